@@ -1,0 +1,5 @@
+//! U-Net, U-Net++ and U-Net 3+ on any GPU.
+pub mod error;
+pub mod infer;
+pub mod tensor;
+pub mod weights;

@@ -1,0 +1,9 @@
+//! Tensors as plain data: shapes, the device layout, and tensors in host memory.
+
+mod desc;
+mod host;
+mod layout;
+
+pub use desc::{Layout, Shape, TensorDesc};
+pub use host::{Comparison, HostTensor};
+pub use layout::{BlockedLayout, HALO, LANES};
