@@ -16,7 +16,10 @@ impl HostTensor {
         let dims = dims.into();
         let count = dims.iter().try_fold(1usize, |a, &b| a.checked_mul(b));
         if count != Some(data.len()) {
-            return Err(Error::invalid("tensor", format!("{} elements do not fill the dimensions {dims:?}", data.len())));
+            return Err(Error::invalid(
+                "tensor",
+                format!("{} elements do not fill the dimensions {dims:?}", data.len()),
+            ));
         }
         Ok(Self { dims, data })
     }

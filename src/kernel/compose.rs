@@ -1,0 +1,63 @@
+//! From a [`KernelKey`] to WGSL: constants in front, then the shader with `#import` and `#ifdef` resolved.
+
+use super::{KernelKey, sources};
+use crate::error::{Error, Result};
+use std::fmt::Write;
+
+/// The complete WGSL of a kernel.
+///
+/// Directives, each alone on its line: `#import "lib/x"` (each file once), `#ifdef NAME`, `#ifndef NAME`, `#else`,
+/// `#endif`. A name is defined when the key holds a constant of that name.
+pub fn compose(key: &KernelKey) -> Result<String> {
+    let mut out = String::with_capacity(8192);
+    let _ = writeln!(out, "// {key}");
+    // `enable` directives must come before any declaration.
+    if key.consts.iter().any(|(n, _)| *n == "SUBGROUP") {
+        out.push_str("enable subgroups;\n");
+    }
+    for (name, value) in &key.consts {
+        let _ = writeln!(out, "const {name}: u32 = {value}u;");
+    }
+    let mut imported = Vec::new();
+    append(&mut out, key, key.shader, &mut imported)?;
+    Ok(out)
+}
+
+fn append(out: &mut String, key: &KernelKey, file: &str, imported: &mut Vec<String>) -> Result<()> {
+    let fail = |line: usize, what: String| Error::op(format!("shaders/{file}.wgsl"), format!("line {line}: {what}"));
+    let text = sources::source(file).ok_or_else(|| Error::op(format!("shaders/{file}.wgsl"), "no such shader"))?;
+    // One entry per open condition: whether its branch is taken.
+    let mut open: Vec<bool> = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        let mut words = line.split_whitespace();
+        let directive = words.next().filter(|w| w.starts_with('#'));
+        let active = open.iter().all(|&b| b);
+        match (directive, words.next()) {
+            (Some("#ifdef" | "#ifndef"), Some(name)) => {
+                let defined = key.consts.iter().any(|(n, _)| *n == name);
+                open.push(defined == line.trim_start().starts_with("#ifdef"));
+            }
+            (Some("#else"), None) => match open.last_mut() {
+                Some(top) => *top = !*top,
+                None => return Err(fail(i + 1, "#else without #ifdef".into())),
+            },
+            (Some("#endif"), None) => {
+                open.pop().ok_or_else(|| fail(i + 1, "#endif without #ifdef".into()))?;
+            }
+            (Some("#import"), Some(name)) => {
+                let name = name.trim_matches('"');
+                if active && !imported.iter().any(|f| f == name) {
+                    imported.push(name.to_string());
+                    append(out, key, name, imported)?;
+                }
+            }
+            (Some(other), _) => return Err(fail(i + 1, format!("unknown directive {other}"))),
+            (None, _) if active => {
+                out.push_str(line);
+                out.push('\n');
+            }
+            (None, _) => {}
+        }
+    }
+    if open.is_empty() { Ok(()) } else { Err(fail(text.lines().count(), "#ifdef without #endif".into())) }
+}

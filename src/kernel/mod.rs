@@ -1,0 +1,143 @@
+//! Compute kernels as plain data: which shader, which constants, which bindings, how many workgroups. No GPU handle here.
+
+mod compose;
+mod sources;
+mod validate;
+
+pub use compose::compose;
+pub use sources::{all_shaders, source};
+pub use validate::{BindingKind, Reflected, parse};
+
+use std::fmt;
+
+/// A shader with its constants: what a compiled pipeline is looked up by. Image sizes never enter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KernelKey {
+    /// File name under `shaders/`, without `.wgsl`.
+    pub shader: &'static str,
+    /// Constants, in order: `const NAME: u32 = VALUE;` in front of the source, and what `#ifdef` tests.
+    pub consts: Vec<(&'static str, u32)>,
+}
+
+impl KernelKey {
+    /// The shader without constants.
+    pub const fn new(shader: &'static str) -> Self {
+        Self { shader, consts: Vec::new() }
+    }
+
+    /// The same with one constant more.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: u32) -> Self {
+        self.consts.push((name, value));
+        self
+    }
+
+    /// The same with a constant of value 1 if `on`, else without it (for `#ifdef`).
+    #[must_use]
+    pub fn flag(self, name: &'static str, on: bool) -> Self {
+        if on { self.with(name, 1) } else { self }
+    }
+}
+
+impl fmt::Display for KernelKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.shader)?;
+        for (i, (name, value)) in self.consts.iter().enumerate() {
+            write!(f, "{}{}={value}", if i == 0 { "[" } else { " " }, name.to_lowercase())?;
+        }
+        if !self.consts.is_empty() {
+            f.write_str("]")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a kernel binds, seen from the op that lowers to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// Input `i` of the node, read.
+    Input(usize),
+    /// Output `i` of the node, written.
+    Output(usize),
+    /// Packed weights `i` of this lowering, read.
+    Weights(usize),
+    /// Scratch `i` of this lowering, read.
+    ScratchRead(usize),
+    /// Scratch `i` of this lowering, written.
+    ScratchWrite(usize),
+}
+
+impl Operand {
+    /// Whether the kernel may write it.
+    pub const fn writes(self) -> bool {
+        matches!(self, Self::Output(_) | Self::ScratchWrite(_))
+    }
+}
+
+/// One dispatch of a kernel. Binding 0 is the parameter uniform, `bindings[i]` is binding `i + 1`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dispatch<B = Operand> {
+    /// Which kernel.
+    pub kernel: KernelKey,
+    /// The words of the shader's `Params`.
+    pub params: Vec<u32>,
+    /// Bindings after the parameters: inputs, then weights, then outputs.
+    pub bindings: Vec<B>,
+    /// Workgroups in x, y, z.
+    pub workgroups: [u32; 3],
+}
+
+/// The kind of machine behind an adapter: what kernel choice depends on besides features and limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum AdapterClass {
+    /// A software rasteriser (lavapipe, WARP, SwiftShader).
+    Cpu,
+    /// Intel.
+    Intel,
+    /// AMD.
+    Amd,
+    /// NVIDIA.
+    Nvidia,
+    /// Apple.
+    Apple,
+    /// Anything else.
+    #[default]
+    Other,
+}
+
+/// What a device can do, as plain data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Kind of machine.
+    pub class: AdapterClass,
+    /// Subgroup size, when subgroup operations exist and the size is fixed.
+    pub subgroup: Option<u32>,
+    /// Storage buffers one kernel may bind.
+    pub max_storage_buffers: u32,
+    /// Bytes one binding may cover.
+    pub max_binding_bytes: u64,
+    /// Bytes of one buffer.
+    pub max_buffer_bytes: u64,
+    /// Workgroups per dimension.
+    pub max_workgroups: u32,
+    /// Alignment of a storage binding's offset, bytes.
+    pub storage_alignment: u64,
+    /// Alignment of a uniform binding's offset, bytes.
+    pub uniform_alignment: u64,
+}
+
+impl Default for Caps {
+    /// WebGPU's default limits and no optional feature: what every device has.
+    fn default() -> Self {
+        Self {
+            class: AdapterClass::Other,
+            subgroup: None,
+            max_storage_buffers: 8,
+            max_binding_bytes: 128 << 20,
+            max_buffer_bytes: 256 << 20,
+            max_workgroups: 65_535,
+            storage_alignment: 256,
+            uniform_alignment: 256,
+        }
+    }
+}

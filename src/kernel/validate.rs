@@ -1,0 +1,60 @@
+//! Parsing and reflection of composed WGSL, with naga.
+
+use super::{KernelKey, compose};
+use crate::error::{Error, Result};
+
+/// What a shader declares at a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindingKind {
+    /// `var<uniform>`.
+    Uniform,
+    /// `var<storage, read>`.
+    Read,
+    /// `var<storage, read_write>`.
+    ReadWrite,
+}
+
+/// A parsed kernel and what it binds.
+#[derive(Clone, Debug)]
+pub struct Reflected {
+    /// The parsed module, entry point `main`.
+    pub module: naga::Module,
+    /// Bindings 0, 1, 2, .. of group 0.
+    pub bindings: Vec<BindingKind>,
+    /// Workgroup size.
+    pub workgroup_size: [u32; 3],
+}
+
+/// Composes and parses a kernel. Our own shaders are at fault when this fails; the error holds naga's message.
+pub fn parse(key: &KernelKey) -> Result<Reflected> {
+    let source = compose(key)?;
+    let fail = |reason: String| Error::op(format!("kernel {key}"), reason);
+    let module = naga::front::wgsl::parse_str(&source).map_err(|e| fail(e.emit_to_string(&source)))?;
+    let entry = module
+        .entry_points
+        .iter()
+        .find(|e| e.name == "main" && e.stage == naga::ShaderStage::Compute)
+        .ok_or_else(|| fail("no compute entry point `main`".into()))?;
+    let workgroup_size = entry.workgroup_size;
+    let mut found: Vec<(u32, BindingKind)> = Vec::new();
+    for (_, var) in module.global_variables.iter() {
+        let Some(binding) = &var.binding else { continue };
+        let kind = match var.space {
+            naga::AddressSpace::Uniform => BindingKind::Uniform,
+            naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE) => {
+                BindingKind::ReadWrite
+            }
+            naga::AddressSpace::Storage { .. } => BindingKind::Read,
+            other => return Err(fail(format!("binding {} is in {other:?}", binding.binding))),
+        };
+        if binding.group != 0 {
+            return Err(fail(format!("binding {} is in group {}", binding.binding, binding.group)));
+        }
+        found.push((binding.binding, kind));
+    }
+    found.sort_by_key(|f| f.0);
+    if found.iter().enumerate().any(|(i, f)| f.0 as usize != i) {
+        return Err(fail(format!("bindings are not 0, 1, 2, ..: {found:?}")));
+    }
+    Ok(Reflected { bindings: found.into_iter().map(|f| f.1).collect(), workgroup_size, module })
+}

@@ -1,0 +1,149 @@
+//! What an op writes down when it lowers itself: dispatches, packed weights and scratch, all plain data.
+
+use crate::error::{Error, Result};
+use crate::kernel::{Caps, Dispatch, KernelKey, Operand};
+use crate::tensor::{BlockedLayout, HostTensor, Layout, Shape, TensorDesc};
+use std::fmt;
+use std::sync::Arc;
+
+/// Turns parameter tensors into the words a kernel reads.
+pub type PackFn = Arc<dyn Fn(&[&HostTensor]) -> Result<Vec<f32>> + Send + Sync>;
+
+/// Weights in a kernel's own order, computed from parameters when a session is made.
+#[derive(Clone)]
+pub struct PackedWeights {
+    /// Indices of the node's inputs that are packed.
+    pub inputs: Vec<usize>,
+    /// Number of `f32` that `pack` yields.
+    pub len: usize,
+    /// The packing.
+    pub pack: PackFn,
+}
+
+impl fmt::Debug for PackedWeights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PackedWeights {{ inputs: {:?}, len: {} }}", self.inputs, self.len)
+    }
+}
+
+/// The outcome of lowering one node.
+#[derive(Clone, Debug, Default)]
+pub struct Lowered {
+    /// Dispatches in order.
+    pub dispatches: Vec<Dispatch>,
+    /// Packed weights, by index.
+    pub weights: Vec<PackedWeights>,
+    /// Bytes of each scratch buffer, alive only inside this node.
+    pub scratch: Vec<u64>,
+}
+
+/// The context an op lowers itself in.
+#[derive(Debug)]
+pub struct Lowering<'a> {
+    /// The node's label, for errors.
+    pub label: &'a str,
+    /// What the device can do.
+    pub caps: &'a Caps,
+    /// Descriptions of the node's inputs.
+    pub inputs: &'a [TensorDesc],
+    /// Descriptions of the node's outputs.
+    pub outputs: &'a [TensorDesc],
+    lowered: Lowered,
+}
+
+impl<'a> Lowering<'a> {
+    /// An empty lowering of a node.
+    pub fn new(label: &'a str, caps: &'a Caps, inputs: &'a [TensorDesc], outputs: &'a [TensorDesc]) -> Self {
+        Self { label, caps, inputs, outputs, lowered: Lowered::default() }
+    }
+
+    /// What was written down.
+    pub fn finish(self) -> Lowered {
+        self.lowered
+    }
+
+    /// Shape of input `i`.
+    pub fn input(&self, i: usize) -> Shape {
+        self.inputs[i].shape
+    }
+
+    /// Shape of output `i`.
+    pub fn output(&self, i: usize) -> Shape {
+        self.outputs[i].shape
+    }
+
+    /// The shader's view of blocked input `i`: origin, row, plane and batch stride in vec4s.
+    pub fn input_view(&self, i: usize) -> [u32; 4] {
+        view(&self.inputs[i], 0, 0)
+    }
+
+    /// The view of blocked input `i` whose pixel (0, 0) is the input's pixel `(y, x)`: a crop that costs nothing.
+    pub fn cropped_view(&self, i: usize, y: usize, x: usize) -> [u32; 4] {
+        view(&self.inputs[i], y, x)
+    }
+
+    /// The shader's view of blocked output `i`.
+    pub fn output_view(&self, i: usize) -> [u32; 4] {
+        view(&self.outputs[i], 0, 0)
+    }
+
+    /// Adds packed weights of `len` elements made from the node's inputs `inputs`.
+    pub fn weights(
+        &mut self,
+        inputs: impl Into<Vec<usize>>,
+        len: usize,
+        pack: impl Fn(&[&HostTensor]) -> Result<Vec<f32>> + Send + Sync + 'static,
+    ) -> Operand {
+        self.lowered.weights.push(PackedWeights { inputs: inputs.into(), len, pack: Arc::new(pack) });
+        Operand::Weights(self.lowered.weights.len() - 1)
+    }
+
+    /// Adds a scratch buffer; the index is for [`Operand::ScratchRead`] and [`Operand::ScratchWrite`].
+    pub fn scratch(&mut self, bytes: u64) -> usize {
+        self.lowered.scratch.push(bytes);
+        self.lowered.scratch.len() - 1
+    }
+
+    /// Adds a dispatch. `params` are the words of the shader's `Params`, `bindings` follow it in order.
+    pub fn dispatch(
+        &mut self,
+        kernel: KernelKey,
+        params: Vec<u32>,
+        bindings: impl Into<Vec<Operand>>,
+        workgroups: [usize; 3],
+    ) -> Result<()> {
+        let bindings = bindings.into();
+        let limit = self.caps.max_workgroups as usize;
+        if workgroups.iter().any(|&g| g > limit) {
+            return Err(Error::Limit {
+                what: format!("{} ({kernel})", self.label),
+                needed: format!("{workgroups:?} workgroups"),
+                limit: format!("{limit} per dimension"),
+            });
+        }
+        if bindings.len() > self.caps.max_storage_buffers as usize {
+            return Err(Error::Limit {
+                what: format!("{} ({kernel})", self.label),
+                needed: format!("{} storage buffers", bindings.len()),
+                limit: self.caps.max_storage_buffers.to_string(),
+            });
+        }
+        // An empty grid is a no-op, and some drivers reject it.
+        if workgroups.contains(&0) {
+            return Ok(());
+        }
+        self.lowered.dispatches.push(Dispatch { kernel, params, bindings, workgroups: workgroups.map(|g| g as u32) });
+        Ok(())
+    }
+
+    /// Workgroups of a kernel that gives each invocation of a 16 x 4 workgroup one vec4 of `shape`.
+    pub fn per_vec4(shape: Shape) -> [usize; 3] {
+        [shape.w.div_ceil(16), shape.h.div_ceil(4), shape.n * shape.c.div_ceil(4)]
+    }
+}
+
+fn view(desc: &TensorDesc, y: usize, x: usize) -> [u32; 4] {
+    debug_assert_eq!(desc.layout, Layout::Blocked);
+    let l = BlockedLayout::new(desc.shape);
+    [l.origin + y * l.row + x, l.row, l.plane, l.batch].map(|v| v as u32)
+}

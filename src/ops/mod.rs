@@ -1,0 +1,151 @@
+//! Operations: each in one file with its shape rule, its CPU reference, its lowering to kernels and its test cases.
+//!
+//! Adding one: a file here, a shader in `shaders/`, its `mod` line and its line in [`registry`]. Shader validation,
+//! `unet selftest` and the GPU-against-reference tests pick it up from there.
+
+mod lowering;
+mod spatial;
+
+pub use lowering::{Lowered, Lowering, PackFn, PackedWeights};
+pub use spatial::{Spatial, Window};
+
+use crate::error::{Error, Result};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
+use std::any::Any;
+use std::fmt::Debug;
+
+/// An operation with its attributes. Implementations are plain structs with named fields.
+pub trait Op: Any + Debug + Send + Sync {
+    /// Name, snake case, as in PyTorch where there is one.
+    fn name(&self) -> &'static str;
+
+    /// Descriptions of the outputs from those of the inputs, or why they do not fit.
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>>;
+
+    /// The plain, slow, certain way: one output element at a time with sums in `f64`, on the CPU.
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>>;
+
+    /// The kernels that compute the op on a device.
+    fn lower(&self, cx: &mut Lowering) -> Result<()>;
+
+    /// Multiply-accumulates of convolutions (nothing else counts, as in the papers).
+    fn macs(&self, _inputs: &[TensorDesc], _outputs: &[TensorDesc]) -> u64 {
+        0
+    }
+
+    /// Which input pixels an output pixel needs.
+    fn spatial(&self, _inputs: &[TensorDesc], _outputs: &[TensorDesc]) -> Spatial {
+        Spatial::Pointwise
+    }
+
+    /// Inputs read with their zero halo, so that the planner must keep it zero.
+    fn reads_halo(&self, _input: usize) -> bool {
+        false
+    }
+}
+
+impl dyn Op {
+    /// The op as its concrete type, if it is that.
+    pub fn as_op<T: Op>(&self) -> Option<&T> {
+        (self as &dyn Any).downcast_ref::<T>()
+    }
+}
+
+/// An op with input shapes, for the tests that every registered op takes part in. Inputs are filled with reproducible
+/// noise by [`OpCase::inputs`].
+#[derive(Debug)]
+pub struct OpCase {
+    /// Unique name, `op/what is special`.
+    pub name: String,
+    /// The op.
+    pub op: Box<dyn Op>,
+    /// Inputs: their descriptions, and whether an input is a parameter (read from a checkpoint) or data.
+    pub inputs: Vec<(TensorDesc, InputKind)>,
+}
+
+/// How an [`OpCase`] input is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputKind {
+    /// Data, uniform in -1 .. 1.
+    Data,
+    /// A parameter, uniform in -1 .. 1.
+    Parameter,
+    /// A parameter, uniform in 0.5 .. 1.5 (variances, gains).
+    Positive,
+}
+
+impl OpCase {
+    /// A case on blocked data inputs.
+    pub fn new(name: impl Into<String>, op: impl Op, data: &[Shape]) -> Self {
+        let inputs = data.iter().map(|&s| (TensorDesc::blocked(s), InputKind::Data)).collect();
+        Self { name: name.into(), op: Box::new(op), inputs }
+    }
+
+    /// The same with a parameter input more.
+    #[must_use]
+    pub fn parameter(mut self, dims: &[usize], kind: InputKind) -> Self {
+        let shape = Shape::from_dims(dims).unwrap_or(Shape::new(1, 1, 1, 1));
+        self.inputs.push((TensorDesc::linear(shape), kind));
+        self
+    }
+
+    /// Reproducible inputs, different for every case name.
+    pub fn inputs(&self) -> Result<Vec<HostTensor>> {
+        let mut seed =
+            self.name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+        let mut uniform = move || {
+            // SplitMix64: small, seedable from a name, good enough for test data.
+            seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = seed;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 24) as f32
+        };
+        self.inputs
+            .iter()
+            .map(|(desc, kind)| {
+                let data = (0..desc.shape.len())
+                    .map(|_| if *kind == InputKind::Positive { 0.5 + uniform() } else { 2.0 * uniform() - 1.0 })
+                    .collect();
+                HostTensor::new(desc.shape.dims(), data)
+            })
+            .collect()
+    }
+}
+
+/// Fails unless exactly `count` inputs are given.
+pub(crate) fn expect_inputs(op: &str, inputs: &[TensorDesc], count: usize) -> Result<()> {
+    if inputs.len() == count {
+        return Ok(());
+    }
+    Err(Error::op(op, format!("takes {count} inputs, got {}", inputs.len())))
+}
+
+/// Computes every plane `(n, c)` of an output in parallel; `f` fills one plane of `h * w` elements.
+pub(crate) fn by_plane(shape: Shape, f: impl Fn(usize, usize, &mut [f32]) + Sync) -> HostTensor {
+    use rayon::prelude::*;
+    let mut out = HostTensor::zeros(shape);
+    if !shape.is_empty() {
+        out.data_mut()
+            .par_chunks_mut(shape.pixels())
+            .enumerate()
+            .for_each(|(i, plane)| f(i / shape.c, i % shape.c, plane));
+    }
+    out
+}
+
+macro_rules! registry {
+    ($($module:ident: $($op:ident),+;)*) => {
+        $(mod $module; pub use $module::{$($op),+};)*
+        /// The test cases of every registered op.
+        pub fn registry() -> Vec<OpCase> {
+            let mut cases = Vec::new();
+            $(cases.extend($module::cases());)*
+            cases
+        }
+    };
+}
+
+registry! {
+    max_pool2d: MaxPool2d;
+}

@@ -1,0 +1,37 @@
+//! How output pixels depend on input pixels: what receptive fields, halos and tile safety are computed from.
+
+/// The dependency of an op's outputs on its inputs, the same for rows and columns unless `Window` says otherwise.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Spatial {
+    /// Each output pixel needs the same pixel of every input.
+    Pointwise,
+    /// Output pixel `o` needs a run of input pixels, per input, for rows and columns.
+    Windows(Vec<[Window; 2]>),
+    /// Output pixels depend on the whole picture, or on its size: such a network cannot be tiled exactly. Says why.
+    Global(&'static str),
+}
+
+/// Output pixel `o` of an axis needs the input pixels `floor(o * num / den) + first ..= floor(o * num / den) + last`.
+///
+/// Stride-2 pooling is `num = 2, den = 1`; bilinear up-sampling by 2 is `num = 1, den = 2` with one pixel each side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Input pixels per `den` output pixels.
+    pub num: i64,
+    /// Output pixels per `num` input pixels.
+    pub den: i64,
+    /// First pixel needed, relative.
+    pub first: i64,
+    /// Last pixel needed, relative.
+    pub last: i64,
+}
+
+impl Window {
+    /// The same pixel.
+    pub const SAME: Self = Self { num: 1, den: 1, first: 0, last: 0 };
+
+    /// Input pixels needed for the output pixels `from ..= to`.
+    pub fn range(&self, from: i64, to: i64) -> (i64, i64) {
+        ((from * self.num).div_euclid(self.den) + self.first, (to * self.num).div_euclid(self.den) + self.last)
+    }
+}

@@ -1,0 +1,88 @@
+//! Every shader variant that a registered op case lowers to: parsed, validated, its bindings compared with what the op
+//! binds, and written as SPIR-V, MSL and HLSL. No GPU needed.
+
+use std::collections::BTreeMap;
+use unet_wgpu::kernel::{BindingKind, Caps, Dispatch, KernelKey, parse};
+use unet_wgpu::ops::{Lowering, registry};
+
+/// Caps that make ops choose each of their kernel families.
+fn caps() -> Vec<Caps> {
+    let plain = Caps::default();
+    let subgroup = Caps { class: unet_wgpu::kernel::AdapterClass::Cpu, subgroup: Some(8), ..Caps::default() };
+    vec![plain, subgroup]
+}
+
+fn dispatches() -> Vec<(String, Dispatch)> {
+    let mut all = Vec::new();
+    for case in registry() {
+        let inputs: Vec<_> = case.inputs.iter().map(|i| i.0).collect();
+        let outputs = case.op.infer(&inputs).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        for caps in caps() {
+            let mut cx = Lowering::new(&case.name, &caps, &inputs, &outputs);
+            case.op.lower(&mut cx).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+            all.extend(cx.finish().dispatches.into_iter().map(|d| (case.name.clone(), d)));
+        }
+    }
+    all
+}
+
+#[test]
+fn bindings_are_what_the_ops_bind() {
+    for (case, d) in dispatches() {
+        let r = parse(&d.kernel).unwrap_or_else(|e| panic!("{case}: {e}"));
+        assert_eq!(r.bindings.first(), Some(&BindingKind::Uniform), "{case} {}: binding 0", d.kernel);
+        assert_eq!(r.bindings.len(), d.bindings.len() + 1, "{case} {}: number of bindings", d.kernel);
+        for (i, (kind, operand)) in r.bindings[1..].iter().zip(&d.bindings).enumerate() {
+            let want = if operand.writes() { BindingKind::ReadWrite } else { BindingKind::Read };
+            assert_eq!(*kind, want, "{case} {}: binding {}", d.kernel, i + 1);
+        }
+        let uniform = r
+            .module
+            .global_variables
+            .iter()
+            .find(|v| v.1.space == naga::AddressSpace::Uniform)
+            .map(|v| r.module.types[v.1.ty].inner.size(r.module.to_ctx()))
+            .unwrap();
+        assert_eq!(uniform as usize, d.params.len() * 4, "{case} {}: bytes of Params", d.kernel);
+    }
+}
+
+#[test]
+fn every_variant_becomes_spirv_msl_and_hlsl() {
+    let variants: BTreeMap<KernelKey, String> = dispatches().into_iter().map(|(c, d)| (d.kernel, c)).collect();
+    for (key, case) in variants {
+        let module = parse(&key).unwrap_or_else(|e| panic!("{case}: {e}")).module;
+        let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all())
+            .validate(&module)
+            .unwrap_or_else(|e| panic!("{case} {key}: {:?}", e.into_inner()));
+        naga::back::spv::write_vec(&module, &info, &naga::back::spv::Options::default(), None)
+            .unwrap_or_else(|e| panic!("{case} {key}: SPIR-V: {e}"));
+        naga::back::msl::write_string(
+            &module,
+            &info,
+            &naga::back::msl::Options { fake_missing_bindings: true, lang_version: (2, 4), ..Default::default() },
+            &naga::back::msl::PipelineOptions::default(),
+        )
+        .unwrap_or_else(|e| panic!("{case} {key}: MSL: {e}"));
+        let mut text = String::new();
+        let options = naga::back::hlsl::Options {
+            fake_missing_bindings: true,
+            shader_model: naga::back::hlsl::ShaderModel::V6_2,
+            ..Default::default()
+        };
+        let pipeline = naga::back::hlsl::PipelineOptions::default();
+        naga::back::hlsl::Writer::new(&mut text, &options, &pipeline)
+            .write(&module, &info, None)
+            .unwrap_or_else(|e| panic!("{case} {key}: HLSL: {e}"));
+    }
+}
+
+#[test]
+fn every_shader_file_is_used_by_a_case() {
+    // Kernels that no op lowers to: the planner itself dispatches them.
+    let by_planner = ["halo"];
+    let used: std::collections::BTreeSet<_> = dispatches().iter().map(|d| d.1.kernel.shader).collect();
+    for name in unet_wgpu::kernel::all_shaders().filter(|n| !by_planner.contains(n)) {
+        assert!(used.contains(name), "shaders/{name}.wgsl: no op case lowers to it");
+    }
+}
