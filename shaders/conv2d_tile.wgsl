@@ -1,0 +1,91 @@
+// Convolution with stride 1 and no dilation: a register tile of 4 pixels x 8 output channels an invocation, weights read
+// uniformly by the workgroup. Padding of at most 1 is the tensors' zero halo. Several sources are several dispatches.
+//   x  [N, C, H, W]    blocked
+//   w  bias [K/4] vec4, then [K/4][C/4][KH][KW][4 input channels] of vec4 over output channels
+//   y  [N, K, OH, OW]  blocked
+// Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
+// Dispatch: (ceil(OW / 32), ceil(OH / 8), N * ceil(K / 8)).
+// Constants: KH, KW, ACTIVATION; ACCUMULATE if defined.
+#import "lib/tensor"
+#import "lib/activation"
+
+struct Params {
+    x: View,
+    y: View,
+    size: vec4<u32>,   // OW, OH, output blocks, input blocks
+    pad: vec4<u32>,    // top, left, -, -
+    slope: vec4<f32>,  // slope of a leaky ReLU, -, -, -
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+
+const TILE: u32 = 4u;
+
+@compute @workgroup_size(8, 8)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let pairs = (p.size.z + 1u) / 2u;
+    let n = group.z / pairs;
+    let b0 = (group.z % pairs) * 2u;
+    // With an odd number of blocks the last pair computes its block twice and stores it once.
+    let b1 = min(b0 + 1u, p.size.z - 1u);
+    let ox = (group.x * 8u + local.x) * TILE;
+    let oy = group.y * 8u + local.y;
+    if (ox >= p.size.x || oy >= p.size.y) {
+        return;
+    }
+    let columns = min(TILE, p.size.x - ox);
+    let at0 = index(p.y, n, b0, i32(oy), i32(ox));
+    let at1 = index(p.y, n, b1, i32(oy), i32(ox));
+    var sum0: array<vec4<f32>, TILE>;
+    var sum1: array<vec4<f32>, TILE>;
+    for (var i = 0u; i < TILE; i++) {
+#ifdef ACCUMULATE
+        // Columns past the edge repeat the last one; they are not stored.
+        sum0[i] = y[at0 + min(i, columns - 1u)];
+        sum1[i] = y[at1 + min(i, columns - 1u)];
+#else
+        sum0[i] = w[b0];
+        sum1[i] = w[b1];
+#endif
+    }
+    let taps = KH * KW * 4u;
+    let base0 = p.size.z + b0 * p.size.w * taps;
+    let base1 = p.size.z + b1 * p.size.w * taps;
+    // The last column that exists in the tensor, halo included, keeps reads of a partial tile inside the row.
+    let last = columns + KW - 2u;
+    for (var c = 0u; c < p.size.w; c++) {
+        for (var ky = 0u; ky < KH; ky++) {
+            let row = index(p.x, n, c, i32(oy + ky) - i32(p.pad.x), i32(ox) - i32(p.pad.y));
+            var line: array<vec4<f32>, TILE + KW - 1u>;
+            for (var i = 0u; i < TILE + KW - 1u; i++) {
+                line[i] = x[row + min(i, last)];
+            }
+            for (var kx = 0u; kx < KW; kx++) {
+                let t = c * taps + (ky * KW + kx) * 4u;
+                let w00 = w[base0 + t];
+                let w01 = w[base0 + t + 1u];
+                let w02 = w[base0 + t + 2u];
+                let w03 = w[base0 + t + 3u];
+                let w10 = w[base1 + t];
+                let w11 = w[base1 + t + 1u];
+                let w12 = w[base1 + t + 2u];
+                let w13 = w[base1 + t + 3u];
+                for (var i = 0u; i < TILE; i++) {
+                    let v = line[i + kx];
+                    sum0[i] += w00 * v.x + w01 * v.y + w02 * v.z + w03 * v.w;
+                    sum1[i] += w10 * v.x + w11 * v.y + w12 * v.z + w13 * v.w;
+                }
+            }
+        }
+    }
+    for (var i = 0u; i < TILE; i++) {
+        if (i < columns) {
+            y[at0 + i] = activate(sum0[i], p.slope.x);
+            if (b1 != b0) {
+                y[at1 + i] = activate(sum1[i], p.slope.x);
+            }
+        }
+    }
+}

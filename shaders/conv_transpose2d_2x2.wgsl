@@ -1,0 +1,53 @@
+// Transposed convolution 2x2, stride 2: each input pixel makes its own 2x2 output pixels; nothing overlaps.
+//   x  [N, C, H, W]      blocked
+//   w  bias [K/4] vec4, then [K/4][C/4][2][2][4 input channels] of vec4 over output channels
+//   y  [N, K, 2 H, 2 W]  blocked
+// Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(K / 4)); an invocation makes the 2x2 vec4s of one input pixel.
+// Constants: ACTIVATION.
+#import "lib/tensor"
+#import "lib/activation"
+
+struct Params {
+    x: View,
+    y: View,
+    size: vec4<u32>,   // W, H, output blocks, input blocks
+    slope: vec4<f32>,  // slope of a leaky ReLU, -, -, -
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+
+fn tap(at: u32, v: vec4<f32>) -> vec4<f32> {
+    return w[at] * v.x + w[at + 1u] * v.y + w[at + 2u] * v.z + w[at + 3u] * v.w;
+}
+
+@compute @workgroup_size(16, 4)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x >= p.size.x || id.y >= p.size.y) {
+        return;
+    }
+    let n = id.z / p.size.z;
+    let block = id.z % p.size.z;
+    let bias = w[block];
+    var a = bias;
+    var b = bias;
+    var c = bias;
+    var d = bias;
+    let pixel = index(p.x, n, 0u, i32(id.y), i32(id.x));
+    let weight = p.size.z + block * p.size.w * 16u;
+    for (var i = 0u; i < p.size.w; i++) {
+        let v = x[pixel + i * p.x.z];
+        let at = weight + i * 16u;
+        a += tap(at, v);
+        b += tap(at + 4u, v);
+        c += tap(at + 8u, v);
+        d += tap(at + 12u, v);
+    }
+    let out = index(p.y, n, block, i32(2u * id.y), i32(2u * id.x));
+    y[out] = activate(a, p.slope.x);
+    y[out + 1u] = activate(b, p.slope.x);
+    y[out + p.y.y] = activate(c, p.slope.x);
+    y[out + p.y.y + 1u] = activate(d, p.slope.x);
+}

@@ -1,0 +1,30 @@
+// The device layout to plain NCHW.
+//   x  [N, C, H, W]  blocked
+//   y  [N, C, H, W]  linear f32
+// Bindings: 0 params, 1 x (read), 2 y (write).
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)).
+#import "lib/tensor"
+
+struct Params {
+    x: View,
+    size: vec4<u32>,  // W, H, channel blocks, C
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(16, 4)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x >= p.size.x || id.y >= p.size.y) {
+        return;
+    }
+    let n = id.z / p.size.z;
+    let block = id.z % p.size.z;
+    let v = x[index(p.x, n, block, i32(id.y), i32(id.x))];
+    for (var lane = 0u; lane < 4u; lane++) {
+        let c = block * 4u + lane;
+        if (c < p.size.w) {
+            y[((n * p.size.w + c) * p.size.y + id.y) * p.size.x + id.x] = v[lane];
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Finding, choosing and opening adapters.
+
+use crate::error::{Error, Result};
+use crate::kernel::{AdapterClass, Caps};
+use std::str::FromStr;
+
+/// Which adapter to open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The best one: discrete before integrated before virtual before software.
+    #[default]
+    Auto,
+    /// By its index in [`adapters`].
+    Index(usize),
+    /// By a part of its name, upper or lower case.
+    Name(String),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Ok(match (s, s.parse()) {
+            ("" | "auto", _) => Self::Auto,
+            (_, Ok(index)) => Self::Index(index),
+            (name, Err(_)) => Self::Name(name.to_string()),
+        })
+    }
+}
+
+/// An adapter of this machine.
+#[derive(Clone, Debug)]
+pub struct AdapterSummary {
+    /// Its index, for [`DeviceChoice::Index`].
+    pub index: usize,
+    /// Name, vendor, driver, backend.
+    pub info: wgpu::AdapterInfo,
+    /// Its limits.
+    pub limits: wgpu::Limits,
+    /// Its features.
+    pub features: wgpu::Features,
+    /// Whether [`DeviceChoice::Auto`] takes it.
+    pub chosen: bool,
+}
+
+fn instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor {
+        // OpenGL has no usable compute path for us; the same GPU would be listed twice.
+        backends: wgpu::Backends::PRIMARY,
+        // Validation layers are a developer's tool and may not be installed.
+        flags: wgpu::InstanceFlags::empty(),
+        ..wgpu::InstanceDescriptor::new_without_display_handle_from_env()
+    })
+}
+
+fn list() -> Vec<wgpu::Adapter> {
+    let mut all = pollster::block_on(instance().enumerate_adapters(wgpu::Backends::PRIMARY));
+    all.retain(|a| a.get_info().backend != wgpu::Backend::Noop);
+    all
+}
+
+fn rank(info: &wgpu::AdapterInfo) -> u32 {
+    match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+/// All adapters of this machine, in the order of their indices.
+pub fn adapters() -> Vec<AdapterSummary> {
+    let all = list();
+    let best = (0..all.len()).min_by_key(|&i| rank(&all[i].get_info()));
+    let summary = |(index, a): (usize, &wgpu::Adapter)| AdapterSummary {
+        index,
+        info: a.get_info(),
+        limits: a.limits(),
+        features: a.features(),
+        chosen: Some(index) == best,
+    };
+    all.iter().enumerate().map(summary).collect()
+}
+
+pub(super) fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Queue)> {
+    let all = list();
+    if all.is_empty() {
+        return Err(Error::NoAdapter);
+    }
+    let infos: Vec<_> = all.iter().map(wgpu::Adapter::get_info).collect();
+    let index = match choice {
+        DeviceChoice::Auto => (0..all.len()).min_by_key(|&i| rank(&infos[i])),
+        DeviceChoice::Index(i) => (*i < all.len()).then_some(*i),
+        DeviceChoice::Name(name) => {
+            let name = name.to_lowercase();
+            infos.iter().position(|i| i.name.to_lowercase().contains(&name))
+        }
+    };
+    let Some(index) = index else {
+        let wanted = match choice {
+            DeviceChoice::Auto => "auto".to_string(),
+            DeviceChoice::Index(i) => i.to_string(),
+            DeviceChoice::Name(n) => n.clone(),
+        };
+        let available = infos.iter().enumerate().map(|(i, info)| format!("{i}: {}", info.name)).collect();
+        return Err(Error::UnknownAdapter { wanted, available });
+    };
+    let adapter = &all[index];
+    let wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("unet-wgpu"),
+        required_features: adapter.features() & wanted,
+        required_limits: adapter.limits(),
+        ..Default::default()
+    };
+    pollster::block_on(adapter.request_device(&descriptor))
+        .map_err(|e| Error::Gpu { what: format!("opening {}", infos[index].name), reason: e.to_string() })
+}
+
+pub(super) fn caps(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Caps {
+    let limits = device.limits();
+    let fixed_subgroup = device.features().contains(wgpu::Features::SUBGROUP)
+        && info.subgroup_min_size == info.subgroup_max_size;
+    Caps {
+        class: class(info),
+        subgroup: fixed_subgroup.then_some(info.subgroup_min_size),
+        max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        max_binding_bytes: limits.max_storage_buffer_binding_size as u64,
+        max_buffer_bytes: limits.max_buffer_size,
+        max_workgroups: limits.max_compute_workgroups_per_dimension,
+        storage_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
+        uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment).max(16),
+    }
+}
+
+fn class(info: &wgpu::AdapterInfo) -> AdapterClass {
+    // PCI vendor ids; Apple's is Metal's made-up one.
+    match (info.device_type, info.vendor) {
+        (wgpu::DeviceType::Cpu, _) => AdapterClass::Cpu,
+        (_, 0x8086) => AdapterClass::Intel,
+        (_, 0x1002) => AdapterClass::Amd,
+        (_, 0x10de) => AdapterClass::Nvidia,
+        (_, 0x106b) => AdapterClass::Apple,
+        _ if info.backend == wgpu::Backend::Metal => AdapterClass::Apple,
+        _ => AdapterClass::Other,
+    }
+}
+
+pub(super) fn describe(info: &wgpu::AdapterInfo) -> String {
+    let driver = match (info.driver.as_str(), info.driver_info.as_str()) {
+        ("", "") => String::new(),
+        (d, "") => format!(", {d}"),
+        ("", i) => format!(", {i}"),
+        (d, i) => format!(", {d} {i}"),
+    };
+    let software = if info.device_type == wgpu::DeviceType::Cpu { ", software rendering" } else { "" };
+    format!("{} ({:?}{driver}{software})", info.name, info.backend)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_parse() {
+        let parse = |s: &str| s.parse::<DeviceChoice>().unwrap();
+        assert_eq!(parse("auto"), DeviceChoice::Auto);
+        assert_eq!(parse("1"), DeviceChoice::Index(1));
+        assert_eq!(parse("RTX"), DeviceChoice::Name("RTX".into()));
+    }
+}

@@ -1,0 +1,70 @@
+//! Compiling a kernel into a pipeline.
+
+use crate::error::{Error, Result};
+use crate::kernel::{BindingKind, KernelKey, parse};
+
+/// A compiled kernel.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// The wgpu pipeline.
+    pub pipeline: wgpu::ComputePipeline,
+    /// Layout of its one bind group.
+    pub layout: wgpu::BindGroupLayout,
+    /// What it binds: the parameters first.
+    pub bindings: Vec<BindingKind>,
+}
+
+impl Pipeline {
+    pub(super) fn new(device: &wgpu::Device, key: &KernelKey, checked: bool) -> Result<Self> {
+        let reflected = parse(key)?;
+        let label = key.to_string();
+        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(&label),
+            source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(reflected.module)),
+        };
+        let checks =
+            if checked { wgpu::ShaderRuntimeChecks::checked() } else { wgpu::ShaderRuntimeChecks::unchecked() };
+        // SAFETY: the kernels are our own and stay inside their bindings: the tests run every one of them in checked
+        // mode too, where an index out of bounds would change the result.
+        let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
+        let entries: Vec<_> = (0u32..).zip(&reflected.bindings).map(|(i, kind)| layout_entry(i, *kind)).collect();
+        let layout =
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&label), entries: &entries });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&label),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // Our kernels write workgroup memory before they read it; clearing is done by one thread on some backends.
+                zero_initialize_workgroup_memory: checked,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        match pollster::block_on(scope.pop()) {
+            Some(e) => Err(Error::Gpu { what: format!("kernel {label}"), reason: super::first_line(&e.to_string()) }),
+            None => Ok(Self { pipeline, layout, bindings: reflected.bindings }),
+        }
+    }
+}
+
+fn layout_entry(binding: u32, kind: BindingKind) -> wgpu::BindGroupLayoutEntry {
+    let ty = match kind {
+        BindingKind::Uniform => wgpu::BufferBindingType::Uniform,
+        BindingKind::Read => wgpu::BufferBindingType::Storage { read_only: true },
+        BindingKind::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+    };
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        count: None,
+    }
+}

@@ -1,0 +1,401 @@
+//! The graph: nodes holding ops, typed values, named inputs, parameters and outputs. Pure data; every rewrite is a
+//! function from one graph to another.
+
+mod param;
+mod receptive_field;
+pub mod rewrite;
+
+pub use param::{Derived, ParamSource, Parameter};
+pub use receptive_field::{Footprint, footprint};
+
+use crate::error::{Error, Result};
+use crate::ops::Op;
+use crate::tensor::{HostTensor, Shape, TensorDesc};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Names a value of one graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(u32);
+
+impl ValueId {
+    /// Position in [`Graph::values`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug)]
+pub enum ValueKind {
+    /// Given by the caller.
+    Input,
+    /// A parameter.
+    Parameter(Parameter),
+    /// Output `output` of node `node`.
+    Node {
+        /// Index of the node.
+        node: usize,
+        /// Which of its outputs.
+        output: usize,
+    },
+}
+
+/// A value: a tensor that will exist when the graph runs.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// Input, parameter or node label.
+    pub name: String,
+    /// Shape and storage.
+    pub desc: TensorDesc,
+    /// Origin.
+    pub kind: ValueKind,
+}
+
+/// An op applied to values.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Where in the network this is, such as `enc.0.conv1`.
+    pub label: String,
+    /// The op.
+    pub op: Arc<dyn Op>,
+    /// Data first, then parameters, in the op's order.
+    pub inputs: Vec<ValueId>,
+    /// What it makes.
+    pub outputs: Vec<ValueId>,
+}
+
+/// A directed acyclic graph of ops; nodes are in an order in which they can run.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    values: Vec<Value>,
+    nodes: Vec<Node>,
+    outputs: Vec<(String, ValueId)>,
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All values.
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// All nodes, in running order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Named outputs, in the order they were declared.
+    pub fn outputs(&self) -> &[(String, ValueId)] {
+        &self.outputs
+    }
+
+    /// Named inputs, in the order they were declared.
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, ValueId)> {
+        self.ids().filter(|&v| matches!(self.value(v).kind, ValueKind::Input)).map(|v| (self.value(v).name.as_str(), v))
+    }
+
+    /// Parameters read from a checkpoint: name and dimensions.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.values.iter().filter_map(|v| match &v.kind {
+            ValueKind::Parameter(Parameter { dims, source: ParamSource::Stored }) => Some((v.name.as_str(), &dims[..])),
+            _ => None,
+        })
+    }
+
+    /// A value.
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.index()]
+    }
+
+    /// Shape of a value.
+    pub fn shape(&self, id: ValueId) -> Shape {
+        self.value(id).desc.shape
+    }
+
+    /// The node that makes a value.
+    pub fn producer(&self, id: ValueId) -> Option<&Node> {
+        match self.value(id).kind {
+            ValueKind::Node { node, .. } => Some(&self.nodes[node]),
+            _ => None,
+        }
+    }
+
+    /// Ids of all values.
+    pub fn ids(&self) -> impl Iterator<Item = ValueId> + use<> {
+        (0..self.values.len() as u32).map(ValueId)
+    }
+
+    /// How often each value is read, by nodes and as an output.
+    pub fn uses(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.values.len()];
+        for id in self.nodes.iter().flat_map(|n| &n.inputs).chain(self.outputs.iter().map(|o| &o.1)) {
+            uses[id.index()] += 1;
+        }
+        uses
+    }
+
+    /// Sum of [`Op::macs`] over all nodes.
+    pub fn macs(&self) -> u64 {
+        self.nodes.iter().map(|n| self.node_macs(n)).sum()
+    }
+
+    /// [`Op::macs`] of one node.
+    pub fn node_macs(&self, node: &Node) -> u64 {
+        node.op.macs(&self.descs(&node.inputs), &self.descs(&node.outputs))
+    }
+
+    /// Descriptions of some values.
+    pub fn descs(&self, ids: &[ValueId]) -> Vec<TensorDesc> {
+        ids.iter().map(|&v| self.value(v).desc).collect()
+    }
+
+    fn push(&mut self, name: String, desc: TensorDesc, kind: ValueKind) -> ValueId {
+        self.values.push(Value { name, desc, kind });
+        ValueId(self.values.len() as u32 - 1)
+    }
+
+    /// Declares an input.
+    pub fn input(&mut self, name: impl Into<String>, desc: TensorDesc) -> ValueId {
+        self.push(name.into(), desc, ValueKind::Input)
+    }
+
+    /// Declares a parameter of the checkpoint, or gives the one declared before under this name.
+    pub fn parameter(&mut self, name: impl Into<String>, dims: &[usize]) -> Result<ValueId> {
+        let name = name.into();
+        let shape = Shape::from_dims(dims)?;
+        let known = self.ids().find(|&v| {
+            let v = self.value(v);
+            v.name == name && matches!(v.kind, ValueKind::Parameter(_))
+        });
+        if let Some(id) = known {
+            return match &self.value(id).kind {
+                ValueKind::Parameter(p) if p.dims == dims => Ok(id),
+                _ => Err(Error::invalid(format!("parameter `{name}`"), format!("declared twice, now as {dims:?}"))),
+            };
+        }
+        let parameter = Parameter { dims: dims.to_vec(), source: ParamSource::Stored };
+        Ok(self.push(name, TensorDesc::linear(shape), ValueKind::Parameter(parameter)))
+    }
+
+    /// Declares a parameter computed from others when weights are loaded.
+    pub fn derived(&mut self, name: impl Into<String>, dims: &[usize], derived: Derived) -> Result<ValueId> {
+        let shape = Shape::from_dims(dims)?;
+        let parameter = Parameter { dims: dims.to_vec(), source: ParamSource::Derived(derived) };
+        Ok(self.push(name.into(), TensorDesc::linear(shape), ValueKind::Parameter(parameter)))
+    }
+
+    /// Adds a node and gives all its outputs.
+    pub fn node_shared(&mut self, label: impl Into<String>, op: Arc<dyn Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>> {
+        let label = label.into();
+        let descs = op.infer(&self.descs(inputs)).map_err(|e| Error::op(&label, e.to_string()))?;
+        let node = self.nodes.len();
+        let outputs: Vec<_> = descs
+            .into_iter()
+            .enumerate()
+            .map(|(output, desc)| self.push(label.clone(), desc, ValueKind::Node { node, output }))
+            .collect();
+        self.nodes.push(Node { label, op, inputs: inputs.to_vec(), outputs: outputs.clone() });
+        Ok(outputs)
+    }
+
+    /// Adds a node and gives its first output.
+    pub fn node(&mut self, label: impl Into<String>, op: impl Op, inputs: &[ValueId]) -> Result<ValueId> {
+        Ok(self.node_shared(label, Arc::new(op), inputs)?[0])
+    }
+
+    /// Declares a value as an output.
+    pub fn output(&mut self, name: impl Into<String>, value: ValueId) {
+        self.outputs.push((name.into(), value));
+    }
+
+    /// Builds another graph by visiting every node in order. `f` may emit something else in a node's place and return
+    /// the values that stand for its outputs; where it returns `None`, the node is copied. Nodes that nothing needs
+    /// any more are left out at the end.
+    pub fn rebuild(&self, mut f: impl FnMut(&mut Rebuild<'_>, &Node) -> Result<Option<Vec<ValueId>>>) -> Result<Graph> {
+        let mut cx = Rebuild { old: self, new: Graph::new(), map: vec![None; self.values.len()] };
+        // Inputs stay in order even if nothing reads them: they are the caller's contract.
+        for (_, id) in self.inputs() {
+            cx.map(id)?;
+        }
+        for node in &self.nodes {
+            let outputs = match f(&mut cx, node)? {
+                Some(outputs) => outputs,
+                None => {
+                    let inputs = cx.map_all(&node.inputs)?;
+                    cx.new.node_shared(node.label.clone(), node.op.clone(), &inputs)?
+                }
+            };
+            for (&old, new) in node.outputs.iter().zip(outputs) {
+                cx.map[old.index()] = Some(new);
+            }
+        }
+        for (name, id) in &self.outputs {
+            let id = cx.map(*id)?;
+            cx.new.output(name.clone(), id);
+        }
+        Ok(cx.new.without_dead_nodes())
+    }
+
+    /// The same graph without nodes and parameters that no output needs.
+    pub fn without_dead_nodes(&self) -> Graph {
+        let mut live = vec![false; self.values.len()];
+        let mut stack: Vec<ValueId> = self.outputs.iter().map(|o| o.1).collect();
+        while let Some(id) = stack.pop() {
+            if std::mem::replace(&mut live[id.index()], true) {
+                continue;
+            }
+            match &self.value(id).kind {
+                ValueKind::Input => {}
+                ValueKind::Parameter(p) => stack.extend(p.sources()),
+                ValueKind::Node { node, .. } => stack.extend(&self.nodes[*node].inputs),
+            }
+        }
+        let keep_node: Vec<bool> = self.nodes.iter().map(|n| n.outputs.iter().any(|o| live[o.index()])).collect();
+        // All outputs of a kept node stay.
+        for (node, _) in self.nodes.iter().zip(&keep_node).filter(|k| *k.1) {
+            node.outputs.iter().for_each(|o| live[o.index()] = true);
+        }
+        let mut map = vec![ValueId(u32::MAX); self.values.len()];
+        let mut node_map = vec![usize::MAX; self.nodes.len()];
+        let mut kept = 0;
+        for (i, _) in keep_node.iter().enumerate().filter(|k| *k.1) {
+            node_map[i] = kept;
+            kept += 1;
+        }
+        let mut new = Graph::new();
+        for id in self.ids() {
+            let value = self.value(id);
+            if live[id.index()] || matches!(value.kind, ValueKind::Input) {
+                let kind = match &value.kind {
+                    ValueKind::Input => ValueKind::Input,
+                    ValueKind::Parameter(p) => ValueKind::Parameter(p.mapped(|v| map[v.index()])),
+                    ValueKind::Node { node, output } => ValueKind::Node { node: node_map[*node], output: *output },
+                };
+                map[id.index()] = new.push(value.name.clone(), value.desc, kind);
+            }
+        }
+        let remap = |ids: &[ValueId]| ids.iter().map(|v| map[v.index()]).collect::<Vec<_>>();
+        for (node, _) in self.nodes.iter().zip(&keep_node).filter(|k| *k.1) {
+            new.nodes.push(Node { inputs: remap(&node.inputs), outputs: remap(&node.outputs), ..node.clone() });
+        }
+        new.outputs = self.outputs.iter().map(|(n, v)| (n.clone(), map[v.index()])).collect();
+        new
+    }
+
+    /// The elements of every parameter, by value: stored ones from `stored` (name, dimensions), derived ones computed.
+    pub fn evaluate_parameters(
+        &self,
+        stored: &mut impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+    ) -> Result<Vec<Option<HostTensor>>> {
+        let mut values: Vec<Option<HostTensor>> = vec![None; self.values.len()];
+        for (i, value) in self.values.iter().enumerate() {
+            if let ValueKind::Parameter(p) = &value.kind {
+                values[i] = Some(p.evaluate(&value.name, &values, stored)?);
+            }
+        }
+        Ok(values)
+    }
+
+    /// Runs the graph with every op's CPU reference: the oracle, and `--device cpu`. `inputs` by
+    /// name, `stored` gives the checkpoint's parameters, `progress(done, of)` may cancel by returning an error.
+    pub fn run_reference(
+        &self,
+        inputs: &BTreeMap<String, HostTensor>,
+        mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+        mut progress: impl FnMut(usize, usize) -> Result<()>,
+    ) -> Result<BTreeMap<String, HostTensor>> {
+        let mut values = self.evaluate_parameters(&mut stored)?;
+        for (name, id) in self.inputs() {
+            let t = inputs.get(name).ok_or_else(|| Error::invalid(format!("input `{name}`"), "is missing"))?;
+            if t.shape()? != self.shape(id) {
+                let reason = format!("the graph is for shape {}, got {:?}", self.shape(id), t.dims());
+                return Err(Error::invalid(format!("input `{name}`"), reason));
+            }
+            values[id.index()] = Some(t.clone());
+        }
+        let mut uses = self.uses();
+        for (i, node) in self.nodes.iter().enumerate() {
+            progress(i, self.nodes.len())?;
+            let args: Option<Vec<&HostTensor>> = node.inputs.iter().map(|v| values[v.index()].as_ref()).collect();
+            let args = args.ok_or_else(|| Error::op(&node.label, "an input has no value"))?;
+            let results = node.op.reference(&args).map_err(|e| Error::op(&node.label, e.to_string()))?;
+            for (v, r) in node.outputs.iter().zip(results) {
+                values[v.index()] = Some(r);
+            }
+            for v in &node.inputs {
+                uses[v.index()] -= 1;
+                if uses[v.index()] == 0 {
+                    values[v.index()] = None;
+                }
+            }
+        }
+        self.outputs
+            .iter()
+            .map(|(name, v)| {
+                let t = values[v.index()].clone().ok_or_else(|| Error::invalid(format!("output `{name}`"), "has no value"))?;
+                Ok((name.clone(), t))
+            })
+            .collect()
+    }
+}
+
+/// The state of [`Graph::rebuild`]: the new graph so far, and which new value stands for which old one.
+#[derive(Debug)]
+pub struct Rebuild<'a> {
+    /// The graph that is being read.
+    pub old: &'a Graph,
+    /// The graph that is being made.
+    pub new: Graph,
+    map: Vec<Option<ValueId>>,
+}
+
+impl Rebuild<'_> {
+    /// The new value that stands for an old one; inputs and parameters are carried over at first use.
+    pub fn map(&mut self, id: ValueId) -> Result<ValueId> {
+        if let Some(new) = self.map[id.index()] {
+            return Ok(new);
+        }
+        let old = self.old;
+        let value = old.value(id);
+        let kind = match &value.kind {
+            ValueKind::Input => ValueKind::Input,
+            ValueKind::Parameter(p) => {
+                let sources: Vec<_> = p.sources().collect();
+                let mapped = self.map_all(&sources)?;
+                ValueKind::Parameter(p.mapped(|v| mapped[sources.iter().position(|&s| s == v).unwrap_or(0)]))
+            }
+            ValueKind::Node { .. } => return Err(Error::op(&value.name, "is used before it is made")),
+        };
+        let new = self.new.push(value.name.clone(), value.desc, kind);
+        self.map[id.index()] = Some(new);
+        Ok(new)
+    }
+
+    /// [`Self::map`] of several values.
+    pub fn map_all(&mut self, ids: &[ValueId]) -> Result<Vec<ValueId>> {
+        ids.iter().map(|&v| self.map(v)).collect()
+    }
+}
+
+impl fmt::Display for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, v) in self.inputs() {
+            writeln!(f, "input {name} {}", self.shape(v))?;
+        }
+        for node in &self.nodes {
+            let args: Vec<_> = node.inputs.iter().map(|&v| self.value(v).name.as_str()).collect();
+            let shape = node.outputs.first().map(|&o| self.shape(o).to_string()).unwrap_or_default();
+            writeln!(f, "{} = {}({}) {shape}", node.label, node.op.name(), args.join(", "))?;
+        }
+        for (name, v) in &self.outputs {
+            writeln!(f, "output {name} = {} {}", self.value(*v).name, self.shape(*v))?;
+        }
+        Ok(())
+    }
+}

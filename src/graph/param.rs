@@ -1,0 +1,80 @@
+//! Parameters: read from a checkpoint, or computed from other parameters when weights are loaded.
+
+use super::ValueId;
+use crate::error::{Error, Result};
+use crate::tensor::HostTensor;
+use std::fmt;
+use std::sync::Arc;
+
+/// A parameter of the graph.
+#[derive(Clone, Debug)]
+pub struct Parameter {
+    /// Dimensions as in the checkpoint (rank 1 to 4).
+    pub dims: Vec<usize>,
+    /// Where its elements come from.
+    pub source: ParamSource,
+}
+
+/// Where a parameter's elements come from.
+#[derive(Clone, Debug)]
+pub enum ParamSource {
+    /// The checkpoint, under the value's name.
+    Stored,
+    /// Other parameters.
+    Derived(Derived),
+}
+
+/// How a parameter is computed from others. Rewrites make these, for example to fold batch norm into a convolution.
+#[derive(Clone)]
+pub struct Derived {
+    /// The parameters it is computed from.
+    pub from: Vec<ValueId>,
+    /// The computation.
+    #[allow(clippy::type_complexity)]
+    pub compute: Arc<dyn Fn(&[&HostTensor]) -> Result<HostTensor> + Send + Sync>,
+}
+
+impl fmt::Debug for Derived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Derived from {:?}", self.from)
+    }
+}
+
+impl Parameter {
+    /// The parameters this one is computed from.
+    pub fn sources(&self) -> impl Iterator<Item = ValueId> {
+        let from = match &self.source {
+            ParamSource::Stored => &[][..],
+            ParamSource::Derived(d) => &d.from,
+        };
+        from.iter().copied()
+    }
+
+    /// The same with other ids for its sources.
+    #[must_use]
+    pub fn mapped(&self, f: impl Fn(ValueId) -> ValueId) -> Self {
+        let source = match &self.source {
+            ParamSource::Stored => ParamSource::Stored,
+            ParamSource::Derived(d) => {
+                ParamSource::Derived(Derived { from: d.from.iter().map(|&v| f(v)).collect(), compute: d.compute.clone() })
+            }
+        };
+        Self { dims: self.dims.clone(), source }
+    }
+
+    /// The elements: from `stored` by name, or computed from the values evaluated before.
+    pub fn evaluate(
+        &self,
+        name: &str,
+        values: &[Option<HostTensor>],
+        stored: &mut impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+    ) -> Result<HostTensor> {
+        match &self.source {
+            ParamSource::Stored => stored(name, &self.dims),
+            ParamSource::Derived(d) => {
+                let from: Option<Vec<&HostTensor>> = d.from.iter().map(|v| values[v.index()].as_ref()).collect();
+                (d.compute)(&from.ok_or_else(|| Error::invalid(format!("parameter `{name}`"), "its source is not loaded"))?)
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Receptive field, alignment and tile safety, computed from the graph.
+
+use super::{Graph, ValueId};
+use crate::ops::Spatial;
+use std::collections::HashMap;
+
+/// What an output pixel depends on, along one axis (0 rows, 1 columns).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// Input pixels before an aligned output block that can influence it.
+    pub before: usize,
+    /// Input pixels after the block.
+    pub after: usize,
+    /// The network is equivariant exactly to shifts that are multiples of this many input pixels.
+    pub align: usize,
+    /// Receptive field of one output pixel, pixels (the largest over pixel phases).
+    pub receptive_field: usize,
+}
+
+/// The footprint of `output` in `input` along `axis`, or why the graph is not tile-safe.
+///
+/// Intervals are propagated backwards through every op, without regard to picture borders.
+pub fn footprint(graph: &Graph, input: ValueId, output: ValueId, axis: usize) -> Result<Footprint, String> {
+    let align = alignment(graph, input, axis)?;
+    let a = align as i64;
+    // Far from zero, so that nothing special happens there; any aligned position would do.
+    let at = a * 1024;
+    let block = needed(graph, input, output, axis, at, at + a - 1)?;
+    let Some((low, high)) = block else {
+        return Ok(Footprint { before: 0, after: 0, align, receptive_field: 0 });
+    };
+    let mut field = 0;
+    for phase in 0..a {
+        if let Some((l, h)) = needed(graph, input, output, axis, at + phase, at + phase)? {
+            field = field.max(h - l + 1);
+        }
+    }
+    // Valid networks shift the origin: output pixel 0 is input pixel `margin`. Both sides are relative to the block.
+    Ok(Footprint {
+        before: (at - low).max(0) as usize,
+        after: (high - (at + a - 1)).max(0) as usize,
+        align,
+        receptive_field: field as usize,
+    })
+}
+
+/// Least common multiple of all cumulative strides.
+fn alignment(graph: &Graph, input: ValueId, axis: usize) -> Result<usize, String> {
+    // Scale of each value: input pixels per pixel of the value, as a fraction.
+    let mut scale: HashMap<ValueId, (i64, i64)> = HashMap::from([(input, (1, 1))]);
+    let mut align = 1i64;
+    for node in graph.nodes() {
+        let spatial = node.op.spatial(&graph.descs(&node.inputs), &graph.descs(&node.outputs));
+        for (i, v) in node.inputs.iter().enumerate() {
+            let Some(&(num, den)) = scale.get(v) else { continue };
+            let (wn, wd) = match &spatial {
+                Spatial::Pointwise => (1, 1),
+                Spatial::Windows(w) => w.get(i).map_or((1, 1), |w| (w[axis].num, w[axis].den)),
+                Spatial::Global(why) => return Err(format!("{} ({}): {why}", node.label, node.op.name())),
+            };
+            let (n, d) = (num * wn, den * wd);
+            let g = gcd(n, d);
+            let (n, d) = (n / g, d / g);
+            align = align / gcd(align, n) * n;
+            for &o in &node.outputs {
+                scale.insert(o, (n, d));
+            }
+        }
+    }
+    Ok(align as usize)
+}
+
+fn needed(
+    graph: &Graph,
+    input: ValueId,
+    output: ValueId,
+    axis: usize,
+    from: i64,
+    to: i64,
+) -> Result<Option<(i64, i64)>, String> {
+    let mut want: HashMap<ValueId, (i64, i64)> = HashMap::from([(output, (from, to))]);
+    for node in graph.nodes().iter().rev() {
+        let spans = node.outputs.iter().filter_map(|o| want.get(o).copied());
+        let Some((from, to)) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { continue };
+        let spatial = node.op.spatial(&graph.descs(&node.inputs), &graph.descs(&node.outputs));
+        for (i, &v) in node.inputs.iter().enumerate() {
+            let span = match &spatial {
+                Spatial::Pointwise => (from, to),
+                Spatial::Windows(w) => w.get(i).map_or((from, to), |w| w[axis].range(from, to)),
+                Spatial::Global(why) => return Err(format!("{} ({}): {why}", node.label, node.op.name())),
+            };
+            let entry = want.entry(v).or_insert(span);
+            *entry = (entry.0.min(span.0), entry.1.max(span.1));
+        }
+    }
+    Ok(want.get(&input).copied())
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a.max(1) } else { gcd(b, a % b) }
+}

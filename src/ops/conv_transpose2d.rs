@@ -1,0 +1,219 @@
+//! 2-D transposed convolution.
+
+use super::{ActivationKind, InputKind, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs};
+use crate::error::{Error, Result};
+use crate::kernel::{KernelKey, Operand};
+use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+
+/// `torch.nn.functional.conv_transpose2d` with an activation.
+///
+/// Inputs: `[N, C_in, H, W]`, weight `[C_in, C_out, kh, kw]`, bias `[C_out]` if `bias`.
+/// Output: `(H - 1) * stride - 2 * padding + kernel + output_padding` rows, likewise columns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConvTranspose2d {
+    /// Output channels.
+    pub out_channels: usize,
+    /// Kernel rows and columns.
+    pub kernel: [usize; 2],
+    /// Stride in rows and columns.
+    pub stride: [usize; 2],
+    /// Padding in rows and columns, taken off the output.
+    pub padding: [usize; 2],
+    /// Rows and columns added at the end of the output.
+    pub output_padding: [usize; 2],
+    /// Whether there is a bias.
+    pub bias: bool,
+    /// Applied at the end.
+    pub activation: ActivationKind,
+}
+
+impl ConvTranspose2d {
+    /// Kernel 2x2, stride 2: the up-convolution of the U-Net family. Windows never overlap.
+    pub fn up2(out_channels: usize) -> Self {
+        Self {
+            out_channels,
+            kernel: [2; 2],
+            stride: [2; 2],
+            padding: [0; 2],
+            output_padding: [0; 2],
+            bias: true,
+            activation: ActivationKind::None,
+        }
+    }
+
+    fn output_size(&self, axis: usize, n: usize) -> Option<usize> {
+        let full = (n.checked_sub(1)?) * self.stride[axis] + self.kernel[axis] + self.output_padding[axis];
+        full.checked_sub(2 * self.padding[axis]).filter(|&o| o > 0)
+    }
+
+    fn is_up2(&self) -> bool {
+        self.kernel == [2; 2] && self.stride == [2; 2] && self.padding == [0; 2] && self.output_padding == [0; 2]
+    }
+}
+
+impl Op for ConvTranspose2d {
+    fn name(&self) -> &'static str {
+        "conv_transpose2d"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        expect_inputs(self.name(), inputs, 2 + usize::from(self.bias))?;
+        let fail = |reason: String| Err(Error::op("conv_transpose2d", reason));
+        let (s, weight) = (inputs[0].shape, inputs[1].shape);
+        let want = Shape::new(s.c, self.out_channels, self.kernel[0], self.kernel[1]);
+        if weight != want {
+            return fail(format!("weight {weight} does not fit input {s}, expected {want}"));
+        }
+        if [self.kernel, self.stride].concat().contains(&0) || (0..2).any(|a| self.output_padding[a] >= self.stride[a].max(1)) {
+            return fail(format!("kernel, stride or output padding cannot be used: {self:?}"));
+        }
+        if self.bias && inputs[2].shape.len() != self.out_channels {
+            return fail(format!("bias {} for {} output channels", inputs[2].shape, self.out_channels));
+        }
+        match (self.output_size(0, s.h), self.output_size(1, s.w)) {
+            (Some(h), Some(w)) => Ok(vec![TensorDesc::blocked(Shape::new(s.n, self.out_channels, h, w))]),
+            _ => fail(format!("input {s} leaves no output pixel")),
+        }
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        let shapes = inputs.iter().map(|i| i.shape()).collect::<Result<Vec<_>>>()?;
+        let out = self.infer(&shapes.iter().map(|&s| TensorDesc::blocked(s)).collect::<Vec<_>>())?[0].shape;
+        let s = shapes[0];
+        let (x, weight) = (inputs[0].data(), inputs[1].data());
+        let [kh, kw] = self.kernel;
+        let result = by_plane(out, |n, o, plane| {
+            let bias = if self.bias { f64::from(inputs[2].data()[o]) } else { 0.0 };
+            let mut sums = vec![bias; plane.len()];
+            for c in 0..s.c {
+                for (ky, kx) in (0..kh).flat_map(|y| (0..kw).map(move |x| (y, x))) {
+                    let wt = f64::from(weight[((c * self.out_channels + o) * kh + ky) * kw + kx]);
+                    for y in 0..s.h {
+                        let oy = (y * self.stride[0] + ky).checked_sub(self.padding[0]).filter(|&oy| oy < out.h);
+                        let Some(oy) = oy else { continue };
+                        for x_ in 0..s.w {
+                            let ox = (x_ * self.stride[1] + kx).checked_sub(self.padding[1]);
+                            if let Some(ox) = ox.filter(|&ox| ox < out.w) {
+                                sums[oy * out.w + ox] += wt * f64::from(x[s.index(n, c, y, x_)]);
+                            }
+                        }
+                    }
+                }
+            }
+            for (p, sum) in plane.iter_mut().zip(sums) {
+                *p = self.activation.apply(sum) as f32;
+            }
+        });
+        Ok(vec![result])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let (input, out) = (cx.input(0), cx.output(0));
+        let weights = self.pack(cx, input.c);
+        let up2 = self.is_up2();
+        let mut params = Vec::with_capacity(24);
+        params.extend(cx.input_view(0));
+        params.extend(cx.output_view(0));
+        let size = if up2 { [input.w, input.h] } else { [out.w, out.h] };
+        params.extend([size[0], size[1], out.c.div_ceil(LANES), input.c.div_ceil(LANES)].map(|v| v as u32));
+        if !up2 {
+            params.extend([input.h, input.w, self.stride[0], self.stride[1]].map(|v| v as u32));
+            params.extend([self.padding[0] as u32, self.padding[1] as u32, 0, 0]);
+        }
+        params.extend([self.activation.slope().to_bits(), 0, 0, 0]);
+        let bindings = [Operand::Input(0), weights, Operand::Output(0)];
+        if up2 {
+            let key = KernelKey::new("conv_transpose2d_2x2").with("ACTIVATION", self.activation.id());
+            return cx.dispatch(key, params, bindings, Lowering::per_vec4(input.with_c(out.c)));
+        }
+        let key = KernelKey::new("conv_transpose2d_plain")
+            .with("KH", self.kernel[0] as u32)
+            .with("KW", self.kernel[1] as u32)
+            .with("ACTIVATION", self.activation.id());
+        cx.dispatch(key, params, bindings, Lowering::per_vec4(out))
+    }
+
+    fn macs(&self, inputs: &[TensorDesc], _: &[TensorDesc]) -> u64 {
+        (inputs[0].shape.len() * self.out_channels * self.kernel[0] * self.kernel[1]) as u64
+    }
+
+    fn spatial(&self, inputs: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
+        let window = [0, 1].map(|a| {
+            let (s, k, p) = (self.stride[a] as i64, self.kernel[a] as i64, self.padding[a] as i64);
+            // Output o gets input i when 0 <= o + p - i * s < k; bounds over all phases of o within a stride.
+            let first = (p - k + 1).div_euclid(s) + i64::from((p - k + 1).rem_euclid(s) != 0);
+            let last = (s - 1 + p).div_euclid(s);
+            Window { num: 1, den: s, first: first.min(last), last }
+        });
+        Spatial::Windows(vec![window; inputs.len()])
+    }
+}
+
+impl ConvTranspose2d {
+    /// Bias blocks, then `[C_out/4][C_in/4][kh][kw][4 input channels]` of vec4 over output channels.
+    fn pack(&self, cx: &mut Lowering, channels: usize) -> Operand {
+        let taps = self.kernel[0] * self.kernel[1];
+        let (out_channels, bias) = (self.out_channels, self.bias);
+        let (ob, ib) = (out_channels.div_ceil(LANES), channels.div_ceil(LANES));
+        let len = ob * LANES + ob * ib * taps * LANES * LANES;
+        let inputs: Vec<usize> = (1..=1 + usize::from(bias)).collect();
+        cx.weights(inputs, len, move |p| {
+            let mut packed = vec![0.0; len];
+            for o in 0..out_channels {
+                if bias {
+                    packed[o] = p[1].data()[o];
+                }
+                for i in 0..channels {
+                    for t in 0..taps {
+                        let block = ((o / LANES) * ib + i / LANES) * taps + t;
+                        let at = ob * LANES + (block * LANES + i % LANES) * LANES + o % LANES;
+                        packed[at] = p[0].data()[(i * out_channels + o) * taps + t];
+                    }
+                }
+            }
+            Ok(packed)
+        })
+    }
+}
+
+pub(super) fn cases() -> Vec<OpCase> {
+    let case = |name: &str, op: ConvTranspose2d, s: Shape| {
+        let dims = [s.c, op.out_channels, op.kernel[0], op.kernel[1]];
+        let (bias, out) = (op.bias, op.out_channels);
+        let case = OpCase::new(format!("conv_transpose2d/{name}"), op, &[s]).parameter(&dims, InputKind::Parameter);
+        if bias { case.parameter(&[out], InputKind::Parameter) } else { case }
+    };
+    let s = Shape::new;
+    let up = ConvTranspose2d::up2;
+    vec![
+        case("2x2 stride 2", up(4), s(2, 3, 9, 11)),
+        case("2x2 stride 2, no bias, ReLU", ConvTranspose2d { bias: false, activation: ActivationKind::Relu, ..up(17) }, s(1, 22, 5, 19)),
+        case("2x2 stride 2, one pixel", up(3), s(1, 5, 1, 1)),
+        case("4x4 stride 2 padding 1", ConvTranspose2d { kernel: [4; 2], padding: [1; 2], ..up(3) }, s(1, 3, 5, 6)),
+        case("3x3 stride 2 padding 1 output padding 1", ConvTranspose2d { kernel: [3; 2], padding: [1; 2], output_padding: [1; 2], ..up(6) }, s(1, 4, 5, 6)),
+        case("3x3 stride 1", ConvTranspose2d { kernel: [3; 2], stride: [1; 2], ..up(5) }, s(2, 4, 5, 6)),
+        case("2x3 stride 3x1", ConvTranspose2d { kernel: [2, 3], stride: [3, 1], ..up(5) }, s(1, 4, 3, 6)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_hold_every_contributing_pixel() {
+        for (k, s, p) in [(2, 2, 0), (4, 2, 1), (3, 2, 1), (3, 1, 0), (2, 3, 0), (5, 2, 2)] {
+            let op = ConvTranspose2d { kernel: [k; 2], stride: [s; 2], padding: [p; 2], ..ConvTranspose2d::up2(1) };
+            let Spatial::Windows(w) = op.spatial(&[TensorDesc::blocked(Shape::new(1, 1, 8, 8))], &[]) else { panic!() };
+            for o in 20..40i64 {
+                let (low, high) = w[0][0].range(o, o);
+                for i in 0..60i64 {
+                    let tap = o + p as i64 - i * s as i64;
+                    if (0..k as i64).contains(&tap) {
+                        assert!((low..=high).contains(&i), "k {k} s {s} p {p}: output {o} needs {i}, window {low}..={high}");
+                    }
+                }
+            }
+        }
+    }
+}

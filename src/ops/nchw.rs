@@ -1,0 +1,79 @@
+//! The border of the engine: plain NCHW in and out.
+
+use super::{InputKind, Lowering, Op, OpCase, expect_inputs};
+use crate::error::{Error, Result};
+use crate::kernel::{KernelKey, Operand};
+use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
+
+/// Plain NCHW to the device layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportNchw;
+
+/// The device layout to plain NCHW.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportNchw;
+
+fn convert(name: &str, inputs: &[TensorDesc], from: Layout, to: Layout) -> Result<Vec<TensorDesc>> {
+    expect_inputs(name, inputs, 1)?;
+    if inputs[0].layout != from {
+        return Err(Error::op(name, format!("input {} is {:?}, not {from:?}", inputs[0].shape, inputs[0].layout)));
+    }
+    Ok(vec![TensorDesc { shape: inputs[0].shape, layout: to }])
+}
+
+fn lower(cx: &mut Lowering, shader: &'static str, view: [u32; 4]) -> Result<()> {
+    let s = cx.input(0);
+    let mut params = view.to_vec();
+    params.extend([s.w, s.h, s.c.div_ceil(LANES), s.c].map(|v| v as u32));
+    cx.dispatch(KernelKey::new(shader), params, [Operand::Input(0), Operand::Output(0)], Lowering::per_vec4(s))
+}
+
+impl Op for ImportNchw {
+    fn name(&self) -> &'static str {
+        "import_nchw"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        convert(self.name(), inputs, Layout::Linear, Layout::Blocked)
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        Ok(vec![inputs[0].clone()])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let view = cx.output_view(0);
+        lower(cx, "import_nchw", view)
+    }
+}
+
+impl Op for ExportNchw {
+    fn name(&self) -> &'static str {
+        "export_nchw"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        convert(self.name(), inputs, Layout::Blocked, Layout::Linear)
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        Ok(vec![inputs[0].clone()])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let view = cx.input_view(0);
+        lower(cx, "export_nchw", view)
+    }
+}
+
+pub(super) fn cases() -> Vec<OpCase> {
+    // Every case of every op passes through both; these name the shapes that matter to them.
+    let shapes = [Shape::new(2, 5, 3, 18), Shape::new(1, 1, 1, 1), Shape::new(3, 8, 5, 4)];
+    let import = |s: Shape| OpCase {
+        name: format!("import_nchw/{s}"),
+        op: Box::new(ImportNchw),
+        inputs: vec![(TensorDesc::linear(s), InputKind::Data)],
+    };
+    let export = |s: Shape| OpCase::new(format!("export_nchw/{s}"), ExportNchw, &[s]);
+    shapes.into_iter().flat_map(|s| [import(s), export(s)]).collect()
+}

@@ -1,0 +1,246 @@
+//! Graph to plan: lower every node, place its tensors, keep halos zero, resolve the bindings.
+
+use super::memory::{self, Item, Place};
+use super::{Plan, PlanMemory, PlannedWeights, Port, Resource, Step};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Node, ValueId, ValueKind};
+use crate::kernel::{Caps, Dispatch, KernelKey, Operand};
+use crate::ops::{Lowered, Lowering};
+use crate::tensor::{BlockedLayout, Layout, TensorDesc};
+use std::collections::HashMap;
+
+impl Plan {
+    /// Plans a graph for a device. Fails when a tensor is larger than the device can bind, naming it.
+    pub fn new(graph: &Graph, caps: &Caps) -> Result<Self> {
+        let lowered = lower_nodes(graph, caps)?;
+        let ports = ports(graph)?;
+        let port_of = |v: ValueId| {
+            let name = graph.outputs().iter().find(|o| o.1 == v).map(|o| &o.0);
+            let name = name.unwrap_or(&graph.value(v).name);
+            ports.iter().position(|p| p.names.contains(name))
+        };
+        let tensors = Tensors::new(graph, &lowered, caps);
+        let (places, slots) = memory::place(&tensors.items, caps.max_buffer_bytes);
+        let mut plan = Plan {
+            graph: graph.clone(),
+            weights: Vec::new(),
+            steps: Vec::new(),
+            memory: PlanMemory {
+                slots: slots.iter().sum(),
+                live: memory::largest_live_set(&tensors.items),
+                ports: ports.iter().map(|p| p.desc.bytes()).sum(),
+                ..PlanMemory::default()
+            },
+            slots,
+            ports: ports.clone(),
+        };
+        for (i, (node, low)) in graph.nodes().iter().zip(&lowered).enumerate() {
+            let first_weights = plan.weights.len();
+            for w in &low.weights {
+                let from = w.inputs.iter().map(|&k| node.inputs[k]).collect();
+                plan.weights.push(PlannedWeights { from, len: w.len, pack: w.pack.clone() });
+            }
+            for &v in &node.outputs {
+                if tensors.needs_clean_halo(graph, v, &places) {
+                    plan.steps.push(halo_step(node, graph.value(v).desc, tensors.resource(v, &places, true)?));
+                }
+            }
+            for (k, d) in low.dispatches.iter().enumerate() {
+                let value = |v: ValueId, writes: bool| match graph.value(v).kind {
+                    ValueKind::Parameter(_) => {
+                        Err(Error::op(&node.label, format!("binds parameter `{}` unpacked", graph.value(v).name)))
+                    }
+                    _ if graph.value(v).desc.layout == Layout::Linear && port_of(v).is_some() => {
+                        Ok(Resource::Port { port: port_of(v).unwrap_or(0), writes })
+                    }
+                    _ => tensors.resource(v, &places, writes),
+                };
+                let bind = |operand: &Operand| match *operand {
+                    Operand::Input(k) => value(node.inputs[k], false),
+                    Operand::Output(k) => value(node.outputs[k], true),
+                    Operand::Weights(k) => Ok(Resource::Weights(first_weights + k)),
+                    Operand::ScratchRead(k) => Ok(tensors.scratch(i, k, &places, false)),
+                    Operand::ScratchWrite(k) => Ok(tensors.scratch(i, k, &places, true)),
+                };
+                let bindings = d.bindings.iter().map(bind).collect::<Result<Vec<_>>>()?;
+                let dispatch =
+                    Dispatch { kernel: d.kernel.clone(), params: d.params.clone(), bindings, workgroups: d.workgroups };
+                let macs = if k == 0 { graph.node_macs(node) } else { 0 };
+                plan.steps.push(Step { label: node.label.clone(), dispatch, macs });
+            }
+        }
+        plan.memory.weights = plan.weights.iter().map(|w| w.len as u64 * 4).sum();
+        plan.check(caps)?;
+        Ok(plan)
+    }
+
+    /// What must hold for every plan, whatever the planner does.
+    fn check(&mut self, caps: &Caps) -> Result<()> {
+        for step in &self.steps {
+            let mut read = Vec::new();
+            let mut written = Vec::new();
+            for r in &step.dispatch.bindings {
+                let bytes = match *r {
+                    Resource::Slot { slot, bytes, writes, .. } => {
+                        if writes { &mut written } else { &mut read }.push(slot);
+                        bytes
+                    }
+                    Resource::Weights(w) => self.weights[w].len as u64 * 4,
+                    Resource::Port { port, .. } => self.ports[port].desc.bytes(),
+                };
+                self.memory.largest_binding = self.memory.largest_binding.max(bytes);
+                if bytes > caps.max_binding_bytes {
+                    return Err(Error::Limit {
+                        what: format!("a tensor of {} ({})", step.label, step.dispatch.kernel),
+                        needed: format!("{:.1} MiB in one binding", mib(bytes)),
+                        limit: format!("{:.1} MiB", mib(caps.max_binding_bytes)),
+                    });
+                }
+            }
+            let twice = written.iter().enumerate().any(|(i, w)| written[..i].contains(w));
+            if twice || written.iter().any(|w| read.contains(w)) {
+                return Err(Error::op(&step.label, "planned to read and write one buffer in a dispatch"));
+            }
+        }
+        match self.slots.iter().find(|&&s| s > caps.max_buffer_bytes) {
+            Some(&s) => Err(Error::Limit {
+                what: "the largest buffer".into(),
+                needed: format!("{:.1} MiB", mib(s)),
+                limit: format!("{:.1} MiB", mib(caps.max_buffer_bytes)),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / (1u64 << 20) as f64
+}
+
+fn lower_nodes(graph: &Graph, caps: &Caps) -> Result<Vec<Lowered>> {
+    let lower = |node: &Node| {
+        let (inputs, outputs) = (graph.descs(&node.inputs), graph.descs(&node.outputs));
+        let mut cx = Lowering::new(&node.label, caps, &inputs, &outputs);
+        node.op.lower(&mut cx)?;
+        Ok(cx.finish())
+    };
+    graph.nodes().iter().map(lower).collect()
+}
+
+fn ports(graph: &Graph) -> Result<Vec<Port>> {
+    let mut ports = Vec::new();
+    for (name, v) in graph.inputs() {
+        ports.push(Port { names: vec![name.to_string()], desc: graph.value(v).desc, is_input: true });
+    }
+    let mut seen: HashMap<ValueId, usize> = HashMap::new();
+    for (name, v) in graph.outputs() {
+        if let Some(&port) = seen.get(v) {
+            let port: &mut Port = &mut ports[port];
+            port.names.push(name.clone());
+            continue;
+        }
+        if !matches!(graph.value(*v).kind, ValueKind::Node { .. }) {
+            return Err(Error::invalid(format!("output `{name}`"), "is an input or a parameter, not a result"));
+        }
+        seen.insert(*v, ports.len());
+        ports.push(Port { names: vec![name.clone()], desc: graph.value(*v).desc, is_input: false });
+    }
+    match ports.iter().find(|p| p.desc.layout != Layout::Linear) {
+        Some(p) => Err(Error::invalid(format!("port `{}`", p.names[0]), "is not in plain NCHW; import or export it")),
+        None => Ok(ports),
+    }
+}
+
+/// The tensors that live in slots: node outputs (ports excepted) and scratch.
+struct Tensors {
+    items: Vec<Item>,
+    of_value: HashMap<ValueId, usize>,
+    of_scratch: HashMap<(usize, usize), usize>,
+    bytes: Vec<u64>,
+}
+
+impl Tensors {
+    fn new(graph: &Graph, lowered: &[Lowered], caps: &Caps) -> Self {
+        let align = |b: u64| b.div_ceil(caps.storage_alignment) * caps.storage_alignment;
+        let is_port = |v: ValueId| graph.outputs().iter().any(|o| o.1 == v);
+        let mut t = Self { items: vec![], of_value: HashMap::new(), of_scratch: HashMap::new(), bytes: vec![] };
+        for (i, node) in graph.nodes().iter().enumerate() {
+            for &v in node.outputs.iter().filter(|&&v| !is_port(v)) {
+                let bytes = graph.value(v).desc.bytes();
+                t.of_value.insert(v, t.items.len());
+                t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![] });
+                t.bytes.push(bytes);
+            }
+            for v in &node.inputs {
+                if let Some(&item) = t.of_value.get(v) {
+                    t.items[item].last = i;
+                    t.items[item].read.push(i);
+                }
+            }
+            for (k, &bytes) in lowered[i].scratch.iter().enumerate() {
+                t.of_scratch.insert((i, k), t.items.len());
+                // Written and read inside the node: never in a buffer with anything the node touches.
+                t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![i] });
+                t.bytes.push(bytes);
+            }
+        }
+        t
+    }
+
+    fn resource(&self, v: ValueId, places: &[Place], writes: bool) -> Result<Resource> {
+        let item = *self.of_value.get(&v).ok_or_else(|| Error::op("planner", "a value has no tensor"))?;
+        Ok(self.at(item, places, writes))
+    }
+
+    fn scratch(&self, node: usize, k: usize, places: &[Place], writes: bool) -> Resource {
+        self.at(self.of_scratch[&(node, k)], places, writes)
+    }
+
+    fn at(&self, item: usize, places: &[Place], writes: bool) -> Resource {
+        let Place { slot, offset } = places[item];
+        Resource::Slot { slot, offset, bytes: self.bytes[item], writes }
+    }
+
+    /// Whether the halo of `v` must be cleared before it is written: somebody reads it, and something else lies over
+    /// it at another time with its halo elsewhere. Fresh buffers are zero, so a tensor alone in its place needs nothing.
+    fn needs_clean_halo(&self, graph: &Graph, v: ValueId, places: &[Place]) -> bool {
+        let desc = graph.value(v).desc;
+        let Some(&item) = self.of_value.get(&v) else { return false };
+        let read = |n: &Node| n.inputs.iter().enumerate().any(|(k, &i)| i == v && n.op.reads_halo(k));
+        if desc.layout != Layout::Blocked || !graph.nodes().iter().any(read) {
+            return false;
+        }
+        let layout = BlockedLayout::new(desc.shape);
+        let plane_bytes = layout.plane as u64 * 16;
+        let (place, bytes) = (places[item], self.items[item].bytes);
+        let coincides = |other: usize| {
+            let shape = self.of_value.iter().find(|o| *o.1 == other).map(|o| graph.value(*o.0).desc);
+            let same = |d: TensorDesc| d.layout == Layout::Blocked && BlockedLayout::new(d.shape).same_planes(&layout);
+            shape.is_some_and(same) && places[other].offset.abs_diff(place.offset) % plane_bytes == 0
+        };
+        (0..self.items.len()).any(|other| {
+            let p = places[other];
+            let overlaps = p.slot == place.slot
+                && p.offset < place.offset + bytes
+                && place.offset < p.offset + self.items[other].bytes;
+            other != item && overlaps && !coincides(other)
+        })
+    }
+}
+
+fn halo_step(node: &Node, desc: TensorDesc, target: Resource) -> Step {
+    let l = BlockedLayout::new(desc.shape);
+    let border = 2 * l.row + 2 * desc.shape.h;
+    let planes = desc.shape.n * l.blocks;
+    let params = [l.row, desc.shape.h, l.plane, border].map(|v| v as u32).to_vec();
+    Step {
+        label: node.label.clone(),
+        dispatch: Dispatch {
+            kernel: KernelKey::new("halo"),
+            params,
+            bindings: vec![target],
+            workgroups: [border.div_ceil(64) as u32, planes as u32, 1],
+        },
+        macs: 0,
+    }
+}

@@ -1,0 +1,130 @@
+//! Lifetimes to slots: where each tensor lies, in a few buffers.
+//!
+//! wgpu tracks whole buffers, so a dispatch must never read and write the same one: tensors that meet in a node as
+//! input and output need different slots. Inside a slot, tensors with disjoint lifetimes overlap, and tensors that
+//! live together lie side by side.
+
+/// A tensor to place.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    /// Size, a multiple of the alignment.
+    pub bytes: u64,
+    /// First node that touches it.
+    pub first: usize,
+    /// Last node that touches it.
+    pub last: usize,
+    /// Nodes that write it.
+    pub written: Vec<usize>,
+    /// Nodes that read it.
+    pub read: Vec<usize>,
+}
+
+impl Item {
+    fn lives_with(&self, other: &Item) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+
+    /// Whether some node needs them in different buffers.
+    fn clashes(&self, other: &Item) -> bool {
+        let meet = |a: &[usize], b: &[usize]| a.iter().any(|n| b.contains(n));
+        meet(&self.written, &other.read) || meet(&self.read, &other.written) || meet(&self.written, &other.written)
+    }
+}
+
+/// Where an item lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub slot: usize,
+    pub offset: u64,
+}
+
+/// Places every item; gives the places and the size of each slot. Largest first, each where it makes the total grow
+/// least. `limit` is the largest slot allowed; an item above it gets a slot of its own (the device will refuse it).
+pub(super) fn place(items: &[Item], limit: u64) -> (Vec<Place>, Vec<u64>) {
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    order.sort_by_key(|&i| (std::cmp::Reverse(items[i].bytes), items[i].first));
+    let mut slots: Vec<u64> = Vec::new();
+    let mut members: Vec<Vec<usize>> = Vec::new();
+    let mut places = vec![Place { slot: 0, offset: 0 }; items.len()];
+    for i in order {
+        let item = &items[i];
+        // (growth, slot, offset)
+        let mut best = (item.bytes, slots.len(), 0);
+        for (s, &size) in slots.iter().enumerate() {
+            if members[s].iter().any(|&m| items[m].clashes(item)) {
+                continue;
+            }
+            let mut busy: Vec<(u64, u64)> = members[s]
+                .iter()
+                .filter(|&&m| items[m].lives_with(item))
+                .map(|&m| (places[m].offset, places[m].offset + items[m].bytes))
+                .collect();
+            busy.sort_unstable();
+            let mut offset = 0;
+            for (from, to) in busy {
+                if offset + item.bytes <= from {
+                    break;
+                }
+                offset = offset.max(to);
+            }
+            let growth = (offset + item.bytes).saturating_sub(size);
+            if offset + item.bytes <= limit && growth < best.0 {
+                best = (growth, s, offset);
+            }
+        }
+        let (_, slot, offset) = best;
+        if slot == slots.len() {
+            slots.push(0);
+            members.push(Vec::new());
+        }
+        slots[slot] = slots[slot].max(offset + item.bytes);
+        members[slot].push(i);
+        places[i] = Place { slot, offset };
+    }
+    (places, slots)
+}
+
+/// Bytes alive at the node where most are: no plan can do with less.
+pub(super) fn largest_live_set(items: &[Item]) -> u64 {
+    let nodes = items.iter().map(|i| i.last + 1).max().unwrap_or(0);
+    (0..nodes).map(|n| items.iter().filter(|i| i.first <= n && n <= i.last).map(|i| i.bytes).sum()).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn chain(sizes: &[u64]) -> Vec<Item> {
+        // Item i is written by node i and read by node i + 1.
+        let item = |(i, &bytes): (usize, &u64)| Item { bytes, first: i, last: i + 1, written: vec![i], read: vec![i + 1] };
+        sizes.iter().enumerate().map(item).collect()
+    }
+
+    #[test]
+    fn a_chain_of_equal_tensors_needs_two_slots() {
+        let items = chain(&[512; 10]);
+        let (_, slots) = place(&items, 1 << 30);
+        assert_eq!(slots, vec![512, 512]);
+        assert_eq!(largest_live_set(&items), 1024);
+    }
+
+    proptest! {
+        #[test]
+        fn places_never_overlap_or_clash(sizes in proptest::collection::vec(1u64..50, 1..40), spans in proptest::collection::vec(0usize..12, 40)) {
+            let items: Vec<Item> = sizes.iter().enumerate().map(|(i, &b)| Item {
+                bytes: b * 256, first: i, last: i + spans[i], written: vec![i], read: (i + 1..=i + spans[i]).collect(),
+            }).collect();
+            let (places, slots) = place(&items, 1 << 30);
+            for (i, a) in items.iter().enumerate() {
+                prop_assert!(places[i].offset + a.bytes <= slots[places[i].slot]);
+                for (j, b) in items.iter().enumerate().filter(|(j, _)| *j != i && places[*j].slot == places[i].slot) {
+                    prop_assert!(!a.clashes(b));
+                    let apart = places[i].offset + a.bytes <= places[j].offset || places[j].offset + b.bytes <= places[i].offset;
+                    prop_assert!(apart || !a.lives_with(b), "{i} and {j} overlap");
+                }
+            }
+            prop_assert!(slots.iter().sum::<u64>() >= largest_live_set(&items));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The plan: a graph turned into a list of dispatches over a few buffers. Immutable plain data, made without a GPU.
+
+mod lower;
+mod memory;
+
+use crate::graph::{Graph, ValueId};
+use crate::kernel::Dispatch;
+use crate::ops::PackFn;
+use crate::tensor::TensorDesc;
+use std::fmt;
+
+/// What a dispatch binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// A byte range of a slot.
+    Slot {
+        /// Which slot.
+        slot: usize,
+        /// First byte.
+        offset: u64,
+        /// Number of bytes.
+        bytes: u64,
+        /// Whether the kernel may write it.
+        writes: bool,
+    },
+    /// Packed weights, read.
+    Weights(usize),
+    /// A port: a buffer that the caller fills or reads.
+    Port {
+        /// Which port.
+        port: usize,
+        /// Whether the kernel may write it.
+        writes: bool,
+    },
+}
+
+/// A dispatch with its place in the network.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Label of the node it belongs to.
+    pub label: String,
+    /// What runs.
+    pub dispatch: Dispatch<Resource>,
+    /// Multiply-accumulates, of the node's first dispatch; the others have 0.
+    pub macs: u64,
+}
+
+/// Weights in a kernel's own order.
+#[derive(Clone)]
+pub struct PlannedWeights {
+    /// The parameters they are packed from.
+    pub from: Vec<ValueId>,
+    /// Number of `f32`.
+    pub len: usize,
+    /// The packing.
+    pub pack: PackFn,
+}
+
+impl fmt::Debug for PlannedWeights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PlannedWeights {{ from: {:?}, len: {} }}", self.from, self.len)
+    }
+}
+
+/// A named buffer at the border of the plan, plain NCHW `f32`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Names: one for an input; an output may have several.
+    pub names: Vec<String>,
+    /// Shape; the layout is linear.
+    pub desc: TensorDesc,
+    /// Whether the caller fills it.
+    pub is_input: bool,
+}
+
+/// Sizes of a plan, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlanMemory {
+    /// All slots: activations and scratch.
+    pub slots: u64,
+    /// Largest set of tensors alive at once: the least any plan could do with.
+    pub live: u64,
+    /// Packed weights.
+    pub weights: u64,
+    /// Input and output buffers.
+    pub ports: u64,
+    /// Largest range one kernel binds.
+    pub largest_binding: u64,
+}
+
+impl PlanMemory {
+    /// Everything on the device, except the copies that uploads and downloads need.
+    pub fn total(&self) -> u64 {
+        self.slots + self.weights + self.ports
+    }
+}
+
+/// An immutable program.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The graph it was made from.
+    pub graph: Graph,
+    /// Bytes of each slot.
+    pub slots: Vec<u64>,
+    /// Packed weights.
+    pub weights: Vec<PlannedWeights>,
+    /// Input and output buffers.
+    pub ports: Vec<Port>,
+    /// Dispatches, in order.
+    pub steps: Vec<Step>,
+    /// Sizes.
+    pub memory: PlanMemory,
+}
+
+impl Plan {
+    /// The port of that name.
+    pub fn port(&self, name: &str) -> Option<usize> {
+        self.ports.iter().position(|p| p.names.iter().any(|n| n == name))
+    }
+}

@@ -1,0 +1,385 @@
+//! A session: a plan made resident on a device. Write, run, read; nothing is allocated per run.
+
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Pipeline};
+use crate::kernel::AdapterClass;
+use crate::plan::{Plan, Resource, Step};
+use crate::tensor::{HostTensor, Shape};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A plan with its buffers, pipelines and bind groups on a device.
+#[derive(Debug)]
+pub struct Session {
+    gpu: Gpu,
+    plan: Arc<Plan>,
+    slots: Vec<wgpu::Buffer>,
+    weights: Arena,
+    uniforms: Arena,
+    ports: Vec<PortBuffer>,
+    pipelines: Vec<Arc<Pipeline>>,
+    bind_groups: Vec<wgpu::BindGroup>,
+    /// Steps `[start, end)` of each submission.
+    submissions: Vec<std::ops::Range<usize>>,
+    poisoned: bool,
+}
+
+#[derive(Debug)]
+struct PortBuffer {
+    buffer: wgpu::Buffer,
+    offset: u64,
+    /// Where results are copied to be read; made at the first read.
+    staging: Option<wgpu::Buffer>,
+    /// Whether the buffer is the caller's.
+    foreign: bool,
+}
+
+/// Many small read-only regions in few buffers.
+#[derive(Debug, Default)]
+struct Arena {
+    buffers: Vec<wgpu::Buffer>,
+    regions: Vec<(usize, u64, u64)>,
+}
+
+impl Arena {
+    const CHUNK: u64 = 64 << 20;
+
+    fn new(gpu: &Gpu, label: &str, usage: wgpu::BufferUsages, align: u64, sizes: impl Iterator<Item = u64>) -> Self {
+        let mut regions = Vec::new();
+        let mut chunks: Vec<u64> = Vec::new();
+        for size in sizes {
+            let padded = size.max(16).div_ceil(align) * align;
+            match chunks.last_mut() {
+                Some(used) if *used + padded <= Self::CHUNK => {
+                    regions.push((chunks.len() - 1, *used, size.max(16)));
+                    *chunks.last_mut().unwrap_or(&mut 0) += padded;
+                }
+                _ => {
+                    chunks.push(padded);
+                    regions.push((chunks.len() - 1, 0, size.max(16)));
+                }
+            }
+        }
+        let usage = usage | wgpu::BufferUsages::COPY_DST;
+        let make = |&size: &u64| {
+            gpu.device().create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+        };
+        Self { buffers: chunks.iter().map(make).collect(), regions }
+    }
+
+    fn binding(&self, region: usize) -> wgpu::BindingResource<'_> {
+        let (buffer, offset, size) = self.regions[region];
+        bind(&self.buffers[buffer], offset, size)
+    }
+
+    fn write(&self, gpu: &Gpu, region: usize, data: &[u8]) {
+        let (buffer, offset, _) = self.regions[region];
+        gpu.queue().write_buffer(&self.buffers[buffer], offset, data);
+    }
+
+    fn bytes(&self) -> u64 {
+        self.buffers.iter().map(wgpu::Buffer::size).sum()
+    }
+}
+
+fn bind(buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::BindingResource<'_> {
+    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size: std::num::NonZeroU64::new(size) })
+}
+
+impl Session {
+    /// Makes a plan resident. `stored` gives each parameter of the checkpoint by name and dimensions.
+    pub fn new(gpu: &Gpu, plan: Plan, mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>) -> Result<Self> {
+        // Weights first: a wrong checkpoint must fail before any GPU work.
+        let values = plan.graph.evaluate_parameters(&mut stored)?;
+        let usage = wgpu::BufferUsages::STORAGE;
+        let lens = plan.weights.iter().map(|w| w.len as u64 * 4);
+        let (weights, uniforms, slots, ports) = gpu.scoped("allocating buffers", || {
+            let weights = Arena::new(gpu, "weights", usage, gpu.caps().storage_alignment, lens);
+            let sizes = plan.steps.iter().map(|s| s.dispatch.params.len() as u64 * 4);
+            let uniforms =
+                Arena::new(gpu, "parameters", wgpu::BufferUsages::UNIFORM, gpu.caps().uniform_alignment, sizes);
+            let buffer = |label: &str, size: u64, usage| {
+                let size = size.max(16).div_ceil(4) * 4;
+                gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                    label: Some(label),
+                    size,
+                    usage,
+                    mapped_at_creation: false,
+                })
+            };
+            let slots = plan.slots.iter().map(|&s| buffer("slot", s, usage)).collect();
+            let ports = plan.ports.iter().map(|p| {
+                let copy = if p.is_input { wgpu::BufferUsages::COPY_DST } else { wgpu::BufferUsages::COPY_SRC };
+                let buffer = buffer(&p.names[0], p.desc.bytes(), usage | copy);
+                PortBuffer { buffer, offset: 0, staging: None, foreign: false }
+            });
+            Ok((weights, uniforms, slots, ports.collect()))
+        })?;
+        for (i, w) in plan.weights.iter().enumerate() {
+            let from: Option<Vec<&HostTensor>> = w.from.iter().map(|v| values[v.index()].as_ref()).collect();
+            let packed = (w.pack)(&from.ok_or_else(|| Error::invalid("weights", "a packed value is not a parameter"))?)?;
+            if packed.len() != w.len {
+                let reason = format!("packed into {} elements, planned {}", packed.len(), w.len);
+                return Err(Error::op(format!("weights of {:?}", plan.graph.value(w.from[0]).name), reason));
+            }
+            weights.write(gpu, i, bytemuck::cast_slice(&packed));
+        }
+        for (i, step) in plan.steps.iter().enumerate() {
+            uniforms.write(gpu, i, bytemuck::cast_slice(&step.dispatch.params));
+        }
+        let pipelines = plan.steps.iter().map(|s| gpu.pipeline(&s.dispatch.kernel)).collect::<Result<Vec<_>>>()?;
+        let submissions = split(&plan.steps, gpu.caps().class);
+        let mut session = Self {
+            gpu: gpu.clone(),
+            plan: Arc::new(plan),
+            slots,
+            weights,
+            uniforms,
+            ports,
+            pipelines,
+            bind_groups: Vec::new(),
+            submissions,
+            poisoned: false,
+        };
+        session.bind_groups =
+            gpu.scoped("binding", || (0..session.plan.steps.len()).map(|i| session.bind_group(i)).collect())?;
+        Ok(session)
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The device it lives on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Bytes of device memory held: activations, weights, parameters, ports and read-back copies.
+    pub fn device_bytes(&self) -> u64 {
+        let own = self.ports.iter().filter(|p| !p.foreign).map(|p| p.buffer.size());
+        let staging = self.ports.iter().filter_map(|p| p.staging.as_ref()).map(wgpu::Buffer::size);
+        let slots = self.slots.iter().map(wgpu::Buffer::size);
+        self.weights.bytes() + self.uniforms.bytes() + slots.chain(own).chain(staging).sum::<u64>()
+    }
+
+    fn bind_group(&self, step: usize) -> Result<wgpu::BindGroup> {
+        let s = &self.plan.steps[step];
+        let pipeline = &self.pipelines[step];
+        if pipeline.bindings.len() != s.dispatch.bindings.len() + 1 {
+            let reason = format!("{} binds {} buffers", s.dispatch.kernel, s.dispatch.bindings.len());
+            return Err(Error::op(&s.label, format!("{reason}, the shader declares {}", pipeline.bindings.len())));
+        }
+        let resource = |r: &Resource| match *r {
+            Resource::Slot { slot, offset, bytes, .. } => bind(&self.slots[slot], offset, bytes),
+            Resource::Weights(w) => self.weights.binding(w),
+            Resource::Port { port, .. } => {
+                let p = &self.ports[port];
+                bind(&p.buffer, p.offset, self.plan.ports[port].desc.bytes())
+            }
+        };
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: self.uniforms.binding(step) }];
+        entries.extend(
+            (1u32..).zip(&s.dispatch.bindings).map(|(i, r)| wgpu::BindGroupEntry { binding: i, resource: resource(r) }),
+        );
+        Ok(self.gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(&s.label),
+            layout: &pipeline.layout,
+            entries: &entries,
+        }))
+    }
+
+    fn port(&self, name: &str) -> Result<usize> {
+        let known = || self.plan.ports.iter().flat_map(|p| p.names.clone()).collect::<Vec<_>>().join(", ");
+        self.plan.port(name).ok_or_else(|| Error::invalid(format!("port `{name}`"), format!("unknown; there are: {}", known())))
+    }
+
+    /// Shape of an input or output.
+    pub fn shape(&self, name: &str) -> Result<Shape> {
+        Ok(self.plan.ports[self.port(name)?].desc.shape)
+    }
+
+    /// Lets the plan read an input from, or write an output to, a buffer of the caller (plain NCHW `f32`, usage
+    /// `STORAGE`, `offset` a multiple of the device's storage alignment) in place of the session's own.
+    pub fn bind_buffer(&mut self, name: &str, buffer: &wgpu::Buffer, offset: u64) -> Result<()> {
+        let port = self.port(name)?;
+        let bytes = self.plan.ports[port].desc.bytes();
+        if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
+            return Err(Error::invalid(format!("buffer for `{name}`"), "has no STORAGE usage"));
+        }
+        if offset % self.gpu.caps().storage_alignment != 0 {
+            let reason = format!("offset {offset} is not a multiple of {}", self.gpu.caps().storage_alignment);
+            return Err(Error::invalid(format!("buffer for `{name}`"), reason));
+        }
+        if buffer.size().checked_sub(offset).is_none_or(|rest| rest < bytes) {
+            let reason = format!("{} bytes from offset {offset}, {bytes} are needed", buffer.size());
+            return Err(Error::invalid(format!("buffer for `{name}`"), reason));
+        }
+        self.ports[port] = PortBuffer { buffer: buffer.clone(), offset, staging: None, foreign: true };
+        for step in 0..self.plan.steps.len() {
+            let uses = |r: &Resource| matches!(r, Resource::Port { port: p, .. } if *p == port);
+            if self.plan.steps[step].dispatch.bindings.iter().any(uses) {
+                self.bind_groups[step] = self.gpu.scoped("binding", || self.bind_group(step))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an input, NCHW.
+    pub fn write(&self, name: &str, data: &[f32]) -> Result<()> {
+        let port = self.port(name)?;
+        let (p, b) = (&self.plan.ports[port], &self.ports[port]);
+        if !p.is_input {
+            return Err(Error::invalid(format!("port `{name}`"), "is an output"));
+        }
+        if data.len() != p.desc.shape.len() {
+            let reason = format!("{} elements, shape {} has {}", data.len(), p.desc.shape, p.desc.shape.len());
+            return Err(Error::invalid(format!("input `{name}`"), reason));
+        }
+        if b.foreign && !b.buffer.usage().contains(wgpu::BufferUsages::COPY_DST) {
+            return Err(Error::invalid(format!("input `{name}`"), "is bound to a buffer without COPY_DST usage"));
+        }
+        self.gpu.queue().write_buffer(&b.buffer, b.offset, bytemuck::cast_slice(data));
+        Ok(())
+    }
+
+    /// Records the whole plan into a command encoder of the caller.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+        self.encode_steps(encoder, 0..self.plan.steps.len());
+    }
+
+    fn encode_steps(&self, encoder: &mut wgpu::CommandEncoder, steps: std::ops::Range<usize>) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("unet"), timestamp_writes: None });
+        for i in steps {
+            let [x, y, z] = self.plan.steps[i].dispatch.workgroups;
+            pass.set_pipeline(&self.pipelines[i].pipeline);
+            pass.set_bind_group(0, &self.bind_groups[i], &[]);
+            pass.dispatch_workgroups(x, y, z);
+        }
+    }
+
+    /// Runs the plan and waits for it.
+    pub fn run(&mut self) -> Result<()> {
+        self.run_with(|_, _| Ok(()))
+    }
+
+    /// Runs the plan in several submissions, each small enough that no driver's watchdog resets the device;
+    /// `progress(done, of)` is called between them and may cancel by returning an error.
+    pub fn run_with(&mut self, mut progress: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
+        if self.poisoned {
+            return Err(Error::DeviceLost("this session's device failed before; make a new session".into()));
+        }
+        let gpu = self.gpu.clone();
+        let of = self.submissions.len();
+        let mut in_flight = std::collections::VecDeque::new();
+        for (done, steps) in self.submissions.iter().enumerate() {
+            progress(done, of)?;
+            let index = gpu.scoped(&self.plan.steps[steps.start].label, || {
+                let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                self.encode_steps(&mut encoder, steps.clone());
+                Ok(gpu.queue().submit([encoder.finish()]))
+            })?;
+            in_flight.push_back(index);
+            // Two in flight: the device never idles, and a cancel waits for little.
+            if in_flight.len() > 2
+                && let Some(oldest) = in_flight.pop_front()
+            {
+                gpu.wait(oldest).inspect_err(|_| self.poisoned = true)?;
+            }
+        }
+        if let Some(last) = in_flight.pop_back() {
+            gpu.wait(last).inspect_err(|_| self.poisoned = true)?;
+        }
+        progress(of, of)
+    }
+
+    /// Reads an output, NCHW.
+    pub fn read(&mut self, name: &str) -> Result<HostTensor> {
+        let port = self.port(name)?;
+        let desc = self.plan.ports[port].desc;
+        let gpu = self.gpu.clone();
+        let p = &mut self.ports[port];
+        if !p.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+            return Err(Error::invalid(format!("output `{name}`"), "is in a buffer without COPY_SRC usage"));
+        }
+        let bytes = desc.bytes();
+        let staging = p.staging.get_or_insert_with(|| {
+            gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some("read back"),
+                size: bytes,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        });
+        let (source, offset) = (&p.buffer, p.offset);
+        let index = gpu.scoped(name, || {
+            let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.copy_buffer_to_buffer(source, offset, staging, 0, bytes);
+            Ok(gpu.queue().submit([encoder.finish()]))
+        })?;
+        let failed = Arc::new(std::sync::Mutex::new(None));
+        let slot = failed.clone();
+        staging.map_async(wgpu::MapMode::Read, .., move |r| {
+            if let (Err(e), Ok(mut s)) = (r, slot.lock()) {
+                *s = Some(e.to_string());
+            }
+        });
+        gpu.wait(index)?;
+        if let Some(reason) = failed.lock().ok().and_then(|mut f| f.take()) {
+            return Err(Error::Gpu { what: format!("reading `{name}`"), reason });
+        }
+        let data = {
+            let view = staging
+                .get_mapped_range(..)
+                .map_err(|e| Error::Gpu { what: format!("reading `{name}`"), reason: e.to_string() })?;
+            // Bytes may lie unaligned for f32.
+            bytemuck::pod_collect_to_vec::<u8, f32>(&view)
+        };
+        staging.unmap();
+        let mut data = data;
+        data.truncate(desc.shape.len());
+        HostTensor::new(desc.shape.dims(), data)
+    }
+
+    /// Writes the inputs, runs, and reads every output under each of its names.
+    pub fn run_all(&mut self, inputs: &BTreeMap<String, HostTensor>) -> Result<BTreeMap<String, HostTensor>> {
+        for port in self.plan.clone().ports.iter().filter(|p| p.is_input) {
+            let name = &port.names[0];
+            let t = inputs.get(name).ok_or_else(|| Error::invalid(format!("input `{name}`"), "is missing"))?;
+            if t.shape()? != port.desc.shape {
+                let reason = format!("the plan is for shape {}, got {:?}", port.desc.shape, t.dims());
+                return Err(Error::invalid(format!("input `{name}`"), reason));
+            }
+            self.write(name, t.data())?;
+        }
+        self.run()?;
+        let mut outputs = BTreeMap::new();
+        for port in self.plan.clone().ports.iter().filter(|p| !p.is_input) {
+            let value = self.read(&port.names[0])?;
+            for name in &port.names {
+                outputs.insert(name.clone(), value.clone());
+            }
+        }
+        Ok(outputs)
+    }
+}
+
+/// Groups steps so that no submission holds more work than a slow device of the class does in a fraction of a second.
+fn split(steps: &[Step], class: AdapterClass) -> Vec<std::ops::Range<usize>> {
+    let budget: u64 = match class {
+        AdapterClass::Cpu => 2_000_000_000,
+        AdapterClass::Intel | AdapterClass::Other => 20_000_000_000,
+        AdapterClass::Amd | AdapterClass::Nvidia | AdapterClass::Apple => 100_000_000_000,
+    };
+    let mut groups = Vec::new();
+    let (mut start, mut work) = (0, 0u64);
+    for (i, step) in steps.iter().enumerate() {
+        work += step.macs;
+        if work >= budget || i + 1 == steps.len() {
+            groups.push(start..i + 1);
+            (start, work) = (i + 1, 0);
+        }
+    }
+    groups
+}
