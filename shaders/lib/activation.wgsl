@@ -5,7 +5,8 @@ fn activate(v: vec4<f32>, slope: f32) -> vec4<f32> {
     } else if (ACTIVATION == 2u) {
         return select(v * slope, v, v > vec4<f32>(0.0));
     } else if (ACTIVATION == 3u) {
-        return 1.0 / (1.0 + exp(-v));
+        // WGSL promises nothing about infinities, nor about division by more than 2^126 = exp(87.3).
+        return 1.0 / (1.0 + exp(min(-v, vec4<f32>(87.0))));
     }
     return v;
 }

@@ -6,7 +6,7 @@ macro_rules! shaders {
     };
 }
 
-shaders!["lib/activation", "lib/tensor", "max_pool2d",];
+shaders!["activation", "concat", "lib/activation", "lib/tensor", "max_pool2d", "pad", "scale_shift",];
 
 /// The text of `shaders/NAME.wgsl`.
 pub fn source(name: &str) -> Option<&'static str> {

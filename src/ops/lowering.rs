@@ -87,6 +87,11 @@ impl<'a> Lowering<'a> {
         view(&self.outputs[i], 0, 0)
     }
 
+    /// What the `Params` of kernels with one input and one output begin with: both views.
+    pub fn views(&self) -> Vec<u32> {
+        [self.input_view(0), self.output_view(0)].concat()
+    }
+
     /// Adds packed weights of `len` elements made from the node's inputs `inputs`.
     pub fn weights(
         &mut self,

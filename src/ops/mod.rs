@@ -121,6 +121,30 @@ pub(crate) fn expect_inputs(op: &str, inputs: &[TensorDesc], count: usize) -> Re
     Err(Error::op(op, format!("takes {count} inputs, got {}", inputs.len())))
 }
 
+/// Fails unless parameter `name` holds one element per channel.
+pub(crate) fn expect_per_channel(op: &str, name: &str, parameter: &TensorDesc, channels: usize) -> Result<()> {
+    if parameter.shape == Shape::new(1, channels, 1, 1) {
+        return Ok(());
+    }
+    Err(Error::op(op, format!("{name} has shape {}, the input has {channels} channels", parameter.shape)))
+}
+
+/// Shape of the output of a one-output op on host tensors; fails as [`Op::infer`] does.
+pub(crate) fn output_shape(op: &impl Op, inputs: &[&HostTensor]) -> Result<Shape> {
+    let descs = inputs.iter().map(|t| t.shape().map(TensorDesc::blocked)).collect::<Result<Vec<_>>>()?;
+    Ok(op.infer(&descs)?[0].shape)
+}
+
+/// Applies `f(n, c, v)` to every element of an NCHW tensor.
+pub(crate) fn map_elements(x: &HostTensor, f: impl Fn(usize, usize, f32) -> f32 + Sync) -> Result<HostTensor> {
+    let shape = x.shape()?;
+    Ok(by_plane(shape, |n, c, plane| {
+        for (y, &v) in plane.iter_mut().zip(&x.data()[shape.index(n, c, 0, 0)..]) {
+            *y = f(n, c, v);
+        }
+    }))
+}
+
 /// Computes every plane `(n, c)` of an output in parallel; `f` fills one plane of `h * w` elements.
 pub(crate) fn by_plane(shape: Shape, f: impl Fn(usize, usize, &mut [f32]) + Sync) -> HostTensor {
     use rayon::prelude::*;
@@ -147,5 +171,10 @@ macro_rules! registry {
 }
 
 registry! {
+    activation: Activation, ActivationKind;
+    batch_norm: BatchNorm2d;
+    concat: Concat;
+    crop2d: Crop2d;
     max_pool2d: MaxPool2d;
+    pad2d: Pad2d;
 }

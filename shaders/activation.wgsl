@@ -1,0 +1,31 @@
+// An activation by itself.
+//   x  [N, C, H, W]  blocked
+//   y  [N, C, H, W]  blocked; y = activate(x)
+// Bindings: 0 params, 1 x (read), 2 y (write).
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
+// Constants: ACTIVATION, see lib/activation.
+#import "lib/activation"
+#import "lib/tensor"
+
+struct Params {
+    x: View,
+    y: View,
+    w: u32,
+    h: u32,
+    blocks: u32,  // of channels
+    slope: f32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+
+@compute @workgroup_size(16, 4)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x >= p.w || id.y >= p.h) {
+        return;
+    }
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
+    let v = x[index(p.x, n, block, i32(id.y), i32(id.x))];
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = activate(v, p.slope);
+}

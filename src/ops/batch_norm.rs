@@ -1,0 +1,138 @@
+//! Batch normalisation with stored statistics.
+
+use super::{InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel, map_elements, output_shape};
+use crate::error::{Error, Result};
+use crate::kernel::{KernelKey, Operand};
+use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+
+/// `torch.nn.BatchNorm2d` in evaluation mode. Inputs: x, gamma, beta, running mean, running variance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchNorm2d {
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+const NAME: &str = "batch_norm2d";
+
+impl BatchNorm2d {
+    /// The affine map `(scale, shift)` of every channel that the normalisation is. The parameters come in the order of
+    /// the op's inputs; the constant map, which folds into a convolution, is kept in `f64` to be rounded once.
+    pub fn coefficients(&self, parameters: [&[f32]; 4]) -> Result<Vec<(f64, f64)>> {
+        let [gamma, beta, mean, var] = parameters;
+        let len = gamma.len();
+        if [beta, mean, var].iter().any(|p| p.len() != len) {
+            let lens = parameters.map(<[f32]>::len);
+            return Err(Error::op(NAME, format!("gamma, beta, mean and variance have {lens:?} elements")));
+        }
+        (0..len)
+            .map(|c| {
+                let var = f64::from(var[c]) + f64::from(self.eps);
+                // Also false for a NaN: a broken checkpoint must not become a broken picture.
+                if !(var > 0.0 && var.is_finite()) {
+                    return Err(Error::op(NAME, format!("variance + eps is {var} in channel {c}")));
+                }
+                let scale = f64::from(gamma[c]) / var.sqrt();
+                Ok((scale, f64::from(beta[c]) - f64::from(mean[c]) * scale))
+            })
+            .collect()
+    }
+}
+
+/// `(a, b)` of every channel as the pairs of vec4 that kernels read: `[blocks][2]`, zero in lanes past the last channel.
+pub(super) fn pack_pairs(pairs: impl IntoIterator<Item = (f32, f32)>, channels: usize) -> Vec<f32> {
+    let mut packed = vec![0.0; packed_len(channels)];
+    for (c, (a, b)) in pairs.into_iter().take(channels).enumerate() {
+        let at = c / LANES * 2 * LANES + c % LANES;
+        packed[at] = a;
+        packed[at + LANES] = b;
+    }
+    packed
+}
+
+/// Length of [`pack_pairs`].
+pub(super) const fn packed_len(channels: usize) -> usize {
+    channels.div_ceil(LANES) * 2 * LANES
+}
+
+/// Dispatches `y = x * scale + shift`; with `per_image`, every image has its own coefficients.
+pub(super) fn lower_scale_shift(cx: &mut Lowering, coefficients: Operand, per_image: bool) -> Result<()> {
+    let o = cx.output(0);
+    let blocks = o.c.div_ceil(LANES);
+    let mut params = cx.views();
+    params.extend([o.w, o.h, blocks, if per_image { 2 * blocks } else { 0 }].map(|v| v as u32));
+    let bindings = [Operand::Input(0), coefficients, Operand::Output(0)];
+    cx.dispatch(KernelKey::new("scale_shift"), params, bindings, Lowering::per_vec4(o))
+}
+
+impl Op for BatchNorm2d {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        expect_inputs(NAME, inputs, 5)?;
+        let s = inputs[0].shape;
+        for (name, p) in ["gamma", "beta", "running_mean", "running_var"].iter().zip(&inputs[1..]) {
+            expect_per_channel(NAME, name, p, s.c)?;
+        }
+        Ok(vec![TensorDesc::blocked(s)])
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        output_shape(self, inputs)?;
+        let p = &inputs[1..];
+        let coefficients = self.coefficients([p[0].data(), p[1].data(), p[2].data(), p[3].data()])?;
+        let y = map_elements(inputs[0], |_, c, v| {
+            let (scale, shift) = coefficients[c];
+            (f64::from(v) * scale + shift) as f32
+        })?;
+        Ok(vec![y])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let (op, channels) = (self.clone(), cx.output(0).c);
+        let coefficients = cx.weights([1, 2, 3, 4], packed_len(channels), move |p| {
+            let pairs = op.coefficients([p[0].data(), p[1].data(), p[2].data(), p[3].data()])?;
+            Ok(pack_pairs(pairs.into_iter().map(|(a, b)| (a as f32, b as f32)), channels))
+        });
+        lower_scale_shift(cx, coefficients, false)
+    }
+}
+
+pub(super) fn cases() -> Vec<OpCase> {
+    let case = |name: &str, s: Shape| {
+        OpCase::new(format!("batch_norm2d/{name}"), BatchNorm2d { eps: 1e-5 }, &[s])
+            .parameter(&[s.c], InputKind::Positive)
+            .parameter(&[s.c], InputKind::Parameter)
+            .parameter(&[s.c], InputKind::Parameter)
+            .parameter(&[s.c], InputKind::Positive)
+    };
+    vec![
+        case("batch", Shape::new(2, 3, 9, 11)),
+        case("blocks", Shape::new(2, 13, 5, 17)),
+        case("multiple of four", Shape::new(1, 8, 4, 16)),
+        case("one pixel", Shape::new(3, 6, 1, 1)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_lie_block_by_block() {
+        let packed = pack_pairs((0..5).map(|i| (i as f32, 10.0 + i as f32)), 5);
+        assert_eq!(packed, [0., 1., 2., 3., 10., 11., 12., 13., 4., 0., 0., 0., 14., 0., 0., 0.]);
+    }
+
+    #[test]
+    fn bad_parameters_are_named() {
+        let op = BatchNorm2d { eps: 1e-5 };
+        let e = op.coefficients([&[1.0; 2], &[0.0; 2], &[0.0; 2], &[1.0, -1.0]]).unwrap_err().to_string();
+        assert!(e.contains("channel 1"), "{e}");
+        assert!(op.coefficients([&[1.0; 2], &[0.0; 2], &[0.0; 2], &[1.0, f32::NAN]]).is_err());
+        let descs = [Shape::new(1, 2, 3, 3), Shape::new(1, 3, 1, 1)].map(TensorDesc::blocked);
+        let e = op.infer(&[descs[0], descs[1], descs[1], descs[1], descs[1]]).unwrap_err().to_string();
+        assert_eq!(e, "batch_norm2d: gamma has shape 1x3x1x1, the input has 2 channels");
+    }
+}
