@@ -3,7 +3,9 @@
 mod decode;
 pub mod image;
 pub mod normalise;
+pub mod tile;
 
 pub use decode::MAX_PIXELS;
 pub use image::{Picture, Pixels};
 pub use normalise::{ChannelAffine, normalise};
+pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
