@@ -1,1 +1,21 @@
 //! Segmentation of pictures.
+//!
+//! The host's half: pictures and their decoding ([`Picture`]), pixel statistics ([`normalise`](fn@normalise)), exact
+//! tiling ([`TileGrid`]), input and output paths ([`expand_inputs`], [`output_path`]) and the files written
+//! ([`write_mask`], [`write_overlay`], [`write_probabilities`]).
+
+mod decode;
+pub mod image;
+pub mod normalise;
+pub mod output;
+pub mod paths;
+pub mod tile;
+
+pub use decode::MAX_PIXELS;
+pub use image::{Picture, Pixels};
+pub use normalise::{ChannelAffine, normalise};
+pub use output::{
+    Ids, Mask, ProbabilityFormat, palette, write_atomically, write_mask, write_overlay, write_probabilities,
+};
+pub use paths::{PICTURE_EXTENSIONS, check_distinct, expand_inputs, output_path};
+pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};

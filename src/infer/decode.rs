@@ -1,0 +1,193 @@
+//! Reading picture files: PNG, JPEG and TIFF, told apart by their first bytes and never by their name.
+
+mod tiff;
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use ::image::codecs::{jpeg::JpegDecoder, png::PngDecoder};
+use ::image::{ColorType, ImageDecoder, ImageError, Limits};
+
+use super::image::{Picture, Pixels};
+use crate::error::{Error, Result};
+
+/// Largest number of pixels that [`Picture::open`] decodes.
+pub const MAX_PIXELS: u64 = 1 << 32;
+
+/// A file may always claim this many pixels: even raw they are no threat.
+const FREE_PIXELS: u64 = 64 << 20;
+/// More pixels per byte than this no honest file has (one-bit deflate reaches 8256).
+const MAX_PIXELS_PER_BYTE: u64 = 1 << 15;
+/// What decoders may allocate beside the pixels.
+const SCRATCH: u64 = 64 << 20;
+
+impl Picture {
+    /// Reads a PNG, JPEG or TIFF file of at most [`MAX_PIXELS`] pixels.
+    ///
+    /// The format is found by content. Pictures are 8 or 16 bits per sample or 32-bit float (TIFF), grey or RGB; TIFF
+    /// files of any number of plain channels are read as they are, of several pages the first. Palettes are expanded to
+    /// RGB (PNG), fewer bits to 8 (one bit: 0 and 255). Alpha is dropped. Orientation tags are not applied: the mask
+    /// has the rows and columns of the file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_limited(path, MAX_PIXELS)
+    }
+
+    /// [`Self::open`] with another limit of the number of pixels.
+    pub fn open_limited(path: impl AsRef<Path>, max_pixels: u64) -> Result<Self> {
+        let path = path.as_ref();
+        let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
+        let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
+        if !metadata.is_file() {
+            return Err(Error::file(path, if metadata.is_dir() { "is a folder" } else { "is not a regular file" }));
+        }
+        let source = Source { path, bytes: metadata.len(), max_pixels };
+        let mut head = Vec::new();
+        (&mut file).take(8).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
+        file.seek(SeekFrom::Start(0)).map_err(|e| Error::io(path, e))?;
+        let reader = BufReader::new(file);
+        match head.as_slice() {
+            [] => Err(Error::file(path, "the file is empty")),
+            [0x89, b'P', b'N', b'G', ..] => source.png(reader),
+            [0xff, 0xd8, 0xff, ..] => source.jpeg(reader),
+            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff::read(&source, reader),
+            _ => Err(Error::file(path, "not a picture in a known format (PNG, JPEG or TIFF)")),
+        }
+    }
+}
+
+/// A file to be decoded and what it may cost.
+struct Source<'a> {
+    path: &'a Path,
+    bytes: u64,
+    max_pixels: u64,
+}
+
+impl Source<'_> {
+    fn error(&self, reason: impl Into<String>) -> Error {
+        Error::file(self.path, reason)
+    }
+
+    /// Refuses dimensions that a file of this size cannot have, before anything is allocated for them.
+    fn check_size(&self, width: u32, height: u32) -> Result<()> {
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels == 0 {
+            return Err(self.error(format!("the picture has no pixels ({width}x{height})")));
+        }
+        if pixels > self.max_pixels {
+            let limit = self.max_pixels;
+            return Err(self.error(format!("the picture of {width}x{height} is over the limit of {limit} pixels")));
+        }
+        if pixels > self.bytes.saturating_mul(MAX_PIXELS_PER_BYTE).saturating_add(FREE_PIXELS) {
+            let bytes = self.bytes;
+            return Err(self.error(format!("damaged: {width}x{height} pixels cannot come from {bytes} bytes")));
+        }
+        Ok(())
+    }
+
+    /// Zeros for `len` samples; an error instead of an abort when memory does not suffice.
+    fn zeros<T: Copy + Default>(&self, len: usize) -> Result<Vec<T>> {
+        let mut v = Vec::new();
+        v.try_reserve_exact(len).map_err(|_| self.error(format!("{len} samples do not fit in memory")))?;
+        v.resize(len, T::default());
+        Ok(v)
+    }
+
+    fn png(&self, reader: BufReader<File>) -> Result<Picture> {
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(self.max_pixels.saturating_mul(8).saturating_add(SCRATCH));
+        let decoder = PngDecoder::with_limits(reader, limits).map_err(|e| self.image_error("PNG", e))?;
+        self.decode("PNG", decoder)
+    }
+
+    fn jpeg(&self, mut reader: BufReader<File>) -> Result<Picture> {
+        let mut bytes = self.zeros::<u8>(0)?;
+        let len = usize::try_from(self.bytes).map_err(|_| self.error("the file does not fit in memory"))?;
+        bytes.try_reserve_exact(len).map_err(|_| self.error("the file does not fit in memory"))?;
+        reader.read_to_end(&mut bytes).map_err(|e| Error::io(self.path, e))?;
+        // The decoder would fill what is missing with grey and say nothing.
+        if !jpeg_is_complete(&bytes) {
+            return Err(self.error("the JPEG file is truncated"));
+        }
+        let decoder = JpegDecoder::new(std::io::Cursor::new(bytes)).map_err(|e| self.image_error("JPEG", e))?;
+        self.decode("JPEG", decoder)
+    }
+
+    fn decode(&self, format: &str, decoder: impl ImageDecoder) -> Result<Picture> {
+        let (width, height) = decoder.dimensions();
+        self.check_size(width, height)?;
+        let color = decoder.color_type();
+        let stored = usize::from(color.channel_count());
+        let samples = usize::try_from(u64::from(width) * u64::from(height))
+            .ok()
+            .and_then(|n| n.checked_mul(stored))
+            .ok_or_else(|| self.error("the picture does not fit in memory"))?;
+        let pixels = match color {
+            ColorType::L8 | ColorType::La8 | ColorType::Rgb8 | ColorType::Rgba8 => {
+                let mut v = self.zeros::<u8>(samples)?;
+                decoder.read_image(&mut v).map_err(|e| self.image_error(format, e))?;
+                Pixels::U8(v)
+            }
+            ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16 => {
+                let mut v = self.zeros::<u16>(samples)?;
+                decoder.read_image(bytemuck::cast_slice_mut(&mut v)).map_err(|e| self.image_error(format, e))?;
+                Pixels::U16(v)
+            }
+            other => return Err(self.error(format!("{format} pixels of type {other:?} are not supported"))),
+        };
+        let kept = if color.has_alpha() { stored - 1 } else { stored };
+        Picture::new(width as usize, height as usize, kept, keep_channels(pixels, stored, kept))
+    }
+
+    fn image_error(&self, format: &str, e: ImageError) -> Error {
+        match e {
+            ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+                self.error(format!("the {format} file is truncated"))
+            }
+            ImageError::IoError(e) => Error::io(self.path, e),
+            ImageError::Limits(_) => self.error(format!("the {format} file needs more memory than is allowed")),
+            e => self.error(format!("damaged or unsupported {format} file: {e}")),
+        }
+    }
+}
+
+/// Keeps the first `kept` of every `stored` samples.
+fn keep_channels(pixels: Pixels, stored: usize, kept: usize) -> Pixels {
+    fn keep<T: Copy>(mut v: Vec<T>, stored: usize, kept: usize) -> Vec<T> {
+        if kept < stored {
+            for i in 0..v.len() / stored {
+                v.copy_within(i * stored..i * stored + kept, i * kept);
+            }
+            v.truncate(v.len() / stored * kept);
+            v.shrink_to_fit();
+        }
+        v
+    }
+    match pixels {
+        Pixels::U8(v) => Pixels::U8(keep(v, stored, kept)),
+        Pixels::U16(v) => Pixels::U16(keep(v, stored, kept)),
+        Pixels::F32(v) => Pixels::F32(keep(v, stored, kept)),
+    }
+}
+
+/// Walks the segments and scans of a JPEG file up to its end-of-image marker.
+fn jpeg_is_complete(bytes: &[u8]) -> bool {
+    let mut at = 2usize;
+    loop {
+        // In a scan, 0xff is data if a zero follows and a restart if 0xd0..=0xd7 does; between segments it may repeat.
+        match bytes.get(at..at + 2) {
+            None => return false,
+            Some(&[0xff, 0xd9]) => return true,
+            Some(&[0xff, 0x00 | 0x01 | 0xd0..=0xd8]) => at += 2,
+            Some(&[0xff, 0xff]) => at += 1,
+            Some(&[0xff, _]) => match bytes.get(at + 2..at + 4) {
+                Some(&[high, low]) => at += 2 + usize::from(u16::from_be_bytes([high, low])),
+                _ => return false,
+            },
+            Some(_) => at += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

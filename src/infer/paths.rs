@@ -1,0 +1,158 @@
+//! Which pictures are read, and where their results go.
+
+use std::collections::HashSet;
+use std::path::{Component, Path, PathBuf};
+
+use globset::GlobBuilder;
+use ignore::WalkBuilder;
+
+use crate::error::{Error, Result};
+
+/// Extensions of the files that are looked for in folders; a file named outright may have any.
+pub const PICTURE_EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "tif", "tiff"];
+
+/// What our own results are called: `<stem>_<kind>`.
+const KINDS: [&str; 5] = ["mask", "overlay", "prob", "labels", "contours"];
+
+/// The pictures that arguments name, in their order, each once.
+///
+/// An argument is a file, a folder (its pictures by name, not those of folders in it) or a glob such as `*.png` or
+/// `runs/**/t?.tif` for shells that do not expand it. Folders and globs leave out hidden files, files without a
+/// picture's extension, and results of this program (`x_mask.png`).
+pub fn expand_inputs<S: AsRef<str>>(args: &[S]) -> Result<Vec<PathBuf>> {
+    let (mut paths, mut seen) = (Vec::new(), HashSet::new());
+    for arg in args {
+        let path = Path::new(arg.as_ref());
+        let found = if path.is_dir() {
+            let found = walk(path, Some(1), |_| true)?;
+            if found.is_empty() {
+                return Err(Error::invalid("input", format!("no pictures in {}", path.display())));
+            }
+            found
+        } else if path.exists() {
+            vec![path.to_path_buf()]
+        } else if is_glob(arg.as_ref()) {
+            expand_glob(path)?
+        } else {
+            return Err(Error::file(path, "no such file or folder"));
+        };
+        paths.extend(found.into_iter().filter(|p| seen.insert(p.clone())));
+    }
+    Ok(paths)
+}
+
+fn is_glob(text: &str) -> bool {
+    text.contains(['*', '?', '[', '{'])
+}
+
+fn expand_glob(pattern: &Path) -> Result<Vec<PathBuf>> {
+    let wrong = |reason: String| Error::invalid("input", format!("{}: {reason}", pattern.display()));
+    // The part before the first special component is walked from, the rest is matched.
+    let special = |c: &Component| is_glob(&c.as_os_str().to_string_lossy());
+    let base: PathBuf = pattern.components().take_while(|c| !special(c)).collect();
+    let rest: PathBuf = pattern.components().skip_while(|c| !special(c)).collect();
+    let glob = GlobBuilder::new(&rest.to_string_lossy())
+        .literal_separator(true)
+        .build()
+        .map_err(|e| wrong(format!("not a glob: {}", e.kind())))?
+        .compile_matcher();
+    let depth = rest.components().count();
+    let depth = (!rest.to_string_lossy().contains("**")).then_some(depth);
+    let start = if base.as_os_str().is_empty() { Path::new(".") } else { base.as_path() };
+    let found = if start.is_dir() {
+        walk(start, depth, |path| glob.is_match(path.strip_prefix(start).unwrap_or(path)))?
+    } else {
+        Vec::new()
+    };
+    if found.is_empty() {
+        return Err(wrong("no pictures match".into()));
+    }
+    // What is found under "." is named without it, as the pattern was.
+    let plain = |p: PathBuf| {
+        if base.as_os_str().is_empty() { p.strip_prefix(".").map(Path::to_path_buf).unwrap_or(p) } else { p }
+    };
+    Ok(found.into_iter().map(plain).collect())
+}
+
+/// The pictures under a folder that `wanted` accepts, sorted.
+fn walk(folder: &Path, depth: Option<usize>, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    // Only hidden files are passed over; what git ignores are often just the data.
+    for entry in WalkBuilder::new(folder).standard_filters(false).hidden(true).max_depth(depth).build() {
+        let entry = entry.map_err(|e| {
+            let reason = e.to_string();
+            e.into_io_error().map_or_else(|| Error::file(folder, reason), |e| Error::io(folder, e))
+        })?;
+        let path = entry.path();
+        if is_picture_name(path) && wanted(path) && path.is_file() {
+            found.push(entry.into_path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn is_picture_name(path: &Path) -> bool {
+    let known = |e: &str| PICTURE_EXTENSIONS.iter().any(|k| k.eq_ignore_ascii_case(e));
+    let ours = |s: &str| s.rsplit_once('_').is_some_and(|(stem, kind)| !stem.is_empty() && KINDS.contains(&kind));
+    path.extension().and_then(|e| e.to_str()).is_some_and(known)
+        && !path.file_stem().is_some_and(|s| ours(&s.to_string_lossy()))
+}
+
+/// Where a result of kind `kind` (`mask`, `overlay`, ...) with extension `ext` of the picture `input` goes.
+///
+/// Without `out` beside the picture: `<stem>_<kind>.<ext>`. If `out` is a folder (it exists as one, ends in a
+/// separator, or there are several inputs) inside it under that name. Otherwise `out` is a file: the mask itself; other
+/// kinds are named after it, beside it. Never the input itself, and the mask's file must have the extension `ext` or
+/// none. Two inputs of one stem in one folder share their results' names: see [`check_distinct`].
+pub fn output_path(out: Option<&Path>, input: &Path, kind: &str, ext: &str, several_inputs: bool) -> Result<PathBuf> {
+    let Some(stem) = input.file_stem() else {
+        return Err(Error::file(input, "is not the name of a file"));
+    };
+    let named = |stem: &std::ffi::OsStr| {
+        let mut name = stem.to_os_string();
+        name.push(format!("_{kind}.{ext}"));
+        name
+    };
+    let path = match out {
+        None => input.with_file_name(named(stem)),
+        Some(out) if several_inputs || out.is_dir() || ends_in_separator(out) => out.join(named(stem)),
+        Some(out) => match out.file_stem() {
+            None => return Err(Error::file(out, "is not the name of a file")),
+            Some(_) if kind == "mask" => {
+                if out.extension().is_some_and(|e| !e.eq_ignore_ascii_case(ext)) {
+                    return Err(Error::file(out, format!("the {kind} is a .{ext} file; give it a name that ends so")));
+                }
+                out.to_path_buf()
+            }
+            Some(stem) => out.with_file_name(named(stem)),
+        },
+    };
+    let same = path == input || matches!((path.canonicalize(), input.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    if same {
+        return Err(Error::file(path, format!("the {kind} would overwrite the picture it is made from")));
+    }
+    Ok(path)
+}
+
+/// Fails if a result would be written twice, or over one of the inputs: call it with all paths before the work begins.
+pub fn check_distinct(outputs: &[PathBuf], inputs: &[PathBuf]) -> Result<()> {
+    let mut seen: HashSet<PathBuf> = inputs.iter().filter_map(|p| p.canonicalize().ok()).collect();
+    for path in outputs {
+        if path.canonicalize().is_ok_and(|p| seen.contains(&p)) {
+            return Err(Error::file(path, "a result would overwrite one of the pictures"));
+        }
+    }
+    seen.clear();
+    match outputs.iter().find(|path| !seen.insert(path.to_path_buf())) {
+        Some(path) => Err(Error::file(path, "two pictures would both be written here; use folders of their own")),
+        None => Ok(()),
+    }
+}
+
+fn ends_in_separator(path: &Path) -> bool {
+    path.as_os_str().to_string_lossy().ends_with(std::path::is_separator)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+use super::*;
+
+struct Tree(tempfile::TempDir);
+
+impl Tree {
+    fn new(files: &[&str]) -> Self {
+        let tree = Self(tempfile::tempdir().unwrap());
+        for f in files {
+            let path = tree.path(f);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        tree
+    }
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+    fn expand(&self, args: &[&str]) -> Result<Vec<String>> {
+        let args: Vec<String> = args.iter().map(|a| self.path(a).display().to_string()).collect();
+        let relative = |p: PathBuf| p.strip_prefix(self.0.path()).unwrap().display().to_string();
+        Ok(expand_inputs(&args)?.into_iter().map(relative).collect())
+    }
+    fn fails(&self, arg: &str, with: &str) {
+        let text = self.expand(&[arg]).unwrap_err().to_string();
+        assert!(text.contains(with) && !text.contains('\n'), "{text}");
+    }
+}
+
+const FILES: [&str; 12] = [
+    "b.png",
+    "a.TIF",
+    "c.jpeg",
+    "a_mask.png",
+    "a_overlay.png",
+    "a_prob.tif",
+    "notes.txt",
+    ".hidden.png",
+    "sub/d.png",
+    "sub/deep/e.tiff",
+    "empty/readme.md",
+    "odd[1].png",
+];
+
+#[test]
+fn folders_globs_and_files() {
+    let t = Tree::new(&FILES);
+    assert_eq!(t.expand(&[""]).unwrap(), ["a.TIF", "b.png", "c.jpeg", "odd[1].png"]);
+    assert_eq!(t.expand(&["*.png"]).unwrap(), ["b.png", "odd[1].png"]);
+    assert_eq!(t.expand(&["[ab].*"]).unwrap(), ["a.TIF", "b.png"]);
+    assert_eq!(t.expand(&["{b,c}*"]).unwrap(), ["b.png", "c.jpeg"]);
+    assert_eq!(t.expand(&["*/d.png"]).unwrap(), ["sub/d.png"]);
+    assert_eq!(t.expand(&["sub/**"]).unwrap(), ["sub/d.png", "sub/deep/e.tiff"]);
+    assert_eq!(t.expand(&["**/?.tiff"]).unwrap(), ["sub/deep/e.tiff"]);
+    // A file that exists is that file, whatever its name; results may be named outright; nothing comes twice.
+    assert_eq!(
+        t.expand(&["odd[1].png", "a_mask.png", "notes.txt"]).unwrap(),
+        ["odd[1].png", "a_mask.png", "notes.txt"]
+    );
+    assert_eq!(t.expand(&["c.jpeg", "b.png", "", "*.png"]).unwrap(), ["c.jpeg", "b.png", "a.TIF", "odd[1].png"]);
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let t = Tree::new(&FILES);
+    t.fails("z.png", "z.png: no such file or folder");
+    t.fails("empty", "no pictures in ");
+    t.fails("*.bmp", "no pictures match");
+    t.fails("nowhere/*.png", "nowhere/*.png: no pictures match");
+    t.fails("*_mask.png", "no pictures match");
+    t.fails("a[.png", "not a glob");
+    assert!(expand_inputs::<String>(&[]).unwrap().is_empty());
+}
+
+#[test]
+fn globs_relative_to_here() {
+    // The tests run in the crate's folder, which has no pictures at its top.
+    assert!(expand_inputs(&["*.nothing"]).is_err());
+}
+
+#[test]
+fn where_results_go() {
+    let t = Tree::new(&["dir/x.png"]);
+    let dir = t.path("dir");
+    let to = |out: Option<&str>, kind, ext, several| {
+        output_path(out.map(Path::new), Path::new("in/cells.v2.tif"), kind, ext, several).unwrap()
+    };
+    assert_eq!(to(None, "mask", "png", false), Path::new("in/cells.v2_mask.png"));
+    assert_eq!(to(dir.to_str(), "mask", "png", false), dir.join("cells.v2_mask.png"));
+    assert_eq!(to(Some("new/"), "prob", "npy", false), Path::new("new/cells.v2_prob.npy"));
+    assert_eq!(to(Some("new"), "overlay", "png", true), Path::new("new/cells.v2_overlay.png"));
+    assert_eq!(to(Some("o/r.PNG"), "mask", "png", false), Path::new("o/r.PNG"));
+    assert_eq!(to(Some("o/r.png"), "overlay", "png", false), Path::new("o/r_overlay.png"));
+    assert_eq!(to(Some("o/r.png"), "prob", "tif", false), Path::new("o/r_prob.tif"));
+    assert_eq!(to(Some("r"), "mask", "png", false), Path::new("r"));
+    let wrong = output_path(Some(Path::new("r.tif")), Path::new("a.png"), "mask", "png", false).unwrap_err();
+    assert!(wrong.to_string().starts_with("r.tif: the mask is a .png file"));
+    assert!(output_path(None, Path::new("/"), "mask", "png", false).is_err());
+}
+
+#[test]
+fn a_picture_is_never_overwritten() {
+    let t = Tree::new(&["x.png", "d/x.png", "e/x.png"]);
+    let input = t.path("x.png");
+    for out in [input.clone(), t.path("d/../x.png")] {
+        let text = output_path(Some(&out), &input, "mask", "png", false).unwrap_err().to_string();
+        assert!(text.contains("would overwrite the picture"), "{text}");
+    }
+    let inputs = [t.path("d/x.png"), t.path("e/x.png")];
+    let outputs: Vec<_> =
+        inputs.iter().map(|i| output_path(Some(&t.path("o")), i, "mask", "png", true).unwrap()).collect();
+    assert!(check_distinct(&outputs, &inputs).unwrap_err().to_string().contains("x_mask.png: two pictures"));
+    assert!(check_distinct(&outputs[..1], &inputs).is_ok());
+    assert!(
+        check_distinct(&[t.path("d/../e/x.png")], &inputs).unwrap_err().to_string().contains("one of the pictures")
+    );
+}
