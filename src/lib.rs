@@ -1,7 +1,11 @@
 //! U-Net, U-Net++ and U-Net 3+ on any GPU.
 pub mod error;
+pub mod gpu;
+pub mod graph;
 pub mod infer;
 pub mod kernel;
 pub mod ops;
+pub mod plan;
+pub mod session;
 pub mod tensor;
 pub mod weights;

@@ -64,7 +64,7 @@ pub struct OpCase {
 }
 
 /// How an [`OpCase`] input is filled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum InputKind {
     /// Data, uniform in -1 .. 1.
     Data,
@@ -72,6 +72,8 @@ pub enum InputKind {
     Parameter,
     /// A parameter, uniform in 0.5 .. 1.5 (variances, gains).
     Positive,
+    /// These very elements.
+    Fixed(Vec<f32>),
 }
 
 impl OpCase {
@@ -174,7 +176,12 @@ registry! {
     activation: Activation, ActivationKind;
     batch_norm: BatchNorm2d;
     concat: Concat;
+    conv2d: Conv2d;
+    conv_transpose2d: ConvTranspose2d;
     crop2d: Crop2d;
+    image_in: ImageIn, ImageInfo;
+    mask_out: MaskOut, MaskRule;
     max_pool2d: MaxPool2d;
+    nchw: ImportNchw, ExportNchw;
     pad2d: Pad2d;
 }

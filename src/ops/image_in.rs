@@ -1,0 +1,126 @@
+//! From pixels to network input: crop, mirror at the picture's border, normalise.
+
+use super::{InputKind, Lowering, Op, OpCase, Spatial, by_plane, expect_inputs};
+use crate::error::{Error, Result};
+use crate::kernel::{KernelKey, Operand};
+use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
+
+/// Cuts a tile out of a window of a picture, extends the picture by mirroring where the tile leaves it (the edge pixel
+/// is not repeated), and normalises: `clamp((x - offset) * scale, low, high)` per channel.
+///
+/// Inputs, both linear: the window `[1, C, WH, WW]` (raw values of a rectangle of the picture that holds every pixel
+/// the tile needs after mirroring), and the [`ImageInfo`] words `[1, 1, 1, 8 + 4 C]`. Output `[1, C, height, width]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageIn {
+    /// Rows of the tile.
+    pub height: usize,
+    /// Columns of the tile.
+    pub width: usize,
+}
+
+/// Where a tile lies, and how it is normalised: what changes from tile to tile and picture to picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageInfo {
+    /// Picture row and column of the tile's first pixel; negative above and left of the picture.
+    pub tile: [i64; 2],
+    /// Picture row and column of the window's first pixel.
+    pub window: [usize; 2],
+    /// Picture rows and columns.
+    pub picture: [usize; 2],
+    /// Offset, scale, low, high of each channel.
+    pub channels: Vec<[f32; 4]>,
+}
+
+impl ImageInfo {
+    /// Words before the channels' part.
+    const HEAD: usize = 8;
+
+    /// Number of words for `channels` channels.
+    pub const fn len(channels: usize) -> usize {
+        Self::HEAD + 4 * channels
+    }
+
+    /// The words the kernel reads. Sizes up to 2^24 are exact as `f32`.
+    pub fn words(&self) -> Vec<f32> {
+        let mut words = vec![self.tile[0] as f32, self.tile[1] as f32, self.window[0] as f32, self.window[1] as f32];
+        words.extend([self.picture[0] as f32, self.picture[1] as f32, 0.0, 0.0]);
+        words.extend(self.channels.iter().flatten());
+        words
+    }
+}
+
+/// Mirrors `i` into `0 .. n` without repeating the edge pixel, any number of times.
+fn mirror(i: i64, n: i64) -> i64 {
+    if n == 1 {
+        return 0;
+    }
+    let period = 2 * (n - 1);
+    let m = i.rem_euclid(period);
+    m.min(period - m)
+}
+
+impl Op for ImageIn {
+    fn name(&self) -> &'static str {
+        "image_in"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        expect_inputs(self.name(), inputs, 2)?;
+        let (window, info) = (inputs[0].shape, inputs[1].shape);
+        if inputs.iter().any(|i| i.layout != Layout::Linear) || window.n != 1 || info.len() != ImageInfo::len(window.c) {
+            return Err(Error::op(self.name(), format!("window {window} and info {info} do not fit together")));
+        }
+        Ok(vec![TensorDesc::blocked(window.with_hw(self.height, self.width))])
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        let window = inputs[0].shape()?;
+        let (x, info) = (inputs[0].data(), inputs[1].data());
+        let int = |i: usize| info[i] as i64;
+        let out = Shape::new(1, window.c, self.height, self.width);
+        Ok(vec![by_plane(out, |_, c, plane| {
+            let [offset, scale, low, high] = [0, 1, 2, 3].map(|k| info[ImageInfo::HEAD + 4 * c + k]);
+            for y in 0..out.h {
+                let wy = (mirror(y as i64 + int(0), int(4)) - int(2)).clamp(0, window.h as i64 - 1);
+                for x_ in 0..out.w {
+                    let wx = (mirror(x_ as i64 + int(1), int(5)) - int(3)).clamp(0, window.w as i64 - 1);
+                    let v = x[window.index(0, c, wy as usize, wx as usize)];
+                    plane[y * out.w + x_] = ((v - offset) * scale).max(low).min(high);
+                }
+            }
+        })])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let (window, out) = (cx.input(0), cx.output(0));
+        let mut params = cx.output_view(0).to_vec();
+        params.extend([out.w, out.h, window.w, window.h, out.c.div_ceil(LANES), out.c, 0, 0].map(|v| v as u32));
+        let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
+        cx.dispatch(KernelKey::new("image_in"), params, bindings, Lowering::per_vec4(out))
+    }
+
+    fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
+        Spatial::Global("places a tile inside a picture")
+    }
+}
+
+pub(super) fn cases() -> Vec<OpCase> {
+    // The info words are data of their own kind, so each case carries its own.
+    let case = |name: &str, tile: [usize; 2], window: Shape, info: ImageInfo| OpCase {
+        name: format!("image_in/{name}"),
+        op: Box::new(ImageIn { height: tile[0], width: tile[1] }),
+        inputs: vec![
+            (TensorDesc::linear(window), InputKind::Data),
+            (TensorDesc::linear(Shape::new(1, 1, 1, ImageInfo::len(window.c))), InputKind::Fixed(info.words())),
+        ],
+    };
+    let unit = [0.0, 1.0, f32::MIN, f32::MAX];
+    let scaled = [0.25, 3.0, -1.0, 1.5];
+    let info = |tile, window, picture, channels: &[[f32; 4]]| ImageInfo { tile, window, picture, channels: channels.to_vec() };
+    vec![
+        case("inside", [6, 7], Shape::new(1, 1, 10, 12), info([2, 3], [0, 0], [10, 12], &[unit])),
+        case("mirrored on all sides, normalised", [16, 20], Shape::new(1, 1, 9, 11), info([-3, -4], [0, 0], [9, 11], &[scaled])),
+        case("window of a large picture, three channels", [8, 8], Shape::new(1, 3, 8, 9), info([100, 200], [98, 199], [1000, 900], &[unit, scaled, unit])),
+        case("picture smaller than the margin", [21, 21], Shape::new(1, 5, 3, 1), info([-9, -9], [0, 0], [3, 1], &[unit; 5])),
+    ]
+}

@@ -1,0 +1,72 @@
+//! From probabilities or logits to class ids.
+
+use super::{Lowering, Op, OpCase, by_plane, expect_inputs};
+use crate::error::Result;
+use crate::kernel::{KernelKey, Operand};
+use crate::tensor::{HostTensor, Layout, LANES, Shape, TensorDesc};
+
+/// How a pixel's class is decided.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MaskRule {
+    /// The channel with the largest value; the first of equals. Channel 0 is the background.
+    Argmax,
+    /// The channel with the largest value, plus one, if that value is above the threshold; else 0. For sigmoid outputs,
+    /// which have no background channel.
+    Threshold(f32),
+}
+
+/// Class ids as `f32`: `[N, K, H, W]` blocked to `[N, 1, H, W]` linear.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MaskOut {
+    /// The rule.
+    pub rule: MaskRule,
+}
+
+impl Op for MaskOut {
+    fn name(&self) -> &'static str {
+        "mask_out"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        expect_inputs(self.name(), inputs, 1)?;
+        Ok(vec![TensorDesc { shape: inputs[0].shape.with_c(1), layout: Layout::Linear }])
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        let s = inputs[0].shape()?;
+        let x = inputs[0].data();
+        Ok(vec![by_plane(s.with_c(1), |n, _, plane| {
+            for (i, p) in plane.iter_mut().enumerate() {
+                let value = |c: usize| x[s.index(n, c, 0, 0) + i];
+                let best = (1..s.c).fold(0, |best, c| if value(c) > value(best) { c } else { best });
+                *p = match self.rule {
+                    MaskRule::Argmax => best as f32,
+                    MaskRule::Threshold(t) => if value(best) > t { best as f32 + 1.0 } else { 0.0 },
+                };
+            }
+        })])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let s = cx.input(0);
+        let mut params = cx.input_view(0).to_vec();
+        params.extend([s.w, s.h, s.c, s.n].map(|v| v as u32));
+        let (key, threshold) = match self.rule {
+            MaskRule::Argmax => (KernelKey::new("mask_out"), 0.0f32),
+            MaskRule::Threshold(t) => (KernelKey::new("mask_out").flag("THRESHOLD", true), t),
+        };
+        params.extend([threshold.to_bits(), 0, 0, 0]);
+        let grid = Lowering::per_vec4(s.with_c(LANES));
+        cx.dispatch(key, params, [Operand::Input(0), Operand::Output(0)], grid)
+    }
+}
+
+pub(super) fn cases() -> Vec<OpCase> {
+    let case = |name: &str, rule: MaskRule, s: Shape| OpCase::new(format!("mask_out/{name}"), MaskOut { rule }, &[s]);
+    vec![
+        case("argmax of 2", MaskRule::Argmax, Shape::new(2, 2, 9, 11)),
+        case("argmax of 7", MaskRule::Argmax, Shape::new(1, 7, 6, 17)),
+        case("threshold", MaskRule::Threshold(0.5), Shape::new(2, 1, 9, 11)),
+        case("threshold of 5 channels", MaskRule::Threshold(0.25), Shape::new(1, 5, 9, 11)),
+    ]
+}
