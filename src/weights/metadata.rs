@@ -1,6 +1,12 @@
 //! What a native checkpoint says about itself: the JSON under the safetensors metadata key `unet`.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// The one version of the description there is.
+const FORMAT: u32 = 1;
 
 /// Metadata of a native checkpoint. `config` is required, the rest has defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,7 +27,51 @@ pub struct ModelMetadata {
 }
 
 fn one() -> u32 {
-    1
+    FORMAT
+}
+
+impl ModelMetadata {
+    /// Reads and validates the JSON.
+    pub fn parse(json: &str) -> Result<Self> {
+        let value: Value = serde_json::from_str(json).map_err(|e| wrong(format!("not JSON: {e}")))?;
+        if !value.is_object() {
+            return Err(wrong("not a JSON object"));
+        }
+        // Looked at first: a later format may differ in everything else.
+        let format = value.get("format").unwrap_or(&Value::Null);
+        if !format.is_null() && format.as_u64() != Some(FORMAT.into()) {
+            return Err(wrong(format!("format {format} is not supported, this version reads format {FORMAT}")));
+        }
+        let metadata: Self = serde_json::from_value(value).map_err(|e| wrong(e.to_string()))?;
+        metadata.validate()?;
+        Ok(metadata)
+    }
+
+    /// The JSON, validated.
+    pub fn to_json(&self) -> Result<String> {
+        self.validate()?;
+        serde_json::to_string(self).map_err(|e| wrong(e.to_string()))
+    }
+
+    /// Whether every value is possible. Whether the architecture exists and takes the configuration is not its concern.
+    pub fn validate(&self) -> Result<()> {
+        if self.format != FORMAT {
+            let reason = format!("format {} is not supported, this version reads format {FORMAT}", self.format);
+            return Err(wrong(reason));
+        }
+        if self.arch.is_empty() {
+            return Err(wrong("`arch` is empty"));
+        }
+        if !self.config.is_object() {
+            return Err(wrong(format!("`config` is not an object: {}", self.config)));
+        }
+        self.normalisation.validate().map_err(|e| wrong(format!("`normalisation`: {e}")))
+    }
+}
+
+/// An error about the description; the reader of the file adds the path.
+fn wrong(reason: impl Into<String>) -> Error {
+    Error::invalid("metadata `unet`", reason)
 }
 
 /// How the pixels of a picture are normalised, per picture and channel, before they enter the network.
@@ -54,4 +104,101 @@ pub enum Normalisation {
         /// Standard deviation of each channel (or one for all).
         std: Vec<f64>,
     },
+}
+
+impl Normalisation {
+    /// Whether every value is possible.
+    fn validate(&self) -> Result<(), String> {
+        // Pixels are f32, so what counts is what the values are as f32.
+        let finite = |v: f64| (v as f32).is_finite();
+        match self {
+            Self::None | Self::Unit | Self::MinMax | Self::ZScore => Ok(()),
+            Self::Percentile { low, high, clamp } => {
+                // Written so that NaN fails.
+                if !(0.0 <= *low && low < high && *high <= 100.0) {
+                    return Err(format!("percentiles must be 0 <= low < high <= 100, they are {low} and {high}"));
+                }
+                match *clamp {
+                    Some([a, b]) if !(finite(a) && finite(b) && a < b) => {
+                        Err(format!("clamp must be two finite numbers in ascending order, it is [{a}, {b}]"))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Self::Fixed { mean, std } => {
+                let (m, s) = (mean.len(), std.len());
+                if m == 0 || s == 0 || (m != s && m != 1 && s != 1) {
+                    return Err(format!("{m} means and {s} standard deviations do not go together"));
+                }
+                if let Some(v) = mean.iter().find(|&&v| !finite(v)) {
+                    return Err(format!("mean {v} is not a finite number"));
+                }
+                match std.iter().find(|&&v| !(v > 0.0 && (v as f32).is_normal())) {
+                    Some(v) => Err(format!("standard deviation {v} is not a finite number above 0")),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(json: &str) -> String {
+        ModelMetadata::parse(json).unwrap_err().to_string()
+    }
+
+    fn normalised(json: &str) -> Result<ModelMetadata> {
+        ModelMetadata::parse(&format!(r#"{{"arch": "unet", "config": {{}}, "normalisation": {json}}}"#))
+    }
+
+    #[test]
+    fn defaults_and_round_trip() {
+        let m = ModelMetadata::parse(r#"{"arch": "unet", "config": {"width": 16}}"#).unwrap();
+        assert_eq!((m.format, m.normalisation.clone(), m.classes.len()), (1, Normalisation::Unit, 0));
+        assert_eq!(ModelMetadata::parse(&m.to_json().unwrap()).unwrap(), m);
+        let m = normalised(r#"{"kind": "percentile", "low": 1.0, "high": 99.8, "clamp": [0, 1.5]}"#).unwrap();
+        assert_eq!(ModelMetadata::parse(&m.to_json().unwrap()).unwrap(), m);
+        assert_eq!(normalised(r#"{"kind": "z_score"}"#).unwrap().normalisation, Normalisation::ZScore);
+    }
+
+    #[test]
+    fn bad_descriptions() {
+        assert!(error("{").starts_with("metadata `unet`: not JSON: "));
+        assert_eq!(error("[1]"), "metadata `unet`: not a JSON object");
+        let unsupported = "metadata `unet`: format 2 is not supported, this version reads format 1";
+        assert_eq!(error(r#"{"format": 2, "layers": []}"#), unsupported);
+        assert!(error(r#"{"format": "1"}"#).contains("format \"1\" is not supported"));
+        assert!(error(r#"{"config": {}}"#).contains("missing field `arch`"));
+        assert!(error(r#"{"arch": "unet"}"#).contains("missing field `config`"));
+        assert!(error(r#"{"arch": "unet", "config": 3}"#).contains("`config` is not an object: 3"));
+        assert!(error(r#"{"arch": "", "config": {}}"#).contains("`arch` is empty"));
+    }
+
+    #[test]
+    fn bad_normalisations() {
+        for (json, part) in [
+            (r#"{"kind": "percentile", "low": 99, "high": 1}"#, "they are 99 and 1"),
+            (r#"{"kind": "percentile", "low": 5, "high": 5}"#, "low < high"),
+            (r#"{"kind": "percentile", "low": -1, "high": 5}"#, "0 <= low"),
+            (r#"{"kind": "percentile", "low": 1, "high": 101}"#, "<= 100"),
+            (r#"{"kind": "percentile", "low": 1, "high": 99, "clamp": [1, 0]}"#, "it is [1, 0]"),
+            (r#"{"kind": "percentile", "low": 1, "high": 99, "clamp": [0, 1e300]}"#, "finite"),
+            (r#"{"kind": "fixed", "mean": [0.5], "std": [0]}"#, "standard deviation 0 "),
+            (r#"{"kind": "fixed", "mean": [0.5], "std": [1e-300]}"#, "above 0"),
+            (r#"{"kind": "fixed", "mean": [1e300], "std": [1]}"#, "not a finite number"),
+            (r#"{"kind": "fixed", "mean": [], "std": [1]}"#, "0 means and 1 "),
+            (r#"{"kind": "fixed", "mean": [1, 2], "std": [1, 2, 3]}"#, "do not go together"),
+            (r#"{"kind": "guess"}"#, "unknown variant `guess`"),
+        ] {
+            let e = normalised(json).unwrap_err().to_string();
+            assert!(e.starts_with("metadata `unet`: ") && e.contains(part), "{json}: {e}");
+        }
+        let fixed = |mean, std| Normalisation::Fixed { mean, std };
+        assert!(fixed(vec![0.5; 3], vec![0.2]).validate().is_ok());
+        assert!(fixed(vec![f64::NAN], vec![0.2]).validate().is_err());
+        assert!(Normalisation::Percentile { low: f64::NAN, high: 9.0, clamp: None }.validate().is_err());
+    }
 }

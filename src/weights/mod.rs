@@ -1,5 +1,14 @@
 //! Checkpoints: named host tensors and what they say about themselves.
 
+pub mod builtin;
+mod collection;
+mod format;
+mod gzip;
+mod kinds;
 mod metadata;
+mod safetensors;
 
+pub use collection::Weights;
+pub use format::{Checkpoint, FORMATS, MAX_BYTES, StoredType, WeightFormat, load, load_bytes, open, save};
 pub use metadata::{ModelMetadata, Normalisation};
+pub use safetensors::{METADATA_KEY, SafetensorsFormat};

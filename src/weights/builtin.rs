@@ -1,0 +1,107 @@
+//! The models that come with the library.
+
+use super::{Checkpoint, load_bytes};
+use crate::error::Result;
+
+/// A model inside the library.
+#[derive(Clone, Copy)]
+pub struct Builtin {
+    /// What users call it.
+    pub name: &'static str,
+    /// Other spellings of the name.
+    pub aliases: &'static [&'static str],
+    /// Architecture id, as in [`super::ModelMetadata::arch`].
+    pub arch: &'static str,
+    /// One line about it.
+    pub description: &'static str,
+    /// The checkpoint file.
+    pub bytes: &'static [u8],
+}
+
+/// The model used when none is named.
+pub const DEFAULT: &str = "nuclei";
+
+/// Every built-in model, the default first. Where they are from: `assets/weights/README.md`.
+pub const BUILTIN: &[Builtin] = &[
+    Builtin {
+        name: DEFAULT,
+        aliases: &["nuclei-unet"],
+        arch: "unet",
+        description: "nuclei in fluorescence microscopy: U-Net, width 16, background and nucleus",
+        bytes: include_bytes!("../../assets/weights/nuclei_unet.safetensors"),
+    },
+    Builtin {
+        name: "nuclei-unet++",
+        aliases: &["nuclei-unetpp"],
+        arch: "unetpp",
+        description: "nuclei in fluorescence microscopy: U-Net++, width 16, four heads",
+        bytes: include_bytes!("../../assets/weights/nuclei_unetpp.safetensors.gz"),
+    },
+    Builtin {
+        name: "nuclei-unet3+",
+        aliases: &["nuclei-unet3p"],
+        arch: "unet3p",
+        description: "nuclei in fluorescence microscopy: U-Net 3+, width 16, deep supervision",
+        bytes: include_bytes!("../../assets/weights/nuclei_unet3p.safetensors"),
+    },
+];
+
+/// The built-in model of that name, in any case.
+pub fn find(name: &str) -> Option<&'static Builtin> {
+    let is = |n: &&str| n.eq_ignore_ascii_case(name);
+    BUILTIN.iter().find(|b| is(&b.name) || b.aliases.iter().any(is))
+}
+
+impl Builtin {
+    /// Its checkpoint.
+    pub fn load(&self) -> Result<Checkpoint> {
+        load_bytes(self.bytes, format!("built-in model {}", self.name))
+    }
+}
+
+impl std::fmt::Debug for Builtin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Builtin({}, {}, {} bytes)", self.name, self.arch, self.bytes.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::Normalisation;
+
+    #[test]
+    fn every_model_is_whole() {
+        for (name, arch, tensors, elements) in [
+            ("nuclei", "unet", 100, 1_945_250),
+            ("nuclei-unet++", "unetpp", 178, 2_267_124),
+            ("nuclei-unet3+", "unet3p", 214, 1_697_717),
+        ] {
+            let model = find(name).unwrap();
+            assert!(model.bytes.len() < 4_000_000, "{name}");
+            let c = model.load().unwrap();
+            let m = c.metadata.unwrap();
+            assert_eq!((m.arch.as_str(), model.arch), (arch, arch));
+            assert_eq!(m.config["width"], 16);
+            assert_eq!(m.classes, ["background", "nucleus"]);
+            assert_eq!(m.normalisation, Normalisation::Percentile { low: 1.0, high: 99.8, clamp: Some([0.0, 1.5]) });
+            assert_eq!((c.weights.len(), c.weights.parameters()), (tensors, elements), "{name}");
+            assert_eq!(c.weights.non_finite(), []);
+            for (key, t) in c.weights.iter() {
+                assert!(t.data().iter().any(|&v| v != 0.0), "{key} is all zero");
+                assert!(!key.ends_with("running_var") || t.data().iter().all(|&v| v > 0.0), "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn shapes_are_the_networks_own() {
+        let unet = find("nuclei-unet").unwrap().load().unwrap().weights;
+        assert!(unet.require("dec.0.conv1.weight", &[16, 32, 3, 3]).is_ok());
+        assert!(unet.require("dec.2.bn1.running_var", &[64]).is_ok());
+        let upp = find("NUCLEI-UNETPP").unwrap().load().unwrap().weights;
+        assert!(upp.require("head.4.weight", &[1, 16, 1, 1]).is_ok());
+        let u3p = find("nuclei-unet3p").unwrap().load().unwrap().weights;
+        assert!(u3p.require("enc.0.conv1.weight", &[16, 1, 3, 3]).is_ok());
+    }
+}

@@ -1,0 +1,183 @@
+//! Checkpoint files: the formats known, and loading and saving by them.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use super::builtin::{self, Builtin};
+use super::gzip::{self, Bounds};
+use super::kinds::looks_like;
+use super::safetensors::SafetensorsFormat;
+use super::{ModelMetadata, Weights};
+use crate::error::{Error, Result};
+
+/// Largest checkpoint that is read, in bytes, before and after inflating.
+pub const MAX_BYTES: u64 = 8 << 30;
+/// How many of a file's first bytes a format is recognised by.
+const HEAD: usize = 4096;
+
+/// Every format known. A new one is one file and one entry here.
+pub const FORMATS: &[&dyn WeightFormat] = &[&SafetensorsFormat];
+
+/// What a checkpoint file holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checkpoint {
+    /// What the file says about the network; only native checkpoints say anything.
+    pub metadata: Option<ModelMetadata>,
+    /// The parameters under the names the file has for them.
+    pub weights: Weights,
+}
+
+/// How numbers are stored in a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoredType {
+    /// 32-bit floats: exact.
+    #[default]
+    F32,
+    /// 16-bit floats for tensors of two dimensions or more. The others (batch normalisation, biases) are small and
+    /// sensitive and stay 32-bit, and so does any tensor with a value that 16 bits cannot hold.
+    F16,
+}
+
+/// A file format for checkpoints.
+pub trait WeightFormat: Sync {
+    /// What users call it.
+    fn name(&self) -> &'static str;
+    /// File name endings, without the dot, lower case.
+    fn extensions(&self) -> &'static [&'static str];
+    /// Whether a file starting with `head` is of this format. `path` may break a tie, it need not exist.
+    fn sniff(&self, head: &[u8], path: &Path) -> bool;
+    /// Reads a whole file. `path` is for errors only.
+    fn read(&self, bytes: &[u8], path: &Path) -> Result<Checkpoint>;
+    /// The bytes of a whole file. `path` is for errors only.
+    fn write(&self, _checkpoint: &Checkpoint, _stored: StoredType, path: &Path) -> Result<Vec<u8>> {
+        Err(Error::file(path, format!("{} files can be read but not written", self.name())))
+    }
+}
+
+/// The checkpoint of a built-in model's name or of a file.
+pub fn open(model: &str) -> Result<Checkpoint> {
+    if let Some(builtin) = builtin::find(model) {
+        return builtin.load();
+    }
+    let path = Path::new(model);
+    // A bare word that is no file was meant as a name.
+    if path.extension().is_none() && path.components().count() == 1 && !path.exists() {
+        let names: Vec<_> = builtin::BUILTIN.iter().map(|b: &Builtin| b.name).collect();
+        let reason = format!("neither a file nor a built-in model ({})", names.join(", "));
+        return Err(Error::invalid(format!("model `{model}`"), reason));
+    }
+    load(path)
+}
+
+/// Reads a checkpoint file of any known format, gzipped or not.
+pub fn load(path: impl AsRef<Path>) -> Result<Checkpoint> {
+    let path = path.as_ref();
+    let io = |e| Error::io(path, e);
+    let file = File::open(path).map_err(io)?;
+    let expected = file.metadata().map_err(io)?.len();
+    let mut bytes = Vec::new();
+    (&file).take(HEAD as u64).read_to_end(&mut bytes).map_err(io)?;
+    // Decided before the rest is read: a large video, or an endless device file, costs nothing.
+    if !gzip::is_gzip(&bytes) {
+        recognise(&bytes, path)?;
+    }
+    let large = || Error::file(path, format!("larger than the {MAX_BYTES} bytes allowed"));
+    if expected > MAX_BYTES {
+        return Err(large());
+    }
+    // A failed allocation must be an error, not an abort.
+    let rest = expected.saturating_sub(bytes.len() as u64) as usize;
+    bytes.try_reserve(rest).map_err(|e| Error::file(path, format!("does not fit into memory: {e}")))?;
+    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(large());
+    }
+    load_bytes(&bytes, path)
+}
+
+/// Reads a checkpoint of any known format, gzipped or not, from memory. `name` is what errors call it.
+pub fn load_bytes(bytes: &[u8], name: impl AsRef<Path>) -> Result<Checkpoint> {
+    let path = name.as_ref();
+    if !gzip::is_gzip(bytes) {
+        return recognise(bytes, path)?.read(bytes, path);
+    }
+    let inflated = gzip::inflate(bytes, Bounds::of(MAX_BYTES), path)?;
+    // `model.safetensors.gz` is, inflated, `model.safetensors`.
+    let inner = if has_extension(path, &["gz"]) { path.with_extension("") } else { path.to_path_buf() };
+    recognise_as(&inflated, path, &inner)?.read(&inflated, path)
+}
+
+/// Writes a checkpoint in the format of the path's ending, gzipped if `.gz` follows it. The file appears complete or not
+/// at all, and an older file of that name stays until then.
+pub fn save(path: impl AsRef<Path>, checkpoint: &Checkpoint, stored: StoredType) -> Result<()> {
+    let path = path.as_ref();
+    let packed = has_extension(path, &["gz"]);
+    let plain = if packed { path.with_extension("") } else { path.to_path_buf() };
+    let format = FORMATS.iter().find(|f| has_extension(&plain, f.extensions())).ok_or_else(|| {
+        Error::file(path, format!("the ending does not say which format to write; known: {}", known()))
+    })?;
+    let mut bytes = format.write(checkpoint, stored, path)?;
+    if packed {
+        bytes = gzip::deflate(&bytes, path)?;
+    }
+    replace_file(path, &bytes).map_err(|e| Error::io(path, e))
+}
+
+/// Writes a temporary file beside `path` and renames it.
+fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // A link stays a link: what it points to is replaced.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".unet-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Temporary files are private by default; this one becomes an ordinary file (the umask applies).
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(&path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// Whether the name ends in `.` and one of `extensions`, in any case.
+pub(super) fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    path.extension().and_then(|e| e.to_str()).is_some_and(|e| extensions.iter().any(|x| e.eq_ignore_ascii_case(x)))
+}
+
+fn known() -> String {
+    let one = |f: &&dyn WeightFormat| format!("{} (.{})", f.name(), f.extensions().join(", ."));
+    format!("{}, plain or gzipped (.gz)", FORMATS.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+fn recognise(bytes: &[u8], path: &Path) -> Result<&'static dyn WeightFormat> {
+    recognise_as(bytes, path, path)
+}
+
+/// The format of `bytes`, whose file is `path` and would be called `inner` if it were not packed.
+fn recognise_as(bytes: &[u8], path: &Path, inner: &Path) -> Result<&'static dyn WeightFormat> {
+    let head = &bytes[..bytes.len().min(HEAD)];
+    if head.is_empty() {
+        return Err(Error::file(path, "the file is empty"));
+    }
+    if let Some(format) = FORMATS.iter().find(|f| f.sniff(head, inner)) {
+        return Ok(*format);
+    }
+    let looks = looks_like(head);
+    // The ending decides only where the content says nothing: the format's reader can then say what is damaged.
+    if looks.is_none()
+        && let Some(format) = FORMATS.iter().find(|f| has_extension(inner, f.extensions()))
+    {
+        return Ok(*format);
+    }
+    let looks = looks.map(|l| format!(", it looks like {l}")).unwrap_or_default();
+    Err(Error::file(path, format!("not a model file{looks}; known formats: {}", known())))
+}
+
+#[cfg(test)]
+#[path = "format_tests.rs"]
+mod tests;
