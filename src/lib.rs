@@ -8,4 +8,6 @@ pub mod ops;
 pub mod plan;
 pub mod session;
 pub mod tensor;
+#[doc(hidden)]
+pub mod testing;
 pub mod weights;

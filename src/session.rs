@@ -49,20 +49,22 @@ impl Arena {
         let mut chunks: Vec<u64> = Vec::new();
         for size in sizes {
             let padded = size.max(16).div_ceil(align) * align;
-            match chunks.last_mut() {
-                Some(used) if *used + padded <= Self::CHUNK => {
-                    regions.push((chunks.len() - 1, *used, size.max(16)));
-                    *chunks.last_mut().unwrap_or(&mut 0) += padded;
-                }
-                _ => {
-                    chunks.push(padded);
-                    regions.push((chunks.len() - 1, 0, size.max(16)));
-                }
+            match chunks.last() {
+                Some(used) if used + padded <= Self::CHUNK => {}
+                _ => chunks.push(0),
             }
+            let chunk = chunks.len() - 1;
+            regions.push((chunk, chunks[chunk], size.max(16)));
+            chunks[chunk] += padded;
         }
         let usage = usage | wgpu::BufferUsages::COPY_DST;
         let make = |&size: &u64| {
-            gpu.device().create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+            gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
         };
         Self { buffers: chunks.iter().map(make).collect(), regions }
     }
@@ -117,7 +119,8 @@ impl Session {
         })?;
         for (i, w) in plan.weights.iter().enumerate() {
             let from: Option<Vec<&HostTensor>> = w.from.iter().map(|v| values[v.index()].as_ref()).collect();
-            let packed = (w.pack)(&from.ok_or_else(|| Error::invalid("weights", "a packed value is not a parameter"))?)?;
+            let packed =
+                (w.pack)(&from.ok_or_else(|| Error::invalid("weights", "a packed value is not a parameter"))?)?;
             if packed.len() != w.len {
                 let reason = format!("packed into {} elements, planned {}", packed.len(), w.len);
                 return Err(Error::op(format!("weights of {:?}", plan.graph.value(w.from[0]).name), reason));
@@ -192,7 +195,9 @@ impl Session {
 
     fn port(&self, name: &str) -> Result<usize> {
         let known = || self.plan.ports.iter().flat_map(|p| p.names.clone()).collect::<Vec<_>>().join(", ");
-        self.plan.port(name).ok_or_else(|| Error::invalid(format!("port `{name}`"), format!("unknown; there are: {}", known())))
+        self.plan
+            .port(name)
+            .ok_or_else(|| Error::invalid(format!("port `{name}`"), format!("unknown; there are: {}", known())))
     }
 
     /// Shape of an input or output.
@@ -250,7 +255,8 @@ impl Session {
     }
 
     fn encode_steps(&self, encoder: &mut wgpu::CommandEncoder, steps: std::ops::Range<usize>) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("unet"), timestamp_writes: None });
+        let mut pass =
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("unet"), timestamp_writes: None });
         for i in steps {
             let [x, y, z] = self.plan.steps[i].dispatch.workgroups;
             pass.set_pipeline(&self.pipelines[i].pipeline);

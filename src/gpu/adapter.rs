@@ -120,8 +120,8 @@ pub(super) fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Queue)>
 
 pub(super) fn caps(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Caps {
     let limits = device.limits();
-    let fixed_subgroup = device.features().contains(wgpu::Features::SUBGROUP)
-        && info.subgroup_min_size == info.subgroup_max_size;
+    let fixed_subgroup =
+        device.features().contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size;
     Caps {
         class: class(info),
         subgroup: fixed_subgroup.then_some(info.subgroup_min_size),

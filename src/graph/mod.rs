@@ -191,7 +191,12 @@ impl Graph {
     }
 
     /// Adds a node and gives all its outputs.
-    pub fn node_shared(&mut self, label: impl Into<String>, op: Arc<dyn Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>> {
+    pub fn node_shared(
+        &mut self,
+        label: impl Into<String>,
+        op: Arc<dyn Op>,
+        inputs: &[ValueId],
+    ) -> Result<Vec<ValueId>> {
         let label = label.into();
         let descs = op.infer(&self.descs(inputs)).map_err(|e| Error::op(&label, e.to_string()))?;
         let node = self.nodes.len();
@@ -338,7 +343,9 @@ impl Graph {
         self.outputs
             .iter()
             .map(|(name, v)| {
-                let t = values[v.index()].clone().ok_or_else(|| Error::invalid(format!("output `{name}`"), "has no value"))?;
+                let t = values[v.index()]
+                    .clone()
+                    .ok_or_else(|| Error::invalid(format!("output `{name}`"), "has no value"))?;
                 Ok((name.clone(), t))
             })
             .collect()

@@ -55,9 +55,10 @@ impl Parameter {
     pub fn mapped(&self, f: impl Fn(ValueId) -> ValueId) -> Self {
         let source = match &self.source {
             ParamSource::Stored => ParamSource::Stored,
-            ParamSource::Derived(d) => {
-                ParamSource::Derived(Derived { from: d.from.iter().map(|&v| f(v)).collect(), compute: d.compute.clone() })
-            }
+            ParamSource::Derived(d) => ParamSource::Derived(Derived {
+                from: d.from.iter().map(|&v| f(v)).collect(),
+                compute: d.compute.clone(),
+            }),
         };
         Self { dims: self.dims.clone(), source }
     }
@@ -73,7 +74,9 @@ impl Parameter {
             ParamSource::Stored => stored(name, &self.dims),
             ParamSource::Derived(d) => {
                 let from: Option<Vec<&HostTensor>> = d.from.iter().map(|v| values[v.index()].as_ref()).collect();
-                (d.compute)(&from.ok_or_else(|| Error::invalid(format!("parameter `{name}`"), "its source is not loaded"))?)
+                (d.compute)(
+                    &from.ok_or_else(|| Error::invalid(format!("parameter `{name}`"), "its source is not loaded"))?,
+                )
             }
         }
     }

@@ -6,7 +6,25 @@ macro_rules! shaders {
     };
 }
 
-shaders!["activation", "concat", "lib/activation", "lib/tensor", "max_pool2d", "pad", "scale_shift",];
+shaders! {
+    "activation",
+    "concat",
+    "conv2d_grouped",
+    "conv2d_plain",
+    "conv2d_tile",
+    "conv_transpose2d_2x2",
+    "conv_transpose2d_plain",
+    "export_nchw",
+    "halo",
+    "image_in",
+    "import_nchw",
+    "lib/activation",
+    "lib/tensor",
+    "mask_out",
+    "max_pool2d",
+    "pad",
+    "scale_shift",
+}
 
 /// The text of `shaders/NAME.wgsl`.
 pub fn source(name: &str) -> Option<&'static str> {

@@ -108,7 +108,7 @@ pub(super) fn cases() -> Vec<OpCase> {
     // The info words are data of their own kind, so each case carries its own.
     let case = |name: &str, tile: [usize; 2], window: Shape, info: ImageInfo| OpCase {
         name: format!("image_in/{name}"),
-        op: Box::new(ImageIn { height: tile[0], width: tile[1] }),
+        op: std::sync::Arc::new(ImageIn { height: tile[0], width: tile[1] }),
         inputs: vec![
             (TensorDesc::linear(window), InputKind::Data),
             (TensorDesc::linear(Shape::new(1, 1, 1, ImageInfo::len(window.c))), InputKind::Fixed(info.words())),

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 use std::any::Any;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 /// An operation with its attributes. Implementations are plain structs with named fields.
 pub trait Op: Any + Debug + Send + Sync {
@@ -58,7 +59,7 @@ pub struct OpCase {
     /// Unique name, `op/what is special`.
     pub name: String,
     /// The op.
-    pub op: Box<dyn Op>,
+    pub op: Arc<dyn Op>,
     /// Inputs: their descriptions, and whether an input is a parameter (read from a checkpoint) or data.
     pub inputs: Vec<(TensorDesc, InputKind)>,
 }
@@ -80,7 +81,7 @@ impl OpCase {
     /// A case on blocked data inputs.
     pub fn new(name: impl Into<String>, op: impl Op, data: &[Shape]) -> Self {
         let inputs = data.iter().map(|&s| (TensorDesc::blocked(s), InputKind::Data)).collect();
-        Self { name: name.into(), op: Box::new(op), inputs }
+        Self { name: name.into(), op: Arc::new(op), inputs }
     }
 
     /// The same with a parameter input more.

@@ -71,7 +71,7 @@ pub(super) fn cases() -> Vec<OpCase> {
     let shapes = [Shape::new(2, 5, 3, 18), Shape::new(1, 1, 1, 1), Shape::new(3, 8, 5, 4)];
     let import = |s: Shape| OpCase {
         name: format!("import_nchw/{s}"),
-        op: Box::new(ImportNchw),
+        op: std::sync::Arc::new(ImportNchw),
         inputs: vec![(TensorDesc::linear(s), InputKind::Data)],
     };
     let export = |s: Shape| OpCase::new(format!("export_nchw/{s}"), ExportNchw, &[s]);

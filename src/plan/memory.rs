@@ -97,7 +97,8 @@ mod tests {
 
     fn chain(sizes: &[u64]) -> Vec<Item> {
         // Item i is written by node i and read by node i + 1.
-        let item = |(i, &bytes): (usize, &u64)| Item { bytes, first: i, last: i + 1, written: vec![i], read: vec![i + 1] };
+        let item =
+            |(i, &bytes): (usize, &u64)| Item { bytes, first: i, last: i + 1, written: vec![i], read: vec![i + 1] };
         sizes.iter().enumerate().map(item).collect()
     }
 

@@ -1,0 +1,85 @@
+//! What tests and `unet selftest` share: an op case as a graph, run on the device and on the CPU reference.
+
+use crate::error::{Error, Result};
+use crate::gpu::{DeviceChoice, Gpu};
+use crate::graph::{Graph, ValueId};
+use crate::ops::{ExportNchw, ImportNchw, InputKind, OpCase};
+use crate::plan::Plan;
+use crate::session::Session;
+use crate::tensor::{Comparison, HostTensor, Layout, TensorDesc};
+use std::collections::BTreeMap;
+
+/// The tolerance of a single op against its `f64` reference, as a factor of the output's scale.
+pub const OP_TOLERANCE: f32 = 1e-5;
+
+/// The GPU tests run on: the one `UNET_DEVICE` names, else the best. `None` (after saying so on stderr) only when the
+/// machine has none and `UNET_REQUIRE_GPU` is not set, as it is in CI.
+pub fn gpu_or_skip() -> Option<Gpu> {
+    let choice = std::env::var("UNET_DEVICE").unwrap_or_default().parse().unwrap_or_default();
+    match Gpu::new(&choice) {
+        Ok(gpu) => Some(gpu),
+        Err(Error::NoAdapter) if choice == DeviceChoice::Auto && std::env::var_os("UNET_REQUIRE_GPU").is_none() => {
+            eprintln!("skipped: no GPU adapter on this machine");
+            None
+        }
+        Err(e) => panic!("the GPU for the tests: {e}"),
+    }
+}
+
+/// A graph around one op: inputs `x0`, `x1`, .. and parameters `p0`, ..; outputs `y0`, ...
+pub fn case_graph(case: &OpCase) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let mut args: Vec<ValueId> = Vec::new();
+    for (i, (desc, kind)) in case.inputs.iter().enumerate() {
+        let name = format!("x{i}");
+        args.push(match (kind, desc.layout) {
+            (InputKind::Data, Layout::Blocked) => {
+                let x = graph.input(&name, TensorDesc::linear(desc.shape));
+                graph.node(name, ImportNchw, &[x])?
+            }
+            (InputKind::Data | InputKind::Fixed(_), _) => graph.input(&name, *desc),
+            (InputKind::Parameter | InputKind::Positive, _) => graph.parameter(&name, &desc.shape.dims())?,
+        });
+    }
+    let outputs = graph.node_shared(&case.name, case.op.clone(), &args)?;
+    for (i, &y) in outputs.iter().enumerate() {
+        let y = match graph.value(y).desc.layout {
+            Layout::Blocked => graph.node(format!("y{i}"), ExportNchw, &[y])?,
+            Layout::Linear => y,
+        };
+        graph.output(format!("y{i}"), y);
+    }
+    Ok(graph)
+}
+
+/// Runs a case on the device; gives its outputs. `inputs` in the case's order.
+pub fn run_case(gpu: &Gpu, case: &OpCase, inputs: &[HostTensor]) -> Result<Vec<HostTensor>> {
+    let graph = case_graph(case)?;
+    let plan = Plan::new(&graph, gpu.caps())?;
+    let named: BTreeMap<String, HostTensor> =
+        inputs.iter().enumerate().map(|(i, t)| (format!("x{i}"), t.clone())).collect();
+    let stored = |name: &str, _: &[usize]| {
+        named.get(name).cloned().ok_or_else(|| Error::ParameterMissing { key: name.into(), nearest: None })
+    };
+    let mut session = Session::new(gpu, plan, stored)?;
+    let mut outputs = session.run_all(&named)?;
+    Ok((0..outputs.len()).filter_map(|i| outputs.remove(&format!("y{i}"))).collect())
+}
+
+/// Runs a case on the device and compares with the reference: the worst output.
+pub fn check_case(gpu: &Gpu, case: &OpCase) -> Result<Comparison> {
+    let inputs = case.inputs()?;
+    let want = case.op.reference(&inputs.iter().collect::<Vec<_>>())?;
+    let got = run_case(gpu, case, &inputs)?;
+    let mut worst = Comparison { max_error: 0.0, scale: 0.0, index: 0 };
+    if got.len() != want.len() {
+        return Err(Error::op(&case.name, format!("{} outputs, the reference has {}", got.len(), want.len())));
+    }
+    for (g, w) in got.iter().zip(&want) {
+        let c = g.compare(w)?;
+        if c.max_error >= worst.max_error {
+            worst = c;
+        }
+    }
+    Ok(worst)
+}
