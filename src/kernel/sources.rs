@@ -6,7 +6,19 @@ macro_rules! shaders {
     };
 }
 
-shaders!["activation", "concat", "lib/activation", "lib/tensor", "max_pool2d", "pad", "scale_shift",];
+shaders![
+    "activation",
+    "concat",
+    "global_reduce",
+    "lib/activation",
+    "lib/reduce",
+    "lib/tensor",
+    "max_pool2d",
+    "norm_statistics",
+    "pad",
+    "scale_shift",
+    "softmax",
+];
 
 /// The text of `shaders/NAME.wgsl`.
 pub fn source(name: &str) -> Option<&'static str> {

@@ -175,6 +175,9 @@ registry! {
     batch_norm: BatchNorm2d;
     concat: Concat;
     crop2d: Crop2d;
+    global_pool: GlobalAvgPool, GlobalMaxPool;
     max_pool2d: MaxPool2d;
+    normalise: BatchNorm2dTrain, InstanceNorm2d;
     pad2d: Pad2d;
+    softmax: Softmax;
 }
