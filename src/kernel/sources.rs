@@ -8,7 +8,10 @@ macro_rules! shaders {
 
 shaders![
     "activation",
+    "average",
+    "avg_pool2d",
     "concat",
+    "gate",
     "global_reduce",
     "lib/activation",
     "lib/reduce",
@@ -16,6 +19,8 @@ shaders![
     "max_pool2d",
     "norm_statistics",
     "pad",
+    "resize",
+    "scale_by_gate",
     "scale_shift",
     "softmax",
 ];

@@ -172,12 +172,16 @@ macro_rules! registry {
 
 registry! {
     activation: Activation, ActivationKind;
+    average: Average;
+    avg_pool2d: AvgPool2d;
     batch_norm: BatchNorm2d;
     concat: Concat;
     crop2d: Crop2d;
+    gate: ArgmaxGate, ScaleByGate;
     global_pool: GlobalAvgPool, GlobalMaxPool;
     max_pool2d: MaxPool2d;
     normalise: BatchNorm2dTrain, InstanceNorm2d;
     pad2d: Pad2d;
+    resize: Resize, ResizeMode, ResizeSize;
     softmax: Softmax;
 }
