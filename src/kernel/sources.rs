@@ -6,8 +6,11 @@ macro_rules! shaders {
     };
 }
 
+// Braces: rustfmt leaves one name a line.
 shaders! {
     "activation",
+    "average",
+    "avg_pool2d",
     "concat",
     "conv2d_grouped",
     "conv2d_plain",
@@ -15,15 +18,22 @@ shaders! {
     "conv_transpose2d_2x2",
     "conv_transpose2d_plain",
     "export_nchw",
+    "gate",
+    "global_reduce",
     "halo",
     "image_in",
     "import_nchw",
     "lib/activation",
+    "lib/reduce",
     "lib/tensor",
     "mask_out",
     "max_pool2d",
+    "norm_statistics",
     "pad",
+    "resize",
+    "scale_by_gate",
     "scale_shift",
+    "softmax",
 }
 
 /// The text of `shaders/NAME.wgsl`.

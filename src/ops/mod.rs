@@ -175,14 +175,21 @@ macro_rules! registry {
 
 registry! {
     activation: Activation, ActivationKind;
+    average: Average;
+    avg_pool2d: AvgPool2d;
     batch_norm: BatchNorm2d;
     concat: Concat;
     conv2d: Conv2d;
     conv_transpose2d: ConvTranspose2d;
     crop2d: Crop2d;
+    gate: ArgmaxGate, ScaleByGate;
+    global_pool: GlobalAvgPool, GlobalMaxPool;
     image_in: ImageIn, ImageInfo;
     mask_out: MaskOut, MaskRule;
     max_pool2d: MaxPool2d;
     nchw: ImportNchw, ExportNchw;
+    normalise: BatchNorm2dTrain, InstanceNorm2d;
     pad2d: Pad2d;
+    resize: Resize, ResizeMode, ResizeSize;
+    softmax: Softmax;
 }

@@ -1,0 +1,65 @@
+// Mean of tensors of one shape, summed in the order of the inputs.
+//   x0 .. x5  [N, C, H, W]  blocked, INPUTS of them
+//   y         [N, C, H, W]  blocked; y = (x0 + x1 + ..) * factor
+// Bindings: 0 params, 1 .. INPUTS the inputs (read), INPUTS + 1 y (write).
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
+// Constants: INPUTS; X1 .. X5, defined for the inputs there are; ACCUMULATE, if defined y's old value comes first.
+#import "lib/tensor"
+
+struct Params {
+    x: View,  // of every input: they have one shape
+    y: View,
+    w: u32,
+    h: u32,
+    blocks: u32,  // of channels
+    factor: f32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x0: array<vec4<f32>>;
+#ifdef X1
+@group(0) @binding(2) var<storage, read> x1: array<vec4<f32>>;
+#endif
+#ifdef X2
+@group(0) @binding(3) var<storage, read> x2: array<vec4<f32>>;
+#endif
+#ifdef X3
+@group(0) @binding(4) var<storage, read> x3: array<vec4<f32>>;
+#endif
+#ifdef X4
+@group(0) @binding(5) var<storage, read> x4: array<vec4<f32>>;
+#endif
+#ifdef X5
+@group(0) @binding(6) var<storage, read> x5: array<vec4<f32>>;
+#endif
+@group(0) @binding(INPUTS + 1) var<storage, read_write> y: array<vec4<f32>>;
+
+@compute @workgroup_size(16, 4)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x >= p.w || id.y >= p.h) {
+        return;
+    }
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
+    let source = index(p.x, n, block, i32(id.y), i32(id.x));
+    let place = index(p.y, n, block, i32(id.y), i32(id.x));
+    var sum = x0[source];
+#ifdef ACCUMULATE
+    sum = y[place] + sum;
+#endif
+#ifdef X1
+    sum += x1[source];
+#endif
+#ifdef X2
+    sum += x2[source];
+#endif
+#ifdef X3
+    sum += x3[source];
+#endif
+#ifdef X4
+    sum += x4[source];
+#endif
+#ifdef X5
+    sum += x5[source];
+#endif
+    y[place] = sum * p.factor;
+}

@@ -1,0 +1,19 @@
+// A reduction over the 256 invocations of a workgroup, in a fixed order: the same bits on every run.
+// The importing shader has @workgroup_size(16, 16) and defines combine(a, b).
+var<workgroup> partial: array<vec4<f32>, 256>;
+
+// Combines `v` of all invocations; every one gets the result. Call it in uniform control flow only.
+fn reduce(lane: u32, v: vec4<f32>) -> vec4<f32> {
+    partial[lane] = v;
+    workgroupBarrier();
+    for (var step = 128u; step > 0u; step >>= 1u) {
+        if (lane < step) {
+            partial[lane] = combine(partial[lane], partial[lane + step]);
+        }
+        workgroupBarrier();
+    }
+    let result = partial[0];
+    // The next call must not overwrite what a slow invocation still reads.
+    workgroupBarrier();
+    return result;
+}

@@ -1,0 +1,83 @@
+// Statistics of a normalisation, as the scale and shift that it amounts to.
+//   x             [N, C, H, W]                   blocked
+//   affine        [ceil(C / 4)][2] vec4          gamma, beta
+//   coefficients  [1 or N][ceil(C / 4)][2] vec4  scale = gamma / sqrt(var + eps), shift = beta - mean * scale
+// Mean and biased variance are taken over H, W and, where all images share them, N.
+// Bindings: 0 params, 1 x (read), 2 affine (read), 3 coefficients (write).
+// Dispatch: (ceil(C / 4), N / images, 1); a workgroup makes one block of coefficients.
+#import "lib/reduce"
+#import "lib/tensor"
+
+struct Params {
+    x: View,
+    w: u32,
+    h: u32,
+    c: u32,
+    images: u32,   // per statistic: 1 or N
+    factor: f32,   // 1 / elements per statistic
+    eps: f32,
+    unused: vec2<u32>,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> affine: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> coefficients: array<vec4<f32>>;
+
+fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    return a + b;
+}
+
+@compute @workgroup_size(16, 16)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let block = group.x;
+    let first = group.y * p.images;
+    // Sums of row parts first: rounding grows with W + H, not with W * H.
+    var total = vec4<f32>(0.0);
+    for (var n = first; n < first + p.images; n++) {
+        for (var iy = local.y; iy < p.h; iy += 16u) {
+            let row = plane_start(p.x, n, block) + iy * p.x.y;
+            var part = vec4<f32>(0.0);
+            for (var ix = local.x; ix < p.w; ix += 16u) {
+                part += x[row + ix];
+            }
+            total += part;
+        }
+    }
+    let rough = reduce(lane, total) * p.factor;
+
+    // Deviations from the rounded mean: their mean corrects it, and the variance with it.
+    var deviation = vec4<f32>(0.0);
+    var square = vec4<f32>(0.0);
+    for (var n = first; n < first + p.images; n++) {
+        for (var iy = local.y; iy < p.h; iy += 16u) {
+            let row = plane_start(p.x, n, block) + iy * p.x.y;
+            var part = vec4<f32>(0.0);
+            var part_square = vec4<f32>(0.0);
+            for (var ix = local.x; ix < p.w; ix += 16u) {
+                let d = x[row + ix] - rough;
+                part += d;
+                part_square += d * d;
+            }
+            deviation += part;
+            square += part_square;
+        }
+    }
+    let offset = reduce(lane, deviation) * p.factor;
+    let spread = reduce(lane, square) * p.factor;
+
+    if (lane == 0u) {
+        let mean = rough + offset;
+        let variance = max(spread - offset * offset, vec4<f32>(0.0));
+        let scale = affine[2u * block] / sqrt(variance + p.eps);
+        let shift = affine[2u * block + 1u] - mean * scale;
+        // Squares of what lies past the last channel may overflow; zeros keep those lanes finite.
+        let inside = vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.c);
+        let at = 2u * (group.y * ((p.c + 3u) / 4u) + block);
+        coefficients[at] = select(vec4<f32>(0.0), scale, inside);
+        coefficients[at + 1u] = select(vec4<f32>(0.0), shift, inside);
+    }
+}

@@ -1,0 +1,70 @@
+// Resizing, nearest or bilinear.
+//   x  [N, C, H, W]    blocked
+//   y  [N, C, OH, OW]  blocked; interpolated at the coordinate max(0, i * step + start) / den of each axis
+// Bindings: 0 params, 1 x (read), 2 y (write).
+// Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(C / 4)); an invocation makes one vec4.
+// Constants: BILINEAR, if not defined nearest; POWER_OF_TWO, if defined both denominators are.
+// Coordinates are whole numbers up to 2^31 - 1, divided with remainder: no device can round them otherwise.
+#import "lib/tensor"
+
+struct Axis {
+    step: i32,
+    start: i32,
+    den: u32,
+#ifdef POWER_OF_TWO
+    shift: u32,   // log2(den)
+#else
+    factor: f32,  // 1 / den
+#endif
+}
+struct Params {
+    x: View,
+    y: View,
+    size: vec4<u32>,  // OW, OH, channel blocks, W
+    rest: vec4<u32>,  // H, -, -, -
+    columns: Axis,
+    rows: Axis,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+
+struct Source {
+    low: u32,     // the lower neighbour
+    weight: f32,  // of the upper neighbour
+}
+
+fn source(a: Axis, i: u32) -> Source {
+    let at = u32(max(i32(i) * a.step + a.start, 0));
+#ifdef POWER_OF_TWO
+    let low = at >> a.shift;
+    let factor = 1.0 / f32(a.den);
+#else
+    let low = at / a.den;
+    let factor = a.factor;
+#endif
+    return Source(low, f32(at - low * a.den) * factor);
+}
+
+@compute @workgroup_size(16, 4)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x >= p.size.x || id.y >= p.size.y) {
+        return;
+    }
+    let n = id.z / p.size.z;
+    let block = id.z % p.size.z;
+    let column = source(p.columns, id.x);
+    let row = source(p.rows, id.y);
+    let low = plane_start(p.x, n, block) + row.low * p.x.y + column.low;
+#ifdef BILINEAR
+    // At the border the upper neighbour is the lower one.
+    let right = select(0u, 1u, column.low + 1u < p.size.w);
+    let below = select(0u, p.x.y, row.low + 1u < p.rest.x);
+    let upper = x[low] * (1.0 - column.weight) + x[low + right] * column.weight;
+    let lower = x[low + below] * (1.0 - column.weight) + x[low + below + right] * column.weight;
+    let v = upper * (1.0 - row.weight) + lower * row.weight;
+#else
+    let v = x[low];
+#endif
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = v;
+}

@@ -1,0 +1,51 @@
+// Softmax over channels.
+//   x  [N, C, H, W]  blocked
+//   y  [N, C, H, W]  blocked; y = exp(x - m) / sum over channels of exp(x - m), m the largest channel
+// Bindings: 0 params, 1 x (read), 2 y (write).
+// Dispatch: (ceil(W / 16), ceil(H / 4), N); an invocation makes one pixel.
+#import "lib/tensor"
+
+struct Params {
+    x: View,
+    y: View,
+    size: vec4<u32>,  // W, H, C, -
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+
+fn inside(block: u32) -> vec4<bool> {
+    return vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.size.z);
+}
+
+// exp(v - top), 0 past the last channel, where v is anything finite and exp might overflow.
+fn power(v: vec4<f32>, top: f32, block: u32) -> vec4<f32> {
+    let valid = inside(block);
+    let d = select(vec4<f32>(0.0), v - top, valid);
+    return select(vec4<f32>(0.0), exp(d), valid);
+}
+
+@compute @workgroup_size(16, 4)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x >= p.size.x || id.y >= p.size.y) {
+        return;
+    }
+    let source = index(p.x, id.z, 0u, i32(id.y), i32(id.x));
+    let place = index(p.y, id.z, 0u, i32(id.y), i32(id.x));
+    let blocks = (p.size.z + 3u) / 4u;
+    let lowest = vec4<f32>(-3.4028234e38);
+    var best = lowest;
+    for (var b = 0u; b < blocks; b++) {
+        best = max(best, select(lowest, x[source + b * p.x.z], inside(b)));
+    }
+    let top = max(max(best.x, best.y), max(best.z, best.w));
+    var sums = vec4<f32>(0.0);
+    for (var b = 0u; b < blocks; b++) {
+        sums += power(x[source + b * p.x.z], top, b);
+    }
+    // At least 1: the largest channel's own.
+    let sum = (sums.x + sums.y) + (sums.z + sums.w);
+    for (var b = 0u; b < blocks; b++) {
+        y[place + b * p.y.z] = power(x[source + b * p.x.z], top, b) / sum;
+    }
+}

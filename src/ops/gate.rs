@@ -1,0 +1,107 @@
+//! The classification-guided module of U-Net 3+: a yes-or-no gate on the whole picture.
+
+use super::{Lowering, Op, OpCase, Spatial, expect_inputs, map_elements, output_shape};
+use crate::error::{Error, Result};
+use crate::kernel::{KernelKey, Operand};
+use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+
+/// Scores `[N, 2, 1, 1]` (absent, present) to a gate `[N, 1, 1, 1]`: 1 if present scores higher, else 0. Ties give 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArgmaxGate;
+
+/// `x * gate`. Inputs: x `[N, C, H, W]`, gate `[N, 1, 1, 1]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScaleByGate;
+
+impl Op for ArgmaxGate {
+    fn name(&self) -> &'static str {
+        "argmax_gate"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        expect_inputs(self.name(), inputs, 1)?;
+        let s = inputs[0].shape;
+        if (s.c, s.h, s.w) != (2, 1, 1) {
+            return Err(Error::op(self.name(), format!("scores are {s}, not Nx2x1x1")));
+        }
+        Ok(vec![TensorDesc::blocked(s.with_c(1))])
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        let out = output_shape(self, inputs)?;
+        let scores = inputs[0].data();
+        Ok(vec![HostTensor::from_fn(out, |n, _, _, _| f32::from(u8::from(scores[2 * n + 1] > scores[2 * n])))])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let params = cx.views();
+        let bindings = [Operand::Input(0), Operand::Output(0)];
+        cx.dispatch(KernelKey::new("gate"), params, bindings, Lowering::per_vec4(cx.output(0)))
+    }
+}
+
+impl Op for ScaleByGate {
+    fn name(&self) -> &'static str {
+        "scale_by_gate"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        expect_inputs(self.name(), inputs, 2)?;
+        let (s, gate) = (inputs[0].shape, inputs[1].shape);
+        if gate != Shape::new(s.n, 1, 1, 1) {
+            return Err(Error::op(self.name(), format!("input {s} needs a gate {}x1x1x1, got {gate}", s.n)));
+        }
+        Ok(vec![TensorDesc::blocked(s)])
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        output_shape(self, inputs)?;
+        let gate = inputs[1].data();
+        map_elements(inputs[0], |n, _, v| v * gate[n]).map(|y| vec![y])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let o = cx.output(0);
+        let mut params = [cx.input_view(0), cx.input_view(1), cx.output_view(0)].concat();
+        params.extend([o.w, o.h, o.c.div_ceil(LANES), 0].map(|v| v as u32));
+        let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
+        cx.dispatch(KernelKey::new("scale_by_gate"), params, bindings, Lowering::per_vec4(o))
+    }
+
+    fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
+        Spatial::Global("the classification gate judges the whole picture")
+    }
+}
+
+pub(super) fn cases() -> Vec<OpCase> {
+    let gate = |n: usize| OpCase::new(format!("argmax_gate/{n} images"), ArgmaxGate, &[Shape::new(n, 2, 1, 1)]);
+    let scale = |name: &str, s: Shape| {
+        OpCase::new(format!("scale_by_gate/{name}"), ScaleByGate, &[s, Shape::new(s.n, 1, 1, 1)])
+    };
+    vec![
+        gate(1),
+        gate(2),
+        gate(9),
+        scale("batch", Shape::new(2, 1, 9, 11)),
+        scale("blocks", Shape::new(3, 6, 5, 17)),
+        scale("one pixel", Shape::new(2, 4, 1, 1)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ties_close_the_gate() {
+        let scores = HostTensor::new([3, 2, 1, 1], vec![0.5, 0.5, 0.2, 0.3, 0.3, 0.2]).unwrap();
+        assert_eq!(ArgmaxGate.reference(&[&scores]).unwrap()[0].data(), [0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn shapes_are_checked() {
+        let x = TensorDesc::blocked(Shape::new(2, 3, 4, 5));
+        assert!(ArgmaxGate.infer(&[x]).unwrap_err().to_string().contains("2x3x4x5"));
+        assert!(ScaleByGate.infer(&[x, TensorDesc::blocked(Shape::new(1, 1, 1, 1))]).is_err());
+    }
+}

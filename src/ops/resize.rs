@@ -1,0 +1,271 @@
+//! Resizing by interpolation.
+
+use super::{Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs, output_shape};
+use crate::error::{Error, Result};
+use crate::kernel::{KernelKey, Operand};
+use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+
+/// How pixels between the given ones are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResizeMode {
+    /// Output pixel `i` of `m` is input pixel `floor(i * n / m)`.
+    Nearest,
+    /// Between the two neighbours on each axis.
+    Bilinear {
+        /// If set, the centres of the corner pixels coincide: coordinate `i * (n - 1) / (m - 1)`. Else the corners of
+        /// the pictures do: `max(0, (i + 0.5) * n / m - 0.5)`.
+        align_corners: bool,
+    },
+}
+
+/// The size of a resized picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResizeSize {
+    /// This many times the input's size.
+    Scale(usize),
+    /// These pixels.
+    Exact {
+        /// Rows.
+        h: usize,
+        /// Columns.
+        w: usize,
+    },
+}
+
+/// `torch.nn.functional.interpolate`, without antialiasing, to a whole multiple of the size or to a given one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resize {
+    /// The interpolation.
+    pub mode: ResizeMode,
+    /// The size.
+    pub size: ResizeSize,
+}
+
+/// Source coordinate of output pixel `i` as a fraction of whole numbers: `max(0, i * step + start) / den`. Index and
+/// weight come from a division with remainder, so they are the same on every device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Axis {
+    step: i64,
+    start: i64,
+    den: i64,
+}
+
+impl Axis {
+    /// The map from `m` output pixels to `n` input pixels, in lowest terms.
+    fn new(mode: ResizeMode, n: usize, m: usize) -> Self {
+        let (n, m) = (n as i64, m as i64);
+        let (step, start, den) = match mode {
+            ResizeMode::Nearest => (n, 0, m),
+            ResizeMode::Bilinear { align_corners: true } if m == 1 => (0, 0, 1),
+            ResizeMode::Bilinear { align_corners: true } => (n - 1, 0, m - 1),
+            // (i + 1/2) n / m - 1/2
+            ResizeMode::Bilinear { align_corners: false } => (2 * n, n - m, 2 * m),
+        };
+        let g = gcd(gcd(step, start), den);
+        Self { step: step / g, start: start / g, den: den / g }
+    }
+
+    /// Lower neighbour and numerator of the upper one's weight.
+    #[cfg(test)]
+    fn source(&self, i: usize) -> (usize, i64) {
+        let at = (i as i64 * self.step + self.start).max(0);
+        ((at / self.den) as usize, at % self.den)
+    }
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a.abs() } else { gcd(b, a % b) }
+}
+
+impl Op for Resize {
+    fn name(&self) -> &'static str {
+        "resize"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        expect_inputs(self.name(), inputs, 1)?;
+        let s = inputs[0].shape;
+        let size = match self.size {
+            ResizeSize::Exact { h, w } => Some((h, w)),
+            ResizeSize::Scale(k) => s.h.checked_mul(k).zip(s.w.checked_mul(k)),
+        };
+        // Coordinates are counted in i32 on the device and in i64 here.
+        let countable = |v: usize| v > 0 && i32::try_from(v).is_ok();
+        match size.filter(|&(h, w)| [s.h, s.w, h, w].into_iter().all(countable)) {
+            Some((h, w)) => Ok(vec![TensorDesc::blocked(s.with_hw(h, w))]),
+            None => Err(Error::op(self.name(), format!("cannot resize input {s} by {:?}", self.size))),
+        }
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        let out = output_shape(self, inputs)?;
+        let (s, x) = (inputs[0].shape()?, inputs[0].data());
+        // Lower neighbour, upper neighbour and the upper one's weight, straight from the definitions.
+        let axis = |n: usize, m: usize| -> Vec<(usize, usize, f64)> {
+            let (nf, mf) = (n as f64, m as f64);
+            (0..m)
+                .map(|i| {
+                    let at = match self.mode {
+                        ResizeMode::Nearest => return (i * n / m, i * n / m, 0.0),
+                        ResizeMode::Bilinear { align_corners: true } if m == 1 => 0.0,
+                        ResizeMode::Bilinear { align_corners: true } => i as f64 * (nf - 1.0) / (mf - 1.0),
+                        ResizeMode::Bilinear { align_corners: false } => ((i as f64 + 0.5) * nf / mf - 0.5).max(0.0),
+                    };
+                    let low = (at as usize).min(n - 1);
+                    (low, (low + 1).min(n - 1), at - low as f64)
+                })
+                .collect()
+        };
+        let (rows, columns) = (axis(s.h, out.h), axis(s.w, out.w));
+        Ok(vec![by_plane(out, |n, c, plane| {
+            for (row, &(y0, y1, fy)) in plane.chunks_exact_mut(out.w).zip(&rows) {
+                let at = |y: usize, x_: usize| f64::from(x[s.index(n, c, y, x_)]);
+                for (v, &(x0, x1, fx)) in row.iter_mut().zip(&columns) {
+                    let upper = at(y0, x0) * (1.0 - fx) + at(y0, x1) * fx;
+                    let lower = at(y1, x0) * (1.0 - fx) + at(y1, x1) * fx;
+                    *v = (upper * (1.0 - fy) + lower * fy) as f32;
+                }
+            }
+        })])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let (i, o) = (cx.input(0), cx.output(0));
+        let axes = [Axis::new(self.mode, i.w, o.w), Axis::new(self.mode, i.h, o.h)];
+        for (axis, m) in axes.iter().zip([o.w, o.h]) {
+            let largest = (m as i64 * axis.step).max(axis.den);
+            if largest > i64::from(i32::MAX) {
+                return Err(Error::Limit {
+                    what: format!("{} (resize {i} to {o})", cx.label),
+                    needed: format!("coordinates up to {largest}"),
+                    limit: i32::MAX.to_string(),
+                });
+            }
+        }
+        // Scales 2, 4, 8, 16 need no division.
+        let power_of_two = axes.iter().all(|a| a.den & (a.den - 1) == 0);
+        let mut params = cx.views();
+        params.extend([o.w, o.h, o.c.div_ceil(LANES), i.w, i.h, 0, 0, 0].map(|v| v as u32));
+        for a in axes {
+            let last = if power_of_two { a.den.ilog2() } else { ((1.0 / a.den as f64) as f32).to_bits() };
+            params.extend([a.step as u32, a.start as i32 as u32, a.den as u32, last]);
+        }
+        let kernel = KernelKey::new("resize")
+            .flag("BILINEAR", self.mode != ResizeMode::Nearest)
+            .flag("POWER_OF_TWO", power_of_two);
+        cx.dispatch(kernel, params, [Operand::Input(0), Operand::Output(0)], Lowering::per_vec4(o))
+    }
+
+    fn spatial(&self, inputs: &[TensorDesc], outputs: &[TensorDesc]) -> Spatial {
+        let reach = match self.mode {
+            ResizeMode::Nearest => 0,
+            ResizeMode::Bilinear { align_corners: false } => 1,
+            ResizeMode::Bilinear { align_corners: true } => {
+                return Spatial::Global("resizing with align_corners depends on the size of the whole picture");
+            }
+        };
+        let window = |n: usize, m: usize| {
+            let scale = m.checked_div(n).filter(|s| *s > 0 && s * n == m)?;
+            let reach = if scale == 1 { 0 } else { reach };
+            Some(Window { num: 1, den: scale as i64, first: -reach, last: reach })
+        };
+        let (i, o) = (inputs[0].shape, outputs[0].shape);
+        match (window(i.h, o.h), window(i.w, o.w)) {
+            (Some(rows), Some(columns)) => Spatial::Windows(vec![[rows, columns]]),
+            _ => Spatial::Global("resizing by a broken ratio depends on the size of the whole picture"),
+        }
+    }
+}
+
+pub(super) fn cases() -> Vec<OpCase> {
+    let half = ResizeMode::Bilinear { align_corners: false };
+    let corners = ResizeMode::Bilinear { align_corners: true };
+    let scale = |name: &str, mode, k, s: Shape| {
+        OpCase::new(format!("resize/{name} x{k}"), Resize { mode, size: ResizeSize::Scale(k) }, &[s])
+    };
+    let exact = |name: &str, mode, s: Shape, h, w| {
+        OpCase::new(format!("resize/{name} to {h}x{w}"), Resize { mode, size: ResizeSize::Exact { h, w } }, &[s])
+    };
+    vec![
+        scale("bilinear", half, 1, Shape::new(1, 3, 4, 5)),
+        scale("bilinear", half, 2, Shape::new(2, 5, 3, 9)),
+        scale("bilinear", half, 3, Shape::new(1, 4, 3, 5)),
+        scale("bilinear", half, 4, Shape::new(1, 2, 5, 6)),
+        scale("bilinear", half, 8, Shape::new(1, 6, 3, 5)),
+        scale("bilinear one pixel", half, 16, Shape::new(2, 3, 1, 1)),
+        exact("bilinear", half, Shape::new(1, 2, 5, 4), 9, 11),
+        exact("bilinear shrink", half, Shape::new(2, 3, 13, 10), 5, 3),
+        exact("bilinear", half, Shape::new(1, 1, 3, 7), 48, 7),
+        scale("corners", corners, 2, Shape::new(2, 5, 3, 9)),
+        scale("corners one row", corners, 2, Shape::new(1, 2, 1, 3)),
+        exact("corners", corners, Shape::new(1, 7, 5, 4), 9, 22),
+        exact("corners", corners, Shape::new(1, 3, 5, 4), 1, 1),
+        scale("nearest", ResizeMode::Nearest, 2, Shape::new(2, 5, 4, 9)),
+        scale("nearest", ResizeMode::Nearest, 3, Shape::new(1, 1, 1, 1)),
+        exact("nearest", ResizeMode::Nearest, Shape::new(1, 3, 4, 5), 7, 10),
+        exact("nearest shrink", ResizeMode::Nearest, Shape::new(1, 8, 11, 9), 4, 9),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coordinates_are_exact_and_inside() {
+        let half = ResizeMode::Bilinear { align_corners: false };
+        let corners = ResizeMode::Bilinear { align_corners: true };
+        for mode in [half, corners, ResizeMode::Nearest] {
+            for n in 1..20usize {
+                for m in 1..40usize {
+                    let axis = Axis::new(mode, n, m);
+                    for i in 0..m {
+                        let (low, rest) = axis.source(i);
+                        assert!(low < n, "{mode:?} {n} to {m}: {i} -> {low}");
+                        let got = low as f64 + rest as f64 / axis.den as f64;
+                        let want = match mode {
+                            _ if mode == half => ((i as f64 + 0.5) * n as f64 / m as f64 - 0.5).max(0.0),
+                            _ if mode == corners => (i * (n - 1)) as f64 / (m - 1).max(1) as f64,
+                            _ => (i * n) as f64 / m as f64,
+                        };
+                        assert!((got - want).abs() < 1e-12, "{mode:?} {n} to {m}: {i} -> {got}, not {want}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whole_scales_reduce_to_small_numbers() {
+        let half = ResizeMode::Bilinear { align_corners: false };
+        assert_eq!(Axis::new(half, 16_384, 32_768), Axis { step: 2, start: -1, den: 4 });
+        assert_eq!(Axis::new(ResizeMode::Nearest, 500, 2_000), Axis { step: 1, start: 0, den: 4 });
+    }
+
+    #[test]
+    fn impossible_sizes_are_refused() {
+        let x = [TensorDesc::blocked(Shape::new(1, 2, 3, 4))];
+        for size in [ResizeSize::Scale(0), ResizeSize::Scale(usize::MAX), ResizeSize::Exact { h: 0, w: 4 }] {
+            let e = Resize { mode: ResizeMode::Nearest, size }.infer(&x).unwrap_err().to_string();
+            assert!(e.contains("1x2x3x4"), "{e}");
+        }
+    }
+
+    #[test]
+    fn windows_cover_the_neighbours() {
+        let half = ResizeMode::Bilinear { align_corners: false };
+        for k in 1..9 {
+            let op = Resize { mode: half, size: ResizeSize::Scale(k) };
+            let x = [TensorDesc::blocked(Shape::new(1, 1, 5, 5))];
+            let y = op.infer(&x).unwrap();
+            let Spatial::Windows(windows) = op.spatial(&x, &y) else { panic!("x{k} is not global") };
+            let axis = Axis::new(half, 5, 5 * k);
+            for i in 0..5 * k {
+                let (low, rest) = axis.source(i);
+                let (from, to) = windows[0][0].range(i as i64, i as i64);
+                let high = low as i64 + i64::from(rest > 0);
+                assert!(from <= low as i64 && high <= to, "x{k}: {i} needs {low}..={high}, window {from}..={to}");
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Softmax over channels.
+
+use super::{Lowering, Op, OpCase, by_plane, expect_inputs, output_shape};
+use crate::error::Result;
+use crate::kernel::{KernelKey, Operand};
+use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+
+/// `torch.softmax(x, dim=1)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Softmax;
+
+impl Op for Softmax {
+    fn name(&self) -> &'static str {
+        "softmax"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        expect_inputs(self.name(), inputs, 1)?;
+        Ok(vec![TensorDesc::blocked(inputs[0].shape)])
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        let s = output_shape(self, inputs)?;
+        let x = inputs[0].data();
+        Ok(vec![by_plane(s, |n, c, plane| {
+            for (i, y) in plane.iter_mut().enumerate() {
+                let at = |c: usize| f64::from(x[s.index(n, c, 0, 0) + i]);
+                let top = (0..s.c).map(at).fold(f64::NEG_INFINITY, f64::max);
+                let sum: f64 = (0..s.c).map(|c| (at(c) - top).exp()).sum();
+                *y = ((at(c) - top).exp() / sum) as f32;
+            }
+        })])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let s = cx.output(0);
+        let mut params = cx.views();
+        params.extend([s.w, s.h, s.c, 0].map(|v| v as u32));
+        let pixels = Lowering::per_vec4(s.with_c(LANES.min(s.c)));
+        cx.dispatch(KernelKey::new("softmax"), params, [Operand::Input(0), Operand::Output(0)], pixels)
+    }
+}
+
+pub(super) fn cases() -> Vec<OpCase> {
+    let case = |name: &str, s: Shape| OpCase::new(format!("softmax/{name}"), Softmax, &[s]);
+    vec![
+        case("two classes", Shape::new(2, 2, 9, 11)),
+        case("three classes", Shape::new(1, 3, 4, 17)),
+        case("one block", Shape::new(1, 4, 5, 16)),
+        case("several blocks", Shape::new(2, 21, 6, 7)),
+        case("one class", Shape::new(1, 1, 3, 3)),
+        case("one pixel", Shape::new(3, 6, 1, 1)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_scores_do_not_overflow() {
+        let x = HostTensor::new([1, 3, 1, 1], vec![1e4, 1e4, -1e4]).unwrap();
+        assert_eq!(Softmax.reference(&[&x]).unwrap()[0].data(), [0.5, 0.5, 0.0]);
+    }
+}
