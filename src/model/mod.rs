@@ -3,10 +3,12 @@
 //! Adding an architecture: one file with a config struct and its [`Architecture`], and a line in [`parse`].
 
 mod blocks;
+mod loaded;
 mod unet;
 mod unet_3_plus;
 mod unet_plus_plus;
 
+pub use loaded::Model;
 pub use unet::{Padding, UNet, Up};
 pub use unet_3_plus::{Gate, HeadActivation, UNet3Plus};
 pub use unet_plus_plus::{NestedUp, UNetPlusPlus};
