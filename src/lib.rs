@@ -1,4 +1,7 @@
 //! U-Net, U-Net++ and U-Net 3+ on any GPU.
+#![warn(missing_docs)]
+
+pub mod backend;
 pub mod error;
 pub mod gpu;
 pub mod graph;
@@ -6,6 +9,8 @@ pub mod infer;
 pub mod kernel;
 pub mod ops;
 pub mod plan;
+#[doc(hidden)]
+pub mod selftest;
 pub mod session;
 pub mod tensor;
 #[doc(hidden)]
