@@ -7,6 +7,7 @@ pub mod gpu;
 pub mod graph;
 pub mod infer;
 pub mod kernel;
+pub mod model;
 pub mod ops;
 pub mod plan;
 #[doc(hidden)]

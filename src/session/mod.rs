@@ -1,5 +1,9 @@
 //! A session: a plan made resident on a device. Write, run, read; nothing is allocated per run.
 
+mod backend;
+
+pub use backend::{Backend, Executable, Reference};
+
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pipeline};
 use crate::kernel::AdapterClass;
