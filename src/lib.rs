@@ -1,4 +1,7 @@
 //! U-Net, U-Net++ and U-Net 3+ on any GPU.
+#![warn(missing_docs)]
+
+pub mod backend;
 pub mod error;
 pub mod gpu;
 pub mod graph;
@@ -7,6 +10,8 @@ pub mod kernel;
 pub mod model;
 pub mod ops;
 pub mod plan;
+#[doc(hidden)]
+pub mod selftest;
 pub mod session;
 pub mod tensor;
 #[doc(hidden)]
