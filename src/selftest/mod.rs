@@ -9,16 +9,14 @@ mod op_fixtures;
 
 pub use manifest::{CaseFile, Entry, Manifest};
 
-use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::ops::registry;
+use crate::session::Backend;
 use crate::tensor::{Comparison, HostTensor};
 use crate::testing::{OP_TOLERANCE, check_case};
 
 /// Why training fixtures are skipped.
 pub const NEEDS_TRAINING: &str = "needs training";
-/// Why model fixtures are skipped.
-pub const NEEDS_MODELS: &str = "needs the model builder";
 /// Why checkpoint fixtures are skipped.
 pub const NEEDS_CHECKPOINTS: &str = "needs the checkpoint importer";
 /// Why ONNX fixtures are skipped.

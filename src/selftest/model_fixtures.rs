@@ -1,12 +1,13 @@
 //! Fixtures of kind `model`: whole networks in evaluation mode with weights, inputs and results from PyTorch.
 
 use super::manifest::under;
-use super::{CaseFile, Entry, NEEDS_MODELS, Selftest, Verdict, compare, count};
-use crate::backend::Backend;
+use super::{CaseFile, Entry, Selftest, Verdict, compare};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
+use crate::model::{INPUT, parse, whole_graph};
 use crate::ops::ExportNchw;
-use crate::tensor::{HostTensor, Layout, Shape};
+use crate::session::Backend;
+use crate::tensor::{HostTensor, Layout};
 use crate::weights::Weights;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -14,15 +15,7 @@ use std::collections::BTreeMap;
 /// The tolerance of a network's outputs and inner activations, as a factor of each tensor's scale.
 const TOLERANCE: f32 = 1e-5;
 
-/// The graph of a network for inputs of one shape: input `input`, outputs by their contract names.
-///
-/// `None` as long as this version builds none.
-fn build_model(_arch: &str, _config: &Value, _input: Shape) -> Option<Result<Graph>> {
-    None
-}
-
-/// Runs a network; gives its outputs by name, and the activations of `modules` as `act/<module>`. `None` as long as
-/// this version builds none.
+/// Runs a network; gives its outputs by name, and the activations of `modules` as `act/<module>`.
 pub(super) fn run_model(
     backend: &Backend,
     arch: &str,
@@ -30,21 +23,21 @@ pub(super) fn run_model(
     weights: &Weights,
     input: HostTensor,
     modules: &[&str],
-) -> Result<Option<BTreeMap<String, HostTensor>>> {
-    let Some(graph) = build_model(arch, config, input.shape()?) else { return Ok(None) };
-    let graph = with_activations(graph?, modules)?;
-    let inputs = BTreeMap::from([("input".to_string(), input)]);
-    let stored = |key: &str, dims: &[usize]| weights.require(key, dims).cloned();
-    backend.run(&graph, &inputs, stored).map(Some)
+) -> Result<BTreeMap<String, HostTensor>> {
+    let shape = input.shape()?;
+    let graph = whole_graph(&*parse(arch, config)?, shape.n, shape.h, shape.w)?;
+    let graph = with_activations(graph, modules)?;
+    let inputs = BTreeMap::from([(INPUT.to_string(), input)]);
+    backend.run(&graph, &inputs, |key, dims| weights.require(key, dims).cloned())
 }
 
-/// The graph with the output of each of `modules` as an output `act/<module>`. A module is the nodes labelled with its
-/// name or below it (`enc.0` or `enc.0.conv1`); its output is that of the last one.
+/// The graph with the output of each of `modules` as an output `act/<module>`. A module's output is that of the
+/// node labelled with its name, else of the last node below it (`enc.0.conv1`).
 fn with_activations(mut graph: Graph, modules: &[&str]) -> Result<Graph> {
     for module in modules {
-        let inside =
-            |label: &str| label.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        let node = graph.nodes().iter().rfind(|n| inside(&n.label));
+        let inside = |label: &str| label.strip_prefix(module).is_some_and(|rest| rest.starts_with('.'));
+        let nodes = graph.nodes();
+        let node = nodes.iter().find(|n| n.label == *module).or_else(|| nodes.iter().rfind(|n| inside(&n.label)));
         let value = node.and_then(|n| n.outputs.first().copied()).ok_or_else(|| {
             let labels: Vec<_> = graph.nodes().iter().map(|n| n.label.as_str()).collect();
             Error::op(*module, format!("the graph has no such module; its nodes: {}", labels.join(", ")))
@@ -69,11 +62,7 @@ impl Selftest<'_> {
         let modules: Vec<&str> = fixture.wanted.keys().filter_map(|k| k.strip_prefix("act/")).collect();
         let f = &fixture;
         let mut got = match run_model(self.backend, &f.arch, &f.config, &f.weights, f.input.clone(), &modules) {
-            Ok(Some(got)) => got,
-            Ok(None) => {
-                let check = count(fixture.wanted.len(), "tensor");
-                return self.skip(&entry.name, &check, NEEDS_MODELS).map(Ok);
-            }
+            Ok(got) => got,
             Err(e) => return Ok(Err(e.to_string())),
         };
         for (name, want) in &fixture.wanted {

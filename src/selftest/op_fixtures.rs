@@ -2,13 +2,13 @@
 
 use super::manifest::under;
 use super::{CaseFile, Entry, NEEDS_TRAINING, Selftest, Verdict, compare, count};
-use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::ops::{
     Activation, ActivationKind, AvgPool2d, BatchNorm2d, BatchNorm2dTrain, Concat, Conv2d, ConvTranspose2d, Crop2d,
     GlobalAvgPool, GlobalMaxPool, InputKind, InstanceNorm2d, MaxPool2d, Op, OpCase, Pad2d, Resize, ResizeMode,
     ResizeSize, Softmax,
 };
+use crate::session::Backend;
 use crate::tensor::{Comparison, HostTensor, TensorDesc};
 use crate::testing::{OP_TOLERANCE, case_graph};
 use serde::Deserialize;
