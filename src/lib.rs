@@ -1,7 +1,6 @@
 //! U-Net, U-Net++ and U-Net 3+ on any GPU.
 #![warn(missing_docs)]
 
-pub mod backend;
 pub mod error;
 pub mod gpu;
 pub mod graph;

@@ -1,10 +1,9 @@
 //! `unet devices`
 
-use super::{Common, output};
+use super::{Common, is_cpu, output};
 use clap::Args;
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use unet_wgpu::backend::Backend;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::gpu::{AdapterSummary, DeviceChoice, adapters};
 
@@ -39,7 +38,7 @@ impl Devices {
 
 /// `None` if no device was asked for and there is no adapter.
 fn choose(all: &[AdapterSummary], device: &str) -> Result<Option<Choice>> {
-    if device.eq_ignore_ascii_case(Backend::CPU) {
+    if is_cpu(device) {
         return Ok(Some(Choice { index: None, reason: "--device cpu asks for it".into() }));
     }
     let choice: DeviceChoice = device.parse().unwrap_or_default();
@@ -156,7 +155,7 @@ fn document(all: &[AdapterSummary], choice: Option<&Choice>) -> Value {
     json!({
         "adapters": all.iter().map(adapter).collect::<Vec<_>>(),
         "cpu": { "name": "reference executor", "used": is(None) },
-        "used": choice.map(|c| c.index.map_or_else(|| Value::from(Backend::CPU), Value::from)),
+        "used": choice.map(|c| c.index.map_or_else(|| Value::from("cpu"), Value::from)),
         "reason": choice.map(|c| c.reason.clone()),
     })
 }

@@ -10,8 +10,9 @@ mod selftest;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::io::ErrorKind;
 use std::process::ExitCode;
-use unet_wgpu::backend::Backend;
 use unet_wgpu::error::{Error, Result};
+use unet_wgpu::gpu::{DeviceChoice, Gpu};
+use unet_wgpu::session::Backend;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,6 +61,11 @@ pub struct Common {
     verbose: u8,
 }
 
+/// Whether a device is the reference executor, which is never chosen silently.
+fn is_cpu(device: &str) -> bool {
+    device.eq_ignore_ascii_case("cpu")
+}
+
 /// Number format of weights and activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Precision {
@@ -85,7 +91,11 @@ impl Common {
         match self.precision {
             Precision::F32 => {}
         }
-        let backend = Backend::open(self.device())?;
+        let backend = if is_cpu(self.device()) {
+            Backend::Cpu
+        } else {
+            Backend::Gpu(Gpu::new(&self.device().parse().unwrap_or(DeviceChoice::Auto))?)
+        };
         self.note(&format!("device: {}", backend.describe()));
         Ok(backend)
     }

@@ -9,16 +9,16 @@ mod op_fixtures;
 
 pub use manifest::{CaseFile, Entry, Manifest};
 
-use crate::backend::Backend;
 use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::ops::registry;
+use crate::session::Backend;
 use crate::tensor::{Comparison, HostTensor};
 use crate::testing::{OP_TOLERANCE, check_case};
+use std::collections::BTreeMap;
 
 /// Why training fixtures are skipped.
 pub const NEEDS_TRAINING: &str = "needs training";
-/// Why model fixtures are skipped.
-pub const NEEDS_MODELS: &str = "needs the model builder";
 /// Why checkpoint fixtures are skipped.
 pub const NEEDS_CHECKPOINTS: &str = "needs the checkpoint importer";
 /// Why ONNX fixtures are skipped.
@@ -148,9 +148,8 @@ impl Selftest<'_> {
     fn fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
         match entry.kind.as_str() {
             "ops" => return self.op_fixtures(entry, files),
-            "model" => match entry.case.get("mode").and_then(|m| m.as_str()).unwrap_or("eval") {
-                "eval" => return self.model_fixture(entry, files),
-                "train" => self.skip(&entry.name, "model", NEEDS_TRAINING)?,
+            "model" => match entry.mode() {
+                "eval" | "train" => return self.model_fixture(entry, files),
                 mode => return Ok(Err(format!("unknown mode `{mode}`"))),
             },
             kind @ ("losses" | "augment" | "weightmap" | "metrics") => self.skip(&entry.name, kind, NEEDS_TRAINING)?,
@@ -160,6 +159,28 @@ impl Selftest<'_> {
         }
         Ok(Ok(()))
     }
+}
+
+/// Runs a graph once as users would: on a GPU it is rewritten first.
+fn run(
+    backend: &Backend,
+    graph: &Graph,
+    inputs: &BTreeMap<String, HostTensor>,
+    stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+) -> Result<BTreeMap<String, HostTensor>> {
+    for (name, id) in graph.inputs() {
+        let given = inputs.get(name).ok_or_else(|| Error::invalid(format!("input `{name}`"), "is missing"))?;
+        if given.shape()? != graph.shape(id) {
+            let reason = format!("the network takes {}, the fixture has {:?}", graph.shape(id), given.dims());
+            return Err(Error::invalid(format!("input `{name}`"), reason));
+        }
+    }
+    let mut executable = backend.prepare(graph, stored)?;
+    for (name, _) in graph.inputs() {
+        executable.write(name, inputs[name].data())?;
+    }
+    executable.run(|_, _| Ok(()))?;
+    executable.output_names().into_iter().map(|name| Ok((name.clone(), executable.read(&name)?))).collect()
 }
 
 /// `1 case`, `2 cases`.

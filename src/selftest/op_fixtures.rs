@@ -1,14 +1,14 @@
 //! Fixtures of kind `ops`: single operations with inputs and results from PyTorch.
 
 use super::manifest::under;
-use super::{CaseFile, Entry, NEEDS_TRAINING, Selftest, Verdict, compare, count};
-use crate::backend::Backend;
+use super::{CaseFile, Entry, NEEDS_TRAINING, Selftest, Verdict, compare, count, run};
 use crate::error::{Error, Result};
 use crate::ops::{
     Activation, ActivationKind, AvgPool2d, BatchNorm2d, BatchNorm2dTrain, Concat, Conv2d, ConvTranspose2d, Crop2d,
     GlobalAvgPool, GlobalMaxPool, InputKind, InstanceNorm2d, MaxPool2d, Op, OpCase, Pad2d, Resize, ResizeMode,
     ResizeSize, Softmax,
 };
+use crate::session::Backend;
 use crate::tensor::{Comparison, HostTensor, TensorDesc};
 use crate::testing::{OP_TOLERANCE, case_graph};
 use serde::Deserialize;
@@ -99,7 +99,7 @@ fn check(backend: &Backend, name: &str, spec: &Spec, given: &mut BTreeMap<String
         let tensor = named.get(key).cloned();
         tensor.ok_or_else(|| Error::ParameterMissing { key: key.into(), nearest: None })?.reshaped(dims)
     };
-    let mut outputs = backend.run(&case_graph(&case)?, &named, stored)?;
+    let mut outputs = run(backend, &case_graph(&case)?, &named, stored)?;
     let got = outputs.remove("y0").ok_or_else(|| Error::op(name, "computes nothing"))?;
     compare(&got, &want)
 }
@@ -277,7 +277,7 @@ fn size(v: &Value) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn run(spec: &str, x: &[usize], y: &[f32]) -> Result<Comparison> {
+    fn check_spec(spec: &str, x: &[usize], y: &[f32]) -> Result<Comparison> {
         let spec: Spec = serde_json::from_str(spec).unwrap();
         let count = x.iter().product::<usize>();
         let x = HostTensor::new(x, (0..count).map(|i| i as f32).collect()).unwrap();
@@ -289,14 +289,14 @@ mod tests {
     #[test]
     fn results_are_compared() {
         let pool = r#"{"op": "max_pool", "x": [], "args": {"k": 2, "ceil": true}}"#;
-        assert!(run(pool, &[1, 1, 2, 3], &[4.0, 5.0]).unwrap().within(0.0));
-        assert!(!run(pool, &[1, 1, 2, 3], &[4.0, 5.5]).unwrap().within(1e-3));
-        assert!(run(pool, &[1, 1, 2, 3], &[4.0]).unwrap_err().to_string().contains("got dimensions"));
+        assert!(check_spec(pool, &[1, 1, 2, 3], &[4.0, 5.0]).unwrap().within(0.0));
+        assert!(!check_spec(pool, &[1, 1, 2, 3], &[4.0, 5.5]).unwrap().within(1e-3));
+        assert!(check_spec(pool, &[1, 1, 2, 3], &[4.0]).unwrap_err().to_string().contains("got dimensions"));
     }
 
     #[test]
     fn what_is_not_understood_fails() {
-        let error = |spec: &str| run(spec, &[1, 1, 2, 2], &[3.0]).unwrap_err().to_string();
+        let error = |spec: &str| check_spec(spec, &[1, 1, 2, 2], &[3.0]).unwrap_err().to_string();
         assert_eq!(error(r#"{"op": "fft", "x": []}"#), "fixture: unknown op `fft`");
         let extra = r#"{"op": "max_pool", "x": [], "args": {"k": 2, "dilation": 2}}"#;
         assert_eq!(error(extra), "argument `dilation` of max_pool: is not understood");
