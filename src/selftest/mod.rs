@@ -126,8 +126,7 @@ impl Selftest<'_> {
     /// Every fixture of a folder.
     pub fn fixtures(&mut self, manifest: &Manifest) -> Result<()> {
         for entry in &manifest.cases {
-            // The ops of an `ops` fixture have names of their own.
-            if entry.kind != "ops" && !self.wants(&entry.name) {
+            if !op_fixtures::names(entry).unwrap_or(vec![entry.name.clone()]).iter().any(|name| self.wants(name)) {
                 continue;
             }
             let files = match entry.read_files(&manifest.dir) {

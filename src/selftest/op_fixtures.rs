@@ -27,6 +27,13 @@ struct Spec {
     args: serde_json::Map<String, Value>,
 }
 
+/// The names of the fixture's operations, if it is one of kind `ops` and its list can be read.
+pub(super) fn names(entry: &Entry) -> Option<Vec<String>> {
+    let specs = entry.case.get("ops").filter(|_| entry.kind == "ops")?.as_array().filter(|list| !list.is_empty())?;
+    let name = |(i, s): (usize, &Value)| Some(format!("{}/{i:02}.{}", entry.name, s.get("op")?.as_str()?));
+    specs.iter().enumerate().map(name).collect()
+}
+
 impl Selftest<'_> {
     /// Every operation of the fixture: `y` is compared, gradients wait for training, anything else in the file fails.
     pub(super) fn op_fixtures(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
