@@ -18,6 +18,18 @@ pub enum Backend {
 }
 
 impl Backend {
+    /// What [`Backend::open`] calls the CPU reference.
+    pub const CPU: &str = "cpu";
+
+    /// Opens a device by what the user calls it: `auto`, an index, a part of a name, or `cpu`.
+    pub fn open(device: &str) -> Result<Self> {
+        if device.eq_ignore_ascii_case(Self::CPU) {
+            return Ok(Self::Cpu);
+        }
+        let choice = device.parse().unwrap_or_default();
+        Ok(Self::Gpu(Gpu::new(&choice)?))
+    }
+
     /// One line that says what runs.
     pub fn describe(&self) -> String {
         match self {
