@@ -1,11 +1,12 @@
 //! `unet devices`
 
-use super::{Common, is_cpu, output};
+use super::{Common, output};
 use clap::Args;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::gpu::{AdapterSummary, DeviceChoice, adapters};
+use unet_wgpu::session::Backend;
 
 /// List the devices of this machine, and say which one would be used and why
 #[derive(Args)]
@@ -38,7 +39,7 @@ impl Devices {
 
 /// `None` if no device was asked for and there is no adapter.
 fn choose(all: &[AdapterSummary], device: &str) -> Result<Option<Choice>> {
-    if is_cpu(device) {
+    if device.eq_ignore_ascii_case(Backend::CPU) {
         return Ok(Some(Choice { index: None, reason: "--device cpu asks for it".into() }));
     }
     let choice: DeviceChoice = device.parse().unwrap_or_default();
@@ -155,7 +156,7 @@ fn document(all: &[AdapterSummary], choice: Option<&Choice>) -> Value {
     json!({
         "adapters": all.iter().map(adapter).collect::<Vec<_>>(),
         "cpu": { "name": "reference executor", "used": is(None) },
-        "used": choice.map(|c| c.index.map_or_else(|| Value::from("cpu"), Value::from)),
+        "used": choice.map(|c| c.index.map_or_else(|| Value::from(Backend::CPU), Value::from)),
         "reason": choice.map(|c| c.reason.clone()),
     })
 }

@@ -139,7 +139,11 @@ impl<'a> Report<'a> {
             Ok(field) => writeln!(t, "receptive     {field}"),
             Err(why) => writeln!(t, "receptive     the whole picture; cannot be tiled exactly: {why}"),
         };
-        let _ = writeln!(t, "\n{:<22} {:<18} {:>20} {:>12} {:>10}", "layer", "op", "output (C x H x W)", "parameters", "MMAC");
+        let _ = writeln!(
+            t,
+            "\n{:<22} {:<18} {:>20} {:>12} {:>10}",
+            "layer", "op", "output (C x H x W)", "parameters", "MMAC"
+        );
         for (label, op, shape, parameters, macs) in self.layers() {
             let parameters = if parameters == 0 { String::new() } else { grouped(parameters as u64) };
             let macs = if macs == 0 { String::new() } else { format!("{:.1}", macs as f64 / 1e6) };
@@ -209,7 +213,10 @@ fn receptive_field(graph: &Graph) -> std::result::Result<String, String> {
         return Err(Error::invalid("graph", "has no input or output").to_string());
     };
     let f = footprint(graph, input, output, 0)?;
-    Ok(format!("{} pixels; tiles start at multiples of {} and overlap by {} and {}", f.receptive_field, f.align, f.before, f.after))
+    Ok(format!(
+        "{} pixels; tiles start at multiples of {} and overlap by {} and {}",
+        f.receptive_field, f.align, f.before, f.after
+    ))
 }
 
 /// `31,036,546`.
@@ -231,7 +238,10 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_and_sizes_parse() {
-        assert_eq!((grouped(7), grouped(1_000), grouped(31_036_546)), ("7".into(), "1,000".into(), "31,036,546".into()));
+        assert_eq!(
+            (grouped(7), grouped(1_000), grouped(31_036_546)),
+            ("7".into(), "1,000".into(), "31,036,546".into())
+        );
         assert_eq!((size("572"), size("512x384")), (Ok([572, 572]), Ok([512, 384])));
         assert!(size("0x3").is_err() && size("a").is_err());
     }

@@ -3,19 +3,25 @@
 //! A subcommand is a struct of arguments with `run(&self, common: &Common) -> Result<ExitCode>`. Results go to stdout
 //! through [`output`]; everything else goes to stderr.
 
+mod arch;
 mod devices;
+mod inspect;
 mod output;
+mod run;
+mod segment;
 mod selftest;
+mod tensors;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::io::ErrorKind;
 use std::process::ExitCode;
 use unet_wgpu::error::{Error, Result};
-use unet_wgpu::gpu::{DeviceChoice, Gpu};
 use unet_wgpu::session::Backend;
 
 const EXAMPLES: &str = "\
 Examples:
+  unet segment cells.png            write cells_mask.png and cells_overlay.png
+  unet inspect                      the built-in models
   unet devices                      what this machine can compute on
   unet selftest                     check every kernel on it
   unet selftest --device cpu --fixtures assets/fixtures
@@ -34,6 +40,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Segment pictures: write a mask and an overlay of each
+    Segment(segment::Segment),
+    /// Run a network on raw tensors: for checking results and for timing
+    Run(run::Run),
+    /// Show what a model is: architecture, layers, sizes, parameters, cost, memory
+    Inspect(inspect::Inspect),
     /// List the devices of this machine, and say which one would be used and why
     Devices(devices::Devices),
     /// Check every kernel of a device against the CPU reference, and against fixtures
@@ -61,11 +73,6 @@ pub struct Common {
     verbose: u8,
 }
 
-/// Whether a device is the reference executor, which is never chosen silently.
-fn is_cpu(device: &str) -> bool {
-    device.eq_ignore_ascii_case("cpu")
-}
-
 /// Number format of weights and activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Precision {
@@ -91,11 +98,7 @@ impl Common {
         match self.precision {
             Precision::F32 => {}
         }
-        let backend = if is_cpu(self.device()) {
-            Backend::Cpu
-        } else {
-            Backend::Gpu(Gpu::new(&self.device().parse().unwrap_or(DeviceChoice::Auto))?)
-        };
+        let backend = Backend::open(self.device())?;
         self.note(&format!("device: {}", backend.describe()));
         Ok(backend)
     }
@@ -137,6 +140,9 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     cli.common.start_logging();
     let result = match &cli.command {
+        Command::Segment(c) => c.run(&cli.common),
+        Command::Run(c) => c.run(&cli.common),
+        Command::Inspect(c) => c.run(&cli.common),
         Command::Devices(c) => c.run(&cli.common),
         Command::Selftest(c) => c.run(&cli.common),
     };

@@ -139,11 +139,8 @@ impl Segment {
     ) -> Result<Value> {
         let start = Instant::now();
         let picture = Picture::open(input)?;
-        let options = SegmentOptions {
-            probabilities: self.save.contains(&Save::Prob),
-            tile: self.tile,
-            memory: self.memory,
-        };
+        let options =
+            SegmentOptions { probabilities: self.save.contains(&Save::Prob), tile: self.tile, memory: self.memory };
         let bar = progress_bar(common, input, number, of);
         let about = |e| about(input, e);
         let result = segmenter

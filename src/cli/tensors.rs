@@ -49,9 +49,14 @@ pub fn check_writable(path: &Path) -> Result<()> {
 /// Writes the first output to a `.npy`, or all of them to a `.safetensors`. `order` lists the names, the first first.
 pub fn write(path: &Path, order: &[String], outputs: BTreeMap<String, HostTensor>) -> Result<()> {
     if !is_npy(path)? {
-        return weights::save(path, &Checkpoint { metadata: None, weights: outputs.into_iter().collect() }, StoredType::F32);
+        return weights::save(
+            path,
+            &Checkpoint { metadata: None, weights: outputs.into_iter().collect() },
+            StoredType::F32,
+        );
     }
-    let first = order.first().and_then(|n| outputs.get(n)).ok_or_else(|| Error::file(path, "the model has no output"))?;
+    let first =
+        order.first().and_then(|n| outputs.get(n)).ok_or_else(|| Error::file(path, "the model has no output"))?;
     let dims: Vec<u64> = first.dims().iter().map(|&d| d as u64).collect();
     write_atomically(path, |file| {
         use npyz::WriterBuilder;

@@ -10,12 +10,10 @@ mod op_fixtures;
 pub use manifest::{CaseFile, Entry, Manifest};
 
 use crate::error::{Error, Result};
-use crate::graph::Graph;
 use crate::ops::registry;
 use crate::session::Backend;
 use crate::tensor::{Comparison, HostTensor};
 use crate::testing::{OP_TOLERANCE, check_case};
-use std::collections::BTreeMap;
 
 /// Why training fixtures are skipped.
 pub const NEEDS_TRAINING: &str = "needs training";
@@ -158,28 +156,6 @@ impl Selftest<'_> {
         }
         Ok(Ok(()))
     }
-}
-
-/// Runs a graph once as users would: on a GPU it is rewritten first.
-fn run(
-    backend: &Backend,
-    graph: &Graph,
-    inputs: &BTreeMap<String, HostTensor>,
-    stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
-) -> Result<BTreeMap<String, HostTensor>> {
-    for (name, id) in graph.inputs() {
-        let given = inputs.get(name).ok_or_else(|| Error::invalid(format!("input `{name}`"), "is missing"))?;
-        if given.shape()? != graph.shape(id) {
-            let reason = format!("the network takes {}, the fixture has {:?}", graph.shape(id), given.dims());
-            return Err(Error::invalid(format!("input `{name}`"), reason));
-        }
-    }
-    let mut executable = backend.prepare(graph, stored)?;
-    for (name, _) in graph.inputs() {
-        executable.write(name, inputs[name].data())?;
-    }
-    executable.run(|_, _| Ok(()))?;
-    executable.output_names().into_iter().map(|name| Ok((name.clone(), executable.read(&name)?))).collect()
 }
 
 /// `1 case`, `2 cases`.

@@ -2,7 +2,7 @@
 //! with a forward pass in evaluation mode too; what follows waits for training.
 
 use super::manifest::under;
-use super::{CaseFile, Entry, NEEDS_TRAINING, Selftest, Verdict, compare, count, run};
+use super::{CaseFile, Entry, NEEDS_TRAINING, Selftest, Verdict, compare, count};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::model;
@@ -25,11 +25,11 @@ fn run_model(backend: &Backend, f: &Fixture) -> Result<BTreeMap<String, HostTens
     let graph = model::whole_graph(&*architecture, shape.n, shape.h, shape.w)?;
     let inputs = BTreeMap::from([(model::INPUT.to_string(), f.input.clone())]);
     let stored = |key: &str, dims: &[usize]| f.weights.require(key, dims).cloned();
-    let mut outputs = run(backend, &graph, &inputs, stored)?;
+    let mut outputs = backend.run(&graph, &inputs, stored)?;
     // Apart, because an activation that is read as an output keeps rewrites from fusing it away.
     let modules: Vec<&str> = f.wanted.keys().filter_map(|k| k.strip_prefix(ACTIVATION)).collect();
     if !modules.is_empty() {
-        outputs.extend(run(backend, &activations(&graph, &modules)?, &inputs, stored)?);
+        outputs.extend(backend.run(&activations(&graph, &modules)?, &inputs, stored)?);
     }
     Ok(outputs)
 }
@@ -135,7 +135,7 @@ mod tests {
         let input = HostTensor::new([1, 1, 2, 2], vec![-4.0, -3.0, -2.0, -1.0]).unwrap();
         let inputs = BTreeMap::from([("input".to_string(), input)]);
         let stored = |_: &str, _: &[usize]| unreachable!();
-        let got = run(&Backend::Cpu, &activations(&graph, &["enc.1", "enc.10"]).unwrap(), &inputs, stored).unwrap();
+        let got = Backend::Cpu.run(&activations(&graph, &["enc.1", "enc.10"]).unwrap(), &inputs, stored).unwrap();
         assert_eq!((got["act/enc.1"].data(), got["act/enc.10"].data()), (&[0.0][..], &[0.5][..]));
         let e = activations(&graph, &["enc.2"]).unwrap_err().to_string();
         assert_eq!(e, "enc.2: the graph has no such node; there are: import, enc.1.pool, enc.1, enc.10, logits");

@@ -1,7 +1,7 @@
 //! Fixtures of kind `ops`: single operations with inputs and results from PyTorch.
 
 use super::manifest::under;
-use super::{CaseFile, Entry, NEEDS_TRAINING, Selftest, Verdict, compare, count, run};
+use super::{CaseFile, Entry, NEEDS_TRAINING, Selftest, Verdict, compare, count};
 use crate::error::{Error, Result};
 use crate::ops::{
     Activation, ActivationKind, AvgPool2d, BatchNorm2d, BatchNorm2dTrain, Concat, Conv2d, ConvTranspose2d, Crop2d,
@@ -100,13 +100,16 @@ fn check(backend: &Backend, name: &str, spec: &Spec, given: &mut BTreeMap<String
         ))
     });
     let case = OpCase { name: name.into(), op, inputs: descs.collect::<Result<_>>()? };
-    let named: BTreeMap<String, HostTensor> =
-        inputs.into_iter().enumerate().map(|(i, (t, _))| (format!("x{i}"), t)).collect();
+    let named = inputs.into_iter().enumerate().map(|(i, (t, kind))| ((kind == InputKind::Data), format!("x{i}"), t));
+    let (mut data, mut parameters) = (BTreeMap::new(), BTreeMap::new());
+    for (is_data, name, t) in named {
+        if is_data { &mut data } else { &mut parameters }.insert(name, t);
+    }
     let stored = |key: &str, dims: &[usize]| {
-        let tensor = named.get(key).cloned();
+        let tensor = parameters.remove(key);
         tensor.ok_or_else(|| Error::ParameterMissing { key: key.into(), nearest: None })?.reshaped(dims)
     };
-    let mut outputs = run(backend, &case_graph(&case)?, &named, stored)?;
+    let mut outputs = backend.run(&case_graph(&case)?, &data, stored)?;
     let got = outputs.remove("y0").ok_or_else(|| Error::op(name, "computes nothing"))?;
     compare(&got, &want)
 }

@@ -34,8 +34,32 @@ impl Backend {
     pub fn describe(&self) -> String {
         match self {
             Self::Gpu(gpu) => gpu.describe(),
-            Self::Cpu => format!("CPU reference executor ({} threads)", rayon::current_num_threads()),
+            Self::Cpu => format!("cpu (reference executor, slow, {} threads)", rayon::current_num_threads()),
         }
+    }
+
+    /// The GPU, if it is one.
+    pub fn gpu(&self) -> Option<&Gpu> {
+        match self {
+            Self::Gpu(gpu) => Some(gpu),
+            Self::Cpu => None,
+        }
+    }
+
+    /// Runs a graph once; what runs more often should keep the [`Executable`] of [`Self::prepare`].
+    pub fn run(
+        &self,
+        graph: &Graph,
+        inputs: &BTreeMap<String, HostTensor>,
+        stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+    ) -> Result<BTreeMap<String, HostTensor>> {
+        let mut executable = self.prepare(graph, stored)?;
+        for (name, _) in graph.inputs() {
+            let tensor = inputs.get(name).ok_or_else(|| Error::invalid(format!("input `{name}`"), "is missing"))?;
+            executable.write(name, tensor.data())?;
+        }
+        executable.run(|_, _| Ok(()))?;
+        executable.output_names().into_iter().map(|n| executable.read(&n).map(|t| (n, t))).collect()
     }
 
     /// What a graph would take, without allocating anything; fails if the device cannot hold it.
