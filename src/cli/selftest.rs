@@ -12,8 +12,8 @@ use unet_wgpu::session::Backend;
 /// Check every kernel of a device against the CPU reference, and against fixtures
 #[derive(Args)]
 #[command(after_help = "\
-Every kernel runs on small inputs, odd sizes among them, and is compared with plain loops on the CPU that sum in
-double precision. A fixture folder (made by PyTorch, with a manifest.json) is compared on top of that.
+Every kernel runs on small inputs and is compared with plain loops on the CPU that sum in double precision. \
+With --fixtures, whole networks are compared with what PyTorch computed.
 
 Examples:
   unet selftest                               every kernel
@@ -39,12 +39,12 @@ impl Selftest {
         // First, so that a mistyped folder is not noticed at the end only.
         let fixtures = self.fixtures.as_deref().map(Manifest::read).transpose()?;
         let backend = common.backend()?;
-        if !common.json {
-            output::line(&row("case", "check", "max error", "tolerance", "verdict"))?;
-        }
         let mut checks = Vec::new();
         let mut sink = |check: Check| {
             if !common.json {
+                if checks.is_empty() {
+                    output::line(&row("case", "check", "max error", "tolerance", "verdict"))?;
+                }
                 output::line(&table_row(&check))?;
             }
             checks.push(check);

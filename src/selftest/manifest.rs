@@ -96,6 +96,16 @@ impl Entry {
             .collect()
     }
 
+    /// Whether a case of kind `model` goes on to train the network.
+    pub(super) fn is_training(&self) -> bool {
+        self.mode() == "train"
+    }
+
+    /// `eval` or `train`, of cases of kind `model`.
+    pub(super) fn mode(&self) -> &str {
+        self.case.get("mode").and_then(Value::as_str).unwrap_or("eval")
+    }
+
     /// The tensors of the case: those in the file of its name.
     pub(super) fn tensors(&self, files: &[CaseFile]) -> Result<Weights> {
         let name = format!("{}.safetensors", self.name);

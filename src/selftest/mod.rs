@@ -124,8 +124,7 @@ impl Selftest<'_> {
     /// Every fixture of a folder.
     pub fn fixtures(&mut self, manifest: &Manifest) -> Result<()> {
         for entry in &manifest.cases {
-            // The ops of an `ops` fixture have names of their own.
-            if entry.kind != "ops" && !self.wants(&entry.name) {
+            if !op_fixtures::names(entry).unwrap_or(vec![entry.name.clone()]).iter().any(|name| self.wants(name)) {
                 continue;
             }
             let files = match entry.read_files(&manifest.dir) {
@@ -146,9 +145,8 @@ impl Selftest<'_> {
     fn fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
         match entry.kind.as_str() {
             "ops" => return self.op_fixtures(entry, files),
-            "model" => match entry.case.get("mode").and_then(|m| m.as_str()).unwrap_or("eval") {
-                "eval" => return self.model_fixture(entry, files),
-                "train" => self.skip(&entry.name, "model", NEEDS_TRAINING)?,
+            "model" => match entry.mode() {
+                "eval" | "train" => return self.model_fixture(entry, files),
                 mode => return Ok(Err(format!("unknown mode `{mode}`"))),
             },
             kind @ ("losses" | "augment" | "weightmap" | "metrics") => self.skip(&entry.name, kind, NEEDS_TRAINING)?,

@@ -27,6 +27,13 @@ struct Spec {
     args: serde_json::Map<String, Value>,
 }
 
+/// The names of the fixture's operations, if it is one of kind `ops` and its list can be read.
+pub(super) fn names(entry: &Entry) -> Option<Vec<String>> {
+    let specs = entry.case.get("ops").filter(|_| entry.kind == "ops")?.as_array().filter(|list| !list.is_empty())?;
+    let name = |(i, s): (usize, &Value)| Some(format!("{}/{i:02}.{}", entry.name, s.get("op")?.as_str()?));
+    specs.iter().enumerate().map(name).collect()
+}
+
 impl Selftest<'_> {
     /// Every operation of the fixture: `y` is compared, gradients wait for training, anything else in the file fails.
     pub(super) fn op_fixtures(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
@@ -93,13 +100,16 @@ fn check(backend: &Backend, name: &str, spec: &Spec, given: &mut BTreeMap<String
         ))
     });
     let case = OpCase { name: name.into(), op, inputs: descs.collect::<Result<_>>()? };
-    let named: BTreeMap<String, HostTensor> =
-        inputs.into_iter().enumerate().map(|(i, (t, _))| (format!("x{i}"), t)).collect();
+    let named = inputs.into_iter().enumerate().map(|(i, (t, kind))| ((kind == InputKind::Data), format!("x{i}"), t));
+    let (mut data, mut parameters) = (BTreeMap::new(), BTreeMap::new());
+    for (is_data, name, t) in named {
+        if is_data { &mut data } else { &mut parameters }.insert(name, t);
+    }
     let stored = |key: &str, dims: &[usize]| {
-        let tensor = named.get(key).cloned();
+        let tensor = parameters.remove(key);
         tensor.ok_or_else(|| Error::ParameterMissing { key: key.into(), nearest: None })?.reshaped(dims)
     };
-    let mut outputs = backend.run(&case_graph(&case)?, &named, stored)?;
+    let mut outputs = backend.run(&case_graph(&case)?, &data, stored)?;
     let got = outputs.remove("y0").ok_or_else(|| Error::op(name, "computes nothing"))?;
     compare(&got, &want)
 }
@@ -277,7 +287,7 @@ fn size(v: &Value) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn run(spec: &str, x: &[usize], y: &[f32]) -> Result<Comparison> {
+    fn check_spec(spec: &str, x: &[usize], y: &[f32]) -> Result<Comparison> {
         let spec: Spec = serde_json::from_str(spec).unwrap();
         let count = x.iter().product::<usize>();
         let x = HostTensor::new(x, (0..count).map(|i| i as f32).collect()).unwrap();
@@ -289,14 +299,14 @@ mod tests {
     #[test]
     fn results_are_compared() {
         let pool = r#"{"op": "max_pool", "x": [], "args": {"k": 2, "ceil": true}}"#;
-        assert!(run(pool, &[1, 1, 2, 3], &[4.0, 5.0]).unwrap().within(0.0));
-        assert!(!run(pool, &[1, 1, 2, 3], &[4.0, 5.5]).unwrap().within(1e-3));
-        assert!(run(pool, &[1, 1, 2, 3], &[4.0]).unwrap_err().to_string().contains("got dimensions"));
+        assert!(check_spec(pool, &[1, 1, 2, 3], &[4.0, 5.0]).unwrap().within(0.0));
+        assert!(!check_spec(pool, &[1, 1, 2, 3], &[4.0, 5.5]).unwrap().within(1e-3));
+        assert!(check_spec(pool, &[1, 1, 2, 3], &[4.0]).unwrap_err().to_string().contains("got dimensions"));
     }
 
     #[test]
     fn what_is_not_understood_fails() {
-        let error = |spec: &str| run(spec, &[1, 1, 2, 2], &[3.0]).unwrap_err().to_string();
+        let error = |spec: &str| check_spec(spec, &[1, 1, 2, 2], &[3.0]).unwrap_err().to_string();
         assert_eq!(error(r#"{"op": "fft", "x": []}"#), "fixture: unknown op `fft`");
         let extra = r#"{"op": "max_pool", "x": [], "args": {"k": 2, "dilation": 2}}"#;
         assert_eq!(error(extra), "argument `dilation` of max_pool: is not understood");
