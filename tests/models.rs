@@ -46,7 +46,7 @@ fn each_rewrite_keeps_what_the_graph_computes() {
         for op in ["concat", "batch_norm2d", "crop2d"] {
             assert!(rewritten.nodes().iter().all(|n| n.op.name() != op), "{name}: {op} is left:\n{rewritten}");
         }
-        assert_eq!(rewritten.macs(), graph.macs(), "{name}");
+        assert!(rewritten.macs() <= graph.macs(), "{name}");
     }
 }
 

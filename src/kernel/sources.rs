@@ -25,6 +25,7 @@ shaders! {
     "import_nchw",
     "lib/activation",
     "lib/reduce",
+    "lib/resize",
     "lib/tensor",
     "mask_out",
     "max_pool2d",
@@ -34,6 +35,7 @@ shaders! {
     "scale_by_gate",
     "scale_shift",
     "softmax",
+    "tap_sum",
 }
 
 /// The text of `shaders/NAME.wgsl`.

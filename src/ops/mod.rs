@@ -195,4 +195,5 @@ registry! {
     pad2d: Pad2d;
     resize: Resize, ResizeMode, ResizeSize;
     softmax: Softmax;
+    tap_sum: TapSum;
 }

@@ -3,6 +3,7 @@
 //! Adding one: a file here with a `rewrite` function, a line in [`ALL`], and an equivalence test in
 //! `tests/rewrites.rs`.
 
+mod commute_resize;
 mod fold_batch_norm;
 mod fuse_activation;
 mod join_sources;
@@ -24,6 +25,7 @@ pub const ALL: &[Rewrite] = &[
     Rewrite { name: "fold_batch_norm", apply: fold_batch_norm::rewrite },
     Rewrite { name: "fuse_activation", apply: fuse_activation::rewrite },
     Rewrite { name: "join_sources", apply: join_sources::rewrite },
+    Rewrite { name: "commute_resize", apply: commute_resize::rewrite },
 ];
 
 /// Applies every rewrite.
