@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::gpu::{DeviceChoice, Gpu};
 use crate::graph::{Graph, ValueId};
+use crate::kernel::Caps;
 use crate::ops::{ExportNchw, ImportNchw, InputKind, OpCase};
 use crate::plan::Plan;
 use crate::session::Session;
@@ -52,10 +53,10 @@ pub fn case_graph(case: &OpCase) -> Result<Graph> {
     Ok(graph)
 }
 
-/// Runs a case on the device; gives its outputs. `inputs` in the case's order.
-pub fn run_case(gpu: &Gpu, case: &OpCase, inputs: &[HostTensor]) -> Result<Vec<HostTensor>> {
+/// Runs a case on the device with the kernels chosen for `caps`; gives its outputs. `inputs` in the case's order.
+pub fn run_case(gpu: &Gpu, caps: &Caps, case: &OpCase, inputs: &[HostTensor]) -> Result<Vec<HostTensor>> {
     let graph = case_graph(case)?;
-    let plan = Plan::new(&graph, gpu.caps())?;
+    let plan = Plan::new(&graph, caps)?;
     let named: BTreeMap<String, HostTensor> =
         inputs.iter().enumerate().map(|(i, t)| (format!("x{i}"), t.clone())).collect();
     let stored = |name: &str, _: &[usize]| {
@@ -68,9 +69,14 @@ pub fn run_case(gpu: &Gpu, case: &OpCase, inputs: &[HostTensor]) -> Result<Vec<H
 
 /// Runs a case on the device and compares with the reference: the worst output.
 pub fn check_case(gpu: &Gpu, case: &OpCase) -> Result<Comparison> {
+    check_case_with(gpu, gpu.caps(), case)
+}
+
+/// The same with the kernels chosen for other `caps` than the device's.
+pub fn check_case_with(gpu: &Gpu, caps: &Caps, case: &OpCase) -> Result<Comparison> {
     let inputs = case.inputs()?;
     let want = case.op.reference(&inputs.iter().collect::<Vec<_>>())?;
-    let got = run_case(gpu, case, &inputs)?;
+    let got = run_case(gpu, caps, case, &inputs)?;
     let mut worst = Comparison { max_error: 0.0, scale: 0.0, index: 0 };
     if got.len() != want.len() {
         return Err(Error::op(&case.name, format!("{} outputs, the reference has {}", got.len(), want.len())));

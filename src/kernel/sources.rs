@@ -14,6 +14,7 @@ shaders! {
     "concat",
     "conv2d_grouped",
     "conv2d_plain",
+    "conv2d_subgroup",
     "conv2d_tile",
     "conv_transpose2d_2x2",
     "conv_transpose2d_plain",
