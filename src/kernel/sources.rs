@@ -12,11 +12,13 @@ shaders! {
     "average",
     "avg_pool2d",
     "concat",
+    "conv2d_gemm",
     "conv2d_grouped",
     "conv2d_plain",
     "conv2d_subgroup",
     "conv2d_tile",
     "conv_transpose2d_2x2",
+    "conv_transpose2d_gemm",
     "conv_transpose2d_plain",
     "export_nchw",
     "gate",
@@ -25,6 +27,7 @@ shaders! {
     "image_in",
     "import_nchw",
     "lib/activation",
+    "lib/gemm",
     "lib/reduce",
     "lib/tensor",
     "mask_out",
@@ -35,6 +38,9 @@ shaders! {
     "scale_by_gate",
     "scale_shift",
     "softmax",
+    "winograd_gemm",
+    "winograd_in",
+    "winograd_out",
 }
 
 /// The text of `shaders/NAME.wgsl`.

@@ -2,7 +2,9 @@
 
 mod cases;
 mod choose;
+mod gemm;
 mod subgroup;
+mod winograd;
 
 use super::{ActivationKind, Lowering, Op, OpCase, Spatial, Window, by_plane};
 use crate::error::{Error, Result};
@@ -175,7 +177,9 @@ impl Op for Conv2d {
         match choose(self, cx) {
             ConvFamily::Plain => self.lower_plain(cx, false),
             ConvFamily::Tile => self.lower_plain(cx, true),
-            _ => subgroup::lower(self, cx),
+            ConvFamily::Winograd => winograd::lower(self, cx),
+            ConvFamily::Gemm => gemm::lower(self, cx),
+            ConvFamily::Subgroup => subgroup::lower(self, cx),
         }
     }
 

@@ -2,7 +2,7 @@
 //! of ROWS rows x OCS output channels. Input rows are loaded once, and shifted from lane to lane for the taps of a row;
 //! weights are loaded with lanes on output channels and broadcast.
 
-use super::{SUBGROUP, Text, constant};
+use super::{SUBGROUP, Text, constant, multiply_add};
 use crate::kernel::KernelKey;
 
 /// Everything after the prologue of `conv2d_subgroup.wgsl`: it finds `lane`, `n`, `g`, `ox`, `oy`, `corner` (the first
@@ -27,8 +27,9 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
         ));
     }
     accumulators(&mut t, key, rows, ocs);
-    t.line("var wi = p.size.z + g * p.size.w * TAPS * OCS;".replace("TAPS * OCS", &format!("{}u", taps * ocs)));
+    t.line(format!("var wi = p.size.z + g * p.size.w * {}u;", taps * ocs));
     t.line("let end_lane = lane == 7u;");
+    t.line("let next = (lane + 1u) & 7u;");
     t.line("for (var c = 0u; c < p.size.w; c++) {");
     t.line("let s = c * p.x.z;");
     for e in 0..loads {
@@ -39,7 +40,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
         for k in 1..kw {
             let at = r * extras + k - 1;
             t.line(format!(
-                "let x{r}_{k} = select(subgroupShuffleDown(x{r}_{}, 1u), subgroupBroadcast(e{}, {}u), end_lane);",
+                "let x{r}_{k} = select(subgroupShuffle(x{r}_{}, next), subgroupBroadcast(e{}, {}u), end_lane);",
                 k - 1,
                 at / SUBGROUP,
                 at % SUBGROUP
@@ -56,16 +57,14 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
         t.line(format!("let w{j} = w[wi + {}u + {lane}];", j * SUBGROUP));
     }
     t.line(format!("wi += {weights}u;"));
-    for o in 0..ocs {
-        for tap in 0..taps {
+    for tap in 0..taps {
+        for o in 0..ocs {
             let at = tap * ocs + o;
             t.line(format!("let q{o}_{tap} = subgroupBroadcast(w{}, {}u);", at / SUBGROUP, at % SUBGROUP));
-        }
-        // All taps of an accumulator in one expression: it is loaded and stored once.
-        for r in 0..rows {
-            let term = |tap: u32| format!("dot(q{o}_{tap}, x{}_{})", r + tap / kw, tap % kw);
-            let sum = (0..taps).map(term).collect::<Vec<_>>().join(" + ");
-            t.line(format!("a{o}_{r} += {sum};"));
+            for r in 0..rows {
+                let x = format!("x{}_{}", r + tap / kw, tap % kw);
+                t.line(multiply_add(&format!("a{o}_{r}"), &format!("q{o}_{tap}"), &x));
+            }
         }
     }
     t.line("}");

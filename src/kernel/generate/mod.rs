@@ -4,6 +4,7 @@
 //! generated. The text is a pure function of the key: `#generate NAME` in a shader file is where it goes.
 
 mod direct;
+mod gemm;
 
 use super::KernelKey;
 use std::fmt::Write;
@@ -12,6 +13,8 @@ use std::fmt::Write;
 pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
     match name {
         "direct" => direct::body(key),
+        "gemm" => gemm::core(key),
+        "gemm_results" => gemm::results(key),
         _ => Err(format!("no generator `{name}`")),
     }
 }
@@ -32,6 +35,11 @@ impl Text {
     fn line(&mut self, line: impl std::fmt::Display) {
         let _ = writeln!(self.0, "{line}");
     }
+}
+
+/// `sum += dot(a, b)` on vec4s, the four steps in one expression: a spilled sum is loaded and stored once for all.
+fn multiply_add(sum: &str, a: &str, b: &str) -> String {
+    format!("{sum} = fma({a}.x, {b}.x, fma({a}.y, {b}.y, fma({a}.z, {b}.z, fma({a}.w, {b}.w, {sum}))));")
 }
 
 /// The lanes of a subgroup that the broadcast kernels are written for.

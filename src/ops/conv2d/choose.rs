@@ -3,19 +3,28 @@
 use super::Conv2d;
 use crate::kernel::{Caps, ConvFamily};
 use crate::ops::Lowering;
+use crate::ops::gemm::broadcasts;
 use crate::tensor::HALO;
-
-/// The size that the subgroup kernels are written for.
-const SUBGROUP: u32 = 8;
 
 /// The family of an ungrouped convolution.
 pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> ConvFamily {
     if let Some(forced) = cx.caps.conv.filter(|&f| applies(f, op, cx.caps)) {
         return forced;
     }
+    let channels: usize = cx.inputs[..op.sources.len()].iter().map(|i| i.shape.c).sum();
+    // With few channels the transforms cost more than they save.
+    let deep = if broadcasts(cx.caps) { 32 } else { 128 };
+    let winograd = channels >= deep && op.out_channels >= deep;
     // Best first; the last one always applies.
-    let order = [ConvFamily::Subgroup, ConvFamily::Tile, ConvFamily::Plain];
-    order.into_iter().find(|&f| applies(f, op, cx.caps)).unwrap_or(ConvFamily::Plain)
+    let order = [
+        (ConvFamily::Winograd, winograd),
+        (ConvFamily::Subgroup, true),
+        // Narrower tiles waste half a workgroup.
+        (ConvFamily::Gemm, broadcasts(cx.caps) || op.out_channels > 16),
+        (ConvFamily::Tile, true),
+    ];
+    let best = order.into_iter().find(|&(f, pays)| pays && applies(f, op, cx.caps));
+    best.map_or(ConvFamily::Plain, |b| b.0)
 }
 
 fn applies(family: ConvFamily, op: &Conv2d, caps: &Caps) -> bool {
@@ -26,8 +35,9 @@ fn applies(family: ConvFamily, op: &Conv2d, caps: &Caps) -> bool {
         ConvFamily::Plain => true,
         ConvFamily::Tile => dense && halo,
         ConvFamily::Subgroup => {
-            dense && halo && caps.subgroup == Some(SUBGROUP) && op.kernel.iter().all(|&k| k <= 3)
+            dense && halo && broadcasts(caps) && op.kernel.iter().all(|&k| k <= 3)
         }
-        ConvFamily::Gemm | ConvFamily::Winograd => false,
+        ConvFamily::Winograd => dense && halo && op.kernel == [3; 2],
+        ConvFamily::Gemm => halo,
     }
 }

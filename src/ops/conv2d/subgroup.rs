@@ -17,7 +17,7 @@ fn tile_channels(channels: usize) -> usize {
 
 /// Output rows of the tile: as many as registers and the picture allow.
 fn tile_rows(rows: usize) -> usize {
-    [8, 4, 2].into_iter().find(|&r| rows >= r).unwrap_or(1)
+    [6, 4, 2].into_iter().find(|&r| rows >= r).unwrap_or(1)
 }
 
 /// One dispatch per source.
