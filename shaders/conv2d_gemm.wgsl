@@ -5,8 +5,8 @@
 //   y  [N, K, OH, OW]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OH OW / COLUMNS), ceil(K / TM), N), COLUMNS = 8 TN.
-// Constants: KH, KW, ACTIVATION, TM, TN; ACCUMULATE if defined; SUBGROUP if defined: operands by subgroup broadcast, in
-// subgroups of exactly 8.
+// Constants: KH, KW, ACTIVATION, TM, TN; ACCUMULATE if defined; WHOLE if K is a multiple of TM; SUBGROUP if
+// defined: operands by subgroup broadcast, in subgroups of exactly 8.
 #import "lib/tensor"
 #import "lib/activation"
 #import "lib/gemm"
@@ -53,14 +53,12 @@ fn place(j: u32) -> u32 {
 }
 
 fn put(row4: u32, at: u32, v: vec4<f32>) {
-    if (at != NOWHERE) {
-        let to = at + row4 * p.y.z;
+    let to = at + row4 * p.y.z;
 #ifdef ACCUMULATE
-        y[to] = activate(y[to] + v, p.slope.x);
+    y[to] = activate(y[to] + v, p.slope.x);
 #else
-        y[to] = activate(v, p.slope.x);
+    y[to] = activate(v, p.slope.x);
 #endif
-    }
 }
 
 @compute @workgroup_size(INVOCATIONS)

@@ -5,7 +5,8 @@
 //   y  [N, K, 2 H, 2 W]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(H W / COLUMNS), ceil(K / TM), 4 N), COLUMNS = 8 TN.
-// Constants: ACTIVATION, TM, TN; SUBGROUP if defined: operands by subgroup broadcast, in subgroups of exactly 8.
+// Constants: ACTIVATION, TM, TN; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast,
+// in subgroups of exactly 8.
 #import "lib/tensor"
 #import "lib/activation"
 #import "lib/gemm"
@@ -45,9 +46,7 @@ fn place(j: u32) -> u32 {
 }
 
 fn put(row4: u32, at: u32, v: vec4<f32>) {
-    if (at != NOWHERE) {
-        y[at + row4 * p.y.z] = activate(v, p.slope.x);
-    }
+    y[at + row4 * p.y.z] = activate(v, p.slope.x);
 }
 
 @compute @workgroup_size(INVOCATIONS)

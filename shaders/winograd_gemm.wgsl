@@ -4,7 +4,8 @@
 //   m  [tile blocks][K/4][36][COLUMNS] of vec4 over output channels
 // Bindings: 0 params, 1 v (read), 2 w (read), 3 m (write).
 // Dispatch: (tile blocks, K/TM, xi of the range).
-// Constants: TM, TN; SUBGROUP if defined: operands by subgroup broadcast, in subgroups of exactly 8.
+// Constants: TM, TN; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast, in subgroups of
+// exactly 8.
 #import "lib/gemm"
 
 struct Params {

@@ -173,7 +173,7 @@ impl ConvTranspose2d {
         params.extend([self.activation.slope().to_bits(), 0, 0, 0]);
         let key = KernelKey::new("conv_transpose2d_gemm").with("ACTIVATION", self.activation.id());
         let workgroups = [input.pixels().div_ceil(tile.columns()), tiles, 4 * out.n];
-        cx.dispatch(tile.constants(key), params, [Operand::Input(0), weights, Operand::Output(0)], workgroups)
+        cx.dispatch(tile.constants(key, out.c), params, [Operand::Input(0), weights, Operand::Output(0)], workgroups)
     }
 
     /// Bias blocks, then `[C_out/4][C_in/4][kh][kw][4 input channels]` of vec4 over output channels.

@@ -23,11 +23,14 @@ impl Tile {
             // 8 x 8 a thread: half the reads of workgroup memory per multiply-add of 4 x 8.
             return Self { rows: if rows > 32 { 64 } else { 32 }, eights: 8, subgroup: false };
         }
-        let tile_rows = [4, 8, 16, 32].into_iter().find(|&r| rows <= r).unwrap_or(64);
-        // Cost of a block on lavapipe: its loads, and its multiply-adds at a tenth of a load for a vec4.
-        let cost = |e: usize| columns.div_ceil(e * 8) * (10 * (tile_rows.div_ceil(8) + e) + tile_rows * e / 5);
-        let eights = [4, 2, 1].into_iter().min_by_key(|&e| cost(e));
-        Self { rows: tile_rows, eights: eights.unwrap_or(4), subgroup: true }
+        // Cost of the blocks that cover the product: their loads, and their multiply-adds at a fiftieth of a load a
+        // vector.
+        let tiles = [64, 32, 16, 8, 4].into_iter().flat_map(|r| [4, 2, 1].map(|e| (r, e)));
+        let cost = |&(r, e): &(usize, usize)| {
+            rows.div_ceil(r) * columns.div_ceil(e * 8) * (50 * (r.div_ceil(8) + e) + 4 * r * e)
+        };
+        let (rows, eights) = tiles.min_by_key(cost).unwrap_or((64, 4));
+        Self { rows, eights, subgroup: true }
     }
 
     /// Columns of the tile.
@@ -35,9 +38,12 @@ impl Tile {
         self.eights * 8
     }
 
-    /// The key of a kernel around the product with the tile's constants.
-    pub fn constants(self, key: KernelKey) -> KernelKey {
-        key.with("TM", self.rows as u32).with("TN", self.eights as u32).flag("SUBGROUP", self.subgroup)
+    /// The key of a kernel around the product for `rows` rows, with the tile's constants.
+    pub fn constants(self, key: KernelKey, rows: usize) -> KernelKey {
+        key.with("TM", self.rows as u32)
+            .with("TN", self.eights as u32)
+            .flag("WHOLE", rows % self.rows == 0)
+            .flag("SUBGROUP", self.subgroup)
     }
 
     /// Index of the weight vec4 of a row and step of K in `[rows/TM][steps][TM]`.

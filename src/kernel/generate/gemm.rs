@@ -107,21 +107,25 @@ fn staged(t: &mut Text, key: &KernelKey, rows: u32, columns: u32) -> Result<(), 
     Ok(())
 }
 
-/// What becomes of the accumulators: `put` for every vec4 of four rows of a column.
+/// What becomes of the accumulators: `put` for every vec4 of four rows of a column. WHOLE promises that no row lies past
+/// the last.
 pub(super) fn results(key: &KernelKey) -> Result<String, String> {
     let (rows, columns) = tile(key)?;
+    let whole = key.value("WHOLE").is_some();
     let first = if key.value("SUBGROUP").is_some() { String::new() } else { format!("ty * {}u + ", rows / 4) };
     let mut t = Text::default();
-    for j in 0..columns {
-        t.line(format!("let at{j} = place({}u + lane);", j * 8));
-    }
     for b in 0..rows / 4 {
         t.line(format!("let quad{b} = first4 + {first}{b}u;"));
-        t.line(format!("if (quad{b} < end4) {{"));
-        t.line(format!("let bias{b} = bias(quad{b});"));
-        for j in 0..columns {
+        let inside = if whole { format!("quad{b}") } else { format!("min(quad{b}, end4 - 1u)") };
+        t.line(format!("let bias{b} = bias({inside});"));
+    }
+    for j in 0..columns {
+        t.line(format!("let at{j} = place({}u + lane);", j * 8));
+        t.line(format!("if (at{j} != NOWHERE) {{"));
+        for b in 0..rows / 4 {
             let v: Vec<String> = (0..4).map(|i| format!("a{}_{j}", b * 4 + i)).collect();
-            t.line(format!("put(quad{b}, at{j}, bias{b} + vec4<f32>({}));", v.join(", ")));
+            let put = format!("put(quad{b}, at{j}, bias{b} + vec4<f32>({}));", v.join(", "));
+            t.line(if whole { put } else { format!("if (quad{b} < end4) {{ {put} }}") });
         }
         t.line("}");
     }

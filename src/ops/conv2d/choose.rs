@@ -18,8 +18,9 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> ConvFamily {
     // Best first; the last one always applies.
     let order = [
         (ConvFamily::Winograd, winograd),
-        (ConvFamily::Subgroup, true),
-        // Narrower tiles waste half a workgroup.
+        // Few rows make the product read each pixel nine times for little.
+        (ConvFamily::Subgroup, op.kernel != [1; 2] && op.out_channels <= 4),
+        // Narrower tiles than 32 in workgroup memory waste half a workgroup.
         (ConvFamily::Gemm, broadcasts(cx.caps) || op.out_channels > 16),
         (ConvFamily::Tile, true),
     ];

@@ -25,7 +25,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
         params.extend([op.padding[0], op.padding[1], op.stride[0], op.stride[1]].map(|v| v as u32));
         params.extend([op.dilation[0], op.dilation[1], 0, 0].map(|v| v as u32));
         params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
-        let key = tile.constants(part.key(op, "conv2d_gemm"));
+        let key = tile.constants(part.key(op, "conv2d_gemm"), out.c);
         let bindings = [Operand::Input(part.source), weights, Operand::Output(0)];
         cx.dispatch(key, params, bindings, [out.pixels().div_ceil(tile.columns()), tiles, out.n])?;
     }

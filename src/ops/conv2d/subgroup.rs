@@ -6,18 +6,15 @@ use crate::kernel::Operand;
 use crate::ops::Lowering;
 use crate::tensor::LANES;
 
-/// Output channels of a workgroup's tile for `channels` in all.
+/// Output channels of a workgroup's tile for `channels` in all. With 16 the unrolled loop is too long for the
+/// instruction cache: 22 ms against 15 for 16 -> 16 channels at 256 x 256.
 fn tile_channels(channels: usize) -> usize {
-    match channels {
-        0..=4 => 4,
-        5..=8 => 8,
-        _ => 16,
-    }
+    if channels <= 4 { 4 } else { 8 }
 }
 
-/// Output rows of the tile: as many as registers and the picture allow.
+/// Output rows of the tile: as many as the instruction cache and the picture allow.
 fn tile_rows(rows: usize) -> usize {
-    [6, 4, 2].into_iter().find(|&r| rows >= r).unwrap_or(1)
+    [4, 2].into_iter().find(|&r| rows >= r).unwrap_or(1)
 }
 
 /// One dispatch per source.

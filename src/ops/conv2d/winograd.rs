@@ -72,7 +72,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             let params = [blocks, steps, ob, xi].map(|v| v as u32).to_vec();
             let bindings = [Operand::ScratchRead(v), weights, Operand::ScratchWrite(m)];
             let workgroups = [blocks, out.c.div_ceil(tile.rows), points];
-            cx.dispatch(tile.constants(KernelKey::new("winograd_gemm")), params, bindings, workgroups)?;
+            cx.dispatch(tile.constants(KernelKey::new("winograd_gemm"), out.c), params, bindings, workgroups)?;
         }
         let mut params = cx.output_view(0).to_vec();
         params.extend([grid[0], grid[1], out.h, out.w, first, count, ob, 0].map(|v| v as u32));
