@@ -131,6 +131,7 @@ pub(super) fn caps(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Caps {
         max_workgroups: limits.max_compute_workgroups_per_dimension,
         storage_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
         uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment).max(16),
+        conv: None,
     }
 }
 
