@@ -4,6 +4,7 @@
 //! through [`output`]; everything else goes to stderr.
 
 mod arch;
+mod bench;
 mod devices;
 mod inspect;
 mod output;
@@ -44,6 +45,8 @@ enum Command {
     Segment(segment::Segment),
     /// Run a network on raw tensors: for checking results and for timing
     Run(run::Run),
+    /// Time a network on this device, with a model's weights or random ones
+    Bench(bench::Bench),
     /// Show what a model is: architecture, layers, sizes, parameters, cost, memory
     Inspect(inspect::Inspect),
     /// List the devices of this machine, and say which one would be used and why
@@ -142,6 +145,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Segment(c) => c.run(&cli.common),
         Command::Run(c) => c.run(&cli.common),
+        Command::Bench(c) => c.run(&cli.common),
         Command::Inspect(c) => c.run(&cli.common),
         Command::Devices(c) => c.run(&cli.common),
         Command::Selftest(c) => c.run(&cli.common),
