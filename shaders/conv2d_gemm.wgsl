@@ -1,12 +1,14 @@
 // Convolution as an implicit matrix product: rows are output channels, columns are output pixels, K runs over taps and
 // input channels. Padding of at most 1 is the tensors' zero halo. Several sources are several dispatches.
 //   x  [N, C, H, W]    blocked
-//   w  bias [K/4] vec4, then [K/TM][KH][KW][C/4][TM] of vec4 over input channels
+//   w  bias [K/4] vec4, then [K/TM][KH][KW][C/4][TM] of vec4 over input channels; [K/TM][KH KW CIN / 4][TM] of vec4 over
+//      taps and channels with CIN
 //   y  [N, K, OH, OW]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OH OW / COLUMNS), ceil(K / TM), N), COLUMNS = 8 TN.
-// Constants: KH, KW, ACTIVATION, TM, TN; ACCUMULATE if defined; WHOLE if K is a multiple of TM; SUBGROUP if
-// defined: operands by subgroup broadcast, in subgroups of exactly 8.
+// Constants: KH, KW, ACTIVATION, TM, TN; CIN, the input channels, where there are 1 or 2 and SUBGROUP is defined;
+// ACCUMULATE if defined; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast, in
+// subgroups of exactly 8.
 #import "lib/tensor"
 #import "lib/activation"
 #import "lib/gemm"
@@ -16,7 +18,7 @@ struct Params {
     y: View,
     size: vec4<u32>,      // OW, OH, output blocks, input blocks
     geometry: vec4<u32>,  // pad top, pad left, stride y, stride x
-    dilation: vec4<u32>,  // dilation y, dilation x, -, -
+    dilation: vec4<u32>,  // dilation y, dilation x, steps of K in all, -
     slope: vec4<f32>,     // slope of a leaky ReLU, -, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -70,7 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let end4 = p.size.z;
     let steps = p.size.w;
     let stride = p.x.z;
-    var wi = p.size.z + group.y * TAPS * steps * TM;
+    var wi = p.size.z + group.y * p.dilation.z * TM;
 #generate gemm
 #generate gemm_results
 }

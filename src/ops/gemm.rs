@@ -25,7 +25,7 @@ impl Tile {
         }
         // Cost of the blocks that cover the product: their loads, and their multiply-adds at a fiftieth of a load a
         // vector.
-        let tiles = [64, 32, 16, 8, 4].into_iter().flat_map(|r| [4, 2, 1].map(|e| (r, e)));
+        let tiles = [64, 32, 16, 8, 4].into_iter().flat_map(|r| [4, 2].map(|e| (r, e)));
         let cost = |&(r, e): &(usize, usize)| {
             rows.div_ceil(r) * columns.div_ceil(e * 8) * (50 * (r.div_ceil(8) + e) + 4 * r * e)
         };
