@@ -4,19 +4,9 @@
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(C / 4)); an invocation makes one vec4.
 // Constants: BILINEAR, if not defined nearest; POWER_OF_TWO, if defined both denominators are.
-// Coordinates are whole numbers up to 2^31 - 1, divided with remainder: no device can round them otherwise.
 #import "lib/tensor"
+#import "lib/resize"
 
-struct Axis {
-    step: i32,
-    start: i32,
-    den: u32,
-#ifdef POWER_OF_TWO
-    shift: u32,   // log2(den)
-#else
-    factor: f32,  // 1 / den
-#endif
-}
 struct Params {
     x: View,
     y: View,
@@ -28,23 +18,6 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
-
-struct Source {
-    low: u32,     // the lower neighbour
-    weight: f32,  // of the upper neighbour
-}
-
-fn source(a: Axis, i: u32) -> Source {
-    let at = u32(max(i32(i) * a.step + a.start, 0));
-#ifdef POWER_OF_TWO
-    let low = at >> a.shift;
-    let factor = 1.0 / f32(a.den);
-#else
-    let low = at / a.den;
-    let factor = a.factor;
-#endif
-    return Source(low, f32(at - low * a.den) * factor);
-}
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

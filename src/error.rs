@@ -66,7 +66,7 @@ pub enum Error {
     )]
     NoAdapter,
     /// The adapter asked for does not exist.
-    #[error("unknown device `{wanted}`; available: {}", if .available.is_empty() { "none, only `cpu`".to_string() } else { .available.join(", ") })]
+    #[error("unknown device `{wanted}`; available: {}cpu", .available.iter().map(|a| format!("{a}; ")).collect::<String>())]
     UnknownAdapter {
         /// What was asked for.
         wanted: String,

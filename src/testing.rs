@@ -119,3 +119,98 @@ pub fn check_case_with(gpu: &Gpu, caps: &Caps, case: &OpCase) -> Result<Comparis
     }
     Ok(worst)
 }
+
+/// A reproducible parameter: weights with standard deviation `sqrt(2 / inputs)`, positive variances, small biases.
+pub fn random_parameter(name: &str, dims: &[usize]) -> Result<HostTensor> {
+    let count: usize = dims.iter().product();
+    let shape = crate::tensor::Shape::new(1, 1, 1, count);
+    let noise = OpCase {
+        name: name.to_string(),
+        op: std::sync::Arc::new(ImportNchw),
+        inputs: vec![(TensorDesc::linear(shape), InputKind::Data)],
+    };
+    let mut data = noise.inputs()?.remove(0).into_data();
+    let fan_in: usize = dims.iter().skip(1).product::<usize>().max(1);
+    for v in &mut data {
+        *v = match name.rsplit('.').next() {
+            Some("running_var") => 1.0 + 0.5 * *v,
+            Some("weight") if dims.len() == 1 => 1.0 + 0.5 * *v,
+            // Uniform noise in -1 .. 1 has variance 1/3.
+            Some("weight") => *v * (6.0 / fan_in as f32).sqrt(),
+            _ => *v * 0.2,
+        };
+    }
+    HostTensor::new(dims, data)
+}
+
+/// Reproducible data of a shape, uniform in -1 .. 1.
+pub fn random_input(name: &str, shape: crate::tensor::Shape) -> Result<HostTensor> {
+    let noise = OpCase {
+        name: name.to_string(),
+        op: std::sync::Arc::new(ImportNchw),
+        inputs: vec![(TensorDesc::linear(shape), InputKind::Data)],
+    };
+    Ok(noise.inputs()?.remove(0))
+}
+
+/// Configurations that between them use every option of the three architectures, each with a small input
+/// `[N, C, H, W]`.
+pub fn model_cases() -> Vec<(&'static str, serde_json::Value, [usize; 4])> {
+    use serde_json::json;
+    vec![
+        ("unet", json!({"width": 4, "depth": 2}), [2, 1, 60, 44]),
+        (
+            "unet",
+            json!({"width": 4, "depth": 2, "norm": false, "up_relu": true, "skip_first": false, "last_up_channels": 8}),
+            [1, 1, 52, 60],
+        ),
+        ("unet", json!({"in_channels": 3, "width": 5, "depth": 3, "padding": "same"}), [1, 3, 32, 24]),
+        (
+            "unet",
+            json!({"in_channels": 3, "width": 3, "depth": 3, "padding": "same", "conv_bias": true}),
+            [2, 3, 29, 38],
+        ),
+        (
+            "unet",
+            json!({"in_channels": 3, "out_channels": 3, "width": 4, "depth": 2, "padding": "same", "up": "bilinear", "slim": true}),
+            [1, 3, 29, 38],
+        ),
+        (
+            "unet",
+            json!({"width": 4, "depth": 2, "padding": "same", "up": "bilinear", "align_corners": false}),
+            [1, 1, 16, 20],
+        ),
+        (
+            "unet",
+            json!({"out_channels": 1, "width": 4, "depth": 2, "padding": "same", "up": "nearest_conv", "norm": false}),
+            [1, 1, 24, 20],
+        ),
+        ("unet", json!({"widths": [3, 5, 9], "depth": 2}), [1, 1, 44, 44]),
+        (
+            "unetpp",
+            json!({"in_channels": 3, "width": 3, "depth": 4, "up": "bilinear", "conv_bias": true}),
+            [1, 3, 48, 32],
+        ),
+        ("unetpp", json!({"out_channels": 2, "width": 4, "depth": 3}), [2, 1, 24, 40]),
+        ("unetpp", json!({"width": 4, "depth": 3, "norm": false, "skip_first": false}), [1, 1, 32, 32]),
+        (
+            "unetpp",
+            json!({"out_channels": 2, "width": 4, "depth": 3, "level": 2, "deep_supervision": false}),
+            [1, 1, 24, 40],
+        ),
+        ("unetpp", json!({"width": 4, "depth": 3, "up": "bilinear", "align_corners": false}), [1, 1, 24, 40]),
+        ("unet3p", json!({"in_channels": 3, "width": 3, "depth": 4, "cat": 3}), [1, 3, 48, 32]),
+        (
+            "unet3p",
+            json!({"out_channels": 3, "width": 4, "depth": 3, "cat": 3, "deep_supervision": true, "activation": "softmax"}),
+            [1, 1, 24, 32],
+        ),
+        ("unet3p", json!({"width": 4, "depth": 3, "deep_supervision": true, "cgm": true}), [3, 1, 32, 24]),
+        (
+            "unet3p",
+            json!({"width": 4, "depth": 3, "deep_supervision": true, "cgm": true, "cgm_gate": "logit", "norm": false}),
+            [2, 1, 32, 24],
+        ),
+        ("unet3p", json!({"widths": [3, 6, 8], "depth": 2, "align_corners": true, "conv_bias": false}), [1, 1, 16, 12]),
+    ]
+}

@@ -9,6 +9,7 @@ pub mod image;
 pub mod normalise;
 pub mod output;
 pub mod paths;
+pub mod segment;
 pub mod tile;
 
 pub use decode::MAX_PIXELS;
@@ -18,4 +19,5 @@ pub use output::{
     Ids, Mask, ProbabilityFormat, palette, write_atomically, write_mask, write_overlay, write_probabilities,
 };
 pub use paths::{PICTURE_EXTENSIONS, check_distinct, expand_inputs, output_path};
+pub use segment::{SegmentOptions, Segmentation, Segmenter};
 pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};

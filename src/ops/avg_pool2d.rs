@@ -37,8 +37,9 @@ impl Op for AvgPool2d {
         Ok(vec![by_plane(out, |n, c, plane| {
             for (i, v) in plane.iter_mut().enumerate() {
                 let (top, left) = (i / out.w * k, i % out.w * k);
-                let row = |y: usize| x[s.index(n, c, top + y, left)..].iter().take(k).map(|&v| f64::from(v)).sum::<f64>();
-                *v = ((0..k).map(row).sum::<f64>() / (k * k) as f64) as f32;
+                let row = |y| &x[s.index(n, c, top + y, left)..][..k];
+                let sum: f64 = (0..k).flat_map(row).map(|&v| f64::from(v)).sum();
+                *v = (sum / (k * k) as f64) as f32;
             }
         })])
     }

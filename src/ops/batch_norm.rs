@@ -15,8 +15,8 @@ pub struct BatchNorm2d {
 const NAME: &str = "batch_norm2d";
 
 impl BatchNorm2d {
-    /// The affine map `(scale, shift)` of every channel that the normalisation is. The parameters come in the order of
-    /// the op's inputs; the constant map, which folds into a convolution, is kept in `f64` to be rounded once.
+    /// The affine map `(scale, shift)` of every channel that the normalisation is, in `f64` so that folding it into a
+    /// convolution rounds once. The parameters come in the order of the op's inputs.
     pub fn coefficients(&self, parameters: [&[f32]; 4]) -> Result<Vec<(f64, f64)>> {
         let [gamma, beta, mean, var] = parameters;
         let len = gamma.len();
@@ -38,7 +38,7 @@ impl BatchNorm2d {
     }
 }
 
-/// `(a, b)` of every channel as the pairs of vec4 that kernels read: `[blocks][2]`, zero in lanes past the last channel.
+/// `(a, b)` of every channel as the pairs of vec4 that kernels read: `[blocks][2]`, zero past the last channel.
 pub(super) fn pack_pairs(pairs: impl IntoIterator<Item = (f32, f32)>, channels: usize) -> Vec<f32> {
     let mut packed = vec![0.0; packed_len(channels)];
     for (c, (a, b)) in pairs.into_iter().take(channels).enumerate() {

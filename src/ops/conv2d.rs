@@ -104,7 +104,10 @@ impl Op for Conv2d {
         let channels: usize = inputs[..k].iter().map(|i| i.shape.c).sum();
         let weight = inputs[k].shape;
         let want = Shape::new(self.out_channels, channels / self.groups, self.kernel[0], self.kernel[1]);
-        if weight != want || channels % self.groups != 0 || self.out_channels % self.groups != 0 {
+        if weight != want
+            || !channels.is_multiple_of(self.groups)
+            || !self.out_channels.is_multiple_of(self.groups)
+        {
             return fail(format!("weight {weight} does not fit {channels} input channels in {} groups, expected {want}", self.groups));
         }
         if self.groups > 1 && k > 1 {

@@ -19,7 +19,7 @@ pub struct Crop2d {
 }
 
 impl Crop2d {
-    /// The middle `h` x `w` pixels of `from`; an odd surplus leaves the larger part behind. `None` if `from` is smaller.
+    /// The middle `h` x `w` pixels of `from`, starting at half the surplus, rounded down. `None` if `from` is smaller.
     pub fn center(from: Shape, h: usize, w: usize) -> Option<Self> {
         Some(Self { top: from.h.checked_sub(h)? / 2, left: from.w.checked_sub(w)? / 2, h, w })
     }

@@ -108,9 +108,12 @@ impl OpCase {
         self.inputs
             .iter()
             .map(|(desc, kind)| {
-                let data = (0..desc.shape.len())
-                    .map(|_| if *kind == InputKind::Positive { 0.5 + uniform() } else { 2.0 * uniform() - 1.0 })
-                    .collect();
+                let count = 0..desc.shape.len();
+                let data = match kind {
+                    InputKind::Data | InputKind::Parameter => count.map(|_| 2.0 * uniform() - 1.0).collect(),
+                    InputKind::Positive => count.map(|_| 0.5 + uniform()).collect(),
+                    InputKind::Fixed(elements) => elements.clone(),
+                };
                 HostTensor::new(desc.shape.dims(), data)
             })
             .collect()
@@ -193,4 +196,5 @@ registry! {
     pad2d: Pad2d;
     resize: Resize, ResizeMode, ResizeSize;
     softmax: Softmax;
+    tap_sum: TapSum;
 }

@@ -18,6 +18,69 @@ pub enum ResizeMode {
     },
 }
 
+impl ResizeMode {
+    /// Lower neighbour, upper neighbour and the upper one's weight of each of `m` output pixels over `n` input pixels,
+    /// straight from the definitions.
+    pub(super) fn samples(self, n: usize, m: usize) -> Vec<(usize, usize, f64)> {
+        let (nf, mf) = (n as f64, m as f64);
+        let sample = |i: usize| {
+            let at = match self {
+                Self::Nearest => return (i * n / m, i * n / m, 0.0),
+                Self::Bilinear { align_corners: true } if m == 1 => 0.0,
+                Self::Bilinear { align_corners: true } => i as f64 * (nf - 1.0) / (mf - 1.0),
+                Self::Bilinear { align_corners: false } => ((i as f64 + 0.5) * nf / mf - 0.5).max(0.0),
+            };
+            let low = (at as usize).min(n - 1);
+            (low, (low + 1).min(n - 1), at - low as f64)
+        };
+        (0..m).map(sample).collect()
+    }
+
+    /// The words of the two `Axis` structs of `shaders/lib/resize.wgsl`, columns first, and whether both denominators are
+    /// powers of two.
+    pub(super) fn axes(self, label: &str, i: Shape, o: Shape) -> Result<([u32; 8], bool)> {
+        let axes = [Axis::new(self, i.w, o.w), Axis::new(self, i.h, o.h)];
+        for (axis, m) in axes.iter().zip([o.w, o.h]) {
+            let largest = (m as i64 * axis.step).max(axis.den);
+            if largest > i64::from(i32::MAX) {
+                return Err(Error::Limit {
+                    what: format!("{label} (resize {i} to {o})"),
+                    needed: format!("coordinates up to {largest}"),
+                    limit: i32::MAX.to_string(),
+                });
+            }
+        }
+        // Scales 2, 4, 8, 16 need no division.
+        let power_of_two = axes.iter().all(|a| a.den & (a.den - 1) == 0);
+        let words = axes.map(|a| {
+            let last = if power_of_two { a.den.ilog2() } else { ((1.0 / a.den as f64) as f32).to_bits() };
+            [a.step as u32, a.start as i32 as u32, a.den as u32, last]
+        });
+        let [[c0, c1, c2, c3], [r0, r1, r2, r3]] = words;
+        Ok(([c0, c1, c2, c3, r0, r1, r2, r3], power_of_two))
+    }
+
+    /// How output pixels of a map enlarged from `i` to `o` depend on input pixels.
+    pub(super) fn windows(self, i: Shape, o: Shape) -> Spatial {
+        let reach = match self {
+            Self::Nearest => 0,
+            Self::Bilinear { align_corners: false } => 1,
+            Self::Bilinear { align_corners: true } => {
+                return Spatial::Global("resizing with align_corners depends on the size of the whole picture");
+            }
+        };
+        let window = |n: usize, m: usize| {
+            let scale = m.checked_div(n).filter(|s| *s > 0 && s * n == m)?;
+            let reach = if scale == 1 { 0 } else { reach };
+            Some(Window { num: 1, den: scale as i64, first: -reach, last: reach })
+        };
+        match (window(i.h, o.h), window(i.w, o.w)) {
+            (Some(rows), Some(columns)) => Spatial::Windows(vec![[rows, columns]]),
+            _ => Spatial::Global("resizing by a broken ratio depends on the size of the whole picture"),
+        }
+    }
+}
+
 /// The size of a resized picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResizeSize {
@@ -100,23 +163,7 @@ impl Op for Resize {
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
         let out = output_shape(self, inputs)?;
         let (s, x) = (inputs[0].shape()?, inputs[0].data());
-        // Lower neighbour, upper neighbour and the upper one's weight, straight from the definitions.
-        let axis = |n: usize, m: usize| -> Vec<(usize, usize, f64)> {
-            let (nf, mf) = (n as f64, m as f64);
-            (0..m)
-                .map(|i| {
-                    let at = match self.mode {
-                        ResizeMode::Nearest => return (i * n / m, i * n / m, 0.0),
-                        ResizeMode::Bilinear { align_corners: true } if m == 1 => 0.0,
-                        ResizeMode::Bilinear { align_corners: true } => i as f64 * (nf - 1.0) / (mf - 1.0),
-                        ResizeMode::Bilinear { align_corners: false } => ((i as f64 + 0.5) * nf / mf - 0.5).max(0.0),
-                    };
-                    let low = (at as usize).min(n - 1);
-                    (low, (low + 1).min(n - 1), at - low as f64)
-                })
-                .collect()
-        };
-        let (rows, columns) = (axis(s.h, out.h), axis(s.w, out.w));
+        let (rows, columns) = (self.mode.samples(s.h, out.h), self.mode.samples(s.w, out.w));
         Ok(vec![by_plane(out, |n, c, plane| {
             for (row, &(y0, y1, fy)) in plane.chunks_exact_mut(out.w).zip(&rows) {
                 let at = |y: usize, x_: usize| f64::from(x[s.index(n, c, y, x_)]);
@@ -131,25 +178,10 @@ impl Op for Resize {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (i, o) = (cx.input(0), cx.output(0));
-        let axes = [Axis::new(self.mode, i.w, o.w), Axis::new(self.mode, i.h, o.h)];
-        for (axis, m) in axes.iter().zip([o.w, o.h]) {
-            let largest = (m as i64 * axis.step).max(axis.den);
-            if largest > i64::from(i32::MAX) {
-                return Err(Error::Limit {
-                    what: format!("{} (resize {i} to {o})", cx.label),
-                    needed: format!("coordinates up to {largest}"),
-                    limit: i32::MAX.to_string(),
-                });
-            }
-        }
-        // Scales 2, 4, 8, 16 need no division.
-        let power_of_two = axes.iter().all(|a| a.den & (a.den - 1) == 0);
+        let (axes, power_of_two) = self.mode.axes(cx.label, i, o)?;
         let mut params = cx.views();
         params.extend([o.w, o.h, o.c.div_ceil(LANES), i.w, i.h, 0, 0, 0].map(|v| v as u32));
-        for a in axes {
-            let last = if power_of_two { a.den.ilog2() } else { ((1.0 / a.den as f64) as f32).to_bits() };
-            params.extend([a.step as u32, a.start as i32 as u32, a.den as u32, last]);
-        }
+        params.extend(axes);
         let kernel = KernelKey::new("resize")
             .flag("BILINEAR", self.mode != ResizeMode::Nearest)
             .flag("POWER_OF_TWO", power_of_two);
@@ -157,23 +189,7 @@ impl Op for Resize {
     }
 
     fn spatial(&self, inputs: &[TensorDesc], outputs: &[TensorDesc]) -> Spatial {
-        let reach = match self.mode {
-            ResizeMode::Nearest => 0,
-            ResizeMode::Bilinear { align_corners: false } => 1,
-            ResizeMode::Bilinear { align_corners: true } => {
-                return Spatial::Global("resizing with align_corners depends on the size of the whole picture");
-            }
-        };
-        let window = |n: usize, m: usize| {
-            let scale = m.checked_div(n).filter(|s| *s > 0 && s * n == m)?;
-            let reach = if scale == 1 { 0 } else { reach };
-            Some(Window { num: 1, den: scale as i64, first: -reach, last: reach })
-        };
-        let (i, o) = (inputs[0].shape, outputs[0].shape);
-        match (window(i.h, o.h), window(i.w, o.w)) {
-            (Some(rows), Some(columns)) => Spatial::Windows(vec![[rows, columns]]),
-            _ => Spatial::Global("resizing by a broken ratio depends on the size of the whole picture"),
-        }
+        self.mode.windows(inputs[0].shape, outputs[0].shape)
     }
 }
 

@@ -1,5 +1,9 @@
 //! A session: a plan made resident on a device. Write, run, read; nothing is allocated per run.
 
+mod backend;
+
+pub use backend::{Backend, Executable, Reference};
+
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pipeline};
 use crate::kernel::AdapterClass;
@@ -213,7 +217,7 @@ impl Session {
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return Err(Error::invalid(format!("buffer for `{name}`"), "has no STORAGE usage"));
         }
-        if offset % self.gpu.caps().storage_alignment != 0 {
+        if !offset.is_multiple_of(self.gpu.caps().storage_alignment) {
             let reason = format!("offset {offset} is not a multiple of {}", self.gpu.caps().storage_alignment);
             return Err(Error::invalid(format!("buffer for `{name}`"), reason));
         }

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Every check that must pass before a change is merged: formatting, lints, documentation, tests on the GPU.
+#
+#     sh scripts/test.sh
+#
+# Without a GPU driver the tests fail (sh scripts/setup.sh installs a software one): set UNET_REQUIRE_GPU to nothing to
+# have them skipped.
+set -eu
+cd "$(dirname "$0")/.."
+
+# Any value, even an empty one, that the caller has set stays.
+UNET_REQUIRE_GPU=${UNET_REQUIRE_GPU-1}
+if [ -n "$UNET_REQUIRE_GPU" ]; then export UNET_REQUIRE_GPU; else unset UNET_REQUIRE_GPU; fi
+
+# Without a desktop Mesa prints an error per device that is none; the program silences it for itself.
+if [ -z "${XDG_RUNTIME_DIR:-}" ]; then export NODEVICE_SELECT=1; fi
+
+step() {
+    printf '== %s\n' "$*" >&2
+    "$@"
+}
+
+step cargo fmt --check
+step cargo clippy --all-targets -- -D warnings
+step env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+step cargo test
+printf '== all good\n' >&2

@@ -1,0 +1,74 @@
+// Adds the enlarged, shifted maps of a convolution's taps: the second half of "enlarge, then convolve".
+//   x  [N, KERNEL^2 * K, H, W]  blocked; the tap is the outer channel index, K is rounded up to 4
+//   r  [N, K, OH, OW]           blocked; added, if RESIDUAL is defined
+//   w  bias [K/4] vec4
+//   y  [N, K, OH, OW]           blocked
+// A tap's map is enlarged to EH x EW pixels; what it would read outside of those is zero.
+// Bindings: 0 params, 1 x (read), [2 r (read)], w (read), y (write).
+// Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(K / 4)); an invocation makes one vec4.
+// Constants: KERNEL, ACTIVATION; BILINEAR, POWER_OF_TWO, RESIDUAL if defined.
+#import "lib/tensor"
+#import "lib/resize"
+#import "lib/activation"
+
+struct Params {
+    x: View,
+    r: View,
+    y: View,
+    size: vec4<u32>,  // OW, OH, channel blocks, W
+    rest: vec4<u32>,  // H, EW, EH, padding
+    columns: Axis,
+    rows: Axis,
+    slope: vec4<f32>, // slope of a leaky ReLU, -, -, -
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+#ifdef RESIDUAL
+@group(0) @binding(2) var<storage, read> r: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
+#else
+@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+#endif
+
+@compute @workgroup_size(16, 4)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x >= p.size.x || id.y >= p.size.y) {
+        return;
+    }
+    let n = id.z / p.size.z;
+    let block = id.z % p.size.z;
+    var sum = w[block];
+#ifdef RESIDUAL
+    sum += r[index(p.r, n, block, i32(id.y), i32(id.x))];
+#endif
+    for (var ky = 0u; ky < KERNEL; ky++) {
+        let ey = id.y + ky - p.rest.w;
+        // Above the map the difference wraps to a huge number.
+        if (ey >= p.rest.z) {
+            continue;
+        }
+        let row = source(p.rows, ey);
+        for (var kx = 0u; kx < KERNEL; kx++) {
+            let ex = id.x + kx - p.rest.w;
+            if (ex >= p.rest.y) {
+                continue;
+            }
+            let column = source(p.columns, ex);
+            let tap = (ky * KERNEL + kx) * p.size.z + block;
+            let low = plane_start(p.x, n, tap) + row.low * p.x.y + column.low;
+#ifdef BILINEAR
+            // At the border the upper neighbour is the lower one.
+            let right = select(0u, 1u, column.low + 1u < p.size.w);
+            let below = select(0u, p.x.y, row.low + 1u < p.rest.x);
+            let upper = x[low] * (1.0 - column.weight) + x[low + right] * column.weight;
+            let lower = x[low + below] * (1.0 - column.weight) + x[low + below + right] * column.weight;
+            sum += upper * (1.0 - row.weight) + lower * row.weight;
+#else
+            sum += x[low];
+#endif
+        }
+    }
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = activate(sum, p.slope.x);
+}

@@ -1,0 +1,248 @@
+//! `unet inspect`
+
+use super::arch::ArchArgs;
+use super::{Common, output};
+use clap::Args;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use unet_wgpu::error::{Error, Result};
+use unet_wgpu::graph::{Graph, footprint, rewrite};
+use unet_wgpu::kernel::Caps;
+use unet_wgpu::model::{Architecture, Model, parameter_count, whole_graph};
+use unet_wgpu::plan::{Plan, PlanMemory};
+use unet_wgpu::weights::builtin;
+
+/// Show what a model is: architecture, layers, sizes, parameters, cost, memory
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  unet inspect                                   the built-in models
+  unet inspect nuclei-unet3+ --size 512x512
+  unet inspect --arch unet --size 572x572        the U-Net of the paper, without weights
+  unet inspect --arch unet++ --set norm=false --set level=2 --set deep_supervision=false")]
+pub struct Inspect {
+    /// Built-in model or checkpoint file
+    #[arg(conflicts_with = "arch")]
+    model: Option<String>,
+    #[command(flatten)]
+    arch: ArchArgs,
+    /// Input rows and columns that sizes and costs are given for
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    size: Option<[usize; 2]>,
+}
+
+/// `512x384` or `512`.
+pub fn size(text: &str) -> std::result::Result<[usize; 2], String> {
+    let number = |t: &str| t.trim().parse::<usize>().ok().filter(|&n| n > 0);
+    let (h, w) = text.split_once(['x', 'X']).unwrap_or((text, text));
+    match (number(h), number(w)) {
+        (Some(h), Some(w)) => Ok([h, w]),
+        _ => Err("write it as HxW, for example 512x384".into()),
+    }
+}
+
+impl Inspect {
+    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+        let (model, architecture) = match (&self.model, self.arch.build()?) {
+            (Some(name), _) => {
+                let model = Model::open(name)?;
+                let architecture = model.architecture.clone();
+                (Some(model), architecture)
+            }
+            (None, Some(architecture)) => (None, architecture),
+            (None, None) => return list(common),
+        };
+        let report = Report::new(model.as_ref(), architecture, self.size)?;
+        if common.json { output::json(&report.document()) } else { output::line(&report.text()) }?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn list(common: &Common) -> Result<ExitCode> {
+    if common.json {
+        let models: Vec<Value> = builtin::BUILTIN
+            .iter()
+            .map(|b| json!({ "name": b.name, "arch": b.arch, "description": b.description, "default": b.name == builtin::DEFAULT }))
+            .collect();
+        output::json(&json!({ "builtin": models }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = "Built-in models:\n".to_string();
+    for b in builtin::BUILTIN {
+        let default = if b.name == builtin::DEFAULT { " (default)" } else { "" };
+        let _ = writeln!(text, "  {:<15} {}{default}", b.name, b.description);
+    }
+    text.push_str("\n`unet inspect NAME` shows one; any checkpoint file can be named instead.");
+    output::line(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Report<'a> {
+    model: Option<&'a Model>,
+    architecture: Arc<dyn Architecture>,
+    graph: Graph,
+    size: [usize; 2],
+    memory: Result<PlanMemory>,
+    field: std::result::Result<String, String>,
+    unused: Vec<String>,
+}
+
+impl<'a> Report<'a> {
+    fn new(model: Option<&'a Model>, architecture: Arc<dyn Architecture>, size: Option<[usize; 2]>) -> Result<Self> {
+        let rule = architecture.size_rule();
+        // The smallest legal size from 256 on.
+        let default = rule.minimum + 256usize.saturating_sub(rule.minimum).next_multiple_of(rule.step);
+        let size = size.unwrap_or([default; 2]);
+        let graph = whole_graph(&*architecture, 1, size[0], size[1])?;
+        let memory = Plan::new(&rewrite::optimise(&graph)?, &Caps::default()).map(|p| p.memory);
+        let field = receptive_field(&graph);
+        let unused = model.map(Model::unused_keys).transpose()?.unwrap_or_default();
+        Ok(Self { model, architecture, graph, size, memory, field, unused })
+    }
+
+    /// Rows of label, op, output shape, parameters, MACs.
+    fn layers(&self) -> Vec<(String, &'static str, String, usize, u64)> {
+        let g = &self.graph;
+        let parameters = |inputs: &[unet_wgpu::graph::ValueId]| {
+            let values = inputs.iter().map(|&v| g.value(v));
+            let own = values.filter(|v| matches!(v.kind, unet_wgpu::graph::ValueKind::Parameter(_)));
+            own.filter(|v| !v.name.contains("running_")).map(|v| v.desc.shape.len()).sum()
+        };
+        let row = |n: &unet_wgpu::graph::Node| {
+            let s = g.shape(n.outputs[0]);
+            let shape = format!("{} x {} x {}", s.c, s.h, s.w);
+            (n.label.clone(), n.op.name(), shape, parameters(&n.inputs), g.node_macs(n))
+        };
+        g.nodes().iter().filter(|n| !n.op.name().ends_with("port_nchw")).map(row).collect()
+    }
+
+    fn text(&self) -> String {
+        let mut t = String::new();
+        let a = &self.architecture;
+        if let Some(m) = self.model {
+            let _ = writeln!(t, "model         {}", m.name);
+        }
+        let _ = writeln!(t, "architecture  {} (`{}`)", a.name(), a.id());
+        let _ = writeln!(t, "config        {}", a.config());
+        if let Some(m) = self.model {
+            let classes = m.classes();
+            let _ = writeln!(t, "classes       {}", classes.join(", "));
+            let rule = serde_json::to_string(&m.metadata.normalisation).unwrap_or_default();
+            let _ = writeln!(t, "normalisation {rule}");
+        }
+        let rule = a.size_rule();
+        let _ = write!(t, "input sizes   {} + k * {}", rule.minimum, rule.step);
+        let _ = if rule.margin > 0 { writeln!(t, ", output is {} smaller", 2 * rule.margin) } else { writeln!(t) };
+        let _ = match &self.field {
+            Ok(field) => writeln!(t, "receptive     {field}"),
+            Err(why) => writeln!(t, "receptive     the whole picture; cannot be tiled exactly: {why}"),
+        };
+        let _ = writeln!(
+            t,
+            "\n{:<22} {:<18} {:>20} {:>12} {:>10}",
+            "layer", "op", "output (C x H x W)", "parameters", "MMAC"
+        );
+        for (label, op, shape, parameters, macs) in self.layers() {
+            let parameters = if parameters == 0 { String::new() } else { grouped(parameters as u64) };
+            let macs = if macs == 0 { String::new() } else { format!("{:.1}", macs as f64 / 1e6) };
+            let _ = writeln!(t, "{label:<22} {op:<18} {shape:>20} {parameters:>12} {macs:>10}");
+        }
+        let _ = writeln!(t, "\nparameters    {}", grouped(parameter_count(&self.graph) as u64));
+        let [h, w] = self.size;
+        let _ = writeln!(t, "cost          {:.2} GMAC at {h}x{w}", self.graph.macs() as f64 / 1e9);
+        let _ = match &self.memory {
+            Ok(m) => writeln!(
+                t,
+                "memory        {} of activations ({} live at once), {} of weights, {} of input and outputs, largest binding {}",
+                output::bytes(m.slots),
+                output::bytes(m.live),
+                output::bytes(m.weights),
+                output::bytes(m.ports),
+                output::bytes(m.largest_binding)
+            ),
+            Err(e) => writeln!(t, "memory        not under WebGPU's default limits: {e}"),
+        };
+        let outputs: Vec<&str> = self.graph.outputs().iter().map(|o| o.0.as_str()).collect();
+        let _ = write!(t, "outputs       {}", outputs.join(", "));
+        if !self.unused.is_empty() {
+            let _ = write!(t, "\nunused keys   {}", self.unused.join(", "));
+        }
+        t
+    }
+
+    fn document(&self) -> Value {
+        let a = &self.architecture;
+        let layers: Vec<Value> = self
+            .layers()
+            .into_iter()
+            .map(|(label, op, shape, parameters, macs)| {
+                let shape: Vec<usize> = shape.split(" x ").filter_map(|d| d.parse().ok()).collect();
+                json!({ "label": label, "op": op, "output": shape, "parameters": parameters, "macs": macs })
+            })
+            .collect();
+        let rule = a.size_rule();
+        json!({
+            "model": self.model.map(|m| &m.name),
+            "arch": a.id(),
+            "config": a.config(),
+            "classes": self.model.map(Model::classes),
+            "normalisation": self.model.map(|m| json!(m.metadata.normalisation)),
+            "input_sizes": { "minimum": rule.minimum, "step": rule.step, "margin": rule.margin },
+            "receptive_field": self.field.as_ref().ok(),
+            "not_tileable": self.field.as_ref().err(),
+            "size": self.size,
+            "layers": layers,
+            "parameters": parameter_count(&self.graph),
+            "macs": self.graph.macs(),
+            "memory": self.memory.as_ref().ok().map(|m| json!({
+                "activations": m.slots, "live": m.live, "weights": m.weights, "ports": m.ports,
+                "largest_binding": m.largest_binding,
+            })),
+            "outputs": self.graph.outputs().iter().map(|o| &o.0).collect::<Vec<_>>(),
+            "unused_keys": self.unused,
+        })
+    }
+}
+
+/// Receptive field of the first output, in words.
+fn receptive_field(graph: &Graph) -> std::result::Result<String, String> {
+    let first = graph.outputs().iter().find(|o| o.0.starts_with("logits")).or(graph.outputs().first());
+    let (Some((_, output)), Some((_, input))) = (first.cloned(), graph.inputs().next()) else {
+        return Err(Error::invalid("graph", "has no input or output").to_string());
+    };
+    let f = footprint(graph, input, output, 0)?;
+    Ok(format!(
+        "{} pixels; tiles start at multiples of {} and overlap by {} and {}",
+        f.receptive_field, f.align, f.before, f.after
+    ))
+}
+
+/// `31,036,546`.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, d) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(d);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_sizes_parse() {
+        assert_eq!(
+            (grouped(7), grouped(1_000), grouped(31_036_546)),
+            ("7".into(), "1,000".into(), "31,036,546".into())
+        );
+        assert_eq!((size("572"), size("512x384")), (Ok([572, 572]), Ok([512, 384])));
+        assert!(size("0x3").is_err() && size("a").is_err());
+    }
+}

@@ -1,0 +1,49 @@
+//! Writing results to stdout.
+
+use std::io::Write;
+use std::path::Path;
+use unet_wgpu::error::{Error, Result};
+
+const STDOUT: &str = "standard output";
+
+/// Whether an error is about stdout.
+pub fn is_stdout(path: &Path) -> bool {
+    path == Path::new(STDOUT)
+}
+
+/// Writes a line to stdout, at once.
+pub fn line(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|e| Error::io(STDOUT, e))
+}
+
+/// Writes a JSON document to stdout.
+pub fn json(document: &serde_json::Value) -> Result<()> {
+    line(&format!("{document:#}"))
+}
+
+/// `1.5 GiB`, `128 MiB`, `1000 bytes`.
+pub fn bytes(n: u64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    match units.iter().find(|(_, shift)| n >= 1 << shift) {
+        None => format!("{n} bytes"),
+        Some((unit, shift)) => {
+            let text = format!("{:.1}", n as f64 / (1u64 << shift) as f64);
+            format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_readable() {
+        let all =
+            [(0, "0 bytes"), (1023, "1023 bytes"), (32768, "32 KiB"), (3 << 29, "1.5 GiB"), (128 << 20, "128 MiB")];
+        for (n, text) in all {
+            assert_eq!(bytes(n), text);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `unet run`
+
+use super::{Common, output, tensors};
+use clap::Args;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+use unet_wgpu::error::{Error, Result};
+use unet_wgpu::model::{INPUT, Model, whole_graph};
+
+/// Run a network on raw tensors: for checking results and for timing
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  unet run -m nuclei --input x.npy --output y.npy
+  unet run -m model.safetensors --input in.safetensors --output out.safetensors --repeat 10 --json
+
+X is a .npy holding [N, C, H, W], or a .safetensors whose tensor `input` does. Y is a .npy (the first output) or a
+.safetensors holding every output under its name: U-Net `logits`; U-Net++ `logits.1` .., `accurate_prob`,
+`accurate_logit`, `fast.1` ..; U-Net 3+ `logits.0` .., `probs.0` .., with CGM `cls` and `gate`.")]
+pub struct Run {
+    /// Built-in model (`unet inspect` lists them) or a checkpoint file
+    #[arg(short, long)]
+    model: String,
+    /// Input tensors: .npy or .safetensors
+    #[arg(long, value_name = "X")]
+    input: PathBuf,
+    /// Where outputs go: .npy or .safetensors
+    #[arg(long, value_name = "Y")]
+    output: PathBuf,
+    /// Timed runs
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// Runs before the timed ones
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    warmup: u32,
+}
+
+impl Run {
+    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+        tensors::check_writable(&self.output)?;
+        let start = Instant::now();
+        let model = Model::open(&self.model)?;
+        let inputs = tensors::read(&self.input, INPUT)?;
+        let Some(x) = inputs.get(INPUT) else {
+            let names: Vec<&str> = inputs.keys().map(String::as_str).collect();
+            return Err(Error::file(&self.input, format!("has no tensor `{INPUT}`; it holds: {}", names.join(", "))));
+        };
+        let shape = x.shape().map_err(|e| Error::file(&self.input, e.to_string()))?;
+        if shape.c != model.architecture.in_channels() || shape.is_empty() {
+            let wanted = model.architecture.in_channels();
+            return Err(Error::file(&self.input, format!("shape {shape}: the network takes [N, {wanted}, H, W]")));
+        }
+        let graph = whole_graph(&*model.architecture, shape.n, shape.h, shape.w)?;
+        let backend = common.backend()?;
+        let mut executable = backend.prepare(&graph, model.stored())?;
+        let load_ms = ms(start);
+        let mut runs = Vec::new();
+        let mut first_run_ms = None;
+        for i in 0..self.warmup + self.repeat {
+            let start = Instant::now();
+            executable.write(INPUT, x.data())?;
+            executable.run(|_, _| Ok(()))?;
+            first_run_ms.get_or_insert(ms(start));
+            if i >= self.warmup {
+                runs.push(ms(start));
+            }
+        }
+        let order = executable.output_names();
+        let mut outputs = BTreeMap::new();
+        for name in &order {
+            outputs.insert(name.clone(), executable.read(name)?);
+        }
+        let shapes: BTreeMap<&String, &[usize]> = outputs.iter().map(|(k, v)| (k, v.dims())).collect();
+        let mut sorted = runs.clone();
+        sorted.sort_by(f64::total_cmp);
+        let median = sorted[sorted.len() / 2];
+        let memory = executable.device_bytes();
+        if common.json {
+            output::json(&json!({
+                "model": self.model,
+                "adapter": backend.describe(),
+                "input": x.dims(),
+                "outputs": shapes,
+                "load_ms": load_ms,
+                "first_run_ms": first_run_ms,
+                "runs_ms": runs,
+                "median_ms": median,
+                "macs": graph.macs(),
+                "peak_device_bytes": memory,
+            }))?;
+        } else {
+            let gflops = 2.0 * graph.macs() as f64 / (median * 1e6);
+            output::line(&format!(
+                "{} {shape} -> {}: median {median:.1} ms of {} runs ({gflops:.1} GFLOP/s), first {:.1} ms, load {load_ms:.0} ms, {} on the device",
+                self.model,
+                self.output.display(),
+                runs.len(),
+                first_run_ms.unwrap_or_default(),
+                output::bytes(memory),
+            ))?;
+        }
+        tensors::write(&self.output, &order, outputs)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn ms(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}

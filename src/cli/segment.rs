@@ -1,0 +1,245 @@
+//! `unet segment`
+
+use super::{Common, output};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+use unet_wgpu::error::{Error, Result};
+use unet_wgpu::infer::{
+    Ids, Picture, ProbabilityFormat, SegmentOptions, Segmentation, Segmenter, check_distinct, expand_inputs,
+    output_path, write_mask, write_overlay, write_probabilities,
+};
+use unet_wgpu::model::Model;
+use unet_wgpu::weights::builtin;
+
+/// Segment pictures: write a mask and an overlay of each
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  unet segment cells.png                         writes cells_mask.png and cells_overlay.png beside it
+  unet segment scans/ -o results                 every picture of a folder
+  unet segment 'day1/*.tif' -m nuclei-unet++ -o results --save mask,prob
+  unet segment cells.png -m my_model.safetensors -o cells_mask.png
+
+Pictures: PNG, JPEG, TIFF; 8 and 16 bit and 32-bit float; grey and RGB; any size. Large ones are cut into tiles whose
+joined result equals one run on the whole picture.")]
+pub struct Segment {
+    /// Pictures, folders of pictures, or patterns such as 'day1/*.tif'
+    #[arg(required = true, value_name = "IMAGE|DIR|GLOB")]
+    inputs: Vec<String>,
+    /// Built-in model (`unet inspect` lists them) or a checkpoint file
+    #[arg(short, long, default_value = builtin::DEFAULT)]
+    model: String,
+    /// Where results go: a folder, or the mask's file for a single picture [default: beside each picture]
+    #[arg(short, long, value_name = "OUT")]
+    out: Option<PathBuf>,
+    /// What to write
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["mask", "overlay"], value_name = "KIND")]
+    save: Vec<Save>,
+    /// Device memory to stay under; larger pictures are cut into smaller tiles
+    #[arg(long, default_value = "2G", value_parser = memory, value_name = "SIZE")]
+    memory: u64,
+    /// Largest tile edge, pixels [default: as large as fits]
+    #[arg(long, value_name = "N")]
+    tile: Option<usize>,
+}
+
+/// A kind of result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Save {
+    /// Class ids as PNG: black and white for two classes, a palette for more
+    Mask,
+    /// The picture with the mask drawn over it
+    Overlay,
+    /// Probabilities as 32-bit float TIFF, a page per class
+    Prob,
+}
+
+impl Save {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Mask => "mask",
+            Self::Overlay => "overlay",
+            Self::Prob => "prob",
+        }
+    }
+
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Mask | Self::Overlay => "png",
+            Self::Prob => ProbabilityFormat::Tiff.extension(),
+        }
+    }
+}
+
+/// `2G`, `512M`, `1.5GiB`, `1000000`.
+fn memory(text: &str) -> std::result::Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let shift = match text[digits..].to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        unit => return Err(format!("unknown unit `{unit}`; write for example 512M or 2G")),
+    };
+    let number: f64 = text[..digits].parse().map_err(|_| "not a number; write for example 512M or 2G".to_string())?;
+    match number * (1u64 << shift) as f64 {
+        bytes if bytes >= 1.0 && bytes < u64::MAX as f64 => Ok(bytes as u64),
+        _ => Err("must be at least one byte".into()),
+    }
+}
+
+impl Segment {
+    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+        let inputs = expand_inputs(&self.inputs)?;
+        let several = inputs.len() > 1 || Path::new(&self.inputs[0]).is_dir();
+        let mut outputs = Vec::new();
+        for input in &inputs {
+            let path = |s: &Save| output_path(self.out.as_deref(), input, s.name(), s.extension(), several);
+            outputs.push(self.save.iter().map(path).collect::<Result<Vec<_>>>()?);
+        }
+        check_distinct(&outputs.concat(), &inputs)?;
+        let model = Model::open(&self.model)?;
+        let backend = common.backend()?;
+        let device = backend.describe();
+        let mut segmenter = Segmenter::new(backend, model);
+        let mut results = Vec::new();
+        let mut failed = 0;
+        for (i, (input, outputs)) in inputs.iter().zip(&outputs).enumerate() {
+            match self.one(common, &mut segmenter, input, outputs, (i + 1, inputs.len())) {
+                Ok(result) => results.push(result),
+                // One bad picture must not stop the rest; a lost device would fail them all.
+                Err(e) if inputs.len() > 1 && !matches!(e, Error::DeviceLost(_) | Error::Cancelled) => {
+                    failed += 1;
+                    eprintln!("error: {e}");
+                    results.push(json!({ "input": input, "error": e.to_string() }));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        if common.json {
+            output::json(&json!({ "device": device, "model": self.model, "pictures": results }))?;
+        }
+        if failed > 0 {
+            eprintln!("error: {failed} of {} pictures failed", inputs.len());
+        }
+        Ok(if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    fn one(
+        &self,
+        common: &Common,
+        segmenter: &mut Segmenter,
+        input: &Path,
+        outputs: &[PathBuf],
+        (number, of): (usize, usize),
+    ) -> Result<Value> {
+        let start = Instant::now();
+        let picture = Picture::open(input)?;
+        let options =
+            SegmentOptions { probabilities: self.save.contains(&Save::Prob), tile: self.tile, memory: self.memory };
+        let bar = progress_bar(common, input, number, of);
+        let about = |e| about(input, e);
+        let result = segmenter
+            .segment(&picture, &options, |done| {
+                bar.set_position((done * 1000.0) as u64);
+                Ok(())
+            })
+            .map_err(about)?;
+        bar.finish_and_clear();
+        for (save, path) in self.save.iter().zip(outputs) {
+            write(*save, path, &picture, &result)?;
+        }
+        let ms = start.elapsed().as_secs_f64() * 1e3;
+        let shares = class_shares(segmenter.model(), &result);
+        if !common.json {
+            let classes: Vec<String> = shares.iter().map(|(name, s)| format!("{name} {:.1} %", s * 100.0)).collect();
+            let files: Vec<String> = outputs.iter().map(|p| p.display().to_string()).collect();
+            let [rows, columns] = result.tiles;
+            let tiles = if rows * columns == 1 { String::new() } else { format!(", {rows}x{columns} tiles") };
+            output::line(&format!(
+                "{}: {}x{}{tiles}, {:.2} s; {}; wrote {}",
+                input.display(),
+                picture.width(),
+                picture.height(),
+                ms / 1e3,
+                classes.join(", "),
+                files.join(", ")
+            ))?;
+        }
+        Ok(json!({
+            "input": input,
+            "width": picture.width(),
+            "height": picture.height(),
+            "outputs": self.save.iter().zip(outputs).map(|(s, p)| (s.name().to_string(), json!(p))).collect::<serde_json::Map<String, Value>>(),
+            "classes": shares.iter().map(|(n, s)| (n.clone(), json!(s))).collect::<serde_json::Map<String, Value>>(),
+            "tiles": result.tiles,
+            "tile": result.tile,
+            "ms": ms,
+            "device_bytes": segmenter.device_bytes(),
+        }))
+    }
+}
+
+/// Says which picture an error is about, where the error does not.
+fn about(input: &Path, e: Error) -> Error {
+    match e {
+        Error::Io { .. } | Error::File { .. } | Error::Cancelled | Error::DeviceLost(_) => e,
+        e => Error::file(input, e.to_string()),
+    }
+}
+
+fn progress_bar(common: &Common, input: &Path, number: usize, of: usize) -> ProgressBar {
+    if common.quiet {
+        return ProgressBar::hidden();
+    }
+    // Hidden by itself where stderr is not a terminal.
+    let bar = ProgressBar::new(1000);
+    let style = ProgressStyle::with_template("{msg} [{bar:30}] {percent:>3} % {elapsed} (about {eta} left)");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+    let name = input.file_name().unwrap_or_default().to_string_lossy();
+    bar.set_message(if of > 1 { format!("{number}/{of} {name}") } else { name.into_owned() });
+    bar
+}
+
+fn write(save: Save, path: &Path, picture: &Picture, result: &Segmentation) -> Result<()> {
+    match save {
+        Save::Mask => write_mask(path, &result.mask),
+        Save::Overlay => write_overlay(path, picture, &result.mask),
+        Save::Prob => {
+            let planes = result.probabilities.as_deref().unwrap_or_default();
+            write_probabilities(path, ProbabilityFormat::Tiff, picture.width(), picture.height(), planes)
+        }
+    }
+}
+
+/// Share of the picture's pixels of every class.
+fn class_shares(model: &Model, result: &Segmentation) -> Vec<(String, f64)> {
+    let names = model.classes();
+    let mut counts = vec![0u64; names.len()];
+    match result.mask.ids() {
+        Ids::U8(ids) => ids.iter().for_each(|&i| counts[usize::from(i)] += 1),
+        Ids::U16(ids) => ids.iter().for_each(|&i| counts[usize::from(i)] += 1),
+    }
+    let total: u64 = counts.iter().sum();
+    names.into_iter().zip(counts).map(|(n, c)| (n, c as f64 / total.max(1) as f64)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::memory;
+
+    #[test]
+    fn memory_sizes() {
+        assert_eq!(memory("2G"), Ok(2 << 30));
+        assert_eq!(memory("1.5GiB"), Ok(3 << 29));
+        assert_eq!(memory("512m"), Ok(512 << 20));
+        assert_eq!(memory("1000"), Ok(1000));
+        for bad in ["", "G", "2T", "-1", "0"] {
+            assert!(memory(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Reading and writing raw tensors for `unet run`: `.npy` holds one, `.safetensors` several by name.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+use unet_wgpu::error::{Error, Result};
+use unet_wgpu::infer::write_atomically;
+use unet_wgpu::tensor::HostTensor;
+use unet_wgpu::weights::{self, Checkpoint, StoredType};
+
+fn is_npy(path: &Path) -> Result<bool> {
+    match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
+        Some("npy") => Ok(true),
+        Some("safetensors") => Ok(false),
+        _ => Err(Error::file(path, "raw tensors are .npy (one) or .safetensors (several by name)")),
+    }
+}
+
+/// Reads the tensors of a file; a `.npy` is named `name`.
+pub fn read(path: &Path, name: &str) -> Result<BTreeMap<String, HostTensor>> {
+    if !is_npy(path)? {
+        return Ok(weights::load(path)?.weights.into_iter().collect());
+    }
+    let fail = |e: std::io::Error| Error::file(path, format!("not a readable .npy file: {e}"));
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let npy = npyz::NpyFile::new(BufReader::new(file)).map_err(fail)?;
+    let dims: Vec<usize> = npy.shape().iter().map(|&d| d as usize).collect();
+    if npy.order() != npyz::Order::C {
+        return Err(Error::file(path, "is in Fortran order; save it with numpy.ascontiguousarray"));
+    }
+    let dtype = npy.dtype().descr();
+    let data: Vec<f32> = match dtype.trim_matches('\'').trim_start_matches(['<', '|', '=']) {
+        "f4" => npy.into_vec::<f32>().map_err(fail)?,
+        "f8" => npy.into_vec::<f64>().map_err(fail)?.into_iter().map(|v| v as f32).collect(),
+        "u1" => npy.into_vec::<u8>().map_err(fail)?.into_iter().map(f32::from).collect(),
+        "u2" => npy.into_vec::<u16>().map_err(fail)?.into_iter().map(f32::from).collect(),
+        _ => return Err(Error::file(path, format!("holds {dtype}; f4, f8, u1 and u2 can be read"))),
+    };
+    let tensor = HostTensor::new(dims, data).map_err(|e| Error::file(path, e.to_string()))?;
+    Ok(BTreeMap::from([(name.to_string(), tensor)]))
+}
+
+/// Fails early if `path` could not be written by [`write()`].
+pub fn check_writable(path: &Path) -> Result<()> {
+    is_npy(path).map(|_| ())
+}
+
+/// Writes the first output to a `.npy`, or all of them to a `.safetensors`. `order` lists the names, the first first.
+pub fn write(path: &Path, order: &[String], outputs: BTreeMap<String, HostTensor>) -> Result<()> {
+    if !is_npy(path)? {
+        return weights::save(
+            path,
+            &Checkpoint { metadata: None, weights: outputs.into_iter().collect() },
+            StoredType::F32,
+        );
+    }
+    let first =
+        order.first().and_then(|n| outputs.get(n)).ok_or_else(|| Error::file(path, "the model has no output"))?;
+    let dims: Vec<u64> = first.dims().iter().map(|&d| d as u64).collect();
+    write_atomically(path, |file| {
+        use npyz::WriterBuilder;
+        let mut writer = npyz::WriteOptions::new().default_dtype().shape(&dims).writer(file).begin_nd()?;
+        writer.extend(first.data().iter().copied())?;
+        writer.finish()
+    })
+}

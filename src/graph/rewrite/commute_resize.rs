@@ -1,0 +1,148 @@
+//! `conv(resize(x))` mixes channels before it enlarges: see [`TapSum`]. The largest saving there is: in U-Net 3+ at
+//! 320x320 the enlarged skips fall from 147 to 10 GMAC, and the 1024-channel map at full resolution never exists.
+
+use crate::error::Result;
+use crate::graph::{Derived, Graph, Node, Rebuild, ValueId};
+use crate::ops::{ActivationKind, Conv2d, Resize, ResizeSize, TapSum};
+use crate::tensor::{HostTensor, LANES};
+use std::sync::Arc;
+
+/// An enlarged source of a convolution.
+struct Enlarged {
+    /// Its place among the sources.
+    source: usize,
+    /// What is enlarged.
+    small: ValueId,
+    resize: Resize,
+    factor: usize,
+}
+
+/// Splits a convolution over enlarged sources (and plain ones): a convolution over the plain sources, then for each
+/// enlarged one a 1x1 convolution at its own resolution and a [`TapSum`] onto what is there.
+pub fn rewrite(graph: &Graph) -> Result<Graph> {
+    graph.rebuild(|cx, node| {
+        let Some(conv) = node.op.as_op::<Conv2d>() else { return Ok(None) };
+        let k = conv.sources.len();
+        let [kernel, kw] = conv.kernel;
+        let even = conv.padding.iter().all(|&p| p == conv.padding[0]);
+        let whole = conv.sources.iter().all(|s| *s == [0; 2]);
+        if kernel != kw
+            || kernel == 1
+            || conv.stride != [1; 2]
+            || conv.dilation != [1; 2]
+            || conv.groups != 1
+            || !even
+            || !whole
+        {
+            return Ok(None);
+        }
+        let enlarged: Vec<Enlarged> = (0..k).filter_map(|source| find(cx.old, node, source)).collect();
+        if enlarged.is_empty() {
+            return Ok(None);
+        }
+        emit(cx, node, conv, &enlarged).map(|y| Some(vec![y]))
+    })
+}
+
+fn find(graph: &Graph, node: &Node, source: usize) -> Option<Enlarged> {
+    let producer = graph.producer(node.inputs[source])?;
+    let resize = producer.op.as_op::<Resize>()?.clone();
+    let factor = match resize.size {
+        ResizeSize::Scale(f) if f > 1 => f,
+        _ => return None,
+    };
+    Some(Enlarged { source, small: producer.inputs[0], resize, factor })
+}
+
+fn emit(cx: &mut Rebuild<'_>, node: &Node, conv: &Conv2d, enlarged: &[Enlarged]) -> Result<ValueId> {
+    let k = conv.sources.len();
+    let old = cx.old;
+    let plain: Vec<usize> = (0..k).filter(|s| enlarged.iter().all(|e| e.source != *s)).collect();
+    let channels: Vec<usize> = node.inputs[..k].iter().map(|&v| old.shape(v).c).collect();
+    let first_channel = |s: usize| channels[..s].iter().sum::<usize>();
+    let weight = cx.map(node.inputs[k])?;
+    let bias = if conv.bias { Some(cx.map(node.inputs[k + 1])?) } else { None };
+    let size = old.shape(node.inputs[0]);
+
+    let mut sum: Option<ValueId> = None;
+    if !plain.is_empty() {
+        // The weight's input channels that belong to the plain sources, in their order.
+        let ranges: Vec<(usize, usize)> = plain.iter().map(|&s| (first_channel(s), channels[s])).collect();
+        let total = ranges.iter().map(|r| r.1).sum();
+        let dims = [conv.out_channels, total, conv.kernel[0], conv.kernel[1]];
+        let part = Derived { from: vec![weight], compute: Arc::new(move |p| slice_inputs(p[0], &ranges)) };
+        let part = cx.new.derived(format!("{}.plain_weight", node.label), &dims, part)?;
+        let values: Vec<ValueId> = plain.iter().map(|&s| node.inputs[s]).collect();
+        let mut inputs = cx.map_all(&values)?;
+        inputs.push(part);
+        inputs.extend(bias);
+        let op = Conv2d {
+            sources: vec![[0; 2]; plain.len()],
+            region: Some([size.h, size.w]),
+            activation: ActivationKind::None,
+            ..conv.clone()
+        };
+        sum = Some(cx.new.node(format!("{}.plain", node.label), op, &inputs)?);
+    }
+    for (i, e) in enlarged.iter().enumerate() {
+        let last = i + 1 == enlarged.len();
+        let op = TapSum {
+            out_channels: conv.out_channels,
+            kernel: conv.kernel[0],
+            padding: conv.padding[0],
+            mode: e.resize.mode,
+            factor: e.factor,
+            residual: sum.is_some(),
+            // The convolution over the plain sources has added it already.
+            bias: conv.bias && sum.is_none(),
+            activation: if last { conv.activation } else { ActivationKind::None },
+        };
+        let (first, count, out) = (first_channel(e.source), channels[e.source], conv.out_channels);
+        let dims = [op.tap_channels(), count, 1, 1];
+        let taps =
+            Derived { from: vec![weight], compute: Arc::new(move |p| taps_to_channels(p[0], first, count, out)) };
+        let name = format!("{}.taps{}", node.label, if enlarged.len() > 1 { i.to_string() } else { String::new() });
+        let taps = cx.new.derived(format!("{name}_weight"), &dims, taps)?;
+        let small = cx.map(e.small)?;
+        let mixed = cx.new.node(name, Conv2d::new(op.tap_channels(), 1, 0), &[small, taps])?;
+        let mut inputs = vec![mixed];
+        inputs.extend(sum);
+        if op.bias {
+            inputs.extend(bias);
+        }
+        let label = if last { node.label.clone() } else { format!("{}.sum{i}", node.label) };
+        sum = Some(cx.new.node(label, op, &inputs)?);
+    }
+    sum.ok_or_else(|| crate::error::Error::op(&node.label, "has no source"))
+}
+
+/// The input channels `(first, count)` of a weight `[O, I, kh, kw]`, side by side.
+fn slice_inputs(weight: &HostTensor, ranges: &[(usize, usize)]) -> Result<HostTensor> {
+    let s = weight.shape()?;
+    let taps = s.h * s.w;
+    let mut data = Vec::new();
+    for o in 0..s.n {
+        for &(first, count) in ranges {
+            let at = (o * s.c + first) * taps;
+            data.extend_from_slice(&weight.data()[at..at + count * taps]);
+        }
+    }
+    let total = ranges.iter().map(|r| r.1).sum::<usize>();
+    HostTensor::new([s.n, total, s.h, s.w], data)
+}
+
+/// A weight `[O, I, kh, kw]` as that of a 1x1 convolution with an output channel per tap and output: `[taps * P, count,
+/// 1, 1]`, `P` = `O` rounded up to 4.
+fn taps_to_channels(weight: &HostTensor, first: usize, count: usize, out: usize) -> Result<HostTensor> {
+    let s = weight.shape()?;
+    let (taps, stride) = (s.h * s.w, out.next_multiple_of(LANES));
+    let mut data = vec![0.0; taps * stride * count];
+    for o in 0..out {
+        for i in 0..count {
+            for t in 0..taps {
+                data[(t * stride + o) * count + i] = weight.data()[(o * s.c + first + i) * taps + t];
+            }
+        }
+    }
+    HostTensor::new([taps * stride, count, 1, 1], data)
+}

@@ -1,0 +1,35 @@
+//! A convolution reads the parts of a concatenation, and crops of them, where they are: no copy is ever made.
+
+use crate::error::Result;
+use crate::graph::{Graph, ValueId};
+use crate::ops::{Concat, Conv2d, Crop2d};
+use std::sync::Arc;
+
+/// `conv(concat(a, crop(b), ..))` as one convolution over several sources. Crops are taken along only by an unpadded
+/// convolution: a padded one needs zeros around the crop, and there are none.
+pub fn rewrite(graph: &Graph) -> Result<Graph> {
+    graph.rebuild(|cx, node| {
+        let Some(conv) = node.op.as_op::<Conv2d>() else { return Ok(None) };
+        if conv.sources != [[0; 2]] || conv.region.is_some() || conv.groups != 1 {
+            return Ok(None);
+        }
+        let x = node.inputs[0];
+        let parts: Vec<ValueId> = match cx.old.producer(x) {
+            Some(p) if p.op.as_op::<Concat>().is_some() => p.inputs.clone(),
+            _ => vec![x],
+        };
+        let uncrop = |v: ValueId| match cx.old.producer(v) {
+            Some(p) if conv.padding == [0; 4] => p.op.as_op::<Crop2d>().map(|c| (p.inputs[0], [c.top, c.left])),
+            _ => None,
+        };
+        let sources: Vec<(ValueId, [usize; 2])> = parts.iter().map(|&v| uncrop(v).unwrap_or((v, [0; 2]))).collect();
+        if sources.len() == 1 && sources[0].0 == x {
+            return Ok(None);
+        }
+        let s = cx.old.shape(x);
+        let op = Conv2d { sources: sources.iter().map(|s| s.1).collect(), region: Some([s.h, s.w]), ..conv.clone() };
+        let values: Vec<ValueId> = sources.iter().map(|s| s.0).chain(node.inputs[1..].iter().copied()).collect();
+        let inputs = cx.map_all(&values)?;
+        cx.new.node_shared(node.label.clone(), Arc::new(op), &inputs).map(Some)
+    })
+}

@@ -1,0 +1,99 @@
+//! The pieces the three networks share.
+
+use crate::error::Result;
+use crate::graph::{Graph, ValueId};
+use crate::ops::{
+    Activation, ActivationKind, BatchNorm2d, Concat, Conv2d, ConvTranspose2d, MaskRule, Resize, ResizeMode, ResizeSize,
+    Softmax,
+};
+
+/// PyTorch's default, and every network's of the family.
+pub const BN_EPS: f32 = 1e-5;
+
+/// How every 3x3 convolution of a network is made.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvStyle {
+    /// Zero padding: 1 keeps the size, 0 loses a pixel on each side.
+    pub padding: usize,
+    /// Batch normalisation after the convolution.
+    pub norm: bool,
+    /// Bias of the convolution.
+    pub bias: bool,
+}
+
+/// A convolution of `kernel` x `kernel` pixels with parameters `{name}.weight` and `{name}.bias`.
+pub fn conv(g: &mut Graph, name: &str, x: ValueId, op: Conv2d) -> Result<ValueId> {
+    let dims = [op.out_channels, g.shape(x).c, op.kernel[0], op.kernel[1]];
+    let mut inputs = vec![x, g.parameter(format!("{name}.weight"), &dims)?];
+    if op.bias {
+        inputs.push(g.parameter(format!("{name}.bias"), &dims[..1])?);
+    }
+    g.node(name, op, &inputs)
+}
+
+/// conv3x3 -> [BN] -> ReLU with parameters `{conv}.*` and `{bn}.*`; the result is labelled `label`.
+pub fn conv_norm_relu(
+    g: &mut Graph,
+    [label, conv_name, bn]: [&str; 3],
+    x: ValueId,
+    out: usize,
+    style: ConvStyle,
+) -> Result<ValueId> {
+    let mut y = conv(g, conv_name, x, Conv2d::new(out, 3, style.padding).with_bias(style.bias))?;
+    if style.norm {
+        let mut inputs = vec![y];
+        for part in ["weight", "bias", "running_mean", "running_var"] {
+            inputs.push(g.parameter(format!("{bn}.{part}"), &[out])?);
+        }
+        y = g.node(bn, BatchNorm2d { eps: BN_EPS }, &inputs)?;
+    }
+    g.node(label, Activation { kind: ActivationKind::Relu }, &[y])
+}
+
+/// The double convolution of every level: `[N, C, H, W]` -> `[N, out, H', W']`; its result is labelled `name`.
+pub fn double_conv(g: &mut Graph, name: &str, x: ValueId, mid: usize, out: usize, style: ConvStyle) -> Result<ValueId> {
+    let part = |p: &str| format!("{name}.{p}");
+    let y = conv_norm_relu(g, [&part("relu1"), &part("conv1"), &part("bn1")], x, mid, style)?;
+    conv_norm_relu(g, [name, &part("conv2"), &part("bn2")], y, out, style)
+}
+
+/// The 2x2 up-convolution with stride 2, parameters `{name}.weight` `[C, out, 2, 2]` and `{name}.bias`.
+pub fn up_conv(g: &mut Graph, name: &str, x: ValueId, out: usize) -> Result<ValueId> {
+    let weight = g.parameter(format!("{name}.weight"), &[g.shape(x).c, out, 2, 2])?;
+    let bias = g.parameter(format!("{name}.bias"), &[out])?;
+    g.node(name, ConvTranspose2d::up2(out), &[x, weight, bias])
+}
+
+/// Enlarges by a whole factor; 1 is nothing.
+pub fn resize(g: &mut Graph, label: &str, x: ValueId, factor: usize, mode: ResizeMode) -> Result<ValueId> {
+    match factor {
+        1 => Ok(x),
+        _ => g.node(label, Resize { mode, size: ResizeSize::Scale(factor) }, &[x]),
+    }
+}
+
+/// Concatenation along the channels.
+pub fn concat(g: &mut Graph, label: &str, parts: &[ValueId]) -> Result<ValueId> {
+    match parts {
+        [one] => Ok(*one),
+        _ => g.node(label, Concat, parts),
+    }
+}
+
+/// Logits to class probabilities: sigmoid for one class, softmax over several.
+pub fn probability(g: &mut Graph, label: &str, logits: ValueId) -> Result<ValueId> {
+    match g.shape(logits).c {
+        1 => sigmoid(g, label, logits),
+        _ => g.node(label, Softmax, &[logits]),
+    }
+}
+
+/// The logistic function.
+pub fn sigmoid(g: &mut Graph, label: &str, x: ValueId) -> Result<ValueId> {
+    g.node(label, Activation { kind: ActivationKind::Sigmoid }, &[x])
+}
+
+/// The class rule that goes with [`probability`].
+pub fn mask_rule(classes: usize) -> MaskRule {
+    if classes == 1 { MaskRule::Threshold(0.5) } else { MaskRule::Argmax }
+}

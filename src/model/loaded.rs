@@ -1,0 +1,75 @@
+//! A network with its weights: what a checkpoint is once it has been understood.
+
+use super::{Architecture, parse, whole_graph};
+use crate::error::{Error, Result};
+use crate::tensor::HostTensor;
+use crate::weights::{self, Checkpoint, ModelMetadata, Weights};
+use std::sync::Arc;
+
+/// A network with its weights. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Built-in name or path.
+    pub name: String,
+    /// The network.
+    pub architecture: Arc<dyn Architecture>,
+    /// What the checkpoint says about itself.
+    pub metadata: ModelMetadata,
+    weights: Arc<Weights>,
+}
+
+impl Model {
+    /// Opens a built-in model by name, or a checkpoint by path.
+    pub fn open(name_or_path: &str) -> Result<Self> {
+        Self::new(name_or_path, weights::open(name_or_path)?)
+    }
+
+    /// Understands a checkpoint: builds its architecture and checks that every parameter is there with the right shape.
+    /// Warns (through `log`) of parameters that are not finite.
+    pub fn new(name: impl Into<String>, checkpoint: Checkpoint) -> Result<Self> {
+        let name = name.into();
+        let Some(metadata) = checkpoint.metadata else {
+            let reason = "holds weights, but not the `unet` metadata that says of which network";
+            return Err(Error::file(&name, reason));
+        };
+        metadata.validate().map_err(|e| Error::file(&name, e.to_string()))?;
+        let architecture = parse(&metadata.arch, &metadata.config).map_err(|e| Error::file(&name, e.to_string()))?;
+        let model = Self { name, architecture: architecture.into(), metadata, weights: Arc::new(checkpoint.weights) };
+        let size = model.architecture.size_rule().minimum;
+        let graph =
+            whole_graph(&*model.architecture, 1, size, size).map_err(|e| Error::file(&model.name, e.to_string()))?;
+        for (key, dims) in graph.parameters() {
+            model.weights.require(key, dims).map_err(|e| Error::file(&model.name, e.to_string()))?;
+        }
+        for (key, count) in model.weights.non_finite() {
+            log::warn!("{}: parameter `{key}` holds {count} values that are not finite numbers", model.name);
+        }
+        Ok(model)
+    }
+
+    /// The weights.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// Gives each parameter by name and dimensions: what sessions and reference runs ask for.
+    pub fn stored(&self) -> impl FnMut(&str, &[usize]) -> Result<HostTensor> + '_ {
+        |key, dims| self.weights.require(key, dims).cloned()
+    }
+
+    /// Keys of the checkpoint that the network does not use.
+    pub fn unused_keys(&self) -> Result<Vec<String>> {
+        let size = self.architecture.size_rule().minimum;
+        let graph = whole_graph(&*self.architecture, 1, size, size)?;
+        let used: std::collections::HashSet<&str> = graph.parameters().map(|p| p.0).collect();
+        Ok(self.weights.keys().filter(|k| !used.contains(&k[..])).map(|k| k.to_string()).collect())
+    }
+
+    /// Class names; made up where the checkpoint has none. One more than channels for a single sigmoid output, which
+    /// has no channel for the background.
+    pub fn classes(&self) -> Vec<String> {
+        let count = self.architecture.out_channels().max(2);
+        let named = self.metadata.classes.iter().cloned();
+        named.chain((self.metadata.classes.len()..count).map(|i| format!("class {i}"))).collect()
+    }
+}

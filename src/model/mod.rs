@@ -1,0 +1,139 @@
+//! The network family: a config that builds nodes on a graph, with the canonical parameter names.
+//!
+//! Adding an architecture: one file with a config struct and its [`Architecture`], and a line in [`parse`].
+
+mod blocks;
+mod loaded;
+mod unet;
+mod unet_3_plus;
+mod unet_plus_plus;
+
+pub use loaded::Model;
+pub use unet::{Padding, UNet, Up};
+pub use unet_3_plus::{Gate, HeadActivation, UNet3Plus};
+pub use unet_plus_plus::{NestedUp, UNetPlusPlus};
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, ValueId};
+use crate::ops::{ExportNchw, ImportNchw, MaskRule};
+use crate::tensor::{Shape, TensorDesc};
+use std::fmt::Debug;
+
+/// Architecture ids, as files and the command line spell them.
+pub const ARCHITECTURES: [&str; 3] = ["unet", "unetpp", "unet3p"];
+
+/// Name of the network's input.
+pub const INPUT: &str = "input";
+
+/// What a network computes.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// Every output by name; blocked values.
+    pub outputs: Vec<(String, ValueId)>,
+    /// Class probabilities `[N, K, H', W']` of the head that segmentation uses.
+    pub probability: ValueId,
+    /// What the class is decided on.
+    pub decision: ValueId,
+    /// How.
+    pub rule: MaskRule,
+}
+
+/// Which input sizes a network takes, on each axis: `minimum + k * step`, and how much smaller its output is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeRule {
+    /// Smallest input, pixels.
+    pub minimum: usize,
+    /// Distance between legal inputs that are treated alike, pixels.
+    pub step: usize,
+    /// Pixels lost on each side.
+    pub margin: usize,
+}
+
+/// A network of the family, fully configured.
+pub trait Architecture: Debug + Send + Sync {
+    /// `unet`, `unetpp` or `unet3p`.
+    fn id(&self) -> &'static str;
+
+    /// Name for people.
+    fn name(&self) -> &'static str;
+
+    /// Channels of the input picture.
+    fn in_channels(&self) -> usize;
+
+    /// Classes.
+    fn out_channels(&self) -> usize;
+
+    /// The constructor arguments that differ from nothing: all of them, as a checkpoint's `config` holds them.
+    fn config(&self) -> serde_json::Value;
+
+    /// Legal input sizes.
+    fn size_rule(&self) -> SizeRule;
+
+    /// Adds the network to a graph; `x` is blocked, `[N, in_channels, H, W]`.
+    fn build(&self, graph: &mut Graph, x: ValueId) -> Result<Built>;
+}
+
+/// The architecture `arch` with `config` as in a checkpoint's metadata. Unknown keys are errors.
+pub fn parse(arch: &str, config: &serde_json::Value) -> Result<Box<dyn Architecture>> {
+    fn read<T: serde::de::DeserializeOwned>(arch: &str, config: &serde_json::Value) -> Result<T> {
+        let empty = serde_json::json!({});
+        let config = if config.is_null() { &empty } else { config };
+        T::deserialize(config).map_err(|e| Error::invalid(format!("config of {arch}"), e.to_string()))
+    }
+    Ok(match arch {
+        "unet" => Box::new(read::<UNet>(arch, config)?.checked()?),
+        "unetpp" | "unet++" => Box::new(read::<UNetPlusPlus>(arch, config)?.checked()?),
+        "unet3p" | "unet3+" => Box::new(read::<UNet3Plus>(arch, config)?.checked()?),
+        _ => {
+            return Err(Error::invalid("architecture", format!("`{arch}` is not one of {}", ARCHITECTURES.join(", "))));
+        }
+    })
+}
+
+/// The whole network with plain NCHW tensors at both ends: input `input`, every output of [`Built::outputs`].
+pub fn whole_graph(model: &dyn Architecture, n: usize, h: usize, w: usize) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let x = graph.input(INPUT, TensorDesc::linear(Shape::new(n, model.in_channels(), h, w)));
+    let x = graph.node("import", ImportNchw, &[x])?;
+    let built = model.build(&mut graph, x)?;
+    for (name, v) in built.outputs {
+        let exported = graph.node(format!("export {name}"), ExportNchw, &[v])?;
+        graph.output(name, exported);
+    }
+    Ok(graph)
+}
+
+/// Number of trainable elements: every parameter of the graph but running statistics.
+pub fn parameter_count(graph: &Graph) -> usize {
+    let trainable = |name: &str| !name.ends_with("running_mean") && !name.ends_with("running_var");
+    graph.parameters().filter(|p| trainable(p.0)).map(|p| p.1.iter().product::<usize>()).sum()
+}
+
+/// `widths` if given (it must have `depth + 1` entries), else `width` doubling per level.
+fn levels(widths: Option<&[usize]>, width: usize, depth: usize) -> Result<Vec<usize>> {
+    let levels = match widths {
+        Some(w) if w.len() != depth + 1 => {
+            return Err(Error::invalid("widths", format!("{} entries, depth {depth} needs {}", w.len(), depth + 1)));
+        }
+        Some(w) => w.to_vec(),
+        None => (0..=depth).map(|i| width << i).collect(),
+    };
+    match levels.iter().find(|&&w| w == 0 || w > MAX_CHANNELS) {
+        Some(w) => Err(Error::invalid("widths", format!("{w} channels is not in 1..{MAX_CHANNELS}"))),
+        None => Ok(levels),
+    }
+}
+
+/// More channels than any network of the family has: what a hostile config may ask for.
+const MAX_CHANNELS: usize = 16_384;
+
+/// Checks what the three configs have in common.
+fn check_common(in_channels: usize, out_channels: usize, depth: usize) -> Result<()> {
+    let check = |what: &str, v: usize, max: usize| match v {
+        v if (1..=max).contains(&v) => Ok(()),
+        v => Err(Error::invalid(what, format!("{v} is not in 1..{max}"))),
+    };
+    check("in_channels", in_channels, MAX_CHANNELS)?;
+    check("out_channels", out_channels, MAX_CHANNELS)?;
+    check("depth", depth, 8)
+}

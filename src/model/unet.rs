@@ -1,0 +1,221 @@
+//! U-Net (Ronneberger, Fischer, Brox 2015, arXiv 1505.04597) with the variants public code knows.
+
+use super::blocks::{ConvStyle, concat, conv, double_conv, mask_rule, probability, resize, up_conv};
+use super::{Architecture, Built, SizeRule, check_common, levels};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, ValueId};
+use crate::ops::{Activation, ActivationKind, Conv2d, Crop2d, MaxPool2d, Pad2d, ResizeMode};
+use serde::{Deserialize, Serialize};
+
+/// Zero padding of the 3x3 convolutions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Padding {
+    /// None, as in the paper: 572 -> 388; skips are centre-cropped.
+    #[default]
+    Valid,
+    /// One pixel: the size stays; up-sampled maps are zero-padded to their skip.
+    Same,
+}
+
+/// How the decoder enlarges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Up {
+    /// 2x2 transposed convolution with stride 2, to the width of the level.
+    #[default]
+    Transpose,
+    /// Bilinear by 2, channels unchanged.
+    Bilinear,
+    /// Nearest by 2, then a 2x2 convolution (padded right and bottom) and ReLU.
+    NearestConv,
+}
+
+/// Configuration of a U-Net. Input `[N, in_channels, H, W]`, output `logits` `[N, out_channels, H', W']`.
+///
+/// Parameters: `enc.{i}.conv1|bn1|conv2|bn2` (i = 0 at full resolution), `up.{i}`, `dec.{i}.conv1|..`, `head`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UNet {
+    /// Channels of the picture.
+    pub in_channels: usize,
+    /// Classes.
+    pub out_channels: usize,
+    /// Channels of level 0, doubling per level.
+    pub width: usize,
+    /// Channels of every level, in place of `width`.
+    pub widths: Option<Vec<usize>>,
+    /// Number of poolings.
+    pub depth: usize,
+    /// Padding of the 3x3 convolutions.
+    pub padding: Padding,
+    /// How the decoder enlarges.
+    pub up: Up,
+    /// Of bilinear enlarging.
+    pub align_corners: bool,
+    /// Only for bilinear: halves the bottom and decoder widths, as milesial/Pytorch-UNet does.
+    pub slim: bool,
+    /// Batch normalisation after each 3x3 convolution.
+    pub norm: bool,
+    /// Bias of the 3x3 convolutions; default: where there is no batch normalisation.
+    pub conv_bias: Option<bool>,
+    /// ReLU after the transposed convolution, as in the published Caffe network.
+    pub up_relu: bool,
+    /// Dropout at the two deepest encoder outputs; training only.
+    pub dropout: f64,
+    /// Concatenate `[skip, up]` rather than `[up, skip]`.
+    pub skip_first: bool,
+    /// Output channels of the last up-convolution, where they differ from the width of level 0.
+    pub last_up_channels: Option<usize>,
+}
+
+impl Default for UNet {
+    fn default() -> Self {
+        Self {
+            in_channels: 1,
+            out_channels: 2,
+            width: 64,
+            widths: None,
+            depth: 4,
+            padding: Padding::Valid,
+            up: Up::Transpose,
+            align_corners: true,
+            slim: false,
+            norm: true,
+            conv_bias: None,
+            up_relu: false,
+            dropout: 0.0,
+            skip_first: true,
+            last_up_channels: None,
+        }
+    }
+}
+
+impl UNet {
+    /// The same after checking every value.
+    pub fn checked(self) -> Result<Self> {
+        check_common(self.in_channels, self.out_channels, self.depth)?;
+        levels(self.widths.as_deref(), self.width, self.depth)?;
+        if self.last_up_channels == Some(0) {
+            return Err(Error::invalid("last_up_channels", "is 0"));
+        }
+        Ok(self)
+    }
+
+    /// Enlarges `x` into level `i`, to `lift` channels where a convolution does it.
+    fn enlarge(&self, g: &mut Graph, i: usize, x: ValueId, lift: usize) -> Result<ValueId> {
+        let name = format!("up.{i}");
+        match self.up {
+            Up::Transpose => {
+                let up = up_conv(g, &name, x, lift)?;
+                if self.up_relu { relu(g, &name, up) } else { Ok(up) }
+            }
+            Up::Bilinear => resize(g, &name, x, 2, ResizeMode::Bilinear { align_corners: self.align_corners }),
+            Up::NearestConv => {
+                let up = resize(g, &format!("{name}.nearest"), x, 2, ResizeMode::Nearest)?;
+                let op = Conv2d { padding: [0, 0, 1, 1], ..Conv2d::new(lift, 2, 0).with_bias(true) };
+                let up = conv(g, &name, up, op)?;
+                relu(g, &name, up)
+            }
+        }
+    }
+
+    /// Makes the skip and the enlarged map equally large.
+    fn fit(&self, g: &mut Graph, i: usize, skip: ValueId, up: ValueId) -> Result<(ValueId, ValueId)> {
+        let (s, u) = (g.shape(skip), g.shape(up));
+        if (s.h, s.w) == (u.h, u.w) {
+            return Ok((skip, up));
+        }
+        match self.padding {
+            Padding::Valid => {
+                let crop = Crop2d::center(s, u.h, u.w)
+                    .ok_or_else(|| Error::op(format!("dec.{i}"), format!("skip {s} is smaller than {u}")))?;
+                Ok((g.node(format!("dec.{i}.crop"), crop, &[skip])?, up))
+            }
+            Padding::Same => {
+                let (dy, dx) = (s.h as i64 - u.h as i64, s.w as i64 - u.w as i64);
+                let (top, left) = (dy.div_euclid(2), dx.div_euclid(2));
+                let pad = Pad2d { left, right: dx - left, top, bottom: dy - top };
+                Ok((skip, g.node(format!("dec.{i}.pad"), pad, &[up])?))
+            }
+        }
+    }
+}
+
+fn relu(g: &mut Graph, name: &str, x: ValueId) -> Result<ValueId> {
+    g.node(format!("{name}.relu"), Activation { kind: ActivationKind::Relu }, &[x])
+}
+
+impl Architecture for UNet {
+    fn id(&self) -> &'static str {
+        "unet"
+    }
+
+    fn name(&self) -> &'static str {
+        "U-Net"
+    }
+
+    fn in_channels(&self) -> usize {
+        self.in_channels
+    }
+
+    fn out_channels(&self) -> usize {
+        self.out_channels
+    }
+
+    fn config(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    fn size_rule(&self) -> SizeRule {
+        let step = 1 << self.depth;
+        match self.padding {
+            Padding::Same => SizeRule { minimum: step, step, margin: 0 },
+            // Inputs 2^d b + 4 (2^d - 1), output = input - (12 * 2^d - 8), SPEC of the unpadded network.
+            Padding::Valid => {
+                let lost = 12 * step - 8;
+                let base = 4 * (step - 1);
+                let minimum = base + (lost + 1 - base).div_ceil(step) * step;
+                SizeRule { minimum, step, margin: lost / 2 }
+            }
+        }
+    }
+
+    fn build(&self, g: &mut Graph, x: ValueId) -> Result<Built> {
+        let w = levels(self.widths.as_deref(), self.width, self.depth)?;
+        let style = ConvStyle {
+            padding: usize::from(self.padding == Padding::Same),
+            norm: self.norm,
+            bias: self.conv_bias.unwrap_or(!self.norm),
+        };
+        let slim = self.slim && self.up == Up::Bilinear;
+        let mut x = x;
+        let mut skips = Vec::new();
+        for (i, &width) in w.iter().enumerate() {
+            if i > 0 {
+                x = g.node(format!("enc.{i}.pool"), MaxPool2d::new(2), &[x])?;
+            }
+            let out = if slim && i == self.depth { width / 2 } else { width };
+            x = double_conv(g, &format!("enc.{i}"), x, out, out, style)?;
+            skips.push(x);
+        }
+        for i in (0..self.depth).rev() {
+            let lift = self.last_up_channels.filter(|_| i == 0).unwrap_or(w[i]);
+            let up = self.enlarge(g, i, x, lift)?;
+            let (skip, up) = self.fit(g, i, skips[i], up)?;
+            let pair = if self.skip_first { [skip, up] } else { [up, skip] };
+            let cat = concat(g, &format!("dec.{i}.concat"), &pair)?;
+            let (mid, out) = match slim {
+                true => (g.shape(cat).c / 2, if i > 0 { w[i] / 2 } else { w[0] }),
+                false => (w[i], w[i]),
+            };
+            x = double_conv(g, &format!("dec.{i}"), cat, mid, out, style)?;
+        }
+        let logits = conv(g, "head", x, Conv2d::new(self.out_channels, 1, 0).with_bias(true))?;
+        let probability = probability(g, "probability", logits)?;
+        // Softmax keeps the order of the classes, so the mask needs only the logits.
+        let decision = if self.out_channels == 1 { probability } else { logits };
+        let outputs = vec![("logits".to_string(), logits)];
+        Ok(Built { outputs, probability, decision, rule: mask_rule(self.out_channels) })
+    }
+}

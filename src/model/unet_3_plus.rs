@@ -1,0 +1,225 @@
+//! U-Net 3+ (Huang et al. 2020, arXiv 2004.08790): full-scale skips, deep supervision, classification-guided module.
+
+use super::blocks::{ConvStyle, concat, conv, conv_norm_relu, double_conv, resize, sigmoid};
+use super::{Architecture, Built, SizeRule, check_common, levels};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, ValueId};
+use crate::ops::{ArgmaxGate, Conv2d, GlobalMaxPool, MaskRule, MaxPool2d, ResizeMode, ScaleByGate, Softmax};
+use serde::{Deserialize, Serialize};
+
+/// Where the gate of the classification-guided module acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gate {
+    /// On the probabilities (paper): a closed gate is an empty mask.
+    #[default]
+    Prob,
+    /// On the logits, before the activation (official code): a closed gate is probability 0.5 everywhere.
+    Logit,
+}
+
+/// From logits to probabilities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadActivation {
+    /// Per channel (official code).
+    #[default]
+    Sigmoid,
+    /// Over the channels.
+    Softmax,
+}
+
+/// Configuration of a U-Net 3+. Every decoder level gathers all scales, `cat` channels from each.
+///
+/// Outputs, `[N, out_channels, H, W]` each, index 0 = full resolution: `logits.{d}` before gate and activation,
+/// `probs.{d}` after; with CGM `cls` `[N, 2]` and `gate` `[N]` (as `[N, 2, 1, 1]` and `[N, 1, 1, 1]`).
+/// Parameters: `enc.{i}.conv1|bn1|..`, `skip.{d}_{s}.conv|bn`, `fuse.{d}.conv|bn`, `head.{d}`, `cgm`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UNet3Plus {
+    /// Channels of the picture.
+    pub in_channels: usize,
+    /// Classes.
+    pub out_channels: usize,
+    /// Channels of level 0, doubling per level.
+    pub width: usize,
+    /// Channels of every level, in place of `width`.
+    pub widths: Option<Vec<usize>>,
+    /// Number of poolings.
+    pub depth: usize,
+    /// Channels of each gathered source; default: width of level 0.
+    pub cat: Option<usize>,
+    /// Batch normalisation after each 3x3 convolution.
+    pub norm: bool,
+    /// Bias of the 3x3 convolutions.
+    pub conv_bias: bool,
+    /// A head on every level, not only on level 0.
+    pub deep_supervision: bool,
+    /// The classification-guided module; needs `deep_supervision`.
+    pub cgm: bool,
+    /// Where its gate acts.
+    pub cgm_gate: Gate,
+    /// Its dropout; training only.
+    pub cgm_dropout: f64,
+    /// From logits to probabilities.
+    pub activation: HeadActivation,
+    /// Of bilinear enlarging.
+    pub align_corners: bool,
+}
+
+impl Default for UNet3Plus {
+    fn default() -> Self {
+        Self {
+            in_channels: 1,
+            out_channels: 1,
+            width: 64,
+            widths: None,
+            depth: 4,
+            cat: None,
+            norm: true,
+            conv_bias: true,
+            deep_supervision: false,
+            cgm: false,
+            cgm_gate: Gate::Prob,
+            cgm_dropout: 0.5,
+            activation: HeadActivation::Sigmoid,
+            align_corners: false,
+        }
+    }
+}
+
+impl UNet3Plus {
+    /// The same after checking every value.
+    pub fn checked(self) -> Result<Self> {
+        check_common(self.in_channels, self.out_channels, self.depth)?;
+        levels(self.widths.as_deref(), self.width, self.depth)?;
+        if self.cgm && !self.deep_supervision {
+            return Err(Error::invalid("cgm", "needs deep_supervision"));
+        }
+        if self.cat == Some(0) {
+            return Err(Error::invalid("cat", "is 0"));
+        }
+        Ok(self)
+    }
+
+    /// Source `s` at the scale of decoder level `d`.
+    fn source(&self, g: &mut Graph, d: usize, s: usize, enc: &[ValueId], dec: &[Option<ValueId>]) -> Result<ValueId> {
+        if s <= d {
+            let label = format!("skip.{d}_{s}.pool");
+            return if s == d { Ok(enc[s]) } else { g.node(label, MaxPool2d::ceil(1 << (d - s)), &[enc[s]]) };
+        }
+        let x = dec[s].ok_or_else(|| Error::op(format!("skip.{d}_{s}"), "is built before its source"))?;
+        resize(g, &format!("skip.{d}_{s}.up"), x, 1 << (s - d), self.bilinear())
+    }
+
+    fn bilinear(&self) -> ResizeMode {
+        ResizeMode::Bilinear { align_corners: self.align_corners }
+    }
+
+    fn activate(&self, g: &mut Graph, label: &str, z: ValueId) -> Result<ValueId> {
+        match self.activation {
+            HeadActivation::Sigmoid => sigmoid(g, label, z),
+            HeadActivation::Softmax => g.node(label, Softmax, &[z]),
+        }
+    }
+}
+
+impl Architecture for UNet3Plus {
+    fn id(&self) -> &'static str {
+        "unet3p"
+    }
+
+    fn name(&self) -> &'static str {
+        "U-Net 3+"
+    }
+
+    fn in_channels(&self) -> usize {
+        self.in_channels
+    }
+
+    fn out_channels(&self) -> usize {
+        self.out_channels
+    }
+
+    fn config(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    fn size_rule(&self) -> SizeRule {
+        let step = 1 << self.depth;
+        SizeRule { minimum: step, step, margin: 0 }
+    }
+
+    fn build(&self, g: &mut Graph, x: ValueId) -> Result<Built> {
+        let (shape, step) = (g.shape(x), self.size_rule().step);
+        if shape.h % step != 0 || shape.w % step != 0 || shape.is_empty() {
+            return Err(Error::op("U-Net 3+", format!("input {shape}: rows and columns must be multiples of {step}")));
+        }
+        let w = levels(self.widths.as_deref(), self.width, self.depth)?;
+        let (bottom, cat) = (self.depth, self.cat.unwrap_or(w[0]));
+        let style = ConvStyle { padding: 1, norm: self.norm, bias: self.conv_bias };
+        let mut enc = Vec::new();
+        for (i, &width) in w.iter().enumerate() {
+            let source = match i {
+                0 => x,
+                _ => g.node(format!("enc.{i}.pool"), MaxPool2d::new(2), &[enc[i - 1]])?,
+            };
+            enc.push(double_conv(g, &format!("enc.{i}"), source, width, width, style)?);
+        }
+        let mut dec: Vec<Option<ValueId>> = vec![None; bottom + 1];
+        dec[bottom] = Some(enc[bottom]);
+        for d in (0..bottom).rev() {
+            let mut parts = Vec::new();
+            for s in 0..=bottom {
+                let source = self.source(g, d, s, &enc, &dec)?;
+                let n = format!("skip.{d}_{s}");
+                parts.push(conv_norm_relu(g, [&n, &format!("{n}.conv"), &format!("{n}.bn")], source, cat, style)?);
+            }
+            let n = format!("fuse.{d}");
+            let all = concat(g, &format!("{n}.concat"), &parts)?;
+            let fused = cat * (bottom + 1);
+            dec[d] = Some(conv_norm_relu(g, [&n, &format!("{n}.conv"), &format!("{n}.bn")], all, fused, style)?);
+        }
+        let mut outputs = Vec::new();
+        let gate = match self.cgm {
+            false => None,
+            true => {
+                let scores = conv(g, "cgm", enc[bottom], Conv2d::new(2, 1, 0).with_bias(true))?;
+                let scores = g.node("cgm.pool", GlobalMaxPool, &[scores])?;
+                // Scores saturate at 1 in f32 as in the official code: comparing them, not the logits, is parity.
+                let cls = sigmoid(g, "cls", scores)?;
+                let gate = g.node("gate", ArgmaxGate, &[cls])?;
+                outputs.extend([("cls".to_string(), cls), ("gate".to_string(), gate)]);
+                Some(gate)
+            }
+        };
+        let heads = if self.deep_supervision { bottom + 1 } else { 1 };
+        let mut first = None;
+        for (d, level) in dec.iter().enumerate().take(heads) {
+            let level = level.ok_or_else(|| Error::op(format!("head.{d}"), "has no decoder level"))?;
+            let z = conv(g, &format!("head.{d}"), level, Conv2d::new(self.out_channels, 3, 1).with_bias(true))?;
+            let z = resize(g, &format!("head.{d}.up"), z, 1 << d, self.bilinear())?;
+            let label = format!("probs.{d}");
+            let p = match (gate, self.cgm_gate) {
+                (None, _) => self.activate(g, &label, z)?,
+                (Some(gate), Gate::Prob) => {
+                    let p = self.activate(g, &format!("{label}.ungated"), z)?;
+                    g.node(label, ScaleByGate, &[p, gate])?
+                }
+                (Some(gate), Gate::Logit) => {
+                    let gated = g.node(format!("{label}.gated"), ScaleByGate, &[z, gate])?;
+                    self.activate(g, &label, gated)?
+                }
+            };
+            outputs.push((format!("logits.{d}"), z));
+            outputs.push((format!("probs.{d}"), p));
+            first.get_or_insert(p);
+        }
+        let probability = first.ok_or_else(|| Error::op("U-Net 3+", "has no head"))?;
+        let rule = match self.activation {
+            HeadActivation::Sigmoid => MaskRule::Threshold(0.5),
+            HeadActivation::Softmax => MaskRule::Argmax,
+        };
+        Ok(Built { outputs, probability, decision: probability, rule })
+    }
+}

@@ -1,0 +1,193 @@
+//! The second half of "enlarge, then convolve" done in the cheap order.
+//!
+//! Enlarging and convolving are both linear, so `conv(resize(x))` equals: mix channels at the low resolution into one
+//! map per tap (a 1x1 convolution), enlarge those, and add them shifted by their taps' offsets, with zeros from outside
+//! the *enlarged* picture. That cuts the channel mixing by the square of the factor, and the enlarged input never exists.
+
+use super::{
+    ActivationKind, InputKind, Lowering, Op, OpCase, ResizeMode, Spatial, Window, by_plane, expect_per_channel,
+};
+use crate::error::{Error, Result};
+use crate::kernel::{KernelKey, Operand};
+use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+
+/// `y[o, Y, X] = act(bias[o] + residual[o, Y, X] + sum over taps (ky, kx) of E[tap][o, Y + ky - padding, X + kx - padding])`
+/// where `E` is the input enlarged by `factor`.
+///
+/// Inputs: taps `[N, kernel^2 * P, h, w]` with `P = out_channels` rounded up to 4 and the tap as the outer index; the
+/// residual `[N, out_channels, H, W]` if `residual`; the bias `[out_channels]` if `bias`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TapSum {
+    /// Output channels.
+    pub out_channels: usize,
+    /// Kernel edge of the convolution this stands for.
+    pub kernel: usize,
+    /// Its zero padding.
+    pub padding: usize,
+    /// How the taps are enlarged.
+    pub mode: ResizeMode,
+    /// By how much.
+    pub factor: usize,
+    /// Whether there is a residual.
+    pub residual: bool,
+    /// Whether there is a bias.
+    pub bias: bool,
+    /// Applied at the end.
+    pub activation: ActivationKind,
+}
+
+impl TapSum {
+    /// Channels of the taps' tensor.
+    pub fn tap_channels(&self) -> usize {
+        self.kernel * self.kernel * self.out_channels.next_multiple_of(LANES)
+    }
+
+    fn enlarged(&self, taps: Shape) -> Shape {
+        taps.with_hw(taps.h * self.factor, taps.w * self.factor)
+    }
+}
+
+impl Op for TapSum {
+    fn name(&self) -> &'static str {
+        "tap_sum"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        let fail = |reason: String| Err(Error::op("tap_sum", reason));
+        let wanted = 1 + usize::from(self.residual) + usize::from(self.bias);
+        if inputs.len() != wanted || self.kernel == 0 || self.factor == 0 {
+            return fail(format!("{} inputs, kernel {}, factor {}", inputs.len(), self.kernel, self.factor));
+        }
+        let taps = inputs[0].shape;
+        if taps.c != self.tap_channels() || taps.is_empty() {
+            return fail(format!("taps {taps}, expected {} channels", self.tap_channels()));
+        }
+        let large = self.enlarged(taps);
+        let size = |n: usize| (n + 2 * self.padding + 1).checked_sub(self.kernel).filter(|&n| n > 0);
+        let (Some(h), Some(w)) = (size(large.h), size(large.w)) else {
+            return fail(format!("taps {taps} enlarged by {} are smaller than the kernel", self.factor));
+        };
+        let out = Shape::new(taps.n, self.out_channels, h, w);
+        if self.residual && inputs[1].shape != out {
+            return fail(format!("residual {} does not fit output {out}", inputs[1].shape));
+        }
+        if self.bias {
+            expect_per_channel("tap_sum", "bias", &inputs[wanted - 1], self.out_channels)?;
+        }
+        Ok(vec![TensorDesc::blocked(out)])
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        let shapes = inputs.iter().map(|i| i.shape()).collect::<Result<Vec<_>>>()?;
+        let out = self.infer(&shapes.iter().map(|&s| TensorDesc::blocked(s)).collect::<Vec<_>>())?[0].shape;
+        let (s, x) = (shapes[0], inputs[0].data());
+        let large = self.enlarged(s);
+        let (rows, columns) = (self.mode.samples(s.h, large.h), self.mode.samples(s.w, large.w));
+        let stride = self.out_channels.next_multiple_of(LANES);
+        Ok(vec![by_plane(out, |n, o, plane| {
+            for (i, v) in plane.iter_mut().enumerate() {
+                let (oy, ox) = (i / out.w, i % out.w);
+                let mut sum = if self.bias { f64::from(inputs[inputs.len() - 1].data()[o]) } else { 0.0 };
+                if self.residual {
+                    sum += f64::from(inputs[1].data()[out.index(n, o, oy, ox)]);
+                }
+                for tap in 0..self.kernel * self.kernel {
+                    let at = |o: usize, k: usize, n: usize| (o + k).checked_sub(self.padding).filter(|&v| v < n);
+                    let Some(y) = at(oy, tap / self.kernel, large.h) else { continue };
+                    let Some(x_) = at(ox, tap % self.kernel, large.w) else { continue };
+                    let ((y0, y1, fy), (x0, x1, fx)) = (rows[y], columns[x_]);
+                    let value = |y: usize, x_: usize| f64::from(x[s.index(n, tap * stride + o, y, x_)]);
+                    let upper = value(y0, x0) * (1.0 - fx) + value(y0, x1) * fx;
+                    let lower = value(y1, x0) * (1.0 - fx) + value(y1, x1) * fx;
+                    sum += upper * (1.0 - fy) + lower * fy;
+                }
+                *v = self.activation.apply(sum) as f32;
+            }
+        })])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let (taps, out) = (cx.input(0), cx.output(0));
+        let large = self.enlarged(taps);
+        let (axes, power_of_two) = self.mode.axes(cx.label, taps, large)?;
+        let blocks = out.c.div_ceil(LANES);
+        let (bias, out_channels) = (self.bias, out.c);
+        let inputs = if bias { vec![cx.inputs.len() - 1] } else { vec![] };
+        let weights = cx.weights(inputs, blocks * LANES, move |p| {
+            let mut packed = vec![0.0; blocks * LANES];
+            if bias {
+                packed[..out_channels].copy_from_slice(p[0].data());
+            }
+            Ok(packed)
+        });
+        let mut params = Vec::with_capacity(32);
+        params.extend(cx.input_view(0));
+        params.extend(if self.residual { cx.input_view(1) } else { [0; 4] });
+        params.extend(cx.output_view(0));
+        params.extend([out.w, out.h, blocks, taps.w, taps.h, large.w, large.h, self.padding].map(|v| v as u32));
+        params.extend(axes);
+        params.extend([self.activation.slope().to_bits(), 0, 0, 0]);
+        let kernel = KernelKey::new("tap_sum")
+            .with("KERNEL", self.kernel as u32)
+            .with("ACTIVATION", self.activation.id())
+            .flag("BILINEAR", self.mode != ResizeMode::Nearest)
+            .flag("POWER_OF_TWO", power_of_two)
+            .flag("RESIDUAL", self.residual);
+        let mut bindings = vec![Operand::Input(0)];
+        bindings.extend(self.residual.then_some(Operand::Input(1)));
+        bindings.extend([weights, Operand::Output(0)]);
+        cx.dispatch(kernel, params, bindings, Lowering::per_vec4(out))
+    }
+
+    fn spatial(&self, inputs: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
+        let taps = inputs[0].shape;
+        let Spatial::Windows(enlarge) = self.mode.windows(taps, self.enlarged(taps)) else {
+            return self.mode.windows(taps, self.enlarged(taps));
+        };
+        let window = enlarge[0].map(|w| {
+            // The taps reach this far in the enlarged map, which is at most that far in the small one.
+            let (before, after) = (self.padding as i64, (self.kernel - 1) as i64 - self.padding as i64);
+            let far = |pixels: i64| pixels.max(0).unsigned_abs().div_ceil(self.factor as u64) as i64;
+            Window { first: w.first - far(before), last: w.last + far(after), ..w }
+        });
+        let mut windows = vec![window];
+        windows.resize(inputs.len(), [Window::SAME; 2]);
+        Spatial::Windows(windows)
+    }
+}
+
+pub(super) fn cases() -> Vec<OpCase> {
+    let half = ResizeMode::Bilinear { align_corners: false };
+    let corners = ResizeMode::Bilinear { align_corners: true };
+    let base = TapSum {
+        out_channels: 5,
+        kernel: 3,
+        padding: 1,
+        mode: half,
+        factor: 2,
+        residual: false,
+        bias: true,
+        activation: ActivationKind::Relu,
+    };
+    let case = |name: &str, op: TapSum, n: usize, h: usize, w: usize| {
+        let mut data = vec![Shape::new(n, op.tap_channels(), h, w)];
+        if op.residual {
+            let size = |n: usize| n * op.factor + 2 * op.padding + 1 - op.kernel;
+            data.push(Shape::new(n, op.out_channels, size(h), size(w)));
+        }
+        let (bias, out) = (op.bias, op.out_channels);
+        let case = OpCase::new(format!("tap_sum/{name}"), op, &data);
+        if bias { case.parameter(&[out], InputKind::Parameter) } else { case }
+    };
+    vec![
+        case("bilinear x2", base.clone(), 2, 5, 9),
+        case("bilinear x4", TapSum { factor: 4, out_channels: 8, ..base.clone() }, 1, 4, 3),
+        case("bilinear x8, no bias", TapSum { factor: 8, bias: false, ..base.clone() }, 1, 3, 2),
+        case("bilinear x16, one pixel", TapSum { factor: 16, ..base.clone() }, 1, 1, 1),
+        case("bilinear x3, residual", TapSum { factor: 3, residual: true, ..base.clone() }, 1, 4, 5),
+        case("corners x2, residual", TapSum { mode: corners, residual: true, ..base.clone() }, 2, 5, 6),
+        case("nearest x2", TapSum { mode: ResizeMode::Nearest, ..base.clone() }, 1, 5, 9),
+        case("no padding", TapSum { padding: 0, activation: ActivationKind::None, ..base.clone() }, 1, 5, 9),
+        case("5x5", TapSum { kernel: 5, padding: 2, out_channels: 3, ..base }, 1, 4, 6),
+    ]
+}

@@ -1,0 +1,143 @@
+//! Fixtures of kind `model`: whole networks with weights, inputs and results from PyTorch. Those of mode `train` begin
+//! with a forward pass in evaluation mode too; what follows waits for training.
+
+use super::manifest::under;
+use super::{CaseFile, Entry, NEEDS_TRAINING, Selftest, Verdict, compare, count};
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::model;
+use crate::ops::ExportNchw;
+use crate::session::Backend;
+use crate::tensor::{HostTensor, Layout};
+use crate::weights::Weights;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The tolerance of a network's outputs and inner activations, as a factor of each tensor's scale.
+const TOLERANCE: f32 = 1e-5;
+/// What the names of inner activations start with.
+const ACTIVATION: &str = "act/";
+
+/// Runs a network; gives its outputs by name, and the activations of `modules` as `act/<module>`.
+fn run_model(backend: &Backend, f: &Fixture) -> Result<BTreeMap<String, HostTensor>> {
+    let architecture = model::parse(&f.arch, &f.config)?;
+    let shape = f.input.shape()?;
+    let graph = model::whole_graph(&*architecture, shape.n, shape.h, shape.w)?;
+    let inputs = BTreeMap::from([(model::INPUT.to_string(), f.input.clone())]);
+    let stored = |key: &str, dims: &[usize]| f.weights.require(key, dims).cloned();
+    let mut outputs = backend.run(&graph, &inputs, stored)?;
+    // Apart, because an activation that is read as an output keeps rewrites from fusing it away.
+    let modules: Vec<&str> = f.wanted.keys().filter_map(|k| k.strip_prefix(ACTIVATION)).collect();
+    if !modules.is_empty() {
+        outputs.extend(backend.run(&activations(&graph, &modules)?, &inputs, stored)?);
+    }
+    Ok(outputs)
+}
+
+/// The graph with the results of `modules` as its outputs, named `act/<module>`. A module's result is the node labelled
+/// with the module's name.
+fn activations(graph: &Graph, modules: &[&str]) -> Result<Graph> {
+    let mut graph = graph.clone();
+    for module in modules {
+        let node = graph.nodes().iter().rfind(|n| n.label == *module);
+        let value = node.and_then(|n| n.outputs.first().copied()).ok_or_else(|| {
+            let labels: Vec<_> = graph.nodes().iter().map(|n| n.label.as_str()).collect();
+            Error::op(*module, format!("the graph has no such node; there are: {}", labels.join(", ")))
+        })?;
+        let name = format!("{ACTIVATION}{module}");
+        let value = match graph.value(value).desc.layout {
+            Layout::Blocked => graph.node(format!("export {name}"), ExportNchw, &[value])?,
+            Layout::Linear => value,
+        };
+        graph.output(name, value);
+    }
+    Ok(graph)
+}
+
+impl Selftest<'_> {
+    /// Every output and inner activation of the forward pass in evaluation mode.
+    pub(super) fn model_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
+        let fixture = match Fixture::read(entry, files) {
+            Ok(fixture) => fixture,
+            Err(e) => return Ok(Err(e.to_string())),
+        };
+        let mut got = match run_model(self.backend, &fixture) {
+            Ok(got) => got,
+            Err(e) => return Ok(Err(e.to_string())),
+        };
+        for (name, want) in &fixture.wanted {
+            let got = got.remove(name).ok_or_else(|| {
+                let there = got.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                Error::invalid(format!("output `{name}`"), format!("the network has none; it has: {there}"))
+            });
+            let verdict = Verdict::of(got.and_then(|got| compare(&got, want)), TOLERANCE);
+            self.report(&entry.name, name, verdict)?;
+        }
+        if fixture.waiting > 0 {
+            self.skip(&entry.name, &count(fixture.waiting, "training tensor"), NEEDS_TRAINING)?;
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// What a fixture of kind `model` holds.
+struct Fixture {
+    arch: String,
+    config: Value,
+    weights: Weights,
+    input: HostTensor,
+    /// Outputs under their names, activations under `act/<module>`.
+    wanted: BTreeMap<String, HostTensor>,
+    /// Number of tensors that belong to training.
+    waiting: usize,
+}
+
+impl Fixture {
+    fn read(entry: &Entry, files: &[CaseFile]) -> Result<Self> {
+        let wrong = |reason: &str| Error::invalid(&entry.name, reason);
+        let mut tensors = entry.tensors(files)?;
+        let arch = entry.case.get("arch").and_then(Value::as_str).ok_or_else(|| wrong("no `arch`"))?;
+        let input = tensors.remove("input").ok_or_else(|| wrong("no tensor `input`"))?;
+        let weights = under(&tensors, "param/").into_iter().chain(under(&tensors, "buffer/")).collect();
+        let mut wanted = under(&tensors, "out/");
+        wanted
+            .extend(tensors.iter().filter(|(k, _)| k.starts_with(ACTIVATION)).map(|(k, t)| (k.to_string(), t.clone())));
+        if wanted.is_empty() {
+            return Err(wrong("no tensor `out/..` to compare with"));
+        }
+        let known = |k: &str| ["param/", "buffer/", "out/", ACTIVATION].iter().any(|p| k.starts_with(p));
+        let rest: Vec<&str> = tensors.keys().filter(|k| !known(k)).collect();
+        if let (Some(stray), false) = (rest.first(), entry.is_training()) {
+            return Err(wrong(&format!("tensor `{stray}` is not understood")));
+        }
+        let waiting = rest.len();
+        let config = entry.case.get("config").cloned().unwrap_or_default();
+        Ok(Self { arch: arch.into(), config, weights, input, wanted, waiting })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::{Activation, ActivationKind, ImportNchw, MaxPool2d};
+    use crate::tensor::{Shape, TensorDesc};
+
+    #[test]
+    fn activations_are_the_nodes_of_that_name() {
+        let mut graph = Graph::new();
+        let input = graph.input("input", TensorDesc::linear(Shape::new(1, 1, 2, 2)));
+        let x = graph.node("import", ImportNchw, &[input]).unwrap();
+        let a = graph.node("enc.1.pool", MaxPool2d::new(2), &[x]).unwrap();
+        let a = graph.node("enc.1", Activation { kind: ActivationKind::Relu }, &[a]).unwrap();
+        let b = graph.node("enc.10", Activation { kind: ActivationKind::Sigmoid }, &[a]).unwrap();
+        let b = graph.node("logits", ExportNchw, &[b]).unwrap();
+        graph.output("logits", b);
+        let input = HostTensor::new([1, 1, 2, 2], vec![-4.0, -3.0, -2.0, -1.0]).unwrap();
+        let inputs = BTreeMap::from([("input".to_string(), input)]);
+        let stored = |_: &str, _: &[usize]| unreachable!();
+        let got = Backend::Cpu.run(&activations(&graph, &["enc.1", "enc.10"]).unwrap(), &inputs, stored).unwrap();
+        assert_eq!((got["act/enc.1"].data(), got["act/enc.10"].data()), (&[0.0][..], &[0.5][..]));
+        let e = activations(&graph, &["enc.2"]).unwrap_err().to_string();
+        assert_eq!(e, "enc.2: the graph has no such node; there are: import, enc.1.pool, enc.1, enc.10, logits");
+    }
+}

@@ -1,0 +1,181 @@
+//! Where a graph runs: on a GPU, or on the CPU reference.
+
+use super::Session;
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::graph::{Graph, rewrite};
+use crate::plan::{Plan, PlanMemory};
+use crate::tensor::HostTensor;
+use std::collections::BTreeMap;
+
+/// What runs a network.
+#[derive(Clone, Debug)]
+pub enum Backend {
+    /// A GPU.
+    Gpu(Gpu),
+    /// Every op's CPU reference, in all threads: slow, everywhere, an independent oracle. Never chosen silently.
+    Cpu,
+}
+
+impl Backend {
+    /// What [`Backend::open`] calls the CPU reference.
+    pub const CPU: &str = "cpu";
+
+    /// Opens a device by what the user calls it: `auto`, an index, a part of a name, or `cpu`.
+    pub fn open(device: &str) -> Result<Self> {
+        if device.eq_ignore_ascii_case(Self::CPU) {
+            return Ok(Self::Cpu);
+        }
+        let choice = device.parse().unwrap_or_default();
+        Ok(Self::Gpu(Gpu::new(&choice)?))
+    }
+
+    /// One line that says what runs.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Gpu(gpu) => gpu.describe(),
+            Self::Cpu => format!("cpu (reference executor, slow, {} threads)", rayon::current_num_threads()),
+        }
+    }
+
+    /// The GPU, if it is one.
+    pub fn gpu(&self) -> Option<&Gpu> {
+        match self {
+            Self::Gpu(gpu) => Some(gpu),
+            Self::Cpu => None,
+        }
+    }
+
+    /// Runs a graph once; what runs more often should keep the [`Executable`] of [`Self::prepare`].
+    pub fn run(
+        &self,
+        graph: &Graph,
+        inputs: &BTreeMap<String, HostTensor>,
+        stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+    ) -> Result<BTreeMap<String, HostTensor>> {
+        let mut executable = self.prepare(graph, stored)?;
+        for (name, _) in graph.inputs() {
+            let tensor = inputs.get(name).ok_or_else(|| Error::invalid(format!("input `{name}`"), "is missing"))?;
+            executable.write(name, tensor.data())?;
+        }
+        executable.run(|_, _| Ok(()))?;
+        executable.output_names().into_iter().map(|n| executable.read(&n).map(|t| (n, t))).collect()
+    }
+
+    /// What a graph would take, without allocating anything; fails if the device cannot hold it.
+    pub fn memory(&self, graph: &Graph) -> Result<PlanMemory> {
+        match self {
+            Self::Gpu(gpu) => Ok(Plan::new(&rewrite::optimise(graph)?, gpu.caps())?.memory),
+            // The same plan for a device without limits: what lives at once is the same.
+            Self::Cpu => {
+                let unlimited = crate::kernel::Caps {
+                    max_binding_bytes: u64::MAX,
+                    max_buffer_bytes: u64::MAX,
+                    max_workgroups: u32::MAX,
+                    ..Default::default()
+                };
+                Ok(Plan::new(graph, &unlimited)?.memory)
+            }
+        }
+    }
+
+    /// Makes a graph ready to run; on a GPU it is rewritten first.
+    pub fn prepare(
+        &self,
+        graph: &Graph,
+        mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+    ) -> Result<Executable> {
+        match self {
+            Self::Gpu(gpu) => {
+                let plan = Plan::new(&rewrite::optimise(graph)?, gpu.caps())?;
+                Ok(Executable::Gpu(Box::new(Session::new(gpu, plan, stored)?)))
+            }
+            Self::Cpu => {
+                let mut parameters = BTreeMap::new();
+                for (name, dims) in graph.parameters() {
+                    parameters.insert(name.to_string(), stored(name, dims)?);
+                }
+                Ok(Executable::Cpu(Box::new(Reference { graph: graph.clone(), parameters, ..Default::default() })))
+            }
+        }
+    }
+}
+
+/// A graph ready to run on its backend.
+#[derive(Debug)]
+pub enum Executable {
+    /// On a GPU.
+    Gpu(Box<Session>),
+    /// On the CPU.
+    Cpu(Box<Reference>),
+}
+
+/// A graph with its parameters, run by the CPU reference.
+#[derive(Debug, Default)]
+pub struct Reference {
+    graph: Graph,
+    parameters: BTreeMap<String, HostTensor>,
+    inputs: BTreeMap<String, HostTensor>,
+    outputs: BTreeMap<String, HostTensor>,
+}
+
+impl Executable {
+    /// Writes an input, NCHW.
+    pub fn write(&mut self, name: &str, data: &[f32]) -> Result<()> {
+        match self {
+            Self::Gpu(session) => session.write(name, data),
+            Self::Cpu(r) => {
+                let id = r.graph.inputs().find(|i| i.0 == name).map(|i| i.1);
+                let id = id.ok_or_else(|| Error::invalid(format!("input `{name}`"), "unknown"))?;
+                let tensor = HostTensor::new(r.graph.shape(id).dims(), data.to_vec())?;
+                r.inputs.insert(name.to_string(), tensor);
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs; `progress(done, of)` may cancel by returning an error.
+    pub fn run(&mut self, mut progress: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
+        match self {
+            Self::Gpu(session) => session.run_with(progress),
+            Self::Cpu(r) => {
+                let Reference { graph, parameters, inputs, outputs } = &mut **r;
+                let stored = |name: &str, _: &[usize]| {
+                    let found = parameters.get(name).cloned();
+                    found.ok_or_else(|| Error::ParameterMissing { key: name.into(), nearest: None })
+                };
+                *outputs = graph.run_reference(inputs, stored, &mut progress)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads an output, NCHW.
+    pub fn read(&mut self, name: &str) -> Result<HostTensor> {
+        match self {
+            Self::Gpu(session) => session.read(name),
+            Self::Cpu(r) => r
+                .outputs
+                .get(name)
+                .cloned()
+                .ok_or_else(|| Error::invalid(format!("output `{name}`"), "unknown, or not run")),
+        }
+    }
+
+    /// Names of the outputs.
+    pub fn output_names(&self) -> Vec<String> {
+        let graph = match self {
+            Self::Gpu(session) => &session.plan().graph,
+            Self::Cpu(r) => &r.graph,
+        };
+        graph.outputs().iter().map(|o| o.0.clone()).collect()
+    }
+
+    /// Bytes of device memory held; 0 on the CPU.
+    pub fn device_bytes(&self) -> u64 {
+        match self {
+            Self::Gpu(session) => session.device_bytes(),
+            Self::Cpu(_) => 0,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The fixtures of `assets/fixtures` on the GPU and on the CPU reference, through the code of `unet selftest`. The number
+//! of passed checks is counted from the manifest by this test itself, so that leaving one out is a failure.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use unet_wgpu::selftest::{Check, Manifest, NEEDS_TRAINING, Outcome, Selftest, Verdict};
+use unet_wgpu::session::Backend;
+use unet_wgpu::testing::gpu_or_skip;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures")
+}
+
+fn run(backend: &Backend, dir: &Path) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut sink = |check| {
+        checks.push(check);
+        Ok(())
+    };
+    let manifest = Manifest::read(dir).unwrap();
+    Selftest { backend, filter: "", sink: &mut sink }.fixtures(&manifest).unwrap();
+    checks
+}
+
+/// Checks that must pass, by case: one per operation, one per output tensor of a network.
+fn expected() -> BTreeMap<String, usize> {
+    let text = std::fs::read_to_string(folder().join("manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mut counts = BTreeMap::new();
+    for entry in manifest["cases"].as_array().unwrap() {
+        let count = match entry["kind"].as_str().unwrap() {
+            "ops" => entry["case"]["ops"].as_array().unwrap().len(),
+            "model" => {
+                let tensors = |group: &str| entry["groups"][group]["tensors"].as_u64().unwrap_or(0) as usize;
+                tensors("out") + tensors("act")
+            }
+            kind => panic!("what does a fixture of kind {kind} check?"),
+        };
+        counts.insert(entry["name"].as_str().unwrap().to_string(), count);
+    }
+    counts
+}
+
+fn assert_all_pass(backend: &Backend) {
+    let checks = run(backend, &folder());
+    let on = backend.describe();
+    let mut passed = BTreeMap::new();
+    for c in &checks {
+        match c.verdict.outcome() {
+            Outcome::Passed => *passed.entry(c.case.split('/').next().unwrap().to_string()).or_insert(0) += 1,
+            Outcome::Failed => panic!("{on}: {c:?}"),
+            // The gradients of the operations: all that may wait.
+            Outcome::Skipped => {
+                assert_eq!((c.case.as_str(), &c.verdict), ("ops", &Verdict::Skipped(NEEDS_TRAINING.into())), "{on}");
+            }
+        }
+    }
+    assert_eq!(passed, expected(), "{on}");
+    assert!(passed.values().sum::<usize>() >= 41 + 43, "{on}: fixtures were lost: {passed:?}");
+}
+
+#[test]
+fn fixtures_pass_on_the_gpu() {
+    if let Some(gpu) = gpu_or_skip() {
+        assert_all_pass(&Backend::Gpu(gpu));
+    }
+}
+
+#[test]
+fn fixtures_pass_on_the_reference() {
+    assert_all_pass(&Backend::Cpu);
+}
+
+/// A copy of the fixtures with another manifest; gives what fails there.
+fn failures(change: impl Fn(&mut serde_json::Value)) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(folder()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
+    }
+    let path = dir.path().join("manifest.json");
+    let mut manifest = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    change(&mut manifest);
+    std::fs::write(&path, manifest.to_string()).unwrap();
+    let checks = run(&Backend::Cpu, dir.path());
+    let failed = checks.iter().filter(|c| c.verdict.outcome() == Outcome::Failed);
+    failed.map(|c| format!("{} {}: {:?}", c.case, c.check, c.verdict)).collect()
+}
+
+fn case<'a>(manifest: &'a mut serde_json::Value, name: &str) -> &'a mut serde_json::Value {
+    manifest["cases"].as_array_mut().unwrap().iter_mut().find(|c| c["name"] == name).unwrap()
+}
+
+#[test]
+fn wrong_fixtures_fail() {
+    let one = |change: &dyn Fn(&mut serde_json::Value), part: &str| {
+        let failed = failures(change);
+        assert!(!failed.is_empty() && failed.iter().all(|f| f.contains(part)), "{part}: {failed:#?}");
+    };
+    one(
+        &|m| case(m, "unet_caffe_valid_eval")["files"]["unet_caffe_valid_eval.safetensors"]["sha256"] = "0".into(),
+        "corrupt",
+    );
+    one(&|m| case(m, "unet_caffe_valid_eval")["kind"] = "novel".into(), "unknown kind `novel`");
+    one(&|m| case(m, "unet_caffe_valid_eval")["case"]["arch"] = "unet9".into(), "unet9");
+    one(&|m| case(m, "unet_caffe_valid_eval")["case"]["config"]["width"] = 5.into(), "enc.0.conv1.weight");
+    // Another network with the same parameters: only the numbers can tell.
+    one(
+        &|m| case(m, "unet_caffe_valid_eval")["case"]["config"]["skip_first"] = true.into(),
+        "unet_caffe_valid_eval logits: Compared",
+    );
+    one(&|m| case(m, "unetpp_pruned_l1_eval")["kind"] = "ops".into(), "the list of ops: ");
+    one(&|m| case(m, "ops")["case"]["ops"][17]["op"] = "fft".into(), "belongs to no op");
+    one(
+        &|m| case(m, "ops")["case"]["ops"][35]["args"] = serde_json::json!({"slope": 1}),
+        "`slope` of sigmoid: is not understood",
+    );
+}

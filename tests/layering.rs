@@ -1,0 +1,380 @@
+//! The house rules that the compiler does not know: which module may import which, which crates may be named where, how
+//! long a file may be. Reads the sources; needs no GPU.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Modules from the bottom up. A module imports lower layers only.
+const LAYERS: &[(&str, u32)] = &[
+    ("error", 0),
+    ("tensor", 1),
+    ("kernel", 2),
+    ("ops", 3),
+    ("graph", 4),
+    ("gpu", 4),
+    ("plan", 5),
+    ("model", 5),
+    ("weights", 5),
+    ("session", 6),
+    ("infer", 7),
+    ("train", 7),
+    ("testing", 8),
+    ("selftest", 8),
+    ("lib", 8),
+    ("cli", 9),
+    ("main", 9),
+];
+
+/// Imports inside one layer: who, whom, and why that is no cycle.
+const NEIGHBOURS: &[(&str, &str)] = &[
+    // A loaded model is an architecture with its checkpoint; weights know nothing of architectures.
+    ("model", "weights"),
+    // The self-test drives what the tests drive.
+    ("selftest", "testing"),
+    // The program is its command line.
+    ("main", "cli"),
+];
+
+/// Crates that only some modules may name.
+const CRATES: &[(&str, &[&str])] = &[
+    ("wgpu", &["gpu", "session", "testing", "lib", "cli/devices"]),
+    ("naga", &["kernel"]),
+    ("image", &["infer", "train", "cli"]),
+    ("png", &["infer", "train", "cli"]),
+    ("tiff", &["infer", "train", "cli"]),
+];
+
+const LONGEST_FILE: usize = 600;
+
+#[derive(Debug, PartialEq)]
+enum Token {
+    Word(String),
+    /// `::`
+    Path,
+    Mark(char),
+}
+
+/// The words and marks of a source text, without comments, strings and characters.
+fn tokens(text: &str) -> Vec<Token> {
+    let chars: Vec<char> = text.chars().collect();
+    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let (mut out, mut i) = (Vec::new(), 0);
+    while i < chars.len() {
+        let start = i;
+        match (at(i), at(i + 1)) {
+            ('/', '/') => {
+                while i < chars.len() && at(i) != '\n' {
+                    i += 1;
+                }
+            }
+            ('/', '*') => {
+                let mut depth = 1;
+                i += 2;
+                while i < chars.len() && depth > 0 {
+                    match (at(i), at(i + 1)) {
+                        ('/', '*') => (depth, i) = (depth + 1, i + 2),
+                        ('*', '/') => (depth, i) = (depth - 1, i + 2),
+                        _ => i += 1,
+                    }
+                }
+            }
+            ('"', _) => {
+                i += 1;
+                while i < chars.len() && at(i) != '"' {
+                    i += if at(i) == '\\' { 2 } else { 1 };
+                }
+                i += 1;
+            }
+            // A character; a lifetime has no closing quote.
+            ('\'', '\\') => {
+                i += 3;
+                while i < chars.len() && at(i) != '\'' {
+                    i += 1;
+                }
+                i += 1;
+            }
+            ('\'', _) => i += if at(i + 2) == '\'' { 3 } else { 1 },
+            (':', ':') => {
+                out.push(Token::Path);
+                i += 2;
+            }
+            (c, _) if is_word(c) => {
+                while is_word(at(i)) {
+                    i += 1;
+                }
+                let word: String = chars[start..i].iter().collect();
+                let hashes = (i..chars.len()).take_while(|&k| at(k) == '#').count();
+                if matches!(word.as_str(), "r" | "br" | "cr") && at(i + hashes) == '"' {
+                    // A raw string ends at a quote with as many hashes.
+                    i += hashes + 1;
+                    let ends = |i: usize| at(i) == '"' && (1..=hashes).all(|k| at(i + k) == '#');
+                    while i < chars.len() && !ends(i) {
+                        i += 1;
+                    }
+                    i += 1 + hashes;
+                } else {
+                    out.push(Token::Word(word));
+                }
+            }
+            (c, _) => {
+                if !c.is_whitespace() {
+                    out.push(Token::Mark(c));
+                }
+                i += 1;
+            }
+        }
+    }
+    out
+}
+
+fn word(t: Option<&Token>) -> Option<&str> {
+    match t {
+        Some(Token::Word(w)) => Some(w),
+        _ => None,
+    }
+}
+
+/// Number of tokens of a bracketed group that starts at `t[0]`.
+fn group(t: &[Token]) -> usize {
+    let mut depth = 0;
+    for (i, token) in t.iter().enumerate() {
+        match token {
+            Token::Mark('(' | '[' | '{') => depth += 1,
+            Token::Mark(')' | ']' | '}') => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return i + 1;
+        }
+    }
+    t.len()
+}
+
+/// Takes `#[cfg(test)] mod name { .. }` out; gives the names of `#[cfg(test)] mod name;`.
+fn without_tests(mut t: Vec<Token>) -> (Vec<Token>, Vec<String>) {
+    let marker = tokens("#[cfg(test)]");
+    let mut names = Vec::new();
+    let mut i = 0;
+    while i < t.len() {
+        if !t[i..].starts_with(&marker) {
+            i += 1;
+            continue;
+        }
+        let mut end = i + marker.len();
+        while t.get(end) == Some(&Token::Mark('#')) {
+            end += 1 + group(&t[end + 1..]);
+        }
+        while matches!(word(t.get(end)), Some("pub")) {
+            end += 1;
+            if t.get(end) == Some(&Token::Mark('(')) {
+                end += group(&t[end..]);
+            }
+        }
+        match (word(t.get(end)), word(t.get(end + 1)), t.get(end + 2)) {
+            (Some("mod"), Some(name), Some(Token::Mark(';'))) => {
+                names.push(name.to_string());
+                end += 3;
+            }
+            (Some("mod"), Some(_), Some(Token::Mark('{'))) => end += 2 + group(&t[end + 2..]),
+            // Only modules are test code as a whole.
+            _ => {
+                i = end;
+                continue;
+            }
+        }
+        t.drain(i..end);
+    }
+    (t, names)
+}
+
+/// Top-level modules named by `crate::..`, or by enough `super::`, from a file that lies `depth` modules deep.
+fn imports(t: &[Token], depth: usize) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for i in 0..t.len() {
+        let mut at = i;
+        if i > 0 && t[i - 1] == Token::Path {
+            continue;
+        }
+        match word(t.get(i)) {
+            Some("crate") if t.get(i + 1) == Some(&Token::Path) => at += 2,
+            Some("super") => {
+                let mut ups = 0;
+                while word(t.get(at)) == Some("super") && t.get(at + 1) == Some(&Token::Path) {
+                    (ups, at) = (ups + 1, at + 2);
+                }
+                if ups < depth {
+                    continue;
+                }
+            }
+            _ => continue,
+        }
+        if let Some(name) = word(t.get(at)) {
+            found.insert(name.to_string());
+        } else if t.get(at) == Some(&Token::Mark('{')) {
+            // The first word of each part of the list.
+            let list = &t[at..at + group(&t[at..])];
+            let mut level = 0;
+            for pair in list.windows(2) {
+                match pair[0] {
+                    Token::Mark('{') => level += 1,
+                    Token::Mark('}') => level -= 1,
+                    _ => {}
+                }
+                if level == 1
+                    && matches!(pair[0], Token::Mark('{' | ','))
+                    && let Some(name) = word(Some(&pair[1]))
+                {
+                    found.insert(name.to_string());
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Crates of [`CRATES`] that are named, as `name::..` or `use name;`.
+fn crates(t: &[Token]) -> BTreeSet<String> {
+    let named = |i: usize, name: &str| {
+        let before = i.checked_sub(1).map(|b| &t[b]);
+        // `::image::..` is the crate, `infer::image::..` is not.
+        let absolute =
+            before == Some(&Token::Path) && i.checked_sub(2).is_none_or(|b| word(t.get(b)).is_none_or(|w| w == "use"));
+        word(t.get(i)) == Some(name)
+            && (before != Some(&Token::Path) || absolute)
+            && (t.get(i + 1) == Some(&Token::Path) || before.is_some_and(|b| word(Some(b)) == Some("use")))
+    };
+    let all = CRATES.iter().map(|c| c.0);
+    all.filter(|name| (0..t.len()).any(|i| named(i, name))).map(String::from).collect()
+}
+
+fn layer(module: &str) -> Option<u32> {
+    LAYERS.iter().find(|l| l.0 == module).map(|l| l.1)
+}
+
+/// What is wrong with a file: `path` is under `src/`, such as `ops/conv2d.rs`.
+fn violations(path: &str, text: &str) -> Vec<String> {
+    let place = path.trim_end_matches(".rs");
+    let place = place.strip_suffix("/mod").unwrap_or(place);
+    let module = place.split('/').next().unwrap_or(place);
+    let mut wrong = Vec::new();
+    let Some(own) = layer(module) else {
+        return vec![format!("{path}: module `{module}` has no layer; give it one in tests/layering.rs")];
+    };
+    let (t, _) = without_tests(tokens(text));
+    for used in imports(&t, if module == "lib" || module == "main" { 0 } else { place.split('/').count() }) {
+        // Macros and items of the crate root are not modules.
+        let Some(theirs) = layer(&used) else {
+            wrong.push(format!("{path}: imports `{used}`, which has no layer; give it one in tests/layering.rs"));
+            continue;
+        };
+        let neighbour = theirs == own && NEIGHBOURS.contains(&(module, &used));
+        if used != module && theirs >= own && !neighbour {
+            wrong.push(format!("{path}: layer {own} imports `{used}` of layer {theirs}"));
+        }
+    }
+    for name in crates(&t) {
+        let allowed = CRATES.iter().find(|c| c.0 == name).map_or(&[][..], |c| c.1);
+        if !allowed.iter().any(|a| place == *a || place.starts_with(&format!("{a}/"))) {
+            wrong.push(format!("{path}: names the crate `{name}`, which belongs to {}", allowed.join(", ")));
+        }
+    }
+    wrong
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Files under `folder` that end in `extension`, relative to it, with their texts.
+fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
+    fn walk(dir: &Path, out: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { walk(&path, out) } else { out.push(path) }
+        }
+    }
+    let mut paths = Vec::new();
+    walk(&root().join(folder), &mut paths);
+    paths.retain(|p| p.extension().is_some_and(|e| e == extension));
+    paths.sort();
+    assert!(paths.len() > 10, "{folder}: only {} .{extension} files were found", paths.len());
+    let name = |p: &Path| p.strip_prefix(root().join(folder)).unwrap().to_str().unwrap().replace('\\', "/");
+    paths.iter().map(|p| (name(p), std::fs::read_to_string(p).unwrap())).collect()
+}
+
+/// Files that are `#[cfg(test)] mod name;` of another: `name.rs` beside it or below it, or `#[path]` of either form.
+fn test_files(all: &[(String, String)]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (path, text) in all {
+        let dir = path.rsplit_once('/').map_or(String::new(), |(d, _)| format!("{d}/"));
+        let stem = path.trim_end_matches(".rs").trim_end_matches("/mod");
+        for name in without_tests(tokens(text)).1 {
+            found.extend([format!("{stem}/{name}.rs"), format!("{stem}_{name}.rs"), format!("{dir}{name}.rs")]);
+        }
+    }
+    found
+}
+
+#[test]
+fn modules_import_lower_layers_only() {
+    let all = files("src", "rs");
+    let tests = test_files(&all);
+    let wrong: Vec<_> = all.iter().filter(|f| !tests.contains(&f.0)).flat_map(|(p, t)| violations(p, t)).collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_are_short() {
+    let all = files("src", "rs").into_iter().chain(files("shaders", "wgsl"));
+    let long: Vec<_> =
+        all.map(|(p, t)| (p, t.lines().count())).filter(|(_, n)| *n > LONGEST_FILE).map(|f| format!("{f:?}")).collect();
+    assert!(long.is_empty(), "longer than {LONGEST_FILE} lines: {}", long.join(", "));
+}
+
+#[test]
+fn upward_imports_are_found() {
+    let wrong = |path: &str, text: &str| violations(path, text).join("\n");
+    assert_eq!(
+        wrong("ops/conv2d.rs", "use crate::session::Session;"),
+        "ops/conv2d.rs: layer 3 imports `session` of layer 6"
+    );
+    assert!(wrong("ops/mod.rs", "fn f(g: &crate::graph::Graph) {}").contains("imports `graph`"));
+    assert!(wrong("ops/a/b.rs", "use super::super::super::graph::Graph;").contains("imports `graph`"));
+    assert!(
+        wrong("plan/lower.rs", "use crate::{error::Error, ops::{Op, X}, session as s};").contains("imports `session`")
+    );
+    assert!(wrong("gpu/mod.rs", "use crate::graph::Graph;").contains("layer 4 imports `graph` of layer 4"));
+    assert!(wrong("novel.rs", "").contains("module `novel` has no layer"));
+    assert!(wrong("ops/mod.rs", "use crate::novel::X;").contains("`novel`, which has no layer"));
+    assert!(wrong("ops/mod.rs", "#[cfg(test)] use crate::session::X;").contains("imports `session`"));
+    assert!(wrong("weights/format.rs", "use crate::model::Model;").contains("imports `model`"));
+}
+
+#[test]
+fn crates_in_the_wrong_place_are_found() {
+    let wrong = |path: &str, text: &str| violations(path, text).join("\n");
+    assert!(wrong("ops/conv2d.rs", "let b: wgpu::Buffer;").contains("names the crate `wgpu`"));
+    assert!(wrong("plan/mod.rs", "use wgpu;").contains("names the crate `wgpu`"));
+    assert!(wrong("gpu/mod.rs", "use naga::Module;").contains("names the crate `naga`"));
+    assert!(wrong("weights/mod.rs", "use ::image::open;").contains("names the crate `image`"));
+    assert!(wrong("cli/run.rs", "wgpu::Limits::default()").contains("names the crate `wgpu`"));
+    assert_eq!(wrong("cli/devices.rs", "use unet_wgpu::gpu::adapters; let l: wgpu::Limits;"), "");
+    assert_eq!(wrong("infer/output/overlay.rs", "use image::RgbImage;"), "");
+}
+
+#[test]
+fn what_is_allowed_is_not_reported() {
+    let fine = |path: &str, text: &str| assert_eq!(violations(path, text), Vec::<String>::new(), "{path}: {text}");
+    fine("ops/conv2d.rs", "use super::{Op, spatial}; use crate::{error::{Error, Result}, tensor::Shape};");
+    fine("ops/conv2d/tiled.rs", "use super::super::Op;");
+    fine("ops/conv2d.rs", "// use crate::session::X;\n/* wgpu::Buffer /* */ naga:: */ const A: &str = \"crate::gpu\";");
+    fine("ops/conv2d.rs", "const A: &str = r#\"a \" crate::gpu\"#; const Q: char = '\"'; fn f<'a>(x: &'a str) {}");
+    fine("ops/conv2d.rs", "#[cfg(test)]\nmod tests { use crate::session::Session; fn f() { wgpu::x() } }");
+    fine("ops/conv2d.rs", "#[cfg(test)]\n#[path = \"conv2d_tests.rs\"]\nmod tests;");
+    fine("model/loaded.rs", "use crate::weights::Weights;");
+    fine("infer/segment.rs", "use super::image::Picture; use crate::session::Session; let p = infer::image::X;");
+    fine("weights/mod.rs", "use crate::error::Error; let image = 3; struct S { png: u8 }");
+    let tests = test_files(&[("a/b.rs".into(), "#[cfg(test)] mod tests;".into())]);
+    assert!(tests.contains("a/b/tests.rs") && tests.contains("a/b_tests.rs"), "{tests:?}");
+}

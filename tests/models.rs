@@ -1,0 +1,175 @@
+//! The three networks: rewritten graphs equal plain ones, the GPU equals the CPU reference, counts and sizes are the
+//! papers', and every plan encodes under WebGPU's default limits without a GPU.
+
+use std::collections::BTreeMap;
+use unet_wgpu::gpu::Gpu;
+use unet_wgpu::graph::{Graph, rewrite};
+use unet_wgpu::kernel::Caps;
+use unet_wgpu::model::{self, INPUT, whole_graph};
+use unet_wgpu::plan::Plan;
+use unet_wgpu::session::Session;
+use unet_wgpu::tensor::{HostTensor, Shape};
+use unet_wgpu::testing::{gpu_or_skip, model_cases, random_input, random_parameter};
+
+fn cases() -> Vec<(String, Graph, BTreeMap<String, HostTensor>)> {
+    let case = |(arch, config, [n, c, h, w]): (&str, serde_json::Value, [usize; 4])| {
+        let name = format!("{arch} {config}");
+        let model = model::parse(arch, &config).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let graph = whole_graph(&*model, n, h, w).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let input = random_input(&name, Shape::new(n, c, h, w)).unwrap();
+        (name, graph, BTreeMap::from([(INPUT.to_string(), input)]))
+    };
+    model_cases().into_iter().map(case).collect()
+}
+
+fn reference(graph: &Graph, inputs: &BTreeMap<String, HostTensor>) -> BTreeMap<String, HostTensor> {
+    graph.run_reference(inputs, random_parameter, |_, _| Ok(())).unwrap()
+}
+
+fn assert_close(name: &str, got: &BTreeMap<String, HostTensor>, want: &BTreeMap<String, HostTensor>, factor: f32) {
+    assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>(), "{name}");
+    for (key, want) in want {
+        let c = got[key].compare(want).unwrap();
+        assert!(c.within(factor), "{name}: {key}: error {} of scale {}", c.max_error, c.scale);
+    }
+}
+
+#[test]
+fn each_rewrite_keeps_what_the_graph_computes() {
+    for (name, graph, inputs) in cases() {
+        let want = reference(&graph, &inputs);
+        let mut rewritten = graph.clone();
+        for r in rewrite::ALL {
+            rewritten = (r.apply)(&rewritten).unwrap_or_else(|e| panic!("{name}: {}: {e}", r.name));
+            assert_close(&format!("{name} after {}", r.name), &reference(&rewritten, &inputs), &want, 5e-6);
+        }
+        for op in ["concat", "batch_norm2d", "crop2d"] {
+            assert!(rewritten.nodes().iter().all(|n| n.op.name() != op), "{name}: {op} is left:\n{rewritten}");
+        }
+        assert!(rewritten.macs() <= graph.macs(), "{name}");
+    }
+}
+
+#[test]
+fn the_gpu_computes_what_the_reference_computes() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    for (name, graph, inputs) in cases() {
+        let want = reference(&graph, &inputs);
+        for (kind, graph) in [("plain", graph.without_dead_nodes()), ("rewritten", rewrite::optimise(&graph).unwrap())]
+        {
+            let plan = Plan::new(&graph, gpu.caps()).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let mut session = Session::new(&gpu, plan, random_parameter).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let first = session.run_all(&inputs).unwrap();
+            assert_close(&format!("{name} {kind}"), &first, &want, 1e-5);
+            // A second run starts with every slot dirty, and must give the same bytes.
+            assert_eq!(first, session.run_all(&inputs).unwrap(), "{name} {kind}: second run");
+        }
+    }
+}
+
+#[test]
+fn every_plan_encodes_under_default_limits() {
+    let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
+    let gpu = Gpu::from_wgpu(device, queue).unwrap();
+    assert_eq!(gpu.caps().max_binding_bytes, Caps::default().max_binding_bytes);
+    let paper = model::parse("unet", &serde_json::json!({})).unwrap();
+    let seed = ("U-Net 572".to_string(), whole_graph(&*paper, 1, 572, 572).unwrap(), BTreeMap::new());
+    for (name, graph, _) in cases().into_iter().chain([seed]) {
+        let graph = rewrite::optimise(&graph).unwrap();
+        let plan = Plan::new(&graph, gpu.caps()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let zeros = |_: &str, dims: &[usize]| HostTensor::new(dims, vec![0.5; dims.iter().product()]);
+        let session = Session::new(&gpu, plan, zeros).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        gpu.scoped(&name, || {
+            session.encode(&mut encoder);
+            gpu.queue().submit([encoder.finish()]);
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
+fn count(arch: &str, config: serde_json::Value) -> usize {
+    let model = model::parse(arch, &config).unwrap();
+    let size = model.size_rule().minimum;
+    model::parameter_count(&whole_graph(&*model, 1, size, size).unwrap())
+}
+
+#[test]
+fn parameter_counts_are_the_papers() {
+    use serde_json::json;
+    assert_eq!(count("unet", json!({})), 31_036_546);
+    assert_eq!(count("unet", json!({"norm": false})), 31_030_658);
+    assert_eq!(count("unet", json!({"conv_bias": true})), 31_042_434);
+    let caffe = json!({"norm": false, "up_relu": true, "skip_first": false, "last_up_channels": 128});
+    assert_eq!(count("unet", caffe), 31_100_354);
+    let slim = json!({"in_channels": 3, "padding": "same", "up": "bilinear", "slim": true});
+    assert_eq!(count("unet", slim), 17_263_042);
+    for (level, want) in [(1, 100_961), (2, 511_105), (3, 2_204_961), (4, 9_041_601)] {
+        let config = json!({"norm": false, "deep_supervision": false, "level": level});
+        assert_eq!(count("unetpp", config), want, "L{level}");
+    }
+    let rgb = json!({"in_channels": 3});
+    assert_eq!(count("unet3p", rgb), 26_971_777);
+    assert_eq!(count("unet3p", json!({"in_channels": 3, "deep_supervision": true})), 26_989_637);
+    assert_eq!(count("unet3p", json!({"in_channels": 3, "deep_supervision": true, "cgm": true})), 26_991_687);
+}
+
+#[test]
+fn macs_are_the_papers() {
+    use serde_json::json;
+    let macs = |arch: &str, config: serde_json::Value, size: usize| {
+        whole_graph(&*model::parse(arch, &config).unwrap(), 1, size, size).unwrap().macs()
+    };
+    let giga = |v: u64| (v as f64 / 1e7).round() / 100.0;
+    assert_eq!(giga(macs("unet", json!({"norm": false}), 572)), 150.43);
+    assert_eq!(giga(macs("unetpp", json!({"norm": false}), 512)), 119.03);
+    assert_eq!(giga(macs("unet3p", json!({"in_channels": 3}), 320)), 308.83);
+}
+
+#[test]
+fn sizes_of_the_unpadded_network_are_the_papers() {
+    let unet = model::parse("unet", &serde_json::json!({})).unwrap();
+    let rule = unet.size_rule();
+    assert_eq!((rule.minimum, rule.step, rule.margin), (188, 16, 92));
+    let graph = whole_graph(&*unet, 1, 572, 572).unwrap();
+    let size = |label: &str| {
+        let node = graph.nodes().iter().find(|n| n.label == label).unwrap_or_else(|| panic!("no {label}"));
+        let s = graph.shape(node.outputs[0]);
+        assert_eq!(s.h, s.w);
+        (s.c, s.h)
+    };
+    let want = [
+        ("enc.0.relu1", 64, 570),
+        ("enc.0", 64, 568),
+        ("enc.1.relu1", 128, 282),
+        ("enc.1", 128, 280),
+        ("enc.2.relu1", 256, 138),
+        ("enc.2", 256, 136),
+        ("enc.3.relu1", 512, 66),
+        ("enc.3", 512, 64),
+        ("enc.4.relu1", 1024, 30),
+        ("enc.4", 1024, 28),
+        ("up.3", 512, 56),
+        ("dec.3.concat", 1024, 56),
+        ("dec.3.relu1", 512, 54),
+        ("dec.3", 512, 52),
+        ("up.2", 256, 104),
+        ("dec.2.concat", 512, 104),
+        ("dec.2", 256, 100),
+        ("up.1", 128, 200),
+        ("dec.1.concat", 256, 200),
+        ("dec.1", 128, 196),
+        ("up.0", 64, 392),
+        ("dec.0.concat", 128, 392),
+        ("dec.0.relu1", 64, 390),
+        ("dec.0", 64, 388),
+        ("head", 2, 388),
+    ];
+    for (label, c, n) in want {
+        assert_eq!(size(label), (c, n), "{label}");
+    }
+    let crops: Vec<_> =
+        graph.nodes().iter().filter_map(|n| n.op.as_op::<unet_wgpu::ops::Crop2d>()).map(|c| c.top).collect();
+    assert_eq!(crops, [4, 16, 40, 88]);
+}

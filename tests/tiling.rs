@@ -1,0 +1,150 @@
+//! Tiled output equals whole-picture output, bit for bit; every pixel is written exactly once; networks that cannot be
+//! tiled say so.
+
+use serde_json::json;
+use unet_wgpu::error::Result;
+use unet_wgpu::infer::{Picture, Pixels, SegmentOptions, Segmentation, Segmenter};
+use unet_wgpu::model::{Model, parse, whole_graph};
+use unet_wgpu::session::Backend;
+use unet_wgpu::tensor::Shape;
+use unet_wgpu::testing::{gpu_or_skip, random_input, random_parameter};
+use unet_wgpu::weights::{Checkpoint, ModelMetadata, Normalisation};
+
+fn model(arch: &str, config: serde_json::Value) -> Model {
+    let architecture = parse(arch, &config).unwrap();
+    let size = architecture.size_rule().minimum;
+    let graph = whole_graph(&*architecture, 1, size, size).unwrap();
+    let weights = graph.parameters().map(|(k, d)| (k.to_string(), random_parameter(k, d).unwrap())).collect();
+    let metadata = ModelMetadata {
+        format: 1,
+        arch: arch.into(),
+        config,
+        normalisation: Normalisation::Percentile { low: 1.0, high: 99.8, clamp: Some([0.0, 1.5]) },
+        classes: vec![],
+    };
+    Model::new("random", Checkpoint { metadata: Some(metadata), weights }).unwrap()
+}
+
+fn picture(width: usize, height: usize, channels: usize) -> Picture {
+    let noise = random_input("picture", Shape::new(1, 1, height, width * channels)).unwrap();
+    let pixels = noise.data().iter().map(|v| (v * 30_000.0 + 30_000.0) as u16).collect();
+    Picture::new(width, height, channels, Pixels::U16(pixels)).unwrap()
+}
+
+fn segment(model: &Model, picture: &Picture, tile: Option<usize>) -> Result<Segmentation> {
+    let gpu = gpu_or_skip().unwrap();
+    let options = SegmentOptions { probabilities: true, tile, memory: 8 << 30 };
+    Segmenter::new(Backend::Gpu(gpu), model.clone()).segment(picture, &options, |_| Ok(()))
+}
+
+fn assert_tiled_is_whole(model: &Model, picture: &Picture, tile: usize) {
+    let whole = segment(model, picture, None).unwrap();
+    assert_eq!(whole.tiles, [1, 1]);
+    let tiled = segment(model, picture, Some(tile)).unwrap();
+    assert!(tiled.tiles[0] * tiled.tiles[1] > 1, "{:?}", tiled.tiles);
+    assert_eq!(whole.mask, tiled.mask);
+    let (a, b) = (whole.probabilities.unwrap(), tiled.probabilities.unwrap());
+    // A pixel that no tile wrote would still be 0, which no sigmoid or softmax of these networks gives.
+    assert!(b.iter().all(|&p| p > 0.0 && p < 1.0));
+    let worst = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert_eq!(worst, 0.0);
+}
+
+#[test]
+fn unet_same_padding() {
+    if gpu_or_skip().is_some() {
+        let m = model("unet", json!({"width": 4, "depth": 3, "padding": "same"}));
+        assert_tiled_is_whole(&m, &picture(301, 215, 1), 160);
+    }
+}
+
+#[test]
+fn unet_valid_padding() {
+    if gpu_or_skip().is_some() {
+        let m = model("unet", json!({"width": 4, "depth": 2}));
+        assert_tiled_is_whole(&m, &picture(201, 155, 1), 100);
+    }
+}
+
+#[test]
+fn unet_nearest_and_bilinear() {
+    if gpu_or_skip().is_some() {
+        let m =
+            model("unet", json!({"in_channels": 3, "width": 4, "depth": 2, "padding": "same", "up": "nearest_conv"}));
+        assert_tiled_is_whole(&m, &picture(151, 115, 3), 96);
+        let m =
+            model("unet", json!({"width": 4, "depth": 2, "padding": "same", "up": "bilinear", "align_corners": false}));
+        assert_tiled_is_whole(&m, &picture(151, 115, 1), 96);
+    }
+}
+
+#[test]
+fn unet_plus_plus() {
+    if gpu_or_skip().is_some() {
+        let m = model("unetpp", json!({"out_channels": 2, "width": 4, "depth": 3}));
+        assert_tiled_is_whole(&m, &picture(301, 215, 1), 160);
+    }
+}
+
+#[test]
+fn unet_3_plus() {
+    if gpu_or_skip().is_some() {
+        let m = model("unet3p", json!({"width": 4, "depth": 3, "deep_supervision": true}));
+        assert_tiled_is_whole(&m, &picture(401, 215, 1), 352);
+    }
+}
+
+#[test]
+fn small_and_odd_pictures() {
+    if gpu_or_skip().is_some() {
+        let m = model("unet", json!({"width": 4, "depth": 2, "padding": "same"}));
+        let v = model("unet", json!({"width": 4, "depth": 2}));
+        for (w, h) in [(1, 1), (3, 2), (17, 1), (33, 47)] {
+            for m in [&m, &v] {
+                let s = segment(m, &picture(w, h, 1), None).unwrap();
+                assert_eq!((s.mask.width(), s.mask.height()), (w, h));
+            }
+        }
+    }
+}
+
+#[test]
+fn networks_that_cannot_be_tiled_say_why() {
+    if gpu_or_skip().is_some() {
+        let m = model("unet3p", json!({"width": 4, "depth": 2, "deep_supervision": true, "cgm": true}));
+        assert!(segment(&m, &picture(100, 80, 1), None).is_ok());
+        let e = segment(&m, &picture(100, 80, 1), Some(48)).unwrap_err().to_string();
+        assert!(e.contains("cannot be tiled exactly") && e.contains("cgm"), "{e}");
+        let m = model("unet", json!({"width": 4, "depth": 2, "padding": "same", "up": "bilinear"}));
+        let e = segment(&m, &picture(100, 80, 1), Some(48)).unwrap_err().to_string();
+        assert!(e.contains("size of the whole picture"), "{e}");
+    }
+}
+
+#[test]
+fn a_memory_budget_makes_tiles_smaller() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let m = model("unet", json!({"width": 4, "depth": 2, "padding": "same"}));
+    let p = picture(501, 415, 1);
+    let options = |memory| SegmentOptions { memory, ..Default::default() };
+    let mut segmenter = Segmenter::new(Backend::Gpu(gpu), m);
+    let large = segmenter.segment(&p, &options(1 << 30), |_| Ok(())).unwrap();
+    let small = segmenter.segment(&p, &options(4 << 20), |_| Ok(())).unwrap();
+    assert!(large.tiles == [1, 1] && small.tiles[0] * small.tiles[1] > 1);
+    assert!(segmenter.device_bytes() < 5 << 20, "{}", segmenter.device_bytes());
+    assert_eq!(large.mask, small.mask);
+    let e = segmenter.segment(&p, &options(1000), |_| Ok(())).unwrap_err().to_string();
+    assert!(e.contains("MiB"), "{e}");
+}
+
+#[test]
+fn progress_can_cancel() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let m = model("unet", json!({"width": 4, "depth": 2, "padding": "same"}));
+    let mut segmenter = Segmenter::new(Backend::Gpu(gpu), m);
+    let (p, options) = (picture(301, 215, 1), SegmentOptions { tile: Some(96), ..Default::default() });
+    let cancel = |f: f64| if f > 0.3 { Err(unet_wgpu::error::Error::Cancelled) } else { Ok(()) };
+    assert!(matches!(segmenter.segment(&p, &options, cancel), Err(unet_wgpu::error::Error::Cancelled)));
+    // The session can be used again.
+    assert!(segmenter.segment(&p, &options, |_| Ok(())).is_ok());
+}
