@@ -2,7 +2,7 @@
 //!
 //! `IC` may be a sum as in `64+64` for a convolution over several sources; `T` in place of `K` is the transposed
 //! convolution 2x2 stride 2. `FAMILIES=winograd,subgroup` limits the families, `ROUNDS=9` sets the number of runs,
-//! `GPU_PATH=1` chooses kernels as for a device without subgroups. Prints minimum and median of the convolution's own
+//! `ONLY=part_of_a_name` times only the dispatches of such shaders, `GPU_PATH=1` chooses kernels as for a device without subgroups. Prints minimum and median of the convolution's own
 //! dispatches and how far its output lies from the first family's.
 
 use std::time::Instant;
@@ -46,9 +46,23 @@ fn session(gpu: &Gpu, caps: &Caps, case: &OpCase, inputs: &[HostTensor]) -> Resu
     let output = outputs.remove("y0").ok_or_else(|| Error::invalid("output", "missing"))?;
     let mut plan = Plan::new(&graph, caps)?;
     plan.steps.retain(|s| s.label == case.name);
+    if let Ok(only) = std::env::var("ONLY") {
+        plan.steps.retain(|s| s.dispatch.kernel.shader.contains(&only));
+    }
     let kernels: std::collections::BTreeSet<String> =
         plan.steps.iter().map(|s| s.dispatch.kernel.to_string()).collect();
     Ok((Session::new(gpu, plan, stored)?, output, kernels.into_iter().collect::<Vec<_>>().join(" + ")))
+}
+
+/// CPU time of all threads so far, in ms, where Linux tells: on a busy machine steadier than the clock for software
+/// rendering.
+fn cpu_ms() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let time = |task: std::fs::DirEntry| -> Option<f64> {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    };
+    tasks.filter_map(time).sum::<f64>() / 1e6
 }
 
 fn bench(gpu: &Gpu, text: &str) -> Result<()> {
@@ -65,27 +79,30 @@ fn bench(gpu: &Gpu, text: &str) -> Result<()> {
         }
         let start = Instant::now();
         let (session, output, kernels) = session(gpu, &caps, &case, &inputs)?;
-        runs.push((family, session, output, kernels, start.elapsed().as_secs_f64(), Vec::new()));
+        runs.push((family, session, output, kernels, start.elapsed().as_secs_f64(), Vec::new(), Vec::new()));
     }
     for _ in 0..rounds {
         for run in &mut runs {
-            let start = Instant::now();
+            let (start, cpu) = (Instant::now(), cpu_ms());
             run.1.run()?;
             run.5.push(start.elapsed().as_secs_f64() * 1e3);
+            run.6.push(cpu_ms() - cpu);
         }
     }
     println!("{text}");
     let reference = runs[0].2.clone();
-    for (family, session, output, kernels, setup, mut times) in runs {
+    for (family, session, output, kernels, setup, mut times, mut cpu) in runs {
         times.sort_by(f64::total_cmp);
+        cpu.sort_by(f64::total_cmp);
         let flop = 2.0 * session.plan().steps.iter().map(|s| s.macs as f64).sum::<f64>();
         let error = output.compare(&reference)?;
         println!(
-            "  {:9} min {:8.2} ms {:6.1} GFLOP/s   median {:8.2} ms   off {:.1e}   setup {setup:.1} s   {kernels}",
+            "  {:9} min {:8.2} ms {:6.1} GFLOP/s   median {:8.2} ms   cpu {:8.2} ms   off {:.1e}   setup {setup:.1} s   {kernels}",
             family.name(),
             times[0],
             flop / times[0] / 1e6,
             times[times.len() / 2],
+            cpu[0],
             error.max_error / error.scale.max(1e-30),
         );
     }

@@ -4,7 +4,7 @@
 //   w  bias [K/4] vec4, then [2][2][K/TM][C/4][TM] of vec4 over input channels
 //   y  [N, K, 2 H, 2 W]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
-// Dispatch: (ceil(H W / COLUMNS), ceil(K / TM), 4 N), COLUMNS = 8 TN.
+// Dispatch: (ceil(H W / COLUMNS), ceil(K / TM), 4 N), COLUMNS = 8 TN; several where the grid is too small for x.
 // Constants: ACTIVATION, TM, TN; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast,
 // in subgroups of exactly 8.
 #import "lib/tensor"
@@ -15,7 +15,9 @@ struct Params {
     x: View,
     y: View,
     size: vec4<u32>,   // W, H, output blocks, input blocks
-    slope: vec4<f32>,  // slope of a leaky ReLU, -, -, -
+    slope: f32,        // slope of a leaky ReLU
+    first: u32,        // first block of columns
+    unused: vec2<u32>,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
@@ -26,7 +28,7 @@ const TAPS: u32 = 1u;
 
 fn column(j: u32) -> u32 {
     // Columns past the last pixel repeat it; they are not stored.
-    let pixel = min(tile.x * COLUMNS + j, p.size.x * p.size.y - 1u);
+    let pixel = min((p.first + tile.x) * COLUMNS + j, p.size.x * p.size.y - 1u);
     return index(p.x, tile.z / 4u, 0u, i32(pixel / p.size.x), i32(pixel % p.size.x));
 }
 
@@ -39,14 +41,14 @@ fn bias(row4: u32) -> vec4<f32> {
 }
 
 fn place(j: u32) -> u32 {
-    let pixel = tile.x * COLUMNS + j;
+    let pixel = (p.first + tile.x) * COLUMNS + j;
     let row = 2u * (pixel / p.size.x) + tile.z / 2u % 2u;
     let at = index(p.y, tile.z / 4u, 0u, i32(row), i32(2u * (pixel % p.size.x) + tile.z % 2u));
     return select(NOWHERE, at, pixel < p.size.x * p.size.y);
 }
 
 fn put(row4: u32, at: u32, v: vec4<f32>) {
-    y[at + row4 * p.y.z] = activate(v, p.slope.x);
+    y[at + row4 * p.y.z] = activate(v, p.slope);
 }
 
 @compute @workgroup_size(INVOCATIONS)

@@ -4,7 +4,7 @@
 //   y  [N, K, OH, OW]  blocked
 // Bindings: 0 params, 1 m (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(tiles / 64), K / 4).
-// Constants: COLUMNS, tiles of a block; ACTIVATION.
+// Constants: COLUMNS, tiles of a block; ACTIVATION; WHOLE if OH and OW are multiples of 4.
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -78,6 +78,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let out = index(p.y, n, id.y, i32(top), i32(left));
     let rows = p.grid.z - top;
     let columns = p.grid.w - left;
+#ifdef WHOLE
+    store(out, 4u, Four(a.a, b.a, c.a, d.a), bias);
+    store(out + p.y.y, 4u, Four(a.b, b.b, c.b, d.b), bias);
+    store(out + 2u * p.y.y, 4u, Four(a.c, b.c, c.c, d.c), bias);
+    store(out + 3u * p.y.y, 4u, Four(a.d, b.d, c.d, d.d), bias);
+#else
     store(out, columns, Four(a.a, b.a, c.a, d.a), bias);
     if (rows > 1u) {
         store(out + p.y.y, columns, Four(a.b, b.b, c.b, d.b), bias);
@@ -88,4 +94,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (rows > 3u) {
         store(out + 3u * p.y.y, columns, Four(a.d, b.d, c.d, d.d), bias);
     }
+#endif
 }

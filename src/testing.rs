@@ -35,6 +35,11 @@ pub fn tolerance(caps: &Caps, case: &OpCase) -> Result<f32> {
 pub fn family_caps(caps: &Caps) -> Vec<(String, Caps)> {
     let without = Caps { class: AdapterClass::Other, subgroup: None, ..caps.clone() };
     let mut all = vec![("no subgroups".to_string(), without.clone())];
+    // Limits so tight that grids and transformed weights of small cases are split.
+    let tight = Caps { max_workgroups: 40, max_binding_bytes: 384 << 10, ..caps.clone() };
+    for family in [ConvFamily::Gemm, ConvFamily::Winograd] {
+        all.push((format!("{}, tight limits", family.name()), Caps { conv: Some(family), ..tight.clone() }));
+    }
     for family in ConvFamily::ALL {
         let forced = |caps: &Caps| Caps { conv: Some(family), ..caps.clone() };
         all.push((family.name().to_string(), forced(caps)));

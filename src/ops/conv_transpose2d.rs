@@ -168,12 +168,16 @@ impl ConvTranspose2d {
         let weights = self.pack_as(cx, input.c, LANES * (ob + 4 * product), move |o, i, t| {
             (ob + t * product + tile.weight(ib, o, i / LANES)) * LANES + i % LANES
         });
-        let mut params = cx.views();
-        params.extend([input.w, input.h, ob, ib].map(|v| v as u32));
-        params.extend([self.activation.slope().to_bits(), 0, 0, 0]);
         let key = KernelKey::new("conv_transpose2d_gemm").with("ACTIVATION", self.activation.id());
-        let workgroups = [input.pixels().div_ceil(tile.columns()), tiles, 4 * out.n];
-        cx.dispatch(tile.constants(key, out.c), params, [Operand::Input(0), weights, Operand::Output(0)], workgroups)
+        let key = tile.constants(key, out.c);
+        for (first, blocks) in tile.dispatches(cx.caps, input.pixels()) {
+            let mut params = cx.views();
+            params.extend([input.w, input.h, ob, ib].map(|v| v as u32));
+            params.extend([self.activation.slope().to_bits(), first as u32, 0, 0]);
+            let bindings = [Operand::Input(0), weights, Operand::Output(0)];
+            cx.dispatch(key.clone(), params, bindings, [blocks, tiles, 4 * out.n])?;
+        }
+        Ok(())
     }
 
     /// Bias blocks, then `[C_out/4][C_in/4][kh][kw][4 input channels]` of vec4 over output channels.

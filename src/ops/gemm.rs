@@ -25,7 +25,7 @@ impl Tile {
         }
         // Cost of the blocks that cover the product: their loads, and their multiply-adds at a fiftieth of a load a
         // vector.
-        let tiles = [64, 32, 16, 8, 4].into_iter().flat_map(|r| [4, 2, 1].map(|e| (r, e)));
+        let tiles = [64, 32, 16, 8, 4].into_iter().flat_map(|r| [4, 2].map(|e| (r, e)));
         let cost = |&(r, e): &(usize, usize)| {
             rows.div_ceil(r) * columns.div_ceil(e * 8) * (50 * (r.div_ceil(8) + e) + 4 * r * e)
         };
@@ -38,11 +38,17 @@ impl Tile {
         self.eights * 8
     }
 
+    /// The blocks that cover `columns`, in as few dispatches as the grid's limit allows: first block and number.
+    pub fn dispatches(self, caps: &Caps, columns: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (blocks, most) = (columns.div_ceil(self.columns()), caps.max_workgroups.max(1) as usize);
+        (0..blocks).step_by(most).map(move |first| (first, most.min(blocks - first)))
+    }
+
     /// The key of a kernel around the product for `rows` rows, with the tile's constants.
     pub fn constants(self, key: KernelKey, rows: usize) -> KernelKey {
         key.with("TM", self.rows as u32)
             .with("TN", self.eights as u32)
-            .flag("WHOLE", rows % self.rows == 0)
+            .flag("WHOLE", rows.is_multiple_of(self.rows))
             .flag("SUBGROUP", self.subgroup)
     }
 

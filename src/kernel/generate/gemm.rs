@@ -25,9 +25,9 @@ pub(super) fn core(key: &KernelKey) -> Result<String, String> {
         }
     }
     if key.value("SUBGROUP").is_some() {
-        broadcast(&mut t, rows, columns)
+        broadcast(&mut t, key.value("CIN"), rows, columns)?;
     } else {
-        staged(&mut t, key, rows, columns)?
+        staged(&mut t, key, rows, columns)?;
     }
     Ok(t.0)
 }
@@ -39,15 +39,20 @@ fn tile(key: &KernelKey) -> Result<(u32, u32), String> {
     if rows % 4 == 0 && rows > 0 { Ok((rows, tn)) } else { Err(format!("TM is {tm}: no whole vec4 of rows")) }
 }
 
-fn broadcast(t: &mut Text, rows: u32, columns: u32) {
+fn broadcast(t: &mut Text, few: Option<u32>, rows: u32, columns: u32) -> Result<(), String> {
     for j in 0..columns {
         t.line(format!("let b{j} = column({}u + lane);", j * SUBGROUP));
     }
-    t.line("for (var t = 0u; t < TAPS; t++) {");
-    t.line("var s = tap_offset(t);");
-    t.line("for (var k = 0u; k < steps; k++) {");
-    for j in 0..columns {
-        t.line(format!("let x{j} = x[b{j} + s];"));
+    match few {
+        None => {
+            t.line("for (var t = 0u; t < TAPS; t++) {");
+            t.line("var s = tap_offset(t);");
+            t.line("for (var k = 0u; k < steps; k++) {");
+            for j in 0..columns {
+                t.line(format!("let x{j} = x[b{j} + s];"));
+            }
+        }
+        Some(channels) => gather(t, channels, columns)?,
     }
     for i in 0..rows.div_ceil(SUBGROUP) {
         // Half a load of weights: the upper lanes repeat the last row.
@@ -61,9 +66,28 @@ fn broadcast(t: &mut Text, rows: u32, columns: u32) {
             t.line(multiply_add(&format!("a{i}_{j}"), &format!("q{i}"), &format!("x{j}")));
         }
     }
-    t.line("s += stride;");
     t.line(format!("wi += {rows}u;"));
-    t.line("}\n}");
+    t.line(if few.is_none() { "s += stride;\n}\n}" } else { "}" });
+    Ok(())
+}
+
+/// With 1 or 2 input channels, a step of K holds 4 or 2 taps in place of one: weights past the last tap are zero.
+fn gather(t: &mut Text, channels: u32, columns: u32) -> Result<(), String> {
+    let (taps, lanes) = match channels {
+        1 => (4, ["x", "x", "x", "x"]),
+        2 => (2, ["x", "y", "x", "y"]),
+        _ => return Err(format!("CIN is {channels}, the generator takes 1 or 2")),
+    };
+    t.line(format!("for (var t = 0u; t < TAPS; t += {taps}u) {{"));
+    for i in 0..taps {
+        t.line(format!("let o{i} = tap_offset(min(t + {i}u, TAPS - 1u));"));
+    }
+    for j in 0..columns {
+        let element = |(k, lane): (u32, &str)| format!("x[b{j} + o{}].{lane}", k / channels);
+        let v: Vec<String> = (0..).zip(lanes).map(element).collect();
+        t.line(format!("let x{j} = vec4<f32>({});", v.join(", ")));
+    }
+    Ok(())
 }
 
 fn staged(t: &mut Text, key: &KernelKey, rows: u32, columns: u32) -> Result<(), String> {

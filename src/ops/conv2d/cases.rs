@@ -43,5 +43,6 @@ pub(in crate::ops) fn cases() -> Vec<OpCase> {
         case("1x1, many channels, two sources", Conv2d { sources: vec![[0; 2]; 2], ..Conv2d::new(70, 1, 0).with_bias(true) }, &[s(2, 33, 5, 9), s(2, 6, 5, 9)]),
         case("2x2, odd channels", Conv2d { padding: [0, 0, 1, 1], ..Conv2d::new(9, 2, 0).with_activation(relu) }, &[s(1, 7, 9, 17)]),
         case("picture to 20 channels", Conv2d::new(20, 3, 1).with_bias(true).with_activation(relu), &[s(2, 1, 11, 18)]),
+        case("two channels, stride 2", Conv2d { stride: [2; 2], ..Conv2d::new(9, 3, 1).with_bias(true) }, &[s(1, 2, 11, 18)]),
     ]
 }

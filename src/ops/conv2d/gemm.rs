@@ -15,19 +15,29 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
     let (ob, tiles) = (out.c.div_ceil(LANES), out.c.div_ceil(tile.rows));
     for part in op.parts(cx) {
         let ib = part.channels.div_ceil(LANES);
-        let weights = op.pack(cx, &part, LANES * (ob + tiles * taps * ib * tile.rows), move |o, i, t| {
-            (ob + tile.weight(taps * ib, o, t * ib + i / LANES)) * LANES + i % LANES
+        // One or two channels leave most of a vec4 empty: steps of K then go on over the taps.
+        let few = tile.subgroup && part.channels <= 2;
+        let channels = if few { part.channels } else { ib * LANES };
+        let steps = (taps * channels).div_ceil(LANES);
+        let weights = op.pack(cx, &part, LANES * (ob + tiles * steps * tile.rows), move |o, i, t| {
+            let k = t * channels + i;
+            (ob + tile.weight(steps, o, k / LANES)) * LANES + k % LANES
         });
-        let mut params = Vec::with_capacity(24);
-        params.extend(op.view(cx, &part));
-        params.extend(cx.output_view(0));
-        params.extend([out.w, out.h, ob, ib].map(|v| v as u32));
-        params.extend([op.padding[0], op.padding[1], op.stride[0], op.stride[1]].map(|v| v as u32));
-        params.extend([op.dilation[0], op.dilation[1], 0, 0].map(|v| v as u32));
-        params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
-        let key = tile.constants(part.key(op, "conv2d_gemm"), out.c);
-        let bindings = [Operand::Input(part.source), weights, Operand::Output(0)];
-        cx.dispatch(key, params, bindings, [out.pixels().div_ceil(tile.columns()), tiles, out.n])?;
+        let mut key = tile.constants(part.key(op, "conv2d_gemm"), out.c);
+        if few {
+            key = key.with("CIN", channels as u32);
+        }
+        for (first, blocks) in tile.dispatches(cx.caps, out.pixels()) {
+            let mut params = Vec::with_capacity(24);
+            params.extend(op.view(cx, &part));
+            params.extend(cx.output_view(0));
+            params.extend([out.w, out.h, ob, ib].map(|v| v as u32));
+            params.extend([op.padding[0], op.padding[1], op.stride[0], op.stride[1]].map(|v| v as u32));
+            params.extend([op.dilation[0], op.dilation[1], steps, first].map(|v| v as u32));
+            params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
+            let bindings = [Operand::Input(part.source), weights, Operand::Output(0)];
+            cx.dispatch(key.clone(), params, bindings, [blocks, tiles, out.n])?;
+        }
     }
     Ok(())
 }

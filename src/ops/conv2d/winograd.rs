@@ -78,7 +78,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
         params.extend([grid[0], grid[1], out.h, out.w, first, count, ob, 0].map(|v| v as u32));
         params.extend([op.activation.slope().to_bits(), 0, 0, 0]);
         let key =
-            KernelKey::new("winograd_out").with("COLUMNS", columns as u32).with("ACTIVATION", op.activation.id());
+            KernelKey::new("winograd_out").with("COLUMNS", columns as u32).with("ACTIVATION", op.activation.id()).flag("WHOLE", out.h.is_multiple_of(4) && out.w.is_multiple_of(4));
         let bindings = [Operand::ScratchRead(m), bias, Operand::Output(0)];
         cx.dispatch(key, params, bindings, [count.div_ceil(64), ob, 1])?;
     }
