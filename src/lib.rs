@@ -91,3 +91,8 @@ pub use plan::Plan;
 pub use session::{Backend, Session};
 pub use tensor::{HostTensor, Shape};
 pub use wgpu;
+
+/// The README's example must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
