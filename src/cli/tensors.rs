@@ -41,7 +41,7 @@ pub fn read(path: &Path, name: &str) -> Result<BTreeMap<String, HostTensor>> {
     Ok(BTreeMap::from([(name.to_string(), tensor)]))
 }
 
-/// Fails early if `path` could not be written by [`write`].
+/// Fails early if `path` could not be written by [`write()`].
 pub fn check_writable(path: &Path) -> Result<()> {
     is_npy(path).map(|_| ())
 }

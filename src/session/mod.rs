@@ -217,7 +217,7 @@ impl Session {
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return Err(Error::invalid(format!("buffer for `{name}`"), "has no STORAGE usage"));
         }
-        if offset % self.gpu.caps().storage_alignment != 0 {
+        if !offset.is_multiple_of(self.gpu.caps().storage_alignment) {
             let reason = format!("offset {offset} is not a multiple of {}", self.gpu.caps().storage_alignment);
             return Err(Error::invalid(format!("buffer for `{name}`"), reason));
         }
