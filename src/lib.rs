@@ -3,7 +3,7 @@
 //! An architecture builds a small [`Graph`], exact rewrites make it cheaper, a [`Plan`] turns it into a list of
 //! dispatches over a few buffers, a [`Session`] makes that list resident on a device and replays it. On top of that, a
 //! [`Segmenter`] takes pictures of any size: it normalises them, cuts them into tiles that fit the device, and joins the
-//! results to exactly what one run on the whole picture gives.
+//! results to what one run on the whole picture gives, without seams.
 //!
 //! # A picture in, class ids out
 //!

@@ -42,7 +42,7 @@ impl Tile {
     pub fn constants(self, key: KernelKey, rows: usize) -> KernelKey {
         key.with("TM", self.rows as u32)
             .with("TN", self.eights as u32)
-            .flag("WHOLE", rows % self.rows == 0)
+            .flag("WHOLE", rows.is_multiple_of(self.rows))
             .flag("SUBGROUP", self.subgroup)
     }
 
