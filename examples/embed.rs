@@ -15,7 +15,10 @@ const FRAME: Shape = Shape::new(1, 1, SIZE, SIZE);
 
 /// What any application has: an instance, an adapter, a device with default limits and no optional feature, a queue.
 fn open_device() -> Result<(wgpu::Device, wgpu::Queue)> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::PRIMARY,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
     let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()));
     let adapter = adapter.map_err(|_| Error::NoAdapter)?;
     pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default()))
