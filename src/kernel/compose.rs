@@ -7,7 +7,7 @@ use std::fmt::Write;
 /// The complete WGSL of a kernel.
 ///
 /// Directives, each alone on its line: `#import "lib/x"` (each file once), `#ifdef NAME`, `#ifndef NAME`, `#else`,
-/// `#endif`, `#generate name` (unrolled code, see [`generate`]). A name is defined when the key holds a constant of that
+/// `#endif`, `#generate name` (unrolled code, see `kernel/generate`). A name is defined when the key holds a constant of that
 /// name. Kernels with subgroup operations need no `enable`: naga knows none for them.
 pub fn compose(key: &KernelKey) -> Result<String> {
     let mut out = String::with_capacity(8192);
