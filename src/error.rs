@@ -73,8 +73,8 @@ pub enum Error {
         /// `index: name` of every adapter.
         available: Vec<String>,
     },
-    /// Something needs more than the device allows.
-    #[error("{what} needs {needed}, this device allows {limit}")]
+    /// Something needs more than the device, or the memory asked for, allows.
+    #[error("{what} needs {needed}, the limit is {limit}")]
     Limit {
         /// What is too large.
         what: String,

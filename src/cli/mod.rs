@@ -16,6 +16,7 @@ mod tensors;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::io::ErrorKind;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::session::Backend;
 
@@ -109,7 +110,7 @@ impl Common {
     /// A line on stderr, unless `-q`.
     pub fn note(&self, line: &str) {
         if !self.quiet {
-            eprintln!("{line}");
+            output::aside(line);
         }
     }
 
@@ -142,7 +143,8 @@ impl Common {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     cli.common.start_logging();
-    let result = match &cli.command {
+    keep_panics();
+    let run = || match &cli.command {
         Command::Segment(c) => c.run(&cli.common),
         Command::Run(c) => c.run(&cli.common),
         Command::Bench(c) => c.run(&cli.common),
@@ -150,21 +152,38 @@ pub fn main() -> ExitCode {
         Command::Devices(c) => c.run(&cli.common),
         Command::Selftest(c) => c.run(&cli.common),
     };
-    match result {
-        Ok(code) => code,
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
+        Ok(Ok(code)) => code,
         // The reader of our output has seen enough: `unet devices | head -1`.
-        Err(Error::Io { path, source }) if output::is_stdout(&path) && source.kind() == ErrorKind::BrokenPipe => {
+        Ok(Err(Error::Io { path, source })) if output::is_stdout(&path) && source.kind() == ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
-        Err(e) => {
-            eprintln!("error: {}", one_line(&e.to_string()));
+        Ok(Err(e)) => {
+            output::error(&e.to_string());
+            ExitCode::FAILURE
+        }
+        Err(_) => {
+            let what = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+            output::error(&format!("a bug in this program: {what} (RUST_BACKTRACE=1 tells more); please report it"));
             ExitCode::FAILURE
         }
     }
 }
 
-fn one_line(text: &str) -> String {
-    text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("; ")
+/// What the last panic said.
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// Keeps what a panic says for the one line that [`main`] prints, or for nobody where a decoder's panic on a damaged
+/// file is caught and becomes an ordinary error.
+fn keep_panics() {
+    if std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0") {
+        return;
+    }
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
+        let what = format!("{}{place}", info.payload_as_str().unwrap_or("panicked"));
+        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+    }));
 }
 
 #[cfg(test)]
@@ -175,10 +194,5 @@ mod tests {
     fn the_command_line_is_sound() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn errors_are_one_line() {
-        assert_eq!(one_line("a:\n  b\n\n"), "a:; b");
     }
 }

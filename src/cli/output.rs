@@ -1,6 +1,6 @@
 //! Writing results to stdout.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use unet_wgpu::error::{Error, Result};
 
@@ -15,6 +15,28 @@ pub fn is_stdout(path: &Path) -> bool {
 pub fn line(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|e| Error::io(STDOUT, e))
+}
+
+/// [`line`] for a reader who may have left: work whose result is files goes on without one.
+pub fn line_if_read(text: &str) -> Result<()> {
+    match line(text) {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+/// Writes a line to stderr. If nobody can read it there is nobody to tell.
+pub fn aside(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Writes an error to stderr, in one line.
+pub fn error(text: &str) {
+    aside(&format!("error: {}", one_line(text)));
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 /// Writes a JSON document to stdout.
@@ -37,6 +59,11 @@ pub fn bytes(n: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_are_one_line() {
+        assert_eq!(one_line("a:\n  b\n\n"), "a:; b");
+    }
 
     #[test]
     fn sizes_are_readable() {

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::model::{INPUT, Model, whole_graph};
+use unet_wgpu::tensor::Shape;
 
 /// Run a network on raw tensors: for checking results and for timing
 #[derive(Args)]
@@ -41,30 +42,39 @@ pub struct Run {
 impl Run {
     pub fn run(&self, common: &Common) -> Result<ExitCode> {
         tensors::check_writable(&self.output)?;
+        if matches!((self.input.canonicalize(), self.output.canonicalize()), (Ok(a), Ok(b)) if a == b) {
+            return Err(Error::file(&self.output, "the output would overwrite the input"));
+        }
         let start = Instant::now();
         let model = Model::open(&self.model)?;
         let inputs = tensors::read(&self.input, INPUT)?;
         let Some(x) = inputs.get(INPUT) else {
-            let names: Vec<&str> = inputs.keys().map(String::as_str).collect();
+            let mut names: Vec<&str> = inputs.keys().map(String::as_str).take(6).collect();
+            if names.len() < inputs.len() {
+                names[5] = "..";
+            }
             return Err(Error::file(&self.input, format!("has no tensor `{INPUT}`; it holds: {}", names.join(", "))));
         };
-        let shape = x.shape().map_err(|e| Error::file(&self.input, e.to_string()))?;
-        if shape.c != model.architecture.in_channels() || shape.is_empty() {
-            let wanted = model.architecture.in_channels();
-            return Err(Error::file(&self.input, format!("shape {shape}: the network takes [N, {wanted}, H, W]")));
-        }
+        let channels = model.architecture.in_channels();
+        let shape = match *x.dims() {
+            [n, c, h, w] if c == channels && ![n, h, w].contains(&0) => Shape::new(n, c, h, w),
+            _ => {
+                let reason = format!("shape {:?}: the network takes [N, {channels}, H, W]", x.dims());
+                return Err(Error::file(&self.input, reason));
+            }
+        };
         let graph = whole_graph(&*model.architecture, shape.n, shape.h, shape.w)?;
         let backend = common.backend()?;
         let mut executable = backend.prepare(&graph, model.stored())?;
         let load_ms = ms(start);
         let mut runs = Vec::new();
         let mut first_run_ms = None;
-        for i in 0..self.warmup + self.repeat {
+        for i in 0..u64::from(self.warmup) + u64::from(self.repeat) {
             let start = Instant::now();
             executable.write(INPUT, x.data())?;
             executable.run(|_, _| Ok(()))?;
             first_run_ms.get_or_insert(ms(start));
-            if i >= self.warmup {
+            if i >= u64::from(self.warmup) {
                 runs.push(ms(start));
             }
         }
@@ -73,7 +83,9 @@ impl Run {
         for name in &order {
             outputs.insert(name.clone(), executable.read(name)?);
         }
-        let shapes: BTreeMap<&String, &[usize]> = outputs.iter().map(|(k, v)| (k, v.dims())).collect();
+        let shapes: BTreeMap<String, Vec<usize>> =
+            outputs.iter().map(|(k, v)| (k.clone(), v.dims().to_vec())).collect();
+        tensors::write(&self.output, &order, outputs)?;
         let mut sorted = runs.clone();
         sorted.sort_by(f64::total_cmp);
         let median = sorted[sorted.len() / 2];
@@ -102,7 +114,6 @@ impl Run {
                 output::bytes(memory),
             ))?;
         }
-        tensors::write(&self.output, &order, outputs)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::infer::{
-    Ids, Picture, ProbabilityFormat, SegmentOptions, Segmentation, Segmenter, check_distinct, expand_inputs,
-    output_path, write_mask, write_overlay, write_probabilities,
+    Ids, Picture, ProbabilityFormat, SegmentOptions, Segmentation, Segmenter, check_distinct, check_writable,
+    expand_inputs, output_path, write_mask, write_overlay, write_probabilities,
 };
 use unet_wgpu::model::Model;
 use unet_wgpu::weights::builtin;
@@ -95,13 +95,20 @@ fn memory(text: &str) -> std::result::Result<u64, String> {
 impl Segment {
     pub fn run(&self, common: &Common) -> Result<ExitCode> {
         let inputs = expand_inputs(&self.inputs)?;
+        let mut save: Vec<Save> = Vec::new();
+        self.save.iter().for_each(|s| {
+            if !save.contains(s) {
+                save.push(*s)
+            }
+        });
         let several = inputs.len() > 1 || Path::new(&self.inputs[0]).is_dir();
         let mut outputs = Vec::new();
         for input in &inputs {
             let path = |s: &Save| output_path(self.out.as_deref(), input, s.name(), s.extension(), several);
-            outputs.push(self.save.iter().map(path).collect::<Result<Vec<_>>>()?);
+            outputs.push(save.iter().map(path).collect::<Result<Vec<_>>>()?);
         }
         check_distinct(&outputs.concat(), &inputs)?;
+        outputs.iter().flatten().try_for_each(check_writable)?;
         let model = Model::open(&self.model)?;
         let backend = common.backend()?;
         let device = backend.describe();
@@ -109,22 +116,26 @@ impl Segment {
         let mut results = Vec::new();
         let mut failed = 0;
         for (i, (input, outputs)) in inputs.iter().zip(&outputs).enumerate() {
-            match self.one(common, &mut segmenter, input, outputs, (i + 1, inputs.len())) {
+            let files: Vec<(Save, &PathBuf)> = save.iter().copied().zip(outputs).collect();
+            match self.one(common, &mut segmenter, input, &files, (i + 1, inputs.len())) {
                 Ok(result) => results.push(result),
-                // One bad picture must not stop the rest; a lost device would fail them all.
-                Err(e) if inputs.len() > 1 && !matches!(e, Error::DeviceLost(_) | Error::Cancelled) => {
+                // One bad picture must not stop the rest; a lost device or output would fail them all.
+                Err(e @ (Error::DeviceLost(_) | Error::Cancelled)) => return Err(e),
+                Err(Error::Io { path, source }) if output::is_stdout(&path) => return Err(Error::Io { path, source }),
+                Err(e) if inputs.len() > 1 => {
                     failed += 1;
-                    eprintln!("error: {e}");
-                    results.push(json!({ "input": input, "error": e.to_string() }));
+                    output::error(&e.to_string());
+                    results.push(json!({ "input": input.to_string_lossy(), "error": e.to_string() }));
                 }
                 Err(e) => return Err(e),
             }
         }
         if common.json {
-            output::json(&json!({ "device": device, "model": self.model, "pictures": results }))?;
+            let document = json!({ "device": device, "model": self.model, "pictures": results });
+            output::line_if_read(&format!("{document:#}"))?;
         }
         if failed > 0 {
-            eprintln!("error: {failed} of {} pictures failed", inputs.len());
+            output::error(&format!("{failed} of {} pictures failed", inputs.len()));
         }
         Ok(if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
@@ -134,7 +145,7 @@ impl Segment {
         common: &Common,
         segmenter: &mut Segmenter,
         input: &Path,
-        outputs: &[PathBuf],
+        outputs: &[(Save, &PathBuf)],
         (number, of): (usize, usize),
     ) -> Result<Value> {
         let start = Instant::now();
@@ -143,24 +154,23 @@ impl Segment {
             SegmentOptions { probabilities: self.save.contains(&Save::Prob), tile: self.tile, memory: self.memory };
         let bar = progress_bar(common, input, number, of);
         let about = |e| about(input, e);
-        let result = segmenter
-            .segment(&picture, &options, |done| {
-                bar.set_position((done * 1000.0) as u64);
-                Ok(())
-            })
-            .map_err(about)?;
+        let result = segmenter.segment(&picture, &options, |done| {
+            bar.set_position((done * 1000.0) as u64);
+            Ok(())
+        });
         bar.finish_and_clear();
-        for (save, path) in self.save.iter().zip(outputs) {
+        let result = result.map_err(about)?;
+        for (save, path) in outputs {
             write(*save, path, &picture, &result)?;
         }
         let ms = start.elapsed().as_secs_f64() * 1e3;
         let shares = class_shares(segmenter.model(), &result);
         if !common.json {
             let classes: Vec<String> = shares.iter().map(|(name, s)| format!("{name} {:.1} %", s * 100.0)).collect();
-            let files: Vec<String> = outputs.iter().map(|p| p.display().to_string()).collect();
+            let files: Vec<String> = outputs.iter().map(|(_, p)| p.display().to_string()).collect();
             let [rows, columns] = result.tiles;
             let tiles = if rows * columns == 1 { String::new() } else { format!(", {rows}x{columns} tiles") };
-            output::line(&format!(
+            output::line_if_read(&format!(
                 "{}: {}x{}{tiles}, {:.2} s; {}; wrote {}",
                 input.display(),
                 picture.width(),
@@ -171,10 +181,11 @@ impl Segment {
             ))?;
         }
         Ok(json!({
-            "input": input,
+            // Names that are no text would panic as paths.
+            "input": input.to_string_lossy(),
             "width": picture.width(),
             "height": picture.height(),
-            "outputs": self.save.iter().zip(outputs).map(|(s, p)| (s.name().to_string(), json!(p))).collect::<serde_json::Map<String, Value>>(),
+            "outputs": outputs.iter().map(|(s, p)| (s.name().to_string(), json!(p.to_string_lossy()))).collect::<serde_json::Map<String, Value>>(),
             "classes": shares.iter().map(|(n, s)| (n.clone(), json!(s))).collect::<serde_json::Map<String, Value>>(),
             "tiles": result.tiles,
             "tile": result.tile,

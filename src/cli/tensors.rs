@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::infer::write_atomically;
@@ -22,8 +22,19 @@ pub fn read(path: &Path, name: &str) -> Result<BTreeMap<String, HostTensor>> {
     if !is_npy(path)? {
         return Ok(weights::load(path)?.weights.into_iter().collect());
     }
-    let fail = |e: std::io::Error| Error::file(path, format!("not a readable .npy file: {e}"));
+    let fail = |e: std::io::Error| match e.kind() {
+        ErrorKind::UnexpectedEof => Error::file(path, "the .npy file is cut off"),
+        _ => Error::file(path, format!("not a readable .npy file: {e}")),
+    };
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let bytes = file.metadata().map_err(|e| Error::io(path, e))?.len();
+    if bytes == 0 {
+        return Err(Error::file(path, "the file is empty"));
+    }
+    let announced = elements(&file).map_err(|e| Error::io(path, e))?;
+    if announced.is_some_and(|n| n.is_none_or(|n| n > bytes)) {
+        return Err(Error::file(path, format!("the .npy file is cut off: {bytes} bytes cannot hold its shape")));
+    }
     let npy = npyz::NpyFile::new(BufReader::new(file)).map_err(fail)?;
     let dims: Vec<usize> = npy.shape().iter().map(|&d| d as usize).collect();
     if npy.order() != npyz::Order::C {
@@ -41,14 +52,31 @@ pub fn read(path: &Path, name: &str) -> Result<BTreeMap<String, HostTensor>> {
     Ok(BTreeMap::from([(name.to_string(), tensor)]))
 }
 
-/// Fails early if `path` could not be written by [`write()`].
+/// The number of elements that a `.npy` header announces: `Some(None)` for more than 64 bits count, which npyz does not
+/// survive; `None` where no shape is found, which npyz explains. Leaves the file at its start.
+fn elements(mut file: &File) -> std::io::Result<Option<Option<u64>>> {
+    let mut head = Vec::new();
+    file.take(1 << 12).read_to_end(&mut head)?;
+    file.seek(SeekFrom::Start(0))?;
+    let head = String::from_utf8_lossy(&head);
+    let shape = head.split_once("shape").and_then(|(_, rest)| rest.split_once('(')?.1.split_once(')'));
+    Ok(shape.map(|(dims, _)| {
+        let dims = dims.split(',').map(|d| d.trim().trim_end_matches('L')).filter(|d| !d.is_empty());
+        dims.map(|d| d.parse().ok()).try_fold(1u64, |a, d: Option<u64>| a.checked_mul(d?))
+    }))
+}
+
+/// Fails early if `path` could not be written by [`write`].
 pub fn check_writable(path: &Path) -> Result<()> {
-    is_npy(path).map(|_| ())
+    is_npy(path)?;
+    unet_wgpu::infer::check_writable(path)
 }
 
 /// Writes the first output to a `.npy`, or all of them to a `.safetensors`. `order` lists the names, the first first.
 pub fn write(path: &Path, order: &[String], outputs: BTreeMap<String, HostTensor>) -> Result<()> {
     if !is_npy(path)? {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
         return weights::save(
             path,
             &Checkpoint { metadata: None, weights: outputs.into_iter().collect() },

@@ -10,7 +10,7 @@ pub use receptive_field::{Footprint, footprint};
 
 use crate::error::{Error, Result};
 use crate::ops::Op;
-use crate::tensor::{HostTensor, Shape, TensorDesc};
+use crate::tensor::{HostTensor, MAX_ELEMENTS, Shape, TensorDesc};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -168,7 +168,7 @@ impl Graph {
     /// Declares a parameter of the checkpoint, or gives the one declared before under this name.
     pub fn parameter(&mut self, name: impl Into<String>, dims: &[usize]) -> Result<ValueId> {
         let name = name.into();
-        let shape = Shape::from_dims(dims)?;
+        let desc = parameter_desc(&name, dims)?;
         let known = self.ids().find(|&v| {
             let v = self.value(v);
             v.name == name && matches!(v.kind, ValueKind::Parameter(_))
@@ -180,14 +180,15 @@ impl Graph {
             };
         }
         let parameter = Parameter { dims: dims.to_vec(), source: ParamSource::Stored };
-        Ok(self.push(name, TensorDesc::linear(shape), ValueKind::Parameter(parameter)))
+        Ok(self.push(name, desc, ValueKind::Parameter(parameter)))
     }
 
     /// Declares a parameter computed from others when weights are loaded.
     pub fn derived(&mut self, name: impl Into<String>, dims: &[usize], derived: Derived) -> Result<ValueId> {
-        let shape = Shape::from_dims(dims)?;
+        let name = name.into();
+        let desc = parameter_desc(&name, dims)?;
         let parameter = Parameter { dims: dims.to_vec(), source: ParamSource::Derived(derived) };
-        Ok(self.push(name.into(), TensorDesc::linear(shape), ValueKind::Parameter(parameter)))
+        Ok(self.push(name, desc, ValueKind::Parameter(parameter)))
     }
 
     /// Adds a node and gives all its outputs.
@@ -199,6 +200,7 @@ impl Graph {
     ) -> Result<Vec<ValueId>> {
         let label = label.into();
         let descs = op.infer(&self.descs(inputs)).map_err(|e| Error::op(&label, e.to_string()))?;
+        descs.iter().try_for_each(|d| d.check_size(&label, MAX_ELEMENTS))?;
         let node = self.nodes.len();
         let outputs: Vec<_> = descs
             .into_iter()
@@ -348,6 +350,12 @@ impl Graph {
             })
             .collect()
     }
+}
+
+fn parameter_desc(name: &str, dims: &[usize]) -> Result<TensorDesc> {
+    let desc = TensorDesc::linear(Shape::from_dims(dims)?);
+    desc.check_size(name, MAX_ELEMENTS)?;
+    Ok(desc)
 }
 
 /// The state of [`Graph::rebuild`]: the new graph so far, and which new value stands for which old one.

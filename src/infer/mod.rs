@@ -4,6 +4,7 @@
 //! tiling ([`TileGrid`]), input and output paths ([`expand_inputs`], [`output_path`]) and the files written
 //! ([`write_mask`], [`write_overlay`], [`write_probabilities`]).
 
+mod choose;
 mod decode;
 pub mod image;
 pub mod normalise;
@@ -18,6 +19,6 @@ pub use normalise::{ChannelAffine, normalise};
 pub use output::{
     Ids, Mask, ProbabilityFormat, palette, write_atomically, write_mask, write_overlay, write_probabilities,
 };
-pub use paths::{PICTURE_EXTENSIONS, check_distinct, expand_inputs, output_path};
+pub use paths::{PICTURE_EXTENSIONS, check_distinct, check_writable, expand_inputs, output_path};
 pub use segment::{SegmentOptions, Segmentation, Segmenter};
 pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};

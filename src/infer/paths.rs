@@ -33,6 +33,8 @@ pub fn expand_inputs<S: AsRef<str>>(args: &[S]) -> Result<Vec<PathBuf>> {
             vec![path.to_path_buf()]
         } else if is_glob(arg.as_ref()) {
             expand_glob(path)?
+        } else if arg.as_ref().is_empty() {
+            return Err(Error::invalid("input", "the name of a picture is empty"));
         } else {
             return Err(Error::file(path, "no such file or folder"));
         };
@@ -92,11 +94,14 @@ fn walk(folder: &Path, depth: Option<usize>, wanted: impl Fn(&Path) -> bool) -> 
     Ok(found)
 }
 
-fn is_picture_name(path: &Path) -> bool {
+fn is_picture_file(path: &Path) -> bool {
     let known = |e: &str| PICTURE_EXTENSIONS.iter().any(|k| k.eq_ignore_ascii_case(e));
-    let ours = |s: &str| s.rsplit_once('_').is_some_and(|(stem, kind)| !stem.is_empty() && KINDS.contains(&kind));
     path.extension().and_then(|e| e.to_str()).is_some_and(known)
-        && !path.file_stem().is_some_and(|s| ours(&s.to_string_lossy()))
+}
+
+fn is_picture_name(path: &Path) -> bool {
+    let ours = |s: &str| s.rsplit_once('_').is_some_and(|(stem, kind)| !stem.is_empty() && KINDS.contains(&kind));
+    is_picture_file(path) && !path.file_stem().is_some_and(|s| ours(&s.to_string_lossy()))
 }
 
 /// Where a result of kind `kind` (`mask`, `overlay`, ...) with extension `ext` of the picture `input` goes.
@@ -116,6 +121,9 @@ pub fn output_path(out: Option<&Path>, input: &Path, kind: &str, ext: &str, seve
     };
     let path = match out {
         None => input.with_file_name(named(stem)),
+        Some(out) if several_inputs && is_picture_file(out) && !out.is_dir() && !ends_in_separator(out) => {
+            return Err(Error::file(out, "is one file; several pictures need a folder for their results"));
+        }
         Some(out) if several_inputs || out.is_dir() || ends_in_separator(out) => out.join(named(stem)),
         Some(out) => match out.file_stem() {
             None => return Err(Error::file(out, "is not the name of a file")),
@@ -147,6 +155,26 @@ pub fn check_distinct(outputs: &[PathBuf], inputs: &[PathBuf]) -> Result<()> {
     match outputs.iter().find(|path| !seen.insert(path.to_path_buf())) {
         Some(path) => Err(Error::file(path, "two pictures would both be written here; use folders of their own")),
         None => Ok(()),
+    }
+}
+
+/// Fails if a file could not be written there: call it before the work begins. Makes nothing, not even folders.
+pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    let wrong = |reason: String| Err(Error::file(path, format!("cannot be written: {reason}")));
+    if path.is_dir() || ends_in_separator(path) {
+        return wrong("it is a folder".into());
+    }
+    // Missing folders will be made in the nearest one that exists.
+    let above = path.ancestors().skip(1).find(|p| p.as_os_str().is_empty() || p.symlink_metadata().is_ok());
+    let folder = above.filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return wrong(format!("{} is not a folder", folder.display()));
+    }
+    match tempfile::tempfile_in(folder) {
+        Ok(_) => Ok(()),
+        // The message itself names a temporary file, which means nothing to anyone.
+        Err(e) => wrong(format!("no file can be made in {}: {}", folder.display(), std::io::Error::from(e.kind()))),
     }
 }
 

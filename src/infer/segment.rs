@@ -1,5 +1,6 @@
 //! The segmenter: a picture in, class ids (and probabilities) out, in tiles that fit the device.
 
+use super::choose::choose;
 use super::image::Picture;
 use super::normalise::{ChannelAffine, normalise};
 use super::output::{Ids, Mask};
@@ -10,6 +11,7 @@ use crate::model::Model;
 use crate::ops::{ExportNchw, ImageIn, ImageInfo, ImportNchw, MaskOut};
 use crate::session::{Backend, Executable};
 use crate::tensor::{Shape, TensorDesc};
+use std::collections::HashMap;
 
 /// How pictures are segmented.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +50,16 @@ pub struct Segmenter {
     model: Model,
     /// Tile shape, with probabilities or not, and what runs it. One entry: the next picture is likely of the same size.
     ready: Option<(([usize; 2], bool), Executable)>,
+    /// What tiles of the shapes met so far need: planning takes milliseconds, and pictures come in series.
+    needs: HashMap<([usize; 2], bool), Need>,
+}
+
+/// What tiles of one shape need of the device.
+#[derive(Debug)]
+enum Need {
+    Bytes(u64),
+    /// More than the device allows in one piece: the parts of an [`Error::Limit`].
+    Refused([String; 3]),
 }
 
 const WINDOW: &str = "window";
@@ -58,7 +70,7 @@ const PROBABILITY: &str = "probability";
 impl Segmenter {
     /// A segmenter. Nothing is compiled or allocated yet.
     pub fn new(backend: Backend, model: Model) -> Self {
-        Self { backend, model, ready: None }
+        Self { backend, model, ready: None, needs: HashMap::new() }
     }
 
     /// The model.
@@ -101,7 +113,7 @@ impl Segmenter {
             &picture,
             classes,
             if options.probabilities { self.model.architecture.out_channels() } else { 0 },
-        );
+        )?;
         let count = grid.len();
         for (i, tile) in grid.iter().enumerate() {
             let (window, info) = tile_input(&picture, &tile, shape, &affine)?;
@@ -120,46 +132,51 @@ impl Segmenter {
         out.finish([grid.rows.windows.len(), grid.columns.windows.len()], shape)
     }
 
-    /// The largest tiles that fit the device and the memory budget.
-    fn plan(&self, height: usize, width: usize, options: &SegmentOptions) -> Result<TileGrid> {
-        let spec = tile_spec(&self.model)?;
+    /// The tiles that fit the device and the memory budget with the least work.
+    fn plan(&mut self, height: usize, width: usize, options: &SegmentOptions) -> Result<TileGrid> {
         let rule = self.model.architecture.size_rule();
         // A network that cannot be tiled still runs on the whole picture: any halo does for a single window.
         let whole_spec = TileSpec { align: rule.step, halo: 0, margin: rule.margin, minimum: rule.minimum };
         let whole = TileGrid::plan(height, width, (usize::MAX >> 1, usize::MAX >> 1), &whole_spec)?;
-        let fits = |grid: &TileGrid| -> Result<()> {
-            let graph = tile_graph(&self.model, [grid.rows.window, grid.columns.window], options.probabilities)?;
-            let total = self.backend.memory(&graph)?.total();
-            if total > options.memory {
-                let mib = |b: u64| format!("{:.0} MiB", b as f64 / (1u64 << 20) as f64);
-                return Err(Error::Limit { what: "a tile".into(), needed: mib(total), limit: mib(options.memory) });
-            }
-            Ok(())
-        };
         let longest = whole.rows.window.max(whole.columns.window);
-        let wanted = options.tile.unwrap_or(longest);
+        let cap = options.tile.unwrap_or(longest);
         let mut problem = None;
-        if wanted >= longest {
-            match fits(&whole) {
+        if cap >= longest {
+            match self.fits([whole.rows.window, whole.columns.window], options) {
                 Ok(()) => return Ok(whole),
                 Err(e @ Error::Limit { .. }) => problem = Some(e),
                 Err(e) => return Err(e),
             }
         }
-        let spec = spec.map_err(|why| {
-            let first = problem.as_ref().map_or_else(|| "tiles were asked for".to_string(), ToString::to_string);
+        let spec = tile_spec(&self.model)?.map_err(|why| {
+            let first = problem.map_or_else(|| "tiles were asked for".to_string(), |e| e.to_string());
             let what = format!("{width}x{height} picture");
             Error::invalid(what, format!("{first}; and this network cannot be tiled exactly: {why}"))
         })?;
-        let smallest = spec.smallest_tile()?;
-        let mut edge = wanted.min(longest);
-        loop {
-            let grid = TileGrid::plan(height, width, (edge, edge), &spec)?;
-            match fits(&grid) {
-                Ok(()) => return Ok(grid),
-                Err(e @ Error::Limit { .. }) if edge <= smallest => return Err(e),
-                Err(Error::Limit { .. }) => edge = (edge * 3 / 4).max(smallest),
+        choose([height, width], cap, &spec, |window| self.fits(window, options))
+    }
+
+    /// Whether tiles of `window` rows and columns fit the device and the memory budget.
+    fn fits(&mut self, window @ [h, w]: [usize; 2], options: &SegmentOptions) -> Result<()> {
+        let key = (window, options.probabilities);
+        if !self.needs.contains_key(&key) {
+            let graph = tile_graph(&self.model, window, options.probabilities);
+            let need = match graph.and_then(|g| self.backend.memory(&g)) {
+                Ok(memory) => Need::Bytes(memory.total()),
+                Err(Error::Limit { what, needed, limit }) => Need::Refused([what, needed, limit]),
                 Err(e) => return Err(e),
+            };
+            self.needs.insert(key, need);
+        }
+        match &self.needs[&key] {
+            Need::Bytes(total) if *total <= options.memory => Ok(()),
+            Need::Bytes(total) => {
+                let mib = |b: u64| format!("{:.1} MiB", b as f64 / (1u64 << 20) as f64);
+                let (needed, limit) = (mib(*total), format!("{} (option `memory`)", mib(options.memory)));
+                Err(Error::Limit { what: format!("a tile of {w}x{h} pixels"), needed, limit })
+            }
+            Need::Refused([what, needed, limit]) => {
+                Err(Error::Limit { what: what.clone(), needed: needed.clone(), limit: limit.clone() })
             }
         }
     }
@@ -236,6 +253,15 @@ fn tile_input(
     Ok((window, info.words()))
 }
 
+/// Zeros, or an error where a failed allocation would end the program.
+fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
+    let mut v = Vec::new();
+    let error = |_| Error::invalid("picture", format!("its {len} results do not fit in memory"));
+    v.try_reserve_exact(len).map_err(error)?;
+    v.resize(len, T::default());
+    Ok(v)
+}
+
 /// The results of all tiles, put together.
 struct Assembly {
     width: usize,
@@ -246,10 +272,11 @@ struct Assembly {
 }
 
 impl Assembly {
-    fn new(picture: &Picture, classes: usize, planes: usize) -> Self {
+    fn new(picture: &Picture, classes: usize, planes: usize) -> Result<Self> {
         let (width, height) = (picture.width(), picture.height());
-        let ids = if classes <= 256 { Ids::U8(vec![0; width * height]) } else { Ids::U16(vec![0; width * height]) };
-        Self { width, height, classes, ids, probabilities: vec![0.0; planes * width * height] }
+        let ids = if classes <= 256 { Ids::U8(zeros(width * height)?) } else { Ids::U16(zeros(width * height)?) };
+        let probabilities = zeros((width * height).saturating_mul(planes))?;
+        Ok(Self { width, height, classes, ids, probabilities })
     }
 
     fn keep_mask(&mut self, tile: &Tile, from: &[f32], stride: usize) {

@@ -51,8 +51,18 @@ impl TileSpec {
         }
     }
 
+    /// The input of a run on a whole picture of `length` pixels.
+    pub(super) fn whole(&self, length: usize) -> Result<usize> {
+        self.legal(length.saturating_add(2 * self.margin))
+    }
+
+    /// The largest legal input of at most `length`; `length` itself if there is none.
+    pub(super) fn largest_within(&self, length: usize) -> usize {
+        length - length.checked_sub(self.minimum).map_or(0, |over| over % self.align)
+    }
+
     /// The smallest legal input of at least `length`.
-    fn legal(&self, length: usize) -> Result<usize> {
+    pub(super) fn legal(&self, length: usize) -> Result<usize> {
         let steps = length.saturating_sub(self.minimum).div_ceil(self.align);
         steps
             .checked_mul(self.align)
@@ -94,11 +104,11 @@ pub struct AxisPlan {
 /// that size keep nothing, and says which tile would do.
 pub fn plan_axis(length: usize, window: usize, spec: &TileSpec) -> Result<AxisPlan> {
     let smallest = spec.smallest_tile()?;
-    let TileSpec { align, halo, margin, minimum } = *spec;
+    let TileSpec { align, halo, margin, .. } = *spec;
     if length == 0 {
         return Err(Error::invalid("picture", "has no pixels"));
     }
-    let whole = spec.legal(length.saturating_add(2 * margin))?;
+    let whole = spec.whole(length)?;
     let padded = whole - 2 * margin;
     // Legal inputs are far below isize::MAX.
     let input_start = |output_start: usize| output_start as isize - margin as isize;
@@ -111,7 +121,7 @@ pub fn plan_axis(length: usize, window: usize, spec: &TileSpec) -> Result<AxisPl
         let reason = format!("{window} pixels are too few for this network; the smallest usable tile is {usable}");
         return Err(Error::invalid("tile", reason));
     }
-    let window = window - (window - minimum) % align;
+    let window = spec.largest_within(window);
     let output = window - 2 * margin;
     let stride = (output - 2 * halo) / align * align;
     // Both sizes are legal, so the last start is a multiple of `align` too.

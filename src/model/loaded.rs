@@ -41,8 +41,15 @@ impl Model {
         for (key, dims) in graph.parameters() {
             model.weights.require(key, dims).map_err(|e| Error::file(&model.name, e.to_string()))?;
         }
-        for (key, count) in model.weights.non_finite() {
-            log::warn!("{}: parameter `{key}` holds {count} values that are not finite numbers", model.name);
+        let (named, classes) = (model.metadata.classes.len(), model.architecture.out_channels().max(2));
+        if named > classes {
+            return Err(Error::file(&model.name, format!("metadata names {named} classes, the network has {classes}")));
+        }
+        let wrong = model.weights.non_finite();
+        if let Some((key, count)) = wrong.first() {
+            let others =
+                if wrong.len() > 1 { format!(" (and {} more parameters)", wrong.len() - 1) } else { String::new() };
+            log::warn!("{}: parameter `{key}` holds {count} values that are not finite numbers{others}", model.name);
         }
         Ok(model)
     }

@@ -78,7 +78,13 @@ pub fn parse(arch: &str, config: &serde_json::Value) -> Result<Box<dyn Architect
     fn read<T: serde::de::DeserializeOwned>(arch: &str, config: &serde_json::Value) -> Result<T> {
         let empty = serde_json::json!({});
         let config = if config.is_null() { &empty } else { config };
-        T::deserialize(config).map_err(|e| Error::invalid(format!("config of {arch}"), e.to_string()))
+        T::deserialize(config).map_err(|e| {
+            // The message does not say at which key it stopped: the first that is wrong alone.
+            let wrong = |(k, v): &(&String, &serde_json::Value)| T::deserialize(&serde_json::json!({ *k: v })).is_err();
+            let key = config.as_object().and_then(|m| m.iter().find(wrong)).map(|(k, _)| format!("`{k}`: "));
+            let reason = e.to_string().replace("expected usize", "expected a whole number").replace("f64", "a number");
+            Error::invalid(format!("config of {arch}"), format!("{}{reason}", key.unwrap_or_default()))
+        })
     }
     Ok(match arch {
         "unet" => Box::new(read::<UNet>(arch, config)?.checked()?),
@@ -116,12 +122,13 @@ fn levels(widths: Option<&[usize]>, width: usize, depth: usize) -> Result<Vec<us
             return Err(Error::invalid("widths", format!("{} entries, depth {depth} needs {}", w.len(), depth + 1)));
         }
         Some(w) => w.to_vec(),
-        None => (0..=depth).map(|i| width << i).collect(),
+        None => (0..=depth).map(|i| width.saturating_mul(1 << i)).collect(),
     };
-    match levels.iter().find(|&&w| w == 0 || w > MAX_CHANNELS) {
-        Some(w) => Err(Error::invalid("widths", format!("{w} channels is not in 1..{MAX_CHANNELS}"))),
-        None => Ok(levels),
+    let what = if widths.is_some() { "widths" } else { "width" };
+    for (i, &w) in levels.iter().enumerate() {
+        in_range(&format!("{what} (level {i})"), w, MAX_CHANNELS)?;
     }
+    Ok(levels)
 }
 
 /// More channels than any network of the family has: what a hostile config may ask for.
@@ -129,11 +136,11 @@ const MAX_CHANNELS: usize = 16_384;
 
 /// Checks what the three configs have in common.
 fn check_common(in_channels: usize, out_channels: usize, depth: usize) -> Result<()> {
-    let check = |what: &str, v: usize, max: usize| match v {
-        v if (1..=max).contains(&v) => Ok(()),
-        v => Err(Error::invalid(what, format!("{v} is not in 1..{max}"))),
-    };
-    check("in_channels", in_channels, MAX_CHANNELS)?;
-    check("out_channels", out_channels, MAX_CHANNELS)?;
-    check("depth", depth, 8)
+    in_range("in_channels", in_channels, MAX_CHANNELS)?;
+    in_range("out_channels", out_channels, MAX_CHANNELS)?;
+    in_range("depth", depth, 8)
+}
+
+fn in_range(what: &str, v: usize, max: usize) -> Result<()> {
+    if (1..=max).contains(&v) { Ok(()) } else { Err(Error::invalid(what, format!("{v} is not in 1..{max}"))) }
 }

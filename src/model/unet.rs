@@ -1,7 +1,7 @@
 //! U-Net (Ronneberger, Fischer, Brox 2015, arXiv 1505.04597) with the variants public code knows.
 
 use super::blocks::{ConvStyle, concat, conv, double_conv, mask_rule, probability, resize, up_conv};
-use super::{Architecture, Built, SizeRule, check_common, levels};
+use super::{Architecture, Built, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
 use crate::ops::{Activation, ActivationKind, Conv2d, Crop2d, MaxPool2d, Pad2d, ResizeMode};
@@ -95,10 +95,12 @@ impl UNet {
     /// The same after checking every value.
     pub fn checked(self) -> Result<Self> {
         check_common(self.in_channels, self.out_channels, self.depth)?;
-        levels(self.widths.as_deref(), self.width, self.depth)?;
-        if self.last_up_channels == Some(0) {
-            return Err(Error::invalid("last_up_channels", "is 0"));
+        let levels = levels(self.widths.as_deref(), self.width, self.depth)?;
+        // Slim levels have half their width; the first one's decoder keeps it.
+        if self.slim && self.up == Up::Bilinear && levels[1..].contains(&1) {
+            return Err(Error::invalid("slim", "halves widths, and 1 has no half"));
         }
+        in_range("last_up_channels", self.last_up_channels.unwrap_or(1), MAX_CHANNELS)?;
         Ok(self)
     }
 

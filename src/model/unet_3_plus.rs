@@ -1,7 +1,7 @@
 //! U-Net 3+ (Huang et al. 2020, arXiv 2004.08790): full-scale skips, deep supervision, classification-guided module.
 
 use super::blocks::{ConvStyle, concat, conv, conv_norm_relu, double_conv, resize, sigmoid};
-use super::{Architecture, Built, SizeRule, check_common, levels};
+use super::{Architecture, Built, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
 use crate::ops::{ArgmaxGate, Conv2d, GlobalMaxPool, MaskRule, MaxPool2d, ResizeMode, ScaleByGate, Softmax};
@@ -96,9 +96,7 @@ impl UNet3Plus {
         if self.cgm && !self.deep_supervision {
             return Err(Error::invalid("cgm", "needs deep_supervision"));
         }
-        if self.cat == Some(0) {
-            return Err(Error::invalid("cat", "is 0"));
-        }
+        in_range("cat", self.cat.unwrap_or(1), MAX_CHANNELS)?;
         Ok(self)
     }
 

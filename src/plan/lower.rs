@@ -6,12 +6,14 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId, ValueKind};
 use crate::kernel::{Caps, Dispatch, KernelKey, Operand};
 use crate::ops::{Lowered, Lowering};
-use crate::tensor::{BlockedLayout, Layout, TensorDesc};
+use crate::tensor::{BlockedLayout, Layout, MAX_INDEXED, TensorDesc};
 use std::collections::HashMap;
 
 impl Plan {
     /// Plans a graph for a device. Fails when a tensor is larger than the device can bind, naming it.
     pub fn new(graph: &Graph, caps: &Caps) -> Result<Self> {
+        // Before strides are cast to 32 bits.
+        graph.values().iter().try_for_each(|v| v.desc.check_size(&v.name, MAX_INDEXED))?;
         let lowered = lower_nodes(graph, caps)?;
         let ports = ports(graph)?;
         let port_of = |v: ValueId| {

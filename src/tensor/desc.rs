@@ -1,6 +1,13 @@
 //! Logical shapes (NCHW) and what a value is stored as.
 
+use super::{HALO, LANES};
 use crate::error::{Error, Result};
+
+/// Most elements a tensor may have in a graph: more than any device holds, and few enough that no sum or product of
+/// sizes overflows. Rewrites remove some of the largest tensors, so plans have a limit of their own.
+pub const MAX_ELEMENTS: u64 = 1 << 36;
+/// Most elements a tensor may have on a device: kernels count in 32 bits.
+pub const MAX_INDEXED: u64 = u32::MAX as u64;
 
 /// Logical shape of a tensor: images, channels, rows, columns.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,6 +118,24 @@ impl TensorDesc {
         Self { shape, layout: Layout::Linear }
     }
 
+    /// Fails if the tensor, `what`, has more than `most` elements, halo and unused lanes included.
+    pub fn check_size(&self, what: &str, most: u64) -> Result<()> {
+        let Shape { n, c, h, w } = self.shape;
+        let dims = match self.layout {
+            Layout::Blocked => {
+                [Some(n), c.checked_next_multiple_of(LANES), h.checked_add(2 * HALO), w.checked_add(2 * HALO)]
+            }
+            Layout::Linear => [Some(n), Some(c), Some(h), Some(w)],
+        };
+        let count = dims.into_iter().try_fold(1u64, |a, d| a.checked_mul(d? as u64));
+        if count.is_some_and(|e| e <= most) {
+            return Ok(());
+        }
+        let needed = count.map_or_else(|| "more than 2^64".into(), |e| e.to_string());
+        let limit = format!("{most} elements");
+        Err(Error::Limit { what: format!("{what}: a tensor of shape {}", self.shape), needed, limit })
+    }
+
     /// Bytes in device memory.
     pub fn bytes(&self) -> u64 {
         match self.layout {
@@ -130,5 +155,18 @@ mod tests {
         assert_eq!(Shape::from_dims(&[2, 7]).unwrap(), Shape::new(2, 7, 1, 1));
         assert_eq!(Shape::from_dims(&[3, 4, 5]).unwrap(), Shape::new(1, 3, 4, 5));
         assert!(Shape::from_dims(&[1, 1, 1, 1, 1]).unwrap_err().to_string().contains("rank 5"));
+    }
+
+    #[test]
+    fn what_cannot_be_counted_is_refused() {
+        let linear = |n, c, h, w| TensorDesc::linear(Shape::new(n, c, h, w)).check_size("x", MAX_INDEXED);
+        assert!(linear(1, 1, 1, u32::MAX as usize).is_ok() && linear(2, 1, 1, 1 << 31).is_err());
+        let e = linear(1, 64, 100_000, 100_000).unwrap_err().to_string();
+        assert_eq!(e, "x: a tensor of shape 1x64x100000x100000 needs 640000000000, the limit is 4294967295 elements");
+        for side in [1 << 31, usize::MAX - 1, usize::MAX] {
+            assert!(matches!(linear(side, side, side, side), Err(Error::Limit { .. })));
+            let blocked = TensorDesc::blocked(Shape::new(1, side, 1, side));
+            assert!(matches!(blocked.check_size("x", MAX_ELEMENTS), Err(Error::Limit { .. })));
+        }
     }
 }

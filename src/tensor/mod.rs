@@ -4,6 +4,6 @@ mod desc;
 mod host;
 mod layout;
 
-pub use desc::{Layout, Shape, TensorDesc};
+pub use desc::{Layout, MAX_ELEMENTS, MAX_INDEXED, Shape, TensorDesc};
 pub use host::{Comparison, HostTensor};
 pub use layout::{BlockedLayout, HALO, LANES};

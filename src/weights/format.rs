@@ -61,11 +61,15 @@ pub fn open(model: &str) -> Result<Checkpoint> {
         return builtin.load();
     }
     let path = Path::new(model);
-    // A bare word that is no file was meant as a name.
-    if path.extension().is_none() && path.components().count() == 1 && !path.exists() {
+    if !path.try_exists().map_err(|e| Error::io(path, e))? {
         let names: Vec<_> = builtin::BUILTIN.iter().map(|b: &Builtin| b.name).collect();
-        let reason = format!("neither a file nor a built-in model ({})", names.join(", "));
-        return Err(Error::invalid(format!("model `{model}`"), reason));
+        let names = names.join(", ");
+        // A bare word was meant as a name.
+        return Err(if path.extension().is_none() && path.components().count() <= 1 {
+            Error::invalid(format!("model `{model}`"), format!("neither a file nor a built-in model ({names})"))
+        } else {
+            Error::file(path, format!("no such file (built-in models: {names})"))
+        });
     }
     load(path)
 }
@@ -75,6 +79,9 @@ pub fn load(path: impl AsRef<Path>) -> Result<Checkpoint> {
     let path = path.as_ref();
     let io = |e| Error::io(path, e);
     let file = File::open(path).map_err(io)?;
+    if file.metadata().map_err(io)?.is_dir() {
+        return Err(Error::file(path, "is a folder, not a model file"));
+    }
     let expected = file.metadata().map_err(io)?.len();
     let mut bytes = Vec::new();
     (&file).take(HEAD as u64).read_to_end(&mut bytes).map_err(io)?;
