@@ -12,6 +12,9 @@ cd "$(dirname "$0")/.."
 UNET_REQUIRE_GPU=${UNET_REQUIRE_GPU-1}
 if [ -n "$UNET_REQUIRE_GPU" ]; then export UNET_REQUIRE_GPU; else unset UNET_REQUIRE_GPU; fi
 
+# Without a desktop Mesa prints an error per device that is none; the program silences it for itself.
+if [ -z "${XDG_RUNTIME_DIR:-}" ]; then export NODEVICE_SELECT=1; fi
+
 step() {
     printf '== %s\n' "$*" >&2
     "$@"

@@ -3,7 +3,8 @@
 use crate::error::{Error, Result};
 use crate::gpu::{DeviceChoice, Gpu};
 use crate::graph::{Graph, ValueId};
-use crate::ops::{ExportNchw, ImportNchw, InputKind, OpCase};
+use crate::kernel::{AdapterClass, Caps, ConvFamily};
+use crate::ops::{ExportNchw, ImportNchw, InputKind, Lowered, Lowering, OpCase};
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::tensor::{Comparison, HostTensor, Layout, TensorDesc};
@@ -11,6 +12,41 @@ use std::collections::BTreeMap;
 
 /// The tolerance of a single op against its `f64` reference, as a factor of the output's scale.
 pub const OP_TOLERANCE: f32 = 1e-5;
+
+/// The same where a kernel of the case is a Winograd transform, whose points amplify rounding.
+pub const WINOGRAD_TOLERANCE: f32 = 5e-5;
+
+/// What a case lowers to with the kernels chosen for `caps`.
+pub fn lowered(caps: &Caps, case: &OpCase) -> Result<Lowered> {
+    let inputs: Vec<TensorDesc> = case.inputs.iter().map(|i| i.0).collect();
+    let outputs = case.op.infer(&inputs)?;
+    let mut cx = Lowering::new(&case.name, caps, &inputs, &outputs);
+    case.op.lower(&mut cx)?;
+    Ok(cx.finish())
+}
+
+/// The tolerance of a case with the kernels chosen for `caps`.
+pub fn tolerance(caps: &Caps, case: &OpCase) -> Result<f32> {
+    let winograd = lowered(caps, case)?.dispatches.iter().any(|d| d.kernel.shader.starts_with("winograd"));
+    Ok(if winograd { WINOGRAD_TOLERANCE } else { OP_TOLERANCE })
+}
+
+/// What `caps` become for each family of convolution kernels forced, with subgroups and as on a device without.
+pub fn family_caps(caps: &Caps) -> Vec<(String, Caps)> {
+    let without = Caps { class: AdapterClass::Other, subgroup: None, ..caps.clone() };
+    let mut all = vec![("no subgroups".to_string(), without.clone())];
+    // Limits so tight that grids and transformed weights of small cases are split.
+    let tight = Caps { max_workgroups: 40, max_binding_bytes: 384 << 10, ..caps.clone() };
+    for family in [ConvFamily::Gemm, ConvFamily::Winograd] {
+        all.push((format!("{}, tight limits", family.name()), Caps { conv: Some(family), ..tight.clone() }));
+    }
+    for family in ConvFamily::ALL {
+        let forced = |caps: &Caps| Caps { conv: Some(family), ..caps.clone() };
+        all.push((family.name().to_string(), forced(caps)));
+        all.push((format!("{}, no subgroups", family.name()), forced(&without)));
+    }
+    all
+}
 
 /// The GPU tests run on: the one `UNET_DEVICE` names, else the best. `None` (after saying so on stderr) only when the
 /// machine has none and `UNET_REQUIRE_GPU` is not set, as it is in CI.
@@ -52,10 +88,10 @@ pub fn case_graph(case: &OpCase) -> Result<Graph> {
     Ok(graph)
 }
 
-/// Runs a case on the device; gives its outputs. `inputs` in the case's order.
-pub fn run_case(gpu: &Gpu, case: &OpCase, inputs: &[HostTensor]) -> Result<Vec<HostTensor>> {
+/// Runs a case on the device with the kernels chosen for `caps`; gives its outputs. `inputs` in the case's order.
+pub fn run_case(gpu: &Gpu, caps: &Caps, case: &OpCase, inputs: &[HostTensor]) -> Result<Vec<HostTensor>> {
     let graph = case_graph(case)?;
-    let plan = Plan::new(&graph, gpu.caps())?;
+    let plan = Plan::new(&graph, caps)?;
     let named: BTreeMap<String, HostTensor> =
         inputs.iter().enumerate().map(|(i, t)| (format!("x{i}"), t.clone())).collect();
     let stored = |name: &str, _: &[usize]| {
@@ -68,9 +104,14 @@ pub fn run_case(gpu: &Gpu, case: &OpCase, inputs: &[HostTensor]) -> Result<Vec<H
 
 /// Runs a case on the device and compares with the reference: the worst output.
 pub fn check_case(gpu: &Gpu, case: &OpCase) -> Result<Comparison> {
+    check_case_with(gpu, gpu.caps(), case)
+}
+
+/// The same with the kernels chosen for other `caps` than the device's.
+pub fn check_case_with(gpu: &Gpu, caps: &Caps, case: &OpCase) -> Result<Comparison> {
     let inputs = case.inputs()?;
     let want = case.op.reference(&inputs.iter().collect::<Vec<_>>())?;
-    let got = run_case(gpu, case, &inputs)?;
+    let got = run_case(gpu, caps, case, &inputs)?;
     let mut worst = Comparison { max_error: 0.0, scale: 0.0, index: 0 };
     if got.len() != want.len() {
         return Err(Error::op(&case.name, format!("{} outputs, the reference has {}", got.len(), want.len())));

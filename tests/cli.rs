@@ -8,7 +8,7 @@ use unet_wgpu::testing::gpu_or_skip;
 /// The program, with an environment of which only what it needs is left.
 fn unet(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unet"));
-    for name in ["RUST_LOG", "UNET_DEVICE", "XDG_RUNTIME_DIR"] {
+    for name in ["RUST_LOG", "UNET_DEVICE", "XDG_RUNTIME_DIR", "NODEVICE_SELECT"] {
         command.env_remove(name);
     }
     command.args(args);

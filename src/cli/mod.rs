@@ -4,6 +4,7 @@
 //! through [`output`]; everything else goes to stderr.
 
 mod arch;
+mod bench;
 mod devices;
 mod inspect;
 mod output;
@@ -45,6 +46,8 @@ enum Command {
     Segment(segment::Segment),
     /// Run a network on raw tensors: for checking results and for timing
     Run(run::Run),
+    /// Time a network on this device, with a model's weights or random ones
+    Bench(bench::Bench),
     /// Show what a model is: architecture, layers, sizes, parameters, cost, memory
     Inspect(inspect::Inspect),
     /// List the devices of this machine, and say which one would be used and why
@@ -144,6 +147,7 @@ pub fn main() -> ExitCode {
     let run = || match &cli.command {
         Command::Segment(c) => c.run(&cli.common),
         Command::Run(c) => c.run(&cli.common),
+        Command::Bench(c) => c.run(&cli.common),
         Command::Inspect(c) => c.run(&cli.common),
         Command::Devices(c) => c.run(&cli.common),
         Command::Selftest(c) => c.run(&cli.common),
@@ -177,7 +181,9 @@ fn keep_panics() {
     }
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
-        let what = format!("{}{place}", info.payload_as_str().unwrap_or("panicked"));
+        let text = info.payload().downcast_ref::<&str>().copied();
+        let text = text.or(info.payload().downcast_ref::<String>().map(String::as_str)).unwrap_or("panicked");
+        let what = format!("{text}{place}");
         *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }));
 }

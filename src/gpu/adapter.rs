@@ -126,11 +126,12 @@ pub(super) fn caps(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Caps {
         class: class(info),
         subgroup: fixed_subgroup.then_some(info.subgroup_min_size),
         max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
-        max_binding_bytes: limits.max_storage_buffer_binding_size as u64,
+        max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,
         max_workgroups: limits.max_compute_workgroups_per_dimension,
         storage_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
         uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment).max(16),
+        conv: None,
     }
 }
 

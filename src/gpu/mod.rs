@@ -44,7 +44,11 @@ impl Gpu {
     /// is the default; the tests run the same kernels checked.
     pub fn with_checks(device: wgpu::Device, queue: wgpu::Queue, checked: bool) -> Result<Self> {
         let info = device.adapter_info();
-        let caps = adapter::caps(&device, &info);
+        let mut caps = adapter::caps(&device, &info);
+        // For measuring only: `UNET_CONV=tile` and so on forces a family of convolution kernels.
+        if let Ok(family) = std::env::var("UNET_CONV") {
+            caps.conv = Some(family.parse()?);
+        }
         if caps.max_storage_buffers < 4 {
             return Err(Error::Limit {
                 what: format!("adapter {}", info.name),

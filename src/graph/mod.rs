@@ -270,10 +270,8 @@ impl Graph {
         }
         let mut map = vec![ValueId(u32::MAX); self.values.len()];
         let mut node_map = vec![usize::MAX; self.nodes.len()];
-        let mut kept = 0;
-        for (i, _) in keep_node.iter().enumerate().filter(|k| *k.1) {
+        for (kept, (i, _)) in keep_node.iter().enumerate().filter(|k| *k.1).enumerate() {
             node_map[i] = kept;
-            kept += 1;
         }
         let mut new = Graph::new();
         for id in self.ids() {

@@ -198,7 +198,7 @@ fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
     let mut halo = 0;
     for axis in 0..2 {
         match footprint(&graph, input, output, axis) {
-            Ok(f) if f.align > rule.step || rule.step % f.align != 0 => {
+            Ok(f) if f.align > rule.step || !rule.step.is_multiple_of(f.align) => {
                 return Err(Error::invalid("model", format!("alignment {} does not divide {}", f.align, rule.step)));
             }
             // Without padding every output pixel of a window is right, however near its edge.

@@ -1,20 +1,17 @@
 //! From a [`KernelKey`] to WGSL: constants in front, then the shader with `#import` and `#ifdef` resolved.
 
-use super::{KernelKey, sources};
+use super::{KernelKey, generate, sources};
 use crate::error::{Error, Result};
 use std::fmt::Write;
 
 /// The complete WGSL of a kernel.
 ///
 /// Directives, each alone on its line: `#import "lib/x"` (each file once), `#ifdef NAME`, `#ifndef NAME`, `#else`,
-/// `#endif`. A name is defined when the key holds a constant of that name.
+/// `#endif`, `#generate name` (unrolled code, see `kernel/generate`). A name is defined when the key holds a constant of that
+/// name. Kernels with subgroup operations need no `enable`: naga knows none for them.
 pub fn compose(key: &KernelKey) -> Result<String> {
     let mut out = String::with_capacity(8192);
     let _ = writeln!(out, "// {key}");
-    // `enable` directives must come before any declaration.
-    if key.consts.iter().any(|(n, _)| *n == "SUBGROUP") {
-        out.push_str("enable subgroups;\n");
-    }
     for (name, value) in &key.consts {
         let _ = writeln!(out, "const {name}: u32 = {value}u;");
     }
@@ -49,6 +46,11 @@ fn append(out: &mut String, key: &KernelKey, file: &str, imported: &mut Vec<Stri
                 if active && !imported.iter().any(|f| f == name) {
                     imported.push(name.to_string());
                     append(out, key, name, imported)?;
+                }
+            }
+            (Some("#generate"), Some(name)) => {
+                if active {
+                    out.push_str(&generate::generate(name, key).map_err(|what| fail(i + 1, what))?);
                 }
             }
             (Some(other), _) => return Err(fail(i + 1, format!("unknown directive {other}"))),

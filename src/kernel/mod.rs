@@ -1,10 +1,13 @@
 //! Compute kernels as plain data: which shader, which constants, which bindings, how many workgroups. No GPU handle here.
 
 mod compose;
+mod family;
+mod generate;
 mod sources;
 mod validate;
 
 pub use compose::compose;
+pub use family::ConvFamily;
 pub use sources::{all_shaders, source};
 pub use validate::{BindingKind, Reflected, parse};
 
@@ -30,6 +33,11 @@ impl KernelKey {
     pub fn with(mut self, name: &'static str, value: u32) -> Self {
         self.consts.push((name, value));
         self
+    }
+
+    /// The value of a constant.
+    pub fn value(&self, name: &str) -> Option<u32> {
+        self.consts.iter().find(|c| c.0 == name).map(|c| c.1)
     }
 
     /// The same with a constant of value 1 if `on`, else without it (for `#ifdef`).
@@ -124,6 +132,8 @@ pub struct Caps {
     pub storage_alignment: u64,
     /// Alignment of a uniform binding's offset, bytes.
     pub uniform_alignment: u64,
+    /// A family that convolutions must use wherever it applies, in place of the best one. For tests and measuring.
+    pub conv: Option<ConvFamily>,
 }
 
 impl Default for Caps {
@@ -138,6 +148,7 @@ impl Default for Caps {
             max_workgroups: 65_535,
             storage_alignment: 256,
             uniform_alignment: 256,
+            conv: None,
         }
     }
 }

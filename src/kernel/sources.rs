@@ -12,10 +12,13 @@ shaders! {
     "average",
     "avg_pool2d",
     "concat",
+    "conv2d_gemm",
     "conv2d_grouped",
     "conv2d_plain",
+    "conv2d_subgroup",
     "conv2d_tile",
     "conv_transpose2d_2x2",
+    "conv_transpose2d_gemm",
     "conv_transpose2d_plain",
     "export_nchw",
     "gate",
@@ -24,6 +27,7 @@ shaders! {
     "image_in",
     "import_nchw",
     "lib/activation",
+    "lib/gemm",
     "lib/reduce",
     "lib/resize",
     "lib/tensor",
@@ -36,6 +40,9 @@ shaders! {
     "scale_shift",
     "softmax",
     "tap_sum",
+    "winograd_gemm",
+    "winograd_in",
+    "winograd_out",
 }
 
 /// The text of `shaders/NAME.wgsl`.

@@ -1,9 +1,16 @@
 //! 2-D convolution over one tensor or over several that lie side by side along the channels.
 
-use super::{ActivationKind, InputKind, Lowering, Op, OpCase, Spatial, Window, by_plane};
+mod cases;
+mod choose;
+mod gemm;
+mod subgroup;
+mod winograd;
+
+use super::{ActivationKind, Lowering, Op, OpCase, Spatial, Window, by_plane};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HALO, HostTensor, LANES, Shape, TensorDesc};
+use crate::kernel::{ConvFamily, KernelKey, Operand};
+use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use choose::choose;
 
 /// `torch.nn.functional.conv2d` (cross-correlation, zero padding) with an activation.
 ///
@@ -97,7 +104,10 @@ impl Op for Conv2d {
         let channels: usize = inputs[..k].iter().map(|i| i.shape.c).sum();
         let weight = inputs[k].shape;
         let want = Shape::new(self.out_channels, channels / self.groups, self.kernel[0], self.kernel[1]);
-        if weight != want || channels % self.groups != 0 || self.out_channels % self.groups != 0 {
+        if weight != want
+            || !channels.is_multiple_of(self.groups)
+            || !self.out_channels.is_multiple_of(self.groups)
+        {
             return fail(format!("weight {weight} does not fit {channels} input channels in {} groups, expected {want}", self.groups));
         }
         if self.groups > 1 && k > 1 {
@@ -167,48 +177,13 @@ impl Op for Conv2d {
         if self.groups > 1 {
             return self.lower_grouped(cx);
         }
-        let kernel = choose(self);
-        let k = self.sources.len();
-        let out = cx.output(0);
-        let [h, w] = self.region(cx.input(0));
-        let mut first_channel = 0;
-        for s in 0..k {
-            let channels = cx.input(s).c;
-            let with_bias = self.bias && s == 0;
-            let weights = self.pack(cx, first_channel, channels, with_bias);
-            first_channel += channels;
-            let last = s + 1 == k;
-            let activation = if last { self.activation } else { ActivationKind::None };
-            let mut params = Vec::with_capacity(24);
-            params.extend(cx.cropped_view(s, self.sources[s][0], self.sources[s][1]));
-            params.extend(cx.output_view(0));
-            params.extend([out.w, out.h, out.c.div_ceil(LANES), channels.div_ceil(LANES)].map(|v| v as u32));
-            let key = match kernel {
-                Kernel::Plain => {
-                    params.extend([h, w, self.stride[0], self.stride[1]].map(|v| v as u32));
-                    params.extend([self.padding[0], self.padding[1], self.dilation[0], self.dilation[1]].map(|v| v as u32));
-                    KernelKey::new("conv2d_plain")
-                }
-                Kernel::Tile => {
-                    params.extend([self.padding[0], self.padding[1], 0, 0].map(|v| v as u32));
-                    KernelKey::new("conv2d_tile")
-                }
-            };
-            params.extend([activation.slope().to_bits(), 0, 0, 0]);
-            let key = key
-                .with("KH", self.kernel[0] as u32)
-                .with("KW", self.kernel[1] as u32)
-                .with("ACTIVATION", activation.id())
-                .flag("ACCUMULATE", s > 0);
-            let workgroups = match kernel {
-                Kernel::Plain => Lowering::per_vec4(out),
-                Kernel::Tile => {
-                    [out.w.div_ceil(8 * 4), out.h.div_ceil(8), out.n * out.c.div_ceil(LANES).div_ceil(2)]
-                }
-            };
-            cx.dispatch(key, params, [Operand::Input(s), weights, Operand::Output(0)], workgroups)?;
+        match choose(self, cx) {
+            ConvFamily::Plain => self.lower_plain(cx, false),
+            ConvFamily::Tile => self.lower_plain(cx, true),
+            ConvFamily::Winograd => winograd::lower(self, cx),
+            ConvFamily::Gemm => gemm::lower(self, cx),
+            ConvFamily::Subgroup => subgroup::lower(self, cx),
         }
-        Ok(())
     }
 
     fn macs(&self, inputs: &[TensorDesc], outputs: &[TensorDesc]) -> u64 {
@@ -233,49 +208,109 @@ impl Op for Conv2d {
     }
 }
 
-/// The kernels an ungrouped convolution can run on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kernel {
-    /// Any geometry, every tap checked against the border.
-    Plain,
-    /// Stride 1 without dilation: a register tile of 4 pixels x 8 channels; the zero halo stands for the padding.
-    Tile,
+/// One source's share of a convolution: its own dispatch, the later ones adding to what the earlier ones wrote.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    source: usize,
+    /// First input channel in the weight, and their number.
+    first: usize,
+    channels: usize,
+    /// Whether it brings the bias in: the first.
+    bias: bool,
+    /// The activation if it is the last, else none.
+    activation: ActivationKind,
 }
 
-fn choose(op: &Conv2d) -> Kernel {
-    let halo = op.padding.iter().all(|&p| p <= HALO);
-    if op.stride == [1; 2] && op.dilation == [1; 2] && halo { Kernel::Tile } else { Kernel::Plain }
+impl Part {
+    /// The constants that kernels of one source have in common.
+    fn key(&self, op: &Conv2d, shader: &'static str) -> KernelKey {
+        KernelKey::new(shader)
+            .with("KH", op.kernel[0] as u32)
+            .with("KW", op.kernel[1] as u32)
+            .with("ACTIVATION", self.activation.id())
+            .flag("ACCUMULATE", self.source > 0)
+    }
 }
 
 impl Conv2d {
-    /// Packs the part of the weight that belongs to `channels` input channels from `first` on: the bias blocks, then
-    /// `[C_out/4][C_in/4][kh][kw][4 input channels]` of vec4 over output channels.
-    fn pack(&self, cx: &mut Lowering, first: usize, channels: usize, with_bias: bool) -> Operand {
-        let [kh, kw] = self.kernel;
-        let (ob, ib) = (self.out_channels.div_ceil(LANES), channels.div_ceil(LANES));
-        let taps = kh * kw;
-        let len = ob * LANES + ob * ib * taps * LANES * LANES;
-        let (out_channels, bias) = (self.out_channels, with_bias);
+    fn parts(&self, cx: &Lowering) -> Vec<Part> {
+        let k = self.sources.len();
+        let mut first = 0;
+        (0..k)
+            .map(|source| {
+                let channels = cx.input(source).c;
+                first += channels;
+                let activation = if source + 1 == k { self.activation } else { ActivationKind::None };
+                Part { source, first: first - channels, channels, bias: self.bias && source == 0, activation }
+            })
+            .collect()
+    }
+
+    /// View of a part's region.
+    fn view(&self, cx: &Lowering, part: &Part) -> [u32; 4] {
+        let [y, x] = self.sources[part.source];
+        cx.cropped_view(part.source, y, x)
+    }
+
+    /// Packs a part's weight into `len` elements: the bias first, element `(output, input channel of the part, tap)` at
+    /// `at`. What no element goes to is zero.
+    fn pack(
+        &self,
+        cx: &mut Lowering,
+        part: &Part,
+        len: usize,
+        at: impl Fn(usize, usize, usize) -> usize + Send + Sync + 'static,
+    ) -> Operand {
+        let taps = self.kernel[0] * self.kernel[1];
+        let (out_channels, Part { first, channels, bias, .. }) = (self.out_channels, *part);
         let mut inputs = vec![self.weight_input()];
-        inputs.extend(with_bias.then_some(self.weight_input() + 1));
+        inputs.extend(bias.then_some(self.weight_input() + 1));
         cx.weights(inputs, len, move |p| {
-            let weight = p[0];
-            let total = weight.shape()?.c;
+            let total = p[0].shape()?.c;
             let mut packed = vec![0.0; len];
+            if bias {
+                packed[..out_channels].copy_from_slice(p[1].data());
+            }
             for o in 0..out_channels {
-                if bias {
-                    packed[o] = p[1].data()[o];
-                }
                 for i in 0..channels {
                     for t in 0..taps {
-                        let block = ((o / LANES) * ib + i / LANES) * taps + t;
-                        let at = ob * LANES + (block * LANES + i % LANES) * LANES + o % LANES;
-                        packed[at] = weight.data()[(o * total + first + i) * taps + t];
+                        packed[at(o, i, t)] = p[0].data()[(o * total + first + i) * taps + t];
                     }
                 }
             }
             Ok(packed)
         })
+    }
+
+    /// The kernels that read weights uniformly, packed `[C_out/4][C_in/4][kh][kw][4 input channels]` of vec4 over
+    /// output channels.
+    fn lower_plain(&self, cx: &mut Lowering, tile: bool) -> Result<()> {
+        let out = cx.output(0);
+        let [h, w] = self.region(cx.input(0));
+        for part in self.parts(cx) {
+            let taps = self.kernel[0] * self.kernel[1];
+            let (ob, ib) = (out.c.div_ceil(LANES), part.channels.div_ceil(LANES));
+            let weights = self.pack(cx, &part, ob * LANES * (1 + ib * taps * LANES), move |o, i, t| {
+                let block = ((o / LANES) * ib + i / LANES) * taps + t;
+                ob * LANES + (block * LANES + i % LANES) * LANES + o % LANES
+            });
+            let mut params = Vec::with_capacity(24);
+            params.extend(self.view(cx, &part));
+            params.extend(cx.output_view(0));
+            params.extend([out.w, out.h, ob, ib].map(|v| v as u32));
+            let (shader, workgroups) = if tile {
+                params.extend([self.padding[0], self.padding[1], 0, 0].map(|v| v as u32));
+                ("conv2d_tile", [out.w.div_ceil(8 * 4), out.h.div_ceil(8), out.n * ob.div_ceil(2)])
+            } else {
+                params.extend([h, w, self.stride[0], self.stride[1]].map(|v| v as u32));
+                params.extend([self.padding[0], self.padding[1], self.dilation[0], self.dilation[1]].map(|v| v as u32));
+                ("conv2d_plain", Lowering::per_vec4(out))
+            };
+            params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
+            let bindings = [Operand::Input(part.source), weights, Operand::Output(0)];
+            cx.dispatch(part.key(self, shader), params, bindings, workgroups)?;
+        }
+        Ok(())
     }
 
     fn lower_grouped(&self, cx: &mut Lowering) -> Result<()> {
@@ -307,35 +342,5 @@ impl Conv2d {
 }
 
 pub(super) fn cases() -> Vec<OpCase> {
-    let case = |name: &str, op: Conv2d, data: &[Shape]| {
-        let channels: usize = data.iter().map(|d| d.c).sum();
-        let dims = [op.out_channels, channels / op.groups, op.kernel[0], op.kernel[1]];
-        let (bias, out) = (op.bias, op.out_channels);
-        let case = OpCase::new(format!("conv2d/{name}"), op, data).parameter(&dims, InputKind::Parameter);
-        if bias { case.parameter(&[out], InputKind::Parameter) } else { case }
-    };
-    let s = Shape::new;
-    let relu = ActivationKind::Relu;
-    vec![
-        case("3x3 padding 1", Conv2d::new(4, 3, 1).with_bias(true), &[s(2, 3, 9, 11)]),
-        case("3x3 padding 1, ReLU, many channels", Conv2d::new(37, 3, 1).with_bias(true).with_activation(relu), &[s(1, 21, 13, 34)]),
-        case("3x3 valid", Conv2d::new(5, 3, 0), &[s(2, 3, 9, 11)]),
-        case("3x3 valid, one output pixel", Conv2d::new(5, 3, 0), &[s(1, 3, 3, 3)]),
-        case("1x1", Conv2d::new(2, 1, 0).with_bias(true), &[s(2, 9, 5, 70)]),
-        case("1x1 sigmoid", Conv2d::new(1, 1, 0).with_bias(true).with_activation(ActivationKind::Sigmoid), &[s(1, 16, 6, 7)]),
-        case("2x2 pad right and bottom", Conv2d { padding: [0, 0, 1, 1], ..Conv2d::new(3, 2, 0) }, &[s(1, 4, 8, 6)]),
-        case("7x7 stride 2 padding 3", Conv2d { stride: [2; 2], ..Conv2d::new(4, 7, 3) }, &[s(1, 3, 17, 16)]),
-        case("dilation 2", Conv2d { dilation: [2; 2], ..Conv2d::new(4, 3, 2) }, &[s(1, 3, 12, 13)]),
-        case("dilation 8", Conv2d { dilation: [8; 2], ..Conv2d::new(3, 3, 8).with_bias(true) }, &[s(1, 3, 18, 19)]),
-        case("stride 2", Conv2d { stride: [2; 2], ..Conv2d::new(4, 3, 1).with_bias(true) }, &[s(1, 3, 9, 8)]),
-        case("1x1 stride 2", Conv2d { stride: [2; 2], ..Conv2d::new(4, 1, 0) }, &[s(1, 3, 9, 8)]),
-        case("1x5, uneven stride, padding and dilation", Conv2d { kernel: [1, 5], stride: [2, 1], padding: [0, 3, 1, 2], dilation: [1, 2], ..Conv2d::new(6, 1, 0) }, &[s(1, 5, 7, 15)]),
-        case("leaky ReLU", Conv2d::new(6, 3, 1).with_activation(ActivationKind::LeakyRelu(0.1)), &[s(1, 4, 6, 6)]),
-        case("groups 2", Conv2d { groups: 2, ..Conv2d::new(6, 3, 1).with_bias(true).with_activation(relu) }, &[s(2, 10, 7, 9)]),
-        case("depthwise, stride 2", Conv2d { groups: 7, stride: [2; 2], ..Conv2d::new(7, 3, 1) }, &[s(1, 7, 9, 12)]),
-        case("three sources", Conv2d { sources: vec![[0; 2]; 3], ..Conv2d::new(8, 3, 1).with_bias(true).with_activation(relu) }, &[s(2, 5, 6, 9), s(2, 8, 6, 9), s(2, 2, 6, 9)]),
-        case("two sources, one cropped", Conv2d { sources: vec![[2, 3], [0, 0]], region: Some([6, 7]), ..Conv2d::new(4, 3, 0).with_activation(relu) }, &[s(1, 4, 10, 13), s(1, 5, 6, 7)]),
-        case("three strided sources", Conv2d { sources: vec![[0; 2]; 3], stride: [2; 2], ..Conv2d::new(4, 3, 1).with_bias(true) }, &[s(1, 3, 9, 7), s(1, 4, 9, 7), s(1, 1, 9, 7)]),
-        case("one pixel", Conv2d::new(3, 3, 1), &[s(1, 2, 1, 1)]),
-    ]
+    cases::cases()
 }

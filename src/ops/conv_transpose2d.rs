@@ -2,7 +2,8 @@
 
 use super::{ActivationKind, InputKind, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use super::gemm::Tile;
+use crate::kernel::{Caps, ConvFamily, KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// `torch.nn.functional.conv_transpose2d` with an activation.
@@ -109,8 +110,11 @@ impl Op for ConvTranspose2d {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (input, out) = (cx.input(0), cx.output(0));
-        let weights = self.pack(cx, input.c);
         let up2 = self.is_up2();
+        if up2 && prefers_gemm(cx.caps) {
+            return self.lower_gemm(cx);
+        }
+        let weights = self.pack(cx, input.c);
         let mut params = Vec::with_capacity(24);
         params.extend(cx.input_view(0));
         params.extend(cx.output_view(0));
@@ -149,25 +153,63 @@ impl Op for ConvTranspose2d {
     }
 }
 
+/// Whether the kernel 2x2 stride 2 is computed as matrix products; forcing the plain or tile family says no.
+fn prefers_gemm(caps: &Caps) -> bool {
+    !matches!(caps.conv, Some(ConvFamily::Plain | ConvFamily::Tile))
+}
+
 impl ConvTranspose2d {
+    /// Four matrix products with scattering stores.
+    fn lower_gemm(&self, cx: &mut Lowering) -> Result<()> {
+        let (input, out) = (cx.input(0), cx.output(0));
+        let tile = Tile::choose(cx.caps, out.c, input.pixels());
+        let (ob, ib, tiles) = (out.c.div_ceil(LANES), input.c.div_ceil(LANES), out.c.div_ceil(tile.rows));
+        let product = tiles * ib * tile.rows;
+        let weights = self.pack_as(cx, input.c, LANES * (ob + 4 * product), move |o, i, t| {
+            (ob + t * product + tile.weight(ib, o, i / LANES)) * LANES + i % LANES
+        });
+        let key = KernelKey::new("conv_transpose2d_gemm").with("ACTIVATION", self.activation.id());
+        let key = tile.constants(key, out.c);
+        for (first, blocks) in tile.dispatches(cx.caps, input.pixels()) {
+            let mut params = cx.views();
+            params.extend([input.w, input.h, ob, ib].map(|v| v as u32));
+            params.extend([self.activation.slope().to_bits(), first as u32, 0, 0]);
+            let bindings = [Operand::Input(0), weights, Operand::Output(0)];
+            cx.dispatch(key.clone(), params, bindings, [blocks, tiles, 4 * out.n])?;
+        }
+        Ok(())
+    }
+
     /// Bias blocks, then `[C_out/4][C_in/4][kh][kw][4 input channels]` of vec4 over output channels.
     fn pack(&self, cx: &mut Lowering, channels: usize) -> Operand {
         let taps = self.kernel[0] * self.kernel[1];
+        let (ob, ib) = (self.out_channels.div_ceil(LANES), channels.div_ceil(LANES));
+        self.pack_as(cx, channels, ob * LANES + ob * ib * taps * LANES * LANES, move |o, i, t| {
+            let block = ((o / LANES) * ib + i / LANES) * taps + t;
+            ob * LANES + (block * LANES + i % LANES) * LANES + o % LANES
+        })
+    }
+
+    /// The bias, then element (output channel, input channel, tap) at `at`; zero where none goes.
+    fn pack_as(
+        &self,
+        cx: &mut Lowering,
+        channels: usize,
+        len: usize,
+        at: impl Fn(usize, usize, usize) -> usize + Send + Sync + 'static,
+    ) -> Operand {
+        let taps = self.kernel[0] * self.kernel[1];
         let (out_channels, bias) = (self.out_channels, self.bias);
-        let (ob, ib) = (out_channels.div_ceil(LANES), channels.div_ceil(LANES));
-        let len = ob * LANES + ob * ib * taps * LANES * LANES;
         let inputs: Vec<usize> = (1..=1 + usize::from(bias)).collect();
         cx.weights(inputs, len, move |p| {
             let mut packed = vec![0.0; len];
+            if bias {
+                packed[..out_channels].copy_from_slice(p[1].data());
+            }
             for o in 0..out_channels {
-                if bias {
-                    packed[o] = p[1].data()[o];
-                }
                 for i in 0..channels {
                     for t in 0..taps {
-                        let block = ((o / LANES) * ib + i / LANES) * taps + t;
-                        let at = ob * LANES + (block * LANES + i % LANES) * LANES + o % LANES;
-                        packed[at] = p[0].data()[(i * out_channels + o) * taps + t];
+                        packed[at(o, i, t)] = p[0].data()[(i * out_channels + o) * taps + t];
                     }
                 }
             }
@@ -188,6 +230,7 @@ pub(super) fn cases() -> Vec<OpCase> {
     vec![
         case("2x2 stride 2", up(4), s(2, 3, 9, 11)),
         case("2x2 stride 2, no bias, ReLU", ConvTranspose2d { bias: false, activation: ActivationKind::Relu, ..up(17) }, s(1, 22, 5, 19)),
+        case("2x2 stride 2, two tiles", up(67), s(2, 35, 5, 9)),
         case("2x2 stride 2, one pixel", up(3), s(1, 5, 1, 1)),
         case("4x4 stride 2 padding 1", ConvTranspose2d { kernel: [4; 2], padding: [1; 2], ..up(3) }, s(1, 3, 5, 6)),
         case("3x3 stride 2 padding 1 output padding 1", ConvTranspose2d { kernel: [3; 2], padding: [1; 2], output_padding: [1; 2], ..up(6) }, s(1, 4, 5, 6)),

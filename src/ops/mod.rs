@@ -3,6 +3,7 @@
 //! Adding one: a file here, a shader in `shaders/`, its `mod` line and its line in [`registry`]. Shader validation,
 //! `unet selftest` and the GPU-against-reference tests pick it up from there.
 
+mod gemm;
 mod lowering;
 mod spatial;
 

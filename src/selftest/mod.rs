@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::ops::registry;
 use crate::session::Backend;
 use crate::tensor::{Comparison, HostTensor};
-use crate::testing::{OP_TOLERANCE, check_case};
+use crate::testing::{OP_TOLERANCE, check_case, tolerance};
 
 /// Why training fixtures are skipped.
 pub const NEEDS_TRAINING: &str = "needs training";
@@ -110,7 +110,12 @@ impl Selftest<'_> {
         let cases: Vec<_> = registry().into_iter().filter(|c| self.wants(&c.name)).collect();
         match self.backend {
             Backend::Gpu(gpu) => cases.iter().try_for_each(|case| {
-                self.report(&case.name, "reference", Verdict::of(check_case(gpu, case), OP_TOLERANCE))
+                let outcome = tolerance(gpu.caps(), case).and_then(|t| Ok((check_case(gpu, case)?, t)));
+                let verdict = match outcome {
+                    Ok((comparison, tolerance)) => Verdict::of(Ok(comparison), tolerance),
+                    Err(e) => Verdict::of(Err(e), OP_TOLERANCE),
+                };
+                self.report(&case.name, "reference", verdict)
             }),
             Backend::Cpu if cases.is_empty() => Ok(()),
             Backend::Cpu => self.skip(

@@ -217,7 +217,7 @@ impl Session {
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return Err(Error::invalid(format!("buffer for `{name}`"), "has no STORAGE usage"));
         }
-        if offset % self.gpu.caps().storage_alignment != 0 {
+        if !offset.is_multiple_of(self.gpu.caps().storage_alignment) {
             let reason = format!("offset {offset} is not a multiple of {}", self.gpu.caps().storage_alignment);
             return Err(Error::invalid(format!("buffer for `{name}`"), reason));
         }
@@ -225,11 +225,19 @@ impl Session {
             let reason = format!("{} bytes from offset {offset}, {bytes} are needed", buffer.size());
             return Err(Error::invalid(format!("buffer for `{name}`"), reason));
         }
-        self.ports[port] = PortBuffer { buffer: buffer.clone(), offset, staging: None, foreign: true };
-        for step in 0..self.plan.steps.len() {
-            let uses = |r: &Resource| matches!(r, Resource::Port { port: p, .. } if *p == port);
-            if self.plan.steps[step].dispatch.bindings.iter().any(uses) {
-                self.bind_groups[step] = self.gpu.scoped("binding", || self.bind_group(step))?;
+        let bound = PortBuffer { buffer: buffer.clone(), offset, staging: None, foreign: true };
+        let before = std::mem::replace(&mut self.ports[port], bound);
+        let uses = |r: &Resource| matches!(r, Resource::Port { port: p, .. } if *p == port);
+        let steps = self.plan.steps.iter().enumerate().filter(|(_, s)| s.dispatch.bindings.iter().any(uses));
+        let made: Result<Vec<_>> = self.gpu.scoped(&format!("binding a buffer to `{name}`"), || {
+            steps.map(|(step, _)| Ok((step, self.bind_group(step)?))).collect()
+        });
+        match made {
+            Ok(groups) => groups.into_iter().for_each(|(step, group)| self.bind_groups[step] = group),
+            // Such as a buffer of another device: the session stays as it was.
+            Err(e) => {
+                self.ports[port] = before;
+                return Err(e);
             }
         }
         Ok(())
@@ -253,7 +261,8 @@ impl Session {
         Ok(())
     }
 
-    /// Records the whole plan into a command encoder of the caller.
+    /// Records the whole plan into a command encoder of the caller, who submits it. In one submission: a network that
+    /// takes a slow device seconds is better left to [`Self::run_with`].
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
         self.encode_steps(encoder, 0..self.plan.steps.len());
     }

@@ -1,7 +1,7 @@
 //! Exact rewrites: functions from a graph to a cheaper graph that computes the same.
 //!
-//! Adding one: a file here with a `rewrite` function, a line in [`ALL`], and an equivalence test in
-//! `tests/rewrites.rs`.
+//! Adding one: a file here with a `rewrite` function and a line in [`ALL`]. `tests/models.rs` then compares every network
+//! after it with the network before.
 
 mod commute_resize;
 mod fold_batch_norm;

@@ -1,0 +1,119 @@
+//! Times one convolution on every family of kernels, interleaved: `cargo run --release --example conv_bench -- IC,OC,H,W[,K[,PAD]] ...`.
+//!
+//! `IC` may be a sum as in `64+64` for a convolution over several sources; `T` in place of `K` is the transposed
+//! convolution 2x2 stride 2. `FAMILIES=winograd,subgroup` limits the families, `ROUNDS=9` sets the number of runs,
+//! `ONLY=part_of_a_name` times only the dispatches of such shaders, `GPU_PATH=1` chooses kernels as for a device without subgroups. Prints minimum and median of the convolution's own
+//! dispatches and how far its output lies from the first family's.
+
+use std::time::Instant;
+use unet_wgpu::error::{Error, Result};
+use unet_wgpu::gpu::{DeviceChoice, Gpu};
+use unet_wgpu::kernel::{AdapterClass, Caps, ConvFamily};
+use unet_wgpu::ops::{ActivationKind, Conv2d, ConvTranspose2d, InputKind, OpCase};
+use unet_wgpu::plan::Plan;
+use unet_wgpu::session::Session;
+use unet_wgpu::tensor::{HostTensor, Shape};
+use unet_wgpu::testing::case_graph;
+
+fn case(text: &str) -> Option<OpCase> {
+    let fields: Vec<&str> = text.split(',').collect();
+    let number = |i: usize| fields.get(i).and_then(|f| f.parse::<usize>().ok());
+    let channels: Vec<usize> = fields.first()?.split('+').map(|c| c.parse().ok()).collect::<Option<_>>()?;
+    let (total, out, h, w) = (channels.iter().sum::<usize>(), number(1)?, number(2)?, number(3)?);
+    let shapes: Vec<Shape> = channels.iter().map(|&c| Shape::new(1, c, h, w)).collect();
+    if fields.get(4) == Some(&"T") {
+        let case = OpCase::new("transposed", ConvTranspose2d::up2(out), &shapes);
+        return Some(case.parameter(&[total, out, 2, 2], InputKind::Parameter).parameter(&[out], InputKind::Parameter));
+    }
+    let kernel = number(4).unwrap_or(3);
+    let mut op = Conv2d::new(out, kernel, number(5).unwrap_or(kernel / 2)).with_bias(true);
+    op.activation = ActivationKind::Relu;
+    op.sources = vec![[0; 2]; channels.len()];
+    let case = OpCase::new("conv", op, &shapes).parameter(&[out, total, kernel, kernel], InputKind::Parameter);
+    Some(case.parameter(&[out], InputKind::Parameter))
+}
+
+/// A session that runs the whole case once, and then only the operation's own dispatches.
+fn session(gpu: &Gpu, caps: &Caps, case: &OpCase, inputs: &[HostTensor]) -> Result<(Session, HostTensor, String)> {
+    let graph = case_graph(case)?;
+    let named = inputs.iter().enumerate().map(|(i, t)| (format!("x{i}"), t.clone())).collect();
+    let stored = |name: &str, _: &[usize]| {
+        let index = name[1..].parse::<usize>().map_err(|e| Error::invalid(name, e.to_string()))?;
+        Ok(inputs[index].clone())
+    };
+    let mut full = Session::new(gpu, Plan::new(&graph, caps)?, stored)?;
+    let mut outputs = full.run_all(&named)?;
+    let output = outputs.remove("y0").ok_or_else(|| Error::invalid("output", "missing"))?;
+    let mut plan = Plan::new(&graph, caps)?;
+    plan.steps.retain(|s| s.label == case.name);
+    if let Ok(only) = std::env::var("ONLY") {
+        plan.steps.retain(|s| s.dispatch.kernel.shader.contains(&only));
+    }
+    let kernels: std::collections::BTreeSet<String> =
+        plan.steps.iter().map(|s| s.dispatch.kernel.to_string()).collect();
+    Ok((Session::new(gpu, plan, stored)?, output, kernels.into_iter().collect::<Vec<_>>().join(" + ")))
+}
+
+/// CPU time of all threads so far, in ms, where Linux tells: on a busy machine steadier than the clock for software
+/// rendering.
+fn cpu_ms() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let time = |task: std::fs::DirEntry| -> Option<f64> {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    };
+    tasks.filter_map(time).sum::<f64>() / 1e6
+}
+
+fn bench(gpu: &Gpu, text: &str) -> Result<()> {
+    let case = case(text).ok_or_else(|| Error::invalid(text.to_string(), "wanted IC,OC,H,W[,K[,PAD]]"))?;
+    let inputs = case.inputs()?;
+    let families = std::env::var("FAMILIES").unwrap_or_else(|_| "tile,subgroup,gemm,winograd".into());
+    let rounds = std::env::var("ROUNDS").ok().and_then(|r| r.parse().ok()).unwrap_or(7);
+    let mut runs = Vec::new();
+    for family in families.split(',') {
+        let family: ConvFamily = family.parse()?;
+        let mut caps = Caps { conv: Some(family), ..gpu.caps().clone() };
+        if std::env::var_os("GPU_PATH").is_some() {
+            (caps.class, caps.subgroup) = (AdapterClass::Other, None);
+        }
+        let start = Instant::now();
+        let (session, output, kernels) = session(gpu, &caps, &case, &inputs)?;
+        runs.push((family, session, output, kernels, start.elapsed().as_secs_f64(), Vec::new(), Vec::new()));
+    }
+    for _ in 0..rounds {
+        for run in &mut runs {
+            let (start, cpu) = (Instant::now(), cpu_ms());
+            run.1.run()?;
+            run.5.push(start.elapsed().as_secs_f64() * 1e3);
+            run.6.push(cpu_ms() - cpu);
+        }
+    }
+    println!("{text}");
+    let reference = runs[0].2.clone();
+    for (family, session, output, kernels, setup, mut times, mut cpu) in runs {
+        times.sort_by(f64::total_cmp);
+        cpu.sort_by(f64::total_cmp);
+        let flop = 2.0 * session.plan().steps.iter().map(|s| s.macs as f64).sum::<f64>();
+        let error = output.compare(&reference)?;
+        println!(
+            "  {:9} min {:8.2} ms {:6.1} GFLOP/s   median {:8.2} ms   cpu {:8.2} ms   off {:.1e}   setup {setup:.1} s   {kernels}",
+            family.name(),
+            times[0],
+            flop / times[0] / 1e6,
+            times[times.len() / 2],
+            cpu[0],
+            error.max_error / error.scale.max(1e-30),
+        );
+    }
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let gpu = Gpu::new(&DeviceChoice::Auto)?;
+    println!("{}", gpu.describe());
+    for text in std::env::args().skip(1) {
+        bench(&gpu, &text)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+// Transposed convolution 2x2, stride 2, as four matrix products, one for each output of an input pixel's 2x2: rows are
+// output channels, columns are input pixels; the store scatters.
+//   x  [N, C, H, W]      blocked
+//   w  bias [K/4] vec4, then [2][2][K/TM][C/4][TM] of vec4 over input channels
+//   y  [N, K, 2 H, 2 W]  blocked
+// Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
+// Dispatch: (ceil(H W / COLUMNS), ceil(K / TM), 4 N), COLUMNS = 8 TN; several where the grid is too small for x.
+// Constants: ACTIVATION, TM, TN; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast,
+// in subgroups of exactly 8.
+#import "lib/tensor"
+#import "lib/activation"
+#import "lib/gemm"
+
+struct Params {
+    x: View,
+    y: View,
+    size: vec4<u32>,   // W, H, output blocks, input blocks
+    slope: f32,        // slope of a leaky ReLU
+    first: u32,        // first block of columns
+    unused: vec2<u32>,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+
+const TAPS: u32 = 1u;
+
+fn column(j: u32) -> u32 {
+    // Columns past the last pixel repeat it; they are not stored.
+    let pixel = min((p.first + tile.x) * COLUMNS + j, p.size.x * p.size.y - 1u);
+    return index(p.x, tile.z / 4u, 0u, i32(pixel / p.size.x), i32(pixel % p.size.x));
+}
+
+fn tap_offset(t: u32) -> u32 {
+    return 0u;
+}
+
+fn bias(row4: u32) -> vec4<f32> {
+    return w[row4];
+}
+
+fn place(j: u32) -> u32 {
+    let pixel = (p.first + tile.x) * COLUMNS + j;
+    let row = 2u * (pixel / p.size.x) + tile.z / 2u % 2u;
+    let at = index(p.y, tile.z / 4u, 0u, i32(row), i32(2u * (pixel % p.size.x) + tile.z % 2u));
+    return select(NOWHERE, at, pixel < p.size.x * p.size.y);
+}
+
+fn put(row4: u32, at: u32, v: vec4<f32>) {
+    y[at + row4 * p.y.z] = activate(v, p.slope);
+}
+
+@compute @workgroup_size(INVOCATIONS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    tile = group;
+    let lane = local % 8u;
+    let ty = local / 8u;
+    let first4 = group.y * (TM / 4u);
+    let end4 = p.size.z;
+    let steps = p.size.w;
+    let stride = p.x.z;
+    let tiles = (p.size.z * 4u + TM - 1u) / TM;
+    var wi = p.size.z + (group.z % 4u * tiles + group.y) * steps * TM;
+#generate gemm
+#generate gemm_results
+}

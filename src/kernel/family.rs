@@ -1,0 +1,47 @@
+//! The families of convolution kernels, and forcing one.
+
+use crate::error::{Error, Result};
+use std::str::FromStr;
+
+/// A family of convolution kernels. Ops choose by geometry, channels and [`super::Caps`]; [`super::Caps::conv`] forces
+/// one wherever it applies, for tests and for measuring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ConvFamily {
+    /// Any geometry, one vec4 of outputs an invocation: what the others are measured against.
+    Plain,
+    /// A register tile an invocation, weights read uniformly.
+    Tile,
+    /// Direct, operands spread by subgroup broadcast.
+    Subgroup,
+    /// Implicit matrix product.
+    Gemm,
+    /// Winograd F(4, 3): transforms around a batched matrix product.
+    Winograd,
+}
+
+impl ConvFamily {
+    /// All families.
+    pub const ALL: [Self; 5] = [Self::Plain, Self::Tile, Self::Subgroup, Self::Gemm, Self::Winograd];
+
+    /// Its name, as in `UNET_CONV`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Tile => "tile",
+            Self::Subgroup => "subgroup",
+            Self::Gemm => "gemm",
+            Self::Winograd => "winograd",
+        }
+    }
+}
+
+impl FromStr for ConvFamily {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|f| f.name() == s).ok_or_else(|| {
+            let known = Self::ALL.map(Self::name).join(", ");
+            Error::invalid(format!("convolution family `{s}`"), format!("unknown; there are: {known}"))
+        })
+    }
+}

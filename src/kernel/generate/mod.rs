@@ -1,0 +1,46 @@
+//! Unrolled pieces of kernels, written as WGSL text from the key's constants.
+//!
+//! WGSL has no macros and drivers unroll loops over register arrays at their whim, so tiles of named variables are
+//! generated. The text is a pure function of the key: `#generate NAME` in a shader file is where it goes.
+
+mod direct;
+mod gemm;
+
+use super::KernelKey;
+use std::fmt::Write;
+
+/// The text for `#generate name` in a kernel of this key, or what is wrong.
+pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
+    match name {
+        "direct" => direct::body(key),
+        "gemm" => gemm::core(key),
+        "gemm_results" => gemm::results(key),
+        _ => Err(format!("no generator `{name}`")),
+    }
+}
+
+/// A constant that the generator needs, between 1 and `max`.
+fn constant(key: &KernelKey, name: &str, max: u32) -> Result<u32, String> {
+    match key.value(name) {
+        Some(v) if (1..=max).contains(&v) => Ok(v),
+        other => Err(format!("{name} is {other:?}, the generator takes 1 to {max}")),
+    }
+}
+
+/// Text with one `writeln!` per line of WGSL.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, line: impl std::fmt::Display) {
+        let _ = writeln!(self.0, "{line}");
+    }
+}
+
+/// `sum += dot(a, b)` on vec4s, the four steps in one expression: a spilled sum is loaded and stored once for all.
+fn multiply_add(sum: &str, a: &str, b: &str) -> String {
+    format!("{sum} = fma({a}.x, {b}.x, fma({a}.y, {b}.y, fma({a}.z, {b}.z, fma({a}.w, {b}.w, {sum}))));")
+}
+
+/// The lanes of a subgroup that the broadcast kernels are written for.
+const SUBGROUP: u32 = 8;

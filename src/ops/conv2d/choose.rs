@@ -1,0 +1,45 @@
+//! Which family of kernels a convolution runs on: a pure function of geometry, channels and device.
+
+use super::Conv2d;
+use crate::kernel::{Caps, ConvFamily};
+use crate::ops::Lowering;
+use crate::ops::gemm::broadcasts;
+use crate::tensor::HALO;
+
+/// The family of an ungrouped convolution.
+pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> ConvFamily {
+    if let Some(forced) = cx.caps.conv.filter(|&f| applies(f, op, cx.caps)) {
+        return forced;
+    }
+    let channels: usize = cx.inputs[..op.sources.len()].iter().map(|i| i.shape.c).sum();
+    // Winograd saves 3/4 of the multiply-adds, as the product of the channels, and costs transforms, as their sum. The
+    // factor is measured on lavapipe (32 -> 32 channels break even) and untuned elsewhere.
+    let transforms = if broadcasts(cx.caps) { 16 } else { 64 };
+    let winograd = channels * op.out_channels > transforms * (channels + op.out_channels);
+    // Best first; the last one always applies.
+    let order = [
+        (ConvFamily::Winograd, winograd),
+        // Few rows make the product read each pixel nine times for little.
+        (ConvFamily::Subgroup, op.kernel != [1; 2] && op.out_channels <= 4),
+        // Narrower tiles than 32 in workgroup memory waste half a workgroup.
+        (ConvFamily::Gemm, broadcasts(cx.caps) || op.out_channels > 16),
+        (ConvFamily::Tile, true),
+    ];
+    let best = order.into_iter().find(|&(f, pays)| pays && applies(f, op, cx.caps));
+    best.map_or(ConvFamily::Plain, |b| b.0)
+}
+
+fn applies(family: ConvFamily, op: &Conv2d, caps: &Caps) -> bool {
+    let dense = op.stride == [1; 2] && op.dilation == [1; 2];
+    // The zero halo stands for the padding.
+    let halo = op.padding.iter().all(|&p| p <= HALO);
+    match family {
+        ConvFamily::Plain => true,
+        ConvFamily::Tile => dense && halo,
+        ConvFamily::Subgroup => {
+            dense && halo && broadcasts(caps) && op.kernel.iter().all(|&k| k <= 3)
+        }
+        ConvFamily::Winograd => dense && halo && op.kernel == [3; 2],
+        ConvFamily::Gemm => halo,
+    }
+}

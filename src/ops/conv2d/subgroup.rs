@@ -1,0 +1,43 @@
+//! Lowering to the direct kernel by subgroup broadcast.
+
+use super::Conv2d;
+use crate::error::Result;
+use crate::kernel::Operand;
+use crate::ops::Lowering;
+use crate::tensor::LANES;
+
+/// Output channels of a workgroup's tile for `channels` in all. With 16 the unrolled loop is too long for the
+/// instruction cache: 22 ms against 15 for 16 -> 16 channels at 256 x 256.
+fn tile_channels(channels: usize) -> usize {
+    if channels <= 4 { 4 } else { 8 }
+}
+
+/// Output rows of the tile: as many as the instruction cache and the picture allow.
+fn tile_rows(rows: usize) -> usize {
+    [4, 2].into_iter().find(|&r| rows >= r).unwrap_or(1)
+}
+
+/// One dispatch per source.
+pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
+    let out = cx.output(0);
+    let taps = op.kernel[0] * op.kernel[1];
+    let (ocs, rows) = (tile_channels(out.c), tile_rows(out.h));
+    let (ob, groups) = (out.c.div_ceil(LANES), out.c.div_ceil(ocs));
+    for part in op.parts(cx) {
+        let ib = part.channels.div_ceil(LANES);
+        let weights = op.pack(cx, &part, LANES * (ob + groups * ib * taps * ocs), move |o, i, t| {
+            let vec4 = ob + (((o / ocs) * ib + i / LANES) * taps + t) * ocs + o % ocs;
+            vec4 * LANES + i % LANES
+        });
+        let mut params = Vec::with_capacity(20);
+        params.extend(op.view(cx, &part));
+        params.extend(cx.output_view(0));
+        params.extend([out.w, out.h, ob, ib].map(|v| v as u32));
+        params.extend([op.padding[0], op.padding[1], groups, 0].map(|v| v as u32));
+        params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
+        let key = part.key(op, "conv2d_subgroup").with("ROWS", rows as u32).with("OCS", ocs as u32).flag("SUBGROUP", true);
+        let bindings = [Operand::Input(part.source), weights, Operand::Output(0)];
+        cx.dispatch(key, params, bindings, [out.w.div_ceil(8), out.h.div_ceil(rows), out.n * groups])?;
+    }
+    Ok(())
+}

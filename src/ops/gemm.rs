@@ -1,0 +1,64 @@
+//! The tile of the generated matrix product: which one, and where its weights lie.
+
+use crate::kernel::{Caps, KernelKey};
+
+/// Subgroup size that the broadcast kernels are written for.
+pub(crate) const SUBGROUP: u32 = 8;
+
+/// A workgroup's share of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tile {
+    /// Rows: output channels.
+    pub rows: usize,
+    /// Columns in eights: pixels or Winograd tiles.
+    pub eights: usize,
+    /// Whether operands are spread by subgroup broadcast, else by workgroup memory.
+    pub subgroup: bool,
+}
+
+impl Tile {
+    /// The best tile for `rows` x `columns` on a device.
+    pub fn choose(caps: &Caps, rows: usize, columns: usize) -> Self {
+        if !broadcasts(caps) {
+            // 8 x 8 a thread: half the reads of workgroup memory per multiply-add of 4 x 8.
+            return Self { rows: if rows > 32 { 64 } else { 32 }, eights: 8, subgroup: false };
+        }
+        // Cost of the blocks that cover the product: their loads, and their multiply-adds at a fiftieth of a load a
+        // vector.
+        let tiles = [64, 32, 16, 8, 4].into_iter().flat_map(|r| [4, 2].map(|e| (r, e)));
+        let cost = |&(r, e): &(usize, usize)| {
+            rows.div_ceil(r) * columns.div_ceil(e * 8) * (50 * (r.div_ceil(8) + e) + 4 * r * e)
+        };
+        let (rows, eights) = tiles.min_by_key(cost).unwrap_or((64, 4));
+        Self { rows, eights, subgroup: true }
+    }
+
+    /// Columns of the tile.
+    pub fn columns(self) -> usize {
+        self.eights * 8
+    }
+
+    /// The blocks that cover `columns`, in as few dispatches as the grid's limit allows: first block and number.
+    pub fn dispatches(self, caps: &Caps, columns: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (blocks, most) = (columns.div_ceil(self.columns()), caps.max_workgroups.max(1) as usize);
+        (0..blocks).step_by(most).map(move |first| (first, most.min(blocks - first)))
+    }
+
+    /// The key of a kernel around the product for `rows` rows, with the tile's constants.
+    pub fn constants(self, key: KernelKey, rows: usize) -> KernelKey {
+        key.with("TM", self.rows as u32)
+            .with("TN", self.eights as u32)
+            .flag("WHOLE", rows.is_multiple_of(self.rows))
+            .flag("SUBGROUP", self.subgroup)
+    }
+
+    /// Index of the weight vec4 of a row and step of K in `[rows/TM][steps][TM]`.
+    pub fn weight(self, steps: usize, row: usize, step: usize) -> usize {
+        ((row / self.rows) * steps + step) * self.rows + row % self.rows
+    }
+}
+
+/// Whether operands are best spread by subgroup broadcast on this device.
+pub(crate) fn broadcasts(caps: &Caps) -> bool {
+    caps.subgroup == Some(SUBGROUP)
+}

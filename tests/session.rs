@@ -1,0 +1,65 @@
+//! What a session promises to the application that embeds it. On wgpu's `noop` device: no GPU needed.
+
+use unet_wgpu::gpu::Gpu;
+use unet_wgpu::graph::Graph;
+use unet_wgpu::ops::{Activation, ActivationKind, ExportNchw, ImportNchw};
+use unet_wgpu::plan::Plan;
+use unet_wgpu::session::Session;
+use unet_wgpu::tensor::{HostTensor, Shape, TensorDesc};
+
+const SHAPE: Shape = Shape::new(1, 3, 8, 8);
+
+fn noop() -> Gpu {
+    let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
+    Gpu::from_wgpu(device, queue).unwrap()
+}
+
+fn session(gpu: &Gpu) -> Session {
+    let mut graph = Graph::new();
+    let x = graph.input("x", TensorDesc::linear(SHAPE));
+    let y = graph.node("import", ImportNchw, &[x]).unwrap();
+    let y = graph.node("relu", Activation { kind: ActivationKind::Relu }, &[y]).unwrap();
+    let y = graph.node("export", ExportNchw, &[y]).unwrap();
+    graph.output("y", y);
+    let none = |name: &str, _: &[usize]| -> unet_wgpu::Result<HostTensor> { panic!("{name}: there is no parameter") };
+    Session::new(gpu, Plan::new(&graph, gpu.caps()).unwrap(), none).unwrap()
+}
+
+fn buffer(gpu: &Gpu, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+    gpu.device().create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+}
+
+#[test]
+fn buffers_that_cannot_be_bound_are_refused_by_name() {
+    let gpu = noop();
+    let mut session = session(&gpu);
+    let bytes = SHAPE.len() as u64 * 4;
+    let storage = wgpu::BufferUsages::STORAGE;
+    let mut refused = |name: &str, b: &wgpu::Buffer, offset: u64| session.bind_buffer(name, b, offset).unwrap_err();
+    let good = buffer(&gpu, bytes + 256, storage);
+    assert_eq!(refused("z", &good, 0).to_string(), "port `z`: unknown; there are: x, y");
+    assert!(refused("x", &good, 4).to_string().contains("offset 4 is not a multiple of 256"));
+    assert!(refused("x", &good, 512).to_string().contains("768 are needed"));
+    assert!(refused("y", &buffer(&gpu, bytes - 4, storage), 0).to_string().starts_with("buffer for `y`"));
+    let no_storage = buffer(&gpu, bytes, wgpu::BufferUsages::COPY_SRC);
+    assert!(refused("y", &no_storage, 0).to_string().contains("STORAGE"));
+    session.bind_buffer("x", &good, 256).unwrap();
+}
+
+#[test]
+fn a_buffer_of_another_device_is_refused_and_changes_nothing() {
+    let (gpu, other) = (noop(), noop());
+    let mut session = session(&gpu);
+    let foreign = buffer(&other, SHAPE.len() as u64 * 4, wgpu::BufferUsages::STORAGE);
+    let e = session.bind_buffer("x", &foreign, 0).unwrap_err().to_string();
+    assert!(e.contains("binding a buffer to `x`"), "{e}");
+    // Its own buffer is still there: it can be written (the foreign one could not), and the plan encoded.
+    session.write("x", &vec![1.0; SHAPE.len()]).unwrap();
+    let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    gpu.scoped("encoding", || {
+        session.encode(&mut encoder);
+        gpu.queue().submit([encoder.finish()]);
+        Ok(())
+    })
+    .unwrap();
+}
