@@ -181,7 +181,9 @@ fn keep_panics() {
     }
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
-        let what = format!("{}{place}", info.payload_as_str().unwrap_or("panicked"));
+        let text = info.payload().downcast_ref::<&str>().copied();
+        let text = text.or(info.payload().downcast_ref::<String>().map(String::as_str)).unwrap_or("panicked");
+        let what = format!("{text}{place}");
         *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }));
 }

@@ -66,7 +66,7 @@ fn elements(mut file: &File) -> std::io::Result<Option<Option<u64>>> {
     }))
 }
 
-/// Fails early if `path` could not be written by [`write`].
+/// Fails early if `path` could not be written by [`write()`].
 pub fn check_writable(path: &Path) -> Result<()> {
     is_npy(path)?;
     unet_wgpu::infer::check_writable(path)

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::{Graph, rewrite};
 use crate::plan::{Plan, PlanMemory};
-use crate::tensor::HostTensor;
+use crate::tensor::{HostTensor, MAX_INDEXED};
 use std::collections::BTreeMap;
 
 /// What runs a network.
@@ -91,6 +91,8 @@ impl Backend {
                 Ok(Executable::Gpu(Box::new(Session::new(gpu, plan, stored)?)))
             }
             Self::Cpu => {
+                // An allocation that fails would end the program.
+                graph.values().iter().try_for_each(|v| v.desc.check_size(&v.name, MAX_INDEXED))?;
                 let mut parameters = BTreeMap::new();
                 for (name, dims) in graph.parameters() {
                     parameters.insert(name.to_string(), stored(name, dims)?);
