@@ -32,7 +32,13 @@ impl Gpu {
     /// Opens an adapter. Never falls back to another one: what cannot be had is an error.
     pub fn new(choice: &DeviceChoice) -> Result<Self> {
         let (device, queue) = adapter::open(choice)?;
-        Self::from_wgpu(device, queue)
+        let gpu = Self::from_wgpu(device, queue)?;
+        // Only on a device of our own: a host application may have a callback of its own on its device.
+        let lost = gpu.inner.lost.clone();
+        gpu.device().set_device_lost_callback(move |reason, message| {
+            *lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{reason:?} {message}"));
+        });
+        Ok(gpu)
     }
 
     /// Uses a device and queue that the host application made, with whatever limits and features it asked for.
