@@ -13,26 +13,26 @@ struct Cut {
 /// The sizes of window worth trying on an axis, the largest first: what cuts it into 1, 2, 3, .. windows, one by one up to
 /// 16 and in steps of an eighth beyond; none above `cap`, the largest legal one under it, and the smallest.
 fn cuts(length: usize, cap: usize, spec: &TileSpec) -> Result<Vec<Cut>> {
-    let TileSpec { halo, margin, grid, .. } = *spec;
+    let TileSpec { align, halo, margin, .. } = *spec;
+    let smallest = spec.smallest_tile()?;
     let whole = spec.whole(length)?;
-    let smallest = spec.smallest_tile(whole)?;
     let padded = whole - 2 * margin;
     let cut = |window: usize| match window >= whole {
         true => Cut { window: whole, count: 1 },
         false => {
             let output = window - 2 * margin;
-            let stride = (output - 2 * halo) / grid * grid;
+            let stride = (output - 2 * halo) / align * align;
             // Windows are added until they reach the end of the picture, or of the whole run.
             let left = (length + halo).saturating_sub(output).min(padded - output);
             Cut { window, count: 1 + left.div_ceil(stride) }
         }
     };
-    let mut found = vec![cut(spec.tile_within(cap.max(smallest), whole))];
+    let mut found = vec![cut(spec.largest_within(cap).max(smallest))];
     let inner = padded.saturating_sub(2 * halo);
     let mut n = 2usize;
     while let Some(last) = found.last().filter(|c| c.window > smallest && c.count < length) {
-        let stride = inner.div_ceil(n).max(1).next_multiple_of(grid);
-        let window = spec.tile_from((stride + 2 * (halo + margin)).max(smallest), whole);
+        let stride = inner.div_ceil(n).max(1).next_multiple_of(align);
+        let window = spec.legal(stride + 2 * (halo + margin))?;
         if window < last.window {
             found.push(cut(window));
         }

@@ -8,7 +8,7 @@ use super::tile::{Tile, TileGrid, TileSpec, source_window};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, footprint};
 use crate::model::Model;
-use crate::ops::{ExportNchw, ImageIn, ImageInfo, ImportNchw, MaskOut, PIXEL_BLOCK};
+use crate::ops::{ExportNchw, ImageIn, ImageInfo, ImportNchw, MaskOut};
 use crate::session::{Backend, Executable};
 use crate::tensor::{Shape, TensorDesc};
 use std::collections::HashMap;
@@ -136,7 +136,7 @@ impl Segmenter {
     fn plan(&mut self, height: usize, width: usize, options: &SegmentOptions) -> Result<TileGrid> {
         let rule = self.model.architecture.size_rule();
         // A network that cannot be tiled still runs on the whole picture: any halo does for a single window.
-        let whole_spec = TileSpec::valid(rule.step, rule.margin, rule.minimum);
+        let whole_spec = TileSpec { align: rule.step, halo: 0, margin: rule.margin, minimum: rule.minimum };
         let whole = TileGrid::plan(height, width, (usize::MAX >> 1, usize::MAX >> 1), &whole_spec)?;
         let longest = whole.rows.window.max(whole.columns.window);
         let cap = options.tile.unwrap_or(longest);
@@ -208,8 +208,7 @@ fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
             Err(why) => return Ok(Err(why)),
         }
     }
-    let spec = TileSpec { halo, ..TileSpec::valid(rule.step, rule.margin, rule.minimum) };
-    Ok(Ok(spec.with_blocks(PIXEL_BLOCK)))
+    Ok(Ok(TileSpec { align: rule.step, halo, margin: rule.margin, minimum: rule.minimum }))
 }
 
 /// Pixels in, class ids (and probabilities) out, for tiles of one shape.

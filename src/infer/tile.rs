@@ -27,52 +27,38 @@ pub struct TileSpec {
     pub margin: usize,
     /// Smallest legal input.
     pub minimum: usize,
-    /// Windows start at multiples of this from each other, a multiple of `align`. Larger where kernels work on blocks of
-    /// pixels: a pixel must have the same place in its block, at every level, for its sums to be added in the same order.
-    pub grid: usize,
 }
 
 impl TileSpec {
     /// A network with padding `same`: inputs are multiples of `align`.
     pub const fn same(align: usize, halo: usize) -> Self {
-        Self { align, halo, margin: 0, minimum: align, grid: align }
+        Self { align, halo, margin: 0, minimum: align }
     }
 
     /// A network without padding, which loses `margin` on each side.
     pub const fn valid(align: usize, margin: usize, minimum: usize) -> Self {
-        Self { align, halo: 0, margin, minimum, grid: align }
+        Self { align, halo: 0, margin, minimum }
     }
 
-    /// The same for kernels that work on blocks of `block` x `block` pixels.
-    #[must_use]
-    pub const fn with_blocks(self, block: usize) -> Self {
-        Self { grid: self.align * block, ..self }
-    }
-
-    /// The smallest window that several of can cover an axis whose whole run takes `whole`; at most `whole` itself.
-    pub(super) fn smallest_tile(&self, whole: usize) -> Result<usize> {
-        // What `whole` has not checked.
-        let least = self.halo.checked_mul(2).and_then(|h| h.checked_add(2 * self.margin)?.checked_add(self.grid));
-        let least = least.ok_or_else(|| Error::invalid("tiling", format!("{self:?} describes no network")))?;
-        Ok(self.tile_from(least.max(self.minimum), whole))
+    /// The smallest window that several of can cover a picture.
+    pub fn smallest_tile(&self) -> Result<usize> {
+        let Self { align, halo, margin, minimum } = *self;
+        let lost = margin.checked_mul(2);
+        let least = || lost?.checked_add(halo.checked_mul(2)?)?.checked_add(align);
+        match (lost, least()) {
+            (Some(lost), Some(least)) if align > 0 && minimum > lost => self.legal(least),
+            _ => Err(Error::invalid("tiling", format!("{self:?} describes no network"))),
+        }
     }
 
     /// The input of a run on a whole picture of `length` pixels.
     pub(super) fn whole(&self, length: usize) -> Result<usize> {
-        let Self { align, margin, minimum, grid, .. } = *self;
-        let lost = margin.checked_mul(2).filter(|&lost| align > 0 && grid > 0 && grid % align == 0 && minimum > lost);
-        let lost = lost.ok_or_else(|| Error::invalid("tiling", format!("{self:?} describes no network")))?;
-        self.legal(length.saturating_add(lost))
+        self.legal(length.saturating_add(2 * self.margin))
     }
 
-    /// The smallest window of at least `length` that ends, somewhere on the grid, where the whole run ends.
-    pub(super) fn tile_from(&self, length: usize, whole: usize) -> usize {
-        whole - whole.saturating_sub(length) / self.grid * self.grid
-    }
-
-    /// The largest such window of at most `length`, which must not be below the smallest.
-    pub(super) fn tile_within(&self, length: usize, whole: usize) -> usize {
-        whole - whole.saturating_sub(length).div_ceil(self.grid) * self.grid
+    /// The largest legal input of at most `length`; `length` itself if there is none.
+    pub(super) fn largest_within(&self, length: usize) -> usize {
+        length - length.checked_sub(self.minimum).map_or(0, |over| over % self.align)
     }
 
     /// The smallest legal input of at least `length`.
@@ -117,12 +103,12 @@ pub struct AxisPlan {
 /// The size used is the largest legal one not above `window`; a picture that fits gets one window. Fails if windows of
 /// that size keep nothing, and says which tile would do.
 pub fn plan_axis(length: usize, window: usize, spec: &TileSpec) -> Result<AxisPlan> {
-    let TileSpec { halo, margin, grid, .. } = *spec;
+    let smallest = spec.smallest_tile()?;
+    let TileSpec { align, halo, margin, .. } = *spec;
     if length == 0 {
         return Err(Error::invalid("picture", "has no pixels"));
     }
     let whole = spec.whole(length)?;
-    let smallest = spec.smallest_tile(whole)?;
     let padded = whole - 2 * margin;
     // Legal inputs are far below isize::MAX.
     let input_start = |output_start: usize| output_start as isize - margin as isize;
@@ -131,13 +117,14 @@ pub fn plan_axis(length: usize, window: usize, spec: &TileSpec) -> Result<AxisPl
         return Ok(AxisPlan { length, padded, window: whole, output: padded, windows: vec![only] });
     }
     if window < smallest {
-        let reason = format!("{window} pixels are too few for this network; the smallest usable tile is {smallest}");
+        let usable = smallest.min(whole);
+        let reason = format!("{window} pixels are too few for this network; the smallest usable tile is {usable}");
         return Err(Error::invalid("tile", reason));
     }
-    let window = spec.tile_within(window, whole);
+    let window = spec.largest_within(window);
     let output = window - 2 * margin;
-    let stride = (output - 2 * halo) / grid * grid;
-    // The window is congruent to the whole run, so the last start is on the grid too.
+    let stride = (output - 2 * halo) / align * align;
+    // Both sizes are legal, so the last start is a multiple of `align` too.
     let last = padded - output;
     let mut windows = Vec::new();
     let (mut start, mut kept) = (0, 0);

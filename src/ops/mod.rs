@@ -16,10 +16,6 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// Kernels may work on blocks of this many pixels a side, counted from a tensor's first pixel (Winograd F(4, 3)). The sums
-/// of two runs are added in the same order only if their pixels lie in the same places of such blocks.
-pub const PIXEL_BLOCK: usize = 4;
-
 /// An operation with its attributes. Implementations are plain structs with named fields.
 pub trait Op: Any + Debug + Send + Sync {
     /// Name, snake case, as in PyTorch where there is one.

@@ -7,12 +7,11 @@ fn cases() -> impl Strategy<Value = (usize, usize, TileSpec)> {
     let spec =
         (0u32..6, 0usize..70, 0usize..100, 1usize..200, any::<bool>()).prop_map(|(depth, halo, margin, b, same)| {
             let align = 1 << depth;
-            let spec = if same {
+            if same {
                 TileSpec { minimum: align * (1 + b % 4), ..TileSpec::same(align, halo) }
             } else {
                 TileSpec { halo: if b % 5 == 0 { halo } else { 0 }, ..TileSpec::valid(align, margin, 2 * margin + b) }
-            };
-            spec.with_blocks(1 + b % 3)
+            }
         });
     (1usize..1500, 1usize..900, spec)
 }
@@ -22,8 +21,8 @@ proptest! {
 
     #[test]
     fn every_pixel_is_kept_once_and_right((length, window, spec) in cases()) {
-        let TileSpec { align, halo, margin, minimum, grid } = spec;
-        let smallest = spec.smallest_tile(spec.whole(length).unwrap()).unwrap();
+        let TileSpec { align, halo, margin, minimum } = spec;
+        let smallest = spec.smallest_tile().unwrap();
         let plan = match plan_axis(length, window, &spec) {
             Ok(plan) => plan,
             Err(e) => {
@@ -51,7 +50,7 @@ proptest! {
             prop_assert!(w.keep.end > w.keep.start);
             next = w.keep.end;
             let first = w.start + margin as isize;
-            prop_assert!(first >= 0 && first % grid as isize == 0);
+            prop_assert!(first >= 0 && first % align as isize == 0);
             let first = first as usize;
             prop_assert_eq!(w.keep.start - first, w.offset);
             prop_assert!(first + plan.output <= plan.padded, "no window leaves the whole run");
