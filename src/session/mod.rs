@@ -1,8 +1,10 @@
 //! A session: a plan made resident on a device. Write, run, read; nothing is allocated per run.
 
 mod backend;
+mod profile;
 
 pub use backend::{Backend, Executable, Reference};
+pub use profile::Profile;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pipeline};
@@ -264,12 +266,17 @@ impl Session {
     /// Records the whole plan into a command encoder of the caller, who submits it. In one submission: a network that
     /// takes a slow device seconds is better left to [`Self::run_with`].
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
-        self.encode_steps(encoder, 0..self.plan.steps.len());
+        self.encode_steps(encoder, 0..self.plan.steps.len(), None);
     }
 
-    fn encode_steps(&self, encoder: &mut wgpu::CommandEncoder, steps: std::ops::Range<usize>) {
+    fn encode_steps(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        steps: std::ops::Range<usize>,
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) {
         let mut pass =
-            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("unet"), timestamp_writes: None });
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("unet"), timestamp_writes });
         for i in steps {
             let [x, y, z] = self.plan.steps[i].dispatch.workgroups;
             pass.set_pipeline(&self.pipelines[i].pipeline);
@@ -296,7 +303,7 @@ impl Session {
             progress(done, of)?;
             let index = gpu.scoped(&self.plan.steps[steps.start].label, || {
                 let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                self.encode_steps(&mut encoder, steps.clone());
+                self.encode_steps(&mut encoder, steps.clone(), None);
                 Ok(gpu.queue().submit([encoder.finish()]))
             })?;
             in_flight.push_back(index);

@@ -1,0 +1,95 @@
+//! Time of every step of a plan, on the device's own clock where it has one.
+
+use super::Session;
+use crate::error::{Error, Result};
+use std::time::Instant;
+
+/// Queries of a query set: WebGPU's limit.
+const MOST_QUERIES: usize = 4096;
+
+/// How long each step of a plan takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// Milliseconds of each step of the plan: the least of the runs, since whatever disturbs a run only adds to it.
+    pub steps: Vec<f64>,
+    /// Whether the device's clock measured them. If not, each includes the cost of a submission.
+    pub device_clock: bool,
+}
+
+impl Session {
+    /// Runs the plan `runs` times with every step timed by itself. Slower than [`Session::run`]: steps cannot overlap.
+    pub fn profile(&mut self, runs: u32) -> Result<Profile> {
+        let device_clock = self.gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        let mut steps = vec![f64::INFINITY; self.plan.steps.len()];
+        for _ in 0..runs.max(1) {
+            let mut groups = self.submissions.clone();
+            groups.reverse();
+            while let Some(group) = groups.pop() {
+                let most = if device_clock { MOST_QUERIES / 2 } else { 1 };
+                if group.len() > most {
+                    groups.push(group.start + most..group.end);
+                }
+                let group = group.start..group.end.min(group.start + most);
+                let measured = if device_clock { self.stamped(group.clone()) } else { self.timed(group.clone()) };
+                for (least, ms) in steps[group].iter_mut().zip(measured?) {
+                    *least = least.min(ms);
+                }
+            }
+        }
+        Ok(Profile { steps, device_clock })
+    }
+
+    /// One submission by the clock of the host.
+    fn timed(&self, steps: std::ops::Range<usize>) -> Result<Vec<f64>> {
+        let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        self.encode_steps(&mut encoder, steps, None);
+        let commands = encoder.finish();
+        let start = Instant::now();
+        self.gpu.wait(self.gpu.queue().submit([commands]))?;
+        Ok(vec![start.elapsed().as_secs_f64() * 1e3])
+    }
+
+    /// One submission with a pass per step, which writes the device's clock when it begins and when it ends.
+    fn stamped(&self, steps: std::ops::Range<usize>) -> Result<Vec<f64>> {
+        let (device, queue) = (self.gpu.device(), self.gpu.queue());
+        let (count, bytes) = (2 * steps.len() as u32, 16 * steps.len() as u64);
+        let set = device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("profile"),
+            ty: wgpu::QueryType::Timestamp,
+            count,
+        });
+        let buffer = |label, usage| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: bytes,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        let resolved = buffer("timestamps", wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC);
+        let staging = buffer("timestamps read", wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
+        let index = self.gpu.scoped("profiling", || {
+            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            for (i, step) in (0u32..).zip(steps) {
+                let stamps = wgpu::ComputePassTimestampWrites {
+                    query_set: &set,
+                    beginning_of_pass_write_index: Some(2 * i),
+                    end_of_pass_write_index: Some(2 * i + 1),
+                };
+                self.encode_steps(&mut encoder, step..step + 1, Some(stamps));
+            }
+            encoder.resolve_query_set(&set, 0..count, &resolved, 0);
+            encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, bytes);
+            Ok(queue.submit([encoder.finish()]))
+        })?;
+        staging.map_async(wgpu::MapMode::Read, .., |_| ());
+        self.gpu.wait(index)?;
+        let ticks = {
+            let view = staging.get_mapped_range(..);
+            let view = view.map_err(|e| Error::Gpu { what: "reading timestamps".into(), reason: e.to_string() })?;
+            bytemuck::pod_collect_to_vec::<u8, u64>(&view)
+        };
+        let ms = f64::from(queue.get_timestamp_period()) * 1e-6;
+        Ok(ticks.chunks_exact(2).map(|t| t[1].saturating_sub(t[0]) as f64 * ms).collect())
+    }
+}
