@@ -5,9 +5,10 @@
 //      taps and channels with CIN
 //   y  [N, K, OH, OW]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
-// Dispatch: (ceil(OH OW / COLUMNS), ceil(K / TM), N), COLUMNS = 8 TN; several where the grid is too small for x.
+// Dispatch: (ceil(OH OW / COLUMNS), ceil(K / TM), N), COLUMNS = 8 TN; several where the grid is too small for x. With
+// ROWS_FIRST y and x change places: the tiles of the same columns run one after the other.
 // Constants: KH, KW, ACTIVATION, TM, TN; CIN, the input channels, where there are 1 or 2 and SUBGROUP is defined;
-// ACCUMULATE if defined; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast, in
+// ACCUMULATE, ROWS_FIRST if defined; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast, in
 // subgroups of exactly 8.
 #import "lib/tensor"
 #import "lib/activation"
@@ -64,7 +65,12 @@ fn put(row4: u32, at: u32, v: vec4<f32>) {
 }
 
 @compute @workgroup_size(INVOCATIONS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+#ifdef ROWS_FIRST
+    let group = workgroup.yxz;
+#else
+    let group = workgroup;
+#endif
     tile = group;
     let lane = local % 8u;
     let ty = local / 8u;

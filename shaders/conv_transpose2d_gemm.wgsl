@@ -5,7 +5,8 @@
 //   y  [N, K, 2 H, 2 W]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(H W / COLUMNS), ceil(K / TM), 4 N), COLUMNS = 8 TN; several where the grid is too small for x.
-// Constants: ACTIVATION, TM, TN; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast,
+// With ROWS_FIRST (4 ceil(K / TM), ceil(H W / COLUMNS), N): all that reads the same pixels runs one after the other.
+// Constants: ACTIVATION, TM, TN; ROWS_FIRST if defined; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast,
 // in subgroups of exactly 8.
 #import "lib/tensor"
 #import "lib/activation"
@@ -52,7 +53,12 @@ fn put(row4: u32, at: u32, v: vec4<f32>) {
 }
 
 @compute @workgroup_size(INVOCATIONS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+#ifdef ROWS_FIRST
+    let group = vec3<u32>(workgroup.y, workgroup.x / 4u, workgroup.z * 4u + workgroup.x % 4u);
+#else
+    let group = workgroup;
+#endif
     tile = group;
     let lane = local % 8u;
     let ty = local / 8u;

@@ -40,6 +40,7 @@ shaders! {
     "scale_shift",
     "softmax",
     "tap_sum",
+    "tap_sum_group",
     "winograd_gemm",
     "winograd_in",
     "winograd_out",

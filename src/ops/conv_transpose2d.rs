@@ -169,13 +169,15 @@ impl ConvTranspose2d {
             (ob + t * product + tile.weight(ib, o, i / LANES)) * LANES + i % LANES
         });
         let key = KernelKey::new("conv_transpose2d_gemm").with("ACTIVATION", self.activation.id());
-        let key = tile.constants(key, out.c);
+        let rows_first = tile.rows_first(4 * tiles, ib, input.pixels() * ib);
+        let key = tile.constants(key, out.c).flag("ROWS_FIRST", rows_first);
         for (first, blocks) in tile.dispatches(cx.caps, input.pixels()) {
             let mut params = cx.views();
             params.extend([input.w, input.h, ob, ib].map(|v| v as u32));
             params.extend([self.activation.slope().to_bits(), first as u32, 0, 0]);
             let bindings = [Operand::Input(0), weights, Operand::Output(0)];
-            cx.dispatch(key.clone(), params, bindings, [blocks, tiles, 4 * out.n])?;
+            let grid = if rows_first { [4 * tiles, blocks, out.n] } else { [blocks, tiles, 4 * out.n] };
+            cx.dispatch(key.clone(), params, bindings, grid)?;
         }
         Ok(())
     }

@@ -44,6 +44,14 @@ impl Tile {
         (0..blocks).step_by(most).map(move |first| (first, most.min(blocks - first)))
     }
 
+    /// Whether the tiles of the same columns should run one after the other: what they share is then still in a cache,
+    /// and the weights are read again for the next columns. That pays where the weights, of `steps` vec4s a row in
+    /// `tiles` tiles of rows, are less than the `input` of one picture, in vec4s. Measured on lavapipe: 320 channels at
+    /// 128 x 128 to 576, 152 ms without and 109 with; 128 to 4 x 64 at 128 x 128, 57 and 29.
+    pub fn rows_first(self, tiles: usize, steps: usize, input: usize) -> bool {
+        tiles > 1 && tiles * steps * self.rows < input
+    }
+
     /// The key of a kernel around the product for `rows` rows, with the tile's constants.
     pub fn constants(self, key: KernelKey, rows: usize) -> KernelKey {
         key.with("TM", self.rows as u32)

@@ -5,6 +5,7 @@
 
 mod direct;
 mod gemm;
+mod tap_sum;
 
 use super::KernelKey;
 use std::fmt::Write;
@@ -15,6 +16,7 @@ pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
         "direct" => direct::body(key),
         "gemm" => gemm::core(key),
         "gemm_results" => gemm::results(key),
+        "tap_sum" => tap_sum::body(key),
         _ => Err(format!("no generator `{name}`")),
     }
 }

@@ -23,7 +23,8 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             let k = t * channels + i;
             (ob + tile.weight(steps, o, k / LANES)) * LANES + k % LANES
         });
-        let mut key = tile.constants(part.key(op, "conv2d_gemm"), out.c);
+        let rows_first = tile.rows_first(tiles, steps, cx.input(part.source).pixels() * ib);
+        let mut key = tile.constants(part.key(op, "conv2d_gemm"), out.c).flag("ROWS_FIRST", rows_first);
         if few {
             key = key.with("CIN", channels as u32);
         }
@@ -36,7 +37,8 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             params.extend([op.dilation[0], op.dilation[1], steps, first].map(|v| v as u32));
             params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
             let bindings = [Operand::Input(part.source), weights, Operand::Output(0)];
-            cx.dispatch(key.clone(), params, bindings, [blocks, tiles, out.n])?;
+            let grid = if rows_first { [tiles, blocks, out.n] } else { [blocks, tiles, out.n] };
+            cx.dispatch(key.clone(), params, bindings, grid)?;
         }
     }
     Ok(())

@@ -1,0 +1,54 @@
+// The same as tap_sum for groups of TY x TX outputs, which share the low-resolution pixels between them.
+//   x  [N, KERNEL^2 * K, H, W]  blocked; the tap is the outer channel index, K is rounded up to 4
+//   r  [N, K, OH, OW]           blocked; added, if RESIDUAL is defined
+//   w  bias [K/4] vec4
+//   y  [N, K, OH, OW]           blocked
+// A tap's map is enlarged FACTOR times to EH x EW pixels; what it would read outside of those is zero.
+// Bindings: 0 params, 1 x (read), [2 r (read)], w (read), y (write).
+// Dispatch: (ceil(OW / (8 TX)), ceil(OH / (8 TY)), N * ceil(K / 4)).
+// Constants: KERNEL, ACTIVATION, FACTOR, TY, TX; BILINEAR, POWER_OF_TWO, RESIDUAL if defined.
+#import "lib/tensor"
+#import "lib/resize"
+#import "lib/activation"
+
+struct Params {
+    x: View,
+    r: View,
+    y: View,
+    size: vec4<u32>,  // OW, OH, channel blocks, W
+    rest: vec4<u32>,  // H, EW, EH, padding
+    columns: Axis,
+    rows: Axis,
+    slope: vec4<f32>, // slope of a leaky ReLU, -, -, -
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+#ifdef RESIDUAL
+@group(0) @binding(2) var<storage, read> r: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
+#else
+@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+#endif
+
+fn put(n: u32, block: u32, oy: i32, ox: i32, sum: vec4<f32>) {
+#ifdef RESIDUAL
+    let v = sum + r[index(p.r, n, block, oy, ox)];
+#else
+    let v = sum;
+#endif
+    y[index(p.y, n, block, oy, ox)] = activate(v, p.slope.x);
+}
+
+@compute @workgroup_size(8, 8)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let oy = i32(id.y * TY);
+    let ox = i32(id.x * TX);
+    if (u32(ox) >= p.size.x || u32(oy) >= p.size.y) {
+        return;
+    }
+    let n = id.z / p.size.z;
+    let block = id.z % p.size.z;
+#generate tap_sum
+}
