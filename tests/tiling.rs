@@ -1,4 +1,4 @@
-//! Tiled output equals whole-picture output, bit for bit; every pixel is written exactly once; networks that cannot be
+//! Tiled output equals whole-picture output, bit for bit where it is asked for; every pixel is written exactly once; networks that cannot be
 //! tiled say so.
 
 use serde_json::json;
@@ -7,7 +7,7 @@ use unet_wgpu::infer::{Picture, Pixels, SegmentOptions, Segmentation, Segmenter}
 use unet_wgpu::model::{Model, parse, whole_graph};
 use unet_wgpu::session::Backend;
 use unet_wgpu::tensor::Shape;
-use unet_wgpu::testing::{gpu_or_skip, random_input, random_parameter};
+use unet_wgpu::testing::{WINOGRAD_TOLERANCE, gpu_or_skip, random_input, random_parameter};
 use unet_wgpu::weights::{Checkpoint, ModelMetadata, Normalisation};
 
 fn model(arch: &str, config: serde_json::Value) -> Model {
@@ -31,29 +31,42 @@ fn picture(width: usize, height: usize, channels: usize) -> Picture {
     Picture::new(width, height, channels, Pixels::U16(pixels)).unwrap()
 }
 
-fn segment(model: &Model, picture: &Picture, tile: Option<usize>) -> Result<Segmentation> {
+fn segment_with(model: &Model, picture: &Picture, tile: Option<usize>, exact: bool) -> Result<Segmentation> {
     let gpu = gpu_or_skip().unwrap();
-    let options = SegmentOptions { probabilities: true, tile, memory: 8 << 30 };
+    let options = SegmentOptions { probabilities: true, tile, memory: 8 << 30, exact };
     Segmenter::new(Backend::Gpu(gpu), model.clone()).segment(picture, &options, |_| Ok(()))
 }
 
-fn assert_tiled_is_whole(model: &Model, picture: &Picture, tile: usize) {
-    let whole = segment(model, picture, None).unwrap();
+fn segment(model: &Model, picture: &Picture, tile: Option<usize>) -> Result<Segmentation> {
+    segment_with(model, picture, tile, false)
+}
+
+/// Largest difference of a probability between tiles and one run on the whole picture.
+fn difference(model: &Model, picture: &Picture, tile: usize, exact: bool) -> f32 {
+    let whole = segment_with(model, picture, None, exact).unwrap();
     assert_eq!(whole.tiles, [1, 1]);
-    let tiled = segment(model, picture, Some(tile)).unwrap();
+    let tiled = segment_with(model, picture, Some(tile), exact).unwrap();
     assert!(tiled.tiles[0] * tiled.tiles[1] > 1, "{:?}", tiled.tiles);
-    assert_eq!(whole.mask, tiled.mask);
+    if exact {
+        assert_eq!(whole.mask, tiled.mask);
+    }
     let (a, b) = (whole.probabilities.unwrap(), tiled.probabilities.unwrap());
     // A pixel that no tile wrote would still be 0, which no sigmoid or softmax of these networks gives.
     assert!(b.iter().all(|&p| p > 0.0 && p < 1.0));
-    let worst = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert_eq!(worst, 0.0);
+    a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// Equal to the last bit with position-independent kernels; within the tolerance of Winograd's kernels with any.
+fn assert_tiled_is_whole(model: &Model, picture: &Picture, tile: usize) {
+    assert_eq!(difference(model, picture, tile, true), 0.0);
+    let rounding = difference(model, picture, tile, false);
+    assert!(rounding <= WINOGRAD_TOLERANCE, "{rounding}");
 }
 
 #[test]
 fn unet_same_padding() {
     if gpu_or_skip().is_some() {
-        let m = model("unet", json!({"width": 4, "depth": 3, "padding": "same"}));
+        let m = model("unet", json!({"width": 12, "depth": 3, "padding": "same"}));
         assert_tiled_is_whole(&m, &picture(301, 215, 1), 160);
     }
 }

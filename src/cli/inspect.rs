@@ -206,9 +206,11 @@ impl<'a> Report<'a> {
     }
 }
 
-/// Receptive field of the first output, in words.
+/// Receptive field of the network, in words.
 fn receptive_field(graph: &Graph) -> std::result::Result<String, String> {
-    let first = graph.outputs().iter().find(|o| o.0.starts_with("logits")).or(graph.outputs().first());
+    // The output that segmentation looks at: all heads of a U-Net++, the head at full resolution of a U-Net 3+.
+    let named = |name: &str| graph.outputs().iter().find(|o| o.0 == name);
+    let first = named("accurate_prob").or_else(|| named("probs.0")).or(graph.outputs().first());
     let (Some((_, output)), Some((_, input))) = (first.cloned(), graph.inputs().next()) else {
         return Err(Error::invalid("graph", "has no input or output").to_string());
     };

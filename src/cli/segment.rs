@@ -45,6 +45,10 @@ pub struct Segment {
     /// Largest tile edge, pixels [default: as large as fits]
     #[arg(long, value_name = "N")]
     tile: Option<usize>,
+    /// The same bits whatever the tiles, with slower kernels; without it results differ in rounding (about 1e-6) near
+    /// the edges of tiles
+    #[arg(long)]
+    exact: bool,
 }
 
 /// A kind of result.
@@ -150,8 +154,12 @@ impl Segment {
     ) -> Result<Value> {
         let start = Instant::now();
         let picture = Picture::open(input)?;
-        let options =
-            SegmentOptions { probabilities: self.save.contains(&Save::Prob), tile: self.tile, memory: self.memory };
+        let options = SegmentOptions {
+            probabilities: self.save.contains(&Save::Prob),
+            tile: self.tile,
+            memory: self.memory,
+            exact: self.exact,
+        };
         let bar = progress_bar(common, input, number, of);
         let about = |e| about(input, e);
         let result = segmenter.segment(&picture, &options, |done| {

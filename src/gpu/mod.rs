@@ -7,7 +7,7 @@ pub use adapter::{AdapterSummary, DeviceChoice, adapters};
 pub use pipeline::Pipeline;
 
 use crate::error::{Error, Result};
-use crate::kernel::{Caps, KernelKey};
+use crate::kernel::{Caps, ConvFamily, KernelKey};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Debug)]
 pub struct Gpu {
     inner: Arc<Inner>,
+    caps: Arc<Caps>,
 }
 
 #[derive(Debug)]
@@ -22,7 +23,6 @@ struct Inner {
     device: wgpu::Device,
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
-    caps: Caps,
     checked: bool,
     pipelines: Mutex<HashMap<KernelKey, Arc<Pipeline>>>,
     lost: Arc<Mutex<Option<String>>>,
@@ -32,7 +32,13 @@ impl Gpu {
     /// Opens an adapter. Never falls back to another one: what cannot be had is an error.
     pub fn new(choice: &DeviceChoice) -> Result<Self> {
         let (device, queue) = adapter::open(choice)?;
-        Self::from_wgpu(device, queue)
+        let gpu = Self::from_wgpu(device, queue)?;
+        // Only on a device of our own: a host application may have a callback of its own on its device.
+        let lost = gpu.inner.lost.clone();
+        gpu.device().set_device_lost_callback(move |reason, message| {
+            *lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{reason:?} {message}"));
+        });
+        Ok(gpu)
     }
 
     /// Uses a device and queue that the host application made, with whatever limits and features it asked for.
@@ -57,8 +63,8 @@ impl Gpu {
             });
         }
         let lost = Arc::new(Mutex::new(None));
-        let inner = Inner { device, queue, info, caps, checked, pipelines: Mutex::default(), lost };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Inner { device, queue, info, checked, pipelines: Mutex::default(), lost };
+        Ok(Self { inner: Arc::new(inner), caps: Arc::new(caps) })
     }
 
     /// The device.
@@ -78,7 +84,15 @@ impl Gpu {
 
     /// What the device can do.
     pub fn caps(&self) -> &Caps {
-        &self.inner.caps
+        &self.caps
+    }
+
+    /// The same device, planning only with kernels that add up every pixel's sum in the same order wherever the pixel
+    /// lies: Winograd's blocks do not.
+    #[must_use]
+    pub fn position_independent(&self) -> Self {
+        let caps = Caps { conv: Some(ConvFamily::Gemm), ..(*self.caps).clone() };
+        Self { inner: self.inner.clone(), caps: Arc::new(caps) }
     }
 
     /// One line that says which adapter this is: name, backend, driver.

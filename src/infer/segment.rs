@@ -22,11 +22,14 @@ pub struct SegmentOptions {
     pub tile: Option<usize>,
     /// Device memory to stay under, bytes.
     pub memory: u64,
+    /// The same bits whatever the tiles: only kernels that add up every pixel's sum in the same order wherever the pixel
+    /// lies. Without it, Winograd's blocks of 4x4 pixels round differently near the edges of tiles (about 1e-6).
+    pub exact: bool,
 }
 
 impl Default for SegmentOptions {
     fn default() -> Self {
-        Self { probabilities: false, tile: None, memory: 2 << 30 }
+        Self { probabilities: false, tile: None, memory: 2 << 30, exact: false }
     }
 }
 
@@ -48,12 +51,15 @@ pub struct Segmentation {
 pub struct Segmenter {
     backend: Backend,
     model: Model,
-    /// Tile shape, with probabilities or not, and what runs it. One entry: the next picture is likely of the same size.
-    ready: Option<(([usize; 2], bool), Executable)>,
-    /// Tile shape, with probabilities or not, and memory budget, with what stands against it: the parts of an
-    /// [`Error::Limit`]. Planning takes milliseconds, and pictures come in series.
-    tried: HashMap<([usize; 2], bool, u64), Option<[String; 3]>>,
+    /// What runs one kind of tile. One entry: the next picture is likely of the same size.
+    ready: Option<(TileKey, Executable)>,
+    /// Kinds of tile met so far under a memory budget, with what stands against them: the parts of an [`Error::Limit`].
+    /// Planning takes milliseconds, and pictures come in series.
+    tried: HashMap<(TileKey, u64), Option<[String; 3]>>,
 }
+
+/// A kind of tile: rows and columns of its window, with probabilities or not, exact or not.
+type TileKey = ([usize; 2], bool, bool);
 
 const WINDOW: &str = "window";
 const INFO: &str = "info";
@@ -76,6 +82,10 @@ impl Segmenter {
         self.ready.as_ref().map_or(0, |r| r.1.device_bytes())
     }
 
+    fn backend(&self, options: &SegmentOptions) -> Backend {
+        if options.exact { self.backend.position_independent() } else { self.backend.clone() }
+    }
+
     /// What tiling must know of the model, or why it cannot be tiled.
     pub fn tile_spec(&self) -> Result<Result<TileSpec, String>> {
         tile_spec(&self.model)
@@ -93,12 +103,12 @@ impl Segmenter {
         let affine = normalise(&picture, &self.model.metadata.normalisation)?;
         let grid = self.plan(picture.height(), picture.width(), options)?;
         let shape = [grid.rows.window, grid.columns.window];
-        let key = (shape, options.probabilities);
+        let key = (shape, options.probabilities, options.exact);
         if self.ready.as_ref().is_none_or(|r| r.0 != key) {
             // The old buffers go before the new ones come.
             self.ready = None;
             let graph = tile_graph(&self.model, shape, options.probabilities)?;
-            self.ready = Some((key, self.backend.prepare(&graph, self.model.stored())?));
+            self.ready = Some((key, self.backend(options).prepare(&graph, self.model.stored())?));
         }
         let Some((_, executable)) = &mut self.ready else { return Err(Error::invalid("segmenter", "is not ready")) };
         let classes = self.model.classes().len();
@@ -151,10 +161,10 @@ impl Segmenter {
 
     /// Whether tiles of `window` rows and columns fit the device and the memory budget.
     fn fits(&mut self, window: [usize; 2], options: &SegmentOptions) -> Result<()> {
-        let key = (window, options.probabilities, options.memory);
+        let key = ((window, options.probabilities, options.exact), options.memory);
         if !self.tried.contains_key(&key) {
             let graph = tile_graph(&self.model, window, options.probabilities);
-            let problem = match graph.and_then(|g| self.backend.memory(&g, options.memory)) {
+            let problem = match graph.and_then(|g| self.backend(options).memory(&g, options.memory)) {
                 Ok(_) => None,
                 Err(Error::Limit { what, needed, limit }) => Some([what, needed, limit]),
                 Err(e) => return Err(e),

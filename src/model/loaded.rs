@@ -34,7 +34,18 @@ impl Model {
         };
         metadata.validate().map_err(|e| Error::file(&name, e.to_string()))?;
         let architecture = parse(&metadata.arch, &metadata.config).map_err(|e| Error::file(&name, e.to_string()))?;
-        let model = Self { name, architecture: architecture.into(), metadata, weights: Arc::new(checkpoint.weights) };
+        Self::with_architecture(name, architecture.into(), metadata, checkpoint.weights)
+    }
+
+    /// A network of any architecture, also one of the caller's own, with its weights; checked as in [`Self::new`].
+    /// Of `metadata`, `arch` and `config` are not looked at.
+    pub fn with_architecture(
+        name: impl Into<String>,
+        architecture: Arc<dyn Architecture>,
+        metadata: ModelMetadata,
+        weights: Weights,
+    ) -> Result<Self> {
+        let model = Self { name: name.into(), architecture, metadata, weights: Arc::new(weights) };
         let size = model.architecture.size_rule().minimum;
         let graph =
             whole_graph(&*model.architecture, 1, size, size).map_err(|e| Error::file(&model.name, e.to_string()))?;

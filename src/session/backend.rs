@@ -39,6 +39,15 @@ impl Backend {
         }
     }
 
+    /// The same, with [`Gpu::position_independent`] kernels; the CPU reference is so anyway.
+    #[must_use]
+    pub fn position_independent(&self) -> Self {
+        match self {
+            Self::Gpu(gpu) => Self::Gpu(gpu.position_independent()),
+            Self::Cpu => Self::Cpu,
+        }
+    }
+
     /// The GPU, if it is one.
     pub fn gpu(&self) -> Option<&Gpu> {
         match self {
