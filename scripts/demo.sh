@@ -7,6 +7,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+# Installs what is missing: a linker, a Vulkan driver.
+sh scripts/setup.sh >&2
+
 cargo build --release
 # Cargo may be configured to build elsewhere than in target/.
 unet=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release/unet

@@ -8,6 +8,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+# Installs what is missing: a linker, a Vulkan driver.
+sh scripts/setup.sh >&2
+
 # Any value, even an empty one, that the caller has set stays.
 UNET_REQUIRE_GPU=${UNET_REQUIRE_GPU-1}
 if [ -n "$UNET_REQUIRE_GPU" ]; then export UNET_REQUIRE_GPU; else unset UNET_REQUIRE_GPU; fi

@@ -17,7 +17,7 @@ pub fn line(text: &str) -> Result<()> {
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|e| Error::io(STDOUT, e))
 }
 
-/// [`line`] for a reader who may have left: work whose result is files goes on without one.
+/// [`line()`] for a reader who may have left: work whose result is files goes on without one.
 pub fn line_if_read(text: &str) -> Result<()> {
     match line(text) {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => Ok(()),

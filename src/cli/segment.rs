@@ -33,7 +33,7 @@ pub struct Segment {
     /// Built-in model (`unet inspect` lists them) or a checkpoint file
     #[arg(short, long, default_value = builtin::DEFAULT)]
     model: String,
-    /// Where results go: a folder, or the mask's file for a single picture [default: beside each picture]
+    /// Where results go: a folder, or the mask's .png for a single picture [default: beside each picture]
     #[arg(short, long, value_name = "OUT")]
     out: Option<PathBuf>,
     /// What to write

@@ -104,12 +104,17 @@ fn is_picture_name(path: &Path) -> bool {
     is_picture_file(path) && !path.file_stem().is_some_and(|s| ours(&s.to_string_lossy()))
 }
 
+/// Whether an output is meant as a folder: nobody names a picture without an extension.
+fn is_folder_name(out: &Path) -> bool {
+    out.is_dir() || ends_in_separator(out) || (out.extension().is_none() && !out.is_file())
+}
+
 /// Where a result of kind `kind` (`mask`, `overlay`, ...) with extension `ext` of the picture `input` goes.
 ///
 /// Without `out` beside the picture: `<stem>_<kind>.<ext>`. If `out` is a folder (it exists as one, ends in a
-/// separator, or there are several inputs) inside it under that name. Otherwise `out` is a file: the mask itself; other
-/// kinds are named after it, beside it. Never the input itself, and the mask's file must have the extension `ext` or
-/// none. Two inputs of one stem in one folder share their results' names: see [`check_distinct`].
+/// separator, has no extension, or there are several inputs) inside it under that name. Otherwise `out` is a file: the
+/// mask itself; other kinds are named after it, beside it. Never the input itself, and the mask's file must have the
+/// extension `ext`. Two inputs of one stem in one folder share their results' names: see [`check_distinct`].
 pub fn output_path(out: Option<&Path>, input: &Path, kind: &str, ext: &str, several_inputs: bool) -> Result<PathBuf> {
     let Some(stem) = input.file_stem() else {
         return Err(Error::file(input, "is not the name of a file"));
@@ -124,7 +129,7 @@ pub fn output_path(out: Option<&Path>, input: &Path, kind: &str, ext: &str, seve
         Some(out) if several_inputs && is_picture_file(out) && !out.is_dir() && !ends_in_separator(out) => {
             return Err(Error::file(out, "is one file; several pictures need a folder for their results"));
         }
-        Some(out) if several_inputs || out.is_dir() || ends_in_separator(out) => out.join(named(stem)),
+        Some(out) if several_inputs || is_folder_name(out) => out.join(named(stem)),
         Some(out) => match out.file_stem() {
             None => return Err(Error::file(out, "is not the name of a file")),
             Some(_) if kind == "mask" => {

@@ -53,20 +53,13 @@ pub struct Segmenter {
     model: Model,
     /// What runs one kind of tile. One entry: the next picture is likely of the same size.
     ready: Option<(TileKey, Executable)>,
-    /// What tiles of the shapes met so far need: planning takes milliseconds, and pictures come in series.
-    needs: HashMap<TileKey, Need>,
+    /// Kinds of tile met so far under a memory budget, with what stands against them: the parts of an [`Error::Limit`].
+    /// Planning takes milliseconds, and pictures come in series.
+    tried: HashMap<(TileKey, u64), Option<[String; 3]>>,
 }
 
 /// A kind of tile: rows and columns of its window, with probabilities or not, exact or not.
 type TileKey = ([usize; 2], bool, bool);
-
-/// What tiles of one shape need of the device.
-#[derive(Debug)]
-enum Need {
-    Bytes(u64),
-    /// More than the device allows in one piece: the parts of an [`Error::Limit`].
-    Refused([String; 3]),
-}
 
 const WINDOW: &str = "window";
 const INFO: &str = "info";
@@ -76,7 +69,7 @@ const PROBABILITY: &str = "probability";
 impl Segmenter {
     /// A segmenter. Nothing is compiled or allocated yet.
     pub fn new(backend: Backend, model: Model) -> Self {
-        Self { backend, model, ready: None, needs: HashMap::new() }
+        Self { backend, model, ready: None, tried: HashMap::new() }
     }
 
     /// The model.
@@ -167,26 +160,22 @@ impl Segmenter {
     }
 
     /// Whether tiles of `window` rows and columns fit the device and the memory budget.
-    fn fits(&mut self, window @ [h, w]: [usize; 2], options: &SegmentOptions) -> Result<()> {
-        let key = (window, options.probabilities, options.exact);
-        if !self.needs.contains_key(&key) {
+    fn fits(&mut self, window: [usize; 2], options: &SegmentOptions) -> Result<()> {
+        let key = ((window, options.probabilities, options.exact), options.memory);
+        if !self.tried.contains_key(&key) {
             let graph = tile_graph(&self.model, window, options.probabilities);
-            let need = match graph.and_then(|g| self.backend(options).memory(&g)) {
-                Ok(memory) => Need::Bytes(memory.total()),
-                Err(Error::Limit { what, needed, limit }) => Need::Refused([what, needed, limit]),
+            let problem = match graph.and_then(|g| self.backend(options).memory(&g, options.memory)) {
+                Ok(_) => None,
+                Err(Error::Limit { what, needed, limit }) => Some([what, needed, limit]),
                 Err(e) => return Err(e),
             };
-            self.needs.insert(key, need);
+            self.tried.insert(key, problem);
         }
-        match &self.needs[&key] {
-            Need::Bytes(total) if *total <= options.memory => Ok(()),
-            Need::Bytes(total) => {
-                let mib = |b: u64| format!("{:.1} MiB", b as f64 / (1u64 << 20) as f64);
-                let (needed, limit) = (mib(*total), format!("{} (option `memory`)", mib(options.memory)));
-                Err(Error::Limit { what: format!("a tile of {w}x{h} pixels"), needed, limit })
-            }
-            Need::Refused([what, needed, limit]) => {
-                Err(Error::Limit { what: what.clone(), needed: needed.clone(), limit: limit.clone() })
+        match &self.tried[&key] {
+            None => Ok(()),
+            Some([what, needed, limit]) => {
+                let what = format!("a tile of {}x{} pixels: {what}", window[1], window[0]);
+                Err(Error::Limit { what, needed: needed.clone(), limit: limit.clone() })
             }
         }
     }

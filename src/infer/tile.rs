@@ -12,6 +12,7 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
+pub use crate::ops::mirror;
 
 /// Pixels per side that coordinates on the device can count.
 const MAX_LENGTH: usize = i32::MAX as usize;
@@ -178,17 +179,6 @@ impl TileGrid {
         let columns = &self.columns.windows;
         self.rows.windows.iter().flat_map(move |y| columns.iter().map(move |x| Tile { y: y.clone(), x: x.clone() }))
     }
-}
-
-/// The pixel that stands at coordinate `i` of an axis of `len` pixels mirrored without end; the edge pixel is not
-/// repeated. 0 for an axis of one pixel.
-pub fn mirror(i: isize, len: usize) -> usize {
-    if len <= 1 {
-        return 0;
-    }
-    let period = 2 * (len as i128 - 1);
-    let phase = (i as i128).rem_euclid(period);
-    phase.min(period - phase) as usize
 }
 
 /// The smallest range of real pixels from which every pixel of a tile can be fetched by [`mirror`]; never longer than the

@@ -49,14 +49,15 @@ impl ImageInfo {
     }
 }
 
-/// Mirrors `i` into `0 .. n` without repeating the edge pixel, any number of times.
-fn mirror(i: i64, n: i64) -> i64 {
-    if n == 1 {
+/// The pixel that stands at coordinate `i` of an axis of `len` pixels mirrored without end; the edge pixel is not
+/// repeated. 0 for an axis of one pixel.
+pub fn mirror(i: isize, len: usize) -> usize {
+    if len <= 1 {
         return 0;
     }
-    let period = 2 * (n - 1);
-    let m = i.rem_euclid(period);
-    m.min(period - m)
+    let period = 2 * (len as i128 - 1);
+    let phase = (i as i128).rem_euclid(period);
+    phase.min(period - phase) as usize
 }
 
 impl Op for ImageIn {
@@ -76,15 +77,16 @@ impl Op for ImageIn {
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
         let window = inputs[0].shape()?;
         let (x, info) = (inputs[0].data(), inputs[1].data());
-        let int = |i: usize| info[i] as i64;
+        let (tile, origin) = ([info[0] as isize, info[1] as isize], [info[2] as usize, info[3] as usize]);
+        let picture = [info[4] as usize, info[5] as usize];
         let out = Shape::new(1, window.c, self.height, self.width);
         Ok(vec![by_plane(out, |_, c, plane| {
             let [offset, scale, low, high] = [0, 1, 2, 3].map(|k| info[ImageInfo::HEAD + 4 * c + k]);
             for y in 0..out.h {
-                let wy = (mirror(y as i64 + int(0), int(4)) - int(2)).clamp(0, window.h as i64 - 1);
+                let wy = mirror(y as isize + tile[0], picture[0]).saturating_sub(origin[0]).min(window.h - 1);
                 for x_ in 0..out.w {
-                    let wx = (mirror(x_ as i64 + int(1), int(5)) - int(3)).clamp(0, window.w as i64 - 1);
-                    let v = x[window.index(0, c, wy as usize, wx as usize)];
+                    let wx = mirror(x_ as isize + tile[1], picture[1]).saturating_sub(origin[1]).min(window.w - 1);
+                    let v = x[window.index(0, c, wy, wx)];
                     plane[y * out.w + x_] = ((v - offset) * scale).max(low).min(high);
                 }
             }

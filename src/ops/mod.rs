@@ -188,7 +188,7 @@ registry! {
     crop2d: Crop2d;
     gate: ArgmaxGate, ScaleByGate;
     global_pool: GlobalAvgPool, GlobalMaxPool;
-    image_in: ImageIn, ImageInfo;
+    image_in: ImageIn, ImageInfo, mirror;
     mask_out: MaskOut, MaskRule;
     max_pool2d: MaxPool2d;
     nchw: ImportNchw, ExportNchw;

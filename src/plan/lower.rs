@@ -12,8 +12,7 @@ use std::collections::HashMap;
 impl Plan {
     /// Plans a graph for a device. Fails when a tensor is larger than the device can bind, naming it.
     pub fn new(graph: &Graph, caps: &Caps) -> Result<Self> {
-        // Before strides are cast to 32 bits.
-        graph.values().iter().try_for_each(|v| v.desc.check_size(&v.name, MAX_INDEXED))?;
+        check_values(graph, caps)?;
         let lowered = lower_nodes(graph, caps)?;
         let ports = ports(graph)?;
         let port_of = |v: ValueId| {
@@ -76,6 +75,12 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Bytes that every plan of the graph needs at least: tensors alive at once and ports. Takes no planning.
+    pub fn least_memory(graph: &Graph, caps: &Caps) -> Result<u64> {
+        let ports: u64 = ports(graph)?.iter().map(|p| p.desc.bytes()).sum();
+        Ok(ports + memory::largest_live_set(&Tensors::new(graph, &[], caps).items))
+    }
+
     /// What must hold for every plan, whatever the planner does.
     fn check(&mut self, caps: &Caps) -> Result<()> {
         for step in &self.steps {
@@ -91,13 +96,7 @@ impl Plan {
                     Resource::Port { port, .. } => self.ports[port].desc.bytes(),
                 };
                 self.memory.largest_binding = self.memory.largest_binding.max(bytes);
-                if bytes > caps.max_binding_bytes {
-                    return Err(Error::Limit {
-                        what: format!("a tensor of {} ({})", step.label, step.dispatch.kernel),
-                        needed: format!("{:.1} MiB in one binding", mib(bytes)),
-                        limit: format!("{:.1} MiB", mib(caps.max_binding_bytes)),
-                    });
-                }
+                check_binding(|| format!("{} ({})", step.label, step.dispatch.kernel), bytes, caps)?;
             }
             let twice = written.iter().enumerate().any(|(i, w)| written[..i].contains(w));
             if twice || written.iter().any(|w| read.contains(w)) {
@@ -117,6 +116,29 @@ impl Plan {
 
 fn mib(bytes: u64) -> f64 {
     bytes as f64 / (1u64 << 20) as f64
+}
+
+/// Refuses tensors that are too large before the work that only they make long: lowering casts strides to 32 bits, and
+/// may cut large tensors into very many dispatches.
+fn check_values(graph: &Graph, caps: &Caps) -> Result<()> {
+    for v in graph.values() {
+        v.desc.check_size(&v.name, MAX_INDEXED)?;
+        if !matches!(v.kind, ValueKind::Parameter(_)) {
+            check_binding(|| v.name.clone(), v.desc.bytes(), caps)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_binding(whose: impl FnOnce() -> String, bytes: u64, caps: &Caps) -> Result<()> {
+    if bytes <= caps.max_binding_bytes {
+        return Ok(());
+    }
+    Err(Error::Limit {
+        what: format!("a tensor of {}", whose()),
+        needed: format!("{:.1} MiB in one binding", mib(bytes)),
+        limit: format!("{:.1} MiB", mib(caps.max_binding_bytes)),
+    })
 }
 
 fn lower_nodes(graph: &Graph, caps: &Caps) -> Result<Vec<Lowered>> {
@@ -179,7 +201,8 @@ impl Tensors {
                     t.items[item].read.push(i);
                 }
             }
-            for (k, &bytes) in lowered[i].scratch.iter().enumerate() {
+            let scratch = lowered.get(i).map_or(&[][..], |l| &l.scratch);
+            for (k, &bytes) in scratch.iter().enumerate() {
                 t.of_scratch.insert((i, k), t.items.len());
                 // Written and read inside the node: never in a buffer with anything the node touches.
                 t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![i] });

@@ -4,6 +4,7 @@ use super::Session;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::{Graph, rewrite};
+use crate::kernel::Caps;
 use crate::plan::{Plan, PlanMemory};
 use crate::tensor::{HostTensor, MAX_INDEXED};
 use std::collections::BTreeMap;
@@ -71,21 +72,37 @@ impl Backend {
         executable.output_names().into_iter().map(|n| executable.read(&n).map(|t| (n, t))).collect()
     }
 
-    /// What a graph would take, without allocating anything; fails if the device cannot hold it.
-    pub fn memory(&self, graph: &Graph) -> Result<PlanMemory> {
-        match self {
-            Self::Gpu(gpu) => Ok(Plan::new(&rewrite::optimise(graph)?, gpu.caps())?.memory),
-            // The same plan for a device without limits: what lives at once is the same.
-            Self::Cpu => {
-                let unlimited = crate::kernel::Caps {
-                    max_binding_bytes: u64::MAX,
-                    max_buffer_bytes: u64::MAX,
-                    max_workgroups: u32::MAX,
-                    ..Default::default()
-                };
-                Ok(Plan::new(graph, &unlimited)?.memory)
+    /// What a graph would take, without allocating anything. Fails with [`Error::Limit`] if the device cannot hold it, or
+    /// if it is more than `most` bytes.
+    pub fn memory(&self, graph: &Graph, most: u64) -> Result<PlanMemory> {
+        let unlimited = Caps {
+            max_binding_bytes: u64::MAX,
+            max_buffer_bytes: u64::MAX,
+            max_workgroups: u32::MAX,
+            ..Default::default()
+        };
+        let rewritten;
+        let (graph, caps) = match self {
+            Self::Gpu(gpu) => {
+                rewritten = rewrite::optimise(graph)?;
+                (&rewritten, gpu.caps())
             }
+            // The same plan for a device without limits: what lives at once is the same.
+            Self::Cpu => (graph, &unlimited),
+        };
+        let mib = |b: u64| format!("{:.1} MiB", b as f64 / (1u64 << 20) as f64);
+        let limit = |needed: String| Error::Limit {
+            what: "the network".into(),
+            needed,
+            limit: format!("{} of memory", mib(most)),
+        };
+        // Planning what is far too large would take long.
+        let least = Plan::least_memory(graph, caps)?;
+        if least > most {
+            return Err(limit(format!("at least {}", mib(least))));
         }
+        let memory = Plan::new(graph, caps)?.memory;
+        if memory.total() > most { Err(limit(mib(memory.total()))) } else { Ok(memory) }
     }
 
     /// Makes a graph ready to run; on a GPU it is rewritten first.

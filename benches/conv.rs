@@ -1,4 +1,4 @@
-//! Times one convolution on every family of kernels, interleaved: `cargo run --release --example conv_bench -- IC,OC,H,W[,K[,PAD]] ...`.
+//! Times one convolution on every family of kernels, interleaved: `cargo bench --bench conv -- IC,OC,H,W[,K[,PAD]] ...`.
 //!
 //! `IC` may be a sum as in `64+64` for a convolution over several sources; `T` in place of `K` is the transposed
 //! convolution 2x2 stride 2. `FAMILIES=winograd,subgroup` limits the families, `ROUNDS=9` sets the number of runs,
@@ -112,8 +112,13 @@ fn bench(gpu: &Gpu, text: &str) -> Result<()> {
 fn main() -> Result<()> {
     let gpu = Gpu::new(&DeviceChoice::Auto)?;
     println!("{}", gpu.describe());
-    for text in std::env::args().skip(1) {
-        bench(&gpu, &text)?;
+    // Cargo itself passes `--bench`.
+    let mut cases: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    if cases.is_empty() {
+        cases = ["64,64,64,64", "16,16,128,128", "64+64,64,64,64", "128,64,32,32,T"].map(String::from).to_vec();
+    }
+    for text in &cases {
+        bench(&gpu, text)?;
     }
     Ok(())
 }
