@@ -21,12 +21,12 @@ fn check_all(gpu: &Gpu) {
     assert!(failures.is_empty(), "on {}:\n{}", gpu.describe(), failures.join("\n"));
 }
 
-/// Convolutions on every family of kernels, also those that the device would not choose.
+/// Convolutions, and the sums of their taps, on every family of kernels, also those that the device would not choose.
 fn check_families(gpu: &Gpu) {
     let mut failures = Vec::new();
     let mut seen = HashSet::new();
     for (name, caps) in family_caps(gpu.caps()) {
-        for case in registry().iter().filter(|c| c.name.starts_with("conv")) {
+        for case in registry().iter().filter(|c| ["conv", "tap_sum"].iter().any(|n| c.name.starts_with(n))) {
             // Where a family does not apply, the case would only run once more on what it ran on before.
             let dispatches = lowered(&caps, case).map(|l| format!("{}{:?}", case.name, l.dispatches));
             if dispatches.is_ok_and(|d| !seen.insert(d)) {
