@@ -5,6 +5,7 @@
 // Bindings: 0 params, 1 x (read), 2 v (write).
 // Dispatch: (ceil(tiles / 64), C / 4).
 // Constants: COLUMNS, tiles of a block.
+#import "lib/storage"
 #import "lib/tensor"
 
 struct Params {
@@ -15,7 +16,7 @@ struct Params {
     steps: vec4<u32>,  // C/4 of all sources, first channel block of this source, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> v: array<vec4<f32>>;
 
 struct Six {
@@ -32,7 +33,10 @@ fn transform(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>, e: vec4<f32
 }
 
 fn line(row: u32, c0: u32, c1: u32, c2: u32, c3: u32, c4: u32, c5: u32) -> Six {
-    return transform(x[row + c0], x[row + c1], x[row + c2], x[row + c3], x[row + c4], x[row + c5]);
+    return transform(
+        vec4<f32>(x[row + c0]), vec4<f32>(x[row + c1]), vec4<f32>(x[row + c2]),
+        vec4<f32>(x[row + c3]), vec4<f32>(x[row + c4]), vec4<f32>(x[row + c5]),
+    );
 }
 
 fn store(at: u32, step: u32, s: Six) {

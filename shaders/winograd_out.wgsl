@@ -5,6 +5,7 @@
 // Bindings: 0 params, 1 m (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(tiles / 64), K / 4).
 // Constants: COLUMNS, tiles of a block; ACTIVATION; WHOLE if OH and OW are multiples of 4.
+#import "lib/storage"
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -17,7 +18,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> m: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 struct Four {
     a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>,
@@ -41,15 +42,15 @@ fn line(at: u32) -> Four {
 
 // One row of four outputs, cut at the right edge.
 fn store(at: u32, columns: u32, s: Four, bias: vec4<f32>) {
-    y[at] = activate(s.a + bias, p.slope.x);
+    y[at] = stored(activate(s.a + bias, p.slope.x));
     if (columns > 1u) {
-        y[at + 1u] = activate(s.b + bias, p.slope.x);
+        y[at + 1u] = stored(activate(s.b + bias, p.slope.x));
     }
     if (columns > 2u) {
-        y[at + 2u] = activate(s.c + bias, p.slope.x);
+        y[at + 2u] = stored(activate(s.c + bias, p.slope.x));
     }
     if (columns > 3u) {
-        y[at + 3u] = activate(s.d + bias, p.slope.x);
+        y[at + 3u] = stored(activate(s.d + bias, p.slope.x));
     }
 }
 
