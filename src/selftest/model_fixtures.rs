@@ -9,12 +9,11 @@ use crate::model;
 use crate::ops::ExportNchw;
 use crate::session::Backend;
 use crate::tensor::{HostTensor, Layout};
+use crate::testing::network_tolerance;
 use crate::weights::Weights;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The tolerance of a network's outputs and inner activations, as a factor of each tensor's scale.
-const TOLERANCE: f32 = 1e-5;
 /// What the names of inner activations start with.
 const ACTIVATION: &str = "act/";
 
@@ -70,7 +69,7 @@ impl Selftest<'_> {
                 let there = got.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
                 Error::invalid(format!("output `{name}`"), format!("the network has none; it has: {there}"))
             });
-            let verdict = Verdict::of(got.and_then(|got| compare(&got, want)), TOLERANCE);
+            let verdict = Verdict::of(got.and_then(|got| compare(&got, want)), network_tolerance(self.backend.precision()));
             self.report(&entry.name, name, verdict)?;
         }
         if fixture.waiting > 0 {

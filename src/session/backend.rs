@@ -2,11 +2,11 @@
 
 use super::Session;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, PrecisionChoice};
 use crate::graph::{Graph, rewrite};
 use crate::kernel::Caps;
 use crate::plan::{Plan, PlanMemory};
-use crate::tensor::{HostTensor, MAX_INDEXED};
+use crate::tensor::{HostTensor, MAX_INDEXED, Precision};
 use std::collections::BTreeMap;
 
 /// What runs a network.
@@ -46,6 +46,23 @@ impl Backend {
             Self::Gpu(gpu) => Self::Gpu(gpu.position_independent()),
             Self::Cpu => Self::Cpu,
         }
+    }
+
+    /// The same, storing activations and weights in the precision asked for: [`Gpu::with_precision`]. The CPU reference
+    /// computes in `f64` and stores `f32`; it refuses [`PrecisionChoice::F16`].
+    pub fn with_precision(&self, choice: PrecisionChoice) -> Result<Self> {
+        match (self, choice) {
+            (Self::Gpu(gpu), _) => Ok(Self::Gpu(gpu.with_precision(choice)?)),
+            (Self::Cpu, PrecisionChoice::F16) => {
+                Err(Error::invalid("precision f16", "the CPU reference has f32 only; use f32 or auto"))
+            }
+            (Self::Cpu, _) => Ok(Self::Cpu),
+        }
+    }
+
+    /// How activations and weights are stored.
+    pub fn precision(&self) -> Precision {
+        self.gpu().map_or(Precision::F32, |gpu| gpu.caps().precision)
     }
 
     /// The GPU, if it is one.

@@ -87,9 +87,9 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
 
 fn bias(op: &Conv2d, cx: &mut Lowering, ob: usize) -> Operand {
     if !op.bias {
-        return cx.weights(vec![op.weight_input()], ob * LANES, move |_| Ok(vec![0.0; ob * LANES]));
+        return cx.weights_f32(vec![op.weight_input()], ob * LANES, move |_| Ok(vec![0.0; ob * LANES]));
     }
-    cx.weights(vec![op.weight_input() + 1], ob * LANES, move |p| {
+    cx.weights_f32(vec![op.weight_input() + 1], ob * LANES, move |p| {
         let mut packed = p[0].data().to_vec();
         packed.resize(ob * LANES, 0.0);
         Ok(packed)
@@ -101,11 +101,11 @@ fn bias(op: &Conv2d, cx: &mut Lowering, ob: usize) -> Operand {
 fn filters(op: &Conv2d, cx: &mut Lowering, tile: Tile, steps: usize) -> Result<Vec<(usize, usize, Operand)>> {
     // Elements of one xi.
     let size = op.out_channels.div_ceil(tile.rows) * steps * tile.rows * LANES;
-    let fit = (cx.caps.max_binding_bytes / (size as u64 * 4)) as usize;
+    let fit = (cx.caps.max_binding_bytes / (size as u64 * cx.caps.precision.bytes())) as usize;
     if fit == 0 {
         return Err(Error::Limit {
             what: format!("transformed weights of {}", cx.label),
-            needed: format!("{} bytes in one binding", size * 4),
+            needed: format!("{} bytes in one binding", size as u64 * cx.caps.precision.bytes()),
             limit: format!("{} bytes", cx.caps.max_binding_bytes),
         });
     }
