@@ -61,7 +61,8 @@ impl Selftest<'_> {
                 continue;
             }
             let mut given = under(&tensors, &format!("{key}/"));
-            let verdict = Verdict::of(check(self.backend, &name, spec, &mut given), network_tolerance(self.backend.precision()));
+            let verdict =
+                Verdict::of(check(self.backend, &name, spec, &mut given), network_tolerance(self.backend.precision()));
             let came_to_nothing = matches!(verdict, Verdict::Failed(_));
             self.report(&name, "y", verdict)?;
             for rest in given.into_keys() {

@@ -60,6 +60,19 @@ impl Backend {
         }
     }
 
+    /// Does `work` on this backend; where that fails because `f16` cannot hold something, warns through `log` and does it
+    /// again in `f32`. The second value is then what went wrong: tell the user.
+    pub fn or_f32<T>(&self, mut work: impl FnMut(&Self) -> Result<T>) -> Result<(T, Option<String>)> {
+        match work(self) {
+            Err(e @ Error::F16Range { .. }) => {
+                log::warn!("{e}: doing it again in f32");
+                let wide = self.with_precision(PrecisionChoice::F32)?;
+                work(&wide).map(|value| (value, Some(e.to_string())))
+            }
+            result => result.map(|value| (value, None)),
+        }
+    }
+
     /// How activations and weights are stored.
     pub fn precision(&self) -> Precision {
         self.gpu().map_or(Precision::F32, |gpu| gpu.caps().precision)
@@ -73,7 +86,8 @@ impl Backend {
         }
     }
 
-    /// Runs a graph once; what runs more often should keep the [`Executable`] of [`Self::prepare`].
+    /// Runs a graph once; what runs more often should keep the [`Executable`] of [`Self::prepare`]. For [`Error::F16Range`]
+    /// see [`Self::or_f32`].
     pub fn run(
         &self,
         graph: &Graph,
@@ -214,6 +228,14 @@ impl Executable {
             Self::Cpu(r) => &r.graph,
         };
         graph.outputs().iter().map(|o| o.0.clone()).collect()
+    }
+
+    /// How activations and weights are stored.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Gpu(session) => session.precision(),
+            Self::Cpu(_) => Precision::F32,
+        }
     }
 
     /// Bytes of device memory held; 0 on the CPU.

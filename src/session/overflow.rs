@@ -75,7 +75,8 @@ impl Overflow {
         mapped.recv().map_err(|e| fail(e.to_string()))?.map_err(fail)?;
         let set: Vec<&str> = {
             let view = self.staging.get_mapped_range(..).map_err(|e| fail(e.to_string()))?;
-            let word = |i: usize| view.get(i * self.stride as usize..).is_some_and(|w| w.iter().take(4).any(|&b| b != 0));
+            let word =
+                |i: usize| view.get(i * self.stride as usize..).is_some_and(|w| w.iter().take(4).any(|&b| b != 0));
             plan.graph.nodes().iter().enumerate().filter(|(i, _)| word(*i)).map(|(_, n)| n.label.as_str()).collect()
         };
         self.staging.unmap();
