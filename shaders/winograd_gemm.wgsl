@@ -1,10 +1,10 @@
-// The 36 matrix products of Winograd F(4, 3): M[xi] = W[xi] V[xi], for a chunk of tiles.
+// The matrix products of Winograd's convolution, one for each point: M[xi] = W[xi] V[xi], for a chunk of tiles.
 //   v  [xi][tile blocks][C/4][COLUMNS] of vec4 over input channels, COLUMNS = 8 TN tiles a block
 //   w  [xi of the range][K/TM][C/4][TM] of vec4 over input channels
-//   m  [tile blocks][K/4][36][COLUMNS] of vec4 over output channels
+//   m  [tile blocks][K/4][POINTS][COLUMNS] of vec4 over output channels
 // Bindings: 0 params, 1 v (read), 2 w (read), 3 m (write).
 // Dispatch: (tile blocks, K/TM, xi of the range).
-// Constants: TM, TN; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast, in subgroups of
+// Constants: POINTS, 36 or 16; TM, TN; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast, in subgroups of
 // exactly 8.
 #import "lib/gemm"
 
@@ -34,11 +34,11 @@ fn bias(row4: u32) -> vec4<f32> {
 }
 
 fn place(j: u32) -> u32 {
-    return (tile.x * p.end4 * 36u + p.xi + tile.z) * COLUMNS + j;
+    return (tile.x * p.end4 * POINTS + p.xi + tile.z) * COLUMNS + j;
 }
 
 fn put(row4: u32, at: u32, v: vec4<f32>) {
-    y[at + row4 * (36u * COLUMNS)] = v;
+    y[at + row4 * (POINTS * COLUMNS)] = v;
 }
 
 @compute @workgroup_size(INVOCATIONS)

@@ -67,6 +67,8 @@ pub enum Operand {
     Input(usize),
     /// Output `i` of the node, written.
     Output(usize),
+    /// Output `i` of the node, read by a later dispatch of it.
+    OutputRead(usize),
     /// Packed weights `i` of this lowering, read.
     Weights(usize),
     /// Scratch `i` of this lowering, read.
