@@ -10,6 +10,7 @@
 // Constants: KH, KW, ACTIVATION, TM, TN; CIN, the input channels, where there are 1 or 2 and SUBGROUP is defined;
 // ACCUMULATE, ROWS_FIRST if defined; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast, in
 // subgroups of exactly 8.
+#import "lib/storage"
 #import "lib/tensor"
 #import "lib/activation"
 #import "lib/gemm"
@@ -23,9 +24,9 @@ struct Params {
     slope: vec4<f32>,     // slope of a leaky ReLU, -, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read> w: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 const TAPS: u32 = KH * KW;
 
@@ -45,7 +46,7 @@ fn bias(row4: u32) -> vec4<f32> {
 #ifdef ACCUMULATE
     return vec4<f32>(0.0);
 #else
-    return w[row4];
+    return vec4<f32>(w[row4]);
 #endif
 }
 
@@ -58,9 +59,9 @@ fn place(j: u32) -> u32 {
 fn put(row4: u32, at: u32, v: vec4<f32>) {
     let to = at + row4 * p.y.z;
 #ifdef ACCUMULATE
-    y[to] = activate(y[to] + v, p.slope.x);
+    y[to] = stored(activate(vec4<f32>(y[to]) + v, p.slope.x));
 #else
-    y[to] = activate(v, p.slope.x);
+    y[to] = stored(activate(v, p.slope.x));
 #endif
 }
 

@@ -6,6 +6,7 @@
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(W / (16 PIXELS)), ceil(H / 4), N); an invocation makes PIXELS neighbouring pixels of a row.
 // Constants: CLASSES, 1 to 8; PIXELS; ACTIVATION; SOFTMAX, MASK, THRESHOLD if defined.
+#import "lib/storage"
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -15,8 +16,8 @@ struct Params {
     rest: vec4<f32>,  // slope of a leaky ReLU, threshold, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read> w: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(16, 4)

@@ -6,6 +6,7 @@
 // Dispatch: (tile blocks, K/TM, xi of the range).
 // Constants: POINTS, 36 or 16; TM, TN; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast, in subgroups of
 // exactly 8.
+#import "lib/storage"
 #import "lib/gemm"
 
 struct Params {
@@ -16,7 +17,7 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> w: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 
 const TAPS: u32 = 1u;

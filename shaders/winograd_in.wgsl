@@ -7,6 +7,7 @@
 // Dispatch: (ceil(tiles / 64), C / 4).
 // Constants: OUT, 2 or 4; COLUMNS, tiles of a block; ENLARGED if x is to be enlarged, then BILINEAR if not by the nearest
 // pixel, and POWER_OF_TWO if both denominators are.
+#import "lib/storage"
 #import "lib/tensor"
 #ifdef ENLARGED
 #import "lib/resize"
@@ -24,7 +25,7 @@ struct Params {
 #endif
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> v: array<vec4<f32>>;
 
 @compute @workgroup_size(64)

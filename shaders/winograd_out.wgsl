@@ -6,6 +6,7 @@
 // Bindings: 0 params, 1 m (read), 2 w (read), 3 y (write), [4 z (write)].
 // Dispatch: (ceil(tiles / 64), K / 4).
 // Constants: OUT, 2 or 4; COLUMNS, tiles of a block; ACTIVATION; WHOLE if OH and OW are multiples of OUT; POOL.
+#import "lib/storage"
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -19,9 +20,9 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> m: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 #ifdef POOL
-@group(0) @binding(4) var<storage, read_write> z: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> z: array<Stored>;
 #endif
 
 @compute @workgroup_size(64)

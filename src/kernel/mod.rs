@@ -6,7 +6,7 @@ mod generate;
 mod sources;
 mod validate;
 
-pub use compose::compose;
+pub use compose::{F16, compose};
 pub use family::ConvFamily;
 pub use sources::{all_shaders, source};
 pub use validate::{BindingKind, Reflected, parse};

@@ -31,6 +31,7 @@ shaders! {
     "lib/gemm",
     "lib/reduce",
     "lib/resize",
+    "lib/storage",
     "lib/tensor",
     "mask_out",
     "max_pool2d",

@@ -34,7 +34,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
         // What the first output is made of is always touched.
         t.line(if l >= each { format!("if (a_last >= {l}u) {{") } else { "{".into() });
         for m in 0..lx {
-            let at = format!("x[plane + row{l} + column{m}]");
+            let at = format!("vec4<f32>(x[plane + row{l} + column{m}])");
             if m >= each {
                 t.line(format!("var v{m} = vec4<f32>(0.0);"));
                 t.line(format!("if (b_last >= {m}u) {{ v{m} = {at}; }}"));

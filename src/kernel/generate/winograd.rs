@@ -99,7 +99,7 @@ fn plain(t: &mut Text, points: u32) {
     for r in 0..points {
         t.line(format!("let row{r} = corner + min(top + {r}u, p.grid.z) * p.x.y;"));
         for c in 0..points {
-            t.line(format!("let d{r}_{c} = x[row{r} + c{c}];"));
+            t.line(format!("let d{r}_{c} = vec4<f32>(x[row{r} + c{c}]);"));
         }
         transform_in(t, &format!("r{r}_"), &names(&format!("d{r}_"), points, ""));
     }
@@ -137,9 +137,9 @@ fn enlarged(t: &mut Text, points: u32, each: u32) {
         for m in 0..slots {
             if rare(m) {
                 t.line(format!("var d{l}_{m} = vec4<f32>(0.0);"));
-                t.line(format!("if (b_last >= {m}u) {{ d{l}_{m} = x[row{l} + c{m}]; }}"));
+                t.line(format!("if (b_last >= {m}u) {{ d{l}_{m} = vec4<f32>(x[row{l} + c{m}]); }}"));
             } else {
-                t.line(format!("let d{l}_{m} = x[row{l} + c{m}];"));
+                t.line(format!("let d{l}_{m} = vec4<f32>(x[row{l} + c{m}]);"));
             }
         }
         for k in 0..points {
@@ -194,7 +194,7 @@ pub(super) fn output(key: &KernelKey) -> Result<String, String> {
     };
     for r in 0..outputs {
         for c in 0..outputs {
-            let store = format!("y[out + {r}u * p.y.y + {c}u] = y{r}_{c};");
+            let store = format!("y[out + {r}u * p.y.y + {c}u] = stored(y{r}_{c});");
             t.line(inside(r, c, "rows", "columns", store));
         }
     }
@@ -202,7 +202,7 @@ pub(super) fn output(key: &KernelKey) -> Result<String, String> {
         for (r, c) in (0..outputs / 2).flat_map(|r| (0..outputs / 2).map(move |c| (r, c))) {
             let of = |dy: u32, dx: u32| format!("y{}_{}", 2 * r + dy, 2 * c + dx);
             let most = format!("max(max({}, {}), max({}, {}))", of(0, 0), of(0, 1), of(1, 0), of(1, 1));
-            let store = format!("z[pooled + {r}u * p.z.y + {c}u] = {most};");
+            let store = format!("z[pooled + {r}u * p.z.y + {c}u] = stored({most});");
             // Of an odd size the last row or column makes no pooled pixel, not even the tile's first.
             t.line(if whole {
                 store

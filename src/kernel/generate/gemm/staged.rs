@@ -23,8 +23,12 @@ pub(super) fn steps(t: &mut Text, key: &KernelKey, rows: u32, columns: u32) -> R
     t.line("let inside = done + i < total;");
     t.line("var xv = vec4<f32>(0.0);\nvar wv = vec4<f32>(0.0);");
     t.line("if (inside) {");
-    t.line("xv = x[start + s];");
-    t.line(if tm == 64 { "wv = w[wi + local];" } else { "if (local < TM) { wv = w[wi + local]; }" });
+    t.line("xv = vec4<f32>(x[start + s]);");
+    t.line(if tm == 64 {
+        "wv = vec4<f32>(w[wi + local]);"
+    } else {
+        "if (local < TM) { wv = vec4<f32>(w[wi + local]); }"
+    });
     t.line(format!("wi += {tm}u;\nk += 1u;\ns += stride;"));
     t.line("if (k == steps) {\nk = 0u;\ntap += 1u;\ns = tap_offset(tap);\n}");
     t.line("}");
