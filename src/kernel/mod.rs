@@ -4,6 +4,7 @@ mod compose;
 mod family;
 mod generate;
 mod sources;
+mod table;
 mod validate;
 
 pub use compose::compose;
