@@ -3,7 +3,7 @@
 
 use super::Conv2d;
 use crate::error::{Error, Result};
-use crate::kernel::{AdapterClass, KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Preset, preset};
 use crate::ops::Lowering;
 use crate::ops::gemm::Tile;
 use crate::tensor::{HostTensor, LANES};
@@ -25,13 +25,7 @@ const G: [[f64; 3]; 6] = [
 /// Tiles of a chunk: as many as leave both buffers in the last cache of the device, a multiple of `block`.
 fn chunk_tiles(cx: &Lowering, tiles: usize, block: usize, channel_blocks: usize) -> usize {
     let per_tile = (XI * LANES * 4 * channel_blocks) as u64;
-    let budget = match cx.caps.class {
-        // 256 tiles of 64 channels each way: what lavapipe is fastest with.
-        AdapterClass::Cpu => 5 << 20,
-        // Room for thousands of workgroups; a large cache or two holds it.
-        _ => 48 << 20,
-    };
-    let least = if cx.caps.class == AdapterClass::Cpu { 256 } else { 1024 };
+    let Preset { chunk_bytes: budget, chunk_tiles: least, .. } = preset(cx.caps.class);
     // Both buffers together stay below the limit of a binding whatever the budget says.
     let most = (cx.caps.max_binding_bytes.min(128 << 20) / per_tile) as usize;
     let wanted = ((budget / per_tile) as usize).max(least).min(most).min(tiles);
@@ -43,7 +37,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
     let (tiles_x, tiles_y) = (out.w.div_ceil(4), out.h.div_ceil(4));
     let tiles = out.n * tiles_x * tiles_y;
     let parts = op.parts(cx);
-    let tile = Tile::choose(cx.caps, out.c, tiles);
+    let tile = Tile::choose(cx.caps, out.c, tiles, XI);
     let columns = tile.columns();
     let steps: usize = parts.iter().map(|p| p.channels.div_ceil(LANES)).sum();
     let ob = out.c.div_ceil(LANES);
@@ -72,7 +66,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             let params = [blocks, steps, ob, xi].map(|v| v as u32).to_vec();
             let bindings = [Operand::ScratchRead(v), weights, Operand::ScratchWrite(m)];
             let workgroups = [blocks, out.c.div_ceil(tile.rows), points];
-            cx.dispatch(tile.constants(KernelKey::new("winograd_gemm"), out.c), params, bindings, workgroups)?;
+            cx.dispatch(tile.constants(KernelKey::new("winograd_gemm"), out.c, steps), params, bindings, workgroups)?;
         }
         let mut params = cx.output_view(0).to_vec();
         params.extend([grid[0], grid[1], out.h, out.w, first, count, ob, 0].map(|v| v as u32));
@@ -99,6 +93,7 @@ fn bias(op: &Conv2d, cx: &mut Lowering, ob: usize) -> Operand {
 /// The transformed filters, `[xi][K/TM][C/4][TM]` of vec4, cut into ranges of xi that each fit in a binding: first xi,
 /// number, operand.
 fn filters(op: &Conv2d, cx: &mut Lowering, tile: Tile, steps: usize) -> Result<Vec<(usize, usize, Operand)>> {
+    let steps = tile.packed(steps);
     // Elements of one xi.
     let size = op.out_channels.div_ceil(tile.rows) * steps * tile.rows * LANES;
     let fit = (cx.caps.max_binding_bytes / (size as u64 * 4)) as usize;
