@@ -1,11 +1,10 @@
 // The matrix products of Winograd's convolution, one for each point: M[xi] = W[xi] V[xi], for a chunk of tiles.
 //   v  [xi][tile blocks][C/4][COLUMNS] of vec4 over input channels, COLUMNS = 8 TN tiles a block
-//   w  [xi of the range][K/TM][C/4][TM] of vec4 over input channels
+//   w  [xi of the range][K/TM][C/4, a multiple of KB][TM] of vec4 over input channels
 //   m  [tile blocks][K/4][POINTS][COLUMNS] of vec4 over output channels
 // Bindings: 0 params, 1 v (read), 2 w (read), 3 m (write).
 // Dispatch: (tile blocks, K/TM, xi of the range).
-// Constants: POINTS, 36 or 16; TM, TN; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast, in subgroups of
-// exactly 8.
+// Constants: POINTS, 36 or 16; those of lib/gemm; WHOLE if K is a multiple of TM.
 #import "lib/storage"
 #import "lib/gemm"
 
@@ -45,14 +44,14 @@ fn put(row4: u32, at: u32, v: vec4<f32>) {
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     tile = group;
-    let lane = local % 8u;
-    let ty = local / 8u;
+    let lane = local % SPREAD;
+    let ty = local / SPREAD;
     let first4 = group.y * (TM / 4u);
     let end4 = p.end4;
     let steps = p.steps;
     let stride = COLUMNS;
     let tiles = (p.end4 * 4u + TM - 1u) / TM;
-    var wi = (group.z * tiles + group.y) * p.steps * TM;
+    var wi = (group.z * tiles + group.y) * packed_steps(steps) * TM;
 #generate gemm
 #generate gemm_results
 }

@@ -4,11 +4,13 @@ mod compose;
 mod family;
 mod generate;
 mod sources;
+mod table;
 mod validate;
 
 pub use compose::{F16, compose};
 pub use family::ConvFamily;
 pub use sources::{all_shaders, source};
+pub use table::{OperandPath, Preset, preset};
 pub use validate::{BindingKind, Reflected, parse};
 
 use std::fmt;
@@ -136,6 +138,10 @@ pub struct Caps {
     pub uniform_alignment: u64,
     /// A family that convolutions must use wherever it applies, in place of the best one. For tests and measuring.
     pub conv: Option<ConvFamily>,
+    /// How matrix products must fetch operands, in place of what suits the class. For tests and measuring.
+    pub operands: Option<OperandPath>,
+    /// Rows and columns, in eights, of the tile that matrix products must use. For tests and measuring.
+    pub tile: Option<[usize; 2]>,
 }
 
 impl Default for Caps {
@@ -151,6 +157,8 @@ impl Default for Caps {
             storage_alignment: 256,
             uniform_alignment: 256,
             conv: None,
+            operands: None,
+            tile: None,
         }
     }
 }

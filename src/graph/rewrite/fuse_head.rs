@@ -33,13 +33,7 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
         if !same || !region || conv.out_channels > Head2d::MOST_CLASSES {
             return Ok(None);
         }
-        let op = Head2d {
-            classes: conv.out_channels,
-            bias: conv.bias,
-            activation: conv.activation,
-            softmax,
-            output,
-        };
+        let op = Head2d { classes: conv.out_channels, bias: conv.bias, activation: conv.activation, softmax, output };
         let inputs = cx.map_all(&node_of.inputs)?;
         Ok(Some(vec![cx.new.node(node_of.label.clone(), op, &inputs)?]))
     })

@@ -51,4 +51,4 @@ fn multiply_add(sum: &str, a: &str, b: &str) -> String {
 }
 
 /// The lanes of a subgroup that the broadcast kernels are written for.
-const SUBGROUP: u32 = 8;
+pub(super) const SUBGROUP: u32 = 8;

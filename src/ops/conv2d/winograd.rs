@@ -5,7 +5,7 @@
 use super::Conv2d;
 use super::part::Part;
 use crate::error::{Error, Result};
-use crate::kernel::{AdapterClass, KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Preset, preset};
 use crate::ops::{Lowering, ResizeMode};
 use crate::ops::gemm::Tile;
 use crate::tensor::{HostTensor, LANES};
@@ -54,13 +54,7 @@ impl Form {
 /// Tiles of a chunk: as many as leave both buffers in the last cache of the device, a multiple of `block`.
 fn chunk_tiles(cx: &Lowering, tiles: usize, block: usize, channel_blocks: usize, points: usize) -> usize {
     let per_tile = (points * LANES * 4 * channel_blocks) as u64;
-    let budget = match cx.caps.class {
-        // 256 tiles of 64 channels each way: what lavapipe is fastest with.
-        AdapterClass::Cpu => 5 << 20,
-        // Room for thousands of workgroups; a large cache or two holds it.
-        _ => 48 << 20,
-    };
-    let least = if cx.caps.class == AdapterClass::Cpu { 256 } else { 1024 };
+    let Preset { chunk_bytes: budget, chunk_tiles: least, .. } = preset(cx.caps.class);
     // Both buffers together stay below the limit of a binding whatever the budget says.
     let most = (cx.caps.max_binding_bytes.min(128 << 20) / per_tile) as usize;
     let wanted = ((budget / per_tile) as usize).max(least).min(most).min(tiles);
@@ -79,7 +73,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     let (outputs, points) = (form.outputs(), form.points());
     let (tiles_x, tiles_y) = (out.w.div_ceil(outputs), out.h.div_ceil(outputs));
     let tiles = out.n * tiles_x * tiles_y;
-    let tile = Tile::choose(cx.caps, out.c, tiles);
+    let tile = Tile::choose(cx.caps, out.c, tiles, points);
     let columns = tile.columns();
     let steps: usize = parts.iter().map(|p| p.channels.div_ceil(LANES)).sum();
     let ob = out.c.div_ceil(LANES);
@@ -117,7 +111,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
             let bindings = [Operand::ScratchRead(v), weights, Operand::ScratchWrite(m)];
             let workgroups = [blocks, out.c.div_ceil(tile.rows), number];
             let key = KernelKey::new("winograd_gemm").with("POINTS", points as u32);
-            cx.dispatch(tile.constants(key, out.c), params, bindings, workgroups)?;
+            cx.dispatch(tile.constants(key, out.c, steps), params, bindings, workgroups)?;
         }
         let mut params = cx.output_view(0).to_vec();
         params.extend([grid[0], grid[1], out.h, out.w, first, count, ob, 0].map(|v| v as u32));
@@ -154,7 +148,7 @@ fn filters(
     tile: Tile,
     parts: &[Part],
 ) -> Result<Vec<(usize, usize, Operand)>> {
-    let steps: usize = parts.iter().map(|p| p.channels.div_ceil(LANES)).sum();
+    let steps = tile.packed(parts.iter().map(|p| p.channels.div_ceil(LANES)).sum());
     // Elements of one xi.
     let size = op.out_channels.div_ceil(tile.rows) * steps * tile.rows * LANES;
     let fit = (cx.caps.max_binding_bytes / (size as u64 * 4)) as usize;
