@@ -1,15 +1,14 @@
 // Convolution as an implicit matrix product: rows are output channels, columns are output pixels, K runs over taps and
 // input channels. Padding of at most 1 is the tensors' zero halo. Several sources are several dispatches.
 //   x  [N, C, H, W]    blocked
-//   w  bias [K/4] vec4, then [K/TM][KH][KW][C/4][TM] of vec4 over input channels; [K/TM][KH KW CIN / 4][TM] of vec4 over
+//   w  bias [K/4] vec4, then [K/TM][KH][KW][C/4, a multiple of KB][TM] of vec4 over input channels; [K/TM][KH KW CIN / 4][TM] of vec4 over
 //      taps and channels with CIN
 //   y  [N, K, OH, OW]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OH OW / COLUMNS), ceil(K / TM), N), COLUMNS = 8 TN; several where the grid is too small for x. With
 // ROWS_FIRST y and x change places: the tiles of the same columns run one after the other.
-// Constants: KH, KW, ACTIVATION, TM, TN; CIN, the input channels, where there are 1 or 2 and SUBGROUP is defined;
-// ACCUMULATE, ROWS_FIRST if defined; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast, in
-// subgroups of exactly 8.
+// Constants: KH, KW, ACTIVATION, those of lib/gemm; CIN, the input channels, where there are 1 or 2 and SUBGROUP is defined;
+// ACCUMULATE, ROWS_FIRST if defined; WHOLE if K is a multiple of TM.
 #import "lib/storage"
 #import "lib/tensor"
 #import "lib/activation"
@@ -73,8 +72,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let group = workgroup;
 #endif
     tile = group;
-    let lane = local % 8u;
-    let ty = local / 8u;
+    let lane = local % SPREAD;
+    let ty = local / SPREAD;
     let first4 = group.y * (TM / 4u);
     let end4 = p.size.z;
     let steps = p.size.w;

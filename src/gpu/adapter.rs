@@ -135,6 +135,8 @@ pub(super) fn caps(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Caps {
         f16: device.features().contains(wgpu::Features::SHADER_F16),
         precision: Precision::F32,
         conv: None,
+        operands: None,
+        tile: None,
     }
 }
 

@@ -4,11 +4,13 @@ mod compose;
 mod family;
 mod generate;
 mod sources;
+mod table;
 mod validate;
 
 pub use compose::{F16, compose};
 pub use family::ConvFamily;
 pub use sources::{all_shaders, source};
+pub use table::{OperandPath, Preset, preset};
 pub use validate::{BindingKind, Reflected, parse};
 
 use crate::tensor::Precision;
@@ -78,6 +80,8 @@ pub enum Operand {
     Input(usize),
     /// Output `i` of the node, written.
     Output(usize),
+    /// Output `i` of the node, read by a later dispatch of it.
+    OutputRead(usize),
     /// Packed weights `i` of this lowering, read.
     Weights(usize),
     /// Scratch `i` of this lowering, read.
@@ -151,6 +155,10 @@ pub struct Caps {
     pub precision: Precision,
     /// A family that convolutions must use wherever it applies, in place of the best one. For tests and measuring.
     pub conv: Option<ConvFamily>,
+    /// How matrix products must fetch operands, in place of what suits the class. For tests and measuring.
+    pub operands: Option<OperandPath>,
+    /// Rows and columns, in eights, of the tile that matrix products must use. For tests and measuring.
+    pub tile: Option<[usize; 2]>,
 }
 
 impl Default for Caps {
@@ -168,6 +176,8 @@ impl Default for Caps {
             f16: false,
             precision: Precision::F32,
             conv: None,
+            operands: None,
+            tile: None,
         }
     }
 }

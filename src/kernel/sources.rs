@@ -24,6 +24,7 @@ shaders! {
     "gate",
     "global_reduce",
     "halo",
+    "head2d",
     "image_in",
     "import_nchw",
     "lib/activation",
