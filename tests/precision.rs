@@ -129,6 +129,23 @@ fn noise() -> Picture {
     Picture::new(36, 40, 1, Pixels::U16(pixels)).unwrap()
 }
 
+#[test]
+fn exact_tiles_are_exact_in_f16() {
+    let Some(gpu) = halves() else { return };
+    let noise = random_input("tiles", Shape::new(1, 1, 150, 170)).unwrap();
+    let pixels = noise.data().iter().map(|v| (v * 30_000.0 + 30_000.0) as u16).collect();
+    let picture = Picture::new(170, 150, 1, Pixels::U16(pixels)).unwrap();
+    let run = |tile| {
+        let options = SegmentOptions { probabilities: true, exact: true, tile, ..SegmentOptions::default() };
+        let mut segmenter = Segmenter::new(Backend::Gpu(gpu.clone()), scaled(1.0));
+        segmenter.segment(&picture, &options, |_| Ok(())).unwrap()
+    };
+    let (whole, tiled) = (run(None), run(Some(96)));
+    assert!(whole.tiles == [1, 1] && tiled.tiles[0] * tiled.tiles[1] > 1, "{:?}", tiled.tiles);
+    assert_eq!((whole.mask, whole.probabilities), (tiled.mask, tiled.probabilities));
+    assert_eq!((tiled.precision, tiled.fallback), (Precision::F16, None));
+}
+
 /// Warnings of this process.
 static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 

@@ -111,8 +111,8 @@ mod tests {
     #[test]
     fn weights_beyond_f16_are_refused() {
         let name = || "enc.0.weight".to_string();
-        let packed = halves(&[1.0, -65504.0, 3.0e-8], name).unwrap();
-        assert_eq!(packed.iter().map(|v| v.to_f32()).collect::<Vec<_>>(), [1.0, -65504.0, 2.9802322e-8, 0.0]);
+        let packed = halves(&[1.0, -65504.0, 6.0e-8], name).unwrap();
+        assert_eq!(packed.iter().map(|v| v.to_f32()).collect::<Vec<_>>(), [1.0, -65504.0, 5.9604645e-8, 0.0]);
         for bad in [65520.0, -1e6, f32::INFINITY, f32::NAN] {
             let e = halves(&[0.0, bad], name).unwrap_err().to_string();
             assert_eq!(e, "parameter `enc.0.weight` goes beyond what f16 holds (65504); f32 holds it");
