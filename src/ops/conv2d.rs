@@ -4,6 +4,7 @@ mod cases;
 mod choose;
 mod gemm;
 mod subgroup;
+mod window;
 mod winograd;
 
 use super::{ActivationKind, Lowering, Op, OpCase, Spatial, Window, by_plane};
@@ -183,6 +184,7 @@ impl Op for Conv2d {
             ConvFamily::Winograd => winograd::lower(self, cx),
             ConvFamily::Gemm => gemm::lower(self, cx),
             ConvFamily::Subgroup => subgroup::lower(self, cx),
+            ConvFamily::Window => window::lower(self, cx),
         }
     }
 

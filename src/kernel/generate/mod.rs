@@ -6,6 +6,7 @@
 mod direct;
 mod gemm;
 mod tap_sum;
+mod window;
 
 use super::KernelKey;
 use std::fmt::Write;
@@ -17,6 +18,7 @@ pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
         "gemm" => gemm::core(key),
         "gemm_results" => gemm::results(key),
         "tap_sum" => tap_sum::body(key),
+        "window" => window::body(key),
         _ => Err(format!("no generator `{name}`")),
     }
 }
