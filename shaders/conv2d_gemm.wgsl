@@ -7,7 +7,7 @@
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OH OW / COLUMNS), ceil(K / TM), N), COLUMNS = 8 TN; several where the grid is too small for x. With
 // ROWS_FIRST y and x change places: the tiles of the same columns run one after the other.
-// Constants: KH, KW, ACTIVATION, those of lib/gemm; CIN, the input channels, where there are 1 or 2 and SUBGROUP is defined;
+// Constants: KH, KW, ACTIVATION, those of lib/gemm; CIN, the input channels, where there are 1 to 3 and vec4s of K gathered;
 // ACCUMULATE, ROWS_FIRST if defined; WHOLE if K is a multiple of TM.
 #import "lib/storage"
 #import "lib/tensor"

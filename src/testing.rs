@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::gpu::{DeviceChoice, Gpu};
 use crate::graph::{Graph, ValueId};
-use crate::kernel::{AdapterClass, Caps, ConvFamily};
+use crate::kernel::{AdapterClass, Caps, ConvFamily, OperandPath};
 use crate::ops::{ExportNchw, Head2d, HeadOutput, ImportNchw, InputKind, Lowered, Lowering, OpCase};
 use crate::plan::Plan;
 use crate::session::Session;
@@ -59,6 +59,21 @@ pub fn family_caps(caps: &Caps) -> Vec<(String, Caps)> {
         let forced = |caps: &Caps| Caps { conv: Some(family), ..caps.clone() };
         all.push((family.name().to_string(), forced(caps)));
         all.push((format!("{}, no subgroups", family.name()), forced(&without)));
+    }
+    all
+}
+
+/// What `caps` become for each tile of the matrix product that real GPUs use, for the convolutions built around it.
+pub fn tile_caps(caps: &Caps) -> Vec<(String, Caps)> {
+    let mut all = Vec::new();
+    for path in [OperandPath::Workgroup, OperandPath::Uniform] {
+        for &tile in path.tiles() {
+            for family in [ConvFamily::Gemm, ConvFamily::Winograd] {
+                let name = format!("{}, {} operands, tile {tile:?}", family.name(), path.name());
+                let forced = Caps { conv: Some(family), operands: Some(path), tile: Some(tile), ..caps.clone() };
+                all.push((name, forced));
+            }
+        }
     }
     all
 }

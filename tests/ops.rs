@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use unet_wgpu::gpu::{Gpu, PrecisionChoice};
 use unet_wgpu::kernel::Caps;
 use unet_wgpu::ops::{OpCase, registry};
-use unet_wgpu::testing::{check_case_with, family_caps, gpu_or_skip, lowered, tolerance};
+use unet_wgpu::testing::{check_case_with, family_caps, gpu_or_skip, lowered, tile_caps, tolerance};
 
 /// What is wrong with a case, if anything.
 fn failure(gpu: &Gpu, caps: &Caps, case: &OpCase) -> Option<String> {
@@ -32,10 +32,29 @@ fn check_all(gpu: &Gpu) {
 
 /// Convolutions, and the sums of their taps, on every family of kernels, also those that the device would not choose.
 fn check_families(gpu: &Gpu) {
+    check_forced(gpu, family_caps(gpu.caps()), |name| ["conv", "tap_sum"].iter().any(|n| name.starts_with(n)));
+}
+
+/// Every tile of the matrix product that real GPUs use: several of it and parts of it in both directions, steps of K that
+/// fill a block and that do not, several sources.
+fn check_tiles(gpu: &Gpu) {
+    let edges = [
+        "conv2d/two tiles of every kernel, batch 2",
+        "conv2d/3x3 valid, two sources, one cropped, batch 2",
+        "conv2d/3x3, three sources of odd channels",
+        "conv2d/more columns than any tile",
+        "conv_transpose2d/2x2 stride 2, two tiles",
+    ];
+    let known = registry().iter().filter(|c| edges.contains(&c.name.as_str())).count();
+    assert_eq!(known, edges.len(), "a case was renamed");
+    check_forced(gpu, tile_caps(gpu.caps()), |name| edges.contains(&name));
+}
+
+fn check_forced(gpu: &Gpu, all: Vec<(String, Caps)>, of_interest: impl Fn(&str) -> bool) {
     let mut failures = Vec::new();
     let mut seen = HashSet::new();
-    for (name, caps) in family_caps(gpu.caps()) {
-        for case in registry().iter().filter(|c| ["conv", "tap_sum"].iter().any(|n| c.name.starts_with(n))) {
+    for (name, caps) in all {
+        for case in registry().iter().filter(|c| of_interest(&c.name)) {
             // Where a family does not apply, the case would only run once more on what it ran on before.
             let dispatches = lowered(&caps, case).map(|l| format!("{}{:?}", case.name, l.dispatches));
             if dispatches.is_ok_and(|d| !seen.insert(d)) {
@@ -95,5 +114,19 @@ fn ops_match_their_reference_in_f16_with_every_index_checked() {
 fn convolutions_match_on_every_kernel_family_in_f16() {
     if let Some(gpu) = gpu_or_skip().and_then(halves) {
         check_families(&gpu);
+    }
+}
+
+#[test]
+fn convolutions_match_with_every_tile_of_real_gpus() {
+    if let Some(gpu) = gpu_or_skip() {
+        check_tiles(&gpu);
+    }
+}
+
+#[test]
+fn convolutions_match_with_every_tile_of_real_gpus_and_every_index_checked() {
+    if let Some(gpu) = gpu_or_skip() {
+        check_tiles(&Gpu::with_checks(gpu.device().clone(), gpu.queue().clone(), true).unwrap());
     }
 }

@@ -1,5 +1,6 @@
 // What kernels around the generated matrix product have in common: the constants TM, TN; and SUBGROUP or UNIFORM, or, where
-// the operands are staged in workgroup memory, KB, the steps of K staged at a time, and EVEN.
+// operands are staged in workgroup memory, KB, the steps of K staged at a time, EVEN if all taps have a multiple of them,
+// and NARROW if only weights are staged.
 const COLUMNS: u32 = TN * 8u;
 #ifdef SUBGROUP
 const INVOCATIONS: u32 = 8u;
@@ -12,10 +13,16 @@ const INVOCATIONS: u32 = 64u;
 const SPREAD: u32 = 64u;
 const KB: u32 = 1u;
 #else
+#ifdef NARROW
+const INVOCATIONS: u32 = 64u;
+const SPREAD: u32 = 64u;
+var<workgroup> ws: array<vec4<f32>, KB * TM>;
+#else
 const INVOCATIONS: u32 = TM * TN / 8u;
 const SPREAD: u32 = TN;
 var<workgroup> xs: array<vec4<f32>, KB * COLUMNS>;
 var<workgroup> ws: array<vec4<f32>, KB * TM>;
+#endif
 #endif
 #endif
 // `place` of a column that is not stored.

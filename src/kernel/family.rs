@@ -13,6 +13,8 @@ pub enum ConvFamily {
     Tile,
     /// Direct, operands spread by subgroup broadcast.
     Subgroup,
+    /// Direct, through workgroup memory: pixels staged once for all taps.
+    Window,
     /// Implicit matrix product.
     Gemm,
     /// Winograd F(4, 3): transforms around a batched matrix product.
@@ -23,7 +25,8 @@ pub enum ConvFamily {
 
 impl ConvFamily {
     /// All families.
-    pub const ALL: [Self; 6] = [Self::Plain, Self::Tile, Self::Subgroup, Self::Gemm, Self::Winograd, Self::Winograd2];
+    pub const ALL: [Self; 7] =
+        [Self::Plain, Self::Tile, Self::Subgroup, Self::Window, Self::Gemm, Self::Winograd, Self::Winograd2];
 
     /// Its name, as in `UNET_CONV`.
     pub const fn name(self) -> &'static str {
@@ -31,6 +34,7 @@ impl ConvFamily {
             Self::Plain => "plain",
             Self::Tile => "tile",
             Self::Subgroup => "subgroup",
+            Self::Window => "window",
             Self::Gemm => "gemm",
             Self::Winograd => "winograd",
             Self::Winograd2 => "winograd2",

@@ -17,6 +17,7 @@ shaders! {
     "conv2d_plain",
     "conv2d_subgroup",
     "conv2d_tile",
+    "conv2d_window",
     "conv_transpose2d_2x2",
     "conv_transpose2d_gemm",
     "conv_transpose2d_plain",

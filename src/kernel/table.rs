@@ -34,8 +34,8 @@ impl OperandPath {
     pub const fn tiles(self) -> &'static [[usize; 2]] {
         match self {
             Self::Subgroup => &[[64, 4], [64, 2], [32, 4], [32, 2], [16, 4], [16, 2], [8, 4], [8, 2], [4, 4], [4, 2]],
-            // 8 x 8 an invocation whatever the shape: one byte of workgroup memory a multiply-add.
-            Self::Workgroup => &[[128, 16], [128, 8], [64, 16], [64, 8], [32, 16], [128, 4], [16, 32]],
+            // 64 sums an invocation whatever the shape: at most one byte of workgroup memory a multiply-add.
+            Self::Workgroup => &[[128, 16], [128, 8], [64, 16], [64, 8], [32, 16], [128, 4], [16, 32], [8, 32]],
             // 64 invocations side by side, each with all rows.
             Self::Uniform => &[[16, 32], [32, 16], [32, 8], [8, 32], [4, 32]],
         }

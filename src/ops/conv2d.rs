@@ -5,6 +5,7 @@ mod choose;
 mod gemm;
 mod part;
 mod subgroup;
+mod window;
 mod winograd;
 
 use super::resize::{Resize, ResizeMode, ResizeSize};
@@ -245,6 +246,7 @@ let seen = sources.iter().map(HostTensor::shape).collect::<Result<Vec<_>>>()?;
             ConvFamily::Winograd2 => winograd::lower(self, cx, winograd::Form::F2)?,
             ConvFamily::Gemm => gemm::lower(self, cx)?,
             ConvFamily::Subgroup => subgroup::lower(self, cx)?,
+            ConvFamily::Window => window::lower(self, cx)?,
         }
         // Winograd's output transform pools what it has in registers.
         let pooled = self.pool && (!matches!(family, ConvFamily::Winograd | ConvFamily::Winograd2) || self.groups > 1);

@@ -48,9 +48,14 @@ impl Tile {
     fn invocations(self) -> usize {
         match self.path {
             OperandPath::Subgroup => 8,
-            OperandPath::Workgroup => self.rows * self.eights / 8,
-            OperandPath::Uniform => 64,
+            OperandPath::Workgroup if !self.narrow() => self.rows * self.eights / 8,
+            OperandPath::Workgroup | OperandPath::Uniform => 64,
         }
+    }
+
+    /// Whether few rows make workgroup memory worth while for the weights only.
+    fn narrow(self) -> bool {
+        self.path == OperandPath::Workgroup && self.rows <= 16
     }
 
     /// Steps of K staged at a time, where a tap has `steps`: at most 4, or workgroup memory and registers run short.
@@ -58,13 +63,48 @@ impl Tile {
         match self.path {
             OperandPath::Workgroup => {
                 // Invocations beyond the columns stage further steps at once; both operands fit in 16 KiB.
-                let (least, most) = ((self.invocations() / self.columns()).max(1), 1024 / (self.rows + self.columns()));
+                let least = (self.invocations() / self.columns()).max(1);
+                let most = if self.narrow() { 64 / self.rows } else { 1024 / (self.rows + self.columns()) };
                 let padded = |kb: &usize| steps.div_ceil(*kb) * kb * 8 + steps.div_ceil(*kb);
                 let fits = [4, 2, 1].into_iter().filter(|&kb| kb <= most && kb >= least);
                 fits.min_by_key(padded).unwrap_or(least)
             }
             OperandPath::Subgroup | OperandPath::Uniform => 1,
         }
+    }
+
+    /// The tile for 1 to 3 input channels, where vec4s of K are gathered. In workgroup memory that is the one that stages a
+    /// column an invocation: with more, Intel's compiler spills, and such layers wait for memory in any case.
+    pub fn gathering(self) -> Self {
+        match self.path {
+            OperandPath::Workgroup => Self { rows: 64, eights: 16, ..self },
+            OperandPath::Subgroup | OperandPath::Uniform => self,
+        }
+    }
+
+    /// Steps of K staged at a time where vec4s of `steps` in all are gathered, and the steps of the packed weights.
+    fn gathered(self, steps: usize) -> (usize, usize) {
+        let blocks = if self.path == OperandPath::Workgroup { steps.div_ceil(4) } else { steps };
+        let kb = steps.div_ceil(blocks);
+        (kb, kb * blocks)
+    }
+
+    /// As [`Tile::packed`], for `steps` of gathered vec4s.
+    pub fn packed_gathered(self, steps: usize) -> usize {
+        self.gathered(steps).1
+    }
+
+    /// As [`Tile::constants`], for `steps` of vec4s gathered from taps of `channels`.
+    pub fn constants_gathered(self, key: KernelKey, rows: usize, steps: usize, channels: usize) -> KernelKey {
+        let key = key
+            .with("TM", self.rows as u32)
+            .with("TN", self.eights as u32)
+            .flag("WHOLE", rows.is_multiple_of(self.rows));
+        let key = match self.path {
+            OperandPath::Workgroup => key.with("KB", self.gathered(steps).0 as u32),
+            _ => key.flag("SUBGROUP", true),
+        };
+        key.with("CIN", channels as u32)
     }
 
     /// Steps of K that the packed weights have for a tap of `steps`.
@@ -102,7 +142,7 @@ impl Tile {
             OperandPath::Uniform => key.flag("UNIFORM", true),
             OperandPath::Workgroup => {
                 let kb = self.staged(steps);
-                key.with("KB", kb as u32).flag("EVEN", steps.is_multiple_of(kb))
+                key.with("KB", kb as u32).flag("EVEN", steps.is_multiple_of(kb)).flag("NARROW", self.narrow())
             }
         }
     }
@@ -112,8 +152,8 @@ impl Tile {
         let at = row % self.rows;
         let at = match self.path {
             // As the invocations read workgroup memory: neighbours side by side, each one's 8 rows apart.
-            OperandPath::Workgroup => at % 8 * (self.rows / 8) + at / 8,
-            OperandPath::Subgroup | OperandPath::Uniform => at,
+            OperandPath::Workgroup if !self.narrow() => at % 8 * (self.rows / 8) + at / 8,
+            _ => at,
         };
         ((row / self.rows) * steps + step) * self.rows + at
     }

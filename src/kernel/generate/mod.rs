@@ -8,6 +8,7 @@ mod gemm;
 mod head2d;
 mod shares;
 mod tap_sum;
+mod window;
 mod winograd;
 
 use super::KernelKey;
@@ -23,6 +24,7 @@ pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
         "tap_sum" => tap_sum::body(key),
         "winograd_in" => winograd::input(key),
         "winograd_out" => winograd::output(key),
+        "window" => window::body(key),
         _ => Err(format!("no generator `{name}`")),
     }
 }

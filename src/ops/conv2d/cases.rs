@@ -40,6 +40,7 @@ pub(in crate::ops) fn cases() -> Vec<OpCase> {
         case("two tiles of every kernel, batch 2", Conv2d::new(67, 3, 1).with_bias(true).with_activation(relu), &[s(2, 37, 9, 13)]),
         case("3x3 valid, two sources, one cropped, batch 2", Conv2d { sources: vec![Source::at(1, 2), Source::WHOLE], region: Some([11, 19]), ..Conv2d::new(36, 3, 0).with_bias(true).with_activation(relu) }, &[s(2, 33, 14, 22), s(2, 30, 11, 19)]),
         case("3x3, three sources of odd channels", Conv2d { sources: vec![Source::WHOLE; 3], ..Conv2d::new(10, 3, 1).with_bias(true) }, &[s(1, 5, 7, 6), s(1, 1, 7, 6), s(1, 9, 7, 6)]),
+        case("more columns than any tile", Conv2d::new(20, 3, 1).with_bias(true).with_activation(relu), &[s(1, 16, 15, 21)]),
         case("more Winograd tiles than a chunk", Conv2d::new(3, 3, 1), &[s(1, 2, 70, 75)]),
         case("3x3, one column", Conv2d::new(5, 3, 1).with_bias(true), &[s(1, 6, 7, 1)]),
         case("1x1, many channels, two sources", Conv2d { sources: vec![Source::WHOLE; 2], ..Conv2d::new(70, 1, 0).with_bias(true) }, &[s(2, 33, 5, 9), s(2, 6, 5, 9)]),

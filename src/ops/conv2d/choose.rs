@@ -27,8 +27,10 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> ConvFamily {
         (ConvFamily::Winograd, winograd),
         // Few rows make the product read each pixel nine times for little.
         (ConvFamily::Subgroup, op.kernel != [1; 2] && op.out_channels <= 4),
-        // The narrowest tile of workgroup memory has 16 rows.
-        (ConvFamily::Gemm, broadcasts(cx.caps) || op.out_channels > 8),
+        // Where no subgroup of 8 spreads operands, pixels are staged once for all taps in place of once a tap.
+        // Not of pictures: the product skips the empty lanes of their vec4s.
+        (ConvFamily::Window, !broadcasts(cx.caps) && op.kernel != [1; 2] && channels > 3 && op.out_channels > 8),
+        (ConvFamily::Gemm, true),
         (ConvFamily::Tile, true),
     ];
     let best = order.into_iter().find(|&(f, pays)| pays && applies(f, op, cx.caps));
@@ -53,6 +55,7 @@ fn applies(family: ConvFamily, op: &Conv2d, caps: &Caps) -> bool {
         ConvFamily::Subgroup => {
             dense && halo && broadcasts(caps) && op.kernel.iter().all(|&k| k <= 3)
         }
+        ConvFamily::Window => dense && halo && op.kernel.iter().all(|&k| k <= 3),
         // F(4, 3) amplifies the rounding of weights stored as f16 to 6e-3 of the output's scale: unfit. F(2, 3) stays at 7e-4.
         ConvFamily::Winograd => dense && halo && op.kernel == [3; 2] && caps.precision == Precision::F32,
         ConvFamily::Winograd2 => dense && halo && op.kernel == [3; 2],

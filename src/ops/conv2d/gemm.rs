@@ -12,22 +12,32 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
     let out = cx.output(0);
     let taps = op.kernel[0] * op.kernel[1];
     let tile = Tile::choose(cx.caps, out.c, out.pixels(), out.n);
+    // One to three channels leave much of a vec4 empty: steps of K then go on over the taps.
+    let few = |channels: usize| match tile.path {
+        OperandPath::Subgroup => channels <= 2,
+        OperandPath::Workgroup => channels <= 3 && taps > 1,
+        OperandPath::Uniform => false,
+    };
+    let parts = op.parts(cx)?;
+    let tile = if parts.iter().any(|p| few(p.channels)) { tile.gathering() } else { tile };
     let (ob, tiles) = (out.c.div_ceil(LANES), out.c.div_ceil(tile.rows));
-    for part in op.parts(cx)? {
+    for part in parts {
         let ib = part.channels.div_ceil(LANES);
-        // One or two channels leave most of a vec4 empty: steps of K then go on over the taps.
-        let few = tile.path == OperandPath::Subgroup && part.channels <= 2;
+        let few = few(part.channels);
         let channels = if few { part.channels } else { tile.packed(ib) * LANES };
-        let steps = (taps * channels).div_ceil(LANES);
+        let needed = (taps * channels).div_ceil(LANES);
+        let steps = if few { tile.packed_gathered(needed) } else { needed };
         let weights = op.pack(cx, &part, LANES * (ob + tiles * steps * tile.rows), move |o, i, t| {
             let k = t * channels + i;
             (ob + tile.weight(steps, o, k / LANES)) * LANES + k % LANES
         });
         let rows_first = tile.rows_first(tiles, steps, op.region(cx.input(0)).iter().product::<usize>() * ib);
-        let mut key = tile.constants(part.key(op, "conv2d_gemm"), out.c, ib).flag("ROWS_FIRST", rows_first);
-        if few {
-            key = key.with("CIN", channels as u32);
-        }
+        let key = part.key(op, "conv2d_gemm");
+        let key = match few {
+            true => tile.constants_gathered(key, out.c, needed, channels),
+            false => tile.constants(key, out.c, ib),
+        };
+        let key = key.flag("ROWS_FIRST", rows_first);
         for (first, blocks) in tile.dispatches(cx.caps, out.pixels()) {
             let mut params = Vec::with_capacity(24);
             params.extend(part.view);

@@ -1,9 +1,10 @@
 //! The matrix product core: a tile of TM rows (output channels) x TN * 8 columns (pixels or Winograd tiles), K packed by
-//! 4 in both operands. One text, three ways to fetch operands:
+//! 4 in both operands. One text, four ways to fetch operands:
 //!
 //! - subgroup broadcast (`SUBGROUP` defined): a workgroup is one subgroup of 8 lanes on columns and holds the whole
 //!   tile in registers; weights are loaded with lanes on rows and broadcast.
 //! - uniform (`UNIFORM` defined): 64 invocations, each all rows x TN / 8 columns; weights are read at uniform addresses.
+//! - narrow (`NARROW` defined): the same, but KB steps of the weights are staged in workgroup memory.
 //! - workgroup memory: TM TN / 8 invocations, each 8 rows x 8 columns; KB steps of both operands are staged.
 //!
 //! The shader provides `column(j)` (where column j of the tile starts in `x`), `tap_offset(t)`, `bias(row4)`,
@@ -11,6 +12,7 @@
 //! `ty`, `local` and the arrays `xs` and `ws`; further `wi` (start of the tile's weights), `steps` (of K in a tap) and `stride` (of a step in `x`).
 
 mod broadcast;
+mod narrow;
 mod staged;
 mod uniform;
 
@@ -30,8 +32,10 @@ pub(super) fn core(key: &KernelKey) -> Result<String, String> {
         broadcast::steps(&mut t, key.value("CIN"), rows, columns)?;
     } else if key.value("UNIFORM").is_some() {
         uniform::steps(&mut t, rows, columns);
+    } else if key.value("NARROW").is_some() {
+        narrow::steps(&mut t, key, rows, columns)?;
     } else {
-        staged::steps(&mut t, key, rows, columns)?;
+        staged::steps(&mut t, key)?;
     }
     Ok(t.0)
 }
@@ -52,8 +56,10 @@ fn tile(key: &KernelKey) -> Result<Tile, String> {
         Tile { rows: tm, columns: tn, spread: SUBGROUP, parts: false }
     } else if key.value("UNIFORM").is_some() {
         Tile { rows: tm, columns: tn * 8 / uniform::INVOCATIONS, spread: uniform::INVOCATIONS, parts: false }
+    } else if key.value("NARROW").is_some() {
+        Tile { rows: tm, columns: tn * 8 / narrow::INVOCATIONS, spread: narrow::INVOCATIONS, parts: false }
     } else {
-        Tile { rows: 8, columns: 8, spread: tn, parts: true }
+        Tile { rows: staged::SIDE, columns: staged::SIDE, spread: tn, parts: true }
     };
     let Tile { rows, columns, spread, .. } = tile;
     if !rows.is_multiple_of(4) || !tm.is_multiple_of(rows) || columns * spread != tn * 8 {

@@ -5,8 +5,14 @@
 use crate::kernel::KernelKey;
 use crate::kernel::generate::{Text, constant, multiply_add};
 
+/// Rows, and columns, of an invocation.
+pub(super) const SIDE: u32 = 8;
+
 /// The loop over K.
-pub(super) fn steps(t: &mut Text, key: &KernelKey, rows: u32, columns: u32) -> Result<(), String> {
+pub(super) fn steps(t: &mut Text, key: &KernelKey) -> Result<(), String> {
+    if key.value("CIN").is_some() {
+        return gathered(t, key);
+    }
     let (tm, tn) = (constant(key, "TM", 256)?, constant(key, "TN", 64)?);
     let (kb, even) = (constant(key, "KB", 8)?, key.value("EVEN").is_some());
     let (width, invocations) = (tn * 8, tm * tn / 8);
@@ -65,20 +71,68 @@ pub(super) fn steps(t: &mut Text, key: &KernelKey, rows: u32, columns: u32) -> R
         t.line(format!("if (local < {rest}u) {{ ws[{}u + local] = u{whole}; }}", whole * invocations));
     }
     t.line("workgroupBarrier();");
-    t.line(format!("for (var i = 0u; i < {kb}u; i++) {{"));
-    for j in 0..columns {
-        t.line(format!("let x{j} = xs[i * {width}u + {}u + lane];", j * tn));
-    }
-    for i in 0..rows {
-        t.line(format!("let q{i} = ws[i * {tm}u + {}u + ty];", i * (tm / rows)));
-        for j in 0..columns {
-            t.line(multiply_add(&format!("a{i}_{j}"), &format!("q{i}"), &format!("x{j}")));
-        }
-    }
-    t.line("}");
+    block(t, tm, tn, kb);
     if even {
         t.line("s += stride_block;");
     }
     t.line(format!("wi += {w_len}u;\n}}\n}}"));
+    Ok(())
+}
+
+/// The multiply-adds of a staged block.
+fn block(t: &mut Text, tm: u32, tn: u32, kb: u32) {
+    t.line(format!("for (var i = 0u; i < {kb}u; i++) {{"));
+    for j in 0..SIDE {
+        t.line(format!("let x{j} = xs[i * {}u + {}u + lane];", tn * 8, j * tn));
+    }
+    for i in 0..SIDE {
+        t.line(format!("let q{i} = ws[i * {tm}u + {}u + ty];", i * (tm / SIDE)));
+        for j in 0..SIDE {
+            t.line(multiply_add(&format!("a{i}_{j}"), &format!("q{i}"), &format!("x{j}")));
+        }
+    }
+    t.line("}");
+}
+
+/// The same for CIN = 1 to 3 input channels: K runs over taps and channels without gaps, and vec4s of it are gathered.
+fn gathered(t: &mut Text, key: &KernelKey) -> Result<(), String> {
+    let (tm, tn, kb) = (constant(key, "TM", 256)?, constant(key, "TN", 64)?, constant(key, "KB", 8)?);
+    let (taps, cin) = (constant(key, "KH", 11)? * constant(key, "KW", 11)?, constant(key, "CIN", 3)?);
+    let (width, invocations) = (tn * 8, tm * tn / 8);
+    if !width.is_multiple_of(invocations) {
+        return Err(format!("{invocations} invocations do not stage {kb} steps of {tm} rows and {width} columns"));
+    }
+    let across = width / invocations;
+    for c in 0..across {
+        t.line(format!("let from{c} = column({}u + local);", c * invocations));
+    }
+    for tap in 0..taps {
+        t.line(format!("let o{tap} = tap_offset({tap}u);"));
+    }
+    t.line("wi += local;");
+    let element = |c: u32, e: u32| {
+        let lane = ["x", "y", "z"][(e % cin) as usize];
+        if e < taps * cin { format!("f32(x[from{c} + o{}].{lane})", e / cin) } else { "0.0".into() }
+    };
+    for first in (0..(taps * cin).div_ceil(4)).step_by(kb as usize) {
+        for i in 0..kb * across {
+            let (c, step) = (i % across, first + i / across);
+            let v: Vec<String> = (0..4).map(|l| element(c, step * 4 + l)).collect();
+            t.line(format!("let v{first}_{i} = vec4<f32>({});", v.join(", ")));
+        }
+        if first > 0 {
+            t.line("workgroupBarrier();");
+        }
+        for i in 0..kb * across {
+            t.line(format!("xs[{}u + local] = v{first}_{i};", i * invocations));
+        }
+        for i in 0..(kb * tm).div_ceil(invocations) {
+            let copy = format!("ws[{0}u + local] = vec4<f32>(w[wi + {0}u]);", i * invocations);
+            let left = kb * tm - i * invocations;
+            t.line(if left >= invocations { copy } else { format!("if (local < {left}u) {{ {copy} }}") });
+        }
+        t.line(format!("wi += {}u;\nworkgroupBarrier();", kb * tm));
+        block(t, tm, tn, kb);
+    }
     Ok(())
 }

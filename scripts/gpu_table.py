@@ -1,0 +1,105 @@
+"""The table of scripts/gpu_compilers.sh: gpu_table.py RADV_STATS DIR PATTERN TARGETS, DIR from `unet shaders --out DIR`."""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+MAKERS = ["amd", "nvidia", "intel", "adreno", "apple"]
+# Share of multiply-adds in the vector instructions of the hottest loop, per cent.
+LEAST = {"amd": 85, "nvidia": 85, "intel": 85, "adreno": 75, "apple": 75}
+# Bytes of workgroup memory read for a multiply-add.
+MOST = 1.0
+REGISTERS = {"amd": ["VGPRs"], "nvidia": ["Number of GPRs"], "intel": ["Max live registers"], "adreno": ["Registers used"], "apple": ["GPRs"]}
+SPILLS = {
+    "amd": ["Spilled VGPRs", "Spilled SGPRs", "Scratch size"],
+    "nvidia": ["Spills to memory"],
+    "intel": ["Spills", "Fills"],
+    "adreno": ["STP Count", "LDP Count"],
+    "apple": ["Spills", "Fills"],
+}
+# Kernels that are one long multiply-add; the others have no loop, and only the spills count.
+PRODUCTS = ("winograd_gemm", "conv2d_gemm", "conv_transpose2d_gemm", "conv2d_window")
+
+
+def maker(target):
+    groups = {"gb": "nvidia", "ad": "nvidia", "ga": "nvidia", "tu": "nvidia", "gv": "nvidia", "gp": "nvidia", "gm": "nvidia"}
+    if re.fullmatch(r"a\d{3}", target):
+        return "adreno"
+    if target == "m1":
+        return "apple"
+    if target in ("bmg", "lnl", "ptl", "dg2", "mtl", "adl", "tgl", "icl", "kbl"):
+        return "intel"
+    return groups.get(target[:2], "amd") if re.search(r"\d{3}$", target) and target[:3] != "gfx" else "amd"
+
+
+def stat(row, names):
+    pairs = [s for e in row["executables"] for s in e["stats"] if s[0] in names]
+    # Intel compiles several widths; the widest counts, the last.
+    return {s[0]: float(s[1]) for s in pairs}
+
+
+def measure(tool, file, targets):
+    with tempfile.NamedTemporaryFile(suffix=".json") as out:
+        command = [tool, str(file), "--checks", "off", "--no-zero-init", "--targets", targets, "--json", out.name]
+        run = subprocess.run(command, capture_output=True, text=True)
+        text = Path(out.name).read_text()
+    if not text:
+        sys.exit(f"{file.name}: {run.stderr or run.stdout}")
+    return json.loads(text)
+
+
+def cell(rows, name):
+    """Most registers, most spills, least share, most workgroup bytes; and whether the bars hold."""
+    registers = max(sum(stat(r, REGISTERS[name]).values()) for r in rows)
+    spills = max(sum(stat(r, SPILLS[name]).values()) for r in rows)
+    share, shared, scratch = 100.0, 0.0, 0
+    for r in rows:
+        loop = r.get("hot_loop") or r["mix"]
+        math = sum(loop[k] for k in ("fma", "fma.h", "fma.h2", "dot", "mma"))
+        share = min(share, 100 * math / max(1, math + loop["alu"]))
+        shared = max(shared, loop["shared_load_bytes"] / max(1, loop["fma"] + loop["fma.h"] + 2 * loop["fma.h2"]))
+        scratch = max(scratch, loop["scratch"])
+    return registers, spills + scratch, share, shared
+
+
+def main():
+    tool, folder, pattern, targets = sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4]
+    index = json.loads((folder / "index.json").read_text())["kernels"]
+    wide = {"SUBGROUP"}
+    if pattern:
+        chosen = [k for k in index if re.search(pattern, k["file"])]
+    else:
+        main_ones = PRODUCTS + ("winograd_in", "winograd_out")
+        gpu = [k for k in index if set(k["classes"]) - {"cpu"} and k["networks"]]
+        chosen = [k for k in gpu if k["shader"] in main_ones and not wide & set(k["constants"])]
+    print("| kernel | " + " | ".join(MAKERS) + " |")
+    print("|---|" + "---|" * len(MAKERS))
+    missed = []
+    for k in chosen:
+        rows = measure(tool, folder / k["file"], targets)
+        failed = [r["target"] for r in rows if not r.get("ok")]
+        missed += [f"{k['file']}: does not compile on {t}" for t in failed]
+        cells = []
+        for name in MAKERS:
+            mine = [r for r in rows if r.get("ok") and maker(r["target"]) == name]
+            if not mine:
+                cells.append("-")
+                continue
+            registers, spills, share, shared = cell(mine, name)
+            product = k["shader"] in PRODUCTS
+            wrong = spills > 0 or (product and (share < LEAST[name] or shared > MOST + 1e-9))
+            text = f"{registers:.0f}, {spills:.0f}, {share:.0f} %, {shared:.2f}" if product else f"{registers:.0f}, {spills:.0f}"
+            cells.append(f"**{text}**" if wrong else text)
+            if wrong:
+                missed.append(f"{k['file']}: {name}: {text}")
+        print(f"| {k['file'].removesuffix('.wgsl')} | " + " | ".join(cells) + " |", flush=True)
+    for m in missed:
+        print(f"missed  {m}", file=sys.stderr)
+    print(f"{len(chosen)} kernels, {len(missed)} bars missed", file=sys.stderr)
+    sys.exit(1 if missed else 0)
+
+
+main()
