@@ -45,7 +45,7 @@ pub struct Segment {
     /// Largest tile edge, pixels [default: as large as fits]
     #[arg(long, value_name = "N")]
     tile: Option<usize>,
-    /// The same bits whatever the tiles, with slower kernels; without it results differ in rounding (about 1e-6) near
+    /// The same bits whatever the tiles, with slower kernels; without it results differ in rounding (about 1e-6 in f32) near
     /// the edges of tiles
     #[arg(long)]
     exact: bool,

@@ -23,7 +23,7 @@ pub struct SegmentOptions {
     /// Device memory to stay under, bytes.
     pub memory: u64,
     /// The same bits whatever the tiles: only kernels that add up every pixel's sum in the same order wherever the pixel
-    /// lies. Without it, Winograd's blocks of 4x4 pixels round differently near the edges of tiles (about 1e-6).
+    /// lies. Without it, Winograd's blocks of 4x4 pixels round differently near the edges of tiles (about 1e-6 in f32, more in f16).
     pub exact: bool,
 }
 
