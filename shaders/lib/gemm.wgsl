@@ -14,3 +14,9 @@ var<workgroup> ws: array<vec4<f32>, KB * TM>;
 const NOWHERE: u32 = 0xffffffffu;
 // The workgroup's id, for the functions that the generated code calls.
 var<private> tile: vec3<u32>;
+
+// A uniform value as the bound of a loop. Where a uniform alone bounds a loop, lavapipe (Mesa 22.3) compiles the kernel
+// anew for its value, at every dispatch; where the workgroup's id takes part, as a zero, it does not.
+fn opaque(n: u32) -> u32 {
+    return n + (tile.z >> 31u);
+}
