@@ -4,14 +4,17 @@ mod compose;
 mod family;
 mod generate;
 mod sources;
+mod tuning;
 mod validate;
 
 pub use compose::compose;
 pub use family::ConvFamily;
 pub use sources::{all_shaders, source};
+pub use tuning::{ConvClass, Tuning};
 pub use validate::{BindingKind, Reflected, parse};
 
 use std::fmt;
+use std::sync::Arc;
 
 /// A shader with its constants: what a compiled pipeline is looked up by. Image sizes never enter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -134,6 +137,8 @@ pub struct Caps {
     pub uniform_alignment: u64,
     /// A family that convolutions must use wherever it applies, in place of the best one. For tests and measuring.
     pub conv: Option<ConvFamily>,
+    /// Choices measured on the device, which go before the usual ones.
+    pub tuned: Option<Arc<Tuning>>,
 }
 
 impl Default for Caps {
@@ -149,6 +154,7 @@ impl Default for Caps {
             storage_alignment: 256,
             uniform_alignment: 256,
             conv: None,
+            tuned: None,
         }
     }
 }

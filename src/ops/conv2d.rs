@@ -8,7 +8,7 @@ mod winograd;
 
 use super::{ActivationKind, Lowering, Op, OpCase, Spatial, Window, by_plane};
 use crate::error::{Error, Result};
-use crate::kernel::{ConvFamily, KernelKey, Operand};
+use crate::kernel::{ConvClass, ConvFamily, KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 use choose::choose;
 
@@ -73,6 +73,13 @@ impl Conv2d {
     /// Index of the weight among the inputs.
     pub fn weight_input(&self) -> usize {
         self.sources.len()
+    }
+
+    /// What tuned choices know it by, from its inputs and its output.
+    pub fn class(&self, inputs: &[TensorDesc], output: Shape) -> ConvClass {
+        let channels = inputs.iter().take(self.sources.len()).map(|i| i.shape.c).sum();
+        let geometry = [self.kernel, self.stride, self.dilation];
+        ConvClass::new(geometry, [channels, self.out_channels], output.n * output.pixels())
     }
 
     fn region(&self, first: Shape) -> [usize; 2] {
@@ -177,7 +184,9 @@ impl Op for Conv2d {
         if self.groups > 1 {
             return self.lower_grouped(cx);
         }
-        match choose(self, cx) {
+        let (family, reason) = choose(self, cx);
+        cx.explain(family.name(), reason);
+        match family {
             ConvFamily::Plain => self.lower_plain(cx, false),
             ConvFamily::Tile => self.lower_plain(cx, true),
             ConvFamily::Winograd => winograd::lower(self, cx),

@@ -26,6 +26,7 @@ impl Plan {
             graph: graph.clone(),
             weights: Vec::new(),
             steps: Vec::new(),
+            live: memory::live_sets(&tensors.items, graph.nodes().len()),
             memory: PlanMemory {
                 slots: slots.iter().sum(),
                 live: memory::largest_live_set(&tensors.items),
@@ -43,7 +44,7 @@ impl Plan {
             }
             for &v in &node.outputs {
                 if tensors.needs_clean_halo(graph, v, &places) {
-                    plan.steps.push(halo_step(node, graph.value(v).desc, tensors.resource(v, &places, true)?));
+                    plan.steps.push(halo_step(node, i, graph.value(v).desc, tensors.resource(v, &places, true)?));
                 }
             }
             for (k, d) in low.dispatches.iter().enumerate() {
@@ -67,7 +68,14 @@ impl Plan {
                 let dispatch =
                     Dispatch { kernel: d.kernel.clone(), params: d.params.clone(), bindings, workgroups: d.workgroups };
                 let macs = if k == 0 { graph.node_macs(node) } else { 0 };
-                plan.steps.push(Step { label: node.label.clone(), dispatch, macs });
+                plan.steps.push(Step {
+                    label: node.label.clone(),
+                    dispatch,
+                    macs,
+                    bytes: traffic(graph, node, low, d),
+                    choice: low.choice,
+                    node: i,
+                });
             }
         }
         plan.memory.weights = plan.weights.iter().map(|w| w.len as u64 * 4).sum();
@@ -79,6 +87,11 @@ impl Plan {
     pub fn least_memory(graph: &Graph, caps: &Caps) -> Result<u64> {
         let ports: u64 = ports(graph)?.iter().map(|p| p.desc.bytes()).sum();
         Ok(ports + memory::largest_live_set(&Tensors::new(graph, &[], caps).items))
+    }
+
+    /// Bytes of activations that exist while each node of a graph runs, whatever the kernels need besides.
+    pub fn live_bytes(graph: &Graph, caps: &Caps) -> Vec<u64> {
+        memory::live_sets(&Tensors::new(graph, &[], caps).items, graph.nodes().len())
     }
 
     /// What must hold for every plan, whatever the planner does.
@@ -253,7 +266,22 @@ impl Tensors {
     }
 }
 
-fn halo_step(node: &Node, desc: TensorDesc, target: Resource) -> Step {
+/// Bytes that a dispatch must move at least. Dispatches that bind the same cut one piece of work between them, so each
+/// moves its share of inputs and outputs; weights and scratch it moves whole.
+fn traffic(graph: &Graph, node: &Node, low: &Lowered, d: &Dispatch) -> u64 {
+    let together = low.dispatches.iter().filter(|o| o.bindings == d.bindings && o.kernel == d.kernel).count() as u64;
+    // It reads what earlier sources left, and adds to it.
+    let again = if d.kernel.value("ACCUMULATE").is_some() { 2 } else { 1 };
+    let operand = |o: &Operand| match *o {
+        Operand::Input(k) => graph.value(node.inputs[k]).desc.bytes() / together,
+        Operand::Output(k) => again * graph.value(node.outputs[k]).desc.bytes() / together,
+        Operand::Weights(k) => low.weights[k].len as u64 * 4,
+        Operand::ScratchRead(k) | Operand::ScratchWrite(k) => low.scratch[k],
+    };
+    d.bindings.iter().map(operand).sum()
+}
+
+fn halo_step(node: &Node, index: usize, desc: TensorDesc, target: Resource) -> Step {
     let l = BlockedLayout::new(desc.shape);
     let border = 2 * l.row + 2 * desc.shape.h;
     let planes = desc.shape.n * l.blocks;
@@ -267,5 +295,8 @@ fn halo_step(node: &Node, desc: TensorDesc, target: Resource) -> Step {
             workgroups: [border.div_ceil(64) as u32, planes as u32, 1],
         },
         macs: 0,
+        bytes: (border * planes * 16) as u64,
+        choice: None,
+        node: index,
     }
 }

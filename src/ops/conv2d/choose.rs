@@ -6,10 +6,14 @@ use crate::ops::Lowering;
 use crate::ops::gemm::broadcasts;
 use crate::tensor::HALO;
 
-/// The family of an ungrouped convolution.
-pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> ConvFamily {
+/// The family of an ungrouped convolution, and why.
+pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
     if let Some(forced) = cx.caps.conv.filter(|&f| applies(f, op, cx.caps)) {
-        return forced;
+        return (forced, "forced");
+    }
+    let tuned = cx.caps.tuned.as_ref().and_then(|t| t.family(&op.class(cx.inputs, cx.output(0))));
+    if let Some(tuned) = tuned.filter(|&f| applies(f, op, cx.caps)) {
+        return (tuned, "tuned: the fastest on this device");
     }
     let channels: usize = cx.inputs[..op.sources.len()].iter().map(|i| i.shape.c).sum();
     // Winograd saves 3/4 of the multiply-adds, as the product of the channels, and costs transforms, as their sum. The
@@ -19,15 +23,15 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> ConvFamily {
     let winograd = channels * op.out_channels > transforms * (channels + op.out_channels);
     // Best first; the last one always applies.
     let order = [
-        (ConvFamily::Winograd, winograd),
+        (ConvFamily::Winograd, winograd, "3x3, channels enough to pay for transforms"),
         // Few rows make the product read each pixel nine times for little.
-        (ConvFamily::Subgroup, op.kernel != [1; 2] && op.out_channels <= 4),
+        (ConvFamily::Subgroup, op.kernel != [1; 2] && op.out_channels <= 4, "at most 4 output channels"),
         // Narrower tiles than 32 in workgroup memory waste half a workgroup.
-        (ConvFamily::Gemm, broadcasts(cx.caps) || op.out_channels > 16),
-        (ConvFamily::Tile, true),
+        (ConvFamily::Gemm, broadcasts(cx.caps) || op.out_channels > 16, "fills a tile; Winograd would not pay"),
+        (ConvFamily::Tile, true, "few channels, stride 1"),
     ];
-    let best = order.into_iter().find(|&(f, pays)| pays && applies(f, op, cx.caps));
-    best.map_or(ConvFamily::Plain, |b| b.0)
+    let best = order.into_iter().find(|&(f, pays, _)| pays && applies(f, op, cx.caps));
+    best.map_or((ConvFamily::Plain, "no other kernel takes this geometry"), |b| (b.0, b.2))
 }
 
 fn applies(family: ConvFamily, op: &Conv2d, caps: &Caps) -> bool {
