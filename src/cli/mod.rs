@@ -13,6 +13,7 @@ mod output;
 mod run;
 mod segment;
 mod selftest;
+mod shaders;
 mod tensors;
 mod tune;
 
@@ -62,6 +63,8 @@ enum Command {
     Devices(devices::Devices),
     /// Check every kernel of a device against the CPU reference, and against fixtures
     Selftest(selftest::Selftest),
+    /// Write the WGSL of every kernel, for tools that read shaders
+    Shaders(shaders::Shaders),
 }
 
 /// Options of every subcommand.
@@ -179,6 +182,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(c) => c.run(&cli.common),
         Command::Devices(c) => c.run(&cli.common),
         Command::Selftest(c) => c.run(&cli.common),
+        Command::Shaders(c) => c.run(&cli.common),
     };
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         Ok(Ok(code)) => code,

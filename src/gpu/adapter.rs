@@ -133,6 +133,8 @@ pub(super) fn caps(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Caps {
         uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment).max(16),
         conv: None,
         tuned: None,
+        operands: None,
+        tile: None,
     }
 }
 

@@ -4,12 +4,14 @@ mod compose;
 mod family;
 mod generate;
 mod sources;
+mod table;
 mod tuning;
 mod validate;
 
-pub use compose::compose;
+pub use compose::{F16, compose};
 pub use family::ConvFamily;
 pub use sources::{all_shaders, source};
+pub use table::{OperandPath, Preset, preset};
 pub use tuning::{ConvClass, Tuning};
 pub use validate::{BindingKind, Reflected, parse};
 
@@ -70,6 +72,8 @@ pub enum Operand {
     Input(usize),
     /// Output `i` of the node, written.
     Output(usize),
+    /// Output `i` of the node, read by a later dispatch of it.
+    OutputRead(usize),
     /// Packed weights `i` of this lowering, read.
     Weights(usize),
     /// Scratch `i` of this lowering, read.
@@ -139,6 +143,10 @@ pub struct Caps {
     pub conv: Option<ConvFamily>,
     /// Choices measured on the device, which go before the usual ones.
     pub tuned: Option<Arc<Tuning>>,
+    /// How matrix products must fetch operands, in place of what suits the class. For tests and measuring.
+    pub operands: Option<OperandPath>,
+    /// Rows and columns, in eights, of the tile that matrix products must use. For tests and measuring.
+    pub tile: Option<[usize; 2]>,
 }
 
 impl Default for Caps {
@@ -155,6 +163,8 @@ impl Default for Caps {
             uniform_alignment: 256,
             conv: None,
             tuned: None,
+            operands: None,
+            tile: None,
         }
     }
 }

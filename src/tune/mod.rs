@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::{Graph, Node};
 use crate::kernel::{Caps, ConvClass, ConvFamily, Tuning};
-use crate::ops::{Conv2d, InputKind, OpCase};
+use crate::ops::{Conv2d, InputKind, OpCase, Source};
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::tensor::{Comparison, HostTensor, Shape, TensorDesc};
@@ -71,15 +71,19 @@ fn case(node: &Node, op: &Conv2d, inputs: &[TensorDesc]) -> OpCase {
 
 /// The same convolution on few pixels.
 fn small(op: &Conv2d, case: &OpCase) -> OpCase {
-    let op = Conv2d { sources: vec![[0; 2]; op.sources.len()], region: None, ..op.clone() };
+    // Nothing is cropped; what is enlarged stays so.
+    let sources: Vec<Source> = op.sources.iter().map(|s| Source { top: 0, left: 0, ..*s }).collect();
+    let factor = |s: &Source| s.enlarge.map_or(1, |e| e.1.max(1));
+    let op = Conv2d { sources, region: None, ..op.clone() };
+    let step = op.sources.iter().map(factor).max().unwrap_or(1);
     let weight = case.inputs[op.weight_input()].0.shape;
     let pixels = CHECK_MACS / weight.len().max(1);
     // No multiple of any tile, so that edges are checked too, and larger than the kernel reaches.
     let reach = |axis: usize| op.dilation[axis] * (op.kernel[axis] - 1);
-    let [h, w] = [0, 1].map(|axis| pixels.isqrt().clamp(5, 37) + axis + reach(axis));
+    let [h, w] = [0, 1].map(|axis| (pixels.isqrt().clamp(5, 37) + axis + reach(axis)).next_multiple_of(step));
     let mut inputs = case.inputs.clone();
-    for (desc, _) in &mut inputs[..op.sources.len()] {
-        *desc = TensorDesc::blocked(Shape::new(1, desc.shape.c, h, w));
+    for ((desc, _), source) in inputs.iter_mut().zip(&op.sources) {
+        *desc = TensorDesc::blocked(Shape::new(1, desc.shape.c, h / factor(source), w / factor(source)));
     }
     OpCase { name: format!("{} on {h}x{w} pixels", case.name), op: Arc::new(op), inputs }
 }

@@ -5,7 +5,10 @@
 
 mod direct;
 mod gemm;
+mod head2d;
+mod shares;
 mod tap_sum;
+mod winograd;
 
 use super::KernelKey;
 use std::fmt::Write;
@@ -17,7 +20,10 @@ pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
         "gemm" => gemm::core(key),
         "multiply_adds" => Ok(multiply_adds()),
         "gemm_results" => gemm::results(key),
+        "head2d" => head2d::body(key),
         "tap_sum" => tap_sum::body(key),
+        "winograd_in" => winograd::input(key),
+        "winograd_out" => winograd::output(key),
         _ => Err(format!("no generator `{name}`")),
     }
 }
@@ -55,4 +61,4 @@ fn multiply_adds() -> String {
 }
 
 /// The lanes of a subgroup that the broadcast kernels are written for.
-const SUBGROUP: u32 = 8;
+pub(super) const SUBGROUP: u32 = 8;
