@@ -19,6 +19,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("infer", 7),
     ("train", 7),
     ("testing", 8),
+    ("tune", 8),
     ("selftest", 8),
     ("lib", 8),
     ("cli", 9),
@@ -31,6 +32,8 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("model", "weights"),
     // The self-test drives what the tests drive.
     ("selftest", "testing"),
+    // Tuning checks kernels as the tests do.
+    ("tune", "testing"),
     // The program is its command line.
     ("main", "cli"),
 ];

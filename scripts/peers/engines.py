@@ -44,7 +44,8 @@ class Unet:
         return {name: tensor(t) for name, t in header.items()}
 
     def times(self, x, runs):
-        text = self.call("bench", "-m", self.model, "--size", self.size, "--repeat", str(runs), "--json", "--quiet")
+        options = ["--size", self.size, "--repeat", str(runs), "--no-peak", "--json", "--quiet"]
+        text = self.call("bench", "-m", self.model, *options)
         report = json.loads(text)
         self.device = report["adapter"]
         return report["runs_ms"]

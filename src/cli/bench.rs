@@ -1,17 +1,17 @@
 //! `unet bench`
 
 use super::arch::ArchArgs;
+use super::bench_layers;
 use super::inspect::size;
 use super::{Common, output};
 use clap::Args;
-use serde_json::json;
-use std::collections::BTreeMap;
+use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
+use unet_wgpu::gpu::Peak;
 use unet_wgpu::model::{Architecture, INPUT, Model, whole_graph};
-use unet_wgpu::plan::Plan;
 use unet_wgpu::session::Executable;
 use unet_wgpu::tensor::Shape;
 use unet_wgpu::testing::{random_input, random_parameter};
@@ -38,18 +38,12 @@ pub struct Bench {
     /// Timed runs
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
-    /// Also the time of each layer, by kernel
+    /// Also each layer: time, rate, memory traffic, the kernels chosen and why
     #[arg(long)]
     per_layer: bool,
-}
-
-/// The dispatches of one kernel for one layer.
-struct Row {
-    label: String,
-    kernel: String,
-    dispatches: usize,
-    ms: f64,
-    macs: u64,
+    /// Do not measure what the device can do at most (half a second)
+    #[arg(long)]
+    no_peak: bool,
 }
 
 impl Bench {
@@ -63,6 +57,9 @@ impl Bench {
         let [h, w] = self.size;
         let graph = whole_graph(&*architecture, self.batch as usize, h, w)?;
         let backend = common.backend()?;
+        if self.per_layer && backend.gpu().is_none() {
+            return Err(Error::invalid("--per-layer", "the CPU reference has no kernels to time"));
+        }
         let start = Instant::now();
         let mut executable = match &model {
             Some(m) => backend.prepare(&graph, m.stored())?,
@@ -70,7 +67,7 @@ impl Bench {
         };
         let load_ms = ms(start);
         let input = random_input("bench", Shape::new(self.batch as usize, architecture.in_channels(), h, w))?;
-        let mut runs = Vec::new();
+        let mut runs_ms = Vec::new();
         let start = Instant::now();
         executable.write(INPUT, input.data())?;
         executable.run(|_, _| Ok(()))?;
@@ -78,110 +75,121 @@ impl Bench {
         for _ in 0..self.repeat {
             let start = Instant::now();
             executable.run(|_, _| Ok(()))?;
-            runs.push(ms(start));
+            runs_ms.push(ms(start));
         }
-        let mut sorted = runs.clone();
-        sorted.sort_by(f64::total_cmp);
-        let (median, least) = (sorted[sorted.len() / 2], sorted[0]);
+        let peak = match backend.gpu() {
+            Some(gpu) if !self.no_peak => Some(gpu.measure_peak()?),
+            _ => None,
+        };
         // Rewrites do the same with fewer multiplications: both counts are worth knowing.
         let macs = graph.macs();
-        let (run_macs, live) = match &executable {
-            Executable::Gpu(s) => (s.plan().graph.macs(), s.plan().memory.live),
-            Executable::Cpu(_) => (macs, 0),
+        let (run_macs, live, moved) = match &executable {
+            Executable::Gpu(s) => {
+                let plan = s.plan();
+                (plan.graph.macs(), plan.memory.live, plan.steps.iter().map(|s| s.bytes).sum())
+            }
+            Executable::Cpu(_) => (macs, 0, 0),
         };
-        let bytes = executable.device_bytes();
-        let profile = match &mut executable {
-            Executable::Gpu(session) if self.per_layer => Some(session.profile(self.repeat)?),
-            Executable::Cpu(_) if self.per_layer => {
-                return Err(Error::invalid("--per-layer", "the CPU reference has no kernels to time"));
+        let device_bytes = executable.device_bytes();
+        let layers = match &mut executable {
+            Executable::Gpu(session) if self.per_layer => {
+                let profile = session.profile(self.repeat)?;
+                Some((bench_layers::layers(session.plan(), &profile.steps), profile.device_clock))
             }
             _ => None,
         };
-        let (rows, clock) = match (&executable, &profile) {
-            (Executable::Gpu(s), Some(p)) => (rows(s.plan(), &p.steps), if p.device_clock { "device" } else { "host" }),
-            _ => (Vec::new(), ""),
-        };
+        let report = Report { load_ms, first_run_ms, runs_ms, macs, run_macs, live, moved, device_bytes, peak };
         if common.json {
-            let layer = |r: &Row| {
-                json!({
-                    "label": r.label, "kernel": r.kernel, "dispatches": r.dispatches, "ms": r.ms, "macs": r.macs,
-                })
-            };
-            let layers: Vec<_> = rows.iter().map(layer).collect();
-            output::json(&json!({
+            let mut document = report.document();
+            let about = json!({
                 "arch": architecture.id(), "config": architecture.config(), "size": self.size, "batch": self.batch,
-                "adapter": backend.describe(), "precision": backend.precision().name(), "load_ms": load_ms, "first_run_ms": first_run_ms, "runs_ms": runs,
-                "median_ms": median, "min_ms": least, "macs": macs, "macs_after_rewrites": run_macs,
-                "device_bytes": bytes, "live_bytes": live,
-                "layers": self.per_layer.then_some(layers), "clock": self.per_layer.then_some(clock),
-            }))?;
-        } else {
-            output::line(&format!(
-                "{} {h}x{w} batch {}, {}: median {median:.1} ms, min {least:.1} ms of {} runs; {:.1} GFLOP/s of the network's \
-                 {:.2} GMAC ({:.2} GMAC after rewrites); first run {first_run_ms:.0} ms, load {load_ms:.0} ms; {} on the \
-                 device, {} of activations live at once",
-                architecture.name(),
-                self.batch,
-                backend.precision(),
-                runs.len(),
-                2.0 * macs as f64 / (median * 1e6),
-                macs as f64 / 1e9,
-                run_macs as f64 / 1e9,
-                output::bytes(bytes),
-                output::bytes(live),
-            ))?;
-            if self.per_layer {
-                print(&rows, clock)?;
+                "adapter": backend.describe(), "precision": backend.precision().name(),
+                "tuned": backend.gpu().is_some_and(|g| g.caps().tuned.is_some()),
+                "layers": layers.as_ref().map(|l| bench_layers::document(&l.0, peak)),
+                "clock": layers.as_ref().map(|l| clock(l.1)),
+            });
+            if let (Some(all), Value::Object(about)) = (document.as_object_mut(), about) {
+                all.extend(about);
             }
+            return output::json(&document).map(|()| ExitCode::SUCCESS);
+        }
+        output::line(&format!("{} {h}x{w} batch {}, {}", architecture.name(), self.batch, backend.precision()))?;
+        output::line(&report.text())?;
+        if let Some((layers, device_clock)) = &layers {
+            output::line(&bench_layers::text(layers, clock(*device_clock), peak))?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Steps of the plan, those of one kernel for one layer together.
-fn rows(plan: &Plan, ms: &[f64]) -> Vec<Row> {
-    let mut rows: Vec<Row> = Vec::new();
-    let mut first = 0;
-    for (step, &ms) in plan.steps.iter().zip(ms) {
-        if rows.last().is_none_or(|r| r.label != step.label) {
-            first = rows.len();
-        }
-        let kernel = step.dispatch.kernel.to_string();
-        match rows[first..].iter_mut().find(|r| r.kernel == kernel) {
-            Some(r) => (r.dispatches, r.ms, r.macs) = (r.dispatches + 1, r.ms + ms, r.macs + step.macs),
-            None => rows.push(Row { label: step.label.clone(), kernel, dispatches: 1, ms, macs: step.macs }),
-        }
-    }
-    rows
+fn clock(of_device: bool) -> &'static str {
+    if of_device { "device" } else { "host" }
 }
 
-/// The layers in the order they run, then the sums by shader.
-fn print(rows: &[Row], clock: &str) -> Result<()> {
-    let total: f64 = rows.iter().map(|r| r.ms).sum();
-    output::line(&format!("\n{total:.1} ms in all steps, least of the runs, by the {clock}'s clock"))?;
-    output::line(&format!("{:>9} {:>6} {:>8} {:>4}  layer, kernel", "ms", "share", "GFLOP/s", "runs"))?;
-    let line = |ms: f64, macs: u64, dispatches: usize, what: &str| {
-        let rate = if macs > 0 { format!("{:.1}", 2.0 * macs as f64 / (ms * 1e6)) } else { "-".into() };
-        output::line(&format!("{ms:9.2} {:5.1}% {rate:>8} {dispatches:4}  {what}", 100.0 * ms / total.max(1e-9)))
-    };
-    for layer in rows.chunk_by(|a, b| a.label == b.label) {
-        // A layer's multiplications belong to all of its kernels together; the rate stands at the longest of them.
-        let (ms, macs) = layer.iter().fold((0.0, 0), |s, r| (s.0 + r.ms, s.1 + r.macs));
-        let longest = layer.iter().map(|r| r.ms).fold(0.0, f64::max);
-        for r in layer {
-            let macs = if r.ms == longest { (macs as f64 * r.ms / ms) as u64 } else { 0 };
-            line(r.ms, macs, r.dispatches, &format!("{}, {}", r.label, r.kernel))?;
+/// What was measured of a network as a whole.
+struct Report {
+    load_ms: f64,
+    first_run_ms: f64,
+    runs_ms: Vec<f64>,
+    macs: u64,
+    run_macs: u64,
+    live: u64,
+    moved: u64,
+    device_bytes: u64,
+    peak: Option<Peak>,
+}
+
+impl Report {
+    /// Median and least of the runs.
+    fn times(&self) -> (f64, f64) {
+        let mut sorted = self.runs_ms.clone();
+        sorted.sort_by(f64::total_cmp);
+        (sorted[sorted.len() / 2], sorted[0])
+    }
+
+    /// Billions of operations and of bytes a second, of what is left after rewrites.
+    fn rates(&self) -> (f64, f64) {
+        let median = self.times().0;
+        (2.0 * self.run_macs as f64 / (median * 1e6), self.moved as f64 / (median * 1e6))
+    }
+
+    fn text(&self) -> String {
+        let ((median, least), (gflops, gbytes)) = (self.times(), self.rates());
+        let runs = self.runs_ms.len();
+        let mut rate = format!("{gflops:.1} GFLOP/s");
+        let mut moved = format!("{} read and written a run, {gbytes:.1} GB/s", output::bytes(self.moved));
+        if let Some(peak) = self.peak {
+            rate += &format!(", {:.0} % of the {:.0} measured", 100.0 * gflops / peak.gflops, peak.gflops);
+            moved += &format!(", {:.0} % of the {:.1} of a copy", 100.0 * gbytes / peak.gbytes, peak.gbytes);
         }
+        let cost = match self.run_macs == self.macs {
+            true => format!("{:.2} GMAC", self.macs as f64 / 1e9),
+            false => format!("{:.2} GMAC, {:.2} as written", self.run_macs as f64 / 1e9, self.macs as f64 / 1e9),
+        };
+        let mut lines = vec![
+            format!("time      median {median:.1} ms, least {least:.1} ms of {runs} runs"),
+            format!("start     load {:.0} ms, first run {:.0} ms", self.load_ms, self.first_run_ms),
+            format!("rate      {rate}; {cost}"),
+        ];
+        if self.device_bytes > 0 {
+            lines.push(format!("traffic   {moved}"));
+            let [device, live] = [self.device_bytes, self.live].map(output::bytes);
+            lines.push(format!("memory    {device} on the device, {live} of activations live at once"));
+        }
+        lines.join("\n")
     }
-    let mut shaders: BTreeMap<&str, (f64, usize)> = BTreeMap::new();
-    for r in rows {
-        let sum = shaders.entry(r.kernel.split('[').next().unwrap_or_default()).or_default();
-        *sum = (sum.0 + r.ms, sum.1 + r.dispatches);
+
+    fn document(&self) -> Value {
+        let ((median, least), (gflops, gbytes)) = (self.times(), self.rates());
+        json!({
+            "load_ms": self.load_ms, "first_run_ms": self.first_run_ms, "runs_ms": self.runs_ms,
+            "median_ms": median, "min_ms": least, "macs": self.macs, "macs_after_rewrites": self.run_macs,
+            "bytes_moved": self.moved, "gflops": gflops, "gbytes_per_s": gbytes,
+            "peak_gflops": self.peak.map(|p| p.gflops), "peak_gbytes_per_s": self.peak.map(|p| p.gbytes),
+            "share_of_peak": self.peak.map(|p| gflops / p.gflops),
+            "device_bytes": self.device_bytes, "live_bytes": self.live,
+        })
     }
-    let mut shaders: Vec<_> = shaders.into_iter().collect();
-    shaders.sort_by(|a, b| b.1.0.total_cmp(&a.1.0));
-    output::line("")?;
-    shaders.into_iter().try_for_each(|(name, (ms, dispatches))| line(ms, 0, dispatches, name))
 }
 
 fn ms(since: Instant) -> f64 {

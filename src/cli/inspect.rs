@@ -1,7 +1,7 @@
 //! `unet inspect`
 
 use super::arch::ArchArgs;
-use super::{Common, output};
+use super::{Common, inspect_plan, output};
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -12,6 +12,7 @@ use unet_wgpu::graph::{Graph, footprint, rewrite};
 use unet_wgpu::kernel::Caps;
 use unet_wgpu::model::{Architecture, Model, parameter_count, whole_graph};
 use unet_wgpu::plan::{Plan, PlanMemory};
+use unet_wgpu::session::Backend;
 use unet_wgpu::tensor::Precision;
 use unet_wgpu::weights::builtin;
 
@@ -22,6 +23,7 @@ Examples:
   unet inspect                                   the built-in models
   unet inspect nuclei-unet3+ --size 512x512
   unet inspect --arch unet --size 572x572        the U-Net of the paper, without weights
+  unet inspect nuclei-unet++ --plan              what rewriting does, and the steps that are left
   unet inspect --arch unet++ --set norm=false --set level=2 --set deep_supervision=false")]
 pub struct Inspect {
     /// Built-in model or checkpoint file
@@ -32,6 +34,10 @@ pub struct Inspect {
     /// Input rows and columns that sizes and costs are given for
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<[usize; 2]>,
+    /// Also the graph before and after rewriting, and the steps it becomes: multiply-adds, bytes and memory of each; for
+    /// the device of --device, else for WebGPU's default limits
+    #[arg(long)]
+    plan: bool,
 }
 
 /// `512x384` or `512`.
@@ -56,9 +62,26 @@ impl Inspect {
             (None, None) => return list(common),
         };
         let report = Report::new(model.as_ref(), architecture, self.size, common.precision_of_sizes())?;
-        if common.json { output::json(&report.document()) } else { output::line(&report.text()) }?;
+        let plan = if self.plan { Some(plan(&report.graph, common)?) } else { None };
+        if common.json {
+            let mut document = report.document();
+            document["plan"] = plan.map_or(Value::Null, |p| p.document());
+            output::json(&document)?;
+        } else {
+            let plan = plan.map_or_else(String::new, |p| format!("\n{}", p.text()));
+            output::line(&format!("{}{plan}", report.text()))?;
+        }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn plan(graph: &Graph, common: &Common) -> Result<inspect_plan::Report> {
+    if common.device.is_some()
+        && let Backend::Gpu(gpu) = common.backend()?
+    {
+        return inspect_plan::Report::new(graph, gpu.caps(), gpu.describe());
+    }
+    inspect_plan::Report::new(graph, &Caps::default(), "a device with WebGPU's default limits".into())
 }
 
 fn list(common: &Common) -> Result<ExitCode> {

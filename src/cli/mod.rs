@@ -5,23 +5,28 @@
 
 mod arch;
 mod bench;
+mod bench_layers;
 mod devices;
 mod inspect;
+mod inspect_plan;
 mod output;
 mod run;
 mod segment;
 mod selftest;
 mod shaders;
 mod tensors;
+mod tune;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use unet_wgpu::error::{Error, Result};
-use unet_wgpu::gpu::PrecisionChoice;
+use unet_wgpu::gpu::{PrecisionChoice, user_cache_dir};
 use unet_wgpu::session::Backend;
 use unet_wgpu::tensor::Precision;
+use unet_wgpu::tune as tune_cache;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,6 +56,8 @@ enum Command {
     Run(run::Run),
     /// Time a network on this device, with a model's weights or random ones
     Bench(bench::Bench),
+    /// Time the kernels that a network could use on this device, and keep the fastest of each
+    Tune(tune::Tune),
     /// Show what a model is: architecture, layers, sizes, parameters, cost, memory
     Inspect(inspect::Inspect),
     /// List the devices of this machine, and say which one would be used and why
@@ -72,6 +79,12 @@ pub struct Common {
     /// (sums are f32 either way): f16 takes half the memory; auto is f16 on GPUs that have it, else f32
     #[arg(long, global = true, value_name = "f32|f16|auto", default_value = "f32", hide_default_value = true, value_parser = precision)]
     precision: PrecisionChoice,
+    /// Do not read or write compiled pipelines and tuned choices in the user's cache folder (or in UNET_CACHE_DIR)
+    #[arg(long, global = true)]
+    no_cache: bool,
+    /// Choose kernels as if `unet tune` had never run
+    #[arg(long, global = true)]
+    no_tune: bool,
     /// Print one JSON document on stdout
     #[arg(long, global = true)]
     pub json: bool,
@@ -103,7 +116,7 @@ impl Common {
 
     /// Opens the device, and says on stderr which one it is.
     pub fn backend(&self) -> Result<Backend> {
-        let backend = Backend::open(self.device())?.with_precision(self.precision)?;
+        let mut backend = Backend::open(self.device())?.with_precision(self.precision)?;
         self.note(&format!("device: {}", backend.describe()));
         if self.precision != PrecisionChoice::F32 {
             let why = match (self.precision, backend.precision(), backend.gpu()) {
@@ -115,7 +128,20 @@ impl Common {
             };
             self.note(&format!("precision: {}{why}", backend.precision()));
         }
+        if let (Backend::Gpu(gpu), Some(folder)) = (&mut backend, self.cache_dir()) {
+            gpu.keep_pipelines(&folder);
+            if !self.no_tune
+                && let Some(tuning) = tune_cache::load(gpu, &folder)
+            {
+                *gpu = gpu.with_tuning(tuning);
+            }
+        }
         Ok(backend)
+    }
+
+    /// The folder for cache files, unless there is none or none is wanted.
+    pub fn cache_dir(&self) -> Option<PathBuf> {
+        if self.no_cache { None } else { user_cache_dir() }
     }
 
     /// A line on stderr, unless `-q`.
@@ -159,6 +185,7 @@ pub fn main() -> ExitCode {
         Command::Segment(c) => c.run(&cli.common),
         Command::Run(c) => c.run(&cli.common),
         Command::Bench(c) => c.run(&cli.common),
+        Command::Tune(c) => c.run(&cli.common),
         Command::Inspect(c) => c.run(&cli.common),
         Command::Devices(c) => c.run(&cli.common),
         Command::Selftest(c) => c.run(&cli.common),

@@ -108,7 +108,10 @@ pub(super) fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Queue)>
         return Err(Error::UnknownAdapter { wanted, available });
     };
     let adapter = &all[index];
-    let wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16;
+    let wanted = wgpu::Features::SUBGROUP
+        | wgpu::Features::TIMESTAMP_QUERY
+        | wgpu::Features::SHADER_F16
+        | wgpu::Features::PIPELINE_CACHE;
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("unet-wgpu"),
         required_features: adapter.features() & wanted,
@@ -135,6 +138,7 @@ pub(super) fn caps(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Caps {
         f16: device.features().contains(wgpu::Features::SHADER_F16),
         precision: Precision::F32,
         conv: None,
+        tuned: None,
         operands: None,
         tile: None,
     }

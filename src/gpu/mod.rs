@@ -1,17 +1,24 @@
 //! The GPU: an adapter opened by us or a device of the host application, with compiled pipelines.
 
 mod adapter;
+mod cache;
+mod peak;
 mod pipeline;
 mod precision;
 
 pub use adapter::{AdapterSummary, DeviceChoice, adapters};
+pub use cache::user_cache_dir;
+pub(crate) use cache::write_whole;
+pub use peak::Peak;
 pub use pipeline::Pipeline;
 pub use precision::PrecisionChoice;
 
 use crate::error::{Error, Result};
-use crate::kernel::{Caps, ConvFamily, KernelKey};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::kernel::{Caps, ConvFamily, KernelKey, Tuning};
+use rayon::prelude::*;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A device and queue, what they can do, and the pipelines compiled so far. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -27,6 +34,7 @@ struct Inner {
     info: wgpu::AdapterInfo,
     checked: bool,
     pipelines: Mutex<HashMap<KernelKey, Arc<Pipeline>>>,
+    disk: OnceLock<Option<cache::DiskCache>>,
     lost: Arc<Mutex<Option<String>>>,
 }
 
@@ -68,7 +76,7 @@ impl Gpu {
             });
         }
         let lost = Arc::new(Mutex::new(None));
-        let inner = Inner { device, queue, info, checked, pipelines: Mutex::default(), lost };
+        let inner = Inner { device, queue, info, checked, pipelines: Mutex::default(), disk: OnceLock::new(), lost };
         Ok(Self { inner: Arc::new(inner), caps: Arc::new(caps) })
     }
 
@@ -108,9 +116,33 @@ impl Gpu {
         Ok(Self { inner: self.inner.clone(), caps: Arc::new(caps) })
     }
 
+    /// The same device, with choices of kernels that were measured on it.
+    #[must_use]
+    pub fn with_tuning(&self, tuning: Tuning) -> Self {
+        let caps = Caps { tuned: Some(Arc::new(tuning)), ..(*self.caps).clone() };
+        Self { inner: self.inner.clone(), caps: Arc::new(caps) }
+    }
+
+    /// What a file in a cache must have been made for: adapter, driver, backend and version of this crate.
+    pub(crate) fn identity(&self) -> String {
+        cache::identity(self.info())
+    }
+
+    /// Where a cache file of this device lies.
+    pub(crate) fn cache_file(&self, folder: &Path, kind: &str, extension: &str) -> PathBuf {
+        folder.join(cache::file_name(kind, &self.identity(), extension))
+    }
+
     /// One line that says which adapter this is: name, backend, driver.
     pub fn describe(&self) -> String {
         adapter::describe(self.info())
+    }
+
+    /// Keeps compiled pipelines in files of `folder` (see [`user_cache_dir`]), where the backend can (Vulkan) and the device
+    /// has `Features::PIPELINE_CACHE`; elsewhere it does nothing. Without this call nothing is read from or written to
+    /// disk. To be called before anything is compiled; the first call counts.
+    pub fn keep_pipelines(&self, folder: &Path) {
+        self.inner.disk.get_or_init(|| cache::DiskCache::open(self.device(), self.info(), folder));
     }
 
     /// The compiled pipeline of a kernel; compiled at first use.
@@ -119,9 +151,24 @@ impl Gpu {
         if let Some(p) = lock().get(key) {
             return Ok(p.clone());
         }
-        let pipeline = Arc::new(Pipeline::new(self.device(), key, self.inner.checked)?);
-        lock().insert(key.clone(), pipeline.clone());
-        Ok(pipeline)
+        let cache = self.inner.disk.get().and_then(Option::as_ref).map(|d| &d.cache);
+        let pipeline = Arc::new(Pipeline::new(self.device(), key, self.inner.checked, cache)?);
+        // Another thread may have been faster; both are the same.
+        Ok(lock().entry(key.clone()).or_insert(pipeline).clone())
+    }
+
+    /// Compiles kernels that are not yet compiled, in all threads, and stores them where [`Self::keep_pipelines`] says.
+    pub fn compile<'a>(&self, keys: impl IntoIterator<Item = &'a KernelKey>) -> Result<()> {
+        let missing: Vec<&KernelKey> = {
+            let known = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+            let missing = keys.into_iter().filter(|k| !known.contains_key(k)).collect::<BTreeSet<_>>();
+            missing.into_iter().collect()
+        };
+        missing.par_iter().try_for_each(|key| self.pipeline(key).map(|_| ()))?;
+        if let Some(Some(disk)) = self.inner.disk.get() {
+            disk.save(self.pipelines_compiled());
+        }
+        Ok(())
     }
 
     /// Number of pipelines compiled so far.

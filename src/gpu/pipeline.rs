@@ -15,7 +15,12 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    pub(super) fn new(device: &wgpu::Device, key: &KernelKey, checked: bool) -> Result<Self> {
+    pub(super) fn new(
+        device: &wgpu::Device,
+        key: &KernelKey,
+        checked: bool,
+        cache: Option<&wgpu::PipelineCache>,
+    ) -> Result<Self> {
         let reflected = parse(key)?;
         let label = key.to_string();
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -46,7 +51,7 @@ impl Pipeline {
                 zero_initialize_workgroup_memory: checked,
                 ..Default::default()
             },
-            cache: None,
+            cache,
         });
         match pollster::block_on(scope.pop()) {
             Some(e) => Err(Error::Gpu { what: format!("kernel {label}"), reason: super::first_line(&e.to_string()) }),

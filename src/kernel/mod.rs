@@ -5,16 +5,19 @@ mod family;
 mod generate;
 mod sources;
 mod table;
+mod tuning;
 mod validate;
 
 pub use compose::{F16, compose};
 pub use family::ConvFamily;
 pub use sources::{all_shaders, source};
 pub use table::{OperandPath, Preset, preset};
+pub use tuning::{ConvClass, Tuning};
 pub use validate::{BindingKind, Reflected, parse};
 
 use crate::tensor::Precision;
 use std::fmt;
+use std::sync::Arc;
 
 /// A shader with its constants: what a compiled pipeline is looked up by. Image sizes never enter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -155,6 +158,8 @@ pub struct Caps {
     pub precision: Precision,
     /// A family that convolutions must use wherever it applies, in place of the best one. For tests and measuring.
     pub conv: Option<ConvFamily>,
+    /// Choices measured on the device, which go before the usual ones.
+    pub tuned: Option<Arc<Tuning>>,
     /// How matrix products must fetch operands, in place of what suits the class. For tests and measuring.
     pub operands: Option<OperandPath>,
     /// Rows and columns, in eights, of the tile that matrix products must use. For tests and measuring.
@@ -176,6 +181,7 @@ impl Default for Caps {
             f16: false,
             precision: Precision::F32,
             conv: None,
+            tuned: None,
             operands: None,
             tile: None,
         }

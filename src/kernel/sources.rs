@@ -38,6 +38,8 @@ shaders! {
     "max_pool2d",
     "norm_statistics",
     "pad",
+    "peak_copy",
+    "peak_fma",
     "resize",
     "scale_by_gate",
     "scale_shift",

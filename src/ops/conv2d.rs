@@ -11,7 +11,7 @@ mod winograd;
 use super::resize::{Resize, ResizeMode, ResizeSize};
 use super::{ActivationKind, Lowering, MaxPool2d, Op, OpCase, Spatial, Window, by_plane};
 use crate::error::{Error, Result};
-use crate::kernel::{ConvFamily, KernelKey, Operand};
+use crate::kernel::{ConvClass, ConvFamily, KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 use choose::choose;
 
@@ -114,6 +114,13 @@ impl Conv2d {
     /// Index of the weight among the inputs.
     pub fn weight_input(&self) -> usize {
         self.sources.len()
+    }
+
+    /// What tuned choices know it by, from its inputs and its output.
+    pub fn class(&self, inputs: &[TensorDesc], output: Shape) -> ConvClass {
+        let channels = inputs.iter().take(self.sources.len()).map(|i| i.shape.c).sum();
+        let geometry = [self.kernel, self.stride, self.dilation];
+        ConvClass::new(geometry, [channels, self.out_channels], output.n * output.pixels())
     }
 
     /// Rows and columns of the region, where `first` is the first input's shape.
@@ -237,7 +244,10 @@ let seen = sources.iter().map(HostTensor::shape).collect::<Result<Vec<_>>>()?;
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
-        let family = choose(self, cx);
+        let (family, reason) = choose(self, cx);
+        if self.groups == 1 {
+            cx.explain(family.name(), reason);
+        }
         match family {
             _ if self.groups > 1 => self.lower_grouped(cx)?,
             ConvFamily::Plain => self.lower_plain(cx, false)?,

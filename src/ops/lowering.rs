@@ -37,6 +37,8 @@ pub struct Lowered {
     pub weights: Vec<PackedWeights>,
     /// Bytes of each scratch buffer, alive only inside this node.
     pub scratch: Vec<u64>,
+    /// The family of kernels that was chosen, and why; where there is a choice.
+    pub choice: Option<(&'static str, &'static str)>,
 }
 
 /// The context an op lowers itself in.
@@ -123,6 +125,11 @@ impl<'a> Lowering<'a> {
     fn packed(&mut self, inputs: Vec<usize>, len: usize, precision: Precision, pack: PackFn) -> Operand {
         self.lowered.weights.push(PackedWeights { inputs, len, precision, pack });
         Operand::Weights(self.lowered.weights.len() - 1)
+    }
+
+    /// Says which family of kernels was chosen, and why.
+    pub fn explain(&mut self, family: &'static str, reason: &'static str) {
+        self.lowered.choice = Some((family, reason));
     }
 
     /// Adds a scratch buffer; the index is for [`Operand::ScratchRead`] and [`Operand::ScratchWrite`].

@@ -26,6 +26,7 @@ impl Plan {
             graph: graph.clone(),
             weights: Vec::new(),
             steps: Vec::new(),
+            live: memory::live_sets(&tensors.items, graph.nodes().len()),
             memory: PlanMemory {
                 slots: slots.iter().sum(),
                 live: memory::largest_live_set(&tensors.items),
@@ -45,7 +46,7 @@ impl Plan {
             for &v in &node.outputs {
                 if tensors.needs_clean_halo(graph, v, &places) {
                     let target = tensors.resource(v, &places, true)?;
-                    plan.steps.push(halo_step(i, node, graph.value(v).desc, target, caps.precision));
+                    plan.steps.push(halo_step(node, i, graph.value(v).desc, target, caps.precision));
                 }
             }
             for (k, d) in low.dispatches.iter().enumerate() {
@@ -71,7 +72,14 @@ impl Plan {
                 let dispatch =
                     Dispatch { kernel: d.kernel.clone(), params: d.params.clone(), bindings, workgroups: d.workgroups };
                 let macs = if k == 0 { graph.node_macs(node) } else { 0 };
-                plan.steps.push(Step { label: node.label.clone(), dispatch, macs });
+                plan.steps.push(Step {
+                    label: node.label.clone(),
+                    dispatch,
+                    macs,
+                    bytes: traffic(graph, node, low, d, caps.precision),
+                    choice: low.choice,
+                    node: i,
+                });
             }
         }
         plan.memory.weights = plan.weights.iter().map(PlannedWeights::bytes).sum();
@@ -83,6 +91,11 @@ impl Plan {
     pub fn least_memory(graph: &Graph, caps: &Caps) -> Result<u64> {
         let ports: u64 = ports(graph)?.iter().map(Port::bytes).sum();
         Ok(ports + memory::largest_live_set(&Tensors::new(graph, &[], caps).items))
+    }
+
+    /// Bytes of activations that exist while each node of a graph runs, whatever the kernels need besides.
+    pub fn live_bytes(graph: &Graph, caps: &Caps) -> Vec<u64> {
+        memory::live_sets(&Tensors::new(graph, &[], caps).items, graph.nodes().len())
     }
 
     /// What must hold for every plan, whatever the planner does.
@@ -266,7 +279,27 @@ impl Tensors {
     }
 }
 
-fn halo_step(i: usize, node: &Node, desc: TensorDesc, target: Resource, precision: Precision) -> Step {
-    let guard = (precision == Precision::F16).then_some(Resource::Overflow(i));
-    Step { label: node.label.clone(), dispatch: halo(desc, target, guard), macs: 0 }
+/// Bytes that a dispatch must move at least. Dispatches that bind the same cut one piece of work between them, so each
+/// moves its share of inputs and outputs; weights and scratch it moves whole.
+fn traffic(graph: &Graph, node: &Node, low: &Lowered, d: &Dispatch, precision: Precision) -> u64 {
+    let together = low.dispatches.iter().filter(|o| o.bindings == d.bindings && o.kernel == d.kernel).count() as u64;
+    // It reads what earlier sources left, and adds to it.
+    let again = if d.kernel.value("ACCUMULATE").is_some() { 2 } else { 1 };
+    let operand = |o: &Operand| match *o {
+        Operand::Input(k) => graph.value(node.inputs[k]).desc.bytes(precision) / together,
+        Operand::Output(k) => again * graph.value(node.outputs[k]).desc.bytes(precision) / together,
+        Operand::OutputRead(k) => graph.value(node.outputs[k]).desc.bytes(precision) / together,
+        Operand::Weights(k) => low.weights[k].len as u64 * low.weights[k].precision.bytes(),
+        Operand::Overflow => 0,
+        Operand::ScratchRead(k) | Operand::ScratchWrite(k) => low.scratch[k],
+    };
+    d.bindings.iter().map(operand).sum()
+}
+
+fn halo_step(node: &Node, index: usize, desc: TensorDesc, target: Resource, precision: Precision) -> Step {
+    let guard = (precision == Precision::F16).then_some(Resource::Overflow(index));
+    let border = 2 * BlockedLayout::new(desc.shape).row + 2 * desc.shape.h;
+    let vec4 = LANES as u64 * precision.bytes();
+    let bytes = (border * desc.shape.n * BlockedLayout::new(desc.shape).blocks) as u64 * vec4;
+    Step { label: node.label.clone(), dispatch: halo(desc, target, guard), macs: 0, bytes, choice: None, node: index }
 }

@@ -122,10 +122,15 @@ fn place_in_order(items: &[Item], order: &[usize], limit: u64) -> (Vec<Place>, V
     (places, slots)
 }
 
+/// Bytes alive at each of so many nodes.
+pub(super) fn live_sets(items: &[Item], nodes: usize) -> Vec<u64> {
+    (0..nodes).map(|n| items.iter().filter(|i| i.first <= n && n <= i.last).map(|i| i.bytes).sum()).collect()
+}
+
 /// Bytes alive at the node where most are: no plan can do with less.
 pub(super) fn largest_live_set(items: &[Item]) -> u64 {
     let nodes = items.iter().map(|i| i.last + 1).max().unwrap_or(0);
-    (0..nodes).map(|n| items.iter().filter(|i| i.first <= n && n <= i.last).map(|i| i.bytes).sum()).max().unwrap_or(0)
+    live_sets(items, nodes).into_iter().max().unwrap_or(0)
 }
 
 #[cfg(test)]

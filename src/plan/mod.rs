@@ -45,6 +45,13 @@ pub struct Step {
     pub dispatch: Dispatch<Resource>,
     /// Multiply-accumulates, of the node's first dispatch; the others have 0.
     pub macs: u64,
+    /// Bytes that it must read and write at least: its share of the node's inputs and outputs, and the whole of its
+    /// weights and scratch.
+    pub bytes: u64,
+    /// The family of kernels that the node's op chose, and why; where there is a choice.
+    pub choice: Option<(&'static str, &'static str)>,
+    /// Index of the node in the graph.
+    pub node: usize,
 }
 
 /// Weights in a kernel's own order.
@@ -128,6 +135,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// How activations and most packed weights are stored.
     pub precision: Precision,
+    /// Bytes of activations and scratch that exist while each node of the graph runs.
+    pub live: Vec<u64>,
     /// Sizes.
     pub memory: PlanMemory,
 }

@@ -144,6 +144,7 @@ impl Session {
         for (i, step) in plan.steps.iter().enumerate() {
             uniforms.write(gpu, i, bytemuck::cast_slice(&step.dispatch.params));
         }
+        gpu.compile(plan.steps.iter().map(|s| &s.dispatch.kernel))?;
         let pipelines = plan.steps.iter().map(|s| gpu.pipeline(&s.dispatch.kernel)).collect::<Result<Vec<_>>>()?;
         let submissions = split(&plan.steps, gpu.caps().class);
         let overflow = match plan.precision {
@@ -310,6 +311,28 @@ impl Session {
             pass.set_bind_group(0, &self.bind_groups[i], &[]);
             pass.dispatch_workgroups(x, y, z);
         }
+    }
+
+    /// Has the driver do ahead of the first run what it would do then: some compile a kernel only when it is first
+    /// dispatched. Runs one workgroup of every kernel, on whatever is in the session's buffers; outputs are meaningless
+    /// until the next run. Not needed, only sooner.
+    pub fn warm_up(&mut self) -> Result<()> {
+        let mut seen = std::collections::HashSet::new();
+        let steps = &self.plan.steps;
+        let first: Vec<usize> = (0..steps.len()).filter(|&i| seen.insert(&steps[i].dispatch.kernel)).collect();
+        let index = self.gpu.scoped("warming up", || {
+            let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                for &i in &first {
+                    pass.set_pipeline(&self.pipelines[i].pipeline);
+                    pass.set_bind_group(0, &self.bind_groups[i], &[]);
+                    pass.dispatch_workgroups(1, 1, 1);
+                }
+            }
+            Ok(self.gpu.queue().submit([encoder.finish()]))
+        })?;
+        self.gpu.wait(index).inspect_err(|_| self.poisoned = true)
     }
 
     /// Runs the plan and waits for it. Fails with [`Error::F16Range`] where an `f16` plan meets what `f16` cannot hold: its

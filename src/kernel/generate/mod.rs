@@ -19,6 +19,7 @@ pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
     match name {
         "direct" => direct::body(key),
         "gemm" => gemm::core(key),
+        "multiply_adds" => Ok(multiply_adds()),
         "gemm_results" => gemm::results(key),
         "head2d" => head2d::body(key),
         "tap_sum" => tap_sum::body(key),
@@ -50,6 +51,15 @@ impl Text {
 /// `sum += dot(a, b)` on vec4s, the four steps in one expression: a spilled sum is loaded and stored once for all.
 fn multiply_add(sum: &str, a: &str, b: &str) -> String {
     format!("{sum} = fma({a}.x, {b}.x, fma({a}.y, {b}.y, fma({a}.z, {b}.z, fma({a}.w, {b}.w, {sum}))));")
+}
+
+/// Sixteen times a multiply-add of each of the twelve chains of `peak_fma.wgsl`.
+fn multiply_adds() -> String {
+    let mut t = Text::default();
+    for a in ["a0", "a1", "a2"].iter().cycle().take(3 * 16) {
+        t.line(format!("{a} = fma({a}, m, c);"));
+    }
+    t.0
 }
 
 /// The lanes of a subgroup that the broadcast kernels are written for.

@@ -6,10 +6,14 @@ use crate::ops::Lowering;
 use crate::ops::gemm::broadcasts;
 use crate::tensor::{HALO, Precision, Shape};
 
-/// The family of an ungrouped convolution.
-pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> ConvFamily {
+/// The family of an ungrouped convolution, and why.
+pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
     if let Some(forced) = cx.caps.conv.filter(|&f| applies(f, op, cx.caps)) {
-        return forced;
+        return (forced, "forced");
+    }
+    let tuned = cx.caps.tuned.as_ref().and_then(|t| t.family(&op.class(cx.inputs, cx.output(0))));
+    if let Some(tuned) = tuned.filter(|&f| applies(f, op, cx.caps)) {
+        return (tuned, "tuned: the fastest on this device");
     }
     let channels: usize = cx.inputs[..op.sources.len()].iter().map(|i| i.shape.c).sum();
     // Winograd saves 3/4 of the multiply-adds, as the product of the channels, and costs transforms, as their sum.
@@ -23,18 +27,22 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> ConvFamily {
     };
     // Best first; the last one always applies.
     let order = [
-        (ConvFamily::Winograd2, winograd2),
-        (ConvFamily::Winograd, winograd),
+        (ConvFamily::Winograd2, winograd2, "3x3; few pixels for F(4,3)'s large weights, or f16"),
+        (ConvFamily::Winograd, winograd, "3x3, channels enough to pay for transforms"),
         // Few rows make the product read each pixel nine times for little.
-        (ConvFamily::Subgroup, op.kernel != [1; 2] && op.out_channels <= 4),
+        (ConvFamily::Subgroup, op.kernel != [1; 2] && op.out_channels <= 4, "at most 4 output channels"),
         // Where no subgroup of 8 spreads operands, pixels are staged once for all taps in place of once a tap.
         // Not of pictures: the product skips the empty lanes of their vec4s.
-        (ConvFamily::Window, !broadcasts(cx.caps) && op.kernel != [1; 2] && channels > 3 && op.out_channels > 8),
-        (ConvFamily::Gemm, true),
-        (ConvFamily::Tile, true),
+        (
+            ConvFamily::Window,
+            !broadcasts(cx.caps) && op.kernel != [1; 2] && channels > 3 && op.out_channels > 8,
+            "Winograd would not pay; pixels are staged once for all taps",
+        ),
+        (ConvFamily::Gemm, true, "Winograd would not pay"),
+        (ConvFamily::Tile, true, "stride 1"),
     ];
-    let best = order.into_iter().find(|&(f, pays)| pays && applies(f, op, cx.caps));
-    best.map_or(ConvFamily::Plain, |b| b.0)
+    let best = order.into_iter().find(|&(f, pays, _)| pays && applies(f, op, cx.caps));
+    best.map_or((ConvFamily::Plain, "no other kernel takes this geometry"), |b| (b.0, b.2))
 }
 
 /// Whether the weights of F(4, 3) are much larger than what they work on, as in deep layers: those of F(2, 3) are less

@@ -1,0 +1,180 @@
+//! `unet inspect --plan`: the graph before and after rewriting, and the steps it becomes.
+
+use super::output;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use unet_wgpu::error::Result;
+use unet_wgpu::graph::{Graph, rewrite};
+use unet_wgpu::kernel::Caps;
+use unet_wgpu::plan::Plan;
+
+/// A line of a table: a node, or a step.
+struct Row {
+    label: String,
+    what: String,
+    shape: String,
+    macs: u64,
+    bytes: u64,
+    live: u64,
+}
+
+/// A graph at some point of the rewriting.
+struct Stage {
+    name: &'static str,
+    nodes: usize,
+    macs: u64,
+    bytes: u64,
+    live: u64,
+}
+
+pub struct Report {
+    device: String,
+    stages: Vec<Stage>,
+    before: Vec<Row>,
+    after: Vec<Row>,
+    steps: Vec<Row>,
+    plan: Plan,
+}
+
+impl Report {
+    /// For a device of these `caps`, which the user knows as `device`.
+    pub fn new(graph: &Graph, caps: &Caps, device: String) -> Result<Self> {
+        let mut now = graph.without_dead_nodes();
+        let (before, mut stages) = (nodes(&now, caps), vec![stage("as written", &now, caps)]);
+        for r in rewrite::ALL {
+            now = (r.apply)(&now)?;
+            stages.push(stage(r.name, &now, caps));
+        }
+        let plan = Plan::new(&now, caps)?;
+        let step = |s: &unet_wgpu::plan::Step| Row {
+            label: s.label.clone(),
+            what: s.dispatch.kernel.to_string(),
+            shape: s.dispatch.workgroups.map(|g| g.to_string()).join(" x "),
+            macs: s.macs,
+            bytes: s.bytes,
+            live: plan.live[s.node],
+        };
+        let steps = plan.steps.iter().map(step).collect();
+        Ok(Self { device, stages, before, after: nodes(&now, caps), steps, plan })
+    }
+
+    /// Tables of at most 120 columns.
+    pub fn text(&self) -> String {
+        let mut t = format!("\nPlan for {}\n\n", self.device);
+        let _ = writeln!(t, "{:<18} {:>6} {:>9} {:>11} {:>11}", "rewrite", "nodes", "GMAC", "moved", "live, most");
+        for s in &self.stages {
+            let (moved, live) = (output::bytes(s.bytes), output::bytes(s.live));
+            let gmac = s.macs as f64 / 1e9;
+            let _ = writeln!(t, "{:<18} {:>6} {gmac:>9.3} {moved:>11} {live:>11}", s.name, s.nodes);
+        }
+        table(&mut t, "Before rewriting", ["node", "op", "output"], &self.before);
+        table(&mut t, "After rewriting", ["node", "op", "output"], &self.after);
+        table(&mut t, "Steps", ["node", "kernel", "workgroups"], &self.steps);
+        let m = &self.plan.memory;
+        let _ = write!(
+            t,
+            "\nMoved: inputs, outputs, parameters and scratch, each once. Live: activations and scratch that exist then.\n\
+             {} slots of {} in all hold them, {} live at once at most; {} of weights as the kernels want them.",
+            self.plan.slots.len(),
+            output::bytes(m.slots),
+            output::bytes(m.live),
+            output::bytes(m.weights),
+        );
+        t
+    }
+
+    pub fn document(&self) -> Value {
+        let rows = |rows: &[Row], what: &str, shape: &str| -> Value {
+            let row = |r: &Row| {
+                json!({
+                    "label": r.label, what: r.what, shape: sizes(&r.shape), "macs": r.macs, "bytes": r.bytes,
+                    "live_bytes": r.live,
+                })
+            };
+            rows.iter().map(row).collect()
+        };
+        let stage = |s: &Stage| json!({ "name": s.name, "nodes": s.nodes, "macs": s.macs, "bytes": s.bytes, "live_bytes": s.live });
+        json!({
+            "device": self.device,
+            "rewrites": self.stages.iter().map(stage).collect::<Vec<_>>(),
+            "before": rows(&self.before, "op", "output"),
+            "after": rows(&self.after, "op", "output"),
+            "steps": rows(&self.steps, "kernel", "workgroups"),
+            "slots": self.plan.slots,
+        })
+    }
+}
+
+fn sizes(shape: &str) -> Vec<usize> {
+    shape.split(" x ").filter_map(|d| d.parse().ok()).collect()
+}
+
+fn nodes(graph: &Graph, caps: &Caps) -> Vec<Row> {
+    let live = Plan::live_bytes(graph, caps);
+    let row = |(n, live): (&unet_wgpu::graph::Node, u64)| {
+        let s = graph.shape(n.outputs[0]);
+        let values = n.inputs.iter().chain(&n.outputs);
+        Row {
+            label: n.label.clone(),
+            what: n.op.name().into(),
+            shape: [s.c, s.h, s.w].map(|d| d.to_string()).join(" x "),
+            macs: graph.node_macs(n),
+            bytes: values.map(|&v| graph.value(v).desc.bytes(caps.precision)).sum(),
+            live,
+        }
+    };
+    graph.nodes().iter().zip(live).map(row).collect()
+}
+
+fn stage(name: &'static str, graph: &Graph, caps: &Caps) -> Stage {
+    let rows = nodes(graph, caps);
+    Stage {
+        name,
+        nodes: rows.len(),
+        macs: graph.macs(),
+        bytes: rows.iter().map(|r| r.bytes).sum(),
+        live: rows.iter().map(|r| r.live).max().unwrap_or(0),
+    }
+}
+
+fn table(t: &mut String, title: &str, [label, what, shape]: [&str; 3], rows: &[Row]) {
+    let (macs, bytes): (u64, u64) = (rows.iter().map(|r| r.macs).sum(), rows.iter().map(|r| r.bytes).sum());
+    let _ =
+        writeln!(t, "\n{title}: {} rows, {:.3} GMAC, {} moved", rows.len(), macs as f64 / 1e9, output::bytes(bytes));
+    let width = rows.iter().map(|r| r.label.chars().count()).fold(20, usize::max);
+    let _ = writeln!(t, "{label:<width$} {shape:>16} {:>9} {:>10} {:>10}  {what}", "MMAC", "moved", "live");
+    for r in rows {
+        let macs = if r.macs == 0 { String::new() } else { format!("{:.1}", r.macs as f64 / 1e6) };
+        let (bytes, live) = (output::bytes(r.bytes), output::bytes(r.live));
+        let front = format!("{:<width$} {:>16} {macs:>9} {bytes:>10} {live:>10}  ", r.label, r.shape);
+        let indent = front.chars().count();
+        let what = wrapped(&r.what, COLUMNS.saturating_sub(indent));
+        let _ = writeln!(t, "{front}{}", what.join(&format!("\n{:indent$}  ", "")));
+    }
+}
+
+const COLUMNS: usize = 120;
+
+/// Lines of at most `width` columns, the later ones two less, broken at spaces.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        let most = width.saturating_sub(if lines.len() > 1 { 2 } else { 0 });
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= most => *line = format!("{line} {word}"),
+            _ => lines.push(word.to_string()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrapped;
+
+    #[test]
+    fn long_names_are_wrapped() {
+        assert_eq!(wrapped("a[b=1 c=2 d=3]", 80), ["a[b=1 c=2 d=3]"]);
+        assert_eq!(wrapped("a[b=1 c=2 d=3 e=4 f=5]", 10), ["a[b=1 c=2", "d=3 e=4", "f=5]"]);
+    }
+}

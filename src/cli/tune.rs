@@ -1,0 +1,118 @@
+//! `unet tune`
+
+use super::arch::ArchArgs;
+use super::inspect::size;
+use super::{Common, output};
+use clap::Args;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::process::ExitCode;
+use unet_wgpu::error::{Error, Result};
+use unet_wgpu::graph::rewrite;
+use unet_wgpu::kernel::ConvClass;
+use unet_wgpu::model::{Model, whole_graph};
+use unet_wgpu::session::Backend;
+use unet_wgpu::tune::{Measured, choices, load, save, tune};
+
+/// Time the kernels that a network could use on this device, and keep the fastest of each
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  unet tune -m nuclei --size 512x512
+  unet tune --arch unet3+ --in-channels 3 --size 256x256
+
+Every family of kernels is first checked against the CPU reference, on few pixels; one that is wrong is dropped and
+reported. Choices are kept for this adapter, driver, backend and version of the program, in the user's cache folder or in
+UNET_CACHE_DIR, and are used from then on; choices of earlier calls stay. --no-tune ignores them, deleting the file forgets
+them.")]
+pub struct Tune {
+    /// Built-in model or checkpoint file
+    #[arg(short, long, conflicts_with = "arch", required_unless_present = "arch")]
+    model: Option<String>,
+    #[command(flatten)]
+    arch: ArchArgs,
+    /// Input rows and columns: those of your pictures, or of their tiles
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    size: [usize; 2],
+}
+
+impl Tune {
+    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+        let architecture = match (&self.model, self.arch.build()?) {
+            (Some(name), _) => Model::open(name)?.architecture,
+            (None, Some(a)) => a,
+            (None, None) => return Err(Error::invalid("tune", "needs --model or --arch")),
+        };
+        let graph = rewrite::optimise(&whole_graph(&*architecture, 1, self.size[0], self.size[1])?)?;
+        let Backend::Gpu(gpu) = common.backend()? else {
+            return Err(Error::invalid("--device cpu", "the CPU reference has no kernels to choose from"));
+        };
+        let measured = tune(&gpu, &graph, |done, of| {
+            common.note(&format!("{done} of {of} kinds of convolution"));
+            Ok(())
+        })?;
+        let path = match common.cache_dir() {
+            None => None,
+            Some(folder) => {
+                let mut tuning = load(&gpu, &folder).unwrap_or_default();
+                tuning.merge(choices(&measured));
+                Some(save(&gpu, &folder, &tuning)?)
+            }
+        };
+        if common.json {
+            output::json(&json!({
+                "adapter": gpu.describe(), "arch": architecture.id(), "size": self.size,
+                "file": path.as_ref().map(|p| p.to_string_lossy()),
+                "convolutions": measured.iter().map(document).collect::<Vec<_>>(),
+            }))?;
+        } else {
+            let mut t: String = measured.iter().map(text).collect();
+            let changed = measured.iter().filter(|m| m.chosen.is_some_and(|c| c != m.usual)).count();
+            let _ = write!(t, "{changed} of {} kinds of convolution run on other kernels now; ", measured.len());
+            t += &match path {
+                Some(path) => format!("kept in {}", path.display()),
+                None => "not kept: there is no cache folder (--no-cache, or UNET_CACHE_DIR is empty)".into(),
+            };
+            output::line(&t)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn describe(class: &ConvClass) -> String {
+    let [kh, kw] = class.kernel;
+    let stride = if class.stride == [1; 2] { String::new() } else { format!(", stride {:?}", class.stride) };
+    let dilation = if class.dilation == [1; 2] { String::new() } else { format!(", dilation {:?}", class.dilation) };
+    let ConvClass { inputs, outputs, pixels, .. } = class;
+    format!("{kh}x{kw}{stride}{dilation}, up to {inputs} -> {outputs} channels, about {pixels} pixels")
+}
+
+fn text(m: &Measured) -> String {
+    let others = match m.layers.len() {
+        1 => String::new(),
+        n => format!(" and {} more", n - 1),
+    };
+    let mut t = format!("{} ({}{others})\n", describe(&m.class), m.layers[0]);
+    for c in &m.candidates {
+        let chosen = m.chosen == Some(c.family);
+        let mark = match (chosen, m.usual == c.family) {
+            (true, true) => "  chosen, as without tuning",
+            (true, false) => "  chosen",
+            (false, true) => "  without tuning",
+            (false, false) => "",
+        };
+        let _ = match &c.outcome {
+            Ok(ms) => writeln!(t, "  {:<9} {ms:9.2} ms{mark}", c.family.name()),
+            Err(why) => writeln!(t, "  {:<9} dropped: {why}", c.family.name()),
+        };
+    }
+    t + "\n"
+}
+
+fn document(m: &Measured) -> Value {
+    let candidate = |c: &unet_wgpu::tune::Candidate| json!({ "family": c.family.name(), "ms": c.outcome.as_ref().ok(), "dropped": c.outcome.as_ref().err() });
+    json!({
+        "class": m.class, "layers": m.layers, "usual": m.usual.name(), "chosen": m.chosen.map(|c| c.name()),
+        "candidates": m.candidates.iter().map(candidate).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,111 @@
+//! What a device can do at most, measured: what times of kernels are compared with.
+
+use super::Gpu;
+use crate::error::Result;
+use crate::kernel::KernelKey;
+use std::time::Instant;
+
+/// The most that was measured of a device.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Peak {
+    /// Billions of `f32` operations a second; a fused multiply-add is two.
+    pub gflops: f64,
+    /// Billions of bytes a second of a copy in device memory, read and written bytes together.
+    pub gbytes: f64,
+}
+
+/// Milliseconds that one measurement should take: long beside what a submission costs.
+const WANTED_MS: f64 = 20.0;
+/// Measurements of each; the best counts, since whatever disturbs one only adds to its time.
+const REPEAT: usize = 7;
+
+impl Gpu {
+    /// Measures what the device can do at most; takes about half a second.
+    pub fn measure_peak(&self) -> Result<Peak> {
+        Ok(Peak { gflops: self.multiply_adds()?, gbytes: self.copies()? })
+    }
+
+    fn multiply_adds(&self) -> Result<f64> {
+        let groups: u32 = 4096;
+        let y = self.storage(u64::from(groups) * 64 * 16);
+        let time = |rounds: u32| {
+            let params = [rounds, 0.999f32.to_bits(), 0.001f32.to_bits(), 0];
+            self.timed("peak_fma", &params, &[&y], [groups, 1, 1])
+        };
+        time(1)?;
+        let mut rounds = 1;
+        // A device that is never busy for long is measured as it is.
+        while time(rounds)? < WANTED_MS && rounds < 1 << 20 {
+            rounds *= 2;
+        }
+        let best = (0..REPEAT).map(|_| time(rounds)).try_fold(f64::INFINITY, |a, b| b.map(|b| a.min(b)))?;
+        let operations = 2.0 * 16.0 * 12.0 * f64::from(rounds) * f64::from(groups) * 64.0;
+        Ok(operations / (best * 1e6))
+    }
+
+    fn copies(&self) -> Result<f64> {
+        // More than the caches of most devices hold.
+        let bytes = (256 << 20).min(self.caps().max_binding_bytes).min(self.caps().max_buffer_bytes) / 16 * 16;
+        let (x, y) = (self.storage(bytes), self.storage(bytes));
+        let groups = (bytes / 16).div_ceil(64);
+        let row = groups.min(1 << 14).min(u64::from(self.caps().max_workgroups)) as u32;
+        let grid = [row, groups.div_ceil(u64::from(row)) as u32, 1];
+        let time = || self.timed("peak_copy", &[(bytes / 16) as u32, row * 64, 0, 0], &[&x, &y], grid);
+        time()?;
+        let best = (0..REPEAT).map(|_| time()).try_fold(f64::INFINITY, |a, b| b.map(|b| a.min(b)))?;
+        Ok(2.0 * bytes as f64 / (best * 1e6))
+    }
+
+    fn storage(&self, size: u64) -> wgpu::Buffer {
+        self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("peak"),
+            size,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// Milliseconds of one dispatch by the clock of the host, from submission to its end.
+    fn timed(
+        &self,
+        shader: &'static str,
+        params: &[u32],
+        buffers: &[&wgpu::Buffer],
+        [x, y, z]: [u32; 3],
+    ) -> Result<f64> {
+        let pipeline = self.pipeline(&KernelKey::new(shader))?;
+        let uniform = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("peak parameters"),
+            size: params.len() as u64 * 4,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.queue().write_buffer(&uniform, 0, bytemuck::cast_slice(params));
+        let (index, start) = self.scoped(shader, || {
+            let all = [&uniform].into_iter().chain(buffers.iter().copied());
+            let entries: Vec<_> = (0u32..)
+                .zip(all)
+                .map(|(binding, b)| wgpu::BindGroupEntry { binding, resource: b.as_entire_binding() })
+                .collect();
+            let group = self.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(shader),
+                layout: &pipeline.layout,
+                entries: &entries,
+            });
+            // What was written before must not be timed.
+            self.wait(self.queue().submit([]))?;
+            let mut encoder = self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                pass.set_pipeline(&pipeline.pipeline);
+                pass.set_bind_group(0, &group, &[]);
+                pass.dispatch_workgroups(x, y, z);
+            }
+            let commands = encoder.finish();
+            let start = Instant::now();
+            Ok((self.queue().submit([commands]), start))
+        })?;
+        self.wait(index)?;
+        Ok(start.elapsed().as_secs_f64() * 1e3)
+    }
+}

@@ -1,0 +1,91 @@
+//! Choices of kernels that were measured on a device: plain data that [`super::Caps`] carries and ops ask first.
+
+use super::ConvFamily;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Convolutions that a choice holds for: one geometry; channels up to a power of two; pixels about a power of four.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ConvClass {
+    /// Kernel rows and columns.
+    pub kernel: [usize; 2],
+    /// Stride in rows and columns.
+    pub stride: [usize; 2],
+    /// Dilation in rows and columns.
+    pub dilation: [usize; 2],
+    /// Input channels of all sources, rounded up to a power of two.
+    pub inputs: usize,
+    /// Output channels, rounded up to a power of two.
+    pub outputs: usize,
+    /// Output pixels of a batch, rounded to a power of four.
+    pub pixels: usize,
+}
+
+impl ConvClass {
+    /// The class of a convolution from `channels[0]` to `channels[1]` channels with `pixels` output pixels in a batch.
+    pub fn new([kernel, stride, dilation]: [[usize; 2]; 3], channels: [usize; 2], pixels: usize) -> Self {
+        let [inputs, outputs] = channels.map(usize::next_power_of_two);
+        // Halfway, as factors go, between two powers of four lies twice the smaller one.
+        let log = pixels.max(1).ilog2().div_ceil(2);
+        Self { kernel, stride, dilation, inputs, outputs, pixels: 1 << (2 * log) }
+    }
+}
+
+/// The fastest family of kernels for each class of convolutions that was measured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tuning {
+    families: BTreeMap<ConvClass, ConvFamily>,
+}
+
+impl Tuning {
+    /// Notes a choice, in place of an earlier one.
+    pub fn set(&mut self, class: ConvClass, family: ConvFamily) {
+        self.families.insert(class, family);
+    }
+
+    /// The choice for a class, or for the next size of the same convolution: a network is tuned at one picture size and
+    /// run at others.
+    pub fn family(&self, class: &ConvClass) -> Option<ConvFamily> {
+        let sizes = [class.pixels, class.pixels * 4, class.pixels / 4];
+        sizes.iter().find_map(|&pixels| self.families.get(&ConvClass { pixels, ..*class })).copied()
+    }
+
+    /// All choices.
+    pub fn iter(&self) -> impl Iterator<Item = (&ConvClass, ConvFamily)> {
+        self.families.iter().map(|(c, &f)| (c, f))
+    }
+
+    /// Takes over all choices of `other`.
+    pub fn merge(&mut self, other: Self) {
+        self.families.extend(other.families);
+    }
+
+    /// Number of choices.
+    pub fn len(&self) -> usize {
+        self.families.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.families.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_and_their_neighbours() {
+        let class = |channels, pixels| ConvClass::new([[3; 2], [1; 2], [1; 2]], channels, pixels);
+        assert_eq!(class([48, 64], 256 * 256), class([64, 33], 250 * 250));
+        assert_ne!(class([32, 64], 256 * 256), class([33, 64], 256 * 256));
+        assert_eq!(class([1, 1], 0).pixels, 1);
+        let mut tuning = Tuning::default();
+        tuning.set(class([64, 64], 256 * 256), ConvFamily::Tile);
+        assert_eq!(tuning.family(&class([64, 64], 256 * 256)), Some(ConvFamily::Tile));
+        assert_eq!(tuning.family(&class([64, 64], 512 * 512)), Some(ConvFamily::Tile), "the next size");
+        assert_eq!(tuning.family(&class([64, 64], 1024 * 1024)), None, "too far away");
+        assert_eq!(tuning.family(&class([64, 128], 256 * 256)), None);
+    }
+}

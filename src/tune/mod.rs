@@ -1,0 +1,228 @@
+//! Tuning: every family of kernels that a network's convolutions could run on, checked against the CPU reference and
+//! timed on the user's device. The fastest becomes the choice for convolutions like it.
+
+mod file;
+
+pub use file::{load, save};
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::graph::{Graph, Node};
+use crate::kernel::{Caps, ConvClass, ConvFamily, Tuning};
+use crate::ops::{Conv2d, InputKind, OpCase, Source};
+use crate::plan::Plan;
+use crate::session::Session;
+use crate::tensor::{Comparison, HostTensor, Shape, TensorDesc};
+use crate::testing::{case_graph, check_case_with, lowered, tolerance};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Timed runs of each candidate that is near the fastest.
+const ROUNDS: usize = 7;
+/// A candidate whose first run takes more than this many times the fastest's is not run again.
+const HOPELESS: f64 = 2.0;
+/// What must be gained for a choice other than the usual one: less is noise.
+const GAIN: f64 = 0.03;
+/// Multiply-adds of the small convolution that a candidate is checked on: a second of the reference, or less.
+const CHECK_MACS: usize = 300_000_000;
+
+/// What became of a family of kernels for a convolution.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// The family.
+    pub family: ConvFamily,
+    /// Milliseconds of the fastest run, or why it was dropped: it fails on the device, or its result is wrong.
+    pub outcome: std::result::Result<f64, String>,
+}
+
+/// A class of convolutions with what was measured of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// The class.
+    pub class: ConvClass,
+    /// Labels of the layers that belong to it; the first was measured.
+    pub layers: Vec<String>,
+    /// All families that apply.
+    pub candidates: Vec<Candidate>,
+    /// The family without tuning.
+    pub usual: ConvFamily,
+    /// The family from now on; none if no candidate is right.
+    pub chosen: Option<ConvFamily>,
+}
+
+/// The convolutions of a graph (after rewrites) by class: the labels and one of them as a case.
+fn convolutions(graph: &Graph) -> Result<BTreeMap<ConvClass, (Vec<String>, OpCase)>> {
+    let mut classes: BTreeMap<ConvClass, (Vec<String>, OpCase)> = BTreeMap::new();
+    for node in graph.nodes() {
+        let Some(op) = node.op.as_op::<Conv2d>().filter(|op| op.groups == 1) else { continue };
+        let (inputs, outputs) = (graph.descs(&node.inputs), graph.descs(&node.outputs));
+        let entry = classes.entry(op.class(&inputs, outputs[0].shape));
+        entry.or_insert_with(|| (Vec::new(), case(node, op, &inputs))).0.push(node.label.clone());
+    }
+    Ok(classes)
+}
+
+fn case(node: &Node, op: &Conv2d, inputs: &[TensorDesc]) -> OpCase {
+    let kind = |i: usize| if i < op.sources.len() { InputKind::Data } else { InputKind::Parameter };
+    let inputs = inputs.iter().enumerate().map(|(i, &d)| (d, kind(i))).collect();
+    OpCase { name: node.label.clone(), op: node.op.clone(), inputs }
+}
+
+/// The same convolution on few pixels.
+fn small(op: &Conv2d, case: &OpCase) -> OpCase {
+    // Nothing is cropped; what is enlarged stays so.
+    let sources: Vec<Source> = op.sources.iter().map(|s| Source { top: 0, left: 0, ..*s }).collect();
+    let factor = |s: &Source| s.enlarge.map_or(1, |e| e.1.max(1));
+    let op = Conv2d { sources, region: None, ..op.clone() };
+    let step = op.sources.iter().map(factor).max().unwrap_or(1);
+    let weight = case.inputs[op.weight_input()].0.shape;
+    let pixels = CHECK_MACS / weight.len().max(1);
+    // No multiple of any tile, so that edges are checked too, and larger than the kernel reaches.
+    let reach = |axis: usize| op.dilation[axis] * (op.kernel[axis] - 1);
+    let [h, w] = [0, 1].map(|axis| (pixels.isqrt().clamp(5, 37) + axis + reach(axis)).next_multiple_of(step));
+    let mut inputs = case.inputs.clone();
+    for ((desc, _), source) in inputs.iter_mut().zip(&op.sources) {
+        *desc = TensorDesc::blocked(Shape::new(1, desc.shape.c, h / factor(source), w / factor(source)));
+    }
+    OpCase { name: format!("{} on {h}x{w} pixels", case.name), op: Arc::new(op), inputs }
+}
+
+/// A family's caps, if it is what the convolution then runs on.
+fn forced(gpu: &Gpu, case: &OpCase, family: ConvFamily) -> Option<Caps> {
+    let caps = Caps { conv: Some(family), tuned: None, ..gpu.caps().clone() };
+    let chosen = lowered(&caps, case).ok()?.choice?.0;
+    (chosen == family.name()).then_some(caps)
+}
+
+/// A session of the convolution's own dispatches.
+fn session(gpu: &Gpu, caps: &Caps, case: &OpCase, inputs: &[HostTensor]) -> Result<Session> {
+    let mut plan = Plan::new(&case_graph(case)?, caps)?;
+    plan.steps.retain(|s| s.label == case.name);
+    Session::new(gpu, plan, |name: &str, _: &[usize]| {
+        let index = name.get(1..).and_then(|i| i.parse::<usize>().ok());
+        let found = index.and_then(|i| inputs.get(i)).cloned();
+        found.ok_or_else(|| Error::ParameterMissing { key: name.into(), nearest: None })
+    })
+}
+
+fn run(session: &mut Session) -> Result<f64> {
+    let start = Instant::now();
+    session.run()?;
+    Ok(start.elapsed().as_secs_f64() * 1e3)
+}
+
+type Check<'a> = &'a dyn Fn(&Caps, &OpCase) -> Result<Comparison>;
+
+/// Why a family must not be used, if so.
+fn fault(caps: &Caps, small: &OpCase, check: Check) -> Option<String> {
+    let compared = check(caps, small).and_then(|c| Ok((c, tolerance(caps, small)?)));
+    match compared {
+        Err(e) => Some(e.to_string()),
+        // Written so that NaN is a fault.
+        Ok((c, most)) if c.max_error <= most * c.scale => None,
+        Ok((c, most)) => {
+            let off = c.max_error / c.scale;
+            Some(format!("differs from the reference by {off:.1e} of its scale, {most:.0e} is allowed"))
+        }
+    }
+}
+
+fn measure(gpu: &Gpu, class: ConvClass, layers: Vec<String>, case: &OpCase, check: Check) -> Result<Measured> {
+    let op = case.op.as_op::<Conv2d>().ok_or_else(|| Error::op(&case.name, "is no convolution"))?;
+    let usual = Caps { tuned: None, ..gpu.caps().clone() };
+    let usual = lowered(&usual, case)?.choice.and_then(|c| c.0.parse().ok()).unwrap_or(ConvFamily::Plain);
+    let small = small(op, case);
+    let inputs = case.inputs()?;
+    let mut candidates = Vec::new();
+    let mut running = Vec::new();
+    for family in ConvFamily::ALL {
+        let Some(caps) = forced(gpu, case, family) else { continue };
+        let outcome = match fault(&caps, &small, check) {
+            Some(why) => Err(why),
+            // The first run compiles.
+            None => session(gpu, &caps, case, &inputs)
+                .and_then(|mut s| {
+                    run(&mut s)?;
+                    let ms = run(&mut s)?;
+                    running.push((candidates.len(), s));
+                    Ok(ms)
+                })
+                .map_err(|e| e.to_string()),
+        };
+        candidates.push(Candidate { family, outcome });
+    }
+    let fastest = |all: &[Candidate]| all.iter().filter_map(|c| c.outcome.clone().ok()).fold(f64::INFINITY, f64::min);
+    for _ in 1..ROUNDS {
+        let hopeless = HOPELESS * fastest(&candidates);
+        for (i, session) in &mut running {
+            if let Ok(least) = &mut candidates[*i].outcome
+                && *least <= hopeless
+            {
+                *least = least.min(run(session)?);
+            }
+        }
+    }
+    let best = fastest(&candidates);
+    let of = |family| candidates.iter().find(|c| c.family == family).and_then(|c| c.outcome.clone().ok());
+    let chosen = match of(usual) {
+        Some(ms) if ms <= best * (1.0 + GAIN) => Some(usual),
+        _ => candidates.iter().find(|c| c.outcome == Ok(best)).map(|c| c.family),
+    };
+    Ok(Measured { class, layers, candidates, usual, chosen })
+}
+
+/// Measures every class of convolutions in a graph (after rewrites); `progress(done, of)` may cancel by returning an
+/// error. Takes seconds to minutes. Give what it returns to [`Gpu::with_tuning`], through [`choices`].
+pub fn tune(gpu: &Gpu, graph: &Graph, mut progress: impl FnMut(usize, usize) -> Result<()>) -> Result<Vec<Measured>> {
+    let classes = convolutions(graph)?;
+    let of = classes.len();
+    let mut all = Vec::new();
+    for (class, (layers, case)) in classes {
+        progress(all.len(), of)?;
+        all.push(measure(gpu, class, layers, &case, &|caps, case| check_case_with(gpu, caps, case))?);
+    }
+    progress(of, of)?;
+    Ok(all)
+}
+
+/// The choices that follow from measurements.
+pub fn choices(measured: &[Measured]) -> Tuning {
+    let mut tuning = Tuning::default();
+    for m in measured {
+        if let Some(family) = m.chosen {
+            tuning.set(m.class, family);
+        }
+    }
+    tuning
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::gpu_or_skip;
+
+    #[test]
+    fn a_family_that_computes_something_else_is_dropped() {
+        let Some(gpu) = gpu_or_skip() else { return };
+        let case = OpCase::new("conv", Conv2d::new(16, 3, 1), &[Shape::new(1, 16, 12, 12)])
+            .parameter(&[16, 16, 3, 3], InputKind::Parameter);
+        let op = case.op.as_op::<Conv2d>().unwrap();
+        let descs: Vec<TensorDesc> = case.inputs.iter().map(|i| i.0).collect();
+        let class = op.class(&descs, Shape::new(1, 16, 12, 12));
+        // A reference that finds every family but one wrong, in three ways.
+        let check = |caps: &Caps, case: &OpCase| match caps.conv {
+            Some(ConvFamily::Tile) => check_case_with(&gpu, caps, case),
+            Some(ConvFamily::Plain) => Err(Error::op("conv", "fails")),
+            Some(ConvFamily::Gemm) => Ok(Comparison { max_error: f32::NAN, scale: 1.0, index: 0 }),
+            _ => Ok(Comparison { max_error: 0.1, scale: 1.0, index: 0 }),
+        };
+        let m = measure(&gpu, class, vec!["conv".into()], &case, &check).unwrap();
+        assert_eq!(m.chosen, Some(ConvFamily::Tile));
+        assert!(m.candidates.len() >= 4, "{m:?}");
+        for c in &m.candidates {
+            assert_eq!(c.outcome.is_ok(), c.family == ConvFamily::Tile, "{c:?}");
+        }
+        assert_eq!(choices(&[m]).family(&class), Some(ConvFamily::Tile));
+    }
+}

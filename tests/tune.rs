@@ -1,0 +1,134 @@
+//! `unet tune`'s library side: choices are measured, kept, and respected.
+
+use unet_wgpu::graph::rewrite;
+use unet_wgpu::kernel::{Caps, ConvFamily};
+use unet_wgpu::model::{INPUT, parse, whole_graph};
+use unet_wgpu::ops::Conv2d;
+use unet_wgpu::testing::{gpu_or_skip, random_input, random_parameter};
+use unet_wgpu::tune::{choices, load, save, tune};
+use unet_wgpu::{Error, Graph, Plan, Session, Shape};
+
+fn network() -> Graph {
+    let architecture =
+        parse("unet", &serde_json::json!({"width": 8, "depth": 1, "padding": "same"})).expect("a small network");
+    rewrite::optimise(&whole_graph(&*architecture, 1, 24, 20).expect("a graph")).expect("rewrites")
+}
+
+#[test]
+fn choices_are_kept_and_respected() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let graph = network();
+    let mut calls = Vec::new();
+    let measured = tune(&gpu, &graph, |done, of| {
+        calls.push((done, of));
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(calls.last(), Some(&(measured.len(), measured.len())));
+    let convolutions = graph.nodes().iter().filter(|n| n.op.as_op::<Conv2d>().is_some()).count();
+    assert_eq!(measured.iter().map(|m| m.layers.len()).sum::<usize>(), convolutions);
+    for m in &measured {
+        assert!(m.candidates.len() >= 2, "{m:?}");
+        // Our own kernels are right.
+        assert!(m.candidates.iter().all(|c| c.outcome.is_ok()), "{m:?}");
+        assert!(m.candidates.iter().any(|c| m.chosen == Some(c.family)), "{m:?}");
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(load(&gpu, folder.path()), None, "nothing there");
+    let mut tuning = choices(&measured);
+    // What nobody would choose, so that it shows.
+    for m in &measured {
+        tuning.set(m.class, ConvFamily::Plain);
+    }
+    let path = save(&gpu, folder.path(), &tuning).unwrap();
+    assert_eq!(load(&gpu, folder.path()).as_ref(), Some(&tuning));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+
+    let families = |caps: &Caps| {
+        let plan = Plan::new(&graph, caps).unwrap();
+        plan.steps.iter().filter_map(|s| s.choice).collect::<Vec<_>>()
+    };
+    let tuned = gpu.with_tuning(tuning);
+    assert!(families(gpu.caps()).iter().any(|c| c.0 != "plain"));
+    for (family, why) in families(tuned.caps()) {
+        assert_eq!(family, "plain");
+        assert!(why.contains("tuned"), "{why}");
+    }
+    // Forcing a family, for tests and measuring, goes first; so does exactness.
+    let forced = Caps { conv: Some(ConvFamily::Tile), ..tuned.caps().clone() };
+    assert!(families(&forced).iter().all(|c| c.0 == "tile"));
+    assert!(families(tuned.position_independent().caps()).iter().all(|c| c.0 == "gemm"));
+
+    let text = std::fs::read_to_string(&path).unwrap();
+    for bad in [text.replace("plain", "magic"), text.replace("unet-wgpu", "unet-gpu"), text[..40].into(), "".into()] {
+        std::fs::write(&path, bad).unwrap();
+        assert_eq!(load(&gpu, folder.path()), None, "a bad file is a miss");
+    }
+}
+
+#[test]
+fn tuning_can_be_cancelled() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let cancelled = tune(&gpu, &network(), |done, _| if done == 1 { Err(Error::Cancelled) } else { Ok(()) });
+    assert!(matches!(cancelled, Err(Error::Cancelled)));
+}
+
+#[test]
+fn warming_up_changes_no_result() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let input = random_input("warm", Shape::new(1, 1, 24, 20)).unwrap();
+    let run = |warm: bool| {
+        let mut session = Session::new(&gpu, Plan::new(&network(), gpu.caps()).unwrap(), random_parameter).unwrap();
+        session.write(INPUT, input.data()).unwrap();
+        for _ in 0..2 {
+            if warm {
+                session.warm_up().unwrap();
+            }
+            session.run().unwrap();
+        }
+        session.read("logits").unwrap()
+    };
+    assert_eq!(run(true), run(false));
+}
+
+#[test]
+fn the_peak_is_above_what_a_loop_does_and_finite() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let peak = gpu.measure_peak().unwrap();
+    assert!(peak.gflops.is_finite() && peak.gflops > 0.5, "{peak:?}");
+    assert!(peak.gbytes.is_finite() && peak.gbytes > 0.05, "{peak:?}");
+}
+
+/// Pipelines are stored where the backend keeps them, and a damaged file does no harm.
+#[test]
+fn pipelines_are_kept_on_disk() {
+    use unet_wgpu::wgpu::Features;
+    use unet_wgpu::{DeviceChoice, Gpu};
+    if gpu_or_skip().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let files = || std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).collect::<Vec<_>>();
+    let session = || {
+        let gpu = Gpu::new(&DeviceChoice::Auto).unwrap();
+        gpu.keep_pipelines(folder.path());
+        let plan = Plan::new(&network(), gpu.caps()).unwrap();
+        Session::new(&gpu, plan, random_parameter).unwrap().run().unwrap();
+        gpu
+    };
+    let gpu = session();
+    if !gpu.device().features().contains(Features::PIPELINE_CACHE) {
+        assert!(files().is_empty());
+        return;
+    }
+    let [file] = &files()[..] else { panic!("{:?}", files()) };
+    assert!(std::fs::metadata(file).unwrap().len() > 40);
+    for bad in [&b""[..], &[7; 100_000]] {
+        std::fs::write(file, bad).unwrap();
+        session();
+        let now = std::fs::read(file).unwrap();
+        assert!(now.starts_with(b"unet-c1\n"), "replaced by a good one");
+    }
+    assert_eq!(files().len(), 1);
+}
