@@ -9,6 +9,7 @@
 // ROWS_FIRST y and x change places: the tiles of the same columns run one after the other.
 // Constants: KH, KW, ACTIVATION, those of lib/gemm; CIN, the input channels, where there are 1 to 3 and vec4s of K gathered;
 // ACCUMULATE, ROWS_FIRST if defined; WHOLE if K is a multiple of TM.
+#import "lib/storage"
 #import "lib/tensor"
 #import "lib/activation"
 #import "lib/gemm"
@@ -22,9 +23,9 @@ struct Params {
     slope: vec4<f32>,     // slope of a leaky ReLU, -, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read> w: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 const TAPS: u32 = KH * KW;
 
@@ -44,7 +45,7 @@ fn bias(row4: u32) -> vec4<f32> {
 #ifdef ACCUMULATE
     return vec4<f32>(0.0);
 #else
-    return w[row4];
+    return vec4<f32>(w[row4]);
 #endif
 }
 
@@ -57,9 +58,9 @@ fn place(j: u32) -> u32 {
 fn put(row4: u32, at: u32, v: vec4<f32>) {
     let to = at + row4 * p.y.z;
 #ifdef ACCUMULATE
-    y[to] = activate(y[to] + v, p.slope.x);
+    y[to] = stored(activate(vec4<f32>(y[to]) + v, p.slope.x));
 #else
-    y[to] = activate(v, p.slope.x);
+    y[to] = stored(activate(v, p.slope.x));
 #endif
 }
 

@@ -7,6 +7,7 @@
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OW / BW), ceil(OH / (8 BANDS)), N * ceil(K / TM)).
 // Constants: KH, KW (at most 3), ACTIVATION, TM, BW, BANDS; ACCUMULATE if defined; WHOLE if K is a multiple of TM.
+#import "lib/storage"
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -18,9 +19,9 @@ struct Params {
     slope: vec4<f32>,  // slope of a leaky ReLU, -, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read> w: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 // Rows of an invocation; the generator counts on 8.
 const ROWS: u32 = 8u;
@@ -32,15 +33,15 @@ fn bias(row4: u32) -> vec4<f32> {
 #ifdef ACCUMULATE
     return vec4<f32>(0.0);
 #else
-    return w[row4];
+    return vec4<f32>(w[row4]);
 #endif
 }
 
 fn put(to: u32, v: vec4<f32>) {
 #ifdef ACCUMULATE
-    y[to] = activate(y[to] + v, p.slope.x);
+    y[to] = stored(activate(vec4<f32>(y[to]) + v, p.slope.x));
 #else
-    y[to] = activate(v, p.slope.x);
+    y[to] = stored(activate(v, p.slope.x));
 #endif
 }
 

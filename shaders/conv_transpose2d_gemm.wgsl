@@ -7,6 +7,7 @@
 // Dispatch: (ceil(H W / COLUMNS), ceil(K / TM), 4 N), COLUMNS = 8 TN; several where the grid is too small for x.
 // With ROWS_FIRST (4 ceil(K / TM), ceil(H W / COLUMNS), N): all that reads the same pixels runs one after the other.
 // Constants: ACTIVATION, those of lib/gemm; ROWS_FIRST if defined; WHOLE if K is a multiple of TM.
+#import "lib/storage"
 #import "lib/tensor"
 #import "lib/activation"
 #import "lib/gemm"
@@ -20,9 +21,9 @@ struct Params {
     unused: vec2<u32>,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read> w: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 const TAPS: u32 = 1u;
 
@@ -37,7 +38,7 @@ fn tap_offset(t: u32) -> u32 {
 }
 
 fn bias(row4: u32) -> vec4<f32> {
-    return w[row4];
+    return vec4<f32>(w[row4]);
 }
 
 fn place(j: u32) -> u32 {
@@ -48,7 +49,7 @@ fn place(j: u32) -> u32 {
 }
 
 fn put(row4: u32, at: u32, v: vec4<f32>) {
-    y[at + row4 * p.y.z] = activate(v, p.slope);
+    y[at + row4 * p.y.z] = stored(activate(v, p.slope));
 }
 
 @compute @workgroup_size(INVOCATIONS)

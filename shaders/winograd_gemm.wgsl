@@ -1,10 +1,11 @@
-// The 36 matrix products of Winograd F(4, 3): M[xi] = W[xi] V[xi], for a chunk of tiles.
+// The matrix products of Winograd's convolution, one for each point: M[xi] = W[xi] V[xi], for a chunk of tiles.
 //   v  [xi][tile blocks][C/4][COLUMNS] of vec4 over input channels, COLUMNS = 8 TN tiles a block
 //   w  [xi of the range][K/TM][C/4, a multiple of KB][TM] of vec4 over input channels
-//   m  [tile blocks][K/4][36][COLUMNS] of vec4 over output channels
+//   m  [tile blocks][K/4][POINTS][COLUMNS] of vec4 over output channels
 // Bindings: 0 params, 1 v (read), 2 w (read), 3 m (write).
 // Dispatch: (tile blocks, K/TM, xi of the range).
-// Constants: those of lib/gemm; WHOLE if K is a multiple of TM.
+// Constants: POINTS, 36 or 16; those of lib/gemm; WHOLE if K is a multiple of TM.
+#import "lib/storage"
 #import "lib/gemm"
 
 struct Params {
@@ -15,7 +16,7 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> w: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 
 const TAPS: u32 = 1u;
@@ -33,11 +34,11 @@ fn bias(row4: u32) -> vec4<f32> {
 }
 
 fn place(j: u32) -> u32 {
-    return (tile.x * p.end4 * 36u + p.xi + tile.z) * COLUMNS + j;
+    return (tile.x * p.end4 * POINTS + p.xi + tile.z) * COLUMNS + j;
 }
 
 fn put(row4: u32, at: u32, v: vec4<f32>) {
-    y[at + row4 * (36u * COLUMNS)] = v;
+    y[at + row4 * (POINTS * COLUMNS)] = v;
 }
 
 @compute @workgroup_size(INVOCATIONS)

@@ -7,7 +7,7 @@ mod sources;
 mod table;
 mod validate;
 
-pub use compose::compose;
+pub use compose::{F16, compose};
 pub use family::ConvFamily;
 pub use sources::{all_shaders, source};
 pub use table::{OperandPath, Preset, preset};
@@ -69,6 +69,8 @@ pub enum Operand {
     Input(usize),
     /// Output `i` of the node, written.
     Output(usize),
+    /// Output `i` of the node, read by a later dispatch of it.
+    OutputRead(usize),
     /// Packed weights `i` of this lowering, read.
     Weights(usize),
     /// Scratch `i` of this lowering, read.

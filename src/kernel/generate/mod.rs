@@ -5,8 +5,11 @@
 
 mod direct;
 mod gemm;
+mod head2d;
+mod shares;
 mod tap_sum;
 mod window;
+mod winograd;
 
 use super::KernelKey;
 use std::fmt::Write;
@@ -17,8 +20,11 @@ pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
         "direct" => direct::body(key),
         "gemm" => gemm::core(key),
         "gemm_results" => gemm::results(key),
+        "head2d" => head2d::body(key),
         "tap_sum" => tap_sum::body(key),
         "window" => window::body(key),
+        "winograd_in" => winograd::input(key),
+        "winograd_out" => winograd::output(key),
         _ => Err(format!("no generator `{name}`")),
     }
 }

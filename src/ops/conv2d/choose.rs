@@ -4,7 +4,7 @@ use super::Conv2d;
 use crate::kernel::{Caps, ConvFamily, preset};
 use crate::ops::Lowering;
 use crate::ops::gemm::broadcasts;
-use crate::tensor::HALO;
+use crate::tensor::{HALO, Shape};
 
 /// The family of an ungrouped convolution.
 pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> ConvFamily {
@@ -17,6 +17,7 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> ConvFamily {
     let winograd = channels * op.out_channels > transforms * (channels + op.out_channels);
     // Best first; the last one always applies.
     let order = [
+        (ConvFamily::Winograd2, winograd && few_tiles_for_large_weights(op, channels, cx.output(0))),
         (ConvFamily::Winograd, winograd),
         // Few rows make the product read each pixel nine times for little.
         (ConvFamily::Subgroup, op.kernel != [1; 2] && op.out_channels <= 4),
@@ -30,6 +31,14 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> ConvFamily {
     best.map_or(ConvFamily::Plain, |b| b.0)
 }
 
+/// Whether the weights of F(4, 3) are much larger than what they work on, as in deep layers: those of F(2, 3) are less
+/// than half as large (1024 to 1024 channels: 67 MB, not 151), and the few tiles leave the product waiting for weights
+/// anyway.
+fn few_tiles_for_large_weights(op: &Conv2d, channels: usize, out: Shape) -> bool {
+    let tiles = out.n * out.h.div_ceil(4) * out.w.div_ceil(4);
+    36 * op.out_channels * channels * 4 > 64 << 20 && tiles <= 32
+}
+
 fn applies(family: ConvFamily, op: &Conv2d, caps: &Caps) -> bool {
     let dense = op.stride == [1; 2] && op.dilation == [1; 2];
     // The zero halo stands for the padding.
@@ -41,7 +50,7 @@ fn applies(family: ConvFamily, op: &Conv2d, caps: &Caps) -> bool {
             dense && halo && broadcasts(caps) && op.kernel.iter().all(|&k| k <= 3)
         }
         ConvFamily::Window => dense && halo && op.kernel.iter().all(|&k| k <= 3),
-        ConvFamily::Winograd => dense && halo && op.kernel == [3; 2],
+        ConvFamily::Winograd | ConvFamily::Winograd2 => dense && halo && op.kernel == [3; 2],
         ConvFamily::Gemm => halo,
     }
 }

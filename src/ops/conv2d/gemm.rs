@@ -18,7 +18,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
         OperandPath::Workgroup => channels <= 3 && taps > 1,
         OperandPath::Uniform => false,
     };
-    let parts = op.parts(cx);
+    let parts = op.parts(cx)?;
     let tile = if parts.iter().any(|p| few(p.channels)) { tile.gathering() } else { tile };
     let (ob, tiles) = (out.c.div_ceil(LANES), out.c.div_ceil(tile.rows));
     for part in parts {
@@ -31,7 +31,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             let k = t * channels + i;
             (ob + tile.weight(steps, o, k / LANES)) * LANES + k % LANES
         });
-        let rows_first = tile.rows_first(tiles, steps, cx.input(part.source).pixels() * ib);
+        let rows_first = tile.rows_first(tiles, steps, op.region(cx.input(0)).iter().product::<usize>() * ib);
         let key = part.key(op, "conv2d_gemm");
         let key = match few {
             true => tile.constants_gathered(key, out.c, needed, channels),
@@ -40,13 +40,13 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
         let key = key.flag("ROWS_FIRST", rows_first);
         for (first, blocks) in tile.dispatches(cx.caps, out.pixels()) {
             let mut params = Vec::with_capacity(24);
-            params.extend(op.view(cx, &part));
+            params.extend(part.view);
             params.extend(cx.output_view(0));
             params.extend([out.w, out.h, ob, ib].map(|v| v as u32));
             params.extend([op.padding[0], op.padding[1], op.stride[0], op.stride[1]].map(|v| v as u32));
             params.extend([op.dilation[0], op.dilation[1], steps, first].map(|v| v as u32));
             params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
-            let bindings = [Operand::Input(part.source), weights, Operand::Output(0)];
+            let bindings = [part.operand, weights, Operand::Output(0)];
             let grid = if rows_first { [tiles, blocks, out.n] } else { [blocks, tiles, out.n] };
             cx.dispatch(key.clone(), params, bindings, grid)?;
         }

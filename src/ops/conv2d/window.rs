@@ -60,7 +60,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
     let taps = op.kernel[0] * op.kernel[1];
     let block = Block::choose(cx.caps, out);
     let (tm, ob, tiles) = (block.channels, out.c.div_ceil(LANES), out.c.div_ceil(block.channels));
-    for part in op.parts(cx) {
+    for part in op.parts(cx)? {
         let ib = part.channels.div_ceil(LANES);
         let weights = op.pack(cx, &part, LANES * (ob + tiles * ib * taps * tm), move |o, i, t| {
             let row = o % tm;
@@ -69,7 +69,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             (ob + vec4) * LANES + i % LANES
         });
         let mut params = Vec::with_capacity(20);
-        params.extend(op.view(cx, &part));
+        params.extend(part.view);
         params.extend(cx.output_view(0));
         params.extend([out.w, out.h, ob, ib].map(|v| v as u32));
         params.extend([op.padding[0], op.padding[1], tiles, op.kernel[1]].map(|v| v as u32));
@@ -80,7 +80,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             .with("BW", block.width as u32)
             .with("BANDS", block.bands as u32)
             .flag("WHOLE", out.c.is_multiple_of(tm));
-        let bindings = [Operand::Input(part.source), weights, Operand::Output(0)];
+        let bindings = [part.operand, weights, Operand::Output(0)];
         cx.dispatch(key, params, bindings, block.grid(out))?;
     }
     Ok(())

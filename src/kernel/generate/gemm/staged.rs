@@ -41,23 +41,23 @@ pub(super) fn steps(t: &mut Text, key: &KernelKey) -> Result<(), String> {
     for i in 0..rounds {
         let (c, step) = (i % across, i / across);
         t.line(match (even, step) {
-            (true, 0) => format!("let v{i} = x[from{c} + s];"),
-            (true, _) => format!("let v{i} = x[from{c} + s + stride{step}];"),
+            (true, 0) => format!("let v{i} = vec4<f32>(x[from{c} + s]);"),
+            (true, _) => format!("let v{i} = vec4<f32>(x[from{c} + s + stride{step}]);"),
             (false, _) => {
                 let step = format!("k + {}u + {part}", step * deep);
-                format!("let v{i} = x[from{c} + s + min({step}, steps - 1u) * stride];")
+                format!("let v{i} = vec4<f32>(x[from{c} + s + min({step}, steps - 1u) * stride]);")
             }
         });
     }
     let whole = w_len / invocations;
     for i in 0..whole {
-        t.line(format!("let u{i} = w[wi + {}u];", i * invocations));
+        t.line(format!("let u{i} = vec4<f32>(w[wi + {}u]);", i * invocations));
     }
     // Fewer weights than invocations are left.
     let rest = w_len % invocations;
     if rest > 0 {
         t.line(format!("var u{whole} = vec4<f32>(0.0);"));
-        t.line(format!("if (local < {rest}u) {{ u{whole} = w[wi + {}u]; }}", whole * invocations));
+        t.line(format!("if (local < {rest}u) {{ u{whole} = vec4<f32>(w[wi + {}u]); }}", whole * invocations));
     }
     // The loads of a block are on their way while other subgroups still compute the last one.
     t.line("workgroupBarrier();");
@@ -112,7 +112,7 @@ fn gathered(t: &mut Text, key: &KernelKey) -> Result<(), String> {
     t.line("wi += local;");
     let element = |c: u32, e: u32| {
         let lane = ["x", "y", "z"][(e % cin) as usize];
-        if e < taps * cin { format!("x[from{c} + o{}].{lane}", e / cin) } else { "0.0".into() }
+        if e < taps * cin { format!("f32(x[from{c} + o{}].{lane})", e / cin) } else { "0.0".into() }
     };
     for first in (0..(taps * cin).div_ceil(4)).step_by(kb as usize) {
         for i in 0..kb * across {
@@ -127,7 +127,7 @@ fn gathered(t: &mut Text, key: &KernelKey) -> Result<(), String> {
             t.line(format!("xs[{}u + local] = v{first}_{i};", i * invocations));
         }
         for i in 0..(kb * tm).div_ceil(invocations) {
-            let copy = format!("ws[{0}u + local] = w[wi + {0}u];", i * invocations);
+            let copy = format!("ws[{0}u + local] = vec4<f32>(w[wi + {0}u]);", i * invocations);
             let left = kb * tm - i * invocations;
             t.line(if left >= invocations { copy } else { format!("if (local < {left}u) {{ {copy} }}") });
         }

@@ -15,10 +15,10 @@ pub(super) fn steps(t: &mut Text, rows: u32, columns: u32) {
     t.line("var s = tap_offset(t);");
     t.line("for (var k = 0u; k < steps; k++) {");
     for j in 0..columns {
-        t.line(format!("let x{j} = x[b{j} + s];"));
+        t.line(format!("let x{j} = vec4<f32>(x[b{j} + s]);"));
     }
     for i in 0..rows {
-        t.line(format!("let q{i} = w[wi + {i}u];"));
+        t.line(format!("let q{i} = vec4<f32>(w[wi + {i}u]);"));
         for j in 0..columns {
             t.line(multiply_add(&format!("a{i}_{j}"), &format!("q{i}"), &format!("x{j}")));
         }
