@@ -4,9 +4,10 @@
 //   x  [N, C, H, W]  blocked; with ENLARGED the pixels are those of x enlarged twice, made here
 //   v  [T * T][tile blocks][C of all sources / 4][COLUMNS] of vec4 over channels
 // Bindings: 0 params, 1 x (read), 2 v (write).
-// Dispatch: (ceil(tiles / 64), C / 4).
+// Dispatch: (ceil(PARTS tiles / 64), C / 4).
 // Constants: OUT, 2 or 4; COLUMNS, tiles of a block; ENLARGED if x is to be enlarged, then BILINEAR if not by the nearest
-// pixel, and POWER_OF_TWO if both denominators are.
+// pixel, and POWER_OF_TWO if both denominators are; HALVES if two invocations share a tile, each with two of four channels:
+// PARTS = 2. All 36 points of four are more than many GPUs' registers hold.
 #import "lib/storage"
 #import "lib/tensor"
 #ifdef ENLARGED
@@ -25,21 +26,40 @@ struct Params {
 #endif
 }
 @group(0) @binding(0) var<uniform> p: Params;
+#ifdef HALVES
+const PARTS: u32 = 2u;
+alias Lanes = vec2<f32>;
+@group(0) @binding(1) var<storage, read> x: array<vec2<StoredScalar>>;
+@group(0) @binding(2) var<storage, read_write> v: array<vec2<StoredScalar>>;
+
+fn keep(value: Lanes) -> vec2<StoredScalar> {
+    return stored2(value);
+}
+#else
+const PARTS: u32 = 1u;
+alias Lanes = vec4<f32>;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> v: array<Stored>;
 
+fn keep(value: Lanes) -> Stored {
+    return stored(value);
+}
+#endif
+
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.chunk.y) {
+    let part = id.x % PARTS;
+    let i = id.x / PARTS;
+    if (i >= p.chunk.y) {
         return;
     }
-    let tile = p.chunk.x + id.x;
+    let tile = p.chunk.x + i;
     let n = tile / p.grid.y;
     let inside = tile % p.grid.y;
     let top = inside / p.grid.x * OUT;
     let left = inside % p.grid.x * OUT;
     let block = id.y;
-    let step = p.chunk.z * p.steps.x * COLUMNS;
-    let at = (id.x / COLUMNS * p.steps.x + p.steps.y + block) * COLUMNS + id.x % COLUMNS;
+    let step = p.chunk.z * p.steps.x * COLUMNS * PARTS;
+    let at = ((i / COLUMNS * p.steps.x + p.steps.y + block) * COLUMNS + i % COLUMNS) * PARTS + part;
 #generate winograd_in
 }

@@ -13,11 +13,22 @@ fn stored(v: vec4<f32>) -> Stored {
     }
     return Stored(v);
 }
+
+fn stored2(v: vec2<f32>) -> vec2<f16> {
+    if (!all(abs(v) <= vec2<f32>(65504.0))) {
+        atomicStore(&overflow, 1u);
+    }
+    return vec2<f16>(v);
+}
 #else
 alias Stored = vec4<f32>;
 alias StoredScalar = f32;
 
 fn stored(v: vec4<f32>) -> Stored {
+    return v;
+}
+
+fn stored2(v: vec2<f32>) -> vec2<f32> {
     return v;
 }
 #endif

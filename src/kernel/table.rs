@@ -86,6 +86,8 @@ fn find<T: Copy, const N: usize>(all: [T; N], name: fn(T) -> &'static str, what:
 pub struct Preset {
     /// Operand path where subgroups of 8 are not to be had.
     pub operands: OperandPath,
+    /// The same for tiles of up to 16 rows.
+    pub narrow: OperandPath,
     /// Invocations below which the device is not full: smaller tiles are then better than idle units.
     pub invocations: usize,
     /// Winograd pays where the product of input and output channels is more than this times their sum.
@@ -100,6 +102,7 @@ pub struct Preset {
 pub const fn preset(class: AdapterClass) -> Preset {
     let base = Preset {
         operands: OperandPath::Workgroup,
+        narrow: OperandPath::Workgroup,
         invocations: 2048,
         winograd: 64,
         chunk_bytes: 16 << 20,
@@ -113,7 +116,10 @@ pub const fn preset(class: AdapterClass) -> Preset {
         // Some 500 to 4000 lanes; 16 MiB of cache on the discrete ones.
         AdapterClass::Intel => Preset { invocations: 4096, winograd: 48, ..base },
         // Up to 6144 lanes that issue two at a time; 32 to 96 MiB of last cache.
-        AdapterClass::Amd => Preset { invocations: 8192, winograd: 40, chunk_bytes: 32 << 20, ..base },
+        // Weights at uniform addresses become scalar loads: nothing is staged for few rows.
+        AdapterClass::Amd => {
+            Preset { narrow: OperandPath::Uniform, invocations: 8192, winograd: 40, chunk_bytes: 32 << 20, ..base }
+        }
         // Up to 16384 lanes; 32 to 72 MiB of last cache since Ada, 6 MiB before.
         AdapterClass::Nvidia => Preset { invocations: 16_384, winograd: 40, chunk_bytes: 32 << 20, ..base },
         // 1024 to 5120 lanes; a system cache of 8 MiB and more.

@@ -23,7 +23,9 @@ impl Tile {
         if path != OperandPath::Subgroup {
             let tiles = path.tiles().iter().map(|&[rows, eights]| Self { rows, eights, path });
             let first = Self { rows: path.tiles()[0][0], eights: path.tiles()[0][1], path };
-            return tiles.min_by_key(|t| t.cost(caps, rows, columns, copies)).unwrap_or(first);
+            let best = tiles.min_by_key(|t| t.cost(caps, rows, columns, copies)).unwrap_or(first);
+            let other = best.narrow() && caps.operands.is_none();
+            return if other { Self { path: preset(caps.class).narrow, ..best } } else { best };
         }
         // Cost of the blocks that cover the product: their loads, and their multiply-adds at a fiftieth of a load a
         // vector.
@@ -142,7 +144,8 @@ impl Tile {
             OperandPath::Uniform => key.flag("UNIFORM", true),
             OperandPath::Workgroup => {
                 let kb = self.staged(steps);
-                key.with("KB", kb as u32).flag("EVEN", steps.is_multiple_of(kb)).flag("NARROW", self.narrow())
+                let even = !self.narrow() && steps.is_multiple_of(kb);
+                key.with("KB", kb as u32).flag("EVEN", even).flag("NARROW", self.narrow())
             }
         }
     }

@@ -67,7 +67,7 @@ fn transform_out(t: &mut Text, to: &str, v: &[String]) {
 }
 
 /// Everything after the prologue of `winograd_in.wgsl`: it finds `n`, `block`, `top` and `left` (the tile's first output),
-/// `at` (where point 0 goes) and `step` (from a point to the next).
+/// `at` (where point 0 goes), `step` (from a point to the next) and, of PARTS invocations that share a tile, `part`.
 pub(super) fn input(key: &KernelKey) -> Result<String, String> {
     let (_, points) = sizes(key)?;
     let mut t = Text::default();
@@ -82,7 +82,7 @@ pub(super) fn input(key: &KernelKey) -> Result<String, String> {
 /// Points count rows first.
 fn store(t: &mut Text, points: u32, column: u32, values: &str) {
     for i in 0..points {
-        t.line(format!("v[at + {}u * step] = stored({values}{i});", i * points + column));
+        t.line(format!("v[at + {}u * step] = keep({values}{i});", i * points + column));
     }
 }
 
@@ -94,12 +94,12 @@ fn names(prefix: &str, count: u32, suffix: &str) -> Vec<String> {
 fn plain(t: &mut Text, points: u32) {
     t.line("let corner = index(p.x, n, block, -i32(p.pad.x), -i32(p.pad.y));");
     for i in 0..points {
-        t.line(format!("let c{i} = min(left + {i}u, p.grid.w);"));
+        t.line(format!("let c{i} = min(left + {i}u, p.grid.w) * PARTS;"));
     }
     for r in 0..points {
-        t.line(format!("let row{r} = corner + min(top + {r}u, p.grid.z) * p.x.y;"));
+        t.line(format!("let row{r} = (corner + min(top + {r}u, p.grid.z) * p.x.y) * PARTS + part;"));
         for c in 0..points {
-            t.line(format!("let d{r}_{c} = vec4<f32>(x[row{r} + c{c}]);"));
+            t.line(format!("let d{r}_{c} = Lanes(x[row{r} + c{c}]);"));
         }
         transform_in(t, &format!("r{r}_"), &names(&format!("d{r}_"), points, ""));
     }
@@ -122,24 +122,24 @@ fn enlarged(t: &mut Text, points: u32, each: u32) {
     shares(t, "b", "p.columns", "i32(left) - i32(p.pad.y)", "p.pad.w", [points, slots, each]);
     t.line("let plane = plane_start(p.x, n, block);");
     for m in 0..slots {
-        t.line(format!("let c{m} = min(b_first + {m}u, p.steps.w - 1u);"));
+        t.line(format!("let c{m} = min(b_first + {m}u, p.steps.w - 1u) * PARTS;"));
     }
     // Few tiles need the last row and column of the window.
     let rare = |slot: u32| slot >= 4;
     for l in 0..slots {
-        t.line(format!("let row{l} = plane + min(a_first + {l}u, p.steps.z - 1u) * p.x.y;"));
+        t.line(format!("let row{l} = (plane + min(a_first + {l}u, p.steps.z - 1u) * p.x.y) * PARTS + part;"));
         if rare(l) {
             for c in 0..points {
-                t.line(format!("var r{l}_{c} = vec4<f32>(0.0);"));
+                t.line(format!("var r{l}_{c} = Lanes(0.0);"));
             }
             t.line(format!("if (a_last >= {l}u) {{"));
         }
         for m in 0..slots {
             if rare(m) {
-                t.line(format!("var d{l}_{m} = vec4<f32>(0.0);"));
-                t.line(format!("if (b_last >= {m}u) {{ d{l}_{m} = vec4<f32>(x[row{l} + c{m}]); }}"));
+                t.line(format!("var d{l}_{m} = Lanes(0.0);"));
+                t.line(format!("if (b_last >= {m}u) {{ d{l}_{m} = Lanes(x[row{l} + c{m}]); }}"));
             } else {
-                t.line(format!("let d{l}_{m} = vec4<f32>(x[row{l} + c{m}]);"));
+                t.line(format!("let d{l}_{m} = Lanes(x[row{l} + c{m}]);"));
             }
         }
         for k in 0..points {

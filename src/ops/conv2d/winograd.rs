@@ -7,7 +7,7 @@ use super::part::Part;
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Preset, preset};
 use crate::ops::{Lowering, ResizeMode};
-use crate::ops::gemm::Tile;
+use crate::ops::gemm::{Tile, broadcasts};
 use crate::tensor::{HostTensor, LANES};
 use rayon::prelude::*;
 
@@ -97,7 +97,9 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
             params.extend([op.padding[0], op.padding[1], 2 * s.h, 2 * s.w].map(|v| v as u32));
             params.extend([first, count, blocks, 0, steps, block, s.h, s.w].map(|v| v as u32));
             block += ib;
-            let mut key = key("winograd_in");
+            // Two invocations share a tile of 36 points, except where loads of whole vec4s are what counts.
+            let halves = outputs == 4 && !broadcasts(cx.caps);
+            let mut key = key("winograd_in").flag("HALVES", halves);
             if let Some((mode, 2)) = op.sources[part.source].enlarge {
                 let (axes, power_of_two) = mode.axes(cx.label, s, s.with_hw(2 * s.h, 2 * s.w))?;
                 params.extend(axes);
@@ -105,7 +107,8 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
                 key = key.flag("ENLARGED", true).flag("BILINEAR", bilinear).flag("POWER_OF_TWO", power_of_two);
             }
             let bindings = [part.operand, Operand::ScratchWrite(v)];
-            cx.dispatch(key, params, bindings, [count.div_ceil(64), ib, 1])?;
+            let shares = if halves { 2 } else { 1 };
+            cx.dispatch(key, params, bindings, [(shares * count).div_ceil(64), ib, 1])?;
         }
         for &(xi, number, weights) in &weights {
             let params = [blocks, steps, ob, xi].map(|v| v as u32).to_vec();
