@@ -15,9 +15,9 @@ struct Params {
     xi: u32,      // first xi of the range
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> w: array<Stored>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 const TAPS: u32 = 1u;
 
@@ -38,7 +38,7 @@ fn place(j: u32) -> u32 {
 }
 
 fn put(row4: u32, at: u32, v: vec4<f32>) {
-    y[at + row4 * (POINTS * COLUMNS)] = v;
+    y[at + row4 * (POINTS * COLUMNS)] = stored(v);
 }
 
 @compute @workgroup_size(INVOCATIONS)

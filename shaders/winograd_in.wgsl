@@ -27,15 +27,26 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 #ifdef HALVES
+// F(4, 3) is computed in f32 only, so nothing can overflow here.
 const PARTS: u32 = 2u;
 alias Lanes = vec2<f32>;
+alias Point = vec2<StoredScalar>;
 @group(0) @binding(1) var<storage, read> x: array<vec2<StoredScalar>>;
 #else
 const PARTS: u32 = 1u;
 alias Lanes = vec4<f32>;
+alias Point = Stored;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 #endif
-@group(0) @binding(2) var<storage, read_write> v: array<Lanes>;
+@group(0) @binding(2) var<storage, read_write> v: array<Point>;
+
+fn point(v: Lanes) -> Point {
+#ifdef HALVES
+    return Point(v);
+#else
+    return stored(v);
+#endif
+}
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

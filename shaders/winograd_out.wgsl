@@ -18,7 +18,7 @@ struct Params {
     z: View,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> m: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> m: array<Stored>;
 @group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 #ifdef POOL

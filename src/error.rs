@@ -91,6 +91,12 @@ pub enum Error {
         /// What wgpu said.
         reason: String,
     },
+    /// Something went beyond what `f16` holds; in `f32` it would not.
+    #[error("{what} goes beyond what f16 holds (65504); f32 holds it")]
+    F16Range {
+        /// The parameter or the layers.
+        what: String,
+    },
     /// The device is gone; the session must be rebuilt.
     #[error("the GPU device was lost: {0}")]
     DeviceLost(String),

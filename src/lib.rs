@@ -83,7 +83,7 @@ pub mod testing;
 pub mod weights;
 
 pub use error::{Error, Result};
-pub use gpu::{DeviceChoice, Gpu};
+pub use gpu::{DeviceChoice, Gpu, PrecisionChoice};
 pub use graph::Graph;
 pub use infer::{Picture, Pixels, SegmentOptions, Segmentation, Segmenter};
 pub use model::Model;

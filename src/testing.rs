@@ -4,10 +4,11 @@ use crate::error::{Error, Result};
 use crate::gpu::{DeviceChoice, Gpu};
 use crate::graph::{Graph, ValueId};
 use crate::kernel::{AdapterClass, Caps, ConvFamily, OperandPath};
-use crate::ops::{ExportNchw, ImportNchw, InputKind, Lowered, Lowering, OpCase};
+use crate::ops::{ExportNchw, Head2d, HeadOutput, ImportNchw, InputKind, Lowered, Lowering, OpCase};
 use crate::plan::Plan;
 use crate::session::Session;
-use crate::tensor::{Comparison, HostTensor, Layout, TensorDesc};
+use crate::tensor::{Comparison, HostTensor, Layout, Precision, TensorDesc};
+use half::f16;
 use std::collections::BTreeMap;
 
 /// The tolerance of a single op against its `f64` reference, as a factor of the output's scale.
@@ -15,6 +16,17 @@ pub const OP_TOLERANCE: f32 = 1e-5;
 
 /// The same where a kernel of the case is a Winograd transform, whose points amplify rounding.
 pub const WINOGRAD_TOLERANCE: f32 = 5e-5;
+
+/// The same for plans that store activations and weights as `f16`.
+pub const F16_TOLERANCE: f32 = 5e-3;
+
+/// The tolerance of a network's outputs and inner activations, as a factor of each tensor's scale.
+pub const fn network_tolerance(precision: Precision) -> f32 {
+    match precision {
+        Precision::F32 => 1e-5,
+        Precision::F16 => F16_TOLERANCE,
+    }
+}
 
 /// What a case lowers to with the kernels chosen for `caps`.
 pub fn lowered(caps: &Caps, case: &OpCase) -> Result<Lowered> {
@@ -27,6 +39,9 @@ pub fn lowered(caps: &Caps, case: &OpCase) -> Result<Lowered> {
 
 /// The tolerance of a case with the kernels chosen for `caps`.
 pub fn tolerance(caps: &Caps, case: &OpCase) -> Result<f32> {
+    if caps.precision == Precision::F16 {
+        return Ok(F16_TOLERANCE);
+    }
     let winograd = lowered(caps, case)?.dispatches.iter().any(|d| d.kernel.shader.starts_with("winograd"));
     Ok(if winograd { WINOGRAD_TOLERANCE } else { OP_TOLERANCE })
 }
@@ -124,7 +139,13 @@ pub fn check_case(gpu: &Gpu, case: &OpCase) -> Result<Comparison> {
 
 /// The same with the kernels chosen for other `caps` than the device's.
 pub fn check_case_with(gpu: &Gpu, caps: &Caps, case: &OpCase) -> Result<Comparison> {
-    let inputs = case.inputs()?;
+    let mut inputs = case.inputs()?;
+    let head_to_mask = case.op.as_op::<Head2d>().is_some_and(|h| h.output != HeadOutput::Values);
+    let jumps = head_to_mask || ["mask_out", "argmax_gate"].contains(&case.op.name());
+    if caps.precision == Precision::F16 && jumps {
+        // Their results jump where two channels are nearly equal: the reference gets what the device stores.
+        inputs.iter_mut().flat_map(|t| t.data_mut()).for_each(|v| *v = f16::from_f32(*v).to_f32());
+    }
     let want = case.op.reference(&inputs.iter().collect::<Vec<_>>())?;
     let got = run_case(gpu, caps, case, &inputs)?;
     let mut worst = Comparison { max_error: 0.0, scale: 0.0, index: 0 };

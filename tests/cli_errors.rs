@@ -231,7 +231,8 @@ fn architectures_on_the_command_line() {
 fn devices_and_limits() {
     let f = Folder::new();
     f.picture("a.png");
-    f.usage(&["segment", "a.png", "--precision", "f16"], "f16 is not there yet");
+    let half = f.error(&["segment", "a.png", "--device", "cpu", "--precision", "f16"]);
+    check(&half, &["precision f16: the CPU reference has f32 only"]);
     for (memory, part) in [("0", "at least one byte"), ("nonsense", "unknown unit"), ("1e9", "unknown unit")] {
         f.usage(&["segment", "a.png", "--memory", memory], part);
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use unet_wgpu::gpu::PrecisionChoice;
 use unet_wgpu::selftest::{Check, Manifest, NEEDS_TRAINING, Outcome, Selftest, Verdict};
 use unet_wgpu::session::Backend;
 use unet_wgpu::testing::gpu_or_skip;
@@ -64,6 +65,12 @@ fn fixtures_pass_on_the_gpu() {
     if let Some(gpu) = gpu_or_skip() {
         assert_all_pass(&Backend::Gpu(gpu));
     }
+}
+
+#[test]
+fn fixtures_pass_on_the_gpu_in_f16() {
+    let Some(gpu) = gpu_or_skip().filter(|g| g.caps().f16) else { return };
+    assert_all_pass(&Backend::Gpu(gpu.with_precision(PrecisionChoice::F16).unwrap()));
 }
 
 #[test]

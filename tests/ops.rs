@@ -1,7 +1,7 @@
 //! Every registered op case on the GPU against its CPU reference, unchecked as shipped and with every index checked.
 
 use std::collections::HashSet;
-use unet_wgpu::gpu::Gpu;
+use unet_wgpu::gpu::{Gpu, PrecisionChoice};
 use unet_wgpu::kernel::Caps;
 use unet_wgpu::ops::{OpCase, registry};
 use unet_wgpu::testing::{check_case_with, family_caps, gpu_or_skip, lowered, tile_caps, tolerance};
@@ -14,6 +14,15 @@ fn failure(gpu: &Gpu, caps: &Caps, case: &OpCase) -> Option<String> {
         Ok((_, c)) => Some(format!("{}: error {} of scale {} at {}", case.name, c.max_error, c.scale, c.index)),
         Err(e) => Some(format!("{}: {e}", case.name)),
     }
+}
+
+/// The device storing activations and weights as f16; `None`, after saying so, if its shaders cannot.
+fn halves(gpu: Gpu) -> Option<Gpu> {
+    if !gpu.caps().f16 {
+        eprintln!("skipped: {} has no f16 in shaders", gpu.describe());
+        return None;
+    }
+    Some(gpu.with_precision(PrecisionChoice::F16).unwrap())
 }
 
 fn check_all(gpu: &Gpu) {
@@ -83,6 +92,28 @@ fn convolutions_match_on_every_kernel_family() {
 fn convolutions_match_on_every_kernel_family_with_every_index_checked() {
     if let Some(gpu) = gpu_or_skip() {
         check_families(&Gpu::with_checks(gpu.device().clone(), gpu.queue().clone(), true).unwrap());
+    }
+}
+
+#[test]
+fn ops_match_their_reference_in_f16() {
+    if let Some(gpu) = gpu_or_skip().and_then(halves) {
+        check_all(&gpu);
+    }
+}
+
+#[test]
+fn ops_match_their_reference_in_f16_with_every_index_checked() {
+    if let Some(gpu) = gpu_or_skip() {
+        let checked = Gpu::with_checks(gpu.device().clone(), gpu.queue().clone(), true).unwrap();
+        halves(checked).iter().for_each(check_all);
+    }
+}
+
+#[test]
+fn convolutions_match_on_every_kernel_family_in_f16() {
+    if let Some(gpu) = gpu_or_skip().and_then(halves) {
+        check_families(&gpu);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use unet_wgpu::kernel::{BindingKind, Caps, Dispatch, KernelKey, parse};
 use unet_wgpu::ops::{Lowering, registry};
+use unet_wgpu::tensor::Precision;
 use unet_wgpu::testing::{family_caps, tile_caps};
 
 /// Caps that make ops choose each of their kernel families.
@@ -13,6 +14,8 @@ fn caps() -> Vec<Caps> {
     let mut all: Vec<Caps> = [&plain, &subgroup].into_iter().flat_map(family_caps).map(|c| c.1).collect();
     all.extend(tile_caps(&plain).into_iter().map(|c| c.1));
     all.extend([plain, subgroup]);
+    let halves = all.clone().into_iter().map(|c| Caps { f16: true, precision: Precision::F16, ..c });
+    all.extend(halves);
     all
 }
 

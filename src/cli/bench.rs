@@ -110,18 +110,19 @@ impl Bench {
             let layers: Vec<_> = rows.iter().map(layer).collect();
             output::json(&json!({
                 "arch": architecture.id(), "config": architecture.config(), "size": self.size, "batch": self.batch,
-                "adapter": backend.describe(), "load_ms": load_ms, "first_run_ms": first_run_ms, "runs_ms": runs,
+                "adapter": backend.describe(), "precision": backend.precision().name(), "load_ms": load_ms, "first_run_ms": first_run_ms, "runs_ms": runs,
                 "median_ms": median, "min_ms": least, "macs": macs, "macs_after_rewrites": run_macs,
                 "device_bytes": bytes, "live_bytes": live,
                 "layers": self.per_layer.then_some(layers), "clock": self.per_layer.then_some(clock),
             }))?;
         } else {
             output::line(&format!(
-                "{} {h}x{w} batch {}: median {median:.1} ms, min {least:.1} ms of {} runs; {:.1} GFLOP/s of the network's \
+                "{} {h}x{w} batch {}, {}: median {median:.1} ms, min {least:.1} ms of {} runs; {:.1} GFLOP/s of the network's \
                  {:.2} GMAC ({:.2} GMAC after rewrites); first run {first_run_ms:.0} ms, load {load_ms:.0} ms; {} on the \
                  device, {} of activations live at once",
                 architecture.name(),
                 self.batch,
+                backend.precision(),
                 runs.len(),
                 2.0 * macs as f64 / (median * 1e6),
                 macs as f64 / 1e9,

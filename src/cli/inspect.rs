@@ -12,6 +12,7 @@ use unet_wgpu::graph::{Graph, footprint, rewrite};
 use unet_wgpu::kernel::Caps;
 use unet_wgpu::model::{Architecture, Model, parameter_count, whole_graph};
 use unet_wgpu::plan::{Plan, PlanMemory};
+use unet_wgpu::tensor::Precision;
 use unet_wgpu::weights::builtin;
 
 /// Show what a model is: architecture, layers, sizes, parameters, cost, memory
@@ -54,7 +55,7 @@ impl Inspect {
             (None, Some(architecture)) => (None, architecture),
             (None, None) => return list(common),
         };
-        let report = Report::new(model.as_ref(), architecture, self.size)?;
+        let report = Report::new(model.as_ref(), architecture, self.size, common.precision_of_sizes())?;
         if common.json { output::json(&report.document()) } else { output::line(&report.text()) }?;
         Ok(ExitCode::SUCCESS)
     }
@@ -90,13 +91,18 @@ struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    fn new(model: Option<&'a Model>, architecture: Arc<dyn Architecture>, size: Option<[usize; 2]>) -> Result<Self> {
+    fn new(
+        model: Option<&'a Model>,
+        architecture: Arc<dyn Architecture>,
+        size: Option<[usize; 2]>,
+        precision: Precision,
+    ) -> Result<Self> {
         let rule = architecture.size_rule();
         // The smallest legal size from 256 on.
         let default = rule.minimum + 256usize.saturating_sub(rule.minimum).next_multiple_of(rule.step);
         let size = size.unwrap_or([default; 2]);
         let graph = whole_graph(&*architecture, 1, size[0], size[1])?;
-        let memory = Plan::new(&rewrite::optimise(&graph)?, &Caps::default()).map(|p| p.memory);
+        let memory = Plan::new(&rewrite::optimise(&graph)?, &Caps { precision, ..Caps::default() }).map(|p| p.memory);
         let field = receptive_field(&graph);
         let unused = model.map(Model::unused_keys).transpose()?.unwrap_or_default();
         Ok(Self { model, architecture, graph, size, memory, field, unused })

@@ -19,7 +19,9 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use unet_wgpu::error::{Error, Result};
+use unet_wgpu::gpu::PrecisionChoice;
 use unet_wgpu::session::Backend;
+use unet_wgpu::tensor::Precision;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,8 +69,9 @@ pub struct Common {
     #[arg(long, global = true, value_name = "INDEX|NAME|cpu", env = "UNET_DEVICE", hide_env_values = true)]
     device: Option<String>,
     /// Number format of weights and activations on the device
-    #[arg(long, global = true, value_name = "f32", default_value = "f32", hide_default_value = true, value_parser = precision)]
-    precision: Precision,
+    /// (sums are f32 either way): f16 takes half the memory; auto is f16 on GPUs that have it, else f32
+    #[arg(long, global = true, value_name = "f32|f16|auto", default_value = "f32", hide_default_value = true, value_parser = precision)]
+    precision: PrecisionChoice,
     /// Print one JSON document on stdout
     #[arg(long, global = true)]
     pub json: bool,
@@ -80,18 +83,8 @@ pub struct Common {
     verbose: u8,
 }
 
-/// Number format of weights and activations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Precision {
-    F32,
-}
-
-fn precision(text: &str) -> Result<Precision, String> {
-    match text {
-        "f32" => Ok(Precision::F32),
-        "f16" => Err("f16 is not there yet, this version computes in f32".into()),
-        _ => Err("the only one is f32".into()),
-    }
+fn precision(text: &str) -> Result<PrecisionChoice, String> {
+    text.parse().map_err(|_| "there are: f32, f16, auto".into())
 }
 
 impl Common {
@@ -100,13 +93,28 @@ impl Common {
         self.device.as_deref().filter(|d| !d.is_empty()).unwrap_or("auto")
     }
 
+    /// The precision to show sizes for where no device is opened.
+    pub fn precision_of_sizes(&self) -> Precision {
+        match self.precision {
+            PrecisionChoice::F16 => Precision::F16,
+            PrecisionChoice::F32 | PrecisionChoice::Auto => Precision::F32,
+        }
+    }
+
     /// Opens the device, and says on stderr which one it is.
     pub fn backend(&self) -> Result<Backend> {
-        match self.precision {
-            Precision::F32 => {}
-        }
-        let backend = Backend::open(self.device())?;
+        let backend = Backend::open(self.device())?.with_precision(self.precision)?;
         self.note(&format!("device: {}", backend.describe()));
+        if self.precision != PrecisionChoice::F32 {
+            let why = match (self.precision, backend.precision(), backend.gpu()) {
+                (PrecisionChoice::Auto, Precision::F16, _) => ": the GPU has it in shaders",
+                (PrecisionChoice::Auto, _, None) => ": the CPU reference has no other",
+                (PrecisionChoice::Auto, _, Some(gpu)) if gpu.caps().f16 => ": f16 gains nothing in software",
+                (PrecisionChoice::Auto, ..) => ": the GPU has no f16 in shaders",
+                _ => "",
+            };
+            self.note(&format!("precision: {}{why}", backend.precision()));
+        }
         Ok(backend)
     }
 

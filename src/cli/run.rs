@@ -8,8 +8,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
+use unet_wgpu::graph::Graph;
 use unet_wgpu::model::{INPUT, Model, whole_graph};
-use unet_wgpu::tensor::Shape;
+use unet_wgpu::session::{Backend, Executable};
+use unet_wgpu::tensor::{HostTensor, Shape};
 
 /// Run a network on raw tensors: for checking results and for timing
 #[derive(Args)]
@@ -65,24 +67,9 @@ impl Run {
         };
         let graph = whole_graph(&*model.architecture, shape.n, shape.h, shape.w)?;
         let backend = common.backend()?;
-        let mut executable = backend.prepare(&graph, model.stored())?;
-        let load_ms = ms(start);
-        let mut runs = Vec::new();
-        let mut first_run_ms = None;
-        for i in 0..u64::from(self.warmup) + u64::from(self.repeat) {
-            let start = Instant::now();
-            executable.write(INPUT, x.data())?;
-            executable.run(|_, _| Ok(()))?;
-            first_run_ms.get_or_insert(ms(start));
-            if i >= u64::from(self.warmup) {
-                runs.push(ms(start));
-            }
-        }
+        let (done, fallback) = backend.or_f32(|backend| self.timed(backend, &graph, &model, x, start))?;
+        let Timed { executable, outputs, load_ms, first_run_ms, runs } = done;
         let order = executable.output_names();
-        let mut outputs = BTreeMap::new();
-        for name in &order {
-            outputs.insert(name.clone(), executable.read(name)?);
-        }
         let shapes: BTreeMap<String, Vec<usize>> =
             outputs.iter().map(|(k, v)| (k.clone(), v.dims().to_vec())).collect();
         tensors::write(&self.output, &order, outputs)?;
@@ -94,6 +81,8 @@ impl Run {
             output::json(&json!({
                 "model": self.model,
                 "adapter": backend.describe(),
+                "precision": executable.precision().name(),
+                "fallback": fallback,
                 "input": x.dims(),
                 "outputs": shapes,
                 "load_ms": load_ms,
@@ -106,15 +95,57 @@ impl Run {
         } else {
             let gflops = 2.0 * graph.macs() as f64 / (median * 1e6);
             output::line(&format!(
-                "{} {shape} -> {}: median {median:.1} ms of {} runs ({gflops:.1} GFLOP/s), first {:.1} ms, load {load_ms:.0} ms, {} on the device",
+                "{} {shape} -> {}, {}{}: median {median:.1} ms of {} runs ({gflops:.1} GFLOP/s), first {:.1} ms, load {load_ms:.0} ms, {} on the device",
                 self.model,
                 self.output.display(),
+                executable.precision(),
+                if fallback.is_some() { " after f16 overflowed" } else { "" },
                 runs.len(),
                 first_run_ms.unwrap_or_default(),
                 output::bytes(memory),
             ))?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What running gave.
+struct Timed {
+    executable: Executable,
+    outputs: BTreeMap<String, HostTensor>,
+    load_ms: f64,
+    first_run_ms: Option<f64>,
+    runs: Vec<f64>,
+}
+
+impl Run {
+    fn timed(
+        &self,
+        backend: &Backend,
+        graph: &Graph,
+        model: &Model,
+        x: &HostTensor,
+        started: Instant,
+    ) -> Result<Timed> {
+        let mut executable = backend.prepare(graph, model.stored())?;
+        let load_ms = ms(started);
+        let mut runs = Vec::new();
+        let mut first_run_ms = None;
+        for i in 0..u64::from(self.warmup) + u64::from(self.repeat) {
+            let start = Instant::now();
+            executable.write(INPUT, x.data())?;
+            executable.run(|_, _| Ok(()))?;
+            first_run_ms.get_or_insert(ms(start));
+            if i >= u64::from(self.warmup) {
+                runs.push(ms(start));
+            }
+        }
+        let mut outputs = BTreeMap::new();
+        for name in executable.output_names() {
+            let value = executable.read(&name)?;
+            outputs.insert(name, value);
+        }
+        Ok(Timed { executable, outputs, load_ms, first_run_ms, runs })
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Segment {
     /// Largest tile edge, pixels [default: as large as fits]
     #[arg(long, value_name = "N")]
     tile: Option<usize>,
-    /// The same bits whatever the tiles, with slower kernels; without it results differ in rounding (about 1e-6) near
+    /// The same bits whatever the tiles, with slower kernels; without it results differ in rounding (about 1e-6 in f32) near
     /// the edges of tiles
     #[arg(long)]
     exact: bool,
@@ -178,8 +178,9 @@ impl Segment {
             let files: Vec<String> = outputs.iter().map(|(_, p)| p.display().to_string()).collect();
             let [rows, columns] = result.tiles;
             let tiles = if rows * columns == 1 { String::new() } else { format!(", {rows}x{columns} tiles") };
+            let fallback = if result.fallback.is_some() { ", in f32 after f16 overflowed" } else { "" };
             output::line_if_read(&format!(
-                "{}: {}x{}{tiles}, {:.2} s; {}; wrote {}",
+                "{}: {}x{}{tiles}, {:.2} s{fallback}; {}; wrote {}",
                 input.display(),
                 picture.width(),
                 picture.height(),
@@ -195,6 +196,8 @@ impl Segment {
             "height": picture.height(),
             "outputs": outputs.iter().map(|(s, p)| (s.name().to_string(), json!(p.to_string_lossy()))).collect::<serde_json::Map<String, Value>>(),
             "classes": shares.iter().map(|(n, s)| (n.clone(), json!(s))).collect::<serde_json::Map<String, Value>>(),
+            "precision": result.precision.name(),
+            "fallback": result.fallback,
             "tiles": result.tiles,
             "tile": result.tile,
             "ms": ms,

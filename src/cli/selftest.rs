@@ -63,6 +63,7 @@ impl Selftest {
         if common.json {
             output::json(&json!({
                 "device": backend.describe(),
+                "precision": backend.precision().name(),
                 "passed": passed,
                 "failed": failed,
                 "skipped": skipped,

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernel::{AdapterClass, Caps};
+use crate::tensor::Precision;
 use std::str::FromStr;
 
 /// Which adapter to open.
@@ -107,7 +108,7 @@ pub(super) fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Queue)>
         return Err(Error::UnknownAdapter { wanted, available });
     };
     let adapter = &all[index];
-    let wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+    let wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16;
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("unet-wgpu"),
         required_features: adapter.features() & wanted,
@@ -131,6 +132,8 @@ pub(super) fn caps(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Caps {
         max_workgroups: limits.max_compute_workgroups_per_dimension,
         storage_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
         uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment).max(16),
+        f16: device.features().contains(wgpu::Features::SHADER_F16),
+        precision: Precision::F32,
         conv: None,
         operands: None,
         tile: None,

@@ -2,9 +2,11 @@
 
 mod adapter;
 mod pipeline;
+mod precision;
 
 pub use adapter::{AdapterSummary, DeviceChoice, adapters};
 pub use pipeline::Pipeline;
+pub use precision::PrecisionChoice;
 
 use crate::error::{Error, Result};
 use crate::kernel::{Caps, ConvFamily, KernelKey};
@@ -96,6 +98,14 @@ impl Gpu {
     pub fn position_independent(&self) -> Self {
         let caps = Caps { conv: Some(ConvFamily::Gemm), ..(*self.caps).clone() };
         Self { inner: self.inner.clone(), caps: Arc::new(caps) }
+    }
+
+    /// The same device, storing activations and weights of its plans in the precision asked for. Fails where that is `f16`
+    /// and the device lacks it; [`PrecisionChoice::Auto`] takes what [`PrecisionChoice::resolve`] says.
+    pub fn with_precision(&self, choice: PrecisionChoice) -> Result<Self> {
+        let precision = choice.resolve(self)?;
+        let caps = Caps { precision, ..(*self.caps).clone() };
+        Ok(Self { inner: self.inner.clone(), caps: Arc::new(caps) })
     }
 
     /// One line that says which adapter this is: name, backend, driver.

@@ -10,7 +10,7 @@ use crate::graph::{Graph, footprint};
 use crate::model::Model;
 use crate::ops::{ExportNchw, ImageIn, ImageInfo, ImportNchw, MaskOut};
 use crate::session::{Backend, Executable};
-use crate::tensor::{Shape, TensorDesc};
+use crate::tensor::{Precision, Shape, TensorDesc};
 use std::collections::HashMap;
 
 /// How pictures are segmented.
@@ -23,7 +23,7 @@ pub struct SegmentOptions {
     /// Device memory to stay under, bytes.
     pub memory: u64,
     /// The same bits whatever the tiles: only kernels that add up every pixel's sum in the same order wherever the pixel
-    /// lies. Without it, Winograd's blocks of 4x4 pixels round differently near the edges of tiles (about 1e-6).
+    /// lies. Without it, Winograd's blocks of 4x4 pixels round differently near the edges of tiles (about 1e-6 in f32, more in f16).
     pub exact: bool,
 }
 
@@ -44,6 +44,10 @@ pub struct Segmentation {
     pub tiles: [usize; 2],
     /// Rows and columns of a tile's input, pixels.
     pub tile: [usize; 2],
+    /// How activations and weights were stored.
+    pub precision: Precision,
+    /// Why that is `f32` where the backend is for `f16`: what `f16` could not hold.
+    pub fallback: Option<String>,
 }
 
 /// A model on a backend, ready for pictures of any size. Tile shapes it has met stay compiled and allocated.
@@ -58,8 +62,8 @@ pub struct Segmenter {
     tried: HashMap<(TileKey, u64), Option<[String; 3]>>,
 }
 
-/// A kind of tile: rows and columns of its window, with probabilities or not, exact or not.
-type TileKey = ([usize; 2], bool, bool);
+/// A kind of tile: rows and columns of its window, with probabilities or not, exact or not, how numbers are stored.
+type TileKey = ([usize; 2], bool, bool, Precision);
 
 const WINDOW: &str = "window";
 const INFO: &str = "info";
@@ -82,33 +86,43 @@ impl Segmenter {
         self.ready.as_ref().map_or(0, |r| r.1.device_bytes())
     }
 
-    fn backend(&self, options: &SegmentOptions) -> Backend {
-        if options.exact { self.backend.position_independent() } else { self.backend.clone() }
-    }
-
     /// What tiling must know of the model, or why it cannot be tiled.
     pub fn tile_spec(&self) -> Result<Result<TileSpec, String>> {
         tile_spec(&self.model)
     }
 
-    /// Segments a picture. `progress` gets a fraction from 0 to 1 and may cancel by returning an error.
+    /// Segments a picture. `progress` gets a fraction from 0 to 1 and may cancel by returning an error. Where `f16` cannot
+    /// hold some value of the network, the picture is segmented again in `f32`, with a warning in the log and
+    /// [`Segmentation::fallback`].
     pub fn segment(
         &mut self,
         picture: &Picture,
         options: &SegmentOptions,
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Segmentation> {
+        let backend = if options.exact { self.backend.position_independent() } else { self.backend.clone() };
+        let (result, fallback) = backend.or_f32(|b| self.segment_on(b, picture, options, &mut progress))?;
+        Ok(Segmentation { fallback, ..result })
+    }
+
+    fn segment_on(
+        &mut self,
+        backend: &Backend,
+        picture: &Picture,
+        options: &SegmentOptions,
+        progress: &mut impl FnMut(f64) -> Result<()>,
+    ) -> Result<Segmentation> {
         let channels = self.model.architecture.in_channels();
         let picture = picture.to_channels(channels)?;
         let affine = normalise(&picture, &self.model.metadata.normalisation)?;
-        let grid = self.plan(picture.height(), picture.width(), options)?;
+        let grid = self.plan(backend, picture.height(), picture.width(), options)?;
         let shape = [grid.rows.window, grid.columns.window];
-        let key = (shape, options.probabilities, options.exact);
+        let key = (shape, options.probabilities, options.exact, backend.precision());
         if self.ready.as_ref().is_none_or(|r| r.0 != key) {
             // The old buffers go before the new ones come.
             self.ready = None;
             let graph = tile_graph(&self.model, shape, options.probabilities)?;
-            self.ready = Some((key, self.backend(options).prepare(&graph, self.model.stored())?));
+            self.ready = Some((key, backend.prepare(&graph, self.model.stored())?));
         }
         let Some((_, executable)) = &mut self.ready else { return Err(Error::invalid("segmenter", "is not ready")) };
         let classes = self.model.classes().len();
@@ -132,11 +146,11 @@ impl Segmenter {
                 );
             }
         }
-        out.finish([grid.rows.windows.len(), grid.columns.windows.len()], shape)
+        out.finish([grid.rows.windows.len(), grid.columns.windows.len()], shape, backend.precision())
     }
 
     /// The tiles that fit the device and the memory budget with the least work.
-    fn plan(&mut self, height: usize, width: usize, options: &SegmentOptions) -> Result<TileGrid> {
+    fn plan(&mut self, backend: &Backend, height: usize, width: usize, options: &SegmentOptions) -> Result<TileGrid> {
         let rule = self.model.architecture.size_rule();
         // A network that cannot be tiled still runs on the whole picture: any halo does for a single window.
         let whole_spec = TileSpec { align: rule.step, halo: 0, margin: rule.margin, minimum: rule.minimum };
@@ -145,7 +159,7 @@ impl Segmenter {
         let cap = options.tile.unwrap_or(longest);
         let mut problem = None;
         if cap >= longest {
-            match self.fits([whole.rows.window, whole.columns.window], options) {
+            match self.fits(backend, [whole.rows.window, whole.columns.window], options) {
                 Ok(()) => return Ok(whole),
                 Err(e @ Error::Limit { .. }) => problem = Some(e),
                 Err(e) => return Err(e),
@@ -156,15 +170,15 @@ impl Segmenter {
             let what = format!("{width}x{height} picture");
             Error::invalid(what, format!("{first}; and this network cannot be tiled exactly: {why}"))
         })?;
-        choose([height, width], cap, &spec, |window| self.fits(window, options))
+        choose([height, width], cap, &spec, |window| self.fits(backend, window, options))
     }
 
     /// Whether tiles of `window` rows and columns fit the device and the memory budget.
-    fn fits(&mut self, window: [usize; 2], options: &SegmentOptions) -> Result<()> {
-        let key = ((window, options.probabilities, options.exact), options.memory);
+    fn fits(&mut self, backend: &Backend, window: [usize; 2], options: &SegmentOptions) -> Result<()> {
+        let key = ((window, options.probabilities, options.exact, backend.precision()), options.memory);
         if !self.tried.contains_key(&key) {
             let graph = tile_graph(&self.model, window, options.probabilities);
-            let problem = match graph.and_then(|g| self.backend(options).memory(&g, options.memory)) {
+            let problem = match graph.and_then(|g| backend.memory(&g, options.memory)) {
                 Ok(_) => None,
                 Err(Error::Limit { what, needed, limit }) => Some([what, needed, limit]),
                 Err(e) => return Err(e),
@@ -300,9 +314,9 @@ impl Assembly {
         }
     }
 
-    fn finish(self, tiles: [usize; 2], tile: [usize; 2]) -> Result<Segmentation> {
+    fn finish(self, tiles: [usize; 2], tile: [usize; 2], precision: Precision) -> Result<Segmentation> {
         let mask = Mask::new(self.width, self.height, self.classes, self.ids)?;
         let probabilities = (!self.probabilities.is_empty()).then_some(self.probabilities);
-        Ok(Segmentation { mask, probabilities, tiles, tile })
+        Ok(Segmentation { mask, probabilities, tiles, tile, precision, fallback: None })
     }
 }

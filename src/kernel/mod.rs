@@ -13,6 +13,7 @@ pub use sources::{all_shaders, source};
 pub use table::{OperandPath, Preset, preset};
 pub use validate::{BindingKind, Reflected, parse};
 
+use crate::tensor::Precision;
 use std::fmt;
 
 /// A shader with its constants: what a compiled pipeline is looked up by. Image sizes never enter.
@@ -40,6 +41,16 @@ impl KernelKey {
     /// The value of a constant.
     pub fn value(&self, name: &str) -> Option<u32> {
         self.consts.iter().find(|c| c.0 == name).map(|c| c.1)
+    }
+
+    /// The same for tensors and weights stored in `precision`; `bindings` is the number of the kernel's own, the parameters
+    /// aside.
+    #[must_use]
+    pub fn stored(self, precision: Precision, bindings: usize) -> Self {
+        match precision {
+            Precision::F32 => self,
+            Precision::F16 => self.with(F16, bindings as u32 + 1),
+        }
     }
 
     /// The same with a constant of value 1 if `on`, else without it (for `#ifdef`).
@@ -77,12 +88,14 @@ pub enum Operand {
     ScratchRead(usize),
     /// Scratch `i` of this lowering, written.
     ScratchWrite(usize),
+    /// The word that tells of numbers which `f16` cannot hold; the last binding of every kernel of an `f16` plan.
+    Overflow,
 }
 
 impl Operand {
     /// Whether the kernel may write it.
     pub const fn writes(self) -> bool {
-        matches!(self, Self::Output(_) | Self::ScratchWrite(_))
+        matches!(self, Self::Output(_) | Self::ScratchWrite(_) | Self::Overflow)
     }
 }
 
@@ -136,6 +149,10 @@ pub struct Caps {
     pub storage_alignment: u64,
     /// Alignment of a uniform binding's offset, bytes.
     pub uniform_alignment: u64,
+    /// Whether shaders may use `f16`.
+    pub f16: bool,
+    /// How activations and packed weights are stored.
+    pub precision: Precision,
     /// A family that convolutions must use wherever it applies, in place of the best one. For tests and measuring.
     pub conv: Option<ConvFamily>,
     /// How matrix products must fetch operands, in place of what suits the class. For tests and measuring.
@@ -156,6 +173,8 @@ impl Default for Caps {
             max_workgroups: 65_535,
             storage_alignment: 256,
             uniform_alignment: 256,
+            f16: false,
+            precision: Precision::F32,
             conv: None,
             operands: None,
             tile: None,

@@ -45,7 +45,7 @@ impl Op for Average {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let o = cx.output(0);
-        let per_dispatch = PER_DISPATCH.min(cx.caps.max_storage_buffers.saturating_sub(1) as usize).max(1);
+        let per_dispatch = PER_DISPATCH.min(cx.max_bindings().saturating_sub(1)).max(1);
         for first in (0..self.inputs).step_by(per_dispatch) {
             let end = (first + per_dispatch).min(self.inputs);
             let factor = if end == self.inputs { (1.0 / self.inputs as f64) as f32 } else { 1.0 };

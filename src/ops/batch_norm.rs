@@ -91,7 +91,7 @@ impl Op for BatchNorm2d {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (op, channels) = (self.clone(), cx.output(0).c);
-        let coefficients = cx.weights([1, 2, 3, 4], packed_len(channels), move |p| {
+        let coefficients = cx.weights_f32([1, 2, 3, 4], packed_len(channels), move |p| {
             let pairs = op.coefficients([p[0].data(), p[1].data(), p[2].data(), p[3].data()])?;
             Ok(pack_pairs(pairs.into_iter().map(|(a, b)| (a as f32, b as f32)), channels))
         });

@@ -74,7 +74,7 @@ impl Op for Head2d {
         // The bias, then a vec4 of input channels for each block and class.
         let first = classes.next_multiple_of(LANES);
         let len = first + blocks * classes * LANES;
-        let weights = cx.weights((1..=1 + usize::from(bias)).collect::<Vec<_>>(), len, move |p| {
+        let weights = cx.weights_f32((1..=1 + usize::from(bias)).collect::<Vec<_>>(), len, move |p| {
             let mut packed = vec![0.0; len];
             if bias {
                 packed[..classes].copy_from_slice(p[1].data());

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernel::{Caps, Dispatch, KernelKey, Operand};
-use crate::tensor::{BlockedLayout, HostTensor, Layout, Shape, TensorDesc};
+use crate::tensor::{BlockedLayout, HostTensor, Layout, Precision, Shape, TensorDesc};
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,8 +14,10 @@ pub type PackFn = Arc<dyn Fn(&[&HostTensor]) -> Result<Vec<f32>> + Send + Sync>;
 pub struct PackedWeights {
     /// Indices of the node's inputs that are packed.
     pub inputs: Vec<usize>,
-    /// Number of `f32` that `pack` yields.
+    /// Number of elements that `pack` yields.
     pub len: usize,
+    /// How the kernel reads them.
+    pub precision: Precision,
     /// The packing.
     pub pack: PackFn,
 }
@@ -97,14 +99,29 @@ impl<'a> Lowering<'a> {
         [self.input_view(0), self.output_view(0)].concat()
     }
 
-    /// Adds packed weights of `len` elements made from the node's inputs `inputs`.
+    /// Adds packed weights of `len` elements made from the node's inputs `inputs`, stored in the plan's precision:
+    /// `array<Stored>` in the shader.
     pub fn weights(
         &mut self,
         inputs: impl Into<Vec<usize>>,
         len: usize,
         pack: impl Fn(&[&HostTensor]) -> Result<Vec<f32>> + Send + Sync + 'static,
     ) -> Operand {
-        self.lowered.weights.push(PackedWeights { inputs: inputs.into(), len, pack: Arc::new(pack) });
+        self.packed(inputs.into(), len, self.caps.precision, Arc::new(pack))
+    }
+
+    /// The same stored in `f32` whatever the plan's precision: what is small, and what a few bits more serve well.
+    pub fn weights_f32(
+        &mut self,
+        inputs: impl Into<Vec<usize>>,
+        len: usize,
+        pack: impl Fn(&[&HostTensor]) -> Result<Vec<f32>> + Send + Sync + 'static,
+    ) -> Operand {
+        self.packed(inputs.into(), len, Precision::F32, Arc::new(pack))
+    }
+
+    fn packed(&mut self, inputs: Vec<usize>, len: usize, precision: Precision, pack: PackFn) -> Operand {
+        self.lowered.weights.push(PackedWeights { inputs, len, precision, pack });
         Operand::Weights(self.lowered.weights.len() - 1)
     }
 
@@ -112,6 +129,12 @@ impl<'a> Lowering<'a> {
     pub fn scratch(&mut self, bytes: u64) -> usize {
         self.lowered.scratch.push(bytes);
         self.lowered.scratch.len() - 1
+    }
+
+    /// Storage buffers that a kernel's own bindings may be.
+    pub fn max_bindings(&self) -> usize {
+        let guard = usize::from(self.caps.precision == Precision::F16);
+        (self.caps.max_storage_buffers as usize).saturating_sub(guard)
     }
 
     /// Adds a dispatch. `params` are the words of the shader's `Params`, `bindings` follow it in order.
@@ -122,7 +145,11 @@ impl<'a> Lowering<'a> {
         bindings: impl Into<Vec<Operand>>,
         workgroups: [usize; 3],
     ) -> Result<()> {
-        let bindings = bindings.into();
+        let mut bindings = bindings.into();
+        let kernel = kernel.stored(self.caps.precision, bindings.len());
+        if self.caps.precision == Precision::F16 {
+            bindings.push(Operand::Overflow);
+        }
         let limit = self.caps.max_workgroups as usize;
         if workgroups.iter().any(|&g| g > limit) {
             return Err(Error::Limit {
@@ -148,8 +175,9 @@ impl<'a> Lowering<'a> {
 
     /// A blocked tensor in scratch memory, its halo cleared: what it is written and read as.
     pub fn blocked_scratch(&mut self, desc: TensorDesc) -> [Operand; 2] {
-        let k = self.scratch(desc.bytes());
-        self.lowered.dispatches.push(halo(desc, Operand::ScratchWrite(k)));
+        let k = self.scratch(desc.bytes(self.caps.precision));
+        let guard = (self.caps.precision == Precision::F16).then_some(Operand::Overflow);
+        self.lowered.dispatches.push(halo(desc, Operand::ScratchWrite(k), guard));
         [Operand::ScratchWrite(k), Operand::ScratchRead(k)]
     }
 
@@ -165,15 +193,16 @@ fn view(desc: &TensorDesc, y: usize, x: usize) -> [u32; 4] {
     [l.origin + y * l.row + x, l.row, l.plane, l.batch].map(|v| v as u32)
 }
 
-/// The dispatch that clears the halo of a blocked tensor.
-pub fn halo<B>(desc: TensorDesc, target: B) -> Dispatch<B> {
+/// The dispatch that clears the halo of a blocked tensor; `guard` is the last binding of every kernel of an `f16` plan.
+pub fn halo<B>(desc: TensorDesc, target: B, guard: Option<B>) -> Dispatch<B> {
     let l = BlockedLayout::new(desc.shape);
     let border = 2 * l.row + 2 * desc.shape.h;
     let planes = desc.shape.n * l.blocks;
+    let precision = if guard.is_some() { Precision::F16 } else { Precision::F32 };
     Dispatch {
-        kernel: KernelKey::new("halo"),
+        kernel: KernelKey::new("halo").stored(precision, 1),
         params: [l.row, desc.shape.h, l.plane, border].map(|v| v as u32).to_vec(),
-        bindings: vec![target],
+        bindings: [target].into_iter().chain(guard).collect(),
         workgroups: [border.div_ceil(64) as u32, planes as u32, 1],
     }
 }

@@ -73,7 +73,7 @@ fn lower(cx: &mut Lowering, images: usize, eps: f32) -> Result<()> {
     let s = cx.input(0);
     let (blocks, groups) = (s.c.div_ceil(LANES), s.n / images);
     let parameters: Vec<usize> = (1..cx.inputs.len()).collect();
-    let affine = cx.weights(parameters, packed_len(s.c), move |p| {
+    let affine = cx.weights_f32(parameters, packed_len(s.c), move |p| {
         let at = |i: usize, c: usize, otherwise: f32| p.get(i).map_or(otherwise, |t| t.data()[c]);
         Ok(pack_pairs((0..s.c).map(|c| (at(0, c, 1.0), at(1, c, 0.0))), s.c))
     });

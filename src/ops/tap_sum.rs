@@ -113,7 +113,7 @@ impl Op for TapSum {
         let blocks = out.c.div_ceil(LANES);
         let (bias, out_channels) = (self.bias, out.c);
         let inputs = if bias { vec![cx.inputs.len() - 1] } else { vec![] };
-        let weights = cx.weights(inputs, blocks * LANES, move |p| {
+        let weights = cx.weights_f32(inputs, blocks * LANES, move |p| {
             let mut packed = vec![0.0; blocks * LANES];
             if bias {
                 packed[..out_channels].copy_from_slice(p[0].data());

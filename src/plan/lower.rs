@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId, ValueKind};
 use crate::kernel::{Caps, Dispatch, Operand};
 use crate::ops::{Lowered, Lowering, halo};
-use crate::tensor::{BlockedLayout, Layout, MAX_INDEXED, TensorDesc};
+use crate::tensor::{BlockedLayout, LANES, Layout, MAX_INDEXED, Precision, TensorDesc};
 use std::collections::HashMap;
 
 impl Plan {
@@ -29,21 +29,23 @@ impl Plan {
             memory: PlanMemory {
                 slots: slots.iter().sum(),
                 live: memory::largest_live_set(&tensors.items),
-                ports: ports.iter().map(|p| p.desc.bytes()).sum(),
+                ports: ports.iter().map(Port::bytes).sum(),
                 ..PlanMemory::default()
             },
             slots,
             ports: ports.clone(),
+            precision: caps.precision,
         };
         for (i, (node, low)) in graph.nodes().iter().zip(&lowered).enumerate() {
             let first_weights = plan.weights.len();
             for w in &low.weights {
                 let from = w.inputs.iter().map(|&k| node.inputs[k]).collect();
-                plan.weights.push(PlannedWeights { from, len: w.len, pack: w.pack.clone() });
+                plan.weights.push(PlannedWeights { from, len: w.len, precision: w.precision, pack: w.pack.clone() });
             }
             for &v in &node.outputs {
                 if tensors.needs_clean_halo(graph, v, &places) {
-                    plan.steps.push(halo_step(node, graph.value(v).desc, tensors.resource(v, &places, true)?));
+                    let target = tensors.resource(v, &places, true)?;
+                    plan.steps.push(halo_step(i, node, graph.value(v).desc, target, caps.precision));
                 }
             }
             for (k, d) in low.dispatches.iter().enumerate() {
@@ -63,6 +65,7 @@ impl Plan {
                     Operand::Weights(k) => Ok(Resource::Weights(first_weights + k)),
                     Operand::ScratchRead(k) => Ok(tensors.scratch(i, k, &places, false)),
                     Operand::ScratchWrite(k) => Ok(tensors.scratch(i, k, &places, true)),
+                    Operand::Overflow => Ok(Resource::Overflow(i)),
                 };
                 let bindings = d.bindings.iter().map(bind).collect::<Result<Vec<_>>>()?;
                 let dispatch =
@@ -71,14 +74,14 @@ impl Plan {
                 plan.steps.push(Step { label: node.label.clone(), dispatch, macs });
             }
         }
-        plan.memory.weights = plan.weights.iter().map(|w| w.len as u64 * 4).sum();
+        plan.memory.weights = plan.weights.iter().map(PlannedWeights::bytes).sum();
         plan.check(caps)?;
         Ok(plan)
     }
 
     /// Bytes that every plan of the graph needs at least: tensors alive at once and ports. Takes no planning.
     pub fn least_memory(graph: &Graph, caps: &Caps) -> Result<u64> {
-        let ports: u64 = ports(graph)?.iter().map(|p| p.desc.bytes()).sum();
+        let ports: u64 = ports(graph)?.iter().map(Port::bytes).sum();
         Ok(ports + memory::largest_live_set(&Tensors::new(graph, &[], caps).items))
     }
 
@@ -93,8 +96,10 @@ impl Plan {
                         if writes { &mut written } else { &mut read }.push(slot);
                         bytes
                     }
-                    Resource::Weights(w) => self.weights[w].len as u64 * 4,
-                    Resource::Port { port, .. } => self.ports[port].desc.bytes(),
+                    Resource::Weights(w) => self.weights[w].bytes(),
+                    Resource::Port { port, .. } => self.ports[port].bytes(),
+                    // Only ever set, by as many as like.
+                    Resource::Overflow(_) => continue,
                 };
                 self.memory.largest_binding = self.memory.largest_binding.max(bytes);
                 check_binding(|| format!("{} ({})", step.label, step.dispatch.kernel), bytes, caps)?;
@@ -125,7 +130,7 @@ fn check_values(graph: &Graph, caps: &Caps) -> Result<()> {
     for v in graph.values() {
         v.desc.check_size(&v.name, MAX_INDEXED)?;
         if !matches!(v.kind, ValueKind::Parameter(_)) {
-            check_binding(|| v.name.clone(), v.desc.bytes(), caps)?;
+            check_binding(|| v.name.clone(), v.desc.bytes(caps.precision), caps)?;
         }
     }
     Ok(())
@@ -182,16 +187,23 @@ struct Tensors {
     of_value: HashMap<ValueId, usize>,
     of_scratch: HashMap<(usize, usize), usize>,
     bytes: Vec<u64>,
+    precision: Precision,
 }
 
 impl Tensors {
     fn new(graph: &Graph, lowered: &[Lowered], caps: &Caps) -> Self {
         let align = |b: u64| b.div_ceil(caps.storage_alignment) * caps.storage_alignment;
         let is_port = |v: ValueId| graph.outputs().iter().any(|o| o.1 == v);
-        let mut t = Self { items: vec![], of_value: HashMap::new(), of_scratch: HashMap::new(), bytes: vec![] };
+        let mut t = Self {
+            items: vec![],
+            of_value: HashMap::new(),
+            of_scratch: HashMap::new(),
+            bytes: vec![],
+            precision: caps.precision,
+        };
         for (i, node) in graph.nodes().iter().enumerate() {
             for &v in node.outputs.iter().filter(|&&v| !is_port(v)) {
-                let bytes = graph.value(v).desc.bytes();
+                let bytes = graph.value(v).desc.bytes(caps.precision);
                 t.of_value.insert(v, t.items.len());
                 t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![] });
                 t.bytes.push(bytes);
@@ -237,7 +249,7 @@ impl Tensors {
             return false;
         }
         let layout = BlockedLayout::new(desc.shape);
-        let plane_bytes = layout.plane as u64 * 16;
+        let plane_bytes = (layout.plane * LANES) as u64 * self.precision.bytes();
         let (place, bytes) = (places[item], self.items[item].bytes);
         let coincides = |other: usize| {
             let shape = self.of_value.iter().find(|o| *o.1 == other).map(|o| graph.value(*o.0).desc);
@@ -254,7 +266,7 @@ impl Tensors {
     }
 }
 
-fn halo_step(node: &Node, desc: TensorDesc, target: Resource) -> Step {
-    let d = halo(desc, target);
-    Step { label: node.label.clone(), dispatch: d, macs: 0 }
+fn halo_step(i: usize, node: &Node, desc: TensorDesc, target: Resource, precision: Precision) -> Step {
+    let guard = (precision == Precision::F16).then_some(Resource::Overflow(i));
+    Step { label: node.label.clone(), dispatch: halo(desc, target, guard), macs: 0 }
 }

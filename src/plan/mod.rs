@@ -6,7 +6,7 @@ mod memory;
 use crate::graph::{Graph, ValueId};
 use crate::kernel::Dispatch;
 use crate::ops::PackFn;
-use crate::tensor::TensorDesc;
+use crate::tensor::{Precision, TensorDesc};
 use std::fmt;
 
 /// What a dispatch binds.
@@ -32,6 +32,8 @@ pub enum Resource {
         /// Whether the kernel may write it.
         writes: bool,
     },
+    /// The word of a node in which its kernels tell of numbers that `f16` cannot hold.
+    Overflow(usize),
 }
 
 /// A dispatch with its place in the network.
@@ -50,10 +52,19 @@ pub struct Step {
 pub struct PlannedWeights {
     /// The parameters they are packed from.
     pub from: Vec<ValueId>,
-    /// Number of `f32`.
+    /// Number of elements.
     pub len: usize,
+    /// How they are stored.
+    pub precision: Precision,
     /// The packing.
     pub pack: PackFn,
+}
+
+impl PlannedWeights {
+    /// Bytes on the device: whole words of 32 bits.
+    pub fn bytes(&self) -> u64 {
+        (self.len as u64 * self.precision.bytes()).next_multiple_of(4)
+    }
 }
 
 impl fmt::Debug for PlannedWeights {
@@ -71,6 +82,13 @@ pub struct Port {
     pub desc: TensorDesc,
     /// Whether the caller fills it.
     pub is_input: bool,
+}
+
+impl Port {
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        self.desc.bytes(Precision::F32)
+    }
 }
 
 /// Sizes of a plan, in bytes.
@@ -108,6 +126,8 @@ pub struct Plan {
     pub ports: Vec<Port>,
     /// Dispatches, in order.
     pub steps: Vec<Step>,
+    /// How activations and most packed weights are stored.
+    pub precision: Precision,
     /// Sizes.
     pub memory: PlanMemory,
 }

@@ -8,15 +8,16 @@ use crate::graph::Graph;
 use crate::model;
 use crate::ops::ExportNchw;
 use crate::session::Backend;
-use crate::tensor::{HostTensor, Layout};
+use crate::tensor::{HostTensor, Layout, Precision};
+use crate::testing::network_tolerance;
 use crate::weights::Weights;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The tolerance of a network's outputs and inner activations, as a factor of each tensor's scale.
-const TOLERANCE: f32 = 1e-5;
 /// What the names of inner activations start with.
 const ACTIVATION: &str = "act/";
+/// What the names of outputs before the last sigmoid or softmax start with.
+const LOGITS: &str = "logits";
 
 /// Runs a network; gives its outputs by name, and the activations of `modules` as `act/<module>`.
 fn run_model(backend: &Backend, f: &Fixture) -> Result<BTreeMap<String, HostTensor>> {
@@ -54,6 +55,17 @@ fn activations(graph: &Graph, modules: &[&str]) -> Result<Graph> {
     Ok(graph)
 }
 
+/// The tolerance of a tensor, as a factor of its scale. A probability is off by what its logit is off, times a slope of at
+/// most a quarter; logits of 30 in `f16` have larger errors than 1/200.
+fn tolerance(precision: Precision, name: &str, wanted: &BTreeMap<String, HostTensor>) -> f32 {
+    let factor = network_tolerance(precision);
+    if precision == Precision::F32 || name.starts_with(LOGITS) || name.starts_with(ACTIVATION) {
+        return factor;
+    }
+    let logits = wanted.iter().filter(|t| t.0.starts_with(LOGITS)).flat_map(|t| t.1.data());
+    factor * logits.fold(1.0f32, |scale, v| scale.max(v.abs() / 4.0))
+}
+
 impl Selftest<'_> {
     /// Every output and inner activation of the forward pass in evaluation mode.
     pub(super) fn model_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
@@ -70,7 +82,10 @@ impl Selftest<'_> {
                 let there = got.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
                 Error::invalid(format!("output `{name}`"), format!("the network has none; it has: {there}"))
             });
-            let verdict = Verdict::of(got.and_then(|got| compare(&got, want)), TOLERANCE);
+            let verdict = Verdict::of(
+                got.and_then(|got| compare(&got, want)),
+                tolerance(self.backend.precision(), name, &fixture.wanted),
+            );
             self.report(&entry.name, name, verdict)?;
         }
         if fixture.waiting > 0 {

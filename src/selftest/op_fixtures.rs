@@ -10,7 +10,7 @@ use crate::ops::{
 };
 use crate::session::Backend;
 use crate::tensor::{Comparison, HostTensor, TensorDesc};
-use crate::testing::{OP_TOLERANCE, case_graph};
+use crate::testing::{case_graph, network_tolerance};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -61,7 +61,8 @@ impl Selftest<'_> {
                 continue;
             }
             let mut given = under(&tensors, &format!("{key}/"));
-            let verdict = Verdict::of(check(self.backend, &name, spec, &mut given), OP_TOLERANCE);
+            let verdict =
+                Verdict::of(check(self.backend, &name, spec, &mut given), network_tolerance(self.backend.precision()));
             let came_to_nothing = matches!(verdict, Verdict::Failed(_));
             self.report(&name, "y", verdict)?;
             for rest in given.into_keys() {

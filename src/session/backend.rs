@@ -2,11 +2,11 @@
 
 use super::Session;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, PrecisionChoice};
 use crate::graph::{Graph, rewrite};
 use crate::kernel::Caps;
 use crate::plan::{Plan, PlanMemory};
-use crate::tensor::{HostTensor, MAX_INDEXED};
+use crate::tensor::{HostTensor, MAX_INDEXED, Precision};
 use std::collections::BTreeMap;
 
 /// What runs a network.
@@ -48,6 +48,36 @@ impl Backend {
         }
     }
 
+    /// The same, storing activations and weights in the precision asked for: [`Gpu::with_precision`]. The CPU reference
+    /// computes in `f64` and stores `f32`; it refuses [`PrecisionChoice::F16`].
+    pub fn with_precision(&self, choice: PrecisionChoice) -> Result<Self> {
+        match (self, choice) {
+            (Self::Gpu(gpu), _) => Ok(Self::Gpu(gpu.with_precision(choice)?)),
+            (Self::Cpu, PrecisionChoice::F16) => {
+                Err(Error::invalid("precision f16", "the CPU reference has f32 only; use f32 or auto"))
+            }
+            (Self::Cpu, _) => Ok(Self::Cpu),
+        }
+    }
+
+    /// Does `work` on this backend; where that fails because `f16` cannot hold something, warns through `log` and does it
+    /// again in `f32`. The second value is then what went wrong: tell the user.
+    pub fn or_f32<T>(&self, mut work: impl FnMut(&Self) -> Result<T>) -> Result<(T, Option<String>)> {
+        match work(self) {
+            Err(e @ Error::F16Range { .. }) => {
+                log::warn!("{e}: doing it again in f32");
+                let wide = self.with_precision(PrecisionChoice::F32)?;
+                work(&wide).map(|value| (value, Some(e.to_string())))
+            }
+            result => result.map(|value| (value, None)),
+        }
+    }
+
+    /// How activations and weights are stored.
+    pub fn precision(&self) -> Precision {
+        self.gpu().map_or(Precision::F32, |gpu| gpu.caps().precision)
+    }
+
     /// The GPU, if it is one.
     pub fn gpu(&self) -> Option<&Gpu> {
         match self {
@@ -56,7 +86,8 @@ impl Backend {
         }
     }
 
-    /// Runs a graph once; what runs more often should keep the [`Executable`] of [`Self::prepare`].
+    /// Runs a graph once; what runs more often should keep the [`Executable`] of [`Self::prepare`]. For [`Error::F16Range`]
+    /// see [`Self::or_f32`].
     pub fn run(
         &self,
         graph: &Graph,
@@ -197,6 +228,14 @@ impl Executable {
             Self::Cpu(r) => &r.graph,
         };
         graph.outputs().iter().map(|o| o.0.clone()).collect()
+    }
+
+    /// How activations and weights are stored.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Gpu(session) => session.precision(),
+            Self::Cpu(_) => Precision::F32,
+        }
     }
 
     /// Bytes of device memory held; 0 on the CPU.

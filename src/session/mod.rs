@@ -1,6 +1,7 @@
 //! A session: a plan made resident on a device. Write, run, read; nothing is allocated per run.
 
 mod backend;
+mod overflow;
 mod profile;
 
 pub use backend::{Backend, Executable, Reference};
@@ -9,8 +10,9 @@ pub use profile::Profile;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pipeline};
 use crate::kernel::AdapterClass;
-use crate::plan::{Plan, Resource, Step};
-use crate::tensor::{HostTensor, Shape};
+use crate::plan::{Plan, PlannedWeights, Resource, Step};
+use crate::tensor::{HostTensor, Precision, Shape};
+use overflow::Overflow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -27,6 +29,8 @@ pub struct Session {
     bind_groups: Vec<wgpu::BindGroup>,
     /// Steps `[start, end)` of each submission.
     submissions: Vec<std::ops::Range<usize>>,
+    /// In an `f16` plan.
+    overflow: Option<Overflow>,
     poisoned: bool,
 }
 
@@ -100,7 +104,7 @@ impl Session {
         // Weights first: a wrong checkpoint must fail before any GPU work.
         let values = plan.graph.evaluate_parameters(&mut stored)?;
         let usage = wgpu::BufferUsages::STORAGE;
-        let lens = plan.weights.iter().map(|w| w.len as u64 * 4);
+        let lens = plan.weights.iter().map(PlannedWeights::bytes);
         let (weights, uniforms, slots, ports) = gpu.scoped("allocating buffers", || {
             let weights = Arena::new(gpu, "weights", usage, gpu.caps().storage_alignment, lens);
             let sizes = plan.steps.iter().map(|s| s.dispatch.params.len() as u64 * 4);
@@ -118,7 +122,7 @@ impl Session {
             let slots = plan.slots.iter().map(|&s| buffer("slot", s, usage)).collect();
             let ports = plan.ports.iter().map(|p| {
                 let copy = if p.is_input { wgpu::BufferUsages::COPY_DST } else { wgpu::BufferUsages::COPY_SRC };
-                let buffer = buffer(&p.names[0], p.desc.bytes(), usage | copy);
+                let buffer = buffer(&p.names[0], p.bytes(), usage | copy);
                 PortBuffer { buffer, offset: 0, staging: None, foreign: false }
             });
             Ok((weights, uniforms, slots, ports.collect()))
@@ -131,13 +135,21 @@ impl Session {
                 let reason = format!("packed into {} elements, planned {}", packed.len(), w.len);
                 return Err(Error::op(format!("weights of {:?}", plan.graph.value(w.from[0]).name), reason));
             }
-            weights.write(gpu, i, bytemuck::cast_slice(&packed));
+            let name = || plan.graph.value(w.from[0]).name.clone();
+            match w.precision {
+                Precision::F32 => weights.write(gpu, i, bytemuck::cast_slice(&packed)),
+                Precision::F16 => weights.write(gpu, i, bytemuck::cast_slice(&overflow::halves(&packed, name)?)),
+            }
         }
         for (i, step) in plan.steps.iter().enumerate() {
             uniforms.write(gpu, i, bytemuck::cast_slice(&step.dispatch.params));
         }
         let pipelines = plan.steps.iter().map(|s| gpu.pipeline(&s.dispatch.kernel)).collect::<Result<Vec<_>>>()?;
         let submissions = split(&plan.steps, gpu.caps().class);
+        let overflow = match plan.precision {
+            Precision::F32 => None,
+            Precision::F16 => Some(gpu.scoped("allocating buffers", || Ok(Overflow::new(gpu, &plan)))?),
+        };
         let mut session = Self {
             gpu: gpu.clone(),
             plan: Arc::new(plan),
@@ -148,6 +160,7 @@ impl Session {
             pipelines,
             bind_groups: Vec::new(),
             submissions,
+            overflow,
             poisoned: false,
         };
         session.bind_groups =
@@ -170,7 +183,8 @@ impl Session {
         let own = self.ports.iter().filter(|p| !p.foreign).map(|p| p.buffer.size());
         let staging = self.ports.iter().filter_map(|p| p.staging.as_ref()).map(wgpu::Buffer::size);
         let slots = self.slots.iter().map(wgpu::Buffer::size);
-        self.weights.bytes() + self.uniforms.bytes() + slots.chain(own).chain(staging).sum::<u64>()
+        let overflow = self.overflow.as_ref().map_or(0, Overflow::bytes);
+        overflow + self.weights.bytes() + self.uniforms.bytes() + slots.chain(own).chain(staging).sum::<u64>()
     }
 
     fn bind_group(&self, step: usize) -> Result<wgpu::BindGroup> {
@@ -181,17 +195,21 @@ impl Session {
             return Err(Error::op(&s.label, format!("{reason}, the shader declares {}", pipeline.bindings.len())));
         }
         let resource = |r: &Resource| match *r {
-            Resource::Slot { slot, offset, bytes, .. } => bind(&self.slots[slot], offset, bytes),
-            Resource::Weights(w) => self.weights.binding(w),
+            Resource::Slot { slot, offset, bytes, .. } => Ok(bind(&self.slots[slot], offset, bytes)),
+            Resource::Weights(w) => Ok(self.weights.binding(w)),
             Resource::Port { port, .. } => {
                 let p = &self.ports[port];
-                bind(&p.buffer, p.offset, self.plan.ports[port].desc.bytes())
+                Ok(bind(&p.buffer, p.offset, self.plan.ports[port].bytes()))
             }
+            Resource::Overflow(node) => match &self.overflow {
+                Some(overflow) => Ok(overflow.binding(node)),
+                None => Err(Error::op(&s.label, "an f32 plan binds the guard of f16 plans")),
+            },
         };
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: self.uniforms.binding(step) }];
-        entries.extend(
-            (1u32..).zip(&s.dispatch.bindings).map(|(i, r)| wgpu::BindGroupEntry { binding: i, resource: resource(r) }),
-        );
+        for (binding, r) in (1u32..).zip(&s.dispatch.bindings) {
+            entries.push(wgpu::BindGroupEntry { binding, resource: resource(r)? });
+        }
         Ok(self.gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(&s.label),
             layout: &pipeline.layout,
@@ -215,7 +233,7 @@ impl Session {
     /// `STORAGE`, `offset` a multiple of the device's storage alignment) in place of the session's own.
     pub fn bind_buffer(&mut self, name: &str, buffer: &wgpu::Buffer, offset: u64) -> Result<()> {
         let port = self.port(name)?;
-        let bytes = self.plan.ports[port].desc.bytes();
+        let bytes = self.plan.ports[port].bytes();
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return Err(Error::invalid(format!("buffer for `{name}`"), "has no STORAGE usage"));
         }
@@ -265,8 +283,17 @@ impl Session {
 
     /// Records the whole plan into a command encoder of the caller, who submits it. In one submission: a network that
     /// takes a slow device seconds is better left to [`Self::run_with`].
+    ///
+    /// An `f16` plan's results are good only if [`Self::check_range`] then says so.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+        self.clear_overflow(encoder);
         self.encode_steps(encoder, 0..self.plan.steps.len(), None);
+    }
+
+    fn clear_overflow(&self, encoder: &mut wgpu::CommandEncoder) {
+        if let Some(overflow) = &self.overflow {
+            overflow.clear(encoder);
+        }
     }
 
     fn encode_steps(
@@ -285,7 +312,8 @@ impl Session {
         }
     }
 
-    /// Runs the plan and waits for it.
+    /// Runs the plan and waits for it. Fails with [`Error::F16Range`] where an `f16` plan meets what `f16` cannot hold: its
+    /// outputs are then worthless, and the session is fit for other inputs.
     pub fn run(&mut self) -> Result<()> {
         self.run_with(|_, _| Ok(()))
     }
@@ -303,6 +331,9 @@ impl Session {
             progress(done, of)?;
             let index = gpu.scoped(&self.plan.steps[steps.start].label, || {
                 let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                if done == 0 {
+                    self.clear_overflow(&mut encoder);
+                }
                 self.encode_steps(&mut encoder, steps.clone(), None);
                 Ok(gpu.queue().submit([encoder.finish()]))
             })?;
@@ -317,6 +348,7 @@ impl Session {
         if let Some(last) = in_flight.pop_back() {
             gpu.wait(last).inspect_err(|_| self.poisoned = true)?;
         }
+        self.check_range()?;
         progress(of, of)
     }
 
@@ -329,7 +361,7 @@ impl Session {
         if !p.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
             return Err(Error::invalid(format!("output `{name}`"), "is in a buffer without COPY_SRC usage"));
         }
-        let bytes = desc.bytes();
+        let bytes = self.plan.ports[port].bytes();
         let staging = p.staging.get_or_insert_with(|| {
             gpu.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some("read back"),

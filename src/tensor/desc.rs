@@ -1,6 +1,6 @@
 //! Logical shapes (NCHW) and what a value is stored as.
 
-use super::{HALO, LANES};
+use super::{HALO, LANES, Precision};
 use crate::error::{Error, Result};
 
 /// Most elements a tensor may have in a graph: more than any device holds, and few enough that no sum or product of
@@ -94,7 +94,7 @@ impl std::fmt::Debug for Shape {
 pub enum Layout {
     /// NC4HW4 with a zero halo: what every kernel works on. See [`super::BlockedLayout`].
     Blocked,
-    /// Plain NCHW, as callers have it. Only at the border of the engine.
+    /// Plain NCHW in `f32`, as callers have it. Only at the border of the engine.
     Linear,
 }
 
@@ -136,10 +136,10 @@ impl TensorDesc {
         Err(Error::Limit { what: format!("{what}: a tensor of shape {}", self.shape), needed, limit })
     }
 
-    /// Bytes in device memory.
-    pub fn bytes(&self) -> u64 {
+    /// Bytes in device memory, with blocked tensors stored in `precision`.
+    pub fn bytes(&self, precision: Precision) -> u64 {
         match self.layout {
-            Layout::Blocked => super::BlockedLayout::new(self.shape).bytes(),
+            Layout::Blocked => super::BlockedLayout::new(self.shape).bytes(precision),
             Layout::Linear => (self.shape.len() as u64 * 4).max(4),
         }
     }

@@ -1,11 +1,11 @@
 //! The device layout: NC4HW4 with a zero halo.
 //!
-//! Channels are packed in fours (a `vec4<f32>`), planes carry a border of one zero pixel: `[N][C/4][H+2][W+2]` of
+//! Channels are packed in fours (a `vec4<f32>`, or `vec4<f16>`: see [`Precision`]), planes carry a border of one zero pixel: `[N][C/4][H+2][W+2]` of
 //! vec4. One 16-byte load per lane is coalesced, sums over channels come in fours, and a 3x3 convolution with padding 1
 //! needs no border branches. Kernels never write the halo; the planner keeps it zero. Lanes past the last channel hold
 //! finite values that zero weights cancel.
 
-use super::Shape;
+use super::{Precision, Shape};
 
 /// Zero pixels around every plane.
 pub const HALO: usize = 1;
@@ -39,11 +39,11 @@ impl BlockedLayout {
     }
 
     /// Bytes, halo included.
-    pub const fn bytes(&self) -> u64 {
-        (self.shape.n * self.batch * LANES * 4) as u64
+    pub const fn bytes(&self, precision: Precision) -> u64 {
+        (self.shape.n * self.batch * LANES) as u64 * precision.bytes()
     }
 
-    /// Index of the `f32` that holds element `(n, c, y, x)`.
+    /// Index of the number that holds element `(n, c, y, x)`.
     pub const fn element(&self, n: usize, c: usize, y: usize, x: usize) -> usize {
         (self.origin + n * self.batch + (c / LANES) * self.plane + y * self.row + x) * LANES + c % LANES
     }
@@ -67,7 +67,7 @@ mod tests {
                 for y in 0..3 {
                     for x in 0..4 {
                         let e = layout.element(n, c, y, x);
-                        assert!((e as u64) * 4 < layout.bytes());
+                        assert!((e as u64) * 4 < layout.bytes(Precision::F32));
                         assert!(seen.insert(e));
                     }
                 }

@@ -3,7 +3,9 @@
 mod desc;
 mod host;
 mod layout;
+mod precision;
 
 pub use desc::{Layout, MAX_ELEMENTS, MAX_INDEXED, Shape, TensorDesc};
 pub use host::{Comparison, HostTensor};
 pub use layout::{BlockedLayout, HALO, LANES};
+pub use precision::Precision;

@@ -14,7 +14,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
         t.line(format!("let at{j} = row + min(left + {j}u, p.size.x - 1u);"));
     }
     for k in 0..classes {
-        t.line(format!("let bias{k} = f32(w[{}u].{});", k / 4, ["x", "y", "z", "w"][k as usize % 4]));
+        t.line(format!("let bias{k} = w[{}u].{};", k / 4, ["x", "y", "z", "w"][k as usize % 4]));
         for j in 0..pixels {
             t.line(format!("var a{k}_{j} = bias{k};"));
         }
@@ -25,7 +25,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
         t.line(format!("let x{j} = vec4<f32>(x[at{j} + b * p.x.z]);"));
     }
     for k in 0..classes {
-        t.line(format!("let w{k} = vec4<f32>(w[wi + {k}u]);"));
+        t.line(format!("let w{k} = w[wi + {k}u];"));
         for j in 0..pixels {
             t.line(format!("a{k}_{j} += dot(w{k}, x{j});"));
         }

@@ -22,9 +22,9 @@ pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
         "gemm_results" => gemm::results(key),
         "head2d" => head2d::body(key),
         "tap_sum" => tap_sum::body(key),
-        "window" => window::body(key),
         "winograd_in" => winograd::input(key),
         "winograd_out" => winograd::output(key),
+        "window" => window::body(key),
         _ => Err(format!("no generator `{name}`")),
     }
 }

@@ -82,7 +82,7 @@ pub(super) fn input(key: &KernelKey) -> Result<String, String> {
 /// Points count rows first.
 fn store(t: &mut Text, points: u32, column: u32, values: &str) {
     for i in 0..points {
-        t.line(format!("v[at + {}u * step] = {values}{i};", i * points + column));
+        t.line(format!("v[at + {}u * step] = point({values}{i});", i * points + column));
     }
 }
 
@@ -174,7 +174,7 @@ pub(super) fn output(key: &KernelKey) -> Result<String, String> {
     let mut t = Text::default();
     for r in 0..points {
         for c in 0..points {
-            t.line(format!("let m{r}_{c} = m[at + {}u * COLUMNS];", r * points + c));
+            t.line(format!("let m{r}_{c} = vec4<f32>(m[at + {}u * COLUMNS]);", r * points + c));
         }
         transform_out(&mut t, &format!("r{r}_"), &names(&format!("m{r}_"), points, ""));
     }

@@ -53,7 +53,7 @@ impl Form {
 
 /// Tiles of a chunk: as many as leave both buffers in the last cache of the device, a multiple of `block`.
 fn chunk_tiles(cx: &Lowering, tiles: usize, block: usize, channel_blocks: usize, points: usize) -> usize {
-    let per_tile = (points * LANES * 4 * channel_blocks) as u64;
+    let per_tile = (points * LANES * channel_blocks) as u64 * cx.caps.precision.bytes();
     let Preset { chunk_bytes: budget, chunk_tiles: least, .. } = preset(cx.caps.class);
     // Both buffers together stay below the limit of a binding whatever the budget says.
     let most = (cx.caps.max_binding_bytes.min(128 << 20) / per_tile) as usize;
@@ -78,7 +78,8 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     let steps: usize = parts.iter().map(|p| p.channels.div_ceil(LANES)).sum();
     let ob = out.c.div_ceil(LANES);
     let chunk = chunk_tiles(cx, tiles, columns, steps + ob, points);
-    let bytes = |blocks: usize| (points * chunk * blocks * LANES * 4) as u64;
+    let precision = cx.caps.precision;
+    let bytes = |blocks: usize| (points * chunk * blocks * LANES) as u64 * precision.bytes();
     let (v, m) = (cx.scratch(bytes(steps)), cx.scratch(bytes(ob)));
     let weights = filters(op, cx, form, tile, &parts)?;
     let bias = bias(op, cx, ob);
@@ -133,9 +134,9 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
 
 fn bias(op: &Conv2d, cx: &mut Lowering, ob: usize) -> Operand {
     if !op.bias {
-        return cx.weights(vec![op.weight_input()], ob * LANES, move |_| Ok(vec![0.0; ob * LANES]));
+        return cx.weights_f32(vec![op.weight_input()], ob * LANES, move |_| Ok(vec![0.0; ob * LANES]));
     }
-    cx.weights(vec![op.weight_input() + 1], ob * LANES, move |p| {
+    cx.weights_f32(vec![op.weight_input() + 1], ob * LANES, move |p| {
         let mut packed = p[0].data().to_vec();
         packed.resize(ob * LANES, 0.0);
         Ok(packed)
@@ -154,11 +155,11 @@ fn filters(
     let steps = tile.packed(parts.iter().map(|p| p.channels.div_ceil(LANES)).sum());
     // Elements of one xi.
     let size = op.out_channels.div_ceil(tile.rows) * steps * tile.rows * LANES;
-    let fit = (cx.caps.max_binding_bytes / (size as u64 * 4)) as usize;
+    let fit = (cx.caps.max_binding_bytes / (size as u64 * cx.caps.precision.bytes())) as usize;
     if fit == 0 {
         return Err(Error::Limit {
             what: format!("transformed weights of {}", cx.label),
-            needed: format!("{} bytes in one binding", size * 4),
+            needed: format!("{} bytes in one binding", size as u64 * cx.caps.precision.bytes()),
             limit: format!("{} bytes", cx.caps.max_binding_bytes),
         });
     }
