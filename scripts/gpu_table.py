@@ -56,20 +56,24 @@ def measure(tool, file, targets):
 
 
 def cell(rows, name):
-    """Most registers, most spills, least share, most workgroup bytes; and whether the bars hold."""
+    """Most registers, most spills, least share, most workgroup bytes; and whether the last two are known."""
     registers = max(sum(stat(r, REGISTERS[name]).values()) for r in rows)
     spills = max(sum(stat(r, SPILLS[name]).values()) for r in rows)
-    share, shared, scratch = 100.0, 0.0, 0
+    share, shared, scratch, judged = 100.0, 0.0, 0, False
     for r in rows:
-        loop = r.get("hot_loop") or r["mix"]
+        scratch = max(scratch, r["mix"]["scratch"])
+        loop = r.get("hot_loop")
+        if not loop:
+            # So short a K that all is unrolled: what comes before and after would count as much.
+            continue
         if loop["fma"] + loop["fma.h"] + loop["fma.h2"] + loop["mma"] == 0:
-            # The tool took another loop for the innermost: the whole kernel is a lower bound.
-            loop = r["mix"]
+            # The tool took another loop for the innermost one: nothing to say about this chip.
+            continue
+        judged = True
         math = sum(loop[k] for k in ("fma", "fma.h", "fma.h2", "dot", "mma"))
         share = min(share, 100 * math / max(1, math + loop["alu"]))
         shared = max(shared, loop["shared_load_bytes"] / max(1, loop["fma"] + loop["fma.h"] + 2 * loop["fma.h2"]))
-        scratch = max(scratch, loop["scratch"])
-    return registers, spills + scratch, share, shared
+    return registers, spills + scratch, share, shared, judged
 
 
 def main():
@@ -104,8 +108,8 @@ def main():
             if not mine:
                 cells.append("-")
                 continue
-            registers, spills, share, shared = cell(mine, name)
-            product = k["shader"] in PRODUCTS
+            registers, spills, share, shared, judged = cell(mine, name)
+            product = judged and k["shader"] in PRODUCTS
             wrong = spills > 0 or (product and (share < LEAST[name] or shared > MOST + 1e-9))
             text = f"{registers:.0f}, {spills:.0f}, {share:.0f} %, {shared:.2f}" if product else f"{registers:.0f}, {spills:.0f}"
             cells.append(f"**{text}**" if wrong else text)
