@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use unet_wgpu::gpu::Gpu;
-use unet_wgpu::kernel::Caps;
+use unet_wgpu::kernel::{Caps, Images};
 use unet_wgpu::ops::{OpCase, registry};
 use unet_wgpu::testing::{check_case_with, family_caps, gpu_or_skip, lowered, tolerance};
 
@@ -28,7 +28,7 @@ fn check_families(gpu: &Gpu) {
     for (name, caps) in family_caps(gpu.caps()) {
         for case in registry().iter().filter(|c| ["conv", "tap_sum"].iter().any(|n| c.name.starts_with(n))) {
             // Where a family does not apply, the case would only run once more on what it ran on before.
-            let dispatches = lowered(&caps, case).map(|l| format!("{}{:?}", case.name, l.dispatches));
+            let dispatches = lowered(&caps, case).map(|l| format!("{}{:?}{:?}", case.name, caps.images, l.dispatches));
             if dispatches.is_ok_and(|d| !seen.insert(d)) {
                 continue;
             }
@@ -50,6 +50,19 @@ fn ops_match_their_reference_with_every_index_checked() {
     if let Some(gpu) = gpu_or_skip() {
         let checked = Gpu::with_checks(gpu.device().clone(), gpu.queue().clone(), true).unwrap();
         check_all(&checked);
+    }
+}
+
+#[test]
+fn ops_match_their_reference_with_tensors_in_images_and_in_buffers() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    if gpu.caps().images == Images::Never {
+        return;
+    }
+    for images in [Images::Always, Images::Never] {
+        let caps = Caps { images, ..gpu.caps().clone() };
+        let failures: Vec<String> = registry().iter().filter_map(|case| failure(&gpu, &caps, case)).collect();
+        assert!(failures.is_empty(), "{images:?} on {}:\n{}", gpu.describe(), failures.join("\n"));
     }
 }
 

@@ -14,3 +14,13 @@ var<workgroup> ws: array<vec4<f32>, KB * TM>;
 const NOWHERE: u32 = 0xffffffffu;
 // The workgroup's id, for the functions that the generated code calls.
 var<private> tile: vec3<u32>;
+
+// The number of turns of a loop, from a uniform. lavapipe compiles a kernel anew for every value of a uniform that bounds
+// a loop, 2 to 5 ms in each dispatch; it cannot see where a broadcast value comes from.
+fn turns(n: u32) -> u32 {
+#ifdef SUBGROUP
+    return subgroupBroadcast(n, 0u);
+#else
+    return n;
+#endif
+}

@@ -3,11 +3,13 @@
 mod compose;
 mod family;
 mod generate;
+mod images;
 mod sources;
 mod validate;
 
 pub use compose::compose;
 pub use family::ConvFamily;
+pub use images::{IMAGES, image_size, may_be_image};
 pub use sources::{all_shaders, source};
 pub use validate::{BindingKind, Reflected, parse};
 
@@ -113,6 +115,18 @@ pub enum AdapterClass {
     Other,
 }
 
+/// Whether kernels read weights and activations as storage images where they can, in place of storage buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Images {
+    /// Never.
+    #[default]
+    Never,
+    /// Where that is faster.
+    WhereRead,
+    /// Wherever possible. For tests.
+    Always,
+}
+
 /// What a device can do, as plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caps {
@@ -132,6 +146,8 @@ pub struct Caps {
     pub storage_alignment: u64,
     /// Alignment of a uniform binding's offset, bytes.
     pub uniform_alignment: u64,
+    /// What is a storage image in place of a buffer.
+    pub images: Images,
     /// A family that convolutions must use wherever it applies, in place of the best one. For tests and measuring.
     pub conv: Option<ConvFamily>,
 }
@@ -148,6 +164,7 @@ impl Default for Caps {
             max_workgroups: 65_535,
             storage_alignment: 256,
             uniform_alignment: 256,
+            images: Images::Never,
             conv: None,
         }
     }

@@ -35,6 +35,8 @@ pub struct Lowered {
     pub weights: Vec<PackedWeights>,
     /// Bytes of each scratch buffer, alive only inside this node.
     pub scratch: Vec<u64>,
+    /// Inputs and scratch whose elements are read more than once, on average, and how often.
+    pub reads: Vec<(Operand, f64)>,
 }
 
 /// The context an op lowers itself in.
@@ -107,6 +109,11 @@ impl<'a> Lowering<'a> {
     pub fn scratch(&mut self, bytes: u64) -> usize {
         self.lowered.scratch.push(bytes);
         self.lowered.scratch.len() - 1
+    }
+
+    /// Says how often kernels read each element of an input or scratch, on average; once if nothing is said.
+    pub fn reads(&mut self, operand: Operand, times: f64) {
+        self.lowered.reads.push((operand, times));
     }
 
     /// Adds a dispatch. `params` are the words of the shader's `Params`, `bindings` follow it in order.

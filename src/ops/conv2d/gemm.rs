@@ -11,7 +11,7 @@ use crate::tensor::LANES;
 pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
     let out = cx.output(0);
     let taps = op.kernel[0] * op.kernel[1];
-    let tile = Tile::choose(cx.caps, out.c, out.pixels());
+    let tile = Tile::choose(cx.caps, out.c, out.pixels(), true);
     let (ob, tiles) = (out.c.div_ceil(LANES), out.c.div_ceil(tile.rows));
     for part in op.parts(cx) {
         let ib = part.channels.div_ceil(LANES);
@@ -23,6 +23,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             let k = t * channels + i;
             (ob + tile.weight(steps, o, k / LANES)) * LANES + k % LANES
         });
+        cx.reads(Operand::Input(part.source), (taps * tiles) as f64 / (op.stride[0] * op.stride[1]) as f64);
         let rows_first = tile.rows_first(tiles, steps, cx.input(part.source).pixels() * ib);
         let mut key = tile.constants(part.key(op, "conv2d_gemm"), out.c).flag("ROWS_FIRST", rows_first);
         if few {

@@ -43,13 +43,16 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
     let (tiles_x, tiles_y) = (out.w.div_ceil(4), out.h.div_ceil(4));
     let tiles = out.n * tiles_x * tiles_y;
     let parts = op.parts(cx);
-    let tile = Tile::choose(cx.caps, out.c, tiles);
+    // The product reads the transformed input once for every 64 rows or so.
+    let reads = out.c as f64 / 64.0;
+    let tile = Tile::choose(cx.caps, out.c, tiles, reads > 1.5);
     let columns = tile.columns();
     let steps: usize = parts.iter().map(|p| p.channels.div_ceil(LANES)).sum();
     let ob = out.c.div_ceil(LANES);
     let chunk = chunk_tiles(cx, tiles, columns, steps + ob);
     let bytes = |blocks: usize| (XI * chunk * blocks * LANES * 4) as u64;
     let (v, m) = (cx.scratch(bytes(steps)), cx.scratch(bytes(ob)));
+    cx.reads(Operand::ScratchRead(v), reads);
     let weights = filters(op, cx, tile, steps)?;
     let bias = bias(op, cx, ob);
     let grid = [tiles_x, tiles_x * tiles_y];
@@ -59,6 +62,10 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
         let mut block = 0;
         for part in &parts {
             let ib = part.channels.div_ceil(LANES);
+            if first == 0 {
+                // 6 x 6 pixels for 4 x 4.
+                cx.reads(Operand::Input(part.source), 2.25);
+            }
             let mut params = op.view(cx, part).to_vec();
             params.extend([grid[0], grid[1], out.h + 1, out.w + 1].map(|v| v as u32));
             params.extend([op.padding[0], op.padding[1], 0, 0].map(|v| v as u32));
