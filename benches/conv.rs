@@ -10,7 +10,7 @@ use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::gpu::{DeviceChoice, Gpu};
 use unet_wgpu::kernel::{AdapterClass, Caps, ConvFamily, Images};
-use unet_wgpu::ops::{ActivationKind, Conv2d, ConvTranspose2d, InputKind, OpCase};
+use unet_wgpu::ops::{ActivationKind, Conv2d, ConvTranspose2d, InputKind, OpCase, Source};
 use unet_wgpu::plan::Plan;
 use unet_wgpu::session::Session;
 use unet_wgpu::tensor::{HostTensor, Shape};
@@ -29,7 +29,7 @@ fn case(text: &str) -> Option<OpCase> {
     let kernel = number(4).unwrap_or(3);
     let mut op = Conv2d::new(out, kernel, number(5).unwrap_or(kernel / 2)).with_bias(true);
     op.activation = ActivationKind::Relu;
-    op.sources = vec![[0; 2]; channels.len()];
+    op.sources = vec![Source::WHOLE; channels.len()];
     let case = OpCase::new("conv", op, &shapes).parameter(&[out, total, kernel, kernel], InputKind::Parameter);
     Some(case.parameter(&[out], InputKind::Parameter))
 }

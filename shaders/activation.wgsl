@@ -4,6 +4,7 @@
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
 // Constants: ACTIVATION, see lib/activation.
+#import "lib/storage"
 #import "lib/activation"
 #import "lib/tensor"
 
@@ -16,8 +17,8 @@ struct Params {
     slope: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -26,6 +27,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let n = id.z / p.blocks;
     let block = id.z % p.blocks;
-    let v = x[index(p.x, n, block, i32(id.y), i32(id.x))];
-    y[index(p.y, n, block, i32(id.y), i32(id.x))] = activate(v, p.slope);
+    let v = vec4<f32>(x[index(p.x, n, block, i32(id.y), i32(id.x))]);
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(v, p.slope));
 }

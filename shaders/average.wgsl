@@ -4,6 +4,7 @@
 // Bindings: 0 params, 1 .. INPUTS the inputs (read), INPUTS + 1 y (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
 // Constants: INPUTS; X1 .. X5, defined for the inputs there are; ACCUMULATE, if defined y's old value comes first.
+#import "lib/storage"
 #import "lib/tensor"
 
 struct Params {
@@ -15,23 +16,23 @@ struct Params {
     factor: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x0: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x0: array<Stored>;
 #ifdef X1
-@group(0) @binding(2) var<storage, read> x1: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> x1: array<Stored>;
 #endif
 #ifdef X2
-@group(0) @binding(3) var<storage, read> x2: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> x2: array<Stored>;
 #endif
 #ifdef X3
-@group(0) @binding(4) var<storage, read> x3: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> x3: array<Stored>;
 #endif
 #ifdef X4
-@group(0) @binding(5) var<storage, read> x4: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> x4: array<Stored>;
 #endif
 #ifdef X5
-@group(0) @binding(6) var<storage, read> x5: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> x5: array<Stored>;
 #endif
-@group(0) @binding(INPUTS + 1) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(INPUTS + 1) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -42,24 +43,24 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let block = id.z % p.blocks;
     let source = index(p.x, n, block, i32(id.y), i32(id.x));
     let place = index(p.y, n, block, i32(id.y), i32(id.x));
-    var sum = x0[source];
+    var sum = vec4<f32>(x0[source]);
 #ifdef ACCUMULATE
-    sum = y[place] + sum;
+    sum = vec4<f32>(y[place]) + sum;
 #endif
 #ifdef X1
-    sum += x1[source];
+    sum += vec4<f32>(x1[source]);
 #endif
 #ifdef X2
-    sum += x2[source];
+    sum += vec4<f32>(x2[source]);
 #endif
 #ifdef X3
-    sum += x3[source];
+    sum += vec4<f32>(x3[source]);
 #endif
 #ifdef X4
-    sum += x4[source];
+    sum += vec4<f32>(x4[source]);
 #endif
 #ifdef X5
-    sum += x5[source];
+    sum += vec4<f32>(x5[source]);
 #endif
-    y[place] = sum * p.factor;
+    y[place] = stored(sum * p.factor);
 }

@@ -4,6 +4,7 @@
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(C / 4)); an invocation makes one vec4.
 // Constants: KERNEL, the window's edge.
+#import "lib/storage"
 #import "lib/tensor"
 
 struct Params {
@@ -12,8 +13,8 @@ struct Params {
     size: vec4<u32>,  // OW, OH, channel blocks, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -27,9 +28,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var ky = 0u; ky < KERNEL; ky++) {
         var row = vec4<f32>(0.0);
         for (var kx = 0u; kx < KERNEL; kx++) {
-            row += x[corner + ky * p.x.y + kx];
+            row += vec4<f32>(x[corner + ky * p.x.y + kx]);
         }
         sum += row;
     }
-    y[index(p.y, n, block, i32(id.y), i32(id.x))] = sum * (1.0 / (f32(KERNEL) * f32(KERNEL)));
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(sum * (1.0 / (f32(KERNEL) * f32(KERNEL))));
 }

@@ -5,6 +5,7 @@
 // Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil((SHIFT + C) / 4)), inputs in order; an invocation makes one vec4.
 // Constants: SHIFT = OFFSET mod 4. The lanes past the last channel of x go along: finite, and overwritten by the next
 // input if there is one. The first input has SHIFT 0 and reads nothing of y.
+#import "lib/storage"
 #import "lib/tensor"
 
 struct Params {
@@ -14,8 +15,8 @@ struct Params {
     rest: vec4<u32>,  // first block of y touched, -, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
 // The last SHIFT lanes of a block of x, moved to the front.
 fn tail(v: vec4<f32>) -> vec4<f32> {
@@ -48,14 +49,14 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let place = index(p.y, n, p.rest.x + block, i32(id.y), i32(id.x));
     var v = vec4<f32>(0.0);
     if (block < p.size.w) {
-        v = x[source];
+        v = vec4<f32>(x[source]);
     }
     if (SHIFT != 0u) {
         if (block == 0u) {
-            v = join(y[place], v);
+            v = join(vec4<f32>(y[place]), v);
         } else {
-            v = join(tail(x[source - p.x.z]), v);
+            v = join(tail(vec4<f32>(x[source - p.x.z])), v);
         }
     }
-    y[place] = v;
+    y[place] = stored(v);
 }

@@ -1,15 +1,15 @@
 // Convolution as an implicit matrix product: rows are output channels, columns are output pixels, K runs over taps and
 // input channels. Padding of at most 1 is the tensors' zero halo. Several sources are several dispatches.
 //   x  [N, C, H, W]    blocked
-//   w  bias [K/4] vec4, then [K/TM][KH][KW][C/4][TM] of vec4 over input channels; [K/TM][KH KW CIN / 4][TM] of vec4 over
+//   w  bias [K/4] vec4, then [K/TM][KH][KW][C/4, a multiple of KB][TM] of vec4 over input channels; [K/TM][KH KW CIN / 4][TM] of vec4 over
 //      taps and channels with CIN
 //   y  [N, K, OH, OW]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OH OW / COLUMNS), ceil(K / TM), N), COLUMNS = 8 TN; several where the grid is too small for x. With
 // ROWS_FIRST y and x change places: the tiles of the same columns run one after the other.
-// Constants: KH, KW, ACTIVATION, TM, TN; CIN, the input channels, where there are 1 or 2 and SUBGROUP is defined;
-// ACCUMULATE, ROWS_FIRST if defined; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast, in
-// subgroups of exactly 8.
+// Constants: KH, KW, ACTIVATION, those of lib/gemm; CIN, the input channels, where there are 1 or 2 and SUBGROUP is defined;
+// ACCUMULATE, ROWS_FIRST if defined; WHOLE if K is a multiple of TM.
+#import "lib/storage"
 #import "lib/tensor"
 #import "lib/activation"
 #import "lib/gemm"
@@ -23,9 +23,9 @@ struct Params {
     slope: vec4<f32>,     // slope of a leaky ReLU, -, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read> w: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 const TAPS: u32 = KH * KW;
 
@@ -45,7 +45,7 @@ fn bias(row4: u32) -> vec4<f32> {
 #ifdef ACCUMULATE
     return vec4<f32>(0.0);
 #else
-    return w[row4];
+    return vec4<f32>(w[row4]);
 #endif
 }
 
@@ -58,9 +58,9 @@ fn place(j: u32) -> u32 {
 fn put(row4: u32, at: u32, v: vec4<f32>) {
     let to = at + row4 * p.y.z;
 #ifdef ACCUMULATE
-    y[to] = activate(y[to] + v, p.slope.x);
+    y[to] = stored(activate(vec4<f32>(y[to]) + v, p.slope.x));
 #else
-    y[to] = activate(v, p.slope.x);
+    y[to] = stored(activate(v, p.slope.x));
 #endif
 }
 
@@ -72,8 +72,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let group = workgroup;
 #endif
     tile = group;
-    let lane = local % 8u;
-    let ty = local / 8u;
+    let lane = local % SPREAD;
+    let ty = local / SPREAD;
     let first4 = group.y * (TM / 4u);
     let end4 = p.size.z;
     let steps = turns(p.size.w);

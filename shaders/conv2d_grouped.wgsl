@@ -1,11 +1,12 @@
 // Grouped and depthwise convolution, the plain way: one vec4 of output channels of one pixel an invocation; its four
 // lanes may belong to different groups, so each lane gathers its own channels.
 //   x  [N, C, H, W]    blocked
-//   w  bias [K], then [K][C / groups][KH][KW], all f32
+//   w  bias [K], then [K][C / groups][KH][KW]
 //   y  [N, K, OH, OW]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(K / 4)).
 // Constants: KH, KW, ACTIVATION.
+#import "lib/storage"
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -21,9 +22,9 @@ struct Params {
     unused: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read> w: array<StoredScalar>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -40,7 +41,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         if (o >= p.size.w) {
             break;
         }
-        var sum = w[o];
+        var sum = f32(w[o]);
         var weight = p.size.w + o * p.group_in * KH * KW;
         let first = (o / p.group_out) * p.group_in;
         for (var c = first; c < first + p.group_in; c++) {
@@ -50,7 +51,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
                 for (var kx = 0u; kx < KW; kx++) {
                     let ix = left + i32(kx * p.geometry.w);
                     if (iy >= 0 && iy < i32(p.region.x) && ix >= 0 && ix < i32(p.region.y)) {
-                        sum += w[weight] * x[plane + pixel_offset(p.x, iy, ix)][c % 4u];
+                        sum += f32(w[weight]) * f32(x[plane + pixel_offset(p.x, iy, ix)][c % 4u]);
                     }
                     weight += 1u;
                 }
@@ -58,5 +59,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         }
         result[lane] = sum;
     }
-    y[index(p.y, n, block, i32(id.y), i32(id.x))] = activate(result, p.slope);
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(result, p.slope));
 }

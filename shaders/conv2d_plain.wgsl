@@ -6,6 +6,7 @@
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(K / 4)).
 // Constants: KH, KW, ACTIVATION; ACCUMULATE if defined.
+#import "lib/storage"
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -18,9 +19,14 @@ struct Params {
     slope: vec4<f32>,     // slope of a leaky ReLU, -, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read> w: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
+
+fn tap(at: u32, v: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(w[at]) * v.x + vec4<f32>(w[at + 1u]) * v.y + vec4<f32>(w[at + 2u]) * v.z
+        + vec4<f32>(w[at + 3u]) * v.w;
+}
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -31,9 +37,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let block = id.z % p.size.z;
     let at = index(p.y, n, block, i32(id.y), i32(id.x));
 #ifdef ACCUMULATE
-    var sum = y[at];
+    var sum = vec4<f32>(y[at]);
 #else
-    var sum = w[block];
+    var sum = vec4<f32>(w[block]);
 #endif
     let top = i32(id.y * p.region.z) - i32(p.geometry.x);
     let left = i32(id.x * p.region.w) - i32(p.geometry.y);
@@ -45,12 +51,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             for (var kx = 0u; kx < KW; kx++) {
                 let ix = left + i32(kx * p.geometry.w);
                 if (iy >= 0 && iy < i32(p.region.x) && ix >= 0 && ix < i32(p.region.y)) {
-                    let v = x[plane + pixel_offset(p.x, iy, ix)];
-                    sum += w[weight] * v.x + w[weight + 1u] * v.y + w[weight + 2u] * v.z + w[weight + 3u] * v.w;
+                    let v = vec4<f32>(x[plane + pixel_offset(p.x, iy, ix)]);
+                    sum += tap(weight, v);
                 }
                 weight += 4u;
             }
         }
     }
-    y[at] = activate(sum, p.slope.x);
+    y[at] = stored(activate(sum, p.slope.x));
 }

@@ -6,6 +6,7 @@
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OW / 8), ceil(OH / ROWS), N * ceil(K / OCS)).
 // Constants: KH, KW, ROWS, OCS (a multiple of 4), ACTIVATION; ACCUMULATE if defined. Needs subgroups of exactly 8.
+#import "lib/storage"
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -17,9 +18,9 @@ struct Params {
     slope: vec4<f32>,  // slope of a leaky ReLU, -, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read> w: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

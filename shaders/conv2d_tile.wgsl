@@ -6,6 +6,7 @@
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OW / 32), ceil(OH / 8), N * ceil(K / 8)).
 // Constants: KH, KW, ACTIVATION; ACCUMULATE if defined.
+#import "lib/storage"
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -17,9 +18,9 @@ struct Params {
     slope: vec4<f32>,  // slope of a leaky ReLU, -, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read> w: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 const TILE: u32 = 4u;
 
@@ -43,11 +44,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     for (var i = 0u; i < TILE; i++) {
 #ifdef ACCUMULATE
         // Columns past the edge repeat the last one; they are not stored.
-        sum0[i] = y[at0 + min(i, columns - 1u)];
-        sum1[i] = y[at1 + min(i, columns - 1u)];
+        sum0[i] = vec4<f32>(y[at0 + min(i, columns - 1u)]);
+        sum1[i] = vec4<f32>(y[at1 + min(i, columns - 1u)]);
 #else
-        sum0[i] = w[b0];
-        sum1[i] = w[b1];
+        sum0[i] = vec4<f32>(w[b0]);
+        sum1[i] = vec4<f32>(w[b1]);
 #endif
     }
     let taps = KH * KW * 4u;
@@ -60,18 +61,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
             let row = index(p.x, n, c, i32(oy + ky) - i32(p.pad.x), i32(ox) - i32(p.pad.y));
             var line: array<vec4<f32>, TILE + KW - 1u>;
             for (var i = 0u; i < TILE + KW - 1u; i++) {
-                line[i] = x[row + min(i, last)];
+                line[i] = vec4<f32>(x[row + min(i, last)]);
             }
             for (var kx = 0u; kx < KW; kx++) {
                 let t = c * taps + (ky * KW + kx) * 4u;
-                let w00 = w[base0 + t];
-                let w01 = w[base0 + t + 1u];
-                let w02 = w[base0 + t + 2u];
-                let w03 = w[base0 + t + 3u];
-                let w10 = w[base1 + t];
-                let w11 = w[base1 + t + 1u];
-                let w12 = w[base1 + t + 2u];
-                let w13 = w[base1 + t + 3u];
+                let w00 = vec4<f32>(w[base0 + t]);
+                let w01 = vec4<f32>(w[base0 + t + 1u]);
+                let w02 = vec4<f32>(w[base0 + t + 2u]);
+                let w03 = vec4<f32>(w[base0 + t + 3u]);
+                let w10 = vec4<f32>(w[base1 + t]);
+                let w11 = vec4<f32>(w[base1 + t + 1u]);
+                let w12 = vec4<f32>(w[base1 + t + 2u]);
+                let w13 = vec4<f32>(w[base1 + t + 3u]);
                 for (var i = 0u; i < TILE; i++) {
                     let v = line[i + kx];
                     sum0[i] += w00 * v.x + w01 * v.y + w02 * v.z + w03 * v.w;
@@ -82,9 +83,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     }
     for (var i = 0u; i < TILE; i++) {
         if (i < columns) {
-            y[at0 + i] = activate(sum0[i], p.slope.x);
+            y[at0 + i] = stored(activate(sum0[i], p.slope.x));
             if (b1 != b0) {
-                y[at1 + i] = activate(sum1[i], p.slope.x);
+                y[at1 + i] = stored(activate(sum1[i], p.slope.x));
             }
         }
     }

@@ -5,6 +5,7 @@
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(K / 4)); an invocation makes the 2x2 vec4s of one input pixel.
 // Constants: ACTIVATION.
+#import "lib/storage"
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -15,12 +16,13 @@ struct Params {
     slope: vec4<f32>,  // slope of a leaky ReLU, -, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read> w: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 fn tap(at: u32, v: vec4<f32>) -> vec4<f32> {
-    return w[at] * v.x + w[at + 1u] * v.y + w[at + 2u] * v.z + w[at + 3u] * v.w;
+    return vec4<f32>(w[at]) * v.x + vec4<f32>(w[at + 1u]) * v.y + vec4<f32>(w[at + 2u]) * v.z
+        + vec4<f32>(w[at + 3u]) * v.w;
 }
 
 @compute @workgroup_size(16, 4)
@@ -30,7 +32,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let n = id.z / p.size.z;
     let block = id.z % p.size.z;
-    let bias = w[block];
+    let bias = vec4<f32>(w[block]);
     var a = bias;
     var b = bias;
     var c = bias;
@@ -38,7 +40,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let pixel = index(p.x, n, 0u, i32(id.y), i32(id.x));
     let weight = p.size.z + block * p.size.w * 16u;
     for (var i = 0u; i < p.size.w; i++) {
-        let v = x[pixel + i * p.x.z];
+        let v = vec4<f32>(x[pixel + i * p.x.z]);
         let at = weight + i * 16u;
         a += tap(at, v);
         b += tap(at + 4u, v);
@@ -46,8 +48,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         d += tap(at + 12u, v);
     }
     let out = index(p.y, n, block, i32(2u * id.y), i32(2u * id.x));
-    y[out] = activate(a, p.slope.x);
-    y[out + 1u] = activate(b, p.slope.x);
-    y[out + p.y.y] = activate(c, p.slope.x);
-    y[out + p.y.y + 1u] = activate(d, p.slope.x);
+    y[out] = stored(activate(a, p.slope.x));
+    y[out + 1u] = stored(activate(b, p.slope.x));
+    y[out + p.y.y] = stored(activate(c, p.slope.x));
+    y[out + p.y.y + 1u] = stored(activate(d, p.slope.x));
 }

@@ -5,6 +5,7 @@
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(K / 4)).
 // Constants: KH, KW, ACTIVATION.
+#import "lib/storage"
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -17,9 +18,14 @@ struct Params {
     slope: vec4<f32>,   // slope of a leaky ReLU, -, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read> w: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
+
+fn tap(at: u32, v: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(w[at]) * v.x + vec4<f32>(w[at + 1u]) * v.y + vec4<f32>(w[at + 2u]) * v.z
+        + vec4<f32>(w[at + 3u]) * v.w;
+}
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -28,7 +34,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let n = id.z / p.size.z;
     let block = id.z % p.size.z;
-    var sum = w[block];
+    var sum = vec4<f32>(w[block]);
     for (var ky = 0u; ky < KH; ky++) {
         let ty = i32(id.y + p.pad.x) - i32(ky);
         if (ty < 0 || ty % i32(p.region.z) != 0 || ty / i32(p.region.z) >= i32(p.region.x)) {
@@ -41,11 +47,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             }
             let pixel = index(p.x, n, 0u, ty / i32(p.region.z), tx / i32(p.region.w));
             for (var c = 0u; c < p.size.w; c++) {
-                let v = x[pixel + c * p.x.z];
+                let v = vec4<f32>(x[pixel + c * p.x.z]);
                 let at = p.size.z + (((block * p.size.w + c) * KH + ky) * KW + kx) * 4u;
-                sum += w[at] * v.x + w[at + 1u] * v.y + w[at + 2u] * v.z + w[at + 3u] * v.w;
+                sum += tap(at, v);
             }
         }
     }
-    y[index(p.y, n, block, i32(id.y), i32(id.x))] = activate(sum, p.slope.x);
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(sum, p.slope.x));
 }

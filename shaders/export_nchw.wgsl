@@ -3,6 +3,7 @@
 //   y  [N, C, H, W]  linear f32
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)).
+#import "lib/storage"
 #import "lib/tensor"
 
 struct Params {
@@ -10,7 +11,7 @@ struct Params {
     size: vec4<u32>,  // W, H, channel blocks, C
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(16, 4)
@@ -20,7 +21,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let n = id.z / p.size.z;
     let block = id.z % p.size.z;
-    let v = x[index(p.x, n, block, i32(id.y), i32(id.x))];
+    let v = vec4<f32>(x[index(p.x, n, block, i32(id.y), i32(id.x))]);
     for (var lane = 0u; lane < 4u; lane++) {
         let c = block * 4u + lane;
         if (c < p.size.w) {

@@ -3,6 +3,7 @@
 //   y  [N, 1, 1, 1]  blocked; 1 if present scores higher, else 0 (ties included)
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (1, 1, N); the first invocation of a workgroup makes one vec4.
+#import "lib/storage"
 #import "lib/tensor"
 
 struct Params {
@@ -10,14 +11,14 @@ struct Params {
     y: View,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x > 0u || id.y > 0u) {
         return;
     }
-    let scores = x[plane_start(p.x, id.z, 0u)];
-    y[plane_start(p.y, id.z, 0u)] = vec4<f32>(select(0.0, 1.0, scores.y > scores.x), 0.0, 0.0, 0.0);
+    let scores = vec4<f32>(x[plane_start(p.x, id.z, 0u)]);
+    y[plane_start(p.y, id.z, 0u)] = stored(vec4<f32>(select(0.0, 1.0, scores.y > scores.x), 0.0, 0.0, 0.0));
 }

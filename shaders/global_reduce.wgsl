@@ -4,6 +4,7 @@
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (ceil(C / 4), N, 1); a workgroup makes one vec4.
 // Constants: MAX, if defined the maximum, else the mean.
+#import "lib/storage"
 #import "lib/reduce"
 #import "lib/tensor"
 
@@ -16,8 +17,8 @@ struct Params {
     factor: f32,  // 1 / (H * W)
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
 #ifdef MAX
 const START = vec4<f32>(-3.4028234e38);
@@ -46,7 +47,7 @@ fn main(
         let row = start + iy * p.x.y;
         var part = START;
         for (var ix = local.x; ix < p.w; ix += 16u) {
-            part = combine(part, x[row + ix]);
+            part = combine(part, vec4<f32>(x[row + ix]));
         }
         total = combine(total, part);
     }
@@ -57,6 +58,6 @@ fn main(
     if (lane == 0u) {
         // A sum of what lies past the last channel may overflow.
         let inside = vec4<u32>(0u, 1u, 2u, 3u) + 4u * group.x < vec4<u32>(p.c);
-        y[plane_start(p.y, group.y, group.x)] = select(vec4<f32>(0.0), v, inside);
+        y[plane_start(p.y, group.y, group.x)] = stored(select(vec4<f32>(0.0), v, inside));
     }
 }

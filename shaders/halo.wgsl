@@ -2,6 +2,7 @@
 //   y  [N, C, H, W]  blocked; its border of one pixel around every plane becomes 0
 // Bindings: 0 params, 1 y (write).
 // Dispatch: (ceil((2 * row + 2 * H) / 64), N * ceil(C / 4)); an invocation clears one border pixel of one plane.
+#import "lib/storage"
 struct Params {
     row: u32,     // W + 2
     height: u32,  // H
@@ -9,7 +10,7 @@ struct Params {
     border: u32,  // border pixels of a plane
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -24,5 +25,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     } else if (id.x >= p.row) {
         at = (p.height + 1u) * p.row + id.x - p.row;
     }
-    y[id.y * p.plane + at] = vec4<f32>(0.0);
+    y[id.y * p.plane + at] = stored(vec4<f32>(0.0));
 }

@@ -5,6 +5,7 @@
 //   y     [1, C, H, W]     blocked; clamp((x - offset) * scale, low, high)
 // Bindings: 0 params, 1 x (read), 2 info (read), 3 y (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), ceil(C / 4)).
+#import "lib/storage"
 #import "lib/tensor"
 
 struct Params {
@@ -15,7 +16,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> info: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 // Mirrors i into 0 .. n - 1 without repeating the edge, any number of times.
 fn mirror(i: i32, n: i32) -> i32 {
@@ -43,5 +44,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             v[lane] = min(max((raw - info[k]) * info[k + 1u], info[k + 2u]), info[k + 3u]);
         }
     }
-    y[index(p.y, 0u, id.z, i32(id.y), i32(id.x))] = v;
+    y[index(p.y, 0u, id.z, i32(id.y), i32(id.x))] = stored(v);
 }

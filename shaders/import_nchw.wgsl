@@ -3,6 +3,7 @@
 //   y  [N, C, H, W]  blocked
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)).
+#import "lib/storage"
 #import "lib/tensor"
 
 struct Params {
@@ -11,7 +12,7 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -27,5 +28,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             v[lane] = x[((n * p.size.w + c) * p.size.y + id.y) * p.size.x + id.x];
         }
     }
-    y[index(p.y, n, block, i32(id.y), i32(id.x))] = v;
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(v);
 }

@@ -5,6 +5,7 @@
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), N).
 // Constants: THRESHOLD if defined.
+#import "lib/storage"
 #import "lib/tensor"
 
 struct Params {
@@ -13,7 +14,7 @@ struct Params {
     threshold: vec4<f32>,  // threshold, -, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(16, 4)
@@ -22,10 +23,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     let pixel = index(p.x, id.z, 0u, i32(id.y), i32(id.x));
-    var best = x[pixel].x;
+    var best = f32(x[pixel].x);
     var class_id = 0u;
     for (var c = 1u; c < p.size.z; c++) {
-        let v = x[pixel + (c / 4u) * p.x.z][c % 4u];
+        let v = f32(x[pixel + (c / 4u) * p.x.z][c % 4u]);
         if (v > best) {
             best = v;
             class_id = c;

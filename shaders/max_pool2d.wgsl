@@ -4,6 +4,7 @@
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(C / 4)); an invocation makes one vec4.
 // Constants: KERNEL, the window's edge.
+#import "lib/storage"
 #import "lib/tensor"
 
 struct Params {
@@ -13,8 +14,8 @@ struct Params {
     rest: vec4<u32>,  // H, stride, padding, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -35,9 +36,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         for (var kx = 0; kx < i32(KERNEL); kx++) {
             let ix = left + kx;
             if (ix >= 0 && ix < i32(p.size.w)) {
-                best = max(best, x[plane + pixel_offset(p.x, iy, ix)]);
+                best = max(best, vec4<f32>(x[plane + pixel_offset(p.x, iy, ix)]));
             }
         }
     }
-    y[index(p.y, n, block, i32(id.y), i32(id.x))] = best;
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(best);
 }

@@ -5,6 +5,7 @@
 // Mean and biased variance are taken over H, W and, where all images share them, N.
 // Bindings: 0 params, 1 x (read), 2 affine (read), 3 coefficients (write).
 // Dispatch: (ceil(C / 4), N / images, 1); a workgroup makes one block of coefficients.
+#import "lib/storage"
 #import "lib/reduce"
 #import "lib/tensor"
 
@@ -19,7 +20,7 @@ struct Params {
     unused: vec2<u32>,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> affine: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> coefficients: array<vec4<f32>>;
 
@@ -42,7 +43,7 @@ fn main(
             let row = plane_start(p.x, n, block) + iy * p.x.y;
             var part = vec4<f32>(0.0);
             for (var ix = local.x; ix < p.w; ix += 16u) {
-                part += x[row + ix];
+                part += vec4<f32>(x[row + ix]);
             }
             total += part;
         }
@@ -58,7 +59,7 @@ fn main(
             var part = vec4<f32>(0.0);
             var part_square = vec4<f32>(0.0);
             for (var ix = local.x; ix < p.w; ix += 16u) {
-                let d = x[row + ix] - rough;
+                let d = vec4<f32>(x[row + ix]) - rough;
                 part += d;
                 part_square += d * d;
             }

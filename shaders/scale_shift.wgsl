@@ -4,6 +4,7 @@
 //   y             [N, C, H, W]                   blocked; y = x * scale + shift
 // Bindings: 0 params, 1 x (read), 2 coefficients (read), 3 y (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
+#import "lib/storage"
 #import "lib/tensor"
 
 struct Params {
@@ -12,9 +13,9 @@ struct Params {
     size: vec4<u32>,  // W, H, channel blocks, coefficients per image (0: all images share them)
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> coefficients: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -24,6 +25,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let n = id.z / p.size.z;
     let block = id.z % p.size.z;
     let at = n * p.size.w + 2u * block;
-    let v = x[index(p.x, n, block, i32(id.y), i32(id.x))];
-    y[index(p.y, n, block, i32(id.y), i32(id.x))] = v * coefficients[at] + coefficients[at + 1u];
+    let v = vec4<f32>(x[index(p.x, n, block, i32(id.y), i32(id.x))]);
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(v * coefficients[at] + coefficients[at + 1u]);
 }

@@ -3,6 +3,7 @@
 //   y  [N, C, H, W]  blocked; y = exp(x - m) / sum over channels of exp(x - m), m the largest channel
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), N); an invocation makes one pixel.
+#import "lib/storage"
 #import "lib/tensor"
 
 struct Params {
@@ -11,8 +12,8 @@ struct Params {
     size: vec4<u32>,  // W, H, C, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
 fn inside(block: u32) -> vec4<bool> {
     return vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.size.z);
@@ -36,16 +37,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let lowest = vec4<f32>(-3.4028234e38);
     var best = lowest;
     for (var b = 0u; b < blocks; b++) {
-        best = max(best, select(lowest, x[source + b * p.x.z], inside(b)));
+        best = max(best, select(lowest, vec4<f32>(x[source + b * p.x.z]), inside(b)));
     }
     let top = max(max(best.x, best.y), max(best.z, best.w));
     var sums = vec4<f32>(0.0);
     for (var b = 0u; b < blocks; b++) {
-        sums += power(x[source + b * p.x.z], top, b);
+        sums += power(vec4<f32>(x[source + b * p.x.z]), top, b);
     }
     // At least 1: the largest channel's own.
     let sum = (sums.x + sums.y) + (sums.z + sums.w);
     for (var b = 0u; b < blocks; b++) {
-        y[place + b * p.y.z] = power(x[source + b * p.x.z], top, b) / sum;
+        y[place + b * p.y.z] = stored(power(vec4<f32>(x[source + b * p.x.z]), top, b) / sum);
     }
 }

@@ -7,6 +7,7 @@
 // Bindings: 0 params, 1 x (read), [2 r (read)], w (read), y (write).
 // Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(K / 4)); an invocation makes one vec4.
 // Constants: KERNEL, ACTIVATION; BILINEAR, POWER_OF_TWO, RESIDUAL if defined.
+#import "lib/storage"
 #import "lib/tensor"
 #import "lib/resize"
 #import "lib/activation"
@@ -22,14 +23,14 @@ struct Params {
     slope: vec4<f32>, // slope of a leaky ReLU, -, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 #ifdef RESIDUAL
-@group(0) @binding(2) var<storage, read> r: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> r: array<Stored>;
 @group(0) @binding(3) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> y: array<Stored>;
 #else
 @group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 #endif
 
 @compute @workgroup_size(16, 4)
@@ -41,7 +42,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let block = id.z % p.size.z;
     var sum = w[block];
 #ifdef RESIDUAL
-    sum += r[index(p.r, n, block, i32(id.y), i32(id.x))];
+    sum += vec4<f32>(r[index(p.r, n, block, i32(id.y), i32(id.x))]);
 #endif
     for (var ky = 0u; ky < KERNEL; ky++) {
         let ey = id.y + ky - p.rest.w;
@@ -62,13 +63,14 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             // At the border the upper neighbour is the lower one.
             let right = select(0u, 1u, column.low + 1u < p.size.w);
             let below = select(0u, p.x.y, row.low + 1u < p.rest.x);
-            let upper = x[low] * (1.0 - column.weight) + x[low + right] * column.weight;
-            let lower = x[low + below] * (1.0 - column.weight) + x[low + below + right] * column.weight;
+            let left = 1.0 - column.weight;
+            let upper = vec4<f32>(x[low]) * left + vec4<f32>(x[low + right]) * column.weight;
+            let lower = vec4<f32>(x[low + below]) * left + vec4<f32>(x[low + below + right]) * column.weight;
             sum += upper * (1.0 - row.weight) + lower * row.weight;
 #else
-            sum += x[low];
+            sum += vec4<f32>(x[low]);
 #endif
         }
     }
-    y[index(p.y, n, block, i32(id.y), i32(id.x))] = activate(sum, p.slope.x);
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(sum, p.slope.x));
 }

@@ -7,6 +7,7 @@
 // Bindings: 0 params, 1 x (read), [2 r (read)], w (read), y (write).
 // Dispatch: (ceil(OW / (8 TX)), ceil(OH / (8 TY)), N * ceil(K / 4)).
 // Constants: KERNEL, ACTIVATION, FACTOR, TY, TX; BILINEAR, POWER_OF_TWO, RESIDUAL if defined.
+#import "lib/storage"
 #import "lib/tensor"
 #import "lib/resize"
 #import "lib/activation"
@@ -22,23 +23,23 @@ struct Params {
     slope: vec4<f32>, // slope of a leaky ReLU, -, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 #ifdef RESIDUAL
-@group(0) @binding(2) var<storage, read> r: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> r: array<Stored>;
 @group(0) @binding(3) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> y: array<Stored>;
 #else
 @group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 #endif
 
 fn put(n: u32, block: u32, oy: i32, ox: i32, sum: vec4<f32>) {
 #ifdef RESIDUAL
-    let v = sum + r[index(p.r, n, block, oy, ox)];
+    let v = sum + vec4<f32>(r[index(p.r, n, block, oy, ox)]);
 #else
     let v = sum;
 #endif
-    y[index(p.y, n, block, oy, ox)] = activate(v, p.slope.x);
+    y[index(p.y, n, block, oy, ox)] = stored(activate(v, p.slope.x));
 }
 
 @compute @workgroup_size(8, 8)

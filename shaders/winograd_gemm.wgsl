@@ -1,11 +1,11 @@
-// The 36 matrix products of Winograd F(4, 3): M[xi] = W[xi] V[xi], for a chunk of tiles.
+// The matrix products of Winograd's convolution, one for each point: M[xi] = W[xi] V[xi], for a chunk of tiles.
 //   v  [xi][tile blocks][C/4][COLUMNS] of vec4 over input channels, COLUMNS = 8 TN tiles a block
-//   w  [xi of the range][K/TM][C/4][TM] of vec4 over input channels
-//   m  [tile blocks][K/4][36][COLUMNS] of vec4 over output channels
+//   w  [xi of the range][K/TM][C/4, a multiple of KB][TM] of vec4 over input channels
+//   m  [tile blocks][K/4][POINTS][COLUMNS] of vec4 over output channels
 // Bindings: 0 params, 1 v (read), 2 w (read), 3 m (write).
 // Dispatch: (tile blocks, K/TM, xi of the range).
-// Constants: TM, TN; WHOLE if K is a multiple of TM; SUBGROUP if defined: operands by subgroup broadcast, in subgroups of
-// exactly 8.
+// Constants: POINTS, 36 or 16; those of lib/gemm; WHOLE if K is a multiple of TM.
+#import "lib/storage"
 #import "lib/gemm"
 
 struct Params {
@@ -16,7 +16,7 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> w: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 
 const TAPS: u32 = 1u;
@@ -34,24 +34,24 @@ fn bias(row4: u32) -> vec4<f32> {
 }
 
 fn place(j: u32) -> u32 {
-    return (tile.x * p.end4 * 36u + p.xi + tile.z) * COLUMNS + j;
+    return (tile.x * p.end4 * POINTS + p.xi + tile.z) * COLUMNS + j;
 }
 
 fn put(row4: u32, at: u32, v: vec4<f32>) {
-    y[at + row4 * (36u * COLUMNS)] = v;
+    y[at + row4 * (POINTS * COLUMNS)] = v;
 }
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     tile = group;
-    let lane = local % 8u;
-    let ty = local / 8u;
+    let lane = local % SPREAD;
+    let ty = local / SPREAD;
     let first4 = group.y * (TM / 4u);
     let end4 = p.end4;
     let steps = turns(p.steps);
     let stride = COLUMNS;
     let tiles = (p.end4 * 4u + TM - 1u) / TM;
-    var wi = (group.z * tiles + group.y) * p.steps * TM;
+    var wi = (group.z * tiles + group.y) * packed_steps(steps) * TM;
 #generate gemm
 #generate gemm_results
 }

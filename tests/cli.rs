@@ -126,6 +126,26 @@ fn an_unknown_device_is_told_with_the_known_ones() {
 }
 
 #[test]
+fn shaders_are_written_with_their_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("kernels");
+    let r = run(&["shaders", "--out", out.to_str().unwrap(), "--class", "nvidia", "--nets"]);
+    assert_eq!((r.code, r.stderr.as_str()), (0, ""));
+    let index: Value = serde_json::from_str(&std::fs::read_to_string(out.join("index.json")).unwrap()).unwrap();
+    let kernels = index["kernels"].as_array().unwrap();
+    assert_eq!(std::fs::read_dir(&out).unwrap().count(), kernels.len() + 1);
+    for k in kernels {
+        let text = std::fs::read_to_string(out.join(k["file"].as_str().unwrap())).unwrap();
+        assert!(text.contains("fn main(") && !text.lines().any(|l| l.starts_with('#')), "{}", k["file"]);
+        assert!(!text.contains("subgroupBroadcast"), "{} for a device without fixed subgroups", k["file"]);
+        assert_eq!(k["bindings"][0], "uniform");
+        assert!(!k["networks"].as_array().unwrap().is_empty());
+    }
+    assert!(error(&["shaders", "--out", "/dev/null/no", "--nets", "--class", "amd"]).contains("/dev/null/no"));
+    assert!(error(&["shaders", "--out", "x", "--class", "3dfx"]).contains("adapter class `3dfx`"));
+}
+
+#[test]
 fn selftest_of_one_op() {
     if gpu_or_skip().is_none() {
         return;

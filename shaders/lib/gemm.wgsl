@@ -1,19 +1,32 @@
-// What kernels around the generated matrix product have in common: the constants TM, TN and, if SUBGROUP is not
-// defined, the operands staged in workgroup memory.
+// What kernels around the generated matrix product have in common: the constants TM, TN; and SUBGROUP or UNIFORM, or, where
+// the operands are staged in workgroup memory, KB, the steps of K staged at a time, and EVEN.
 const COLUMNS: u32 = TN * 8u;
 #ifdef SUBGROUP
 const INVOCATIONS: u32 = 8u;
+// Invocations on neighbouring columns.
+const SPREAD: u32 = 8u;
+const KB: u32 = 1u;
 #else
+#ifdef UNIFORM
 const INVOCATIONS: u32 = 64u;
-// Steps of K staged at a time; the generator counts on 4.
-const KB: u32 = 4u;
+const SPREAD: u32 = 64u;
+const KB: u32 = 1u;
+#else
+const INVOCATIONS: u32 = TM * TN / 8u;
+const SPREAD: u32 = TN;
 var<workgroup> xs: array<vec4<f32>, KB * COLUMNS>;
 var<workgroup> ws: array<vec4<f32>, KB * TM>;
+#endif
 #endif
 // `place` of a column that is not stored.
 const NOWHERE: u32 = 0xffffffffu;
 // The workgroup's id, for the functions that the generated code calls.
 var<private> tile: vec3<u32>;
+
+// Steps of K that the weights of a tap have: whole blocks of KB.
+fn packed_steps(steps: u32) -> u32 {
+    return (steps + KB - 1u) / KB * KB;
+}
 
 // The number of turns of a loop, from a uniform. lavapipe compiles a kernel anew for every value of a uniform that bounds
 // a loop, 2 to 5 ms in each dispatch; it cannot see where a broadcast value comes from.

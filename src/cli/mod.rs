@@ -11,6 +11,7 @@ mod output;
 mod run;
 mod segment;
 mod selftest;
+mod shaders;
 mod tensors;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -54,6 +55,8 @@ enum Command {
     Devices(devices::Devices),
     /// Check every kernel of a device against the CPU reference, and against fixtures
     Selftest(selftest::Selftest),
+    /// Write the WGSL of every kernel, for tools that read shaders
+    Shaders(shaders::Shaders),
 }
 
 /// Options of every subcommand.
@@ -151,6 +154,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(c) => c.run(&cli.common),
         Command::Devices(c) => c.run(&cli.common),
         Command::Selftest(c) => c.run(&cli.common),
+        Command::Shaders(c) => c.run(&cli.common),
     };
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         Ok(Ok(code)) => code,

@@ -55,6 +55,9 @@ impl Gpu {
         if let Ok(family) = std::env::var("UNET_CONV") {
             caps.conv = Some(family.parse()?);
         }
+        if let Ok(path) = std::env::var("UNET_OPERANDS") {
+            caps.operands = Some(path.parse()?);
+        }
         if caps.max_storage_buffers < 4 {
             return Err(Error::Limit {
                 what: format!("adapter {}", info.name),

@@ -4,6 +4,9 @@ use super::{IMAGES, KernelKey, generate, images, sources};
 use crate::error::{Error, Result};
 use std::fmt::Write;
 
+/// The constant of kernels that store activations and weights as f16: see `shaders/lib/storage.wgsl`.
+pub const F16: &str = "F16";
+
 /// The complete WGSL of a kernel.
 ///
 /// Directives, each alone on its line: `#import "lib/x"` (each file once), `#ifdef NAME`, `#ifndef NAME`, `#else`,
@@ -12,6 +15,10 @@ use std::fmt::Write;
 pub fn compose(key: &KernelKey) -> Result<String> {
     let mut out = String::with_capacity(8192);
     let _ = writeln!(out, "// {key}");
+    if key.value(F16).is_some() {
+        // Before anything else.
+        out.push_str("enable f16;\n");
+    }
     for (name, value) in &key.consts {
         let _ = writeln!(out, "const {name}: u32 = {value}u;");
     }

@@ -17,11 +17,13 @@ pub enum ConvFamily {
     Gemm,
     /// Winograd F(4, 3): transforms around a batched matrix product.
     Winograd,
+    /// Winograd F(2, 3): more multiplications, less than half the weights, more exact.
+    Winograd2,
 }
 
 impl ConvFamily {
     /// All families.
-    pub const ALL: [Self; 5] = [Self::Plain, Self::Tile, Self::Subgroup, Self::Gemm, Self::Winograd];
+    pub const ALL: [Self; 6] = [Self::Plain, Self::Tile, Self::Subgroup, Self::Gemm, Self::Winograd, Self::Winograd2];
 
     /// Its name, as in `UNET_CONV`.
     pub const fn name(self) -> &'static str {
@@ -31,6 +33,7 @@ impl ConvFamily {
             Self::Subgroup => "subgroup",
             Self::Gemm => "gemm",
             Self::Winograd => "winograd",
+            Self::Winograd2 => "winograd2",
         }
     }
 }

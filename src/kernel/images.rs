@@ -4,7 +4,7 @@
 //! storage image without branches, 7 ns. It stores into a buffer in 19 ns and into an image in about 49. So what is read
 //! more than once is better an image there. Element `i` of the array is texel `(i % IMAGE_COLUMNS, i / IMAGE_COLUMNS)`.
 
-use super::{KernelKey, sources};
+use super::{F16, KernelKey, sources};
 
 /// Texels in a row of an image that has more than one.
 pub const IMAGE_COLUMNS: u64 = 1 << 12;
@@ -27,7 +27,7 @@ pub fn may_be_image(key: &KernelKey, binding: usize) -> bool {
     let text = sources::source(key.shader).unwrap_or_default();
     // Not where bindings are counted by constants.
     let counted = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_digit());
-    if text.split("@binding(").skip(1).any(counted) {
+    if key.value(F16).is_some() || text.split("@binding(").skip(1).any(counted) {
         return false;
     }
     let declared = format!("@binding({binding})");
@@ -49,7 +49,8 @@ impl<'a> Image<'a> {
     fn parse(line: &'a str) -> Option<Self> {
         let (binding, rest) = line.strip_prefix("@group(0) @binding(")?.split_once(") var<storage, ")?;
         let (access, rest) = rest.split_once("> ")?;
-        let name = rest.strip_suffix(": array<vec4<f32>>;")?;
+        // `Stored` is vec4<f32> in kernels that may have images: see `shaders/lib/storage.wgsl`.
+        let name = rest.strip_suffix(": array<vec4<f32>>;").or_else(|| rest.strip_suffix(": array<Stored>;"))?;
         Some(Self { binding, name, writable: access == "read_write", loads: false, stores: false })
     }
 

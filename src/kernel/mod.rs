@@ -5,12 +5,14 @@ mod family;
 mod generate;
 mod images;
 mod sources;
+mod table;
 mod validate;
 
-pub use compose::compose;
+pub use compose::{F16, compose};
 pub use family::ConvFamily;
 pub use images::{IMAGES, image_size, may_be_image};
 pub use sources::{all_shaders, source};
+pub use table::{OperandPath, Preset, preset};
 pub use validate::{BindingKind, Reflected, parse};
 
 use std::fmt;
@@ -69,6 +71,8 @@ pub enum Operand {
     Input(usize),
     /// Output `i` of the node, written.
     Output(usize),
+    /// Output `i` of the node, read by a later dispatch of it.
+    OutputRead(usize),
     /// Packed weights `i` of this lowering, read.
     Weights(usize),
     /// Scratch `i` of this lowering, read.
@@ -150,6 +154,10 @@ pub struct Caps {
     pub images: Images,
     /// A family that convolutions must use wherever it applies, in place of the best one. For tests and measuring.
     pub conv: Option<ConvFamily>,
+    /// How matrix products must fetch operands, in place of what suits the class. For tests and measuring.
+    pub operands: Option<OperandPath>,
+    /// Rows and columns, in eights, of the tile that matrix products must use. For tests and measuring.
+    pub tile: Option<[usize; 2]>,
 }
 
 impl Default for Caps {
@@ -166,6 +174,8 @@ impl Default for Caps {
             uniform_alignment: 256,
             images: Images::Never,
             conv: None,
+            operands: None,
+            tile: None,
         }
     }
 }

@@ -3,10 +3,12 @@
 mod cases;
 mod choose;
 mod gemm;
+mod part;
 mod subgroup;
 mod winograd;
 
-use super::{ActivationKind, Lowering, Op, OpCase, Spatial, Window, by_plane};
+use super::resize::{Resize, ResizeMode, ResizeSize};
+use super::{ActivationKind, Lowering, MaxPool2d, Op, OpCase, Spatial, Window, by_plane};
 use crate::error::{Error, Result};
 use crate::kernel::{ConvFamily, KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -16,7 +18,10 @@ use choose::choose;
 ///
 /// Inputs: `sources.len()` data tensors, read as if concatenated along the channels, then the weight
 /// `[C_out, C_in / groups, kh, kw]`, then the bias `[C_out]` if `bias`. A source may be a crop of its tensor: that is
-/// how skip connections reach a convolution without a copy.
+/// how skip connections reach a convolution without a copy. Or it may be enlarged on the way: then no enlarged copy is
+/// made either, if the kernel can.
+///
+/// Outputs: the result and, if `pool`, its 2x2 max-pooling.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv2d {
     /// Output channels.
@@ -35,10 +40,44 @@ pub struct Conv2d {
     pub bias: bool,
     /// Applied at the end.
     pub activation: ActivationKind,
-    /// Row and column at which each source's region starts.
-    pub sources: Vec<[usize; 2]>,
+    /// How each source is read.
+    pub sources: Vec<Source>,
     /// Rows and columns of the region read from every source; the whole first source if absent.
     pub region: Option<[usize; 2]>,
+    /// Whether `max_pool2d(y, 2)` is a second output.
+    pub pool: bool,
+}
+
+/// How a convolution reads a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// Row at which the region starts.
+    pub top: usize,
+    /// Column at which the region starts.
+    pub left: usize,
+    /// Interpolation to a whole multiple of its size, before anything else.
+    pub enlarge: Option<(ResizeMode, usize)>,
+}
+
+impl Source {
+    /// All of the tensor as it is.
+    pub const WHOLE: Self = Self { top: 0, left: 0, enlarge: None };
+
+    /// A crop.
+    pub const fn at(top: usize, left: usize) -> Self {
+        Self { top, left, enlarge: None }
+    }
+
+    /// All of the tensor, enlarged.
+    pub const fn enlarged(mode: ResizeMode, factor: usize) -> Self {
+        Self { top: 0, left: 0, enlarge: Some((mode, factor)) }
+    }
+
+    /// The shape that the convolution sees of a tensor, before cropping.
+    fn shape(&self, s: Shape) -> Option<Shape> {
+        let Some((_, factor)) = self.enlarge else { return Some(s) };
+        Some(s.with_hw(s.h.checked_mul(factor)?, s.w.checked_mul(factor)?))
+    }
 }
 
 impl Conv2d {
@@ -53,8 +92,9 @@ impl Conv2d {
             groups: 1,
             bias: false,
             activation: ActivationKind::None,
-            sources: vec![[0; 2]],
+            sources: vec![Source::WHOLE],
             region: None,
+            pool: false,
         }
     }
 
@@ -75,8 +115,10 @@ impl Conv2d {
         self.sources.len()
     }
 
+    /// Rows and columns of the region, where `first` is the first input's shape.
     fn region(&self, first: Shape) -> [usize; 2] {
-        self.region.unwrap_or([first.h, first.w])
+        let seen = self.sources.first().and_then(|s| s.shape(first)).unwrap_or(first);
+        self.region.unwrap_or([seen.h, seen.w])
     }
 
     fn output_size(&self, axis: usize, n: usize) -> Option<usize> {
@@ -113,8 +155,11 @@ impl Op for Conv2d {
         if self.groups > 1 && k > 1 {
             return fail("grouped convolution over several sources".into());
         }
-        for (s, [top, left]) in inputs[..k].iter().zip(&self.sources) {
-            let s = s.shape;
+        for (s, source) in inputs[..k].iter().zip(&self.sources) {
+            let Source { top, left, enlarge } = *source;
+            let Some(s) = source.shape(s.shape).filter(|s| !s.is_empty()) else {
+                return fail(format!("source {} cannot be enlarged by {enlarge:?}", s.shape));
+            };
             if s.n != first.n || top + h > s.h || left + w > s.w {
                 return fail(format!("a {h}x{w} region at ({top}, {left}) is not inside source {s} (first source {first})"));
             }
@@ -122,12 +167,19 @@ impl Op for Conv2d {
             if cropped && self.padding != [0; 4] {
                 return fail("a padded convolution cannot read a crop: the halo is not zero there".into());
             }
+            if enlarge.is_some() && (cropped || self.groups > 1) {
+                return fail("an enlarged source is read whole, and by an ungrouped convolution".into());
+            }
         }
         if self.bias && inputs[k + 1].shape.len() != self.out_channels {
             return fail(format!("bias {} for {} output channels", inputs[k + 1].shape, self.out_channels));
         }
         match (self.output_size(0, h), self.output_size(1, w)) {
-            (Some(oh), Some(ow)) => Ok(vec![TensorDesc::blocked(Shape::new(first.n, self.out_channels, oh, ow))]),
+            (Some(oh), Some(ow)) => {
+                let y = TensorDesc::blocked(Shape::new(first.n, self.out_channels, oh, ow));
+                let pooled = if self.pool { MaxPool2d::new(2).infer(&[y])? } else { vec![] };
+                Ok([vec![y], pooled].concat())
+            }
             _ => fail(format!("input of {h}x{w} pixels is smaller than the kernel {:?}", self.kernel)),
         }
     }
@@ -139,6 +191,15 @@ impl Op for Conv2d {
         let [h, w] = self.region(shapes[0]);
         let [kh, kw] = self.kernel;
         let weight = inputs[k].data();
+        // Sources as the sums below see them, and their shapes.
+        let mut sources = Vec::with_capacity(k);
+        for (&input, source) in inputs.iter().zip(&self.sources) {
+            sources.push(match source.enlarge {
+                Some((mode, factor)) => Resize { mode, size: ResizeSize::Scale(factor) }.reference(&[input])?.remove(0),
+                None => input.clone(),
+            });
+        }
+let seen = sources.iter().map(HostTensor::shape).collect::<Result<Vec<_>>>()?;
         let (group_in, group_out) = (shapes[k].c, self.out_channels / self.groups);
         let pad = [self.padding[0], self.padding[1]];
         let result = by_plane(out, |n, o, plane| {
@@ -146,15 +207,15 @@ impl Op for Conv2d {
             let mut sums = vec![bias; plane.len()];
             // `i` counts the group's input channels through all sources.
             let mut i = 0;
-            for (s, source) in inputs[..k].iter().enumerate() {
-                let channels = if self.groups > 1 { group_in } else { shapes[s].c };
+            for (s, source) in sources.iter().enumerate() {
+                let channels = if self.groups > 1 { group_in } else { seen[s].c };
                 let from = (o / group_out) * if self.groups > 1 { group_in } else { 0 };
                 for c in from..from + channels {
                     for (ky, kx) in (0..kh).flat_map(|y| (0..kw).map(move |x| (y, x))) {
                         let wt = f64::from(weight[((o * group_in + i) * kh + ky) * kw + kx]);
                         let row = |oy: usize| (oy * self.stride[0] + ky * self.dilation[0]).checked_sub(pad[0]);
                         for (oy, y) in (0..out.h).filter_map(|oy| Some((oy, row(oy).filter(|&y| y < h)?))) {
-                            let line = shapes[s].index(n, c, y + self.sources[s][0], self.sources[s][1]);
+                            let line = seen[s].index(n, c, y + self.sources[s].top, self.sources[s].left);
                             for ox in 0..out.w {
                                 let x = ox * self.stride[1] + kx * self.dilation[1];
                                 if x >= pad[1] && x - pad[1] < w {
@@ -170,20 +231,24 @@ impl Op for Conv2d {
                 *p = self.activation.apply(sum) as f32;
             }
         });
-        Ok(vec![result])
+        let pooled = if self.pool { MaxPool2d::new(2).reference(&[&result])? } else { vec![] };
+        Ok([vec![result], pooled].concat())
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
-        if self.groups > 1 {
-            return self.lower_grouped(cx);
+        let family = choose(self, cx);
+        match family {
+            _ if self.groups > 1 => self.lower_grouped(cx)?,
+            ConvFamily::Plain => self.lower_plain(cx, false)?,
+            ConvFamily::Tile => self.lower_plain(cx, true)?,
+            ConvFamily::Winograd => winograd::lower(self, cx, winograd::Form::F4)?,
+            ConvFamily::Winograd2 => winograd::lower(self, cx, winograd::Form::F2)?,
+            ConvFamily::Gemm => gemm::lower(self, cx)?,
+            ConvFamily::Subgroup => subgroup::lower(self, cx)?,
         }
-        match choose(self, cx) {
-            ConvFamily::Plain => self.lower_plain(cx, false),
-            ConvFamily::Tile => self.lower_plain(cx, true),
-            ConvFamily::Winograd => winograd::lower(self, cx),
-            ConvFamily::Gemm => gemm::lower(self, cx),
-            ConvFamily::Subgroup => subgroup::lower(self, cx),
-        }
+        // Winograd's output transform pools what it has in registers.
+        let pooled = self.pool && (!matches!(family, ConvFamily::Winograd | ConvFamily::Winograd2) || self.groups > 1);
+        if pooled { MaxPool2d::new(2).lower_from(cx, Operand::OutputRead(0), cx.outputs[0], 1) } else { Ok(()) }
     }
 
     fn macs(&self, inputs: &[TensorDesc], outputs: &[TensorDesc]) -> u64 {
@@ -192,10 +257,13 @@ impl Op for Conv2d {
     }
 
     fn spatial(&self, inputs: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
+        if self.pool || self.sources.iter().any(|s| s.enlarge.is_some()) {
+            return Spatial::Global("a convolution with fused neighbours is for running, not for analysis");
+        }
         let windows = (0..inputs.len()).map(|s| {
-            let offset = self.sources.get(s).copied().unwrap_or([0; 2]);
-            [0, 1].map(|axis| {
-                let first = offset[axis] as i64 - self.padding[axis] as i64;
+            let source = self.sources.get(s).copied().unwrap_or_default();
+            [(0, source.top), (1, source.left)].map(|(axis, offset)| {
+                let first = offset as i64 - self.padding[axis] as i64;
                 let reach = (self.dilation[axis] * (self.kernel[axis] - 1)) as i64;
                 Window { num: self.stride[axis] as i64, den: 1, first, last: first + reach }
             })
@@ -204,90 +272,17 @@ impl Op for Conv2d {
     }
 
     fn reads_halo(&self, input: usize) -> bool {
-        input < self.sources.len() && self.padding != [0; 4]
-    }
-}
-
-/// One source's share of a convolution: its own dispatch, the later ones adding to what the earlier ones wrote.
-#[derive(Clone, Copy, Debug)]
-struct Part {
-    source: usize,
-    /// First input channel in the weight, and their number.
-    first: usize,
-    channels: usize,
-    /// Whether it brings the bias in: the first.
-    bias: bool,
-    /// The activation if it is the last, else none.
-    activation: ActivationKind,
-}
-
-impl Part {
-    /// The constants that kernels of one source have in common.
-    fn key(&self, op: &Conv2d, shader: &'static str) -> KernelKey {
-        KernelKey::new(shader)
-            .with("KH", op.kernel[0] as u32)
-            .with("KW", op.kernel[1] as u32)
-            .with("ACTIVATION", self.activation.id())
-            .flag("ACCUMULATE", self.source > 0)
+        self.padding != [0; 4] && self.sources.get(input).is_some_and(|s| s.enlarge.is_none())
     }
 }
 
 impl Conv2d {
-    fn parts(&self, cx: &Lowering) -> Vec<Part> {
-        let k = self.sources.len();
-        let mut first = 0;
-        (0..k)
-            .map(|source| {
-                let channels = cx.input(source).c;
-                first += channels;
-                let activation = if source + 1 == k { self.activation } else { ActivationKind::None };
-                Part { source, first: first - channels, channels, bias: self.bias && source == 0, activation }
-            })
-            .collect()
-    }
-
-    /// View of a part's region.
-    fn view(&self, cx: &Lowering, part: &Part) -> [u32; 4] {
-        let [y, x] = self.sources[part.source];
-        cx.cropped_view(part.source, y, x)
-    }
-
-    /// Packs a part's weight into `len` elements: the bias first, element `(output, input channel of the part, tap)` at
-    /// `at`. What no element goes to is zero.
-    fn pack(
-        &self,
-        cx: &mut Lowering,
-        part: &Part,
-        len: usize,
-        at: impl Fn(usize, usize, usize) -> usize + Send + Sync + 'static,
-    ) -> Operand {
-        let taps = self.kernel[0] * self.kernel[1];
-        let (out_channels, Part { first, channels, bias, .. }) = (self.out_channels, *part);
-        let mut inputs = vec![self.weight_input()];
-        inputs.extend(bias.then_some(self.weight_input() + 1));
-        cx.weights(inputs, len, move |p| {
-            let total = p[0].shape()?.c;
-            let mut packed = vec![0.0; len];
-            if bias {
-                packed[..out_channels].copy_from_slice(p[1].data());
-            }
-            for o in 0..out_channels {
-                for i in 0..channels {
-                    for t in 0..taps {
-                        packed[at(o, i, t)] = p[0].data()[(o * total + first + i) * taps + t];
-                    }
-                }
-            }
-            Ok(packed)
-        })
-    }
-
     /// The kernels that read weights uniformly, packed `[C_out/4][C_in/4][kh][kw][4 input channels]` of vec4 over
     /// output channels.
     fn lower_plain(&self, cx: &mut Lowering, tile: bool) -> Result<()> {
         let out = cx.output(0);
         let [h, w] = self.region(cx.input(0));
-        for part in self.parts(cx) {
+        for part in self.parts(cx)? {
             let taps = self.kernel[0] * self.kernel[1];
             let (ob, ib) = (out.c.div_ceil(LANES), part.channels.div_ceil(LANES));
             let weights = self.pack(cx, &part, ob * LANES * (1 + ib * taps * LANES), move |o, i, t| {
@@ -295,7 +290,7 @@ impl Conv2d {
                 ob * LANES + (block * LANES + i % LANES) * LANES + o % LANES
             });
             let mut params = Vec::with_capacity(24);
-            params.extend(self.view(cx, &part));
+            params.extend(part.view);
             params.extend(cx.output_view(0));
             params.extend([out.w, out.h, ob, ib].map(|v| v as u32));
             let (shader, workgroups) = if tile {
@@ -307,7 +302,7 @@ impl Conv2d {
                 ("conv2d_plain", Lowering::per_vec4(out))
             };
             params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
-            let bindings = [Operand::Input(part.source), weights, Operand::Output(0)];
+            let bindings = [part.operand, weights, Operand::Output(0)];
             cx.dispatch(part.key(self, shader), params, bindings, workgroups)?;
         }
         Ok(())
@@ -327,7 +322,7 @@ impl Conv2d {
         });
         let [h, w] = self.region(input);
         let mut params = Vec::with_capacity(28);
-        params.extend(cx.cropped_view(0, self.sources[0][0], self.sources[0][1]));
+        params.extend(cx.cropped_view(0, self.sources[0].top, self.sources[0].left));
         params.extend(cx.output_view(0));
         params.extend([out.w, out.h, out.c.div_ceil(LANES), out.c].map(|v| v as u32));
         params.extend([h, w, self.stride[0], self.stride[1]].map(|v| v as u32));

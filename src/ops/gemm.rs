@@ -1,9 +1,6 @@
 //! The tile of the generated matrix product: which one, and where its weights lie.
 
-use crate::kernel::{Caps, Images, KernelKey};
-
-/// Subgroup size that the broadcast kernels are written for.
-pub(crate) const SUBGROUP: u32 = 8;
+use crate::kernel::{Caps, Images, KernelKey, OperandPath, preset};
 
 /// A workgroup's share of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,17 +9,22 @@ pub(crate) struct Tile {
     pub rows: usize,
     /// Columns in eights: pixels or Winograd tiles.
     pub eights: usize,
-    /// Whether operands are spread by subgroup broadcast, else by workgroup memory.
-    pub subgroup: bool,
+    /// How operands are fetched.
+    pub path: OperandPath,
 }
 
 impl Tile {
-    /// The best tile for `rows` x `columns` on a device. `image` says whether the columns' operand can be an image where
-    /// images are used; the weights always can.
-    pub fn choose(caps: &Caps, rows: usize, columns: usize, image: bool) -> Self {
-        if !broadcasts(caps) {
-            // 8 x 8 a thread: half the reads of workgroup memory per multiply-add of 4 x 8.
-            return Self { rows: if rows > 32 { 64 } else { 32 }, eights: 8, subgroup: false };
+    /// The best tile for `copies` products of `rows` x `columns` on a device. `image` says whether the columns' operand can
+    /// be an image where images are used; the weights always can.
+    pub fn choose(caps: &Caps, rows: usize, columns: usize, copies: usize, image: bool) -> Self {
+        let path = caps.operand_path();
+        if let Some([rows, eights]) = caps.tile.filter(|t| path.tiles().contains(t)) {
+            return Self { rows, eights, path };
+        }
+        if path != OperandPath::Subgroup {
+            let tiles = path.tiles().iter().map(|&[rows, eights]| Self { rows, eights, path });
+            let first = Self { rows: path.tiles()[0][0], eights: path.tiles()[0][1], path };
+            return tiles.min_by_key(|t| t.cost(caps, rows, columns, copies)).unwrap_or(first);
         }
         // Cost of the blocks that cover the product, measured on lavapipe, in tenths of ns for a step of K: loads of
         // weights and columns, and four multiply-adds for each of the sums. 64 x 8 sums are more than a loop that
@@ -35,7 +37,44 @@ impl Tile {
             rows.div_ceil(r) * columns.div_ceil(e * 8) * (weight * r.div_ceil(8) + column * e + 4 * 2 * r * e)
         };
         let (rows, eights) = tiles.min_by_key(cost).unwrap_or((64, 4));
-        Self { rows, eights, subgroup: true }
+        Self { rows, eights, path }
+    }
+
+    /// What the product costs on a device with many lanes: the multiply-adds of the blocks that cover it and their loads,
+    /// and more where there are fewer invocations than fill the device.
+    fn cost(self, caps: &Caps, rows: usize, columns: usize, copies: usize) -> usize {
+        let (width, full) = (self.columns(), preset(caps.class).invocations);
+        let blocks = rows.div_ceil(self.rows) * columns.div_ceil(width) * copies.max(1);
+        // A load costs some 16 multiply-adds of one lane: it goes to the second cache.
+        let work = blocks * (self.rows * width + 16 * (self.rows + width));
+        work * full.max(1) / (blocks * self.invocations()).clamp(1, full.max(1))
+    }
+
+    fn invocations(self) -> usize {
+        match self.path {
+            OperandPath::Subgroup => 8,
+            OperandPath::Workgroup => self.rows * self.eights / 8,
+            OperandPath::Uniform => 64,
+        }
+    }
+
+    /// Steps of K staged at a time, where a tap has `steps`: at most 4, or workgroup memory and registers run short.
+    fn staged(self, steps: usize) -> usize {
+        match self.path {
+            OperandPath::Workgroup => {
+                // Invocations beyond the columns stage further steps at once; both operands fit in 16 KiB.
+                let (least, most) = ((self.invocations() / self.columns()).max(1), 1024 / (self.rows + self.columns()));
+                let padded = |kb: &usize| steps.div_ceil(*kb) * kb * 8 + steps.div_ceil(*kb);
+                let fits = [4, 2, 1].into_iter().filter(|&kb| kb <= most && kb >= least);
+                fits.min_by_key(padded).unwrap_or(least)
+            }
+            OperandPath::Subgroup | OperandPath::Uniform => 1,
+        }
+    }
+
+    /// Steps of K that the packed weights have for a tap of `steps`.
+    pub fn packed(self, steps: usize) -> usize {
+        steps.next_multiple_of(self.staged(steps))
     }
 
     /// Columns of the tile.
@@ -57,21 +96,35 @@ impl Tile {
         tiles > 1 && tiles * steps * self.rows < input
     }
 
-    /// The key of a kernel around the product for `rows` rows, with the tile's constants.
-    pub fn constants(self, key: KernelKey, rows: usize) -> KernelKey {
-        key.with("TM", self.rows as u32)
+    /// The key of a kernel around the product for `rows` rows and `steps` of K in a tap, with the tile's constants.
+    pub fn constants(self, key: KernelKey, rows: usize, steps: usize) -> KernelKey {
+        let key = key
+            .with("TM", self.rows as u32)
             .with("TN", self.eights as u32)
-            .flag("WHOLE", rows.is_multiple_of(self.rows))
-            .flag("SUBGROUP", self.subgroup)
+            .flag("WHOLE", rows.is_multiple_of(self.rows));
+        match self.path {
+            OperandPath::Subgroup => key.flag("SUBGROUP", true),
+            OperandPath::Uniform => key.flag("UNIFORM", true),
+            OperandPath::Workgroup => {
+                let kb = self.staged(steps);
+                key.with("KB", kb as u32).flag("EVEN", steps.is_multiple_of(kb))
+            }
+        }
     }
 
     /// Index of the weight vec4 of a row and step of K in `[rows/TM][steps][TM]`.
     pub fn weight(self, steps: usize, row: usize, step: usize) -> usize {
-        ((row / self.rows) * steps + step) * self.rows + row % self.rows
+        let at = row % self.rows;
+        let at = match self.path {
+            // As the invocations read workgroup memory: neighbours side by side, each one's 8 rows apart.
+            OperandPath::Workgroup => at % 8 * (self.rows / 8) + at / 8,
+            OperandPath::Subgroup | OperandPath::Uniform => at,
+        };
+        ((row / self.rows) * steps + step) * self.rows + at
     }
 }
 
 /// Whether operands are best spread by subgroup broadcast on this device.
 pub(crate) fn broadcasts(caps: &Caps) -> bool {
-    caps.subgroup == Some(SUBGROUP)
+    caps.operand_path() == OperandPath::Subgroup
 }

@@ -79,6 +79,11 @@ impl<'a> Lowering<'a> {
         view(&self.inputs[i], 0, 0)
     }
 
+    /// The shader's view of a blocked tensor.
+    pub fn view(desc: &TensorDesc) -> [u32; 4] {
+        view(desc, 0, 0)
+    }
+
     /// The view of blocked input `i` whose pixel (0, 0) is the input's pixel `(y, x)`: a crop that costs nothing.
     pub fn cropped_view(&self, i: usize, y: usize, x: usize) -> [u32; 4] {
         view(&self.inputs[i], y, x)
@@ -148,6 +153,13 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
+    /// A blocked tensor in scratch memory, its halo cleared: what it is written and read as.
+    pub fn blocked_scratch(&mut self, desc: TensorDesc) -> [Operand; 2] {
+        let k = self.scratch(desc.bytes());
+        self.lowered.dispatches.push(halo(desc, Operand::ScratchWrite(k)));
+        [Operand::ScratchWrite(k), Operand::ScratchRead(k)]
+    }
+
     /// Workgroups of a kernel that gives each invocation of a 16 x 4 workgroup one vec4 of `shape`.
     pub fn per_vec4(shape: Shape) -> [usize; 3] {
         [shape.w.div_ceil(16), shape.h.div_ceil(4), shape.n * shape.c.div_ceil(4)]
@@ -158,4 +170,17 @@ fn view(desc: &TensorDesc, y: usize, x: usize) -> [u32; 4] {
     debug_assert_eq!(desc.layout, Layout::Blocked);
     let l = BlockedLayout::new(desc.shape);
     [l.origin + y * l.row + x, l.row, l.plane, l.batch].map(|v| v as u32)
+}
+
+/// The dispatch that clears the halo of a blocked tensor.
+pub fn halo<B>(desc: TensorDesc, target: B) -> Dispatch<B> {
+    let l = BlockedLayout::new(desc.shape);
+    let border = 2 * l.row + 2 * desc.shape.h;
+    let planes = desc.shape.n * l.blocks;
+    Dispatch {
+        kernel: KernelKey::new("halo"),
+        params: [l.row, desc.shape.h, l.plane, border].map(|v| v as u32).to_vec(),
+        bindings: vec![target],
+        workgroups: [border.div_ceil(64) as u32, planes as u32, 1],
+    }
 }

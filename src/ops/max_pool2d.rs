@@ -30,6 +30,17 @@ impl MaxPool2d {
         Self { ceil_mode: true, ..Self::new(k) }
     }
 
+    /// The dispatch that pools `from`, of that description, into output `to` of the node.
+    pub(super) fn lower_from(&self, cx: &mut Lowering, from: Operand, desc: TensorDesc, to: usize) -> Result<()> {
+        let (i, o) = (desc.shape, cx.output(to));
+        let mut params = Vec::with_capacity(16);
+        params.extend(Lowering::view(&desc));
+        params.extend(cx.output_view(to));
+        params.extend([o.w, o.h, o.c.div_ceil(4), i.w, i.h, self.stride, self.padding, 0].map(|v| v as u32));
+        let kernel = KernelKey::new("max_pool2d").with("KERNEL", self.kernel as u32);
+        cx.dispatch(kernel, params, [from, Operand::Output(to)], Lowering::per_vec4(o))
+    }
+
     fn output_size(&self, n: usize) -> Option<usize> {
         pooled_size(n, self.kernel, self.stride, self.padding, self.ceil_mode)
     }
@@ -91,13 +102,7 @@ impl Op for MaxPool2d {
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
-        let (i, o) = (cx.input(0), cx.output(0));
-        let mut params = Vec::with_capacity(16);
-        params.extend(cx.input_view(0));
-        params.extend(cx.output_view(0));
-        params.extend([o.w, o.h, o.c.div_ceil(4), i.w, i.h, self.stride, self.padding, 0].map(|v| v as u32));
-        let kernel = KernelKey::new("max_pool2d").with("KERNEL", self.kernel as u32);
-        cx.dispatch(kernel, params, [Operand::Input(0), Operand::Output(0)], Lowering::per_vec4(o))
+        self.lower_from(cx, Operand::Input(0), cx.inputs[0], 0)
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {

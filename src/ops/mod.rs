@@ -7,7 +7,7 @@ mod gemm;
 mod lowering;
 mod spatial;
 
-pub use lowering::{Lowered, Lowering, PackFn, PackedWeights};
+pub use lowering::{Lowered, Lowering, PackFn, PackedWeights, halo};
 pub use spatial::{Spatial, Window};
 
 use crate::error::{Error, Result};
@@ -183,11 +183,12 @@ registry! {
     avg_pool2d: AvgPool2d;
     batch_norm: BatchNorm2d;
     concat: Concat;
-    conv2d: Conv2d;
+    conv2d: Conv2d, Source;
     conv_transpose2d: ConvTranspose2d;
     crop2d: Crop2d;
     gate: ArgmaxGate, ScaleByGate;
     global_pool: GlobalAvgPool, GlobalMaxPool;
+    head2d: Head2d, HeadOutput;
     image_in: ImageIn, ImageInfo, mirror;
     mask_out: MaskOut, MaskRule;
     max_pool2d: MaxPool2d;

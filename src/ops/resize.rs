@@ -60,6 +60,28 @@ impl ResizeMode {
         Ok(([c0, c1, c2, c3, r0, r1, r2, r3], power_of_two))
     }
 
+    /// The dispatch that resizes input `input` of the node into `to`, of that description.
+    fn lower_into(self, cx: &mut Lowering, input: usize, to: Operand, desc: TensorDesc) -> Result<()> {
+        let (i, o) = (cx.input(input), desc.shape);
+        let (axes, power_of_two) = self.axes(cx.label, i, o)?;
+        let mut params = [cx.input_view(input), Lowering::view(&desc)].concat();
+        params.extend([o.w, o.h, o.c.div_ceil(LANES), i.w, i.h, 0, 0, 0].map(|v| v as u32));
+        params.extend(axes);
+        let kernel = KernelKey::new("resize")
+            .flag("BILINEAR", self != Self::Nearest)
+            .flag("POWER_OF_TWO", power_of_two);
+        cx.dispatch(kernel, params, [Operand::Input(input), to], Lowering::per_vec4(o))
+    }
+
+    /// Input `input` of the node enlarged into scratch memory: what to read, and its view.
+    pub(super) fn into_scratch(self, cx: &mut Lowering, input: usize, factor: usize) -> Result<(Operand, [u32; 4])> {
+        let s = cx.input(input);
+        let desc = TensorDesc::blocked(s.with_hw(s.h * factor, s.w * factor));
+        let [write, read] = cx.blocked_scratch(desc);
+        self.lower_into(cx, input, write, desc)?;
+        Ok((read, Lowering::view(&desc)))
+    }
+
     /// How output pixels of a map enlarged from `i` to `o` depend on input pixels.
     pub(super) fn windows(self, i: Shape, o: Shape) -> Spatial {
         let reach = match self {
@@ -177,15 +199,7 @@ impl Op for Resize {
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
-        let (i, o) = (cx.input(0), cx.output(0));
-        let (axes, power_of_two) = self.mode.axes(cx.label, i, o)?;
-        let mut params = cx.views();
-        params.extend([o.w, o.h, o.c.div_ceil(LANES), i.w, i.h, 0, 0, 0].map(|v| v as u32));
-        params.extend(axes);
-        let kernel = KernelKey::new("resize")
-            .flag("BILINEAR", self.mode != ResizeMode::Nearest)
-            .flag("POWER_OF_TWO", power_of_two);
-        cx.dispatch(kernel, params, [Operand::Input(0), Operand::Output(0)], Lowering::per_vec4(o))
+        self.mode.lower_into(cx, 0, Operand::Output(0), cx.outputs[0])
     }
 
     fn spatial(&self, inputs: &[TensorDesc], outputs: &[TensorDesc]) -> Spatial {

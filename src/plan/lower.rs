@@ -4,8 +4,8 @@ use super::memory::{self, Item, Place};
 use super::{Plan, PlanMemory, PlannedWeights, Port, Resource, Step};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId, ValueKind};
-use crate::kernel::{Caps, Dispatch, IMAGES, Images, KernelKey, Operand, image_size, may_be_image};
-use crate::ops::{Lowered, Lowering};
+use crate::kernel::{Caps, Dispatch, IMAGES, Images, Operand, image_size, may_be_image};
+use crate::ops::{Lowered, Lowering, halo};
 use crate::tensor::{BlockedLayout, Layout, MAX_INDEXED, TensorDesc};
 use std::collections::HashMap;
 
@@ -63,6 +63,7 @@ impl Plan {
                 let bind = |operand: &Operand| match *operand {
                     Operand::Input(k) => value(node.inputs[k], false),
                     Operand::Output(k) => value(node.outputs[k], true),
+                    Operand::OutputRead(k) => value(node.outputs[k], false),
                     Operand::Weights(k) => Ok(Resource::Weights(first_weights + k)),
                     Operand::ScratchRead(k) => Ok(tensors.scratch(i, k, &places, false)),
                     Operand::ScratchWrite(k) => Ok(tensors.scratch(i, k, &places, true)),
@@ -319,18 +320,6 @@ fn scratch_is_image(low: &Lowered, k: usize, bytes: u64, caps: &Caps) -> bool {
 }
 
 fn halo_step(node: &Node, desc: TensorDesc, target: Resource) -> Step {
-    let l = BlockedLayout::new(desc.shape);
-    let border = 2 * l.row + 2 * desc.shape.h;
-    let planes = desc.shape.n * l.blocks;
-    let params = [l.row, desc.shape.h, l.plane, border].map(|v| v as u32).to_vec();
-    Step {
-        label: node.label.clone(),
-        dispatch: Dispatch {
-            kernel: KernelKey::new("halo"),
-            params,
-            bindings: vec![target],
-            workgroups: [border.div_ceil(64) as u32, planes as u32, 1],
-        },
-        macs: 0,
-    }
+    let d = halo(desc, target);
+    Step { label: node.label.clone(), dispatch: d, macs: 0 }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Graph, ValueId};
-use crate::ops::{Concat, Conv2d, Crop2d};
+use crate::ops::{Concat, Conv2d, Crop2d, Source};
 use std::sync::Arc;
 
 /// `conv(concat(a, crop(b), ..))` as one convolution over several sources. Crops are taken along only by an unpadded
@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub fn rewrite(graph: &Graph) -> Result<Graph> {
     graph.rebuild(|cx, node| {
         let Some(conv) = node.op.as_op::<Conv2d>() else { return Ok(None) };
-        if conv.sources != [[0; 2]] || conv.region.is_some() || conv.groups != 1 {
+        if conv.sources != [Source::WHOLE] || conv.region.is_some() || conv.groups != 1 {
             return Ok(None);
         }
         let x = node.inputs[0];
@@ -19,10 +19,12 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
             _ => vec![x],
         };
         let uncrop = |v: ValueId| match cx.old.producer(v) {
-            Some(p) if conv.padding == [0; 4] => p.op.as_op::<Crop2d>().map(|c| (p.inputs[0], [c.top, c.left])),
+            Some(p) if conv.padding == [0; 4] => {
+                p.op.as_op::<Crop2d>().map(|c| (p.inputs[0], Source::at(c.top, c.left)))
+            }
             _ => None,
         };
-        let sources: Vec<(ValueId, [usize; 2])> = parts.iter().map(|&v| uncrop(v).unwrap_or((v, [0; 2]))).collect();
+        let sources: Vec<(ValueId, Source)> = parts.iter().map(|&v| uncrop(v).unwrap_or((v, Source::WHOLE))).collect();
         if sources.len() == 1 && sources[0].0 == x {
             return Ok(None);
         }

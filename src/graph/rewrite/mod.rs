@@ -4,8 +4,11 @@
 //! after it with the network before.
 
 mod commute_resize;
+mod enlarge_sources;
 mod fold_batch_norm;
 mod fuse_activation;
+mod fuse_head;
+mod fuse_pool;
 mod join_sources;
 
 use super::Graph;
@@ -26,6 +29,9 @@ pub const ALL: &[Rewrite] = &[
     Rewrite { name: "fuse_activation", apply: fuse_activation::rewrite },
     Rewrite { name: "join_sources", apply: join_sources::rewrite },
     Rewrite { name: "commute_resize", apply: commute_resize::rewrite },
+    Rewrite { name: "enlarge_sources", apply: enlarge_sources::rewrite },
+    Rewrite { name: "fuse_pool", apply: fuse_pool::rewrite },
+    Rewrite { name: "fuse_head", apply: fuse_head::rewrite },
 ];
 
 /// Applies every rewrite.

@@ -35,10 +35,10 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     t.line("for (var c = 0u; c < blocks; c++) {");
     t.line("let s = c * p.x.z;");
     for e in 0..loads {
-        t.line(format!("let e{e} = x[side{e} + s];"));
+        t.line(format!("let e{e} = vec4<f32>(x[side{e} + s]);"));
     }
     for r in 0..lines {
-        t.line(format!("let x{r}_0 = x[row{r} + s];"));
+        t.line(format!("let x{r}_0 = vec4<f32>(x[row{r} + s]);"));
         for k in 1..kw {
             let at = r * extras + k - 1;
             t.line(format!(
@@ -56,7 +56,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
         } else {
             "lane".into()
         };
-        t.line(format!("let w{j} = w[wi + {}u + {lane}];", j * SUBGROUP));
+        t.line(format!("let w{j} = vec4<f32>(w[wi + {}u + {lane}]);", j * SUBGROUP));
     }
     t.line(format!("wi += {weights}u;"));
     for tap in 0..taps {
@@ -87,7 +87,7 @@ fn accumulators(t: &mut Text, key: &KernelKey, rows: u32, ocs: u32) {
             } else {
                 format!("w[block{b}]")
             };
-            t.line(format!("let old{b}_{r} = {at};"));
+            t.line(format!("let old{b}_{r} = vec4<f32>({at});"));
             for (k, lane) in ["x", "y", "z", "w"].iter().enumerate() {
                 t.line(format!("var a{}_{r} = old{b}_{r}.{lane};", b * 4 + k as u32));
             }
@@ -103,7 +103,7 @@ fn stores(t: &mut Text, rows: u32, ocs: u32) {
         for r in 0..rows {
             let v: Vec<String> = (0..4).map(|k| format!("a{}_{r}", b * 4 + k)).collect();
             t.line(format!("if (oy + {r}u < p.size.y) {{"));
-            t.line(format!("y[at + {r}u * p.y.y] = activate(vec4<f32>({}), p.slope.x);", v.join(", ")));
+            t.line(format!("y[at + {r}u * p.y.y] = stored(activate(vec4<f32>({}), p.slope.x));", v.join(", ")));
             t.line("}");
         }
         t.line("}");

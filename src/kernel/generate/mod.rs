@@ -5,7 +5,10 @@
 
 mod direct;
 mod gemm;
+mod head2d;
+mod shares;
 mod tap_sum;
+mod winograd;
 
 use super::KernelKey;
 use std::fmt::Write;
@@ -16,7 +19,10 @@ pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
         "direct" => direct::body(key),
         "gemm" => gemm::core(key),
         "gemm_results" => gemm::results(key),
+        "head2d" => head2d::body(key),
         "tap_sum" => tap_sum::body(key),
+        "winograd_in" => winograd::input(key),
+        "winograd_out" => winograd::output(key),
         _ => Err(format!("no generator `{name}`")),
     }
 }
@@ -45,4 +51,4 @@ fn multiply_add(sum: &str, a: &str, b: &str) -> String {
 }
 
 /// The lanes of a subgroup that the broadcast kernels are written for.
-const SUBGROUP: u32 = 8;
+pub(super) const SUBGROUP: u32 = 8;

@@ -2,7 +2,7 @@
 
 use super::Conv2d;
 use crate::error::Result;
-use crate::kernel::Operand;
+use crate::kernel::{Operand, OperandPath};
 use crate::ops::Lowering;
 use crate::ops::gemm::Tile;
 use crate::tensor::LANES;
@@ -11,33 +11,33 @@ use crate::tensor::LANES;
 pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
     let out = cx.output(0);
     let taps = op.kernel[0] * op.kernel[1];
-    let tile = Tile::choose(cx.caps, out.c, out.pixels(), true);
+    let tile = Tile::choose(cx.caps, out.c, out.pixels(), out.n, true);
     let (ob, tiles) = (out.c.div_ceil(LANES), out.c.div_ceil(tile.rows));
-    for part in op.parts(cx) {
+    for part in op.parts(cx)? {
         let ib = part.channels.div_ceil(LANES);
         // One or two channels leave most of a vec4 empty: steps of K then go on over the taps.
-        let few = tile.subgroup && part.channels <= 2;
-        let channels = if few { part.channels } else { ib * LANES };
+        let few = tile.path == OperandPath::Subgroup && part.channels <= 2;
+        let channels = if few { part.channels } else { tile.packed(ib) * LANES };
         let steps = (taps * channels).div_ceil(LANES);
         let weights = op.pack(cx, &part, LANES * (ob + tiles * steps * tile.rows), move |o, i, t| {
             let k = t * channels + i;
             (ob + tile.weight(steps, o, k / LANES)) * LANES + k % LANES
         });
         cx.reads(Operand::Input(part.source), (taps * tiles) as f64 / (op.stride[0] * op.stride[1]) as f64);
-        let rows_first = tile.rows_first(tiles, steps, cx.input(part.source).pixels() * ib);
-        let mut key = tile.constants(part.key(op, "conv2d_gemm"), out.c).flag("ROWS_FIRST", rows_first);
+        let rows_first = tile.rows_first(tiles, steps, op.region(cx.input(0)).iter().product::<usize>() * ib);
+        let mut key = tile.constants(part.key(op, "conv2d_gemm"), out.c, ib).flag("ROWS_FIRST", rows_first);
         if few {
             key = key.with("CIN", channels as u32);
         }
         for (first, blocks) in tile.dispatches(cx.caps, out.pixels()) {
             let mut params = Vec::with_capacity(24);
-            params.extend(op.view(cx, &part));
+            params.extend(part.view);
             params.extend(cx.output_view(0));
             params.extend([out.w, out.h, ob, ib].map(|v| v as u32));
             params.extend([op.padding[0], op.padding[1], op.stride[0], op.stride[1]].map(|v| v as u32));
             params.extend([op.dilation[0], op.dilation[1], steps, first].map(|v| v as u32));
             params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
-            let bindings = [Operand::Input(part.source), weights, Operand::Output(0)];
+            let bindings = [part.operand, weights, Operand::Output(0)];
             let grid = if rows_first { [tiles, blocks, out.n] } else { [blocks, tiles, out.n] };
             cx.dispatch(key.clone(), params, bindings, grid)?;
         }

@@ -23,7 +23,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
     let taps = op.kernel[0] * op.kernel[1];
     let (ocs, rows) = (tile_channels(out.c), tile_rows(out.h));
     let (ob, groups) = (out.c.div_ceil(LANES), out.c.div_ceil(ocs));
-    for part in op.parts(cx) {
+    for part in op.parts(cx)? {
         let ib = part.channels.div_ceil(LANES);
         let weights = op.pack(cx, &part, LANES * (ob + groups * ib * taps * ocs), move |o, i, t| {
             let vec4 = ob + (((o / ocs) * ib + i / LANES) * taps + t) * ocs + o % ocs;
@@ -34,13 +34,13 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
         let loads = lines + (lines * (op.kernel[1] - 1)).div_ceil(8);
         cx.reads(Operand::Input(part.source), (loads * groups) as f64 / rows as f64);
         let mut params = Vec::with_capacity(20);
-        params.extend(op.view(cx, &part));
+        params.extend(part.view);
         params.extend(cx.output_view(0));
         params.extend([out.w, out.h, ob, ib].map(|v| v as u32));
         params.extend([op.padding[0], op.padding[1], groups, 0].map(|v| v as u32));
         params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
         let key = part.key(op, "conv2d_subgroup").with("ROWS", rows as u32).with("OCS", ocs as u32).flag("SUBGROUP", true);
-        let bindings = [Operand::Input(part.source), weights, Operand::Output(0)];
+        let bindings = [part.operand, weights, Operand::Output(0)];
         cx.dispatch(key, params, bindings, [out.w.div_ceil(8), out.h.div_ceil(rows), out.n * groups])?;
     }
     Ok(())

@@ -1,19 +1,26 @@
-//! Winograd F(4, 3): a 3x3 convolution with a quarter of the multiplications. Input transform of every source into one
-//! buffer, 36 matrix products, output transform; in chunks of tiles, so that both buffers stay in the caches.
+//! Winograd: a 3x3 convolution with a quarter of the multiplications, or 4/9 of them. Input transform of every source
+//! into one buffer, a matrix product for each point of the transform, output transform; in chunks of tiles, so that both
+//! buffers stay in the caches.
 
 use super::Conv2d;
+use super::part::Part;
 use crate::error::{Error, Result};
-use crate::kernel::{AdapterClass, KernelKey, Operand};
-use crate::ops::Lowering;
+use crate::kernel::{KernelKey, Operand, Preset, preset};
+use crate::ops::{Lowering, ResizeMode};
 use crate::ops::gemm::Tile;
 use crate::tensor::{HostTensor, LANES};
 use rayon::prelude::*;
 
-/// Points of the transform: 6 x 6 for 4 x 4 outputs.
-const XI: usize = 36;
+/// Outputs of a tile along an axis: F(4, 3) needs the fewest multiplications, F(2, 3) less than half the
+/// weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    F4,
+    F2,
+}
 
-/// The filter transform: `G g Gt`.
-const G: [[f64; 3]; 6] = [
+/// The filter transform's `G` (`G g Gt`) of F(4, 3) and F(2, 3).
+const G4: &[[f64; 3]] = &[
     [0.25, 0.0, 0.0],
     [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
     [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
@@ -21,72 +28,108 @@ const G: [[f64; 3]; 6] = [
     [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
     [0.0, 0.0, 1.0],
 ];
+const G2: &[[f64; 3]] = &[[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
+
+impl Form {
+    const fn outputs(self) -> usize {
+        match self {
+            Self::F4 => 4,
+            Self::F2 => 2,
+        }
+    }
+
+    const fn g(self) -> &'static [[f64; 3]] {
+        match self {
+            Self::F4 => G4,
+            Self::F2 => G2,
+        }
+    }
+
+    /// Points of the transform: matrix products.
+    const fn points(self) -> usize {
+        self.g().len() * self.g().len()
+    }
+}
 
 /// Tiles of a chunk: as many as leave both buffers in the last cache of the device, a multiple of `block`.
-fn chunk_tiles(cx: &Lowering, tiles: usize, block: usize, channel_blocks: usize) -> usize {
-    let per_tile = (XI * LANES * 4 * channel_blocks) as u64;
-    let budget = match cx.caps.class {
-        // 256 tiles of 64 channels each way: what lavapipe is fastest with.
-        AdapterClass::Cpu => 5 << 20,
-        // Room for thousands of workgroups; a large cache or two holds it.
-        _ => 48 << 20,
-    };
-    let least = if cx.caps.class == AdapterClass::Cpu { 256 } else { 1024 };
+fn chunk_tiles(cx: &Lowering, tiles: usize, block: usize, channel_blocks: usize, points: usize) -> usize {
+    let per_tile = (points * LANES * 4 * channel_blocks) as u64;
+    let Preset { chunk_bytes: budget, chunk_tiles: least, .. } = preset(cx.caps.class);
     // Both buffers together stay below the limit of a binding whatever the budget says.
     let most = (cx.caps.max_binding_bytes.min(128 << 20) / per_tile) as usize;
     let wanted = ((budget / per_tile) as usize).max(least).min(most).min(tiles);
     wanted.div_ceil(block).max(1) * block
 }
 
-pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
+pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     let out = cx.output(0);
-    let (tiles_x, tiles_y) = (out.w.div_ceil(4), out.h.div_ceil(4));
+    let mut parts = op.parts_as_given(cx);
+    for part in &mut parts {
+        // The input transform enlarges twice by itself.
+        if let Some((mode, factor)) = op.sources[part.source].enlarge.filter(|e| e.1 != 2) {
+            (part.operand, part.view) = mode.into_scratch(cx, part.source, factor)?;
+        }
+    }
+    let (outputs, points) = (form.outputs(), form.points());
+    let (tiles_x, tiles_y) = (out.w.div_ceil(outputs), out.h.div_ceil(outputs));
     let tiles = out.n * tiles_x * tiles_y;
-    let parts = op.parts(cx);
     // The product reads the transformed input once for every 64 rows or so.
     let reads = out.c as f64 / 64.0;
-    let tile = Tile::choose(cx.caps, out.c, tiles, reads > 1.5);
+    let tile = Tile::choose(cx.caps, out.c, tiles, points, reads > 1.5);
     let columns = tile.columns();
     let steps: usize = parts.iter().map(|p| p.channels.div_ceil(LANES)).sum();
     let ob = out.c.div_ceil(LANES);
-    let chunk = chunk_tiles(cx, tiles, columns, steps + ob);
-    let bytes = |blocks: usize| (XI * chunk * blocks * LANES * 4) as u64;
+    let chunk = chunk_tiles(cx, tiles, columns, steps + ob, points);
+    let bytes = |blocks: usize| (points * chunk * blocks * LANES * 4) as u64;
     let (v, m) = (cx.scratch(bytes(steps)), cx.scratch(bytes(ob)));
     cx.reads(Operand::ScratchRead(v), reads);
-    let weights = filters(op, cx, tile, steps)?;
+    let weights = filters(op, cx, form, tile, &parts)?;
     let bias = bias(op, cx, ob);
     let grid = [tiles_x, tiles_x * tiles_y];
+    let key = |shader| KernelKey::new(shader).with("OUT", outputs as u32).with("COLUMNS", columns as u32);
     for first in (0..tiles).step_by(chunk) {
         let count = chunk.min(tiles - first);
         let blocks = count.div_ceil(columns);
         let mut block = 0;
         for part in &parts {
+            let s = cx.input(part.source);
             let ib = part.channels.div_ceil(LANES);
             if first == 0 {
-                // 6 x 6 pixels for 4 x 4.
-                cx.reads(Operand::Input(part.source), 2.25);
+                // Such as 6 x 6 pixels for 4 x 4.
+                cx.reads(part.operand, points as f64 / (outputs * outputs) as f64);
             }
-            let mut params = op.view(cx, part).to_vec();
+            let mut params = part.view.to_vec();
             params.extend([grid[0], grid[1], out.h + 1, out.w + 1].map(|v| v as u32));
-            params.extend([op.padding[0], op.padding[1], 0, 0].map(|v| v as u32));
-            params.extend([first, count, blocks, 0, steps, block, 0, 0].map(|v| v as u32));
+            params.extend([op.padding[0], op.padding[1], 2 * s.h, 2 * s.w].map(|v| v as u32));
+            params.extend([first, count, blocks, 0, steps, block, s.h, s.w].map(|v| v as u32));
             block += ib;
-            let key = KernelKey::new("winograd_in").with("COLUMNS", columns as u32);
-            let bindings = [Operand::Input(part.source), Operand::ScratchWrite(v)];
+            let mut key = key("winograd_in");
+            if let Some((mode, 2)) = op.sources[part.source].enlarge {
+                let (axes, power_of_two) = mode.axes(cx.label, s, s.with_hw(2 * s.h, 2 * s.w))?;
+                params.extend(axes);
+                let bilinear = mode != ResizeMode::Nearest;
+                key = key.flag("ENLARGED", true).flag("BILINEAR", bilinear).flag("POWER_OF_TWO", power_of_two);
+            }
+            let bindings = [part.operand, Operand::ScratchWrite(v)];
             cx.dispatch(key, params, bindings, [count.div_ceil(64), ib, 1])?;
         }
-        for &(xi, points, weights) in &weights {
+        for &(xi, number, weights) in &weights {
             let params = [blocks, steps, ob, xi].map(|v| v as u32).to_vec();
             let bindings = [Operand::ScratchRead(v), weights, Operand::ScratchWrite(m)];
-            let workgroups = [blocks, out.c.div_ceil(tile.rows), points];
-            cx.dispatch(tile.constants(KernelKey::new("winograd_gemm"), out.c), params, bindings, workgroups)?;
+            let workgroups = [blocks, out.c.div_ceil(tile.rows), number];
+            let key = KernelKey::new("winograd_gemm").with("POINTS", points as u32);
+            cx.dispatch(tile.constants(key, out.c, steps), params, bindings, workgroups)?;
         }
         let mut params = cx.output_view(0).to_vec();
         params.extend([grid[0], grid[1], out.h, out.w, first, count, ob, 0].map(|v| v as u32));
         params.extend([op.activation.slope().to_bits(), 0, 0, 0]);
-        let key =
-            KernelKey::new("winograd_out").with("COLUMNS", columns as u32).with("ACTIVATION", op.activation.id()).flag("WHOLE", out.h.is_multiple_of(4) && out.w.is_multiple_of(4));
-        let bindings = [Operand::ScratchRead(m), bias, Operand::Output(0)];
+        params.extend(if op.pool { cx.output_view(1) } else { [0; 4] });
+        let key = key("winograd_out")
+            .with("ACTIVATION", op.activation.id())
+            .flag("WHOLE", out.h.is_multiple_of(outputs) && out.w.is_multiple_of(outputs))
+            .flag("POOL", op.pool);
+        let mut bindings = vec![Operand::ScratchRead(m), bias, Operand::Output(0)];
+        bindings.extend(op.pool.then_some(Operand::Output(1)));
         cx.dispatch(key, params, bindings, [count.div_ceil(64), ob, 1])?;
     }
     Ok(())
@@ -105,7 +148,14 @@ fn bias(op: &Conv2d, cx: &mut Lowering, ob: usize) -> Operand {
 
 /// The transformed filters, `[xi][K/TM][C/4][TM]` of vec4, cut into ranges of xi that each fit in a binding: first xi,
 /// number, operand.
-fn filters(op: &Conv2d, cx: &mut Lowering, tile: Tile, steps: usize) -> Result<Vec<(usize, usize, Operand)>> {
+fn filters(
+    op: &Conv2d,
+    cx: &mut Lowering,
+    form: Form,
+    tile: Tile,
+    parts: &[Part],
+) -> Result<Vec<(usize, usize, Operand)>> {
+    let steps = tile.packed(parts.iter().map(|p| p.channels.div_ceil(LANES)).sum());
     // Elements of one xi.
     let size = op.out_channels.div_ceil(tile.rows) * steps * tile.rows * LANES;
     let fit = (cx.caps.max_binding_bytes / (size as u64 * 4)) as usize;
@@ -119,23 +169,24 @@ fn filters(op: &Conv2d, cx: &mut Lowering, tile: Tile, steps: usize) -> Result<V
     // Where each source's channels begin, in the weight and in the padded blocks of the transform.
     let mut block = 0;
     let mut starts = Vec::new();
-    for part in op.parts(cx) {
+    for part in parts {
         starts.push((part.first, part.channels, block * LANES));
         block += part.channels.div_ceil(LANES);
     }
-    let ranges = (0..XI).step_by(fit.min(XI)).map(|xi| (xi, fit.min(XI - xi)));
-    let range = |(xi, points): (usize, usize)| {
+    let (g, points) = (form.g(), form.points());
+    let ranges = (0..points).step_by(fit.min(points)).map(|xi| (xi, fit.min(points - xi)));
+    let range = |(xi, number): (usize, usize)| {
         let starts = starts.clone();
         let pack = move |p: &[&HostTensor]| {
-            let mut packed = vec![0.0f32; points * size];
+            let mut packed = vec![0.0f32; number * size];
             let shape = p[0].shape()?;
             packed.par_chunks_mut(size).enumerate().for_each(|(i, packed)| {
-                let (gy, gx) = (G[(xi + i) / 6], G[(xi + i) % 6]);
+                let (gy, gx) = (g[(xi + i) / g.len()], g[(xi + i) % g.len()]);
                 for o in 0..shape.n {
                     for &(first, channels, to) in &starts {
                         for c in 0..channels {
-                            let g = &p[0].data()[(o * shape.c + first + c) * 9..][..9];
-                            let row = |y: usize| (0..3).map(|x| f64::from(g[y * 3 + x]) * gx[x]).sum::<f64>();
+                            let w = &p[0].data()[(o * shape.c + first + c) * 9..][..9];
+                            let row = |y: usize| (0..3).map(|x| f64::from(w[y * 3 + x]) * gx[x]).sum::<f64>();
                             let value: f64 = (0..3).map(|y| gy[y] * row(y)).sum();
                             let k = to + c;
                             let at = tile.weight(steps, o, k / LANES) * LANES + k % LANES;
@@ -146,7 +197,7 @@ fn filters(op: &Conv2d, cx: &mut Lowering, tile: Tile, steps: usize) -> Result<V
             });
             Ok(packed)
         };
-        (xi, points, cx.weights(vec![op.weight_input()], points * size, pack))
+        (xi, number, cx.weights(vec![op.weight_input()], number * size, pack))
     };
     Ok(ranges.map(range).collect())
 }

@@ -14,7 +14,7 @@ pub(super) fn steps(t: &mut Text, few: Option<u32>, rows: u32, columns: u32) -> 
             t.line("var s = tap_offset(t);");
             t.line("for (var k = 0u; k < steps; k++) {");
             for j in 0..columns {
-                t.line(format!("let x{j} = x[b{j} + s];"));
+                t.line(format!("let x{j} = vec4<f32>(x[b{j} + s]);"));
             }
         }
         Some(channels) => gather(t, channels, columns)?,
@@ -23,7 +23,7 @@ pub(super) fn steps(t: &mut Text, few: Option<u32>, rows: u32, columns: u32) -> 
         // Half a load of weights: the upper lanes repeat the last row.
         let lane =
             if rows < (i + 1) * SUBGROUP { format!("min(lane, {}u)", rows - i * SUBGROUP - 1) } else { "lane".into() };
-        t.line(format!("let w{i} = w[wi + {}u + {lane}];", i * SUBGROUP));
+        t.line(format!("let w{i} = vec4<f32>(w[wi + {}u + {lane}]);", i * SUBGROUP));
     }
     for i in 0..rows {
         t.line(format!("let q{i} = subgroupBroadcast(w{}, {}u);", i / SUBGROUP, i % SUBGROUP));
@@ -48,7 +48,7 @@ fn gather(t: &mut Text, channels: u32, columns: u32) -> Result<(), String> {
         t.line(format!("let o{i} = tap_offset(min(t + {i}u, TAPS - 1u));"));
     }
     for j in 0..columns {
-        let element = |(k, lane): (u32, &str)| format!("x[b{j} + o{}].{lane}", k / channels);
+        let element = |(k, lane): (u32, &str)| format!("f32(x[b{j} + o{}].{lane})", k / channels);
         let v: Vec<String> = (0..).zip(lanes).map(element).collect();
         t.line(format!("let x{j} = vec4<f32>({});", v.join(", ")));
     }

@@ -1,0 +1,162 @@
+"""Times our engine and others on the same weights; see ../bench_peers.sh."""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+
+import numpy as np
+
+from engines import Missing, Ncnn, OnnxRuntime, Torch, Unet
+from network import CASES, Network
+
+# Of the largest output. Above it two engines do not compute the same network, and their times mean nothing.
+TOLERANCE = 1e-3
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def engines(wanted, device):
+    """Those that are there, and why the others are not."""
+    makers = {
+        "onnxruntime": OnnxRuntime,
+        "ncnn": lambda: Ncnn(False),
+        "ncnn-vulkan": lambda: Ncnn(True, device),
+        "pytorch": Torch,
+    }
+    there, missing = [], {}
+    for name in wanted:
+        try:
+            there.append(makers[name]())
+        except Missing as e:
+            missing[name] = str(e)
+    return there, missing
+
+
+def difference(got, want):
+    """The largest difference of any output, as a share of that output's scale."""
+    worst = 0.0
+    for name in got:
+        scale = float(np.abs(want[name]).max())
+        worst = max(worst, float(np.abs(got[name] - want[name]).max()) / max(scale, 1e-30))
+    return worst
+
+
+def bench(key, ours, peers, options):
+    title, arch, config, size = CASES[key]
+    title = f"{title}, {config['in_channels']}x{size}x{size}"
+    say(f"{title}: making weights")
+    network = Network(arch, config, (size, size))
+    x = np.random.default_rng(1).uniform(0, 1, network.input).astype(np.float32)
+    case = {"case": key, "title": title, "size": [size, size], "arch": arch, "config": config, "engines": {}}
+    with tempfile.TemporaryDirectory(prefix="bench_peers.") as folder:
+        ours.prepare(network, folder)
+        want = ours.outputs(x, folder)
+        running = [ours]
+        for peer in peers:
+            try:
+                peer.prepare(network, folder)
+                off = difference(peer.outputs(x, folder), want)
+            except Exception as e:  # Whatever a peer throws is a result about the peer.
+                case["engines"][peer.name] = {"failed": str(e) or type(e).__name__}
+                say(f"  {peer.name}: failed: {e}")
+                continue
+            say(f"  {peer.name}: outputs differ from ours by {off:.1e} of their scale")
+            entry = case["engines"][peer.name] = {"difference": off, "rounds_ms": []}
+            if not off <= TOLERANCE:
+                entry["failed"] = f"its outputs differ from ours by {off:.1e} of their scale: another network, not timed"
+                continue
+            running.append(peer)
+        case["engines"][ours.name] = {"rounds_ms": []}
+        for round in range(options.rounds):
+            # The order changes, so that nobody always runs on a machine that another one has just heated.
+            for engine in running[round % len(running) :] + running[: round % len(running)]:
+                ms = statistics.median(engine.times(x, options.runs))
+                case["engines"][engine.name]["rounds_ms"].append(ms)
+                say(f"  round {round + 1} of {options.rounds}: {engine.name} {ms:.1f} ms")
+        for engine in running:
+            entry = case["engines"][engine.name]
+            entry["median_ms"] = statistics.median(entry["rounds_ms"])
+            entry["min_ms"] = min(entry["rounds_ms"])
+        own = case["engines"][ours.name]
+        for engine in running[1:]:
+            entry = case["engines"][engine.name]
+            entry["ratio"] = entry["median_ms"] / own["median_ms"]
+            pairs = [theirs / mine for theirs, mine in zip(entry["rounds_ms"], own["rounds_ms"])]
+            entry["ratio_of_rounds"] = [min(pairs), max(pairs)]
+    return case
+
+
+def table(cases, names):
+    """Markdown: a row a case, a column an engine: its time and, but for ours, its time over ours."""
+    lines = ["| network | unet ms | " + " | ".join(f"{n} ms, / unet" for n in names) + " |"]
+    lines.append("|---" * (2 + len(names)) + "|")
+    for case in cases:
+        cells = [case["title"], f"{case['engines']['unet']['median_ms']:.0f}"]
+        for name in names:
+            entry = case["engines"].get(name)
+            if entry is None:
+                cells.append("not there")
+            elif "failed" in entry:
+                cells.append("failed")
+            else:
+                low, high = entry["ratio_of_rounds"]
+                verdict = "" if entry["ratio"] >= 1 else ", **we lose**"
+                cells.append(f"{entry['median_ms']:.0f}, {entry['ratio']:.2f} ({low:.2f} to {high:.2f}){verdict}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main():
+    names = ["onnxruntime", "ncnn", "ncnn-vulkan", "pytorch"]
+    parser = argparse.ArgumentParser(prog="bench_peers.sh", description=__doc__)
+    parser.add_argument("--program", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--cases", default=",".join(CASES), help=f"some of {','.join(CASES)}")
+    parser.add_argument("--peers", default=",".join(names), help=f"some of {','.join(names)}")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds in which the engines take turns (5)")
+    parser.add_argument("--runs", type=int, default=3, help="timed runs of each engine in a round (3)")
+    parser.add_argument("--json", metavar="FILE", help="also write everything as JSON")
+    options = parser.parse_args()
+    for given, known in ((options.cases, CASES), (options.peers, names)):
+        for word in given.split(","):
+            if word not in known:
+                parser.error(f"`{word}` is not one of {','.join(known)}")
+    if min(options.rounds, options.runs) < 1:
+        parser.error("--rounds and --runs must be 1 or more")
+    ours = Unet(options.program)
+    try:
+        used = [a for a in json.loads(ours.call("devices", "--json"))["adapters"] if a["used"]]
+        device = used[0]["name"] if used else ""
+        wanted = options.peers.split(",")
+        peers, missing = engines(wanted, device)
+        for name, why in missing.items():
+            say(f"not there: {name}: {why}")
+        cases = [bench(key, ours, peers, options) for key in options.cases.split(",")]
+    except (RuntimeError, OSError) as e:
+        say(f"error: {e}")
+        return 1
+    print(f"unet on {ours.device}")
+    for peer in peers:
+        print(f"{peer.name}: {peer.device}")
+    for name, why in missing.items():
+        print(f"{name}: not there: {why}")
+    print(f"\nBatch 1, f32, medians of {options.rounds} rounds of {options.runs} runs. The second number is the engine's time")
+    print("over ours, above 1 we are faster; in brackets the least and the largest of the rounds.\n")
+    print(table(cases, wanted))
+    for case in cases:
+        for name, entry in case["engines"].items():
+            if "failed" in entry:
+                print(f"{case['title']}, {name}: {entry['failed']}")
+    if options.json:
+        about = {p.name: p.device for p in peers}
+        document = {"unet": ours.device, "peers": about, "missing": missing, "rounds": options.rounds}
+        with open(options.json, "w") as file:
+            json.dump({**document, "runs": options.runs, "cases": cases}, file, indent=1)
+            file.write("\n")
+    return 0
+
+
+sys.exit(main())

@@ -1,0 +1,40 @@
+//! A 1x1 convolution to few classes, its softmax and its export or mask become one last kernel.
+
+use crate::error::Result;
+use crate::graph::{Graph, Node, ValueId};
+use crate::ops::{Conv2d, ExportNchw, Head2d, HeadOutput, MaskOut, Softmax, Source};
+
+/// `export(conv(x))`, `mask(softmax(conv(x)))` and the like, where nothing else needs what lies between.
+pub fn rewrite(graph: &Graph) -> Result<Graph> {
+    let uses = graph.uses();
+    graph.rebuild(|cx, node| {
+        let old = cx.old;
+        let output = if node.op.as_op::<ExportNchw>().is_some() {
+            HeadOutput::Values
+        } else if let Some(mask) = node.op.as_op::<MaskOut>() {
+            HeadOutput::Mask(mask.rule)
+        } else {
+            return Ok(None);
+        };
+        // The node that makes a value which only this one reads.
+        let only = |v: ValueId| old.producer(v).filter(|_| uses[v.index()] == 1);
+        let Some(before) = only(node.inputs[0]) else { return Ok(None) };
+        let softmax = before.op.as_op::<Softmax>().is_some();
+        let convolution: Option<&Node> = if softmax { only(before.inputs[0]) } else { Some(before) };
+        let Some((node_of, conv)) = convolution.and_then(|n| Some((n, n.op.as_op::<Conv2d>()?))) else {
+            return Ok(None);
+        };
+        let plain = Conv2d::new(conv.out_channels, 1, 0).with_bias(conv.bias).with_activation(conv.activation);
+        let region = conv.region.is_none_or(|[h, w]| {
+            let s = old.shape(node_of.inputs[0]);
+            (s.h, s.w) == (h, w)
+        });
+        let same = Conv2d { region: conv.region, ..plain } == *conv && conv.sources == [Source::WHOLE];
+        if !same || !region || conv.out_channels > Head2d::MOST_CLASSES {
+            return Ok(None);
+        }
+        let op = Head2d { classes: conv.out_channels, bias: conv.bias, activation: conv.activation, softmax, output };
+        let inputs = cx.map_all(&node_of.inputs)?;
+        Ok(Some(vec![cx.new.node(node_of.label.clone(), op, &inputs)?]))
+    })
+}

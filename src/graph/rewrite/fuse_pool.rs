@@ -1,0 +1,35 @@
+//! A 2x2 max-pooling behind a convolution becomes the convolution's second output.
+
+use crate::error::Result;
+use crate::graph::{Graph, Node, ValueId};
+use crate::ops::{Conv2d, MaxPool2d};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// `max_pool2d(conv(x), 2)`, next to `conv(x)` for the skip connection. In ceil mode only where it makes no difference.
+pub fn rewrite(graph: &Graph) -> Result<Graph> {
+    let pools = |node: &Node| {
+        let op = node.op.as_op::<MaxPool2d>()?;
+        let s = graph.shape(node.inputs[0]);
+        let even = s.h.is_multiple_of(2) && s.w.is_multiple_of(2);
+        (*op == MaxPool2d::new(2) || (*op == MaxPool2d::ceil(2) && even)).then_some(node.inputs[0])
+    };
+    let pooled: Vec<ValueId> = graph.nodes().iter().filter_map(pools).collect();
+    // The new pooled value of each old convolution's result.
+    let mut made: HashMap<ValueId, ValueId> = HashMap::new();
+    graph.rebuild(|cx, node| {
+        if let Some(&z) = pools(node).and_then(|x| made.get(&x)) {
+            return Ok(Some(vec![z]));
+        }
+        let Some(conv) = node.op.as_op::<Conv2d>() else { return Ok(None) };
+        let y = node.outputs[0];
+        if conv.pool || !pooled.contains(&y) {
+            return Ok(None);
+        }
+        let inputs = cx.map_all(&node.inputs)?;
+        let op = Conv2d { pool: true, ..conv.clone() };
+        let outputs = cx.new.node_shared(node.label.clone(), Arc::new(op), &inputs)?;
+        made.insert(y, outputs[1]);
+        Ok(Some(outputs))
+    })
+}

@@ -1,0 +1,215 @@
+//! The transforms of Winograd's F(OUT, 3) in two dimensions: a tile of OUT x OUT outputs from T x T inputs, T = OUT + 2,
+//! unrolled. `winograd_in.wgsl` and `winograd_out.wgsl` find the tile.
+
+use super::shares::{shares, window};
+use super::{Text, constant};
+use crate::kernel::KernelKey;
+
+/// The factor of enlarging that the input transform takes along.
+const FACTOR: u32 = 2;
+
+/// Outputs of a tile and points of its transform along an axis.
+fn sizes(key: &KernelKey) -> Result<(u32, u32), String> {
+    match constant(key, "OUT", 4)? {
+        out @ (2 | 4) => Ok((out, out + 2)),
+        other => Err(format!("OUT is {other}, the generator takes 2 or 4")),
+    }
+}
+
+/// `let {to}0, {to}1, ..` = Bt of the values `v`.
+fn transform_in(t: &mut Text, to: &str, v: &[String]) {
+    let lets: Vec<String> = match v {
+        [a, b, c, d] => vec![format!("{a} - {c}"), format!("{b} + {c}"), format!("{c} - {b}"), format!("{b} - {d}")],
+        [a, b, c, d, e, f] => {
+            t.line(format!("let {to}p = {e} - 4.0 * {c};"));
+            t.line(format!("let {to}q = {d} - 4.0 * {b};"));
+            t.line(format!("let {to}r = {e} - {c};"));
+            t.line(format!("let {to}s = 2.0 * ({d} - {b});"));
+            vec![
+                format!("4.0 * {a} - 5.0 * {c} + {e}"),
+                format!("{to}p + {to}q"),
+                format!("{to}p - {to}q"),
+                format!("{to}r + {to}s"),
+                format!("{to}r - {to}s"),
+                format!("4.0 * {b} - 5.0 * {d} + {f}"),
+            ]
+        }
+        // `sizes` gives 4 or 6 points.
+        _ => Vec::new(),
+    };
+    for (i, value) in lets.iter().enumerate() {
+        t.line(format!("let {to}{i} = {value};"));
+    }
+}
+
+/// `let {to}0, {to}1, ..` = At of the values `v`.
+fn transform_out(t: &mut Text, to: &str, v: &[String]) {
+    let lets: Vec<String> = match v {
+        [a, b, c, d] => vec![format!("{a} + {b} + {c}"), format!("{b} - {c} - {d}")],
+        [a, b, c, d, e, f] => {
+            t.line(format!("let {to}p = {b} + {c};"));
+            t.line(format!("let {to}q = {b} - {c};"));
+            t.line(format!("let {to}r = {d} + {e};"));
+            t.line(format!("let {to}s = {d} - {e};"));
+            vec![
+                format!("{a} + {to}p + {to}r"),
+                format!("{to}q + 2.0 * {to}s"),
+                format!("{to}p + 4.0 * {to}r"),
+                format!("{to}q + 8.0 * {to}s + {f}"),
+            ]
+        }
+        // `sizes` gives 4 or 6 points.
+        _ => Vec::new(),
+    };
+    for (i, value) in lets.iter().enumerate() {
+        t.line(format!("let {to}{i} = {value};"));
+    }
+}
+
+/// Everything after the prologue of `winograd_in.wgsl`: it finds `n`, `block`, `top` and `left` (the tile's first output),
+/// `at` (where point 0 goes) and `step` (from a point to the next).
+pub(super) fn input(key: &KernelKey) -> Result<String, String> {
+    let (_, points) = sizes(key)?;
+    let mut t = Text::default();
+    if key.value("ENLARGED").is_some() {
+        enlarged(&mut t, points, if key.value("BILINEAR").is_some() { 2 } else { 1 });
+    } else {
+        plain(&mut t, points);
+    }
+    Ok(t.0)
+}
+
+/// Points count rows first.
+fn store(t: &mut Text, points: u32, column: u32, values: &str) {
+    for i in 0..points {
+        t.line(format!("v[at + {}u * step] = {values}{i};", i * points + column));
+    }
+}
+
+fn names(prefix: &str, count: u32, suffix: &str) -> Vec<String> {
+    (0..count).map(|i| format!("{prefix}{i}{suffix}")).collect()
+}
+
+/// Rows first, then columns, of the pixels as they are.
+fn plain(t: &mut Text, points: u32) {
+    t.line("let corner = index(p.x, n, block, -i32(p.pad.x), -i32(p.pad.y));");
+    for i in 0..points {
+        t.line(format!("let c{i} = min(left + {i}u, p.grid.w);"));
+    }
+    for r in 0..points {
+        t.line(format!("let row{r} = corner + min(top + {r}u, p.grid.z) * p.x.y;"));
+        for c in 0..points {
+            t.line(format!("let d{r}_{c} = vec4<f32>(x[row{r} + c{c}]);"));
+        }
+        transform_in(t, &format!("r{r}_"), &names(&format!("d{r}_"), points, ""));
+    }
+    for c in 0..points {
+        transform_in(t, &format!("t{c}_"), &names("r", points, &format!("_{c}")));
+        store(t, points, c, &format!("t{c}_"));
+    }
+}
+
+/// The slots of the window in which output pixel `k` of a tile can have a share, at a factor of 2 and a padding of at
+/// most 1: its lower neighbour lies (k - 1) / 2 - 1 to k / 2 pixels, rounded up, after that of pixel 0.
+fn slots_of(k: u32, each: u32) -> std::ops::RangeInclusive<u32> {
+    k.saturating_sub(1).div_ceil(FACTOR).saturating_sub(1)..=k.div_ceil(FACTOR) + each - 1
+}
+
+/// The same of pixels that are made as they are needed, from the map that is to be enlarged.
+fn enlarged(t: &mut Text, points: u32, each: u32) {
+    let slots = window(points, FACTOR, each);
+    shares(t, "a", "p.rows", "i32(top) - i32(p.pad.x)", "p.pad.z", [points, slots, each]);
+    shares(t, "b", "p.columns", "i32(left) - i32(p.pad.y)", "p.pad.w", [points, slots, each]);
+    t.line("let plane = plane_start(p.x, n, block);");
+    for m in 0..slots {
+        t.line(format!("let c{m} = min(b_first + {m}u, p.steps.w - 1u);"));
+    }
+    // Few tiles need the last row and column of the window.
+    let rare = |slot: u32| slot >= 4;
+    for l in 0..slots {
+        t.line(format!("let row{l} = plane + min(a_first + {l}u, p.steps.z - 1u) * p.x.y;"));
+        if rare(l) {
+            for c in 0..points {
+                t.line(format!("var r{l}_{c} = vec4<f32>(0.0);"));
+            }
+            t.line(format!("if (a_last >= {l}u) {{"));
+        }
+        for m in 0..slots {
+            if rare(m) {
+                t.line(format!("var d{l}_{m} = vec4<f32>(0.0);"));
+                t.line(format!("if (b_last >= {m}u) {{ d{l}_{m} = vec4<f32>(x[row{l} + c{m}]); }}"));
+            } else {
+                t.line(format!("let d{l}_{m} = vec4<f32>(x[row{l} + c{m}]);"));
+            }
+        }
+        for k in 0..points {
+            let terms: Vec<String> = slots_of(k, each).map(|m| format!("d{l}_{m} * b{k}_{m}")).collect();
+            t.line(format!("let e{l}_{k} = {};", terms.join(" + ")));
+        }
+        let to = format!("{}{l}_", if rare(l) { "q" } else { "r" });
+        transform_in(t, &to, &names(&format!("e{l}_"), points, ""));
+        if rare(l) {
+            for c in 0..points {
+                t.line(format!("r{l}_{c} = q{l}_{c};"));
+            }
+            t.line("}");
+        }
+    }
+    for c in 0..points {
+        for k in 0..points {
+            let terms: Vec<String> = slots_of(k, each).map(|l| format!("r{l}_{c} * a{k}_{l}")).collect();
+            t.line(format!("let f{c}_{k} = {};", terms.join(" + ")));
+        }
+        transform_in(t, &format!("t{c}_"), &names(&format!("f{c}_"), points, ""));
+        store(t, points, c, &format!("t{c}_"));
+    }
+}
+
+/// Everything after the prologue of `winograd_out.wgsl`: it finds `at` (point 0 of the tile), `bias`, `out` (the tile's
+/// first output) and `rows` and `columns` (outputs from there to the borders), with POOL `pooled`, `pooled_rows` and
+/// `pooled_columns` as well.
+pub(super) fn output(key: &KernelKey) -> Result<String, String> {
+    let (outputs, points) = sizes(key)?;
+    let whole = key.value("WHOLE").is_some();
+    let mut t = Text::default();
+    for r in 0..points {
+        for c in 0..points {
+            t.line(format!("let m{r}_{c} = m[at + {}u * COLUMNS];", r * points + c));
+        }
+        transform_out(&mut t, &format!("r{r}_"), &names(&format!("m{r}_"), points, ""));
+    }
+    for c in 0..outputs {
+        transform_out(&mut t, &format!("o{c}_"), &names("r", points, &format!("_{c}")));
+    }
+    for r in 0..outputs {
+        for c in 0..outputs {
+            t.line(format!("let y{r}_{c} = activate(o{c}_{r} + bias, p.slope.x);"));
+        }
+    }
+    let inside = |r: u32, c: u32, rows: &str, columns: &str, store: String| match (whole || r == 0, whole || c == 0) {
+        (true, true) => store,
+        (true, false) => format!("if ({columns} > {c}u) {{ {store} }}"),
+        (false, true) => format!("if ({rows} > {r}u) {{ {store} }}"),
+        (false, false) => format!("if ({rows} > {r}u && {columns} > {c}u) {{ {store} }}"),
+    };
+    for r in 0..outputs {
+        for c in 0..outputs {
+            let store = format!("y[out + {r}u * p.y.y + {c}u] = stored(y{r}_{c});");
+            t.line(inside(r, c, "rows", "columns", store));
+        }
+    }
+    if key.value("POOL").is_some() {
+        for (r, c) in (0..outputs / 2).flat_map(|r| (0..outputs / 2).map(move |c| (r, c))) {
+            let of = |dy: u32, dx: u32| format!("y{}_{}", 2 * r + dy, 2 * c + dx);
+            let most = format!("max(max({}, {}), max({}, {}))", of(0, 0), of(0, 1), of(1, 0), of(1, 1));
+            let store = format!("z[pooled + {r}u * p.z.y + {c}u] = stored({most});");
+            // Of an odd size the last row or column makes no pooled pixel, not even the tile's first.
+            t.line(if whole {
+                store
+            } else {
+                format!("if (pooled_rows > {r}u && pooled_columns > {c}u) {{ {store} }}")
+            });
+        }
+    }
+    Ok(t.0)
+}

@@ -1,0 +1,170 @@
+//! Classes of adapters, and the static table of what suits each: how the matrix product fetches its operands, its tiles,
+//! when Winograd pays, how large its chunks are. Only the rows for `Cpu` were measured (lavapipe); the others are
+//! reasoned from what the compilers of these chips say (docs/performance.md) and from their caches, and untuned.
+
+use super::{AdapterClass, Caps};
+use crate::error::{Error, Result};
+use std::str::FromStr;
+
+/// How the generated matrix product fetches its operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum OperandPath {
+    /// By subgroup broadcast: needs subgroups of exactly 8.
+    Subgroup,
+    /// Through workgroup memory.
+    Workgroup,
+    /// Weights at addresses that are uniform in the workgroup, pixels straight from storage: no workgroup memory.
+    Uniform,
+}
+
+impl OperandPath {
+    /// All paths.
+    pub const ALL: [Self; 3] = [Self::Subgroup, Self::Workgroup, Self::Uniform];
+
+    /// Its name, as in `UNET_OPERANDS`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Subgroup => "subgroup",
+            Self::Workgroup => "workgroup",
+            Self::Uniform => "uniform",
+        }
+    }
+
+    /// The tiles that its kernels are made for: rows, and columns in eights.
+    pub const fn tiles(self) -> &'static [[usize; 2]] {
+        match self {
+            Self::Subgroup => &[[64, 4], [64, 2], [32, 4], [32, 2], [16, 4], [16, 2], [8, 4], [8, 2], [4, 4], [4, 2]],
+            // 8 x 8 an invocation whatever the shape: one byte of workgroup memory a multiply-add.
+            Self::Workgroup => &[[128, 16], [128, 8], [64, 16], [64, 8], [32, 16], [128, 4], [16, 32]],
+            // 64 invocations side by side, each with all rows.
+            Self::Uniform => &[[16, 32], [32, 16], [32, 8], [8, 32], [4, 32]],
+        }
+    }
+}
+
+impl FromStr for OperandPath {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self> {
+        find(Self::ALL, Self::name, "operand path", s)
+    }
+}
+
+impl AdapterClass {
+    /// All classes.
+    pub const ALL: [Self; 6] = [Self::Cpu, Self::Intel, Self::Amd, Self::Nvidia, Self::Apple, Self::Other];
+
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Intel => "intel",
+            Self::Amd => "amd",
+            Self::Nvidia => "nvidia",
+            Self::Apple => "apple",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl FromStr for AdapterClass {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self> {
+        find(Self::ALL, Self::name, "adapter class", s)
+    }
+}
+
+fn find<T: Copy, const N: usize>(all: [T; N], name: fn(T) -> &'static str, what: &str, wanted: &str) -> Result<T> {
+    all.into_iter().find(|&t| name(t) == wanted).ok_or_else(|| {
+        Error::invalid(format!("{what} `{wanted}`"), format!("unknown; there are: {}", all.map(name).join(", ")))
+    })
+}
+
+/// What suits a class of adapters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Preset {
+    /// Operand path where subgroups of 8 are not to be had.
+    pub operands: OperandPath,
+    /// Invocations below which the device is not full: smaller tiles are then better than idle units.
+    pub invocations: usize,
+    /// Winograd pays where the product of input and output channels is more than this times their sum.
+    pub winograd: usize,
+    /// Bytes of a Winograd chunk, both buffers together: a part of the last cache.
+    pub chunk_bytes: u64,
+    /// Tiles that a chunk has at least, or the device is not full.
+    pub chunk_tiles: usize,
+}
+
+/// The table.
+pub const fn preset(class: AdapterClass) -> Preset {
+    let base = Preset {
+        operands: OperandPath::Workgroup,
+        invocations: 2048,
+        winograd: 64,
+        chunk_bytes: 16 << 20,
+        chunk_tiles: 1024,
+    };
+    match class {
+        // Product against Winograd on lavapipe, ms: 16 -> 16 channels at 256 x 256 9.4 and 10.0, 32 -> 16 there 19.3 and
+        // 17.8, 16 -> 32 at 128 x 128 5.9 and 4.7, 32 -> 32 there 8.2 and 6.2. 256 tiles of 64 channels each way: what
+        // it is fastest with.
+        AdapterClass::Cpu => Preset { invocations: 1, winograd: 10, chunk_bytes: 5 << 20, chunk_tiles: 256, ..base },
+        // Some 500 to 4000 lanes; 16 MiB of cache on the discrete ones.
+        AdapterClass::Intel => Preset { invocations: 4096, winograd: 48, ..base },
+        // Up to 6144 lanes that issue two at a time; 32 to 96 MiB of last cache.
+        AdapterClass::Amd => Preset { invocations: 8192, winograd: 40, chunk_bytes: 32 << 20, ..base },
+        // Up to 16384 lanes; 32 to 72 MiB of last cache since Ada, 6 MiB before.
+        AdapterClass::Nvidia => Preset { invocations: 16_384, winograd: 40, chunk_bytes: 32 << 20, ..base },
+        // 1024 to 5120 lanes; a system cache of 8 MiB and more.
+        AdapterClass::Apple => Preset { invocations: 2048, winograd: 40, ..base },
+        // Mobile chips: Adreno stages well; for Mali, where workgroup memory is plain memory, `Uniform` is the candidate,
+        // but nothing tells it apart here.
+        AdapterClass::Other => base,
+    }
+}
+
+impl Caps {
+    /// A device of a class, for looking at kernels without one: WebGPU's default limits, and subgroups where their size
+    /// is fixed, as on lavapipe.
+    pub fn typical(class: AdapterClass) -> Self {
+        Self { class, subgroup: (class == AdapterClass::Cpu).then_some(8), ..Self::default() }
+    }
+
+    /// How matrix products fetch their operands on this device.
+    pub fn operand_path(&self) -> OperandPath {
+        let broadcasts = self.subgroup == Some(super::generate::SUBGROUP);
+        match self.operands.filter(|&o| o != OperandPath::Subgroup || broadcasts) {
+            Some(forced) => forced,
+            None if broadcasts => OperandPath::Subgroup,
+            None => preset(self.class).operands,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_and_paths_have_names() {
+        for class in AdapterClass::ALL {
+            assert_eq!(class.name().parse::<AdapterClass>().unwrap(), class);
+            assert_eq!(Caps::typical(class).class, class);
+        }
+        for path in OperandPath::ALL {
+            assert_eq!(path.name().parse::<OperandPath>().unwrap(), path);
+        }
+        assert!("voodoo".parse::<AdapterClass>().unwrap_err().to_string().contains("nvidia"));
+    }
+
+    #[test]
+    fn broadcast_is_never_forced_where_subgroups_differ() {
+        let forced = |subgroup, operands| Caps { subgroup, operands: Some(operands), ..Caps::default() }.operand_path();
+        assert_eq!(forced(None, OperandPath::Subgroup), OperandPath::Workgroup);
+        assert_eq!(forced(Some(32), OperandPath::Subgroup), OperandPath::Workgroup);
+        assert_eq!(forced(Some(8), OperandPath::Subgroup), OperandPath::Subgroup);
+        assert_eq!(forced(Some(8), OperandPath::Uniform), OperandPath::Uniform);
+        assert_eq!(Caps::typical(AdapterClass::Cpu).operand_path(), OperandPath::Subgroup);
+    }
+}
