@@ -2,13 +2,14 @@
 //!
 //! `IC` may be a sum as in `64+64` for a convolution over several sources; `T` in place of `K` is the transposed
 //! convolution 2x2 stride 2. `FAMILIES=winograd,subgroup` limits the families, `ROUNDS=9` sets the number of runs,
+//! `BUFFERS=1` also times each family without storage images,
 //! `ONLY=part_of_a_name` times only the dispatches of such shaders, `GPU_PATH=1` chooses kernels as for a device without subgroups. Prints minimum and median of the convolution's own
 //! dispatches and how far its output lies from the first family's.
 
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::gpu::{DeviceChoice, Gpu};
-use unet_wgpu::kernel::{AdapterClass, Caps, ConvFamily};
+use unet_wgpu::kernel::{AdapterClass, Caps, ConvFamily, Images};
 use unet_wgpu::ops::{ActivationKind, Conv2d, ConvTranspose2d, InputKind, OpCase, Source};
 use unet_wgpu::plan::Plan;
 use unet_wgpu::session::Session;
@@ -71,11 +72,14 @@ fn bench(gpu: &Gpu, text: &str) -> Result<()> {
     let families = std::env::var("FAMILIES").unwrap_or_else(|_| "tile,subgroup,gemm,winograd".into());
     let rounds = std::env::var("ROUNDS").ok().and_then(|r| r.parse().ok()).unwrap_or(7);
     let mut runs = Vec::new();
-    for family in families.split(',') {
+    let both = if std::env::var_os("BUFFERS").is_some() { 2 } else { 1 };
+    for (family, images) in
+        families.split(',').flat_map(|f| [(f, gpu.caps().images), (f, Images::Never)].into_iter().take(both))
+    {
         let family: ConvFamily = family.parse()?;
-        let mut caps = Caps { conv: Some(family), ..gpu.caps().clone() };
+        let mut caps = Caps { conv: Some(family), images, ..gpu.caps().clone() };
         if std::env::var_os("GPU_PATH").is_some() {
-            (caps.class, caps.subgroup) = (AdapterClass::Other, None);
+            (caps.class, caps.subgroup, caps.images) = (AdapterClass::Other, None, Images::Never);
         }
         let start = Instant::now();
         let (session, output, kernels) = session(gpu, &caps, &case, &inputs)?;

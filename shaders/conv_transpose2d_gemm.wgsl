@@ -64,7 +64,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let ty = local / SPREAD;
     let first4 = group.y * (TM / 4u);
     let end4 = p.size.z;
-    let steps = opaque(p.size.w);
+    let steps = turns(p.size.w);
     let stride = p.x.z;
     let tiles = (p.size.z * 4u + TM - 1u) / TM;
     var wi = p.size.z + (group.z % 4u * tiles + group.y) * packed_steps(steps) * TM;

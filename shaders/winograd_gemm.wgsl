@@ -48,7 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let ty = local / SPREAD;
     let first4 = group.y * (TM / 4u);
     let end4 = p.end4;
-    let steps = p.steps;
+    let steps = turns(p.steps);
     let stride = COLUMNS;
     let tiles = (p.end4 * 4u + TM - 1u) / TM;
     var wi = (group.z * tiles + group.y) * packed_steps(steps) * TM;

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::gpu::{DeviceChoice, Gpu};
 use crate::graph::{Graph, ValueId};
-use crate::kernel::{AdapterClass, Caps, ConvFamily, OperandPath};
+use crate::kernel::{AdapterClass, Caps, ConvFamily, Images, OperandPath};
 use crate::ops::{ExportNchw, Head2d, HeadOutput, ImportNchw, InputKind, Lowered, Lowering, OpCase};
 use crate::plan::Plan;
 use crate::session::Session;
@@ -46,9 +46,10 @@ pub fn tolerance(caps: &Caps, case: &OpCase) -> Result<f32> {
     Ok(if winograd { WINOGRAD_TOLERANCE } else { OP_TOLERANCE })
 }
 
-/// What `caps` become for each family of convolution kernels forced, with subgroups and as on a device without.
+/// What `caps` become for each family of convolution kernels forced, with subgroups and as on a device without, and, on a
+/// device with images, with all tensors in images and all in buffers for those that are chosen there.
 pub fn family_caps(caps: &Caps) -> Vec<(String, Caps)> {
-    let without = Caps { class: AdapterClass::Other, subgroup: None, ..caps.clone() };
+    let without = Caps { class: AdapterClass::Other, subgroup: None, images: Images::Never, ..caps.clone() };
     let mut all = vec![("no subgroups".to_string(), without.clone())];
     // Limits so tight that grids and transformed weights of small cases are split.
     let tight = Caps { max_workgroups: 40, max_binding_bytes: 384 << 10, ..caps.clone() };
@@ -59,6 +60,12 @@ pub fn family_caps(caps: &Caps) -> Vec<(String, Caps)> {
         let forced = |caps: &Caps| Caps { conv: Some(family), ..caps.clone() };
         all.push((family.name().to_string(), forced(caps)));
         all.push((format!("{}, no subgroups", family.name()), forced(&without)));
+        let spread = matches!(family, ConvFamily::Gemm | ConvFamily::Winograd | ConvFamily::Subgroup);
+        if caps.images != Images::Never && spread {
+            for (what, images) in [("images", Images::Always), ("buffers", Images::Never)] {
+                all.push((format!("{}, {what}", family.name()), Caps { images, ..forced(caps) }));
+            }
+        }
     }
     all
 }

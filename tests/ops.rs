@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use unet_wgpu::gpu::{Gpu, PrecisionChoice};
-use unet_wgpu::kernel::Caps;
+use unet_wgpu::kernel::{Caps, Images};
 use unet_wgpu::ops::{OpCase, registry};
 use unet_wgpu::testing::{check_case_with, family_caps, gpu_or_skip, lowered, tile_caps, tolerance};
 
@@ -56,7 +56,7 @@ fn check_forced(gpu: &Gpu, all: Vec<(String, Caps)>, of_interest: impl Fn(&str) 
     for (name, caps) in all {
         for case in registry().iter().filter(|c| of_interest(&c.name)) {
             // Where a family does not apply, the case would only run once more on what it ran on before.
-            let dispatches = lowered(&caps, case).map(|l| format!("{}{:?}", case.name, l.dispatches));
+            let dispatches = lowered(&caps, case).map(|l| format!("{}{:?}{:?}", case.name, caps.images, l.dispatches));
             if dispatches.is_ok_and(|d| !seen.insert(d)) {
                 continue;
             }
@@ -78,6 +78,19 @@ fn ops_match_their_reference_with_every_index_checked() {
     if let Some(gpu) = gpu_or_skip() {
         let checked = Gpu::with_checks(gpu.device().clone(), gpu.queue().clone(), true).unwrap();
         check_all(&checked);
+    }
+}
+
+#[test]
+fn ops_match_their_reference_with_tensors_in_images_and_in_buffers() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    if gpu.caps().images == Images::Never {
+        return;
+    }
+    for images in [Images::Always, Images::Never] {
+        let caps = Caps { images, ..gpu.caps().clone() };
+        let failures: Vec<String> = registry().iter().filter_map(|case| failure(&gpu, &caps, case)).collect();
+        assert!(failures.is_empty(), "{images:?} on {}:\n{}", gpu.describe(), failures.join("\n"));
     }
 }
 

@@ -2,7 +2,7 @@
 //! binds, and written as SPIR-V, MSL and HLSL. No GPU needed.
 
 use std::collections::BTreeMap;
-use unet_wgpu::kernel::{BindingKind, Caps, Dispatch, KernelKey, Operand, parse};
+use unet_wgpu::kernel::{BindingKind, Caps, Dispatch, IMAGES, KernelKey, Operand, may_be_image, parse};
 use unet_wgpu::ops::{Lowering, registry};
 use unet_wgpu::tensor::Precision;
 use unet_wgpu::testing::{family_caps, tile_caps};
@@ -59,6 +59,34 @@ fn bindings_are_what_the_ops_bind() {
             .unwrap();
         assert_eq!(uniform as usize, d.params.len() * 4, "{case} {}: bytes of Params", d.kernel);
     }
+}
+
+#[test]
+fn every_variant_on_images_becomes_spirv_and_binds_what_the_ops_bind() {
+    let variants: BTreeMap<KernelKey, (String, Dispatch)> =
+        dispatches().into_iter().map(|(c, d)| (d.kernel.clone(), (c, d))).collect();
+    let mut images = 0;
+    for (key, (case, d)) in variants {
+        let possible: Vec<usize> = (1..=d.bindings.len()).filter(|&b| may_be_image(&key, b)).collect();
+        let mask: u32 = possible.iter().map(|&b| 1 << b).sum();
+        if mask == 0 {
+            continue;
+        }
+        images += 1;
+        let key = key.with(IMAGES, mask);
+        let r = parse(&key).unwrap_or_else(|e| panic!("{case}: {e}"));
+        for b in possible {
+            let BindingKind::Image { loads, stores } = r.bindings[b] else { panic!("{case} {key}: binding {b}") };
+            assert_eq!(stores, d.bindings[b - 1].writes(), "{case} {key}: binding {b}");
+            assert!(loads || stores, "{case} {key}: binding {b}");
+        }
+        let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all())
+            .validate(&r.module)
+            .unwrap_or_else(|e| panic!("{case} {key}: {:?}", e.into_inner()));
+        naga::back::spv::write_vec(&r.module, &info, &naga::back::spv::Options::default(), None)
+            .unwrap_or_else(|e| panic!("{case} {key}: SPIR-V: {e}"));
+    }
+    assert!(images > 50, "only {images} variants bind images");
 }
 
 #[test]

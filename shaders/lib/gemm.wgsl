@@ -30,13 +30,17 @@ const NOWHERE: u32 = 0xffffffffu;
 // The workgroup's id, for the functions that the generated code calls.
 var<private> tile: vec3<u32>;
 
-// A uniform value as the bound of a loop. Where a uniform alone bounds a loop, lavapipe (Mesa 22.3) compiles the kernel
-// anew for its value, at every dispatch; where the workgroup's id takes part, as a zero, it does not.
-fn opaque(n: u32) -> u32 {
-    return n + (tile.z >> 31u);
-}
-
 // Steps of K that the weights of a tap have: whole blocks of KB.
 fn packed_steps(steps: u32) -> u32 {
     return (steps + KB - 1u) / KB * KB;
+}
+
+// The number of turns of a loop, from a uniform. lavapipe compiles a kernel anew for every value of a uniform that bounds
+// a loop, 2 to 5 ms in each dispatch; it cannot see where a broadcast value comes from.
+fn turns(n: u32) -> u32 {
+#ifdef SUBGROUP
+    return subgroupBroadcast(n, 0u);
+#else
+    return n;
+#endif
 }

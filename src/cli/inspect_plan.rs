@@ -100,7 +100,7 @@ impl Report {
             "before": rows(&self.before, "op", "output"),
             "after": rows(&self.after, "op", "output"),
             "steps": rows(&self.steps, "kernel", "workgroups"),
-            "slots": self.plan.slots,
+            "slots": self.plan.slots.iter().map(|s| json!({ "bytes": s.bytes, "image": s.image })).collect::<Vec<_>>(),
         })
     }
 }

@@ -129,6 +129,9 @@ fn entry(key: &KernelKey, file: &str, uses: &Uses) -> Result<Value> {
         BindingKind::Uniform => "uniform",
         BindingKind::Read => "read",
         BindingKind::ReadWrite => "read_write",
+        BindingKind::Image { stores: false, .. } => "image_read",
+        BindingKind::Image { loads: false, .. } => "image_write",
+        BindingKind::Image { .. } => "image_read_write",
     };
     let constants: serde_json::Map<String, Value> =
         key.consts.iter().map(|&(name, value)| (name.to_string(), value.into())).collect();

@@ -1,7 +1,7 @@
 //! Finding, choosing and opening adapters.
 
 use crate::error::{Error, Result};
-use crate::kernel::{AdapterClass, Caps};
+use crate::kernel::{AdapterClass, Caps, Images};
 use crate::tensor::Precision;
 use std::str::FromStr;
 
@@ -108,10 +108,14 @@ pub(super) fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Queue)>
         return Err(Error::UnknownAdapter { wanted, available });
     };
     let adapter = &all[index];
-    let wanted = wgpu::Features::SUBGROUP
+    let mut wanted = wgpu::Features::SUBGROUP
         | wgpu::Features::TIMESTAMP_QUERY
         | wgpu::Features::SHADER_F16
         | wgpu::Features::PIPELINE_CACHE;
+    let image = adapter.get_texture_format_features(wgpu::TextureFormat::Rgba32Float);
+    if image.flags.contains(wgpu::TextureFormatFeatureFlags::STORAGE_READ_WRITE) {
+        wanted |= READ_WRITE_IMAGES;
+    }
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("unet-wgpu"),
         required_features: adapter.features() & wanted,
@@ -122,13 +126,27 @@ pub(super) fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Queue)>
         .map_err(|e| Error::Gpu { what: format!("opening {}", infos[index].name), reason: e.to_string() })
 }
 
+/// Kernels that add to an image both read and write it.
+const READ_WRITE_IMAGES: wgpu::Features = wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES;
+
+/// Images are measured on llvmpipe only: a software rasteriser with subgroups of 8.
+fn images(device: &wgpu::Device, info: &wgpu::AdapterInfo, subgroup: Option<u32>) -> Images {
+    let limits = device.limits();
+    let able = device.features().contains(READ_WRITE_IMAGES)
+        && limits.max_storage_textures_per_shader_stage >= 8
+        && limits.max_texture_dimension_2d >= 8192;
+    if able && class(info) == AdapterClass::Cpu && subgroup == Some(8) { Images::WhereRead } else { Images::Never }
+}
+
 pub(super) fn caps(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Caps {
     let limits = device.limits();
     let fixed_subgroup =
         device.features().contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size;
+    let subgroup = fixed_subgroup.then_some(info.subgroup_min_size);
     Caps {
         class: class(info),
-        subgroup: fixed_subgroup.then_some(info.subgroup_min_size),
+        subgroup,
+        images: images(device, info, subgroup),
         max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,

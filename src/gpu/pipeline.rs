@@ -61,15 +61,20 @@ impl Pipeline {
 }
 
 fn layout_entry(binding: u32, kind: BindingKind) -> wgpu::BindGroupLayoutEntry {
+    let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
     let ty = match kind {
-        BindingKind::Uniform => wgpu::BufferBindingType::Uniform,
-        BindingKind::Read => wgpu::BufferBindingType::Storage { read_only: true },
-        BindingKind::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+        BindingKind::Uniform => buffer(wgpu::BufferBindingType::Uniform),
+        BindingKind::Read => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
+        BindingKind::ReadWrite => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
+        BindingKind::Image { loads, stores } => wgpu::BindingType::StorageTexture {
+            access: match (loads, stores) {
+                (_, false) => wgpu::StorageTextureAccess::ReadOnly,
+                (false, true) => wgpu::StorageTextureAccess::WriteOnly,
+                (true, true) => wgpu::StorageTextureAccess::ReadWrite,
+            },
+            format: wgpu::TextureFormat::Rgba32Float,
+            view_dimension: wgpu::TextureViewDimension::D2,
+        },
     };
-    wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-        count: None,
-    }
+    wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
 }

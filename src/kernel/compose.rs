@@ -1,6 +1,6 @@
 //! From a [`KernelKey`] to WGSL: constants in front, then the shader with `#import` and `#ifdef` resolved.
 
-use super::{KernelKey, generate, sources};
+use super::{IMAGES, KernelKey, generate, images, sources};
 use crate::error::{Error, Result};
 use std::fmt::Write;
 
@@ -24,7 +24,10 @@ pub fn compose(key: &KernelKey) -> Result<String> {
     }
     let mut imported = Vec::new();
     append(&mut out, key, key.shader, &mut imported)?;
-    Ok(out)
+    match key.value(IMAGES) {
+        Some(bindings) => images::rewrite(&out, bindings).map_err(|what| Error::op(format!("kernel {key}"), what)),
+        None => Ok(out),
+    }
 }
 
 fn append(out: &mut String, key: &KernelKey, file: &str, imported: &mut Vec<String>) -> Result<()> {

@@ -3,6 +3,7 @@
 mod compose;
 mod family;
 mod generate;
+mod images;
 mod sources;
 mod table;
 mod tuning;
@@ -10,6 +11,7 @@ mod validate;
 
 pub use compose::{F16, compose};
 pub use family::ConvFamily;
+pub use images::{IMAGES, image_size, may_be_image};
 pub use sources::{all_shaders, source};
 pub use table::{OperandPath, Preset, preset};
 pub use tuning::{ConvClass, Tuning};
@@ -133,6 +135,18 @@ pub enum AdapterClass {
     Other,
 }
 
+/// Whether kernels read weights and activations as storage images where they can, in place of storage buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Images {
+    /// Never.
+    #[default]
+    Never,
+    /// Where that is faster.
+    WhereRead,
+    /// Wherever possible. For tests.
+    Always,
+}
+
 /// What a device can do, as plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caps {
@@ -156,6 +170,8 @@ pub struct Caps {
     pub f16: bool,
     /// How activations and packed weights are stored.
     pub precision: Precision,
+    /// What is a storage image in place of a buffer.
+    pub images: Images,
     /// A family that convolutions must use wherever it applies, in place of the best one. For tests and measuring.
     pub conv: Option<ConvFamily>,
     /// Choices measured on the device, which go before the usual ones.
@@ -180,6 +196,7 @@ impl Default for Caps {
             uniform_alignment: 256,
             f16: false,
             precision: Precision::F32,
+            images: Images::Never,
             conv: None,
             tuned: None,
             operands: None,

@@ -12,6 +12,13 @@ pub enum BindingKind {
     Read,
     /// `var<storage, read_write>`.
     ReadWrite,
+    /// `texture_storage_2d<rgba32float, ..>`.
+    Image {
+        /// Whether the kernel reads it.
+        loads: bool,
+        /// Whether the kernel writes it.
+        stores: bool,
+    },
 }
 
 /// A parsed kernel and what it binds.
@@ -45,6 +52,8 @@ pub fn parse(key: &KernelKey) -> Result<Reflected> {
                 BindingKind::ReadWrite
             }
             naga::AddressSpace::Storage { .. } => BindingKind::Read,
+            naga::AddressSpace::Handle => image(&module.types[var.ty].inner)
+                .ok_or_else(|| fail(format!("binding {} is no storage image", binding.binding)))?,
             other => return Err(fail(format!("binding {} is in {other:?}", binding.binding))),
         };
         if binding.group != 0 {
@@ -57,4 +66,10 @@ pub fn parse(key: &KernelKey) -> Result<Reflected> {
         return Err(fail(format!("bindings are not 0, 1, 2, ..: {found:?}")));
     }
     Ok(Reflected { bindings: found.into_iter().map(|f| f.1).collect(), workgroup_size, module })
+}
+
+fn image(ty: &naga::TypeInner) -> Option<BindingKind> {
+    let naga::TypeInner::Image { class: naga::ImageClass::Storage { access, .. }, .. } = ty else { return None };
+    let has = |a| access.contains(a);
+    Some(BindingKind::Image { loads: has(naga::StorageAccess::LOAD), stores: has(naga::StorageAccess::STORE) })
 }

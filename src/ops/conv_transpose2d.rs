@@ -162,13 +162,14 @@ impl ConvTranspose2d {
     /// Four matrix products with scattering stores.
     fn lower_gemm(&self, cx: &mut Lowering) -> Result<()> {
         let (input, out) = (cx.input(0), cx.output(0));
-        let tile = Tile::choose(cx.caps, out.c, input.pixels(), 4 * input.n);
+        let tile = Tile::choose(cx.caps, out.c, input.pixels(), 4 * input.n, true);
         let (ob, ib, tiles) = (out.c.div_ceil(LANES), input.c.div_ceil(LANES), out.c.div_ceil(tile.rows));
         let product = tiles * tile.packed(ib) * tile.rows;
         let weights = self.pack_as(cx, input.c, LANES * (ob + 4 * product), move |o, i, t| {
             (ob + t * product + tile.weight(tile.packed(ib), o, i / LANES)) * LANES + i % LANES
         });
         let key = KernelKey::new("conv_transpose2d_gemm").with("ACTIVATION", self.activation.id());
+        cx.reads(Operand::Input(0), (4 * tiles) as f64);
         let rows_first = tile.rows_first(4 * tiles, ib, input.pixels() * ib);
         let key = tile.constants(key, out.c, ib).flag("ROWS_FIRST", rows_first);
         for (first, blocks) in tile.dispatches(cx.caps, input.pixels()) {

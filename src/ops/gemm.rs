@@ -1,6 +1,6 @@
 //! The tile of the generated matrix product: which one, and where its weights lie.
 
-use crate::kernel::{Caps, KernelKey, OperandPath, preset};
+use crate::kernel::{Caps, Images, KernelKey, OperandPath, preset};
 
 /// A workgroup's share of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +14,9 @@ pub(crate) struct Tile {
 }
 
 impl Tile {
-    /// The best tile for `copies` products of `rows` x `columns` on a device.
-    pub fn choose(caps: &Caps, rows: usize, columns: usize, copies: usize) -> Self {
+    /// The best tile for `copies` products of `rows` x `columns` on a device. `image` says whether the columns' operand can
+    /// be an image where images are used; the weights always can.
+    pub fn choose(caps: &Caps, rows: usize, columns: usize, copies: usize, image: bool) -> Self {
         let path = caps.operand_path();
         if let Some([rows, eights]) = caps.tile.filter(|t| path.tiles().contains(t)) {
             return Self { rows, eights, path };
@@ -27,11 +28,15 @@ impl Tile {
             let other = best.narrow() && caps.operands.is_none();
             return if other { Self { path: preset(caps.class).narrow, ..best } } else { best };
         }
-        // Cost of the blocks that cover the product: their loads, and their multiply-adds at a fiftieth of a load a
-        // vector.
-        let tiles = [64, 32, 16, 8, 4].into_iter().flat_map(|r| [4, 2].map(|e| (r, e)));
+        // Cost of the blocks that cover the product, measured on lavapipe, in tenths of ns for a step of K: loads of
+        // weights and columns, and four multiply-adds for each of the sums. 64 x 8 sums are more than a loop that
+        // stays in the caches of the decoder.
+        let load = |image: bool| if image { 80 } else { 400 };
+        let images = caps.images != Images::Never;
+        let (weight, column) = (load(images), load(images && image));
+        let tiles = [64, 32, 16, 8, 4].into_iter().flat_map(|r| [8, 4, 2].map(|e| (r, e))).filter(|t| t.0 * t.1 <= 256);
         let cost = |&(r, e): &(usize, usize)| {
-            rows.div_ceil(r) * columns.div_ceil(e * 8) * (50 * (r.div_ceil(8) + e) + 4 * r * e)
+            rows.div_ceil(r) * columns.div_ceil(e * 8) * (weight * r.div_ceil(8) + column * e + 4 * 2 * r * e)
         };
         let (rows, eights) = tiles.min_by_key(cost).unwrap_or((64, 4));
         Self { rows, eights, path }

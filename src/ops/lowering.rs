@@ -39,6 +39,8 @@ pub struct Lowered {
     pub scratch: Vec<u64>,
     /// The family of kernels that was chosen, and why; where there is a choice.
     pub choice: Option<(&'static str, &'static str)>,
+    /// Inputs and scratch whose elements are read more than once, on average, and how often.
+    pub reads: Vec<(Operand, f64)>,
 }
 
 /// The context an op lowers itself in.
@@ -142,6 +144,11 @@ impl<'a> Lowering<'a> {
     pub fn max_bindings(&self) -> usize {
         let guard = usize::from(self.caps.precision == Precision::F16);
         (self.caps.max_storage_buffers as usize).saturating_sub(guard)
+    }
+
+    /// Says how often kernels read each element of an input or scratch, on average; once if nothing is said.
+    pub fn reads(&mut self, operand: Operand, times: f64) {
+        self.lowered.reads.push((operand, times));
     }
 
     /// Adds a dispatch. `params` are the words of the shader's `Params`, `bindings` follow it in order.

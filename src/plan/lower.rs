@@ -4,7 +4,7 @@ use super::memory::{self, Item, Place};
 use super::{Plan, PlanMemory, PlannedWeights, Port, Resource, Step};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId, ValueKind};
-use crate::kernel::{Caps, Dispatch, Operand};
+use crate::kernel::{Caps, Dispatch, IMAGES, Images, Operand, image_size, may_be_image};
 use crate::ops::{Lowered, Lowering, halo};
 use crate::tensor::{BlockedLayout, LANES, Layout, MAX_INDEXED, Precision, TensorDesc};
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ impl Plan {
             steps: Vec::new(),
             live: memory::live_sets(&tensors.items, graph.nodes().len()),
             memory: PlanMemory {
-                slots: slots.iter().sum(),
+                slots: slots.iter().map(|s| s.bytes).sum(),
                 live: memory::largest_live_set(&tensors.items),
                 ports: ports.iter().map(Port::bytes).sum(),
                 ..PlanMemory::default()
@@ -39,14 +39,24 @@ impl Plan {
         };
         for (i, (node, low)) in graph.nodes().iter().zip(&lowered).enumerate() {
             let first_weights = plan.weights.len();
-            for w in &low.weights {
+            for (k, w) in low.weights.iter().enumerate() {
                 let from = w.inputs.iter().map(|&k| node.inputs[k]).collect();
-                plan.weights.push(PlannedWeights { from, len: w.len, precision: w.precision, pack: w.pack.clone() });
+                let image = caps.images != Images::Never
+                    && w.precision == Precision::F32
+                    && image_size(w.len as u64 * 4).is_some()
+                    && all_may_be_images(low, Operand::Weights(k));
+                plan.weights.push(PlannedWeights {
+                    from,
+                    len: w.len,
+                    precision: w.precision,
+                    pack: w.pack.clone(),
+                    image,
+                });
             }
             for &v in &node.outputs {
                 if tensors.needs_clean_halo(graph, v, &places) {
                     let target = tensors.resource(v, &places, true)?;
-                    plan.steps.push(halo_step(node, i, graph.value(v).desc, target, caps.precision));
+                    plan.push(halo_step(node, i, graph.value(v).desc, target, caps.precision));
                 }
             }
             for (k, d) in low.dispatches.iter().enumerate() {
@@ -72,7 +82,7 @@ impl Plan {
                 let dispatch =
                     Dispatch { kernel: d.kernel.clone(), params: d.params.clone(), bindings, workgroups: d.workgroups };
                 let macs = if k == 0 { graph.node_macs(node) } else { 0 };
-                plan.steps.push(Step {
+                plan.push(Step {
                     label: node.label.clone(),
                     dispatch,
                     macs,
@@ -85,6 +95,21 @@ impl Plan {
         plan.memory.weights = plan.weights.iter().map(PlannedWeights::bytes).sum();
         plan.check(caps)?;
         Ok(plan)
+    }
+
+    /// Adds a step, its kernel told which bindings are images.
+    fn push(&mut self, mut step: Step) {
+        let image = |r: &Resource| match *r {
+            Resource::Slot { slot, .. } => self.slots[slot].image,
+            Resource::Weights(w) => self.weights[w].image,
+            Resource::Port { .. } | Resource::Overflow(_) => false,
+        };
+        let bit = |(i, r): (u32, &Resource)| if image(r) { 2u32.checked_shl(i).unwrap_or(0) } else { 0 };
+        let images: u32 = (0..).zip(&step.dispatch.bindings).map(bit).sum();
+        if images != 0 {
+            step.dispatch.kernel = step.dispatch.kernel.with(IMAGES, images);
+        }
+        self.steps.push(step);
     }
 
     /// Bytes that every plan of the graph needs at least: tensors alive at once and ports. Takes no planning.
@@ -122,8 +147,8 @@ impl Plan {
                 return Err(Error::op(&step.label, "planned to read and write one buffer in a dispatch"));
             }
         }
-        match self.slots.iter().find(|&&s| s > caps.max_buffer_bytes) {
-            Some(&s) => Err(Error::Limit {
+        match self.slots.iter().map(|s| s.bytes).find(|&s| s > caps.max_buffer_bytes) {
+            Some(s) => Err(Error::Limit {
                 what: "the largest buffer".into(),
                 needed: format!("{:.1} MiB", mib(s)),
                 limit: format!("{:.1} MiB", mib(caps.max_buffer_bytes)),
@@ -218,7 +243,8 @@ impl Tensors {
             for &v in node.outputs.iter().filter(|&&v| !is_port(v)) {
                 let bytes = graph.value(v).desc.bytes(caps.precision);
                 t.of_value.insert(v, t.items.len());
-                t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![] });
+                let image = caps.images != Images::Never && value_is_image(graph, lowered, v, bytes, caps);
+                t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![], image });
                 t.bytes.push(bytes);
             }
             for v in &node.inputs {
@@ -231,7 +257,8 @@ impl Tensors {
             for (k, &bytes) in scratch.iter().enumerate() {
                 t.of_scratch.insert((i, k), t.items.len());
                 // Written and read inside the node: never in a buffer with anything the node touches.
-                t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![i] });
+                let image = lowered.get(i).is_some_and(|l| scratch_is_image(l, k, bytes, caps));
+                t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![i], image });
                 t.bytes.push(bytes);
             }
         }
@@ -277,6 +304,50 @@ impl Tensors {
             other != item && overlaps && !coincides(other)
         })
     }
+}
+
+/// Whether every kernel of a lowering that binds an operand takes an image there.
+fn all_may_be_images(low: &Lowered, operand: Operand) -> bool {
+    low.dispatches.iter().all(|d| (0..).zip(&d.bindings).all(|(i, &o)| o != operand || may_be_image(&d.kernel, i + 1)))
+}
+
+/// Reads of an element above which an image is faster than a buffer: it is read four times as fast, and written more
+/// slowly by as much as one read gains.
+const READS: f64 = 1.5;
+
+/// How often a lowering reads each element of an operand.
+fn reads(low: &Lowered, operand: Operand) -> f64 {
+    let said = low.reads.iter().filter(|r| r.0 == operand).map(|r| r.1).reduce(|a, b| a + b);
+    said.unwrap_or_else(|| if low.dispatches.iter().any(|d| d.bindings.contains(&operand)) { 1.0 } else { 0.0 })
+}
+
+fn is_image(caps: &Caps, bytes: u64, reads: f64, possible: impl FnOnce() -> bool) -> bool {
+    let wanted = match caps.images {
+        Images::Never => false,
+        Images::WhereRead => reads > READS,
+        Images::Always => true,
+    };
+    wanted && image_size(bytes).is_some() && possible()
+}
+
+fn value_is_image(graph: &Graph, lowered: &[Lowered], v: ValueId, bytes: u64, caps: &Caps) -> bool {
+    let mut times = 0.0;
+    let mut possible = true;
+    for (node, low) in graph.nodes().iter().zip(lowered) {
+        let inputs = node.inputs.iter().enumerate().filter(|i| *i.1 == v).map(|i| Operand::Input(i.0));
+        for operand in inputs {
+            times += reads(low, operand);
+            possible &= all_may_be_images(low, operand);
+        }
+        let mut outputs = node.outputs.iter().enumerate().filter(|o| *o.1 == v).map(|o| Operand::Output(o.0));
+        possible &= outputs.all(|operand| all_may_be_images(low, operand));
+    }
+    is_image(caps, bytes, times, || possible)
+}
+
+fn scratch_is_image(low: &Lowered, k: usize, bytes: u64, caps: &Caps) -> bool {
+    let [read, written] = [Operand::ScratchRead(k), Operand::ScratchWrite(k)];
+    is_image(caps, bytes, reads(low, read), || all_may_be_images(low, read) && all_may_be_images(low, written))
 }
 
 /// Bytes that a dispatch must move at least. Dispatches that bind the same cut one piece of work between them, so each

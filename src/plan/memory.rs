@@ -1,8 +1,10 @@
-//! Lifetimes to slots: where each tensor lies, in a few buffers.
+//! Lifetimes to slots: where each tensor lies, in a few buffers and images.
 //!
 //! wgpu tracks whole buffers, so a dispatch must never read and write the same one: tensors that meet in a node as
 //! input and output need different slots. Inside a slot, tensors with disjoint lifetimes overlap, and tensors that
-//! live together lie side by side.
+//! live together lie side by side; an image holds one at a time.
+
+use super::Slot;
 
 /// A tensor to place.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub(super) struct Item {
     pub written: Vec<usize>,
     /// Nodes that read it.
     pub read: Vec<usize>,
+    /// Whether it lies in an image in place of a buffer.
+    pub image: bool,
 }
 
 impl Item {
@@ -46,8 +50,8 @@ const ROUNDS: usize = 400;
 ///
 /// Items are placed one after the other, each where it makes the total grow least. The largest come first; then other
 /// orders of the large ones are tried for a while, and the best wins.
-pub(super) fn place(items: &[Item], limit: u64) -> (Vec<Place>, Vec<u64>) {
-    let total = |slots: &[u64]| slots.iter().sum::<u64>();
+pub(super) fn place(items: &[Item], limit: u64) -> (Vec<Place>, Vec<Slot>) {
+    let total = |slots: &[Slot]| slots.iter().map(|s| s.bytes).sum::<u64>();
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(items[i].bytes), items[i].first));
     let least = largest_live_set(items);
@@ -80,16 +84,17 @@ pub(super) fn place(items: &[Item], limit: u64) -> (Vec<Place>, Vec<u64>) {
 }
 
 /// Places the items in that order.
-fn place_in_order(items: &[Item], order: &[usize], limit: u64) -> (Vec<Place>, Vec<u64>) {
-    let mut slots: Vec<u64> = Vec::new();
+fn place_in_order(items: &[Item], order: &[usize], limit: u64) -> (Vec<Place>, Vec<Slot>) {
+    let mut slots: Vec<Slot> = Vec::new();
     let mut members: Vec<Vec<usize>> = Vec::new();
     let mut places = vec![Place { slot: 0, offset: 0 }; items.len()];
     for &i in order {
         let item = &items[i];
         // (growth, slot, offset)
         let mut best = (item.bytes, slots.len(), 0);
-        for (s, &size) in slots.iter().enumerate() {
-            if members[s].iter().any(|&m| items[m].clashes(item)) {
+        for (s, &Slot { bytes: size, image }) in slots.iter().enumerate() {
+            let apart = |m: &Item| m.clashes(item) || image && m.lives_with(item);
+            if image != item.image || members[s].iter().any(|&m| apart(&items[m])) {
                 continue;
             }
             let mut busy: Vec<(u64, u64)> = members[s]
@@ -112,10 +117,10 @@ fn place_in_order(items: &[Item], order: &[usize], limit: u64) -> (Vec<Place>, V
         }
         let (_, slot, offset) = best;
         if slot == slots.len() {
-            slots.push(0);
+            slots.push(Slot { bytes: 0, image: item.image });
             members.push(Vec::new());
         }
-        slots[slot] = slots[slot].max(offset + item.bytes);
+        slots[slot].bytes = slots[slot].bytes.max(offset + item.bytes);
         members[slot].push(i);
         places[i] = Place { slot, offset };
     }
@@ -140,8 +145,14 @@ mod tests {
 
     fn chain(sizes: &[u64]) -> Vec<Item> {
         // Item i is written by node i and read by node i + 1.
-        let item =
-            |(i, &bytes): (usize, &u64)| Item { bytes, first: i, last: i + 1, written: vec![i], read: vec![i + 1] };
+        let item = |(i, &bytes): (usize, &u64)| Item {
+            bytes,
+            first: i,
+            last: i + 1,
+            written: vec![i],
+            read: vec![i + 1],
+            image: false,
+        };
         sizes.iter().enumerate().map(item).collect()
     }
 
@@ -149,26 +160,32 @@ mod tests {
     fn a_chain_of_equal_tensors_needs_two_slots() {
         let items = chain(&[512; 10]);
         let (_, slots) = place(&items, 1 << 30);
-        assert_eq!(slots, vec![512, 512]);
+        assert_eq!(slots, vec![Slot { bytes: 512, image: false }; 2]);
         assert_eq!(largest_live_set(&items), 1024);
     }
 
     proptest! {
         #[test]
-        fn places_never_overlap_or_clash(sizes in proptest::collection::vec(1u64..50, 1..40), spans in proptest::collection::vec(0usize..12, 40)) {
+        fn places_never_overlap_or_clash(
+            sizes in proptest::collection::vec(1u64..50, 1..40),
+            spans in proptest::collection::vec(0usize..12, 40),
+            images in proptest::collection::vec(proptest::bool::weighted(0.3), 40),
+        ) {
             let items: Vec<Item> = sizes.iter().enumerate().map(|(i, &b)| Item {
                 bytes: b * 256, first: i, last: i + spans[i], written: vec![i], read: (i + 1..=i + spans[i]).collect(),
+                image: images[i],
             }).collect();
             let (places, slots) = place(&items, 1 << 30);
             for (i, a) in items.iter().enumerate() {
-                prop_assert!(places[i].offset + a.bytes <= slots[places[i].slot]);
+                prop_assert!(places[i].offset + a.bytes <= slots[places[i].slot].bytes);
+                prop_assert!(a.image == slots[places[i].slot].image && !(a.image && places[i].offset > 0));
                 for (j, b) in items.iter().enumerate().filter(|(j, _)| *j != i && places[*j].slot == places[i].slot) {
                     prop_assert!(!a.clashes(b));
                     let apart = places[i].offset + a.bytes <= places[j].offset || places[j].offset + b.bytes <= places[i].offset;
                     prop_assert!(apart || !a.lives_with(b), "{i} and {j} overlap");
                 }
             }
-            prop_assert!(slots.iter().sum::<u64>() >= largest_live_set(&items));
+            prop_assert!(slots.iter().map(|s| s.bytes).sum::<u64>() >= largest_live_set(&items));
         }
     }
 }

@@ -12,7 +12,7 @@ use std::fmt;
 /// What a dispatch binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
-    /// A byte range of a slot.
+    /// A byte range of a slot; all of it if the slot is an image.
     Slot {
         /// Which slot.
         slot: usize,
@@ -34,6 +34,15 @@ pub enum Resource {
     },
     /// The word of a node in which its kernels tell of numbers that `f16` cannot hold.
     Overflow(usize),
+}
+
+/// A buffer or image that tensors lie in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Size.
+    pub bytes: u64,
+    /// Whether it is a storage image in place of a buffer.
+    pub image: bool,
 }
 
 /// A dispatch with its place in the network.
@@ -65,6 +74,8 @@ pub struct PlannedWeights {
     pub precision: Precision,
     /// The packing.
     pub pack: PackFn,
+    /// Whether they are a storage image in place of a buffer.
+    pub image: bool,
 }
 
 impl PlannedWeights {
@@ -125,8 +136,8 @@ impl PlanMemory {
 pub struct Plan {
     /// The graph it was made from.
     pub graph: Graph,
-    /// Bytes of each slot.
-    pub slots: Vec<u64>,
+    /// The buffers and images that tensors lie in.
+    pub slots: Vec<Slot>,
     /// Packed weights.
     pub weights: Vec<PlannedWeights>,
     /// Input and output buffers.

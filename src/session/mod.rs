@@ -1,16 +1,18 @@
 //! A session: a plan made resident on a device. Write, run, read; nothing is allocated per run.
 
 mod backend;
+mod memory;
 mod overflow;
 mod profile;
 
 pub use backend::{Backend, Executable, Reference};
+use memory::{Arena, Memory, Weights, bind};
 pub use profile::Profile;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pipeline};
 use crate::kernel::AdapterClass;
-use crate::plan::{Plan, PlannedWeights, Resource, Step};
+use crate::plan::{Plan, Resource, Step};
 use crate::tensor::{HostTensor, Precision, Shape};
 use overflow::Overflow;
 use std::collections::BTreeMap;
@@ -21,8 +23,8 @@ use std::sync::Arc;
 pub struct Session {
     gpu: Gpu,
     plan: Arc<Plan>,
-    slots: Vec<wgpu::Buffer>,
-    weights: Arena,
+    slots: Vec<Memory>,
+    weights: Weights,
     uniforms: Arena,
     ports: Vec<PortBuffer>,
     pipelines: Vec<Arc<Pipeline>>,
@@ -44,69 +46,14 @@ struct PortBuffer {
     foreign: bool,
 }
 
-/// Many small read-only regions in few buffers.
-#[derive(Debug, Default)]
-struct Arena {
-    buffers: Vec<wgpu::Buffer>,
-    regions: Vec<(usize, u64, u64)>,
-}
-
-impl Arena {
-    const CHUNK: u64 = 64 << 20;
-
-    fn new(gpu: &Gpu, label: &str, usage: wgpu::BufferUsages, align: u64, sizes: impl Iterator<Item = u64>) -> Self {
-        let mut regions = Vec::new();
-        let mut chunks: Vec<u64> = Vec::new();
-        for size in sizes {
-            let padded = size.max(16).div_ceil(align) * align;
-            match chunks.last() {
-                Some(used) if used + padded <= Self::CHUNK => {}
-                _ => chunks.push(0),
-            }
-            let chunk = chunks.len() - 1;
-            regions.push((chunk, chunks[chunk], size.max(16)));
-            chunks[chunk] += padded;
-        }
-        let usage = usage | wgpu::BufferUsages::COPY_DST;
-        let make = |&size: &u64| {
-            gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size,
-                usage,
-                mapped_at_creation: false,
-            })
-        };
-        Self { buffers: chunks.iter().map(make).collect(), regions }
-    }
-
-    fn binding(&self, region: usize) -> wgpu::BindingResource<'_> {
-        let (buffer, offset, size) = self.regions[region];
-        bind(&self.buffers[buffer], offset, size)
-    }
-
-    fn write(&self, gpu: &Gpu, region: usize, data: &[u8]) {
-        let (buffer, offset, _) = self.regions[region];
-        gpu.queue().write_buffer(&self.buffers[buffer], offset, data);
-    }
-
-    fn bytes(&self) -> u64 {
-        self.buffers.iter().map(wgpu::Buffer::size).sum()
-    }
-}
-
-fn bind(buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::BindingResource<'_> {
-    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size: std::num::NonZeroU64::new(size) })
-}
-
 impl Session {
     /// Makes a plan resident. `stored` gives each parameter of the checkpoint by name and dimensions.
     pub fn new(gpu: &Gpu, plan: Plan, mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>) -> Result<Self> {
         // Weights first: a wrong checkpoint must fail before any GPU work.
         let values = plan.graph.evaluate_parameters(&mut stored)?;
         let usage = wgpu::BufferUsages::STORAGE;
-        let lens = plan.weights.iter().map(PlannedWeights::bytes);
         let (weights, uniforms, slots, ports) = gpu.scoped("allocating buffers", || {
-            let weights = Arena::new(gpu, "weights", usage, gpu.caps().storage_alignment, lens);
+            let weights = Weights::new(gpu, &plan.weights)?;
             let sizes = plan.steps.iter().map(|s| s.dispatch.params.len() as u64 * 4);
             let uniforms =
                 Arena::new(gpu, "parameters", wgpu::BufferUsages::UNIFORM, gpu.caps().uniform_alignment, sizes);
@@ -119,7 +66,7 @@ impl Session {
                     mapped_at_creation: false,
                 })
             };
-            let slots = plan.slots.iter().map(|&s| buffer("slot", s, usage)).collect();
+            let slots = plan.slots.iter().map(|s| Memory::slot(gpu, s)).collect::<Result<_>>()?;
             let ports = plan.ports.iter().map(|p| {
                 let copy = if p.is_input { wgpu::BufferUsages::COPY_DST } else { wgpu::BufferUsages::COPY_SRC };
                 let buffer = buffer(&p.names[0], p.bytes(), usage | copy);
@@ -137,8 +84,8 @@ impl Session {
             }
             let name = || plan.graph.value(w.from[0]).name.clone();
             match w.precision {
-                Precision::F32 => weights.write(gpu, i, bytemuck::cast_slice(&packed)),
-                Precision::F16 => weights.write(gpu, i, bytemuck::cast_slice(&overflow::halves(&packed, name)?)),
+                Precision::F32 => weights.write(gpu, i, packed),
+                Precision::F16 => weights.write_halves(gpu, i, &overflow::halves(&packed, name)?),
             }
         }
         for (i, step) in plan.steps.iter().enumerate() {
@@ -183,7 +130,7 @@ impl Session {
     pub fn device_bytes(&self) -> u64 {
         let own = self.ports.iter().filter(|p| !p.foreign).map(|p| p.buffer.size());
         let staging = self.ports.iter().filter_map(|p| p.staging.as_ref()).map(wgpu::Buffer::size);
-        let slots = self.slots.iter().map(wgpu::Buffer::size);
+        let slots = self.slots.iter().map(Memory::bytes);
         let overflow = self.overflow.as_ref().map_or(0, Overflow::bytes);
         overflow + self.weights.bytes() + self.uniforms.bytes() + slots.chain(own).chain(staging).sum::<u64>()
     }
@@ -196,7 +143,7 @@ impl Session {
             return Err(Error::op(&s.label, format!("{reason}, the shader declares {}", pipeline.bindings.len())));
         }
         let resource = |r: &Resource| match *r {
-            Resource::Slot { slot, offset, bytes, .. } => Ok(bind(&self.slots[slot], offset, bytes)),
+            Resource::Slot { slot, offset, bytes, .. } => Ok(self.slots[slot].binding(offset, bytes)),
             Resource::Weights(w) => Ok(self.weights.binding(w)),
             Resource::Port { port, .. } => {
                 let p = &self.ports[port];

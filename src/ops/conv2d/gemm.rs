@@ -11,7 +11,7 @@ use crate::tensor::LANES;
 pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
     let out = cx.output(0);
     let taps = op.kernel[0] * op.kernel[1];
-    let tile = Tile::choose(cx.caps, out.c, out.pixels(), out.n);
+    let tile = Tile::choose(cx.caps, out.c, out.pixels(), out.n, true);
     // One to three channels leave much of a vec4 empty: steps of K then go on over the taps.
     let few = |channels: usize| match tile.path {
         OperandPath::Subgroup => channels <= 2,
@@ -31,6 +31,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             let k = t * channels + i;
             (ob + tile.weight(steps, o, k / LANES)) * LANES + k % LANES
         });
+        cx.reads(Operand::Input(part.source), (taps * tiles) as f64 / (op.stride[0] * op.stride[1]) as f64);
         let rows_first = tile.rows_first(tiles, steps, op.region(cx.input(0)).iter().product::<usize>() * ib);
         let key = part.key(op, "conv2d_gemm");
         let key = match few {

@@ -73,7 +73,9 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     let (outputs, points) = (form.outputs(), form.points());
     let (tiles_x, tiles_y) = (out.w.div_ceil(outputs), out.h.div_ceil(outputs));
     let tiles = out.n * tiles_x * tiles_y;
-    let tile = Tile::choose(cx.caps, out.c, tiles, points);
+    // The product reads the transformed input once for every 64 rows or so.
+    let reads = out.c as f64 / 64.0;
+    let tile = Tile::choose(cx.caps, out.c, tiles, points, reads > 1.5);
     let columns = tile.columns();
     let steps: usize = parts.iter().map(|p| p.channels.div_ceil(LANES)).sum();
     let ob = out.c.div_ceil(LANES);
@@ -81,6 +83,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     let precision = cx.caps.precision;
     let bytes = |blocks: usize| (points * chunk * blocks * LANES) as u64 * precision.bytes();
     let (v, m) = (cx.scratch(bytes(steps)), cx.scratch(bytes(ob)));
+    cx.reads(Operand::ScratchRead(v), reads);
     let weights = filters(op, cx, form, tile, &parts)?;
     let bias = bias(op, cx, ob);
     let grid = [tiles_x, tiles_x * tiles_y];
@@ -92,6 +95,10 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
         for part in &parts {
             let s = cx.input(part.source);
             let ib = part.channels.div_ceil(LANES);
+            if first == 0 {
+                // Such as 6 x 6 pixels for 4 x 4.
+                cx.reads(part.operand, points as f64 / (outputs * outputs) as f64);
+            }
             let mut params = part.view.to_vec();
             params.extend([grid[0], grid[1], out.h + 1, out.w + 1].map(|v| v as u32));
             params.extend([op.padding[0], op.padding[1], 2 * s.h, 2 * s.w].map(|v| v as u32));

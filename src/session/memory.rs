@@ -1,0 +1,208 @@
+//! Device memory of a session: buffers, and the storage images that stand for some of them.
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::kernel::image_size;
+use crate::plan::{PlannedWeights, Slot};
+
+/// Many small read-only regions in few buffers.
+#[derive(Debug, Default)]
+pub(super) struct Arena {
+    buffers: Vec<wgpu::Buffer>,
+    regions: Vec<(usize, u64, u64)>,
+}
+
+impl Arena {
+    const CHUNK: u64 = 64 << 20;
+
+    pub fn new(
+        gpu: &Gpu,
+        label: &str,
+        usage: wgpu::BufferUsages,
+        align: u64,
+        sizes: impl Iterator<Item = u64>,
+    ) -> Self {
+        let mut regions = Vec::new();
+        let mut chunks: Vec<u64> = Vec::new();
+        for size in sizes {
+            let padded = size.max(16).div_ceil(align) * align;
+            match chunks.last() {
+                Some(used) if used + padded <= Self::CHUNK => {}
+                _ => chunks.push(0),
+            }
+            let chunk = chunks.len() - 1;
+            regions.push((chunk, chunks[chunk], size.max(16)));
+            chunks[chunk] += padded;
+        }
+        let usage = usage | wgpu::BufferUsages::COPY_DST;
+        let make = |&size: &u64| {
+            gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        Self { buffers: chunks.iter().map(make).collect(), regions }
+    }
+
+    pub fn binding(&self, region: usize) -> wgpu::BindingResource<'_> {
+        let (buffer, offset, size) = self.regions[region];
+        bind(&self.buffers[buffer], offset, size)
+    }
+
+    pub fn write(&self, gpu: &Gpu, region: usize, data: &[u8]) {
+        let (buffer, offset, _) = self.regions[region];
+        gpu.queue().write_buffer(&self.buffers[buffer], offset, data);
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.buffers.iter().map(wgpu::Buffer::size).sum()
+    }
+}
+
+pub(super) fn bind(buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::BindingResource<'_> {
+    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size: std::num::NonZeroU64::new(size) })
+}
+
+/// A storage image of vec4s.
+#[derive(Debug)]
+pub(super) struct Image {
+    texture: wgpu::Texture,
+    view: wgpu::TextureView,
+}
+
+impl Image {
+    fn new(gpu: &Gpu, label: &str, bytes: u64) -> Result<Self> {
+        let too_large = || Error::op(label, format!("an image of {bytes} bytes was planned"));
+        let [width, height] = image_size(bytes).ok_or_else(too_large)?;
+        let texture = gpu.device().create_texture(&wgpu::TextureDescriptor {
+            label: Some(label),
+            size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: wgpu::TextureFormat::Rgba32Float,
+            usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
+            view_formats: &[],
+        });
+        let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
+        Ok(Self { texture, view })
+    }
+
+    fn bytes(&self) -> u64 {
+        u64::from(self.texture.width()) * u64::from(self.texture.height()) * 16
+    }
+
+    /// Writes all of it; what `data` lacks of the last row becomes zero.
+    fn write(&self, gpu: &Gpu, mut data: Vec<f32>) {
+        data.resize(self.bytes() as usize / 4, 0.0);
+        let layout = wgpu::TexelCopyBufferLayout {
+            offset: 0,
+            bytes_per_row: Some(self.texture.width() * 16),
+            rows_per_image: None,
+        };
+        let (texture, data) = (self.texture.as_image_copy(), bytemuck::cast_slice(&data));
+        gpu.queue().write_texture(texture, data, layout, self.texture.size());
+    }
+}
+
+/// What tensors lie in.
+#[derive(Debug)]
+pub(super) enum Memory {
+    Buffer(wgpu::Buffer),
+    Image(Image),
+}
+
+impl Memory {
+    pub fn slot(gpu: &Gpu, slot: &Slot) -> Result<Self> {
+        if slot.image {
+            return Ok(Self::Image(Image::new(gpu, "slot", slot.bytes)?));
+        }
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some("slot"),
+            size: slot.bytes.max(16).div_ceil(4) * 4,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        };
+        Ok(Self::Buffer(gpu.device().create_buffer(&descriptor)))
+    }
+
+    /// A range of a buffer, or all of an image.
+    pub fn binding(&self, offset: u64, size: u64) -> wgpu::BindingResource<'_> {
+        match self {
+            Self::Buffer(buffer) => bind(buffer, offset, size),
+            Self::Image(image) => wgpu::BindingResource::TextureView(&image.view),
+        }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Buffer(buffer) => buffer.size(),
+            Self::Image(image) => image.bytes(),
+        }
+    }
+}
+
+/// Packed weights: each an image of its own, or a region of an arena.
+#[derive(Debug)]
+pub(super) struct Weights {
+    arena: Arena,
+    each: Vec<Place>,
+}
+
+impl Weights {
+    pub fn new(gpu: &Gpu, planned: &[PlannedWeights]) -> Result<Self> {
+        let mut sizes = Vec::new();
+        let mut each = Vec::with_capacity(planned.len());
+        for w in planned {
+            let bytes = w.bytes();
+            each.push(if w.image {
+                Place::Image(Image::new(gpu, "weights", bytes)?)
+            } else {
+                sizes.push(bytes);
+                Place::Region(sizes.len() - 1)
+            });
+        }
+        let arena =
+            Arena::new(gpu, "weights", wgpu::BufferUsages::STORAGE, gpu.caps().storage_alignment, sizes.into_iter());
+        Ok(Self { arena, each })
+    }
+
+    pub fn binding(&self, i: usize) -> wgpu::BindingResource<'_> {
+        match &self.each[i] {
+            Place::Image(image) => wgpu::BindingResource::TextureView(&image.view),
+            Place::Region(region) => self.arena.binding(*region),
+        }
+    }
+
+    pub fn write(&self, gpu: &Gpu, i: usize, packed: Vec<f32>) {
+        match &self.each[i] {
+            Place::Image(image) => image.write(gpu, packed),
+            Place::Region(region) => self.arena.write(gpu, *region, bytemuck::cast_slice(&packed)),
+        }
+    }
+
+    /// Writes what is stored as `f16`; never an image.
+    pub fn write_halves(&self, gpu: &Gpu, i: usize, packed: &[half::f16]) {
+        if let Place::Region(region) = &self.each[i] {
+            self.arena.write(gpu, *region, bytemuck::cast_slice(packed));
+        }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        let image = |p: &Place| match p {
+            Place::Image(image) => image.bytes(),
+            Place::Region(_) => 0,
+        };
+        self.arena.bytes() + self.each.iter().map(image).sum::<u64>()
+    }
+}
+
+/// Where packed weights lie.
+#[derive(Debug)]
+enum Place {
+    Image(Image),
+    /// Of the arena.
+    Region(usize),
+}
