@@ -30,6 +30,26 @@ pub fn compose(key: &KernelKey) -> Result<String> {
     }
 }
 
+/// Whether a line of a shader is left by the conditions around it, `open` of which are open. Directives are not.
+pub(super) fn is_active(line: &str, key: &KernelKey, open: &mut Vec<bool>) -> bool {
+    let mut words = line.split_whitespace();
+    match (words.next(), words.next()) {
+        (Some(directive @ ("#ifdef" | "#ifndef")), Some(name)) => {
+            open.push(key.value(name).is_some() == (directive == "#ifdef"));
+            false
+        }
+        (Some("#else"), _) => {
+            open.last_mut().into_iter().for_each(|top| *top = !*top);
+            false
+        }
+        (Some("#endif"), _) => {
+            open.pop();
+            false
+        }
+        _ => open.iter().all(|&b| b),
+    }
+}
+
 fn append(out: &mut String, key: &KernelKey, file: &str, imported: &mut Vec<String>) -> Result<()> {
     let fail = |line: usize, what: String| Error::op(format!("shaders/{file}.wgsl"), format!("line {line}: {what}"));
     let text = sources::source(file).ok_or_else(|| Error::op(format!("shaders/{file}.wgsl"), "no such shader"))?;

@@ -4,6 +4,7 @@
 //! storage image without branches, 7 ns. It stores into a buffer in 19 ns and into an image in about 49. So what is read
 //! more than once is better an image there. Element `i` of the array is texel `(i % IMAGE_COLUMNS, i / IMAGE_COLUMNS)`.
 
+use super::compose::is_active;
 use super::{F16, KernelKey, sources};
 
 /// Texels in a row of an image that has more than one.
@@ -31,7 +32,9 @@ pub fn may_be_image(key: &KernelKey, binding: usize) -> bool {
         return false;
     }
     let declared = format!("@binding({binding})");
-    let mut lines = text.lines().filter(|l| l.contains(&declared)).peekable();
+    let mut open = Vec::new();
+    let lines = text.lines().filter(|line| is_active(line, key, &mut open));
+    let mut lines = lines.filter(|l| l.contains(&declared)).peekable();
     lines.peek().is_some() && lines.all(|l| Image::parse(l).is_some())
 }
 

@@ -112,7 +112,7 @@ pub const fn preset(class: AdapterClass) -> Preset {
         // Product against Winograd on lavapipe, ms: 16 -> 16 channels at 256 x 256 9.4 and 10.0, 32 -> 16 there 19.3 and
         // 17.8, 16 -> 32 at 128 x 128 5.9 and 4.7, 32 -> 32 there 8.2 and 6.2. 256 tiles of 64 channels each way: what
         // it is fastest with.
-        AdapterClass::Cpu => Preset { invocations: 1, winograd: 10, chunk_bytes: 5 << 20, chunk_tiles: 256, ..base },
+        AdapterClass::Cpu => Preset { invocations: 1, winograd: 24, chunk_bytes: 5 << 20, chunk_tiles: 256, ..base },
         // Some 500 to 4000 lanes; 16 MiB of cache on the discrete ones.
         AdapterClass::Intel => Preset { invocations: 4096, winograd: 48, ..base },
         // Up to 6144 lanes that issue two at a time; 32 to 96 MiB of last cache.

@@ -17,7 +17,9 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
     }
     let channels: usize = cx.inputs[..op.sources.len()].iter().map(|i| i.shape.c).sum();
     // Winograd saves 3/4 of the multiply-adds, as the product of the channels, and costs transforms, as their sum.
-    let transforms = preset(cx.caps.class).winograd;
+    // It enlarges on the way, where other kernels need a pass of their own: worth as much again.
+    let enlarges = op.sources.iter().any(|s| s.enlarge.is_some());
+    let transforms = preset(cx.caps.class).winograd / if enlarges { 2 } else { 1 };
     let pays = |transforms| channels * op.out_channels > transforms * (channels + op.out_channels);
     let winograd = pays(transforms);
     // F(2, 3) saves 5/9 only, and its transforms move twice the data. In f16 there is no other.

@@ -96,8 +96,9 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
             let s = cx.input(part.source);
             let ib = part.channels.div_ceil(LANES);
             if first == 0 {
-                // Such as 6 x 6 pixels for 4 x 4.
-                cx.reads(part.operand, points as f64 / (outputs * outputs) as f64);
+                // Such as 6 x 6 pixels for 4 x 4; of a map to be enlarged, about 20 for 2 x 2.
+                let times = if op.sources[part.source].enlarge.is_some_and(|e| e.1 == 2) { 2.0 } else { 1.0 };
+                cx.reads(part.operand, times * points as f64 / (outputs * outputs) as f64);
             }
             let mut params = part.view.to_vec();
             params.extend([grid[0], grid[1], out.h + 1, out.w + 1].map(|v| v as u32));
