@@ -20,21 +20,21 @@ pub enum ActivationKind {
 }
 
 impl ActivationKind {
-    /// The value of the constant `ACTIVATION` in `shaders/lib/activation.wgsl`.
+    /// The value of the constant `ACTIVATION` in `shaders/lib/activation.wgsl`. What is linear on each side of zero is one
+    /// kind there, told apart by its slope: a kernel is compiled once for all of them.
     pub const fn id(&self) -> u32 {
         match self {
-            Self::None => 0,
-            Self::Relu => 1,
-            Self::LeakyRelu(_) => 2,
-            Self::Sigmoid => 3,
+            Self::None | Self::Relu | Self::LeakyRelu(_) => 1,
+            Self::Sigmoid => 2,
         }
     }
 
-    /// The argument `slope` of the shader's `activate`; 0 where it is not used.
+    /// The argument `slope` of the shader's `activate`: what negative values are multiplied by.
     pub const fn slope(&self) -> f32 {
         match self {
+            Self::None => 1.0,
             Self::LeakyRelu(slope) => *slope,
-            _ => 0.0,
+            Self::Relu | Self::Sigmoid => 0.0,
         }
     }
 

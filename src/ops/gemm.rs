@@ -35,6 +35,8 @@ impl Tile {
         let images = caps.images != Images::Never;
         let (weight, column) = (load(images), load(images && image));
         let tiles = [64, 32, 16, 8, 4].into_iter().flat_map(|r| [8, 4, 2].map(|e| (r, e))).filter(|t| t.0 * t.1 <= 256);
+        // 32 x 8 loads as little as 64 x 4, and each tile is half a second of compiling the first time.
+        let tiles = tiles.filter(|t| !(images && image) || t.0 <= 32);
         let cost = |&(r, e): &(usize, usize)| {
             rows.div_ceil(r) * columns.div_ceil(e * 8) * (weight * r.div_ceil(8) + column * e + 4 * 2 * r * e)
         };
