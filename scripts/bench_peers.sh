@@ -11,6 +11,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+case " $* " in *" --help "* | *" -h "*) PYTHONDONTWRITEBYTECODE=1 exec python3 scripts/peers --help ;; esac
+
 fail() {
     printf 'error: %s\n' "$*" >&2
     exit 1

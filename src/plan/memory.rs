@@ -43,7 +43,7 @@ pub(super) struct Place {
 }
 
 /// Rounds of the search for a better order.
-const ROUNDS: usize = 400;
+const ROUNDS: usize = 3000;
 
 /// Places every item; gives the places and the size of each slot. `limit` is the largest slot allowed; an item above it
 /// gets a slot of its own (the device will refuse it).
