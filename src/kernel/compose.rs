@@ -58,19 +58,12 @@ fn append(out: &mut String, key: &KernelKey, file: &str, imported: &mut Vec<Stri
     for (i, line) in text.lines().enumerate() {
         let mut words = line.split_whitespace();
         let directive = words.next().filter(|w| w.starts_with('#'));
-        let active = open.iter().all(|&b| b);
+        if let (Some(d @ ("#else" | "#endif")), true) = (directive, open.is_empty()) {
+            return Err(fail(i + 1, format!("{d} without #ifdef")));
+        }
+        let active = is_active(line, key, &mut open);
         match (directive, words.next()) {
-            (Some("#ifdef" | "#ifndef"), Some(name)) => {
-                let defined = key.consts.iter().any(|(n, _)| *n == name);
-                open.push(defined == line.trim_start().starts_with("#ifdef"));
-            }
-            (Some("#else"), None) => match open.last_mut() {
-                Some(top) => *top = !*top,
-                None => return Err(fail(i + 1, "#else without #ifdef".into())),
-            },
-            (Some("#endif"), None) => {
-                open.pop().ok_or_else(|| fail(i + 1, "#endif without #ifdef".into()))?;
-            }
+            (Some("#ifdef" | "#ifndef"), Some(_)) | (Some("#else" | "#endif"), None) => {}
             (Some("#import"), Some(name)) => {
                 let name = name.trim_matches('"');
                 if active && !imported.iter().any(|f| f == name) {

@@ -31,7 +31,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             let k = t * channels + i;
             (ob + tile.weight(steps, o, k / LANES)) * LANES + k % LANES
         });
-        cx.reads(Operand::Input(part.source), (taps * tiles) as f64 / (op.stride[0] * op.stride[1]) as f64);
+        cx.reads(part.operand, (taps * tiles) as f64 / (op.stride[0] * op.stride[1]) as f64);
         let rows_first = tile.rows_first(tiles, steps, op.region(cx.input(0)).iter().product::<usize>() * ib);
         let key = part.key(op, "conv2d_gemm");
         let key = match few {

@@ -32,7 +32,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
         // A tile loads its lines and, in few more loads, the columns right of them.
         let lines = rows + op.kernel[0] - 1;
         let loads = lines + (lines * (op.kernel[1] - 1)).div_ceil(8);
-        cx.reads(Operand::Input(part.source), (loads * groups) as f64 / rows as f64);
+        cx.reads(part.operand, (loads * groups) as f64 / rows as f64);
         let mut params = Vec::with_capacity(20);
         params.extend(part.view);
         params.extend(cx.output_view(0));
