@@ -1,10 +1,13 @@
 //! The graph: nodes holding ops, typed values, named inputs, parameters and outputs. Pure data; every rewrite is a
 //! function from one graph to another.
 
+mod autodiff;
 mod param;
 mod receptive_field;
 pub mod rewrite;
 
+pub use crate::ops::ValueId;
+pub use autodiff::{differentiate, trainable};
 pub use param::{Derived, ParamSource, Parameter};
 pub use receptive_field::{Footprint, footprint};
 
@@ -15,17 +18,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// Names a value of one graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ValueId(u32);
-
-impl ValueId {
-    /// Position in [`Graph::values`].
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
 /// Where a value comes from.
 #[derive(Clone, Debug)]
 pub enum ValueKind {
@@ -33,6 +25,9 @@ pub enum ValueKind {
     Input,
     /// A parameter.
     Parameter(Parameter),
+    /// A linear tensor that stays on the device from run to run, such as a parameter in training; its dimensions. What it
+    /// becomes is among [`Graph::updates`].
+    State(Vec<usize>),
     /// Output `output` of node `node`.
     Node {
         /// Index of the node.
@@ -72,6 +67,7 @@ pub struct Graph {
     values: Vec<Value>,
     nodes: Vec<Node>,
     outputs: Vec<(String, ValueId)>,
+    updates: Vec<(ValueId, ValueId)>,
 }
 
 impl Graph {
@@ -93,6 +89,11 @@ impl Graph {
     /// Named outputs, in the order they were declared.
     pub fn outputs(&self) -> &[(String, ValueId)] {
         &self.outputs
+    }
+
+    /// States and what each becomes in a run, in the order they were declared.
+    pub fn updates(&self) -> &[(ValueId, ValueId)] {
+        &self.updates
     }
 
     /// Named inputs, in the order they were declared.
@@ -128,16 +129,21 @@ impl Graph {
 
     /// Ids of all values.
     pub fn ids(&self) -> impl Iterator<Item = ValueId> + use<> {
-        (0..self.values.len() as u32).map(ValueId)
+        (0..self.values.len()).map(ValueId::new)
     }
 
-    /// How often each value is read, by nodes and as an output.
+    /// How often each value is read: by nodes, as an output and as what a state becomes.
     pub fn uses(&self) -> Vec<usize> {
         let mut uses = vec![0; self.values.len()];
-        for id in self.nodes.iter().flat_map(|n| &n.inputs).chain(self.outputs.iter().map(|o| &o.1)) {
+        for id in self.nodes.iter().flat_map(|n| &n.inputs).chain(self.results()) {
             uses[id.index()] += 1;
         }
         uses
+    }
+
+    /// What a run is for: outputs, and what states become.
+    fn results(&self) -> impl Iterator<Item = &ValueId> {
+        self.outputs.iter().map(|o| &o.1).chain(self.updates.iter().map(|u| &u.1))
     }
 
     /// Sum of [`Op::macs`] over all nodes.
@@ -157,7 +163,7 @@ impl Graph {
 
     fn push(&mut self, name: String, desc: TensorDesc, kind: ValueKind) -> ValueId {
         self.values.push(Value { name, desc, kind });
-        ValueId(self.values.len() as u32 - 1)
+        ValueId::new(self.values.len() - 1)
     }
 
     /// Declares an input.
@@ -189,6 +195,26 @@ impl Graph {
         let desc = parameter_desc(&name, dims)?;
         let parameter = Parameter { dims: dims.to_vec(), source: ParamSource::Derived(derived) };
         Ok(self.push(name, desc, ValueKind::Parameter(parameter)))
+    }
+
+    /// Declares a state.
+    pub fn state(&mut self, name: impl Into<String>, dims: &[usize]) -> Result<ValueId> {
+        let name = name.into();
+        let desc = parameter_desc(&name, dims)?;
+        Ok(self.push(name, desc, ValueKind::State(dims.to_vec())))
+    }
+
+    /// Says what a state becomes when the graph has run: a node's linear output of its shape. That node may read the state,
+    /// and so may nodes before it.
+    pub fn update(&mut self, state: ValueId, next: ValueId) -> Result<()> {
+        let (old, new) = (self.value(state), self.value(next));
+        let made = matches!(new.kind, ValueKind::Node { .. }) && matches!(old.kind, ValueKind::State(_));
+        if !made || old.desc != new.desc || self.updates.iter().any(|u| u.0 == state || u.1 == next) {
+            let reason = format!("cannot become `{}`, {:?}", new.name, new.desc);
+            return Err(Error::invalid(format!("state `{}`, {:?}", old.name, old.desc), reason));
+        }
+        self.updates.push((state, next));
+        Ok(())
     }
 
     /// Adds a node and gives all its outputs.
@@ -246,19 +272,23 @@ impl Graph {
             let id = cx.map(*id)?;
             cx.new.output(name.clone(), id);
         }
+        for (state, next) in &self.updates {
+            let (state, next) = (cx.map(*state)?, cx.map(*next)?);
+            cx.new.update(state, next)?;
+        }
         Ok(cx.new.without_dead_nodes())
     }
 
     /// The same graph without nodes and parameters that no output needs.
     pub fn without_dead_nodes(&self) -> Graph {
         let mut live = vec![false; self.values.len()];
-        let mut stack: Vec<ValueId> = self.outputs.iter().map(|o| o.1).collect();
+        let mut stack: Vec<ValueId> = self.results().copied().chain(self.updates.iter().map(|u| u.0)).collect();
         while let Some(id) = stack.pop() {
             if std::mem::replace(&mut live[id.index()], true) {
                 continue;
             }
             match &self.value(id).kind {
-                ValueKind::Input => {}
+                ValueKind::Input | ValueKind::State(_) => {}
                 ValueKind::Parameter(p) => stack.extend(p.sources()),
                 ValueKind::Node { node, .. } => stack.extend(&self.nodes[*node].inputs),
             }
@@ -268,7 +298,7 @@ impl Graph {
         for (node, _) in self.nodes.iter().zip(&keep_node).filter(|k| *k.1) {
             node.outputs.iter().for_each(|o| live[o.index()] = true);
         }
-        let mut map = vec![ValueId(u32::MAX); self.values.len()];
+        let mut map = vec![ValueId::new(u32::MAX as usize); self.values.len()];
         let mut node_map = vec![usize::MAX; self.nodes.len()];
         for (kept, (i, _)) in keep_node.iter().enumerate().filter(|k| *k.1).enumerate() {
             node_map[i] = kept;
@@ -279,6 +309,7 @@ impl Graph {
             if live[id.index()] || matches!(value.kind, ValueKind::Input) {
                 let kind = match &value.kind {
                     ValueKind::Input => ValueKind::Input,
+                    ValueKind::State(dims) => ValueKind::State(dims.clone()),
                     ValueKind::Parameter(p) => ValueKind::Parameter(p.mapped(|v| map[v.index()])),
                     ValueKind::Node { node, output } => ValueKind::Node { node: node_map[*node], output: *output },
                 };
@@ -290,25 +321,29 @@ impl Graph {
             new.nodes.push(Node { inputs: remap(&node.inputs), outputs: remap(&node.outputs), ..node.clone() });
         }
         new.outputs = self.outputs.iter().map(|(n, v)| (n.clone(), map[v.index()])).collect();
+        new.updates = self.updates.iter().map(|(s, n)| (map[s.index()], map[n.index()])).collect();
         new
     }
 
-    /// The elements of every parameter, by value: stored ones from `stored` (name, dimensions), derived ones computed.
+    /// The elements of every parameter and the first ones of every state, by value: stored ones from `stored` (name,
+    /// dimensions), derived ones computed.
     pub fn evaluate_parameters(
         &self,
         stored: &mut impl FnMut(&str, &[usize]) -> Result<HostTensor>,
     ) -> Result<Vec<Option<HostTensor>>> {
         let mut values: Vec<Option<HostTensor>> = vec![None; self.values.len()];
         for (i, value) in self.values.iter().enumerate() {
-            if let ValueKind::Parameter(p) = &value.kind {
-                values[i] = Some(p.evaluate(&value.name, &values, stored)?);
+            match &value.kind {
+                ValueKind::Parameter(p) => values[i] = Some(p.evaluate(&value.name, &values, stored)?),
+                ValueKind::State(dims) => values[i] = Some(stored(&value.name, dims)?),
+                ValueKind::Input | ValueKind::Node { .. } => {}
             }
         }
         Ok(values)
     }
 
-    /// Runs the graph with every op's CPU reference: the oracle, and `--device cpu`. `inputs` by
-    /// name, `stored` gives the checkpoint's parameters, `progress(done, of)` may cancel by returning an error.
+    /// Runs the graph with every op's CPU reference: the oracle, and `--device cpu`. Gives the outputs, and what states
+    /// became under their names. `inputs` by name, `stored` gives the checkpoint's parameters, `progress(done, of)` may cancel by returning an error.
     pub fn run_reference(
         &self,
         inputs: &BTreeMap<String, HostTensor>,
@@ -340,8 +375,11 @@ impl Graph {
                 }
             }
         }
+        let updated = self.updates.iter().map(|(state, next)| (&self.value(*state).name, next));
         self.outputs
             .iter()
+            .map(|(name, v)| (name, v))
+            .chain(updated)
             .map(|(name, v)| {
                 let t = values[v.index()]
                     .clone()
@@ -378,6 +416,7 @@ impl Rebuild<'_> {
         let value = old.value(id);
         let kind = match &value.kind {
             ValueKind::Input => ValueKind::Input,
+            ValueKind::State(dims) => ValueKind::State(dims.clone()),
             ValueKind::Parameter(p) => {
                 let sources: Vec<_> = p.sources().collect();
                 let mapped = self.map_all(&sources)?;

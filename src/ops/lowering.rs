@@ -54,13 +54,15 @@ pub struct Lowering<'a> {
     pub inputs: &'a [TensorDesc],
     /// Descriptions of the node's outputs.
     pub outputs: &'a [TensorDesc],
+    /// Whether weights change from run to run, so that kernels can only have them in another order.
+    pub training: bool,
     lowered: Lowered,
 }
 
 impl<'a> Lowering<'a> {
     /// An empty lowering of a node.
     pub fn new(label: &'a str, caps: &'a Caps, inputs: &'a [TensorDesc], outputs: &'a [TensorDesc]) -> Self {
-        Self { label, caps, inputs, outputs, lowered: Lowered::default() }
+        Self { label, caps, inputs, outputs, training: false, lowered: Lowered::default() }
     }
 
     /// What was written down.
@@ -193,6 +195,18 @@ impl<'a> Lowering<'a> {
         let guard = (self.caps.precision == Precision::F16).then_some(Operand::Overflow);
         self.lowered.dispatches.push(halo(desc, Operand::ScratchWrite(k), guard));
         [Operand::ScratchWrite(k), Operand::ScratchRead(k)]
+    }
+
+    /// Elements that a row of workgroups of [`Lowering::per_element`] covers, a multiple of 64.
+    pub fn linear_row(&self, len: usize) -> usize {
+        len.div_ceil(64).clamp(1, self.caps.max_workgroups as usize) * 64
+    }
+
+    /// Workgroups of a kernel that gives each invocation of workgroups of 64 one of `len` elements: a row of them, or
+    /// several where the device's limit asks for it.
+    pub fn per_element(&self, len: usize) -> [usize; 3] {
+        let row = self.linear_row(len);
+        [row / 64, len.div_ceil(row), 1]
     }
 
     /// Workgroups of a kernel that gives each invocation of a 16 x 4 workgroup one vec4 of `shape`.

@@ -3,10 +3,12 @@
 //! Adding one: a file here, a shader in `shaders/`, its `mod` line and its line in [`registry`]. Shader validation,
 //! `unet selftest` and the GPU-against-reference tests pick it up from there.
 
+mod backward;
 mod gemm;
 mod lowering;
 mod spatial;
 
+pub use backward::{Backward, Emit, ValueId};
 pub use lowering::{Lowered, Lowering, PackFn, PackedWeights, halo};
 pub use spatial::{Spatial, Window};
 
@@ -38,6 +40,11 @@ pub trait Op: Any + Debug + Send + Sync {
     /// Which input pixels an output pixel needs.
     fn spatial(&self, _inputs: &[TensorDesc], _outputs: &[TensorDesc]) -> Spatial {
         Spatial::Pointwise
+    }
+
+    /// The gradients of the inputs, one each and `None` where it is zero or not wanted, as nodes written through `emit`.
+    fn backward(&self, _node: &Backward, _emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        Err(Error::op(self.name(), "has no gradient"))
     }
 
     /// Inputs read with their zero halo, so that the planner must keep it zero.
@@ -186,6 +193,7 @@ registry! {
     conv2d: Conv2d, Source;
     conv_transpose2d: ConvTranspose2d;
     crop2d: Crop2d;
+    fill: Fill;
     gate: ArgmaxGate, ScaleByGate;
     global_pool: GlobalAvgPool, GlobalMaxPool;
     head2d: Head2d, HeadOutput;
@@ -197,5 +205,6 @@ registry! {
     pad2d: Pad2d;
     resize: Resize, ResizeMode, ResizeSize;
     softmax: Softmax;
+    sum: Sum;
     tap_sum: TapSum;
 }

@@ -1,6 +1,7 @@
 //! Graph to plan: lower every node, place its tensors, keep halos zero, resolve the bindings.
 
 use super::memory::{self, Item, Place};
+use super::resident::{self, pack_on_device};
 use super::{Plan, PlanMemory, PlannedWeights, Port, Resource, Step};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId, ValueKind};
@@ -20,6 +21,11 @@ impl Plan {
             let name = name.unwrap_or(&graph.value(v).name);
             ports.iter().position(|p| p.names.contains(name))
         };
+        let states = resident::states(graph)?;
+        let state_of = |v: ValueId| {
+            let updated = graph.updates().iter().find(|u| u.1 == v).map_or(v, |u| u.0);
+            states.iter().position(|s| s.value == updated)
+        };
         let tensors = Tensors::new(graph, &lowered, caps);
         let (places, slots) = memory::place(&tensors.items, caps.max_buffer_bytes);
         let mut plan = Plan {
@@ -31,10 +37,12 @@ impl Plan {
                 slots: slots.iter().map(|s| s.bytes).sum(),
                 live: memory::largest_live_set(&tensors.items),
                 ports: ports.iter().map(Port::bytes).sum(),
+                states: states.iter().map(|s| s.bytes).sum(),
                 ..PlanMemory::default()
             },
             slots,
             ports: ports.clone(),
+            states: states.clone(),
             precision: caps.precision,
         };
         for (i, (node, low)) in graph.nodes().iter().zip(&lowered).enumerate() {
@@ -64,6 +72,7 @@ impl Plan {
                     ValueKind::Parameter(_) => {
                         Err(Error::op(&node.label, format!("binds parameter `{}` unpacked", graph.value(v).name)))
                     }
+                    _ if state_of(v).is_some() => Ok(Resource::State { state: state_of(v).unwrap_or(0), writes }),
                     _ if graph.value(v).desc.layout == Layout::Linear && port_of(v).is_some() => {
                         Ok(Resource::Port { port: port_of(v).unwrap_or(0), writes })
                     }
@@ -102,7 +111,7 @@ impl Plan {
         let image = |r: &Resource| match *r {
             Resource::Slot { slot, .. } => self.slots[slot].image,
             Resource::Weights(w) => self.weights[w].image,
-            Resource::Port { .. } | Resource::Overflow(_) => false,
+            Resource::Port { .. } | Resource::State { .. } | Resource::Overflow(_) => false,
         };
         let bit = |(i, r): (u32, &Resource)| if image(r) { 2u32.checked_shl(i).unwrap_or(0) } else { 0 };
         let images: u32 = (0..).zip(&step.dispatch.bindings).map(bit).sum();
@@ -135,6 +144,10 @@ impl Plan {
                         bytes
                     }
                     Resource::Weights(w) => self.weights[w].bytes(),
+                    Resource::State { state, writes } => {
+                        if writes { &mut written } else { &mut read }.push(self.slots.len() + state);
+                        self.states[state].bytes
+                    }
                     Resource::Port { port, .. } => self.ports[port].bytes(),
                     // Only ever set, by as many as like.
                     Resource::Overflow(_) => continue,
@@ -189,8 +202,10 @@ fn lower_nodes(graph: &Graph, caps: &Caps) -> Result<Vec<Lowered>> {
     let lower = |node: &Node| {
         let (inputs, outputs) = (graph.descs(&node.inputs), graph.descs(&node.outputs));
         let mut cx = Lowering::new(&node.label, caps, &inputs, &outputs);
+        cx.training = resident::is_training(graph);
         node.op.lower(&mut cx)?;
-        Ok(cx.finish())
+        let fixed = |k: usize| matches!(graph.value(node.inputs[k]).kind, ValueKind::Parameter(_));
+        pack_on_device(&node.label, cx.finish(), caps, &inputs, |k| !fixed(k))
     };
     graph.nodes().iter().map(lower).collect()
 }
@@ -231,7 +246,7 @@ struct Tensors {
 impl Tensors {
     fn new(graph: &Graph, lowered: &[Lowered], caps: &Caps) -> Self {
         let align = |b: u64| b.div_ceil(caps.storage_alignment) * caps.storage_alignment;
-        let is_port = |v: ValueId| graph.outputs().iter().any(|o| o.1 == v);
+        let is_port = |v: ValueId| graph.outputs().iter().any(|o| o.1 == v) || graph.updates().iter().any(|u| u.1 == v);
         let mut t = Self {
             items: vec![],
             of_value: HashMap::new(),

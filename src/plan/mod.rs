@@ -2,6 +2,7 @@
 
 mod lower;
 mod memory;
+mod resident;
 
 use crate::graph::{Graph, ValueId};
 use crate::kernel::Dispatch;
@@ -29,6 +30,13 @@ pub enum Resource {
     Port {
         /// Which port.
         port: usize,
+        /// Whether the kernel may write it.
+        writes: bool,
+    },
+    /// A state.
+    State {
+        /// Which state.
+        state: usize,
         /// Whether the kernel may write it.
         writes: bool,
     },
@@ -109,6 +117,19 @@ impl Port {
     }
 }
 
+/// A tensor that stays on the device from run to run, plain NCHW `f32`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedState {
+    /// Name.
+    pub name: String,
+    /// Dimensions.
+    pub dims: Vec<usize>,
+    /// The value of the graph.
+    pub value: ValueId,
+    /// Bytes on the device.
+    pub bytes: u64,
+}
+
 /// Sizes of a plan, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlanMemory {
@@ -120,6 +141,8 @@ pub struct PlanMemory {
     pub weights: u64,
     /// Input and output buffers.
     pub ports: u64,
+    /// States.
+    pub states: u64,
     /// Largest range one kernel binds.
     pub largest_binding: u64,
 }
@@ -127,7 +150,7 @@ pub struct PlanMemory {
 impl PlanMemory {
     /// Everything on the device, except the copies that uploads and downloads need.
     pub fn total(&self) -> u64 {
-        self.slots + self.weights + self.ports
+        self.slots + self.weights + self.ports + self.states
     }
 }
 
@@ -142,6 +165,8 @@ pub struct Plan {
     pub weights: Vec<PlannedWeights>,
     /// Input and output buffers.
     pub ports: Vec<Port>,
+    /// Tensors that stay from run to run.
+    pub states: Vec<PlannedState>,
     /// Dispatches, in order.
     pub steps: Vec<Step>,
     /// How activations and most packed weights are stored.

@@ -4,6 +4,7 @@ mod backend;
 mod memory;
 mod overflow;
 mod profile;
+mod transfer;
 
 pub use backend::{Backend, Executable, Reference};
 use memory::{Arena, Memory, Weights, bind};
@@ -27,6 +28,7 @@ pub struct Session {
     weights: Weights,
     uniforms: Arena,
     ports: Vec<PortBuffer>,
+    states: Vec<wgpu::Buffer>,
     pipelines: Vec<Arc<Pipeline>>,
     bind_groups: Vec<wgpu::BindGroup>,
     /// Steps `[start, end)` of each submission.
@@ -47,12 +49,13 @@ struct PortBuffer {
 }
 
 impl Session {
-    /// Makes a plan resident. `stored` gives each parameter of the checkpoint by name and dimensions.
+    /// Makes a plan resident. `stored` gives each parameter of the checkpoint, and the first value of each state, by name
+    /// and dimensions.
     pub fn new(gpu: &Gpu, plan: Plan, mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>) -> Result<Self> {
         // Weights first: a wrong checkpoint must fail before any GPU work.
         let values = plan.graph.evaluate_parameters(&mut stored)?;
         let usage = wgpu::BufferUsages::STORAGE;
-        let (weights, uniforms, slots, ports) = gpu.scoped("allocating buffers", || {
+        let (weights, uniforms, slots, ports, states) = gpu.scoped("allocating buffers", || {
             let weights = Weights::new(gpu, &plan.weights)?;
             let sizes = plan.steps.iter().map(|s| s.dispatch.params.len() as u64 * 4);
             let uniforms =
@@ -72,21 +75,27 @@ impl Session {
                 let buffer = buffer(&p.names[0], p.bytes(), usage | copy);
                 PortBuffer { buffer, offset: 0, staging: None, foreign: false }
             });
-            Ok((weights, uniforms, slots, ports.collect()))
+            let copies = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+            let states = plan.states.iter().map(|s| buffer(&s.name, s.bytes, usage | copies)).collect::<Vec<_>>();
+            Ok((weights, uniforms, slots, ports.collect(), states))
         })?;
         for (i, w) in plan.weights.iter().enumerate() {
+            let name = || w.from.first().map_or("a table".into(), |&v| plan.graph.value(v).name.clone());
             let from: Option<Vec<&HostTensor>> = w.from.iter().map(|v| values[v.index()].as_ref()).collect();
             let packed =
                 (w.pack)(&from.ok_or_else(|| Error::invalid("weights", "a packed value is not a parameter"))?)?;
             if packed.len() != w.len {
                 let reason = format!("packed into {} elements, planned {}", packed.len(), w.len);
-                return Err(Error::op(format!("weights of {:?}", plan.graph.value(w.from[0]).name), reason));
+                return Err(Error::op(format!("weights of {:?}", name()), reason));
             }
-            let name = || plan.graph.value(w.from[0]).name.clone();
             match w.precision {
                 Precision::F32 => weights.write(gpu, i, packed),
                 Precision::F16 => weights.write_halves(gpu, i, &overflow::halves(&packed, name)?),
             }
+        }
+        for (buffer, state) in states.iter().zip(&plan.states) {
+            let value = values[state.value.index()].as_ref().map_or(&[][..], HostTensor::data);
+            gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(value));
         }
         for (i, step) in plan.steps.iter().enumerate() {
             uniforms.write(gpu, i, bytemuck::cast_slice(&step.dispatch.params));
@@ -105,6 +114,7 @@ impl Session {
             weights,
             uniforms,
             ports,
+            states,
             pipelines,
             bind_groups: Vec::new(),
             submissions,
@@ -132,6 +142,7 @@ impl Session {
         let staging = self.ports.iter().filter_map(|p| p.staging.as_ref()).map(wgpu::Buffer::size);
         let slots = self.slots.iter().map(Memory::bytes);
         let overflow = self.overflow.as_ref().map_or(0, Overflow::bytes);
+        let slots = slots.chain(self.states.iter().map(wgpu::Buffer::size));
         overflow + self.weights.bytes() + self.uniforms.bytes() + slots.chain(own).chain(staging).sum::<u64>()
     }
 
@@ -149,6 +160,7 @@ impl Session {
                 let p = &self.ports[port];
                 Ok(bind(&p.buffer, p.offset, self.plan.ports[port].bytes()))
             }
+            Resource::State { state, .. } => Ok(bind(&self.states[state], 0, self.plan.states[state].bytes)),
             Resource::Overflow(node) => match &self.overflow {
                 Some(overflow) => Ok(overflow.binding(node)),
                 None => Err(Error::op(&s.label, "an f32 plan binds the guard of f16 plans")),
@@ -332,40 +344,9 @@ impl Session {
             return Err(Error::invalid(format!("output `{name}`"), "is in a buffer without COPY_SRC usage"));
         }
         let bytes = self.plan.ports[port].bytes();
-        let staging = p.staging.get_or_insert_with(|| {
-            gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                label: Some("read back"),
-                size: bytes,
-                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
-        });
-        let (source, offset) = (&p.buffer, p.offset);
-        let index = gpu.scoped(name, || {
-            let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encoder.copy_buffer_to_buffer(source, offset, staging, 0, bytes);
-            Ok(gpu.queue().submit([encoder.finish()]))
-        })?;
-        let failed = Arc::new(std::sync::Mutex::new(None));
-        let slot = failed.clone();
-        staging.map_async(wgpu::MapMode::Read, .., move |r| {
-            if let (Err(e), Ok(mut s)) = (r, slot.lock()) {
-                *s = Some(e.to_string());
-            }
-        });
-        gpu.wait(index)?;
-        if let Some(reason) = failed.lock().ok().and_then(|mut f| f.take()) {
-            return Err(Error::Gpu { what: format!("reading `{name}`"), reason });
-        }
-        let data = {
-            let view = staging
-                .get_mapped_range(..)
-                .map_err(|e| Error::Gpu { what: format!("reading `{name}`"), reason: e.to_string() })?;
-            // Bytes may lie unaligned for f32.
-            bytemuck::pod_collect_to_vec::<u8, f32>(&view)
-        };
-        staging.unmap();
-        let mut data = data;
+        let staging = p.staging.get_or_insert_with(|| transfer::staging(&gpu, bytes));
+        let index = transfer::copy(&gpu, name, (&p.buffer, p.offset), staging, bytes)?;
+        let mut data = transfer::read(&gpu, name, staging, index)?;
         data.truncate(desc.shape.len());
         HostTensor::new(desc.shape.dims(), data)
     }

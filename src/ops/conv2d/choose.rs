@@ -1,18 +1,18 @@
 //! Which family of kernels a convolution runs on: a pure function of geometry, channels and device.
 
 use super::Conv2d;
-use crate::kernel::{Caps, ConvFamily, preset};
+use crate::kernel::{ConvFamily, preset};
 use crate::ops::Lowering;
 use crate::ops::gemm::broadcasts;
 use crate::tensor::{HALO, Precision, Shape};
 
 /// The family of an ungrouped convolution, and why.
 pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
-    if let Some(forced) = cx.caps.conv.filter(|&f| applies(f, op, cx.caps)) {
+    if let Some(forced) = cx.caps.conv.filter(|&f| applies(f, op, cx)) {
         return (forced, "forced");
     }
     let tuned = cx.caps.tuned.as_ref().and_then(|t| t.family(&op.class(cx.inputs, cx.output(0))));
-    if let Some(tuned) = tuned.filter(|&f| applies(f, op, cx.caps)) {
+    if let Some(tuned) = tuned.filter(|&f| applies(f, op, cx)) {
         return (tuned, "tuned: the fastest on this device");
     }
     let channels: usize = cx.inputs[..op.sources.len()].iter().map(|i| i.shape.c).sum();
@@ -43,7 +43,7 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
         (ConvFamily::Gemm, true, "Winograd would not pay"),
         (ConvFamily::Tile, true, "stride 1"),
     ];
-    let best = order.into_iter().find(|&(f, pays, _)| pays && applies(f, op, cx.caps));
+    let best = order.into_iter().find(|&(f, pays, _)| pays && applies(f, op, cx));
     best.map_or((ConvFamily::Plain, "no other kernel takes this geometry"), |b| (b.0, b.2))
 }
 
@@ -55,7 +55,8 @@ fn few_tiles_for_large_weights(op: &Conv2d, channels: usize, out: Shape) -> bool
     36 * op.out_channels * channels * 4 > 64 << 20 && tiles <= 32
 }
 
-fn applies(family: ConvFamily, op: &Conv2d, caps: &Caps) -> bool {
+fn applies(family: ConvFamily, op: &Conv2d, cx: &Lowering) -> bool {
+    let caps = cx.caps;
     let dense = op.stride == [1; 2] && op.dilation == [1; 2];
     // The zero halo stands for the padding.
     let halo = op.padding.iter().all(|&p| p <= HALO);
@@ -67,8 +68,8 @@ fn applies(family: ConvFamily, op: &Conv2d, caps: &Caps) -> bool {
         }
         ConvFamily::Window => dense && halo && op.kernel.iter().all(|&k| k <= 3),
         // F(4, 3) amplifies the rounding of weights stored as f16 to 6e-3 of the output's scale: unfit. F(2, 3) stays at 7e-4.
-        ConvFamily::Winograd => dense && halo && op.kernel == [3; 2] && caps.precision == Precision::F32,
-        ConvFamily::Winograd2 => dense && halo && op.kernel == [3; 2],
+        ConvFamily::Winograd => !cx.training && dense && halo && op.kernel == [3; 2] && caps.precision == Precision::F32,
+        ConvFamily::Winograd2 => !cx.training && dense && halo && op.kernel == [3; 2],
         ConvFamily::Gemm => halo,
     }
 }

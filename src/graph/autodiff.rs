@@ -1,0 +1,112 @@
+//! Reverse-mode differentiation, as a graph function: the backward pass is more nodes of the same graph, written down by
+//! each op's [`Op::backward`](crate::ops::Op::backward) and planned like any other.
+
+use super::{Graph, ValueId, ValueKind};
+use crate::error::{Error, Result};
+use crate::ops::{Backward, Emit, Fill, Op, Sum};
+use crate::tensor::{Layout, Shape, TensorDesc};
+use std::sync::Arc;
+
+/// Adds the backward pass of `loss`, a linear scalar; gives the gradient of each value of `wanted`, `None` where the loss
+/// does not depend on it. Contributions to a gradient are added up in the order of the forward nodes, last first: the
+/// same bits every time.
+pub fn differentiate(graph: &mut Graph, loss: ValueId, wanted: &[ValueId]) -> Result<Vec<Option<ValueId>>> {
+    let desc = graph.value(loss).desc;
+    if desc.layout != Layout::Linear || desc.shape.len() != 1 {
+        return Err(Error::op(&graph.value(loss).name, format!("a loss is a single number, this is {}", desc.shape)));
+    }
+    let needed = dependants(graph, wanted);
+    let mut pass = Pass { parts: vec![Vec::new(); graph.values().len()], label: graph.value(loss).name.clone(), graph };
+    let nodes = pass.graph.nodes().len();
+    let one = pass.node("grad.one", Fill { shape: Shape::new(1, 1, 1, 1), value: 1.0 }, &[])?;
+    pass.parts[loss.index()].push(one);
+    for i in (0..nodes).rev() {
+        let node = pass.graph.nodes()[i].clone();
+        if !node.outputs.iter().any(|o| needed[o.index()] && !pass.parts[o.index()].is_empty()) {
+            continue;
+        }
+        pass.label.clone_from(&node.label);
+        let grads = node.outputs.iter().map(|&o| pass.total(o)).collect::<Result<Vec<_>>>()?;
+        let wants: Vec<bool> = node.inputs.iter().map(|v| needed[v.index()]).collect();
+        let backward = Backward { inputs: &node.inputs, outputs: &node.outputs, grads: &grads, wants: &wants };
+        let emit: &mut dyn Emit = &mut pass;
+        let parts = node.op.backward(&backward, emit).map_err(|e| Error::op(&node.label, e.to_string()))?;
+        if parts.len() != node.inputs.len() {
+            let reason = format!("{} gradients for {} inputs", parts.len(), node.inputs.len());
+            return Err(Error::op(&node.label, reason));
+        }
+        for (&input, part) in node.inputs.iter().zip(parts).filter(|(v, _)| needed[v.index()]) {
+            let Some(part) = part else { continue };
+            let (want, got) = (pass.graph.value(input).desc, pass.graph.value(part).desc);
+            if want != got {
+                let reason = format!("the gradient of a {want:?} is a {got:?}");
+                return Err(Error::op(&node.label, reason));
+            }
+            pass.parts[input.index()].push(part);
+        }
+    }
+    wanted
+        .iter()
+        .map(|&v| {
+            pass.label.clone_from(&pass.graph.value(v).name);
+            pass.total(v)
+        })
+        .collect()
+}
+
+/// Which values depend on one of `wanted`.
+fn dependants(graph: &Graph, wanted: &[ValueId]) -> Vec<bool> {
+    let mut depends = vec![false; graph.values().len()];
+    wanted.iter().for_each(|v| depends[v.index()] = true);
+    for node in graph.nodes() {
+        if node.inputs.iter().any(|v| depends[v.index()]) {
+            node.outputs.iter().for_each(|v| depends[v.index()] = true);
+        }
+    }
+    depends
+}
+
+/// A backward pass being written.
+struct Pass<'a> {
+    graph: &'a mut Graph,
+    /// Contributions to the gradient of each value of the forward graph.
+    parts: Vec<Vec<ValueId>>,
+    /// The forward node or value that new nodes are named after.
+    label: String,
+}
+
+impl Pass<'_> {
+    /// The gradient of a value: the sum of what its readers contributed.
+    fn total(&mut self, v: ValueId) -> Result<Option<ValueId>> {
+        let parts = std::mem::take(&mut self.parts[v.index()]);
+        let total = match parts[..] {
+            [] => return Ok(None),
+            [one] => one,
+            _ => {
+                let emit: &mut dyn Emit = self;
+                emit.node("grad", Sum { inputs: parts.len() }, &parts)?
+            }
+        };
+        self.parts[v.index()].push(total);
+        Ok(Some(total))
+    }
+
+    fn node(&mut self, label: &str, op: impl Op, inputs: &[ValueId]) -> Result<ValueId> {
+        self.graph.node(label, op, inputs)
+    }
+}
+
+impl Emit for Pass<'_> {
+    fn desc(&self, value: ValueId) -> TensorDesc {
+        self.graph.value(value).desc
+    }
+
+    fn emit(&mut self, what: &str, op: Arc<dyn Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>> {
+        self.graph.node_shared(format!("{}.{what}", self.label), op, inputs)
+    }
+}
+
+/// The values a network is trained by: its parameters of the checkpoint.
+pub fn trainable(graph: &Graph) -> Vec<ValueId> {
+    graph.ids().filter(|&v| matches!(graph.value(v).kind, ValueKind::Parameter(_) | ValueKind::State(_))).collect()
+}

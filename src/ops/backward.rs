@@ -1,0 +1,63 @@
+//! How an op writes down its gradient: as nodes of further ops, through [`Emit`].
+
+use super::Op;
+use crate::error::Result;
+use crate::tensor::TensorDesc;
+use std::sync::Arc;
+
+/// Names a value of one graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(u32);
+
+impl ValueId {
+    /// The value at a position of a graph's list of values.
+    pub(crate) const fn new(index: usize) -> Self {
+        Self(index as u32)
+    }
+
+    /// Position in a graph's list of values.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What an op's gradient is written down in.
+pub trait Emit {
+    /// Description of a value.
+    fn desc(&self, value: ValueId) -> TensorDesc;
+
+    /// Adds a node named after the forward node with `what` behind it; gives its outputs.
+    fn emit(&mut self, what: &str, op: Arc<dyn Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>>;
+}
+
+impl dyn Emit + '_ {
+    /// Adds a node and gives its first output.
+    pub fn node(&mut self, what: &str, op: impl Op, inputs: &[ValueId]) -> Result<ValueId> {
+        Ok(self.emit(what, Arc::new(op), inputs)?[0])
+    }
+}
+
+/// A node whose gradient is asked for.
+#[derive(Debug)]
+pub struct Backward<'a> {
+    /// Its inputs.
+    pub inputs: &'a [ValueId],
+    /// Its outputs.
+    pub outputs: &'a [ValueId],
+    /// The gradient of each output, of its shape and layout; `None` where nothing depends on it.
+    pub grads: &'a [Option<ValueId>],
+    /// Which inputs need a gradient.
+    pub wants: &'a [bool],
+}
+
+impl Backward<'_> {
+    /// The gradient of output `i`.
+    pub fn grad(&self, i: usize) -> Option<ValueId> {
+        self.grads.get(i).copied().flatten()
+    }
+
+    /// Whether input `i` needs a gradient.
+    pub fn wants(&self, i: usize) -> bool {
+        self.wants.get(i).copied().unwrap_or(false)
+    }
+}

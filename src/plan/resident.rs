@@ -1,0 +1,121 @@
+//! What stays on the device from run to run, and weights that are made of it: kernels read weights in an order of their
+//! own, so each run begins by bringing them into it.
+
+use super::PlannedState;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, ValueId, ValueKind};
+use crate::kernel::{Caps, Dispatch, Images, KernelKey, Operand, may_be_image};
+use crate::ops::{Lowered, PackedWeights};
+use crate::tensor::{HostTensor, Layout, Precision, TensorDesc};
+use std::sync::Arc;
+
+/// Elements of all packed parameters of a kernel together, at most: `f32` counts no further.
+const MOST: usize = 1 << 24;
+
+/// The states of a graph. Fails where one would be read after it has changed.
+pub(super) fn states(graph: &Graph) -> Result<Vec<PlannedState>> {
+    for &(state, next) in graph.updates() {
+        let made = graph.nodes().iter().position(|n| n.outputs.contains(&next));
+        let late = graph.nodes().iter().rposition(|n| n.inputs.contains(&state));
+        if let Some(late) = late.filter(|&l| made.is_some_and(|m| m < l)) {
+            let name = &graph.value(state).name;
+            return Err(Error::op(&graph.nodes()[late].label, format!("reads state `{name}` after it has changed")));
+        }
+        if let Some((name, _)) = graph.outputs().iter().find(|o| o.1 == next) {
+            return Err(Error::invalid(format!("output `{name}`"), "is what a state becomes; read the state"));
+        }
+    }
+    let state = |v: ValueId| match &graph.value(v).kind {
+        ValueKind::State(dims) => Some(PlannedState {
+            name: graph.value(v).name.clone(),
+            dims: dims.clone(),
+            value: v,
+            bytes: graph.value(v).desc.bytes(Precision::F32),
+        }),
+        _ => None,
+    };
+    Ok(graph.ids().filter_map(state).collect())
+}
+
+/// Whether some weights of a graph change from run to run.
+pub(super) fn is_training(graph: &Graph) -> bool {
+    graph.values().iter().any(|v| matches!(v.kind, ValueKind::State(_)))
+}
+
+/// Packs on the device what is not there before the first run: for each packed weight made of inputs that `varies` tells, a
+/// table says which element goes where, and a kernel before the others follows it into scratch memory.
+pub(super) fn pack_on_device(
+    label: &str,
+    mut low: Lowered,
+    caps: &Caps,
+    inputs: &[TensorDesc],
+    varies: impl Fn(usize) -> bool,
+) -> Result<Lowered> {
+    let mut before = Vec::new();
+    for k in 0..low.weights.len() {
+        let PackedWeights { inputs: from, len, precision, .. } = low.weights[k].clone();
+        if !from.iter().any(|&i| varies(i)) {
+            continue;
+        }
+        if precision != Precision::F32 || caps.precision != Precision::F32 {
+            return Err(Error::op(label, "weights that change from run to run are f32 only"));
+        }
+        if from.len() > 2 || from.iter().any(|&i| !varies(i) || inputs[i].layout != Layout::Linear) {
+            return Err(Error::op(label, "packs more than two parameters, or some that change and some that do not"));
+        }
+        let table = table(label, &low.weights[k], inputs)?;
+        let operand = Operand::Weights(k);
+        let image = caps.images != Images::Never
+            && low
+                .dispatches
+                .iter()
+                .all(|d| (0..).zip(&d.bindings).all(|(i, &o)| o != operand || may_be_image(&d.kernel, i + 1)));
+        let scratch = low.scratch.len();
+        low.scratch.push(len.div_ceil(4) as u64 * 16);
+        for bound in low.dispatches.iter_mut().flat_map(|d| &mut d.bindings).filter(|b| **b == operand) {
+            *bound = Operand::ScratchRead(scratch);
+        }
+        // Weights are read again for every pixel.
+        low.reads.push((Operand::ScratchRead(scratch), if image { 100.0 } else { 0.0 }));
+        let vec4s = len.div_ceil(4);
+        let row = vec4s.div_ceil(64).clamp(1, caps.max_workgroups as usize) * 64;
+        let mut bindings = vec![operand];
+        bindings.extend(from.iter().map(|&i| Operand::Input(i)));
+        bindings.push(Operand::ScratchWrite(scratch));
+        let first = inputs[from[0]].shape.len();
+        before.push(Dispatch {
+            kernel: KernelKey::new("gather").flag("TWO", from.len() == 2),
+            params: [vec4s, row, first, 0].map(|v| v as u32).to_vec(),
+            bindings,
+            workgroups: [row / 64, vec4s.div_ceil(row), 1].map(|g| g as u32),
+        });
+        let pack = Arc::new(move |_: &[&HostTensor]| Ok(table.iter().map(|&i| f32::from_bits(i)).collect()));
+        low.weights[k] = PackedWeights { inputs: vec![], len: vec4s * 4, precision: Precision::F32, pack };
+    }
+    before.append(&mut low.dispatches);
+    low.dispatches = before;
+    Ok(low)
+}
+
+/// Which element each packed one is, counted from 1 through all inputs; 0 is none. Found by packing the numbers of the
+/// elements in their place.
+fn table(label: &str, weights: &PackedWeights, inputs: &[TensorDesc]) -> Result<Vec<u32>> {
+    let mut count = 0;
+    let mut numbered = Vec::new();
+    for &i in &weights.inputs {
+        let shape = inputs[i].shape;
+        let numbers: Vec<f32> = (count + 1..=count + shape.len()).map(|i| i as f32).collect();
+        count += shape.len();
+        numbered.push(HostTensor::new(shape.dims(), numbers)?);
+    }
+    if count >= MOST {
+        return Err(Error::op(label, format!("{count} weights; at most {MOST} can change from run to run")));
+    }
+    let packed = (weights.pack)(&numbered.iter().collect::<Vec<_>>())?;
+    if let Some(v) = packed.iter().find(|v| v.fract() != 0.0 || !(0.0..=count as f32).contains(*v)) {
+        return Err(Error::op(label, format!("computes with weights that change from run to run (one became {v})")));
+    }
+    let mut table: Vec<u32> = packed.iter().map(|&v| v as u32).collect();
+    table.resize(weights.len.div_ceil(4) * 4, 0);
+    Ok(table)
+}
