@@ -7,7 +7,7 @@ mod receptive_field;
 pub mod rewrite;
 
 pub use crate::ops::ValueId;
-pub use autodiff::{differentiate, trainable};
+pub use autodiff::{differentiate, differentiate_from};
 pub use param::{Derived, ParamSource, Parameter};
 pub use receptive_field::{Footprint, footprint};
 
