@@ -80,6 +80,7 @@ pub mod session;
 pub mod tensor;
 #[doc(hidden)]
 pub mod testing;
+pub mod train;
 pub mod tune;
 pub mod weights;
 

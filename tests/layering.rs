@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("session", 6),
     ("infer", 7),
     ("train", 7),
+    ("train", 7),
     ("testing", 8),
     ("tune", 8),
     ("selftest", 8),

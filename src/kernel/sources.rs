@@ -8,6 +8,7 @@ macro_rules! shaders {
 
 // Braces: rustfmt leaves one name a line.
 shaders! {
+    "accumulate",
     "activation",
     "activation_grad",
     "average",
@@ -16,6 +17,7 @@ shaders! {
     "batch_norm_grad_statistics",
     "channel_slice",
     "channel_sum",
+    "clip_factor",
     "concat",
     "conv2d_gemm",
     "conv2d_grouped",
@@ -52,6 +54,7 @@ shaders! {
     "max_pool2d_grad",
     "moving_average",
     "norm_statistics",
+    "optimiser_step",
     "pad",
     "peak_copy",
     "peak_fma",
@@ -61,6 +64,7 @@ shaders! {
     "scale_shift",
     "softmax",
     "softmax_grad",
+    "squared_norm",
     "sum",
     "tap_sum",
     "tap_sum_group",

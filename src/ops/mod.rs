@@ -212,6 +212,7 @@ registry! {
     nchw: ImportNchw, ExportNchw;
     moving_average: MovingAverage;
     normalise: InstanceNorm2d;
+    optim: Accumulate, ClipFactor, Hyper, OptimiserKind, OptimiserStep, SquaredNorm;
     pad2d: Pad2d;
     resize: Resize, ResizeMode, ResizeSize;
     softmax: Softmax;
