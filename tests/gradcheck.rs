@@ -2,10 +2,12 @@
 //! differences of its CPU reference, and on the GPU against the CPU.
 
 use std::collections::BTreeMap;
+use unet_wgpu::gpu::Gpu;
 use unet_wgpu::graph::{Graph, ValueId, differentiate_from};
+use unet_wgpu::kernel::Caps;
 use unet_wgpu::ops::{ExportNchw, ImportNchw, InputKind, OpCase, registry};
 use unet_wgpu::tensor::{Layout, TensorDesc};
-use unet_wgpu::testing::{gpu_or_skip, random_input};
+use unet_wgpu::testing::{WINOGRAD_TOLERANCE, family_caps, gpu_or_skip, random_input};
 use unet_wgpu::{HostTensor, Plan, Result, Session};
 
 /// Ops of networks in training: those must have a gradient, whatever else has.
@@ -171,23 +173,37 @@ fn gradients_match_finite_differences() {
     assert!(missing.is_empty(), "without a gradient: {missing:?}");
 }
 
+/// What disagrees between GPU and CPU, with the kernels chosen for `caps`.
+fn against_cpu(gpu: &Gpu, caps: &Caps, case: &OpCase, tolerance: f32) -> Vec<String> {
+    let Some(check) = build(case).unwrap() else { return vec![] };
+    let want = check.run(&check.inputs).unwrap();
+    let plan = Plan::new(&check.graph, caps).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    let stored = |name: &str, _: &[usize]| Ok(check.inputs[name].clone());
+    let mut session = Session::new(gpu, plan, stored).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    let got = session.run_all(&check.inputs).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    let compare = |name: &String| {
+        let c = got[name].compare(&want[name]).unwrap();
+        (!c.within(tolerance)).then(|| format!("{}: {name} is off by {} of scale {}", case.name, c.max_error, c.scale))
+    };
+    // Outputs too: their weights are made on the device.
+    got.keys().filter_map(compare).collect()
+}
+
 #[test]
 fn gradients_on_the_gpu_match_the_cpu() {
     let Some(gpu) = gpu_or_skip() else { return };
+    let wrong: Vec<_> = registry().iter().flat_map(|case| against_cpu(&gpu, gpu.caps(), case, 3e-5)).collect();
+    assert!(wrong.is_empty(), "on {}:\n{}", gpu.describe(), wrong.join("\n"));
+}
+
+#[test]
+fn gradients_of_convolutions_match_on_every_kernel_family() {
+    let Some(gpu) = gpu_or_skip() else { return };
     let mut wrong = Vec::new();
-    for case in registry() {
-        let Some(check) = build(&case).unwrap() else { continue };
-        let want = check.run(&check.inputs).unwrap();
-        let plan = Plan::new(&check.graph, gpu.caps()).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-        let stored = |name: &str, _: &[usize]| Ok(check.inputs[name].clone());
-        let mut session = Session::new(&gpu, plan, stored).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-        let got = session.run_all(&check.inputs).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-        for name in &check.wanted {
-            let name = format!("d{name}");
-            let c = got[&name].compare(&want[&name]).unwrap();
-            if !c.within(3e-5) {
-                wrong.push(format!("{}: {name} is off by {} of scale {}", case.name, c.max_error, c.scale));
-            }
+    for (name, caps) in family_caps(gpu.caps()) {
+        for case in registry().iter().filter(|c| c.name.starts_with("conv")) {
+            let found = against_cpu(&gpu, &caps, case, WINOGRAD_TOLERANCE);
+            wrong.extend(found.into_iter().map(|w| format!("{name}: {w}")));
         }
     }
     assert!(wrong.is_empty(), "on {}:\n{}", gpu.describe(), wrong.join("\n"));

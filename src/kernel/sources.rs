@@ -71,6 +71,7 @@ shaders! {
     "winograd_gemm",
     "winograd_in",
     "winograd_out",
+    "winograd_weights",
 }
 
 /// The text of `shaders/NAME.wgsl`.
