@@ -1,6 +1,13 @@
 //! Random numbers by counter: the n-th number of a stream is a function of the seed, the stream and n alone, so that a
 //! resumed run draws what an uninterrupted one would.
 
+/// First stream of what is done once a data set: dividing it. Streams below are free.
+pub(super) const SPLIT: u64 = 1 << 56;
+/// First stream of what is done once an epoch: shuffling.
+pub(super) const SHUFFLE: u64 = 2 << 56;
+/// First stream of what is done once a sample: cropping.
+pub(super) const CROP: u64 = 3 << 56;
+
 /// Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011). The same numbers on every
 /// machine; [`Rng::normal`] to the rounding of the system's logarithm and cosine.
 #[derive(Clone, Debug, PartialEq, Eq)]
