@@ -40,6 +40,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (i >= p.len) {
         return;
     }
-    let from = table[i];
-    y[i] = stored(vec4<f32>(element(from.x), element(from.y), element(from.z), element(from.w)));
+    let source = table[i];
+    y[i] = stored(vec4<f32>(element(source.x), element(source.y), element(source.z), element(source.w)));
 }

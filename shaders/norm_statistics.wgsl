@@ -2,9 +2,11 @@
 //   x             [N, C, H, W]                   blocked
 //   affine        [ceil(C / 4)][2] vec4          gamma, beta
 //   coefficients  [1 or N][ceil(C / 4)][2] vec4  scale = gamma / sqrt(var + eps), shift = beta - mean * scale
+//   mean, var     [C]                            linear f32, with KEEP
 // Mean and biased variance are taken over H, W and, where all images share them, N.
-// Bindings: 0 params, 1 x (read), 2 affine (read), 3 coefficients (write).
+// Bindings: 0 params, 1 x (read), 2 affine (read), 3 coefficients (write); with KEEP 4 mean (write), 5 var (write).
 // Dispatch: (ceil(C / 4), N / images, 1); a workgroup makes one block of coefficients.
+// Constants: KEEP if defined, where all images share the statistics.
 #import "lib/storage"
 #import "lib/reduce"
 #import "lib/tensor"
@@ -23,6 +25,10 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> affine: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> coefficients: array<vec4<f32>>;
+#ifdef KEEP
+@group(0) @binding(4) var<storage, read_write> kept_mean: array<f32>;
+@group(0) @binding(5) var<storage, read_write> kept_variance: array<f32>;
+#endif
 
 fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     return a + b;
@@ -80,5 +86,13 @@ fn main(
         let at = 2u * (group.y * ((p.c + 3u) / 4u) + block);
         coefficients[at] = select(vec4<f32>(0.0), scale, inside);
         coefficients[at + 1u] = select(vec4<f32>(0.0), shift, inside);
+#ifdef KEEP
+        for (var i = 0u; i < 4u; i++) {
+            if (inside[i]) {
+                kept_mean[4u * block + i] = mean[i];
+                kept_variance[4u * block + i] = variance[i];
+            }
+        }
+#endif
     }
 }

@@ -7,3 +7,11 @@ fn activate(v: vec4<f32>, slope: f32) -> vec4<f32> {
     // WGSL promises nothing about infinities, nor about division by more than 2^126 = exp(87.3).
     return 1.0 / (1.0 + exp(min(-v, vec4<f32>(87.0))));
 }
+
+// The slope of an activation, from its result; that of negative values where it is 0.
+fn activation_slope(y: vec4<f32>, slope: f32) -> vec4<f32> {
+    if (ACTIVATION == 1u) {
+        return select(vec4<f32>(slope), vec4<f32>(1.0), y > vec4<f32>(0.0));
+    }
+    return y * (1.0 - y);
+}

@@ -1,6 +1,7 @@
 // What kernels around the generated matrix product have in common: the constants TM, TN; and SUBGROUP or UNIFORM, or, where
 // operands are staged in workgroup memory, KB, the steps of K staged at a time, EVEN if all taps have a multiple of them,
 // and NARROW if only weights are staged.
+#import "lib/turns"
 const COLUMNS: u32 = TN * 8u;
 #ifdef SUBGROUP
 const INVOCATIONS: u32 = 8u;
@@ -33,14 +34,4 @@ var<private> tile: vec3<u32>;
 // Steps of K that the weights of a tap have: whole blocks of KB.
 fn packed_steps(steps: u32) -> u32 {
     return (steps + KB - 1u) / KB * KB;
-}
-
-// The number of turns of a loop, from a uniform. lavapipe compiles a kernel anew for every value of a uniform that bounds
-// a loop, 2 to 5 ms in each dispatch; it cannot see where a broadcast value comes from.
-fn turns(n: u32) -> u32 {
-#ifdef SUBGROUP
-    return subgroupBroadcast(n, 0u);
-#else
-    return n;
-#endif
 }

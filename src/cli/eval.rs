@@ -146,12 +146,16 @@ fn table(e: &Evaluation) -> Result<()> {
     output::line(&format!("mean IoU {:.4}, pixel error {:.4}, {pictures} pictures", c.mean_iou(), c.pixel_error()))?;
     if e.objects().next().is_some() {
         let (predicted, real) = counts(e);
-        output::line(&format!("\n{real} objects, {predicted} predicted"))?;
+        let with = match e.objects().count() {
+            all if all == pictures => String::new(),
+            some => format!(" in the {some} pictures with labels"),
+        };
+        output::line(&format!("\n{real} objects, {predicted} predicted{with}"))?;
         output::line("IoU above  precision   recall       F1       AP      tp      fp      fn")?;
         for &t in &e.thresholds {
             let m = e.matches(t);
             let shares = format!("{:9.4}{:9.4}{:9.4}{:9.4}", m.precision(), m.recall(), m.f1(), m.ap());
-            output::line(&format!("{t:9.2}  {shares}{:8}{:8}{:8}", m.tp, m.fp, m.fn_))?;
+            output::line(&format!("{t:9}  {shares}{:8}{:8}{:8}", m.tp, m.fp, m.fn_))?;
         }
         output::line(&format!("mean AP {:.4}, SEG {:.4}", mean_ap(e), e.seg().unwrap_or(1.0)))?;
         let mean = |of: fn(&unet_wgpu::train::evaluate::ObjectScores) -> f64| {

@@ -1,25 +1,52 @@
 //! Reverse-mode differentiation, as a graph function: the backward pass is more nodes of the same graph, written down by
 //! each op's [`Op::backward`](crate::ops::Op::backward) and planned like any other.
 
-use super::{Graph, ValueId, ValueKind};
+use super::{Graph, ValueId};
 use crate::error::{Error, Result};
 use crate::ops::{Backward, Emit, Fill, Op, Sum};
 use crate::tensor::{Layout, Shape, TensorDesc};
 use std::sync::Arc;
 
 /// Adds the backward pass of `loss`, a linear scalar; gives the gradient of each value of `wanted`, `None` where the loss
-/// does not depend on it. Contributions to a gradient are added up in the order of the forward nodes, last first: the
-/// same bits every time.
+/// does not depend on it.
 pub fn differentiate(graph: &mut Graph, loss: ValueId, wanted: &[ValueId]) -> Result<Vec<Option<ValueId>>> {
     let desc = graph.value(loss).desc;
     if desc.layout != Layout::Linear || desc.shape.len() != 1 {
         return Err(Error::op(&graph.value(loss).name, format!("a loss is a single number, this is {}", desc.shape)));
     }
+    // What comes after the loss has no part in it.
+    let nodes = graph.nodes().len();
+    let one = graph.node("grad.one", Fill { shape: Shape::new(1, 1, 1, 1), value: 1.0 }, &[])?;
+    backward(graph, nodes, &[(loss, one)], wanted)
+}
+
+/// The same from the gradients of any values: pairs of a value and its gradient, of its shape and layout. Contributions to
+/// a gradient are added up in the order of the forward nodes, last first: the same bits every time.
+pub fn differentiate_from(
+    graph: &mut Graph,
+    seeds: &[(ValueId, ValueId)],
+    wanted: &[ValueId],
+) -> Result<Vec<Option<ValueId>>> {
+    let nodes = graph.nodes().len();
+    backward(graph, nodes, seeds, wanted)
+}
+
+/// The backward pass of the first `nodes` nodes.
+fn backward(
+    graph: &mut Graph,
+    nodes: usize,
+    seeds: &[(ValueId, ValueId)],
+    wanted: &[ValueId],
+) -> Result<Vec<Option<ValueId>>> {
     let needed = dependants(graph, wanted);
-    let mut pass = Pass { parts: vec![Vec::new(); graph.values().len()], label: graph.value(loss).name.clone(), graph };
-    let nodes = pass.graph.nodes().len();
-    let one = pass.node("grad.one", Fill { shape: Shape::new(1, 1, 1, 1), value: 1.0 }, &[])?;
-    pass.parts[loss.index()].push(one);
+    let mut pass = Pass { parts: vec![Vec::new(); graph.values().len()], label: String::new(), graph };
+    for &(value, grad) in seeds {
+        let (want, got) = (pass.graph.value(value).desc, pass.graph.value(grad).desc);
+        if want != got {
+            return Err(Error::op(&pass.graph.value(value).name, format!("the gradient of a {want:?} is a {got:?}")));
+        }
+        pass.parts[value.index()].push(grad);
+    }
     for i in (0..nodes).rev() {
         let node = pass.graph.nodes()[i].clone();
         if !node.outputs.iter().any(|o| needed[o.index()] && !pass.parts[o.index()].is_empty()) {
@@ -90,10 +117,6 @@ impl Pass<'_> {
         self.parts[v.index()].push(total);
         Ok(Some(total))
     }
-
-    fn node(&mut self, label: &str, op: impl Op, inputs: &[ValueId]) -> Result<ValueId> {
-        self.graph.node(label, op, inputs)
-    }
 }
 
 impl Emit for Pass<'_> {
@@ -104,9 +127,4 @@ impl Emit for Pass<'_> {
     fn emit(&mut self, what: &str, op: Arc<dyn Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>> {
         self.graph.node_shared(format!("{}.{what}", self.label), op, inputs)
     }
-}
-
-/// The values a network is trained by: its parameters of the checkpoint.
-pub fn trainable(graph: &Graph) -> Vec<ValueId> {
-    graph.ids().filter(|&v| matches!(graph.value(v).kind, ValueKind::Parameter(_) | ValueKind::State(_))).collect()
 }

@@ -1,6 +1,6 @@
 //! Activations: the op, and the kind that other ops fuse into their last step.
 
-use super::{Lowering, Op, OpCase, expect_inputs, map_elements, output_shape};
+use super::{ActivationGrad, Backward, Emit, Lowering, Op, OpCase, ValueId, expect_inputs, map_elements, output_shape};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
@@ -87,6 +87,12 @@ impl Op for Activation {
         params.push(self.kind.slope().to_bits());
         let kernel = KernelKey::new("activation").with("ACTIVATION", self.kind.id());
         cx.dispatch(kernel, params, [Operand::Input(0), Operand::Output(0)], Lowering::per_vec4(o))
+    }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
+        let op = ActivationGrad { kind: self.kind };
+        Ok(vec![Some(emit.node("grad", op, &[node.outputs[0], dy])?)])
     }
 }
 

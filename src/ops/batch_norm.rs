@@ -1,6 +1,6 @@
 //! Batch normalisation with stored statistics.
 
-use super::{InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel, map_elements, output_shape};
+use super::{ActivationKind, InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel, map_elements, output_shape};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -54,14 +54,20 @@ pub(super) const fn packed_len(channels: usize) -> usize {
     channels.div_ceil(LANES) * 2 * LANES
 }
 
-/// Dispatches `y = x * scale + shift`; with `per_image`, every image has its own coefficients.
-pub(super) fn lower_scale_shift(cx: &mut Lowering, coefficients: Operand, per_image: bool) -> Result<()> {
+/// Dispatches `y = activation(x * scale + shift)`; with `per_image`, every image has its own coefficients.
+pub(super) fn lower_scale_shift(
+    cx: &mut Lowering,
+    coefficients: Operand,
+    per_image: bool,
+    activation: ActivationKind,
+) -> Result<()> {
     let o = cx.output(0);
     let blocks = o.c.div_ceil(LANES);
     let mut params = cx.views();
     params.extend([o.w, o.h, blocks, if per_image { 2 * blocks } else { 0 }].map(|v| v as u32));
+    params.extend([activation.slope().to_bits(), 0, 0, 0]);
     let bindings = [Operand::Input(0), coefficients, Operand::Output(0)];
-    cx.dispatch(KernelKey::new("scale_shift"), params, bindings, Lowering::per_vec4(o))
+    cx.dispatch(KernelKey::new("scale_shift").with("ACTIVATION", activation.id()), params, bindings, Lowering::per_vec4(o))
 }
 
 impl Op for BatchNorm2d {
@@ -95,7 +101,7 @@ impl Op for BatchNorm2d {
             let pairs = op.coefficients([p[0].data(), p[1].data(), p[2].data(), p[3].data()])?;
             Ok(pack_pairs(pairs.into_iter().map(|(a, b)| (a as f32, b as f32)), channels))
         });
-        lower_scale_shift(cx, coefficients, false)
+        lower_scale_shift(cx, coefficients, false, ActivationKind::None)
     }
 }
 

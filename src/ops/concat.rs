@@ -1,6 +1,6 @@
 //! Concatenation of channels.
 
-use super::{Lowering, Op, OpCase, by_plane, output_shape};
+use super::{Backward, Emit, ValueId, ChannelSlice, Lowering, Op, OpCase, by_plane, output_shape};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -65,6 +65,19 @@ impl Op for Concat {
             offset += c;
         }
         Ok(())
+    }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let Some(dy) = node.grad(0) else { return Ok(vec![None; node.inputs.len()]) };
+        let mut first = 0;
+        let mut grads = Vec::with_capacity(node.inputs.len());
+        for (i, &input) in node.inputs.iter().enumerate() {
+            let count = emit.desc(input).shape.c;
+            let slice = ChannelSlice { first, count };
+            grads.push(if node.wants(i) { Some(emit.node("grad", slice, &[dy])?) } else { None });
+            first += count;
+        }
+        Ok(grads)
     }
 }
 

@@ -3,13 +3,14 @@
 mod cases;
 mod choose;
 mod gemm;
+mod gradient;
 mod part;
 mod subgroup;
 mod window;
 mod winograd;
 
 use super::resize::{Resize, ResizeMode, ResizeSize};
-use super::{ActivationKind, Lowering, MaxPool2d, Op, OpCase, Spatial, Window, by_plane};
+use super::{Backward, Emit, ValueId, ActivationKind, Lowering, MaxPool2d, Op, OpCase, Spatial, Window, by_plane};
 use crate::error::{Error, Result};
 use crate::kernel::{ConvClass, ConvFamily, KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -285,6 +286,10 @@ let seen = sources.iter().map(HostTensor::shape).collect::<Result<Vec<_>>>()?;
 
     fn reads_halo(&self, input: usize) -> bool {
         self.padding != [0; 4] && self.sources.get(input).is_some_and(|s| s.enlarge.is_none())
+    }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        gradient::backward(self, node, emit)
     }
 }
 

@@ -1,6 +1,6 @@
 //! 2-D transposed convolution.
 
-use super::{ActivationKind, InputKind, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs};
+use super::{Backward, Emit, ValueId, ActivationGrad, ChannelSum, Conv2d, ConvWeightGrad, WeightSource, ActivationKind, InputKind, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs};
 use crate::error::{Error, Result};
 use super::gemm::Tile;
 use crate::kernel::{Caps, ConvFamily, KernelKey, Operand};
@@ -150,6 +150,40 @@ impl Op for ConvTranspose2d {
             Window { num: 1, den: s, first: first.min(last), last }
         });
         Spatial::Windows(vec![window; inputs.len()])
+    }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let Some(mut dy) = node.grad(0) else { return Ok(vec![None; node.inputs.len()]) };
+        if self.activation != ActivationKind::None {
+            dy = emit.node("activation_grad", ActivationGrad { kind: self.activation }, &[node.outputs[0], dy])?;
+        }
+        let mut grads = vec![None; node.inputs.len()];
+        let [py, px] = self.padding;
+        if node.wants(0) {
+            let conv = Conv2d {
+                kernel: self.kernel,
+                stride: self.stride,
+                padding: [py, px, py, px],
+                ..Conv2d::new(emit.desc(node.inputs[0]).shape.c, 1, 0)
+            };
+            grads[0] = Some(emit.node("grad_input", conv, &[dy, node.inputs[1]])?);
+        }
+        if node.wants(1) {
+            if self.stride[0] != self.stride[1] {
+                return Err(Error::op(self.name(), format!("has no gradient for stride {:?}", self.stride)));
+            }
+            let op = ConvWeightGrad {
+                kernel: self.kernel,
+                stride: self.stride[0],
+                padding: [py, px, py, px],
+                sources: vec![WeightSource::default()],
+            };
+            grads[1] = Some(emit.node("grad_weight", op, &[node.inputs[0], dy])?);
+        }
+        if node.wants(2) {
+            grads[2] = Some(emit.node("grad_bias", ChannelSum, &[dy])?);
+        }
+        Ok(grads)
     }
 }
 

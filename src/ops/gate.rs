@@ -1,6 +1,6 @@
 //! The classification-guided module of U-Net 3+: a yes-or-no gate on the whole picture.
 
-use super::{Lowering, Op, OpCase, Spatial, expect_inputs, map_elements, output_shape};
+use super::{Backward, Emit, ValueId, Lowering, Op, OpCase, Spatial, expect_inputs, map_elements, output_shape};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -9,7 +9,7 @@ use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArgmaxGate;
 
-/// `x * gate`. Inputs: x `[N, C, H, W]`, gate `[N, 1, 1, 1]`.
+/// `x * gate`. Inputs: x `[N, C, H, W]`, gate `[N, 1, 1, 1]`, a constant for gradients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScaleByGate;
 
@@ -37,6 +37,11 @@ impl Op for ArgmaxGate {
         let params = cx.views();
         let bindings = [Operand::Input(0), Operand::Output(0)];
         cx.dispatch(KernelKey::new("gate"), params, bindings, Lowering::per_vec4(cx.output(0)))
+    }
+
+    /// Nothing flows through a decision: the module learns by a loss on its scores alone.
+    fn backward(&self, _: &Backward, _: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        Ok(vec![None])
     }
 }
 
@@ -70,6 +75,11 @@ impl Op for ScaleByGate {
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         Spatial::Global("the classification gate judges the whole picture")
+    }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let Some(dy) = node.grad(0) else { return Ok(vec![None, None]) };
+        Ok(vec![Some(emit.node("grad", Self, &[dy, node.inputs[1]])?), None])
     }
 }
 

@@ -1,6 +1,6 @@
 //! Pooling of whole planes.
 
-use super::{Lowering, Op, OpCase, Spatial, by_plane, expect_inputs, output_shape};
+use super::{Backward, Emit, ValueId, GlobalMaxPoolGrad, Lowering, Op, OpCase, Spatial, by_plane, expect_inputs, output_shape};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -59,6 +59,11 @@ impl Op for GlobalMaxPool {
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         Spatial::Global("global max pooling looks at the whole picture")
+    }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
+        Ok(vec![Some(emit.node("grad", GlobalMaxPoolGrad, &[node.inputs[0], dy])?)])
     }
 }
 

@@ -1,6 +1,6 @@
 //! Max pooling.
 
-use super::{Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs};
+use super::{Backward, Emit, ValueId, MaxPool2dGrad, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
@@ -109,6 +109,12 @@ impl Op for MaxPool2d {
         let pad = self.padding as i64;
         let w = Window { num: self.stride as i64, den: 1, first: -pad, last: self.kernel as i64 - 1 - pad };
         Spatial::Windows(vec![[w; 2]])
+    }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
+        let op = MaxPool2dGrad { pool: self.clone() };
+        Ok(vec![Some(emit.node("grad", op, &[node.inputs[0], dy])?)])
     }
 }
 

@@ -42,6 +42,12 @@ pub trait Op: Any + Debug + Send + Sync {
         Spatial::Pointwise
     }
 
+    /// Outputs that are made in place of inputs, as pairs of (output, input): the input must be a state and the output what it
+    /// becomes, and kernels bind the output alone.
+    fn updates(&self) -> &[(usize, usize)] {
+        &[]
+    }
+
     /// The gradients of the inputs, one each and `None` where it is zero or not wanted, as nodes written through `emit`.
     fn backward(&self, _node: &Backward, _emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
         Err(Error::op(self.name(), "has no gradient"))
@@ -189,19 +195,24 @@ registry! {
     average: Average;
     avg_pool2d: AvgPool2d;
     batch_norm: BatchNorm2d;
+    batch_norm_train: BatchNorm2dTrain;
     concat: Concat;
     conv2d: Conv2d, Source;
     conv_transpose2d: ConvTranspose2d;
     crop2d: Crop2d;
+    dropout: Dropout;
     fill: Fill;
     gate: ArgmaxGate, ScaleByGate;
     global_pool: GlobalAvgPool, GlobalMaxPool;
+    grad: ActivationGrad, BatchNorm2dGrad, ChannelSlice, ChannelSum, ConvWeightGrad, FlipWeights, GlobalMaxPoolGrad, MaxPool2dGrad, ResizeGrad, SoftmaxGrad, WeightSource;
     head2d: Head2d, HeadOutput;
     image_in: ImageIn, ImageInfo, mirror;
     mask_out: MaskOut, MaskRule;
     max_pool2d: MaxPool2d;
     nchw: ImportNchw, ExportNchw;
-    normalise: BatchNorm2dTrain, InstanceNorm2d;
+    moving_average: MovingAverage;
+    normalise: InstanceNorm2d;
+    optim: Accumulate, ClipFactor, Hyper, OptimiserKind, OptimiserStep, SquaredNorm;
     pad2d: Pad2d;
     resize: Resize, ResizeMode, ResizeSize;
     softmax: Softmax;

@@ -1,6 +1,6 @@
 //! The border of the engine: plain NCHW in and out.
 
-use super::{InputKind, Lowering, Op, OpCase, expect_inputs};
+use super::{Backward, Emit, ValueId, InputKind, Lowering, Op, OpCase, expect_inputs};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
@@ -45,6 +45,11 @@ impl Op for ImportNchw {
         let view = cx.output_view(0);
         lower(cx, "import_nchw", view)
     }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
+        Ok(vec![Some(emit.node("grad", ExportNchw, &[dy])?)])
+    }
 }
 
 impl Op for ExportNchw {
@@ -63,6 +68,11 @@ impl Op for ExportNchw {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let view = cx.input_view(0);
         lower(cx, "export_nchw", view)
+    }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
+        Ok(vec![Some(emit.node("grad", ImportNchw, &[dy])?)])
     }
 }
 

@@ -1,6 +1,6 @@
 //! Zero padding.
 
-use super::{Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs, output_shape};
+use super::{Backward, Emit, ValueId, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs, output_shape};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
@@ -54,6 +54,13 @@ impl Op for Pad2d {
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         shift_windows(self.top, self.left)
+    }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
+        let Self { left, right, top, bottom } = *self;
+        let back = Self { left: -left, right: -right, top: -top, bottom: -bottom };
+        Ok(vec![Some(emit.node("grad", back, &[dy])?)])
     }
 }
 

@@ -1,6 +1,6 @@
 //! Resizing by interpolation.
 
-use super::{Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs, output_shape};
+use super::{Backward, Emit, ValueId, ResizeGrad, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs, output_shape};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -204,6 +204,12 @@ impl Op for Resize {
 
     fn spatial(&self, inputs: &[TensorDesc], outputs: &[TensorDesc]) -> Spatial {
         self.mode.windows(inputs[0].shape, outputs[0].shape)
+    }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
+        let s = emit.desc(node.inputs[0]).shape;
+        Ok(vec![Some(emit.node("grad", ResizeGrad { mode: self.mode, h: s.h, w: s.w }, &[dy])?)])
     }
 }
 

@@ -1,6 +1,6 @@
 //! Softmax over channels.
 
-use super::{Lowering, Op, OpCase, by_plane, expect_inputs, output_shape};
+use super::{Backward, Emit, ValueId, SoftmaxGrad, Lowering, Op, OpCase, by_plane, expect_inputs, output_shape};
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -38,6 +38,11 @@ impl Op for Softmax {
         params.extend([s.w, s.h, s.c, 0].map(|v| v as u32));
         let pixels = Lowering::per_vec4(s.with_c(LANES.min(s.c)));
         cx.dispatch(KernelKey::new("softmax"), params, [Operand::Input(0), Operand::Output(0)], pixels)
+    }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
+        Ok(vec![Some(emit.node("grad", SoftmaxGrad, &[node.outputs[0], dy])?)])
     }
 }
 

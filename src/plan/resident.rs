@@ -25,6 +25,16 @@ pub(super) fn states(graph: &Graph) -> Result<Vec<PlannedState>> {
             return Err(Error::invalid(format!("output `{name}`"), "is what a state becomes; read the state"));
         }
     }
+    for node in graph.nodes() {
+        for &(output, input) in node.op.updates() {
+            if !graph.updates().contains(&(node.inputs[input], node.outputs[output])) {
+                return Err(Error::op(
+                    &node.label,
+                    format!("input {input} must be a state that output {output} updates"),
+                ));
+            }
+        }
+    }
     let state = |v: ValueId| match &graph.value(v).kind {
         ValueKind::State(dims) => Some(PlannedState {
             name: graph.value(v).name.clone(),

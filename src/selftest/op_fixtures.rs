@@ -179,7 +179,7 @@ fn build(
         }),
         "batch_norm_train" => {
             parameters(&["gamma", "beta"])?;
-            Arc::new(BatchNorm2dTrain { eps: 1e-5 })
+            Arc::new(BatchNorm2dTrain { eps: 1e-5, activation: ActivationKind::None })
         }
         "batch_norm_eval" => {
             parameters(&["gamma", "beta", "mean", "var"])?;

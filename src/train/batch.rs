@@ -100,12 +100,12 @@ impl Batcher {
             let y = self.start(&mut rng, example.height, self.crop.height);
             let x = self.start(&mut rng, example.width, self.crop.width);
             for plane in example.image.chunks_exact(example.width * example.height) {
-                self.cut(plane, &example, [y, x], &mut images);
+                self.cut(plane, &example, [y, x], &mut images, |v| v);
             }
-            let classes: Vec<f32> = example.truth.classes.labels().iter().map(|&l| l as f32).collect();
-            self.cut(&classes, &example, [y, x], &mut targets);
+            // Exact: class ids are far below 2^24.
+            self.cut(example.truth.classes.labels(), &example, [y, x], &mut targets, |class| class as f32);
             if let Some(map) = &example.weights {
-                self.cut(map, &example, [y, x], &mut weights);
+                self.cut(map, &example, [y, x], &mut weights, |v| v);
             }
             crops.push(Crop { example: order.1[at], name: example.name.clone(), x, y });
         }
@@ -135,11 +135,18 @@ impl Batcher {
     }
 
     /// Adds the crop of a plane; outside of the picture it is mirrored.
-    fn cut(&self, plane: &[f32], of: &Example, [y, x]: [isize; 2], out: &mut Vec<f32>) {
+    fn cut<T: Copy>(
+        &self,
+        plane: &[T],
+        of: &Example,
+        [y, x]: [isize; 2],
+        out: &mut Vec<f32>,
+        value: impl Fn(T) -> f32,
+    ) {
         let columns: Vec<usize> = (0..self.crop.width).map(|i| mirror(x + i as isize, of.width)).collect();
         for i in 0..self.crop.height {
             let row = mirror(y + i as isize, of.height) * of.width;
-            out.extend(columns.iter().map(|&column| plane[row + column]));
+            out.extend(columns.iter().map(|&column| value(plane[row + column])));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A model's scores on a data set.
 
+use rayon::prelude::*;
+
 use super::dataset::{Dataset, Pair};
 use super::example::Truth;
 use super::metrics::{
@@ -104,7 +106,7 @@ pub struct Evaluation {
     pub pictures: Vec<PictureScores>,
 }
 
-/// Segments every picture of a data set with `segment` and compares with the truth. `segment` gets the picture's number
+/// Segments every picture of a data set with `segment` and compares with the truth, after a look at every file. `segment` gets the picture's number
 /// too, and may cancel; it must give probabilities if [`EvaluateOptions::em`] is set. Errors name the file.
 pub fn evaluate(
     data: &Dataset,
@@ -113,10 +115,17 @@ pub fn evaluate(
     mut segment: impl FnMut(usize, &Pair, &Picture) -> Result<Segmentation>,
 ) -> Result<Evaluation> {
     check(options, classes.len())?;
-    let mut pictures = Vec::with_capacity(data.pairs().len());
-    for (i, pair) in data.pairs().iter().enumerate() {
+    let read = |pair: &Pair| {
         let picture = Picture::open(&pair.image)?;
         let truth = Truth::read_for(&picture, pair, classes.len(), options.ignore)?;
+        Ok((picture, truth))
+    };
+    // Reading is cheap beside segmenting: a bad file shows before the work begins, the first by name.
+    let checked: Vec<Result<()>> = data.pairs().par_iter().map(|pair| read(pair).map(drop)).collect();
+    checked.into_iter().collect::<Result<()>>()?;
+    let mut pictures = Vec::with_capacity(data.pairs().len());
+    for (i, pair) in data.pairs().iter().enumerate() {
+        let (picture, truth) = read(pair)?;
         let result = segment(i, pair, &picture)?;
         let probability = result.probabilities.as_deref();
         let scores = score(&pair.name, &result.mask, probability, &truth, classes.len(), options);
@@ -252,8 +261,8 @@ impl Evaluation {
             push("true_objects", &|o| o.objects.true_objects() as f64);
             push("predicted_objects", &|o| o.objects.predicted() as f64);
             for &t in &self.thresholds {
-                push(&format!("f1@{t:.2}"), &|o| o.objects.matches(t).f1());
-                push(&format!("ap@{t:.2}"), &|o| o.objects.matches(t).ap());
+                push(&format!("f1@{t}"), &|o| o.objects.matches(t).f1());
+                push(&format!("ap@{t}"), &|o| o.objects.matches(t).ap());
             }
             push("seg", &|o| o.objects.seg());
             push("v_rand", &|o| o.rand.v_rand);
@@ -315,7 +324,7 @@ mod tests {
         );
         let names: Vec<String> = e.columns(&e.pictures[0]).into_iter().map(|c| c.0).collect();
         assert!(
-            ["dice.nucleus", "f1@0.50", "ap@0.95", "v_info", "em_rand_error"]
+            ["dice.nucleus", "f1@0.5", "ap@0.95", "v_info", "em_rand_error"]
                 .iter()
                 .all(|n| names.contains(&n.to_string()))
         );

@@ -8,6 +8,7 @@ mod gemm;
 mod head2d;
 mod shares;
 mod tap_sum;
+mod weight_grad;
 mod window;
 mod winograd;
 
@@ -23,6 +24,9 @@ pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
         "gemm_results" => gemm::results(key),
         "head2d" => head2d::body(key),
         "tap_sum" => tap_sum::body(key),
+        "weight_grad" => weight_grad::body(key),
+        "weight_grad_results" => weight_grad::results(key),
+        "weight_grad_sums" => weight_grad::sums(key),
         "window" => window::body(key),
         "winograd_in" => winograd::input(key),
         "winograd_out" => winograd::output(key),

@@ -1,0 +1,83 @@
+// Weight gradient of a convolution, by parts: what each band of rows of each image contributes.
+//   g        [N, R, OH, OW]  blocked, the gradient of the result (or a transposed convolution's input)
+//   x        [N, C, H, W]    blocked, what the convolution read (or the gradient of a transposed convolution's result)
+//   partial  [bands][4 ceil(R / 4)][ceil(C / 4)][KH KW] vec4 over channels of x
+// Bindings: 0 params, 1 g (read), 2 x (read), 3 partial (write).
+// Dispatch: (ceil(ceil(R / 4) / G_BLOCKS), ceil(C / 4) KH / TAP_ROWS, bands); a workgroup makes one or two blocks of R by
+// one of C.
+// Constants: KW, STRIDE; TAP_ROWS, the rows of taps that a workgroup makes: KH or 1; G_BLOCKS; ROWS, rows of g a step;
+// SUBGROUP, if defined a workgroup is one subgroup of 8, else 8 x 8 invocations.
+#import "lib/storage"
+#import "lib/tensor"
+#import "lib/turns"
+
+struct Params {
+    g: View,
+    x: View,
+    size: vec4<u32>,      // OW, OH, ceil(R / 4), ceil(C / 4)
+    geometry: vec4<u32>,  // pad top, pad left, KH, bands of an image
+    more: vec4<u32>,      // rows of a band, rows of an invocation, ceil(C / 4) KH KW, -
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> g: array<Stored>;
+@group(0) @binding(2) var<storage, read> x: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> partial: array<vec4<f32>>;
+
+#ifdef SUBGROUP
+const HEIGHT: u32 = 1u;
+#else
+const HEIGHT: u32 = 8u;
+var<workgroup> sums: array<vec4<f32>, 256>;
+
+// The last step of a sum over 64 lanes.
+fn store(lane: u32, at: u32) {
+    var total = vec4<f32>(0.0);
+    for (var i = 0u; i < 16u; i++) {
+        total += sums[16u * lane + i];
+    }
+    partial[at] = total;
+}
+#endif
+
+@compute @workgroup_size(8, HEIGHT)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let parts = p.geometry.z / TAP_ROWS;
+    let g_block = group.x * G_BLOCKS;
+    let block = group.y / parts;
+    let tap_row = group.y % parts * TAP_ROWS;
+    let n = group.z / p.geometry.w;
+    let end = min((group.z % p.geometry.w + 1u) * p.more.x, p.size.y);
+    let start = group.z % p.geometry.w * p.more.x + local.y * p.more.y;
+    let to = min(start + p.more.y, end);
+    // The second block of g, where there is one.
+    let second = g_block + 1u < p.size.z;
+    let other = select(0u, p.g.z, second);
+#generate weight_grad_sums
+    if (start < to) {
+        let last = to - start - 1u;
+        let bottom = last * STRIDE + TAP_ROWS - 1u;
+#ifdef SUBGROUP
+        let count = turns(to - start);
+#else
+        let count = to - start;
+#endif
+        let columns = turns(p.size.x);
+        for (var column0 = 0u; column0 < columns; column0 += 8u) {
+            let inside = column0 + local.x < p.size.x;
+            let column = min(column0 + local.x, p.size.x - 1u);
+            let gi = index(p.g, n, g_block, i32(start), i32(column));
+            let top = i32(start * STRIDE + tap_row) - i32(p.geometry.x);
+            let xi = index(p.x, n, block, top, i32(column * STRIDE) - i32(p.geometry.y));
+#generate weight_grad
+        }
+    }
+    let base = (group.z * 4u * p.size.z + 4u * g_block) * p.more.z + (block * p.geometry.z + tap_row) * KW;
+#ifndef SUBGROUP
+    var part = vec4<f32>(0.0);
+#endif
+#generate weight_grad_results
+}

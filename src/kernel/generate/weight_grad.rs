@@ -1,0 +1,120 @@
+//! The weight gradient of a convolution: 8 lanes are 8 neighbouring columns of a band of rows, and each sums all products of
+//! a block of channels of both maps for a row of taps, or for all; rows of x stay in registers from row to row.
+
+use super::{Text, constant};
+use crate::kernel::KernelKey;
+
+const LANES: [&str; 4] = ["x", "y", "z", "w"];
+
+/// The sums of `conv_weight_grad.wgsl`: it finds `column0`, the first column of the lanes' loop, `from` and `to`, the band
+/// of rows, and reads g at `gi` and x at `xi`, the places of row `from`.
+pub(super) fn body(key: &KernelKey) -> Result<String, String> {
+    let taps = constant(key, "TAP_ROWS", 7)?;
+    let kw = constant(key, "KW", 7)?;
+    let stride = constant(key, "STRIDE", 2)?;
+    let rows = constant(key, "ROWS", 2)?;
+    let blocks = constant(key, "G_BLOCKS", 2)?;
+    let mut t = Text::default();
+    // Rows that the next step has in common with this one.
+    let carried = if stride == 1 { taps - 1 } else { 0 };
+    let lines = (rows - 1) * stride + taps;
+    for i in 0..carried {
+        for k in 0..kw {
+            t.line(format!("var c{i}_{k} = vec4<f32>(x[xi + {i}u * p.x.y + {k}u]);"));
+        }
+    }
+    t.line(format!("for (var r = 0u; r < count; r += {rows}u) {{"));
+    for r in 0..rows {
+        // Rows past the band repeat its last one, and count for nothing.
+        t.line(format!("let row{r} = min(r + {r}u, last);"));
+        let valid = if r == 0 { "inside".into() } else { format!("inside && r + {r}u <= last") };
+        for b in 0..blocks {
+            let at = if b == 0 { String::new() } else { format!(" + {b}u * other") };
+            t.line(format!("let g{b}_{r} = select(vec4<f32>(0.0), vec4<f32>(g[gi{at} + row{r} * p.g.y]), {valid});"));
+        }
+    }
+    for i in 0..lines {
+        if i >= carried {
+            t.line(format!("let line{i} = xi + min(r * {stride}u + {i}u, bottom) * p.x.y;"));
+        }
+        for k in 0..kw {
+            let value = if i < carried { format!("c{i}_{k}") } else { format!("vec4<f32>(x[line{i} + {k}u])") };
+            t.line(format!("let x{i}_{k} = {value};"));
+        }
+    }
+    for b in 0..blocks {
+        for (ky, kx) in (0..taps).flat_map(|y| (0..kw).map(move |x| (y, x))) {
+            for l in LANES {
+                let sum = format!("a{b}_{}_{l}", ky * kw + kx);
+                let step =
+                    |rest: String, r: u32| format!("fma(vec4<f32>(g{b}_{r}.{l}), x{}_{kx}, {rest})", r * stride + ky);
+                t.line(format!("{sum} = {};", (0..rows).fold(sum.clone(), step)));
+            }
+        }
+    }
+    for i in 0..carried {
+        for k in 0..kw {
+            t.line(format!("c{i}_{k} = x{}_{k};", i + rows));
+        }
+    }
+    t.line("}");
+    Ok(t.0)
+}
+
+/// Declarations of the sums.
+pub(super) fn sums(key: &KernelKey) -> Result<String, String> {
+    let mut t = Text::default();
+    each(key, |_, _, _, name| t.line(format!("var {name} = vec4<f32>(0.0);")))?;
+    Ok(t.0)
+}
+
+/// The sums of all lanes together, into `partial` from `base` on.
+pub(super) fn results(key: &KernelKey) -> Result<String, String> {
+    let mut t = Text::default();
+    let mut lines = Vec::new();
+    each(key, |b, tap, lane, name| lines.push((b, tap, lane, name)))?;
+    let subgroup = key.value("SUBGROUP").is_some();
+    if subgroup {
+        for (_, _, _, name) in &lines {
+            t.line(format!("{name} = subgroupAdd({name});"));
+        }
+        t.line("if (lane == 0u) {");
+        for (b, tap, lane, name) in &lines {
+            let store = format!("partial[base + ({}u * p.more.z + {tap}u)] = {name};", 4 * b + lane);
+            t.line(if *b > 0 { format!("if (second) {{ {store} }}") } else { store });
+        }
+        t.line("}");
+        return Ok(t.0);
+    }
+    for four in lines.chunks(4) {
+        for (_, _, lane, name) in four {
+            t.line(format!("sums[{lane}u * 64u + lane] = {name};"));
+        }
+        t.line("workgroupBarrier();");
+        t.line("part = sums[lane * 4u] + sums[lane * 4u + 1u] + sums[lane * 4u + 2u] + sums[lane * 4u + 3u];");
+        t.line("workgroupBarrier();");
+        t.line("sums[lane] = part;");
+        t.line("workgroupBarrier();");
+        let (b, tap, _, _) = &four[0];
+        let store = format!("store(lane, base + ({}u + lane) * p.more.z + {tap}u);", 4 * b);
+        t.line(if *b > 0 {
+            format!("if (lane < 4u && second) {{ {store} }}")
+        } else {
+            format!("if (lane < 4u) {{ {store} }}")
+        });
+        t.line("workgroupBarrier();");
+    }
+    Ok(t.0)
+}
+
+fn each(key: &KernelKey, mut f: impl FnMut(u32, u32, u32, String)) -> Result<(), String> {
+    let taps = constant(key, "TAP_ROWS", 7)? * constant(key, "KW", 7)?;
+    for b in 0..constant(key, "G_BLOCKS", 2)? {
+        for tap in 0..taps {
+            for (i, l) in (0..).zip(LANES) {
+                f(b, tap, i, format!("a{b}_{tap}_{l}"));
+            }
+        }
+    }
+    Ok(())
+}

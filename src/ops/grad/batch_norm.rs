@@ -1,0 +1,115 @@
+//! Gradient of batch normalisation in training mode.
+
+use crate::error::{Error, Result};
+use crate::kernel::{KernelKey, Operand};
+use crate::ops::batch_norm::{pack_pairs, packed_len};
+use crate::ops::{ActivationKind, InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel};
+use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+
+/// Gradient of [`BatchNorm2dTrain`](crate::ops::BatchNorm2dTrain). Inputs: x, dy, gamma, beta, and the batch's mean and
+/// biased variance. Outputs: dx, and linear dgamma and dbeta.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchNorm2dGrad {
+    /// Added to the variance.
+    pub eps: f32,
+    /// The activation behind it.
+    pub activation: ActivationKind,
+}
+
+impl Op for BatchNorm2dGrad {
+    fn name(&self) -> &'static str {
+        "batch_norm2d_grad"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        expect_inputs(self.name(), inputs, 6)?;
+        let s = inputs[0].shape;
+        if inputs[1].shape != s || s.is_empty() || self.activation == ActivationKind::Sigmoid {
+            let reason = format!("x is {s}, dy is {}, activation {:?}", inputs[1].shape, self.activation);
+            return Err(Error::op(self.name(), reason));
+        }
+        for (name, p) in ["gamma", "beta", "mean", "variance"].iter().zip(&inputs[2..]) {
+            expect_per_channel(self.name(), name, p, s.c)?;
+        }
+        let per_channel = TensorDesc::linear(Shape::new(1, s.c, 1, 1));
+        Ok(vec![TensorDesc::blocked(s), per_channel, per_channel])
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        let s = inputs[0].shape()?;
+        let count = (s.n * s.pixels()) as f64;
+        let mut dx = HostTensor::zeros(s);
+        let (mut dgamma, mut dbeta) = (Vec::new(), Vec::new());
+        for c in 0..s.c {
+            let [gamma, beta, mean, var] = [2, 3, 4, 5].map(|i| f64::from(inputs[i].data()[c]));
+            let inverse = 1.0 / (var + f64::from(self.eps)).sqrt();
+            let indices = || (0..s.n).flat_map(move |n| s.index(n, c, 0, 0)..s.index(n, c, 0, 0) + s.pixels());
+            // The normalised element and the gradient behind the activation.
+            let at = |i: usize| {
+                let hat = (f64::from(inputs[0].data()[i]) - mean) * inverse;
+                (hat, f64::from(inputs[1].data()[i]) * self.activation.slope_at(hat * gamma + beta))
+            };
+            let (sum, product) = indices().map(at).fold((0.0, 0.0), |a, (hat, dy)| (a.0 + dy, a.1 + dy * hat));
+            for i in indices() {
+                let (hat, dy) = at(i);
+                dx.data_mut()[i] = (gamma * inverse * (dy - sum / count - hat * product / count)) as f32;
+            }
+            dgamma.push(product as f32);
+            dbeta.push(sum as f32);
+        }
+        Ok(vec![dx, HostTensor::new([1, s.c, 1, 1], dgamma)?, HostTensor::new([1, s.c, 1, 1], dbeta)?])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let s = cx.input(0);
+        let blocks = s.c.div_ceil(LANES);
+        let affine = cx.weights_f32([2, 3], packed_len(s.c), move |p| {
+            Ok(pack_pairs((0..s.c).map(|c| (p[0].data()[c], p[1].data()[c])), s.c))
+        });
+        let coefficients = cx.scratch((blocks * 8 * LANES * 4) as u64);
+        let mut params = cx.views();
+        params[4..].copy_from_slice(&cx.input_view(1));
+        params.extend([s.w, s.h, s.c, s.n].map(|v| v as u32));
+        let factor = (1.0 / (s.n * s.pixels()) as f64) as f32;
+        params.extend([factor, self.eps, self.activation.slope(), 0.0].map(f32::to_bits));
+        let id = self.activation.id();
+        cx.dispatch(
+            KernelKey::new("batch_norm_grad_statistics").with("ACTIVATION", id),
+            params,
+            [
+                Operand::Input(0),
+                Operand::Input(1),
+                affine,
+                Operand::Input(4),
+                Operand::Input(5),
+                Operand::ScratchWrite(coefficients),
+            ],
+            [blocks, 1, 1],
+        )?;
+        cx.reads(Operand::ScratchRead(coefficients), s.pixels() as f64);
+        let mut params = cx.views();
+        params.extend([s.w, s.h, blocks].map(|v| v as u32));
+        params.extend([self.activation.slope().to_bits(), s.c as u32, 0, 0, 0]);
+        let mut bindings = vec![Operand::Input(0), Operand::Input(1), Operand::ScratchRead(coefficients)];
+        bindings.extend([0, 1, 2].map(Operand::Output));
+        let key = KernelKey::new("batch_norm_grad").with("ACTIVATION", id);
+        cx.dispatch(key, params, bindings, Lowering::per_vec4(s))
+    }
+}
+
+pub(super) fn cases() -> Vec<OpCase> {
+    let case = |name: &str, activation, s: Shape| {
+        let op = BatchNorm2dGrad { eps: 1e-5, activation };
+        let mut case = OpCase::new(format!("batch_norm2d_grad/{name}"), op, &[s, s])
+            .parameter(&[s.c], InputKind::Positive)
+            .parameter(&[s.c], InputKind::Parameter);
+        let statistic = TensorDesc::linear(Shape::new(1, s.c, 1, 1));
+        case.inputs.extend([(statistic, InputKind::Data), (statistic, InputKind::Fixed(vec![0.4; s.c]))]);
+        case
+    };
+    vec![
+        case("batch", ActivationKind::None, Shape::new(2, 3, 9, 11)),
+        case("ReLU, blocks", ActivationKind::Relu, Shape::new(2, 9, 37, 23)),
+        case("leaky ReLU", ActivationKind::LeakyRelu(0.1), Shape::new(1, 4, 5, 7)),
+    ]
+}

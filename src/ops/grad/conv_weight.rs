@@ -1,0 +1,198 @@
+//! Weight gradient of convolutions and transposed convolutions.
+
+use crate::error::{Error, Result};
+use crate::kernel::{AdapterClass, KernelKey, Operand};
+use crate::ops::gemm::broadcasts;
+use crate::ops::{Lowering, Op, OpCase};
+use crate::tensor::{HALO, HostTensor, LANES, Shape, TensorDesc};
+
+/// `dW[r, c, ky, kx] = sum over n, y, x of g[n, r, y, x] * X[n, c, y * stride + ky - top, x * stride + kx - left]`, where X is
+/// the sources side by side along the channels and zero outside.
+///
+/// Inputs: g `[N, R, OH, OW]`, then the sources. Output: linear `[R, C, kh, kw]`. With the gradient of a convolution's
+/// result as g and what it read as sources this is the gradient of its weight; with a transposed convolution's input as g
+/// and the gradient of its result as the source, that of its.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConvWeightGrad {
+    /// Kernel rows and columns.
+    pub kernel: [usize; 2],
+    /// Stride in rows and columns: 1 or 2.
+    pub stride: usize,
+    /// Zero padding: top, left, bottom, right.
+    pub padding: [usize; 4],
+    /// Where each source's region begins.
+    pub sources: Vec<WeightSource>,
+}
+
+/// Where a convolution read a source from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WeightSource {
+    /// First row.
+    pub top: usize,
+    /// First column.
+    pub left: usize,
+}
+
+impl ConvWeightGrad {
+    /// Whether the window of the last pixel of g ends inside a source and its halo.
+    fn fits(&self, g: Shape, x: Shape, source: WeightSource) -> bool {
+        let axis = |axis: usize, out: usize, start: usize, n: usize| {
+            let (before, after) = (self.padding[axis], self.padding[axis + 2]);
+            // A crop has pixels around it, not zeros.
+            let halo = if start > 0 { 0 } else { HALO };
+            let end = start + (out - 1) * self.stride + self.kernel[axis];
+            before <= halo && after <= HALO && end <= n + before + after
+        };
+        axis(0, g.h, source.top, x.h) && axis(1, g.w, source.left, x.w)
+    }
+
+    fn lower_source(&self, cx: &mut Lowering, source: usize, first: usize) -> Result<()> {
+        let (g, x, dw) = (cx.input(0), cx.input(source + 1), cx.output(0));
+        let [kh, kw] = self.kernel;
+        let subgroup = broadcasts(cx.caps);
+        let (r_blocks, c_blocks) = (g.c.div_ceil(LANES), x.c.div_ceil(LANES));
+        // Sums in registers: all taps of one block, or a row of taps of two: more spill on real GPUs.
+        let (tap_rows, g_blocks) = if subgroup { (kh, 1) } else { (1, 2.min(r_blocks)) };
+        let rows = if subgroup { 2 } else { 1 };
+        let groups = [r_blocks.div_ceil(g_blocks), c_blocks * kh / tap_rows];
+        // Enough workgroups to fill the device, in bands of rows that are worth their sum at the end.
+        let full = if cx.caps.class == AdapterClass::Cpu { 32 } else { 1024 };
+        let height = if subgroup { 1 } else { 8 };
+        let wanted = full_bands(full, groups[0] * groups[1] * g.n).min(g.h.div_ceil(4 * height)).max(1);
+        let band = g.h.div_ceil(wanted).next_multiple_of(height);
+        let bands = g.h.div_ceil(band);
+        let stride = LANES * r_blocks * c_blocks * kh * kw;
+        let partial = cx.scratch((g.n * bands * stride * 16) as u64);
+        let s = self.sources[source];
+        let mut params = [cx.input_view(0), cx.cropped_view(source + 1, s.top, s.left)].concat();
+        params.extend([g.w, g.h, r_blocks, c_blocks, self.padding[0], self.padding[1], kh, bands].map(|v| v as u32));
+        params.extend([band, band / height, c_blocks * kh * kw, 0].map(|v| v as u32));
+        let key = KernelKey::new("conv_weight_grad")
+            .with("KW", kw as u32)
+            .with("STRIDE", self.stride as u32)
+            .with("TAP_ROWS", tap_rows as u32)
+            .with("G_BLOCKS", g_blocks as u32)
+            .with("ROWS", rows)
+            .flag("SUBGROUP", subgroup);
+        cx.reads(Operand::Input(0), groups[1] as f64);
+        cx.reads(Operand::Input(source + 1), (groups[0] * kw) as f64);
+        let bindings = [Operand::Input(0), Operand::Input(source + 1), Operand::ScratchWrite(partial)];
+        cx.dispatch(key, params, bindings, [groups[0], groups[1], g.n * bands])?;
+        let len = g.c * c_blocks * kh * kw;
+        let words = [len, cx.linear_row(len), g.n * bands, stride, kh * kw, c_blocks, x.c, dw.c, first, 0, 0, 0, 0, 0, 0, 0];
+        let params = words.map(|v| v as u32).to_vec();
+        let bindings = [Operand::ScratchRead(partial), Operand::Output(0)];
+        cx.dispatch(KernelKey::new("conv_weight_grad_sum"), params, bindings, cx.per_element(len))
+    }
+}
+
+/// Bands of rows that `groups` workgroups are cut into, to become about `full`.
+fn full_bands(full: usize, groups: usize) -> usize {
+    full.div_ceil(groups.max(1))
+}
+
+impl Op for ConvWeightGrad {
+    fn name(&self) -> &'static str {
+        "conv_weight_grad"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        let fail = |reason: String| Err(Error::op("conv_weight_grad", reason));
+        if inputs.len() != self.sources.len() + 1 || inputs.len() < 2 {
+            return fail(format!("{} inputs for g and {} sources", inputs.len(), self.sources.len()));
+        }
+        if !(1..=2).contains(&self.stride) || self.kernel.iter().any(|k| !(1..=3).contains(k)) {
+            return fail(format!("has no gradient for kernel {:?}, stride {}: at most 3x3 and 2", self.kernel, self.stride));
+        }
+        let g = inputs[0].shape;
+        for (x, &source) in inputs[1..].iter().zip(&self.sources) {
+            if x.shape.n != g.n || g.is_empty() || x.shape.is_empty() || !self.fits(g, x.shape, source) {
+                return fail(format!("has no gradient for g {g}, source {} from {source:?}, {self:?}", x.shape));
+            }
+        }
+        let channels = inputs[1..].iter().map(|x| x.shape.c).sum();
+        Ok(vec![TensorDesc::linear(Shape::new(g.c, channels, self.kernel[0], self.kernel[1]))])
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        use rayon::prelude::*;
+        let shapes = inputs.iter().map(|i| i.shape()).collect::<Result<Vec<_>>>()?;
+        let out = self.infer(&shapes.iter().map(|&s| TensorDesc::blocked(s)).collect::<Vec<_>>())?[0].shape;
+        let g = shapes[0];
+        let element = |r: usize, c: usize, ky: usize, kx: usize| {
+            let (mut source, mut c) = (1, c);
+            while c >= shapes[source].c {
+                c -= shapes[source].c;
+                source += 1;
+            }
+            let (s, at) = (shapes[source], self.sources[source - 1]);
+            let mut sum = 0.0;
+            for (n, y) in (0..g.n).flat_map(|n| (0..g.h).map(move |y| (n, y))) {
+                let Some(iy) = (at.top + y * self.stride + ky).checked_sub(self.padding[0]).filter(|&v| v < s.h) else {
+                    continue;
+                };
+                for x in 0..g.w {
+                    let ix = (at.left + x * self.stride + kx).checked_sub(self.padding[1]);
+                    if let Some(ix) = ix.filter(|&v| v < s.w) {
+                        let dy = inputs[0].data()[g.index(n, r, y, x)];
+                        sum += f64::from(dy) * f64::from(inputs[source].data()[s.index(n, c, iy, ix)]);
+                    }
+                }
+            }
+            sum as f32
+        };
+        let mut dw = HostTensor::zeros(out);
+        dw.data_mut().par_chunks_mut(out.c * out.pixels()).enumerate().for_each(|(r, row)| {
+            for (i, v) in row.iter_mut().enumerate() {
+                *v = element(r, i / out.pixels(), i % out.pixels() / out.w, i % out.w);
+            }
+        });
+        Ok(vec![dw])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let mut first = 0;
+        for source in 0..self.sources.len() {
+            self.lower_source(cx, source, first)?;
+            first += cx.input(source + 1).c;
+        }
+        Ok(())
+    }
+
+    fn macs(&self, inputs: &[TensorDesc], outputs: &[TensorDesc]) -> u64 {
+        let g = inputs[0].shape;
+        outputs[0].shape.len() as u64 * (g.n * g.pixels()) as u64
+    }
+
+    fn reads_halo(&self, input: usize) -> bool {
+        input > 0 && self.padding != [0; 4]
+    }
+}
+
+pub(super) fn cases() -> Vec<OpCase> {
+    let op = |kernel: usize, stride: usize, padding: usize, sources: usize| ConvWeightGrad {
+        kernel: [kernel; 2],
+        stride,
+        padding: [padding; 4],
+        sources: vec![WeightSource::default(); sources],
+    };
+    let case = |name: &str, op: ConvWeightGrad, data: &[Shape]| OpCase::new(format!("conv_weight_grad/{name}"), op, data);
+    let s = Shape::new;
+    let crop = ConvWeightGrad {
+        sources: vec![WeightSource { top: 2, left: 3 }, WeightSource::default()],
+        ..op(3, 1, 0, 2)
+    };
+    let after = ConvWeightGrad { padding: [0, 0, 1, 1], ..op(2, 1, 0, 1) };
+    vec![
+        case("3x3 padding 1, batch", op(3, 1, 1, 1), &[s(2, 5, 9, 11), s(2, 3, 9, 11)]),
+        case("3x3 padding 1, several blocks and bands", op(3, 1, 1, 1), &[s(1, 12, 37, 21), s(1, 9, 37, 21)]),
+        case("3x3 valid", op(3, 1, 0, 1), &[s(2, 4, 7, 9), s(2, 6, 9, 11)]),
+        case("3x3 valid, two sources, one cropped", crop, &[s(1, 6, 6, 7), s(1, 5, 12, 14), s(1, 3, 8, 9)]),
+        case("3x3, three sources", op(3, 1, 1, 3), &[s(1, 4, 8, 8), s(1, 4, 8, 8), s(1, 1, 8, 8), s(1, 6, 8, 8)]),
+        case("1x1", op(1, 1, 0, 1), &[s(2, 2, 9, 33), s(2, 9, 9, 33)]),
+        case("2x2 stride 2, of a transposed convolution", op(2, 2, 0, 1), &[s(2, 5, 5, 7), s(2, 3, 10, 14)]),
+        case("2x2, padded after the end", after, &[s(1, 3, 6, 7), s(1, 4, 6, 7)]),
+        case("one pixel", op(3, 1, 1, 1), &[s(1, 1, 1, 1), s(1, 1, 1, 1)]),
+        case("many rows, many images", op(3, 1, 1, 1), &[s(3, 3, 70, 5), s(3, 2, 70, 5)]),
+    ]
+}

@@ -1,0 +1,194 @@
+//! The gradient of every op that has one, in the middle of a graph and with random gradients coming in: against finite
+//! differences of its CPU reference, and on the GPU against the CPU.
+
+use std::collections::BTreeMap;
+use unet_wgpu::graph::{Graph, ValueId, differentiate_from};
+use unet_wgpu::ops::{ExportNchw, ImportNchw, InputKind, OpCase, registry};
+use unet_wgpu::tensor::{Layout, TensorDesc};
+use unet_wgpu::testing::{gpu_or_skip, random_input};
+use unet_wgpu::{HostTensor, Plan, Result, Session};
+
+/// Ops of networks in training: those must have a gradient, whatever else has.
+const MUST: [&str; 17] = [
+    "activation",
+    "argmax_gate",
+    "batch_norm2d_train",
+    "concat",
+    "conv2d",
+    "conv_transpose2d",
+    "crop2d",
+    "dropout",
+    "export_nchw",
+    "global_max_pool",
+    "import_nchw",
+    "max_pool2d",
+    "pad2d",
+    "resize",
+    "scale_by_gate",
+    "softmax",
+    "sum",
+];
+
+/// A case with its gradients: the graph, what its inputs are called, and inputs, gradients of the outputs among them.
+struct Check {
+    graph: Graph,
+    inputs: BTreeMap<String, HostTensor>,
+    /// Names of inputs that have a gradient `d<name>`.
+    wanted: Vec<String>,
+    /// Names of outputs that have a gradient: outputs are `y<i>`, their gradients the inputs `g<i>`.
+    outputs: Vec<usize>,
+}
+
+/// `None` where the op has no gradient.
+fn build(case: &OpCase) -> Result<Option<Check>> {
+    let mut graph = Graph::new();
+    let mut inputs = BTreeMap::new();
+    let mut args: Vec<ValueId> = Vec::new();
+    for (i, ((desc, kind), value)) in case.inputs.iter().zip(case.inputs()?).enumerate() {
+        let name = format!("x{i}");
+        let parameter = matches!(kind, InputKind::Parameter | InputKind::Positive);
+        args.push(match desc.layout {
+            _ if parameter => graph.state(&name, &value.shape()?.dims())?,
+            Layout::Blocked => {
+                let x = graph.input(&name, TensorDesc::linear(desc.shape));
+                graph.node(&name, ImportNchw, &[x])?
+            }
+            Layout::Linear => graph.input(&name, *desc),
+        });
+        inputs.insert(name, value);
+    }
+    let outputs = graph.node_shared(&case.name, case.op.clone(), &args)?;
+    let mut seeds = Vec::new();
+    let mut seeded = Vec::new();
+    // Statistics that stay behind have no gradient.
+    let count = if case.op.name() == "batch_norm2d_train" { 1 } else { outputs.len() };
+    for (i, &y) in outputs.iter().enumerate().take(count) {
+        let desc = graph.value(y).desc;
+        let name = format!("g{i}");
+        let g = graph.input(&name, TensorDesc::linear(desc.shape));
+        inputs.insert(name.clone(), random_input(&format!("{} {name}", case.name), desc.shape)?);
+        let g = if desc.layout == Layout::Blocked { graph.node(&name, ImportNchw, &[g])? } else { g };
+        seeds.push((y, g));
+        seeded.push(i);
+    }
+    let fixed = |i: usize| matches!(case.inputs[i].1, InputKind::Fixed(_));
+    let wanted: Vec<usize> = (0..args.len()).filter(|&i| !fixed(i)).collect();
+    let values: Vec<ValueId> = wanted.iter().map(|&i| args[i]).collect();
+    let grads = match differentiate_from(&mut graph, &seeds, &values) {
+        Ok(grads) => grads,
+        Err(e) if e.to_string().contains("has no gradient") => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let mut named = Vec::new();
+    let export = |graph: &mut Graph, name: String, v: ValueId| -> Result<()> {
+        let v = match graph.value(v).desc.layout {
+            Layout::Blocked => graph.node(format!("export {name}"), ExportNchw, &[v])?,
+            Layout::Linear => v,
+        };
+        graph.output(name, v);
+        Ok(())
+    };
+    for (&i, grad) in wanted.iter().zip(grads) {
+        // A gradient that is the incoming one itself, as of a sum, has nothing to check.
+        if let Some(grad) = grad.filter(|g| graph.producer(*g).is_some()) {
+            export(&mut graph, format!("dx{i}"), grad)?;
+            named.push(format!("x{i}"));
+        }
+    }
+    for &i in &seeded {
+        export(&mut graph, format!("y{i}"), outputs[i])?;
+    }
+    Ok(Some(Check { graph, inputs, wanted: named, outputs: seeded }))
+}
+
+impl Check {
+    fn run(&self, inputs: &BTreeMap<String, HostTensor>) -> Result<BTreeMap<String, HostTensor>> {
+        let stored = |name: &str, _: &[usize]| Ok(inputs[name].clone());
+        self.graph.run_reference(inputs, stored, |_, _| Ok(()))
+    }
+
+    /// The sum of all outputs times their gradients.
+    fn value(&self, case: &OpCase, inputs: &BTreeMap<String, HostTensor>) -> f64 {
+        let args: Vec<&HostTensor> = (0..case.inputs.len()).map(|i| &inputs[&format!("x{i}")]).collect();
+        let results = case.op.reference(&args).unwrap();
+        let dot = |i: usize| {
+            let pairs = results[i].data().iter().zip(inputs[&format!("g{i}")].data());
+            pairs.map(|(&y, &g)| f64::from(y) * f64::from(g)).sum::<f64>()
+        };
+        self.outputs.iter().map(|&i| dot(i)).sum()
+    }
+
+    /// What disagrees with finite differences.
+    fn against_differences(&self, case: &OpCase) -> Result<Vec<String>> {
+        let grads = self.run(&self.inputs)?;
+        let mut wrong = Vec::new();
+        for name in &self.wanted {
+            let grad = &grads[&format!("d{name}")];
+            let scale = grad.data().iter().fold(1e-3f32, |a, v| a.max(v.abs()));
+            let len = grad.data().len();
+            let (mut checked, mut kinks) = (0, 0);
+            // A prime stride meets all channels and columns.
+            for at in (0..len).step_by((len / 20).max(1) | 1) {
+                let shifted = |by: f32| {
+                    let mut inputs = self.inputs.clone();
+                    inputs.get_mut(name).unwrap().data_mut()[at] += by;
+                    self.value(case, &inputs)
+                };
+                let eps = 1e-3f32;
+                let (up, here, down) = (shifted(eps), shifted(0.0), shifted(-eps));
+                let (right, left) = ((up - here) / f64::from(eps), (here - down) / f64::from(eps));
+                // At a kink of a maximum or ReLU there is no derivative.
+                if (right - left).abs() > 4e-3 * f64::from(scale) {
+                    kinks += 1;
+                    continue;
+                }
+                checked += 1;
+                let (want, got) = ((right + left) / 2.0, f64::from(grad.data()[at]));
+                if (want - got).abs() > 2e-3 * f64::from(scale) {
+                    wrong.push(format!("{}: d{name}[{at}] is {got}, differences say {want}", case.name));
+                }
+            }
+            if checked < len.min(3) {
+                wrong.push(format!("{}: {kinks} kinks and {checked} derivatives", case.name));
+            }
+        }
+        Ok(wrong)
+    }
+}
+
+#[test]
+fn gradients_match_finite_differences() {
+    let mut wrong = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for case in registry() {
+        if let Some(check) = build(&case).unwrap_or_else(|e| panic!("{}: {e}", case.name)) {
+            seen.insert(case.name.split('/').next().unwrap().to_string());
+            wrong.extend(check.against_differences(&case).unwrap_or_else(|e| panic!("{}: {e}", case.name)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let missing: Vec<_> = MUST.iter().filter(|m| !seen.contains(**m)).collect();
+    assert!(missing.is_empty(), "without a gradient: {missing:?}");
+}
+
+#[test]
+fn gradients_on_the_gpu_match_the_cpu() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let mut wrong = Vec::new();
+    for case in registry() {
+        let Some(check) = build(&case).unwrap() else { continue };
+        let want = check.run(&check.inputs).unwrap();
+        let plan = Plan::new(&check.graph, gpu.caps()).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        let stored = |name: &str, _: &[usize]| Ok(check.inputs[name].clone());
+        let mut session = Session::new(&gpu, plan, stored).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        let got = session.run_all(&check.inputs).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        for name in &check.wanted {
+            let name = format!("d{name}");
+            let c = got[&name].compare(&want[&name]).unwrap();
+            if !c.within(3e-5) {
+                wrong.push(format!("{}: {name} is off by {} of scale {}", case.name, c.max_error, c.scale));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "on {}:\n{}", gpu.describe(), wrong.join("\n"));
+}
