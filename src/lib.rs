@@ -57,6 +57,7 @@
 //! # Where to look
 //!
 //! - Pictures to masks: [`infer`]. Models and checkpoints: [`model`], [`weights`].
+//! - Training, data sets, and how good a model is: [`train`].
 //! - On the device of your own application, buffers included: [`Gpu::from_wgpu`], [`Session::bind_buffer`],
 //!   [`Session::encode`] and the example `embed`. wgpu is re-exported as [`unet_wgpu::wgpu`](wgpu).
 //! - Your own architecture: [`model::Architecture`] and the example `custom_architecture`.
@@ -80,6 +81,7 @@ pub mod session;
 pub mod tensor;
 #[doc(hidden)]
 pub mod testing;
+pub mod train;
 pub mod tune;
 pub mod weights;
 

@@ -23,7 +23,7 @@ fn run(backend: &Backend, dir: &Path) -> Vec<Check> {
     checks
 }
 
-/// Checks that must pass, by case: one per operation, one per output tensor of a network.
+/// Checks that must pass, by case: one per operation, one per output tensor of a network, one per result on the host.
 fn expected() -> BTreeMap<String, usize> {
     let text = std::fs::read_to_string(folder().join("manifest.json")).unwrap();
     let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -34,6 +34,13 @@ fn expected() -> BTreeMap<String, usize> {
             "model" => {
                 let tensors = |group: &str| entry["groups"][group]["tensors"].as_u64().unwrap_or(0) as usize;
                 tensors("out") + tensors("act")
+            }
+            // The value and the gradient of each.
+            "losses" => 2 * entry["case"]["losses"].as_array().unwrap().len(),
+            // Of each item: the separated labels, two distances, the weight; twelve measures and three maps.
+            kind @ ("weightmap" | "metrics") => {
+                let items = entry["case"]["items"].as_array().unwrap().len();
+                items * if kind == "metrics" { 15 } else { 4 }
             }
             kind => panic!("what does a fixture of kind {kind} check?"),
         };

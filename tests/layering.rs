@@ -30,6 +30,8 @@ const LAYERS: &[(&str, u32)] = &[
 const NEIGHBOURS: &[(&str, &str)] = &[
     // A loaded model is an architecture with its checkpoint; weights know nothing of architectures.
     ("model", "weights"),
+    // Training reads and normalises pictures as segmentation does, and evaluates by segmenting.
+    ("train", "infer"),
     // The self-test drives what the tests drive.
     ("selftest", "testing"),
     // Tuning checks kernels as the tests do.

@@ -16,6 +16,17 @@ fn alpha(is_one: vec4<bool>) -> vec4<f32> {
     return select(vec4<f32>(p.negative), vec4<f32>(p.positive), is_one);
 }
 
+// log(v), -100 at least: what is no normal number has none.
+fn log_or_low(v: vec4<f32>) -> vec4<f32> {
+    let least = vec4<f32>(1.2e-38);
+    return select(log_unit(max(v, least)), vec4<f32>(-100.0), v < least);
+}
+
+// Focal loss: what is true and what is not, each at least eps. Not 1 minus the other, which would round.
+fn own_of(x: vec4<f32>, is_one: vec4<bool>) -> vec4<f32> {
+    return max(select(1.0 - x, x, is_one), vec4<f32>(p.eps));
+}
+
 fn loss_of(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
     let is_one = t > vec4<f32>(0.5);
     if (KIND == 1u) {
@@ -26,15 +37,11 @@ fn loss_of(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
         return -alpha(is_one) * exp(p.gamma * log_logistic(-z)) * log_logistic(z);
     }
     if (KIND == 3u) {
-        let low = vec4<f32>(-100.0);
-        let none = vec4<f32>(1e-38);
-        return -(t * max(log_unit(max(x, none)), low) + (1.0 - t) * max(log_unit(max(1.0 - x, none)), low));
+        return -(t * log_or_low(x) + (1.0 - t) * log_or_low(1.0 - x));
     }
     let v = max(x, vec4<f32>(p.eps));
     if (KIND == 4u) {
-        let clamped = min(v, vec4<f32>(1.0 - p.eps));
-        let own = select(1.0 - clamped, clamped, is_one);
-        return -alpha(is_one) * exp(p.gamma * log_unit(1.0 - own)) * log_unit(own);
+        return -alpha(is_one) * exp(p.gamma * log_unit(own_of(x, !is_one))) * log_unit(own_of(x, is_one));
     }
     if (KIND == 5u) {
         return -t * log_unit(v);
@@ -60,9 +67,8 @@ fn slope_of(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
     let low = x < vec4<f32>(p.eps);
     let zero = vec4<f32>(0.0);
     if (KIND == 4u) {
-        let clamped = min(v, vec4<f32>(1.0 - p.eps));
-        let own = select(1.0 - clamped, clamped, is_one);
-        let doubt = 1.0 - own;
+        let own = own_of(x, is_one);
+        let doubt = own_of(x, !is_one);
         let power = exp(p.gamma * log_unit(doubt));
         let slope = alpha(is_one) * power * (p.gamma * log_unit(own) / doubt - 1.0 / own);
         let flat = low | (x > vec4<f32>(1.0 - p.eps));

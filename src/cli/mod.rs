@@ -7,6 +7,7 @@ mod arch;
 mod bench;
 mod bench_layers;
 mod devices;
+mod eval;
 mod inspect;
 mod inspect_plan;
 mod output;
@@ -52,6 +53,8 @@ struct Cli {
 enum Command {
     /// Segment pictures: write a mask and an overlay of each
     Segment(segment::Segment),
+    /// Score a model on pictures with masks: Dice, IoU, and how well single objects are found
+    Eval(eval::Eval),
     /// Run a network on raw tensors: for checking results and for timing
     Run(run::Run),
     /// Time a network on this device, with a model's weights or random ones
@@ -183,6 +186,7 @@ pub fn main() -> ExitCode {
     keep_panics();
     let run = || match &cli.command {
         Command::Segment(c) => c.run(&cli.common),
+        Command::Eval(c) => c.run(&cli.common),
         Command::Run(c) => c.run(&cli.common),
         Command::Bench(c) => c.run(&cli.common),
         Command::Tune(c) => c.run(&cli.common),

@@ -80,7 +80,7 @@ impl Save {
 }
 
 /// `2G`, `512M`, `1.5GiB`, `1000000`.
-fn memory(text: &str) -> std::result::Result<u64, String> {
+pub(super) fn memory(text: &str) -> std::result::Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let shift = match text[digits..].to_ascii_lowercase().as_str() {
         "" | "b" => 0,
@@ -207,14 +207,14 @@ impl Segment {
 }
 
 /// Says which picture an error is about, where the error does not.
-fn about(input: &Path, e: Error) -> Error {
+pub(super) fn about(input: &Path, e: Error) -> Error {
     match e {
         Error::Io { .. } | Error::File { .. } | Error::Cancelled | Error::DeviceLost(_) => e,
         e => Error::file(input, e.to_string()),
     }
 }
 
-fn progress_bar(common: &Common, input: &Path, number: usize, of: usize) -> ProgressBar {
+pub(super) fn progress_bar(common: &Common, input: &Path, number: usize, of: usize) -> ProgressBar {
     if common.quiet {
         return ProgressBar::hidden();
     }

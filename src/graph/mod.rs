@@ -5,11 +5,13 @@ mod autodiff;
 mod param;
 mod receptive_field;
 pub mod rewrite;
+mod training;
 
 pub use crate::ops::ValueId;
 pub use autodiff::{differentiate, differentiate_from};
 pub use param::{Derived, ParamSource, Parameter};
 pub use receptive_field::{Footprint, footprint};
+pub use training::{BN_MOMENTUM, DROPOUT_SEED, DropoutAt, is_statistic, training};
 
 use crate::error::{Error, Result};
 use crate::ops::Op;

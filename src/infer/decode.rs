@@ -1,5 +1,6 @@
 //! Reading picture files: PNG, JPEG and TIFF, told apart by their first bytes and never by their name.
 
+mod labels;
 mod tiff;
 
 use std::fs::File;

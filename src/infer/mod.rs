@@ -1,20 +1,24 @@
 //! Segmentation of pictures.
 //!
 //! The host's half: pictures and their decoding ([`Picture`]), pixel statistics ([`normalise`](fn@normalise)), exact
-//! tiling ([`TileGrid`]), input and output paths ([`expand_inputs`], [`output_path`]) and the files written
-//! ([`write_mask`], [`write_overlay`], [`write_probabilities`]).
+//! tiling ([`TileGrid`]), single objects ([`components`](fn@components)), input and output paths ([`expand_inputs`],
+//! [`output_path`]) and the files written ([`write_mask`], [`write_overlay`], [`write_probabilities`]).
 
 mod choose;
+pub mod components;
 mod decode;
 pub mod image;
+pub mod labels;
 pub mod normalise;
 pub mod output;
 pub mod paths;
 pub mod segment;
 pub mod tile;
 
+pub use components::{Connectivity, components, grow};
 pub use decode::MAX_PIXELS;
 pub use image::{Picture, Pixels};
+pub use labels::LabelMap;
 pub use normalise::{ChannelAffine, normalise};
 pub use output::{
     Ids, Mask, ProbabilityFormat, palette, write_atomically, write_mask, write_overlay, write_probabilities,

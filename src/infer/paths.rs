@@ -24,7 +24,7 @@ pub fn expand_inputs<S: AsRef<str>>(args: &[S]) -> Result<Vec<PathBuf>> {
     for arg in args {
         let path = Path::new(arg.as_ref());
         let found = if path.is_dir() {
-            let found = walk(path, Some(1), |_| true)?;
+            let found = walk(path, Some(1), is_picture_name)?;
             if found.is_empty() {
                 return Err(Error::invalid("input", format!("no pictures in {}", path.display())));
             }
@@ -62,7 +62,7 @@ fn expand_glob(pattern: &Path) -> Result<Vec<PathBuf>> {
     let depth = (!rest.to_string_lossy().contains("**")).then_some(depth);
     let start = if base.as_os_str().is_empty() { Path::new(".") } else { base.as_path() };
     let found = if start.is_dir() {
-        walk(start, depth, |path| glob.is_match(path.strip_prefix(start).unwrap_or(path)))?
+        walk(start, depth, |path| is_picture_name(path) && glob.is_match(path.strip_prefix(start).unwrap_or(path)))?
     } else {
         Vec::new()
     };
@@ -76,7 +76,12 @@ fn expand_glob(pattern: &Path) -> Result<Vec<PathBuf>> {
     Ok(found.into_iter().map(plain).collect())
 }
 
-/// The pictures under a folder that `wanted` accepts, sorted.
+/// The pictures in a folder and in those under it, sorted; also such as are called like our own results.
+pub(crate) fn all_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
+    walk(folder, None, is_picture_file)
+}
+
+/// The files under a folder that `wanted` accepts, sorted.
 fn walk(folder: &Path, depth: Option<usize>, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     // Only hidden files are passed over; what git ignores are often just the data.
@@ -86,7 +91,7 @@ fn walk(folder: &Path, depth: Option<usize>, wanted: impl Fn(&Path) -> bool) -> 
             e.into_io_error().map_or_else(|| Error::file(folder, reason), |e| Error::io(folder, e))
         })?;
         let path = entry.path();
-        if is_picture_name(path) && wanted(path) && path.is_file() {
+        if wanted(path) && path.is_file() {
             found.push(entry.into_path());
         }
     }

@@ -8,6 +8,7 @@ macro_rules! shaders {
 
 // Braces: rustfmt leaves one name a line.
 shaders! {
+    "accumulate",
     "activation",
     "activation_grad",
     "average",
@@ -16,6 +17,7 @@ shaders! {
     "batch_norm_grad_statistics",
     "channel_slice",
     "channel_sum",
+    "clip_factor",
     "concat",
     "conv2d_gemm",
     "conv2d_grouped",
@@ -67,6 +69,8 @@ shaders! {
     "moving_average",
     "ms_ssim",
     "norm_statistics",
+    "one_hot",
+    "optimiser_step",
     "pad",
     "peak_copy",
     "peak_fma",
@@ -77,6 +81,7 @@ shaders! {
     "scale_shift",
     "softmax",
     "softmax_grad",
+    "squared_norm",
     "ssim_back_columns",
     "ssim_back_rows",
     "ssim_columns",
@@ -89,6 +94,7 @@ shaders! {
     "winograd_gemm",
     "winograd_in",
     "winograd_out",
+    "winograd_weights",
 }
 
 /// The text of `shaders/NAME.wgsl`.

@@ -14,7 +14,7 @@ pub use unet_3_plus::{Gate, HeadActivation, UNet3Plus};
 pub use unet_plus_plus::{NestedUp, UNetPlusPlus};
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, ValueId};
+use crate::graph::{DropoutAt, Graph, ValueId};
 use crate::ops::{ExportNchw, ImportNchw, MaskRule};
 use crate::tensor::{Shape, TensorDesc};
 use std::fmt::Debug;
@@ -68,6 +68,11 @@ pub trait Architecture: Debug + Send + Sync {
 
     /// Legal input sizes.
     fn size_rule(&self) -> SizeRule;
+
+    /// Where elements are dropped out in training.
+    fn dropouts(&self) -> Vec<DropoutAt> {
+        Vec::new()
+    }
 
     /// Adds the network to a graph; `x` is blocked, `[N, in_channels, H, W]`.
     fn build(&self, graph: &mut Graph, x: ValueId) -> Result<Built>;

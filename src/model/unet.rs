@@ -3,7 +3,7 @@
 use super::blocks::{ConvStyle, concat, conv, double_conv, mask_rule, probability, resize, up_conv};
 use super::{Architecture, Built, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, ValueId};
+use crate::graph::{DropoutAt, Graph, ValueId};
 use crate::ops::{Activation, ActivationKind, Conv2d, Crop2d, MaxPool2d, Pad2d, ResizeMode};
 use serde::{Deserialize, Serialize};
 
@@ -181,6 +181,12 @@ impl Architecture for UNet {
                 SizeRule { minimum, step, margin: lost / 2 }
             }
         }
+    }
+
+    /// At the end of the contracting path: the outputs of the two deepest levels.
+    fn dropouts(&self) -> Vec<DropoutAt> {
+        let at = |i: usize| DropoutAt { node: format!("enc.{i}"), input: false, p: self.dropout as f32 };
+        (self.depth.saturating_sub(1)..=self.depth).map(at).collect()
     }
 
     fn build(&self, g: &mut Graph, x: ValueId) -> Result<Built> {

@@ -3,7 +3,7 @@
 use super::blocks::{ConvStyle, concat, conv, conv_norm_relu, double_conv, resize, sigmoid};
 use super::{Architecture, Built, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, ValueId};
+use crate::graph::{DropoutAt, Graph, ValueId};
 use crate::ops::{ArgmaxGate, Conv2d, GlobalMaxPool, MaskRule, MaxPool2d, ResizeMode, ScaleByGate, Softmax};
 use serde::{Deserialize, Serialize};
 
@@ -146,6 +146,12 @@ impl Architecture for UNet3Plus {
     fn size_rule(&self) -> SizeRule {
         let step = 1 << self.depth;
         SizeRule { minimum: step, step, margin: 0 }
+    }
+
+    /// Before the classification-guided module.
+    fn dropouts(&self) -> Vec<DropoutAt> {
+        let at = DropoutAt { node: "cgm".into(), input: true, p: self.cgm_dropout as f32 };
+        if self.cgm { vec![at] } else { vec![] }
     }
 
     fn build(&self, g: &mut Graph, x: ValueId) -> Result<Built> {

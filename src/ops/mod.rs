@@ -210,12 +210,13 @@ registry! {
     grad: ActivationGrad, BatchNorm2dGrad, ChannelSlice, ChannelSum, ConvWeightGrad, FlipWeights, GlobalMaxPoolGrad, MaxPool2dGrad, ResizeGrad, SoftmaxGrad, WeightSource;
     head2d: Head2d, HeadOutput;
     image_in: ImageIn, ImageInfo, mirror;
-    loss: LossMean, LossMeanGrad, LossReduction, MsSsim, MsSsimForm, MsSsimGrad, Overlap, OverlapGrad, OverlapGroup, OverlapRatio, OverlapRatioGrad, PixelLoss, PixelLossGrad, PixelLossKind, Presence, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SsimMeans, SsimMeansGrad, Truth, WeightedSum;
+    loss: LossMean, LossMeanGrad, LossReduction, MsSsim, MsSsimForm, MsSsimGrad, OneHot, Overlap, OverlapGrad, OverlapGroup, OverlapRatio, OverlapRatioGrad, PixelLoss, PixelLossGrad, PixelLossKind, Presence, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SsimMeans, SsimMeansGrad, Truth, WeightedSum;
     mask_out: MaskOut, MaskRule;
     max_pool2d: MaxPool2d;
     nchw: ImportNchw, ExportNchw;
     moving_average: MovingAverage;
     normalise: InstanceNorm2d;
+    optim: Accumulate, ClipFactor, Hyper, OptimiserKind, OptimiserStep, SquaredNorm;
     pad2d: Pad2d;
     resize: Resize, ResizeMode, ResizeSize;
     softmax: Softmax;

@@ -96,6 +96,7 @@ pub(super) fn lower_normalise(
     let mut bindings = vec![Operand::Input(0), affine, Operand::ScratchWrite(scratch)];
     bindings.extend(keep.then_some([Operand::Output(1), Operand::Output(2)]).into_iter().flatten());
     cx.dispatch(KernelKey::new("norm_statistics").flag("KEEP", keep), params, bindings, [blocks, groups, 1])?;
+    cx.reads(Operand::ScratchRead(scratch), s.pixels() as f64);
     lower_scale_shift(cx, Operand::ScratchRead(scratch), groups > 1, activation)
 }
 

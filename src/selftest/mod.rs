@@ -3,6 +3,8 @@
 //! `unet selftest` prints what happens here; `cargo test` runs the same code. A check passes, fails or is skipped for a
 //! stated reason. What is not understood fails: nothing is ever left out silently.
 
+mod host_fixtures;
+mod loss_fixtures;
 mod manifest;
 mod model_fixtures;
 mod op_fixtures;
@@ -154,7 +156,9 @@ impl Selftest<'_> {
                 "eval" | "train" => return self.model_fixture(entry, files),
                 mode => return Ok(Err(format!("unknown mode `{mode}`"))),
             },
-            kind @ ("losses" | "augment" | "weightmap" | "metrics") => self.skip(&entry.name, kind, NEEDS_TRAINING)?,
+            "weightmap" | "metrics" => return self.host_fixture(entry, files),
+            "losses" => return self.loss_fixture(entry, files),
+            "augment" => self.skip(&entry.name, "augment", NEEDS_TRAINING)?,
             "checkpoint" => self.skip(&entry.name, "checkpoint", NEEDS_CHECKPOINTS)?,
             "onnx" => self.skip(&entry.name, "onnx", NEEDS_ONNX)?,
             kind => return Ok(Err(format!("unknown kind `{kind}`"))),

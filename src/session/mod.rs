@@ -3,11 +3,13 @@
 mod backend;
 mod memory;
 mod overflow;
+mod pending;
 mod profile;
 mod transfer;
 
 pub use backend::{Backend, Executable, Reference};
 use memory::{Arena, Memory, Weights, bind};
+pub use pending::Pending;
 pub use profile::Profile;
 
 use crate::error::{Error, Result};
@@ -35,6 +37,8 @@ pub struct Session {
     submissions: Vec<std::ops::Range<usize>>,
     /// In an `f16` plan.
     overflow: Option<Overflow>,
+    /// Read-back copies of [`Session::start`] that no run uses.
+    spare: Vec<wgpu::Buffer>,
     poisoned: bool,
 }
 
@@ -119,6 +123,7 @@ impl Session {
             bind_groups: Vec::new(),
             submissions,
             overflow,
+            spare: Vec::new(),
             poisoned: false,
         };
         session.bind_groups =
@@ -142,7 +147,7 @@ impl Session {
         let staging = self.ports.iter().filter_map(|p| p.staging.as_ref()).map(wgpu::Buffer::size);
         let slots = self.slots.iter().map(Memory::bytes);
         let overflow = self.overflow.as_ref().map_or(0, Overflow::bytes);
-        let slots = slots.chain(self.states.iter().map(wgpu::Buffer::size));
+        let slots = slots.chain(self.states.iter().chain(&self.spare).map(wgpu::Buffer::size));
         overflow + self.weights.bytes() + self.uniforms.bytes() + slots.chain(own).chain(staging).sum::<u64>()
     }
 

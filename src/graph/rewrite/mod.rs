@@ -9,7 +9,7 @@ mod fold_batch_norm;
 mod fuse_activation;
 mod fuse_head;
 mod fuse_pool;
-mod join_sources;
+pub(super) mod join_sources;
 
 use super::Graph;
 use crate::error::Result;

@@ -68,8 +68,15 @@ fn applies(family: ConvFamily, op: &Conv2d, cx: &Lowering) -> bool {
         }
         ConvFamily::Window => dense && halo && op.kernel.iter().all(|&k| k <= 3),
         // F(4, 3) amplifies the rounding of weights stored as f16 to 6e-3 of the output's scale: unfit. F(2, 3) stays at 7e-4.
-        ConvFamily::Winograd => !cx.training && dense && halo && op.kernel == [3; 2] && caps.precision == Precision::F32,
-        ConvFamily::Winograd2 => !cx.training && dense && halo && op.kernel == [3; 2],
+        ConvFamily::Winograd => dense && halo && op.kernel == [3; 2] && caps.precision == Precision::F32 && in_one_piece(op, cx, 36),
+        ConvFamily::Winograd2 => dense && halo && op.kernel == [3; 2] && in_one_piece(op, cx, 16),
         ConvFamily::Gemm => halo,
     }
+}
+
+/// Weights that change from run to run are transformed into one binding, padded to whole tiles of 64 rows at most.
+fn in_one_piece(op: &Conv2d, cx: &Lowering, points: usize) -> bool {
+    let channels: usize = cx.inputs[..op.sources.len()].iter().map(|i| i.shape.c.next_multiple_of(4)).sum();
+    let bytes = points * op.out_channels.next_multiple_of(128) * channels.next_multiple_of(16) * 4;
+    !cx.training || bytes as u64 <= cx.caps.max_binding_bytes
 }

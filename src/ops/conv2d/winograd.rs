@@ -142,7 +142,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
 
 fn bias(op: &Conv2d, cx: &mut Lowering, ob: usize) -> Operand {
     if !op.bias {
-        return cx.weights_f32(vec![op.weight_input()], ob * LANES, move |_| Ok(vec![0.0; ob * LANES]));
+        return cx.weights_f32(vec![], ob * LANES, move |_| Ok(vec![0.0; ob * LANES]));
     }
     cx.weights_f32(vec![op.weight_input() + 1], ob * LANES, move |p| {
         let mut packed = p[0].data().to_vec();
@@ -179,6 +179,9 @@ fn filters(
         block += part.channels.div_ceil(LANES);
     }
     let (g, points) = (form.g(), form.points());
+    if cx.training {
+        return filters_on_device(op, cx, form, size, move |o, k| tile.weight(steps, o, k / LANES) * LANES + k % LANES, starts);
+    }
     let ranges = (0..points).step_by(fit.min(points)).map(|xi| (xi, fit.min(points - xi)));
     let range = |(xi, number): (usize, usize)| {
         let starts = starts.clone();
@@ -205,4 +208,37 @@ fn filters(
         (xi, number, cx.weights(vec![op.weight_input()], number * size, pack))
     };
     Ok(ranges.map(range).collect())
+}
+
+/// The same where weights change from run to run: transformed by a kernel, in one piece. `at` is the place of output channel
+/// and padded input channel among `size` elements.
+fn filters_on_device(
+    op: &Conv2d,
+    cx: &mut Lowering,
+    form: Form,
+    size: usize,
+    at: impl Fn(usize, usize) -> usize + Send + Sync + 'static,
+    starts: Vec<(usize, usize, usize)>,
+) -> Result<Vec<(usize, usize, Operand)>> {
+    let (outputs, channels) = (op.out_channels, starts.iter().map(|s| s.1).sum::<usize>());
+    let table = cx.weights_f32(vec![], size, move |_| {
+        let mut table = vec![0u32; size];
+        for o in 0..outputs {
+            for &(first, count, to) in &starts {
+                for c in 0..count {
+                    table[at(o, to + c)] = ((o * channels + first + c) * 9 + 1) as u32;
+                }
+            }
+        }
+        Ok(table.into_iter().map(f32::from_bits).collect())
+    });
+    let scratch = cx.scratch((form.points() * size * 4) as u64);
+    // Every block of tiles reads all of it.
+    cx.reads(Operand::ScratchRead(scratch), 100.0);
+    let len = size / LANES;
+    let params = vec![len as u32, cx.linear_row(len) as u32, 0, 0];
+    let bindings = [table, Operand::Input(op.weight_input()), Operand::ScratchWrite(scratch)];
+    let key = KernelKey::new("winograd_weights").flag("F4", form == Form::F4);
+    cx.dispatch(key, params, bindings, cx.per_element(len))?;
+    Ok(vec![(0, form.points(), Operand::ScratchRead(scratch))])
 }

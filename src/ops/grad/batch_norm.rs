@@ -86,6 +86,7 @@ impl Op for BatchNorm2dGrad {
             ],
             [blocks, 1, 1],
         )?;
+        cx.reads(Operand::ScratchRead(coefficients), s.pixels() as f64);
         let mut params = cx.views();
         params.extend([s.w, s.h, blocks].map(|v| v as u32));
         params.extend([self.activation.slope().to_bits(), s.c as u32, 0, 0, 0]);

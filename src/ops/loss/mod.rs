@@ -6,6 +6,7 @@
 
 mod cross_entropy;
 mod ms_ssim;
+mod one_hot;
 mod overlap;
 mod pixel;
 mod presence;
@@ -16,6 +17,7 @@ mod weighted_sum;
 
 pub use cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad};
 pub use ms_ssim::{MsSsim, MsSsimForm, MsSsimGrad};
+pub use one_hot::OneHot;
 pub use overlap::{Overlap, OverlapGrad, OverlapGroup, Truth};
 pub use pixel::{PixelLoss, PixelLossGrad, PixelLossKind};
 pub use presence::Presence;
@@ -39,6 +41,7 @@ pub(super) fn cases() -> Vec<OpCase> {
     let all = [
         cross_entropy::cases(),
         ms_ssim::cases(),
+        one_hot::cases(),
         overlap::cases(),
         pixel::cases(),
         presence::cases(),

@@ -134,7 +134,7 @@ pub(super) fn cases() -> Vec<OpCase> {
             let inputs = vec![sums, linear(SCALAR.shape)];
             all.push(case(format!("loss_mean_grad/{reduction:?}{name}"), LossMeanGrad { reduction }, inputs));
         }
-        let sums = (SUMS, InputKind::Data);
+        let sums = (SUMS, InputKind::Probability);
         all.push(case(format!("loss_mean/{reduction:?}, few"), LossMean { reduction }, vec![sums]));
     }
     all

@@ -1,0 +1,258 @@
+//! `unet eval`
+
+use super::segment::{about, memory, progress_bar};
+use super::{Common, output};
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use unet_wgpu::error::{Error, Result};
+use unet_wgpu::infer::{Connectivity, SegmentOptions, Segmenter, check_writable, write_atomically};
+use unet_wgpu::model::Model;
+use unet_wgpu::train::metrics::AP_THRESHOLDS;
+use unet_wgpu::train::{Dataset, EvaluateOptions, Evaluation, ObjectTruth, Split, evaluate};
+use unet_wgpu::weights::builtin;
+
+/// Score a model on pictures with masks: Dice, IoU, and how well single objects are found
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  unet eval --data nuclei                          the built-in model on images/ with masks/ or labels/
+  unet eval -m best.safetensors --data nuclei --csv scores.csv
+  unet eval -m best.safetensors --data nuclei --grow 1 --iou 0.5,0.75
+  unet eval -m membranes.safetensors --data em --em --objects components
+
+A data set is a folder with images/ and masks/ (class ids; black and white for two classes) or labels/ (a number for every
+object) or both, with equal names. A folder of data sets is their union.
+
+Scores of classes are over all pixels. Objects are the connected components of the predicted mask; those of labels/ are
+the truth. An object is found if its IoU with a predicted one is above the threshold; AP is tp / (tp + fp + fn).")]
+pub struct Eval {
+    /// Built-in model (`unet inspect` lists them) or a checkpoint file
+    #[arg(short, long, default_value = builtin::DEFAULT)]
+    model: String,
+    /// The data set
+    #[arg(short, long, value_name = "DIR")]
+    data: PathBuf,
+    /// Also write the scores of every picture
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Only the first picture and every N-th after it, by name
+    #[arg(long, value_name = "N")]
+    every: Option<usize>,
+    /// Which objects are the truth: those of labels/, there or else the components of the true mask, or none
+    #[arg(long, value_enum, default_value = "labels", value_name = "KIND")]
+    objects: Truths,
+    /// The class whose components are objects [default: every class but the background]
+    #[arg(long, value_name = "ID")]
+    object_class: Option<u32>,
+    /// Neighbours of a pixel in the same object: 4 or 8
+    #[arg(long, default_value = "4", value_name = "4|8", value_parser = connectivity)]
+    connectivity: Connectivity,
+    /// Pixels that predicted objects grow by before they are compared, for networks trained to leave a gap between them
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    grow: usize,
+    /// Thresholds of IoU above which an object counts as found [default: 0.5,0.55,..0.95]
+    #[arg(long, value_delimiter = ',', value_name = "T,..")]
+    iou: Vec<f64>,
+    /// Class id of pixels that do not count
+    #[arg(long, value_name = "ID")]
+    ignore: Option<u32>,
+    /// Also the ISBI 2012 challenge's pixel, Rand and warping error (two classes)
+    #[arg(long)]
+    em: bool,
+    /// Device memory to stay under; larger pictures are cut into smaller tiles
+    #[arg(long, default_value = "2G", value_parser = memory, value_name = "SIZE")]
+    memory: u64,
+}
+
+/// [`ObjectTruth`] on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Truths {
+    Labels,
+    Components,
+    None,
+}
+
+fn connectivity(text: &str) -> std::result::Result<Connectivity, String> {
+    match text {
+        "4" => Ok(Connectivity::Four),
+        "8" => Ok(Connectivity::Eight),
+        _ => Err("there are: 4, 8".into()),
+    }
+}
+
+impl Eval {
+    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+        let mut data = Dataset::open(&self.data)?;
+        if let Some(step) = self.every.filter(|&n| n != 1) {
+            data = data.split(Split::Every(step), 0)?.1;
+        }
+        self.csv.iter().try_for_each(check_writable)?;
+        let model = Model::open(&self.model)?;
+        let classes = model.classes();
+        let backend = common.backend()?;
+        let device = backend.describe();
+        let mut segmenter = Segmenter::new(backend, model);
+        let options = EvaluateOptions {
+            truth: match self.objects {
+                Truths::Labels => ObjectTruth::Labels,
+                Truths::Components => ObjectTruth::Components,
+                Truths::None => ObjectTruth::None,
+            },
+            connectivity: self.connectivity,
+            object_class: self.object_class,
+            grow: self.grow,
+            thresholds: if self.iou.is_empty() { AP_THRESHOLDS.to_vec() } else { self.iou.clone() },
+            ignore: self.ignore,
+            em: self.em,
+        };
+        let segment = SegmentOptions { probabilities: self.em, memory: self.memory, ..Default::default() };
+        let count = data.pairs().len();
+        let scores = evaluate(&data, classes, &options, |i, pair, picture| {
+            let bar = progress_bar(common, &pair.image, i + 1, count);
+            let result = segmenter.segment(picture, &segment, |done| {
+                bar.set_position((done * 1000.0) as u64);
+                Ok(())
+            });
+            bar.finish_and_clear();
+            result.map_err(|e| about(&pair.image, e))
+        })?;
+        if let Some(path) = &self.csv {
+            write_csv(path, &scores)?;
+        }
+        if common.json {
+            let mut document = document(&scores)?;
+            document.insert("device".into(), json!(device));
+            document.insert("model".into(), json!(self.model));
+            document.insert("data".into(), json!(self.data.to_string_lossy()));
+            output::json(&Value::Object(document))?;
+        } else {
+            table(&scores)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn table(e: &Evaluation) -> Result<()> {
+    let c = e.confusion()?;
+    let width = e.classes.iter().map(|n| n.chars().count()).max().unwrap_or(0).max(10);
+    output::line(&format!("{:width$}  {:>7}  {:>7}  {:>14}", "class", "Dice", "IoU", "Dice a picture"))?;
+    for (class, name) in e.classes.iter().enumerate() {
+        let mean = e.mean(|p| Some(p.confusion.dice(class))).unwrap_or(1.0);
+        output::line(&format!("{name:width$}  {:7.4}  {:7.4}  {mean:14.4}", c.dice(class), c.iou(class)))?;
+    }
+    let pictures = e.pictures.len();
+    output::line(&format!("mean IoU {:.4}, pixel error {:.4}, {pictures} pictures", c.mean_iou(), c.pixel_error()))?;
+    if e.objects().next().is_some() {
+        let (predicted, real) = counts(e);
+        let with = match e.objects().count() {
+            all if all == pictures => String::new(),
+            some => format!(" in the {some} pictures with labels"),
+        };
+        output::line(&format!("\n{real} objects, {predicted} predicted{with}"))?;
+        output::line("IoU above  precision   recall       F1       AP      tp      fp      fn")?;
+        for &t in &e.thresholds {
+            let m = e.matches(t);
+            let shares = format!("{:9.4}{:9.4}{:9.4}{:9.4}", m.precision(), m.recall(), m.f1(), m.ap());
+            output::line(&format!("{t:9}  {shares}{:8}{:8}{:8}", m.tp, m.fp, m.fn_))?;
+        }
+        output::line(&format!("mean AP {:.4}, SEG {:.4}", mean_ap(e), e.seg().unwrap_or(1.0)))?;
+        let mean = |of: fn(&unet_wgpu::train::evaluate::ObjectScores) -> f64| {
+            e.mean(|p| p.objects.as_ref().map(of)).unwrap_or(1.0)
+        };
+        output::line(&format!(
+            "V_rand {:.4} (merges {:.4}, splits {:.4}), V_info {:.4}, means of pictures",
+            mean(|o| o.rand.v_rand),
+            mean(|o| o.rand.precision),
+            mean(|o| o.rand.recall),
+            mean(|o| o.v_info)
+        ))?;
+    }
+    if let Some(pixel) = e.mean(|p| p.em.map(|em| em.pixel_error)) {
+        let rand = e.mean(|p| p.em.map(|em| em.rand_error)).unwrap_or(0.0);
+        let warping = e.mean(|p| p.em.map(|em| em.warping_error)).unwrap_or(0.0);
+        output::line(&format!(
+            "\nISBI 2012: pixel error {pixel:.4}, Rand error {rand:.4}, warping error {warping:.6}"
+        ))?;
+    }
+    Ok(())
+}
+
+/// Predicted and true objects.
+fn counts(e: &Evaluation) -> (usize, usize) {
+    e.objects().fold((0, 0), |(p, t), o| (p + o.objects.predicted(), t + o.objects.true_objects()))
+}
+
+fn mean_ap(e: &Evaluation) -> f64 {
+    e.thresholds.iter().map(|&t| e.matches(t).ap()).sum::<f64>() / e.thresholds.len().max(1) as f64
+}
+
+/// The JSON document, without what was run.
+fn document(e: &Evaluation) -> Result<Map<String, Value>> {
+    let c = e.confusion()?;
+    let class = |(i, name): (usize, &String)| {
+        let mean = e.mean(|p| Some(p.confusion.dice(i)));
+        json!({ "name": name, "dice": c.dice(i), "iou": c.iou(i), "mean_dice": mean, "occurs": c.occurs(i) })
+    };
+    let one = |p: &unet_wgpu::train::PictureScores| {
+        let scores: Map<String, Value> = e.columns(p).into_iter().map(|(k, v)| (k, json!(v))).collect();
+        json!({ "name": p.name, "width": p.width, "height": p.height, "scores": scores })
+    };
+    let mut out = Map::new();
+    let mut put = |key: &str, value: Value| drop(out.insert(key.into(), value));
+    put("classes", e.classes.iter().enumerate().map(class).collect());
+    put("mean_iou", json!(c.mean_iou()));
+    put("pixel_error", json!(c.pixel_error()));
+    put("confusion", c.rows().map(|r| json!(r)).collect());
+    if e.objects().next().is_some() {
+        let (predicted, real) = counts(e);
+        let at = |&t: &f64| {
+            let m = e.matches(t);
+            json!({ "iou": t, "precision": m.precision(), "recall": m.recall(), "f1": m.f1(), "ap": m.ap(),
+                "tp": m.tp, "fp": m.fp, "fn": m.fn_ })
+        };
+        put(
+            "objects",
+            json!({
+                "true": real,
+                "predicted": predicted,
+                "thresholds": e.thresholds.iter().map(at).collect::<Vec<_>>(),
+                "mean_ap": mean_ap(e),
+                "seg": e.seg(),
+                "v_rand": e.mean(|p| p.objects.as_ref().map(|o| o.rand.v_rand)),
+                "rand_precision": e.mean(|p| p.objects.as_ref().map(|o| o.rand.precision)),
+                "rand_recall": e.mean(|p| p.objects.as_ref().map(|o| o.rand.recall)),
+                "v_info": e.mean(|p| p.objects.as_ref().map(|o| o.v_info)),
+            }),
+        );
+    }
+    if let Some(pixel) = e.mean(|p| p.em.map(|em| em.pixel_error)) {
+        let rand = e.mean(|p| p.em.map(|em| em.rand_error));
+        let warping = e.mean(|p| p.em.map(|em| em.warping_error));
+        put("em", json!({ "pixel_error": pixel, "rand_error": rand, "warping_error": warping }));
+    }
+    put("pictures", e.pictures.iter().map(one).collect());
+    Ok(out)
+}
+
+fn write_csv(path: &PathBuf, e: &Evaluation) -> Result<()> {
+    let rows = e.pictures.iter().map(|p| (p, e.columns(p)));
+    write_atomically(path, |file| {
+        let mut csv = csv::Writer::from_writer(file);
+        for (i, (picture, columns)) in rows.enumerate() {
+            if i == 0 {
+                let names = columns.iter().map(|c| c.0.as_str());
+                csv.write_record(["name", "width", "height"].into_iter().chain(names))?;
+            }
+            let size = [picture.name.clone(), picture.width.to_string(), picture.height.to_string()];
+            let values = columns.iter().map(|c| c.1.map(|v| v.to_string()).unwrap_or_default());
+            csv.write_record(size.into_iter().chain(values))?;
+        }
+        csv.flush()
+    })
+    .map_err(|e| match e {
+        Error::Io { source, .. } => Error::io(path, source),
+        e => e,
+    })
+}

@@ -1,0 +1,97 @@
+//! Whole numbers over a picture: classes, or objects.
+
+use crate::error::{Error, Result};
+
+/// A whole number per pixel, row by row: class ids, or the numbers of objects with 0 for the background. Has at least
+/// one pixel. [`LabelMap::open`] reads one from a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelMap {
+    width: usize,
+    height: usize,
+    labels: Vec<u32>,
+}
+
+impl LabelMap {
+    /// A map from its labels. Fails if a dimension is zero or the labels do not fill the dimensions.
+    pub fn new(width: usize, height: usize, labels: Vec<u32>) -> Result<Self> {
+        if labels.is_empty() || width.checked_mul(height) != Some(labels.len()) {
+            return Err(Error::invalid("labels", format!("{} do not fill {width}x{height} pixels", labels.len())));
+        }
+        Ok(Self { width, height, labels })
+    }
+
+    /// A map whose label at column `x`, row `y` is `f(x, y)`.
+    pub fn from_fn(width: usize, height: usize, mut f: impl FnMut(usize, usize) -> u32) -> Result<Self> {
+        let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+        let labels = pixels.map(|(x, y)| f(x, y)).collect();
+        Self::new(width, height, labels)
+    }
+
+    /// A map of the same size whose labels are `f` of this one's.
+    pub fn map(&self, f: impl FnMut(u32) -> u32) -> Self {
+        Self { labels: self.labels.iter().copied().map(f).collect(), ..*self }
+    }
+
+    /// Columns.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// The labels.
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    /// The labels, by value.
+    pub fn into_labels(self) -> Vec<u32> {
+        self.labels
+    }
+
+    /// Largest label.
+    pub fn largest(&self) -> u32 {
+        self.labels.iter().copied().max().unwrap_or(0)
+    }
+
+    /// The labels that occur, ascending, without 0.
+    pub fn objects(&self) -> Vec<u32> {
+        let mut found: Vec<u32> = self.labels.iter().copied().filter(|&l| l > 0).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Fails unless `other` has the same size.
+    pub fn check_same_size(&self, other: &Self) -> Result<()> {
+        if (self.width, self.height) == (other.width, other.height) {
+            return Ok(());
+        }
+        let Self { width, height, .. } = other;
+        Err(Error::invalid("labels", format!("maps of {}x{} and {width}x{height} pixels", self.width, self.height)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_must_fill_the_map() {
+        assert!(LabelMap::new(2, 2, vec![0; 3]).is_err());
+        assert!(LabelMap::new(0, 2, vec![]).is_err());
+        assert!(LabelMap::new(usize::MAX, 2, vec![0; 2]).is_err());
+    }
+
+    #[test]
+    fn objects_are_the_labels_that_occur() {
+        let map = LabelMap::from_fn(3, 2, |x, y| [7, 0, 3][x] * (y as u32)).unwrap();
+        assert_eq!((map.objects(), map.largest()), (vec![3, 7], 7));
+        assert_eq!(map.map(|l| l / 7).labels(), [0, 0, 0, 1, 0, 0]);
+        let other = LabelMap::from_fn(2, 3, |_, _| 0).unwrap();
+        assert!(map.check_same_size(&other).unwrap_err().to_string().contains("3x2 and 2x3"));
+    }
+}

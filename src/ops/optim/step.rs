@@ -1,0 +1,219 @@
+//! One step of an optimiser on one parameter, as `torch.optim` computes it.
+
+use crate::error::{Error, Result};
+use crate::kernel::{KernelKey, Operand};
+use crate::ops::{InputKind, Lowering, Op, OpCase, expect_inputs};
+use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
+use std::sync::Arc;
+
+/// Which optimiser, with what does not change from step to step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OptimiserKind {
+    /// `torch.optim.SGD` without dampening.
+    Sgd {
+        /// 0 for none.
+        momentum: f32,
+        /// Nesterov's form.
+        nesterov: bool,
+        /// L2 penalty, added to the gradient.
+        weight_decay: f32,
+    },
+    /// `torch.optim.Adam`.
+    Adam {
+        /// Decay of the two moments.
+        betas: [f32; 2],
+        /// Added to the root of the second moment.
+        eps: f32,
+        /// L2 penalty, added to the gradient.
+        weight_decay: f32,
+    },
+    /// `torch.optim.AdamW`.
+    AdamW {
+        /// Decay of the two moments.
+        betas: [f32; 2],
+        /// Added to the root of the second moment.
+        eps: f32,
+        /// Decay of the parameter, times the learning rate.
+        weight_decay: f32,
+    },
+}
+
+impl OptimiserKind {
+    /// Tensors of a parameter's shape that are kept beside it.
+    pub const fn moments(&self) -> usize {
+        match self {
+            Self::Sgd { momentum, .. } if *momentum == 0.0 => 0,
+            Self::Sgd { .. } => 1,
+            Self::Adam { .. } | Self::AdamW { .. } => 2,
+        }
+    }
+
+    /// Decay of the gradient: L2 penalty.
+    const fn decay(&self) -> f32 {
+        match *self {
+            Self::Sgd { weight_decay, .. } | Self::Adam { weight_decay, .. } => weight_decay,
+            Self::AdamW { .. } => 0.0,
+        }
+    }
+}
+
+/// What changes from step to step: the elements of a linear input `[1, 8, 1, 1]`, so that no step compiles or allocates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hyper {
+    /// Learning rate.
+    pub lr: f64,
+    /// Number of the step, from 1.
+    pub step: u64,
+    /// What gradients are multiplied by: 1 over the number of batches that are accumulated.
+    pub scale: f64,
+    /// Whether parameters change, or gradients are only accumulated.
+    pub apply: bool,
+    /// Whether accumulated gradients are kept, or begun anew.
+    pub keep: bool,
+}
+
+impl Hyper {
+    /// Shape of the input.
+    pub const SHAPE: Shape = Shape::new(1, 8, 1, 1);
+
+    /// The elements of the input for an optimiser.
+    pub fn words(&self, kind: &OptimiserKind) -> [f32; 8] {
+        let t = self.step as f64;
+        let (size, second, decay) = match *kind {
+            OptimiserKind::Sgd { .. } => (self.lr, 1.0, 0.0),
+            OptimiserKind::Adam { betas, .. } | OptimiserKind::AdamW { betas, .. } => {
+                let [one, two] = betas.map(|b| 1.0 - f64::from(b).powf(t));
+                let decay = if let OptimiserKind::AdamW { weight_decay, .. } = *kind { weight_decay } else { 0.0 };
+                (self.lr / one, 1.0 / two.sqrt(), self.lr * f64::from(decay))
+            }
+        };
+        let flag = |on: bool| f64::from(u8::from(on));
+        [size, second, decay, self.scale, flag(self.apply), flag(self.keep), 0.0, 0.0].map(|v| v as f32)
+    }
+}
+
+/// A step. Inputs, all linear: gradient, hyper-parameters ([`Hyper`]), a factor `[1, 1, 1, 1]` on the gradient if `clip`, the
+/// parameter, then its moments: states that the outputs are updates of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OptimiserStep {
+    /// Which optimiser.
+    pub kind: OptimiserKind,
+    /// Whether there is a factor on the gradient.
+    pub clip: bool,
+}
+
+impl OptimiserStep {
+    /// Index of the parameter among the inputs.
+    const fn first(&self) -> usize {
+        2 + self.clip as usize
+    }
+}
+
+impl Op for OptimiserStep {
+    fn name(&self) -> &'static str {
+        "optimiser_step"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        let count = self.first() + 1 + self.kind.moments();
+        expect_inputs(self.name(), inputs, count)?;
+        let states = &inputs[self.first()..];
+        let linear = inputs.iter().all(|i| i.layout == Layout::Linear);
+        if !linear || inputs[1].shape != Hyper::SHAPE || states.iter().any(|s| s.shape != inputs[0].shape) {
+            return Err(Error::op(self.name(), format!("inputs {inputs:?} do not fit")));
+        }
+        Ok(states.to_vec())
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        let hyper: Vec<f64> = inputs[1].data().iter().map(|&v| f64::from(v)).collect();
+        let mut states: Vec<HostTensor> = inputs[self.first()..].iter().map(|&t| t.clone()).collect();
+        if hyper[4] == 0.0 {
+            return Ok(states);
+        }
+        let clip = if self.clip { f64::from(inputs[2].data()[0]) } else { 1.0 };
+        for i in 0..inputs[0].data().len() {
+            let old: Vec<f64> = states.iter().map(|s| f64::from(s.data()[i])).collect();
+            let g = f64::from(inputs[0].data()[i]) * hyper[3] * clip + f64::from(self.kind.decay()) * old[0];
+            let (step, moments) = match self.kind {
+                OptimiserKind::Sgd { momentum: 0.0, .. } => (g, vec![]),
+                OptimiserKind::Sgd { momentum, nesterov, .. } => {
+                    let m = f64::from(momentum) * old[1] + g;
+                    (if nesterov { g + f64::from(momentum) * m } else { m }, vec![m])
+                }
+                OptimiserKind::Adam { betas, eps, .. } | OptimiserKind::AdamW { betas, eps, .. } => {
+                    let [one, two] = betas.map(f64::from);
+                    let (m, v) = (one * old[1] + (1.0 - one) * g, two * old[2] + (1.0 - two) * g * g);
+                    (m / (v.sqrt() * hyper[1] + f64::from(eps)), vec![m, v])
+                }
+            };
+            states[0].data_mut()[i] = (old[0] * (1.0 - hyper[2]) - hyper[0] * step) as f32;
+            for (state, m) in states[1..].iter_mut().zip(moments) {
+                state.data_mut()[i] = m as f32;
+            }
+        }
+        Ok(states)
+    }
+
+    fn updates(&self) -> &[(usize, usize)] {
+        match (self.clip, self.kind.moments()) {
+            (false, 0) => &[(0, 2)],
+            (false, 1) => &[(0, 2), (1, 3)],
+            (false, _) => &[(0, 2), (1, 3), (2, 4)],
+            (true, 0) => &[(0, 3)],
+            (true, 1) => &[(0, 3), (1, 4)],
+            (true, _) => &[(0, 3), (1, 4), (2, 5)],
+        }
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let len = cx.output(0).len();
+        let (first, second, eps, nesterov) = match self.kind {
+            OptimiserKind::Sgd { momentum, nesterov, .. } => (momentum, 0.0, 0.0, nesterov),
+            OptimiserKind::Adam { betas, eps, .. } | OptimiserKind::AdamW { betas, eps, .. } => {
+                (betas[0], betas[1], eps, false)
+            }
+        };
+        let mut params = vec![len as u32, cx.linear_row(len) as u32];
+        params.extend([first, second, eps, self.kind.decay()].map(f32::to_bits));
+        params.extend([u32::from(nesterov), 0]);
+        let moments = self.kind.moments();
+        let key = KernelKey::new("optimiser_step")
+            .with("FIRST", self.first() as u32 + 1)
+            .flag("CLIP", self.clip)
+            .flag("ADAM", moments == 2)
+            .flag("HAS_M", moments > 0)
+            .flag("HAS_V", moments > 1);
+        let mut bindings: Vec<_> = (0..self.first()).map(Operand::Input).collect();
+        bindings.extend((0..=moments).map(Operand::Output));
+        cx.dispatch(key, params, bindings, cx.per_element(len))
+    }
+}
+
+pub(super) fn cases() -> Vec<OpCase> {
+    let case = |name: &str, kind: OptimiserKind, clip: bool, apply: bool, len: usize| {
+        let linear = |s: Shape| TensorDesc::linear(s);
+        let shape = Shape::new(len, 1, 1, 1);
+        let hyper = Hyper { lr: 0.05, step: 3, scale: 0.5, apply, keep: false };
+        let mut inputs = vec![
+            (linear(shape), InputKind::Data),
+            (linear(Hyper::SHAPE), InputKind::Fixed(hyper.words(&kind).to_vec())),
+        ];
+        inputs.extend(clip.then(|| (linear(Shape::new(1, 1, 1, 1)), InputKind::Fixed(vec![0.7]))));
+        inputs.extend((0..=kind.moments()).map(|i| {
+            // A second moment is positive.
+            (linear(shape), if i == 2 { InputKind::Positive } else { InputKind::Data })
+        }));
+        OpCase { name: format!("optimiser_step/{name}"), op: Arc::new(OptimiserStep { kind, clip }), inputs }
+    };
+    let sgd = |momentum, nesterov, weight_decay| OptimiserKind::Sgd { momentum, nesterov, weight_decay };
+    let (betas, eps) = ([0.9, 0.999], 1e-8);
+    vec![
+        case("sgd", sgd(0.0, false, 0.0), false, true, 70),
+        case("sgd, momentum, decay", sgd(0.9, false, 1e-2), false, true, 5),
+        case("sgd, nesterov, clipped", sgd(0.9, true, 0.0), true, true, 129),
+        case("adam", OptimiserKind::Adam { betas, eps, weight_decay: 1e-2 }, false, true, 200),
+        case("adamw, clipped", OptimiserKind::AdamW { betas, eps, weight_decay: 0.1 }, true, true, 33),
+        case("adam, not applied", OptimiserKind::Adam { betas, eps, weight_decay: 0.0 }, false, false, 9),
+    ]
+}

@@ -1,0 +1,264 @@
+//! Reading pairs: what a network is trained on and measured against.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once, OnceLock};
+
+use rayon::prelude::*;
+
+use super::dataset::{Dataset, Pair};
+use super::weight_map::{WeightMap, separate_touching, unet_weight_map};
+use crate::error::{Error, Result};
+use crate::infer::{Connectivity, LabelMap, Picture, components, normalise};
+use crate::weights::Normalisation;
+
+/// What a picture shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Truth {
+    /// Class ids; those from the number of classes on are to be ignored.
+    pub classes: LabelMap,
+    /// Single objects, if the data set has `labels/`.
+    pub objects: Option<LabelMap>,
+}
+
+impl Truth {
+    /// Reads the truth of a pair: `classes` classes, background first, and pixels of class `ignore` to be left out.
+    ///
+    /// With two classes masks may also be of 0 and 255 (unless 255 is to be ignored), and without a mask the objects are
+    /// the foreground. Fails on a class that does not exist, on maps of different sizes, and on files that hold no labels.
+    pub fn read(pair: &Pair, classes: usize, ignore: Option<u32>) -> Result<Self> {
+        let objects = pair.labels.as_ref().map(LabelMap::open).transpose()?;
+        let classes = match (&pair.mask, &objects) {
+            (Some(path), _) => class_ids(path, LabelMap::open(path)?, classes, ignore)?,
+            (None, Some(objects)) if classes == 2 => objects.map(|l| u32::from(l > 0)),
+            (None, Some(_)) => {
+                let reason =
+                    format!("labels say which pixels are objects, not of which of {classes} classes; add masks/");
+                return Err(Error::file(pair.labels.as_deref().unwrap_or(&pair.image), reason));
+            }
+            (None, None) => return Err(Error::file(&pair.image, "has neither mask nor labels")),
+        };
+        if let (Some(objects), Some(labels), Some(mask)) = (&objects, &pair.labels, &pair.mask) {
+            check_size(labels, objects, mask, [classes.width(), classes.height()])?;
+        }
+        Ok(Self { classes, objects })
+    }
+
+    /// [`Self::read`], and fails unless it has the size of its picture.
+    pub fn read_for(picture: &Picture, pair: &Pair, classes: usize, ignore: Option<u32>) -> Result<Self> {
+        let truth = Self::read(pair, classes, ignore)?;
+        let path = pair.mask.as_ref().or(pair.labels.as_ref()).unwrap_or(&pair.image);
+        check_size(path, &truth.classes, &pair.image, [picture.width(), picture.height()])?;
+        Ok(truth)
+    }
+}
+
+fn check_size(path: &Path, map: &LabelMap, other: &Path, [width, height]: [usize; 2]) -> Result<()> {
+    if [map.width(), map.height()] == [width, height] {
+        return Ok(());
+    }
+    let own = format!("{}x{}", map.width(), map.height());
+    Err(Error::file(path, format!("has {own} pixels, but {} has {width}x{height}", other.display())))
+}
+
+/// The class ids of a mask, checked.
+fn class_ids(path: &Path, mask: LabelMap, classes: usize, ignore: Option<u32>) -> Result<LabelMap> {
+    static NOTE: Once = Once::new();
+    let black_and_white = || mask.largest() == 255 && mask.labels().iter().all(|&l| l == 0 || l == 255);
+    if classes == 2 && ignore != Some(255) && black_and_white() {
+        NOTE.call_once(|| log::info!("{}: 0 and 255 are read as classes 0 and 1, in all masks", path.display()));
+        return Ok(mask.map(|l| l / 255));
+    }
+    let exists = |label: u32| (label as usize) < classes || Some(label) == ignore;
+    match mask.labels().iter().position(|&label| !exists(label)) {
+        None => Ok(mask),
+        Some(i) => {
+            let (label, x, y) = (mask.labels()[i], i % mask.width(), i / mask.width());
+            let also = if classes == 2 { ", or only 0 and 255" } else { "" };
+            let last = classes.saturating_sub(1);
+            let reason = format!("class {label} at column {x}, row {y}; there are {classes}: 0 to {last}{also}");
+            Err(Error::file(path, reason))
+        }
+    }
+}
+
+/// How pairs become examples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExampleOptions {
+    /// Channels that the network takes.
+    pub channels: usize,
+    /// Classes, background first; two for a network with a single sigmoid output.
+    pub classes: usize,
+    /// How pixels become network input.
+    pub normalisation: Normalisation,
+    /// Class id of pixels that do not count.
+    pub ignore: Option<u32>,
+    /// Put background between touching objects, where there are labels.
+    pub separate_touching: bool,
+    /// Compute pixel weights. Where there are no labels the objects are the 4-connected components of the foreground.
+    pub weight_map: Option<WeightMap>,
+}
+
+/// A pair as the network sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Example {
+    /// Name in the data set.
+    pub name: String,
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Network input `[C, H, W]`, normalised.
+    pub image: Vec<f32>,
+    /// The truth.
+    pub truth: Truth,
+    /// Pixel weights `[H, W]`.
+    pub weights: Option<Vec<f32>>,
+}
+
+impl Example {
+    /// Reads a pair. Every error names the file.
+    pub fn read(pair: &Pair, options: &ExampleOptions) -> Result<Self> {
+        let about = |e| match e {
+            e @ (Error::Io { .. } | Error::File { .. }) => e,
+            e => Error::file(&pair.image, e.to_string()),
+        };
+        let picture = Picture::open(&pair.image)?;
+        let mut truth = Truth::read_for(&picture, pair, options.classes, options.ignore)?;
+        let picture = picture.to_channels(options.channels).map_err(about)?;
+        let maps = normalise(&picture, &options.normalisation).map_err(about)?;
+        let (width, height) = (picture.width(), picture.height());
+        let mut image = picture.window(0, 0, width, height).map_err(about)?;
+        for (plane, map) in image.chunks_exact_mut(width * height).zip(&maps) {
+            plane.iter_mut().for_each(|x| *x = map.apply(*x));
+        }
+        if options.separate_touching
+            && let Some(objects) = &mut truth.objects
+        {
+            let separated = separate_touching(objects);
+            let cleared = |i: usize| objects.labels()[i] > 0 && separated.labels()[i] == 0;
+            let mut at = 0;
+            truth.classes = truth.classes.map(|class| {
+                at += 1;
+                if cleared(at - 1) { 0 } else { class }
+            });
+            *objects = separated;
+        }
+        let weights = options.weight_map.as_ref().map(|weight_map| {
+            let foreground = |l: u32| u32::from(l > 0 && (l as usize) < options.classes);
+            let pieces = || components(&truth.classes.map(foreground), Connectivity::Four);
+            let objects = truth.objects.clone().unwrap_or_else(pieces);
+            unet_weight_map(&truth.classes, options.classes, Some(&objects), weight_map)
+        });
+        let weights = weights.transpose().map_err(about)?;
+        Ok(Self { name: pair.name.clone(), width, height, image, truth, weights })
+    }
+
+    /// Bytes of memory it takes.
+    pub fn bytes(&self) -> u64 {
+        let maps = 1 + u64::from(self.truth.objects.is_some()) + u64::from(self.weights.is_some());
+        4 * (self.image.len() as u64 + maps * (self.width * self.height) as u64)
+    }
+}
+
+/// The examples of a data set. Once read they are kept as long as memory is left for them.
+#[derive(Debug)]
+pub struct Examples {
+    data: Dataset,
+    options: ExampleOptions,
+    kept: Vec<OnceLock<Arc<Example>>>,
+    /// Bytes left for more.
+    left: AtomicU64,
+}
+
+/// What a data set holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataSummary {
+    /// Number of pictures.
+    pub pictures: usize,
+    /// Pixels of every class.
+    pub class_pixels: Vec<u64>,
+    /// Columns and rows of the narrowest and of the lowest picture.
+    pub smallest: [usize; 2],
+    /// Columns and rows of the widest and of the highest picture.
+    pub largest: [usize; 2],
+}
+
+impl Examples {
+    /// Examples of which up to `memory` bytes are kept.
+    pub fn new(data: Dataset, options: ExampleOptions, memory: u64) -> Self {
+        let kept = data.pairs().iter().map(|_| OnceLock::new()).collect();
+        Self { data, options, kept, left: AtomicU64::new(memory) }
+    }
+
+    /// The data set.
+    pub fn data(&self) -> &Dataset {
+        &self.data
+    }
+
+    /// How pairs become examples.
+    pub fn options(&self) -> &ExampleOptions {
+        &self.options
+    }
+
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// The `i`-th example.
+    pub fn example(&self, i: usize) -> Result<Arc<Example>> {
+        let (Some(pair), Some(kept)) = (self.data.pairs().get(i), self.kept.get(i)) else {
+            return Err(Error::invalid("example", format!("{i} does not exist, there are {}", self.len())));
+        };
+        if let Some(example) = kept.get() {
+            return Ok(example.clone());
+        }
+        let example = Arc::new(Example::read(pair, &self.options)?);
+        let (bytes, relaxed) = (example.bytes(), Ordering::Relaxed);
+        if self.left.fetch_update(relaxed, relaxed, |left| left.checked_sub(bytes)).is_ok() {
+            // Another thread may have been faster; both have read the same.
+            let _ = kept.set(example.clone());
+        }
+        Ok(example)
+    }
+
+    /// Reads every example once, several at a time: what is wrong with the data shows before training. Gives the first
+    /// error in the order of names.
+    pub fn check(&self) -> Result<DataSummary> {
+        let count = |i: usize| {
+            let example = self.example(i)?;
+            let mut pixels = vec![0u64; self.options.classes];
+            for &class in example.truth.classes.labels() {
+                if let Some(n) = pixels.get_mut(class as usize) {
+                    *n += 1;
+                }
+            }
+            Ok((pixels, [example.width, example.height]))
+        };
+        let all: Vec<Result<_>> = (0..self.len()).into_par_iter().map(count).collect();
+        let mut sum = DataSummary {
+            pictures: self.len(),
+            class_pixels: vec![0; self.options.classes],
+            smallest: [usize::MAX; 2],
+            largest: [0; 2],
+        };
+        for one in all {
+            let (pixels, size) = one?;
+            sum.class_pixels.iter_mut().zip(pixels).for_each(|(a, b)| *a += b);
+            for (axis, side) in size.into_iter().enumerate() {
+                sum.smallest[axis] = sum.smallest[axis].min(side);
+                sum.largest[axis] = sum.largest[axis].max(side);
+            }
+        }
+        Ok(sum)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,144 @@
+//! Reading pairs.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::*;
+use crate::train::{ClassWeights, Split};
+
+/// A grey PNG.
+pub fn png(path: &Path, [w, h]: [usize; 2], data: &[u8]) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut encoder = png::Encoder::new(File::create(path).unwrap(), w as u32, h as u32);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.write_header().unwrap().write_image_data(data).unwrap();
+}
+
+/// `count` pictures of noise with two touching objects each, which have masks of 0 and 255, and labels.
+pub fn data(count: usize, [w, h]: [usize; 2]) -> (tempfile::TempDir, Dataset) {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0..count {
+        let at = |folder: &str| dir.path().join(folder).join(format!("{n}.png"));
+        let object = |i: usize| match (i % w, i / w) {
+            (2..5, 2..6) => 1,
+            (5..8, 2..6) => 2,
+            _ => 0u8,
+        };
+        let objects: Vec<u8> = (0..w * h).map(object).collect();
+        let pixels: Vec<u8> =
+            objects.iter().enumerate().map(|(i, o)| 100 * o + ((i * 7 + n * 13) % 50) as u8).collect();
+        png(&at("images"), [w, h], &pixels);
+        png(&at("masks"), [w, h], &objects.iter().map(|&o| if o > 0 { 255 } else { 0 }).collect::<Vec<_>>());
+        png(&at("labels"), [w, h], &objects);
+    }
+    let set = Dataset::open(dir.path()).unwrap();
+    (dir, set)
+}
+
+pub fn options() -> ExampleOptions {
+    ExampleOptions {
+        channels: 1,
+        classes: 2,
+        normalisation: Normalisation::MinMax,
+        ignore: None,
+        separate_touching: false,
+        weight_map: Some(WeightMap::default()),
+    }
+}
+
+#[test]
+fn an_example_is_what_the_files_hold() {
+    let (_dir, set) = data(2, [12, 10]);
+    let examples = Examples::new(set, options(), 1 << 20);
+    let e = examples.example(1).unwrap();
+    assert_eq!((e.name.as_str(), e.width, e.height, e.image.len()), ("1", 12, 10, 120));
+    assert_eq!(e.image.iter().copied().fold(0.0, f32::max), 1.0);
+    assert_eq!((e.truth.classes.labels()[2 * 12 + 2], e.truth.objects.as_ref().unwrap().labels()[2 * 12 + 6]), (1, 2));
+    assert!(Arc::ptr_eq(&e, &examples.example(1).unwrap()), "kept");
+    assert!(examples.example(2).is_err());
+    let scarce = Examples::new(examples.data().clone(), options(), 100);
+    assert_eq!(*scarce.example(1).unwrap(), *e);
+    assert!(!Arc::ptr_eq(&scarce.example(1).unwrap(), &scarce.example(1).unwrap()), "no memory to keep it");
+}
+
+#[test]
+fn touching_objects_are_separated_in_the_classes_too() {
+    let (_dir, set) = data(1, [12, 10]);
+    let separated = ExampleOptions { separate_touching: true, ..options() };
+    let e = Example::read(&set.pairs()[0], &separated).unwrap();
+    let row: Vec<u32> = e.truth.classes.labels()[3 * 12..4 * 12].to_vec();
+    assert_eq!(row, [0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0]);
+    let weights = e.weights.unwrap();
+    // The gap between the two weighs more than the background elsewhere.
+    assert!(weights[3 * 12 + 4] > weights[3 * 12 + 11] + 5.0);
+}
+
+#[test]
+fn without_labels_the_pieces_of_the_mask_are_the_objects() {
+    let (dir, _) = data(1, [12, 10]);
+    std::fs::remove_dir_all(dir.path().join("labels")).unwrap();
+    let mut pixels = vec![0; 120];
+    (pixels[62], pixels[66]) = (255, 255);
+    png(&dir.path().join("masks/0.png"), [12, 10], &pixels);
+    let plain = WeightMap { class_weights: ClassWeights::None, ..WeightMap::default() };
+    let options = ExampleOptions { weight_map: Some(plain), ..options() };
+    let e = Example::read(&Dataset::open(dir.path()).unwrap().pairs()[0], &options).unwrap();
+    assert_eq!(e.truth.objects, None);
+    assert_eq!(e.weights.unwrap()[64], (1.0 + 10.0 * (-16.0f64 / 50.0).exp()) as f32);
+}
+
+#[test]
+fn labels_alone_are_foreground() {
+    let (dir, _) = data(1, [12, 10]);
+    std::fs::remove_dir_all(dir.path().join("masks")).unwrap();
+    let pair = Dataset::open(dir.path()).unwrap().pairs()[0].clone();
+    let truth = Truth::read(&pair, 2, None).unwrap();
+    assert_eq!(truth.classes, truth.objects.unwrap().map(|l| u32::from(l > 0)));
+    assert!(Truth::read(&pair, 3, None).unwrap_err().to_string().contains("of which of 3 classes"));
+}
+
+#[test]
+fn bad_pairs_are_named() {
+    let (dir, set) = data(1, [12, 10]);
+    let (mask, labels, image) = ("masks/0.png", "labels/0.png", "images/0.png");
+    let error = |options: &ExampleOptions| {
+        let text = Example::read(&set.pairs()[0], options).unwrap_err().to_string();
+        text.replace(dir.path().to_str().unwrap(), "D").replace('\\', "/")
+    };
+    let at = |file: &str| dir.path().join(file);
+    let mut pixels = vec![0; 120];
+    pixels[25] = 7;
+    png(&at(mask), [12, 10], &pixels);
+    let exists = "D/masks/0.png: class 7 at column 1, row 2; there are";
+    assert_eq!(error(&options()), format!("{exists} 2: 0 to 1, or only 0 and 255"));
+    assert_eq!(error(&ExampleOptions { classes: 3, ..options() }), format!("{exists} 3: 0 to 2"));
+    let ignored = ExampleOptions { ignore: Some(7), ..options() };
+    assert_eq!(Example::read(&set.pairs()[0], &ignored).unwrap().weights.unwrap()[25], 0.0);
+    png(&at(mask), [10, 12], &[0; 120]);
+    assert_eq!(error(&options()), "D/labels/0.png: has 12x10 pixels, but D/masks/0.png has 10x12");
+    png(&at(labels), [10, 12], &[0; 120]);
+    assert_eq!(error(&options()), "D/masks/0.png: has 10x12 pixels, but D/images/0.png has 12x10");
+    std::fs::write(at(mask), "no picture").unwrap();
+    assert!(error(&options()).starts_with("D/masks/0.png: not a picture"));
+    assert_eq!(error(&options()), "D/masks/0.png: not a picture in a known format (PNG, JPEG or TIFF)");
+    png(&at(mask), [12, 10], &[0; 120]);
+    png(&at(labels), [12, 10], &[0; 120]);
+    let fixed = Normalisation::Fixed { mean: vec![0.5; 2], std: vec![1.0; 2] };
+    let normalised = error(&ExampleOptions { normalisation: fixed, ..options() });
+    assert_eq!(normalised, "D/images/0.png: normalisation: mean has 2 values, the picture has 1 channels");
+    std::fs::write(at(image), "").unwrap();
+    assert_eq!(error(&options()), "D/images/0.png: the file is empty");
+}
+
+#[test]
+fn checking_reads_everything() {
+    let (dir, set) = data(3, [12, 10]);
+    let small = dir.path().join("images/1.png");
+    png(&small, [9, 8], &[5; 72]);
+    let error = Examples::new(set.clone(), options(), 0).check().unwrap_err().to_string();
+    assert!(error.contains("1.png: has 12x10 pixels"), "{error}");
+    let (_, good) = set.split(Split::Every(2), 0).unwrap();
+    let summary = Examples::new(good, options(), 0).check().unwrap();
+    assert_eq!((summary.pictures, summary.class_pixels), (2, vec![2 * 96, 2 * 24]));
+    assert_eq!((summary.smallest, summary.largest), ([12, 10], [12, 10]));
+}

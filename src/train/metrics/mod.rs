@@ -1,0 +1,52 @@
+//! Measures of a segmentation against the truth.
+//!
+//! Classes: [`Confusion`] with IoU (Jaccard) and Dice. Binary masks and probabilities: [`Overlap`], [`pixel_error`],
+//! [`pixel_error_f`], [`warping_error`]. Single objects: [`Objects`] with precision, recall, F1 and AP over thresholds of
+//! IoU and the Cell Tracking Challenge's SEG, [`rand_scores`], [`rand_error`] and [`v_info`].
+//!
+//! Objects are numbered from 1 on, 0 is the background. Measures that divide nothing by nothing (no object in either map)
+//! are 1: nothing was wrong.
+
+mod binary;
+mod confusion;
+mod objects;
+mod rand;
+mod warping;
+
+pub use binary::{Overlap, THRESHOLDS, above, pixel_error, pixel_error_f};
+pub use confusion::Confusion;
+pub use objects::{AP_THRESHOLDS, Matches, Objects};
+pub use rand::{RandScores, rand_error, rand_scores, v_info};
+pub use warping::warping_error;
+
+use crate::error::{Error, Result};
+use crate::infer::LabelMap;
+
+/// How often each pair of labels (truth, prediction) occurs, ascending. Fails if the maps differ in size.
+fn pairs(pred: &LabelMap, truth: &LabelMap) -> Result<Vec<((u32, u32), u64)>> {
+    pred.check_same_size(truth)?;
+    let mut all: Vec<_> = truth.labels().iter().copied().zip(pred.labels().iter().copied()).collect();
+    all.sort_unstable();
+    let mut found: Vec<((u32, u32), u64)> = Vec::new();
+    for pair in all {
+        match found.last_mut() {
+            Some((last, n)) if *last == pair => *n += 1,
+            _ => found.push((pair, 1)),
+        }
+    }
+    Ok(found)
+}
+
+/// Fails unless there is a probability for every pixel.
+fn check_plane(prob: &[f32], truth: &LabelMap) -> Result<()> {
+    if prob.len() == truth.labels().len() {
+        return Ok(());
+    }
+    let reason = format!("{} for {}x{} pixels", prob.len(), truth.width(), truth.height());
+    Err(Error::invalid("probabilities", reason))
+}
+
+/// `a / b`; 1 where both are 0.
+fn ratio(a: f64, b: f64) -> f64 {
+    if a == 0.0 && b == 0.0 { 1.0 } else { a / b }
+}

@@ -1,0 +1,31 @@
+//! Training: a network, pairs of pictures and masks, and what makes one of the other.
+//!
+//! Pairs in a folder ([`Dataset`]), read ([`Examples`]), cut into batches ([`Batcher`]) by a thread that works ahead
+//! ([`Prefetch`]); the U-Net paper's pixel weights ([`unet_weight_map`]); repeatable random numbers ([`Rng`]); steps on
+//! the device ([`Trainer`]); measures ([`metrics`]) and a model's scores on a data set ([`evaluate`](fn@evaluate)).
+
+mod batch;
+mod dataset;
+pub mod evaluate;
+mod example;
+mod loss;
+pub mod metrics;
+mod prefetch;
+mod rng;
+mod step;
+mod trainer;
+mod weight_map;
+
+pub use batch::{Batch, Batcher, Crop, CropOptions};
+pub use dataset::{Dataset, Pair, Split};
+pub use evaluate::{EvaluateOptions, Evaluation, ObjectTruth, PictureScores, evaluate, score};
+pub use example::{DataSummary, Example, ExampleOptions, Examples, Truth};
+pub use loss::{
+    CrossEntropyArgs, DiceArgs, EpsArgs, FocalArgs, FocalProbsArgs, FocalSoftmaxArgs, HeadReduction, Heads, HybridArgs,
+    IouArgs, Loss, LossActivation, LossConfig, MsSsimArgs, NoArgs, PixelTerm, Targets, TruthKind, Unet3pArgs,
+};
+pub use prefetch::Prefetch;
+pub use rng::Rng;
+pub use step::{ACCUMULATED, GRADIENT, HYPER, LOSS, StepOptions, moment, step_graph};
+pub use trainer::{StepLoss, Trainer};
+pub use weight_map::{ClassWeights, WeightMap, class_weights, instance_distances, separate_touching, unet_weight_map};

@@ -1,0 +1,120 @@
+//! A network in training on a device: parameters, running statistics and the optimiser's moments stay there.
+
+use super::step::{ACCUMULATED, HYPER, LOSS, StepOptions, moment, step_graph};
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::graph::{DropoutAt, Graph};
+use crate::ops::Hyper;
+use crate::plan::Plan;
+use crate::session::{Pending, Session};
+use crate::tensor::HostTensor;
+use std::collections::{BTreeMap, VecDeque};
+
+/// A training step resident on a device.
+///
+/// Steps are queued: a loss is read [`Trainer::LATE`] steps after its step was started, so that the device never waits for
+/// the host.
+#[derive(Debug)]
+pub struct Trainer {
+    session: Session,
+    options: StepOptions,
+    /// Names of the checkpoint's tensors: parameters and running statistics.
+    parameters: Vec<String>,
+    pending: VecDeque<(u64, Pending)>,
+}
+
+/// A loss that has arrived.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepLoss {
+    /// Number of the batch, as given to [`Trainer::step`].
+    pub batch: u64,
+    /// Its loss.
+    pub loss: f32,
+}
+
+impl Trainer {
+    /// Steps under way before a loss is waited for.
+    pub const LATE: usize = 2;
+
+    /// Makes the training step of `network` resident: a graph in evaluation mode whose output `loss` is the loss. `initial`
+    /// gives parameters and running statistics by name and dimensions; moments begin at zero.
+    pub fn new(
+        gpu: &Gpu,
+        network: &Graph,
+        dropouts: &[DropoutAt],
+        options: StepOptions,
+        mut initial: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+    ) -> Result<Self> {
+        let parameters: Vec<String> = network.parameters().map(|p| p.0.to_string()).collect();
+        let graph = step_graph(network, dropouts, &options)?;
+        let plan = Plan::new(&graph, gpu.caps())?;
+        let session = Session::new(gpu, plan, |name, dims| {
+            if is_optimiser_state(name) {
+                return HostTensor::new(dims, vec![0.0; dims.iter().product()]);
+            }
+            initial(name, dims)
+        })?;
+        // The loss may not depend on all: those are in no step.
+        let kept: Vec<String> =
+            parameters.into_iter().filter(|p| session.plan().states.iter().any(|s| s.name == *p)).collect();
+        Ok(Self { session, options, parameters: kept, pending: VecDeque::new() })
+    }
+
+    /// The plan of a step.
+    pub fn plan(&self) -> &Plan {
+        self.session.plan()
+    }
+
+    /// The session of a step.
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Bytes held on the device.
+    pub fn device_bytes(&self) -> u64 {
+        self.session.device_bytes()
+    }
+
+    /// Queues a step on a batch: its inputs by name, plain NCHW. Gives the loss of an earlier batch once enough are queued.
+    pub fn step(&mut self, batch: u64, inputs: &[(&str, &[f32])], hyper: &Hyper) -> Result<Option<StepLoss>> {
+        for (name, data) in inputs {
+            self.session.write(name, data)?;
+        }
+        self.session.write(HYPER, &hyper.words(&self.options.optimiser))?;
+        let pending = self.session.start(LOSS)?;
+        self.pending.push_back((batch, pending));
+        if self.pending.len() > Self::LATE { self.oldest() } else { Ok(None) }
+    }
+
+    /// Waits for the oldest step under way; `None` if there is none.
+    pub fn oldest(&mut self) -> Result<Option<StepLoss>> {
+        let Some((batch, pending)) = self.pending.pop_front() else { return Ok(None) };
+        let loss = self.session.finish(pending)?;
+        Ok(Some(StepLoss { batch, loss: loss[0] }))
+    }
+
+    /// Parameters and running statistics as they are after all steps queued.
+    pub fn weights(&self) -> Result<BTreeMap<String, HostTensor>> {
+        self.parameters.iter().map(|name| Ok((name.clone(), self.session.read_state(name)?))).collect()
+    }
+
+    /// The optimiser's moments and accumulated gradients, by names that say so.
+    pub fn optimiser_state(&self) -> Result<BTreeMap<String, HostTensor>> {
+        let states = self.session.plan().states.iter().map(|s| &s.name).filter(|n| is_optimiser_state(n));
+        states.map(|name| Ok((name.clone(), self.session.read_state(name)?))).collect()
+    }
+
+    /// Sets what [`Trainer::weights`] and [`Trainer::optimiser_state`] gave: every state must be there.
+    pub fn restore(&self, tensors: &BTreeMap<String, HostTensor>) -> Result<()> {
+        for state in &self.session.plan().states {
+            let missing = || Error::ParameterMissing { key: state.name.clone(), nearest: None };
+            self.session.write_state(&state.name, tensors.get(&state.name).ok_or_else(missing)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a state belongs to the optimiser, not to the network.
+fn is_optimiser_state(name: &str) -> bool {
+    [moment(1, ""), moment(2, ""), ACCUMULATED.into()].iter().any(|prefix| name.starts_with(prefix.as_str()))
+}
