@@ -35,6 +35,8 @@ fn expected() -> BTreeMap<String, usize> {
                 let tensors = |group: &str| entry["groups"][group]["tensors"].as_u64().unwrap_or(0) as usize;
                 tensors("out") + tensors("act")
             }
+            // The value and the gradient of each.
+            "losses" => 2 * entry["case"]["losses"].as_array().unwrap().len(),
             // Of each item: the separated labels, two distances, the weight; twelve measures and three maps.
             kind @ ("weightmap" | "metrics") => {
                 let items = entry["case"]["items"].as_array().unwrap().len();

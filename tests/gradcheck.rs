@@ -11,7 +11,7 @@ use unet_wgpu::testing::{WINOGRAD_TOLERANCE, family_caps, gpu_or_skip, random_in
 use unet_wgpu::{HostTensor, Plan, Result, Session};
 
 /// Ops of networks in training: those must have a gradient, whatever else has.
-const MUST: [&str; 17] = [
+const MUST: [&str; 25] = [
     "activation",
     "argmax_gate",
     "batch_norm2d_train",
@@ -23,13 +23,25 @@ const MUST: [&str; 17] = [
     "export_nchw",
     "global_max_pool",
     "import_nchw",
+    "loss_mean",
     "max_pool2d",
+    "ms_ssim",
+    "overlap",
+    "overlap_ratio",
     "pad2d",
+    "pixel_loss",
     "resize",
     "scale_by_gate",
     "softmax",
+    "softmax_cross_entropy",
+    "ssim_means",
     "sum",
+    "weighted_sum",
 ];
+
+/// Few numbers of many: what one element changes drowns in their rounding. Checked along directions of many elements, where
+/// losses are composed of them (`train::LossConfig`).
+const REDUCTIONS: [&str; 4] = ["overlap", "pixel_loss", "softmax_cross_entropy", "ssim_means"];
 
 /// A case with its gradients: the graph, what its inputs are called, and inputs, gradients of the outputs among them.
 struct Check {
@@ -164,7 +176,11 @@ fn gradients_match_finite_differences() {
     let mut seen = std::collections::BTreeSet::new();
     for case in registry() {
         if let Some(check) = build(&case).unwrap_or_else(|e| panic!("{}: {e}", case.name)) {
-            seen.insert(case.name.split('/').next().unwrap().to_string());
+            let op = case.name.split('/').next().unwrap();
+            seen.insert(op.to_string());
+            if REDUCTIONS.contains(&op) {
+                continue;
+            }
             wrong.extend(check.against_differences(&case).unwrap_or_else(|e| panic!("{}: {e}", case.name)));
         }
     }

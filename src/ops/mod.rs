@@ -88,6 +88,8 @@ pub enum InputKind {
     Parameter,
     /// A parameter, uniform in 0.5 .. 1.5 (variances, gains).
     Positive,
+    /// Data, uniform in 0.02 .. 0.98.
+    Probability,
     /// These very elements.
     Fixed(Vec<f32>),
 }
@@ -125,6 +127,7 @@ impl OpCase {
                 let count = 0..desc.shape.len();
                 let data = match kind {
                     InputKind::Data | InputKind::Parameter => count.map(|_| 2.0 * uniform() - 1.0).collect(),
+                    InputKind::Probability => count.map(|_| 0.02 + 0.96 * uniform()).collect(),
                     InputKind::Positive => count.map(|_| 0.5 + uniform()).collect(),
                     InputKind::Fixed(elements) => elements.clone(),
                 };
@@ -209,6 +212,7 @@ registry! {
     grad: ActivationGrad, BatchNorm2dGrad, ChannelSlice, ChannelSum, ConvWeightGrad, FlipWeights, GlobalMaxPoolGrad, MaxPool2dGrad, ResizeGrad, SoftmaxGrad, WeightSource;
     head2d: Head2d, HeadOutput;
     image_in: ImageIn, ImageInfo, mirror;
+    loss: LossMean, LossMeanGrad, LossReduction, MsSsim, MsSsimForm, MsSsimGrad, OneHot, Overlap, OverlapGrad, OverlapGroup, OverlapRatio, OverlapRatioGrad, PixelLoss, PixelLossGrad, PixelLossKind, Presence, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SsimMeans, SsimMeansGrad, Truth, WeightedSum;
     mask_out: MaskOut, MaskRule;
     max_pool2d: MaxPool2d;
     nchw: ImportNchw, ExportNchw;

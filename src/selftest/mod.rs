@@ -4,6 +4,7 @@
 //! stated reason. What is not understood fails: nothing is ever left out silently.
 
 mod host_fixtures;
+mod loss_fixtures;
 mod manifest;
 mod model_fixtures;
 mod op_fixtures;
@@ -156,7 +157,8 @@ impl Selftest<'_> {
                 mode => return Ok(Err(format!("unknown mode `{mode}`"))),
             },
             "weightmap" | "metrics" => return self.host_fixture(entry, files),
-            kind @ ("losses" | "augment") => self.skip(&entry.name, kind, NEEDS_TRAINING)?,
+            "losses" => return self.loss_fixture(entry, files),
+            "augment" => self.skip(&entry.name, "augment", NEEDS_TRAINING)?,
             "checkpoint" => self.skip(&entry.name, "checkpoint", NEEDS_CHECKPOINTS)?,
             "onnx" => self.skip(&entry.name, "onnx", NEEDS_ONNX)?,
             kind => return Ok(Err(format!("unknown kind `{kind}`"))),

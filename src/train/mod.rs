@@ -8,6 +8,7 @@ mod batch;
 mod dataset;
 pub mod evaluate;
 mod example;
+mod loss;
 pub mod metrics;
 mod prefetch;
 mod rng;
@@ -19,6 +20,10 @@ pub use batch::{Batch, Batcher, Crop, CropOptions};
 pub use dataset::{Dataset, Pair, Split};
 pub use evaluate::{EvaluateOptions, Evaluation, ObjectTruth, PictureScores, evaluate, score};
 pub use example::{DataSummary, Example, ExampleOptions, Examples, Truth};
+pub use loss::{
+    CrossEntropyArgs, DiceArgs, EpsArgs, FocalArgs, FocalProbsArgs, FocalSoftmaxArgs, HeadReduction, Heads, HybridArgs,
+    IouArgs, Loss, LossActivation, LossConfig, MsSsimArgs, NoArgs, PixelTerm, Targets, TruthKind, Unet3pArgs,
+};
 pub use prefetch::Prefetch;
 pub use rng::Rng;
 pub use step::{ACCUMULATED, GRADIENT, HYPER, LOSS, StepOptions, moment, step_graph};

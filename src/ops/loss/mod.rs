@@ -1,0 +1,148 @@
+//! Losses of training, each from a prediction in the device layout and a truth in plain NCHW to a single number.
+//!
+//! What a loss sums over pixels takes two stages: a workgroup a few thousand pixels, then one workgroup all their sums, in
+//! a fixed order. What it makes of the sums is a further op, so every piece has a gradient of its own and
+//! `train::LossConfig` composes them.
+
+mod cross_entropy;
+mod ms_ssim;
+mod one_hot;
+mod overlap;
+mod pixel;
+mod presence;
+mod quotient;
+mod ratio;
+mod ssim;
+mod weighted_sum;
+
+pub use cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad};
+pub use ms_ssim::{MsSsim, MsSsimForm, MsSsimGrad};
+pub use one_hot::OneHot;
+pub use overlap::{Overlap, OverlapGrad, OverlapGroup, Truth};
+pub use pixel::{PixelLoss, PixelLossGrad, PixelLossKind};
+pub use presence::Presence;
+pub use quotient::{LossMean, LossMeanGrad, LossReduction};
+pub use ratio::{OverlapRatio, OverlapRatioGrad};
+pub use ssim::{SsimMeans, SsimMeansGrad};
+pub use weighted_sum::WeightedSum;
+
+use super::{InputKind, Lowering, OpCase};
+use crate::error::{Error, Result};
+use crate::kernel::{KernelKey, Operand};
+use crate::tensor::{Layout, Shape, TensorDesc};
+
+/// Pixels that a workgroup of a first stage sums up: see `shaders/lib/planes.wgsl`.
+const PIXELS: usize = 4096;
+
+/// A single number.
+const SCALAR: TensorDesc = TensorDesc::linear(Shape::new(1, 1, 1, 1));
+
+pub(super) fn cases() -> Vec<OpCase> {
+    let all = [
+        cross_entropy::cases(),
+        ms_ssim::cases(),
+        one_hot::cases(),
+        overlap::cases(),
+        pixel::cases(),
+        presence::cases(),
+        quotient::cases(),
+        ratio::cases(),
+        ssim::cases(),
+        weighted_sum::cases(),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+/// Fails unless the inputs are exactly these: name and description of each.
+fn expect(op: &str, inputs: &[TensorDesc], want: &[(&str, TensorDesc)]) -> Result<()> {
+    super::expect_inputs(op, inputs, want.len())?;
+    for (got, (name, want)) in inputs.iter().zip(want) {
+        if got != want {
+            let layout = |l| if l == Layout::Linear { "NCHW" } else { "blocked" };
+            let reason = format!(
+                "{name} is {} {}, not {} {}",
+                got.shape,
+                layout(got.layout),
+                want.shape,
+                layout(want.layout)
+            );
+            return Err(Error::op(op, reason));
+        }
+    }
+    Ok(())
+}
+
+/// Fails where there is nothing to take a mean of.
+fn expect_pixels(op: &str, inputs: &[TensorDesc]) -> Result<Shape> {
+    let shape = inputs.first().map_or(Shape::new(0, 0, 0, 0), |x| x.shape);
+    if shape.is_empty() { Err(Error::op(op, format!("input {shape} is empty"))) } else { Ok(shape) }
+}
+
+/// Workgroups of a first stage a plane.
+fn parts(s: Shape) -> usize {
+    s.pixels().div_ceil(PIXELS)
+}
+
+/// Scratch memory for `count` partial sums.
+fn partials(cx: &mut Lowering, count: usize) -> usize {
+    cx.scratch((count * 16) as u64)
+}
+
+/// The second stage: from `groups` groups of `len` partial sums to `take` numbers each, times `factor`, into output 0 from
+/// element `start` on.
+fn second_stage(
+    cx: &mut Lowering,
+    scratch: usize,
+    [groups, len]: [usize; 2],
+    take: usize,
+    start: usize,
+    factor: f64,
+) -> Result<()> {
+    let mut params = [len, take, start].map(|v| v as u32).to_vec();
+    params.push((factor as f32).to_bits());
+    let bindings = [Operand::ScratchRead(scratch), Operand::Output(0)];
+    cx.dispatch(KernelKey::new("loss_sum"), params, bindings, [groups, 1, 1])
+}
+
+/// `1 / (1 + exp(-v))`
+fn logistic(v: f64) -> f64 {
+    1.0 / (1.0 + (-v).exp())
+}
+
+/// Reproducible labels 0 .. classes for a case, `ignored` here and there if given.
+fn labels(s: Shape, classes: usize, ignored: Option<f32>) -> (TensorDesc, InputKind) {
+    let s = s.with_c(1);
+    let label = |i: usize| match ignored {
+        Some(v) if i % 7 == 3 => v,
+        _ => ((i * i + i / 3) % classes) as f32,
+    };
+    (TensorDesc::linear(s), InputKind::Fixed((0..s.len()).map(label).collect()))
+}
+
+/// Reproducible truth of zeros and ones for a case.
+fn masks(s: Shape) -> (TensorDesc, InputKind) {
+    let one = |i: usize| f32::from(u8::from((i * 5 + i * i / 11) % 3 == 0));
+    (TensorDesc::linear(s), InputKind::Fixed((0..s.len()).map(one).collect()))
+}
+
+/// Reproducible pixel weights 0.5 .. 4 for a case.
+fn pixel_weights(s: Shape) -> (TensorDesc, InputKind) {
+    let s = s.with_c(1);
+    let weight = |i: usize| 0.5 + 0.25 * (i * 3 % 15) as f32;
+    (TensorDesc::linear(s), InputKind::Fixed((0..s.len()).map(weight).collect()))
+}
+
+/// A linear data input of a case.
+fn linear(s: Shape) -> (TensorDesc, InputKind) {
+    (TensorDesc::linear(s), InputKind::Data)
+}
+
+/// A blocked input of probabilities of a case.
+fn probabilities(s: Shape) -> (TensorDesc, InputKind) {
+    (TensorDesc::blocked(s), InputKind::Probability)
+}
+
+/// A case of any inputs.
+fn case(name: String, op: impl super::Op, inputs: Vec<(TensorDesc, InputKind)>) -> OpCase {
+    OpCase { name, op: std::sync::Arc::new(op), inputs }
+}

@@ -1,0 +1,213 @@
+//! How far a prediction and the truth overlap: the sums that Dice and IoU are made of.
+
+use super::{case, expect, expect_pixels, labels, linear, masks, partials, parts, probabilities, second_stage};
+use crate::error::Result;
+use crate::kernel::{KernelKey, Operand};
+use crate::ops::{Backward, Emit, Lowering, Op, OpCase, Spatial, ValueId, by_plane};
+use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use serde::{Deserialize, Serialize};
+
+/// What is summed up together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OverlapGroup {
+    /// An image.
+    #[default]
+    Sample,
+    /// A channel of an image.
+    Class,
+    /// Everything.
+    Batch,
+}
+
+/// What the truth is given as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// Zeros and ones, NCHW `[N, K, H, W]`.
+    Masks,
+    /// Class indices, NCHW `[N, 1, H, W]`; what is no class 0 .. K and what is the ignored one counts nowhere.
+    Classes {
+        /// A label that counts nowhere.
+        ignore_index: Option<u32>,
+    },
+}
+
+/// Sums of `p t`, of `p` and of `t` over groups of pixels. Inputs: p `[N, K, H, W]`, the truth t. Output: NCHW
+/// `[groups, 3, 1, 1]`, for [`OverlapRatio`](crate::ops::OverlapRatio).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlap {
+    /// What is summed up together.
+    pub per: OverlapGroup,
+    /// What t is.
+    pub truth: Truth,
+}
+
+/// Gradient of [`Overlap`]. Inputs: the truth, the gradient of the sums. Output: `[N, K, H, W]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverlapGrad {
+    /// The op whose gradient it is.
+    pub forward: Overlap,
+    /// Channels of p.
+    pub channels: usize,
+}
+
+impl Overlap {
+    /// Planes (n, c) in a group.
+    fn planes(&self, s: Shape) -> usize {
+        match self.per {
+            OverlapGroup::Sample => s.c,
+            OverlapGroup::Class => 1,
+            OverlapGroup::Batch => s.n * s.c,
+        }
+    }
+
+    fn sums(&self, s: Shape) -> Shape {
+        Shape::new(s.n * s.c / self.planes(s).max(1), 3, 1, 1)
+    }
+
+    fn truth(&self, s: Shape) -> TensorDesc {
+        TensorDesc::linear(if self.truth == Truth::Masks { s } else { s.with_c(1) })
+    }
+
+    fn ignored(&self) -> f32 {
+        match self.truth {
+            Truth::Classes { ignore_index: Some(i) } => i as f32,
+            _ => -1.0,
+        }
+    }
+
+    /// The truth of a pixel of a plane, if it has one.
+    fn at(&self, t: &HostTensor, s: Shape, n: usize, c: usize, i: usize) -> Option<f64> {
+        if self.truth == Truth::Masks {
+            return Some(f64::from(t.data()[s.index(n, c, 0, 0) + i]));
+        }
+        let v = (t.data()[n * s.pixels() + i] + 0.5).floor();
+        let known = v >= 0.0 && v < s.c as f32 && v != self.ignored();
+        known.then(|| f64::from(u8::from(v as usize == c)))
+    }
+
+    fn key(&self, shader: &'static str) -> KernelKey {
+        KernelKey::new(shader).flag("CLASSES", self.truth != Truth::Masks)
+    }
+}
+
+impl Op for Overlap {
+    fn name(&self) -> &'static str {
+        "overlap"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        let s = expect_pixels(self.name(), inputs)?;
+        expect(self.name(), inputs, &[("x", TensorDesc::blocked(s)), ("target", self.truth(s))])?;
+        Ok(vec![TensorDesc::linear(self.sums(s))])
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        let shapes = inputs.iter().map(|t| t.shape()).collect::<Result<Vec<_>>>()?;
+        let desc = |(i, s): (usize, &Shape)| if i == 0 { TensorDesc::blocked(*s) } else { TensorDesc::linear(*s) };
+        let out = self.infer(&shapes.iter().enumerate().map(desc).collect::<Vec<_>>())?[0].shape;
+        let s = shapes[0];
+        let mut sums = vec![[0.0; 3]; out.n];
+        for plane in 0..s.n * s.c {
+            let (n, c) = (plane / s.c, plane % s.c);
+            let sums = &mut sums[plane / self.planes(s)];
+            for i in 0..s.pixels() {
+                let p = f64::from(inputs[0].data()[plane * s.pixels() + i]);
+                if let Some(t) = self.at(inputs[1], s, n, c, i) {
+                    *sums = [sums[0] + p * t, sums[1] + p, sums[2] + t];
+                }
+            }
+        }
+        Ok(vec![HostTensor::new(out.dims(), sums.into_iter().flatten().map(|v| v as f32).collect::<Vec<_>>())?])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let s = cx.input(0);
+        let parts = parts(s);
+        let scratch = partials(cx, s.n * s.c * parts);
+        let mut params = cx.input_view(0).to_vec();
+        params.extend([s.w, s.h, s.c, parts].map(|v| v as u32));
+        params.extend([self.ignored().to_bits(), 0, 0, 0]);
+        let bindings = [Operand::Input(0), Operand::Input(1), Operand::ScratchWrite(scratch)];
+        cx.dispatch(self.key("loss_overlap"), params, bindings, [parts, s.n * s.c.div_ceil(LANES), 1])?;
+        second_stage(cx, scratch, [self.sums(s).n, self.planes(s) * parts], 3, 0, 1.0)
+    }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let (Some(dy), true) = (node.grad(0), node.wants(0)) else { return Ok(vec![None, None]) };
+        let grad = OverlapGrad { forward: self.clone(), channels: emit.desc(node.inputs[0]).shape.c };
+        Ok(vec![Some(emit.node("grad", grad, &[node.inputs[1], dy])?), None])
+    }
+
+    fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
+        Spatial::Global("a loss sums over the whole picture")
+    }
+}
+
+impl Op for OverlapGrad {
+    fn name(&self) -> &'static str {
+        "overlap_grad"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        let s = expect_pixels(self.name(), inputs)?.with_c(self.channels);
+        let want = [("target", self.forward.truth(s)), ("gradient", TensorDesc::linear(self.forward.sums(s)))];
+        expect(self.name(), inputs, &want)?;
+        Ok(vec![TensorDesc::blocked(s)])
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        let descs = inputs.iter().map(|t| t.shape().map(TensorDesc::linear)).collect::<Result<Vec<_>>>()?;
+        let s = self.infer(&descs)?[0].shape;
+        Ok(vec![by_plane(s, |n, c, plane| {
+            let group = (n * s.c + c) / self.forward.planes(s);
+            let d = |k: usize| f64::from(inputs[1].data()[3 * group + k]);
+            for (i, dx) in plane.iter_mut().enumerate() {
+                *dx = self.forward.at(inputs[0], s, n, c, i).map_or(0.0, |t| d(0) * t + d(1)) as f32;
+            }
+        })])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let s = cx.output(0);
+        let mut params = cx.output_view(0).to_vec();
+        params.extend([s.w, s.h, s.c, 0].map(|v| v as u32));
+        params.extend([self.forward.ignored().to_bits(), self.forward.planes(s) as u32, 0, 0]);
+        let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
+        cx.dispatch(self.forward.key("loss_overlap_grad"), params, bindings, Lowering::per_vec4(s))
+    }
+}
+
+pub(super) fn cases() -> Vec<OpCase> {
+    let ignore = Truth::Classes { ignore_index: Some(255) };
+    let mut all = Vec::new();
+    for (name, per, truth, s) in [
+        ("per sample", OverlapGroup::Sample, Truth::Masks, Shape::new(2, 3, 2, 3)),
+        ("per class, classes", OverlapGroup::Class, ignore, Shape::new(2, 3, 3, 2)),
+        ("batch, classes", OverlapGroup::Batch, Truth::Classes { ignore_index: None }, Shape::new(2, 2, 2, 3)),
+        ("several workgroups and blocks", OverlapGroup::Sample, ignore, Shape::new(2, 6, 61, 73)),
+        ("batch of several workgroups", OverlapGroup::Batch, Truth::Masks, Shape::new(3, 5, 61, 73)),
+    ] {
+        let forward = Overlap { per, truth };
+        let t = if truth == Truth::Masks { masks(s) } else { labels(s, s.c, (truth == ignore).then_some(255.0)) };
+        let sums = linear(forward.sums(s));
+        all.push(case(format!("overlap/{name}"), forward.clone(), vec![probabilities(s), t.clone()]));
+        let grad = OverlapGrad { forward, channels: s.c };
+        all.push(case(format!("overlap_grad/{name}"), grad, vec![t, sums]));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_pixels_count_nowhere() {
+        let op = Overlap { per: OverlapGroup::Class, truth: Truth::Classes { ignore_index: Some(255) } };
+        let p = HostTensor::new([1, 2, 1, 3], vec![0.25, 0.5, 1.0, 0.75, 0.5, 1.0]).unwrap();
+        let t = HostTensor::new([1, 1, 1, 3], vec![0.0, 1.0, 255.0]).unwrap();
+        assert_eq!(op.reference(&[&p, &t]).unwrap()[0].data(), [0.25, 0.75, 1.0, 0.5, 1.25, 1.0]);
+        assert!(op.reference(&[&p, &p]).unwrap_err().to_string().contains("1x1x1x3"));
+    }
+}

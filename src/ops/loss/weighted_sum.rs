@@ -1,0 +1,90 @@
+//! Sums of losses.
+
+use super::{SCALAR, case, linear};
+use crate::error::{Error, Result};
+use crate::kernel::{KernelKey, Operand};
+use crate::ops::{Backward, Emit, Lowering, Op, OpCase, ValueId, expect_inputs};
+use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
+
+/// `w0 x0 + w1 x1 + ..` of NCHW tensors of one shape, added in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightedSum {
+    /// A weight for each input.
+    pub weights: Vec<f32>,
+}
+
+/// Inputs that the shader has bindings for; more are added in further dispatches.
+const PER_DISPATCH: usize = 4;
+
+impl Op for WeightedSum {
+    fn name(&self) -> &'static str {
+        "weighted_sum"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        expect_inputs(self.name(), inputs, self.weights.len())?;
+        if let Some(w) = self.weights.iter().find(|w| !w.is_finite()) {
+            return Err(Error::op(self.name(), format!("a weight is {w}")));
+        }
+        let Some(&first) = inputs.first() else { return Err(Error::op(self.name(), "takes at least 1 input")) };
+        match inputs.iter().find(|x| **x != first || x.layout != Layout::Linear) {
+            Some(x) => Err(Error::op(self.name(), format!("takes NCHW tensors of one shape, not {first:?} and {x:?}"))),
+            None => Ok(vec![first]),
+        }
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        let descs = inputs.iter().map(|t| t.shape().map(TensorDesc::linear)).collect::<Result<Vec<_>>>()?;
+        let s = self.infer(&descs)?[0].shape;
+        let sum = |i: usize| {
+            let terms = inputs.iter().zip(&self.weights).map(|(x, &w)| f64::from(w) * f64::from(x.data()[i]));
+            terms.sum::<f64>() as f32
+        };
+        Ok(vec![HostTensor::new(s.dims(), (0..s.len()).map(sum).collect::<Vec<_>>())?])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let len = cx.output(0).len();
+        for (part, weights) in self.weights.chunks(PER_DISPATCH).enumerate() {
+            let first = part * PER_DISPATCH;
+            let mut key = KernelKey::new("weighted_sum").with("COUNT", weights.len() as u32);
+            for name in ["B", "C", "D"].into_iter().take(weights.len() - 1) {
+                key = key.with(name, 1);
+            }
+            let mut params: Vec<u32> = weights.iter().map(|w| w.to_bits()).collect();
+            params.resize(PER_DISPATCH, 0);
+            params.extend([len as u32, cx.linear_row(len) as u32, 0, 0]);
+            let mut bindings: Vec<_> = (first..first + weights.len()).map(Operand::Input).collect();
+            bindings.push(Operand::Output(0));
+            cx.dispatch(key.flag("ACCUMULATE", part > 0), params, bindings, cx.per_element(len))?;
+        }
+        Ok(())
+    }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let mut grads = vec![None; node.inputs.len()];
+        let Some(dy) = node.grad(0) else { return Ok(grads) };
+        for (i, (grad, &w)) in grads.iter_mut().zip(&self.weights).enumerate() {
+            if node.wants(i) {
+                let scaled = |emit: &mut dyn Emit| emit.node("grad", WeightedSum { weights: vec![w] }, &[dy]);
+                *grad = Some(if w == 1.0 { dy } else { scaled(emit)? });
+            }
+        }
+        Ok(grads)
+    }
+}
+
+pub(super) fn cases() -> Vec<OpCase> {
+    let sum = |weights: &[f32], s: Shape| {
+        let inputs = vec![linear(s); weights.len()];
+        case(format!("weighted_sum/{} of {s}", weights.len()), WeightedSum { weights: weights.to_vec() }, inputs)
+    };
+    vec![
+        sum(&[0.5], SCALAR.shape),
+        sum(&[0.5, 1.0], SCALAR.shape),
+        sum(&[0.25, -1.0, 2.0], Shape::new(1, 3, 5, 30)),
+        sum(&[0.25, 0.25, 0.25, 0.25], SCALAR.shape),
+        sum(&[0.25, 0.25, 0.25, 0.25, 1.0], SCALAR.shape),
+        sum(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], Shape::new(1, 70, 1, 1)),
+    ]
+}
