@@ -121,7 +121,7 @@ fn labels(s: Shape, classes: usize, ignored: Option<f32>) -> (TensorDesc, InputK
 
 /// Reproducible truth of zeros and ones for a case.
 fn masks(s: Shape) -> (TensorDesc, InputKind) {
-    let one = |i: usize| f32::from(u8::from((i * 5 + i * i / 11) % 3 == 0));
+    let one = |i: usize| f32::from(u8::from((i * 5 + i * i / 11).is_multiple_of(3)));
     (TensorDesc::linear(s), InputKind::Fixed((0..s.len()).map(one).collect()))
 }
 

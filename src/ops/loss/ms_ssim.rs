@@ -90,7 +90,7 @@ impl MsSsim {
         (0..self.weights.len()).flat_map(|scale| [0, 1, 2].map(|k| (scale, k))).map(factor).product()
     }
 
-    fn lower(&self, cx: &mut Lowering, grad: bool) -> Result<()> {
+    fn dispatch(&self, cx: &mut Lowering, grad: bool) -> Result<()> {
         let s = cx.input(0);
         let planes = s.c * s.h;
         let mut bindings: Vec<_> = (0..cx.inputs.len()).map(Operand::Input).collect();
@@ -126,7 +126,7 @@ impl Op for MsSsim {
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
-        self.lower(cx, false)
+        self.dispatch(cx, false)
     }
 
     fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
@@ -164,7 +164,7 @@ impl Op for MsSsimGrad {
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
-        self.forward.lower(cx, true)
+        self.forward.dispatch(cx, true)
     }
 }
 

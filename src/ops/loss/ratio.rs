@@ -53,7 +53,7 @@ impl OverlapRatio {
         (whole, (f64::from(self.counted) * both + smooth) / whole.max(f64::from(self.floor)))
     }
 
-    fn lower(&self, cx: &mut Lowering, grad: bool) -> Result<()> {
+    fn dispatch(&self, cx: &mut Lowering, grad: bool) -> Result<()> {
         let groups = cx.input(0).n;
         let mut bindings: Vec<_> = (0..cx.inputs.len()).map(Operand::Input).collect();
         bindings.push(Operand::Output(0));
@@ -100,7 +100,7 @@ impl Op for OverlapRatio {
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
-        self.lower(cx, false)
+        self.dispatch(cx, false)
     }
 
     fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
@@ -135,7 +135,7 @@ impl Op for OverlapRatioGrad {
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
-        self.forward.lower(cx, true)
+        self.forward.dispatch(cx, true)
     }
 }
 

@@ -75,7 +75,9 @@ fn graph_of(config: &LossConfig, s: Shape) -> (Graph, BTreeMap<String, HostTenso
 fn gradients_match_finite_differences() {
     for (config, channels) in all() {
         let (graph, inputs) = graph_of(&parse(config.clone()).unwrap(), Shape::new(2, channels, 18, 20));
-        let run = |inputs| graph.run_reference(inputs, |_, _| unreachable!(), |_, _| Ok(())).unwrap();
+        let run = |inputs: &BTreeMap<String, HostTensor>| {
+            graph.run_reference(inputs, |_, _| unreachable!(), |_, _| Ok(())).unwrap()
+        };
         let grad = run(&inputs)["dz"].clone();
         for seed in 0..4 {
             // Along directions with the gradient's signs: differences of one pixel would drown in the rounding of the sum.
