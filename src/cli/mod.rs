@@ -16,6 +16,7 @@ mod segment;
 mod selftest;
 mod shaders;
 mod tensors;
+mod train;
 mod tune;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -54,6 +55,7 @@ enum Command {
     /// Segment pictures: write a mask and an overlay of each
     Segment(segment::Segment),
     /// Score a model on pictures with masks: Dice, IoU, and how well single objects are found
+    Train(Box<train::Train>),
     Eval(eval::Eval),
     /// Run a network on raw tensors: for checking results and for timing
     Run(run::Run),
@@ -186,6 +188,7 @@ pub fn main() -> ExitCode {
     keep_panics();
     let run = || match &cli.command {
         Command::Segment(c) => c.run(&cli.common),
+        Command::Train(c) => c.run(&cli.common),
         Command::Eval(c) => c.run(&cli.common),
         Command::Run(c) => c.run(&cli.common),
         Command::Bench(c) => c.run(&cli.common),

@@ -4,19 +4,28 @@
 //! ([`Prefetch`]); the U-Net paper's pixel weights ([`unet_weight_map`]); repeatable random numbers ([`Rng`]); steps on
 //! the device ([`Trainer`]); measures ([`metrics`]) and a model's scores on a data set ([`evaluate`](fn@evaluate)).
 
+mod augment;
 mod batch;
+mod checkpoint;
+mod config;
 mod dataset;
 pub mod evaluate;
 mod example;
 mod loss;
 pub mod metrics;
+mod network;
 mod prefetch;
+mod report;
 mod rng;
+mod run;
+mod schedule;
 mod step;
 mod trainer;
 mod weight_map;
 
+pub use augment::{Augmentation, Augmented, Augmenter, Elastic};
 pub use batch::{Batch, Batcher, Crop, CropOptions};
+pub use config::{DataConfig, OptimiserConfig, TrainConfig, WeightMapConfig};
 pub use dataset::{Dataset, Pair, Split};
 pub use evaluate::{EvaluateOptions, Evaluation, ObjectTruth, PictureScores, evaluate, score};
 pub use example::{DataSummary, Example, ExampleOptions, Examples, Truth};
@@ -24,8 +33,11 @@ pub use loss::{
     CrossEntropyArgs, DiceArgs, EpsArgs, FocalArgs, FocalProbsArgs, FocalSoftmaxArgs, HeadReduction, Heads, HybridArgs,
     IouArgs, Loss, LossActivation, LossConfig, MsSsimArgs, NoArgs, PixelTerm, Targets, TruthKind, Unet3pArgs,
 };
+pub use network::{TARGET, WEIGHT, initial, loss_graph};
 pub use prefetch::Prefetch;
 pub use rng::Rng;
+pub use run::{Event, Outcome, Ready, RunFiles, TrainRun};
+pub use schedule::{Plateau, Schedule};
 pub use step::{ACCUMULATED, GRADIENT, HYPER, LOSS, StepOptions, moment, step_graph};
 pub use trainer::{StepLoss, Trainer};
 pub use weight_map::{ClassWeights, WeightMap, class_weights, instance_distances, separate_touching, unet_weight_map};

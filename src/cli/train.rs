@@ -1,0 +1,187 @@
+//! `unet train`
+
+use super::arch::ArchArgs;
+use super::segment::memory;
+use super::{Common, output};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use unet_wgpu::error::{Error, Result};
+use unet_wgpu::model::Model;
+use unet_wgpu::session::Backend;
+use unet_wgpu::train::{Elastic, Event, Outcome, Ready, TrainConfig, TrainRun};
+
+/// Train a network on your own pictures with masks
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  unet train --data nuclei --out run                    U-Net, width 16, 1000 steps of 8 crops of 128x128
+  unet train --data nuclei --arch unet++ --width 16 --set out_channels=1 --steps 4000 --out run
+  unet train --config run/config.toml --out again       every option is in this file
+  unet train --out run --resume                         go on where a run was left
+  unet segment -m run/best.safetensors picture.png      use the result
+
+A data set is a folder with images/ and masks/ (class ids; black and white for two classes) or labels/ (a number for every
+object) or both, with equal names. A fifth of it is kept for validation, unless --validation names another folder.
+
+OUT gets config.toml, metrics.csv, metrics.jsonl, curves.svg, predictions_STEP.png, a TensorBoard file, best.safetensors (the
+model with the best validation score) and last.safetensors (where --resume goes on). Ctrl-C finishes the step and saves.")]
+pub struct Train {
+    /// The data set
+    #[arg(short, long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Another data set for validation
+    #[arg(long, value_name = "DIR")]
+    validation: Option<PathBuf>,
+    /// Options of the run, TOML; what is given here besides comes before it
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of the run
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    /// Go on where the run in OUT was left
+    #[arg(long)]
+    resume: bool,
+    /// Begin with the weights of a model (built-in or file)
+    #[arg(long, value_name = "MODEL")]
+    init: Option<String>,
+    /// Steps [default: 1000]
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Crops of a step [default: 8]
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Rows and columns of a crop [default: 128]
+    #[arg(long)]
+    crop: Option<usize>,
+    /// Learning rate [default: 0.001]
+    #[arg(long)]
+    lr: Option<f64>,
+    /// Steps between evaluations [default: 200]
+    #[arg(long, value_name = "STEPS")]
+    eval_every: Option<u64>,
+    /// Elastic deformation with displacements of this standard deviation, pixels
+    #[arg(long, value_name = "PIXELS")]
+    elastic: Option<f64>,
+    /// Seed of everything random [default: 0]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Device memory to stay under; a larger batch is divided and its gradients are added up [default: 4G]
+    #[arg(long, value_parser = memory, value_name = "SIZE")]
+    memory: Option<u64>,
+    #[command(flatten)]
+    arch: ArchArgs,
+}
+
+impl Train {
+    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+        let config = self.config()?;
+        let Backend::Gpu(gpu) = common.backend()? else {
+            return Err(Error::invalid("device cpu", "the CPU reference is far too slow to train on; choose a GPU"));
+        };
+        let init = self.init.as_deref().map(Model::open).transpose()?;
+        let mut run = TrainRun::new(&gpu, config, &self.out, self.resume, init.as_ref())?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = stop.clone();
+        ctrlc::set_handler(move || {
+            // A second Ctrl-C means it.
+            if asked.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+        })
+        .map_err(|e| Error::invalid("Ctrl-C", e.to_string()))?;
+        let bar = if common.quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
+        let style = ProgressStyle::with_template("[{bar:30}] {pos}/{len} {msg} {elapsed} (about {eta} left)");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+        let mut last = Vec::new();
+        let (mut mean, mut seen) = (0.0, 0u32);
+        let outcome = run.run(|event| {
+            match event {
+                Event::Ready(ready) => bar.suspend(|| about(common, ready)),
+                Event::Step { step, of, loss, lr } => {
+                    bar.set_length(of);
+                    bar.set_position(step);
+                    // A mean over some 20 steps: single losses jump.
+                    seen = (seen + 1).min(20);
+                    mean += (f64::from(loss) - mean) / f64::from(seen);
+                    bar.set_message(format!("loss {mean:.4} lr {lr:.1e}"));
+                }
+                Event::Evaluated { step, scores, best } => {
+                    last = scores.to_vec();
+                    let all: Vec<String> = scores.iter().map(|(name, v)| format!("{name} {v:.4}")).collect();
+                    let mark = if best { "  best so far" } else { "" };
+                    let line = format!("step {step}: loss {mean:.4}  {}{mark}", all.join("  "));
+                    bar.suspend(|| common.note(&line));
+                }
+            }
+            Ok(!stop.load(Ordering::SeqCst))
+        });
+        bar.finish_and_clear();
+        let (outcome, step) = (outcome?, run.step());
+        let what = match outcome {
+            Outcome::Finished => format!("done after {step} steps"),
+            Outcome::Stopped => format!("stopped after {step} steps: no better result any more"),
+            Outcome::Interrupted => format!("interrupted after {step} steps; go on with --resume"),
+        };
+        if common.json {
+            let scores: serde_json::Map<_, _> = last.iter().map(|(k, v)| ((*k).to_string(), json!(v))).collect();
+            let out = self.out.to_string_lossy();
+            output::json(
+                &json!({"outcome": format!("{outcome:?}").to_lowercase(), "steps": step, "out": out, "scores": scores}),
+            )?;
+        } else {
+            output::line_if_read(&format!("{}: {what}", self.out.display()))?;
+        }
+        Ok(if outcome == Outcome::Interrupted { ExitCode::from(130) } else { ExitCode::SUCCESS })
+    }
+
+    /// The file's options, or those of the run to go on with, and those of the command line over them.
+    fn config(&self) -> Result<TrainConfig> {
+        let stored = self.out.join("config.toml");
+        let mut c = match &self.config {
+            Some(path) => TrainConfig::read(path)?,
+            None if self.resume => TrainConfig::read(&stored)?,
+            None => TrainConfig { config: json!({"width": 16}), ..TrainConfig::default() },
+        };
+        if let Some(network) = self.arch.build()? {
+            (c.arch, c.config) = (network.id().into(), network.config());
+        }
+        if let Some(data) = &self.data {
+            c.data.folder.clone_from(data);
+        }
+        if c.data.folder.as_os_str().is_empty() {
+            return Err(Error::invalid("--data", "is missing: which pictures and masks?"));
+        }
+        c.data.validation_folder = self.validation.clone().or(c.data.validation_folder);
+        c.steps = self.steps.unwrap_or(c.steps);
+        c.batch = self.batch.unwrap_or(c.batch);
+        c.crop = self.crop.unwrap_or(c.crop);
+        c.optimiser.lr = self.lr.unwrap_or(c.optimiser.lr);
+        c.eval_every = self.eval_every.unwrap_or(c.eval_every);
+        c.seed = self.seed.unwrap_or(c.seed);
+        c.memory = self.memory.unwrap_or(c.memory);
+        if let Some(std) = self.elastic {
+            c.augment.elastic = (std > 0.0).then(|| Elastic { std, ..c.augment.elastic.unwrap_or_default() });
+        }
+        Ok(c)
+    }
+}
+
+fn about(common: &Common, r: &Ready) {
+    common.note(&format!("device: {}", r.device));
+    let parts = if r.parts > 1 { format!(", {} parts a step", r.parts) } else { String::new() };
+    common.note(&format!(
+        "{} parameters, {} crops at a time{parts}, {} on the device",
+        r.parameters,
+        r.crops,
+        output::bytes(r.memory)
+    ));
+    common.note(&format!("{} pictures to train on, {} to validate on", r.training.pictures, r.validation.pictures));
+    if r.resumed > 0 {
+        common.note(&format!("going on after step {}", r.resumed));
+    }
+}

@@ -1,0 +1,327 @@
+//! Everything that a training run is asked for: `run.toml`, or the options of `unet train`.
+
+use super::augment::Augmentation;
+use super::dataset::Split;
+use super::loss::LossConfig;
+use super::schedule::Schedule;
+use super::weight_map::{ClassWeights, WeightMap};
+use crate::error::{Error, Result};
+use crate::model::{self, Architecture};
+use crate::ops::OptimiserKind;
+use crate::weights::Normalisation;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// A training run. Unknown keys are errors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// `unet`, `unetpp` or `unet3p`.
+    pub arch: String,
+    /// Crops of a step.
+    pub batch: usize,
+    /// Batches whose gradients are added up for a step.
+    pub accumulate: usize,
+    /// Rows and columns of a crop: the network's input.
+    pub crop: usize,
+    /// Steps.
+    pub steps: u64,
+    /// Steps between evaluations.
+    pub eval_every: u64,
+    /// Evaluations without a better result after which training stops; 0: never.
+    pub patience: u32,
+    /// What is best: `dice`, `iou` or `f1`.
+    pub monitor: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Largest norm of all gradients together; 0: no limit.
+    pub clip: f32,
+    /// Steps over which the learning rate rises at the beginning.
+    pub warmup: u64,
+    /// Pixels that predicted objects grow by before they are compared with `labels/`.
+    pub grow: usize,
+    /// Bytes of device memory; a larger batch is divided and its gradients are added up.
+    pub memory: u64,
+    /// The network's options, as in a checkpoint.
+    pub config: Value,
+    /// Where pairs come from.
+    pub data: DataConfig,
+    /// What is minimised; by default what the network's paper has.
+    pub loss: Option<LossConfig>,
+    /// Pixel weights; on by default where the loss takes them.
+    pub weight_map: Option<WeightMapConfig>,
+    /// The optimiser.
+    pub optimiser: OptimiserConfig,
+    /// The learning rate over time.
+    pub schedule: Schedule,
+    /// What changes at random.
+    pub augment: Augmentation,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            arch: "unet".into(),
+            batch: 8,
+            accumulate: 1,
+            crop: 128,
+            steps: 1000,
+            eval_every: 200,
+            patience: 0,
+            monitor: "dice".into(),
+            seed: 0,
+            clip: 0.0,
+            warmup: 0,
+            grow: 0,
+            memory: 4 << 30,
+            config: json!({}),
+            data: DataConfig::default(),
+            loss: None,
+            weight_map: None,
+            optimiser: OptimiserConfig::default(),
+            schedule: Schedule::Cosine { min_lr: 1e-5 },
+            augment: Augmentation { flips: true, turns: true, ..Augmentation::default() },
+        }
+    }
+}
+
+/// Where pairs come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// A folder with `images/` and `masks/` or `labels/`, or of such folders.
+    pub folder: PathBuf,
+    /// Another for validation; else a part of `folder` is kept for it.
+    pub validation_folder: Option<PathBuf>,
+    /// Share kept for validation.
+    pub validation: Option<f64>,
+    /// Or the first picture and every n-th after it.
+    pub validation_every: Option<usize>,
+    /// Class id of pixels that do not count.
+    pub ignore: Option<u32>,
+    /// Put background between touching objects of `labels/`.
+    pub separate_touching: bool,
+    /// How pixels become network input; kept in the model.
+    pub normalisation: Normalisation,
+    /// Names of the classes, background first; kept in the model.
+    pub classes: Vec<String>,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            folder: PathBuf::new(),
+            validation_folder: None,
+            validation: None,
+            validation_every: None,
+            ignore: None,
+            separate_touching: true,
+            normalisation: Normalisation::Percentile { low: 1.0, high: 99.8, clamp: Some([0.0, 1.5]) },
+            classes: Vec::new(),
+        }
+    }
+}
+
+/// The U-Net paper's pixel weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WeightMapConfig {
+    /// Whether there are any.
+    pub enabled: bool,
+    /// Largest border weight.
+    pub w0: f64,
+    /// Width of the border term, pixels.
+    pub sigma: f64,
+    /// `"balanced"`, `"none"`, or one number a class.
+    pub class_weights: Value,
+    /// Border weights on background pixels only.
+    pub background_only: bool,
+}
+
+impl Default for WeightMapConfig {
+    fn default() -> Self {
+        let WeightMap { w0, sigma, background_only, .. } = WeightMap::default();
+        Self { enabled: true, w0, sigma, class_weights: json!("balanced"), background_only }
+    }
+}
+
+/// The optimiser: names and defaults as in `torch.optim`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimiserConfig {
+    /// `sgd`, `adam` or `adamw`.
+    pub kind: String,
+    /// Learning rate.
+    pub lr: f64,
+    /// Of `sgd`.
+    pub momentum: f32,
+    /// Of `sgd`.
+    pub nesterov: bool,
+    /// L2 penalty, or decay with `adamw`.
+    pub weight_decay: f32,
+    /// Of `adam` and `adamw`.
+    pub betas: [f32; 2],
+    /// Of `adam` and `adamw`.
+    pub eps: f32,
+}
+
+impl Default for OptimiserConfig {
+    fn default() -> Self {
+        Self {
+            kind: "adam".into(),
+            lr: 1e-3,
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 0.0,
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+        }
+    }
+}
+
+impl OptimiserConfig {
+    /// The optimiser.
+    pub fn kind(&self) -> Result<OptimiserKind> {
+        let Self { momentum, nesterov, weight_decay, betas, eps, .. } = *self;
+        let positive = self.lr > 0.0 && self.lr.is_finite() && weight_decay >= 0.0 && eps > 0.0;
+        if !positive || !(0.0..1.0).contains(&momentum) || betas.iter().any(|b| !(0.0..1.0).contains(b)) {
+            return Err(Error::invalid("optimiser", format!("{self:?} has an impossible value")));
+        }
+        match self.kind.as_str() {
+            "sgd" => Ok(OptimiserKind::Sgd { momentum, nesterov, weight_decay }),
+            "adam" => Ok(OptimiserKind::Adam { betas, eps, weight_decay }),
+            "adamw" => Ok(OptimiserKind::AdamW { betas, eps, weight_decay }),
+            kind => Err(Error::invalid("optimiser", format!("`{kind}` is not one of sgd, adam, adamw"))),
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Reads a TOML file. Relative paths in it are relative to the current folder.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+        toml::from_str(&text).map_err(|e| Error::file(path, e.to_string().trim().replace('\n', " ")))
+    }
+
+    /// The TOML of it, which [`TrainConfig::read`] reads again.
+    pub fn to_toml(&self) -> Result<String> {
+        let mut config = self.clone();
+        strip_nulls(&mut config.config);
+        toml::to_string_pretty(&config).map_err(|e| Error::invalid("training configuration", e.to_string()))
+    }
+
+    /// The network.
+    pub fn architecture(&self) -> Result<Box<dyn Architecture>> {
+        model::parse(&self.arch, &self.config)
+    }
+
+    /// What is minimised.
+    pub fn loss(&self, model: &dyn Architecture) -> Result<LossConfig> {
+        if let Some(loss) = &self.loss {
+            return Ok(loss.clone());
+        }
+        let name = match (model.id(), model.out_channels()) {
+            ("unetpp", 1) => "unetpp_hybrid",
+            ("unet3p", 1) => "unet3p",
+            (_, 1) => "bce_dice",
+            ("unet", _) => "weighted_ce",
+            _ => "ce_dice",
+        };
+        serde_json::from_value(json!({ "name": name })).map_err(|e| Error::invalid("loss", e.to_string()))
+    }
+
+    /// The pixel weights, where the loss takes them and they are not switched off.
+    pub fn weight_map(&self, loss: &LossConfig) -> Result<Option<WeightMap>> {
+        let asked = self.weight_map.clone();
+        if !loss.takes_weights() {
+            return match asked {
+                Some(w) if w.enabled => Err(Error::invalid("weight_map", format!("{:?} takes no weights", loss.loss))),
+                _ => Ok(None),
+            };
+        }
+        let WeightMapConfig { enabled, w0, sigma, class_weights, background_only } = asked.unwrap_or_default();
+        let class_weights = match &class_weights {
+            Value::String(s) if s == "balanced" => ClassWeights::Balanced,
+            Value::String(s) if s == "none" => ClassWeights::None,
+            Value::Array(a) => ClassWeights::Explicit(a.iter().filter_map(Value::as_f64).collect()),
+            other => return Err(Error::invalid("class_weights", format!("{other} is not balanced, none or numbers"))),
+        };
+        Ok(enabled.then_some(WeightMap { w0, sigma, class_weights, background_only }))
+    }
+
+    /// Which pictures are kept for validation, where there is no folder for it.
+    pub fn split(&self) -> Result<Split> {
+        match (self.data.validation, self.data.validation_every) {
+            (Some(_), Some(_)) => Err(Error::invalid("data", "give `validation` or `validation_every`, not both")),
+            (None, Some(n)) => Ok(Split::Every(n)),
+            (share, None) => Ok(Split::Fraction(share.unwrap_or(0.2))),
+        }
+    }
+
+    /// Whether every value is possible.
+    pub fn validate(&self) -> Result<()> {
+        for (name, value) in [("batch", self.batch), ("accumulate", self.accumulate), ("crop", self.crop)] {
+            if value == 0 || value > 1 << 16 {
+                return Err(Error::invalid(name, format!("{value} is not from 1 to {}", 1 << 16)));
+            }
+        }
+        if self.steps == 0 || self.eval_every == 0 {
+            return Err(Error::invalid("steps", "steps and eval_every are at least 1"));
+        }
+        if !["dice", "iou", "f1"].contains(&self.monitor.as_str()) {
+            return Err(Error::invalid("monitor", format!("`{}` is not one of dice, iou, f1", self.monitor)));
+        }
+        if !(self.clip >= 0.0 && self.clip.is_finite()) {
+            return Err(Error::invalid("clip", format!("{} is not a norm", self.clip)));
+        }
+        self.schedule.validate()?;
+        self.optimiser.kind()?;
+        let model = self.architecture()?;
+        let rule = model.size_rule();
+        let (least, step) = (rule.minimum, rule.step);
+        if self.crop < least || (self.crop - least) % step != 0 {
+            let below = least + self.crop.saturating_sub(least) / step * step;
+            let reason = format!("{} does not fit {}: take {below} or {}", self.crop, model.name(), below + step);
+            return Err(Error::invalid("crop", reason));
+        }
+        self.loss(&*model)?;
+        Ok(())
+    }
+}
+
+/// TOML has no null.
+fn strip_nulls(value: &mut Value) {
+    if let Value::Object(map) = value {
+        map.retain(|_, v| !v.is_null());
+        map.values_mut().for_each(strip_nulls);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_survives_its_toml() {
+        let mut config = TrainConfig { arch: "unet3p".into(), ..TrainConfig::default() };
+        config.config = json!({"width": 8, "cat": null});
+        config.loss = serde_json::from_value(json!({"name": "unet3p", "args": {"weights": [0.5, 0.5]}})).unwrap();
+        config.weight_map = Some(WeightMapConfig { enabled: false, ..WeightMapConfig::default() });
+        let text = config.to_toml().unwrap();
+        let again: TrainConfig = toml::from_str(&text).unwrap_or_else(|e| panic!("{text}\n{e}"));
+        config.config = json!({"width": 8});
+        assert_eq!(again, config, "{text}");
+    }
+
+    #[test]
+    fn unknown_keys_and_impossible_values_are_named() {
+        let error = |text: &str| toml::from_str::<TrainConfig>(text).unwrap_err().to_string();
+        assert!(error("stepz = 3").contains("stepz"));
+        assert!(error("[optimiser]\nlearning_rate = 3").contains("learning_rate"));
+        let config = TrainConfig { crop: 100, ..TrainConfig::default() };
+        assert!(config.validate().unwrap_err().to_string().contains("take"), "{:?}", config.validate());
+        let config = TrainConfig { monitor: "loss".into(), ..TrainConfig::default() };
+        assert!(config.validate().unwrap_err().to_string().contains("loss"));
+    }
+}

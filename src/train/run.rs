@@ -1,0 +1,465 @@
+//! A training run: batches, steps, evaluations, checkpoints and reports, until it is done or told to stop.
+
+use super::augment::Augmenter;
+use super::batch::{Batch, Batcher, CropOptions};
+use super::checkpoint::{TrainState, load_state, save_model, save_state};
+use super::config::TrainConfig;
+use super::dataset::Dataset;
+use super::evaluate::{EvaluateOptions, Evaluation, evaluate};
+use super::example::{DataSummary, ExampleOptions, Examples};
+use super::network::{TARGET, WEIGHT, initial, loss_graph};
+use super::prefetch::Prefetch;
+use super::report::Report;
+use super::schedule::Plateau;
+use super::step::{StepOptions, step_graph};
+use super::trainer::{StepLoss, Trainer};
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::graph::{DROPOUT_SEED, Graph};
+use crate::infer::{SegmentOptions, Segmenter};
+use crate::model::{Architecture, INPUT, Model};
+use crate::ops::{Dropout, Hyper};
+use crate::plan::Plan;
+use crate::session::Backend;
+use crate::weights::{ModelMetadata, Weights};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Batches that are prepared ahead.
+const AHEAD: usize = 3;
+/// Host memory for pictures, bytes.
+const EXAMPLES: u64 = 4 << 30;
+/// Pictures in the grid of predictions.
+const SHOWN: usize = 6;
+
+/// What happens in a run, for who watches it.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Everything is read and checked; step one follows.
+    Ready(&'a Ready),
+    /// The loss of a step has arrived.
+    Step {
+        /// Steps done.
+        step: u64,
+        /// Of so many.
+        of: u64,
+        /// Its loss.
+        loss: f32,
+        /// Its learning rate.
+        lr: f64,
+    },
+    /// The network was evaluated on the validation pictures.
+    Evaluated {
+        /// Steps done.
+        step: u64,
+        /// Measures by name.
+        scores: &'a [(&'static str, f64)],
+        /// Whether it is the best so far.
+        best: bool,
+    },
+}
+
+/// What a run begins with.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// The device.
+    pub device: String,
+    /// Trained parameters.
+    pub parameters: usize,
+    /// Training pictures.
+    pub training: DataSummary,
+    /// Validation pictures.
+    pub validation: DataSummary,
+    /// Crops that are on the device at once.
+    pub crops: usize,
+    /// Parts that a step's batch is divided into.
+    pub parts: usize,
+    /// Bytes on the device.
+    pub memory: u64,
+    /// Steps that a checkpoint had already done.
+    pub resumed: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are done.
+    Finished,
+    /// It did not get better any more.
+    Stopped,
+    /// Whoever watched asked for it.
+    Interrupted,
+}
+
+/// Files of a run directory.
+#[derive(Clone, Debug)]
+pub struct RunFiles {
+    /// The directory.
+    pub dir: PathBuf,
+}
+
+impl RunFiles {
+    /// The configuration.
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("config.toml")
+    }
+
+    /// The model with the best score.
+    pub fn best(&self) -> PathBuf {
+        self.dir.join("best.safetensors")
+    }
+
+    /// Where the run can go on.
+    pub fn last(&self) -> PathBuf {
+        self.dir.join("last.safetensors")
+    }
+}
+
+/// What the loop keeps beside tensors.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    plateau: Plateau,
+    /// Evaluations since the best.
+    waited: u32,
+}
+
+/// A run that is ready to go.
+pub struct TrainRun {
+    config: TrainConfig,
+    files: RunFiles,
+    gpu: Gpu,
+    architecture: Arc<dyn Architecture>,
+    metadata: ModelMetadata,
+    validation: Dataset,
+    batcher: Batcher,
+    augmenter: Augmenter,
+    trainer: Trainer,
+    report: Report,
+    ready: Ready,
+    /// Steps done.
+    step: u64,
+    best: Option<f64>,
+    kept: Kept,
+    /// Names of the pictures of batches whose loss has not arrived.
+    crops: VecDeque<(u64, Vec<String>)>,
+}
+
+impl TrainRun {
+    /// Reads and checks everything, and makes the step resident. With `resume`, goes on where `dir` was left; with `init`,
+    /// begins with a model's weights. Fails where `dir` holds a run already and `resume` is not set.
+    pub fn new(gpu: &Gpu, config: TrainConfig, dir: &Path, resume: bool, init: Option<&Model>) -> Result<Self> {
+        config.validate()?;
+        let files = RunFiles { dir: dir.into() };
+        if !resume && files.last().exists() {
+            return Err(Error::file(
+                files.last(),
+                "there is a run here; go on with it (--resume) or choose another folder",
+            ));
+        }
+        let architecture: Arc<dyn Architecture> = config.architecture()?.into();
+        let loss = config.loss(&*architecture)?;
+        let weight_map = config.weight_map(&loss)?;
+        let weighted = weight_map.is_some();
+        let margin = architecture.size_rule().margin;
+        let (training, validation) = match &config.data.validation_folder {
+            Some(folder) => (Dataset::open(&config.data.folder)?, Dataset::open(folder)?),
+            None => Dataset::open(&config.data.folder)?.split(config.split()?, config.seed)?,
+        };
+        let options = ExampleOptions {
+            channels: architecture.in_channels(),
+            classes: architecture.out_channels().max(2),
+            normalisation: config.data.normalisation.clone(),
+            ignore: config.data.ignore,
+            separate_touching: config.data.separate_touching,
+            weight_map,
+        };
+        // Every file is looked at before the first step.
+        let summary = Examples::new(validation.clone(), ExampleOptions { weight_map: None, ..options.clone() }, 0);
+        let validation_summary = summary.check()?;
+        let examples = Arc::new(Examples::new(training, options, EXAMPLES));
+        let training_summary = examples.check()?;
+        let step_options = StepOptions {
+            optimiser: config.optimiser.kind()?,
+            clip: (config.clip > 0.0).then_some(config.clip),
+            accumulate: true,
+            gradients: false,
+        };
+        let fit = fit(gpu, &config, &*architecture, &step_options, |crops| {
+            let augmenter = Augmenter::new(config.augment.clone(), crops, config.crop, margin, config.seed)?;
+            let graph = loss_graph(&*architecture, &loss, &augmenter, weighted, [crops, config.crop])?;
+            Ok((graph, augmenter))
+        })?;
+        let Fit { graph, augmenter, crops, parts } = fit;
+        let metadata = ModelMetadata {
+            format: 1,
+            arch: architecture.id().into(),
+            config: architecture.config(),
+            normalisation: config.data.normalisation.clone(),
+            classes: config.data.classes.clone(),
+        };
+        let begin = initial(&graph, config.seed);
+        let options = StepOptions { accumulate: parts > 1, ..step_options };
+        let trainer = Trainer::new(gpu, &graph, &architecture.dropouts(), options, |name, dims| {
+            match init.map(|m| m.weights().require(name, dims)) {
+                Some(Ok(t)) => Ok(t.clone()),
+                // Such as a head for other classes: it begins anew.
+                Some(Err(e)) => {
+                    log::warn!("{e}: begins with random numbers");
+                    begin(name, dims)
+                }
+                None => begin(name, dims),
+            }
+        })?;
+        let crop = CropOptions { height: config.crop, width: config.crop, margin };
+        let batcher = Batcher::new(examples, crops, crop, config.seed)?;
+        std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
+        let (mut step, mut best, mut kept) = (0, None, Kept::default());
+        if resume {
+            let (state, _) = load_state(&files.last())?;
+            trainer.restore(&state.tensors).map_err(|e| Error::file(files.last(), e.to_string()))?;
+            (step, best) = (state.step, state.best);
+            kept = serde_json::from_value(state.extra).map_err(|e| Error::file(files.last(), e.to_string()))?;
+        }
+        let report = if resume { Report::resume(dir, step)? } else { Report::create(dir)? };
+        let text = config.to_toml()?;
+        crate::infer::write_atomically(files.config(), |w| w.write_all(text.as_bytes()))?;
+        let ready = Ready {
+            device: gpu.describe(),
+            parameters: crate::model::parameter_count(&graph),
+            training: training_summary,
+            validation: validation_summary,
+            crops,
+            parts,
+            memory: trainer.device_bytes(),
+            resumed: step,
+        };
+        Ok(Self {
+            config,
+            files,
+            gpu: gpu.clone(),
+            architecture,
+            metadata,
+            validation,
+            batcher,
+            augmenter,
+            trainer,
+            report,
+            ready,
+            step,
+            best,
+            kept,
+            crops: VecDeque::new(),
+        })
+    }
+
+    /// Steps done.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Trains. `watch` sees every event and says whether to go on: at a no, the steps under way are finished and saved.
+    pub fn run(&mut self, mut watch: impl FnMut(Event) -> Result<bool>) -> Result<Outcome> {
+        let mut going = watch(Event::Ready(&self.ready))?;
+        let parts = self.ready.parts as u64;
+        let steps = self.config.steps;
+        let batcher = self.batcher.clone();
+        let mut batches = Prefetch::new(AHEAD, (self.step * parts..steps * parts).map(move |b| batcher.batch(b)))?;
+        while going && self.step < steps {
+            let lr = self.lr(self.step);
+            for part in 0..parts {
+                let batch = batches.next().ok_or_else(|| Error::invalid("batches", "ended before training did"))??;
+                let hyper = Hyper {
+                    lr,
+                    step: self.step + 1,
+                    scale: 1.0 / parts as f64,
+                    apply: part + 1 == parts,
+                    keep: part > 0,
+                };
+                let arrived = self.queue(batch, &hyper)?;
+                going &= self.arrived(arrived, &mut watch)?;
+            }
+            self.step += 1;
+            if self.step % self.config.eval_every == 0 || self.step == steps {
+                going &= self.drain(&mut watch)?;
+                going &= self.evaluate(&mut watch)?;
+                self.save()?;
+                if self.config.patience > 0 && self.kept.waited >= self.config.patience {
+                    return Ok(Outcome::Stopped);
+                }
+            }
+        }
+        if self.step < steps {
+            self.drain(&mut watch)?;
+            self.save()?;
+            return Ok(Outcome::Interrupted);
+        }
+        Ok(Outcome::Finished)
+    }
+
+    /// Queues a batch; gives an earlier batch's loss.
+    fn queue(&mut self, batch: Batch, hyper: &Hyper) -> Result<Option<StepLoss>> {
+        let drawn = self.augmenter.draw(batch.step * self.ready.crops as u64);
+        let dropout = Dropout::seed(self.config.seed.rotate_left(17) ^ batch.step);
+        let mut inputs = vec![(INPUT, batch.images.data()), (TARGET, batch.targets.data())];
+        inputs.extend(batch.weights.as_ref().map(|w| (WEIGHT, w.data())));
+        inputs.extend(drawn.iter().map(|(name, data)| (*name, &data[..])));
+        if self.trainer.plan().port(DROPOUT_SEED).is_some() {
+            inputs.push((DROPOUT_SEED, &dropout));
+        }
+        self.crops.push_back((batch.step, batch.crops.iter().map(|c| c.name.clone()).collect()));
+        self.trainer.step(batch.step, &inputs, hyper)
+    }
+
+    /// Takes a loss that has arrived: a NaN ends the run, with the pictures it came from.
+    fn arrived(&mut self, loss: Option<StepLoss>, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<bool> {
+        let Some(StepLoss { batch, loss }) = loss else { return Ok(true) };
+        let crops = self.crops.pop_front().map(|c| c.1).unwrap_or_default();
+        let (parts, step) = (self.ready.parts as u64, batch / self.ready.parts as u64);
+        if !loss.is_finite() {
+            let reason = format!(
+                "the loss of step {} is {loss}; its crops are of {}; {} has the last good state; try a lower learning rate or clip",
+                step + 1,
+                crops.join(", "),
+                self.files.last().display()
+            );
+            return Err(Error::invalid("training", reason));
+        }
+        let lr = self.lr(step);
+        if batch % parts + 1 == parts {
+            self.report.train(step + 1, &[("loss", f64::from(loss)), ("lr", lr)])?;
+        }
+        watch(Event::Step { step: step + 1, of: self.config.steps, loss, lr })
+    }
+
+    fn drain(&mut self, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<bool> {
+        let mut going = true;
+        while let Some(loss) = self.trainer.oldest()? {
+            going &= self.arrived(Some(loss), watch)?;
+        }
+        Ok(going)
+    }
+
+    fn lr(&self, step: u64) -> f64 {
+        let TrainConfig { schedule, steps, warmup, ref optimiser, .. } = self.config;
+        schedule.lr(optimiser.lr, step, steps, warmup, &self.kept.plateau)
+    }
+
+    /// The network as it is now.
+    fn model(&self) -> Result<Model> {
+        let weights: Weights = self.trainer.weights()?.into_iter().collect();
+        Model::with_architecture("the network in training", self.architecture.clone(), self.metadata.clone(), weights)
+    }
+
+    /// Scores the network on the validation pictures; keeps it if it is the best.
+    fn evaluate(&mut self, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<bool> {
+        let model = self.model()?;
+        let classes = model.classes();
+        let mut segmenter = Segmenter::new(Backend::Gpu(self.gpu.clone()), model);
+        let options = EvaluateOptions {
+            grow: self.config.grow,
+            thresholds: vec![0.5],
+            ignore: self.config.data.ignore,
+            ..EvaluateOptions::default()
+        };
+        let mut shown = Vec::new();
+        let evaluation = evaluate(&self.validation, classes, &options, |i, _, picture| {
+            let result = segmenter.segment(picture, &SegmentOptions::default(), |_| Ok(()))?;
+            if i < SHOWN {
+                shown.push((i, result.mask.clone()));
+            }
+            Ok(result)
+        })?;
+        let scores = scores(&evaluation)?;
+        let value = scores.iter().find(|s| s.0 == self.config.monitor).map(|s| s.1);
+        let value = value.ok_or_else(|| {
+            Error::invalid("monitor", format!("`{}` needs labels/ in the validation data", self.config.monitor))
+        })?;
+        let best = self.best.is_none_or(|b| value > b);
+        self.kept.waited = if best { 0 } else { self.kept.waited + 1 };
+        self.kept.plateau.evaluated(&self.config.schedule, value);
+        if best {
+            self.best = Some(value);
+            save_model(&self.files.best(), &self.trainer.weights()?, &self.metadata)?;
+        }
+        self.report.validation(self.step, &scores)?;
+        self.report.curves()?;
+        self.report.pictures(self.step, &self.validation, &shown)?;
+        watch(Event::Evaluated { step: self.step, scores: &scores, best })
+    }
+
+    fn save(&mut self) -> Result<()> {
+        let mut tensors = self.trainer.weights()?;
+        tensors.extend(self.trainer.optimiser_state()?);
+        let extra = serde_json::to_value(self.kept).map_err(|e| Error::invalid("training state", e.to_string()))?;
+        let state = TrainState { step: self.step, best: self.best, extra, tensors };
+        save_state(&self.files.last(), &state, &self.metadata)
+    }
+}
+
+/// The measures of an evaluation that are reported.
+fn scores(evaluation: &Evaluation) -> Result<Vec<(&'static str, f64)>> {
+    let foreground = |dice: bool| {
+        let of_picture = |p: &super::evaluate::PictureScores| {
+            let of = |c: usize| if dice { p.confusion.dice(c) } else { p.confusion.iou(c) };
+            let classes = p.confusion.classes();
+            Some((1..classes).map(of).sum::<f64>() / (classes - 1).max(1) as f64)
+        };
+        evaluation.mean(of_picture).unwrap_or(0.0)
+    };
+    let mut scores = vec![("dice", foreground(true)), ("iou", foreground(false))];
+    if evaluation.objects().next().is_some() {
+        scores.push(("f1", evaluation.matches(0.5).f1()));
+    }
+    scores.push(("pixel_error", evaluation.confusion()?.pixel_error()));
+    Ok(scores)
+}
+
+/// A batch, or parts of it, that the device can hold.
+struct Fit {
+    graph: Graph,
+    augmenter: Augmenter,
+    crops: usize,
+    parts: usize,
+}
+
+/// The largest part of the batch whose step fits the device and the memory allowed.
+fn fit(
+    gpu: &Gpu,
+    config: &TrainConfig,
+    model: &dyn Architecture,
+    options: &StepOptions,
+    build: impl Fn(usize) -> Result<(Graph, Augmenter)>,
+) -> Result<Fit> {
+    let mut reason = None;
+    for crops in (1..=config.batch).rev().filter(|c| config.batch % c == 0) {
+        let parts = config.batch / crops * config.accumulate;
+        let (graph, augmenter) = build(crops)?;
+        let options = StepOptions { accumulate: parts > 1, ..*options };
+        let step = step_graph(&graph, &model.dropouts(), &options)?;
+        match Plan::new(&step, gpu.caps()) {
+            Ok(plan) if plan.memory.total() <= config.memory => {
+                if crops < config.batch {
+                    let total = plan.memory.total() >> 20;
+                    log::warn!(
+                        "a batch of {} does not fit: {crops} crops at a time, {total} MiB, gradients added up",
+                        config.batch
+                    );
+                }
+                return Ok(Fit { graph, augmenter, crops, parts });
+            }
+            Ok(plan) => {
+                reason = Some(Error::Limit {
+                    what: format!("a training step on {crops} crops of {}x{} pixels", config.crop, config.crop),
+                    needed: format!("{} MiB", plan.memory.total() >> 20),
+                    limit: format!("{} MiB", config.memory >> 20),
+                });
+            }
+            Err(e @ Error::Limit { .. }) => reason = Some(e),
+            Err(e) => return Err(e),
+        }
+    }
+    Err(reason.unwrap_or_else(|| Error::invalid("batch", "is 0")))
+}
