@@ -1,11 +1,12 @@
 // Dropout: elements are zeroed at random, the others scaled to keep the mean.
 //   x     [N, C, H, W]  blocked
-//   seed  [4]           linear f32: two words of 16 bits each
+//   seed  [4]           linear f32, see lib/random
 //   y     [N, C, H, W]  blocked
 // Bindings: 0 params, 1 x (read), 2 seed (read), 3 y (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
 // An element's random number is a hash of the seed, the node's salt and the element's place in NCHW order.
 #import "lib/storage"
+#import "lib/random"
 #import "lib/tensor"
 
 struct Params {
@@ -22,14 +23,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read> seed: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
-// The finaliser of MurmurHash3: a bijection of 32 bits that spreads them well.
-fn mix(v: u32) -> u32 {
-    var h = v;
-    h = (h ^ (h >> 16u)) * 0x85ebca6bu;
-    h = (h ^ (h >> 13u)) * 0xc2b2ae35u;
-    return h ^ (h >> 16u);
-}
-
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x >= p.size.x || id.y >= p.size.y) {
@@ -37,13 +30,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let n = id.z / p.size.z;
     let block = id.z % p.size.z;
-    let low = u32(seed[0]) | (u32(seed[1]) << 16u);
-    let high = u32(seed[2]) | (u32(seed[3]) << 16u);
-    let stream = mix(mix(low ^ p.salt) + high);
+    let stream = stream_of(vec4<f32>(seed[0], seed[1], seed[2], seed[3]), p.salt);
     var v = vec4<f32>(x[index(p.x, n, block, i32(id.y), i32(id.x))]);
     for (var lane = 0u; lane < 4u; lane++) {
         let at = ((n * p.size.w + 4u * block + lane) * p.size.y + id.y) * p.size.x + id.x;
-        v[lane] = select(v[lane] * p.scale, 0.0, mix(mix(at ^ stream) + stream) < p.threshold);
+        v[lane] = select(v[lane] * p.scale, 0.0, random(stream, at) < p.threshold);
     }
     y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(v);
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use unet_wgpu::error::Error;
 use unet_wgpu::graph::{footprint, rewrite};
-use unet_wgpu::infer::Picture;
+use unet_wgpu::infer::{LabelMap, Picture};
 use unet_wgpu::kernel::Caps;
 use unet_wgpu::model::{ARCHITECTURES, parameter_count, parse, whole_graph};
 use unet_wgpu::plan::Plan;
@@ -129,7 +129,8 @@ proptest! {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), [heads[kind], &bytes[..]].concat()).unwrap();
         // Every error names the file.
-        for e in [weights::load(file.path()).map(drop), Picture::open(file.path()).map(drop)].into_iter().filter_map(Result::err) {
+        let labels = LabelMap::open(file.path()).map(drop);
+        for e in [weights::load(file.path()).map(drop), Picture::open(file.path()).map(drop), labels].into_iter().filter_map(Result::err) {
             prop_assert!(e.to_string().starts_with(&file.path().display().to_string()), "{}", e);
         }
     }

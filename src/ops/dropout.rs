@@ -1,5 +1,6 @@
 //! Dropout.
 
+use super::random::{random, stream_of};
 use super::{Backward, Emit, InputKind, Lowering, Op, OpCase, ValueId, by_plane, expect_inputs};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
@@ -15,14 +16,6 @@ pub struct Dropout {
     pub p: f32,
     /// Tells apart the dropouts of a network.
     pub salt: u32,
-}
-
-/// The finaliser of MurmurHash3, as in the shader.
-const fn mix(v: u32) -> u32 {
-    let mut h = v;
-    h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
-    h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
-    h ^ (h >> 16)
 }
 
 impl Dropout {
@@ -61,13 +54,11 @@ impl Op for Dropout {
 
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
         let (x, s) = (inputs[0], inputs[0].shape()?);
-        let word = |i: usize| inputs[1].data()[i] as u32 | (inputs[1].data()[i + 1] as u32) << 16;
-        let stream = mix(mix(word(0) ^ self.salt).wrapping_add(word(2)));
+        let stream = stream_of(inputs[1].data(), self.salt);
         Ok(vec![by_plane(s, |n, c, plane| {
             let start = s.index(n, c, 0, 0);
             for (i, y) in plane.iter_mut().enumerate() {
-                let number = mix(mix((start + i) as u32 ^ stream).wrapping_add(stream));
-                *y = if number < self.threshold() { 0.0 } else { x.data()[start + i] * self.scale() };
+                *y = if random(stream, (start + i) as u32) < self.threshold() { 0.0 } else { x.data()[start + i] * self.scale() };
             }
         })])
     }

@@ -6,6 +6,7 @@
 mod backward;
 mod gemm;
 mod lowering;
+mod random;
 mod spatial;
 
 pub use backward::{Backward, Emit, ValueId};
@@ -195,6 +196,7 @@ macro_rules! registry {
 
 registry! {
     activation: Activation, ActivationKind;
+    augment: Bend, Border, Intensity, Interpolation, SimardField, Similarity, Warp;
     average: Average;
     avg_pool2d: AvgPool2d;
     batch_norm: BatchNorm2d;

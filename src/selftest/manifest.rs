@@ -34,6 +34,19 @@ pub struct Entry {
     pub files: BTreeMap<String, FileSum>,
     /// What it was made from.
     pub case: Value,
+    /// Groups of tensors, by what their names begin with.
+    #[serde(default)]
+    pub groups: BTreeMap<String, Group>,
+    /// Parameters whose exact gradient is zero.
+    #[serde(default)]
+    pub zero_grad_params: Vec<String>,
+}
+
+/// What is known of a group of tensors.
+#[derive(Debug, Deserialize)]
+pub struct Group {
+    /// What PyTorch's own `f32` is off by.
+    pub f32_err: f32,
 }
 
 /// Size and sum of a file.

@@ -8,6 +8,7 @@ mod loss_fixtures;
 mod manifest;
 mod model_fixtures;
 mod op_fixtures;
+mod train_fixtures;
 
 pub use manifest::{CaseFile, Entry, Manifest};
 
@@ -68,6 +69,14 @@ impl Verdict {
         match comparison {
             Ok(comparison) => Self::Compared { comparison, tolerance: comparison.tolerance(factor) },
             Err(e) => Self::Failed(e.to_string()),
+        }
+    }
+
+    /// The same with a difference that is always allowed.
+    pub fn within(comparison: Result<Comparison>, factor: f32, floor: f32) -> Self {
+        match Self::of(comparison, factor) {
+            Self::Compared { comparison, tolerance } => Self::Compared { comparison, tolerance: tolerance.max(floor) },
+            other => other,
         }
     }
 
@@ -153,7 +162,13 @@ impl Selftest<'_> {
         match entry.kind.as_str() {
             "ops" => return self.op_fixtures(entry, files),
             "model" => match entry.mode() {
-                "eval" | "train" => return self.model_fixture(entry, files),
+                "eval" => return self.model_fixture(entry, files),
+                "train" => {
+                    return match self.model_fixture(entry, files)? {
+                        Ok(()) => self.train_fixture(entry, files),
+                        wrong => Ok(wrong),
+                    };
+                }
                 mode => return Ok(Err(format!("unknown mode `{mode}`"))),
             },
             "weightmap" | "metrics" => return self.host_fixture(entry, files),

@@ -160,4 +160,26 @@ mod tests {
         std::fs::write(&other, [0xff, 0xd8, 0xff, 0xe0]).unwrap();
         assert!(LabelMap::open(&other).unwrap_err().to_string().contains("a JPEG file cannot hold labels"));
     }
+
+    #[test]
+    fn damage_is_never_a_panic() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.png");
+        let mask = Mask::new(9, 5, 5, Ids::U8((0..45).map(|i| i % 5).collect())).unwrap();
+        write_mask(&path, &mask).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for at in 8..whole.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] = value;
+                std::fs::write(&path, bytes).unwrap();
+                if let Err(e) = LabelMap::open(&path) {
+                    assert!(e.to_string().contains("a.png: "), "{e}");
+                }
+            }
+            std::fs::write(&path, &whole[..at]).unwrap();
+            // What follows the pixels says nothing about them.
+            assert!(LabelMap::open(&path).is_err() || at + 16 > whole.len(), "{at}");
+        }
+    }
 }

@@ -1,0 +1,16 @@
+//! What changes pictures at random in training. Random numbers are drawn on the host, except noise; each op is a pure function
+//! of its inputs. All tensors are linear.
+
+mod intensity;
+mod simard;
+mod warp;
+
+pub use intensity::Intensity;
+pub use simard::SimardField;
+pub use warp::{Bend, Border, Interpolation, Similarity, Warp};
+
+use super::OpCase;
+
+pub(super) fn cases() -> Vec<OpCase> {
+    [intensity::cases(), simard::cases(), warp::cases()].into_iter().flatten().collect()
+}

@@ -1,0 +1,244 @@
+//! Warping of pictures, masks and weight maps by one field.
+
+use crate::error::{Error, Result};
+use crate::kernel::{KernelKey, Operand};
+use crate::ops::{InputKind, Lowering, Op, OpCase, by_plane, expect_inputs};
+use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
+use std::sync::Arc;
+
+/// How values between pixels are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interpolation {
+    /// The pixel at `floor(v + 0.5)`: for class ids and labels.
+    Nearest,
+    /// Of the four neighbours.
+    Bilinear,
+    /// Cubic convolution of sixteen neighbours.
+    Bicubic,
+}
+
+/// What lies outside of the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Border {
+    /// The picture mirrored, its edge pixel not repeated.
+    Mirror,
+    /// The edge pixel.
+    Clamp,
+}
+
+/// How a picture is bent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bend {
+    /// Displacements `[N, 2, GH, GW]` of control points, the corner ones on the corner pixels, and cubic convolution between
+    /// them (the U-Net paper's elastic deformation, section 3.1: 3 x 3 of them).
+    Grid,
+    /// A displacement a pixel, `[N, 2, H, W]`.
+    Field,
+}
+
+/// Backward warping. Output pixel (y, x) shows the input at `q + bend(q)`, with `q` an affine map of (y, x).
+///
+/// Inputs, all linear: `[N, C, H, W]`, transforms `[N, 8, 1, 1]` ([`Similarity::words`]), displacements (dy, dx) in pixels
+/// ([`Bend`]). Output: `[N, C, h, w]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Warp {
+    /// Rows of the output.
+    pub h: usize,
+    /// Columns of the output.
+    pub w: usize,
+    /// Between pixels.
+    pub interpolation: Interpolation,
+    /// Outside.
+    pub border: Border,
+    /// Parameter of cubic convolution: -0.5 is Keys', -0.75 that of PyTorch and OpenCV.
+    pub a: f32,
+    /// How it is bent.
+    pub bend: Bend,
+}
+
+/// Turning, scaling, shifting and mirroring about the middle of a picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Similarity {
+    /// Radians.
+    pub angle: f64,
+    /// Above 1 enlarges.
+    pub scale: f64,
+    /// Rows and columns, pixels.
+    pub shift: [f64; 2],
+    /// Mirror rows, columns.
+    pub flip: [bool; 2],
+}
+
+impl Similarity {
+    /// Nothing changes.
+    pub const IDENTITY: Self = Self { angle: 0.0, scale: 1.0, shift: [0.0; 2], flip: [false; 2] };
+
+    /// The transform of pictures of `h` x `w` pixels, as [`Warp`] takes it: pixel (y, x) of the output shows the input at
+    /// `c + R (s u) / scale + shift`, where `c` is the middle, `u` the offset from it, `s` -1 where mirrored, and
+    /// `R = [[cos, sin], [-sin, cos]]` in the order row, column.
+    pub fn words(&self, h: usize, w: usize) -> [f32; 8] {
+        let (cy, cx) = ((h as f64 - 1.0) / 2.0, (w as f64 - 1.0) / 2.0);
+        // Quarter turns must meet pixels exactly.
+        let exact = |v: f64| if (v - v.round()).abs() < 1e-12 { v.round() } else { v };
+        let (cos, sin) = (exact(self.angle.cos()), exact(self.angle.sin()));
+        let sign = |flip: bool| if flip { -1.0 } else { 1.0 };
+        let (sy, sx) = (sign(self.flip[0]) / self.scale, sign(self.flip[1]) / self.scale);
+        let (yy, yx, xy, xx) = (cos * sy, sin * sx, -sin * sy, cos * sx);
+        let ty = cy - yy * cy - yx * cx + self.shift[0];
+        let tx = cx - xy * cy - xx * cx + self.shift[1];
+        [yy, yx, ty, xy, xx, tx, 0.0, 0.0].map(|v| v as f32)
+    }
+}
+
+/// The cubic convolution kernel with parameter `a`.
+fn cubic(t: f64, a: f64) -> f64 {
+    let t = t.abs();
+    if t <= 1.0 {
+        (a + 2.0) * t.powi(3) - (a + 3.0) * t.powi(2) + 1.0
+    } else if t < 2.0 {
+        a * t.powi(3) - 5.0 * a * t.powi(2) + 8.0 * a * t - 4.0 * a
+    } else {
+        0.0
+    }
+}
+
+impl Border {
+    fn inside(self, i: i64, n: usize) -> usize {
+        let n = n as i64;
+        let at = match self {
+            Self::Clamp => i.clamp(0, n - 1),
+            Self::Mirror if n == 1 => 0,
+            Self::Mirror => {
+                let m = i.rem_euclid(2 * (n - 1));
+                if m >= n { 2 * (n - 1) - m } else { m }
+            }
+        };
+        at as usize
+    }
+}
+
+impl Warp {
+    /// The displacement at `q` of image `n`.
+    fn displacement(&self, bend: &HostTensor, n: usize, q: [f64; 2], [h, w]: [usize; 2]) -> Result<[f64; 2]> {
+        let g = bend.shape()?;
+        let at = |c: usize, y: i64, x: i64| {
+            let (y, x) = (y.clamp(0, g.h as i64 - 1) as usize, x.clamp(0, g.w as i64 - 1) as usize);
+            f64::from(bend.data()[g.index(n, c, y, x)])
+        };
+        if self.bend == Bend::Field {
+            let [y, x] = q.map(|v| (v + 0.5).floor() as i64);
+            return Ok([at(0, y, x), at(1, y, x)]);
+        }
+        let position = |q: f64, size: usize, points: usize| q * (points as f64 - 1.0) / (size as f64 - 1.0).max(1.0);
+        let (y, x) = (position(q[0], h, g.h), position(q[1], w, g.w));
+        let mut sum = [0.0; 2];
+        for (i, j) in (-1..=2i64).flat_map(|i| (-1..=2i64).map(move |j| (i, j))) {
+            let a = f64::from(self.a);
+            let weight = cubic(y - y.floor() - i as f64, a) * cubic(x - x.floor() - j as f64, a);
+            for (c, s) in sum.iter_mut().enumerate() {
+                *s += weight * at(c, y.floor() as i64 + i, x.floor() as i64 + j);
+            }
+        }
+        Ok(sum)
+    }
+}
+
+impl Op for Warp {
+    fn name(&self) -> &'static str {
+        "warp"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        expect_inputs(self.name(), inputs, 3)?;
+        let (s, transform, bend) = (inputs[0].shape, inputs[1].shape, inputs[2].shape);
+        let linear = inputs.iter().all(|i| i.layout == Layout::Linear);
+        let field = self.bend == Bend::Grid || (bend.h, bend.w) == (s.h, s.w);
+        let fits = transform == Shape::new(s.n, 8, 1, 1) && (bend.n, bend.c) == (s.n, 2) && !bend.is_empty() && field;
+        if !linear || !fits || s.is_empty() || self.h * self.w == 0 {
+            return Err(Error::op(self.name(), format!("inputs {inputs:?} do not fit {self:?}")));
+        }
+        Ok(vec![TensorDesc::linear(s.with_hw(self.h, self.w))])
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        let (x, s) = (inputs[0], inputs[0].shape()?);
+        let out = s.with_hw(self.h, self.w);
+        // Where every pixel of every image comes from.
+        let mut places = Vec::with_capacity(out.n * out.pixels());
+        for n in 0..s.n {
+            let t: Vec<f64> = inputs[1].data()[8 * n..8 * n + 6].iter().map(|&v| f64::from(v)).collect();
+            for (y, x) in (0..out.h).flat_map(|y| (0..out.w).map(move |x| (y as f64, x as f64))) {
+                let q = [t[0] * y + t[1] * x + t[2], t[3] * y + t[4] * x + t[5]];
+                let [dy, dx] = self.displacement(inputs[2], n, q, [s.h, s.w])?;
+                places.push([q[0] + dy, q[1] + dx]);
+            }
+        }
+        let a = f64::from(self.a);
+        let (taps, weight): (std::ops::RangeInclusive<i64>, &(dyn Fn(f64) -> f64 + Sync)) = match self.interpolation {
+            Interpolation::Nearest => (0..=0, &|_| 1.0),
+            Interpolation::Bilinear => (0..=1, &|t| 1.0 - t.abs()),
+            Interpolation::Bicubic => (-1..=2, &move |t| cubic(t, a)),
+        };
+        let half = if self.interpolation == Interpolation::Nearest { 0.5 } else { 0.0 };
+        Ok(vec![by_plane(out, |n, c, plane| {
+            for (value, place) in plane.iter_mut().zip(&places[n * out.pixels()..]) {
+                let [y, x_] = place.map(|v| (v + half).floor());
+                let mut sum = 0.0;
+                for (i, j) in taps.clone().flat_map(|i| taps.clone().map(move |j| (i, j))) {
+                    let row = self.border.inside(y as i64 + i, s.h);
+                    let column = self.border.inside(x_ as i64 + j, s.w);
+                    let w = weight(place[0] - y - i as f64) * weight(place[1] - x_ - j as f64);
+                    sum += w * f64::from(x.data()[s.index(n, c, row, column)]);
+                }
+                *value = sum as f32;
+            }
+        })])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let (s, g, o) = (cx.input(0), cx.input(2), cx.output(0));
+        let len = o.n * o.pixels();
+        let mut params: Vec<u32> =
+            [len, cx.linear_row(len), o.w, o.h, s.w, s.h, s.c, g.w, g.h].map(|v| v as u32).to_vec();
+        params.extend([self.a.to_bits(), 0, 0]);
+        let order = match self.interpolation {
+            Interpolation::Nearest => 0,
+            Interpolation::Bilinear => 1,
+            Interpolation::Bicubic => 3,
+        };
+        let key = KernelKey::new("warp")
+            .with("ORDER", order)
+            .flag("GRID", self.bend == Bend::Grid)
+            .flag("CLAMP", self.border == Border::Clamp);
+        let bindings = [Operand::Input(0), Operand::Input(1), Operand::Input(2), Operand::Output(0)];
+        cx.dispatch(key, params, bindings, cx.per_element(len))
+    }
+}
+
+pub(super) fn cases() -> Vec<OpCase> {
+    let turned = Similarity { angle: 0.35, scale: 1.15, shift: [2.25, -3.5], flip: [false, true] };
+    let quarter = Similarity { angle: std::f64::consts::FRAC_PI_2, ..Similarity::IDENTITY };
+    let case = |name: &str, interpolation, border, bend: Bend, s: Shape, points: [usize; 2], how: Similarity, a: f32| {
+        let op = Warp { h: s.h, w: s.w, interpolation, border, a, bend };
+        let words: Vec<f32> = (0..s.n).flat_map(|_| how.words(s.h, s.w)).collect();
+        let linear = |shape: Shape| TensorDesc::linear(shape);
+        OpCase {
+            name: format!("warp/{name}"),
+            op: Arc::new(op),
+            inputs: vec![
+                (linear(s), InputKind::Data),
+                (linear(Shape::new(s.n, 8, 1, 1)), InputKind::Fixed(words)),
+                (linear(Shape::new(s.n, 2, points[0], points[1])), InputKind::Data),
+            ],
+        }
+    };
+    let (mirror, clamp) = (Border::Mirror, Border::Clamp);
+    let s = Shape::new;
+    use Interpolation::{Bicubic, Bilinear, Nearest};
+    vec![
+        case("bilinear, elastic", Bilinear, mirror, Bend::Grid, s(2, 3, 17, 23), [3, 3], Similarity::IDENTITY, -0.5),
+        case("bicubic, elastic, turned", Bicubic, mirror, Bend::Grid, s(1, 2, 20, 16), [5, 4], turned, -0.75),
+        case("bilinear, a field, clamped", Bilinear, clamp, Bend::Field, s(2, 1, 9, 12), [9, 12], quarter, -0.5),
+        case("nearest, a quarter turn", Nearest, mirror, Bend::Grid, s(1, 1, 11, 11), [3, 3], quarter, -0.5),
+    ]
+}
