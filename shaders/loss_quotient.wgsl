@@ -6,6 +6,8 @@
 // Bindings: 0 params, 1 sums (read), 2 dy (read) with GRAD, Y y or dsums (write).
 // Dispatch: (1, 1, 1).
 // Constants: Y; GRAD if defined.
+#import "lib/storage"
+
 struct Params {
     len: u32,
     divisor: u32,

@@ -6,6 +6,7 @@
 // Bindings: 0 params, 1 sums (read), 2 dy (read) with GRAD, Y y or dsums (write).
 // Dispatch: (1, 1, 1).
 // Constants: Y; GRAD if defined.
+#import "lib/storage"
 #import "lib/planes"
 #import "lib/reduce"
 

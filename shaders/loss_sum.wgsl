@@ -3,6 +3,7 @@
 //   y         linear f32; y[start + take * group + k] = factor * sum of component k, k < take
 // Bindings: 0 params, 1 partials (read), 2 y (write).
 // Dispatch: (groups, 1, 1); a workgroup makes one group.
+#import "lib/storage"
 #import "lib/planes"
 #import "lib/reduce"
 

@@ -6,6 +6,7 @@
 // Bindings: 0 params, 1 means (read), 2 dy (read) with GRAD, Y y or dmeans (write).
 // Dispatch: (1, 1, 1).
 // Constants: FORM, 1 wang, 2 paper, 3 official; Y; GRAD if defined.
+#import "lib/storage"
 #import "lib/log"
 
 struct Params {

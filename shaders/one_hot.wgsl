@@ -3,6 +3,8 @@
 //   y  [N, C, H, W]  linear f32; 1 where t is class first + c, else 0
 // Bindings: 0 params, 1 t (read), 2 y (write).
 // Dispatch: (row / 64, ceil(N C H W / row), 1), row a multiple of 64.
+#import "lib/storage"
+
 struct Params {
     len: u32,
     row: u32,

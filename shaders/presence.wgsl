@@ -3,6 +3,7 @@
 //   y  [N, 2]        linear f32; (0, 1) where an element is above 0, else (1, 0)
 // Bindings: 0 params, 1 t (read), 2 y (write).
 // Dispatch: (N, 1, 1); a workgroup judges one image.
+#import "lib/storage"
 #import "lib/reduce"
 
 struct Params {

@@ -4,6 +4,8 @@
 //   columns  [3][count][H][W2]   linear f32; columns[y] = sum over k of taps[k] maps[y - k]
 // Bindings: 0 params, 1 maps (read), 2 taps (read), 3 columns (write).
 // Dispatch: (ceil(W2 / 16), ceil(H / 4), 3 * count).
+#import "lib/storage"
+
 struct Params {
     w2: u32,
     h: u32,

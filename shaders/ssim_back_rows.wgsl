@@ -7,6 +7,8 @@
 // Bindings: 0 params, 1 columns (read), 2 taps (read), 3 a (read), 4 b (read), 5 coarse (read) with COARSE, Y da (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), count), planes first .. first + count.
 // Constants: Y; COARSE if defined.
+#import "lib/storage"
+
 struct Params {
     w: u32,
     h: u32,

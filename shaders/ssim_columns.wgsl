@@ -10,6 +10,7 @@
 // Bindings: 0 params, 1 rows (read), 2 taps (read), 3 dmeans (read) with GRAD, Y partials or maps (write).
 // Dispatch: (parts = ceil(H2 * W2 / 4096), count, 1), planes first .. first + count.
 // Constants: Y; GRAD if defined.
+#import "lib/storage"
 #import "lib/planes"
 #import "lib/reduce"
 

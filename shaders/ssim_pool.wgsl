@@ -3,6 +3,8 @@
 //   y  [planes][H / 2][W / 2]  linear f32
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (ceil(W / 2 / 16), ceil(H / 2 / 4), planes).
+#import "lib/storage"
+
 struct Params {
     w: u32,
     h: u32,

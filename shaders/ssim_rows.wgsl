@@ -5,6 +5,8 @@
 // Variances are taken around each window's own mean: E[a^2] - E[a]^2 would leave nothing of what is small.
 // Bindings: 0 params, 1 a (read), 2 b (read), 3 taps (read), 4 rows (write).
 // Dispatch: (ceil(W2 / 16), ceil(H / 4), count), planes first .. first + count.
+#import "lib/storage"
+
 struct Params {
     w: u32,
     h: u32,

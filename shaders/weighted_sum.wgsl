@@ -4,6 +4,8 @@
 // Bindings: 0 params, 1 .. COUNT inputs (read), COUNT + 1 y (write).
 // Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64.
 // Constants: COUNT; B, C, D for the inputs there are; ACCUMULATE if defined.
+#import "lib/storage"
+
 struct Params {
     weights: vec4<f32>,
     len: u32,
