@@ -34,13 +34,3 @@ var<private> tile: vec3<u32>;
 fn packed_steps(steps: u32) -> u32 {
     return (steps + KB - 1u) / KB * KB;
 }
-
-// The number of turns of a loop, from a uniform. lavapipe compiles a kernel anew for every value of a uniform that bounds
-// a loop, 2 to 5 ms in each dispatch; it cannot see where a broadcast value comes from.
-fn turns(n: u32) -> u32 {
-#ifdef SUBGROUP
-    return subgroupBroadcast(n, 0u);
-#else
-    return n;
-#endif
-}

@@ -109,10 +109,9 @@ pub const fn preset(class: AdapterClass) -> Preset {
         chunk_tiles: 1024,
     };
     match class {
-        // Product against Winograd on lavapipe, ms: 16 -> 16 channels at 256 x 256 9.4 and 10.0, 32 -> 16 there 19.3 and
-        // 17.8, 16 -> 32 at 128 x 128 5.9 and 4.7, 32 -> 32 there 8.2 and 6.2. 256 tiles of 64 channels each way: what
-        // it is fastest with.
-        AdapterClass::Cpu => Preset { invocations: 1, winograd: 24, chunk_bytes: 5 << 20, chunk_tiles: 256, ..base },
+        // On lavapipe, storage images and all, they are equal at 32 -> 64 and 64 -> 32 channels, and a network has fewer kernels
+        // with Winograd there. 256 tiles of 64 channels each way: what it is fastest with.
+        AdapterClass::Cpu => Preset { invocations: 1, winograd: 20, chunk_bytes: 5 << 20, chunk_tiles: 256, ..base },
         // Some 500 to 4000 lanes; 16 MiB of cache on the discrete ones.
         AdapterClass::Intel => Preset { invocations: 4096, winograd: 48, ..base },
         // Up to 6144 lanes that issue two at a time; 32 to 96 MiB of last cache.

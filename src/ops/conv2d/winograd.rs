@@ -73,9 +73,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     let (outputs, points) = (form.outputs(), form.points());
     let (tiles_x, tiles_y) = (out.w.div_ceil(outputs), out.h.div_ceil(outputs));
     let tiles = out.n * tiles_x * tiles_y;
-    // The product reads the transformed input once for every 64 rows or so.
-    let reads = out.c as f64 / 64.0;
-    let tile = Tile::choose(cx.caps, out.c, tiles, points, reads > 1.5);
+    let tile = Tile::choose(cx.caps, out.c, tiles, points, true);
     let columns = tile.columns();
     let steps: usize = parts.iter().map(|p| p.channels.div_ceil(LANES)).sum();
     let ob = out.c.div_ceil(LANES);
@@ -83,7 +81,9 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     let precision = cx.caps.precision;
     let bytes = |blocks: usize| (points * chunk * blocks * LANES) as u64 * precision.bytes();
     let (v, m) = (cx.scratch(bytes(steps)), cx.scratch(bytes(ob)));
-    cx.reads(Operand::ScratchRead(v), reads);
+    cx.reads(Operand::ScratchRead(v), out.c.div_ceil(tile.rows) as f64);
+    // Not an image: the product's stores were slower by more than this one read gains.
+    cx.reads(Operand::ScratchRead(m), 0.0);
     let weights = filters(op, cx, form, tile, &parts)?;
     let bias = bias(op, cx, ob);
     let grid = [tiles_x, tiles_x * tiles_y];
