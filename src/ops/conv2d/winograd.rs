@@ -88,6 +88,9 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     let bias = bias(op, cx, ob);
     let grid = [tiles_x, tiles_x * tiles_y];
     let key = |shader| KernelKey::new(shader).with("OUT", outputs as u32).with("COLUMNS", columns as u32);
+    // Two invocations share a tile of 36 points, except where loads of whole vec4s are what counts.
+    let halves = outputs == 4 && !broadcasts(cx.caps);
+    let shares = if halves { 2 } else { 1 };
     for first in (0..tiles).step_by(chunk) {
         let count = chunk.min(tiles - first);
         let blocks = count.div_ceil(columns);
@@ -105,8 +108,6 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
             params.extend([op.padding[0], op.padding[1], 2 * s.h, 2 * s.w].map(|v| v as u32));
             params.extend([first, count, blocks, 0, steps, block, s.h, s.w].map(|v| v as u32));
             block += ib;
-            // Two invocations share a tile of 36 points, except where loads of whole vec4s are what counts.
-            let halves = outputs == 4 && !broadcasts(cx.caps);
             let mut key = key("winograd_in").flag("HALVES", halves);
             if let Some((mode, 2)) = op.sources[part.source].enlarge {
                 let (axes, power_of_two) = mode.axes(cx.label, s, s.with_hw(2 * s.h, 2 * s.w))?;
@@ -115,7 +116,6 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
                 key = key.flag("ENLARGED", true).flag("BILINEAR", bilinear).flag("POWER_OF_TWO", power_of_two);
             }
             let bindings = [part.operand, Operand::ScratchWrite(v)];
-            let shares = if halves { 2 } else { 1 };
             cx.dispatch(key, params, bindings, [(shares * count).div_ceil(64), ib, 1])?;
         }
         for &(xi, number, weights) in &weights {
@@ -132,10 +132,11 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
         let key = key("winograd_out")
             .with("ACTIVATION", op.activation.id())
             .flag("WHOLE", out.h.is_multiple_of(outputs) && out.w.is_multiple_of(outputs))
-            .flag("POOL", op.pool);
+            .flag("POOL", op.pool)
+            .flag("HALVES", halves);
         let mut bindings = vec![Operand::ScratchRead(m), bias, Operand::Output(0)];
         bindings.extend(op.pool.then_some(Operand::Output(1)));
-        cx.dispatch(key, params, bindings, [count.div_ceil(64), ob, 1])?;
+        cx.dispatch(key, params, bindings, [(shares * count).div_ceil(64), ob, 1])?;
     }
     Ok(())
 }
