@@ -4,6 +4,7 @@
 
 use super::{AdapterClass, Caps};
 use crate::error::{Error, Result};
+use crate::tensor::Precision;
 use std::str::FromStr;
 
 /// How the generated matrix product fetches its operands.
@@ -13,19 +14,22 @@ pub enum OperandPath {
     Subgroup,
     /// Through workgroup memory.
     Workgroup,
+    /// Through workgroup memory into matrix instructions: needs [`Caps::matrix`], and f16.
+    Matrix,
     /// Weights at addresses that are uniform in the workgroup, pixels straight from storage: no workgroup memory.
     Uniform,
 }
 
 impl OperandPath {
     /// All paths.
-    pub const ALL: [Self; 3] = [Self::Subgroup, Self::Workgroup, Self::Uniform];
+    pub const ALL: [Self; 4] = [Self::Subgroup, Self::Workgroup, Self::Matrix, Self::Uniform];
 
     /// Its name, as in `UNET_OPERANDS`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Subgroup => "subgroup",
             Self::Workgroup => "workgroup",
+            Self::Matrix => "matrix",
             Self::Uniform => "uniform",
         }
     }
@@ -36,6 +40,8 @@ impl OperandPath {
             Self::Subgroup => &[[64, 4], [64, 2], [32, 4], [32, 2], [16, 4], [16, 2], [8, 4], [8, 2], [4, 4], [4, 2]],
             // 64 sums an invocation whatever the shape: at most one byte of workgroup memory a multiply-add.
             Self::Workgroup => &[[128, 16], [128, 8], [64, 16], [64, 8], [32, 16], [128, 4], [16, 32], [8, 32]],
+            // 16 matrices of 16 x 16 sums in a subgroup of 32.
+            Self::Matrix => &[[64, 8], [32, 8]],
             // 64 invocations side by side, each with all rows.
             Self::Uniform => &[[16, 32], [32, 16], [32, 8], [8, 32], [4, 32]],
         }
@@ -139,8 +145,15 @@ impl Caps {
     /// How matrix products fetch their operands on this device.
     pub fn operand_path(&self) -> OperandPath {
         let broadcasts = self.subgroup == Some(super::generate::SUBGROUP);
-        match self.operands.filter(|&o| o != OperandPath::Subgroup || broadcasts) {
+        let matrices = self.matrix.is_some() && self.precision == Precision::F16;
+        let possible = |o: &OperandPath| match o {
+            OperandPath::Subgroup => broadcasts,
+            OperandPath::Matrix => matrices,
+            OperandPath::Workgroup | OperandPath::Uniform => true,
+        };
+        match self.operands.filter(possible) {
             Some(forced) => forced,
+            None if matrices => OperandPath::Matrix,
             None if broadcasts => OperandPath::Subgroup,
             None => preset(self.class).operands,
         }

@@ -170,7 +170,7 @@ impl ConvTranspose2d {
         });
         let key = match tile.path {
             OperandPath::Subgroup => KernelKey::new("conv2d_gemm"),
-            OperandPath::Workgroup | OperandPath::Uniform => KernelKey::new("conv2d_gemm").with("KH", 1).with("KW", 1),
+            _ => KernelKey::new("conv2d_gemm").with("KH", 1).with("KW", 1),
         };
         let key = key.with("ACTIVATION", self.activation.id());
         cx.reads(Operand::Input(0), (4 * tiles) as f64);

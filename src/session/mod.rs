@@ -1,11 +1,13 @@
 //! A session: a plan made resident on a device. Write, run, read; nothing is allocated per run.
 
 mod backend;
+mod matrices;
 mod memory;
 mod overflow;
 mod profile;
 
 pub use backend::{Backend, Executable, Reference};
+pub use matrices::with_matrices;
 use memory::{Arena, Memory, Weights, bind};
 pub use profile::Profile;
 

@@ -15,7 +15,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
     // One to three channels leave much of a vec4 empty: steps of K then go on over the taps.
     let few = |channels: usize| match tile.path {
         OperandPath::Subgroup => channels <= 2,
-        OperandPath::Workgroup => channels <= 3 && taps > 1,
+        OperandPath::Workgroup | OperandPath::Matrix => channels <= 3 && taps > 1,
         OperandPath::Uniform => false,
     };
     let parts = op.parts(cx)?;
@@ -36,7 +36,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
         // On lavapipe a kernel of each size costs half a second of compiling, and a size that is known gains nothing.
         let key = match tile.path {
             OperandPath::Subgroup => part.finish(KernelKey::new("conv2d_gemm")),
-            OperandPath::Workgroup | OperandPath::Uniform => part.key(op, "conv2d_gemm"),
+            OperandPath::Workgroup | OperandPath::Matrix | OperandPath::Uniform => part.key(op, "conv2d_gemm"),
         };
         let key = match few {
             true => tile.constants_gathered(key, out.c, needed, channels),

@@ -1,10 +1,11 @@
 //! The matrix product core: a tile of TM rows (output channels) x TN * 8 columns (pixels or Winograd tiles), K packed by
-//! 4 in both operands. One text, four ways to fetch operands:
+//! 4 in both operands. One text, five ways to fetch operands:
 //!
 //! - subgroup broadcast (`SUBGROUP` defined): a workgroup is one subgroup of 8 lanes on columns and holds the whole
 //!   tile in registers; weights are loaded with lanes on rows and broadcast.
 //! - uniform (`UNIFORM` defined): 64 invocations, each all rows x TN / 8 columns; weights are read at uniform addresses.
 //! - narrow (`NARROW` defined): the same, but KB steps of the weights are staged in workgroup memory.
+//! - matrix (`MATRIX` defined): 32 invocations stage KB steps of both operands for matrix instructions.
 //! - workgroup memory: TM TN / 8 invocations, each 8 rows x 8 columns; KB steps of both operands are staged.
 //!
 //! The shader provides `column(j)` (where column j of the tile starts in `x`), `tap_offset(t)`, `bias(row4)`,
@@ -13,6 +14,7 @@
 //! `stride` (of a step in `x`).
 
 mod broadcast;
+mod matrix;
 mod narrow;
 mod staged;
 mod uniform;
@@ -22,8 +24,12 @@ use crate::kernel::KernelKey;
 
 /// The accumulators and the loop over K.
 pub(super) fn core(key: &KernelKey) -> Result<String, String> {
-    let Tile { rows, columns, .. } = tile(key)?;
     let mut t = Text::default();
+    if key.value("MATRIX").is_some() {
+        matrix::steps(&mut t, key)?;
+        return Ok(t.0);
+    }
+    let Tile { rows, columns, .. } = tile(key)?;
     for i in 0..rows {
         for j in 0..columns {
             t.line(format!("var a{i}_{j} = 0.0;"));
@@ -72,6 +78,11 @@ fn tile(key: &KernelKey) -> Result<Tile, String> {
 /// What becomes of the accumulators: `put` for every vec4 of four rows of a column. WHOLE promises that no row lies past
 /// the last.
 pub(super) fn results(key: &KernelKey) -> Result<String, String> {
+    if key.value("MATRIX").is_some() {
+        let mut t = Text::default();
+        matrix::results(&mut t, key)?;
+        return Ok(t.0);
+    }
     let Tile { rows, columns, spread, parts } = tile(key)?;
     let whole = key.value("WHOLE").is_some();
     let first = if parts { format!("ty * {}u + ", rows / 4) } else { String::new() };
