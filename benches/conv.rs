@@ -1,38 +1,22 @@
 //! Times one convolution on every family of kernels, interleaved: `cargo bench --bench conv -- IC,OC,H,W[,K[,PAD]] ...`.
 //!
-//! `IC` may be a sum as in `64+64` for a convolution over several sources; `T` in place of `K` is the transposed
-//! convolution 2x2 stride 2. `FAMILIES=winograd,subgroup` limits the families, `ROUNDS=9` sets the number of runs,
+//! `benches/case` reads the cases. `FAMILIES=winograd,subgroup` limits the families, `ROUNDS=9` sets the number of runs,
 //! `BUFFERS=1` also times each family without storage images,
 //! `ONLY=part_of_a_name` times only the dispatches of such shaders, `GPU_PATH=1` chooses kernels as for a device without subgroups. Prints minimum and median of the convolution's own
 //! dispatches and how far its output lies from the first family's.
 
+mod case;
+
+use case::case;
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::gpu::{DeviceChoice, Gpu};
 use unet_wgpu::kernel::{AdapterClass, Caps, ConvFamily, Images};
-use unet_wgpu::ops::{ActivationKind, Conv2d, ConvTranspose2d, InputKind, OpCase, Source};
+use unet_wgpu::ops::OpCase;
 use unet_wgpu::plan::Plan;
 use unet_wgpu::session::Session;
-use unet_wgpu::tensor::{HostTensor, Shape};
+use unet_wgpu::tensor::HostTensor;
 use unet_wgpu::testing::case_graph;
-
-fn case(text: &str) -> Option<OpCase> {
-    let fields: Vec<&str> = text.split(',').collect();
-    let number = |i: usize| fields.get(i).and_then(|f| f.parse::<usize>().ok());
-    let channels: Vec<usize> = fields.first()?.split('+').map(|c| c.parse().ok()).collect::<Option<_>>()?;
-    let (total, out, h, w) = (channels.iter().sum::<usize>(), number(1)?, number(2)?, number(3)?);
-    let shapes: Vec<Shape> = channels.iter().map(|&c| Shape::new(1, c, h, w)).collect();
-    if fields.get(4) == Some(&"T") {
-        let case = OpCase::new("transposed", ConvTranspose2d::up2(out), &shapes);
-        return Some(case.parameter(&[total, out, 2, 2], InputKind::Parameter).parameter(&[out], InputKind::Parameter));
-    }
-    let kernel = number(4).unwrap_or(3);
-    let mut op = Conv2d::new(out, kernel, number(5).unwrap_or(kernel / 2)).with_bias(true);
-    op.activation = ActivationKind::Relu;
-    op.sources = vec![Source::WHOLE; channels.len()];
-    let case = OpCase::new("conv", op, &shapes).parameter(&[out, total, kernel, kernel], InputKind::Parameter);
-    Some(case.parameter(&[out], InputKind::Parameter))
-}
 
 /// A session that runs the whole case once, and then only the operation's own dispatches.
 fn session(gpu: &Gpu, caps: &Caps, case: &OpCase, inputs: &[HostTensor]) -> Result<(Session, HostTensor, String)> {
@@ -67,7 +51,7 @@ fn cpu_ms() -> f64 {
 }
 
 fn bench(gpu: &Gpu, text: &str) -> Result<()> {
-    let case = case(text).ok_or_else(|| Error::invalid(text.to_string(), "wanted IC,OC,H,W[,K[,PAD]]"))?;
+    let case = case(text)?;
     let inputs = case.inputs()?;
     let families = std::env::var("FAMILIES").unwrap_or_else(|_| "tile,subgroup,gemm,winograd".into());
     let rounds = std::env::var("ROUNDS").ok().and_then(|r| r.parse().ok()).unwrap_or(7);

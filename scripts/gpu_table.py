@@ -23,9 +23,9 @@ SPILLS = {
 # The class of adapters that a maker's chips belong to.
 CLASS = {"amd": "amd", "nvidia": "nvidia", "intel": "intel", "adreno": "other", "apple": "apple"}
 # Constants that change only what happens before and after the loop.
-EPILOGUE = {"ACTIVATION", "ACCUMULATE", "WHOLE", "ROWS_FIRST", "POOL"}
+EPILOGUE = {"ACTIVATION", "ACCUMULATE", "WHOLE", "POOL"}
 # Kernels that are one long multiply-add; the others have no loop, and only the spills count.
-PRODUCTS = ("winograd_gemm", "conv2d_gemm", "conv_transpose2d_gemm", "conv2d_window")
+PRODUCTS = ("winograd_gemm", "conv2d_gemm", "conv2d_window")
 
 
 def maker(target):

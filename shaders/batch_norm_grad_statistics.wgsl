@@ -7,6 +7,7 @@
 // Dispatch: (ceil(C / 4), 1, 1); a workgroup makes one block of channels.
 // Constants: ACTIVATION, 1: see lib/activation.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/activation"
 #import "lib/reduce"
 #import "lib/tensor"
@@ -50,13 +51,16 @@ fn main(
     let shift = affine[2u * block + 1u] - m * scale;
     var total = vec4<f32>(0.0);
     var product = vec4<f32>(0.0);
-    for (var n = 0u; n < p.images; n++) {
-        for (var iy = local.y; iy < p.h; iy += 16u) {
+    let images = turns(p.images, group.x);
+    let height = turns(p.h, group.x);
+    let width = turns(p.w, group.x);
+    for (var n = 0u; n < images; n++) {
+        for (var iy = local.y; iy < height; iy += 16u) {
             let start = plane_start(p.x, n, block) + iy * p.x.y;
             let row = plane_start(p.dy, n, block) + iy * p.dy.y;
             var part = vec4<f32>(0.0);
             var part_product = vec4<f32>(0.0);
-            for (var ix = local.x; ix < p.w; ix += 16u) {
+            for (var ix = local.x; ix < width; ix += 16u) {
                 let at = vec4<f32>(x[start + ix]);
                 let grad = vec4<f32>(dy[row + ix]) * activation_slope(at * scale + shift, p.slope);
                 part += grad;

@@ -4,6 +4,7 @@
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (ceil(C / 4), 1, 1); a workgroup sums one block of channels.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/reduce"
 #import "lib/tensor"
 
@@ -30,11 +31,14 @@ fn main(
 ) {
     // Sums of row parts first: rounding grows with W + H, not with W * H.
     var total = vec4<f32>(0.0);
-    for (var n = 0u; n < p.images; n++) {
-        for (var iy = local.y; iy < p.h; iy += 16u) {
+    let images = turns(p.images, group.x);
+    let height = turns(p.h, group.x);
+    let width = turns(p.w, group.x);
+    for (var n = 0u; n < images; n++) {
+        for (var iy = local.y; iy < height; iy += 16u) {
             let row = plane_start(p.x, n, group.x) + iy * p.x.y;
             var part = vec4<f32>(0.0);
-            for (var ix = local.x; ix < p.w; ix += 16u) {
+            for (var ix = local.x; ix < width; ix += 16u) {
                 part += vec4<f32>(x[row + ix]);
             }
             total += part;

@@ -7,6 +7,7 @@
 // Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(K / 4)).
 // Constants: KH, KW, ACTIVATION.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -27,7 +28,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
     if (id.x >= p.size.x || id.y >= p.size.y) {
         return;
     }
@@ -36,6 +37,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let top = i32(id.y * p.region.z) - i32(p.geometry.x);
     let left = i32(id.x * p.region.w) - i32(p.geometry.y);
     var result = vec4<f32>(0.0);
+    let channels = turns(p.group_in, group.x);
     for (var lane = 0u; lane < 4u; lane++) {
         let o = block * 4u + lane;
         if (o >= p.size.w) {
@@ -44,7 +46,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         var sum = f32(w[o]);
         var weight = p.size.w + o * p.group_in * KH * KW;
         let first = (o / p.group_out) * p.group_in;
-        for (var c = first; c < first + p.group_in; c++) {
+        for (var c = first; c < first + channels; c++) {
             let plane = plane_start(p.x, n, c / 4u);
             for (var ky = 0u; ky < KH; ky++) {
                 let iy = top + i32(ky * p.geometry.z);

@@ -7,6 +7,7 @@
 // Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(K / 4)).
 // Constants: KH, KW, ACTIVATION; ACCUMULATE if defined.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -29,7 +30,7 @@ fn tap(at: u32, v: vec4<f32>) -> vec4<f32> {
 }
 
 @compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
     if (id.x >= p.size.x || id.y >= p.size.y) {
         return;
     }
@@ -44,7 +45,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let top = i32(id.y * p.region.z) - i32(p.geometry.x);
     let left = i32(id.x * p.region.w) - i32(p.geometry.y);
     var weight = p.size.z + block * p.size.w * (KH * KW * 4u);
-    for (var c = 0u; c < p.size.w; c++) {
+    let blocks = turns(p.size.w, group.x);
+    for (var c = 0u; c < blocks; c++) {
         let plane = plane_start(p.x, n, c);
         for (var ky = 0u; ky < KH; ky++) {
             let iy = top + i32(ky * p.geometry.z);

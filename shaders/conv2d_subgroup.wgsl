@@ -7,6 +7,7 @@
 // Dispatch: (ceil(OW / 8), ceil(OH / ROWS), N * ceil(K / OCS)).
 // Constants: KH, KW, ROWS, OCS (a multiple of 4), ACTIVATION; ACCUMULATE if defined. Needs subgroups of exactly 8.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/tensor"
 #import "lib/activation"
 

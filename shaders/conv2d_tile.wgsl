@@ -7,6 +7,7 @@
 // Dispatch: (ceil(OW / 32), ceil(OH / 8), N * ceil(K / 8)).
 // Constants: KH, KW, ACTIVATION; ACCUMULATE if defined.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -56,7 +57,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let base1 = p.size.z + b1 * p.size.w * taps;
     // The last column that exists in the tensor, halo included, keeps reads of a partial tile inside the row.
     let last = columns + KW - 2u;
-    for (var c = 0u; c < p.size.w; c++) {
+    let blocks = turns(p.size.w, group.x);
+    for (var c = 0u; c < blocks; c++) {
         for (var ky = 0u; ky < KH; ky++) {
             let row = index(p.x, n, c, i32(oy + ky) - i32(p.pad.x), i32(ox) - i32(p.pad.y));
             var line: array<vec4<f32>, TILE + KW - 1u>;

@@ -8,6 +8,7 @@
 // Dispatch: (ceil(OW / BW), ceil(OH / (8 BANDS)), N * ceil(K / TM)).
 // Constants: KH, KW (at most 3), ACTIVATION, TM, BW, BANDS; ACCUMULATE if defined; WHOLE if K is a multiple of TM.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/tensor"
 #import "lib/activation"
 

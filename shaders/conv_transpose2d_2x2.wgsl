@@ -6,6 +6,7 @@
 // Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(K / 4)); an invocation makes the 2x2 vec4s of one input pixel.
 // Constants: ACTIVATION.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -26,7 +27,7 @@ fn tap(at: u32, v: vec4<f32>) -> vec4<f32> {
 }
 
 @compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
     if (id.x >= p.size.x || id.y >= p.size.y) {
         return;
     }
@@ -39,7 +40,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var d = bias;
     let pixel = index(p.x, n, 0u, i32(id.y), i32(id.x));
     let weight = p.size.z + block * p.size.w * 16u;
-    for (var i = 0u; i < p.size.w; i++) {
+    let blocks = turns(p.size.w, group.x);
+    for (var i = 0u; i < blocks; i++) {
         let v = vec4<f32>(x[pixel + i * p.x.z]);
         let at = weight + i * 16u;
         a += tap(at, v);

@@ -6,6 +6,7 @@
 // Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(K / 4)).
 // Constants: KH, KW, ACTIVATION.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -28,13 +29,14 @@ fn tap(at: u32, v: vec4<f32>) -> vec4<f32> {
 }
 
 @compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
     if (id.x >= p.size.x || id.y >= p.size.y) {
         return;
     }
     let n = id.z / p.size.z;
     let block = id.z % p.size.z;
     var sum = vec4<f32>(w[block]);
+    let blocks = turns(p.size.w, group.x);
     for (var ky = 0u; ky < KH; ky++) {
         let ty = i32(id.y + p.pad.x) - i32(ky);
         if (ty < 0 || ty % i32(p.region.z) != 0 || ty / i32(p.region.z) >= i32(p.region.x)) {
@@ -46,7 +48,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
                 continue;
             }
             let pixel = index(p.x, n, 0u, ty / i32(p.region.z), tx / i32(p.region.w));
-            for (var c = 0u; c < p.size.w; c++) {
+            for (var c = 0u; c < blocks; c++) {
                 let v = vec4<f32>(x[pixel + c * p.x.z]);
                 let at = p.size.z + (((block * p.size.w + c) * KH + ky) * KW + kx) * 4u;
                 sum += tap(at, v);

@@ -9,7 +9,7 @@
 // SUBGROUP, if defined a workgroup is one subgroup of 8, else 8 x 8 invocations.
 #import "lib/storage"
 #import "lib/tensor"
-#import "lib/turns"
+#import "lib/loops"
 
 struct Params {
     g: View,
@@ -61,11 +61,11 @@ fn main(
         let last = to - start - 1u;
         let bottom = last * STRIDE + TAP_ROWS - 1u;
 #ifdef SUBGROUP
-        let count = turns(to - start);
+        let count = turns(to - start, group.x);
 #else
         let count = to - start;
 #endif
-        let columns = turns(p.size.x);
+        let columns = turns(p.size.x, group.x);
         for (var column0 = 0u; column0 < columns; column0 += 8u) {
             let inside = column0 + local.x < p.size.x;
             let column = min(column0 + local.x, p.size.x - 1u);

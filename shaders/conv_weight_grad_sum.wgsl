@@ -4,6 +4,7 @@
 // Bindings: 0 params, 1 partial (read), 2 dw (write).
 // Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64, len = R ceil(C / 4) T; an invocation makes four elements.
 #import "lib/storage"
+#import "lib/loops"
 
 struct Params {
     len: u32,
@@ -22,13 +23,14 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> dw: array<f32>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
     let at = id.y * p.row + id.x;
     if (at >= p.len) {
         return;
     }
     var sum = vec4<f32>(0.0);
-    for (var band = 0u; band < p.bands; band++) {
+    let bands = turns(p.bands, group.x);
+    for (var band = 0u; band < bands; band++) {
         sum += partial[band * p.stride + at];
     }
     let tap = at % p.taps;

@@ -5,6 +5,7 @@
 // Bindings: 0 params, 1 x (read), 2 dy (read), 3 dx (write).
 // Dispatch: (ceil(C / 4), N, 1); a workgroup makes one block of planes.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/tensor"
 
 struct Params {
@@ -23,7 +24,7 @@ var<workgroup> firsts: array<vec4<u32>, 256>;
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let plane = plane_start(p.x, group.y, group.x);
-    let pixels = p.size.x * p.size.y;
+    let pixels = turns(p.size.x * p.size.y, group.x);
     var best = vec4<f32>(-3.4028234e38);
     var first = vec4<u32>(0xffffffffu);
     for (var i = lane; i < pixels; i += 256u) {

@@ -5,6 +5,7 @@
 // Dispatch: (ceil(C / 4), N, 1); a workgroup makes one vec4.
 // Constants: MAX, if defined the maximum, else the mean.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/reduce"
 #import "lib/tensor"
 
@@ -43,10 +44,12 @@ fn main(
     let start = plane_start(p.x, group.y, group.x);
     // Row parts first: the rounding of a sum grows with W + H, not with W * H.
     var total = START;
-    for (var iy = local.y; iy < p.h; iy += 16u) {
+    let rows = turns(p.h, group.x);
+    let columns = turns(p.w, group.x);
+    for (var iy = local.y; iy < rows; iy += 16u) {
         let row = start + iy * p.x.y;
         var part = START;
-        for (var ix = local.x; ix < p.w; ix += 16u) {
+        for (var ix = local.x; ix < columns; ix += 16u) {
             part = combine(part, vec4<f32>(x[row + ix]));
         }
         total = combine(total, part);

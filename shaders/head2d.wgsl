@@ -7,6 +7,7 @@
 // Dispatch: (ceil(W / (16 PIXELS)), ceil(H / 4), N); an invocation makes PIXELS neighbouring pixels of a row.
 // Constants: CLASSES, 1 to 8; PIXELS; ACTIVATION; SOFTMAX, MASK, THRESHOLD if defined.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/tensor"
 #import "lib/activation"
 
@@ -21,7 +22,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
     let left = id.x * PIXELS;
     if (left >= p.size.x || id.y >= p.size.y) {
         return;

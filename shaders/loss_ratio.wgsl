@@ -7,6 +7,7 @@
 // Dispatch: (1, 1, 1).
 // Constants: Y; GRAD if defined.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/planes"
 #import "lib/reduce"
 
@@ -28,9 +29,9 @@ struct Params {
 @group(0) @binding(Y) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(16, 16)
-fn main(@builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group: vec3<u32>) {
     var total = 0.0;
-    for (var g = lane; g < p.groups; g += 256u) {
+    for (var g = lane; g < turns(p.groups, group.x); g += 256u) {
         let both = sums[3u * g];
         let whole = sums[3u * g + 1u] + sums[3u * g + 2u] - p.b * both + p.smooth_by;
         let under = max(whole, p.least);

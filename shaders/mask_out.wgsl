@@ -6,6 +6,7 @@
 // Dispatch: (ceil(W / 16), ceil(H / 4), N).
 // Constants: THRESHOLD if defined.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/tensor"
 
 struct Params {
@@ -18,14 +19,15 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
     if (id.x >= p.size.x || id.y >= p.size.y) {
         return;
     }
     let pixel = index(p.x, id.z, 0u, i32(id.y), i32(id.x));
     var best = f32(x[pixel].x);
     var class_id = 0u;
-    for (var c = 1u; c < p.size.z; c++) {
+    let classes = turns(p.size.z, group.x);
+    for (var c = 1u; c < classes; c++) {
         let v = f32(x[pixel + (c / 4u) * p.x.z][c % 4u]);
         if (v > best) {
             best = v;

@@ -8,6 +8,7 @@
 // Dispatch: (ceil(C / 4), N / images, 1); a workgroup makes one block of coefficients.
 // Constants: KEEP if defined, where all images share the statistics.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/reduce"
 #import "lib/tensor"
 
@@ -42,13 +43,16 @@ fn main(
 ) {
     let block = group.x;
     let first = group.y * p.images;
+    let end = first + turns(p.images, group.x);
+    let rows = turns(p.h, group.x);
+    let columns = turns(p.w, group.x);
     // Sums of row parts first: rounding grows with W + H, not with W * H.
     var total = vec4<f32>(0.0);
-    for (var n = first; n < first + p.images; n++) {
-        for (var iy = local.y; iy < p.h; iy += 16u) {
+    for (var n = first; n < end; n++) {
+        for (var iy = local.y; iy < rows; iy += 16u) {
             let row = plane_start(p.x, n, block) + iy * p.x.y;
             var part = vec4<f32>(0.0);
-            for (var ix = local.x; ix < p.w; ix += 16u) {
+            for (var ix = local.x; ix < columns; ix += 16u) {
                 part += vec4<f32>(x[row + ix]);
             }
             total += part;
@@ -59,12 +63,12 @@ fn main(
     // Deviations from the rounded mean: their mean corrects it, and the variance with it.
     var deviation = vec4<f32>(0.0);
     var square = vec4<f32>(0.0);
-    for (var n = first; n < first + p.images; n++) {
-        for (var iy = local.y; iy < p.h; iy += 16u) {
+    for (var n = first; n < end; n++) {
+        for (var iy = local.y; iy < rows; iy += 16u) {
             let row = plane_start(p.x, n, block) + iy * p.x.y;
             var part = vec4<f32>(0.0);
             var part_square = vec4<f32>(0.0);
-            for (var ix = local.x; ix < p.w; ix += 16u) {
+            for (var ix = local.x; ix < columns; ix += 16u) {
                 let d = vec4<f32>(x[row + ix]) - rough;
                 part += d;
                 part_square += d * d;

@@ -18,7 +18,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var a0 = vec4<f32>(f32(id.x));
     var a1 = a0 + 1.0;
     var a2 = a0 + 2.0;
-    // The id takes part, as a zero: see `opaque` in lib/gemm.
+    // The id takes part, as a zero: see lib/loops.wgsl.
     let rounds = p.rounds + (id.y >> 31u);
     for (var i = 0u; i < rounds; i++) {
 #generate multiply_adds

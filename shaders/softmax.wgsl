@@ -4,6 +4,7 @@
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), N); an invocation makes one pixel.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/tensor"
 
 struct Params {
@@ -27,13 +28,13 @@ fn power(v: vec4<f32>, top: f32, block: u32) -> vec4<f32> {
 }
 
 @compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
     if (id.x >= p.size.x || id.y >= p.size.y) {
         return;
     }
     let source = index(p.x, id.z, 0u, i32(id.y), i32(id.x));
     let place = index(p.y, id.z, 0u, i32(id.y), i32(id.x));
-    let blocks = (p.size.z + 3u) / 4u;
+    let blocks = turns((p.size.z + 3u) / 4u, group.x);
     let lowest = vec4<f32>(-3.4028234e38);
     var best = lowest;
     for (var b = 0u; b < blocks; b++) {

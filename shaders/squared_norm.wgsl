@@ -5,6 +5,7 @@
 // Dispatch: (groups, 1, 1); 1 with LAST.
 // Constants: LAST if defined.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/reduce"
 
 struct Params {
@@ -24,7 +25,7 @@ fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
 @compute @workgroup_size(16, 16)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     var sum = 0.0;
-    for (var i = group.x * 256u + lane; i < p.len; i += p.groups * 256u) {
+    for (var i = group.x * 256u + lane; i < turns(p.len, group.x); i += p.groups * 256u) {
 #ifdef LAST
         sum += x[i];
 #else

@@ -5,6 +5,7 @@
 // Bindings: 0 params, 1 maps (read), 2 taps (read), 3 columns (write).
 // Dispatch: (ceil(W2 / 16), ceil(H / 4), 3 * count).
 #import "lib/storage"
+#import "lib/loops"
 
 struct Params {
     w2: u32,
@@ -18,12 +19,13 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> columns: array<f32>;
 
 @compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
     if (id.x >= p.w2 || id.y >= p.h) {
         return;
     }
     var sum = 0.0;
-    for (var k = 0u; k < p.window; k++) {
+    let window = turns(p.window, group.x);
+    for (var k = 0u; k < window; k++) {
         // Wraps where it is negative.
         let y = id.y - k;
         if (y < p.h2) {

@@ -8,6 +8,7 @@
 // Dispatch: (ceil(W / 16), ceil(H / 4), count), planes first .. first + count.
 // Constants: Y; COARSE if defined.
 #import "lib/storage"
+#import "lib/loops"
 
 struct Params {
     w: u32,
@@ -29,14 +30,15 @@ struct Params {
 @group(0) @binding(Y) var<storage, read_write> da: array<f32>;
 
 @compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
     if (id.x >= p.w || id.y >= p.h) {
         return;
     }
     let start = (id.z * p.h + id.y) * p.w2;
     let step = p.count * p.h * p.w2;
     var sum = vec3<f32>(0.0);
-    for (var k = 0u; k < p.window; k++) {
+    let window = turns(p.window, group.x);
+    for (var k = 0u; k < window; k++) {
         // Wraps where it is negative.
         let x = id.x - k;
         if (x < p.w2) {

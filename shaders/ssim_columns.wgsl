@@ -11,6 +11,7 @@
 // Dispatch: (parts = ceil(H2 * W2 / 4096), count, 1), planes first .. first + count.
 // Constants: Y; GRAD if defined.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/planes"
 #import "lib/reduce"
 
@@ -44,6 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let pixels = p.h2 * p.w2;
     let step = p.count * p.h * p.w2;
     var total = vec4<f32>(0.0);
+    let window = turns(p.window, group.x);
     for (var turn = 0u; turn < TURNS; turn++) {
         let pixel = pixel_of(group.x, turn, lane);
         if (pixel >= pixels) {
@@ -52,13 +54,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let y = pixel / p.w2;
         let start = (plane * p.h + y) * p.w2 + pixel % p.w2;
         var mean = vec2<f32>(0.0);
-        for (var k = 0u; k < p.window; k++) {
+        for (var k = 0u; k < window; k++) {
             let at = start + k * p.w2;
             mean += taps[k] * vec2<f32>(rows[at], rows[at + step]);
         }
         // The variance of the whole is the mean of the rows' variances and the variance of their means.
         var spread = vec3<f32>(0.0);
-        for (var k = 0u; k < p.window; k++) {
+        for (var k = 0u; k < window; k++) {
             let at = start + k * p.w2;
             let d = vec2<f32>(rows[at], rows[at + step]) - mean;
             let own = vec3<f32>(rows[at + 2u * step], rows[at + 3u * step], rows[at + 4u * step]);

@@ -6,6 +6,7 @@
 // Bindings: 0 params, 1 a (read), 2 b (read), 3 taps (read), 4 rows (write).
 // Dispatch: (ceil(W2 / 16), ceil(H / 4), count), planes first .. first + count.
 #import "lib/storage"
+#import "lib/loops"
 
 struct Params {
     w: u32,
@@ -23,17 +24,18 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> rows: array<f32>;
 
 @compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
     if (id.x >= p.w2 || id.y >= p.h) {
         return;
     }
     let start = ((p.first + id.z) * p.h + id.y) * p.w + id.x;
     var mean = vec2<f32>(0.0);
-    for (var k = 0u; k < p.window; k++) {
+    let window = turns(p.window, group.x);
+    for (var k = 0u; k < window; k++) {
         mean += taps[k] * vec2<f32>(a[start + k], b[start + k]);
     }
     var spread = vec3<f32>(0.0);
-    for (var k = 0u; k < p.window; k++) {
+    for (var k = 0u; k < window; k++) {
         let d = vec2<f32>(a[start + k], b[start + k]) - mean;
         spread += taps[k] * vec3<f32>(d * d, d.x * d.y);
     }

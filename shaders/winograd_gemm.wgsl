@@ -6,6 +6,7 @@
 // Dispatch: (tile blocks, K/TM, xi of the range).
 // Constants: POINTS, 36 or 16; those of lib/gemm; WHOLE if K is a multiple of TM.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/gemm"
 
 struct Params {
@@ -18,8 +19,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> w: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;
-
-const TAPS: u32 = 1u;
 
 fn column(j: u32) -> u32 {
     return ((p.xi + tile.z) * p.blocks + tile.x) * p.steps * COLUMNS + j;
@@ -48,8 +47,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let ty = local / SPREAD;
     let first4 = group.y * (TM / 4u);
     let end4 = p.end4;
-    let steps = turns(p.steps);
+    let steps = turns(p.steps, group.x);
     let stride = COLUMNS;
+    let taps = 1u;
     let tiles = (p.end4 * 4u + TM - 1u) / TM;
     var wi = (group.z * tiles + group.y) * packed_steps(steps) * TM;
 #generate gemm

@@ -4,8 +4,9 @@
 //   y  [N, K, OH, OW]                    blocked
 //   z  [N, K, floor(OH/2), floor(OW/2)]  blocked; with POOL: the largest of each 2x2 outputs
 // Bindings: 0 params, 1 m (read), 2 w (read), 3 y (write), [4 z (write)].
-// Dispatch: (ceil(tiles / 64), K / 4).
-// Constants: OUT, 2 or 4; COLUMNS, tiles of a block; ACTIVATION; WHOLE if OH and OW are multiples of OUT; POOL.
+// Dispatch: (ceil(PARTS tiles / 64), K / 4).
+// Constants: OUT, 2 or 4; COLUMNS, tiles of a block; ACTIVATION; WHOLE if OH and OW are multiples of OUT; POOL; HALVES if two
+// invocations share a tile, each with two of four channels (see winograd_in.wgsl): PARTS = 2.
 #import "lib/storage"
 #import "lib/tensor"
 #import "lib/activation"
@@ -18,6 +19,26 @@ struct Params {
     z: View,
 }
 @group(0) @binding(0) var<uniform> p: Params;
+#ifdef HALVES
+const PARTS: u32 = 2u;
+alias Lanes = vec2<f32>;
+@group(0) @binding(1) var<storage, read> m: array<vec2<StoredScalar>>;
+@group(0) @binding(2) var<storage, read> w: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec2<StoredScalar>>;
+#ifdef POOL
+@group(0) @binding(4) var<storage, read_write> z: array<vec2<StoredScalar>>;
+#endif
+
+fn keep(value: Lanes) -> vec2<StoredScalar> {
+    return stored2(value);
+}
+
+fn activated(value: Lanes) -> Lanes {
+    return activate(value.xyxy, p.slope.x).xy;
+}
+#else
+const PARTS: u32 = 1u;
+alias Lanes = vec4<f32>;
 @group(0) @binding(1) var<storage, read> m: array<Stored>;
 @group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;
@@ -25,18 +46,30 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> z: array<Stored>;
 #endif
 
+fn keep(value: Lanes) -> Stored {
+    return stored(value);
+}
+
+fn activated(value: Lanes) -> Lanes {
+    return activate(value, p.slope.x);
+}
+#endif
+
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.chunk.y) {
+    let part = id.x % PARTS;
+    let i = id.x / PARTS;
+    if (i >= p.chunk.y) {
         return;
     }
-    let tile = p.chunk.x + id.x;
+    let tile = p.chunk.x + i;
     let n = tile / p.grid.y;
     let inside = tile % p.grid.y;
     let top = inside / p.grid.x * OUT;
     let left = inside % p.grid.x * OUT;
-    let at = (id.x / COLUMNS * p.chunk.z + id.y) * ((OUT + 2u) * (OUT + 2u) * COLUMNS) + id.x % COLUMNS;
-    let bias = w[id.y];
+    let first = (i / COLUMNS * p.chunk.z + id.y) * ((OUT + 2u) * (OUT + 2u) * COLUMNS) + i % COLUMNS;
+    let at = first * PARTS + part;
+    let bias = w[id.y * PARTS + part];
     let out = index(p.y, n, id.y, i32(top), i32(left));
     let rows = p.grid.z - top;
     let columns = p.grid.w - left;

@@ -85,6 +85,29 @@ pub fn tile_caps(caps: &Caps) -> Vec<(String, Caps)> {
     all
 }
 
+/// What `caps` become for products by cooperative matrices of each size, for the convolutions built around them.
+pub fn matrix_caps(caps: &Caps) -> Vec<(String, Caps)> {
+    let mut all = Vec::new();
+    for side in [8, 16].into_iter().filter(|&s| caps.matrix.is_none_or(|only| only == s)) {
+        for &tile in OperandPath::Matrix.tiles() {
+            for family in [ConvFamily::Gemm, ConvFamily::Winograd2] {
+                let forced = Caps {
+                    f16: true,
+                    precision: Precision::F16,
+                    matrix: Some(side),
+                    conv: Some(family),
+                    operands: Some(OperandPath::Matrix),
+                    tile: Some(tile),
+                    images: Images::Never,
+                    ..caps.clone()
+                };
+                all.push((format!("{}, matrices of {side}, tile {tile:?}", family.name()), forced));
+            }
+        }
+    }
+    all
+}
+
 /// The GPU tests run on: the one `UNET_DEVICE` names, else the best. `None` (after saying so on stderr) only when the
 /// machine has none and `UNET_REQUIRE_GPU` is not set, as it is in CI.
 pub fn gpu_or_skip() -> Option<Gpu> {

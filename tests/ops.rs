@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use unet_wgpu::gpu::{Gpu, PrecisionChoice};
 use unet_wgpu::kernel::{Caps, Images};
 use unet_wgpu::ops::{OpCase, registry};
-use unet_wgpu::testing::{check_case_with, family_caps, gpu_or_skip, lowered, tile_caps, tolerance};
+use unet_wgpu::testing::{check_case_with, family_caps, gpu_or_skip, lowered, matrix_caps, tile_caps, tolerance};
 
 /// What is wrong with a case, if anything.
 fn failure(gpu: &Gpu, caps: &Caps, case: &OpCase) -> Option<String> {
@@ -142,4 +142,15 @@ fn convolutions_match_with_every_tile_of_real_gpus_and_every_index_checked() {
     if let Some(gpu) = gpu_or_skip() {
         check_tiles(&Gpu::with_checks(gpu.device().clone(), gpu.queue().clone(), true).unwrap());
     }
+}
+
+/// lavapipe of Mesa 26 has matrices of 8, the one of Mesa 22 none.
+#[test]
+fn convolutions_match_on_cooperative_matrices() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let Some(gpu) = gpu.with_matrices() else {
+        eprintln!("skipped: {} lists no matrices that we can use", gpu.describe());
+        return;
+    };
+    check_forced(&gpu, matrix_caps(gpu.caps()), |name| name.starts_with("conv"));
 }

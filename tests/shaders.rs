@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use unet_wgpu::kernel::{BindingKind, Caps, Dispatch, IMAGES, KernelKey, Operand, may_be_image, parse};
 use unet_wgpu::ops::{Lowering, registry};
 use unet_wgpu::tensor::Precision;
-use unet_wgpu::testing::{family_caps, tile_caps};
+use unet_wgpu::testing::{family_caps, matrix_caps, tile_caps};
 
 /// Caps that make ops choose each of their kernel families.
 fn caps() -> Vec<Caps> {
@@ -119,6 +119,32 @@ fn every_variant_becomes_spirv_msl_and_hlsl() {
         naga::back::hlsl::Writer::new(&mut text, &options, &pipeline)
             .write(&module, &info, None)
             .unwrap_or_else(|e| panic!("{case} {key}: HLSL: {e}"));
+    }
+}
+
+/// Run on few machines, if any: naga has no HLSL for it, and Metal has matrices of 8 only.
+#[test]
+fn kernels_with_cooperative_matrices_are_valid_and_become_spirv() {
+    let mut variants = BTreeMap::new();
+    for case in registry() {
+        let inputs: Vec<_> = case.inputs.iter().map(|i| i.0).collect();
+        let outputs = case.op.infer(&inputs).unwrap();
+        for (name, caps) in matrix_caps(&Caps::default()) {
+            let mut cx = Lowering::new(&case.name, &caps, &inputs, &outputs);
+            case.op.lower(&mut cx).unwrap_or_else(|e| panic!("{}, {name}: {e}", case.name));
+            variants.extend(cx.finish().dispatches.into_iter().map(|d| (d.kernel.clone(), (case.name.clone(), d))));
+        }
+    }
+    variants.retain(|k, _| k.value("MATRIX").is_some());
+    assert!(variants.len() >= 8, "only {} variants", variants.len());
+    for (key, (case, d)) in variants {
+        let r = parse(&key).unwrap_or_else(|e| panic!("{case}: {e}"));
+        assert_eq!(r.bindings.len(), d.bindings.len() + 1, "{case} {key}: number of bindings");
+        let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all())
+            .validate(&r.module)
+            .unwrap_or_else(|e| panic!("{case} {key}: {:?}", e.into_inner()));
+        naga::back::spv::write_vec(&r.module, &info, &naga::back::spv::Options::default(), None)
+            .unwrap_or_else(|e| panic!("{case} {key}: SPIR-V: {e}"));
     }
 }
 

@@ -1,7 +1,6 @@
 // What kernels around the generated matrix product have in common: the constants TM, TN; and SUBGROUP or UNIFORM, or, where
 // operands are staged in workgroup memory, KB, the steps of K staged at a time, EVEN if all taps have a multiple of them,
-// and NARROW if only weights are staged.
-#import "lib/turns"
+// NARROW if only weights are staged, and MATRIX, the side of cooperative matrices, if those multiply.
 const COLUMNS: u32 = TN * 8u;
 #ifdef SUBGROUP
 const INVOCATIONS: u32 = 8u;
@@ -19,10 +18,18 @@ const INVOCATIONS: u32 = 64u;
 const SPREAD: u32 = 64u;
 var<workgroup> ws: array<vec4<f32>, KB * TM>;
 #else
+#ifdef MATRIX
+const INVOCATIONS: u32 = 32u;
+const SPREAD: u32 = 32u;
+var<workgroup> xs: array<f16, MATRIX * COLUMNS>;
+var<workgroup> ws: array<f16, MATRIX * TM>;
+var<workgroup> sums: array<f32, MATRIX * COLUMNS>;
+#else
 const INVOCATIONS: u32 = TM * TN / 8u;
 const SPREAD: u32 = TN;
 var<workgroup> xs: array<vec4<f32>, KB * COLUMNS>;
 var<workgroup> ws: array<vec4<f32>, KB * TM>;
+#endif
 #endif
 #endif
 #endif

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::gpu::{PrecisionChoice, user_cache_dir};
-use unet_wgpu::session::Backend;
+use unet_wgpu::session::{self, Backend};
 use unet_wgpu::tensor::Precision;
 use unet_wgpu::tune as tune_cache;
 
@@ -123,6 +123,7 @@ impl Common {
     pub fn backend(&self) -> Result<Backend> {
         let mut backend = Backend::open(self.device())?.with_precision(self.precision)?;
         self.note(&format!("device: {}", backend.describe()));
+        let precision = backend.precision();
         if self.precision != PrecisionChoice::F32 {
             let why = match (self.precision, backend.precision(), backend.gpu()) {
                 (PrecisionChoice::Auto, Precision::F16, _) => ": the GPU has it in shaders",
@@ -132,6 +133,12 @@ impl Common {
                 _ => "",
             };
             self.note(&format!("precision: {}{why}", backend.precision()));
+        }
+        if let (Backend::Gpu(gpu), Precision::F16) = (&mut backend, precision) {
+            *gpu = session::with_matrices(gpu);
+            if let Some(side) = gpu.caps().matrix {
+                self.note(&format!("products: matrices of {side}x{side}, checked"));
+            }
         }
         if let (Backend::Gpu(gpu), Some(folder)) = (&mut backend, self.cache_dir()) {
             gpu.keep_pipelines(&folder);

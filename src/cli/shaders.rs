@@ -12,7 +12,7 @@ use unet_wgpu::kernel::{AdapterClass, BindingKind, Caps, KernelKey, compose, par
 use unet_wgpu::model::{parse as architecture, whole_graph};
 use unet_wgpu::ops::registry;
 use unet_wgpu::plan::Plan;
-use unet_wgpu::testing::{family_caps, lowered, tile_caps};
+use unet_wgpu::testing::{family_caps, lowered, matrix_caps, tile_caps};
 
 /// Write the WGSL of every kernel, as it is handed to the driver, for tools that read shaders
 #[derive(Args)]
@@ -103,7 +103,8 @@ impl Shaders {
                     uses.cases.insert(case.name.clone());
                 }
                 // What no device chooses by itself has no class.
-                for (_, forced) in family_caps(&typical).into_iter().chain(tile_caps(&typical)) {
+                let forced = family_caps(&typical).into_iter().chain(tile_caps(&typical));
+                for (_, forced) in forced.chain(matrix_caps(&typical)) {
                     for d in lowered(&forced, &case)?.dispatches {
                         all.entry(d.kernel).or_default().cases.insert(case.name.clone());
                     }

@@ -84,7 +84,21 @@ pub fn adapters() -> Vec<AdapterSummary> {
     all.iter().enumerate().map(summary).collect()
 }
 
-pub(super) fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Queue)> {
+/// The side of the square matrices, f16 times f16 into f32, that an adapter multiplies and naga can express.
+fn matrix(adapter: &wgpu::Adapter) -> Option<u32> {
+    let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
+    if !adapter.features().contains(needed) {
+        return None;
+    }
+    let (half, float) = (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);
+    let listed = adapter.cooperative_matrix_properties();
+    [16, 8].into_iter().find(|&side| {
+        listed.iter().any(|p| [p.m_size, p.n_size, p.k_size] == [side; 3] && (p.ab_type, p.cr_type) == (half, float))
+    })
+}
+
+/// The device, its queue, and the side of the matrices it may use.
+pub(super) fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Queue, Option<u32>)> {
     let all = list();
     if all.is_empty() {
         return Err(Error::NoAdapter);
@@ -116,14 +130,23 @@ pub(super) fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Queue)>
     if image.flags.contains(wgpu::TextureFormatFeatureFlags::STORAGE_READ_WRITE) {
         wanted |= READ_WRITE_IMAGES;
     }
+    let matrix = matrix(adapter);
+    let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+    if matrix.is_some() {
+        wanted |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        // SAFETY: the feature may have bugs in wgpu; kernels with it run only after a check against the reference.
+        experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+    }
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("unet-wgpu"),
         required_features: adapter.features() & wanted,
         required_limits: adapter.limits(),
+        experimental_features,
         ..Default::default()
     };
-    pollster::block_on(adapter.request_device(&descriptor))
-        .map_err(|e| Error::Gpu { what: format!("opening {}", infos[index].name), reason: e.to_string() })
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+        .map_err(|e| Error::Gpu { what: format!("opening {}", infos[index].name), reason: e.to_string() })?;
+    Ok((device, queue, matrix))
 }
 
 /// Kernels that add to an image both read and write it.
@@ -154,6 +177,7 @@ pub(super) fn caps(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Caps {
         storage_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
         uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment).max(16),
         f16: device.features().contains(wgpu::Features::SHADER_F16),
+        matrix: None,
         precision: Precision::F32,
         conv: None,
         tuned: None,

@@ -25,6 +25,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 pub struct Gpu {
     inner: Arc<Inner>,
     caps: Arc<Caps>,
+    /// Side of the cooperative matrices that the adapter lists.
+    matrix: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -41,8 +43,9 @@ struct Inner {
 impl Gpu {
     /// Opens an adapter. Never falls back to another one: what cannot be had is an error.
     pub fn new(choice: &DeviceChoice) -> Result<Self> {
-        let (device, queue) = adapter::open(choice)?;
-        let gpu = Self::from_wgpu(device, queue)?;
+        let (device, queue, matrix) = adapter::open(choice)?;
+        let mut gpu = Self::from_wgpu(device, queue)?;
+        gpu.matrix = matrix;
         // Only on a device of our own: a host application may have a callback of its own on its device.
         let lost = gpu.inner.lost.clone();
         gpu.device().set_device_lost_callback(move |reason, message| {
@@ -77,7 +80,7 @@ impl Gpu {
         }
         let lost = Arc::new(Mutex::new(None));
         let inner = Inner { device, queue, info, checked, pipelines: Mutex::default(), disk: OnceLock::new(), lost };
-        Ok(Self { inner: Arc::new(inner), caps: Arc::new(caps) })
+        Ok(Self { inner: Arc::new(inner), caps: Arc::new(caps), matrix: None })
     }
 
     /// The device.
@@ -105,7 +108,7 @@ impl Gpu {
     #[must_use]
     pub fn position_independent(&self) -> Self {
         let caps = Caps { conv: Some(ConvFamily::Gemm), ..(*self.caps).clone() };
-        Self { inner: self.inner.clone(), caps: Arc::new(caps) }
+        self.with_caps(caps)
     }
 
     /// The same device, storing activations and weights of its plans in the precision asked for. Fails where that is `f16`
@@ -113,14 +116,26 @@ impl Gpu {
     pub fn with_precision(&self, choice: PrecisionChoice) -> Result<Self> {
         let precision = choice.resolve(self)?;
         let caps = Caps { precision, ..(*self.caps).clone() };
-        Ok(Self { inner: self.inner.clone(), caps: Arc::new(caps) })
+        Ok(self.with_caps(caps))
+    }
+
+    /// The same device, with cooperative matrices in products of `f16` plans; `None` where the adapter lists none of a size
+    /// that we can use. An experimental feature of wgpu: `session::with_matrices` checks it against the reference first.
+    #[must_use]
+    pub fn with_matrices(&self) -> Option<Self> {
+        let matrix = Some(self.matrix?);
+        Some(self.with_caps(Caps { matrix, ..(*self.caps).clone() }))
+    }
+
+    fn with_caps(&self, caps: Caps) -> Self {
+        Self { inner: self.inner.clone(), caps: Arc::new(caps), matrix: self.matrix }
     }
 
     /// The same device, with choices of kernels that were measured on it.
     #[must_use]
     pub fn with_tuning(&self, tuning: Tuning) -> Self {
         let caps = Caps { tuned: Some(Arc::new(tuning)), ..(*self.caps).clone() };
-        Self { inner: self.inner.clone(), caps: Arc::new(caps) }
+        self.with_caps(caps)
     }
 
     /// What a file in a cache must have been made for: adapter, driver, backend and version of this crate.

@@ -19,6 +19,9 @@ pub fn compose(key: &KernelKey) -> Result<String> {
         // Before anything else.
         out.push_str("enable f16;\n");
     }
+    if key.value("MATRIX").is_some() {
+        out.push_str("enable wgpu_cooperative_matrix;\n");
+    }
     for (name, value) in &key.consts {
         let _ = writeln!(out, "const {name}: u32 = {value}u;");
     }

@@ -168,6 +168,9 @@ pub struct Caps {
     pub uniform_alignment: u64,
     /// Whether shaders may use `f16`.
     pub f16: bool,
+    /// The side of the cooperative matrices that products use in `f16` plans: 8 or 16. Only what was checked on the device
+    /// ([`Gpu::with_matrices`](crate::gpu::Gpu::with_matrices)).
+    pub matrix: Option<u32>,
     /// How activations and packed weights are stored.
     pub precision: Precision,
     /// What is a storage image in place of a buffer.
@@ -195,6 +198,7 @@ impl Default for Caps {
             storage_alignment: 256,
             uniform_alignment: 256,
             f16: false,
+            matrix: None,
             precision: Precision::F32,
             images: Images::Never,
             conv: None,

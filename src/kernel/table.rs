@@ -4,6 +4,7 @@
 
 use super::{AdapterClass, Caps};
 use crate::error::{Error, Result};
+use crate::tensor::Precision;
 use std::str::FromStr;
 
 /// How the generated matrix product fetches its operands.
@@ -13,19 +14,22 @@ pub enum OperandPath {
     Subgroup,
     /// Through workgroup memory.
     Workgroup,
+    /// Through workgroup memory into matrix instructions: needs [`Caps::matrix`], and f16.
+    Matrix,
     /// Weights at addresses that are uniform in the workgroup, pixels straight from storage: no workgroup memory.
     Uniform,
 }
 
 impl OperandPath {
     /// All paths.
-    pub const ALL: [Self; 3] = [Self::Subgroup, Self::Workgroup, Self::Uniform];
+    pub const ALL: [Self; 4] = [Self::Subgroup, Self::Workgroup, Self::Matrix, Self::Uniform];
 
     /// Its name, as in `UNET_OPERANDS`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Subgroup => "subgroup",
             Self::Workgroup => "workgroup",
+            Self::Matrix => "matrix",
             Self::Uniform => "uniform",
         }
     }
@@ -36,6 +40,8 @@ impl OperandPath {
             Self::Subgroup => &[[64, 4], [64, 2], [32, 4], [32, 2], [16, 4], [16, 2], [8, 4], [8, 2], [4, 4], [4, 2]],
             // 64 sums an invocation whatever the shape: at most one byte of workgroup memory a multiply-add.
             Self::Workgroup => &[[128, 16], [128, 8], [64, 16], [64, 8], [32, 16], [128, 4], [16, 32], [8, 32]],
+            // 16 matrices of 16 x 16 sums in a subgroup of 32.
+            Self::Matrix => &[[64, 8], [32, 8]],
             // 64 invocations side by side, each with all rows.
             Self::Uniform => &[[16, 32], [32, 16], [32, 8], [8, 32], [4, 32]],
         }
@@ -109,10 +115,10 @@ pub const fn preset(class: AdapterClass) -> Preset {
         chunk_tiles: 1024,
     };
     match class {
-        // Product against Winograd on lavapipe, ms: 16 -> 16 channels at 256 x 256 9.4 and 10.0, 32 -> 16 there 19.3 and
-        // 17.8, 16 -> 32 at 128 x 128 5.9 and 4.7, 32 -> 32 there 8.2 and 6.2. 256 tiles of 64 channels each way: what
-        // it is fastest with.
-        AdapterClass::Cpu => Preset { invocations: 1, winograd: 24, chunk_bytes: 5 << 20, chunk_tiles: 256, ..base },
+        // Product against Winograd on lavapipe, ms: 32 -> 64 channels at 128 x 128 6.6 and 6.8, 64 -> 32 5.7 and 6.5; but
+        // `nuclei`, which has both, is no slower with Winograd there, and has one kernel less to compile. 256 tiles of 64
+        // channels each way: what it is fastest with.
+        AdapterClass::Cpu => Preset { invocations: 1, winograd: 20, chunk_bytes: 5 << 20, chunk_tiles: 256, ..base },
         // Some 500 to 4000 lanes; 16 MiB of cache on the discrete ones.
         AdapterClass::Intel => Preset { invocations: 4096, winograd: 48, ..base },
         // Up to 6144 lanes that issue two at a time; 32 to 96 MiB of last cache.
@@ -140,8 +146,15 @@ impl Caps {
     /// How matrix products fetch their operands on this device.
     pub fn operand_path(&self) -> OperandPath {
         let broadcasts = self.subgroup == Some(super::generate::SUBGROUP);
-        match self.operands.filter(|&o| o != OperandPath::Subgroup || broadcasts) {
+        let matrices = self.matrix.is_some() && self.precision == Precision::F16;
+        let possible = |o: &OperandPath| match o {
+            OperandPath::Subgroup => broadcasts,
+            OperandPath::Matrix => matrices,
+            OperandPath::Workgroup | OperandPath::Uniform => true,
+        };
+        match self.operands.filter(possible) {
             Some(forced) => forced,
+            None if matrices => OperandPath::Matrix,
             None if broadcasts => OperandPath::Subgroup,
             None => preset(self.class).operands,
         }

@@ -3,7 +3,7 @@
 use super::{Backward, Emit, ValueId, ActivationGrad, ChannelSum, Conv2d, ConvWeightGrad, WeightSource, ActivationKind, InputKind, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs};
 use crate::error::{Error, Result};
 use super::gemm::Tile;
-use crate::kernel::{Caps, ConvFamily, KernelKey, Operand};
+use crate::kernel::{Caps, ConvFamily, KernelKey, Operand, OperandPath};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// `torch.nn.functional.conv_transpose2d` with an activation.
@@ -202,14 +202,19 @@ impl ConvTranspose2d {
         let weights = self.pack_as(cx, input.c, LANES * (ob + 4 * product), move |o, i, t| {
             (ob + t * product + tile.weight(tile.packed(ib), o, i / LANES)) * LANES + i % LANES
         });
-        let key = KernelKey::new("conv_transpose2d_gemm").with("ACTIVATION", self.activation.id());
+        let key = match tile.path {
+            OperandPath::Subgroup => KernelKey::new("conv2d_gemm"),
+            _ => KernelKey::new("conv2d_gemm").with("KH", 1).with("KW", 1),
+        };
+        let key = key.with("ACTIVATION", self.activation.id());
         cx.reads(Operand::Input(0), (4 * tiles) as f64);
         let rows_first = tile.rows_first(4 * tiles, ib, input.pixels() * ib);
-        let key = tile.constants(key, out.c, ib).flag("ROWS_FIRST", rows_first);
+        let key = tile.constants(key, out.c, ib);
         for (first, blocks) in tile.dispatches(cx.caps, input.pixels()) {
             let mut params = cx.views();
             params.extend([input.w, input.h, ob, ib].map(|v| v as u32));
-            params.extend([self.activation.slope().to_bits(), first as u32, 0, 0]);
+            params.extend([0, 0, 1, 1, 0, 0, tile.packed(ib) as u32, first as u32]);
+            params.extend([1, 1, u32::from(rows_first), 1, self.activation.slope().to_bits(), 0, 0, 0]);
             let bindings = [Operand::Input(0), weights, Operand::Output(0)];
             let grid = if rows_first { [4 * tiles, blocks, out.n] } else { [blocks, tiles, 4 * out.n] };
             cx.dispatch(key.clone(), params, bindings, grid)?;

@@ -11,19 +11,26 @@ pub(crate) struct Tile {
     pub eights: usize,
     /// How operands are fetched.
     pub path: OperandPath,
+    /// Side of the matrices, where matrices multiply.
+    pub matrix: usize,
 }
 
 impl Tile {
     /// The best tile for `copies` products of `rows` x `columns` on a device. `image` says whether the columns' operand can
     /// be an image where images are used; the weights always can.
     pub fn choose(caps: &Caps, rows: usize, columns: usize, copies: usize, image: bool) -> Self {
-        let path = caps.operand_path();
+        let matrix = caps.matrix.unwrap_or(0) as usize;
+        // Few rows wait for memory, and would leave half of a matrix empty.
+        let path = match caps.operand_path() {
+            OperandPath::Matrix if rows <= 16 => OperandPath::Workgroup,
+            path => path,
+        };
         if let Some([rows, eights]) = caps.tile.filter(|t| path.tiles().contains(t)) {
-            return Self { rows, eights, path };
+            return Self { rows, eights, path, matrix };
         }
         if path != OperandPath::Subgroup {
-            let tiles = path.tiles().iter().map(|&[rows, eights]| Self { rows, eights, path });
-            let first = Self { rows: path.tiles()[0][0], eights: path.tiles()[0][1], path };
+            let tiles = path.tiles().iter().map(|&[rows, eights]| Self { rows, eights, path, matrix });
+            let first = Self { rows: path.tiles()[0][0], eights: path.tiles()[0][1], path, matrix };
             let best = tiles.min_by_key(|t| t.cost(caps, rows, columns, copies)).unwrap_or(first);
             let other = best.narrow() && caps.operands.is_none();
             return if other { Self { path: preset(caps.class).narrow, ..best } } else { best };
@@ -41,7 +48,7 @@ impl Tile {
             rows.div_ceil(r) * columns.div_ceil(e * 8) * (weight * r.div_ceil(8) + column * e + 4 * 2 * r * e)
         };
         let (rows, eights) = tiles.min_by_key(cost).unwrap_or((64, 4));
-        Self { rows, eights, path }
+        Self { rows, eights, path, matrix }
     }
 
     /// What the product costs on a device with many lanes: the multiply-adds of the blocks that cover it and their loads,
@@ -57,6 +64,7 @@ impl Tile {
     fn invocations(self) -> usize {
         match self.path {
             OperandPath::Subgroup => 8,
+            OperandPath::Matrix => 32,
             OperandPath::Workgroup if !self.narrow() => self.rows * self.eights / 8,
             OperandPath::Workgroup | OperandPath::Uniform => 64,
         }
@@ -78,6 +86,7 @@ impl Tile {
                 let fits = [4, 2, 1].into_iter().filter(|&kb| kb <= most && kb >= least);
                 fits.min_by_key(padded).unwrap_or(least)
             }
+            OperandPath::Matrix => self.matrix / 4,
             OperandPath::Subgroup | OperandPath::Uniform => 1,
         }
     }
@@ -86,7 +95,9 @@ impl Tile {
     /// column an invocation: with more, Intel's compiler spills, and such layers wait for memory in any case.
     pub fn gathering(self) -> Self {
         match self.path {
-            OperandPath::Workgroup => Self { rows: 64, eights: 16, ..self },
+            OperandPath::Workgroup | OperandPath::Matrix => {
+                Self { rows: 64, eights: 16, path: OperandPath::Workgroup, ..self }
+            }
             OperandPath::Subgroup | OperandPath::Uniform => self,
         }
     }
@@ -149,6 +160,7 @@ impl Tile {
         match self.path {
             OperandPath::Subgroup => key.flag("SUBGROUP", true),
             OperandPath::Uniform => key.flag("UNIFORM", true),
+            OperandPath::Matrix => key.with("KB", self.staged(steps) as u32).with("MATRIX", self.matrix as u32),
             OperandPath::Workgroup => {
                 let kb = self.staged(steps);
                 let even = !self.narrow() && steps.is_multiple_of(kb);

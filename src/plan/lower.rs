@@ -326,9 +326,9 @@ fn all_may_be_images(low: &Lowered, operand: Operand) -> bool {
     low.dispatches.iter().all(|d| (0..).zip(&d.bindings).all(|(i, &o)| o != operand || may_be_image(&d.kernel, i + 1)))
 }
 
-/// Reads of an element above which an image is faster than a buffer: it is read four times as fast, and written more
-/// slowly by as much as one read gains.
-const READS: f64 = 1.5;
+/// Reads of an element from which on an image is as fast as a buffer: it is read four times as fast, and written more
+/// slowly by as much as one read gains. Where it is no faster, fewer kernels are to be compiled.
+const READS: f64 = 1.0;
 
 /// How often a lowering reads each element of an operand.
 fn reads(low: &Lowered, operand: Operand) -> f64 {
@@ -339,7 +339,7 @@ fn reads(low: &Lowered, operand: Operand) -> f64 {
 fn is_image(caps: &Caps, bytes: u64, reads: f64, possible: impl FnOnce() -> bool) -> bool {
     let wanted = match caps.images {
         Images::Never => false,
-        Images::WhereRead => reads > READS,
+        Images::WhereRead => reads >= READS,
         Images::Always => true,
     };
     wanted && image_size(bytes).is_some() && possible()

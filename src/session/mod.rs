@@ -1,6 +1,7 @@
 //! A session: a plan made resident on a device. Write, run, read; nothing is allocated per run.
 
 mod backend;
+mod matrices;
 mod memory;
 mod overflow;
 mod pending;
@@ -8,6 +9,7 @@ mod profile;
 mod transfer;
 
 pub use backend::{Backend, Executable, Reference};
+pub use matrices::with_matrices;
 use memory::{Arena, Memory, Weights, bind};
 pub use pending::Pending;
 pub use profile::Profile;

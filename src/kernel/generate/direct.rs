@@ -30,8 +30,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     t.line(format!("var wi = p.size.z + g * p.size.w * {}u;", taps * ocs));
     t.line("let end_lane = lane == 7u;");
     t.line("let next = (lane + 1u) & 7u;");
-    // Not the uniform itself: see `turns` in lib/gemm.wgsl.
-    t.line("let blocks = subgroupBroadcast(p.size.w, 0u);");
+    t.line("let blocks = turns(p.size.w, group.x);");
     t.line("for (var c = 0u; c < blocks; c++) {");
     t.line("let s = c * p.x.z;");
     for e in 0..loads {

@@ -36,7 +36,8 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
         }
     }
     t.line(format!("let base = band * {}u + column;", ROWS * span));
-    t.line("for (var c = 0u; c < p.size.w; c++) {");
+    t.line("let blocks = turns(p.size.w, group.x);\nlet kernel_columns = turns(p.pad.w, group.x);");
+    t.line("for (var c = 0u; c < blocks; c++) {");
     for i in 0..pixels.rounds() {
         t.line(format!("let v{i} = vec4<f32>(x[from{i}]);"));
     }
@@ -49,7 +50,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     weights.store(&mut t, "ws", "u");
     t.line("workgroupBarrier();");
     // Taps stay loops, of a length that compilers do not know: with three unrolled, Intel's spill.
-    t.line("for (var ky = 0u; ky < KH; ky++) {\nfor (var kx = 0u; kx < p.pad.w; kx++) {");
+    t.line("for (var ky = 0u; ky < KH; ky++) {\nfor (var kx = 0u; kx < kernel_columns; kx++) {");
     t.line(format!("let xb = base + ky * {span}u + kx;\nlet wb = (ky * KW + kx) * {tm}u + ty;"));
     for j in 0..ROWS {
         t.line(format!("let x{j} = xs[xb + {}u];", j * span));

@@ -166,7 +166,7 @@ fn enlarged(t: &mut Text, points: u32, each: u32) {
 }
 
 /// Everything after the prologue of `winograd_out.wgsl`: it finds `at` (point 0 of the tile), `bias`, `out` (the tile's
-/// first output) and `rows` and `columns` (outputs from there to the borders), with POOL `pooled`, `pooled_rows` and
+/// first output), `part` of PARTS invocations that share a tile, and `rows` and `columns` (outputs from there to the borders), with POOL `pooled`, `pooled_rows` and
 /// `pooled_columns` as well.
 pub(super) fn output(key: &KernelKey) -> Result<String, String> {
     let (outputs, points) = sizes(key)?;
@@ -174,7 +174,7 @@ pub(super) fn output(key: &KernelKey) -> Result<String, String> {
     let mut t = Text::default();
     for r in 0..points {
         for c in 0..points {
-            t.line(format!("let m{r}_{c} = vec4<f32>(m[at + {}u * COLUMNS]);", r * points + c));
+            t.line(format!("let m{r}_{c} = Lanes(m[at + {}u * COLUMNS * PARTS]);", r * points + c));
         }
         transform_out(&mut t, &format!("r{r}_"), &names(&format!("m{r}_"), points, ""));
     }
@@ -183,7 +183,7 @@ pub(super) fn output(key: &KernelKey) -> Result<String, String> {
     }
     for r in 0..outputs {
         for c in 0..outputs {
-            t.line(format!("let y{r}_{c} = activate(o{c}_{r} + bias, p.slope.x);"));
+            t.line(format!("let y{r}_{c} = activated(o{c}_{r} + bias);"));
         }
     }
     let inside = |r: u32, c: u32, rows: &str, columns: &str, store: String| match (whole || r == 0, whole || c == 0) {
@@ -194,7 +194,7 @@ pub(super) fn output(key: &KernelKey) -> Result<String, String> {
     };
     for r in 0..outputs {
         for c in 0..outputs {
-            let store = format!("y[out + {r}u * p.y.y + {c}u] = stored(y{r}_{c});");
+            let store = format!("y[(out + {r}u * p.y.y + {c}u) * PARTS + part] = keep(y{r}_{c});");
             t.line(inside(r, c, "rows", "columns", store));
         }
     }
@@ -202,7 +202,7 @@ pub(super) fn output(key: &KernelKey) -> Result<String, String> {
         for (r, c) in (0..outputs / 2).flat_map(|r| (0..outputs / 2).map(move |c| (r, c))) {
             let of = |dy: u32, dx: u32| format!("y{}_{}", 2 * r + dy, 2 * c + dx);
             let most = format!("max(max({}, {}), max({}, {}))", of(0, 0), of(0, 1), of(1, 0), of(1, 1));
-            let store = format!("z[pooled + {r}u * p.z.y + {c}u] = stored({most});");
+            let store = format!("z[(pooled + {r}u * p.z.y + {c}u) * PARTS + part] = keep({most});");
             // Of an odd size the last row or column makes no pooled pixel, not even the tile's first.
             t.line(if whole {
                 store

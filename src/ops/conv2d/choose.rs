@@ -1,7 +1,7 @@
 //! Which family of kernels a convolution runs on: a pure function of geometry, channels and device.
 
 use super::Conv2d;
-use crate::kernel::{ConvFamily, preset};
+use crate::kernel::{ConvFamily, OperandPath, preset};
 use crate::ops::Lowering;
 use crate::ops::gemm::broadcasts;
 use crate::tensor::{HALO, Precision, Shape};
@@ -37,7 +37,7 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
         // Not of pictures: the product skips the empty lanes of their vec4s.
         (
             ConvFamily::Window,
-            !broadcasts(cx.caps) && op.kernel != [1; 2] && channels > 3 && op.out_channels > 8,
+            [OperandPath::Workgroup, OperandPath::Uniform].contains(&cx.caps.operand_path()) && op.kernel != [1; 2] && channels > 3 && op.out_channels > 8,
             "Winograd would not pay; pixels are staged once for all taps",
         ),
         (ConvFamily::Gemm, true, "Winograd would not pay"),

@@ -2,7 +2,7 @@
 
 use super::Conv2d;
 use crate::error::Result;
-use crate::kernel::{Operand, OperandPath};
+use crate::kernel::{KernelKey, Operand, OperandPath};
 use crate::ops::Lowering;
 use crate::ops::gemm::Tile;
 use crate::tensor::LANES;
@@ -15,7 +15,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
     // One to three channels leave much of a vec4 empty: steps of K then go on over the taps.
     let few = |channels: usize| match tile.path {
         OperandPath::Subgroup => channels <= 2,
-        OperandPath::Workgroup => channels <= 3 && taps > 1,
+        OperandPath::Workgroup | OperandPath::Matrix => channels <= 3 && taps > 1,
         OperandPath::Uniform => false,
     };
     let parts = op.parts(cx)?;
@@ -33,19 +33,23 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
         });
         cx.reads(part.operand, (taps * tiles) as f64 / (op.stride[0] * op.stride[1]) as f64);
         let rows_first = tile.rows_first(tiles, steps, op.region(cx.input(0)).iter().product::<usize>() * ib);
-        let key = part.key(op, "conv2d_gemm");
+        // On lavapipe a kernel of each size costs half a second of compiling, and a size that is known gains nothing.
+        let key = match tile.path {
+            OperandPath::Subgroup => part.finish(KernelKey::new("conv2d_gemm")),
+            OperandPath::Workgroup | OperandPath::Matrix | OperandPath::Uniform => part.key(op, "conv2d_gemm"),
+        };
         let key = match few {
             true => tile.constants_gathered(key, out.c, needed, channels),
             false => tile.constants(key, out.c, ib),
         };
-        let key = key.flag("ROWS_FIRST", rows_first);
         for (first, blocks) in tile.dispatches(cx.caps, out.pixels()) {
-            let mut params = Vec::with_capacity(24);
+            let mut params = Vec::with_capacity(28);
             params.extend(part.view);
             params.extend(cx.output_view(0));
             params.extend([out.w, out.h, ob, ib].map(|v| v as u32));
             params.extend([op.padding[0], op.padding[1], op.stride[0], op.stride[1]].map(|v| v as u32));
             params.extend([op.dilation[0], op.dilation[1], steps, first].map(|v| v as u32));
+            params.extend([op.kernel[0], op.kernel[1], usize::from(rows_first), 0].map(|v| v as u32));
             params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
             let bindings = [part.operand, weights, Operand::Output(0)];
             let grid = if rows_first { [tiles, blocks, out.n] } else { [blocks, tiles, out.n] };

@@ -25,11 +25,12 @@ pub(super) struct Part {
 impl Part {
     /// The constants that kernels of one source have in common.
     pub fn key(&self, op: &Conv2d, shader: &'static str) -> KernelKey {
-        KernelKey::new(shader)
-            .with("KH", op.kernel[0] as u32)
-            .with("KW", op.kernel[1] as u32)
-            .with("ACTIVATION", self.activation.id())
-            .flag("ACCUMULATE", self.source > 0)
+        self.finish(KernelKey::new(shader).with("KH", op.kernel[0] as u32).with("KW", op.kernel[1] as u32))
+    }
+
+    /// The same but for the kernel's size.
+    pub fn finish(&self, key: KernelKey) -> KernelKey {
+        key.with("ACTIVATION", self.activation.id()).flag("ACCUMULATE", self.source > 0)
     }
 }
 

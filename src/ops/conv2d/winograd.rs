@@ -73,9 +73,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     let (outputs, points) = (form.outputs(), form.points());
     let (tiles_x, tiles_y) = (out.w.div_ceil(outputs), out.h.div_ceil(outputs));
     let tiles = out.n * tiles_x * tiles_y;
-    // The product reads the transformed input once for every 64 rows or so.
-    let reads = out.c as f64 / 64.0;
-    let tile = Tile::choose(cx.caps, out.c, tiles, points, reads > 1.5);
+    let tile = Tile::choose(cx.caps, out.c, tiles, points, true);
     let columns = tile.columns();
     let steps: usize = parts.iter().map(|p| p.channels.div_ceil(LANES)).sum();
     let ob = out.c.div_ceil(LANES);
@@ -83,11 +81,16 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     let precision = cx.caps.precision;
     let bytes = |blocks: usize| (points * chunk * blocks * LANES) as u64 * precision.bytes();
     let (v, m) = (cx.scratch(bytes(steps)), cx.scratch(bytes(ob)));
-    cx.reads(Operand::ScratchRead(v), reads);
+    cx.reads(Operand::ScratchRead(v), out.c.div_ceil(tile.rows) as f64);
+    // Not an image: the product's stores were slower by more than this one read gains.
+    cx.reads(Operand::ScratchRead(m), 0.0);
     let weights = filters(op, cx, form, tile, &parts)?;
     let bias = bias(op, cx, ob);
     let grid = [tiles_x, tiles_x * tiles_y];
     let key = |shader| KernelKey::new(shader).with("OUT", outputs as u32).with("COLUMNS", columns as u32);
+    // Two invocations share a tile of 36 points, except where loads of whole vec4s are what counts.
+    let halves = outputs == 4 && !broadcasts(cx.caps);
+    let shares = if halves { 2 } else { 1 };
     for first in (0..tiles).step_by(chunk) {
         let count = chunk.min(tiles - first);
         let blocks = count.div_ceil(columns);
@@ -105,8 +108,6 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
             params.extend([op.padding[0], op.padding[1], 2 * s.h, 2 * s.w].map(|v| v as u32));
             params.extend([first, count, blocks, 0, steps, block, s.h, s.w].map(|v| v as u32));
             block += ib;
-            // Two invocations share a tile of 36 points, except where loads of whole vec4s are what counts.
-            let halves = outputs == 4 && !broadcasts(cx.caps);
             let mut key = key("winograd_in").flag("HALVES", halves);
             if let Some((mode, 2)) = op.sources[part.source].enlarge {
                 let (axes, power_of_two) = mode.axes(cx.label, s, s.with_hw(2 * s.h, 2 * s.w))?;
@@ -115,7 +116,6 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
                 key = key.flag("ENLARGED", true).flag("BILINEAR", bilinear).flag("POWER_OF_TWO", power_of_two);
             }
             let bindings = [part.operand, Operand::ScratchWrite(v)];
-            let shares = if halves { 2 } else { 1 };
             cx.dispatch(key, params, bindings, [(shares * count).div_ceil(64), ib, 1])?;
         }
         for &(xi, number, weights) in &weights {
@@ -132,10 +132,11 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
         let key = key("winograd_out")
             .with("ACTIVATION", op.activation.id())
             .flag("WHOLE", out.h.is_multiple_of(outputs) && out.w.is_multiple_of(outputs))
-            .flag("POOL", op.pool);
+            .flag("POOL", op.pool)
+            .flag("HALVES", halves);
         let mut bindings = vec![Operand::ScratchRead(m), bias, Operand::Output(0)];
         bindings.extend(op.pool.then_some(Operand::Output(1)));
-        cx.dispatch(key, params, bindings, [count.div_ceil(64), ob, 1])?;
+        cx.dispatch(key, params, bindings, [(shares * count).div_ceil(64), ob, 1])?;
     }
     Ok(())
 }

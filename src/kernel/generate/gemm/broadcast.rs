@@ -10,7 +10,7 @@ pub(super) fn steps(t: &mut Text, few: Option<u32>, rows: u32, columns: u32) -> 
     }
     match few {
         None => {
-            t.line("for (var t = 0u; t < TAPS; t++) {");
+            t.line("for (var t = 0u; t < taps; t++) {");
             t.line("var s = tap_offset(t);");
             t.line("for (var k = 0u; k < steps; k++) {");
             for j in 0..columns {
@@ -43,9 +43,9 @@ fn gather(t: &mut Text, channels: u32, columns: u32) -> Result<(), String> {
         2 => (2, ["x", "y", "x", "y"]),
         _ => return Err(format!("CIN is {channels}, the generator takes 1 or 2")),
     };
-    t.line(format!("for (var t = 0u; t < TAPS; t += {taps}u) {{"));
+    t.line(format!("for (var t = 0u; t < taps; t += {taps}u) {{"));
     for i in 0..taps {
-        t.line(format!("let o{i} = tap_offset(min(t + {i}u, TAPS - 1u));"));
+        t.line(format!("let o{i} = tap_offset(min(t + {i}u, taps - 1u));"));
     }
     for j in 0..columns {
         let element = |(k, lane): (u32, &str)| format!("f32(x[b{j} + o{}].{lane})", k / channels);

@@ -1,17 +1,20 @@
 //! The matrix product core: a tile of TM rows (output channels) x TN * 8 columns (pixels or Winograd tiles), K packed by
-//! 4 in both operands. One text, four ways to fetch operands:
+//! 4 in both operands. One text, five ways to fetch operands:
 //!
 //! - subgroup broadcast (`SUBGROUP` defined): a workgroup is one subgroup of 8 lanes on columns and holds the whole
 //!   tile in registers; weights are loaded with lanes on rows and broadcast.
 //! - uniform (`UNIFORM` defined): 64 invocations, each all rows x TN / 8 columns; weights are read at uniform addresses.
 //! - narrow (`NARROW` defined): the same, but KB steps of the weights are staged in workgroup memory.
+//! - matrix (`MATRIX` defined): 32 invocations stage KB steps of both operands for matrix instructions.
 //! - workgroup memory: TM TN / 8 invocations, each 8 rows x 8 columns; KB steps of both operands are staged.
 //!
 //! The shader provides `column(j)` (where column j of the tile starts in `x`), `tap_offset(t)`, `bias(row4)`,
 //! `place(j)` and `put(row4, place, v)`, and in `main` `lane` (of SPREAD lanes on columns) and, for workgroup memory,
-//! `ty`, `local` and the arrays `xs` and `ws`; further `wi` (start of the tile's weights), `steps` (of K in a tap) and `stride` (of a step in `x`).
+//! `ty`, `local` and the arrays `xs` and `ws`; further `wi` (start of the tile's weights), `taps`, `steps` (of K in a tap) and
+//! `stride` (of a step in `x`).
 
 mod broadcast;
+mod matrix;
 mod narrow;
 mod staged;
 mod uniform;
@@ -21,8 +24,12 @@ use crate::kernel::KernelKey;
 
 /// The accumulators and the loop over K.
 pub(super) fn core(key: &KernelKey) -> Result<String, String> {
-    let Tile { rows, columns, .. } = tile(key)?;
     let mut t = Text::default();
+    if key.value("MATRIX").is_some() {
+        matrix::steps(&mut t, key)?;
+        return Ok(t.0);
+    }
+    let Tile { rows, columns, .. } = tile(key)?;
     for i in 0..rows {
         for j in 0..columns {
             t.line(format!("var a{i}_{j} = 0.0;"));
@@ -71,6 +78,11 @@ fn tile(key: &KernelKey) -> Result<Tile, String> {
 /// What becomes of the accumulators: `put` for every vec4 of four rows of a column. WHOLE promises that no row lies past
 /// the last.
 pub(super) fn results(key: &KernelKey) -> Result<String, String> {
+    if key.value("MATRIX").is_some() {
+        let mut t = Text::default();
+        matrix::results(&mut t, key)?;
+        return Ok(t.0);
+    }
     let Tile { rows, columns, spread, parts } = tile(key)?;
     let whole = key.value("WHOLE").is_some();
     let first = if parts { format!("ty * {}u + ", rows / 4) } else { String::new() };
@@ -80,8 +92,8 @@ pub(super) fn results(key: &KernelKey) -> Result<String, String> {
         let inside = if whole { format!("quad{b}") } else { format!("min(quad{b}, end4 - 1u)") };
         t.line(format!("let bias{b} = bias({inside});"));
     }
-    for j in 0..columns {
-        t.line(format!("let at{j} = place({}u + lane);", j * spread));
+    let stores = |t: &mut Text, j: u32, column: String| {
+        t.line(format!("let at{j} = place({column} + lane);"));
         t.line(format!("if (at{j} != NOWHERE) {{"));
         for b in 0..rows / 4 {
             let v: Vec<String> = (0..4).map(|i| format!("a{}_{j}", b * 4 + i)).collect();
@@ -89,6 +101,24 @@ pub(super) fn results(key: &KernelKey) -> Result<String, String> {
             t.line(if whole { put } else { format!("if (quad{b} < end4) {{ {put} }}") });
         }
         t.line("}");
+    };
+    if key.value("SUBGROUP").is_none() {
+        (0..columns).for_each(|j| stores(&mut t, j, format!("{}u", j * spread)));
+        return Ok(t.0);
     }
+    // lavapipe inlines every store, half of the time it takes to compile: a loop over columns, which move up in its turns.
+    let each = columns.min(STORED);
+    t.line(format!("let rounds = turns({}u, group.x);", columns / each));
+    t.line("for (var round = 0u; round < rounds; round++) {");
+    for j in 0..each {
+        stores(&mut t, j, format!("(round * {each}u + {j}u) * {spread}u"));
+    }
+    for j in 0..columns - each {
+        (0..rows).for_each(|i| t.line(format!("a{i}_{j} = a{i}_{};", j + each)));
+    }
+    t.line("}");
     Ok(t.0)
 }
+
+/// Columns that a turn of the loop stores, where there is one.
+const STORED: u32 = 2;

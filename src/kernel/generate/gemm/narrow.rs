@@ -17,7 +17,7 @@ pub(super) fn steps(t: &mut Text, key: &KernelKey, rows: u32, columns: u32) -> R
     for j in 0..columns {
         t.line(format!("let b{j} = column({}u + lane);", j * INVOCATIONS));
     }
-    t.line("for (var t = 0u; t < TAPS; t++) {");
+    t.line("for (var t = 0u; t < taps; t++) {");
     t.line("var s = tap_offset(t);");
     t.line(format!("for (var k = 0u; k < steps; k += {kb}u) {{"));
     t.line(format!("let u = vec4<f32>(w[wi + min(local, {}u)]);", staged - 1));

@@ -35,7 +35,7 @@ pub(super) fn steps(t: &mut Text, key: &KernelKey) -> Result<(), String> {
     }
     t.line(format!("let stride_block = {kb}u * stride;"));
     t.line("wi += local;");
-    t.line("for (var t = 0u; t < TAPS; t++) {");
+    t.line("for (var t = 0u; t < taps; t++) {");
     t.line("var s = tap_offset(t);");
     t.line(format!("for (var k = 0u; k < steps; k += {kb}u) {{"));
     for i in 0..rounds {

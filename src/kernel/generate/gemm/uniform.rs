@@ -11,7 +11,7 @@ pub(super) fn steps(t: &mut Text, rows: u32, columns: u32) {
     for j in 0..columns {
         t.line(format!("let b{j} = column({}u + lane);", j * INVOCATIONS));
     }
-    t.line("for (var t = 0u; t < TAPS; t++) {");
+    t.line("for (var t = 0u; t < taps; t++) {");
     t.line("var s = tap_offset(t);");
     t.line("for (var k = 0u; k < steps; k++) {");
     for j in 0..columns {

@@ -1,0 +1,57 @@
+//! Cooperative matrices, checked before they are used.
+
+use super::Session;
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, PrecisionChoice};
+use crate::graph::Graph;
+use crate::kernel::{Caps, OperandPath};
+use crate::ops::{Conv2d, ExportNchw, ImportNchw};
+use crate::plan::Plan;
+use crate::tensor::{HostTensor, Shape, TensorDesc};
+use std::collections::BTreeMap;
+
+/// What storing f16 may cost, of the output's scale.
+const TOLERANCE: f32 = 5e-3;
+
+/// The device with [`Gpu::with_matrices`], if it has them and a convolution on them agrees with the reference; else as it is.
+/// wgpu calls the feature experimental, and drivers are young.
+#[must_use]
+pub fn with_matrices(gpu: &Gpu) -> Gpu {
+    let Some(able) = gpu.with_matrices() else { return gpu.clone() };
+    match agrees(&able) {
+        Ok(true) => able,
+        Ok(false) => {
+            log::warn!("{}: cooperative matrices give wrong results, they are not used", gpu.describe());
+            gpu.clone()
+        }
+        Err(e) => {
+            log::warn!("{}: cooperative matrices fail, they are not used: {e}", gpu.describe());
+            gpu.clone()
+        }
+    }
+}
+
+/// Whether a 3x3 convolution with parts of tiles in every direction is right.
+fn agrees(gpu: &Gpu) -> Result<bool> {
+    let gpu = gpu.with_precision(PrecisionChoice::F16)?;
+    let caps =
+        Caps { conv: Some(crate::kernel::ConvFamily::Gemm), operands: Some(OperandPath::Matrix), ..gpu.caps().clone() };
+    let (input, dims) = (Shape::new(1, 37, 11, 9), [70, 37, 3, 3]);
+    let mut graph = Graph::new();
+    let x = graph.input("x", TensorDesc::linear(input));
+    let x = graph.node("x", ImportNchw, &[x])?;
+    let w = graph.parameter("w", &dims)?;
+    let y = graph.node("conv", Conv2d::new(dims[0], 3, 1), &[x, w])?;
+    let y = graph.node("y", ExportNchw, &[y])?;
+    graph.output("y", y);
+    // Small whole numbers, in no short period: their sums are exact in f32, and errors are not hidden by rounding.
+    let number = |i: usize| ((i * 7919 + i / 13) % 17) as f32 - 8.0;
+    let tensor = |dims: &[usize]| HostTensor::new(dims, (0..dims.iter().product()).map(number).collect::<Vec<f32>>());
+    let inputs = BTreeMap::from([("x".to_string(), tensor(&input.dims())?)]);
+    let want = graph.run_reference(&inputs, |_, dims| tensor(dims), |_, _| Ok(()))?;
+    let got = Session::new(&gpu, Plan::new(&graph, &caps)?, |_, dims| tensor(dims))?.run_all(&inputs)?;
+    match (got.get("y"), want.get("y")) {
+        (Some(got), Some(want)) => Ok(got.compare(want)?.within(TOLERANCE)),
+        _ => Err(Error::invalid("output `y`", "missing")),
+    }
+}
