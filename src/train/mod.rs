@@ -5,6 +5,7 @@
 //! the device ([`Trainer`]); measures ([`metrics`]) and a model's scores on a data set ([`evaluate`](fn@evaluate)).
 
 mod batch;
+mod checkpoint;
 mod dataset;
 pub mod evaluate;
 mod example;
@@ -16,6 +17,7 @@ mod trainer;
 mod weight_map;
 
 pub use batch::{Batch, Batcher, Crop, CropOptions};
+pub use checkpoint::{TrainState, load_state, save_model, save_state};
 pub use dataset::{Dataset, Pair, Split};
 pub use evaluate::{EvaluateOptions, Evaluation, ObjectTruth, PictureScores, evaluate, score};
 pub use example::{DataSummary, Example, ExampleOptions, Examples, Truth};
