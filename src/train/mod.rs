@@ -26,6 +26,7 @@ mod weight_map;
 pub use augment::{Augmentation, Augmented, Augmenter, Elastic};
 pub use batch::{Batch, Batcher, Crop, CropOptions};
 pub use config::{DataConfig, OptimiserConfig, TrainConfig, WeightMapConfig};
+pub use checkpoint::{TrainState, load_state, save_model, save_state};
 pub use dataset::{Dataset, Pair, Split};
 pub use evaluate::{EvaluateOptions, Evaluation, ObjectTruth, PictureScores, evaluate, score};
 pub use example::{DataSummary, Example, ExampleOptions, Examples, Truth};

@@ -115,6 +115,6 @@ impl Trainer {
 }
 
 /// Whether a state belongs to the optimiser, not to the network.
-fn is_optimiser_state(name: &str) -> bool {
+pub(super) fn is_optimiser_state(name: &str) -> bool {
     [moment(1, ""), moment(2, ""), ACCUMULATED.into()].iter().any(|prefix| name.starts_with(prefix.as_str()))
 }

@@ -1,12 +1,13 @@
 //! Checkpoint files: the formats known, and loading and saving by them.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use super::builtin::{self, Builtin};
 use super::gzip::{self, Bounds};
 use super::kinds::looks_like;
+use super::replace::replace_file;
 use super::safetensors::SafetensorsFormat;
 use super::{ModelMetadata, Weights};
 use crate::error::{Error, Result};
@@ -128,27 +129,7 @@ pub fn save(path: impl AsRef<Path>, checkpoint: &Checkpoint, stored: StoredType)
     if packed {
         bytes = gzip::deflate(&bytes, path)?;
     }
-    replace_file(path, &bytes).map_err(|e| Error::io(path, e))
-}
-
-/// Writes a temporary file beside `path` and renames it.
-fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    // A link stays a link: what it points to is replaced.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".unet-").suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Temporary files are private by default; this one becomes an ordinary file (the umask applies).
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(&path).map_err(|e| e.error)?;
-    Ok(())
+    replace_file(path, |w| w.write_all(&bytes)).map_err(|e| Error::io(path, e))
 }
 
 /// Whether the name ends in `.` and one of `extensions`, in any case.

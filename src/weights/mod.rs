@@ -6,9 +6,11 @@ mod format;
 mod gzip;
 mod kinds;
 mod metadata;
+mod replace;
 mod safetensors;
 
 pub use collection::Weights;
 pub use format::{Checkpoint, FORMATS, MAX_BYTES, StoredType, WeightFormat, load, load_bytes, open, save};
 pub use metadata::{ModelMetadata, Normalisation};
+pub(crate) use replace::replace_file;
 pub use safetensors::{METADATA_KEY, SafetensorsFormat};

@@ -1,0 +1,93 @@
+//! Files that are replaced whole: a process that is killed, or a disk that is full, costs no earlier file.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+/// Ending of temporary files.
+const SUFFIX: &str = ".tmp";
+
+/// Writes a temporary file beside `path`, waits until it is on the disk, and gives it the name. When anything fails, the
+/// earlier file stays as it was. What killed processes left behind of `path` is removed.
+pub(crate) fn replace_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    // A link stays a link: what it points to is replaced.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().ok_or_else(|| io::Error::other("is not the name of a file"))?.to_string_lossy();
+    // Shortened, since a file system bounds the length of names.
+    let prefix = format!(".{}.", name.chars().take(50).collect::<String>());
+    remove_leftovers(folder, &prefix);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(SUFFIX);
+    // Temporary files are private by default; this one becomes an ordinary file (the umask applies).
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let file = builder.tempfile_in(folder)?;
+    // The lock tells others that the file is being written; it ends with the process. Not every file system has locks.
+    let _ = file.as_file().try_lock();
+    let mut writer = BufWriter::with_capacity(1 << 18, file.as_file());
+    write(&mut writer)?;
+    writer.flush()?;
+    drop(writer);
+    file.as_file().sync_all()?;
+    file.persist(&path).map_err(|e| e.error)?;
+    // The new name is on the disk once the folder is. Where a folder cannot be opened the system sees to it.
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
+/// Removes temporary files that nobody is writing. None of this may fail a save.
+fn remove_leftovers(folder: &Path, prefix: &str) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let ours = name.to_str().is_some_and(|n| n.starts_with(prefix) && n.ends_with(SUFFIX));
+        let free = |path: &Path| File::options().write(true).open(path).is_ok_and(|f| f.try_lock().is_ok());
+        if ours && entry.file_type().is_ok_and(|t| t.is_file()) && free(&entry.path()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_full_disk_costs_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.bin");
+        replace_file(&path, |w| w.write_all(b"old")).unwrap();
+        let full = |w: &mut dyn Write| {
+            w.write_all(&[7; 1 << 20])?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        };
+        assert_eq!(replace_file(&path, full).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!((fs::read(&path).unwrap(), names(dir.path())), (b"old".to_vec(), vec!["state.bin".to_string()]));
+    }
+
+    #[test]
+    fn leftovers_go_and_files_being_written_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let (left, busy, other) = (".m.dead.tmp", ".m.busy.tmp", ".n.dead.tmp");
+        for name in [left, busy, other] {
+            fs::write(dir.path().join(name), b"half").unwrap();
+        }
+        let held = File::open(dir.path().join(busy)).unwrap();
+        held.lock().unwrap();
+        replace_file(&dir.path().join("m"), |w| w.write_all(b"new")).unwrap();
+        assert_eq!(names(dir.path()), [busy, other, "m"]);
+        drop(held);
+        replace_file(&dir.path().join("m"), |w| w.write_all(b"newer")).unwrap();
+        assert_eq!(names(dir.path()), [other, "m"]);
+        assert_eq!(fs::read(dir.path().join("m")).unwrap(), b"newer");
+    }
+}
