@@ -139,7 +139,8 @@ mod tests {
 
     fn entry(file: &str, bytes: u64, sha256: &str) -> Entry {
         let files = BTreeMap::from([(file.to_string(), FileSum { bytes, sha256: sha256.into() })]);
-        Entry { name: "a".into(), kind: "ops".into(), files, case: Value::Null }
+        let (groups, zero_grad_params) = (BTreeMap::new(), vec![]);
+        Entry { name: "a".into(), kind: "ops".into(), files, case: Value::Null, groups, zero_grad_params }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! `unet selftest` prints what happens here; `cargo test` runs the same code. A check passes, fails or is skipped for a
 //! stated reason. What is not understood fails: nothing is ever left out silently.
 
+mod augment_fixtures;
 mod host_fixtures;
 mod loss_fixtures;
 mod manifest;
@@ -173,7 +174,7 @@ impl Selftest<'_> {
             },
             "weightmap" | "metrics" => return self.host_fixture(entry, files),
             "losses" => return self.loss_fixture(entry, files),
-            "augment" => self.skip(&entry.name, "augment", NEEDS_TRAINING)?,
+            "augment" => return self.augment_fixture(entry, files),
             "checkpoint" => self.skip(&entry.name, "checkpoint", NEEDS_CHECKPOINTS)?,
             "onnx" => self.skip(&entry.name, "onnx", NEEDS_ONNX)?,
             kind => return Ok(Err(format!("unknown kind `{kind}`"))),

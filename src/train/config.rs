@@ -280,7 +280,7 @@ impl TrainConfig {
         let model = self.architecture()?;
         let rule = model.size_rule();
         let (least, step) = (rule.minimum, rule.step);
-        if self.crop < least || (self.crop - least) % step != 0 {
+        if self.crop < least || !(self.crop - least).is_multiple_of(step) {
             let below = least + self.crop.saturating_sub(least) / step * step;
             let reason = format!("{} does not fit {}: take {below} or {}", self.crop, model.name(), below + step);
             return Err(Error::invalid("crop", reason));

@@ -282,7 +282,7 @@ impl TrainRun {
                 going &= self.arrived(arrived, &mut watch)?;
             }
             self.step += 1;
-            if self.step % self.config.eval_every == 0 || self.step == steps {
+            if self.step.is_multiple_of(self.config.eval_every) || self.step == steps {
                 going &= self.drain(&mut watch)?;
                 going &= self.evaluate(&mut watch)?;
                 self.save()?;
@@ -434,7 +434,7 @@ fn fit(
     build: impl Fn(usize) -> Result<(Graph, Augmenter)>,
 ) -> Result<Fit> {
     let mut reason = None;
-    for crops in (1..=config.batch).rev().filter(|c| config.batch % c == 0) {
+    for crops in (1..=config.batch).rev().filter(|c| config.batch.is_multiple_of(*c)) {
         let parts = config.batch / crops * config.accumulate;
         let (graph, augmenter) = build(crops)?;
         let options = StepOptions { accumulate: parts > 1, ..*options };
