@@ -218,7 +218,7 @@ impl TrainRun {
         std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
         let (mut step, mut best, mut kept) = (0, None, Kept::default());
         if resume {
-            let (state, _) = load_state(&files.last())?;
+            let (state, _) = load_state(files.last())?;
             trainer.restore(&state.tensors).map_err(|e| Error::file(files.last(), e.to_string()))?;
             (step, best) = (state.step, state.best);
             kept = serde_json::from_value(state.extra).map_err(|e| Error::file(files.last(), e.to_string()))?;
@@ -382,7 +382,7 @@ impl TrainRun {
         self.kept.plateau.evaluated(&self.config.schedule, value);
         if best {
             self.best = Some(value);
-            save_model(&self.files.best(), &self.trainer.weights()?, &self.metadata)?;
+            save_model(self.files.best(), &self.trainer.weights()?, &self.metadata)?;
         }
         self.report.validation(self.step, &scores)?;
         self.report.curves()?;
@@ -395,7 +395,7 @@ impl TrainRun {
         tensors.extend(self.trainer.optimiser_state()?);
         let extra = serde_json::to_value(self.kept).map_err(|e| Error::invalid("training state", e.to_string()))?;
         let state = TrainState { step: self.step, best: self.best, extra, tensors };
-        save_state(&self.files.last(), &state, &self.metadata)
+        save_state(self.files.last(), &state, &self.metadata)
     }
 }
 
