@@ -47,6 +47,7 @@ pub fn svg(rows: &[Row]) -> String {
         panel(&mut body, title, [top, *height], last, series);
         top += height + GAP;
     }
+    top -= GAP / 2.0;
     if body.is_empty() {
         let _ = writeln!(body, r#"<text x="{LEFT}" y="{top}">no numbers yet</text>"#);
         top += GAP;
@@ -80,7 +81,7 @@ fn panel(out: &mut String, title: &str, [top, height]: [f64; 2], last: f64, seri
         let y = bottom + 17.0;
         let _ = writeln!(out, r#"<text x="{x:.1}" y="{y:.1}" text-anchor="middle">{}</text>"#, step as u64);
     }
-    let _ = writeln!(out, r#"<text x="{:.1}" y="{:.1}">step</text>"#, right + 14.0, bottom + 17.0);
+    let _ = writeln!(out, r#"<text x="{:.1}" y="{:.1}">step</text>"#, right + 30.0, bottom + 17.0);
     let _ = writeln!(out, r##"<path d="M{LEFT} {top:.1}V{bottom:.1}H{right:.1}" fill="none" stroke="#222"/>"##);
     for (i, (name, points)) in series.iter().enumerate() {
         let colour = COLOURS[i % COLOURS.len()];

@@ -137,10 +137,11 @@ fn predictions_are_shown_beside_the_truth() {
     assert!(report.pictures(42, &data, None, &[(0, mask)]).is_err());
 }
 
-/// Writes examples of the drawing for a look: `UNET_LOOK=folder cargo test --lib look_at_curves -- --ignored`.
+/// Writes reports for a look, with pictures of the data set in `UNET_LOOK_DATA` if there is one:
+/// `UNET_LOOK=folder cargo test --lib look_at_reports -- --ignored`.
 #[test]
 #[ignore = "for eyes"]
-fn look_at_curves() {
+fn look_at_reports() {
     let folder = std::env::var("UNET_LOOK").unwrap();
     let mut report = Report::create(&folder).unwrap();
     let mut rng = super::super::Rng::new(1, 1);
@@ -155,4 +156,15 @@ fn look_at_curves() {
         }
     }
     report.curves().unwrap();
+    let Ok(data) = std::env::var("UNET_LOOK_DATA") else { return };
+    let data = Dataset::open(data).unwrap();
+    let shown = data.pairs().iter().take(3).enumerate().map(|(i, pair)| {
+        let picture = crate::Picture::open(&pair.image).unwrap();
+        let truth = super::super::Truth::read_for(&picture, pair, 2, None).unwrap().classes;
+        let (w, h) = (picture.width(), picture.height());
+        // As if predicted three pixels too far to the right.
+        let ids = (0..w * h).map(|i| if i % w < 3 { 0 } else { truth.labels()[i - 3] as u8 }).collect();
+        (i, Mask::new(w, h, 2, Ids::U8(ids)).unwrap())
+    });
+    report.pictures(1200, &data, None, &shown.collect::<Vec<_>>()).unwrap();
 }
