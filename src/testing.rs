@@ -1,5 +1,9 @@
 //! What tests and `unet selftest` share: an op case as a graph, run on the device and on the CPU reference.
 
+mod gradient;
+
+pub use gradient::GradientGraph;
+
 use crate::error::{Error, Result};
 use crate::gpu::{DeviceChoice, Gpu};
 use crate::graph::{Graph, ValueId};

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 use unet_wgpu::gpu::Gpu;
-use unet_wgpu::graph::{Graph, ValueId, differentiate_from};
+use unet_wgpu::graph::Graph;
 use unet_wgpu::kernel::Caps;
-use unet_wgpu::ops::{ExportNchw, ImportNchw, InputKind, OpCase, registry};
-use unet_wgpu::tensor::{Layout, TensorDesc};
-use unet_wgpu::testing::{WINOGRAD_TOLERANCE, family_caps, gpu_or_skip, random_input};
+use unet_wgpu::ops::{OpCase, registry};
+use unet_wgpu::testing::{GradientGraph, WINOGRAD_TOLERANCE, family_caps, gpu_or_skip, random_input};
 use unet_wgpu::{HostTensor, Plan, Result, Session};
 
 /// Ops of networks in training: those must have a gradient, whatever else has.
@@ -55,64 +54,16 @@ struct Check {
 
 /// `None` where the op has no gradient.
 fn build(case: &OpCase) -> Result<Option<Check>> {
-    let mut graph = Graph::new();
-    let mut inputs = BTreeMap::new();
-    let mut args: Vec<ValueId> = Vec::new();
-    for (i, ((desc, kind), value)) in case.inputs.iter().zip(case.inputs()?).enumerate() {
-        let name = format!("x{i}");
-        let parameter = matches!(kind, InputKind::Parameter | InputKind::Positive);
-        args.push(match desc.layout {
-            _ if parameter => graph.state(&name, &value.shape()?.dims())?,
-            Layout::Blocked => {
-                let x = graph.input(&name, TensorDesc::linear(desc.shape));
-                graph.node(&name, ImportNchw, &[x])?
-            }
-            Layout::Linear => graph.input(&name, *desc),
-        });
-        inputs.insert(name, value);
-    }
-    let outputs = graph.node_shared(&case.name, case.op.clone(), &args)?;
-    let mut seeds = Vec::new();
-    let mut seeded = Vec::new();
-    // Statistics that stay behind have no gradient.
-    let count = if case.op.name() == "batch_norm2d_train" { 1 } else { outputs.len() };
-    for (i, &y) in outputs.iter().enumerate().take(count) {
-        let desc = graph.value(y).desc;
+    let Some(GradientGraph { graph, wanted, outputs }) = GradientGraph::new(case)? else { return Ok(None) };
+    let mut inputs: BTreeMap<String, HostTensor> =
+        case.inputs()?.into_iter().enumerate().map(|(i, t)| (format!("x{i}"), t)).collect();
+    for &i in &outputs {
         let name = format!("g{i}");
-        let g = graph.input(&name, TensorDesc::linear(desc.shape));
-        inputs.insert(name.clone(), random_input(&format!("{} {name}", case.name), desc.shape)?);
-        let g = if desc.layout == Layout::Blocked { graph.node(&name, ImportNchw, &[g])? } else { g };
-        seeds.push((y, g));
-        seeded.push(i);
+        let shape = graph.inputs().find(|input| input.0 == name).map(|input| graph.shape(input.1));
+        inputs.insert(name.clone(), random_input(&format!("{} {name}", case.name), shape.unwrap())?);
     }
-    let fixed = |i: usize| matches!(case.inputs[i].1, InputKind::Fixed(_));
-    let wanted: Vec<usize> = (0..args.len()).filter(|&i| !fixed(i)).collect();
-    let values: Vec<ValueId> = wanted.iter().map(|&i| args[i]).collect();
-    let grads = match differentiate_from(&mut graph, &seeds, &values) {
-        Ok(grads) => grads,
-        Err(e) if e.to_string().contains("has no gradient") => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    let mut named = Vec::new();
-    let export = |graph: &mut Graph, name: String, v: ValueId| -> Result<()> {
-        let v = match graph.value(v).desc.layout {
-            Layout::Blocked => graph.node(format!("export {name}"), ExportNchw, &[v])?,
-            Layout::Linear => v,
-        };
-        graph.output(name, v);
-        Ok(())
-    };
-    for (&i, grad) in wanted.iter().zip(grads) {
-        // A gradient that is the incoming one itself, as of a sum, has nothing to check.
-        if let Some(grad) = grad.filter(|g| graph.producer(*g).is_some()) {
-            export(&mut graph, format!("dx{i}"), grad)?;
-            named.push(format!("x{i}"));
-        }
-    }
-    for &i in &seeded {
-        export(&mut graph, format!("y{i}"), outputs[i])?;
-    }
-    Ok(Some(Check { graph, inputs, wanted: named, outputs: seeded }))
+    let wanted = wanted.into_iter().map(|i| format!("x{i}")).collect();
+    Ok(Some(Check { graph, inputs, wanted, outputs }))
 }
 
 impl Check {

@@ -20,6 +20,7 @@ pub use decode::MAX_PIXELS;
 pub use image::{Picture, Pixels};
 pub use labels::LabelMap;
 pub use normalise::{ChannelAffine, normalise};
+pub(crate) use output::Display;
 pub use output::{
     Ids, Mask, ProbabilityFormat, palette, write_atomically, write_mask, write_overlay, write_probabilities,
 };

@@ -9,6 +9,7 @@ use std::path::Path;
 use npyz::WriterBuilder;
 use tiff::encoder::{Compression, DeflateLevel, TiffEncoder, TiffKind, colortype::Gray32Float};
 
+pub(crate) use overlay::Display;
 pub use overlay::write_overlay;
 
 use crate::error::{Error, Result};
@@ -71,7 +72,7 @@ impl Mask {
     }
 
     /// Class of the pixel with this index, counted row by row; 0 outside.
-    fn id(&self, index: usize) -> usize {
+    pub(crate) fn id(&self, index: usize) -> usize {
         match &self.ids {
             Ids::U8(v) => v.get(index).map_or(0, |&id| usize::from(id)),
             Ids::U16(v) => v.get(index).map_or(0, |&id| usize::from(id)),

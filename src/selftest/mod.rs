@@ -12,6 +12,7 @@ mod op_fixtures;
 mod train_fixtures;
 
 pub use manifest::{CaseFile, Entry, Manifest};
+pub use op_fixtures::NO_GRADIENT;
 
 use crate::error::{Error, Result};
 use crate::ops::registry;
@@ -19,8 +20,6 @@ use crate::session::Backend;
 use crate::tensor::{Comparison, HostTensor};
 use crate::testing::{OP_TOLERANCE, check_case, tolerance};
 
-/// Why training fixtures are skipped.
-pub const NEEDS_TRAINING: &str = "needs training";
 /// Why checkpoint fixtures are skipped.
 pub const NEEDS_CHECKPOINTS: &str = "needs the checkpoint importer";
 /// Why ONNX fixtures are skipped.

@@ -1,16 +1,17 @@
 //! Fixtures of kind `ops`: single operations with inputs and results from PyTorch.
 
 use super::manifest::under;
-use super::{CaseFile, Entry, NEEDS_TRAINING, Selftest, Verdict, compare, count};
+use super::{CaseFile, Entry, Selftest, Verdict, compare};
 use crate::error::{Error, Result};
 use crate::ops::{
     Activation, ActivationKind, AvgPool2d, BatchNorm2d, BatchNorm2dTrain, Concat, Conv2d, ConvTranspose2d, Crop2d,
     GlobalAvgPool, GlobalMaxPool, InputKind, InstanceNorm2d, MaxPool2d, Op, OpCase, Pad2d, Resize, ResizeMode,
     ResizeSize, Softmax,
 };
-use crate::session::Backend;
-use crate::tensor::{Comparison, HostTensor, TensorDesc};
-use crate::testing::{case_graph, network_tolerance};
+use crate::plan::Plan;
+use crate::session::{Backend, Session};
+use crate::tensor::{Comparison, HostTensor, Precision, TensorDesc};
+use crate::testing::{GradientGraph, case_graph, network_tolerance};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ pub(super) fn names(entry: &Entry) -> Option<Vec<String>> {
 }
 
 impl Selftest<'_> {
-    /// Every operation of the fixture: `y` is compared, gradients wait for training, anything else in the file fails.
+    /// Every operation of the fixture: result and gradients; anything else in the file fails.
     pub(super) fn op_fixtures(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
         let specs = entry.case.get("ops").cloned().unwrap_or_default();
         let specs: Vec<Spec> = match serde_json::from_value(specs) {
@@ -54,65 +55,151 @@ impl Selftest<'_> {
         if let Some(stray) = tensors.keys().find(|name| !known(name)) {
             return Ok(Err(format!("tensor `{stray}` belongs to no op of the list")));
         }
-        let mut waiting = Vec::new();
         for (spec, key) in specs.iter().zip(&keys) {
             let name = format!("{}/{key}", entry.name);
             if !self.wants(&name) {
                 continue;
             }
             let mut given = under(&tensors, &format!("{key}/"));
-            let verdict =
-                Verdict::of(check(self.backend, &name, spec, &mut given), network_tolerance(self.backend.precision()));
-            let came_to_nothing = matches!(verdict, Verdict::Failed(_));
-            self.report(&name, "y", verdict)?;
-            for rest in given.into_keys() {
-                match rest.as_str() {
-                    "gy" => {}
-                    "batch_mean" | "running_var_update" => waiting.push(rest),
-                    grad if grad.starts_with("grad_") => waiting.push(rest),
-                    // Its inputs, if the op was not even built.
-                    _ if came_to_nothing => {}
-                    _ => self.report(&name, &rest, Verdict::Failed("not understood".into()))?,
+            let case = match Fixture::take(&name, spec, &mut given) {
+                Ok(case) => case,
+                Err(e) => {
+                    self.report(&name, "y", Verdict::Failed(e.to_string()))?;
+                    continue;
                 }
+            };
+            let tolerance = network_tolerance(self.backend.precision());
+            self.report(&name, "y", Verdict::of(case.forward(self.backend), tolerance))?;
+            for (tensor, verdict) in case.backward(self.backend, &mut given) {
+                self.report(&name, &tensor, verdict)?;
             }
-        }
-        if !waiting.is_empty() {
-            let check = count(waiting.len(), "training tensor");
-            self.skip(&entry.name, &check, NEEDS_TRAINING)?;
+            for rest in given.into_keys() {
+                self.report(&name, &rest, Verdict::Failed("not understood".into()))?;
+            }
         }
         Ok(Ok(()))
     }
 }
 
-/// Runs the op on its tensors and compares `y`. Takes the tensors it understands out of `given`.
-fn check(backend: &Backend, name: &str, spec: &Spec, given: &mut BTreeMap<String, HostTensor>) -> Result<Comparison> {
-    let mut take =
-        |key: &str| given.remove(key).ok_or_else(|| Error::invalid(format!("tensor `{key}`"), "is not in the fixture"));
-    let want = take("y")?;
-    let mut args = Args::new(spec);
-    let mut inputs = vec![(take("x")?, InputKind::Data)];
-    let op = build(&mut args, &mut inputs, take)?;
-    args.finish()?;
-    let descs = inputs.iter().map(|(t, kind)| {
-        let shape = t.shape()?;
-        Ok((
-            if *kind == InputKind::Data { TensorDesc::blocked(shape) } else { TensorDesc::linear(shape) },
-            kind.clone(),
-        ))
-    });
-    let case = OpCase { name: name.into(), op, inputs: descs.collect::<Result<_>>()? };
-    let named = inputs.into_iter().enumerate().map(|(i, (t, kind))| ((kind == InputKind::Data), format!("x{i}"), t));
-    let (mut data, mut parameters) = (BTreeMap::new(), BTreeMap::new());
-    for (is_data, name, t) in named {
-        if is_data { &mut data } else { &mut parameters }.insert(name, t);
+/// Why gradients of some operations are skipped.
+pub const NO_GRADIENT: &str = "the op has no gradient with these attributes: no network of the family trains it";
+
+/// Of gradients, as a factor of their scale: PyTorch's own `f32` is off by 5e-6 at most.
+const GRADIENT_TOLERANCE: f32 = 3e-5;
+
+/// An op with its tensors.
+struct Fixture {
+    case: OpCase,
+    /// In the op's order.
+    inputs: Vec<HostTensor>,
+    /// What gradients are called in the file, in the same order.
+    names: Vec<String>,
+    want: HostTensor,
+}
+
+impl Fixture {
+    /// Takes the op's tensors out of `given`.
+    fn take(name: &str, spec: &Spec, given: &mut BTreeMap<String, HostTensor>) -> Result<Self> {
+        let mut names = Vec::new();
+        let mut take = |key: &str| {
+            names.push(format!("grad_{key}"));
+            given.remove(key).ok_or_else(|| Error::invalid(format!("tensor `{key}`"), "is not in the fixture"))
+        };
+        let want = take("y")?;
+        let mut args = Args::new(spec);
+        let mut inputs = vec![(take("x")?, InputKind::Data)];
+        let op = build(&mut args, &mut inputs, take)?;
+        args.finish()?;
+        let descs = inputs.iter().map(|(t, kind)| {
+            let shape = t.shape()?;
+            let data = *kind == InputKind::Data;
+            Ok((if data { TensorDesc::blocked(shape) } else { TensorDesc::linear(shape) }, kind.clone()))
+        });
+        let case = OpCase { name: name.into(), op, inputs: descs.collect::<Result<_>>()? };
+        let inputs = inputs.into_iter().map(|(t, _)| t).collect();
+        // The first that was taken is y.
+        Ok(Self { case, inputs, names: names.split_off(1), want })
     }
-    let stored = |key: &str, dims: &[usize]| {
-        let tensor = parameters.remove(key);
-        tensor.ok_or_else(|| Error::ParameterMissing { key: key.into(), nearest: None })?.reshaped(dims)
-    };
-    let mut outputs = backend.run(&case_graph(&case)?, &data, stored)?;
-    let got = outputs.remove("y0").ok_or_else(|| Error::op(name, "computes nothing"))?;
-    compare(&got, &want)
+
+    fn named(&self) -> BTreeMap<String, HostTensor> {
+        self.inputs.iter().enumerate().map(|(i, t)| (format!("x{i}"), t.clone())).collect()
+    }
+
+    fn forward(&self, backend: &Backend) -> Result<Comparison> {
+        let mut named = self.named();
+        let data = named.clone();
+        let stored = |key: &str, dims: &[usize]| {
+            let tensor = named.remove(key);
+            tensor.ok_or_else(|| Error::ParameterMissing { key: key.into(), nearest: None })?.reshaped(dims)
+        };
+        let graph = case_graph(&self.case)?;
+        let is_input = |name: &String| graph.inputs().any(|i| i.0 == name);
+        let data = data.into_iter().filter(|(name, _)| is_input(name)).collect();
+        let mut outputs = backend.run(&graph, &data, stored)?;
+        let got = outputs.remove("y0").ok_or_else(|| Error::op(&self.case.name, "computes nothing"))?;
+        compare(&got, &self.want)
+    }
+
+    /// Every gradient of the file, and what else training mode computes; takes them out of `given`.
+    fn backward(&self, backend: &Backend, given: &mut BTreeMap<String, HostTensor>) -> Vec<(String, Verdict)> {
+        let seed = given.remove("gy");
+        let training = |key: &String| key.starts_with("grad_") || key == "batch_mean" || key == "running_var_update";
+        let keys: Vec<String> = given.keys().filter(|k| training(k)).cloned().collect();
+        let wanted: Vec<(String, HostTensor)> = keys.into_iter().filter_map(|k| given.remove_entry(&k)).collect();
+        if backend.precision() != Precision::F32 {
+            let skipped = |(key, _)| (key, Verdict::Skipped("training is f32 only".into()));
+            return wanted.into_iter().map(skipped).collect();
+        }
+        let got = match self.gradients(backend, seed) {
+            Ok(Some(got)) => got,
+            Ok(None) => {
+                let why = NO_GRADIENT;
+                return wanted.into_iter().map(|(key, _)| (key, Verdict::Skipped(why.into()))).collect();
+            }
+            Err(e) => return wanted.into_iter().map(|(key, _)| (key, Verdict::Failed(e.to_string()))).collect(),
+        };
+        let verdict = |(key, want): (String, HostTensor)| {
+            let comparison = got.get(&key).ok_or_else(|| Error::invalid(&key, "is not computed"));
+            let verdict = Verdict::of(comparison.and_then(|g| compare(g, &want)), GRADIENT_TOLERANCE);
+            (key, verdict)
+        };
+        wanted.into_iter().map(verdict).collect()
+    }
+
+    /// Gradients by the file's names; `None` where the op has none.
+    fn gradients(&self, backend: &Backend, seed: Option<HostTensor>) -> Result<Option<BTreeMap<String, HostTensor>>> {
+        let Some(mut built) = GradientGraph::new(&self.case)? else { return Ok(None) };
+        let statistics = self.case.op.name() == "batch_norm2d_train";
+        if statistics {
+            let node = built.graph.nodes().iter().find(|n| n.label == self.case.name).map(|n| n.outputs.clone());
+            for (i, v) in node.unwrap_or_default().into_iter().enumerate().skip(1) {
+                built.graph.output(format!("y{i}"), v);
+            }
+        }
+        let mut inputs = self.named();
+        inputs.insert("g0".into(), seed.ok_or_else(|| Error::invalid("tensor `gy`", "is not in the fixture"))?);
+        let stored = inputs.clone();
+        let given = |name: &str, dims: &[usize]| match stored.get(name) {
+            Some(t) => t.clone().reshaped(dims),
+            None => Err(Error::ParameterMissing { key: name.into(), nearest: None }),
+        };
+        let outputs = match backend {
+            Backend::Cpu => built.graph.run_reference(&inputs, given, |_, _| Ok(()))?,
+            Backend::Gpu(gpu) => Session::new(gpu, Plan::new(&built.graph, gpu.caps())?, given)?.run_all(&inputs)?,
+        };
+        let mut got = BTreeMap::new();
+        for i in built.wanted {
+            got.extend(outputs.get(&format!("dx{i}")).map(|t| (self.names[i].clone(), t.clone())));
+        }
+        if let (true, Some(mean), Some(var)) = (statistics, outputs.get("y1"), outputs.get("y2")) {
+            let s = self.inputs[0].shape()?;
+            let n = (s.n * s.pixels()) as f32;
+            let unbiased = var.data().iter().map(|v| v * n / (n - 1.0)).collect::<Vec<_>>();
+            got.insert("batch_mean".into(), mean.clone());
+            got.insert("running_var_update".into(), HostTensor::new(var.dims(), unbiased)?);
+        }
+        Ok(Some(got))
+    }
 }
 
 /// The op, and its other inputs behind `x`.
@@ -294,7 +381,7 @@ mod tests {
         let x = HostTensor::new(x, (0..count).map(|i| i as f32).collect()).unwrap();
         let y = HostTensor::new([1, 1, 1, y.len()], y.to_vec()).unwrap();
         let mut given = BTreeMap::from([("x".to_string(), x), ("y".to_string(), y)]);
-        check(&Backend::Cpu, "case", &spec, &mut given)
+        Fixture::take("case", &spec, &mut given)?.forward(&Backend::Cpu)
     }
 
     #[test]

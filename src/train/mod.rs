@@ -25,8 +25,8 @@ mod weight_map;
 
 pub use augment::{Augmentation, Augmented, Augmenter, Elastic};
 pub use batch::{Batch, Batcher, Crop, CropOptions};
-pub use config::{DataConfig, OptimiserConfig, TrainConfig, WeightMapConfig};
 pub use checkpoint::{TrainState, load_state, save_model, save_state};
+pub use config::{DataConfig, OptimiserConfig, TrainConfig, WeightMapConfig};
 pub use dataset::{Dataset, Pair, Split};
 pub use evaluate::{EvaluateOptions, Evaluation, ObjectTruth, PictureScores, evaluate, score};
 pub use example::{DataSummary, Example, ExampleOptions, Examples, Truth};
@@ -36,6 +36,7 @@ pub use loss::{
 };
 pub use network::{TARGET, WEIGHT, initial, loss_graph};
 pub use prefetch::Prefetch;
+pub use report::Report;
 pub use rng::Rng;
 pub use run::{Event, Outcome, Ready, RunFiles, TrainRun};
 pub use schedule::{Plateau, Schedule};

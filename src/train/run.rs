@@ -386,7 +386,7 @@ impl TrainRun {
         }
         self.report.validation(self.step, &scores)?;
         self.report.curves()?;
-        self.report.pictures(self.step, &self.validation, &shown)?;
+        self.report.pictures(self.step, &self.validation, self.config.data.ignore, &shown)?;
         watch(Event::Evaluated { step: self.step, scores: &scores, best })
     }
 

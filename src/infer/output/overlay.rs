@@ -25,34 +25,20 @@ pub fn write_overlay(path: impl AsRef<Path>, picture: &Picture, mask: &Mask) -> 
     let display = Display::of(picture)?;
     let format = (png::ColorType::Rgb, png::BitDepth::Eight);
     write_png(path.as_ref(), (width, height), format, None, |y, row| {
-        for x in 0..width {
-            let at = y * width + x;
-            let seen = display.rgb(at);
-            let id = mask.id(at);
-            if id == 0 {
-                row.extend(seen);
-                continue;
-            }
-            let colour = palette(id);
-            let edge = (x > 0 && mask.id(at - 1) != id)
-                || (x + 1 < width && mask.id(at + 1) != id)
-                || (y > 0 && mask.id(at - width) != id)
-                || (y + 1 < height && mask.id(at + width) != id);
-            let tint = |c: usize| ((u32::from(seen[c]) * (100 - TINT) + u32::from(colour[c]) * TINT + 50) / 100) as u8;
-            row.extend(if edge { colour } else { [tint(0), tint(1), tint(2)] });
-        }
+        display.row(y, |at| mask.id(at), palette, row);
     })
 }
 
 /// A picture as it is shown.
-struct Display<'a> {
+pub(crate) struct Display<'a> {
     picture: &'a Picture,
     low: f64,
     scale: f64,
 }
 
 impl<'a> Display<'a> {
-    fn of(picture: &'a Picture) -> Result<Self> {
+    /// Contrast is stretched by the picture's percentiles.
+    pub(crate) fn of(picture: &'a Picture) -> Result<Self> {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for channel in 0..picture.channels().min(3) {
             let [l, h] = percentiles(picture, channel, STRETCH)?;
@@ -62,6 +48,34 @@ impl<'a> Display<'a> {
         // A flat picture is shown grey as its values are, which keeps black black.
         let (low, scale) = if range > 0.0 { (low, 255.0 / range) } else { (0.0, 255.0 / picture.pixels().unit()) };
         Ok(Self { picture, low, scale })
+    }
+
+    /// Adds a row of RGB: regions of any class but 0 tinted by their colour and outlined. `id` gives the class of a pixel,
+    /// counted row by row.
+    pub(crate) fn row(
+        &self,
+        y: usize,
+        id: impl Fn(usize) -> usize,
+        colour: impl Fn(usize) -> [u8; 3],
+        out: &mut Vec<u8>,
+    ) {
+        let (width, height) = (self.picture.width(), self.picture.height());
+        for x in 0..width {
+            let at = y * width + x;
+            let seen = self.rgb(at);
+            let own = id(at);
+            if own == 0 {
+                out.extend(seen);
+                continue;
+            }
+            let colour = colour(own);
+            let edge = (x > 0 && id(at - 1) != own)
+                || (x + 1 < width && id(at + 1) != own)
+                || (y > 0 && id(at - width) != own)
+                || (y + 1 < height && id(at + width) != own);
+            let tint = |c: usize| ((u32::from(seen[c]) * (100 - TINT) + u32::from(colour[c]) * TINT + 50) / 100) as u8;
+            out.extend(if edge { colour } else { [tint(0), tint(1), tint(2)] });
+        }
     }
 
     fn rgb(&self, pixel: usize) -> [u8; 3] {

@@ -17,7 +17,8 @@ fn state() -> TrainState {
         ("none", tensor(&[0], &[])),
         ("scalar", tensor(&[], &[0.7])),
     ];
-    let extra = json!({"plateau": {"best": 0.1 + 0.2, "wait": 3}, "seed": u64::MAX, "tiny": 2.2250738585072011e-308});
+    let extra =
+        json!({"plateau": {"best": 0.1 + 0.2, "wait": 3}, "seed": u64::MAX, "tiny": 2.225_073_858_507_201e-308});
     let tensors = tensors.map(|(k, t)| (k.to_string(), t)).into();
     TrainState { step: u64::MAX - 3, best: Some(0.937_118_432_197_654_3), extra, tensors }
 }

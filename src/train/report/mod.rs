@@ -1,38 +1,178 @@
-//! Reports of a run.
+//! What a run leaves to look at: numbers as CSV and JSON lines, TensorBoard's events, curves, pictures.
+//!
+//! `metrics.csv` and `metrics.jsonl` hold no time of day, so that a run that was continued leaves the same bytes as one
+//! that was never interrupted.
+
+mod curves;
+mod events;
+mod pictures;
+mod rows;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use super::Dataset;
 use crate::error::{Error, Result};
 use crate::infer::Mask;
-use std::io::Write;
-use std::path::Path;
-/// Files.
+use crate::weights::replace_file;
+use rows::{CSV_HEADER, Row, Split};
+
+/// What the names of event files begin with; TensorBoard looks for `tfevents`.
+const EVENTS_PREFIX: &str = "events.out.tfevents.";
+/// What the names of our event files end with.
+const EVENTS_SUFFIX: &str = ".unet";
+
+/// The reports of a run, in its folder: `metrics.csv` (a line a number: step, split, name, value), `metrics.jsonl` (an
+/// object a step and split), an event file for TensorBoard, `curves.svg` and `predictions_<step>.png`.
+#[derive(Debug)]
 pub struct Report {
-    file: std::fs::File,
+    folder: PathBuf,
+    csv: Appended,
+    jsonl: Appended,
+    events: Appended,
+    rows: Vec<Row>,
 }
+
 impl Report {
-    /// New.
-    pub fn create(dir: &Path) -> Result<Self> {
-        let path = dir.join("metrics.csv");
-        Ok(Self { file: std::fs::File::create(&path).map_err(|e| Error::io(&path, e))? })
+    /// Begins anew in a folder, which is made if it does not exist. An earlier run's numbers are replaced.
+    pub fn create(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+        for old in event_files(folder)? {
+            fs::remove_file(&old).map_err(|e| Error::io(&old, e))?;
+        }
+        Self::begin(folder, 0, CSV_HEADER.as_bytes(), &[], Vec::new())
     }
-    /// Goes on.
-    pub fn resume(dir: &Path, _step: u64) -> Result<Self> {
-        Self::create(dir)
+
+    /// Goes on after `step` steps: what files hold of later steps is taken out. Lines that a killed process left
+    /// unfinished are dropped; so is all from a damaged line on, with a warning (through `log`).
+    pub fn resume(folder: impl AsRef<Path>, step: u64) -> Result<Self> {
+        let folder = folder.as_ref();
+        fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+        let csv = rows::kept_lines(&folder.join("metrics.csv"), 1, step, rows::csv_step)?;
+        let jsonl = rows::kept_lines(&folder.join("metrics.jsonl"), 0, step, |l| Row::parse(l).map(|r| r.step))?;
+        let rows = jsonl.lines().filter_map(Row::parse).collect();
+        Self::begin(folder, step, [CSV_HEADER, &csv].concat().as_bytes(), jsonl.as_bytes(), rows)
     }
-    /// A step.
-    pub fn train(&mut self, step: u64, v: &[(&str, f64)]) -> Result<()> {
-        let _ = writeln!(self.file, "{step},{v:?}");
+
+    fn begin(folder: &Path, step: u64, csv: &[u8], jsonl: &[u8], rows: Vec<Row>) -> Result<Self> {
+        let files = event_files(folder)?;
+        let mut last = None;
+        for path in files {
+            let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
+            last = Some(Appended::open(&path, &events::kept(&bytes, step))?);
+        }
+        let events = match last {
+            Some(events) if events.len > 0 => events,
+            _ => {
+                let name = format!("{EVENTS_PREFIX}{:010}{EVENTS_SUFFIX}", now() as u64);
+                Appended::open(&folder.join(name), &events::version(now()))?
+            }
+        };
+        let csv = Appended::open(&folder.join("metrics.csv"), csv)?;
+        let jsonl = Appended::open(&folder.join("metrics.jsonl"), jsonl)?;
+        Ok(Self { folder: folder.into(), csv, jsonl, events, rows })
+    }
+
+    /// Adds numbers of a training step, such as `loss` and `lr`. `step` counts steps done.
+    pub fn train(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()> {
+        self.add(step, Split::Train, values)
+    }
+
+    /// Adds measures on the validation data after `step` steps, and waits until all numbers are on the disk.
+    pub fn validation(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()> {
+        self.add(step, Split::Validation, values)?;
+        self.csv.sync().and_then(|()| self.jsonl.sync())
+    }
+
+    fn add(&mut self, step: u64, split: Split, values: &[(&str, f64)]) -> Result<()> {
+        let values = values.iter().map(|&(name, value)| (name.to_string(), value)).collect();
+        let row = Row { step, split, values };
+        self.csv.append(row.csv().as_bytes())?;
+        self.jsonl.append(row.jsonl().as_bytes())?;
+        self.events.append(&events::scalars(now(), &row))?;
+        self.rows.push(row);
         Ok(())
     }
-    /// An evaluation.
-    pub fn validation(&mut self, step: u64, v: &[(&str, f64)]) -> Result<()> {
-        self.train(step, v)
-    }
-    /// Curves.
+
+    /// Draws `curves.svg`: losses, measures and the learning rate over steps.
     pub fn curves(&self) -> Result<()> {
-        Ok(())
+        let path = self.folder.join("curves.svg");
+        replace_file(&path, |w| w.write_all(curves::svg(&self.rows).as_bytes())).map_err(|e| Error::io(&path, e))
     }
-    /// Pictures.
-    pub fn pictures(&self, _: u64, _: &Dataset, _: &[(usize, Mask)]) -> Result<()> {
-        Ok(())
+
+    /// Writes `predictions_<step>.png`: of pairs of `data`, given by their number with the mask predicted, a row each of
+    /// picture, truth and prediction, in the colours of `unet segment --overlay`. Pixels of class `ignore` are grey.
+    pub fn pictures(
+        &mut self,
+        step: u64,
+        data: &Dataset,
+        ignore: Option<u32>,
+        predicted: &[(usize, Mask)],
+    ) -> Result<()> {
+        if predicted.is_empty() {
+            return Ok(());
+        }
+        let path = self.folder.join(format!("predictions_{step}.png"));
+        let grid = pictures::grid(data, ignore, predicted)?;
+        let png = grid.png().map_err(|e| Error::io(&path, e))?;
+        replace_file(&path, |w| w.write_all(&png)).map_err(|e| Error::io(&path, e))?;
+        self.events.append(&events::picture(now(), step, "predictions", [grid.width, grid.height], &png))
     }
 }
+
+/// Our event files in a folder, oldest first.
+fn event_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
+        let path = entry.map_err(|e| Error::io(folder, e))?.path();
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
+        if name.starts_with(EVENTS_PREFIX) && name.ends_with(EVENTS_SUFFIX) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
+}
+
+/// A file that grows, by whole pieces.
+#[derive(Debug)]
+struct Appended {
+    path: PathBuf,
+    file: File,
+    len: u64,
+}
+
+impl Appended {
+    /// A file that holds `start`, whatever it held before.
+    fn open(path: &Path, start: &[u8]) -> Result<Self> {
+        let io = |e| Error::io(path, e);
+        replace_file(path, |w| w.write_all(start)).map_err(io)?;
+        let file = OpenOptions::new().append(true).open(path).map_err(io)?;
+        Ok(Self { path: path.into(), file, len: start.len() as u64 })
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Err(e) = self.file.write_all(bytes) {
+            // Half a piece would spoil all that follow. If this fails too, reading drops it.
+            let _ = self.file.set_len(self.len);
+            return Err(Error::io(&self.path, e));
+        }
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|e| Error::io(&self.path, e))
+    }
+}
+
+#[cfg(test)]
+mod tests;
