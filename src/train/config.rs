@@ -201,7 +201,11 @@ impl TrainConfig {
     /// Reads a TOML file. Relative paths in it are relative to the current folder.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        toml::from_str(&text).map_err(|e| Error::file(path, e.to_string().trim().replace('\n', " ")))
+        toml::from_str(&text).map_err(|e| {
+            let line =
+                e.span().map(|at| format!("line {}: ", text[..at.start.min(text.len())].matches('\n').count() + 1));
+            Error::file(path, format!("{}{}", line.unwrap_or_default(), e.message().replace('\n', " ")))
+        })
     }
 
     /// The TOML of it, which [`TrainConfig::read`] reads again.

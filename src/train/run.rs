@@ -21,9 +21,10 @@ use crate::model::{Architecture, INPUT, Model};
 use crate::ops::{Dropout, Hyper};
 use crate::plan::Plan;
 use crate::session::Backend;
+use crate::tensor::HostTensor;
 use crate::weights::{ModelMetadata, Weights};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -143,6 +144,8 @@ pub struct TrainRun {
     step: u64,
     best: Option<f64>,
     kept: Kept,
+    /// Sum of the losses of a step's parts so far.
+    sum: f64,
     /// Names of the pictures of batches whose loss has not arrived.
     crops: VecDeque<(u64, Vec<String>)>,
 }
@@ -176,6 +179,9 @@ impl TrainRun {
             separate_touching: config.data.separate_touching,
             weight_map,
         };
+        if config.monitor == "f1" && validation.pairs().iter().all(|p| p.labels.is_none()) {
+            return Err(Error::file(validation.folder(), "has no labels/, which monitor `f1` needs"));
+        }
         // Every file is looked at before the first step.
         let summary = Examples::new(validation.clone(), ExampleOptions { weight_map: None, ..options.clone() }, 0);
         let validation_summary = summary.check()?;
@@ -215,7 +221,6 @@ impl TrainRun {
         })?;
         let crop = CropOptions { height: config.crop, width: config.crop, margin };
         let batcher = Batcher::new(examples, crops, crop, config.seed)?;
-        std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
         let (mut step, mut best, mut kept) = (0, None, Kept::default());
         if resume {
             let (state, _) = load_state(files.last())?;
@@ -223,6 +228,7 @@ impl TrainRun {
             (step, best) = (state.step, state.best);
             kept = serde_json::from_value(state.extra).map_err(|e| Error::file(files.last(), e.to_string()))?;
         }
+        std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
         let report = if resume { Report::resume(dir, step)? } else { Report::create(dir)? };
         let text = config.to_toml()?;
         crate::infer::write_atomically(files.config(), |w| w.write_all(text.as_bytes()))?;
@@ -251,6 +257,7 @@ impl TrainRun {
             step,
             best,
             kept,
+            sum: 0.0,
             crops: VecDeque::new(),
         })
     }
@@ -319,19 +326,34 @@ impl TrainRun {
         let crops = self.crops.pop_front().map(|c| c.1).unwrap_or_default();
         let (parts, step) = (self.ready.parts as u64, batch / self.ready.parts as u64);
         if !loss.is_finite() {
-            let reason = format!(
-                "the loss of step {} is {loss}; its crops are of {}; {} has the last good state; try a lower learning rate or clip",
-                step + 1,
-                crops.join(", "),
-                self.files.last().display()
-            );
-            return Err(Error::invalid("training", reason));
+            let what = format!("the loss of step {} is {loss}; its crops are of {}", step + 1, crops.join(", "));
+            return Err(self.diverged(&what));
         }
+        self.sum += f64::from(loss);
+        if batch % parts + 1 < parts {
+            return Ok(true);
+        }
+        let loss = (std::mem::take(&mut self.sum) / parts as f64) as f32;
         let lr = self.lr(step);
-        if batch % parts + 1 == parts {
-            self.report.train(step + 1, &[("loss", f64::from(loss)), ("lr", lr)])?;
-        }
+        self.report.train(step + 1, &[("loss", f64::from(loss)), ("lr", lr)])?;
         watch(Event::Step { step: step + 1, of: self.config.steps, loss, lr })
+    }
+
+    /// The error of a run that came to no numbers.
+    fn diverged(&self, what: &str) -> Error {
+        let last = self.files.last();
+        let left =
+            if last.exists() { format!("{} has the state before", last.display()) } else { "nothing is saved".into() };
+        Error::invalid("training", format!("{what}; {left}; try a lower learning rate, or `clip`"))
+    }
+
+    /// Parameters and running statistics, all of them numbers.
+    fn weights(&self) -> Result<BTreeMap<String, HostTensor>> {
+        let weights = self.trainer.weights()?;
+        match weights.iter().find(|(_, t)| t.data().iter().any(|v| !v.is_finite())) {
+            Some((name, _)) => Err(self.diverged(&format!("after step {}, {name} is not finite", self.step))),
+            None => Ok(weights),
+        }
     }
 
     fn drain(&mut self, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<bool> {
@@ -348,14 +370,15 @@ impl TrainRun {
     }
 
     /// The network as it is now.
-    fn model(&self) -> Result<Model> {
-        let weights: Weights = self.trainer.weights()?.into_iter().collect();
+    fn model(&self, weights: &BTreeMap<String, HostTensor>) -> Result<Model> {
+        let weights: Weights = weights.clone().into_iter().collect();
         Model::with_architecture("the network in training", self.architecture.clone(), self.metadata.clone(), weights)
     }
 
     /// Scores the network on the validation pictures; keeps it if it is the best.
     fn evaluate(&mut self, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<bool> {
-        let model = self.model()?;
+        let weights = self.weights()?;
+        let model = self.model(&weights)?;
         let classes = model.classes();
         let mut segmenter = Segmenter::new(Backend::Gpu(self.gpu.clone()), model);
         let options = EvaluateOptions {
@@ -374,15 +397,14 @@ impl TrainRun {
         })?;
         let scores = scores(&evaluation)?;
         let value = scores.iter().find(|s| s.0 == self.config.monitor).map(|s| s.1);
-        let value = value.ok_or_else(|| {
-            Error::invalid("monitor", format!("`{}` needs labels/ in the validation data", self.config.monitor))
-        })?;
+        let value =
+            value.ok_or_else(|| Error::invalid("monitor", format!("`{}` has no value", self.config.monitor)))?;
         let best = self.best.is_none_or(|b| value > b);
         self.kept.waited = if best { 0 } else { self.kept.waited + 1 };
         self.kept.plateau.evaluated(&self.config.schedule, value);
         if best {
             self.best = Some(value);
-            save_model(self.files.best(), &self.trainer.weights()?, &self.metadata)?;
+            save_model(self.files.best(), &weights, &self.metadata)?;
         }
         self.report.validation(self.step, &scores)?;
         self.report.curves()?;
@@ -391,7 +413,7 @@ impl TrainRun {
     }
 
     fn save(&mut self) -> Result<()> {
-        let mut tensors = self.trainer.weights()?;
+        let mut tensors = self.weights()?;
         tensors.extend(self.trainer.optimiser_state()?);
         let extra = serde_json::to_value(self.kept).map_err(|e| Error::invalid("training state", e.to_string()))?;
         let state = TrainState { step: self.step, best: self.best, extra, tensors };

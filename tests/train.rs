@@ -1,0 +1,292 @@
+//! Training on the GPU: what a network can learn, and that the same steps give the same bytes.
+
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use unet_wgpu::HostTensor;
+use unet_wgpu::gpu::Gpu;
+use unet_wgpu::graph::DROPOUT_SEED;
+use unet_wgpu::model::{self, INPUT};
+use unet_wgpu::ops::{Dropout, Hyper, OptimiserKind};
+use unet_wgpu::testing::gpu_or_skip;
+use unet_wgpu::train::{
+    Augmentation, Augmenter, Elastic, LossConfig, StepOptions, TARGET, Trainer, WEIGHT, initial, loss_graph,
+};
+
+const SIDE: usize = 32;
+const ADAM: OptimiserKind = OptimiserKind::Adam { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0 };
+const SGD: OptimiserKind = OptimiserKind::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
+
+/// A bright disc on a dark, uneven ground, and which pixels are in it.
+fn pair(number: usize) -> [Vec<f32>; 2] {
+    let (cy, cx, r) = (14.0 + number as f32, 17.0 - 2.0 * number as f32, 8.5);
+    let inside = |i: usize| ((i / SIDE) as f32 - cy).hypot((i % SIDE) as f32 - cx) < r;
+    let mask: Vec<f32> = (0..SIDE * SIDE).map(|i| f32::from(u8::from(inside(i)))).collect();
+    let uneven = |i: usize| ((i * 7919 + i * i % 1013 + number) % 100) as f32 / 200.0;
+    [mask.iter().enumerate().map(|(i, m)| 0.6 * m + uneven(i)).collect(), mask]
+}
+
+/// A network, its loss and what its batches are.
+struct Setup {
+    arch: &'static str,
+    config: Value,
+    loss: Value,
+    weighted: bool,
+    crops: usize,
+    augment: Augmentation,
+    options: StepOptions,
+}
+
+impl Setup {
+    fn new(arch: &'static str, config: Value, loss: Value) -> Self {
+        let options = StepOptions { optimiser: ADAM, clip: None, accumulate: false, gradients: false };
+        let augment = Augmentation::default();
+        Self { arch, config, loss, weighted: false, crops: 1, augment, options }
+    }
+
+    /// Weights that begin with the seed.
+    fn trainer(&self, gpu: &Gpu, seed: u64) -> Run {
+        let network = model::parse(self.arch, &self.config).unwrap();
+        let loss: LossConfig = serde_json::from_value(self.loss.clone()).unwrap();
+        let augmenter = Augmenter::new(self.augment.clone(), self.crops, SIDE, network.size_rule().margin, 3).unwrap();
+        let graph = loss_graph(&*network, &loss, &augmenter, self.weighted, [self.crops, SIDE]).unwrap();
+        let trainer = Trainer::new(gpu, &graph, &network.dropouts(), self.options, initial(&graph, seed)).unwrap();
+        Run { trainer, augmenter, weighted: self.weighted, crops: self.crops, losses: Vec::new() }
+    }
+}
+
+/// A network in training.
+struct Run {
+    trainer: Trainer,
+    augmenter: Augmenter,
+    weighted: bool,
+    crops: usize,
+    losses: Vec<f32>,
+}
+
+impl Run {
+    /// One step on the pairs from `first`; what is random is number `draw`.
+    fn step(&mut self, first: usize, draw: u64, hyper: &Hyper) {
+        let pairs: Vec<_> = (first..first + self.crops).map(pair).collect();
+        let [images, targets] = [0, 1].map(|i| pairs.iter().flat_map(|p| p[i].clone()).collect::<Vec<f32>>());
+        // Heavier near the middle row.
+        let weights: Vec<f32> = (0..targets.len()).map(|i| if i / SIDE % SIDE / 8 == 1 { 3.0 } else { 1.0 }).collect();
+        let (drawn, seed) = (self.augmenter.draw(draw), Dropout::seed(draw));
+        let mut inputs = vec![(INPUT, &images[..]), (TARGET, &targets)];
+        if self.weighted {
+            inputs.push((WEIGHT, &weights));
+        }
+        inputs.extend(drawn.iter().map(|(name, data)| (*name, &data[..])));
+        if self.trainer.plan().port(DROPOUT_SEED).is_some() {
+            inputs.push((DROPOUT_SEED, &seed));
+        }
+        let loss = self.trainer.step(draw, &inputs, hyper).unwrap();
+        self.losses.extend(loss.map(|l| l.loss));
+    }
+
+    fn drain(&mut self) {
+        while let Some(loss) = self.trainer.oldest().unwrap() {
+            self.losses.push(loss.loss);
+        }
+    }
+
+    /// All that is kept from step to step.
+    fn states(&self) -> BTreeMap<String, HostTensor> {
+        let mut all = self.trainer.weights().unwrap();
+        all.extend(self.trainer.optimiser_state().unwrap());
+        assert_eq!(all.len(), self.trainer.plan().states.len());
+        all
+    }
+
+    fn weights(&self) -> Vec<f32> {
+        self.trainer.weights().unwrap().into_values().flat_map(HostTensor::into_data).collect()
+    }
+}
+
+fn hyper(lr: f64, step: u64) -> Hyper {
+    Hyper { lr, step, scale: 1.0, apply: true, keep: false }
+}
+
+fn same_bytes(a: &BTreeMap<String, HostTensor>, b: &BTreeMap<String, HostTensor>) -> bool {
+    let bits = |t: &HostTensor| t.data().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    a.keys().eq(b.keys()) && a.values().zip(b.values()).all(|(a, b)| bits(a) == bits(b))
+}
+
+/// A loss's least value, of the share of the pixels in the mask.
+type Least = fn(f32) -> f32;
+
+/// Every family of losses, with the channels it wants and its least value.
+fn losses() -> Vec<(&'static str, usize, Least)> {
+    let zero: Least = |_| 0.0;
+    vec![
+        ("weighted_ce", 2, zero),
+        ("ce_dice", 2, zero),
+        ("focal_softmax", 2, zero),
+        // Also called `bce_dice`.
+        ("unetpp_hybrid", 1, zero),
+        // A Dice of 1, and a logarithm of 0.
+        ("unetpp_dlmia", 1, |_| -1.0),
+        // 1 for every pixel of the mask, and nothing for the others.
+        ("unetpp_tmi", 1, |share| -share),
+        ("focal_bce", 1, zero),
+        ("ms_ssim", 1, zero),
+        ("iou", 1, zero),
+        ("unet3p", 1, zero),
+    ]
+}
+
+/// Every loss comes down to a few percent of what it begins with above its least value.
+fn overfits(arch: &'static str, config: fn(usize) -> Value) {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let mut wrong = Vec::new();
+    for (name, channels, least) in losses() {
+        let begin = std::time::Instant::now();
+        let setup =
+            Setup { weighted: name == "weighted_ce", ..Setup::new(arch, config(channels), json!({ "name": name })) };
+        // Of so few channels, most of a layer may begin dead: so with seed 1.
+        let mut run = setup.trainer(&gpu, 2);
+        let mask = &pair(0)[1];
+        let least = least(mask.iter().sum::<f32>() / mask.len() as f32);
+        let above = |loss: f32| loss - least;
+        for step in 1..=300 {
+            run.step(0, step, &hyper(0.01, step));
+            if run.losses.last().is_some_and(|&l| above(l) < 0.04 * above(run.losses[0])) {
+                break;
+            }
+        }
+        run.drain();
+        let (first, last) = (run.losses[0], run.losses[run.losses.len() - 1]);
+        println!("{arch} {name}: {first} to {last}, {} steps, {:?}", run.losses.len(), begin.elapsed());
+        // Below its least value it is no such loss.
+        let fits = above(last) < 0.05 * above(first) && above(last) > -1e-4;
+        if !fits || above(first) < 1e-3 {
+            wrong.push(format!("{arch} with {name}: {first} to {last}, least {least}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn unet_overfits_with_every_loss() {
+    overfits("unet", |k| json!({"width": 4, "depth": 2, "padding": "same", "out_channels": k}));
+}
+
+#[test]
+fn unet_plus_plus_overfits_with_every_loss() {
+    overfits("unetpp", |k| json!({"width": 4, "depth": 2, "out_channels": k}));
+}
+
+#[test]
+fn unet_3_plus_overfits_with_every_loss() {
+    overfits("unet3p", |k| json!({"width": 4, "depth": 2, "cat": 4, "out_channels": k}));
+}
+
+/// Everything random at once: dropout, noise, deformation; unpadded.
+fn random() -> Setup {
+    let augment = Augmentation {
+        elastic: Some(Elastic { std: 2.0, grid: 3, probability: 0.7 }),
+        flips: true,
+        gain: [0.8, 1.2],
+        noise: 0.1,
+        ..Augmentation::default()
+    };
+    let config = json!({"width": 4, "depth": 1, "dropout": 0.5});
+    let mut setup = Setup { weighted: true, crops: 2, augment, ..Setup::new("unet", config, json!("weighted_ce")) };
+    setup.loss = json!({"name": "weighted_ce"});
+    setup.options.clip = Some(1.0);
+    setup
+}
+
+#[test]
+fn the_same_steps_give_the_same_bytes() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let run = |draws: u64| {
+        let mut run = random().trainer(&gpu, 5);
+        (1..=5).for_each(|step| run.step(0, draws + step, &hyper(0.01, step)));
+        run.drain();
+        (run.states(), run.losses.iter().map(|l| l.to_bits()).collect::<Vec<_>>())
+    };
+    let (states, losses) = run(0);
+    let (again, same_losses) = run(0);
+    assert!(same_bytes(&states, &again) && losses == same_losses);
+    let (other, other_losses) = run(100);
+    assert!(!same_bytes(&states, &other) && losses != other_losses, "what is drawn has no effect");
+    assert_eq!(losses.len(), 5);
+}
+
+/// A network whose crops do not meet in a batch normalisation.
+fn plain(crops: usize, optimiser: OptimiserKind, accumulate: bool) -> Setup {
+    let config = json!({"width": 4, "depth": 2, "padding": "same", "norm": false});
+    let mut setup = Setup { crops, ..Setup::new("unet", config, json!({"name": "ce_dice"})) };
+    setup.options = StepOptions { optimiser, accumulate, ..setup.options };
+    setup
+}
+
+#[test]
+fn two_parts_make_one_batch() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let momentum = OptimiserKind::Sgd { momentum: 0.9, nesterov: true, weight_decay: 1e-3 };
+    let mut whole = plain(2, momentum, false).trainer(&gpu, 2);
+    let mut parts = plain(1, momentum, true).trainer(&gpu, 2);
+    let mut half = plain(1, momentum, false).trainer(&gpu, 2);
+    let begin = whole.weights();
+    for step in 1..=3 {
+        whole.step(0, step, &hyper(0.02, step));
+        half.step(0, step, &hyper(0.02, step));
+        for part in [0, 1] {
+            let hyper = Hyper { scale: 0.5, apply: part == 1, keep: part == 1, ..hyper(0.02, step) };
+            parts.step(part, step, &hyper);
+        }
+    }
+    let moved = |run: &Run| run.weights().iter().zip(&begin).map(|(a, b)| a - b).collect::<Vec<_>>();
+    let (want, got, half) = (moved(&whole), moved(&parts), moved(&half));
+    let largest = want.iter().fold(0f32, |a, v| a.max(v.abs()));
+    let off = |got: &[f32]| got.iter().zip(&want).fold(0f32, |a, (g, w)| a.max((g - w).abs())) / largest;
+    assert!(largest > 1e-3 && off(&got) < 1e-4, "{} of {largest}", off(&got));
+    assert!(off(&half) > 0.01, "both crops are the same to it: {}", off(&half));
+}
+
+#[test]
+fn a_clipped_step_is_as_long_as_allowed() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let length = |clip: Option<f32>| {
+        let mut setup = plain(1, SGD, true);
+        setup.options.clip = clip;
+        let mut run = setup.trainer(&gpu, 4);
+        let begin = run.weights();
+        // Twice the same crop, as one batch: what is clipped is the mean.
+        for keep in [false, true] {
+            run.step(0, 1, &Hyper { scale: 0.5, apply: keep, keep, ..hyper(1.0, 1) });
+        }
+        run.weights().iter().zip(begin).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
+    };
+    let free = length(None);
+    assert!(free > 0.02, "{free}");
+    let clipped = length(Some(0.01));
+    assert!((clipped / 0.01 - 1.0).abs() < 1e-3, "{clipped}");
+    assert!((length(Some(2.0 * free as f32)) / free - 1.0).abs() < 1e-3);
+}
+
+#[test]
+fn a_restored_trainer_goes_on_with_the_same_bytes() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let mut setup = random();
+    setup.options.accumulate = true;
+    // Three batches a step: it is stopped in the middle of the second.
+    let batch = |run: &mut Run, i: u64| {
+        let hyper = Hyper { scale: 1.0 / 3.0, apply: i % 3 == 2, keep: !i.is_multiple_of(3), ..hyper(0.01, i / 3 + 1) };
+        run.step(i as usize % 2, i, &hyper);
+    };
+    let mut first = setup.trainer(&gpu, 6);
+    (0..5).for_each(|i| batch(&mut first, i));
+    let saved = first.states();
+    (5..9).for_each(|i| batch(&mut first, i));
+    let mut second = setup.trainer(&gpu, 7);
+    second.trainer.restore(&saved).unwrap();
+    assert!(same_bytes(&second.states(), &saved));
+    (5..9).for_each(|i| batch(&mut second, i));
+    let (want, got) = (first.states(), second.states());
+    assert!(same_bytes(&want, &got) && !same_bytes(&want, &saved));
+    let mut less = saved;
+    less.pop_first();
+    assert!(second.trainer.restore(&less).unwrap_err().to_string().contains("accumulated/"), "of another run");
+}
