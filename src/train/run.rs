@@ -206,11 +206,15 @@ impl TrainRun {
             normalisation: config.data.normalisation.clone(),
             classes: config.data.classes.clone(),
         };
+        let mut taken = 0;
         let begin = initial(&graph, config.seed);
         let options = StepOptions { accumulate: parts > 1, ..step_options };
         let trainer = Trainer::new(gpu, &graph, &architecture.dropouts(), options, |name, dims| {
             match init.map(|m| m.weights().require(name, dims)) {
-                Some(Ok(t)) => Ok(t.clone()),
+                Some(Ok(t)) => {
+                    taken += 1;
+                    Ok(t.clone())
+                }
                 // Such as a head for other classes: it begins anew.
                 Some(Err(e)) => {
                     log::warn!("{e}: begins with random numbers");
@@ -219,6 +223,10 @@ impl TrainRun {
                 None => begin(name, dims),
             }
         })?;
+        if let Some(model) = init.filter(|_| taken == 0) {
+            let reason = format!("has no parameter of this {}: the weights of another network", architecture.name());
+            return Err(Error::file(&model.name, reason));
+        }
         let crop = CropOptions { height: config.crop, width: config.crop, margin };
         let batcher = Batcher::new(examples, crops, crop, config.seed)?;
         let (mut step, mut best, mut kept) = (0, None, Kept::default());
