@@ -145,7 +145,7 @@ impl Train {
         let mut c = match &self.config {
             Some(path) => TrainConfig::read(path)?,
             None if self.resume => TrainConfig::read(&stored)?,
-            None => TrainConfig { config: json!({"width": 16}), ..TrainConfig::default() },
+            None => TrainConfig::default(),
         };
         if let Some(network) = self.arch.build()? {
             (c.arch, c.config) = (network.id().into(), network.config());

@@ -13,6 +13,7 @@ pub(crate) use overlay::Display;
 pub use overlay::write_overlay;
 
 use crate::error::{Error, Result};
+use crate::weights::temporary_file;
 
 /// Bytes of pixels from which on a TIFF file gets 64-bit offsets.
 const BIG_TIFF: u64 = 0xe000_0000;
@@ -122,15 +123,8 @@ pub fn write_atomically(
         _ => Path::new("."),
     };
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".unet-").suffix(".tmp");
-    // Temporary files are private by default; the result should be as readable as any other new file.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let temporary = builder.tempfile_in(folder).map_err(|e| Error::io(folder, e))?;
-    let mut writer = BufWriter::with_capacity(1 << 18, temporary.as_file());
-    write(&mut writer).and_then(|()| writer.flush()).map_err(|e| Error::io(path, e))?;
-    drop(writer);
+    // Not waited for until it is on the disk, as checkpoints are: a result can be made again.
+    let temporary = temporary_file(folder, ".unet-", write).map_err(|e| Error::io(path, e))?;
     temporary.persist(path).map_err(|e| Error::io(path, e.error))?;
     Ok(())
 }

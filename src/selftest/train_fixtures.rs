@@ -295,13 +295,13 @@ impl Selftest<'_> {
                 if adam && case.zero.iter().any(|z| z == name) {
                     // Noise, which Adam makes steps of: not comparable, but bounded.
                     let most = optimiser.lr as f32 * case.steps as f32 * 4.0;
-                    Verdict::within(masked(&got, want, |_| true), 0.0, most)
+                    Verdict::within(compare(&got, want), 0.0, most)
                 } else if adam {
                     let gradient = &case.wanted[&format!("{GRADIENT}{name}")];
                     let counts = |i: usize| gradient.data()[i].abs() >= ADAM_FLOOR * top;
                     Verdict::within(masked(&got, want, counts), 0.0, step_size)
                 } else {
-                    Verdict::within(masked(&got, want, |_| true), SGD, 0.0)
+                    Verdict::within(compare(&got, want), SGD, 0.0)
                 }
             } else if let Some(name) = rest.strip_prefix("buffer/") {
                 let noisy = adam && !case.zero.is_empty() && name.ends_with("running_mean");
@@ -312,7 +312,7 @@ impl Selftest<'_> {
                 } else {
                     0.0
                 };
-                Verdict::within(masked(&run.state(name)?, want, |_| true), FORWARD, floor)
+                Verdict::within(compare(&run.state(name)?, want), FORWARD, floor)
             } else {
                 continue;
             };

@@ -43,7 +43,8 @@ pub struct TrainConfig {
     pub grow: usize,
     /// Bytes of device memory; a larger batch is divided and its gradients are added up.
     pub memory: u64,
-    /// The network's options, as in a checkpoint.
+    /// The network's options, as in a checkpoint; width 16, and same padding for U-Net, if there are none.
+    #[serde(skip_serializing_if = "Value::is_null")]
     pub config: Value,
     /// Where pairs come from.
     pub data: DataConfig,
@@ -75,7 +76,7 @@ impl Default for TrainConfig {
             warmup: 0,
             grow: 0,
             memory: 4 << 30,
-            config: json!({}),
+            config: Value::Null,
             data: DataConfig::default(),
             loss: None,
             weight_map: None,
@@ -217,7 +218,11 @@ impl TrainConfig {
 
     /// The network.
     pub fn architecture(&self) -> Result<Box<dyn Architecture>> {
-        model::parse(&self.arch, &self.config)
+        let small = match self.arch.as_str() {
+            "unet" => json!({"width": 16, "padding": "same"}),
+            _ => json!({"width": 16}),
+        };
+        model::parse(&self.arch, if self.config.is_null() { &small } else { &self.config })
     }
 
     /// What is minimised.
@@ -316,6 +321,20 @@ mod tests {
         let again: TrainConfig = toml::from_str(&text).unwrap_or_else(|e| panic!("{text}\n{e}"));
         config.config = json!({"width": 8});
         assert_eq!(again, config, "{text}");
+    }
+
+    #[test]
+    fn the_default_and_the_documented_configuration_are_possible() {
+        for arch in model::ARCHITECTURES {
+            TrainConfig { arch: arch.into(), ..TrainConfig::default() }.validate().unwrap();
+        }
+        let page = include_str!("../../docs/training.md");
+        let blocks: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|b| b.split("```").next()).collect();
+        assert!(!blocks.is_empty());
+        for block in blocks {
+            let config: TrainConfig = toml::from_str(block).unwrap_or_else(|e| panic!("{block}\n{e}"));
+            config.validate().unwrap_or_else(|e| panic!("{block}\n{e}"));
+        }
     }
 
     #[test]

@@ -129,7 +129,7 @@ pub fn save(path: impl AsRef<Path>, checkpoint: &Checkpoint, stored: StoredType)
     if packed {
         bytes = gzip::deflate(&bytes, path)?;
     }
-    replace_file(path, |w| w.write_all(&bytes)).map_err(|e| Error::io(path, e))
+    replace_file(path, |w| std::io::Write::write_all(w, &bytes)).map_err(|e| Error::io(path, e))
 }
 
 /// Whether the name ends in `.` and one of `extensions`, in any case.

@@ -9,7 +9,7 @@ const SUFFIX: &str = ".tmp";
 
 /// Writes a temporary file beside `path`, waits until it is on the disk, and gives it the name. When anything fails, the
 /// earlier file stays as it was. What killed processes left behind of `path` is removed.
-pub(crate) fn replace_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+pub(crate) fn replace_file(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> io::Result<()> {
     // A link stays a link: what it points to is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -17,8 +17,24 @@ pub(crate) fn replace_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io
     // Shortened, since a file system bounds the length of names.
     let prefix = format!(".{}.", name.chars().take(50).collect::<String>());
     remove_leftovers(folder, &prefix);
+    let file = temporary_file(folder, &prefix, write)?;
+    file.as_file().sync_all()?;
+    file.persist(&path).map_err(|e| e.error)?;
+    // The new name is on the disk once the folder is. Where a folder cannot be opened the system sees to it.
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
+/// A temporary file with what `write` writes, to be given its name.
+pub(crate) fn temporary_file(
+    folder: &Path,
+    prefix: &str,
+    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(SUFFIX);
+    builder.prefix(prefix).suffix(SUFFIX);
     // Temporary files are private by default; this one becomes an ordinary file (the umask applies).
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -29,13 +45,7 @@ pub(crate) fn replace_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io
     write(&mut writer)?;
     writer.flush()?;
     drop(writer);
-    file.as_file().sync_all()?;
-    file.persist(&path).map_err(|e| e.error)?;
-    // The new name is on the disk once the folder is. Where a folder cannot be opened the system sees to it.
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
-    }
-    Ok(())
+    Ok(file)
 }
 
 /// Removes temporary files that nobody is writing. None of this may fail a save.
@@ -66,7 +76,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.bin");
         replace_file(&path, |w| w.write_all(b"old")).unwrap();
-        let full = |w: &mut dyn Write| {
+        let full = |w: &mut BufWriter<&File>| {
             w.write_all(&[7; 1 << 20])?;
             Err(io::Error::from(io::ErrorKind::StorageFull))
         };

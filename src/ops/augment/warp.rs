@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
-use crate::ops::{InputKind, Lowering, Op, OpCase, by_plane, expect_inputs};
+use crate::ops::{InputKind, Lowering, Op, OpCase, by_plane, expect_inputs, mirror};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
 
@@ -107,11 +107,7 @@ impl Border {
         let n = n as i64;
         let at = match self {
             Self::Clamp => i.clamp(0, n - 1),
-            Self::Mirror if n == 1 => 0,
-            Self::Mirror => {
-                let m = i.rem_euclid(2 * (n - 1));
-                if m >= n { 2 * (n - 1) - m } else { m }
-            }
+            Self::Mirror => return mirror(i as isize, n as usize),
         };
         at as usize
     }
