@@ -54,8 +54,9 @@ struct Cli {
 enum Command {
     /// Segment pictures: write a mask and an overlay of each
     Segment(segment::Segment),
-    /// Score a model on pictures with masks: Dice, IoU, and how well single objects are found
+    /// Train a network on pictures with masks, on this device
     Train(Box<train::Train>),
+    /// Score a model on pictures with masks: Dice, IoU, and how well single objects are found
     Eval(eval::Eval),
     /// Run a network on raw tensors: for checking results and for timing
     Run(run::Run),
