@@ -17,7 +17,7 @@ def unet(torch):
     def twice(i, o):
         layers = []
         for c in (i, o):
-            layers += [nn.Conv2d(c, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(inplace=True)]
+            layers += [nn.Conv2d(c, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU(inplace=True)]
         return nn.Sequential(*layers)
 
     class UNet(nn.Module):

@@ -44,7 +44,7 @@ pub struct Bench {
     #[arg(long)]
     per_layer: bool,
     /// Time a training step in place of a run: forward, loss, backward, optimiser
-    #[arg(long, conflicts_with = "per_layer")]
+    #[arg(long)]
     train: bool,
     /// With --train: compute the encoder's activations again, as `unet train --checkpointing` does
     #[arg(long, requires = "train")]
@@ -63,8 +63,9 @@ impl Bench {
             (None, None) => return Err(Error::invalid("bench", "needs --model or --arch")),
         };
         if self.train {
-            let Self { size, repeat, checkpointing, .. } = *self;
-            let step = Step { architecture: &*architecture, size, batch: self.batch as usize, repeat, checkpointing };
+            let Self { size, repeat, per_layer, checkpointing, .. } = *self;
+            let batch = self.batch as usize;
+            let step = Step { architecture: &*architecture, size, batch, repeat, per_layer, checkpointing };
             return step.run(common).map(|()| ExitCode::SUCCESS);
         }
         let [h, w] = self.size;
@@ -135,7 +136,7 @@ impl Bench {
     }
 }
 
-fn clock(of_device: bool) -> &'static str {
+pub(super) fn clock(of_device: bool) -> &'static str {
     if of_device { "device" } else { "host" }
 }
 

@@ -1,7 +1,7 @@
 //! `unet bench --train`: a training step, timed.
 
-use super::bench::ms;
-use super::{Common, output};
+use super::bench::{clock, ms};
+use super::{Common, bench_layers, output};
 use serde_json::{Value, json};
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
@@ -20,6 +20,7 @@ pub(super) struct Step<'a> {
     pub size: [usize; 2],
     pub batch: usize,
     pub repeat: u32,
+    pub per_layer: bool,
     pub checkpointing: bool,
 }
 
@@ -91,6 +92,13 @@ impl Step<'_> {
         let parameters = parameter_count(&graph);
         let (macs, device_bytes, live) =
             (trainer.plan().graph.macs(), trainer.device_bytes(), trainer.plan().memory.live);
+        let layers = match self.per_layer {
+            true => {
+                let profile = trainer.session().profile(self.repeat)?;
+                Some((bench_layers::layers(trainer.plan(), &profile.steps), clock(profile.device_clock)))
+            }
+            false => None,
+        };
         if common.json {
             let document: Value = json!({
                 "arch": architecture.id(), "config": architecture.config(), "size": self.size, "batch": batch,
@@ -98,6 +106,8 @@ impl Step<'_> {
                 "parameters": parameters, "load_ms": load_ms, "first_step_ms": first_ms, "steps_ms": times,
                 "median_ms": median, "min_ms": least, "macs": macs, "device_bytes": device_bytes, "live_bytes": live,
                 "last_loss": last,
+                "layers": layers.as_ref().map(|l| bench_layers::document(&l.0, None)),
+                "clock": layers.as_ref().map(|l| l.1),
             });
             return output::json(&document);
         }
@@ -111,6 +121,10 @@ impl Step<'_> {
         output::line(&format!("start     load {load_ms:.0} ms, first step {first_ms:.0} ms"))?;
         output::line(&format!("rate      {rate:.1} GFLOP/s; {:.2} GMAC", macs as f64 / 1e9))?;
         output::line(&format!("memory    {device} on the device, {live} of activations and gradients live at once"))?;
-        output::line(&format!("loss      {last:.4} after {} steps", times.len() + 1))
+        output::line(&format!("loss      {last:.4} after {} steps", times.len() + 1))?;
+        if let Some((layers, clock)) = &layers {
+            output::line(&bench_layers::text(layers, clock, None))?;
+        }
+        Ok(())
     }
 }
