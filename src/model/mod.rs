@@ -4,6 +4,7 @@
 
 mod blocks;
 mod loaded;
+pub mod onnx;
 mod unet;
 mod unet_3_plus;
 mod unet_plus_plus;
