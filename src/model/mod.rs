@@ -5,6 +5,7 @@
 mod blocks;
 pub mod dialect;
 mod loaded;
+pub mod onnx;
 mod unet;
 mod unet_3_plus;
 mod unet_plus_plus;

@@ -191,6 +191,7 @@ impl TrainRun {
             optimiser: config.optimiser.kind()?,
             clip: (config.clip > 0.0).then_some(config.clip),
             accumulate: true,
+            checkpointing: config.checkpointing,
             gradients: false,
         };
         let fit = fit(gpu, &config, &*architecture, &step_options, |crops| {
