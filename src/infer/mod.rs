@@ -7,7 +7,9 @@
 mod choose;
 pub mod components;
 mod decode;
+mod distance;
 pub mod image;
+pub mod instances;
 pub mod labels;
 pub mod normalise;
 pub mod output;
@@ -17,6 +19,7 @@ pub mod tile;
 
 pub use components::{Connectivity, components, grow};
 pub use decode::MAX_PIXELS;
+pub(crate) use distance::nearest_sites;
 pub use image::{Picture, Pixels};
 pub use labels::LabelMap;
 pub use normalise::{ChannelAffine, normalise};
