@@ -4,6 +4,7 @@
 //! tiling ([`TileGrid`]), single objects ([`components`](fn@components)), input and output paths ([`expand_inputs`],
 //! [`output_path`]) and the files written ([`write_mask`], [`write_overlay`], [`write_probabilities`]).
 
+pub mod band;
 mod choose;
 pub mod components;
 mod decode;
@@ -17,6 +18,7 @@ pub mod paths;
 pub mod segment;
 pub mod tile;
 
+pub use band::{Band, BandInfo, BandSink, Needs, feed};
 pub use components::{Connectivity, components, grow};
 pub use decode::MAX_PIXELS;
 pub(crate) use distance::nearest_sites;

@@ -27,6 +27,16 @@ pub enum Ids {
     U16(Vec<u16>),
 }
 
+impl Ids {
+    /// The id with this index; 0 outside.
+    pub(crate) fn id(&self, index: usize) -> usize {
+        match self {
+            Self::U8(v) => v.get(index).map_or(0, |&id| usize::from(id)),
+            Self::U16(v) => v.get(index).map_or(0, |&id| usize::from(id)),
+        }
+    }
+}
+
 /// The class of every pixel of a picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask {
@@ -74,10 +84,7 @@ impl Mask {
 
     /// Class of the pixel with this index, counted row by row; 0 outside.
     pub(crate) fn id(&self, index: usize) -> usize {
-        match &self.ids {
-            Ids::U8(v) => v.get(index).map_or(0, |&id| usize::from(id)),
-            Ids::U16(v) => v.get(index).map_or(0, |&id| usize::from(id)),
-        }
+        self.ids.id(index)
     }
 }
 
