@@ -23,6 +23,9 @@ pub use components::{Connectivity, components, grow};
 pub use decode::MAX_PIXELS;
 pub(crate) use distance::nearest_sites;
 pub use image::{Picture, Pixels};
+pub use instances::{
+    InstanceOptions, Instances, Labeller, Object, ObjectFile, ObjectReport, ObjectSink, Separation, write_objects,
+};
 pub use labels::LabelMap;
 pub use normalise::{ChannelAffine, normalise};
 pub(crate) use output::Display;

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::weights::temporary_file;
 
 /// Bytes of pixels from which on a TIFF file gets 64-bit offsets.
-const BIG_TIFF: u64 = 0xe000_0000;
+pub(super) const BIG_TIFF: u64 = 0xe000_0000;
 
 /// Class ids, one per pixel, row by row.
 #[derive(Clone, Debug, PartialEq, Eq)]

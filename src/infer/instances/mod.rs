@@ -7,16 +7,24 @@
 //!
 //! Memory is for tables of some 20 bytes an object and for the objects that the current row meets, never for the picture.
 
+pub mod contour;
+mod export;
 mod object;
 mod runs;
+mod samples;
+mod sink;
 mod split;
 mod union;
 
 use std::path::PathBuf;
 
+pub use contour::{Polygon, Ring};
+pub use export::{ObjectFile, Source as ObjectSource, write_objects};
 pub use object::{Object, ObjectRun};
 pub use runs::Run;
 use runs::{Bands, Rows};
+use samples::Samples;
+pub use sink::{ObjectReport, ObjectSink};
 pub(super) use union::Union;
 
 use super::components::Connectivity;
@@ -87,6 +95,7 @@ pub struct Labeller {
     union: Union,
     rows: Rows,
     row: Vec<Run>,
+    samples: Option<Samples>,
     pushed: usize,
 }
 
@@ -105,8 +114,25 @@ impl Labeller {
             union: Union::new(w, h, options.connectivity, options.fill_holes),
             rows: Rows::new(&options.scratch),
             row: Vec::new(),
+            samples: None,
             pushed: 0,
         })
+    }
+
+    /// Keeps the picture's samples of objects, for their means; comes before the first row. From then on every row has
+    /// samples of `channels` channels.
+    #[must_use]
+    pub fn with_samples(mut self, channels: usize) -> Self {
+        self.samples = Some(Samples::new(&self.options.scratch, self.width, channels));
+        self
+    }
+
+    /// Takes the samples of the row last given: planar (channel, column).
+    pub fn push_samples(&mut self, planes: &[f32]) -> Result<()> {
+        match &mut self.samples {
+            Some(samples) => samples.push(&self.row, planes),
+            None => Err(Error::invalid("objects", "samples were given that nobody asked for")),
+        }
     }
 
     /// Takes the next row: as many class ids as the picture has columns; 0 is the background.
@@ -132,8 +158,8 @@ impl Labeller {
 
     /// Numbers the objects, once all rows are in.
     pub fn finish(self) -> Result<Instances> {
-        let Self { width, height, options, union, rows, pushed, .. } = self;
-        if pushed != height {
+        let Self { width, height, options, union, rows, samples, pushed, .. } = self;
+        if pushed != height || samples.as_ref().is_some_and(|s| s.rows() != height) {
             return Err(Error::invalid("objects", format!("{pushed} of {height} rows were given")));
         }
         let min_area = options.min_area;
@@ -143,6 +169,7 @@ impl Labeller {
             height,
             memory: options.memory,
             source: Source::Rows(rows),
+            samples,
             number: numbered.number,
             class: numbered.class,
             last: numbered.last,
@@ -172,6 +199,7 @@ pub struct Instances {
     height: usize,
     memory: u64,
     source: Source,
+    samples: Option<Samples>,
     /// Number of the object by the label of runs in `source`.
     number: Vec<u32>,
     /// By number; entry 0 stands for no object.

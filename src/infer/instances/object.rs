@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::samples::Samples;
 use super::{Instances, mib};
 use crate::error::{Error, Result};
 
@@ -31,27 +32,30 @@ pub struct Object {
     sums: Vec<f64>,
 }
 
-/// Gives row `y` of a picture: planar samples (channel, column).
-pub type PictureRow<'a> = &'a mut dyn FnMut(usize, &mut Vec<f32>) -> Result<()>;
-
 impl Instances {
-    /// Gives every object once its last row has been read: in the order of last rows, then of numbers. With a picture,
-    /// [`Object::means`] are its samples' means.
-    pub fn objects(
-        &mut self,
-        mut picture: Option<PictureRow>,
-        mut each: impl FnMut(Object) -> Result<()>,
-    ) -> Result<()> {
+    /// Gives every object once its last row has been read: in the order of last rows, then of numbers.
+    pub fn objects(&mut self, each: impl FnMut(Object) -> Result<()>) -> Result<()> {
+        let mut samples = self.samples.take();
+        let done = self.collect(samples.as_mut(), each);
+        self.samples = samples;
+        done
+    }
+
+    /// The same without [`Object::means`].
+    pub(super) fn without_samples(&mut self, each: impl FnMut(Object) -> Result<()>) -> Result<()> {
+        self.collect(None, each)
+    }
+
+    fn collect(&mut self, samples: Option<&mut Samples>, mut each: impl FnMut(Object) -> Result<()>) -> Result<()> {
+        let channels = samples.as_ref().map_or(0, |s| s.channels());
+        let mut next_samples = samples.map(Samples::read).transpose()?;
         let (class, last) = (std::mem::take(&mut self.class), std::mem::take(&mut self.last));
         let (width, most) = (self.width, self.memory / std::mem::size_of::<ObjectRun>() as u64);
         let mut open: HashMap<u32, Object> = HashMap::new();
-        let (mut held, mut samples, mut complete) = (0u64, Vec::new(), Vec::new());
+        let (mut held, mut planes, mut complete) = (0u64, Vec::new(), Vec::new());
         let done = self.rows(|y, row| {
-            if row.is_empty() {
-                return Ok(());
-            }
-            if let Some(picture) = &mut picture {
-                picture(y, &mut samples)?;
+            if let Some(next) = &mut next_samples {
+                next(&mut planes)?;
             }
             for run in row {
                 let number = run.label;
@@ -59,11 +63,11 @@ impl Instances {
                     number,
                     class: class.get(number as usize).map_or(0, |&c| c as usize),
                     runs: Vec::new(),
-                    sums: vec![0.0; samples.len() / width],
+                    sums: vec![0.0; channels],
                 });
                 object.runs.push(ObjectRun { y: y as u32, start: run.start, end: run.end });
                 held += 1;
-                for (sum, line) in object.sums.iter_mut().zip(samples.chunks_exact(width)) {
+                for (sum, line) in object.sums.iter_mut().zip(planes.chunks_exact(width)) {
                     let line = line.get(run.start as usize..run.end as usize).unwrap_or_default();
                     *sum += line.iter().map(|&v| f64::from(v)).sum::<f64>();
                 }
@@ -134,7 +138,7 @@ impl Object {
         format!("{w}x{h} pixels at column {x}, row {y}")
     }
 
-    /// Mean of the picture's raw samples in the object, a channel; empty where no picture was given.
+    /// Mean of the picture's raw samples in the object, a channel; empty where none were kept.
     pub fn means(&self) -> Vec<f64> {
         let area = self.area() as f64;
         self.sums.iter().map(|s| s / area).collect()

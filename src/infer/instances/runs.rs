@@ -44,18 +44,18 @@ impl Run {
 
 /// A temporary file with the folder that errors name.
 #[derive(Debug)]
-struct Scratch {
-    file: SpooledTempFile,
-    folder: PathBuf,
+pub(super) struct Scratch {
+    pub file: SpooledTempFile,
+    pub folder: PathBuf,
 }
 
 impl Scratch {
-    fn new(folder: &Path) -> Self {
+    pub fn new(folder: &Path) -> Self {
         Self { file: SpooledTempFile::new_in(IN_MEMORY, folder), folder: folder.to_path_buf() }
     }
 }
 
-fn failed(folder: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
+pub(super) fn failed(folder: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
     move |e| Error::io(folder, std::io::Error::new(e.kind(), format!("temporary file of objects: {e}")))
 }
 

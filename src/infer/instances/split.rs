@@ -29,7 +29,7 @@ pub(super) fn split(whole: &mut Instances, depth: f64, options: &InstanceOptions
     let mut bands = Bands::new(&options.scratch, height as u32);
     let mut parts: Vec<Part> = Vec::new();
     let mut left_whole = Vec::new();
-    whole.objects(None, |object| {
+    whole.without_samples(|object| {
         let crop = Crop::of(&object, width as u32, height as u32);
         let needed = crop.pixels() as u64 * BYTES;
         let labels = if needed > options.memory {
@@ -77,8 +77,8 @@ pub(super) fn split(whole: &mut Instances, depth: f64, options: &InstanceOptions
         class.push(part.class);
         last.push(part.last);
     }
-    let source = Source::Bands(bands);
-    Ok(Instances { width, height, memory: options.memory, source, number, class, last, whole: left_whole })
+    let (source, samples) = (Source::Bands(bands), whole.samples.take());
+    Ok(Instances { width, height, memory: options.memory, source, samples, number, class, last, whole: left_whole })
 }
 
 /// The bounding box of an object with one pixel around it, as far as the picture goes.
@@ -203,4 +203,4 @@ fn flood(width: usize, height: &[u64], seeds: &[usize], connectivity: Connectivi
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

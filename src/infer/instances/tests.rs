@@ -126,7 +126,7 @@ proptest! {
         // Every object comes once, with all its pixels, in the order of last rows.
         let mut pixels = vec![0; w * h];
         let mut order = Vec::new();
-        instances.objects(None, |o| {
+        instances.objects(|o| {
             for r in o.runs() {
                 pixels[r.y as usize * w..][r.start as usize..r.end as usize].fill(o.number());
             }
@@ -183,7 +183,7 @@ fn a_memory_budget_is_kept() {
     // One object of many runs.
     let mut labeller = Labeller::new(64, 500, &InstanceOptions { memory: 60_000, ..Default::default() }).unwrap();
     (0..500).for_each(|y| labeller.push_row(if y == 0 { &[1u32; 64][..] } else { &row }).unwrap());
-    let error = labeller.finish().unwrap().objects(None, |_| Ok(())).unwrap_err().to_string();
+    let error = labeller.finish().unwrap().objects(|_| Ok(())).unwrap_err().to_string();
     assert!(error.contains("number 1, 64x"), "{error}");
 }
 
