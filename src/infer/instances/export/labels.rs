@@ -3,7 +3,7 @@
 use std::io::{Seek, Write};
 
 use tiff::encoder::colortype::{ColorType, Gray16, Gray32};
-use tiff::encoder::{Compression, DeflateLevel, TiffEncoder, TiffKind, TiffValue};
+use tiff::encoder::{TiffEncoder, TiffKind, TiffValue};
 
 use super::{Failure, Out, Written};
 use crate::infer::instances::Instances;
@@ -27,7 +27,7 @@ fn any_size<W: Write + Seek, K: TiffKind>(encoder: TiffEncoder<W, K>, instances:
 }
 
 fn any_depth<W: Write + Seek, K: TiffKind, C: ColorType>(
-    encoder: TiffEncoder<W, K>,
+    mut encoder: TiffEncoder<W, K>,
     instances: &mut Instances,
     number: impl Fn(u32) -> C::Inner,
 ) -> Written
@@ -36,7 +36,6 @@ where
     [C::Inner]: TiffValue,
 {
     let (width, height) = (instances.width(), instances.height());
-    let mut encoder = encoder.with_compression(Compression::Deflate(DeflateLevel::Fast));
     // Sides were checked when the labeller was made.
     let mut image = encoder.new_image::<C>(width as u32, height as u32)?;
     let mut strip: Vec<C::Inner> = Vec::new();
