@@ -10,9 +10,13 @@ mod budget;
 mod choose;
 pub mod components;
 mod decode;
+mod distance;
+mod ensemble;
 pub mod image;
+pub mod instances;
 pub mod labels;
 pub mod normalise;
+mod orient;
 pub mod output;
 pub mod paths;
 pub mod segment;
@@ -23,9 +27,15 @@ pub mod tile;
 pub use band::{Band, BandInfo, BandSink, Needs, feed};
 pub use components::{Connectivity, components, grow};
 pub use decode::MAX_PIXELS;
+pub(crate) use distance::nearest_sites;
+pub use ensemble::{Ensemble, TileRunner, Tta};
 pub use image::{Picture, Pixels};
+pub use instances::{
+    InstanceOptions, Instances, Labeller, Object, ObjectFile, ObjectReport, ObjectSink, Separation, write_objects,
+};
 pub use labels::LabelMap;
 pub use normalise::{ChannelAffine, normalise};
+pub use orient::{Orientation, TilePlace};
 pub(crate) use output::Display;
 pub use output::{
     Ids, Mask, MaskSink, OverlaySink, PendingFile, ProbabilityFormat, ProbabilitySink, SampleKind, StripLayout,

@@ -11,6 +11,7 @@ pub use file::{PendingFile, write_atomically};
 pub(crate) use overlay::{Display, SHOWN, STRETCH, joint};
 pub use overlay::{OverlaySink, write_overlay};
 pub use sinks::{MaskSink, ProbabilitySink};
+pub(super) use strips::BIG_TIFF;
 pub use strips::{SampleKind, StripLayout, StripTiff};
 
 use super::band::{Band, BandInfo, BandSink, feed};
