@@ -33,7 +33,7 @@ fn picture(width: usize, height: usize, channels: usize) -> Picture {
 
 fn segment_with(model: &Model, picture: &Picture, tile: Option<usize>, exact: bool) -> Result<Segmentation> {
     let gpu = gpu_or_skip().unwrap();
-    let options = SegmentOptions { probabilities: true, tile, memory: 8 << 30, exact };
+    let options = SegmentOptions { probabilities: true, tile, memory: 8 << 30, exact, ..Default::default() };
     Segmenter::new(Backend::Gpu(gpu), model.clone()).segment(picture, &options, |_| Ok(()))
 }
 

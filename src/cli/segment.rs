@@ -162,6 +162,7 @@ impl Segment {
             tile: self.tile,
             memory: self.memory,
             exact: self.exact,
+            ..Default::default()
         };
         let bar = progress_bar(common, input, number, of);
         let about = |e| about(input, e);
