@@ -11,6 +11,7 @@ mod devices;
 mod eval;
 mod inspect;
 mod inspect_plan;
+mod objects;
 mod output;
 mod run;
 mod segment;
