@@ -174,7 +174,7 @@ fn objects_across_tiles_are_those_of_the_whole_picture() {
     let m = model("unet", json!({"width": 4, "depth": 2, "padding": "same", "out_channels": 3}));
     let p = picture(1388, 1040, 1);
     let dir = tempfile::tempdir().unwrap();
-    let mut objects = |tile: Option<usize>, rows: usize, separation: Separation| -> (usize, Vec<Vec<u8>>) {
+    let objects = |tile: Option<usize>, rows: usize, separation: Separation| -> (usize, Vec<Vec<u8>>) {
         let s = segment_with(&m, &p, tile, true).unwrap();
         assert_eq!(s.tiles == [1, 1], tile.is_none());
         let files = ObjectFile::ALL.map(|k| (k, dir.path().join(k.name().0))).to_vec();
