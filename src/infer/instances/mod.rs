@@ -238,7 +238,7 @@ impl Instances {
     /// runs of one object touch.
     pub fn rows(&mut self, mut each: impl FnMut(usize, &[Run]) -> Result<()>) -> Result<()> {
         let Self { source, number, height, .. } = self;
-        let mut next: Box<dyn FnMut(&mut Vec<Run>) -> Result<()> + '_> = match source {
+        let mut next: RowReader<'_> = match source {
             Source::Rows(rows) => Box::new(rows.read()?),
             Source::Bands(bands) => Box::new(bands.read()),
         };

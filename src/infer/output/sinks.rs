@@ -84,7 +84,7 @@ pub struct MaskSink {
 }
 
 enum MaskFile {
-    Png(PngFile, usize),
+    Png(Box<PngFile>, usize),
     Tiff(PendingFile, Box<StripTiff<File>>, usize),
 }
 
@@ -121,7 +121,7 @@ impl BandSink for MaskSink {
                 _ => (ColorType::Grayscale, BitDepth::Sixteen, None),
             };
             let size = (info.width, info.height);
-            MaskFile::Png(PngFile::create(&self.path, size, (color, depth), colours)?, classes)
+            MaskFile::Png(Box::new(PngFile::create(&self.path, size, (color, depth), colours)?), classes)
         });
         Ok(())
     }

@@ -61,6 +61,8 @@ fn value(pixel: f32) -> f32 {
     pixel / 60_000.0
 }
 
+type Progress<'a> = &'a mut dyn FnMut(f64) -> Result<()>;
+
 /// Runs a mock of a network on tiles: it looks its pixels up in the window as the device does, by `ImageInfo`, and fills the
 /// halo at edges inside the picture with rubbish, which nobody may keep.
 fn mock(
@@ -68,7 +70,7 @@ fn mock(
     output: [usize; 2],
     halo: usize,
     size: [usize; 2],
-) -> impl FnMut(&[f32], &[f32], &mut dyn FnMut(f64) -> Result<()>) -> Result<TileResult> {
+) -> impl FnMut(&[f32], &[f32], Progress<'_>) -> Result<TileResult> {
     move |window, place, progress| {
         progress(0.5)?;
         let place = ([place[0] as i64, place[1] as i64], [place[2] as usize, place[3] as usize]);
