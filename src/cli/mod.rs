@@ -13,6 +13,7 @@ mod eval;
 mod inspect;
 mod inspect_plan;
 mod models;
+mod objects;
 mod output;
 mod run;
 mod segment;
