@@ -11,11 +11,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::infer::{
-    BandInfo, Ids, ObjectFile, ObjectReport, Picture, ProbabilityFormat, SegmentOptions, Segmentation, Segmenter,
-    check_distinct, check_writable, expand_inputs, feed, output_path, write_mask, write_overlay, write_probabilities,
+    BandSink, Blend, MaskSink, ObjectFile, OpenOptions, OverlaySink, PageChoice, ProbabilityFormat, ProbabilitySink,
+    SegmentOptions, Segmenter, Streamed, check_distinct, check_writable, expand_inputs, open_picture, output_path,
+    page_count,
 };
 use unet_wgpu::model::Model;
-use unet_wgpu::weights::builtin;
+use unet_wgpu::weights::{Normalisation, builtin};
 
 /// Segment pictures: write a mask and an overlay of each
 #[derive(Args)]
@@ -30,8 +31,12 @@ Examples:
   unet segment scans/ -o results --skip-existing --json >> log.jsonl
                                                  goes on where an earlier run stopped
 
-Pictures: PNG, JPEG, TIFF; 8 and 16 bit and 32-bit float; grey and RGB; any size. Large ones are cut into tiles whose
-joined result equals one run on the whole picture.
+  unet segment slide.ome.tif --channels 2,0 --page all -o results --memory 1G
+                                                 two dyes of every plane; TIFF is never in memory as a whole
+
+Pictures: PNG, JPEG, WebP, BMP, TIFF and BigTIFF (strips and tiles; OME-TIFF and ImageJ stacks), NPY; 8 and 16 bit and 32-bit
+float; grey, RGB, any number of channels; any size. Large ones are cut into tiles whose joined result equals one run on the
+whole picture. TIFF and NPY are read by windows, results are written by strips; other formats are decoded into memory first.
 
 Objects are numbered from 1 on in the order of their first pixels, row by row, the same in all files. Outlines (geojson, coco,
 rois) run along the edges of pixels; the centre of pixel (0, 0) is at (0.5, 0.5) there, and at (0, 0) in the table. With --json
@@ -45,13 +50,14 @@ pub struct Segment {
     model: String,
     #[command(flatten)]
     set: SetArgs,
-    /// Where results go: a folder, or the mask's .png for a single picture [default: beside each picture]
+    /// Where results go: a folder, or the mask's .png or .tif for a single picture [default: beside each picture]
     #[arg(short, long, value_name = "OUT")]
     out: Option<PathBuf>,
     /// What to write
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["mask", "overlay"], value_name = "KIND")]
     save: Vec<Save>,
-    /// Device memory to stay under; larger pictures are cut into smaller tiles
+    /// Memory to stay under, of the device and of pictures and results on the host together; larger pictures are cut into
+    /// smaller tiles
     #[arg(long, default_value = "2G", value_parser = memory, value_name = "SIZE")]
     memory: u64,
     /// Largest tile edge, pixels [default: as large as fits]
@@ -61,11 +67,40 @@ pub struct Segment {
     /// the edges of tiles
     #[arg(long)]
     exact: bool,
+    /// How tiles become one picture
+    #[arg(long, value_enum, default_value = "exact", value_name = "HOW")]
+    blend: BlendArg,
+    /// Channels that the network gets, in this order, counted from 0 [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    channels: Option<Vec<usize>>,
+    /// Page of a TIFF file, or plane of a stack, counted from 0; `all` segments each as a picture of its own
+    #[arg(long, default_value = "0", value_name = "N|all")]
+    page: PageChoice,
+    /// How pixels become network input, in place of the model's rule: none, unit (by the type's largest value), scale:255,
+    /// minmax, zscore, percentile:LOW,HIGH or percentile:LOW,HIGH:LEAST,MOST (clamped), fixed:MEAN/STD
+    #[arg(long, value_name = "RULE")]
+    normalise: Option<Normalisation>,
     /// Pass over pictures whose results all exist; files are there whole or not at all, so this resumes a run
     #[arg(long)]
     skip_existing: bool,
     #[command(flatten)]
     objects: ObjectArgs,
+}
+
+/// How tiles become one picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum BlendArg {
+    /// Overlap by the network's halo and cut: the result of one run on the whole picture
+    Exact,
+    /// Overlap by half and average with Gaussian weights as nnU-Net does: for networks that cannot be tiled exactly
+    Gaussian,
+}
+
+/// One picture of a file, and where its results go.
+struct Job<'a> {
+    input: &'a Path,
+    page: usize,
+    outputs: Vec<(Save, PathBuf)>,
 }
 
 /// A kind of result.
@@ -77,6 +112,8 @@ enum Save {
     Overlay,
     /// Probabilities as 32-bit float TIFF, a page per class
     Prob,
+    /// Probabilities as numpy array
+    ProbNpy,
     /// The number of every pixel's object: 16-bit TIFF, 32-bit for more than 65,535 objects
     Labels,
     /// Outlines of objects as GeoJSON for QuPath
@@ -92,7 +129,7 @@ enum Save {
 impl Save {
     fn object(self) -> Option<ObjectFile> {
         match self {
-            Self::Mask | Self::Overlay | Self::Prob => None,
+            Self::Mask | Self::Overlay | Self::Prob | Self::ProbNpy => None,
             Self::Labels => Some(ObjectFile::Labels),
             Self::Geojson => Some(ObjectFile::GeoJson),
             Self::Coco => Some(ObjectFile::Coco),
@@ -105,17 +142,31 @@ impl Save {
         match self {
             Self::Mask => "mask",
             Self::Overlay => "overlay",
-            Self::Prob => "prob",
+            Self::Prob | Self::ProbNpy => "prob",
             other => other.object().map_or("", |o| o.name().0),
         }
     }
 
-    fn extension(self) -> &'static str {
+    /// Extension of its file; a mask is TIFF where `out` says so.
+    fn extension(self, out: Option<&Path>) -> &'static str {
+        let tiff = |e: &std::ffi::OsStr| ["tif", "tiff"].iter().find(|t| e.eq_ignore_ascii_case(t)).copied();
         match self {
-            Self::Mask | Self::Overlay => "png",
+            Self::Mask => out.and_then(Path::extension).and_then(tiff).unwrap_or("png"),
+            Self::Overlay => "png",
             Self::Prob => ProbabilityFormat::Tiff.extension(),
+            Self::ProbNpy => ProbabilityFormat::Npy.extension(),
             other => other.object().map_or("", |o| o.name().1),
         }
+    }
+
+    /// What writes it; those of objects are written together.
+    fn sink(self, path: &Path) -> Result<Option<Box<dyn BandSink>>> {
+        Ok(match self {
+            Self::Mask => Some(Box::new(MaskSink::new(path))),
+            Self::Overlay => Some(Box::new(OverlaySink::new(path))),
+            Self::Prob | Self::ProbNpy => Some(Box::new(ProbabilitySink::new(path)?)),
+            Self::Labels | Self::Geojson | Self::Coco | Self::Rois | Self::Csv => None,
+        })
     }
 }
 
@@ -145,29 +196,29 @@ impl Segment {
                 save.push(*s)
             }
         });
-        let several = inputs.len() > 1 || Path::new(&self.inputs[0]).is_dir();
-        let mut outputs = Vec::new();
-        for input in &inputs {
-            let path = |s: &Save| output_path(self.out.as_deref(), input, s.name(), s.extension(), several);
-            outputs.push(save.iter().map(path).collect::<Result<Vec<_>>>()?);
-        }
-        check_distinct(&outputs.concat(), &inputs)?;
-        outputs.iter().flatten().try_for_each(check_writable)?;
+        let jobs = self.jobs(&inputs, &save)?;
+        let outputs: Vec<PathBuf> = jobs.iter().flat_map(|j| j.outputs.iter().map(|o| o.1.clone())).collect();
+        check_distinct(&outputs, &inputs)?;
+        outputs.iter().try_for_each(check_writable)?;
         let model = self.set.open(&self.model, common)?;
         let backend = common.backend()?;
         let device = backend.describe();
         let mut segmenter = Segmenter::new(backend, model);
         let (mut failed, mut skipped) = (0, 0);
-        for (i, (input, outputs)) in inputs.iter().zip(&outputs).enumerate() {
-            if self.skip_existing && outputs.iter().all(|p| p.is_file()) {
+        if self.blend == BlendArg::Gaussian {
+            let whole = "tiles are blended: where there are several, the result is not that of the whole picture";
+            common.note(whole);
+        }
+        for (i, job) in jobs.iter().enumerate() {
+            let input = job.input;
+            if self.skip_existing && job.outputs.iter().all(|p| p.1.is_file()) {
                 skipped += 1;
                 if common.json {
                     output::line_if_read(&json!({ "input": input.to_string_lossy(), "skipped": true }).to_string())?;
                 }
                 continue;
             }
-            let files: Vec<(Save, &PathBuf)> = save.iter().copied().zip(outputs).collect();
-            match self.one(common, &mut segmenter, input, &files, (i + 1, inputs.len())) {
+            match self.one(common, &mut segmenter, job, (i + 1, jobs.len())) {
                 Ok(mut result) => {
                     result["device"] = device.clone().into();
                     result["model"] = self.model.clone().into();
@@ -178,7 +229,7 @@ impl Segment {
                 // One bad picture must not stop the rest; a lost device or output would fail them all.
                 Err(e @ (Error::DeviceLost(_) | Error::Cancelled)) => return Err(e),
                 Err(Error::Io { path, source }) if output::is_stdout(&path) => return Err(Error::Io { path, source }),
-                Err(e) if inputs.len() > 1 => {
+                Err(e) if jobs.len() > 1 => {
                     failed += 1;
                     output::error(&e.to_string());
                     if common.json {
@@ -190,45 +241,95 @@ impl Segment {
             }
         }
         if skipped > 0 {
-            common.note(&format!("{skipped} of {} pictures were skipped: their results exist", inputs.len()));
+            common.note(&format!("{skipped} of {} pictures were skipped: their results exist", jobs.len()));
         }
         if failed > 0 {
-            output::error(&format!("{failed} of {} pictures failed", inputs.len()));
+            output::error(&format!("{failed} of {} pictures failed", jobs.len()));
         }
         Ok(if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    /// The pictures of all files, each page one, with the names of their results.
+    fn jobs<'a>(&self, inputs: &'a [PathBuf], save: &[Save]) -> Result<Vec<Job<'a>>> {
+        let mut pages = Vec::new();
+        for input in inputs {
+            match self.page {
+                PageChoice::One(page) => pages.push((input, page, None)),
+                // A file that cannot be read is told of when its turn comes.
+                PageChoice::All => match page_count(input).unwrap_or(1) {
+                    1 => pages.push((input, 0, None)),
+                    count => pages.extend((0..count).map(|p| (input, p, Some(p)))),
+                },
+            }
+        }
+        let several = pages.len() > 1 || self.inputs.first().is_some_and(|i| Path::new(i).is_dir());
+        let out = self.out.as_deref();
+        let job = |(input, page, number): (&'a PathBuf, usize, Option<usize>)| {
+            let named = match (number, input.file_stem()) {
+                (Some(number), Some(stem)) => {
+                    let mut name = stem.to_os_string();
+                    name.push(format!("_page{number}"));
+                    if let Some(extension) = input.extension() {
+                        name.push(".");
+                        name.push(extension);
+                    }
+                    input.with_file_name(name)
+                }
+                _ => input.clone(),
+            };
+            let path = |s: &Save| Ok((*s, output_path(out, &named, s.name(), s.extension(out), several)?));
+            Ok(Job { input, page, outputs: save.iter().map(path).collect::<Result<_>>()? })
+        };
+        pages.into_iter().map(job).collect()
     }
 
     fn one(
         &self,
         common: &Common,
         segmenter: &mut Segmenter,
-        input: &Path,
-        outputs: &[(Save, &PathBuf)],
+        Job { input, page, outputs }: &Job,
         (number, of): (usize, usize),
     ) -> Result<Value> {
         let start = Instant::now();
-        let picture = Picture::open(input)?;
+        let about = |e| about(input, e);
+        let open = OpenOptions { page: *page, channels: self.channels.clone() };
+        let mut source = open_picture(input, &open)?;
+        // Objects keep a share of the memory for themselves.
+        let files: Vec<_> = outputs.iter().filter_map(|(s, p)| Some((s.object()?, p.to_path_buf()))).collect();
+        let mut sinks = Vec::new();
+        for (save, path) in outputs {
+            sinks.extend(save.sink(path)?);
+        }
+        let mut memory = self.memory;
+        let mut report = None;
+        if !files.is_empty() {
+            let sink = self.objects.sink(input, files, self.memory / 4);
+            memory -= self.memory / 4;
+            report = Some(sink.report());
+            sinks.push(Box::new(sink));
+        }
         let options = SegmentOptions {
-            probabilities: self.save.contains(&Save::Prob),
             tile: self.tile,
-            memory: self.memory,
+            memory,
             exact: self.exact,
+            blend: match self.blend {
+                BlendArg::Exact => Blend::Exact,
+                BlendArg::Gaussian => Blend::Gaussian,
+            },
+            normalisation: self.normalise.clone(),
             ..Default::default()
         };
         let bar = progress_bar(common, input, number, of);
-        let about = |e| about(input, e);
-        let result = segmenter.segment(&picture, &options, |done| {
+        let result = segmenter.segment_to(&mut *source, &options, sinks, |done| {
             bar.set_position((done * 1000.0) as u64);
             Ok(())
         });
         bar.finish_and_clear();
         let result = result.map_err(about)?;
-        for (save, path) in outputs {
-            write(*save, path, &picture, &result)?;
-        }
-        let objects = self.objects_of(segmenter.model(), input, outputs, &picture, &result).map_err(about)?;
+        let objects = report.and_then(|found| found());
         let ms = start.elapsed().as_secs_f64() * 1e3;
         let shares = class_shares(segmenter.model(), &result);
+        let (width, height) = (result.picture.width, result.picture.height);
         if !common.json {
             let classes: Vec<String> = shares.iter().map(|(name, s)| format!("{name} {:.1} %", s * 100.0)).collect();
             let files: Vec<String> = outputs.iter().map(|(_, p)| p.display().to_string()).collect();
@@ -236,11 +337,10 @@ impl Segment {
             let tiles = if rows * columns == 1 { String::new() } else { format!(", {rows}x{columns} tiles") };
             let fallback = if result.fallback.is_some() { ", in f32 after f16 overflowed" } else { "" };
             let found = objects.as_ref().map_or(String::new(), |o| format!("; {} objects", o.count));
+            let page = if self.page == PageChoice::default() { String::new() } else { format!(", page {page}") };
             output::line_if_read(&format!(
-                "{}: {}x{}{tiles}, {:.2} s{fallback}; {}{found}; wrote {}",
+                "{}{page}: {width}x{height}{tiles}, {:.2} s{fallback}; {}{found}; wrote {}",
                 input.display(),
-                picture.width(),
-                picture.height(),
                 ms / 1e3,
                 classes.join(", "),
                 files.join(", ")
@@ -249,8 +349,9 @@ impl Segment {
         Ok(json!({
             // Names that are no text would panic as paths.
             "input": input.to_string_lossy(),
-            "width": picture.width(),
-            "height": picture.height(),
+            "page": page,
+            "width": width,
+            "height": height,
             "outputs": outputs.iter().map(|(s, p)| (s.name().to_string(), json!(p.to_string_lossy()))).collect::<serde_json::Map<String, Value>>(),
             "classes": shares.iter().map(|(n, s)| (n.clone(), json!(s))).collect::<serde_json::Map<String, Value>>(),
             "objects": objects.as_ref().map(|o| o.count),
@@ -262,33 +363,6 @@ impl Segment {
             "ms": ms,
             "device_bytes": segmenter.device_bytes(),
         }))
-    }
-
-    /// Finds the objects of a picture and writes their files; `None` if none are wanted.
-    fn objects_of(
-        &self,
-        model: &Model,
-        input: &Path,
-        outputs: &[(Save, &PathBuf)],
-        picture: &Picture,
-        result: &Segmentation,
-    ) -> Result<Option<ObjectReport>> {
-        let files: Vec<_> = outputs.iter().filter_map(|(s, p)| Some((s.object()?, p.to_path_buf()))).collect();
-        if files.is_empty() {
-            return Ok(None);
-        }
-        let sink = self.objects.sink(input, files, self.memory / 4);
-        let report = sink.report();
-        let info = BandInfo {
-            width: picture.width(),
-            height: picture.height(),
-            channels: picture.channels(),
-            classes: model.classes(),
-            planes: model.architecture.out_channels(),
-            contrast: None,
-        };
-        feed(Box::new(sink), &info, &result.mask, None, Some(picture), 256)?;
-        Ok(report())
     }
 }
 
@@ -313,29 +387,11 @@ pub(super) fn progress_bar(common: &Common, input: &Path, number: usize, of: usi
     bar
 }
 
-fn write(save: Save, path: &Path, picture: &Picture, result: &Segmentation) -> Result<()> {
-    match save {
-        Save::Mask => write_mask(path, &result.mask),
-        Save::Overlay => write_overlay(path, picture, &result.mask),
-        Save::Prob => {
-            let planes = result.probabilities.as_deref().unwrap_or_default();
-            write_probabilities(path, ProbabilityFormat::Tiff, picture.width(), picture.height(), planes)
-        }
-        // Those of objects are written together.
-        Save::Labels | Save::Geojson | Save::Coco | Save::Rois | Save::Csv => Ok(()),
-    }
-}
-
 /// Share of the picture's pixels of every class.
-fn class_shares(model: &Model, result: &Segmentation) -> Vec<(String, f64)> {
-    let names = model.classes();
-    let mut counts = vec![0u64; names.len()];
-    match result.mask.ids() {
-        Ids::U8(ids) => ids.iter().for_each(|&i| counts[usize::from(i)] += 1),
-        Ids::U16(ids) => ids.iter().for_each(|&i| counts[usize::from(i)] += 1),
-    }
-    let total: u64 = counts.iter().sum();
-    names.into_iter().zip(counts).map(|(n, c)| (n, c as f64 / total.max(1) as f64)).collect()
+fn class_shares(model: &Model, result: &Streamed) -> Vec<(String, f64)> {
+    let total: u64 = result.class_pixels.iter().sum();
+    let share = |count: &u64| *count as f64 / total.max(1) as f64;
+    model.classes().into_iter().zip(result.class_pixels.iter().map(share)).collect()
 }
 
 #[cfg(test)]

@@ -106,6 +106,7 @@ pub(super) fn maps(collector: &Collector, info: SourceInfo, rule: &Normalisation
         .map(|channel| match rule {
             Normalisation::None => Ok(ChannelAffine::IDENTITY),
             Normalisation::Unit => Ok(ChannelAffine::dividing(0.0, unit)),
+            Normalisation::Scale { divisor } => Ok(ChannelAffine::dividing(0.0, *divisor)),
             Normalisation::Percentile { clamp, .. } => {
                 let found = collector.percentiles(channel);
                 let [bottom, top] = found[..] else { return Err(wrong("the percentiles were not gathered")) };

@@ -1,5 +1,7 @@
 //! What a native checkpoint says about itself: the JSON under the safetensors metadata key `unet`.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -97,6 +99,11 @@ pub enum Normalisation {
     MinMax,
     /// `(x - mean) / max(std, 1e-6)`, population standard deviation.
     ZScore,
+    /// `x / divisor`, whatever the type.
+    Scale {
+        /// What pixels are divided by, such as 255.
+        divisor: f64,
+    },
     /// `(x / unit - mean) / std` with fixed values per channel, `unit` as in [`Normalisation::Unit`].
     Fixed {
         /// Mean of each channel (or one for all).
@@ -113,6 +120,8 @@ impl Normalisation {
         let finite = |v: f64| (v as f32).is_finite();
         match self {
             Self::None | Self::Unit | Self::MinMax | Self::ZScore => Ok(()),
+            Self::Scale { divisor } if *divisor > 0.0 && (*divisor as f32).is_normal() => Ok(()),
+            Self::Scale { divisor } => Err(format!("divisor {divisor} is not a finite number above 0")),
             Self::Percentile { low, high, clamp } => {
                 // Written so that NaN fails.
                 if !(0.0 <= *low && low < high && *high <= 100.0) {
@@ -142,9 +151,77 @@ impl Normalisation {
     }
 }
 
+impl FromStr for Normalisation {
+    type Err = String;
+
+    /// `none`, `unit`, `scale:255`, `minmax`, `zscore`, `percentile:1,99.8` (`percentile:1,99.8:0,1.5` clamps),
+    /// `fixed:0.5/0.25` (`fixed:0.485,0.456,0.406/0.229,0.224,0.225` by channel; of values divided by the largest of the type).
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, rest) = text.split_once(':').map_or((text, None), |(kind, rest)| (kind, Some(rest)));
+        let numbers = |text: &str| -> Result<Vec<f64>, String> {
+            text.split(',').map(|n| n.trim().parse().map_err(|_| format!("`{n}` is not a number"))).collect()
+        };
+        let pair = |text: &str| match numbers(text)?[..] {
+            [a, b] => Ok([a, b]),
+            _ => Err(format!("`{text}` is not two numbers")),
+        };
+        let rule = match (kind, rest) {
+            ("none", None) => Self::None,
+            ("unit", None) => Self::Unit,
+            ("minmax", None) => Self::MinMax,
+            ("zscore", None) => Self::ZScore,
+            ("scale", Some(divisor)) => match numbers(divisor)?[..] {
+                [divisor] => Self::Scale { divisor },
+                _ => return Err(format!("`{divisor}` is not one number")),
+            },
+            ("percentile", Some(rest)) => {
+                let (range, clamp) = rest.split_once(':').map_or((rest, None), |(range, clamp)| (range, Some(clamp)));
+                let [low, high] = pair(range)?;
+                Self::Percentile { low, high, clamp: clamp.map(pair).transpose()? }
+            }
+            ("fixed", Some(rest)) => match rest.split_once('/') {
+                Some((mean, std)) => Self::Fixed { mean: numbers(mean)?, std: numbers(std)? },
+                None => return Err("write for example fixed:0.5/0.25".into()),
+            },
+            _ => {
+                return Err(
+                    "there are: none, unit, scale:255, minmax, zscore, percentile:1,99.8, fixed:MEAN/STD".into()
+                );
+            }
+        };
+        rule.validate().map(|()| rule)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_are_written_on_the_command_line() {
+        let read = |text: &str| text.parse::<Normalisation>();
+        assert_eq!(read("none"), Ok(Normalisation::None));
+        assert_eq!(read("scale:255"), Ok(Normalisation::Scale { divisor: 255.0 }));
+        assert_eq!(read("percentile:1,99.8"), Ok(Normalisation::Percentile { low: 1.0, high: 99.8, clamp: None }));
+        let clamped = Normalisation::Percentile { low: 2.0, high: 98.0, clamp: Some([-0.5, 1.5]) };
+        assert_eq!(read("percentile:2,98:-0.5,1.5"), Ok(clamped));
+        assert_eq!(read("fixed:0.5,0.4/0.2"), Ok(Normalisation::Fixed { mean: vec![0.5, 0.4], std: vec![0.2] }));
+        for (text, part) in [
+            ("zscore:1", "there are: none"),
+            ("scale:0", "divisor 0"),
+            ("scale:x", "not a number"),
+            ("percentile:99,1", "low < high"),
+            ("percentile:1", "not two numbers"),
+            ("fixed:0.5", "fixed:0.5/0.25"),
+            ("fixed:0.5/0", "above 0"),
+            ("", "there are"),
+        ] {
+            let e = read(text).unwrap_err();
+            assert!(e.contains(part), "{text}: {e}");
+        }
+        let json = serde_json::to_value(Normalisation::Scale { divisor: 255.0 }).unwrap();
+        assert_eq!(json, serde_json::json!({"kind": "scale", "divisor": 255.0}));
+    }
 
     fn error(json: &str) -> String {
         ModelMetadata::parse(json).unwrap_err().to_string()

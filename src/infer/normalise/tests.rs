@@ -61,6 +61,7 @@ fn every_rule_is_its_formula() {
     let p = Picture::new(4, 1, 1, Pixels::U8(vec![8, 2, 4, 1])).unwrap();
     assert_eq!(map(&p, Normalisation::None), ChannelAffine::IDENTITY);
     near(map(&p, Normalisation::Unit).apply(8.0), 8.0 / 255.0);
+    near(map(&p, Normalisation::Scale { divisor: 50.0 }).apply(8.0), 0.16);
     near(map(&p, Normalisation::MinMax).apply(4.0), 3.0 / 7.0);
     near(map(&p, Normalisation::ZScore).apply(8.0), (8.0 - 3.75) / 7.1875f64.sqrt());
     let rule = Normalisation::Percentile { low: 10.0, high: 90.0, clamp: Some([0.0, 1.1]) };
