@@ -13,43 +13,5 @@ cd "$(dirname "$0")/.."
 
 case " $* " in *" --help "* | *" -h "*) PYTHONDONTWRITEBYTECODE=1 exec python3 scripts/peers --help ;; esac
 
-fail() {
-    printf 'error: %s\n' "$*" >&2
-    exit 1
-}
-say() { printf 'bench_peers: %s\n' "$*" >&2; }
-
-# PyPI's torch for Linux is the one for CUDA, gigabytes of it: PyTorch's own index has the CPU's.
-install() {
-    say "installing $* into $venv"
-    if "$venv/bin/pip" install --quiet --disable-pip-version-check "$@" >&2; then return 0; fi
-    say "could not install $*"
-    return 1
-}
-
-if [ -n "${VENV:-}" ]; then
-    venv=$VENV
-    [ -x "$venv/bin/python" ] || fail "VENV=$venv has no bin/python"
-else
-    venv=${CARGO_TARGET_DIR:-target}/peers
-    if ! [ -x "$venv/bin/python" ]; then
-        command -v python3 >/dev/null 2>&1 || fail "python3 is not installed"
-        python3 -m venv "$venv" || fail "python3 -m venv does not work (Debian: apt install python3-venv)"
-    fi
-    have() { "$venv/bin/python" -c "import $1" 2>/dev/null; }
-    have numpy || install numpy || fail "numpy is needed"
-    have onnx || install onnx || true
-    have onnxruntime || install onnxruntime || true
-    have ncnn || install ncnn || true
-    have torch || install torch --index-url https://download.pytorch.org/whl/cpu || install torch || true
-fi
-
-if [ -z "${UNET:-}" ]; then
-    cargo build --release --quiet
-    UNET=${CARGO_TARGET_DIR:-target}/release/unet
-fi
-[ -x "$UNET" ] || fail "$UNET is not a program"
-
-# Without a desktop Mesa prints an error per device that is none.
-if [ -z "${XDG_RUNTIME_DIR:-}" ]; then export NODEVICE_SELECT=1; fi
+. scripts/peers/setup.sh
 PYTHONDONTWRITEBYTECODE=1 exec "$venv/bin/python" scripts/peers --program "$UNET" "$@"

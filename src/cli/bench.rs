@@ -2,6 +2,7 @@
 
 use super::arch::ArchArgs;
 use super::bench_layers;
+use super::bench_train::Step;
 use super::inspect::size;
 use super::{Common, output};
 use clap::Args;
@@ -22,6 +23,7 @@ use unet_wgpu::testing::{random_input, random_parameter};
 Examples:
   unet bench --arch unet --padding same --size 256x256
   unet bench -m nuclei --size 512x512 --repeat 20 --json
+  unet bench --arch unet --width 16 --padding same --size 256x256 --batch 2 --train
   unet bench --arch unet3+ --in-channels 3 --size 256x256 --per-layer")]
 pub struct Bench {
     /// Built-in model or checkpoint file
@@ -41,6 +43,12 @@ pub struct Bench {
     /// Also each layer: time, rate, memory traffic, the kernels chosen and why
     #[arg(long)]
     per_layer: bool,
+    /// Time a training step in place of a run: forward, loss, backward, optimiser
+    #[arg(long)]
+    train: bool,
+    /// With --train: compute the encoder's activations again, as `unet train --checkpointing` does
+    #[arg(long, requires = "train")]
+    checkpointing: bool,
     /// Do not measure what the device can do at most (half a second)
     #[arg(long)]
     no_peak: bool,
@@ -54,6 +62,12 @@ impl Bench {
             (None, Some(a)) => a,
             (None, None) => return Err(Error::invalid("bench", "needs --model or --arch")),
         };
+        if self.train {
+            let Self { size, repeat, per_layer, checkpointing, .. } = *self;
+            let batch = self.batch as usize;
+            let step = Step { architecture: &*architecture, size, batch, repeat, per_layer, checkpointing };
+            return step.run(common).map(|()| ExitCode::SUCCESS);
+        }
         let [h, w] = self.size;
         let graph = whole_graph(&*architecture, self.batch as usize, h, w)?;
         let backend = common.backend()?;
@@ -122,7 +136,7 @@ impl Bench {
     }
 }
 
-fn clock(of_device: bool) -> &'static str {
+pub(super) fn clock(of_device: bool) -> &'static str {
     if of_device { "device" } else { "host" }
 }
 
@@ -192,6 +206,6 @@ impl Report {
     }
 }
 
-fn ms(since: Instant) -> f64 {
+pub(super) fn ms(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }

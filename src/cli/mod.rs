@@ -6,6 +6,7 @@
 mod arch;
 mod bench;
 mod bench_layers;
+mod bench_train;
 mod devices;
 mod eval;
 mod inspect;

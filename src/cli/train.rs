@@ -73,6 +73,10 @@ pub struct Train {
     /// Device memory to stay under; a larger batch is divided and its gradients are added up [default: 4G]
     #[arg(long, value_parser = memory, value_name = "SIZE")]
     memory: Option<u64>,
+    /// Compute the encoder's activations again for the backward pass in place of keeping them: less memory, longer steps,
+    /// the same result
+    #[arg(long)]
+    checkpointing: bool,
     #[command(flatten)]
     arch: ArchArgs,
 }
@@ -164,6 +168,7 @@ impl Train {
         c.eval_every = self.eval_every.unwrap_or(c.eval_every);
         c.seed = self.seed.unwrap_or(c.seed);
         c.memory = self.memory.unwrap_or(c.memory);
+        c.checkpointing |= self.checkpointing;
         if let Some(std) = self.elastic {
             c.augment.elastic = (std > 0.0).then(|| Elastic { std, ..c.augment.elastic.unwrap_or_default() });
         }

@@ -1,6 +1,7 @@
 //! Reverse-mode differentiation, as a graph function: the backward pass is more nodes of the same graph, written down by
 //! each op's [`Op::backward`](crate::ops::Op::backward) and planned like any other.
 
+use super::checkpointing::Recomputed;
 use super::{Graph, ValueId};
 use crate::error::{Error, Result};
 use crate::ops::{Backward, Emit, Fill, Op, Sum};
@@ -10,6 +11,27 @@ use std::sync::Arc;
 /// Adds the backward pass of `loss`, a linear scalar; gives the gradient of each value of `wanted`, `None` where the loss
 /// does not depend on it.
 pub fn differentiate(graph: &mut Graph, loss: ValueId, wanted: &[ValueId]) -> Result<Vec<Option<ValueId>>> {
+    of_loss(graph, loss, wanted, Keep::All)
+}
+
+/// The same with activation checkpointing: activations inside the encoder's levels are not kept until the backward pass
+/// reads them but computed again. The same bits, in less memory, for a part of the forward pass more.
+pub fn differentiate_checkpointed(
+    graph: &mut Graph,
+    loss: ValueId,
+    wanted: &[ValueId],
+) -> Result<Vec<Option<ValueId>>> {
+    of_loss(graph, loss, wanted, Keep::Checkpoints)
+}
+
+/// Which values of the forward pass the backward pass reads.
+#[derive(Clone, Copy, PartialEq)]
+enum Keep {
+    All,
+    Checkpoints,
+}
+
+fn of_loss(graph: &mut Graph, loss: ValueId, wanted: &[ValueId], keep: Keep) -> Result<Vec<Option<ValueId>>> {
     let desc = graph.value(loss).desc;
     if desc.layout != Layout::Linear || desc.shape.len() != 1 {
         return Err(Error::op(&graph.value(loss).name, format!("a loss is a single number, this is {}", desc.shape)));
@@ -17,7 +39,7 @@ pub fn differentiate(graph: &mut Graph, loss: ValueId, wanted: &[ValueId]) -> Re
     // What comes after the loss has no part in it.
     let nodes = graph.nodes().len();
     let one = graph.node("grad.one", Fill { shape: Shape::new(1, 1, 1, 1), value: 1.0 }, &[])?;
-    backward(graph, nodes, &[(loss, one)], wanted)
+    backward(graph, nodes, &[(loss, one)], wanted, keep)
 }
 
 /// The same from the gradients of any values: pairs of a value and its gradient, of its shape and layout. Contributions to
@@ -28,7 +50,7 @@ pub fn differentiate_from(
     wanted: &[ValueId],
 ) -> Result<Vec<Option<ValueId>>> {
     let nodes = graph.nodes().len();
-    backward(graph, nodes, seeds, wanted)
+    backward(graph, nodes, seeds, wanted, Keep::All)
 }
 
 /// The backward pass of the first `nodes` nodes.
@@ -37,8 +59,13 @@ fn backward(
     nodes: usize,
     seeds: &[(ValueId, ValueId)],
     wanted: &[ValueId],
+    keep: Keep,
 ) -> Result<Vec<Option<ValueId>>> {
     let needed = dependants(graph, wanted);
+    let mut recomputed = match keep {
+        Keep::All => Recomputed::default(),
+        Keep::Checkpoints => Recomputed::encoder(graph, &needed),
+    };
     let mut pass = Pass { parts: vec![Vec::new(); graph.values().len()], label: String::new(), graph };
     for &(value, grad) in seeds {
         let (want, got) = (pass.graph.value(value).desc, pass.graph.value(grad).desc);
@@ -55,7 +82,10 @@ fn backward(
         pass.label.clone_from(&node.label);
         let grads = node.outputs.iter().map(|&o| pass.total(o)).collect::<Result<Vec<_>>>()?;
         let wants: Vec<bool> = node.inputs.iter().map(|v| needed[v.index()]).collect();
-        let backward = Backward { inputs: &node.inputs, outputs: &node.outputs, grads: &grads, wants: &wants };
+        let mut stored = |v: &ValueId| recomputed.stored(pass.graph, *v);
+        let inputs = node.inputs.iter().map(&mut stored).collect::<Result<Vec<_>>>()?;
+        let outputs = node.outputs.iter().map(&mut stored).collect::<Result<Vec<_>>>()?;
+        let backward = Backward { inputs: &inputs, outputs: &outputs, grads: &grads, wants: &wants };
         let emit: &mut dyn Emit = &mut pass;
         let parts = node.op.backward(&backward, emit).map_err(|e| Error::op(&node.label, e.to_string()))?;
         if parts.len() != node.inputs.len() {

@@ -2,13 +2,14 @@
 //! function from one graph to another.
 
 mod autodiff;
+mod checkpointing;
 mod param;
 mod receptive_field;
 pub mod rewrite;
 mod training;
 
 pub use crate::ops::ValueId;
-pub use autodiff::{differentiate, differentiate_from};
+pub use autodiff::{differentiate, differentiate_checkpointed, differentiate_from};
 pub use param::{Derived, ParamSource, Parameter};
 pub use receptive_field::{Footprint, footprint};
 pub use training::{BN_MOMENTUM, DROPOUT_SEED, DropoutAt, is_statistic, training};

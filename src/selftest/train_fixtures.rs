@@ -196,7 +196,7 @@ impl<'a> Case<'a> {
             let exported = graph.node(format!("export {name}"), ExportNchw, &[value])?;
             graph.output(format!("out_train/{name}"), exported);
         }
-        let options = StepOptions { optimiser, clip: None, accumulate: false, gradients: true };
+        let options = StepOptions { optimiser, clip: None, accumulate: false, checkpointing: false, gradients: true };
         step_graph(&graph, &self.model.dropouts(), &options)
     }
 

@@ -43,6 +43,8 @@ pub struct TrainConfig {
     pub grow: usize,
     /// Bytes of device memory; a larger batch is divided and its gradients are added up.
     pub memory: u64,
+    /// Whether activations of the encoder are computed twice in place of being kept: less memory, longer steps.
+    pub checkpointing: bool,
     /// The network's options, as in a checkpoint; width 16, and same padding for U-Net, if there are none.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub config: Value,
@@ -76,6 +78,7 @@ impl Default for TrainConfig {
             warmup: 0,
             grow: 0,
             memory: 4 << 30,
+            checkpointing: false,
             config: Value::Null,
             data: DataConfig::default(),
             loss: None,

@@ -11,6 +11,7 @@ mod config;
 mod dataset;
 pub mod evaluate;
 mod example;
+mod fit;
 mod loss;
 pub mod metrics;
 mod network;

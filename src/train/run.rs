@@ -7,19 +7,19 @@ use super::config::TrainConfig;
 use super::dataset::Dataset;
 use super::evaluate::{EvaluateOptions, Evaluation, evaluate};
 use super::example::{DataSummary, ExampleOptions, Examples};
+use super::fit::{Fit, fit};
 use super::network::{TARGET, WEIGHT, initial, loss_graph};
 use super::prefetch::Prefetch;
 use super::report::Report;
 use super::schedule::Plateau;
-use super::step::{StepOptions, step_graph};
+use super::step::StepOptions;
 use super::trainer::{StepLoss, Trainer};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::graph::{DROPOUT_SEED, Graph};
+use crate::graph::DROPOUT_SEED;
 use crate::infer::{SegmentOptions, Segmenter};
 use crate::model::{Architecture, INPUT, Model};
 use crate::ops::{Dropout, Hyper};
-use crate::plan::Plan;
 use crate::session::Backend;
 use crate::tensor::HostTensor;
 use crate::weights::{ModelMetadata, Weights};
@@ -191,6 +191,7 @@ impl TrainRun {
             optimiser: config.optimiser.kind()?,
             clip: (config.clip > 0.0).then_some(config.clip),
             accumulate: true,
+            checkpointing: config.checkpointing,
             gradients: false,
         };
         let fit = fit(gpu, &config, &*architecture, &step_options, |crops| {
@@ -445,51 +446,4 @@ fn scores(evaluation: &Evaluation) -> Result<Vec<(&'static str, f64)>> {
     }
     scores.push(("pixel_error", evaluation.confusion()?.pixel_error()));
     Ok(scores)
-}
-
-/// A batch, or parts of it, that the device can hold.
-struct Fit {
-    graph: Graph,
-    augmenter: Augmenter,
-    crops: usize,
-    parts: usize,
-}
-
-/// The largest part of the batch whose step fits the device and the memory allowed.
-fn fit(
-    gpu: &Gpu,
-    config: &TrainConfig,
-    model: &dyn Architecture,
-    options: &StepOptions,
-    build: impl Fn(usize) -> Result<(Graph, Augmenter)>,
-) -> Result<Fit> {
-    let mut reason = None;
-    for crops in (1..=config.batch).rev().filter(|c| config.batch.is_multiple_of(*c)) {
-        let parts = config.batch / crops * config.accumulate;
-        let (graph, augmenter) = build(crops)?;
-        let options = StepOptions { accumulate: parts > 1, ..*options };
-        let step = step_graph(&graph, &model.dropouts(), &options)?;
-        match Plan::new(&step, gpu.caps()) {
-            Ok(plan) if plan.memory.total() <= config.memory => {
-                if crops < config.batch {
-                    let total = plan.memory.total() >> 20;
-                    log::warn!(
-                        "a batch of {} does not fit: {crops} crops at a time, {total} MiB, gradients added up",
-                        config.batch
-                    );
-                }
-                return Ok(Fit { graph, augmenter, crops, parts });
-            }
-            Ok(plan) => {
-                reason = Some(Error::Limit {
-                    what: format!("a training step on {crops} crops of {}x{} pixels", config.crop, config.crop),
-                    needed: format!("{} MiB", plan.memory.total() >> 20),
-                    limit: format!("{} MiB", config.memory >> 20),
-                });
-            }
-            Err(e @ Error::Limit { .. }) => reason = Some(e),
-            Err(e) => return Err(e),
-        }
-    }
-    Err(reason.unwrap_or_else(|| Error::invalid("batch", "is 0")))
 }

@@ -1,7 +1,7 @@
 //! A training step as a graph: forward, loss, backward and optimiser, with the parameters as states of it.
 
 use crate::error::{Error, Result};
-use crate::graph::{DropoutAt, Graph, ValueId, differentiate, training};
+use crate::graph::{DropoutAt, Graph, ValueId, differentiate, differentiate_checkpointed, training};
 use crate::ops::{Accumulate, ClipFactor, Hyper, OptimiserKind, OptimiserStep, SquaredNorm, Sum};
 use crate::tensor::TensorDesc;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub struct StepOptions {
     pub clip: Option<f32>,
     /// Whether gradients of several batches can be added up before parameters change.
     pub accumulate: bool,
+    /// Whether the encoder's activations are computed again for the backward pass, not kept: the same numbers in less memory.
+    pub checkpointing: bool,
     /// Whether gradients are outputs, as `grad/<parameter>`.
     pub gradients: bool,
 }
@@ -40,6 +42,7 @@ pub fn step_graph(network: &Graph, dropouts: &[DropoutAt], options: &StepOptions
     let loss = graph.outputs().iter().find(|o| o.0 == LOSS).map(|o| o.1);
     let loss = loss.ok_or_else(|| Error::invalid("training step", "the network has no output `loss`"))?;
     let parameters = graph.trainable();
+    let differentiate = if options.checkpointing { differentiate_checkpointed } else { differentiate };
     let grads = differentiate(&mut graph, loss, &parameters)?;
     let hyper = graph.input(HYPER, TensorDesc::linear(Hyper::SHAPE));
     let mut trained: Vec<(ValueId, ValueId)> = Vec::new();

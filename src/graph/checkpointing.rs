@@ -1,0 +1,64 @@
+//! Activation checkpointing (Chen et al., "Training deep nets with sublinear memory cost", 2016): what the backward pass
+//! needs of the encoder is computed a second time, just before it is needed, in place of being kept through the decoder.
+
+use super::{Graph, ValueId};
+use crate::error::Result;
+use crate::ops::MaxPool2d;
+use std::collections::HashMap;
+
+/// The values that are not kept for the backward pass, and their second copies as far as they were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Recomputed {
+    /// By value: the forward node that makes it, where it is to be made again.
+    producers: HashMap<ValueId, usize>,
+    again: HashMap<ValueId, ValueId>,
+}
+
+impl Recomputed {
+    /// The insides of the encoder's levels: values above some max-pooling that one node alone reads, which depend on a
+    /// parameter (`trained`, by value). What poolings give and what is read twice, the skips, is kept: from there it is
+    /// a few layers to any value between.
+    pub(super) fn encoder(graph: &Graph, trained: &[bool]) -> Self {
+        let uses = graph.uses();
+        let mut above_pool = vec![false; graph.values().len()];
+        let mut producers = HashMap::new();
+        for (i, node) in graph.nodes().iter().enumerate().rev() {
+            let above = node.op.as_op::<MaxPool2d>().is_some() || node.outputs.iter().any(|v| above_pool[v.index()]);
+            if !above {
+                continue;
+            }
+            node.inputs.iter().for_each(|v| above_pool[v.index()] = true);
+            let kept = node.op.as_op::<MaxPool2d>().is_some() || !node.op.updates().is_empty();
+            let inside = |v: &ValueId| !kept && trained[v.index()] && uses[v.index()] <= 1 && above_pool[v.index()];
+            // A node is run again as a whole: what else it gives, such as batch statistics, comes with it.
+            if node.outputs.first().is_some_and(inside) {
+                producers.extend(node.outputs.iter().map(|&v| (v, i)));
+            }
+        }
+        Self { producers, again: HashMap::new() }
+    }
+
+    /// The value that a gradient may read in place of `v`: itself if it is kept, else its second copy, which is written
+    /// down, with all it takes, when it is first asked for.
+    pub(super) fn stored(&mut self, graph: &mut Graph, v: ValueId) -> Result<ValueId> {
+        let Some(&producer) = self.producers.get(&v) else { return Ok(v) };
+        if let Some(&again) = self.again.get(&v) {
+            return Ok(again);
+        }
+        // Not recursive: a level may be as long as it likes.
+        let mut waiting = vec![producer];
+        while let Some(&i) = waiting.last() {
+            let node = graph.nodes()[i].clone();
+            let missing = |v: &&ValueId| self.producers.contains_key(v) && !self.again.contains_key(v);
+            if let Some(next) = node.inputs.iter().find(missing) {
+                waiting.push(self.producers[next]);
+                continue;
+            }
+            waiting.pop();
+            let inputs: Vec<_> = node.inputs.iter().map(|v| self.again.get(v).copied().unwrap_or(*v)).collect();
+            let outputs = graph.node_shared(format!("{}.again", node.label), node.op.clone(), &inputs)?;
+            self.again.extend(node.outputs.iter().copied().zip(outputs));
+        }
+        Ok(self.again[&v])
+    }
+}

@@ -1,0 +1,61 @@
+//! How much of a batch the device can hold at once.
+
+use super::augment::Augmenter;
+use super::config::TrainConfig;
+use super::step::{StepOptions, step_graph};
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::graph::Graph;
+use crate::model::Architecture;
+use crate::plan::Plan;
+
+/// A batch, or parts of it, that the device can hold.
+pub(super) struct Fit {
+    /// The network with its loss on [`Fit::crops`] crops.
+    pub graph: Graph,
+    /// Its augmentation.
+    pub augmenter: Augmenter,
+    /// Crops at a time.
+    pub crops: usize,
+    /// Parts whose gradients are added up for a step.
+    pub parts: usize,
+}
+
+/// The largest part of the batch whose step fits the device and the memory allowed.
+pub(super) fn fit(
+    gpu: &Gpu,
+    config: &TrainConfig,
+    model: &dyn Architecture,
+    options: &StepOptions,
+    build: impl Fn(usize) -> Result<(Graph, Augmenter)>,
+) -> Result<Fit> {
+    let mut reason = None;
+    for crops in (1..=config.batch).rev().filter(|c| config.batch.is_multiple_of(*c)) {
+        let parts = config.batch / crops * config.accumulate;
+        let (graph, augmenter) = build(crops)?;
+        let options = StepOptions { accumulate: parts > 1, ..*options };
+        let step = step_graph(&graph, &model.dropouts(), &options)?;
+        match Plan::new(&step, gpu.caps()) {
+            Ok(plan) if plan.memory.total() <= config.memory => {
+                if crops < config.batch {
+                    let total = plan.memory.total() >> 20;
+                    log::warn!(
+                        "a batch of {} does not fit: {crops} crops at a time, {total} MiB, gradients added up",
+                        config.batch
+                    );
+                }
+                return Ok(Fit { graph, augmenter, crops, parts });
+            }
+            Ok(plan) => {
+                reason = Some(Error::Limit {
+                    what: format!("a training step on {crops} crops of {}x{} pixels", config.crop, config.crop),
+                    needed: format!("{} MiB", plan.memory.total() >> 20),
+                    limit: format!("{} MiB", config.memory >> 20),
+                });
+            }
+            Err(e @ Error::Limit { .. }) => reason = Some(e),
+            Err(e) => return Err(e),
+        }
+    }
+    Err(reason.unwrap_or_else(|| Error::invalid("batch", "is 0")))
+}
