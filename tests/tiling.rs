@@ -22,7 +22,7 @@ fn model(arch: &str, config: serde_json::Value) -> Model {
         normalisation: Normalisation::Percentile { low: 1.0, high: 99.8, clamp: Some([0.0, 1.5]) },
         classes: vec![],
     };
-    Model::new("random", Checkpoint { metadata: Some(metadata), weights }).unwrap()
+    Model::new("random", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }
 
 fn picture(width: usize, height: usize, channels: usize) -> Picture {

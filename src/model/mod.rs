@@ -3,6 +3,7 @@
 //! Adding an architecture: one file with a config struct and its [`Architecture`], and a line in [`parse`].
 
 mod blocks;
+pub mod dialect;
 mod loaded;
 pub mod onnx;
 mod unet;

@@ -2,3 +2,6 @@
 
 #[allow(missing_docs)] // The schema documents the fields; names are its own.
 pub mod proto;
+
+pub mod export;
+mod nodes;
