@@ -15,7 +15,7 @@ struct Params {
     y: View,
     size: vec4<u32>,    // OW, OH, output blocks, input blocks
     region: vec4<u32>,  // H, W, stride y, stride x
-    pad: vec4<u32>,     // top, left, -, -
+    pad: vec4<u32>,     // top, left, dilation y, x
     slope: vec4<f32>,   // slope of a leaky ReLU, -, -, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -38,12 +38,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     var sum = vec4<f32>(w[block]);
     let blocks = turns(p.size.w, group.x);
     for (var ky = 0u; ky < KH; ky++) {
-        let ty = i32(id.y + p.pad.x) - i32(ky);
+        let ty = i32(id.y + p.pad.x) - i32(ky * p.pad.z);
         if (ty < 0 || ty % i32(p.region.z) != 0 || ty / i32(p.region.z) >= i32(p.region.x)) {
             continue;
         }
         for (var kx = 0u; kx < KW; kx++) {
-            let tx = i32(id.x + p.pad.y) - i32(kx);
+            let tx = i32(id.x + p.pad.y) - i32(kx * p.pad.w);
             if (tx < 0 || tx % i32(p.region.w) != 0 || tx / i32(p.region.w) >= i32(p.region.y)) {
                 continue;
             }

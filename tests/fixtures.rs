@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use unet_wgpu::gpu::PrecisionChoice;
-use unet_wgpu::selftest::{Check, Manifest, NO_GRADIENT, Outcome, Selftest, Verdict};
+use unet_wgpu::selftest::{Check, Manifest, Outcome, Selftest, Verdict};
 use unet_wgpu::session::Backend;
 use unet_wgpu::tensor::Precision;
 use unet_wgpu::testing::gpu_or_skip;
@@ -60,18 +60,17 @@ fn assert_all_pass(backend: &Backend) {
         match c.verdict.outcome() {
             Outcome::Passed => *passed.entry(c.case.split('/').next().unwrap().to_string()).or_insert(0) += 1,
             Outcome::Failed => panic!("{on}: {c:?}"),
-            // Gradients that no network trains, and in f16 all of them.
+            // Gradients, in f16.
             Outcome::Skipped => {
-                let why = if f32 { NO_GRADIENT } else { "training is f32 only" };
-                assert_eq!(c.verdict, Verdict::Skipped(why.into()), "{on}: {c:?}");
+                assert_eq!(c.verdict, Verdict::Skipped("training is f32 only".into()), "{on}: {c:?}");
                 assert!(c.case.starts_with("ops/"), "{on}: {c:?}");
                 skipped += 1;
             }
         }
     }
     let mut expected = expected();
-    // 70 tensors of gradients; 11 of the 41 operations have none, with 25 tensors.
-    assert_eq!(skipped, if f32 { 25 } else { 70 }, "{on}");
+    // 70 tensors of gradients.
+    assert_eq!(skipped, if f32 { 0 } else { 70 }, "{on}");
     *expected.get_mut("ops").unwrap() += 70 - skipped;
     assert_eq!(passed, expected, "{on}");
     assert!(passed.values().sum::<usize>() >= 41 + 43, "{on}: fixtures were lost: {passed:?}");

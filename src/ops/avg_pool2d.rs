@@ -1,7 +1,10 @@
 //! Average pooling.
 
 use super::max_pool2d::pooled_size;
-use super::{Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs, output_shape};
+use super::{
+    Backward, Emit, Lowering, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId, Window, by_plane, expect_inputs,
+    output_shape,
+};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -55,6 +58,12 @@ impl Op for AvgPool2d {
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         let k = self.kernel as i64;
         Spatial::Windows(vec![[Window { num: k, den: 1, first: 0, last: k - 1 }; 2]])
+    }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
+        let pool = Pool2d::new(PoolKind::Average { count_include_pad: true }, self.kernel);
+        Ok(vec![Some(Pool2dGrad::emit(pool, node.inputs[0], dy, emit)?)])
     }
 }
 

@@ -1,9 +1,11 @@
 //! Batch normalisation with stored statistics.
 
-use super::{ActivationKind, InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel, map_elements, output_shape};
+use super::{
+    ActivationKind, Backward, BatchNorm2dGrad, BatchStatistics, Emit, InputKind, ValueId, Lowering, Op, OpCase, expect_inputs, expect_per_channel, map_elements, output_shape};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use std::sync::Arc;
 
 /// `torch.nn.BatchNorm2d` in evaluation mode. Inputs: x, gamma, beta, running mean, running variance.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,11 +99,30 @@ impl Op for BatchNorm2d {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (op, channels) = (self.clone(), cx.output(0).c);
+        if cx.training {
+            // The parameters are states: the device makes the coefficients of them in every run.
+            let coefficients = cx.scratch((packed_len(channels) * 4) as u64);
+            let params = [channels as u32, channels.div_ceil(LANES) as u32, self.eps.to_bits(), 0].to_vec();
+            let mut bindings: Vec<Operand> = (1..5).map(Operand::Input).collect();
+            bindings.push(Operand::ScratchWrite(coefficients));
+            cx.dispatch(KernelKey::new("batch_norm_coefficients"), params, bindings, [channels.div_ceil(4 * 64), 1, 1])?;
+            cx.reads(Operand::ScratchRead(coefficients), cx.output(0).pixels() as f64);
+            return lower_scale_shift(cx, Operand::ScratchRead(coefficients), false, ActivationKind::None);
+        }
         let coefficients = cx.weights_f32([1, 2, 3, 4], packed_len(channels), move |p| {
             let pairs = op.coefficients([p[0].data(), p[1].data(), p[2].data(), p[3].data()])?;
             Ok(pack_pairs(pairs.into_iter().map(|(a, b)| (a as f32, b as f32)), channels))
         });
         lower_scale_shift(cx, coefficients, false, ActivationKind::None)
+    }
+
+    /// The running statistics are constants.
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let Some(dy) = node.grad(0) else { return Ok(vec![None; 5]) };
+        let op = BatchNorm2dGrad { eps: self.eps, activation: ActivationKind::None, statistics: BatchStatistics::Running };
+        let [x, gamma, beta, mean, var] = [0, 1, 2, 3, 4].map(|i| node.inputs[i]);
+        let grads = emit.emit("grad", Arc::new(op), &[x, dy, gamma, beta, mean, var])?;
+        Ok((0..5).map(|i| grads.get(i).copied().filter(|_| node.wants(i))).collect())
     }
 }
 

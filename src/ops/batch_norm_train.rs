@@ -1,6 +1,6 @@
 //! Batch normalisation in training mode.
 
-use super::grad::BatchNorm2dGrad;
+use super::grad::{BatchNorm2dGrad, BatchStatistics};
 use super::normalise::{Statistics, infer_affine, lower_normalise};
 use super::{
     ActivationKind, Backward, Emit, InputKind, Lowering, Op, OpCase, Spatial, ValueId, map_elements, output_shape,
@@ -63,7 +63,7 @@ impl Op for BatchNorm2dTrain {
             return Err(Error::op(self.name(), "has no gradient through its statistics' outputs"));
         }
         let Some(dy) = node.grad(0) else { return Ok(vec![None; 3]) };
-        let op = BatchNorm2dGrad { eps: self.eps, activation: self.activation };
+        let op = BatchNorm2dGrad { eps: self.eps, activation: self.activation, statistics: BatchStatistics::Batch };
         let inputs = [node.inputs[0], dy, node.inputs[1], node.inputs[2], node.outputs[1], node.outputs[2]];
         Ok(emit.emit("grad", std::sync::Arc::new(op), &inputs)?.into_iter().map(Some).collect())
     }

@@ -1,6 +1,6 @@
 //! 2-D transposed convolution.
 
-use super::{Backward, Emit, ValueId, ActivationGrad, ChannelSum, Conv2d, ConvWeightGrad, WeightSource, ActivationKind, InputKind, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs};
+use super::{Backward, Emit, ValueId, ActivationGrad, ChannelSum, Conv2d, ConvWeightGradPlain, ActivationKind, InputKind, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs};
 use crate::error::{Error, Result};
 use super::gemm::Tile;
 use crate::kernel::{Caps, ConvFamily, KernelKey, Operand, OperandPath};
@@ -8,8 +8,8 @@ use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// `torch.nn.functional.conv_transpose2d` with an activation.
 ///
-/// Inputs: `[N, C_in, H, W]`, weight `[C_in, C_out, kh, kw]`, bias `[C_out]` if `bias`.
-/// Output: `(H - 1) * stride - 2 * padding + kernel + output_padding` rows, likewise columns.
+/// Inputs: `[N, C_in, H, W]`, weight `[C_in, C_out / groups, kh, kw]`, bias `[C_out]` if `bias`. Output:
+/// `(H - 1) * stride - padding before and after + dilation * (kernel - 1) + 1 + output_padding` rows, likewise columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConvTranspose2d {
     /// Output channels.
@@ -18,8 +18,12 @@ pub struct ConvTranspose2d {
     pub kernel: [usize; 2],
     /// Stride in rows and columns.
     pub stride: [usize; 2],
-    /// Padding in rows and columns, taken off the output.
-    pub padding: [usize; 2],
+    /// Padding, taken off the output: top, left, bottom, right.
+    pub padding: [usize; 4],
+    /// Dilation in rows and columns.
+    pub dilation: [usize; 2],
+    /// Groups.
+    pub groups: usize,
     /// Rows and columns added at the end of the output.
     pub output_padding: [usize; 2],
     /// Whether there is a bias.
@@ -35,20 +39,30 @@ impl ConvTranspose2d {
             out_channels,
             kernel: [2; 2],
             stride: [2; 2],
-            padding: [0; 2],
+            padding: [0; 4],
+            dilation: [1; 2],
+            groups: 1,
             output_padding: [0; 2],
             bias: true,
             activation: ActivationKind::None,
         }
     }
 
+    /// Rows or columns from the first to the last element of a window, less one.
+    fn reach(&self, axis: usize) -> Option<usize> {
+        self.kernel[axis].checked_sub(1)?.checked_mul(self.dilation[axis])
+    }
+
     fn output_size(&self, axis: usize, n: usize) -> Option<usize> {
-        let full = (n.checked_sub(1)?) * self.stride[axis] + self.kernel[axis] + self.output_padding[axis];
-        full.checked_sub(2 * self.padding[axis]).filter(|&o| o > 0)
+        let spread = n.checked_sub(1)?.checked_mul(self.stride[axis])?;
+        let full = spread.checked_add(self.reach(axis)?)?.checked_add(1)?.checked_add(self.output_padding[axis])?;
+        let padding = self.padding[axis].checked_add(self.padding[axis + 2])?;
+        full.checked_sub(padding).filter(|&o| o > 0 && i32::try_from(full).is_ok())
     }
 
     fn is_up2(&self) -> bool {
-        self.kernel == [2; 2] && self.stride == [2; 2] && self.padding == [0; 2] && self.output_padding == [0; 2]
+        let plain = self.padding == [0; 4] && self.output_padding == [0; 2] && self.dilation == [1; 2] && self.groups == 1;
+        self.kernel == [2; 2] && self.stride == [2; 2] && plain
     }
 }
 
@@ -61,11 +75,13 @@ impl Op for ConvTranspose2d {
         expect_inputs(self.name(), inputs, 2 + usize::from(self.bias))?;
         let fail = |reason: String| Err(Error::op("conv_transpose2d", reason));
         let (s, weight) = (inputs[0].shape, inputs[1].shape);
-        let want = Shape::new(s.c, self.out_channels, self.kernel[0], self.kernel[1]);
-        if weight != want {
+        let groups = self.groups.max(1);
+        let want = Shape::new(s.c, self.out_channels / groups, self.kernel[0], self.kernel[1]);
+        if weight != want || !s.c.is_multiple_of(groups) || !self.out_channels.is_multiple_of(groups) {
             return fail(format!("weight {weight} does not fit input {s}, expected {want}"));
         }
-        if [self.kernel, self.stride].concat().contains(&0) || (0..2).any(|a| self.output_padding[a] >= self.stride[a].max(1)) {
+        let late = (0..2).any(|a| self.output_padding[a] >= self.stride[a].max(self.dilation[a]));
+        if [self.kernel, self.stride, self.dilation].concat().contains(&0) || self.groups == 0 || late {
             return fail(format!("kernel, stride or output padding cannot be used: {self:?}"));
         }
         if self.bias && inputs[2].shape.len() != self.out_channels {
@@ -86,15 +102,20 @@ impl Op for ConvTranspose2d {
         let result = by_plane(out, |n, o, plane| {
             let bias = if self.bias { f64::from(inputs[2].data()[o]) } else { 0.0 };
             let mut sums = vec![bias; plane.len()];
-            for c in 0..s.c {
+            let (group_in, group_out) = (s.c / self.groups, self.out_channels / self.groups);
+            let first = o / group_out * group_in;
+            for c in first..first + group_in {
                 for (ky, kx) in (0..kh).flat_map(|y| (0..kw).map(move |x| (y, x))) {
-                    let wt = f64::from(weight[((c * self.out_channels + o) * kh + ky) * kw + kx]);
+                    let wt = f64::from(weight[((c * group_out + o % group_out) * kh + ky) * kw + kx]);
+                    // Where an input pixel goes along an axis.
+                    let to = |axis: usize, i: usize, k: usize, n: usize| {
+                        let at = (i * self.stride[axis] + k * self.dilation[axis]).checked_sub(self.padding[axis]);
+                        at.filter(|&o| o < n)
+                    };
                     for y in 0..s.h {
-                        let oy = (y * self.stride[0] + ky).checked_sub(self.padding[0]).filter(|&oy| oy < out.h);
-                        let Some(oy) = oy else { continue };
+                        let Some(oy) = to(0, y, ky, out.h) else { continue };
                         for x_ in 0..s.w {
-                            let ox = (x_ * self.stride[1] + kx).checked_sub(self.padding[1]);
-                            if let Some(ox) = ox.filter(|&ox| ox < out.w) {
+                            if let Some(ox) = to(1, x_, kx, out.w) {
                                 sums[oy * out.w + ox] += wt * f64::from(x[s.index(n, c, y, x_)]);
                             }
                         }
@@ -114,6 +135,9 @@ impl Op for ConvTranspose2d {
         if up2 && prefers_gemm(cx.caps) {
             return self.lower_gemm(cx);
         }
+        if self.groups > 1 {
+            return self.lower_grouped(cx);
+        }
         let weights = self.pack(cx, input.c);
         let mut params = Vec::with_capacity(24);
         params.extend(cx.input_view(0));
@@ -122,7 +146,8 @@ impl Op for ConvTranspose2d {
         params.extend([size[0], size[1], out.c.div_ceil(LANES), input.c.div_ceil(LANES)].map(|v| v as u32));
         if !up2 {
             params.extend([input.h, input.w, self.stride[0], self.stride[1]].map(|v| v as u32));
-            params.extend([self.padding[0] as u32, self.padding[1] as u32, 0, 0]);
+            let [y, x] = self.dilation;
+            params.extend([self.padding[0], self.padding[1], y, x].map(|v| v as u32));
         }
         params.extend([self.activation.slope().to_bits(), 0, 0, 0]);
         let bindings = [Operand::Input(0), weights, Operand::Output(0)];
@@ -138,14 +163,14 @@ impl Op for ConvTranspose2d {
     }
 
     fn macs(&self, inputs: &[TensorDesc], _: &[TensorDesc]) -> u64 {
-        (inputs[0].shape.len() * self.out_channels * self.kernel[0] * self.kernel[1]) as u64
+        (inputs[0].shape.len() * (self.out_channels / self.groups) * self.kernel[0] * self.kernel[1]) as u64
     }
 
     fn spatial(&self, inputs: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         let window = [0, 1].map(|a| {
-            let (s, k, p) = (self.stride[a] as i64, self.kernel[a] as i64, self.padding[a] as i64);
-            // Output o gets input i when 0 <= o + p - i * s < k; bounds over all phases of o within a stride.
-            let first = (p - k + 1).div_euclid(s) + i64::from((p - k + 1).rem_euclid(s) != 0);
+            let (s, reach, p) = (self.stride[a] as i64, self.reach(a).unwrap_or(0) as i64, self.padding[a] as i64);
+            // Output o gets input i when 0 <= o + p - i * s <= reach; bounds over all phases of o within a stride.
+            let first = (p - reach).div_euclid(s) + i64::from((p - reach).rem_euclid(s) != 0);
             let last = (s - 1 + p).div_euclid(s);
             Window { num: 1, den: s, first: first.min(last), last }
         });
@@ -158,27 +183,29 @@ impl Op for ConvTranspose2d {
             dy = emit.node("activation_grad", ActivationGrad { kind: self.activation }, &[node.outputs[0], dy])?;
         }
         let mut grads = vec![None; node.inputs.len()];
-        let [py, px] = self.padding;
+        if self.output_padding.iter().zip(&self.stride).any(|(o, s)| o >= s) {
+            return Err(Error::op(self.name(), format!("has no gradient for an output padding from the stride on: {self:?}")));
+        }
         if node.wants(0) {
             let conv = Conv2d {
                 kernel: self.kernel,
                 stride: self.stride,
-                padding: [py, px, py, px],
+                padding: self.padding,
+                dilation: self.dilation,
+                groups: self.groups,
                 ..Conv2d::new(emit.desc(node.inputs[0]).shape.c, 1, 0)
             };
             grads[0] = Some(emit.node("grad_input", conv, &[dy, node.inputs[1]])?);
         }
         if node.wants(1) {
-            if self.stride[0] != self.stride[1] {
-                return Err(Error::op(self.name(), format!("has no gradient for stride {:?}", self.stride)));
-            }
-            let op = ConvWeightGrad {
+            let geometry = ConvWeightGradPlain {
                 kernel: self.kernel,
-                stride: self.stride[0],
-                padding: [py, px, py, px],
-                sources: vec![WeightSource::default()],
+                stride: self.stride,
+                padding: self.padding,
+                dilation: self.dilation,
+                groups: self.groups,
             };
-            grads[1] = Some(emit.node("grad_weight", op, &[node.inputs[0], dy])?);
+            grads[1] = Some(geometry.emit(node.inputs[0], dy, emit)?);
         }
         if node.wants(2) {
             grads[2] = Some(emit.node("grad_bias", ChannelSum, &[dy])?);
@@ -222,6 +249,31 @@ impl ConvTranspose2d {
         Ok(())
     }
 
+    /// Each lane gathers the channels of its own group.
+    fn lower_grouped(&self, cx: &mut Lowering) -> Result<()> {
+        let (input, out) = (cx.input(0), cx.output(0));
+        let [kh, kw] = self.kernel;
+        let (group_in, group_out) = (input.c / self.groups, out.c / self.groups);
+        let len = out.c + input.c * group_out * kh * kw;
+        let bias = self.bias;
+        let inputs: Vec<usize> = (1..=1 + usize::from(bias)).collect();
+        let weights = cx.weights(inputs, len, move |p| {
+            let mut packed = if bias { p[1].data().to_vec() } else { vec![0.0; out.c] };
+            packed.extend_from_slice(p[0].data());
+            Ok(packed)
+        });
+        let mut params = cx.views();
+        params.extend([out.w, out.h, out.c.div_ceil(LANES), out.c].map(|v| v as u32));
+        params.extend([input.h, input.w, self.stride[0], self.stride[1]].map(|v| v as u32));
+        params.extend([self.padding[0], self.padding[1], self.dilation[0], self.dilation[1]].map(|v| v as u32));
+        params.extend([group_in as u32, group_out as u32, self.activation.slope().to_bits(), 0]);
+        let key = KernelKey::new("conv_transpose2d_grouped")
+            .with("KH", kh as u32)
+            .with("KW", kw as u32)
+            .with("ACTIVATION", self.activation.id());
+        cx.dispatch(key, params, [Operand::Input(0), weights, Operand::Output(0)], Lowering::per_vec4(out))
+    }
+
     /// Bias blocks, then `[C_out/4][C_in/4][kh][kw][4 input channels]` of vec4 over output channels.
     fn pack(&self, cx: &mut Lowering, channels: usize) -> Operand {
         let taps = self.kernel[0] * self.kernel[1];
@@ -262,7 +314,7 @@ impl ConvTranspose2d {
 
 pub(super) fn cases() -> Vec<OpCase> {
     let case = |name: &str, op: ConvTranspose2d, s: Shape| {
-        let dims = [s.c, op.out_channels, op.kernel[0], op.kernel[1]];
+        let dims = [s.c, op.out_channels / op.groups, op.kernel[0], op.kernel[1]];
         let (bias, out) = (op.bias, op.out_channels);
         let case = OpCase::new(format!("conv_transpose2d/{name}"), op, &[s]).parameter(&dims, InputKind::Parameter);
         if bias { case.parameter(&[out], InputKind::Parameter) } else { case }
@@ -274,9 +326,13 @@ pub(super) fn cases() -> Vec<OpCase> {
         case("2x2 stride 2, no bias, ReLU", ConvTranspose2d { bias: false, activation: ActivationKind::Relu, ..up(17) }, s(1, 22, 5, 19)),
         case("2x2 stride 2, two tiles", up(67), s(2, 35, 5, 9)),
         case("2x2 stride 2, one pixel", up(3), s(1, 5, 1, 1)),
-        case("4x4 stride 2 padding 1", ConvTranspose2d { kernel: [4; 2], padding: [1; 2], ..up(3) }, s(1, 3, 5, 6)),
-        case("3x3 stride 2 padding 1 output padding 1", ConvTranspose2d { kernel: [3; 2], padding: [1; 2], output_padding: [1; 2], ..up(6) }, s(1, 4, 5, 6)),
+        case("4x4 stride 2 padding 1", ConvTranspose2d { kernel: [4; 2], padding: [1; 4], ..up(3) }, s(1, 3, 5, 6)),
+        case("3x3 stride 2 padding 1 output padding 1", ConvTranspose2d { kernel: [3; 2], padding: [1; 4], output_padding: [1; 2], ..up(6) }, s(1, 4, 5, 6)),
         case("3x3 stride 1", ConvTranspose2d { kernel: [3; 2], stride: [1; 2], ..up(5) }, s(2, 4, 5, 6)),
+        case("groups 2", ConvTranspose2d { kernel: [4; 2], padding: [1; 4], groups: 2, ..up(6) }, s(2, 10, 4, 5)),
+        case("depthwise, ReLU, no bias", ConvTranspose2d { kernel: [3; 2], padding: [1; 4], groups: 7, bias: false, activation: ActivationKind::Relu, ..up(7) }, s(1, 7, 4, 5)),
+        case("3x3 dilation 2, uneven padding", ConvTranspose2d { kernel: [3; 2], padding: [1, 0, 2, 3], dilation: [2, 3], ..up(5) }, s(1, 6, 5, 4)),
+        case("2x2 stride 2, padded after the end", ConvTranspose2d { padding: [0, 0, 1, 1], ..up(5) }, s(1, 3, 4, 5)),
         case("2x3 stride 3x1", ConvTranspose2d { kernel: [2, 3], stride: [3, 1], ..up(5) }, s(1, 4, 3, 6)),
     ]
 }
@@ -288,7 +344,7 @@ mod tests {
     #[test]
     fn windows_hold_every_contributing_pixel() {
         for (k, s, p) in [(2, 2, 0), (4, 2, 1), (3, 2, 1), (3, 1, 0), (2, 3, 0), (5, 2, 2)] {
-            let op = ConvTranspose2d { kernel: [k; 2], stride: [s; 2], padding: [p; 2], ..ConvTranspose2d::up2(1) };
+            let op = ConvTranspose2d { kernel: [k; 2], stride: [s; 2], padding: [p; 4], ..ConvTranspose2d::up2(1) };
             let Spatial::Windows(w) = op.spatial(&[TensorDesc::blocked(Shape::new(1, 1, 8, 8))], &[]) else { panic!() };
             for o in 20..40i64 {
                 let (low, high) = w[0][0].range(o, o);

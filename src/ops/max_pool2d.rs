@@ -1,6 +1,6 @@
 //! Max pooling.
 
-use super::{Backward, Emit, ValueId, MaxPool2dGrad, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs};
+use super::{Backward, Emit, ValueId, MaxPool2dGrad, Pool2d, Pool2dGrad, PoolKind, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
@@ -28,6 +28,18 @@ impl MaxPool2d {
     /// The same in ceil mode: the skips of U-Net 3+.
     pub const fn ceil(k: usize) -> Self {
         Self { ceil_mode: true, ..Self::new(k) }
+    }
+
+    /// The same as an op of any geometry.
+    pub fn general(&self) -> Pool2d {
+        Pool2d {
+            kind: PoolKind::Max,
+            kernel: [self.kernel; 2],
+            stride: [self.stride; 2],
+            padding: [self.padding; 4],
+            dilation: [1; 2],
+            ceil_mode: self.ceil_mode,
+        }
     }
 
     /// The dispatch that pools `from`, of that description, into output `to` of the node.
@@ -113,6 +125,9 @@ impl Op for MaxPool2d {
 
     fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
+        if self.stride != self.kernel || self.padding != 0 {
+            return Ok(vec![Some(Pool2dGrad::emit(self.general(), node.inputs[0], dy, emit)?)]);
+        }
         let op = MaxPool2dGrad { pool: self.clone() };
         Ok(vec![Some(emit.node("grad", op, &[node.inputs[0], dy])?)])
     }

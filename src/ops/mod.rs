@@ -7,7 +7,9 @@ mod backward;
 mod gemm;
 mod lowering;
 mod random;
+mod resample;
 mod spatial;
+mod strided;
 
 pub use backward::{Backward, Emit, ValueId};
 pub use lowering::{Lowered, Lowering, PackFn, PackedWeights, halo};
@@ -201,6 +203,7 @@ registry! {
     avg_pool2d: AvgPool2d;
     batch_norm: BatchNorm2d;
     batch_norm_train: BatchNorm2dTrain;
+    binary: Binary, BinaryKind;
     concat: Concat;
     conv2d: Conv2d, Source;
     conv_transpose2d: ConvTranspose2d;
@@ -209,19 +212,28 @@ registry! {
     fill: Fill;
     gate: ArgmaxGate, ScaleByGate;
     global_pool: GlobalAvgPool, GlobalMaxPool;
-    grad: ActivationGrad, BatchNorm2dGrad, ChannelSlice, ChannelSum, ConvWeightGrad, FlipWeights, GlobalMaxPoolGrad, MaxPool2dGrad, ResizeGrad, SoftmaxGrad, WeightSource;
+    grad: ActivationGrad, BatchNorm2dGrad, BatchStatistics, ChannelSlice, ChannelSum, ConvWeightGrad, ConvWeightGradPlain, FlipWeights, GlobalMaxPoolGrad, InstanceNorm2dGrad, MaxPool2dGrad, Pool2dGrad, ResizeGrad, SoftmaxGrad, WeightSource;
+    group_norm: GroupNorm;
     head2d: Head2d, HeadOutput;
     image_in: ImageIn, ImageInfo, mirror;
+    interpolate: Coordinates, Interpolate, InterpolateKernel, NearestRule, OutputSize;
     loss: LossMean, LossMeanGrad, LossReduction, MsSsim, MsSsimForm, MsSsimGrad, OneHot, Overlap, OverlapGrad, OverlapGroup, OverlapRatio, OverlapRatioGrad, PixelLoss, PixelLossGrad, PixelLossKind, Presence, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SsimMeans, SsimMeansGrad, Truth, WeightedSum;
     mask_out: MaskOut, MaskRule;
+    matmul: MatMul;
     max_pool2d: MaxPool2d;
     nchw: ImportNchw, ExportNchw;
     moving_average: MovingAverage;
     normalise: InstanceNorm2d;
     optim: Accumulate, ClipFactor, Hyper, OptimiserKind, OptimiserStep, SquaredNorm;
     pad2d: Pad2d;
+    pad_mode: PadMode, PadWith;
+    pool2d: Pool2d, PoolKind;
+    rearrange: DepthOrder, DepthToSpace, Rearrange, SpaceToDepth;
+    reduce: ArgMax, Reduce, ReduceKind;
     resize: Resize, ResizeMode, ResizeSize;
+    slice: ConcatPixels, Slice;
     softmax: Softmax;
     sum: Sum;
     tap_sum: TapSum;
+    unary: Unary, UnaryKind;
 }

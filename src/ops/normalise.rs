@@ -1,12 +1,14 @@
 //! Normalisations with statistics of the data itself.
 
 use super::batch_norm::{lower_scale_shift, pack_pairs, packed_len};
+use super::group_norm::lower_groups;
 use super::{
-    ActivationKind, InputKind, Lowering, Op, OpCase, Spatial, expect_inputs, expect_per_channel, map_elements, output_shape,
+    ActivationKind, Backward, Emit, InputKind, InstanceNorm2dGrad, ValueId, Lowering, Op, OpCase, Spatial, expect_inputs, expect_per_channel, map_elements, output_shape,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use std::sync::Arc;
 
 /// `torch.nn.InstanceNorm2d`: every plane by its own mean and biased variance. Inputs: x, then gamma and beta if
 /// `affine`. A plane of one pixel becomes beta (PyTorch refuses it).
@@ -17,6 +19,9 @@ pub struct InstanceNorm2d {
     /// Scale by gamma and add beta.
     pub affine: bool,
 }
+
+/// Pixels of a plane from which on its statistics are found in bands.
+const LARGE_PLANE: usize = 1 << 14;
 
 /// The description of the result of a normalisation with or without gamma and beta.
 pub(super) fn infer_affine(op: &str, eps: f32, affine: bool, inputs: &[TensorDesc]) -> Result<TensorDesc> {
@@ -122,11 +127,24 @@ impl Op for InstanceNorm2d {
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        // One workgroup a plane would leave most of a GPU idle.
+        if cx.input(0).pixels() >= LARGE_PLANE {
+            return lower_groups(cx, cx.input(0).c, self.eps);
+        }
         lower_normalise(cx, 1, self.eps, ActivationKind::None, false)
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         Spatial::Global("instance norm averages over the whole picture")
+    }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let Some(dy) = node.grad(0) else { return Ok(vec![None; node.inputs.len()]) };
+        let mut inputs = vec![node.inputs[0], dy];
+        inputs.extend(node.inputs.get(1));
+        let op = InstanceNorm2dGrad { eps: self.eps, affine: self.affine };
+        let grads = emit.emit("grad", Arc::new(op), &inputs)?;
+        Ok((0..node.inputs.len()).map(|i| grads.get(i).copied().filter(|_| node.wants(i))).collect())
     }
 }
 
@@ -144,6 +162,7 @@ pub(super) fn cases() -> Vec<OpCase> {
     vec![
         instance("batch", Shape::new(2, 3, 9, 11)),
         instance("blocks, several rows per invocation", Shape::new(2, 9, 37, 53)),
+        instance("large planes", Shape::new(1, 5, 120, 140)),
         plain("not affine", Shape::new(3, 5, 17, 16)),
         plain("one pixel", Shape::new(2, 6, 1, 1)),
     ]

@@ -19,7 +19,7 @@ pub struct Pad2d {
 }
 
 /// Size of an axis after padding, if it is at least 1 and shaders can count that far.
-fn padded(n: usize, before: i64, after: i64) -> Option<usize> {
+pub(super) fn padded(n: usize, before: i64, after: i64) -> Option<usize> {
     let fits = |v: i64| i32::try_from(v).is_ok();
     let out = i64::try_from(n).ok()?.checked_add(before)?.checked_add(after)?;
     (out >= 1 && fits(out) && fits(before)).then_some(out as usize)

@@ -13,7 +13,6 @@ mod op_fixtures;
 mod train_fixtures;
 
 pub use manifest::{CaseFile, Entry, Manifest};
-pub use op_fixtures::NO_GRADIENT;
 
 use crate::error::{Error, Result};
 use crate::ops::registry;

@@ -19,7 +19,9 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
             let folded = Conv2d { bias: true, ..op.clone() };
             return fold(cx, conv, bn.clone(), parameters, op.weight_input(), op.bias, 0, Arc::new(folded)).map(Some);
         }
-        if let Some(op) = conv.op.as_op::<ConvTranspose2d>().filter(|op| op.activation == ActivationKind::None) {
+        let transposed = conv.op.as_op::<ConvTranspose2d>();
+        // Of groups, the weight's axis of output channels counts those of one group.
+        if let Some(op) = transposed.filter(|op| op.activation == ActivationKind::None && op.groups == 1) {
             let folded = ConvTranspose2d { bias: true, ..op.clone() };
             return fold(cx, conv, bn.clone(), parameters, 1, op.bias, 1, Arc::new(folded)).map(Some);
         }

@@ -1,4 +1,4 @@
-//! Gradient of batch normalisation in training mode.
+//! Gradients of batch and instance normalisation.
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
@@ -6,14 +6,25 @@ use crate::ops::batch_norm::{pack_pairs, packed_len};
 use crate::ops::{ActivationKind, InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
-/// Gradient of [`BatchNorm2dTrain`](crate::ops::BatchNorm2dTrain). Inputs: x, dy, gamma, beta, and the batch's mean and
-/// biased variance. Outputs: dx, and linear dgamma and dbeta.
+/// Where a normalisation had its statistics from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchStatistics {
+    /// From the batch: they depend on x.
+    Batch,
+    /// From batches before: they are constants.
+    Running,
+}
+
+/// Gradient of [`BatchNorm2dTrain`](crate::ops::BatchNorm2dTrain) and [`BatchNorm2d`](crate::ops::BatchNorm2d). Inputs: x, dy,
+/// gamma, beta, and the mean and (biased) variance. Outputs: dx, and linear dgamma and dbeta.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchNorm2dGrad {
     /// Added to the variance.
     pub eps: f32,
     /// The activation behind it.
     pub activation: ActivationKind,
+    /// Where mean and variance are from.
+    pub statistics: BatchStatistics,
 }
 
 impl Op for BatchNorm2dGrad {
@@ -52,7 +63,12 @@ impl Op for BatchNorm2dGrad {
             let (sum, product) = indices().map(at).fold((0.0, 0.0), |a, (hat, dy)| (a.0 + dy, a.1 + dy * hat));
             for i in indices() {
                 let (hat, dy) = at(i);
-                dx.data_mut()[i] = (gamma * inverse * (dy - sum / count - hat * product / count)) as f32;
+                // What x does through the statistics.
+                let through = match self.statistics {
+                    BatchStatistics::Batch => (sum + hat * product) / count,
+                    BatchStatistics::Running => 0.0,
+                };
+                dx.data_mut()[i] = (gamma * inverse * (dy - through)) as f32;
             }
             dgamma.push(product as f32);
             dbeta.push(sum as f32);
@@ -70,7 +86,10 @@ impl Op for BatchNorm2dGrad {
         let mut params = cx.views();
         params[4..].copy_from_slice(&cx.input_view(1));
         params.extend([s.w, s.h, s.c, s.n].map(|v| v as u32));
-        let factor = (1.0 / (s.n * s.pixels()) as f64) as f32;
+        let factor = match self.statistics {
+            BatchStatistics::Batch => (1.0 / (s.n * s.pixels()) as f64) as f32,
+            BatchStatistics::Running => 0.0,
+        };
         params.extend([factor, self.eps, self.activation.slope(), 0.0].map(f32::to_bits));
         let id = self.activation.id();
         cx.dispatch(
@@ -89,7 +108,7 @@ impl Op for BatchNorm2dGrad {
         cx.reads(Operand::ScratchRead(coefficients), s.pixels() as f64);
         let mut params = cx.views();
         params.extend([s.w, s.h, blocks].map(|v| v as u32));
-        params.extend([self.activation.slope().to_bits(), s.c as u32, 0, 0, 0]);
+        params.extend([self.activation.slope().to_bits(), s.c as u32, 0, 1, 0]);
         let mut bindings = vec![Operand::Input(0), Operand::Input(1), Operand::ScratchRead(coefficients)];
         bindings.extend([0, 1, 2].map(Operand::Output));
         let key = KernelKey::new("batch_norm_grad").with("ACTIVATION", id);
@@ -98,8 +117,8 @@ impl Op for BatchNorm2dGrad {
 }
 
 pub(super) fn cases() -> Vec<OpCase> {
-    let case = |name: &str, activation, s: Shape| {
-        let op = BatchNorm2dGrad { eps: 1e-5, activation };
+    let case = |name: &str, activation, statistics, s: Shape| {
+        let op = BatchNorm2dGrad { eps: 1e-5, activation, statistics };
         let mut case = OpCase::new(format!("batch_norm2d_grad/{name}"), op, &[s, s])
             .parameter(&[s.c], InputKind::Positive)
             .parameter(&[s.c], InputKind::Parameter);
@@ -108,8 +127,9 @@ pub(super) fn cases() -> Vec<OpCase> {
         case
     };
     vec![
-        case("batch", ActivationKind::None, Shape::new(2, 3, 9, 11)),
-        case("ReLU, blocks", ActivationKind::Relu, Shape::new(2, 9, 37, 23)),
-        case("leaky ReLU", ActivationKind::LeakyRelu(0.1), Shape::new(1, 4, 5, 7)),
+        case("batch", ActivationKind::None, BatchStatistics::Batch, Shape::new(2, 3, 9, 11)),
+        case("ReLU, blocks", ActivationKind::Relu, BatchStatistics::Batch, Shape::new(2, 9, 37, 23)),
+        case("running statistics", ActivationKind::None, BatchStatistics::Running, Shape::new(2, 6, 5, 7)),
+        case("leaky ReLU", ActivationKind::LeakyRelu(0.1), BatchStatistics::Batch, Shape::new(1, 4, 5, 7)),
     ]
 }

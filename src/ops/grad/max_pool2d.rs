@@ -21,7 +21,7 @@ impl Op for MaxPool2dGrad {
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         expect_inputs(self.name(), inputs, 2)?;
         if self.pool.stride != self.pool.kernel || self.pool.padding != 0 {
-            return Err(Error::op(self.name(), format!("has no gradient where windows overlap or are padded: {:?}", self.pool)));
+            return Err(Error::op(self.name(), format!("takes windows side by side, without padding: {:?}", self.pool)));
         }
         let out = self.pool.infer(&inputs[..1])?[0].shape;
         if inputs[1].shape != out {

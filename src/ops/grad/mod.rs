@@ -5,19 +5,25 @@ mod activation;
 mod batch_norm;
 mod channels;
 mod conv_weight;
+mod conv_weight_plain;
 mod flip;
 mod global_max_pool;
+mod instance_norm;
 mod max_pool2d;
+mod pool2d;
 mod resize;
 mod softmax;
 
 pub use activation::ActivationGrad;
-pub use batch_norm::BatchNorm2dGrad;
+pub use batch_norm::{BatchNorm2dGrad, BatchStatistics};
 pub use channels::{ChannelSlice, ChannelSum};
 pub use conv_weight::{ConvWeightGrad, WeightSource};
+pub use conv_weight_plain::ConvWeightGradPlain;
 pub use flip::FlipWeights;
 pub use global_max_pool::GlobalMaxPoolGrad;
+pub use instance_norm::InstanceNorm2dGrad;
 pub use max_pool2d::MaxPool2dGrad;
+pub use pool2d::Pool2dGrad;
 pub use resize::ResizeGrad;
 pub use softmax::SoftmaxGrad;
 
@@ -29,9 +35,12 @@ pub(super) fn cases() -> Vec<OpCase> {
         batch_norm::cases(),
         channels::cases(),
         conv_weight::cases(),
+        conv_weight_plain::cases(),
         flip::cases(),
         global_max_pool::cases(),
+        instance_norm::cases(),
         max_pool2d::cases(),
+        pool2d::cases(),
         resize::cases(),
         softmax::cases(),
     ];

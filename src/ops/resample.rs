@@ -1,0 +1,73 @@
+//! Tables of what output pixels are made of: the general way of resizing and padding. [`Resize`](super::Resize) and
+//! [`Pad2d`](super::Pad2d) are faster where they do.
+
+use super::{Lowering, by_plane};
+use crate::error::{Error, Result};
+use crate::kernel::{KernelKey, Operand};
+use crate::tensor::{HostTensor, LANES, Shape};
+
+/// Pixels are numbered in `f32` tables.
+const MOST: usize = 1 << 24;
+
+/// Along one axis: the input pixels of each output pixel with their weights; no pixel is the fill value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Table {
+    /// Entries of each output pixel.
+    pub taps: usize,
+    /// `taps` entries an output pixel.
+    pub entries: Vec<(Option<usize>, f64)>,
+}
+
+impl Table {
+    /// Output pixels made of one input pixel each.
+    pub fn of_single(pixels: impl Iterator<Item = Option<usize>>) -> Self {
+        Self { taps: 1, entries: pixels.map(|p| (p, 1.0)).collect() }
+    }
+
+    /// Of rows of equally many entries.
+    pub fn of_rows(taps: usize, rows: impl Iterator<Item = Vec<(usize, f64)>>) -> Self {
+        Self { taps, entries: rows.flatten().map(|(p, w)| (Some(p), w)).collect() }
+    }
+
+    fn row(&self, o: usize) -> &[(Option<usize>, f64)] {
+        &self.entries[o * self.taps..(o + 1) * self.taps]
+    }
+}
+
+/// The tensor that two tables make of `x`.
+pub(super) fn reference(x: &HostTensor, out: Shape, rows: &Table, columns: &Table, fill: f32) -> Result<HostTensor> {
+    let s = x.shape()?;
+    Ok(by_plane(out, |n, c, plane| {
+        for (i, v) in plane.iter_mut().enumerate() {
+            let mut sum = 0.0;
+            for &(y, wy) in rows.row(i / out.w) {
+                for &(column, wx) in columns.row(i % out.w) {
+                    let pixel = y.zip(column).map_or(fill, |(y, x_)| x.data()[s.index(n, c, y, x_)]);
+                    sum += wy * wx * f64::from(pixel);
+                }
+            }
+            *v = sum as f32;
+        }
+    }))
+}
+
+/// The dispatch that does the same on a device.
+pub(super) fn lower(cx: &mut Lowering, rows: &Table, columns: &Table, fill: f32) -> Result<()> {
+    let (s, o) = (cx.input(0), cx.output(0));
+    let largest = s.h.max(s.w);
+    if largest > MOST {
+        let what = format!("{} ({s} to {o})", cx.label);
+        return Err(Error::Limit { what, needed: format!("{largest} pixels"), limit: MOST.to_string() });
+    }
+    let mut packed = Vec::with_capacity(2 * (rows.entries.len() + columns.entries.len()));
+    for &(pixel, weight) in columns.entries.iter().chain(&rows.entries) {
+        packed.extend([pixel.map_or(-1.0, |p| p as f32), weight as f32]);
+    }
+    let table = cx.weights_f32([], packed.len(), move |_| Ok(packed.clone()));
+    let mut params = cx.views();
+    params.extend([o.w, o.h, o.c.div_ceil(LANES), columns.entries.len()].map(|v| v as u32));
+    params.extend([columns.taps as u32, rows.taps as u32, fill.to_bits(), 0]);
+    cx.reads(Operand::Input(0), (rows.taps * columns.taps * o.pixels()) as f64 / s.pixels().max(1) as f64);
+    let bindings = [Operand::Input(0), table, Operand::Output(0)];
+    cx.dispatch(KernelKey::new("resample"), params, bindings, Lowering::per_vec4(o))
+}
