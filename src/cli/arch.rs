@@ -1,18 +1,19 @@
 //! Naming a network on the command line: a model, or an architecture with its options.
 
-use super::models::option;
+use super::Common;
+use super::models::{option, say_assumptions};
 use clap::Args;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use unet_wgpu::error::Result;
-use unet_wgpu::model::{Architecture, parse};
+use unet_wgpu::model::{Architecture, Model, parse};
 
 /// An architecture and its constructor arguments.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Architecture, in place of a model")]
 pub struct ArchArgs {
     /// unet, unet++ or unet3+
-    #[arg(long, value_name = "ARCH")]
+    #[arg(long, value_name = "ARCH", group = "network")]
     pub arch: Option<String>,
     /// Channels of the first level
     #[arg(long, requires = "arch")]
@@ -29,12 +30,21 @@ pub struct ArchArgs {
     /// Classes
     #[arg(long, requires = "arch", value_name = "N")]
     out_channels: Option<usize>,
-    /// Any other option as in a checkpoint's config, such as `norm=false`, `up=bilinear`, `level=2`
-    #[arg(long = "set", requires = "arch", value_name = "KEY=VALUE")]
+    /// Any other option as in a checkpoint's config, such as `norm=false`, `up=bilinear`, `level=2`; of another program's
+    /// checkpoint, what would be assumed, such as `align_corners=false`, `normalisation=z_score`
+    #[arg(long = "set", requires = "network", value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
 impl ArchArgs {
+    /// Opens a model, with `--set` for what its file does not say.
+    pub fn open(&self, name: &str, common: &Common) -> Result<Model> {
+        let set = self.set.iter().map(|pair| option(pair)).collect::<Result<_>>()?;
+        let model = Model::open_with(name, &set)?;
+        say_assumptions(&model, common);
+        Ok(model)
+    }
+
     /// The architecture, if one was named.
     pub fn build(&self) -> Result<Option<Arc<dyn Architecture>>> {
         let Some(arch) = &self.arch else { return Ok(None) };

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::gpu::Peak;
-use unet_wgpu::model::{Architecture, INPUT, Model, whole_graph};
+use unet_wgpu::model::{Architecture, INPUT, whole_graph};
 use unet_wgpu::session::Executable;
 use unet_wgpu::tensor::Shape;
 use unet_wgpu::testing::{random_input, random_parameter};
@@ -27,7 +27,7 @@ Examples:
   unet bench --arch unet3+ --in-channels 3 --size 256x256 --per-layer")]
 pub struct Bench {
     /// Built-in model or checkpoint file
-    #[arg(short, long, conflicts_with = "arch", required_unless_present = "arch")]
+    #[arg(short, long, group = "network", required_unless_present = "arch")]
     model: Option<String>,
     #[command(flatten)]
     arch: ArchArgs,
@@ -56,7 +56,7 @@ pub struct Bench {
 
 impl Bench {
     pub fn run(&self, common: &Common) -> Result<ExitCode> {
-        let model = self.model.as_deref().map(Model::open).transpose()?;
+        let model = self.model.as_deref().map(|name| self.arch.open(name, common)).transpose()?;
         let architecture: Arc<dyn Architecture> = match (&model, self.arch.build()?) {
             (Some(m), _) => m.architecture.clone(),
             (None, Some(a)) => a,

@@ -16,11 +16,11 @@ use unet_wgpu::weights::{self, Checkpoint, ModelMetadata, StoredType};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  unet convert unet_carvana.pth cars.safetensors               another program's checkpoint, with what it does not say
-  unet convert brain.pth brain.safetensors --set normalisation=z_score --set classes=background,tumour
-  unet convert nuclei nuclei.onnx                              for onnxruntime and others; batch and picture size are free
-  unet convert nuclei.onnx nuclei.safetensors                  back again: ONNX files that this command wrote
-  unet convert cells.safetensors small.safetensors --f16       half the size
+  unet convert unet_carvana.pth cars.safetensors
+  unet convert brain.pth brain.safetensors --set classes=background,tumour
+  unet convert nuclei nuclei.onnx             batch and picture size stay free
+  unet convert nuclei.onnx again.safetensors
+  unet convert cells.safetensors small.safetensors --f16
 
 IN is a built-in model, .safetensors, .pt, .pth, .ckpt, or an .onnx of this command. OUT is .safetensors (.gz after it packs
 it) or .onnx (opset 17). What a checkpoint does not say and is assumed of its dialect is printed; --set overrides it.")]

@@ -1,5 +1,6 @@
 //! `unet eval`
 
+use super::models::SetArgs;
 use super::segment::{about, memory, progress_bar};
 use super::{Common, output};
 use clap::{Args, ValueEnum};
@@ -8,7 +9,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::infer::{Connectivity, SegmentOptions, Segmenter, check_writable, write_atomically};
-use unet_wgpu::model::Model;
 use unet_wgpu::train::metrics::AP_THRESHOLDS;
 use unet_wgpu::train::{Dataset, EvaluateOptions, Evaluation, ObjectTruth, Split, evaluate};
 use unet_wgpu::weights::builtin;
@@ -31,6 +31,8 @@ pub struct Eval {
     /// Built-in model (`unet inspect` lists them) or a checkpoint file
     #[arg(short, long, default_value = builtin::DEFAULT)]
     model: String,
+    #[command(flatten)]
+    set: SetArgs,
     /// The data set
     #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
@@ -89,7 +91,7 @@ impl Eval {
             data = data.split(Split::Every(step), 0)?.1;
         }
         self.csv.iter().try_for_each(check_writable)?;
-        let model = Model::open(&self.model)?;
+        let model = self.set.open(&self.model, common)?;
         let classes = model.classes();
         let backend = common.backend()?;
         let device = backend.describe();

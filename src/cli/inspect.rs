@@ -1,10 +1,12 @@
 //! `unet inspect`
 
 use super::arch::ArchArgs;
-use super::{Common, inspect_plan, output};
+use super::inspect_verify::{self, Verify};
+use super::{Common, inspect_import, inspect_plan, output};
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use unet_wgpu::error::{Error, Result};
@@ -24,10 +26,15 @@ Examples:
   unet inspect nuclei-unet3+ --size 512x512
   unet inspect --arch unet --size 572x572        the U-Net of the paper, without weights
   unet inspect nuclei-unet++ --plan              what rewriting does, and the steps that are left
-  unet inspect --arch unet++ --set norm=false --set level=2 --set deep_supervision=false")]
+  unet inspect --arch unet++ --set norm=false --set level=2 --set deep_supervision=false
+  unet inspect unet_carvana.pth --keys           how another program's checkpoint was understood, every name of it
+  unet inspect model.pth --verify                the device against the CPU reference, on noise of the smallest size
+  unet inspect model.pth --verify --input x.npy --expected y.npy
+
+Exit code: 1 if --verify finds a difference that is too large.")]
 pub struct Inspect {
     /// Built-in model or checkpoint file
-    #[arg(conflicts_with = "arch")]
+    #[arg(group = "network")]
     model: Option<String>,
     #[command(flatten)]
     arch: ArchArgs,
@@ -38,6 +45,21 @@ pub struct Inspect {
     /// the device of --device, else for WebGPU's default limits
     #[arg(long)]
     plan: bool,
+    /// Every name in another program's checkpoint, and the parameter that it became
+    #[arg(long, requires = "model")]
+    keys: bool,
+    /// Run the model on the device and on the slow CPU reference, and compare: with noise of --size, or --input
+    #[arg(long, requires = "model")]
+    verify: bool,
+    /// With --verify: the input, a .npy of [N, C, H, W] or a .safetensors with a tensor `input`
+    #[arg(long, requires = "verify", value_name = "X")]
+    input: Option<PathBuf>,
+    /// With --verify: what should come out, a .npy of the first output or a .safetensors of outputs by name
+    #[arg(long, requires = "input", value_name = "Y")]
+    expected: Option<PathBuf>,
+    /// With --verify: largest difference allowed, as a part of an output's largest value [default: 1e-4, in f16 5e-3]
+    #[arg(long, requires = "verify", value_name = "FACTOR")]
+    tolerance: Option<f32>,
 }
 
 /// `512x384` or `512`.
@@ -54,7 +76,7 @@ impl Inspect {
     pub fn run(&self, common: &Common) -> Result<ExitCode> {
         let (model, architecture) = match (&self.model, self.arch.build()?) {
             (Some(name), _) => {
-                let model = Model::open(name)?;
+                let model = self.arch.open(name, common)?;
                 let architecture = model.architecture.clone();
                 (Some(model), architecture)
             }
@@ -63,13 +85,28 @@ impl Inspect {
         };
         let report = Report::new(model.as_ref(), architecture, self.size, common.precision_of_sizes())?;
         let plan = if self.plan { Some(plan(&report.graph, common)?) } else { None };
+        let verified = match &model {
+            Some(model) if self.verify => {
+                let (input, expected) = (self.input.as_deref(), self.expected.as_deref());
+                Some(Verify { model, input, expected, size: self.size, tolerance: self.tolerance }.run(common)?)
+            }
+            _ => None,
+        };
         if common.json {
             let mut document = report.document();
+            document["import"] = model.as_ref().and_then(Model::import).map_or(Value::Null, inspect_import::document);
             document["plan"] = plan.map_or(Value::Null, |p| p.document());
+            document["verify"] = verified.as_ref().map_or(Value::Null, inspect_verify::Report::document);
             output::json(&document)?;
         } else {
             let plan = plan.map_or_else(String::new, |p| format!("\n{}", p.text()));
-            output::line(&format!("{}{plan}", report.text()))?;
+            let import = model.as_ref().and_then(Model::import);
+            let import = import.map_or_else(String::new, |r| format!("\n{}", inspect_import::text(r, self.keys)));
+            let verify = verified.as_ref().map_or_else(String::new, |v| format!("\n{}", v.text()));
+            output::line(&format!("{}{import}{plan}{verify}", report.text()))?;
+        }
+        if verified.is_some_and(|v| !v.passed()) {
+            return Ok(ExitCode::FAILURE);
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,5 +1,6 @@
 //! `unet segment`
 
+use super::models::SetArgs;
 use super::{Common, output};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -33,6 +34,8 @@ pub struct Segment {
     /// Built-in model (`unet inspect` lists them) or a checkpoint file
     #[arg(short, long, default_value = builtin::DEFAULT)]
     model: String,
+    #[command(flatten)]
+    set: SetArgs,
     /// Where results go: a folder, or the mask's .png for a single picture [default: beside each picture]
     #[arg(short, long, value_name = "OUT")]
     out: Option<PathBuf>,
@@ -113,7 +116,7 @@ impl Segment {
         }
         check_distinct(&outputs.concat(), &inputs)?;
         outputs.iter().flatten().try_for_each(check_writable)?;
-        let model = Model::open(&self.model)?;
+        let model = self.set.open(&self.model, common)?;
         let backend = common.backend()?;
         let device = backend.describe();
         let mut segmenter = Segmenter::new(backend, model);

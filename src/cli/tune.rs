@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::graph::rewrite;
 use unet_wgpu::kernel::ConvClass;
-use unet_wgpu::model::{Model, whole_graph};
+use unet_wgpu::model::whole_graph;
 use unet_wgpu::session::Backend;
 use unet_wgpu::tune::{Measured, choices, load, save, tune};
 
@@ -27,7 +27,7 @@ UNET_CACHE_DIR, and are used from then on; choices of earlier calls stay. --no-t
 them.")]
 pub struct Tune {
     /// Built-in model or checkpoint file
-    #[arg(short, long, conflicts_with = "arch", required_unless_present = "arch")]
+    #[arg(short, long, group = "network", required_unless_present = "arch")]
     model: Option<String>,
     #[command(flatten)]
     arch: ArchArgs,
@@ -39,7 +39,7 @@ pub struct Tune {
 impl Tune {
     pub fn run(&self, common: &Common) -> Result<ExitCode> {
         let architecture = match (&self.model, self.arch.build()?) {
-            (Some(name), _) => Model::open(name)?.architecture,
+            (Some(name), _) => self.arch.open(name, common)?.architecture,
             (None, Some(a)) => a,
             (None, None) => return Err(Error::invalid("tune", "needs --model or --arch")),
         };

@@ -1,0 +1,134 @@
+//! `unet inspect --verify`: a model on the device against the CPU reference, and against a result that is known.
+
+use super::{Common, tensors};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+use unet_wgpu::error::{Error, Result};
+use unet_wgpu::model::{INPUT, Model, whole_graph};
+use unet_wgpu::session::Backend;
+use unet_wgpu::tensor::{Comparison, HostTensor, Precision, Shape};
+use unet_wgpu::testing::random_input;
+
+/// What two programs that both sum in `f32` may differ by, as a part of the largest value.
+const F32: f32 = 1e-4;
+/// The same of a device that stores `f16`.
+const F16: f32 = 5e-3;
+
+/// One comparison.
+struct Row {
+    output: String,
+    with: &'static str,
+    comparison: Comparison,
+}
+
+pub struct Report {
+    device: String,
+    input: String,
+    factor: f32,
+    rows: Vec<Row>,
+}
+
+/// What is compared.
+pub struct Verify<'a> {
+    pub model: &'a Model,
+    /// A file of the input; noise of `size` without one.
+    pub input: Option<&'a Path>,
+    /// A file of what should come out.
+    pub expected: Option<&'a Path>,
+    pub size: Option<[usize; 2]>,
+    /// Largest difference allowed, as a part of the largest value.
+    pub tolerance: Option<f32>,
+}
+
+impl Verify<'_> {
+    pub fn run(&self, common: &Common) -> Result<Report> {
+        let network = &*self.model.architecture;
+        let (input, from) = match self.input {
+            Some(path) => {
+                let mut tensors = tensors::read(path, INPUT)?;
+                let x = tensors.remove(INPUT).ok_or_else(|| Error::file(path, format!("has no tensor `{INPUT}`")))?;
+                (x, path.display().to_string())
+            }
+            None => {
+                let least = network.size_rule().minimum;
+                let [h, w] = self.size.unwrap_or([least; 2]);
+                (random_input(INPUT, Shape::new(1, network.in_channels(), h, w))?, "noise".to_string())
+            }
+        };
+        let shape = input.shape()?;
+        if shape.c != network.in_channels() || shape.is_empty() {
+            let reason = format!("shape {:?}: the network takes [N, {}, H, W]", input.dims(), network.in_channels());
+            return Err(Error::invalid(from, reason));
+        }
+        let graph = whole_graph(network, shape.n, shape.h, shape.w)?;
+        let order: Vec<String> = graph.outputs().iter().map(|o| o.0.clone()).collect();
+        let expected = self.expected.map(|path| wanted(path, &order)).transpose()?;
+        let backend = common.backend()?;
+        let cpu = matches!(backend, Backend::Cpu);
+        if cpu && expected.is_none() {
+            let reason = "the CPU reference has only itself to be compared with; give --expected, or a GPU";
+            return Err(Error::invalid("--device cpu", reason));
+        }
+        let inputs = BTreeMap::from([(INPUT.to_string(), input)]);
+        let (got, _) = backend.or_f32(|b| b.run(&graph, &inputs, self.model.stored()))?;
+        let mut rows = Vec::new();
+        let mut compare = |with: &'static str, wanted: &BTreeMap<String, HostTensor>| -> Result<()> {
+            for name in order.iter().filter(|n| wanted.contains_key(*n)) {
+                let comparison = got[name].compare(&wanted[name]).map_err(|e| Error::invalid(name, e.to_string()))?;
+                rows.push(Row { output: name.clone(), with, comparison });
+            }
+            Ok(())
+        };
+        if !cpu {
+            compare("reference", &Backend::Cpu.run(&graph, &inputs, self.model.stored())?)?;
+        }
+        if let Some(expected) = &expected {
+            compare("expected", expected)?;
+        }
+        let usual = if backend.precision() == Precision::F16 { F16 } else { F32 };
+        let factor = self.tolerance.unwrap_or(usual);
+        Ok(Report { device: backend.describe(), input: format!("{from} {shape}"), factor, rows })
+    }
+}
+
+/// What should come out: a `.npy` is the first output.
+fn wanted(path: &Path, order: &[String]) -> Result<BTreeMap<String, HostTensor>> {
+    let first = order.first().map(String::as_str).unwrap_or_default();
+    let tensors = tensors::read(path, first)?;
+    if let Some(name) = tensors.keys().find(|k| !order.contains(k)) {
+        return Err(Error::file(path, format!("tensor `{name}` is none of the outputs {}", order.join(", "))));
+    }
+    Ok(tensors)
+}
+
+impl Report {
+    pub fn passed(&self) -> bool {
+        self.rows.iter().all(|r| r.comparison.within(self.factor))
+    }
+
+    pub fn text(&self) -> String {
+        let mut t = format!("\nVerified on {}, input {}\n\n", self.device, self.input);
+        let _ = writeln!(t, "{:<22} {:<10} {:>10} {:>10}", "output", "against", "max error", "allowed");
+        for r in &self.rows {
+            let (c, allowed) = (&r.comparison, r.comparison.tolerance(self.factor));
+            let verdict = if c.within(self.factor) { "ok".into() } else { format!("TOO LARGE at element {}", c.index) };
+            let (output, with) = (&r.output, r.with);
+            let _ = writeln!(t, "{output:<22} {with:<10} {:>10.2e} {allowed:>10.2e}  {verdict}", c.max_error);
+        }
+        t.truncate(t.trim_end().len());
+        t
+    }
+
+    pub fn document(&self) -> Value {
+        let row = |r: &Row| {
+            json!({
+                "output": r.output, "against": r.with, "max_error": r.comparison.max_error,
+                "scale": r.comparison.scale, "allowed": r.comparison.tolerance(self.factor),
+            })
+        };
+        let rows: Vec<Value> = self.rows.iter().map(row).collect();
+        json!({ "device": self.device, "input": self.input, "passed": self.passed(), "checks": rows })
+    }
+}
