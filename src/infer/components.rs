@@ -1,5 +1,6 @@
 //! Connected components: from a mask to single objects.
 
+use super::instances::Union;
 use super::labels::LabelMap;
 
 /// Which pixels are neighbours.
@@ -15,69 +16,25 @@ pub enum Connectivity {
 /// Numbers the connected components of equal labels above 0 from 1 on, in the order of their first pixels (row by row).
 /// Touching pixels of different labels belong to different components; of a mask of 0 and 1 these are its components.
 pub fn components(map: &LabelMap, connectivity: Connectivity) -> LabelMap {
-    let (w, labels) = (map.width(), map.labels());
-    // Union-find over the pixels; a root is its component's first pixel.
-    let mut parent: Vec<u32> = Vec::new();
-    // Provisional component of each pixel; 0 is the background.
-    let mut found = vec![0u32; labels.len()];
-    parent.push(0);
-    for i in 0..labels.len() {
-        if labels[i] == 0 {
-            continue;
-        }
-        let (x, y) = (i % w, i / w);
-        let diagonals = connectivity == Connectivity::Eight && y > 0;
-        let before = [
-            (x > 0, 1),
-            (diagonals && x > 0, w + 1),
-            (y > 0, w),
-            // Beyond the last column the offset would be the next row's first pixel.
-            (diagonals && x + 1 < w, w - 1),
-        ];
-        let mut own = 0;
-        for (_, offset) in before.into_iter().filter(|(exists, offset)| *exists && labels[i - offset] == labels[i]) {
-            let other = root(&mut parent, found[i - offset]);
-            own = match own {
-                0 => other,
-                own => {
-                    let (first, second) = (own.min(other), own.max(other));
-                    parent[second as usize] = first;
-                    first
-                }
-            };
-        }
-        if own == 0 {
-            own = parent.len() as u32;
-            parent.push(own);
-        }
-        found[i] = own;
+    // Sides of a map that is in memory are far below 2^32.
+    let mut union = Union::new(map.width() as u32, map.height() as u32, connectivity, false);
+    let (mut row, mut runs, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    for classes in map.labels().chunks_exact(map.width()) {
+        union.row(classes.iter().copied(), &mut row);
+        runs.extend_from_slice(&row);
+        ends.push(runs.len());
     }
-    // Provisional numbers ascend with first pixels, and roots are the smallest of their component.
-    let mut number = vec![0u32; parent.len()];
-    let mut count = 0;
-    for i in 1..parent.len() as u32 {
-        let root = root(&mut parent, i);
-        if root == i {
-            count += 1;
-            number[i as usize] = count;
-        } else {
-            number[i as usize] = number[root as usize];
+    let number = union.finish(0).number;
+    let mut labels = vec![0; map.labels().len()];
+    let mut first = 0;
+    for (line, end) in labels.chunks_exact_mut(map.width()).zip(ends) {
+        for run in &runs[first..end] {
+            line[run.start as usize..run.end as usize].fill(number[run.label as usize]);
         }
+        first = end;
     }
-    let mut at = 0;
-    map.map(|_| {
-        at += 1;
-        number[found[at - 1] as usize]
-    })
-}
-
-/// The root of a component, with the path to it halved.
-fn root(parent: &mut [u32], mut i: u32) -> u32 {
-    while parent[i as usize] != i {
-        parent[i as usize] = parent[parent[i as usize] as usize];
-        i = parent[i as usize];
-    }
-    i
+    let mut labels = labels.into_iter();
+    map.map(|_| labels.next().unwrap_or(0))
 }
 
 /// Lets every object grow by one pixel in all eight directions, `steps` times, into the background only; where several

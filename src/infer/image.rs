@@ -113,6 +113,37 @@ impl Picture {
         Ok(Cow::Owned(Self::new(self.width, self.height, wanted, pixels)?))
     }
 
+    /// The rectangle of `w` x `h` pixels at column `x0`, row `y0` as a picture of its own.
+    pub fn part(&self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Self> {
+        self.check_inside(x0, y0, w, h)?;
+        let c = self.channels;
+        fn rows<T: Copy>(v: &[T], stride: usize, first: usize, [w, h]: [usize; 2]) -> Vec<T> {
+            let mut out = Vec::with_capacity(w * h);
+            for row in v.chunks_exact(stride).take(h) {
+                out.extend(row.iter().skip(first).take(w));
+            }
+            out
+        }
+        let (stride, first, size) = (self.width * c, x0 * c, [w * c, h]);
+        let from = y0 * stride;
+        let pixels = match &self.pixels {
+            Pixels::U8(v) => Pixels::U8(rows(v.get(from..).unwrap_or_default(), stride, first, size)),
+            Pixels::U16(v) => Pixels::U16(rows(v.get(from..).unwrap_or_default(), stride, first, size)),
+            Pixels::F32(v) => Pixels::F32(rows(v.get(from..).unwrap_or_default(), stride, first, size)),
+        };
+        Self::new(w, h, c, pixels)
+    }
+
+    fn check_inside(&self, x0: usize, y0: usize, w: usize, h: usize) -> Result<()> {
+        let inside = |at: usize, len: usize, limit: usize| at.checked_add(len).is_some_and(|end| end <= limit);
+        if inside(x0, w, self.width) && inside(y0, h, self.height) {
+            return Ok(());
+        }
+        let reason =
+            format!("{w}x{h} pixels at ({x0}, {y0}) are not inside the picture of {}x{}", self.width, self.height);
+        Err(Error::invalid("window", reason))
+    }
+
     /// The rectangle of `w` x `h` pixels at column `x0`, row `y0`: raw values, planar (channel, row, column).
     pub fn window(&self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Vec<f32>> {
         let mut out = Vec::new();
@@ -122,12 +153,7 @@ impl Picture {
 
     /// [`Self::window`] into a vector that is kept between tiles; what it held is replaced.
     pub fn window_into(&self, x0: usize, y0: usize, w: usize, h: usize, out: &mut Vec<f32>) -> Result<()> {
-        let inside = |at: usize, len: usize, limit: usize| at.checked_add(len).is_some_and(|end| end <= limit);
-        if !inside(x0, w, self.width) || !inside(y0, h, self.height) {
-            let reason =
-                format!("{w}x{h} pixels at ({x0}, {y0}) are not inside the picture of {}x{}", self.width, self.height);
-            return Err(Error::invalid("window", reason));
-        }
+        self.check_inside(x0, y0, w, h)?;
         out.clear();
         // Inside the picture, so the product is at most its number of samples.
         out.reserve(w * h * self.channels);
@@ -210,6 +236,9 @@ mod tests {
         let p = Picture::new(3, 2, 2, Pixels::U8((0..12).collect())).unwrap();
         assert_eq!(p.window(1, 0, 2, 2).unwrap(), [2., 4., 8., 10., 3., 5., 9., 11.]);
         assert_eq!(p.window(0, 1, 1, 1).unwrap(), [6., 7.]);
+        assert_eq!(p.part(1, 0, 2, 2).unwrap().pixels(), &Pixels::U8(vec![2, 3, 4, 5, 8, 9, 10, 11]));
+        assert_eq!(p.part(2, 1, 1, 1).unwrap().pixels(), &Pixels::U8(vec![10, 11]));
+        assert!(p.part(2, 0, 2, 1).is_err() && p.part(0, 0, 0, 1).is_err());
         assert!(p.window(2, 0, 2, 1).is_err());
         assert!(p.window(usize::MAX, 0, 2, 1).is_err());
     }

@@ -4,22 +4,34 @@
 //! tiling ([`TileGrid`]), single objects ([`components`](fn@components)), input and output paths ([`expand_inputs`],
 //! [`output_path`]) and the files written ([`write_mask`], [`write_overlay`], [`write_probabilities`]).
 
+pub mod band;
 mod choose;
 pub mod components;
 mod decode;
+mod distance;
+mod ensemble;
 pub mod image;
+pub mod instances;
 pub mod labels;
 pub mod normalise;
+mod orient;
 pub mod output;
 pub mod paths;
 pub mod segment;
 pub mod tile;
 
+pub use band::{Band, BandInfo, BandSink, Needs, feed};
 pub use components::{Connectivity, components, grow};
 pub use decode::MAX_PIXELS;
+pub(crate) use distance::nearest_sites;
+pub use ensemble::{Ensemble, TileRunner, Tta};
 pub use image::{Picture, Pixels};
+pub use instances::{
+    InstanceOptions, Instances, Labeller, Object, ObjectFile, ObjectReport, ObjectSink, Separation, write_objects,
+};
 pub use labels::LabelMap;
 pub use normalise::{ChannelAffine, normalise};
+pub use orient::{Orientation, TilePlace};
 pub(crate) use output::Display;
 pub use output::{
     Ids, Mask, ProbabilityFormat, palette, write_atomically, write_mask, write_overlay, write_probabilities,

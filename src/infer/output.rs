@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::weights::temporary_file;
 
 /// Bytes of pixels from which on a TIFF file gets 64-bit offsets.
-const BIG_TIFF: u64 = 0xe000_0000;
+pub(super) const BIG_TIFF: u64 = 0xe000_0000;
 
 /// Class ids, one per pixel, row by row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,16 @@ pub enum Ids {
     U8(Vec<u8>),
     /// For more.
     U16(Vec<u16>),
+}
+
+impl Ids {
+    /// The id with this index; 0 outside.
+    pub(crate) fn id(&self, index: usize) -> usize {
+        match self {
+            Self::U8(v) => v.get(index).map_or(0, |&id| usize::from(id)),
+            Self::U16(v) => v.get(index).map_or(0, |&id| usize::from(id)),
+        }
+    }
 }
 
 /// The class of every pixel of a picture.
@@ -74,10 +84,7 @@ impl Mask {
 
     /// Class of the pixel with this index, counted row by row; 0 outside.
     pub(crate) fn id(&self, index: usize) -> usize {
-        match &self.ids {
-            Ids::U8(v) => v.get(index).map_or(0, |&id| usize::from(id)),
-            Ids::U16(v) => v.get(index).map_or(0, |&id| usize::from(id)),
-        }
+        self.ids.id(index)
     }
 }
 

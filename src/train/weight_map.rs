@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::infer::LabelMap;
+use crate::infer::{LabelMap, nearest_sites};
 
 /// The weights of classes before the border term.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -140,68 +140,6 @@ pub fn instance_distances(labels: &LabelMap) -> [Vec<f64>; 2] {
     }
     let root = |d: u64| if d == u64::MAX { f64::INFINITY } else { (d as f64).sqrt() };
     [first.iter().map(|n| root(n.squared)).collect(), second.into_iter().map(root).collect()]
-}
-
-/// The nearest site of a pixel.
-#[derive(Clone, Copy)]
-struct Nearest {
-    /// Square of its distance; the largest number if there is no site.
-    squared: u64,
-    /// Index of its pixel; the largest number if there is none.
-    site: usize,
-}
-
-/// The site nearest to every pixel: the exact Euclidean distance transform in whole numbers, columns first, then rows
-/// (Meijster, Roerdink, Hesselink, "A general algorithm for computing distance transforms in linear time", 2000).
-fn nearest_sites(width: usize, pixels: usize, is_site: impl Fn(usize) -> bool) -> Vec<Nearest> {
-    const NONE: usize = usize::MAX;
-    // The row of the nearest site in the same column: first of those above, then of those below as well.
-    let mut row_of = vec![NONE; pixels];
-    for i in 0..pixels {
-        row_of[i] = match is_site(i) {
-            true => i / width,
-            false => i.checked_sub(width).map_or(NONE, |above| row_of[above]),
-        };
-    }
-    for i in (0..pixels.saturating_sub(width)).rev() {
-        let (y, below) = (i / width, row_of[i + width]);
-        if below != NONE && (row_of[i] == NONE || below.abs_diff(y) < row_of[i].abs_diff(y)) {
-            row_of[i] = below;
-        }
-    }
-    let mut out = vec![Nearest { squared: u64::MAX, site: NONE }; pixels];
-    out.par_chunks_mut(width).enumerate().for_each(|(y, line)| {
-        let rows = &row_of[y * width..(y + 1) * width];
-        let vertical = |c: usize| (rows[c].abs_diff(y) as i64).pow(2);
-        let squared = |x: i64, c: usize| (x - c as i64).pow(2) + vertical(c);
-        // Columns whose sites are nearest somewhere in this row, each with the first place where it is.
-        let mut nearest: Vec<(usize, i64)> = Vec::with_capacity(width);
-        for c in (0..width).filter(|&c| rows[c] != NONE) {
-            while nearest.last().is_some_and(|&(last, from)| squared(from, last) > squared(from, c)) {
-                nearest.pop();
-            }
-            let from = match nearest.last() {
-                None => 0,
-                Some(&(last, _)) => {
-                    let (l, r) = (last as i64, c as i64);
-                    1 + (r * r - l * l + vertical(c) - vertical(last)) / (2 * (r - l))
-                }
-            };
-            if from < width as i64 {
-                nearest.push((c, from));
-            }
-        }
-        let mut at = nearest.len();
-        for (x, pixel) in line.iter_mut().enumerate().rev() {
-            while at > 0 && nearest[at - 1].1 > x as i64 {
-                at -= 1;
-            }
-            if let Some(&(c, _)) = at.checked_sub(1).and_then(|i| nearest.get(i)) {
-                *pixel = Nearest { squared: squared(x as i64, c) as u64, site: rows[c] * width + c };
-            }
-        }
-    });
-    out
 }
 
 #[cfg(test)]

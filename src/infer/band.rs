@@ -1,0 +1,194 @@
+//! A segmented picture as a stream of rows: what a picture of any size is handed on in.
+//!
+//! Rows come complete, in order from top to bottom, each exactly once, in bands of a bounded number of rows. Whoever
+//! wants them implements [`BandSink`]; files are sinks, and so is what follows objects from band to band.
+
+use super::image::Picture;
+use super::output::{Ids, Mask};
+use crate::error::{Error, Result};
+
+/// What a sink is told before the first band.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BandInfo {
+    /// Columns of the picture, and of every band.
+    pub width: usize,
+    /// Rows of the picture: the sum of all bands' heights.
+    pub height: usize,
+    /// Channels of the picture as [`Band::pixels`] has them.
+    pub channels: usize,
+    /// Class names, background first; ids are below their number.
+    pub classes: Vec<String>,
+    /// Probability planes of the network: one for a single sigmoid output, otherwise one a class.
+    pub planes: usize,
+    /// Pixel values shown as black and white: percentiles over the picture, alike for all channels. Present if a sink needs
+    /// it.
+    pub contrast: Option<[f64; 2]>,
+}
+
+/// What a sink reads of every band; the rest is not made for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Needs {
+    /// [`Band::probabilities`].
+    pub probabilities: bool,
+    /// [`Band::pixels`].
+    pub pixels: bool,
+    /// [`BandInfo::contrast`].
+    pub contrast: bool,
+}
+
+impl Needs {
+    /// What either needs.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            probabilities: self.probabilities | other.probabilities,
+            pixels: self.pixels | other.pixels,
+            contrast: self.contrast | other.contrast,
+        }
+    }
+}
+
+/// Some complete rows of a segmented picture.
+#[derive(Clone, Copy, Debug)]
+pub struct Band<'a> {
+    /// Row of the picture that the band begins with.
+    pub first: usize,
+    /// Rows of the band, at least one.
+    pub height: usize,
+    /// Columns, as of the picture.
+    pub width: usize,
+    /// Class of every pixel, `[height][width]`.
+    pub classes: &'a Ids,
+    /// Probabilities `[K][height][width]`, if a sink needs them; K is [`BandInfo::planes`].
+    pub probabilities: Option<&'a [f32]>,
+    /// The picture's own pixels of these rows, as its file has them, if a sink needs them: `height` x `width` pixels of
+    /// [`BandInfo::channels`] channels.
+    pub pixels: Option<&'a Picture>,
+}
+
+impl Band<'_> {
+    /// Class of the pixel with this index in the band, counted row by row; 0 outside.
+    pub fn class(&self, index: usize) -> usize {
+        self.classes.id(index)
+    }
+}
+
+/// Takes the rows of one segmented picture.
+pub trait BandSink {
+    /// What the sink reads. Asked for once, before [`Self::start`].
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    /// Comes before the first band. Comes again when the work begins anew (in `f32`, after `f16` overflowed): all that came
+    /// before is void then.
+    fn start(&mut self, info: &BandInfo) -> Result<()>;
+
+    /// The next rows.
+    fn band(&mut self, band: &Band) -> Result<()>;
+
+    /// All rows were given: files get their names. A sink that is dropped without leaves no trace.
+    fn finish(self: Box<Self>) -> Result<()>;
+}
+
+/// Gives a mask in memory to a sink in bands of at most `rows` rows, `start` and `finish` included; what a sink needs and
+/// is not given is an error.
+pub fn feed(
+    mut sink: Box<dyn BandSink>,
+    info: &BandInfo,
+    mask: &Mask,
+    probabilities: Option<&[f32]>,
+    picture: Option<&Picture>,
+    rows: usize,
+) -> Result<()> {
+    let needs = sink.needs();
+    let missing = |what: &str| Error::invalid("sink", format!("needs {what}, which were not given"));
+    if needs.probabilities && probabilities.is_none() {
+        return Err(missing("probabilities"));
+    }
+    if needs.pixels && picture.is_none() {
+        return Err(missing("pixels"));
+    }
+    let (width, height) = (mask.width(), mask.height());
+    let fits = |w: usize, h: usize| w == width && h == height;
+    let plane = width * height;
+    if !fits(info.width, info.height)
+        || !picture.is_none_or(|p| fits(p.width(), p.height()))
+        || !probabilities.is_none_or(|p| p.len() == plane * info.planes)
+    {
+        return Err(Error::invalid("mask", format!("of {width}x{height} pixels does not belong to the rest")));
+    }
+    sink.start(info)?;
+    let mut first = 0;
+    while first < height {
+        let rows = rows.max(1).min(height - first);
+        let range = first * width..(first + rows) * width;
+        let classes = match mask.ids() {
+            Ids::U8(v) => Ids::U8(v.get(range.clone()).unwrap_or_default().to_vec()),
+            Ids::U16(v) => Ids::U16(v.get(range.clone()).unwrap_or_default().to_vec()),
+        };
+        let planes: Option<Vec<f32>> = probabilities
+            .filter(|_| needs.probabilities)
+            .map(|p| p.chunks_exact(plane).flat_map(|p| p.get(range.clone()).unwrap_or_default()).copied().collect());
+        let pixels = match picture.filter(|_| needs.pixels) {
+            Some(p) => Some(p.part(0, first, width, rows)?),
+            None => None,
+        };
+        let (probabilities, pixels) = (planes.as_deref(), pixels.as_ref());
+        sink.band(&Band { first, height: rows, width, classes: &classes, probabilities, pixels })?;
+        first += rows;
+    }
+    sink.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infer::image::Pixels;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    /// Rows as they came: first row, classes, probabilities, pixels.
+    type Seen = Vec<(usize, Ids, Vec<f32>, Pixels)>;
+
+    struct Recorder(Needs, Rc<RefCell<Seen>>);
+
+    impl BandSink for Recorder {
+        fn needs(&self) -> Needs {
+            self.0
+        }
+        fn start(&mut self, info: &BandInfo) -> Result<()> {
+            assert_eq!((info.width, info.height), (2, 3));
+            Ok(())
+        }
+        fn band(&mut self, band: &Band) -> Result<()> {
+            let (p, pixels) = (band.probabilities.unwrap_or_default().to_vec(), band.pixels.unwrap().pixels().clone());
+            self.1.borrow_mut().push((band.first, band.classes.clone(), p, pixels));
+            Ok(())
+        }
+        fn finish(self: Box<Self>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_mask_is_fed_row_by_row() {
+        let mask = Mask::new(2, 3, 2, Ids::U8(vec![0, 1, 1, 0, 1, 1])).unwrap();
+        let picture = Picture::new(2, 3, 2, Pixels::U8((0..12).collect())).unwrap();
+        let classes = vec!["background".to_string(), "cell".to_string()];
+        let info = BandInfo { width: 2, height: 3, channels: 2, classes, planes: 2, contrast: None };
+        let probabilities: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let seen = Rc::new(RefCell::new(Seen::new()));
+        let all = Needs { probabilities: true, pixels: true, contrast: false };
+        let sink = || Box::new(Recorder(all, seen.clone()));
+        feed(sink(), &info, &mask, Some(&probabilities), Some(&picture), 2).unwrap();
+        let want = vec![
+            (0, Ids::U8(vec![0, 1, 1, 0]), vec![0., 1., 2., 3., 6., 7., 8., 9.], Pixels::U8((0..8).collect())),
+            (2, Ids::U8(vec![1, 1]), vec![4., 5., 10., 11.], Pixels::U8((8..12).collect())),
+        ];
+        assert_eq!(*seen.borrow(), want);
+        let e = feed(sink(), &info, &mask, None, Some(&picture), 2).unwrap_err().to_string();
+        assert!(e.contains("probabilities"), "{e}");
+        assert!(feed(sink(), &info, &mask, Some(&probabilities[1..]), Some(&picture), 2).is_err());
+    }
+}

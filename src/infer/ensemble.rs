@@ -1,0 +1,354 @@
+//! Several networks, and several orientations of a picture, as one: their probabilities averaged before the class is
+//! decided.
+//!
+//! Every run is of the very window that the network would see alone, oriented and turned back, which is why the result does
+//! not depend on tiles here either. Probabilities are added on the host, in `f32` and in a fixed order.
+
+use super::normalise::ChannelAffine;
+use super::orient::{Orientation, TilePlace};
+use super::tile::TileSpec;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::model::{Model, SizeRule};
+use crate::ops::{ExportNchw, ImageIn, ImageInfo, MaskOut, MaskRule};
+use crate::session::{Backend, Executable};
+use crate::tensor::{Shape, TensorDesc};
+
+const WINDOW: &str = "window";
+const INFO: &str = "info";
+const MASK: &str = "mask";
+const PROBABILITY: &str = "probability";
+
+/// Test-time augmentation: orientations of the picture whose probabilities are averaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Tta {
+    /// The picture as it is.
+    #[default]
+    None,
+    /// Also mirrored left to right, top to bottom, and both: 4 runs of the network.
+    Flips,
+    /// Those, and each turned by 90 degrees: the symmetries of a square, 8 runs.
+    D4,
+}
+
+impl Tta {
+    /// The orientations, the picture as it is first.
+    pub fn orientations(self) -> Vec<Orientation> {
+        let count = match self {
+            Self::None => 1,
+            Self::Flips => 4,
+            Self::D4 => 8,
+        };
+        Orientation::all().into_iter().take(count).collect()
+    }
+}
+
+/// Models that are used as one. They agree in classes, channels of the picture, and how they treat borders.
+#[derive(Clone, Debug)]
+pub struct Ensemble {
+    first: Model,
+    others: Vec<Model>,
+    rule: SizeRule,
+    tta: Tta,
+}
+
+impl From<Model> for Ensemble {
+    fn from(model: Model) -> Self {
+        let rule = model.architecture.size_rule();
+        Self { first: model, others: Vec::new(), rule, tta: Tta::None }
+    }
+}
+
+impl Ensemble {
+    /// Several models, at least one. Fails unless they agree.
+    pub fn new(models: Vec<Model>) -> Result<Self> {
+        let mut models = models.into_iter();
+        let Some(first) = models.next() else { return Err(Error::invalid("ensemble", "has no model")) };
+        let mut ensemble = Self::from(first);
+        for model in models {
+            ensemble.add(model)?;
+        }
+        Ok(ensemble)
+    }
+
+    fn add(&mut self, model: Model) -> Result<()> {
+        let differ = |what: &str, a: String, b: String| {
+            let both = format!("{} and {}", self.first.name, model.name);
+            Err(Error::invalid("ensemble", format!("{both} do not agree in {what}: {a} and {b}")))
+        };
+        let (a, b) = (&self.first.architecture, &model.architecture);
+        if a.in_channels() != b.in_channels() {
+            return differ("channels of the picture", a.in_channels().to_string(), b.in_channels().to_string());
+        }
+        let (classes, theirs) = (self.first.classes(), model.classes());
+        if a.out_channels() != b.out_channels() || classes != theirs {
+            let list = |classes: Vec<String>, planes: usize| format!("{} ({planes} planes)", classes.join(", "));
+            return differ("classes", list(classes, a.out_channels()), list(theirs, b.out_channels()));
+        }
+        let (rule, theirs) = (self.rule, b.size_rule());
+        if rule != theirs && (rule.margin > 0 || theirs.margin > 0) {
+            let sizes = |r: SizeRule| format!("inputs of {} + {} k that lose {} a side", r.minimum, r.step, r.margin);
+            return differ("padding", sizes(rule), sizes(theirs));
+        }
+        // Where nothing is lost, inputs are multiples of the step.
+        let step = common_multiple(rule.step, theirs.step);
+        let minimum = rule.minimum.max(theirs.minimum).next_multiple_of(step);
+        self.rule = if rule == theirs { rule } else { SizeRule { minimum, step, margin: 0 } };
+        self.others.push(model);
+        Ok(())
+    }
+
+    /// The same over several orientations of the picture.
+    #[must_use]
+    pub fn with_tta(self, tta: Tta) -> Self {
+        Self { tta, ..self }
+    }
+
+    /// The first model: what all agree in is read from it.
+    pub fn first(&self) -> &Model {
+        &self.first
+    }
+
+    /// The models, in the order in which their probabilities are added.
+    pub fn models(&self) -> impl Iterator<Item = &Model> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// Runs of a network a tile.
+    pub fn runs(&self) -> usize {
+        (1 + self.others.len()) * self.tta.orientations().len()
+    }
+
+    /// Input sizes that all models take.
+    pub fn size_rule(&self) -> SizeRule {
+        self.rule
+    }
+
+    /// What tiling must know of all models, from what it must know of each; or why one cannot be tiled.
+    pub fn tile_spec(
+        &self,
+        of: impl Fn(&Model) -> Result<std::result::Result<TileSpec, String>>,
+    ) -> Result<std::result::Result<TileSpec, String>> {
+        let SizeRule { minimum, step, margin } = self.rule;
+        let mut halo = 0;
+        for model in self.models() {
+            match of(model)? {
+                Ok(spec) => halo = halo.max(spec.halo),
+                Err(why) if self.others.is_empty() => return Ok(Err(why)),
+                Err(why) => return Ok(Err(format!("{}: {why}", model.name))),
+            }
+        }
+        Ok(Ok(TileSpec { align: step, halo: halo.next_multiple_of(step), margin, minimum }))
+    }
+
+    /// The graphs that [`TileRunner`] keeps ready for tiles of one shape: a model, then its turned tiles.
+    pub fn tile_graphs(&self, tile: [usize; 2], probabilities: bool) -> Result<Vec<Graph>> {
+        let turned = [tile[1], tile[0]];
+        let shapes = if self.tta == Tta::D4 && tile != turned { vec![tile, turned] } else { vec![tile] };
+        let wants = Wants { mask: self.runs() == 1, probabilities: probabilities || self.runs() > 1 };
+        let mut graphs = Vec::new();
+        for model in self.models() {
+            for &shape in &shapes {
+                graphs.push(tile_graph(model, shape, wants)?.0);
+            }
+        }
+        Ok(graphs)
+    }
+}
+
+fn common_multiple(a: usize, b: usize) -> usize {
+    let (mut x, mut y) = (a.max(1), b.max(1));
+    let product = x.saturating_mul(y);
+    while y > 0 {
+        (x, y) = (y, x % y);
+    }
+    product / x
+}
+
+/// What a tile's graph gives.
+#[derive(Clone, Copy, Debug)]
+struct Wants {
+    mask: bool,
+    probabilities: bool,
+}
+
+/// Raw pixels in, class ids and probabilities out, for tiles of one shape; and how probabilities become classes.
+fn tile_graph(model: &Model, [h, w]: [usize; 2], wants: Wants) -> Result<(Graph, MaskRule)> {
+    let channels = model.architecture.in_channels();
+    let mut graph = Graph::new();
+    let window = graph.input(WINDOW, TensorDesc::linear(Shape::new(1, channels, h, w)));
+    let info = graph.input(INFO, TensorDesc::linear(Shape::new(1, 1, 1, ImageInfo::len(channels))));
+    let x = graph.node("image", ImageIn { height: h, width: w }, &[window, info])?;
+    let built = model.architecture.build(&mut graph, x)?;
+    if wants.mask {
+        let mask = graph.node("mask", MaskOut { rule: built.rule }, &[built.decision])?;
+        graph.output(MASK, mask);
+    }
+    if wants.probabilities {
+        let exported = graph.node("export probability", ExportNchw, &[built.probability])?;
+        graph.output(PROBABILITY, exported);
+    }
+    let rule = match built.rule {
+        // A threshold of logits, as one of probabilities.
+        MaskRule::Threshold(t) if built.decision != built.probability => MaskRule::Threshold(1.0 / (1.0 + (-t).exp())),
+        rule => rule,
+    };
+    Ok((graph.without_dead_nodes(), rule))
+}
+
+/// The networks of an [`Ensemble`], ready for tiles of one shape.
+#[derive(Debug)]
+pub struct TileRunner {
+    tile: [usize; 2],
+    margin: usize,
+    orientations: Vec<Orientation>,
+    /// A model's own, and for turned tiles where those have another shape.
+    members: Vec<(Executable, Option<Executable>)>,
+    rule: MaskRule,
+    probabilities: bool,
+    mask: Vec<f32>,
+    planes: Vec<f32>,
+}
+
+impl TileRunner {
+    /// Compiles and allocates what tiles of `tile` rows and columns need.
+    pub fn new(backend: &Backend, ensemble: &Ensemble, tile: [usize; 2], probabilities: bool) -> Result<Self> {
+        let runs = ensemble.runs();
+        let wants = Wants { mask: runs == 1, probabilities: probabilities || runs > 1 };
+        let turned = [tile[1], tile[0]];
+        let mut rule = MaskRule::Argmax;
+        let mut members = Vec::new();
+        for model in ensemble.models() {
+            let (graph, own) = tile_graph(model, tile, wants)?;
+            rule = own;
+            let upright = backend.prepare(&graph, model.stored())?;
+            let turned = if ensemble.tta == Tta::D4 && tile != turned {
+                Some(backend.prepare(&tile_graph(model, turned, wants)?.0, model.stored())?)
+            } else {
+                None
+            };
+            members.push((upright, turned));
+        }
+        Ok(Self {
+            tile,
+            margin: ensemble.rule.margin,
+            orientations: ensemble.tta.orientations(),
+            members,
+            rule,
+            probabilities,
+            mask: Vec::new(),
+            planes: Vec::new(),
+        })
+    }
+
+    /// Bytes of device memory held.
+    pub fn device_bytes(&self) -> u64 {
+        let each = |m: &(Executable, Option<Executable>)| {
+            m.0.device_bytes() + m.1.as_ref().map_or(0, Executable::device_bytes)
+        };
+        self.members.iter().map(each).sum()
+    }
+
+    /// Runs a tile. `pixels` are the raw samples of `place`'s rows and columns, planar (channel, row, column); `affines`
+    /// are the normalisations, a model each. `progress` gets a fraction from 0 to 1 and may cancel.
+    pub fn run(
+        &mut self,
+        place: &TilePlace,
+        pixels: &[f32],
+        affines: &[Vec<ChannelAffine>],
+        mut progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<()> {
+        let read = [place.rows.len(), place.columns.len()];
+        if place.size != self.tile || affines.len() != self.members.len() {
+            let reason = format!("a tile of {:?} with {} normalisations was given", place.size, affines.len());
+            return Err(Error::invalid(
+                "tile",
+                format!("{reason} to {} models for {:?}", self.members.len(), self.tile),
+            ));
+        }
+        let count = self.members.len() * self.orientations.len();
+        let output = self.tile.map(|n| n - 2 * self.margin);
+        self.planes.clear();
+        let mut done = 0;
+        for ((upright, turned), affine) in self.members.iter_mut().zip(affines) {
+            for &by in &self.orientations {
+                let executable = match turned {
+                    Some(turned) if by.transpose => turned,
+                    _ => &mut *upright,
+                };
+                let (window, info) = inputs(&place.oriented(by), &by.planes(pixels, read), affine);
+                executable.write(WINDOW, &window)?;
+                executable.write(INFO, &info)?;
+                let so_far = |part: f64| (done as f64 + part) / count as f64;
+                executable.run(|k, of| progress(so_far(k as f64 / of.max(1) as f64)))?;
+                done += 1;
+                if count == 1 {
+                    self.mask = executable.read(MASK)?.data().to_vec();
+                    if self.probabilities {
+                        self.planes = executable.read(PROBABILITY)?.data().to_vec();
+                    }
+                    return Ok(());
+                }
+                let result = executable.read(PROBABILITY)?;
+                let result = by.inverse().planes(result.data(), by.size(output));
+                if self.planes.is_empty() {
+                    self.planes = result;
+                } else {
+                    self.planes.iter_mut().zip(result).for_each(|(sum, v)| *sum += v);
+                }
+            }
+        }
+        let factor = 1.0 / count as f32;
+        self.planes.iter_mut().for_each(|sum| *sum *= factor);
+        self.mask = decide(self.rule, &self.planes, output[0] * output[1]);
+        Ok(())
+    }
+
+    /// Class ids of the tile last run, `[H, W]` of the network's output.
+    pub fn mask(&self) -> &[f32] {
+        &self.mask
+    }
+
+    /// Its probabilities `[K, H, W]`; empty if they were not asked for.
+    pub fn probabilities(&self) -> &[f32] {
+        if self.probabilities { &self.planes } else { &[] }
+    }
+}
+
+/// The class ids of probabilities, as [`MaskOut`] decides them.
+fn decide(rule: MaskRule, planes: &[f32], pixels: usize) -> Vec<f32> {
+    let classes = planes.len() / pixels.max(1);
+    (0..pixels)
+        .map(|i| {
+            let value = |c: usize| planes[c * pixels + i];
+            let best = (1..classes).fold(0, |best, c| if value(c) > value(best) { c } else { best });
+            match rule {
+                MaskRule::Argmax => best as f32,
+                MaskRule::Threshold(t) if value(best) > t => best as f32 + 1.0,
+                MaskRule::Threshold(_) => 0.0,
+            }
+        })
+        .collect()
+}
+
+/// The raw pixels of a tile in a window as large as the tile, and the words that say where they belong.
+fn inputs(place: &TilePlace, pixels: &[f32], affine: &[ChannelAffine]) -> (Vec<f32>, Vec<f32>) {
+    let [h, w] = place.size;
+    let (rows, columns) = (place.rows.len(), place.columns.len());
+    let mut window = vec![0.0; affine.len() * h * w];
+    for (i, line) in pixels.chunks_exact(columns.max(1)).enumerate() {
+        let (c, y) = (i / rows, i % rows);
+        let at = (c * h + y) * w;
+        window[at..at + line.len()].copy_from_slice(line);
+    }
+    let info = ImageInfo {
+        tile: place.start.map(|n| n as i64),
+        window: [place.rows.start, place.columns.start],
+        picture: place.picture,
+        channels: affine.iter().map(|a| [a.offset, a.scale, a.low, a.high]).collect(),
+    };
+    (window, info.words())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! The outline of an object along the edges of its pixels, as polygons with holes.
+//!
+//! Pixel `(x, y)` covers the square from `(x, y)` to `(x + 1, y + 1)`. Outlines are traced on runs, so they need memory for
+//! the outline, not for the rectangle around it. Every ring is simple: one that meets itself in a point becomes several.
+
+use std::collections::HashMap;
+
+use super::object::{Object, ObjectRun};
+
+/// A closed line through corners of pixels `[x, y]`; the last is joined to the first. Clockwise on the screen (x to the
+/// right, y down) around pixels of the object, counter-clockwise around holes.
+pub type Ring = Vec<[u32; 2]>;
+
+/// One piece of an object. Objects whose pixels are joined by edges have one, those joined at corners may have several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Polygon {
+    /// Around the piece.
+    pub outer: Ring,
+    /// Around its holes.
+    pub holes: Vec<Ring>,
+}
+
+/// An edge with the object on its right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Edge {
+    from: [u32; 2],
+    to: [u32; 2],
+}
+
+impl Edge {
+    fn direction(&self) -> [i64; 2] {
+        [0, 1].map(|i| (i64::from(self.to[i]) - i64::from(self.from[i])).signum())
+    }
+}
+
+impl Object {
+    /// Its outline.
+    pub fn contours(&self) -> Vec<Polygon> {
+        let (mut outers, mut holes) = (Vec::new(), Vec::new());
+        for ring in rings(&edges(self.runs())) {
+            if twice_area(&ring) > 0 { outers.push(ring) } else { holes.push(ring) }
+        }
+        let mut polygons: Vec<Polygon> = outers.into_iter().map(|outer| Polygon { outer, holes: Vec::new() }).collect();
+        for hole in holes {
+            let [x, y] = hole.iter().copied().min_by_key(|[x, y]| (*y, *x)).unwrap_or_default();
+            // The hole's first pixel; the smallest piece around it is the one that it is a hole of.
+            let only = polygons.len() == 1;
+            let around = polygons.iter_mut().filter(|p| only || contains(&p.outer, [x, y]));
+            if let Some(polygon) = around.min_by_key(|p| twice_area(&p.outer)) {
+                polygon.holes.push(hole);
+            }
+        }
+        polygons
+    }
+}
+
+/// Twice the area inside; negative for holes.
+pub(super) fn twice_area(ring: &[[u32; 2]]) -> i64 {
+    let next = ring.iter().cycle().skip(1);
+    ring.iter().zip(next).map(|(a, b)| i64::from(a[0]) * i64::from(b[1]) - i64::from(b[0]) * i64::from(a[1])).sum()
+}
+
+/// Whether the pixel `[x, y]` lies inside a ring: a line from its centre to the left crosses it an odd number of times.
+fn contains(ring: &[[u32; 2]], [x, y]: [u32; 2]) -> bool {
+    let next = ring.iter().cycle().skip(1);
+    let crossed =
+        |(a, b): &(&[u32; 2], &[u32; 2])| a[0] == b[0] && a[0] <= x && a[1].min(b[1]) <= y && y < a[1].max(b[1]);
+    ring.iter().zip(next).filter(crossed).count() % 2 == 1
+}
+
+/// All edges between the object and what is around it, sorted by where they begin.
+fn edges(runs: &[ObjectRun]) -> Vec<Edge> {
+    let mut edges = Vec::with_capacity(4 * runs.len());
+    let rows: Vec<&[ObjectRun]> = runs.chunk_by(|a, b| a.y == b.y).collect();
+    let mut above: &[ObjectRun] = &[];
+    for row in rows.iter().copied() {
+        let Some(y) = row.first().map(|r| r.y) else { continue };
+        if let Some(last) = above.first().map(|r| r.y).filter(|last| last + 1 != y) {
+            between(above, &[], last + 1, &mut edges);
+            above = &[];
+        }
+        between(above, row, y, &mut edges);
+        for run in row {
+            edges.push(Edge { from: [run.end, y], to: [run.end, y + 1] });
+            edges.push(Edge { from: [run.start, y + 1], to: [run.start, y] });
+        }
+        above = row;
+    }
+    if let Some(run) = above.first() {
+        between(above, &[], run.y + 1, &mut edges);
+    }
+    edges.sort_unstable_by_key(|e| (e.from[1], e.from[0], e.to[1], e.to[0]));
+    edges
+}
+
+/// The horizontal edges between two rows: where one of them has the object and the other has not.
+fn between(above: &[ObjectRun], below: &[ObjectRun], y: u32, edges: &mut Vec<Edge>) {
+    for (start, end, is_below) in differences(above, below) {
+        let (from, to) = if is_below { (start, end) } else { (end, start) };
+        edges.push(Edge { from: [from, y], to: [to, y] });
+    }
+}
+
+/// The columns where exactly one of two rows has the object: first, behind the last, and whether it is the second row.
+/// Stretches of one row that meet in a point are one; stretches of different rows are two.
+pub(super) fn differences(above: &[ObjectRun], below: &[ObjectRun]) -> Vec<(u32, u32, bool)> {
+    let ends = |runs: &[ObjectRun], row: bool| runs.iter().flat_map(|r| [r.start, r.end]).map(|x| (x, row)).collect();
+    let mut events: Vec<(u32, bool)> = ends(above, false);
+    let second: Vec<(u32, bool)> = ends(below, true);
+    events.extend(second);
+    events.sort_unstable();
+    let mut found = Vec::new();
+    let (mut inside, mut since) = ([false; 2], 0);
+    for at in events.chunk_by(|a, b| a.0 == b.0) {
+        let before = inside;
+        at.iter().for_each(|e| inside[usize::from(e.1)] ^= true);
+        let x = at.first().map_or(0, |e| e.0);
+        if before[0] != before[1] && before != inside {
+            found.push((since, x, before[1]));
+        }
+        if inside[0] != inside[1] && before != inside {
+            since = x;
+        }
+    }
+    found
+}
+
+/// Joins edges to rings.
+fn rings(edges: &[Edge]) -> Vec<Ring> {
+    let mut used = vec![false; edges.len()];
+    let mut rings = Vec::new();
+    let key = |p: [u32; 2]| (p[1], p[0]);
+    for start in 0..edges.len() {
+        if used[start] {
+            continue;
+        }
+        // Corners so far; where a ring meets itself, with the place in `path`.
+        let mut path: Ring = vec![edges[start].from];
+        let mut crossings: HashMap<[u32; 2], usize> = HashMap::from([(edges[start].from, 0)]);
+        let mut now = start;
+        loop {
+            used[now] = true;
+            let at = edges[now].to;
+            let first = edges.partition_point(|e| key(e.from) < key(at));
+            let out = || (first..edges.len()).take_while(|&k| edges[k].from == at);
+            let [dx, dy] = edges[now].direction();
+            let several = out().count() > 1;
+            // Where two pixels meet at a corner the ring stays with the pixel that it is at.
+            let next = out().find(|&k| !several || edges[k].direction() == [-dy, dx]);
+            let Some(next) = next else { break };
+            if several && crossings.contains_key(&at) || next == start {
+                let from = if next == start { 0 } else { crossings[&at] };
+                rings.push(path.split_off(from));
+                crossings.retain(|_, place| *place < from);
+                if next == start {
+                    break;
+                }
+                path.push(at);
+            } else if edges[next].direction() != [dx, dy] {
+                if several {
+                    crossings.insert(at, path.len());
+                }
+                path.push(at);
+            }
+            now = next;
+        }
+    }
+    rings
+}
+
+#[cfg(test)]
+mod tests;

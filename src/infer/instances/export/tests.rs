@@ -1,0 +1,218 @@
+use std::io::Read;
+
+use serde_json::Value;
+
+use super::*;
+use crate::infer::instances::split::tests::{Case, cases};
+use crate::infer::instances::{InstanceOptions, Labeller, Object};
+use crate::infer::{Band, BandInfo, BandSink, Connectivity, Mask, ObjectSink, Picture, Pixels, feed};
+
+fn instances(w: usize, h: usize, mask: &[u32], connectivity: Connectivity) -> Instances {
+    let mut labeller = Labeller::new(w, h, &InstanceOptions { connectivity, ..Default::default() }).unwrap();
+    mask.chunks(w).for_each(|row| labeller.push_row(row).unwrap());
+    labeller.finish().unwrap()
+}
+
+fn measured(case: &Case) -> Vec<Object> {
+    let mut labeller = Labeller::new(case.width, case.height, &InstanceOptions::default()).unwrap().with_samples(2);
+    for (row, intensity) in case.mask.chunks(case.width).zip(case.intensity.chunks(case.width)) {
+        labeller.push_row(row).unwrap();
+        // The second channel is another.
+        let samples: Vec<f32> = intensity.iter().map(|&v| v as f32).chain(row.iter().map(|_| 7.5)).collect();
+        labeller.push_samples(&samples).unwrap();
+    }
+    let mut found = Vec::new();
+    let keep = |o| {
+        found.push(o);
+        Ok(())
+    };
+    labeller.finish().unwrap().objects(keep).unwrap();
+    found.sort_by_key(Object::number);
+    found
+}
+
+#[test]
+fn measures_are_skimages() {
+    let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs().max(1.0);
+    for case in cases() {
+        let objects = measured(&case);
+        assert_eq!(objects.len(), case.objects.len());
+        for (got, want) in objects.iter().zip(&case.objects) {
+            let number = got.number();
+            assert_eq!(got.area(), want.area, "{number}");
+            let [top, left, bottom, right] = want.bbox;
+            assert_eq!(got.bounds(), [left, top, right - left, bottom - top], "{number}");
+            let [x, y] = got.centroid();
+            assert!(close(x, want.centroid[1]) && close(y, want.centroid[0]), "{number}: {x} {y}");
+            assert!(close(got.eccentricity(), want.eccentricity), "{number}: {}", got.eccentricity());
+            assert!(close(got.perimeter(), want.perimeter), "{number}: {} is not {}", got.perimeter(), want.perimeter);
+            assert!(close(got.means()[0], want.mean) && got.means()[1] == 7.5, "{number}: {:?}", got.means());
+        }
+    }
+}
+
+fn file(kind: ObjectFile, instances: &mut Instances) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out");
+    let source = Source { picture: "cells.png".into(), classes: vec!["background".into(), "cell".into()] };
+    write_objects(&path, kind, instances, &source).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+/// A ring, and a square beside it.
+const RING: (usize, usize, [u32; 24]) =
+    (6, 4, [0, 1, 1, 1, 0, 0, 0, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0]);
+
+fn ring() -> Instances {
+    instances(RING.0, RING.1, &RING.2, Connectivity::Four)
+}
+
+#[test]
+fn labels_are_sixteen_bits_until_there_are_too_many() {
+    let read = |bytes: Vec<u8>| {
+        let mut d = tiff::decoder::Decoder::new(std::io::Cursor::new(bytes)).unwrap();
+        (d.dimensions().unwrap(), d.read_image().unwrap())
+    };
+    let (size, image) = read(file(ObjectFile::Labels, &mut ring()));
+    let tiff::decoder::DecodingResult::U16(got) = image else { panic!("not of 16 bits") };
+    assert_eq!(size, (6, 4));
+    assert_eq!(got, [0, 1, 1, 1, 0, 0, 0, 1, 0, 1, 0, 2, 0, 1, 1, 1, 0, 2, 0, 0, 0, 0, 0, 0]);
+    // More objects than 16 bits can number, in several strips.
+    let (w, h) = (600, 600);
+    let mask: Vec<u32> = (0..w * h).map(|i| u32::from(i % w % 2 == 0 && i / w % 2 == 0)).collect();
+    let (_, image) = read(file(ObjectFile::Labels, &mut instances(w, h, &mask, Connectivity::Four)));
+    let tiff::decoder::DecodingResult::U32(got) = image else { panic!("not of 32 bits") };
+    assert_eq!((got[0], got[1], got[w * (h - 2) + w - 2]), (1, 0, 90_000));
+}
+
+#[test]
+fn geojson_is_what_qupath_reads() {
+    let json: Value = serde_json::from_slice(&file(ObjectFile::GeoJson, &mut ring())).unwrap();
+    assert_eq!(json["type"], "FeatureCollection");
+    let features = json["features"].as_array().unwrap();
+    assert_eq!(features.len(), 2);
+    let ring = &features[0];
+    assert_eq!(ring["geometry"]["type"], "Polygon");
+    let rings = ring["geometry"]["coordinates"].as_array().unwrap();
+    assert_eq!(rings[0], serde_json::json!([[1, 0], [4, 0], [4, 3], [1, 3], [1, 0]]));
+    assert_eq!((rings.len(), rings[1].as_array().unwrap().len()), (2, 5));
+    assert_eq!(rings[1][0], rings[1][4]);
+    assert_eq!(ring["properties"]["objectType"], "detection");
+    assert_eq!(ring["properties"]["classification"]["name"], "cell");
+    let mut corners = instances(2, 2, &[1, 0, 0, 1], Connectivity::Eight);
+    let json: Value = serde_json::from_slice(&file(ObjectFile::GeoJson, &mut corners)).unwrap();
+    assert_eq!(json["features"][0]["geometry"]["type"], "MultiPolygon");
+    let none: Value =
+        serde_json::from_slice(&file(ObjectFile::GeoJson, &mut instances(1, 1, &[0], Connectivity::Four))).unwrap();
+    assert_eq!(none["features"], serde_json::json!([]));
+}
+
+#[test]
+fn coco_has_polygons_and_run_lengths() {
+    let json: Value = serde_json::from_slice(&file(ObjectFile::Coco, &mut ring())).unwrap();
+    assert_eq!(json["images"][0]["file_name"], "cells.png");
+    assert_eq!(json["categories"], serde_json::json!([{ "id": 1, "name": "cell" }]));
+    let [ring, bar] = &json["annotations"].as_array().unwrap()[..] else { panic!() };
+    assert_eq!((&ring["area"], &ring["bbox"]), (&8.into(), &serde_json::json!([1, 0, 3, 3])));
+    assert_eq!(bar["segmentation"], serde_json::json!([[5, 1, 6, 1, 6, 3, 5, 3]]));
+    // Filled again, down the columns.
+    let mut pixels = Vec::new();
+    for (i, n) in ring["segmentation"]["counts"].as_array().unwrap().iter().enumerate() {
+        pixels.extend(std::iter::repeat_n(i % 2 == 1, n.as_u64().unwrap() as usize));
+    }
+    let (w, h, mask) = RING;
+    let want: Vec<bool> = (0..w * h).map(|i| i / h < 5 && mask[i % h * w + i / h] == 1).collect();
+    assert_eq!(pixels, want);
+    assert_eq!(ring["segmentation"]["size"], serde_json::json!([4, 6]));
+}
+
+#[test]
+fn run_lengths_join_from_column_to_column() {
+    // The first object takes whole columns: its last row of one and the first of the next are one stretch.
+    let mask = [1, 1, 1, 1, 0, 1, 1, 1, 1];
+    let json: Value =
+        serde_json::from_slice(&file(ObjectFile::Coco, &mut instances(3, 3, &mask, Connectivity::Four))).unwrap();
+    assert_eq!(json["annotations"][0]["segmentation"]["counts"], serde_json::json!([0, 4, 1, 4, 0]));
+}
+
+/// The bytes at the places where ImageJ's decoder looks for them.
+#[test]
+fn rois_have_imagejs_layout() {
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(file(ObjectFile::Rois, &mut ring()))).unwrap();
+    let mut roi = |name: &str| {
+        let mut bytes = Vec::new();
+        zip.by_name(name).unwrap().read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    let short = |b: &[u8], at: usize| u16::from_be_bytes([b[at], b[at + 1]]);
+    let word = |b: &[u8], at: usize| u32::from_be_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]]);
+    let bar = roi("000002.roi");
+    assert_eq!((&bar[..4], short(&bar, 4), bar[6]), (&b"Iout"[..], 228, 8));
+    // Top, left, bottom, right; corners.
+    assert_eq!([8, 10, 12, 14, 16].map(|at| short(&bar, at)), [1, 5, 3, 6, 4]);
+    let corners: Vec<u16> = (0..8).map(|i| short(&bar, 64 + 2 * i)).collect();
+    assert_eq!(corners, [0, 1, 1, 0, 0, 0, 2, 2]);
+    let second = word(&bar, 60) as usize;
+    let (at, length) = (word(&bar, second + 16) as usize, word(&bar, second + 20) as usize);
+    let name: Vec<u16> = (0..length).map(|i| short(&bar, at + 2 * i)).collect();
+    assert_eq!(String::from_utf16(&name).unwrap(), "000002");
+    assert_eq!(bar.len(), at + 2 * length);
+    let ring = roi("000001.roi");
+    assert_eq!((ring[6], word(&ring, 36)), (1, 2 * (4 * 3 + 1)));
+    let path: Vec<f32> = (0..26).map(|i| f32::from_bits(word(&ring, 64 + 4 * i))).collect();
+    assert_eq!(path[..13], [0., 1., 0., 1., 4., 0., 1., 4., 3., 1., 1., 3., 4.]);
+}
+
+#[test]
+fn the_table_is_in_the_order_of_numbers() {
+    // The first object is the last to be complete.
+    let mask = [1, 0, 1, 1, 0, 0, 1, 0, 1];
+    let mut found = instances(3, 3, &mask, Connectivity::Four);
+    let text = String::from_utf8(file(ObjectFile::Table, &mut found)).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "label,class,area,centroid_x,centroid_y,x,y,width,height,perimeter,eccentricity");
+    assert!(lines[1].starts_with("1,cell,3,0.000,1.000,0,0,1,3,"), "{text}");
+    assert!(lines[2].starts_with("2,cell,1,2.000,0.000,2,0,1,1,") && lines[3].starts_with("3,cell,1,"), "{text}");
+    assert_eq!(lines.len(), 4);
+}
+
+/// Bands of any height give the same files.
+#[test]
+fn bands_leave_no_trace() {
+    let case = &cases()[0];
+    let (w, h) = (case.width, case.height);
+    let ids = case.mask.iter().map(|&v| v as u8).collect();
+    let mask = Mask::new(w, h, 2, crate::infer::Ids::U8(ids)).unwrap();
+    let picture = Picture::new(w, h, 1, Pixels::U16(case.intensity.iter().map(|&v| v as u16).collect())).unwrap();
+    let classes = vec!["background".to_string(), "cell".to_string()];
+    let info = BandInfo { width: w, height: h, channels: 1, classes, planes: 1, contrast: None };
+    let separation = crate::infer::instances::Separation::Watershed { depth: 1.0 };
+    let options = InstanceOptions { separation, ..Default::default() };
+    let dir = tempfile::tempdir().unwrap();
+    let mut first: Option<Vec<Vec<u8>>> = None;
+    for rows in [h, 1, 7] {
+        let path = |k: ObjectFile| dir.path().join(format!("{rows}_{}.{}", k.name().0, k.name().1));
+        let files = ObjectFile::ALL.map(|k| (k, path(k))).to_vec();
+        let sink = ObjectSink::new(options.clone(), "a.png", files);
+        assert!(sink.needs().pixels);
+        let report = sink.report();
+        assert_eq!(report(), None);
+        feed(Box::new(sink), &info, &mask, None, Some(&picture), rows).unwrap();
+        assert!(report().unwrap().count > case.objects.len());
+        let bytes: Vec<Vec<u8>> = ObjectFile::ALL.iter().map(|&k| std::fs::read(path(k)).unwrap()).collect();
+        assert!(bytes.iter().all(|b| b.len() > 100));
+        assert!(first.get_or_insert_with(|| bytes.clone()) == &bytes, "bands of {rows} rows");
+    }
+    let band = Band { first: 0, height: 1, width: w, classes: mask.ids(), probabilities: None, pixels: None };
+    assert!(ObjectSink::new(options, "a.png", vec![]).band(&band).is_err());
+}
+
+/// A file that cannot be written is named, and leaves nothing.
+#[test]
+fn failures_name_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("folder.csv");
+    std::fs::create_dir(&path).unwrap();
+    let e = write_objects(&path, ObjectFile::Table, &mut ring(), &Source::default()).unwrap_err().to_string();
+    assert!(e.contains("folder.csv"), "{e}");
+}

@@ -1,0 +1,223 @@
+//! One object at a time, and what is measured of it.
+
+use std::collections::HashMap;
+
+use super::samples::Samples;
+use super::{Instances, mib};
+use crate::error::{Error, Result};
+
+/// Neighbouring pixels of an object in one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ObjectRun {
+    /// Row.
+    pub y: u32,
+    /// First column.
+    pub start: u32,
+    /// Column behind the last.
+    pub end: u32,
+}
+
+impl ObjectRun {
+    fn len(&self) -> u64 {
+        u64::from(self.end - self.start)
+    }
+}
+
+/// A single object: its pixels, row by row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    number: u32,
+    class: usize,
+    runs: Vec<ObjectRun>,
+    sums: Vec<f64>,
+}
+
+impl Instances {
+    /// Gives every object once its last row has been read: in the order of last rows, then of numbers.
+    pub fn objects(&mut self, each: impl FnMut(Object) -> Result<()>) -> Result<()> {
+        let mut samples = self.samples.take();
+        let done = self.collect(samples.as_mut(), each);
+        self.samples = samples;
+        done
+    }
+
+    /// The same without [`Object::means`].
+    pub(super) fn without_samples(&mut self, each: impl FnMut(Object) -> Result<()>) -> Result<()> {
+        self.collect(None, each)
+    }
+
+    fn collect(&mut self, samples: Option<&mut Samples>, mut each: impl FnMut(Object) -> Result<()>) -> Result<()> {
+        let channels = samples.as_ref().map_or(0, |s| s.channels());
+        let mut next_samples = samples.map(Samples::read).transpose()?;
+        let (class, last) = (std::mem::take(&mut self.class), std::mem::take(&mut self.last));
+        let (width, most) = (self.width, self.memory / std::mem::size_of::<ObjectRun>() as u64);
+        let mut open: HashMap<u32, Object> = HashMap::new();
+        let (mut held, mut planes, mut complete) = (0u64, Vec::new(), Vec::new());
+        let done = self.rows(|y, row| {
+            if let Some(next) = &mut next_samples {
+                next(&mut planes)?;
+            }
+            for run in row {
+                let number = run.label;
+                let object = open.entry(number).or_insert_with(|| Object {
+                    number,
+                    class: class.get(number as usize).map_or(0, |&c| c as usize),
+                    runs: Vec::new(),
+                    sums: vec![0.0; channels],
+                });
+                object.runs.push(ObjectRun { y: y as u32, start: run.start, end: run.end });
+                held += 1;
+                for (sum, line) in object.sums.iter_mut().zip(planes.chunks_exact(width)) {
+                    let line = line.get(run.start as usize..run.end as usize).unwrap_or_default();
+                    *sum += line.iter().map(|&v| f64::from(v)).sum::<f64>();
+                }
+                if last.get(number as usize) == Some(&(y as u32)) {
+                    complete.push(number);
+                }
+            }
+            if held > most
+                && let Some(largest) = open.values().max_by_key(|o| (o.runs.len(), o.number))
+            {
+                return Err(Error::Limit {
+                    what: format!(
+                        "objects down to row {y} (the largest is number {}, {})",
+                        largest.number,
+                        largest.place()
+                    ),
+                    needed: mib(held * std::mem::size_of::<ObjectRun>() as u64),
+                    limit: format!("{} of memory", mib(most * std::mem::size_of::<ObjectRun>() as u64)),
+                });
+            }
+            complete.sort_unstable();
+            complete.dedup();
+            for number in complete.drain(..) {
+                if let Some(object) = open.remove(&number) {
+                    held -= object.runs.len() as u64;
+                    each(object)?;
+                }
+            }
+            Ok(())
+        });
+        (self.class, self.last) = (class, last);
+        done
+    }
+}
+
+impl Object {
+    /// Its number, from 1 on.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Its class.
+    pub fn class(&self) -> usize {
+        self.class
+    }
+
+    /// Its pixels, row by row; runs of a row do not touch.
+    pub fn runs(&self) -> &[ObjectRun] {
+        &self.runs
+    }
+
+    /// Pixels.
+    pub fn area(&self) -> u64 {
+        self.runs.iter().map(ObjectRun::len).sum()
+    }
+
+    /// The smallest rectangle around it: first column, first row, columns, rows.
+    pub fn bounds(&self) -> [u32; 4] {
+        let left = self.runs.iter().map(|r| r.start).min().unwrap_or(0);
+        let right = self.runs.iter().map(|r| r.end).max().unwrap_or(0);
+        let top = self.runs.first().map_or(0, |r| r.y);
+        let bottom = self.runs.last().map_or(0, |r| r.y + 1);
+        [left, top, right - left, bottom - top]
+    }
+
+    pub(super) fn place(&self) -> String {
+        let [x, y, w, h] = self.bounds();
+        format!("{w}x{h} pixels at column {x}, row {y}")
+    }
+
+    /// Mean of the picture's raw samples in the object, a channel; empty where none were kept.
+    pub fn means(&self) -> Vec<f64> {
+        let area = self.area() as f64;
+        self.sums.iter().map(|s| s / area).collect()
+    }
+
+    /// Column and row of its centre; a pixel's own centre has whole numbers.
+    pub fn centroid(&self) -> [f64; 2] {
+        let Moments { n, x, y, .. } = self.moments();
+        let [left, top, ..] = self.bounds();
+        [f64::from(left) + x / n, f64::from(top) + y / n]
+    }
+
+    /// Eccentricity of the ellipse with the same second moments: 0 for a circle, towards 1 for a line.
+    pub fn eccentricity(&self) -> f64 {
+        let Moments { n, x, y, xx, xy, yy } = self.moments();
+        let (a, b, c) = (xx / n - (x / n).powi(2), yy / n - (y / n).powi(2), xy / n - x * y / (n * n));
+        // The eigenvalues of the covariance.
+        let (mean, spread) = ((a + b) / 2.0, ((a - b).powi(2) / 4.0 + c * c).sqrt());
+        let (large, small) = (mean + spread, (mean - spread).max(0.0));
+        if large > 0.0 { (1.0 - small / large).max(0.0).sqrt() } else { 0.0 }
+    }
+
+    /// Sums over pixels, with the bounding box's first pixel as origin.
+    fn moments(&self) -> Moments {
+        let [left, top, ..] = self.bounds();
+        // Sums of 1, x and x^2 over columns, in whole numbers.
+        let mut sums = [0u128; 6];
+        for run in &self.runs {
+            let (a, b, y) = (u128::from(run.start - left), u128::from(run.end - left), u128::from(run.y - top));
+            let first = |n: u128| n * n.saturating_sub(1) / 2;
+            let second = |n: u128| n.saturating_sub(1) * n * (2 * n).saturating_sub(1) / 6;
+            let (n, x, xx) = (b - a, first(b) - first(a), second(b) - second(a));
+            for (sum, v) in sums.iter_mut().zip([n, x, n * y, xx, x * y, n * y * y]) {
+                *sum += v;
+            }
+        }
+        let [n, x, y, xx, xy, yy] = sums.map(|s| s as f64);
+        Moments { n, x, y, xx, xy, yy }
+    }
+
+    /// Length of its boundary by Crofton's formula: how often lines along rows, columns and both diagonals enter or leave
+    /// the object. Unlike the count of pixel edges, right on average for smooth shapes in any direction.
+    pub fn perimeter(&self) -> f64 {
+        let rows: Vec<&[ObjectRun]> = self.runs.chunk_by(|a, b| a.y == b.y).collect();
+        let total: u64 = self.area();
+        let along_rows = 2 * self.runs.len() as u64;
+        // A line leaves the object wherever the next pixel on it is not of the object.
+        let crossings = |shift: i64| {
+            let shared: u64 = rows
+                .windows(2)
+                .filter(|pair| pair[0][0].y + 1 == pair[1][0].y)
+                .map(|pair| common(pair[0], pair[1], shift))
+                .sum();
+            2 * (total - shared)
+        };
+        let straight = along_rows + crossings(0);
+        let diagonal = crossings(1) + crossings(-1);
+        // Lines lie 1 apart along rows and columns, and 1/sqrt(2) along diagonals.
+        std::f64::consts::PI / 8.0 * (straight as f64 + diagonal as f64 * std::f64::consts::FRAC_1_SQRT_2)
+    }
+}
+
+/// Pixels of row `a` with one of row `b` at the column `shift` beyond theirs.
+fn common(a: &[ObjectRun], b: &[ObjectRun], shift: i64) -> u64 {
+    let (mut i, mut k, mut sum) = (0, 0, 0);
+    while let (Some(p), Some(q)) = (a.get(i), b.get(k)) {
+        let (start, end) = (i64::from(p.start) + shift, i64::from(p.end) + shift);
+        let (from, to) = (start.max(i64::from(q.start)), end.min(i64::from(q.end)));
+        sum += (to - from).max(0) as u64;
+        if end <= i64::from(q.end) { i += 1 } else { k += 1 }
+    }
+    sum
+}
+
+struct Moments {
+    n: f64,
+    x: f64,
+    y: f64,
+    xx: f64,
+    xy: f64,
+    yy: f64,
+}

@@ -1,0 +1,229 @@
+//! Rows of labels as runs of equal ones, in memory while they are few and in a temporary file beyond that.
+
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::SpooledTempFile;
+
+use crate::error::{Error, Result};
+
+/// Bytes of runs up to which no file is made.
+const IN_MEMORY: usize = 16 << 20;
+/// Bytes of a run in a file.
+const RUN: usize = 12;
+/// Rows of a band of [`Bands`].
+const BAND: u32 = 64;
+/// Runs of a band that wait in memory.
+const WAITING: usize = 1024;
+
+/// Neighbouring pixels of a row that have one label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// First column.
+    pub start: u32,
+    /// Column behind the last.
+    pub end: u32,
+    /// The label; never 0 where runs are of objects.
+    pub label: u32,
+}
+
+impl Run {
+    fn bytes(&self) -> [u8; RUN] {
+        let mut out = [0; RUN];
+        for (to, word) in out.chunks_exact_mut(4).zip([self.start, self.end, self.label]) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        out
+    }
+
+    fn read(bytes: &[u8; RUN]) -> Self {
+        let word = |i: usize| u32::from_le_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]);
+        Self { start: word(0), end: word(4), label: word(8) }
+    }
+}
+
+/// A temporary file with the folder that errors name.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    pub file: SpooledTempFile,
+    pub folder: PathBuf,
+}
+
+impl Scratch {
+    pub fn new(folder: &Path) -> Self {
+        Self { file: SpooledTempFile::new_in(IN_MEMORY, folder), folder: folder.to_path_buf() }
+    }
+}
+
+pub(super) fn failed(folder: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
+    move |e| Error::io(folder, std::io::Error::new(e.kind(), format!("temporary file of objects: {e}")))
+}
+
+/// Rows written one after the other, to be read in the same order.
+#[derive(Debug)]
+pub(super) struct Rows {
+    file: BufWriter<SpooledTempFile>,
+    folder: PathBuf,
+}
+
+impl Rows {
+    pub fn new(folder: &Path) -> Self {
+        let Scratch { file, folder } = Scratch::new(folder);
+        Self { file: BufWriter::with_capacity(1 << 16, file), folder }
+    }
+
+    pub fn push(&mut self, row: &[Run]) -> Result<()> {
+        let count = (row.len() as u32).to_le_bytes();
+        let mut write = || {
+            self.file.write_all(&count)?;
+            row.iter().try_for_each(|r| self.file.write_all(&r.bytes()))
+        };
+        write().map_err(failed(&self.folder))
+    }
+
+    /// From the first row on: the function gives the next row.
+    pub fn read(&mut self) -> Result<impl FnMut(&mut Vec<Run>) -> Result<()> + '_> {
+        let Self { file, folder } = self;
+        file.seek(SeekFrom::Start(0)).map_err(failed(folder))?;
+        let mut reader = BufReader::with_capacity(1 << 16, file.get_mut());
+        Ok(move |row: &mut Vec<Run>| {
+            row.clear();
+            let mut next = || {
+                let mut count = [0; 4];
+                reader.read_exact(&mut count)?;
+                for _ in 0..u32::from_le_bytes(count) {
+                    let mut run = [0; RUN];
+                    reader.read_exact(&mut run)?;
+                    row.push(Run::read(&run));
+                }
+                Ok(())
+            };
+            next().map_err(failed(folder))
+        })
+    }
+}
+
+/// Runs written in any order, to be read row by row: sorted into bands of rows on the way to the file, and inside a band
+/// when it is read.
+#[derive(Debug)]
+pub(super) struct Bands {
+    scratch: Scratch,
+    bands: Vec<Band>,
+    end: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Band {
+    /// Row in the picture and run.
+    waiting: Vec<(u32, Run)>,
+    /// Where runs lie in the file, and how many.
+    blocks: Vec<(u64, usize)>,
+}
+
+impl Bands {
+    pub fn new(folder: &Path, height: u32) -> Self {
+        let bands = vec![Band::default(); height.div_ceil(BAND) as usize];
+        Self { scratch: Scratch::new(folder), bands, end: 0 }
+    }
+
+    pub fn push(&mut self, y: u32, run: Run) -> Result<()> {
+        let Some(band) = self.bands.get_mut((y / BAND) as usize) else { return Ok(()) };
+        band.waiting.push((y, run));
+        if band.waiting.len() < WAITING {
+            return Ok(());
+        }
+        let mut bytes = Vec::with_capacity(band.waiting.len() * (4 + RUN));
+        for (y, run) in band.waiting.drain(..) {
+            bytes.extend(y.to_le_bytes());
+            bytes.extend(run.bytes());
+        }
+        band.blocks.push((self.end, WAITING));
+        self.end += bytes.len() as u64;
+        self.scratch.file.write_all(&bytes).map_err(failed(&self.scratch.folder))
+    }
+
+    /// From the first row on: the function gives the next row.
+    pub fn read(&mut self) -> impl FnMut(&mut Vec<Run>) -> Result<()> + '_ {
+        let mut loaded: Vec<(u32, Run)> = Vec::new();
+        let (mut y, mut at) = (0u32, 0usize);
+        move |row| {
+            row.clear();
+            if y.is_multiple_of(BAND) {
+                at = 0;
+                loaded = self.load((y / BAND) as usize)?;
+            }
+            let rest = loaded.get(at..).unwrap_or_default();
+            row.extend(rest.iter().take_while(|r| r.0 == y).map(|r| r.1));
+            at += row.len();
+            y += 1;
+            Ok(())
+        }
+    }
+
+    fn load(&mut self, band: usize) -> Result<Vec<(u32, Run)>> {
+        let Some(Band { waiting, blocks }) = self.bands.get(band) else { return Ok(Vec::new()) };
+        let mut all = waiting.clone();
+        let Scratch { file, folder } = &mut self.scratch;
+        let mut read = |&(at, count): &(u64, usize)| {
+            file.seek(SeekFrom::Start(at))?;
+            let mut reader = BufReader::with_capacity((4 + RUN) * WAITING, &mut *file);
+            for _ in 0..count {
+                let (mut y, mut run) = ([0; 4], [0; RUN]);
+                reader.read_exact(&mut y)?;
+                reader.read_exact(&mut run)?;
+                all.push((u32::from_le_bytes(y), Run::read(&run)));
+            }
+            Ok(())
+        };
+        blocks.iter().try_for_each(&mut read).map_err(failed(folder))?;
+        all.sort_unstable_by_key(|(y, run)| (*y, run.start));
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(start: u32, label: u32) -> Run {
+        Run { start, end: start + 1, label }
+    }
+
+    #[test]
+    fn rows_come_back_in_order_and_again() {
+        let mut rows = Rows::new(&std::env::temp_dir());
+        let all = [vec![run(1, 5), run(7, 2)], vec![], vec![run(0, u32::MAX)]];
+        all.iter().for_each(|r| rows.push(r).unwrap());
+        for _ in 0..2 {
+            let mut next = rows.read().unwrap();
+            let mut row = vec![run(9, 9)];
+            for want in &all {
+                next(&mut row).unwrap();
+                assert_eq!(&row, want);
+            }
+            assert!(next(&mut row).is_err(), "there is no fourth row");
+        }
+    }
+
+    #[test]
+    fn bands_sort_what_comes_in_any_order() {
+        let (height, per_row) = (130u32, 40u32);
+        let mut bands = Bands::new(&std::env::temp_dir(), height);
+        // A step that shares no divisor with the number of runs visits all of them.
+        let total = height * per_row;
+        for i in 0..total {
+            let k = (i * 1511) % total;
+            bands.push(k / per_row, run(3 * (k % per_row), k)).unwrap();
+        }
+        assert!(bands.end > 0, "some of it lies in the file");
+        for _ in 0..2 {
+            let mut next = bands.read();
+            let mut row = Vec::new();
+            for y in 0..height {
+                next(&mut row).unwrap();
+                let want: Vec<Run> = (0..per_row).map(|x| run(3 * x, y * per_row + x)).collect();
+                assert_eq!(row, want, "row {y}");
+            }
+        }
+    }
+}

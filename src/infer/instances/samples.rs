@@ -1,0 +1,85 @@
+//! The picture's samples in objects, kept in a temporary file until it is known which object a pixel belongs to.
+
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::SpooledTempFile;
+
+use super::runs::{Run, Scratch, failed};
+use crate::error::{Error, Result};
+
+/// Samples of runs, row by row.
+#[derive(Debug)]
+pub(super) struct Samples {
+    file: BufWriter<SpooledTempFile>,
+    folder: PathBuf,
+    width: usize,
+    channels: usize,
+    rows: usize,
+}
+
+impl Samples {
+    pub fn new(folder: &Path, width: usize, channels: usize) -> Self {
+        let Scratch { file, folder } = Scratch::new(folder);
+        Self { file: BufWriter::with_capacity(1 << 16, file), folder, width, channels, rows: 0 }
+    }
+
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Keeps of a row of samples (channel, column) those in runs.
+    pub fn push(&mut self, runs: &[Run], planes: &[f32]) -> Result<()> {
+        if planes.len() != self.width * self.channels {
+            let reason = format!("{} samples are not {} of {} channels", planes.len(), self.width, self.channels);
+            return Err(Error::invalid("objects", reason));
+        }
+        let mut write = || {
+            self.file.write_all(&(runs.len() as u32).to_le_bytes())?;
+            for run in runs {
+                self.file.write_all(&run.start.to_le_bytes())?;
+                self.file.write_all(&run.end.to_le_bytes())?;
+                for plane in planes.chunks_exact(self.width) {
+                    let part = plane.get(run.start as usize..run.end as usize).unwrap_or_default();
+                    self.file.write_all(bytemuck::cast_slice(part))?;
+                }
+            }
+            Ok(())
+        };
+        write().map_err(failed(&self.folder))?;
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// From the first row on: the function gives the next row, planar, with 0 outside runs.
+    pub fn read(&mut self) -> Result<impl FnMut(&mut Vec<f32>) -> Result<()> + '_> {
+        let Self { file, folder, width, channels, .. } = self;
+        file.seek(SeekFrom::Start(0)).map_err(failed(folder))?;
+        let mut reader = BufReader::with_capacity(1 << 16, file.get_mut());
+        Ok(move |planes: &mut Vec<f32>| {
+            planes.clear();
+            planes.resize(*width * *channels, 0.0);
+            let mut next = || {
+                for _ in 0..word(&mut reader)? {
+                    let (start, end) = (word(&mut reader)? as usize, word(&mut reader)? as usize);
+                    for plane in planes.chunks_exact_mut(*width) {
+                        let part = plane.get_mut(start..end).unwrap_or_default();
+                        reader.read_exact(bytemuck::cast_slice_mut(part))?;
+                    }
+                }
+                Ok(())
+            };
+            next().map_err(failed(folder))
+        })
+    }
+}
+
+fn word(reader: &mut impl Read) -> std::io::Result<u32> {
+    let mut bytes = [0; 4];
+    reader.read_exact(&mut bytes)?;
+    Ok(u32::from_le_bytes(bytes))
+}

@@ -1,0 +1,206 @@
+//! Touching objects told apart: the watershed of the distance to the object's edge.
+//!
+//! Every connected component is treated alone, as a whole, so the result is the same for any tiles and needs memory for
+//! the largest component only.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::object::{Object, ObjectRun};
+use super::runs::{Bands, Run};
+use super::{InstanceOptions, Instances, Source, mib};
+use crate::error::Result;
+use crate::infer::{Connectivity, nearest_sites};
+
+/// Bytes a pixel of a component's bounding box: the distance transform, the order of pixels, basins, labels, the queue.
+const BYTES: u64 = 96;
+
+/// A part of an object, provisionally labelled in the order in which they are found.
+struct Part {
+    class: u32,
+    first: (u32, u32),
+    last: u32,
+    area: u64,
+}
+
+/// Splits the objects of `whole`. Objects that need more memory than allowed stay whole, with a warning.
+pub(super) fn split(whole: &mut Instances, depth: f64, options: &InstanceOptions) -> Result<Instances> {
+    let (width, height) = (whole.width, whole.height);
+    let mut bands = Bands::new(&options.scratch, height as u32);
+    let mut parts: Vec<Part> = Vec::new();
+    let mut left_whole = Vec::new();
+    whole.without_samples(|object| {
+        let crop = Crop::of(&object, width as u32, height as u32);
+        let needed = crop.pixels() as u64 * BYTES;
+        let labels = if needed > options.memory {
+            let place = object.place();
+            log::warn!("an object of {place} stays whole: the watershed in it needs {}", mib(needed));
+            left_whole.push(place);
+            None
+        } else {
+            let distance = crop.distances(&object);
+            let seeds = seeds(crop.width, &distance, depth);
+            (seeds.len() > 1).then(|| flood(crop.width, &distance, &seeds, options.connectivity))
+        };
+        let base = parts.len();
+        for run in object.runs() {
+            let mut start = run.start;
+            while start < run.end {
+                let label = |x: u32| labels.as_ref().map_or(1, |l| l[crop.index(x, run.y)]);
+                let own = label(start);
+                let end = (start + 1..run.end).find(|&x| label(x) != own).unwrap_or(run.end);
+                let at = base + own as usize - 1;
+                while parts.len() <= at {
+                    // Set with its first run; seeds lie in the object, so every part has one.
+                    let class = object.class() as u32;
+                    parts.push(Part { class, first: (u32::MAX, 0), last: 0, area: 0 });
+                }
+                let part = &mut parts[at];
+                part.first = part.first.min((run.y, start));
+                part.last = run.y;
+                part.area += u64::from(end - start);
+                bands.push(run.y, Run { start, end, label: at as u32 + 1 })?;
+                start = end;
+            }
+        }
+        Ok(())
+    })?;
+    // In the order of first pixels.
+    let mut order: Vec<u32> = (0..parts.len() as u32).collect();
+    order.retain(|&i| parts[i as usize].area >= options.min_area);
+    order.sort_unstable_by_key(|&i| parts[i as usize].first);
+    let mut number = vec![0; parts.len() + 1];
+    let (mut class, mut last) = (vec![0], vec![0]);
+    for i in order {
+        let part = &parts[i as usize];
+        number[i as usize + 1] = class.len() as u32;
+        class.push(part.class);
+        last.push(part.last);
+    }
+    let (source, samples) = (Source::Bands(bands), whole.samples.take());
+    Ok(Instances { width, height, memory: options.memory, source, samples, number, class, last, whole: left_whole })
+}
+
+/// The bounding box of an object with one pixel around it, as far as the picture goes.
+struct Crop {
+    x: u32,
+    y: u32,
+    width: usize,
+    height: usize,
+}
+
+impl Crop {
+    fn of(object: &Object, width: u32, height: u32) -> Self {
+        let [x, y, w, h] = object.bounds();
+        let (left, top) = (x.saturating_sub(1), y.saturating_sub(1));
+        let (right, bottom) = ((x + w + 1).min(width), (y + h + 1).min(height));
+        Self { x: left, y: top, width: (right - left) as usize, height: (bottom - top) as usize }
+    }
+
+    fn pixels(&self) -> usize {
+        self.width * self.height
+    }
+
+    fn index(&self, x: u32, y: u32) -> usize {
+        (y - self.y) as usize * self.width + (x - self.x) as usize
+    }
+
+    /// Squares of the distances to the nearest pixel that is not of the object, 0 outside it. What lies beyond the picture
+    /// is unknown and counts as far away.
+    fn distances(&self, object: &Object) -> Vec<u64> {
+        let mut inside = vec![false; self.pixels()];
+        for &ObjectRun { y, start, end } in object.runs() {
+            let at = self.index(start, y);
+            inside[at..at + (end - start) as usize].fill(true);
+        }
+        nearest_sites(self.width, inside.len(), |i| !inside[i]).into_iter().map(|n| n.squared).collect()
+    }
+}
+
+/// The pixels around pixel `i` of a crop of `width` columns, row by row.
+fn around(i: usize, width: usize, pixels: usize, corners: bool) -> impl Iterator<Item = usize> {
+    let x = i % width;
+    let (left, right) = (x > 0, x + 1 < width);
+    let (up, down) = (i >= width, i + width < pixels);
+    let near = [
+        (up && left && corners).then(|| i - width - 1),
+        up.then(|| i - width),
+        (up && right && corners).then(|| i + 1 - width),
+        left.then(|| i - 1),
+        right.then(|| i + 1),
+        (down && left && corners).then(|| i + width - 1),
+        down.then(|| i + width),
+        (down && right && corners).then(|| i + width + 1),
+    ];
+    near.into_iter().flatten()
+}
+
+/// The highest pixel of every basin whose top stands at least `depth` above its highest pass to a higher basin, in the
+/// order of pixels: the h-maxima of the distance, corners being neighbours. Of equal heights the first pixel is the higher.
+fn seeds(width: usize, squared: &[u64], depth: f64) -> Vec<usize> {
+    let mut order: Vec<u32> = (0..squared.len() as u32).filter(|&i| squared[i as usize] > 0).collect();
+    order.sort_unstable_by_key(|&i| (Reverse(squared[i as usize]), i));
+    const NONE: u32 = u32::MAX;
+    let height = |i: u32| (squared[i as usize] as f64).sqrt();
+    // Union-find over pixels; the root of a basin is its highest pixel.
+    let mut parent = vec![NONE; squared.len()];
+    let mut found = Vec::new();
+    for &i in &order {
+        parent[i as usize] = i;
+        for near in around(i as usize, width, squared.len(), true) {
+            if parent[near] == NONE {
+                continue;
+            }
+            let (a, b) = (root(&mut parent, i), root(&mut parent, near as u32));
+            if a == b {
+                continue;
+            }
+            let key = |r: u32| (Reverse(squared[r as usize]), r);
+            let (higher, lower) = if key(a) < key(b) { (a, b) } else { (b, a) };
+            // A pixel that joins a basin from below is a basin of its own until then.
+            if lower != i && height(lower) - height(i) >= depth {
+                found.push(lower as usize);
+            }
+            parent[lower as usize] = higher;
+        }
+    }
+    found.extend(order.iter().filter(|&&i| parent[i as usize] == i).map(|&i| i as usize));
+    found.sort_unstable();
+    found
+}
+
+fn root(parent: &mut [u32], mut i: u32) -> u32 {
+    while parent[i as usize] != i {
+        parent[i as usize] = parent[parent[i as usize] as usize];
+        i = parent[i as usize];
+    }
+    i
+}
+
+/// Floods from seeds (labels from 1 on, in their order) over all pixels above 0 that they reach, the highest first, and of
+/// equal heights what was reached first (F. Meyer, "Topographic distance and watershed lines", 1994, without lines).
+fn flood(width: usize, height: &[u64], seeds: &[usize], connectivity: Connectivity) -> Vec<u32> {
+    let corners = connectivity == Connectivity::Eight;
+    let mut labels = vec![0u32; height.len()];
+    let mut open = BinaryHeap::new();
+    let mut age = 0u32;
+    for (k, &i) in seeds.iter().enumerate() {
+        labels[i] = k as u32 + 1;
+        open.push((height[i], Reverse(age), i as u32));
+        age += 1;
+    }
+    while let Some((_, _, i)) = open.pop() {
+        let own = labels[i as usize];
+        for near in around(i as usize, width, height.len(), corners) {
+            if labels[near] == 0 && height[near] > 0 {
+                labels[near] = own;
+                open.push((height[near], Reverse(age), near as u32));
+                age += 1;
+            }
+        }
+    }
+    labels
+}
+
+#[cfg(test)]
+pub(super) mod tests;

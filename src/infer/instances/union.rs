@@ -1,0 +1,226 @@
+//! Connected components of rows that come one after the other: union-find over runs.
+
+use std::collections::HashSet;
+
+use super::runs::Run;
+use crate::infer::Connectivity;
+
+/// Finds components while rows come. Labels are provisional until [`Union::finish`]; those of a component's first pixels
+/// are the smallest.
+#[derive(Debug)]
+pub(in crate::infer) struct Union {
+    width: u32,
+    height: u32,
+    diagonal: bool,
+    sets: Sets,
+    holes: Option<Holes>,
+    above: Vec<Run>,
+    y: u32,
+}
+
+/// What is known of each provisional label, and of each component at its root. Entry 0 stands for no label.
+#[derive(Debug)]
+struct Sets {
+    parent: Vec<u32>,
+    class: Vec<u32>,
+    area: Vec<u64>,
+    last: Vec<u32>,
+}
+
+/// What tells holes from the background around objects.
+#[derive(Debug, Default)]
+struct Holes {
+    /// Whether a component of the background meets the picture's border; at its root.
+    open: Vec<bool>,
+    /// Labels of background and of an object beside it.
+    beside: HashSet<(u32, u32)>,
+}
+
+/// What [`Union::finish`] gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::infer) struct Numbered {
+    /// Number of the object that a provisional label belongs to; 0 for none.
+    pub number: Vec<u32>,
+    /// Class of an object, by its number; entry 0 stands for no object.
+    pub class: Vec<u32>,
+    /// Its last row.
+    pub last: Vec<u32>,
+}
+
+impl Union {
+    /// For a picture of these sides. With `holes`, background is labelled too, and [`Union::finish`] gives holes to the
+    /// objects around them.
+    pub fn new(width: u32, height: u32, connectivity: Connectivity, holes: bool) -> Self {
+        let sets = Sets { parent: vec![0], class: vec![0], area: vec![0], last: vec![0] };
+        let holes = holes.then(|| Holes { open: vec![false], ..Default::default() });
+        Self { width, height, diagonal: connectivity == Connectivity::Eight, sets, holes, above: Vec::new(), y: 0 }
+    }
+
+    /// Number of provisional labels given.
+    pub fn labels(&self) -> usize {
+        self.sets.parent.len() - 1
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        let holes = self.holes.as_ref().map_or(0, |h| h.open.len() + 16 * h.beside.capacity());
+        (20 * self.sets.parent.capacity() + 12 * self.above.capacity() + holes) as u64
+    }
+
+    /// Takes the classes of the next row, and gives its runs with their provisional labels.
+    pub fn row(&mut self, classes: impl Iterator<Item = u32>, runs: &mut Vec<Run>) {
+        runs.clear();
+        // Until they are labelled, runs hold their class.
+        for (x, class) in classes.enumerate() {
+            let x = x as u32;
+            match runs.last_mut() {
+                Some(run) if run.end == x && run.label == class => run.end += 1,
+                _ if class > 0 || self.holes.is_some() => runs.push(Run { start: x, end: x + 1, label: class }),
+                _ => {}
+            }
+        }
+        let Self { sets, holes, above, diagonal, y, .. } = self;
+        let mut first = 0;
+        for run in runs.iter_mut() {
+            let class = run.label;
+            // Of two diagonal pairs that cross only one is connected: background uses the other rule than objects.
+            let corners = *diagonal == (class > 0);
+            while above.get(first).is_some_and(|a| a.end < run.start) {
+                first += 1;
+            }
+            let mut own = 0;
+            for a in above.iter().skip(first).take_while(|a| a.start <= run.end) {
+                if sets.class[a.label as usize] == class && (corners || overlap(a, run)) {
+                    let other = sets.root(a.label);
+                    own = if own == 0 { other } else { sets.join(own, other, holes) };
+                }
+            }
+            if own == 0 {
+                own = sets.add(class);
+                if let Some(holes) = holes {
+                    holes.open.push(false);
+                }
+            }
+            sets.area[own as usize] += u64::from(run.end - run.start);
+            sets.last[own as usize] = *y;
+            run.label = own;
+        }
+        if self.holes.is_some() {
+            self.note_neighbours(runs);
+        }
+        self.above.clone_from(runs);
+        self.y += 1;
+    }
+
+    /// Which objects lie beside which background, and which background meets the border.
+    fn note_neighbours(&mut self, runs: &[Run]) {
+        let Some(holes) = &mut self.holes else { return };
+        let edge_row = self.y == 0 || self.y + 1 == self.height;
+        for run in runs.iter().filter(|r| edge_row || r.start == 0 || r.end == self.width) {
+            let root = self.sets.root(run.label);
+            holes.open[root as usize] = true;
+        }
+        let sets = &mut self.sets;
+        let mut beside = |a: &Run, b: &Run| {
+            let (ground, object) = match (sets.class[a.label as usize], sets.class[b.label as usize]) {
+                (0, 1..) => (a.label, b.label),
+                (1.., 0) => (b.label, a.label),
+                _ => return,
+            };
+            let ground = sets.root(ground);
+            if !holes.open[ground as usize] {
+                holes.beside.insert((ground, sets.root(object)));
+            }
+        };
+        // With background the runs cover the row without gaps.
+        runs.windows(2).for_each(|pair| beside(&pair[0], &pair[1]));
+        let mut first = 0;
+        for run in runs {
+            while self.above.get(first).is_some_and(|a| a.end <= run.start) {
+                first += 1;
+            }
+            self.above.iter().skip(first).take_while(|a| a.start < run.end).for_each(|a| beside(a, run));
+        }
+    }
+
+    /// Numbers the objects of at least `min_area` pixels from 1 on, in the order of their first pixels. A hole is
+    /// background that does not meet the picture's border and has one object beside it, and is part of that object.
+    pub fn finish(mut self, min_area: u64) -> Numbered {
+        let count = self.sets.parent.len();
+        // The object around each hole, at the hole's root.
+        let mut around = vec![0u32; if self.holes.is_some() { count } else { 0 }];
+        if let Some(holes) = self.holes.take() {
+            const SEVERAL: u32 = u32::MAX;
+            for (ground, object) in holes.beside {
+                let (ground, object) = (self.sets.root(ground), self.sets.root(object));
+                let entry = &mut around[ground as usize];
+                *entry = if *entry == 0 || *entry == object { object } else { SEVERAL };
+            }
+            for (ground, object) in around.iter_mut().enumerate() {
+                if *object == SEVERAL || holes.open[ground] {
+                    *object = 0;
+                } else if *object > 0 {
+                    let area = self.sets.area[ground];
+                    self.sets.area[*object as usize] += area;
+                }
+            }
+        }
+        let mut out = Numbered { number: vec![0; count], class: vec![0], last: vec![0] };
+        for label in 1..count as u32 {
+            let root = self.sets.root(label);
+            let at = root as usize;
+            out.number[label as usize] = match self.sets.class[at] {
+                // A hole's first pixel comes after that of the object around it.
+                0 => around.get(at).map_or(0, |&object| out.number[object as usize]),
+                class if root == label && self.sets.area[at] >= min_area => {
+                    out.class.push(class);
+                    out.last.push(self.sets.last[at]);
+                    out.class.len() as u32 - 1
+                }
+                _ if root == label => 0,
+                _ => out.number[at],
+            };
+        }
+        out
+    }
+}
+
+fn overlap(a: &Run, b: &Run) -> bool {
+    a.start < b.end && b.start < a.end
+}
+
+impl Sets {
+    fn add(&mut self, class: u32) -> u32 {
+        let label = self.parent.len() as u32;
+        self.parent.push(label);
+        self.class.push(class);
+        self.area.push(0);
+        self.last.push(0);
+        label
+    }
+
+    /// The root of a component, with the path to it halved.
+    fn root(&mut self, mut i: u32) -> u32 {
+        while self.parent[i as usize] != i {
+            let above = self.parent[self.parent[i as usize] as usize];
+            self.parent[i as usize] = above;
+            i = above;
+        }
+        i
+    }
+
+    /// Makes one component of two, by their roots; gives its root.
+    fn join(&mut self, a: u32, b: u32, holes: &mut Option<Holes>) -> u32 {
+        let (first, second) = (a.min(b), a.max(b));
+        let (f, s) = (first as usize, second as usize);
+        if f != s {
+            self.parent[s] = first;
+            self.area[f] += self.area[s];
+            self.last[f] = self.last[f].max(self.last[s]);
+            if let Some(holes) = holes {
+                holes.open[f] |= holes.open[s];
+            }
+        }
+        first
+    }
+}

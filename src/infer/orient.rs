@@ -1,0 +1,134 @@
+//! The eight orientations of a picture, and tiles in them.
+
+use std::ops::Range;
+
+/// Pixel `(y, x)` of the oriented picture is pixel `(y, x)` of the picture, exchanged with `transpose`, then counted from
+/// the other end with `flip_rows` and `flip_columns`. The eight combinations are the symmetries of a square.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Orientation {
+    /// Rows become columns.
+    pub transpose: bool,
+    /// The picture's last row comes first.
+    pub flip_rows: bool,
+    /// The picture's last column comes first.
+    pub flip_columns: bool,
+}
+
+impl Orientation {
+    /// All eight; the picture as it is comes first, then those that exchange nothing.
+    pub fn all() -> [Self; 8] {
+        [0, 1, 2, 3, 4, 5, 6, 7].map(|i| Self { flip_columns: i & 1 > 0, flip_rows: i & 2 > 0, transpose: i & 4 > 0 })
+    }
+
+    /// What makes the picture of the oriented one.
+    #[must_use]
+    pub fn inverse(self) -> Self {
+        let Self { transpose, flip_rows, flip_columns } = self;
+        match transpose {
+            true => Self { transpose, flip_rows: flip_columns, flip_columns: flip_rows },
+            false => self,
+        }
+    }
+
+    /// Rows and columns of an oriented picture of `h` rows and `w` columns.
+    pub fn size(self, [h, w]: [usize; 2]) -> [usize; 2] {
+        if self.transpose { [w, h] } else { [h, w] }
+    }
+
+    /// Planes of `h` rows and `w` columns, oriented.
+    pub fn planes(self, planes: &[f32], [h, w]: [usize; 2]) -> Vec<f32> {
+        if self == Self::default() || h * w == 0 {
+            return planes.to_vec();
+        }
+        let [rows, columns] = self.size([h, w]);
+        let mut out = Vec::with_capacity(planes.len());
+        for plane in planes.chunks_exact(h * w) {
+            for y in 0..rows {
+                out.extend((0..columns).map(|x| {
+                    let (iy, ix) = if self.transpose { (x, y) } else { (y, x) };
+                    let iy = if self.flip_rows { h - 1 - iy } else { iy };
+                    let ix = if self.flip_columns { w - 1 - ix } else { ix };
+                    plane[iy * w + ix]
+                }));
+            }
+        }
+        out
+    }
+}
+
+/// Where a tile lies in its picture, and which of the picture's pixels were read for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TilePlace {
+    /// Rows and columns of the picture.
+    pub picture: [usize; 2],
+    /// Row and column of the tile's first pixel; negative above and left of the picture.
+    pub start: [isize; 2],
+    /// Rows and columns of the tile.
+    pub size: [usize; 2],
+    /// The rows of the picture that are read.
+    pub rows: Range<usize>,
+    /// The columns that are read.
+    pub columns: Range<usize>,
+}
+
+impl TilePlace {
+    /// The same pixels in the oriented picture.
+    #[must_use]
+    pub fn oriented(&self, by: Orientation) -> Self {
+        let axis = |n: usize, start: isize, size: usize, read: &Range<usize>, flip: bool| match flip {
+            true => (n, n as isize - start - size as isize, size, n - read.end..n - read.start),
+            false => (n, start, size, read.clone()),
+        };
+        let y = axis(self.picture[0], self.start[0], self.size[0], &self.rows, by.flip_rows);
+        let x = axis(self.picture[1], self.start[1], self.size[1], &self.columns, by.flip_columns);
+        let (y, x) = if by.transpose { (x, y) } else { (y, x) };
+        Self { picture: [y.0, x.0], start: [y.1, x.1], size: [y.2, x.2], rows: y.3, columns: x.3 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infer::{mirror, source_window};
+
+    #[test]
+    fn the_eight_orientations_differ_and_go_back() {
+        let x = [0., 1., 2., 3., 4., 5.];
+        let turned: Vec<_> = Orientation::all().iter().map(|o| (o.size([2, 3]), o.planes(&x, [2, 3]))).collect();
+        assert_eq!(turned[0].1, x);
+        assert_eq!(turned[1].1, [2., 1., 0., 5., 4., 3.]);
+        assert_eq!(turned[4], ([3, 2], vec![0., 3., 1., 4., 2., 5.]));
+        // A quarter turn clockwise: the last row becomes the first column.
+        assert_eq!(turned[6].1, [3., 0., 4., 1., 5., 2.]);
+        for (i, (size, planes)) in turned.iter().enumerate() {
+            assert!(turned[..i].iter().all(|o| o != &turned[i]), "{i}");
+            assert_eq!(Orientation::all()[i].inverse().planes(planes, *size), x, "{i}");
+        }
+    }
+
+    /// A tile's pixels, oriented, are those of the oriented tile in the oriented picture, mirrored borders included.
+    #[test]
+    fn places_turn_with_the_picture() {
+        let (h, w) = (9usize, 13usize);
+        let pixels: Vec<f32> = (0..h * w).map(|i| i as f32).collect();
+        let tile = |pixels: &[f32], place: &TilePlace| -> Vec<f32> {
+            let [h, w] = place.picture;
+            let at = |y: usize, x: usize| {
+                let (y, x) = (mirror(place.start[0] + y as isize, h), mirror(place.start[1] + x as isize, w));
+                assert!(place.rows.contains(&y) && place.columns.contains(&x));
+                pixels[y * w + x]
+            };
+            (0..place.size[0]).flat_map(|y| (0..place.size[1]).map(move |x| at(y, x))).collect()
+        };
+        for (start, size) in [([0, 0], [9, 13]), ([-3, 4], [8, 12]), ([2, -5], [16, 20]), ([4, 3], [4, 8])] {
+            let (rows, columns) = (source_window(start[0], size[0], h), source_window(start[1], size[1], w));
+            let place = TilePlace { picture: [h, w], start, size, rows, columns };
+            for by in Orientation::all() {
+                let want = by.planes(&tile(&pixels, &place), size);
+                let turned = place.oriented(by);
+                assert_eq!(tile(&by.planes(&pixels, [h, w]), &turned), want, "{by:?}");
+                assert_eq!(turned.oriented(by.inverse()), place, "{by:?}");
+            }
+        }
+    }
+}
