@@ -1,6 +1,7 @@
 //! The segmenter: a picture in, class ids (and probabilities) out, in tiles that fit the device.
 
 use super::choose::choose;
+use super::fixed::fixed_grid;
 use super::image::Picture;
 use super::normalise::{ChannelAffine, normalise};
 use super::output::{Ids, Mask};
@@ -152,6 +153,13 @@ impl Segmenter {
     /// The tiles that fit the device and the memory budget with the least work.
     fn plan(&mut self, backend: &Backend, height: usize, width: usize, options: &SegmentOptions) -> Result<TileGrid> {
         let rule = self.model.architecture.size_rule();
+        let fixed = self.model.architecture.fixed_size();
+        if fixed != [None; 2] {
+            let [h, w] =
+                [(fixed[0], height), (fixed[1], width)].map(|(n, length)| n.unwrap_or(length.max(rule.minimum)));
+            let grid = fixed_grid([height, width], [h, w], tile_spec(&self.model)?, rule.margin)?;
+            return self.fits(backend, [h, w], options).map(|()| grid);
+        }
         // A network that cannot be tiled still runs on the whole picture: any halo does for a single window.
         let whole_spec = TileSpec { align: rule.step, halo: 0, margin: rule.margin, minimum: rule.minimum };
         let whole = TileGrid::plan(height, width, (usize::MAX >> 1, usize::MAX >> 1), &whole_spec)?;
@@ -198,9 +206,9 @@ impl Segmenter {
 /// What tiling must know of a model, or why it cannot be tiled.
 fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
     let rule = model.architecture.size_rule();
-    let size = rule.minimum + 4 * rule.step;
+    let [h, w] = model.architecture.fixed_size().map(|n| n.unwrap_or(rule.minimum + 4 * rule.step));
     let mut graph = Graph::new();
-    let x = graph.input("x", TensorDesc::linear(Shape::new(1, model.architecture.in_channels(), size, size)));
+    let x = graph.input("x", TensorDesc::linear(Shape::new(1, model.architecture.in_channels(), h, w)));
     let x = graph.node("import", ImportNchw, &[x])?;
     let built = model.architecture.build(&mut graph, x)?;
     graph.output(MASK, built.decision);

@@ -157,7 +157,9 @@ fn models_that_disagree_are_named() {
         model("other", config, Normalisation::Unit)
     };
     let error = |m: Model| Ensemble::new(vec![small("a"), m]).unwrap_err().to_string();
-    assert!(error(with("in_channels", json!(3))).contains("a and other do not agree in channels of the picture: 1 and 3"));
+    assert!(
+        error(with("in_channels", json!(3))).contains("a and other do not agree in channels of the picture: 1 and 3")
+    );
     assert!(error(with("out_channels", json!(4))).contains("do not agree in classes"));
     assert!(error(with("padding", json!("valid"))).contains("padding"));
     assert!(Ensemble::new(vec![]).is_err());

@@ -150,11 +150,12 @@ impl<'a> Emitter<'a> {
             return self.conv(label, op, &all);
         }
         if let Some(op) = op.as_op::<ConvTranspose2d>() {
-            let [h, w] = pair(op.padding);
             let attributes = vec![
                 ints("kernel_shape", &pair(op.kernel)),
                 ints("strides", &pair(op.stride)),
-                ints("pads", &[h, w, h, w]),
+                ints("pads", &op.padding.map(|p| p as i64)),
+                ints("dilations", &pair(op.dilation)),
+                int("group", op.groups as i64),
                 ints("output_padding", &pair(op.output_padding)),
             ];
             let y = self.add("ConvTranspose", &all, label, attributes);
