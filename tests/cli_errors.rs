@@ -40,7 +40,7 @@ fn pictures() {
     let cases: &[(&str, &[&str])] = &[
         ("none.png", &["none.png: no such file"]),
         ("", &["input: the name of a picture is empty"]),
-        ("text.png", &["text.png: not a picture in a known format (PNG, JPEG or TIFF)"]),
+        ("text.png", &["text.png: not a picture in a known format (PNG, JPEG, WebP, BMP, TIFF or NPY)"]),
         ("b.gif", &["b.gif: not a picture in a known format"]),
         ("cut.png", &["cut.png: the PNG file is truncated"]),
         ("empty.png", &["empty.png: the file is empty"]),
@@ -289,10 +289,45 @@ fn one_bad_picture_of_several() {
     let r = f.run(&[&args[..], &["--json"]].concat());
     assert_eq!(r.code, 1);
     check(&r.stderr, &["error: bad.png: not a picture", "error: 1 of 3 pictures failed"]);
-    let pictures = serde_json::from_str::<Value>(&r.stdout).unwrap()["pictures"].clone();
+    // A line a picture.
+    let pictures: Vec<Value> = r.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(pictures.len(), 3);
     assert!(pictures[1]["error"].as_str().unwrap().starts_with("bad.png: not a picture"));
     assert!(pictures[0]["error"].is_null() && pictures[2]["width"] == 24);
     assert!(["a_mask.png", "a_overlay.png", "z_mask.png"].iter().all(|n| f.path("out").join(n).exists()));
+    // The same again passes over what is there.
+    std::fs::remove_file(f.path("out").join("z_overlay.png")).unwrap();
+    let kept = std::fs::metadata(f.path("out").join("a_mask.png")).unwrap().modified().unwrap();
+    let r = f.run(&[&args[..], &["--json", "--skip-existing"]].concat());
+    assert_eq!(r.code, 1);
+    check(&r.stderr, &["error: 1 of 3 pictures failed", "1 of 3 pictures were skipped"]);
+    let lines: Vec<Value> = r.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(lines[0], json!({ "input": "a.png", "skipped": true }));
+    assert!(lines[1]["error"].is_string() && lines[2]["outputs"]["overlay"] == "out/z_overlay.png");
+    assert_eq!(std::fs::metadata(f.path("out").join("a_mask.png")).unwrap().modified().unwrap(), kept);
+    assert!(f.path("out/z_overlay.png").exists());
+}
+
+#[test]
+fn objects_are_written_beside_the_mask() {
+    let f = Folder::new();
+    f.unet("m.safetensors", small(), |_| ());
+    f.picture("a.png");
+    let all = "mask,labels,geojson,coco,rois,csv";
+    let args = ["segment", "a.png", "-m", "m.safetensors", "--device", "cpu", "--save", all, "--json"];
+    let r = f.run(&[&args[..], &["--instances", "watershed", "--fill-holes", "--connectivity", "8"]].concat());
+    assert_eq!(r.code, 0, "{}", r.stderr);
+    let line: Value = serde_json::from_str(&r.stdout).unwrap();
+    let names = ["a_mask.png", "a_labels.tif", "a_contours.geojson", "a_coco.json", "a_rois.zip", "a_objects.csv"];
+    assert!(names.iter().all(|n| f.path(n).exists()));
+    let table = std::fs::read_to_string(f.path("a_objects.csv")).unwrap();
+    assert_eq!(table.lines().count() as u64 - 1, line["objects"].as_u64().unwrap());
+    assert!(table.lines().next().unwrap().ends_with(",eccentricity,mean_0,mean_1,mean_2") || !table.contains("mean_1"));
+    for (wrong, part) in [(["--connectivity", "6"], "there are: 4, 8"), (["--seed-depth", "0"], "not a number above 0")]
+    {
+        let r = f.run(&[&args[..], &wrong[..]].concat());
+        assert!(r.code == 2 && r.stderr.contains(part), "{}", r.stderr);
+    }
 }
 
 /// A name that is no text, as old archives hold: it must not stop the program.

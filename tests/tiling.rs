@@ -3,7 +3,10 @@
 
 use serde_json::json;
 use unet_wgpu::error::Result;
-use unet_wgpu::infer::{Picture, Pixels, SegmentOptions, Segmentation, Segmenter};
+use unet_wgpu::infer::{
+    BandInfo, InstanceOptions, ObjectFile, ObjectSink, Picture, Pixels, SegmentOptions, Segmentation, Segmenter,
+    Separation, feed,
+};
 use unet_wgpu::model::{Model, parse, whole_graph};
 use unet_wgpu::session::Backend;
 use unet_wgpu::tensor::Shape;
@@ -33,7 +36,7 @@ fn picture(width: usize, height: usize, channels: usize) -> Picture {
 
 fn segment_with(model: &Model, picture: &Picture, tile: Option<usize>, exact: bool) -> Result<Segmentation> {
     let gpu = gpu_or_skip().unwrap();
-    let options = SegmentOptions { probabilities: true, tile, memory: 8 << 30, exact };
+    let options = SegmentOptions { probabilities: true, tile, memory: 8 << 30, exact, ..Default::default() };
     Segmenter::new(Backend::Gpu(gpu), model.clone()).segment(picture, &options, |_| Ok(()))
 }
 
@@ -160,4 +163,33 @@ fn progress_can_cancel() {
     assert!(matches!(segmenter.segment(&p, &options, cancel), Err(unet_wgpu::error::Error::Cancelled)));
     // The session can be used again.
     assert!(segmenter.segment(&p, &options, |_| Ok(())).is_ok());
+}
+
+/// Every file of objects, for masks made in tiles of several sizes, joined in bands of several heights.
+#[test]
+fn objects_across_tiles_are_those_of_the_whole_picture() {
+    if gpu_or_skip().is_none() {
+        return;
+    }
+    let m = model("unet", json!({"width": 4, "depth": 2, "padding": "same", "out_channels": 3}));
+    let p = picture(1388, 1040, 1);
+    let dir = tempfile::tempdir().unwrap();
+    let mut objects = |tile: Option<usize>, rows: usize, separation: Separation| -> (usize, Vec<Vec<u8>>) {
+        let s = segment_with(&m, &p, tile, true).unwrap();
+        assert_eq!(s.tiles == [1, 1], tile.is_none());
+        let files = ObjectFile::ALL.map(|k| (k, dir.path().join(k.name().0))).to_vec();
+        let options = InstanceOptions { separation, fill_holes: true, min_area: 4, ..Default::default() };
+        let sink = ObjectSink::new(options, "picture", files.clone());
+        let report = sink.report();
+        let info = BandInfo { width: 1388, height: 1040, channels: 1, classes: m.classes(), planes: 3, contrast: None };
+        feed(Box::new(sink), &info, &s.mask, None, Some(&p), rows).unwrap();
+        (report().unwrap().count, files.iter().map(|f| std::fs::read(&f.1).unwrap()).collect())
+    };
+    for separation in [Separation::Components, Separation::Watershed { depth: 1.0 }] {
+        let whole = objects(None, 1040, separation);
+        assert!(whole.0 > 1000, "{}", whole.0);
+        for (tile, rows) in [(700, 64), (352, 1), (160, 100)] {
+            assert!(objects(Some(tile), rows, separation) == whole, "{separation:?}, tiles of {tile}");
+        }
+    }
 }

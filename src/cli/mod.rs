@@ -15,6 +15,7 @@ mod inspect_import;
 mod inspect_plan;
 mod inspect_verify;
 mod models;
+mod objects;
 mod output;
 mod run;
 mod segment;

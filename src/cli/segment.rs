@@ -1,6 +1,7 @@
 //! `unet segment`
 
 use super::models::SetArgs;
+use super::objects::ObjectArgs;
 use super::{Common, output};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,8 +11,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::infer::{
-    Ids, Picture, ProbabilityFormat, SegmentOptions, Segmentation, Segmenter, check_distinct, check_writable,
-    expand_inputs, output_path, write_mask, write_overlay, write_probabilities,
+    BandInfo, Ids, ObjectFile, ObjectReport, Picture, ProbabilityFormat, SegmentOptions, Segmentation, Segmenter,
+    check_distinct, check_writable, expand_inputs, feed, output_path, write_mask, write_overlay, write_probabilities,
 };
 use unet_wgpu::model::Model;
 use unet_wgpu::weights::builtin;
@@ -24,9 +25,17 @@ Examples:
   unet segment scans/ -o results                 every picture of a folder
   unet segment 'day1/*.tif' -m nuclei-unet++ -o results --save mask,prob
   unet segment cells.png -m my_model.safetensors -o cells_mask.png
+  unet segment cells.tif --save labels,geojson,csv --instances watershed --min-area 20
+                                                 single objects: numbers, outlines for QuPath, a table
+  unet segment scans/ -o results --skip-existing --json >> log.jsonl
+                                                 goes on where an earlier run stopped
 
 Pictures: PNG, JPEG, TIFF; 8 and 16 bit and 32-bit float; grey and RGB; any size. Large ones are cut into tiles whose
-joined result equals one run on the whole picture.")]
+joined result equals one run on the whole picture.
+
+Objects are numbered from 1 on in the order of their first pixels, row by row, the same in all files. Outlines (geojson, coco,
+rois) run along the edges of pixels; the centre of pixel (0, 0) is at (0.5, 0.5) there, and at (0, 0) in the table. With --json
+every picture is one line on stdout as soon as it is done.")]
 pub struct Segment {
     /// Pictures, folders of pictures, or patterns such as 'day1/*.tif'
     #[arg(required = true, value_name = "IMAGE|DIR|GLOB")]
@@ -52,6 +61,11 @@ pub struct Segment {
     /// the edges of tiles
     #[arg(long)]
     exact: bool,
+    /// Pass over pictures whose results all exist; files are there whole or not at all, so this resumes a run
+    #[arg(long)]
+    skip_existing: bool,
+    #[command(flatten)]
+    objects: ObjectArgs,
 }
 
 /// A kind of result.
@@ -63,14 +77,36 @@ enum Save {
     Overlay,
     /// Probabilities as 32-bit float TIFF, a page per class
     Prob,
+    /// The number of every pixel's object: 16-bit TIFF, 32-bit for more than 65,535 objects
+    Labels,
+    /// Outlines of objects as GeoJSON for QuPath
+    Geojson,
+    /// Outlines of objects as COCO annotations
+    Coco,
+    /// Outlines of objects as ImageJ's ROI archive
+    Rois,
+    /// A table of objects: class, area, centroid, bounding box, perimeter, eccentricity, mean of every channel
+    Csv,
 }
 
 impl Save {
+    fn object(self) -> Option<ObjectFile> {
+        match self {
+            Self::Mask | Self::Overlay | Self::Prob => None,
+            Self::Labels => Some(ObjectFile::Labels),
+            Self::Geojson => Some(ObjectFile::GeoJson),
+            Self::Coco => Some(ObjectFile::Coco),
+            Self::Rois => Some(ObjectFile::Rois),
+            Self::Csv => Some(ObjectFile::Table),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Mask => "mask",
             Self::Overlay => "overlay",
             Self::Prob => "prob",
+            other => other.object().map_or("", |o| o.name().0),
         }
     }
 
@@ -78,6 +114,7 @@ impl Save {
         match self {
             Self::Mask | Self::Overlay => "png",
             Self::Prob => ProbabilityFormat::Tiff.extension(),
+            other => other.object().map_or("", |o| o.name().1),
         }
     }
 }
@@ -120,26 +157,40 @@ impl Segment {
         let backend = common.backend()?;
         let device = backend.describe();
         let mut segmenter = Segmenter::new(backend, model);
-        let mut results = Vec::new();
-        let mut failed = 0;
+        let (mut failed, mut skipped) = (0, 0);
         for (i, (input, outputs)) in inputs.iter().zip(&outputs).enumerate() {
+            if self.skip_existing && outputs.iter().all(|p| p.is_file()) {
+                skipped += 1;
+                if common.json {
+                    output::line_if_read(&json!({ "input": input.to_string_lossy(), "skipped": true }).to_string())?;
+                }
+                continue;
+            }
             let files: Vec<(Save, &PathBuf)> = save.iter().copied().zip(outputs).collect();
             match self.one(common, &mut segmenter, input, &files, (i + 1, inputs.len())) {
-                Ok(result) => results.push(result),
+                Ok(mut result) => {
+                    result["device"] = device.clone().into();
+                    result["model"] = self.model.clone().into();
+                    if common.json {
+                        output::line_if_read(&result.to_string())?;
+                    }
+                }
                 // One bad picture must not stop the rest; a lost device or output would fail them all.
                 Err(e @ (Error::DeviceLost(_) | Error::Cancelled)) => return Err(e),
                 Err(Error::Io { path, source }) if output::is_stdout(&path) => return Err(Error::Io { path, source }),
                 Err(e) if inputs.len() > 1 => {
                     failed += 1;
                     output::error(&e.to_string());
-                    results.push(json!({ "input": input.to_string_lossy(), "error": e.to_string() }));
+                    if common.json {
+                        let line = json!({ "input": input.to_string_lossy(), "error": e.to_string() });
+                        output::line_if_read(&line.to_string())?;
+                    }
                 }
                 Err(e) => return Err(e),
             }
         }
-        if common.json {
-            let document = json!({ "device": device, "model": self.model, "pictures": results });
-            output::line_if_read(&format!("{document:#}"))?;
+        if skipped > 0 {
+            common.note(&format!("{skipped} of {} pictures were skipped: their results exist", inputs.len()));
         }
         if failed > 0 {
             output::error(&format!("{failed} of {} pictures failed", inputs.len()));
@@ -162,6 +213,7 @@ impl Segment {
             tile: self.tile,
             memory: self.memory,
             exact: self.exact,
+            ..Default::default()
         };
         let bar = progress_bar(common, input, number, of);
         let about = |e| about(input, e);
@@ -174,6 +226,7 @@ impl Segment {
         for (save, path) in outputs {
             write(*save, path, &picture, &result)?;
         }
+        let objects = self.objects_of(segmenter.model(), input, outputs, &picture, &result).map_err(about)?;
         let ms = start.elapsed().as_secs_f64() * 1e3;
         let shares = class_shares(segmenter.model(), &result);
         if !common.json {
@@ -182,8 +235,9 @@ impl Segment {
             let [rows, columns] = result.tiles;
             let tiles = if rows * columns == 1 { String::new() } else { format!(", {rows}x{columns} tiles") };
             let fallback = if result.fallback.is_some() { ", in f32 after f16 overflowed" } else { "" };
+            let found = objects.as_ref().map_or(String::new(), |o| format!("; {} objects", o.count));
             output::line_if_read(&format!(
-                "{}: {}x{}{tiles}, {:.2} s{fallback}; {}; wrote {}",
+                "{}: {}x{}{tiles}, {:.2} s{fallback}; {}{found}; wrote {}",
                 input.display(),
                 picture.width(),
                 picture.height(),
@@ -199,6 +253,8 @@ impl Segment {
             "height": picture.height(),
             "outputs": outputs.iter().map(|(s, p)| (s.name().to_string(), json!(p.to_string_lossy()))).collect::<serde_json::Map<String, Value>>(),
             "classes": shares.iter().map(|(n, s)| (n.clone(), json!(s))).collect::<serde_json::Map<String, Value>>(),
+            "objects": objects.as_ref().map(|o| o.count),
+            "objects_left_whole": objects.map(|o| o.left_whole),
             "precision": result.precision.name(),
             "fallback": result.fallback,
             "tiles": result.tiles,
@@ -206,6 +262,33 @@ impl Segment {
             "ms": ms,
             "device_bytes": segmenter.device_bytes(),
         }))
+    }
+
+    /// Finds the objects of a picture and writes their files; `None` if none are wanted.
+    fn objects_of(
+        &self,
+        model: &Model,
+        input: &Path,
+        outputs: &[(Save, &PathBuf)],
+        picture: &Picture,
+        result: &Segmentation,
+    ) -> Result<Option<ObjectReport>> {
+        let files: Vec<_> = outputs.iter().filter_map(|(s, p)| Some((s.object()?, p.to_path_buf()))).collect();
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let sink = self.objects.sink(input, files, self.memory / 4);
+        let report = sink.report();
+        let info = BandInfo {
+            width: picture.width(),
+            height: picture.height(),
+            channels: picture.channels(),
+            classes: model.classes(),
+            planes: model.architecture.out_channels(),
+            contrast: None,
+        };
+        feed(Box::new(sink), &info, &result.mask, None, Some(picture), 256)?;
+        Ok(report())
     }
 }
 
@@ -238,6 +321,8 @@ fn write(save: Save, path: &Path, picture: &Picture, result: &Segmentation) -> R
             let planes = result.probabilities.as_deref().unwrap_or_default();
             write_probabilities(path, ProbabilityFormat::Tiff, picture.width(), picture.height(), planes)
         }
+        // Those of objects are written together.
+        Save::Labels | Save::Geojson | Save::Coco | Save::Rois | Save::Csv => Ok(()),
     }
 }
 

@@ -48,6 +48,8 @@ impl BandSink for ObjectSink {
     }
 
     fn start(&mut self, info: &BandInfo) -> Result<()> {
+        let scratch = &self.options.scratch;
+        std::fs::create_dir_all(scratch).map_err(|e| Error::io(scratch, e))?;
         let mut labeller = Labeller::new(info.width, info.height, &self.options)?;
         if self.needs().pixels {
             labeller = labeller.with_samples(info.channels);

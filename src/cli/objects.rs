@@ -1,0 +1,67 @@
+//! The options of `unet segment` about single objects.
+
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+use unet_wgpu::infer::{Connectivity, InstanceOptions, ObjectFile, ObjectSink, Separation};
+
+/// How single objects are found.
+#[derive(Args)]
+#[command(next_help_heading = "Single objects (for --save labels, geojson, coco, rois, csv)")]
+pub struct ObjectArgs {
+    /// How touching objects are told apart
+    #[arg(long, value_enum, default_value = "components", value_name = "HOW")]
+    instances: Separate,
+    /// For the watershed: how many pixels an object must be wider than its neck to become two; smaller splits more
+    #[arg(long, default_value = "1", value_name = "PIXELS", value_parser = depth)]
+    seed_depth: f64,
+    /// Which pixels are of one object: those that share an edge (4), or a corner too (8)
+    #[arg(long, default_value = "4", value_name = "4|8", value_parser = connectivity)]
+    connectivity: Connectivity,
+    /// Leave out objects of fewer pixels
+    #[arg(long, default_value = "0", value_name = "PIXELS")]
+    min_area: u64,
+    /// Fill background that lies inside one object
+    #[arg(long)]
+    fill_holes: bool,
+}
+
+/// How touching objects are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Separate {
+    /// Not at all: an object is what is connected in the mask
+    Components,
+    /// At necks: the watershed of the distance to the edge
+    Watershed,
+}
+
+fn depth(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|d: &f64| d.is_finite() && *d > 0.0).ok_or_else(|| "not a number above 0".into())
+}
+
+fn connectivity(text: &str) -> Result<Connectivity, String> {
+    match text {
+        "4" => Ok(Connectivity::Four),
+        "8" => Ok(Connectivity::Eight),
+        _ => Err("there are: 4, 8".into()),
+    }
+}
+
+impl ObjectArgs {
+    /// What finds the objects of `input` and writes `files`, in at most `memory` bytes. Temporary files lie beside results.
+    pub fn sink(&self, input: &Path, files: Vec<(ObjectFile, PathBuf)>, memory: u64) -> ObjectSink {
+        let separation = match self.instances {
+            Separate::Components => Separation::Components,
+            Separate::Watershed => Separation::Watershed { depth: self.seed_depth },
+        };
+        let folder = files.first().and_then(|f| f.1.parent()).filter(|p| !p.as_os_str().is_empty());
+        let options = InstanceOptions {
+            separation,
+            connectivity: self.connectivity,
+            min_area: self.min_area,
+            fill_holes: self.fill_holes,
+            memory,
+            scratch: folder.unwrap_or(Path::new(".")).to_path_buf(),
+        };
+        ObjectSink::new(options, input.file_name().unwrap_or_default().to_string_lossy(), files)
+    }
+}
