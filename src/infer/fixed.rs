@@ -19,7 +19,7 @@ pub(super) fn fixed_grid(
             let [h, w] = picture;
             let reason = format!(
                 "larger than the {}x{} pixels that the file fixes as the network's input, and the network cannot be tiled \
-                 exactly: {why}; resize the picture, or, if its layers take other sizes, give `--set free_size=true`",
+                 exactly: {why}; resize the picture, tile it with `--blend gaussian`, or, if its layers take other sizes, give `--set free_size=true`",
                 size[1], size[0]
             );
             return Err(Error::invalid(format!("{w}x{h} picture"), reason));

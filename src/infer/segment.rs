@@ -307,10 +307,13 @@ impl Segmenter {
         let rule = self.model.architecture.size_rule();
         let fixed = self.model.architecture.fixed_size();
         if fixed != [None; 2] {
-            let [h, w] =
-                [(fixed[0], height), (fixed[1], width)].map(|(n, length)| n.unwrap_or(length.max(rule.minimum)));
-            let grid = fixed_grid([height, width], [h, w], tile_spec(&self.model)?, rule.margin)?;
-            return self.fits(backend, [h, w], options).map(|()| grid);
+            let least = |length: usize| length.max(rule.minimum);
+            let window = [(fixed[0], height), (fixed[1], width)].map(|(n, length)| n.unwrap_or(least(length)));
+            self.fits(backend, window, options, outputs, budget)?;
+            if options.blend == Blend::Gaussian && rule.margin == 0 {
+                return Ok(Cut::Blended(BlendGrid::new([height, width], window)));
+            }
+            return fixed_grid([height, width], window, tile_spec(&self.model)?, rule.margin).map(Cut::Exact);
         }
         // A network that cannot be tiled still runs on the whole picture: any halo does for a single window.
         let whole_spec = TileSpec { align: rule.step, halo: 0, margin: rule.margin, minimum: rule.minimum };
@@ -411,9 +414,8 @@ impl Segmenter {
 
 /// How a model decides on a class.
 fn decision_rule(model: &Model) -> Result<crate::ops::MaskRule> {
-    let size = model.architecture.size_rule().minimum;
     let mut graph = Graph::new();
-    let x = graph.input("x", TensorDesc::linear(Shape::new(1, model.architecture.in_channels(), size, size)));
+    let x = graph.input("x", TensorDesc::linear(model.architecture.example()));
     let x = graph.node("import", ImportNchw, &[x])?;
     Ok(model.architecture.build(&mut graph, x)?.rule)
 }

@@ -6,7 +6,7 @@ use super::parts::Parts;
 use super::proto::{ModelProto, TensorProto};
 use super::tensor::{Tensor, count, read};
 use crate::error::{Error, Result};
-use crate::weights::{ModelMetadata, Normalisation, Weights};
+use crate::weights::{METADATA_KEY, ModelMetadata, Normalisation, Weights};
 use prost::Message;
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -18,8 +18,6 @@ const MAX_BYTES: u64 = 2 << 30;
 const MAX_ENTRIES: usize = 1 << 20;
 /// How deep messages may lie in each other.
 const MAX_DEPTH: usize = 64;
-/// The key of the metadata under which native checkpoints, too, say what pixels become and what classes are called.
-const METADATA_KEY: &str = "unet";
 
 /// Whether a file is an ONNX file by its first bytes, or, where these say nothing, by its name: the message begins with
 /// `ir_version`, a small number, and goes on with another of the model's first fields.

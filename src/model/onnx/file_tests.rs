@@ -1,8 +1,8 @@
 //! Files made here: what is read, and what is refused, with the message.
 
 use super::super::proto::{
-    AttributeProto, AttributeType, DataType, Dimension, DimensionValue, GraphProto, NodeProto, OperatorSetId, StringEntry,
-    TensorShape, TensorType, TypeProto, ValueInfo,
+    AttributeProto, AttributeType, DataType, Dimension, DimensionValue, GraphProto, NodeProto, OperatorSetId,
+    StringEntry, TensorShape, TensorType, TypeProto, ValueInfo,
 };
 use super::*;
 use crate::model::{Architecture, INPUT, whole_graph};
@@ -95,12 +95,21 @@ fn sizes_are_found_by_translating() {
     let pool = |i: &str, o: &str| {
         node("MaxPool", &[i], &[o], vec![attribute("kernel_shape", &[2, 2]), attribute("strides", &[2, 2])])
     };
-    let up = node("Resize", &["b", "", "s"], &["y"], vec![AttributeProto {
-        name: "coordinate_transformation_mode".into(),
-        s: Some("asymmetric".into()),
-        ..Default::default()
-    }, AttributeProto { name: "nearest_mode".into(), s: Some("floor".into()), ..Default::default() }]);
-    let m = model(vec![pool("x", "a"), pool("a", "b"), up], vec![floats("s", &[4], &[1.0, 1.0, 4.0, 4.0])], &[0, 1, 0, 0]);
+    let up = node(
+        "Resize",
+        &["b", "", "s"],
+        &["y"],
+        vec![
+            AttributeProto {
+                name: "coordinate_transformation_mode".into(),
+                s: Some("asymmetric".into()),
+                ..Default::default()
+            },
+            AttributeProto { name: "nearest_mode".into(), s: Some("floor".into()), ..Default::default() },
+        ],
+    );
+    let m =
+        model(vec![pool("x", "a"), pool("a", "b"), up], vec![floats("s", &[4], &[1.0, 1.0, 4.0, 4.0])], &[0, 1, 0, 0]);
     let rule = opened(&m).unwrap().0.size_rule();
     assert_eq!((rule.minimum, rule.step, rule.margin), (4, 4, 0));
     // Unpadded: two pixels less, and an even number goes into the pool.
@@ -127,11 +136,12 @@ fn arithmetic_on_shapes_is_done() {
         node("Slice", &["xs", "two", "four", "zero"], &["size"], vec![]),
         node("Shape", &["p"], &["ps"], vec![]),
         node("Slice", &["ps", "zero", "two", "zero"], &["nc"], vec![]),
-        node("Concat", &["nc", "size"], &["sizes"], vec![AttributeProto {
-            name: "axis".into(),
-            i: Some(0),
-            ..Default::default()
-        }]),
+        node(
+            "Concat",
+            &["nc", "size"],
+            &["sizes"],
+            vec![AttributeProto { name: "axis".into(), i: Some(0), ..Default::default() }],
+        ),
         node("Resize", &["p", "", "", "sizes"], &["y"], vec![]),
     ];
     let numbers = [("zero", 0), ("two", 2), ("four", 4)].map(|(n, v)| whole_numbers(n, &[v])).to_vec();
@@ -175,7 +185,11 @@ fn damaged_files_are_refused() {
 #[test]
 fn cycles_and_names_made_twice_are_refused() {
     let e = refused(&model(
-        vec![node("Add", &["x", "b"], &["a"], vec![]), node("Relu", &["a"], &["b"], vec![]), node("Relu", &["b"], &["y"], vec![])],
+        vec![
+            node("Add", &["x", "b"], &["a"], vec![]),
+            node("Relu", &["a"], &["b"], vec![]),
+            node("Relu", &["b"], &["y"], vec![]),
+        ],
         vec![],
         &[0, 1, 0, 0],
     ));
@@ -227,7 +241,10 @@ fn huge_and_empty_dimensions_are_refused() {
 }
 
 /// A model file in a folder, with its weight in another file.
-fn outside(location: &str, more: &[(&str, &str)]) -> (tempfile::TempDir, Result<(OnnxNetwork, ModelMetadata, Weights)>) {
+fn outside(
+    location: &str,
+    more: &[(&str, &str)],
+) -> (tempfile::TempDir, Result<(OnnxNetwork, ModelMetadata, Weights)>) {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("model");
     std::fs::create_dir(&folder).unwrap();
