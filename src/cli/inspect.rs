@@ -160,8 +160,8 @@ impl<'a> Report<'a> {
         let rule = architecture.size_rule();
         // The smallest legal size from 256 on.
         let default = rule.minimum + 256usize.saturating_sub(rule.minimum).next_multiple_of(rule.step);
-        let size = size.unwrap_or([default; 2]);
-        let graph = whole_graph(&*architecture, 1, size[0], size[1])?;
+        let size = size.unwrap_or(architecture.fixed_size().map(|n| n.unwrap_or(default)));
+        let graph = whole_graph(&*architecture, architecture.example().n, size[0], size[1])?;
         let memory = Plan::new(&rewrite::optimise(&graph)?, &Caps { precision, ..Caps::default() }).map(|p| p.memory);
         let field = receptive_field(&graph);
         let unused = model.map(Model::unused_keys).transpose()?.unwrap_or_default();
@@ -199,7 +199,10 @@ impl<'a> Report<'a> {
             let _ = writeln!(t, "normalisation {rule}");
         }
         let rule = a.size_rule();
-        let _ = write!(t, "input sizes   {} + k * {}", rule.minimum, rule.step);
+        let _ = match a.fixed_size() {
+            [Some(h), Some(w)] => write!(t, "input size    {h}x{w} only, as the file says"),
+            _ => write!(t, "input sizes   {} + k * {}", rule.minimum, rule.step),
+        };
         let _ = if rule.margin > 0 { writeln!(t, ", output is {} smaller", 2 * rule.margin) } else { writeln!(t) };
         let _ = match &self.field {
             Ok(field) => writeln!(t, "receptive     {field}"),

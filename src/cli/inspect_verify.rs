@@ -8,7 +8,7 @@ use std::path::Path;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::model::{INPUT, Model, whole_graph};
 use unet_wgpu::session::Backend;
-use unet_wgpu::tensor::{Comparison, HostTensor, Precision, Shape};
+use unet_wgpu::tensor::{Comparison, HostTensor, Precision};
 use unet_wgpu::testing::random_input;
 
 /// What two programs that both sum in `f32` may differ by, as a part of the largest value.
@@ -52,9 +52,9 @@ impl Verify<'_> {
                 (x, path.display().to_string())
             }
             None => {
-                let least = network.size_rule().minimum;
-                let [h, w] = self.size.unwrap_or([least; 2]);
-                (random_input(INPUT, Shape::new(1, network.in_channels(), h, w))?, "noise".to_string())
+                let least = network.example();
+                let [h, w] = self.size.unwrap_or([least.h, least.w]);
+                (random_input(INPUT, least.with_hw(h, w))?, "noise".to_string())
             }
         };
         let shape = input.shape()?;

@@ -12,6 +12,7 @@ pub mod components;
 mod decode;
 mod distance;
 mod ensemble;
+mod fixed;
 pub mod image;
 pub mod instances;
 pub mod labels;

@@ -4,6 +4,7 @@ use super::band::{Band, BandInfo, BandSink, Needs};
 use super::blend::{BlendGrid, blended};
 use super::budget::Budget;
 use super::choose::choose;
+use super::fixed::fixed_grid;
 use super::image::Picture;
 use super::normalise::{ChannelAffine, Collector, Wanted, collect, maps, reads_integers, wanted};
 use super::output::{Ids, Mask, SHOWN, STRETCH, joint};
@@ -304,6 +305,16 @@ impl Segmenter {
     ) -> Result<Cut> {
         let (height, width) = (info.height, info.width);
         let rule = self.model.architecture.size_rule();
+        let fixed = self.model.architecture.fixed_size();
+        if fixed != [None; 2] {
+            let least = |length: usize| length.max(rule.minimum);
+            let window = [(fixed[0], height), (fixed[1], width)].map(|(n, length)| n.unwrap_or(least(length)));
+            self.fits(backend, window, options, outputs, budget)?;
+            if options.blend == Blend::Gaussian && rule.margin == 0 {
+                return Ok(Cut::Blended(BlendGrid::new([height, width], window)));
+            }
+            return fixed_grid([height, width], window, tile_spec(&self.model)?, rule.margin).map(Cut::Exact);
+        }
         // A network that cannot be tiled still runs on the whole picture: any halo does for a single window.
         let whole_spec = TileSpec { align: rule.step, halo: 0, margin: rule.margin, minimum: rule.minimum };
         if options.blend == Blend::Gaussian {
@@ -403,9 +414,8 @@ impl Segmenter {
 
 /// How a model decides on a class.
 fn decision_rule(model: &Model) -> Result<crate::ops::MaskRule> {
-    let size = model.architecture.size_rule().minimum;
     let mut graph = Graph::new();
-    let x = graph.input("x", TensorDesc::linear(Shape::new(1, model.architecture.in_channels(), size, size)));
+    let x = graph.input("x", TensorDesc::linear(model.architecture.example()));
     let x = graph.node("import", ImportNchw, &[x])?;
     Ok(model.architecture.build(&mut graph, x)?.rule)
 }
@@ -413,9 +423,9 @@ fn decision_rule(model: &Model) -> Result<crate::ops::MaskRule> {
 /// What tiling must know of a model, or why it cannot be tiled.
 fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
     let rule = model.architecture.size_rule();
-    let size = rule.minimum + 4 * rule.step;
+    let [h, w] = model.architecture.fixed_size().map(|n| n.unwrap_or(rule.minimum + 4 * rule.step));
     let mut graph = Graph::new();
-    let x = graph.input("x", TensorDesc::linear(Shape::new(1, model.architecture.in_channels(), size, size)));
+    let x = graph.input("x", TensorDesc::linear(Shape::new(1, model.architecture.in_channels(), h, w)));
     let x = graph.node("import", ImportNchw, &[x])?;
     let built = model.architecture.build(&mut graph, x)?;
     graph.output(MASK, built.decision);

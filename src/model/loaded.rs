@@ -1,11 +1,14 @@
 //! A network with its weights: what a checkpoint is once it has been understood.
 
 use super::dialect::{self, Understood};
+use super::onnx::{self, OnnxOptions};
 use super::{Architecture, parse, whole_graph};
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
 use crate::weights::{self, Checkpoint, ModelMetadata, Weights};
 use serde_json::{Map, Value};
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A network with its weights. Cheap to clone.
@@ -22,14 +25,18 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens a built-in model by name, or a checkpoint by path.
+    /// Opens a built-in model by name, or a checkpoint or an ONNX file by path.
     pub fn open(name_or_path: &str) -> Result<Self> {
         Self::open_with(name_or_path, &Map::new())
     }
 
     /// The same with options in place of those that would be assumed of another program's checkpoint; see
-    /// [`dialect::understand`].
+    /// [`dialect::understand`], and, of an ONNX file, [`OnnxOptions`].
     pub fn open_with(name_or_path: &str, set: &Map<String, Value>) -> Result<Self> {
+        if is_onnx_file(Path::new(name_or_path)) {
+            let (network, metadata, weights) = onnx::open(name_or_path, &OnnxOptions::from_settings(set)?)?;
+            return Self::with_architecture(name_or_path, Arc::new(network), metadata, weights);
+        }
         Self::new_with(name_or_path, weights::open(name_or_path)?, set)
     }
 
@@ -67,9 +74,9 @@ impl Model {
         weights: Weights,
     ) -> Result<Self> {
         let model = Self { name: name.into(), architecture, metadata, weights: Arc::new(weights), import: None };
-        let size = model.architecture.size_rule().minimum;
+        let s = model.architecture.example();
         let graph =
-            whole_graph(&*model.architecture, 1, size, size).map_err(|e| Error::file(&model.name, e.to_string()))?;
+            whole_graph(&*model.architecture, s.n, s.h, s.w).map_err(|e| Error::file(&model.name, e.to_string()))?;
         for (key, dims) in graph.parameters() {
             model.weights.require(key, dims).map_err(|e| Error::file(&model.name, e.to_string()))?;
         }
@@ -103,8 +110,8 @@ impl Model {
 
     /// Keys of the checkpoint that the network does not use.
     pub fn unused_keys(&self) -> Result<Vec<String>> {
-        let size = self.architecture.size_rule().minimum;
-        let graph = whole_graph(&*self.architecture, 1, size, size)?;
+        let s = self.architecture.example();
+        let graph = whole_graph(&*self.architecture, s.n, s.h, s.w)?;
         let used: std::collections::HashSet<&str> = graph.parameters().map(|p| p.0).collect();
         Ok(self.weights.keys().filter(|k| !used.contains(&k[..])).map(|k| k.to_string()).collect())
     }
@@ -116,4 +123,12 @@ impl Model {
         let named = self.metadata.classes.iter().cloned();
         named.chain((self.metadata.classes.len()..count).map(|i| format!("class {i}"))).collect()
     }
+}
+
+/// Whether there is a file of that name that begins as an ONNX file does.
+fn is_onnx_file(path: &Path) -> bool {
+    let mut head = Vec::new();
+    // What cannot be read is left to the reader of checkpoints, which says why.
+    let read = std::fs::File::open(path).and_then(|f| f.take(16).read_to_end(&mut head));
+    read.is_ok() && onnx::is_onnx(&head, path)
 }

@@ -71,6 +71,17 @@ pub trait Architecture: Debug + Send + Sync {
     /// Legal input sizes.
     fn size_rule(&self) -> SizeRule;
 
+    /// Rows and columns of a network that takes no others, as an ONNX file may say; [`Self::size_rule`] does not apply to them.
+    fn fixed_size(&self) -> [Option<usize>; 2] {
+        [None; 2]
+    }
+
+    /// An input that the network takes: the smallest.
+    fn example(&self) -> Shape {
+        let size = self.size_rule().minimum;
+        Shape::new(1, self.in_channels(), size, size)
+    }
+
     /// Where elements are dropped out in training.
     fn dropouts(&self) -> Vec<DropoutAt> {
         Vec::new()

@@ -9,6 +9,7 @@ mod host_fixtures;
 mod loss_fixtures;
 mod manifest;
 mod model_fixtures;
+mod onnx_fixtures;
 mod op_fixtures;
 mod train_fixtures;
 
@@ -19,9 +20,6 @@ use crate::ops::registry;
 use crate::session::Backend;
 use crate::tensor::{Comparison, HostTensor};
 use crate::testing::{OP_TOLERANCE, check_case, tolerance};
-
-/// Why ONNX fixtures are skipped.
-pub const NEEDS_ONNX: &str = "needs the ONNX importer";
 
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,25 +156,22 @@ impl Selftest<'_> {
     /// One fixture. The outer error stops the run, the inner one is the fixture's.
     fn fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
         match entry.kind.as_str() {
-            "ops" => return self.op_fixtures(entry, files),
+            "ops" => self.op_fixtures(entry, files),
             "model" => match entry.mode() {
-                "eval" => return self.model_fixture(entry, files),
-                "train" => {
-                    return match self.model_fixture(entry, files)? {
-                        Ok(()) => self.train_fixture(entry, files),
-                        wrong => Ok(wrong),
-                    };
-                }
-                mode => return Ok(Err(format!("unknown mode `{mode}`"))),
+                "eval" => self.model_fixture(entry, files),
+                "train" => match self.model_fixture(entry, files)? {
+                    Ok(()) => self.train_fixture(entry, files),
+                    wrong => Ok(wrong),
+                },
+                mode => Ok(Err(format!("unknown mode `{mode}`"))),
             },
-            "weightmap" | "metrics" => return self.host_fixture(entry, files),
-            "losses" => return self.loss_fixture(entry, files),
-            "augment" => return self.augment_fixture(entry, files),
-            "checkpoint" => return self.checkpoint_fixture(entry, files),
-            "onnx" => self.skip(&entry.name, "onnx", NEEDS_ONNX)?,
-            kind => return Ok(Err(format!("unknown kind `{kind}`"))),
+            "weightmap" | "metrics" => self.host_fixture(entry, files),
+            "losses" => self.loss_fixture(entry, files),
+            "augment" => self.augment_fixture(entry, files),
+            "checkpoint" => self.checkpoint_fixture(entry, files),
+            "onnx" => self.onnx_fixture(entry, files),
+            kind => Ok(Err(format!("unknown kind `{kind}`"))),
         }
-        Ok(Ok(()))
     }
 }
 

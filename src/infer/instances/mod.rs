@@ -208,6 +208,9 @@ pub struct Instances {
     whole: Vec<String>,
 }
 
+/// Reads the runs of the next row.
+type RowReader<'a> = Box<dyn FnMut(&mut Vec<Run>) -> Result<()> + 'a>;
+
 impl Instances {
     /// Columns.
     pub fn width(&self) -> usize {

@@ -1,7 +1,54 @@
-//! ONNX files as networks of this engine: read and translated at run time.
+//! ONNX files as networks of this engine, read and translated at run time; and networks of this engine as ONNX files.
+//!
+//! `file` reads, `parts` takes apart, `translate` makes nodes of this engine from the file's nodes for an input of a given
+//! shape, `fold` does the arithmetic on shapes on the way; [`OnnxNetwork`] is the result as an
+//! [`Architecture`](super::Architecture). [`export`] writes.
 
+mod attributes;
+pub mod export;
+mod file;
+mod fold;
+mod network;
+mod nodes;
+mod parts;
 #[allow(missing_docs)] // The schema documents the fields; names are its own.
 pub mod proto;
+mod tensor;
+mod translate;
 
-pub mod export;
-mod nodes;
+pub use file::{is_onnx, open, parse};
+pub use network::{Ending, OnnxNetwork, OnnxOptions};
+
+use crate::error::Error;
+use std::fmt;
+
+/// Why a node or a tensor cannot be translated: the reason alone, since who asks knows of what.
+#[derive(Clone, Debug, PartialEq)]
+struct Why(String);
+
+impl From<String> for Why {
+    fn from(reason: String) -> Self {
+        Self(reason)
+    }
+}
+
+impl From<&str> for Why {
+    fn from(reason: &str) -> Self {
+        Self(reason.into())
+    }
+}
+
+impl From<Error> for Why {
+    fn from(e: Error) -> Self {
+        match e {
+            Error::Op { reason, .. } => Self(reason),
+            e => Self(e.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,55 @@
+//! Pictures for networks that take one size only: windows of exactly that size.
+
+use super::tile::{TileGrid, TileSpec, plan_axis};
+use crate::error::{Error, Result};
+
+/// Windows of exactly `size` rows and columns over a picture. A smaller picture is mirrored up to the window; a larger one
+/// needs a network that can be tiled, which `spec` says, or why not.
+pub(super) fn fixed_grid(
+    picture: [usize; 2],
+    size: [usize; 2],
+    spec: std::result::Result<TileSpec, String>,
+    margin: usize,
+) -> Result<TileGrid> {
+    let larger = (0..2).any(|i| picture[i] > size[i].saturating_sub(2 * margin));
+    let spec = match spec {
+        Ok(spec) => spec,
+        Err(_) if !larger => TileSpec { align: 1, halo: 0, margin, minimum: 1 },
+        Err(why) => {
+            let [h, w] = picture;
+            let reason = format!(
+                "larger than the {}x{} pixels that the file fixes as the network's input, and the network cannot be tiled \
+                 exactly: {why}; resize the picture, tile it with `--blend gaussian`, or, if its layers take other sizes, give `--set free_size=true`",
+                size[1], size[0]
+            );
+            return Err(Error::invalid(format!("{w}x{h} picture"), reason));
+        }
+    };
+    let axis = |i: usize| plan_axis(picture[i], size[i], &TileSpec { minimum: size[i], ..spec });
+    Ok(TileGrid { rows: axis(0)?, columns: axis(1)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_have_the_one_size() {
+        let spec = TileSpec { align: 8, halo: 16, margin: 0, minimum: 64 };
+        for (picture, tiles) in [([64, 48], 1), ([10, 7], 1), ([65, 48], 2), ([200, 100], 15)] {
+            let grid = fixed_grid(picture, [64, 48], Ok(spec), 0).unwrap();
+            assert_eq!(([grid.rows.window, grid.columns.window], grid.len()), ([64, 48], tiles), "{picture:?}");
+            let kept: usize = grid.iter().map(|t| t.y.keep.len() * t.x.keep.len()).sum();
+            assert_eq!(kept, picture[0] * picture[1]);
+        }
+    }
+
+    #[test]
+    fn a_network_of_the_whole_picture_takes_no_larger_ones() {
+        let global = || Err("global pooling".to_string());
+        assert_eq!(fixed_grid([64, 64], [64, 64], global(), 0).unwrap().len(), 1);
+        assert_eq!(fixed_grid([30, 64], [64, 64], global(), 0).unwrap().rows.window, 64);
+        let e = fixed_grid([64, 65], [64, 64], global(), 0).unwrap_err().to_string();
+        assert!(e.starts_with("65x64 picture: larger than the 64x64") && e.contains("global pooling"), "{e}");
+    }
+}

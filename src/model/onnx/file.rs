@@ -1,0 +1,255 @@
+//! Reading an ONNX file: within bounds, and with tensors in other files only from the file's own folder.
+
+use super::Why;
+use super::network::{OnnxNetwork, OnnxOptions};
+use super::parts::Parts;
+use super::proto::{ModelProto, TensorProto};
+use super::tensor::{Tensor, count, read};
+use crate::error::{Error, Result};
+use crate::weights::{METADATA_KEY, ModelMetadata, Normalisation, Weights};
+use prost::Message;
+use std::collections::HashMap;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+/// Largest file that is read: protobuf has no larger ones.
+const MAX_BYTES: u64 = 2 << 30;
+/// Most messages and strings in a file: a network has some ten thousand, and each takes more memory than its two bytes.
+const MAX_ENTRIES: usize = 1 << 20;
+/// How deep messages may lie in each other.
+const MAX_DEPTH: usize = 64;
+
+/// Whether a file is an ONNX file by its first bytes, or, where these say nothing, by its name: the message begins with
+/// `ir_version`, a small number, and goes on with another of the model's first fields.
+pub fn is_onnx(head: &[u8], path: &Path) -> bool {
+    let named = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"));
+    match head {
+        [0x08, version, field, ..] => {
+            (1..=32).contains(version) && matches!(field, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42 | 0x72)
+        }
+        _ => named,
+    }
+}
+
+/// Reads a network. Its weights are named as in the file.
+pub fn open(path: impl AsRef<Path>, options: &OnnxOptions) -> Result<(OnnxNetwork, ModelMetadata, Weights)> {
+    let path = path.as_ref();
+    let io = |e| Error::io(path, e);
+    let file = std::fs::File::open(path).map_err(io)?;
+    let size = file.metadata().map_err(io)?.len();
+    if size > MAX_BYTES {
+        return Err(Error::file(path, format!("larger than the {MAX_BYTES} bytes an ONNX file can have")));
+    }
+    let mut bytes = Vec::new();
+    bytes.try_reserve(size as usize).map_err(|e| Error::file(path, format!("does not fit into memory: {e}")))?;
+    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(io)?;
+    parse(&bytes, path, options)
+}
+
+/// [`open`] for the bytes of the file `path`, whose folder other files of the network lie in.
+pub fn parse(bytes: &[u8], path: &Path, options: &OnnxOptions) -> Result<(OnnxNetwork, ModelMetadata, Weights)> {
+    let wrong = |reason: String| Error::file(path, reason);
+    let mut left = MAX_ENTRIES;
+    walk(bytes, Kind::Model, 0, &mut left)
+        .map_err(|why| wrong(format!("not an ONNX file, or a damaged one: {why}")))?;
+    let mut model = ModelProto::decode(bytes).map_err(|e| wrong(format!("not an ONNX file, or a damaged one: {e}")))?;
+    let mut graph = model.graph.take().ok_or_else(|| wrong("holds no network".into()))?;
+    if let Some(sparse) = graph.sparse_initializer.first() {
+        let name = sparse.values.as_ref().map_or("", |v| &v.name);
+        return Err(wrong(format!("tensor `{name}` is sparse, which is not supported")));
+    }
+    // Constants are weights too.
+    let mut tensors = std::mem::take(&mut graph.initializer);
+    let (constants, nodes) = std::mem::take(&mut graph.node).into_iter().partition(|n| {
+        let own = n.domain.is_empty() || n.domain == "ai.onnx";
+        own && n.op_type == "Constant" && n.output.len() == 1 && n.attribute.iter().any(|a| a.t.is_some())
+    });
+    graph.node = nodes;
+    let constants: Vec<super::proto::NodeProto> = constants;
+    for mut node in constants {
+        let t = node.attribute.iter_mut().find_map(|a| if a.name == "value" { a.t.take() } else { None });
+        let (Some(mut t), Some(name)) = (t, node.output.pop()) else {
+            return Err(wrong(format!("constant `{}` has no value", node.name)));
+        };
+        t.name = name;
+        tensors.push(*t);
+    }
+    let mut outside = Outside::new(path);
+    let mut all: HashMap<String, Tensor> = HashMap::with_capacity(tensors.len());
+    for proto in tensors {
+        let name = proto.name.clone();
+        let external = outside.read(&proto).map_err(|why| wrong(format!("tensor `{name}`: {why}")))?;
+        let tensor = read(&proto, external).map_err(|why| wrong(format!("tensor `{name}`: {why}")))?;
+        if all.insert(name.clone(), tensor).is_some() {
+            return Err(wrong(format!("two tensors are called `{name}`")));
+        }
+    }
+    let metadata = metadata(&model, options).map_err(|e| wrong(e.to_string()))?;
+    let (parts, weights) = Parts::new(model, graph, all, options).map_err(|why| wrong(why.0))?;
+    let network = OnnxNetwork::new(parts, options).map_err(|why| wrong(why.0))?;
+    Ok((network, metadata, weights))
+}
+
+/// What the file says of pixels and classes under [`METADATA_KEY`]; else the defaults: whole numbers are divided by the
+/// largest of their type, and classes have no names.
+fn metadata(model: &ModelProto, options: &OnnxOptions) -> Result<ModelMetadata> {
+    let own = model.metadata_props.iter().find(|e| e.key == METADATA_KEY);
+    let mut metadata = match own {
+        Some(entry) => ModelMetadata::parse(&entry.value)?,
+        None => ModelMetadata {
+            format: 1,
+            arch: "onnx".into(),
+            config: serde_json::json!({}),
+            normalisation: Normalisation::Unit,
+            classes: Vec::new(),
+        },
+    };
+    if let Some(normalisation) = &options.normalisation {
+        metadata.normalisation = normalisation.clone();
+    }
+    metadata.validate()?;
+    Ok(metadata)
+}
+
+/// Tensors in other files.
+struct Outside {
+    folder: PathBuf,
+    /// Size of every file met.
+    files: HashMap<PathBuf, u64>,
+    taken: u64,
+}
+
+impl Outside {
+    fn new(path: &Path) -> Self {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Self { folder: folder.to_path_buf(), files: HashMap::new(), taken: 0 }
+    }
+
+    /// The bytes of a tensor that lies in another file.
+    fn read(&mut self, proto: &TensorProto) -> Result<Option<Vec<u8>>, Why> {
+        if proto.data_location != 1 {
+            return Ok(None);
+        }
+        let entry = |key: &str| proto.external_data.iter().find(|e| e.key == key).map(|e| e.value.trim());
+        let number = |key: &str| match entry(key) {
+            None => Ok(None),
+            Some(text) => text.parse::<u64>().map(Some).map_err(|_| Why::from(format!("its {key} is `{text}`"))),
+        };
+        let location = entry("location").ok_or("lies in another file, which is not named")?;
+        let relative = Path::new(location);
+        let inside = relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+        if !inside || location.contains('\\') || location.is_empty() {
+            return Err(format!("lies in `{location}`, outside of the model's folder: refused").into());
+        }
+        let failed = |e: std::io::Error| Why::from(format!("its file `{location}`: {e}"));
+        let folder = self.folder.canonicalize().map_err(failed)?;
+        let path = self.folder.join(relative).canonicalize().map_err(failed)?;
+        // A link may lead out.
+        if !path.starts_with(&folder) {
+            return Err(format!("lies in `{location}`, which leads out of the model's folder: refused").into());
+        }
+        let mut file = std::fs::File::open(&path).map_err(failed)?;
+        let about = file.metadata().map_err(failed)?;
+        if !about.is_file() {
+            return Err(format!("lies in `{location}`, which is not a file").into());
+        }
+        let size = about.len();
+        let offset = number("offset")?.unwrap_or(0);
+        let length = number("length")?.unwrap_or(size.saturating_sub(offset));
+        if offset.checked_add(length).is_none_or(|end| end > size) {
+            return Err(
+                format!("bytes {offset} to {offset} + {length} are not in `{location}`, which has {size}").into()
+            );
+        }
+        // No type has more than 8 bytes, so this bounds what is read before it is.
+        let dims: Option<Vec<usize>> = proto.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+        let most = count(&dims.ok_or("negative dimensions")?)? as u64 * 8;
+        if length > most {
+            return Err(format!("{length} bytes in `{location}` for dimensions {:?}", proto.dims).into());
+        }
+        self.files.insert(path, size);
+        self.taken = self.taken.saturating_add(length);
+        // Some tensors may share their bytes, but not all of them.
+        if self.taken > self.files.values().sum::<u64>().saturating_mul(4) {
+            return Err("the same bytes of other files are used again and again: refused".into());
+        }
+        file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length as usize).map_err(|e| Why::from(format!("does not fit into memory: {e}")))?;
+        file.take(length).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(Some(bytes))
+    }
+}
+
+/// Messages that [`walk`] looks into.
+#[derive(Clone, Copy)]
+enum Kind {
+    Model,
+    Graph,
+    Node,
+    Attribute,
+    Function,
+    Other,
+}
+
+impl Kind {
+    /// The message in a field.
+    fn field(self, number: u64) -> Self {
+        match (self, number) {
+            (Self::Model, 7) | (Self::Attribute, 6) => Self::Graph,
+            (Self::Model, 25) => Self::Function,
+            (Self::Graph, 1) | (Self::Function, 7) => Self::Node,
+            (Self::Node, 5) => Self::Attribute,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Counts what a message holds before any memory is taken for it. `left` is how many entries there may be.
+fn walk(mut bytes: &[u8], kind: Kind, depth: usize, left: &mut usize) -> Result<(), Why> {
+    if depth > MAX_DEPTH {
+        return Err("networks inside networks, too deep".into());
+    }
+    while !bytes.is_empty() {
+        let tag = varint(&mut bytes)?;
+        let skip = match tag & 7 {
+            0 => {
+                varint(&mut bytes)?;
+                0
+            }
+            1 => 8,
+            5 => 4,
+            2 => {
+                let length = usize::try_from(varint(&mut bytes)?).unwrap_or(usize::MAX);
+                *left = left.checked_sub(1).ok_or("more entries than any network has")?;
+                let inner = bytes.get(..length).ok_or("it ends too early")?;
+                let inside = kind.field(tag >> 3);
+                if !matches!(inside, Kind::Other) {
+                    walk(inner, inside, depth + 1, left)?;
+                }
+                length
+            }
+            _ => return Err("it is not in protobuf's format".into()),
+        };
+        bytes = bytes.get(skip..).ok_or("it ends too early")?;
+    }
+    Ok(())
+}
+
+/// Takes a number off the front.
+fn varint(bytes: &mut &[u8]) -> Result<u64, Why> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first().ok_or("it ends too early")?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok(value);
+        }
+    }
+    Err("it is not in protobuf's format".into())
+}
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

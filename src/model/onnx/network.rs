@@ -1,0 +1,346 @@
+//! An ONNX file's network as an architecture.
+
+use super::Why;
+use super::parts::Parts;
+use super::translate::{Translated, describe, translate};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, ValueId, footprint};
+use crate::model::blocks::sigmoid;
+use crate::model::{Architecture, Built, INPUT, SizeRule};
+use crate::ops::{ImportNchw, MaskRule, Softmax};
+use crate::tensor::{Shape, TensorDesc};
+use crate::weights::Normalisation;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// What a file leaves open, and what may be wanted otherwise than assumed. What is absent is found out as said.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OnnxOptions {
+    /// The output that segmentation uses. Of those with rows and columns the first of the largest, if absent; if that is
+    /// ArgMax's, what ArgMax reads.
+    pub output: Option<String>,
+    /// What makes probabilities of that output. If absent: nothing where the network ends in a sigmoid or softmax itself,
+    /// else a sigmoid for one channel and a softmax for several.
+    pub activation: Option<Ending>,
+    /// Takes a file with fixed rows and columns for one that would do with any: exact where all its layers do.
+    pub free_size: bool,
+    /// Channels of the input, where the file does not say.
+    pub in_channels: Option<usize>,
+    /// What becomes of pixels; whole numbers divided by the largest of their type if absent.
+    pub normalisation: Option<Normalisation>,
+}
+
+/// How an output becomes probabilities, and these a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The network ends in a sigmoid: a class where its channel is above one half.
+    AfterSigmoid,
+    /// The network ends in a softmax: the largest channel.
+    AfterSoftmax,
+    /// A sigmoid is to be applied.
+    Sigmoid,
+    /// A softmax is to be applied.
+    Softmax,
+}
+
+impl OnnxOptions {
+    /// From `key=value` settings of the command line or of a program.
+    pub fn from_settings(set: &Map<String, Value>) -> Result<Self> {
+        Self::deserialize(&Value::Object(set.clone())).map_err(|e| {
+            let known = "output, activation (sigmoid, softmax, after_sigmoid, after_softmax), free_size, in_channels, normalisation";
+            Error::invalid("--set", format!("{e}; an ONNX file takes: {known}"))
+        })
+    }
+}
+
+impl Ending {
+    fn name(self) -> &'static str {
+        match self {
+            Self::AfterSigmoid => "after_sigmoid",
+            Self::AfterSoftmax => "after_softmax",
+            Self::Sigmoid => "sigmoid",
+            Self::Softmax => "softmax",
+        }
+    }
+}
+
+/// The network of an ONNX file. It is translated anew for every input shape, so rows and columns may be any that the file's
+/// own arithmetic on shapes allows.
+#[derive(Clone, Debug)]
+pub struct OnnxNetwork {
+    parts: Arc<Parts>,
+    /// The output that segmentation uses, and the value that classes are decided on.
+    output: String,
+    decision: String,
+    ending: Ending,
+    rule: SizeRule,
+    fixed: [Option<usize>; 2],
+    out_channels: usize,
+}
+
+/// Largest size that is tried when a network's size rule is looked for.
+const PROBED: usize = 512;
+
+impl OnnxNetwork {
+    /// Understands a file's network: translates it for one size, and finds out which others it takes.
+    pub(super) fn new(parts: Parts, options: &OnnxOptions) -> Result<Self, Why> {
+        let [_, _, h, w] = parts.dims;
+        let fixed = if options.free_size { [None; 2] } else { [h, w] };
+        let mut network = Self {
+            parts: Arc::new(parts),
+            output: String::new(),
+            decision: String::new(),
+            ending: Ending::Sigmoid,
+            rule: SizeRule { minimum: 1, step: 1, margin: 0 },
+            fixed,
+            out_channels: 1,
+        };
+        // A size that every network of the family takes, unless a file asks for its own.
+        let at = [fixed[0].or(h).unwrap_or(PROBED), fixed[1].or(w).unwrap_or(PROBED)];
+        let (graph, translated) = network.translate_at(at)?;
+        network.choose_output(&graph, &translated, options)?;
+        let probe = network.probe(at)?;
+        network.out_channels = probe.out.c;
+        network.ending = options.activation.unwrap_or_else(|| network.ending_of_file());
+        network.rule = network.find_rule(at, &probe)?;
+        Ok(network)
+    }
+
+    /// Pictures in a batch: as many as the file fixes, else 1.
+    fn batch(&self) -> usize {
+        self.parts.dims[0].unwrap_or(1)
+    }
+
+    fn channels(&self) -> usize {
+        self.parts.dims[1].unwrap_or(1)
+    }
+
+    /// The graph for an input of so many rows and columns, not yet with outputs.
+    fn translate_at(&self, [h, w]: [usize; 2]) -> Result<(Graph, Translated), Why> {
+        let mut graph = Graph::new();
+        let x = graph.input(INPUT, TensorDesc::linear(Shape::new(self.batch(), self.channels(), h, w)));
+        let x = graph.node("import", ImportNchw, &[x])?;
+        let translated = translate(&self.parts, &mut graph, x, &self.decision).map_err(|f| Why(describe(&f)))?;
+        Ok((graph, translated))
+    }
+
+    /// Chooses the output that segmentation uses, and what is behind it.
+    fn choose_output(&mut self, graph: &Graph, translated: &Translated, options: &OnnxOptions) -> Result<(), Why> {
+        let found = &translated.outputs;
+        let names = || found.iter().map(|o| o.0.as_str()).collect::<Vec<_>>().join(", ");
+        let picture = |v: ValueId| graph.shape(v).pixels();
+        self.output = match &options.output {
+            Some(name) => {
+                let known = found.iter().any(|o| o.0 == *name);
+                known.then(|| name.clone()).ok_or_else(|| format!("has no output `{name}`, only {}", names()))?
+            }
+            None => {
+                let most = found.iter().map(|o| picture(o.1)).max().filter(|&n| n > 1);
+                let most = most.ok_or_else(|| Why::from(format!("none of its outputs ({}) is a picture", names())))?;
+                found.iter().find(|o| picture(o.1) == most).map(|o| o.0.clone()).unwrap_or_default()
+            }
+        };
+        self.decision = self.before(&self.output, "ArgMax").unwrap_or_else(|| self.output.clone());
+        Ok(())
+    }
+
+    /// What the node `op` reads, if `name` is its result or that in other words.
+    fn before(&self, name: &str, op: &str) -> Option<String> {
+        let node = self.ending_node(name)?;
+        if node.op_type == op { node.input.first().cloned() } else { None }
+    }
+
+    /// The last node that makes more of `name` than another shape or type.
+    fn ending_node(&self, name: &str) -> Option<&super::proto::NodeProto> {
+        let mut node = self.parts.producer_of(name)?;
+        // Nodes are in order, so this ends.
+        while matches!(
+            &node.op_type[..],
+            "Identity"
+                | "Cast"
+                | "Squeeze"
+                | "Unsqueeze"
+                | "Reshape"
+                | "Transpose"
+                | "Flatten"
+                | "Dropout"
+                | "Slice"
+                | "Resize"
+        ) {
+            node = self.parts.producer_of(node.input.first()?)?;
+        }
+        Some(node)
+    }
+
+    fn ending_of_file(&self) -> Ending {
+        match self.ending_node(&self.decision).map(|n| &n.op_type[..]) {
+            Some("Sigmoid") => Ending::AfterSigmoid,
+            Some("Softmax") => Ending::AfterSoftmax,
+            _ if self.out_channels == 1 => Ending::Sigmoid,
+            _ => Ending::Softmax,
+        }
+    }
+
+    /// Shape of the deciding value for an input of that size, and how sizes shift it, if that is known.
+    fn probe(&self, at: [usize; 2]) -> Result<Probe, Why> {
+        let (graph, translated) = self.translate_at(at)?;
+        let (input, value) = (graph.inputs().next().map(|i| i.1), translated.decision);
+        let out = graph.shape(value);
+        let lost = [0, 1].map(|i| at[i].checked_sub([out.h, out.w][i]));
+        let align = input.map_or(Err("no input".to_string()), |input| {
+            let align = |axis| footprint(&graph, input, value, axis).map(|f| f.align);
+            Ok([align(0)?, align(1)?])
+        });
+        Ok(Probe { out, lost, align })
+    }
+
+    /// Which sizes the network takes. Fixed rows and columns are the only ones. Else: the distance is that by which pooling
+    /// and the like shift exactly, worked out from the graph; where the graph depends on the whole picture, the smallest power
+    /// of two whose odd multiples translate. Of all sizes modulo that distance those that lose the fewest pixels; the
+    /// smallest is the first that translates.
+    fn find_rule(&self, first: [usize; 2], probe: &Probe) -> Result<SizeRule, Why> {
+        let size = |n: usize| [self.fixed[0].unwrap_or(n), self.fixed[1].unwrap_or(n)];
+        if let [Some(h), Some(w)] = self.fixed {
+            let margin = probe.margin().ok_or_else(|| probe.unfit(first))?;
+            let step = probe.align.as_ref().map_or(1, |a| a[0].max(a[1]));
+            return Ok(SizeRule { minimum: h.max(w), step, margin });
+        }
+        let free = usize::from(self.fixed[0].is_some());
+        let align = |p: &Probe| p.align.clone().map(|a| if self.fixed == [None; 2] { a[0].max(a[1]) } else { a[free] });
+        let lost = |n: usize| self.probe(size(n)).ok().and_then(|p| p.margin());
+        let step = match align(probe) {
+            Ok(step) => step,
+            Err(_) => {
+                let works = |s: usize| {
+                    let odd = (64 / s) | 1;
+                    [odd, odd + 2, odd + 4].iter().all(|m| lost(m * s) == Some(0))
+                };
+                let found = (0..9).map(|k| 1 << k).find(|&s| works(s));
+                found.ok_or_else(|| {
+                    Why::from("no rule was found for the sizes it takes; fix rows and columns in the file")
+                })?
+            }
+        };
+        let base = PROBED.next_multiple_of(step);
+        let best = match lost(base) {
+            Some(0) => Some((0, 0)),
+            _ => (0..step).filter_map(|r| Some((lost(base + r)?, r))).min(),
+        };
+        let (margin, remainder) = best.ok_or_else(|| probe.unfit(first))?;
+        let sizes = (0..).map(|k| remainder + k * step).filter(|&n| n > 2 * margin);
+        let minimum = sizes.take_while(|&n| n <= base + remainder).find(|&n| lost(n) == Some(margin));
+        let minimum = minimum.ok_or_else(|| probe.unfit(first))?;
+        Ok(SizeRule { minimum, step, margin })
+    }
+}
+
+/// What a network makes of an input size.
+struct Probe {
+    out: Shape,
+    lost: [Option<usize>; 2],
+    /// Alignment of rows and columns, or why there is none.
+    align: std::result::Result<[usize; 2], String>,
+}
+
+impl Probe {
+    /// Pixels lost on every side.
+    fn margin(&self) -> Option<usize> {
+        match self.lost {
+            [Some(a), Some(b)] if a == b && a % 2 == 0 => Some(a / 2),
+            _ => None,
+        }
+    }
+
+    fn unfit(&self, [h, w]: [usize; 2]) -> Why {
+        let Shape { h: oh, w: ow, .. } = self.out;
+        format!("makes {oh}x{ow} pixels of {h}x{w}: that is not the same margin less on every side").into()
+    }
+}
+
+impl Architecture for OnnxNetwork {
+    fn id(&self) -> &'static str {
+        "onnx"
+    }
+
+    fn name(&self) -> &'static str {
+        "ONNX network"
+    }
+
+    fn in_channels(&self) -> usize {
+        self.channels()
+    }
+
+    fn out_channels(&self) -> usize {
+        self.out_channels
+    }
+
+    fn config(&self) -> Value {
+        let p = &self.parts;
+        json!({
+            "producer": p.producer,
+            "opset": p.opset,
+            "input": p.input,
+            "channels_last": p.channels_last,
+            "batch": p.dims[0],
+            "rows": self.fixed[0],
+            "columns": self.fixed[1],
+            "outputs": p.outputs,
+            "output": self.output,
+            "activation": self.ending.name(),
+            "nodes": p.nodes.len(),
+        })
+    }
+
+    fn size_rule(&self) -> SizeRule {
+        self.rule
+    }
+
+    fn fixed_size(&self) -> [Option<usize>; 2] {
+        self.fixed
+    }
+
+    fn example(&self) -> Shape {
+        let [h, w] = self.fixed.map(|n| n.unwrap_or(self.rule.minimum));
+        Shape::new(self.batch(), self.channels(), h, w)
+    }
+
+    fn build(&self, graph: &mut Graph, x: ValueId) -> Result<Built> {
+        let s = graph.shape(x);
+        for (axis, (want, got)) in self.fixed.iter().zip([s.h, s.w]).enumerate() {
+            if let Some(want) = want.filter(|&n| n != got) {
+                let axis = ["rows", "columns"][axis];
+                let hint = "`free_size=true` tries whether its layers take others";
+                return Err(Error::invalid("input", format!("{s}: the file fixes {axis} at {want}; {hint}")));
+            }
+        }
+        if s.c != self.channels() {
+            return Err(Error::invalid("input", format!("{s}: the file takes {} channels", self.channels())));
+        }
+        let translated = translate(&self.parts, graph, x, &self.decision).map_err(|failures| {
+            let batch = self.parts.dims[0].filter(|&n| n != s.n);
+            let hint = batch.map_or(String::new(), |n| format!(" (the file is for batches of {n})"));
+            Error::invalid(format!("input {s}"), format!("{}{hint}", describe(&failures)))
+        })?;
+        let value = translated.decision;
+        let out = graph.shape(value);
+        if out.n != s.n {
+            return Err(Error::invalid(
+                format!("input {s}"),
+                format!("the output is {out}: another number of pictures"),
+            ));
+        }
+        let probability = match self.ending {
+            Ending::AfterSigmoid | Ending::AfterSoftmax => value,
+            Ending::Sigmoid => sigmoid(graph, "probability", value)?,
+            Ending::Softmax => graph.node("probability", Softmax, &[value])?,
+        };
+        let rule = match self.ending {
+            Ending::AfterSoftmax | Ending::Softmax if out.c > 1 => MaskRule::Argmax,
+            _ => MaskRule::Threshold(0.5),
+        };
+        Ok(Built { outputs: translated.outputs, probability, decision: probability, rule })
+    }
+}

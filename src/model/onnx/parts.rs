@@ -1,0 +1,230 @@
+//! A file's network taken apart: live nodes in an order in which they can run, tensors, input and outputs.
+
+use super::Why;
+use super::network::OnnxOptions;
+use super::proto::{AttributeProto, DimensionValue, GraphProto, ModelProto, NodeProto, ValueInfo};
+use super::tensor::{Elements, Tensor};
+use super::translate::{Value, label};
+use crate::weights::Weights;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+/// Oldest and newest versions of the operators that are known.
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=26;
+/// Tensors of floats up to this size are known while a network is translated; larger ones only when weights are loaded.
+const SMALL: usize = 4096;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Parts {
+    /// Nodes that outputs need.
+    pub nodes: Vec<NodeProto>,
+    /// Version of the operators.
+    pub opset: i64,
+    /// Name of the input.
+    pub input: String,
+    /// Dimensions of the input as N, C, H, W, where the file says them.
+    pub dims: [Option<usize>; 4],
+    /// Whether the file's input is N, H, W, C.
+    pub channels_last: bool,
+    /// Names of the outputs.
+    pub outputs: Vec<String>,
+    /// Program that wrote the file.
+    pub producer: String,
+    /// Whole numbers, and small tensors of floats.
+    known: HashMap<String, (Arc<Tensor>, Arc<str>)>,
+    /// Floats: in the weights under these names.
+    stored: HashMap<String, (Arc<str>, Vec<usize>)>,
+    made: HashSet<String>,
+}
+
+impl Parts {
+    /// Takes a file apart; `tensors` are its initialisers and constants. Also gives the weights.
+    pub fn new(
+        model: ModelProto,
+        graph: GraphProto,
+        tensors: HashMap<String, Tensor>,
+        options: &OnnxOptions,
+    ) -> Result<(Self, Weights), Why> {
+        let own = |domain: &str| domain.is_empty() || domain == "ai.onnx";
+        let opset = model.opset_import.iter().filter(|o| own(&o.domain)).map(|o| o.version).max();
+        let opset = opset.ok_or("does not say which version of ONNX's operators it uses")?;
+        if !OPSETS.contains(&opset) {
+            let (first, last) = (OPSETS.start(), OPSETS.end());
+            return Err(format!("uses version {opset} of ONNX's operators; {first} to {last} are supported").into());
+        }
+        let inputs: Vec<&ValueInfo> = graph.input.iter().filter(|i| !tensors.contains_key(&i.name)).collect();
+        let [input] = inputs[..] else {
+            let names: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
+            return Err(format!("takes {} inputs ({}); one picture is supported", names.len(), names.join(", ")).into());
+        };
+        let outputs: Vec<String> = graph.output.iter().map(|o| o.name.clone()).collect();
+        if outputs.is_empty() {
+            return Err("has no output".into());
+        }
+        let input = input.clone();
+        let nodes = order(graph.node, &input.name, &tensors, &outputs)?;
+        let (dims, channels_last) = input_dims(&input, &nodes, &tensors, options)?;
+        let (mut known, mut stored, mut weights) = (HashMap::new(), HashMap::new(), Weights::new());
+        for (name, tensor) in tensors {
+            let shared: Arc<str> = name.as_str().into();
+            let float = matches!(tensor.elements, Elements::Float(_));
+            if float && tensor.dims.len() <= 4 {
+                weights.insert(name.clone(), tensor.host()?);
+                stored.insert(name.clone(), (shared.clone(), tensor.dims.clone()));
+            }
+            if !float || tensor.len() <= SMALL || tensor.dims.len() > 4 {
+                known.insert(name, (Arc::new(tensor), shared));
+            }
+        }
+        let made = nodes.iter().flat_map(|n| n.output.iter().cloned()).collect();
+        let producer = format!("{} {}", model.producer_name, model.producer_version).trim().to_string();
+        let input = input.name;
+        Ok((Self { nodes, opset, input, dims, channels_last, outputs, producer, known, stored, made }, weights))
+    }
+
+    /// The initialiser of that name.
+    pub fn value(&self, name: &str) -> Option<Value> {
+        if let Some((tensor, name)) = self.known.get(name) {
+            return Some(Value::Known(tensor.clone(), Some(name.clone())));
+        }
+        self.stored.get(name).map(|(name, dims)| Value::Stored(name.clone(), dims.clone()))
+    }
+
+    /// Whether weights hold a tensor of that name.
+    pub fn is_stored(&self, name: &str) -> bool {
+        self.stored.contains_key(name)
+    }
+
+    /// Whether some node makes a value of that name.
+    pub fn is_made(&self, name: &str) -> bool {
+        self.made.contains(name)
+    }
+
+    /// The node that makes a value.
+    pub fn producer_of(&self, name: &str) -> Option<&NodeProto> {
+        self.nodes.iter().find(|n| n.output.iter().any(|o| o == name))
+    }
+}
+
+/// The nodes that outputs need, each behind those it reads.
+fn order(
+    nodes: Vec<NodeProto>,
+    input: &str,
+    tensors: &HashMap<String, Tensor>,
+    outputs: &[String],
+) -> Result<Vec<NodeProto>, Why> {
+    let mut maker: HashMap<&str, usize> = HashMap::new();
+    for (i, node) in nodes.iter().enumerate() {
+        for name in node.output.iter().filter(|o| !o.is_empty()) {
+            if maker.insert(name, i).is_some() || tensors.contains_key(name) || name == input {
+                return Err(format!("`{name}` is made twice").into());
+            }
+        }
+    }
+    // What a node reads, inside the networks of its attributes too.
+    fn reads<'a>(node: &'a NodeProto, found: &mut Vec<&'a str>) {
+        found.extend(node.input.iter().map(String::as_str));
+        fn inside<'a>(attribute: &'a AttributeProto, found: &mut Vec<&'a str>) {
+            attribute.g.iter().flat_map(|g| &g.node).for_each(|n| reads(n, found));
+        }
+        node.attribute.iter().for_each(|a| inside(a, found));
+    }
+    let before: Vec<Vec<usize>> = nodes
+        .iter()
+        .map(|node| {
+            let mut names = Vec::new();
+            reads(node, &mut names);
+            names.iter().filter_map(|n| maker.get(n).copied()).collect()
+        })
+        .collect();
+    let mut live = vec![false; nodes.len()];
+    let mut stack: Vec<usize> = outputs.iter().filter_map(|o| maker.get(&o[..]).copied()).collect();
+    while let Some(i) = stack.pop() {
+        if !std::mem::replace(&mut live[i], true) {
+            stack.extend(&before[i]);
+        }
+    }
+    // Kahn's algorithm; among nodes that are ready the file's order.
+    let mut waiting: Vec<usize> = before.iter().map(Vec::len).collect();
+    let mut after = vec![Vec::new(); nodes.len()];
+    for (i, list) in before.iter().enumerate().filter(|b| live[b.0]) {
+        list.iter().for_each(|&b| after[b].push(i));
+    }
+    let mut ready: BTreeSet<usize> = (0..nodes.len()).filter(|&i| live[i] && waiting[i] == 0).collect();
+    let mut sorted = Vec::new();
+    while let Some(i) = ready.pop_first() {
+        sorted.push(i);
+        for &next in &after[i] {
+            waiting[next] -= 1;
+            if waiting[next] == 0 {
+                ready.insert(next);
+            }
+        }
+    }
+    if let Some(i) = (0..nodes.len()).find(|&i| live[i] && waiting[i] > 0) {
+        return Err(format!("node `{}` ({}) needs its own result", label(&nodes[i]), nodes[i].op_type).into());
+    }
+    let mut nodes: Vec<Option<NodeProto>> = nodes.into_iter().map(Some).collect();
+    Ok(sorted.into_iter().filter_map(|i| nodes[i].take()).collect())
+}
+
+/// Most pixels or channels that an input may declare.
+const MAX_DIM: i64 = 1 << 20;
+
+/// The input's dimensions as N, C, H, W, and whether the file has them as N, H, W, C: then all that reads it is a
+/// `Transpose` to N, C, H, W.
+fn input_dims(
+    input: &ValueInfo,
+    nodes: &[NodeProto],
+    tensors: &HashMap<String, Tensor>,
+    options: &OnnxOptions,
+) -> Result<([Option<usize>; 4], bool), Why> {
+    use super::proto::DataType;
+    let name = &input.name;
+    let kind = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let kind = kind.ok_or_else(|| Why::from(format!("input `{name}` is not a tensor")))?;
+    let floats = [DataType::Float, DataType::Float16, DataType::Double, DataType::Bfloat16, DataType::Undefined];
+    if !floats.iter().any(|&f| f as i32 == kind.elem_type) {
+        let is = super::tensor::type_name(kind.elem_type);
+        return Err(format!("input `{name}` is of {is}; only floats are supported").into());
+    }
+    let mut dims = [None; 4];
+    if let Some(shape) = &kind.shape {
+        if shape.dim.len() != 4 {
+            return Err(format!("input `{name}` has {} dimensions; pictures have 4", shape.dim.len()).into());
+        }
+        for (dim, found) in dims.iter_mut().zip(&shape.dim) {
+            *dim = match found.value {
+                Some(DimensionValue::Fixed(v)) if (1..=MAX_DIM).contains(&v) => Some(v as usize),
+                // Some exporters write 0 or -1 for "any".
+                None | Some(DimensionValue::Named(_) | DimensionValue::Fixed(0 | -1)) => None,
+                Some(DimensionValue::Fixed(v)) => return Err(format!("input `{name}` has a dimension of {v}").into()),
+            };
+        }
+    }
+    let mut readers = nodes.iter().filter(|n| n.input.iter().any(|i| i == name)).peekable();
+    let perm = |n: &NodeProto| n.attribute.iter().find(|a| a.name == "perm").map(|a| a.ints.clone());
+    let last =
+        readers.peek().is_some() && readers.all(|n| n.op_type == "Transpose" && perm(n) == Some(vec![0, 3, 1, 2]));
+    if last {
+        dims = [dims[0], dims[3], dims[1], dims[2]];
+    }
+    if let Some(channels) = options.in_channels {
+        if dims[1].is_some_and(|c| c != channels) {
+            return Err(format!("in_channels is {channels}, the file's input has {}", dims[1].unwrap_or(0)).into());
+        }
+        dims[1] = Some(channels);
+    }
+    if dims[1].is_none() {
+        // The first convolution knows.
+        let first = nodes.iter().find(|n| n.op_type == "Conv" && n.input.first() == Some(name));
+        let weight = first.and_then(|n| Some((n, tensors.get(n.input.get(1)?)?)));
+        let groups = |n: &NodeProto| n.attribute.iter().find(|a| a.name == "group").and_then(|a| a.i).unwrap_or(1);
+        dims[1] = weight.and_then(|(n, w)| w.dims.get(1)?.checked_mul(usize::try_from(groups(n)).ok()?));
+    }
+    if dims[1].is_none() {
+        return Err(format!("does not say how many channels its input `{name}` has; say it: in_channels=3").into());
+    }
+    Ok((dims, last))
+}

@@ -1,0 +1,451 @@
+//! From the nodes of a file to nodes of this engine, for an input of a given shape.
+//!
+//! Adding an operator: a function in the file of its group and its line in [`translator`].
+
+mod conv;
+mod norm;
+mod pointwise;
+mod shape;
+mod spatial;
+mod value;
+
+pub use value::{Data, Value};
+
+use super::Why;
+use super::attributes::Attributes;
+use super::fold;
+use super::parts::Parts;
+use super::proto::NodeProto;
+use super::tensor::{Tensor, count};
+use crate::graph::{Derived, Graph, ValueId};
+use crate::ops::{Op, Rearrange, Unary, UnaryKind};
+use crate::tensor::{HostTensor, Shape};
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// A node that cannot be translated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// Its name in the file, or that of its first output.
+    pub node: String,
+    /// Its operator, with the domain if that is not ONNX's.
+    pub op: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// All failures in one line; the same reason of the same operator once.
+pub fn describe(failures: &[Failure]) -> String {
+    let mut text = match failures.len() {
+        1 => "1 node cannot be translated".to_string(),
+        n => format!("{n} nodes cannot be translated"),
+    };
+    let mut said = HashSet::new();
+    for (i, f) in failures.iter().filter(|f| said.insert((&f.op, &f.reason))).enumerate() {
+        let same: Vec<&str> =
+            failures.iter().filter(|g| (&g.op, &g.reason) == (&f.op, &f.reason)).map(|g| g.node.as_str()).collect();
+        let _ = write!(text, "{} `{}` ({}): {}", if i == 0 { ":" } else { ";" }, same.join("`, `"), f.op, f.reason);
+    }
+    text
+}
+
+/// A node with its inputs.
+pub struct Call<'a> {
+    /// The node.
+    pub node: &'a NodeProto,
+    /// What its nodes here are called.
+    pub label: &'a str,
+    /// Its attributes.
+    pub attributes: Attributes<'a>,
+    /// Version of the operators.
+    pub opset: i64,
+    /// Inputs; optional ones may be left out.
+    pub inputs: Vec<Option<Value>>,
+}
+
+impl Call<'_> {
+    /// Operator.
+    pub fn op(&self) -> &str {
+        &self.node.op_type
+    }
+
+    /// Input `i`, if it is there.
+    pub fn maybe(&self, i: usize) -> Option<&Value> {
+        self.inputs.get(i).and_then(Option::as_ref)
+    }
+
+    /// Input `i`.
+    pub fn value(&self, i: usize) -> Result<&Value, Why> {
+        self.maybe(i).ok_or_else(|| format!("input {i} is missing").into())
+    }
+
+    /// Input `i`, computed by the network.
+    pub fn data(&self, i: usize) -> Result<&Data, Why> {
+        match self.value(i)? {
+            Value::Data(d) => Ok(d),
+            _ => Err(format!("input {i} is a constant, which is supported only where all inputs are").into()),
+        }
+    }
+
+    /// Input `i`, if it is there: it must be known.
+    pub fn known(&self, i: usize) -> Result<Option<&Tensor>, Why> {
+        match self.maybe(i) {
+            None => Ok(None),
+            Some(Value::Known(t, _)) => Ok(Some(t)),
+            Some(_) => Err(format!("input {i} is computed by the network, or large; it must be a constant").into()),
+        }
+    }
+
+    /// The whole numbers of input `i`, or of the attribute that older operators have in its place.
+    pub fn list(&self, name: &str, i: usize) -> Result<Option<Vec<i64>>, Why> {
+        match self.known(i)? {
+            Some(t) => Ok(Some(t.as_ints()?.to_vec())),
+            None => Ok(self.attributes.ints(name).map(<[i64]>::to_vec)),
+        }
+    }
+
+    /// Number of outputs that something may read.
+    pub fn outputs(&self) -> usize {
+        self.node.output.iter().filter(|o| !o.is_empty()).count()
+    }
+}
+
+type Outputs = Result<Vec<Value>, Why>;
+type Translate = fn(&mut Translator<'_>, &Call<'_>) -> Outputs;
+
+/// The function that translates an operator of ONNX's own domain.
+fn translator(op: &str) -> Option<Translate> {
+    Some(match op {
+        "Conv" => conv::conv,
+        "ConvTranspose" => conv::conv_transpose,
+        "Gemm" => conv::gemm,
+        "MatMul" => conv::matmul,
+        "BatchNormalization" => norm::batch,
+        "InstanceNormalization" => norm::instance,
+        "GroupNormalization" => norm::group,
+        "LayerNormalization" => norm::layer,
+        "Softmax" => norm::softmax,
+        "MaxPool" | "AveragePool" => spatial::pool,
+        "GlobalAveragePool" | "GlobalMaxPool" => spatial::global_pool,
+        "Resize" | "Upsample" => spatial::resize,
+        "Pad" => spatial::pad,
+        "DepthToSpace" | "SpaceToDepth" => spatial::depth,
+        "Relu" | "LeakyRelu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Clip" | "Elu" | "Selu"
+        | "Softplus" | "Softsign" | "Mish" | "Gelu" | "Swish" | "Abs" | "Neg" | "Exp" | "Log" | "Sqrt"
+        | "Reciprocal" | "Floor" | "Ceil" | "Round" | "Sign" | "Erf" => pointwise::unary,
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "PRelu" | "Less" | "Greater" | "Equal" => pointwise::binary,
+        "Min" | "Max" | "Sum" | "Mean" => pointwise::several,
+        "Identity" | "Dropout" => shape::same,
+        "Cast" | "CastLike" => shape::cast,
+        "Shape" | "Size" => shape::shape,
+        "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => shape::reshape,
+        "Transpose" => shape::transpose,
+        "Concat" => shape::concat,
+        "Slice" => shape::slice,
+        "Split" => shape::split,
+        "Gather" => shape::gather,
+        "Expand" => shape::expand,
+        "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceSum" => shape::reduce,
+        "ArgMax" => shape::argmax,
+        _ => return None,
+    })
+}
+
+/// Operators that [`fold::apply`] knows and this file does not.
+const FOLDED_ONLY: [&str; 15] = [
+    "Constant",
+    "ConstantOfShape",
+    "Tile",
+    "Range",
+    "Where",
+    "ReduceProd",
+    "Not",
+    "Mod",
+    "And",
+    "Or",
+    "LessOrEqual",
+    "GreaterOrEqual",
+    "Pow",
+    "Size",
+    "Shape",
+];
+
+/// A translation under way.
+pub struct Translator<'a> {
+    parts: &'a Parts,
+    /// The graph that is made.
+    pub graph: &'a mut Graph,
+    values: HashMap<&'a str, Value>,
+}
+
+/// What a translation gives: tensors in NCHW, whatever order the file has them in.
+#[derive(Clone, Debug)]
+pub struct Translated {
+    /// The file's outputs in their order; constant ones are left out.
+    pub outputs: Vec<(String, ValueId)>,
+    /// The value that was asked for.
+    pub decision: ValueId,
+}
+
+/// Adds a file's network to a graph. `x` is blocked NCHW. `decision` is a value to be given besides the outputs; the first
+/// output if it is empty.
+pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -> Result<Translated, Vec<Failure>> {
+    let fail = |node: &str, op: &str, reason: String| vec![Failure { node: node.into(), op: op.into(), reason }];
+    let shape = graph.shape(x);
+    let input = if parts.channels_last {
+        Data { id: x, base: shape.dims().to_vec(), order: vec![0, 2, 3, 1], whole: false }
+    } else {
+        Data::plain(x, shape.dims().to_vec())
+    };
+    let mut t = Translator { parts, graph, values: HashMap::new() };
+    t.values.insert(&parts.input, Value::Data(input));
+    let mut failures = Vec::new();
+    for node in &parts.nodes {
+        let label = label(node);
+        let op =
+            if node.domain.is_empty() { node.op_type.clone() } else { format!("{}:{}", node.domain, node.op_type) };
+        match t.node(node, label) {
+            Ok(Some(outputs)) => {
+                for (name, value) in node.output.iter().zip(outputs).filter(|o| !o.0.is_empty()) {
+                    t.values.insert(name, value);
+                }
+            }
+            // What it reads has failed.
+            Ok(None) => {}
+            Err(Why(reason)) => failures.push(Failure { node: label.into(), op, reason }),
+        }
+    }
+    if !failures.is_empty() {
+        return Err(failures);
+    }
+    let mut outputs = Vec::new();
+    for name in &parts.outputs {
+        match t.values.get(&name[..]).cloned().or_else(|| parts.value(name)) {
+            Some(Value::Data(d)) => {
+                let id = t.exported(name, &d).map_err(|why| fail(name, "output", why.0))?;
+                outputs.push((name.clone(), id));
+            }
+            Some(_) => log::debug!("output `{name}` is a constant and left out"),
+            None => return Err(fail(name, "output", "nothing makes it".into())),
+        }
+    }
+    let Some(first) = outputs.first() else { return Err(fail(&parts.outputs[0], "output", "is a constant".into())) };
+    let decision = match (outputs.iter().find(|o| o.0 == decision), t.values.get(decision).cloned()) {
+        (Some(output), _) => output.1,
+        (None, Some(Value::Data(d))) => t.exported(decision, &d).map_err(|why| fail(decision, "output", why.0))?,
+        (None, _) => first.1,
+    };
+    Ok(Translated { outputs, decision })
+}
+
+/// What a node is called in messages and in the graph.
+pub fn label(node: &NodeProto) -> &str {
+    if !node.name.is_empty() { &node.name } else { node.output.iter().find(|o| !o.is_empty()).map_or("node", |o| o) }
+}
+
+impl<'a> Translator<'a> {
+    /// The outputs of a node; `None` if an input has none because its own node failed.
+    fn node(&mut self, node: &'a NodeProto, label: &'a str) -> Result<Option<Vec<Value>>, Why> {
+        let own = node.domain.is_empty() || node.domain == "ai.onnx";
+        let known = own && (translator(&node.op_type).is_some() || FOLDED_ONLY.contains(&&node.op_type[..]));
+        // Said even where inputs have failed too: one look at the message is to be enough.
+        if !known {
+            return Err("the operator is not supported".into());
+        }
+        let mut inputs = Vec::with_capacity(node.input.len());
+        for name in &node.input {
+            if name.is_empty() {
+                inputs.push(None);
+                continue;
+            }
+            match self.values.get(&name[..]).cloned().or_else(|| self.parts.value(name)) {
+                Some(value) => inputs.push(Some(self.settled(value)?)),
+                None if self.parts.is_made(name) => return Ok(None),
+                None => return Err(format!("its input `{name}` is not in the file").into()),
+            }
+        }
+        let attributes = Attributes::of(node);
+        let call = Call { node, label, attributes, opset: self.parts.opset, inputs };
+        let fold = fold::Call { op: &node.op_type, attributes, opset: call.opset, outputs: call.outputs() };
+        if call.inputs.iter().flatten().all(|v| matches!(v, Value::Known(..))) {
+            let known: Vec<Option<&Tensor>> = call.inputs.iter().map(|v| v.as_ref().and_then(Value::tensor)).collect();
+            if let Some(outputs) = fold::apply(&fold, &known)? {
+                return Ok(Some(outputs.into_iter().map(Value::known).collect()));
+            }
+        }
+        if !call.inputs.iter().flatten().any(|v| matches!(v, Value::Data(_)))
+            && let Some(outputs) = self.derive(&call, &fold)?
+        {
+            return Ok(Some(outputs));
+        }
+        match translator(&node.op_type) {
+            Some(f) => f(self, &call).map(Some),
+            None => Err("is supported for constants only".into()),
+        }
+    }
+
+    /// A stored parameter as a value: declared at its first use.
+    fn settled(&mut self, value: Value) -> Result<Value, Why> {
+        match value {
+            Value::Stored(name, dims) => {
+                let id = self.graph.parameter(&name[..], &dims)?;
+                Ok(Value::Param(id, dims))
+            }
+            value => Ok(value),
+        }
+    }
+
+    /// The outputs of a node on parameters, some of them large: computed when weights are loaded.
+    fn derive(&mut self, call: &Call<'_>, fold: &fold::Call<'_>) -> Result<Option<Vec<Value>>, Why> {
+        // Dimensions come from zeros in place of the parameters.
+        let mut shapes = Vec::with_capacity(call.inputs.len());
+        for v in &call.inputs {
+            shapes.push(match v {
+                None => None,
+                Some(Value::Known(t, _)) => Some((**t).clone()),
+                Some(v) => Some(Tensor::zeros_like(&v.dims())?),
+            });
+        }
+        let borrowed: Vec<Option<&Tensor>> = shapes.iter().map(Option::as_ref).collect();
+        let Some(results) = fold::apply(fold, &borrowed)? else { return Ok(None) };
+        let mut from = Vec::new();
+        // Which inputs are parameters; the others are kept as they are.
+        let mut kept: Vec<Option<Option<Tensor>>> = Vec::new();
+        for v in &call.inputs {
+            kept.push(match v {
+                None => Some(None),
+                Some(Value::Known(t, _)) => Some(Some((**t).clone())),
+                Some(v) => {
+                    from.push(self.parameter(v, &v.dims())?);
+                    None
+                }
+            });
+        }
+        let (node, opset, outputs) = (Arc::new(call.node.clone()), fold.opset, fold.outputs);
+        let kept = Arc::new(kept);
+        let mut values = Vec::new();
+        for (i, result) in results.iter().enumerate() {
+            let (node, kept) = (node.clone(), kept.clone());
+            let compute = move |p: &[&HostTensor]| {
+                let mut next = p.iter().map(|t| Tensor::of_host(t));
+                let inputs: Vec<Option<Tensor>> =
+                    kept.iter().map(|k| k.clone().unwrap_or_else(|| next.next())).collect();
+                let inputs: Vec<Option<&Tensor>> = inputs.iter().map(Option::as_ref).collect();
+                let call = fold::Call { op: &node.op_type, attributes: Attributes::of(&node), opset, outputs };
+                let fail = |why: Why| crate::error::Error::op(label(&node), why.0);
+                let results = fold::apply(&call, &inputs).map_err(fail)?.unwrap_or_default();
+                let result = results.get(i).ok_or_else(|| fail("has no such output".into()))?;
+                result.host().map_err(fail)
+            };
+            let derived = Derived { from: from.clone(), compute: Arc::new(compute) };
+            let name = call.node.output.get(i).filter(|n| !n.is_empty()).map_or(call.label, |n| n);
+            let id = self.graph.derived(name, &result.dims, derived)?;
+            values.push(Value::Param(id, result.dims.clone()));
+        }
+        Ok(Some(values))
+    }
+
+    /// A constant as a parameter of dimensions `dims`, which have as many elements.
+    pub fn parameter(&mut self, value: &Value, dims: &[usize]) -> Result<ValueId, Why> {
+        let id = match value {
+            Value::Data(_) => return Err("a constant is needed, the network computes it".into()),
+            Value::Param(id, _) => *id,
+            Value::Stored(name, stored) => self.graph.parameter(&name[..], stored)?,
+            Value::Known(t, Some(name)) if self.parts.is_stored(name) => self.graph.parameter(&name[..], &t.dims)?,
+            Value::Known(t, name) => {
+                let name = name.as_deref().unwrap_or("constant").to_string();
+                let (t, own) = (t.reshaped(dims.to_vec())?, dims.to_vec());
+                let host = t.host()?;
+                let compute = move |_: &[&HostTensor]| Ok(host.clone());
+                return Ok(self.graph.derived(name, &own, Derived { from: vec![], compute: Arc::new(compute) })?);
+            }
+        };
+        if count(&value.dims())? != count(dims)? {
+            return Err(format!("a constant of dimensions {:?} where {dims:?} are needed", value.dims()).into());
+        }
+        // What an op looks at is the shape: `[C]` is `[1, C, 1, 1]`.
+        if self.graph.shape(id) == Shape::from_dims(dims)? {
+            return Ok(id);
+        }
+        self.derived(id, dims, {
+            let dims = dims.to_vec();
+            move |t| t.clone().reshaped(dims.clone())
+        })
+    }
+
+    /// A parameter computed from another one.
+    pub fn derived(
+        &mut self,
+        from: ValueId,
+        dims: &[usize],
+        f: impl Fn(&HostTensor) -> crate::error::Result<HostTensor> + Send + Sync + 'static,
+    ) -> Result<ValueId, Why> {
+        let name = self.graph.value(from).name.clone();
+        let compute = move |p: &[&HostTensor]| f(p[0]);
+        Ok(self.graph.derived(name, dims, Derived { from: vec![from], compute: Arc::new(compute) })?)
+    }
+
+    /// Adds a node and gives its first output.
+    pub fn add(&mut self, call: &Call<'_>, op: impl Op, inputs: &[ValueId]) -> Result<ValueId, Why> {
+        Ok(self.graph.node(call.label, op, inputs)?)
+    }
+
+    /// Adds a node whose result lies as its NCHW shape says.
+    pub fn emit(&mut self, call: &Call<'_>, op: impl Op, inputs: &[ValueId]) -> Outputs {
+        let id = self.add(call, op, inputs)?;
+        Ok(vec![Value::Data(Data::plain(id, self.graph.shape(id).dims().to_vec()))])
+    }
+
+    /// A value's elements as a tensor of `shape`.
+    pub fn shaped(&mut self, call: &Call<'_>, d: &Data, shape: Shape) -> Result<ValueId, Why> {
+        self.arranged(call.label, d, shape)
+    }
+
+    fn arranged(&mut self, label: &str, d: &Data, shape: Shape) -> Result<ValueId, Why> {
+        let from = self.graph.shape(d.id);
+        if count(&d.base)? != shape.len() {
+            return Err(format!("{:?} are not {shape}", d.dims()).into());
+        }
+        if d.in_order() && from == shape {
+            return Ok(d.id);
+        }
+        let op = Rearrange { dims: d.base.clone(), order: d.order.clone(), shape };
+        Ok(self.graph.node(format!("{label} (layout)"), op, &[d.id])?)
+    }
+
+    /// A value at the network's border: NCHW, also where the file has N, H, W, C.
+    fn exported(&mut self, name: &str, d: &Data) -> Result<ValueId, Why> {
+        if d.base == self.graph.shape(d.id).dims() && (d.in_order() || d.order == [0, 2, 3, 1]) {
+            return Ok(d.id);
+        }
+        let dims = d.dims();
+        let shape = match dims[..] {
+            // A map of classes has no axis for channels.
+            [n, h, w] => Some(Shape::new(n, 1, h, w)),
+            _ => value::canonical(&dims),
+        };
+        let shape = shape.ok_or_else(|| Why::from(format!("has dimensions {dims:?}")))?;
+        self.arranged(name, d, shape)
+    }
+
+    /// Data input `i`, which must have four dimensions, as NCHW.
+    pub fn nchw(&mut self, call: &Call<'_>, i: usize) -> Result<ValueId, Why> {
+        let d = call.data(i)?.clone();
+        match d.dims()[..] {
+            [n, c, h, w] => self.shaped(call, &d, Shape::new(n, c, h, w)),
+            ref dims => Err(format!("its input has dimensions {dims:?}: only [N, C, H, W] is supported").into()),
+        }
+    }
+
+    /// Any value as a tensor of `shape`: a constant becomes a tensor of the network.
+    pub fn tensor(&mut self, call: &Call<'_>, value: &Value, shape: Shape) -> Result<ValueId, Why> {
+        match value {
+            Value::Data(d) => self.shaped(call, d, shape),
+            constant => {
+                let p = self.parameter(constant, &shape.dims())?;
+                Ok(self.graph.node(format!("{} (constant)", call.label), Unary { kind: UnaryKind::Identity }, &[p])?)
+            }
+        }
+    }
+}

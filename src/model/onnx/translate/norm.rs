@@ -1,0 +1,136 @@
+//! Normalisations and softmax.
+
+use super::value::canonical;
+use super::{Call, Data, Outputs, Translator, Value};
+use crate::graph::ValueId;
+use crate::model::onnx::Why;
+use crate::ops::{BatchNorm2d, Binary, BinaryKind, GroupNorm, InstanceNorm2d, Softmax};
+use crate::tensor::{HostTensor, Shape};
+
+pub fn batch(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+    if call.attributes.flag("training_mode", false) || (call.opset < 7 && !call.attributes.flag("is_test", false)) {
+        return Err("exported in training mode: it uses the statistics of the batch".into());
+    }
+    let d = call.data(0)?.clone();
+    let dims = d.dims();
+    let shape = canonical(&dims).filter(|_| dims.len() >= 2);
+    let shape = shape.ok_or_else(|| Why::from(format!("an input of dimensions {dims:?} is not supported")))?;
+    let mut inputs = vec![t.shaped(call, &d, shape)?];
+    for i in 1..5 {
+        inputs.push(t.parameter(call.value(i)?, &[shape.c])?);
+    }
+    let y = t.add(call, BatchNorm2d { eps: call.attributes.float("epsilon", 1e-5) }, &inputs)?;
+    Ok(vec![Value::Data(Data::plain(y, dims))])
+}
+
+/// Whether a constant is the same number everywhere.
+fn is_all(value: &Value, number: f64) -> bool {
+    value.tensor().is_some_and(|t| (0..t.len()).all(|i| t.at(i) == number))
+}
+
+pub fn instance(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+    let eps = call.attributes.float("epsilon", 1e-5);
+    let d = call.data(0)?.clone();
+    let dims = d.dims();
+    if dims.len() < 3 {
+        return Err(format!("an input of dimensions {dims:?} has no pixels").into());
+    }
+    let (n, groups) = (dims[0], dims[1]);
+    let s = t.graph.shape(d.id);
+    let plain = is_all(call.value(1)?, 1.0) && is_all(call.value(2)?, 0.0);
+    // PyTorch writes group normalisation as that of a tensor reshaped to [N, groups, elements].
+    if plain && d.in_order() && (s.n, s.c) != (n, groups) && s.n == n && groups > 0 && s.c.is_multiple_of(groups) {
+        let id = t.add(call, GroupNorm { groups, eps, affine: false }, &[d.id])?;
+        return Ok(vec![Value::Data(d.with(id))]);
+    }
+    let rest = dims[2..].iter().product();
+    let shape = canonical(&dims).unwrap_or(Shape::new(n, groups, 1, rest));
+    let mut inputs = vec![t.shaped(call, &d, shape)?];
+    if !plain {
+        inputs.push(t.parameter(call.value(1)?, &[groups])?);
+        inputs.push(t.parameter(call.value(2)?, &[groups])?);
+    }
+    let y = t.add(call, InstanceNorm2d { eps, affine: !plain }, &inputs)?;
+    Ok(vec![Value::Data(Data::plain(y, dims))])
+}
+
+pub fn group(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+    let groups = call.attributes.int("num_groups").and_then(|g| usize::try_from(g).ok()).filter(|&g| g > 0);
+    let groups = groups.ok_or("num_groups is not a positive number")?;
+    let x = t.nchw(call, 0)?;
+    let channels = t.graph.shape(x).c;
+    let mut inputs = vec![x];
+    for i in 1..3 {
+        let value = call.value(i)?.clone();
+        // Up to opset 20 there is one number a group.
+        let len = if call.opset < 21 { groups } else { channels };
+        let mut p = t.parameter(&value, &[len])?;
+        if len != channels {
+            p = t.derived(p, &[channels], move |v| {
+                HostTensor::new([channels], (0..channels).map(|c| v.data()[c * len / channels]).collect())
+            })?;
+        }
+        inputs.push(p);
+    }
+    t.emit(call, GroupNorm { groups, eps: call.attributes.float("epsilon", 1e-5), affine: true }, &inputs)
+}
+
+/// Over channels, rows and columns; other axes are what transformers have.
+pub fn layer(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+    let x = t.nchw(call, 0)?;
+    let s = t.graph.shape(x);
+    match call.attributes.int("axis").unwrap_or(-1) {
+        1 | -3 => {}
+        axis => return Err(format!("axis {axis} of [N, C, H, W] is not supported, only 1").into()),
+    }
+    let eps = call.attributes.float("epsilon", 1e-5);
+    let mut y: ValueId = t.add(call, GroupNorm { groups: 1, eps, affine: false }, &[x])?;
+    for (i, kind) in [(1, BinaryKind::Mul), (2, BinaryKind::Add)] {
+        if let Some(value) = call.maybe(i).cloned() {
+            let dims = [vec![1; 4usize.saturating_sub(value.dims().len())], value.dims()].concat();
+            let p = t.parameter(&value, &dims)?;
+            y = t.add(call, Binary { kind }, &[y, p])?;
+        }
+    }
+    Ok(vec![Value::Data(Data::plain(y, s.dims().to_vec()))])
+}
+
+pub fn softmax(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+    let d = call.data(0)?.clone();
+    let dims = d.dims();
+    let axis =
+        super::fold::axis(call.attributes.int("axis").unwrap_or(if call.opset < 13 { 1 } else { -1 }), dims.len())?;
+    // Up to opset 12 it is over that axis and all behind it.
+    if call.opset < 13 && dims[axis + 1..].iter().any(|&n| n != 1) {
+        return Err(format!("over axes {axis} and following (opset {}) is not supported", call.opset).into());
+    }
+    over_channels(t, call, &d, axis, |t, x| t.add(call, Softmax, &[x]))
+}
+
+/// An op along one axis, which is made the channels. The result has the same dimensions.
+fn over_channels(
+    t: &mut Translator<'_>,
+    call: &Call<'_>,
+    d: &Data,
+    axis: usize,
+    op: impl FnOnce(&mut Translator<'_>, ValueId) -> Result<ValueId, Why>,
+) -> Outputs {
+    let (x, view) = channels_at(t, call, d, axis)?;
+    let y = op(t, x)?;
+    Ok(vec![Value::Data(view.with(y))])
+}
+
+/// A value with `axis` as the channels of its tensor, and the view of that tensor that the value is.
+pub fn channels_at(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, axis: usize) -> Result<(ValueId, Data), Why> {
+    let dims = d.dims();
+    if d.base == t.graph.shape(d.id).dims() && d.order[axis] == 1 {
+        return Ok((d.id, d.clone()));
+    }
+    if let Some(s) = canonical(&dims).filter(|_| axis == 1 && dims.len() > 1) {
+        let x = t.shaped(call, d, s)?;
+        return Ok((x, Data::plain(x, dims)));
+    }
+    let (before, after) = (dims[..axis].iter().product(), dims[axis + 1..].iter().product());
+    let x = t.shaped(call, d, Shape::new(before, dims[axis], 1, after))?;
+    Ok((x, Data::plain(x, dims)))
+}

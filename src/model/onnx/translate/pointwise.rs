@@ -1,0 +1,139 @@
+//! Element by element.
+
+use super::value::canonical;
+use super::{Call, Data, Outputs, Translator, Value};
+use crate::model::onnx::Why;
+use crate::model::onnx::fold::broadcast;
+use crate::model::onnx::tensor::Tensor;
+use crate::ops::{Activation, ActivationKind, Binary, BinaryKind, Unary, UnaryKind};
+use crate::tensor::Shape;
+
+pub fn unary(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+    let a = call.attributes;
+    let d = call.data(0)?.clone();
+    let activation = |kind| Err(Activation { kind });
+    let op: Result<UnaryKind, Activation> = match call.op() {
+        "Relu" => activation(ActivationKind::Relu),
+        "LeakyRelu" => activation(ActivationKind::LeakyRelu(a.float("alpha", 0.01))),
+        "Sigmoid" => activation(ActivationKind::Sigmoid),
+        "Clip" => match bounds(call)? {
+            (0.0, f32::INFINITY) => activation(ActivationKind::Relu),
+            (min, max) => Ok(UnaryKind::Clip { min, max }),
+        },
+        "HardSigmoid" => Ok(UnaryKind::HardSigmoid { alpha: a.float("alpha", 0.2), beta: a.float("beta", 0.5) }),
+        "HardSwish" => Ok(UnaryKind::HardSwish),
+        "Tanh" => Ok(UnaryKind::Tanh),
+        "Elu" => Ok(UnaryKind::Elu { alpha: a.float("alpha", 1.0) }),
+        "Selu" => {
+            let (alpha, gamma) = (a.float("alpha", 1.673_263_2), a.float("gamma", 1.050_701));
+            Ok(UnaryKind::Selu { alpha, gamma })
+        }
+        "Softplus" => Ok(UnaryKind::Softplus),
+        "Softsign" => Ok(UnaryKind::Softsign),
+        "Mish" => Ok(UnaryKind::Mish),
+        "Gelu" => match a.text("approximate", "none")? {
+            "none" => Ok(UnaryKind::Gelu),
+            "tanh" => Ok(UnaryKind::GeluTanh),
+            other => return Err(format!("approximation `{other}` is not supported").into()),
+        },
+        "Swish" if a.float("alpha", 1.0) == 1.0 => Ok(UnaryKind::Silu),
+        "Abs" => Ok(UnaryKind::Abs),
+        "Neg" => Ok(UnaryKind::Neg),
+        "Exp" => Ok(UnaryKind::Exp),
+        "Log" => Ok(UnaryKind::Log),
+        "Sqrt" => Ok(UnaryKind::Sqrt),
+        "Reciprocal" => Ok(UnaryKind::Reciprocal),
+        "Floor" => Ok(UnaryKind::Floor),
+        "Ceil" => Ok(UnaryKind::Ceil),
+        "Round" => Ok(UnaryKind::Round),
+        "Sign" => Ok(UnaryKind::Sign),
+        "Erf" => Ok(UnaryKind::Erf),
+        _ => return Err("with these attributes it is not supported".into()),
+    };
+    let id = match op {
+        Ok(kind) => t.add(call, Unary { kind }, &[d.id])?,
+        Err(activation) => t.add(call, activation, &[d.id])?,
+    };
+    Ok(vec![Value::Data(Data { whole: false, ..d.with(id) })])
+}
+
+/// The bounds of `Clip`: attributes up to opset 10, then inputs.
+fn bounds(call: &Call<'_>) -> Result<(f32, f32), Why> {
+    let bound = |name: &str, i: usize, default: f32| match call.known(i)? {
+        Some(t) => t.scalar().map(|v| v as f32),
+        None => Ok(call.attributes.float(name, default)),
+    };
+    Ok((bound("min", 1, f32::NEG_INFINITY)?, bound("max", 2, f32::INFINITY)?))
+}
+
+pub fn binary(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+    let kind = match call.op() {
+        "Add" => BinaryKind::Add,
+        "Sub" => BinaryKind::Sub,
+        "Mul" => BinaryKind::Mul,
+        "Div" => BinaryKind::Div,
+        "Pow" => BinaryKind::Pow,
+        "PRelu" => BinaryKind::Prelu,
+        "Less" => BinaryKind::Less,
+        "Greater" => BinaryKind::Greater,
+        _ => BinaryKind::Equal,
+    };
+    if call.opset < 7 && call.attributes.flag("broadcast", false) {
+        return Err(format!("broadcasting of opset {} is not supported", call.opset).into());
+    }
+    Ok(vec![two(t, call, kind, call.value(0)?, call.value(1)?)?])
+}
+
+/// Operators of any number of inputs.
+pub fn several(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+    let kind = match call.op() {
+        "Min" => BinaryKind::Min,
+        "Max" => BinaryKind::Max,
+        _ => BinaryKind::Add,
+    };
+    let mut sum = call.value(0)?.clone();
+    for i in 1..call.inputs.len() {
+        sum = two(t, call, kind, &sum, call.value(i)?)?;
+    }
+    if call.op() == "Mean" {
+        let share = Tensor::floats(vec![1], vec![1.0 / call.inputs.len() as f32])?;
+        sum = two(t, call, BinaryKind::Mul, &sum, &Value::known(share))?;
+    }
+    Ok(vec![sum])
+}
+
+fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Value, b: &Value) -> Result<Value, Why> {
+    let (da, db) = (a.dims(), b.dims());
+    let dims = broadcast(&da, &db)?;
+    // Tensors seen the same way, or a tensor and a number: where the elements lie does not matter.
+    let direct = match (a, b) {
+        (Value::Data(a), Value::Data(b)) => {
+            let same = a.base == b.base && a.order == b.order && t.graph.shape(a.id) == t.graph.shape(b.id);
+            same.then(|| (a.clone(), [a.id, b.id]))
+        }
+        (Value::Data(a), b) if db.iter().all(|&n| n == 1) && dims == da => {
+            Some((a.clone(), [a.id, t.parameter(b, &[1])?]))
+        }
+        (a, Value::Data(b)) if da.iter().all(|&n| n == 1) && dims == db => {
+            Some((b.clone(), [t.parameter(a, &[1])?, b.id]))
+        }
+        _ => None,
+    };
+    if let Some((view, inputs)) = direct {
+        let id = t.add(call, Binary { kind }, &inputs)?;
+        return Ok(Value::Data(Data { whole: false, ..view.with(id) }));
+    }
+    let rank = dims.len();
+    let shape = |d: &[usize]| -> Result<Shape, Why> {
+        let padded = [vec![1; rank - d.len()], d.to_vec()].concat();
+        canonical(&padded).ok_or_else(|| format!("{rank} dimensions are not supported").into())
+    };
+    let mut inputs = [shape(&da)?, shape(&db)?].into_iter().zip([a, b]).map(|(s, v)| match v {
+        Value::Data(d) => t.shaped(call, d, s),
+        constant => t.parameter(constant, &s.dims()),
+    });
+    let (Some(a), Some(b)) = (inputs.next(), inputs.next()) else { return Err("two inputs are needed".into()) };
+    let inputs = [a?, b?];
+    let id = t.add(call, Binary { kind }, &inputs)?;
+    Ok(Value::Data(Data::plain(id, dims)))
+}
