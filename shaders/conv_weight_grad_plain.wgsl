@@ -3,8 +3,8 @@
 //   x   [N, C, H, W]    blocked, what the convolution read (or the gradient of a transposed convolution's result)
 //   dw  [R, C / groups, KH, KW]  linear f32; the sum over n, y, x of g[n, r, y, x] * x[n, c, y * stride + ky * dilation - top, ..]
 // Bindings: 0 params, 1 g (read), 2 x (read), 3 dw (write).
-// Dispatch: (ceil(R / 4), ceil(C / 4), KH * KW), a workgroup makes one tap of 4 x 4 channels; with GROUPED
-// (R, C / groups, KH * KW), a workgroup makes one element.
+// Dispatch: (ceil(R / 4), ceil(C / 4) * KH, KW), a workgroup makes one tap of 4 x 4 channels; with GROUPED
+// (R, C / groups * KH, KW), a workgroup makes one element.
 // Constants: GROUPED, where there are groups.
 #import "lib/storage"
 #import "lib/loops"
@@ -34,16 +34,19 @@ fn main(
     @builtin(local_invocation_id) local: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let ky = group.z / p.more.x;
-    let kx = group.z % p.more.x;
+    let height = p.size.w / p.more.x;
+    let ky = group.y % height;
+    let kx = group.z;
+    let column_group = group.y / height;
+    let tap = ky * p.more.x + kx;
 #ifdef GROUPED
-    let c = group.x / p.more.w * p.more.z + group.y;
+    let c = group.x / p.more.w * p.more.z + column_group;
     let g_block = group.x / 4u;
     let x_block = c / 4u;
     var total = vec4<f32>(0.0);
 #else
     let g_block = group.x;
-    let x_block = group.y;
+    let x_block = column_group;
     var totals = array<vec4<f32>, 4>();
 #endif
     let images = turns(p.size.z, group.x);
@@ -89,7 +92,7 @@ fn main(
 #ifdef GROUPED
     let sum = reduce(lane, total).x;
     if (lane == 0u) {
-        dw[(group.x * p.more.z + group.y) * p.size.w + group.z] = sum;
+        dw[(group.x * p.more.z + column_group) * p.size.w + tap] = sum;
     }
 #else
     for (var i = 0u; i < 4u; i++) {
@@ -97,7 +100,7 @@ fn main(
         let r = 4u * g_block + i;
         let column = 4u * x_block + lane;
         if (lane < 4u && r < p.more.y && column < p.more.z) {
-            dw[(r * p.more.z + column) * p.size.w + group.z] = sum[lane];
+            dw[(r * p.more.z + column) * p.size.w + tap] = sum[lane];
         }
     }
 #endif

@@ -34,6 +34,8 @@ fn dispatches() -> Vec<(String, Dispatch)> {
         ("peak_fma", vec![Operand::Output(0)]),
         ("peak_copy", vec![Operand::Input(0), Operand::Output(0)]),
         ("gather", vec![Operand::Weights(0), Operand::Input(0), Operand::ScratchWrite(0)]),
+        // In training, where a parameter of batch normalisation is a state.
+        ("batch_norm_coefficients", (1..5).map(Operand::Input).chain([Operand::ScratchWrite(0)]).collect()),
         ("winograd_weights", vec![Operand::Weights(0), Operand::Input(0), Operand::ScratchWrite(0)]),
     ] {
         let kernel = KernelKey::new(shader);

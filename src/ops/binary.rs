@@ -1,6 +1,9 @@
 //! Two tensors, element by element.
 
-use super::{InputKind, Lowering, Op, OpCase, Spatial, by_plane, expect_inputs};
+use super::{
+    Backward, ChannelSum, Emit, InputKind, Lowering, Op, OpCase, Reduce, ReduceKind, Spatial, Unary, UnaryKind, ValueId,
+    by_plane, expect_inputs,
+};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{BlockedLayout, HostTensor, LANES, Layout, Precision, Shape, TensorDesc};
@@ -174,6 +177,56 @@ impl Op for Binary {
             return Spatial::Global(global);
         }
         Spatial::Pointwise
+    }
+
+    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+        let Some(dy) = node.grad(0) else { return Ok(vec![None, None]) };
+        let [a, b] = [node.inputs[0], node.inputs[1]];
+        let of = |emit: &mut dyn Emit, what: &str, kind: BinaryKind, u: ValueId, v: ValueId| {
+            emit.node(what, Self { kind }, &[u, v])
+        };
+        let mut grads = vec![None, None];
+        for (i, grad) in grads.iter_mut().enumerate().filter(|g| node.wants(g.0)) {
+            let full = match (self.kind, i) {
+                (BinaryKind::Add, _) | (BinaryKind::Sub, 0) => dy,
+                (BinaryKind::Sub, _) => emit.node("grad_neg", Unary { kind: UnaryKind::Neg }, &[dy])?,
+                (BinaryKind::Mul, 0) => of(emit, "grad_a", BinaryKind::Mul, dy, b)?,
+                (BinaryKind::Mul, _) => of(emit, "grad_b", BinaryKind::Mul, dy, a)?,
+                (BinaryKind::Div, 0) => of(emit, "grad_a", BinaryKind::Div, dy, b)?,
+                (BinaryKind::Div, _) => {
+                    let share = of(emit, "grad_share", BinaryKind::Mul, dy, node.outputs[0])?;
+                    let share = of(emit, "grad_quotient", BinaryKind::Div, share, b)?;
+                    emit.node("grad_neg", Unary { kind: UnaryKind::Neg }, &[share])?
+                }
+                _ => return Err(Error::op(self.name(), "has no gradient")),
+            };
+            *grad = Some(self.unbroadcast(full, node.inputs[i], emit)?);
+        }
+        Ok(grads)
+    }
+}
+
+impl Binary {
+    /// The sum of a gradient over the axes along which `input` was broadcast, in its shape and layout.
+    fn unbroadcast(&self, grad: ValueId, input: ValueId, emit: &mut dyn Emit) -> Result<ValueId> {
+        let (s, desc) = (emit.desc(grad).shape, emit.desc(input));
+        let to = desc.shape;
+        let linear = desc.layout == Layout::Linear;
+        let refused = if linear { (to.n, to.h, to.w) != (1, 1, 1) } else { to.n != s.n };
+        if refused {
+            let reason = format!("has no gradient for an input {to} of {s}, broadcast over images or a parameter of pixels");
+            return Err(Error::op(self.name(), reason));
+        }
+        // A parameter's sum over images and pixels is one of its own.
+        let reduce = Reduce {
+            kind: ReduceKind::Sum,
+            channels: to.c != s.c,
+            rows: !linear && to.h != s.h,
+            columns: !linear && to.w != s.w,
+        };
+        let needed = reduce.channels || reduce.rows || reduce.columns;
+        let sum = if needed { emit.node("grad_sum", reduce, &[grad])? } else { grad };
+        if linear { emit.node("grad_parameter", ChannelSum, &[sum]) } else { Ok(sum) }
     }
 }
 

@@ -104,7 +104,7 @@ pub(super) fn cases() -> Vec<OpCase> {
         case("groups inside a block", 6, true, Shape::new(1, 12, 5, 6)),
         case("whole blocks", 2, true, Shape::new(2, 16, 9, 10)),
         case("one group, not affine", 1, false, Shape::new(2, 5, 17, 16)),
-        case("a group a channel, several bands", 5, true, Shape::new(1, 5, 173, 150)),
+        case("a group a channel, several bands", 5, true, Shape::new(1, 5, 151, 173)),
         case("several bands", 2, true, Shape::new(1, 10, 131, 140)),
         case("one pixel", 2, false, Shape::new(2, 6, 1, 1)),
     ]

@@ -104,7 +104,7 @@ impl Op for ConvWeightGradPlain {
         cx.reads(Operand::Input(1), (rows * dw.pixels()) as f64);
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
         let key = KernelKey::new("conv_weight_grad_plain").flag("GROUPED", grouped);
-        cx.dispatch(key, params, bindings, [rows, columns, dw.pixels()])
+        cx.dispatch(key, params, bindings, [rows, columns * dw.h, dw.w])
     }
 
     fn macs(&self, inputs: &[TensorDesc], outputs: &[TensorDesc]) -> u64 {
