@@ -186,6 +186,9 @@ fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64)
 }
 
+/// Gives the next row.
+type NextRow<'a> = Box<dyn FnMut(&mut Vec<Run>) -> Result<()> + 'a>;
+
 #[derive(Debug)]
 enum Source {
     Rows(Rows),
@@ -207,9 +210,6 @@ pub struct Instances {
     last: Vec<u32>,
     whole: Vec<String>,
 }
-
-/// Reads the runs of the next row.
-type RowReader<'a> = Box<dyn FnMut(&mut Vec<Run>) -> Result<()> + 'a>;
 
 impl Instances {
     /// Columns.
@@ -241,7 +241,7 @@ impl Instances {
     /// runs of one object touch.
     pub fn rows(&mut self, mut each: impl FnMut(usize, &[Run]) -> Result<()>) -> Result<()> {
         let Self { source, number, height, .. } = self;
-        let mut next: RowReader<'_> = match source {
+        let mut next: NextRow = match source {
             Source::Rows(rows) => Box::new(rows.read()?),
             Source::Bands(bands) => Box::new(bands.read()),
         };
