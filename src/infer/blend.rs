@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn tiles_lie_as_nnunet_lays_them() {
-        // compute_steps_for_sliding_window((110,), (64,), 0.5) and so on, by its formula in Python.
+        // By the formula of nnU-Net's compute_steps_for_sliding_window, worked out by hand; nnU-Net itself was not run.
         let starts = |length, tile| BlendAxis::new(length, tile).starts;
         assert_eq!(starts(110, 64), [0, 23, 46]);
         assert_eq!(starts(64, 64), [0]);
