@@ -72,6 +72,11 @@ pub fn normalise(picture: &Picture, rule: &Normalisation) -> Result<Vec<ChannelA
                 let s = Statistics::of(picture, channel);
                 Ok(ChannelAffine::dividing(s.mean, s.std.max(FLOOR)))
             }
+            Normalisation::Linear { gain, offset } => {
+                let gain = per_channel("gain", gain, channel, picture.channels())?;
+                let offset = per_channel("offset", offset, channel, picture.channels())?;
+                Ok(ChannelAffine::dividing(-offset / gain, 1.0 / gain))
+            }
             Normalisation::Fixed { mean, std } => {
                 let mean = per_channel("mean", mean, channel, picture.channels())?;
                 let std = per_channel("std", std, channel, picture.channels())?;

@@ -1,11 +1,12 @@
 //! A network with its weights: what a checkpoint is once it has been understood.
 
 use super::dialect::{self, Understood};
-use super::{Architecture, parse, whole_graph};
+use super::{Architecture, bioimage, parse, whole_graph};
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
 use crate::weights::{self, Checkpoint, ModelMetadata, Weights};
 use serde_json::{Map, Value};
+use std::path::Path;
 use std::sync::Arc;
 
 /// A network with its weights. Cheap to clone.
@@ -19,6 +20,7 @@ pub struct Model {
     pub metadata: ModelMetadata,
     weights: Arc<Weights>,
     import: Option<Arc<dialect::Report>>,
+    package: Option<Arc<bioimage::Package>>,
 }
 
 impl Model {
@@ -30,6 +32,16 @@ impl Model {
     /// The same with options in place of those that would be assumed of another program's checkpoint; see
     /// [`dialect::understand`].
     pub fn open_with(name_or_path: &str, set: &Map<String, Value>) -> Result<Self> {
+        let path = Path::new(name_or_path);
+        if bioimage::is_package(path) {
+            let (model, package) = bioimage::open(path, set)?;
+            return Ok(Self { package: Some(Arc::new(package)), ..model });
+        }
+        Self::open_file(name_or_path, set)
+    }
+
+    /// [`Self::open_with`] of anything but a package.
+    pub(super) fn open_file(name_or_path: &str, set: &Map<String, Value>) -> Result<Self> {
         Self::new_with(name_or_path, weights::open(name_or_path)?, set)
     }
 
@@ -66,7 +78,8 @@ impl Model {
         metadata: ModelMetadata,
         weights: Weights,
     ) -> Result<Self> {
-        let model = Self { name: name.into(), architecture, metadata, weights: Arc::new(weights), import: None };
+        let model =
+            Self { name: name.into(), architecture, metadata, weights: Arc::new(weights), import: None, package: None };
         let size = model.architecture.size_rule().minimum;
         let graph =
             whole_graph(&*model.architecture, 1, size, size).map_err(|e| Error::file(&model.name, e.to_string()))?;
@@ -94,6 +107,11 @@ impl Model {
     /// How another program's checkpoint was understood; `None` of a native one.
     pub fn import(&self) -> Option<&dialect::Report> {
         self.import.as_deref()
+    }
+
+    /// The package of bioimage.io that it was opened from.
+    pub fn package(&self) -> Option<&bioimage::Package> {
+        self.package.as_deref()
     }
 
     /// Gives each parameter by name and dimensions: what sessions and reference runs ask for.
