@@ -162,7 +162,6 @@ fn models_that_are_wrong() {
         json!({ "arch": "unet", "config": config })
     };
     let cases: &[(Value, &[&str])] = &[
-        (Value::Null, &["holds weights, but not the `unet` metadata"]),
         (json!({"arch": "segnet", "config": {}}), &["`segnet` is not one of unet, unetpp, unet3p"]),
         (json!({"arch": "unet", "config": {}, "format": 99}), &["format 99 is not supported", "format 1"]),
         (json!({"arch": "unet"}), &["missing field `config`"]),
@@ -179,6 +178,13 @@ fn models_that_are_wrong() {
         f.model("m.safetensors", metadata.clone(), sound.clone(), |_| ());
         check(&f.error(&["inspect", "m.safetensors"]), &[&["m.safetensors: "], *parts].concat());
     }
+    f.model("m.safetensors", Value::Null, sound.clone(), |_| ());
+    let r = f.run(&["inspect", "m.safetensors"]);
+    assert!(r.code == 0 && r.stdout.contains("understood as  a checkpoint of unet (names without"), "{}", r.stderr);
+    f.model("m.safetensors", Value::Null, sound.clone(), |t| {
+        drop(t.insert("extra.weight".into(), (vec![1], vec![9.0])))
+    });
+    check(&f.error(&["inspect", "m.safetensors"]), &["1 parameters have no place in the network: `extra.weight`"]);
     f.unet("m.safetensors", small(), |t| drop(t.insert("head.weight".into(), (vec![3, 2, 1, 1], vec![0.0; 6]))));
     let parts = ["m.safetensors: parameter `head.weight`", "[2, 2, 1, 1]", "[3, 2, 1, 1]"];
     check(&f.error(&["inspect", "m.safetensors"]), &parts);

@@ -2,7 +2,7 @@
 
 use super::arch::ArchArgs;
 use super::inspect_verify::{self, Verify};
-use super::{Common, inspect_import, inspect_plan, output};
+use super::{Common, inspect_import, inspect_package, inspect_plan, output};
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -30,6 +30,7 @@ Examples:
   unet inspect unet_carvana.pth --keys           how another program's checkpoint was understood, every name of it
   unet inspect model.pth --verify                the device against the CPU reference, on noise of the smallest size
   unet inspect model.pth --verify --input x.npy --expected y.npy
+  unet inspect package.zip --verify              a bioimage.io package with its own test tensors
 
 Exit code: 1 if --verify finds a difference that is too large.")]
 pub struct Inspect {
@@ -48,7 +49,8 @@ pub struct Inspect {
     /// Every name in another program's checkpoint, and the parameter that it became
     #[arg(long, requires = "model")]
     keys: bool,
-    /// Run the model on the device and on the slow CPU reference, and compare: with noise of --size, or --input
+    /// Run the model on the device and on the slow CPU reference, and compare: with noise of --size, with --input, or with
+    /// the test tensors of a bioimage.io package
     #[arg(long, requires = "model")]
     verify: bool,
     /// With --verify: the input, a .npy of [N, C, H, W] or a .safetensors with a tensor `input`
@@ -86,6 +88,10 @@ impl Inspect {
         let report = Report::new(model.as_ref(), architecture, self.size, common.precision_of_sizes())?;
         let plan = if self.plan { Some(plan(&report.graph, common)?) } else { None };
         let verified = match &model {
+            Some(model) if self.verify && self.input.is_none() && model.package().is_some_and(|p| p.test.is_some()) => {
+                let package = model.package();
+                package.map(|p| inspect_package::verify(model, p, self.tolerance, common)).transpose()?
+            }
             Some(model) if self.verify => {
                 let (input, expected) = (self.input.as_deref(), self.expected.as_deref());
                 Some(Verify { model, input, expected, size: self.size, tolerance: self.tolerance }.run(common)?)
@@ -95,6 +101,8 @@ impl Inspect {
         if common.json {
             let mut document = report.document();
             document["import"] = model.as_ref().and_then(Model::import).map_or(Value::Null, inspect_import::document);
+            document["package"] =
+                model.as_ref().and_then(Model::package).map_or(Value::Null, inspect_package::document);
             document["plan"] = plan.map_or(Value::Null, |p| p.document());
             document["verify"] = verified.as_ref().map_or(Value::Null, inspect_verify::Report::document);
             output::json(&document)?;
@@ -102,8 +110,10 @@ impl Inspect {
             let plan = plan.map_or_else(String::new, |p| format!("\n{}", p.text()));
             let import = model.as_ref().and_then(Model::import);
             let import = import.map_or_else(String::new, |r| format!("\n{}", inspect_import::text(r, self.keys)));
+            let package = model.as_ref().and_then(Model::package);
+            let package = package.map_or_else(String::new, |p| format!("\n{}", inspect_package::text(p)));
             let verify = verified.as_ref().map_or_else(String::new, |v| format!("\n{}", v.text()));
-            output::line(&format!("{}{import}{plan}{verify}", report.text()))?;
+            output::line(&format!("{}{import}{package}{plan}{verify}", report.text()))?;
         }
         if verified.is_some_and(|v| !v.passed()) {
             return Ok(ExitCode::FAILURE);

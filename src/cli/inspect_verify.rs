@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 use unet_wgpu::error::{Error, Result};
+use unet_wgpu::model::bioimage::Post;
 use unet_wgpu::model::{INPUT, Model, whole_graph};
 use unet_wgpu::session::Backend;
 use unet_wgpu::tensor::{Comparison, HostTensor, Precision};
@@ -57,6 +58,20 @@ impl Verify<'_> {
                 (random_input(INPUT, least.with_hw(h, w))?, "noise".to_string())
             }
         };
+        let order = names(self.model)?;
+        let expected = self.expected.map(|path| wanted(path, &order)).transpose()?;
+        self.compare(common, input, from, expected.map(|e| (e, &[][..])))
+    }
+
+    /// `expected` are outputs by name after `Post` has been done on them.
+    pub fn compare(
+        &self,
+        common: &Common,
+        input: HostTensor,
+        from: String,
+        expected: Option<(BTreeMap<String, HostTensor>, &[Post])>,
+    ) -> Result<Report> {
+        let network = &*self.model.architecture;
         let shape = input.shape()?;
         if shape.c != network.in_channels() || shape.is_empty() {
             let reason = format!("shape {:?}: the network takes [N, {}, H, W]", input.dims(), network.in_channels());
@@ -64,7 +79,6 @@ impl Verify<'_> {
         }
         let graph = whole_graph(network, shape.n, shape.h, shape.w)?;
         let order: Vec<String> = graph.outputs().iter().map(|o| o.0.clone()).collect();
-        let expected = self.expected.map(|path| wanted(path, &order)).transpose()?;
         let backend = common.backend()?;
         let cpu = matches!(backend, Backend::Cpu);
         if cpu && expected.is_none() {
@@ -74,23 +88,33 @@ impl Verify<'_> {
         let inputs = BTreeMap::from([(INPUT.to_string(), input)]);
         let (got, _) = backend.or_f32(|b| b.run(&graph, &inputs, self.model.stored()))?;
         let mut rows = Vec::new();
-        let mut compare = |with: &'static str, wanted: &BTreeMap<String, HostTensor>| -> Result<()> {
-            for name in order.iter().filter(|n| wanted.contains_key(*n)) {
-                let comparison = got[name].compare(&wanted[name]).map_err(|e| Error::invalid(name, e.to_string()))?;
-                rows.push(Row { output: name.clone(), with, comparison });
-            }
+        let mut compare = |with: &'static str, name: &str, got: &HostTensor, wanted: &HostTensor| -> Result<()> {
+            let comparison = got.compare(wanted).map_err(|e| Error::invalid(name, e.to_string()))?;
+            rows.push(Row { output: name.into(), with, comparison });
             Ok(())
         };
         if !cpu {
-            compare("reference", &Backend::Cpu.run(&graph, &inputs, self.model.stored())?)?;
+            let reference = Backend::Cpu.run(&graph, &inputs, self.model.stored())?;
+            order.iter().try_for_each(|name| compare("reference", name, &got[name], &reference[name]))?;
         }
-        if let Some(expected) = &expected {
-            compare("expected", expected)?;
+        if let Some((expected, post)) = &expected {
+            for (name, wanted) in expected {
+                let y = got.get(name).cloned().ok_or_else(|| Error::invalid(name, "is none of the outputs"))?;
+                let y = post.iter().try_fold(y, |y, step| step.apply(&y))?;
+                compare("expected", name, &y, wanted)?;
+            }
         }
         let usual = if backend.precision() == Precision::F16 { F16 } else { F32 };
         let factor = self.tolerance.unwrap_or(usual);
         Ok(Report { device: backend.describe(), input: format!("{from} {shape}"), factor, rows })
     }
+}
+
+/// The network's outputs, in order.
+fn names(model: &Model) -> Result<Vec<String>> {
+    let least = model.architecture.size_rule().minimum;
+    let graph = whole_graph(&*model.architecture, 1, least, least)?;
+    Ok(graph.outputs().iter().map(|o| o.0.clone()).collect())
 }
 
 /// What should come out: a `.npy` is the first output.

@@ -12,6 +12,7 @@ mod devices;
 mod eval;
 mod inspect;
 mod inspect_import;
+mod inspect_package;
 mod inspect_plan;
 mod inspect_verify;
 mod models;

@@ -127,6 +127,11 @@ pub(super) fn maps(collector: &Collector, info: SourceInfo, rule: &Normalisation
                 let s = collector.moments(channel);
                 Ok(ChannelAffine::dividing(s.mean, s.std.max(FLOOR)))
             }
+            Normalisation::Linear { gain, offset } => {
+                let gain = per_channel("gain", gain, channel, picture.channels())?;
+                let offset = per_channel("offset", offset, channel, picture.channels())?;
+                Ok(ChannelAffine::dividing(-offset / gain, 1.0 / gain))
+            }
             Normalisation::Fixed { mean, std } => {
                 let mean = per_channel("mean", mean, channel, info.channels)?;
                 let std = per_channel("std", std, channel, info.channels)?;

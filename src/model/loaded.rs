@@ -2,7 +2,7 @@
 
 use super::dialect::{self, Understood};
 use super::onnx::{self, OnnxOptions};
-use super::{Architecture, parse, whole_graph};
+use super::{Architecture, bioimage, parse, whole_graph};
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
 use crate::weights::{self, Checkpoint, ModelMetadata, Weights};
@@ -22,6 +22,7 @@ pub struct Model {
     pub metadata: ModelMetadata,
     weights: Arc<Weights>,
     import: Option<Arc<dialect::Report>>,
+    package: Option<Arc<bioimage::Package>>,
 }
 
 impl Model {
@@ -33,6 +34,16 @@ impl Model {
     /// The same with options in place of those that would be assumed of another program's checkpoint; see
     /// [`dialect::understand`], and, of an ONNX file, [`OnnxOptions`].
     pub fn open_with(name_or_path: &str, set: &Map<String, Value>) -> Result<Self> {
+        let path = Path::new(name_or_path);
+        if bioimage::is_package(path) {
+            let (model, package) = bioimage::open(path, set)?;
+            return Ok(Self { package: Some(Arc::new(package)), ..model });
+        }
+        Self::open_file(name_or_path, set)
+    }
+
+    /// [`Self::open_with`] of anything but a package.
+    pub(super) fn open_file(name_or_path: &str, set: &Map<String, Value>) -> Result<Self> {
         if is_onnx_file(Path::new(name_or_path)) {
             let (network, metadata, weights) = onnx::open(name_or_path, &OnnxOptions::from_settings(set)?)?;
             return Self::with_architecture(name_or_path, Arc::new(network), metadata, weights);
@@ -73,7 +84,8 @@ impl Model {
         metadata: ModelMetadata,
         weights: Weights,
     ) -> Result<Self> {
-        let model = Self { name: name.into(), architecture, metadata, weights: Arc::new(weights), import: None };
+        let model =
+            Self { name: name.into(), architecture, metadata, weights: Arc::new(weights), import: None, package: None };
         let s = model.architecture.example();
         let graph =
             whole_graph(&*model.architecture, s.n, s.h, s.w).map_err(|e| Error::file(&model.name, e.to_string()))?;
@@ -101,6 +113,11 @@ impl Model {
     /// How another program's checkpoint was understood; `None` of a native one.
     pub fn import(&self) -> Option<&dialect::Report> {
         self.import.as_deref()
+    }
+
+    /// The package of bioimage.io that it was opened from.
+    pub fn package(&self) -> Option<&bioimage::Package> {
+        self.package.as_deref()
     }
 
     /// Gives each parameter by name and dimensions: what sessions and reference runs ask for.

@@ -111,6 +111,13 @@ pub enum Normalisation {
         /// Standard deviation of each channel (or one for all).
         std: Vec<f64>,
     },
+    /// `x * gain + offset` of pixel values as they are, with fixed values per channel.
+    Linear {
+        /// Factor of each channel (or one for all), above 0.
+        gain: Vec<f64>,
+        /// Summand of each channel (or one for all).
+        offset: Vec<f64>,
+    },
 }
 
 impl Normalisation {
@@ -132,6 +139,19 @@ impl Normalisation {
                         Err(format!("clamp must be two finite numbers in ascending order, it is [{a}, {b}]"))
                     }
                     _ => Ok(()),
+                }
+            }
+            Self::Linear { gain, offset } => {
+                let (g, o) = (gain.len(), offset.len());
+                if g == 0 || o == 0 || (g != o && g != 1 && o != 1) {
+                    return Err(format!("{g} gains and {o} offsets do not go together"));
+                }
+                if let Some(v) = gain.iter().find(|&&v| !(v > 0.0 && (v as f32).is_normal())) {
+                    return Err(format!("gain {v} is not a finite number above 0"));
+                }
+                match offset.iter().find(|&&v| !finite(v)) {
+                    Some(v) => Err(format!("offset {v} is not a finite number")),
+                    None => Ok(()),
                 }
             }
             Self::Fixed { mean, std } => {
@@ -268,6 +288,8 @@ mod tests {
             (r#"{"kind": "fixed", "mean": [1e300], "std": [1]}"#, "not a finite number"),
             (r#"{"kind": "fixed", "mean": [], "std": [1]}"#, "0 means and 1 "),
             (r#"{"kind": "fixed", "mean": [1, 2], "std": [1, 2, 3]}"#, "do not go together"),
+            (r#"{"kind": "linear", "gain": [0], "offset": [1]}"#, "gain 0 is not"),
+            (r#"{"kind": "linear", "gain": [1, 2], "offset": [1, 2, 3]}"#, "2 gains and 3 offsets"),
             (r#"{"kind": "guess"}"#, "unknown variant `guess`"),
         ] {
             let e = normalised(json).unwrap_err().to_string();
