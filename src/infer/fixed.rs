@@ -12,6 +12,14 @@ pub(super) fn fixed_grid(
     margin: usize,
 ) -> Result<TileGrid> {
     let larger = (0..2).any(|i| picture[i] > size[i].saturating_sub(2 * margin));
+    // A window that is all halo keeps nothing.
+    let spec = spec.and_then(|spec| {
+        let least = (0..2).map(|i| TileSpec { minimum: size[i], ..spec }.smallest_tile()).collect::<Result<Vec<_>>>();
+        match least {
+            Ok(least) if (0..2).all(|i| least[i] <= size[i]) => Ok(spec),
+            _ => Err(format!("every pixel of the result depends on {} pixels on each side", spec.halo)),
+        }
+    });
     let spec = match spec {
         Ok(spec) => spec,
         Err(_) if !larger => TileSpec { align: 1, halo: 0, margin, minimum: 1 },
@@ -49,6 +57,9 @@ mod tests {
         let global = || Err("global pooling".to_string());
         assert_eq!(fixed_grid([64, 64], [64, 64], global(), 0).unwrap().len(), 1);
         assert_eq!(fixed_grid([30, 64], [64, 64], global(), 0).unwrap().rows.window, 64);
+        let wide = Ok(TileSpec { align: 8, halo: 32, margin: 0, minimum: 64 });
+        let e = fixed_grid([64, 65], [64, 64], wide, 0).unwrap_err().to_string();
+        assert!(e.contains("depends on 32 pixels"), "{e}");
         let e = fixed_grid([64, 65], [64, 64], global(), 0).unwrap_err().to_string();
         assert!(e.starts_with("65x64 picture: larger than the 64x64") && e.contains("global pooling"), "{e}");
     }

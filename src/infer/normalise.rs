@@ -128,8 +128,8 @@ pub(super) fn maps(collector: &Collector, info: SourceInfo, rule: &Normalisation
                 Ok(ChannelAffine::dividing(s.mean, s.std.max(FLOOR)))
             }
             Normalisation::Linear { gain, offset } => {
-                let gain = per_channel("gain", gain, channel, picture.channels())?;
-                let offset = per_channel("offset", offset, channel, picture.channels())?;
+                let gain = per_channel("gain", gain, channel, info.channels)?;
+                let offset = per_channel("offset", offset, channel, info.channels)?;
                 Ok(ChannelAffine::dividing(-offset / gain, 1.0 / gain))
             }
             Normalisation::Fixed { mean, std } => {

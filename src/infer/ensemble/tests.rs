@@ -15,7 +15,7 @@ fn model(name: &str, config: serde_json::Value, normalisation: Normalisation) ->
     let weight = |k: &str, d: &[usize]| random_parameter(&format!("{name} {k}"), d).unwrap();
     let weights = graph.parameters().map(|(k, d)| (k.to_string(), weight(k, d))).collect();
     let metadata = ModelMetadata { format: 1, arch: "unet".into(), config, normalisation, classes: vec![] };
-    Model::new(name, Checkpoint { metadata: Some(metadata), weights, ..Default::default() }).unwrap()
+    Model::new(name, Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }
 
 fn small(name: &str) -> Model {

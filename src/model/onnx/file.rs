@@ -85,8 +85,9 @@ pub fn parse(bytes: &[u8], path: &Path, options: &OnnxOptions) -> Result<(OnnxNe
         }
     }
     let metadata = metadata(&model, options).map_err(|e| wrong(e.to_string()))?;
-    let (parts, weights) = Parts::new(model, graph, all, options).map_err(|why| wrong(why.0))?;
-    let network = OnnxNetwork::new(parts, options).map_err(|why| wrong(why.0))?;
+    let (parts, mut weights) = Parts::new(model, graph, all, options).map_err(|why| wrong(why.0))?;
+    let network = OnnxNetwork::new(parts, options).and_then(|n| n.without_arithmetic(&mut weights));
+    let network = network.map_err(|why| wrong(why.0))?;
     Ok((network, metadata, weights))
 }
 

@@ -177,7 +177,7 @@ fn damaged_files_are_refused() {
     assert!(e.unwrap_err().to_string().contains("it ends too early"));
     // Two million nodes of two bytes each.
     let mut graph = vec![0x3a, 0x80, 0x89, 0x7a];
-    graph.extend([0x0a, 0x00].repeat(1_000_000));
+    graph.extend([0x0au8, 0x00].repeat(1_000_000));
     let e = parse(&[graph.clone(), graph].concat(), Path::new("m.onnx"), &OnnxOptions::default());
     assert!(e.unwrap_err().to_string().contains("more entries than any network has"));
 }

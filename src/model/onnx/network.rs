@@ -9,7 +9,7 @@ use crate::model::blocks::sigmoid;
 use crate::model::{Architecture, Built, INPUT, SizeRule};
 use crate::ops::{ImportNchw, MaskRule, Softmax};
 use crate::tensor::{Shape, TensorDesc};
-use crate::weights::Normalisation;
+use crate::weights::{Normalisation, Weights};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -49,7 +49,12 @@ pub enum Ending {
 impl OnnxOptions {
     /// From `key=value` settings of the command line or of a program.
     pub fn from_settings(set: &Map<String, Value>) -> Result<Self> {
-        Self::deserialize(&Value::Object(set.clone())).map_err(|e| {
+        let mut set = set.clone();
+        // `normalisation=z_score` is short for `normalisation={"kind": "z_score"}`.
+        if let Some(Value::String(kind)) = set.get("normalisation").cloned() {
+            set.insert("normalisation".into(), json!({ "kind": kind }));
+        }
+        Self::deserialize(&Value::Object(set)).map_err(|e| {
             let known = "output, activation (sigmoid, softmax, after_sigmoid, after_softmax), free_size, in_channels, normalisation";
             Error::invalid("--set", format!("{e}; an ONNX file takes: {known}"))
         })
@@ -107,6 +112,17 @@ impl OnnxNetwork {
         network.ending = options.activation.unwrap_or_else(|| network.ending_of_file());
         network.rule = network.find_rule(at, &probe)?;
         Ok(network)
+    }
+
+    /// Small constants that became no parameter, such as scales of a resize: they are no weights.
+    pub(super) fn without_arithmetic(mut self, weights: &mut Weights) -> Result<Self, Why> {
+        let s = self.example();
+        let (graph, _) = self.translate_at([s.h, s.w])?;
+        let used: std::collections::HashSet<&str> = graph.parameters().map(|p| p.0).collect();
+        let idle: Vec<String> = weights.keys().filter(|k| !used.contains(k)).map(String::from).collect();
+        let parts = Arc::make_mut(&mut self.parts);
+        idle.iter().filter(|name| parts.forget(name)).for_each(|name| drop(weights.remove(name)));
+        Ok(self)
     }
 
     /// Pictures in a batch: as many as the file fixes, else 1.
@@ -342,5 +358,29 @@ impl Architecture for OnnxNetwork {
             _ => MaskRule::Threshold(0.5),
         };
         Ok(Built { outputs: translated.outputs, probability, decision: probability, rule })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{OnnxOptions, export, parse};
+    use crate::graph::{Graph, rewrite};
+    use crate::model::{Architecture, Model, whole_graph};
+    use std::path::Path;
+
+    #[test]
+    fn rewrites_make_of_an_imported_network_what_they_make_of_our_own() {
+        for name in ["nuclei", "nuclei-unet3+"] {
+            let model = Model::open(name).unwrap();
+            let bytes = export::export(&model).unwrap();
+            let (network, metadata, _) = parse(&bytes, Path::new("m.onnx"), &OnnxOptions::default()).unwrap();
+            assert_eq!(network.size_rule(), model.architecture.size_rule(), "{name}");
+            assert_eq!(metadata.normalisation, model.metadata.normalisation);
+            let optimised = |n: &dyn Architecture| rewrite::optimise(&whole_graph(n, 1, 64, 64).unwrap()).unwrap();
+            let (ours, theirs) = (optimised(&*model.architecture), optimised(&network));
+            let ops = |g: &Graph| g.nodes().iter().map(|n| n.op.name()).collect::<Vec<_>>();
+            assert_eq!(ops(&ours), ops(&theirs), "{name}");
+            assert_eq!(ours.macs(), theirs.macs(), "{name}");
+        }
     }
 }

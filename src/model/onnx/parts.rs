@@ -15,7 +15,7 @@ const OPSETS: std::ops::RangeInclusive<i64> = 7..=26;
 const SMALL: usize = 4096;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Parts {
     /// Nodes that outputs need.
     pub nodes: Vec<NodeProto>,
@@ -94,6 +94,15 @@ impl Parts {
     /// Whether weights hold a tensor of that name.
     pub fn is_stored(&self, name: &str) -> bool {
         self.stored.contains_key(name)
+    }
+
+    /// Makes a small tensor one that weights do not hold; says whether it is small.
+    pub fn forget(&mut self, name: &str) -> bool {
+        let small = self.known.contains_key(name);
+        if small {
+            self.stored.remove(name);
+        }
+        small
     }
 
     /// Whether some node makes a value of that name.
