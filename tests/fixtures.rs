@@ -99,6 +99,9 @@ fn failures(change: impl Fn(&mut serde_json::Value)) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     for file in std::fs::read_dir(folder()).unwrap() {
         let file = file.unwrap();
+        if file.file_type().unwrap().is_dir() {
+            continue;
+        }
         std::fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
     }
     let path = dir.path().join("manifest.json");
