@@ -9,6 +9,7 @@
 #import "lib/storage"
 #import "lib/label_scores"
 #import "lib/log"
+#import "lib/loops"
 #import "lib/planes"
 #import "lib/reduce"
 #import "lib/tensor"
@@ -33,6 +34,7 @@ struct Params {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let n = group.y;
     let pixels = p.size.x * p.size.y;
+    let channels = turns(p.size.z, group.x);
     var total = vec4<f32>(0.0);
     for (var turn = 0u; turn < TURNS; turn++) {
         let pixel = pixel_of(group.x, turn, lane);
@@ -43,7 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (label == p.size.z) {
             continue;
         }
-        let s = scores(index(p.x, n, 0u, i32(pixel / p.size.x), i32(pixel % p.size.x)), label);
+        let s = scores(index(p.x, n, 0u, i32(pixel / p.size.x), i32(pixel % p.size.x)), label, channels);
         var loss = surprise(s);
 #ifdef FOCAL
         loss *= pow(doubt(s), p.gamma);

@@ -10,6 +10,7 @@
 #import "lib/storage"
 #import "lib/label_scores"
 #import "lib/log"
+#import "lib/loops"
 #import "lib/tensor"
 #import "lib/truth"
 
@@ -30,7 +31,7 @@ struct Params {
 @group(0) @binding(Y) var<storage, read_write> dx: array<Stored>;
 
 @compute @workgroup_size(16, 4)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
     if (id.x >= p.size.x || id.y >= p.size.y) {
         return;
     }
@@ -39,14 +40,15 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let pixel = id.y * p.size.x + id.x;
     let label = label_of(n, pixel, pixels);
     let start = index(p.x, n, 0u, i32(id.y), i32(id.x));
-    let blocks = (p.size.z + 3u) / 4u;
+    let channels = turns(p.size.z, group.x);
+    let blocks = (channels + 3u) / 4u;
     if (label == p.size.z) {
         for (var b = 0u; b < blocks; b++) {
             dx[start + b * p.x.z] = stored(vec4<f32>(0.0));
         }
         return;
     }
-    let s = scores(start, label);
+    let s = scores(start, label, channels);
     let sum = 1.0 + s.rest;
     var scale = dsums[0];
 #ifdef WEIGHTED

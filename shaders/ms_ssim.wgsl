@@ -8,6 +8,7 @@
 // Constants: FORM, 1 wang, 2 paper, 3 official; Y; GRAD if defined.
 #import "lib/storage"
 #import "lib/log"
+#import "lib/loops"
 
 struct Params {
     planes: u32,
@@ -28,13 +29,17 @@ fn weight(scale: u32) -> f32 {
     return p.weights[scale / 4u][scale % 4u];
 }
 
+// How often loops run, from `turns`.
+var<private> planes: u32;
+var<private> scales: u32;
+
 // Mean k of a plane at a scale; of all planes together in the official form, mapped to 0 .. 1.
 fn mean(scale: u32, plane: u32, k: u32) -> f32 {
     if (FORM != 3u) {
         return means[(scale * p.planes + plane) * 3u + k];
     }
     var sum = 0.0;
-    for (var i = 0u; i < p.planes; i++) {
+    for (var i = 0u; i < planes; i++) {
         sum += means[(scale * p.planes + i) * 3u + k];
     }
     return 0.5 + 0.5 * sum * p.factor;
@@ -54,7 +59,7 @@ fn exponent(scale: u32, k: u32) -> f32 {
 // Logarithms of the factors, added up.
 fn log_product(plane: u32) -> f32 {
     var sum = 0.0;
-    for (var scale = 0u; scale < p.scales; scale++) {
+    for (var scale = 0u; scale < scales; scale++) {
         for (var k = 0u; k < 3u; k++) {
             let e = exponent(scale, k);
             if (e > 0.0) {
@@ -66,12 +71,14 @@ fn log_product(plane: u32) -> f32 {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group: vec3<u32>) {
+    planes = turns(p.planes, group.x);
+    scales = turns(p.scales, group.x);
     var total = 0.0;
-    for (var plane = lane; plane < p.planes; plane += 64u) {
+    for (var plane = lane; plane < planes; plane += 64u) {
         let product = exp(log_product(plane));
 #ifdef GRAD
-        for (var scale = 0u; scale < p.scales; scale++) {
+        for (var scale = 0u; scale < scales; scale++) {
             for (var k = 0u; k < 3u; k++) {
                 let e = exponent(scale, k);
                 var v = 0.0;

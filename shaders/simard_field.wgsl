@@ -5,6 +5,7 @@
 // Bindings: 0 params, 1 x (read), 2 g (read), 3 y (write).
 // Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; an invocation makes one element.
 // Constants: ROWS, if defined along columns of pixels, else along rows.
+#import "lib/loops"
 #import "lib/storage"
 
 struct Params {
@@ -28,7 +29,7 @@ fn inside(i: i32, n: i32) -> u32 {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
     let i = id.y * p.row + id.x;
     if (i >= p.len) {
         return;
@@ -36,9 +37,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let column = i % p.w;
     let line = i / p.w % p.h;
     let plane = i - line * p.w - column;
+    let radius = i32(turns(u32(p.radius), group.x));
     var sum = 0.0;
-    for (var k = -p.radius; k <= p.radius; k++) {
-        let weight = g[u32(k + p.radius) / 4u][u32(k + p.radius) % 4u];
+    for (var k = -radius; k <= radius; k++) {
+        let weight = g[u32(k + radius) / 4u][u32(k + radius) % 4u];
 #ifdef ROWS
         sum += weight * x[plane + inside(i32(line) + k, i32(p.h)) * p.w + column];
 #else

@@ -6,6 +6,7 @@
 // Bindings: 0 params, 1 x (read), 2 transform (read), 3 bend (read), 4 y (write).
 // Dispatch: (row / 64, ceil(len / row), 1), len = N OH OW, row a multiple of 64; an invocation makes all channels of a pixel.
 // Constants: ORDER, 0 nearest, 1 bilinear, 3 bicubic; GRID, CLAMP if defined.
+#import "lib/loops"
 #import "lib/storage"
 
 struct Params {
@@ -83,11 +84,12 @@ fn displacement(n: u32, q: vec2<f32>) -> vec2<f32> {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
     let at = id.y * p.row + id.x;
     if (at >= p.len) {
         return;
     }
+    let channels = turns(p.c, group.x);
     let n = at / (p.ow * p.oh);
     let pixel = at % (p.ow * p.oh);
     let oy = f32(pixel / p.ow);
@@ -103,7 +105,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (ORDER == 0u) {
         let nearest = vec2<i32>(floor(place + 0.5));
         let source = u32(inside(nearest.x, h)) * p.w + u32(inside(nearest.y, w));
-        for (var c = 0u; c < p.c; c++) {
+        for (var c = 0u; c < channels; c++) {
             y[(n * p.c + c) * p.oh * p.ow + pixel] = x[(n * p.c + c) * p.h * p.w + source];
         }
         return;
@@ -112,7 +114,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let fraction = place - base;
     let first = select(0, -1, ORDER == 3u);
     let last = select(1, 2, ORDER == 3u);
-    for (var c = 0u; c < p.c; c++) {
+    for (var c = 0u; c < channels; c++) {
         let start = (n * p.c + c) * p.h * p.w;
         var sum = 0.0;
         for (var i = first; i <= last; i++) {

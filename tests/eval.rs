@@ -87,7 +87,10 @@ fn bad_data_is_named() {
     GrayImage::new(24, 21).save(&mask).unwrap();
     assert_eq!(error(&[]), "data/masks/b_mask.png: has 24x21 pixels, but data/images/b.png has 24x20");
     std::fs::write(&mask, "text").unwrap();
-    assert_eq!(error(&[]), "data/masks/b_mask.png: not a picture in a known format (PNG, JPEG or TIFF)");
+    assert_eq!(
+        error(&[]),
+        "data/masks/b_mask.png: not a picture in a known format (PNG, JPEG, WebP, BMP, TIFF or NPY)"
+    );
     std::fs::remove_file(&mask).unwrap();
     assert_eq!(error(&[]), "data/images/b.png: has no mask: there is no data/masks/b");
     assert!(f.error(&["eval", "--data", "none"]).contains("none: no such folder"));

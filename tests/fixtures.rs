@@ -36,6 +36,7 @@ fn expected() -> BTreeMap<String, usize> {
                 let tensors = |group: &str| entry["groups"][group]["tensors"].as_u64().unwrap_or(0) as usize;
                 tensors("out") + tensors("act")
             }
+            "checkpoint" => entry["groups"]["out"]["tensors"].as_u64().unwrap() as usize,
             // The value and the gradient of each.
             "losses" => 2 * entry["case"]["losses"].as_array().unwrap().len(),
             // Of each item: the separated labels, two distances, the weight; twelve measures and three maps.

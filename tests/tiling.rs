@@ -25,7 +25,7 @@ fn model(arch: &str, config: serde_json::Value) -> Model {
         normalisation: Normalisation::Percentile { low: 1.0, high: 99.8, clamp: Some([0.0, 1.5]) },
         classes: vec![],
     };
-    Model::new("random", Checkpoint { metadata: Some(metadata), weights }).unwrap()
+    Model::new("random", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }
 
 fn picture(width: usize, height: usize, channels: usize) -> Picture {
@@ -36,7 +36,7 @@ fn picture(width: usize, height: usize, channels: usize) -> Picture {
 
 fn segment_with(model: &Model, picture: &Picture, tile: Option<usize>, exact: bool) -> Result<Segmentation> {
     let gpu = gpu_or_skip().unwrap();
-    let options = SegmentOptions { probabilities: true, tile, memory: 8 << 30, exact };
+    let options = SegmentOptions { probabilities: true, tile, memory: 8 << 30, exact, ..Default::default() };
     Segmenter::new(Backend::Gpu(gpu), model.clone()).segment(picture, &options, |_| Ok(()))
 }
 

@@ -1,5 +1,5 @@
-// Softmax over channels at one pixel, seen from its label. The importing shader has x blocked, its view `p.x`, the number of
-// channels in `p.size.z` and gamma in `p.gamma`.
+// Softmax over channels at one pixel, seen from its label. The importing shader has x blocked, its view `p.x` and gamma in
+// `p.gamma`.
 // Constants: FOCAL, if defined gamma is not 0.
 struct Scores {
     top: f32,     // the largest channel
@@ -12,11 +12,11 @@ fn channel(start: u32, c: u32) -> f32 {
     return f32(x[start + (c / 4u) * p.x.z][c % 4u]);
 }
 
-// `start` is the pixel's place in channel block 0.
-fn scores(start: u32, label: u32) -> Scores {
+// `start` is the pixel's place in channel block 0; `channels` comes from `turns`.
+fn scores(start: u32, label: u32, channels: u32) -> Scores {
     var best = 0u;
     var s = Scores(channel(start, 0u), 0.0, 0.0, 0.0);
-    for (var c = 1u; c < p.size.z; c++) {
+    for (var c = 1u; c < channels; c++) {
         let v = channel(start, c);
         if (v > s.top) {
             s.top = v;
@@ -24,7 +24,7 @@ fn scores(start: u32, label: u32) -> Scores {
         }
     }
     s.own = channel(start, label) - s.top;
-    for (var c = 0u; c < p.size.z; c++) {
+    for (var c = 0u; c < channels; c++) {
         let e = exp(channel(start, c) - s.top);
         s.rest += select(e, 0.0, c == best);
         s.others += select(e, 0.0, c == label);

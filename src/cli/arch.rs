@@ -1,9 +1,10 @@
 //! Naming a network on the command line: a model, or an architecture with its options.
 
+use super::models::option;
 use clap::Args;
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use unet_wgpu::error::{Error, Result};
+use unet_wgpu::error::Result;
 use unet_wgpu::model::{Architecture, parse};
 
 /// An architecture and its constructor arguments.
@@ -47,12 +48,8 @@ impl ArchArgs {
         config.extend(numbers.into_iter().filter_map(|(k, v)| Some((k.to_string(), v?.into()))));
         config.extend(self.padding.iter().map(|p| ("padding".to_string(), p.clone().into())));
         for pair in &self.set {
-            let Some((key, value)) = pair.split_once('=') else {
-                return Err(Error::invalid(format!("--set {pair}"), "must be KEY=VALUE"));
-            };
-            // What is not JSON is a word: up=bilinear.
-            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
-            config.insert(key.to_string(), value);
+            let (key, value) = option(pair)?;
+            config.insert(key, value);
         }
         Ok(Some(parse(arch, &Value::Object(config))?.into()))
     }

@@ -7,10 +7,12 @@ mod arch;
 mod bench;
 mod bench_layers;
 mod bench_train;
+mod convert;
 mod devices;
 mod eval;
 mod inspect;
 mod inspect_plan;
+mod models;
 mod objects;
 mod output;
 mod run;
@@ -68,6 +70,8 @@ enum Command {
     Tune(tune::Tune),
     /// Show what a model is: architecture, layers, sizes, parameters, cost, memory
     Inspect(inspect::Inspect),
+    /// Write a model in another format: PyTorch checkpoints to native ones, models to ONNX
+    Convert(convert::Convert),
     /// List the devices of this machine, and say which one would be used and why
     Devices(devices::Devices),
     /// Check every kernel of a device against the CPU reference, and against fixtures
@@ -204,6 +208,7 @@ pub fn main() -> ExitCode {
         Command::Bench(c) => c.run(&cli.common),
         Command::Tune(c) => c.run(&cli.common),
         Command::Inspect(c) => c.run(&cli.common),
+        Command::Convert(c) => c.run(&cli.common),
         Command::Devices(c) => c.run(&cli.common),
         Command::Selftest(c) => c.run(&cli.common),
         Command::Shaders(c) => c.run(&cli.common),

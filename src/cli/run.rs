@@ -1,5 +1,6 @@
 //! `unet run`
 
+use super::models::SetArgs;
 use super::{Common, output, tensors};
 use clap::Args;
 use serde_json::json;
@@ -27,6 +28,8 @@ pub struct Run {
     /// Built-in model (`unet inspect` lists them) or a checkpoint file
     #[arg(short, long)]
     model: String,
+    #[command(flatten)]
+    set: SetArgs,
     /// Input tensors: .npy or .safetensors
     #[arg(long, value_name = "X")]
     input: PathBuf,
@@ -48,7 +51,7 @@ impl Run {
             return Err(Error::file(&self.output, "the output would overwrite the input"));
         }
         let start = Instant::now();
-        let model = Model::open(&self.model)?;
+        let model = self.set.open(&self.model, common)?;
         let inputs = tensors::read(&self.input, INPUT)?;
         let Some(x) = inputs.get(INPUT) else {
             let mut names: Vec<&str> = inputs.keys().map(String::as_str).take(6).collect();

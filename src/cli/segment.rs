@@ -10,8 +10,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::infer::{
-    BandInfo, Ids, ObjectFile, ObjectReport, Picture, ProbabilityFormat, SegmentOptions, Segmentation, Segmenter,
-    check_distinct, check_writable, expand_inputs, feed, output_path, write_mask, write_overlay, write_probabilities,
+    BandInfo, Ensemble, Ids, ObjectFile, ObjectReport, Picture, ProbabilityFormat, SegmentOptions, Segmentation,
+    Segmenter, Tta, check_distinct, check_writable, expand_inputs, feed, output_path, write_mask, write_overlay,
+    write_probabilities,
 };
 use unet_wgpu::model::Model;
 use unet_wgpu::weights::builtin;
@@ -24,6 +25,8 @@ Examples:
   unet segment scans/ -o results                 every picture of a folder
   unet segment 'day1/*.tif' -m nuclei-unet++ -o results --save mask,prob
   unet segment cells.png -m my_model.safetensors -o cells_mask.png
+  unet segment cells.png -m first.safetensors -m second.safetensors --tta d4
+                                                 the mean of two models over eight orientations
   unet segment cells.tif --save labels,geojson,csv --instances watershed --min-area 20
                                                  single objects: numbers, outlines for QuPath, a table
   unet segment scans/ -o results --skip-existing --json >> log.jsonl
@@ -39,9 +42,13 @@ pub struct Segment {
     /// Pictures, folders of pictures, or patterns such as 'day1/*.tif'
     #[arg(required = true, value_name = "IMAGE|DIR|GLOB")]
     inputs: Vec<String>,
-    /// Built-in model (`unet inspect` lists them) or a checkpoint file
+    /// Built-in model (`unet inspect` lists them) or a checkpoint file; given several times, their probabilities are
+    /// averaged
     #[arg(short, long, default_value = builtin::DEFAULT)]
-    model: String,
+    model: Vec<String>,
+    /// Average the probabilities over orientations of the picture
+    #[arg(long, value_enum, default_value = "none", value_name = "WHICH")]
+    tta: Orientations,
     /// Where results go: a folder, or the mask's .png for a single picture [default: beside each picture]
     #[arg(short, long, value_name = "OUT")]
     out: Option<PathBuf>,
@@ -63,6 +70,17 @@ pub struct Segment {
     skip_existing: bool,
     #[command(flatten)]
     objects: ObjectArgs,
+}
+
+/// Test-time augmentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Orientations {
+    /// The picture as it is
+    None,
+    /// Mirrored left to right, top to bottom, and both: 4 runs
+    Flips,
+    /// Those, and each turned by 90 degrees: 8 runs
+    D4,
 }
 
 /// A kind of result.
@@ -150,10 +168,15 @@ impl Segment {
         }
         check_distinct(&outputs.concat(), &inputs)?;
         outputs.iter().flatten().try_for_each(check_writable)?;
-        let model = Model::open(&self.model)?;
+        let models = self.model.iter().map(|m| Model::open(m)).collect::<Result<Vec<_>>>()?;
+        let ensemble = Ensemble::new(models)?.with_tta(match self.tta {
+            Orientations::None => Tta::None,
+            Orientations::Flips => Tta::Flips,
+            Orientations::D4 => Tta::D4,
+        });
         let backend = common.backend()?;
         let device = backend.describe();
-        let mut segmenter = Segmenter::new(backend, model);
+        let mut segmenter = Segmenter::new(backend, ensemble);
         let (mut failed, mut skipped) = (0, 0);
         for (i, (input, outputs)) in inputs.iter().zip(&outputs).enumerate() {
             if self.skip_existing && outputs.iter().all(|p| p.is_file()) {
@@ -167,7 +190,7 @@ impl Segment {
             match self.one(common, &mut segmenter, input, &files, (i + 1, inputs.len())) {
                 Ok(mut result) => {
                     result["device"] = device.clone().into();
-                    result["model"] = self.model.clone().into();
+                    result["model"] = self.model.join(" + ").into();
                     if common.json {
                         output::line_if_read(&result.to_string())?;
                     }
@@ -210,6 +233,7 @@ impl Segment {
             tile: self.tile,
             memory: self.memory,
             exact: self.exact,
+            ..Default::default()
         };
         let bar = progress_bar(common, input, number, of);
         let about = |e| about(input, e);

@@ -79,7 +79,7 @@ pub fn write(path: &Path, order: &[String], outputs: BTreeMap<String, HostTensor
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
         return weights::save(
             path,
-            &Checkpoint { metadata: None, weights: outputs.into_iter().collect() },
+            &Checkpoint { weights: outputs.into_iter().collect(), ..Checkpoint::default() },
             StoredType::F32,
         );
     }

@@ -114,7 +114,7 @@ pub fn feed(
     let plane = width * height;
     if !fits(info.width, info.height)
         || !picture.is_none_or(|p| fits(p.width(), p.height()))
-        || !probabilities.is_none_or(|p| p.len() == plane * info.planes)
+        || probabilities.is_some_and(|p| p.len() != plane * info.planes)
     {
         return Err(Error::invalid("mask", format!("of {width}x{height} pixels does not belong to the rest")));
     }

@@ -46,40 +46,42 @@ fn cuts(length: usize, cap: usize, spec: &TileSpec) -> Result<Vec<Cut>> {
 struct Candidate {
     /// Input pixels of all tiles.
     work: u128,
-    /// Input pixels of one.
-    area: u128,
+    /// What one takes, in whatever unit.
+    size: u128,
     tiles: u128,
     window: [usize; 2],
 }
 
 /// The candidates that may be the best: in the order of their work, each with smaller tiles than all before it.
-fn candidates(rows: &[Cut], columns: &[Cut]) -> Vec<Candidate> {
+fn candidates(rows: &[Cut], columns: &[Cut], size: impl Fn([usize; 2]) -> u128) -> Vec<Candidate> {
     let grid = |r: &Cut, c: &Cut| {
         let (area, tiles) = (r.window as u128 * c.window as u128, r.count as u128 * c.count as u128);
-        Candidate { work: area * tiles, area, tiles, window: [r.window, c.window] }
+        let window = [r.window, c.window];
+        Candidate { work: area * tiles, size: size(window), tiles, window }
     };
     let mut all: Vec<_> = rows.iter().flat_map(|r| columns.iter().map(move |c| grid(r, c))).collect();
     all.sort_by_key(|c| (c.work, c.tiles, c.window));
     let mut least = u128::MAX;
     all.retain(|c| {
-        let smaller = c.area < least;
-        least = least.min(c.area);
+        let smaller = c.size < least;
+        least = least.min(c.size);
         smaller
     });
     all
 }
 
-/// The grid of the least work whose tiles, of at most `cap` pixels a side, fit. `fits` fails with [`Error::Limit`] for
+/// The grid of the least work whose tiles, of at most `cap` pixels a side, fit. `size` is about what a tile takes; `fits` fails with [`Error::Limit`] for
 /// rows and columns that do not; what does not fit is taken not to fit larger either, so few are tried.
 pub(super) fn choose(
     [height, width]: [usize; 2],
     cap: usize,
     spec: &TileSpec,
+    size: impl Fn([usize; 2]) -> u128,
     mut fits: impl FnMut([usize; 2]) -> Result<()>,
 ) -> Result<TileGrid> {
     // Also says so if `cap` is too small.
     let largest = TileGrid::plan(height, width, (cap, cap), spec)?;
-    let candidates = candidates(&cuts(height, cap, spec)?, &cuts(width, cap, spec)?);
+    let candidates = candidates(&cuts(height, cap, spec)?, &cuts(width, cap, spec)?, size);
     // All before `low` do not fit; the one at `high`, if any, does.
     let (mut low, mut high) = (0, candidates.len());
     let mut problem = None;

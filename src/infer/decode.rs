@@ -1,16 +1,22 @@
-//! Reading picture files: PNG, JPEG and TIFF, told apart by their first bytes and never by their name.
+//! Reading picture files, told apart by their first bytes and never by their name.
 
+mod chunks;
 mod labels;
+mod npy;
+mod ome;
+mod pages;
+mod raw;
 mod tiff;
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use ::image::codecs::{jpeg::JpegDecoder, png::PngDecoder};
+use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use ::image::{ColorType, ImageDecoder, ImageError, Limits};
 
 use super::image::{Picture, Pixels};
+use super::source::{InMemory, PictureSource, Sample, read_all};
 use crate::error::{Error, Result};
 
 /// Largest number of pixels that [`Picture::open`] decodes.
@@ -24,36 +30,155 @@ const MAX_PIXELS_PER_BYTE: u64 = 1 << 15;
 const SCRATCH: u64 = 64 << 20;
 
 impl Picture {
-    /// Reads a PNG, JPEG or TIFF file of at most [`MAX_PIXELS`] pixels.
+    /// Reads a PNG, JPEG, WebP, BMP, TIFF or NPY file of at most [`MAX_PIXELS`] pixels.
     ///
-    /// The format is found by content. Pictures are 8 or 16 bits per sample or 32-bit float (TIFF), grey or RGB; TIFF
-    /// files of any number of plain channels are read as they are, of several pages the first. Palettes are expanded to
-    /// RGB (PNG), fewer bits to 8 (one bit: 0 and 255). Alpha is dropped. Orientation tags are not applied: the mask
-    /// has the rows and columns of the file.
+    /// The format is found by content. Pictures are 8 or 16 bits per sample or 32-bit float (TIFF, NPY), grey or RGB; TIFF
+    /// files and arrays of any number of plain channels are read as they are, of several pages the first. Palettes are
+    /// expanded to RGB (PNG, BMP), fewer bits to 8 (one bit: 0 and 255). Alpha is dropped. Orientation tags are not applied:
+    /// the mask has the rows and columns of the file. What OME-TIFF and ImageJ call channels are channels, though they lie
+    /// in several directories.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_limited(path, MAX_PIXELS)
     }
 
     /// [`Self::open`] with another limit of the number of pixels.
     pub fn open_limited(path: impl AsRef<Path>, max_pixels: u64) -> Result<Self> {
-        let path = path.as_ref();
-        let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
-        let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
-        if !metadata.is_file() {
-            return Err(Error::file(path, if metadata.is_dir() { "is a folder" } else { "is not a regular file" }));
+        match open_file(path.as_ref(), max_pixels, 0)? {
+            Opened::Memory(picture) => Ok(picture),
+            Opened::Windows(mut source) => read_all(&mut *source),
         }
-        let source = Source { path, bytes: metadata.len(), max_pixels };
-        let mut head = Vec::new();
-        (&mut file).take(8).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
-        file.seek(SeekFrom::Start(0)).map_err(|e| Error::io(path, e))?;
-        let reader = BufReader::new(file);
-        match head.as_slice() {
-            [] => Err(Error::file(path, "the file is empty")),
-            [0x89, b'P', b'N', b'G', ..] => source.png(reader),
-            [0xff, 0xd8, 0xff, ..] => source.jpeg(reader),
-            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff::read(&source, reader),
-            _ => Err(Error::file(path, "not a picture in a known format (PNG, JPEG or TIFF)")),
+    }
+}
+
+/// An opened file.
+enum Opened {
+    /// A format that is decoded as a whole.
+    Memory(Picture),
+    /// One that is read by windows.
+    Windows(Box<dyn PictureSource>),
+}
+
+/// A file as a source: by windows where its format allows it. `page` counts from 0.
+pub(super) fn open_source(path: &Path, page: usize) -> Result<Box<dyn PictureSource>> {
+    Ok(match open_file(path, MAX_PIXELS, page)? {
+        Opened::Memory(picture) => Box::new(InMemory::owned(picture)),
+        Opened::Windows(source) => source,
+    })
+}
+
+/// Pages of a file: of a TIFF, every picture that is not a reduced copy of another; of OME-TIFF and ImageJ stacks, every
+/// plane and time; one for other formats.
+pub(super) fn pages_of(path: &Path) -> Result<usize> {
+    let (source, reader, head) = begin(path, MAX_PIXELS)?;
+    match head.as_slice() {
+        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
+            let source = source.as_source();
+            tiff::guarded(&source, || pages::count(&source, &mut tiff::decoder(&source, reader)?))
         }
+        _ => Ok(1),
+    }
+}
+
+/// Opens a file and reads what tells its format.
+fn begin(path: &Path, max_pixels: u64) -> Result<(FileSource, BufReader<File>, Vec<u8>)> {
+    let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
+    if !metadata.is_file() {
+        return Err(Error::file(path, if metadata.is_dir() { "is a folder" } else { "is not a regular file" }));
+    }
+    let source = FileSource { path: path.to_path_buf(), bytes: metadata.len(), max_pixels };
+    let mut head = Vec::new();
+    (&mut file).take(12).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
+    file.seek(SeekFrom::Start(0)).map_err(|e| Error::io(path, e))?;
+    Ok((source, BufReader::new(file), head))
+}
+
+fn open_file(path: &Path, max_pixels: u64, page: usize) -> Result<Opened> {
+    let (file, reader, head) = begin(path, max_pixels)?;
+    let source = file.as_source();
+    let is_tiff = matches!(head.as_slice(), [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]);
+    if page > 0 && !is_tiff && !head.is_empty() {
+        return Err(Error::file(path, format!("has one page, there is no page {page} (they count from 0)")));
+    }
+    let memory = match head.as_slice() {
+        [] => Err(Error::file(path, "the file is empty")),
+        _ if is_tiff => return Ok(Opened::Windows(Box::new(tiff::TiffPicture::open(file, reader, page)?))),
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
+            return Ok(Opened::Windows(Box::new(npy::NpyPicture::open(file, reader)?)));
+        }
+        [0x89, b'P', b'N', b'G', ..] => source.png(reader),
+        [0xff, 0xd8, 0xff, ..] => source.jpeg(reader),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => {
+            let mut decoder = WebPDecoder::new(reader).map_err(|e| source.image_error("WebP", e))?;
+            if decoder.has_animation() {
+                return Err(source.error("WebP animations are not supported"));
+            }
+            decoder.set_limits(source.limits()).map_err(|e| source.image_error("WebP", e))?;
+            source.decode("WebP", decoder)
+        }
+        [b'B', b'M', ..] => {
+            let decoder = BmpDecoder::new(reader).map_err(|e| source.image_error("BMP", e))?;
+            source.decode("BMP", decoder)
+        }
+        _ => Err(Error::file(path, "not a picture in a known format (PNG, JPEG, WebP, BMP, TIFF or NPY)")),
+    };
+    memory.map(Opened::Memory)
+}
+
+/// Pictures of the same pixels become one with the channels of all.
+fn join_channels(source: &Source, mut parts: Vec<Picture>) -> Result<Picture> {
+    if parts.len() == 1 {
+        return parts.pop().ok_or_else(|| source.error("the page has no channels"));
+    }
+    fn join<T: Copy + Default>(source: &Source, parts: &[(&[T], usize)], pixels: usize) -> Result<Vec<T>> {
+        let channels: usize = parts.iter().map(|p| p.1).sum();
+        let mut out = source.zeros::<T>(pixels * channels)?;
+        let mut first = 0;
+        for (samples, count) in parts {
+            for (to, from) in out.chunks_exact_mut(channels).zip(samples.chunks_exact(*count)) {
+                to.iter_mut().skip(first).zip(from).for_each(|(to, &from)| *to = from);
+            }
+            first += count;
+        }
+        Ok(out)
+    }
+    let Some(first) = parts.first() else { return Err(source.error("the page has no channels")) };
+    let (w, h, sample) = (first.width(), first.height(), first.pixels().sample());
+    macro_rules! joined {
+        ($kind:ident) => {
+            Pixels::$kind(join(
+                source,
+                &parts
+                    .iter()
+                    .filter_map(|p| match p.pixels() {
+                        Pixels::$kind(v) => Some((&v[..], p.channels())),
+                        _ => None,
+                    })
+                    .collect::<Vec<_>>(),
+                w * h,
+            )?)
+        };
+    }
+    let pixels = match sample {
+        Sample::U8 => joined!(U8),
+        Sample::U16 => joined!(U16),
+        Sample::F32 => joined!(F32),
+    };
+    let channels = parts.iter().map(Picture::channels).sum();
+    Picture::new(w, h, channels, pixels)
+}
+
+/// A file and what reading it may cost.
+#[derive(Clone, Debug)]
+struct FileSource {
+    path: PathBuf,
+    bytes: u64,
+    max_pixels: u64,
+}
+
+impl FileSource {
+    fn as_source(&self) -> Source<'_> {
+        Source { path: &self.path, bytes: self.bytes, max_pixels: self.max_pixels }
     }
 }
 
@@ -94,10 +219,14 @@ impl Source<'_> {
         Ok(v)
     }
 
-    fn png(&self, reader: BufReader<File>) -> Result<Picture> {
+    fn limits(&self) -> Limits {
         let mut limits = Limits::no_limits();
         limits.max_alloc = Some(self.max_pixels.saturating_mul(8).saturating_add(SCRATCH));
-        let decoder = PngDecoder::with_limits(reader, limits).map_err(|e| self.image_error("PNG", e))?;
+        limits
+    }
+
+    fn png(&self, reader: BufReader<File>) -> Result<Picture> {
+        let decoder = PngDecoder::with_limits(reader, self.limits()).map_err(|e| self.image_error("PNG", e))?;
         self.decode("PNG", decoder)
     }
 

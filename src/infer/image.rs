@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::source::Sample;
 use crate::error::{Error, Result};
 
 /// The samples of a picture, interleaved (row, column, channel).
@@ -30,13 +31,18 @@ impl Pixels {
         self.len() == 0
     }
 
+    /// The type of the samples.
+    pub fn sample(&self) -> Sample {
+        match self {
+            Self::U8(_) => Sample::U8,
+            Self::U16(_) => Sample::U16,
+            Self::F32(_) => Sample::F32,
+        }
+    }
+
     /// Largest value of the sample type: 255, 65535, or 1 for floats.
     pub fn unit(&self) -> f64 {
-        match self {
-            Self::U8(_) => 255.0,
-            Self::U16(_) => 65535.0,
-            Self::F32(_) => 1.0,
-        }
+        self.sample().unit()
     }
 }
 

@@ -5,6 +5,8 @@
 //! [`output_path`]) and the files written ([`write_mask`], [`write_overlay`], [`write_probabilities`]).
 
 pub mod band;
+mod blend;
+mod budget;
 mod choose;
 pub mod components;
 mod decode;
@@ -18,13 +20,15 @@ mod orient;
 pub mod output;
 pub mod paths;
 pub mod segment;
+pub mod source;
+mod stream;
 pub mod tile;
 
 pub use band::{Band, BandInfo, BandSink, Needs, feed};
 pub use components::{Connectivity, components, grow};
 pub use decode::MAX_PIXELS;
 pub(crate) use distance::nearest_sites;
-pub use ensemble::{Ensemble, TileRunner, Tta};
+pub use ensemble::{Ensemble, TileOutputs, TileRunner, Tta};
 pub use image::{Picture, Pixels};
 pub use instances::{
     InstanceOptions, Instances, Labeller, Object, ObjectFile, ObjectReport, ObjectSink, Separation, write_objects,
@@ -34,8 +38,10 @@ pub use normalise::{ChannelAffine, normalise};
 pub use orient::{Orientation, TilePlace};
 pub(crate) use output::Display;
 pub use output::{
-    Ids, Mask, ProbabilityFormat, palette, write_atomically, write_mask, write_overlay, write_probabilities,
+    Ids, Mask, MaskSink, OverlaySink, PendingFile, ProbabilityFormat, ProbabilitySink, SampleKind, StripLayout,
+    StripTiff, palette, write_atomically, write_mask, write_overlay, write_probabilities,
 };
 pub use paths::{PICTURE_EXTENSIONS, check_distinct, check_writable, expand_inputs, output_path};
-pub use segment::{SegmentOptions, Segmentation, Segmenter};
+pub use segment::{Blend, SegmentOptions, Segmentation, Segmenter, Streamed};
+pub use source::{OpenOptions, PageChoice, PictureSource, Sample, SourceInfo, open_picture, page_count};
 pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};

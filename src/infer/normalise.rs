@@ -1,8 +1,13 @@
 //! From pixels to network input: statistics of a picture as one affine map per channel.
 
-use super::image::{Picture, Pixels};
+mod statistics;
+
+use super::image::Picture;
+use super::source::{InMemory, PictureSource, SourceInfo, pass};
 use crate::error::{Error, Result};
 use crate::weights::Normalisation;
+
+pub(crate) use statistics::{Collector, Wanted};
 
 /// Smallest divisor of the data-dependent rules.
 const FLOOR: f64 = 1e-6;
@@ -44,17 +49,66 @@ impl ChannelAffine {
 ///
 /// Fails on pixels that are not finite and on rules that make no sense.
 pub fn normalise(picture: &Picture, rule: &Normalisation) -> Result<Vec<ChannelAffine>> {
-    let unit = picture.pixels().unit();
-    check_finite(picture)?;
-    (0..picture.channels())
+    let mut source = InMemory::borrowed(picture);
+    let mut collector = Collector::new(source.info(), wanted(rule)?);
+    collect(&mut source, &mut [(&mut collector, None)])?;
+    maps(&collector, source.info(), rule)
+}
+
+/// Shows a picture to collectors, as often as they need it: as it is, or with the number of channels a network takes.
+pub(super) fn collect(
+    source: &mut dyn PictureSource,
+    collectors: &mut [(&mut Collector, Option<usize>)],
+) -> Result<()> {
+    let passes = collectors.iter().map(|c| c.0.passes()).max().unwrap_or(0);
+    for number in 0..passes {
+        if number > 0 {
+            collectors.iter_mut().for_each(|c| c.0.next_pass());
+        }
+        pass(source, |rows| {
+            for (collector, channels) in collectors.iter_mut().filter(|c| number < c.0.passes()) {
+                match *channels {
+                    Some(n) => collector.see(&*rows.to_channels(n)?)?,
+                    None => collector.see(&rows)?,
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// What `rule` must know of a picture; an error if the rule makes no sense.
+pub(crate) fn wanted(rule: &Normalisation) -> Result<Wanted> {
+    let mut wanted = Wanted { finite: true, ..Wanted::default() };
+    match rule {
+        Normalisation::Percentile { low, high, .. } => {
+            if !(0.0 <= *low && low < high && *high <= 100.0) {
+                return Err(wrong(format!("percentiles {low} and {high} are not 0 <= low < high <= 100")));
+            }
+            wanted.percentiles = vec![*low, *high];
+        }
+        Normalisation::ZScore => wanted.deviation = true,
+        _ => {}
+    }
+    Ok(wanted)
+}
+
+/// Whether `rule` needs to see integer pixels; floats it always does, since they might not be finite.
+pub(super) fn reads_integers(rule: &Normalisation) -> bool {
+    matches!(rule, Normalisation::Percentile { .. } | Normalisation::MinMax | Normalisation::ZScore)
+}
+
+/// The maps of a picture's channels, from what `collector` gathered of it for the same rule.
+pub(super) fn maps(collector: &Collector, info: SourceInfo, rule: &Normalisation) -> Result<Vec<ChannelAffine>> {
+    let unit = info.sample.unit();
+    (0..info.channels)
         .map(|channel| match rule {
             Normalisation::None => Ok(ChannelAffine::IDENTITY),
             Normalisation::Unit => Ok(ChannelAffine::dividing(0.0, unit)),
-            Normalisation::Percentile { low, high, clamp } => {
-                if !(0.0 <= *low && low < high && *high <= 100.0) {
-                    return Err(wrong(format!("percentiles {low} and {high} are not 0 <= low < high <= 100")));
-                }
-                let [bottom, top] = percentiles(picture, channel, [*low, *high])?;
+            Normalisation::Percentile { clamp, .. } => {
+                let found = collector.percentiles(channel);
+                let [bottom, top] = found[..] else { return Err(wrong("the percentiles were not gathered")) };
                 let mut map = ChannelAffine::dividing(bottom, (top - bottom).max(FLOOR));
                 if let Some([least, most]) = *clamp {
                     if least.is_nan() || most.is_nan() || least > most {
@@ -65,16 +119,16 @@ pub fn normalise(picture: &Picture, rule: &Normalisation) -> Result<Vec<ChannelA
                 Ok(map)
             }
             Normalisation::MinMax => {
-                let s = Statistics::of(picture, channel);
+                let s = collector.moments(channel);
                 Ok(ChannelAffine::dividing(s.min, (s.max - s.min).max(FLOOR)))
             }
             Normalisation::ZScore => {
-                let s = Statistics::of(picture, channel);
+                let s = collector.moments(channel);
                 Ok(ChannelAffine::dividing(s.mean, s.std.max(FLOOR)))
             }
             Normalisation::Fixed { mean, std } => {
-                let mean = per_channel("mean", mean, channel, picture.channels())?;
-                let std = per_channel("std", std, channel, picture.channels())?;
+                let mean = per_channel("mean", mean, channel, info.channels)?;
+                let std = per_channel("std", std, channel, info.channels)?;
                 let map = ChannelAffine::dividing(mean * unit, std * unit);
                 if std <= 0.0 || !map.scale.is_finite() || !map.offset.is_finite() {
                     return Err(wrong(format!("mean {mean} and std {std} of channel {channel} are not usable")));
@@ -83,6 +137,16 @@ pub fn normalise(picture: &Picture, rule: &Normalisation) -> Result<Vec<ChannelA
             }
         })
         .collect()
+}
+
+/// Percentiles (0 to 100) of every channel of a picture.
+pub(super) fn percentiles<const N: usize>(picture: &Picture, q: [f64; N]) -> Result<Vec<[f64; N]>> {
+    let mut source = InMemory::borrowed(picture);
+    let wanted = Wanted { percentiles: q.to_vec(), ..Wanted::default() };
+    let mut collector = Collector::new(source.info(), wanted);
+    collect(&mut source, &mut [(&mut collector, None)])?;
+    let one = |channel| <[f64; N]>::try_from(collector.percentiles(channel)).unwrap_or([f64::NAN; N]);
+    Ok((0..picture.channels()).map(one).collect())
 }
 
 fn wrong(reason: impl Into<String>) -> Error {
@@ -94,112 +158,6 @@ fn per_channel(what: &str, values: &[f64], channel: usize, channels: usize) -> R
         [all] => Ok(*all),
         _ if values.len() == channels => Ok(values[channel]),
         _ => Err(wrong(format!("{what} has {} values, the picture has {channels} channels", values.len()))),
-    }
-}
-
-fn check_finite(picture: &Picture) -> Result<()> {
-    let Pixels::F32(v) = picture.pixels() else { return Ok(()) };
-    match v.iter().position(|x| !x.is_finite()) {
-        None => Ok(()),
-        Some(i) => {
-            let (pixel, width) = (i / picture.channels(), picture.width());
-            let reason = format!("the pixel at column {}, row {} is {}", pixel % width, pixel / width, v[i]);
-            Err(Error::invalid("picture", reason))
-        }
-    }
-}
-
-/// Percentiles (0 to 100) of one channel: the order statistic at `(n - 1) q / 100`, linear between neighbours, which is
-/// numpy's default. Pixels must be finite.
-pub(super) fn percentiles<const N: usize>(picture: &Picture, channel: usize, q: [f64; N]) -> Result<[f64; N]> {
-    let count = picture.width() * picture.height();
-    // The pair of ranks that a percentile lies between, and how far it is from the first.
-    let place = |q: f64| {
-        let rank = (count - 1) as f64 * (q / 100.0);
-        let below = (rank.floor().max(0.0) as usize).min(count - 1);
-        (below, (below + 1).min(count - 1), rank - rank.floor())
-    };
-    let mix = |a: f64, b: f64, t: f64| if t < 0.5 { a + (b - a) * t } else { b - (b - a) * (1.0 - t) };
-    match picture.pixels() {
-        Pixels::F32(v) => {
-            let mut values: Vec<f32> = Vec::new();
-            let memory = |_| Error::invalid("picture", "no memory for the percentiles of its pixels");
-            values.try_reserve_exact(count).map_err(memory)?;
-            values.extend(v.iter().skip(channel).step_by(picture.channels()));
-            Ok(q.map(|q| {
-                let (below, above, t) = place(q);
-                let (_, &mut a, rest) = values.select_nth_unstable_by(below, f32::total_cmp);
-                let b = if above == below { a } else { rest.iter().copied().min_by(f32::total_cmp).unwrap_or(a) };
-                mix(f64::from(a), f64::from(b), t)
-            }))
-        }
-        Pixels::U8(_) | Pixels::U16(_) => {
-            let histogram = histogram(picture, channel);
-            let value_of = |rank: usize| {
-                let mut seen = 0;
-                let holds = |&n: &u64| {
-                    seen += n;
-                    seen > rank as u64
-                };
-                histogram.iter().position(holds).unwrap_or(0) as f64
-            };
-            Ok(q.map(|q| {
-                let (below, above, t) = place(q);
-                mix(value_of(below), value_of(above), t)
-            }))
-        }
-    }
-}
-
-/// How often each value occurs in a channel of integers; empty for floats.
-fn histogram(picture: &Picture, channel: usize) -> Vec<u64> {
-    fn count<T: Copy + Into<usize>>(v: &[T], channel: usize, channels: usize, values: usize) -> Vec<u64> {
-        let mut h = vec![0u64; values];
-        for &x in v.iter().skip(channel).step_by(channels) {
-            h[x.into()] += 1;
-        }
-        h
-    }
-    match picture.pixels() {
-        Pixels::U8(v) => count(v, channel, picture.channels(), 1 << 8),
-        Pixels::U16(v) => count(v, channel, picture.channels(), 1 << 16),
-        Pixels::F32(_) => Vec::new(),
-    }
-}
-
-struct Statistics {
-    min: f64,
-    max: f64,
-    mean: f64,
-    std: f64,
-}
-
-impl Statistics {
-    fn of(picture: &Picture, channel: usize) -> Self {
-        match picture.pixels() {
-            Pixels::F32(v) => {
-                let values = v.iter().skip(channel).step_by(picture.channels()).map(|&x| (f64::from(x), 1.0));
-                Self::weighted(values)
-            }
-            Pixels::U8(_) | Pixels::U16(_) => {
-                let histogram = histogram(picture, channel);
-                let values = histogram.iter().enumerate().filter(|(_, n)| **n > 0);
-                Self::weighted(values.map(|(x, &n)| (x as f64, n as f64)))
-            }
-        }
-    }
-
-    /// Two passes: the variance of the plain sums would cancel.
-    fn weighted(values: impl Iterator<Item = (f64, f64)> + Clone) -> Self {
-        let (mut min, mut max, mut sum, mut count) = (f64::INFINITY, f64::NEG_INFINITY, 0.0, 0.0);
-        for (x, n) in values.clone() {
-            (min, max) = (min.min(x), max.max(x));
-            sum += x * n;
-            count += n;
-        }
-        let mean = sum / count;
-        let squares: f64 = values.map(|(x, n)| (x - mean) * (x - mean) * n).sum();
-        Self { min, max, mean, std: (squares / count).sqrt() }
     }
 }
 

@@ -1,22 +1,21 @@
 //! Result files: masks, overlays and probabilities. Each appears whole or not at all.
 
+mod file;
 mod overlay;
+mod sinks;
+mod strips;
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use npyz::WriterBuilder;
-use tiff::encoder::{Compression, DeflateLevel, TiffEncoder, TiffKind, colortype::Gray32Float};
+pub use file::{PendingFile, write_atomically};
+pub(crate) use overlay::{Display, SHOWN, STRETCH, joint};
+pub use overlay::{OverlaySink, write_overlay};
+pub use sinks::{MaskSink, ProbabilitySink};
+pub(super) use strips::BIG_TIFF;
+pub use strips::{SampleKind, StripLayout, StripTiff};
 
-pub(crate) use overlay::Display;
-pub use overlay::write_overlay;
-
+use super::band::{Band, BandInfo, BandSink, feed};
 use crate::error::{Error, Result};
-use crate::weights::temporary_file;
-
-/// Bytes of pixels from which on a TIFF file gets 64-bit offsets.
-pub(super) const BIG_TIFF: u64 = 0xe000_0000;
 
 /// Class ids, one per pixel, row by row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,84 +114,16 @@ pub fn palette(class: usize) -> [u8; 3] {
     })
 }
 
-/// Writes a file by way of a temporary one in the same folder, which is made if it does not exist. When anything fails
-/// no trace is left and an older file stays as it was.
-pub fn write_atomically(
-    path: impl AsRef<Path>,
-    write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>,
-) -> Result<()> {
-    let path = path.as_ref();
-    if path.is_dir() {
-        return Err(Error::file(path, "cannot be written, a folder of this name exists"));
-    }
-    let folder = match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-    // Not waited for until it is on the disk, as checkpoints are: a result can be made again.
-    let temporary = temporary_file(folder, ".unet-", write).map_err(|e| Error::io(path, e))?;
-    temporary.persist(path).map_err(|e| Error::io(path, e.error))?;
-    Ok(())
-}
-
-/// Writes a mask as PNG: 0 and 255 for up to two classes, a palette whose indices are the class ids for up to 256, and
-/// 16-bit grey class ids for more.
+/// Writes a mask as PNG, or TIFF by its extension: 0 and 255 for up to two classes, a palette whose indices are the class
+/// ids for up to 256 (TIFF: grey class ids), and 16-bit grey class ids for more.
 pub fn write_mask(path: impl AsRef<Path>, mask: &Mask) -> Result<()> {
-    use png::{BitDepth, ColorType};
-    let colours: Vec<u8> = (0..mask.classes.min(256)).flat_map(palette).collect();
-    let (color, depth, colours) = match mask.classes {
-        ..=2 => (ColorType::Grayscale, BitDepth::Eight, None),
-        3..=256 => (ColorType::Indexed, BitDepth::Eight, Some(colours)),
-        _ => (ColorType::Grayscale, BitDepth::Sixteen, None),
-    };
-    write_png(path.as_ref(), (mask.width, mask.height), (color, depth), colours, |y, row| {
-        let ids = y * mask.width..(y + 1) * mask.width;
-        match mask.classes {
-            ..=2 => row.extend(ids.map(|i| if mask.id(i) == 0 { 0 } else { 255 })),
-            3..=256 => row.extend(ids.map(|i| mask.id(i) as u8)),
-            _ => row.extend(ids.flat_map(|i| (mask.id(i) as u16).to_be_bytes())),
-        }
-    })
+    feed(Box::new(MaskSink::new(path.as_ref())), &info_of(mask), mask, None, None, 256)
 }
 
-/// Writes a PNG row by row, so that no second copy of a large picture is needed.
-fn write_png(
-    path: &Path,
-    (width, height): (usize, usize),
-    (color, depth): (png::ColorType, png::BitDepth),
-    palette: Option<Vec<u8>>,
-    mut fill: impl FnMut(usize, &mut Vec<u8>),
-) -> Result<()> {
-    let (w, h) = sides(path, width, height)?;
-    write_atomically(path, |file| {
-        let mut encoder = png::Encoder::new(file, w, h);
-        encoder.set_color(color);
-        encoder.set_depth(depth);
-        encoder.set_compression(png::Compression::Fast);
-        if let Some(palette) = palette {
-            encoder.set_palette(palette);
-        }
-        let mut png = encoder.write_header()?;
-        let mut rows = png.stream_writer()?;
-        let mut row = Vec::new();
-        for y in 0..height {
-            row.clear();
-            fill(y, &mut row);
-            rows.write_all(&row)?;
-        }
-        rows.finish()?;
-        Ok(png.finish()?)
-    })
-}
-
-fn sides(path: &Path, width: usize, height: usize) -> Result<(u32, u32)> {
-    // PNG's own limit; TIFF's is twice that.
-    let side = |n: usize| u32::try_from(n).ok().filter(|&n| n > 0 && n <= i32::MAX as u32);
-    match (side(width), side(height)) {
-        (Some(w), Some(h)) => Ok((w, h)),
-        _ => Err(Error::file(path, format!("cannot hold a picture of {width}x{height}"))),
-    }
+/// What a mask alone says about a picture.
+fn info_of(mask: &Mask) -> BandInfo {
+    let classes = (0..mask.classes).map(|i| format!("class {i}")).collect();
+    BandInfo { width: mask.width, height: mask.height, channels: 0, classes, planes: 0, contrast: None }
 }
 
 /// File formats of [`write_probabilities`].
@@ -233,44 +164,21 @@ pub fn write_probabilities(
     planes: &[f32],
 ) -> Result<()> {
     let path = path.as_ref();
-    let (w, h) = sides(path, width, height)?;
+    sinks::sides(path, width, height)?;
     let plane = width.checked_mul(height).filter(|p| !planes.is_empty() && planes.len().is_multiple_of(*p));
     let Some(plane) = plane else {
         let reason = format!("{} values are not planes of {width}x{height}", planes.len());
         return Err(Error::invalid("probabilities", reason));
     };
-    let classes = planes.len() / plane;
-    write_atomically(path, |file| match format {
-        ProbabilityFormat::Tiff if planes.len() as u64 * 4 < BIG_TIFF => {
-            write_pages(TiffEncoder::new(file).map_err(std::io::Error::other)?, w, h, planes.chunks_exact(plane))
-        }
-        ProbabilityFormat::Tiff => {
-            write_pages(TiffEncoder::new_big(file).map_err(std::io::Error::other)?, w, h, planes.chunks_exact(plane))
-        }
-        ProbabilityFormat::Npy => {
-            let dims = [classes as u64, u64::from(h), u64::from(w)];
-            let shape = if classes == 1 { &dims[1..] } else { &dims[..] };
-            let mut npy = npyz::WriteOptions::new().default_dtype().shape(shape).writer(file).begin_nd()?;
-            npy.extend(planes.iter().copied())?;
-            npy.finish()
-        }
-    })
-}
-
-fn write_pages<'a, K: TiffKind>(
-    encoder: TiffEncoder<&mut BufWriter<&File>, K>,
-    width: u32,
-    height: u32,
-    pages: impl Iterator<Item = &'a [f32]>,
-) -> std::io::Result<()> {
-    let mut encoder = encoder.with_compression(Compression::Deflate(DeflateLevel::Fast));
-    for page in pages {
-        encoder.write_image::<Gray32Float>(width, height, page).map_err(|e| match e {
-            tiff::TiffError::IoError(e) => e,
-            e => std::io::Error::other(e),
-        })?;
-    }
-    Ok(())
+    let count = planes.len() / plane;
+    let sink = ProbabilitySink::with_format(path.to_path_buf(), format);
+    let info = BandInfo { width, height, channels: 0, classes: Vec::new(), planes: count, contrast: None };
+    // Classes are not written here, and need not be known.
+    let mut sink: Box<dyn BandSink> = Box::new(sink);
+    sink.start(&info)?;
+    let classes = &Ids::U8(Vec::new());
+    sink.band(&Band { first: 0, height, width, classes, probabilities: Some(planes), pixels: None })?;
+    sink.finish()
 }
 
 #[cfg(test)]

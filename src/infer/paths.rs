@@ -9,7 +9,7 @@ use ignore::WalkBuilder;
 use crate::error::{Error, Result};
 
 /// Extensions of the files that are looked for in folders; a file named outright may have any.
-pub const PICTURE_EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "tif", "tiff"];
+pub const PICTURE_EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp", "npy"];
 
 /// What our own results are called: `<stem>_<kind>`.
 const KINDS: [&str; 5] = ["mask", "overlay", "prob", "labels", "contours"];

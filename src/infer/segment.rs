@@ -1,35 +1,66 @@
 //! The segmenter: a picture in, class ids (and probabilities) out, in tiles that fit the device.
 
+use super::band::{Band, BandInfo, BandSink, Needs};
+use super::blend::{BlendGrid, blended};
+use super::budget::Budget;
 use super::choose::choose;
+use super::ensemble::{Ensemble, TileOutputs, TileRunner};
 use super::image::Picture;
-use super::normalise::{ChannelAffine, normalise};
-use super::output::{Ids, Mask};
-use super::tile::{Tile, TileGrid, TileSpec, source_window};
+use super::normalise::{ChannelAffine, Collector, Wanted, collect, maps, reads_integers, wanted};
+use super::orient::TilePlace;
+use super::output::{Ids, Mask, SHOWN, STRETCH, joint};
+use super::source::{InMemory, PictureSource, Sample, SourceInfo};
+use super::stream::{Emitter, TileResult, Windows, exact, no_ids, zeros};
+use super::tile::{TileGrid, TileSpec};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, footprint};
 use crate::model::Model;
-use crate::ops::{ExportNchw, ImageIn, ImageInfo, ImportNchw, MaskOut};
-use crate::session::{Backend, Executable};
+use crate::ops::ImportNchw;
+use crate::session::Backend;
 use crate::tensor::{Precision, Shape, TensorDesc};
+use crate::weights::Normalisation;
 use std::collections::HashMap;
 
+/// How tiles become one picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Blend {
+    /// Tiles overlap by the network's halo and are cut so that the result is that of one run on the whole picture.
+    #[default]
+    Exact,
+    /// Tiles overlap by half and are averaged with Gaussian weights, as nnU-Net and MONAI do it. Not the result of the whole
+    /// picture; works with networks that cannot be tiled exactly.
+    Gaussian,
+}
+
 /// How pictures are segmented.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SegmentOptions {
     /// Also give the probability of every class.
     pub probabilities: bool,
     /// Largest tile edge, input pixels; the planner shrinks it further if it must.
     pub tile: Option<usize>,
-    /// Device memory to stay under, bytes.
+    /// Memory to stay under, bytes: the device's buffers and what the host holds of picture and results at once, together.
+    /// Pictures and results that the caller holds do not count.
     pub memory: u64,
     /// The same bits whatever the tiles: only kernels that add up every pixel's sum in the same order wherever the pixel
     /// lies. Without it, Winograd's blocks of 4x4 pixels round differently near the edges of tiles (about 1e-6 in f32, more in f16).
     pub exact: bool,
+    /// How tiles become one picture.
+    pub blend: Blend,
+    /// How pixels are normalised; as the model says if not given.
+    pub normalisation: Option<Normalisation>,
 }
 
 impl Default for SegmentOptions {
     fn default() -> Self {
-        Self { probabilities: false, tile: None, memory: 2 << 30, exact: false }
+        Self {
+            probabilities: false,
+            tile: None,
+            memory: 2 << 30,
+            exact: false,
+            blend: Blend::Exact,
+            normalisation: None,
+        }
     }
 }
 
@@ -50,35 +81,56 @@ pub struct Segmentation {
     pub fallback: Option<String>,
 }
 
+/// How a picture was segmented whose rows went to sinks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Streamed {
+    /// What the picture is.
+    pub picture: SourceInfo,
+    /// Pixels of every class.
+    pub class_pixels: Vec<u64>,
+    /// Rows and columns of tiles it took.
+    pub tiles: [usize; 2],
+    /// Rows and columns of a tile's input, pixels.
+    pub tile: [usize; 2],
+    /// How activations and weights were stored.
+    pub precision: Precision,
+    /// Why that is `f32` where the backend is for `f16`: what `f16` could not hold.
+    pub fallback: Option<String>,
+}
+
 /// A model on a backend, ready for pictures of any size. Tile shapes it has met stay compiled and allocated.
 #[derive(Debug)]
 pub struct Segmenter {
     backend: Backend,
-    model: Model,
+    ensemble: Ensemble,
     /// What runs one kind of tile. One entry: the next picture is likely of the same size.
-    ready: Option<(TileKey, Executable)>,
+    ready: Option<(TileKey, TileRunner)>,
     /// Kinds of tile met so far under a memory budget, with what stands against them: the parts of an [`Error::Limit`].
     /// Planning takes milliseconds, and pictures come in series.
     tried: HashMap<(TileKey, u64), Option<[String; 3]>>,
 }
 
-/// A kind of tile: rows and columns of its window, with probabilities or not, exact or not, how numbers are stored.
-type TileKey = ([usize; 2], bool, bool, Precision);
+/// A kind of tile: rows and columns of its window, its outputs, exact or not, how numbers are stored.
+type TileKey = ([usize; 2], TileOutputs, bool, Precision);
 
-const WINDOW: &str = "window";
-const INFO: &str = "info";
-const MASK: &str = "mask";
-const PROBABILITY: &str = "probability";
+/// How each model's input is normalised, and what is shown black and white.
+type Measured = (Vec<Vec<ChannelAffine>>, Option<[f64; 2]>);
+
+/// How a picture is cut.
+enum Cut {
+    Exact(TileGrid),
+    Blended(BlendGrid),
+}
 
 impl Segmenter {
-    /// A segmenter. Nothing is compiled or allocated yet.
-    pub fn new(backend: Backend, model: Model) -> Self {
-        Self { backend, model, ready: None, tried: HashMap::new() }
+    /// A segmenter with a model, or with several as one. Nothing is compiled or allocated yet.
+    pub fn new(backend: Backend, models: impl Into<Ensemble>) -> Self {
+        Self { backend, ensemble: models.into(), ready: None, tried: HashMap::new() }
     }
 
-    /// The model.
+    /// The model; of several the first, which agrees with the others in classes and channels.
     pub fn model(&self) -> &Model {
-        &self.model
+        self.ensemble.first()
     }
 
     /// Bytes of device memory held.
@@ -86,9 +138,9 @@ impl Segmenter {
         self.ready.as_ref().map_or(0, |r| r.1.device_bytes())
     }
 
-    /// What tiling must know of the model, or why it cannot be tiled.
+    /// What tiling must know of the models, or why they cannot be tiled.
     pub fn tile_spec(&self) -> Result<Result<TileSpec, String>> {
-        tile_spec(&self.model)
+        self.ensemble.tile_spec(tile_spec)
     }
 
     /// Segments a picture. `progress` gets a fraction from 0 to 1 and may cancel by returning an error. Where `f16` cannot
@@ -98,99 +150,238 @@ impl Segmenter {
         &mut self,
         picture: &Picture,
         options: &SegmentOptions,
-        mut progress: impl FnMut(f64) -> Result<()>,
+        progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Segmentation> {
-        let backend = if options.exact { self.backend.position_independent() } else { self.backend.clone() };
-        let (result, fallback) = backend.or_f32(|b| self.segment_on(b, picture, options, &mut progress))?;
-        Ok(Segmentation { fallback, ..result })
+        let mut collected = Collected { probabilities: options.probabilities, ..Default::default() };
+        let mut source = InMemory::borrowed(picture);
+        let run = self.stream(&mut source, options, &mut [&mut collected], progress)?;
+        let mask = Mask::new(picture.width(), picture.height(), run.class_pixels.len(), collected.ids)?;
+        let probabilities = options.probabilities.then_some(collected.planes);
+        let Streamed { tiles, tile, precision, fallback, .. } = run;
+        Ok(Segmentation { mask, probabilities, tiles, tile, precision, fallback })
     }
 
-    fn segment_on(
+    /// Segments a picture of any size: its rows go to the sinks as they become complete, and neither the picture nor its
+    /// results are ever in memory as a whole. Sinks are finished once all rows went through. `progress` and `f16` are as in
+    /// [`Self::segment`]; [`SegmentOptions::probabilities`] is what sinks say.
+    pub fn segment_to(
+        &mut self,
+        source: &mut dyn PictureSource,
+        options: &SegmentOptions,
+        mut sinks: Vec<Box<dyn BandSink>>,
+        progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Streamed> {
+        let run = {
+            let mut borrowed: Vec<&mut dyn BandSink> =
+                sinks.iter_mut().map(|s| &mut **s as &mut dyn BandSink).collect();
+            self.stream(source, options, &mut borrowed, progress)?
+        };
+        sinks.into_iter().try_for_each(|s| s.finish())?;
+        Ok(run)
+    }
+
+    fn stream(
+        &mut self,
+        source: &mut dyn PictureSource,
+        options: &SegmentOptions,
+        sinks: &mut [&mut dyn BandSink],
+        mut progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Streamed> {
+        let needs = sinks.iter().fold(Needs::default(), |n, s| n.or(s.needs()));
+        let (affines, contrast) = self.measure(source, options, needs)?;
+        let SourceInfo { width, height, channels, .. } = source.info();
+        let planes = self.model().architecture.out_channels();
+        let info = BandInfo { width, height, channels, classes: self.model().classes(), planes, contrast };
+        let backend = if options.exact { self.backend.position_independent() } else { self.backend.clone() };
+        let run =
+            |b: &Backend| self.stream_on(b, source, options, &affines, (&info, needs, &mut *sinks), &mut progress);
+        let (run, fallback) = backend.or_f32(run)?;
+        Ok(Streamed { fallback, ..run })
+    }
+
+    /// How pixels are normalised, for each model, and what is shown black and white.
+    fn measure(&self, source: &mut dyn PictureSource, options: &SegmentOptions, needs: Needs) -> Result<Measured> {
+        let rules = self.ensemble.models().map(|m| options.normalisation.as_ref().unwrap_or(&m.metadata.normalisation));
+        let info = source.info();
+        let channels = self.model().architecture.in_channels();
+        // Refused before any pixel is read, if it does not fit the network.
+        source.read(0, 0, 1, 1)?.to_channels(channels)?;
+        let input = SourceInfo { channels, ..info };
+        let pixels = rules.map(|rule| Ok((rule, Collector::new(input, wanted(rule)?))));
+        let mut pixels = pixels.collect::<Result<Vec<_>>>()?;
+        let shown = if needs.contrast { STRETCH.to_vec() } else { Vec::new() };
+        let mut shown = Collector::new(info, Wanted { percentiles: shown, ..Wanted::default() });
+        let mut all = Vec::new();
+        for (rule, pixels) in &mut pixels {
+            if info.sample == Sample::F32 || reads_integers(rule) {
+                all.push((pixels, Some(channels)));
+            }
+        }
+        if needs.contrast {
+            all.push((&mut shown, None));
+        }
+        collect(source, &mut all)?;
+        let contrast = needs.contrast.then(|| {
+            let percentiles = (0..info.channels.min(SHOWN)).map(|c| shown.percentiles(c));
+            joint(&percentiles.filter_map(|p| <[f64; 2]>::try_from(p).ok()).collect::<Vec<_>>())
+        });
+        let affines = pixels.iter().map(|(rule, pixels)| maps(pixels, input, rule));
+        Ok((affines.collect::<Result<_>>()?, contrast))
+    }
+
+    fn stream_on(
         &mut self,
         backend: &Backend,
-        picture: &Picture,
+        source: &mut dyn PictureSource,
         options: &SegmentOptions,
-        progress: &mut impl FnMut(f64) -> Result<()>,
-    ) -> Result<Segmentation> {
-        let channels = self.model.architecture.in_channels();
-        let picture = picture.to_channels(channels)?;
-        let affine = normalise(&picture, &self.model.metadata.normalisation)?;
-        let grid = self.plan(backend, picture.height(), picture.width(), options)?;
-        let shape = [grid.rows.window, grid.columns.window];
-        let key = (shape, options.probabilities, options.exact, backend.precision());
+        affines: &[Vec<ChannelAffine>],
+        (info, needs, sinks): (&BandInfo, Needs, &mut [&mut dyn BandSink]),
+        progress: &mut dyn FnMut(f64) -> Result<()>,
+    ) -> Result<Streamed> {
+        let outputs = TileOutputs { probabilities: needs.probabilities, decision: options.blend == Blend::Gaussian };
+        let channels = self.model().architecture.in_channels();
+        let budget = Budget::new(&*source, options, (channels, info, needs), self.ensemble.runs());
+        let cut = self.plan(backend, info, options, outputs, &budget)?;
+        let (shape, tiles) = match &cut {
+            Cut::Exact(g) => ([g.rows.window, g.columns.window], [g.rows.windows.len(), g.columns.windows.len()]),
+            Cut::Blended(g) => ([g.rows.tile, g.columns.tile], [g.rows.starts.len(), g.columns.starts.len()]),
+        };
+        source.keep(budget.cache(shape[0]));
+        let key = (shape, outputs, options.exact, backend.precision());
         if self.ready.as_ref().is_none_or(|r| r.0 != key) {
             // The old buffers go before the new ones come.
             self.ready = None;
-            let graph = tile_graph(&self.model, shape, options.probabilities)?;
-            self.ready = Some((key, backend.prepare(&graph, self.model.stored())?));
+            self.ready = Some((key, TileRunner::new(backend, &self.ensemble, shape, outputs)?));
         }
-        let Some((_, executable)) = &mut self.ready else { return Err(Error::invalid("segmenter", "is not ready")) };
-        let classes = self.model.classes().len();
-        let mut out = Assembly::new(
-            &picture,
-            classes,
-            if options.probabilities { self.model.architecture.out_channels() } else { 0 },
-        )?;
-        let count = grid.len();
-        for (i, tile) in grid.iter().enumerate() {
-            let (window, info) = tile_input(&picture, &tile, shape, &affine)?;
-            executable.write(WINDOW, &window)?;
-            executable.write(INFO, &info)?;
-            executable.run(|done, of| progress((i as f64 + done as f64 / of.max(1) as f64) / count as f64))?;
-            out.keep_mask(&tile, executable.read(MASK)?.data(), grid.columns.output);
-            if options.probabilities {
-                out.keep_probabilities(
-                    &tile,
-                    executable.read(PROBABILITY)?.data(),
-                    [grid.rows.output, grid.columns.output],
-                );
-            }
+        let Some((_, runner)) = &mut self.ready else { return Err(Error::invalid("segmenter", "is not ready")) };
+        let rule = (runner.rule(), self.ensemble.first().architecture.out_channels());
+        let mut run = |place: &TilePlace, pixels: &[f32], progress: &mut dyn FnMut(f64) -> Result<()>| {
+            runner.run(place, pixels, affines, progress)?;
+            let (mask, mut planes) = (runner.mask().to_vec(), runner.decision().to_vec());
+            planes.extend(runner.probabilities());
+            Ok(TileResult { mask, planes })
+        };
+        let mut windows = Windows { source, channels };
+        let mut out = Emitter::new(info, needs, sinks)?;
+        match &cut {
+            Cut::Exact(grid) => exact(&mut windows, grid, &mut out, &mut run, progress)?,
+            Cut::Blended(grid) => blended(&mut windows, grid, rule, &mut out, &mut run, progress)?,
         }
-        out.finish([grid.rows.windows.len(), grid.columns.windows.len()], shape, backend.precision())
+        let class_pixels = out.counts;
+        let (picture, precision) = (windows.source.info(), backend.precision());
+        Ok(Streamed { picture, class_pixels, tiles, tile: shape, precision, fallback: None })
     }
 
     /// The tiles that fit the device and the memory budget with the least work.
-    fn plan(&mut self, backend: &Backend, height: usize, width: usize, options: &SegmentOptions) -> Result<TileGrid> {
-        let rule = self.model.architecture.size_rule();
+    fn plan(
+        &mut self,
+        backend: &Backend,
+        info: &BandInfo,
+        options: &SegmentOptions,
+        outputs: TileOutputs,
+        budget: &Budget,
+    ) -> Result<Cut> {
+        let (height, width) = (info.height, info.width);
+        let rule = self.ensemble.size_rule();
         // A network that cannot be tiled still runs on the whole picture: any halo does for a single window.
         let whole_spec = TileSpec { align: rule.step, halo: 0, margin: rule.margin, minimum: rule.minimum };
+        if options.blend == Blend::Gaussian {
+            return self
+                .plan_blend(backend, [height, width], options, &whole_spec, (outputs, budget))
+                .map(Cut::Blended);
+        }
         let whole = TileGrid::plan(height, width, (usize::MAX >> 1, usize::MAX >> 1), &whole_spec)?;
         let longest = whole.rows.window.max(whole.columns.window);
         let cap = options.tile.unwrap_or(longest);
         let mut problem = None;
+        let fits = |segmenter: &mut Self, window| segmenter.fits(backend, window, options, outputs, budget);
         if cap >= longest {
-            match self.fits(backend, [whole.rows.window, whole.columns.window], options) {
-                Ok(()) => return Ok(whole),
+            match fits(self, [whole.rows.window, whole.columns.window]) {
+                Ok(()) => return Ok(Cut::Exact(whole)),
                 Err(e @ Error::Limit { .. }) => problem = Some(e),
                 Err(e) => return Err(e),
             }
         }
-        let spec = tile_spec(&self.model)?.map_err(|why| {
+        let spec = self.tile_spec()?.map_err(|why| {
             let first = problem.map_or_else(|| "tiles were asked for".to_string(), |e| e.to_string());
             let what = format!("{width}x{height} picture");
-            Error::invalid(what, format!("{first}; and this network cannot be tiled exactly: {why}"))
+            let way = "with `--blend gaussian` it is tiled as nnU-Net does it, which is not the whole picture's result";
+            Error::invalid(what, format!("{first}; and this network cannot be tiled exactly: {why}; {way}"))
         })?;
-        choose([height, width], cap, &spec, |window| self.fits(backend, window, options))
+        // What a pixel of a tile takes on the device decides how much a row of the band weighs against it.
+        let smallest = spec.smallest_tile()?;
+        let mut least = 0;
+        for graph in self.ensemble.tile_graphs([smallest; 2], outputs)? {
+            let memory = backend.memory(&graph, u64::MAX)?;
+            least += memory.slots + memory.ports;
+        }
+        let pixel = least / (smallest * smallest).max(1) as u64;
+        let bytes = |[h, w]: [usize; 2]| u128::from(pixel) * h as u128 * w as u128 + u128::from(budget.host([h, w]));
+        choose([height, width], cap, &spec, bytes, |window| fits(self, window)).map(Cut::Exact)
+    }
+
+    /// Overlapping tiles: of the edge asked for, or else the largest up to 512 pixels that fit.
+    fn plan_blend(
+        &mut self,
+        backend: &Backend,
+        size: [usize; 2],
+        options: &SegmentOptions,
+        spec: &TileSpec,
+        (outputs, budget): (TileOutputs, &Budget),
+    ) -> Result<BlendGrid> {
+        /// Edge of tiles, where none is asked for.
+        const EDGE: usize = 512;
+        if spec.margin > 0 {
+            let reason = "a network without padding is tiled exactly; there is nothing to blend";
+            return Err(Error::invalid("blend gaussian", reason));
+        }
+        let mut edge = spec.largest_within(options.tile.unwrap_or(EDGE)).max(spec.minimum);
+        loop {
+            let mut window = [0; 2];
+            for (w, length) in window.iter_mut().zip(size) {
+                *w = edge.min(spec.whole(length)?);
+            }
+            match self.fits(backend, window, options, outputs, budget) {
+                Ok(()) => return Ok(BlendGrid::new(size, window)),
+                Err(Error::Limit { .. }) if edge > spec.minimum => {
+                    edge = spec.largest_within(edge * 3 / 4).max(spec.minimum);
+                }
+                Err(e) => return Err(e),
+            }
+        }
     }
 
     /// Whether tiles of `window` rows and columns fit the device and the memory budget.
-    fn fits(&mut self, backend: &Backend, window: [usize; 2], options: &SegmentOptions) -> Result<()> {
-        let key = ((window, options.probabilities, options.exact, backend.precision()), options.memory);
+    fn fits(
+        &mut self,
+        backend: &Backend,
+        window: [usize; 2],
+        options: &SegmentOptions,
+        outputs: TileOutputs,
+        budget: &Budget,
+    ) -> Result<()> {
+        let name = format!("a tile of {}x{} pixels", window[1], window[0]);
+        // What the host does not need is the device's.
+        let memory = budget.device(window).map_err(|[what, needed, limit]| Error::Limit {
+            what: format!("{name}: {what}"),
+            needed,
+            limit,
+        })?;
+        let key = ((window, outputs, options.exact, backend.precision()), memory);
         if !self.tried.contains_key(&key) {
-            let graph = tile_graph(&self.model, window, options.probabilities);
-            let problem = match graph.and_then(|g| backend.memory(&g, options.memory)) {
+            // What one session takes the next cannot have.
+            let all = self.ensemble.tile_graphs(window, outputs)?;
+            let fit = |left: u64, graph: &Graph| Ok(left - backend.memory(graph, left)?.total());
+            let problem = match all.iter().try_fold(memory, fit) {
                 Ok(_) => None,
                 Err(Error::Limit { what, needed, limit }) => Some([what, needed, limit]),
                 Err(e) => return Err(e),
             };
             self.tried.insert(key, problem);
         }
-        match &self.tried[&key] {
+        match self.tried.get(&key).cloned().flatten() {
             None => Ok(()),
-            Some([what, needed, limit]) => {
-                let what = format!("a tile of {}x{} pixels: {what}", window[1], window[0]);
-                Err(Error::Limit { what, needed: needed.clone(), limit: limit.clone() })
-            }
+            Some([what, needed, limit]) => Err(Error::Limit { what: format!("{name}: {what}"), needed, limit }),
         }
     }
 }
@@ -203,7 +394,7 @@ fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
     let x = graph.input("x", TensorDesc::linear(Shape::new(1, model.architecture.in_channels(), size, size)));
     let x = graph.node("import", ImportNchw, &[x])?;
     let built = model.architecture.build(&mut graph, x)?;
-    graph.output(MASK, built.decision);
+    graph.output("decision", built.decision);
     let graph = graph.without_dead_nodes();
     let (Some((_, input)), Some((_, output))) = (graph.inputs().next(), graph.outputs().first().cloned()) else {
         return Err(Error::invalid("model", "has no input or output"));
@@ -224,99 +415,54 @@ fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
     Ok(Ok(TileSpec { align: rule.step, halo, margin: rule.margin, minimum: rule.minimum }))
 }
 
-/// Pixels in, class ids (and probabilities) out, for tiles of one shape.
-fn tile_graph(model: &Model, [h, w]: [usize; 2], probabilities: bool) -> Result<Graph> {
-    let channels = model.architecture.in_channels();
-    let mut graph = Graph::new();
-    let window = graph.input(WINDOW, TensorDesc::linear(Shape::new(1, channels, h, w)));
-    let info = graph.input(INFO, TensorDesc::linear(Shape::new(1, 1, 1, ImageInfo::len(channels))));
-    let x = graph.node("image", ImageIn { height: h, width: w }, &[window, info])?;
-    let built = model.architecture.build(&mut graph, x)?;
-    let mask = graph.node("mask", MaskOut { rule: built.rule }, &[built.decision])?;
-    graph.output(MASK, mask);
-    if probabilities {
-        let exported = graph.node("export probability", ExportNchw, &[built.probability])?;
-        graph.output(PROBABILITY, exported);
-    }
-    Ok(graph.without_dead_nodes())
-}
-
-/// The raw pixels a tile needs, laid out in a window as large as the tile, and where they belong.
-fn tile_input(
-    picture: &Picture,
-    tile: &Tile,
-    [h, w]: [usize; 2],
-    affine: &[ChannelAffine],
-) -> Result<(Vec<f32>, Vec<f32>)> {
-    let rows = source_window(tile.y.start, h, picture.height());
-    let columns = source_window(tile.x.start, w, picture.width());
-    let pixels = picture.window(columns.start, rows.start, columns.len(), rows.len())?;
-    let mut window = vec![0.0; picture.channels() * h * w];
-    for (i, line) in pixels.chunks_exact(columns.len()).enumerate() {
-        let (c, y) = (i / rows.len(), i % rows.len());
-        let at = (c * h + y) * w;
-        window[at..at + line.len()].copy_from_slice(line);
-    }
-    let info = ImageInfo {
-        tile: [tile.y.start as i64, tile.x.start as i64],
-        window: [rows.start, columns.start],
-        picture: [picture.height(), picture.width()],
-        channels: affine.iter().map(|a| [a.offset, a.scale, a.low, a.high]).collect(),
-    };
-    Ok((window, info.words()))
-}
-
-/// Zeros, or an error where a failed allocation would end the program.
-fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
-    let mut v = Vec::new();
-    let error = |_| Error::invalid("picture", format!("its {len} results do not fit in memory"));
-    v.try_reserve_exact(len).map_err(error)?;
-    v.resize(len, T::default());
-    Ok(v)
-}
-
-/// The results of all tiles, put together.
-struct Assembly {
+/// All rows, put together in memory.
+struct Collected {
+    probabilities: bool,
     width: usize,
     height: usize,
-    classes: usize,
     ids: Ids,
-    probabilities: Vec<f32>,
+    planes: Vec<f32>,
 }
 
-impl Assembly {
-    fn new(picture: &Picture, classes: usize, planes: usize) -> Result<Self> {
-        let (width, height) = (picture.width(), picture.height());
-        let ids = if classes <= 256 { Ids::U8(zeros(width * height)?) } else { Ids::U16(zeros(width * height)?) };
-        let probabilities = zeros((width * height).saturating_mul(planes))?;
-        Ok(Self { width, height, classes, ids, probabilities })
+impl Default for Collected {
+    fn default() -> Self {
+        Self { probabilities: false, width: 0, height: 0, ids: Ids::U8(Vec::new()), planes: Vec::new() }
+    }
+}
+
+impl BandSink for Collected {
+    fn needs(&self) -> Needs {
+        Needs { probabilities: self.probabilities, ..Needs::default() }
     }
 
-    fn keep_mask(&mut self, tile: &Tile, from: &[f32], stride: usize) {
-        for (row, y) in tile.y.keep.clone().enumerate() {
-            let start = (tile.y.offset + row) * stride + tile.x.offset;
-            let line = &from[start..start + tile.x.keep.len()];
-            let at = y * self.width + tile.x.keep.start;
-            match &mut self.ids {
-                Ids::U8(ids) => ids[at..at + line.len()].iter_mut().zip(line).for_each(|(id, &v)| *id = v as u8),
-                Ids::U16(ids) => ids[at..at + line.len()].iter_mut().zip(line).for_each(|(id, &v)| *id = v as u16),
+    fn start(&mut self, info: &BandInfo) -> Result<()> {
+        (self.width, self.height) = (info.width, info.height);
+        let pixels = info.width * info.height;
+        self.ids = no_ids(info.classes.len(), pixels)?;
+        self.planes = zeros(if self.probabilities { pixels.saturating_mul(info.planes) } else { 0 })?;
+        Ok(())
+    }
+
+    fn band(&mut self, band: &Band) -> Result<()> {
+        fn copy<T: Copy>(to: &mut [T], at: usize, from: &[T]) {
+            if let Some(to) = to.get_mut(at..at + from.len()) {
+                to.copy_from_slice(from);
             }
         }
-    }
-
-    fn keep_probabilities(&mut self, tile: &Tile, from: &[f32], [h, w]: [usize; 2]) {
-        let planes = from.len() / (h * w);
-        for (c, (row, y)) in (0..planes).flat_map(|c| tile.y.keep.clone().enumerate().map(move |r| (c, r))) {
-            let start = (c * h + tile.y.offset + row) * w + tile.x.offset;
-            let line = &from[start..start + tile.x.keep.len()];
-            let at = (c * self.height + y) * self.width + tile.x.keep.start;
-            self.probabilities[at..at + line.len()].copy_from_slice(line);
+        let at = band.first * self.width;
+        match (&mut self.ids, band.classes) {
+            (Ids::U8(to), Ids::U8(from)) => copy(to, at, from),
+            (Ids::U16(to), Ids::U16(from)) => copy(to, at, from),
+            _ => return Err(Error::invalid("band", "has ids of another size")),
         }
+        let planes = band.probabilities.unwrap_or_default().chunks_exact((band.height * band.width).max(1));
+        for (c, plane) in planes.enumerate() {
+            copy(&mut self.planes, (c * self.height) * self.width + at, plane);
+        }
+        Ok(())
     }
 
-    fn finish(self, tiles: [usize; 2], tile: [usize; 2], precision: Precision) -> Result<Segmentation> {
-        let mask = Mask::new(self.width, self.height, self.classes, self.ids)?;
-        let probabilities = (!self.probabilities.is_empty()).then_some(self.probabilities);
-        Ok(Segmentation { mask, probabilities, tiles, tile, precision, fallback: None })
+    fn finish(self: Box<Self>) -> Result<()> {
+        Ok(())
     }
 }

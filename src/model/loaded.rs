@@ -1,9 +1,11 @@
 //! A network with its weights: what a checkpoint is once it has been understood.
 
+use super::dialect::{self, Understood};
 use super::{Architecture, parse, whole_graph};
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
 use crate::weights::{self, Checkpoint, ModelMetadata, Weights};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// A network with its weights. Cheap to clone.
@@ -16,22 +18,41 @@ pub struct Model {
     /// What the checkpoint says about itself.
     pub metadata: ModelMetadata,
     weights: Arc<Weights>,
+    import: Option<Arc<dialect::Report>>,
 }
 
 impl Model {
     /// Opens a built-in model by name, or a checkpoint by path.
     pub fn open(name_or_path: &str) -> Result<Self> {
-        Self::new(name_or_path, weights::open(name_or_path)?)
+        Self::open_with(name_or_path, &Map::new())
+    }
+
+    /// The same with options in place of those that would be assumed of another program's checkpoint; see
+    /// [`dialect::understand`].
+    pub fn open_with(name_or_path: &str, set: &Map<String, Value>) -> Result<Self> {
+        Self::new_with(name_or_path, weights::open(name_or_path)?, set)
     }
 
     /// Understands a checkpoint: builds its architecture and checks that every parameter is there with the right shape.
     /// Warns (through `log`) of parameters that are not finite.
     pub fn new(name: impl Into<String>, checkpoint: Checkpoint) -> Result<Self> {
+        Self::new_with(name, checkpoint, &Map::new())
+    }
+
+    /// [`Self::new`] with options as in [`Self::open_with`].
+    pub fn new_with(name: impl Into<String>, checkpoint: Checkpoint, set: &Map<String, Value>) -> Result<Self> {
         let name = name.into();
         let Some(metadata) = checkpoint.metadata else {
-            let reason = "holds weights, but not the `unet` metadata that says of which network";
-            return Err(Error::file(&name, reason));
+            let understood = dialect::understand(checkpoint, set).map_err(|e| Error::file(&name, e.to_string()))?;
+            let Understood { metadata, weights, report } = understood;
+            let network = parse(&metadata.arch, &metadata.config).map_err(|e| Error::file(&name, e.to_string()))?;
+            let model = Self::with_architecture(name, network.into(), metadata, weights)?;
+            return Ok(Self { import: Some(Arc::new(report)), ..model });
         };
+        if let Some((key, _)) = set.iter().next() {
+            let reason = format!("{name} says itself what it is; nothing of it is assumed");
+            return Err(Error::invalid(format!("--set {key}"), reason));
+        }
         metadata.validate().map_err(|e| Error::file(&name, e.to_string()))?;
         let architecture = parse(&metadata.arch, &metadata.config).map_err(|e| Error::file(&name, e.to_string()))?;
         Self::with_architecture(name, architecture.into(), metadata, checkpoint.weights)
@@ -45,7 +66,7 @@ impl Model {
         metadata: ModelMetadata,
         weights: Weights,
     ) -> Result<Self> {
-        let model = Self { name: name.into(), architecture, metadata, weights: Arc::new(weights) };
+        let model = Self { name: name.into(), architecture, metadata, weights: Arc::new(weights), import: None };
         let size = model.architecture.size_rule().minimum;
         let graph =
             whole_graph(&*model.architecture, 1, size, size).map_err(|e| Error::file(&model.name, e.to_string()))?;
@@ -68,6 +89,11 @@ impl Model {
     /// The weights.
     pub fn weights(&self) -> &Weights {
         &self.weights
+    }
+
+    /// How another program's checkpoint was understood; `None` of a native one.
+    pub fn import(&self) -> Option<&dialect::Report> {
+        self.import.as_deref()
     }
 
     /// Gives each parameter by name and dimensions: what sessions and reference runs ask for.

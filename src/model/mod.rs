@@ -3,7 +3,9 @@
 //! Adding an architecture: one file with a config struct and its [`Architecture`], and a line in [`parse`].
 
 mod blocks;
+pub mod dialect;
 mod loaded;
+pub mod onnx;
 mod unet;
 mod unet_3_plus;
 mod unet_plus_plus;

@@ -201,6 +201,7 @@ registry! {
     avg_pool2d: AvgPool2d;
     batch_norm: BatchNorm2d;
     batch_norm_train: BatchNorm2dTrain;
+    binary: Binary, BinaryKind;
     concat: Concat;
     conv2d: Conv2d, Source;
     conv_transpose2d: ConvTranspose2d;
@@ -224,4 +225,5 @@ registry! {
     softmax: Softmax;
     sum: Sum;
     tap_sum: TapSum;
+    unary: Unary, UnaryKind;
 }

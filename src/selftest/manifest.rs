@@ -34,6 +34,12 @@ pub struct Entry {
     pub files: BTreeMap<String, FileSum>,
     /// What it was made from.
     pub case: Value,
+    /// The network of a checkpoint: its id as `arch`, and its options.
+    #[serde(default)]
+    pub config: Value,
+    /// How many tensors a checkpoint has.
+    #[serde(default)]
+    pub keys: Option<usize>,
     /// Groups of tensors, by what their names begin with.
     #[serde(default)]
     pub groups: BTreeMap<String, Group>,
@@ -140,7 +146,8 @@ mod tests {
     fn entry(file: &str, bytes: u64, sha256: &str) -> Entry {
         let files = BTreeMap::from([(file.to_string(), FileSum { bytes, sha256: sha256.into() })]);
         let (groups, zero_grad_params) = (BTreeMap::new(), vec![]);
-        Entry { name: "a".into(), kind: "ops".into(), files, case: Value::Null, groups, zero_grad_params }
+        let (case, config, keys) = (Value::Null, Value::Null, None);
+        Entry { name: "a".into(), kind: "ops".into(), files, case, config, keys, groups, zero_grad_params }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! stated reason. What is not understood fails: nothing is ever left out silently.
 
 mod augment_fixtures;
+mod checkpoint_fixtures;
 mod host_fixtures;
 mod loss_fixtures;
 mod manifest;
@@ -20,8 +21,6 @@ use crate::session::Backend;
 use crate::tensor::{Comparison, HostTensor};
 use crate::testing::{OP_TOLERANCE, check_case, tolerance};
 
-/// Why checkpoint fixtures are skipped.
-pub const NEEDS_CHECKPOINTS: &str = "needs the checkpoint importer";
 /// Why ONNX fixtures are skipped.
 pub const NEEDS_ONNX: &str = "needs the ONNX importer";
 
@@ -174,7 +173,7 @@ impl Selftest<'_> {
             "weightmap" | "metrics" => return self.host_fixture(entry, files),
             "losses" => return self.loss_fixture(entry, files),
             "augment" => return self.augment_fixture(entry, files),
-            "checkpoint" => self.skip(&entry.name, "checkpoint", NEEDS_CHECKPOINTS)?,
+            "checkpoint" => return self.checkpoint_fixture(entry, files),
             "onnx" => self.skip(&entry.name, "onnx", NEEDS_ONNX)?,
             kind => return Ok(Err(format!("unknown kind `{kind}`"))),
         }

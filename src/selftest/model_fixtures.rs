@@ -73,33 +73,38 @@ impl Selftest<'_> {
             Ok(fixture) => fixture,
             Err(e) => return Ok(Err(e.to_string())),
         };
-        let mut got = match run_model(self.backend, &fixture) {
-            Ok(got) => got,
-            Err(e) => return Ok(Err(e.to_string())),
-        };
-        for (name, want) in &fixture.wanted {
-            let got = got.remove(name).ok_or_else(|| {
-                let there = got.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                Error::invalid(format!("output `{name}`"), format!("the network has none; it has: {there}"))
-            });
-            let verdict = Verdict::of(
-                got.and_then(|got| compare(&got, want)),
-                tolerance(self.backend.precision(), name, &fixture.wanted),
-            );
-            self.report(&entry.name, name, verdict)?;
-        }
-        Ok(Ok(()))
+        compare_outputs(self, entry, &fixture)
     }
 }
 
+/// Runs a fixture's network and reports every tensor that is wanted of it.
+pub(super) fn compare_outputs(t: &mut Selftest<'_>, entry: &Entry, fixture: &Fixture) -> Result<Result<(), String>> {
+    let mut got = match run_model(t.backend, fixture) {
+        Ok(got) => got,
+        Err(e) => return Ok(Err(e.to_string())),
+    };
+    for (name, want) in &fixture.wanted {
+        let got = got.remove(name).ok_or_else(|| {
+            let there = got.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            Error::invalid(format!("output `{name}`"), format!("the network has none; it has: {there}"))
+        });
+        let verdict = Verdict::of(
+            got.and_then(|got| compare(&got, want)),
+            tolerance(t.backend.precision(), name, &fixture.wanted),
+        );
+        t.report(&entry.name, name, verdict)?;
+    }
+    Ok(Ok(()))
+}
+
 /// What a fixture of kind `model` holds.
-struct Fixture {
-    arch: String,
-    config: Value,
-    weights: Weights,
-    input: HostTensor,
+pub(super) struct Fixture {
+    pub arch: String,
+    pub config: Value,
+    pub weights: Weights,
+    pub input: HostTensor,
     /// Outputs under their names, activations under `act/<module>`.
-    wanted: BTreeMap<String, HostTensor>,
+    pub wanted: BTreeMap<String, HostTensor>,
 }
 
 impl Fixture {

@@ -72,7 +72,7 @@ pub fn save_state(path: impl AsRef<Path>, state: &TrainState, metadata: &ModelMe
 pub fn load_state(path: impl AsRef<Path>) -> Result<(TrainState, ModelMetadata)> {
     let path = path.as_ref();
     let bytes = read(path)?;
-    let Checkpoint { metadata, weights } = SafetensorsFormat.read(&bytes, path)?;
+    let Checkpoint { metadata, weights, .. } = SafetensorsFormat.read(&bytes, path)?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| Error::file(path, e.to_string()))?;
     let none = HashMap::new();
     let texts = header.metadata().as_ref().unwrap_or(&none);
@@ -106,7 +106,11 @@ pub fn save_model(
 ) -> Result<()> {
     let network = tensors.iter().filter(|(name, _)| !is_optimiser_state(name));
     let weights = network.map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
-    weights::save(path, &Checkpoint { metadata: Some(metadata.clone()), weights }, StoredType::F32)
+    weights::save(
+        path,
+        &Checkpoint { metadata: Some(metadata.clone()), weights, ..Checkpoint::default() },
+        StoredType::F32,
+    )
 }
 
 /// The bytes of a file of bounded size.

@@ -119,7 +119,7 @@ fn pairs(folder: &Path, prefix: &str) -> Result<Vec<Pair>> {
     let (images_at, masks_at, labels_at) = (folder.join("images"), folder.join("masks"), folder.join("labels"));
     let images = by_name(&images_at)?;
     if images.is_empty() {
-        return Err(Error::file(images_at, "holds no picture (PNG, JPEG or TIFF)"));
+        return Err(Error::file(images_at, "holds no picture (PNG, JPEG, WebP, BMP, TIFF or NPY)"));
     }
     let truths = |at: &Path| if at.is_dir() { by_name(at).map(Some) } else { Ok(None) };
     let (mut masks, mut labels) = (truths(&masks_at)?, truths(&labels_at)?);
@@ -226,7 +226,10 @@ mod tests {
         let incomplete = ["images/a.png", "images/b.png", "masks/a.png", "masks/b.png", "labels/a.png"];
         assert_eq!(error(&incomplete), "D/images/b.png: has no labels: there is no D/labels/b");
         assert_eq!(error(&["images/a.png"]), "D: holds images/ but neither masks/ nor labels/");
-        assert_eq!(error(&["images/a.txt", "masks/a.png"]), "D/images: holds no picture (PNG, JPEG or TIFF)");
+        assert_eq!(
+            error(&["images/a.txt", "masks/a.png"]),
+            "D/images: holds no picture (PNG, JPEG, WebP, BMP, TIFF or NPY)"
+        );
         assert!(error(&["a.png"]).starts_with("D: holds no folder `images`"));
         assert!(
             error(&["images/a.png", "images/a.tif", "masks/a.png"])

@@ -9,6 +9,7 @@ use super::gzip::{self, Bounds};
 use super::kinds::looks_like;
 use super::replace::replace_file;
 use super::safetensors::SafetensorsFormat;
+use super::torch::TorchFormat;
 use super::{ModelMetadata, Weights};
 use crate::error::{Error, Result};
 
@@ -18,7 +19,7 @@ pub const MAX_BYTES: u64 = 8 << 30;
 const HEAD: usize = 4096;
 
 /// Every format known. A new one is one file and one entry here.
-pub const FORMATS: &[&dyn WeightFormat] = &[&SafetensorsFormat];
+pub const FORMATS: &[&dyn WeightFormat] = &[&SafetensorsFormat, &TorchFormat];
 
 /// What a checkpoint file holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +28,17 @@ pub struct Checkpoint {
     pub metadata: Option<ModelMetadata>,
     /// The parameters under the names the file has for them.
     pub weights: Weights,
+    /// What else the file holds, and why it is not among the parameters.
+    pub ignored: Vec<Ignored>,
+}
+
+/// Something in a file that is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// Its name in the file.
+    pub key: String,
+    /// Why it is not used.
+    pub reason: String,
 }
 
 /// How numbers are stored in a file.
@@ -50,6 +62,10 @@ pub trait WeightFormat: Sync {
     fn sniff(&self, head: &[u8], path: &Path) -> bool;
     /// Reads a whole file. `path` is for errors only.
     fn read(&self, bytes: &[u8], path: &Path) -> Result<Checkpoint>;
+    /// Reads a file without taking it into memory first, where the format can.
+    fn read_file(&self, _path: &Path) -> Option<Result<Checkpoint>> {
+        None
+    }
     /// The bytes of a whole file. `path` is for errors only.
     fn write(&self, _checkpoint: &Checkpoint, _stored: StoredType, path: &Path) -> Result<Vec<u8>> {
         Err(Error::file(path, format!("{} files can be read but not written", self.name())))
@@ -87,12 +103,17 @@ pub fn load(path: impl AsRef<Path>) -> Result<Checkpoint> {
     let mut bytes = Vec::new();
     (&file).take(HEAD as u64).read_to_end(&mut bytes).map_err(io)?;
     // Decided before the rest is read: a large video, or an endless device file, costs nothing.
-    if !gzip::is_gzip(&bytes) {
-        recognise(&bytes, path)?;
-    }
+    let format = if gzip::is_gzip(&bytes) { None } else { Some(recognise(&bytes, path)?) };
     let large = || Error::file(path, format!("larger than the {MAX_BYTES} bytes allowed"));
     if expected > MAX_BYTES {
         return Err(large());
+    }
+    // A pipe can be read only once, and has been begun.
+    if let Some(format) = format
+        && file.metadata().map_err(io)?.is_file()
+        && let Some(checkpoint) = format.read_file(path)
+    {
+        return checkpoint;
     }
     // A failed allocation must be an error, not an abort.
     let rest = expected.saturating_sub(bytes.len() as u64) as usize;

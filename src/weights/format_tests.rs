@@ -11,7 +11,7 @@ fn checkpoint() -> Checkpoint {
     weights.insert("enc.0.bn1.running_var", HostTensor::new([2], vec![1e-7, 3.000_000_2]).unwrap());
     weights.insert("large", HostTensor::new([1, 2], vec![1e6, 1.000_1]).unwrap());
     let metadata = ModelMetadata::parse(r#"{"arch": "unet", "config": {"width": 2}, "classes": ["a", "b"]}"#).unwrap();
-    Checkpoint { metadata: Some(metadata), weights }
+    Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }
 }
 
 fn folder() -> (tempfile::TempDir, impl Fn(&str, &[u8]) -> PathBuf) {
@@ -65,7 +65,7 @@ fn files_that_are_no_model() {
     let missing = dir.path().join("none.safetensors");
     assert!(error(&missing).contains("No such file") || cfg!(not(unix)));
     assert!(load(dir.path()).is_err());
-    let known = "known formats: safetensors (.safetensors), plain or gzipped (.gz)";
+    let known = "known formats: safetensors (.safetensors), PyTorch (.pt, .pth, .ckpt), plain or gzipped (.gz)";
     assert_eq!(error(&write("0.safetensors", b"")), "the file is empty");
     assert_eq!(error(&write("0.gz", &gzip::deflate(b"", Path::new("x")).unwrap())), "the file is empty");
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";

@@ -8,9 +8,11 @@ mod kinds;
 mod metadata;
 mod replace;
 mod safetensors;
+mod torch;
 
 pub use collection::Weights;
-pub use format::{Checkpoint, FORMATS, MAX_BYTES, StoredType, WeightFormat, load, load_bytes, open, save};
+pub use format::{Checkpoint, FORMATS, Ignored, MAX_BYTES, StoredType, WeightFormat, load, load_bytes, open, save};
 pub use metadata::{ModelMetadata, Normalisation};
-pub(crate) use replace::{replace_file, temporary_file};
+pub(crate) use replace::{open_temporary, replace_file, temporary_file};
 pub use safetensors::{METADATA_KEY, SafetensorsFormat};
+pub use torch::TorchFormat;

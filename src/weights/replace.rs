@@ -33,6 +33,16 @@ pub(crate) fn temporary_file(
     prefix: &str,
     write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> io::Result<tempfile::NamedTempFile> {
+    let file = open_temporary(folder, prefix)?;
+    let mut writer = BufWriter::with_capacity(1 << 18, file.as_file());
+    write(&mut writer)?;
+    writer.flush()?;
+    drop(writer);
+    Ok(file)
+}
+
+/// An empty temporary file, to be written and given its name.
+pub(crate) fn open_temporary(folder: &Path, prefix: &str) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix).suffix(SUFFIX);
     // Temporary files are private by default; this one becomes an ordinary file (the umask applies).
@@ -41,10 +51,6 @@ pub(crate) fn temporary_file(
     let file = builder.tempfile_in(folder)?;
     // The lock tells others that the file is being written; it ends with the process. Not every file system has locks.
     let _ = file.as_file().try_lock();
-    let mut writer = BufWriter::with_capacity(1 << 18, file.as_file());
-    write(&mut writer)?;
-    writer.flush()?;
-    drop(writer);
     Ok(file)
 }
 

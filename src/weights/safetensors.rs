@@ -51,7 +51,7 @@ impl WeightFormat for SafetensorsFormat {
                 .map_err(|e| Error::file(path, format!("parameter `{}`: {e}", shown(key))))?;
             weights.insert(key, tensor);
         }
-        Ok(Checkpoint { metadata, weights })
+        Ok(Checkpoint { metadata, weights, ..Checkpoint::default() })
     }
 
     fn write(&self, checkpoint: &Checkpoint, stored: StoredType, path: &Path) -> Result<Vec<u8>> {
@@ -105,7 +105,7 @@ impl View for Stored<'_> {
 }
 
 /// The elements of a tensor as `f32`.
-fn to_f32(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, String> {
+pub(super) fn to_f32(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, String> {
     macro_rules! convert {
         ($size:literal, $from:expr) => {{
             let mut out = Vec::new();
@@ -137,7 +137,7 @@ fn header_length(bytes: &[u8]) -> Option<u64> {
 }
 
 /// A name from a file as it may stand in an error: no control characters, not endless.
-fn shown(key: &str) -> String {
+pub(super) fn shown(key: &str) -> String {
     let mut out: String = key.chars().take(120).flat_map(char::escape_debug).collect();
     if key.chars().nth(120).is_some() {
         out.push_str("...");

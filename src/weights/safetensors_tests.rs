@@ -26,7 +26,9 @@ fn valid() -> Vec<u8> {
     weights.insert("a", HostTensor::new([2, 2], vec![1.0, -2.0, 0.5, 4.0]).unwrap());
     weights.insert("b", HostTensor::new([3], vec![0.1, 0.2, 0.3]).unwrap());
     let metadata = Some(ModelMetadata::parse(r#"{"arch": "unet", "config": {}}"#).unwrap());
-    SafetensorsFormat.write(&Checkpoint { metadata, weights }, StoredType::F16, Path::new("m")).unwrap()
+    SafetensorsFormat
+        .write(&Checkpoint { metadata, weights, ..Checkpoint::default() }, StoredType::F16, Path::new("m"))
+        .unwrap()
 }
 
 #[test]

@@ -1,5 +1,9 @@
 use proptest::prelude::*;
 
+fn area([h, w]: [usize; 2]) -> u128 {
+    h as u128 * w as u128
+}
+
 use super::super::tile::plan_axis;
 use super::*;
 
@@ -15,7 +19,7 @@ fn too_large() -> Error {
 /// The best grid under a limit of a tile's area, and how many sizes were tried.
 fn best(size: [usize; 2], cap: usize, spec: &TileSpec, limit: usize) -> (Result<TileGrid>, usize) {
     let mut tried = 0;
-    let grid = choose(size, cap, spec, |[h, w]| {
+    let grid = choose(size, cap, spec, area, |[h, w]| {
         tried += 1;
         if h.saturating_mul(w) <= limit { Ok(()) } else { Err(too_large()) }
     });
@@ -81,9 +85,9 @@ fn the_smallest_tile_is_the_last_resort() {
     assert_eq!((grid.rows.window, grid.columns.window), (smallest, smallest));
     let e = best([5000, 5000], usize::MAX >> 1, &UNET, smallest * smallest - 1).0.unwrap_err();
     assert!(matches!(e, Error::Limit { .. }));
-    let e = choose([500, 500], 100, &UNET, |_| Ok(())).unwrap_err().to_string();
+    let e = choose([500, 500], 100, &UNET, area, |_| Ok(())).unwrap_err().to_string();
     assert_eq!(e, "tile: 100 pixels are too few for this network; the smallest usable tile is 208");
-    let fails = choose([500, 500], 300, &UNET, |_| Err(Error::Cancelled));
+    let fails = choose([500, 500], 300, &UNET, area, |_| Err(Error::Cancelled));
     assert!(matches!(fails, Err(Error::Cancelled)));
 }
 

@@ -217,8 +217,8 @@ fn what_is_not_supported_is_named() {
 fn what_is_not_a_picture_is_named() {
     let f = Folder::new();
     f.fails(b"", "the file is empty");
-    f.fails(b"P", "not a picture in a known format (PNG, JPEG or TIFF)");
-    f.fails(b"hello, this is a text", "PNG, JPEG or TIFF");
+    f.fails(b"P", "not a picture in a known format (PNG, JPEG, WebP, BMP, TIFF or NPY)");
+    f.fails(b"hello, this is a text", "PNG, JPEG, WebP");
     let missing = f.0.path().join("nowhere.png");
     assert!(Picture::open(&missing).unwrap_err().to_string().contains("nowhere.png: No such file"));
     assert!(Picture::open(f.0.path()).unwrap_err().to_string().ends_with("is a folder"));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::infer::image::Pixels;
 
 /// 1003 pixels of three channels, from a formula that numpy was given too.
 fn formula(kind: &str) -> Picture {
@@ -31,17 +32,20 @@ fn percentiles_and_moments_are_numpys() {
     let close = |got: f64, want: f64| (got - want).abs() <= 1e-12 * want.abs().max(1.0);
     for (kind, channel, q, mean, std) in want {
         let picture = formula(kind);
-        let got = percentiles(&picture, channel, [0.0, 1.0, 37.5, 50.0, 99.8, 100.0]).unwrap();
+        let got = percentiles(&picture, [0.0, 1.0, 37.5, 50.0, 99.8, 100.0]).unwrap()[channel];
         assert!(got.iter().zip(q).all(|(&g, w)| close(g, w)), "{kind} {channel}: {got:?}");
-        let s = Statistics::of(&picture, channel);
+        let mut source = InMemory::borrowed(&picture);
+        let mut c = Collector::new(source.info(), Wanted { deviation: true, ..Wanted::default() });
+        collect(&mut source, &mut [(&mut c, None)]).unwrap();
+        let s = c.moments(channel);
         assert!(close(s.mean, mean) && close(s.std, std), "{kind} {channel}: {} {}", s.mean, s.std);
         assert_eq!((s.min, s.max), (q[0], q[5]));
     }
     let small = Picture::new(4, 1, 1, Pixels::U8(vec![8, 2, 4, 1])).unwrap();
-    let got = percentiles(&small, 0, [0.0, 10.0, 33.0, 50.0, 90.0, 100.0]).unwrap();
+    let got = percentiles(&small, [0.0, 10.0, 33.0, 50.0, 90.0, 100.0]).unwrap()[0];
     assert!(got.iter().zip([1.0, 1.3, 1.99, 3.0, 6.800000000000001, 8.0]).all(|(&g, w)| close(g, w)), "{got:?}");
     let one = Picture::new(1, 1, 1, Pixels::F32(vec![0.1])).unwrap();
-    assert_eq!(percentiles(&one, 0, [0.0, 50.0, 100.0]).unwrap(), [f64::from(0.1f32); 3]);
+    assert_eq!(percentiles(&one, [0.0, 50.0, 100.0]).unwrap()[0], [f64::from(0.1f32); 3]);
 }
 
 fn map(picture: &Picture, rule: Normalisation) -> ChannelAffine {
@@ -109,5 +113,30 @@ fn nonsense_is_named() {
         [(vec![], vec![1.0]), (vec![0.0; 3], vec![1.0]), (vec![0.0], vec![0.0]), (vec![f64::NAN], vec![1.0])]
     {
         assert!(text(normalise(&p, &Normalisation::Fixed { mean, std })).starts_with("normalisation: "));
+    }
+}
+
+#[test]
+fn bands_of_any_height_give_the_same_statistics() {
+    for kind in ["u8", "u16", "f32"] {
+        let picture = formula(kind);
+        let info = SourceInfo::of(&picture);
+        let gather = |rows: usize| {
+            let wanted = Wanted { percentiles: vec![0.5, 50.0, 99.8], deviation: true, finite: true };
+            let mut c = Collector::new(info, wanted);
+            for number in 0..c.passes() {
+                if number > 0 {
+                    c.next_pass();
+                }
+                for first in (0..17).step_by(rows) {
+                    c.see(&picture.part(0, first, 59, rows.min(17 - first)).unwrap()).unwrap();
+                }
+            }
+            (0..3).map(|i| (c.percentiles(i), c.moments(i))).collect::<Vec<_>>()
+        };
+        let whole = gather(17);
+        for rows in [1, 2, 5, 16] {
+            assert_eq!(gather(rows), whole, "{kind} in bands of {rows}");
+        }
     }
 }

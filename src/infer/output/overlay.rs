@@ -1,16 +1,20 @@
 //! The mask over the picture, to look at.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Mask, palette, write_png};
+use super::sinks::{PngFile, check_order, not_started};
+use super::{Ids, Mask, info_of, palette};
 use crate::error::{Error, Result};
+use crate::infer::band::{Band, BandInfo, BandSink, Needs, feed};
 use crate::infer::image::{Picture, Pixels};
 use crate::infer::normalise::percentiles;
 
 /// How much of a region's colour is in its pixels, in percent.
 const TINT: u32 = 35;
 /// Percentiles of the picture that become black and white.
-const STRETCH: [f64; 2] = [0.5, 99.8];
+pub(crate) const STRETCH: [f64; 2] = [0.5, 99.8];
+/// Channels that are shown.
+pub(crate) const SHOWN: usize = 3;
 
 /// Writes the picture as RGB PNG with every class but the background tinted by its [`palette`] colour and outlined by
 /// one solid pixel. Contrast is stretched, alike for all channels so that hues stay. Of a picture with two channels red
@@ -22,32 +26,93 @@ pub fn write_overlay(path: impl AsRef<Path>, picture: &Picture, mask: &Mask) -> 
             format!("the mask of {}x{} is not over a picture of {width}x{height}", mask.width(), mask.height());
         return Err(Error::invalid("overlay", reason));
     }
-    let display = Display::of(picture)?;
-    let format = (png::ColorType::Rgb, png::BitDepth::Eight);
-    write_png(path.as_ref(), (width, height), format, None, |y, row| {
-        display.row(y, |at| mask.id(at), palette, row);
-    })
+    let info = BandInfo { contrast: Some(contrast(picture)?), channels: picture.channels(), ..info_of(mask) };
+    feed(Box::new(OverlaySink::new(path.as_ref())), &info, mask, None, Some(picture), 256)
+}
+
+/// The smallest and the largest of the shown channels' percentiles.
+fn contrast(picture: &Picture) -> Result<[f64; 2]> {
+    let channels = percentiles(picture, STRETCH)?;
+    Ok(joint(channels.get(..SHOWN).unwrap_or(&channels)))
+}
+
+/// One range for all channels.
+pub(crate) fn joint(channels: &[[f64; 2]]) -> [f64; 2] {
+    channels.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], [l, h]| [low.min(*l), high.max(*h)])
+}
+
+/// From pixel values to grey levels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Levels {
+    low: f64,
+    scale: f64,
+}
+
+impl Levels {
+    fn new([low, high]: [f64; 2], unit: f64) -> Self {
+        let range = high - low;
+        // A flat picture is shown grey as its values are, which keeps black black.
+        let (low, scale) = if range > 0.0 { (low, 255.0 / range) } else { (0.0, 255.0 / unit) };
+        Self { low, scale }
+    }
+
+    fn rgb(&self, picture: &Picture, pixel: usize) -> [u8; 3] {
+        let channels = picture.channels();
+        let level = |c: usize| {
+            let at = pixel * channels + c;
+            let x = match picture.pixels() {
+                Pixels::U8(v) => v.get(at).map_or(0.0, |&x| f64::from(x)),
+                Pixels::U16(v) => v.get(at).map_or(0.0, |&x| f64::from(x)),
+                Pixels::F32(v) => v.get(at).map_or(0.0, |&x| f64::from(x)),
+            };
+            // The cast saturates, and makes 0 of a NaN.
+            ((x - self.low) * self.scale).round() as u8
+        };
+        match channels {
+            1 => [level(0); 3],
+            2 => [level(0), level(1), 0],
+            _ => [level(0), level(1), level(2)],
+        }
+    }
+}
+
+/// Adds a row of RGB: regions of any class but 0 tinted by their colour and outlined. `id(x, dy)` is the class of a pixel of
+/// this row, or of the row above (-1) or below (1), if there is one.
+fn tinted(
+    width: usize,
+    seen: impl Fn(usize) -> [u8; 3],
+    id: impl Fn(usize, isize) -> Option<usize>,
+    colour: impl Fn(usize) -> [u8; 3],
+    out: &mut Vec<u8>,
+) {
+    for x in 0..width {
+        let seen = seen(x);
+        let own = id(x, 0).unwrap_or(0);
+        if own == 0 {
+            out.extend(seen);
+            continue;
+        }
+        let colour = colour(own);
+        let other = |id: Option<usize>| id.is_some_and(|id| id != own);
+        let edge = (x > 0 && other(id(x - 1, 0)))
+            || (x + 1 < width && other(id(x + 1, 0)))
+            || other(id(x, -1))
+            || other(id(x, 1));
+        let tint = |c: usize| ((u32::from(seen[c]) * (100 - TINT) + u32::from(colour[c]) * TINT + 50) / 100) as u8;
+        out.extend(if edge { colour } else { [tint(0), tint(1), tint(2)] });
+    }
 }
 
 /// A picture as it is shown.
 pub(crate) struct Display<'a> {
     picture: &'a Picture,
-    low: f64,
-    scale: f64,
+    levels: Levels,
 }
 
 impl<'a> Display<'a> {
     /// Contrast is stretched by the picture's percentiles.
     pub(crate) fn of(picture: &'a Picture) -> Result<Self> {
-        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for channel in 0..picture.channels().min(3) {
-            let [l, h] = percentiles(picture, channel, STRETCH)?;
-            (low, high) = (low.min(l), high.max(h));
-        }
-        let range = high - low;
-        // A flat picture is shown grey as its values are, which keeps black black.
-        let (low, scale) = if range > 0.0 { (low, 255.0 / range) } else { (0.0, 255.0 / picture.pixels().unit()) };
-        Ok(Self { picture, low, scale })
+        Ok(Self { picture, levels: Levels::new(contrast(picture)?, picture.pixels().unit()) })
     }
 
     /// Adds a row of RGB: regions of any class but 0 tinted by their colour and outlined. `id` gives the class of a pixel,
@@ -60,40 +125,96 @@ impl<'a> Display<'a> {
         out: &mut Vec<u8>,
     ) {
         let (width, height) = (self.picture.width(), self.picture.height());
-        for x in 0..width {
-            let at = y * width + x;
-            let seen = self.rgb(at);
-            let own = id(at);
-            if own == 0 {
-                out.extend(seen);
-                continue;
-            }
-            let colour = colour(own);
-            let edge = (x > 0 && id(at - 1) != own)
-                || (x + 1 < width && id(at + 1) != own)
-                || (y > 0 && id(at - width) != own)
-                || (y + 1 < height && id(at + width) != own);
-            let tint = |c: usize| ((u32::from(seen[c]) * (100 - TINT) + u32::from(colour[c]) * TINT + 50) / 100) as u8;
-            out.extend(if edge { colour } else { [tint(0), tint(1), tint(2)] });
-        }
+        let near = |x: usize, dy: isize| {
+            let row = y.checked_add_signed(dy).filter(|&r| r < height)?;
+            Some(id(row * width + x))
+        };
+        tinted(width, |x| self.levels.rgb(self.picture, y * width + x), near, colour, out);
+    }
+}
+
+/// The overlay of [`write_overlay`] as a sink. A row is written when the next one is known, since that decides its outline.
+pub struct OverlaySink {
+    path: PathBuf,
+    state: Option<State>,
+}
+
+struct State {
+    file: PngFile,
+    contrast: [f64; 2],
+    height: usize,
+    next: usize,
+    /// Classes of the row above the one held back.
+    above: Option<Vec<usize>>,
+    /// The row that waits for the one below: its classes and pixels.
+    held: Option<(Vec<usize>, Picture)>,
+    row: Vec<u8>,
+}
+
+impl OverlaySink {
+    /// An overlay that will be at `path`, a PNG file.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), state: None }
+    }
+}
+
+impl State {
+    /// Writes the row that was held back; `below` are the classes of the next row, if there is one.
+    fn release(&mut self, below: Option<&[usize]>) -> Result<()> {
+        let Some((own, pixels)) = self.held.take() else { return Ok(()) };
+        let levels = Levels::new(self.contrast, pixels.pixels().unit());
+        let near = |x: usize, dy: isize| match dy {
+            0 => own.get(x).copied(),
+            -1 => self.above.as_ref().and_then(|r| r.get(x).copied()),
+            _ => below.and_then(|r| r.get(x).copied()),
+        };
+        self.row.clear();
+        tinted(own.len(), |x| levels.rgb(&pixels, x), near, palette, &mut self.row);
+        self.file.row(&self.row)?;
+        self.above = Some(own);
+        Ok(())
+    }
+}
+
+fn ids(classes: &Ids, row: usize, width: usize) -> Vec<usize> {
+    (row * width..(row + 1) * width).map(|i| classes.id(i)).collect()
+}
+
+impl BandSink for OverlaySink {
+    fn needs(&self) -> Needs {
+        Needs { pixels: true, contrast: true, ..Needs::default() }
     }
 
-    fn rgb(&self, pixel: usize) -> [u8; 3] {
-        let channels = self.picture.channels();
-        let level = |c: usize| {
-            let at = pixel * channels + c;
-            let x = match self.picture.pixels() {
-                Pixels::U8(v) => f64::from(v[at]),
-                Pixels::U16(v) => f64::from(v[at]),
-                Pixels::F32(v) => f64::from(v[at]),
-            };
-            // The cast saturates, and makes 0 of a NaN.
-            ((x - self.low) * self.scale).round() as u8
-        };
-        match channels {
-            1 => [level(0); 3],
-            2 => [level(0), level(1), 0],
-            _ => [level(0), level(1), level(2)],
+    fn start(&mut self, info: &BandInfo) -> Result<()> {
+        let Some(contrast) = info.contrast else { return Err(Error::file(&self.path, "no contrast was given")) };
+        self.state = None;
+        let format = (png::ColorType::Rgb, png::BitDepth::Eight);
+        let file = PngFile::create(&self.path, (info.width, info.height), format, None)?;
+        let height = info.height;
+        self.state = Some(State { file, contrast, height, next: 0, above: None, held: None, row: Vec::new() });
+        Ok(())
+    }
+
+    fn band(&mut self, band: &Band) -> Result<()> {
+        let Some(state) = &mut self.state else { return Err(not_started(&self.path)) };
+        check_order(&self.path, state.next, band)?;
+        let Some(pixels) = band.pixels else { return Err(Error::file(&self.path, "no pixels were given")) };
+        state.next += band.height;
+        for y in 0..band.height {
+            let own = ids(band.classes, y, band.width);
+            state.release(Some(&own))?;
+            state.held = Some((own, pixels.part(0, y, band.width, 1)?));
         }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        let Self { path, state } = *self;
+        let Some(mut state) = state else { return Err(not_started(&path)) };
+        if state.next != state.height {
+            return Err(Error::file(path, format!("{} of {} rows came", state.next, state.height)));
+        }
+        state.release(None)?;
+        state.file.finish()
     }
 }

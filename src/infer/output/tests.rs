@@ -1,3 +1,6 @@
+use std::fs::File;
+use std::io::Write;
+
 use super::*;
 use crate::infer::image::{Picture, Pixels};
 
@@ -51,6 +54,19 @@ fn masks_by_number_of_classes() {
     let (info, _, data) = write(300, Ids::U16(vec![299, 1, 0]));
     assert_eq!((info.bit_depth, data), (png::BitDepth::Sixteen, vec![1, 43, 0, 1, 0, 0]));
     assert_eq!(names(path.parent().unwrap()), ["m.png"]);
+}
+
+#[test]
+fn masks_as_tiff_say_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.tif");
+    let mask = |classes, ids| write_mask(&path, &Mask::new(3, 1, classes, ids).unwrap()).unwrap();
+    mask(2, Ids::U8(vec![0, 1, 0]));
+    assert_eq!(Picture::open(&path).unwrap().pixels(), &Pixels::U8(vec![0, 255, 0]));
+    mask(300, Ids::U16(vec![299, 1, 0]));
+    assert_eq!(Picture::open(&path).unwrap().pixels(), &Pixels::U16(vec![299, 1, 0]));
+    mask(4, Ids::U8(vec![3, 1, 0]));
+    assert_eq!(Picture::open(&path).unwrap().pixels(), &Pixels::U8(vec![3, 1, 0]));
 }
 
 #[test]

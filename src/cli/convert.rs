@@ -1,0 +1,80 @@
+//! `unet convert`
+
+use super::models::{SetArgs, is_onnx};
+use super::{Common, output};
+use clap::Args;
+use serde_json::json;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use unet_wgpu::error::{Error, Result};
+use unet_wgpu::infer::{check_writable, write_atomically};
+use unet_wgpu::model::onnx;
+use unet_wgpu::weights::{self, Checkpoint, ModelMetadata, StoredType};
+
+/// Write a model in another format: PyTorch checkpoints to native ones, models to ONNX
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  unet convert unet_carvana.pth cars.safetensors               another program's checkpoint, with what it does not say
+  unet convert brain.pth brain.safetensors --set normalisation=z_score --set classes=background,tumour
+  unet convert nuclei nuclei.onnx                              for onnxruntime and others; batch and picture size are free
+  unet convert nuclei.onnx nuclei.safetensors                  back again: ONNX files that this command wrote
+  unet convert cells.safetensors small.safetensors --f16       half the size
+
+IN is a built-in model, .safetensors, .pt, .pth, .ckpt, or an .onnx of this command. OUT is .safetensors (.gz after it packs
+it) or .onnx (opset 17). What a checkpoint does not say and is assumed of its dialect is printed; --set overrides it.")]
+pub struct Convert {
+    /// The model
+    #[arg(value_name = "IN")]
+    input: String,
+    /// The file to write
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+    #[command(flatten)]
+    set: SetArgs,
+    /// Store convolution weights as 16-bit floats (.safetensors only)
+    #[arg(long)]
+    f16: bool,
+}
+
+impl Convert {
+    pub fn run(&self, common: &Common) -> Result<ExitCode> {
+        let to_onnx = is_onnx(&self.output);
+        if self.f16 && to_onnx {
+            return Err(Error::invalid("--f16", "ONNX files are written with 32-bit floats"));
+        }
+        check_writable(&self.output)?;
+        if matches!((std::fs::canonicalize(&self.input), self.output.canonicalize()), (Ok(a), Ok(b)) if a == b) {
+            return Err(Error::file(&self.output, "the output would overwrite the input"));
+        }
+        let model = self.set.open_checkpoint(&self.input, common)?;
+        if to_onnx {
+            let bytes = onnx::export::export(&model)?;
+            write_atomically(&self.output, |file| file.write_all(&bytes))?;
+        } else {
+            let (arch, config) = (model.architecture.id().to_string(), model.architecture.config());
+            let metadata = Some(ModelMetadata { arch, config, ..model.metadata.clone() });
+            let weights = model.weights().clone();
+            let stored = if self.f16 { StoredType::F16 } else { StoredType::F32 };
+            weights::save(&self.output, &Checkpoint { metadata, weights, ..Checkpoint::default() }, stored)?;
+        }
+        let bytes = std::fs::metadata(&self.output).map_err(|e| Error::io(&self.output, e))?.len();
+        if common.json {
+            output::json(&json!({
+                "input": self.input,
+                "output": self.output,
+                "bytes": bytes,
+                "arch": model.architecture.id(),
+                "config": model.architecture.config(),
+                "normalisation": model.metadata.normalisation,
+                "dialect": model.import().map(|r| r.dialect),
+                "assumed": model.import().map(|r| r.assumed()),
+            }))?;
+        } else {
+            let (name, n) = (model.architecture.name(), model.weights().len());
+            output::line(&format!("{}: {name}, {n} tensors, {}", self.output.display(), output::bytes(bytes)))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,84 @@
+//! What a picture takes of the memory budget besides the device's buffers.
+//!
+//! `memory` is divided by need: of a kind of tile it is known what the host holds while a row of such tiles goes through, and
+//! the rest is the device's. So wide pictures get flatter tiles rather than a smaller share.
+
+use super::band::{BandInfo, Needs};
+use super::segment::{Blend, SegmentOptions};
+use super::source::{PictureSource, SourceInfo};
+use super::stream::{SLICE, id_bytes};
+
+/// Largest share of the budget that decoded parts of the file may take, as a divisor.
+const CACHE_SHARE: u64 = 4;
+
+/// The memory that a picture of this kind needs on the host, by the tile's rows and columns.
+pub(super) struct Budget<'a> {
+    memory: u64,
+    blend: Blend,
+    info: &'a BandInfo,
+    needs: Needs,
+    /// Channels of the network.
+    channels: usize,
+    source: SourceInfo,
+    /// Runs of a network a tile; the probabilities of several are averaged on the host.
+    runs: usize,
+    /// What the source holds whatever is read.
+    held: u64,
+    /// Bytes of decoded chunks that one more row of a tile keeps, and those that any row does.
+    cache: Vec<(usize, u64)>,
+}
+
+impl<'a> Budget<'a> {
+    pub fn new(
+        source: &dyn PictureSource,
+        options: &SegmentOptions,
+        (channels, info, needs): (usize, &'a BandInfo, Needs),
+        runs: usize,
+    ) -> Self {
+        // A source is asked for some heights, and the next larger one is taken: it cannot be held on to.
+        let heights = (4..32).map(|shift| 1usize << shift).take_while(|h| h / 2 < info.height.max(16));
+        let cache = heights.map(|h| (h, source.cache_bytes(h))).collect();
+        let (memory, blend, held) = (options.memory, options.blend, source.held_bytes());
+        Self { memory, blend, info, needs, channels, source: source.info(), runs, held, cache }
+    }
+
+    /// Bytes that the source may keep of what it decoded, for tiles of this many rows.
+    pub fn cache(&self, rows: usize) -> u64 {
+        let wanted = self.cache.iter().find(|(h, _)| *h >= rows).or(self.cache.last()).map_or(0, |c| c.1);
+        wanted.min(self.memory / CACHE_SHARE)
+    }
+
+    /// Bytes on the host while tiles of this size go through.
+    pub fn host(&self, [h, w]: [usize; 2]) -> u64 {
+        let pixels = h as u64 * w as u64;
+        let probabilities = if self.needs.probabilities { self.info.planes as u64 } else { 0 };
+        let decision = if self.blend == Blend::Gaussian { self.info.planes as u64 } else { 1 };
+        // The window as read, in planes, in its place, and as it is uploaded; results as downloaded and as read.
+        let channels = self.channels as u64;
+        let window = self.source.channels as u64 * self.source.sample.bytes() as u64 + 12 * channels;
+        let averaged = if self.runs > 1 { 16 * self.info.planes as u64 + 4 * channels } else { 0 };
+        let transfers = pixels * (window + 8 * (decision + probabilities) + averaged);
+        // The row of tiles that fills, and what sinks get of it.
+        let rows = h.min(self.info.height) as u64 * self.info.width as u64;
+        let sums = if self.blend == Blend::Gaussian { 4 * decision } else { 0 };
+        let ids = id_bytes(self.info.classes.len());
+        let band = rows * (ids + sums + 4 * probabilities);
+        let slice =
+            SLICE.min(rows * (ids + 4 * probabilities) + if self.needs.pixels { self.source.row_bytes() } else { 0 });
+        self.held.saturating_add(self.cache(h)).saturating_add(transfers + band + 2 * slice)
+    }
+
+    /// Bytes that are left for the device, or what needs more than there is: the parts of an error.
+    pub fn device(&self, window: [usize; 2]) -> Result<u64, [String; 3]> {
+        let host = self.host(window);
+        let mib = |b: u64| format!("{:.1} MiB", b as f64 / (1u64 << 20) as f64);
+        if host < self.memory {
+            return Ok(self.memory - host);
+        }
+        let what = match self.held > self.memory / 2 {
+            true => "the picture's file, which has to be decoded in large pieces, and a row of tiles",
+            false => "the picture's pixels and results, on the host,",
+        };
+        Err([what.to_string(), mib(host), format!("{} of memory", mib(self.memory))])
+    }
+}

@@ -1,0 +1,92 @@
+//! numpy arrays as pictures.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use npyz::{DType, NpyHeader, Order};
+
+use super::raw::RawLayout;
+use super::tiff::MAX_CHANNELS;
+use super::{FileSource, Source};
+use crate::error::Result;
+use crate::infer::image::Picture;
+use crate::infer::source::{PictureSource, Sample, SourceInfo};
+
+/// An array of `[rows, columns]`, `[rows, columns, channels]` (up to four) or `[channels, rows, columns]`, read by windows.
+pub(super) struct NpyPicture {
+    source: FileSource,
+    reader: BufReader<File>,
+    layout: RawLayout,
+}
+
+impl NpyPicture {
+    pub fn open(file: FileSource, mut reader: BufReader<File>) -> Result<Self> {
+        let source = file.as_source();
+        // A header is text of the file's own; it is parsed by a crate that may assert.
+        let header = catch_unwind(AssertUnwindSafe(|| NpyHeader::from_reader(&mut reader)))
+            .unwrap_or_else(|_| Err(std::io::Error::other("its header is damaged")))
+            .map_err(|e| source.error(format!("damaged NPY file: {e}")))?;
+        let at = std::io::Seek::stream_position(&mut reader).map_err(|e| crate::error::Error::io(&file.path, e))?;
+        let layout = layout(&source, &header, at)?;
+        Ok(Self { source: file, reader, layout })
+    }
+}
+
+fn layout(source: &Source, header: &NpyHeader, at: u64) -> Result<RawLayout> {
+    let DType::Plain(kind) = header.dtype() else { return Err(source.error("records are not supported")) };
+    let text = kind.to_string();
+    let (order, kind) = text.split_at(text.len().min(1));
+    let sample = match kind {
+        "u1" | "b1" => Sample::U8,
+        "u2" => Sample::U16,
+        "f4" => Sample::F32,
+        _ => {
+            let reason = format!("an array of type {text} is not supported (u1, u2 and f4 are)");
+            return Err(source.error(reason));
+        }
+    };
+    if header.order() != Order::C {
+        return Err(source.error("an array in Fortran order is not supported; save numpy.ascontiguousarray of it"));
+    }
+    let shape = header.shape();
+    let (h, w, channels, planar) = match *shape {
+        [h, w] => (h, w, 1, true),
+        // Channels last, as pictures are kept; four are RGB with alpha, which is no dye but cannot be told from one.
+        [h, w, c @ 1..=4] if h > 4 => (h, w, c, false),
+        [c, h, w] if c <= MAX_CHANNELS as u64 && w > 4 => (h, w, c, true),
+        _ => {
+            let reason = format!(
+                "an array of shape {shape:?} is not supported ([rows, columns], [rows, columns, up to 4 channels] and \
+                 [channels, rows, columns] are)"
+            );
+            return Err(source.error(reason));
+        }
+    };
+    let side = |n: u64| u32::try_from(n).map_err(|_| source.error(format!("{n} pixels are too many for one side")));
+    source.check_size(side(w)?, side(h)?)?;
+    let (w, h, c) = (w as usize, h as usize, channels as usize);
+    // Nothing is compressed, so everything must be there.
+    let plane = (w as u64 * h as u64).saturating_mul(sample.bytes() as u64);
+    if plane.saturating_mul(channels).saturating_add(at) > source.bytes {
+        return Err(source.error("the NPY file is truncated"));
+    }
+    let strips = if planar { (0..channels).map(|i| at + i * plane).collect() } else { vec![at] };
+    let together = if planar { 1 } else { c };
+    let info = SourceInfo { width: w, height: h, channels: c, sample };
+    Ok(RawLayout { info, together, stored: together, strips, rows: h, big_endian: order == ">" })
+}
+
+impl PictureSource for NpyPicture {
+    fn info(&self) -> SourceInfo {
+        self.layout.info
+    }
+
+    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture> {
+        self.layout.read(&self.source.as_source(), &mut self.reader, [x0, y0, w, h])
+    }
+
+    fn rows_at_once(&self) -> usize {
+        1
+    }
+}

@@ -1,0 +1,205 @@
+//! Stacks: which TIFF directories are the channels of one plane, by OME-XML (OME data model 2016-06, `Pixels` and
+//! `TiffData`) or by ImageJ's description.
+
+use roxmltree::{Document, Node};
+
+use super::pages::Stack;
+use super::tiff::MAX_CHANNELS;
+
+/// More planes than this are refused.
+const MAX_PLANES: usize = 1 << 16;
+
+fn local<'a>(node: Node<'a, 'a>, name: &'a str) -> impl Iterator<Item = Node<'a, 'a>> + 'a {
+    node.children().filter(move |n| n.is_element() && n.tag_name().name() == name)
+}
+
+fn number(node: Node, name: &str, default: Option<usize>) -> Result<usize, String> {
+    match (node.attribute(name), default) {
+        (None, Some(n)) => Ok(n),
+        (None, None) => Err(format!("`{}` has no {name}", node.tag_name().name())),
+        (Some(text), _) => text.trim().parse().map_err(|_| format!("{name} `{text}` is not a whole number")),
+    }
+}
+
+/// The pages of an OME-TIFF called `file`: for every image, every time, every plane its channels' directories.
+pub(super) fn stack(xml: &str, file: &str) -> Result<Stack, String> {
+    let document = Document::parse(xml).map_err(|e| e.to_string().replace('\n', " "))?;
+    let root = document.root_element();
+    let own = root.attribute("UUID");
+    let mut stack = Stack::new();
+    let mut directories = 0;
+    for image in local(root, "Image") {
+        for pixels in local(image, "Pixels") {
+            one(pixels, own, file, &mut directories, &mut stack)?;
+        }
+    }
+    if stack.is_empty() { Err("it describes no image".into()) } else { Ok(stack) }
+}
+
+fn one(pixels: Node, own: Option<&str>, file: &str, directories: &mut usize, stack: &mut Stack) -> Result<(), String> {
+    let [z, c, t] =
+        [number(pixels, "SizeZ", Some(1))?, number(pixels, "SizeC", Some(1))?, number(pixels, "SizeT", Some(1))?];
+    // Samples that one directory holds interleaved, such as RGB.
+    let samples = match local(pixels, "Channel").next() {
+        Some(channel) => number(channel, "SamplesPerPixel", Some(1))?.max(1),
+        None => 1,
+    };
+    if c % samples != 0 {
+        return Err(format!("{c} channels in directories of {samples}"));
+    }
+    let c = c / samples;
+    let count = z.checked_mul(c).and_then(|n| n.checked_mul(t)).filter(|n| (1..=MAX_PLANES).contains(n));
+    let Some(count) = count else { return Err(format!("{z} planes of {c} channels at {t} times")) };
+    if c > MAX_CHANNELS {
+        return Err(format!("{c} channels are more than the {MAX_CHANNELS} that are supported"));
+    }
+    let order = pixels.attribute("DimensionOrder").unwrap_or("XYZCT");
+    let order: Vec<char> = order.strip_prefix("XY").unwrap_or_default().chars().collect();
+    let mut sorted = order.clone();
+    sorted.sort_unstable();
+    if sorted != ['C', 'T', 'Z'] {
+        return Err("its DimensionOrder is not XY and Z, C, T in some order".into());
+    }
+    // The number of a plane in the file's order, and back.
+    let index = |at: [usize; 3]| {
+        order.iter().rev().fold(0, |n, axis| {
+            let (at, size) = match axis {
+                'Z' => (at[0], z),
+                'C' => (at[1], c),
+                _ => (at[2], t),
+            };
+            n * size + at
+        })
+    };
+    let mut place: Vec<Option<Result<usize, String>>> = vec![None; count];
+    let mut described = false;
+    for data in local(pixels, "TiffData") {
+        described = true;
+        let first = [
+            number(data, "FirstZ", Some(0))?,
+            number(data, "FirstC", Some(0))? / samples,
+            number(data, "FirstT", Some(0))?,
+        ];
+        if first[0] >= z || first[1] >= c || first[2] >= t {
+            return Err(format!("TiffData begins at plane {}, channel {}, time {}", first[0], first[1], first[2]));
+        }
+        let start = number(data, "IFD", Some(0))?;
+        let default = if data.attribute("IFD").is_some() { 1 } else { count };
+        let planes = number(data, "PlaneCount", Some(default))?;
+        let elsewhere = local(data, "UUID").next().and_then(|uuid| {
+            let name = uuid.attribute("FileName")?;
+            let ours = name == file || (own.is_some() && uuid.text().map(str::trim) == own);
+            (!ours).then(|| format!("this plane is in another file, {name}"))
+        });
+        let from = index(first);
+        for (i, place) in place.iter_mut().skip(from).take(planes).enumerate() {
+            *place = Some(match &elsewhere {
+                Some(why) => Err(why.clone()),
+                None => Ok(start.saturating_add(i)),
+            });
+        }
+    }
+    if !described {
+        // Without any, directories follow each other.
+        place.iter_mut().enumerate().for_each(|(i, place)| *place = Some(Ok(*directories + i)));
+    }
+    *directories += count;
+    for time in 0..t {
+        for plane in 0..z {
+            let channels = (0..c).map(|channel| {
+                let found = place.get(index([plane, channel, time])).cloned().flatten();
+                found.unwrap_or_else(|| {
+                    Err(format!("plane {plane}, channel {channel}, time {time} is nowhere in the file"))
+                })
+            });
+            stack.push(channels.collect());
+        }
+    }
+    Ok(())
+}
+
+/// The pages of a stack that ImageJ wrote: channels change first, then planes, then times. None for a single image.
+pub(super) fn imagej(description: &str) -> Option<Stack> {
+    let mut lines = description.lines();
+    lines.next().filter(|l| l.starts_with("ImageJ="))?;
+    let value = |name: &str| {
+        let find = description.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix('='));
+        find.and_then(|v| v.trim().parse::<usize>().ok())
+    };
+    let images = value("images").unwrap_or(1);
+    let channels = value("channels").unwrap_or(1);
+    let sound = channels > 1 && channels <= MAX_CHANNELS && images.is_multiple_of(channels) && images <= MAX_PLANES;
+    sound.then(|| (0..images / channels).map(|page| (0..channels).map(|c| Ok(page * channels + c)).collect()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn xml(pixels: &str, inner: &str) -> String {
+        format!(
+            r#"<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:1">
+            <Image ID="Image:0"><Pixels ID="Pixels:0" {pixels}>{inner}</Pixels></Image></OME>"#
+        )
+    }
+
+    fn directories(pixels: &str, inner: &str) -> Vec<Vec<usize>> {
+        let stack = stack(&xml(pixels, inner), "a.ome.tif").unwrap();
+        stack.into_iter().map(|page| page.into_iter().map(Result::unwrap).collect()).collect()
+    }
+
+    #[test]
+    fn planes_follow_the_dimension_order() {
+        let sizes = r#"SizeX="4" SizeY="3" SizeZ="2" SizeC="3" SizeT="1""#;
+        let all = "<TiffData/>";
+        assert_eq!(directories(&format!(r#"{sizes} DimensionOrder="XYCZT""#), all), [[0, 1, 2], [3, 4, 5]]);
+        assert_eq!(directories(&format!(r#"{sizes} DimensionOrder="XYZCT""#), all), [[0, 2, 4], [1, 3, 5]]);
+        assert_eq!(directories(&format!(r#"{sizes} DimensionOrder="XYZCT""#), ""), [[0, 2, 4], [1, 3, 5]]);
+        // As Bio-Formats writes it: one element a plane, in any order.
+        let each = r#"<TiffData FirstC="1" IFD="0" PlaneCount="1"/><TiffData FirstC="0" IFD="1" PlaneCount="1">
+            <UUID FileName="renamed.ome.tif">urn:uuid:1</UUID></TiffData>"#;
+        assert_eq!(directories(r#"SizeC="2" DimensionOrder="XYCZT""#, each), [[1, 0]]);
+        // RGB: three samples of one directory.
+        let rgb = r#"<Channel SamplesPerPixel="3"/><TiffData/>"#;
+        assert_eq!(directories(r#"SizeC="3" SizeT="2" DimensionOrder="XYCTZ""#, rgb), [[0], [1]]);
+    }
+
+    #[test]
+    fn what_is_elsewhere_or_nowhere_is_named() {
+        let two = r#"<TiffData IFD="0"/><TiffData FirstC="1" IFD="0"><UUID FileName="b.ome.tif">urn:uuid:2</UUID></TiffData>"#;
+        let stack = stack(&xml(r#"SizeC="3" DimensionOrder="XYCZT""#, two), "a.ome.tif").unwrap();
+        assert_eq!(stack[0][0], Ok(0));
+        assert!(stack[0][1].as_ref().unwrap_err().contains("b.ome.tif"));
+        assert!(stack[0][2].as_ref().unwrap_err().contains("channel 2, time 0 is nowhere"));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for (pixels, inner) in [
+            (r#"SizeC="x""#, ""),
+            (r#"SizeZ="0""#, ""),
+            (r#"SizeZ="99999999999""#, ""),
+            (r#"SizeZ="4294967296" SizeT="4294967296" SizeC="4294967296""#, ""),
+            (r#"SizeC="2" DimensionOrder="XYZZT""#, ""),
+            (r#"SizeC="2" DimensionOrder="CXYZT""#, ""),
+            (r#"SizeC="2""#, r#"<TiffData FirstC="2"/>"#),
+            (r#"SizeC="2""#, r#"<Channel SamplesPerPixel="3"/>"#),
+        ] {
+            assert!(stack(&xml(pixels, inner), "a").is_err(), "{pixels} {inner}");
+        }
+        assert!(stack("<OME", "a").is_err() && stack("<OME/>", "a").is_err());
+        let bomb = r#"<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><OME>&b;</OME>"#;
+        assert!(stack(bomb, "a").is_err());
+    }
+
+    #[test]
+    fn imagej_stacks() {
+        let text = "ImageJ=1.53k\nimages=6\nchannels=2\nslices=3\nhyperstack=true\nmode=composite\n";
+        let stack: Vec<Vec<usize>> =
+            imagej(text).unwrap().into_iter().map(|p| p.into_iter().map(Result::unwrap).collect()).collect();
+        assert_eq!(stack, [[0, 1], [2, 3], [4, 5]]);
+        assert!(imagej("ImageJ=1.53k\nimages=3\nslices=3\n").is_none());
+        assert!(imagej("ImageJ=1.53k\nimages=7\nchannels=2\n").is_none());
+        assert!(imagej("something else\nchannels=2\nimages=2").is_none());
+    }
+}

@@ -1,0 +1,105 @@
+//! What the directories of a TIFF file are: pages, reduced copies, or channels of one page.
+
+use ::tiff::tags::Tag;
+
+use super::Source;
+use super::ome;
+use super::tiff::{TiffDecoder, error};
+use crate::error::Result;
+
+/// A directory that holds channels of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Plane {
+    /// Its place in the file's chain of directories.
+    pub directory: usize,
+}
+
+/// More directories than this are refused.
+const MAX_DIRECTORIES: usize = 1 << 16;
+/// `NewSubfileType`: a smaller copy of another picture.
+const REDUCED: u32 = 1;
+
+/// The directories of page `page`, counted from 0.
+pub(super) fn planes(source: &Source, decoder: &mut TiffDecoder, page: usize) -> Result<Vec<Plane>> {
+    let missing = |count: usize| {
+        let have = if count == 1 { "one page".to_string() } else { format!("{count} pages") };
+        source.error(format!("has {have}, there is no page {page} (they count from 0)"))
+    };
+    if let Some(stack) = stack(source, decoder)? {
+        return match stack.get(page) {
+            None => Err(missing(stack.len())),
+            Some(planes) => planes
+                .iter()
+                .map(|p| match p {
+                    Ok(directory) => Ok(Plane { directory: *directory }),
+                    Err(why) => Err(source.error(why.clone())),
+                })
+                .collect(),
+        };
+    }
+    if page == 0 {
+        return Ok(vec![Plane { directory: 0 }]);
+    }
+    let pages = full_directories(source, decoder, page)?;
+    match pages.get(page) {
+        Some(&directory) => Ok(vec![Plane { directory }]),
+        None => Err(missing(pages.len())),
+    }
+}
+
+/// Number of pages.
+pub(super) fn count(source: &Source, decoder: &mut TiffDecoder) -> Result<usize> {
+    match stack(source, decoder)? {
+        Some(stack) => Ok(stack.len()),
+        None => Ok(full_directories(source, decoder, usize::MAX)?.len()),
+    }
+}
+
+/// Pages of a stack, each with the directories of its channels, or why one cannot be read.
+pub(super) type Stack = Vec<Vec<Result<usize, String>>>;
+
+/// What OME-XML or ImageJ say in the description of the first directory.
+fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<Stack>> {
+    let Some(value) = decoder.find_tag(Tag::ImageDescription).map_err(|e| error(source, e))? else {
+        return Ok(None);
+    };
+    // Descriptions in other encodings than ASCII are none of ours.
+    let Ok(text) = value.into_string() else { return Ok(None) };
+    let text = text.trim_end_matches('\0').trim();
+    if text.contains("<OME") {
+        let name = source.path.file_name().unwrap_or_default().to_string_lossy();
+        return match ome::stack(text, &name) {
+            Ok(stack) => Ok(Some(stack)),
+            Err(why) => {
+                log::warn!(
+                    "{}: its OME description is not understood ({why}); read as plain TIFF",
+                    source.path.display()
+                );
+                Ok(None)
+            }
+        };
+    }
+    Ok(ome::imagej(text))
+}
+
+/// Directories that are no reduced copies, until there are more than `wanted`.
+fn full_directories(source: &Source, decoder: &mut TiffDecoder, wanted: usize) -> Result<Vec<usize>> {
+    let mut found = Vec::new();
+    for directory in 0..MAX_DIRECTORIES {
+        if directory > 0 {
+            if !decoder.more_images() {
+                return Ok(found);
+            }
+            decoder.seek_to_image(directory).map_err(|e| error(source, e))?;
+        }
+        let kind: Option<u32> = decoder.find_tag_unsigned(Tag::NewSubfileType).map_err(|e| error(source, e))?;
+        // The first is a page whatever it says.
+        if directory == 0 || kind.unwrap_or(0) & REDUCED == 0 {
+            found.push(directory);
+        }
+        if found.len() > wanted {
+            return Ok(found);
+        }
+    }
+    Err(source.error(format!("has more than {MAX_DIRECTORIES} directories")))
+}

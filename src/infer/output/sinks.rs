@@ -1,0 +1,265 @@
+//! Masks and probabilities as files, written band by band.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use npyz::WriterBuilder;
+
+use super::file::PendingFile;
+use super::strips::{SampleKind, StripLayout, StripTiff};
+use super::{Ids, ProbabilityFormat, palette};
+use crate::error::{Error, Result};
+use crate::infer::band::{Band, BandInfo, BandSink, Needs};
+
+/// Bytes that PNG data are gathered in.
+const PNG_BUFFER: usize = 1 << 18;
+
+/// Width and height as files can hold them.
+pub(super) fn sides(path: &Path, width: usize, height: usize) -> Result<(u32, u32)> {
+    // PNG's own limit; TIFF's is twice that.
+    let side = |n: usize| u32::try_from(n).ok().filter(|&n| n > 0 && n <= i32::MAX as u32);
+    match (side(width), side(height)) {
+        (Some(w), Some(h)) => Ok((w, h)),
+        _ => Err(Error::file(path, format!("cannot hold a picture of {width}x{height}"))),
+    }
+}
+
+/// A PNG file being written row by row.
+pub(super) struct PngFile {
+    file: PendingFile,
+    rows: png::StreamWriter<'static, File>,
+}
+
+impl PngFile {
+    pub(super) fn create(
+        path: &Path,
+        (width, height): (usize, usize),
+        (color, depth): (png::ColorType, png::BitDepth),
+        palette: Option<Vec<u8>>,
+    ) -> Result<Self> {
+        let (w, h) = sides(path, width, height)?;
+        let file = PendingFile::create(path)?;
+        let mut encoder = png::Encoder::new(file.handle()?, w, h);
+        encoder.set_color(color);
+        encoder.set_depth(depth);
+        if let Some(palette) = palette {
+            encoder.set_palette(palette);
+        }
+        // The stream has a buffer of its own, so none is put between it and the file: its errors would be lost.
+        let rows = encoder.write_header().and_then(|w| w.into_stream_writer_with_size(PNG_BUFFER));
+        let rows = rows.map_err(|e| file.error(e.into()))?;
+        Ok(Self { file, rows })
+    }
+
+    pub(super) fn row(&mut self, bytes: &[u8]) -> Result<()> {
+        self.rows.write_all(bytes).map_err(|e| self.file.error(e))
+    }
+
+    pub(super) fn finish(self) -> Result<()> {
+        let Self { file, rows } = self;
+        rows.finish().map_err(|e| file.error(e.into()))?;
+        file.finish()
+    }
+}
+
+/// Fails when a sink was not started or its bands do not follow each other.
+pub(super) fn check_order(path: &Path, expected: usize, band: &Band) -> Result<()> {
+    if band.first == expected {
+        return Ok(());
+    }
+    Err(Error::file(path, format!("row {} was to be written, row {} came", expected, band.first)))
+}
+
+pub(super) fn not_started(path: &Path) -> Error {
+    Error::file(path, "rows came before the start")
+}
+
+/// The mask as PNG or, by its extension, TIFF: 0 and 255 for up to two classes, a palette whose indices are the class ids
+/// for up to 256 (TIFF: grey class ids), and 16-bit grey class ids for more. TIFF files are BigTIFF above 4 GB.
+pub struct MaskSink {
+    path: PathBuf,
+    state: Option<MaskFile>,
+    next: usize,
+}
+
+enum MaskFile {
+    Png(PngFile, usize),
+    Tiff(PendingFile, Box<StripTiff<File>>, usize),
+}
+
+impl MaskSink {
+    /// A mask that will be at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), state: None, next: 0 }
+    }
+}
+
+/// Whether a name asks for TIFF.
+pub(super) fn is_tiff(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("tif") || e.eq_ignore_ascii_case("tiff"))
+}
+
+impl BandSink for MaskSink {
+    fn start(&mut self, info: &BandInfo) -> Result<()> {
+        use png::{BitDepth, ColorType};
+        let classes = info.classes.len();
+        self.next = 0;
+        // The file of an earlier start goes first.
+        self.state = None;
+        self.state = Some(if is_tiff(&self.path) {
+            let (width, height) = sides(&self.path, info.width, info.height)?;
+            let sample = SampleKind::Uint(if classes <= 256 { 1 } else { 2 });
+            let file = PendingFile::create(&self.path)?;
+            let layout = StripLayout { width, height, pages: 1, sample };
+            let strips = StripTiff::new(file.handle()?, layout).map_err(|e| file.error(e))?;
+            MaskFile::Tiff(file, Box::new(strips), classes)
+        } else {
+            let (color, depth, colours) = match classes {
+                ..=2 => (ColorType::Grayscale, BitDepth::Eight, None),
+                3..=256 => (ColorType::Indexed, BitDepth::Eight, Some((0..classes).flat_map(palette).collect())),
+                _ => (ColorType::Grayscale, BitDepth::Sixteen, None),
+            };
+            let size = (info.width, info.height);
+            MaskFile::Png(PngFile::create(&self.path, size, (color, depth), colours)?, classes)
+        });
+        Ok(())
+    }
+
+    fn band(&mut self, band: &Band) -> Result<()> {
+        check_order(&self.path, self.next, band)?;
+        self.next += band.height;
+        let mut row = Vec::new();
+        for y in 0..band.height {
+            let ids = y * band.width..(y + 1) * band.width;
+            row.clear();
+            match &mut self.state {
+                None => return Err(not_started(&self.path)),
+                Some(MaskFile::Png(file, classes)) => {
+                    encode(&mut row, band.classes, ids, *classes, u16::to_be_bytes);
+                    file.row(&row)?;
+                }
+                Some(MaskFile::Tiff(file, strips, classes)) => {
+                    encode(&mut row, band.classes, ids, *classes, u16::to_ne_bytes);
+                    strips.rows(0, &row).map_err(|e| file.error(e))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        match self.state {
+            None => Err(not_started(&self.path)),
+            Some(MaskFile::Png(file, _)) => file.finish(),
+            Some(MaskFile::Tiff(file, strips, _)) => {
+                strips.finish().map_err(|e| file.error(e))?;
+                file.finish()
+            }
+        }
+    }
+}
+
+/// A row of class ids as samples.
+fn encode(row: &mut Vec<u8>, ids: &Ids, at: std::ops::Range<usize>, classes: usize, wide: fn(u16) -> [u8; 2]) {
+    match classes {
+        ..=2 => row.extend(at.map(|i| if ids.id(i) == 0 { 0 } else { 255 })),
+        3..=256 => row.extend(at.map(|i| ids.id(i) as u8)),
+        _ => row.extend(at.flat_map(|i| wide(ids.id(i) as u16))),
+    }
+}
+
+/// Probabilities as 32-bit float TIFF with a page per class (BigTIFF above 4 GB), or as a numpy array.
+pub struct ProbabilitySink {
+    path: PathBuf,
+    format: ProbabilityFormat,
+    state: Option<(PendingFile, Planes)>,
+    shape: [usize; 3],
+    next: usize,
+}
+
+enum Planes {
+    Tiff(Box<StripTiff<File>>),
+    /// Where the data begin.
+    Npy(File, u64),
+}
+
+impl ProbabilitySink {
+    /// Probabilities that will be at `path`, a `.tif` or `.npy`.
+    pub fn new(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let format = ProbabilityFormat::of(&path)?;
+        Ok(Self::with_format(path, format))
+    }
+
+    pub(super) fn with_format(path: PathBuf, format: ProbabilityFormat) -> Self {
+        Self { path, format, state: None, shape: [0; 3], next: 0 }
+    }
+}
+
+impl BandSink for ProbabilitySink {
+    fn needs(&self) -> Needs {
+        Needs { probabilities: true, ..Needs::default() }
+    }
+
+    fn start(&mut self, info: &BandInfo) -> Result<()> {
+        let (width, height) = sides(&self.path, info.width, info.height)?;
+        (self.state, self.next) = (None, 0);
+        self.shape = [info.planes, info.height, info.width];
+        let file = PendingFile::create(&self.path)?;
+        let mut handle = file.handle()?;
+        let planes = match self.format {
+            ProbabilityFormat::Tiff => {
+                let (pages, sample) = (info.planes, SampleKind::Float);
+                let layout = StripLayout { width, height, pages, sample };
+                Planes::Tiff(Box::new(StripTiff::new(handle, layout).map_err(|e| file.error(e))?))
+            }
+            ProbabilityFormat::Npy => {
+                let header = npy_header(self.shape).map_err(|e| file.error(e))?;
+                handle.write_all(&header).map_err(|e| file.error(e))?;
+                Planes::Npy(handle, header.len() as u64)
+            }
+        };
+        self.state = Some((file, planes));
+        Ok(())
+    }
+
+    fn band(&mut self, band: &Band) -> Result<()> {
+        check_order(&self.path, self.next, band)?;
+        self.next += band.height;
+        let Some((file, out)) = &mut self.state else { return Err(not_started(&self.path)) };
+        let Some(values) = band.probabilities else {
+            return Err(Error::file(&self.path, "no probabilities were given"));
+        };
+        let [_, height, width] = self.shape;
+        for (c, plane) in values.chunks_exact((band.height * band.width).max(1)).enumerate() {
+            let done = match out {
+                Planes::Tiff(strips) => strips.rows(c, bytemuck::cast_slice(plane)),
+                Planes::Npy(handle, data) => {
+                    let at = *data + 4 * ((c * height + band.first) as u64 * width as u64);
+                    handle.seek(SeekFrom::Start(at)).and_then(|_| handle.write_all(bytemuck::cast_slice(plane)))
+                }
+            };
+            done.map_err(|e| file.error(e))?;
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        let Some((file, planes)) = self.state else { return Err(not_started(&self.path)) };
+        if let Planes::Tiff(strips) = planes {
+            strips.finish().map_err(|e| file.error(e))?;
+        }
+        file.finish()
+    }
+}
+
+/// What a numpy file of floats in this machine's byte order begins with; a single plane has no axis of its own.
+fn npy_header(shape: [usize; 3]) -> std::io::Result<Vec<u8>> {
+    let dims = shape.map(|n| n as u64);
+    let dims = if shape[0] == 1 { &dims[1..] } else { &dims[..] };
+    let mut header = Vec::new();
+    // Nothing but the header is written before the first value; that none follows is an error we do not ask for.
+    drop(npyz::WriteOptions::<f32>::new().default_dtype().shape(dims).writer(&mut header).begin_nd()?);
+    Ok(header)
+}

@@ -1,0 +1,138 @@
+//! Where pixels come from: pictures in memory, or files read by windows.
+
+mod memory;
+mod open;
+mod select;
+
+use super::image::Picture;
+use crate::error::{Error, Result};
+
+pub use memory::InMemory;
+pub use open::{OpenOptions, PageChoice, open_picture, page_count};
+pub use select::SelectChannels;
+
+/// The type of a picture's samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sample {
+    /// 8-bit unsigned integers.
+    U8,
+    /// 16-bit unsigned integers.
+    U16,
+    /// 32-bit floats.
+    F32,
+}
+
+impl Sample {
+    /// Bytes of a sample.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::U16 => 2,
+            Self::F32 => 4,
+        }
+    }
+
+    /// Largest value: 255, 65535, or 1 for floats.
+    pub fn unit(self) -> f64 {
+        match self {
+            Self::U8 => 255.0,
+            Self::U16 => 65535.0,
+            Self::F32 => 1.0,
+        }
+    }
+}
+
+/// What a picture is, before any pixel is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceInfo {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Samples per pixel.
+    pub channels: usize,
+    /// Their type.
+    pub sample: Sample,
+}
+
+impl SourceInfo {
+    /// What a picture in memory is.
+    pub fn of(picture: &Picture) -> Self {
+        Self {
+            width: picture.width(),
+            height: picture.height(),
+            channels: picture.channels(),
+            sample: picture.pixels().sample(),
+        }
+    }
+
+    /// Fails unless a rectangle of at least one pixel lies in the picture.
+    pub fn check_inside(&self, x0: usize, y0: usize, w: usize, h: usize) -> Result<()> {
+        let inside =
+            |at: usize, len: usize, limit: usize| len > 0 && at.checked_add(len).is_some_and(|end| end <= limit);
+        if inside(x0, w, self.width) && inside(y0, h, self.height) {
+            return Ok(());
+        }
+        let reason =
+            format!("{w}x{h} pixels at ({x0}, {y0}) are not inside the picture of {}x{}", self.width, self.height);
+        Err(Error::invalid("window", reason))
+    }
+
+    /// Bytes of a row of pixels.
+    pub fn row_bytes(&self) -> u64 {
+        (self.width * self.channels * self.sample.bytes()) as u64
+    }
+}
+
+/// A picture that is read by windows.
+pub trait PictureSource {
+    /// What the picture is.
+    fn info(&self) -> SourceInfo;
+
+    /// The rectangle of `w` x `h` pixels at column `x0`, row `y0`.
+    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture>;
+
+    /// Rows that are best read together when the whole picture is passed over.
+    fn rows_at_once(&self) -> usize;
+
+    /// Host memory that the source holds whatever is read, bytes: decoded pictures, buffers of the decoder.
+    fn held_bytes(&self) -> u64 {
+        0
+    }
+
+    /// Bytes that it should keep so that going over windows of `rows` rows column by column decodes nothing twice.
+    fn cache_bytes(&self, rows: usize) -> u64 {
+        let _ = rows;
+        0
+    }
+
+    /// Lets the source keep this many bytes of what it decoded.
+    fn keep(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
+}
+
+/// Goes over a picture once, from top to bottom, in bands of all columns and of bounded size.
+pub fn pass(source: &mut dyn PictureSource, mut visit: impl FnMut(Picture) -> Result<()>) -> Result<()> {
+    /// Bytes of a band, about.
+    const BAND: u64 = 8 << 20;
+    let info = source.info();
+    let fitting = (BAND / info.row_bytes().max(1)).max(1);
+    let natural = source.rows_at_once().max(1) as u64;
+    // Whole rows of chunks where they fit, so that a source without memory decodes them once.
+    let rows = if fitting >= natural { fitting / natural * natural } else { fitting };
+    let rows = usize::try_from(rows).unwrap_or(usize::MAX).min(info.height);
+    let mut first = 0;
+    while first < info.height {
+        let height = rows.min(info.height - first);
+        visit(source.read(0, first, info.width, height)?)?;
+        first += height;
+    }
+    Ok(())
+}
+
+/// The whole picture in memory.
+pub(super) fn read_all(source: &mut dyn PictureSource) -> Result<Picture> {
+    let SourceInfo { width, height, .. } = source.info();
+    source.read(0, 0, width, height)
+}

@@ -1,0 +1,176 @@
+//! From tiles to bands: a picture goes through the network tile by tile and comes out as complete rows.
+
+use super::band::{Band, BandInfo, BandSink, Needs};
+use super::image::Picture;
+use super::orient::TilePlace;
+use super::output::Ids;
+use super::source::{PictureSource, SourceInfo};
+use super::tile::{TileGrid, source_window};
+use crate::error::{Error, Result};
+
+/// Bytes of a band as sinks get it, about.
+pub(super) const SLICE: u64 = 8 << 20;
+/// Rows of it, at most.
+const SLICE_ROWS: usize = 256;
+
+/// What the network made of a tile.
+#[derive(Debug, Default)]
+pub(super) struct TileResult {
+    /// Class ids as floats, `[rows][columns]` of the tile's output.
+    pub mask: Vec<f32>,
+    /// Planes of values, `[K][rows][columns]`: probabilities, or what is averaged.
+    pub planes: Vec<f32>,
+}
+
+/// Runs the network on a tile: where it lies, the raw pixels read for it, progress from 0 to 1.
+pub(super) type RunTile<'a> =
+    dyn FnMut(&TilePlace, &[f32], &mut dyn FnMut(f64) -> Result<()>) -> Result<TileResult> + 'a;
+
+/// Where the windows of a picture come from.
+pub(super) struct Windows<'a> {
+    pub source: &'a mut dyn PictureSource,
+    /// Channels that the network takes.
+    pub channels: usize,
+}
+
+impl Windows<'_> {
+    /// Where a tile lies, and the raw pixels it needs, planar.
+    pub fn tile(&mut self, start: [isize; 2], [h, w]: [usize; 2]) -> Result<(TilePlace, Vec<f32>)> {
+        let SourceInfo { width, height, .. } = self.source.info();
+        let rows = source_window(start[0], h, height);
+        let columns = source_window(start[1], w, width);
+        let part = self.source.read(columns.start, rows.start, columns.len(), rows.len())?;
+        let pixels = part.to_channels(self.channels)?.window(0, 0, columns.len(), rows.len())?;
+        Ok((TilePlace { picture: [height, width], start, size: [h, w], rows, columns }, pixels))
+    }
+}
+
+/// Zeros, or an error where a failed allocation would end the program.
+pub(super) fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
+    let mut v = Vec::new();
+    let error = |_| Error::invalid("picture", format!("its {len} results do not fit in memory"));
+    v.try_reserve_exact(len).map_err(error)?;
+    v.resize(len, T::default());
+    Ok(v)
+}
+
+/// Hands rows on to sinks, in slices of a bounded size, and counts.
+pub(super) struct Emitter<'a, 'b> {
+    pub info: &'a BandInfo,
+    pub needs: Needs,
+    pub sinks: &'a mut [&'b mut dyn BandSink],
+    /// Pixels of every class so far.
+    pub counts: Vec<u64>,
+    next: usize,
+}
+
+impl<'a, 'b> Emitter<'a, 'b> {
+    pub fn new(info: &'a BandInfo, needs: Needs, sinks: &'a mut [&'b mut dyn BandSink]) -> Result<Self> {
+        sinks.iter_mut().try_for_each(|s| s.start(info))?;
+        Ok(Self { info, needs, sinks, counts: vec![0; info.classes.len()], next: 0 })
+    }
+
+    /// The next `rows` rows: ids, and probability planes whose rows begin `stride` rows apart.
+    pub fn rows(
+        &mut self,
+        source: &mut dyn PictureSource,
+        rows: usize,
+        ids: &Ids,
+        planes: &[f32],
+        stride: usize,
+    ) -> Result<()> {
+        let width = self.info.width;
+        let per_row = self.row_bytes(source.info());
+        let most = usize::try_from(SLICE / per_row.max(1)).unwrap_or(SLICE_ROWS).clamp(1, SLICE_ROWS);
+        for first in (0..rows).step_by(most) {
+            let height = most.min(rows - first);
+            let range = first * width..(first + height) * width;
+            let classes = match ids {
+                Ids::U8(v) => Ids::U8(v.get(range.clone()).unwrap_or_default().to_vec()),
+                Ids::U16(v) => Ids::U16(v.get(range.clone()).unwrap_or_default().to_vec()),
+            };
+            (0..height * width).for_each(|i| {
+                if let Some(n) = self.counts.get_mut(classes.id(i)) {
+                    *n += 1;
+                }
+            });
+            let probabilities: Option<Vec<f32>> = self.needs.probabilities.then(|| {
+                let planes = planes.chunks_exact((stride * width).max(1));
+                planes.flat_map(|p| p.get(range.clone()).unwrap_or_default()).copied().collect()
+            });
+            let pixels: Option<Picture> = match self.needs.pixels {
+                true => Some(source.read(0, self.next, width, height)?),
+                false => None,
+            };
+            let (probabilities, pixels) = (probabilities.as_deref(), pixels.as_ref());
+            let band = Band { first: self.next, height, width, classes: &classes, probabilities, pixels };
+            self.sinks.iter_mut().try_for_each(|s| s.band(&band))?;
+            self.next += height;
+        }
+        Ok(())
+    }
+
+    fn row_bytes(&self, source: SourceInfo) -> u64 {
+        let probabilities = if self.needs.probabilities { 4 * self.info.planes as u64 } else { 0 };
+        let pixels = if self.needs.pixels { source.row_bytes() } else { 0 };
+        self.info.width as u64 * (id_bytes(self.info.classes.len()) + probabilities) + pixels
+    }
+}
+
+/// Bytes of a class id.
+pub(super) fn id_bytes(classes: usize) -> u64 {
+    if classes <= 256 { 1 } else { 2 }
+}
+
+/// Class ids of `len` pixels, all 0.
+pub(super) fn no_ids(classes: usize, len: usize) -> Result<Ids> {
+    Ok(if classes <= 256 { Ids::U8(zeros(len)?) } else { Ids::U16(zeros(len)?) })
+}
+
+/// Runs the tiles of an exact grid, a row of tiles after the other; what they keep goes on as soon as the row is full.
+pub(super) fn exact(
+    windows: &mut Windows,
+    grid: &TileGrid,
+    out: &mut Emitter,
+    run: &mut RunTile,
+    progress: &mut dyn FnMut(f64) -> Result<()>,
+) -> Result<()> {
+    let (width, shape) = (grid.columns.length, [grid.rows.window, grid.columns.window]);
+    let planes = if out.needs.probabilities { out.info.planes } else { 0 };
+    let [oh, ow] = [grid.rows.output, grid.columns.output];
+    let (count, mut done) = (grid.len() as f64, 0.0);
+    for y in &grid.rows.windows {
+        let rows = y.keep.len();
+        let mut ids = no_ids(out.info.classes.len(), rows * width)?;
+        let mut values: Vec<f32> = zeros(planes * rows * width)?;
+        for x in &grid.columns.windows {
+            let (place, pixels) = windows.tile([y.start, x.start], shape)?;
+            let tile = run(&place, &pixels, &mut |part| progress((done + part) / count))?;
+            done += 1.0;
+            if tile.mask.len() != oh * ow || tile.planes.len() < planes * oh * ow {
+                return Err(Error::invalid("tile", "the network's output has another size than planned"));
+            }
+            for row in 0..rows {
+                let from = (y.offset + row) * ow + x.offset;
+                let at = row * width + x.keep.start;
+                let line = tile.mask.get(from..from + x.keep.len()).unwrap_or_default();
+                match &mut ids {
+                    Ids::U8(v) => v.iter_mut().skip(at).zip(line).for_each(|(id, &c)| *id = c as u8),
+                    Ids::U16(v) => v.iter_mut().skip(at).zip(line).for_each(|(id, &c)| *id = c as u16),
+                }
+                for plane in 0..planes {
+                    let (from, at) = (plane * oh * ow + from, plane * rows * width + at);
+                    let line = tile.planes.get(from..from + x.keep.len()).unwrap_or_default();
+                    if let Some(to) = values.get_mut(at..at + line.len()) {
+                        to.copy_from_slice(line);
+                    }
+                }
+            }
+        }
+        out.rows(&mut *windows.source, rows, &ids, &values, rows)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+use proptest::prelude::*;
+
+use super::super::blend::{BlendGrid, blended};
+use super::super::tile::TileSpec;
+use super::*;
+use crate::infer::image::Pixels;
+use crate::infer::source::InMemory;
+use crate::ops::{MaskRule, mirror};
+
+/// A picture whose pixels say where they are.
+fn picture(width: usize, height: usize) -> Picture {
+    let pixels = (0..width * height).map(|i| (i % 60_000) as u16).collect();
+    Picture::new(width, height, 1, Pixels::U16(pixels)).unwrap()
+}
+
+/// Counts how often every pixel comes, and in which order; keeps what comes.
+struct Recorder {
+    needs: Needs,
+    classes: Vec<usize>,
+    planes: Vec<Vec<f32>>,
+    pixels: Vec<u16>,
+    next: usize,
+}
+
+impl Recorder {
+    fn new(planes: usize) -> Self {
+        let needs = Needs { probabilities: true, pixels: true, contrast: false };
+        Self { needs, classes: Vec::new(), planes: vec![Vec::new(); planes], pixels: Vec::new(), next: 0 }
+    }
+}
+
+impl BandSink for Recorder {
+    fn needs(&self) -> Needs {
+        self.needs
+    }
+    fn start(&mut self, _: &BandInfo) -> Result<()> {
+        *self = Self::new(self.planes.len());
+        Ok(())
+    }
+    fn band(&mut self, band: &Band) -> Result<()> {
+        assert_eq!(band.first, self.next);
+        assert!(band.height >= 1 && band.height <= SLICE_ROWS);
+        self.next += band.height;
+        let pixels = band.height * band.width;
+        self.classes.extend((0..pixels).map(|i| band.class(i)));
+        let values = band.probabilities.unwrap();
+        assert_eq!(values.len(), pixels * self.planes.len());
+        self.planes.iter_mut().zip(values.chunks_exact(pixels)).for_each(|(all, part)| all.extend(part));
+        let Pixels::U16(own) = band.pixels.unwrap().pixels() else { panic!() };
+        assert_eq!(own.len(), pixels);
+        self.pixels.extend(own);
+        Ok(())
+    }
+    fn finish(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The value that a network without a memory of other pixels gives a pixel: what it is in the whole picture.
+fn value(pixel: f32) -> f32 {
+    pixel / 60_000.0
+}
+
+/// Runs a mock of a network on tiles: it looks its pixels up in what was read as the device does, and fills the
+/// halo at edges inside the picture with rubbish, which nobody may keep.
+fn mock(
+    shape: [usize; 2],
+    output: [usize; 2],
+    halo: usize,
+    size: [usize; 2],
+) -> impl FnMut(&TilePlace, &[f32], &mut dyn FnMut(f64) -> Result<()>) -> Result<TileResult> {
+    move |place, pixels, progress| {
+        progress(0.5)?;
+        let start = place.start.map(|n| n as i64);
+        let margin = (shape[0] - output[0]) / 2;
+        let mut tile =
+            TileResult { mask: vec![0.0; output[0] * output[1]], planes: vec![0.0; 2 * output[0] * output[1]] };
+        for y in 0..output[0] {
+            for x in 0..output[1] {
+                let at = [start[0] + (y + margin) as i64, start[1] + (x + margin) as i64];
+                // Of the whole run's output only what lies beyond it is near no edge.
+                let inside = |d: i64, start: i64, len: usize, picture: usize| {
+                    let (first, last) = (start + margin as i64, start + (len - margin) as i64 - 1);
+                    (d >= first + halo as i64 || first <= 0) && (d <= last - halo as i64 || last >= picture as i64 - 1)
+                };
+                let right = inside(at[0], start[0], shape[0], size[0]) && inside(at[1], start[1], shape[1], size[1]);
+                let row = mirror(at[0] as isize, size[0]) - place.rows.start;
+                let column = mirror(at[1] as isize, size[1]) - place.columns.start;
+                let v = if right { value(pixels[row * place.columns.len() + column]) } else { f32::NAN };
+                let i = y * output[1] + x;
+                tile.mask[i] = if right { (v > 0.5) as u8 as f32 } else { 77.0 };
+                tile.planes[i] = v;
+                tile.planes[output[0] * output[1] + i] = 1.0 - v;
+            }
+        }
+        Ok(tile)
+    }
+}
+
+fn info(width: usize, height: usize) -> BandInfo {
+    let classes = vec!["background".to_string(), "cell".to_string()];
+    BandInfo { width, height, channels: 1, classes, planes: 2, contrast: None }
+}
+
+fn check(recorder: &Recorder, counts: &[u64], picture: &Picture, exact: bool) {
+    let Pixels::U16(own) = picture.pixels() else { panic!() };
+    let want: Vec<f32> = own.iter().map(|&p| value(f32::from(p))).collect();
+    assert_eq!(&recorder.pixels, own);
+    let classes: Vec<usize> = want.iter().map(|&v| usize::from(v > 0.5)).collect();
+    assert_eq!(counts.iter().sum::<u64>() as usize, own.len());
+    if exact {
+        assert_eq!(recorder.classes, classes);
+        assert_eq!(counts[1] as usize, classes.iter().sum::<usize>());
+        assert_eq!(recorder.planes[0], want);
+    } else {
+        // The mean of equal values is that value, but for rounding.
+        assert_eq!(recorder.planes[0].len(), want.len());
+        let off = recorder.planes[0].iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(off <= 1e-6, "{off}");
+        let wrong = recorder
+            .classes
+            .iter()
+            .zip(&want)
+            .filter(|(c, v)| (**v - 0.5).abs() > 1e-5 && **c != usize::from(**v > 0.5));
+        assert_eq!(wrong.count(), 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    /// Every pixel comes exactly once, in order, with the value of the whole picture, whatever the sizes.
+    #[test]
+    fn bands_are_the_whole_picture(
+        width in 1usize..220, height in 1usize..220, tile_h in 1usize..12, tile_w in 1usize..12, depth in 0u32..4,
+        halo in 0usize..3, margin in 0usize..2,
+    ) {
+        let align = 1usize << depth;
+        let halo = halo * align;
+        let spec = if margin == 0 { TileSpec::same(align, halo) } else { TileSpec::valid(align, 5, 11 + align) };
+        let smallest = spec.smallest_tile().unwrap();
+        let tile = (smallest + tile_h * align, smallest + tile_w * align);
+        let grid = TileGrid::plan(height, width, tile, &spec).unwrap();
+        let picture = picture(width, height);
+        let mut source = InMemory::borrowed(&picture);
+        let mut recorder = Recorder::new(2);
+        let (info, needs) = (info(width, height), recorder.needs());
+        let mut sinks: [&mut dyn BandSink; 1] = [&mut recorder];
+        let mut out = Emitter::new(&info, needs, &mut sinks).unwrap();
+        let mut windows = Windows { source: &mut source, channels: 1 };
+        let (shape, output) = ([grid.rows.window, grid.columns.window], [grid.rows.output, grid.columns.output]);
+        let mut run = mock(shape, output, spec.halo, [height, width]);
+        let mut last = 0.0;
+        exact(&mut windows, &grid, &mut out, &mut run, &mut |f| { assert!(f >= last && f <= 1.0); last = f; Ok(()) }).unwrap();
+        let counts = out.counts;
+        check(&recorder, &counts, &picture, true);
+    }
+
+    /// Blended tiles of a network that looks at single pixels give that network's output, each pixel once.
+    #[test]
+    fn blended_bands_are_complete(width in 1usize..200, height in 1usize..200, tile_h in 4usize..90, tile_w in 4usize..90) {
+        let spec = TileSpec::same(1, 0);
+        let tile = [tile_h.min(spec.whole(height).unwrap()), tile_w.min(spec.whole(width).unwrap())];
+        let grid = BlendGrid::new([height, width], tile);
+        let picture = picture(width, height);
+        let mut source = InMemory::borrowed(&picture);
+        let mut recorder = Recorder::new(2);
+        let (info, needs) = (info(width, height), recorder.needs());
+        let mut sinks: [&mut dyn BandSink; 1] = [&mut recorder];
+        let mut out = Emitter::new(&info, needs, &mut sinks).unwrap();
+        let mut windows = Windows { source: &mut source, channels: 1 };
+        let mut network = mock(tile, tile, 0, [height, width]);
+        let mut run = |p: &TilePlace, x: &[f32], f: &mut dyn FnMut(f64) -> Result<()>| {
+            let mut tile = network(p, x, f)?;
+            // One decision plane, the probability of class 1, then both probabilities.
+            let first = tile.planes[..tile.planes.len() / 2].to_vec();
+            tile.planes.splice(0..0, first);
+            Ok(tile)
+        };
+        let rule = (MaskRule::Threshold(0.5), 1);
+        blended(&mut windows, &grid, rule, &mut out, &mut run, &mut |_| Ok(())).unwrap();
+        let counts = out.counts;
+        check(&recorder, &counts, &picture, false);
+    }
+}

@@ -1,0 +1,138 @@
+//! What the shapes of parameters with canonical names say about their network.
+
+use super::{Origin, Setting, Shapes};
+use crate::error::{Error, Result};
+use serde_json::{Value, json};
+
+/// Options, in the order in which they are shown.
+#[derive(Default)]
+pub struct Settings(pub Vec<Setting>);
+
+impl Settings {
+    /// One that follows from the file.
+    pub fn inferred(&mut self, key: &str, value: impl Into<Value>) {
+        self.0.push(Setting { key: key.into(), value: value.into(), origin: Origin::Inferred });
+    }
+
+    /// One that does not.
+    pub fn assumed(mut self, key: &str, value: impl Into<Value>, why: &str) -> Self {
+        self.0.push(Setting { key: key.into(), value: value.into(), origin: Origin::Assumed(why.into()) });
+        self
+    }
+
+    /// The value of one.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.0.iter().find(|s| s.key == key).map(|s| &s.value)
+    }
+
+    /// Whether rows are enlarged bilinearly.
+    pub fn is_bilinear(&self) -> bool {
+        self.get("up") == Some(&json!("bilinear"))
+    }
+
+    fn common(&mut self, shapes: &Shapes, first: &str, head: &str) -> Result<()> {
+        self.inferred("in_channels", need(shapes, &format!("{first}.conv1.weight"), 1)?);
+        self.inferred("out_channels", need(shapes, &format!("{head}.weight"), 0)?);
+        Ok(())
+    }
+
+    /// `width` where every level has twice the channels of the one above, else all `widths`.
+    fn widths(&mut self, widths: &[usize]) {
+        let width = widths.first().copied().unwrap_or(1);
+        if widths.iter().enumerate().all(|(i, &w)| width.checked_shl(i as u32) == Some(w)) {
+            self.inferred("width", width);
+        } else {
+            self.inferred("widths", widths);
+        }
+        self.inferred("depth", widths.len().saturating_sub(1));
+    }
+
+    fn style(&mut self, shapes: &Shapes, first: &str) {
+        self.inferred("norm", shapes.has(&format!("{first}.bn1.running_var")));
+        self.inferred("conv_bias", shapes.has(&format!("{first}.conv1.bias")));
+    }
+}
+
+fn need(shapes: &Shapes, key: &str, axis: usize) -> Result<usize> {
+    let missing = || Error::ParameterMissing { key: key.into(), nearest: None };
+    let dims = shapes.dims(key).ok_or_else(missing)?;
+    let few = || Error::invalid(format!("parameter `{key}`"), format!("shape {dims:?} has no dimension {axis}"));
+    dims.get(axis).copied().ok_or_else(few)
+}
+
+/// Everything about a U-Net but padding, `align_corners` and the order of concatenation.
+pub fn unet(shapes: &Shapes) -> Result<Settings> {
+    let mut s = Settings::default();
+    s.common(shapes, "enc.0", "head")?;
+    let levels = shapes.count(0, |i| format!("enc.{i}.conv2.weight"));
+    let out = |i: usize| need(shapes, &format!("enc.{i}.conv2.weight"), 0);
+    let mut widths: Vec<usize> = (0..levels).map(out).collect::<Result<_>>()?;
+    let depth = levels.saturating_sub(1);
+    let bottom = widths.last().copied().unwrap_or(0);
+    let lift = shapes.dims("up.0.weight");
+    // The channels that come up into level 0.
+    let below = if depth > 1 { need(shapes, "dec.1.conv2.weight", 0)? } else { bottom };
+    let up = match lift {
+        None => "bilinear",
+        // [in, out, 2, 2] of a transposed convolution, [out, in, 2, 2] of a plain one.
+        Some(&[from, _, ..]) if from == below => "transpose",
+        Some(_) => "nearest_conv",
+    };
+    let mut slim = false;
+    if up == "bilinear" && depth > 0 {
+        // The decoder's deepest level has half of its skip's channels, or all of them.
+        let (deepest, skip) = (depth - 1, widths.get(depth - 1).copied().unwrap_or(0));
+        let (mid, fused) =
+            (format!("dec.{deepest}.conv1.weight"), need(shapes, &format!("dec.{deepest}.conv1.weight"), 1)?);
+        slim = need(shapes, &mid, 0)? == fused / 2
+            && (depth == 1 || need(shapes, &format!("dec.{deepest}.conv2.weight"), 0)? == skip / 2);
+        if slim && let Some(last) = widths.last_mut() {
+            *last = bottom.saturating_mul(2);
+        }
+    }
+    s.widths(&widths);
+    s.inferred("up", up);
+    if up == "bilinear" {
+        s.inferred("slim", slim);
+    }
+    let lifted = match (up, lift) {
+        ("transpose", Some(d)) => d.get(1),
+        ("nearest_conv", Some(d)) => d.first(),
+        _ => None,
+    };
+    if let Some(&channels) = lifted
+        && Some(&channels) != widths.first()
+    {
+        s.inferred("last_up_channels", channels);
+    }
+    s.style(shapes, "enc.0");
+    Ok(s)
+}
+
+/// Everything about a U-Net++ but `align_corners` and the order of concatenation.
+pub fn unet_plus_plus(shapes: &Shapes) -> Result<Settings> {
+    let mut s = Settings::default();
+    let rows = shapes.count(0, |i| format!("node.x{i}_0.conv2.weight"));
+    let depth = rows.saturating_sub(1);
+    s.common(shapes, "node.x0_0", &format!("head.{depth}"))?;
+    let out = |i: usize| need(shapes, &format!("node.x{i}_0.conv2.weight"), 0);
+    s.widths(&(0..rows).map(out).collect::<Result<Vec<_>>>()?);
+    s.inferred("deep_supervision", depth > 1 && shapes.has("head.1.weight"));
+    s.inferred("up", if shapes.has("up.x0_1.weight") { "transpose" } else { "bilinear" });
+    s.style(shapes, "node.x0_0");
+    Ok(s)
+}
+
+/// Everything about a U-Net 3+ but `align_corners`, the activation and where the gate acts.
+pub fn unet_3_plus(shapes: &Shapes) -> Result<Settings> {
+    let mut s = Settings::default();
+    s.common(shapes, "enc.0", "head.0")?;
+    let levels = shapes.count(0, |i| format!("enc.{i}.conv2.weight"));
+    let out = |i: usize| need(shapes, &format!("enc.{i}.conv2.weight"), 0);
+    s.widths(&(0..levels).map(out).collect::<Result<Vec<_>>>()?);
+    s.inferred("cat", need(shapes, "skip.0_0.conv.weight", 0)?);
+    s.inferred("deep_supervision", shapes.has("head.1.weight"));
+    s.inferred("cgm", shapes.has("cgm.weight"));
+    s.style(shapes, "enc.0");
+    Ok(s)
+}

@@ -1,0 +1,90 @@
+//! The names of a checkpoint with their shapes, and what wrappers put before all of them.
+
+use crate::tensor::HostTensor;
+use crate::weights::Weights;
+use std::collections::BTreeMap;
+
+/// What training code wraps a network in: DataParallel, torch.compile, Lightning modules and the like.
+const PREFIXES: [&str; 7] = ["module.", "_orig_mod.", "model.", "net.", "network.", "unet.", "_model."];
+
+/// Names and dimensions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shapes(BTreeMap<String, Vec<usize>>);
+
+impl Shapes {
+    /// Of all tensors.
+    pub fn of<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>) -> Self {
+        Self(tensors.into_iter().map(|(k, d)| (k.to_string(), d.to_vec())).collect())
+    }
+
+    /// Whether there is a tensor of that name.
+    pub fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// Whether any name begins so.
+    pub fn any(&self, prefix: &str) -> bool {
+        self.0.range(prefix.to_string()..).next().is_some_and(|(k, _)| k.starts_with(prefix))
+    }
+
+    /// A tensor's dimensions.
+    pub fn dims(&self, key: &str) -> Option<&[usize]> {
+        self.0.get(key).map(Vec::as_slice)
+    }
+
+    /// A dimension of a tensor.
+    pub fn dim(&self, key: &str, axis: usize) -> Option<usize> {
+        self.dims(key)?.get(axis).copied()
+    }
+
+    /// The names, sorted.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// The first number from `from` on for which `key` is not there.
+    pub fn count(&self, from: usize, key: impl Fn(usize) -> String) -> usize {
+        // Each is a name in the file, so the file bounds the loop.
+        (from..).take_while(|&i| self.has(&key(i))).count()
+    }
+}
+
+/// Takes off what most names begin with, repeatedly. The prefix, the tensors without it, and the names that do not have it.
+pub fn without_prefix(weights: Weights) -> (String, Vec<(String, HostTensor)>, Vec<String>) {
+    let (mut prefix, mut outside) = (String::new(), Vec::new());
+    let mut inner: Vec<(String, HostTensor)> = weights.into_iter().collect();
+    while let Some(p) =
+        PREFIXES.iter().find(|p| inner.iter().filter(|(k, _)| k.starts_with(**p)).count() * 2 > inner.len())
+    {
+        let mut kept = Vec::new();
+        for (key, tensor) in inner {
+            match key.strip_prefix(p) {
+                Some(rest) => kept.push((rest.to_string(), tensor)),
+                None => outside.push(format!("{prefix}{key}")),
+            }
+        }
+        prefix.push_str(p);
+        inner = kept;
+    }
+    (prefix, inner, outside)
+}
+
+/// The rest of a name after a number: `("3", ".weight")` of `3.weight`.
+pub fn number(text: &str) -> Option<(usize, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    Some((digits.parse().ok()?, rest))
+}
+
+/// `conv1` and `bn1` for the first layers, `conv2` and `bn2` for the second of a double convolution in a `Sequential`.
+pub fn sequential(text: &str) -> Option<String> {
+    let (slot, rest) = number(text)?;
+    let part = match slot {
+        0 => "conv1",
+        1 => "bn1",
+        3 => "conv2",
+        4 => "bn2",
+        _ => return None,
+    };
+    Some(format!("{part}{rest}"))
+}

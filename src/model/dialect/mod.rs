@@ -1,0 +1,275 @@
+//! Checkpoints of other programs: whose they are, what network they belong to, and which parameter is which.
+//!
+//! A dialect is recognised by names that only it has. Widths, depth, normalisation layers, biases and the way of enlarging
+//! follow from names and shapes; what cannot follow from them (`align_corners`, the order of concatenation, how pictures
+//! are normalised) takes the value that the dialect's own code has, is reported as assumed, and can be set.
+//!
+//! Adding one: a file with its [`Dialect`], and an entry in [`DIALECTS`].
+
+mod brain;
+mod foreign;
+mod infer;
+mod keras;
+mod keys;
+mod milesial;
+mod native;
+mod nested;
+mod report;
+mod zju;
+
+pub use keys::Shapes;
+pub use report::{Matched, Origin, Report, Setting};
+
+use super::{Architecture, parse, whole_graph};
+use crate::error::{Error, Result};
+use crate::tensor::HostTensor;
+use crate::weights::{Checkpoint, Ignored, ModelMetadata, Normalisation, Weights};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Every dialect known.
+pub const DIALECTS: &[&dyn Dialect] = &[
+    &milesial::Milesial,
+    &nested::NestedUNet,
+    &nested::PlainUNet,
+    &zju::UNet3Plus,
+    &brain::BrainSegmentation,
+    &keras::KerasNested,
+    &native::Native,
+];
+
+/// Options beside the architecture's own that can be set.
+const NORMALISATION: &str = "normalisation";
+const CLASSES: &str = "classes";
+/// Names that an error lists.
+const LISTED: usize = 5;
+
+/// How a program's checkpoints name the parameters of a network of the family.
+pub trait Dialect: Sync {
+    /// The repository or program, as users know it.
+    fn name(&self) -> &'static str;
+
+    /// Whether the names, without their common prefix, are this dialect's.
+    fn recognise(&self, keys: &Shapes) -> bool;
+
+    /// The canonical name of a parameter; `None` for a name that the dialect does not have.
+    fn rename(&self, key: &str, keys: &Shapes) -> Option<String>;
+
+    /// The tensor as PyTorch lays it out.
+    fn layout(&self, _key: &str, tensor: HostTensor) -> Result<HostTensor> {
+        Ok(tensor)
+    }
+
+    /// What network it is; `shapes` has canonical names.
+    fn describe(&self, shapes: &Shapes) -> Result<Description>;
+}
+
+/// What a dialect says of a checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    /// Architecture id.
+    pub arch: &'static str,
+    /// Its options, inferred and assumed.
+    pub settings: Vec<Setting>,
+    /// How pictures are normalised, which no checkpoint says.
+    pub normalisation: Normalisation,
+    /// Where that is from.
+    pub normalisation_from: &'static str,
+    /// What else differs from the original program.
+    pub notes: Vec<String>,
+}
+
+/// A checkpoint in this program's terms.
+#[derive(Debug)]
+pub struct Understood {
+    /// Architecture, options, normalisation.
+    pub metadata: ModelMetadata,
+    /// The parameters by canonical names.
+    pub weights: Weights,
+    /// What became of every name in the file.
+    pub report: Report,
+}
+
+/// Understands a checkpoint without metadata. `set` has options that override what would be assumed: those of the
+/// architecture, `normalisation` and `classes`.
+pub fn understand(checkpoint: Checkpoint, set: &Map<String, Value>) -> Result<Understood> {
+    let Checkpoint { weights, mut ignored, .. } = checkpoint;
+    let (prefix, inner, outside) = keys::without_prefix(weights);
+    for key in outside {
+        let reason = format!("not one of the network's, which begin with `{prefix}`");
+        ignored.push(Ignored { key, reason });
+    }
+    let (counters, inner): (Vec<_>, Vec<_>) = inner.into_iter().partition(|(k, _)| k.ends_with("num_batches_tracked"));
+    for (key, _) in counters {
+        ignored.push(Ignored { key: format!("{prefix}{key}"), reason: "counts batches of training".into() });
+    }
+    let shapes = Shapes::of(inner.iter().map(|(k, t)| (k.as_str(), t.dims())));
+    let dialect = recognise(&shapes)?;
+    let (mut matched, mut weights, mut unknown) = (Vec::new(), Weights::new(), Vec::new());
+    for (key, tensor) in inner {
+        let Some(name) = dialect.rename(&key, &shapes) else {
+            unknown.push(key);
+            continue;
+        };
+        let tensor = dialect.layout(&key, tensor)?;
+        if weights.insert(name.clone(), tensor).is_some() {
+            let keys: Vec<_> = matched.iter().filter(|m: &&Matched| m.name == name).map(|m| m.key.clone()).collect();
+            let reason = format!("`{}` and `{prefix}{key}` are both `{name}`", keys.join("`, `"));
+            return Err(Error::invalid(dialect.name(), reason));
+        }
+        matched.push(Matched { key: format!("{prefix}{key}"), name });
+    }
+    let canonical = Shapes::of(weights.iter().map(|(k, t)| (k, t.dims())));
+    let description = dialect.describe(&canonical)?;
+    let wanted = settings(&description, set);
+    let mut metadata = ModelMetadata {
+        format: 1,
+        arch: description.arch.into(),
+        config: Value::Object(wanted.iter().map(|s| (s.key.clone(), s.value.clone())).collect()),
+        normalisation: description.normalisation.clone(),
+        classes: vec![],
+    };
+    let mut settings = wanted;
+    settings.extend(picture_settings(&mut metadata, &description, set)?);
+    let network = parse(&metadata.arch, &metadata.config)?;
+    account(dialect, &*network, &weights, &mut matched, &mut ignored, &unknown)?;
+    metadata.config = network.config();
+    for m in &ignored {
+        log::debug!("{}: {}", m.key, m.reason);
+    }
+    let kept: BTreeSet<&str> = matched.iter().map(|m| m.name.as_str()).collect();
+    let weights = weights.iter().filter(|(k, _)| kept.contains(k)).map(|(k, t)| (k.to_string(), t.clone())).collect();
+    let report = Report { dialect: dialect.name(), prefix, settings, notes: description.notes, matched, ignored };
+    Ok(Understood { metadata, weights, report })
+}
+
+/// The one dialect that has these names.
+fn recognise(shapes: &Shapes) -> Result<&'static dyn Dialect> {
+    let fits: Vec<_> = DIALECTS.iter().filter(|d| d.recognise(shapes)).collect();
+    match fits[..] {
+        [one] => Ok(*one),
+        [] => {
+            if let Some(reason) = foreign::recognise(shapes) {
+                return Err(Error::invalid("checkpoint", reason));
+            }
+            let known: Vec<_> = DIALECTS.iter().map(|d| d.name()).collect();
+            let first: Vec<_> = shapes.keys().take(LISTED).map(|k| format!("`{k}`")).collect();
+            let reason = format!(
+                "no `unet` metadata, and names of no dialect that is known ({}); they begin with {}",
+                known.join(", "),
+                first.join(", ")
+            );
+            Err(Error::invalid("checkpoint", reason))
+        }
+        _ => {
+            let names: Vec<_> = fits.iter().map(|d| d.name()).collect();
+            let reason = format!("the names fit more than one dialect: {}", names.join(" and "));
+            Err(Error::invalid("checkpoint", reason))
+        }
+    }
+}
+
+/// The architecture's options with what the user set.
+fn settings(description: &Description, set: &Map<String, Value>) -> Vec<Setting> {
+    let mut all: BTreeMap<String, Setting> = BTreeMap::new();
+    let mut order = Vec::new();
+    let user = set.iter().filter(|(k, _)| *k != NORMALISATION && *k != CLASSES);
+    let user = user.map(|(k, v)| Setting { key: k.clone(), value: v.clone(), origin: Origin::Set });
+    for s in description.settings.iter().cloned().chain(user) {
+        if !all.contains_key(&s.key) {
+            order.push(s.key.clone());
+        }
+        all.insert(s.key.clone(), s);
+    }
+    order.iter().filter_map(|k| all.remove(k)).collect()
+}
+
+/// What concerns pictures rather than the network.
+fn picture_settings(m: &mut ModelMetadata, d: &Description, set: &Map<String, Value>) -> Result<Vec<Setting>> {
+    fn wrong(key: &'static str) -> impl Fn(serde_json::Error) -> Error {
+        move |e| Error::invalid(format!("--set {key}"), e.to_string())
+    }
+    let mut out = Vec::new();
+    let origin = match set.get(NORMALISATION) {
+        None => Origin::Assumed(d.normalisation_from.into()),
+        Some(value) => {
+            // A word is a kind without values of its own.
+            let value = if value.is_string() { serde_json::json!({ "kind": value }) } else { value.clone() };
+            m.normalisation = serde_json::from_value(value).map_err(wrong(NORMALISATION))?;
+            Origin::Set
+        }
+    };
+    let value = serde_json::to_value(&m.normalisation).map_err(wrong(NORMALISATION))?;
+    out.push(Setting { key: NORMALISATION.into(), value, origin });
+    if let Some(value) = set.get(CLASSES) {
+        m.classes = match value {
+            Value::String(names) => names.split(',').map(|n| n.trim().to_string()).collect(),
+            value => serde_json::from_value(value.clone()).map_err(wrong(CLASSES))?,
+        };
+        out.push(Setting { key: CLASSES.into(), value: value.clone(), origin: Origin::Set });
+    }
+    m.validate()?;
+    Ok(out)
+}
+
+/// Every parameter of the network must be there, and every name of the file must have a place.
+fn account(
+    dialect: &dyn Dialect,
+    network: &dyn Architecture,
+    weights: &Weights,
+    matched: &mut Vec<Matched>,
+    ignored: &mut Vec<Ignored>,
+    unknown: &[String],
+) -> Result<()> {
+    let size = network.size_rule().minimum;
+    let graph = whole_graph(network, 1, size, size)?;
+    let file_key = |name: &str| matched.iter().find(|m| m.name == name).map_or(name.to_string(), |m| m.key.clone());
+    let mut missing = Vec::new();
+    for (name, dims) in graph.parameters() {
+        match weights.require(name, dims) {
+            Ok(_) => {}
+            Err(Error::ParameterMissing { nearest, .. }) => {
+                let near = nearest.map(|n| format!(" (nearest name in the file: `{}`)", file_key(&n)));
+                missing.push(format!("`{name}`{}", near.unwrap_or_default()));
+            }
+            Err(Error::ParameterShape { expected, found, .. }) => {
+                let key = file_key(name);
+                return Err(Error::invalid(
+                    dialect.name(),
+                    format!(
+                        "parameter `{key}` (`{name}`): the network needs shape {expected:?}, the file has {found:?}"
+                    ),
+                ));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    if !missing.is_empty() {
+        let reason = format!("{} parameters are missing: {}", missing.len(), listed(&missing));
+        return Err(Error::invalid(dialect.name(), reason));
+    }
+    // A layer more is another network, whose results would be wrong without a word.
+    if !unknown.is_empty() {
+        let names: Vec<_> = unknown.iter().map(|k| format!("`{k}`")).collect();
+        let reason = format!("{} parameters have no place in the network: {}", names.len(), listed(&names));
+        return Err(Error::invalid(dialect.name(), reason));
+    }
+    let used: BTreeSet<&str> = graph.parameters().map(|p| p.0).collect();
+    let (kept, spare): (Vec<_>, Vec<_>) = std::mem::take(matched).into_iter().partition(|m| used.contains(&m.name[..]));
+    for m in spare {
+        // Heads and nodes that an option leaves out: `level`, `deep_supervision`.
+        let reason = format!("`{}` is not part of the network with these options", m.name);
+        ignored.push(Ignored { key: m.key, reason });
+    }
+    *matched = kept;
+    Ok(())
+}
+
+fn listed(names: &[String]) -> String {
+    let more = names.len().saturating_sub(LISTED);
+    let first = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{first} and {more} more") } else { first }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! A network of the family as an ONNX file (opset 17): its graph as it was built, before any rewriting, with free batch and
+//! picture size where the network allows it. The file's properties hold the same description as a native checkpoint's, so
+//! that reading it back gives the same model.
+
+use super::nodes::{Emitter, tensor};
+use super::proto::{DataType, TensorProto};
+use super::proto::{
+    Dimension, DimensionValue, GraphProto, ModelProto, OperatorSetId, StringEntry, TensorShape, TensorType, TypeProto,
+    ValueInfo,
+};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, ValueKind};
+use crate::model::{Architecture, INPUT, Model, whole_graph};
+use crate::tensor::{HostTensor, Shape};
+use crate::weights::{Checkpoint, MAX_BYTES, METADATA_KEY, ModelMetadata, Weights};
+use prost::Message;
+use std::path::Path;
+
+/// Version of ONNX's operators that is written.
+pub const OPSET: i64 = 17;
+/// Version of the file format that goes with it.
+const IR_VERSION: i64 = 8;
+/// Who wrote the file.
+const PRODUCER: &str = "unet-wgpu";
+/// Protobuf's own bound on a message.
+const LARGEST: usize = i32::MAX as usize;
+
+/// The bytes of the ONNX file. Fails for an operation that has no counterpart, naming it.
+pub fn export(model: &Model) -> Result<Vec<u8>> {
+    let bad = |e: Error| Error::file(&model.name, format!("as ONNX: {e}"));
+    let graph = sample(&*model.architecture).map_err(bad)?;
+    let mut emitter = Emitter::new(&graph);
+    emitter.emit().map_err(bad)?;
+    let (node, mut initializer) = emitter.finish();
+    for (key, dims) in graph.parameters() {
+        initializer.push(tensor(key, model.weights().require(key, dims)?));
+    }
+    let input = vec![value(INPUT, graph_input(&graph)?, false)];
+    let output = graph.outputs().iter().map(|(name, id)| value(name, graph.shape(*id), true)).collect();
+    let name = model.architecture.id().to_string();
+    let metadata = ModelMetadata { config: model.architecture.config(), arch: name.clone(), ..model.metadata.clone() };
+    let file = ModelProto {
+        ir_version: IR_VERSION,
+        producer_name: PRODUCER.into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        doc_string: model.architecture.name().into(),
+        graph: Some(GraphProto { node, name, initializer, input, output, ..GraphProto::default() }),
+        opset_import: vec![OperatorSetId { domain: String::new(), version: OPSET }],
+        metadata_props: vec![StringEntry { key: METADATA_KEY.into(), value: metadata.to_json()? }],
+        ..ModelProto::default()
+    };
+    let bytes = file.encode_to_vec();
+    if bytes.len() > LARGEST {
+        let (needed, limit) = (format!("{} bytes", bytes.len()), format!("{LARGEST} bytes"));
+        return Err(Error::Limit { what: format!("{} as ONNX", model.name), needed, limit });
+    }
+    Ok(bytes)
+}
+
+/// Reads back what [`export`] wrote. Any other ONNX file is refused: a graph has no names for its layers.
+pub fn read_back(path: &Path) -> Result<Checkpoint> {
+    let bad = |reason: String| Error::file(path, reason);
+    let length = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
+    if length > MAX_BYTES {
+        return Err(bad(format!("larger than the {MAX_BYTES} bytes allowed")));
+    }
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let file = ModelProto::decode(&bytes[..]).map_err(|e| bad(format!("not an ONNX file, or damaged: {e}")))?;
+    let property = file.metadata_props.iter().find(|p| p.key == METADATA_KEY);
+    let (Some(property), Some(graph)) = (property, file.graph) else {
+        let reason = "an ONNX file that `unet convert` did not write; only its own files become checkpoints again, since a \
+                      graph does not say which network it is of. It can be opened as it is";
+        return Err(bad(reason.into()));
+    };
+    let metadata = ModelMetadata::parse(&property.value).map_err(|e| bad(e.to_string()))?;
+    let mut weights = Weights::new();
+    for t in graph.initializer.iter().filter(|t| t.data_type == DataType::Float as i32) {
+        let data = floats(t).ok_or_else(|| bad(format!("parameter `{}` is not stored as 32-bit floats", t.name)))?;
+        let dims: Option<Vec<usize>> = t.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+        let dims = dims.ok_or_else(|| bad(format!("parameter `{}`: dimensions {:?}", t.name, t.dims)))?;
+        let data = HostTensor::new(dims, data).map_err(|e| bad(format!("parameter `{}`: {e}", t.name)))?;
+        if weights.insert(t.name.clone(), data).is_some() {
+            return Err(bad(format!("two parameters have the name `{}`", t.name)));
+        }
+    }
+    // Constants of the graph's own are no parameters.
+    let constants: Vec<String> =
+        weights.keys().filter(|k| k.starts_with(super::nodes::CONSTANT)).map(Into::into).collect();
+    for key in constants {
+        weights.remove(&key);
+    }
+    Ok(Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() })
+}
+
+fn floats(t: &TensorProto) -> Option<Vec<f32>> {
+    let raw = t.raw_data.as_ref().filter(|_| t.data_location == 0)?;
+    let (chunks, rest) = raw.as_chunks::<4>();
+    rest.is_empty().then(|| chunks.iter().map(|&b| f32::from_le_bytes(b)).collect())
+}
+
+/// The network at a size that has every node it can need.
+fn sample(network: &dyn Architecture) -> Result<Graph> {
+    let rule = network.size_rule();
+    // Where odd sizes are padded, the largest odd one below twice the smallest has a padding on every level.
+    let odd = rule.minimum + rule.step - 1;
+    if rule.margin == 0
+        && let Ok(graph) = whole_graph(network, 1, odd, odd)
+    {
+        return Ok(graph);
+    }
+    whole_graph(network, 1, rule.minimum, rule.minimum)
+}
+
+fn graph_input(graph: &Graph) -> Result<Shape> {
+    let input = graph.values().iter().find(|v| matches!(v.kind, ValueKind::Input));
+    input.map(|v| v.desc.shape).ok_or_else(|| Error::invalid("graph", "has no input"))
+}
+
+/// A border value: any number of pictures, and any size where it has one.
+fn value(name: &str, shape: Shape, output: bool) -> ValueInfo {
+    let named = |n: &str| Dimension { value: Some(DimensionValue::Named(n.into())) };
+    let fixed = |n: usize| Dimension { value: Some(DimensionValue::Fixed(n as i64)) };
+    let side = |n: usize, axis: &str| match (output, n) {
+        (true, 1) => fixed(1),
+        (true, _) => named(&format!("{axis}_out")),
+        (false, _) => named(axis),
+    };
+    let dim = vec![named("n"), fixed(shape.c), side(shape.h, "h"), side(shape.w, "w")];
+    let shape = Some(TensorShape { dim });
+    let tensor_type = Some(TensorType { elem_type: DataType::Float as i32, shape });
+    ValueInfo { name: name.into(), r#type: Some(TypeProto { tensor_type }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Padding, UNet, UNet3Plus, UNetPlusPlus, Up};
+    use std::sync::Arc;
+
+    fn model(network: impl Architecture + 'static) -> Model {
+        let size = network.size_rule().minimum;
+        let graph = whole_graph(&network, 1, size, size).unwrap();
+        let tensor = |(at, (name, dims)): (usize, (&str, &[usize]))| {
+            let n: usize = dims.iter().product();
+            (name.to_string(), HostTensor::new(dims, (0..n).map(|i| (at * 1000 + i) as f32).collect()).unwrap())
+        };
+        let weights = graph.parameters().enumerate().map(tensor).collect();
+        let json = format!(r#"{{"arch": "{}", "config": {{}}, "normalisation": {{"kind": "z_score"}}}}"#, network.id());
+        let metadata = ModelMetadata::parse(&json).unwrap();
+        Model::with_architecture("m", Arc::new(network), metadata, weights).unwrap()
+    }
+
+    fn ops(bytes: &[u8]) -> Vec<String> {
+        ModelProto::decode(bytes).unwrap().graph.unwrap().node.iter().map(|n| n.op_type.clone()).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.onnx");
+        let small = |up| UNet { width: 2, depth: 2, up, padding: Padding::Same, ..UNet::default() };
+        let models = [
+            model(small(Up::Transpose)),
+            model(small(Up::Bilinear)),
+            model(small(Up::NearestConv)),
+            model(UNet { width: 2, depth: 2, ..UNet::default() }),
+            model(UNetPlusPlus { width: 2, depth: 2, ..UNetPlusPlus::default() }),
+            model(UNet3Plus { width: 2, depth: 2, deep_supervision: true, cgm: true, ..UNet3Plus::default() }),
+        ];
+        for m in models {
+            std::fs::write(&path, export(&m).unwrap()).unwrap();
+            let back = Model::new("back", read_back(&path).unwrap()).unwrap();
+            assert_eq!((back.architecture.config(), back.weights()), (m.architecture.config(), m.weights()));
+            assert_eq!(back.metadata.normalisation, m.metadata.normalisation);
+        }
+    }
+
+    #[test]
+    fn sizes_are_free() {
+        let same = model(UNet { width: 2, depth: 2, padding: Padding::Same, ..UNet::default() });
+        let bytes = export(&same).unwrap();
+        assert_eq!(ops(&bytes).iter().filter(|o| *o == "Pad").count(), 2, "one on every level");
+        let valid = export(&model(UNet { width: 2, depth: 2, ..UNet::default() })).unwrap();
+        assert!(ops(&valid).iter().any(|o| o == "Slice") && !ops(&valid).iter().any(|o| o == "Pad"));
+        let names: Vec<String> =
+            ModelProto::decode(&bytes[..]).unwrap().graph.unwrap().node.iter().flat_map(|n| n.output.clone()).collect();
+        let different: std::collections::HashSet<_> = names.iter().collect();
+        assert_eq!(different.len(), names.len(), "every value has one origin");
+    }
+
+    #[test]
+    fn other_onnx_files_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.onnx");
+        let error = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            read_back(&path).unwrap_err().to_string()
+        };
+        assert!(error(&ModelProto::default().encode_to_vec()).contains("`unet convert` did not write"));
+        assert!(error(b"\xff\xff\xff").contains("not an ONNX file"));
+        let bytes = export(&model(UNet { width: 2, depth: 1, ..UNet::default() })).unwrap();
+        for cut in (0..bytes.len()).step_by(23) {
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            assert!(read_back(&path).and_then(|c| Model::new("m", c)).is_err(), "{cut}");
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The nodes of a graph as ONNX nodes.
+
+use super::proto::{AttributeProto, AttributeType, DataType, NodeProto, TensorProto};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Node, ValueId};
+use crate::ops::{
+    Activation, ActivationKind, ArgmaxGate, Average, BatchNorm2d, Concat, Conv2d, ConvTranspose2d, Crop2d, ExportNchw,
+    GlobalAvgPool, GlobalMaxPool, ImportNchw, MaxPool2d, Pad2d, Resize, ResizeMode, ResizeSize, ScaleByGate, Softmax,
+};
+use crate::tensor::HostTensor;
+use std::collections::{HashMap, HashSet};
+
+/// What the names of constants that are no parameters begin with.
+pub const CONSTANT: &str = "const/";
+/// The end of an axis, whatever its length.
+const TO_THE_END: i64 = i64::MAX;
+
+/// A parameter as it is stored.
+pub fn tensor(name: &str, t: &HostTensor) -> TensorProto {
+    TensorProto {
+        dims: t.dims().iter().map(|&d| d as i64).collect(),
+        data_type: DataType::Float as i32,
+        name: name.into(),
+        raw_data: Some(t.data().iter().flat_map(|v| v.to_le_bytes()).collect()),
+        ..TensorProto::default()
+    }
+}
+
+fn ints(name: &str, values: &[i64]) -> AttributeProto {
+    let r#type = AttributeType::Ints as i32;
+    AttributeProto { name: name.into(), ints: values.to_vec(), r#type, ..AttributeProto::default() }
+}
+
+fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto { name: name.into(), i: Some(value), r#type: AttributeType::Int as i32, ..AttributeProto::default() }
+}
+
+fn float(name: &str, value: f32) -> AttributeProto {
+    let r#type = AttributeType::Float as i32;
+    AttributeProto { name: name.into(), f: Some(value), r#type, ..AttributeProto::default() }
+}
+
+fn word(name: &str, value: &str) -> AttributeProto {
+    let r#type = AttributeType::String as i32;
+    AttributeProto { name: name.into(), s: Some(value.into()), r#type, ..AttributeProto::default() }
+}
+
+fn pair(values: [usize; 2]) -> [i64; 2] {
+    values.map(|v| v as i64)
+}
+
+/// Writes nodes down in the order of the graph.
+pub struct Emitter<'a> {
+    graph: &'a Graph,
+    /// The ONNX name of every value so far.
+    names: HashMap<ValueId, String>,
+    taken: HashSet<String>,
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+}
+
+impl<'a> Emitter<'a> {
+    /// Inputs and parameters keep their names, and outputs have theirs.
+    pub fn new(graph: &'a Graph) -> Self {
+        let given = graph.ids().filter(|&id| graph.producer(id).is_none());
+        let names: HashMap<_, _> = given.map(|id| (id, graph.value(id).name.clone())).collect();
+        let taken = names.values().cloned().chain(graph.outputs().iter().map(|o| o.0.clone())).collect();
+        Self { graph, names, taken, nodes: vec![], constants: vec![] }
+    }
+
+    /// The nodes, and the constants that they read.
+    pub fn finish(self) -> (Vec<NodeProto>, Vec<TensorProto>) {
+        (self.nodes, self.constants)
+    }
+
+    /// Every node, and the outputs.
+    pub fn emit(&mut self) -> Result<()> {
+        for node in self.graph.nodes() {
+            let inputs: Vec<String> = node.inputs.iter().map(|&v| self.name(v)).collect::<Result<_>>()?;
+            let output = self.node(node, &inputs)?;
+            let Some(&id) = node.outputs.first() else { continue };
+            self.names.insert(id, output);
+        }
+        for (name, id) in self.graph.outputs() {
+            let from = self.name(*id)?;
+            self.push("Identity", &[&from], name.clone(), vec![]);
+        }
+        Ok(())
+    }
+
+    fn name(&self, id: ValueId) -> Result<String> {
+        let missing = || Error::op(self.graph.value(id).name.clone(), "is read before it is made");
+        self.names.get(&id).cloned().ok_or_else(missing)
+    }
+
+    /// `label`, or something like it that no other value has.
+    fn fresh(&mut self, label: &str) -> String {
+        let mut name = label.to_string();
+        for i in 2.. {
+            if self.taken.insert(name.clone()) {
+                break;
+            }
+            name = format!("{label}#{i}");
+        }
+        name
+    }
+
+    fn push(&mut self, op: &str, inputs: &[&str], output: String, attribute: Vec<AttributeProto>) -> String {
+        let input = inputs.iter().map(|i| i.to_string()).collect();
+        let (name, op_type) = (output.clone(), op.to_string());
+        self.nodes.push(NodeProto {
+            input,
+            output: vec![output.clone()],
+            name,
+            op_type,
+            attribute,
+            ..NodeProto::default()
+        });
+        output
+    }
+
+    /// A node whose result is called like `label`.
+    fn add(&mut self, op: &str, inputs: &[&str], label: &str, attributes: Vec<AttributeProto>) -> String {
+        let output = self.fresh(label);
+        self.push(op, inputs, output, attributes)
+    }
+
+    fn constant(&mut self, label: &str, data_type: DataType, length: usize, raw_data: Vec<u8>) -> String {
+        let name = self.fresh(&format!("{CONSTANT}{label}"));
+        let (data_type, raw_data) = (data_type as i32, Some(raw_data));
+        let dims = vec![length as i64];
+        self.constants.push(TensorProto { dims, data_type, name: name.clone(), raw_data, ..TensorProto::default() });
+        name
+    }
+
+    fn integers(&mut self, label: &str, values: &[i64]) -> String {
+        let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.constant(label, DataType::Int64, values.len(), raw)
+    }
+
+    /// One node of the graph; gives the name of its result.
+    fn node(&mut self, node: &Node, inputs: &[String]) -> Result<String> {
+        let (label, op) = (node.label.as_str(), &*node.op);
+        let all: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        let x = all.first().copied().unwrap_or_default();
+        if op.as_op::<ImportNchw>().is_some() || op.as_op::<ExportNchw>().is_some() {
+            return Ok(x.to_string());
+        }
+        if let Some(op) = op.as_op::<Conv2d>() {
+            return self.conv(label, op, &all);
+        }
+        if let Some(op) = op.as_op::<ConvTranspose2d>() {
+            let [h, w] = pair(op.padding);
+            let attributes = vec![
+                ints("kernel_shape", &pair(op.kernel)),
+                ints("strides", &pair(op.stride)),
+                ints("pads", &[h, w, h, w]),
+                ints("output_padding", &pair(op.output_padding)),
+            ];
+            let y = self.add("ConvTranspose", &all, label, attributes);
+            return Ok(self.activate(label, y, op.activation));
+        }
+        if let Some(op) = op.as_op::<BatchNorm2d>() {
+            return Ok(self.add("BatchNormalization", &all, label, vec![float("epsilon", op.eps)]));
+        }
+        if let Some(op) = op.as_op::<Activation>() {
+            return Ok(self.activate(label, x.to_string(), op.kind));
+        }
+        if let Some(op) = op.as_op::<MaxPool2d>() {
+            let (k, s, p) = (op.kernel as i64, op.stride as i64, op.padding as i64);
+            let attributes = vec![
+                ints("kernel_shape", &[k, k]),
+                ints("strides", &[s, s]),
+                ints("pads", &[p; 4]),
+                int("ceil_mode", i64::from(op.ceil_mode)),
+            ];
+            return Ok(self.add("MaxPool", &all, label, attributes));
+        }
+        if let Some(op) = op.as_op::<Resize>() {
+            return self.resize(label, op, x);
+        }
+        if let Some(op) = op.as_op::<Crop2d>() {
+            return Ok(self.crop(node, op, x));
+        }
+        if op.as_op::<Pad2d>().is_some() {
+            return self.pad(node, x);
+        }
+        if op.as_op::<ArgmaxGate>().is_some() {
+            let class = self.add("ArgMax", &all, &format!("{label}.class"), vec![int("axis", 1), int("keepdims", 1)]);
+            return Ok(self.add("Cast", &[&class], label, vec![int("to", DataType::Float as i64)]));
+        }
+        let (name, attributes) = if op.as_op::<Concat>().is_some() {
+            ("Concat", vec![int("axis", 1)])
+        } else if op.as_op::<Softmax>().is_some() {
+            ("Softmax", vec![int("axis", 1)])
+        } else if op.as_op::<Average>().is_some() {
+            ("Mean", vec![])
+        } else if op.as_op::<GlobalMaxPool>().is_some() {
+            ("GlobalMaxPool", vec![])
+        } else if op.as_op::<GlobalAvgPool>().is_some() {
+            ("GlobalAveragePool", vec![])
+        } else if op.as_op::<ScaleByGate>().is_some() {
+            ("Mul", vec![])
+        } else {
+            return Err(Error::op(label, format!("`{}` has no counterpart in ONNX that is written", op.name())));
+        };
+        Ok(self.add(name, &all, label, attributes))
+    }
+
+    fn conv(&mut self, label: &str, op: &Conv2d, inputs: &[&str]) -> Result<String> {
+        if op.pool || op.region.is_some() || op.weight_input() != 1 {
+            return Err(Error::op(label, "is a convolution after rewriting, which ONNX does not have"));
+        }
+        let attributes = vec![
+            ints("kernel_shape", &pair(op.kernel)),
+            ints("strides", &pair(op.stride)),
+            ints("pads", &op.padding.map(|p| p as i64)),
+            ints("dilations", &pair(op.dilation)),
+            int("group", op.groups as i64),
+        ];
+        let y = self.add("Conv", inputs, label, attributes);
+        Ok(self.activate(label, y, op.activation))
+    }
+
+    fn activate(&mut self, label: &str, x: String, kind: ActivationKind) -> String {
+        let (op, attributes) = match kind {
+            ActivationKind::None => return x,
+            ActivationKind::Relu => ("Relu", vec![]),
+            ActivationKind::Sigmoid => ("Sigmoid", vec![]),
+            ActivationKind::LeakyRelu(slope) => ("LeakyRelu", vec![float("alpha", slope)]),
+        };
+        self.add(op, &[&x], label, attributes)
+    }
+
+    fn resize(&mut self, label: &str, op: &Resize, x: &str) -> Result<String> {
+        let ResizeSize::Scale(factor) = op.size else {
+            return Err(Error::op(label, "resizes to a fixed number of pixels, which other sizes would not fit"));
+        };
+        let scales = [1.0, 1.0, factor as f32, factor as f32];
+        let raw = scales.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let scales = self.constant(&format!("{label}.scales"), DataType::Float, 4, raw);
+        let attributes = match op.mode {
+            ResizeMode::Nearest => vec![
+                word("mode", "nearest"),
+                word("coordinate_transformation_mode", "asymmetric"),
+                word("nearest_mode", "floor"),
+            ],
+            ResizeMode::Bilinear { align_corners } => {
+                let rule = if align_corners { "align_corners" } else { "half_pixel" };
+                vec![word("mode", "linear"), word("coordinate_transformation_mode", rule)]
+            }
+        };
+        Ok(self.add("Resize", &[x, "", &scales], label, attributes))
+    }
+
+    /// What is cut off at each side is the same for every size that the network takes.
+    fn crop(&mut self, node: &Node, op: &Crop2d, x: &str) -> String {
+        let from = node.inputs.first().map(|&v| self.graph.shape(v));
+        let end = |size: usize, first: usize, kept: usize| match size.saturating_sub(first + kept) {
+            0 => TO_THE_END,
+            cut => -(cut as i64),
+        };
+        let (h, w) = from.map_or((0, 0), |s| (s.h, s.w));
+        let ends = [end(h, op.top, op.h), end(w, op.left, op.w)];
+        let label = node.label.as_str();
+        let starts = self.integers(&format!("{label}.starts"), &pair([op.top, op.left]));
+        let ends = self.integers(&format!("{label}.ends"), &ends);
+        let axes = self.integers(&format!("{label}.axes"), &[2, 3]);
+        self.add("Slice", &[x, &starts, &ends, &axes], label, vec![])
+    }
+
+    /// An enlarged map made as large as its skip, whatever that is: half of what is missing in front, the rest behind.
+    fn pad(&mut self, node: &Node, x: &str) -> Result<String> {
+        let label = node.label.as_str();
+        let padded = node.outputs.first();
+        let joined = self
+            .graph
+            .nodes()
+            .iter()
+            .find(|n| n.op.as_op::<Concat>().is_some() && padded.is_some_and(|p| n.inputs.contains(p)));
+        let skip = joined.and_then(|n| n.inputs.iter().find(|&v| Some(v) != padded).copied());
+        let skip = skip.ok_or_else(|| Error::op(label, "pads a map that nothing is concatenated with"))?;
+        let skip = self.name(skip)?;
+        let part = |p: &str| format!("{label}.{p}");
+        let size = || vec![int("start", 2), int("end", 4)];
+        let wanted = self.add("Shape", &[&skip], &part("wanted"), size());
+        let there = self.add("Shape", &[x], &part("there"), size());
+        let missing = self.add("Sub", &[&wanted, &there], &part("missing"), vec![]);
+        let two = self.integers(&part("two"), &[2]);
+        let front = self.add("Div", &[&missing, &two], &part("front"), vec![]);
+        let behind = self.add("Sub", &[&missing, &front], &part("behind"), vec![]);
+        let none = self.integers(&part("none"), &[0, 0]);
+        let pads = self.add("Concat", &[&none, &front, &none, &behind], &part("pads"), vec![int("axis", 0)]);
+        Ok(self.add("Pad", &[x, &pads], label, vec![word("mode", "constant")]))
+    }
+}

@@ -1,0 +1,249 @@
+//! Two tensors, element by element.
+
+use super::{InputKind, Lowering, Op, OpCase, Spatial, by_plane, expect_inputs};
+use crate::error::{Error, Result};
+use crate::kernel::{KernelKey, Operand};
+use crate::tensor::{BlockedLayout, HostTensor, LANES, Layout, Precision, Shape, TensorDesc};
+
+/// What is made of two elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BinaryKind {
+    /// `a + b`.
+    Add,
+    /// `a - b`.
+    Sub,
+    /// `a * b`.
+    Mul,
+    /// `a / b`.
+    Div,
+    /// The smaller.
+    Min,
+    /// The larger.
+    Max,
+    /// `a` to the power of `b`; of a negative `a` only for whole `b`.
+    Pow,
+    /// `a` if positive, else `a * b`: `torch.nn.functional.prelu`.
+    Prelu,
+    /// 1 where `a < b`, else 0.
+    Less,
+    /// 1 where `a > b`, else 0.
+    Greater,
+    /// 1 where `a == b`, else 0.
+    Equal,
+}
+
+impl BinaryKind {
+    const ALL: [(Self, &'static str); 11] = [
+        (Self::Add, "add"),
+        (Self::Sub, "sub"),
+        (Self::Mul, "mul"),
+        (Self::Div, "div"),
+        (Self::Min, "min"),
+        (Self::Max, "max"),
+        (Self::Pow, "pow"),
+        (Self::Prelu, "prelu"),
+        (Self::Less, "less"),
+        (Self::Greater, "greater"),
+        (Self::Equal, "equal"),
+    ];
+
+    /// The constant `KIND` of `shaders/binary.wgsl`.
+    fn id(self) -> u32 {
+        Self::ALL.iter().position(|k| k.0 == self).unwrap_or(0) as u32
+    }
+
+    /// The name of the op.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self.id() as usize].1
+    }
+
+    /// Of two elements.
+    pub fn apply(self, a: f64, b: f64) -> f64 {
+        match self {
+            Self::Add => a + b,
+            Self::Sub => a - b,
+            Self::Mul => a * b,
+            Self::Div => a / b,
+            Self::Min => a.min(b),
+            Self::Max => a.max(b),
+            Self::Pow => a.powf(b),
+            Self::Prelu if a > 0.0 => a,
+            Self::Prelu => a * b,
+            Self::Less => f64::from(u8::from(a < b)),
+            Self::Greater => f64::from(u8::from(a > b)),
+            Self::Equal => f64::from(u8::from(a == b)),
+        }
+    }
+}
+
+/// Two tensors element by element, with NumPy's broadcasting: an axis of one element goes with every element of the other's.
+///
+/// Inputs: a and b, each blocked, or linear: then a parameter (an initialiser of an imported network, `[1, C, 1, 1]` for one
+/// number a channel), which becomes part of the session as weights do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binary {
+    /// What is made of two elements.
+    pub kind: BinaryKind,
+}
+
+/// The shape that both broadcast to.
+pub(super) fn broadcast(a: Shape, b: Shape) -> Option<Shape> {
+    let axis = |a: usize, b: usize| if a == b || b == 1 { Some(a) } else { (a == 1).then_some(b) };
+    Some(Shape::new(axis(a.n, b.n)?, axis(a.c, b.c)?, axis(a.h, b.h)?, axis(a.w, b.w)?))
+}
+
+/// Input `i` of the node for a kernel that reads blocked tensors: itself, or, if it is a parameter, packed like one.
+pub(super) fn blocked_input(cx: &mut Lowering, i: usize) -> (Operand, [u32; 4]) {
+    let desc = cx.inputs[i];
+    let view = Lowering::view(&TensorDesc::blocked(desc.shape));
+    if desc.layout == Layout::Blocked {
+        return (Operand::Input(i), view);
+    }
+    let (shape, layout) = (desc.shape, BlockedLayout::new(desc.shape));
+    let len = (layout.bytes(Precision::F32) / 4) as usize;
+    let operand = cx.weights([i], len, move |p| {
+        let mut packed = vec![0.0; len];
+        for (at, &v) in p[0].data().iter().enumerate() {
+            let (plane, pixel) = (at / shape.pixels(), at % shape.pixels());
+            packed[layout.element(plane / shape.c, plane % shape.c, pixel / shape.w, pixel % shape.w)] = v;
+        }
+        Ok(packed)
+    });
+    (operand, view)
+}
+
+/// A blocked tensor of shape `s` read as one of shape `out`: the view, the stride of a column, and whether its one channel
+/// stands for all.
+fn broadcast_view(view: [u32; 4], s: Shape, out: Shape) -> ([u32; 4], [u32; 2]) {
+    let [origin, row, plane, batch] = view;
+    let along = |n: usize, of: usize, stride: u32| if n == of { stride } else { 0 };
+    let view = [origin, along(s.h, out.h, row), along(s.c, out.c, plane), along(s.n, out.n, batch)];
+    (view, [along(s.w, out.w, 1), u32::from(s.c != out.c)])
+}
+
+impl Op for Binary {
+    fn name(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        expect_inputs(self.name(), inputs, 2)?;
+        let [a, b] = [inputs[0].shape, inputs[1].shape];
+        let out = broadcast(a, b).filter(|o| !o.is_empty() && (self.kind != BinaryKind::Prelu || *o == a));
+        match out {
+            Some(out) => Ok(vec![TensorDesc::blocked(out)]),
+            None => Err(Error::op(self.name(), format!("{a} and {b} do not go together"))),
+        }
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        let [a, b] = [inputs[0].shape()?, inputs[1].shape()?];
+        let out = self.infer(&[a, b].map(TensorDesc::blocked))?[0].shape;
+        let at = |t: &HostTensor, s: Shape, n: usize, c: usize, y: usize, x: usize| {
+            f64::from(t.data()[s.index(n.min(s.n - 1), c.min(s.c - 1), y.min(s.h - 1), x.min(s.w - 1))])
+        };
+        Ok(vec![by_plane(out, |n, c, plane| {
+            for (i, v) in plane.iter_mut().enumerate() {
+                let (y, x) = (i / out.w, i % out.w);
+                *v = self.kind.apply(at(inputs[0], a, n, c, y, x), at(inputs[1], b, n, c, y, x)) as f32;
+            }
+        })])
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        let (out, sizes) = (cx.output(0), [cx.input(0), cx.input(1)]);
+        let (a, a_view) = blocked_input(cx, 0);
+        let (b, b_view) = blocked_input(cx, 1);
+        let (a_view, a_step) = broadcast_view(a_view, sizes[0], out);
+        let (b_view, b_step) = broadcast_view(b_view, sizes[1], out);
+        let mut params = [a_view, b_view, cx.output_view(0)].concat();
+        params.extend([out.w, out.h, out.c.div_ceil(LANES), out.c].map(|v| v as u32));
+        params.extend([a_step, b_step].concat());
+        let kernel = KernelKey::new("binary").with("KIND", self.kind.id());
+        cx.dispatch(kernel, params, [a, b, Operand::Output(0)], Lowering::per_vec4(out))
+    }
+
+    fn spatial(&self, inputs: &[TensorDesc], outputs: &[TensorDesc]) -> Spatial {
+        let size = |s: Shape| (s.h, s.w);
+        for input in inputs {
+            let global = match input.layout {
+                Layout::Blocked if size(input.shape) != size(outputs[0].shape) => "one pixel goes with the whole picture",
+                Layout::Linear if size(input.shape) != (1, 1) => "a parameter differs from pixel to pixel",
+                _ => continue,
+            };
+            return Spatial::Global(global);
+        }
+        Spatial::Pointwise
+    }
+}
+
+pub(super) fn cases() -> Vec<OpCase> {
+    let s = Shape::new;
+    let case = |name: &str, kind: BinaryKind, a: Shape, b: Shape| {
+        OpCase::new(format!("{}/{name}", kind.name()), Binary { kind }, &[a, b])
+    };
+    let with = |name: &str, kind: BinaryKind, a: Shape, dims: &[usize]| {
+        OpCase::new(format!("{}/{name}", kind.name()), Binary { kind }, &[a]).parameter(dims, InputKind::Positive)
+    };
+    let mut cases: Vec<OpCase> =
+        BinaryKind::ALL.map(|(kind, _)| with("one a channel", kind, s(2, 5, 4, 9), &[5])).into_iter().collect();
+    // Powers of what is negative have no result; quotients by nearly nothing no scale.
+    for case in cases.iter_mut().filter(|c| c.name.starts_with("pow")) {
+        case.inputs[0].1 = InputKind::Probability;
+    }
+    let whole = InputKind::Fixed(vec![2.0, 3.0, -1.0, 0.0, 0.5, 1.0]);
+    let bases = InputKind::Fixed(vec![-1.5, -0.75, -2.0, -3.0, 0.25, 0.0]);
+    let mut powers = case("negative and zero bases", BinaryKind::Pow, s(1, 6, 1, 1), s(1, 6, 1, 1));
+    (powers.inputs[0].1, powers.inputs[1].1) = (bases, whole);
+    let mut first = OpCase::new("sub/parameter first", Binary { kind: BinaryKind::Sub }, &[s(1, 3, 4, 5)]);
+    first = first.parameter(&[1], InputKind::Positive);
+    first.inputs.reverse();
+        let small = |n: usize| InputKind::Fixed((0..45).map(|i| (i % n) as f32).collect());
+    let mut equal = case("some are", BinaryKind::Equal, s(1, 5, 3, 3), s(1, 5, 3, 3));
+    (equal.inputs[0].1, equal.inputs[1].1) = (small(5), small(3));
+    cases.extend([
+        powers,
+        equal,
+        first,
+        case("one shape", BinaryKind::Add, s(2, 6, 5, 17), s(2, 6, 5, 17)),
+        case("pixels broadcast, as a gate of channels", BinaryKind::Mul, s(2, 7, 5, 18), s(2, 7, 1, 1)),
+        case("channels broadcast, as an attention map", BinaryKind::Mul, s(2, 7, 5, 18), s(2, 1, 5, 18)),
+        case("both broadcast", BinaryKind::Sub, s(1, 5, 6, 1), s(3, 1, 1, 7)),
+        case("rows and images", BinaryKind::Max, s(1, 4, 1, 9), s(2, 4, 3, 9)),
+        case("scalar on the left", BinaryKind::Sub, s(1, 1, 1, 1), s(2, 5, 3, 4)),
+        with("a picture of parameters", BinaryKind::Add, s(2, 3, 4, 5), &[1, 3, 4, 5]),
+        with("scalar", BinaryKind::Div, s(1, 6, 3, 3), &[1]),
+    ]);
+    cases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_broadcast_as_in_numpy() {
+        let s = Shape::new;
+        assert_eq!(broadcast(s(1, 5, 6, 1), s(3, 1, 1, 7)), Some(s(3, 5, 6, 7)));
+        assert_eq!(broadcast(s(1, 5, 6, 2), s(3, 1, 1, 7)), None);
+        let x = [s(1, 2, 4, 5), s(1, 3, 4, 5)].map(TensorDesc::blocked);
+        let e = Binary { kind: BinaryKind::Add }.infer(&x).unwrap_err().to_string();
+        assert_eq!(e, "add: 1x2x4x5 and 1x3x4x5 do not go together");
+        // PReLU's slope must not enlarge its input.
+        let x = [s(1, 1, 4, 5), s(1, 3, 1, 1)].map(TensorDesc::blocked);
+        assert!(Binary { kind: BinaryKind::Prelu }.infer(&x).is_err());
+    }
+
+    #[test]
+    fn what_looks_at_the_whole_picture_says_so() {
+        let (map, pixel) = (Shape::new(1, 3, 8, 8), Shape::new(1, 3, 1, 1));
+        let spatial = |a: TensorDesc, b: TensorDesc| {
+            let op = Binary { kind: BinaryKind::Mul };
+            op.spatial(&[a, b], &op.infer(&[a, b]).unwrap())
+        };
+        let x = TensorDesc::blocked(map);
+        assert_eq!(spatial(x, TensorDesc::linear(pixel)), Spatial::Pointwise);
+        assert!(matches!(spatial(x, TensorDesc::blocked(pixel)), Spatial::Global(_)));
+        assert!(matches!(spatial(x, TensorDesc::linear(map)), Spatial::Global(_)));
+    }
+}

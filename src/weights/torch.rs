@@ -1,0 +1,297 @@
+//! PyTorch checkpoints (`.pt`, `.pth`, `.ckpt`): what `torch.save` writes of a state dict, a training state around one, or
+//! a whole module. Nothing of Python is run: the crate `pytorch-reader` reads tensors and plain values only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::path::Path;
+
+use ::safetensors::tensor::Dtype;
+use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader};
+
+use super::format::{Checkpoint, Ignored, MAX_BYTES, WeightFormat, has_extension};
+use super::safetensors::{shown, to_f32};
+use crate::error::{Error, Result};
+use crate::tensor::HostTensor;
+
+/// Where training programs put the state dict, in the order in which they are looked for.
+const WRAPPERS: [&str; 9] = [
+    "state_dict",
+    "model_state_dict",
+    "network_weights",
+    "model_state",
+    "net",
+    "model",
+    "network",
+    "weights",
+    "params",
+];
+/// States beside the network's: never its parameters.
+const NOT_WEIGHTS: [&str; 5] = ["optim", "sched", "scaler", "amp", "ema"];
+/// Wrappers inside wrappers that are followed.
+const MAX_WRAPPERS: usize = 4;
+/// Ending of the entry of a zip that says what is in the others.
+const PICKLE: &str = "data.pkl";
+/// The longest description of a checkpoint that is read; real ones have some 200 bytes a tensor.
+const MAX_PICKLE: u64 = 16 << 20;
+/// Up to this many bytes of tensors in memory, any file size is fine.
+const HARMLESS: u64 = 64 << 20;
+/// Beyond [`HARMLESS`], no real checkpoint takes more than so many times its own size: bytes become four each.
+const LARGEST_RATIO: u64 = 8;
+/// How far into a file the number that older checkpoints begin with may stand.
+const LEGACY_WITHIN: usize = 64;
+/// That number, 0x1950a86a20f9469cfc6c, as Python writes it.
+const LEGACY: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+/// Where a tar file says that it is one.
+const TAR: (usize, &[u8]) = (257, b"ustar");
+
+/// PyTorch's own format.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TorchFormat;
+
+impl WeightFormat for TorchFormat {
+    fn name(&self) -> &'static str {
+        "PyTorch"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["pt", "pth", "ckpt"]
+    }
+
+    fn sniff(&self, head: &[u8], path: &Path) -> bool {
+        let named = || has_extension(path, self.extensions());
+        if head.starts_with(b"PK\x03\x04") {
+            return named() || contains(head, PICKLE.as_bytes());
+        }
+        let legacy = contains(head.get(..LEGACY_WITHIN).unwrap_or(head), &LEGACY);
+        let tar = head.get(TAR.0..).is_some_and(|h| h.starts_with(TAR.1));
+        legacy
+            || (tar && (named() || ["sys_info", "storages", "tensors", "pickle"].iter().any(|n| tar_entry(head) == *n)))
+    }
+
+    /// The reader wants a file it can seek in: bytes in memory become a temporary one.
+    fn read(&self, bytes: &[u8], path: &Path) -> Result<Checkpoint> {
+        let io = |e| Error::io(path, e);
+        let mut file = tempfile::NamedTempFile::new().map_err(io)?;
+        file.write_all(bytes).and_then(|()| file.flush()).map_err(io)?;
+        read(file.path(), path)
+    }
+
+    fn read_file(&self, path: &Path) -> Option<Result<Checkpoint>> {
+        Some(read(path, path))
+    }
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|w| w == part)
+}
+
+/// The name of the first file in a tar.
+fn tar_entry(head: &[u8]) -> &str {
+    let name = head.get(..100).unwrap_or_default().split(|&b| b == 0).next().unwrap_or_default();
+    std::str::from_utf8(name).unwrap_or_default().trim_start_matches("./")
+}
+
+/// Reads `file`, which errors call `name`.
+fn read(file: &Path, name: &Path) -> Result<Checkpoint> {
+    let bad = |reason: String| Error::file(name, reason);
+    let bytes = File::open(file).and_then(|f| f.metadata()).map_err(|e| Error::io(name, e))?.len();
+    check_zip(file, name, bytes)?;
+    let value = PytorchReader::read_pickle_data(file, None).map_err(|e| bad(reason(e)))?;
+    let PickleValue::Dict(_) = value else {
+        return Err(bad(format!("holds {}, not a state dict or a module", what(&value))));
+    };
+    let mut found = Found::default();
+    found.walk("", &value);
+    let tensors = PytorchReader::new(file).map_err(|e| bad(reason(e)))?.into_tensors();
+    if let Some(twice) = &found.twice {
+        return Err(bad(format!("two tensors have the name `{}`", shown(twice))));
+    }
+    if tensors.is_empty() {
+        let there: Vec<_> = found.others.keys().take(6).map(|k| format!("`{}`", shown(k))).collect();
+        let there = if there.is_empty() { "nothing".into() } else { there.join(", ") };
+        return Err(bad(format!("holds no tensors; it holds {there}")));
+    }
+    let largest = bytes.saturating_mul(LARGEST_RATIO).max(HARMLESS);
+    let (prefix, mut ignored) = found.unwrap(&value);
+    let mut checkpoint = Checkpoint::default();
+    let mut total = 0u64;
+    let sorted: BTreeMap<_, _> = tensors.into_iter().collect();
+    for (key, tensor) in sorted {
+        let Some(inner) = key.strip_prefix(&prefix[..]) else {
+            let reason = if is_not_weights(&key) { "state of training" } else { "beside the state dict" };
+            ignored.push(Ignored { key, reason: reason.into() });
+            continue;
+        };
+        let parameter = |why: String| bad(format!("parameter `{}`: {why}", shown(&key)));
+        let counted = tensor.shape().iter().try_fold(tensor.dtype().size() as u64, |n, &d| n.checked_mul(d as u64));
+        // In memory every element takes four bytes.
+        let in_memory = counted.and_then(|n| n.checked_mul(4)).map(|n| n / tensor.dtype().size() as u64);
+        total = in_memory.and_then(|n| total.checked_add(n)).filter(|&t| t <= MAX_BYTES).ok_or_else(|| {
+            parameter(format!("with shape {:?} there are more than the {MAX_BYTES} bytes allowed", tensor.shape()))
+        })?;
+        if total > largest {
+            let shape = tensor.shape();
+            return Err(parameter(format!("shape {shape:?} claims far more than the {bytes} bytes that the file has")));
+        }
+        let elements = tensor.read().map_err(|e| bad(format!("damaged: {e}")))?;
+        let data = to_f32(dtype(tensor.dtype()), &elements).map_err(parameter)?;
+        let data = HostTensor::new(tensor.shape(), data).map_err(|e| parameter(e.to_string()))?;
+        checkpoint.weights.insert(inner, data);
+    }
+    if checkpoint.weights.is_empty() {
+        return Err(bad(format!("`{}` holds no tensors", prefix.trim_end_matches('.'))));
+    }
+    for (key, kind) in found.others {
+        ignored.push(Ignored { key, reason: format!("{kind}, not a tensor") });
+    }
+    checkpoint.ignored = ignored;
+    Ok(checkpoint)
+}
+
+/// What can be said of a zip before anything in it is inflated.
+fn check_zip(file: &Path, name: &Path, bytes: u64) -> Result<()> {
+    let bad = |reason: String| Error::file(name, reason);
+    let opened = File::open(file).map_err(|e| Error::io(name, e))?;
+    let mut magic = [0u8; 4];
+    if std::io::Read::read_exact(&mut &opened, &mut magic).is_err() || magic != *b"PK\x03\x04" {
+        return Ok(());
+    }
+    let mut zip = zip::ZipArchive::new(BufReader::new(opened)).map_err(|e| bad(damaged(&e)))?;
+    let names: Vec<String> = (0..zip.len()).filter_map(|i| Some(zip.name_for_index(i)?.ok()?.into_owned())).collect();
+    let within = |entry: &str| names.iter().any(|n| n == entry || n.ends_with(&format!("/{entry}")));
+    if within("constants.pkl") {
+        let how = "in Python, `torch.save(torch.jit.load(FILE).state_dict(), NEW)` makes one that can be read, and \
+                   `torch.onnx.export` an ONNX model";
+        return Err(bad(format!("is a TorchScript program, not a checkpoint; {how}")));
+    }
+    let Some(i) = names.iter().position(|n| n == PICKLE || n.ends_with(&format!("/{PICKLE}"))) else {
+        let there = names.iter().take(4).map(|n| shown(n)).collect::<Vec<_>>().join(", ");
+        return Err(bad(format!("a zip archive without PyTorch's `{PICKLE}`; it holds {there}")));
+    };
+    let entry = zip.by_index_raw(i).map_err(|e| bad(damaged(&e)))?;
+    if entry.size() > MAX_PICKLE.min(bytes.max(1 << 20)) {
+        return Err(bad(format!("its description of {} bytes is too long for a file of {bytes}", entry.size())));
+    }
+    Ok(())
+}
+
+fn damaged(e: &dyn std::fmt::Display) -> String {
+    format!("the zip archive is damaged or cut off: {e}")
+}
+
+/// One line of what the reader said.
+fn reason(e: PytorchError) -> String {
+    match e {
+        PytorchError::Zip(e) => damaged(&e),
+        PytorchError::Io(e) => format!("damaged or cut off: {e}"),
+        PytorchError::Pickle(e) => format!("cannot be read: {e}"),
+        e => e.to_string(),
+    }
+}
+
+/// What a file holds, by dotted names.
+#[derive(Default)]
+struct Found {
+    tensors: BTreeSet<String>,
+    /// Everything else, and what it is.
+    others: BTreeMap<String, String>,
+    twice: Option<String>,
+}
+
+impl Found {
+    fn walk(&mut self, path: &str, value: &PickleValue) {
+        match value {
+            PickleValue::Dict(entries) => {
+                for (key, value) in entries {
+                    let key = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    self.walk(&key, value);
+                }
+            }
+            v if is_tensor(v) => {
+                if !self.tensors.insert(path.to_string()) {
+                    self.twice = Some(path.to_string());
+                }
+            }
+            other => {
+                self.others.insert(path.to_string(), what(other));
+            }
+        }
+    }
+
+    /// What the names of the network's parameters begin with, dot included, and what else that leaves out.
+    fn unwrap(&self, value: &PickleValue) -> (String, Vec<Ignored>) {
+        let (mut prefix, mut at, mut ignored) = (String::new(), value, Vec::new());
+        for _ in 0..MAX_WRAPPERS {
+            let PickleValue::Dict(entries) = at else { break };
+            // Tensors right here: this is the state dict.
+            if entries.values().any(is_tensor) {
+                break;
+            }
+            let holds = |key: &&str| entries.get(*key).is_some_and(holds_tensors);
+            let mut wrappers = WRAPPERS.iter().copied().filter(holds);
+            let Some(wrapper) = wrappers.next() else { break };
+            for other in wrappers {
+                let reason = format!("`{prefix}{wrapper}` is used");
+                ignored.push(Ignored { key: format!("{prefix}{other}"), reason });
+            }
+            let Some(inner) = entries.get(wrapper) else { break };
+            (prefix, at) = (format!("{prefix}{wrapper}."), inner);
+        }
+        (prefix, ignored)
+    }
+}
+
+fn is_not_weights(key: &str) -> bool {
+    let first = key.split('.').next().unwrap_or_default();
+    NOT_WEIGHTS.iter().any(|n| first.contains(n))
+}
+
+fn is_tensor(v: &PickleValue) -> bool {
+    matches!(v, PickleValue::Unsupported(kind) if kind == "torch.Tensor")
+}
+
+fn holds_tensors(v: &PickleValue) -> bool {
+    match v {
+        PickleValue::Dict(entries) => entries.values().any(holds_tensors),
+        v => is_tensor(v),
+    }
+}
+
+/// What a value is, for people.
+fn what(v: &PickleValue) -> String {
+    match v {
+        PickleValue::None => "None".into(),
+        PickleValue::Bool(b) => format!("the truth value {b}"),
+        PickleValue::Int(i) => format!("the number {i}"),
+        PickleValue::Float(f) => format!("the number {f}"),
+        PickleValue::String(s) => format!("the text \"{}\"", shown(s)),
+        PickleValue::List(l) => format!("a list of {}", l.len()),
+        PickleValue::Dict(d) => format!("a table of {}", d.len()),
+        PickleValue::Bytes(b) => format!("{} bytes", b.len()),
+        PickleValue::Unsupported(kind) if kind == "torch.Tensor" => "a tensor".into(),
+        PickleValue::Unsupported(kind) => format!("a `{}`", shown(kind)),
+    }
+}
+
+fn dtype(d: DType) -> Dtype {
+    match d {
+        DType::F64 => Dtype::F64,
+        DType::F32 => Dtype::F32,
+        DType::F16 => Dtype::F16,
+        DType::BF16 => Dtype::BF16,
+        DType::I64 => Dtype::I64,
+        DType::I32 => Dtype::I32,
+        DType::I16 => Dtype::I16,
+        DType::I8 => Dtype::I8,
+        DType::U64 => Dtype::U64,
+        DType::U32 => Dtype::U32,
+        DType::U16 => Dtype::U16,
+        DType::U8 => Dtype::U8,
+        DType::Bool => Dtype::BOOL,
+    }
+}
+
+#[cfg(test)]
+#[path = "torch_tests.rs"]
+mod tests;

@@ -1,0 +1,176 @@
+use std::io::Cursor;
+use std::path::PathBuf;
+
+use super::*;
+use crate::weights::{load, load_bytes};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/torch").join(name)
+}
+
+/// What `scripts/make_torch_fixtures.py` fills tensors with.
+fn values(n: usize) -> Vec<f32> {
+    (0..n).map(|i| (i % 17) as f32 / 4.0 - 1.0).collect()
+}
+
+fn reasons(c: &Checkpoint) -> Vec<String> {
+    c.ignored.iter().map(|i| format!("{}: {}", i.key, i.reason)).collect()
+}
+
+#[test]
+fn every_element_type_and_both_containers() {
+    for name in ["types.pth", "legacy.pt"] {
+        let c = load(fixture(name)).unwrap();
+        let get = |key: &str| c.weights.get(key).unwrap();
+        for (key, dims) in [("f32", &[2, 3, 1, 2][..]), ("f16", &[2, 3]), ("bf16", &[2, 3]), ("f64", &[5])] {
+            assert_eq!(get(key).dims(), dims, "{name} {key}");
+            assert_eq!(get(key).data(), values(dims.iter().product()), "{name} {key}");
+        }
+        assert_eq!((get("i64").dims(), get("i64").data()), (&[][..], &[7.0][..]));
+        assert_eq!((get("transposed").dims(), get("transposed").data()[1]), (&[2, 3][..], -0.5), "{name}");
+        assert_eq!(get("empty").dims(), [0, 4]);
+        assert_eq!((c.weights.len(), c.metadata, c.ignored.len()), (7, None, 0));
+    }
+}
+
+#[test]
+fn state_dicts_are_found_inside_training_states() {
+    let c = load(fixture("training.ckpt")).unwrap();
+    let keys = ["bn.bias", "bn.num_batches_tracked", "bn.running_mean", "bn.running_var", "bn.weight", "conv.weight"];
+    assert_eq!(c.weights.keys().collect::<Vec<_>>(), keys);
+    assert_eq!(c.weights.get("conv.weight").unwrap().data(), values(18));
+    let reasons = reasons(&c);
+    assert!(reasons.contains(&"epoch: the number 7, not a tensor".to_string()), "{reasons:?}");
+    assert!(reasons.iter().any(|r| r.starts_with("optimizer_state_dict.") && r.ends_with(": state of training")));
+    assert!(reasons.contains(&"config.name: the text \"block\", not a tensor".to_string()));
+}
+
+#[test]
+fn whole_modules_and_values_beside_tensors() {
+    let c = load(fixture("module.pth")).unwrap();
+    assert_eq!((c.weights.len(), c.weights.get("scratch")), (6, None), "a buffer that is not persistent");
+    assert_eq!(c.weights.get("conv.weight").unwrap().data(), values(18));
+    let c = load(fixture("beside.pth")).unwrap();
+    assert_eq!((c.weights.len(), reasons(&c)), (6, vec!["mask_values: a list of 2, not a tensor".to_string()]));
+    let e = load(fixture("config.pt")).unwrap_err().to_string();
+    assert!(e.ends_with("config.pt: holds no tensors; it holds `layers`, `lr`"), "{e}");
+}
+
+#[test]
+fn files_in_memory_are_read_too() {
+    let bytes = std::fs::read(fixture("types.pth")).unwrap();
+    assert_eq!(load_bytes(&bytes, "m.pth").unwrap(), load(fixture("types.pth")).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.pth.gz");
+    std::fs::write(&path, super::super::gzip::deflate(&bytes, &path).unwrap()).unwrap();
+    assert_eq!(load(&path).unwrap().weights.len(), 7);
+}
+
+#[test]
+fn damaged_files_are_errors() {
+    for name in ["types.pth", "legacy.pt", "training.ckpt", "module.pth"] {
+        let bytes = std::fs::read(fixture(name)).unwrap();
+        for cut in (4..bytes.len() - 1).step_by(37) {
+            let e = load_bytes(&bytes[..cut], name).unwrap_err().to_string();
+            assert!(e.starts_with(name) && !e.contains("/tmp"), "cut at {cut}: {e}");
+        }
+        // Any byte may be anything: no panic, and what is read is finite in size.
+        for at in (0..bytes.len()).step_by(11) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0xff;
+            let _ = load_bytes(&changed, name);
+        }
+    }
+}
+
+/// A zip of stored or deflated entries.
+fn zip_of(entries: &[(&str, &[u8])], method: zip::CompressionMethod) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().compression_method(method);
+    for (name, bytes) in entries {
+        zip.start_file(*name, options).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+/// A pickle of `{key: tensor}`s over one storage of `numel` floats, with the given shape and strides.
+fn pickle(keys: &[&str], numel: u32, shape: &[u32], strides: &[u32]) -> Vec<u8> {
+    let mut p = b"\x80\x02}(".to_vec();
+    let int = |p: &mut Vec<u8>, v: u32| {
+        p.push(b'J');
+        p.extend(v.to_le_bytes());
+    };
+    let text = |p: &mut Vec<u8>, s: &str| {
+        p.push(b'X');
+        p.extend((s.len() as u32).to_le_bytes());
+        p.extend(s.bytes());
+    };
+    for key in keys {
+        text(&mut p, key);
+        p.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+        text(&mut p, "storage");
+        p.extend(b"ctorch\nFloatStorage\n");
+        text(&mut p, "0");
+        text(&mut p, "cpu");
+        int(&mut p, numel);
+        p.extend(b"tQ");
+        int(&mut p, 0);
+        for dims in [shape, strides] {
+            p.push(b'(');
+            dims.iter().for_each(|&d| int(&mut p, d));
+            p.push(b't');
+        }
+        p.extend(b"\x89ccollections\nOrderedDict\n)RtR");
+    }
+    p.extend(b"u.");
+    p
+}
+
+fn archive(pickle: &[u8], storage: &[u8]) -> Vec<u8> {
+    let entries = [("a/data.pkl", pickle), ("a/version", b"3\n"), ("a/data/0", storage)];
+    zip_of(&entries, zip::CompressionMethod::Stored)
+}
+
+#[test]
+fn hand_made_pickles_are_read() {
+    let bytes: Vec<u8> = [0.5f32, 1.5].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let c = load_bytes(&archive(&pickle(&["w"], 2, &[2], &[1]), &bytes), "m.pth").unwrap();
+    assert_eq!(c.weights.get("w").unwrap().data(), [0.5, 1.5]);
+    // Python keeps the last of equal keys, and so does the reader.
+    let c = load_bytes(&archive(&pickle(&["w", "w"], 2, &[2], &[1]), &bytes), "m.pth").unwrap();
+    assert_eq!(c.weights.len(), 1);
+    let nan: Vec<u8> = [f32::NAN, f32::INFINITY].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let c = load_bytes(&archive(&pickle(&["w"], 2, &[2], &[1]), &nan), "m.pth").unwrap();
+    assert_eq!(c.weights.non_finite(), [("w".to_string(), 2)]);
+}
+
+#[test]
+fn claims_beyond_the_file_are_refused() {
+    let error = |bytes: &[u8]| load_bytes(bytes, "m.pth").unwrap_err().to_string();
+    // A view that repeats one element 2^28 times, some GiB of it.
+    let e = error(&archive(&pickle(&["w"], 1, &[1 << 14, 1 << 14], &[0, 0]), &[0; 4]));
+    assert!(e.contains("parameter `w`: shape [16384, 16384] claims far more than the"), "{e}");
+    let e = error(&archive(&pickle(&["w"], 1, &[1 << 30, 1 << 30, 1 << 30], &[0, 0, 0]), &[0; 4]));
+    assert!(e.starts_with("m.pth: "), "{e}");
+    let e = error(&archive(&pickle(&["w"], 1 << 20, &[1 << 20], &[1]), &[0; 4]));
+    assert!(e.starts_with("m.pth: "), "{e}");
+    // A description that inflates to far more than its file.
+    let bomb = zip_of(&[("a/data.pkl", &vec![b']'; 20 << 20])], zip::CompressionMethod::Deflated);
+    assert!(error(&bomb).contains("is too long for a file of"), "{}", error(&bomb));
+    // Nested a million deep.
+    let deep = [&b"\x80\x02"[..], &vec![b']'; 1 << 19], &vec![b'a'; (1 << 19) - 1], b"."].concat();
+    assert!(error(&archive(&deep, &[])).contains("m.pth: "));
+}
+
+#[test]
+fn other_zips_say_what_they_are() {
+    let error = |entries: &[(&str, &[u8])]| {
+        load_bytes(&zip_of(entries, zip::CompressionMethod::Stored), "m.pt").unwrap_err().to_string()
+    };
+    let script =
+        error(&[("net/data.pkl", b"\x80\x02}."), ("net/constants.pkl", b"\x80\x02)."), ("net/code/a.py", b"")]);
+    assert!(script.contains("is a TorchScript program") && script.contains("torch.jit.load"), "{script}");
+    let e = error(&[("word/document.xml", b"<a/>")]);
+    assert_eq!(e, "m.pt: a zip archive without PyTorch's `data.pkl`; it holds word/document.xml");
+}
