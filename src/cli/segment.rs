@@ -11,9 +11,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::infer::{
-    BandSink, Blend, MaskSink, ObjectFile, OpenOptions, OverlaySink, PageChoice, ProbabilityFormat, ProbabilitySink,
-    SegmentOptions, Segmenter, Streamed, check_distinct, check_writable, expand_inputs, open_picture, output_path,
-    page_count,
+    BandSink, Blend, Ensemble, MaskSink, ObjectFile, OpenOptions, OverlaySink, PageChoice, ProbabilityFormat,
+    ProbabilitySink, SegmentOptions, Segmenter, Streamed, Tta, check_distinct, check_writable, expand_inputs,
+    open_picture, output_path, page_count,
 };
 use unet_wgpu::model::Model;
 use unet_wgpu::weights::{Normalisation, builtin};
@@ -26,6 +26,8 @@ Examples:
   unet segment scans/ -o results                 every picture of a folder
   unet segment 'day1/*.tif' -m nuclei-unet++ -o results --save mask,prob
   unet segment cells.png -m my_model.safetensors -o cells_mask.png
+  unet segment cells.png -m first.safetensors -m second.safetensors --tta d4
+                                                 the mean of two models over eight orientations
   unet segment cells.tif --save labels,geojson,csv --instances watershed --min-area 20
                                                  single objects: numbers, outlines for QuPath, a table
   unet segment scans/ -o results --skip-existing --json >> log.jsonl
@@ -45,11 +47,15 @@ pub struct Segment {
     /// Pictures, folders of pictures, or patterns such as 'day1/*.tif'
     #[arg(required = true, value_name = "IMAGE|DIR|GLOB")]
     inputs: Vec<String>,
-    /// Built-in model (`unet inspect` lists them) or a checkpoint file
+    /// Built-in model (`unet inspect` lists them) or a checkpoint file; given several times, their probabilities are
+    /// averaged
     #[arg(short, long, default_value = builtin::DEFAULT)]
-    model: String,
+    model: Vec<String>,
     #[command(flatten)]
     set: SetArgs,
+    /// Average the probabilities over orientations of the picture
+    #[arg(long, value_enum, default_value = "none", value_name = "WHICH")]
+    tta: Orientations,
     /// Where results go: a folder, or the mask's .png or .tif for a single picture [default: beside each picture]
     #[arg(short, long, value_name = "OUT")]
     out: Option<PathBuf>,
@@ -101,6 +107,17 @@ struct Job<'a> {
     input: &'a Path,
     page: usize,
     outputs: Vec<(Save, PathBuf)>,
+}
+
+/// Test-time augmentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Orientations {
+    /// The picture as it is
+    None,
+    /// Mirrored left to right, top to bottom, and both: 4 runs
+    Flips,
+    /// Those, and each turned by 90 degrees: 8 runs
+    D4,
 }
 
 /// A kind of result.
@@ -200,10 +217,15 @@ impl Segment {
         let outputs: Vec<PathBuf> = jobs.iter().flat_map(|j| j.outputs.iter().map(|o| o.1.clone())).collect();
         check_distinct(&outputs, &inputs)?;
         outputs.iter().try_for_each(check_writable)?;
-        let model = self.set.open(&self.model, common)?;
+        let models = self.model.iter().map(|m| self.set.open(m, common)).collect::<Result<Vec<_>>>()?;
+        let ensemble = Ensemble::new(models)?.with_tta(match self.tta {
+            Orientations::None => Tta::None,
+            Orientations::Flips => Tta::Flips,
+            Orientations::D4 => Tta::D4,
+        });
         let backend = common.backend()?;
         let device = backend.describe();
-        let mut segmenter = Segmenter::new(backend, model);
+        let mut segmenter = Segmenter::new(backend, ensemble);
         let (mut failed, mut skipped) = (0, 0);
         if self.blend == BlendArg::Gaussian {
             let whole = "tiles are blended: where there are several, the result is not that of the whole picture";
@@ -221,7 +243,7 @@ impl Segment {
             match self.one(common, &mut segmenter, job, (i + 1, jobs.len())) {
                 Ok(mut result) => {
                     result["device"] = device.clone().into();
-                    result["model"] = self.model.clone().into();
+                    result["model"] = self.model.join(" + ").into();
                     if common.json {
                         output::line_if_read(&result.to_string())?;
                     }

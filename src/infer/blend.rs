@@ -76,8 +76,8 @@ pub(super) fn blended(
     let mut sums: Vec<f32> = zeros(planes * reach * width)?;
     for (i, &first) in rows.starts.iter().enumerate() {
         for &left in &columns.starts {
-            let (window, place) = windows.tile([first as isize, left as isize], [h, w])?;
-            let tile = run(&window, &place, &mut |part| progress((done + part) / count))?;
+            let (place, pixels) = windows.tile([first as isize, left as isize], [h, w])?;
+            let tile = run(&place, &pixels, &mut |part| progress((done + part) / count))?;
             done += 1.0;
             if tile.planes.len() != planes * h * w {
                 return Err(Error::invalid("tile", "the network's output has another size than planned"));

@@ -20,6 +20,8 @@ pub(super) struct Budget<'a> {
     /// Channels of the network.
     channels: usize,
     source: SourceInfo,
+    /// Runs of a network a tile; the probabilities of several are averaged on the host.
+    runs: usize,
     /// What the source holds whatever is read.
     held: u64,
     /// Bytes of decoded chunks that one more row of a tile keeps, and those that any row does.
@@ -31,12 +33,13 @@ impl<'a> Budget<'a> {
         source: &dyn PictureSource,
         options: &SegmentOptions,
         (channels, info, needs): (usize, &'a BandInfo, Needs),
+        runs: usize,
     ) -> Self {
         // A source is asked for some heights, and the next larger one is taken: it cannot be held on to.
         let heights = (4..32).map(|shift| 1usize << shift).take_while(|h| h / 2 < info.height.max(16));
         let cache = heights.map(|h| (h, source.cache_bytes(h))).collect();
         let (memory, blend, held) = (options.memory, options.blend, source.held_bytes());
-        Self { memory, blend, info, needs, channels, source: source.info(), held, cache }
+        Self { memory, blend, info, needs, channels, source: source.info(), runs, held, cache }
     }
 
     /// Bytes that the source may keep of what it decoded, for tiles of this many rows.
@@ -53,7 +56,8 @@ impl<'a> Budget<'a> {
         // The window as read, in planes, in its place, and as it is uploaded; results as downloaded and as read.
         let channels = self.channels as u64;
         let window = self.source.channels as u64 * self.source.sample.bytes() as u64 + 12 * channels;
-        let transfers = pixels * (window + 8 * (decision + probabilities));
+        let averaged = if self.runs > 1 { 16 * self.info.planes as u64 + 4 * channels } else { 0 };
+        let transfers = pixels * (window + 8 * (decision + probabilities) + averaged);
         // The row of tiles that fills, and what sinks get of it.
         let rows = h.min(self.info.height) as u64 * self.info.width as u64;
         let sums = if self.blend == Blend::Gaussian { 4 * decision } else { 0 };

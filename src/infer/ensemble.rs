@@ -18,6 +18,7 @@ const WINDOW: &str = "window";
 const INFO: &str = "info";
 const MASK: &str = "mask";
 const PROBABILITY: &str = "probability";
+const DECISION: &str = "decision";
 
 /// Test-time augmentation: orientations of the picture whose probabilities are averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -85,6 +86,13 @@ impl Ensemble {
             let list = |classes: Vec<String>, planes: usize| format!("{} ({planes} planes)", classes.join(", "));
             return differ("classes", list(classes, a.out_channels()), list(theirs, b.out_channels()));
         }
+        if a.fixed_size() != b.fixed_size() {
+            let size = |[h, w]: [Option<usize>; 2]| match (h, w) {
+                (Some(h), Some(w)) => format!("{h}x{w}"),
+                _ => "free".to_string(),
+            };
+            return differ("input size", size(a.fixed_size()), size(b.fixed_size()));
+        }
         let (rule, theirs) = (self.rule, b.size_rule());
         if rule != theirs && (rule.margin > 0 || theirs.margin > 0) {
             let sizes = |r: SizeRule| format!("inputs of {} + {} k that lose {} a side", r.minimum, r.step, r.margin);
@@ -119,6 +127,11 @@ impl Ensemble {
         (1 + self.others.len()) * self.tta.orientations().len()
     }
 
+    /// Whether some run is on a picture turned by 90 degrees.
+    pub fn turns(&self) -> bool {
+        self.tta == Tta::D4
+    }
+
     /// Input sizes that all models take.
     pub fn size_rule(&self) -> SizeRule {
         self.rule
@@ -142,10 +155,10 @@ impl Ensemble {
     }
 
     /// The graphs that [`TileRunner`] keeps ready for tiles of one shape: a model, then its turned tiles.
-    pub fn tile_graphs(&self, tile: [usize; 2], probabilities: bool) -> Result<Vec<Graph>> {
+    pub fn tile_graphs(&self, tile: [usize; 2], outputs: TileOutputs) -> Result<Vec<Graph>> {
         let turned = [tile[1], tile[0]];
         let shapes = if self.tta == Tta::D4 && tile != turned { vec![tile, turned] } else { vec![tile] };
-        let wants = Wants { mask: self.runs() == 1, probabilities: probabilities || self.runs() > 1 };
+        let wants = self.wants(outputs);
         let mut graphs = Vec::new();
         for model in self.models() {
             for &shape in &shapes {
@@ -154,6 +167,23 @@ impl Ensemble {
         }
         Ok(graphs)
     }
+
+    fn wants(&self, outputs: TileOutputs) -> Wants {
+        let TileOutputs { probabilities, decision } = outputs;
+        match self.runs() {
+            1 => Wants { mask: !decision, decision, probabilities },
+            _ => Wants { mask: false, decision: false, probabilities: true },
+        }
+    }
+}
+
+/// What is read of a tile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TileOutputs {
+    /// Probabilities of every class.
+    pub probabilities: bool,
+    /// What the class is decided on, in place of the class.
+    pub decision: bool,
 }
 
 fn common_multiple(a: usize, b: usize) -> usize {
@@ -169,6 +199,7 @@ fn common_multiple(a: usize, b: usize) -> usize {
 #[derive(Clone, Copy, Debug)]
 struct Wants {
     mask: bool,
+    decision: bool,
     probabilities: bool,
 }
 
@@ -184,13 +215,19 @@ fn tile_graph(model: &Model, [h, w]: [usize; 2], wants: Wants) -> Result<(Graph,
         let mask = graph.node("mask", MaskOut { rule: built.rule }, &[built.decision])?;
         graph.output(MASK, mask);
     }
+    if wants.decision {
+        let exported = graph.node("export decision", ExportNchw, &[built.decision])?;
+        graph.output(DECISION, exported);
+    }
     if wants.probabilities {
         let exported = graph.node("export probability", ExportNchw, &[built.probability])?;
         graph.output(PROBABILITY, exported);
     }
     let rule = match built.rule {
         // A threshold of logits, as one of probabilities.
-        MaskRule::Threshold(t) if built.decision != built.probability => MaskRule::Threshold(1.0 / (1.0 + (-t).exp())),
+        MaskRule::Threshold(t) if !wants.decision && built.decision != built.probability => {
+            MaskRule::Threshold(1.0 / (1.0 + (-t).exp()))
+        }
         rule => rule,
     };
     Ok((graph.without_dead_nodes(), rule))
@@ -205,16 +242,16 @@ pub struct TileRunner {
     /// A model's own, and for turned tiles where those have another shape.
     members: Vec<(Executable, Option<Executable>)>,
     rule: MaskRule,
-    probabilities: bool,
+    outputs: TileOutputs,
     mask: Vec<f32>,
+    decision: Vec<f32>,
     planes: Vec<f32>,
 }
 
 impl TileRunner {
     /// Compiles and allocates what tiles of `tile` rows and columns need.
-    pub fn new(backend: &Backend, ensemble: &Ensemble, tile: [usize; 2], probabilities: bool) -> Result<Self> {
-        let runs = ensemble.runs();
-        let wants = Wants { mask: runs == 1, probabilities: probabilities || runs > 1 };
+    pub fn new(backend: &Backend, ensemble: &Ensemble, tile: [usize; 2], outputs: TileOutputs) -> Result<Self> {
+        let wants = ensemble.wants(outputs);
         let turned = [tile[1], tile[0]];
         let mut rule = MaskRule::Argmax;
         let mut members = Vec::new();
@@ -235,8 +272,9 @@ impl TileRunner {
             orientations: ensemble.tta.orientations(),
             members,
             rule,
-            probabilities,
+            outputs,
             mask: Vec::new(),
+            decision: Vec::new(),
             planes: Vec::new(),
         })
     }
@@ -283,9 +321,13 @@ impl TileRunner {
                 executable.run(|k, of| progress(so_far(k as f64 / of.max(1) as f64)))?;
                 done += 1;
                 if count == 1 {
-                    self.mask = executable.read(MASK)?.data().to_vec();
-                    if self.probabilities {
-                        self.planes = executable.read(PROBABILITY)?.data().to_vec();
+                    if self.outputs.decision {
+                        self.decision = executable.read(DECISION)?.into_data();
+                    } else {
+                        self.mask = executable.read(MASK)?.into_data();
+                    }
+                    if self.outputs.probabilities {
+                        self.planes = executable.read(PROBABILITY)?.into_data();
                     }
                     return Ok(());
                 }
@@ -300,18 +342,32 @@ impl TileRunner {
         }
         let factor = 1.0 / count as f32;
         self.planes.iter_mut().for_each(|sum| *sum *= factor);
-        self.mask = decide(self.rule, &self.planes, output[0] * output[1]);
+        if self.outputs.decision {
+            self.decision = self.planes.clone();
+        } else {
+            self.mask = decide(self.rule, &self.planes, output[0] * output[1]);
+        }
         Ok(())
     }
 
-    /// Class ids of the tile last run, `[H, W]` of the network's output.
+    /// Class ids of the tile last run, `[H, W]` of the network's output; empty where [`Self::decision`] is asked for.
     pub fn mask(&self) -> &[f32] {
         &self.mask
     }
 
+    /// What its classes are decided on, `[K, H, W]`; empty if it was not asked for.
+    pub fn decision(&self) -> &[f32] {
+        &self.decision
+    }
+
+    /// How they are decided on that.
+    pub fn rule(&self) -> MaskRule {
+        self.rule
+    }
+
     /// Its probabilities `[K, H, W]`; empty if they were not asked for.
     pub fn probabilities(&self) -> &[f32] {
-        if self.probabilities { &self.planes } else { &[] }
+        if self.outputs.probabilities { &self.planes } else { &[] }
     }
 }
 
@@ -337,9 +393,11 @@ fn inputs(place: &TilePlace, pixels: &[f32], affine: &[ChannelAffine]) -> (Vec<f
     let (rows, columns) = (place.rows.len(), place.columns.len());
     let mut window = vec![0.0; affine.len() * h * w];
     for (i, line) in pixels.chunks_exact(columns.max(1)).enumerate() {
-        let (c, y) = (i / rows, i % rows);
+        let (c, y) = (i / rows.max(1), i % rows.max(1));
         let at = (c * h + y) * w;
-        window[at..at + line.len()].copy_from_slice(line);
+        if let Some(to) = window.get_mut(at..at + line.len()) {
+            to.copy_from_slice(line);
+        }
     }
     let info = ImageInfo {
         tile: place.start.map(|n| n as i64),

@@ -29,7 +29,7 @@ pub use band::{Band, BandInfo, BandSink, Needs, feed};
 pub use components::{Connectivity, components, grow};
 pub use decode::MAX_PIXELS;
 pub(crate) use distance::nearest_sites;
-pub use ensemble::{Ensemble, TileRunner, Tta};
+pub use ensemble::{Ensemble, TileOutputs, TileRunner, Tta};
 pub use image::{Picture, Pixels};
 pub use instances::{
     InstanceOptions, Instances, Labeller, Object, ObjectFile, ObjectReport, ObjectSink, Separation, write_objects,

@@ -4,9 +4,11 @@ use super::band::{Band, BandInfo, BandSink, Needs};
 use super::blend::{BlendGrid, blended};
 use super::budget::Budget;
 use super::choose::choose;
+use super::ensemble::{Ensemble, TileOutputs, TileRunner};
 use super::fixed::fixed_grid;
 use super::image::Picture;
 use super::normalise::{ChannelAffine, Collector, Wanted, collect, maps, reads_integers, wanted};
+use super::orient::TilePlace;
 use super::output::{Ids, Mask, SHOWN, STRETCH, joint};
 use super::source::{InMemory, PictureSource, Sample, SourceInfo};
 use super::stream::{Emitter, TileResult, Windows, exact, no_ids, zeros};
@@ -14,8 +16,8 @@ use super::tile::{TileGrid, TileSpec};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, footprint};
 use crate::model::Model;
-use crate::ops::{ExportNchw, ImageIn, ImageInfo, ImportNchw, MaskOut};
-use crate::session::{Backend, Executable};
+use crate::ops::ImportNchw;
+use crate::session::Backend;
 use crate::tensor::{Precision, Shape, TensorDesc};
 use crate::weights::Normalisation;
 use std::collections::HashMap;
@@ -101,24 +103,19 @@ pub struct Streamed {
 #[derive(Debug)]
 pub struct Segmenter {
     backend: Backend,
-    model: Model,
+    ensemble: Ensemble,
     /// What runs one kind of tile. One entry: the next picture is likely of the same size.
-    ready: Option<(TileKey, Executable)>,
+    ready: Option<(TileKey, TileRunner)>,
     /// Kinds of tile met so far under a memory budget, with what stands against them: the parts of an [`Error::Limit`].
     /// Planning takes milliseconds, and pictures come in series.
     tried: HashMap<(TileKey, u64), Option<[String; 3]>>,
 }
 
 /// A kind of tile: rows and columns of its window, its outputs, exact or not, how numbers are stored.
-type TileKey = ([usize; 2], Outputs, bool, Precision);
+type TileKey = ([usize; 2], TileOutputs, bool, Precision);
 
-/// What is read back of a tile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Outputs {
-    probabilities: bool,
-    /// What the class is decided on in place of the class.
-    decision: bool,
-}
+/// How each model's input is normalised, and what is shown black and white.
+type Measured = (Vec<Vec<ChannelAffine>>, Option<[f64; 2]>);
 
 /// How a picture is cut.
 enum Cut {
@@ -126,21 +123,15 @@ enum Cut {
     Blended(BlendGrid),
 }
 
-const WINDOW: &str = "window";
-const INFO: &str = "info";
-const MASK: &str = "mask";
-const PROBABILITY: &str = "probability";
-const DECISION: &str = "decision";
-
 impl Segmenter {
-    /// A segmenter. Nothing is compiled or allocated yet.
-    pub fn new(backend: Backend, model: Model) -> Self {
-        Self { backend, model, ready: None, tried: HashMap::new() }
+    /// A segmenter with a model, or with several as one. Nothing is compiled or allocated yet.
+    pub fn new(backend: Backend, models: impl Into<Ensemble>) -> Self {
+        Self { backend, ensemble: models.into(), ready: None, tried: HashMap::new() }
     }
 
-    /// The model.
+    /// The model; of several the first, which agrees with the others in classes and channels.
     pub fn model(&self) -> &Model {
-        &self.model
+        self.ensemble.first()
     }
 
     /// Bytes of device memory held.
@@ -148,9 +139,9 @@ impl Segmenter {
         self.ready.as_ref().map_or(0, |r| r.1.device_bytes())
     }
 
-    /// What tiling must know of the model, or why it cannot be tiled.
+    /// What tiling must know of the models, or why they cannot be tiled.
     pub fn tile_spec(&self) -> Result<Result<TileSpec, String>> {
-        tile_spec(&self.model)
+        self.ensemble.tile_spec(tile_spec)
     }
 
     /// Segments a picture. `progress` gets a fraction from 0 to 1 and may cancel by returning an error. Where `f16` cannot
@@ -198,35 +189,34 @@ impl Segmenter {
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Streamed> {
         let needs = sinks.iter().fold(Needs::default(), |n, s| n.or(s.needs()));
-        let (affine, contrast) = self.measure(source, options, needs)?;
+        let (affines, contrast) = self.measure(source, options, needs)?;
         let SourceInfo { width, height, channels, .. } = source.info();
-        let planes = self.model.architecture.out_channels();
-        let info = BandInfo { width, height, channels, classes: self.model.classes(), planes, contrast };
+        let planes = self.model().architecture.out_channels();
+        let info = BandInfo { width, height, channels, classes: self.model().classes(), planes, contrast };
         let backend = if options.exact { self.backend.position_independent() } else { self.backend.clone() };
-        let run = |b: &Backend| self.stream_on(b, source, options, &affine, (&info, needs, &mut *sinks), &mut progress);
+        let run =
+            |b: &Backend| self.stream_on(b, source, options, &affines, (&info, needs, &mut *sinks), &mut progress);
         let (run, fallback) = backend.or_f32(run)?;
         Ok(Streamed { fallback, ..run })
     }
 
-    /// How pixels are normalised, and what is shown black and white.
-    fn measure(
-        &self,
-        source: &mut dyn PictureSource,
-        options: &SegmentOptions,
-        needs: Needs,
-    ) -> Result<(Vec<ChannelAffine>, Option<[f64; 2]>)> {
-        let rule = options.normalisation.as_ref().unwrap_or(&self.model.metadata.normalisation);
+    /// How pixels are normalised, for each model, and what is shown black and white.
+    fn measure(&self, source: &mut dyn PictureSource, options: &SegmentOptions, needs: Needs) -> Result<Measured> {
+        let rules = self.ensemble.models().map(|m| options.normalisation.as_ref().unwrap_or(&m.metadata.normalisation));
         let info = source.info();
-        let channels = self.model.architecture.in_channels();
+        let channels = self.model().architecture.in_channels();
         // Refused before any pixel is read, if it does not fit the network.
         source.read(0, 0, 1, 1)?.to_channels(channels)?;
         let input = SourceInfo { channels, ..info };
-        let mut pixels = Collector::new(input, wanted(rule)?);
+        let pixels = rules.map(|rule| Ok((rule, Collector::new(input, wanted(rule)?))));
+        let mut pixels = pixels.collect::<Result<Vec<_>>>()?;
         let shown = if needs.contrast { STRETCH.to_vec() } else { Vec::new() };
         let mut shown = Collector::new(info, Wanted { percentiles: shown, ..Wanted::default() });
         let mut all = Vec::new();
-        if info.sample == Sample::F32 || reads_integers(rule) {
-            all.push((&mut pixels, Some(channels)));
+        for (rule, pixels) in &mut pixels {
+            if info.sample == Sample::F32 || reads_integers(rule) {
+                all.push((pixels, Some(channels)));
+            }
         }
         if needs.contrast {
             all.push((&mut shown, None));
@@ -236,7 +226,8 @@ impl Segmenter {
             let percentiles = (0..info.channels.min(SHOWN)).map(|c| shown.percentiles(c));
             joint(&percentiles.filter_map(|p| <[f64; 2]>::try_from(p).ok()).collect::<Vec<_>>())
         });
-        Ok((maps(&pixels, input, rule)?, contrast))
+        let affines = pixels.iter().map(|(rule, pixels)| maps(pixels, input, rule));
+        Ok((affines.collect::<Result<_>>()?, contrast))
     }
 
     fn stream_on(
@@ -244,13 +235,13 @@ impl Segmenter {
         backend: &Backend,
         source: &mut dyn PictureSource,
         options: &SegmentOptions,
-        affine: &[ChannelAffine],
+        affines: &[Vec<ChannelAffine>],
         (info, needs, sinks): (&BandInfo, Needs, &mut [&mut dyn BandSink]),
         progress: &mut dyn FnMut(f64) -> Result<()>,
     ) -> Result<Streamed> {
-        let outputs = Outputs { probabilities: needs.probabilities, decision: options.blend == Blend::Gaussian };
-        let channels = self.model.architecture.in_channels();
-        let budget = Budget::new(&*source, options, (channels, info, needs));
+        let outputs = TileOutputs { probabilities: needs.probabilities, decision: options.blend == Blend::Gaussian };
+        let channels = self.model().architecture.in_channels();
+        let budget = Budget::new(&*source, options, (channels, info, needs), self.ensemble.runs());
         let cut = self.plan(backend, info, options, outputs, &budget)?;
         let (shape, tiles) = match &cut {
             Cut::Exact(g) => ([g.rows.window, g.columns.window], [g.rows.windows.len(), g.columns.windows.len()]),
@@ -261,33 +252,21 @@ impl Segmenter {
         if self.ready.as_ref().is_none_or(|r| r.0 != key) {
             // The old buffers go before the new ones come.
             self.ready = None;
-            let graph = tile_graph(&self.model, shape, outputs)?;
-            self.ready = Some((key, backend.prepare(&graph, self.model.stored())?));
+            self.ready = Some((key, TileRunner::new(backend, &self.ensemble, shape, outputs)?));
         }
-        let Some((_, executable)) = &mut self.ready else { return Err(Error::invalid("segmenter", "is not ready")) };
-        let mut run = |window: &[f32], place: &[f32], progress: &mut dyn FnMut(f64) -> Result<()>| {
-            executable.write(WINDOW, window)?;
-            executable.write(INFO, place)?;
-            executable.run(|done, of| progress(done as f64 / of.max(1) as f64))?;
-            let mut tile = TileResult::default();
-            if outputs.decision {
-                tile.planes = executable.read(DECISION)?.into_data();
-            } else {
-                tile.mask = executable.read(MASK)?.into_data();
-            }
-            if outputs.probabilities {
-                tile.planes.extend(executable.read(PROBABILITY)?.data());
-            }
-            Ok(tile)
+        let Some((_, runner)) = &mut self.ready else { return Err(Error::invalid("segmenter", "is not ready")) };
+        let rule = (runner.rule(), self.ensemble.first().architecture.out_channels());
+        let mut run = |place: &TilePlace, pixels: &[f32], progress: &mut dyn FnMut(f64) -> Result<()>| {
+            runner.run(place, pixels, affines, progress)?;
+            let (mask, mut planes) = (runner.mask().to_vec(), runner.decision().to_vec());
+            planes.extend(runner.probabilities());
+            Ok(TileResult { mask, planes })
         };
-        let mut windows = Windows { source, channels, affine };
+        let mut windows = Windows { source, channels };
         let mut out = Emitter::new(info, needs, sinks)?;
         match &cut {
             Cut::Exact(grid) => exact(&mut windows, grid, &mut out, &mut run, progress)?,
-            Cut::Blended(grid) => {
-                let rule = (decision_rule(&self.model)?, self.model.architecture.out_channels());
-                blended(&mut windows, grid, rule, &mut out, &mut run, progress)?;
-            }
+            Cut::Blended(grid) => blended(&mut windows, grid, rule, &mut out, &mut run, progress)?,
         }
         let class_pixels = out.counts;
         let (picture, precision) = (windows.source.info(), backend.precision());
@@ -300,20 +279,23 @@ impl Segmenter {
         backend: &Backend,
         info: &BandInfo,
         options: &SegmentOptions,
-        outputs: Outputs,
+        outputs: TileOutputs,
         budget: &Budget,
     ) -> Result<Cut> {
         let (height, width) = (info.height, info.width);
-        let rule = self.model.architecture.size_rule();
-        let fixed = self.model.architecture.fixed_size();
+        let rule = self.ensemble.size_rule();
+        let fixed = self.model().architecture.fixed_size();
         if fixed != [None; 2] {
+            if self.ensemble.turns() && fixed[0] != fixed[1] {
+                return Err(Error::invalid("tta", "a network of one input size that is not square cannot be turned"));
+            }
             let least = |length: usize| length.max(rule.minimum);
             let window = [(fixed[0], height), (fixed[1], width)].map(|(n, length)| n.unwrap_or(least(length)));
             self.fits(backend, window, options, outputs, budget)?;
             if options.blend == Blend::Gaussian && rule.margin == 0 {
                 return Ok(Cut::Blended(BlendGrid::new([height, width], window)));
             }
-            return fixed_grid([height, width], window, tile_spec(&self.model)?, rule.margin).map(Cut::Exact);
+            return fixed_grid([height, width], window, self.tile_spec()?, rule.margin).map(Cut::Exact);
         }
         // A network that cannot be tiled still runs on the whole picture: any halo does for a single window.
         let whole_spec = TileSpec { align: rule.step, halo: 0, margin: rule.margin, minimum: rule.minimum };
@@ -334,7 +316,7 @@ impl Segmenter {
                 Err(e) => return Err(e),
             }
         }
-        let spec = tile_spec(&self.model)?.map_err(|why| {
+        let spec = self.tile_spec()?.map_err(|why| {
             let first = problem.map_or_else(|| "tiles were asked for".to_string(), |e| e.to_string());
             let what = format!("{width}x{height} picture");
             let way = "with `--blend gaussian` it is tiled as nnU-Net does it, which is not the whole picture's result";
@@ -342,8 +324,12 @@ impl Segmenter {
         })?;
         // What a pixel of a tile takes on the device decides how much a row of the band weighs against it.
         let smallest = spec.smallest_tile()?;
-        let least = tile_graph(&self.model, [smallest; 2], outputs).and_then(|g| backend.memory(&g, u64::MAX))?;
-        let pixel = (least.slots + least.ports) / (smallest * smallest).max(1) as u64;
+        let mut least = 0;
+        for graph in self.ensemble.tile_graphs([smallest; 2], outputs)? {
+            let memory = backend.memory(&graph, u64::MAX)?;
+            least += memory.slots + memory.ports;
+        }
+        let pixel = least / (smallest * smallest).max(1) as u64;
         let bytes = |[h, w]: [usize; 2]| u128::from(pixel) * h as u128 * w as u128 + u128::from(budget.host([h, w]));
         choose([height, width], cap, &spec, bytes, |window| fits(self, window)).map(Cut::Exact)
     }
@@ -355,7 +341,7 @@ impl Segmenter {
         size: [usize; 2],
         options: &SegmentOptions,
         spec: &TileSpec,
-        (outputs, budget): (Outputs, &Budget),
+        (outputs, budget): (TileOutputs, &Budget),
     ) -> Result<BlendGrid> {
         /// Edge of tiles, where none is asked for.
         const EDGE: usize = 512;
@@ -385,7 +371,7 @@ impl Segmenter {
         backend: &Backend,
         window: [usize; 2],
         options: &SegmentOptions,
-        outputs: Outputs,
+        outputs: TileOutputs,
         budget: &Budget,
     ) -> Result<()> {
         let name = format!("a tile of {}x{} pixels", window[1], window[0]);
@@ -397,8 +383,10 @@ impl Segmenter {
         })?;
         let key = ((window, outputs, options.exact, backend.precision()), memory);
         if !self.tried.contains_key(&key) {
-            let graph = tile_graph(&self.model, window, outputs);
-            let problem = match graph.and_then(|g| backend.memory(&g, memory)) {
+            // What one session takes the next cannot have.
+            let all = self.ensemble.tile_graphs(window, outputs)?;
+            let fit = |left: u64, graph: &Graph| Ok(left - backend.memory(graph, left)?.total());
+            let problem = match all.iter().try_fold(memory, fit) {
                 Ok(_) => None,
                 Err(Error::Limit { what, needed, limit }) => Some([what, needed, limit]),
                 Err(e) => return Err(e),
@@ -412,14 +400,6 @@ impl Segmenter {
     }
 }
 
-/// How a model decides on a class.
-fn decision_rule(model: &Model) -> Result<crate::ops::MaskRule> {
-    let mut graph = Graph::new();
-    let x = graph.input("x", TensorDesc::linear(model.architecture.example()));
-    let x = graph.node("import", ImportNchw, &[x])?;
-    Ok(model.architecture.build(&mut graph, x)?.rule)
-}
-
 /// What tiling must know of a model, or why it cannot be tiled.
 fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
     let rule = model.architecture.size_rule();
@@ -428,7 +408,7 @@ fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
     let x = graph.input("x", TensorDesc::linear(Shape::new(1, model.architecture.in_channels(), h, w)));
     let x = graph.node("import", ImportNchw, &[x])?;
     let built = model.architecture.build(&mut graph, x)?;
-    graph.output(MASK, built.decision);
+    graph.output("decision", built.decision);
     let graph = graph.without_dead_nodes();
     let (Some((_, input)), Some((_, output))) = (graph.inputs().next(), graph.outputs().first().cloned()) else {
         return Err(Error::invalid("model", "has no input or output"));
@@ -447,28 +427,6 @@ fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
         }
     }
     Ok(Ok(TileSpec { align: rule.step, halo, margin: rule.margin, minimum: rule.minimum }))
-}
-
-/// Pixels in, class ids (or what they are decided on) and probabilities out, for tiles of one shape.
-fn tile_graph(model: &Model, [h, w]: [usize; 2], outputs: Outputs) -> Result<Graph> {
-    let channels = model.architecture.in_channels();
-    let mut graph = Graph::new();
-    let window = graph.input(WINDOW, TensorDesc::linear(Shape::new(1, channels, h, w)));
-    let info = graph.input(INFO, TensorDesc::linear(Shape::new(1, 1, 1, ImageInfo::len(channels))));
-    let x = graph.node("image", ImageIn { height: h, width: w }, &[window, info])?;
-    let built = model.architecture.build(&mut graph, x)?;
-    if outputs.decision {
-        let exported = graph.node("export decision", ExportNchw, &[built.decision])?;
-        graph.output(DECISION, exported);
-    } else {
-        let mask = graph.node("mask", MaskOut { rule: built.rule }, &[built.decision])?;
-        graph.output(MASK, mask);
-    }
-    if outputs.probabilities {
-        let exported = graph.node("export probability", ExportNchw, &[built.probability])?;
-        graph.output(PROBABILITY, exported);
-    }
-    Ok(graph.without_dead_nodes())
 }
 
 /// All rows, put together in memory.

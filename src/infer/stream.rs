@@ -2,12 +2,11 @@
 
 use super::band::{Band, BandInfo, BandSink, Needs};
 use super::image::Picture;
-use super::normalise::ChannelAffine;
+use super::orient::TilePlace;
 use super::output::Ids;
 use super::source::{PictureSource, SourceInfo};
 use super::tile::{TileGrid, source_window};
 use crate::error::{Error, Result};
-use crate::ops::ImageInfo;
 
 /// Bytes of a band as sinks get it, about.
 pub(super) const SLICE: u64 = 8 << 20;
@@ -23,41 +22,26 @@ pub(super) struct TileResult {
     pub planes: Vec<f32>,
 }
 
-/// Runs the network on a tile: the window's pixels, where they lie, progress from 0 to 1.
-pub(super) type RunTile<'a> = dyn FnMut(&[f32], &[f32], &mut dyn FnMut(f64) -> Result<()>) -> Result<TileResult> + 'a;
+/// Runs the network on a tile: where it lies, the raw pixels read for it, progress from 0 to 1.
+pub(super) type RunTile<'a> =
+    dyn FnMut(&TilePlace, &[f32], &mut dyn FnMut(f64) -> Result<()>) -> Result<TileResult> + 'a;
 
-/// Where the windows of a picture come from, and how their pixels are normalised.
+/// Where the windows of a picture come from.
 pub(super) struct Windows<'a> {
     pub source: &'a mut dyn PictureSource,
     /// Channels that the network takes.
     pub channels: usize,
-    pub affine: &'a [ChannelAffine],
 }
 
 impl Windows<'_> {
-    /// The raw pixels a tile needs, laid out in a window as large as the tile, and where they belong.
-    pub fn tile(&mut self, start: [isize; 2], [h, w]: [usize; 2]) -> Result<(Vec<f32>, Vec<f32>)> {
+    /// Where a tile lies, and the raw pixels it needs, planar.
+    pub fn tile(&mut self, start: [isize; 2], [h, w]: [usize; 2]) -> Result<(TilePlace, Vec<f32>)> {
         let SourceInfo { width, height, .. } = self.source.info();
         let rows = source_window(start[0], h, height);
         let columns = source_window(start[1], w, width);
         let part = self.source.read(columns.start, rows.start, columns.len(), rows.len())?;
-        let part = part.to_channels(self.channels)?;
-        let pixels = part.window(0, 0, columns.len(), rows.len())?;
-        let mut window = zeros(self.channels * h * w)?;
-        for (i, line) in pixels.chunks_exact(columns.len()).enumerate() {
-            let (c, y) = (i / rows.len(), i % rows.len());
-            let at = (c * h + y) * w;
-            if let Some(to) = window.get_mut(at..at + line.len()) {
-                to.copy_from_slice(line);
-            }
-        }
-        let info = ImageInfo {
-            tile: [start[0] as i64, start[1] as i64],
-            window: [rows.start, columns.start],
-            picture: [height, width],
-            channels: self.affine.iter().map(|a| [a.offset, a.scale, a.low, a.high]).collect(),
-        };
-        Ok((window, info.words()))
+        let pixels = part.to_channels(self.channels)?.window(0, 0, columns.len(), rows.len())?;
+        Ok((TilePlace { picture: [height, width], start, size: [h, w], rows, columns }, pixels))
     }
 }
 
@@ -160,8 +144,8 @@ pub(super) fn exact(
         let mut ids = no_ids(out.info.classes.len(), rows * width)?;
         let mut values: Vec<f32> = zeros(planes * rows * width)?;
         for x in &grid.columns.windows {
-            let (window, place) = windows.tile([y.start, x.start], shape)?;
-            let tile = run(&window, &place, &mut |part| progress((done + part) / count))?;
+            let (place, pixels) = windows.tile([y.start, x.start], shape)?;
+            let tile = run(&place, &pixels, &mut |part| progress((done + part) / count))?;
             done += 1.0;
             if tile.mask.len() != oh * ow || tile.planes.len() < planes * oh * ow {
                 return Err(Error::invalid("tile", "the network's output has another size than planned"));

@@ -35,7 +35,8 @@ fn run(ensemble: &Ensemble, picture: &Picture, tile: usize) -> (Vec<f32>, Vec<f3
     let spec = ensemble.tile_spec(|m| Segmenter::new(Backend::Cpu, m.clone()).tile_spec()).unwrap().unwrap();
     let grid = TileGrid::plan(h, w, (tile, tile), &spec).unwrap();
     let size = [grid.rows.window, grid.columns.window];
-    let mut runner = TileRunner::new(&Backend::Cpu, ensemble, size, true).unwrap();
+    let outputs = TileOutputs { probabilities: true, decision: false };
+    let mut runner = TileRunner::new(&Backend::Cpu, ensemble, size, outputs).unwrap();
     let affines: Vec<_> = ensemble.models().map(|m| normalise(picture, &m.metadata.normalisation).unwrap()).collect();
     let planes = ensemble.first().architecture.out_channels();
     let (mut mask, mut probabilities) = (vec![-1.0; w * h], vec![-1.0; planes * w * h]);

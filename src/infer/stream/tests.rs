@@ -63,33 +63,32 @@ fn value(pixel: f32) -> f32 {
 
 type Progress<'a> = &'a mut dyn FnMut(f64) -> Result<()>;
 
-/// Runs a mock of a network on tiles: it looks its pixels up in the window as the device does, by `ImageInfo`, and fills the
+/// Runs a mock of a network on tiles: it looks its pixels up in what was read as the device does, and fills the
 /// halo at edges inside the picture with rubbish, which nobody may keep.
 fn mock(
     shape: [usize; 2],
     output: [usize; 2],
     halo: usize,
     size: [usize; 2],
-) -> impl FnMut(&[f32], &[f32], Progress<'_>) -> Result<TileResult> {
-    move |window, place, progress| {
+) -> impl FnMut(&TilePlace, &[f32], Progress<'_>) -> Result<TileResult> {
+    move |place, pixels, progress| {
         progress(0.5)?;
-        let place = ([place[0] as i64, place[1] as i64], [place[2] as usize, place[3] as usize]);
+        let start = place.start.map(|n| n as i64);
         let margin = (shape[0] - output[0]) / 2;
         let mut tile =
             TileResult { mask: vec![0.0; output[0] * output[1]], planes: vec![0.0; 2 * output[0] * output[1]] };
         for y in 0..output[0] {
             for x in 0..output[1] {
-                let at = [place.0[0] + (y + margin) as i64, place.0[1] + (x + margin) as i64];
+                let at = [start[0] + (y + margin) as i64, start[1] + (x + margin) as i64];
                 // Of the whole run's output only what lies beyond it is near no edge.
                 let inside = |d: i64, start: i64, len: usize, picture: usize| {
                     let (first, last) = (start + margin as i64, start + (len - margin) as i64 - 1);
                     (d >= first + halo as i64 || first <= 0) && (d <= last - halo as i64 || last >= picture as i64 - 1)
                 };
-                let right =
-                    inside(at[0], place.0[0], shape[0], size[0]) && inside(at[1], place.0[1], shape[1], size[1]);
-                let row = mirror(at[0] as isize, size[0]) - place.1[0];
-                let column = mirror(at[1] as isize, size[1]) - place.1[1];
-                let v = if right { value(window[row * shape[1] + column]) } else { f32::NAN };
+                let right = inside(at[0], start[0], shape[0], size[0]) && inside(at[1], start[1], shape[1], size[1]);
+                let row = mirror(at[0] as isize, size[0]) - place.rows.start;
+                let column = mirror(at[1] as isize, size[1]) - place.columns.start;
+                let v = if right { value(pixels[row * place.columns.len() + column]) } else { f32::NAN };
                 let i = y * output[1] + x;
                 tile.mask[i] = if right { (v > 0.5) as u8 as f32 } else { 77.0 };
                 tile.planes[i] = v;
@@ -150,7 +149,7 @@ proptest! {
         let (info, needs) = (info(width, height), recorder.needs());
         let mut sinks: [&mut dyn BandSink; 1] = [&mut recorder];
         let mut out = Emitter::new(&info, needs, &mut sinks).unwrap();
-        let mut windows = Windows { source: &mut source, channels: 1, affine: &[ChannelAffine::IDENTITY] };
+        let mut windows = Windows { source: &mut source, channels: 1 };
         let (shape, output) = ([grid.rows.window, grid.columns.window], [grid.rows.output, grid.columns.output]);
         let mut run = mock(shape, output, spec.halo, [height, width]);
         let mut last = 0.0;
@@ -171,10 +170,10 @@ proptest! {
         let (info, needs) = (info(width, height), recorder.needs());
         let mut sinks: [&mut dyn BandSink; 1] = [&mut recorder];
         let mut out = Emitter::new(&info, needs, &mut sinks).unwrap();
-        let mut windows = Windows { source: &mut source, channels: 1, affine: &[ChannelAffine::IDENTITY] };
+        let mut windows = Windows { source: &mut source, channels: 1 };
         let mut network = mock(tile, tile, 0, [height, width]);
-        let mut run = |w: &[f32], p: &[f32], f: &mut dyn FnMut(f64) -> Result<()>| {
-            let mut tile = network(w, p, f)?;
+        let mut run = |p: &TilePlace, x: &[f32], f: &mut dyn FnMut(f64) -> Result<()>| {
+            let mut tile = network(p, x, f)?;
             // One decision plane, the probability of class 1, then both probabilities.
             let first = tile.planes[..tile.planes.len() / 2].to_vec();
             tile.planes.splice(0..0, first);
