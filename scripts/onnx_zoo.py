@@ -1,8 +1,9 @@
 """Networks of public libraries, exported to ONNX with random weights: what this engine makes of them against onnxruntime.
 
 Called by onnx_zoo.sh. For each network: PyTorch's exporter writes the file, onnxruntime runs it, `unet run` runs it, and the
-largest difference from onnxruntime must be below 1e-4 of the largest value of the output, plus what onnxruntime itself differs
-from PyTorch in double precision.
+largest difference from onnxruntime must be at most 1e-4 of the largest value of the output. Distances of both from PyTorch in
+double precision are shown. Known: smp_unet_resnet18_scse (static) is at 1.02e-4, ours 7.3e-5 and onnxruntime 2.9e-5 from double
+precision (Winograd rounds more; plain kernels are at 1.4e-5).
 """
 
 import argparse
@@ -111,7 +112,7 @@ def check(name, unet, folder, dynamic, device):
         g = got[key].reshape(y.shape)
         off = [float(np.abs(a - b).max() / scale) for a, b in ((g, y), (y, z), (g, z))]
         worst, theirs, ours = max(worst, off[0]), max(theirs, off[1]), max(ours, off[2])
-    fine = worst <= 1e-4 + theirs
+    fine = worst <= 1e-4
     verdict = "ok" if fine else "FAILED"
     print(f"{path.stem:<34} {verdict:<7} {worst:.1e} of scale from onnxruntime; from float64: {ours:.1e}, onnxruntime {theirs:.1e}",
           flush=True)
