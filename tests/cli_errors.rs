@@ -244,7 +244,10 @@ fn devices_and_limits() {
     }
     let cpu = |args: &[&str]| f.error(&[&["segment", "a.png", "--device", "cpu"], args].concat());
     check(&cpu(&["--tile", "5"]), &["a.png: tile: 5 pixels are too few", "smallest usable tile is 32"]);
-    check(&cpu(&["--memory", "1M"]), &["a.png: a tile of 32x32 pixels: the network needs", "MiB of memory"]);
+    check(
+        &cpu(&["--memory", "1M"]),
+        &["a.png: a tile of 32x32 pixels: the network needs", "the limit is 1.0 MiB of memory"],
+    );
     if cfg!(target_os = "linux") {
         let mut command = f.command(&["segment", "a.png"]);
         let output = command.env("VK_DRIVER_FILES", "/none").env("VK_ICD_FILENAMES", "/none").output().unwrap();
@@ -270,7 +273,10 @@ fn what_cannot_be_tiled_is_refused_under_small_memory() {
     f.model("m.safetensors", json!({ "arch": "unet3p", "config": config }), ("unet3p", config.clone()), |_| ());
     ImageBuffer::from_pixel(300, 200, Luma([7u8])).save(f.path("a.png")).unwrap();
     let e = f.error(&["segment", "a.png", "-m", "m.safetensors", "--memory", "1M", "--device", "cpu"]);
-    check(&e, &["a.png: ", "a tile of 300x200 pixels: ", "MiB of memory", "cannot be tiled exactly", "cgm"]);
+    check(
+        &e,
+        &["a.png: ", "a tile of 300x200 pixels: ", "the limit is 1.0 MiB of memory", "cannot be tiled exactly", "cgm"],
+    );
 }
 
 #[test]

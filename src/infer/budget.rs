@@ -11,6 +11,9 @@ use super::stream::{SLICE, id_bytes};
 /// Largest share of the budget that decoded parts of the file may take, as a divisor.
 const CACHE_SHARE: u64 = 4;
 
+/// How the limit of an error ends where it is the caller's and not the device's.
+pub const OF_MEMORY: &str = "of memory";
+
 /// The memory that a picture of this kind needs on the host, by the tile's rows and columns.
 pub(super) struct Budget<'a> {
     memory: u64,
@@ -71,7 +74,6 @@ impl<'a> Budget<'a> {
     /// Bytes that are left for the device, or what needs more than there is: the parts of an error.
     pub fn device(&self, window: [usize; 2]) -> Result<u64, [String; 3]> {
         let host = self.host(window);
-        let mib = |b: u64| format!("{:.1} MiB", b as f64 / (1u64 << 20) as f64);
         if host < self.memory {
             return Ok(self.memory - host);
         }
@@ -79,6 +81,16 @@ impl<'a> Budget<'a> {
             true => "the picture's file, which has to be decoded in large pieces, and a row of tiles",
             false => "the picture's pixels and results, on the host,",
         };
-        Err([what.to_string(), mib(host), format!("{} of memory", mib(self.memory))])
+        Err([what.to_string(), mib(host), format!("{} {OF_MEMORY}", mib(self.memory))])
     }
+
+    /// The memory allowed, and the host's part of it, as the limit in an error.
+    pub fn shared(&self, window: [usize; 2]) -> String {
+        let host = mib(self.host(window));
+        format!("{} {OF_MEMORY}, of which the picture and its results take {host}", mib(self.memory))
+    }
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64)
 }

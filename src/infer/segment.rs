@@ -2,7 +2,7 @@
 
 use super::band::{Band, BandInfo, BandSink, Needs};
 use super::blend::{BlendGrid, blended};
-use super::budget::Budget;
+use super::budget::{Budget, OF_MEMORY};
 use super::choose::choose;
 use super::ensemble::{Ensemble, TileOutputs, TileRunner};
 use super::fixed::fixed_grid;
@@ -395,7 +395,11 @@ impl Segmenter {
         }
         match self.tried.get(&key).cloned().flatten() {
             None => Ok(()),
-            Some([what, needed, limit]) => Err(Error::Limit { what: format!("{name}: {what}"), needed, limit }),
+            Some([what, needed, limit]) => {
+                // The user knows the whole of it, not what is left for the device.
+                let limit = if limit.ends_with(OF_MEMORY) { budget.shared(window) } else { limit };
+                Err(Error::Limit { what: format!("{name}: {what}"), needed, limit })
+            }
         }
     }
 }
