@@ -315,7 +315,7 @@ impl Segment {
     ) -> Result<Value> {
         let start = Instant::now();
         let about = |e| about(input, e);
-        let open = OpenOptions { page: *page, channels: self.channels.clone() };
+        let open = OpenOptions { page: *page, channels: self.channels.clone(), memory: Some(self.memory) };
         let mut source = open_picture(input, &open)?;
         // Objects keep a share of the memory for themselves.
         let files: Vec<_> = outputs.iter().filter_map(|(s, p)| Some((s.object()?, p.to_path_buf()))).collect();

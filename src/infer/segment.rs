@@ -163,6 +163,7 @@ impl Segmenter {
         let rules = self.ensemble.models().map(|m| options.normalisation.as_ref().unwrap_or(&m.metadata.normalisation));
         let info = source.info();
         let channels = self.model().architecture.in_channels();
+        check_rows(&*source, options.memory)?;
         // Refused before any pixel is read, if it does not fit the network.
         source.read(0, 0, 1, 1)?.to_channels(channels)?;
         let input = SourceInfo { channels, ..info };
@@ -363,6 +364,21 @@ impl Segmenter {
 }
 
 /// What tiling must know of a model, or why it cannot be tiled.
+/// Fails if not even a row of the picture, with the pieces that its file is decoded in, can be in memory: statistics are
+/// gathered row by row.
+fn check_rows(source: &dyn PictureSource, memory: u64) -> Result<()> {
+    let least = source.info().row_bytes().saturating_add(source.held_bytes());
+    if least <= memory {
+        return Ok(());
+    }
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64);
+    Err(Error::Limit {
+        what: "a row of the picture, in the pieces that its file is decoded in,".into(),
+        needed: mib(least),
+        limit: format!("{} {OF_MEMORY}", mib(memory)),
+    })
+}
+
 fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
     let rule = model.architecture.size_rule();
     let [h, w] = model.architecture.fixed_size().map(|n| n.unwrap_or(rule.minimum + 4 * rule.step));

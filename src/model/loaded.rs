@@ -87,6 +87,11 @@ impl Model {
     ) -> Result<Self> {
         let model =
             Self { name: name.into(), architecture, metadata, weights: Arc::new(weights), import: None, package: None };
+        let rule = model.architecture.size_rule();
+        if rule.step == 0 || rule.minimum == 0 {
+            let reason = format!("its size rule has a minimum of {} and a step of {}", rule.minimum, rule.step);
+            return Err(Error::file(&model.name, reason));
+        }
         let s = model.architecture.example();
         let graph =
             whole_graph(&*model.architecture, s.n, s.h, s.w).map_err(|e| Error::file(&model.name, e.to_string()))?;

@@ -160,12 +160,11 @@ pub fn split(
         (Some(t), _) => lengths(t.as_ints()?)?,
         (None, Some(list)) => lengths(list)?,
         (None, None) => {
-            let parts = a.int("num_outputs").map_or(Ok(outputs), usize::try_from).unwrap_or(0);
-            if parts == 0 {
-                return Err("no parts to split into".into());
+            if outputs == 0 || a.int("num_outputs").is_some_and(|n| usize::try_from(n) != Ok(outputs)) {
+                return Err(format!("num_outputs is not the number of its outputs, {outputs}").into());
             }
-            let size = n.div_ceil(parts);
-            (0..parts).map(|i| size.min(n.saturating_sub(i * size))).collect()
+            let size = n.div_ceil(outputs);
+            (0..outputs).map(|i| size.min(n.saturating_sub(i * size))).collect()
         }
     };
     if sizes.len() != outputs || sizes.iter().sum::<usize>() != n || sizes.contains(&0) {

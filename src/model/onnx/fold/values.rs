@@ -64,11 +64,12 @@ fn walk(dims: &[usize], strides: &[i64], origin: i64) -> impl Iterator<Item = us
         let now = index;
         for i in (0..dims.len()).rev() {
             at[i] += 1;
-            index += strides[i];
             if at[i] < dims[i] {
+                index += strides[i];
                 break;
             }
-            index -= strides[i] * dims[i] as i64;
+            // Back to the first; a step that is never made may be of any length.
+            index -= strides[i].wrapping_mul(dims[i] as i64 - 1);
             at[i] = 0;
         }
         usize::try_from(now).unwrap_or(usize::MAX)
@@ -88,7 +89,8 @@ pub fn gather(t: &Tensor, indices: &Tensor, at: i64) -> Result<Tensor, Why> {
     let list = indices.as_ints()?.iter().map(|&i| axis(i, n as usize)).collect::<Result<Vec<_>, _>>()?;
     let (before, after) = (count(&t.dims[..at])?, count(&t.dims[at + 1..])?);
     let dims = [&t.dims[..at], &indices.dims, &t.dims[at + 1..]].concat();
-    bounded(&dims)?;
+    // Of nothing there may be very many rows.
+    let before = if bounded(&dims)? == 0 { 0 } else { before };
     let list = &list;
     let picked = (0..before)
         .flat_map(|b| list.iter().flat_map(move |&i| (0..after).map(move |a| (b * n as usize + i) * after + a)));
@@ -117,7 +119,9 @@ pub fn concat(inputs: &[Option<&Tensor>], at: i64) -> Result<Tensor, Why> {
         }
         dims[at] += p.dims[at];
     }
-    bounded(&dims)?;
+    if bounded(&dims)? == 0 {
+        return Ok(Tensor { dims, elements: first.elements.clone() });
+    }
     let before = count(&dims[..at])?;
     let runs: Vec<usize> = parts.iter().map(|p| count(&p.dims[at..])).collect::<Result<_, _>>()?;
     let all_ints = parts.iter().all(|p| matches!(p.elements, Elements::Int(_)));
@@ -167,7 +171,11 @@ pub fn range(start: &Tensor, limit: &Tensor, delta: &Tensor) -> Result<Tensor, W
     }
     let n = n as usize;
     match (&start.elements, &delta.elements) {
-        (Elements::Int(s), Elements::Int(d)) => Ok(Tensor::ints((0..n as i64).map(|i| s[0] + i * d[0]))),
+        (Elements::Int(s), Elements::Int(d)) => {
+            let at = |i: i64| i.checked_mul(d[0])?.checked_add(s[0]);
+            let all: Option<Vec<i64>> = (0..n as i64).map(at).collect();
+            Ok(Tensor::ints(all.ok_or("whole numbers beyond their range")?))
+        }
         _ => Tensor::floats(vec![n], (0..n).map(|i| (s + i as f64 * d) as f32).collect()),
     }
 }
@@ -188,7 +196,7 @@ pub fn reduce(op: &str, t: &Tensor, axes: Option<&[i64]>, keep: bool, empty_is_n
         "ReduceMin" => f64::INFINITY,
         _ => 0.0,
     };
-    let mut out = vec![start; count(&kept)?];
+    let mut out = vec![start; bounded(&kept)?];
     for i in 0..t.len() {
         let at: usize = (0..rank).filter(|k| !axes.contains(k)).map(|k| i / from[k] % t.dims[k] * to[k]).sum();
         let v = t.at(i);
