@@ -92,6 +92,11 @@ impl Segmenter {
         self.ensemble.first()
     }
 
+    /// Names of the classes that masks hold.
+    pub fn classes(&self) -> Vec<String> {
+        self.ensemble.classes()
+    }
+
     /// Bytes of device memory held.
     pub fn device_bytes(&self) -> u64 {
         self.ready.as_ref().map_or(0, |r| r.1.device_bytes())
@@ -149,8 +154,8 @@ impl Segmenter {
         let needs = sinks.iter().fold(Needs::default(), |n, s| n.or(s.needs()));
         let (affines, contrast) = self.measure(source, options, needs)?;
         let SourceInfo { width, height, channels, .. } = source.info();
-        let planes = self.model().architecture.out_channels();
-        let info = BandInfo { width, height, channels, classes: self.model().classes(), planes, contrast };
+        let (classes, planes) = (self.ensemble.classes(), self.ensemble.planes());
+        let info = BandInfo { width, height, channels, classes, planes, contrast };
         let backend = if options.exact { self.backend.position_independent() } else { self.backend.clone() };
         let run =
             |b: &Backend| self.stream_on(b, source, options, &affines, (&info, needs, &mut *sinks), &mut progress);
@@ -214,7 +219,7 @@ impl Segmenter {
             self.ready = Some((key, TileRunner::new(backend, &self.ensemble, shape, outputs)?));
         }
         let Some((_, runner)) = &mut self.ready else { return Err(Error::invalid("segmenter", "is not ready")) };
-        let rule = (runner.rule(), self.ensemble.first().architecture.out_channels());
+        let rule = (runner.rule(), self.ensemble.planes());
         let mut run = |place: &TilePlace, pixels: &[f32], progress: &mut dyn FnMut(f64) -> Result<()>| {
             runner.run(place, pixels, affines, progress)?;
             let (mask, mut planes) = (runner.mask().to_vec(), runner.decision().to_vec());
