@@ -2,6 +2,8 @@
 
 #[path = "hostile/files.rs"]
 mod files;
+#[path = "hostile/formats.rs"]
+mod formats;
 #[path = "hostile/seeds.rs"]
 mod seeds;
 

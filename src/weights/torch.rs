@@ -38,6 +38,10 @@ const MAX_PICKLE: u64 = 16 << 20;
 const HARMLESS: u64 = 64 << 20;
 /// Beyond [`HARMLESS`], no real checkpoint takes more than so many times its own size: bytes become four each.
 const LARGEST_RATIO: u64 = 8;
+/// Beyond [`HARMLESS`], storages that were packed after PyTorch wrote them inflate to at most so many times the file.
+const LARGEST_INFLATION: u64 = 200;
+/// Bytes that may be inflated for all tensors together: each begins at the start of its storage.
+const MAX_INFLATED: u64 = 16 << 30;
 /// How far into a file the number that older checkpoints begin with may stand.
 const LEGACY_WITHIN: usize = 64;
 /// That number, 0x1950a86a20f9469cfc6c, as Python writes it.
@@ -96,7 +100,7 @@ fn tar_entry(head: &[u8]) -> &str {
 fn read(file: &Path, name: &Path) -> Result<Checkpoint> {
     let bad = |reason: String| Error::file(name, reason);
     let bytes = File::open(file).and_then(|f| f.metadata()).map_err(|e| Error::io(name, e))?.len();
-    check_zip(file, name, bytes)?;
+    let packed = check_zip(file, name, bytes)?;
     let value = PytorchReader::read_pickle_data(file, None).map_err(|e| bad(reason(e)))?;
     let PickleValue::Dict(_) = value else {
         return Err(bad(format!("holds {}, not a state dict or a module", what(&value))));
@@ -111,6 +115,14 @@ fn read(file: &Path, name: &Path) -> Result<Checkpoint> {
         let there: Vec<_> = found.others.keys().take(6).map(|k| format!("`{}`", shown(k))).collect();
         let there = if there.is_empty() { "nothing".into() } else { there.join(", ") };
         return Err(bad(format!("holds no tensors; it holds {there}")));
+    }
+    if packed.saturating_mul(tensors.len() as u64) > MAX_INFLATED {
+        let reason = format!(
+            "{} tensors in storages that inflate to up to {packed} bytes, each to be inflated anew; PyTorch does not \
+             compress them",
+            tensors.len()
+        );
+        return Err(bad(reason));
     }
     let largest = bytes.saturating_mul(LARGEST_RATIO).max(HARMLESS);
     let (prefix, mut ignored) = found.unwrap(&value);
@@ -149,13 +161,13 @@ fn read(file: &Path, name: &Path) -> Result<Checkpoint> {
     Ok(checkpoint)
 }
 
-/// What can be said of a zip before anything in it is inflated.
-fn check_zip(file: &Path, name: &Path, bytes: u64) -> Result<()> {
+/// What can be said of a zip before anything in it is inflated; gives the size of the largest compressed entry.
+fn check_zip(file: &Path, name: &Path, bytes: u64) -> Result<u64> {
     let bad = |reason: String| Error::file(name, reason);
     let opened = File::open(file).map_err(|e| Error::io(name, e))?;
     let mut magic = [0u8; 4];
     if std::io::Read::read_exact(&mut &opened, &mut magic).is_err() || magic != *b"PK\x03\x04" {
-        return Ok(());
+        return Ok(0);
     }
     let mut zip = zip::ZipArchive::new(BufReader::new(opened)).map_err(|e| bad(damaged(&e)))?;
     let names: Vec<String> = (0..zip.len()).filter_map(|i| Some(zip.name_for_index(i)?.ok()?.into_owned())).collect();
@@ -173,7 +185,18 @@ fn check_zip(file: &Path, name: &Path, bytes: u64) -> Result<()> {
     if entry.size() > MAX_PICKLE.min(bytes.max(1 << 20)) {
         return Err(bad(format!("its description of {} bytes is too long for a file of {bytes}", entry.size())));
     }
-    Ok(())
+    drop(entry);
+    let (mut largest, mut total) = (0u64, 0u64);
+    for i in 0..zip.len() {
+        let entry = zip.by_index_raw(i).map_err(|e| bad(damaged(&e)))?;
+        if entry.compression() != zip::CompressionMethod::Stored {
+            (largest, total) = (largest.max(entry.size()), total.saturating_add(entry.size()));
+        }
+    }
+    if total > bytes.saturating_mul(LARGEST_INFLATION).max(HARMLESS) {
+        return Err(bad(format!("{bytes} bytes that inflate to {total}, over {LARGEST_INFLATION} times as many")));
+    }
+    Ok(largest)
 }
 
 fn damaged(e: &dyn std::fmt::Display) -> String {

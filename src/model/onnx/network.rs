@@ -267,7 +267,8 @@ impl OnnxNetwork {
         if left.get() == 0 {
             return Err("which sizes it takes is not found in reasonable time; fix rows and columns in the file".into());
         }
-        let minimum = minimum.ok_or_else(|| probe.unfit(first))?;
+        // A network that enlarges or shrinks loses another number of pixels at the next size.
+        let minimum = minimum.filter(|&n| lost(n + step) == Some(margin)).ok_or_else(|| probe.unfit(first))?;
         Ok(SizeRule { minimum, step, margin })
     }
 }
