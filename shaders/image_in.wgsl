@@ -1,17 +1,17 @@
-// From pixels to network input: a tile of a picture, mirrored where it leaves the picture, normalised.
-//   x     [1, C, WH, WW]   linear f32: a window of the picture, raw values
-//   info  [8 + 4 C]        tile row, tile column, window row, window column, picture rows, picture columns, -, -;
+// From pixels to network input: tiles of pictures, mirrored where they leave the picture, normalised.
+//   x     [N, C, WH, WW]   linear f32: windows of the pictures, raw values
+//   info  [N, 8 + 4 C]     tile row, tile column, window row, window column, picture rows, picture columns, -, -;
 //                          then offset, scale, low, high of each channel
-//   y     [1, C, H, W]     blocked; clamp((x - offset) * scale, low, high)
+//   y     [N, C, H, W]     blocked; clamp((x - offset) * scale, low, high)
 // Bindings: 0 params, 1 x (read), 2 info (read), 3 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), ceil(C / 4)).
+// Dispatch: (ceil(W / 16), ceil(H / 4), N ceil(C / 4)).
 #import "lib/storage"
 #import "lib/tensor"
 
 struct Params {
     y: View,
     size: vec4<u32>,      // W, H, WW, WH
-    channels: vec4<u32>,  // channel blocks, C, -, -
+    channels: vec4<u32>,  // channel blocks, C, words of a tile, -
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -33,16 +33,19 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x >= p.size.x || id.y >= p.size.y) {
         return;
     }
-    let wy = clamp(mirror(i32(id.y) + i32(info[0]), i32(info[4])) - i32(info[2]), 0, i32(p.size.w) - 1);
-    let wx = clamp(mirror(i32(id.x) + i32(info[1]), i32(info[5])) - i32(info[3]), 0, i32(p.size.z) - 1);
+    let n = id.z / p.channels.x;
+    let block = id.z % p.channels.x;
+    let at = n * p.channels.z;
+    let wy = clamp(mirror(i32(id.y) + i32(info[at]), i32(info[at + 4u])) - i32(info[at + 2u]), 0, i32(p.size.w) - 1);
+    let wx = clamp(mirror(i32(id.x) + i32(info[at + 1u]), i32(info[at + 5u])) - i32(info[at + 3u]), 0, i32(p.size.z) - 1);
     var v = vec4<f32>(0.0);
     for (var lane = 0u; lane < 4u; lane++) {
-        let c = id.z * 4u + lane;
+        let c = block * 4u + lane;
         if (c < p.channels.y) {
-            let raw = x[(c * p.size.w + u32(wy)) * p.size.z + u32(wx)];
-            let k = 8u + 4u * c;
+            let raw = x[((n * p.channels.y + c) * p.size.w + u32(wy)) * p.size.z + u32(wx)];
+            let k = at + 8u + 4u * c;
             v[lane] = min(max((raw - info[k]) * info[k + 1u], info[k + 2u]), info[k + 3u]);
         }
     }
-    y[index(p.y, 0u, id.z, i32(id.y), i32(id.x))] = stored(v);
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(v);
 }

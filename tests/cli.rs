@@ -1,5 +1,12 @@
 //! The program as a user meets it: output, messages, exit codes. `--device cpu` where no GPU is needed.
 
+#[path = "cli_errors/folder.rs"]
+mod folder;
+#[path = "cli/models.rs"]
+mod models;
+#[path = "cli/pictures.rs"]
+mod pictures;
+
 use assert_cmd::Command;
 use serde_json::Value;
 use std::path::Path;

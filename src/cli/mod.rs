@@ -20,6 +20,7 @@ mod objects;
 mod output;
 mod run;
 mod segment;
+mod segment_group;
 mod selftest;
 mod shaders;
 mod tensors;

@@ -2,18 +2,17 @@
 
 use super::models::SetArgs;
 use super::objects::ObjectArgs;
+use super::segment_group::{Opened, Said};
 use super::{Common, output};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::infer::{
-    BandSink, Blend, Ensemble, MaskSink, ObjectFile, OpenOptions, OverlaySink, PageChoice, ProbabilityFormat,
-    ProbabilitySink, SegmentOptions, Segmenter, Streamed, Tta, check_distinct, check_writable, expand_inputs,
-    open_picture, output_path, page_count,
+    BandSink, Ensemble, MaskSink, ObjectFile, OverlaySink, PageChoice, ProbabilityFormat, ProbabilitySink, Segmenter,
+    Tta, check_distinct, check_writable, expand_inputs, output_path, page_count,
 };
 use unet_wgpu::weights::{Normalisation, builtin};
 
@@ -31,6 +30,7 @@ Examples:
                                                  the same of two built-in models: p of a sigmoid is 1 - p and p of a softmax
   unet segment cells.tif --save labels,geojson,csv --instances watershed --min-area 20
                                                  single objects: numbers, outlines for QuPath, a table
+  unet segment scans/ -o results --batch 8       eight pictures of one size at a time
   unet segment scans/ -o results --skip-existing --json >> log.jsonl
                                                  goes on where an earlier run stopped
 
@@ -66,38 +66,42 @@ pub struct Segment {
     /// Memory to stay under, of the device and of pictures and results on the host together; larger pictures are cut into
     /// smaller tiles
     #[arg(long, default_value = "2G", value_parser = memory, value_name = "SIZE")]
-    memory: u64,
+    pub(super) memory: u64,
     /// Largest tile edge, pixels [default: as large as fits]
     #[arg(long, value_name = "N")]
-    tile: Option<usize>,
+    pub(super) tile: Option<usize>,
+    /// Tiles that the network takes at once, also of several pictures of one size; for GPUs that one tile does not fill.
+    /// Results are the same; fewer are taken where the memory does not hold them
+    #[arg(long, default_value = "1", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) batch: u16,
     /// The same bits whatever the tiles, with slower kernels; without it results differ in rounding (about 1e-6 in f32) near
     /// the edges of tiles
     #[arg(long)]
-    exact: bool,
+    pub(super) exact: bool,
     /// How tiles become one picture
     #[arg(long, value_enum, default_value = "exact", value_name = "HOW")]
-    blend: BlendArg,
+    pub(super) blend: BlendArg,
     /// Channels that the network gets, in this order, counted from 0 [default: all]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
-    channels: Option<Vec<usize>>,
+    pub(super) channels: Option<Vec<usize>>,
     /// Page of a TIFF file, or plane of a stack, counted from 0; `all` segments each as a picture of its own
     #[arg(long, default_value = "0", value_name = "N|all")]
-    page: PageChoice,
+    pub(super) page: PageChoice,
     /// How pixels become network input, in place of the model's rule: none, unit (by the type's largest value), scale:255,
     /// minmax, zscore, percentile:LOW,HIGH or percentile:LOW,HIGH:LEAST,MOST (clamped), fixed:MEAN/STD
     /// (of values from 0 to 1, as `unit` makes them)
     #[arg(long, value_name = "RULE")]
-    normalise: Option<Normalisation>,
+    pub(super) normalise: Option<Normalisation>,
     /// Pass over pictures whose results all exist; files are there whole or not at all, so this resumes a run
     #[arg(long)]
     skip_existing: bool,
     #[command(flatten)]
-    objects: ObjectArgs,
+    pub(super) objects: ObjectArgs,
 }
 
 /// How tiles become one picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum BlendArg {
+pub(super) enum BlendArg {
     /// Overlap by the network's halo and cut: the result of one run on the whole picture
     Exact,
     /// Overlap by half and average with Gaussian weights as nnU-Net does: for networks that cannot be tiled exactly
@@ -105,10 +109,10 @@ enum BlendArg {
 }
 
 /// One picture of a file, and where its results go.
-struct Job<'a> {
-    input: &'a Path,
-    page: usize,
-    outputs: Vec<(Save, PathBuf)>,
+pub(super) struct Job<'a> {
+    pub input: &'a Path,
+    pub page: usize,
+    pub outputs: Vec<(Save, PathBuf)>,
 }
 
 /// Test-time augmentation.
@@ -124,16 +128,16 @@ enum Orientations {
 
 /// A kind of result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Save {
+pub(super) enum Save {
     /// Class ids as PNG: black and white for two classes, a palette for more
     Mask,
-    /// The picture with the mask drawn over it
+    /// The picture with the mask drawn over it; with every object in a colour of its own where objects are saved too
     Overlay,
     /// Probabilities as 32-bit float TIFF, a page per class
     Prob,
     /// Probabilities as numpy array
     ProbNpy,
-    /// The number of every pixel's object: 16-bit TIFF, 32-bit for more than 65,535 objects
+    /// The number of every pixel's object: compressed 16-bit TIFF, 32-bit for more than 65,535 objects
     Labels,
     /// Outlines of objects as GeoJSON for QuPath
     Geojson,
@@ -146,7 +150,7 @@ enum Save {
 }
 
 impl Save {
-    fn object(self) -> Option<ObjectFile> {
+    pub fn object(self) -> Option<ObjectFile> {
         match self {
             Self::Mask | Self::Overlay | Self::Prob | Self::ProbNpy => None,
             Self::Labels => Some(ObjectFile::Labels),
@@ -157,7 +161,7 @@ impl Save {
         }
     }
 
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Mask => "mask",
             Self::Overlay => "overlay",
@@ -179,7 +183,7 @@ impl Save {
     }
 
     /// What writes it; those of objects are written together.
-    fn sink(self, path: &Path) -> Result<Option<Box<dyn BandSink>>> {
+    pub fn sink(self, path: &Path) -> Result<Option<Box<dyn BandSink>>> {
         Ok(match self {
             Self::Mask => Some(Box::new(MaskSink::new(path))),
             Self::Overlay => Some(Box::new(OverlaySink::new(path))),
@@ -228,42 +232,41 @@ impl Segment {
         let backend = common.backend()?;
         let device = backend.describe();
         let mut segmenter = Segmenter::new(backend, ensemble);
-        let (mut failed, mut skipped) = (0, 0);
+        let mut skipped = 0;
         if self.blend == BlendArg::Gaussian {
             let whole = "tiles are blended: where there are several, the result is not that of the whole picture";
             common.note(whole);
         }
+        let mut group: Vec<Opened> = Vec::new();
+        let mut say = Said { common, device, model: self.model.join(" + "), several: jobs.len() > 1, failed: 0 };
         for (i, job) in jobs.iter().enumerate() {
-            let input = job.input;
             if self.skip_existing && job.outputs.iter().all(|p| p.1.is_file()) {
+                self.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
                 skipped += 1;
                 if common.json {
-                    output::line_if_read(&json!({ "input": input.to_string_lossy(), "skipped": true }).to_string())?;
+                    let line = json!({ "input": job.input.to_string_lossy(), "skipped": true });
+                    output::line_if_read(&line.to_string())?;
                 }
                 continue;
             }
-            match self.one(common, &mut segmenter, job, (i + 1, jobs.len())) {
-                Ok(mut result) => {
-                    result["device"] = device.clone().into();
-                    result["model"] = self.model.join(" + ").into();
-                    if common.json {
-                        output::line_if_read(&result.to_string())?;
+            match self.open(job, i + 1) {
+                Ok(opened) => {
+                    if !opened.joins(&group, self.memory) {
+                        self.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
                     }
+                    group.push(opened);
                 }
-                // One bad picture must not stop the rest; a lost device or output would fail them all.
-                Err(e @ (Error::DeviceLost(_) | Error::Cancelled)) => return Err(e),
-                Err(Error::Io { path, source }) if output::is_stdout(&path) => return Err(Error::Io { path, source }),
-                Err(e) if jobs.len() > 1 => {
-                    failed += 1;
-                    output::error(&e.to_string());
-                    if common.json {
-                        let line = json!({ "input": input.to_string_lossy(), "error": e.to_string() });
-                        output::line_if_read(&line.to_string())?;
-                    }
+                Err(e) => {
+                    self.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
+                    say.failed(job.input, e)?;
                 }
-                Err(e) => return Err(e),
+            }
+            if group.len() == usize::from(self.batch) {
+                self.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
             }
         }
+        self.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
+        let failed = say.failed;
         if skipped > 0 {
             common.note(&format!("{skipped} of {} pictures were skipped: their results exist", jobs.len()));
         }
@@ -306,88 +309,6 @@ impl Segment {
         };
         pages.into_iter().map(job).collect()
     }
-
-    fn one(
-        &self,
-        common: &Common,
-        segmenter: &mut Segmenter,
-        Job { input, page, outputs }: &Job,
-        (number, of): (usize, usize),
-    ) -> Result<Value> {
-        let start = Instant::now();
-        let about = |e| about(input, e);
-        let open = OpenOptions { page: *page, channels: self.channels.clone(), memory: Some(self.memory) };
-        let mut source = open_picture(input, &open)?;
-        // Objects keep a share of the memory for themselves.
-        let files: Vec<_> = outputs.iter().filter_map(|(s, p)| Some((s.object()?, p.to_path_buf()))).collect();
-        let mut sinks = Vec::new();
-        for (save, path) in outputs {
-            sinks.extend(save.sink(path)?);
-        }
-        let mut memory = self.memory;
-        let mut report = None;
-        if !files.is_empty() {
-            let sink = self.objects.sink(input, files, self.memory / 4);
-            memory -= self.memory / 4;
-            report = Some(sink.report());
-            sinks.push(Box::new(sink));
-        }
-        let options = SegmentOptions {
-            tile: self.tile,
-            memory,
-            exact: self.exact,
-            blend: match self.blend {
-                BlendArg::Exact => Blend::Exact,
-                BlendArg::Gaussian => Blend::Gaussian,
-            },
-            normalisation: self.normalise.clone(),
-            ..Default::default()
-        };
-        let bar = progress_bar(common, input, number, of);
-        let result = segmenter.segment_to(&mut *source, &options, sinks, |done| {
-            bar.set_position((done * 1000.0) as u64);
-            Ok(())
-        });
-        bar.finish_and_clear();
-        let result = result.map_err(about)?;
-        let objects = report.and_then(|found| found());
-        let ms = start.elapsed().as_secs_f64() * 1e3;
-        let shares = class_shares(segmenter.classes(), &result);
-        let (width, height) = (result.picture.width, result.picture.height);
-        if !common.json {
-            let classes: Vec<String> = shares.iter().map(|(name, s)| format!("{name} {:.1} %", s * 100.0)).collect();
-            let files: Vec<String> = outputs.iter().map(|(_, p)| p.display().to_string()).collect();
-            let [rows, columns] = result.tiles;
-            let tiles = if rows * columns == 1 { String::new() } else { format!(", {rows}x{columns} tiles") };
-            let fallback = if result.fallback.is_some() { ", in f32 after f16 overflowed" } else { "" };
-            let found = objects.as_ref().map_or(String::new(), |o| format!("; {} objects", o.count));
-            let page = if self.page == PageChoice::default() { String::new() } else { format!(", page {page}") };
-            output::line_if_read(&format!(
-                "{}{page}: {width}x{height}{tiles}, {:.2} s{fallback}; {}{found}; wrote {}",
-                input.display(),
-                ms / 1e3,
-                classes.join(", "),
-                files.join(", ")
-            ))?;
-        }
-        Ok(json!({
-            // Names that are no text would panic as paths.
-            "input": input.to_string_lossy(),
-            "page": page,
-            "width": width,
-            "height": height,
-            "outputs": outputs.iter().map(|(s, p)| (s.name().to_string(), json!(p.to_string_lossy()))).collect::<serde_json::Map<String, Value>>(),
-            "classes": shares.iter().map(|(n, s)| (n.clone(), json!(s))).collect::<serde_json::Map<String, Value>>(),
-            "objects": objects.as_ref().map(|o| o.count),
-            "objects_left_whole": objects.map(|o| o.left_whole),
-            "precision": result.precision.name(),
-            "fallback": result.fallback,
-            "tiles": result.tiles,
-            "tile": result.tile,
-            "ms": ms,
-            "device_bytes": segmenter.device_bytes(),
-        }))
-    }
 }
 
 /// Says which picture an error is about, where the error does not.
@@ -409,13 +330,6 @@ pub(super) fn progress_bar(common: &Common, input: &Path, number: usize, of: usi
     let name = input.file_name().unwrap_or_default().to_string_lossy();
     bar.set_message(if of > 1 { format!("{number}/{of} {name}") } else { name.into_owned() });
     bar
-}
-
-/// Share of the picture's pixels of every class.
-fn class_shares(classes: Vec<String>, result: &Streamed) -> Vec<(String, f64)> {
-    let total: u64 = result.class_pixels.iter().sum();
-    let share = |count: &u64| *count as f64 / total.max(1) as f64;
-    classes.into_iter().zip(result.class_pixels.iter().map(share)).collect()
 }
 
 #[cfg(test)]

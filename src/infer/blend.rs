@@ -7,7 +7,7 @@
 
 use super::mask::Ids;
 use super::source::PictureSource;
-use super::stream::{Emitter, RunTile, Windows, no_ids, zeros};
+use super::stream::{Assembly, Emitter, TileResult, no_ids, zeros};
 use crate::error::{Error, Result};
 use crate::ops::MaskRule;
 
@@ -57,51 +57,76 @@ impl BlendGrid {
     }
 }
 
-/// Runs overlapping tiles. A tile's planes are `decision` planes that the class is decided on, then probabilities if they
-/// are needed. Rows go on when no further tile covers them.
-pub(super) fn blended(
-    windows: &mut Windows,
-    grid: &BlendGrid,
-    (rule, decision): (MaskRule, usize),
-    out: &mut Emitter,
-    run: &mut RunTile,
-    progress: &mut dyn FnMut(f64) -> Result<()>,
-) -> Result<()> {
-    let BlendGrid { rows, columns } = grid;
-    let [h, w, width] = [rows.tile, columns.tile, columns.length];
-    let planes = decision + if out.needs.probabilities { out.info.planes } else { 0 };
-    let (count, mut done) = ((rows.starts.len() * columns.starts.len()) as f64, 0.0);
-    let reach = h.min(rows.length);
-    // Weighted sums of the rows from `first` on.
-    let mut sums: Vec<f32> = zeros(planes * reach * width)?;
-    for (i, &first) in rows.starts.iter().enumerate() {
-        for &left in &columns.starts {
-            let (place, pixels) = windows.tile([first as isize, left as isize], [h, w])?;
-            let tile = run(&place, &pixels, &mut |part| progress((done + part) / count))?;
-            done += 1.0;
-            if tile.planes.len() != planes * h * w {
-                return Err(Error::invalid("tile", "the network's output has another size than planned"));
-            }
-            for (plane, values) in tile.planes.chunks_exact((h * w).max(1)).enumerate() {
-                for ((y, line), wy) in values.chunks_exact(w.max(1)).enumerate().zip(&rows.weight).take(reach) {
-                    let at = (plane * reach + y) * width;
-                    let to = sums.get_mut(at + left..at + width).unwrap_or_default();
-                    to.iter_mut()
-                        .zip(line.iter().zip(&columns.weight))
-                        .for_each(|(sum, (v, wx))| *sum += v * (wy * wx));
-                }
+/// Puts overlapping tiles together. A tile's planes are `decision` planes that the class is decided on, then probabilities
+/// if they are needed. Rows go on when no further tile covers them.
+pub(super) struct Blended<'a> {
+    grid: &'a BlendGrid,
+    rule: MaskRule,
+    decision: usize,
+    /// Weighted sums of the rows from the first of the present tiles on.
+    sums: Vec<f32>,
+}
+
+impl<'a> Blended<'a> {
+    pub fn new(grid: &'a BlendGrid, rule: MaskRule, decision: usize) -> Self {
+        Self { grid, rule, decision, sums: Vec::new() }
+    }
+}
+
+impl Assembly for Blended<'_> {
+    fn tiles(&self) -> usize {
+        self.grid.rows.starts.len() * self.grid.columns.starts.len()
+    }
+
+    fn shape(&self) -> [usize; 2] {
+        [self.grid.rows.tile, self.grid.columns.tile]
+    }
+
+    fn start(&self, tile: usize) -> [isize; 2] {
+        let BlendGrid { rows, columns } = self.grid;
+        let across = columns.starts.len().max(1);
+        [rows.starts.get(tile / across), columns.starts.get(tile % across)].map(|s| s.map_or(0, |&s| s as isize))
+    }
+
+    fn take(
+        &mut self,
+        tile: usize,
+        result: &TileResult,
+        source: &mut dyn PictureSource,
+        out: &mut Emitter,
+    ) -> Result<()> {
+        let [first, left] = self.start(tile).map(isize::unsigned_abs);
+        let Self { grid, rule, decision, sums } = self;
+        let BlendGrid { rows, columns } = *grid;
+        let [h, w, width] = [rows.tile, columns.tile, columns.length];
+        let planes = *decision + if out.needs.probabilities { out.info.planes } else { 0 };
+        let (reach, across) = (h.min(rows.length), columns.starts.len().max(1));
+        if tile == 0 {
+            *sums = zeros(planes * reach * width)?;
+        }
+        if result.planes.len() != planes * h * w {
+            return Err(Error::invalid("tile", "the network's output has another size than planned"));
+        }
+        for (plane, values) in result.planes.chunks_exact((h * w).max(1)).enumerate() {
+            for ((y, line), wy) in values.chunks_exact(w.max(1)).enumerate().zip(&rows.weight).take(reach) {
+                let at = (plane * reach + y) * width;
+                let to = sums.get_mut(at + left..at + width).unwrap_or_default();
+                to.iter_mut().zip(line.iter().zip(&columns.weight)).for_each(|(sum, (v, wx))| *sum += v * (wy * wx));
             }
         }
+        if !(tile + 1).is_multiple_of(across) {
+            return Ok(());
+        }
         // Up to the next row of tiles all is said.
-        let end = rows.starts.get(i + 1).copied().unwrap_or(rows.length).min(rows.length);
+        let end = rows.starts.get(tile / across + 1).copied().unwrap_or(rows.length).min(rows.length);
         let ready = end - first;
-        emit(&mut *windows.source, grid, (rule, decision), out, &mut sums, [first, ready, reach])?;
+        emit(source, grid, (*rule, *decision), out, sums, [first, ready, reach])?;
         for plane in sums.chunks_exact_mut((reach * width).max(1)) {
             plane.copy_within(ready * width.., 0);
             plane.iter_mut().skip((reach - ready) * width).for_each(|v| *v = 0.0);
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Turns the first `ready` rows of sums into means and classes, and hands them on.

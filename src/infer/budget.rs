@@ -7,6 +7,7 @@ use super::band::{BandInfo, Needs};
 use super::options::{Blend, SegmentOptions};
 use super::source::{PictureSource, SourceInfo};
 use super::stream::{SLICE, id_bytes};
+use crate::error::{Error, Result};
 
 /// Largest share of the budget that decoded parts of the file may take, as a divisor.
 const CACHE_SHARE: u64 = 4;
@@ -51,16 +52,27 @@ impl<'a> Budget<'a> {
         wanted.min(self.memory / CACHE_SHARE)
     }
 
-    /// Bytes on the host while tiles of this size go through.
-    pub fn host(&self, [h, w]: [usize; 2]) -> u64 {
+    /// Bytes on the host for one tile of this size more in a batch.
+    pub fn tile(&self, [h, w]: [usize; 2]) -> u64 {
         let pixels = h as u64 * w as u64;
-        let probabilities = if self.needs.probabilities { self.info.planes as u64 } else { 0 };
-        let decision = if self.blend == Blend::Gaussian { self.info.planes as u64 } else { 1 };
         // The window as read, in planes, in its place, and as it is uploaded; results as downloaded and as read.
         let channels = self.channels as u64;
         let window = self.source.channels as u64 * self.source.sample.bytes() as u64 + 12 * channels;
         let averaged = if self.runs > 1 { 16 * self.info.planes as u64 + 4 * channels } else { 0 };
-        let transfers = pixels * (window + 8 * (decision + probabilities) + averaged);
+        pixels * (window + 8 * (self.decision() + self.probabilities()) + averaged)
+    }
+
+    fn probabilities(&self) -> u64 {
+        if self.needs.probabilities { self.info.planes as u64 } else { 0 }
+    }
+
+    fn decision(&self) -> u64 {
+        if self.blend == Blend::Gaussian { self.info.planes as u64 } else { 1 }
+    }
+
+    /// Bytes on the host while tiles of this size go through.
+    pub fn host(&self, [h, w]: [usize; 2]) -> u64 {
+        let (probabilities, decision, transfers) = (self.probabilities(), self.decision(), self.tile([h, w]));
         // The row of tiles that fills, and what sinks get of it.
         let rows = h.min(self.info.height) as u64 * self.info.width as u64;
         let sums = if self.blend == Blend::Gaussian { 4 * decision } else { 0 };
@@ -93,4 +105,19 @@ impl<'a> Budget<'a> {
 
 fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64)
+}
+
+/// Fails if not even a row of the picture, with the pieces that its file is decoded in, can be in memory: statistics are
+/// gathered row by row.
+pub(super) fn check_rows(source: &dyn PictureSource, memory: u64) -> Result<()> {
+    let least = source.info().row_bytes().saturating_add(source.held_bytes());
+    if least <= memory {
+        return Ok(());
+    }
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64);
+    Err(Error::Limit {
+        what: "a row of the picture, in the pieces that its file is decoded in,".into(),
+        needed: mib(least),
+        limit: format!("{} {OF_MEMORY}", mib(memory)),
+    })
 }

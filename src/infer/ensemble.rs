@@ -2,26 +2,19 @@
 //! decided.
 //!
 //! Every run is of the very window that the network would see alone, oriented and turned back, which is why the result does
-//! not depend on tiles here either. Probabilities are added on the host, in `f32` and in a fixed order.
+//! not depend on tiles here either.
 //!
 //! What is averaged are planes of classes that all networks share. A network with a single sigmoid decides two classes with
 //! one plane p; beside networks with a plane each of the two it gives [1 - p, p], so p > 0.5 is still its decision alone.
 
-use super::normalise::ChannelAffine;
-use super::orient::{Orientation, TilePlace};
+use super::orient::Orientation;
+use super::runner::{TileOutputs, Wants, on_probabilities, tile_graph};
 use super::tile::TileSpec;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::model::{Built, Model, SizeRule};
-use crate::ops::{Concat, ExportNchw, ImageIn, ImageInfo, ImportNchw, MaskOut, MaskRule, Unary, UnaryKind};
-use crate::session::{Backend, Executable};
-use crate::tensor::{Shape, TensorDesc};
-
-const WINDOW: &str = "window";
-const INFO: &str = "info";
-const MASK: &str = "mask";
-const PROBABILITY: &str = "probability";
-const DECISION: &str = "decision";
+use crate::model::{Model, SizeRule};
+use crate::ops::{ImportNchw, MaskRule};
+use crate::tensor::TensorDesc;
 
 /// Test-time augmentation: orientations of the picture whose probabilities are averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -180,36 +173,44 @@ impl Ensemble {
         Ok(Ok(TileSpec { align: step, halo: halo.next_multiple_of(step), margin, minimum }))
     }
 
-    /// The graphs that [`TileRunner`] keeps ready for tiles of one shape: a model, then its turned tiles.
-    pub fn tile_graphs(&self, tile: [usize; 2], outputs: TileOutputs) -> Result<Vec<Graph>> {
-        let turned = [tile[1], tile[0]];
-        let shapes = if self.tta == Tta::D4 && tile != turned { vec![tile, turned] } else { vec![tile] };
+    /// The orientations that run in one session, by session: turned tiles have one of their own unless they are square.
+    pub(super) fn groups(&self, tile: [usize; 2]) -> Vec<Vec<Orientation>> {
+        let all = self.tta.orientations();
+        match tile[0] == tile[1] || !self.turns() {
+            true => vec![all],
+            false => {
+                let (turned, upright) = all.into_iter().partition(|o| o.transpose);
+                vec![upright, turned]
+            }
+        }
+    }
+
+    /// Runs of one session that a tile of this size takes.
+    pub(super) fn runs_together(&self, tile: [usize; 2]) -> usize {
+        self.groups(tile).first().map_or(1, Vec::len)
+    }
+
+    /// The graphs that a [`TileRunner`](super::TileRunner) keeps ready for tiles of one shape, `batch` a run: a model, then
+    /// its turned tiles.
+    pub fn tile_graphs(&self, tile: [usize; 2], outputs: TileOutputs, batch: usize) -> Result<Vec<Graph>> {
+        let shapes: Vec<_> = self.groups(tile).iter().filter_map(|g| Some(g.first()?.size(tile))).collect();
         let wants = self.wants(outputs);
         let mut graphs = Vec::new();
         for model in self.models() {
             for &shape in &shapes {
-                graphs.push(tile_graph(model, shape, wants, self.planes)?.0);
+                graphs.push(tile_graph(model, (batch, shape), wants, self.planes)?.0);
             }
         }
         Ok(graphs)
     }
 
-    fn wants(&self, outputs: TileOutputs) -> Wants {
+    pub(super) fn wants(&self, outputs: TileOutputs) -> Wants {
         let TileOutputs { probabilities, decision } = outputs;
         match self.runs() {
             1 => Wants { mask: !decision, decision, probabilities },
             _ => Wants { mask: false, decision: false, probabilities: true },
         }
     }
-}
-
-/// What is read of a tile.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct TileOutputs {
-    /// Probabilities of every class.
-    pub probabilities: bool,
-    /// What the class is decided on, in place of the class.
-    pub decision: bool,
 }
 
 fn common_multiple(a: usize, b: usize) -> usize {
@@ -256,228 +257,6 @@ impl std::fmt::Display for Decides {
             MaskRule::Threshold(t) => write!(f, "{} planes with threshold {t}", self.planes),
         }
     }
-}
-
-/// A network's rule, for probabilities where it decides on something else.
-fn on_probabilities(built: &Built) -> MaskRule {
-    match built.rule {
-        // A threshold of logits.
-        MaskRule::Threshold(t) if built.decision != built.probability => MaskRule::Threshold(1.0 / (1.0 + (-t).exp())),
-        rule => rule,
-    }
-}
-
-/// What a tile's graph gives.
-#[derive(Clone, Copy, Debug)]
-struct Wants {
-    mask: bool,
-    decision: bool,
-    probabilities: bool,
-}
-
-/// Raw pixels in, class ids and `planes` probabilities out, for tiles of one shape; and how probabilities become classes.
-fn tile_graph(model: &Model, [h, w]: [usize; 2], wants: Wants, planes: usize) -> Result<(Graph, MaskRule)> {
-    let channels = model.architecture.in_channels();
-    let mut graph = Graph::new();
-    let window = graph.input(WINDOW, TensorDesc::linear(Shape::new(1, channels, h, w)));
-    let info = graph.input(INFO, TensorDesc::linear(Shape::new(1, 1, 1, ImageInfo::len(channels))));
-    let x = graph.node("image", ImageIn { height: h, width: w }, &[window, info])?;
-    let mut built = model.architecture.build(&mut graph, x)?;
-    if planes == 2 && graph.shape(built.probability).c == 1 {
-        let complement = Unary { kind: UnaryKind::HardSigmoid { alpha: -1.0, beta: 1.0 } };
-        let background = graph.node("background", complement, &[built.probability])?;
-        let both = graph.node("class planes", Concat, &[background, built.probability])?;
-        (built.probability, built.decision, built.rule) = (both, both, MaskRule::Argmax);
-    }
-    if wants.mask {
-        let mask = graph.node("mask", MaskOut { rule: built.rule }, &[built.decision])?;
-        graph.output(MASK, mask);
-    }
-    if wants.decision {
-        let exported = graph.node("export decision", ExportNchw, &[built.decision])?;
-        graph.output(DECISION, exported);
-    }
-    if wants.probabilities {
-        let exported = graph.node("export probability", ExportNchw, &[built.probability])?;
-        graph.output(PROBABILITY, exported);
-    }
-    let rule = if wants.decision { built.rule } else { on_probabilities(&built) };
-    Ok((graph.without_dead_nodes(), rule))
-}
-
-/// The networks of an [`Ensemble`], ready for tiles of one shape.
-#[derive(Debug)]
-pub struct TileRunner {
-    tile: [usize; 2],
-    margin: usize,
-    orientations: Vec<Orientation>,
-    /// A model's own, and for turned tiles where those have another shape.
-    members: Vec<(Executable, Option<Executable>)>,
-    rule: MaskRule,
-    outputs: TileOutputs,
-    mask: Vec<f32>,
-    decision: Vec<f32>,
-    planes: Vec<f32>,
-}
-
-impl TileRunner {
-    /// Compiles and allocates what tiles of `tile` rows and columns need.
-    pub fn new(backend: &Backend, ensemble: &Ensemble, tile: [usize; 2], outputs: TileOutputs) -> Result<Self> {
-        let wants = ensemble.wants(outputs);
-        let turned = [tile[1], tile[0]];
-        let mut rule = MaskRule::Argmax;
-        let mut members = Vec::new();
-        for model in ensemble.models() {
-            let (graph, own) = tile_graph(model, tile, wants, ensemble.planes)?;
-            rule = own;
-            let upright = backend.prepare(&graph, model.stored())?;
-            let turned = if ensemble.tta == Tta::D4 && tile != turned {
-                Some(backend.prepare(&tile_graph(model, turned, wants, ensemble.planes)?.0, model.stored())?)
-            } else {
-                None
-            };
-            members.push((upright, turned));
-        }
-        Ok(Self {
-            tile,
-            margin: ensemble.rule.margin,
-            orientations: ensemble.tta.orientations(),
-            members,
-            rule,
-            outputs,
-            mask: Vec::new(),
-            decision: Vec::new(),
-            planes: Vec::new(),
-        })
-    }
-
-    /// Bytes of device memory held.
-    pub fn device_bytes(&self) -> u64 {
-        let each = |m: &(Executable, Option<Executable>)| {
-            m.0.device_bytes() + m.1.as_ref().map_or(0, Executable::device_bytes)
-        };
-        self.members.iter().map(each).sum()
-    }
-
-    /// Runs a tile. `pixels` are the raw samples of `place`'s rows and columns, planar (channel, row, column); `affines`
-    /// are the normalisations, a model each. `progress` gets a fraction from 0 to 1 and may cancel.
-    pub fn run(
-        &mut self,
-        place: &TilePlace,
-        pixels: &[f32],
-        affines: &[Vec<ChannelAffine>],
-        mut progress: impl FnMut(f64) -> Result<()>,
-    ) -> Result<()> {
-        let read = [place.rows.len(), place.columns.len()];
-        if place.size != self.tile || affines.len() != self.members.len() {
-            let reason = format!("a tile of {:?} with {} normalisations was given", place.size, affines.len());
-            return Err(Error::invalid(
-                "tile",
-                format!("{reason} to {} models for {:?}", self.members.len(), self.tile),
-            ));
-        }
-        let count = self.members.len() * self.orientations.len();
-        let output = self.tile.map(|n| n - 2 * self.margin);
-        self.planes.clear();
-        let mut done = 0;
-        for ((upright, turned), affine) in self.members.iter_mut().zip(affines) {
-            for &by in &self.orientations {
-                let executable = match turned {
-                    Some(turned) if by.transpose => turned,
-                    _ => &mut *upright,
-                };
-                let (window, info) = inputs(&place.oriented(by), &by.planes(pixels, read), affine);
-                executable.write(WINDOW, &window)?;
-                executable.write(INFO, &info)?;
-                let so_far = |part: f64| (done as f64 + part) / count as f64;
-                executable.run(|k, of| progress(so_far(k as f64 / of.max(1) as f64)))?;
-                done += 1;
-                if count == 1 {
-                    if self.outputs.decision {
-                        self.decision = executable.read(DECISION)?.into_data();
-                    } else {
-                        self.mask = executable.read(MASK)?.into_data();
-                    }
-                    if self.outputs.probabilities {
-                        self.planes = executable.read(PROBABILITY)?.into_data();
-                    }
-                    return Ok(());
-                }
-                let result = executable.read(PROBABILITY)?;
-                let result = by.inverse().planes(result.data(), by.size(output));
-                if self.planes.is_empty() {
-                    self.planes = result;
-                } else {
-                    self.planes.iter_mut().zip(result).for_each(|(sum, v)| *sum += v);
-                }
-            }
-        }
-        let factor = 1.0 / count as f32;
-        self.planes.iter_mut().for_each(|sum| *sum *= factor);
-        if self.outputs.decision {
-            self.decision = self.planes.clone();
-        } else {
-            self.mask = decide(self.rule, &self.planes, output[0] * output[1]);
-        }
-        Ok(())
-    }
-
-    /// Class ids of the tile last run, `[H, W]` of the network's output; empty where [`Self::decision`] is asked for.
-    pub fn mask(&self) -> &[f32] {
-        &self.mask
-    }
-
-    /// What its classes are decided on, `[K, H, W]`; empty if it was not asked for.
-    pub fn decision(&self) -> &[f32] {
-        &self.decision
-    }
-
-    /// How they are decided on that.
-    pub fn rule(&self) -> MaskRule {
-        self.rule
-    }
-
-    /// Its probabilities `[K, H, W]`; empty if they were not asked for.
-    pub fn probabilities(&self) -> &[f32] {
-        if self.outputs.probabilities { &self.planes } else { &[] }
-    }
-}
-
-/// The class ids of probabilities, as [`MaskOut`] decides them.
-fn decide(rule: MaskRule, planes: &[f32], pixels: usize) -> Vec<f32> {
-    let classes = planes.len() / pixels.max(1);
-    (0..pixels)
-        .map(|i| {
-            let value = |c: usize| planes[c * pixels + i];
-            let best = (1..classes).fold(0, |best, c| if value(c) > value(best) { c } else { best });
-            match rule {
-                MaskRule::Argmax => best as f32,
-                MaskRule::Threshold(t) if value(best) > t => best as f32 + 1.0,
-                MaskRule::Threshold(_) => 0.0,
-            }
-        })
-        .collect()
-}
-
-/// The raw pixels of a tile in a window as large as the tile, and the words that say where they belong.
-fn inputs(place: &TilePlace, pixels: &[f32], affine: &[ChannelAffine]) -> (Vec<f32>, Vec<f32>) {
-    let [h, w] = place.size;
-    let (rows, columns) = (place.rows.len(), place.columns.len());
-    let mut window = vec![0.0; affine.len() * h * w];
-    for (i, line) in pixels.chunks_exact(columns.max(1)).enumerate() {
-        let (c, y) = (i / rows.max(1), i % rows.max(1));
-        let at = (c * h + y) * w;
-        if let Some(to) = window.get_mut(at..at + line.len()) {
-            to.copy_from_slice(line);
-        }
-    }
-    let info = ImageInfo {
-        tile: place.start.map(|n| n as i64),
-        window: [place.rows.start, place.columns.start],
-        picture: place.picture,
-        channels: affine.iter().map(|a| [a.offset, a.scale, a.low, a.high]).collect(),
-    };
-    (window, info.words())
 }
 
 #[cfg(test)]

@@ -8,10 +8,12 @@ pub mod band;
 mod blend;
 mod budget;
 mod choose;
+mod collected;
 pub mod components;
 mod decode;
 mod distance;
 mod ensemble;
+mod fit;
 mod fixed;
 pub mod image;
 pub mod instances;
@@ -22,6 +24,7 @@ pub mod options;
 mod orient;
 pub mod output;
 pub mod paths;
+mod runner;
 pub mod segment;
 pub mod source;
 mod stream;
@@ -31,7 +34,7 @@ pub use band::{Band, BandInfo, BandSink, Needs, feed};
 pub use components::{components, grow};
 pub use decode::MAX_PIXELS;
 pub(crate) use distance::nearest_sites;
-pub use ensemble::{Ensemble, TileOutputs, TileRunner, Tta};
+pub use ensemble::{Ensemble, Tta};
 pub use image::{Picture, Pixels, Sample};
 pub use instances::{
     Connectivity, InstanceOptions, Instances, Labeller, Object, ObjectFile, ObjectReport, ObjectSink, Separation,
@@ -48,6 +51,7 @@ pub use output::{
     palette, write_atomically, write_mask, write_overlay, write_probabilities,
 };
 pub use paths::{PICTURE_EXTENSIONS, check_distinct, check_writable, expand_inputs, output_path};
-pub use segment::{Segmentation, Segmenter, Streamed};
+pub use runner::{TileInput, TileOutput, TileOutputs, TileRunner};
+pub use segment::{PictureTask, Segmentation, Segmenter, Streamed};
 pub use source::{OpenOptions, PageChoice, PictureSource, SourceInfo, open_picture, page_count};
 pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};

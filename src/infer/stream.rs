@@ -22,9 +22,77 @@ pub(super) struct TileResult {
     pub planes: Vec<f32>,
 }
 
-/// Runs the network on a tile: where it lies, the raw pixels read for it, progress from 0 to 1.
-pub(super) type RunTile<'a> =
-    dyn FnMut(&TilePlace, &[f32], &mut dyn FnMut(f64) -> Result<()>) -> Result<TileResult> + 'a;
+/// A tile that waits for its run: of which picture, where it lies, the raw pixels read for it.
+pub(super) struct Waiting {
+    pub picture: usize,
+    pub place: TilePlace,
+    pub pixels: Vec<f32>,
+}
+
+/// Runs the network on tiles, with progress from 0 to 1; gives each one's result.
+pub(super) type RunTiles<'a> = dyn FnMut(&[Waiting], &mut dyn FnMut(f64) -> Result<()>) -> Result<Vec<TileResult>> + 'a;
+
+/// How a picture is cut into tiles and put together again.
+pub(super) trait Assembly {
+    /// Number of tiles.
+    fn tiles(&self) -> usize;
+
+    /// Rows and columns of each.
+    fn shape(&self) -> [usize; 2];
+
+    /// First row and column of a tile.
+    fn start(&self, tile: usize) -> [isize; 2];
+
+    /// Takes the result of a tile; they come in order. Complete rows go on.
+    fn take(
+        &mut self,
+        tile: usize,
+        result: &TileResult,
+        source: &mut dyn PictureSource,
+        out: &mut Emitter,
+    ) -> Result<()>;
+}
+
+/// A picture on its way through the network.
+pub(super) struct Ongoing<'a, 'b> {
+    pub windows: Windows<'a>,
+    pub out: Emitter<'a, 'b>,
+    pub assembly: Box<dyn Assembly + 'a>,
+}
+
+/// Runs the tiles of pictures, of all pictures in order, `at_once` tiles together.
+pub(super) fn run_tiles(
+    pictures: &mut [Ongoing],
+    at_once: usize,
+    run: &mut RunTiles,
+    progress: &mut dyn FnMut(f64) -> Result<()>,
+) -> Result<()> {
+    let counts: Vec<usize> = pictures.iter().map(|p| p.assembly.tiles()).collect();
+    let total = counts.iter().sum::<usize>() as f64;
+    let mut all = counts.iter().enumerate().flat_map(|(p, &tiles)| (0..tiles).map(move |t| (p, t)));
+    let mut done = 0.0;
+    loop {
+        let now: Vec<(usize, usize)> = all.by_ref().take(at_once.max(1)).collect();
+        if now.is_empty() {
+            return Ok(());
+        }
+        let mut waiting = Vec::new();
+        for &(picture, tile) in &now {
+            if let Some(Ongoing { windows, assembly, .. }) = pictures.get_mut(picture) {
+                let (place, pixels) = windows.tile(assembly.start(tile), assembly.shape())?;
+                waiting.push(Waiting { picture, place, pixels });
+            }
+        }
+        let share = waiting.len() as f64;
+        let results = run(&waiting, &mut |part| progress((done + part * share) / total))?;
+        done += share;
+        for ((picture, tile), result) in now.into_iter().zip(results) {
+            if let Some(Ongoing { windows, assembly, out }) = pictures.get_mut(picture) {
+                assembly.take(tile, &result, &mut *windows.source, out)?;
+            }
+        }
+    }
+}
 
 /// Where the windows of a picture come from.
 pub(super) struct Windows<'a> {
@@ -127,49 +195,78 @@ pub(super) fn no_ids(classes: usize, len: usize) -> Result<Ids> {
     Ok(if classes <= 256 { Ids::U8(zeros(len)?) } else { Ids::U16(zeros(len)?) })
 }
 
-/// Runs the tiles of an exact grid, a row of tiles after the other; what they keep goes on as soon as the row is full.
-pub(super) fn exact(
-    windows: &mut Windows,
-    grid: &TileGrid,
-    out: &mut Emitter,
-    run: &mut RunTile,
-    progress: &mut dyn FnMut(f64) -> Result<()>,
-) -> Result<()> {
-    let (width, shape) = (grid.columns.length, [grid.rows.window, grid.columns.window]);
-    let planes = if out.needs.probabilities { out.info.planes } else { 0 };
-    let [oh, ow] = [grid.rows.output, grid.columns.output];
-    let (count, mut done) = (grid.len() as f64, 0.0);
-    for y in &grid.rows.windows {
-        let rows = y.keep.len();
-        let mut ids = no_ids(out.info.classes.len(), rows * width)?;
-        let mut values: Vec<f32> = zeros(planes * rows * width)?;
-        for x in &grid.columns.windows {
-            let (place, pixels) = windows.tile([y.start, x.start], shape)?;
-            let tile = run(&place, &pixels, &mut |part| progress((done + part) / count))?;
-            done += 1.0;
-            if tile.mask.len() != oh * ow || tile.planes.len() < planes * oh * ow {
-                return Err(Error::invalid("tile", "the network's output has another size than planned"));
+/// Puts the tiles of an exact grid together, a row of tiles after the other; what they keep goes on as soon as the row is
+/// full.
+pub(super) struct Exact<'a> {
+    grid: &'a TileGrid,
+    ids: Ids,
+    values: Vec<f32>,
+}
+
+impl<'a> Exact<'a> {
+    pub fn new(grid: &'a TileGrid) -> Self {
+        Self { grid, ids: Ids::U8(Vec::new()), values: Vec::new() }
+    }
+}
+
+impl Assembly for Exact<'_> {
+    fn tiles(&self) -> usize {
+        self.grid.len()
+    }
+
+    fn shape(&self) -> [usize; 2] {
+        [self.grid.rows.window, self.grid.columns.window]
+    }
+
+    fn start(&self, tile: usize) -> [isize; 2] {
+        let (rows, columns) = (&self.grid.rows.windows, &self.grid.columns.windows);
+        let across = columns.len().max(1);
+        [rows.get(tile / across), columns.get(tile % across)].map(|w| w.map_or(0, |w| w.start))
+    }
+
+    fn take(
+        &mut self,
+        tile: usize,
+        result: &TileResult,
+        source: &mut dyn PictureSource,
+        out: &mut Emitter,
+    ) -> Result<()> {
+        let Self { grid, ids, values } = self;
+        let across = grid.columns.windows.len().max(1);
+        let (Some(y), Some(x)) = (grid.rows.windows.get(tile / across), grid.columns.windows.get(tile % across)) else {
+            return Err(Error::invalid("tile", "lies outside the grid"));
+        };
+        let (width, rows) = (grid.columns.length, y.keep.len());
+        let planes = if out.needs.probabilities { out.info.planes } else { 0 };
+        let [oh, ow] = [grid.rows.output, grid.columns.output];
+        if tile.is_multiple_of(across) {
+            *ids = no_ids(out.info.classes.len(), rows * width)?;
+            *values = zeros(planes * rows * width)?;
+        }
+        if result.mask.len() != oh * ow || result.planes.len() < planes * oh * ow {
+            return Err(Error::invalid("tile", "the network's output has another size than planned"));
+        }
+        for row in 0..rows {
+            let from = (y.offset + row) * ow + x.offset;
+            let at = row * width + x.keep.start;
+            let line = result.mask.get(from..from + x.keep.len()).unwrap_or_default();
+            match ids {
+                Ids::U8(v) => v.iter_mut().skip(at).zip(line).for_each(|(id, &c)| *id = c as u8),
+                Ids::U16(v) => v.iter_mut().skip(at).zip(line).for_each(|(id, &c)| *id = c as u16),
             }
-            for row in 0..rows {
-                let from = (y.offset + row) * ow + x.offset;
-                let at = row * width + x.keep.start;
-                let line = tile.mask.get(from..from + x.keep.len()).unwrap_or_default();
-                match &mut ids {
-                    Ids::U8(v) => v.iter_mut().skip(at).zip(line).for_each(|(id, &c)| *id = c as u8),
-                    Ids::U16(v) => v.iter_mut().skip(at).zip(line).for_each(|(id, &c)| *id = c as u16),
-                }
-                for plane in 0..planes {
-                    let (from, at) = (plane * oh * ow + from, plane * rows * width + at);
-                    let line = tile.planes.get(from..from + x.keep.len()).unwrap_or_default();
-                    if let Some(to) = values.get_mut(at..at + line.len()) {
-                        to.copy_from_slice(line);
-                    }
+            for plane in 0..planes {
+                let (from, at) = (plane * oh * ow + from, plane * rows * width + at);
+                let line = result.planes.get(from..from + x.keep.len()).unwrap_or_default();
+                if let Some(to) = values.get_mut(at..at + line.len()) {
+                    to.copy_from_slice(line);
                 }
             }
         }
-        out.rows(&mut *windows.source, rows, &ids, &values, rows)?;
+        if (tile + 1).is_multiple_of(across) {
+            out.rows(source, rows, ids, values, rows)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]

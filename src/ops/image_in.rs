@@ -8,8 +8,8 @@ use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
 /// Cuts a tile out of a window of a picture, extends the picture by mirroring where the tile leaves it (the edge pixel
 /// is not repeated), and normalises: `clamp((x - offset) * scale, low, high)` per channel.
 ///
-/// Inputs, both linear: the window `[1, C, WH, WW]` (raw values of a rectangle of the picture that holds every pixel
-/// the tile needs after mirroring), and the [`ImageInfo`] words `[1, 1, 1, 8 + 4 C]`. Output `[1, C, height, width]`.
+/// Inputs, both linear: the windows `[N, C, WH, WW]` (raw values of a rectangle of a picture that holds every pixel
+/// the tile needs after mirroring), and each one's [`ImageInfo`] words `[N, 1, 1, 8 + 4 C]`. Output `[N, C, height, width]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageIn {
     /// Rows of the tile.
@@ -68,7 +68,8 @@ impl Op for ImageIn {
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         expect_inputs(self.name(), inputs, 2)?;
         let (window, info) = (inputs[0].shape, inputs[1].shape);
-        if inputs.iter().any(|i| i.layout != Layout::Linear) || window.n != 1 || info.len() != ImageInfo::len(window.c) {
+        let words = Shape::new(window.n, 1, 1, ImageInfo::len(window.c));
+        if inputs.iter().any(|i| i.layout != Layout::Linear) || info != words {
             return Err(Error::op(self.name(), format!("window {window} and info {info} do not fit together")));
         }
         Ok(vec![TensorDesc::blocked(window.with_hw(self.height, self.width))])
@@ -76,17 +77,18 @@ impl Op for ImageIn {
 
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
         let window = inputs[0].shape()?;
-        let (x, info) = (inputs[0].data(), inputs[1].data());
-        let (tile, origin) = ([info[0] as isize, info[1] as isize], [info[2] as usize, info[3] as usize]);
-        let picture = [info[4] as usize, info[5] as usize];
-        let out = Shape::new(1, window.c, self.height, self.width);
-        Ok(vec![by_plane(out, |_, c, plane| {
+        let x = inputs[0].data();
+        let out = window.with_hw(self.height, self.width);
+        Ok(vec![by_plane(out, |n, c, plane| {
+            let info = &inputs[1].data()[n * ImageInfo::len(window.c)..];
+            let (tile, origin) = ([info[0] as isize, info[1] as isize], [info[2] as usize, info[3] as usize]);
+            let picture = [info[4] as usize, info[5] as usize];
             let [offset, scale, low, high] = [0, 1, 2, 3].map(|k| info[ImageInfo::HEAD + 4 * c + k]);
             for y in 0..out.h {
                 let wy = mirror(y as isize + tile[0], picture[0]).saturating_sub(origin[0]).min(window.h - 1);
                 for x_ in 0..out.w {
                     let wx = mirror(x_ as isize + tile[1], picture[1]).saturating_sub(origin[1]).min(window.w - 1);
-                    let v = x[window.index(0, c, wy, wx)];
+                    let v = x[window.index(n, c, wy, wx)];
                     plane[y * out.w + x_] = ((v - offset) * scale).max(low).min(high);
                 }
             }
@@ -96,7 +98,7 @@ impl Op for ImageIn {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (window, out) = (cx.input(0), cx.output(0));
         let mut params = cx.output_view(0).to_vec();
-        params.extend([out.w, out.h, window.w, window.h, out.c.div_ceil(LANES), out.c, 0, 0].map(|v| v as u32));
+        params.extend([out.w, out.h, window.w, window.h, out.c.div_ceil(LANES), out.c, ImageInfo::len(out.c), 0].map(|v| v as u32));
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
         cx.dispatch(KernelKey::new("image_in"), params, bindings, Lowering::per_vec4(out))
     }
@@ -119,7 +121,15 @@ pub(super) fn cases() -> Vec<OpCase> {
     let unit = [0.0, 1.0, f32::MIN, f32::MAX];
     let scaled = [0.25, 3.0, -1.0, 1.5];
     let info = |tile, window, picture, channels: &[[f32; 4]]| ImageInfo { tile, window, picture, channels: channels.to_vec() };
+    let pair = [info([2, 3], [0, 0], [10, 12], &[unit, scaled]), info([-5, 40], [0, 30], [7, 50], &[scaled, unit])];
+    let mut two = case("two tiles of different pictures", [6, 7], Shape::new(1, 2, 10, 20), pair[0].clone());
+    let words = pair.iter().flat_map(ImageInfo::words).collect();
+    two.inputs = vec![
+        (TensorDesc::linear(Shape::new(2, 2, 10, 20)), InputKind::Data),
+        (TensorDesc::linear(Shape::new(2, 1, 1, ImageInfo::len(2))), InputKind::Fixed(words)),
+    ];
     vec![
+        two,
         case("inside", [6, 7], Shape::new(1, 1, 10, 12), info([2, 3], [0, 0], [10, 12], &[unit])),
         case("mirrored on all sides, normalised", [16, 20], Shape::new(1, 1, 9, 11), info([-3, -4], [0, 0], [9, 11], &[scaled])),
         case("window of a large picture, three channels", [8, 8], Shape::new(1, 3, 8, 9), info([100, 200], [98, 199], [1000, 900], &[unit, scaled, unit])),

@@ -1,9 +1,13 @@
 use serde_json::json;
 
 use super::*;
-use crate::infer::tile::TileGrid;
-use crate::infer::{Picture, Pixels, SegmentOptions, Segmenter, normalise, source_window};
+use crate::infer::tile::{Tile, TileGrid};
+use crate::infer::{
+    Picture, Pixels, SegmentOptions, Segmenter, TileInput, TileOutputs, TilePlace, TileRunner, normalise, source_window,
+};
 use crate::model::{parse, whole_graph};
+use crate::session::Backend;
+use crate::tensor::Shape;
 use crate::testing::{OP_TOLERANCE, gpu_or_skip, random_input, random_parameter};
 use crate::weights::{Checkpoint, ModelMetadata, Normalisation};
 
@@ -31,35 +35,55 @@ fn picture(width: usize, height: usize) -> Picture {
 
 /// Class ids and probabilities, in tiles of at most `tile` pixels.
 fn run(ensemble: &Ensemble, picture: &Picture, tile: usize) -> (Vec<f32>, Vec<f32>) {
+    run_on(&Backend::Cpu, ensemble, picture, tile, 1)
+}
+
+/// The same, `batch` tiles or orientations a run.
+fn run_on(
+    backend: &Backend,
+    ensemble: &Ensemble,
+    picture: &Picture,
+    tile: usize,
+    batch: usize,
+) -> (Vec<f32>, Vec<f32>) {
     let (w, h) = (picture.width(), picture.height());
     let spec = ensemble.tile_spec(|m| Segmenter::new(Backend::Cpu, m.clone()).tile_spec()).unwrap().unwrap();
     let grid = TileGrid::plan(h, w, (tile, tile), &spec).unwrap();
     let size = [grid.rows.window, grid.columns.window];
     let outputs = TileOutputs { probabilities: true, decision: false };
-    let mut runner = TileRunner::new(&Backend::Cpu, ensemble, size, outputs).unwrap();
+    let mut runner = TileRunner::new(backend, ensemble, size, outputs, batch).unwrap();
     let affines: Vec<_> = ensemble.models().map(|m| normalise(picture, &m.metadata.normalisation).unwrap()).collect();
     let planes = ensemble.planes();
     let (mut mask, mut probabilities) = (vec![-1.0; w * h], vec![-1.0; planes * w * h]);
-    for t in grid.iter() {
-        let rows = source_window(t.y.start, size[0], h);
-        let columns = source_window(t.x.start, size[1], w);
-        let pixels = picture.window(columns.start, rows.start, columns.len(), rows.len()).unwrap();
-        let place = TilePlace { picture: [h, w], start: [t.y.start, t.x.start], size, rows, columns };
+    let tiles: Vec<_> = grid.iter().collect();
+    for some in tiles.chunks(runner.tiles_at_once()) {
+        let place = |t: &Tile| {
+            let rows = source_window(t.y.start, size[0], h);
+            let columns = source_window(t.x.start, size[1], w);
+            let pixels = picture.window(columns.start, rows.start, columns.len(), rows.len()).unwrap();
+            (TilePlace { picture: [h, w], start: [t.y.start, t.x.start], size, rows, columns }, pixels)
+        };
+        let read: Vec<_> = some.iter().map(place).collect();
+        let inputs: Vec<_> =
+            read.iter().map(|(place, pixels)| TileInput { place, pixels, affines: &affines }).collect();
         let mut last = 0.0;
         let progress = |f: f64| {
             assert!((last..=1.0).contains(&f));
             last = f;
             Ok(())
         };
-        runner.run(&place, &pixels, &affines, progress).unwrap();
-        let (oh, ow) = (grid.rows.output, grid.columns.output);
-        for (k, y) in t.y.keep.clone().enumerate() {
-            let from = |plane: usize| (plane * oh + t.y.offset + k) * ow + t.x.offset;
-            let (at, n) = (y * w + t.x.keep.start, t.x.keep.len());
-            mask[at..at + n].copy_from_slice(&runner.mask()[from(0)..from(0) + n]);
-            for c in 0..planes {
-                let line = &runner.probabilities()[from(c)..from(c) + n];
-                probabilities[c * w * h + at..c * w * h + at + n].copy_from_slice(line);
+        let results = runner.run(&inputs, progress).unwrap();
+        assert_eq!(results.len(), some.len());
+        for (t, result) in some.iter().zip(results) {
+            let (oh, ow) = (grid.rows.output, grid.columns.output);
+            for (k, y) in t.y.keep.clone().enumerate() {
+                let from = |plane: usize| (plane * oh + t.y.offset + k) * ow + t.x.offset;
+                let (at, n) = (y * w + t.x.keep.start, t.x.keep.len());
+                mask[at..at + n].copy_from_slice(&result.mask[from(0)..from(0) + n]);
+                for c in 0..planes {
+                    let line = &result.probabilities[from(c)..from(c) + n];
+                    probabilities[c * w * h + at..c * w * h + at + n].copy_from_slice(line);
+                }
             }
         }
     }
@@ -185,7 +209,7 @@ fn two_class(name: &str, planes: usize, normalisation: Normalisation) -> Model {
 fn a_sigmoid_and_a_softmax_of_two_classes_are_averaged() {
     let (sigmoid, softmax) = (two_class("s", 1, Normalisation::Unit), two_class("t", 2, Normalisation::ZScore));
     // Sizes that both networks take as they are: alone each would mirror as far as it needs.
-    let (w, h) = (52, 40);
+    let (w, h) = (72, 40);
     let (p, pixels) = (picture(w, h), w * h);
     let alone = |m: &Model, tta| run(&Ensemble::from(m.clone()).with_tta(tta), &p, 1 << 20).1;
     for tta in [Tta::None, Tta::Flips, Tta::D4] {
@@ -205,10 +229,8 @@ fn a_sigmoid_and_a_softmax_of_two_classes_are_averaged() {
             }
             assert!(mask.contains(&0.0) && mask.contains(&1.0), "one class only");
             // Not simply what one of them says.
-            let of_one: Vec<f32> = one.iter().map(|&p| if p > 0.5 { 1.0 } else { 0.0 }).collect();
-            let of_two: Vec<f32> = (0..pixels).map(|i| if two[pixels + i] > two[i] { 1.0 } else { 0.0 }).collect();
-            assert!(mask != of_one && mask != of_two);
-            assert!(run(&ensemble, &p, 34) == (mask, mean), "{tta:?}: tiles");
+            assert!(mean[pixels..] != one && mean != two);
+            assert!(run(&ensemble, &p, 52) == (mask, mean), "{tta:?}: tiles");
         }
     }
 }
@@ -250,4 +272,25 @@ fn names_of_classes_agree_or_are_taken_over() {
     let e = Ensemble::new(vec![named("a", 1, &["background", "cell"]), named("b", 2, &["background", "nucleus"])]);
     let e = e.unwrap_err().to_string();
     assert!(e.ends_with("do not agree in classes: [background, cell] and [background, nucleus]"), "{e}");
+}
+
+/// The same bits with any number of tiles and orientations a run, also where the last run is not full.
+#[test]
+fn batches_leave_no_trace() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    for backend in [Backend::Cpu, Backend::Gpu(gpu)] {
+        let p = picture(77, 59);
+        for tta in [Tta::None, Tta::D4] {
+            let members = vec![two_class("s", 1, Normalisation::Unit), two_class("t", 2, Normalisation::ZScore)];
+            for ensemble in [Ensemble::from(members[1].clone()), Ensemble::new(members.clone()).unwrap()] {
+                let ensemble = ensemble.with_tta(tta);
+                for tile in [1 << 20, 52] {
+                    let one = run_on(&backend, &ensemble, &p, tile, 1);
+                    for batch in [2, 5, 8] {
+                        assert!(run_on(&backend, &ensemble, &p, tile, batch) == one, "{tta:?}, {tile}, {batch} a run");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::blend::{BlendGrid, blended};
+use super::super::blend::{BlendGrid, Blended};
 use super::super::tile::TileSpec;
 use super::*;
 use crate::infer::image::Pixels;
@@ -99,6 +99,17 @@ fn mock(
     }
 }
 
+/// Runs the tiles of a batch one by one; none has more than `at_once`.
+fn each(
+    at_once: usize,
+    mut run: impl FnMut(&TilePlace, &[f32], Progress<'_>) -> Result<TileResult>,
+) -> impl FnMut(&[Waiting], Progress<'_>) -> Result<Vec<TileResult>> {
+    move |waiting, progress| {
+        assert!((1..=at_once).contains(&waiting.len()));
+        waiting.iter().map(|w| run(&w.place, &w.pixels, progress)).collect()
+    }
+}
+
 fn info(width: usize, height: usize) -> BandInfo {
     let classes = vec!["background".to_string(), "cell".to_string()];
     BandInfo { width, height, channels: 1, classes, planes: 2, contrast: None }
@@ -135,7 +146,7 @@ proptest! {
     #[test]
     fn bands_are_the_whole_picture(
         width in 1usize..220, height in 1usize..220, tile_h in 1usize..12, tile_w in 1usize..12, depth in 0u32..4,
-        halo in 0usize..3, margin in 0usize..2,
+        halo in 0usize..3, margin in 0usize..2, at_once in 1usize..7,
     ) {
         let align = 1usize << depth;
         let halo = halo * align;
@@ -148,19 +159,22 @@ proptest! {
         let mut recorder = Recorder::new(2);
         let (info, needs) = (info(width, height), recorder.needs());
         let mut sinks: [&mut dyn BandSink; 1] = [&mut recorder];
-        let mut out = Emitter::new(&info, needs, &mut sinks).unwrap();
-        let mut windows = Windows { source: &mut source, channels: 1 };
+        let out = Emitter::new(&info, needs, &mut sinks).unwrap();
+        let windows = Windows { source: &mut source, channels: 1 };
         let (shape, output) = ([grid.rows.window, grid.columns.window], [grid.rows.output, grid.columns.output]);
-        let mut run = mock(shape, output, spec.halo, [height, width]);
+        let mut ongoing = [Ongoing { windows, out, assembly: Box::new(Exact::new(&grid)) }];
+        let mut run = each(at_once, mock(shape, output, spec.halo, [height, width]));
         let mut last = 0.0;
-        exact(&mut windows, &grid, &mut out, &mut run, &mut |f| { assert!(f >= last && f <= 1.0); last = f; Ok(()) }).unwrap();
-        let counts = out.counts;
+        let mut progress = |f| { assert!(f >= last && f <= 1.0); last = f; Ok(()) };
+        run_tiles(&mut ongoing, at_once, &mut run, &mut progress).unwrap();
+        let counts = std::mem::take(&mut ongoing[0].out.counts);
+        drop(ongoing);
         check(&recorder, &counts, &picture, true);
     }
 
     /// Blended tiles of a network that looks at single pixels give that network's output, each pixel once.
     #[test]
-    fn blended_bands_are_complete(width in 1usize..200, height in 1usize..200, tile_h in 4usize..90, tile_w in 4usize..90) {
+    fn blended_bands_are_complete(width in 1usize..200, height in 1usize..200, tile_h in 4usize..90, tile_w in 4usize..90, at_once in 1usize..5) {
         let spec = TileSpec::same(1, 0);
         let tile = [tile_h.min(spec.whole(height).unwrap()), tile_w.min(spec.whole(width).unwrap())];
         let grid = BlendGrid::new([height, width], tile);
@@ -169,19 +183,21 @@ proptest! {
         let mut recorder = Recorder::new(2);
         let (info, needs) = (info(width, height), recorder.needs());
         let mut sinks: [&mut dyn BandSink; 1] = [&mut recorder];
-        let mut out = Emitter::new(&info, needs, &mut sinks).unwrap();
-        let mut windows = Windows { source: &mut source, channels: 1 };
+        let out = Emitter::new(&info, needs, &mut sinks).unwrap();
+        let windows = Windows { source: &mut source, channels: 1 };
         let mut network = mock(tile, tile, 0, [height, width]);
-        let mut run = |p: &TilePlace, x: &[f32], f: &mut dyn FnMut(f64) -> Result<()>| {
+        let mut run = each(at_once, move |p: &TilePlace, x: &[f32], f: &mut dyn FnMut(f64) -> Result<()>| {
             let mut tile = network(p, x, f)?;
             // One decision plane, the probability of class 1, then both probabilities.
             let first = tile.planes[..tile.planes.len() / 2].to_vec();
             tile.planes.splice(0..0, first);
             Ok(tile)
-        };
-        let rule = (MaskRule::Threshold(0.5), 1);
-        blended(&mut windows, &grid, rule, &mut out, &mut run, &mut |_| Ok(())).unwrap();
-        let counts = out.counts;
+        });
+        let assembly = Box::new(Blended::new(&grid, MaskRule::Threshold(0.5), 1));
+        let mut ongoing = [Ongoing { windows, out, assembly }];
+        run_tiles(&mut ongoing, at_once, &mut run, &mut |_| Ok(())).unwrap();
+        let counts = std::mem::take(&mut ongoing[0].out.counts);
+        drop(ongoing);
         check(&recorder, &counts, &picture, false);
     }
 }

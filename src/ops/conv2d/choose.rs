@@ -11,7 +11,7 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
     if let Some(forced) = cx.caps.conv.filter(|&f| applies(f, op, cx)) {
         return (forced, "forced");
     }
-    let tuned = cx.caps.tuned.as_ref().and_then(|t| t.family(&op.class(cx.inputs, cx.output(0))));
+    let tuned = cx.caps.tuned.as_ref().and_then(|t| t.family(&op.class(cx.inputs, counted(cx))));
     if let Some(tuned) = tuned.filter(|&f| applies(f, op, cx)) {
         return (tuned, "tuned: the fastest on this device");
     }
@@ -24,7 +24,7 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
     let winograd = pays(transforms);
     // F(2, 3) saves 5/9 only, and its transforms move twice the data. In f16 there is no other.
     let winograd2 = match cx.caps.precision {
-        Precision::F32 => winograd && few_tiles_for_large_weights(op, channels, cx.output(0)),
+        Precision::F32 => winograd && few_tiles_for_large_weights(op, channels, counted(cx)),
         Precision::F16 => pays(2 * transforms),
     };
     // Best first; the last one always applies.
@@ -45,6 +45,13 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
     ];
     let best = order.into_iter().find(|&(f, pays, _)| pays && applies(f, op, cx));
     best.map_or((ConvFamily::Plain, "no other kernel takes this geometry"), |b| (b.0, b.2))
+}
+
+/// The output that choices are made by. Families round differently: a picture must come out the same alone and in a batch.
+/// Training has one batch only.
+fn counted(cx: &Lowering) -> Shape {
+    let out = cx.output(0);
+    if cx.training { out } else { Shape { n: 1, ..out } }
 }
 
 /// Whether the weights of F(4, 3) are much larger than what they work on, as in deep layers: those of F(2, 3) are less

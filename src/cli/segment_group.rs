@@ -1,0 +1,196 @@
+//! Pictures of `unet segment` from opening to the line that tells of them, alone or several in a batch.
+
+use super::segment::{BlendArg, Job, Save, Segment, about, progress_bar};
+use super::{Common, output};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Instant;
+use unet_wgpu::error::{Error, Result};
+use unet_wgpu::infer::{
+    BandSink, Blend, ObjectReport, OpenOptions, PictureSource, PictureTask, SegmentOptions, Segmenter, Streamed,
+    open_picture,
+};
+
+/// Pictures that are decoded as a whole wait for each other in at most this part of the memory.
+const WAITING: u64 = 4;
+
+/// A picture that waits for its run.
+pub(super) struct Opened<'a> {
+    job: &'a Job<'a>,
+    /// Which of all pictures, from 1 on.
+    number: usize,
+    source: Box<dyn PictureSource>,
+    sinks: Vec<Box<dyn BandSink>>,
+    objects: Option<Box<dyn Fn() -> Option<ObjectReport>>>,
+    /// Milliseconds that opening took.
+    opening: f64,
+}
+
+impl Opened<'_> {
+    /// Whether it can be run with those that wait already.
+    pub fn joins(&self, group: &[Opened], memory: u64) -> bool {
+        let held: u64 = group.iter().chain([self]).map(|o| o.source.held_bytes()).sum();
+        group.first().is_none_or(|first| first.source.info() == self.source.info() && held <= memory / WAITING)
+    }
+}
+
+/// What is said of pictures.
+pub(super) struct Said<'a> {
+    pub common: &'a Common,
+    pub device: String,
+    pub model: String,
+    /// Whether there is more than one picture.
+    pub several: bool,
+    /// Pictures that failed.
+    pub failed: usize,
+}
+
+impl Said<'_> {
+    /// One bad picture must not stop the rest; a lost device or output would fail them all.
+    pub fn failed(&mut self, input: &Path, e: Error) -> Result<()> {
+        match e {
+            Error::DeviceLost(_) | Error::Cancelled => return Err(e),
+            Error::Io { path, source } if output::is_stdout(&path) => return Err(Error::Io { path, source }),
+            e if !self.several => return Err(e),
+            e => {
+                self.failed += 1;
+                output::error(&e.to_string());
+                if self.common.json {
+                    let line = json!({ "input": input.to_string_lossy(), "error": e.to_string() });
+                    output::line_if_read(&line.to_string())?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Segment {
+    pub(super) fn open<'a>(&self, job: &'a Job<'a>, number: usize) -> Result<Opened<'a>> {
+        let start = Instant::now();
+        let open = OpenOptions { page: job.page, channels: self.channels.clone(), memory: Some(self.memory) };
+        let source = open_picture(job.input, &open)?;
+        let files: Vec<_> = job.outputs.iter().filter_map(|(s, p)| Some((s.object()?, p.to_path_buf()))).collect();
+        let mut sinks = Vec::new();
+        // An overlay shows single objects where they are asked for.
+        let overlay = job.outputs.iter().find(|(s, _)| *s == Save::Overlay && !files.is_empty()).map(|(_, p)| p);
+        for (save, path) in job.outputs.iter().filter(|(s, _)| *s != Save::Overlay || overlay.is_none()) {
+            sinks.extend(save.sink(path)?);
+        }
+        let mut opened = Opened { job, number, source, sinks, objects: None, opening: 0.0 };
+        if !files.is_empty() {
+            let mut sink = self.objects.sink(job.input, files, self.memory / 4);
+            if let Some(path) = overlay {
+                sink = sink.with_overlay(path);
+            }
+            opened.objects = Some(Box::new(sink.report()));
+            opened.sinks.push(Box::new(sink));
+        }
+        opened.opening = milliseconds(start);
+        Ok(opened)
+    }
+
+    fn options(&self, objects: bool) -> SegmentOptions {
+        SegmentOptions {
+            tile: self.tile,
+            // Objects keep a share of the memory for themselves.
+            memory: if objects { self.memory - self.memory / 4 } else { self.memory },
+            exact: self.exact,
+            blend: match self.blend {
+                BlendArg::Exact => Blend::Exact,
+                BlendArg::Gaussian => Blend::Gaussian,
+            },
+            normalisation: self.normalise.clone(),
+            batch: self.batch.into(),
+            ..Default::default()
+        }
+    }
+
+    /// Segments the pictures that wait, and tells of each.
+    pub(super) fn together(
+        &self,
+        segmenter: &mut Segmenter,
+        group: &mut Vec<Opened>,
+        of: usize,
+        say: &mut Said,
+    ) -> Result<()> {
+        let mut group = std::mem::take(group);
+        let (Some(first), count) = (group.first(), group.len()) else { return Ok(()) };
+        let start = Instant::now();
+        let bar = progress_bar(say.common, first.job.input, first.number, of);
+        let options = self.options(first.objects.is_some());
+        let tasks =
+            group.iter_mut().map(|o| PictureTask { source: &mut *o.source, sinks: std::mem::take(&mut o.sinks) });
+        let results = segmenter.segment_several(tasks.collect(), &options, |done| {
+            bar.set_position((done * 1000.0) as u64);
+            Ok(())
+        });
+        bar.finish_and_clear();
+        let ms = milliseconds(start) / count as f64;
+        for (opened, result) in group.into_iter().zip(results) {
+            let (input, ms) = (opened.job.input, opened.opening + ms);
+            let told = result.map_err(|e| about(input, e)).and_then(|r| self.tell(say, segmenter, opened, &r, ms));
+            if let Err(e) = told {
+                say.failed(input, e)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, say: &Said, segmenter: &Segmenter, opened: Opened, result: &Streamed, ms: f64) -> Result<()> {
+        let Job { input, page, outputs } = opened.job;
+        let objects = opened.objects.and_then(|found| found());
+        let shares = class_shares(segmenter.classes(), result);
+        let (width, height) = (result.picture.width, result.picture.height);
+        if !say.common.json {
+            let classes: Vec<String> = shares.iter().map(|(name, s)| format!("{name} {:.1} %", s * 100.0)).collect();
+            let files: Vec<String> = outputs.iter().map(|(_, p)| p.display().to_string()).collect();
+            let [rows, columns] = result.tiles;
+            let tiles = if rows * columns == 1 { String::new() } else { format!(", {rows}x{columns} tiles") };
+            let batch = if result.batch == 1 { String::new() } else { format!(", {} at once", result.batch) };
+            let fallback = if result.fallback.is_some() { ", in f32 after f16 overflowed" } else { "" };
+            let found = objects.as_ref().map_or(String::new(), |o| format!("; {} objects", o.count));
+            let page = if self.page == Default::default() { String::new() } else { format!(", page {page}") };
+            return output::line_if_read(&format!(
+                "{}{page}: {width}x{height}{tiles}{batch}, {:.2} s{fallback}; {}{found}; wrote {}",
+                input.display(),
+                ms / 1e3,
+                classes.join(", "),
+                files.join(", ")
+            ));
+        }
+        let named = |(s, p): &(Save, std::path::PathBuf)| (s.name().to_string(), json!(p.to_string_lossy()));
+        let line = json!({
+            // Names that are no text would panic as paths.
+            "input": input.to_string_lossy(),
+            "page": page,
+            "width": width,
+            "height": height,
+            "outputs": outputs.iter().map(named).collect::<serde_json::Map<String, Value>>(),
+            "classes": shares.iter().map(|(n, s)| (n.clone(), json!(s))).collect::<serde_json::Map<String, Value>>(),
+            "objects": objects.as_ref().map(|o| o.count),
+            "objects_left_whole": objects.map(|o| o.left_whole),
+            "precision": result.precision.name(),
+            "fallback": result.fallback,
+            "tiles": result.tiles,
+            "tile": result.tile,
+            "batch": result.batch,
+            "ms": ms,
+            "device_bytes": segmenter.device_bytes(),
+            "device": say.device,
+            "model": say.model,
+        });
+        output::line_if_read(&line.to_string())
+    }
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+/// Share of the picture's pixels of every class.
+fn class_shares(classes: Vec<String>, result: &Streamed) -> Vec<(String, f64)> {
+    let total: u64 = result.class_pixels.iter().sum();
+    let share = |count: &u64| *count as f64 / total.max(1) as f64;
+    classes.into_iter().zip(result.class_pixels.iter().map(share)).collect()
+}

@@ -1,0 +1,291 @@
+//! Runs tiles: an [`Ensemble`]'s networks, ready for tiles of one shape, so many a run.
+//!
+//! A batch is tiles and their orientations, of one or several pictures. Every kernel treats the pictures of a batch alone,
+//! so results do not depend on who else is in it. Probabilities of several runs are added on the host, in `f32` and in a
+//! fixed order.
+
+use super::ensemble::Ensemble;
+use super::normalise::ChannelAffine;
+use super::orient::{Orientation, TilePlace};
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::model::{Built, Model};
+use crate::ops::{Concat, ExportNchw, ImageIn, ImageInfo, MaskOut, MaskRule, Unary, UnaryKind};
+use crate::session::{Backend, Executable};
+use crate::tensor::{Shape, TensorDesc};
+
+const WINDOW: &str = "window";
+const INFO: &str = "info";
+const MASK: &str = "mask";
+const PROBABILITY: &str = "probability";
+const DECISION: &str = "decision";
+
+/// What is read of a tile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TileOutputs {
+    /// Probabilities of every class.
+    pub probabilities: bool,
+    /// What the class is decided on, in place of the class.
+    pub decision: bool,
+}
+
+/// A tile to run.
+#[derive(Clone, Copy, Debug)]
+pub struct TileInput<'a> {
+    /// Where it lies.
+    pub place: &'a TilePlace,
+    /// The raw samples of the place's rows and columns, planar (channel, row, column).
+    pub pixels: &'a [f32],
+    /// How its picture is normalised, for each model.
+    pub affines: &'a [Vec<ChannelAffine>],
+}
+
+/// What the networks make of a tile; empty what is not asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TileOutput {
+    /// Class ids, `[H, W]` of the network's output; empty where the decision is asked for.
+    pub mask: Vec<f32>,
+    /// What classes are decided on, `[K, H, W]`.
+    pub decision: Vec<f32>,
+    /// Probabilities, `[K, H, W]`.
+    pub probabilities: Vec<f32>,
+}
+
+/// What a tile's graph gives.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wants {
+    pub mask: bool,
+    pub decision: bool,
+    pub probabilities: bool,
+}
+
+/// A network's rule, for probabilities where it decides on something else.
+pub(super) fn on_probabilities(built: &Built) -> MaskRule {
+    match built.rule {
+        // A threshold of logits.
+        MaskRule::Threshold(t) if built.decision != built.probability => MaskRule::Threshold(1.0 / (1.0 + (-t).exp())),
+        rule => rule,
+    }
+}
+
+/// Raw pixels in, class ids and `planes` probabilities out, for `batch` tiles of one shape; and how probabilities become
+/// classes.
+pub(super) fn tile_graph(
+    model: &Model,
+    (batch, [h, w]): (usize, [usize; 2]),
+    wants: Wants,
+    planes: usize,
+) -> Result<(Graph, MaskRule)> {
+    let channels = model.architecture.in_channels();
+    let mut graph = Graph::new();
+    let window = graph.input(WINDOW, TensorDesc::linear(Shape::new(batch, channels, h, w)));
+    let info = graph.input(INFO, TensorDesc::linear(Shape::new(batch, 1, 1, ImageInfo::len(channels))));
+    let x = graph.node("image", ImageIn { height: h, width: w }, &[window, info])?;
+    let mut built = model.architecture.build(&mut graph, x)?;
+    if planes == 2 && graph.shape(built.probability).c == 1 {
+        let complement = Unary { kind: UnaryKind::HardSigmoid { alpha: -1.0, beta: 1.0 } };
+        let background = graph.node("background", complement, &[built.probability])?;
+        let both = graph.node("class planes", Concat, &[background, built.probability])?;
+        (built.probability, built.decision, built.rule) = (both, both, MaskRule::Argmax);
+    }
+    if wants.mask {
+        let mask = graph.node("mask", MaskOut { rule: built.rule }, &[built.decision])?;
+        graph.output(MASK, mask);
+    }
+    if wants.decision {
+        let exported = graph.node("export decision", ExportNchw, &[built.decision])?;
+        graph.output(DECISION, exported);
+    }
+    if wants.probabilities {
+        let exported = graph.node("export probability", ExportNchw, &[built.probability])?;
+        graph.output(PROBABILITY, exported);
+    }
+    let rule = if wants.decision { built.rule } else { on_probabilities(&built) };
+    Ok((graph.without_dead_nodes(), rule))
+}
+
+/// The networks of an [`Ensemble`], ready for tiles of one shape.
+#[derive(Debug)]
+pub struct TileRunner {
+    tile: [usize; 2],
+    margin: usize,
+    batch: usize,
+    groups: Vec<Vec<Orientation>>,
+    /// For each model a session for each of `groups`.
+    members: Vec<Vec<Executable>>,
+    rule: MaskRule,
+    outputs: TileOutputs,
+}
+
+impl TileRunner {
+    /// Compiles and allocates what tiles of `tile` rows and columns need, `batch` of them or of their orientations a run.
+    pub fn new(
+        backend: &Backend,
+        ensemble: &Ensemble,
+        tile: [usize; 2],
+        outputs: TileOutputs,
+        batch: usize,
+    ) -> Result<Self> {
+        let (wants, groups, batch) = (ensemble.wants(outputs), ensemble.groups(tile), batch.max(1));
+        let mut rule = MaskRule::Argmax;
+        let mut members = Vec::new();
+        for model in ensemble.models() {
+            let mut sessions = Vec::new();
+            for by in groups.iter().filter_map(|g| g.first()) {
+                let (graph, own) = tile_graph(model, (batch, by.size(tile)), wants, ensemble.planes())?;
+                rule = own;
+                sessions.push(backend.prepare(&graph, model.stored())?);
+            }
+            members.push(sessions);
+        }
+        Ok(Self { tile, margin: ensemble.size_rule().margin, batch, groups, members, rule, outputs })
+    }
+
+    /// Bytes of device memory held.
+    pub fn device_bytes(&self) -> u64 {
+        self.members.iter().flatten().map(Executable::device_bytes).sum()
+    }
+
+    /// Tiles, or orientations of tiles, that one run takes.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Tiles that fill the batch.
+    pub fn tiles_at_once(&self) -> usize {
+        self.batch.div_ceil(self.groups.first().map_or(1, Vec::len).max(1))
+    }
+
+    /// How what classes are decided on becomes classes.
+    pub fn rule(&self) -> MaskRule {
+        self.rule
+    }
+
+    /// Runs tiles, any number. `progress` gets a fraction from 0 to 1 and may cancel.
+    pub fn run(&mut self, tiles: &[TileInput], mut progress: impl FnMut(f64) -> Result<()>) -> Result<Vec<TileOutput>> {
+        for TileInput { place, affines, .. } in tiles {
+            if place.size != self.tile || affines.len() != self.members.len() {
+                let reason = format!("a tile of {:?} with {} normalisations was given", place.size, affines.len());
+                let to = format!("{} models for {:?}", self.members.len(), self.tile);
+                return Err(Error::invalid("tile", format!("{reason} to {to}")));
+            }
+        }
+        let Self { batch, ref groups, outputs, margin, .. } = *self;
+        let output = self.tile.map(|n| n - 2 * margin);
+        let runs_a_tile = self.members.len() * groups.iter().map(Vec::len).sum::<usize>();
+        let runs = |group: &Vec<Orientation>| (tiles.len() * group.len()).div_ceil(batch);
+        let count = self.members.len() * groups.iter().map(runs).sum::<usize>();
+        let mut results = vec![TileOutput::default(); tiles.len()];
+        let (mut windows, mut words, mut done) = (Vec::new(), Vec::new(), 0);
+        for (member, sessions) in self.members.iter_mut().enumerate() {
+            for (executable, group) in sessions.iter_mut().zip(groups) {
+                let all = tiles.iter().enumerate().flat_map(|(t, tile)| group.iter().map(move |&by| (t, tile, by)));
+                let all: Vec<_> = all.collect();
+                for part in all.chunks(batch) {
+                    windows.clear();
+                    words.clear();
+                    // A batch that is not full repeats its last tile.
+                    for (_, tile, by) in part.iter().chain(part.last().into_iter().cycle()).take(batch) {
+                        let read = [tile.place.rows.len(), tile.place.columns.len()];
+                        let affine = tile.affines.get(member).map_or(&[][..], Vec::as_slice);
+                        let pixels = by.planes(tile.pixels, read);
+                        inputs(&tile.place.oriented(*by), &pixels, affine, (&mut windows, &mut words));
+                    }
+                    executable.write(WINDOW, &windows)?;
+                    executable.write(INFO, &words)?;
+                    let so_far = |part: f64| (done as f64 + part) / count as f64;
+                    executable.run(|k, of| progress(so_far(k as f64 / of.max(1) as f64)))?;
+                    done += 1;
+                    let mut read = |name: &str, wanted: bool| match wanted {
+                        true => executable.read(name).map(|t| t.into_data()),
+                        false => Ok(Vec::new()),
+                    };
+                    let alone = runs_a_tile == 1;
+                    let mask = read(MASK, alone && !outputs.decision)?;
+                    let decision = read(DECISION, alone && outputs.decision)?;
+                    let planes = read(PROBABILITY, !alone || outputs.probabilities)?;
+                    for (k, (t, _, by)) in part.iter().enumerate() {
+                        let Some(result) = results.get_mut(*t) else { continue };
+                        let of = |all: &[f32]| {
+                            let each = all.len() / batch;
+                            all.get(k * each..(k + 1) * each).unwrap_or_default().to_vec()
+                        };
+                        if alone {
+                            let (mask, decision, probabilities) = (of(&mask), of(&decision), of(&planes));
+                            *result = TileOutput { mask, decision, probabilities };
+                            continue;
+                        }
+                        let upright = by.inverse().planes(&of(&planes), by.size(output));
+                        match result.probabilities.is_empty() {
+                            true => result.probabilities = upright,
+                            false => result.probabilities.iter_mut().zip(upright).for_each(|(sum, v)| *sum += v),
+                        }
+                    }
+                }
+            }
+        }
+        if runs_a_tile > 1 {
+            results.iter_mut().for_each(|r| self.average(r, runs_a_tile, output[0] * output[1]));
+        }
+        Ok(results)
+    }
+
+    /// Makes of sums what is asked for.
+    fn average(&self, result: &mut TileOutput, runs: usize, pixels: usize) {
+        let factor = 1.0 / runs as f32;
+        result.probabilities.iter_mut().for_each(|sum| *sum *= factor);
+        match (self.outputs.decision, self.outputs.probabilities) {
+            (true, true) => result.decision.clone_from(&result.probabilities),
+            (true, false) => result.decision = std::mem::take(&mut result.probabilities),
+            (false, keep) => {
+                result.mask = decide(self.rule, &result.probabilities, pixels);
+                if !keep {
+                    result.probabilities = Vec::new();
+                }
+            }
+        }
+    }
+}
+
+/// The class ids of probabilities, as [`MaskOut`] decides them.
+fn decide(rule: MaskRule, planes: &[f32], pixels: usize) -> Vec<f32> {
+    let classes = planes.len() / pixels.max(1);
+    (0..pixels)
+        .map(|i| {
+            let value = |c: usize| planes[c * pixels + i];
+            let best = (1..classes).fold(0, |best, c| if value(c) > value(best) { c } else { best });
+            match rule {
+                MaskRule::Argmax => best as f32,
+                MaskRule::Threshold(t) if value(best) > t => best as f32 + 1.0,
+                MaskRule::Threshold(_) => 0.0,
+            }
+        })
+        .collect()
+}
+
+/// Adds the raw pixels of a tile in a window as large as the tile, and the words that say where they belong.
+fn inputs(
+    place: &TilePlace,
+    pixels: &[f32],
+    affine: &[ChannelAffine],
+    (windows, words): (&mut Vec<f32>, &mut Vec<f32>),
+) {
+    let [h, w] = place.size;
+    let (rows, columns) = (place.rows.len(), place.columns.len());
+    let first = windows.len();
+    windows.resize(first + affine.len() * h * w, 0.0);
+    for (i, line) in pixels.chunks_exact(columns.max(1)).enumerate() {
+        let (c, y) = (i / rows.max(1), i % rows.max(1));
+        let at = first + (c * h + y) * w;
+        if let Some(to) = windows.get_mut(at..at + line.len()) {
+            to.copy_from_slice(line);
+        }
+    }
+    let info = ImageInfo {
+        tile: place.start.map(|n| n as i64),
+        window: [place.rows.start, place.columns.start],
+        picture: place.picture,
+        channels: affine.iter().map(|a| [a.offset, a.scale, a.low, a.high]).collect(),
+    };
+    words.extend(info.words());
+}

@@ -1,0 +1,163 @@
+use serde_json::json;
+
+use super::*;
+use crate::graph::rewrite;
+use crate::infer::image::Pixels;
+use crate::kernel::{AdapterClass, Caps};
+use crate::model::{parse, whole_graph};
+use crate::plan::Plan;
+use crate::tensor::Shape;
+use crate::testing::{gpu_or_skip, random_input, random_parameter};
+use crate::weights::Normalisation;
+use crate::weights::{Checkpoint, ModelMetadata};
+
+fn model() -> Model {
+    let config = json!({ "width": 4, "depth": 2, "padding": "same", "out_channels": 2 });
+    let graph = whole_graph(&*parse("unet", &config).unwrap(), 1, 4, 4).unwrap();
+    let weights = graph.parameters().map(|(k, d)| (k.to_string(), random_parameter(k, d).unwrap())).collect();
+    // Statistics of a picture's own: each picture of a batch has others.
+    let normalisation = Normalisation::ZScore;
+    let metadata = ModelMetadata { format: 1, arch: "unet".into(), config, normalisation, classes: vec![] };
+    Model::new("m", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
+}
+
+fn picture(name: &str, width: usize, height: usize) -> Picture {
+    let noise = random_input(name, Shape::new(1, 1, height, width)).unwrap();
+    let pixels = noise.data().iter().map(|v| (v * 30_000.0 + 30_000.0) as u16).collect();
+    Picture::new(width, height, 1, Pixels::U16(pixels)).unwrap()
+}
+
+/// All rows of a picture, kept.
+#[derive(Clone, Default)]
+struct Kept(std::sync::Arc<std::sync::Mutex<(Vec<usize>, Vec<f32>, bool)>>);
+
+impl BandSink for Kept {
+    fn needs(&self) -> Needs {
+        Needs { probabilities: true, ..Needs::default() }
+    }
+    fn start(&mut self, _: &BandInfo) -> Result<()> {
+        *self.0.lock().unwrap() = Default::default();
+        Ok(())
+    }
+    fn band(&mut self, band: &crate::infer::Band) -> Result<()> {
+        let mut all = self.0.lock().unwrap();
+        all.0.extend((0..band.height * band.width).map(|i| band.class(i)));
+        all.1.extend(band.probabilities.unwrap());
+        Ok(())
+    }
+    fn finish(self: Box<Self>) -> Result<()> {
+        self.0.lock().unwrap().2 = true;
+        Ok(())
+    }
+}
+
+type Results = Vec<(Result<Streamed>, (Vec<usize>, Vec<f32>, bool))>;
+
+/// Pictures through one segmenter, together.
+fn several(backend: &Backend, pictures: &[Picture], options: &SegmentOptions) -> Results {
+    let mut sources: Vec<InMemory> = pictures.iter().map(InMemory::borrowed).collect();
+    let kept: Vec<Kept> = pictures.iter().map(|_| Kept::default()).collect();
+    let sinks = kept.iter().map(|k| vec![Box::new(k.clone()) as Box<dyn BandSink>]);
+    let tasks = sources.iter_mut().zip(sinks).map(|(source, sinks)| PictureTask { source, sinks }).collect();
+    let progress = |f: f64| {
+        assert!((0.0..=1.0).contains(&f));
+        Ok(())
+    };
+    let results = Segmenter::new(backend.clone(), model()).segment_several(tasks, options, progress);
+    results.into_iter().zip(&kept).map(|(r, k)| (r, k.0.lock().unwrap().clone())).collect()
+}
+
+#[test]
+fn pictures_of_a_batch_come_out_as_alone() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let pictures = ["a", "b", "c", "d", "e"].map(|name| picture(name, 30, 22));
+    for backend in [Backend::Cpu, Backend::Gpu(gpu)] {
+        let options = |batch, tile| SegmentOptions { batch, tile, ..Default::default() };
+        let alone = several(&backend, &pictures, &options(1, None));
+        // Runs are equally full: five pictures at most four at once are three and two.
+        for (most, took) in [(2, 2), (4, 3), (8, 5)] {
+            let got = several(&backend, &pictures, &options(most, None));
+            for ((a, b), (c, d)) in got.iter().zip(&alone) {
+                let (a, c) = (a.as_ref().unwrap(), c.as_ref().unwrap());
+                assert!(b == d && b.2, "at most {most} at once");
+                assert_eq!((a.batch, &a.class_pixels, a.tiles), (took, &c.class_pixels, [1, 1]));
+            }
+        }
+        // What does not suit a batch is done as alone: several tiles each, other sizes.
+        let wide = ["g", "h"].map(|name| picture(name, 90, 22));
+        let tiled = several(&backend, &wide, &options(2, Some(52)));
+        assert!(tiled.iter().all(|t| t.0.as_ref().unwrap().tiles != [1, 1] && t.0.as_ref().unwrap().batch == 2));
+        let one = several(&backend, &wide, &options(1, Some(52)));
+        assert!(tiled.iter().zip(&one).all(|(a, b)| a.1 == b.1));
+        let mixed = [pictures[0].clone(), picture("f", 17, 22)];
+        let mixed = several(&backend, &mixed, &options(2, None));
+        assert!(mixed.iter().all(|m| m.0.as_ref().unwrap().batch == 1) && mixed[0].1 == alone[0].1);
+    }
+}
+
+#[test]
+fn a_bad_picture_fails_alone() {
+    let pictures = ["a", "b", "c"].map(|name| picture(name, 30, 22));
+    let nan = Picture::new(30, 22, 1, Pixels::F32(vec![0.5; 660])).unwrap();
+    let two = Picture::new(30, 22, 2, Pixels::U16(vec![7; 1320])).unwrap();
+    let options = SegmentOptions { batch: 4, ..Default::default() };
+    let alone = several(&Backend::Cpu, &pictures, &SegmentOptions::default());
+    let [a, b, c] = pictures;
+    for bad in [nan, two] {
+        let fails = bad.channels() == 2;
+        let got = several(&Backend::Cpu, &[a.clone(), bad, b.clone(), c.clone()], &options);
+        assert_eq!(got[1].0.is_err(), fails);
+        for (got, alone) in [&got[0], &got[2], &got[3]].into_iter().zip(&alone) {
+            assert!(got.0.is_ok() && got.1 == alone.1);
+        }
+    }
+}
+
+/// Memory that holds one tile holds no batch: the tile stays, the batch shrinks.
+#[test]
+fn memory_shrinks_the_batch() {
+    let p = picture("a", 100, 60);
+    let run = |memory, batch| {
+        let options = SegmentOptions { memory, batch, tile: Some(64), ..Default::default() };
+        let mut segmenter = Segmenter::new(Backend::Cpu, model());
+        segmenter.segment_to(&mut InMemory::borrowed(&p), &options, vec![], |_| Ok(())).unwrap()
+    };
+    let large = run(1 << 30, 4);
+    assert_eq!((large.batch, large.tile), (4, run(1 << 30, 1).tile));
+    // The least that the tile fits, by bisection.
+    let fits = |memory| {
+        let options = SegmentOptions { memory, tile: Some(64), ..Default::default() };
+        let mut segmenter = Segmenter::new(Backend::Cpu, model());
+        let run = segmenter.segment_to(&mut InMemory::borrowed(&p), &options, vec![], |_| Ok(()));
+        run.is_ok_and(|r| r.tile == large.tile)
+    };
+    let (mut low, mut high) = (1u64 << 10, 1u64 << 30);
+    while high - low > 1 << 12 {
+        let middle = (low + high) / 2;
+        if fits(middle) { high = middle } else { low = middle }
+    }
+    let tight = run(high, 4);
+    assert_eq!((tight.batch, tight.tile, &tight.class_pixels), (1, large.tile, &large.class_pixels));
+    let between = (1..40).map(|k| run(high + (high >> 3) * k, 4).batch).collect::<Vec<_>>();
+    assert!(between.contains(&2) && between.is_sorted() && between.last() == Some(&4), "{between:?}");
+}
+
+/// A batch takes the kernels that one picture takes, on any class of adapters: others would round differently.
+#[test]
+fn batches_change_no_kernel() {
+    for (width, size) in [(8, 64), (256, 16)] {
+        let config = json!({ "width": width, "depth": 2, "padding": "same", "in_channels": 3 });
+        let network = parse("unet", &config).unwrap();
+        for class in AdapterClass::ALL {
+            let families = |n| {
+                let graph = rewrite::optimise(&whole_graph(&*network, n, size, size).unwrap()).unwrap();
+                let plan = Plan::new(&graph, &Caps::typical(class)).unwrap();
+                let choices = plan.steps.iter().filter_map(|s| Some((s.node, s.choice?.0)));
+                choices.collect::<std::collections::BTreeMap<_, _>>()
+            };
+            let one = families(1);
+            assert!(!one.is_empty());
+            assert_eq!(families(8), one, "{class:?}, width {width}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The options of `unet segment` about pictures, against the same done by hand.
+
+use crate::folder::Folder;
+use crate::models::elements;
+use image::{GrayImage, Luma};
+use serde_json::{Value, json};
+use tiff::encoder::{TiffEncoder, colortype::Gray16};
+use unet_wgpu::infer::palette;
+
+const CPU: [&str; 4] = ["--device", "cpu", "--normalise", "unit"];
+
+/// A folder with a small network of padding `same`.
+fn folder() -> Folder {
+    let f = Folder::new();
+    f.unet("m.safetensors", json!({ "width": 2, "depth": 1, "padding": "same" }), |_| ());
+    f
+}
+
+fn grey(width: u32, height: u32) -> GrayImage {
+    GrayImage::from_fn(width, height, |x, y| Luma([((x * 37 + y * 91 + x * y) % 251) as u8]))
+}
+
+/// Two planes of probabilities of a picture.
+fn probabilities(f: &Folder, name: &str, args: &[&str]) -> Vec<f32> {
+    let args = [&["segment", name, "-m", "m.safetensors", "-o", "p/", "--save", "prob-npy"], &CPU[..], args].concat();
+    let r = f.run(&args);
+    assert_eq!(r.code, 0, "{args:?}: {}", r.stderr);
+    let stem = name.rsplit_once('.').unwrap().0;
+    elements(f, &format!("p/{stem}_prob.npy"))
+}
+
+/// nnU-Net's sliding window, written down anew: `compute_steps_for_sliding_window` with step 0.5 and `compute_gaussian`
+/// with sigma an eighth of the tile. MONAI's importance map has its middle half a pixel earlier.
+#[test]
+fn blended_tiles_are_nnunets_mean() {
+    let f = folder();
+    let (w, h, tile) = (76usize, 40usize, 32usize);
+    let picture = grey(w as u32, h as u32);
+    picture.save(f.path("a.png")).unwrap();
+    let steps = |size: usize| -> Vec<usize> {
+        let count = ((size - tile) as f64 / (tile as f64 * 0.5)).ceil() as usize + 1;
+        let step = (size - tile) as f64 / (count - 1) as f64;
+        (0..count).map(|i| (step * i as f64).round() as usize).collect()
+    };
+    assert_eq!((steps(w), steps(h)), (vec![0, 15, 29, 44], vec![0, 8]));
+    let sigma = tile as f64 / 8.0;
+    let bell = |i: usize| (-0.5 * ((i as f64 - tile as f64 / 2.0) / sigma).powi(2)).exp();
+    let (mut sums, mut weights) = (vec![0.0; 2 * w * h], vec![0.0; w * h]);
+    for top in steps(h) {
+        for left in steps(w) {
+            let crop = image::imageops::crop_imm(&picture, left as u32, top as u32, tile as u32, tile as u32);
+            crop.to_image().save(f.path("crop.png")).unwrap();
+            let alone = probabilities(&f, "crop.png", &[]);
+            for (y, x) in (0..tile).flat_map(|y| (0..tile).map(move |x| (y, x))) {
+                let (at, weight) = ((top + y) * w + left + x, bell(y) * bell(x));
+                weights[at] += weight;
+                for plane in 0..2 {
+                    sums[plane * w * h + at] += weight * f64::from(alone[(plane * tile + y) * tile + x]);
+                }
+            }
+        }
+    }
+    let got = probabilities(&f, "a.png", &["--blend", "gaussian", "--tile", "32"]);
+    assert_eq!(got.len(), sums.len());
+    for (i, got) in got.iter().enumerate() {
+        let want = sums[i] / weights[i % (w * h)];
+        assert!((f64::from(*got) - want).abs() <= 2e-6, "element {i}: {got}, by hand {want}");
+    }
+    // It is not the result of the whole picture, which exact tiles are.
+    let whole = probabilities(&f, "a.png", &[]);
+    assert!(whole.iter().zip(&got).any(|(a, b)| (a - b).abs() > 1e-3));
+    let exact = probabilities(&f, "a.png", &["--tile", "32"]);
+    assert!(whole.iter().zip(&exact).all(|(a, b)| (a - b).abs() <= 1e-6));
+}
+
+#[test]
+fn orientations_are_averaged() {
+    let f = folder();
+    let (w, h) = (24usize, 20usize);
+    let picture = grey(w as u32, h as u32);
+    picture.save(f.path("a.png")).unwrap();
+    let mut mean = vec![0.0f64; 2 * w * h];
+    for (across, down) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut turned = picture.clone();
+        if across {
+            image::imageops::flip_horizontal_in_place(&mut turned);
+        }
+        if down {
+            image::imageops::flip_vertical_in_place(&mut turned);
+        }
+        turned.save(f.path("t.png")).unwrap();
+        let alone = probabilities(&f, "t.png", &[]);
+        for (i, sum) in mean.iter_mut().enumerate() {
+            let (plane, y, x) = (i / (w * h), i / w % h, i % w);
+            let (y, x) = (if down { h - 1 - y } else { y }, if across { w - 1 - x } else { x });
+            *sum += f64::from(alone[(plane * h + y) * w + x]) / 4.0;
+        }
+    }
+    let got = probabilities(&f, "a.png", &["--tta", "flips"]);
+    assert!(got.iter().zip(&mean).all(|(a, b)| (f64::from(*a) - b).abs() <= 1e-6));
+    assert!(probabilities(&f, "a.png", &["--tta", "flips", "--batch", "4"]) == got);
+    let plain = probabilities(&f, "a.png", &[]);
+    assert!(got.iter().zip(&plain).any(|(a, b)| (a - b).abs() > 1e-3));
+    assert!(probabilities(&f, "a.png", &["--tta", "d4"]) != got);
+}
+
+/// Pages of 24x20 pixels as ImageJ writes a hyperstack: channels change first, then slices.
+fn stack(description: Option<&str>, pages: std::ops::Range<usize>) -> Vec<u8> {
+    let mut out = std::io::Cursor::new(Vec::new());
+    let mut encoder = TiffEncoder::new(&mut out).unwrap();
+    for page in pages {
+        let mut image = encoder.new_image::<Gray16>(24, 20).unwrap();
+        if let Some(text) = description.filter(|_| page == 0) {
+            image.encoder().write_tag(tiff::tags::Tag::ImageDescription, text).unwrap();
+        }
+        let pixels: Vec<u16> = (0..480).map(|i| ((i * 7919 + page * 31_337) % 65_521) as u16).collect();
+        image.write_data(&pixels).unwrap();
+    }
+    out.into_inner()
+}
+
+#[test]
+fn pages_and_channels_of_a_stack() {
+    let f = folder();
+    let text = "ImageJ=1.54f\nimages=6\nchannels=2\nslices=3\nhyperstack=true\nmode=composite\n";
+    f.write("stack.tif", stack(Some(text), 0..6));
+    for directory in 0..6 {
+        f.write(&format!("{directory}.tif"), stack(None, directory..directory + 1));
+    }
+    let alone: Vec<_> = (0..6).map(|i| probabilities(&f, &format!("{i}.tif"), &[])).collect();
+    for (page, channel) in [(0, 0), (0, 1), (1, 0), (2, 1)] {
+        let (p, c) = (page.to_string(), channel.to_string());
+        let got = probabilities(&f, "stack.tif", &["--page", &p, "--channels", &c]);
+        assert!(got == alone[2 * page + channel], "page {page}, channel {channel}");
+    }
+    let error = |more: &[&str]| {
+        f.error(&[&["segment", "stack.tif", "-m", "m.safetensors", "-o", "p/"], &CPU[..], more].concat())
+    };
+    let two = error(&[]);
+    assert!(two.ends_with("has 2 channels, the network takes 1 channel; choose with --channels 0"), "{two}");
+    let beyond = error(&["--page", "3", "--channels", "0"]);
+    assert!(beyond.contains("has 3 pages, there is no page 3"), "{beyond}");
+    let none = error(&["--channels", "2"]);
+    assert!(none.contains("there is no channel 2, the picture has channels 0 to 1"), "{none}");
+    // Every page is a picture of its own.
+    let all =
+        ["segment", "stack.tif", "-m", "m.safetensors", "-o", "all", "--page", "all", "--channels", "1", "--json"];
+    let r = f.run(&[&all[..], &CPU].concat());
+    assert_eq!(r.code, 0, "{}", r.stderr);
+    let lines: Vec<Value> = r.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(lines.iter().map(|l| l["page"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!((0..3).all(|p| f.path(&format!("all/stack_page{p}_mask.png")).is_file()));
+    // A network of two channels takes both, in the order asked for.
+    let config = json!({ "width": 2, "depth": 1, "padding": "same", "in_channels": 2 });
+    f.unet("m.safetensors", config, |_| ());
+    let both = probabilities(&f, "stack.tif", &[]);
+    assert!(both == probabilities(&f, "stack.tif", &["--channels", "0,1"]));
+    assert!(both != probabilities(&f, "stack.tif", &["--channels", "1,0"]));
+}
+
+/// Pictures of a batch come out as alone; what is in between, bad or of another size, changes nothing.
+#[test]
+fn batches_of_a_folder() {
+    let f = folder();
+    std::fs::create_dir(f.path("in")).unwrap();
+    for (name, width) in [("a", 24), ("b", 24), ("d", 30), ("e", 24), ("f", 24), ("g", 24), ("h", 24)] {
+        let mut picture = grey(width, 20);
+        picture.pixels_mut().for_each(|p| p.0[0] = p.0[0].wrapping_add(name.as_bytes()[0].wrapping_mul(31)));
+        picture.save(f.path(&format!("in/{name}.png"))).unwrap();
+    }
+    f.write("in/c.png", "no picture");
+    let run = |batch: &str, out: &str| {
+        let args = ["segment", "in", "-m", "m.safetensors", "-o", out, "--save", "mask,overlay,prob-npy,csv"];
+        let more = ["--device", "cpu", "--json", "--normalise", "zscore", "--batch", batch];
+        let r = f.run(&[&args[..], &more].concat());
+        assert_eq!(r.code, 1, "{}", r.stderr);
+        assert!(r.stderr.contains("error: 1 of 8 pictures failed"), "{}", r.stderr);
+        let lines: Vec<Value> = r.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        let inputs: Vec<_> = lines.iter().map(|l| l["input"].as_str().unwrap().to_string()).collect();
+        assert_eq!(inputs, ["a", "b", "c", "d", "e", "f", "g", "h"].map(|n| format!("in/{n}.png")));
+        assert!(lines[2]["error"].as_str().unwrap().contains("not a picture"));
+        lines.iter().map(|l| l["batch"].as_u64().unwrap_or(0)).collect::<Vec<_>>()
+    };
+    assert_eq!(run("1", "alone"), [1, 1, 0, 1, 1, 1, 1, 1]);
+    assert_eq!(run("3", "together"), [2, 2, 0, 1, 3, 3, 3, 1]);
+    let names = |folder: &str| {
+        let mut names: Vec<_> = std::fs::read_dir(f.path(folder)).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!((names("alone").len(), names("alone")), (28, names("together")));
+    for name in names("alone") {
+        let read = |folder: &str| std::fs::read(f.path(folder).join(&name)).unwrap();
+        assert!(read("alone") == read("together"), "{name:?}");
+    }
+    f.usage(&["segment", "in", "--batch", "0"], "--batch");
+}
+
+/// Where objects are asked for, the overlay shows each with an outline in its own colour.
+#[test]
+fn overlays_show_single_objects() {
+    let f = folder();
+    f.picture("a.png");
+    let run = |save: &str, out: &str| {
+        let args = ["segment", "a.png", "-m", "m.safetensors", "-o", out, "--save", save, "--instances", "watershed"];
+        let r = f.run(&[&args[..], &["--seed-depth", "0.1"], &CPU].concat());
+        assert_eq!(r.code, 0, "{}", r.stderr);
+        image::open(f.path(&format!("{out}a_overlay.png"))).unwrap().to_rgb8()
+    };
+    let (classes, objects) = (run("overlay", "c/"), run("overlay,labels", "o/"));
+    let bytes = std::fs::read(f.path("o/a_labels.tif")).unwrap();
+    let mut decoder = tiff::decoder::Decoder::new(std::io::Cursor::new(bytes)).unwrap();
+    assert_eq!(decoder.get_tag_u32(tiff::tags::Tag::Compression).unwrap(), 8, "deflate");
+    let tiff::decoder::DecodingResult::U16(labels) = decoder.read_image().unwrap() else { panic!("not of 16 bits") };
+    let label = |x: u32, y: u32| labels[(y * 24 + x) as usize];
+    let (mut touching, mut different) = (0, 0);
+    for (x, y) in (0..19).flat_map(|y| (0..23).map(move |x| (x, y))) {
+        let own = label(x, y);
+        if own == 0 {
+            assert_eq!(objects.get_pixel(x, y), classes.get_pixel(x, y));
+            continue;
+        }
+        let near = [label(x + 1, y), label(x, y + 1)];
+        if near.iter().any(|&n| n != own) {
+            assert_eq!(objects.get_pixel(x, y).0, palette(own.into()), "column {x}, row {y}");
+            touching += usize::from(near.iter().any(|&n| n != own && n != 0));
+        }
+        different += usize::from(objects.get_pixel(x, y) != classes.get_pixel(x, y));
+    }
+    assert!(touching > 0 && different > 0, "{touching} {different}: nothing to see");
+}
