@@ -174,4 +174,20 @@ fn a_loss_that_is_no_number_ends_the_run() {
     let r = f.run(&[&wild[..], &NETWORK, &SIZE].concat());
     assert!(r.code == 1 && r.stderr.contains("nothing is saved"), "{} {}", r.code, r.stderr);
     assert!(!f.path("wild/last.safetensors").exists());
+
+    // Weights of which the loss has not told yet, at an evaluation: huge ones, and ones with which predictions are no numbers.
+    for (lr, why) in [("1e30", "holds the value "), ("1e12", "the network's prediction for ")] {
+        let config = config.replace("\nevery = 4", "\nevery = 100").replace("eval_every = 4", "eval_every = 1");
+        f.write("wild.toml", &(config + "[optimiser]\nkind = \"sgd\"\n"));
+        let r =
+            f.run(&[&["train", "--out", "wild2", "--config", "wild.toml", "--lr", lr], &NETWORK[..], &SIZE].concat());
+        assert!(
+            r.code == 1 && r.stderr.contains("after step 1, ") && r.stderr.contains(why),
+            "{} {}",
+            r.code,
+            r.stderr
+        );
+        assert!(!f.path("wild2/last.safetensors").exists() && !f.path("wild2/best.safetensors").exists());
+        std::fs::remove_dir_all(f.path("wild2")).unwrap();
+    }
 }

@@ -84,6 +84,7 @@ pub struct Segment {
     page: PageChoice,
     /// How pixels become network input, in place of the model's rule: none, unit (by the type's largest value), scale:255,
     /// minmax, zscore, percentile:LOW,HIGH or percentile:LOW,HIGH:LEAST,MOST (clamped), fixed:MEAN/STD
+    /// (of values from 0 to 1, as `unit` makes them)
     #[arg(long, value_name = "RULE")]
     normalise: Option<Normalisation>,
     /// Pass over pictures whose results all exist; files are there whole or not at all, so this resumes a run

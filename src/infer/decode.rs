@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use ::image::{ColorType, ImageDecoder, ImageError, Limits};
 
+use super::image::Sample;
 use super::image::{Picture, Pixels};
-use super::source::{InMemory, PictureSource, Sample, read_all};
+use super::source::{InMemory, PictureSource, read_all};
 use crate::error::{Error, Result};
 
 /// Largest number of pixels that [`Picture::open`] decodes.

@@ -6,11 +6,13 @@ use super::budget::{Budget, OF_MEMORY};
 use super::choose::choose;
 use super::ensemble::{Ensemble, TileOutputs, TileRunner};
 use super::fixed::fixed_grid;
-use super::image::Picture;
+use super::image::{Picture, Sample};
+use super::mask::{Ids, Mask};
 use super::normalise::{ChannelAffine, Collector, Wanted, collect, maps, reads_integers, wanted};
+use super::options::{Blend, SegmentOptions};
 use super::orient::TilePlace;
-use super::output::{Ids, Mask, SHOWN, STRETCH, joint};
-use super::source::{InMemory, PictureSource, Sample, SourceInfo};
+use super::output::{SHOWN, STRETCH, joint};
+use super::source::{InMemory, PictureSource, SourceInfo};
 use super::stream::{Emitter, TileResult, Windows, exact, no_ids, zeros};
 use super::tile::{TileGrid, TileSpec};
 use crate::error::{Error, Result};
@@ -19,51 +21,7 @@ use crate::model::Model;
 use crate::ops::ImportNchw;
 use crate::session::Backend;
 use crate::tensor::{Precision, Shape, TensorDesc};
-use crate::weights::Normalisation;
 use std::collections::HashMap;
-
-/// How tiles become one picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Blend {
-    /// Tiles overlap by the network's halo and are cut so that the result is that of one run on the whole picture.
-    #[default]
-    Exact,
-    /// Tiles overlap by half and are averaged with Gaussian weights, as nnU-Net and MONAI do it. Not the result of the whole
-    /// picture; works with networks that cannot be tiled exactly.
-    Gaussian,
-}
-
-/// How pictures are segmented.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SegmentOptions {
-    /// Also give the probability of every class.
-    pub probabilities: bool,
-    /// Largest tile edge, input pixels; the planner shrinks it further if it must.
-    pub tile: Option<usize>,
-    /// Memory to stay under, bytes: the device's buffers and what the host holds of picture and results at once, together.
-    /// Pictures and results that the caller holds do not count.
-    pub memory: u64,
-    /// The same bits whatever the tiles: only kernels that add up every pixel's sum in the same order wherever the pixel
-    /// lies. Without it, Winograd's blocks of 4x4 pixels round differently near the edges of tiles (about 1e-6 in f32, more in f16).
-    pub exact: bool,
-    /// How tiles become one picture.
-    pub blend: Blend,
-    /// How pixels are normalised; as the model says if not given.
-    pub normalisation: Option<Normalisation>,
-}
-
-impl Default for SegmentOptions {
-    fn default() -> Self {
-        Self {
-            probabilities: false,
-            tile: None,
-            memory: 2 << 30,
-            exact: false,
-            blend: Blend::Exact,
-            normalisation: None,
-        }
-    }
-}
 
 /// A segmented picture.
 #[derive(Clone, Debug, PartialEq)]

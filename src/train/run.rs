@@ -4,7 +4,7 @@ use super::augment::Augmenter;
 use super::batch::{Batch, Batcher, CropOptions};
 use super::checkpoint::{TrainState, load_state, save_model, save_state};
 use super::config::TrainConfig;
-use super::dataset::Dataset;
+use super::dataset::{Dataset, Pair};
 use super::evaluate::{EvaluateOptions, Evaluation, evaluate};
 use super::example::{DataSummary, ExampleOptions, Examples};
 use super::fit::{Fit, fit};
@@ -17,7 +17,7 @@ use super::trainer::{StepLoss, Trainer};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::DROPOUT_SEED;
-use crate::infer::{SegmentOptions, Segmenter};
+use crate::infer::{Picture, SegmentOptions, Segmentation, Segmenter};
 use crate::model::{Architecture, INPUT, Model};
 use crate::ops::{Dropout, Hyper};
 use crate::session::Backend;
@@ -309,6 +309,9 @@ impl TrainRun {
         }
         if self.step < steps {
             self.drain(&mut watch)?;
+            if let Some(pair) = self.validation.pairs().first() {
+                self.predict(&mut self.segmenter(&self.weights()?)?, pair, &Picture::open(&pair.image)?)?;
+            }
             self.save()?;
             return Ok(Outcome::Interrupted);
         }
@@ -356,11 +359,14 @@ impl TrainRun {
         Error::invalid("training", format!("{what}; {left}; try a lower learning rate, or `clip`"))
     }
 
-    /// Parameters and running statistics, all of them numbers.
+    /// Parameters and running statistics, all of them numbers to go on with: a square that overflows is met in the next step.
     fn weights(&self) -> Result<BTreeMap<String, HostTensor>> {
         let weights = self.trainer.weights()?;
-        match weights.iter().find(|(_, t)| t.data().iter().any(|v| !v.is_finite())) {
-            Some((name, _)) => Err(self.diverged(&format!("after step {}, {name} is not finite", self.step))),
+        let lost = |v: &f32| !(v * v).is_finite();
+        match weights.iter().find_map(|(name, t)| Some((name, t.data().iter().find(|v| lost(v))?))) {
+            Some((name, value)) => {
+                Err(self.diverged(&format!("after step {}, {name} holds the value {value:e}", self.step)))
+            }
             None => Ok(weights),
         }
     }
@@ -384,12 +390,29 @@ impl TrainRun {
         Model::with_architecture("the network in training", self.architecture.clone(), self.metadata.clone(), weights)
     }
 
+    fn segmenter(&self, weights: &BTreeMap<String, HostTensor>) -> Result<Segmenter> {
+        Ok(Segmenter::new(Backend::Gpu(self.gpu.clone()), self.model(weights)?))
+    }
+
+    /// Segments a validation picture. A loss says what weights were worth before its step; this, what they are worth after
+    /// it: predictions that are no numbers end the run before such weights replace good ones on the disk.
+    fn predict(&self, segmenter: &mut Segmenter, pair: &Pair, picture: &Picture) -> Result<Segmentation> {
+        let options = SegmentOptions { probabilities: true, ..SegmentOptions::default() };
+        let result = segmenter.segment(picture, &options, |_| Ok(()))?;
+        match result.probabilities.iter().flatten().find(|p| !p.is_finite()) {
+            Some(p) => {
+                let what = format!("after step {}, the network's prediction for {} is {p}", self.step, pair.name);
+                Err(self.diverged(&what))
+            }
+            None => Ok(result),
+        }
+    }
+
     /// Scores the network on the validation pictures; keeps it if it is the best.
     fn evaluate(&mut self, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<bool> {
         let weights = self.weights()?;
-        let model = self.model(&weights)?;
-        let classes = model.classes();
-        let mut segmenter = Segmenter::new(Backend::Gpu(self.gpu.clone()), model);
+        let mut segmenter = self.segmenter(&weights)?;
+        let classes = segmenter.model().classes();
         let options = EvaluateOptions {
             grow: self.config.grow,
             thresholds: vec![0.5],
@@ -397,8 +420,8 @@ impl TrainRun {
             ..EvaluateOptions::default()
         };
         let mut shown = Vec::new();
-        let evaluation = evaluate(&self.validation, classes, &options, |i, _, picture| {
-            let result = segmenter.segment(picture, &SegmentOptions::default(), |_| Ok(()))?;
+        let evaluation = evaluate(&self.validation, classes, &options, |i, pair, picture| {
+            let result = self.predict(&mut segmenter, pair, picture)?;
             if i < SHOWN {
                 shown.push((i, result.mask.clone()));
             }

@@ -14,8 +14,9 @@ use super::pages::{self, Plane};
 use super::raw::RawLayout;
 use super::{FileSource, SCRATCH, Source};
 use crate::error::{Error, Result};
+use crate::infer::image::Sample;
 use crate::infer::image::{Picture, Pixels};
-use crate::infer::source::{PictureSource, Sample, SourceInfo};
+use crate::infer::source::{PictureSource, SourceInfo};
 
 /// Photometric interpretation of palette pictures.
 const PALETTE: u32 = 3;
