@@ -46,7 +46,12 @@ pub fn read(path: &Path, name: &str) -> Result<BTreeMap<String, HostTensor>> {
         "f8" => npy.into_vec::<f64>().map_err(fail)?.into_iter().map(|v| v as f32).collect(),
         "u1" => npy.into_vec::<u8>().map_err(fail)?.into_iter().map(f32::from).collect(),
         "u2" => npy.into_vec::<u16>().map_err(fail)?.into_iter().map(f32::from).collect(),
-        _ => return Err(Error::file(path, format!("holds {dtype}; f4, f8, u1 and u2 can be read"))),
+        "b1" => npy.into_vec::<bool>().map_err(fail)?.into_iter().map(|v| f32::from(u8::from(v))).collect(),
+        "i1" => npy.into_vec::<i8>().map_err(fail)?.into_iter().map(f32::from).collect(),
+        "i2" => npy.into_vec::<i16>().map_err(fail)?.into_iter().map(f32::from).collect(),
+        "i4" => npy.into_vec::<i32>().map_err(fail)?.into_iter().map(|v| v as f32).collect(),
+        "i8" => npy.into_vec::<i64>().map_err(fail)?.into_iter().map(|v| v as f32).collect(),
+        _ => return Err(Error::file(path, format!("holds {dtype}; f4, f8, u1, u2, i1 to i8 and b1 can be read"))),
     };
     let tensor = HostTensor::new(dims, data).map_err(|e| Error::file(path, e.to_string()))?;
     Ok(BTreeMap::from([(name.to_string(), tensor)]))
