@@ -6,7 +6,7 @@
 FOLDER is what our reference generator (`make_golden.py`, PyTorch in float64) writes: *.safetensors and a manifest.json of
 format unet-golden-1. Copied, byte for byte: the single operations, losses, weight maps, metrics, and
 every network in evaluation mode whose file is at
-most 250 kB, and checkpoints of other programs of at most 330 kB. The new manifest lists these only. The output depends on the input alone.
+most 250 kB, checkpoints of other programs of at most 330 kB, and ONNX files of at most 131 kB with their tensors. The new manifest lists these only. The output depends on the input alone.
 """
 
 import argparse
@@ -17,7 +17,8 @@ import sys
 
 LARGEST = 250_000
 LARGEST_CHECKPOINT = 330_000
-TOTAL = 3_500_000
+LARGEST_ONNX = 131_000
+TOTAL = 3_800_000
 
 
 def wanted(entry: dict) -> bool:
@@ -26,6 +27,8 @@ def wanted(entry: dict) -> bool:
     size = sum(f["bytes"] for f in entry["files"].values())
     if entry["kind"] == "checkpoint":
         return size <= LARGEST_CHECKPOINT
+    if entry["kind"] == "onnx":
+        return size <= LARGEST_ONNX
     return entry["kind"] == "model" and entry["case"].get("mode", "eval") == "eval" and size <= LARGEST
 
 
@@ -52,7 +55,7 @@ def main() -> None:
         sys.exit(f"error: {total} bytes are more than the {TOTAL} that may enter the repository")
 
     args.out.mkdir(parents=True, exist_ok=True)
-    for old in [*args.out.glob("*.safetensors"), *args.out.glob("*.pth")]:
+    for old in [*args.out.glob("*.safetensors"), *args.out.glob("*.pth"), *args.out.glob("*.onnx")]:
         old.unlink()
     for name, content in files.items():
         (args.out / name).write_bytes(content)

@@ -36,6 +36,11 @@ fn expected() -> BTreeMap<String, usize> {
                 let tensors = |group: &str| entry["groups"][group]["tensors"].as_u64().unwrap_or(0) as usize;
                 tensors("out") + tensors("act")
             }
+            // Also for an input of another size where there is one.
+            "onnx" => {
+                let tensors = |group: &str| entry["groups"][group]["tensors"].as_u64().unwrap_or(0) as usize;
+                tensors("out") + tensors("out_b/*")
+            }
             "checkpoint" => entry["groups"]["out"]["tensors"].as_u64().unwrap() as usize,
             // The value and the gradient of each.
             "losses" => 2 * entry["case"]["losses"].as_array().unwrap().len(),
@@ -73,7 +78,9 @@ fn assert_all_pass(backend: &Backend) {
     assert_eq!(skipped, if f32 { 0 } else { 70 }, "{on}");
     *expected.get_mut("ops").unwrap() += 70 - skipped;
     assert_eq!(passed, expected, "{on}");
-    assert!(passed.values().sum::<usize>() >= 41 + 43, "{on}: fixtures were lost: {passed:?}");
+    assert!(passed.values().sum::<usize>() >= 41 + 43 + 7, "{on}: fixtures were lost: {passed:?}");
+    let onnx: Vec<_> = passed.iter().filter(|(name, _)| name.starts_with("onnx_")).map(|(_, &n)| n).collect();
+    assert_eq!(onnx, [4, 2, 1], "{on}");
 }
 
 #[test]
@@ -136,6 +143,13 @@ fn wrong_fixtures_fail() {
         "unet_caffe_valid_eval logits: Compared",
     );
     one(&|m| case(m, "unetpp_pruned_l1_eval")["kind"] = "ops".into(), "the list of ops: ");
+    one(
+        &|m| {
+            let name = "onnx_unet_valid_unfolded_bn";
+            drop(case(m, name)["files"].as_object_mut().unwrap().remove(&format!("{name}.onnx")))
+        },
+        "the manifest lists no file `onnx_unet_valid_unfolded_bn.onnx`",
+    );
     one(&|m| case(m, "ops")["case"]["ops"][17]["op"] = "fft".into(), "belongs to no op");
     one(
         &|m| case(m, "ops")["case"]["ops"][35]["args"] = serde_json::json!({"slope": 1}),

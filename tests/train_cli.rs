@@ -55,6 +55,7 @@ fn a_network_is_trained_and_used() {
     {
         assert!(r.stderr.contains(part), "{part}: {}", r.stderr);
     }
+    assert_eq!(r.stderr.lines().filter(|l| l.starts_with("device: ")).count(), 1, "{}", r.stderr);
     let d: Value = serde_json::from_str(&r.stdout).unwrap();
     assert_eq!((&d["outcome"], &d["steps"], &d["out"]), (&"finished".into(), &40.into(), &"run".into()));
     let dice = d["scores"]["dice"].as_f64().unwrap();
@@ -106,6 +107,10 @@ fn bad_options_are_one_line() {
         (&["--data", "data", "--lr", "nan"], &["optimiser: ", "NaN"]),
         (&["--data", "data", "--memory", "64K"], &["a training step on 1 crops of 128x128 pixels", "MiB"]),
         (&["--data", "data", "--init", "none.safetensors"], &["none.safetensors"]),
+        (
+            &["--data", "data", "--init", "nuclei", "--init-set", "up=bilinear"],
+            &["--set up: nuclei says itself what it is"],
+        ),
         (&["--resume"], &["run/config.toml"]),
         (&["--resume", "--data", "data"], &["run/config.toml"]),
         (&["--data", "data", "--device", "cpu"], &["device cpu: "]),

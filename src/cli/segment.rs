@@ -15,7 +15,6 @@ use unet_wgpu::infer::{
     ProbabilitySink, SegmentOptions, Segmenter, Streamed, Tta, check_distinct, check_writable, expand_inputs,
     open_picture, output_path, page_count,
 };
-use unet_wgpu::model::Model;
 use unet_wgpu::weights::{Normalisation, builtin};
 
 /// Segment pictures: write a mask and an overlay of each
@@ -28,6 +27,8 @@ Examples:
   unet segment cells.png -m my_model.safetensors -o cells_mask.png
   unet segment cells.png -m first.safetensors -m second.safetensors --tta d4
                                                  the mean of two models over eight orientations
+  unet segment cells.png -m nuclei -m nuclei-unet++
+                                                 the same of two built-in models: p of a sigmoid is 1 - p and p of a softmax
   unet segment cells.tif --save labels,geojson,csv --instances watershed --min-area 20
                                                  single objects: numbers, outlines for QuPath, a table
   unet segment scans/ -o results --skip-existing --json >> log.jsonl
@@ -315,7 +316,7 @@ impl Segment {
     ) -> Result<Value> {
         let start = Instant::now();
         let about = |e| about(input, e);
-        let open = OpenOptions { page: *page, channels: self.channels.clone() };
+        let open = OpenOptions { page: *page, channels: self.channels.clone(), memory: Some(self.memory) };
         let mut source = open_picture(input, &open)?;
         // Objects keep a share of the memory for themselves.
         let files: Vec<_> = outputs.iter().filter_map(|(s, p)| Some((s.object()?, p.to_path_buf()))).collect();
@@ -351,7 +352,7 @@ impl Segment {
         let result = result.map_err(about)?;
         let objects = report.and_then(|found| found());
         let ms = start.elapsed().as_secs_f64() * 1e3;
-        let shares = class_shares(segmenter.model(), &result);
+        let shares = class_shares(segmenter.classes(), &result);
         let (width, height) = (result.picture.width, result.picture.height);
         if !common.json {
             let classes: Vec<String> = shares.iter().map(|(name, s)| format!("{name} {:.1} %", s * 100.0)).collect();
@@ -411,10 +412,10 @@ pub(super) fn progress_bar(common: &Common, input: &Path, number: usize, of: usi
 }
 
 /// Share of the picture's pixels of every class.
-fn class_shares(model: &Model, result: &Streamed) -> Vec<(String, f64)> {
+fn class_shares(classes: Vec<String>, result: &Streamed) -> Vec<(String, f64)> {
     let total: u64 = result.class_pixels.iter().sum();
     let share = |count: &u64| *count as f64 / total.max(1) as f64;
-    model.classes().into_iter().zip(result.class_pixels.iter().map(share)).collect()
+    classes.into_iter().zip(result.class_pixels.iter().map(share)).collect()
 }
 
 #[cfg(test)]

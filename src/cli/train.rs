@@ -1,6 +1,7 @@
 //! `unet train`
 
 use super::arch::ArchArgs;
+use super::models::{option, say_assumptions};
 use super::segment::memory;
 use super::{Common, output};
 use clap::Args;
@@ -49,6 +50,9 @@ pub struct Train {
     /// Begin with the weights of a model (built-in or file)
     #[arg(long, value_name = "MODEL")]
     init: Option<String>,
+    /// What the checkpoint of --init does not say, in place of what is assumed, as `--set` of `unet segment`
+    #[arg(long, value_name = "KEY=VALUE", requires = "init")]
+    init_set: Vec<String>,
     /// Steps [default: 1000]
     #[arg(long)]
     steps: Option<u64>,
@@ -87,7 +91,11 @@ impl Train {
         let Backend::Gpu(gpu) = common.backend()? else {
             return Err(Error::invalid("device cpu", "the CPU reference is far too slow to train on; choose a GPU"));
         };
-        let init = self.init.as_deref().map(Model::open).transpose()?;
+        let options = self.init_set.iter().map(|pair| option(pair)).collect::<Result<_>>()?;
+        let init = self.init.as_deref().map(|name| Model::open_with(name, &options)).transpose()?;
+        if let Some(model) = &init {
+            say_assumptions(model, common);
+        }
         let mut run = TrainRun::new(&gpu, config, &self.out, self.resume, init.as_ref())?;
         let stop = Arc::new(AtomicBool::new(false));
         let asked = stop.clone();
@@ -177,7 +185,6 @@ impl Train {
 }
 
 fn about(common: &Common, r: &Ready) {
-    common.note(&format!("device: {}", r.device));
     let parts = if r.parts > 1 { format!(", {} parts a step", r.parts) } else { String::new() };
     common.note(&format!(
         "{} parameters, {} crops at a time{parts}, {} on the device",

@@ -3,14 +3,17 @@
 //!
 //! Every run is of the very window that the network would see alone, oriented and turned back, which is why the result does
 //! not depend on tiles here either. Probabilities are added on the host, in `f32` and in a fixed order.
+//!
+//! What is averaged are planes of classes that all networks share. A network with a single sigmoid decides two classes with
+//! one plane p; beside networks with a plane each of the two it gives [1 - p, p], so p > 0.5 is still its decision alone.
 
 use super::normalise::ChannelAffine;
 use super::orient::{Orientation, TilePlace};
 use super::tile::TileSpec;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::model::{Model, SizeRule};
-use crate::ops::{ExportNchw, ImageIn, ImageInfo, MaskOut, MaskRule};
+use crate::model::{Built, Model, SizeRule};
+use crate::ops::{Concat, ExportNchw, ImageIn, ImageInfo, ImportNchw, MaskOut, MaskRule, Unary, UnaryKind};
 use crate::session::{Backend, Executable};
 use crate::tensor::{Shape, TensorDesc};
 
@@ -44,19 +47,24 @@ impl Tta {
     }
 }
 
-/// Models that are used as one. They agree in classes, channels of the picture, and how they treat borders.
+/// Models that are used as one. They agree in classes, channels of the picture, and how they treat borders. Classes agree
+/// if there are equally many and no two names of one class differ; a model without names takes those of the others.
 #[derive(Clone, Debug)]
 pub struct Ensemble {
     first: Model,
     others: Vec<Model>,
     rule: SizeRule,
     tta: Tta,
+    planes: usize,
+    /// Names of classes as far as models have any.
+    names: Vec<String>,
 }
 
 impl From<Model> for Ensemble {
     fn from(model: Model) -> Self {
-        let rule = model.architecture.size_rule();
-        Self { first: model, others: Vec::new(), rule, tta: Tta::None }
+        let (rule, planes) = (model.architecture.size_rule(), model.architecture.out_channels());
+        let names = model.metadata.classes.clone();
+        Self { first: model, others: Vec::new(), rule, tta: Tta::None, planes, names }
     }
 }
 
@@ -81,11 +89,16 @@ impl Ensemble {
         if a.in_channels() != b.in_channels() {
             return differ("channels of the picture", a.in_channels().to_string(), b.in_channels().to_string());
         }
-        let (classes, theirs) = (self.first.classes(), model.classes());
-        if a.out_channels() != b.out_channels() || classes != theirs {
-            let list = |classes: Vec<String>, planes: usize| format!("{} ({planes} planes)", classes.join(", "));
-            return differ("classes", list(classes, a.out_channels()), list(theirs, b.out_channels()));
+        let names = &model.metadata.classes;
+        let classes = [self.classes(), model.classes()];
+        if classes[0].len() != classes[1].len() || self.names.iter().zip(names).any(|(a, b)| a != b) {
+            let [ours, theirs] = classes.map(|list| format!("[{}]", list.join(", ")));
+            return differ("classes", ours, theirs);
         }
+        let (ours, theirs) = (Decides::of(&self.first)?, Decides::of(&model)?);
+        let Some(planes) = ours.common(theirs) else {
+            return differ("how a class is decided", ours.to_string(), theirs.to_string());
+        };
         if a.fixed_size() != b.fixed_size() {
             let size = |[h, w]: [Option<usize>; 2]| match (h, w) {
                 (Some(h), Some(w)) => format!("{h}x{w}"),
@@ -102,6 +115,8 @@ impl Ensemble {
         let step = common_multiple(rule.step, theirs.step);
         let minimum = rule.minimum.max(theirs.minimum).next_multiple_of(step);
         self.rule = if rule == theirs { rule } else { SizeRule { minimum, step, margin: 0 } };
+        self.planes = self.planes.max(planes);
+        self.names.extend(names.get(self.names.len()..).unwrap_or_default().to_vec());
         self.others.push(model);
         Ok(())
     }
@@ -115,6 +130,17 @@ impl Ensemble {
     /// The first model: what all agree in is read from it.
     pub fn first(&self) -> &Model {
         &self.first
+    }
+
+    /// Class names; made up where no model has any.
+    pub fn classes(&self) -> Vec<String> {
+        let (known, all) = (self.names.iter().cloned(), self.first.classes());
+        known.chain(all.into_iter().skip(self.names.len())).collect()
+    }
+
+    /// Planes of probabilities: the network's channels; 2 where a single sigmoid and two classes' planes are averaged.
+    pub fn planes(&self) -> usize {
+        self.planes
     }
 
     /// The models, in the order in which their probabilities are added.
@@ -162,7 +188,7 @@ impl Ensemble {
         let mut graphs = Vec::new();
         for model in self.models() {
             for &shape in &shapes {
-                graphs.push(tile_graph(model, shape, wants)?.0);
+                graphs.push(tile_graph(model, shape, wants, self.planes)?.0);
             }
         }
         Ok(graphs)
@@ -195,6 +221,52 @@ fn common_multiple(a: usize, b: usize) -> usize {
     product / x
 }
 
+/// How a network decides a pixel's class on its probabilities.
+#[derive(Clone, Copy, PartialEq)]
+struct Decides {
+    rule: MaskRule,
+    planes: usize,
+}
+
+impl Decides {
+    fn of(model: &Model) -> Result<Self> {
+        let mut graph = Graph::new();
+        let x = graph.input("x", TensorDesc::linear(model.architecture.example()));
+        let x = graph.node("import", ImportNchw, &[x])?;
+        let rule = on_probabilities(&model.architecture.build(&mut graph, x)?);
+        Ok(Self { rule, planes: model.architecture.out_channels() })
+    }
+
+    /// Planes that both can give.
+    fn common(self, other: Self) -> Option<usize> {
+        let single = Self { rule: MaskRule::Threshold(0.5), planes: 1 };
+        let pair = Self { rule: MaskRule::Argmax, planes: 2 };
+        match (self, other) {
+            (a, b) if a == b => Some(a.planes),
+            (a, b) if (a, b) == (single, pair) || (a, b) == (pair, single) => Some(2),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Decides {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self.rule {
+            MaskRule::Argmax => write!(f, "the largest of {} planes", self.planes),
+            MaskRule::Threshold(t) => write!(f, "{} planes with threshold {t}", self.planes),
+        }
+    }
+}
+
+/// A network's rule, for probabilities where it decides on something else.
+fn on_probabilities(built: &Built) -> MaskRule {
+    match built.rule {
+        // A threshold of logits.
+        MaskRule::Threshold(t) if built.decision != built.probability => MaskRule::Threshold(1.0 / (1.0 + (-t).exp())),
+        rule => rule,
+    }
+}
+
 /// What a tile's graph gives.
 #[derive(Clone, Copy, Debug)]
 struct Wants {
@@ -203,14 +275,20 @@ struct Wants {
     probabilities: bool,
 }
 
-/// Raw pixels in, class ids and probabilities out, for tiles of one shape; and how probabilities become classes.
-fn tile_graph(model: &Model, [h, w]: [usize; 2], wants: Wants) -> Result<(Graph, MaskRule)> {
+/// Raw pixels in, class ids and `planes` probabilities out, for tiles of one shape; and how probabilities become classes.
+fn tile_graph(model: &Model, [h, w]: [usize; 2], wants: Wants, planes: usize) -> Result<(Graph, MaskRule)> {
     let channels = model.architecture.in_channels();
     let mut graph = Graph::new();
     let window = graph.input(WINDOW, TensorDesc::linear(Shape::new(1, channels, h, w)));
     let info = graph.input(INFO, TensorDesc::linear(Shape::new(1, 1, 1, ImageInfo::len(channels))));
     let x = graph.node("image", ImageIn { height: h, width: w }, &[window, info])?;
-    let built = model.architecture.build(&mut graph, x)?;
+    let mut built = model.architecture.build(&mut graph, x)?;
+    if planes == 2 && graph.shape(built.probability).c == 1 {
+        let complement = Unary { kind: UnaryKind::HardSigmoid { alpha: -1.0, beta: 1.0 } };
+        let background = graph.node("background", complement, &[built.probability])?;
+        let both = graph.node("class planes", Concat, &[background, built.probability])?;
+        (built.probability, built.decision, built.rule) = (both, both, MaskRule::Argmax);
+    }
     if wants.mask {
         let mask = graph.node("mask", MaskOut { rule: built.rule }, &[built.decision])?;
         graph.output(MASK, mask);
@@ -223,13 +301,7 @@ fn tile_graph(model: &Model, [h, w]: [usize; 2], wants: Wants) -> Result<(Graph,
         let exported = graph.node("export probability", ExportNchw, &[built.probability])?;
         graph.output(PROBABILITY, exported);
     }
-    let rule = match built.rule {
-        // A threshold of logits, as one of probabilities.
-        MaskRule::Threshold(t) if !wants.decision && built.decision != built.probability => {
-            MaskRule::Threshold(1.0 / (1.0 + (-t).exp()))
-        }
-        rule => rule,
-    };
+    let rule = if wants.decision { built.rule } else { on_probabilities(&built) };
     Ok((graph.without_dead_nodes(), rule))
 }
 
@@ -256,11 +328,11 @@ impl TileRunner {
         let mut rule = MaskRule::Argmax;
         let mut members = Vec::new();
         for model in ensemble.models() {
-            let (graph, own) = tile_graph(model, tile, wants)?;
+            let (graph, own) = tile_graph(model, tile, wants, ensemble.planes)?;
             rule = own;
             let upright = backend.prepare(&graph, model.stored())?;
             let turned = if ensemble.tta == Tta::D4 && tile != turned {
-                Some(backend.prepare(&tile_graph(model, turned, wants)?.0, model.stored())?)
+                Some(backend.prepare(&tile_graph(model, turned, wants, ensemble.planes)?.0, model.stored())?)
             } else {
                 None
             };

@@ -142,7 +142,13 @@ impl Picture {
                 }
             },
             (have, _) => {
-                let reason = format!("has {}, the network takes {}", channels(have), channels(wanted));
+                let all: Vec<String> = (0..wanted).map(|c| c.to_string()).collect();
+                // Which ones is the user's to know; the list shows how they are named.
+                let hint = match have > wanted {
+                    true => format!("; choose with --channels {}", all.join(",")),
+                    false => String::new(),
+                };
+                let reason = format!("has {}, the network takes {}{hint}", channels(have), channels(wanted));
                 return Err(Error::invalid("picture", reason));
             }
         };
@@ -260,7 +266,9 @@ mod tests {
     #[test]
     fn other_channel_counts_are_refused_by_name() {
         let p = Picture::new(1, 1, 3, Pixels::U8(vec![0; 3])).unwrap();
-        assert_eq!(p.to_channels(2).unwrap_err().to_string(), "picture: has 3 channels, the network takes 2 channels");
+        let e = "picture: has 3 channels, the network takes 2 channels";
+        assert_eq!(p.to_channels(2).unwrap_err().to_string(), format!("{e}; choose with --channels 0,1"));
+        assert!(p.to_channels(5).unwrap_err().to_string().ends_with("has 3 channels, the network takes 5 channels"));
         assert!(p.to_channels(0).is_err());
         let grey = Picture::new(1, 1, 1, Pixels::U8(vec![0])).unwrap();
         assert!(grey.to_channels(0).is_err());

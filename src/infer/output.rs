@@ -8,10 +8,10 @@ mod strips;
 use std::path::Path;
 
 pub use file::{PendingFile, write_atomically};
-pub(crate) use overlay::{Display, SHOWN, STRETCH, joint};
+pub(crate) use overlay::{Display, Levels, SHOWN, STRETCH, joint, tinted};
 pub use overlay::{OverlaySink, write_overlay};
+pub(crate) use sinks::PngFile;
 pub use sinks::{MaskSink, ProbabilitySink};
-pub(super) use strips::BIG_TIFF;
 pub use strips::{SampleKind, StripLayout, StripTiff};
 
 use super::band::{Band, BandInfo, BandSink, feed};

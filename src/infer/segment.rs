@@ -92,6 +92,11 @@ impl Segmenter {
         self.ensemble.first()
     }
 
+    /// Names of the classes that masks hold.
+    pub fn classes(&self) -> Vec<String> {
+        self.ensemble.classes()
+    }
+
     /// Bytes of device memory held.
     pub fn device_bytes(&self) -> u64 {
         self.ready.as_ref().map_or(0, |r| r.1.device_bytes())
@@ -149,8 +154,8 @@ impl Segmenter {
         let needs = sinks.iter().fold(Needs::default(), |n, s| n.or(s.needs()));
         let (affines, contrast) = self.measure(source, options, needs)?;
         let SourceInfo { width, height, channels, .. } = source.info();
-        let planes = self.model().architecture.out_channels();
-        let info = BandInfo { width, height, channels, classes: self.model().classes(), planes, contrast };
+        let (classes, planes) = (self.ensemble.classes(), self.ensemble.planes());
+        let info = BandInfo { width, height, channels, classes, planes, contrast };
         let backend = if options.exact { self.backend.position_independent() } else { self.backend.clone() };
         let run =
             |b: &Backend| self.stream_on(b, source, options, &affines, (&info, needs, &mut *sinks), &mut progress);
@@ -163,6 +168,7 @@ impl Segmenter {
         let rules = self.ensemble.models().map(|m| options.normalisation.as_ref().unwrap_or(&m.metadata.normalisation));
         let info = source.info();
         let channels = self.model().architecture.in_channels();
+        check_rows(&*source, options.memory)?;
         // Refused before any pixel is read, if it does not fit the network.
         source.read(0, 0, 1, 1)?.to_channels(channels)?;
         let input = SourceInfo { channels, ..info };
@@ -213,7 +219,7 @@ impl Segmenter {
             self.ready = Some((key, TileRunner::new(backend, &self.ensemble, shape, outputs)?));
         }
         let Some((_, runner)) = &mut self.ready else { return Err(Error::invalid("segmenter", "is not ready")) };
-        let rule = (runner.rule(), self.ensemble.first().architecture.out_channels());
+        let rule = (runner.rule(), self.ensemble.planes());
         let mut run = |place: &TilePlace, pixels: &[f32], progress: &mut dyn FnMut(f64) -> Result<()>| {
             runner.run(place, pixels, affines, progress)?;
             let (mask, mut planes) = (runner.mask().to_vec(), runner.decision().to_vec());
@@ -363,6 +369,21 @@ impl Segmenter {
 }
 
 /// What tiling must know of a model, or why it cannot be tiled.
+/// Fails if not even a row of the picture, with the pieces that its file is decoded in, can be in memory: statistics are
+/// gathered row by row.
+fn check_rows(source: &dyn PictureSource, memory: u64) -> Result<()> {
+    let least = source.info().row_bytes().saturating_add(source.held_bytes());
+    if least <= memory {
+        return Ok(());
+    }
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64);
+    Err(Error::Limit {
+        what: "a row of the picture, in the pieces that its file is decoded in,".into(),
+        needed: mib(least),
+        limit: format!("{} {OF_MEMORY}", mib(memory)),
+    })
+}
+
 fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
     // One rule for both axes: it does not matter which is which.
     let architecture = model.architecture.unturned().unwrap_or_else(|| model.architecture.clone());

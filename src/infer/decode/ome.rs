@@ -128,7 +128,12 @@ pub(super) fn imagej(description: &str) -> Option<Stack> {
     };
     let images = value("images").unwrap_or(1);
     let channels = value("channels").unwrap_or(1);
-    let sound = channels > 1 && channels <= MAX_CHANNELS && images.is_multiple_of(channels) && images <= MAX_PLANES;
+    let (slices, frames) = (value("slices"), value("frames"));
+    // Older versions wrote neither of a stack without the other.
+    let planes = channels.checked_mul(slices.unwrap_or(1)).and_then(|n| n.checked_mul(frames.unwrap_or(1)));
+    let agree = (slices.is_none() && frames.is_none()) || planes == Some(images);
+    let sound =
+        agree && (2..=MAX_CHANNELS).contains(&channels) && images.is_multiple_of(channels) && images <= MAX_PLANES;
     sound.then(|| (0..images / channels).map(|page| (0..channels).map(|c| Ok(page * channels + c)).collect()).collect())
 }
 
@@ -200,6 +205,11 @@ mod tests {
         assert_eq!(stack, [[0, 1], [2, 3], [4, 5]]);
         assert!(imagej("ImageJ=1.53k\nimages=3\nslices=3\n").is_none());
         assert!(imagej("ImageJ=1.53k\nimages=7\nchannels=2\n").is_none());
+        // Times too, as tifffile writes them; and numbers that do not agree.
+        let films = imagej("ImageJ=1.11a\nimages=12\nchannels=2\nslices=3\nframes=2\nhyperstack=true").unwrap();
+        assert_eq!((films.len(), &films[4]), (6, &vec![Ok(8), Ok(9)]));
+        assert!(imagej("ImageJ=1.53k\nimages=12\nchannels=2\nslices=3\n").is_none());
+        assert!(imagej("ImageJ=1.53k\nimages=6\nchannels=2\nslices=99999999999\nframes=99999999999\n").is_none());
         assert!(imagej("something else\nchannels=2\nimages=2").is_none());
     }
 }

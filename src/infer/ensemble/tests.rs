@@ -4,7 +4,7 @@ use super::*;
 use crate::infer::tile::TileGrid;
 use crate::infer::{Picture, Pixels, SegmentOptions, Segmenter, normalise, source_window};
 use crate::model::{parse, whole_graph};
-use crate::testing::{OP_TOLERANCE, random_input, random_parameter};
+use crate::testing::{OP_TOLERANCE, gpu_or_skip, random_input, random_parameter};
 use crate::weights::{Checkpoint, ModelMetadata, Normalisation};
 
 fn model(name: &str, config: serde_json::Value, normalisation: Normalisation) -> Model {
@@ -38,7 +38,7 @@ fn run(ensemble: &Ensemble, picture: &Picture, tile: usize) -> (Vec<f32>, Vec<f3
     let outputs = TileOutputs { probabilities: true, decision: false };
     let mut runner = TileRunner::new(&Backend::Cpu, ensemble, size, outputs).unwrap();
     let affines: Vec<_> = ensemble.models().map(|m| normalise(picture, &m.metadata.normalisation).unwrap()).collect();
-    let planes = ensemble.first().architecture.out_channels();
+    let planes = ensemble.planes();
     let (mut mask, mut probabilities) = (vec![-1.0; w * h], vec![-1.0; planes * w * h]);
     for t in grid.iter() {
         let rows = source_window(t.y.start, size[0], h);
@@ -161,11 +161,93 @@ fn models_that_disagree_are_named() {
     assert!(
         error(with("in_channels", json!(3))).contains("a and other do not agree in channels of the picture: 1 and 3")
     );
-    assert!(error(with("out_channels", json!(4))).contains("do not agree in classes"));
+    assert_eq!(
+        error(with("out_channels", json!(4))),
+        "ensemble: a and other do not agree in classes: [class 0, class 1, class 2] and [class 0, class 1, class 2, class 3]"
+    );
+    // Two planes beside three would be two classes beside three.
+    assert!(error(with("out_channels", json!(1))).contains("[class 0, class 1, class 2] and [class 0, class 1]"));
     assert!(error(with("padding", json!("valid"))).contains("padding"));
     assert!(Ensemble::new(vec![]).is_err());
     // Depths may differ: inputs then suit the deeper.
     let deep = Ensemble::new(vec![small("a"), with("depth", json!(3))]).unwrap();
     assert_eq!((deep.size_rule().step, deep.runs()), (8, 2));
     assert_eq!(deep.with_tta(Tta::D4).runs(), 16);
+}
+
+fn two_class(name: &str, planes: usize, normalisation: Normalisation) -> Model {
+    let config = json!({ "width": 2, "depth": planes, "padding": "same", "out_channels": planes });
+    model(name, config, normalisation)
+}
+
+/// A sigmoid's plane p is [1 - p, p] beside a softmax, in any order and orientation, and whatever the tiles.
+#[test]
+fn a_sigmoid_and_a_softmax_of_two_classes_are_averaged() {
+    let (sigmoid, softmax) = (two_class("s", 1, Normalisation::Unit), two_class("t", 2, Normalisation::ZScore));
+    // Sizes that both networks take as they are: alone each would mirror as far as it needs.
+    let (w, h) = (52, 40);
+    let (p, pixels) = (picture(w, h), w * h);
+    let alone = |m: &Model, tta| run(&Ensemble::from(m.clone()).with_tta(tta), &p, 1 << 20).1;
+    for tta in [Tta::None, Tta::Flips, Tta::D4] {
+        let (one, two) = (alone(&sigmoid, tta), alone(&softmax, tta));
+        assert_eq!((one.len(), two.len()), (pixels, 2 * pixels));
+        for members in [[&sigmoid, &softmax], [&softmax, &sigmoid]] {
+            let ensemble = Ensemble::new(members.map(Clone::clone).to_vec()).unwrap().with_tta(tta);
+            assert_eq!((ensemble.planes(), ensemble.classes().len()), (2, 2));
+            let (mask, mean) = run(&ensemble, &p, 1 << 20);
+            assert_eq!(mean.len(), 2 * pixels);
+            for i in 0..pixels {
+                let background = (1.0 - one[i] + two[i]) / 2.0;
+                let foreground = (one[i] + two[pixels + i]) / 2.0;
+                assert!((mean[i] - background).abs() <= 1e-6, "{tta:?} {i}");
+                assert!((mean[pixels + i] - foreground).abs() <= 1e-6, "{tta:?} {i}");
+                assert_eq!(mask[i], if mean[pixels + i] > mean[i] { 1.0 } else { 0.0 });
+            }
+            assert!(mask.contains(&0.0) && mask.contains(&1.0), "one class only");
+            // Not simply what one of them says.
+            let of_one: Vec<f32> = one.iter().map(|&p| if p > 0.5 { 1.0 } else { 0.0 }).collect();
+            let of_two: Vec<f32> = (0..pixels).map(|i| if two[pixels + i] > two[i] { 1.0 } else { 0.0 }).collect();
+            assert!(mask != of_one && mask != of_two);
+            assert!(run(&ensemble, &p, 34) == (mask, mean), "{tta:?}: tiles");
+        }
+    }
+}
+
+/// The same through the segmenter on the device: the mean of what each gives alone, also blended.
+#[test]
+fn mixed_planes_on_the_device() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let p = picture(40, 32);
+    let members = [two_class("s", 1, Normalisation::Unit), two_class("t", 2, Normalisation::ZScore)];
+    for blend in [crate::infer::Blend::Exact, crate::infer::Blend::Gaussian] {
+        let options = SegmentOptions { probabilities: true, blend, tile: Some(40), ..Default::default() };
+        let on = |ensemble: Ensemble, backend| {
+            let s = Segmenter::new(backend, ensemble).segment(&p, &options, |_| Ok(())).unwrap();
+            (s.mask.ids().clone(), s.probabilities.unwrap())
+        };
+        let (_, one) = on(members[0].clone().into(), Backend::Cpu);
+        let (_, two) = on(members[1].clone().into(), Backend::Cpu);
+        let both = Ensemble::new(members.to_vec()).unwrap();
+        let (_, got) = on(both, Backend::Gpu(gpu.clone()));
+        let pixels = 40 * 32;
+        assert_eq!(got.len(), 2 * pixels);
+        for i in 0..pixels {
+            let want = [(1.0 - one[i] + two[i]) / 2.0, (one[i] + two[pixels + i]) / 2.0];
+            assert!((got[i] - want[0]).abs() <= OP_TOLERANCE && (got[pixels + i] - want[1]).abs() <= OP_TOLERANCE);
+        }
+    }
+}
+
+#[test]
+fn names_of_classes_agree_or_are_taken_over() {
+    let named = |name: &str, planes: usize, classes: &[&str]| {
+        let mut m = two_class(name, planes, Normalisation::Unit);
+        m.metadata.classes = classes.iter().map(|c| c.to_string()).collect();
+        m
+    };
+    let both = Ensemble::new(vec![named("a", 1, &[]), named("b", 2, &["background", "nucleus"])]).unwrap();
+    assert_eq!(both.classes(), ["background", "nucleus"]);
+    let e = Ensemble::new(vec![named("a", 1, &["background", "cell"]), named("b", 2, &["background", "nucleus"])]);
+    let e = e.unwrap_err().to_string();
+    assert!(e.ends_with("do not agree in classes: [background, cell] and [background, nucleus]"), "{e}");
 }

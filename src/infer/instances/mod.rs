@@ -12,6 +12,7 @@ mod export;
 mod object;
 mod runs;
 mod samples;
+mod shown;
 mod sink;
 mod split;
 mod union;

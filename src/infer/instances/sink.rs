@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::export::{ObjectFile, Source, write_objects};
+use super::shown::Shown;
 use super::{InstanceOptions, Labeller};
 use crate::error::{Error, Result};
 use crate::infer::mask::Ids;
@@ -16,7 +17,9 @@ pub struct ObjectSink {
     picture: String,
     files: Vec<(ObjectFile, PathBuf)>,
     report: Arc<Mutex<Option<ObjectReport>>>,
+    overlay: Option<PathBuf>,
     state: Option<(Labeller, Source)>,
+    shown: Option<Shown>,
     planes: Vec<f32>,
 }
 
@@ -32,7 +35,20 @@ pub struct ObjectReport {
 impl ObjectSink {
     /// A sink that writes `files` of the picture called `picture`.
     pub fn new(options: InstanceOptions, picture: impl Into<String>, files: Vec<(ObjectFile, PathBuf)>) -> Self {
-        Self { options, picture: picture.into(), files, report: Arc::default(), state: None, planes: Vec::new() }
+        let (picture, planes) = (picture.into(), Vec::new());
+        Self { options, picture, files, report: Arc::default(), overlay: None, state: None, shown: None, planes }
+    }
+
+    /// Also draws the objects over the picture, each in a colour of its own, so that a line parts those that touch: a PNG
+    /// file. The picture waits for that in a temporary file, three bytes a pixel.
+    #[must_use]
+    pub fn with_overlay(self, path: impl Into<PathBuf>) -> Self {
+        Self { overlay: Some(path.into()), ..self }
+    }
+
+    /// Whether the objects' samples are wanted.
+    fn measures(&self) -> bool {
+        self.files.iter().any(|f| f.0 == ObjectFile::Table)
     }
 
     /// Gives what was found, once the sink is finished. Keep it before the sink is handed over.
@@ -44,22 +60,31 @@ impl ObjectSink {
 
 impl BandSink for ObjectSink {
     fn needs(&self) -> Needs {
-        Needs { pixels: self.files.iter().any(|f| f.0 == ObjectFile::Table), ..Needs::default() }
+        let overlay = self.overlay.is_some();
+        Needs { pixels: overlay || self.measures(), contrast: overlay, ..Needs::default() }
     }
 
     fn start(&mut self, info: &BandInfo) -> Result<()> {
         let scratch = &self.options.scratch;
         std::fs::create_dir_all(scratch).map_err(|e| Error::io(scratch, e))?;
         let mut labeller = Labeller::new(info.width, info.height, &self.options)?;
-        if self.needs().pixels {
+        if self.measures() {
             labeller = labeller.with_samples(info.channels);
         }
+        self.shown = match (&self.overlay, info.contrast) {
+            (None, _) => None,
+            (Some(_), Some(contrast)) => Some(Shown::new(scratch, contrast)),
+            (Some(path), None) => return Err(Error::file(path, "no contrast was given")),
+        };
         self.state = Some((labeller, Source { picture: self.picture.clone(), classes: info.classes.clone() }));
         Ok(())
     }
 
     fn band(&mut self, band: &Band) -> Result<()> {
-        let needs = self.needs();
+        let measures = self.measures();
+        if let (Some(shown), Some(picture)) = (&mut self.shown, band.pixels) {
+            shown.push(picture)?;
+        }
         let Some((labeller, _)) = &mut self.state else { return Err(not_started()) };
         for y in 0..band.height {
             let row = y * band.width..(y + 1) * band.width;
@@ -67,7 +92,7 @@ impl BandSink for ObjectSink {
                 Ids::U8(v) => labeller.push_row(v.get(row).unwrap_or_default())?,
                 Ids::U16(v) => labeller.push_row(v.get(row).unwrap_or_default())?,
             }
-            if let Some(picture) = band.pixels.filter(|_| needs.pixels) {
+            if let Some(picture) = band.pixels.filter(|_| measures) {
                 picture.window_into(0, y, band.width, 1, &mut self.planes)?;
                 labeller.push_samples(&self.planes)?;
             }
@@ -80,6 +105,9 @@ impl BandSink for ObjectSink {
         let mut instances = labeller.finish()?;
         for (kind, path) in &self.files {
             write_objects(path, *kind, &mut instances, &source)?;
+        }
+        if let (Some(shown), Some(path)) = (self.shown, &self.overlay) {
+            shown.write(path, &mut instances)?;
         }
         let report = ObjectReport { count: instances.count(), left_whole: instances.left_whole().to_vec() };
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);

@@ -43,20 +43,22 @@ pub(crate) fn joint(channels: &[[f64; 2]]) -> [f64; 2] {
 
 /// From pixel values to grey levels.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Levels {
+pub(crate) struct Levels {
     low: f64,
     scale: f64,
 }
 
 impl Levels {
-    fn new([low, high]: [f64; 2], unit: f64) -> Self {
+    /// From the values shown black and white; `unit` is white where these are one.
+    pub(crate) fn new([low, high]: [f64; 2], unit: f64) -> Self {
         let range = high - low;
         // A flat picture is shown grey as its values are, which keeps black black.
         let (low, scale) = if range > 0.0 { (low, 255.0 / range) } else { (0.0, 255.0 / unit) };
         Self { low, scale }
     }
 
-    fn rgb(&self, picture: &Picture, pixel: usize) -> [u8; 3] {
+    /// How a pixel is shown.
+    pub(crate) fn rgb(&self, picture: &Picture, pixel: usize) -> [u8; 3] {
         let channels = picture.channels();
         let level = |c: usize| {
             let at = pixel * channels + c;
@@ -76,9 +78,9 @@ impl Levels {
     }
 }
 
-/// Adds a row of RGB: regions of any class but 0 tinted by their colour and outlined. `id(x, dy)` is the class of a pixel of
-/// this row, or of the row above (-1) or below (1), if there is one.
-fn tinted(
+/// Adds a row of RGB: regions of any id but 0 tinted by their colour and outlined. `id(x, dy)` is the class or object of a
+/// pixel of this row, or of the row above (-1) or below (1), if there is one.
+pub(crate) fn tinted(
     width: usize,
     seen: impl Fn(usize) -> [u8; 3],
     id: impl Fn(usize, isize) -> Option<usize>,

@@ -26,13 +26,13 @@ pub(super) fn sides(path: &Path, width: usize, height: usize) -> Result<(u32, u3
 }
 
 /// A PNG file being written row by row.
-pub(super) struct PngFile {
+pub(crate) struct PngFile {
     file: PendingFile,
     rows: png::StreamWriter<'static, File>,
 }
 
 impl PngFile {
-    pub(super) fn create(
+    pub(crate) fn create(
         path: &Path,
         (width, height): (usize, usize),
         (color, depth): (png::ColorType, png::BitDepth),
@@ -52,11 +52,11 @@ impl PngFile {
         Ok(Self { file, rows })
     }
 
-    pub(super) fn row(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn row(&mut self, bytes: &[u8]) -> Result<()> {
         self.rows.write_all(bytes).map_err(|e| self.file.error(e))
     }
 
-    pub(super) fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<()> {
         let Self { file, rows } = self;
         rows.finish().map_err(|e| file.error(e.into()))?;
         file.finish()

@@ -7,7 +7,7 @@ use flate2::{Compression, write::ZlibEncoder};
 use rayon::prelude::*;
 
 /// Bytes of pixels from which on a file gets 64-bit offsets. Deflate cannot make up the rest to 4 GiB.
-pub(crate) const BIG_TIFF: u64 = 0xe000_0000;
+const BIG_TIFF: u64 = 0xe000_0000;
 /// Bytes of a strip before compression, about.
 const STRIP: usize = 1 << 18;
 

@@ -1,65 +1,41 @@
-//! Numbers of objects as TIFF.
-
-use std::io::{Seek, Write};
-
-use tiff::encoder::colortype::{ColorType, Gray16, Gray32};
-use tiff::encoder::{TiffEncoder, TiffKind, TiffValue};
+//! Numbers of objects as TIFF, in deflate-compressed strips.
 
 use super::{Failure, Out, Written};
+use crate::error::Error;
 use crate::infer::instances::Instances;
-use crate::infer::output::BIG_TIFF;
+use crate::infer::output::{SampleKind, StripLayout, StripTiff};
 
 pub(super) fn write(out: Out, instances: &mut Instances) -> Written {
-    let bytes = (instances.width() as u64 * instances.height() as u64).saturating_mul(4);
-    if bytes < BIG_TIFF {
-        any_size(TiffEncoder::new(out)?, instances)
-    } else {
-        any_size(TiffEncoder::new_big(out)?, instances)
-    }
-}
-
-fn any_size<W: Write + Seek, K: TiffKind>(encoder: TiffEncoder<W, K>, instances: &mut Instances) -> Written {
-    if instances.count() <= usize::from(u16::MAX) {
-        any_depth::<_, _, Gray16>(encoder, instances, |n| n as u16)
-    } else {
-        any_depth::<_, _, Gray32>(encoder, instances, |n| n)
-    }
-}
-
-fn any_depth<W: Write + Seek, K: TiffKind, C: ColorType>(
-    mut encoder: TiffEncoder<W, K>,
-    instances: &mut Instances,
-    number: impl Fn(u32) -> C::Inner,
-) -> Written
-where
-    C::Inner: Copy + Default,
-    [C::Inner]: TiffValue,
-{
-    let (width, height) = (instances.width(), instances.height());
     // Sides were checked when the labeller was made.
-    let mut image = encoder.new_image::<C>(width as u32, height as u32)?;
-    let mut strip: Vec<C::Inner> = Vec::new();
+    let (width, height) = (instances.width() as u32, instances.height() as u32);
+    let bytes = if instances.count() <= usize::from(u16::MAX) { 2 } else { 4 };
+    let layout = StripLayout { width, height, pages: 1, sample: SampleKind::Uint(bytes) };
+    let mut strips = StripTiff::new(out, layout)?;
+    let (mut narrow, mut wide) = (vec![0u16; width as usize], vec![0u32; width as usize]);
     let mut failure = None;
     let done = instances.rows(|_, row| {
-        let first = strip.len();
-        strip.resize(first + width, C::Inner::default());
+        wide.fill(0);
         for run in row {
-            if let Some(pixels) = strip.get_mut(first + run.start as usize..first + run.end as usize) {
-                pixels.fill(number(run.label));
+            if let Some(pixels) = wide.get_mut(run.start as usize..run.end as usize) {
+                pixels.fill(run.label);
             }
         }
-        if strip.len() as u64 >= image.next_strip_sample_count() {
-            if let Err(e) = image.write_strip(&strip) {
-                failure = Some(Failure::from(e));
-                return Err(crate::error::Error::Cancelled);
+        let written = match bytes {
+            2 => {
+                narrow.iter_mut().zip(&wide).for_each(|(to, &n)| *to = n as u16);
+                strips.rows(0, bytemuck::cast_slice(&narrow))
             }
-            strip.clear();
-        }
-        Ok(())
+            _ => strips.rows(0, bytemuck::cast_slice(&wide)),
+        };
+        written.map_err(|e| {
+            failure = Some(Failure::from(e));
+            Error::Cancelled
+        })
     });
     if let Some(e) = failure {
         return Err(e);
     }
     done.map_err(Failure::Other)?;
-    Ok(image.finish()?)
+    strips.finish()?;
+    Ok(())
 }

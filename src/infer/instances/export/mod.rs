@@ -17,7 +17,8 @@ use crate::infer::{palette, write_atomically};
 /// A kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ObjectFile {
-    /// The number of every pixel's object, 0 for none: TIFF of 16 bits, or of 32 for more than 65,535 objects, in strips.
+    /// The number of every pixel's object, 0 for none: TIFF of 16 bits, or of 32 for more than 65,535 objects, in
+    /// deflate-compressed strips.
     Labels,
     /// Outlines along pixel edges as GeoJSON, as QuPath reads it: a FeatureCollection of Polygons (MultiPolygons of objects
     /// whose pixels meet at corners only).
@@ -108,15 +109,6 @@ impl From<std::io::Error> for Failure {
 impl From<serde_json::Error> for Failure {
     fn from(e: serde_json::Error) -> Self {
         Self::Io(e.into())
-    }
-}
-
-impl From<tiff::TiffError> for Failure {
-    fn from(e: tiff::TiffError) -> Self {
-        match e {
-            tiff::TiffError::IoError(e) => Self::Io(e),
-            e => Self::Io(std::io::Error::other(e)),
-        }
     }
 }
 
