@@ -30,8 +30,8 @@ inputs:
     axes:
       - {type: batch}
       - {type: channel, channel_names: [nuclei]}
-      - {type: space, id: y, size: {min: 16, step: 16}}
-      - {type: space, id: x, size: {min: 16, step: 16}}
+      - {type: space, id: y, size: {min: 48, step: 16}}
+      - {type: space, id: x, size: {min: 48, step: 16}}
     data: {type: float32}
     preprocessing:
       - {id: ensure_dtype, kwargs: {dtype: float32}}

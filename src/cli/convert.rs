@@ -49,6 +49,14 @@ impl Convert {
             return Err(Error::file(&self.output, "the output would overwrite the input"));
         }
         let model = self.set.open_checkpoint(&self.input, common)?;
+        if model.package().is_some_and(|p| !p.post.is_empty()) {
+            common.note("  note: what the package does with the network's output stays behind");
+        }
+        let model = model.unpackaged();
+        if !to_onnx && model.architecture.id() == "onnx" {
+            let reason = "holds an ONNX network of another program; only the three architectures have native files";
+            return Err(Error::file(&self.input, reason));
+        }
         if to_onnx {
             let bytes = onnx::export::export(&model)?;
             write_atomically(&self.output, |file| file.write_all(&bytes))?;

@@ -173,7 +173,10 @@ impl<'a> Report<'a> {
         let size = size.unwrap_or(architecture.fixed_size().map(|n| n.unwrap_or(default)));
         let graph = whole_graph(&*architecture, architecture.example().n, size[0], size[1])?;
         let memory = Plan::new(&rewrite::optimise(&graph)?, &Caps { precision, ..Caps::default() }).map(|p| p.memory);
-        let field = receptive_field(&graph);
+        let field = match architecture.unturned() {
+            Some(network) => receptive_field(&whole_graph(&*network, architecture.example().n, size[0], size[1])?),
+            None => receptive_field(&graph),
+        };
         let unused = model.map(Model::unused_keys).transpose()?.unwrap_or_default();
         Ok(Self { model, architecture, graph, size, memory, field, unused })
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::infer::normalise;
-use unet_wgpu::model::bioimage::Package;
+use unet_wgpu::model::bioimage::{Described, Package, Size};
 use unet_wgpu::model::{INPUT, Model};
 use unet_wgpu::tensor::HostTensor;
 use unet_wgpu::{Picture, Pixels};
@@ -18,49 +18,71 @@ pub fn text(p: &Package) -> String {
         let _ = writeln!(t, "{key:<15}{value}");
     }
     let _ = writeln!(t, "{:<15}{} ({})", "weights", p.weights.1.name, p.weights.0);
-    let [h, w] = p.halo;
-    if h + w > 0 {
-        let _ = writeln!(t, "{:<15}{h} rows, {w} columns; tiles here overlap by what the network needs", "halo");
+    for (what, tensor) in [("input", &p.input), ("output", &p.output)] {
+        let [y, x] = &tensor.size;
+        let _ = write!(t, "{what:<15}`{}` {}, y {}, x {}", tensor.id, tensor.letters(), size(y), size(x));
+        let [h, w] = tensor.halo;
+        let _ = if h + w > 0 { writeln!(t, ", halo {h} and {w}") } else { writeln!(t) };
     }
-    if !p.post.is_empty() {
-        let _ = writeln!(t, "{:<15}{:?} of `{}`", "afterwards", p.post, p.output);
+    let steps: Vec<String> = p.post.iter().map(|s| format!("{s:?}")).collect();
+    let steps = if steps.is_empty() { "as it is".into() } else { steps.join(", ") };
+    let _ = writeln!(t, "{:<15}`{}` of the network: {steps}", "afterwards", p.network_output);
+    for note in &p.notes {
+        let _ = writeln!(t, "{:<15}{note}", "note");
     }
     let test = if p.test.is_some() { "has test tensors: --verify" } else { "has none" };
     let _ = write!(t, "{:<15}{test}", "test");
     t
 }
 
+/// A size in words.
+fn size(size: &Size) -> String {
+    match size {
+        Size::Free => "of any size".into(),
+        Size::Fixed(n) => n.to_string(),
+        Size::Steps { min, step } => format!("{min} + k * {step}"),
+        Size::Like { tensor, axis, offset: 0.0, .. } => format!("as {axis} of `{tensor}`"),
+        Size::Like { tensor, axis, offset, .. } => format!("as {axis} of `{tensor}` {offset:+}"),
+    }
+}
+
 pub fn document(p: &Package) -> Value {
+    let tensor = |d: &Described| {
+        json!({
+            "id": d.id, "axes": d.letters(), "y": size(&d.size[0]), "x": size(&d.size[1]),
+            "halo": d.halo, "channels": d.channels, "channel_names": d.channel_names,
+        })
+    };
     json!({
         "format_version": p.format_version,
         "about": p.about.iter().map(|(k, v)| json!({ *k: v })).collect::<Vec<_>>(),
         "weights": { "kind": p.weights.0, "source": p.weights.1.name },
-        "halo": p.halo,
-        "output": p.output,
+        "input": tensor(&p.input),
+        "output": tensor(&p.output),
+        "network_output": p.network_output,
         "postprocessing": p.post.iter().map(|s| format!("{s:?}")).collect::<Vec<_>>(),
+        "notes": p.notes,
         "has_test": p.test.is_some(),
     })
 }
 
-/// Runs the package's own test: its input normalised, the network, its processing, against its output.
+/// Runs the package's own test: its input normalised, the network, its processing, against its output. Both tensors have
+/// the description's axes.
 pub fn verify(model: &Model, package: &Package, tolerance: Option<f32>, common: &Common) -> Result<Report> {
     let folder = tempfile::tempdir().map_err(|e| Error::io(&package.path, e))?;
     let Some([x, y]) = package.extract_test(folder.path())? else {
         return Err(Error::file(&package.path, "has no test tensors; give --input"));
     };
-    let one = |path: &std::path::Path| -> Result<HostTensor> {
-        let tensor = tensors::read(path, INPUT).map_err(|e| Error::file(&package.path, e.to_string()))?.remove(INPUT);
-        tensor.ok_or_else(|| Error::file(&package.path, "has an empty test tensor"))
+    let one = |path: &std::path::Path, axes: &Described| -> Result<HostTensor> {
+        let within = |e: Error| Error::file(&package.path, e.to_string());
+        let tensor = tensors::read(path, INPUT).map_err(within)?.remove(INPUT);
+        let tensor = tensor.ok_or_else(|| Error::file(&package.path, "has an empty test tensor"))?;
+        axes.arranged(&tensor).map_err(within)
     };
-    let input = prepared(model, one(&x)?)?;
-    let wanted = [(package.output.clone(), one(&y)?)].into();
+    let input = prepared(model, one(&x, &package.input)?)?;
+    let wanted = [(package.output.id.clone(), one(&y, &package.output)?)].into();
     let from = format!("the package's {}", package.test.as_ref().map_or("", |t| t[0].name.as_str()));
-    Verify { model, input: None, expected: None, size: None, tolerance }.compare(
-        common,
-        input,
-        from,
-        Some((wanted, &package.post)),
-    )
+    Verify { model, input: None, expected: None, size: None, tolerance }.compare(common, input, from, Some(wanted))
 }
 
 /// The test's input as pictures are normalised, each on its own.

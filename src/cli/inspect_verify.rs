@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 use unet_wgpu::error::{Error, Result};
-use unet_wgpu::model::bioimage::Post;
 use unet_wgpu::model::{INPUT, Model, whole_graph};
 use unet_wgpu::session::Backend;
 use unet_wgpu::tensor::{Comparison, HostTensor, Precision};
@@ -60,16 +59,16 @@ impl Verify<'_> {
         };
         let order = names(self.model)?;
         let expected = self.expected.map(|path| wanted(path, &order)).transpose()?;
-        self.compare(common, input, from, expected.map(|e| (e, &[][..])))
+        self.compare(common, input, from, expected)
     }
 
-    /// `expected` are outputs by name after `Post` has been done on them.
+    /// `expected` are outputs by name.
     pub fn compare(
         &self,
         common: &Common,
         input: HostTensor,
         from: String,
-        expected: Option<(BTreeMap<String, HostTensor>, &[Post])>,
+        expected: Option<BTreeMap<String, HostTensor>>,
     ) -> Result<Report> {
         let network = &*self.model.architecture;
         let shape = input.shape()?;
@@ -97,12 +96,9 @@ impl Verify<'_> {
             let reference = Backend::Cpu.run(&graph, &inputs, self.model.stored())?;
             order.iter().try_for_each(|name| compare("reference", name, &got[name], &reference[name]))?;
         }
-        if let Some((expected, post)) = &expected {
-            for (name, wanted) in expected {
-                let y = got.get(name).cloned().ok_or_else(|| Error::invalid(name, "is none of the outputs"))?;
-                let y = post.iter().try_fold(y, |y, step| step.apply(&y))?;
-                compare("expected", name, &y, wanted)?;
-            }
+        for (name, wanted) in expected.iter().flatten() {
+            let y = got.get(name).ok_or_else(|| Error::invalid(name, "is none of the outputs"))?;
+            compare("expected", name, y, wanted)?;
         }
         let usual = if backend.precision() == Precision::F16 { F16 } else { F32 };
         let factor = self.tolerance.unwrap_or(usual);

@@ -59,6 +59,9 @@ pub fn is_onnx(path: &Path) -> bool {
 
 /// Says on stderr what the file does not say and was assumed.
 pub fn say_assumptions(model: &Model, common: &Common) {
+    for note in model.package().iter().flat_map(|p| &p.notes) {
+        common.note(&format!("{}: {note}", model.name));
+    }
     let Some(report) = model.import() else { return };
     common.note(&format!("{}: a checkpoint of {}, {}", model.name, report.dialect, model.architecture.name()));
     for assumed in report.assumed() {

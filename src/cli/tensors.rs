@@ -37,19 +37,44 @@ pub fn read(path: &Path, name: &str) -> Result<BTreeMap<String, HostTensor>> {
     }
     let npy = npyz::NpyFile::new(BufReader::new(file)).map_err(fail)?;
     let dims: Vec<usize> = npy.shape().iter().map(|&d| d as usize).collect();
-    if npy.order() != npyz::Order::C {
-        return Err(Error::file(path, "is in Fortran order; save it with numpy.ascontiguousarray"));
-    }
+    let fortran = npy.order() != npyz::Order::C;
     let dtype = npy.dtype().descr();
     let data: Vec<f32> = match dtype.trim_matches('\'').trim_start_matches(['<', '|', '=']) {
         "f4" => npy.into_vec::<f32>().map_err(fail)?,
         "f8" => npy.into_vec::<f64>().map_err(fail)?.into_iter().map(|v| v as f32).collect(),
         "u1" => npy.into_vec::<u8>().map_err(fail)?.into_iter().map(f32::from).collect(),
         "u2" => npy.into_vec::<u16>().map_err(fail)?.into_iter().map(f32::from).collect(),
-        _ => return Err(Error::file(path, format!("holds {dtype}; f4, f8, u1 and u2 can be read"))),
+        "b1" => npy.into_vec::<bool>().map_err(fail)?.into_iter().map(|v| f32::from(u8::from(v))).collect(),
+        "i1" => npy.into_vec::<i8>().map_err(fail)?.into_iter().map(f32::from).collect(),
+        "i2" => npy.into_vec::<i16>().map_err(fail)?.into_iter().map(f32::from).collect(),
+        "i4" => npy.into_vec::<i32>().map_err(fail)?.into_iter().map(|v| v as f32).collect(),
+        "i8" => npy.into_vec::<i64>().map_err(fail)?.into_iter().map(|v| v as f32).collect(),
+        _ => return Err(Error::file(path, format!("holds {dtype}; f4, f8, u1, u2, i1 to i8 and b1 can be read"))),
     };
+    let data = if fortran { last_axis_first(&dims, &data) } else { data };
     let tensor = HostTensor::new(dims, data).map_err(|e| Error::file(path, e.to_string()))?;
     Ok(BTreeMap::from([(name.to_string(), tensor)]))
+}
+
+/// Elements stored with the first axis fastest, as numpy saves transposed arrays, with the last axis fastest.
+fn last_axis_first(dims: &[usize], data: &[f32]) -> Vec<f32> {
+    // Of each axis, the outermost first: its length, and how far apart its elements lie.
+    let strides: Vec<(usize, usize)> = dims
+        .iter()
+        .scan(1, |stride, &n| {
+            let axis = (n, *stride);
+            *stride *= n;
+            Some(axis)
+        })
+        .collect();
+    let place = |mut i: usize| {
+        strides.iter().rev().fold(0, |at, &(n, stride)| {
+            let coordinate = i % n;
+            i /= n;
+            at + coordinate * stride
+        })
+    };
+    (0..data.len()).filter_map(|i| data.get(place(i)).copied()).collect()
 }
 
 /// The number of elements that a `.npy` header announces: `Some(None)` for more than 64 bits count, which npyz does not
@@ -92,4 +117,17 @@ pub fn write(path: &Path, order: &[String], outputs: BTreeMap<String, HostTensor
         writer.extend(first.data().iter().copied())?;
         writer.finish()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fortran_order() {
+        // numpy.arange(24).reshape(2, 3, 4).ravel("F")
+        let stored = [0, 12, 4, 16, 8, 20, 1, 13, 5, 17, 9, 21, 2, 14, 6, 18, 10, 22, 3, 15, 7, 19, 11, 23];
+        let got = last_axis_first(&[2, 3, 4], &stored.map(|v| v as f32));
+        assert_eq!(got, (0..24).map(|v| v as f32).collect::<Vec<_>>());
+    }
 }

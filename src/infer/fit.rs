@@ -220,18 +220,21 @@ impl Segmenter {
 
 /// What tiling must know of a model, or why it cannot be tiled.
 pub(super) fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
-    let rule = model.architecture.size_rule();
-    let [h, w] = model.architecture.fixed_size().map(|n| n.unwrap_or(rule.minimum + 4 * rule.step));
+    // One rule for both axes: it does not matter which is which.
+    let architecture = model.architecture.unturned().unwrap_or_else(|| model.architecture.clone());
+    let rule = architecture.size_rule();
+    let [h, w] = architecture.fixed_size().map(|n| n.unwrap_or(rule.minimum + 4 * rule.step));
     let mut graph = Graph::new();
-    let x = graph.input("x", TensorDesc::linear(Shape::new(1, model.architecture.in_channels(), h, w)));
+    let x = graph.input("x", TensorDesc::linear(Shape::new(1, architecture.in_channels(), h, w)));
     let x = graph.node("import", ImportNchw, &[x])?;
-    let built = model.architecture.build(&mut graph, x)?;
+    let built = architecture.build(&mut graph, x)?;
     graph.output("decision", built.decision);
     let graph = graph.without_dead_nodes();
     let (Some((_, input)), Some((_, output))) = (graph.inputs().next(), graph.outputs().first().cloned()) else {
         return Err(Error::invalid("model", "has no input or output"));
     };
-    let mut halo = 0;
+    let untrusted = architecture.untrusted();
+    let mut halo = untrusted[0].max(untrusted[1]).next_multiple_of(rule.step);
     for axis in 0..2 {
         match footprint(&graph, input, output, axis) {
             Ok(f) if f.align > rule.step || !rule.step.is_multiple_of(f.align) => {

@@ -1,6 +1,7 @@
 //! From pixels to network input: statistics of a picture as one affine map per channel.
 
 mod statistics;
+mod steps;
 
 use super::image::Picture;
 use super::source::{InMemory, PictureSource, SourceInfo, pass};
@@ -89,6 +90,7 @@ pub(crate) fn wanted(rule: &Normalisation) -> Result<Wanted> {
             wanted.percentiles = vec![*low, *high];
         }
         Normalisation::ZScore => wanted.deviation = true,
+        Normalisation::Steps { steps } => return Ok(steps::wanted(steps)),
         _ => {}
     }
     Ok(wanted)
@@ -96,7 +98,11 @@ pub(crate) fn wanted(rule: &Normalisation) -> Result<Wanted> {
 
 /// Whether `rule` needs to see integer pixels; floats it always does, since they might not be finite.
 pub(super) fn reads_integers(rule: &Normalisation) -> bool {
-    matches!(rule, Normalisation::Percentile { .. } | Normalisation::MinMax | Normalisation::ZScore)
+    match rule {
+        Normalisation::Percentile { .. } | Normalisation::MinMax | Normalisation::ZScore => true,
+        Normalisation::Steps { steps } => steps.iter().any(|s| s.joint().is_some()),
+        _ => false,
+    }
 }
 
 /// The maps of a picture's channels, from what `collector` gathered of it for the same rule.
@@ -126,6 +132,10 @@ pub(super) fn maps(collector: &Collector, info: SourceInfo, rule: &Normalisation
             Normalisation::ZScore => {
                 let s = collector.moments(channel);
                 Ok(ChannelAffine::dividing(s.mean, s.std.max(FLOOR)))
+            }
+            Normalisation::Steps { steps } => {
+                let found = collector.percentiles(channel);
+                steps::map(steps, (channel, info.channels), &collector.moments(channel), &found)
             }
             Normalisation::Linear { gain, offset } => {
                 let gain = per_channel("gain", gain, channel, info.channels)?;

@@ -36,8 +36,7 @@ impl Model {
     pub fn open_with(name_or_path: &str, set: &Map<String, Value>) -> Result<Self> {
         let path = Path::new(name_or_path);
         if bioimage::is_package(path) {
-            let (model, package) = bioimage::open(path, set)?;
-            return Ok(Self { package: Some(Arc::new(package)), ..model });
+            return Ok(bioimage::open(path, set)?.0);
         }
         Self::open_file(name_or_path, set)
     }
@@ -87,21 +86,7 @@ impl Model {
     ) -> Result<Self> {
         let model =
             Self { name: name.into(), architecture, metadata, weights: Arc::new(weights), import: None, package: None };
-        let rule = model.architecture.size_rule();
-        if rule.step == 0 || rule.minimum == 0 {
-            let reason = format!("its size rule has a minimum of {} and a step of {}", rule.minimum, rule.step);
-            return Err(Error::file(&model.name, reason));
-        }
-        let s = model.architecture.example();
-        let graph =
-            whole_graph(&*model.architecture, s.n, s.h, s.w).map_err(|e| Error::file(&model.name, e.to_string()))?;
-        for (key, dims) in graph.parameters() {
-            model.weights.require(key, dims).map_err(|e| Error::file(&model.name, e.to_string()))?;
-        }
-        let (named, classes) = (model.metadata.classes.len(), model.architecture.out_channels().max(2));
-        if named > classes {
-            return Err(Error::file(&model.name, format!("metadata names {named} classes, the network has {classes}")));
-        }
+        let model = model.checked()?;
         let wrong = model.weights.non_finite();
         if let Some((key, count)) = wrong.first() {
             let others =
@@ -109,6 +94,26 @@ impl Model {
             log::warn!("{}: parameter `{key}` holds {count} values that are not finite numbers{others}", model.name);
         }
         Ok(model)
+    }
+
+    /// Whether every parameter is there with the right shape, and no more classes are named than there are.
+    fn checked(self) -> Result<Self> {
+        let rule = self.architecture.size_rule();
+        if rule.step == 0 || rule.minimum == 0 {
+            let reason = format!("its size rule has a minimum of {} and a step of {}", rule.minimum, rule.step);
+            return Err(Error::file(&self.name, reason));
+        }
+        let s = self.architecture.example();
+        let graph =
+            whole_graph(&*self.architecture, s.n, s.h, s.w).map_err(|e| Error::file(&self.name, e.to_string()))?;
+        for (key, dims) in graph.parameters() {
+            self.weights.require(key, dims).map_err(|e| Error::file(&self.name, e.to_string()))?;
+        }
+        let (named, classes) = (self.metadata.classes.len(), self.architecture.classes());
+        if named > classes {
+            return Err(Error::file(&self.name, format!("metadata names {named} classes, the network has {classes}")));
+        }
+        Ok(self)
     }
 
     /// The weights.
@@ -119,6 +124,17 @@ impl Model {
     /// How another program's checkpoint was understood; `None` of a native one.
     pub fn import(&self) -> Option<&dialect::Report> {
         self.import.as_deref()
+    }
+
+    /// The same network with what its package adds.
+    pub(super) fn packaged(self, architecture: Arc<dyn Architecture>, package: Arc<bioimage::Package>) -> Result<Self> {
+        Self { architecture, package: Some(package), ..self }.checked()
+    }
+
+    /// The network alone, without what its package adds.
+    pub fn unpackaged(&self) -> Self {
+        let architecture = self.architecture.inner().unwrap_or_else(|| self.architecture.clone());
+        Self { architecture, package: None, ..self.clone() }
     }
 
     /// The package of bioimage.io that it was opened from.
@@ -139,10 +155,10 @@ impl Model {
         Ok(self.weights.keys().filter(|k| !used.contains(&k[..])).map(|k| k.to_string()).collect())
     }
 
-    /// Class names; made up where the checkpoint has none. One more than channels for a single sigmoid output, which
-    /// has no channel for the background.
+    /// Class names; made up where the checkpoint has none. One more than channels for sigmoid outputs, which have no channel
+    /// for the background.
     pub fn classes(&self) -> Vec<String> {
-        let count = self.architecture.out_channels().max(2);
+        let count = self.architecture.classes();
         let named = self.metadata.classes.iter().cloned();
         named.chain((self.metadata.classes.len()..count).map(|i| format!("class {i}"))).collect()
     }

@@ -21,6 +21,7 @@ use crate::graph::{DropoutAt, Graph, ValueId};
 use crate::ops::{ExportNchw, ImportNchw, MaskRule};
 use crate::tensor::{Shape, TensorDesc};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 /// Architecture ids, as files and the command line spell them.
 pub const ARCHITECTURES: [&str; 3] = ["unet", "unetpp", "unet3p"];
@@ -66,6 +67,11 @@ pub trait Architecture: Debug + Send + Sync {
     /// Classes.
     fn out_channels(&self) -> usize;
 
+    /// Classes of the mask, the background among them: one more than channels where each has a sigmoid of its own.
+    fn classes(&self) -> usize {
+        self.out_channels().max(2)
+    }
+
     /// The constructor arguments that differ from nothing: all of them, as a checkpoint's `config` holds them.
     fn config(&self) -> serde_json::Value;
 
@@ -75,6 +81,23 @@ pub trait Architecture: Debug + Send + Sync {
     /// Rows and columns of a network that takes no others, as an ONNX file may say; [`Self::size_rule`] does not apply to them.
     fn fixed_size(&self) -> [Option<usize>; 2] {
         [None; 2]
+    }
+
+    /// Rows and columns at the border of an output that are not to be trusted, by those who made the network. Tiles overlap
+    /// at least as far.
+    fn untrusted(&self) -> [usize; 2] {
+        [0; 2]
+    }
+
+    /// The network alone, of one that a package adds processing to.
+    fn inner(&self) -> Option<Arc<dyn Architecture>> {
+        None
+    }
+
+    /// The same for pictures whose rows and columns are exchanged, of a network that exchanges them first: what can be tiled
+    /// there can be tiled here.
+    fn unturned(&self) -> Option<Arc<dyn Architecture>> {
+        None
     }
 
     /// An input that the network takes: the smallest.

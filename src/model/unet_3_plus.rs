@@ -139,6 +139,13 @@ impl Architecture for UNet3Plus {
         self.out_channels
     }
 
+    fn classes(&self) -> usize {
+        match self.activation {
+            HeadActivation::Sigmoid => self.out_channels + 1,
+            HeadActivation::Softmax => self.out_channels.max(2),
+        }
+    }
+
     fn config(&self) -> serde_json::Value {
         serde_json::to_value(self).unwrap_or_default()
     }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::steps::PixelStep;
 use crate::error::{Error, Result};
 
 /// The one version of the description there is.
@@ -118,6 +119,11 @@ pub enum Normalisation {
         /// Summand of each channel (or one for all).
         offset: Vec<f64>,
     },
+    /// Several steps, one after the other, of pixel values as they are: what packages of bioimage.io describe.
+    Steps {
+        /// The steps.
+        steps: Vec<PixelStep>,
+    },
 }
 
 impl Normalisation {
@@ -141,6 +147,7 @@ impl Normalisation {
                     _ => Ok(()),
                 }
             }
+            Self::Steps { steps } => super::steps::validate(steps),
             Self::Linear { gain, offset } => {
                 let (g, o) = (gain.len(), offset.len());
                 if g == 0 || o == 0 || (g != o && g != 1 && o != 1) {

@@ -8,6 +8,7 @@ mod kinds;
 mod metadata;
 mod replace;
 mod safetensors;
+mod steps;
 mod torch;
 
 pub use collection::Weights;
@@ -15,4 +16,5 @@ pub use format::{Checkpoint, FORMATS, Ignored, MAX_BYTES, StoredType, WeightForm
 pub use metadata::{ModelMetadata, Normalisation};
 pub(crate) use replace::{open_temporary, replace_file, temporary_file};
 pub use safetensors::{METADATA_KEY, SafetensorsFormat};
+pub use steps::PixelStep;
 pub use torch::TorchFormat;

@@ -27,12 +27,16 @@ pub(crate) struct Wanted {
     pub deviation: bool,
     /// Whether a pixel that is not finite is an error.
     pub finite: bool,
+    /// Whether all channels are one.
+    pub joint: bool,
 }
 
 /// Gathers statistics of a picture that it is shown from top to bottom, as often as [`Collector::passes`] says.
 #[derive(Debug)]
 pub(crate) struct Collector {
     info: SourceInfo,
+    /// Samples beside each other that belong to one pixel.
+    samples: usize,
     wanted: Wanted,
     pass: usize,
     /// Rows seen in this pass.
@@ -84,6 +88,12 @@ fn find(histogram: &[u64], rank: u64) -> (usize, u64) {
 
 impl Collector {
     pub fn new(info: SourceInfo, wanted: Wanted) -> Self {
+        let samples = info.channels;
+        // Interleaved samples of several channels are a row of as many more pixels of one.
+        let info = match wanted.joint {
+            true => SourceInfo { channels: 1, width: info.width * samples, ..info },
+            false => info,
+        };
         let values = |sample| match sample {
             Sample::U8 => 1 << 8,
             Sample::U16 => 1 << 16,
@@ -102,7 +112,7 @@ impl Collector {
             })),
             sample => Channel::Integers(vec![0; values(sample)]),
         };
-        Self { info, wanted, pass: 0, rows: 0, channels: (0..info.channels).map(channel).collect() }
+        Self { info, samples, wanted, pass: 0, rows: 0, channels: (0..info.channels).map(channel).collect() }
     }
 
     /// How often the picture must be seen.
@@ -125,7 +135,8 @@ impl Collector {
                     && self.pass == 0
                     && let Some((i, x)) = v.iter().enumerate().find(|(_, x)| !x.is_finite())
                 {
-                    let (pixel, width) = (i / c, self.info.width);
+                    let pixels = self.info.width * self.info.channels / self.samples;
+                    let (pixel, width) = (i / self.samples, pixels);
                     let reason = format!("the pixel at column {}, row {} is {x}", pixel % width, first + pixel / width);
                     return Err(Error::invalid("picture", reason));
                 }
@@ -178,6 +189,7 @@ impl Collector {
     /// Percentiles of a channel: the order statistic at `(n - 1) q / 100`, linear between neighbours, which is numpy's
     /// default.
     pub fn percentiles(&self, channel: usize) -> Vec<f64> {
+        let channel = if self.wanted.joint { 0 } else { channel };
         let mix = |a: f64, b: f64, t: f64| if t < 0.5 { a + (b - a) * t } else { b - (b - a) * (1.0 - t) };
         let of = |rank| self.channels.get(channel).map_or(0.0, |c| c.at(rank));
         let all = self.wanted.percentiles.iter().map(|&q| self.place(q));
@@ -186,6 +198,7 @@ impl Collector {
 
     /// Moments of a channel.
     pub fn moments(&self, channel: usize) -> Moments {
+        let channel = if self.wanted.joint { 0 } else { channel };
         match self.channels.get(channel) {
             None => Moments { min: 0.0, max: 0.0, mean: 0.0, std: 0.0 },
             Some(Channel::Floats(f)) => {

@@ -123,7 +123,7 @@ fn bands_of_any_height_give_the_same_statistics() {
         let picture = formula(kind);
         let info = SourceInfo::of(&picture);
         let gather = |rows: usize| {
-            let wanted = Wanted { percentiles: vec![0.5, 50.0, 99.8], deviation: true, finite: true };
+            let wanted = Wanted { percentiles: vec![0.5, 50.0, 99.8], deviation: true, finite: true, joint: false };
             let mut c = Collector::new(info, wanted);
             for number in 0..c.passes() {
                 if number > 0 {

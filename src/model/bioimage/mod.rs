@@ -1,21 +1,29 @@
 //! Packages of bioimage.io: a zip with a description (`rdf.yaml` or `bioimageio.yaml`, formats 0.4 and 0.5), weights and test
-//! tensors. Weights are ONNX, or a state dict of a dialect that is known; processing is mapped onto this program's rules, and
-//! what has no counterpart is refused by its name.
+//! tensors. Weights are ONNX, or a state dict of a dialect that is known; axes, sizes, halos and processing become part of
+//! the network or of how its pictures are normalised, and what has no counterpart is refused by its name.
 
 mod archive;
+mod network;
 mod processing;
+mod sizes;
+mod tensors;
 
+pub use network::Packaged;
 pub use processing::{Post, Step};
+pub use sizes::Sizes;
+pub use tensors::{Axis, Described, Size};
 
+use super::Architecture;
 use super::loaded::Model;
 use super::onnx::export::read_back;
 use crate::error::{Error, Result};
-use crate::weights::{self, MAX_BYTES};
+use crate::weights::{self, MAX_BYTES, Normalisation};
 use archive::{Archive, inside, shown};
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What the description may be called.
 const DESCRIPTIONS: [&str; 2] = ["rdf.yaml", "bioimageio.yaml"];
@@ -44,14 +52,18 @@ pub struct Package {
     pub about: Vec<(&'static str, String)>,
     /// What its weights are in, and where; the first that could be read.
     pub weights: (String, Source),
-    /// Pixels at the border of an output that are not to be trusted: rows and columns.
-    pub halo: [usize; 2],
+    /// Its input.
+    pub input: Described,
+    /// Its output: the first picture.
+    pub output: Described,
     /// What is done with the network's output.
     pub post: Vec<Post>,
+    /// Which of the network's outputs that is.
+    pub network_output: String,
     /// Input and output of the package's own test.
     pub test: Option<[Source; 2]>,
-    /// Which of the network's outputs is the package's.
-    pub output: String,
+    /// What is done otherwise than described, and what was chosen.
+    pub notes: Vec<String>,
 }
 
 /// Whether a file is a zip with a description.
@@ -61,8 +73,9 @@ pub fn is_package(path: &Path) -> bool {
     read.is_ok() && magic == *b"PK\x03\x04" && Archive::open(path).is_ok_and(|a| a.first(&DESCRIPTIONS).is_some())
 }
 
-/// Opens a package as a model. `set` is for a state dict, as in [`super::dialect::understand`].
-pub fn open(path: &Path, set: &Map<String, Value>) -> Result<(Model, Package)> {
+/// Opens a package as a model. `set` is for its weights, as in [`Model::open_with`]; `free_size` takes the description's sizes
+/// for those of its author's pictures only, `normalisation` replaces its preprocessing.
+pub fn open(path: &Path, set: &Map<String, Value>) -> Result<(Model, Arc<Package>)> {
     let within = |e: Error| match e {
         e @ (Error::File { .. } | Error::Io { .. }) => e,
         e => Error::file(path, e.to_string()),
@@ -71,8 +84,11 @@ pub fn open(path: &Path, set: &Map<String, Value>) -> Result<(Model, Package)> {
     let name = archive.first(&DESCRIPTIONS).ok_or_else(|| Error::file(path, "no rdf.yaml in it"))?;
     let text = archive.read(name, MAX_DESCRIPTION, None)?;
     let text = std::str::from_utf8(&text).map_err(|_| Error::file(path, format!("`{name}` is not UTF-8 text")))?;
-    // `id: y` is an axis: a word, not the truth value that YAML 1.1 made of it.
-    let options = serde_saphyr::options! { strict_booleans: true };
+    // `id: y` is an axis: a word, not the truth value that YAML 1.1 made of it. `data_range` is from `-.inf` to `.inf`.
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
+    };
     let rdf: Value = serde_saphyr::from_str_with_options(text, options).map_err(|e| {
         let first = e.to_string().lines().next().unwrap_or_default().to_string();
         Error::file(path, format!("`{name}` is not YAML: {first}"))
@@ -80,7 +96,7 @@ pub fn open(path: &Path, set: &Map<String, Value>) -> Result<(Model, Package)> {
     read(&mut archive, path, &rdf, set).map_err(within)
 }
 
-fn read(archive: &mut Archive, path: &Path, rdf: &Value, set: &Map<String, Value>) -> Result<(Model, Package)> {
+fn read(archive: &mut Archive, path: &Path, rdf: &Value, set: &Map<String, Value>) -> Result<(Model, Arc<Package>)> {
     let text = |key: &str| rdf.get(key).and_then(Value::as_str).map(shown);
     let format_version = text("format_version").unwrap_or_default();
     if !(format_version.starts_with("0.4.") || format_version.starts_with("0.5.")) {
@@ -92,37 +108,123 @@ fn read(archive: &mut Archive, path: &Path, rdf: &Value, set: &Map<String, Value
     if rdf.get("run_mode").is_some_and(|r| !r.is_null()) {
         return Err(Error::invalid("run_mode", "needs Python code of its own"));
     }
-    let input = only(rdf, "inputs")?;
-    let output = list(rdf, "outputs")?.first().ok_or_else(|| Error::invalid("outputs", "there is none"))?;
-    check_axes("inputs", input)?;
-    let halo = check_axes("outputs", output)?;
-    let before = Step::list(input.get("preprocessing"))?;
-    let post = processing::after(&Step::list(output.get("postprocessing"))?)?;
-    let (mut model, kind, source) = open_weights(archive, path, rdf, set)?;
-    let channels = model.architecture.in_channels();
-    if !set.contains_key("normalisation") {
-        model.metadata.normalisation = processing::normalisation(&before, channels)?;
-        model.metadata.validate()?;
+    let given = only(rdf, "inputs")?;
+    let input = Described::read("inputs", given)?;
+    let outputs = list(rdf, "outputs")?;
+    let index = outputs.iter().position(tensors::is_picture).unwrap_or(0);
+    let made = outputs.get(index).ok_or_else(|| Error::invalid("outputs", "there is none"))?;
+    let output = Described::read("outputs", made)?.knowing(&input);
+    let mut post = processing::after(&Step::list(made.get("postprocessing"))?, &output)?;
+    let mut notes = Vec::new();
+    if outputs.len() > 1 {
+        notes.push(format!("the first picture of {} outputs is used: `{}`", outputs.len(), output.id));
     }
-    let one = |tensor: &Value, old: &str| -> Result<Option<Source>> {
-        match tensor.get("test_tensor").or(rdf.get(old).and_then(|l| l.get(0))) {
+    let Opened { mut model, kind, source, foreign } = open_weights(archive, path, rdf, set, index)?;
+    let network = model.architecture.clone();
+    if kind == "pytorch_state_dict" && model.import().is_some_and(|r| r.sigmoid) {
+        post.insert(0, Post::Sigmoid);
+        notes.push("the module that the weights are of ends with a sigmoid".into());
+    }
+    check_layout(&*network, &input, &output, foreign)?;
+    model.metadata.normalisation = match set.get("normalisation") {
+        Some(rule) => chosen(rule)?,
+        None => {
+            let steps = Step::list(given.get("preprocessing"))?;
+            let (rule, said) = processing::before(&steps, &input, network.in_channels())?;
+            notes.extend(said);
+            rule
+        }
+    };
+    model.metadata.validate()?;
+    let sizes = if set.get("free_size") == Some(&Value::Bool(true)) {
+        Sizes { rule: network.size_rule(), fixed: network.fixed_size() }
+    } else {
+        let sizes = sizes::input_sizes(&*network, &input)?;
+        sizes::check_output(&sizes, &input, &output)?;
+        sizes
+    };
+    let network_output = output_name(&*network, &kind, foreign, index)?;
+    let packaged = Packaged {
+        classes: network.classes(),
+        output: network_output.clone(),
+        id: output.id.clone(),
+        post: post.clone(),
+        turned: [input.turned(), output.turned()],
+        sizes,
+        halo: output.halo,
+        network,
+    };
+    let packaged = packaged.counted()?;
+    if model.metadata.classes.is_empty() {
+        model.metadata.classes = class_names(&output.channel_names, packaged.classes);
+    }
+    let one = |tensor: &Value, old: &str, index: usize| -> Result<Option<Source>> {
+        match tensor.get("test_tensor").or(rdf.get(old).and_then(|l| l.get(index))) {
             None | Some(Value::Null) => Ok(None),
             Some(v) => source_of(v).map(Some),
         }
     };
-    let test = one(input, "test_inputs")?.zip(one(output, "test_outputs")?).map(|(x, y)| [x, y]);
-    let name = output_name(&model, kind == "onnx")?;
-    let about = ["name", "description", "license"].into_iter().filter_map(|k| Some((k, text(k)?)));
-    let names = |key: &str, field: &str| {
+    let test = one(given, "test_inputs", 0)?.zip(one(made, "test_outputs", index)?).map(|(x, y)| [x, y]);
+    let about = about(rdf, given);
+    let (path, weights) = (path.to_path_buf(), (kind, source));
+    let package = Package { path, format_version, about, weights, input, output, post, network_output, test, notes };
+    let package = Arc::new(package);
+    Ok((model.packaged(Arc::new(packaged), package.clone())?, package))
+}
+
+/// A rule as it is set: a word is a kind without values of its own.
+fn chosen(rule: &Value) -> Result<Normalisation> {
+    let rule = if rule.is_string() { serde_json::json!({ "kind": rule }) } else { rule.clone() };
+    serde_json::from_value(rule).map_err(|e| Error::invalid("--set normalisation", e.to_string()))
+}
+
+/// What a package says of itself, for people.
+fn about(rdf: &Value, input: &Value) -> Vec<(&'static str, String)> {
+    let text = |key: &'static str| Some((key, shown(rdf.get(key)?.as_str()?)));
+    let names = |key: &'static str, field: &str| {
         let list = rdf.get(key)?.as_array()?;
         let names: Vec<String> = list.iter().filter_map(|a| Some(shown(a.get(field)?.as_str()?))).collect();
-        (!names.is_empty()).then(|| names.join("; "))
+        (!names.is_empty()).then(|| (key, names.join("; ")))
     };
-    let people = [("authors", names("authors", "name")), ("cite", names("cite", "text"))];
-    let about = about.chain(people.into_iter().filter_map(|(k, v)| Some((k, v?)))).collect();
-    let path = path.to_path_buf();
-    let weights = (kind, source);
-    Ok((model, Package { path, format_version, about, weights, halo, post, test, output: name }))
+    let data = input.get("data").map(|d| d.get(0).unwrap_or(d));
+    let pixels = input.get("data_type").or(data.and_then(|d| d.get("type"))).and_then(Value::as_str);
+    let pixels = pixels.filter(|t| *t != "float32").map(|t| ("pixels", format!("of type {}", shown(t))));
+    let all =
+        [text("name"), text("description"), text("license"), names("authors", "name"), names("cite", "text"), pixels];
+    all.into_iter().flatten().collect()
+}
+
+/// Names of the mask's classes: the channels', behind a background where these do not contain it.
+fn class_names(channels: &[String], classes: usize) -> Vec<String> {
+    match channels.len() {
+        n if n == classes => channels.to_vec(),
+        n if n + 1 == classes && n > 0 => [&["background".to_string()], channels].concat(),
+        _ => Vec::new(),
+    }
+}
+
+/// Fails where the network's own order of axes and number of channels are others than the description's.
+fn check_layout(network: &dyn Architecture, input: &Described, output: &Described, foreign: bool) -> Result<()> {
+    let wrong = |what: &str, reason: String| Err(Error::invalid(format!("axes of {what}"), reason));
+    let letters = input.letters();
+    if !["bcyx", "bcxy", "byxc", "bxyc"].contains(&&letters[..]) {
+        let reason = format!("are `{letters}`; networks that take bcyx, byxc, bcxy or bxyc can be read");
+        return wrong("inputs", reason);
+    }
+    if output.letters().contains("ycx") || output.letters().contains("xcy") {
+        return wrong("outputs", format!("are `{}`: channels between rows and columns", output.letters()));
+    }
+    let last = foreign && network.config().get("channels_last") == Some(&Value::Bool(true));
+    if last != input.channels_last() {
+        let own = if last { "last" } else { "second" };
+        return wrong("inputs", format!("are `{letters}`, the network takes its channels as the {own} axis"));
+    }
+    for (what, tensor, own) in [("inputs", input, network.in_channels()), ("outputs", output, network.out_channels())] {
+        if let Some(said) = tensor.channels.filter(|&n| n != own) {
+            return wrong(what, format!("have {said} channels, the network {own}"));
+        }
+    }
+    Ok(())
 }
 
 fn list<'a>(rdf: &'a Value, key: &str) -> Result<&'a Vec<Value>> {
@@ -139,38 +241,6 @@ fn only<'a>(rdf: &'a Value, key: &str) -> Result<&'a Value> {
     }
 }
 
-/// Batch, channels, rows, columns, in this order; gives the halo in rows and columns.
-fn check_axes(what: &str, tensor: &Value) -> Result<[usize; 2]> {
-    let wrong = |axes: &str| {
-        let reason = format!("are `{}`; batch, channel, y, x in this order can be read", shown(axes));
-        Error::invalid(format!("axes of {what}"), reason)
-    };
-    let size = |v: Option<&Value>| v.and_then(Value::as_u64).map_or(0, |v| v.min(1 << 20) as usize);
-    match tensor.get("axes") {
-        Some(Value::String(axes)) if axes == "bcyx" => {
-            let halo = tensor.get("halo");
-            Ok([2, 3].map(|i| size(halo.and_then(|h| h.get(i)))))
-        }
-        Some(Value::String(axes)) => Err(wrong(axes)),
-        Some(Value::Array(axes)) => {
-            let id = |a: &Value| {
-                let text = |key: &str| a.get(key).and_then(Value::as_str);
-                match text("type") {
-                    Some("batch") => "b".to_string(),
-                    Some("channel") => "c".to_string(),
-                    _ => text("id").unwrap_or("?").to_string(),
-                }
-            };
-            let ids: String = axes.iter().map(id).collect();
-            if ids != "bcyx" {
-                return Err(wrong(&ids));
-            }
-            Ok([2, 3].map(|i| size(axes.get(i).and_then(|a| a.get("halo")))))
-        }
-        _ => Err(wrong("")),
-    }
-}
-
 /// A file's name, alone or with its sum.
 fn source_of(v: &Value) -> Result<Source> {
     let name = v.as_str().or(v.get("source").and_then(Value::as_str));
@@ -182,13 +252,24 @@ fn source_of(v: &Value) -> Result<Source> {
     Ok(Source { name: plain.into(), sha256 })
 }
 
-/// The first weights that can be read, and what they are in.
+/// Weights as a model, without what the description adds.
+struct Opened {
+    model: Model,
+    /// What they are in.
+    kind: String,
+    source: Source,
+    /// Whether they are an ONNX file of another program.
+    foreign: bool,
+}
+
+/// The first weights that can be read. `index` is the output that is used.
 fn open_weights(
     archive: &mut Archive,
     path: &Path,
     rdf: &Value,
     set: &Map<String, Value>,
-) -> Result<(Model, String, Source)> {
+    index: usize,
+) -> Result<Opened> {
     let weights = rdf.get("weights").and_then(Value::as_object);
     let weights = weights.ok_or_else(|| Error::invalid("weights", "are not in the description"))?;
     let mut why = Vec::new();
@@ -196,10 +277,20 @@ fn open_weights(
         let Some(entry) = weights.get(kind).filter(|w| !w.is_null()) else { continue };
         let opened = source_of(entry).and_then(|source| {
             let bytes = archive.read(&source.name, MAX_BYTES, source.sha256.as_deref())?;
-            Ok((open_file(&bytes, &source.name, kind, path, set)?, source))
+            let called = path.display().to_string();
+            let (model, foreign) = match kind {
+                "onnx" => open_onnx(archive, &bytes, &source.name, entry, (&called, set, index))?,
+                _ => {
+                    // A rule of pictures, not of the checkpoint.
+                    let mut set = set.clone();
+                    set.remove("free_size");
+                    (Model::new_with(called, weights::load_bytes(&bytes, &source.name)?, &set)?, false)
+                }
+            };
+            Ok(Opened { model, kind: kind.into(), source, foreign })
         });
         match opened {
-            Ok((model, source)) => return Ok((model, kind.into(), source)),
+            Ok(opened) => return Ok(opened),
             Err(e) => why.push(format!("{kind}: {e}")),
         }
     }
@@ -211,35 +302,74 @@ fn open_weights(
     Err(Error::invalid("weights", why.join("; ")))
 }
 
-fn open_file(bytes: &[u8], name: &str, kind: &str, path: &Path, set: &Map<String, Value>) -> Result<Model> {
-    let called = path.display().to_string();
-    if kind == "pytorch_state_dict" {
-        return Model::new_with(called, weights::load_bytes(bytes, name)?, set);
-    }
-    let folder = tempfile::tempdir().map_err(|e| Error::io(path, e))?;
-    let file = folder.path().join("weights.onnx");
-    std::fs::write(&file, bytes).map_err(|e| Error::io(path, e))?;
-    let model = match read_back(&file) {
-        Ok(checkpoint) => Model::new(&called, checkpoint),
-        Err(_) => Model::open_file(&file.to_string_lossy(), set),
+/// Opens an ONNX file, with the file of its weights if they are in one of their own; says whether another program wrote it.
+fn open_onnx(
+    archive: &mut Archive,
+    bytes: &[u8],
+    name: &str,
+    entry: &Value,
+    (called, set, index): (&str, &Map<String, Value>, usize),
+) -> Result<(Model, bool)> {
+    let folder = tempfile::tempdir().map_err(|e| Error::io(name, e))?;
+    let write = |name: &str, bytes: &[u8]| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, bytes).map_err(|e| Error::io(&file, e)).map(|()| file)
     };
+    if let Some(data) = entry.get("external_data").filter(|v| !v.is_null()) {
+        let source = source_of(data)?;
+        let bytes = archive.read(&source.name, MAX_BYTES, source.sha256.as_deref())?;
+        write(source.name.rsplit('/').next().unwrap_or_default(), &bytes)?;
+    }
+    // A name that no other file of the package has.
+    let file = write("weights of the package.onnx", bytes)?;
     // The user knows the package, not where its weights were put for a moment.
     let renamed = |e: Error| Error::invalid(name, e.to_string().replace(&*file.to_string_lossy(), name));
-    let mut model = model.map_err(renamed)?;
-    model.name = called;
-    Ok(model)
+    let (mut model, foreign) = match read_back(&file) {
+        Ok(checkpoint) => {
+            // Rules of pictures, not of the checkpoint.
+            let mut set = set.clone();
+            ["free_size", "normalisation"].iter().for_each(|key| drop(set.remove(*key)));
+            (Model::new_with(called, checkpoint, &set).map_err(renamed)?, false)
+        }
+        Err(_) => {
+            let open = |set: &Map<String, Value>| Model::open_file(&file.to_string_lossy(), set).map_err(renamed);
+            let model = open(set)?;
+            let config = model.architecture.config();
+            let wanted = config.get("outputs").and_then(|names| names.get(index));
+            // The package counts outputs as the file does.
+            match wanted.filter(|w| config.get("output") != Some(w) && !set.contains_key("output")) {
+                None => (model, true),
+                Some(name) => {
+                    let mut set = set.clone();
+                    set.insert("output".into(), name.clone());
+                    (open(&set)?, true)
+                }
+            }
+        }
+    };
+    model.name = called.into();
+    Ok((model, foreign))
 }
 
-/// Which output the authors' module returns first.
-fn output_name(model: &Model, onnx: bool) -> Result<String> {
-    let network = &*model.architecture;
-    let size = network.size_rule().minimum;
-    let graph = super::whole_graph(network, 1, size, size)?;
-    let names: Vec<&str> = graph.outputs().iter().map(|o| o.0.as_str()).collect();
-    // A state dict of U-Net 3+ is of a module that ends with a sigmoid.
-    let named = ["probs.0"].into_iter().find(|n| !onnx && names.contains(n));
-    let name = named.or(names.first().copied()).ok_or_else(|| Error::invalid("network", "has no output"))?;
-    Ok(name.into())
+/// Which of the network's outputs is the package's one of this index.
+fn output_name(network: &dyn Architecture, kind: &str, foreign: bool, index: usize) -> Result<String> {
+    if foreign && let Some(name) = network.config().get("output").and_then(Value::as_str) {
+        return Ok(name.into());
+    }
+    let s = network.example();
+    let graph = super::whole_graph(network, s.n, s.h, s.w)?;
+    let names = || graph.outputs().iter().map(|o| o.0.as_str());
+    // The module that a state dict is of gives one tensor a head: a U-Net 3+'s probabilities, the others' logits.
+    let heads = |prefix: &str| names().filter(|n| kind != "onnx" && n.starts_with(prefix)).collect::<Vec<_>>();
+    let all = [heads("probs."), heads("logits."), names().collect()];
+    let heads = all.iter().find(|n| !n.is_empty());
+    let name = heads.and_then(|n| n.get(index)).ok_or_else(|| {
+        Error::invalid(
+            "outputs",
+            format!("there is no output {}; the network has {}", index + 1, graph.outputs().len()),
+        )
+    })?;
+    Ok((*name).into())
 }
 
 impl Package {

@@ -1,10 +1,13 @@
 //! What a package does to its input before, and to its output after the network.
 
 use super::archive::shown;
+use super::tensors::Described;
 use crate::error::{Error, Result};
-use crate::tensor::HostTensor;
-use crate::weights::Normalisation;
+use crate::weights::{Normalisation, PixelStep};
 use serde_json::Value;
+
+/// Added to deviations and ranges where a description does not say it, in the specification and its Python runtime.
+const EPS: f64 = 1e-6;
 
 /// A step of processing: what it is called, and its values.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,17 +18,17 @@ pub struct Step {
     pub values: Value,
 }
 
-/// A step after the network, done on its output.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A step after the network, done on its output. Lists have one number a channel, or one for all.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Post {
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
     /// Over the channels.
     Softmax,
-    /// 1 above the threshold, else 0.
+    /// 1 above the threshold, else 0; the last step.
     Binarize(f64),
     /// `x * gain + offset`.
-    Linear(f64, f64),
+    Linear(Vec<f64>, Vec<f64>),
     /// Between two values.
     Clip(f64, f64),
 }
@@ -47,163 +50,342 @@ impl Step {
         Error::invalid(format!("processing `{}`", shown(&self.name)), reason.to_string())
     }
 
-    fn number(&self, key: &str, default: f64) -> Result<f64> {
-        match self.values.get(key) {
-            None | Some(Value::Null) => Ok(default),
-            Some(v) => v.as_f64().ok_or_else(|| self.wrong(format!("`{key}` is not a number: {v}"))),
+    fn get(&self, key: &str) -> Option<&Value> {
+        self.values.get(key).filter(|v| !v.is_null())
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.get(key).and_then(Value::as_str)
+    }
+
+    fn number(&self, key: &str, default: Option<f64>) -> Result<f64> {
+        // A number that YAML's older version takes for a text: `1e-10`.
+        let number = |v: &Value| v.as_f64().or_else(|| v.as_str()?.parse().ok()).filter(|n: &f64| n.is_finite());
+        match (self.get(key), default) {
+            (None, Some(default)) => Ok(default),
+            (None, None) => Err(self.wrong(format!("has no `{key}`"))),
+            (Some(v), _) => {
+                number(v).ok_or_else(|| self.wrong(format!("`{key}` is not a number: {}", shown(&v.to_string()))))
+            }
         }
     }
 
     /// A number, or one a channel.
-    fn numbers(&self, key: &str, default: f64) -> Result<Vec<f64>> {
-        match self.values.get(key) {
-            Some(Value::Array(list)) if !list.is_empty() => {
-                let all: Option<Vec<f64>> = list.iter().map(Value::as_f64).collect();
-                all.ok_or_else(|| self.wrong(format!("`{key}` holds what is no number")))
+    fn numbers(&self, key: &str, default: Option<f64>, tensor: &Described) -> Result<Vec<f64>> {
+        let Some(Value::Array(list)) = self.get(key) else { return Ok(vec![self.number(key, default)?]) };
+        if let Some(axis) = self.text("axis").filter(|axis| !is_channel(axis, tensor)) {
+            return Err(self.wrong(format!("along axis `{}` is not supported", shown(axis))));
+        }
+        let all: Option<Vec<f64>> = list.iter().map(|v| v.as_f64().filter(|v| v.is_finite())).collect();
+        let all = all.ok_or_else(|| self.wrong(format!("`{key}` holds what is no number")))?;
+        let channels = tensor.channels.unwrap_or(all.len());
+        if all.is_empty() || (all.len() != 1 && all.len() != channels) {
+            return Err(self.wrong(format!("has {} values of `{key}` for {channels} channels", all.len())));
+        }
+        Ok(all)
+    }
+
+    /// Whether statistics are of all channels together, and not of each. `notes` gets what is done otherwise than said.
+    fn joint(&self, tensor: &Described, channels: usize, notes: &mut Vec<String>) -> Result<bool> {
+        let axes: Option<Vec<String>> = match self.get("axes") {
+            None => None,
+            Some(Value::String(letters)) => Some(letters.chars().map(|c| c.to_string()).collect()),
+            Some(Value::Array(list)) => Some(list.iter().filter_map(Value::as_str).map(str::to_string).collect()),
+            Some(other) => return Err(self.wrong(format!("`axes` are {}", shown(&other.to_string())))),
+        };
+        let has = |name: &str| axes.as_ref().is_none_or(|axes| axes.iter().any(|a| a == name));
+        if !(has("x") && has("y")) {
+            let axes = shown(&axes.unwrap_or_default().join(", "));
+            return Err(self.wrong(format!("statistics over {axes} rather than over the picture are not supported")));
+        }
+        let dataset = match self.text("mode") {
+            None | Some("per_sample") => has("batch") || has("b"),
+            Some("per_dataset") => true,
+            Some(mode) => return Err(self.wrong(format!("mode `{}` is not supported", shown(mode)))),
+        };
+        match self.get("reference_tensor") {
+            Some(v) if v.as_str() != Some(&tensor.id) => {
+                let other = shown(&v.to_string());
+                return Err(self.wrong(format!("statistics of another tensor ({other}) are not supported")));
             }
-            _ => Ok(vec![self.number(key, default)?]),
+            _ => {}
+        }
+        if dataset {
+            notes.push(format!("`{}` is of a whole data set; here every picture is one", self.name));
+        }
+        let channel = axes.as_ref().is_none_or(|axes| axes.iter().any(|a| is_channel(a, tensor)));
+        Ok(channel && channels > 1)
+    }
+
+    /// `(x - mean) / (std + eps)` with fixed values as gain and offset.
+    fn standardised(&self, tensor: &Described) -> Result<(Vec<f64>, Vec<f64>)> {
+        let (mean, std) = (self.numbers("mean", None, tensor)?, self.numbers("std", None, tensor)?);
+        let eps = self.number("eps", Some(EPS))?;
+        let at = |v: &[f64], i: usize| v.get(if v.len() == 1 { 0 } else { i }).copied().unwrap_or(f64::NAN);
+        let both = 0..mean.len().max(std.len());
+        if let Some(v) = std.iter().find(|&&v| v + eps <= 0.0) {
+            return Err(self.wrong(format!("a deviation of {v}")));
+        }
+        let gain = both.clone().map(|i| 1.0 / (at(&std, i) + eps)).collect();
+        Ok((gain, both.map(|i| -at(&mean, i) / (at(&std, i) + eps)).collect()))
+    }
+
+    /// Whether it is standardisation with fixed values: 0.5 has a name for it, 0.4 a mode, which is the default.
+    fn is_fixed(&self) -> bool {
+        match self.name.as_str() {
+            "fixed_zero_mean_unit_variance" => true,
+            "zero_mean_unit_variance" => {
+                self.text("mode") == Some("fixed") || (self.text("mode").is_none() && self.get("mean").is_some())
+            }
+            _ => false,
         }
     }
 
-    /// Statistics must be of single channels: of each picture, not of a batch or of all channels together.
-    fn per_channel(&self, channels: usize) -> Result<()> {
-        let axes: Vec<String> = match self.values.get("axes") {
-            None | Some(Value::Null) => vec!["channel".into()],
-            Some(Value::String(letters)) => letters.chars().map(|c| c.to_string()).collect(),
-            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_string).collect(),
-            Some(other) => return Err(self.wrong(format!("`axes` are {other}"))),
-        };
-        let has = |names: [&str; 2]| axes.iter().any(|a| names.contains(&a.as_str()));
-        if has(["c", "channel"]) && channels > 1 {
-            return Err(self.wrong(format!("statistics of all {channels} channels together are not supported")));
+    /// Whether it makes floats of numbers, or leaves them as they are.
+    fn keeps_floats(&self) -> bool {
+        self.name == "ensure_dtype" && matches!(self.text("dtype"), None | Some("float32" | "float64"))
+    }
+
+    fn clip(&self) -> Result<[Option<f64>; 2]> {
+        if self.get("min_percentile").or(self.get("max_percentile")).is_some() {
+            return Err(self.wrong("at percentiles is not supported"));
         }
-        let given = self.values.get("axes").is_some_and(|a| !a.is_null());
-        if given && !(has(["x", "x"]) && has(["y", "y"])) {
-            return Err(self.wrong(format!("statistics over {axes:?} rather than over the picture are not supported")));
-        }
-        match self.values.get("mode").and_then(Value::as_str) {
-            None | Some("per_sample" | "fixed") => {}
-            Some(mode) => return Err(self.wrong(format!("mode `{}` is not supported", shown(mode)))),
-        }
-        match self.values.get("reference_tensor") {
-            None | Some(Value::Null) => Ok(()),
-            Some(other) => Err(self.wrong(format!("statistics of another tensor ({other}) are not supported"))),
+        let bound = |key: &str| self.get(key).map(|_| self.number(key, None)).transpose();
+        match [bound("min")?, bound("max")?] {
+            [Some(a), Some(b)] if a >= b => Err(self.wrong(format!("from {a} to {b}"))),
+            [None, None] => Err(self.wrong("has no `min` and no `max`")),
+            bounds => Ok(bounds),
         }
     }
 }
 
-/// The steps as one rule of normalisation. What has none is refused by its name.
-pub fn normalisation(steps: &[Step], channels: usize) -> Result<Normalisation> {
-    let mut rule = Normalisation::None;
-    for step in steps {
-        rule = match (step.name.as_str(), rule) {
-            ("ensure_dtype", rule) => match step.values.get("dtype").and_then(Value::as_str) {
-                Some("float32" | "float64") | None => rule,
-                Some(other) => return Err(step.wrong(format!("`{}` would round pixels", shown(other)))),
+fn is_channel(axis: &str, tensor: &Described) -> bool {
+    axis == "c" || axis == "channel" || axis == tensor.channel_axis
+}
+
+/// The steps before a network of so many channels as one rule of normalisation, and what is done otherwise than they say.
+/// What this program has no counterpart of is refused by its name.
+pub fn before(steps: &[Step], tensor: &Described, channels: usize) -> Result<(Normalisation, Vec<String>)> {
+    let (mut all, mut notes) = (Vec::new(), Vec::new());
+    for (i, step) in steps.iter().enumerate() {
+        all.push(match step.name.as_str() {
+            _ if step.keeps_floats() => continue,
+            // The type of the pixels that the package is made for.
+            "ensure_dtype" if i == 0 && step.text("dtype") != Some("bool") => continue,
+            "ensure_dtype" => {
+                let kind = shown(step.text("dtype").unwrap_or("?"));
+                return Err(step.wrong(format!("`{kind}` would round what steps before it made")));
+            }
+            _ if step.is_fixed() => {
+                let (gain, offset) = step.standardised(tensor)?;
+                PixelStep::Linear { gain, offset }
+            }
+            "scale_linear" => PixelStep::Linear {
+                gain: step.numbers("gain", Some(1.0), tensor)?,
+                offset: step.numbers("offset", Some(0.0), tensor)?,
             },
-            ("scale_linear", rule) => linear(step, rule, step.numbers("gain", 1.0)?, step.numbers("offset", 0.0)?)?,
-            ("fixed_zero_mean_unit_variance", rule) => standardise(step, rule)?,
-            ("zero_mean_unit_variance", rule) if step.values.get("mode").and_then(Value::as_str) == Some("fixed") => {
-                standardise(step, rule)?
-            }
-            // Statistics undo what scales all pixels alike.
-            ("zero_mean_unit_variance", rule) if is_linear(&rule) => {
-                step.per_channel(channels)?;
-                Normalisation::ZScore
-            }
-            ("scale_range", rule) if is_linear(&rule) => {
-                step.per_channel(channels)?;
-                let (low, high) = (step.number("min_percentile", 0.0)?, step.number("max_percentile", 100.0)?);
-                Normalisation::Percentile { low, high, clamp: None }
-            }
-            ("clip", Normalisation::Percentile { low, high, clamp: None }) => {
-                let clamp = Some([step.number("min", f64::NAN)?, step.number("max", f64::NAN)?]);
-                Normalisation::Percentile { low, high, clamp }
-            }
-            (known, _) if ["zero_mean_unit_variance", "scale_range", "clip"].contains(&known) => {
-                return Err(step.wrong("is not supported after the steps before it"));
+            "zero_mean_unit_variance" => PixelStep::Standardise {
+                eps: step.number("eps", Some(EPS))?,
+                joint: step.joint(tensor, channels, &mut notes)?,
+            },
+            "scale_range" => PixelStep::Range {
+                low: step.number("min_percentile", Some(0.0))?,
+                high: step.number("max_percentile", Some(100.0))?,
+                eps: step.number("eps", Some(EPS))?,
+                joint: step.joint(tensor, channels, &mut notes)?,
+            },
+            "clip" => {
+                let [low, high] = step.clip()?;
+                PixelStep::Clip { low, high }
             }
             _ => return Err(step.wrong("before the network is not supported")),
-        };
+        });
     }
-    Ok(rule)
-}
-
-fn is_linear(rule: &Normalisation) -> bool {
-    matches!(rule, Normalisation::None | Normalisation::Linear { .. })
-}
-
-fn standardise(step: &Step, rule: Normalisation) -> Result<Normalisation> {
-    let (mean, std) = (step.numbers("mean", f64::NAN)?, step.numbers("std", f64::NAN)?);
-    let both = mean.len().max(std.len());
-    let at = |v: &[f64], i: usize| v.get(if v.len() == 1 { 0 } else { i }).copied().unwrap_or(f64::NAN);
-    let gain: Vec<f64> = (0..both).map(|i| 1.0 / at(&std, i)).collect();
-    let offset = (0..both).map(|i| -at(&mean, i) / at(&std, i)).collect();
-    linear(step, rule, gain, offset)
-}
-
-/// `rule`, and then `x * gain + offset`.
-fn linear(step: &Step, rule: Normalisation, gain: Vec<f64>, offset: Vec<f64>) -> Result<Normalisation> {
-    let finite = |v: &[f64]| v.iter().all(|x| x.is_finite());
-    if !finite(&gain) || !finite(&offset) || gain.iter().any(|&g| g <= 0.0) {
-        return Err(step.wrong("needs finite values, and factors above 0"));
-    }
-    let (before, shift) = match rule {
-        Normalisation::None => (vec![1.0], vec![0.0]),
-        Normalisation::Linear { gain, offset } => (gain, offset),
-        _ => return Err(step.wrong("is not supported after the steps before it")),
-    };
-    let all = [gain.len(), offset.len(), before.len(), shift.len()];
-    let count = all.into_iter().max().unwrap_or(1);
-    if all.iter().any(|&n| n != 1 && n != count) {
-        return Err(step.wrong("has values for different numbers of channels"));
-    }
-    let at = |v: &[f64], i: usize| v.get(if v.len() == 1 { 0 } else { i }).copied().unwrap_or_default();
-    let offset = (0..count).map(|i| at(&shift, i) * at(&gain, i) + at(&offset, i)).collect();
-    let gain = (0..count).map(|i| at(&before, i) * at(&gain, i)).collect();
-    Ok(Normalisation::Linear { gain, offset })
+    notes.dedup();
+    Ok((if all.is_empty() { Normalisation::None } else { Normalisation::Steps { steps: all } }, notes))
 }
 
 /// The steps after the network. What this program has no counterpart of is refused by its name.
-pub fn after(steps: &[Step]) -> Result<Vec<Post>> {
+pub fn after(steps: &[Step], tensor: &Described) -> Result<Vec<Post>> {
     let mut out = Vec::new();
     for step in steps {
+        let binary = matches!(out.last(), Some(Post::Binarize(_)));
         out.push(match step.name.as_str() {
-            "ensure_dtype" => continue,
+            _ if step.keeps_floats() => continue,
+            "ensure_dtype" if binary => continue,
+            "ensure_dtype" => {
+                let kind = shown(step.text("dtype").unwrap_or("?"));
+                return Err(step.wrong(format!("`{kind}` would round the output")));
+            }
+            _ if binary => return Err(step.wrong("after `binarize` is not supported")),
+            _ if step.is_fixed() => {
+                let (gain, offset) = step.standardised(tensor)?;
+                Post::Linear(gain, offset)
+            }
             "sigmoid" => Post::Sigmoid,
-            "softmax" => match step.values.get("axis").and_then(Value::as_str) {
-                None | Some("c" | "channel") => Post::Softmax,
-                Some(axis) => return Err(step.wrong(format!("over axis `{}` is not supported", shown(axis)))),
+            "softmax" => match step.text("axis") {
+                Some(axis) if !is_channel(axis, tensor) => {
+                    return Err(step.wrong(format!("over axis `{}` is not supported", shown(axis))));
+                }
+                _ => Post::Softmax,
             },
-            "binarize" => Post::Binarize(step.number("threshold", f64::NAN)?),
-            "scale_linear" => Post::Linear(step.number("gain", 1.0)?, step.number("offset", 0.0)?),
-            "clip" => Post::Clip(step.number("min", f64::NEG_INFINITY)?, step.number("max", f64::INFINITY)?),
+            "binarize" => match step.numbers("threshold", None, tensor)?[..] {
+                [first, ref others @ ..] if others.iter().all(|&t| t == first) => Post::Binarize(first),
+                _ => return Err(step.wrong("at another threshold for every channel is not supported")),
+            },
+            "scale_linear" => {
+                Post::Linear(step.numbers("gain", Some(1.0), tensor)?, step.numbers("offset", Some(0.0), tensor)?)
+            }
+            "clip" => {
+                let [low, high] = step.clip()?;
+                Post::Clip(low.unwrap_or(f64::from(f32::MIN)), high.unwrap_or(f64::from(f32::MAX)))
+            }
             _ => return Err(step.wrong("after the network is not supported")),
         });
     }
     Ok(out)
 }
 
-impl Post {
-    /// The step on `[N, C, H, W]`.
-    pub fn apply(&self, x: &HostTensor) -> Result<HostTensor> {
-        let map = |f: &dyn Fn(f64) -> f64| {
-            HostTensor::new(x.dims(), x.data().iter().map(|&v| f(f64::from(v)) as f32).collect())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn tensor(channels: usize) -> Described {
+        let names: Vec<String> = (0..channels).map(|i| format!("c{i}")).collect();
+        let axes = json!([
+            { "type": "batch" }, { "type": "channel", "id": "stain", "channel_names": names },
+            { "type": "space", "id": "y" }, { "type": "space", "id": "x" },
+        ]);
+        Described::read("inputs", &json!({ "id": "raw", "axes": axes })).unwrap()
+    }
+
+    fn steps(list: Value) -> Vec<Step> {
+        Step::list(Some(&list)).unwrap()
+    }
+
+    #[test]
+    fn every_step_before_the_network() {
+        let range = |joint| PixelStep::Range { low: 1.0, high: 99.8, eps: 1e-6, joint };
+        let std = |eps, joint| PixelStep::Standardise { eps, joint };
+        let linear = |gain: &[f64], offset: &[f64]| PixelStep::Linear { gain: gain.into(), offset: offset.into() };
+        let q = |axes: Value| {
+            json!([{ "name": "scale_range",
+            "kwargs": { "mode": "per_sample", "axes": axes, "min_percentile": 1, "max_percentile": 99.8 } }])
         };
-        match *self {
-            Self::Sigmoid => map(&|v| 1.0 / (1.0 + (-v).exp())),
-            Self::Binarize(threshold) => map(&|v| f64::from(u8::from(v > threshold))),
-            Self::Linear(gain, offset) => map(&|v| v * gain + offset),
-            Self::Clip(low, high) => map(&|v| v.max(low).min(high)),
-            Self::Softmax => {
-                let s = x.shape()?;
-                let at = |n, c, y, w| x.data().get(((n * s.c + c) * s.h + y) * s.w + w).map_or(0.0, |&v| f64::from(v));
-                Ok(HostTensor::from_fn(s, |n, c, y, w| {
-                    let largest = (0..s.c).map(|k| at(n, k, y, w)).fold(f64::NEG_INFINITY, f64::max);
-                    let sum: f64 = (0..s.c).map(|k| (at(n, k, y, w) - largest).exp()).sum();
-                    ((at(n, c, y, w) - largest).exp() / sum) as f32
-                }))
-            }
+        for (list, channels, want, notes) in [
+            (q(json!("xy")), 3, vec![range(false)], 0),
+            (q(json!("cyx")), 3, vec![range(true)], 0),
+            (q(json!("xyc")), 1, vec![range(false)], 0),
+            (q(json!(["y", "x", "stain"])), 3, vec![range(true)], 0),
+            (q(json!(["batch", "y", "x"])), 3, vec![range(false)], 1),
+            (q(Value::Null), 3, vec![range(true)], 1),
+            (
+                json!([{ "id": "ensure_dtype", "kwargs": { "dtype": "uint8" } },
+                       { "id": "zero_mean_unit_variance", "kwargs": { "axes": ["x", "y"], "eps": 0.01 } },
+                       { "id": "clip", "kwargs": { "max": 3.0 } },
+                       { "id": "ensure_dtype", "kwargs": { "dtype": "float32" } }]),
+                2,
+                vec![std(0.01, false), PixelStep::Clip { low: None, high: Some(3.0) }],
+                0,
+            ),
+            (
+                json!([{ "name": "zero_mean_unit_variance",
+                         "kwargs": { "mode": "per_dataset", "axes": "zyx", "eps": "1e-10" } }]),
+                1,
+                vec![std(1e-10, false)],
+                1,
+            ),
+            (
+                json!([{ "name": "scale_linear", "kwargs": { "axes": "xy", "gain": [0.5, 2.0], "offset": [0, 1] } }]),
+                2,
+                vec![linear(&[0.5, 2.0], &[0.0, 1.0])],
+                0,
+            ),
+            (
+                json!([{ "id": "fixed_zero_mean_unit_variance",
+                         "kwargs": { "axis": "stain", "mean": [1.0, 4.0], "std": [0.999999, 1.999999] } }]),
+                2,
+                vec![linear(&[1.0, 0.5], &[-1.0, -2.0])],
+                0,
+            ),
+            (
+                json!([{ "name": "zero_mean_unit_variance",
+                         "kwargs": { "axes": "xy", "mean": 3.0, "std": 1.9, "eps": 0.1 } }]),
+                2,
+                vec![linear(&[0.5], &[-1.5])],
+                0,
+            ),
+        ] {
+            let (rule, said) = before(&steps(list.clone()), &tensor(channels), channels).unwrap();
+            assert_eq!((rule, said.len()), (Normalisation::Steps { steps: want }, notes), "{list}");
         }
+        assert_eq!(before(&[], &tensor(1), 1).unwrap(), (Normalisation::None, vec![]));
+    }
+
+    #[test]
+    fn what_has_no_counterpart_is_refused_by_name() {
+        let one = |name: &str, kwargs: Value| steps(json!([{ "id": name, "kwargs": kwargs }]));
+        let two = |kwargs: Value| steps(json!([{ "id": "sigmoid" }, { "id": "ensure_dtype", "kwargs": kwargs }]));
+        for (given, part) in [
+            (one("binarize", json!({ "threshold": 3 })), "processing `binarize`: before the network"),
+            (one("sigmoid", Value::Null), "processing `sigmoid`: before the network"),
+            (one("stardist", Value::Null), "processing `stardist`: before the network is not supported"),
+            (one("clip", json!({ "min_percentile": 1.0 })), "`clip`: at percentiles"),
+            (one("clip", json!({ "min": 1.0, "max": 0.0 })), "from 1 to 0"),
+            (one("clip", json!({})), "no `min` and no `max`"),
+            (one("scale_linear", json!({ "gain": [1.0, 2.0] })), "2 values of `gain` for 3 channels"),
+            (one("scale_linear", json!({ "gain": [1, 2, 3], "axis": "y" })), "along axis `y`"),
+            (one("scale_linear", json!({ "gain": "much" })), "`gain` is not a number: \\\"much\\\""),
+            (one("scale_range", json!({ "axes": ["x", "channel"] })), "statistics over x, channel rather than"),
+            (one("scale_range", json!({ "mode": "percentiles", "axes": "xy" })), "mode `percentiles`"),
+            (one("scale_range", json!({ "axes": "xy", "reference_tensor": "mask" })), "of another tensor"),
+            (one("fixed_zero_mean_unit_variance", json!({ "mean": 1.0 })), "has no `std`"),
+            (one("zero_mean_unit_variance", json!({ "mode": "fixed", "axes": "xy" })), "has no `mean`"),
+        ] {
+            let e = before(&given, &tensor(3), 3).unwrap_err().to_string();
+            assert!(e.contains(part), "{part}: {e}");
+        }
+        let rounded = steps(json!([{ "id": "scale_linear", "kwargs": { "gain": 2.0 } },
+            { "id": "ensure_dtype", "kwargs": { "dtype": "uint8" } }]));
+        assert!(before(&rounded, &tensor(1), 1).unwrap_err().to_string().contains("`uint8` would round"));
+        for (given, part) in [
+            (
+                one("cellpose_flow_dynamics", Value::Null),
+                "`cellpose_flow_dynamics`: after the network is not supported",
+            ),
+            (one("scale_mean_variance", json!({ "reference_tensor": "raw" })), "`scale_mean_variance`: after"),
+            (one("zero_mean_unit_variance", json!({ "axes": ["x", "y"] })), "`zero_mean_unit_variance`: after"),
+            (one("scale_range", json!({ "axes": ["x", "y"] })), "`scale_range`: after the network"),
+            (one("softmax", json!({ "axis": "y" })), "over axis `y`"),
+            (one("binarize", json!({ "threshold": [0.1, 0.2, 0.3], "axis": "channel" })), "another threshold"),
+            (one("binarize", json!({})), "has no `threshold`"),
+            (two(json!({ "dtype": "uint8" })), "would round the output"),
+            (
+                steps(json!([{ "id": "binarize", "kwargs": { "threshold": 0.5 } }, { "id": "sigmoid" }])),
+                "after `binarize`",
+            ),
+        ] {
+            let e = after(&given, &tensor(3)).unwrap_err().to_string();
+            assert!(e.contains(part), "{part}: {e}");
+        }
+    }
+
+    #[test]
+    fn every_step_after_the_network() {
+        let list = json!([{ "id": "sigmoid" }, { "id": "softmax", "kwargs": { "axis": "stain" } }, { "id": "softmax" },
+            { "id": "ensure_dtype", "kwargs": { "dtype": "float32" } },
+            { "id": "scale_linear", "kwargs": { "gain": 255 } }, { "id": "clip", "kwargs": { "min": 0, "max": 1 } },
+            { "id": "binarize", "kwargs": { "threshold": [0.3, 0.3], "axis": "channel" } },
+            { "id": "ensure_dtype", "kwargs": { "dtype": "uint8" } }]);
+        let want = [
+            Post::Sigmoid,
+            Post::Softmax,
+            Post::Softmax,
+            Post::Linear(vec![255.0], vec![0.0]),
+            Post::Clip(0.0, 1.0),
+            Post::Binarize(0.3),
+        ];
+        assert_eq!(after(&steps(list), &tensor(2)).unwrap(), want);
     }
 }

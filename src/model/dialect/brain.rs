@@ -56,6 +56,7 @@ impl Dialect for BrainSegmentation {
             notes.push("its classes have a sigmoid each; here the largest logit decides".into());
         }
         Ok(Description {
+            sigmoid: true,
             arch: "unet",
             settings,
             normalisation: Normalisation::ZScore,

@@ -10,6 +10,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("MONAI's BasicUNetPlusPlus", &["upcat_0_1."]),
     ("MONAI's BasicUNet", &["upcat_1.", "down_1."]),
     ("MONAI's UNet", &["0.conv.unit0."]),
+    ("torch_em (UNet2d)", &["encoder.blocks.", "decoder.samplers."]),
     ("U^2-Net or IS-Net", &["stage1.rebnconvin."]),
     ("ZJUGiveLab/UNet-Version (UNet_2Plus)", &["conv00.", "up_concat01."]),
     ("ZJUGiveLab/UNet-Version (UNet)", &["center.", "up_concat1."]),

@@ -92,6 +92,7 @@ impl Dialect for KerasNested {
         let Settings(settings) =
             infer::unet_plus_plus(shapes)?.assumed("skip_first", false, "it concatenates [up, skips]");
         Ok(Description {
+            sigmoid: true,
             arch: "unetpp",
             settings,
             normalisation: Normalisation::Unit,

@@ -64,6 +64,7 @@ impl Dialect for Milesial {
         }
         let Settings(settings) = s;
         Ok(Description {
+            sigmoid: false,
             arch: "unet",
             settings,
             normalisation: Normalisation::Unit,

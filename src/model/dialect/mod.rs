@@ -71,6 +71,8 @@ pub struct Description {
     pub arch: &'static str,
     /// Its options, inferred and assumed.
     pub settings: Vec<Setting>,
+    /// Whether the original's forward ends with a sigmoid that the outputs here do not have.
+    pub sigmoid: bool,
     /// How pictures are normalised, which no checkpoint says.
     pub normalisation: Normalisation,
     /// Where that is from.
@@ -139,7 +141,15 @@ pub fn understand(checkpoint: Checkpoint, set: &Map<String, Value>) -> Result<Un
     }
     let kept: BTreeSet<&str> = matched.iter().map(|m| m.name.as_str()).collect();
     let weights = weights.iter().filter(|(k, _)| kept.contains(k)).map(|(k, t)| (k.to_string(), t.clone())).collect();
-    let report = Report { dialect: dialect.name(), prefix, settings, notes: description.notes, matched, ignored };
+    let report = Report {
+        dialect: dialect.name(),
+        prefix,
+        settings,
+        notes: description.notes,
+        sigmoid: description.sigmoid,
+        matched,
+        ignored,
+    };
     Ok(Understood { metadata, weights, report })
 }
 

@@ -40,6 +40,6 @@ impl Dialect for Native {
             ("unet", if s.is_bilinear() { s.assumed("align_corners", true, WHY) } else { s })
         };
         let (normalisation, notes) = (Normalisation::Unit, vec![]);
-        Ok(Description { arch, settings, normalisation, normalisation_from: WHY, notes })
+        Ok(Description { sigmoid: false, arch, settings, normalisation, normalisation_from: WHY, notes })
     }
 }

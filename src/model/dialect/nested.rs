@@ -63,7 +63,7 @@ impl Dialect for NestedUNet {
         let s = infer::unet_plus_plus(shapes)?;
         let Settings(settings) =
             s.assumed("skip_first", true, "it concatenates [skips, up]").assumed("align_corners", true, UP);
-        Ok(Description { arch: "unetpp", settings, normalisation, normalisation_from: PICTURES, notes })
+        Ok(Description { sigmoid: false, arch: "unetpp", settings, normalisation, normalisation_from: PICTURES, notes })
     }
 }
 
@@ -91,6 +91,6 @@ impl Dialect for PlainUNet {
             .assumed("padding", "same", "its convolutions have padding=1")
             .assumed("skip_first", true, "it concatenates [skip, up]")
             .assumed("align_corners", true, UP);
-        Ok(Description { arch: "unet", settings, normalisation, normalisation_from: PICTURES, notes })
+        Ok(Description { sigmoid: false, arch: "unet", settings, normalisation, normalisation_from: PICTURES, notes })
     }
 }

@@ -45,6 +45,8 @@ pub struct Report {
     pub settings: Vec<Setting>,
     /// What differs from the original program.
     pub notes: Vec<String>,
+    /// Whether the original program's forward ends with a sigmoid that the outputs here do not have.
+    pub sigmoid: bool,
     /// Parameters that are used.
     pub matched: Vec<Matched>,
     /// What is not used, and why.

@@ -205,6 +205,8 @@ fn no_dialect_and_two_dialects_are_errors() {
     assert!(named(&[]).contains("names of no dialect"));
     let e = named(&["encoder.conv1.weight", "decoder.blocks.0.conv1.0.weight"]);
     assert!(e.contains("a checkpoint of segmentation_models.pytorch") && e.contains("ONNX"), "{e}");
+    let e = named(&["encoder.blocks.0.block.1.weight", "decoder.samplers.0.conv.weight"]);
+    assert!(e.contains("a checkpoint of torch_em (UNet2d)"), "{e}");
     let both = random(&same());
     let mut given = renamed(&both, milesial);
     for (k, t) in both.iter() {

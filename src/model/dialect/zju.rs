@@ -66,6 +66,7 @@ impl Dialect for UNet3Plus {
         }
         let Settings(settings) = s;
         Ok(Description {
+            sigmoid: false,
             arch: "unet3p",
             settings,
             normalisation: Normalisation::Unit,

@@ -316,6 +316,13 @@ impl Architecture for OnnxNetwork {
         self.out_channels
     }
 
+    fn classes(&self) -> usize {
+        match self.ending {
+            Ending::AfterSigmoid | Ending::Sigmoid => self.out_channels + 1,
+            Ending::AfterSoftmax | Ending::Softmax => self.out_channels.max(2),
+        }
+    }
+
     fn config(&self) -> Value {
         let p = &self.parts;
         json!({

@@ -1,0 +1,209 @@
+//! A network with what its package adds around it: the order of axes, the processing of its output, the sizes it is meant
+//! for.
+
+use super::processing::Post;
+use super::sizes::Sizes;
+use crate::error::{Error, Result};
+use crate::graph::{DropoutAt, Graph, ValueId};
+use crate::model::blocks::sigmoid;
+use crate::model::{Architecture, Built, SizeRule};
+use crate::ops::{Binary, BinaryKind, Concat, Fill, ImportNchw, MaskRule, Rearrange, Softmax, Unary, UnaryKind};
+use crate::tensor::Shape;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// A network inside a package. Its outputs are the package's, under the package's name, and those of the network.
+#[derive(Clone, Debug)]
+pub struct Packaged {
+    /// The network.
+    pub network: Arc<dyn Architecture>,
+    /// The network's output that is the package's.
+    pub output: String,
+    /// What the package calls it.
+    pub id: String,
+    /// What is done with it.
+    pub post: Vec<Post>,
+    /// Whether the network takes, and whether it gives, columns before rows.
+    pub turned: [bool; 2],
+    /// The sizes it takes.
+    pub sizes: Sizes,
+    /// Pixels at the border of an output that the package does not trust.
+    pub halo: [usize; 2],
+    /// Classes, the background among them.
+    pub classes: usize,
+}
+
+impl Packaged {
+    /// The same with the number of classes that follows from the processing.
+    pub fn counted(mut self) -> Result<Self> {
+        let shape = self.example();
+        let mut graph = Graph::new();
+        let x = graph.input("x", crate::tensor::TensorDesc::linear(shape));
+        let x = graph.node("import", ImportNchw, &[x])?;
+        let built = self.build(&mut graph, x)?;
+        self.classes = match built.rule {
+            _ if self.post.is_empty() => self.network.classes(),
+            MaskRule::Argmax => graph.shape(built.decision).c,
+            MaskRule::Threshold(_) => graph.shape(built.decision).c + 1,
+        };
+        Ok(self)
+    }
+}
+
+/// Rows and columns exchanged.
+fn transposed(g: &mut Graph, label: &str, x: ValueId) -> Result<ValueId> {
+    let op = Rearrange::transpose(g.shape(x), [0, 1, 3, 2]);
+    g.node(label, op, &[x])
+}
+
+/// Numbers, one a channel or one for all, as a value of the graph.
+fn constant(g: &mut Graph, label: &str, values: &[f64]) -> Result<ValueId> {
+    let mut parts = Vec::new();
+    for &v in values {
+        let one = g.node(label, Fill { shape: Shape::new(1, 1, 1, 1), value: v as f32 }, &[])?;
+        parts.push(g.node(label, ImportNchw, &[one])?);
+    }
+    match parts[..] {
+        [one] => Ok(one),
+        _ => g.node(label, Concat, &parts),
+    }
+}
+
+/// What the class of a pixel follows from, after `x * gain + offset`; `None` where nothing says it any more.
+fn scaled(rule: Option<MaskRule>, gain: &[f64], offset: &[f64]) -> Option<MaskRule> {
+    match (rule?, gain, offset) {
+        (MaskRule::Threshold(t), &[g], &[o]) if g > 0.0 => Some(MaskRule::Threshold((f64::from(t) * g + o) as f32)),
+        (MaskRule::Argmax, &[g], &[_]) if g > 0.0 => Some(MaskRule::Argmax),
+        _ => None,
+    }
+}
+
+impl Packaged {
+    /// The output after the processing, what a class is decided on, and how.
+    fn processed(&self, g: &mut Graph, raw: ValueId, own: Option<MaskRule>) -> Result<(ValueId, ValueId, MaskRule)> {
+        let label = |i: usize, what: &str| format!("{}.{i}.{what}", self.id);
+        let (mut value, mut rule) = (raw, own);
+        for (i, step) in self.post.iter().enumerate() {
+            match step {
+                Post::Sigmoid => {
+                    value = sigmoid(g, &label(i, "sigmoid"), value)?;
+                    rule = Some(MaskRule::Threshold(0.5));
+                }
+                Post::Softmax => {
+                    value = g.node(label(i, "softmax"), Softmax, &[value])?;
+                    let one = g.shape(value).c == 1;
+                    rule = Some(if one { MaskRule::Threshold(0.5) } else { MaskRule::Argmax });
+                }
+                Post::Linear(gain, offset) => {
+                    let factor = constant(g, &label(i, "gain"), gain)?;
+                    value = g.node(label(i, "scaled"), Binary { kind: BinaryKind::Mul }, &[value, factor])?;
+                    let summand = constant(g, &label(i, "offset"), offset)?;
+                    value = g.node(label(i, "shifted"), Binary { kind: BinaryKind::Add }, &[value, summand])?;
+                    rule = scaled(rule, gain, offset);
+                }
+                Post::Clip(low, high) => {
+                    let [min, max] = [*low as f32, *high as f32];
+                    value = g.node(label(i, "clip"), Unary { kind: UnaryKind::Clip { min, max } }, &[value])?;
+                    rule = rule.filter(|r| !matches!(*r, MaskRule::Threshold(t) if t < min || t >= max));
+                }
+                Post::Binarize(threshold) => {
+                    let t = constant(g, &label(i, "threshold"), &[*threshold])?;
+                    let last = g.node(label(i, "binarize"), Binary { kind: BinaryKind::Greater }, &[value, t])?;
+                    return Ok((last, value, MaskRule::Threshold(*threshold as f32)));
+                }
+            }
+        }
+        let reason = "no class follows from what its steps make; `sigmoid`, `softmax` or `binarize` would say one";
+        rule.map(|rule| (value, value, rule)).ok_or_else(|| Error::invalid("postprocessing", reason))
+    }
+}
+
+impl Architecture for Packaged {
+    fn id(&self) -> &'static str {
+        self.network.id()
+    }
+
+    fn name(&self) -> &'static str {
+        self.network.name()
+    }
+
+    fn in_channels(&self) -> usize {
+        self.network.in_channels()
+    }
+
+    fn out_channels(&self) -> usize {
+        self.network.out_channels()
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn config(&self) -> Value {
+        self.network.config()
+    }
+
+    fn size_rule(&self) -> SizeRule {
+        self.sizes.rule
+    }
+
+    fn fixed_size(&self) -> [Option<usize>; 2] {
+        self.sizes.fixed
+    }
+
+    fn untrusted(&self) -> [usize; 2] {
+        self.halo
+    }
+
+    fn inner(&self) -> Option<Arc<dyn Architecture>> {
+        Some(self.network.clone())
+    }
+
+    fn unturned(&self) -> Option<Arc<dyn Architecture>> {
+        (self.turned != [false; 2]).then(|| Arc::new(Self { turned: [false; 2], ..self.clone() }) as _)
+    }
+
+    fn example(&self) -> Shape {
+        let [h, w] = self.sizes.fixed.map(|n| n.unwrap_or(self.sizes.rule.minimum));
+        self.network.example().with_hw(h, w)
+    }
+
+    fn dropouts(&self) -> Vec<DropoutAt> {
+        self.network.dropouts()
+    }
+
+    fn build(&self, graph: &mut Graph, x: ValueId) -> Result<Built> {
+        let x = if self.turned[0] { transposed(graph, "columns first", x)? } else { x };
+        let mut built = self.network.build(graph, x)?;
+        if self.turned[1] {
+            let mut done: Vec<(ValueId, ValueId)> = Vec::new();
+            let mut turn = |graph: &mut Graph, name: &str, v: ValueId| -> Result<ValueId> {
+                if let Some((_, to)) = done.iter().find(|d| d.0 == v) {
+                    return Ok(*to);
+                }
+                let to = transposed(graph, &format!("{name}, rows first"), v)?;
+                done.push((v, to));
+                Ok(to)
+            };
+            for (name, v) in &mut built.outputs {
+                *v = turn(graph, name, *v)?;
+            }
+            built.probability = turn(graph, "probability", built.probability)?;
+            built.decision = turn(graph, "decision", built.decision)?;
+        }
+        let raw = built.outputs.iter().find(|o| o.0 == self.output).map(|o| o.1);
+        let raw = raw.ok_or_else(|| Error::invalid(&self.output, "is none of the network's outputs"))?;
+        if self.post.is_empty() {
+            built.outputs.retain(|o| o.0 != self.output && o.0 != self.id);
+            built.outputs.insert(0, (self.id.clone(), raw));
+            return Ok(built);
+        }
+        // Of values that the network itself does not decide on, only the largest says something.
+        let several = (graph.shape(raw).c > 1).then_some(MaskRule::Argmax);
+        let own = if built.decision == raw { Some(built.rule) } else { several };
+        let (last, value, rule) = self.processed(graph, raw, own)?;
+        built.outputs.retain(|o| o.0 != self.id);
+        built.outputs.insert(0, (self.id.clone(), last));
+        Ok(Built { outputs: built.outputs, probability: value, decision: value, rule })
+    }
+}
