@@ -27,9 +27,12 @@ fn picture(name: &str, width: usize, height: usize) -> Picture {
     Picture::new(width, height, 1, Pixels::U16(pixels)).unwrap()
 }
 
+/// Class ids, probabilities, and whether all rows came.
+type Everything = (Vec<usize>, Vec<f32>, bool);
+
 /// All rows of a picture, kept.
 #[derive(Clone, Default)]
-struct Kept(std::sync::Arc<std::sync::Mutex<(Vec<usize>, Vec<f32>, bool)>>);
+struct Kept(std::sync::Arc<std::sync::Mutex<Everything>>);
 
 impl BandSink for Kept {
     fn needs(&self) -> Needs {
