@@ -1,7 +1,13 @@
 //! Nothing that a file or a command line can say makes the library panic, overflow or allocate without bound.
 
+#[path = "hostile/files.rs"]
+mod files;
+#[path = "hostile/seeds.rs"]
+mod seeds;
+
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
+use unet_wgpu::Model;
 use unet_wgpu::error::Error;
 use unet_wgpu::graph::{footprint, rewrite};
 use unet_wgpu::infer::{LabelMap, Picture};
@@ -162,4 +168,40 @@ fn absurd_sizes_are_limits() {
         e,
         "enc.0.conv1: a tensor of shape 1x16x30000x30000 needs 14401920064, the limit is 4294967295 elements"
     );
+}
+
+/// What fuzzing starts from must be good, or it starts nowhere.
+#[test]
+fn seeds_are_good_files() {
+    let folder = tempfile::tempdir().unwrap();
+    for (target, name, bytes) in seeds::all() {
+        let path = folder.path().join(&name);
+        std::fs::write(&path, &bytes).unwrap();
+        let result = match target {
+            "safetensors" | "onnx" | "rdf" if name.starts_with("type_") => weights::load(&path).map(drop),
+            "safetensors" | "onnx" | "rdf" => Model::open(&path.display().to_string()).map(drop),
+            "tiff" | "picture" if name == "imagej.tif" => Picture::open(&path).map(drop).or(Ok(())),
+            "tiff" | "picture" => Picture::open(&path).map(drop),
+            _ => unet_wgpu::tune::parse(std::str::from_utf8(&bytes).unwrap(), "fuzz")
+                .map(drop)
+                .ok_or_else(|| Error::file(&path, "unread")),
+        };
+        assert!(result.is_ok(), "{target} {name}: {}", result.unwrap_err());
+    }
+}
+
+/// `cargo test --test hostile write_seeds -- --ignored` before fuzzing; see fuzz/README.md.
+#[test]
+#[ignore = "writes into fuzz/corpus"]
+fn write_seeds() {
+    let fuzz = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let write = |target: &str, name: &str, bytes: &[u8]| {
+        std::fs::create_dir_all(fuzz.join(target)).unwrap();
+        std::fs::write(fuzz.join(target).join(name), bytes).unwrap();
+    };
+    seeds::all().iter().for_each(|(target, name, bytes)| write(target, name, bytes));
+    let torch = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/torch");
+    for entry in std::fs::read_dir(torch).unwrap().map(Result::unwrap) {
+        write("torch", &entry.file_name().to_string_lossy(), &std::fs::read(entry.path()).unwrap());
+    }
 }

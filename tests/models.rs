@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use unet_wgpu::gpu::Gpu;
 use unet_wgpu::graph::{Graph, rewrite};
 use unet_wgpu::kernel::Caps;
-use unet_wgpu::model::{self, INPUT, whole_graph};
+use unet_wgpu::model::{self, INPUT, Model, whole_graph};
 use unet_wgpu::plan::Plan;
 use unet_wgpu::session::Session;
 use unet_wgpu::tensor::{HostTensor, Shape};
@@ -172,4 +172,36 @@ fn sizes_of_the_unpadded_network_are_the_papers() {
     let crops: Vec<_> =
         graph.nodes().iter().filter_map(|n| n.op.as_op::<unet_wgpu::ops::Crop2d>()).map(|c| c.top).collect();
     assert_eq!(crops, [4, 16, 40, 88]);
+}
+
+#[test]
+fn a_trained_unet_plus_plus_is_pruned_when_it_is_opened() {
+    use serde_json::{Value, json};
+    let open = |set: Value| Model::open_with("nuclei-unet++", set.as_object().unwrap());
+    let run = |set: Value| {
+        let model = open(set).unwrap();
+        let graph = whole_graph(&*model.architecture, 1, 32, 32).unwrap();
+        let input = random_input("pruned", Shape::new(1, 1, 32, 32)).unwrap();
+        graph.run_reference(&BTreeMap::from([(INPUT.to_string(), input)]), model.stored(), |_, _| Ok(())).unwrap()
+    };
+    let whole = run(json!({}));
+    let (pruned, fast) = (run(json!({"level": 2})), run(json!({"deep_supervision": false})));
+    let alone = run(json!({"level": 1, "deep_supervision": false}));
+    // The heads of the whole network, by hand: a pruned one averages those it has, the fast mode takes its last.
+    let mean = whole["fast.1"].data().iter().zip(whole["fast.2"].data()).map(|(a, b)| (a + b) / 2.0);
+    let mean = HostTensor::new(whole["fast.1"].dims(), mean.collect()).unwrap();
+    for (name, got, want) in [
+        ("L2", &pruned["accurate_prob"], &mean),
+        ("fast", &fast["accurate_prob"], &whole["fast.4"]),
+        ("L1 fast", &alone["accurate_prob"], &whole["fast.1"]),
+    ] {
+        let c = got.compare(want).unwrap();
+        assert!(c.within(1e-6), "{name}: {} of {}", c.max_error, c.scale);
+    }
+    assert!(pruned["accurate_prob"] != whole["accurate_prob"] && !pruned.contains_key("fast.3"));
+    let error = |name: &str, set: Value| Model::open_with(name, set.as_object().unwrap()).unwrap_err().to_string();
+    let e = error("nuclei-unet++", json!({"width": 8}));
+    assert!(e.contains("--set width") && e.contains("only level and deep_supervision may be chosen"), "{e}");
+    assert!(error("nuclei-unet++", json!({"level": 5})).contains("5 is not in 1..4"));
+    assert!(error("nuclei", json!({"level": 2})).contains("nothing of it is left open"));
 }

@@ -1,7 +1,7 @@
 //! `unet bench`
 
 use super::arch::ArchArgs;
-use super::bench_layers;
+use super::bench_layers::{self, clock, ms};
 use super::bench_train::Step;
 use super::inspect::size;
 use super::{Common, output};
@@ -136,10 +136,6 @@ impl Bench {
     }
 }
 
-pub(super) fn clock(of_device: bool) -> &'static str {
-    if of_device { "device" } else { "host" }
-}
-
 /// What was measured of a network as a whole.
 struct Report {
     load_ms: f64,
@@ -204,8 +200,4 @@ impl Report {
             "device_bytes": self.device_bytes, "live_bytes": self.live,
         })
     }
-}
-
-pub(super) fn ms(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e3
 }

@@ -17,7 +17,7 @@ pub use training::{BN_MOMENTUM, DROPOUT_SEED, DropoutAt, is_statistic, training}
 use crate::error::{Error, Result};
 use crate::ops::Op;
 use crate::tensor::{HostTensor, MAX_ELEMENTS, Shape, TensorDesc};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -71,6 +71,8 @@ pub struct Graph {
     nodes: Vec<Node>,
     outputs: Vec<(String, ValueId)>,
     updates: Vec<(ValueId, ValueId)>,
+    /// The first parameter of each name.
+    named: HashMap<String, ValueId>,
 }
 
 impl Graph {
@@ -165,8 +167,12 @@ impl Graph {
     }
 
     fn push(&mut self, name: String, desc: TensorDesc, kind: ValueKind) -> ValueId {
+        let id = ValueId::new(self.values.len());
+        if matches!(kind, ValueKind::Parameter(_)) && !self.named.contains_key(&name) {
+            self.named.insert(name.clone(), id);
+        }
         self.values.push(Value { name, desc, kind });
-        ValueId::new(self.values.len() - 1)
+        id
     }
 
     /// Declares an input.
@@ -178,11 +184,7 @@ impl Graph {
     pub fn parameter(&mut self, name: impl Into<String>, dims: &[usize]) -> Result<ValueId> {
         let name = name.into();
         let desc = parameter_desc(&name, dims)?;
-        let known = self.ids().find(|&v| {
-            let v = self.value(v);
-            v.name == name && matches!(v.kind, ValueKind::Parameter(_))
-        });
-        if let Some(id) = known {
+        if let Some(&id) = self.named.get(&name) {
             return match &self.value(id).kind {
                 ValueKind::Parameter(p) if p.dims == dims => Ok(id),
                 _ => Err(Error::invalid(format!("parameter `{name}`"), format!("declared twice, now as {dims:?}"))),
@@ -412,24 +414,32 @@ pub struct Rebuild<'a> {
 impl Rebuild<'_> {
     /// The new value that stands for an old one; inputs and parameters are carried over at first use.
     pub fn map(&mut self, id: ValueId) -> Result<ValueId> {
-        if let Some(new) = self.map[id.index()] {
-            return Ok(new);
-        }
-        let old = self.old;
-        let value = old.value(id);
-        let kind = match &value.kind {
-            ValueKind::Input => ValueKind::Input,
-            ValueKind::State(dims) => ValueKind::State(dims.clone()),
-            ValueKind::Parameter(p) => {
-                let sources: Vec<_> = p.sources().collect();
-                let mapped = self.map_all(&sources)?;
-                ValueKind::Parameter(p.mapped(|v| mapped[sources.iter().position(|&s| s == v).unwrap_or(0)]))
+        // Parameters may be computed from others in long chains, so this does not call itself.
+        let mut stack = vec![id];
+        while let Some(&at) = stack.last() {
+            if self.map[at.index()].is_some() {
+                stack.pop();
+                continue;
             }
-            ValueKind::Node { .. } => return Err(Error::op(&value.name, "is used before it is made")),
-        };
-        let new = self.new.push(value.name.clone(), value.desc, kind);
-        self.map[id.index()] = Some(new);
-        Ok(new)
+            let value = self.old.value(at);
+            let kind = match &value.kind {
+                ValueKind::Input => ValueKind::Input,
+                ValueKind::State(dims) => ValueKind::State(dims.clone()),
+                ValueKind::Parameter(p) => {
+                    let before = stack.len();
+                    stack.extend(p.sources().filter(|v| self.map[v.index()].is_none()));
+                    if stack.len() > before {
+                        continue;
+                    }
+                    ValueKind::Parameter(p.mapped(|v| self.map[v.index()].unwrap_or(v)))
+                }
+                ValueKind::Node { .. } => return Err(Error::op(&value.name, "is used before it is made")),
+            };
+            let new = self.new.push(value.name.clone(), value.desc, kind);
+            self.map[at.index()] = Some(new);
+            stack.pop();
+        }
+        self.map[id.index()].ok_or_else(|| Error::op(&self.old.value(id).name, "is used before it is made"))
     }
 
     /// [`Self::map`] of several values.

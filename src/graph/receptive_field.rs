@@ -44,6 +44,9 @@ pub fn footprint(graph: &Graph, input: ValueId, output: ValueId, axis: usize) ->
     })
 }
 
+/// The largest alignment: cumulative strides of real networks are 64 at most.
+const MAX_ALIGN: i64 = 1 << 12;
+
 /// Least common multiple of all cumulative strides.
 fn alignment(graph: &Graph, input: ValueId, axis: usize) -> Result<usize, String> {
     // Scale of each value: input pixels per pixel of the value, as a fraction.
@@ -58,10 +61,11 @@ fn alignment(graph: &Graph, input: ValueId, axis: usize) -> Result<usize, String
                 Spatial::Windows(w) => w.get(i).map_or((1, 1), |w| (w[axis].num, w[axis].den)),
                 Spatial::Global(why) => return Err(format!("{} ({}): {why}", node.label, node.op.name())),
             };
-            let (n, d) = (num * wn, den * wd);
+            let (n, d) = num.checked_mul(wn).zip(den.checked_mul(wd)).ok_or_else(|| beyond(&node.label))?;
             let g = gcd(n, d);
             let (n, d) = (n / g, d / g);
-            align = align / gcd(align, n) * n;
+            let least = (align / gcd(align, n)).checked_mul(n);
+            align = least.filter(|&a| a <= MAX_ALIGN).ok_or_else(|| beyond(&node.label))?;
             for &o in &node.outputs {
                 scale.insert(o, (n, d));
             }
@@ -86,7 +90,10 @@ fn needed(
         for (i, &v) in node.inputs.iter().enumerate() {
             let span = match &spatial {
                 Spatial::Pointwise => (from, to),
-                Spatial::Windows(w) => w.get(i).map_or((from, to), |w| w[axis].range(from, to)),
+                Spatial::Windows(w) => match w.get(i).map_or(Some((from, to)), |w| w[axis].checked_range(from, to)) {
+                    Some(span) => span,
+                    None => return Err(beyond(&node.label)),
+                },
                 Spatial::Global(why) => return Err(format!("{} ({}): {why}", node.label, node.op.name())),
             };
             let entry = want.entry(v).or_insert(span);
@@ -94,6 +101,11 @@ fn needed(
         }
     }
     Ok(want.get(&input).copied())
+}
+
+/// Why a node's dependence on pixels is not worked out.
+fn beyond(label: &str) -> String {
+    format!("{label}: pixels that lie together depend on others farther away than any picture is large")
 }
 
 fn gcd(a: i64, b: i64) -> i64 {

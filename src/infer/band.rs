@@ -4,7 +4,7 @@
 //! wants them implements [`BandSink`]; files are sinks, and so is what follows objects from band to band.
 
 use super::image::Picture;
-use super::output::{Ids, Mask};
+use super::mask::{Ids, Mask};
 use crate::error::{Error, Result};
 
 /// What a sink is told before the first band.

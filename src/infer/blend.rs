@@ -5,7 +5,7 @@
 //! evenly (nnU-Net's `compute_gaussian` and `compute_steps_for_sliding_window`, step 0.5). What is averaged is what the
 //! network decides on, and its probabilities. The result is not that of the whole picture.
 
-use super::output::Ids;
+use super::mask::Ids;
 use super::source::PictureSource;
 use super::stream::{Assembly, Emitter, TileResult, no_ids, zeros};
 use crate::error::{Error, Result};

@@ -4,7 +4,7 @@
 //! the rest is the device's. So wide pictures get flatter tiles rather than a smaller share.
 
 use super::band::{BandInfo, Needs};
-use super::segment::{Blend, SegmentOptions};
+use super::options::{Blend, SegmentOptions};
 use super::source::{PictureSource, SourceInfo};
 use super::stream::{SLICE, id_bytes};
 

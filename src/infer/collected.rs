@@ -1,7 +1,7 @@
 //! A segmented picture in memory.
 
 use super::band::{Band, BandInfo, BandSink, Needs};
-use super::output::Ids;
+use super::mask::Ids;
 use super::stream::{no_ids, zeros};
 use crate::error::{Error, Result};
 

@@ -1,17 +1,7 @@
 //! Connected components: from a mask to single objects.
 
-use super::instances::Union;
+use super::instances::{Connectivity, Union};
 use super::labels::LabelMap;
-
-/// Which pixels are neighbours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Connectivity {
-    /// Those that share an edge.
-    #[default]
-    Four,
-    /// Those that share an edge or a corner.
-    Eight,
-}
 
 /// Numbers the connected components of equal labels above 0 from 1 on, in the order of their first pixels (row by row).
 /// Touching pixels of different labels belong to different components; of a mask of 0 and 1 these are its components.

@@ -15,17 +15,22 @@ use std::path::{Path, PathBuf};
 use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use ::image::{ColorType, ImageDecoder, ImageError, Limits};
 
+use super::image::Sample;
 use super::image::{Picture, Pixels};
-use super::source::{InMemory, PictureSource, Sample, read_all};
+use super::source::{InMemory, PictureSource, read_all};
 use crate::error::{Error, Result};
 
 /// Largest number of pixels that [`Picture::open`] decodes.
 pub const MAX_PIXELS: u64 = 1 << 32;
 
 /// A file may always claim this many pixels: even raw they are no threat.
-const FREE_PIXELS: u64 = 64 << 20;
+const FREE_PIXELS: u64 = 16 << 20;
 /// More pixels per byte than this no honest file has (one-bit deflate reaches 8256).
 const MAX_PIXELS_PER_BYTE: u64 = 1 << 15;
+/// Bytes that any file may be decoded into: [`FREE_PIXELS`] of four samples of 16 bits.
+const FREE_BYTES: u64 = 128 << 20;
+/// Beyond them, bytes decoded of a byte of the file (one-bit deflate as RGB reaches 24768).
+const MAX_BYTES_PER_BYTE: u64 = 1 << 15;
 /// What decoders may allocate beside the pixels.
 const SCRATCH: u64 = 64 << 20;
 
@@ -43,9 +48,16 @@ impl Picture {
 
     /// [`Self::open`] with another limit of the number of pixels.
     pub fn open_limited(path: impl AsRef<Path>, max_pixels: u64) -> Result<Self> {
-        match open_file(path.as_ref(), max_pixels, 0)? {
+        let path = path.as_ref();
+        match open_file(path, &Bounds { pixels: max_pixels, memory: u64::MAX }, 0)? {
             Opened::Memory(picture) => Ok(picture),
-            Opened::Windows(mut source) => read_all(&mut *source),
+            Opened::Windows(mut source) => {
+                let info = source.info();
+                let file = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
+                let source_of = Source { path, bytes: file, max_pixels, memory: u64::MAX };
+                source_of.check_bytes(info.row_bytes().saturating_mul(info.height as u64))?;
+                read_all(&mut *source)
+            }
         }
     }
 }
@@ -58,9 +70,16 @@ enum Opened {
     Windows(Box<dyn PictureSource>),
 }
 
-/// A file as a source: by windows where its format allows it. `page` counts from 0.
-pub(super) fn open_source(path: &Path, page: usize) -> Result<Box<dyn PictureSource>> {
-    Ok(match open_file(path, MAX_PIXELS, page)? {
+/// What decoding a file may cost.
+struct Bounds {
+    pixels: u64,
+    /// Bytes of memory that pixels may take, where a format is decoded as a whole.
+    memory: u64,
+}
+
+/// A file as a source: by windows where its format allows it, else of at most `memory` bytes. `page` counts from 0.
+pub(super) fn open_source(path: &Path, page: usize, memory: u64) -> Result<Box<dyn PictureSource>> {
+    Ok(match open_file(path, &Bounds { pixels: MAX_PIXELS, memory }, page)? {
         Opened::Memory(picture) => Box::new(InMemory::owned(picture)),
         Opened::Windows(source) => source,
     })
@@ -69,7 +88,7 @@ pub(super) fn open_source(path: &Path, page: usize) -> Result<Box<dyn PictureSou
 /// Pages of a file: of a TIFF, every picture that is not a reduced copy of another; of OME-TIFF and ImageJ stacks, every
 /// plane and time; one for other formats.
 pub(super) fn pages_of(path: &Path) -> Result<usize> {
-    let (source, reader, head) = begin(path, MAX_PIXELS)?;
+    let (source, reader, head) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     match head.as_slice() {
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
             let source = source.as_source();
@@ -80,21 +99,26 @@ pub(super) fn pages_of(path: &Path) -> Result<usize> {
 }
 
 /// Opens a file and reads what tells its format.
-fn begin(path: &Path, max_pixels: u64) -> Result<(FileSource, BufReader<File>, Vec<u8>)> {
+fn begin(path: &Path, bounds: &Bounds) -> Result<(FileSource, BufReader<File>, Vec<u8>)> {
     let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
     let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
     if !metadata.is_file() {
         return Err(Error::file(path, if metadata.is_dir() { "is a folder" } else { "is not a regular file" }));
     }
-    let source = FileSource { path: path.to_path_buf(), bytes: metadata.len(), max_pixels };
+    let source = FileSource {
+        path: path.to_path_buf(),
+        bytes: metadata.len(),
+        max_pixels: bounds.pixels,
+        memory: bounds.memory,
+    };
     let mut head = Vec::new();
     (&mut file).take(12).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
     file.seek(SeekFrom::Start(0)).map_err(|e| Error::io(path, e))?;
     Ok((source, BufReader::new(file), head))
 }
 
-fn open_file(path: &Path, max_pixels: u64, page: usize) -> Result<Opened> {
-    let (file, reader, head) = begin(path, max_pixels)?;
+fn open_file(path: &Path, bounds: &Bounds, page: usize) -> Result<Opened> {
+    let (file, reader, head) = begin(path, bounds)?;
     let source = file.as_source();
     let is_tiff = matches!(head.as_slice(), [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]);
     if page > 0 && !is_tiff && !head.is_empty() {
@@ -174,11 +198,12 @@ struct FileSource {
     path: PathBuf,
     bytes: u64,
     max_pixels: u64,
+    memory: u64,
 }
 
 impl FileSource {
     fn as_source(&self) -> Source<'_> {
-        Source { path: &self.path, bytes: self.bytes, max_pixels: self.max_pixels }
+        Source { path: &self.path, bytes: self.bytes, max_pixels: self.max_pixels, memory: self.memory }
     }
 }
 
@@ -187,6 +212,8 @@ struct Source<'a> {
     path: &'a Path,
     bytes: u64,
     max_pixels: u64,
+    /// Bytes that a picture which is decoded as a whole may take.
+    memory: u64,
 }
 
 impl Source<'_> {
@@ -211,6 +238,28 @@ impl Source<'_> {
         Ok(())
     }
 
+    /// Refuses what a file of this size cannot be decoded into, before anything is allocated for it.
+    fn check_bytes(&self, decoded: u64) -> Result<()> {
+        if decoded > self.bytes.saturating_mul(MAX_BYTES_PER_BYTE).saturating_add(FREE_BYTES) {
+            let bytes = self.bytes;
+            return Err(self.error(format!("damaged: {decoded} bytes of pixels cannot come from {bytes} bytes")));
+        }
+        Ok(())
+    }
+
+    /// Refuses a picture that is larger in memory than was allowed.
+    fn check_memory(&self, bytes: u64) -> Result<()> {
+        if bytes <= self.memory {
+            return Ok(());
+        }
+        let mib = |b: u64| format!("{:.1} MiB", b as f64 / (1u64 << 20) as f64);
+        Err(Error::Limit {
+            what: format!("{}: a picture of this format, which is decoded as a whole,", self.path.display()),
+            needed: mib(bytes),
+            limit: format!("{} of memory", mib(self.memory)),
+        })
+    }
+
     /// Zeros for `len` samples; an error instead of an abort when memory does not suffice.
     fn zeros<T: Copy + Default>(&self, len: usize) -> Result<Vec<T>> {
         let mut v = Vec::new();
@@ -221,7 +270,7 @@ impl Source<'_> {
 
     fn limits(&self) -> Limits {
         let mut limits = Limits::no_limits();
-        limits.max_alloc = Some(self.max_pixels.saturating_mul(8).saturating_add(SCRATCH));
+        limits.max_alloc = Some(self.max_pixels.saturating_mul(8).min(self.memory).saturating_add(SCRATCH));
         limits
     }
 
@@ -231,6 +280,7 @@ impl Source<'_> {
     }
 
     fn jpeg(&self, mut reader: BufReader<File>) -> Result<Picture> {
+        self.check_memory(self.bytes)?;
         let mut bytes = self.zeros::<u8>(0)?;
         let len = usize::try_from(self.bytes).map_err(|_| self.error("the file does not fit in memory"))?;
         bytes.try_reserve_exact(len).map_err(|_| self.error("the file does not fit in memory"))?;
@@ -252,6 +302,9 @@ impl Source<'_> {
             .ok()
             .and_then(|n| n.checked_mul(stored))
             .ok_or_else(|| self.error("the picture does not fit in memory"))?;
+        let bytes = decoder.total_bytes();
+        self.check_bytes(bytes)?;
+        self.check_memory(bytes)?;
         let pixels = match color {
             ColorType::L8 | ColorType::La8 | ColorType::Rgb8 | ColorType::Rgba8 => {
                 let mut v = self.zeros::<u8>(samples)?;

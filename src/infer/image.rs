@@ -2,8 +2,38 @@
 
 use std::borrow::Cow;
 
-use super::source::Sample;
 use crate::error::{Error, Result};
+
+/// The type of a picture's samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sample {
+    /// 8-bit unsigned integers.
+    U8,
+    /// 16-bit unsigned integers.
+    U16,
+    /// 32-bit floats.
+    F32,
+}
+
+impl Sample {
+    /// Bytes of a sample.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::U16 => 2,
+            Self::F32 => 4,
+        }
+    }
+
+    /// Largest value: 255, 65535, or 1 for floats.
+    pub fn unit(self) -> f64 {
+        match self {
+            Self::U8 => 255.0,
+            Self::U16 => 65535.0,
+            Self::F32 => 1.0,
+        }
+    }
+}
 
 /// The samples of a picture, interleaved (row, column, channel).
 #[derive(Clone, Debug, PartialEq)]

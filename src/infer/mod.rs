@@ -18,7 +18,9 @@ mod fixed;
 pub mod image;
 pub mod instances;
 pub mod labels;
+pub mod mask;
 pub mod normalise;
+pub mod options;
 mod orient;
 pub mod output;
 pub mod paths;
@@ -27,26 +29,31 @@ pub mod segment;
 pub mod source;
 mod stream;
 pub mod tile;
+mod tile_graph;
 
 pub use band::{Band, BandInfo, BandSink, Needs, feed};
-pub use components::{Connectivity, components, grow};
+pub use components::{components, grow};
 pub use decode::MAX_PIXELS;
 pub(crate) use distance::nearest_sites;
 pub use ensemble::{Ensemble, Tta};
-pub use image::{Picture, Pixels};
+pub use image::{Picture, Pixels, Sample};
 pub use instances::{
-    InstanceOptions, Instances, Labeller, Object, ObjectFile, ObjectReport, ObjectSink, Separation, write_objects,
+    Connectivity, InstanceOptions, Instances, Labeller, Object, ObjectFile, ObjectReport, ObjectSink, Separation,
+    write_objects,
 };
 pub use labels::LabelMap;
+pub use mask::{Ids, Mask};
 pub use normalise::{ChannelAffine, normalise};
+pub use options::{Blend, SegmentOptions};
 pub use orient::{Orientation, TilePlace};
 pub(crate) use output::Display;
 pub use output::{
-    Ids, Mask, MaskSink, OverlaySink, PendingFile, ProbabilityFormat, ProbabilitySink, SampleKind, StripLayout,
-    StripTiff, palette, write_atomically, write_mask, write_overlay, write_probabilities,
+    MaskSink, OverlaySink, PendingFile, ProbabilityFormat, ProbabilitySink, SampleKind, StripLayout, StripTiff,
+    palette, write_atomically, write_mask, write_overlay, write_probabilities,
 };
 pub use paths::{PICTURE_EXTENSIONS, check_distinct, check_writable, expand_inputs, output_path};
-pub use runner::{TileInput, TileOutput, TileOutputs, TileRunner};
-pub use segment::{Blend, PictureTask, SegmentOptions, Segmentation, Segmenter, Streamed};
-pub use source::{OpenOptions, PageChoice, PictureSource, Sample, SourceInfo, open_picture, page_count};
+pub use runner::{TileInput, TileOutput, TileRunner};
+pub use segment::{PictureTask, Segmentation, Segmenter, Streamed};
+pub use source::{OpenOptions, PageChoice, PictureSource, SourceInfo, open_picture, page_count};
 pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
+pub use tile_graph::TileOutputs;

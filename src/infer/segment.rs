@@ -2,70 +2,24 @@
 
 use super::band::{BandInfo, BandSink, Needs};
 use super::blend::Blended;
-use super::budget::Budget;
+use super::budget::{Budget, OF_MEMORY};
 use super::collected::Collected;
 use super::ensemble::Ensemble;
-use super::fit::{Cut, TileKey, Tried, tile_spec};
-use super::image::Picture;
+use super::fit::{Cut, Fit, TileKey};
+use super::image::{Picture, Sample};
+use super::mask::Mask;
 use super::normalise::{ChannelAffine, Collector, Wanted, collect, maps, reads_integers, wanted};
-use super::output::{Mask, SHOWN, STRETCH, joint};
-use super::runner::{TileInput, TileOutput, TileOutputs, TileRunner};
-use super::source::{InMemory, PictureSource, Sample, SourceInfo};
+use super::options::{Blend, SegmentOptions};
+use super::output::{SHOWN, STRETCH, joint};
+use super::runner::{TileInput, TileOutput, TileRunner};
+use super::source::{InMemory, PictureSource, SourceInfo};
 use super::stream::{Assembly, Emitter, Exact, Ongoing, TileResult, Waiting, Windows, run_tiles};
 use super::tile::TileSpec;
+use super::tile_graph::TileOutputs;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::session::Backend;
 use crate::tensor::Precision;
-use crate::weights::Normalisation;
-
-/// How tiles become one picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Blend {
-    /// Tiles overlap by the network's halo and are cut so that the result is that of one run on the whole picture.
-    #[default]
-    Exact,
-    /// Tiles overlap by half and are averaged with Gaussian weights, as nnU-Net and MONAI do it. Not the result of the whole
-    /// picture; works with networks that cannot be tiled exactly.
-    Gaussian,
-}
-
-/// How pictures are segmented.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SegmentOptions {
-    /// Also give the probability of every class.
-    pub probabilities: bool,
-    /// Largest tile edge, input pixels; the planner shrinks it further if it must.
-    pub tile: Option<usize>,
-    /// Memory to stay under, bytes: the device's buffers and what the host holds of picture and results at once, together.
-    /// Pictures and results that the caller holds do not count.
-    pub memory: u64,
-    /// The same bits whatever the tiles: only kernels that add up every pixel's sum in the same order wherever the pixel
-    /// lies. Without it, Winograd's blocks of 4x4 pixels round differently near the edges of tiles (about 1e-6 in f32, more in f16).
-    pub exact: bool,
-    /// How tiles become one picture.
-    pub blend: Blend,
-    /// How pixels are normalised; as the model says if not given.
-    pub normalisation: Option<Normalisation>,
-    /// Tiles that one run of a network takes, at most: of one picture, and their orientations, and with
-    /// [`Segmenter::segment_several`] of several pictures. Tiles are as large as for 1; where `memory` does not hold so many
-    /// of them, fewer are taken. Results are the same bits.
-    pub batch: usize,
-}
-
-impl Default for SegmentOptions {
-    fn default() -> Self {
-        Self {
-            probabilities: false,
-            tile: None,
-            memory: 2 << 30,
-            exact: false,
-            blend: Blend::Exact,
-            normalisation: None,
-            batch: 1,
-        }
-    }
-}
 
 /// A segmented picture.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,10 +78,9 @@ struct Prepared<'a> {
 #[derive(Debug)]
 pub struct Segmenter {
     backend: Backend,
-    pub(super) ensemble: Ensemble,
+    fit: Fit,
     /// What runs one kind of tile. One entry: the next picture is likely of the same size.
     ready: Option<(TileKey, TileRunner)>,
-    pub(super) tried: Tried,
 }
 
 /// How each model's input is normalised, and what is shown black and white.
@@ -136,17 +89,17 @@ type Measured = (Vec<Vec<ChannelAffine>>, Option<[f64; 2]>);
 impl Segmenter {
     /// A segmenter with a model, or with several as one. Nothing is compiled or allocated yet.
     pub fn new(backend: Backend, models: impl Into<Ensemble>) -> Self {
-        Self { backend, ensemble: models.into(), ready: None, tried: Tried::default() }
+        Self { backend, fit: Fit::new(models.into()), ready: None }
     }
 
     /// The model; of several the first, which agrees with the others in classes and channels.
     pub fn model(&self) -> &Model {
-        self.ensemble.first()
+        self.fit.ensemble.first()
     }
 
     /// Names of the classes that masks hold.
     pub fn classes(&self) -> Vec<String> {
-        self.ensemble.classes()
+        self.fit.ensemble.classes()
     }
 
     /// Bytes of device memory held.
@@ -156,7 +109,7 @@ impl Segmenter {
 
     /// What tiling must know of the models, or why they cannot be tiled.
     pub fn tile_spec(&self) -> Result<Result<TileSpec, String>> {
-        self.ensemble.tile_spec(tile_spec)
+        self.fit.tile_spec()
     }
 
     /// Segments a picture. `progress` gets a fraction from 0 to 1 and may cancel by returning an error. Where `f16` cannot
@@ -271,16 +224,18 @@ impl Segmenter {
         let needs = sinks.iter().fold(Needs::default(), |n, s| n.or(s.needs()));
         let (affines, contrast) = self.measure(source, options, needs)?;
         let SourceInfo { width, height, channels, .. } = source.info();
-        let (classes, planes) = (self.ensemble.classes(), self.ensemble.planes());
+        let (classes, planes) = (self.fit.ensemble.classes(), self.fit.ensemble.planes());
         let info = BandInfo { width, height, channels, classes, planes, contrast };
         Ok(Prepared { source, sinks, info, needs, affines })
     }
 
     /// How pixels are normalised, for each model, and what is shown black and white.
     fn measure(&self, source: &mut dyn PictureSource, options: &SegmentOptions, needs: Needs) -> Result<Measured> {
-        let rules = self.ensemble.models().map(|m| options.normalisation.as_ref().unwrap_or(&m.metadata.normalisation));
+        let rules =
+            self.fit.ensemble.models().map(|m| options.normalisation.as_ref().unwrap_or(&m.metadata.normalisation));
         let info = source.info();
         let channels = self.model().architecture.in_channels();
+        check_rows(&*source, options.memory)?;
         // Refused before any pixel is read, if it does not fit the network.
         source.read(0, 0, 1, 1)?.to_channels(channels)?;
         let input = SourceInfo { channels, ..info };
@@ -319,13 +274,13 @@ impl Segmenter {
         let channels = self.model().architecture.in_channels();
         let infos: Vec<BandInfo> = pictures.iter().map(|p| p.info.clone()).collect();
         let budget = |(p, info): (&Prepared, _)| {
-            Budget::new(&*p.source, options, (channels, info, p.needs), self.ensemble.runs())
+            Budget::new(&*p.source, options, (channels, info, p.needs), self.fit.ensemble.runs())
         };
         let budgets: Vec<Budget> = pictures.iter().zip(&infos).map(budget).collect();
         let (Some(info), Some((budget, others))) = (infos.first(), budgets.split_first()) else {
             return Ok(Vec::new());
         };
-        let cut = self.plan(backend, info, options, outputs, budget)?;
+        let cut = self.fit.plan(backend, info, options, outputs, budget)?;
         let (shape, tiles) = match &cut {
             Cut::Exact(g) => ([g.rows.window, g.columns.window], [g.rows.windows.len(), g.columns.windows.len()]),
             Cut::Blended(g) => ([g.rows.tile, g.columns.tile], [g.rows.starts.len(), g.columns.starts.len()]),
@@ -336,15 +291,15 @@ impl Segmenter {
         }
         let others = others.iter().map(|b| b.host(shape)).sum();
         let key = TileKey { shape, outputs, exact: options.exact, precision: backend.precision(), batch: 1 };
-        let batch = self.batch(backend, key, count * pictures.len(), options, (budget, others))?;
+        let batch = self.fit.batch(backend, key, count * pictures.len(), options, (budget, others))?;
         let key = TileKey { batch, ..key };
         if self.ready.as_ref().is_none_or(|r| r.0 != key) {
             // The old buffers go before the new ones come.
             self.ready = None;
-            self.ready = Some((key, TileRunner::new(backend, &self.ensemble, shape, outputs, batch)?));
+            self.ready = Some((key, TileRunner::new(backend, &self.fit.ensemble, shape, outputs, batch)?));
         }
         let Some((_, runner)) = &mut self.ready else { return Err(Error::invalid("segmenter", "is not ready")) };
-        let rule = (runner.rule(), self.ensemble.planes());
+        let rule = (runner.rule(), self.fit.ensemble.planes());
         let (keep, at_once) = (budget.cache(shape[0]), runner.tiles_at_once());
         let (mut ongoing, mut affines) = (Vec::new(), Vec::new());
         for (Prepared { source, sinks, needs, affines: own, .. }, info) in pictures.iter_mut().zip(&infos) {
@@ -381,6 +336,21 @@ impl Segmenter {
 
 fn borrowed(sinks: &mut [Box<dyn BandSink>]) -> Vec<&mut dyn BandSink> {
     sinks.iter_mut().map(|s| &mut **s as &mut dyn BandSink).collect()
+}
+
+/// Fails if not even a row of the picture, with the pieces that its file is decoded in, can be in memory: statistics are
+/// gathered row by row.
+fn check_rows(source: &dyn PictureSource, memory: u64) -> Result<()> {
+    let least = source.info().row_bytes().saturating_add(source.held_bytes());
+    if least <= memory {
+        return Ok(());
+    }
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64);
+    Err(Error::Limit {
+        what: "a row of the picture, in the pieces that its file is decoded in,".into(),
+        needed: mib(least),
+        limit: format!("{} {OF_MEMORY}", mib(memory)),
+    })
 }
 
 #[cfg(test)]

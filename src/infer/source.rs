@@ -4,43 +4,12 @@ mod memory;
 mod open;
 mod select;
 
-use super::image::Picture;
+use super::image::{Picture, Sample};
 use crate::error::{Error, Result};
 
 pub use memory::InMemory;
 pub use open::{OpenOptions, PageChoice, open_picture, page_count};
 pub use select::SelectChannels;
-
-/// The type of a picture's samples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Sample {
-    /// 8-bit unsigned integers.
-    U8,
-    /// 16-bit unsigned integers.
-    U16,
-    /// 32-bit floats.
-    F32,
-}
-
-impl Sample {
-    /// Bytes of a sample.
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::U8 => 1,
-            Self::U16 => 2,
-            Self::F32 => 4,
-        }
-    }
-
-    /// Largest value: 255, 65535, or 1 for floats.
-    pub fn unit(self) -> f64 {
-        match self {
-            Self::U8 => 255.0,
-            Self::U16 => 65535.0,
-            Self::F32 => 1.0,
-        }
-    }
-}
 
 /// What a picture is, before any pixel is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use super::band::{Band, BandInfo, BandSink, Needs};
 use super::image::Picture;
+use super::mask::Ids;
 use super::orient::TilePlace;
-use super::output::Ids;
 use super::source::{PictureSource, SourceInfo};
 use super::tile::{TileGrid, source_window};
 use crate::error::{Error, Result};

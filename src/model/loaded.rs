@@ -31,8 +31,8 @@ impl Model {
         Self::open_with(name_or_path, &Map::new())
     }
 
-    /// The same with options in place of those that would be assumed of another program's checkpoint; see
-    /// [`dialect::understand`], and, of an ONNX file, [`OnnxOptions`].
+    /// The same with options in place of those that would be assumed of another program's checkpoint, see
+    /// [`dialect::understand`], and of an ONNX file, [`OnnxOptions`]; of our own, with [`Architecture::choices`].
     pub fn open_with(name_or_path: &str, set: &Map<String, Value>) -> Result<Self> {
         let path = Path::new(name_or_path);
         if bioimage::is_package(path) {
@@ -60,19 +60,20 @@ impl Model {
     /// [`Self::new`] with options as in [`Self::open_with`].
     pub fn new_with(name: impl Into<String>, checkpoint: Checkpoint, set: &Map<String, Value>) -> Result<Self> {
         let name = name.into();
-        let Some(metadata) = checkpoint.metadata else {
+        let Some(mut metadata) = checkpoint.metadata else {
             let understood = dialect::understand(checkpoint, set).map_err(|e| Error::file(&name, e.to_string()))?;
             let Understood { metadata, weights, report } = understood;
             let network = parse(&metadata.arch, &metadata.config).map_err(|e| Error::file(&name, e.to_string()))?;
             let model = Self::with_architecture(name, network.into(), metadata, weights)?;
             return Ok(Self { import: Some(Arc::new(report)), ..model });
         };
-        if let Some((key, _)) = set.iter().next() {
-            let reason = format!("{name} says itself what it is; nothing of it is assumed");
-            return Err(Error::invalid(format!("--set {key}"), reason));
-        }
         metadata.validate().map_err(|e| Error::file(&name, e.to_string()))?;
-        let architecture = parse(&metadata.arch, &metadata.config).map_err(|e| Error::file(&name, e.to_string()))?;
+        let mut architecture =
+            parse(&metadata.arch, &metadata.config).map_err(|e| Error::file(&name, e.to_string()))?;
+        if !set.is_empty() {
+            metadata.config = chosen(&*architecture, &name, set)?;
+            architecture = parse(&metadata.arch, &metadata.config)?;
+        }
         Self::with_architecture(name, architecture.into(), metadata, checkpoint.weights)
     }
 
@@ -86,6 +87,11 @@ impl Model {
     ) -> Result<Self> {
         let model =
             Self { name: name.into(), architecture, metadata, weights: Arc::new(weights), import: None, package: None };
+        let rule = model.architecture.size_rule();
+        if rule.step == 0 || rule.minimum == 0 {
+            let reason = format!("its size rule has a minimum of {} and a step of {}", rule.minimum, rule.step);
+            return Err(Error::file(&model.name, reason));
+        }
         let s = model.architecture.example();
         let graph =
             whole_graph(&*model.architecture, s.n, s.h, s.w).map_err(|e| Error::file(&model.name, e.to_string()))?;
@@ -140,6 +146,23 @@ impl Model {
         let named = self.metadata.classes.iter().cloned();
         named.chain((self.metadata.classes.len()..count).map(|i| format!("class {i}"))).collect()
     }
+}
+
+/// The config of a network that says itself what it is, with what may be chosen of it.
+fn chosen(architecture: &dyn Architecture, name: &str, set: &Map<String, Value>) -> Result<Value> {
+    let choices = architecture.choices();
+    if let Some(key) = set.keys().find(|key| !choices.contains(&&key[..])) {
+        let left = match choices {
+            [] => "nothing of it is left open".to_string(),
+            _ => format!("only {} may be chosen", choices.join(" and ")),
+        };
+        return Err(Error::invalid(format!("--set {key}"), format!("{name} says itself what it is; {left}")));
+    }
+    let mut config = architecture.config();
+    if let Some(config) = config.as_object_mut() {
+        config.extend(set.iter().map(|(k, v)| (k.clone(), v.clone())));
+    }
+    Ok(config)
 }
 
 /// Whether there is a file of that name that begins as an ONNX file does.

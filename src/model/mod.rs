@@ -83,6 +83,11 @@ pub trait Architecture: Debug + Send + Sync {
         Shape::new(1, self.in_channels(), size, size)
     }
 
+    /// Options of the config that say how much of a trained network is run, and may be chosen anew whenever it is opened.
+    fn choices(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Where elements are dropped out in training.
     fn dropouts(&self) -> Vec<DropoutAt> {
         Vec::new()

@@ -146,6 +146,11 @@ impl Architecture for UNetPlusPlus {
         SizeRule { minimum: step, step, margin: 0 }
     }
 
+    /// Pruning, and the paper's modes: the mean of all heads is the accurate one, the last head alone the fast one.
+    fn choices(&self) -> &'static [&'static str] {
+        &["level", "deep_supervision"]
+    }
+
     fn build(&self, g: &mut Graph, x: ValueId) -> Result<Built> {
         let (s, step) = (g.shape(x), self.size_rule().step);
         if s.h % step != 0 || s.w % step != 0 || s.is_empty() {

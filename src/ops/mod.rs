@@ -198,7 +198,7 @@ macro_rules! registry {
 
 registry! {
     activation: Activation, ActivationKind;
-    augment: Bend, Border, Intensity, Interpolation, SimardField, Similarity, Warp;
+    augment: Bend, Border, Intensity, Interpolation, MOST_SIGMA, SimardField, Similarity, Warp;
     average: Average;
     avg_pool2d: AvgPool2d;
     batch_norm: BatchNorm2d;

@@ -34,4 +34,10 @@ impl Window {
     pub fn range(&self, from: i64, to: i64) -> (i64, i64) {
         ((from * self.num).div_euclid(self.den) + self.first, (to * self.num).div_euclid(self.den) + self.last)
     }
+
+    /// [`Self::range`], or `None` if that is farther away than can be counted.
+    pub fn checked_range(&self, from: i64, to: i64) -> Option<(i64, i64)> {
+        let at = |n: i64, shift: i64| n.checked_mul(self.num)?.checked_div_euclid(self.den)?.checked_add(shift);
+        at(from, self.first).zip(at(to, self.last))
+    }
 }

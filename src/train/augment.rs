@@ -3,7 +3,7 @@
 use super::rng::Rng;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
-use crate::ops::{Bend, Border, Dropout, Intensity, Interpolation, Similarity, Warp};
+use crate::ops::{Bend, Border, Dropout, Intensity, Interpolation, MOST_SIGMA, SimardField, Similarity, Warp};
 use crate::tensor::{Shape, TensorDesc};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub struct Augmentation {
     /// Elastic deformation by displacements of a coarse grid (U-Net, section 3.1).
     pub elastic: Option<Elastic>,
+    /// Elastic deformation by blurred noise, in place of `elastic`.
+    pub simard: Option<Simard>,
     /// Mirror rows and columns, each half of the time.
     pub flips: bool,
     /// Turn by 0, 90, 180 or 270 degrees; crops must be square.
@@ -37,6 +39,7 @@ impl Default for Augmentation {
     fn default() -> Self {
         Self {
             elastic: None,
+            simard: None,
             flips: false,
             turns: false,
             rotate: 0.0,
@@ -69,6 +72,25 @@ impl Default for Elastic {
     }
 }
 
+/// Elastic deformation of Simard, Steinkraus and Platt (2003): noise from -1 to 1 a pixel, blurred, times `alpha`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Simard {
+    /// Strength, pixels before the blur.
+    pub alpha: f64,
+    /// Standard deviation of the blur, pixels.
+    pub sigma: f64,
+    /// Share of the crops that are deformed.
+    pub probability: f64,
+}
+
+impl Default for Simard {
+    /// The paper's, for digits of 29 x 29 pixels.
+    fn default() -> Self {
+        Self { alpha: 34.0, sigma: 4.0, probability: 1.0 }
+    }
+}
+
 /// Names of the inputs that carry what was drawn.
 const TRANSFORM: &str = "augment/transform";
 const TRANSFORM_TARGET: &str = "augment/transform_target";
@@ -78,6 +100,8 @@ const SEED: &str = "augment/seed";
 
 /// The first stream of random numbers for augmentation; one a crop follows.
 const STREAM: u64 = 1 << 40;
+/// The same for the noise of [`Simard`].
+const NOISE: u64 = 1 << 50;
 
 /// Augmentation of batches of `n` crops of `side` rows and columns, of which a network loses `margin` on each side.
 #[derive(Clone, Debug)]
@@ -107,18 +131,25 @@ impl Augmenter {
         let elastic = o
             .elastic
             .is_none_or(|e| e.std >= 0.0 && (2..=64).contains(&e.grid) && (0.0..=1.0).contains(&e.probability));
+        let simard = o.simard.is_none_or(|e| {
+            e.alpha.is_finite() && e.sigma > 0.0 && e.sigma <= MOST_SIGMA && (0.0..=1.0).contains(&e.probability)
+        });
         let ordered =
             [o.scale, o.gain, o.offset, o.gamma].iter().all(|[a, b]| a <= b && a.is_finite() && b.is_finite());
         let positive = o.scale[0] > 0.0 && o.gamma[0] > 0.0 && o.noise >= 0.0 && o.rotate >= 0.0 && o.shift >= 0.0;
-        if !elastic || !ordered || !positive {
+        if !elastic || !simard || !ordered || !positive {
             return Err(Error::invalid("augmentation", format!("{o:?} has an impossible value")));
+        }
+        if o.elastic.is_some() && o.simard.is_some() {
+            return Err(Error::invalid("augmentation", "`elastic` and `simard` are two ways of bending: choose one"));
         }
         Ok(Self { options, n, side, margin, seed })
     }
 
     fn warps(&self) -> bool {
         let o = &self.options;
-        let moves = o.elastic.is_some() || o.flips || o.turns || o.rotate > 0.0 || o.scale != [1.0; 2] || o.shift > 0.0;
+        let bends = o.elastic.is_some() || o.simard.is_some();
+        let moves = bends || o.flips || o.turns || o.rotate > 0.0 || o.scale != [1.0; 2] || o.shift > 0.0;
         moves || self.margin > 0
     }
 
@@ -127,8 +158,12 @@ impl Augmenter {
         gain != [1.0; 2] || offset != [0.0; 2] || gamma != [1.0; 2] || noise > 0.0
     }
 
+    /// Rows and columns of what is drawn to bend by.
     fn grid(&self) -> usize {
-        self.options.elastic.map_or(2, |e| e.grid)
+        match (self.options.simard, self.options.elastic) {
+            (Some(_), _) => self.side,
+            (None, elastic) => elastic.map_or(2, |e| e.grid),
+        }
     }
 
     /// Adds the nodes; picture, target and weight by one field, class ids by nearest pixels.
@@ -136,7 +171,14 @@ impl Augmenter {
         let mut out = Augmented { image, target, weight };
         let linear = |g: &mut Graph, name: &str, shape: Shape| g.input(name, TensorDesc::linear(shape));
         if self.warps() {
-            let bend = linear(g, BEND, Shape::new(self.n, 2, self.grid(), self.grid()));
+            let drawn = linear(g, BEND, Shape::new(self.n, 2, self.grid(), self.grid()));
+            let (bend, kind) = match self.options.simard {
+                None => (drawn, Bend::Grid),
+                Some(Simard { alpha, sigma, .. }) => {
+                    let field = SimardField { alpha: alpha as f32, sigma: sigma as f32 };
+                    (g.node("augment.field", field, &[drawn])?, Bend::Field)
+                }
+            };
             let whole = linear(g, TRANSFORM, Shape::new(self.n, 8, 1, 1));
             let middle = linear(g, TRANSFORM_TARGET, Shape::new(self.n, 8, 1, 1));
             let warp = |side: usize, interpolation| Warp {
@@ -145,7 +187,7 @@ impl Augmenter {
                 interpolation,
                 border: Border::Mirror,
                 a: -0.5,
-                bend: Bend::Grid,
+                bend: kind,
             };
             let output = self.side - 2 * self.margin;
             out.image = g.node("augment.image", warp(self.side, Interpolation::Bilinear), &[image, whole, bend])?;
@@ -173,10 +215,19 @@ impl Augmenter {
             let within = |rng: &mut Rng, [a, b]: [f64; 2]| a + (b - a) * rng.uniform();
             let deformed = o.elastic.is_some_and(|e| rng.uniform() < e.probability);
             let std = o.elastic.map_or(0.0, |e| e.std);
-            for _ in 0..2 * self.grid() * self.grid() {
-                // Drawn in any case: what follows does not depend on it.
-                let displacement = std * rng.normal();
-                bends.push(if deformed { displacement as f32 } else { 0.0 });
+            let points = 2 * self.grid() * self.grid();
+            match o.simard {
+                Some(e) => {
+                    let deformed = rng.uniform() < e.probability;
+                    let mut noise = Rng::new(self.seed, NOISE + crop);
+                    bends
+                        .extend((0..points).map(|_| if deformed { (2.0 * noise.uniform() - 1.0) as f32 } else { 0.0 }));
+                }
+                None => bends.extend((0..points).map(|_| {
+                    // Drawn in any case: what follows does not depend on it.
+                    let displacement = std * rng.normal();
+                    if deformed { displacement as f32 } else { 0.0 }
+                })),
             }
             let turns = if o.turns { rng.below(4) as f64 } else { 0.0 };
             let flip = [0, 1].map(|_| o.flips && rng.uniform() < 0.5);
@@ -224,9 +275,24 @@ mod tests {
 
     #[test]
     fn image_and_target_stay_together() {
+        stay_together(Augmentation { gain: [1.0; 2], ..all() });
+        let bent = stay_together(blurred(40.0, 1.0));
+        let still = stay_together(blurred(40.0, 0.0));
+        assert_eq!(still, stay_together(blurred(0.0, 1.0)));
+        assert_ne!(still, bent);
+    }
+
+    /// Bent by blurred noise, else as [`all`].
+    fn blurred(alpha: f64, probability: f64) -> Augmentation {
+        let simard = Some(Simard { alpha, sigma: 3.0, probability });
+        Augmentation { gain: [1.0; 2], elastic: None, simard, ..all() }
+    }
+
+    /// The augmented picture.
+    fn stay_together(options: Augmentation) -> HostTensor {
         // A picture whose grey value is its class, in large squares: away from their edges both must agree.
         let (n, side, margin) = (3, 24, 4);
-        let augmenter = Augmenter::new(Augmentation { gain: [1.0; 2], ..all() }, n, side, margin, 5).unwrap();
+        let augmenter = Augmenter::new(options, n, side, margin, 5).unwrap();
         let mut g = Graph::new();
         let shape = Shape::new(n, 1, side, side);
         let [image, target] = ["image", "target"].map(|name| g.input(name, TensorDesc::linear(shape)));
@@ -248,6 +314,7 @@ mod tests {
             let grey = y.data()[s.index(image, 0, at / inner.w + margin, at % inner.w + margin)];
             assert_eq!(f32::from(u8::from(grey > 0.5)), t.data()[i], "{i}: {grey}");
         }
+        y.clone()
     }
 
     #[test]
@@ -267,6 +334,9 @@ mod tests {
             Augmentation { scale: [0.0, 1.0], ..all() },
             Augmentation { gain: [1.2, 0.8], ..all() },
             Augmentation { elastic: Some(Elastic { grid: 1, ..Elastic::default() }), ..all() },
+            Augmentation { simard: Some(Simard { sigma: 0.0, ..Simard::default() }), elastic: None, ..all() },
+            // Both.
+            Augmentation { simard: Some(Simard::default()), ..all() },
         ] {
             assert!(Augmenter::new(wrong, 1, 32, 0, 0).is_err());
         }

@@ -24,7 +24,7 @@ mod step;
 mod trainer;
 mod weight_map;
 
-pub use augment::{Augmentation, Augmented, Augmenter, Elastic};
+pub use augment::{Augmentation, Augmented, Augmenter, Elastic, Simard};
 pub use batch::{Batch, Batcher, Crop, CropOptions};
 pub use checkpoint::{TrainState, load_state, save_model, save_state};
 pub use config::{DataConfig, OptimiserConfig, TrainConfig, WeightMapConfig};

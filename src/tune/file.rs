@@ -40,7 +40,8 @@ pub fn load(gpu: &Gpu, folder: &Path) -> Option<Tuning> {
     tuning
 }
 
-fn parse(text: &str, device: &str) -> Option<Tuning> {
+/// The choices that a text made by [`write`] holds, if it is of `device`.
+pub fn parse(text: &str, device: &str) -> Option<Tuning> {
     let document: Document = serde_json::from_str(text).ok()?;
     if document.format != FORMAT || document.device != device {
         return None;
@@ -52,7 +53,8 @@ fn parse(text: &str, device: &str) -> Option<Tuning> {
     Some(tuning)
 }
 
-fn write(tuning: &Tuning, device: String) -> String {
+/// Choices as a text, marked as those of `device`.
+pub fn write(tuning: &Tuning, device: String) -> String {
     let entry = |(class, family): (&ConvClass, ConvFamily)| Entry { class: *class, family: family.name().into() };
     let document = Document { format: FORMAT, device, convolutions: tuning.iter().map(entry).collect() };
     serde_json::to_string_pretty(&document).unwrap_or_default()

@@ -3,7 +3,7 @@
 
 mod file;
 
-pub use file::{load, save};
+pub use file::{load, parse, save, write};
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;

@@ -26,7 +26,7 @@ impl LabelMap {
             file.rewind().map_err(|e| Error::io(path, e))?;
         }
         if head == PNG {
-            let source = Source { path, bytes: metadata.len(), max_pixels: MAX_PIXELS };
+            let source = Source { path, bytes: metadata.len(), max_pixels: MAX_PIXELS, memory: u64::MAX };
             if let Some(map) = source.png_labels(BufReader::new(file))? {
                 return Ok(map);
             }

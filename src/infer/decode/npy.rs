@@ -11,7 +11,8 @@ use super::tiff::MAX_CHANNELS;
 use super::{FileSource, Source};
 use crate::error::Result;
 use crate::infer::image::Picture;
-use crate::infer::source::{PictureSource, Sample, SourceInfo};
+use crate::infer::image::Sample;
+use crate::infer::source::{PictureSource, SourceInfo};
 
 /// An array of `[rows, columns]`, `[rows, columns, channels]` (up to four) or `[channels, rows, columns]`, read by windows.
 pub(super) struct NpyPicture {

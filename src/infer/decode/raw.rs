@@ -4,8 +4,9 @@ use std::io::{Read, Seek, SeekFrom};
 
 use super::Source;
 use crate::error::{Error, Result};
+use crate::infer::image::Sample;
 use crate::infer::image::{Picture, Pixels};
-use crate::infer::source::{Sample, SourceInfo};
+use crate::infer::source::SourceInfo;
 
 /// Where the samples of a picture lie.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,8 +14,9 @@ use super::pages::{self, Plane};
 use super::raw::RawLayout;
 use super::{FileSource, SCRATCH, Source};
 use crate::error::{Error, Result};
+use crate::infer::image::Sample;
 use crate::infer::image::{Picture, Pixels};
-use crate::infer::source::{PictureSource, Sample, SourceInfo};
+use crate::infer::source::{PictureSource, SourceInfo};
 
 /// Photometric interpretation of palette pictures.
 const PALETTE: u32 = 3;
@@ -65,7 +66,8 @@ pub(super) fn guarded<T>(source: &Source, work: impl FnOnce() -> Result<T>) -> R
 pub(super) fn decoder(source: &Source, reader: BufReader<File>) -> Result<TiffDecoder> {
     let file_bytes = usize::try_from(source.bytes).unwrap_or(usize::MAX);
     let mut limits = Limits::default();
-    limits.decoding_buffer_size = usize::try_from(source.max_pixels.saturating_mul(16)).unwrap_or(usize::MAX);
+    // Bounds lists of values of the directory, which are at least a byte each in the file; pixels go into our own memory.
+    limits.decoding_buffer_size = file_bytes.saturating_mul(size_of::<::tiff::decoder::ifd::Value>());
     // A strip of an honest file, as stored, is at most the file.
     limits.intermediate_buffer_size = file_bytes;
     limits.ifd_value_size = file_bytes.min(SCRATCH as usize);
@@ -296,7 +298,16 @@ impl Page {
         if beyond(chunk[0], width) || beyond(chunk[1], height) {
             return Err(source.error(format!("damaged TIFF file: a picture of {width}x{height} in tiles of {cw}x{ch}")));
         }
-        Ok(Self { width, height, stored, kept, bits, sample, planar, chunk, strips })
+        let page = Self { width, height, stored, kept, bits, sample, planar, chunk, strips };
+        source.check_bytes(page.chunk_bytes())?;
+        Ok(page)
+    }
+
+    /// Bytes of a strip or tile, decoded.
+    fn chunk_bytes(&self) -> u64 {
+        let [w, h] = self.chunk.map(|n| n as u64);
+        let samples = if self.planar { 1 } else { self.stored } as u64;
+        w.saturating_mul(h).saturating_mul(samples).saturating_mul(self.sample.bytes() as u64)
     }
 
     /// Where the samples lie, if they are not compressed and in strips too large to be read whole.

@@ -26,9 +26,9 @@ pub use runs::Run;
 use runs::{Bands, Rows};
 use samples::Samples;
 pub use sink::{ObjectReport, ObjectSink};
+pub use union::Connectivity;
 pub(super) use union::Union;
 
-use super::components::Connectivity;
 use crate::error::{Error, Result};
 
 /// How touching objects are told apart.

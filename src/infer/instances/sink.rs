@@ -7,7 +7,7 @@ use super::export::{ObjectFile, Source, write_objects};
 use super::shown::Shown;
 use super::{InstanceOptions, Labeller};
 use crate::error::{Error, Result};
-use crate::infer::output::Ids;
+use crate::infer::mask::Ids;
 use crate::infer::{Band, BandInfo, BandSink, Needs};
 
 /// Finds the objects of a picture whose rows come in bands, and writes their files.

@@ -3,7 +3,16 @@
 use std::collections::HashSet;
 
 use super::runs::Run;
-use crate::infer::Connectivity;
+
+/// Which pixels are neighbours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Connectivity {
+    /// Those that share an edge.
+    #[default]
+    Four,
+    /// Those that share an edge or a corner.
+    Eight,
+}
 
 /// Finds components while rows come. Labels are provisional until [`Union::finish`]; those of a component's first pixels
 /// are the smallest.

@@ -5,8 +5,9 @@
 //! the last bit. Sums are `f64`, in the order of the pixels.
 
 use crate::error::{Error, Result};
+use crate::infer::image::Sample;
 use crate::infer::image::{Picture, Pixels};
-use crate::infer::source::{Sample, SourceInfo};
+use crate::infer::source::SourceInfo;
 
 /// Least, largest, mean and population standard deviation of a channel.
 #[derive(Clone, Copy, Debug, PartialEq)]

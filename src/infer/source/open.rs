@@ -40,12 +40,15 @@ pub struct OpenOptions {
     pub page: usize,
     /// Channels in the order that the network takes them, counted from 0; all if none are named.
     pub channels: Option<Vec<usize>>,
+    /// Bytes of memory that the picture may take where its format is decoded as a whole (PNG, JPEG, WebP, BMP); no limit
+    /// if absent.
+    pub memory: Option<u64>,
 }
 
 /// Opens a picture file: TIFF and NPY are read by windows, other formats are decoded into memory.
 pub fn open_picture(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Box<dyn PictureSource>> {
     let path = path.as_ref();
-    let source = open_source(path, options.page)?;
+    let source = open_source(path, options.page, options.memory.unwrap_or(u64::MAX))?;
     match &options.channels {
         None => Ok(source),
         Some(channels) => {

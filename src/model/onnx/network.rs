@@ -2,7 +2,7 @@
 
 use super::Why;
 use super::parts::Parts;
-use super::translate::{Translated, describe, translate};
+use super::translate::{NODE_COST, Translated, describe, translate};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId, footprint};
 use crate::model::blocks::sigmoid;
@@ -12,6 +12,7 @@ use crate::tensor::{Shape, TensorDesc};
 use crate::weights::{Normalisation, Weights};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// What a file leaves open, and what may be wanted otherwise than assumed. What is absent is found out as said.
@@ -88,6 +89,8 @@ pub struct OnnxNetwork {
 
 /// Largest size that is tried when a network's size rule is looked for.
 const PROBED: usize = 512;
+/// What that may cost, as [`Translated::cost`] counts: some hundred translations of the largest networks.
+const SEARCH: u64 = 1 << 28;
 
 impl OnnxNetwork {
     /// Understands a file's network: translates it for one size, and finds out which others it takes.
@@ -107,10 +110,10 @@ impl OnnxNetwork {
         let at = [fixed[0].or(h).unwrap_or(PROBED), fixed[1].or(w).unwrap_or(PROBED)];
         let (graph, translated) = network.translate_at(at)?;
         network.choose_output(&graph, &translated, options)?;
-        let probe = network.probe(at)?;
+        let (probe, align) = network.probe(at)?;
         network.out_channels = probe.out.c;
         network.ending = options.activation.unwrap_or_else(|| network.ending_of_file());
-        network.rule = network.find_rule(at, &probe)?;
+        network.rule = network.find_rule(at, &probe, align)?;
         Ok(network)
     }
 
@@ -200,36 +203,45 @@ impl OnnxNetwork {
         }
     }
 
-    /// Shape of the deciding value for an input of that size, and how sizes shift it, if that is known.
-    fn probe(&self, at: [usize; 2]) -> Result<Probe, Why> {
+    /// What becomes of an input of that size, and by how many rows and columns it can be shifted, if that is known.
+    fn probe(&self, at: [usize; 2]) -> Result<(Probe, Option<[usize; 2]>), Why> {
         let (graph, translated) = self.translate_at(at)?;
-        let (input, value) = (graph.inputs().next().map(|i| i.1), translated.decision);
-        let out = graph.shape(value);
-        let lost = [0, 1].map(|i| at[i].checked_sub([out.h, out.w][i]));
-        let align = input.map_or(Err("no input".to_string()), |input| {
-            let align = |axis| footprint(&graph, input, value, axis).map(|f| f.align);
-            Ok([align(0)?, align(1)?])
-        });
-        Ok(Probe { out, lost, align })
+        let align = |axis| {
+            let input = graph.inputs().next()?.1;
+            footprint(&graph, input, translated.decision, axis).ok().map(|f| f.align)
+        };
+        let align = align(0).zip(align(1)).map(|(rows, columns)| [rows, columns]);
+        Ok((Probe::of(at, &graph, translated.decision), align))
     }
 
     /// Which sizes the network takes. Fixed rows and columns are the only ones. Else: the distance is that by which pooling
     /// and the like shift exactly, worked out from the graph; where the graph depends on the whole picture, the smallest power
     /// of two whose odd multiples translate. Of all sizes modulo that distance those that lose the fewest pixels; the
     /// smallest is the first that translates.
-    fn find_rule(&self, first: [usize; 2], probe: &Probe) -> Result<SizeRule, Why> {
+    fn find_rule(&self, first: [usize; 2], probe: &Probe, align: Option<[usize; 2]>) -> Result<SizeRule, Why> {
         let size = |n: usize| [self.fixed[0].unwrap_or(n), self.fixed[1].unwrap_or(n)];
         if let [Some(h), Some(w)] = self.fixed {
             let margin = probe.margin().ok_or_else(|| probe.unfit(first))?;
-            let step = probe.align.as_ref().map_or(1, |a| a[0].max(a[1]));
+            let step = align.map_or(1, |a| a[0].max(a[1]));
             return Ok(SizeRule { minimum: h.max(w), step, margin });
         }
         let free = usize::from(self.fixed[0].is_some());
-        let align = |p: &Probe| p.align.clone().map(|a| if self.fixed == [None; 2] { a[0].max(a[1]) } else { a[free] });
-        let lost = |n: usize| self.probe(size(n)).ok().and_then(|p| p.margin());
-        let step = match align(probe) {
-            Ok(step) => step,
-            Err(_) => {
+        let align = align.map(|a| if self.fixed == [None; 2] { a[0].max(a[1]) } else { a[free] });
+        let left = Cell::new(SEARCH);
+        let lost = |n: usize| {
+            if left.get() == 0 {
+                return None;
+            }
+            let (graph, translated) = self.translate_at(size(n)).ok().or_else(|| {
+                left.set(left.get().saturating_sub(self.parts.nodes.len() as u64 * NODE_COST));
+                None
+            })?;
+            left.set(left.get().saturating_sub(translated.cost));
+            Probe::of(size(n), &graph, translated.decision).margin()
+        };
+        let step = match align {
+            Some(step) => step,
+            None => {
                 let works = |s: usize| {
                     let odd = (64 / s) | 1;
                     [odd, odd + 2, odd + 4].iter().all(|m| lost(m * s) == Some(0))
@@ -245,9 +257,16 @@ impl OnnxNetwork {
             Some(0) => Some((0, 0)),
             _ => (0..step).filter_map(|r| Some((lost(base + r)?, r))).min(),
         };
-        let (margin, remainder) = best.ok_or_else(|| probe.unfit(first))?;
+        let (margin, remainder) = match best {
+            Some(found) => found,
+            None if left.get() > 0 => return Err(probe.unfit(first)),
+            None => (0, 0),
+        };
         let sizes = (0..).map(|k| remainder + k * step).filter(|&n| n > 2 * margin);
-        let minimum = sizes.take_while(|&n| n <= base + remainder).find(|&n| lost(n) == Some(margin));
+        let minimum = sizes.take_while(|&n| n <= base + remainder && left.get() > 0).find(|&n| lost(n) == Some(margin));
+        if left.get() == 0 {
+            return Err("which sizes it takes is not found in reasonable time; fix rows and columns in the file".into());
+        }
         let minimum = minimum.ok_or_else(|| probe.unfit(first))?;
         Ok(SizeRule { minimum, step, margin })
     }
@@ -257,11 +276,14 @@ impl OnnxNetwork {
 struct Probe {
     out: Shape,
     lost: [Option<usize>; 2],
-    /// Alignment of rows and columns, or why there is none.
-    align: std::result::Result<[usize; 2], String>,
 }
 
 impl Probe {
+    fn of(at: [usize; 2], graph: &Graph, decision: ValueId) -> Self {
+        let out = graph.shape(decision);
+        Self { out, lost: [at[0].checked_sub(out.h), at[1].checked_sub(out.w)] }
+    }
+
     /// Pixels lost on every side.
     fn margin(&self) -> Option<usize> {
         match self.lost {

@@ -6,11 +6,13 @@ use super::proto::{AttributeProto, DimensionValue, GraphProto, ModelProto, NodeP
 use super::tensor::{Elements, Tensor};
 use super::translate::{Value, label};
 use crate::weights::Weights;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Oldest and newest versions of the operators that are known.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=26;
+/// Most nodes of a network: the largest that are exported have some ten thousand.
+const MAX_NODES: usize = 1 << 16;
 /// Tensors of floats up to this size are known while a network is translated; larger ones only when weights are loaded.
 const SMALL: usize = 4096;
 
@@ -35,7 +37,10 @@ pub struct Parts {
     known: HashMap<String, (Arc<Tensor>, Arc<str>)>,
     /// Floats: in the weights under these names.
     stored: HashMap<String, (Arc<str>, Vec<usize>)>,
-    made: HashSet<String>,
+    /// Which node makes a value.
+    made: HashMap<String, usize>,
+    /// Elements of all tensors.
+    elements: u64,
 }
 
 impl Parts {
@@ -63,7 +68,11 @@ impl Parts {
             return Err("has no output".into());
         }
         let input = input.clone();
+        if graph.node.len() > MAX_NODES {
+            return Err(format!("has {} nodes, more than the {MAX_NODES} that are read", graph.node.len()).into());
+        }
         let nodes = order(graph.node, &input.name, &tensors, &outputs)?;
+        let elements = tensors.values().map(|t| t.len() as u64).sum();
         let (dims, channels_last) = input_dims(&input, &nodes, &tensors, options)?;
         let (mut known, mut stored, mut weights) = (HashMap::new(), HashMap::new(), Weights::new());
         for (name, tensor) in tensors {
@@ -77,10 +86,11 @@ impl Parts {
                 known.insert(name, (Arc::new(tensor), shared));
             }
         }
-        let made = nodes.iter().flat_map(|n| n.output.iter().cloned()).collect();
+        let made = nodes.iter().enumerate().flat_map(|(i, n)| n.output.iter().map(move |o| (o.clone(), i))).collect();
         let producer = format!("{} {}", model.producer_name, model.producer_version).trim().to_string();
         let input = input.name;
-        Ok((Self { nodes, opset, input, dims, channels_last, outputs, producer, known, stored, made }, weights))
+        let parts = Self { nodes, opset, input, dims, channels_last, outputs, producer, known, stored, made, elements };
+        Ok((parts, weights))
     }
 
     /// The initialiser of that name.
@@ -107,12 +117,17 @@ impl Parts {
 
     /// Whether some node makes a value of that name.
     pub fn is_made(&self, name: &str) -> bool {
-        self.made.contains(name)
+        self.made.contains_key(name)
     }
 
     /// The node that makes a value.
     pub fn producer_of(&self, name: &str) -> Option<&NodeProto> {
-        self.nodes.iter().find(|n| n.output.iter().any(|o| o == name))
+        self.made.get(name).and_then(|&i| self.nodes.get(i))
+    }
+
+    /// Elements of all tensors of the file.
+    pub fn elements(&self) -> u64 {
+        self.elements
     }
 }
 

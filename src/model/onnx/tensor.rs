@@ -97,6 +97,8 @@ impl Tensor {
 
     /// The elements at `indices`, under `dims`.
     pub fn pick(&self, dims: Vec<usize>, indices: impl Iterator<Item = usize>) -> Result<Self, Why> {
+        // Where there is nothing to be taken, what would be gone through to find that out may be long.
+        let indices = indices.take(count(&dims)?);
         fn take<T: Copy>(from: &[T], indices: impl Iterator<Item = usize>) -> Option<Vec<T>> {
             indices.map(|i| from.get(i).copied()).collect()
         }
@@ -119,13 +121,15 @@ impl Tensor {
     }
 }
 
-/// Number of elements of some dimensions.
+/// Number of elements of some dimensions. Those beside a zero are bounded too, so that no product of some of them overflows.
 pub fn count(dims: &[usize]) -> Result<usize, Why> {
     let wrong = || Why::from(format!("dimensions {dims:?} are too many or too large"));
     if dims.len() > MAX_RANK {
         return Err(wrong());
     }
-    dims.iter().try_fold(1usize, |a, &d| a.checked_mul(d)).filter(|&n| n <= 1 << 40).ok_or_else(wrong)
+    let all = dims.iter().try_fold(1usize, |a, &d| a.checked_mul(d.max(1))).filter(|&n| n <= 1 << 40);
+    let all = all.ok_or_else(wrong)?;
+    Ok(if dims.contains(&0) { 0 } else { all })
 }
 
 /// Distance of neighbours along each axis of a row-major tensor.

@@ -6,7 +6,7 @@ mod simard;
 mod warp;
 
 pub use intensity::Intensity;
-pub use simard::SimardField;
+pub use simard::{MOST_SIGMA, SimardField};
 pub use warp::{Bend, Border, Interpolation, Similarity, Warp};
 
 use super::OpCase;

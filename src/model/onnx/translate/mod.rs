@@ -20,7 +20,7 @@ use super::tensor::{Tensor, count};
 use crate::graph::{Derived, Graph, ValueId};
 use crate::ops::{Op, Rearrange, Unary, UnaryKind};
 use crate::tensor::{HostTensor, Shape};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -35,19 +35,44 @@ pub struct Failure {
     pub reason: String,
 }
 
+/// Reasons, and nodes of a reason, that a message has; characters of a name in it.
+const LISTED: usize = 64;
+const LONGEST: usize = 200;
+
 /// All failures in one line; the same reason of the same operator once.
 pub fn describe(failures: &[Failure]) -> String {
     let mut text = match failures.len() {
         1 => "1 node cannot be translated".to_string(),
         n => format!("{n} nodes cannot be translated"),
     };
-    let mut said = HashSet::new();
-    for (i, f) in failures.iter().filter(|f| said.insert((&f.op, &f.reason))).enumerate() {
-        let same: Vec<&str> =
-            failures.iter().filter(|g| (&g.op, &g.reason) == (&f.op, &f.reason)).map(|g| g.node.as_str()).collect();
-        let _ = write!(text, "{} `{}` ({}): {}", if i == 0 { ":" } else { ";" }, same.join("`, `"), f.op, f.reason);
+    let mut groups: Vec<(&Failure, Vec<&str>)> = Vec::new();
+    let mut place = HashMap::new();
+    for f in failures {
+        let at = *place.entry((&f.op, &f.reason)).or_insert_with(|| {
+            groups.push((f, Vec::new()));
+            groups.len() - 1
+        });
+        groups[at].1.push(&f.node);
+    }
+    for (i, (f, nodes)) in groups.iter().take(LISTED).enumerate() {
+        let named: Vec<String> = nodes.iter().take(LISTED).map(|n| shown(n)).collect();
+        let more = if nodes.len() > LISTED { format!(" and {} more", nodes.len() - LISTED) } else { String::new() };
+        let start = if i == 0 { ":" } else { ";" };
+        let _ = write!(text, "{start} `{}`{more} ({}): {}", named.join("`, `"), shown(&f.op), f.reason);
+    }
+    if groups.len() > LISTED {
+        let _ = write!(text, "; and {} more reasons", groups.len() - LISTED);
     }
     text
+}
+
+/// A text from a file as it may stand in a message: no control characters, not endless.
+fn shown(text: &str) -> String {
+    let mut out: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        out.push_str("...");
+    }
+    out
 }
 
 /// A node with its inputs.
@@ -171,9 +196,19 @@ const FOLDED_ONLY: [&str; 15] = [
     "Shape",
 ];
 
+/// Elements that arithmetic on constants may go through and make, whatever the file holds.
+const FREE_ELEMENTS: u64 = 1 << 24;
+/// And for each element that the file holds.
+const PER_ELEMENT: u64 = 16;
+/// What a node costs, in elements.
+pub const NODE_COST: u64 = 256;
+
 /// A translation under way.
 pub struct Translator<'a> {
     parts: &'a Parts,
+    /// Elements that constants have cost so far, and may.
+    spent: u64,
+    most: u64,
     /// The graph that is made.
     pub graph: &'a mut Graph,
     values: HashMap<&'a str, Value>,
@@ -186,6 +221,8 @@ pub struct Translated {
     pub outputs: Vec<(String, ValueId)>,
     /// The value that was asked for.
     pub decision: ValueId,
+    /// What it took: elements of constants, and [`NODE_COST`] a node.
+    pub cost: u64,
 }
 
 /// Adds a file's network to a graph. `x` is blocked NCHW. `decision` is a value to be given besides the outputs; the first
@@ -198,7 +235,8 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
     } else {
         Data::plain(x, shape.dims().to_vec())
     };
-    let mut t = Translator { parts, graph, values: HashMap::new() };
+    let most = FREE_ELEMENTS.saturating_add(parts.elements().saturating_mul(PER_ELEMENT));
+    let mut t = Translator { parts, graph, values: HashMap::new(), spent: 0, most };
     t.values.insert(&parts.input, Value::Data(input));
     let mut failures = Vec::new();
     for node in &parts.nodes {
@@ -236,7 +274,8 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
         (None, Some(Value::Data(d))) => t.exported(decision, &d).map_err(|why| fail(decision, "output", why.0))?,
         (None, _) => first.1,
     };
-    Ok(Translated { outputs, decision })
+    let cost = t.spent + parts.nodes.len() as u64 * NODE_COST;
+    Ok(Translated { outputs, decision, cost })
 }
 
 /// What a node is called in messages and in the graph.
@@ -270,7 +309,7 @@ impl<'a> Translator<'a> {
         let fold = fold::Call { op: &node.op_type, attributes, opset: call.opset, outputs: call.outputs() };
         if call.inputs.iter().flatten().all(|v| matches!(v, Value::Known(..))) {
             let known: Vec<Option<&Tensor>> = call.inputs.iter().map(|v| v.as_ref().and_then(Value::tensor)).collect();
-            if let Some(outputs) = fold::apply(&fold, &known)? {
+            if let Some(outputs) = self.folded(&fold, &known)? {
                 return Ok(Some(outputs.into_iter().map(Value::known).collect()));
             }
         }
@@ -283,6 +322,22 @@ impl<'a> Translator<'a> {
             Some(f) => f(self, &call).map(Some),
             None => Err("is supported for constants only".into()),
         }
+    }
+
+    /// [`fold::apply`] within bounds: a few nodes can double a constant again and again.
+    fn folded(&mut self, call: &fold::Call<'_>, inputs: &[Option<&Tensor>]) -> Result<Option<Vec<Tensor>>, Why> {
+        self.charge(inputs.iter().flatten().map(|t| t.len() as u64).sum())?;
+        let outputs = fold::apply(call, inputs)?;
+        self.charge(outputs.iter().flatten().map(|t| t.len() as u64).sum())?;
+        Ok(outputs)
+    }
+
+    fn charge(&mut self, elements: u64) -> Result<(), Why> {
+        self.spent = self.spent.saturating_add(elements);
+        if self.spent > self.most {
+            return Err(format!("arithmetic on constants goes through more than {} elements", self.most).into());
+        }
+        Ok(())
     }
 
     /// A stored parameter as a value: declared at its first use.
@@ -304,11 +359,15 @@ impl<'a> Translator<'a> {
             shapes.push(match v {
                 None => None,
                 Some(Value::Known(t, _)) => Some((**t).clone()),
-                Some(v) => Some(Tensor::zeros_like(&v.dims())?),
+                Some(v) => {
+                    let dims = v.dims();
+                    self.charge(count(&dims)? as u64)?;
+                    Some(Tensor::zeros_like(&dims)?)
+                }
             });
         }
         let borrowed: Vec<Option<&Tensor>> = shapes.iter().map(Option::as_ref).collect();
-        let Some(results) = fold::apply(fold, &borrowed)? else { return Ok(None) };
+        let Some(results) = self.folded(fold, &borrowed)? else { return Ok(None) };
         let mut from = Vec::new();
         // Which inputs are parameters; the others are kept as they are.
         let mut kept: Vec<Option<Option<Tensor>>> = Vec::new();
@@ -355,6 +414,7 @@ impl<'a> Translator<'a> {
             Value::Known(t, Some(name)) if self.parts.is_stored(name) => self.graph.parameter(&name[..], &t.dims)?,
             Value::Known(t, name) => {
                 let name = name.as_deref().unwrap_or("constant").to_string();
+                self.charge(t.len() as u64)?;
                 let (t, own) = (t.reshaped(dims.to_vec())?, dims.to_vec());
                 let host = t.host()?;
                 let compute = move |_: &[&HostTensor]| Ok(host.clone());

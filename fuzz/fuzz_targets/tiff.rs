@@ -1,0 +1,34 @@
+//! A TIFF file: pages counted, windows read from several of them, statistics gathered; labels.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use unet_wgpu::infer::{LabelMap, OpenOptions, Picture, PictureSource, normalise, open_picture, page_count};
+use unet_wgpu::weights::Normalisation;
+use unet_wgpu_fuzz::{file, names, run};
+
+/// Pixels that are read as a whole.
+const WHOLE: u64 = 1 << 16;
+
+fuzz_target!(|data: &[u8]| {
+    let path = file("fuzz.tif", data);
+    run(data, || {
+        let pages = names(page_count(&path), &path).unwrap_or(1);
+        for page in [0, 1, pages.saturating_sub(1)] {
+            let options = OpenOptions { page, ..OpenOptions::default() };
+            let Some(mut source) = names(open_picture(&path, &options), &path) else { continue };
+            let info = source.info();
+            let _ = (source.rows_at_once(), source.held_bytes(), source.cache_bytes(64));
+            source.keep(1 << 20);
+            // The corners and the middle, as tiles of a segmentation lie.
+            let (w, h) = (info.width.min(48), info.height.min(48));
+            for (x, y) in [(0, 0), (info.width - w, info.height - h), ((info.width - w) / 2, (info.height - h) / 2)] {
+                if let Some(window) = names(source.read(x, y, w, h), &path) {
+                    assert_eq!([window.width(), window.height(), window.channels()], [w, h, info.channels]);
+                    let _ = normalise(&window, &Normalisation::Percentile { low: 1.0, high: 99.8, clamp: None });
+                }
+            }
+        }
+        let _ = names(Picture::open_limited(&path, WHOLE), &path);
+        let _ = LabelMap::open(&path);
+    });
+});
