@@ -1,7 +1,8 @@
 //! `unet eval`
 
 use super::models::SetArgs;
-use super::segment::{about, memory, progress_bar};
+use super::segment::memory;
+use super::segment_group::{about, progress_bar};
 use super::{Common, output};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};

@@ -2,17 +2,16 @@
 
 use super::models::SetArgs;
 use super::objects::ObjectArgs;
-use super::segment_group::{Opened, Said};
+use super::segment_group::{Job, Opened, Said, Save, Work};
 use super::{Common, output};
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use unet_wgpu::error::{Error, Result};
+use unet_wgpu::error::Result;
 use unet_wgpu::infer::{
-    BandSink, Ensemble, MaskSink, ObjectFile, OverlaySink, PageChoice, ProbabilityFormat, ProbabilitySink, Segmenter,
-    Tta, check_distinct, check_writable, expand_inputs, output_path, page_count,
+    Blend, Ensemble, PageChoice, SegmentOptions, Segmenter, Tta, check_distinct, check_writable, expand_inputs,
+    output_path, page_count,
 };
 use unet_wgpu::weights::{Normalisation, builtin};
 
@@ -66,53 +65,46 @@ pub struct Segment {
     /// Memory to stay under, of the device and of pictures and results on the host together; larger pictures are cut into
     /// smaller tiles
     #[arg(long, default_value = "2G", value_parser = memory, value_name = "SIZE")]
-    pub(super) memory: u64,
+    memory: u64,
     /// Largest tile edge, pixels [default: as large as fits]
     #[arg(long, value_name = "N")]
-    pub(super) tile: Option<usize>,
+    tile: Option<usize>,
     /// Tiles that the network takes at once, also of several pictures of one size; for GPUs that one tile does not fill.
     /// Results are the same; fewer are taken where the memory does not hold them
     #[arg(long, default_value = "1", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub(super) batch: u16,
+    batch: u16,
     /// The same bits whatever the tiles, with slower kernels; without it results differ in rounding (about 1e-6 in f32) near
     /// the edges of tiles
     #[arg(long)]
-    pub(super) exact: bool,
+    exact: bool,
     /// How tiles become one picture
     #[arg(long, value_enum, default_value = "exact", value_name = "HOW")]
-    pub(super) blend: BlendArg,
+    blend: BlendArg,
     /// Channels that the network gets, in this order, counted from 0 [default: all]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
-    pub(super) channels: Option<Vec<usize>>,
+    channels: Option<Vec<usize>>,
     /// Page of a TIFF file, or plane of a stack, counted from 0; `all` segments each as a picture of its own
     #[arg(long, default_value = "0", value_name = "N|all")]
-    pub(super) page: PageChoice,
+    page: PageChoice,
     /// How pixels become network input, in place of the model's rule: none, unit (by the type's largest value), scale:255,
     /// minmax, zscore, percentile:LOW,HIGH or percentile:LOW,HIGH:LEAST,MOST (clamped), fixed:MEAN/STD
     /// (of values from 0 to 1, as `unit` makes them)
     #[arg(long, value_name = "RULE")]
-    pub(super) normalise: Option<Normalisation>,
+    normalise: Option<Normalisation>,
     /// Pass over pictures whose results all exist; files are there whole or not at all, so this resumes a run
     #[arg(long)]
     skip_existing: bool,
     #[command(flatten)]
-    pub(super) objects: ObjectArgs,
+    objects: ObjectArgs,
 }
 
 /// How tiles become one picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum BlendArg {
+enum BlendArg {
     /// Overlap by the network's halo and cut: the result of one run on the whole picture
     Exact,
     /// Overlap by half and average with Gaussian weights as nnU-Net does: for networks that cannot be tiled exactly
     Gaussian,
-}
-
-/// One picture of a file, and where its results go.
-pub(super) struct Job<'a> {
-    pub input: &'a Path,
-    pub page: usize,
-    pub outputs: Vec<(Save, PathBuf)>,
 }
 
 /// Test-time augmentation.
@@ -124,73 +116,6 @@ enum Orientations {
     Flips,
     /// Those, and each turned by 90 degrees: 8 runs
     D4,
-}
-
-/// A kind of result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Save {
-    /// Class ids as PNG: black and white for two classes, a palette for more
-    Mask,
-    /// The picture with the mask drawn over it; with every object in a colour of its own where objects are saved too
-    Overlay,
-    /// Probabilities as 32-bit float TIFF, a page per class
-    Prob,
-    /// Probabilities as numpy array
-    ProbNpy,
-    /// The number of every pixel's object: compressed 16-bit TIFF, 32-bit for more than 65,535 objects
-    Labels,
-    /// Outlines of objects as GeoJSON for QuPath
-    Geojson,
-    /// Outlines of objects as COCO annotations
-    Coco,
-    /// Outlines of objects as ImageJ's ROI archive
-    Rois,
-    /// A table of objects: class, area, centroid, bounding box, perimeter, eccentricity, mean of every channel
-    Csv,
-}
-
-impl Save {
-    pub fn object(self) -> Option<ObjectFile> {
-        match self {
-            Self::Mask | Self::Overlay | Self::Prob | Self::ProbNpy => None,
-            Self::Labels => Some(ObjectFile::Labels),
-            Self::Geojson => Some(ObjectFile::GeoJson),
-            Self::Coco => Some(ObjectFile::Coco),
-            Self::Rois => Some(ObjectFile::Rois),
-            Self::Csv => Some(ObjectFile::Table),
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mask => "mask",
-            Self::Overlay => "overlay",
-            Self::Prob | Self::ProbNpy => "prob",
-            other => other.object().map_or("", |o| o.name().0),
-        }
-    }
-
-    /// Extension of its file; a mask is TIFF where `out` says so.
-    fn extension(self, out: Option<&Path>) -> &'static str {
-        let tiff = |e: &std::ffi::OsStr| ["tif", "tiff"].iter().find(|t| e.eq_ignore_ascii_case(t)).copied();
-        match self {
-            Self::Mask => out.and_then(Path::extension).and_then(tiff).unwrap_or("png"),
-            Self::Overlay => "png",
-            Self::Prob => ProbabilityFormat::Tiff.extension(),
-            Self::ProbNpy => ProbabilityFormat::Npy.extension(),
-            other => other.object().map_or("", |o| o.name().1),
-        }
-    }
-
-    /// What writes it; those of objects are written together.
-    pub fn sink(self, path: &Path) -> Result<Option<Box<dyn BandSink>>> {
-        Ok(match self {
-            Self::Mask => Some(Box::new(MaskSink::new(path))),
-            Self::Overlay => Some(Box::new(OverlaySink::new(path))),
-            Self::Prob | Self::ProbNpy => Some(Box::new(ProbabilitySink::new(path)?)),
-            Self::Labels | Self::Geojson | Self::Coco | Self::Rois | Self::Csv => None,
-        })
-    }
 }
 
 /// `2G`, `512M`, `1.5GiB`, `1000000`.
@@ -237,11 +162,28 @@ impl Segment {
             let whole = "tiles are blended: where there are several, the result is not that of the whole picture";
             common.note(whole);
         }
+        let work = Work {
+            channels: self.channels.clone(),
+            objects: &self.objects,
+            memory: self.memory,
+            pages: self.page != PageChoice::default(),
+            options: SegmentOptions {
+                tile: self.tile,
+                exact: self.exact,
+                blend: match self.blend {
+                    BlendArg::Exact => Blend::Exact,
+                    BlendArg::Gaussian => Blend::Gaussian,
+                },
+                normalisation: self.normalise.clone(),
+                batch: self.batch.into(),
+                ..Default::default()
+            },
+        };
         let mut group: Vec<Opened> = Vec::new();
         let mut say = Said { common, device, model: self.model.join(" + "), several: jobs.len() > 1, failed: 0 };
         for (i, job) in jobs.iter().enumerate() {
             if self.skip_existing && job.outputs.iter().all(|p| p.1.is_file()) {
-                self.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
+                work.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
                 skipped += 1;
                 if common.json {
                     let line = json!({ "input": job.input.to_string_lossy(), "skipped": true });
@@ -249,23 +191,23 @@ impl Segment {
                 }
                 continue;
             }
-            match self.open(job, i + 1) {
+            match work.open(job, i + 1) {
                 Ok(opened) => {
                     if !opened.joins(&group, self.memory) {
-                        self.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
+                        work.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
                     }
                     group.push(opened);
                 }
                 Err(e) => {
-                    self.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
+                    work.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
                     say.failed(job.input, e)?;
                 }
             }
             if group.len() == usize::from(self.batch) {
-                self.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
+                work.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
             }
         }
-        self.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
+        work.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
         let failed = say.failed;
         if skipped > 0 {
             common.note(&format!("{skipped} of {} pictures were skipped: their results exist", jobs.len()));
@@ -309,27 +251,6 @@ impl Segment {
         };
         pages.into_iter().map(job).collect()
     }
-}
-
-/// Says which picture an error is about, where the error does not.
-pub(super) fn about(input: &Path, e: Error) -> Error {
-    match e {
-        Error::Io { .. } | Error::File { .. } | Error::Cancelled | Error::DeviceLost(_) => e,
-        e => Error::file(input, e.to_string()),
-    }
-}
-
-pub(super) fn progress_bar(common: &Common, input: &Path, number: usize, of: usize) -> ProgressBar {
-    if common.quiet {
-        return ProgressBar::hidden();
-    }
-    // Hidden by itself where stderr is not a terminal.
-    let bar = ProgressBar::new(1000);
-    let style = ProgressStyle::with_template("{msg} [{bar:30}] {percent:>3} % {elapsed} (about {eta} left)");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
-    let name = input.file_name().unwrap_or_default().to_string_lossy();
-    bar.set_message(if of > 1 { format!("{number}/{of} {name}") } else { name.into_owned() });
-    bar
 }
 
 #[cfg(test)]

@@ -1,18 +1,105 @@
 //! Pictures of `unet segment` from opening to the line that tells of them, alone or several in a batch.
 
-use super::segment::{BlendArg, Job, Save, Segment, about, progress_bar};
+use super::objects::ObjectArgs;
 use super::{Common, output};
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::infer::{
-    BandSink, Blend, ObjectReport, OpenOptions, PictureSource, PictureTask, SegmentOptions, Segmenter, Streamed,
-    open_picture,
+    BandSink, MaskSink, ObjectFile, ObjectReport, OpenOptions, OverlaySink, PictureSource, PictureTask,
+    ProbabilityFormat, ProbabilitySink, SegmentOptions, Segmenter, Streamed, open_picture,
 };
 
 /// Pictures that are decoded as a whole wait for each other in at most this part of the memory.
 const WAITING: u64 = 4;
+
+/// One picture of a file, and where its results go.
+pub(super) struct Job<'a> {
+    pub input: &'a Path,
+    pub page: usize,
+    pub outputs: Vec<(Save, PathBuf)>,
+}
+
+/// A kind of result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Save {
+    /// Class ids as PNG: black and white for two classes, a palette for more
+    Mask,
+    /// The picture with the mask drawn over it; with every object in a colour of its own where objects are saved too
+    Overlay,
+    /// Probabilities as 32-bit float TIFF, a page per class
+    Prob,
+    /// Probabilities as numpy array
+    ProbNpy,
+    /// The number of every pixel's object: compressed 16-bit TIFF, 32-bit for more than 65,535 objects
+    Labels,
+    /// Outlines of objects as GeoJSON for QuPath
+    Geojson,
+    /// Outlines of objects as COCO annotations
+    Coco,
+    /// Outlines of objects as ImageJ's ROI archive
+    Rois,
+    /// A table of objects: class, area, centroid, bounding box, perimeter, eccentricity, mean of every channel
+    Csv,
+}
+
+impl Save {
+    pub fn object(self) -> Option<ObjectFile> {
+        match self {
+            Self::Mask | Self::Overlay | Self::Prob | Self::ProbNpy => None,
+            Self::Labels => Some(ObjectFile::Labels),
+            Self::Geojson => Some(ObjectFile::GeoJson),
+            Self::Coco => Some(ObjectFile::Coco),
+            Self::Rois => Some(ObjectFile::Rois),
+            Self::Csv => Some(ObjectFile::Table),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mask => "mask",
+            Self::Overlay => "overlay",
+            Self::Prob | Self::ProbNpy => "prob",
+            other => other.object().map_or("", |o| o.name().0),
+        }
+    }
+
+    /// Extension of its file; a mask is TIFF where `out` says so.
+    pub fn extension(self, out: Option<&Path>) -> &'static str {
+        let tiff = |e: &std::ffi::OsStr| ["tif", "tiff"].iter().find(|t| e.eq_ignore_ascii_case(t)).copied();
+        match self {
+            Self::Mask => out.and_then(Path::extension).and_then(tiff).unwrap_or("png"),
+            Self::Overlay => "png",
+            Self::Prob => ProbabilityFormat::Tiff.extension(),
+            Self::ProbNpy => ProbabilityFormat::Npy.extension(),
+            other => other.object().map_or("", |o| o.name().1),
+        }
+    }
+
+    /// What writes it; those of objects are written together.
+    pub fn sink(self, path: &Path) -> Result<Option<Box<dyn BandSink>>> {
+        Ok(match self {
+            Self::Mask => Some(Box::new(MaskSink::new(path))),
+            Self::Overlay => Some(Box::new(OverlaySink::new(path))),
+            Self::Prob | Self::ProbNpy => Some(Box::new(ProbabilitySink::new(path)?)),
+            Self::Labels | Self::Geojson | Self::Coco | Self::Rois | Self::Csv => None,
+        })
+    }
+}
+
+/// How pictures are segmented.
+pub(super) struct Work<'a> {
+    pub channels: Option<Vec<usize>>,
+    pub objects: &'a ObjectArgs,
+    /// Bytes, objects included.
+    pub memory: u64,
+    /// Whether pages are named.
+    pub pages: bool,
+    pub options: SegmentOptions,
+}
 
 /// A picture that waits for its run.
 pub(super) struct Opened<'a> {
@@ -65,8 +152,8 @@ impl Said<'_> {
     }
 }
 
-impl Segment {
-    pub(super) fn open<'a>(&self, job: &'a Job<'a>, number: usize) -> Result<Opened<'a>> {
+impl Work<'_> {
+    pub fn open<'a>(&self, job: &'a Job<'a>, number: usize) -> Result<Opened<'a>> {
         let start = Instant::now();
         let open = OpenOptions { page: job.page, channels: self.channels.clone(), memory: Some(self.memory) };
         let source = open_picture(job.input, &open)?;
@@ -90,24 +177,8 @@ impl Segment {
         Ok(opened)
     }
 
-    fn options(&self, objects: bool) -> SegmentOptions {
-        SegmentOptions {
-            tile: self.tile,
-            // Objects keep a share of the memory for themselves.
-            memory: if objects { self.memory - self.memory / 4 } else { self.memory },
-            exact: self.exact,
-            blend: match self.blend {
-                BlendArg::Exact => Blend::Exact,
-                BlendArg::Gaussian => Blend::Gaussian,
-            },
-            normalisation: self.normalise.clone(),
-            batch: self.batch.into(),
-            ..Default::default()
-        }
-    }
-
     /// Segments the pictures that wait, and tells of each.
-    pub(super) fn together(
+    pub fn together(
         &self,
         segmenter: &mut Segmenter,
         group: &mut Vec<Opened>,
@@ -118,7 +189,9 @@ impl Segment {
         let (Some(first), count) = (group.first(), group.len()) else { return Ok(()) };
         let start = Instant::now();
         let bar = progress_bar(say.common, first.job.input, first.number, of);
-        let options = self.options(first.objects.is_some());
+        // Objects keep a share of the memory for themselves.
+        let memory = if first.objects.is_some() { self.memory - self.memory / 4 } else { self.memory };
+        let options = SegmentOptions { memory, ..self.options.clone() };
         let tasks =
             group.iter_mut().map(|o| PictureTask { source: &mut *o.source, sinks: std::mem::take(&mut o.sinks) });
         let results = segmenter.segment_several(tasks.collect(), &options, |done| {
@@ -150,7 +223,7 @@ impl Segment {
             let batch = if result.batch == 1 { String::new() } else { format!(", {} at once", result.batch) };
             let fallback = if result.fallback.is_some() { ", in f32 after f16 overflowed" } else { "" };
             let found = objects.as_ref().map_or(String::new(), |o| format!("; {} objects", o.count));
-            let page = if self.page == Default::default() { String::new() } else { format!(", page {page}") };
+            let page = if self.pages { format!(", page {page}") } else { String::new() };
             return output::line_if_read(&format!(
                 "{}{page}: {width}x{height}{tiles}{batch}, {:.2} s{fallback}; {}{found}; wrote {}",
                 input.display(),
@@ -159,7 +232,7 @@ impl Segment {
                 files.join(", ")
             ));
         }
-        let named = |(s, p): &(Save, std::path::PathBuf)| (s.name().to_string(), json!(p.to_string_lossy()));
+        let named = |(s, p): &(Save, PathBuf)| (s.name().to_string(), json!(p.to_string_lossy()));
         let line = json!({
             // Names that are no text would panic as paths.
             "input": input.to_string_lossy(),
@@ -193,4 +266,25 @@ fn class_shares(classes: Vec<String>, result: &Streamed) -> Vec<(String, f64)> {
     let total: u64 = result.class_pixels.iter().sum();
     let share = |count: &u64| *count as f64 / total.max(1) as f64;
     classes.into_iter().zip(result.class_pixels.iter().map(share)).collect()
+}
+
+/// Says which picture an error is about, where the error does not.
+pub(super) fn about(input: &Path, e: Error) -> Error {
+    match e {
+        Error::Io { .. } | Error::File { .. } | Error::Cancelled | Error::DeviceLost(_) => e,
+        e => Error::file(input, e.to_string()),
+    }
+}
+
+pub(super) fn progress_bar(common: &Common, input: &Path, number: usize, of: usize) -> ProgressBar {
+    if common.quiet {
+        return ProgressBar::hidden();
+    }
+    // Hidden by itself where stderr is not a terminal.
+    let bar = ProgressBar::new(1000);
+    let style = ProgressStyle::with_template("{msg} [{bar:30}] {percent:>3} % {elapsed} (about {eta} left)");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+    let name = input.file_name().unwrap_or_default().to_string_lossy();
+    bar.set_message(if of > 1 { format!("{number}/{of} {name}") } else { name.into_owned() });
+    bar
 }

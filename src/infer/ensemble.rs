@@ -8,8 +8,8 @@
 //! one plane p; beside networks with a plane each of the two it gives [1 - p, p], so p > 0.5 is still its decision alone.
 
 use super::orient::Orientation;
-use super::runner::{TileOutputs, Wants, on_probabilities, tile_graph};
 use super::tile::TileSpec;
+use super::tile_graph::{TileOutputs, Wants, on_probabilities, tile_graph};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::model::{Model, SizeRule};

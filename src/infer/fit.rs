@@ -4,11 +4,11 @@ use super::band::BandInfo;
 use super::blend::BlendGrid;
 use super::budget::{Budget, OF_MEMORY};
 use super::choose::choose;
+use super::ensemble::Ensemble;
 use super::fixed::fixed_grid;
 use super::options::{Blend, SegmentOptions};
-use super::runner::TileOutputs;
-use super::segment::Segmenter;
 use super::tile::{TileGrid, TileSpec};
+use super::tile_graph::TileOutputs;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, footprint};
 use crate::model::Model;
@@ -30,10 +30,11 @@ pub(super) struct TileKey {
     pub precision: Precision,
 }
 
-/// What is known of kinds of tile. Planning takes milliseconds, and pictures come in series.
-#[derive(Debug, Default)]
-pub(super) struct Tried {
-    /// By the memory that the device may take: what stands against them, the parts of an [`Error::Limit`].
+/// Finds tiles for an ensemble, and keeps what it has found: planning takes milliseconds, and pictures come in series.
+#[derive(Debug)]
+pub(super) struct Fit {
+    pub ensemble: Ensemble,
+    /// By kind of tile and the memory that the device may take: what stands against it, the parts of an [`Error::Limit`].
     sizes: HashMap<(TileKey, u64), Option<[String; 3]>>,
     /// The network takes one picture at a time, as an ONNX file may.
     unbatched: bool,
@@ -45,9 +46,18 @@ pub(super) enum Cut {
     Blended(BlendGrid),
 }
 
-impl Segmenter {
+impl Fit {
+    pub fn new(ensemble: Ensemble) -> Self {
+        Self { ensemble, sizes: HashMap::new(), unbatched: false }
+    }
+
+    /// What tiling must know of the models, or why they cannot be tiled.
+    pub fn tile_spec(&self) -> Result<Result<TileSpec, String>> {
+        self.ensemble.tile_spec(tile_spec)
+    }
+
     /// The tiles that fit the device and the memory budget with the least work.
-    pub(super) fn plan(
+    pub fn plan(
         &mut self,
         backend: &Backend,
         info: &BandInfo,
@@ -57,7 +67,7 @@ impl Segmenter {
     ) -> Result<Cut> {
         let (height, width) = (info.height, info.width);
         let rule = self.ensemble.size_rule();
-        let fixed = self.model().architecture.fixed_size();
+        let fixed = self.ensemble.first().architecture.fixed_size();
         if fixed != [None; 2] {
             if self.ensemble.turns() && fixed[0] != fixed[1] {
                 return Err(Error::invalid("tta", "a network of one input size that is not square cannot be turned"));
@@ -81,7 +91,7 @@ impl Segmenter {
         let longest = whole.rows.window.max(whole.columns.window);
         let cap = options.tile.unwrap_or(longest);
         let mut problem = None;
-        let fits = |segmenter: &mut Self, window| segmenter.fits(backend, window, options, outputs, budget);
+        let fits = |fit: &mut Self, window| fit.fits(backend, window, options, outputs, budget);
         if cap >= longest {
             match fits(self, [whole.rows.window, whole.columns.window]) {
                 Ok(()) => return Ok(Cut::Exact(whole)),
@@ -167,7 +177,7 @@ impl Segmenter {
 
     /// What stands against a kind of tile on the device, if anything does: the parts of an [`Error::Limit`].
     fn on_device(&mut self, backend: &Backend, key: TileKey, memory: u64) -> Result<Option<[String; 3]>> {
-        if let Some(known) = self.tried.sizes.get(&(key, memory)) {
+        if let Some(known) = self.sizes.get(&(key, memory)) {
             return Ok(known.clone());
         }
         // What one session takes the next cannot have.
@@ -178,14 +188,14 @@ impl Segmenter {
             Err(Error::Limit { what, needed, limit }) => Some([what, needed, limit]),
             Err(e) => return Err(e),
         };
-        self.tried.sizes.insert((key, memory), problem.clone());
+        self.sizes.insert((key, memory), problem.clone());
         Ok(problem)
     }
 
     /// How many of `tiles` tiles of a kind, and of their orientations, one run takes: at most what is asked for, no more
     /// than make the runs equally full, and half as many where memory does not hold them. `others` are bytes that other
     /// pictures of the batch take on the host.
-    pub(super) fn batch(
+    pub fn batch(
         &mut self,
         backend: &Backend,
         key: TileKey,
@@ -195,7 +205,7 @@ impl Segmenter {
     ) -> Result<usize> {
         let runs = tiles * self.ensemble.runs_together(key.shape);
         let even = |most: usize| runs.div_ceil(runs.div_ceil(most.max(1)).max(1)).max(1);
-        let mut batch = if self.tried.unbatched { 1 } else { even(options.batch) };
+        let mut batch = if self.unbatched { 1 } else { even(options.batch) };
         loop {
             let host = budget.host(key.shape) + others + (batch as u64 - 1) * budget.tile(key.shape);
             let problem = match options.memory.checked_sub(host) {
@@ -210,7 +220,7 @@ impl Segmenter {
                 Ok(Some(_)) => batch = even(batch / 2),
                 Err(e) if batch > 1 => {
                     log::warn!("this network takes no batches: {e}");
-                    (self.tried.unbatched, batch) = (true, 1);
+                    (self.unbatched, batch) = (true, 1);
                 }
                 Err(e) => return Err(e),
             }
@@ -219,7 +229,7 @@ impl Segmenter {
 }
 
 /// What tiling must know of a model, or why it cannot be tiled.
-pub(super) fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
+fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
     // One rule for both axes: it does not matter which is which.
     let architecture = model.architecture.unturned().unwrap_or_else(|| model.architecture.clone());
     let rule = architecture.size_rule();

@@ -29,6 +29,7 @@ pub mod segment;
 pub mod source;
 mod stream;
 pub mod tile;
+mod tile_graph;
 
 pub use band::{Band, BandInfo, BandSink, Needs, feed};
 pub use components::{components, grow};
@@ -51,7 +52,8 @@ pub use output::{
     palette, write_atomically, write_mask, write_overlay, write_probabilities,
 };
 pub use paths::{PICTURE_EXTENSIONS, check_distinct, check_writable, expand_inputs, output_path};
-pub use runner::{TileInput, TileOutput, TileOutputs, TileRunner};
+pub use runner::{TileInput, TileOutput, TileRunner};
 pub use segment::{PictureTask, Segmentation, Segmenter, Streamed};
 pub use source::{OpenOptions, PageChoice, PictureSource, SourceInfo, open_picture, page_count};
 pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
+pub use tile_graph::TileOutputs;

@@ -31,8 +31,8 @@ pub struct SegmentOptions {
     /// How pixels are normalised; as the model says if not given.
     pub normalisation: Option<Normalisation>,
     /// Tiles that one run of a network takes, at most: of one picture, and their orientations, and with
-    /// [`Segmenter::segment_several`](super::Segmenter::segment_several) of several pictures. Tiles are as large as for 1; where
-    /// `memory` does not hold so many of them, fewer are taken. Results are the same bits.
+    /// [`Segmenter::segment_several`](super::Segmenter::segment_several) of several pictures. Tiles are as large as for 1;
+    /// where `memory` does not hold so many of them, fewer are taken. Results are the same bits.
     pub batch: usize,
 }
 

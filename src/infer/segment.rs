@@ -5,16 +5,17 @@ use super::blend::Blended;
 use super::budget::{Budget, check_rows};
 use super::collected::Collected;
 use super::ensemble::Ensemble;
-use super::fit::{Cut, TileKey, Tried, tile_spec};
+use super::fit::{Cut, Fit, TileKey};
 use super::image::{Picture, Sample};
 use super::mask::Mask;
 use super::normalise::{ChannelAffine, Collector, Wanted, collect, maps, reads_integers, wanted};
 use super::options::{Blend, SegmentOptions};
 use super::output::{SHOWN, STRETCH, joint};
-use super::runner::{TileInput, TileOutput, TileOutputs, TileRunner};
+use super::runner::{TileInput, TileOutput, TileRunner};
 use super::source::{InMemory, PictureSource, SourceInfo};
 use super::stream::{Assembly, Emitter, Exact, Ongoing, TileResult, Waiting, Windows, run_tiles};
 use super::tile::TileSpec;
+use super::tile_graph::TileOutputs;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::session::Backend;
@@ -77,10 +78,9 @@ struct Prepared<'a> {
 #[derive(Debug)]
 pub struct Segmenter {
     backend: Backend,
-    pub(super) ensemble: Ensemble,
+    fit: Fit,
     /// What runs one kind of tile. One entry: the next picture is likely of the same size.
     ready: Option<(TileKey, TileRunner)>,
-    pub(super) tried: Tried,
 }
 
 /// How each model's input is normalised, and what is shown black and white.
@@ -89,17 +89,17 @@ type Measured = (Vec<Vec<ChannelAffine>>, Option<[f64; 2]>);
 impl Segmenter {
     /// A segmenter with a model, or with several as one. Nothing is compiled or allocated yet.
     pub fn new(backend: Backend, models: impl Into<Ensemble>) -> Self {
-        Self { backend, ensemble: models.into(), ready: None, tried: Tried::default() }
+        Self { backend, fit: Fit::new(models.into()), ready: None }
     }
 
     /// The model; of several the first, which agrees with the others in classes and channels.
     pub fn model(&self) -> &Model {
-        self.ensemble.first()
+        self.fit.ensemble.first()
     }
 
     /// Names of the classes that masks hold.
     pub fn classes(&self) -> Vec<String> {
-        self.ensemble.classes()
+        self.fit.ensemble.classes()
     }
 
     /// Bytes of device memory held.
@@ -109,7 +109,7 @@ impl Segmenter {
 
     /// What tiling must know of the models, or why they cannot be tiled.
     pub fn tile_spec(&self) -> Result<Result<TileSpec, String>> {
-        self.ensemble.tile_spec(tile_spec)
+        self.fit.tile_spec()
     }
 
     /// Segments a picture. `progress` gets a fraction from 0 to 1 and may cancel by returning an error. Where `f16` cannot
@@ -224,14 +224,15 @@ impl Segmenter {
         let needs = sinks.iter().fold(Needs::default(), |n, s| n.or(s.needs()));
         let (affines, contrast) = self.measure(source, options, needs)?;
         let SourceInfo { width, height, channels, .. } = source.info();
-        let (classes, planes) = (self.ensemble.classes(), self.ensemble.planes());
+        let (classes, planes) = (self.fit.ensemble.classes(), self.fit.ensemble.planes());
         let info = BandInfo { width, height, channels, classes, planes, contrast };
         Ok(Prepared { source, sinks, info, needs, affines })
     }
 
     /// How pixels are normalised, for each model, and what is shown black and white.
     fn measure(&self, source: &mut dyn PictureSource, options: &SegmentOptions, needs: Needs) -> Result<Measured> {
-        let rules = self.ensemble.models().map(|m| options.normalisation.as_ref().unwrap_or(&m.metadata.normalisation));
+        let rules =
+            self.fit.ensemble.models().map(|m| options.normalisation.as_ref().unwrap_or(&m.metadata.normalisation));
         let info = source.info();
         let channels = self.model().architecture.in_channels();
         check_rows(&*source, options.memory)?;
@@ -273,13 +274,13 @@ impl Segmenter {
         let channels = self.model().architecture.in_channels();
         let infos: Vec<BandInfo> = pictures.iter().map(|p| p.info.clone()).collect();
         let budget = |(p, info): (&Prepared, _)| {
-            Budget::new(&*p.source, options, (channels, info, p.needs), self.ensemble.runs())
+            Budget::new(&*p.source, options, (channels, info, p.needs), self.fit.ensemble.runs())
         };
         let budgets: Vec<Budget> = pictures.iter().zip(&infos).map(budget).collect();
         let (Some(info), Some((budget, others))) = (infos.first(), budgets.split_first()) else {
             return Ok(Vec::new());
         };
-        let cut = self.plan(backend, info, options, outputs, budget)?;
+        let cut = self.fit.plan(backend, info, options, outputs, budget)?;
         let (shape, tiles) = match &cut {
             Cut::Exact(g) => ([g.rows.window, g.columns.window], [g.rows.windows.len(), g.columns.windows.len()]),
             Cut::Blended(g) => ([g.rows.tile, g.columns.tile], [g.rows.starts.len(), g.columns.starts.len()]),
@@ -290,15 +291,15 @@ impl Segmenter {
         }
         let others = others.iter().map(|b| b.host(shape)).sum();
         let key = TileKey { shape, outputs, exact: options.exact, precision: backend.precision(), batch: 1 };
-        let batch = self.batch(backend, key, count * pictures.len(), options, (budget, others))?;
+        let batch = self.fit.batch(backend, key, count * pictures.len(), options, (budget, others))?;
         let key = TileKey { batch, ..key };
         if self.ready.as_ref().is_none_or(|r| r.0 != key) {
             // The old buffers go before the new ones come.
             self.ready = None;
-            self.ready = Some((key, TileRunner::new(backend, &self.ensemble, shape, outputs, batch)?));
+            self.ready = Some((key, TileRunner::new(backend, &self.fit.ensemble, shape, outputs, batch)?));
         }
         let Some((_, runner)) = &mut self.ready else { return Err(Error::invalid("segmenter", "is not ready")) };
-        let rule = (runner.rule(), self.ensemble.planes());
+        let rule = (runner.rule(), self.fit.ensemble.planes());
         let (keep, at_once) = (budget.cache(shape[0]), runner.tiles_at_once());
         let (mut ongoing, mut affines) = (Vec::new(), Vec::new());
         for (Prepared { source, sinks, needs, affines: own, .. }, info) in pictures.iter_mut().zip(&infos) {

@@ -8,8 +8,7 @@ use crate::model::{parse, whole_graph};
 use crate::plan::Plan;
 use crate::tensor::Shape;
 use crate::testing::{gpu_or_skip, random_input, random_parameter};
-use crate::weights::Normalisation;
-use crate::weights::{Checkpoint, ModelMetadata};
+use crate::weights::{Checkpoint, ModelMetadata, Normalisation};
 
 fn model() -> Model {
     let config = json!({ "width": 4, "depth": 2, "padding": "same", "out_channels": 2 });
