@@ -430,6 +430,9 @@ fn pictures_larger_than_the_memory_allowed() {
     // By windows a picture of any size is opened.
     let tiff = folder.file("a.tif", &Tiff::grey(900, 700).chunks(false, &[&vec![1; 900 * 700]]));
     open(&tiff, 1000).unwrap();
+    // A header of an array that is said to be longer than any.
+    let array = b"\x93NUMPY\x02\x00\xf6\xff\xff\x7f{'descr': '<f4'}";
+    refused(&folder.file("long.npy", array), &["a header of 2147483638 bytes"], |p| Picture::open(p).map(drop));
     // Samples that a few bytes cannot hold.
     let mut png = Vec::new();
     let mut encoder = png::Encoder::new(&mut png, 60_000, 60_000);

@@ -1,7 +1,7 @@
 //! numpy arrays as pictures.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use npyz::{DType, NpyHeader, Order};
@@ -9,10 +9,13 @@ use npyz::{DType, NpyHeader, Order};
 use super::raw::RawLayout;
 use super::tiff::MAX_CHANNELS;
 use super::{FileSource, Source};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::infer::image::Picture;
 use crate::infer::image::Sample;
 use crate::infer::source::{PictureSource, SourceInfo};
+
+/// The longest header that is read; numpy itself takes 10,000 bytes.
+const MAX_HEADER: u64 = 1 << 16;
 
 /// An array of `[rows, columns]`, `[rows, columns, channels]` (up to four) or `[channels, rows, columns]`, read by windows.
 pub(super) struct NpyPicture {
@@ -24,11 +27,21 @@ pub(super) struct NpyPicture {
 impl NpyPicture {
     pub fn open(file: FileSource, mut reader: BufReader<File>) -> Result<Self> {
         let source = file.as_source();
+        let head = reader.fill_buf().map_err(|e| Error::io(&file.path, e))?;
+        // The crate takes memory for a header of the length that the file says, which may be 4 GiB.
+        let length = match head.get(6..12) {
+            Some(&[1, _, a, b, ..]) => u32::from(u16::from_le_bytes([a, b])),
+            Some(&[_, _, a, b, c, d]) => u32::from_le_bytes([a, b, c, d]),
+            _ => return Err(source.error("the NPY file is truncated")),
+        };
+        if u64::from(length) > source.bytes.min(MAX_HEADER) {
+            return Err(source.error(format!("damaged NPY file: a header of {length} bytes")));
+        }
         // A header is text of the file's own; it is parsed by a crate that may assert.
         let header = catch_unwind(AssertUnwindSafe(|| NpyHeader::from_reader(&mut reader)))
             .unwrap_or_else(|_| Err(std::io::Error::other("its header is damaged")))
             .map_err(|e| source.error(format!("damaged NPY file: {e}")))?;
-        let at = std::io::Seek::stream_position(&mut reader).map_err(|e| crate::error::Error::io(&file.path, e))?;
+        let at = std::io::Seek::stream_position(&mut reader).map_err(|e| Error::io(&file.path, e))?;
         let layout = layout(&source, &header, at)?;
         Ok(Self { source: file, reader, layout })
     }
