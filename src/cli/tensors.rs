@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 use unet_wgpu::error::{Error, Result};
-use unet_wgpu::infer::write_atomically;
+use unet_wgpu::infer::{check_npy_header, write_atomically};
 use unet_wgpu::tensor::HostTensor;
 use unet_wgpu::weights::{self, Checkpoint, StoredType};
 
@@ -31,7 +31,9 @@ pub fn read(path: &Path, name: &str) -> Result<BTreeMap<String, HostTensor>> {
     if bytes == 0 {
         return Err(Error::file(path, "the file is empty"));
     }
-    let announced = elements(&file).map_err(|e| Error::io(path, e))?;
+    let head = head(&file).map_err(|e| Error::io(path, e))?;
+    check_npy_header(&head).map_err(|e| Error::file(path, e))?;
+    let announced = elements(&head);
     if announced.is_some_and(|n| n.is_none_or(|n| n > bytes)) {
         return Err(Error::file(path, format!("the .npy file is cut off: {bytes} bytes cannot hold its shape")));
     }
@@ -77,25 +79,23 @@ fn last_axis_first(dims: &[usize], data: &[f32]) -> Vec<f32> {
     (0..data.len()).filter_map(|i| data.get(place(i)).copied()).collect()
 }
 
-/// The number of elements that a `.npy` header announces: `Some(None)` for more than 64 bits count, which npyz does not
-/// survive; `None` where no shape is found, which npyz explains. Leaves the file at its start.
-fn elements(mut file: &File) -> std::io::Result<Option<Option<u64>>> {
+/// The first bytes of a file, which is left at its start.
+fn head(mut file: &File) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::new();
     file.take(1 << 12).read_to_end(&mut head)?;
     file.seek(SeekFrom::Start(0))?;
-    // From version 2 on the length of the header has 32 bits, and npyz takes memory for all of it.
-    if let Some(&[major, _, a, b, c, d]) = head.get(6..12)
-        && major > 1
-        && u32::from_le_bytes([a, b, c, d]) > 1 << 16
-    {
-        return Ok(Some(None));
-    }
-    let head = String::from_utf8_lossy(&head);
+    Ok(head)
+}
+
+/// The number of elements that a `.npy` header announces: `Some(None)` for more than 64 bits count, which npyz does not
+/// survive; `None` where no shape is found, which npyz explains.
+fn elements(head: &[u8]) -> Option<Option<u64>> {
+    let head = String::from_utf8_lossy(head);
     let shape = head.split_once("shape").and_then(|(_, rest)| rest.split_once('(')?.1.split_once(')'));
-    Ok(shape.map(|(dims, _)| {
+    shape.map(|(dims, _)| {
         let dims = dims.split(',').map(|d| d.trim().trim_end_matches('L')).filter(|d| !d.is_empty());
         dims.map(|d| d.parse().ok()).try_fold(1u64, |a, d: Option<u64>| a.checked_mul(d?))
-    }))
+    })
 }
 
 /// Fails early if `path` could not be written by [`write()`].

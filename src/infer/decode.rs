@@ -8,6 +8,8 @@ mod pages;
 mod raw;
 mod tiff;
 
+pub use npy::check_npy_header;
+
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -15,8 +17,7 @@ use std::path::{Path, PathBuf};
 use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use ::image::{ColorType, ImageDecoder, ImageError, Limits};
 
-use super::image::Sample;
-use super::image::{Picture, Pixels};
+use super::image::{Picture, Pixels, Sample};
 use super::source::{InMemory, PictureSource, read_all};
 use crate::error::{Error, Result};
 

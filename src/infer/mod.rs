@@ -33,7 +33,7 @@ mod tile_graph;
 
 pub use band::{Band, BandInfo, BandSink, Needs, feed};
 pub use components::{components, grow};
-pub use decode::MAX_PIXELS;
+pub use decode::{MAX_PIXELS, check_npy_header};
 pub(crate) use distance::nearest_sites;
 pub use ensemble::{Ensemble, Tta};
 pub use image::{Picture, Pixels, Sample};

@@ -225,7 +225,18 @@ impl TrainConfig {
             "unet" => json!({"width": 16, "padding": "same"}),
             _ => json!({"width": 16}),
         };
-        model::parse(&self.arch, if self.config.is_null() { &small } else { &self.config })
+        let mut config = if self.config.is_null() { small } else { self.config.clone() };
+        let channels = config.get("out_channels").and_then(Value::as_u64).unwrap_or(1);
+        if let Some(options) = config.as_object_mut().filter(|_| channels > 1 && self.arch.starts_with("unet3")) {
+            // A sigmoid a channel would be the default: classes that do not exclude each other.
+            options.entry("activation").or_insert("softmax".into());
+        }
+        let model = model::parse(&self.arch, &config)?;
+        if model.classes() != model.out_channels().max(2) {
+            let reason = "a pixel's target is one class, the network's sigmoids are several: use softmax";
+            return Err(Error::invalid("activation", reason));
+        }
+        Ok(model)
     }
 
     /// What is minimised.
@@ -324,6 +335,17 @@ mod tests {
         let again: TrainConfig = toml::from_str(&text).unwrap_or_else(|e| panic!("{text}\n{e}"));
         config.config = json!({"width": 8});
         assert_eq!(again, config, "{text}");
+    }
+
+    #[test]
+    fn several_classes_exclude_each_other() {
+        let of = |config: Value| TrainConfig { arch: "unet3p".into(), config, ..TrainConfig::default() }.architecture();
+        let three = of(json!({"out_channels": 3})).unwrap();
+        assert_eq!((three.config()["activation"].as_str(), three.classes()), (Some("softmax"), 3));
+        let one = of(json!({"out_channels": 1})).unwrap();
+        assert_eq!((one.config()["activation"].as_str(), one.classes()), (Some("sigmoid"), 2));
+        let e = of(json!({"out_channels": 3, "activation": "sigmoid"})).unwrap_err().to_string();
+        assert!(e.starts_with("activation: ") && e.contains("use softmax"), "{e}");
     }
 
     #[test]

@@ -10,12 +10,31 @@ use super::raw::RawLayout;
 use super::tiff::MAX_CHANNELS;
 use super::{FileSource, Source};
 use crate::error::{Error, Result};
-use crate::infer::image::Picture;
-use crate::infer::image::Sample;
+use crate::infer::image::{Picture, Sample};
 use crate::infer::source::{PictureSource, SourceInfo};
 
-/// The longest header that is read; numpy itself takes 10,000 bytes.
-const MAX_HEADER: u64 = 1 << 16;
+/// The longest header that is read, bytes; those of plain arrays have 118.
+const MAX_HEADER: usize = 4000;
+
+/// Checks the header of a NPY file, in the file's first bytes (4,012 are enough), before a parser gets it: the crate takes
+/// memory for as many bytes as the file says, and its time doubles with every bracket inside another. Arrays of plain
+/// numbers have one of each. Gives what is wrong.
+pub fn check_npy_header(head: &[u8]) -> std::result::Result<(), String> {
+    let (start, length) = match head.get(6..12) {
+        Some(&[1, _, a, b, ..]) => (10, usize::from(u16::from_le_bytes([a, b]))),
+        Some(&[_, _, a, b, c, d]) => (12, u32::from_le_bytes([a, b, c, d]) as usize),
+        _ => return Err("the NPY file is truncated".into()),
+    };
+    if length > MAX_HEADER {
+        return Err(format!("damaged NPY file: a header of {length} bytes"));
+    }
+    let text = head.get(start..start + length).ok_or("the NPY file is truncated")?;
+    let count = |bracket: u8| text.iter().filter(|&&b| b == bracket).count();
+    match count(b'{') > 1 || count(b'(') > 1 || count(b'[') > 0 {
+        true => Err("records are not supported".into()),
+        false => Ok(()),
+    }
+}
 
 /// An array of `[rows, columns]`, `[rows, columns, channels]` (up to four) or `[channels, rows, columns]`, read by windows.
 pub(super) struct NpyPicture {
@@ -28,15 +47,7 @@ impl NpyPicture {
     pub fn open(file: FileSource, mut reader: BufReader<File>) -> Result<Self> {
         let source = file.as_source();
         let head = reader.fill_buf().map_err(|e| Error::io(&file.path, e))?;
-        // The crate takes memory for a header of the length that the file says, which may be 4 GiB.
-        let length = match head.get(6..12) {
-            Some(&[1, _, a, b, ..]) => u32::from(u16::from_le_bytes([a, b])),
-            Some(&[_, _, a, b, c, d]) => u32::from_le_bytes([a, b, c, d]),
-            _ => return Err(source.error("the NPY file is truncated")),
-        };
-        if u64::from(length) > source.bytes.min(MAX_HEADER) {
-            return Err(source.error(format!("damaged NPY file: a header of {length} bytes")));
-        }
+        check_npy_header(head).map_err(|e| source.error(e))?;
         // A header is text of the file's own; it is parsed by a crate that may assert.
         let header = catch_unwind(AssertUnwindSafe(|| NpyHeader::from_reader(&mut reader)))
             .unwrap_or_else(|_| Err(std::io::Error::other("its header is damaged")))
