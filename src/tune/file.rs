@@ -40,7 +40,7 @@ pub fn load(gpu: &Gpu, folder: &Path) -> Option<Tuning> {
     tuning
 }
 
-/// The choices that a text made by [`write`] holds, if it is of `device`.
+/// The choices that a text made by [`write()`] holds, if it is of `device`.
 pub fn parse(text: &str, device: &str) -> Option<Tuning> {
     let document: Document = serde_json::from_str(text).ok()?;
     if document.format != FORMAT || document.device != device {
