@@ -12,6 +12,7 @@ pub use npy::check_npy_header;
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
@@ -125,12 +126,20 @@ fn open_file(path: &Path, bounds: &Bounds, page: usize) -> Result<Opened> {
     if page > 0 && !is_tiff && !head.is_empty() {
         return Err(Error::file(path, format!("has one page, there is no page {page} (they count from 0)")));
     }
-    let memory = match head.as_slice() {
+    match head.as_slice() {
         [] => Err(Error::file(path, "the file is empty")),
-        _ if is_tiff => return Ok(Opened::Windows(Box::new(tiff::TiffPicture::open(file, reader, page)?))),
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
-            return Ok(Opened::Windows(Box::new(npy::NpyPicture::open(file, reader)?)));
-        }
+        _ if is_tiff => Ok(Opened::Windows(Box::new(tiff::TiffPicture::open(file, reader, page)?))),
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Ok(Opened::Windows(Box::new(npy::NpyPicture::open(file, reader)?))),
+        // Decoders assert what a damaged file need not keep: that must be an error, not the end.
+        head => catch_unwind(AssertUnwindSafe(|| whole(&source, reader, head)))
+            .unwrap_or_else(|_| Err(source.error("damaged picture file: its parts contradict each other")))
+            .map(Opened::Memory),
+    }
+}
+
+/// Decodes a picture of a format that is not read by windows.
+fn whole(source: &Source, reader: BufReader<File>, head: &[u8]) -> Result<Picture> {
+    match head {
         [0x89, b'P', b'N', b'G', ..] => source.png(reader),
         [0xff, 0xd8, 0xff, ..] => source.jpeg(reader),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => {
@@ -145,9 +154,8 @@ fn open_file(path: &Path, bounds: &Bounds, page: usize) -> Result<Opened> {
             let decoder = BmpDecoder::new(reader).map_err(|e| source.image_error("BMP", e))?;
             source.decode("BMP", decoder)
         }
-        _ => Err(Error::file(path, "not a picture in a known format (PNG, JPEG, WebP, BMP, TIFF or NPY)")),
-    };
-    memory.map(Opened::Memory)
+        _ => Err(source.error("not a picture in a known format (PNG, JPEG, WebP, BMP, TIFF or NPY)")),
+    }
 }
 
 /// Pictures of the same pixels become one with the channels of all.

@@ -437,6 +437,9 @@ fn pictures_larger_than_the_memory_allowed() {
     let nested = format!("{{'descr': '<f8', 'fortran_order': {}", "{".repeat(60));
     let array = [b"\x93NUMPY\x01\x00", &(nested.len() as u16).to_le_bytes()[..], nested.as_bytes()].concat();
     refused(&folder.file("nested.npy", &array), &["records are not supported"], |p| Picture::open(p).map(drop));
+    // One on which the decoder unwraps nothing, found by fuzzing.
+    let jpeg = folder.file("assertion.jpg", include_bytes!("assertion.jpg"));
+    refused(&jpeg, &["assertion.jpg: damaged picture file"], |p| Picture::open(p).map(drop));
     // Samples that a few bytes cannot hold.
     let mut png = Vec::new();
     let mut encoder = png::Encoder::new(&mut png, 60_000, 60_000);
