@@ -32,7 +32,9 @@ pub fn read(path: &Path, name: &str) -> Result<BTreeMap<String, HostTensor>> {
         return Err(Error::file(path, "the file is empty"));
     }
     let head = head(&file).map_err(|e| Error::io(path, e))?;
-    check_npy_header(&head).map_err(|e| Error::file(path, e))?;
+    if head.starts_with(b"\x93NUMPY") {
+        check_npy_header(&head).map_err(|e| Error::file(path, e))?;
+    }
     let announced = elements(&head);
     if announced.is_some_and(|n| n.is_none_or(|n| n > bytes)) {
         return Err(Error::file(path, format!("the .npy file is cut off: {bytes} bytes cannot hold its shape")));
