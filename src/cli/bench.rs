@@ -1,9 +1,10 @@
 //! `unet bench`
 
 use super::arch::ArchArgs;
-use super::bench_layers::{self, clock, ms};
+use super::bench_layers::{self, clock};
 use super::bench_train::Step;
 use super::inspect::size;
+use super::output::ms;
 use super::{Common, output};
 use clap::Args;
 use serde_json::{Value, json};

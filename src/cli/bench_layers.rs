@@ -3,18 +3,12 @@
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::time::Instant;
 use unet_wgpu::gpu::Peak;
 use unet_wgpu::plan::Plan;
 
 /// Whose clock the times of layers are.
 pub fn clock(of_device: bool) -> &'static str {
     if of_device { "device" } else { "host" }
-}
-
-/// Milliseconds by the host's clock.
-pub fn ms(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e3
 }
 
 /// The dispatches of one kernel for one layer.

@@ -1,6 +1,7 @@
 //! `unet bench --train`: a training step, timed.
 
-use super::bench_layers::{clock, ms};
+use super::bench_layers::clock;
+use super::output::ms;
 use super::{Common, bench_layers, output};
 use serde_json::{Value, json};
 use std::time::Instant;

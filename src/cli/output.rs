@@ -56,6 +56,11 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
+/// Milliseconds by the host's clock.
+pub fn ms(since: std::time::Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

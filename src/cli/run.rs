@@ -1,6 +1,7 @@
 //! `unet run`
 
 use super::models::SetArgs;
+use super::output::ms;
 use super::{Common, output, tensors};
 use clap::Args;
 use serde_json::json;
@@ -150,8 +151,4 @@ impl Run {
         }
         Ok(Timed { executable, outputs, load_ms, first_run_ms, runs })
     }
-}
-
-fn ms(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e3
 }

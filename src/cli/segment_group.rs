@@ -173,7 +173,7 @@ impl Work<'_> {
             opened.objects = Some(Box::new(sink.report()));
             opened.sinks.push(Box::new(sink));
         }
-        opened.opening = milliseconds(start);
+        opened.opening = output::ms(start);
         Ok(opened)
     }
 
@@ -199,7 +199,7 @@ impl Work<'_> {
             Ok(())
         });
         bar.finish_and_clear();
-        let ms = milliseconds(start) / count as f64;
+        let ms = output::ms(start) / count as f64;
         for (opened, result) in group.into_iter().zip(results) {
             let (input, ms) = (opened.job.input, opened.opening + ms);
             let told = result.map_err(|e| about(input, e)).and_then(|r| self.tell(say, segmenter, opened, &r, ms));
@@ -255,10 +255,6 @@ impl Work<'_> {
         });
         output::line_if_read(&line.to_string())
     }
-}
-
-fn milliseconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e3
 }
 
 /// Share of the picture's pixels of every class.

@@ -147,17 +147,7 @@ fn emit(
     let mut ids = no_ids(out.info.classes.len(), ready * width)?;
     for i in 0..ready * width {
         let value = |c: usize| sums.get(c * reach * width + i).copied().unwrap_or(f32::NEG_INFINITY);
-        let best = (1..decision).fold(0, |best, c| if value(c) > value(best) { c } else { best });
-        let class = match rule {
-            MaskRule::Argmax => best,
-            MaskRule::Threshold(t) => {
-                if value(best) > t {
-                    best + 1
-                } else {
-                    0
-                }
-            }
-        };
+        let class = rule.class(decision, value);
         match &mut ids {
             Ids::U8(v) => v.iter_mut().skip(i).take(1).for_each(|id| *id = class as u8),
             Ids::U16(v) => v.iter_mut().skip(i).take(1).for_each(|id| *id = class as u16),

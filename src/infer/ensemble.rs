@@ -12,9 +12,8 @@ use super::tile::TileSpec;
 use super::tile_graph::{TileOutputs, Wants, on_probabilities, tile_graph};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::model::{Model, SizeRule};
-use crate::ops::{ImportNchw, MaskRule};
-use crate::tensor::TensorDesc;
+use crate::model::{Model, SizeRule, built};
+use crate::ops::MaskRule;
 
 /// Test-time augmentation: orientations of the picture whose probabilities are averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -231,10 +230,8 @@ struct Decides {
 
 impl Decides {
     fn of(model: &Model) -> Result<Self> {
-        let mut graph = Graph::new();
-        let x = graph.input("x", TensorDesc::linear(model.architecture.example()));
-        let x = graph.node("import", ImportNchw, &[x])?;
-        let rule = on_probabilities(&model.architecture.build(&mut graph, x)?);
+        let architecture = &*model.architecture;
+        let rule = on_probabilities(&built(architecture, architecture.example())?.1);
         Ok(Self { rule, planes: model.architecture.out_channels() })
     }
 

@@ -11,10 +11,9 @@ use super::tile::{TileGrid, TileSpec};
 use super::tile_graph::TileOutputs;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, footprint};
-use crate::model::Model;
-use crate::ops::ImportNchw;
+use crate::model::{Model, built};
 use crate::session::Backend;
-use crate::tensor::{Precision, Shape, TensorDesc};
+use crate::tensor::{Precision, Shape};
 use std::collections::HashMap;
 
 /// A kind of tile, and how many of it are run together.
@@ -234,10 +233,7 @@ fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
     let architecture = model.architecture.unturned().unwrap_or_else(|| model.architecture.clone());
     let rule = architecture.size_rule();
     let [h, w] = architecture.fixed_size().map(|n| n.unwrap_or(rule.minimum + 4 * rule.step));
-    let mut graph = Graph::new();
-    let x = graph.input("x", TensorDesc::linear(Shape::new(1, architecture.in_channels(), h, w)));
-    let x = graph.node("import", ImportNchw, &[x])?;
-    let built = architecture.build(&mut graph, x)?;
+    let (mut graph, built) = built(&*architecture, Shape::new(1, architecture.in_channels(), h, w))?;
     graph.output("decision", built.decision);
     let graph = graph.without_dead_nodes();
     let (Some((_, input)), Some((_, output))) = (graph.inputs().next(), graph.outputs().first().cloned()) else {

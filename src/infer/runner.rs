@@ -168,29 +168,15 @@ impl TileRunner {
             (true, true) => result.decision.clone_from(&result.probabilities),
             (true, false) => result.decision = std::mem::take(&mut result.probabilities),
             (false, keep) => {
-                result.mask = decide(self.rule, &result.probabilities, pixels);
+                let (planes, classes) = (&result.probabilities, result.probabilities.len() / pixels.max(1));
+                let class = |i: usize| self.rule.class(classes, |c| planes[c * pixels + i]) as f32;
+                result.mask = (0..pixels).map(class).collect();
                 if !keep {
                     result.probabilities = Vec::new();
                 }
             }
         }
     }
-}
-
-/// The class ids of probabilities, as [`MaskOut`](crate::ops::MaskOut) decides them.
-fn decide(rule: MaskRule, planes: &[f32], pixels: usize) -> Vec<f32> {
-    let classes = planes.len() / pixels.max(1);
-    (0..pixels)
-        .map(|i| {
-            let value = |c: usize| planes[c * pixels + i];
-            let best = (1..classes).fold(0, |best, c| if value(c) > value(best) { c } else { best });
-            match rule {
-                MaskRule::Argmax => best as f32,
-                MaskRule::Threshold(t) if value(best) > t => best as f32 + 1.0,
-                MaskRule::Threshold(_) => 0.0,
-            }
-        })
-        .collect()
 }
 
 /// Adds the raw pixels of a tile in a window as large as the tile, and the words that say where they belong.

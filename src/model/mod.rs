@@ -143,12 +143,18 @@ pub fn parse(arch: &str, config: &serde_json::Value) -> Result<Box<dyn Architect
     })
 }
 
-/// The whole network with plain NCHW tensors at both ends: input `input`, every output of [`Built::outputs`].
-pub fn whole_graph(model: &dyn Architecture, n: usize, h: usize, w: usize) -> Result<Graph> {
+/// The network on an input `input` of plain NCHW, not yet with outputs.
+pub(crate) fn built(model: &dyn Architecture, input: Shape) -> Result<(Graph, Built)> {
     let mut graph = Graph::new();
-    let x = graph.input(INPUT, TensorDesc::linear(Shape::new(n, model.in_channels(), h, w)));
+    let x = graph.input(INPUT, TensorDesc::linear(input));
     let x = graph.node("import", ImportNchw, &[x])?;
     let built = model.build(&mut graph, x)?;
+    Ok((graph, built))
+}
+
+/// The whole network with plain NCHW tensors at both ends: input `input`, every output of [`Built::outputs`].
+pub fn whole_graph(model: &dyn Architecture, n: usize, h: usize, w: usize) -> Result<Graph> {
+    let (mut graph, built) = built(model, Shape::new(n, model.in_channels(), h, w))?;
     for (name, v) in built.outputs {
         let exported = graph.node(format!("export {name}"), ExportNchw, &[v])?;
         graph.output(name, exported);

@@ -15,6 +15,18 @@ pub enum MaskRule {
     Threshold(f32),
 }
 
+impl MaskRule {
+    /// The class of a pixel of `planes` planes with these values; of equal ones the first wins.
+    pub(crate) fn class(self, planes: usize, value: impl Fn(usize) -> f32) -> usize {
+        let best = (1..planes).fold(0, |best, c| if value(c) > value(best) { c } else { best });
+        match self {
+            Self::Argmax => best,
+            Self::Threshold(t) if value(best) > t => best + 1,
+            Self::Threshold(_) => 0,
+        }
+    }
+}
+
 /// Class ids as `f32`: `[N, K, H, W]` blocked to `[N, 1, H, W]` linear.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MaskOut {
@@ -37,12 +49,7 @@ impl Op for MaskOut {
         let x = inputs[0].data();
         Ok(vec![by_plane(s.with_c(1), |n, _, plane| {
             for (i, p) in plane.iter_mut().enumerate() {
-                let value = |c: usize| x[s.index(n, c, 0, 0) + i];
-                let best = (1..s.c).fold(0, |best, c| if value(c) > value(best) { c } else { best });
-                *p = match self.rule {
-                    MaskRule::Argmax => best as f32,
-                    MaskRule::Threshold(t) => if value(best) > t { best as f32 + 1.0 } else { 0.0 },
-                };
+                *p = self.rule.class(s.c, |c| x[s.index(n, c, 0, 0) + i]) as f32;
             }
         })])
     }

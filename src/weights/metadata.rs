@@ -127,6 +127,12 @@ pub enum Normalisation {
 }
 
 impl Normalisation {
+    /// From a setting: as metadata has it, or in a word a kind without values of its own.
+    pub(crate) fn from_setting(value: &serde_json::Value) -> Result<Self> {
+        let value = if value.is_string() { serde_json::json!({ "kind": value }) } else { value.clone() };
+        serde_json::from_value(value).map_err(|e| Error::invalid("--set normalisation", e.to_string()))
+    }
+
     /// Whether every value is possible.
     fn validate(&self) -> Result<(), String> {
         // Pixels are f32, so what counts is what the values are as f32.

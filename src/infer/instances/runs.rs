@@ -28,6 +28,16 @@ pub struct Run {
 }
 
 impl Run {
+    /// The labels of a row's pixels, 0 between its runs.
+    pub fn paint(runs: &[Self], row: &mut [u32]) {
+        row.fill(0);
+        for run in runs {
+            if let Some(pixels) = row.get_mut(run.start as usize..run.end as usize) {
+                pixels.fill(run.label);
+            }
+        }
+    }
+
     fn bytes(&self) -> [u8; RUN] {
         let mut out = [0; RUN];
         for (to, word) in out.chunks_exact_mut(4).zip([self.start, self.end, self.label]) {

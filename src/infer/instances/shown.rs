@@ -49,21 +49,14 @@ impl Shown {
             rgb: vec![0; 3 * width],
             out: Vec::new(),
         };
-        instances.rows(|_, runs| rows.next(Some(numbers(runs, width))))?;
+        instances.rows(|_, runs| {
+            let mut row = vec![0; width];
+            Run::paint(runs, &mut row);
+            rows.next(Some(row))
+        })?;
         rows.next(None)?;
         rows.file.finish()
     }
-}
-
-/// The numbers of a row's pixels.
-fn numbers(runs: &[Run], width: usize) -> Vec<u32> {
-    let mut row = vec![0; width];
-    for run in runs {
-        if let Some(pixels) = row.get_mut(run.start as usize..run.end as usize) {
-            pixels.fill(run.label);
-        }
-    }
-    row
 }
 
 /// A row is written when the next one is known, since that decides its outlines.

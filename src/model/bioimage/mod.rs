@@ -127,7 +127,7 @@ fn read(archive: &mut Archive, path: &Path, rdf: &Value, set: &Map<String, Value
     }
     check_layout(&*network, &input, &output, foreign)?;
     model.metadata.normalisation = match set.get("normalisation") {
-        Some(rule) => chosen(rule)?,
+        Some(rule) => Normalisation::from_setting(rule)?,
         None => {
             let steps = Step::list(given.get("preprocessing"))?;
             let (rule, said) = processing::before(&steps, &input, network.in_channels())?;
@@ -170,12 +170,6 @@ fn read(archive: &mut Archive, path: &Path, rdf: &Value, set: &Map<String, Value
     let package = Package { path, format_version, about, weights, input, output, post, network_output, test, notes };
     let package = Arc::new(package);
     Ok((model.packaged(Arc::new(packaged), package.clone())?, package))
-}
-
-/// A rule as it is set: a word is a kind without values of its own.
-fn chosen(rule: &Value) -> Result<Normalisation> {
-    let rule = if rule.is_string() { serde_json::json!({ "kind": rule }) } else { rule.clone() };
-    serde_json::from_value(rule).map_err(|e| Error::invalid("--set normalisation", e.to_string()))
 }
 
 /// What a package says of itself, for people.

@@ -6,7 +6,7 @@ use super::sizes::Sizes;
 use crate::error::{Error, Result};
 use crate::graph::{DropoutAt, Graph, ValueId};
 use crate::model::blocks::sigmoid;
-use crate::model::{Architecture, Built, SizeRule};
+use crate::model::{self, Architecture, Built, SizeRule};
 use crate::ops::{Binary, BinaryKind, Concat, Fill, ImportNchw, MaskRule, Rearrange, Softmax, Unary, UnaryKind};
 use crate::tensor::Shape;
 use serde_json::Value;
@@ -36,11 +36,7 @@ pub struct Packaged {
 impl Packaged {
     /// The same with the number of classes that follows from the processing.
     pub fn counted(mut self) -> Result<Self> {
-        let shape = self.example();
-        let mut graph = Graph::new();
-        let x = graph.input("x", crate::tensor::TensorDesc::linear(shape));
-        let x = graph.node("import", ImportNchw, &[x])?;
-        let built = self.build(&mut graph, x)?;
+        let (graph, built) = model::built(&self, self.example())?;
         self.classes = match built.rule {
             _ if self.post.is_empty() => self.network.classes(),
             MaskRule::Argmax => graph.shape(built.decision).c,

@@ -203,9 +203,7 @@ fn picture_settings(m: &mut ModelMetadata, d: &Description, set: &Map<String, Va
     let origin = match set.get(NORMALISATION) {
         None => Origin::Assumed(d.normalisation_from.into()),
         Some(value) => {
-            // A word is a kind without values of its own.
-            let value = if value.is_string() { serde_json::json!({ "kind": value }) } else { value.clone() };
-            m.normalisation = serde_json::from_value(value).map_err(wrong(NORMALISATION))?;
+            m.normalisation = Normalisation::from_setting(value)?;
             Origin::Set
         }
     };

@@ -51,14 +51,12 @@ impl OnnxOptions {
     /// From `key=value` settings of the command line or of a program.
     pub fn from_settings(set: &Map<String, Value>) -> Result<Self> {
         let mut set = set.clone();
-        // `normalisation=z_score` is short for `normalisation={"kind": "z_score"}`.
-        if let Some(Value::String(kind)) = set.get("normalisation").cloned() {
-            set.insert("normalisation".into(), json!({ "kind": kind }));
-        }
-        Self::deserialize(&Value::Object(set)).map_err(|e| {
+        let normalisation = set.remove("normalisation").map(|v| Normalisation::from_setting(&v)).transpose()?;
+        let options = Self::deserialize(&Value::Object(set)).map_err(|e| {
             let known = "output, activation (sigmoid, softmax, after_sigmoid, after_softmax), free_size, in_channels, normalisation";
             Error::invalid("--set", format!("{e}; an ONNX file takes: {known}"))
-        })
+        })?;
+        Ok(Self { normalisation, ..options })
     }
 }
 

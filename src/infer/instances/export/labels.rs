@@ -3,6 +3,7 @@
 use super::{Failure, Out, Written};
 use crate::error::Error;
 use crate::infer::instances::Instances;
+use crate::infer::instances::runs::Run;
 use crate::infer::output::{SampleKind, StripLayout, StripTiff};
 
 pub(super) fn write(out: Out, instances: &mut Instances) -> Written {
@@ -14,12 +15,7 @@ pub(super) fn write(out: Out, instances: &mut Instances) -> Written {
     let (mut narrow, mut wide) = (vec![0u16; width as usize], vec![0u32; width as usize]);
     let mut failure = None;
     let done = instances.rows(|_, row| {
-        wide.fill(0);
-        for run in row {
-            if let Some(pixels) = wide.get_mut(run.start as usize..run.end as usize) {
-                pixels.fill(run.label);
-            }
-        }
+        Run::paint(row, &mut wide);
         let written = match bytes {
             2 => {
                 narrow.iter_mut().zip(&wide).for_each(|(to, &n)| *to = n as u16);
