@@ -25,7 +25,7 @@ CLASS = {"amd": "amd", "nvidia": "nvidia", "intel": "intel", "adreno": "other", 
 # Constants that change only what happens before and after the loop.
 EPILOGUE = {"ACTIVATION", "ACCUMULATE", "WHOLE", "POOL"}
 # Kernels that are one long multiply-add; the others have no loop, and only the spills count.
-PRODUCTS = ("winograd_gemm", "conv2d_gemm", "conv2d_window")
+PRODUCTS = ("winograd_gemm", "conv2d_gemm", "conv2d_window", "conv_weight_grad_gemm")
 
 
 def maker(target):

@@ -3,10 +3,9 @@
 //   x        [N, C, H, W]    blocked, what the convolution read (or the gradient of a transposed convolution's result)
 //   partial  [bands][4 ceil(R / 4)][ceil(C / 4)][KH KW] vec4 over channels of x
 // Bindings: 0 params, 1 g (read), 2 x (read), 3 partial (write).
-// Dispatch: (ceil(ceil(R / 4) / G_BLOCKS), ceil(C / 4) KH / TAP_ROWS, bands); a workgroup makes one or two blocks of R by
-// one of C.
-// Constants: KW, STRIDE; TAP_ROWS, the rows of taps that a workgroup makes: KH or 1; G_BLOCKS; ROWS, rows of g a step;
-// SUBGROUP, if defined a workgroup is one subgroup of 8, else 8 x 8 invocations.
+// Dispatch: (ceil(R / 4), ceil(C / 4) KH / TAP_ROWS, bands); a workgroup makes a block of R by one of C.
+// Constants: KW, STRIDE; TAP_ROWS, the rows of taps that a workgroup makes: KH or 1; ROWS, rows of g a step; SUBGROUP, if
+// defined a workgroup is one subgroup of 8, else 8 x 8 invocations.
 #import "lib/storage"
 #import "lib/tensor"
 #import "lib/loops"
@@ -46,16 +45,13 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let parts = p.geometry.z / TAP_ROWS;
-    let g_block = group.x * G_BLOCKS;
+    let g_block = group.x;
     let block = group.y / parts;
     let tap_row = group.y % parts * TAP_ROWS;
     let n = group.z / p.geometry.w;
     let end = min((group.z % p.geometry.w + 1u) * p.more.x, p.size.y);
     let start = group.z % p.geometry.w * p.more.x + local.y * p.more.y;
     let to = min(start + p.more.y, end);
-    // The second block of g, where there is one.
-    let second = g_block + 1u < p.size.z;
-    let other = select(0u, p.g.z, second);
 #generate weight_grad_sums
     if (start < to) {
         let last = to - start - 1u;

@@ -32,6 +32,7 @@ shaders! {
     "conv_transpose2d_grouped",
     "conv_transpose2d_plain",
     "conv_weight_grad",
+    "conv_weight_grad_gemm",
     "conv_weight_grad_plain",
     "conv_weight_grad_sum",
     "dropout",

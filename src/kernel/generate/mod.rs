@@ -9,6 +9,7 @@ mod head2d;
 mod shares;
 mod tap_sum;
 mod weight_grad;
+mod weight_product;
 mod window;
 mod winograd;
 
@@ -27,6 +28,11 @@ pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
         "weight_grad" => weight_grad::body(key),
         "weight_grad_results" => weight_grad::results(key),
         "weight_grad_sums" => weight_grad::sums(key),
+        "weight_product" => weight_product::body(key),
+        "weight_product_loads" => weight_product::loads(key),
+        "weight_product_results" => weight_product::results(key),
+        "weight_product_stores" => weight_product::stores(key),
+        "weight_product_sums" => weight_product::sums(key),
         "window" => window::body(key),
         "winograd_in" => winograd::input(key),
         "winograd_out" => winograd::output(key),

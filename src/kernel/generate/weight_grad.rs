@@ -13,7 +13,6 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     let kw = constant(key, "KW", 7)?;
     let stride = constant(key, "STRIDE", 2)?;
     let rows = constant(key, "ROWS", 2)?;
-    let blocks = constant(key, "G_BLOCKS", 2)?;
     let mut t = Text::default();
     // Rows that the next step has in common with this one.
     let carried = if stride == 1 { taps - 1 } else { 0 };
@@ -28,10 +27,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
         // Rows past the band repeat its last one, and count for nothing.
         t.line(format!("let row{r} = min(r + {r}u, last);"));
         let valid = if r == 0 { "inside".into() } else { format!("inside && r + {r}u <= last") };
-        for b in 0..blocks {
-            let at = if b == 0 { String::new() } else { format!(" + {b}u * other") };
-            t.line(format!("let g{b}_{r} = select(vec4<f32>(0.0), vec4<f32>(g[gi{at} + row{r} * p.g.y]), {valid});"));
-        }
+        t.line(format!("let g_{r} = select(vec4<f32>(0.0), vec4<f32>(g[gi + row{r} * p.g.y]), {valid});"));
     }
     for i in 0..lines {
         if i >= carried {
@@ -42,14 +38,11 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
             t.line(format!("let x{i}_{k} = {value};"));
         }
     }
-    for b in 0..blocks {
-        for (ky, kx) in (0..taps).flat_map(|y| (0..kw).map(move |x| (y, x))) {
-            for l in LANES {
-                let sum = format!("a{b}_{}_{l}", ky * kw + kx);
-                let step =
-                    |rest: String, r: u32| format!("fma(vec4<f32>(g{b}_{r}.{l}), x{}_{kx}, {rest})", r * stride + ky);
-                t.line(format!("{sum} = {};", (0..rows).fold(sum.clone(), step)));
-            }
+    for (ky, kx) in (0..taps).flat_map(|y| (0..kw).map(move |x| (y, x))) {
+        for l in LANES {
+            let sum = format!("a{}_{l}", ky * kw + kx);
+            let step = |rest: String, r: u32| format!("fma(vec4<f32>(g_{r}.{l}), x{}_{kx}, {rest})", r * stride + ky);
+            t.line(format!("{sum} = {};", (0..rows).fold(sum.clone(), step)));
         }
     }
     for i in 0..carried {
@@ -64,7 +57,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
 /// Declarations of the sums.
 pub(super) fn sums(key: &KernelKey) -> Result<String, String> {
     let mut t = Text::default();
-    each(key, |_, _, _, name| t.line(format!("var {name} = vec4<f32>(0.0);")))?;
+    each(key, |_, _, name| t.line(format!("var {name} = vec4<f32>(0.0);")))?;
     Ok(t.0)
 }
 
@@ -72,22 +65,20 @@ pub(super) fn sums(key: &KernelKey) -> Result<String, String> {
 pub(super) fn results(key: &KernelKey) -> Result<String, String> {
     let mut t = Text::default();
     let mut lines = Vec::new();
-    each(key, |b, tap, lane, name| lines.push((b, tap, lane, name)))?;
-    let subgroup = key.value("SUBGROUP").is_some();
-    if subgroup {
-        for (_, _, _, name) in &lines {
+    each(key, |tap, lane, name| lines.push((tap, lane, name)))?;
+    if key.value("SUBGROUP").is_some() {
+        for (_, _, name) in &lines {
             t.line(format!("{name} = subgroupAdd({name});"));
         }
         t.line("if (lane == 0u) {");
-        for (b, tap, lane, name) in &lines {
-            let store = format!("partial[base + ({}u * p.more.z + {tap}u)] = {name};", 4 * b + lane);
-            t.line(if *b > 0 { format!("if (second) {{ {store} }}") } else { store });
+        for (tap, lane, name) in &lines {
+            t.line(format!("partial[base + ({lane}u * p.more.z + {tap}u)] = {name};"));
         }
         t.line("}");
         return Ok(t.0);
     }
     for four in lines.chunks(4) {
-        for (_, _, lane, name) in four {
+        for (_, lane, name) in four {
             t.line(format!("sums[{lane}u * 64u + lane] = {name};"));
         }
         t.line("workgroupBarrier();");
@@ -95,25 +86,17 @@ pub(super) fn results(key: &KernelKey) -> Result<String, String> {
         t.line("workgroupBarrier();");
         t.line("sums[lane] = part;");
         t.line("workgroupBarrier();");
-        let (b, tap, _, _) = &four[0];
-        let store = format!("store(lane, base + ({}u + lane) * p.more.z + {tap}u);", 4 * b);
-        t.line(if *b > 0 {
-            format!("if (lane < 4u && second) {{ {store} }}")
-        } else {
-            format!("if (lane < 4u) {{ {store} }}")
-        });
+        t.line(format!("if (lane < 4u) {{ store(lane, base + lane * p.more.z + {}u); }}", four[0].0));
         t.line("workgroupBarrier();");
     }
     Ok(t.0)
 }
 
-fn each(key: &KernelKey, mut f: impl FnMut(u32, u32, u32, String)) -> Result<(), String> {
+fn each(key: &KernelKey, mut f: impl FnMut(u32, u32, String)) -> Result<(), String> {
     let taps = constant(key, "TAP_ROWS", 7)? * constant(key, "KW", 7)?;
-    for b in 0..constant(key, "G_BLOCKS", 2)? {
-        for tap in 0..taps {
-            for (i, l) in (0..).zip(LANES) {
-                f(b, tap, i, format!("a{b}_{tap}_{l}"));
-            }
+    for tap in 0..taps {
+        for (i, l) in (0..).zip(LANES) {
+            f(tap, i, format!("a{tap}_{l}"));
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Weight gradient of convolutions and transposed convolutions.
 
 use crate::error::{Error, Result};
-use crate::kernel::{AdapterClass, KernelKey, Operand};
+use crate::kernel::{AdapterClass, Caps, KernelKey, Operand};
 use crate::ops::gemm::broadcasts;
 use crate::ops::{Lowering, Op, OpCase};
 use crate::tensor::{HALO, HostTensor, LANES, Shape, TensorDesc};
@@ -48,46 +48,92 @@ impl ConvWeightGrad {
 
     fn lower_source(&self, cx: &mut Lowering, source: usize, first: usize) -> Result<()> {
         let (g, x, dw) = (cx.input(0), cx.input(source + 1), cx.output(0));
+        let taps = self.kernel[0] * self.kernel[1];
+        let c_blocks = x.c.div_ceil(LANES);
+        // A product over fewer rows would mostly multiply what is not there.
+        let (partial, bands) = if !broadcasts(cx.caps) && g.c > LEAST_ROWS {
+            self.products(cx, source)?
+        } else {
+            self.blocks(cx, source)?
+        };
+        let len = g.c * c_blocks * taps;
+        let stride = LANES * g.c.div_ceil(LANES) * c_blocks * taps;
+        let words = [len, cx.linear_row(len), bands, stride, taps, c_blocks, x.c, dw.c, first, 0, 0, 0, 0, 0, 0, 0];
+        let params = words.map(|v| v as u32).to_vec();
+        let bindings = [Operand::ScratchRead(partial), Operand::Output(0)];
+        cx.dispatch(KernelKey::new("conv_weight_grad_sum"), params, bindings, cx.per_element(len))
+    }
+
+    /// Each workgroup makes one block of channels of g and x; bands are of rows of an image. Which scratch holds the parts,
+    /// and how many they are.
+    fn blocks(&self, cx: &mut Lowering, source: usize) -> Result<(usize, usize)> {
+        let (g, x) = (cx.input(0), cx.input(source + 1));
         let [kh, kw] = self.kernel;
         let subgroup = broadcasts(cx.caps);
         let (r_blocks, c_blocks) = (g.c.div_ceil(LANES), x.c.div_ceil(LANES));
-        // Sums in registers: all taps of one block, or a row of taps of two: more spill on real GPUs.
-        let (tap_rows, g_blocks) = if subgroup { (kh, 1) } else { (1, 2.min(r_blocks)) };
-        let rows = if subgroup { 2 } else { 1 };
-        let groups = [r_blocks.div_ceil(g_blocks), c_blocks * kh / tap_rows];
-        // Enough workgroups to fill the device, in bands of rows that are worth their sum at the end.
-        let full = if cx.caps.class == AdapterClass::Cpu { 32 } else { 1024 };
-        let height = if subgroup { 1 } else { 8 };
-        let wanted = full_bands(full, groups[0] * groups[1] * g.n).min(g.h.div_ceil(4 * height)).max(1);
+        // Sums in registers: those of all taps, or of a row of taps: more spill on real GPUs.
+        let (tap_rows, rows, height) = if subgroup { (kh, 2, 1) } else { (1, 1, 8) };
+        let groups = [r_blocks, c_blocks * kh / tap_rows];
+        let wanted = wanted_bands(cx.caps, groups[0] * groups[1] * g.n).min(g.h.div_ceil(4 * height)).max(1);
         let band = g.h.div_ceil(wanted).next_multiple_of(height);
         let bands = g.h.div_ceil(band);
-        let stride = LANES * r_blocks * c_blocks * kh * kw;
-        let partial = cx.scratch((g.n * bands * stride * 16) as u64);
-        let s = self.sources[source];
-        let mut params = [cx.input_view(0), cx.cropped_view(source + 1, s.top, s.left)].concat();
+        let partial = cx.scratch((g.n * bands * LANES * r_blocks * c_blocks * kh * kw * 16) as u64);
+        let mut params = self.views(cx, source);
         params.extend([g.w, g.h, r_blocks, c_blocks, self.padding[0], self.padding[1], kh, bands].map(|v| v as u32));
         params.extend([band, band / height, c_blocks * kh * kw, 0].map(|v| v as u32));
         let key = KernelKey::new("conv_weight_grad")
             .with("KW", kw as u32)
             .with("STRIDE", self.stride as u32)
             .with("TAP_ROWS", tap_rows as u32)
-            .with("G_BLOCKS", g_blocks as u32)
             .with("ROWS", rows)
             .flag("SUBGROUP", subgroup);
         cx.reads(Operand::Input(0), groups[1] as f64);
         cx.reads(Operand::Input(source + 1), (groups[0] * kw) as f64);
         let bindings = [Operand::Input(0), Operand::Input(source + 1), Operand::ScratchWrite(partial)];
         cx.dispatch(key, params, bindings, [groups[0], groups[1], g.n * bands])?;
-        let len = g.c * c_blocks * kh * kw;
-        let words = [len, cx.linear_row(len), g.n * bands, stride, kh * kw, c_blocks, x.c, dw.c, first, 0, 0, 0, 0, 0, 0, 0];
-        let params = words.map(|v| v as u32).to_vec();
-        let bindings = [Operand::ScratchRead(partial), Operand::Output(0)];
-        cx.dispatch(KernelKey::new("conv_weight_grad_sum"), params, bindings, cx.per_element(len))
+        Ok((partial, g.n * bands))
+    }
+
+    /// As a matrix product over workgroup memory; bands are of pixels of all images. Results as of `blocks`.
+    fn products(&self, cx: &mut Lowering, source: usize) -> Result<(usize, usize)> {
+        let (g, x) = (cx.input(0), cx.input(source + 1));
+        let [kh, kw] = self.kernel;
+        let (r_blocks, columns) = (g.c.div_ceil(LANES), x.c.div_ceil(LANES) * kh * kw);
+        let rows = g.c.next_power_of_two().clamp(16, 64);
+        // As many as leave an invocation few vec4s to bring to workgroup memory, which it holds beside its sums.
+        let at_a_time = rows / 4;
+        let groups = [g.c.div_ceil(rows), columns.div_ceil(1024 / rows)];
+        let pixels = g.n * g.pixels();
+        let wanted = wanted_bands(cx.caps, groups[0] * groups[1]).min(pixels.div_ceil(LEAST_PIXELS));
+        let band = pixels.div_ceil(wanted).next_multiple_of(at_a_time);
+        let bands = pixels.div_ceil(band);
+        let partial = cx.scratch((bands * LANES * r_blocks * columns * 16) as u64);
+        let mut params = self.views(cx, source);
+        params.extend([g.w, g.h, r_blocks, columns, self.padding[0], self.padding[1], kw, kh * kw].map(|v| v as u32));
+        let advance = [at_a_time % g.w, at_a_time / g.w % g.h, at_a_time / g.pixels(), 0];
+        params.extend([band, pixels, self.stride, 0].into_iter().chain(advance).map(|v| v as u32));
+        let key = KernelKey::new("conv_weight_grad_gemm").with("TM", rows as u32).with("KB", at_a_time as u32);
+        cx.reads(Operand::Input(0), groups[1] as f64);
+        cx.reads(Operand::Input(source + 1), (groups[0] * kh * kw) as f64);
+        let bindings = [Operand::Input(0), Operand::Input(source + 1), Operand::ScratchWrite(partial)];
+        cx.dispatch(key, params, bindings, [groups[0], groups[1], bands])?;
+        Ok((partial, bands))
+    }
+
+    fn views(&self, cx: &Lowering, source: usize) -> Vec<u32> {
+        let s = self.sources[source];
+        [cx.input_view(0), cx.cropped_view(source + 1, s.top, s.left)].concat()
     }
 }
 
-/// Bands of rows that `groups` workgroups are cut into, to become about `full`.
-fn full_bands(full: usize, groups: usize) -> usize {
+/// Rows of g above which the gradient is made as a matrix product.
+const LEAST_ROWS: usize = 8;
+/// Pixels that are worth a part of the sum of their own, as large as all weights.
+const LEAST_PIXELS: usize = 256;
+
+/// Bands that `groups` workgroups are cut into, so that they fill the device.
+fn wanted_bands(caps: &Caps, groups: usize) -> usize {
+    let full: usize = if caps.class == AdapterClass::Cpu { 32 } else { 1024 };
     full.div_ceil(groups.max(1))
 }
 
@@ -189,6 +235,11 @@ pub(super) fn cases() -> Vec<OpCase> {
         case("3x3 valid", op(3, 1, 0, 1), &[s(2, 4, 7, 9), s(2, 6, 9, 11)]),
         case("3x3 valid, two sources, one cropped", crop, &[s(1, 6, 6, 7), s(1, 5, 12, 14), s(1, 3, 8, 9)]),
         case("3x3, three sources", op(3, 1, 1, 3), &[s(1, 4, 8, 8), s(1, 4, 8, 8), s(1, 1, 8, 8), s(1, 6, 8, 8)]),
+        case("3x3, several tiles and bands, batch", op(3, 1, 1, 1), &[s(2, 70, 13, 15), s(2, 37, 13, 15)]),
+        case("3x3, a tile of 32 rows, two sources", op(3, 1, 1, 2), &[s(2, 30, 9, 7), s(2, 20, 9, 7), s(2, 17, 9, 7)]),
+        case("3x3, tiles of 16 rows", op(3, 1, 1, 1), &[s(2, 11, 9, 8), s(2, 70, 9, 8)]),
+        case("2x2 stride 2, several tiles", op(2, 2, 0, 1), &[s(1, 40, 9, 7), s(1, 100, 18, 14)]),
+        case("1x1, one band of 17 rows", op(1, 1, 0, 1), &[s(1, 17, 3, 5), s(1, 150, 3, 5)]),
         case("1x1", op(1, 1, 0, 1), &[s(2, 2, 9, 33), s(2, 9, 9, 33)]),
         case("2x2 stride 2, of a transposed convolution", op(2, 2, 0, 1), &[s(2, 5, 5, 7), s(2, 3, 10, 14)]),
         case("2x2, padded after the end", after, &[s(1, 3, 6, 7), s(1, 4, 6, 7)]),
