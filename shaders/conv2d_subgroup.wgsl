@@ -1,11 +1,11 @@
-// Convolution with stride 1 and no dilation by subgroup broadcast: one subgroup of 8 lanes makes 8 columns x ROWS rows
-// x OCS output channels. Padding of at most 1 is the tensors' zero halo. Several sources are several dispatches.
+// Convolution with stride 1 and no dilation by subgroup broadcast: one subgroup makes as many columns as it has lanes
+// x ROWS rows x OCS output channels. Padding of at most 1 is the tensors' zero halo. Several sources are several dispatches.
 //   x  [N, C, H, W]    blocked
 //   w  bias [K/4] vec4, then [K/OCS][C/4][KH][KW][OCS] of vec4 over input channels
 //   y  [N, K, OH, OW]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
-// Dispatch: (ceil(OW / 8), ceil(OH / ROWS), N * ceil(K / OCS)).
-// Constants: KH, KW, ROWS, OCS (a multiple of 4), ACTIVATION; ACCUMULATE if defined. Needs subgroups of exactly 8.
+// Dispatch: (ceil(OW / SUBGROUP), ceil(OH / ROWS), N * ceil(K / OCS)).
+// Constants: KH, KW, ROWS, OCS (a multiple of 4), ACTIVATION; SUBGROUP, the lanes of all subgroups; ACCUMULATE if defined.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"
@@ -23,11 +23,11 @@ struct Params {
 @group(0) @binding(2) var<storage, read> w: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(SUBGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let n = group.z / p.pad.z;
     let g = group.z % p.pad.z;
-    let ox = group.x * 8u;
+    let ox = group.x * SUBGROUP;
     let oy = group.y * ROWS;
     let corner = index(p.x, n, 0u, -i32(p.pad.x), -i32(p.pad.y));
     let bottom = p.size.y + KH - 2u;

@@ -5,7 +5,7 @@
 // Bindings: 0 params, 1 g (read), 2 x (read), 3 partial (write).
 // Dispatch: (ceil(R / 4), ceil(C / 4) KH / TAP_ROWS, bands); a workgroup makes a block of R by one of C.
 // Constants: KW, STRIDE; TAP_ROWS, the rows of taps that a workgroup makes: KH or 1; ROWS, rows of g a step; SUBGROUP, if
-// defined a workgroup is one subgroup of 8, else 8 x 8 invocations.
+// defined a workgroup is one subgroup of so many lanes, else 8 x 8 invocations.
 #import "lib/storage"
 #import "lib/tensor"
 #import "lib/loops"
@@ -23,8 +23,10 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> partial: array<vec4<f32>>;
 
 #ifdef SUBGROUP
+const WIDTH: u32 = SUBGROUP;
 const HEIGHT: u32 = 1u;
 #else
+const WIDTH: u32 = 8u;
 const HEIGHT: u32 = 8u;
 var<workgroup> sums: array<vec4<f32>, 256>;
 
@@ -38,7 +40,7 @@ fn store(lane: u32, at: u32) {
 }
 #endif
 
-@compute @workgroup_size(8, HEIGHT)
+@compute @workgroup_size(WIDTH, HEIGHT)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
@@ -62,7 +64,7 @@ fn main(
         let count = to - start;
 #endif
         let columns = turns(p.size.x, group.x);
-        for (var column0 = 0u; column0 < columns; column0 += 8u) {
+        for (var column0 = 0u; column0 < columns; column0 += WIDTH) {
             let inside = column0 + local.x < p.size.x;
             let column = min(column0 + local.x, p.size.x - 1u);
             let gi = index(p.g, n, g_block, i32(start), i32(column));

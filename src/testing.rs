@@ -126,6 +126,25 @@ pub fn gpu_or_skip() -> Option<Gpu> {
     }
 }
 
+/// On llvmpipe with subgroups of 8, runs tests of the calling test binary once more with vectors of 512 bits, so with
+/// subgroups of 16, as the program does where the processor has them (others compute them in halves).
+pub fn again_with_wide_vectors(tests: &[&str]) {
+    let Some(gpu) = gpu_or_skip() else { return };
+    if !gpu.describe().contains("llvmpipe") || gpu.caps().subgroup != Some(8) {
+        return;
+    }
+    let program = std::env::current_exe().expect("the test binary");
+    let mut command = std::process::Command::new(program);
+    // A folder of its own: Mesa's cache does not tell widths apart.
+    let cache = std::env::temp_dir().join("unet-wgpu-mesa-512");
+    std::fs::create_dir_all(&cache).expect("a folder for temporary files");
+    command.arg("--exact").args(tests).env("LP_NATIVE_VECTOR_WIDTH", "512").env("MESA_SHADER_CACHE_DIR", cache);
+    let output = command.output().expect("the test binary");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains(&format!("{} passed", tests.len())), "a test was renamed:\n{text}");
+}
+
 /// A graph around one op: inputs `x0`, `x1`, .. and parameters `p0`, ..; outputs `y0`, ...
 pub fn case_graph(case: &OpCase) -> Result<Graph> {
     let mut graph = Graph::new();

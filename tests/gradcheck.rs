@@ -6,7 +6,9 @@ use unet_wgpu::gpu::Gpu;
 use unet_wgpu::graph::Graph;
 use unet_wgpu::kernel::Caps;
 use unet_wgpu::ops::{OpCase, registry};
-use unet_wgpu::testing::{GradientGraph, OP_TOLERANCE, WINOGRAD_TOLERANCE, family_caps, gpu_or_skip, random_input};
+use unet_wgpu::testing::{
+    GradientGraph, OP_TOLERANCE, WINOGRAD_TOLERANCE, again_with_wide_vectors, family_caps, gpu_or_skip, random_input,
+};
 use unet_wgpu::{HostTensor, Plan, Result, Session};
 
 /// Ops of networks in training: those must have a gradient, whatever else has. Of convolutions and pools every case must:
@@ -192,4 +194,12 @@ fn gradients_of_convolutions_match_on_every_kernel_family() {
         }
     }
     assert!(wrong.is_empty(), "on {}:\n{}", gpu.describe(), wrong.join("\n"));
+}
+
+#[test]
+fn gradients_match_with_wide_vectors() {
+    again_with_wide_vectors(&[
+        "gradients_on_the_gpu_match_the_cpu",
+        "gradients_of_convolutions_match_on_every_kernel_family",
+    ]);
 }

@@ -9,7 +9,7 @@ use unet_wgpu::model::{self, INPUT, Model, whole_graph};
 use unet_wgpu::plan::Plan;
 use unet_wgpu::session::Session;
 use unet_wgpu::tensor::{HostTensor, Shape};
-use unet_wgpu::testing::{gpu_or_skip, model_cases, random_input, random_parameter};
+use unet_wgpu::testing::{again_with_wide_vectors, gpu_or_skip, model_cases, random_input, random_parameter};
 
 fn cases() -> Vec<(String, Graph, BTreeMap<String, HostTensor>)> {
     let case = |(arch, config, [n, c, h, w]): (&str, serde_json::Value, [usize; 4])| {
@@ -204,4 +204,9 @@ fn a_trained_unet_plus_plus_is_pruned_when_it_is_opened() {
     assert!(e.contains("--set width") && e.contains("only level and deep_supervision may be chosen"), "{e}");
     assert!(error("nuclei-unet++", json!({"level": 5})).contains("5 is not in 1..4"));
     assert!(error("nuclei", json!({"level": 2})).contains("nothing of it is left open"));
+}
+
+#[test]
+fn the_gpu_computes_what_the_reference_computes_with_wide_vectors() {
+    again_with_wide_vectors(&["the_gpu_computes_what_the_reference_computes"]);
 }

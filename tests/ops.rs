@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use unet_wgpu::gpu::{Gpu, PrecisionChoice};
 use unet_wgpu::kernel::{Caps, Images};
 use unet_wgpu::ops::{OpCase, registry};
-use unet_wgpu::testing::{check_case_with, family_caps, gpu_or_skip, lowered, matrix_caps, tile_caps, tolerance};
+use unet_wgpu::testing::{
+    again_with_wide_vectors, check_case_with, family_caps, gpu_or_skip, lowered, matrix_caps, tile_caps, tolerance,
+};
 
 /// What is wrong with a case, if anything.
 fn failure(gpu: &Gpu, caps: &Caps, case: &OpCase) -> Option<String> {
@@ -153,4 +155,9 @@ fn convolutions_match_on_cooperative_matrices() {
         return;
     };
     check_forced(&gpu, matrix_caps(gpu.caps()), |name| name.starts_with("conv"));
+}
+
+#[test]
+fn ops_and_convolutions_match_with_wide_vectors() {
+    again_with_wide_vectors(&["ops_match_their_reference", "convolutions_match_on_every_kernel_family"]);
 }

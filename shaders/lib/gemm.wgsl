@@ -1,11 +1,11 @@
-// What kernels around the generated matrix product have in common: the constants TM, TN; and SUBGROUP or UNIFORM, or, where
+// What kernels around the generated matrix product have in common: the constants TM, TN; and SUBGROUP, its lanes, or UNIFORM, or, where
 // operands are staged in workgroup memory, KB, the steps of K staged at a time, EVEN if all taps have a multiple of them,
 // NARROW if only weights are staged, and MATRIX, the side of cooperative matrices, if those multiply.
 const COLUMNS: u32 = TN * 8u;
 #ifdef SUBGROUP
-const INVOCATIONS: u32 = 8u;
+const INVOCATIONS: u32 = SUBGROUP;
 // Invocations on neighbouring columns.
-const SPREAD: u32 = 8u;
+const SPREAD: u32 = SUBGROUP;
 const KB: u32 = 1u;
 #else
 #ifdef UNIFORM

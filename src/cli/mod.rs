@@ -15,6 +15,7 @@ mod inspect_import;
 mod inspect_package;
 mod inspect_plan;
 mod inspect_verify;
+pub mod mesa;
 mod models;
 mod objects;
 mod output;

@@ -152,13 +152,17 @@ pub(super) fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Queue, 
 /// Kernels that add to an image both read and write it.
 const READ_WRITE_IMAGES: wgpu::Features = wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES;
 
-/// Images are measured on llvmpipe only: a software rasteriser with subgroups of 8.
+/// Images are measured on llvmpipe only: a software rasteriser with subgroups of 8 or 16.
 fn images(device: &wgpu::Device, info: &wgpu::AdapterInfo, subgroup: Option<u32>) -> Images {
     let limits = device.limits();
     let able = device.features().contains(READ_WRITE_IMAGES)
         && limits.max_storage_textures_per_shader_stage >= 8
         && limits.max_texture_dimension_2d >= 8192;
-    if able && class(info) == AdapterClass::Cpu && subgroup == Some(8) { Images::WhereRead } else { Images::Never }
+    if able && class(info) == AdapterClass::Cpu && matches!(subgroup, Some(8 | 16)) {
+        Images::WhereRead
+    } else {
+        Images::Never
+    }
 }
 
 pub(super) fn caps(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Caps {

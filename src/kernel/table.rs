@@ -10,7 +10,7 @@ use std::str::FromStr;
 /// How the generated matrix product fetches its operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OperandPath {
-    /// By subgroup broadcast: needs subgroups of exactly 8.
+    /// By subgroup broadcast: needs subgroups of one size, see [`Caps::broadcast_lanes`].
     Subgroup,
     /// Through workgroup memory.
     Workgroup,
@@ -37,7 +37,22 @@ impl OperandPath {
     /// The tiles that its kernels are made for: rows, and columns in eights.
     pub const fn tiles(self) -> &'static [[usize; 2]] {
         match self {
-            Self::Subgroup => &[[64, 4], [64, 2], [32, 4], [32, 2], [16, 4], [16, 2], [8, 4], [8, 2], [4, 4], [4, 2]],
+            Self::Subgroup => &[
+                [64, 8],
+                [64, 4],
+                [64, 2],
+                [32, 8],
+                [32, 4],
+                [32, 2],
+                [16, 8],
+                [16, 4],
+                [16, 2],
+                [8, 8],
+                [8, 4],
+                [8, 2],
+                [4, 4],
+                [4, 2],
+            ],
             // 64 sums an invocation whatever the shape: at most one byte of workgroup memory a multiply-add.
             Self::Workgroup => &[[128, 16], [128, 8], [64, 16], [64, 8], [32, 16], [128, 4], [16, 32], [8, 32]],
             // 16 matrices of 16 x 16 sums in a subgroup of 32.
@@ -90,7 +105,7 @@ fn find<T: Copy, const N: usize>(all: [T; N], name: fn(T) -> &'static str, what:
 /// What suits a class of adapters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Preset {
-    /// Operand path where subgroups of 8 are not to be had.
+    /// Operand path where operands are not spread by subgroups.
     pub operands: OperandPath,
     /// The same for tiles of up to 16 rows.
     pub narrow: OperandPath,
@@ -143,9 +158,14 @@ impl Caps {
         Self { class, subgroup: (class == AdapterClass::Cpu).then_some(8), ..Self::default() }
     }
 
+    /// Lanes of the kernels by subgroup broadcast where they can run: 8, or 16 on llvmpipe with vectors of 512 bits.
+    pub fn broadcast_lanes(&self) -> Option<u32> {
+        self.subgroup.filter(|&lanes| lanes == 8 || lanes == 16 && self.class == AdapterClass::Cpu)
+    }
+
     /// How matrix products fetch their operands on this device.
     pub fn operand_path(&self) -> OperandPath {
-        let broadcasts = self.subgroup == Some(super::generate::SUBGROUP);
+        let broadcasts = self.broadcast_lanes().is_some();
         let matrices = self.matrix.is_some() && self.precision == Precision::F16;
         let possible = |o: &OperandPath| match o {
             OperandPath::Subgroup => broadcasts,

@@ -13,6 +13,8 @@ pub(crate) struct Tile {
     pub path: OperandPath,
     /// Side of the matrices, where matrices multiply.
     pub matrix: usize,
+    /// Lanes of a subgroup, where those spread operands.
+    pub lanes: usize,
 }
 
 impl Tile {
@@ -20,35 +22,40 @@ impl Tile {
     /// be an image where images are used; the weights always can.
     pub fn choose(caps: &Caps, rows: usize, columns: usize, copies: usize, image: bool) -> Self {
         let matrix = caps.matrix.unwrap_or(0) as usize;
+        let lanes = caps.broadcast_lanes().unwrap_or(0) as usize;
         // Few rows wait for memory, and would leave half of a matrix empty.
         let path = match caps.operand_path() {
             OperandPath::Matrix if rows <= 16 => OperandPath::Workgroup,
             path => path,
         };
         if let Some([rows, eights]) = caps.tile.filter(|t| path.tiles().contains(t)) {
-            return Self { rows, eights, path, matrix };
+            return Self { rows, eights, path, matrix, lanes };
         }
         if path != OperandPath::Subgroup {
-            let tiles = path.tiles().iter().map(|&[rows, eights]| Self { rows, eights, path, matrix });
-            let first = Self { rows: path.tiles()[0][0], eights: path.tiles()[0][1], path, matrix };
+            let tiles = path.tiles().iter().map(|&[rows, eights]| Self { rows, eights, path, matrix, lanes });
+            let first = Self { rows: path.tiles()[0][0], eights: path.tiles()[0][1], path, matrix, lanes };
             let best = tiles.min_by_key(|t| t.cost(caps, rows, columns, copies)).unwrap_or(first);
             let other = best.narrow() && caps.operands.is_none();
             return if other { Self { path: preset(caps.class).narrow, ..best } } else { best };
         }
-        // Cost of the blocks that cover the product, measured on lavapipe, in tenths of ns for a step of K: loads of
-        // weights and columns, and four multiply-adds for each of the sums. 64 x 8 sums are more than a loop that
-        // stays in the caches of the decoder.
-        let load = |image: bool| if image { 80 } else { 400 };
+        // Cost of the blocks that cover the product, measured on lavapipe, in tenths of ns for a step of K: loads of weights and
+        // columns, from images or buffers, and four multiply-adds for each of the sums. 64 x 8 sums of 8 lanes are more than
+        // a loop that stays in the caches of the decoder.
+        let (from_image, from_buffer, sum) = if lanes > 8 { (100, 530, 4 * 3) } else { (80, 400, 4 * 2) };
+        let load = |image: bool| if image { from_image } else { from_buffer };
         let images = caps.images != Images::Never;
         let (weight, column) = (load(images), load(images && image));
-        let tiles = [64, 32, 16, 8, 4].into_iter().flat_map(|r| [8, 4, 2].map(|e| (r, e))).filter(|t| t.0 * t.1 <= 256);
-        // 32 x 8 loads as little as 64 x 4, and each tile is half a second of compiling the first time.
-        let tiles = tiles.filter(|t| !(images && image) || t.0 <= 32);
+        let vectors = |e: usize| e * 8 / lanes.max(8);
+        let tiles = [64, 32, 16, 8, 4].into_iter().flat_map(|r| [8, 4, 2].map(|e| (r, e)));
+        // 32 x 8 loads as little as 64 x 4 with 8 lanes, and each tile is half a second of compiling the first time.
+        let most = if images && image && lanes == 8 { 32 } else { 64 };
+        let tiles = tiles.filter(|&(r, e)| r <= most && r * vectors(e) <= 256);
         let cost = |&(r, e): &(usize, usize)| {
-            rows.div_ceil(r) * columns.div_ceil(e * 8) * (weight * r.div_ceil(8) + column * e + 4 * 2 * r * e)
+            let loads = weight * r.div_ceil(lanes.max(8)) + column * vectors(e);
+            rows.div_ceil(r) * columns.div_ceil(e * 8) * (loads + sum * r * vectors(e))
         };
         let (rows, eights) = tiles.min_by_key(cost).unwrap_or((64, 4));
-        Self { rows, eights, path, matrix }
+        Self { rows, eights, path, matrix, lanes }
     }
 
     /// What the product costs on a device with many lanes: the multiply-adds of the blocks that cover it and their loads,
@@ -63,7 +70,7 @@ impl Tile {
 
     fn invocations(self) -> usize {
         match self.path {
-            OperandPath::Subgroup => 8,
+            OperandPath::Subgroup => self.lanes,
             OperandPath::Matrix => 32,
             OperandPath::Workgroup if !self.narrow() => self.rows * self.eights / 8,
             OperandPath::Workgroup | OperandPath::Uniform => 64,
@@ -122,7 +129,7 @@ impl Tile {
             .flag("WHOLE", rows.is_multiple_of(self.rows));
         let key = match self.path {
             OperandPath::Workgroup => key.with("KB", self.gathered(steps).0 as u32),
-            _ => key.flag("SUBGROUP", true),
+            _ => key.with("SUBGROUP", self.lanes as u32),
         };
         key.with("CIN", channels as u32)
     }
@@ -158,7 +165,7 @@ impl Tile {
             .with("TN", self.eights as u32)
             .flag("WHOLE", rows.is_multiple_of(self.rows));
         match self.path {
-            OperandPath::Subgroup => key.flag("SUBGROUP", true),
+            OperandPath::Subgroup => key.with("SUBGROUP", self.lanes as u32),
             OperandPath::Uniform => key.flag("UNIFORM", true),
             OperandPath::Matrix => key.with("KB", self.staged(steps) as u32).with("MATRIX", self.matrix as u32),
             OperandPath::Workgroup => {
@@ -181,7 +188,7 @@ impl Tile {
     }
 }
 
-/// Whether operands are best spread by subgroup broadcast on this device.
-pub(crate) fn broadcasts(caps: &Caps) -> bool {
-    caps.operand_path() == OperandPath::Subgroup
+/// The lanes of a subgroup, if operands are best spread by subgroup broadcast on this device.
+pub(crate) fn broadcasts(caps: &Caps) -> Option<u32> {
+    caps.broadcast_lanes().filter(|_| caps.operand_path() == OperandPath::Subgroup)
 }

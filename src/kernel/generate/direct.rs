@@ -1,8 +1,8 @@
-//! The direct convolution by subgroup broadcast: 8 lanes are 8 neighbouring output columns, each with a register tile
+//! The direct convolution by subgroup broadcast: lanes are neighbouring output columns, each with a register tile
 //! of ROWS rows x OCS output channels. Input rows are loaded once, and shifted from lane to lane for the taps of a row;
 //! weights are loaded with lanes on output channels and broadcast.
 
-use super::{SUBGROUP, Text, constant, multiply_add};
+use super::{Text, constant, multiply_add};
 use crate::kernel::KernelKey;
 
 /// Everything after the prologue of `conv2d_subgroup.wgsl`: it finds `lane`, `n`, `g`, `ox`, `oy`, `corner` (the first
@@ -12,24 +12,25 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     let kw = constant(key, "KW", 7)?;
     let rows = constant(key, "ROWS", 16)?;
     let ocs = constant(key, "OCS", 64)?;
+    let wide = constant(key, "SUBGROUP", 64)?;
     let (lines, taps, extras) = (rows + kh - 1, kh * kw, kw - 1);
     let mut t = Text::default();
     t.line("let column = min(ox + lane, right);");
     for r in 0..lines {
         t.line(format!("let row{r} = corner + min(oy + {r}u, bottom) * p.x.y + column;"));
     }
-    // The columns right of the 8 lanes, `extras` a row, lie one after the other in the lanes of few loads.
-    let loads = (lines * extras).div_ceil(SUBGROUP);
+    // The columns right of the lanes, `extras` a row, lie one after the other in the lanes of few loads.
+    let loads = (lines * extras).div_ceil(wide);
     for e in 0..loads {
-        let at = format!("({}u + lane)", e * SUBGROUP);
+        let at = format!("({}u + lane)", e * wide);
         t.line(format!(
-            "let side{e} = corner + min(oy + {at} / {extras}u, bottom) * p.x.y + min(ox + 8u + {at} % {extras}u, right);"
+            "let side{e} = corner + min(oy + {at} / {extras}u, bottom) * p.x.y + min(ox + {wide}u + {at} % {extras}u, right);"
         ));
     }
     accumulators(&mut t, key, rows, ocs);
     t.line(format!("var wi = p.size.z + g * p.size.w * {}u;", taps * ocs));
-    t.line("let end_lane = lane == 7u;");
-    t.line("let next = (lane + 1u) & 7u;");
+    t.line("let end_lane = lane == SUBGROUP - 1u;");
+    t.line("let next = (lane + 1u) % SUBGROUP;");
     t.line("let blocks = turns(p.size.w, group.x);");
     t.line("for (var c = 0u; c < blocks; c++) {");
     t.line("let s = c * p.x.z;");
@@ -43,25 +44,22 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
             t.line(format!(
                 "let x{r}_{k} = select(subgroupShuffle(x{r}_{}, next), subgroupBroadcast(e{}, {}u), end_lane);",
                 k - 1,
-                at / SUBGROUP,
-                at % SUBGROUP
+                at / wide,
+                at % wide
             ));
         }
     }
     let weights = taps * ocs;
-    for j in 0..weights.div_ceil(SUBGROUP) {
-        let lane = if weights < (j + 1) * SUBGROUP {
-            format!("min(lane, {}u)", weights - j * SUBGROUP - 1)
-        } else {
-            "lane".into()
-        };
-        t.line(format!("let w{j} = vec4<f32>(w[wi + {}u + {lane}]);", j * SUBGROUP));
+    for j in 0..weights.div_ceil(wide) {
+        let lane =
+            if weights < (j + 1) * wide { format!("min(lane, {}u)", weights - j * wide - 1) } else { "lane".into() };
+        t.line(format!("let w{j} = vec4<f32>(w[wi + {}u + {lane}]);", j * wide));
     }
     t.line(format!("wi += {weights}u;"));
     for tap in 0..taps {
         for o in 0..ocs {
             let at = tap * ocs + o;
-            t.line(format!("let q{o}_{tap} = subgroupBroadcast(w{}, {}u);", at / SUBGROUP, at % SUBGROUP));
+            t.line(format!("let q{o}_{tap} = subgroupBroadcast(w{}, {}u);", at / wide, at % wide));
             for r in 0..rows {
                 let x = format!("x{}_{}", r + tap / kw, tap % kw);
                 t.line(multiply_add(&format!("a{o}_{r}"), &format!("q{o}_{tap}"), &x));

@@ -71,6 +71,3 @@ fn multiply_adds() -> String {
     }
     t.0
 }
-
-/// The lanes of a subgroup that the broadcast kernels are written for.
-pub(super) const SUBGROUP: u32 = 8;

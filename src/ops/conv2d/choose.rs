@@ -71,7 +71,7 @@ fn applies(family: ConvFamily, op: &Conv2d, cx: &Lowering) -> bool {
         ConvFamily::Plain => true,
         ConvFamily::Tile => dense && halo,
         ConvFamily::Subgroup => {
-            dense && halo && broadcasts(caps) && op.kernel.iter().all(|&k| k <= 3)
+            dense && halo && broadcasts(caps).is_some() && op.kernel.iter().all(|&k| k <= 3)
         }
         ConvFamily::Window => dense && halo && op.kernel.iter().all(|&k| k <= 3),
         // F(4, 3) amplifies the rounding of weights stored as f16 to 6e-3 of the output's scale: unfit. F(2, 3) stays at 7e-4.

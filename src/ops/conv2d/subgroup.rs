@@ -4,6 +4,7 @@ use super::Conv2d;
 use crate::error::Result;
 use crate::kernel::Operand;
 use crate::ops::Lowering;
+use crate::ops::gemm::broadcasts;
 use crate::tensor::LANES;
 
 /// Output channels of a workgroup's tile for `channels` in all. With 16 the unrolled loop is too long for the
@@ -20,6 +21,7 @@ fn tile_rows(rows: usize) -> usize {
 /// One dispatch per source.
 pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
     let out = cx.output(0);
+    let lanes = broadcasts(cx.caps).unwrap_or(8) as usize;
     let taps = op.kernel[0] * op.kernel[1];
     let (ocs, rows) = (tile_channels(out.c), tile_rows(out.h));
     let (ob, groups) = (out.c.div_ceil(LANES), out.c.div_ceil(ocs));
@@ -31,7 +33,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
         });
         // A tile loads its lines and, in few more loads, the columns right of them.
         let lines = rows + op.kernel[0] - 1;
-        let loads = lines + (lines * (op.kernel[1] - 1)).div_ceil(8);
+        let loads = lines + (lines * (op.kernel[1] - 1)).div_ceil(lanes);
         cx.reads(part.operand, (loads * groups) as f64 / rows as f64);
         let mut params = Vec::with_capacity(20);
         params.extend(part.view);
@@ -39,9 +41,9 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
         params.extend([out.w, out.h, ob, ib].map(|v| v as u32));
         params.extend([op.padding[0], op.padding[1], groups, 0].map(|v| v as u32));
         params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
-        let key = part.key(op, "conv2d_subgroup").with("ROWS", rows as u32).with("OCS", ocs as u32).flag("SUBGROUP", true);
+        let key = part.key(op, "conv2d_subgroup").with("ROWS", rows as u32).with("OCS", ocs as u32).with("SUBGROUP", lanes as u32);
         let bindings = [part.operand, weights, Operand::Output(0)];
-        cx.dispatch(key, params, bindings, [out.w.div_ceil(8), out.h.div_ceil(rows), out.n * groups])?;
+        cx.dispatch(key, params, bindings, [out.w.div_ceil(lanes), out.h.div_ceil(rows), out.n * groups])?;
     }
     Ok(())
 }

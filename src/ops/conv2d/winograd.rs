@@ -89,7 +89,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     let grid = [tiles_x, tiles_x * tiles_y];
     let key = |shader| KernelKey::new(shader).with("OUT", outputs as u32).with("COLUMNS", columns as u32);
     // Two invocations share a tile of 36 points, except where loads of whole vec4s are what counts.
-    let halves = outputs == 4 && !broadcasts(cx.caps);
+    let halves = outputs == 4 && broadcasts(cx.caps).is_none();
     let shares = if halves { 2 } else { 1 };
     for first in (0..tiles).step_by(chunk) {
         let count = chunk.min(tiles - first);

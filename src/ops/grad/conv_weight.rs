@@ -51,7 +51,7 @@ impl ConvWeightGrad {
         let taps = self.kernel[0] * self.kernel[1];
         let c_blocks = x.c.div_ceil(LANES);
         // A product over fewer rows would mostly multiply what is not there.
-        let (partial, bands) = if !broadcasts(cx.caps) && g.c > LEAST_ROWS {
+        let (partial, bands) = if broadcasts(cx.caps).is_none() && g.c > LEAST_ROWS {
             self.products(cx, source)?
         } else {
             self.blocks(cx, source)?
@@ -72,7 +72,7 @@ impl ConvWeightGrad {
         let subgroup = broadcasts(cx.caps);
         let (r_blocks, c_blocks) = (g.c.div_ceil(LANES), x.c.div_ceil(LANES));
         // Sums in registers: those of all taps, or of a row of taps: more spill on real GPUs.
-        let (tap_rows, rows, height) = if subgroup { (kh, 2, 1) } else { (1, 1, 8) };
+        let (tap_rows, rows, height) = if subgroup.is_some() { (kh, 2, 1) } else { (1, 1, 8) };
         let groups = [r_blocks, c_blocks * kh / tap_rows];
         let wanted = wanted_bands(cx.caps, groups[0] * groups[1] * g.n).min(g.h.div_ceil(4 * height)).max(1);
         let band = g.h.div_ceil(wanted).next_multiple_of(height);
@@ -85,8 +85,8 @@ impl ConvWeightGrad {
             .with("KW", kw as u32)
             .with("STRIDE", self.stride as u32)
             .with("TAP_ROWS", tap_rows as u32)
-            .with("ROWS", rows)
-            .flag("SUBGROUP", subgroup);
+            .with("ROWS", rows);
+        let key = subgroup.into_iter().fold(key, |key, lanes| key.with("SUBGROUP", lanes));
         cx.reads(Operand::Input(0), groups[1] as f64);
         cx.reads(Operand::Input(source + 1), (groups[0] * kw) as f64);
         let bindings = [Operand::Input(0), Operand::Input(source + 1), Operand::ScratchWrite(partial)];

@@ -1,12 +1,12 @@
-//! Operands by subgroup broadcast: a workgroup is one subgroup of 8 lanes on columns; weights are loaded with lanes on
+//! Operands by subgroup broadcast: a workgroup is one subgroup, its lanes on columns; weights are loaded with lanes on
 //! rows and broadcast.
 
-use crate::kernel::generate::{SUBGROUP, Text, multiply_add};
+use crate::kernel::generate::{Text, multiply_add};
 
 /// The loop over K.
-pub(super) fn steps(t: &mut Text, few: Option<u32>, rows: u32, columns: u32) -> Result<(), String> {
+pub(super) fn steps(t: &mut Text, few: Option<u32>, rows: u32, columns: u32, lanes: u32) -> Result<(), String> {
     for j in 0..columns {
-        t.line(format!("let b{j} = column({}u + lane);", j * SUBGROUP));
+        t.line(format!("let b{j} = column({}u + lane);", j * lanes));
     }
     match few {
         None => {
@@ -19,14 +19,13 @@ pub(super) fn steps(t: &mut Text, few: Option<u32>, rows: u32, columns: u32) -> 
         }
         Some(channels) => gather(t, channels, columns)?,
     }
-    for i in 0..rows.div_ceil(SUBGROUP) {
+    for i in 0..rows.div_ceil(lanes) {
         // Half a load of weights: the upper lanes repeat the last row.
-        let lane =
-            if rows < (i + 1) * SUBGROUP { format!("min(lane, {}u)", rows - i * SUBGROUP - 1) } else { "lane".into() };
-        t.line(format!("let w{i} = vec4<f32>(w[wi + {}u + {lane}]);", i * SUBGROUP));
+        let lane = if rows < (i + 1) * lanes { format!("min(lane, {}u)", rows - i * lanes - 1) } else { "lane".into() };
+        t.line(format!("let w{i} = vec4<f32>(w[wi + {}u + {lane}]);", i * lanes));
     }
     for i in 0..rows {
-        t.line(format!("let q{i} = subgroupBroadcast(w{}, {}u);", i / SUBGROUP, i % SUBGROUP));
+        t.line(format!("let q{i} = subgroupBroadcast(w{}, {}u);", i / lanes, i % lanes));
         for j in 0..columns {
             t.line(multiply_add(&format!("a{i}_{j}"), &format!("q{i}"), &format!("x{j}")));
         }

@@ -1,7 +1,7 @@
 //! The matrix product core: a tile of TM rows (output channels) x TN * 8 columns (pixels or Winograd tiles), K packed by
 //! 4 in both operands. One text, five ways to fetch operands:
 //!
-//! - subgroup broadcast (`SUBGROUP` defined): a workgroup is one subgroup of 8 lanes on columns and holds the whole
+//! - subgroup broadcast (`SUBGROUP` defined): a workgroup is one subgroup, its lanes on columns, and holds the whole
 //!   tile in registers; weights are loaded with lanes on rows and broadcast.
 //! - uniform (`UNIFORM` defined): 64 invocations, each all rows x TN / 8 columns; weights are read at uniform addresses.
 //! - narrow (`NARROW` defined): the same, but KB steps of the weights are staged in workgroup memory.
@@ -19,7 +19,7 @@ mod narrow;
 mod staged;
 mod uniform;
 
-use super::{SUBGROUP, Text, constant};
+use super::{Text, constant};
 use crate::kernel::KernelKey;
 
 /// The accumulators and the loop over K.
@@ -35,8 +35,8 @@ pub(super) fn core(key: &KernelKey) -> Result<String, String> {
             t.line(format!("var a{i}_{j} = 0.0;"));
         }
     }
-    if key.value("SUBGROUP").is_some() {
-        broadcast::steps(&mut t, key.value("CIN"), rows, columns)?;
+    if let Some(lanes) = key.value("SUBGROUP") {
+        broadcast::steps(&mut t, key.value("CIN"), rows, columns, lanes)?;
     } else if key.value("UNIFORM").is_some() {
         uniform::steps(&mut t, rows, columns);
     } else if key.value("NARROW").is_some() {
@@ -59,8 +59,8 @@ struct Tile {
 
 fn tile(key: &KernelKey) -> Result<Tile, String> {
     let (tm, tn) = (constant(key, "TM", 256)?, constant(key, "TN", 64)?);
-    let tile = if key.value("SUBGROUP").is_some() {
-        Tile { rows: tm, columns: tn, spread: SUBGROUP, parts: false }
+    let tile = if let Some(lanes) = key.value("SUBGROUP") {
+        Tile { rows: tm, columns: tn * 8 / lanes.max(8), spread: lanes, parts: false }
     } else if key.value("UNIFORM").is_some() {
         Tile { rows: tm, columns: tn * 8 / uniform::INVOCATIONS, spread: uniform::INVOCATIONS, parts: false }
     } else if key.value("NARROW").is_some() {
