@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -158,7 +159,9 @@ class Ncnn(InProcess):
             if not hasattr(ncnn, "get_gpu_count"):
                 raise Missing("this ncnn is built without Vulkan")
             names = [ncnn.get_gpu_info(i).device_name() for i in range(ncnn.get_gpu_count())]
-            same = [i for i, n in enumerate(names) if n in wanted]
+            # llvmpipe is one device at any width; ncnn is faster at the usual one than at the one that `unet` asks for.
+            name_of = lambda text: re.sub(r", \d+ bits\)", ")", text)
+            same = [i for i, n in enumerate(names) if name_of(n) in name_of(wanted)]
             if not same:
                 raise Missing(f"ncnn does not see our device ({wanted}), only: {', '.join(names) or 'none'}")
             self.index = same[0]

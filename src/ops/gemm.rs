@@ -47,8 +47,10 @@ impl Tile {
         let (weight, column) = (load(images), load(images && image));
         let vectors = |e: usize| e * 8 / lanes.max(8);
         let tiles = [64, 32, 16, 8, 4].into_iter().flat_map(|r| [8, 4, 2].map(|e| (r, e)));
-        // 32 x 8 loads as little as 64 x 4 with 8 lanes, and each tile is half a second of compiling the first time.
-        let most = if images && image && lanes == 8 { 32 } else { 64 };
+        // Each tile is half a second of compiling the first time. 32 x 8 loads as little as 64 x 4 with 8 lanes, and makes up
+        // for 64 x 8 with 16 where there is little to do.
+        let little = lanes == 8 || rows * columns * copies.max(1) < 1 << 22;
+        let most = if images && image && little { 32 } else { 64 };
         let tiles = tiles.filter(|&(r, e)| r <= most && r * vectors(e) <= 256);
         let cost = |&(r, e): &(usize, usize)| {
             let loads = weight * r.div_ceil(lanes.max(8)) + column * vectors(e);
