@@ -1,5 +1,5 @@
-// What kernels around the generated matrix product have in common: the constants TM, TN; and SUBGROUP, its lanes, or UNIFORM, or, where
-// operands are staged in workgroup memory, KB, the steps of K staged at a time, EVEN if all taps have a multiple of them,
+// What kernels around the generated matrix product have in common: the constants TM, TN; and SUBGROUP, its lanes, or
+// UNIFORM, or, where operands are staged in workgroup memory, KB, the steps of K staged at a time, EVEN if all taps have a multiple of them,
 // NARROW if only weights are staged, and MATRIX, the side of cooperative matrices, if those multiply.
 const COLUMNS: u32 = TN * 8u;
 #ifdef SUBGROUP

@@ -42,8 +42,8 @@ fn widen() {
 }
 
 fn has_gpu() -> bool {
-    let nodes = Path::new("/dev/dri").read_dir().into_iter().flatten().flatten();
-    nodes.into_iter().any(|node| node.file_name().to_string_lossy().starts_with("renderD"))
+    let mut nodes = Path::new("/dev/dri").read_dir().into_iter().flatten().flatten();
+    nodes.any(|node| node.file_name().to_string_lossy().starts_with("renderD"))
 }
 
 fn has_avx512() -> bool {

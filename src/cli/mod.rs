@@ -15,7 +15,7 @@ mod inspect_import;
 mod inspect_package;
 mod inspect_plan;
 mod inspect_verify;
-pub mod mesa;
+mod mesa;
 mod models;
 mod objects;
 mod output;
@@ -202,6 +202,7 @@ impl Common {
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    mesa::prepare();
     let cli = Cli::parse();
     cli.common.start_logging();
     keep_panics();

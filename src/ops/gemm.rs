@@ -22,7 +22,7 @@ impl Tile {
     /// be an image where images are used; the weights always can.
     pub fn choose(caps: &Caps, rows: usize, columns: usize, copies: usize, image: bool) -> Self {
         let matrix = caps.matrix.unwrap_or(0) as usize;
-        let lanes = caps.broadcast_lanes().unwrap_or(0) as usize;
+        let lanes = caps.broadcast_lanes().unwrap_or(8) as usize;
         // Few rows wait for memory, and would leave half of a matrix empty.
         let path = match caps.operand_path() {
             OperandPath::Matrix if rows <= 16 => OperandPath::Workgroup,
@@ -45,7 +45,7 @@ impl Tile {
         let load = |image: bool| if image { from_image } else { from_buffer };
         let images = caps.images != Images::Never;
         let (weight, column) = (load(images), load(images && image));
-        let vectors = |e: usize| e * 8 / lanes.max(8);
+        let vectors = |e: usize| e * 8 / lanes;
         let tiles = [64, 32, 16, 8, 4].into_iter().flat_map(|r| [8, 4, 2].map(|e| (r, e)));
         // Each tile is half a second of compiling the first time. 32 x 8 loads as little as 64 x 4 with 8 lanes, and makes up
         // for 64 x 8 with 16 where there is little to do.
@@ -53,7 +53,7 @@ impl Tile {
         let most = if images && image && little { 32 } else { 64 };
         let tiles = tiles.filter(|&(r, e)| r <= most && r * vectors(e) <= 256);
         let cost = |&(r, e): &(usize, usize)| {
-            let loads = weight * r.div_ceil(lanes.max(8)) + column * vectors(e);
+            let loads = weight * r.div_ceil(lanes) + column * vectors(e);
             rows.div_ceil(r) * columns.div_ceil(e * 8) * (loads + sum * r * vectors(e))
         };
         let (rows, eights) = tiles.min_by_key(cost).unwrap_or((64, 4));

@@ -48,6 +48,9 @@ fn constant(key: &KernelKey, name: &str, max: u32) -> Result<u32, String> {
     }
 }
 
+/// The lanes of a vec4.
+const LANES: [&str; 4] = ["x", "y", "z", "w"];
+
 /// Text with one `writeln!` per line of WGSL.
 #[derive(Default)]
 struct Text(String);

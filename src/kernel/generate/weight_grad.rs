@@ -1,10 +1,8 @@
 //! The weight gradient of a convolution: 8 lanes are 8 neighbouring columns of a band of rows, and each sums all products of
 //! a block of channels of both maps for a row of taps, or for all; rows of x stay in registers from row to row.
 
-use super::{Text, constant};
+use super::{LANES, Text, constant};
 use crate::kernel::KernelKey;
-
-const LANES: [&str; 4] = ["x", "y", "z", "w"];
 
 /// The sums of `conv_weight_grad.wgsl`: it finds `column0`, the first column of the lanes' loop, `from` and `to`, the band
 /// of rows, and reads g at `gi` and x at `xi`, the places of row `from`.

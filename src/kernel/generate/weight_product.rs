@@ -1,10 +1,9 @@
 //! The weight gradient as a matrix product over workgroup memory (`conv_weight_grad_gemm.wgsl`): each of 64 invocations sums
 //! the outer products of two blocks of channels of g and two of x, so that a vec4 read makes 16 multiply-adds.
 
-use super::{Text, constant};
+use super::{LANES, Text, constant};
 use crate::kernel::KernelKey;
 
-const LANES: [&str; 4] = ["x", "y", "z", "w"];
 /// Pixels of a turn of the loop: the operands of four take more registers than Intel's chips have beside the sums.
 const UNROLLED: u32 = 2;
 const INVOCATIONS: u32 = 64;

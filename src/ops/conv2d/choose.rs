@@ -31,7 +31,7 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
     let order = [
         (ConvFamily::Winograd2, winograd2, "3x3; few pixels for F(4,3)'s large weights, or f16"),
         (ConvFamily::Winograd, winograd, "3x3, channels enough to pay for transforms"),
-        // Few rows make the product read each pixel nine times for little.
+        // Few rows make the product read each pixel nine times for little; but llvmpipe permutes 16 lanes one by one.
         (ConvFamily::Subgroup, broadcasts(cx.caps) == Some(8) && op.kernel != [1; 2] && op.out_channels <= 4, "at most 4 output channels"),
         // Where no subgroup of 8 spreads operands, pixels are staged once for all taps in place of once a tap.
         // Not of pictures: the product skips the empty lanes of their vec4s.
