@@ -158,10 +158,12 @@ fn images(device: &wgpu::Device, info: &wgpu::AdapterInfo, subgroup: Option<u32>
     let able = device.features().contains(READ_WRITE_IMAGES)
         && limits.max_storage_textures_per_shader_stage >= 8
         && limits.max_texture_dimension_2d >= 8192;
-    if able && class(info) == AdapterClass::Cpu && matches!(subgroup, Some(8 | 16)) {
-        Images::WhereRead
-    } else {
+    if !(able && class(info) == AdapterClass::Cpu && matches!(subgroup, Some(8 | 16))) {
         Images::Never
+    } else if super::alias::is_possible(device, info) {
+        Images::Aliased
+    } else {
+        Images::WhereRead
     }
 }
 

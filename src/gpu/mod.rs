@@ -1,12 +1,14 @@
 //! The GPU: an adapter opened by us or a device of the host application, with compiled pipelines.
 
 mod adapter;
+mod alias;
 mod cache;
 mod peak;
 mod pipeline;
 mod precision;
 
 pub use adapter::{AdapterSummary, DeviceChoice, adapters};
+pub use alias::Alias;
 pub use cache::user_cache_dir;
 pub(crate) use cache::write_whole;
 pub use peak::Peak;

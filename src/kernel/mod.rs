@@ -141,8 +141,10 @@ pub enum Images {
     /// Never.
     #[default]
     Never,
-    /// Where that is faster.
+    /// Where that is faster, with images that kernels write as images.
     WhereRead,
+    /// The same with images that kernels write as buffers in the same memory.
+    Aliased,
     /// Wherever possible. For tests.
     Always,
 }

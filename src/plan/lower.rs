@@ -27,7 +27,8 @@ impl Plan {
             states.iter().position(|s| s.value == updated)
         };
         let tensors = Tensors::new(graph, &lowered, caps);
-        let (places, slots) = memory::place(&tensors.items, caps.max_buffer_bytes);
+        let (places, mut slots) = memory::place(&tensors.items, caps.max_buffer_bytes);
+        slots.iter_mut().for_each(|s| s.aliased = s.image && caps.images == Images::Aliased);
         let mut plan = Plan {
             graph: graph.clone(),
             weights: Vec::new(),
@@ -109,7 +110,7 @@ impl Plan {
     /// Adds a step, its kernel told which bindings are images.
     fn push(&mut self, mut step: Step) {
         let image = |r: &Resource| match *r {
-            Resource::Slot { slot, .. } => self.slots[slot].image,
+            Resource::Slot { slot, writes, .. } => self.slots[slot].image && !(writes && self.slots[slot].aliased),
             Resource::Weights(w) => self.weights[w].image,
             Resource::Port { .. } | Resource::State { .. } | Resource::Overflow(_) => false,
         };
@@ -326,10 +327,6 @@ fn all_may_be_images(low: &Lowered, operand: Operand) -> bool {
     low.dispatches.iter().all(|d| (0..).zip(&d.bindings).all(|(i, &o)| o != operand || may_be_image(&d.kernel, i + 1)))
 }
 
-/// Reads of an element from which on an image is as fast as a buffer: it is read four times as fast, and written more
-/// slowly by as much as one read gains. Where it is no faster, fewer kernels are to be compiled.
-const READS: f64 = 1.0;
-
 /// How often a lowering reads each element of an operand.
 fn reads(low: &Lowered, operand: Operand) -> f64 {
     let said = low.reads.iter().filter(|r| r.0 == operand).map(|r| r.1).reduce(|a, b| a + b);
@@ -339,7 +336,10 @@ fn reads(low: &Lowered, operand: Operand) -> f64 {
 fn is_image(caps: &Caps, bytes: u64, reads: f64, possible: impl FnOnce() -> bool) -> bool {
     let wanted = match caps.images {
         Images::Never => false,
-        Images::WhereRead => reads >= READS,
+        // It is read four times as fast as a buffer, and written more slowly by as much as one read gains.
+        Images::WhereRead => reads > 1.0,
+        // It is written as fast as a buffer.
+        Images::Aliased => reads > 0.0,
         Images::Always => true,
     };
     wanted && image_size(bytes).is_some() && possible()
@@ -354,6 +354,9 @@ fn value_is_image(graph: &Graph, lowered: &[Lowered], v: ValueId, bytes: u64, ca
             times += reads(low, operand);
             possible &= all_may_be_images(low, operand);
         }
+        if caps.images == Images::Aliased {
+            continue;
+        }
         let mut outputs = node.outputs.iter().enumerate().filter(|o| *o.1 == v).map(|o| Operand::Output(o.0));
         possible &= outputs.all(|operand| all_may_be_images(low, operand));
     }
@@ -362,7 +365,9 @@ fn value_is_image(graph: &Graph, lowered: &[Lowered], v: ValueId, bytes: u64, ca
 
 fn scratch_is_image(low: &Lowered, k: usize, bytes: u64, caps: &Caps) -> bool {
     let [read, written] = [Operand::ScratchRead(k), Operand::ScratchWrite(k)];
-    is_image(caps, bytes, reads(low, read), || all_may_be_images(low, read) && all_may_be_images(low, written))
+    let aliased = caps.images == Images::Aliased;
+    let possible = || all_may_be_images(low, read) && (aliased || all_may_be_images(low, written));
+    is_image(caps, bytes, reads(low, read), possible)
 }
 
 /// Bytes that a dispatch must move at least. Dispatches that bind the same cut one piece of work between them, so each

@@ -92,7 +92,7 @@ fn place_in_order(items: &[Item], order: &[usize], limit: u64) -> (Vec<Place>, V
         let item = &items[i];
         // (growth, slot, offset)
         let mut best = (item.bytes, slots.len(), 0);
-        for (s, &Slot { bytes: size, image }) in slots.iter().enumerate() {
+        for (s, &Slot { bytes: size, image, .. }) in slots.iter().enumerate() {
             let apart = |m: &Item| m.clashes(item) || image && m.lives_with(item);
             if image != item.image || members[s].iter().any(|&m| apart(&items[m])) {
                 continue;
@@ -117,7 +117,7 @@ fn place_in_order(items: &[Item], order: &[usize], limit: u64) -> (Vec<Place>, V
         }
         let (_, slot, offset) = best;
         if slot == slots.len() {
-            slots.push(Slot { bytes: 0, image: item.image });
+            slots.push(Slot { bytes: 0, image: item.image, aliased: false });
             members.push(Vec::new());
         }
         slots[slot].bytes = slots[slot].bytes.max(offset + item.bytes);
@@ -160,7 +160,7 @@ mod tests {
     fn a_chain_of_equal_tensors_needs_two_slots() {
         let items = chain(&[512; 10]);
         let (_, slots) = place(&items, 1 << 30);
-        assert_eq!(slots, vec![Slot { bytes: 512, image: false }; 2]);
+        assert_eq!(slots, vec![Slot { bytes: 512, image: false, aliased: false }; 2]);
         assert_eq!(largest_live_set(&items), 1024);
     }
 

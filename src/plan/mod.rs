@@ -51,6 +51,8 @@ pub struct Slot {
     pub bytes: u64,
     /// Whether it is a storage image in place of a buffer.
     pub image: bool,
+    /// Whether an image is written as a buffer that lies in the same memory.
+    pub aliased: bool,
 }
 
 /// A dispatch with its place in the network.

@@ -1,7 +1,7 @@
 //! Device memory of a session: buffers, and the storage images that stand for some of them.
 
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Alias, Gpu};
 use crate::kernel::image_size;
 use crate::plan::{PlannedWeights, Slot};
 
@@ -70,12 +70,13 @@ pub(super) fn bind(buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::Bindi
 pub(super) struct Image {
     texture: wgpu::Texture,
     view: wgpu::TextureView,
+    /// The same memory, for kernels that write it.
+    buffer: Option<wgpu::Buffer>,
 }
 
 impl Image {
     fn new(gpu: &Gpu, label: &str, bytes: u64) -> Result<Self> {
-        let too_large = || Error::op(label, format!("an image of {bytes} bytes was planned"));
-        let [width, height] = image_size(bytes).ok_or_else(too_large)?;
+        let [width, height] = Self::size(label, bytes)?;
         let texture = gpu.device().create_texture(&wgpu::TextureDescriptor {
             label: Some(label),
             size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
@@ -87,7 +88,21 @@ impl Image {
             view_formats: &[],
         });
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
-        Ok(Self { texture, view })
+        Ok(Self { texture, view, buffer: None })
+    }
+
+    /// An image that is written as a buffer, of zeros.
+    fn aliased(gpu: &Gpu, label: &str, bytes: u64) -> Result<Self> {
+        let Alias { buffer, texture } = Alias::new(gpu.device(), label, Self::size(label, bytes)?)?;
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.clear_buffer(&buffer, 0, None);
+        gpu.queue().submit([encoder.finish()]);
+        let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
+        Ok(Self { texture, view, buffer: Some(buffer) })
+    }
+
+    fn size(label: &str, bytes: u64) -> Result<[u32; 2]> {
+        image_size(bytes).ok_or_else(|| Error::op(label, format!("an image of {bytes} bytes was planned")))
     }
 
     fn bytes(&self) -> u64 {
@@ -116,6 +131,9 @@ pub(super) enum Memory {
 
 impl Memory {
     pub fn slot(gpu: &Gpu, slot: &Slot) -> Result<Self> {
+        if slot.aliased {
+            return Ok(Self::Image(Image::aliased(gpu, "slot", slot.bytes)?));
+        }
         if slot.image {
             return Ok(Self::Image(Image::new(gpu, "slot", slot.bytes)?));
         }
@@ -128,9 +146,12 @@ impl Memory {
         Ok(Self::Buffer(gpu.device().create_buffer(&descriptor)))
     }
 
-    /// A range of a buffer, or all of an image.
-    pub fn binding(&self, offset: u64, size: u64) -> wgpu::BindingResource<'_> {
+    /// A range of a buffer, or all of an image; to be written, a range of the buffer in an image's place.
+    pub fn binding(&self, offset: u64, size: u64, writes: bool) -> wgpu::BindingResource<'_> {
         match self {
+            Self::Buffer(buffer) | Self::Image(Image { buffer: Some(buffer), .. }) if writes => {
+                bind(buffer, offset, size)
+            }
             Self::Buffer(buffer) => bind(buffer, offset, size),
             Self::Image(image) => wgpu::BindingResource::TextureView(&image.view),
         }

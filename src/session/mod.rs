@@ -161,7 +161,7 @@ impl Session {
             return Err(Error::op(&s.label, format!("{reason}, the shader declares {}", pipeline.bindings.len())));
         }
         let resource = |r: &Resource| match *r {
-            Resource::Slot { slot, offset, bytes, .. } => Ok(self.slots[slot].binding(offset, bytes)),
+            Resource::Slot { slot, offset, bytes, writes } => Ok(self.slots[slot].binding(offset, bytes, writes)),
             Resource::Weights(w) => Ok(self.weights.binding(w)),
             Resource::Port { port, .. } => {
                 let p = &self.ports[port];

@@ -82,8 +82,6 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     let bytes = |blocks: usize| (points * chunk * blocks * LANES) as u64 * precision.bytes();
     let (v, m) = (cx.scratch(bytes(steps)), cx.scratch(bytes(ob)));
     cx.reads(Operand::ScratchRead(v), out.c.div_ceil(tile.rows) as f64);
-    // Not an image: the product's stores were slower by more than this one read gains.
-    cx.reads(Operand::ScratchRead(m), 0.0);
     let weights = filters(op, cx, form, tile, &parts)?;
     let bias = bias(op, cx, ob);
     let grid = [tiles_x, tiles_x * tiles_y];
