@@ -1,5 +1,6 @@
 //! Finding, choosing and opening adapters.
 
+use super::alias;
 use crate::error::{Error, Result};
 use crate::kernel::{AdapterClass, Caps, Images};
 use crate::tensor::Precision;
@@ -160,7 +161,7 @@ fn images(device: &wgpu::Device, info: &wgpu::AdapterInfo, subgroup: Option<u32>
         && limits.max_texture_dimension_2d >= 8192;
     if !(able && class(info) == AdapterClass::Cpu && matches!(subgroup, Some(8 | 16))) {
         Images::Never
-    } else if super::alias::is_possible(device, info) {
+    } else if alias::is_possible(device, info) {
         Images::Aliased
     } else {
         Images::WhereRead
@@ -172,15 +173,17 @@ pub(super) fn caps(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Caps {
     let fixed_subgroup =
         device.features().contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size;
     let subgroup = fixed_subgroup.then_some(info.subgroup_min_size);
+    let images = images(device, info, subgroup);
+    let alignment = if images == Images::Aliased { alias::ALIGNMENT } else { 16 };
     Caps {
         class: class(info),
         subgroup,
-        images: images(device, info, subgroup),
+        images,
         max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,
         max_workgroups: limits.max_compute_workgroups_per_dimension,
-        storage_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
+        storage_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(alignment),
         uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment).max(16),
         f16: device.features().contains(wgpu::Features::SHADER_F16),
         matrix: None,

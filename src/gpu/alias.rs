@@ -1,38 +1,44 @@
-//! One piece of memory as a storage buffer and as a storage image, which WebGPU cannot express: for llvmpipe, which loads
+//! One piece of memory as a storage buffer and, by ranges, as storage images, which WebGPU cannot express: for llvmpipe, which loads
 //! from images five times as fast as from buffers, and stores into buffers more than twice as fast as into images.
 //!
-//! Vulkan lets a buffer and a linear image share memory, and gives both the same view of it (Vulkan specification, "Memory
-//! Aliasing"). wgpu knows of two resources and puts no barrier between a write through one and a read through the other:
+//! Vulkan lets buffers and linear images share memory, and gives all the same view of it (Vulkan specification, "Memory
+//! Aliasing"). wgpu knows of different resources and puts no barrier between a write through one and a read through the other:
 //! llvmpipe finishes every dispatch before it begins the next. Made for no other device.
 
 use crate::error::{Error, Result};
 
-/// The two views of the memory.
+/// Where images may begin: a multiple of what llvmpipe asks for (64 bytes).
+pub(super) const ALIGNMENT: u64 = 256;
+
+/// The views of the memory.
 #[derive(Debug)]
 pub struct Alias {
     /// All of it; usages `STORAGE` and `COPY_DST`. Its contents are undefined until they are written.
     pub buffer: wgpu::Buffer,
-    /// `rgba32float`, rows without gaps; usage `STORAGE_BINDING`.
-    pub texture: wgpu::Texture,
+    /// `rgba32float`, rows without gaps, in the order they were asked for; usage `STORAGE_BINDING`.
+    pub textures: Vec<wgpu::Texture>,
 }
 
-/// Whether the device makes such pairs: llvmpipe through Vulkan.
+/// An image to be had: its first byte, its columns and rows.
+pub type Region = (u64, [u32; 2]);
+
+/// Whether the device makes such memory: llvmpipe through Vulkan.
 pub(super) fn is_possible(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> bool {
     let llvmpipe = info.backend == wgpu::Backend::Vulkan && info.name.starts_with("llvmpipe");
-    llvmpipe && cfg!(target_os = "linux") && Alias::new(device, "probe", [4096, 2]).is_ok()
+    llvmpipe && cfg!(target_os = "linux") && Alias::new(device, "probe", 1 << 18, &[(ALIGNMENT, [4096, 2])]).is_ok()
 }
 
 #[cfg(not(target_os = "linux"))]
 impl Alias {
-    /// Memory for `width` x `height` texels.
-    pub fn new(_: &wgpu::Device, label: &str, _: [u32; 2]) -> Result<Self> {
+    /// Memory of so many bytes.
+    pub fn new(_: &wgpu::Device, label: &str, _: u64, _: &[Region]) -> Result<Self> {
         Err(Error::Gpu { what: format!("allocating {label}"), reason: "images that are buffers exist on Linux".into() })
     }
 }
 
 #[cfg(target_os = "linux")]
 mod vulkan {
-    use super::{Alias, Error, Result};
+    use super::{Alias, Error, Region, Result};
     use ash::vk;
     use std::sync::Arc;
     use wgpu::hal::{self, api::Vulkan};
@@ -40,10 +46,10 @@ mod vulkan {
     const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba32Float;
     const TEXEL: u64 = 16;
 
-    /// Destroyed when wgpu has dropped the buffer and the texture, which it does while the device lives.
+    /// Destroyed when wgpu has dropped the buffer and all textures, which it does while the device lives.
     struct Memory {
         device: ash::Device,
-        image: vk::Image,
+        images: Vec<vk::Image>,
         buffer: vk::Buffer,
         memory: vk::DeviceMemory,
     }
@@ -52,7 +58,7 @@ mod vulkan {
         fn drop(&mut self) {
             // SAFETY: nothing else refers to the handles, of which those that were never made are null, and no work does.
             unsafe {
-                self.device.destroy_image(self.image, None);
+                self.images.iter().for_each(|&i| self.device.destroy_image(i, None));
                 self.device.destroy_buffer(self.buffer, None);
                 self.device.free_memory(self.memory, None);
             }
@@ -60,111 +66,123 @@ mod vulkan {
     }
 
     impl Memory {
-        fn new(device: &ash::Device, [width, height]: [u32; 2]) -> std::result::Result<Self, String> {
+        fn new(device: &ash::Device, bytes: u64, regions: &[Region]) -> std::result::Result<Self, String> {
             let mut made = Self {
                 device: device.clone(),
-                image: vk::Image::null(),
+                images: Vec::new(),
                 buffer: vk::Buffer::null(),
                 memory: vk::DeviceMemory::null(),
             };
-            let image = vk::ImageCreateInfo::default()
-                .image_type(vk::ImageType::TYPE_2D)
-                .format(vk::Format::R32G32B32A32_SFLOAT)
-                .extent(vk::Extent3D { width, height, depth: 1 })
-                .mip_levels(1)
-                .array_layers(1)
-                .samples(vk::SampleCountFlags::TYPE_1)
-                .tiling(vk::ImageTiling::LINEAR)
-                .usage(vk::ImageUsageFlags::STORAGE)
-                .sharing_mode(vk::SharingMode::EXCLUSIVE)
-                .initial_layout(vk::ImageLayout::UNDEFINED);
-            let size = u64::from(width) * u64::from(height) * TEXEL;
             let buffer = vk::BufferCreateInfo::default()
-                .size(size)
+                .size(bytes)
                 .usage(vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::TRANSFER_DST)
                 .sharing_mode(vk::SharingMode::EXCLUSIVE);
             let reason = |e: vk::Result| e.to_string();
-            // SAFETY: the descriptions are valid, the device lives, and what is bound is bound once.
+            // SAFETY: the descriptions are valid, the device lives, and what is bound is bound once, inside the memory.
             unsafe {
-                made.image = device.create_image(&image, None).map_err(reason)?;
                 made.buffer = device.create_buffer(&buffer, None).map_err(reason)?;
-                let plane = vk::ImageSubresource::default().aspect_mask(vk::ImageAspectFlags::COLOR);
-                let rows = device.get_image_subresource_layout(made.image, plane);
-                if rows.offset != 0 || height > 1 && rows.row_pitch != u64::from(width) * TEXEL {
-                    return Err(format!("rows of {width} texels lie {} bytes apart", rows.row_pitch));
+                let wanted = device.get_buffer_memory_requirements(made.buffer);
+                let (mut size, mut types) = (wanted.size, wanted.memory_type_bits);
+                for &(offset, [width, height]) in regions {
+                    let image = device.create_image(&image([width, height]), None).map_err(reason)?;
+                    made.images.push(image);
+                    let plane = vk::ImageSubresource::default().aspect_mask(vk::ImageAspectFlags::COLOR);
+                    let rows = device.get_image_subresource_layout(image, plane);
+                    if rows.offset != 0 || height > 1 && rows.row_pitch != u64::from(width) * TEXEL {
+                        return Err(format!("rows of {width} texels lie {} bytes apart", rows.row_pitch));
+                    }
+                    let wanted = device.get_image_memory_requirements(image);
+                    if !offset.is_multiple_of(wanted.alignment) {
+                        return Err(format!("an image at byte {offset} is to be aligned to {}", wanted.alignment));
+                    }
+                    size = size.max(offset + wanted.size);
+                    types &= wanted.memory_type_bits;
                 }
-                let [a, b] = [
-                    device.get_image_memory_requirements(made.image),
-                    device.get_buffer_memory_requirements(made.buffer),
-                ];
-                let types = a.memory_type_bits & b.memory_type_bits;
                 if types == 0 {
                     return Err("no memory is for images and buffers".into());
                 }
-                let allocation = vk::MemoryAllocateInfo::default()
-                    .allocation_size(a.size.max(b.size))
-                    .memory_type_index(types.trailing_zeros());
+                let allocation =
+                    vk::MemoryAllocateInfo::default().allocation_size(size).memory_type_index(types.trailing_zeros());
                 made.memory = device.allocate_memory(&allocation, None).map_err(reason)?;
-                device.bind_image_memory(made.image, made.memory, 0).map_err(reason)?;
                 device.bind_buffer_memory(made.buffer, made.memory, 0).map_err(reason)?;
+                for (&image, &(offset, _)) in made.images.iter().zip(regions) {
+                    device.bind_image_memory(image, made.memory, offset).map_err(reason)?;
+                }
             }
             Ok(made)
         }
     }
 
+    fn image([width, height]: [u32; 2]) -> vk::ImageCreateInfo<'static> {
+        vk::ImageCreateInfo::default()
+            .image_type(vk::ImageType::TYPE_2D)
+            .format(vk::Format::R32G32B32A32_SFLOAT)
+            .extent(vk::Extent3D { width, height, depth: 1 })
+            .mip_levels(1)
+            .array_layers(1)
+            .samples(vk::SampleCountFlags::TYPE_1)
+            .tiling(vk::ImageTiling::LINEAR)
+            .usage(vk::ImageUsageFlags::STORAGE)
+            .sharing_mode(vk::SharingMode::EXCLUSIVE)
+            .initial_layout(vk::ImageLayout::UNDEFINED)
+    }
+
     impl Alias {
-        /// Memory for `width` x `height` texels.
-        pub fn new(device: &wgpu::Device, label: &str, [width, height]: [u32; 2]) -> Result<Self> {
+        /// Memory of so many bytes, ranges of it as images; one may reach beyond the last byte with the rest of its last row.
+        pub fn new(device: &wgpu::Device, label: &str, bytes: u64, regions: &[Region]) -> Result<Self> {
             let failed = |reason: String| Error::Gpu { what: format!("allocating {label}"), reason };
-            let size = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
+            let extent = |[width, height]: [u32; 2]| wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
             // SAFETY: the device is not destroyed; the handles are of it, described as they are, and live as long as what
             // refers to them.
-            let (texture, buffer) = unsafe {
+            let (images, buffer) = unsafe {
                 let device = device.as_hal::<Vulkan>().ok_or_else(|| failed("not a Vulkan device".into()))?;
-                let memory = Arc::new(Memory::new(device.raw_device(), [width, height]).map_err(failed)?);
-                let of_texture = hal::TextureDescriptor {
+                let memory = Arc::new(Memory::new(device.raw_device(), bytes, regions).map_err(failed)?);
+                let image = |(&image, &(_, size)): (&vk::Image, &Region)| {
+                    let of_texture = hal::TextureDescriptor {
+                        label: Some(label),
+                        size: extent(size),
+                        mip_level_count: 1,
+                        sample_count: 1,
+                        dimension: wgpu::TextureDimension::D2,
+                        format: FORMAT,
+                        usage: wgpu::TextureUses::STORAGE_READ_ONLY,
+                        memory_flags: hal::MemoryFlags::empty(),
+                        view_formats: vec![],
+                    };
+                    let keep = memory.clone();
+                    let dropped: hal::DropCallback = Box::new(move || drop(keep));
+                    device.texture_from_raw(image, &of_texture, Some(dropped), hal::vulkan::TextureMemory::External)
+                };
+                let images: Vec<_> = memory.images.iter().zip(regions).map(image).collect();
+                let buffer = memory.buffer;
+                (images, hal::vulkan::Buffer::from_raw_externally_owned(buffer, Box::new(move || drop(memory))))
+            };
+            let texture = |(image, &(_, size)): (hal::vulkan::Texture, &Region)| {
+                let of_texture = wgpu::TextureDescriptor {
                     label: Some(label),
-                    size,
+                    size: extent(size),
                     mip_level_count: 1,
                     sample_count: 1,
                     dimension: wgpu::TextureDimension::D2,
                     format: FORMAT,
-                    usage: wgpu::TextureUses::STORAGE_READ_ONLY,
-                    memory_flags: hal::MemoryFlags::empty(),
-                    view_formats: vec![],
+                    usage: wgpu::TextureUsages::STORAGE_BINDING,
+                    view_formats: &[],
                 };
-                let (image, buffer) = (memory.image, memory.buffer);
-                let [one, other] = [memory.clone(), memory];
-                let image = device.texture_from_raw(
-                    image,
-                    &of_texture,
-                    Some(Box::new(move || drop(one))),
-                    hal::vulkan::TextureMemory::External,
-                );
-                (image, hal::vulkan::Buffer::from_raw_externally_owned(buffer, Box::new(move || drop(other))))
+                // SAFETY: it was made for this device above, as described; who makes it writes it before it is read.
+                unsafe {
+                    device.create_texture_from_hal::<Vulkan>(image, &of_texture, wgpu::TextureUses::UNINITIALIZED)
+                }
             };
-            let of_texture = wgpu::TextureDescriptor {
-                label: Some(label),
-                size,
-                mip_level_count: 1,
-                sample_count: 1,
-                dimension: wgpu::TextureDimension::D2,
-                format: FORMAT,
-                usage: wgpu::TextureUsages::STORAGE_BINDING,
-                view_formats: &[],
-            };
+            let textures = images.into_iter().zip(regions).map(texture).collect();
             let of_buffer = wgpu::BufferDescriptor {
                 label: Some(label),
-                size: u64::from(width) * u64::from(height) * TEXEL,
+                size: bytes,
                 usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             };
-            // SAFETY: both were made for this device above, as described; who makes a pair writes it before it is read.
-            unsafe {
-                let uninitialized = wgpu::TextureUses::UNINITIALIZED;
-                let texture = device.create_texture_from_hal::<Vulkan>(texture, &of_texture, uninitialized);
-                Ok(Self { buffer: device.create_buffer_from_hal::<Vulkan>(buffer, &of_buffer), texture })
-            }
+            // SAFETY: as above.
+            let buffer = unsafe { device.create_buffer_from_hal::<Vulkan>(buffer, &of_buffer) };
+            Ok(Self { buffer, textures })
         }
     }
 }

@@ -27,8 +27,8 @@ impl Plan {
             states.iter().position(|s| s.value == updated)
         };
         let tensors = Tensors::new(graph, &lowered, caps);
-        let (places, mut slots) = memory::place(&tensors.items, caps.max_buffer_bytes);
-        slots.iter_mut().for_each(|s| s.aliased = s.image && caps.images == Images::Aliased);
+        let aliased = caps.images == Images::Aliased;
+        let (places, slots) = memory::place(&tensors.items, caps.max_buffer_bytes, aliased);
         let mut plan = Plan {
             graph: graph.clone(),
             weights: Vec::new(),
@@ -138,10 +138,18 @@ impl Plan {
         for step in &self.steps {
             let mut read = Vec::new();
             let mut written = Vec::new();
+            // Of images that are cut out of buffers.
+            let mut seen = Vec::new();
             for r in &step.dispatch.bindings {
                 let bytes = match *r {
-                    Resource::Slot { slot, bytes, writes, .. } => {
-                        if writes { &mut written } else { &mut read }.push(slot);
+                    Resource::Slot { slot, offset, bytes, writes } => {
+                        if writes {
+                            written.push(slot);
+                        } else if self.slots[slot].aliased {
+                            seen.push((slot, offset..offset + bytes));
+                        } else {
+                            read.push(slot);
+                        }
                         bytes
                     }
                     Resource::Weights(w) => self.weights[w].bytes(),
@@ -157,7 +165,13 @@ impl Plan {
                 check_binding(|| format!("{} ({})", step.label, step.dispatch.kernel), bytes, caps)?;
             }
             let twice = written.iter().enumerate().any(|(i, w)| written[..i].contains(w));
-            if twice || written.iter().any(|w| read.contains(w)) {
+            let over = |r: &Resource| match *r {
+                Resource::Slot { slot, offset, bytes, writes: true } => {
+                    seen.iter().any(|(s, range)| *s == slot && offset < range.end && range.start < offset + bytes)
+                }
+                _ => false,
+            };
+            if twice || written.iter().any(|w| read.contains(w)) || step.dispatch.bindings.iter().any(over) {
                 return Err(Error::op(&step.label, "planned to read and write one buffer in a dispatch"));
             }
         }

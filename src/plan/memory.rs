@@ -2,7 +2,8 @@
 //!
 //! wgpu tracks whole buffers, so a dispatch must never read and write the same one: tensors that meet in a node as
 //! input and output need different slots. Inside a slot, tensors with disjoint lifetimes overlap, and tensors that
-//! live together lie side by side; an image holds one at a time.
+//! live together lie side by side; an image holds one at a time, unless images are cut out of one buffer (aliased):
+//! then each tensor is an image of its own that wgpu tracks for itself.
 
 use super::Slot;
 
@@ -30,9 +31,13 @@ impl Item {
 
     /// Whether some node needs them in different buffers.
     fn clashes(&self, other: &Item) -> bool {
-        let meet = |a: &[usize], b: &[usize]| a.iter().any(|n| b.contains(n));
         meet(&self.written, &other.read) || meet(&self.read, &other.written) || meet(&self.written, &other.written)
     }
+}
+
+/// Whether two lists of nodes have one in common.
+fn meet(a: &[usize], b: &[usize]) -> bool {
+    a.iter().any(|n| b.contains(n))
 }
 
 /// Where an item lies.
@@ -50,12 +55,12 @@ const ROUNDS: usize = 3000;
 ///
 /// Items are placed one after the other, each where it makes the total grow least. The largest come first; then other
 /// orders of the large ones are tried for a while, and the best wins.
-pub(super) fn place(items: &[Item], limit: u64) -> (Vec<Place>, Vec<Slot>) {
+pub(super) fn place(items: &[Item], limit: u64, aliased: bool) -> (Vec<Place>, Vec<Slot>) {
     let total = |slots: &[Slot]| slots.iter().map(|s| s.bytes).sum::<u64>();
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(items[i].bytes), items[i].first));
     let least = largest_live_set(items);
-    let mut best = place_in_order(items, &order, limit);
+    let mut best = place_in_order(items, &order, limit, aliased);
     // A linear congruential generator: the same plan every time.
     let mut state = 1u64;
     let mut below = |n: usize| {
@@ -75,7 +80,7 @@ pub(super) fn place(items: &[Item], limit: u64) -> (Vec<Place>, Vec<Slot>) {
             let item = other.remove(from);
             other.insert(below(large), item);
         }
-        let placed = place_in_order(items, &other, limit);
+        let placed = place_in_order(items, &other, limit, aliased);
         if total(&placed.1) <= total(&best.1) {
             (best, order) = (placed, other);
         }
@@ -84,7 +89,7 @@ pub(super) fn place(items: &[Item], limit: u64) -> (Vec<Place>, Vec<Slot>) {
 }
 
 /// Places the items in that order.
-fn place_in_order(items: &[Item], order: &[usize], limit: u64) -> (Vec<Place>, Vec<Slot>) {
+fn place_in_order(items: &[Item], order: &[usize], limit: u64, aliased: bool) -> (Vec<Place>, Vec<Slot>) {
     let mut slots: Vec<Slot> = Vec::new();
     let mut members: Vec<Vec<usize>> = Vec::new();
     let mut places = vec![Place { slot: 0, offset: 0 }; items.len()];
@@ -93,7 +98,11 @@ fn place_in_order(items: &[Item], order: &[usize], limit: u64) -> (Vec<Place>, V
         // (growth, slot, offset)
         let mut best = (item.bytes, slots.len(), 0);
         for (s, &Slot { bytes: size, image, .. }) in slots.iter().enumerate() {
-            let apart = |m: &Item| m.clashes(item) || image && m.lives_with(item);
+            let apart = |m: &Item| match image {
+                true if aliased => meet(&m.written, &item.written),
+                true => m.clashes(item) || m.lives_with(item),
+                false => m.clashes(item),
+            };
             if image != item.image || members[s].iter().any(|&m| apart(&items[m])) {
                 continue;
             }
@@ -117,7 +126,7 @@ fn place_in_order(items: &[Item], order: &[usize], limit: u64) -> (Vec<Place>, V
         }
         let (_, slot, offset) = best;
         if slot == slots.len() {
-            slots.push(Slot { bytes: 0, image: item.image, aliased: false });
+            slots.push(Slot { bytes: 0, image: item.image, aliased: item.image && aliased });
             members.push(Vec::new());
         }
         slots[slot].bytes = slots[slot].bytes.max(offset + item.bytes);
@@ -159,7 +168,7 @@ mod tests {
     #[test]
     fn a_chain_of_equal_tensors_needs_two_slots() {
         let items = chain(&[512; 10]);
-        let (_, slots) = place(&items, 1 << 30);
+        let (_, slots) = place(&items, 1 << 30, false);
         assert_eq!(slots, vec![Slot { bytes: 512, image: false, aliased: false }; 2]);
         assert_eq!(largest_live_set(&items), 1024);
     }
@@ -170,17 +179,18 @@ mod tests {
             sizes in proptest::collection::vec(1u64..50, 1..40),
             spans in proptest::collection::vec(0usize..12, 40),
             images in proptest::collection::vec(proptest::bool::weighted(0.3), 40),
+            aliased: bool,
         ) {
             let items: Vec<Item> = sizes.iter().enumerate().map(|(i, &b)| Item {
                 bytes: b * 256, first: i, last: i + spans[i], written: vec![i], read: (i + 1..=i + spans[i]).collect(),
                 image: images[i],
             }).collect();
-            let (places, slots) = place(&items, 1 << 30);
+            let (places, slots) = place(&items, 1 << 30, aliased);
             for (i, a) in items.iter().enumerate() {
                 prop_assert!(places[i].offset + a.bytes <= slots[places[i].slot].bytes);
-                prop_assert!(a.image == slots[places[i].slot].image && !(a.image && places[i].offset > 0));
+                prop_assert!(a.image == slots[places[i].slot].image && (aliased || !(a.image && places[i].offset > 0)));
                 for (j, b) in items.iter().enumerate().filter(|(j, _)| *j != i && places[*j].slot == places[i].slot) {
-                    prop_assert!(!a.clashes(b));
+                    prop_assert!(!meet(&a.written, &b.written) && (aliased && a.image || !a.clashes(b)));
                     let apart = places[i].offset + a.bytes <= places[j].offset || places[j].offset + b.bytes <= places[i].offset;
                     prop_assert!(apart || !a.lives_with(b), "{i} and {j} overlap");
                 }

@@ -51,7 +51,7 @@ pub struct Slot {
     pub bytes: u64,
     /// Whether it is a storage image in place of a buffer.
     pub image: bool,
-    /// Whether an image is written as a buffer that lies in the same memory.
+    /// Whether it is a buffer to kernels that write it, and each range that one reads an image in the same memory.
     pub aliased: bool,
 }
 

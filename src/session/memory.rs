@@ -3,7 +3,8 @@
 use crate::error::{Error, Result};
 use crate::gpu::{Alias, Gpu};
 use crate::kernel::image_size;
-use crate::plan::{PlannedWeights, Slot};
+use crate::plan::{Plan, PlannedWeights, Resource};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Many small read-only regions in few buffers.
 #[derive(Debug, Default)]
@@ -70,8 +71,6 @@ pub(super) fn bind(buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::Bindi
 pub(super) struct Image {
     texture: wgpu::Texture,
     view: wgpu::TextureView,
-    /// The same memory, for kernels that write it.
-    buffer: Option<wgpu::Buffer>,
 }
 
 impl Image {
@@ -88,17 +87,7 @@ impl Image {
             view_formats: &[],
         });
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
-        Ok(Self { texture, view, buffer: None })
-    }
-
-    /// An image that is written as a buffer, of zeros.
-    fn aliased(gpu: &Gpu, label: &str, bytes: u64) -> Result<Self> {
-        let Alias { buffer, texture } = Alias::new(gpu.device(), label, Self::size(label, bytes)?)?;
-        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.clear_buffer(&buffer, 0, None);
-        gpu.queue().submit([encoder.finish()]);
-        let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
-        Ok(Self { texture, view, buffer: Some(buffer) })
+        Ok(Self { texture, view })
     }
 
     fn size(label: &str, bytes: u64) -> Result<[u32; 2]> {
@@ -127,12 +116,16 @@ impl Image {
 pub(super) enum Memory {
     Buffer(wgpu::Buffer),
     Image(Image),
+    /// A buffer to be written, and the ranges of it that are read, as images.
+    Aliased(wgpu::Buffer, BTreeMap<(u64, u64), wgpu::TextureView>),
 }
 
 impl Memory {
-    pub fn slot(gpu: &Gpu, slot: &Slot) -> Result<Self> {
+    /// Slot `index` of a plan.
+    pub fn slot(gpu: &Gpu, plan: &Plan, index: usize) -> Result<Self> {
+        let slot = &plan.slots[index];
         if slot.aliased {
-            return Ok(Self::Image(Image::aliased(gpu, "slot", slot.bytes)?));
+            return Self::aliased(gpu, plan, index);
         }
         if slot.image {
             return Ok(Self::Image(Image::new(gpu, "slot", slot.bytes)?));
@@ -146,20 +139,42 @@ impl Memory {
         Ok(Self::Buffer(gpu.device().create_buffer(&descriptor)))
     }
 
-    /// A range of a buffer, or all of an image; to be written, a range of the buffer in an image's place.
+    /// An image for every range of the slot that a kernel reads; zeros.
+    fn aliased(gpu: &Gpu, plan: &Plan, index: usize) -> Result<Self> {
+        let read = |r: &Resource| match *r {
+            Resource::Slot { slot, offset, bytes, writes: false } if slot == index => Some((offset, bytes)),
+            _ => None,
+        };
+        let ranges: BTreeSet<_> = plan.steps.iter().flat_map(|s| s.dispatch.bindings.iter().filter_map(read)).collect();
+        let region = |&(offset, bytes): &(u64, u64)| Ok((offset, Image::size("slot", bytes)?));
+        let regions: Vec<_> = ranges.iter().map(region).collect::<Result<_>>()?;
+        let Alias { buffer, textures } = Alias::new(gpu.device(), "slot", plan.slots[index].bytes.max(16), &regions)?;
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        // Later, the driver might throw away what lies in the memory.
+        let state = wgpu::TextureUses::STORAGE_READ_ONLY;
+        let transitions = textures.iter().map(|texture| wgpu::TextureTransition { texture, selector: None, state });
+        encoder.transition_resources(std::iter::empty(), transitions);
+        encoder.clear_buffer(&buffer, 0, None);
+        gpu.queue().submit([encoder.finish()]);
+        let views = textures.iter().map(|t| t.create_view(&wgpu::TextureViewDescriptor::default()));
+        Ok(Self::Aliased(buffer, ranges.into_iter().zip(views).collect()))
+    }
+
+    /// A range of a buffer, or an image: all of it, or the one in that range.
     pub fn binding(&self, offset: u64, size: u64, writes: bool) -> wgpu::BindingResource<'_> {
         match self {
-            Self::Buffer(buffer) | Self::Image(Image { buffer: Some(buffer), .. }) if writes => {
-                bind(buffer, offset, size)
-            }
-            Self::Buffer(buffer) => bind(buffer, offset, size),
             Self::Image(image) => wgpu::BindingResource::TextureView(&image.view),
+            Self::Aliased(buffer, images) => match images.get(&(offset, size)) {
+                Some(view) if !writes => wgpu::BindingResource::TextureView(view),
+                _ => bind(buffer, offset, size),
+            },
+            Self::Buffer(buffer) => bind(buffer, offset, size),
         }
     }
 
     pub fn bytes(&self) -> u64 {
         match self {
-            Self::Buffer(buffer) => buffer.size(),
+            Self::Buffer(buffer) | Self::Aliased(buffer, _) => buffer.size(),
             Self::Image(image) => image.bytes(),
         }
     }

@@ -75,7 +75,7 @@ impl Session {
                     mapped_at_creation: false,
                 })
             };
-            let slots = plan.slots.iter().map(|s| Memory::slot(gpu, s)).collect::<Result<_>>()?;
+            let slots = (0..plan.slots.len()).map(|i| Memory::slot(gpu, &plan, i)).collect::<Result<_>>()?;
             let ports = plan.ports.iter().map(|p| {
                 let copy = if p.is_input { wgpu::BufferUsages::COPY_DST } else { wgpu::BufferUsages::COPY_SRC };
                 let buffer = buffer(&p.names[0], p.bytes(), usage | copy);
