@@ -136,25 +136,17 @@ impl Plan {
     /// What must hold for every plan, whatever the planner does.
     fn check(&mut self, caps: &Caps) -> Result<()> {
         for step in &self.steps {
-            let mut read = Vec::new();
-            let mut written = Vec::new();
-            // Of images that are cut out of buffers.
-            let mut seen = Vec::new();
+            // Buffer, range of it and whether it is written.
+            let mut used: Vec<(usize, std::ops::Range<u64>, bool)> = Vec::new();
             for r in &step.dispatch.bindings {
                 let bytes = match *r {
                     Resource::Slot { slot, offset, bytes, writes } => {
-                        if writes {
-                            written.push(slot);
-                        } else if self.slots[slot].aliased {
-                            seen.push((slot, offset..offset + bytes));
-                        } else {
-                            read.push(slot);
-                        }
+                        used.push((slot, offset..offset + bytes, writes));
                         bytes
                     }
                     Resource::Weights(w) => self.weights[w].bytes(),
                     Resource::State { state, writes } => {
-                        if writes { &mut written } else { &mut read }.push(self.slots.len() + state);
+                        used.push((self.slots.len() + state, 0..self.states[state].bytes, writes));
                         self.states[state].bytes
                     }
                     Resource::Port { port, .. } => self.ports[port].bytes(),
@@ -164,14 +156,15 @@ impl Plan {
                 self.memory.largest_binding = self.memory.largest_binding.max(bytes);
                 check_binding(|| format!("{} ({})", step.label, step.dispatch.kernel), bytes, caps)?;
             }
-            let twice = written.iter().enumerate().any(|(i, w)| written[..i].contains(w));
-            let over = |r: &Resource| match *r {
-                Resource::Slot { slot, offset, bytes, writes: true } => {
-                    seen.iter().any(|(s, range)| *s == slot && offset < range.end && range.start < offset + bytes)
-                }
-                _ => false,
+            let clash = |(i, (slot, range, writes)): (usize, &(usize, std::ops::Range<u64>, bool))| {
+                // wgpu tracks whole buffers, but each image for itself; writes to one buffer go together.
+                let whole = self.slots.get(*slot).is_none_or(|s| !s.aliased);
+                used[..i].iter().any(|(other, o, w)| {
+                    let over = whole || o.start < range.end && range.start < o.end;
+                    other == slot && (*writes || *w) && over
+                })
             };
-            if twice || written.iter().any(|w| read.contains(w)) || step.dispatch.bindings.iter().any(over) {
+            if used.iter().enumerate().any(clash) {
                 return Err(Error::op(&step.label, "planned to read and write one buffer in a dispatch"));
             }
         }

@@ -31,13 +31,9 @@ impl Item {
 
     /// Whether some node needs them in different buffers.
     fn clashes(&self, other: &Item) -> bool {
+        let meet = |a: &[usize], b: &[usize]| a.iter().any(|n| b.contains(n));
         meet(&self.written, &other.read) || meet(&self.read, &other.written) || meet(&self.written, &other.written)
     }
-}
-
-/// Whether two lists of nodes have one in common.
-fn meet(a: &[usize], b: &[usize]) -> bool {
-    a.iter().any(|n| b.contains(n))
 }
 
 /// Where an item lies.
@@ -98,12 +94,8 @@ fn place_in_order(items: &[Item], order: &[usize], limit: u64, aliased: bool) ->
         // (growth, slot, offset)
         let mut best = (item.bytes, slots.len(), 0);
         for (s, &Slot { bytes: size, image, .. }) in slots.iter().enumerate() {
-            let apart = |m: &Item| match image {
-                true if aliased => meet(&m.written, &item.written),
-                true => m.clashes(item) || m.lives_with(item),
-                false => m.clashes(item),
-            };
-            if image != item.image || members[s].iter().any(|&m| apart(&items[m])) {
+            let apart = |m: &Item| m.clashes(item) || image && m.lives_with(item);
+            if image != item.image || !(image && aliased) && members[s].iter().any(|&m| apart(&items[m])) {
                 continue;
             }
             let mut busy: Vec<(u64, u64)> = members[s]
@@ -190,7 +182,7 @@ mod tests {
                 prop_assert!(places[i].offset + a.bytes <= slots[places[i].slot].bytes);
                 prop_assert!(a.image == slots[places[i].slot].image && (aliased || !(a.image && places[i].offset > 0)));
                 for (j, b) in items.iter().enumerate().filter(|(j, _)| *j != i && places[*j].slot == places[i].slot) {
-                    prop_assert!(!meet(&a.written, &b.written) && (aliased && a.image || !a.clashes(b)));
+                    prop_assert!(aliased && a.image || !a.clashes(b));
                     let apart = places[i].offset + a.bytes <= places[j].offset || places[j].offset + b.bytes <= places[i].offset;
                     prop_assert!(apart || !a.lives_with(b), "{i} and {j} overlap");
                 }
