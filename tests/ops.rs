@@ -89,10 +89,19 @@ fn ops_match_their_reference_with_tensors_in_images_and_in_buffers() {
     if gpu.caps().images == Images::Never {
         return;
     }
-    for images in [Images::Always, Images::Never] {
+    for images in [Images::Always, Images::WhereRead, Images::Never] {
         let caps = Caps { images, ..gpu.caps().clone() };
         let failures: Vec<String> = registry().iter().filter_map(|case| failure(&gpu, &caps, case)).collect();
         assert!(failures.is_empty(), "{images:?} on {}:\n{}", gpu.describe(), failures.join("\n"));
+    }
+}
+
+/// The other tests then run with such images, as the program does.
+#[test]
+fn llvmpipe_writes_images_as_buffers() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    if cfg!(target_os = "linux") && gpu.describe().contains("llvmpipe") {
+        assert_eq!(gpu.caps().images, Images::Aliased);
     }
 }
 

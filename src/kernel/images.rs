@@ -2,7 +2,8 @@
 //!
 //! llvmpipe loads a vec4 of a storage buffer lane by lane behind a branch and a bounds check, 40 ns a subgroup; one of a
 //! storage image without branches, 7 ns. It stores into a buffer in 19 ns and into an image in about 49. So what is read
-//! more than once is better an image there. Element `i` of the array is texel `(i % IMAGE_COLUMNS, i / IMAGE_COLUMNS)`.
+//! more than once is better an image there; and whatever is read, where kernels can write the image as a buffer in the same
+//! memory ([`Images::Aliased`](super::Images)). Element `i` of the array is texel `(i % IMAGE_COLUMNS, i / IMAGE_COLUMNS)`.
 
 use super::compose::is_active;
 use super::{F16, KernelKey, sources};
@@ -24,11 +25,10 @@ pub fn image_size(bytes: u64) -> Option<[u32; 2]> {
 }
 
 /// Whether a binding of a kernel may be an image: it is an array of vec4 wherever the shader declares it.
+/// One that the shader counts by constants, such as `@binding(INPUTS + 1)`, may not.
 pub fn may_be_image(key: &KernelKey, binding: usize) -> bool {
     let text = sources::source(key.shader).unwrap_or_default();
-    // Not where bindings are counted by constants.
-    let counted = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_digit());
-    if key.value(F16).is_some() || text.split("@binding(").skip(1).any(counted) {
+    if key.value(F16).is_some() {
         return false;
     }
     let declared = format!("@binding({binding})");

@@ -112,7 +112,9 @@ fn place_in_order(items: &[Item], order: &[usize], limit: u64, aliased: bool) ->
                 offset = offset.max(to);
             }
             let growth = (offset + item.bytes).saturating_sub(size);
-            if offset + item.bytes <= limit && growth < best.0 {
+            // Side by side is as good as apart, and what comes later may lie over both.
+            let joins = image && aliased && growth == best.0 && best.1 == slots.len();
+            if offset + item.bytes <= limit && (growth < best.0 || joins) {
                 best = (growth, s, offset);
             }
         }
