@@ -43,6 +43,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
 /// Crates that only some modules may name.
 const CRATES: &[(&str, &[&str])] = &[
     ("wgpu", &["gpu", "session", "testing", "lib", "cli/devices"]),
+    ("ash", &["gpu"]),
     ("naga", &["kernel"]),
     ("image", &["infer", "train", "cli"]),
     ("png", &["infer", "train", "cli"]),
