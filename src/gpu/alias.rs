@@ -25,7 +25,7 @@ pub type Region = (u64, [u32; 2]);
 /// Whether the device makes such memory: llvmpipe through Vulkan.
 pub(super) fn is_possible(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> bool {
     let llvmpipe = info.backend == wgpu::Backend::Vulkan && info.name.starts_with("llvmpipe");
-    llvmpipe && cfg!(target_os = "linux") && Alias::new(device, "probe", 1 << 18, &[(ALIGNMENT, [4096, 2])]).is_ok()
+    llvmpipe && Alias::new(device, "probe", 1 << 18, &[(ALIGNMENT, [4096, 2])]).is_ok()
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -43,7 +43,6 @@ mod vulkan {
     use std::sync::Arc;
     use wgpu::hal::{self, api::Vulkan};
 
-    const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba32Float;
     const TEXEL: u64 = 16;
 
     /// Destroyed when wgpu has dropped the buffer and all textures, which it does while the device lives.
@@ -131,20 +130,30 @@ mod vulkan {
         /// Memory of so many bytes, ranges of it as images; one may reach beyond the last byte with the rest of its last row.
         pub fn new(device: &wgpu::Device, label: &str, bytes: u64, regions: &[Region]) -> Result<Self> {
             let failed = |reason: String| Error::Gpu { what: format!("allocating {label}"), reason };
-            let extent = |[width, height]: [u32; 2]| wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
+            let describe = |&(_, [width, height]): &Region| wgpu::TextureDescriptor {
+                label: Some(label),
+                size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+                mip_level_count: 1,
+                sample_count: 1,
+                dimension: wgpu::TextureDimension::D2,
+                format: wgpu::TextureFormat::Rgba32Float,
+                usage: wgpu::TextureUsages::STORAGE_BINDING,
+                view_formats: &[],
+            };
+            let described: Vec<_> = regions.iter().map(describe).collect();
             // SAFETY: the device is not destroyed; the handles are of it, described as they are, and live as long as what
             // refers to them.
             let (images, buffer) = unsafe {
                 let device = device.as_hal::<Vulkan>().ok_or_else(|| failed("not a Vulkan device".into()))?;
                 let memory = Arc::new(Memory::new(device.raw_device(), bytes, regions).map_err(failed)?);
-                let image = |(&image, &(_, size)): (&vk::Image, &Region)| {
+                let image = |(&image, of): (&vk::Image, &wgpu::TextureDescriptor<'_>)| {
                     let of_texture = hal::TextureDescriptor {
-                        label: Some(label),
-                        size: extent(size),
-                        mip_level_count: 1,
-                        sample_count: 1,
-                        dimension: wgpu::TextureDimension::D2,
-                        format: FORMAT,
+                        label: of.label,
+                        size: of.size,
+                        mip_level_count: of.mip_level_count,
+                        sample_count: of.sample_count,
+                        dimension: of.dimension,
+                        format: of.format,
                         usage: wgpu::TextureUses::STORAGE_READ_ONLY,
                         memory_flags: hal::MemoryFlags::empty(),
                         view_formats: vec![],
@@ -153,27 +162,15 @@ mod vulkan {
                     let dropped: hal::DropCallback = Box::new(move || drop(keep));
                     device.texture_from_raw(image, &of_texture, Some(dropped), hal::vulkan::TextureMemory::External)
                 };
-                let images: Vec<_> = memory.images.iter().zip(regions).map(image).collect();
+                let images: Vec<_> = memory.images.iter().zip(&described).map(image).collect();
                 let buffer = memory.buffer;
                 (images, hal::vulkan::Buffer::from_raw_externally_owned(buffer, Box::new(move || drop(memory))))
             };
-            let texture = |(image, &(_, size)): (hal::vulkan::Texture, &Region)| {
-                let of_texture = wgpu::TextureDescriptor {
-                    label: Some(label),
-                    size: extent(size),
-                    mip_level_count: 1,
-                    sample_count: 1,
-                    dimension: wgpu::TextureDimension::D2,
-                    format: FORMAT,
-                    usage: wgpu::TextureUsages::STORAGE_BINDING,
-                    view_formats: &[],
-                };
+            let texture = |(image, of): (hal::vulkan::Texture, &wgpu::TextureDescriptor<'_>)| {
                 // SAFETY: it was made for this device above, as described; who makes it writes it before it is read.
-                unsafe {
-                    device.create_texture_from_hal::<Vulkan>(image, &of_texture, wgpu::TextureUses::UNINITIALIZED)
-                }
+                unsafe { device.create_texture_from_hal::<Vulkan>(image, of, wgpu::TextureUses::UNINITIALIZED) }
             };
-            let textures = images.into_iter().zip(regions).map(texture).collect();
+            let textures = images.into_iter().zip(&described).map(texture).collect();
             let of_buffer = wgpu::BufferDescriptor {
                 label: Some(label),
                 size: bytes,

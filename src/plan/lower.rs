@@ -334,6 +334,11 @@ fn all_may_be_images(low: &Lowered, operand: Operand) -> bool {
     low.dispatches.iter().all(|d| (0..).zip(&d.bindings).all(|(i, &o)| o != operand || may_be_image(&d.kernel, i + 1)))
 }
 
+/// Whether every kernel of a lowering that writes an operand can do so if it is an image.
+fn may_be_written(low: &Lowered, operand: Operand, caps: &Caps) -> bool {
+    caps.images == Images::Aliased || all_may_be_images(low, operand)
+}
+
 /// How often a lowering reads each element of an operand.
 fn reads(low: &Lowered, operand: Operand) -> f64 {
     let said = low.reads.iter().filter(|r| r.0 == operand).map(|r| r.1).reduce(|a, b| a + b);
@@ -361,19 +366,15 @@ fn value_is_image(graph: &Graph, lowered: &[Lowered], v: ValueId, bytes: u64, ca
             times += reads(low, operand);
             possible &= all_may_be_images(low, operand);
         }
-        if caps.images == Images::Aliased {
-            continue;
-        }
         let mut outputs = node.outputs.iter().enumerate().filter(|o| *o.1 == v).map(|o| Operand::Output(o.0));
-        possible &= outputs.all(|operand| all_may_be_images(low, operand));
+        possible &= outputs.all(|operand| may_be_written(low, operand, caps));
     }
     is_image(caps, bytes, times, || possible)
 }
 
 fn scratch_is_image(low: &Lowered, k: usize, bytes: u64, caps: &Caps) -> bool {
     let [read, written] = [Operand::ScratchRead(k), Operand::ScratchWrite(k)];
-    let aliased = caps.images == Images::Aliased;
-    let possible = || all_may_be_images(low, read) && (aliased || all_may_be_images(low, written));
+    let possible = || all_may_be_images(low, read) && may_be_written(low, written, caps);
     is_image(caps, bytes, reads(low, read), possible)
 }
 

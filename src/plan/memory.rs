@@ -167,6 +167,14 @@ mod tests {
         assert_eq!(largest_live_set(&items), 1024);
     }
 
+    #[test]
+    fn images_that_are_ranges_of_a_buffer_share_a_slot() {
+        let items: Vec<Item> = chain(&[512; 10]).into_iter().map(|i| Item { image: true, ..i }).collect();
+        let slots = |aliased| place(&items, 1 << 30, aliased).1;
+        assert_eq!(slots(true), vec![Slot { bytes: 1024, image: true, aliased: true }]);
+        assert_eq!(slots(false), vec![Slot { bytes: 512, image: true, aliased: false }; 2]);
+    }
+
     proptest! {
         #[test]
         fn places_never_overlap_or_clash(
