@@ -6,15 +6,17 @@
 // Bindings: 0 params, 1 m (read), 2 w (read), 3 y (write), [4 z (write)].
 // Dispatch: (ceil(PARTS tiles / 64), K / 4).
 // Constants: OUT, 2 or 4; COLUMNS, tiles of a block; ACTIVATION; WHOLE if OH and OW are multiples of OUT; POOL; HALVES if two
-// invocations share a tile, each with two of four channels (see winograd_in.wgsl): PARTS = 2.
+// invocations share a tile, each with two of four channels (see winograd_in.wgsl): PARTS = 2. ROLLED, with OUT = 4, if the two
+// pairs of rows are made in a loop, and POOL does nothing but where chunk.w is 1: less to compile.
 #import "lib/storage"
+#import "lib/loops"
 #import "lib/tensor"
 #import "lib/activation"
 
 struct Params {
     y: View,
     grid: vec4<u32>,   // tiles in a row, tiles of an image, OH, OW
-    chunk: vec4<u32>,  // first tile, number of tiles, K/4, -
+    chunk: vec4<u32>,  // first tile, number of tiles, K/4, with ROLLED whether to pool
     slope: vec4<f32>,  // slope of a leaky ReLU, -, -, -
     z: View,
 }
@@ -77,6 +79,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let pooled = index(p.z, n, id.y, i32(top / 2u), i32(left / 2u));
     let pooled_rows = rows / 2u;
     let pooled_columns = columns / 2u;
+#endif
+#ifdef ROLLED
+    let bands = turns(2u, id.y);
+    let pools = turns(p.chunk.w, id.y);
 #endif
 #generate winograd_out
 }

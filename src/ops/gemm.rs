@@ -103,37 +103,28 @@ impl Tile {
     /// The tile for 1 to 3 input channels, where vec4s of K are gathered. In workgroup memory that is the one that stages a
     /// column an invocation: with more, Intel's compiler spills, and such layers wait for memory in any case.
     pub fn gathering(self) -> Self {
-        match self.path {
-            OperandPath::Workgroup | OperandPath::Matrix => {
-                Self { rows: 64, eights: 16, path: OperandPath::Workgroup, ..self }
-            }
-            OperandPath::Subgroup | OperandPath::Uniform => self,
-        }
+        Self { rows: 64, eights: 16, path: OperandPath::Workgroup, ..self }
     }
 
     /// Steps of K staged at a time where vec4s of `steps` in all are gathered, and the steps of the packed weights.
-    fn gathered(self, steps: usize) -> (usize, usize) {
-        let blocks = if self.path == OperandPath::Workgroup { steps.div_ceil(4) } else { steps };
+    fn gathered(steps: usize) -> (usize, usize) {
+        let blocks = steps.div_ceil(4);
         let kb = steps.div_ceil(blocks);
         (kb, kb * blocks)
     }
 
     /// As [`Tile::packed`], for `steps` of gathered vec4s.
-    pub fn packed_gathered(self, steps: usize) -> usize {
-        self.gathered(steps).1
+    pub fn packed_gathered(steps: usize) -> usize {
+        Self::gathered(steps).1
     }
 
     /// As [`Tile::constants`], for `steps` of vec4s gathered from taps of `channels`.
     pub fn constants_gathered(self, key: KernelKey, rows: usize, steps: usize, channels: usize) -> KernelKey {
-        let key = key
-            .with("TM", self.rows as u32)
+        key.with("TM", self.rows as u32)
             .with("TN", self.eights as u32)
-            .flag("WHOLE", rows.is_multiple_of(self.rows));
-        let key = match self.path {
-            OperandPath::Workgroup => key.with("KB", self.gathered(steps).0 as u32),
-            _ => key.with("SUBGROUP", self.lanes as u32),
-        };
-        key.with("CIN", channels as u32)
+            .flag("WHOLE", rows.is_multiple_of(self.rows))
+            .with("KB", Self::gathered(steps).0 as u32)
+            .with("CIN", channels as u32)
     }
 
     /// Steps of K that the packed weights have for a tap of `steps`.

@@ -166,50 +166,99 @@ fn enlarged(t: &mut Text, points: u32, each: u32) {
 }
 
 /// Everything after the prologue of `winograd_out.wgsl`: it finds `at` (point 0 of the tile), `bias`, `out` (the tile's
-/// first output), `part` of PARTS invocations that share a tile, and `rows` and `columns` (outputs from there to the borders), with POOL `pooled`, `pooled_rows` and
-/// `pooled_columns` as well.
+/// first output), `part` of PARTS invocations that share a tile, and `rows` and `columns` (outputs from there to the borders),
+/// with POOL `pooled`, `pooled_rows` and `pooled_columns` as well; with ROLLED `bands` and `pools`, the turns of its loops.
 pub(super) fn output(key: &KernelKey) -> Result<String, String> {
     let (outputs, points) = sizes(key)?;
-    let whole = key.value("WHOLE").is_some();
     let mut t = Text::default();
-    for r in 0..points {
-        for c in 0..points {
-            t.line(format!("let m{r}_{c} = Lanes(m[at + {}u * COLUMNS * PARTS]);", r * points + c));
+    if key.value("ROLLED").is_some() {
+        if outputs != 4 {
+            return Err(format!("OUT is {outputs}, ROLLED takes 4"));
         }
-        transform_out(&mut t, &format!("r{r}_"), &names(&format!("m{r}_"), points, ""));
+        rolled(&mut t, key);
+        return Ok(t.0);
+    }
+    for r in 0..points {
+        let row: Vec<String> = (0..points).map(|c| format!("{}u", r * points + c)).collect();
+        row_out(&mut t, &format!("r{r}_"), &row);
     }
     for c in 0..outputs {
         transform_out(&mut t, &format!("o{c}_"), &names("r", points, &format!("_{c}")));
     }
-    for r in 0..outputs {
-        for c in 0..outputs {
-            t.line(format!("let y{r}_{c} = activated(o{c}_{r} + bias);"));
-        }
-    }
-    let inside = |r: u32, c: u32, rows: &str, columns: &str, store: String| match (whole || r == 0, whole || c == 0) {
-        (true, true) => store,
-        (true, false) => format!("if ({columns} > {c}u) {{ {store} }}"),
-        (false, true) => format!("if ({rows} > {r}u) {{ {store} }}"),
-        (false, false) => format!("if ({rows} > {r}u && {columns} > {c}u) {{ {store} }}"),
-    };
-    for r in 0..outputs {
-        for c in 0..outputs {
-            let store = format!("y[(out + {r}u * p.y.y + {c}u) * PARTS + part] = keep(y{r}_{c});");
-            t.line(inside(r, c, "rows", "columns", store));
-        }
-    }
-    if key.value("POOL").is_some() {
-        for (r, c) in (0..outputs / 2).flat_map(|r| (0..outputs / 2).map(move |c| (r, c))) {
-            let of = |dy: u32, dx: u32| format!("y{}_{}", 2 * r + dy, 2 * c + dx);
-            let most = format!("max(max({}, {}), max({}, {}))", of(0, 0), of(0, 1), of(1, 0), of(1, 1));
-            let store = format!("z[(pooled + {r}u * p.z.y + {c}u) * PARTS + part] = keep({most});");
-            // Of an odd size the last row or column makes no pooled pixel, not even the tile's first.
-            t.line(if whole {
-                store
-            } else {
-                format!("if (pooled_rows > {r}u && pooled_columns > {c}u) {{ {store} }}")
-            });
-        }
-    }
+    results(&mut t, key, outputs, outputs, "", |r, c| format!("o{c}_{r}"));
+    pools(&mut t, key, outputs, outputs, "");
     Ok(t.0)
+}
+
+/// A row of points, loaded and transformed.
+fn row_out(t: &mut Text, to: &str, points: &[String]) {
+    for (c, point) in points.iter().enumerate() {
+        t.line(format!("let {to}m{c} = Lanes(m[at + {point} * COLUMNS * PARTS]);"));
+    }
+    transform_out(t, to, &names(&format!("{to}m"), points.len() as u32, ""));
+}
+
+/// F(4, 3) in two loops: over rows of points, a column of At each: (1, z, z^2, z^3) for z of 0, 1, -1, 2 and -2, at last (0, 0, 0,
+/// 1); then over pairs of rows of outputs, which move up.
+fn rolled(t: &mut Text, key: &KernelKey) {
+    for (r, c) in (0..4).flat_map(|r| (0..4).map(move |c| (r, c))) {
+        t.line(format!("var a{r}_{c} = Lanes(0.0);"));
+    }
+    t.line("for (var r = 0u; r < 3u * bands; r++) {");
+    let row: Vec<String> = (0..6).map(|c| format!("(r * 6u + {c}u)")).collect();
+    row_out(t, "r", &row);
+    t.line("let last = r == 5u;");
+    t.line("let sign = select(-1.0, 1.0, (r & 1u) == 1u);");
+    t.line("let z = select(select(sign, 2.0 * sign, r > 2u), 0.0, last || r == 0u);");
+    t.line("let one = select(1.0, 0.0, last);");
+    t.line("let cube = select(z * z * z, 1.0, last);");
+    for c in 0..4 {
+        for (r, factor) in ["one", "z", "z * z", "cube"].into_iter().enumerate() {
+            t.line(format!("a{r}_{c} += {factor} * r{c};"));
+        }
+    }
+    t.line("}");
+    t.line("for (var band = 0u; band < bands; band++) {");
+    results(t, key, 4, 2, "2u * band + ", |r, c| format!("a{r}_{c}"));
+    t.line("for (var pool = 0u; pool < pools; pool++) {");
+    pools(t, key, 4, 2, "band + ");
+    t.line("}");
+    for (r, c) in (0..2).flat_map(|r| (0..4).map(move |c| (r, c))) {
+        t.line(format!("a{r}_{c} = a{}_{c};", r + 2));
+    }
+    t.line("}");
+}
+
+/// Stores `rows` rows of outputs, the first of which is row `first` + 0, and leaves them in `y{row}_{column}`.
+fn results(t: &mut Text, key: &KernelKey, outputs: u32, rows: u32, first: &str, value: impl Fn(u32, u32) -> String) {
+    let whole = key.value("WHOLE").is_some();
+    for (r, c) in (0..rows).flat_map(|r| (0..outputs).map(move |c| (r, c))) {
+        t.line(format!("let y{r}_{c} = activated({} + bias);", value(r, c)));
+    }
+    for (r, c) in (0..rows).flat_map(|r| (0..outputs).map(move |c| (r, c))) {
+        let store = format!("y[(out + ({first}{r}u) * p.y.y + {c}u) * PARTS + part] = keep(y{r}_{c});");
+        // The first row and column of a tile are inside.
+        let row = (r > 0 || !first.is_empty()).then(|| format!("rows > {first}{r}u"));
+        let inside: Vec<String> = row.into_iter().chain((c > 0).then(|| format!("columns > {c}u"))).collect();
+        let free = whole || inside.is_empty();
+        t.line(if free { store } else { format!("if ({}) {{ {store} }}", inside.join(" && ")) });
+    }
+}
+
+/// With POOL, stores the pooled rows of `rows` rows of outputs, the first of which is row `first` + 0.
+fn pools(t: &mut Text, key: &KernelKey, outputs: u32, rows: u32, first: &str) {
+    if key.value("POOL").is_none() {
+        return;
+    }
+    for (r, c) in (0..rows / 2).flat_map(|r| (0..outputs / 2).map(move |c| (r, c))) {
+        let of = |dy: u32, dx: u32| format!("y{}_{}", 2 * r + dy, 2 * c + dx);
+        let most = format!("max(max({}, {}), max({}, {}))", of(0, 0), of(0, 1), of(1, 0), of(1, 1));
+        let store = format!("z[(pooled + ({first}{r}u) * p.z.y + {c}u) * PARTS + part] = keep({most});");
+        // Of an odd size the last row or column makes no pooled pixel, not even the tile's first.
+        t.line(if key.value("WHOLE").is_some() {
+            store
+        } else {
+            format!("if (pooled_rows > {first}{r}u && pooled_columns > {c}u) {{ {store} }}")
+        });
+    }
 }

@@ -89,6 +89,14 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     // Two invocations share a tile of 36 points, except where loads of whole vec4s are what counts.
     let halves = outputs == 4 && broadcasts(cx.caps).is_none();
     let shares = if halves { 2 } else { 1 };
+    // lavapipe inlines every store. A kernel that pools in a loop of one turn or none serves layers of both sorts; a vec4 that
+    // nothing writes stands for the pooled map.
+    let rolled = outputs == 4 && !halves;
+    let pooled = match (op.pool, rolled) {
+        (true, _) => Some(Operand::Output(1)),
+        (false, true) => Some(Operand::ScratchWrite(cx.scratch(16))),
+        (false, false) => None,
+    };
     for first in (0..tiles).step_by(chunk) {
         let count = chunk.min(tiles - first);
         let blocks = count.div_ceil(columns);
@@ -124,16 +132,17 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
             cx.dispatch(tile.constants(key, out.c, steps), params, bindings, workgroups)?;
         }
         let mut params = cx.output_view(0).to_vec();
-        params.extend([grid[0], grid[1], out.h, out.w, first, count, ob, 0].map(|v| v as u32));
+        params.extend([grid[0], grid[1], out.h, out.w, first, count, ob, usize::from(op.pool)].map(|v| v as u32));
         params.extend([op.activation.slope().to_bits(), 0, 0, 0]);
         params.extend(if op.pool { cx.output_view(1) } else { [0; 4] });
         let key = key("winograd_out")
             .with("ACTIVATION", op.activation.id())
             .flag("WHOLE", out.h.is_multiple_of(outputs) && out.w.is_multiple_of(outputs))
-            .flag("POOL", op.pool)
-            .flag("HALVES", halves);
+            .flag("POOL", pooled.is_some())
+            .flag("HALVES", halves)
+            .flag("ROLLED", rolled);
         let mut bindings = vec![Operand::ScratchRead(m), bias, Operand::Output(0)];
-        bindings.extend(op.pool.then_some(Operand::Output(1)));
+        bindings.extend(pooled);
         cx.dispatch(key, params, bindings, [(shares * count).div_ceil(64), ob, 1])?;
     }
     Ok(())

@@ -36,7 +36,7 @@ pub(super) fn core(key: &KernelKey) -> Result<String, String> {
         }
     }
     if let Some(lanes) = key.value("SUBGROUP") {
-        broadcast::steps(&mut t, key.value("CIN"), rows, columns, lanes)?;
+        broadcast::steps(&mut t, rows, columns, lanes);
     } else if key.value("UNIFORM").is_some() {
         uniform::steps(&mut t, rows, columns);
     } else if key.value("NARROW").is_some() {
