@@ -57,8 +57,8 @@ fn bias(row4: u32) -> vec4<f32> {
 fn place(j: u32) -> u32 {
     let pixel = (p.dilation.w + tile.x) * COLUMNS + j;
     let up = p.kernel.w;
-    let row = (pixel / p.size.x << up) + (tile.z >> up & up);
-    let at = index(p.y, tile.z >> (2u * up), 0u, i32(row), i32((pixel % p.size.x << up) + (tile.z & up)));
+    let row = ((pixel / p.size.x) << up) + ((tile.z >> up) & up);
+    let at = index(p.y, tile.z >> (2u * up), 0u, i32(row), i32(((pixel % p.size.x) << up) + (tile.z & up)));
     return select(NOWHERE, at, pixel < p.size.x * p.size.y);
 }
 

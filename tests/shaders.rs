@@ -2,7 +2,7 @@
 //! binds, and written as SPIR-V, MSL and HLSL. No GPU needed.
 
 use std::collections::BTreeMap;
-use unet_wgpu::kernel::{BindingKind, Caps, Dispatch, IMAGES, KernelKey, Operand, may_be_image, parse};
+use unet_wgpu::kernel::{BindingKind, Caps, Dispatch, IMAGES, KernelKey, Operand, compose, may_be_image, parse};
 use unet_wgpu::ops::{Lowering, registry};
 use unet_wgpu::tensor::Precision;
 use unet_wgpu::testing::{family_caps, matrix_caps, tile_caps};
@@ -63,6 +63,58 @@ fn bindings_are_what_the_ops_bind() {
             .map(|v| r.module.types[v.1.ty].inner.size(r.module.to_ctx()))
             .unwrap();
         assert_eq!(uniform as usize, d.params.len() * 4, "{case} {}: bytes of Params", d.kernel);
+    }
+}
+
+/// The first place where operators stand side by side that WGSL's grammar wants apart by parentheses; naga does not mind, browsers
+/// do. Shifts stand alone, `&`, `|` and `^` among their like.
+fn mixed_operators(text: &str) -> Option<String> {
+    let code: Vec<&str> = text.lines().map(|l| l.split("//").next().unwrap_or(l)).collect();
+    let code = code.join("\n").replace(['(', '['], " ( ").replace([')', ']'], " ) ").replace([',', ';', '{', '}'], " , ");
+    let mut open: Vec<Vec<&str>> = vec![Vec::new()];
+    let mut near = std::collections::VecDeque::new();
+    for word in code.split_whitespace() {
+        near.push_back(word);
+        if near.len() > 12 {
+            near.pop_front();
+        }
+        match word {
+            "(" => open.push(Vec::new()),
+            ")" => drop(open.pop()),
+            "<<" | ">>" | "&" | "|" | "^" | "+" | "-" | "*" | "/" | "%" => {
+                let level = open.last_mut()?;
+                level.push(word);
+                let alone = level.iter().any(|o| ["<<", ">>"].contains(o)) && level.len() > 1;
+                let like = level.iter().any(|o| ["&", "|", "^"].contains(o)) && level.iter().any(|o| o != &word);
+                if alone || like {
+                    return Some(near.iter().copied().collect::<Vec<_>>().join(" "));
+                }
+            }
+            "," | "=" | "==" | "!=" | "<" | ">" | "<=" | ">=" | "&&" | "||" | "+=" | "-=" | "return" => {
+                open.last_mut()?.clear();
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+#[test]
+fn operators_are_parenthesised_as_the_grammar_wants() {
+    for (text, wrong) in [
+        ("let a = b / c << d;", true),
+        ("let a = (b / c) << d;", false),
+        ("let a = b >> c & d;", true),
+        ("let a = b & 1u | c;", true),
+        ("f(a << 1u, b + c) // a + b << c", false),
+        ("if (a & 1u) == 1u && b + c < d { x[a + b] = c >> 2u; }", false),
+    ] {
+        assert_eq!(mixed_operators(text).is_some(), wrong, "{text}");
+    }
+    let variants: BTreeMap<KernelKey, String> = dispatches().into_iter().map(|(c, d)| (d.kernel, c)).collect();
+    for (key, case) in variants {
+        let text = compose(&key).unwrap_or_else(|e| panic!("{case}: {e}"));
+        assert_eq!(mixed_operators(&text), None, "{case} {key}");
     }
 }
 
