@@ -70,7 +70,8 @@ fn bindings_are_what_the_ops_bind() {
 /// do. Shifts stand alone, `&`, `|` and `^` among their like.
 fn mixed_operators(text: &str) -> Option<String> {
     let code: Vec<&str> = text.lines().map(|l| l.split("//").next().unwrap_or(l)).collect();
-    let code = code.join("\n").replace(['(', '['], " ( ").replace([')', ']'], " ) ").replace([',', ';', '{', '}'], " , ");
+    let code =
+        code.join("\n").replace(['(', '['], " ( ").replace([')', ']'], " ) ").replace([',', ';', '{', '}'], " , ");
     let mut open: Vec<Vec<&str>> = vec![Vec::new()];
     let mut near = std::collections::VecDeque::new();
     for word in code.split_whitespace() {

@@ -5,11 +5,13 @@ use super::manifest::under;
 use super::{CaseFile, Entry, Selftest, Verdict, compare};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
+use crate::kernel::ConvFamily;
 use crate::model::{self, Architecture};
 use crate::ops::{ExportNchw, Hyper, ImportNchw, OptimiserKind};
 use crate::plan::Plan;
 use crate::session::{Backend, Session};
 use crate::tensor::{Comparison, HostTensor, TensorDesc};
+use crate::testing::WINOGRAD_TOLERANCE;
 use crate::train::{GRADIENT, HYPER, Heads, LOSS, LossConfig, StepOptions, Targets, TruthKind, step_graph};
 use crate::weights::Weights;
 use serde::Deserialize;
@@ -249,6 +251,15 @@ impl Selftest<'_> {
         }
     }
 
+    /// Of losses, as a factor of their scale: of a small difference of large terms Winograd's rounding is a larger share, where it is
+    /// forced on every convolution.
+    fn loss_factor(&self) -> f32 {
+        match self.backend.gpu().and_then(|gpu| gpu.caps().conv) {
+            Some(ConvFamily::Winograd | ConvFamily::Winograd2) => WINOGRAD_TOLERANCE,
+            _ => FORWARD,
+        }
+    }
+
     /// Runs all steps with one optimiser; gives verdicts by the fixture's names.
     fn train(&self, case: &Case, tag: &str, optimiser: &Optimiser, first: bool) -> Result<Vec<(String, Verdict)>> {
         let kind = optimiser.options()?;
@@ -274,8 +285,9 @@ impl Selftest<'_> {
                     let floor = if case.zero.iter().any(|z| z == name) { 10.0 } else { 1.0 } * GRADIENTS[1] * top;
                     (got, GRADIENTS[0], floor)
                 } else if key == LOSS || key.starts_with("out_train/") {
-                    let floor = if key == LOSS { case.loss_floor } else { 0.0 };
-                    (outputs.get(key).cloned().ok_or_else(|| Error::invalid(key, "is no output"))?, FORWARD, floor)
+                    let (factor, floor) =
+                        if key == LOSS { (self.loss_factor(), case.loss_floor) } else { (FORWARD, 0.0) };
+                    (outputs.get(key).cloned().ok_or_else(|| Error::invalid(key, "is no output"))?, factor, floor)
                 } else {
                     continue;
                 };
@@ -289,7 +301,7 @@ impl Selftest<'_> {
             let Some(rest) = key.strip_prefix(&format!("{tag}/")) else { continue };
             let verdict = if rest == "loss_step" {
                 let got = HostTensor::new([losses.len()], losses.clone())?;
-                Verdict::within(compare(&got, want), FORWARD, if adam { 1e-4 } else { case.loss_floor })
+                Verdict::within(compare(&got, want), self.loss_factor(), if adam { 1e-4 } else { case.loss_floor })
             } else if let Some(name) = rest.strip_prefix("param/") {
                 let got = run.state(name)?;
                 if adam && case.zero.iter().any(|z| z == name) {
