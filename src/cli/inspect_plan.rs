@@ -6,7 +6,7 @@ use std::fmt::Write;
 use unet_wgpu::error::Result;
 use unet_wgpu::graph::{Graph, rewrite};
 use unet_wgpu::kernel::Caps;
-use unet_wgpu::plan::Plan;
+use unet_wgpu::plan::{Plan, SlotKind};
 
 /// A line of a table: a node, or a step.
 struct Row {
@@ -100,7 +100,7 @@ impl Report {
             "before": rows(&self.before, "op", "output"),
             "after": rows(&self.after, "op", "output"),
             "steps": rows(&self.steps, "kernel", "workgroups"),
-            "slots": self.plan.slots.iter().map(|s| json!({ "bytes": s.bytes, "image": s.image })).collect::<Vec<_>>(),
+            "slots": self.plan.slots.iter().map(|s| json!({ "bytes": s.bytes, "image": s.kind != SlotKind::Buffer })).collect::<Vec<_>>(),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::memory::{self, Item, Place};
 use super::resident::{self, pack_on_device};
-use super::{Plan, PlanMemory, PlannedWeights, Port, Resource, Step};
+use super::{Plan, PlanMemory, PlannedWeights, Port, Resource, SlotKind, Step};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId, ValueKind};
 use crate::kernel::{Caps, Dispatch, IMAGES, Images, Operand, image_size, may_be_image};
@@ -27,8 +27,8 @@ impl Plan {
             states.iter().position(|s| s.value == updated)
         };
         let tensors = Tensors::new(graph, &lowered, caps);
-        let aliased = caps.images == Images::Aliased;
-        let (places, slots) = memory::place(&tensors.items, caps.max_buffer_bytes, aliased);
+        let images = if caps.images == Images::Aliased { SlotKind::Aliased } else { SlotKind::Image };
+        let (places, slots) = memory::place(&tensors.items, caps.max_buffer_bytes, images);
         let mut plan = Plan {
             graph: graph.clone(),
             weights: Vec::new(),
@@ -110,7 +110,11 @@ impl Plan {
     /// Adds a step, its kernel told which bindings are images.
     fn push(&mut self, mut step: Step) {
         let image = |r: &Resource| match *r {
-            Resource::Slot { slot, writes, .. } => self.slots[slot].image && !(writes && self.slots[slot].aliased),
+            Resource::Slot { slot, writes, .. } => match self.slots[slot].kind {
+                SlotKind::Buffer => false,
+                SlotKind::Image => true,
+                SlotKind::Aliased => !writes,
+            },
             Resource::Weights(w) => self.weights[w].image,
             Resource::Port { .. } | Resource::State { .. } | Resource::Overflow(_) => false,
         };
@@ -158,7 +162,7 @@ impl Plan {
             }
             let clash = |(i, (slot, range, writes)): (usize, &(usize, std::ops::Range<u64>, bool))| {
                 // wgpu tracks whole buffers, but each image for itself; writes to one buffer go together.
-                let whole = self.slots.get(*slot).is_none_or(|s| !s.aliased);
+                let whole = self.slots.get(*slot).is_none_or(|s| s.kind != SlotKind::Aliased);
                 used[..i].iter().any(|(other, o, w)| {
                     let over = whole || o.start < range.end && range.start < o.end;
                     other == slot && (*writes || *w) && over

@@ -5,7 +5,7 @@
 //! live together lie side by side; an image holds one at a time, unless images are cut out of one buffer (aliased):
 //! then each tensor is an image of its own that wgpu tracks for itself.
 
-use super::Slot;
+use super::{Slot, SlotKind};
 
 /// A tensor to place.
 #[derive(Clone, Debug)]
@@ -47,16 +47,16 @@ pub(super) struct Place {
 const ROUNDS: usize = 3000;
 
 /// Places every item; gives the places and the size of each slot. `limit` is the largest slot allowed; an item above it
-/// gets a slot of its own (the device will refuse it).
+/// gets a slot of its own (the device will refuse it). `images` is what slots of images are.
 ///
 /// Items are placed one after the other, each where it makes the total grow least. The largest come first; then other
 /// orders of the large ones are tried for a while, and the best wins.
-pub(super) fn place(items: &[Item], limit: u64, aliased: bool) -> (Vec<Place>, Vec<Slot>) {
+pub(super) fn place(items: &[Item], limit: u64, images: SlotKind) -> (Vec<Place>, Vec<Slot>) {
     let total = |slots: &[Slot]| slots.iter().map(|s| s.bytes).sum::<u64>();
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(items[i].bytes), items[i].first));
     let least = largest_live_set(items);
-    let mut best = place_in_order(items, &order, limit, aliased);
+    let mut best = place_in_order(items, &order, limit, images);
     // A linear congruential generator: the same plan every time.
     let mut state = 1u64;
     let mut below = |n: usize| {
@@ -76,7 +76,7 @@ pub(super) fn place(items: &[Item], limit: u64, aliased: bool) -> (Vec<Place>, V
             let item = other.remove(from);
             other.insert(below(large), item);
         }
-        let placed = place_in_order(items, &other, limit, aliased);
+        let placed = place_in_order(items, &other, limit, images);
         if total(&placed.1) <= total(&best.1) {
             (best, order) = (placed, other);
         }
@@ -85,17 +85,22 @@ pub(super) fn place(items: &[Item], limit: u64, aliased: bool) -> (Vec<Place>, V
 }
 
 /// Places the items in that order.
-fn place_in_order(items: &[Item], order: &[usize], limit: u64, aliased: bool) -> (Vec<Place>, Vec<Slot>) {
+fn place_in_order(items: &[Item], order: &[usize], limit: u64, images: SlotKind) -> (Vec<Place>, Vec<Slot>) {
     let mut slots: Vec<Slot> = Vec::new();
     let mut members: Vec<Vec<usize>> = Vec::new();
     let mut places = vec![Place { slot: 0, offset: 0 }; items.len()];
     for &i in order {
         let item = &items[i];
+        let kind = if item.image { images } else { SlotKind::Buffer };
         // (growth, slot, offset)
         let mut best = (item.bytes, slots.len(), 0);
-        for (s, &Slot { bytes: size, image, .. }) in slots.iter().enumerate() {
-            let apart = |m: &Item| m.clashes(item) || image && m.lives_with(item);
-            if image != item.image || !(image && aliased) && members[s].iter().any(|&m| apart(&items[m])) {
+        for (s, &Slot { bytes: size, kind: other }) in slots.iter().enumerate() {
+            let apart = |&m: &usize| match kind {
+                SlotKind::Buffer => items[m].clashes(item),
+                SlotKind::Image => items[m].clashes(item) || items[m].lives_with(item),
+                SlotKind::Aliased => false,
+            };
+            if kind != other || members[s].iter().any(apart) {
                 continue;
             }
             let mut busy: Vec<(u64, u64)> = members[s]
@@ -113,14 +118,14 @@ fn place_in_order(items: &[Item], order: &[usize], limit: u64, aliased: bool) ->
             }
             let growth = (offset + item.bytes).saturating_sub(size);
             // Side by side is as good as apart, and what comes later may lie over both.
-            let joins = image && aliased && growth == best.0 && best.1 == slots.len();
+            let joins = kind == SlotKind::Aliased && growth == best.0 && best.1 == slots.len();
             if offset + item.bytes <= limit && (growth < best.0 || joins) {
                 best = (growth, s, offset);
             }
         }
         let (_, slot, offset) = best;
         if slot == slots.len() {
-            slots.push(Slot { bytes: 0, image: item.image, aliased: item.image && aliased });
+            slots.push(Slot { bytes: 0, kind });
             members.push(Vec::new());
         }
         slots[slot].bytes = slots[slot].bytes.max(offset + item.bytes);
@@ -162,17 +167,17 @@ mod tests {
     #[test]
     fn a_chain_of_equal_tensors_needs_two_slots() {
         let items = chain(&[512; 10]);
-        let (_, slots) = place(&items, 1 << 30, false);
-        assert_eq!(slots, vec![Slot { bytes: 512, image: false, aliased: false }; 2]);
+        let (_, slots) = place(&items, 1 << 30, SlotKind::Image);
+        assert_eq!(slots, vec![Slot { bytes: 512, kind: SlotKind::Buffer }; 2]);
         assert_eq!(largest_live_set(&items), 1024);
     }
 
     #[test]
     fn images_that_are_ranges_of_a_buffer_share_a_slot() {
         let items: Vec<Item> = chain(&[512; 10]).into_iter().map(|i| Item { image: true, ..i }).collect();
-        let slots = |aliased| place(&items, 1 << 30, aliased).1;
-        assert_eq!(slots(true), vec![Slot { bytes: 1024, image: true, aliased: true }]);
-        assert_eq!(slots(false), vec![Slot { bytes: 512, image: true, aliased: false }; 2]);
+        let slots = |kind| place(&items, 1 << 30, kind).1;
+        assert_eq!(slots(SlotKind::Aliased), vec![Slot { bytes: 1024, kind: SlotKind::Aliased }]);
+        assert_eq!(slots(SlotKind::Image), vec![Slot { bytes: 512, kind: SlotKind::Image }; 2]);
     }
 
     proptest! {
@@ -187,10 +192,12 @@ mod tests {
                 bytes: b * 256, first: i, last: i + spans[i], written: vec![i], read: (i + 1..=i + spans[i]).collect(),
                 image: images[i],
             }).collect();
-            let (places, slots) = place(&items, 1 << 30, aliased);
+            let kind = if aliased { SlotKind::Aliased } else { SlotKind::Image };
+            let (places, slots) = place(&items, 1 << 30, kind);
             for (i, a) in items.iter().enumerate() {
                 prop_assert!(places[i].offset + a.bytes <= slots[places[i].slot].bytes);
-                prop_assert!(a.image == slots[places[i].slot].image && (aliased || !(a.image && places[i].offset > 0)));
+                prop_assert_eq!(slots[places[i].slot].kind, if a.image { kind } else { SlotKind::Buffer });
+                prop_assert!(aliased || !(a.image && places[i].offset > 0));
                 for (j, b) in items.iter().enumerate().filter(|(j, _)| *j != i && places[*j].slot == places[i].slot) {
                     prop_assert!(aliased && a.image || !a.clashes(b));
                     let apart = places[i].offset + a.bytes <= places[j].offset || places[j].offset + b.bytes <= places[i].offset;

@@ -49,10 +49,19 @@ pub enum Resource {
 pub struct Slot {
     /// Size.
     pub bytes: u64,
-    /// Whether it is a storage image in place of a buffer.
-    pub image: bool,
-    /// Whether it is a buffer to kernels that write it, and each range that one reads an image in the same memory.
-    pub aliased: bool,
+    /// What it is to kernels.
+    pub kind: SlotKind,
+}
+
+/// What a slot is to kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotKind {
+    /// A buffer.
+    Buffer,
+    /// A storage image.
+    Image,
+    /// A buffer to those that write it, and each range that one reads a storage image in the same memory.
+    Aliased,
 }
 
 /// A dispatch with its place in the network.

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::gpu::{Alias, Gpu};
 use crate::kernel::image_size;
-use crate::plan::{Plan, PlannedWeights, Resource};
+use crate::plan::{Plan, PlannedWeights, Resource, SlotKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Many small read-only regions in few buffers.
@@ -124,11 +124,10 @@ impl Memory {
     /// Slot `index` of a plan.
     pub fn slot(gpu: &Gpu, plan: &Plan, index: usize) -> Result<Self> {
         let slot = &plan.slots[index];
-        if slot.aliased {
-            return Self::aliased(gpu, plan, index);
-        }
-        if slot.image {
-            return Ok(Self::Image(Image::new(gpu, "slot", slot.bytes)?));
+        match slot.kind {
+            SlotKind::Buffer => {}
+            SlotKind::Image => return Ok(Self::Image(Image::new(gpu, "slot", slot.bytes)?)),
+            SlotKind::Aliased => return Self::aliased(gpu, plan, index),
         }
         let descriptor = wgpu::BufferDescriptor {
             label: Some("slot"),
