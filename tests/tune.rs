@@ -1,11 +1,11 @@
 //! `unet tune`'s library side: choices are measured, kept, and respected.
 
 use unet_wgpu::graph::rewrite;
-use unet_wgpu::kernel::{Caps, ConvFamily};
+use unet_wgpu::kernel::{Caps, ConvFamily, IMAGES, Images};
 use unet_wgpu::model::{INPUT, parse, whole_graph};
 use unet_wgpu::ops::Conv2d;
 use unet_wgpu::testing::{gpu_or_skip, random_input, random_parameter};
-use unet_wgpu::tune::{choices, load, save, tune};
+use unet_wgpu::tune::{choices, load, save, tune, tune_images};
 use unet_wgpu::{Error, Graph, Plan, Session, Shape};
 
 fn network() -> Graph {
@@ -65,6 +65,35 @@ fn choices_are_kept_and_respected() {
         std::fs::write(&path, bad).unwrap();
         assert_eq!(load(&gpu, folder.path()), None, "a bad file is a miss");
     }
+}
+
+#[test]
+fn what_tensors_lie_in_is_measured_and_respected() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let graph = network();
+    let measured = tune_images(&gpu, &graph, &Default::default()).unwrap();
+    let all: Vec<Images> = measured.candidates.iter().map(|c| c.images).collect();
+    assert_eq!(all, gpu.images());
+    assert_eq!(all[0], gpu.caps().images, "the usual first");
+    assert!(measured.candidates.iter().all(|c| c.outcome.is_ok()), "{measured:?}");
+    assert!(measured.chosen.is_some());
+    assert_ne!(measured.choice(), Some(all[0]), "the usual needs no note");
+
+    let folder = tempfile::tempdir().unwrap();
+    for images in all {
+        let mut tuning = unet_wgpu::kernel::Tuning::default();
+        tuning.set_images(Some(images));
+        save(&gpu, folder.path(), &tuning).unwrap();
+        let tuned = gpu.with_tuning(load(&gpu, folder.path()).unwrap());
+        let plan = Plan::new(&graph, tuned.caps()).unwrap();
+        let uses = plan.steps.iter().any(|s| s.dispatch.kernel.value(IMAGES).is_some());
+        assert_eq!(uses, images != Images::Never);
+        // Forgotten choices leave nothing behind.
+        assert_eq!(tuned.with_tuning(Default::default()).caps().images, gpu.caps().images);
+    }
+    let mut impossible = unet_wgpu::kernel::Tuning::default();
+    impossible.set_images(Some(Images::Always));
+    assert_eq!(gpu.with_tuning(impossible).caps().images, gpu.caps().images);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use unet_wgpu::graph::rewrite;
 use unet_wgpu::kernel::ConvClass;
 use unet_wgpu::model::whole_graph;
 use unet_wgpu::session::Backend;
-use unet_wgpu::tune::{Measured, choices, load, save, tune};
+use unet_wgpu::tune::{Measured, StorageMeasured, choices, load, save, tune, tune_images};
 
 /// Time the kernels that a network could use on this device, and keep the fastest of each
 #[derive(Args)]
@@ -22,7 +22,8 @@ Examples:
   unet tune --arch unet3+ --in-channels 3 --size 256x256
 
 Every family of kernels is first checked against the CPU reference, on few pixels; one that is wrong is dropped and
-reported. Choices are kept for this adapter, driver, backend and version of the program, in the user's cache folder or in
+reported. Then the whole network is timed with what kernels read lying in buffers, in storage images or, on llvmpipe, in both
+(aliased). Choices are kept for this adapter, driver, backend and version of the program, in the user's cache folder or in
 UNET_CACHE_DIR, and are used from then on; choices of earlier calls stay. --no-tune ignores them, deleting the file forgets
 them.")]
 pub struct Tune {
@@ -51,11 +52,15 @@ impl Tune {
             common.note(&format!("{done} of {of} kinds of convolution"));
             Ok(())
         })?;
+        let mut chosen = choices(&measured);
+        common.note("the whole network, with buffers and with images");
+        let storage = tune_images(&gpu, &graph, &chosen)?;
+        chosen.set_images(storage.choice());
         let path = match common.cache_dir() {
             None => None,
             Some(folder) => {
                 let mut tuning = load(&gpu, &folder).unwrap_or_default();
-                tuning.merge(choices(&measured));
+                tuning.merge(chosen);
                 Some(save(&gpu, &folder, &tuning)?)
             }
         };
@@ -64,9 +69,11 @@ impl Tune {
                 "adapter": gpu.describe(), "arch": architecture.id(), "size": self.size,
                 "file": path.as_ref().map(|p| p.to_string_lossy()),
                 "convolutions": measured.iter().map(document).collect::<Vec<_>>(),
+                "storage": storage_document(&storage),
             }))?;
         } else {
             let mut t: String = measured.iter().map(text).collect();
+            t += &storage_text(&storage);
             let changed = measured.iter().filter(|m| m.chosen.is_some_and(|c| c != m.usual)).count();
             let _ = write!(t, "{changed} of {} kinds of convolution run on other kernels now; ", measured.len());
             t += &match path {
@@ -94,19 +101,38 @@ fn text(m: &Measured) -> String {
     };
     let mut t = format!("{} ({}{others})\n", describe(&m.class), m.layers[0]);
     for c in &m.candidates {
-        let chosen = m.chosen == Some(c.family);
-        let mark = match (chosen, m.usual == c.family) {
-            (true, true) => "  chosen, as without tuning",
-            (true, false) => "  chosen",
-            (false, true) => "  without tuning",
-            (false, false) => "",
-        };
-        let _ = match &c.outcome {
-            Ok(ms) => writeln!(t, "  {:<9} {ms:9.2} ms{mark}", c.family.name()),
-            Err(why) => writeln!(t, "  {:<9} dropped: {why}", c.family.name()),
-        };
+        line(&mut t, c.family.name(), &c.outcome, m.chosen == Some(c.family), m.usual == c.family);
     }
     t + "\n"
+}
+
+fn line(t: &mut String, name: &str, outcome: &std::result::Result<f64, String>, chosen: bool, usual: bool) {
+    let mark = match (chosen, usual) {
+        (true, true) => "  chosen, as without tuning",
+        (true, false) => "  chosen",
+        (false, true) => "  without tuning",
+        (false, false) => "",
+    };
+    let _ = match outcome {
+        Ok(ms) => writeln!(t, "  {name:<9} {ms:9.2} ms{mark}"),
+        Err(why) => writeln!(t, "  {name:<9} dropped: {why}"),
+    };
+}
+
+fn storage_text(m: &StorageMeasured) -> String {
+    let mut t = "The whole network, what kernels read lying in\n".to_string();
+    for (i, c) in m.candidates.iter().enumerate() {
+        line(&mut t, c.images.name(), &c.outcome, m.chosen == Some(c.images), i == 0);
+    }
+    t + "\n"
+}
+
+fn storage_document(m: &StorageMeasured) -> Value {
+    let candidates = m.candidates.iter();
+    let candidates = candidates.map(
+        |c| json!({ "storage": c.images.name(), "ms": c.outcome.as_ref().ok(), "dropped": c.outcome.as_ref().err() }),
+    );
+    json!({ "chosen": m.chosen.map(|c| c.name()), "candidates": candidates.collect::<Vec<_>>() })
 }
 
 fn document(m: &Measured) -> Value {

@@ -153,19 +153,21 @@ pub(super) fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Queue, 
 /// Kernels that add to an image both read and write it.
 const READ_WRITE_IMAGES: wgpu::Features = wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES;
 
-/// Images are measured on llvmpipe only: a software rasteriser with subgroups of 8 or 16.
-fn images(device: &wgpu::Device, info: &wgpu::AdapterInfo, subgroup: Option<u32>) -> Images {
+/// What tensors can lie in, the usual first. Images are measured on llvmpipe only, a software rasteriser with subgroups of 8 or
+/// 16; elsewhere `unet tune` says whether they pay.
+pub(super) fn images(device: &wgpu::Device, info: &wgpu::AdapterInfo, subgroup: Option<u32>) -> Vec<Images> {
     let limits = device.limits();
     let able = device.features().contains(READ_WRITE_IMAGES)
         && limits.max_storage_textures_per_shader_stage >= 8
         && limits.max_texture_dimension_2d >= 8192;
-    if !(able && class(info) == AdapterClass::Cpu && matches!(subgroup, Some(8 | 16))) {
-        Images::Never
-    } else if alias::is_possible(device, info) {
-        Images::Aliased
-    } else {
-        Images::WhereRead
+    if !able {
+        return vec![Images::Never];
     }
+    if class(info) != AdapterClass::Cpu || !matches!(subgroup, Some(8 | 16)) {
+        return vec![Images::Never, Images::WhereRead];
+    }
+    let aliased = alias::is_possible(device, info).then_some(Images::Aliased);
+    aliased.into_iter().chain([Images::WhereRead, Images::Never]).collect()
 }
 
 pub(super) fn caps(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Caps {
@@ -173,7 +175,7 @@ pub(super) fn caps(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Caps {
     let fixed_subgroup =
         device.features().contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size;
     let subgroup = fixed_subgroup.then_some(info.subgroup_min_size);
-    let images = images(device, info, subgroup);
+    let images = images(device, info, subgroup)[0];
     let alignment = if images == Images::Aliased { alias::ALIGNMENT } else { 16 };
     Caps {
         class: class(info),

@@ -16,7 +16,7 @@ pub use pipeline::Pipeline;
 pub use precision::PrecisionChoice;
 
 use crate::error::{Error, Result};
-use crate::kernel::{Caps, ConvFamily, KernelKey, Tuning};
+use crate::kernel::{Caps, ConvFamily, Images, KernelKey, Tuning};
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -133,10 +133,17 @@ impl Gpu {
         Self { inner: self.inner.clone(), caps: Arc::new(caps), matrix: self.matrix }
     }
 
+    /// What tensors can lie in on this device: the usual first.
+    pub fn images(&self) -> Vec<Images> {
+        adapter::images(self.device(), self.info(), self.caps.subgroup)
+    }
+
     /// The same device, with choices of kernels that were measured on it.
     #[must_use]
     pub fn with_tuning(&self, tuning: Tuning) -> Self {
-        let caps = Caps { tuned: Some(Arc::new(tuning)), ..(*self.caps).clone() };
+        let possible = self.images();
+        let images = tuning.images().filter(|i| possible.contains(i)).unwrap_or(possible[0]);
+        let caps = Caps { tuned: Some(Arc::new(tuning)), images, ..(*self.caps).clone() };
         self.with_caps(caps)
     }
 

@@ -2,7 +2,7 @@
 //! when Winograd pays, how large its chunks are. Only the rows for `Cpu` were measured (lavapipe); the others are
 //! reasoned from what the compilers of these chips say (docs/performance.md) and from their caches, and untuned.
 
-use super::{AdapterClass, Caps};
+use super::{AdapterClass, Caps, Images};
 use crate::error::{Error, Result};
 use crate::tensor::Precision;
 use std::str::FromStr;
@@ -93,6 +93,29 @@ impl FromStr for AdapterClass {
 
     fn from_str(s: &str) -> Result<Self> {
         find(Self::ALL, Self::name, "adapter class", s)
+    }
+}
+
+impl Images {
+    /// All choices.
+    pub const ALL: [Self; 4] = [Self::Never, Self::WhereRead, Self::Aliased, Self::Always];
+
+    /// Its name in `unet tune` and its file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Never => "buffers",
+            Self::WhereRead => "images",
+            Self::Aliased => "aliased",
+            Self::Always => "always images",
+        }
+    }
+}
+
+impl FromStr for Images {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self> {
+        find(Self::ALL, Self::name, "choice of images", s)
     }
 }
 
@@ -193,6 +216,9 @@ mod tests {
         }
         for path in OperandPath::ALL {
             assert_eq!(path.name().parse::<OperandPath>().unwrap(), path);
+        }
+        for images in Images::ALL {
+            assert_eq!(images.name().parse::<Images>().unwrap(), images);
         }
         assert!("voodoo".parse::<AdapterClass>().unwrap_err().to_string().contains("nvidia"));
     }

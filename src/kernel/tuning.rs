@@ -1,6 +1,6 @@
 //! Choices of kernels that were measured on a device: plain data that [`super::Caps`] carries and ops ask first.
 
-use super::ConvFamily;
+use super::{ConvFamily, Images};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -31,10 +31,11 @@ impl ConvClass {
     }
 }
 
-/// The fastest family of kernels for each class of convolutions that was measured.
+/// The fastest family of kernels for each class of convolutions that was measured, and whether tensors are better images.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
     families: BTreeMap<ConvClass, ConvFamily>,
+    images: Option<Images>,
 }
 
 impl Tuning {
@@ -50,7 +51,17 @@ impl Tuning {
         sizes.iter().find_map(|&pixels| self.families.get(&ConvClass { pixels, ..*class })).copied()
     }
 
-    /// All choices.
+    /// What tensors that kernels read lie in, where that is not the usual.
+    pub fn images(&self) -> Option<Images> {
+        self.images
+    }
+
+    /// Notes what they lie in; none for the usual.
+    pub fn set_images(&mut self, images: Option<Images>) {
+        self.images = images;
+    }
+
+    /// All choices of families.
     pub fn iter(&self) -> impl Iterator<Item = (&ConvClass, ConvFamily)> {
         self.families.iter().map(|(c, &f)| (c, f))
     }
@@ -58,9 +69,10 @@ impl Tuning {
     /// Takes over all choices of `other`.
     pub fn merge(&mut self, other: Self) {
         self.families.extend(other.families);
+        self.images = other.images;
     }
 
-    /// Number of choices.
+    /// Number of choices of families.
     pub fn len(&self) -> usize {
         self.families.len()
     }

@@ -1,9 +1,12 @@
 //! Tuning: every family of kernels that a network's convolutions could run on, checked against the CPU reference and
-//! timed on the user's device. The fastest becomes the choice for convolutions like it.
+//! timed on the user's device. The fastest becomes the choice for convolutions like it. Then the whole network, with tensors as
+//! buffers and as images.
 
 mod file;
+mod images;
 
 pub use file::{load, parse, save, write};
+pub use images::{StorageCandidate, StorageMeasured, tune_images};
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -112,6 +115,47 @@ fn run(session: &mut Session) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64() * 1e3)
 }
 
+/// Milliseconds of the fastest run, or why a candidate was dropped.
+type Outcome = std::result::Result<f64, String>;
+
+/// The first run compiles; the second counts.
+fn first_runs(session: Result<Session>) -> (Outcome, Option<Session>) {
+    let timed = session.and_then(|mut s| {
+        run(&mut s)?;
+        Ok((run(&mut s)?, s))
+    });
+    match timed {
+        Ok((ms, s)) => (Ok(ms), Some(s)),
+        Err(e) => (Err(e.to_string()), None),
+    }
+}
+
+/// Runs candidates that are near the fastest in turns, and keeps the least time of each.
+fn in_turns(outcomes: &mut [Outcome], sessions: &mut [Option<Session>]) -> Result<()> {
+    for _ in 1..ROUNDS {
+        let hopeless = HOPELESS * fastest(outcomes);
+        for (outcome, session) in outcomes.iter_mut().zip(&mut *sessions) {
+            if let (Ok(least), Some(session)) = (outcome, session)
+                && *least <= hopeless
+            {
+                *least = least.min(run(session)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn fastest(outcomes: &[Outcome]) -> f64 {
+    outcomes.iter().filter_map(|o| o.clone().ok()).fold(f64::INFINITY, f64::min)
+}
+
+/// The candidate to choose: the fastest, if it gains enough beside the usual one.
+fn choose(outcomes: &[Outcome], usual: Option<usize>) -> Option<usize> {
+    let best = fastest(outcomes);
+    let near = |&i: &usize| outcomes[i].as_ref().is_ok_and(|&ms| ms <= best * (1.0 + GAIN));
+    usual.filter(near).or_else(|| outcomes.iter().position(|o| *o == Ok(best)))
+}
+
 type Check<'a> = &'a dyn Fn(&Caps, &OpCase) -> Result<Comparison>;
 
 /// Why a family must not be used, if so.
@@ -134,41 +178,23 @@ fn measure(gpu: &Gpu, class: ConvClass, layers: Vec<String>, case: &OpCase, chec
     let usual = lowered(&usual, case)?.choice.and_then(|c| c.0.parse().ok()).unwrap_or(ConvFamily::Plain);
     let small = small(op, case);
     let inputs = case.inputs()?;
-    let mut candidates = Vec::new();
-    let mut running = Vec::new();
+    let mut families = Vec::new();
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    let mut sessions = Vec::new();
     for family in ConvFamily::ALL {
         let Some(caps) = forced(gpu, case, family) else { continue };
-        let outcome = match fault(&caps, &small, check) {
-            Some(why) => Err(why),
-            // The first run compiles.
-            None => session(gpu, &caps, case, &inputs)
-                .and_then(|mut s| {
-                    run(&mut s)?;
-                    let ms = run(&mut s)?;
-                    running.push((candidates.len(), s));
-                    Ok(ms)
-                })
-                .map_err(|e| e.to_string()),
+        let (outcome, session) = match fault(&caps, &small, check) {
+            Some(why) => (Err(why), None),
+            None => first_runs(session(gpu, &caps, case, &inputs)),
         };
-        candidates.push(Candidate { family, outcome });
+        families.push(family);
+        outcomes.push(outcome);
+        sessions.push(session);
     }
-    let fastest = |all: &[Candidate]| all.iter().filter_map(|c| c.outcome.clone().ok()).fold(f64::INFINITY, f64::min);
-    for _ in 1..ROUNDS {
-        let hopeless = HOPELESS * fastest(&candidates);
-        for (i, session) in &mut running {
-            if let Ok(least) = &mut candidates[*i].outcome
-                && *least <= hopeless
-            {
-                *least = least.min(run(session)?);
-            }
-        }
-    }
-    let best = fastest(&candidates);
-    let of = |family| candidates.iter().find(|c| c.family == family).and_then(|c| c.outcome.clone().ok());
-    let chosen = match of(usual) {
-        Some(ms) if ms <= best * (1.0 + GAIN) => Some(usual),
-        _ => candidates.iter().find(|c| c.outcome == Ok(best)).map(|c| c.family),
-    };
+    in_turns(&mut outcomes, &mut sessions)?;
+    let chosen = choose(&outcomes, families.iter().position(|&f| f == usual)).map(|i| families[i]);
+    let candidates =
+        families.into_iter().zip(outcomes).map(|(family, outcome)| Candidate { family, outcome }).collect();
     Ok(Measured { class, layers, candidates, usual, chosen })
 }
 

@@ -1,0 +1,79 @@
+//! Whether what kernels read is better a storage image than a buffer on a device. Some have a faster way to read images, or
+//! check the bounds of buffers in code.
+
+use super::{Outcome, choose, convolutions, fault, first_runs, in_turns, small};
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::graph::Graph;
+use crate::kernel::{Caps, Images, Tuning};
+use crate::ops::Conv2d;
+use crate::plan::Plan;
+use crate::session::Session;
+use crate::testing::{check_case_with, random_input, random_parameter};
+
+/// What became of one way to store tensors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StorageCandidate {
+    /// What tensors lie in.
+    pub images: Images,
+    /// Milliseconds of the network's fastest run, or why it was dropped: it fails on the device, or a result is wrong.
+    pub outcome: std::result::Result<f64, String>,
+}
+
+/// All ways to store tensors on a device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StorageMeasured {
+    /// The usual one first.
+    pub candidates: Vec<StorageCandidate>,
+    /// What tensors lie in from now on; none if no candidate is right.
+    pub chosen: Option<Images>,
+}
+
+impl StorageMeasured {
+    /// For [`Tuning::set_images`]: the choice, where it is not the usual.
+    pub fn choice(&self) -> Option<Images> {
+        self.chosen.filter(|&c| self.candidates.first().is_some_and(|usual| usual.images != c))
+    }
+}
+
+/// Measures a graph (after rewrites) with tensors in buffers and in images, its kernels chosen by `tuning`. Every kind of
+/// convolution is checked against the CPU reference first.
+pub fn tune_images(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasured> {
+    let gpu = gpu.with_tuning(tuning.clone());
+    let all = gpu.images();
+    let (mut outcomes, mut sessions) = (Vec::new(), Vec::new());
+    for &images in &all {
+        let caps = Caps { images, ..gpu.caps().clone() };
+        let (outcome, session): (Outcome, _) = match first_fault(&gpu, &caps, graph)? {
+            Some(why) => (Err(why), None),
+            None => first_runs(whole(&gpu, &caps, graph)),
+        };
+        outcomes.push(outcome);
+        sessions.push(session);
+    }
+    in_turns(&mut outcomes, &mut sessions)?;
+    let chosen = choose(&outcomes, Some(0)).map(|i| all[i]);
+    let candidates =
+        all.into_iter().zip(outcomes).map(|(images, outcome)| StorageCandidate { images, outcome }).collect();
+    Ok(StorageMeasured { candidates, chosen })
+}
+
+fn first_fault(gpu: &Gpu, caps: &Caps, graph: &Graph) -> Result<Option<String>> {
+    for (_, case) in convolutions(graph)?.into_values() {
+        let op = case.op.as_op::<Conv2d>().ok_or_else(|| Error::op(&case.name, "is no convolution"))?;
+        let why = fault(caps, &small(op, &case), &|caps, case| check_case_with(gpu, caps, case));
+        if let Some(why) = why {
+            return Ok(Some(format!("{}: {why}", case.name)));
+        }
+    }
+    Ok(None)
+}
+
+/// The network with random weights and inputs.
+fn whole(gpu: &Gpu, caps: &Caps, graph: &Graph) -> Result<Session> {
+    let session = Session::new(gpu, Plan::new(graph, caps)?, random_parameter)?;
+    for (name, value) in graph.inputs() {
+        session.write(name, random_input(name, graph.shape(value))?.data())?;
+    }
+    Ok(session)
+}
