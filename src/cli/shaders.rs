@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::graph::rewrite;
-use unet_wgpu::kernel::{AdapterClass, BindingKind, Caps, KernelKey, compose, parse};
+use unet_wgpu::kernel::{AdapterClass, BindingKind, Caps, Images, KernelKey, compose, parse};
 use unet_wgpu::model::{parse as architecture, whole_graph};
 use unet_wgpu::ops::registry;
 use unet_wgpu::plan::Plan;
@@ -87,10 +87,13 @@ impl Shaders {
             let typical = Caps::typical(class);
             for (name, arch, config, [h, w]) in networks() {
                 let graph = rewrite::optimise(&whole_graph(architecture(arch, &config)?.as_ref(), 1, h, w)?)?;
-                for step in Plan::new(&graph, &typical)?.steps {
-                    let uses = all.entry(step.dispatch.kernel).or_default();
-                    uses.classes.insert(class.name());
-                    uses.networks.insert(name.to_string());
+                // What no device chooses by itself has no class: images are used where `unet tune` finds them faster.
+                for (chosen, images) in [(true, typical.images), (false, Images::WhereRead), (false, Images::Aliased)] {
+                    for step in Plan::new(&graph, &Caps { images, ..typical.clone() })?.steps {
+                        let uses = all.entry(step.dispatch.kernel).or_default();
+                        uses.classes.extend(chosen.then_some(class.name()));
+                        uses.networks.insert(name.to_string());
+                    }
                 }
             }
             if self.nets {
@@ -102,7 +105,7 @@ impl Shaders {
                     uses.classes.insert(class.name());
                     uses.cases.insert(case.name.clone());
                 }
-                // What no device chooses by itself has no class.
+                // Forced kernels have none either.
                 let forced = family_caps(&typical).into_iter().chain(tile_caps(&typical));
                 for (_, forced) in forced.chain(matrix_caps(&typical)) {
                     for d in lowered(&forced, &case)?.dispatches {
@@ -156,6 +159,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use unet_wgpu::kernel::IMAGES;
 
     #[test]
     fn every_variant_has_a_file_of_its_own() {
@@ -165,6 +169,8 @@ mod tests {
         assert_eq!(names.len(), variants.len());
         let chosen = variants.values().filter(|u| u.classes.contains("nvidia")).count();
         assert!(chosen > 10 && chosen < variants.len(), "{chosen} of {}", variants.len());
+        let on_images = |k: &&KernelKey| k.value(IMAGES).is_some() && k.value("SUBGROUP").is_none();
+        assert!(variants.keys().any(|k| on_images(&k) && k.shader == "winograd_gemm"));
         let nets = Shaders { nets: true, ..all }.variants(&[AdapterClass::Nvidia]).unwrap();
         assert!(nets.keys().all(|k| variants.contains_key(k)) && nets.len() < variants.len());
     }
