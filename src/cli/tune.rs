@@ -52,15 +52,17 @@ impl Tune {
             common.note(&format!("{done} of {of} kinds of convolution"));
             Ok(())
         })?;
-        let mut chosen = choices(&measured);
+        let chosen = choices(&measured);
         common.note("the whole network, with buffers and with images");
         let storage = tune_images(&gpu, &graph, &chosen)?;
-        chosen.set_images(storage.choice());
         let path = match common.cache_dir() {
             None => None,
             Some(folder) => {
                 let mut tuning = load(&gpu, &folder).unwrap_or_default();
                 tuning.merge(chosen);
+                if storage.candidates.len() > 1 {
+                    tuning.set_images(storage.choice());
+                }
                 Some(save(&gpu, &folder, &tuning)?)
             }
         };

@@ -69,7 +69,7 @@ impl Tuning {
     /// Takes over all choices of `other`.
     pub fn merge(&mut self, other: Self) {
         self.families.extend(other.families);
-        self.images = other.images;
+        self.images = other.images.or(self.images);
     }
 
     /// Number of choices of families.
