@@ -229,7 +229,13 @@ fn architectures_on_the_command_line() {
     for (args, parts) in cases {
         check(&f.error(&[&["inspect", "--arch"], *args].concat()), parts);
     }
-    f.usage(&["inspect", "--set", "nonsense"], "--arch");
+    check(&f.error(&["inspect", "--set", "nonsense"]), &["--set nonsense: must be KEY=VALUE"]);
+    check(&f.error(&["inspect", "nuclei", "--width", "4"]), &["--width: nuclei says itself what it is"]);
+    f.usage(&["bench"], "--arch");
+    // Options of an architecture without its name are a U-Net's.
+    let named = f.run(&["inspect", "--arch", "unet", "--width", "4", "--set", "up=bilinear", "--json"]);
+    let unnamed = f.run(&["inspect", "--width", "4", "--set", "up=bilinear", "--json"]);
+    assert_eq!((unnamed.code, &unnamed.stdout), (0, &named.stdout), "{}", unnamed.stderr);
     f.usage(&["inspect", "nuclei", "--size", "0x3"], "write it as HxW");
 }
 

@@ -5,34 +5,40 @@ use super::models::{option, say_assumptions};
 use clap::Args;
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use unet_wgpu::error::Result;
+use unet_wgpu::error::{Error, Result};
 use unet_wgpu::model::{Architecture, Model, parse};
+
+/// The architecture that options without `--arch` describe.
+const DEFAULT: &str = "unet";
+
+/// Options that describe a network where no model is named.
+pub const DESCRIBED: [&str; 7] = ["arch", "width", "depth", "padding", "in_channels", "out_channels", "set"];
 
 /// An architecture and its constructor arguments.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Architecture, in place of a model")]
 pub struct ArchArgs {
-    /// unet, unet++ or unet3+
+    /// unet, unet++ or unet3+ [default: unet, if another option of the architecture is given]
     #[arg(long, value_name = "ARCH", group = "network")]
     pub arch: Option<String>,
     /// Channels of the first level
-    #[arg(long, requires = "arch")]
+    #[arg(long)]
     width: Option<usize>,
     /// Number of poolings
-    #[arg(long, requires = "arch")]
+    #[arg(long)]
     depth: Option<usize>,
     /// U-Net: valid or same
-    #[arg(long, requires = "arch")]
+    #[arg(long)]
     padding: Option<String>,
     /// Channels of the picture
-    #[arg(long, requires = "arch", value_name = "N")]
+    #[arg(long, value_name = "N")]
     in_channels: Option<usize>,
     /// Classes
-    #[arg(long, requires = "arch", value_name = "N")]
+    #[arg(long, value_name = "N")]
     out_channels: Option<usize>,
     /// Any other option as in a checkpoint's config, such as `norm=false`, `up=bilinear`, `level=2`; of another program's
     /// checkpoint, what would be assumed, such as `align_corners=false`, `normalisation=z_score`
-    #[arg(long = "set", requires = "network", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
@@ -45,22 +51,50 @@ impl ArchArgs {
         Ok(model)
     }
 
-    /// The architecture, if one was named.
-    pub fn build(&self) -> Result<Option<Arc<dyn Architecture>>> {
-        let Some(arch) = &self.arch else { return Ok(None) };
-        let mut config = Map::new();
+    /// The architecture, if one was named or described: a U-Net unless `--arch` says otherwise. `model` is the model that was
+    /// named beside it, whose file says itself what it is: only `--set` goes with it.
+    pub fn build(&self, model: Option<&str>) -> Result<Option<Arc<dyn Architecture>>> {
+        let numbers = self.numbers();
+        if let Some(model) = model {
+            return match numbers.keys().next() {
+                None => Ok(None),
+                Some(key) => {
+                    let option = format!("--{}", key.replace('_', "-"));
+                    Err(Error::invalid(option, format!("{model} says itself what it is; this is for a new network")))
+                }
+            };
+        }
+        if self.arch.is_none() && numbers.is_empty() && self.set.is_empty() {
+            return Ok(None);
+        }
+        self.build_over(DEFAULT, &Value::Null).map(Some)
+    }
+
+    /// Whether anything of an architecture was said.
+    pub fn is_given(&self) -> bool {
+        self.arch.is_some() || !self.numbers().is_empty() || !self.set.is_empty()
+    }
+
+    /// The architecture `arch` of `config`, with what was said over it. With `--arch` the config is another network's.
+    pub fn build_over(&self, arch: &str, config: &Value) -> Result<Arc<dyn Architecture>> {
+        let mut options = config.as_object().filter(|_| self.arch.is_none()).cloned().unwrap_or_default();
+        options.extend(self.numbers());
+        for pair in &self.set {
+            let (key, value) = option(pair)?;
+            options.insert(key, value);
+        }
+        Ok(parse(self.arch.as_deref().unwrap_or(arch), &Value::Object(options))?.into())
+    }
+
+    /// Options of the architecture, by their names in a checkpoint's config.
+    fn numbers(&self) -> Map<String, Value> {
         let numbers = [
             ("width", self.width),
             ("depth", self.depth),
             ("in_channels", self.in_channels),
             ("out_channels", self.out_channels),
         ];
-        config.extend(numbers.into_iter().filter_map(|(k, v)| Some((k.to_string(), v?.into()))));
-        config.extend(self.padding.iter().map(|p| ("padding".to_string(), p.clone().into())));
-        for pair in &self.set {
-            let (key, value) = option(pair)?;
-            config.insert(key, value);
-        }
-        Ok(Some(parse(arch, &Value::Object(config))?.into()))
+        let padding = self.padding.iter().map(|p| ("padding".to_string(), p.clone().into()));
+        numbers.into_iter().filter_map(|(k, v)| Some((k.to_string(), v?.into()))).chain(padding).collect()
     }
 }

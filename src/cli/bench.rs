@@ -1,6 +1,6 @@
 //! `unet bench`
 
-use super::arch::ArchArgs;
+use super::arch::{ArchArgs, DESCRIBED};
 use super::bench_layers::{self, clock};
 use super::bench_train::Step;
 use super::inspect::size;
@@ -28,7 +28,7 @@ Examples:
   unet bench --arch unet3+ --in-channels 3 --size 256x256 --per-layer")]
 pub struct Bench {
     /// Built-in model or checkpoint file
-    #[arg(short, long, group = "network", required_unless_present = "arch")]
+    #[arg(short, long, group = "network", required_unless_present_any = DESCRIBED)]
     model: Option<String>,
     #[command(flatten)]
     arch: ArchArgs,
@@ -58,7 +58,7 @@ pub struct Bench {
 impl Bench {
     pub fn run(&self, common: &Common) -> Result<ExitCode> {
         let model = self.model.as_deref().map(|name| self.arch.open(name, common)).transpose()?;
-        let architecture: Arc<dyn Architecture> = match (&model, self.arch.build()?) {
+        let architecture: Arc<dyn Architecture> = match (&model, self.arch.build(self.model.as_deref())?) {
             (Some(m), _) => m.architecture.clone(),
             (None, Some(a)) => a,
             (None, None) => return Err(Error::invalid("bench", "needs --model or --arch")),

@@ -76,7 +76,7 @@ pub fn size(text: &str) -> std::result::Result<[usize; 2], String> {
 
 impl Inspect {
     pub fn run(&self, common: &Common) -> Result<ExitCode> {
-        let (model, architecture) = match (&self.model, self.arch.build()?) {
+        let (model, architecture) = match (&self.model, self.arch.build(self.model.as_deref())?) {
             (Some(name), _) => {
                 let model = self.arch.open(name, common)?;
                 let architecture = model.architecture.clone();

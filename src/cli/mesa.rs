@@ -1,5 +1,7 @@
 //! What Mesa must be told by the environment, before any driver is loaded. Whatever the user has set stays.
 
+mod llvmpipe;
+
 use std::ffi::OsStr;
 use std::path::Path;
 use unet_wgpu::gpu::user_cache_dir;
@@ -21,13 +23,14 @@ fn quiet() {
     }
 }
 
-/// llvmpipe computes 256 bits at a time unless it is told to use all 512 of a processor that has them. Its compiled kernels
-/// are kept in a folder of their own: Mesa's cache does not tell widths apart. Where there is a GPU, nobody waits for
-/// llvmpipe, and the GPU's driver keeps its cache where it was.
+/// llvmpipe computes 256 bits at a time unless it is told to use all 512 of a processor that has them. Up to Mesa 22 that is
+/// faster; Mesa 25 and 26 take 3.3 to 3.8 times as long with it, so a version that is newer or not found keeps its own width.
+/// Compiled kernels are kept in a folder of their own: Mesa's cache does not tell widths apart. Where there is a GPU, nobody
+/// waits for llvmpipe, and the GPU's driver keeps its cache where it was.
 fn widen() {
     const WIDTH: &str = "LP_NATIVE_VECTOR_WIDTH";
     const CACHE: &str = "MESA_SHADER_CACHE_DIR";
-    if is_set(WIDTH) || has_gpu() || !has_avx512() {
+    if is_set(WIDTH) || has_gpu() || !has_avx512() || !llvmpipe::gains_from_512_bits() {
         return;
     }
     set(WIDTH, "512");

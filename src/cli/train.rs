@@ -159,7 +159,9 @@ impl Train {
             None if self.resume => TrainConfig::read(&stored)?,
             None => TrainConfig::default(),
         };
-        if let Some(network) = self.arch.build()? {
+        if self.arch.is_given() {
+            let config = if c.config.is_null() { c.architecture()?.config() } else { c.config.clone() };
+            let network = self.arch.build_over(&c.arch, &config)?;
             (c.arch, c.config) = (network.id().into(), network.config());
         }
         if let Some(data) = &self.data {

@@ -1,6 +1,6 @@
 //! `unet tune`
 
-use super::arch::ArchArgs;
+use super::arch::{ArchArgs, DESCRIBED};
 use super::inspect::size;
 use super::{Common, output};
 use clap::Args;
@@ -28,7 +28,7 @@ UNET_CACHE_DIR, and are used from then on; choices of earlier calls stay. --no-t
 them.")]
 pub struct Tune {
     /// Built-in model or checkpoint file
-    #[arg(short, long, group = "network", required_unless_present = "arch")]
+    #[arg(short, long, group = "network", required_unless_present_any = DESCRIBED)]
     model: Option<String>,
     #[command(flatten)]
     arch: ArchArgs,
@@ -39,7 +39,7 @@ pub struct Tune {
 
 impl Tune {
     pub fn run(&self, common: &Common) -> Result<ExitCode> {
-        let architecture = match (&self.model, self.arch.build()?) {
+        let architecture = match (&self.model, self.arch.build(self.model.as_deref())?) {
             (Some(name), _) => self.arch.open(name, common)?.architecture,
             (None, Some(a)) => a,
             (None, None) => return Err(Error::invalid("tune", "needs --model or --arch")),

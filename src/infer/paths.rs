@@ -139,7 +139,7 @@ pub fn output_path(out: Option<&Path>, input: &Path, kind: &str, ext: &str, seve
             None => return Err(Error::file(out, "is not the name of a file")),
             Some(_) if kind == "mask" => {
                 if out.extension().is_some_and(|e| !e.eq_ignore_ascii_case(ext)) {
-                    return Err(Error::file(out, format!("the {kind} is a .{ext} file; give it a name that ends so")));
+                    return Err(Error::file(out, "the mask is a .png or a .tif file; give it a name that ends so"));
                 }
                 out.to_path_buf()
             }

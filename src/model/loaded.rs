@@ -11,6 +11,9 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+/// The option that says which state dict of a checkpoint is read.
+const STATE: &str = "state";
+
 /// A network with its weights. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -47,7 +50,13 @@ impl Model {
             let (network, metadata, weights) = onnx::open(name_or_path, &OnnxOptions::from_settings(set)?)?;
             return Self::with_architecture(name_or_path, Arc::new(network), metadata, weights);
         }
-        Self::new_with(name_or_path, weights::open(name_or_path)?, set)
+        let mut set = set.clone();
+        let checkpoint = match set.remove(STATE) {
+            None => weights::open(name_or_path)?,
+            Some(Value::String(state)) => weights::open_state(name_or_path, Some(&state))?,
+            Some(other) => return Err(Error::invalid(format!("state={other}"), "must be a name in the checkpoint")),
+        };
+        Self::new_with(name_or_path, checkpoint, &set)
     }
 
     /// Understands a checkpoint: builds its architecture and checks that every parameter is there with the right shape.

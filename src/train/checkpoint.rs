@@ -72,7 +72,7 @@ pub fn save_state(path: impl AsRef<Path>, state: &TrainState, metadata: &ModelMe
 pub fn load_state(path: impl AsRef<Path>) -> Result<(TrainState, ModelMetadata)> {
     let path = path.as_ref();
     let bytes = read(path)?;
-    let Checkpoint { metadata, weights, .. } = SafetensorsFormat.read(&bytes, path)?;
+    let Checkpoint { metadata, weights, .. } = SafetensorsFormat.read(&bytes, path, None)?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| Error::file(path, e.to_string()))?;
     let none = HashMap::new();
     let texts = header.metadata().as_ref().unwrap_or(&none);

@@ -30,6 +30,8 @@ pub struct Checkpoint {
     pub weights: Weights,
     /// What else the file holds, and why it is not among the parameters.
     pub ignored: Vec<Ignored>,
+    /// What the user should know of how the file was read.
+    pub notes: Vec<String>,
 }
 
 /// Something in a file that is not used.
@@ -60,10 +62,10 @@ pub trait WeightFormat: Sync {
     fn extensions(&self) -> &'static [&'static str];
     /// Whether a file starting with `head` is of this format. `path` may break a tie, it need not exist.
     fn sniff(&self, head: &[u8], path: &Path) -> bool;
-    /// Reads a whole file. `path` is for errors only.
-    fn read(&self, bytes: &[u8], path: &Path) -> Result<Checkpoint>;
+    /// Reads a whole file. `path` is for errors only; `state` is the name of the state dict to read, of a file with several.
+    fn read(&self, bytes: &[u8], path: &Path, state: Option<&str>) -> Result<Checkpoint>;
     /// Reads a file without taking it into memory first, where the format can.
-    fn read_file(&self, _path: &Path) -> Option<Result<Checkpoint>> {
+    fn read_file(&self, _path: &Path, _state: Option<&str>) -> Option<Result<Checkpoint>> {
         None
     }
     /// The bytes of a whole file. `path` is for errors only.
@@ -74,7 +76,15 @@ pub trait WeightFormat: Sync {
 
 /// The checkpoint of a built-in model's name or of a file.
 pub fn open(model: &str) -> Result<Checkpoint> {
+    open_state(model, None)
+}
+
+/// The same, of a file with several state dicts the one of that name (`ema`, `teacher.model`). Fails if there is none.
+pub fn open_state(model: &str, state: Option<&str>) -> Result<Checkpoint> {
     if let Some(builtin) = builtin::find(model) {
+        if let Some(state) = state {
+            return Err(Error::invalid(format!("state={state}"), format!("{model} holds one state dict")));
+        }
         return builtin.load();
     }
     let path = Path::new(model);
@@ -88,12 +98,15 @@ pub fn open(model: &str) -> Result<Checkpoint> {
             Error::file(path, format!("no such file (built-in models: {names})"))
         });
     }
-    load(path)
+    load_state(path, state)
 }
 
 /// Reads a checkpoint file of any known format, gzipped or not.
 pub fn load(path: impl AsRef<Path>) -> Result<Checkpoint> {
-    let path = path.as_ref();
+    load_state(path.as_ref(), None)
+}
+
+fn load_state(path: &Path, state: Option<&str>) -> Result<Checkpoint> {
     let io = |e| Error::io(path, e);
     let file = File::open(path).map_err(io)?;
     if file.metadata().map_err(io)?.is_dir() {
@@ -111,7 +124,7 @@ pub fn load(path: impl AsRef<Path>) -> Result<Checkpoint> {
     // A pipe can be read only once, and has been begun.
     if let Some(format) = format
         && file.metadata().map_err(io)?.is_file()
-        && let Some(checkpoint) = format.read_file(path)
+        && let Some(checkpoint) = format.read_file(path, state)
     {
         return checkpoint;
     }
@@ -122,19 +135,22 @@ pub fn load(path: impl AsRef<Path>) -> Result<Checkpoint> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(large());
     }
-    load_bytes(&bytes, path)
+    read_bytes(&bytes, path, state)
 }
 
 /// Reads a checkpoint of any known format, gzipped or not, from memory. `name` is what errors call it.
 pub fn load_bytes(bytes: &[u8], name: impl AsRef<Path>) -> Result<Checkpoint> {
-    let path = name.as_ref();
+    read_bytes(bytes, name.as_ref(), None)
+}
+
+fn read_bytes(bytes: &[u8], path: &Path, state: Option<&str>) -> Result<Checkpoint> {
     if !gzip::is_gzip(bytes) {
-        return recognise(bytes, path)?.read(bytes, path);
+        return recognise(bytes, path)?.read(bytes, path, state);
     }
     let inflated = gzip::inflate(bytes, Bounds::of(MAX_BYTES), path)?;
     // `model.safetensors.gz` is, inflated, `model.safetensors`.
     let inner = if has_extension(path, &["gz"]) { path.with_extension("") } else { path.to_path_buf() };
-    recognise_as(&inflated, path, &inner)?.read(&inflated, path)
+    recognise_as(&inflated, path, &inner)?.read(&inflated, path, state)
 }
 
 /// Writes a checkpoint in the format of the path's ending, gzipped if `.gz` follows it. The file appears complete or not

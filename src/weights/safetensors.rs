@@ -37,7 +37,10 @@ impl WeightFormat for SafetensorsFormat {
         header_length(head).is_some_and(|n| n <= MAX_HEADER) && head.get(LENGTH) == Some(&b'{')
     }
 
-    fn read(&self, bytes: &[u8], path: &Path) -> Result<Checkpoint> {
+    fn read(&self, bytes: &[u8], path: &Path, state: Option<&str>) -> Result<Checkpoint> {
+        if let Some(state) = state {
+            return Err(Error::file(path, format!("state={state}: a safetensors file holds one state dict")));
+        }
         let bad = |e: SafeTensorError| Error::file(path, diagnose(bytes).unwrap_or_else(|| e.to_string()));
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(bad)?;
         let description = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));

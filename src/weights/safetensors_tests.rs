@@ -134,7 +134,7 @@ proptest! {
         let _ = load_bytes(&bytes, "m.safetensors");
         let _ = load_bytes(&file(&header, &bytes), "m.safetensors");
         let _ = load_bytes(&[&[0x1f, 0x8b, 8, 0], &bytes[..]].concat(), "m.gz");
-        let _ = SafetensorsFormat.read(&bytes, Path::new("m"));
+        let _ = SafetensorsFormat.read(&bytes, Path::new("m"), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::Write;
 use std::path::Path;
 
 use ::safetensors::tensor::Dtype;
@@ -11,20 +11,29 @@ use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader};
 
 use super::format::{Checkpoint, Ignored, MAX_BYTES, WeightFormat, has_extension};
 use super::safetensors::{shown, to_f32};
+use super::zip_file::{ReadableZip, open_zip};
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
 
 /// Where training programs put the state dict, in the order in which they are looked for.
-const WRAPPERS: [&str; 9] = [
+const WRAPPERS: [&str; 16] = [
     "state_dict",
     "model_state_dict",
     "network_weights",
     "model_state",
+    "model_weights",
     "net",
     "model",
     "network",
     "weights",
     "params",
+    "state",
+    // Averages of the weights over training, where there is nothing else or they are asked for.
+    "ema_state_dict",
+    "state_dict_ema",
+    "model_ema",
+    "ema_model",
+    "ema",
 ];
 /// States beside the network's: never its parameters.
 const NOT_WEIGHTS: [&str; 5] = ["optim", "sched", "scaler", "amp", "ema"];
@@ -74,15 +83,15 @@ impl WeightFormat for TorchFormat {
     }
 
     /// The reader wants a file it can seek in: bytes in memory become a temporary one.
-    fn read(&self, bytes: &[u8], path: &Path) -> Result<Checkpoint> {
+    fn read(&self, bytes: &[u8], path: &Path, state: Option<&str>) -> Result<Checkpoint> {
         let io = |e| Error::io(path, e);
         let mut file = tempfile::NamedTempFile::new().map_err(io)?;
         file.write_all(bytes).and_then(|()| file.flush()).map_err(io)?;
-        read(file.path(), path)
+        read(file.path(), path, state)
     }
 
-    fn read_file(&self, path: &Path) -> Option<Result<Checkpoint>> {
-        Some(read(path, path))
+    fn read_file(&self, path: &Path, state: Option<&str>) -> Option<Result<Checkpoint>> {
+        Some(read(path, path, state))
     }
 }
 
@@ -97,10 +106,12 @@ fn tar_entry(head: &[u8]) -> &str {
 }
 
 /// Reads `file`, which errors call `name`.
-fn read(file: &Path, name: &Path) -> Result<Checkpoint> {
+fn read(file: &Path, name: &Path, state: Option<&str>) -> Result<Checkpoint> {
     let bad = |reason: String| Error::file(name, reason);
     let bytes = File::open(file).and_then(|f| f.metadata()).map_err(|e| Error::io(name, e))?.len();
     let packed = check_zip(file, name, bytes)?;
+    let readable = ReadableZip::of(file).map_err(|e| Error::io(name, e))?;
+    let file = readable.path();
     let value = PytorchReader::read_pickle_data(file, None).map_err(|e| bad(reason(e)))?;
     let PickleValue::Dict(_) = value else {
         return Err(bad(format!("holds {}, not a state dict or a module", what(&value))));
@@ -125,8 +136,8 @@ fn read(file: &Path, name: &Path) -> Result<Checkpoint> {
         return Err(bad(reason));
     }
     let largest = bytes.saturating_mul(LARGEST_RATIO).max(HARMLESS);
-    let (prefix, mut ignored) = found.unwrap(&value);
-    let mut checkpoint = Checkpoint::default();
+    let Chosen { prefix, mut ignored, notes } = found.unwrap(&value, state).map_err(bad)?;
+    let mut checkpoint = Checkpoint { notes, ..Checkpoint::default() };
     let mut total = 0u64;
     let sorted: BTreeMap<_, _> = tensors.into_iter().collect();
     for (key, tensor) in sorted {
@@ -169,7 +180,7 @@ fn check_zip(file: &Path, name: &Path, bytes: u64) -> Result<u64> {
     if std::io::Read::read_exact(&mut &opened, &mut magic).is_err() || magic != *b"PK\x03\x04" {
         return Ok(0);
     }
-    let mut zip = zip::ZipArchive::new(BufReader::new(opened)).map_err(|e| bad(damaged(&e)))?;
+    let mut zip = open_zip(opened).map_err(|e| bad(damaged(&e)))?;
     let names: Vec<String> = (0..zip.len()).filter_map(|i| Some(zip.name_for_index(i)?.ok()?.into_owned())).collect();
     let within = |entry: &str| names.iter().any(|n| n == entry || n.ends_with(&format!("/{entry}")));
     if within("constants.pkl") {
@@ -242,9 +253,14 @@ impl Found {
         }
     }
 
-    /// What the names of the network's parameters begin with, dot included, and what else that leaves out.
-    fn unwrap(&self, value: &PickleValue) -> (String, Vec<Ignored>) {
-        let (mut prefix, mut at, mut ignored) = (String::new(), value, Vec::new());
+    /// Finds the network's state dict, inside the table called `state` if one is asked for.
+    fn unwrap(&self, value: &PickleValue, state: Option<&str>) -> Result<Chosen, String> {
+        let (mut prefix, mut at) = (String::new(), value);
+        let (mut ignored, mut notes) = (Vec::new(), Vec::new());
+        let table = state.and_then(|s| s.split('.').try_fold(value, inside)).filter(|v| holds_tensors(v));
+        if let Some((table, state)) = table.zip(state) {
+            (prefix, at) = (format!("{state}."), table);
+        }
         for _ in 0..MAX_WRAPPERS {
             let PickleValue::Dict(entries) = at else { break };
             // Tensors right here: this is the state dict.
@@ -255,13 +271,53 @@ impl Found {
             let mut wrappers = WRAPPERS.iter().copied().filter(holds);
             let Some(wrapper) = wrappers.next() else { break };
             for other in wrappers {
+                notes.push(format!(
+                    "it holds `{prefix}{wrapper}` and `{prefix}{other}`; `{prefix}{wrapper}` is used \
+                     (state={prefix}{other} chooses the other)"
+                ));
                 let reason = format!("`{prefix}{wrapper}` is used");
                 ignored.push(Ignored { key: format!("{prefix}{other}"), reason });
             }
             let Some(inner) = entries.get(wrapper) else { break };
             (prefix, at) = (format!("{prefix}{wrapper}."), inner);
         }
-        (prefix, ignored)
+        // Not a table: what some names in the state dict begin with.
+        if let Some(state) = state.filter(|_| table.is_none()) {
+            prefix.push_str(&format!("{state}."));
+            if !self.tensors.iter().any(|t| t.starts_with(&prefix)) {
+                return Err(match self.states(value)[..] {
+                    [] => format!("state={state}: it holds one state dict, and no name in it begins so"),
+                    ref known => format!("state={state}: no state dict has that name, only {}", known.join(", ")),
+                });
+            }
+        }
+        Ok(Chosen { prefix, ignored, notes })
+    }
+
+    /// Names of the tables at the top that hold tensors.
+    fn states(&self, value: &PickleValue) -> Vec<String> {
+        let PickleValue::Dict(entries) = value else { return vec![] };
+        let tables = entries.iter().filter(|(_, v)| matches!(v, PickleValue::Dict(_)) && holds_tensors(v));
+        let mut names: Vec<_> = tables.map(|(key, _)| format!("`{}`", shown(key))).collect();
+        names.sort();
+        names
+    }
+}
+
+/// The state dict that is read.
+struct Chosen {
+    /// What the names of its parameters begin with, dot included.
+    prefix: String,
+    /// What else that leaves out.
+    ignored: Vec<Ignored>,
+    notes: Vec<String>,
+}
+
+/// An entry of a table.
+fn inside<'a>(value: &'a PickleValue, key: &str) -> Option<&'a PickleValue> {
+    match value {
+        PickleValue::Dict(entries) => entries.get(key),
+        _ => None,
     }
 }
 

@@ -45,6 +45,45 @@ fn state_dicts_are_found_inside_training_states() {
     assert!(reasons.contains(&"config.name: the text \"block\", not a tensor".to_string()));
 }
 
+/// A pickle of tables that hold one tensor `w` of two floats each, which start at the given element of one storage.
+fn tables(names: &[&str], numel: u32) -> Vec<u8> {
+    let mut p = b"\x80\x02}(".to_vec();
+    for (i, name) in names.iter().enumerate() {
+        p.push(b'X');
+        p.extend((name.len() as u32).to_le_bytes());
+        p.extend(name.bytes());
+        let inner = pickle_at(&["w"], numel, 2 * i as u32, &[2], &[1]);
+        p.extend(&inner[2..inner.len() - 1]);
+    }
+    p.extend(b"u.");
+    p
+}
+
+#[test]
+fn of_several_state_dicts_one_is_used_and_said() {
+    let storage: Vec<u8> = (0..6).flat_map(|i| (i as f32).to_le_bytes()).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.pth");
+    let open = |names: &[&str], state: Option<&str>| {
+        std::fs::write(&path, archive(&tables(names, 6), &storage)).unwrap();
+        crate::weights::open_state(path.to_str().unwrap(), state)
+    };
+    let w = |c: &Checkpoint| c.weights.get("w").unwrap().data().to_vec();
+    for name in ["ema", "model_weights", "state", "state_dict_ema", "model_ema"] {
+        let c = open(&[name], None).unwrap();
+        assert_eq!((w(&c), c.notes.len()), (vec![0.0, 1.0], 0), "{name}");
+    }
+    let c = open(&["ema", "optimizer", "model"], None).unwrap();
+    assert_eq!(w(&c), [4.0, 5.0]);
+    assert_eq!(c.notes, ["it holds `model` and `ema`; `model` is used (state=ema chooses the other)"]);
+    assert_eq!(w(&open(&["ema", "optimizer", "model"], Some("ema")).unwrap()), [0.0, 1.0]);
+    // Not a name that is known, but asked for.
+    assert_eq!(w(&open(&["swa", "model"], Some("swa")).unwrap()), [0.0, 1.0]);
+    let e = open(&["ema", "model"], Some("emma")).unwrap_err().to_string();
+    assert!(e.ends_with("m.pth: state=emma: no state dict has that name, only `ema`, `model`"), "{e}");
+    assert!(crate::weights::open_state("nuclei", Some("ema")).is_err());
+}
+
 #[test]
 fn whole_modules_and_values_beside_tensors() {
     let c = load(fixture("module.pth")).unwrap();
@@ -96,6 +135,11 @@ fn zip_of(entries: &[(&str, &[u8])], method: zip::CompressionMethod) -> Vec<u8> 
 
 /// A pickle of `{key: tensor}`s over one storage of `numel` floats, with the given shape and strides.
 fn pickle(keys: &[&str], numel: u32, shape: &[u32], strides: &[u32]) -> Vec<u8> {
+    pickle_at(keys, numel, 0, shape, strides)
+}
+
+/// The same, from an element of the storage on.
+fn pickle_at(keys: &[&str], numel: u32, offset: u32, shape: &[u32], strides: &[u32]) -> Vec<u8> {
     let mut p = b"\x80\x02}(".to_vec();
     let int = |p: &mut Vec<u8>, v: u32| {
         p.push(b'J');
@@ -115,7 +159,7 @@ fn pickle(keys: &[&str], numel: u32, shape: &[u32], strides: &[u32]) -> Vec<u8> 
         text(&mut p, "cpu");
         int(&mut p, numel);
         p.extend(b"tQ");
-        int(&mut p, 0);
+        int(&mut p, offset);
         for dims in [shape, strides] {
             p.push(b'(');
             dims.iter().for_each(|&d| int(&mut p, d));

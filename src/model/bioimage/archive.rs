@@ -1,6 +1,7 @@
 //! The zip around a package, read with bounds on everything it claims.
 
 use crate::error::{Error, Result};
+use crate::weights::open_zip;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -35,7 +36,7 @@ impl Archive {
     pub fn open(path: &Path) -> Result<Self> {
         let bad = |reason: String| Error::file(path, reason);
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        let zip = ZipArchive::new(BufReader::new(file)).map_err(|e| bad(format!("a damaged zip archive: {e}")))?;
+        let zip = open_zip(file).map_err(|e| bad(format!("a damaged zip archive: {e}")))?;
         if zip.len() > MAX_ENTRIES {
             return Err(bad(format!("{} files in the archive, more than the {MAX_ENTRIES} allowed", zip.len())));
         }

@@ -6,6 +6,21 @@ use std::collections::BTreeMap;
 
 /// What training code wraps a network in: DataParallel, torch.compile, Lightning modules and the like.
 const PREFIXES: [&str; 7] = ["module.", "_orig_mod.", "model.", "net.", "network.", "unet.", "_model."];
+/// What the network is called where training code keeps other networks beside it.
+const ROLES: [&str; 4] = ["student.", "generator.", "segmentation_model.", "backbone."];
+/// What those others are called: none of them is a part of the network.
+const COMPANIONS: [&str; 10] = [
+    "teacher.",
+    "discriminator.",
+    "critic.",
+    "ema.",
+    "ema_model.",
+    "model_ema.",
+    "loss.",
+    "criterion.",
+    "loss_fn.",
+    "metrics.",
+];
 
 /// Names and dimensions.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,9 +68,7 @@ impl Shapes {
 pub fn without_prefix(weights: Weights) -> (String, Vec<(String, HostTensor)>, Vec<String>) {
     let (mut prefix, mut outside) = (String::new(), Vec::new());
     let mut inner: Vec<(String, HostTensor)> = weights.into_iter().collect();
-    while let Some(p) =
-        PREFIXES.iter().find(|p| inner.iter().filter(|(k, _)| k.starts_with(**p)).count() * 2 > inner.len())
-    {
+    while let Some(p) = common_prefix(&inner) {
         let mut kept = Vec::new();
         for (key, tensor) in inner {
             match key.strip_prefix(p) {
@@ -67,6 +80,24 @@ pub fn without_prefix(weights: Weights) -> (String, Vec<(String, HostTensor)>, V
         inner = kept;
     }
     (prefix, inner, outside)
+}
+
+/// What is taken off next: a wrapper that most names begin with, or the network's role where all others are companions'.
+fn common_prefix(tensors: &[(String, HostTensor)]) -> Option<&'static str> {
+    let share = |p: &str| tensors.iter().filter(|(k, _)| k.starts_with(p)).count();
+    let alone = |role: &str| {
+        let others = |k: &str| COMPANIONS.iter().any(|c| k.starts_with(c));
+        share(role) > 0 && tensors.iter().all(|(k, _)| k.starts_with(role) || others(k))
+    };
+    let wrapper = PREFIXES.into_iter().find(|p| share(p) * 2 > tensors.len());
+    wrapper.or_else(|| ROLES.into_iter().find(|r| alone(r)))
+}
+
+/// Says which of several networks in a checkpoint is used.
+pub fn companions(prefix: &str, outside: &[String]) -> Option<String> {
+    let companion = COMPANIONS.iter().find(|c| outside.iter().any(|k| k.contains(*c)))?;
+    let (used, other) = (prefix.trim_end_matches('.'), companion.trim_end_matches('.'));
+    Some(format!("it holds `{used}` and `{other}`; `{used}` is used"))
 }
 
 /// The rest of a name after a number: `("3", ".weight")` of `3.weight`.

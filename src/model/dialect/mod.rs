@@ -95,8 +95,9 @@ pub struct Understood {
 /// Understands a checkpoint without metadata. `set` has options that override what would be assumed: those of the
 /// architecture, `normalisation` and `classes`.
 pub fn understand(checkpoint: Checkpoint, set: &Map<String, Value>) -> Result<Understood> {
-    let Checkpoint { weights, mut ignored, .. } = checkpoint;
+    let Checkpoint { weights, mut ignored, mut notes, .. } = checkpoint;
     let (prefix, inner, outside) = keys::without_prefix(weights);
+    notes.extend(keys::companions(&prefix, &outside));
     for key in outside {
         let reason = format!("not one of the network's, which begin with `{prefix}`");
         ignored.push(Ignored { key, reason });
@@ -141,15 +142,9 @@ pub fn understand(checkpoint: Checkpoint, set: &Map<String, Value>) -> Result<Un
     }
     let kept: BTreeSet<&str> = matched.iter().map(|m| m.name.as_str()).collect();
     let weights = weights.iter().filter(|(k, _)| kept.contains(k)).map(|(k, t)| (k.to_string(), t.clone())).collect();
-    let report = Report {
-        dialect: dialect.name(),
-        prefix,
-        settings,
-        notes: description.notes,
-        sigmoid: description.sigmoid,
-        matched,
-        ignored,
-    };
+    notes.extend(description.notes);
+    let report =
+        Report { dialect: dialect.name(), prefix, settings, notes, sigmoid: description.sigmoid, matched, ignored };
     Ok(Understood { metadata, weights, report })
 }
 
