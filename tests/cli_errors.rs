@@ -231,7 +231,7 @@ fn architectures_on_the_command_line() {
     }
     check(&f.error(&["inspect", "--set", "nonsense"]), &["--set nonsense: must be KEY=VALUE"]);
     check(&f.error(&["inspect", "nuclei", "--width", "4"]), &["--width: nuclei says itself what it is"]);
-    f.usage(&["bench"], "--arch");
+    f.usage(&["bench", "--size", "64"], "--model");
     // Options of an architecture without its name are a U-Net's.
     let named = f.run(&["inspect", "--arch", "unet", "--width", "4", "--set", "up=bilinear", "--json"]);
     let unnamed = f.run(&["inspect", "--width", "4", "--set", "up=bilinear", "--json"]);
