@@ -94,7 +94,7 @@ pub(super) fn pages_of(path: &Path) -> Result<usize> {
     match head.as_slice() {
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
             let source = source.as_source();
-            tiff::guarded(&source, || pages::count(&source, &mut tiff::decoder(&source, reader)?))
+            tiff::guarded(&source, || pages::count(&source, &mut tiff::TiffDecoder::new(&source, reader)?))
         }
         _ => Ok(1),
     }
@@ -130,9 +130,9 @@ fn open_file(path: &Path, bounds: &Bounds, page: usize) -> Result<Opened> {
         [] => Err(Error::file(path, "the file is empty")),
         _ if is_tiff => Ok(Opened::Windows(Box::new(tiff::TiffPicture::open(file, reader, page)?))),
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Ok(Opened::Windows(Box::new(npy::NpyPicture::open(file, reader)?))),
-        // Decoders assert what a damaged file need not keep: that must be an error, not the end.
+        // A decoder that panics is at fault itself: that must be an error, not the end.
         head => catch_unwind(AssertUnwindSafe(|| whole(&source, reader, head)))
-            .unwrap_or_else(|_| Err(source.error("damaged picture file: its parts contradict each other")))
+            .unwrap_or_else(|_| Err(source.decoder_fault("image")))
             .map(Opened::Memory),
     }
 }
@@ -228,6 +228,13 @@ struct Source<'a> {
 impl Source<'_> {
     fn error(&self, reason: impl Into<String>) -> Error {
         Error::file(self.path, reason)
+    }
+
+    /// A decoder panicked, which says nothing of the file.
+    fn decoder_fault(&self, format: &str) -> Error {
+        self.error(format!(
+            "a fault of the {format} decoder, not of the file: it stopped where it never should; please report it with the file"
+        ))
     }
 
     /// Refuses dimensions that a file of this size cannot have, before anything is allocated for them.
