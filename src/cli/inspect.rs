@@ -170,7 +170,9 @@ impl<'a> Report<'a> {
         let rule = architecture.size_rule();
         // The smallest legal size from 256 on.
         let default = rule.minimum + 256usize.saturating_sub(rule.minimum).next_multiple_of(rule.step);
-        let size = size.unwrap_or(architecture.fixed_size().map(|n| n.unwrap_or(default)));
+        let own = architecture.example();
+        let known = (!architecture.ruled()).then_some([own.h, own.w]);
+        let size = size.or(known).unwrap_or(architecture.fixed_size().map(|n| n.unwrap_or(default)));
         let graph = whole_graph(&*architecture, architecture.example().n, size[0], size[1])?;
         let memory = Plan::new(&rewrite::optimise(&graph)?, &Caps { precision, ..Caps::default() }).map(|p| p.memory);
         let field = match architecture.unturned() {
@@ -214,9 +216,16 @@ impl<'a> Report<'a> {
         let rule = a.size_rule();
         let _ = match a.fixed_size() {
             [Some(h), Some(w)] => write!(t, "input size    {h}x{w} only, as the file says"),
+            _ if !a.ruled() => {
+                let s = a.example();
+                write!(t, "input sizes   {}x{} for one; no rule was found", s.h, s.w)
+            }
             _ => write!(t, "input sizes   {} + k * {}", rule.minimum, rule.step),
         };
         let _ = if rule.margin > 0 { writeln!(t, ", output is {} smaller", 2 * rule.margin) } else { writeln!(t) };
+        if let Some(why) = a.unfit() {
+            let _ = writeln!(t, "cannot segment  {why}");
+        }
         let _ = match &self.field {
             Ok(field) => writeln!(t, "receptive     {field}"),
             Err(why) => writeln!(t, "receptive     the whole picture; cannot be tiled exactly: {why}"),
@@ -272,6 +281,7 @@ impl<'a> Report<'a> {
             "classes": self.model.map(Model::classes),
             "normalisation": self.model.map(|m| json!(m.metadata.normalisation)),
             "input_sizes": { "minimum": rule.minimum, "step": rule.step, "margin": rule.margin },
+            "cannot_segment": a.unfit(),
             "receptive_field": self.field.as_ref().ok(),
             "not_tileable": self.field.as_ref().err(),
             "size": self.size,

@@ -74,6 +74,48 @@ fn alignment(graph: &Graph, input: ValueId, axis: usize) -> Result<usize, String
     Ok(align as usize)
 }
 
+/// How the pixels of a value lie on those of the input, along one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pitch {
+    /// Least common multiple of all strides on the way, input pixels.
+    pub align: usize,
+    /// Input pixels for one pixel of the value, as a fraction.
+    pub scale: (usize, usize),
+}
+
+/// [`Pitch`] of `output`, as far as layers say it. Layers that depend on the whole picture are taken by the sizes they make:
+/// of one pixel, as an average of all is, nothing follows for the others.
+pub fn pitch(graph: &Graph, input: ValueId, output: ValueId, axis: usize) -> Option<Pitch> {
+    let size = |v: ValueId| if axis == 0 { graph.shape(v).h } else { graph.shape(v).w } as i64;
+    let mut scale: HashMap<ValueId, (i64, i64)> = HashMap::from([(input, (1, 1))]);
+    let mut align = 1i64;
+    for node in graph.nodes() {
+        let spatial = node.op.spatial(&graph.descs(&node.inputs), &graph.descs(&node.outputs));
+        for (i, v) in node.inputs.iter().enumerate() {
+            let Some(&(num, den)) = scale.get(v) else { continue };
+            let to = node.outputs.first().map_or(1, |&o| size(o));
+            let (wn, wd) = match &spatial {
+                Spatial::Pointwise => (1, 1),
+                Spatial::Windows(w) => w.get(i).map_or((1, 1), |w| (w[axis].num, w[axis].den)),
+                Spatial::Global(_) if to == 1 => continue,
+                Spatial::Global(_) if node.op.name() == "rearrange" => return None,
+                Spatial::Global(_) if size(*v) % to == 0 => (size(*v) / to, 1),
+                Spatial::Global(_) if to % size(*v) == 0 => (1, to / size(*v)),
+                Spatial::Global(_) => return None,
+            };
+            let (n, d) = (num.checked_mul(wn)?, den.checked_mul(wd)?);
+            let g = gcd(n, d);
+            let (n, d) = (n / g, d / g);
+            align = (align / gcd(align, n)).checked_mul(n).filter(|&a| a <= MAX_ALIGN)?;
+            for &o in &node.outputs {
+                scale.insert(o, (n, d));
+            }
+        }
+    }
+    let &(num, den) = scale.get(&output)?;
+    Some(Pitch { align: align as usize, scale: (num as usize, den as usize) })
+}
+
 fn needed(
     graph: &Graph,
     input: ValueId,

@@ -16,6 +16,9 @@ use crate::session::Backend;
 use crate::tensor::{Precision, Shape};
 use std::collections::HashMap;
 
+/// Edge of blended tiles, where none is asked for.
+const EDGE: usize = 512;
+
 /// A kind of tile, and how many of it are run together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TileKey {
@@ -79,6 +82,9 @@ impl Fit {
             }
             return fixed_grid([height, width], window, self.tile_spec()?, rule.margin).map(Cut::Exact);
         }
+        if let Some(cut) = self.tried(backend, [height, width], options, outputs, budget)? {
+            return Ok(cut);
+        }
         // A network that cannot be tiled still runs on the whole picture: any halo does for a single window.
         let whole_spec = TileSpec { align: rule.step, halo: 0, margin: rule.margin, minimum: rule.minimum };
         if options.blend == Blend::Gaussian {
@@ -101,7 +107,10 @@ impl Fit {
         let spec = self.tile_spec()?.map_err(|why| {
             let first = problem.map_or_else(|| "tiles were asked for".to_string(), |e| e.to_string());
             let what = format!("{width}x{height} picture");
-            let way = "with `--blend gaussian` it is tiled as nnU-Net does it, which is not the whole picture's result";
+            let way = match rule.margin {
+                0 => "with `--blend gaussian` it is tiled as nnU-Net does it, which is not the whole picture's result",
+                _ => "a smaller image, or more memory, is what helps",
+            };
             Error::invalid(what, format!("{first}; and this network cannot be tiled exactly: {why}; {way}"))
         })?;
         // What a pixel of a tile takes on the device decides how much a row of the band weighs against it.
@@ -116,6 +125,37 @@ impl Fit {
         choose([height, width], cap, &spec, bytes, |window| fits(self, window)).map(Cut::Exact)
     }
 
+    /// How a picture is cut for a network for whose sizes no rule was found: it runs on the whole picture, or on blended
+    /// tiles of a size that it takes. `None` for all others.
+    fn tried(
+        &mut self,
+        backend: &Backend,
+        [height, width]: [usize; 2],
+        options: &SegmentOptions,
+        outputs: TileOutputs,
+        budget: &Budget,
+    ) -> Result<Option<Cut>> {
+        let (margin, network) = (self.ensemble.size_rule().margin, self.ensemble.first().architecture.clone());
+        let blended = options.blend == Blend::Gaussian && margin == 0;
+        let most = if blended { options.tile.unwrap_or(EDGE) } else { usize::MAX };
+        if network.ruled() {
+            return Ok(None);
+        }
+        let window = network.tried_size([height.min(most), width.min(most)])?;
+        let why = "for its sizes no rule was found".to_string();
+        let [h, w] = window;
+        if !blended && (options.blend == Blend::Gaussian || options.tile.is_some_and(|tile| tile < h.max(w))) {
+            let what = format!("{width}x{height} image");
+            let reason = format!("this network cannot be tiled exactly: {why}; the whole image is a tile of {w}x{h} pixels");
+            return Err(Error::invalid(what, reason));
+        }
+        self.fits(backend, window, options, outputs, budget)?;
+        if blended {
+            return Ok(Some(Cut::Blended(BlendGrid::new([height, width], window))));
+        }
+        fixed_grid([height, width], window, Err(why), margin).map(Cut::Exact).map(Some)
+    }
+
     /// Overlapping tiles: of the edge asked for, or else the largest up to 512 pixels that fit.
     fn plan_blend(
         &mut self,
@@ -125,10 +165,11 @@ impl Fit {
         spec: &TileSpec,
         (outputs, budget): (TileOutputs, &Budget),
     ) -> Result<BlendGrid> {
-        /// Edge of tiles, where none is asked for.
-        const EDGE: usize = 512;
         if spec.margin > 0 {
-            let reason = "a network without padding is tiled exactly; there is nothing to blend";
+            let reason = match self.tile_spec()? {
+                Ok(_) => "a network without padding is tiled exactly; there is nothing to blend".to_string(),
+                Err(why) => format!("a network without padding leaves nothing to blend; without it, it runs on the whole image: {why}"),
+            };
             return Err(Error::invalid("blend gaussian", reason));
         }
         let mut edge = spec.largest_within(options.tile.unwrap_or(EDGE)).max(spec.minimum);
@@ -229,6 +270,9 @@ impl Fit {
 
 /// What tiling must know of a model, or why it cannot be tiled.
 fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
+    if !model.architecture.ruled() {
+        return Ok(Err("for its sizes no rule was found".into()));
+    }
     // One rule for both axes: it does not matter which is which.
     let architecture = model.architecture.unturned().unwrap_or_else(|| model.architecture.clone());
     let rule = architecture.size_rule();

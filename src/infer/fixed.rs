@@ -25,9 +25,11 @@ pub(super) fn fixed_grid(
         Err(_) if !larger => TileSpec { align: 1, halo: 0, margin, minimum: 1 },
         Err(why) => {
             let [h, w] = picture;
+            // What loses a margin cannot be blended.
+            let blend = if margin == 0 { "tile it with `--blend gaussian`, " } else { "" };
             let reason = format!(
-                "larger than the {}x{} pixels that the file fixes as the network's input, and the network cannot be tiled \
-                 exactly: {why}; resize the picture, tile it with `--blend gaussian`, or, if its layers take other sizes, give `--set free_size=true`",
+                "larger than the {}x{} pixels that are fixed as the network's input, and the network cannot be tiled \
+                 exactly: {why}; resize the picture, {blend}or, if its layers take other sizes, give `--set free_size=true`",
                 size[1], size[0]
             );
             return Err(Error::invalid(format!("{w}x{h} picture"), reason));

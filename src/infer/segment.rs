@@ -221,6 +221,10 @@ impl Segmenter {
         sinks: Vec<&'a mut dyn BandSink>,
         options: &SegmentOptions,
     ) -> Result<Prepared<'a>> {
+        if let Some((model, why)) = self.fit.ensemble.models().find_map(|m| Some((m, m.architecture.unfit()?))) {
+            let reason = format!("{why}; it cannot segment. `unet run` gives its output");
+            return Err(Error::invalid(&model.name, reason));
+        }
         let needs = sinks.iter().fold(Needs::default(), |n, s| n.or(s.needs()));
         let (affines, contrast) = self.measure(source, options, needs)?;
         let SourceInfo { width, height, channels, .. } = source.info();

@@ -83,6 +83,24 @@ pub trait Architecture: Debug + Send + Sync {
         [None; 2]
     }
 
+    /// Why no class of every pixel follows from the output, of a network that can only be run: its output has another size
+    /// than its input, as that of one which enlarges.
+    fn unfit(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether [`Self::size_rule`] holds for more than the example: where no rule was found, sizes are tried as they are
+    /// needed.
+    fn ruled(&self) -> bool {
+        true
+    }
+
+    /// Where no rule was found: the smallest input that it takes for an image of so many rows and columns, of which it loses
+    /// [`SizeRule::margin`] on every side.
+    fn tried_size(&self, image: [usize; 2]) -> Result<[usize; 2]> {
+        Ok(image)
+    }
+
     /// Rows and columns at the border of an output that are not to be trusted, by those who made the network. Tiles overlap
     /// at least as far.
     fn untrusted(&self) -> [usize; 2] {

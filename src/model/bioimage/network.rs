@@ -147,6 +147,21 @@ impl Architecture for Packaged {
         self.sizes.fixed
     }
 
+    fn unfit(&self) -> Option<String> {
+        self.network.unfit()
+    }
+
+    fn ruled(&self) -> bool {
+        // What the description says holds.
+        self.network.ruled() || self.sizes.rule != self.network.size_rule() || self.sizes.fixed != [None; 2]
+    }
+
+    fn tried_size(&self, image: [usize; 2]) -> Result<[usize; 2]> {
+        // The network has columns first where it is turned.
+        let turn = |[a, b]: [usize; 2]| if self.turned[0] { [b, a] } else { [a, b] };
+        self.network.tried_size(turn(image)).map(turn)
+    }
+
     fn untrusted(&self) -> [usize; 2] {
         self.halo
     }

@@ -8,16 +8,19 @@ mod attributes;
 pub mod export;
 mod file;
 mod fold;
+mod layout;
 mod network;
 mod nodes;
 mod parts;
 #[allow(missing_docs)] // The schema documents the fields; names are its own.
 pub mod proto;
+mod sizes;
 mod tensor;
 mod translate;
 
 pub use file::{is_onnx, open, parse};
-pub use network::{Ending, OnnxNetwork, OnnxOptions};
+pub use layout::Layout;
+pub use network::{Ending, OnnxNetwork, OnnxOptions, Size};
 
 use crate::error::Error;
 use std::fmt;

@@ -1,10 +1,12 @@
 //! An ONNX file's network as an architecture.
 
 use super::Why;
-use super::parts::Parts;
-use super::translate::{NODE_COST, Translated, describe, translate};
+use super::layout::{self, Layout, Stuck};
+use super::parts::{MAX_DIM, Parts};
+use super::sizes::{self, PROBED, Probe, Sizes};
+use super::translate::{Failure, NODE_COST, Translated, describe, translate};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, ValueId, footprint};
+use crate::graph::{Graph, ValueId};
 use crate::model::blocks::sigmoid;
 use crate::model::{Architecture, Built, INPUT, SizeRule};
 use crate::ops::{ImportNchw, MaskRule, Softmax};
@@ -12,7 +14,6 @@ use crate::tensor::{Shape, TensorDesc};
 use crate::weights::{Normalisation, Weights};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::cell::Cell;
 use std::sync::Arc;
 
 /// What a file leaves open, and what may be wanted otherwise than assumed. What is absent is found out as said.
@@ -27,10 +28,31 @@ pub struct OnnxOptions {
     pub activation: Option<Ending>,
     /// Takes a file with fixed rows and columns for one that would do with any: exact where all its layers do.
     pub free_size: bool,
+    /// The only rows and columns that it is run with.
+    pub size: Option<Size>,
+    /// In what order the file has the axes of its input; found out from its layers if absent.
+    pub layout: Option<Layout>,
+    /// And of its outputs.
+    pub output_layout: Option<Layout>,
     /// Channels of the input, where the file does not say.
     pub in_channels: Option<usize>,
     /// What becomes of pixels; whole numbers divided by the largest of their type if absent.
     pub normalisation: Option<Normalisation>,
+}
+
+/// Rows and columns, written `480x640`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Size(pub [usize; 2]);
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        let side = |t: &str| t.trim().parse::<usize>().ok().filter(|n| (1..=MAX_DIM as usize).contains(n));
+        let sides = text.split_once(['x', 'X']).and_then(|(h, w)| Some([side(h)?, side(w)?]));
+        sides.map(Self).ok_or_else(|| format!("size `{text}` is not ROWSxCOLUMNS, such as 480x640"))
+    }
 }
 
 /// How an output becomes probabilities, and these a class.
@@ -53,7 +75,7 @@ impl OnnxOptions {
         let mut set = set.clone();
         let normalisation = set.remove("normalisation").map(|v| Normalisation::from_setting(&v)).transpose()?;
         let options = Self::deserialize(&Value::Object(set)).map_err(|e| {
-            let known = "output, activation (sigmoid, softmax, after_sigmoid, after_softmax), free_size, in_channels, normalisation";
+            let known = "output, activation (sigmoid, softmax, after_sigmoid, after_softmax), free_size, size (ROWSxCOLUMNS), layout and output_layout (NHWC ..), in_channels, normalisation";
             Error::invalid("--set", format!("{e}; an ONNX file takes: {known}"))
         })?;
         Ok(Self { normalisation, ..options })
@@ -80,38 +102,53 @@ pub struct OnnxNetwork {
     output: String,
     decision: String,
     ending: Ending,
-    rule: SizeRule,
+    /// A size that it takes, and what it makes of it.
+    at: [usize; 2],
+    probe: Probe,
+    sizes: Sizes,
     fixed: [Option<usize>; 2],
     out_channels: usize,
 }
 
-/// Largest size that is tried when a network's size rule is looked for.
-const PROBED: usize = 512;
-/// What that may cost, as [`Translated::cost`] counts: some hundred translations of the largest networks.
-const SEARCH: u64 = 1 << 28;
-
 impl OnnxNetwork {
     /// Understands a file's network: translates it for one size, and finds out which others it takes.
-    pub(super) fn new(parts: Parts, options: &OnnxOptions) -> Result<Self, Why> {
-        let [_, _, h, w] = parts.dims;
-        let fixed = if options.free_size { [None; 2] } else { [h, w] };
+    pub(super) fn new(mut parts: Parts, options: &OnnxOptions) -> Result<Self, Why> {
+        let found = layout::find(&mut parts, options.layout, |parts| first_size(parts, options));
+        let at = found.map_err(|stuck| match stuck {
+            Stuck::Why(why) => why,
+            Stuck::Nodes(failures) => Why(describe(&failures)),
+        })?;
+        let fixed = fixed_size(&parts, options)?;
+        let (graph, translated) = graph_at(&parts, at, "").map_err(|f| Why(describe(&f)))?;
         let mut network = Self {
             parts: Arc::new(parts),
             output: String::new(),
             decision: String::new(),
             ending: Ending::Sigmoid,
-            rule: SizeRule { minimum: 1, step: 1, margin: 0 },
+            at,
+            probe: Probe::of(at, &graph, translated.decision),
+            sizes: Sizes::Tried(0),
             fixed,
             out_channels: 1,
         };
-        // A size that every network of the family takes, unless a file asks for its own.
-        let at = [fixed[0].or(h).unwrap_or(PROBED), fixed[1].or(w).unwrap_or(PROBED)];
+        let is_image = network.choose_output(&graph, &translated, options)?;
         let (graph, translated) = network.translate_at(at)?;
-        network.choose_output(&graph, &translated, options)?;
-        let (probe, align) = network.probe(at)?;
-        network.out_channels = probe.out.c;
+        network.probe = Probe::of(at, &graph, translated.decision);
+        network.out_channels = network.probe.out.c;
         network.ending = options.activation.unwrap_or_else(|| network.ending_of_file());
-        network.rule = network.find_rule(at, &probe, align)?;
+        network.sizes = match is_image {
+            true => {
+                let failing = network.parts.nodes.len() as u64 * NODE_COST;
+                sizes::find(fixed, &network.probe, failing, |at| network.made(at))
+            }
+            false => {
+                let names: Vec<&str> = translated.outputs.iter().map(|o| &o.0[..]).collect();
+                Sizes::Unfit(format!("none of its outputs ({}) is an image", names.join(", ")))
+            }
+        };
+        if let Sizes::Unfit(why) = &network.sizes {
+            log::debug!("it only runs: {why}");
+        }
         Ok(network)
     }
 
@@ -126,26 +163,17 @@ impl OnnxNetwork {
         Ok(self)
     }
 
-    /// Pictures in a batch: as many as the file fixes, else 1.
-    fn batch(&self) -> usize {
-        self.parts.dims[0].unwrap_or(1)
-    }
-
     fn channels(&self) -> usize {
         self.parts.dims[1].unwrap_or(1)
     }
 
     /// The graph for an input of so many rows and columns, not yet with outputs.
-    fn translate_at(&self, [h, w]: [usize; 2]) -> Result<(Graph, Translated), Why> {
-        let mut graph = Graph::new();
-        let x = graph.input(INPUT, TensorDesc::linear(Shape::new(self.batch(), self.channels(), h, w)));
-        let x = graph.node("import", ImportNchw, &[x])?;
-        let translated = translate(&self.parts, &mut graph, x, &self.decision).map_err(|f| Why(describe(&f)))?;
-        Ok((graph, translated))
+    fn translate_at(&self, at: [usize; 2]) -> Result<(Graph, Translated), Why> {
+        graph_at(&self.parts, at, &self.decision).map_err(|f| Why(describe(&f)))
     }
 
-    /// Chooses the output that segmentation uses, and what is behind it.
-    fn choose_output(&mut self, graph: &Graph, translated: &Translated, options: &OnnxOptions) -> Result<(), Why> {
+    /// Chooses the output that segmentation uses, and what is behind it; says whether it is an image.
+    fn choose_output(&mut self, graph: &Graph, translated: &Translated, options: &OnnxOptions) -> Result<bool, Why> {
         let found = &translated.outputs;
         let names = || found.iter().map(|o| o.0.as_str()).collect::<Vec<_>>().join(", ");
         let picture = |v: ValueId| graph.shape(v).pixels();
@@ -155,13 +183,12 @@ impl OnnxNetwork {
                 known.then(|| name.clone()).ok_or_else(|| format!("has no output `{name}`, only {}", names()))?
             }
             None => {
-                let most = found.iter().map(|o| picture(o.1)).max().filter(|&n| n > 1);
-                let most = most.ok_or_else(|| Why::from(format!("none of its outputs ({}) is a picture", names())))?;
+                let most = found.iter().map(|o| picture(o.1)).max().unwrap_or_default();
                 found.iter().find(|o| picture(o.1) == most).map(|o| o.0.clone()).unwrap_or_default()
             }
         };
         self.decision = self.before(&self.output, "ArgMax").unwrap_or_else(|| self.output.clone());
-        Ok(())
+        Ok(found.iter().any(|o| o.0 == self.output && picture(o.1) > 1))
     }
 
     /// What the node `op` reads, if `name` is its result or that in other words.
@@ -201,100 +228,62 @@ impl OnnxNetwork {
         }
     }
 
-    /// What becomes of an input of that size, and by how many rows and columns it can be shifted, if that is known.
-    fn probe(&self, at: [usize; 2]) -> Result<(Probe, Option<[usize; 2]>), Why> {
+    /// What the output is of an input of that size, and what finding it out cost.
+    fn made(&self, at: [usize; 2]) -> Result<(Shape, u64), Why> {
         let (graph, translated) = self.translate_at(at)?;
-        let align = |axis| {
-            let input = graph.inputs().next()?.1;
-            footprint(&graph, input, translated.decision, axis).ok().map(|f| f.align)
-        };
-        let align = align(0).zip(align(1)).map(|(rows, columns)| [rows, columns]);
-        Ok((Probe::of(at, &graph, translated.decision), align))
+        Ok((graph.shape(translated.decision), translated.cost))
     }
 
-    /// Which sizes the network takes. Fixed rows and columns are the only ones. Else: the distance is that by which pooling
-    /// and the like shift exactly, worked out from the graph; where the graph depends on the whole picture, the smallest power
-    /// of two whose odd multiples translate. Of all sizes modulo that distance those that lose the fewest pixels; the
-    /// smallest is the first that translates.
-    fn find_rule(&self, first: [usize; 2], probe: &Probe, align: Option<[usize; 2]>) -> Result<SizeRule, Why> {
-        let size = |n: usize| [self.fixed[0].unwrap_or(n), self.fixed[1].unwrap_or(n)];
-        if let [Some(h), Some(w)] = self.fixed {
-            let margin = probe.margin().ok_or_else(|| probe.unfit(first))?;
-            let step = align.map_or(1, |a| a[0].max(a[1]));
-            return Ok(SizeRule { minimum: h.max(w), step, margin });
-        }
-        let free = usize::from(self.fixed[0].is_some());
-        let align = align.map(|a| if self.fixed == [None; 2] { a[0].max(a[1]) } else { a[free] });
-        let left = Cell::new(SEARCH);
-        let lost = |n: usize| {
-            if left.get() == 0 {
-                return None;
-            }
-            let (graph, translated) = self.translate_at(size(n)).ok().or_else(|| {
-                left.set(left.get().saturating_sub(self.parts.nodes.len() as u64 * NODE_COST));
-                None
-            })?;
-            left.set(left.get().saturating_sub(translated.cost));
-            Probe::of(size(n), &graph, translated.decision).margin()
-        };
-        let step = match align {
-            Some(step) => step,
-            None => {
-                let works = |s: usize| {
-                    let odd = (64 / s) | 1;
-                    [odd, odd + 2, odd + 4].iter().all(|m| lost(m * s) == Some(0))
-                };
-                let found = (0..9).map(|k| 1 << k).find(|&s| works(s));
-                found.ok_or_else(|| {
-                    Why::from("no rule was found for the sizes it takes; fix rows and columns in the file")
-                })?
-            }
-        };
-        let base = PROBED.next_multiple_of(step);
-        let best = match lost(base) {
-            Some(0) => Some((0, 0)),
-            _ => (0..step).filter_map(|r| Some((lost(base + r)?, r))).min(),
-        };
-        let (margin, remainder) = match best {
-            Some(found) => found,
-            None if left.get() > 0 => return Err(probe.unfit(first)),
-            None => (0, 0),
-        };
-        let sizes = (0..).map(|k| remainder + k * step).filter(|&n| n > 2 * margin);
-        let minimum = sizes.take_while(|&n| n <= base + remainder && left.get() > 0).find(|&n| lost(n) == Some(margin));
-        if left.get() == 0 {
-            return Err("which sizes it takes is not found in reasonable time; fix rows and columns in the file".into());
-        }
-        // A network that enlarges or shrinks loses another number of pixels at the next size.
-        let minimum = minimum.filter(|&n| lost(n + step) == Some(margin)).ok_or_else(|| probe.unfit(first))?;
-        Ok(SizeRule { minimum, step, margin })
+    /// The smallest input of at least that size which loses `margin` pixels on every side.
+    fn taken(&self, least: [usize; 2], margin: usize) -> Option<[usize; 2]> {
+        let takes = |at: [usize; 2]| self.made(at).is_ok_and(|m| self.probe.resized(at, m.0).margin() == Some(margin));
+        sizes::smallest(least, self.at, takes)
     }
 }
 
-/// What a network makes of an input size.
-struct Probe {
-    out: Shape,
-    lost: [Option<usize>; 2],
+/// The rows and columns that a file or its user fixes.
+fn fixed_size(parts: &Parts, options: &OnnxOptions) -> Result<[Option<usize>; 2], Why> {
+    let [_, _, h, w] = parts.dims;
+    let Some(Size([rows, columns])) = options.size else {
+        return Ok(if options.free_size { [None; 2] } else { [h, w] });
+    };
+    let differs = |file: Option<usize>, asked: usize| file.is_some_and(|n| n != asked);
+    if !options.free_size && (differs(h, rows) || differs(w, columns)) {
+        let side = |n: Option<usize>| n.map_or("any".into(), |n| n.to_string());
+        let file = format!("{}x{}", side(h), side(w));
+        let hint = "`free_size=true` tries whether its layers take others";
+        return Err(format!("size is {rows}x{columns}, the file fixes {file}; {hint}").into());
+    }
+    Ok([Some(rows), Some(columns)])
 }
 
-impl Probe {
-    fn of(at: [usize; 2], graph: &Graph, decision: ValueId) -> Self {
-        let out = graph.shape(decision);
-        Self { out, lost: [at[0].checked_sub(out.h), at[1].checked_sub(out.w)] }
+/// The first size that translates, of those that networks of the family take, unless a file asks for its own; with the graph.
+fn first_size(parts: &Parts, options: &OnnxOptions) -> Result<(Graph, [usize; 2]), Vec<Failure>> {
+    let failed = |why: Why| vec![Failure { node: parts.input.clone(), op: "input".into(), reason: why.0 }];
+    let [_, _, h, w] = parts.dims;
+    let fixed = fixed_size(parts, options).map_err(failed)?;
+    let at = |n: usize| [fixed[0].or(h).unwrap_or(n), fixed[1].or(w).unwrap_or(n)];
+    let first = match graph_at(parts, at(PROBED), "") {
+        Ok((graph, _)) => return Ok((graph, at(PROBED))),
+        Err(failures) => failures,
+    };
+    // No other size helps against an operator that is not known.
+    if at(PROBED) == at(1) || first.iter().any(Failure::is_of_operator) {
+        return Err(first);
     }
+    let others = sizes::OTHERS.iter().map(|&n| at(n));
+    others.filter_map(|at| Some((graph_at(parts, at, "").ok()?.0, at))).next().ok_or(first)
+}
 
-    /// Pixels lost on every side.
-    fn margin(&self) -> Option<usize> {
-        match self.lost {
-            [Some(a), Some(b)] if a == b && a % 2 == 0 => Some(a / 2),
-            _ => None,
-        }
-    }
-
-    fn unfit(&self, [h, w]: [usize; 2]) -> Why {
-        let Shape { h: oh, w: ow, .. } = self.out;
-        format!("makes {oh}x{ow} pixels of {h}x{w}: that is not the same margin less on every side").into()
-    }
+/// The graph for an input of so many rows and columns, not yet with outputs.
+fn graph_at(parts: &Parts, [h, w]: [usize; 2], decision: &str) -> Result<(Graph, Translated), Vec<Failure>> {
+    let mut graph = Graph::new();
+    let failed = |e: Error| vec![Failure { node: parts.input.clone(), op: "input".into(), reason: Why::from(e).0 }];
+    let shape = Shape::new(parts.dims[0].unwrap_or(1), parts.dims[1].unwrap_or(1), h, w);
+    let x = graph.input(INPUT, TensorDesc::linear(shape));
+    let x = graph.node("import", ImportNchw, &[x]).map_err(failed)?;
+    let translated = translate(parts, &mut graph, x, decision)?;
+    Ok((graph, translated))
 }
 
 impl Architecture for OnnxNetwork {
@@ -327,7 +316,8 @@ impl Architecture for OnnxNetwork {
             "producer": p.producer,
             "opset": p.opset,
             "input": p.input,
-            "channels_last": p.channels_last,
+            "layout": p.layout.to_string(),
+            "channels_last": p.layout.channels_last(),
             "batch": p.dims[0],
             "rows": self.fixed[0],
             "columns": self.fixed[1],
@@ -339,7 +329,31 @@ impl Architecture for OnnxNetwork {
     }
 
     fn size_rule(&self) -> SizeRule {
-        self.rule
+        let minimum = self.at[0].max(self.at[1]);
+        match self.sizes {
+            Sizes::Rule(rule) => rule,
+            Sizes::Tried(margin) => SizeRule { minimum, step: 1, margin },
+            Sizes::Unfit(_) => SizeRule { minimum, step: 1, margin: 0 },
+        }
+    }
+
+    fn unfit(&self) -> Option<String> {
+        match &self.sizes {
+            Sizes::Unfit(why) => Some(why.clone()),
+            _ => None,
+        }
+    }
+
+    fn ruled(&self) -> bool {
+        matches!(self.sizes, Sizes::Rule(_))
+    }
+
+    fn tried_size(&self, image: [usize; 2]) -> Result<[usize; 2]> {
+        let margin = self.size_rule().margin;
+        let least = image.map(|n| n.saturating_add(2 * margin));
+        let [h, w] = image;
+        let reason = "no size was found that it takes and that is large enough; say one with `--set size=ROWSxCOLUMNS`";
+        self.taken(least, margin).ok_or_else(|| Error::invalid(format!("{w}x{h} image"), reason))
     }
 
     fn fixed_size(&self) -> [Option<usize>; 2] {
@@ -347,17 +361,26 @@ impl Architecture for OnnxNetwork {
     }
 
     fn example(&self) -> Shape {
-        let [h, w] = self.fixed.map(|n| n.unwrap_or(self.rule.minimum));
-        Shape::new(self.batch(), self.channels(), h, w)
+        let rule = match self.sizes {
+            Sizes::Rule(rule) => [rule.minimum; 2],
+            _ => self.at,
+        };
+        let [h, w] = [0, 1].map(|i| self.fixed[i].unwrap_or(rule[i]));
+        Shape::new(self.parts.dims[0].unwrap_or(1), self.channels(), h, w)
     }
 
     fn build(&self, graph: &mut Graph, x: ValueId) -> Result<Built> {
         let s = graph.shape(x);
-        for (axis, (want, got)) in self.fixed.iter().zip([s.h, s.w]).enumerate() {
+        for (at, (want, got)) in self.fixed.iter().zip([s.h, s.w]).enumerate() {
             if let Some(want) = want.filter(|&n| n != got) {
-                let axis = ["rows", "columns"][axis];
+                let axis = ["rows", "columns"][at];
                 let hint = "`free_size=true` tries whether its layers take others";
-                return Err(Error::invalid("input", format!("{s}: the file fixes {axis} at {want}; {hint}")));
+                let by_file = self.parts.dims[2..].get(at) == Some(&Some(want));
+                let reason = match by_file {
+                    true => format!("{s}: the file fixes {axis} at {want}; {hint}"),
+                    false => format!("{s}: `size` fixes {axis} at {want}"),
+                };
+                return Err(Error::invalid("input", reason));
             }
         }
         if s.c != self.channels() {

@@ -1,12 +1,13 @@
 //! A file's network taken apart: live nodes in an order in which they can run, tensors, input and outputs.
 
 use super::Why;
+use super::layout::Layout;
 use super::network::OnnxOptions;
-use super::proto::{AttributeProto, DimensionValue, GraphProto, ModelProto, NodeProto, ValueInfo};
+use super::proto::{AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, ValueInfo};
 use super::tensor::{Elements, Tensor};
 use super::translate::{Value, label};
 use crate::weights::Weights;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Oldest and newest versions of the operators that are known.
@@ -25,10 +26,16 @@ pub struct Parts {
     pub opset: i64,
     /// Name of the input.
     pub input: String,
-    /// Dimensions of the input as N, C, H, W, where the file says them.
+    /// Dimensions of the input in the file's order, where it says them.
+    pub file_dims: Vec<Option<usize>>,
+    /// In what order they are.
+    pub layout: Layout,
+    /// In what order outputs are, if that was said.
+    pub output_layout: Option<Layout>,
+    /// Dimensions of the input as N, C, H, W, where something says them.
     pub dims: [Option<usize>; 4],
-    /// Whether the file's input is N, H, W, C.
-    pub channels_last: bool,
+    /// Channels of the input that were asked for, and those that the first convolution takes.
+    channels: [Option<usize>; 2],
     /// Names of the outputs.
     pub outputs: Vec<String>,
     /// Program that wrote the file.
@@ -73,7 +80,8 @@ impl Parts {
         }
         let nodes = order(graph.node, &input.name, &tensors, &outputs)?;
         let elements = tensors.values().map(|t| t.len() as u64).sum();
-        let (dims, channels_last) = input_dims(&input, &nodes, &tensors, options)?;
+        let file_dims = input_dims(&input)?;
+        let channels = [options.in_channels, first_channels(&input.name, &nodes, &tensors)];
         let (mut known, mut stored, mut weights) = (HashMap::new(), HashMap::new(), Weights::new());
         for (name, tensor) in tensors {
             let shared: Arc<str> = name.as_str().into();
@@ -89,8 +97,41 @@ impl Parts {
         let made = nodes.iter().enumerate().flat_map(|(i, n)| n.output.iter().map(move |o| (o.clone(), i))).collect();
         let producer = format!("{} {}", model.producer_name, model.producer_version).trim().to_string();
         let input = input.name;
-        let parts = Self { nodes, opset, input, dims, channels_last, outputs, producer, known, stored, made, elements };
+        let parts = Self {
+            nodes,
+            opset,
+            input,
+            file_dims,
+            layout: Layout::Nchw,
+            output_layout: options.output_layout,
+            dims: [None; 4],
+            channels,
+            outputs,
+            producer,
+            known,
+            stored,
+            made,
+            elements,
+        };
         Ok((parts, weights))
+    }
+
+    /// Takes the file's input to be in that order. Fails if channels are not known then, or are not those asked for.
+    pub fn arrange(&mut self, layout: Layout) -> Result<(), Why> {
+        let mut dims = layout.dims(&self.file_dims);
+        let [asked, first] = self.channels;
+        if let (Some(asked), Some(has)) = (asked, dims[1])
+            && asked != has
+        {
+            return Err(format!("in_channels is {asked}, the file's input has {has}").into());
+        }
+        dims[1] = dims[1].or(asked).or(first);
+        if dims[1].is_none() {
+            let name = &self.input;
+            return Err(format!("does not say how many channels its input `{name}` has; say it: in_channels=3").into());
+        }
+        (self.dims, self.layout) = (dims, layout);
+        Ok(())
     }
 
     /// The initialiser of that name.
@@ -194,16 +235,10 @@ fn order(
 }
 
 /// Most pixels or channels that an input may declare.
-const MAX_DIM: i64 = 1 << 20;
+pub const MAX_DIM: i64 = 1 << 20;
 
-/// The input's dimensions as N, C, H, W, and whether the file has them as N, H, W, C: then all that reads it is a
-/// `Transpose` to N, C, H, W.
-fn input_dims(
-    input: &ValueInfo,
-    nodes: &[NodeProto],
-    tensors: &HashMap<String, Tensor>,
-    options: &OnnxOptions,
-) -> Result<([Option<usize>; 4], bool), Why> {
+/// The input's dimensions as the file has them.
+fn input_dims(input: &ValueInfo) -> Result<Vec<Option<usize>>, Why> {
     use super::proto::DataType;
     let name = &input.name;
     let kind = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
@@ -213,42 +248,39 @@ fn input_dims(
         let is = super::tensor::type_name(kind.elem_type);
         return Err(format!("input `{name}` is of {is}; only floats are supported").into());
     }
-    let mut dims = [None; 4];
-    if let Some(shape) = &kind.shape {
-        if shape.dim.len() != 4 {
-            return Err(format!("input `{name}` has {} dimensions; pictures have 4", shape.dim.len()).into());
+    let Some(shape) = &kind.shape else { return Ok(vec![None; 4]) };
+    if !(2..=4).contains(&shape.dim.len()) {
+        return Err(format!("input `{name}` has {} dimensions; images have 2 to 4", shape.dim.len()).into());
+    }
+    let dim = |found: &Dimension| match found.value {
+        Some(DimensionValue::Fixed(v)) if (1..=MAX_DIM).contains(&v) => Ok(Some(v as usize)),
+        // Some exporters write 0 or -1 for "any".
+        None | Some(DimensionValue::Named(_) | DimensionValue::Fixed(0 | -1)) => Ok(None),
+        Some(DimensionValue::Fixed(v)) => Err(format!("input `{name}` has a dimension of {v}").into()),
+    };
+    shape.dim.iter().map(dim).collect()
+}
+
+/// Operators that leave channels as many as they are.
+const KEEPING: [&str; 24] = [
+    "Identity", "Cast", "CastLike", "Dropout", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Add", "Sub", "Mul",
+    "Div", "Neg", "Clip", "Relu", "BatchNormalization", "InstanceNormalization", "Pad", "Resize", "Upsample", "MaxPool",
+    "AveragePool", "QuantizeLinear", "DequantizeLinear",
+];
+
+/// Channels that the first convolution behind the input takes.
+fn first_channels(input: &str, nodes: &[NodeProto], tensors: &HashMap<String, Tensor>) -> Option<usize> {
+    let mut same: HashSet<&str> = HashSet::from([input]);
+    for node in nodes {
+        let Some(first) = node.input.first() else { continue };
+        if node.op_type == "Conv" && same.contains(&first[..]) {
+            let groups = node.attribute.iter().find(|a| a.name == "group").and_then(|a| a.i).unwrap_or(1);
+            let weight = tensors.get(node.input.get(1)?)?;
+            return weight.dims.get(1)?.checked_mul(usize::try_from(groups).ok()?);
         }
-        for (dim, found) in dims.iter_mut().zip(&shape.dim) {
-            *dim = match found.value {
-                Some(DimensionValue::Fixed(v)) if (1..=MAX_DIM).contains(&v) => Some(v as usize),
-                // Some exporters write 0 or -1 for "any".
-                None | Some(DimensionValue::Named(_) | DimensionValue::Fixed(0 | -1)) => None,
-                Some(DimensionValue::Fixed(v)) => return Err(format!("input `{name}` has a dimension of {v}").into()),
-            };
+        if KEEPING.contains(&&node.op_type[..]) && node.input.iter().any(|i| same.contains(&i[..])) {
+            same.extend(node.output.iter().map(String::as_str));
         }
     }
-    let mut readers = nodes.iter().filter(|n| n.input.iter().any(|i| i == name)).peekable();
-    let perm = |n: &NodeProto| n.attribute.iter().find(|a| a.name == "perm").map(|a| a.ints.clone());
-    let last =
-        readers.peek().is_some() && readers.all(|n| n.op_type == "Transpose" && perm(n) == Some(vec![0, 3, 1, 2]));
-    if last {
-        dims = [dims[0], dims[3], dims[1], dims[2]];
-    }
-    if let Some(channels) = options.in_channels {
-        if dims[1].is_some_and(|c| c != channels) {
-            return Err(format!("in_channels is {channels}, the file's input has {}", dims[1].unwrap_or(0)).into());
-        }
-        dims[1] = Some(channels);
-    }
-    if dims[1].is_none() {
-        // The first convolution knows.
-        let first = nodes.iter().find(|n| n.op_type == "Conv" && n.input.first() == Some(name));
-        let weight = first.and_then(|n| Some((n, tensors.get(n.input.get(1)?)?)));
-        let groups = |n: &NodeProto| n.attribute.iter().find(|a| a.name == "group").and_then(|a| a.i).unwrap_or(1);
-        dims[1] = weight.and_then(|(n, w)| w.dims.get(1)?.checked_mul(usize::try_from(groups(n)).ok()?));
-    }
-    if dims[1].is_none() {
-        return Err(format!("does not say how many channels its input `{name}` has; say it: in_channels=3").into());
-    }
-    Ok((dims, last))
+    None
 }

@@ -151,7 +151,8 @@ pub fn gemm(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 pub fn matmul(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let (a, b) = (call.data(0)?.clone(), call.value(1)?.clone());
     let (da, db) = (a.dims(), b.dims());
-    if da.len() == 2 && db.len() == 2 && !matches!(b, Value::Data(_)) {
+    let last = a.channels_of(t.graph.shape(a.id)).is_some_and(|axis| axis + 1 == da.len());
+    if (da.len() == 2 || last) && db.len() == 2 && !matches!(b, Value::Data(_)) {
         return linear(t, call, false, 1.0, None);
     }
     if !(2..=4).contains(&da.len()) || !(2..=4).contains(&db.len()) {
@@ -170,7 +171,7 @@ pub fn matmul(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![Value::Data(Data::plain(id, dims))])
 }
 
-/// Data `[N, K]` times a constant `[K, M]`, or `[M, K]` if transposed.
+/// Data `[N, K]`, or any whose last axis are the channels as they lie, times a constant `[K, M]`, or `[M, K]` if transposed.
 fn linear(
     t: &mut Translator<'_>,
     call: &Call<'_>,
@@ -180,14 +181,21 @@ fn linear(
 ) -> Outputs {
     let x = call.data(0)?.clone();
     let (dx, dw) = (x.dims(), call.value(1)?.dims());
-    let (&[n, k], &[first, second]) = (&dx[..], &dw[..]) else {
+    let (Some(&k), &[first, second]) = (dx.last(), &dw[..]) else {
         return Err(format!("matrices of dimensions {dx:?} and {dw:?} are not supported").into());
     };
     let (inner, m) = if transposed { (second, first) } else { (first, second) };
     if inner != k {
         return Err(format!("matrices of dimensions {dx:?} and {dw:?} do not go together").into());
     }
-    let x = t.shaped(call, &x, canonical(&[n, k]).ok_or("no shape")?)?;
+    // Rows of a matrix are pixels where its columns are the channels of a tensor.
+    let rows = x.channels_of(t.graph.shape(x.id)) == Some(dx.len() - 1);
+    let view = match dx[..] {
+        _ if rows => x,
+        [n, k] => Data::plain(t.shaped(call, &x, canonical(&[n, k]).ok_or("no shape")?)?, dx.clone()),
+        _ => return Err(format!("matrices of dimensions {dx:?} and {dw:?} are not supported").into()),
+    };
+    let x = view.id;
     let mut weight = t.parameter(call.value(1)?, &dw)?;
     if !transposed || alpha != 1.0 {
         let at = move |o: usize, i: usize| if transposed { o * k + i } else { i * m + o };
@@ -215,5 +223,7 @@ fn linear(
         inputs.push(bias);
     }
     let y = t.add(call, Conv2d::new(m, 1, 0).with_bias(inputs.len() == 3), &inputs)?;
-    Ok(vec![Value::Data(Data::plain(y, vec![n, m]))])
+    let mut base = view.base.clone();
+    base[view.order[dx.len() - 1]] = m;
+    Ok(vec![Value::Data(Data { id: y, base, whole: false, ..view })])
 }

@@ -2,12 +2,14 @@
 //!
 //! Adding an operator: a function in the file of its group and its line in [`translator`].
 
+mod border;
 mod conv;
 mod norm;
 mod pointwise;
 mod shape;
 mod spatial;
 mod value;
+mod view;
 
 pub use value::{Data, Value};
 
@@ -16,7 +18,7 @@ use super::attributes::Attributes;
 use super::fold;
 use super::parts::Parts;
 use super::proto::NodeProto;
-use super::tensor::{Tensor, count};
+use super::tensor::{Tensor, count, strides};
 use crate::graph::{Derived, Graph, ValueId};
 use crate::ops::{Op, Rearrange, Unary, UnaryKind};
 use crate::tensor::{HostTensor, Shape};
@@ -33,6 +35,15 @@ pub struct Failure {
     pub op: String,
     /// Why.
     pub reason: String,
+}
+
+const UNKNOWN: &str = "the operator is not supported";
+
+impl Failure {
+    /// Whether the operator is not known at all.
+    pub fn is_of_operator(&self) -> bool {
+        self.reason == UNKNOWN
+    }
 }
 
 /// Reasons, and nodes of a reason, that a message has; characters of a name in it.
@@ -206,6 +217,8 @@ pub const NODE_COST: u64 = 256;
 /// A translation under way.
 pub struct Translator<'a> {
     parts: &'a Parts,
+    /// The network's input.
+    input: Shape,
     /// Elements that constants have cost so far, and may.
     spent: u64,
     most: u64,
@@ -230,13 +243,9 @@ pub struct Translated {
 pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -> Result<Translated, Vec<Failure>> {
     let fail = |node: &str, op: &str, reason: String| vec![Failure { node: node.into(), op: op.into(), reason }];
     let shape = graph.shape(x);
-    let input = if parts.channels_last {
-        Data { id: x, base: shape.dims().to_vec(), order: vec![0, 2, 3, 1], whole: false }
-    } else {
-        Data::plain(x, shape.dims().to_vec())
-    };
+    let input = parts.layout.view(x, shape);
     let most = FREE_ELEMENTS.saturating_add(parts.elements().saturating_mul(PER_ELEMENT));
-    let mut t = Translator { parts, graph, values: HashMap::new(), spent: 0, most };
+    let mut t = Translator { parts, input: shape, graph, values: HashMap::new(), spent: 0, most };
     t.values.insert(&parts.input, Value::Data(input));
     let mut failures = Vec::new();
     for node in &parts.nodes {
@@ -261,7 +270,7 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
     for name in &parts.outputs {
         match t.values.get(&name[..]).cloned().or_else(|| parts.value(name)) {
             Some(Value::Data(d)) => {
-                let id = t.exported(name, &d).map_err(|why| fail(name, "output", why.0))?;
+                let id = border::exported(&mut t, name, &d).map_err(|why| fail(name, "output", why.0))?;
                 outputs.push((name.clone(), id));
             }
             Some(_) => log::debug!("output `{name}` is a constant and left out"),
@@ -271,7 +280,7 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
     let Some(first) = outputs.first() else { return Err(fail(&parts.outputs[0], "output", "is a constant".into())) };
     let decision = match (outputs.iter().find(|o| o.0 == decision), t.values.get(decision).cloned()) {
         (Some(output), _) => output.1,
-        (None, Some(Value::Data(d))) => t.exported(decision, &d).map_err(|why| fail(decision, "output", why.0))?,
+        (None, Some(Value::Data(d))) => border::exported(&mut t, decision, &d).map_err(|why| fail(decision, "output", why.0))?,
         (None, _) => first.1,
     };
     let cost = t.spent + parts.nodes.len() as u64 * NODE_COST;
@@ -290,7 +299,7 @@ impl<'a> Translator<'a> {
         let known = own && (translator(&node.op_type).is_some() || FOLDED_ONLY.contains(&&node.op_type[..]));
         // Said even where inputs have failed too: one look at the message is to be enough.
         if !known {
-            return Err("the operator is not supported".into());
+            return Err(UNKNOWN.into());
         }
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
@@ -434,6 +443,30 @@ impl<'a> Translator<'a> {
         })
     }
 
+    /// A constant of up to four dimensions with its axes, padded to four, in the order `perm`: then it has dimensions `dims`.
+    pub fn permuted(&mut self, value: &Value, dims: &[usize], perm: &[usize]) -> Result<ValueId, Why> {
+        // With one long axis nothing moves.
+        if dims.iter().filter(|&&n| n != 1).count() <= 1 {
+            return self.parameter(value, dims);
+        }
+        let own = [vec![1; 4usize.saturating_sub(value.dims().len())], value.dims()].concat();
+        let (stored, dims, perm) = (self.parameter(value, &own)?, dims.to_vec(), perm.to_vec());
+        self.derived(stored, &dims.clone(), move |t| {
+            let strides = strides(&own);
+            let mut data = vec![0.0; t.data().len()];
+            for (at, v) in data.iter_mut().enumerate() {
+                let mut rest = at;
+                let from: usize = (0..dims.len()).rev().fold(0, |from, k| {
+                    let i = rest % dims[k];
+                    rest /= dims[k];
+                    from + i * strides[perm[k]]
+                });
+                *v = t.data()[from];
+            }
+            HostTensor::new(dims.clone(), data)
+        })
+    }
+
     /// A parameter computed from another one.
     pub fn derived(
         &mut self,
@@ -472,21 +505,6 @@ impl<'a> Translator<'a> {
         }
         let op = Rearrange { dims: d.base.clone(), order: d.order.clone(), shape };
         Ok(self.graph.node(format!("{label} (layout)"), op, &[d.id])?)
-    }
-
-    /// A value at the network's border: NCHW, also where the file has N, H, W, C.
-    fn exported(&mut self, name: &str, d: &Data) -> Result<ValueId, Why> {
-        if d.base == self.graph.shape(d.id).dims() && (d.in_order() || d.order == [0, 2, 3, 1]) {
-            return Ok(d.id);
-        }
-        let dims = d.dims();
-        let shape = match dims[..] {
-            // A map of classes has no axis for channels.
-            [n, h, w] => Some(Shape::new(n, 1, h, w)),
-            _ => value::canonical(&dims),
-        };
-        let shape = shape.ok_or_else(|| Why::from(format!("has dimensions {dims:?}")))?;
-        self.arranged(name, d, shape)
     }
 
     /// Data input `i`, which must have four dimensions, as NCHW.

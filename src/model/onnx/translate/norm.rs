@@ -123,7 +123,7 @@ fn over_channels(
 /// A value with `axis` as the channels of its tensor, and the view of that tensor that the value is.
 pub fn channels_at(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, axis: usize) -> Result<(ValueId, Data), Why> {
     let dims = d.dims();
-    if d.base == t.graph.shape(d.id).dims() && d.order[axis] == 1 {
+    if d.channels_of(t.graph.shape(d.id)) == Some(axis) {
         return Ok((d.id, d.clone()));
     }
     if let Some(s) = canonical(&dims).filter(|_| axis == 1 && dims.len() > 1) {

@@ -1,7 +1,9 @@
 //! Element by element.
 
 use super::value::canonical;
+use super::view::{alike, beside};
 use super::{Call, Data, Outputs, Translator, Value};
+use crate::graph::ValueId;
 use crate::model::onnx::Why;
 use crate::model::onnx::fold::broadcast;
 use crate::model::onnx::tensor::Tensor;
@@ -102,6 +104,27 @@ pub fn several(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![sum])
 }
 
+/// The inputs of a node as they lie, and in what order the file has the axes: of tensors that the file sees in the same order
+/// but not in ours, or of one and a constant.
+fn as_they_lie(t: &mut Translator<'_>, a: &Value, b: &Value) -> Result<Option<(Vec<usize>, [ValueId; 2])>, Why> {
+    let view = |d: &Data, t: &Translator<'_>| d.is_of(t.graph.shape(d.id)) && !d.in_order();
+    Ok(match (a, b) {
+        (Value::Data(a), Value::Data(b)) => {
+            let [sa, sb] = [a, b].map(|d| t.graph.shape(d.id));
+            (alike((a, sa), (b, sb)) && !(a.in_order() && b.in_order())).then(|| (a.order.clone(), [a.id, b.id]))
+        }
+        (Value::Data(a), constant) if view(a, t) && constant.dims().len() <= 4 => {
+            let (dims, perm) = beside(&constant.dims(), &a.order)?;
+            Some((a.order.clone(), [a.id, t.permuted(constant, &dims, &perm)?]))
+        }
+        (constant, Value::Data(b)) if view(b, t) && constant.dims().len() <= 4 => {
+            let (dims, perm) = beside(&constant.dims(), &b.order)?;
+            Some((b.order.clone(), [t.permuted(constant, &dims, &perm)?, b.id]))
+        }
+        _ => None,
+    })
+}
+
 fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Value, b: &Value) -> Result<Value, Why> {
     let (da, db) = (a.dims(), b.dims());
     let dims = broadcast(&da, &db)?;
@@ -122,6 +145,10 @@ fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Value, b: 
     if let Some((view, inputs)) = direct {
         let id = t.add(call, Binary { kind }, &inputs)?;
         return Ok(Value::Data(Data { whole: false, ..view.with(id) }));
+    }
+    if let Some((order, inputs)) = as_they_lie(t, a, b)? {
+        let id = t.add(call, Binary { kind }, &inputs)?;
+        return Ok(Value::Data(Data { id, base: t.graph.shape(id).dims().to_vec(), order, whole: false }));
     }
     let rank = dims.len();
     let shape = |d: &[usize]| -> Result<Shape, Why> {

@@ -2,6 +2,7 @@
 
 use super::norm::channels_at;
 use super::value::{canonical, canonical_axis};
+use super::view::beside;
 use super::{Call, Data, Outputs, Translator, Value};
 use crate::graph::ValueId;
 use crate::model::onnx::Why;
@@ -10,7 +11,7 @@ use crate::model::onnx::proto::DataType;
 use crate::model::onnx::tensor::{Elements, Tensor};
 use crate::ops::{
     ArgMax, ChannelSlice, Concat, ConcatPixels, Crop2d, GlobalAvgPool, GlobalMaxPool, Reduce, ReduceKind, Resize,
-    ResizeMode, ResizeSize, Slice,
+    ResizeMode, ResizeSize, Slice, Unary, UnaryKind,
 };
 
 pub fn same(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
@@ -54,8 +55,12 @@ pub fn reshape(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![Value::Data(reshaped(t, call, &d, dims)?)])
 }
 
-/// The same elements under other dimensions; moved only if they were seen in another order.
+/// The same elements under other dimensions; moved only if no view of the tensor as it lies has them.
 fn reshaped(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, dims: Vec<usize>) -> Result<Data, Why> {
+    let own = t.graph.shape(d.id);
+    if let Some(view) = d.viewed_as(&dims, own).filter(|v| v.is_of(own) || !d.in_order()) {
+        return Ok(view);
+    }
     let id = if d.in_order() {
         d.id
     } else {
@@ -74,14 +79,17 @@ pub fn transpose(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// A value as a tensor, and which of that tensor's axes each of the value's is.
-struct Placed {
-    id: ValueId,
-    axes: Vec<usize>,
+pub struct Placed {
+    /// The tensor.
+    pub id: ValueId,
+    /// Of each of the value's axes the tensor's.
+    pub axes: Vec<usize>,
     /// Whether the tensor's axes are the value's in another order, all four.
     viewed: bool,
 }
 
-fn placed(t: &mut Translator<'_>, call: &Call<'_>, d: &Data) -> Result<Placed, Why> {
+/// A value as it lies, if its axes are the tensor's in some order; else in the order of its dimensions.
+pub fn placed(t: &mut Translator<'_>, call: &Call<'_>, d: &Data) -> Result<Placed, Why> {
     if d.base == t.graph.shape(d.id).dims() {
         return Ok(Placed { id: d.id, axes: d.order.clone(), viewed: true });
     }
@@ -93,7 +101,7 @@ fn placed(t: &mut Translator<'_>, call: &Call<'_>, d: &Data) -> Result<Placed, W
 
 impl Placed {
     /// What an op made of the tensor, under dimensions `dims`.
-    fn result(&self, t: &Translator<'_>, id: ValueId, dims: Vec<usize>) -> Data {
+    pub fn result(&self, t: &Translator<'_>, id: ValueId, dims: Vec<usize>) -> Data {
         if self.viewed {
             Data { id, base: t.graph.shape(id).dims().to_vec(), order: self.axes.clone(), whole: false }
         } else {
@@ -119,20 +127,20 @@ pub fn concat(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     if call.inputs.len() == 1 {
         return Ok(vec![call.value(0)?.clone()]);
     }
-    let place = placed(t, call, &first)?;
+    let place = joint(t, call, &first)?;
     let mut ids = Vec::new();
     for value in call.inputs.iter().flatten() {
         ids.push(match value {
-            Value::Data(d) if place.viewed && d.order == first.order && d.base == t.graph.shape(d.id).dims() => d.id,
-            Value::Data(d) if !place.viewed || first.in_order() => {
-                let shape = canonical(&d.dims()).ok_or("dimensions that are not supported")?;
-                t.shaped(call, d, shape)?
+            Value::Data(d) if place.viewed => d.id,
+            constant if place.viewed => {
+                let (dims, perm) = beside(&constant.dims(), &first.order)?;
+                let p = t.permuted(constant, &dims, &perm)?;
+                t.graph.node(format!("{} (constant)", call.label), Unary { kind: UnaryKind::Identity }, &[p])?
             }
-            constant if !matches!(constant, Value::Data(_)) && (!place.viewed || first.in_order()) => {
-                let shape = canonical(&constant.dims()).ok_or("dimensions that are not supported")?;
-                t.tensor(call, constant, shape)?
+            value => {
+                let shape = canonical(&value.dims()).ok_or("dimensions that are not supported")?;
+                t.tensor(call, value, shape)?
             }
-            _ => return Err("of tensors seen in different orders is not supported".into()),
         });
     }
     let id = match place.axes[at] {
@@ -142,6 +150,21 @@ pub fn concat(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
         _ => return Err("along the pictures of a batch is not supported".into()),
     };
     Ok(vec![Value::Data(place.result(t, id, joined))])
+}
+
+/// [`placed`] for all inputs of a node: as they lie if they are all seen in the same order, else each as its dimensions say.
+fn joint(t: &mut Translator<'_>, call: &Call<'_>, first: &Data) -> Result<Placed, Why> {
+    let same = |v: &Value| match v {
+        Value::Data(d) => d.order == first.order && d.is_of(t.graph.shape(d.id)),
+        _ => true,
+    };
+    if call.inputs.iter().flatten().all(same) {
+        return placed(t, call, first);
+    }
+    let dims = first.dims();
+    let shape = canonical(&dims).ok_or_else(|| Why::from(format!("dimensions {dims:?} are not supported")))?;
+    let axes = (0..dims.len()).map(|i| canonical_axis(i, dims.len())).collect();
+    Ok(Placed { id: t.shaped(call, first, shape)?, axes, viewed: false })
 }
 
 /// Some elements along each axis.
@@ -230,13 +253,19 @@ pub fn expand(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     if dims == from {
         return Ok(vec![Value::Data(d)]);
     }
-    match (&from[..], &dims[..]) {
-        (&[n, c, 1, 1], &[m, e, h, w]) if (n, c) == (m, e) => {
-            let x = t.nchw(call, 0)?;
-            t.emit(call, Resize { mode: ResizeMode::Nearest, size: ResizeSize::Exact { h, w } }, &[x])
+    let mut on = [1; 4];
+    if from.len() == 4 && dims.len() == 4 {
+        let place = placed(t, call, &d)?;
+        place.axes.iter().zip(&dims).for_each(|(&axis, &n)| on[axis] = n);
+        let [n, c, h, w] = on;
+        let s = t.graph.shape(place.id);
+        if (n, c, 1, 1) == (s.n, s.c, s.h, s.w) {
+            let op = Resize { mode: ResizeMode::Nearest, size: ResizeSize::Exact { h, w } };
+            let id = t.add(call, op, &[place.id])?;
+            return Ok(vec![Value::Data(place.result(t, id, dims))]);
         }
-        _ => Err(format!("from {from:?} to {dims:?} is not supported").into()),
     }
+    Err(format!("from {from:?} to {dims:?} is not supported").into())
 }
 
 pub fn reduce(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {

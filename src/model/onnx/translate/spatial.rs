@@ -1,7 +1,8 @@
 //! Pooling, resizing, padding: what works on rows and columns.
 
 use super::conv::Geometry;
-use super::{Call, Outputs, Translator};
+use super::shape::{Placed, placed};
+use super::{Call, Outputs, Translator, Value};
 use crate::model::onnx::Why;
 use crate::model::onnx::fold::{axis, lengths};
 use crate::ops::{
@@ -44,8 +45,18 @@ pub fn global_pool(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     if call.op() == "GlobalMaxPool" { t.emit(call, GlobalMaxPool, &[x]) } else { t.emit(call, GlobalAvgPool, &[x]) }
 }
 
+/// Input 0, which must have four dimensions, as it lies.
+fn placed_map(t: &mut Translator<'_>, call: &Call<'_>) -> Result<Placed, Why> {
+    let d = call.data(0)?.clone();
+    match d.order.len() {
+        4 => placed(t, call, &d),
+        _ => Err(format!("its input has dimensions {:?}: only [N, C, H, W] is supported", d.dims()).into()),
+    }
+}
+
 pub fn resize(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
-    let x = t.nchw(call, 0)?;
+    let place = placed_map(t, call)?;
+    let x = place.id;
     let s = t.graph.shape(x);
     let a = call.attributes;
     // Upsample, and Resize up to opset 10, have no region of interest and no choice of coordinates.
@@ -83,6 +94,8 @@ pub fn resize(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
         Some(list) => list.iter().map(|&v| axis(v, 4)).collect::<Result<Vec<_>, _>>()?,
         None => vec![0, 1, 2, 3],
     };
+    // The tensor's axes, in whatever order the file sees them.
+    let axes: Vec<usize> = axes.iter().map(|&i| place.axes[i]).collect();
     let scales = match (old, a.floats("scales")) {
         (true, Some(list)) => Some(list.to_vec()),
         (true, None) => call.known(1)?.map(|t| t.to_floats()),
@@ -113,10 +126,11 @@ pub fn resize(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
         _ => return Err("needs either scales or sizes".into()),
     };
     let op = Interpolate { kernel, coordinates, size };
-    match op.simpler(s) {
-        Some(simple) => t.emit(call, simple, &[x]),
-        None => t.emit(call, op, &[x]),
-    }
+    let id = match op.simpler(s) {
+        Some(simple) => t.add(call, simple, &[x])?,
+        None => t.add(call, op, &[x])?,
+    };
+    Ok(vec![Value::Data(place.result(t, id, t.graph.shape(id).dims().to_vec()))])
 }
 
 /// Puts the numbers that an operator has for some axes where these are.
@@ -151,9 +165,11 @@ pub fn pad(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     if all.iter().all(|p| *p == [0; 2]) {
         return Ok(vec![call.value(0)?.clone()]);
     }
-    let x = t.nchw(call, 0)?;
-    let ([_, _, [top, bottom], [left, right]], true) = ([all[0], all[1], all[2], all[3]], all[..2] == [[0; 2]; 2])
-    else {
+    let place = placed_map(t, call)?;
+    let x = place.id;
+    let mut on = [[0i64; 2]; 4];
+    place.axes.iter().zip(&all).for_each(|(&axis, pads)| on[axis] = *pads);
+    let ([_, _, [top, bottom], [left, right]], true) = (on, on[..2] == [[0; 2]; 2]) else {
         return Err(format!("of pictures or channels ({pads:?}) is not supported").into());
     };
     if pads.iter().any(|&p| i32::try_from(p).is_err()) {
@@ -164,14 +180,18 @@ pub fn pad(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
         _ => call.attributes.float("value", 0.0),
     };
     let mode = match call.attributes.text("mode", "constant")? {
-        "constant" if value == 0.0 => return t.emit(call, Pad2d { left, right, top, bottom }, &[x]),
         "constant" => PadMode::Constant(value),
         "reflect" => PadMode::Reflect,
         "edge" => PadMode::Edge,
         "wrap" => PadMode::Wrap,
         other => return Err(format!("mode `{other}` is not supported").into()),
     };
-    t.emit(call, PadWith { left, right, top, bottom, mode }, &[x])
+    let id = if mode == PadMode::Constant(0.0) {
+        t.add(call, Pad2d { left, right, top, bottom }, &[x])?
+    } else {
+        t.add(call, PadWith { left, right, top, bottom, mode }, &[x])?
+    };
+    Ok(vec![Value::Data(place.result(t, id, t.graph.shape(id).dims().to_vec()))])
 }
 
 pub fn depth(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {

@@ -1,0 +1,220 @@
+//! In what order a file has rows, columns and channels of its input.
+//!
+//! A file does not say it. What says it are the layers: a convolution works on N, C, H, W, so of all orders the one is right
+//! from which the first convolution is reached without elements changing places.
+
+use super::Why;
+use super::parts::Parts;
+use super::translate::Failure;
+use crate::graph::Graph;
+use serde::Deserialize;
+use std::fmt;
+
+/// What an axis of a picture counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// Images of a batch.
+    N,
+    /// Channels.
+    C,
+    /// Rows.
+    H,
+    /// Columns.
+    W,
+}
+
+impl Axis {
+    /// Its place in N, C, H, W.
+    pub fn place(self) -> usize {
+        self as usize
+    }
+}
+
+/// Axes in the order of a file; those that are not there have one element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Layout {
+    /// Batch, channels, rows, columns: PyTorch.
+    Nchw,
+    /// Batch, rows, columns, channels: TensorFlow and Keras.
+    Nhwc,
+    /// Channels, rows, columns of one image.
+    Chw,
+    /// Rows, columns, channels of one image.
+    Hwc,
+    /// One channel of a batch.
+    Nhw,
+    /// One channel of one image.
+    Hw,
+}
+
+impl Layout {
+    const ALL: [Self; 6] = [Self::Nchw, Self::Nhwc, Self::Chw, Self::Hwc, Self::Nhw, Self::Hw];
+
+    /// Its axes.
+    pub fn axes(self) -> &'static [Axis] {
+        use Axis::{C, H, N, W};
+        match self {
+            Self::Nchw => &[N, C, H, W],
+            Self::Nhwc => &[N, H, W, C],
+            Self::Chw => &[C, H, W],
+            Self::Hwc => &[H, W, C],
+            Self::Nhw => &[N, H, W],
+            Self::Hw => &[H, W],
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nchw => "NCHW",
+            Self::Nhwc => "NHWC",
+            Self::Chw => "CHW",
+            Self::Hwc => "HWC",
+            Self::Nhw => "NHW",
+            Self::Hw => "HW",
+        }
+    }
+
+    /// Whether channels come last.
+    pub fn channels_last(self) -> bool {
+        self.axes().last() == Some(&Axis::C)
+    }
+
+    /// The orders that an input of these dimensions may have, the likeliest first.
+    pub fn of_rank(dims: &[Option<usize>]) -> Vec<Self> {
+        let mut all: Vec<Self> = Self::ALL.into_iter().filter(|l| l.axes().len() == dims.len()).collect();
+        let [.., a, b, c] = *dims else { return all };
+        // Few channels, or two equal sides, say it where the layers do not.
+        let few = |n: Option<usize>| n.is_some_and(|n| n <= 4);
+        let square = |a: Option<usize>, b: Option<usize>, other: Option<usize>| a.is_some() && a == b && other < a;
+        let last = (few(c) && !few(a)) || (c.is_some() && square(a, b, c));
+        all.sort_by_key(|l| l.channels_last() != last);
+        all
+    }
+
+    /// Dimensions of the file as N, C, H, W.
+    pub fn dims(self, file: &[Option<usize>]) -> [Option<usize>; 4] {
+        let mut dims = [Some(1); 4];
+        self.axes().iter().zip(file).for_each(|(axis, n)| dims[axis.place()] = *n);
+        dims
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl TryFrom<String> for Layout {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let known = || Self::ALL.map(Self::name).join(", ");
+        let found = Self::ALL.into_iter().find(|l| l.name().eq_ignore_ascii_case(&name));
+        found.ok_or_else(|| format!("layout `{name}` is not one of {}", known()))
+    }
+}
+
+/// What speaks against an order: elements that change places before the first layer that knows rows from channels, and at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Moves {
+    before: usize,
+    all: usize,
+}
+
+impl Moves {
+    fn of(graph: &Graph) -> Self {
+        const KNOWING: [&str; 6] =
+            ["conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "pool2d", "instance_norm2d"];
+        let moves = |nodes: &[crate::graph::Node]| nodes.iter().filter(|n| n.op.name() == "rearrange").count();
+        let nodes = graph.nodes();
+        let first = nodes.iter().position(|n| KNOWING.contains(&n.op.name())).unwrap_or(nodes.len());
+        Self { before: moves(&nodes[..first]), all: moves(nodes) }
+    }
+}
+
+/// Why no order of the input is possible.
+pub enum Stuck {
+    /// The file's own words.
+    Why(Why),
+    /// The nodes that cannot be translated in the likeliest order.
+    Nodes(Vec<Failure>),
+}
+
+/// Finds the order of the input, and sets it in `parts`. `translated` translates the parts as they are then, for a size of
+/// its choice, and says which size that was.
+pub fn find(
+    parts: &mut Parts,
+    asked: Option<Layout>,
+    mut translated: impl FnMut(&Parts) -> Result<(Graph, [usize; 2]), Vec<Failure>>,
+) -> Result<[usize; 2], Stuck> {
+    let rank = parts.file_dims.len();
+    let candidates = match asked {
+        Some(layout) if layout.axes().len() == rank => vec![layout],
+        Some(layout) => {
+            let reason = format!("layout is {layout}, its input `{}` has {rank} dimensions", parts.input);
+            return Err(Stuck::Why(reason.into()));
+        }
+        None => Layout::of_rank(&parts.file_dims),
+    };
+    let mut problem: Option<Stuck> = None;
+    let mut best: Option<(Moves, Layout, [usize; 2])> = None;
+    for layout in candidates {
+        if let Err(why) = parts.arrange(layout) {
+            problem.get_or_insert(Stuck::Why(why));
+            continue;
+        }
+        match translated(parts) {
+            Ok((graph, size)) => {
+                let moves = Moves::of(&graph);
+                if best.as_ref().is_none_or(|b| moves < b.0) {
+                    best = Some((moves, layout, size));
+                }
+                if moves.all == 0 {
+                    break;
+                }
+            }
+            Err(failures) if matches!(problem, None | Some(Stuck::Why(_))) => problem = Some(Stuck::Nodes(failures)),
+            Err(_) => {}
+        }
+    }
+    match (best, problem) {
+        (Some((_, layout, size)), _) => parts.arrange(layout).map(|()| size).map_err(Stuck::Why),
+        (None, Some(problem)) => Err(problem),
+        (None, None) => Err(Stuck::Why(format!("its input has {rank} dimensions; 2 to 4 are supported").into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_likeliest_order_comes_first() {
+        let first = |dims: &[usize]| {
+            let dims: Vec<Option<usize>> = dims.iter().map(|&n| (n > 0).then_some(n)).collect();
+            Layout::of_rank(&dims)[0].to_string()
+        };
+        for (dims, expected) in [
+            (&[0, 0, 0, 0][..], "NCHW"),
+            (&[1, 3, 64, 64], "NCHW"),
+            (&[0, 12, 64, 64], "NCHW"),
+            (&[0, 64, 64, 12], "NHWC"),
+            (&[0, 64, 64, 1], "NHWC"),
+            (&[0, 0, 0, 3], "NHWC"),
+            (&[0, 1, 0, 0], "NCHW"),
+            (&[0, 64, 96, 12], "NCHW"),
+            (&[1, 4, 4, 4], "NCHW"),
+            (&[64, 64, 3], "HWC"),
+            (&[3, 64, 64], "CHW"),
+            (&[64, 64], "HW"),
+        ] {
+            assert_eq!(first(dims), expected, "{dims:?}");
+        }
+        assert!(Layout::of_rank(&[None; 5]).is_empty());
+        assert_eq!(Layout::Hwc.dims(&[Some(5), None, Some(3)]), [Some(1), Some(3), Some(5), None]);
+        assert_eq!(Layout::try_from("nhwc".to_string()), Ok(Layout::Nhwc));
+        assert!(Layout::try_from("NWHC".to_string()).unwrap_err().contains("NCHW, NHWC"));
+    }
+}

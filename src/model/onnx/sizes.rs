@@ -1,0 +1,245 @@
+//! Which sizes a network takes, found out by translating it.
+
+use super::Why;
+use crate::graph::{Graph, ValueId, footprint, pitch};
+use crate::model::SizeRule;
+use crate::tensor::Shape;
+use std::cell::Cell;
+
+/// Size that is tried first where a file fixes none, and the largest that is tried when the rule is looked for.
+pub const PROBED: usize = 512;
+/// Sizes that are tried where that one does not translate: those that networks are trained with.
+pub const OTHERS: [usize; 12] = [256, 384, 224, 128, 320, 640, 448, 572, 1024, 96, 64, 32];
+/// What looking for sizes may cost, as [`Translated::cost`](super::translate::Translated) counts: some hundred translations of
+/// the largest networks.
+const SEARCH: u64 = 1 << 28;
+
+/// What a network makes of an input size.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    /// The input's rows and columns.
+    at: [usize; 2],
+    /// The output.
+    pub out: Shape,
+    /// By how many rows and columns the input can be shifted, if that is known.
+    align: Option<[usize; 2]>,
+    /// The same by strides alone, whatever else depends on the whole image.
+    strides: Option<[usize; 2]>,
+    /// Input pixels for an output pixel, as a fraction, for rows and columns, where that is known.
+    scale: [Option<(usize, usize)>; 2],
+}
+
+impl Probe {
+    /// Of the graph for an input of `at` pixels.
+    pub fn of(at: [usize; 2], graph: &Graph, decision: ValueId) -> Self {
+        let input = graph.inputs().next().map(|i| i.1);
+        let both = |f: &dyn Fn(ValueId, usize) -> Option<usize>| {
+            let input = input?;
+            Some([f(input, 0)?, f(input, 1)?])
+        };
+        let pitches = [0, 1].map(|axis| pitch(graph, input?, decision, axis));
+        Self {
+            at,
+            out: graph.shape(decision),
+            align: both(&|input, axis| footprint(graph, input, decision, axis).ok().map(|f| f.align)),
+            strides: both(&|_, axis| pitches[axis].map(|p| p.align)),
+            scale: pitches.map(|p| p.map(|p| p.scale)),
+        }
+    }
+
+    /// The same network with another input and output.
+    pub fn resized(&self, at: [usize; 2], out: Shape) -> Self {
+        Self { at, out, ..self.clone() }
+    }
+
+    /// Pixels lost on every side; `None` where an output pixel is not one of the input's.
+    pub fn margin(&self) -> Option<usize> {
+        let [h, w] = self.at;
+        let lost = [h.checked_sub(self.out.h)?, w.checked_sub(self.out.w)?];
+        // Half the size of the input is that of a network that shrinks, not of one that loses a quarter on every side.
+        let shrunk = |n: usize, m: usize| n > m && n.is_multiple_of(m);
+        let scaled = |axis: usize, n: usize, m: usize| self.scale[axis].map_or(shrunk(n, m), |s| s.0 != s.1);
+        if scaled(0, h, self.out.h) || scaled(1, w, self.out.w) {
+            return None;
+        }
+        (lost[0] == lost[1] && lost[0].is_multiple_of(2)).then_some(lost[0] / 2)
+    }
+
+    /// Why no class of every pixel follows from the output.
+    pub fn unfit(&self) -> String {
+        let ([h, w], Shape { h: oh, w: ow, .. }) = (self.at, self.out);
+        let made = format!("it makes {oh}x{ow} pixels of {h}x{w}");
+        let times = |many: usize, few: usize| (many > few && many.is_multiple_of(few)).then(|| many / few);
+        let by = |n: usize, m: usize, scale: Option<(usize, usize)>| match scale {
+            Some((1, d)) if d > 1 => Some((true, d)),
+            Some((n, 1)) if n > 1 => Some((false, n)),
+            Some(_) => None,
+            None => times(m, n).map(|k| (true, k)).or(times(n, m).map(|k| (false, k))),
+        };
+        match [by(h, oh, self.scale[0]), by(w, ow, self.scale[1])] {
+            [Some((true, a)), Some((true, b))] if a == b => {
+                format!("{made}: it enlarges by {a}, so its output has no class for each pixel of the image")
+            }
+            [Some((false, a)), Some((false, b))] if a == b => {
+                format!("{made}: one pixel of its output stands for {a}x{a} of the image")
+            }
+            _ => format!("{made}: that is not the same margin less on every side"),
+        }
+    }
+}
+
+/// The sizes a network takes.
+#[derive(Clone, Debug)]
+pub enum Sizes {
+    /// Those of a rule, or fixed ones.
+    Rule(SizeRule),
+    /// No rule was found: sizes are tried as they are needed. They lose as many pixels on every side.
+    Tried(usize),
+    /// Its output is of another size.
+    Unfit(String),
+}
+
+/// Finds out which sizes a network takes. `fixed` rows and columns are the only ones. Else: the distance is that by which
+/// pooling and the like shift exactly, worked out from the graph; where the graph depends on the whole image, the smallest
+/// power of two whose odd multiples translate, or else what the strides say. Of all sizes modulo that distance those that
+/// lose the fewest pixels; the smallest is the first that translates. `made` translates, and says what came out and what it cost; `failing`
+/// is what a translation costs that fails.
+pub fn find(
+    fixed: [Option<usize>; 2],
+    first: &Probe,
+    failing: u64,
+    made: impl Fn([usize; 2]) -> Result<(Shape, u64), Why>,
+) -> Sizes {
+    let unfit = || Sizes::Unfit(first.unfit());
+    let longest = |pair: [usize; 2]| match fixed {
+        [Some(_), None] => pair[1],
+        [None, Some(_)] => pair[0],
+        _ => pair[0].max(pair[1]),
+    };
+    if let [Some(h), Some(w)] = fixed {
+        let Some(margin) = first.margin() else { return unfit() };
+        return Sizes::Rule(SizeRule { minimum: h.max(w), step: first.align.map_or(1, longest), margin });
+    }
+    let left = Cell::new(SEARCH);
+    let lost = |n: usize| {
+        if left.get() == 0 {
+            return None;
+        }
+        let at = fixed.map(|f| f.unwrap_or(n));
+        let result = made(at);
+        left.set(left.get().saturating_sub(result.as_ref().map_or(failing, |r| r.1)));
+        first.resized(at, result.ok()?.0).margin()
+    };
+    let works = |s: usize| {
+        let odd = (64 / s) | 1;
+        let margins = [odd, odd + 2, odd + 4].map(|m| lost(m * s));
+        margins[0].is_some() && margins == [margins[0]; 3]
+    };
+    let step = match first.align {
+        Some(align) => Some(longest(align)),
+        None => (0..9).map(|k| 1 << k).find(|&s| works(s)).or(first.strides.map(longest)),
+    };
+    let rule = step.and_then(|step| {
+        let base = PROBED.next_multiple_of(step);
+        let (margin, remainder) = match lost(base) {
+            Some(0) => (0, 0),
+            _ => (0..step).filter_map(|r| Some((lost(base + r)?, r))).min()?,
+        };
+        let sizes = (0..).map(|k| remainder + k * step).filter(|&n| n > 2 * margin);
+        let minimum = sizes.take_while(|&n| n <= base + remainder && left.get() > 0).find(|&n| lost(n) == Some(margin));
+        // A network that enlarges or shrinks loses another number of pixels at the next size.
+        let minimum = minimum.filter(|&n| lost(n + step) == Some(margin) && left.get() > 0)?;
+        Some(SizeRule { minimum, step, margin })
+    });
+    match (rule, first.margin()) {
+        (Some(rule), _) => Sizes::Rule(rule),
+        (None, None) => unfit(),
+        (None, Some(margin)) => {
+            // The same at another size, unless there is none; a share of the image is no margin.
+            left.set(left.get().max(SEARCH / 8));
+            let longest = longest(first.at);
+            let others = OTHERS.iter().copied().chain([longest + 32, longest + 64]).filter(|&n| n != longest);
+            match others.filter_map(|n| lost(n)).next() {
+                Some(other) if other != margin => unfit(),
+                _ => Sizes::Tried(margin),
+            }
+        }
+    }
+}
+
+/// The smallest size of at least `least` rows and columns that `takes` says is right, and about which; `known` is one that is.
+pub fn smallest(least: [usize; 2], known: [usize; 2], takes: impl Fn([usize; 2]) -> bool) -> Option<[usize; 2]> {
+    const CLOSE: usize = 64;
+    let candidates = |from: usize, known: usize| {
+        let next = from.next_multiple_of(CLOSE);
+        let far = (0..24).map(move |k| next + k * CLOSE);
+        (0..CLOSE).map(move |k| from + k).chain(far).chain((known >= from).then_some(known))
+    };
+    if takes(least) {
+        return Some(least);
+    }
+    let rows = candidates(least[0], known[0]).find(|&h| takes([h, known[1]]));
+    let columns = candidates(least[1], known[1]).find(|&w| takes([known[0], w]));
+    let apart = rows.zip(columns).map(|(h, w)| [h, w]).filter(|&size| takes(size));
+    // Rows and columns may depend on each other.
+    let longest = least[0].max(least[1]);
+    apart.or_else(|| candidates(longest, known[0].max(known[1])).map(|n| [n, n]).find(|&size| takes(size)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn probe(at: [usize; 2], out: [usize; 2], scale: Option<(usize, usize)>) -> Probe {
+        Probe { at, out: Shape::new(1, 1, out[0], out[1]), align: None, strides: None, scale: [scale; 2] }
+    }
+
+    #[test]
+    fn a_share_of_the_image_is_no_margin() {
+        assert_eq!(probe([64, 64], [64, 64], None).margin(), Some(0));
+        assert_eq!(probe([64, 80], [44, 60], None).margin(), Some(10));
+        assert_eq!(probe([64, 64], [32, 32], None).margin(), None);
+        assert_eq!(probe([64, 64], [32, 32], Some((1, 1))).margin(), Some(16));
+        assert_eq!(probe([64, 64], [60, 60], Some((2, 1))).margin(), None);
+        assert_eq!(probe([64, 64], [60, 62], None).margin(), None);
+        assert_eq!(probe([64, 64], [63, 63], None).margin(), None);
+        assert!(probe([64, 64], [128, 128], None).unfit().contains("enlarges by 2"));
+        assert!(probe([64, 64], [100, 100], Some((1, 2))).unfit().contains("enlarges by 2"));
+        assert!(probe([64, 64], [16, 16], None).unfit().contains("stands for 4x4"));
+        assert!(probe([64, 64], [63, 63], None).unfit().contains("not the same margin"));
+    }
+
+    #[test]
+    fn sizes_are_found_by_trying() {
+        let found = |step: usize, margin: usize, offset: usize| {
+            let ok = move |n: usize| n > 2 * margin + 8 && (n - offset).is_multiple_of(step);
+            let made = move |[h, w]: [usize; 2]| match ok(h) && ok(w) {
+                true => Ok((Shape::new(1, 1, h - 2 * margin, w - 2 * margin), 1)),
+                false => Err(Why::from("no")),
+            };
+            let at = if ok(512 + offset) { 512 + offset } else { 504 + offset };
+            let first = Probe { strides: Some([8, 8]), ..probe([at; 2], [at - 2 * margin; 2], None) };
+            match find([None; 2], &first, 1, made) {
+                Sizes::Rule(r) => (r.minimum, r.step, r.margin),
+                Sizes::Tried(margin) => (0, 0, margin),
+                Sizes::Unfit(_) => (0, 0, 0),
+            }
+        };
+        // A cascade without padding, with a global pool: multiples of 4.
+        assert_eq!(found(4, 28, 0), (68, 4, 28));
+        // None of whose sizes are multiples of the step: what the strides say.
+        assert_eq!(found(8, 20, 4), (52, 8, 20));
+        // Multiples of 24 are no powers of two.
+        assert_eq!(found(24, 0, 0), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_next_size_is_found() {
+        let even = |[h, w]: [usize; 2]| h.is_multiple_of(24) && w.is_multiple_of(24);
+        assert_eq!(smallest([100, 24], [480, 480], even), Some([120, 24]));
+        let square = |[h, w]: [usize; 2]| h == w && h.is_multiple_of(24);
+        assert_eq!(smallest([100, 24], [480, 480], square), Some([120, 120]));
+        assert_eq!(smallest([100, 24], [480, 480], |s| s == [480, 480]), Some([480, 480]));
+        assert_eq!(smallest([500, 24], [480, 480], |s| s == [480, 480]), None);
+    }
+}

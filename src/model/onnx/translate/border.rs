@@ -1,0 +1,91 @@
+//! Where a file's order of axes meets ours: its input, and its outputs.
+
+use super::value::{Data, canonical};
+use super::{Translator, Why};
+use crate::graph::ValueId;
+use crate::model::onnx::layout::Layout;
+use crate::tensor::Shape;
+
+impl Layout {
+    /// The network's input as the file sees it; `id` is N, C, H, W.
+    pub fn view(self, id: ValueId, shape: Shape) -> Data {
+        let places: Vec<usize> = self.axes().iter().map(|a| a.place()).collect();
+        let mut there = places.clone();
+        there.sort_unstable();
+        let order = places.iter().map(|p| there.iter().position(|t| t == p).unwrap_or_default()).collect();
+        Data { id, base: there.iter().map(|&p| shape.dims()[p]).collect(), order, whole: false }
+    }
+}
+
+/// What an output may be: its axes in the order of N, C, H, W, and its shape then.
+struct Reading {
+    perm: Vec<usize>,
+    shape: Shape,
+    channels_last: bool,
+}
+
+/// What an output of these dimensions may be, for an input of `input` pixels.
+fn readings(dims: &[usize], input: Shape, asked: Option<Layout>) -> Vec<Reading> {
+    let mut all = Vec::new();
+    let mut push = |perm: &[usize], [n, c, h, w]: [usize; 4], layout: Layout| {
+        if asked.is_none_or(|a| a == layout || a.axes().len() != dims.len()) {
+            let channels_last = layout.channels_last();
+            all.push(Reading { perm: perm.to_vec(), shape: Shape::new(n, c, h, w), channels_last });
+        }
+    };
+    let pixels = |p: usize| p == input.h * input.w;
+    match *dims {
+        [a, b, c, d] => {
+            push(&[0, 1, 2, 3], [a, b, c, d], Layout::Nchw);
+            push(&[0, 3, 1, 2], [a, d, b, c], Layout::Nhwc);
+        }
+        [a, b, c] => {
+            // A map of classes has no axis for channels.
+            push(&[0, 1, 2], [a, 1, b, c], Layout::Nhw);
+            push(&[0, 1, 2], [1, a, b, c], Layout::Chw);
+            push(&[2, 0, 1], [1, c, a, b], Layout::Hwc);
+            // Rows behind one another.
+            if pixels(b) {
+                push(&[0, 2, 1], [a, c, input.h, input.w], Layout::Nhwc);
+            }
+            if pixels(c) {
+                push(&[0, 1, 2], [a, b, input.h, input.w], Layout::Nchw);
+            }
+        }
+        [a, b] => {
+            push(&[0, 1], [1, 1, a, b], Layout::Hw);
+            if pixels(a) {
+                push(&[1, 0], [1, b, input.h, input.w], Layout::Hwc);
+            }
+            if pixels(b) {
+                push(&[0, 1], [1, a, input.h, input.w], Layout::Chw);
+            }
+        }
+        _ => {}
+    }
+    all
+}
+
+/// A value at the network's border, as N, C, H, W. Of what its dimensions may be that is taken which has the input's rows and
+/// columns, then that which lies so, then the order that the input has.
+pub fn exported(t: &mut Translator<'_>, name: &str, d: &Data) -> Result<ValueId, Why> {
+    let (input, from) = (t.input, t.graph.shape(d.id));
+    let dims = d.dims();
+    let permuted = |perm: &[usize]| Data { order: perm.iter().map(|&p| d.order[p]).collect(), ..d.clone() };
+    let last = t.parts.layout.channels_last();
+    let badness = |r: &Reading| {
+        let s = r.shape;
+        let lies = permuted(&r.perm).in_order() && s == from;
+        (s.n != input.n, (s.h, s.w) != (input.h, input.w), !lies, r.channels_last != last)
+    };
+    let all = readings(&dims, input, t.parts.output_layout);
+    // A matrix that is no image has a row for each image of the batch.
+    let best = all.iter().min_by_key(|r| badness(r)).filter(|r| dims.len() > 2 || (r.shape.h, r.shape.w) == (input.h, input.w));
+    match best {
+        Some(r) => t.arranged(name, &permuted(&r.perm), r.shape),
+        None => {
+            let shape = canonical(&dims).ok_or_else(|| Why::from(format!("has dimensions {dims:?}")))?;
+            t.arranged(name, d, shape)
+        }
+    }
+}
