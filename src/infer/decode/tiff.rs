@@ -10,6 +10,8 @@ use ::tiff::tags::{ByteOrder, Tag};
 use ::tiff::{ColorType, TiffError};
 
 use super::chunks::{Chunk, ChunkCache};
+use super::levels;
+use super::overlay::Overlay;
 use super::pages::{self, Plane};
 use super::raw::RawLayout;
 use super::{FileSource, SCRATCH, Source};
@@ -27,7 +29,7 @@ const RAW_STRIP: usize = 4 << 20;
 /// What is kept of decoded chunks before anyone says how much.
 const CACHE: u64 = 64 << 20;
 
-pub(super) type TiffDecoder = Decoder<BufReader<File>>;
+pub(super) type TiffDecoder = Decoder<Overlay>;
 
 /// One page of a TIFF file, with the channels that other directories hold (OME-TIFF, ImageJ).
 pub(super) struct TiffPicture {
@@ -64,6 +66,10 @@ pub(super) fn guarded<T>(source: &Source, work: impl FnOnce() -> Result<T>) -> R
 }
 
 pub(super) fn decoder(source: &Source, reader: BufReader<File>) -> Result<TiffDecoder> {
+    decoder_of(source, Overlay::plain(reader))
+}
+
+pub(super) fn decoder_of(source: &Source, reader: Overlay) -> Result<TiffDecoder> {
     let file_bytes = usize::try_from(source.bytes).unwrap_or(usize::MAX);
     let mut limits = Limits::default();
     // Bounds lists of values of the directory, which are at least a byte each in the file; pixels go into our own memory.
@@ -75,11 +81,12 @@ pub(super) fn decoder(source: &Source, reader: BufReader<File>) -> Result<TiffDe
 }
 
 impl TiffPicture {
-    pub fn open(source: FileSource, reader: BufReader<File>, page: usize) -> Result<Self> {
+    pub fn open(source: FileSource, reader: BufReader<File>, page: usize, level: usize) -> Result<Self> {
         let s = source.as_source();
         let (decoder, current, planes, described, raw) = guarded(&s, || {
             let mut decoder = decoder(&s, reader)?;
             let planes = pages::planes(&s, &mut decoder, page)?;
+            let (mut decoder, planes) = levels::seek(&s, decoder, planes, level)?;
             let Some(first) = planes.first() else { return Err(s.error("the page has no channels")) };
             let seek = |d: &mut TiffDecoder, p: &Plane| d.seek_to_image(p.directory).map_err(|e| error(&s, e));
             seek(&mut decoder, first)?;
