@@ -86,6 +86,10 @@ pub struct Segment {
     /// Page of a TIFF file, or plane of a stack, counted from 0; `all` segments each as a picture of its own
     #[arg(long, default_value = "0", value_name = "N|all")]
     page: PageChoice,
+    /// Level of a pyramid (OME-TIFF, SVS, cloud-optimised GeoTIFF): 0 is the full size, every further one a smaller copy;
+    /// `unet inspect IMAGE` lists them
+    #[arg(long, default_value = "0", value_name = "N")]
+    level: usize,
     /// How pixels become network input, in place of the model's rule: none, unit (by the type's largest value), scale:255,
     /// minmax, zscore, percentile:LOW,HIGH or percentile:LOW,HIGH:LEAST,MOST (clamped), fixed:MEAN/STD
     /// (of values from 0 to 1, as `unit` makes them)
@@ -167,6 +171,7 @@ impl Segment {
             objects: &self.objects,
             memory: self.memory,
             pages: self.page != PageChoice::default(),
+            level: self.level,
             options: SegmentOptions {
                 tile: self.tile,
                 exact: self.exact,

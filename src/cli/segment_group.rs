@@ -98,6 +98,7 @@ pub(super) struct Work<'a> {
     pub memory: u64,
     /// Whether pages are named.
     pub pages: bool,
+    pub level: usize,
     pub options: SegmentOptions,
 }
 
@@ -155,7 +156,12 @@ impl Said<'_> {
 impl Work<'_> {
     pub fn open<'a>(&self, job: &'a Job<'a>, number: usize) -> Result<Opened<'a>> {
         let start = Instant::now();
-        let open = OpenOptions { page: job.page, channels: self.channels.clone(), memory: Some(self.memory) };
+        let open = OpenOptions {
+            page: job.page,
+            level: self.level,
+            channels: self.channels.clone(),
+            memory: Some(self.memory),
+        };
         let source = open_picture(job.input, &open)?;
         let files: Vec<_> = job.outputs.iter().filter_map(|(s, p)| Some((s.object()?, p.to_path_buf()))).collect();
         let mut sinks = Vec::new();

@@ -1,7 +1,10 @@
 //! Reading picture files, told apart by their first bytes and never by their name.
 
+mod calibrate;
 mod chunks;
+mod directory;
 mod labels;
+mod levels;
 mod npy;
 mod ome;
 mod orientation;
@@ -9,6 +12,7 @@ mod pages;
 mod raw;
 mod tiff;
 
+pub(super) use calibrate::calibration;
 pub use npy::check_npy_header;
 
 use std::fs::File;
@@ -52,7 +56,7 @@ impl Picture {
     /// [`Self::open`] with another limit of the number of pixels.
     pub fn open_limited(path: impl AsRef<Path>, max_pixels: u64) -> Result<Self> {
         let path = path.as_ref();
-        match open_file(path, &Bounds { pixels: max_pixels, memory: u64::MAX }, 0)? {
+        match open_file(path, &Bounds { pixels: max_pixels, memory: u64::MAX }, 0, 0)? {
             Opened::Memory(picture) => Ok(picture),
             Opened::Windows(mut source) => {
                 let info = source.info();
@@ -80,9 +84,10 @@ struct Bounds {
     memory: u64,
 }
 
-/// A file as a source: by windows where its format allows it, else of at most `memory` bytes. `page` counts from 0.
-pub(super) fn open_source(path: &Path, page: usize, memory: u64) -> Result<Box<dyn PictureSource>> {
-    Ok(match open_file(path, &Bounds { pixels: MAX_PIXELS, memory }, page)? {
+/// A file as a source: by windows where its format allows it, else of at most `memory` bytes. `page` and `level` count
+/// from 0.
+pub(super) fn open_source(path: &Path, page: usize, level: usize, memory: u64) -> Result<Box<dyn PictureSource>> {
+    Ok(match open_file(path, &Bounds { pixels: MAX_PIXELS, memory }, page, level)? {
         Opened::Memory(picture) => Box::new(InMemory::owned(picture)),
         Opened::Windows(source) => source,
     })
@@ -93,12 +98,16 @@ pub(super) fn open_source(path: &Path, page: usize, memory: u64) -> Result<Box<d
 pub(super) fn pages_of(path: &Path) -> Result<usize> {
     let (source, reader, head) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     match head.as_slice() {
-        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
+        head if is_tiff(head) => {
             let source = source.as_source();
             tiff::guarded(&source, || pages::count(&source, &mut tiff::TiffDecoder::new(&source, reader)?))
         }
         _ => Ok(1),
     }
+}
+
+fn is_tiff(head: &[u8]) -> bool {
+    matches!(head, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..])
 }
 
 /// Opens a file and reads what tells its format.
@@ -120,16 +129,19 @@ fn begin(path: &Path, bounds: &Bounds) -> Result<(FileSource, BufReader<File>, V
     Ok((source, BufReader::new(file), head))
 }
 
-fn open_file(path: &Path, bounds: &Bounds, page: usize) -> Result<Opened> {
+fn open_file(path: &Path, bounds: &Bounds, page: usize, level: usize) -> Result<Opened> {
     let (file, reader, head) = begin(path, bounds)?;
     let source = file.as_source();
-    let is_tiff = matches!(head.as_slice(), [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]);
+    let is_tiff = is_tiff(&head);
     if page > 0 && !is_tiff && !head.is_empty() {
         return Err(Error::file(path, format!("has one page, there is no page {page} (they count from 0)")));
     }
+    if level > 0 && !is_tiff && !head.is_empty() {
+        return Err(Error::file(path, levels::missing(&[], level)));
+    }
     match head.as_slice() {
         [] => Err(Error::file(path, "the file is empty")),
-        _ if is_tiff => Ok(Opened::Windows(Box::new(tiff::TiffPicture::open(file, reader, page)?))),
+        _ if is_tiff => Ok(Opened::Windows(Box::new(tiff::TiffPicture::open(file, reader, page, level)?))),
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Ok(Opened::Windows(Box::new(npy::NpyPicture::open(file, reader)?))),
         // A decoder that panics is at fault itself: that must be an error, not the end.
         head => catch_unwind(AssertUnwindSafe(|| whole(&source, reader, head)))

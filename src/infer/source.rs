@@ -8,7 +8,7 @@ use super::image::{Picture, Sample};
 use crate::error::{Error, Result};
 
 pub use memory::InMemory;
-pub use open::{OpenOptions, PageChoice, open_picture, page_count};
+pub use open::{OpenOptions, PageChoice, calibration_of, open_picture, page_count};
 pub use select::SelectChannels;
 
 /// What a picture is, before any pixel is read.

@@ -1,10 +1,10 @@
 //! What the directories of a TIFF file are: pages, reduced copies, or channels of one page.
 
-use ::tiff::tags::Tag;
-
 use super::Source;
+use super::directory::Directories;
+use super::levels::{self, Kind};
 use super::ome;
-use super::tiff::{TiffDecoder, error};
+use super::tiff::TiffDecoder;
 use crate::error::Result;
 
 /// A directory that holds channels of a page.
@@ -16,10 +16,8 @@ pub(super) struct Plane {
     pub image: usize,
 }
 
-/// More directories than this are refused.
-const MAX_DIRECTORIES: usize = 1 << 16;
-/// `NewSubfileType`: a smaller copy of another picture.
-const REDUCED: u32 = 1;
+/// `ImageDescription`.
+const DESCRIPTION: u16 = 270;
 
 /// The directories of page `page`, counted from 0.
 pub(super) fn planes(source: &Source, decoder: &mut TiffDecoder, page: usize) -> Result<Vec<Plane>> {
@@ -62,12 +60,10 @@ pub(super) type Stack = Vec<Vec<Result<usize, String>>>;
 
 /// What OME-XML or ImageJ say in the description of the first directory.
 fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<Stack>> {
-    let Some(value) = decoder.find_tag(Tag::ImageDescription).map_err(|e| error(source, e))? else {
-        return Ok(None);
-    };
-    // Descriptions in other encodings than ASCII are none of ours.
-    let Ok(text) = value.into_string() else { return Ok(None) };
-    let text = text.trim_end_matches('\0').trim();
+    let mut file = Directories::new(decoder.inner()).map_err(|e| levels::failed(source, e))?;
+    let first = file.read(file.header.first).map_err(|e| levels::failed(source, e))?;
+    let Some(text) = file.text(&first, DESCRIPTION) else { return Ok(None) };
+    let text = text.trim();
     if text.contains("<OME") {
         let name = source.path.file_name().unwrap_or_default().to_string_lossy();
         return match ome::stack(text, &name) {
@@ -84,24 +80,9 @@ fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<Stack>> {
     Ok(ome::imagej(text))
 }
 
-/// Directories that are no reduced copies, until there are more than `wanted`.
+/// Directories that are pages, until there are more than `wanted`.
 fn full_directories(source: &Source, decoder: &mut TiffDecoder, wanted: usize) -> Result<Vec<usize>> {
-    let mut found = Vec::new();
-    for directory in 0..MAX_DIRECTORIES {
-        if directory > 0 {
-            if !decoder.more_images() {
-                return Ok(found);
-            }
-            decoder.seek_to_image(directory).map_err(|e| error(source, e))?;
-        }
-        let kind: Option<u32> = decoder.find_tag_unsigned(Tag::NewSubfileType).map_err(|e| error(source, e))?;
-        // The first is a page whatever it says.
-        if directory == 0 || kind.unwrap_or(0) & REDUCED == 0 {
-            found.push(directory);
-        }
-        if found.len() > wanted {
-            return Ok(found);
-        }
-    }
-    Err(source.error(format!("has more than {MAX_DIRECTORIES} directories")))
+    let mut file = Directories::new(decoder.inner()).map_err(|e| levels::failed(source, e))?;
+    let chain = levels::chain(source, &mut file, wanted)?;
+    Ok(chain.iter().enumerate().filter(|(_, l)| l.kind == Kind::Page).map(|(i, _)| i).collect())
 }

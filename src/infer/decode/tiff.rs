@@ -22,6 +22,7 @@ use self::colour::Said;
 use self::page::{Page, Places};
 use self::samples::Words;
 use super::chunks::{Chunk, ChunkCache};
+use super::levels;
 use super::pages::{self, Plane};
 use super::raw::RawLayout;
 use super::{FileSource, Source};
@@ -63,11 +64,12 @@ pub(super) fn guarded<T>(source: &Source, work: impl FnOnce() -> Result<T>) -> R
 }
 
 impl TiffPicture {
-    pub fn open(source: FileSource, reader: BufReader<File>, page: usize) -> Result<Self> {
+    pub fn open(source: FileSource, reader: BufReader<File>, page: usize, level: usize) -> Result<Self> {
         let s = source.as_source();
         let (decoder, current, places, planes, described, raw) = guarded(&s, || {
             let mut decoder = TiffDecoder::new(&s, reader)?;
             let planes = pages::planes(&s, &mut decoder, page)?;
+            let planes = levels::seek(&s, &mut decoder, planes, level)?;
             let Some(first) = planes.first() else { return Err(s.error("the page has no channels")) };
             let seek = |d: &mut TiffDecoder, p: &Plane| d.seek_to_image(p.directory).map_err(|e| error(&s, e));
             seek(&mut decoder, first)?;

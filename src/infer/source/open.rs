@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use super::{PictureSource, SelectChannels};
 use crate::error::{Error, Result};
-use crate::infer::decode::{open_source, pages_of};
+use crate::infer::calibration::Calibration;
+use crate::infer::decode::{calibration, open_source, pages_of};
 
 /// Which pages of a file are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +39,8 @@ impl FromStr for PageChoice {
 pub struct OpenOptions {
     /// The page, counted from 0.
     pub page: usize,
+    /// Level of a pyramid: 0 is the full size, every further one a smaller copy.
+    pub level: usize,
     /// Channels in the order that the network takes them, counted from 0; all if none are named.
     pub channels: Option<Vec<usize>>,
     /// Bytes of memory that the picture may take where its format is decoded as a whole (PNG, JPEG, WebP, BMP); no limit
@@ -48,7 +51,7 @@ pub struct OpenOptions {
 /// Opens a picture file: TIFF and NPY are read by windows, other formats are decoded into memory.
 pub fn open_picture(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Box<dyn PictureSource>> {
     let path = path.as_ref();
-    let source = open_source(path, options.page, options.memory.unwrap_or(u64::MAX))?;
+    let source = open_source(path, options.page, options.level, options.memory.unwrap_or(u64::MAX))?;
     match &options.channels {
         None => Ok(source),
         Some(channels) => {
@@ -62,4 +65,9 @@ pub fn open_picture(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Box
 /// every plane and time; one for other formats.
 pub fn page_count(path: impl AsRef<Path>) -> Result<usize> {
     pages_of(path.as_ref())
+}
+
+/// The size and place of the pixels that [`open_picture`] gives, as far as the file says.
+pub fn calibration_of(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Calibration> {
+    calibration(path.as_ref(), options.page, options.level)
 }

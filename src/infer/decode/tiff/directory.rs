@@ -122,6 +122,11 @@ impl TiffDecoder {
         Ok(())
     }
 
+    /// Takes these directories in place of the file's chain.
+    pub fn follow(&mut self, offsets: Vec<u64>) {
+        self.chain = offsets;
+    }
+
     /// Goes to directory `index` of the chain.
     pub fn seek_to_image(&mut self, index: usize) -> TiffResult<()> {
         use ::tiff::{TiffError, TiffFormatError};
@@ -136,11 +141,6 @@ impl TiffDecoder {
             self.chain.push(next.0);
         }
         self.enter(self.chain.get(index).copied().unwrap_or(0))
-    }
-
-    /// Whether another directory follows this one.
-    pub fn more_images(&self) -> bool {
-        self.current.next().is_some()
     }
 
     pub fn find_tag(&mut self, tag: Tag) -> TiffResult<Option<Value>> {

@@ -30,7 +30,7 @@ pub(in crate::infer::decode) struct RawIntegers {
 /// The integers of page `page` of a TIFF file; none if its samples are floats or were changed by JPEG.
 pub(in crate::infer::decode) fn raw_integers(path: &Path, page: usize) -> Result<Option<RawIntegers>> {
     let (file, reader, _) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
-    let mut image = TiffPicture::open(file.clone(), reader, page)?;
+    let mut image = TiffPicture::open(file.clone(), reader, page, 0)?;
     let source = file.as_source();
     guarded(&source, || image.integers())
 }

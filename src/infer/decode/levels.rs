@@ -1,0 +1,212 @@
+//! Pyramids: which directories are smaller copies of a page, by `SubIFDs` (OME-TIFF), by `NewSubfileType` (cloud-optimised
+//! GeoTIFF, libvips), or by Aperio's order of tiled directories (SVS).
+
+use std::collections::HashSet;
+use std::io::{Read, Seek};
+
+use super::Source;
+use super::directory::{Directories, Directory};
+use super::pages::Plane;
+use super::tiff::TiffDecoder;
+use crate::error::{Error, Result};
+
+const NEW_SUBFILE_TYPE: u16 = 254;
+const SUBFILE_TYPE: u16 = 255;
+const WIDTH: u16 = 256;
+const HEIGHT: u16 = 257;
+const BITS: u16 = 258;
+const DESCRIPTION: u16 = 270;
+const SAMPLES: u16 = 277;
+const TILE_WIDTH: u16 = 322;
+const SUB_IFDS: u16 = 330;
+
+/// More directories than this are refused.
+const MAX_DIRECTORIES: usize = 1 << 16;
+/// Smaller copies of one page, at most.
+const MAX_LEVELS: usize = 64;
+
+/// What a directory of the main chain is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Page,
+    /// A smaller copy of the page before it.
+    Reduced,
+    /// A transparency mask.
+    Mask,
+    /// A slide's label, its overview, a thumbnail.
+    Associated,
+}
+
+/// A directory of the main chain.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Listed {
+    pub directory: Directory,
+    pub kind: Kind,
+    pub size: [u64; 2],
+}
+
+/// One size of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Level {
+    pub offset: u64,
+    /// Columns and rows.
+    pub size: [u64; 2],
+}
+
+/// What went wrong with directories, in the words of a file's error.
+pub(super) fn failed(source: &Source, e: std::io::Error) -> Error {
+    match e.kind() {
+        std::io::ErrorKind::UnexpectedEof => source.error("the TIFF file is truncated"),
+        _ => source.error(format!("damaged TIFF file: {e}")),
+    }
+}
+
+/// The main chain of directories, until there are more than `wanted` pages.
+pub(super) fn chain<R: Read + Seek>(source: &Source, file: &mut Directories<R>, wanted: usize) -> Result<Vec<Listed>> {
+    let (mut found, mut seen, mut pages): (Vec<Listed>, _, usize) = (Vec::new(), HashSet::new(), 0);
+    let mut next = file.header.first;
+    let mut aperio = false;
+    while next != 0 {
+        if !seen.insert(next) {
+            return Err(source.error("damaged TIFF file: its directories form a circle"));
+        }
+        if found.len() == MAX_DIRECTORIES {
+            return Err(source.error(format!("has more than {MAX_DIRECTORIES} directories")));
+        }
+        let directory = file.read(next).map_err(|e| failed(source, e))?;
+        next = directory.next;
+        let size = [WIDTH, HEIGHT].map(|tag| file.number(&directory, tag).unwrap_or(0));
+        let first = found.first().map(|f| f.size);
+        if first.is_none() {
+            aperio = file.text(&directory, DESCRIPTION).is_some_and(|t| t.starts_with("Aperio"));
+        }
+        let kind = match first {
+            // The first is a page whatever it says.
+            None => Kind::Page,
+            Some(first) if aperio => match directory.has(TILE_WIDTH) {
+                true if size == first => Kind::Page,
+                true => Kind::Reduced,
+                false => Kind::Associated,
+            },
+            Some(_) => kind(file, &directory),
+        };
+        pages += usize::from(kind == Kind::Page);
+        found.push(Listed { directory, kind, size });
+        if pages > wanted {
+            break;
+        }
+    }
+    match found.is_empty() {
+        true => Err(source.error("damaged TIFF file: it has no directory")),
+        false => Ok(found),
+    }
+}
+
+/// What a directory says of itself.
+fn kind<R: Read + Seek>(file: &mut Directories<R>, directory: &Directory) -> Kind {
+    let old = file.number(directory, SUBFILE_TYPE);
+    match (file.number(directory, NEW_SUBFILE_TYPE), old) {
+        (Some(bits), _) if bits & 4 != 0 => Kind::Mask,
+        (Some(bits), _) if bits & 1 != 0 => Kind::Reduced,
+        (None, Some(2)) => Kind::Reduced,
+        _ => Kind::Page,
+    }
+}
+
+/// The sizes of a page: itself, then smaller copies, largest first. `at` is its place in the chain, which must reach to the
+/// page behind it.
+pub(super) fn of<R: Read + Seek>(
+    source: &Source,
+    file: &mut Directories<R>,
+    chain: &[Listed],
+    at: usize,
+) -> Result<Vec<Level>> {
+    let Some(full) = chain.get(at) else {
+        return Err(source.error(format!("damaged: its description names directory {at}, there are {}", chain.len())));
+    };
+    let samples = |file: &mut Directories<R>, d: &Directory| {
+        (file.number(d, SAMPLES).unwrap_or(1), file.number(d, BITS).unwrap_or(1))
+    };
+    let own = samples(file, &full.directory);
+    let mut copies = Vec::new();
+    for offset in file.whole(&full.directory, SUB_IFDS).unwrap_or_default().into_iter().take(MAX_LEVELS) {
+        let directory = file.read(offset).map_err(|e| failed(source, e))?;
+        let size = [WIDTH, HEIGHT].map(|tag| file.number(&directory, tag).unwrap_or(0));
+        if kind(file, &directory) != Kind::Mask {
+            copies.push((directory, size));
+        }
+    }
+    if copies.is_empty() {
+        let behind = chain.iter().skip(at + 1).take_while(|l| l.kind != Kind::Page);
+        copies = behind.filter(|l| l.kind == Kind::Reduced).map(|l| (l.directory.clone(), l.size)).collect();
+    }
+    let mut levels = vec![Level { offset: full.directory.offset, size: full.size }];
+    for (directory, size) in copies {
+        if is_copy(full.size, size) && samples(file, &directory) == own {
+            levels.push(Level { offset: directory.offset, size });
+        }
+    }
+    levels.sort_by_key(|l| std::cmp::Reverse(l.size));
+    levels.dedup_by_key(|l| l.size);
+    Ok(levels)
+}
+
+/// Whether a size is a smaller one of the same shape, within what rounding does.
+fn is_copy([w, h]: [u64; 2], [a, b]: [u64; 2]) -> bool {
+    let range = |part: u64, whole: u64| {
+        let (part, whole) = (part as f64, whole as f64);
+        ((part - 1.5) / whole, (part + 1.5) / whole)
+    };
+    let (across, down) = (range(a, w), range(b, h));
+    a > 0 && b > 0 && a <= w && b <= h && (a, b) != (w, h) && across.0 <= down.1 && down.0 <= across.1
+}
+
+/// Leads the decoder to smaller copies of planes: level 0 is the full size. Gives the planes' places among them.
+pub(super) fn seek(source: &Source, decoder: &mut TiffDecoder, planes: Vec<Plane>, level: usize) -> Result<Vec<Plane>> {
+    if level == 0 {
+        return Ok(planes);
+    }
+    let mut file = Directories::new(decoder.inner()).map_err(|e| failed(source, e))?;
+    // As far as to the page behind the last that is wanted.
+    let last = planes.iter().map(|p| p.directory).max().unwrap_or(0);
+    let chain = chain(source, &mut file, last + 1)?;
+    let (mut offsets, mut moved) = (Vec::new(), Vec::new());
+    for plane in &planes {
+        let levels = of(source, &mut file, &chain, plane.directory)?;
+        let Some(chosen) = levels.get(level) else { return Err(source.error(missing(&levels, level))) };
+        let place = offsets.iter().position(|o| *o == chosen.offset).unwrap_or_else(|| {
+            offsets.push(chosen.offset);
+            offsets.len() - 1
+        });
+        moved.push(Plane { directory: place, ..*plane });
+    }
+    decoder.follow(offsets);
+    Ok(moved)
+}
+
+/// That there is no such level, and which there are.
+pub(super) fn missing(levels: &[Level], level: usize) -> String {
+    let sizes: Vec<String> = levels.iter().map(|l| format!("{}x{}", l.size[0], l.size[1])).collect();
+    match sizes.len() {
+        0 | 1 => format!("holds the image in its full size only, there is no level {level} (level 0 is the full size)"),
+        n => format!("has levels 0 to {} ({}), there is no level {level}", n - 1, sizes.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_have_the_same_shape() {
+        for (full, part) in
+            [([1001, 701], [500, 350]), ([1001, 701], [501, 351]), ([1001, 701], [62, 43]), ([100_001, 37], [390, 1])]
+        {
+            assert!(is_copy(full, part), "{full:?} {part:?}");
+        }
+        // Itself, a larger one, a label, an overview of the slide, nothing.
+        for part in [[1001, 701], [1002, 701], [300, 300], [701, 500], [0, 0]] {
+            assert!(!is_copy([1001, 701], part), "{part:?}");
+        }
+    }
+}

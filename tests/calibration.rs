@@ -1,0 +1,110 @@
+//! Pixel sizes, georeferences and pyramids of files that tifffile wrote (scripts/make_calibration_fixtures.py), and what
+//! results keep of them.
+
+use std::path::PathBuf;
+
+use unet_wgpu::infer::{OpenOptions, PixelSizeSource, Pixels, calibration_of, open_picture, page_count};
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/calibration").join(name)
+}
+
+fn at(level: usize) -> OpenOptions {
+    OpenOptions { level, ..OpenOptions::default() }
+}
+
+/// The values that the script writes.
+fn value(x: usize, y: usize, channel: usize) -> u16 {
+    ((3 * x + 5 * y + 7 * channel) % 251) as u16
+}
+
+/// Reads a level as a whole and in odd windows, and compares it with every `step`th pixel of the full size.
+fn check(name: &str, level: usize, step: usize, [w, h, channels]: [usize; 3]) {
+    let mut source = open_picture(fixture(name), &at(level)).unwrap();
+    let info = source.info();
+    assert_eq!([info.width, info.height, info.channels], [w, h, channels], "{name} level {level}");
+    for [x0, y0, ww, hh] in [[0, 0, w, h], [3, 2, w - 5, h - 3], [w - 1, h - 1, 1, 1]] {
+        let picture = source.read(x0, y0, ww, hh).unwrap();
+        let values: Vec<u16> = match picture.pixels() {
+            Pixels::U8(v) => v.iter().map(|&v| v.into()).collect(),
+            Pixels::U16(v) => v.clone(),
+            Pixels::F32(_) => panic!(),
+        };
+        let want = (0..hh).flat_map(|y| (0..ww).flat_map(move |x| (0..channels).map(move |c| (x, y, c))));
+        let want: Vec<u16> = want.map(|(x, y, c)| value((x0 + x) * step, (y0 + y) * step, c)).collect();
+        assert_eq!(values, want, "{name} level {level}");
+    }
+}
+
+#[test]
+fn every_level_is_read() {
+    for (level, step) in [(0, 1), (1, 2), (2, 4)] {
+        check("pyramid.ome.tif", level, step, [80 / step, 48 / step, 2]);
+        check("aperio.svs", level, step, [96 / step, 64 / step, 3]);
+    }
+    check("geo.tif", 0, 1, [41, 30, 1]);
+    check("geo.tif", 1, 2, [21, 15, 1]);
+}
+
+#[test]
+fn a_level_that_is_not_there_is_named() {
+    let error = |name: &str, level| match open_picture(fixture(name), &at(level)) {
+        Err(e) => e.to_string(),
+        Ok(_) => panic!("{name}"),
+    };
+    let e = error("aperio.svs", 3);
+    assert!(e.ends_with("aperio.svs: has levels 0 to 2 (96x64, 48x32, 24x16), there is no level 3"), "{e}");
+    assert!(error("geo.tif", 2).ends_with("has levels 0 to 1 (41x30, 21x15), there is no level 2"));
+    let e = error("imagej.tif", 1);
+    assert!(e.contains("holds the image in its full size only, there is no level 1"), "{e}");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.npy");
+    std::fs::write(&path, b"\x93NUMPY\x01\0").unwrap();
+    assert!(open_picture(&path, &at(1)).err().unwrap().to_string().contains("full size only"));
+}
+
+#[test]
+fn copies_masks_labels_and_thumbnails_are_no_pages() {
+    for (name, pages) in
+        [("pyramid.ome.tif", 1), ("aperio.svs", 1), ("geo.tif", 1), ("imagej.tif", 3), ("big_endian.btf", 1)]
+    {
+        assert_eq!(page_count(fixture(name)).unwrap(), pages, "{name}");
+    }
+}
+
+#[test]
+fn pixel_sizes() {
+    let size = |name: &str, level| calibration_of(fixture(name), &at(level)).unwrap().pixel;
+    let near = |name: &str, level, want: [f64; 2], source: PixelSizeSource| {
+        let p = size(name, level).unwrap_or_else(|| panic!("{name} has no pixel size"));
+        let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-6;
+        assert!(close(p.x, want[0]) && close(p.y, want[1]), "{name}: {p:?}");
+        assert_eq!(p.source, source, "{name}");
+    };
+    near("pyramid.ome.tif", 0, [0.25, 0.5], PixelSizeSource::Ome);
+    near("pyramid.ome.tif", 2, [1.0, 2.0], PixelSizeSource::Ome);
+    near("aperio.svs", 0, [0.499, 0.499], PixelSizeSource::Aperio);
+    near("aperio.svs", 1, [0.998, 0.998], PixelSizeSource::Aperio);
+    near("imagej.tif", 0, [0.325, 0.65], PixelSizeSource::ImageJ { unit: "um".into() });
+    assert_eq!(size("imagej.tif", 0).unwrap().z, Some(2.0));
+    near("centimetre.tif", 0, [0.65, 0.65], PixelSizeSource::Tiff);
+    near("big_endian.btf", 0, [0.25, 0.5], PixelSizeSource::Tiff);
+    assert_eq!((size("dpi300.tif", 0), size("geo.tif", 0)), (None, None));
+}
+
+#[test]
+fn georeferences() {
+    let geo = |name: &str, level| calibration_of(fixture(name), &at(level)).unwrap().georeference.unwrap();
+    let whole = geo("geo.tif", 0);
+    assert_eq!((whole.epsg(), whole.citation().as_deref()), (Some(32632), Some("WGS 84 / UTM zone 32N")));
+    let map = whole.to_world().unwrap();
+    assert_eq!(map.at([0.0, 0.0]), [500_000.0, 5_200_000.0]);
+    assert_eq!(map.at([41.0, 30.0]), [500_410.0, 5_199_400.0]);
+    // An overview has the extent of the image, as GDAL has it.
+    let half = geo("geo.tif", 1).to_world().unwrap().at([21.0, 15.0]);
+    assert!((half[0] - 500_410.0).abs() < 1e-6 && (half[1] - 5_199_400.0).abs() < 1e-6, "{half:?}");
+    let turned = geo("geo_turned_points.tif", 0).to_world().unwrap();
+    assert_eq!(turned.at([0.5, 0.5]), [7.0, 90.0]);
+    let next = turned.at([1.5, 2.5]);
+    assert!((next[0] - 7.7).abs() < 1e-12 && (next[1] - 89.1).abs() < 1e-12, "{next:?}");
+}
