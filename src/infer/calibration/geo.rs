@@ -129,10 +129,8 @@ impl Georeference {
     pub fn of_pixels(&self, pixels: &Affine) -> Self {
         // Where tags count from.
         let shift = if self.of_centres() { 0.5 } else { 0.0 };
-        let (to, from) = (
-            Affine { origin: [-shift; 2], ..Affine::IDENTITY },
-            Affine { origin: [shift; 2], ..Affine::IDENTITY },
-        );
+        let (to, from) =
+            (Affine { origin: [-shift; 2], ..Affine::IDENTITY }, Affine { origin: [shift; 2], ..Affine::IDENTITY });
         let inner = to.after(&pixels.after(&from));
         let Some(back) = inner.inverse() else { return self.clone() };
         let mut out = self.clone();

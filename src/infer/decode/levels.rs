@@ -62,11 +62,7 @@ pub(super) fn failed(source: &Source, e: std::io::Error) -> Error {
 }
 
 /// The main chain of directories, until there are more than `wanted` pages.
-pub(super) fn chain<R: Read + Seek>(
-    source: &Source,
-    file: &mut Directories<R>,
-    wanted: usize,
-) -> Result<Vec<Listed>> {
+pub(super) fn chain<R: Read + Seek>(source: &Source, file: &mut Directories<R>, wanted: usize) -> Result<Vec<Listed>> {
     let (mut found, mut seen, mut pages): (Vec<Listed>, _, usize) = (Vec::new(), HashSet::new(), 0);
     let mut next = file.header.first;
     let mut aperio = false;
