@@ -1,9 +1,12 @@
 //! Pixel sizes, georeferences and pyramids of files that tifffile wrote (scripts/make_calibration_fixtures.py), and what
 //! results keep of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use unet_wgpu::infer::{OpenOptions, PixelSizeSource, Pixels, calibration_of, open_picture, page_count};
+use unet_wgpu::infer::{
+    BandInfo, BandSink, Calibration, Coordinates, Ids, InstanceOptions, Mask, MaskSink, ObjectFile, ObjectSink,
+    OpenOptions, PixelSizeSource, Pixels, ProbabilitySink, calibration_of, feed, open_picture, page_count,
+};
 
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/calibration").join(name)
@@ -74,7 +77,7 @@ fn copies_masks_labels_and_thumbnails_are_no_pages() {
 
 #[test]
 fn pixel_sizes() {
-    let size = |name: &str, level| calibration_of(fixture(name), &at(level)).unwrap().pixel;
+    let size = |name: &str, level| calibration_of(fixture(name), &at(level), None).unwrap().pixel;
     let near = |name: &str, level, want: [f64; 2], source: PixelSizeSource| {
         let p = size(name, level).unwrap_or_else(|| panic!("{name} has no pixel size"));
         let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-6;
@@ -94,7 +97,7 @@ fn pixel_sizes() {
 
 #[test]
 fn georeferences() {
-    let geo = |name: &str, level| calibration_of(fixture(name), &at(level)).unwrap().georeference.unwrap();
+    let geo = |name: &str, level| calibration_of(fixture(name), &at(level), None).unwrap().georeference.unwrap();
     let whole = geo("geo.tif", 0);
     assert_eq!((whole.epsg(), whole.citation().as_deref()), (Some(32632), Some("WGS 84 / UTM zone 32N")));
     let map = whole.to_world().unwrap();
@@ -107,4 +110,62 @@ fn georeferences() {
     assert_eq!(turned.at([0.5, 0.5]), [7.0, 90.0]);
     let next = turned.at([1.5, 2.5]);
     assert!((next[0] - 7.7).abs() < 1e-12 && (next[1] - 89.1).abs() < 1e-12, "{next:?}");
+}
+
+/// Writes a mask, probabilities of three classes, and labels of 6 x 4 pixels.
+fn results(dir: &Path, calibration: &Calibration) -> [PathBuf; 3] {
+    let paths = ["mask.tif", "prob.tif", "labels.tif"].map(|name| dir.join(name));
+    let known = || calibration.clone();
+    let objects = InstanceOptions { scratch: dir.to_path_buf(), ..InstanceOptions::default() };
+    let objects = ObjectSink::new(objects, "a.tif", vec![(ObjectFile::Labels, paths[2].clone())]);
+    let sinks: [Box<dyn BandSink>; 3] = [
+        Box::new(MaskSink::new(&paths[0]).with_calibration(known())),
+        Box::new(ProbabilitySink::new(&paths[1]).unwrap().with_calibration(known())),
+        Box::new(objects.with_calibration(known(), Coordinates::Pixel)),
+    ];
+    let mask = Mask::new(6, 4, 3, Ids::U8((0..24).map(|i| i % 3).collect())).unwrap();
+    let classes = (0..3).map(|i| format!("class {i}")).collect();
+    let info = BandInfo { width: 6, height: 4, channels: 1, classes, planes: 3, contrast: None };
+    let probabilities: Vec<f32> = (0..72).map(|i| i as f32 / 72.0).collect();
+    for sink in sinks {
+        feed(sink, &info, &mask, Some(&probabilities), None, 4).unwrap();
+    }
+    paths
+}
+
+#[test]
+fn results_keep_sizes_and_places() {
+    for (name, level) in [
+        ("pyramid.ome.tif", 0),
+        ("pyramid.ome.tif", 1),
+        ("aperio.svs", 2),
+        ("imagej.tif", 0),
+        ("centimetre.tif", 0),
+        ("big_endian.btf", 0),
+        ("dpi300.tif", 0),
+        ("geo.tif", 0),
+        ("geo.tif", 1),
+        ("geo_turned_points.tif", 0),
+    ] {
+        let of = calibration_of(fixture(name), &at(level), None).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        for path in results(dir.path(), &of) {
+            let name = format!("{name} level {level}: {}", path.display());
+            let kept = calibration_of(&path, &at(0), None).unwrap();
+            assert_eq!(kept.georeference, of.georeference, "{name}");
+            match (&kept.pixel, &of.pixel) {
+                (Some(a), Some(b)) => {
+                    assert!((a.x / b.x - 1.0).abs() < 1e-9 && (a.y / b.y - 1.0).abs() < 1e-9, "{name}: {a:?} {b:?}")
+                }
+                (a, b) => assert_eq!(a, b, "{name}"),
+            }
+            // The same numbers where the size stands in the tags or they say nothing of it.
+            if !name.starts_with("pyramid") && !name.starts_with("aperio") {
+                assert_eq!(kept.resolution, of.resolution, "{name}");
+            }
+            assert_eq!(page_count(&path).unwrap(), if path.ends_with("prob.tif") { 3 } else { 1 }, "{name}");
+            let info = open_picture(&path, &at(0)).unwrap().info();
+            assert_eq!((info.width, info.height, info.channels), (6, 4, 1), "{name}");
+        }
+    }
 }

@@ -2,11 +2,11 @@
 
 use super::arch::ArchArgs;
 use super::inspect_verify::{self, Verify};
-use super::{Common, inspect_import, inspect_package, inspect_plan, output};
+use super::{Common, inspect_image, inspect_import, inspect_package, inspect_plan, output};
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use unet_wgpu::error::{Error, Result};
@@ -18,7 +18,7 @@ use unet_wgpu::session::Backend;
 use unet_wgpu::tensor::Precision;
 use unet_wgpu::weights::builtin;
 
-/// Show what a model is: architecture, layers, sizes, parameters, cost, memory
+/// Show what a model is: architecture, layers, sizes, parameters, cost, memory; or what an image is
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -31,11 +31,12 @@ Examples:
   unet inspect model.pth --verify                the device against the CPU reference, on noise of the smallest size
   unet inspect model.pth --verify --input x.npy --expected y.npy
   unet inspect package.zip --verify              a bioimage.io package with its own test tensors
+  unet inspect slide.svs                         an image: pages, levels, channels, pixel size, georeference
 
 Exit code: 1 if --verify finds a difference that is too large.")]
 pub struct Inspect {
-    /// Built-in model or checkpoint file
-    #[arg(group = "network")]
+    /// Built-in model or checkpoint file; or an image file, which is told by its content
+    #[arg(group = "network", value_name = "MODEL|IMAGE")]
     model: Option<String>,
     #[command(flatten)]
     arch: ArchArgs,
@@ -76,6 +77,10 @@ pub fn size(text: &str) -> std::result::Result<[usize; 2], String> {
 
 impl Inspect {
     pub fn run(&self, common: &Common) -> Result<ExitCode> {
+        if let Some(path) = self.model.as_deref().map(Path::new).filter(|p| inspect_image::is_image(p)) {
+            inspect_image::run(path, common.json)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let (model, architecture) = match (&self.model, self.arch.build(self.model.as_deref())?) {
             (Some(name), _) => {
                 let model = self.arch.open(name, common)?;

@@ -11,6 +11,7 @@ mod convert;
 mod devices;
 mod eval;
 mod inspect;
+mod inspect_image;
 mod inspect_import;
 mod inspect_package;
 mod inspect_plan;
@@ -73,7 +74,7 @@ enum Command {
     Bench(bench::Bench),
     /// Time the kernels that a network could use on this device, and keep the fastest of each
     Tune(tune::Tune),
-    /// Show what a model is: architecture, layers, sizes, parameters, cost, memory
+    /// Show what a model is: architecture, layers, sizes, parameters, cost, memory; or what an image is
     Inspect(inspect::Inspect),
     /// Write a model in another format: PyTorch checkpoints to native ones, models to ONNX
     Convert(convert::Convert),

@@ -2,7 +2,8 @@
 
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
-use unet_wgpu::infer::{Connectivity, InstanceOptions, ObjectFile, ObjectSink, Separation};
+use unet_wgpu::error::{Error, Result};
+use unet_wgpu::infer::{Calibration, Connectivity, Coordinates, InstanceOptions, ObjectFile, ObjectSink, Separation};
 
 /// How single objects are found.
 #[derive(Args)]
@@ -23,6 +24,19 @@ pub struct ObjectArgs {
     /// Fill background that lies inside one object
     #[arg(long)]
     fill_holes: bool,
+    /// Coordinates of outlines in GeoJSON: pixels, as QuPath reads them, or those of a GeoTIFF's reference system; the table
+    /// has the latter as two more columns
+    #[arg(long, value_enum, default_value = "pixel", value_name = "pixel|world")]
+    coordinates: CoordinatesArg,
+}
+
+/// Which coordinates outlines have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CoordinatesArg {
+    /// Columns and rows
+    Pixel,
+    /// The image's reference system
+    World,
 }
 
 /// How touching objects are told apart.
@@ -34,11 +48,11 @@ enum Separate {
     Watershed,
 }
 
-fn depth(text: &str) -> Result<f64, String> {
+fn depth(text: &str) -> std::result::Result<f64, String> {
     text.parse().ok().filter(|d: &f64| d.is_finite() && *d > 0.0).ok_or_else(|| "not a number above 0".into())
 }
 
-fn connectivity(text: &str) -> Result<Connectivity, String> {
+fn connectivity(text: &str) -> std::result::Result<Connectivity, String> {
     match text {
         "4" => Ok(Connectivity::Four),
         "8" => Ok(Connectivity::Eight),
@@ -48,7 +62,27 @@ fn connectivity(text: &str) -> Result<Connectivity, String> {
 
 impl ObjectArgs {
     /// What finds the objects of `input` and writes `files`, in at most `memory` bytes. Temporary files lie beside results.
-    pub fn sink(&self, input: &Path, files: Vec<(ObjectFile, PathBuf)>, memory: u64) -> ObjectSink {
+    pub fn sink(
+        &self,
+        input: &Path,
+        files: Vec<(ObjectFile, PathBuf)>,
+        memory: u64,
+        calibration: Calibration,
+    ) -> Result<ObjectSink> {
+        let coordinates = match self.coordinates {
+            CoordinatesArg::Pixel => Coordinates::Pixel,
+            CoordinatesArg::World => {
+                // Before any work, not after it.
+                let map = calibration.georeference.as_ref().map(|g| g.to_world());
+                if let Some(why) = match map {
+                    None => Some("it is not georeferenced".to_string()),
+                    Some(map) => map.err(),
+                } {
+                    return Err(Error::file(input, format!("has no world coordinates ({why}); see `unet inspect`")));
+                }
+                Coordinates::World
+            }
+        };
         let separation = match self.instances {
             Separate::Components => Separation::Components,
             Separate::Watershed => Separation::Watershed { depth: self.seed_depth },
@@ -62,6 +96,7 @@ impl ObjectArgs {
             memory,
             scratch: folder.unwrap_or(Path::new(".")).to_path_buf(),
         };
-        ObjectSink::new(options, input.file_name().unwrap_or_default().to_string_lossy(), files)
+        let sink = ObjectSink::new(options, input.file_name().unwrap_or_default().to_string_lossy(), files);
+        Ok(sink.with_calibration(calibration, coordinates))
     }
 }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use unet_wgpu::error::Result;
 use unet_wgpu::infer::{
-    Blend, Ensemble, PageChoice, SegmentOptions, Segmenter, Tta, check_distinct, check_writable, expand_inputs,
-    output_path, page_count,
+    Blend, Ensemble, PageChoice, SegmentOptions, Segmenter, Tta, check_distinct, check_writable,
+    expand_inputs_and_skipped, output_path, page_count,
 };
 use unet_wgpu::weights::{Normalisation, builtin};
 
@@ -35,6 +35,10 @@ Examples:
 
   unet segment slide.ome.tif --channels 2,0 --page all -o results --memory 1G
                                                  two dyes of every plane; TIFF is never in memory as a whole
+  unet segment slide.svs --level 1 --save labels,csv
+                                                 a pyramid's first smaller copy; sizes in micrometres where the file says them
+  unet segment field.tif --save geojson --coordinates world
+                                                 outlines in the coordinates of a GeoTIFF, for QGIS
 
 Pictures: PNG, JPEG, WebP, BMP, TIFF and BigTIFF (strips and tiles; OME-TIFF and ImageJ stacks), NPY; 8 and 16 bit and 32-bit
 float; grey, RGB, any number of channels; any size. Large ones are cut into tiles whose joined result equals one run on the
@@ -83,9 +87,9 @@ pub struct Segment {
     /// Channels that the network gets, in this order, counted from 0 [default: all]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     channels: Option<Vec<usize>>,
-    /// Page of a TIFF file, or plane of a stack, counted from 0; `all` segments each as a picture of its own
-    #[arg(long, default_value = "0", value_name = "N|all")]
-    page: PageChoice,
+    /// Page of a TIFF file, or plane of a stack, counted from 0; `all` segments each as a picture of its own [default: 0]
+    #[arg(long, value_name = "N|all")]
+    page: Option<PageChoice>,
     /// Level of a pyramid (OME-TIFF, SVS, cloud-optimised GeoTIFF): 0 is the full size, every further one a smaller copy;
     /// `unet inspect IMAGE` lists them
     #[arg(long, default_value = "0", value_name = "N")]
@@ -98,6 +102,9 @@ pub struct Segment {
     /// Pass over pictures whose results all exist; files are there whole or not at all, so this resumes a run
     #[arg(long)]
     skip_existing: bool,
+    /// Size of a pixel of the full size in micrometres, across and down, in place of what the file says: 0.325 or 0.25x0.5
+    #[arg(long, value_name = "UM|XxY", value_parser = pixel_size)]
+    pixel_size: Option<[f64; 2]>,
     #[command(flatten)]
     objects: ObjectArgs,
 }
@@ -122,6 +129,45 @@ enum Orientations {
     D4,
 }
 
+/// Files of which only the first page is read.
+#[derive(Default)]
+struct UnreadPages {
+    files: usize,
+    first: Option<(PathBuf, usize)>,
+}
+
+impl UnreadPages {
+    fn look(&mut self, input: &Path) {
+        // A file that cannot be read is told of when it is opened.
+        let pages = page_count(input).unwrap_or(1);
+        if pages > 1 {
+            self.files += 1;
+            self.first.get_or_insert_with(|| (input.to_path_buf(), pages));
+        }
+    }
+
+    fn text(&self) -> Option<String> {
+        let (path, pages) = self.first.as_ref()?;
+        let path = path.display();
+        Some(match self.files {
+            1 => format!("{path} has {pages} pages; page 0 is used (--page all for every page)"),
+            n => format!(
+                "{n} files have several pages (first: {path}, {pages} pages); page 0 of each is used (--page all for every page)"
+            ),
+        })
+    }
+}
+
+/// `0.325` or `0.25x0.5`, micrometres.
+fn pixel_size(text: &str) -> std::result::Result<[f64; 2], String> {
+    let number = |t: &str| t.trim().parse::<f64>().ok().filter(|v| v.is_finite() && *v > 0.0);
+    let (x, y) = text.split_once(['x', 'X', ',']).unwrap_or((text, text));
+    match (number(x), number(y)) {
+        (Some(x), Some(y)) => Ok([x, y]),
+        _ => Err("write micrometres as 0.325, or across and down as 0.25x0.5".into()),
+    }
+}
+
 /// `2G`, `512M`, `1.5GiB`, `1000000`.
 pub(super) fn memory(text: &str) -> std::result::Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -141,7 +187,8 @@ pub(super) fn memory(text: &str) -> std::result::Result<u64, String> {
 
 impl Segment {
     pub fn run(&self, common: &Common) -> Result<ExitCode> {
-        let inputs = expand_inputs(&self.inputs)?;
+        let (inputs, skipped_files) = expand_inputs_and_skipped(&self.inputs)?;
+        skipped_files.iter().for_each(|s| common.note(&s.text()));
         let mut save: Vec<Save> = Vec::new();
         self.save.iter().for_each(|s| {
             if !save.contains(s) {
@@ -170,8 +217,9 @@ impl Segment {
             channels: self.channels.clone(),
             objects: &self.objects,
             memory: self.memory,
-            pages: self.page != PageChoice::default(),
+            pages: self.page.unwrap_or_default() != PageChoice::default(),
             level: self.level,
+            pixel_size: self.pixel_size,
             options: SegmentOptions {
                 tile: self.tile,
                 exact: self.exact,
@@ -184,6 +232,7 @@ impl Segment {
                 ..Default::default()
             },
         };
+        let mut unread = UnreadPages::default();
         let mut group: Vec<Opened> = Vec::new();
         let mut say = Said { common, device, model: self.model.join(" + "), several: jobs.len() > 1, failed: 0 };
         for (i, job) in jobs.iter().enumerate() {
@@ -195,6 +244,14 @@ impl Segment {
                     output::line_if_read(&line.to_string())?;
                 }
                 continue;
+            }
+            if self.page.is_none() {
+                unread.look(job.input);
+            }
+            if i + 1 == jobs.len()
+                && let Some(text) = unread.text()
+            {
+                common.note(&text);
             }
             match work.open(job, i + 1) {
                 Ok(opened) => {
@@ -227,7 +284,7 @@ impl Segment {
     fn jobs<'a>(&self, inputs: &'a [PathBuf], save: &[Save]) -> Result<Vec<Job<'a>>> {
         let mut pages = Vec::new();
         for input in inputs {
-            match self.page {
+            match self.page.unwrap_or_default() {
                 PageChoice::One(page) => pages.push((input, page, None)),
                 // A file that cannot be read is told of when its turn comes.
                 PageChoice::All => match page_count(input).unwrap_or(1) {
@@ -260,7 +317,15 @@ impl Segment {
 
 #[cfg(test)]
 mod tests {
-    use super::memory;
+    use super::{memory, pixel_size};
+
+    #[test]
+    fn pixel_sizes() {
+        assert_eq!((pixel_size("0.325"), pixel_size("0.25x0.5")), (Ok([0.325, 0.325]), Ok([0.25, 0.5])));
+        for bad in ["", "0", "-1", "1x", "nan", "inf", "1 um"] {
+            assert!(pixel_size(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn memory_sizes() {

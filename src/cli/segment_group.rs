@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::infer::{
-    BandSink, MaskSink, ObjectFile, ObjectReport, OpenOptions, OverlaySink, PictureSource, PictureTask,
-    ProbabilityFormat, ProbabilitySink, SegmentOptions, Segmenter, Streamed, open_picture,
+    BandSink, Calibration, MaskSink, ObjectFile, ObjectReport, OpenOptions, OverlaySink, PictureSource, PictureTask,
+    ProbabilityFormat, ProbabilitySink, SegmentOptions, Segmenter, Streamed, calibration_of, open_picture,
 };
 
 /// Pictures that are decoded as a whole wait for each other in at most this part of the memory.
@@ -80,11 +80,12 @@ impl Save {
     }
 
     /// What writes it; those of objects are written together.
-    pub fn sink(self, path: &Path) -> Result<Option<Box<dyn BandSink>>> {
+    pub fn sink(self, path: &Path, calibration: &Calibration) -> Result<Option<Box<dyn BandSink>>> {
+        let known = || calibration.clone();
         Ok(match self {
-            Self::Mask => Some(Box::new(MaskSink::new(path))),
+            Self::Mask => Some(Box::new(MaskSink::new(path).with_calibration(known()))),
             Self::Overlay => Some(Box::new(OverlaySink::new(path))),
-            Self::Prob | Self::ProbNpy => Some(Box::new(ProbabilitySink::new(path)?)),
+            Self::Prob | Self::ProbNpy => Some(Box::new(ProbabilitySink::new(path)?.with_calibration(known()))),
             Self::Labels | Self::Geojson | Self::Coco | Self::Rois | Self::Csv => None,
         })
     }
@@ -99,6 +100,8 @@ pub(super) struct Work<'a> {
     /// Whether pages are named.
     pub pages: bool,
     pub level: usize,
+    /// Micrometres, in place of what files say.
+    pub pixel_size: Option<[f64; 2]>,
     pub options: SegmentOptions,
 }
 
@@ -163,16 +166,17 @@ impl Work<'_> {
             memory: Some(self.memory),
         };
         let source = open_picture(job.input, &open)?;
+        let calibration = calibration_of(job.input, &open, self.pixel_size)?;
         let files: Vec<_> = job.outputs.iter().filter_map(|(s, p)| Some((s.object()?, p.to_path_buf()))).collect();
         let mut sinks = Vec::new();
         // An overlay shows single objects where they are asked for.
         let overlay = job.outputs.iter().find(|(s, _)| *s == Save::Overlay && !files.is_empty()).map(|(_, p)| p);
         for (save, path) in job.outputs.iter().filter(|(s, _)| *s != Save::Overlay || overlay.is_none()) {
-            sinks.extend(save.sink(path)?);
+            sinks.extend(save.sink(path, &calibration)?);
         }
         let mut opened = Opened { job, number, source, sinks, objects: None, opening: 0.0 };
         if !files.is_empty() {
-            let mut sink = self.objects.sink(job.input, files, self.memory / 4);
+            let mut sink = self.objects.sink(job.input, files, self.memory / 4, calibration)?;
             if let Some(path) = overlay {
                 sink = sink.with_overlay(path);
             }

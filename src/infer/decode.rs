@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod chunks;
+mod describe;
 mod directory;
 mod labels;
 mod levels;
@@ -13,6 +14,7 @@ mod raw;
 mod tiff;
 
 pub(super) use calibrate::calibration;
+pub use describe::{ImageFacts, PageFacts, describe_image, image_format};
 pub use npy::check_npy_header;
 
 use std::fs::File;

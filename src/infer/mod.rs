@@ -27,6 +27,7 @@ pub mod output;
 pub mod paths;
 mod runner;
 pub mod segment;
+mod skipped;
 pub mod source;
 mod stream;
 pub mod tile;
@@ -35,13 +36,13 @@ mod tile_graph;
 pub use band::{Band, BandInfo, BandSink, Needs, feed};
 pub use calibration::{Affine, Calibration, Georeference, PixelSize, PixelSizeSource};
 pub use components::{components, grow};
-pub use decode::{MAX_PIXELS, check_npy_header};
+pub use decode::{ImageFacts, MAX_PIXELS, PageFacts, check_npy_header, describe_image, image_format};
 pub(crate) use distance::nearest_sites;
 pub use ensemble::{Ensemble, Tta};
 pub use image::{Picture, Pixels, Sample};
 pub use instances::{
-    Connectivity, InstanceOptions, Instances, Labeller, Object, ObjectFile, ObjectReport, ObjectSink, Separation,
-    write_objects,
+    Connectivity, Coordinates, InstanceOptions, Instances, Labeller, Object, ObjectFile, ObjectReport, ObjectSink,
+    Separation, write_objects,
 };
 pub use labels::LabelMap;
 pub use mask::{Ids, Mask};
@@ -51,11 +52,14 @@ pub use orient::{Orientation, TilePlace};
 pub(crate) use output::Display;
 pub use output::{
     MaskSink, OverlaySink, PendingFile, ProbabilityFormat, ProbabilitySink, SampleKind, StripLayout, StripTiff,
-    palette, write_atomically, write_mask, write_overlay, write_probabilities,
+    TiffTag, palette, write_atomically, write_mask, write_overlay, write_probabilities,
 };
-pub use paths::{PICTURE_EXTENSIONS, check_distinct, check_writable, expand_inputs, output_path};
+pub use paths::{
+    PICTURE_EXTENSIONS, check_distinct, check_writable, expand_inputs, expand_inputs_and_skipped, output_path,
+};
 pub use runner::{TileInput, TileOutput, TileRunner};
 pub use segment::{PictureTask, Segmentation, Segmenter, Streamed};
+pub use skipped::{SkipReason, Skipped};
 pub use source::{OpenOptions, PageChoice, PictureSource, SourceInfo, calibration_of, open_picture, page_count};
 pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
 pub use tile_graph::TileOutputs;

@@ -4,6 +4,7 @@ mod file;
 mod overlay;
 mod sinks;
 mod strips;
+mod tags;
 
 use std::path::Path;
 
@@ -13,6 +14,8 @@ pub use overlay::{OverlaySink, write_overlay};
 pub(crate) use sinks::PngFile;
 pub use sinks::{MaskSink, ProbabilitySink};
 pub use strips::{SampleKind, StripLayout, StripTiff};
+pub use tags::TiffTag;
+pub(in crate::infer) use tags::tags as calibration_tags;
 
 use super::band::{Band, BandInfo, BandSink, feed};
 use super::mask::{Ids, Mask};

@@ -6,10 +6,12 @@ use std::path::{Component, Path, PathBuf};
 use globset::GlobBuilder;
 use ignore::WalkBuilder;
 
+use super::skipped::{SkipReason, Skipped, Tally, other_format};
 use crate::error::{Error, Result};
 
 /// Extensions of the files that are looked for in folders; a file named outright may have any.
-pub const PICTURE_EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp", "npy"];
+pub const PICTURE_EXTENSIONS: [&str; 12] =
+    ["png", "jpg", "jpeg", "tif", "tiff", "btf", "tf8", "svs", "qptiff", "webp", "bmp", "npy"];
 
 /// What our own results are called: `<stem>_<kind>`.
 const KINDS: [&str; 5] = ["mask", "overlay", "prob", "labels", "contours"];
@@ -20,19 +22,29 @@ const KINDS: [&str; 5] = ["mask", "overlay", "prob", "labels", "contours"];
 /// `runs/**/t?.tif` for shells that do not expand it. Folders and globs leave out hidden files, files without a
 /// picture's extension, and results of this program (`x_mask.png`).
 pub fn expand_inputs<S: AsRef<str>>(args: &[S]) -> Result<Vec<PathBuf>> {
-    let (mut paths, mut seen) = (Vec::new(), HashSet::new());
+    Ok(expand_inputs_and_skipped(args)?.0)
+}
+
+/// [`expand_inputs`], and what folders and globs hold that is left out.
+pub fn expand_inputs_and_skipped<S: AsRef<str>>(args: &[S]) -> Result<(Vec<PathBuf>, Vec<Skipped>)> {
+    let (mut paths, mut seen, mut skipped) = (Vec::new(), HashSet::new(), Vec::new());
     for arg in args {
         let path = Path::new(arg.as_ref());
         let found = if path.is_dir() {
             let found = walk(path, Some(1), is_picture_name)?;
+            let left: Vec<Skipped> = left_out(path)?.of(arg.as_ref()).collect();
             if found.is_empty() {
-                return Err(Error::invalid("input", format!("no pictures in {}", path.display())));
+                let left = left.first().map_or(String::new(), |s| format!(": {}", s.text()));
+                return Err(Error::invalid("input", format!("no pictures in {}{left}", path.display())));
             }
+            skipped.extend(left);
             found
         } else if path.exists() {
             vec![path.to_path_buf()]
         } else if is_glob(arg.as_ref()) {
-            expand_glob(path)?
+            let (found, left) = expand_glob(path)?;
+            skipped.extend(left.of(arg.as_ref()));
+            found
         } else if arg.as_ref().is_empty() {
             return Err(Error::invalid("input", "the name of a picture is empty"));
         } else {
@@ -40,14 +52,46 @@ pub fn expand_inputs<S: AsRef<str>>(args: &[S]) -> Result<Vec<PathBuf>> {
         };
         paths.extend(found.into_iter().filter(|p| seen.insert(p.clone())));
     }
-    Ok(paths)
+    Ok((paths, skipped))
+}
+
+/// What a folder holds beside its pictures.
+fn left_out(folder: &Path) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
+        let entry = entry.map_err(|e| Error::io(folder, e))?;
+        let (path, name) = (entry.path(), PathBuf::from(entry.file_name()));
+        let hidden = name.to_string_lossy().starts_with('.');
+        match path.is_dir() {
+            // Folders that begin with a dot are programs' own.
+            true if hidden => {}
+            true => tally.add(SkipReason::Folder, &name),
+            false if hidden => tally.add(SkipReason::Hidden, &name),
+            false => tally_file(&mut tally, &path, &name),
+        }
+    }
+    Ok(tally)
+}
+
+fn tally_file(tally: &mut Tally, path: &Path, name: &Path) {
+    if is_picture_name(path) {
+        return;
+    }
+    tally.add(
+        match () {
+            () if is_picture_file(path) || is_result(path) => SkipReason::Result,
+            () if other_format(path).is_some() => SkipReason::OtherFormat,
+            () => SkipReason::NotAnImage,
+        },
+        name,
+    );
 }
 
 fn is_glob(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
 
-fn expand_glob(pattern: &Path) -> Result<Vec<PathBuf>> {
+fn expand_glob(pattern: &Path) -> Result<(Vec<PathBuf>, Tally)> {
     let wrong = |reason: String| Error::invalid("input", format!("{}: {reason}", pattern.display()));
     // The part before the first special component is walked from, the rest is matched.
     let special = |c: &Component| is_glob(&c.as_os_str().to_string_lossy());
@@ -61,8 +105,16 @@ fn expand_glob(pattern: &Path) -> Result<Vec<PathBuf>> {
     let depth = rest.components().count();
     let depth = (!rest.to_string_lossy().contains("**")).then_some(depth);
     let start = if base.as_os_str().is_empty() { Path::new(".") } else { base.as_path() };
+    let mut tally = Tally::default();
     let found = if start.is_dir() {
-        walk(start, depth, |path| is_picture_name(path) && glob.is_match(path.strip_prefix(start).unwrap_or(path)))?
+        walk(start, depth, |path| {
+            let inner = path.strip_prefix(start).unwrap_or(path);
+            let matches = glob.is_match(inner);
+            if matches && path.is_file() {
+                tally_file(&mut tally, path, inner);
+            }
+            matches && is_picture_name(path)
+        })?
     } else {
         Vec::new()
     };
@@ -73,7 +125,7 @@ fn expand_glob(pattern: &Path) -> Result<Vec<PathBuf>> {
     let plain = |p: PathBuf| {
         if base.as_os_str().is_empty() { p.strip_prefix(".").map(Path::to_path_buf).unwrap_or(p) } else { p }
     };
-    Ok(found.into_iter().map(plain).collect())
+    Ok((found.into_iter().map(plain).collect(), tally))
 }
 
 /// The pictures in a folder and in those under it, sorted; also such as are called like our own results.
@@ -82,7 +134,7 @@ pub(crate) fn all_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The files under a folder that `wanted` accepts, sorted.
-fn walk(folder: &Path, depth: Option<usize>, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+fn walk(folder: &Path, depth: Option<usize>, mut wanted: impl FnMut(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     // Only hidden files are passed over; what git ignores are often just the data.
     for entry in WalkBuilder::new(folder).standard_filters(false).hidden(true).max_depth(depth).build() {
@@ -107,6 +159,15 @@ fn is_picture_file(path: &Path) -> bool {
 fn is_picture_name(path: &Path) -> bool {
     let ours = |s: &str| s.rsplit_once('_').is_some_and(|(stem, kind)| !stem.is_empty() && KINDS.contains(&kind));
     is_picture_file(path) && !path.file_stem().is_some_and(|s| ours(&s.to_string_lossy()))
+}
+
+/// Whether a file is called like one of our results that are no pictures.
+fn is_result(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    [".geojson", ".json", ".zip", ".csv", ".npy"]
+        .iter()
+        .zip(["_contours", "_coco", "_rois", "_objects", "_prob"])
+        .any(|(extension, kind)| name.strip_suffix(extension).is_some_and(|stem| stem.ends_with(kind)))
 }
 
 /// Whether an output is meant as a folder: nobody names a picture without an extension.

@@ -23,21 +23,38 @@ const GEO_KEYS: u16 = 34735;
 const GEO_DOUBLES: u16 = 34736;
 const GEO_ASCII: u16 = 34737;
 
-/// What the file says of a page and level of it, both counted from 0. Nothing where it says nothing.
-pub(in crate::infer) fn calibration(path: &Path, page: usize, level: usize) -> Result<Calibration> {
+/// What the file says of a page and level of it, both counted from 0. Nothing where it says nothing. A `known` size of a
+/// pixel of level 0, micrometres, stands in place of the file's.
+pub(in crate::infer) fn calibration(
+    path: &Path,
+    [page, level]: [usize; 2],
+    known: Option<[f64; 2]>,
+) -> Result<Calibration> {
     let (source, reader, head) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     match head.as_slice() {
         head if is_tiff(head) => {
             let source = source.as_source();
-            tiff::guarded(&source, || of_tiff(&source, reader, page, level))
+            tiff::guarded(&source, || of_tiff(&source, reader, [page, level], known))
         }
-        [0x89, b'P', b'N', b'G', ..] => Ok(of_png(reader).unwrap_or_default()),
-        [0xff, 0xd8, 0xff, ..] => Ok(of_jpeg(reader).unwrap_or_default()),
-        _ => Ok(Calibration::default()),
+        [0x89, b'P', b'N', b'G', ..] => Ok(overridden(of_png(reader).unwrap_or_default(), known)),
+        [0xff, 0xd8, 0xff, ..] => Ok(overridden(of_jpeg(reader).unwrap_or_default(), known)),
+        _ => Ok(overridden(Calibration::default(), known)),
     }
 }
 
-fn of_tiff(source: &Source, reader: BufReader<File>, page: usize, level: usize) -> Result<Calibration> {
+fn overridden(calibration: Calibration, known: Option<[f64; 2]>) -> Calibration {
+    match known {
+        Some([x, y]) => calibration.with_pixel_size(x, y),
+        None => calibration,
+    }
+}
+
+fn of_tiff(
+    source: &Source,
+    reader: BufReader<File>,
+    [page, level]: [usize; 2],
+    known: Option<[f64; 2]>,
+) -> Result<Calibration> {
     let mut decoder = tiff::TiffDecoder::new(source, reader)?;
     let planes = pages::planes(source, &mut decoder, page)?;
     let at = planes.first().map_or(0, |p| p.directory);
@@ -45,7 +62,7 @@ fn of_tiff(source: &Source, reader: BufReader<File>, page: usize, level: usize) 
     let chain = levels::chain(source, &mut file, at + 1)?;
     let Some(own) = chain.get(at) else { return Ok(Calibration::default()) };
     let first = chain.first().map_or(&own.directory, |f| &f.directory);
-    let full = of_directory(source, &mut file, first, &own.directory, page);
+    let full = overridden(of_directory(source, &mut file, first, &own.directory, page), known);
     if level == 0 {
         return Ok(full);
     }

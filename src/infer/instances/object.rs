@@ -182,6 +182,24 @@ impl Object {
     /// Length of its boundary by Crofton's formula: how often lines along rows, columns and both diagonals enter or leave
     /// the object. Unlike the count of pixel edges, right on average for smooth shapes in any direction.
     pub fn perimeter(&self) -> f64 {
+        let [along_rows, along_columns, diagonal] = self.crossings();
+        // Lines lie 1 apart along rows and columns, and 1/sqrt(2) along diagonals.
+        let straight = along_rows + along_columns;
+        std::f64::consts::PI / 8.0 * (straight as f64 + diagonal as f64 * std::f64::consts::FRAC_1_SQRT_2)
+    }
+
+    /// The same of pixels that are `x` wide and `y` high.
+    pub fn perimeter_of(&self, [x, y]: [f64; 2]) -> f64 {
+        let [along_rows, along_columns, diagonal] = self.crossings().map(|n| n as f64);
+        // Every direction stands for the angles that are nearest to it; lines lie a pixel's area by their step apart.
+        let slope = y.atan2(x);
+        let (half, quarter) = (std::f64::consts::FRAC_PI_2, std::f64::consts::FRAC_PI_4);
+        let apart = x * y / x.hypot(y);
+        0.5 * (slope * y * along_rows + (half - slope) * x * along_columns + quarter * apart * diagonal)
+    }
+
+    /// How often lines along rows, columns and both diagonals cross its boundary.
+    fn crossings(&self) -> [u64; 3] {
         let rows: Vec<&[ObjectRun]> = self.runs.chunk_by(|a, b| a.y == b.y).collect();
         let total: u64 = self.area();
         let along_rows = 2 * self.runs.len() as u64;
@@ -194,10 +212,7 @@ impl Object {
                 .sum();
             2 * (total - shared)
         };
-        let straight = along_rows + crossings(0);
-        let diagonal = crossings(1) + crossings(-1);
-        // Lines lie 1 apart along rows and columns, and 1/sqrt(2) along diagonals.
-        std::f64::consts::PI / 8.0 * (straight as f64 + diagonal as f64 * std::f64::consts::FRAC_1_SQRT_2)
+        [along_rows, crossings(0), crossings(1) + crossings(-1)]
     }
 }
 

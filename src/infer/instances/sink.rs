@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::export::{ObjectFile, Source, write_objects};
+use super::export::{Coordinates, ObjectFile, Source, write_objects};
 use super::shown::Shown;
 use super::{InstanceOptions, Labeller};
 use crate::error::{Error, Result};
+use crate::infer::calibration::Calibration;
 use crate::infer::mask::Ids;
 use crate::infer::{Band, BandInfo, BandSink, Needs};
 
@@ -15,6 +16,8 @@ use crate::infer::{Band, BandInfo, BandSink, Needs};
 pub struct ObjectSink {
     options: InstanceOptions,
     picture: String,
+    calibration: Calibration,
+    coordinates: Coordinates,
     files: Vec<(ObjectFile, PathBuf)>,
     report: Arc<Mutex<Option<ObjectReport>>>,
     overlay: Option<PathBuf>,
@@ -35,8 +38,25 @@ pub struct ObjectReport {
 impl ObjectSink {
     /// A sink that writes `files` of the picture called `picture`.
     pub fn new(options: InstanceOptions, picture: impl Into<String>, files: Vec<(ObjectFile, PathBuf)>) -> Self {
-        let (picture, planes) = (picture.into(), Vec::new());
-        Self { options, picture, files, report: Arc::default(), overlay: None, state: None, shown: None, planes }
+        let (calibration, coordinates) = (Calibration::default(), Coordinates::Pixel);
+        Self {
+            options,
+            picture: picture.into(),
+            calibration,
+            coordinates,
+            files,
+            report: Arc::default(),
+            overlay: None,
+            state: None,
+            shown: None,
+            planes: Vec::new(),
+        }
+    }
+
+    /// With what is known of the image's pixels: lengths in micrometres, and world coordinates where they are wanted.
+    #[must_use]
+    pub fn with_calibration(self, calibration: Calibration, coordinates: Coordinates) -> Self {
+        Self { calibration, coordinates, ..self }
     }
 
     /// Also draws the objects over the picture, each in a colour of its own, so that a line parts those that touch: a PNG
@@ -76,7 +96,13 @@ impl BandSink for ObjectSink {
             (Some(_), Some(contrast)) => Some(Shown::new(scratch, contrast)),
             (Some(path), None) => return Err(Error::file(path, "no contrast was given")),
         };
-        self.state = Some((labeller, Source { picture: self.picture.clone(), classes: info.classes.clone() }));
+        let source = Source {
+            picture: self.picture.clone(),
+            classes: info.classes.clone(),
+            calibration: self.calibration.clone(),
+            coordinates: self.coordinates,
+        };
+        self.state = Some((labeller, source));
         Ok(())
     }
 

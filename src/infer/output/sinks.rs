@@ -8,9 +8,11 @@ use npyz::WriterBuilder;
 
 use super::file::PendingFile;
 use super::strips::{SampleKind, StripLayout, StripTiff};
+use super::tags::tags;
 use super::{Ids, ProbabilityFormat, palette};
 use crate::error::{Error, Result};
 use crate::infer::band::{Band, BandInfo, BandSink, Needs};
+use crate::infer::calibration::Calibration;
 
 /// Bytes that PNG data are gathered in.
 const PNG_BUFFER: usize = 1 << 18;
@@ -79,6 +81,7 @@ pub(super) fn not_started(path: &Path) -> Error {
 /// for up to 256 (TIFF: grey class ids), and 16-bit grey class ids for more. TIFF files are BigTIFF above 4 GB.
 pub struct MaskSink {
     path: PathBuf,
+    calibration: Calibration,
     state: Option<MaskFile>,
     next: usize,
 }
@@ -91,7 +94,13 @@ enum MaskFile {
 impl MaskSink {
     /// A mask that will be at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), state: None, next: 0 }
+        Self { path: path.into(), calibration: Calibration::default(), state: None, next: 0 }
+    }
+
+    /// Keeps what is known of the image's pixels, in a TIFF file.
+    #[must_use]
+    pub fn with_calibration(self, calibration: Calibration) -> Self {
+        Self { calibration, ..self }
     }
 }
 
@@ -113,6 +122,7 @@ impl BandSink for MaskSink {
             let file = PendingFile::create(&self.path)?;
             let layout = StripLayout { width, height, pages: 1, sample };
             let strips = StripTiff::new(file.handle()?, layout).map_err(|e| file.error(e))?;
+            let strips = strips.with_tags(tags(&self.calibration, 1));
             MaskFile::Tiff(file, Box::new(strips), classes)
         } else {
             let (color, depth, colours) = match classes {
@@ -172,6 +182,7 @@ fn encode(row: &mut Vec<u8>, ids: &Ids, at: std::ops::Range<usize>, classes: usi
 /// Probabilities as 32-bit float TIFF with a page per class (BigTIFF above 4 GB), or as a numpy array.
 pub struct ProbabilitySink {
     path: PathBuf,
+    calibration: Calibration,
     format: ProbabilityFormat,
     state: Option<(PendingFile, Planes)>,
     shape: [usize; 3],
@@ -193,7 +204,13 @@ impl ProbabilitySink {
     }
 
     pub(super) fn with_format(path: PathBuf, format: ProbabilityFormat) -> Self {
-        Self { path, format, state: None, shape: [0; 3], next: 0 }
+        Self { path, calibration: Calibration::default(), format, state: None, shape: [0; 3], next: 0 }
+    }
+
+    /// Keeps what is known of the image's pixels, in a TIFF file.
+    #[must_use]
+    pub fn with_calibration(self, calibration: Calibration) -> Self {
+        Self { calibration, ..self }
     }
 }
 
@@ -212,7 +229,8 @@ impl BandSink for ProbabilitySink {
             ProbabilityFormat::Tiff => {
                 let (pages, sample) = (info.planes, SampleKind::Float);
                 let layout = StripLayout { width, height, pages, sample };
-                Planes::Tiff(Box::new(StripTiff::new(handle, layout).map_err(|e| file.error(e))?))
+                let strips = StripTiff::new(handle, layout).map_err(|e| file.error(e))?;
+                Planes::Tiff(Box::new(strips.with_tags(tags(&self.calibration, pages))))
             }
             ProbabilityFormat::Npy => {
                 let header = npy_header(self.shape).map_err(|e| file.error(e))?;

@@ -3,6 +3,7 @@
 
 use std::io::{Result, Seek, SeekFrom, Write};
 
+use super::tags::TiffTag;
 use flate2::{Compression, write::ZlibEncoder};
 use rayon::prelude::*;
 
@@ -60,6 +61,8 @@ pub struct StripTiff<W> {
     big: bool,
     rows_per_strip: usize,
     pages: Vec<Page>,
+    /// Further tags of every page.
+    tags: Vec<TiffTag>,
     at: u64,
 }
 
@@ -82,7 +85,13 @@ impl<W: Write + Seek> StripTiff<W> {
         out.write_all(&header)?;
         let pages = (0..layout.pages).map(|_| Page::default()).collect();
         let rows_per_strip = (STRIP / row.max(1)).clamp(1, layout.height.max(1) as usize);
-        Ok(Self { out, layout, big, rows_per_strip, pages, at: 2 + header.len() as u64 })
+        Ok(Self { out, layout, big, rows_per_strip, pages, tags: Vec::new(), at: 2 + header.len() as u64 })
+    }
+
+    /// With further tags in every page's directory, other than those that say how pixels are stored.
+    #[must_use]
+    pub fn with_tags(self, tags: Vec<TiffTag>) -> Self {
+        Self { tags, ..self }
     }
 
     /// The next whole rows of a page, in native byte order.
@@ -178,7 +187,7 @@ impl<W: Write + Seek> StripTiff<W> {
         let StripLayout { width, height, sample, .. } = self.layout;
         let short = |v: u16| (3u16, 1u64, v.to_ne_bytes().to_vec());
         let long = |v: u32| (4u16, 1u64, v.to_ne_bytes().to_vec());
-        let tags = vec![
+        let mut tags = vec![
             (256, long(width)),
             (257, long(height)),
             (258, short(8 * sample.bytes() as u16)),
@@ -190,6 +199,8 @@ impl<W: Write + Seek> StripTiff<W> {
             (279, self.numbers(&page.lengths)?),
             (339, short(if sample == SampleKind::Float { 3 } else { 1 })),
         ];
+        tags.extend(self.tags.iter().map(|t| (t.tag, (t.kind, t.count, t.bytes.clone()))));
+        tags.sort_by_key(|t| t.0);
         let room = if self.big { 8 } else { 4 };
         let mut entries = Vec::new();
         for (tag, (kind, count, mut value)) in tags {

@@ -72,6 +72,39 @@ fn what_is_not_there_is_named() {
 }
 
 #[test]
+fn what_is_left_out_is_counted_by_reason() {
+    let more = ["b.txt", "c_objects.csv", "scan.CZI", "brain.nii.gz", ".DS_Store", ".git/config"];
+    let t = Tree::new(&[&FILES[..], &more].concat());
+    let root = t.path("").display().to_string();
+    let told = |arg: &str| {
+        let (_, skipped) = expand_inputs_and_skipped(&[t.path(arg).display().to_string()]).unwrap();
+        let mut lines: Vec<String> = skipped.iter().map(|s| s.text().replace(&root, "in/")).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(
+        told(""),
+        [
+            "2 files in in/ are hidden and passed over (first: .DS_Store)",
+            "2 files in in/ are not images (first: b.txt)",
+            "2 files in in/ are of formats that are not read (first: brain.nii.gz, NIfTI)",
+            "2 folders in in/ are not searched (first: empty); 'in/**/*' names all files below it",
+            "4 files in in/ are called like results of this program (first: a_mask.png); name them to use them",
+        ]
+    );
+    // Of a pattern only what it matches; of a file nothing.
+    assert_eq!(
+        told("b*"),
+        [
+            "1 file in in/b* is not an image (b.txt)",
+            "1 file in in/b* is of a format that is not read (first: brain.nii.gz, NIfTI)",
+        ]
+    );
+    assert!(told("b.png").is_empty());
+    assert!(expand_inputs(&[t.path("empty").display().to_string()]).unwrap_err().to_string().contains("readme.md"));
+}
+
+#[test]
 fn globs_relative_to_here() {
     // The tests run in the crate's folder, which has no pictures at its top.
     assert!(expand_inputs(&["*.nothing"]).is_err());

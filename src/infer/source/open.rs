@@ -67,7 +67,8 @@ pub fn page_count(path: impl AsRef<Path>) -> Result<usize> {
     pages_of(path.as_ref())
 }
 
-/// The size and place of the pixels that [`open_picture`] gives, as far as the file says.
-pub fn calibration_of(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Calibration> {
-    calibration(path.as_ref(), options.page, options.level)
+/// The size and place of the pixels that [`open_picture`] gives, as far as the file says. A `known` size of a pixel of the
+/// full size, micrometres across and down, stands in place of the file's.
+pub fn calibration_of(path: impl AsRef<Path>, options: &OpenOptions, known: Option<[f64; 2]>) -> Result<Calibration> {
+    calibration(path.as_ref(), [options.page, options.level], known)
 }

@@ -1,28 +1,41 @@
 //! Outlines as GeoJSON (RFC 7946), with the properties that QuPath reads.
 //!
 //! Coordinates are pixels of the picture, x to the right and y down; pixel `(x, y)` is the square from `(x, y)` to
-//! `(x + 1, y + 1)`, as QuPath has it. Features lie in the order of their last rows; `name` is the object's number.
+//! `(x + 1, y + 1)`, as QuPath has it. On request they are coordinates of the image's reference system, which is named as
+//! GDAL and QGIS read it. Features lie in the order of their last rows; `name` is the object's number.
 
 use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::{Out, Source, Written, colour, for_each};
+use super::{Failure, Out, Source, Written, colour, exact, for_each};
+use crate::infer::calibration::{Affine, Georeference, PixelSize};
 use crate::infer::instances::{Instances, Object, Polygon, Ring};
 
 pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Written {
-    out.write_all(b"{\"type\":\"FeatureCollection\",\"features\":[")?;
+    let world = source.world().map_err(Failure::Other)?;
+    out.write_all(b"{\"type\":\"FeatureCollection\",")?;
+    let system = source.calibration.georeference.as_ref().and_then(Georeference::epsg).filter(|_| world.is_some());
+    if let Some(code) = system {
+        let name = format!("urn:ogc:def:crs:EPSG::{code}");
+        write!(out, "\"crs\":{},", json!({ "type": "name", "properties": { "name": name } }))?;
+    }
+    out.write_all(b"\"features\":[")?;
     let mut separator = "\n";
     for_each(instances, |object| {
         out.write_all(separator.as_bytes())?;
         separator = ",\n";
-        Ok(serde_json::to_writer(&mut *out, &feature(&object, source))?)
+        Ok(serde_json::to_writer(&mut *out, &feature(&object, source, world.as_ref()))?)
     })?;
     Ok(out.write_all(b"\n]}\n")?)
 }
 
-fn feature(object: &Object, source: &Source) -> Value {
-    let polygons: Vec<Value> = object.contours().iter().map(polygon).collect();
+fn feature(object: &Object, source: &Source, world: Option<&Affine>) -> Value {
+    let polygons: Vec<Value> = object.contours().iter().map(|p| polygon(p, world)).collect();
+    let mut measurements = json!({ "Area px^2": object.area() });
+    if let Some(PixelSize { x, y, .. }) = source.calibration.pixel {
+        measurements["Area µm^2"] = json!(exact(object.area() as f64 * x * y));
+    }
     let geometry = match &polygons[..] {
         [one] => json!({ "type": "Polygon", "coordinates": one }),
         several => json!({ "type": "MultiPolygon", "coordinates": several }),
@@ -34,13 +47,23 @@ fn feature(object: &Object, source: &Source) -> Value {
             "objectType": "detection",
             "name": object.number().to_string(),
             "classification": { "name": source.class(object.class()), "color": colour(object.class()) },
-            "measurements": { "Area px^2": object.area() },
+            "measurements": measurements,
         },
     })
 }
 
 /// The outer ring, then the holes; each ends where it began.
-fn polygon(polygon: &Polygon) -> Value {
+fn polygon(polygon: &Polygon, world: Option<&Affine>) -> Value {
     let closed = |ring: &Ring| -> Vec<[u32; 2]> { ring.iter().chain(ring.first()).copied().collect() };
-    json!(std::iter::once(&polygon.outer).chain(&polygon.holes).map(closed).collect::<Vec<_>>())
+    let rings = std::iter::once(&polygon.outer).chain(&polygon.holes).map(closed);
+    let Some(map) = world else { return json!(rings.collect::<Vec<_>>()) };
+    let placed = rings.map(|ring| {
+        let mut ring: Vec<[f64; 2]> = ring.iter().map(|p| map.at(p.map(f64::from)).map(exact)).collect();
+        // Outer rings run counter-clockwise (RFC 7946), also where rows run south.
+        if map.determinant() < 0.0 {
+            ring.reverse();
+        }
+        ring
+    });
+    json!(placed.collect::<Vec<_>>())
 }

@@ -1,17 +1,17 @@
 //! Numbers of objects as TIFF, in deflate-compressed strips.
 
-use super::{Failure, Out, Written};
+use super::{Failure, Out, Source, Written};
 use crate::error::Error;
 use crate::infer::instances::Instances;
 use crate::infer::instances::runs::Run;
-use crate::infer::output::{SampleKind, StripLayout, StripTiff};
+use crate::infer::output::{SampleKind, StripLayout, StripTiff, calibration_tags};
 
-pub(super) fn write(out: Out, instances: &mut Instances) -> Written {
+pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Written {
     // Sides were checked when the labeller was made.
     let (width, height) = (instances.width() as u32, instances.height() as u32);
     let bytes = if instances.count() <= usize::from(u16::MAX) { 2 } else { 4 };
     let layout = StripLayout { width, height, pages: 1, sample: SampleKind::Uint(bytes) };
-    let mut strips = StripTiff::new(out, layout)?;
+    let mut strips = StripTiff::new(out, layout)?.with_tags(calibration_tags(&source.calibration, 1));
     let (mut narrow, mut wide) = (vec![0u16; width as usize], vec![0u32; width as usize]);
     let mut failure = None;
     let done = instances.rows(|_, row| {

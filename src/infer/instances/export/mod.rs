@@ -12,6 +12,7 @@ use std::path::Path;
 
 use super::Instances;
 use crate::error::{Error, Result};
+use crate::infer::calibration::{Affine, Calibration};
 use crate::infer::{palette, write_atomically};
 
 /// A kind of file.
@@ -49,15 +50,39 @@ impl ObjectFile {
 }
 
 /// What files say of the picture that objects were found in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Source {
     /// Name of its file.
     pub picture: String,
     /// Class names, the background first.
     pub classes: Vec<String>,
+    /// How large its pixels are and where they lie.
+    pub calibration: Calibration,
+    /// Which coordinates outlines and centroids have.
+    pub coordinates: Coordinates,
+}
+
+/// Which coordinates outlines in GeoJSON have; tables have world coordinates beside those of pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Coordinates {
+    /// Columns and rows, as QuPath reads them.
+    #[default]
+    Pixel,
+    /// Coordinates of the image's reference system, for programs such as QGIS.
+    World,
 }
 
 impl Source {
+    /// The map to world coordinates, if those are wanted. Fails if there is none.
+    fn world(&self) -> Result<Option<Affine>> {
+        let wrong = |why: String| Error::file(&self.picture, format!("has no world coordinates: {why}"));
+        match (self.coordinates, &self.calibration.georeference) {
+            (Coordinates::Pixel, _) => Ok(None),
+            (Coordinates::World, None) => Err(wrong("it is not georeferenced".into())),
+            (Coordinates::World, Some(geo)) => geo.to_world().map(Some).map_err(wrong),
+        }
+    }
+
     fn class(&self, id: usize) -> String {
         self.classes.get(id).cloned().unwrap_or_else(|| format!("class {id}"))
     }
@@ -74,7 +99,7 @@ pub fn write_objects(
     let mut failure = None;
     let written = write_atomically(path, |file| {
         let done = match kind {
-            ObjectFile::Labels => labels::write(file, instances),
+            ObjectFile::Labels => labels::write(file, instances, source),
             ObjectFile::GeoJson => geojson::write(file, instances, source),
             ObjectFile::Coco => coco::write(file, instances, source),
             ObjectFile::Rois => roi::write(file, instances),
@@ -143,6 +168,11 @@ fn for_each(instances: &mut Instances, mut each: impl FnMut(super::Object) -> Wr
         Some(e) => Err(Failure::Io(e)),
         None => done.map_err(Failure::Other),
     }
+}
+
+/// Twelve digits that count: a tenth of a millimetre on Earth, without the noise of binary fractions.
+fn exact(v: f64) -> f64 {
+    format!("{v:.11e}").parse().unwrap_or(v)
 }
 
 /// The colour that the class has in masks.

@@ -2,18 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use super::{Out, Source, Written, for_each};
+use super::{Failure, Out, Source, Written, exact, for_each};
 use crate::infer::instances::Instances;
 
-/// Columns that every table has; `mean_0` and so on follow, a channel of the picture each.
+/// Columns that every table has; `mean_0` and so on follow, a channel of the picture each, then [`LENGTHS`] and [`WORLD`]
+/// where they are known.
 const COLUMNS: [&str; 11] =
     ["label", "class", "area", "centroid_x", "centroid_y", "x", "y", "width", "height", "perimeter", "eccentricity"];
+
+/// Columns where the size of a pixel is known, micrometres; the centre of pixel (0, 0) is at (0, 0).
+const LENGTHS: [&str; 6] = ["area_um2", "centroid_x_um", "centroid_y_um", "width_um", "height_um", "perimeter_um"];
+
+/// Columns where world coordinates are asked for.
+const WORLD: [&str; 2] = ["centroid_world_x", "centroid_world_y"];
 
 pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Written {
     let mut table = csv::Writer::from_writer(out);
     let channels = instances.samples.as_ref().map_or(0, |s| s.channels());
     let means = (0..channels).map(|c| format!("mean_{c}"));
-    table.write_record(COLUMNS.iter().map(|c| c.to_string()).chain(means))?;
+    let pixel = source.calibration.pixel.as_ref().map(|p| [p.x, p.y]);
+    let world = source.world().map_err(Failure::Other)?;
+    let mut columns: Vec<String> = COLUMNS.iter().map(|c| c.to_string()).chain(means).collect();
+    columns.extend(LENGTHS.iter().filter(|_| pixel.is_some()).map(|c| c.to_string()));
+    columns.extend(WORLD.iter().filter(|_| world.is_some()).map(|c| c.to_string()));
+    table.write_record(columns)?;
     // Objects are complete in another order than that of their numbers.
     let mut waiting: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     let mut next = 1;
@@ -24,6 +36,16 @@ pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Wri
         line.extend(object.bounds().map(|v| v.to_string()));
         line.extend([format!("{:.3}", object.perimeter()), format!("{:.4}", object.eccentricity())]);
         line.extend(object.means().iter().map(|v| format!("{}", significant(*v))));
+        if let Some([sx, sy]) = pixel {
+            let [.., w, h] = object.bounds().map(f64::from);
+            let lengths =
+                [object.area() as f64 * sx * sy, x * sx, y * sy, w * sx, h * sy, object.perimeter_of([sx, sy])];
+            line.extend(lengths.map(|v| format!("{}", significant(v))));
+        }
+        if let Some(map) = &world {
+            // Maps are of pixels' corners, centroids of their centres.
+            line.extend(map.at([x + 0.5, y + 0.5]).map(|v| format!("{}", exact(v))));
+        }
         waiting.insert(object.number(), line);
         while let Some(line) = waiting.remove(&next) {
             table.write_record(line)?;

@@ -3,6 +3,7 @@ use std::io::Read;
 use serde_json::Value;
 
 use super::*;
+use crate::infer::calibration::{Georeference, PixelSize, PixelSizeSource};
 use crate::infer::instances::split::tests::{Case, cases};
 use crate::infer::instances::{InstanceOptions, Labeller, Object};
 use crate::infer::{Band, BandInfo, BandSink, Connectivity, Mask, ObjectSink, Picture, Pixels, feed};
@@ -51,10 +52,87 @@ fn measures_are_skimages() {
     }
 }
 
+#[test]
+fn perimeters_of_wide_pixels() {
+    for case in cases() {
+        for object in measured(&case) {
+            let (plain, scaled) = (object.perimeter(), object.perimeter_of([0.3, 0.3]));
+            assert!((scaled - 0.3 * plain).abs() < 1e-9 * plain, "{}: {plain} {scaled}", object.number());
+        }
+    }
+    // A disc of 40 rows and 80 columns whose pixels are half as wide as they are high.
+    let (w, h, r) = (90usize, 50usize, 20.0);
+    let inside = |x: usize, y: usize| {
+        let (dx, dy) = ((x as f64 - 44.5) * 0.5, y as f64 - 24.5);
+        u32::from(dx * dx + dy * dy <= r * r)
+    };
+    let classes: Vec<u32> = (0..w * h).map(|i| inside(i % w, i / w)).collect();
+    instances(w, h, &classes, Connectivity::Four)
+        .objects(|object| {
+            let (got, want) = (object.perimeter_of([0.5, 1.0]), 2.0 * std::f64::consts::PI * r);
+            assert!((got / want - 1.0).abs() < 0.02, "{got} is not {want}");
+            // Taken for square pixels it is far off.
+            assert!((object.perimeter() / want - 1.0).abs() > 0.2);
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn lengths_and_world_coordinates() {
+    let transformation = Some([2.0, 0.0, 0.0, 100.0, 0.0, -2.0, 0.0, 50.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+    let keys = vec![1, 1, 0, 1, 3072, 0, 1, 32632];
+    let georeference = Some(Georeference { transformation, keys, ..Default::default() });
+    let pixel = PixelSize::new(0.5, 0.25, PixelSizeSource::User);
+    let source = Source {
+        picture: "a.tif".into(),
+        calibration: Calibration { pixel, georeference, ..Calibration::default() },
+        coordinates: Coordinates::World,
+        ..Source::default()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out");
+    let write = |kind, source: &Source| {
+        write_objects(&path, kind, &mut ring(), source)?;
+        Ok::<_, crate::error::Error>(std::fs::read_to_string(&path).unwrap())
+    };
+    let table = write(ObjectFile::Table, &source).unwrap();
+    let mut lines = table.lines();
+    let columns = lines.next().unwrap();
+    assert!(
+        columns.ends_with(
+            "eccentricity,area_um2,centroid_x_um,centroid_y_um,width_um,height_um,perimeter_um,centroid_world_x,centroid_world_y"
+        ),
+        "{columns}"
+    );
+    // The ring: 8 pixels around (2, 1), 3 wide and high.
+    let first: Vec<f64> = lines.next().unwrap().split(',').skip(11).map(|v| v.parse().unwrap()).collect();
+    assert_eq!(first[..5], [1.0, 1.0, 0.25, 1.5, 0.75]);
+    assert_eq!(first[6..], [105.0, 47.0]);
+    let geojson: serde_json::Value = serde_json::from_str(&write(ObjectFile::GeoJson, &source).unwrap()).unwrap();
+    assert_eq!(geojson["crs"]["properties"]["name"], "urn:ogc:def:crs:EPSG::32632");
+    let ring = geojson["features"].as_array().unwrap().iter().find(|f| f["properties"]["name"] == "1").unwrap();
+    assert_eq!(ring["properties"]["measurements"]["Area µm^2"], 1.0);
+    let outer: Vec<[f64; 2]> = serde_json::from_value(ring["geometry"]["coordinates"][0].clone()).unwrap();
+    let area: f64 = outer.windows(2).map(|p| p[0][0] * p[1][1] - p[1][0] * p[0][1]).sum::<f64>() / 2.0;
+    // Counter-clockwise, 3 x 3 pixels of 2 x 2.
+    assert_eq!((outer.first(), area), (outer.last(), 36.0));
+    assert!(outer.contains(&[102.0, 50.0]) && outer.contains(&[108.0, 44.0]), "{outer:?}");
+    // Pixels stay what is written by default; and what is not known is an error.
+    let plain = Source { coordinates: Coordinates::Pixel, ..source.clone() };
+    let geojson = write(ObjectFile::GeoJson, &plain).unwrap();
+    assert!(!geojson.contains("crs") && geojson.contains("[1,0]"), "{geojson}");
+    assert!(!write(ObjectFile::Table, &plain).unwrap().contains("world"));
+    let unknown = Source { calibration: Calibration::default(), ..source };
+    let e = write(ObjectFile::Table, &unknown).unwrap_err().to_string();
+    assert!(e.contains("a.tif: has no world coordinates"), "{e}");
+}
+
 fn file(kind: ObjectFile, instances: &mut Instances) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out");
-    let source = Source { picture: "cells.png".into(), classes: vec!["background".into(), "cell".into()] };
+    let classes = vec!["background".into(), "cell".into()];
+    let source = Source { picture: "cells.png".into(), classes, ..Source::default() };
     write_objects(&path, kind, instances, &source).unwrap();
     std::fs::read(path).unwrap()
 }

@@ -1,0 +1,205 @@
+//! `unet inspect IMAGE`: what an image file is, and what the program reads of it.
+
+use super::output;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use unet_wgpu::error::Result;
+use unet_wgpu::infer::{
+    Calibration, ImageFacts, OpenOptions, PageFacts, PixelSize, PixelSizeSource, Sample, SourceInfo, describe_image,
+    image_format, open_picture,
+};
+
+/// Pages that are written out; of more, the rest is counted.
+const SHOWN: usize = 8;
+
+/// Whether a file's first bytes are an image's.
+pub fn is_image(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|f| f.take(12).read_to_end(&mut head));
+    path.is_file() && read.is_ok() && image_format(&head).is_some()
+}
+
+/// Describes an image on stdout.
+pub fn run(path: &Path, as_json: bool) -> Result<()> {
+    let Some(facts) = describe_image(path)? else { return Ok(()) };
+    let read = open_picture(path, &OpenOptions::default()).map(|s| s.info());
+    if as_json { output::json(&document(path, &facts, &read)) } else { output::line(&text(path, &facts, &read)) }
+}
+
+/// A number without the noise of binary fractions.
+fn short(v: f64) -> f64 {
+    format!("{v:.8e}").parse().unwrap_or(v)
+}
+
+fn source(size: &PixelSize) -> String {
+    match &size.source {
+        PixelSizeSource::Ome => "OME-XML".into(),
+        PixelSizeSource::ImageJ { unit } => format!("ImageJ's description, unit {unit}"),
+        PixelSizeSource::Aperio => "Aperio's description".into(),
+        PixelSizeSource::Tiff => "its resolution tags".into(),
+        PixelSizeSource::Density => "the file's density".into(),
+        PixelSizeSource::User => "you".into(),
+    }
+}
+
+fn sample(info: SourceInfo) -> &'static str {
+    match info.sample {
+        Sample::U8 => "8 bits",
+        Sample::U16 => "16 bits",
+        Sample::F32 => "32-bit float",
+    }
+}
+
+fn text(path: &Path, facts: &ImageFacts, read: &Result<SourceInfo>) -> String {
+    let mut t = String::new();
+    let _ = writeln!(t, "image         {}", path.display());
+    let _ = writeln!(t, "format        {}", facts.format);
+    let pages = facts.pages.len() + facts.more_pages;
+    // Pages that are alike are told of once.
+    let mut groups: Vec<(usize, usize, &PageFacts)> = Vec::new();
+    for (i, page) in facts.pages.iter().enumerate() {
+        match groups.last_mut() {
+            Some((_, last, first)) if *first == page => *last = i,
+            _ => groups.push((i, i, page)),
+        }
+    }
+    if pages > 0 {
+        let _ = writeln!(t, "pages         {pages}");
+    }
+    for (first, last, page) in groups.iter().take(SHOWN) {
+        if pages > 1 {
+            let _ = match first == last {
+                true => writeln!(t, "\npage {first}"),
+                false => writeln!(t, "\npages {first} to {last}, each"),
+            };
+        }
+        page_text(&mut t, page);
+    }
+    let shown: usize = groups.iter().take(SHOWN).map(|g| g.1 - g.0 + 1).sum();
+    if shown < pages {
+        let _ = writeln!(t, "\n... and {} more pages", pages - shown);
+    }
+    if !facts.others.is_empty() {
+        let _ = writeln!(t, "no pages      {}", facts.others.join(", "));
+    }
+    let _ = match read {
+        Ok(info) => {
+            let channels = if info.channels == 1 { "1 channel".into() } else { format!("{} channels", info.channels) };
+            write!(t, "read as       {}x{}, {channels} of {}", info.width, info.height, sample(*info))
+        }
+        Err(e) => write!(t, "not read      {e}"),
+    };
+    t
+}
+
+fn page_text(t: &mut String, page: &PageFacts) {
+    let size = page.levels.first().map_or(String::new(), |[w, h]| format!("{w}x{h}"));
+    let _ = writeln!(t, "size          {size} (columns x rows)");
+    let names = if page.names.is_empty() { String::new() } else { format!(": {}", page.names.join(", ")) };
+    let _ = writeln!(t, "channels      {}{names}", page.channels);
+    let _ = writeln!(t, "samples       {}, {}", page.sample, page.colour);
+    if !page.compression.is_empty() {
+        let _ = writeln!(t, "stored        {}, compression {}", page.layout, page.compression);
+    }
+    if page.levels.len() > 1 {
+        let levels: Vec<String> = page.levels.iter().enumerate().map(|(i, [w, h])| format!("{i}: {w}x{h}")).collect();
+        let _ = writeln!(t, "levels        {}", levels.join(", "));
+    }
+    if page.orientation != 1 {
+        let _ = writeln!(t, "orientation   {} ({})", page.orientation, turned(page.orientation));
+    }
+    let Calibration { pixel, georeference, resolution } = &page.calibration;
+    let _ = match (pixel, resolution.and_then(|r| Some((r.values()?, r.unit)))) {
+        (Some(p), _) => {
+            let z = p.z.map_or(String::new(), |z| format!(", planes {} µm apart", short(z)));
+            writeln!(t, "pixel size    {} x {} µm{z} (from {})", short(p.x), short(p.y), source(p))
+        }
+        (None, Some(([x, y], unit))) => {
+            let unit = match unit {
+                2 => " per inch",
+                3 => " per cm",
+                _ => "",
+            };
+            let meant = "taken for a printer's or none; --pixel-size says otherwise";
+            writeln!(t, "pixel size    not known (resolution {} x {}{unit}: {meant})", short(x), short(y))
+        }
+        (None, None) => writeln!(t, "pixel size    not known"),
+    };
+    if let Some(geo) = georeference {
+        let system = match (geo.epsg(), geo.citation()) {
+            (Some(code), Some(name)) => format!("EPSG:{code} ({name})"),
+            (Some(code), None) => format!("EPSG:{code}"),
+            (None, Some(name)) => name,
+            (None, None) => "a coordinate system that it does not name".into(),
+        };
+        let _ = match geo.to_world() {
+            Ok(map) => {
+                let [x, y] = map.origin.map(short);
+                let [a, b] = map.columns.map(short);
+                let [c, d] = map.rows.map(short);
+                writeln!(t, "georeference  {system}; corner ({x}, {y}), a column ({a}, {b}), a row ({c}, {d})")
+            }
+            Err(why) => writeln!(t, "georeference  {system}; {why}"),
+        };
+    }
+}
+
+fn turned(orientation: u16) -> &'static str {
+    match orientation {
+        2 => "mirrored left to right",
+        3 => "turned by 180 degrees",
+        4 => "mirrored top to bottom",
+        5 => "mirrored along the diagonal",
+        6 => "to be turned clockwise by 90 degrees",
+        7 => "mirrored along the other diagonal",
+        8 => "to be turned anticlockwise by 90 degrees",
+        _ => "no orientation that there is",
+    }
+}
+
+fn document(path: &Path, facts: &ImageFacts, read: &Result<SourceInfo>) -> Value {
+    let page = |p: &PageFacts| {
+        let Calibration { pixel, georeference, resolution } = &p.calibration;
+        json!({
+            "width": p.levels.first().map(|l| l[0]),
+            "height": p.levels.first().map(|l| l[1]),
+            "levels": p.levels,
+            "channels": p.channels,
+            "channel_names": p.names,
+            "sample": p.sample,
+            "colour": p.colour,
+            "compression": p.compression,
+            "layout": p.layout,
+            "orientation": p.orientation,
+            "pixel_size_um": pixel.as_ref().map(|s| json!({
+                "x": short(s.x), "y": short(s.y), "z": s.z.map(short), "source": source(s),
+            })),
+            "resolution": resolution.map(|r| json!({ "x": r.x, "y": r.y, "unit": r.unit })),
+            "georeference": georeference.as_ref().map(|g| {
+                let map = g.to_world();
+                json!({
+                    "epsg": g.epsg(),
+                    "name": g.citation(),
+                    "origin": map.as_ref().ok().map(|m| m.origin),
+                    "column": map.as_ref().ok().map(|m| m.columns),
+                    "row": map.as_ref().ok().map(|m| m.rows),
+                    "not_affine": map.err(),
+                })
+            }),
+        })
+    };
+    json!({
+        "image": path.to_string_lossy(),
+        "format": facts.format,
+        "page_count": facts.pages.len() + facts.more_pages,
+        "pages": facts.pages.iter().map(page).collect::<Vec<_>>(),
+        "no_pages": facts.others,
+        "read_as": read.as_ref().ok().map(|i| json!({
+            "width": i.width, "height": i.height, "channels": i.channels, "sample": sample(*i),
+        })),
+        "not_read": read.as_ref().err().map(|e| e.to_string()),
+    })
+}

@@ -1,0 +1,87 @@
+//! TIFF tags that say how large pixels are and where they lie, for results of the image that they are known of.
+
+use crate::infer::calibration::{Calibration, PixelSizeSource, Resolution, fraction_of};
+
+/// A tag of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TiffTag {
+    /// Its number.
+    pub tag: u16,
+    /// TIFF's number of the type of its values.
+    pub kind: u16,
+    /// Number of values.
+    pub count: u64,
+    /// The values, in native byte order.
+    pub bytes: Vec<u8>,
+}
+
+fn text(tag: u16, mut bytes: Vec<u8>) -> TiffTag {
+    if bytes.last() != Some(&0) {
+        bytes.push(0);
+    }
+    TiffTag { tag, kind: 2, count: bytes.len() as u64, bytes }
+}
+
+fn shorts(tag: u16, values: &[u16]) -> TiffTag {
+    let bytes = values.iter().flat_map(|v| v.to_ne_bytes()).collect();
+    TiffTag { tag, kind: 3, count: values.len() as u64, bytes }
+}
+
+fn fraction(tag: u16, value: [u32; 2]) -> TiffTag {
+    TiffTag { tag, kind: 5, count: 1, bytes: value.iter().flat_map(|v| v.to_ne_bytes()).collect() }
+}
+
+fn doubles(tag: u16, values: &[f64]) -> TiffTag {
+    let bytes = values.iter().flat_map(|v| v.to_ne_bytes()).collect();
+    TiffTag { tag, kind: 12, count: values.len() as u64, bytes }
+}
+
+/// The tags of a result with `pages` pages.
+pub(in crate::infer) fn tags(calibration: &Calibration, pages: usize) -> Vec<TiffTag> {
+    let mut tags = Vec::new();
+    let mut resolution = calibration.resolution;
+    match &calibration.pixel {
+        // As the file says it: in its tags, or in ImageJ's unit.
+        Some(p) if p.source == PixelSizeSource::Tiff && resolution.is_some() => {}
+        Some(p) => match &p.source {
+            PixelSizeSource::ImageJ { unit } if resolution.is_some() => {
+                let mut lines = format!("ImageJ=1.54f\nunit={unit}\n");
+                // Pages of results are classes, not planes of a stack.
+                let unit = crate::infer::calibration::micrometres(unit).unwrap_or(1.0);
+                if let Some(z) = p.z.filter(|_| pages == 1) {
+                    lines.push_str(&format!("spacing={}\n", z / unit));
+                }
+                // A sign of another encoding would be no ASCII, so ImageJ's escape it is.
+                let lines: String = lines.chars().map(|c| escaped(c)).collect();
+                tags.push(text(270, lines.into_bytes()));
+            }
+            // Pixels per centimetre, which every reader of TIFF has.
+            _ => resolution = Some(Resolution { x: fraction_of(1e4 / p.x), y: fraction_of(1e4 / p.y), unit: 3 }),
+        },
+        None => {}
+    }
+    if let Some(r) = resolution {
+        tags.extend([fraction(282, r.x), fraction(283, r.y), shorts(296, &[r.unit])]);
+    }
+    if let Some(geo) = &calibration.georeference {
+        tags.extend(geo.pixel_scale.map(|v| doubles(33550, &v)));
+        if !geo.tie_points.is_empty() {
+            tags.push(doubles(33922, geo.tie_points.as_flattened()));
+        }
+        tags.extend(geo.transformation.map(|v| doubles(34264, &v)));
+        if !geo.keys.is_empty() {
+            tags.push(shorts(34735, &geo.keys));
+        }
+        if !geo.doubles.is_empty() {
+            tags.push(doubles(34736, &geo.doubles));
+        }
+        if !geo.ascii.is_empty() {
+            tags.push(text(34737, geo.ascii.clone()));
+        }
+    }
+    tags
+}
+
+fn escaped(c: char) -> String {
+    if c.is_ascii() { c.to_string() } else { format!("\\u{:04X}", u32::from(c)) }
+}

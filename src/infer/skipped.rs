@@ -1,0 +1,122 @@
+//! What folders and patterns hold that is not read, to be told of once.
+
+use std::path::{Path, PathBuf};
+
+/// Why a file or folder is passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SkipReason {
+    /// Not called like an image.
+    NotAnImage,
+    /// Called like an image of a format that is not read.
+    OtherFormat,
+    /// Hidden: its name begins with a dot.
+    Hidden,
+    /// A result of this program.
+    Result,
+    /// A folder in a folder.
+    Folder,
+}
+
+/// Files or folders passed over for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// The folder or pattern as the user named it.
+    pub of: String,
+    /// Why.
+    pub reason: SkipReason,
+    /// How many.
+    pub count: usize,
+    /// The first of them by name, without its folder.
+    pub first: PathBuf,
+}
+
+/// Extensions of images that are not read, and what they are.
+const FORMATS: [(&str, &str); 27] = [
+    ("dcm", "DICOM"),
+    ("dicom", "DICOM"),
+    ("nii", "NIfTI"),
+    ("nii.gz", "NIfTI"),
+    ("hdr", "Analyze or ENVI"),
+    ("mha", "MetaImage"),
+    ("mhd", "MetaImage"),
+    ("nrrd", "NRRD"),
+    ("mrc", "MRC"),
+    ("czi", "Zeiss CZI"),
+    ("lif", "Leica LIF"),
+    ("nd2", "Nikon ND2"),
+    ("oib", "Olympus OIB"),
+    ("oif", "Olympus OIF"),
+    ("vsi", "Olympus VSI"),
+    ("oir", "Olympus OIR"),
+    ("ims", "Imaris"),
+    ("mrxs", "MIRAX"),
+    ("heic", "HEIC"),
+    ("heif", "HEIC"),
+    ("avif", "AVIF"),
+    ("jxl", "JPEG XL"),
+    ("psd", "Photoshop"),
+    ("exr", "OpenEXR"),
+    ("h5", "HDF5"),
+    ("hdf5", "HDF5"),
+    ("npz", "NPZ"),
+];
+
+/// What a file's name says of a format that is not read.
+pub(super) fn other_format(path: &Path) -> Option<&'static str> {
+    let name = path.file_name()?.to_string_lossy().to_lowercase();
+    FORMATS.iter().find(|(e, _)| name.strip_suffix(e).is_some_and(|stem| stem.ends_with('.'))).map(|f| f.1)
+}
+
+impl Skipped {
+    /// One line that tells of it.
+    pub fn text(&self) -> String {
+        let Self { of, reason, count, first } = self;
+        let (n, one) = (*count, *count == 1);
+        let files = if one { "1 file".to_string() } else { format!("{n} files") };
+        let are = if one { "is" } else { "are" };
+        let first = first.display();
+        match reason {
+            SkipReason::NotAnImage if one => format!("1 file in {of} is not an image ({first})"),
+            SkipReason::NotAnImage => format!("{files} in {of} are not images (first: {first})"),
+            SkipReason::OtherFormat => {
+                let format = other_format(&self.first).unwrap_or_default();
+                let what = if one { "is of a format that is" } else { "are of formats that are" };
+                format!("{files} in {of} {what} not read (first: {first}, {format})")
+            }
+            SkipReason::Hidden => format!("{files} in {of} {are} hidden and passed over (first: {first})"),
+            SkipReason::Result => {
+                format!(
+                    "{files} in {of} {are} called like results of this program (first: {first}); name them to use them"
+                )
+            }
+            SkipReason::Folder => {
+                let folders = if one { "1 folder".to_string() } else { format!("{n} folders") };
+                let name = if of.ends_with(std::path::is_separator) { of.clone() } else { format!("{of}/") };
+                format!("{folders} in {of} {are} not searched (first: {first}); '{name}**/*' names all files below it")
+            }
+        }
+    }
+}
+
+/// Counts what is passed over of one folder or pattern.
+#[derive(Debug, Default)]
+pub(super) struct Tally(Vec<(SkipReason, usize, PathBuf)>);
+
+impl Tally {
+    pub fn add(&mut self, reason: SkipReason, name: &Path) {
+        match self.0.iter_mut().find(|t| t.0 == reason) {
+            Some((_, count, first)) => {
+                *count += 1;
+                if name < first.as_path() {
+                    *first = name.to_path_buf();
+                }
+            }
+            None => self.0.push((reason, 1, name.to_path_buf())),
+        }
+    }
+
+    pub fn of(self, name: &str) -> impl Iterator<Item = Skipped> {
+        let of = name.to_string();
+        self.0.into_iter().map(move |(reason, count, first)| Skipped { of: of.clone(), reason, count, first })
+    }
+}
