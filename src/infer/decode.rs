@@ -4,6 +4,7 @@ mod chunks;
 mod labels;
 mod npy;
 mod ome;
+mod orientation;
 mod pages;
 mod raw;
 mod tiff;

@@ -1,5 +1,6 @@
 //! Whole numbers over a picture: classes, or objects.
 
+use super::orient::Orientation;
 use crate::error::{Error, Result};
 
 /// A whole number per pixel, row by row: class ids, or the numbers of objects with 0 for the background. Has at least
@@ -30,6 +31,17 @@ impl LabelMap {
     /// A map of the same size whose labels are `f` of this one's.
     pub fn map(&self, f: impl FnMut(u32) -> u32) -> Self {
         Self { labels: self.labels.iter().copied().map(f).collect(), ..*self }
+    }
+
+    /// The map turned as an image of this orientation is.
+    #[must_use]
+    pub fn oriented(self, by: Orientation) -> Self {
+        if by == Orientation::default() {
+            return self;
+        }
+        let [height, width] = by.size([self.height, self.width]);
+        let labels = by.interleaved(&self.labels, [self.width, self.height], 1);
+        Self { width, height, labels }
     }
 
     /// Columns.
@@ -84,6 +96,17 @@ mod tests {
         assert!(LabelMap::new(2, 2, vec![0; 3]).is_err());
         assert!(LabelMap::new(0, 2, vec![]).is_err());
         assert!(LabelMap::new(usize::MAX, 2, vec![0; 2]).is_err());
+    }
+
+    #[test]
+    fn maps_turn_as_images_do() {
+        let map = LabelMap::from_fn(3, 2, |x, y| (3 * y + x) as u32).unwrap();
+        // By Pillow: ImageOps.exif_transpose of an image of mode I with these pixels.
+        let turned = |tag| map.clone().oriented(Orientation::from_tag(tag).unwrap());
+        assert_eq!(turned(1), map);
+        assert_eq!((turned(6).width(), turned(6).labels()), (2, &[3, 0, 4, 1, 5, 2][..]));
+        assert_eq!((turned(8).width(), turned(8).labels()), (2, &[2, 5, 1, 4, 0, 3][..]));
+        assert_eq!((turned(3).width(), turned(3).labels()), (3, &[5, 4, 3, 2, 1, 0][..]));
     }
 
     #[test]

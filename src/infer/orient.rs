@@ -30,6 +30,61 @@ impl Orientation {
         }
     }
 
+    /// What the TIFF and EXIF tag 274 says: how stored rows become the image. None for a value that it cannot have.
+    pub fn from_tag(tag: u16) -> Option<Self> {
+        let [transpose, flip_rows, flip_columns] = match tag {
+            1 => [false, false, false],
+            2 => [false, false, true],
+            3 => [false, true, true],
+            4 => [false, true, false],
+            5 => [true, false, false],
+            6 => [true, true, false],
+            7 => [true, true, true],
+            8 => [true, false, true],
+            _ => return None,
+        };
+        Some(Self { transpose, flip_rows, flip_columns })
+    }
+
+    /// What it does to an image, in words.
+    pub fn describe(self) -> &'static str {
+        match (self.transpose, self.flip_rows, self.flip_columns) {
+            (false, false, false) => "as it is stored",
+            (false, false, true) => "mirrored left to right",
+            (false, true, false) => "mirrored top to bottom",
+            (false, true, true) => "turned by 180 degrees",
+            (true, false, false) => "mirrored along its diagonal",
+            (true, true, false) => "turned by 90 degrees clockwise",
+            (true, false, true) => "turned by 90 degrees counterclockwise",
+            (true, true, true) => "mirrored along its other diagonal",
+        }
+    }
+
+    /// Where the rectangle of `w` x `h` pixels at column `x0`, row `y0` of the oriented image lies in the image of `width`
+    /// x `height` pixels. The rectangle must lie in the image.
+    pub fn stored_window(self, [x0, y0, w, h]: [usize; 4], [width, height]: [usize; 2]) -> [usize; 4] {
+        let [x0, y0, w, h] = if self.transpose { [y0, x0, h, w] } else { [x0, y0, w, h] };
+        let x0 = if self.flip_columns { width.saturating_sub(x0 + w) } else { x0 };
+        let y0 = if self.flip_rows { height.saturating_sub(y0 + h) } else { y0 };
+        [x0, y0, w, h]
+    }
+
+    /// The samples of `width` x `height` pixels of `channels` samples each, oriented.
+    pub(super) fn interleaved<T: Copy>(self, v: &[T], [width, height]: [usize; 2], channels: usize) -> Vec<T> {
+        let [rows, columns] = self.size([height, width]);
+        let mut out = Vec::with_capacity(v.len());
+        for y in 0..rows {
+            for x in 0..columns {
+                let (iy, ix) = if self.transpose { (x, y) } else { (y, x) };
+                let iy = if self.flip_rows { height - 1 - iy } else { iy };
+                let ix = if self.flip_columns { width - 1 - ix } else { ix };
+                let at = (iy * width + ix) * channels;
+                out.extend_from_slice(v.get(at..at + channels).unwrap_or_default());
+            }
+        }
+        out
+    }
+
     /// Rows and columns of an oriented picture of `h` rows and `w` columns.
     pub fn size(self, [h, w]: [usize; 2]) -> [usize; 2] {
         if self.transpose { [w, h] } else { [h, w] }

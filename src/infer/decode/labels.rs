@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
+use super::orientation::orientation_of;
 use super::{MAX_PIXELS, SCRATCH, Source};
 use crate::error::{Error, Result};
 use crate::infer::image::{Picture, Pixels};
@@ -16,7 +17,15 @@ impl LabelMap {
     ///
     /// PNG files give their numbers unchanged: indices of a palette and not its colours, one bit as 0 and 1. Three
     /// equal channels count as one. Fails on colours, on JPEG (which changes numbers), and on floats that are not whole.
+    ///
+    /// A map that an orientation tag turns is turned, as images are.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Ok(Self::open_stored(path)?.oriented(orientation_of(path)?))
+    }
+
+    /// [`Self::open`] without a look at orientation tags: rows as they are stored.
+    pub fn open_stored(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
         let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
