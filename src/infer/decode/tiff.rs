@@ -1,5 +1,9 @@
 //! TIFF, read by its strips or tiles, chunky or planar; never the whole picture at once.
 
+mod meaning;
+
+pub(super) use meaning::Meaning;
+
 use std::fs::File;
 use std::io::BufReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,6 +18,7 @@ use super::pages::{self, Plane};
 use super::raw::RawLayout;
 use super::{FileSource, SCRATCH, Source};
 use crate::error::{Error, Result};
+use crate::infer::channels::ChannelKind;
 use crate::infer::image::Sample;
 use crate::infer::image::{Picture, Pixels};
 use crate::infer::source::{PictureSource, SourceInfo};
@@ -21,7 +26,7 @@ use crate::infer::source::{PictureSource, SourceInfo};
 /// Photometric interpretation of palette pictures.
 const PALETTE: u32 = 3;
 /// More channels than this are refused.
-pub(super) const MAX_CHANNELS: usize = 64;
+pub(in crate::infer) const MAX_CHANNELS: usize = 64;
 /// Uncompressed strips of more bytes than this are read by rows.
 const RAW_STRIP: usize = 4 << 20;
 /// What is kept of decoded chunks before anyone says how much.
@@ -191,7 +196,9 @@ impl TiffPicture {
 impl PictureSource for TiffPicture {
     fn info(&self) -> SourceInfo {
         let Page { width, height, kept, sample, .. } = self.page;
-        SourceInfo { width, height, channels: self.planes.len() * kept, sample }
+        let channels = self.planes.len() * kept;
+        // What the file says of them is read by `meaning`.
+        SourceInfo { width, height, channels, sample, kind: ChannelKind::of_count(channels) }
     }
 
     fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture> {
@@ -253,13 +260,7 @@ impl Page {
             return Err(source.error("TIFF files with a palette are not supported; save it as grey or RGB"));
         }
         let color = decoder.colortype().map_err(fail)?;
-        let (stored, mut kept) = channels(source, color)?;
-        if matches!(color, ColorType::Multiband { .. }) {
-            let extra: Option<Vec<u16>> = decoder.find_tag_unsigned_vec(Tag::ExtraSamples).map_err(fail)?;
-            // Of extra samples, 1 and 2 are alpha; 0 is anything, such as one more dye.
-            let alpha = extra.iter().flatten().rev().take_while(|e| matches!(e, 1 | 2)).count();
-            kept = stored.saturating_sub(alpha).max(1);
-        }
+        let (stored, kept) = channels(source, color)?;
         let layout = decoder.image_buffer_layout().map_err(fail)?;
         let planar = layout.planes > 1;
         let bits = color.bit_depth();
@@ -327,7 +328,7 @@ impl Page {
         let strips = decoder.get_tag_u64_vec(Tag::StripOffsets).map_err(fail)?;
         let Self { width, height, kept, sample, .. } = *self;
         Ok(Some(RawLayout {
-            info: SourceInfo { width, height, channels: kept, sample },
+            info: SourceInfo { width, height, channels: kept, sample, kind: ChannelKind::of_count(kept) },
             together: if self.planar { 1 } else { kept },
             stored: if self.planar { 1 } else { self.stored },
             strips,
@@ -341,9 +342,9 @@ impl Page {
 fn channels(source: &Source, color: ColorType) -> Result<(usize, usize)> {
     Ok(match color {
         ColorType::Gray(_) => (1, 1),
-        ColorType::GrayA(_) => (2, 1),
+        ColorType::GrayA(_) => (2, 2),
         ColorType::RGB(_) => (3, 3),
-        ColorType::RGBA(_) => (4, 3),
+        ColorType::RGBA(_) => (4, 4),
         ColorType::Multiband { num_samples, .. } if usize::from(num_samples) <= MAX_CHANNELS => {
             (usize::from(num_samples), usize::from(num_samples))
         }
