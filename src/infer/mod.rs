@@ -7,6 +7,7 @@
 pub mod band;
 mod blend;
 mod budget;
+pub mod channels;
 mod choose;
 mod collected;
 pub mod components;
@@ -32,6 +33,7 @@ pub mod tile;
 mod tile_graph;
 
 pub use band::{Band, BandInfo, BandSink, Needs, feed};
+pub use channels::{Alpha, ChannelKind, ChannelMap, Colour, list_channels};
 pub use components::{components, grow};
 pub use decode::{MAX_PIXELS, check_npy_header};
 pub(crate) use distance::nearest_sites;
@@ -54,6 +56,8 @@ pub use output::{
 pub use paths::{PICTURE_EXTENSIONS, check_distinct, check_writable, expand_inputs, output_path};
 pub use runner::{TileInput, TileOutput, TileRunner};
 pub use segment::{PictureTask, Segmentation, Segmenter, Streamed};
-pub use source::{OpenOptions, PageChoice, PictureSource, SourceInfo, open_picture, page_count};
+pub use source::{
+    OpenOptions, PageChoice, PictureSource, SourceInfo, check_channels, open_picture, page_count, read_picture,
+};
 pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
 pub use tile_graph::TileOutputs;
