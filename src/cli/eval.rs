@@ -1,6 +1,7 @@
 //! `unet eval`
 
 use super::models::SetArgs;
+use super::reading::ReadArgs;
 use super::segment::memory;
 use super::segment_group::{about, progress_bar};
 use super::{Common, output};
@@ -9,7 +10,8 @@ use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use unet_wgpu::error::{Error, Result};
-use unet_wgpu::infer::{Connectivity, SegmentOptions, Segmenter, check_writable, write_atomically};
+use unet_wgpu::infer::source::InMemory;
+use unet_wgpu::infer::{Connectivity, SegmentOptions, Segmenter, check_channels, check_writable, write_atomically};
 use unet_wgpu::train::metrics::AP_THRESHOLDS;
 use unet_wgpu::train::{Dataset, EvaluateOptions, Evaluation, ObjectTruth, Split, evaluate};
 use unet_wgpu::weights::builtin;
@@ -64,6 +66,8 @@ pub struct Eval {
     /// Also the ISBI 2012 challenge's pixel, Rand and warping error (two classes)
     #[arg(long)]
     em: bool,
+    #[command(flatten)]
+    read: ReadArgs,
     /// Device memory to stay under; larger pictures are cut into smaller tiles
     #[arg(long, default_value = "2G", value_parser = memory, value_name = "SIZE")]
     memory: u64,
@@ -109,10 +113,12 @@ impl Eval {
             thresholds: if self.iou.is_empty() { AP_THRESHOLDS.to_vec() } else { self.iou.clone() },
             ignore: self.ignore,
             em: self.em,
+            read: self.read.options(),
         };
         let segment = SegmentOptions { probabilities: self.em, memory: self.memory, ..Default::default() };
         let count = data.pairs().len();
         let scores = evaluate(&data, classes, &options, |i, pair, picture| {
+            check_channels(&pair.image, &InMemory::borrowed(picture), segmenter.model().architecture.in_channels())?;
             let bar = progress_bar(common, &pair.image, i + 1, count);
             let result = segmenter.segment(picture, &segment, |done| {
                 bar.set_position((done * 1000.0) as u64);
@@ -121,6 +127,9 @@ impl Eval {
             bar.finish_and_clear();
             result.map_err(|e| about(&pair.image, e))
         })?;
+        for (note, n) in &scores.notes {
+            common.note(&format!("{n} of {count} images: {note}"));
+        }
         if let Some(path) = &self.csv {
             write_csv(path, &scores)?;
         }

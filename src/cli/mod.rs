@@ -20,6 +20,7 @@ mod mesa;
 mod models;
 mod objects;
 mod output;
+mod reading;
 mod run;
 mod segment;
 mod segment_group;

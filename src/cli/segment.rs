@@ -2,10 +2,12 @@
 
 use super::models::SetArgs;
 use super::objects::ObjectArgs;
+use super::reading::ReadArgs;
 use super::segment_group::{Job, Opened, Said, Save, Work};
 use super::{Common, output};
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use unet_wgpu::error::Result;
@@ -39,9 +41,12 @@ Examples:
                                                  a pyramid's first smaller copy; sizes in micrometres where the file says them
   unet segment field.tif --save geojson --coordinates world
                                                  outlines in the coordinates of a GeoTIFF, for QGIS
+  unet segment bands.tif --pages-as-channels -m field.onnx
+                                                 every page is a channel of one image
 
 Pictures: PNG, JPEG, WebP, BMP, TIFF and BigTIFF (strips and tiles; OME-TIFF and ImageJ stacks), NPY; 8 and 16 bit and 32-bit
-float; grey, RGB, any number of channels; any size. Large ones are cut into tiles whose joined result equals one run on the
+float; grey, RGB, any number of channels; any size. RGB becomes grey by luminance, grey becomes RGB by repetition; every other
+difference between a file's channels and the network's is an error until --channels says which ones to take. Large ones are cut into tiles whose joined result equals one run on the
 whole picture. TIFF and NPY are read by windows, results are written by strips; other formats are decoded into memory first.
 
 Objects are numbered from 1 on in the order of their first pixels, row by row, the same in all files. Outlines (geojson, coco,
@@ -84,11 +89,10 @@ pub struct Segment {
     /// How tiles become one picture
     #[arg(long, value_enum, default_value = "exact", value_name = "HOW")]
     blend: BlendArg,
-    /// Channels that the network gets, in this order, counted from 0 [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "LIST")]
-    channels: Option<Vec<usize>>,
+    #[command(flatten)]
+    read: ReadArgs,
     /// Page of a TIFF file, or plane of a stack, counted from 0; `all` segments each as a picture of its own [default: 0]
-    #[arg(long, value_name = "N|all")]
+    #[arg(long, value_name = "N|all", conflicts_with = "pages_as_channels")]
     page: Option<PageChoice>,
     /// Level of a pyramid (OME-TIFF, SVS, cloud-optimised GeoTIFF): 0 is the full size, every further one a smaller copy;
     /// `unet inspect IMAGE` lists them
@@ -214,7 +218,8 @@ impl Segment {
             common.note(whole);
         }
         let work = Work {
-            channels: self.channels.clone(),
+            read: self.read.options(),
+            network: segmenter.model().architecture.in_channels(),
             objects: &self.objects,
             memory: self.memory,
             pages: self.page.unwrap_or_default() != PageChoice::default(),
@@ -234,7 +239,14 @@ impl Segment {
         };
         let mut unread = UnreadPages::default();
         let mut group: Vec<Opened> = Vec::new();
-        let mut say = Said { common, device, model: self.model.join(" + "), several: jobs.len() > 1, failed: 0 };
+        let mut say = Said {
+            common,
+            device,
+            model: self.model.join(" + "),
+            several: jobs.len() > 1,
+            failed: 0,
+            notes: BTreeSet::new(),
+        };
         for (i, job) in jobs.iter().enumerate() {
             if self.skip_existing && job.outputs.iter().all(|p| p.1.is_file()) {
                 work.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;

@@ -5,12 +5,14 @@ use super::{Common, output};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::infer::{
     BandSink, Calibration, MaskSink, ObjectFile, ObjectReport, OpenOptions, OverlaySink, PictureSource, PictureTask,
-    ProbabilityFormat, ProbabilitySink, SegmentOptions, Segmenter, Streamed, calibration_of, open_picture,
+    ProbabilityFormat, ProbabilitySink, SegmentOptions, Segmenter, Streamed, calibration_of, check_channels,
+    open_picture,
 };
 
 /// Pictures that are decoded as a whole wait for each other in at most this part of the memory.
@@ -93,7 +95,9 @@ impl Save {
 
 /// How pictures are segmented.
 pub(super) struct Work<'a> {
-    pub channels: Option<Vec<usize>>,
+    pub read: OpenOptions,
+    /// Channels that the network takes.
+    pub network: usize,
     pub objects: &'a ObjectArgs,
     /// Bytes, objects included.
     pub memory: u64,
@@ -134,9 +138,21 @@ pub(super) struct Said<'a> {
     pub several: bool,
     /// Pictures that failed.
     pub failed: usize,
+    /// What was said of one, which is not said of the next again.
+    pub notes: BTreeSet<String>,
 }
 
 impl Said<'_> {
+    /// Says how a picture was read, if that was not said yet.
+    fn notes(&mut self, input: &Path, notes: &[String]) {
+        for note in notes {
+            if self.notes.insert(note.clone()) {
+                let once = if self.several { " (said once)" } else { "" };
+                self.common.note(&format!("{}: {note}{once}", input.display()));
+            }
+        }
+    }
+
     /// One bad picture must not stop the rest; a lost device or output would fail them all.
     pub fn failed(&mut self, input: &Path, e: Error) -> Result<()> {
         match e {
@@ -159,13 +175,9 @@ impl Said<'_> {
 impl Work<'_> {
     pub fn open<'a>(&self, job: &'a Job<'a>, number: usize) -> Result<Opened<'a>> {
         let start = Instant::now();
-        let open = OpenOptions {
-            page: job.page,
-            level: self.level,
-            channels: self.channels.clone(),
-            memory: Some(self.memory),
-        };
+        let open = OpenOptions { page: job.page, level: self.level, memory: Some(self.memory), ..self.read.clone() };
         let source = open_picture(job.input, &open)?;
+        check_channels(job.input, &*source, self.network)?;
         let calibration = calibration_of(job.input, &open, self.pixel_size)?;
         let files: Vec<_> = job.outputs.iter().filter_map(|(s, p)| Some((s.object()?, p.to_path_buf()))).collect();
         let mut sinks = Vec::new();
@@ -220,8 +232,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn tell(&self, say: &Said, segmenter: &Segmenter, opened: Opened, result: &Streamed, ms: f64) -> Result<()> {
+    fn tell(&self, say: &mut Said, segmenter: &Segmenter, opened: Opened, result: &Streamed, ms: f64) -> Result<()> {
         let Job { input, page, outputs } = opened.job;
+        say.notes(input, &result.notes);
         let objects = opened.objects.and_then(|found| found());
         let shares = class_shares(segmenter.classes(), result);
         let (width, height) = (result.picture.width, result.picture.height);
@@ -258,6 +271,7 @@ impl Work<'_> {
             "tiles": result.tiles,
             "tile": result.tile,
             "batch": result.batch,
+            "notes": result.notes,
             "ms": ms,
             "device_bytes": segmenter.device_bytes(),
             "device": say.device,

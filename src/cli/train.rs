@@ -2,6 +2,7 @@
 
 use super::arch::ArchArgs;
 use super::models::{option, say_assumptions};
+use super::reading::ReadArgs;
 use super::segment::memory;
 use super::{Common, output};
 use clap::Args;
@@ -81,6 +82,8 @@ pub struct Train {
     /// the same result
     #[arg(long)]
     checkpointing: bool,
+    #[command(flatten)]
+    read: ReadArgs,
     #[command(flatten)]
     arch: ArchArgs,
 }
@@ -170,6 +173,10 @@ impl Train {
         if c.data.folder.as_os_str().is_empty() {
             return Err(Error::invalid("--data", "is missing: which pictures and masks?"));
         }
+        c.data.channels = self.read.channels.clone().or(c.data.channels);
+        c.data.pages_as_channels |= self.read.pages_as_channels;
+        c.data.ignore_orientation |= self.read.ignore_orientation;
+        c.data.fill_nan = self.read.fill_nan.or(c.data.fill_nan);
         c.data.validation_folder = self.validation.clone().or(c.data.validation_folder);
         c.steps = self.steps.unwrap_or(c.steps);
         c.batch = self.batch.unwrap_or(c.batch);
@@ -186,6 +193,18 @@ impl Train {
     }
 }
 
+/// The sums of equal texts.
+fn tally<'a>(texts: impl Iterator<Item = &'a (String, usize)>) -> Vec<(&'a str, usize)> {
+    let mut found: Vec<(&str, usize)> = Vec::new();
+    for (text, n) in texts {
+        match found.iter_mut().find(|f| f.0 == text) {
+            Some(f) => f.1 += n,
+            None => found.push((text, *n)),
+        }
+    }
+    found
+}
+
 fn about(common: &Common, r: &Ready) {
     let parts = if r.parts > 1 { format!(", {} parts a step", r.parts) } else { String::new() };
     common.note(&format!(
@@ -195,6 +214,17 @@ fn about(common: &Common, r: &Ready) {
         output::bytes(r.memory)
     ));
     common.note(&format!("{} pictures to train on, {} to validate on", r.training.pictures, r.validation.pictures));
+    let channels = if r.channels == 1 { "1 channel".into() } else { format!("{} channels", r.channels) };
+    let kinds = tally(r.training.kinds.iter().chain(&r.validation.kinds));
+    let kinds: Vec<String> = kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    common.note(&format!("the network takes {channels}; images: {}", kinds.join(", ")));
+    let all = r.training.pictures + r.validation.pictures;
+    for (note, n) in tally(r.training.notes.iter().chain(&r.validation.notes)) {
+        common.note(&format!("{n} of {all} images: {note}"));
+    }
+    if r.channels == 1 && kinds.iter().any(|k| k.contains("RGB")) {
+        common.note("--arch unet --in-channels 3 trains on colours");
+    }
     if r.resumed > 0 {
         common.note(&format!("going on after step {}", r.resumed));
     }

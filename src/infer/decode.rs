@@ -17,6 +17,8 @@ pub(super) use calibrate::calibration;
 pub use describe::{ImageFacts, PageFacts, describe_image, image_format};
 pub use npy::check_npy_header;
 
+pub(super) use tiff::MAX_CHANNELS;
+
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,8 +27,10 @@ use std::path::{Path, PathBuf};
 use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use ::image::{ColorType, ImageDecoder, ImageError, Limits};
 
+use super::channels::{Alpha, ChannelKind};
 use super::image::{Picture, Pixels, Sample};
-use super::source::{InMemory, PictureSource, read_all};
+use super::orient::Orientation;
+use super::source::{Described, InMemory, OpenOptions, PictureSource, arranged, read_all};
 use crate::error::{Error, Result};
 
 /// Largest number of pixels that [`Picture::open`] decodes.
@@ -48,9 +52,9 @@ impl Picture {
     ///
     /// The format is found by content. Pictures are 8 or 16 bits per sample or 32-bit float (TIFF, NPY), grey or RGB; TIFF
     /// files and arrays of any number of plain channels are read as they are, of several pages the first. Palettes are
-    /// expanded to RGB (PNG, BMP), fewer bits to 8 (one bit: 0 and 255). Alpha is dropped. Orientation tags are not applied:
-    /// the mask has the rows and columns of the file. What OME-TIFF and ImageJ call channels are channels, though they lie
-    /// in several directories.
+    /// expanded to RGB (PNG, BMP), fewer bits to 8 (one bit: 0 and 255). Alpha is left out. An image that its orientation tag
+    /// turns is turned. What OME-TIFF and ImageJ call channels are channels, though they lie in several directories.
+    /// [`read_picture`](super::read_picture) does otherwise where asked.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_limited(path, MAX_PIXELS)
     }
@@ -58,17 +62,37 @@ impl Picture {
     /// [`Self::open`] with another limit of the number of pixels.
     pub fn open_limited(path: impl AsRef<Path>, max_pixels: u64) -> Result<Self> {
         let path = path.as_ref();
-        match open_file(path, &Bounds { pixels: max_pixels, memory: u64::MAX }, 0, 0)? {
-            Opened::Memory(picture) => Ok(picture),
-            Opened::Windows(mut source) => {
-                let info = source.info();
-                let file = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
-                let source_of = Source { path, bytes: file, max_pixels, memory: u64::MAX };
-                source_of.check_bytes(info.row_bytes().saturating_mul(info.height as u64))?;
-                read_all(&mut *source)
+        let (opened, orientation) = open_file(path, &Bounds { pixels: max_pixels, memory: u64::MAX }, 0, 0)?;
+        let source = match opened {
+            Opened::Memory(p) if p.kind().alpha == Alpha::None && orientation == Orientation::default() => {
+                return Ok(p);
             }
-        }
+            opened => opened.into_source(),
+        };
+        let mut source = arranged(source, orientation, &OpenOptions::default())?;
+        check_whole(path, &*source)?;
+        let picture = read_all(&mut *source)?;
+        source.notes().iter().for_each(|note| log::info!("{}: {note}", path.display()));
+        Ok(picture)
     }
+
+    /// The first page of a file with rows and columns as they are stored, and all its channels.
+    fn open_stored(path: &Path) -> Result<Self> {
+        let (opened, _) = open_file(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX }, 0, 0)?;
+        let mut source = match opened {
+            Opened::Memory(picture) => return Ok(picture),
+            Opened::Windows(source) => source,
+        };
+        check_whole(path, &*source)?;
+        read_all(&mut *source)
+    }
+}
+
+/// Refuses to read all of an image that a file of its size cannot hold.
+pub(super) fn check_whole(path: &Path, source: &dyn PictureSource) -> Result<()> {
+    let (bytes, info) = (std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len(), source.info());
+    let file = Source { path, bytes, max_pixels: MAX_PIXELS, memory: u64::MAX };
+    file.check_bytes(info.row_bytes().saturating_mul(info.height as u64))
 }
 
 /// An opened file.
@@ -79,6 +103,15 @@ enum Opened {
     Windows(Box<dyn PictureSource>),
 }
 
+impl Opened {
+    fn into_source(self) -> Box<dyn PictureSource> {
+        match self {
+            Self::Memory(picture) => Box::new(InMemory::owned(picture)),
+            Self::Windows(source) => source,
+        }
+    }
+}
+
 /// What decoding a file may cost.
 struct Bounds {
     pixels: u64,
@@ -86,13 +119,17 @@ struct Bounds {
     memory: u64,
 }
 
-/// A file as a source: by windows where its format allows it, else of at most `memory` bytes. `page` and `level` count
+/// A file as a source, all channels as they are stored, and how it is to be turned: by windows where its format allows it,
+/// else of at most `memory` bytes. `page` and `level` count
 /// from 0.
-pub(super) fn open_source(path: &Path, page: usize, level: usize, memory: u64) -> Result<Box<dyn PictureSource>> {
-    Ok(match open_file(path, &Bounds { pixels: MAX_PIXELS, memory }, page, level)? {
-        Opened::Memory(picture) => Box::new(InMemory::owned(picture)),
-        Opened::Windows(source) => source,
-    })
+pub(super) fn open_source(
+    path: &Path,
+    page: usize,
+    level: usize,
+    memory: u64,
+) -> Result<(Box<dyn PictureSource>, Orientation)> {
+    let (opened, orientation) = open_file(path, &Bounds { pixels: MAX_PIXELS, memory }, page, level)?;
+    Ok((opened.into_source(), orientation))
 }
 
 /// Pages of a file: of a TIFF, every picture that is not a reduced copy of another; of OME-TIFF and ImageJ stacks, every
@@ -131,8 +168,8 @@ fn begin(path: &Path, bounds: &Bounds) -> Result<(FileSource, BufReader<File>, V
     Ok((source, BufReader::new(file), head))
 }
 
-fn open_file(path: &Path, bounds: &Bounds, page: usize, level: usize) -> Result<Opened> {
-    let (file, reader, head) = begin(path, bounds)?;
+fn open_file(path: &Path, bounds: &Bounds, page: usize, level: usize) -> Result<(Opened, Orientation)> {
+    let (file, mut reader, head) = begin(path, bounds)?;
     let source = file.as_source();
     let is_tiff = is_tiff(&head);
     if page > 0 && !is_tiff && !head.is_empty() {
@@ -143,12 +180,23 @@ fn open_file(path: &Path, bounds: &Bounds, page: usize, level: usize) -> Result<
     }
     match head.as_slice() {
         [] => Err(Error::file(path, "the file is empty")),
-        _ if is_tiff => Ok(Opened::Windows(Box::new(tiff::TiffPicture::open(file, reader, page, level)?))),
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Ok(Opened::Windows(Box::new(npy::NpyPicture::open(file, reader)?))),
+        _ if is_tiff => {
+            let mut picture = tiff::TiffPicture::open(file, reader, page, level)?;
+            let tiff::Meaning { kind, names, orientation } = picture.meaning(page)?;
+            Ok((Opened::Windows(Box::new(Described { source: Box::new(picture), kind, names })), orientation))
+        }
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
+            let picture = npy::NpyPicture::open(file, reader)?;
+            Ok((Opened::Windows(Box::new(picture)), Orientation::default()))
+        }
         // A decoder that panics is at fault itself: that must be an error, not the end.
-        head => catch_unwind(AssertUnwindSafe(|| whole(&source, reader, head)))
-            .unwrap_or_else(|_| Err(source.decoder_fault("image")))
-            .map(Opened::Memory),
+        head => {
+            let orientation = orientation::of_container(&mut reader, head);
+            reader.rewind().map_err(|e| Error::io(path, e))?;
+            catch_unwind(AssertUnwindSafe(|| whole(&source, reader, head)))
+                .unwrap_or_else(|_| Err(source.decoder_fault("image")))
+                .map(|picture| (Opened::Memory(picture), orientation))
+        }
     }
 }
 
@@ -349,8 +397,9 @@ impl Source<'_> {
             }
             other => return Err(self.error(format!("{format} pixels of type {other:?} are not supported"))),
         };
-        let kept = if color.has_alpha() { stored - 1 } else { stored };
-        Picture::new(width as usize, height as usize, kept, keep_channels(pixels, stored, kept))
+        let kind = ChannelKind::of_count(if color.has_alpha() { stored - 1 } else { stored });
+        let kind = if color.has_alpha() { kind.with_alpha(stored - 1) } else { kind };
+        Ok(Picture::new(width as usize, height as usize, stored, pixels)?.with_kind(kind))
     }
 
     fn image_error(&self, format: &str, e: ImageError) -> Error {
@@ -362,25 +411,6 @@ impl Source<'_> {
             ImageError::Limits(_) => self.error(format!("the {format} file needs more memory than is allowed")),
             e => self.error(format!("damaged or unsupported {format} file: {e}")),
         }
-    }
-}
-
-/// Keeps the first `kept` of every `stored` samples.
-fn keep_channels(pixels: Pixels, stored: usize, kept: usize) -> Pixels {
-    fn keep<T: Copy>(mut v: Vec<T>, stored: usize, kept: usize) -> Vec<T> {
-        if kept < stored {
-            for i in 0..v.len() / stored {
-                v.copy_within(i * stored..i * stored + kept, i * kept);
-            }
-            v.truncate(v.len() / stored * kept);
-            v.shrink_to_fit();
-        }
-        v
-    }
-    match pixels {
-        Pixels::U8(v) => Pixels::U8(keep(v, stored, kept)),
-        Pixels::U16(v) => Pixels::U16(keep(v, stored, kept)),
-        Pixels::F32(v) => Pixels::F32(keep(v, stored, kept)),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::channels::{ChannelKind, ChannelMap};
+use super::source::SourceInfo;
 use crate::error::{Error, Result};
 
 /// The type of a picture's samples.
@@ -83,17 +85,21 @@ pub struct Picture {
     height: usize,
     channels: usize,
     pixels: Pixels,
+    kind: ChannelKind,
+    names: Vec<String>,
 }
 
 impl Picture {
     /// A picture from its samples. Fails if a dimension is zero or the samples do not fill the dimensions.
+    ///
+    /// One channel is grey and three are RGB; other numbers are separate channels. [`Self::with_kind`] says otherwise.
     pub fn new(width: usize, height: usize, channels: usize, pixels: Pixels) -> Result<Self> {
         let count = width.checked_mul(height).and_then(|n| n.checked_mul(channels));
         if count != Some(pixels.len()) || pixels.is_empty() {
             let reason = format!("{} samples do not make {width}x{height} pixels of {channels} channels", pixels.len());
             return Err(Error::invalid("picture", reason));
         }
-        Ok(Self { width, height, channels, pixels })
+        Ok(Self { width, height, channels, pixels, kind: ChannelKind::of_count(channels), names: Vec::new() })
     }
 
     /// Columns.
@@ -116,43 +122,48 @@ impl Picture {
         &self.pixels
     }
 
-    /// The picture with the number of channels a network wants.
-    ///
-    /// One channel is copied as often as needed. Three become one: microscopes often save grey pictures as RGB, then
-    /// any channel is the picture; if the channels differ it is their mean, rounded to nearest for integers (no luma
-    /// weights, which describe eyes and not dyes). Every other change of the number is refused.
+    /// What the channels are.
+    pub fn kind(&self) -> ChannelKind {
+        self.kind
+    }
+
+    /// What the file calls the channels; empty where it does not.
+    pub fn channel_names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The same picture with channels of this kind.
+    #[must_use]
+    pub fn with_kind(self, kind: ChannelKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// The same picture with names for its channels.
+    #[must_use]
+    pub fn with_channel_names(self, names: Vec<String>) -> Self {
+        Self { names, ..self }
+    }
+
+    /// The picture with the number of channels a network wants, see [`ChannelMap::of`].
     pub fn to_channels(&self, wanted: usize) -> Result<Cow<'_, Self>> {
-        let pixels = match (self.channels, wanted) {
-            (have, want) if have == want => return Ok(Cow::Borrowed(self)),
-            (1, 1..) => match &self.pixels {
-                Pixels::U8(v) => Pixels::U8(repeat(v, wanted)?),
-                Pixels::U16(v) => Pixels::U16(repeat(v, wanted)?),
-                Pixels::F32(v) => Pixels::F32(repeat(v, wanted)?),
-            },
-            // The rounded mean of three equal integers is that integer, so equal channels need no case of their own.
-            (3, 1) => match &self.pixels {
-                Pixels::U8(v) => {
-                    Pixels::U8(merge(v, |p| ((p.iter().map(|&x| u32::from(x)).sum::<u32>() + 1) / 3) as u8))
-                }
-                Pixels::U16(v) => {
-                    Pixels::U16(merge(v, |p| ((p.iter().map(|&x| u32::from(x)).sum::<u32>() + 1) / 3) as u16))
-                }
-                Pixels::F32(v) => {
-                    Pixels::F32(merge(v, |p| (p.iter().map(|&x| f64::from(x)).sum::<f64>() / 3.0) as f32))
-                }
-            },
-            (have, _) => {
-                let all: Vec<String> = (0..wanted).map(|c| c.to_string()).collect();
-                // Which ones is the user's to know; the list shows how they are named.
-                let hint = match have > wanted {
-                    true => format!("; choose with --channels {}", all.join(",")),
-                    false => String::new(),
-                };
-                let reason = format!("has {}, the network takes {}{hint}", channels(have), channels(wanted));
-                return Err(Error::invalid("picture", reason));
-            }
+        ChannelMap::of(&SourceInfo::of(self), &self.names, wanted)?.apply(self)
+    }
+
+    /// Some channels in the order asked for; those that do not exist are left out. What they are is not known any more.
+    pub(super) fn pick(&self, channels: &[usize]) -> Result<Self> {
+        fn pick<T: Copy>(v: &[T], stored: usize, channels: &[usize]) -> Result<Vec<T>> {
+            let mut out = Vec::new();
+            let too_large = |_| Error::invalid("picture", format!("{} channels do not fit in memory", channels.len()));
+            out.try_reserve_exact((v.len() / stored).saturating_mul(channels.len())).map_err(too_large)?;
+            out.extend(v.chunks_exact(stored).flat_map(|p| channels.iter().filter_map(|&c| p.get(c).copied())));
+            Ok(out)
+        }
+        let pixels = match &self.pixels {
+            Pixels::U8(v) => Pixels::U8(pick(v, self.channels, channels)?),
+            Pixels::U16(v) => Pixels::U16(pick(v, self.channels, channels)?),
+            Pixels::F32(v) => Pixels::F32(pick(v, self.channels, channels)?),
         };
-        Ok(Cow::Owned(Self::new(self.width, self.height, wanted, pixels)?))
+        Self::new(self.width, self.height, channels.len(), pixels)
     }
 
     /// The rectangle of `w` x `h` pixels at column `x0`, row `y0` as a picture of its own.
@@ -173,7 +184,7 @@ impl Picture {
             Pixels::U16(v) => Pixels::U16(rows(v.get(from..).unwrap_or_default(), stride, first, size)),
             Pixels::F32(v) => Pixels::F32(rows(v.get(from..).unwrap_or_default(), stride, first, size)),
         };
-        Self::new(w, h, c, pixels)
+        Ok(Self { kind: self.kind, ..Self::new(w, h, c, pixels)? })
     }
 
     fn check_inside(&self, x0: usize, y0: usize, w: usize, h: usize) -> Result<()> {
@@ -218,24 +229,6 @@ impl Picture {
     }
 }
 
-fn channels(n: usize) -> String {
-    if n == 1 { "1 channel".into() } else { format!("{n} channels") }
-}
-
-fn repeat<T: Copy>(samples: &[T], times: usize) -> Result<Vec<T>> {
-    let too_large = || Error::invalid("picture", format!("{times} copies of its channel do not fit in memory"));
-    let mut out = Vec::new();
-    out.try_reserve_exact(samples.len().checked_mul(times).ok_or_else(too_large)?).map_err(|_| too_large())?;
-    for &s in samples {
-        out.extend(std::iter::repeat_n(s, times));
-    }
-    Ok(out)
-}
-
-fn merge<T>(samples: &[T], f: impl Fn(&[T]) -> T) -> Vec<T> {
-    samples.chunks_exact(3).map(f).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,34 +238,6 @@ mod tests {
         assert!(Picture::new(2, 2, 1, Pixels::U8(vec![0; 3])).is_err());
         assert!(Picture::new(0, 2, 1, Pixels::U8(vec![])).is_err());
         assert!(Picture::new(usize::MAX, 2, 1, Pixels::U8(vec![0; 2])).is_err());
-    }
-
-    #[test]
-    fn grey_is_copied_and_rgb_is_averaged() {
-        let grey = Picture::new(2, 1, 1, Pixels::U16(vec![7, 9])).unwrap();
-        assert_eq!(grey.to_channels(3).unwrap().pixels(), &Pixels::U16(vec![7, 7, 7, 9, 9, 9]));
-        assert!(matches!(grey.to_channels(1).unwrap(), Cow::Borrowed(_)));
-        let rgb = Picture::new(3, 1, 3, Pixels::U8(vec![255, 255, 255, 0, 0, 2, 10, 20, 31])).unwrap();
-        assert_eq!(rgb.to_channels(1).unwrap().pixels(), &Pixels::U8(vec![255, 1, 20]));
-        let wide = Picture::new(2, 1, 3, Pixels::U16(vec![65535, 65535, 65535, 1, 1, 0])).unwrap();
-        assert_eq!(wide.to_channels(1).unwrap().pixels(), &Pixels::U16(vec![65535, 1]));
-        // A third of a float is not exact: equal channels must still come back bit for bit.
-        for x in [0.1f32, 1.0 / 3.0, f32::MAX, f32::MIN_POSITIVE, 16777215.0] {
-            let p = Picture::new(1, 1, 3, Pixels::F32(vec![x; 3])).unwrap();
-            assert_eq!(p.to_channels(1).unwrap().pixels(), &Pixels::F32(vec![x]));
-        }
-    }
-
-    #[test]
-    fn other_channel_counts_are_refused_by_name() {
-        let p = Picture::new(1, 1, 3, Pixels::U8(vec![0; 3])).unwrap();
-        let e = "picture: has 3 channels, the network takes 2 channels";
-        assert_eq!(p.to_channels(2).unwrap_err().to_string(), format!("{e}; choose with --channels 0,1"));
-        assert!(p.to_channels(5).unwrap_err().to_string().ends_with("has 3 channels, the network takes 5 channels"));
-        assert!(p.to_channels(0).is_err());
-        let grey = Picture::new(1, 1, 1, Pixels::U8(vec![0])).unwrap();
-        assert!(grey.to_channels(0).is_err());
-        assert!(grey.to_channels(usize::MAX).unwrap_err().to_string().contains("memory"));
     }
 
     #[test]

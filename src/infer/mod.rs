@@ -8,6 +8,7 @@ pub mod band;
 mod blend;
 mod budget;
 pub mod calibration;
+pub mod channels;
 mod choose;
 mod collected;
 pub mod components;
@@ -35,6 +36,7 @@ mod tile_graph;
 
 pub use band::{Band, BandInfo, BandSink, Needs, feed};
 pub use calibration::{Affine, Calibration, Georeference, PixelSize, PixelSizeSource};
+pub use channels::{Alpha, ChannelKind, ChannelMap, Colour, list_channels};
 pub use components::{components, grow};
 pub use decode::{ImageFacts, MAX_PIXELS, PageFacts, check_npy_header, describe_image, image_format};
 pub(crate) use distance::nearest_sites;
@@ -60,6 +62,9 @@ pub use paths::{
 pub use runner::{TileInput, TileOutput, TileRunner};
 pub use segment::{PictureTask, Segmentation, Segmenter, Streamed};
 pub use skipped::{SkipReason, Skipped};
-pub use source::{OpenOptions, PageChoice, PictureSource, SourceInfo, calibration_of, open_picture, page_count};
+pub use source::{
+    OpenOptions, PageChoice, PictureSource, SourceInfo, calibration_of, check_channels, open_picture, page_count,
+    read_picture,
+};
 pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
 pub use tile_graph::TileOutputs;

@@ -3,6 +3,7 @@
 mod statistics;
 mod steps;
 
+use super::channels::ChannelMap;
 use super::image::Picture;
 use super::source::{InMemory, PictureSource, SourceInfo, pass};
 use crate::error::{Error, Result};
@@ -59,7 +60,7 @@ pub fn normalise(picture: &Picture, rule: &Normalisation) -> Result<Vec<ChannelA
 /// Shows a picture to collectors, as often as they need it: as it is, or with the number of channels a network takes.
 pub(super) fn collect(
     source: &mut dyn PictureSource,
-    collectors: &mut [(&mut Collector, Option<usize>)],
+    collectors: &mut [(&mut Collector, Option<&ChannelMap>)],
 ) -> Result<()> {
     let passes = collectors.iter().map(|c| c.0.passes()).max().unwrap_or(0);
     for number in 0..passes {
@@ -69,7 +70,7 @@ pub(super) fn collect(
         pass(source, |rows| {
             for (collector, channels) in collectors.iter_mut().filter(|c| number < c.0.passes()) {
                 match *channels {
-                    Some(n) => collector.see(&*rows.to_channels(n)?)?,
+                    Some(map) => collector.see(&*map.apply(&rows)?)?,
                     None => collector.see(&rows)?,
                 }
             }

@@ -3,6 +3,7 @@
 use super::band::{BandInfo, BandSink, Needs};
 use super::blend::Blended;
 use super::budget::{Budget, check_rows};
+use super::channels::ChannelMap;
 use super::collected::Collected;
 use super::ensemble::Ensemble;
 use super::fit::{Cut, Fit, TileKey};
@@ -36,6 +37,8 @@ pub struct Segmentation {
     pub precision: Precision,
     /// Why that is `f32` where the backend is for `f16`: what `f16` could not hold.
     pub fallback: Option<String>,
+    /// What users should know of the way the picture was read, each a clause that follows its name and a colon.
+    pub notes: Vec<String>,
 }
 
 /// How a picture was segmented whose rows went to sinks.
@@ -55,6 +58,8 @@ pub struct Streamed {
     pub precision: Precision,
     /// Why that is `f32` where the backend is for `f16`: what `f16` could not hold.
     pub fallback: Option<String>,
+    /// What users should know of the way the picture was read, each a clause that follows its name and a colon.
+    pub notes: Vec<String>,
 }
 
 /// A picture to segment, and what takes its rows.
@@ -72,6 +77,7 @@ struct Prepared<'a> {
     info: BandInfo,
     needs: Needs,
     affines: Vec<Vec<ChannelAffine>>,
+    channels: ChannelMap,
 }
 
 /// A model on a backend, ready for pictures of any size. Tile shapes it has met stay compiled and allocated.
@@ -126,8 +132,8 @@ impl Segmenter {
         let run = self.stream(&mut source, options, vec![&mut collected], progress)?;
         let mask = Mask::new(picture.width(), picture.height(), run.class_pixels.len(), collected.ids)?;
         let probabilities = options.probabilities.then_some(collected.planes);
-        let Streamed { tiles, tile, precision, fallback, .. } = run;
-        Ok(Segmentation { mask, probabilities, tiles, tile, precision, fallback })
+        let Streamed { tiles, tile, precision, fallback, notes, .. } = run;
+        Ok(Segmentation { mask, probabilities, tiles, tile, precision, fallback, notes })
     }
 
     /// Segments a picture of any size: its rows go to the sinks as they become complete, and neither the picture nor its
@@ -226,22 +232,27 @@ impl Segmenter {
             return Err(Error::invalid(&model.name, reason));
         }
         let needs = sinks.iter().fold(Needs::default(), |n, s| n.or(s.needs()));
-        let (affines, contrast) = self.measure(source, options, needs)?;
+        let map = ChannelMap::of(&source.info(), &source.channel_names(), self.model().architecture.in_channels())?;
+        let (affines, contrast) = self.measure(source, options, needs, &map)?;
         let SourceInfo { width, height, channels, .. } = source.info();
         let (classes, planes) = (self.fit.ensemble.classes(), self.fit.ensemble.planes());
         let info = BandInfo { width, height, channels, classes, planes, contrast };
-        Ok(Prepared { source, sinks, info, needs, affines })
+        Ok(Prepared { source, sinks, info, needs, affines, channels: map })
     }
 
     /// How pixels are normalised, for each model, and what is shown black and white.
-    fn measure(&self, source: &mut dyn PictureSource, options: &SegmentOptions, needs: Needs) -> Result<Measured> {
+    fn measure(
+        &self,
+        source: &mut dyn PictureSource,
+        options: &SegmentOptions,
+        needs: Needs,
+        map: &ChannelMap,
+    ) -> Result<Measured> {
         let rules =
             self.fit.ensemble.models().map(|m| options.normalisation.as_ref().unwrap_or(&m.metadata.normalisation));
         let info = source.info();
         let channels = self.model().architecture.in_channels();
         check_rows(&*source, options.memory)?;
-        // Refused before any pixel is read, if it does not fit the network.
-        source.read(0, 0, 1, 1)?.to_channels(channels)?;
         let input = SourceInfo { channels, ..info };
         let pixels = rules.map(|rule| Ok((rule, Collector::new(input, wanted(rule)?))));
         let mut pixels = pixels.collect::<Result<Vec<_>>>()?;
@@ -250,7 +261,7 @@ impl Segmenter {
         let mut all = Vec::new();
         for (rule, pixels) in &mut pixels {
             if info.sample == Sample::F32 || reads_integers(rule) {
-                all.push((pixels, Some(channels)));
+                all.push((pixels, Some(map)));
             }
         }
         if needs.contrast {
@@ -306,13 +317,13 @@ impl Segmenter {
         let rule = (runner.rule(), self.fit.ensemble.planes());
         let (keep, at_once) = (budget.cache(shape[0]), runner.tiles_at_once());
         let (mut ongoing, mut affines) = (Vec::new(), Vec::new());
-        for (Prepared { source, sinks, needs, affines: own, .. }, info) in pictures.iter_mut().zip(&infos) {
+        for (Prepared { source, sinks, needs, affines: own, channels, .. }, info) in pictures.iter_mut().zip(&infos) {
             source.keep(keep);
             let assembly: Box<dyn Assembly> = match &cut {
                 Cut::Exact(grid) => Box::new(Exact::new(grid)),
                 Cut::Blended(grid) => Box::new(Blended::new(grid, rule.0, rule.1)),
             };
-            let windows = Windows { source: &mut **source, channels };
+            let windows = Windows { source: &mut **source, channels, coloured: false };
             ongoing.push(Ongoing { windows, out: Emitter::new(info, *needs, sinks)?, assembly });
             affines.push(&own[..]);
         }
@@ -332,7 +343,9 @@ impl Segmenter {
         run_tiles(&mut ongoing, at_once, &mut run, progress)?;
         let done = |Ongoing { windows, out, .. }: Ongoing| {
             let (class_pixels, picture, precision) = (out.counts, windows.source.info(), backend.precision());
-            Streamed { picture, class_pixels, tiles, tile: shape, batch, precision, fallback: None }
+            let mut notes = windows.source.notes();
+            notes.extend(windows.channels.note(windows.coloured).map(String::from));
+            Streamed { picture, class_pixels, tiles, tile: shape, batch, precision, fallback: None, notes }
         };
         Ok(ongoing.into_iter().map(done).collect())
     }

@@ -1,14 +1,26 @@
 //! Where pixels come from: pictures in memory, or files read by windows.
 
+mod alpha;
+mod described;
+mod fill;
+mod join;
 mod memory;
 mod open;
+mod oriented;
 mod select;
 
+use super::channels::ChannelKind;
 use super::image::{Picture, Sample};
 use crate::error::{Error, Result};
 
+pub use alpha::WithoutAlpha;
+pub(super) use described::Described;
+pub use fill::FillNan;
+pub use join::JoinChannels;
 pub use memory::InMemory;
-pub use open::{OpenOptions, PageChoice, calibration_of, open_picture, page_count};
+pub(super) use open::arranged;
+pub use open::{OpenOptions, PageChoice, calibration_of, check_channels, open_picture, page_count, read_picture};
+pub use oriented::Oriented;
 pub use select::SelectChannels;
 
 /// What a picture is, before any pixel is read.
@@ -22,6 +34,8 @@ pub struct SourceInfo {
     pub channels: usize,
     /// Their type.
     pub sample: Sample,
+    /// What they are.
+    pub kind: ChannelKind,
 }
 
 impl SourceInfo {
@@ -32,6 +46,7 @@ impl SourceInfo {
             height: picture.height(),
             channels: picture.channels(),
             sample: picture.pixels().sample(),
+            kind: picture.kind(),
         }
     }
 
@@ -60,6 +75,17 @@ pub trait PictureSource {
 
     /// The rectangle of `w` x `h` pixels at column `x0`, row `y0`.
     fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture>;
+
+    /// What the file calls the channels, from the first on; empty where it does not.
+    fn channel_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What users should know of the way the picture is read: each a clause that follows its name and a colon. Some are
+    /// known only after its pixels were read.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Rows that are best read together when the whole picture is passed over.
     fn rows_at_once(&self) -> usize;
@@ -103,5 +129,6 @@ pub fn pass(source: &mut dyn PictureSource, mut visit: impl FnMut(Picture) -> Re
 /// The whole picture in memory.
 pub(super) fn read_all(source: &mut dyn PictureSource) -> Result<Picture> {
     let SourceInfo { width, height, .. } = source.info();
-    source.read(0, 0, width, height)
+    let picture = source.read(0, 0, width, height)?;
+    Ok(picture.with_kind(source.info().kind).with_channel_names(source.channel_names()))
 }

@@ -1,6 +1,7 @@
 //! From tiles to bands: a picture goes through the network tile by tile and comes out as complete rows.
 
 use super::band::{Band, BandInfo, BandSink, Needs};
+use super::channels::ChannelMap;
 use super::image::Picture;
 use super::mask::Ids;
 use super::orient::TilePlace;
@@ -97,8 +98,10 @@ pub(super) fn run_tiles(
 /// Where the windows of a picture come from.
 pub(super) struct Windows<'a> {
     pub source: &'a mut dyn PictureSource,
-    /// Channels that the network takes.
-    pub channels: usize,
+    /// How its channels become those of the network.
+    pub channels: &'a ChannelMap,
+    /// Whether colours were lost.
+    pub coloured: bool,
 }
 
 impl Windows<'_> {
@@ -108,7 +111,8 @@ impl Windows<'_> {
         let rows = source_window(start[0], h, height);
         let columns = source_window(start[1], w, width);
         let part = self.source.read(columns.start, rows.start, columns.len(), rows.len())?;
-        let pixels = part.to_channels(self.channels)?.window(0, 0, columns.len(), rows.len())?;
+        self.coloured = self.coloured || self.channels.shows_colour(&part);
+        let pixels = self.channels.apply(&part)?.window(0, 0, columns.len(), rows.len())?;
         Ok((TilePlace { picture: [height, width], start, size: [h, w], rows, columns }, pixels))
     }
 }

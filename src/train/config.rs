@@ -6,6 +6,7 @@ use super::loss::LossConfig;
 use super::schedule::Schedule;
 use super::weight_map::{ClassWeights, WeightMap};
 use crate::error::{Error, Result};
+use crate::infer::OpenOptions;
 use crate::model::{self, Architecture};
 use crate::ops::OptimiserKind;
 use crate::weights::Normalisation;
@@ -102,6 +103,14 @@ pub struct DataConfig {
     pub validation: Option<f64>,
     /// Or the first picture and every n-th after it.
     pub validation_every: Option<usize>,
+    /// Channels of images that the network gets, in this order, counted from 0; all but alpha if none are named.
+    pub channels: Option<Vec<usize>>,
+    /// Whether the pages of a TIFF file are the channels of one image.
+    pub pages_as_channels: bool,
+    /// Whether rows of images, masks and labels stay as they are stored, whatever an orientation tag says.
+    pub ignore_orientation: bool,
+    /// What stands for values of float images that are NaN or infinite; they are errors if nothing does.
+    pub fill_nan: Option<f32>,
     /// Class id of pixels that do not count.
     pub ignore: Option<u32>,
     /// Put background between touching objects of `labels/`.
@@ -119,10 +128,27 @@ impl Default for DataConfig {
             validation_folder: None,
             validation: None,
             validation_every: None,
+            channels: None,
+            pages_as_channels: false,
+            ignore_orientation: false,
+            fill_nan: None,
             ignore: None,
             separate_touching: true,
             normalisation: Normalisation::Percentile { low: 1.0, high: 99.8, clamp: Some([0.0, 1.5]) },
             classes: Vec::new(),
+        }
+    }
+}
+
+impl DataConfig {
+    /// How images are read.
+    pub fn read(&self) -> OpenOptions {
+        OpenOptions {
+            channels: self.channels.clone(),
+            pages_as_channels: self.pages_as_channels,
+            ignore_orientation: self.ignore_orientation,
+            fill_nan: self.fill_nan,
+            ..OpenOptions::default()
         }
     }
 }
@@ -297,6 +323,9 @@ impl TrainConfig {
         }
         if !(self.clip >= 0.0 && self.clip.is_finite()) {
             return Err(Error::invalid("clip", format!("{} is not a norm", self.clip)));
+        }
+        if let Some(value) = self.data.fill_nan.filter(|v| !v.is_finite()) {
+            return Err(Error::invalid("fill_nan", format!("{value} is no number to put in place of such")));
         }
         self.schedule.validate()?;
         self.optimiser.kind()?;

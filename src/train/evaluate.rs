@@ -3,13 +3,15 @@
 use rayon::prelude::*;
 
 use super::dataset::{Dataset, Pair};
-use super::example::Truth;
+use super::example::{Truth, tally};
 use super::metrics::{
     AP_THRESHOLDS, Confusion, Matches, Objects, RandScores, THRESHOLDS, pixel_error_f, rand_error, rand_scores, v_info,
     warping_error,
 };
 use crate::error::{Error, Result};
-use crate::infer::{Connectivity, Ids, LabelMap, Mask, Picture, Segmentation, components, grow};
+use crate::infer::{
+    Connectivity, Ids, LabelMap, Mask, OpenOptions, Picture, Segmentation, components, grow, read_picture,
+};
 
 /// Which objects are the truth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct EvaluateOptions {
     pub ignore: Option<u32>,
     /// Also the ISBI 2012 challenge's measures, which take the best of ten thresholds of probability. For two classes.
     pub em: bool,
+    /// How images are read.
+    pub read: OpenOptions,
 }
 
 impl Default for EvaluateOptions {
@@ -52,6 +56,7 @@ impl Default for EvaluateOptions {
             thresholds: AP_THRESHOLDS.to_vec(),
             ignore: None,
             em: false,
+            read: OpenOptions::default(),
         }
     }
 }
@@ -104,6 +109,8 @@ pub struct Evaluation {
     pub thresholds: Vec<f64>,
     /// Scores of every picture, in the order of the data set.
     pub pictures: Vec<PictureScores>,
+    /// What users should know of the way images were read, and of how many.
+    pub notes: Vec<(String, usize)>,
 }
 
 /// Segments every picture of a data set with `segment` and compares with the truth, after a look at every file. `segment` gets the picture's number
@@ -116,22 +123,24 @@ pub fn evaluate(
 ) -> Result<Evaluation> {
     check(options, classes.len())?;
     let read = |pair: &Pair| {
-        let picture = Picture::open(&pair.image)?;
-        let truth = Truth::read_for(&picture, pair, classes.len(), options.ignore)?;
-        Ok((picture, truth))
+        let (picture, notes) = read_picture(&pair.image, &options.read)?;
+        let truth = Truth::read_for(&picture, pair, classes.len(), options.ignore, &options.read)?;
+        Ok((picture, truth, notes))
     };
     // Reading is cheap beside segmenting: a bad file shows before the work begins, the first by name.
     let checked: Vec<Result<()>> = data.pairs().par_iter().map(|pair| read(pair).map(drop)).collect();
     checked.into_iter().collect::<Result<()>>()?;
     let mut pictures = Vec::with_capacity(data.pairs().len());
+    let mut notes = Vec::new();
     for (i, pair) in data.pairs().iter().enumerate() {
-        let (picture, truth) = read(pair)?;
+        let (picture, truth, said) = read(pair)?;
         let result = segment(i, pair, &picture)?;
+        notes.extend(said.into_iter().chain(result.notes));
         let probability = result.probabilities.as_deref();
         let scores = score(&pair.name, &result.mask, probability, &truth, classes.len(), options);
         pictures.push(scores.map_err(|e| Error::file(&pair.image, e.to_string()))?);
     }
-    Ok(Evaluation { classes, thresholds: options.thresholds.clone(), pictures })
+    Ok(Evaluation { classes, thresholds: options.thresholds.clone(), pictures, notes: tally(notes) })
 }
 
 fn check(options: &EvaluateOptions, classes: usize) -> Result<()> {
@@ -298,6 +307,7 @@ mod tests {
             tile: [h, w],
             precision: Precision::F32,
             fallback: None,
+            notes: Vec::new(),
         }
     }
 

@@ -9,7 +9,11 @@ use rayon::prelude::*;
 use super::dataset::{Dataset, Pair};
 use super::weight_map::{WeightMap, separate_touching, unet_weight_map};
 use crate::error::{Error, Result};
-use crate::infer::{Connectivity, LabelMap, Picture, components, normalise};
+use crate::infer::source::InMemory;
+use crate::infer::{
+    ChannelMap, Colour, Connectivity, LabelMap, OpenOptions, Picture, SourceInfo, check_channels, components,
+    normalise, read_picture,
+};
 use crate::weights::Normalisation;
 
 /// What a picture shows.
@@ -24,12 +28,15 @@ pub struct Truth {
 impl Truth {
     /// Reads the truth of a pair: `classes` classes, background first, and pixels of class `ignore` to be left out.
     ///
+    /// Masks and labels are turned as their own orientation tags say, unless `read` says otherwise.
+    ///
     /// With two classes masks may also be of 0 and 255 (unless 255 is to be ignored), and without a mask the objects are
     /// the foreground. Fails on a class that does not exist, on maps of different sizes, and on files that hold no labels.
-    pub fn read(pair: &Pair, classes: usize, ignore: Option<u32>) -> Result<Self> {
-        let objects = pair.labels.as_ref().map(LabelMap::open).transpose()?;
+    pub fn read(pair: &Pair, classes: usize, ignore: Option<u32>, read: &OpenOptions) -> Result<Self> {
+        let open = |path| if read.ignore_orientation { LabelMap::open_stored(path) } else { LabelMap::open(path) };
+        let objects = pair.labels.as_ref().map(open).transpose()?;
         let classes = match (&pair.mask, &objects) {
-            (Some(path), _) => class_ids(path, LabelMap::open(path)?, classes, ignore)?,
+            (Some(path), _) => class_ids(path, open(path)?, classes, ignore)?,
             (None, Some(objects)) if classes == 2 => objects.map(|l| u32::from(l > 0)),
             (None, Some(_)) => {
                 let reason =
@@ -45,8 +52,14 @@ impl Truth {
     }
 
     /// [`Self::read`], and fails unless it has the size of its picture.
-    pub fn read_for(picture: &Picture, pair: &Pair, classes: usize, ignore: Option<u32>) -> Result<Self> {
-        let truth = Self::read(pair, classes, ignore)?;
+    pub fn read_for(
+        picture: &Picture,
+        pair: &Pair,
+        classes: usize,
+        ignore: Option<u32>,
+        read: &OpenOptions,
+    ) -> Result<Self> {
+        let truth = Self::read(pair, classes, ignore, read)?;
         let path = pair.mask.as_ref().or(pair.labels.as_ref()).unwrap_or(&pair.image);
         check_size(path, &truth.classes, &pair.image, [picture.width(), picture.height()])?;
         Ok(truth)
@@ -95,6 +108,8 @@ pub struct ExampleOptions {
     pub ignore: Option<u32>,
     /// Put background between touching objects, where there are labels.
     pub separate_touching: bool,
+    /// How images are read.
+    pub read: OpenOptions,
     /// Compute pixel weights. Where there are no labels the objects are the 4-connected components of the foreground.
     pub weight_map: Option<WeightMap>,
 }
@@ -114,6 +129,10 @@ pub struct Example {
     pub truth: Truth,
     /// Pixel weights `[H, W]`.
     pub weights: Option<Vec<f32>>,
+    /// What the image's channels are.
+    pub kind: String,
+    /// What users should know of the way the image was read.
+    pub notes: Vec<String>,
 }
 
 impl Example {
@@ -123,9 +142,14 @@ impl Example {
             e @ (Error::Io { .. } | Error::File { .. }) => e,
             e => Error::file(&pair.image, e.to_string()),
         };
-        let picture = Picture::open(&pair.image)?;
-        let mut truth = Truth::read_for(&picture, pair, options.classes, options.ignore)?;
-        let picture = picture.to_channels(options.channels).map_err(about)?;
+        let (picture, mut notes) = read_picture(&pair.image, &options.read)?;
+        let mut truth = Truth::read_for(&picture, pair, options.classes, options.ignore, &options.read)?;
+        check_channels(&pair.image, &InMemory::borrowed(&picture), options.channels)?;
+        let info = SourceInfo::of(&picture);
+        let kind = describe(&info);
+        let map = ChannelMap::of(&info, picture.channel_names(), options.channels).map_err(about)?;
+        notes.extend(map.note(map.shows_colour(&picture)).map(String::from));
+        let picture = map.apply(&picture).map_err(about)?;
         let maps = normalise(&picture, &options.normalisation).map_err(about)?;
         let (width, height) = (picture.width(), picture.height());
         let mut image = picture.window(0, 0, width, height).map_err(about)?;
@@ -151,7 +175,7 @@ impl Example {
             unet_weight_map(&truth.classes, options.classes, Some(&objects), weight_map)
         });
         let weights = weights.transpose().map_err(about)?;
-        Ok(Self { name: pair.name.clone(), width, height, image, truth, weights })
+        Ok(Self { name: pair.name.clone(), width, height, image, truth, weights, kind, notes })
     }
 
     /// Bytes of memory it takes.
@@ -182,6 +206,33 @@ pub struct DataSummary {
     pub smallest: [usize; 2],
     /// Columns and rows of the widest and of the highest picture.
     pub largest: [usize; 2],
+    /// What the channels of images are, and in how many: `RGB`, `grey`, `4 separate channels`.
+    pub kinds: Vec<(String, usize)>,
+    /// What users should know of the way images were read, and of how many.
+    pub notes: Vec<(String, usize)>,
+}
+
+/// Texts and how often each comes, in the order of the first of each.
+pub(super) fn tally(texts: impl IntoIterator<Item = String>) -> Vec<(String, usize)> {
+    let mut found: Vec<(String, usize)> = Vec::new();
+    for text in texts {
+        match found.iter_mut().find(|f| f.0 == text) {
+            Some(f) => f.1 += 1,
+            None => found.push((text, 1)),
+        }
+    }
+    found
+}
+
+/// What the channels of an image are, in a word or two.
+fn describe(info: &SourceInfo) -> String {
+    match (info.kind.colour, info.channels) {
+        (Colour::Grey, _) | (_, 1) => "grey".into(),
+        (Colour::Rgb, 3) => "RGB".into(),
+        (Colour::Rgb, n) => format!("RGB and {} more", n - 3),
+        (Colour::Separate, n) => format!("{n} separate channels"),
+        (Colour::Chosen, n) => format!("{n} chosen channels"),
+    }
 }
 
 impl Examples {
@@ -239,7 +290,7 @@ impl Examples {
                     *n += 1;
                 }
             }
-            Ok((pixels, [example.width, example.height]))
+            Ok((pixels, [example.width, example.height], example.kind.clone(), example.notes.clone()))
         };
         let all: Vec<Result<_>> = (0..self.len()).into_par_iter().map(count).collect();
         let mut sum = DataSummary {
@@ -247,15 +298,21 @@ impl Examples {
             class_pixels: vec![0; self.options.classes],
             smallest: [usize::MAX; 2],
             largest: [0; 2],
+            kinds: Vec::new(),
+            notes: Vec::new(),
         };
+        let (mut kinds, mut notes) = (Vec::new(), Vec::new());
         for one in all {
-            let (pixels, size) = one?;
+            let (pixels, size, kind, said) = one?;
+            kinds.push(kind);
+            notes.extend(said);
             sum.class_pixels.iter_mut().zip(pixels).for_each(|(a, b)| *a += b);
             for (axis, side) in size.into_iter().enumerate() {
                 sum.smallest[axis] = sum.smallest[axis].min(side);
                 sum.largest[axis] = sum.largest[axis].max(side);
             }
         }
+        (sum.kinds, sum.notes) = (tally(kinds), tally(notes));
         Ok(sum)
     }
 }

@@ -17,7 +17,7 @@ use super::trainer::{StepLoss, Trainer};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::DROPOUT_SEED;
-use crate::infer::{Picture, SegmentOptions, Segmentation, Segmenter};
+use crate::infer::{Picture, SegmentOptions, Segmentation, Segmenter, read_picture};
 use crate::model::{Architecture, INPUT, Model};
 use crate::ops::{Dropout, Hyper};
 use crate::session::Backend;
@@ -70,6 +70,8 @@ pub struct Ready {
     pub device: String,
     /// Trained parameters.
     pub parameters: usize,
+    /// Channels that the network takes.
+    pub channels: usize,
     /// Training pictures.
     pub training: DataSummary,
     /// Validation pictures.
@@ -177,6 +179,7 @@ impl TrainRun {
             normalisation: config.data.normalisation.clone(),
             ignore: config.data.ignore,
             separate_touching: config.data.separate_touching,
+            read: config.data.read(),
             weight_map,
         };
         if config.monitor == "f1" && validation.pairs().iter().all(|p| p.labels.is_none()) {
@@ -244,6 +247,7 @@ impl TrainRun {
         let ready = Ready {
             device: gpu.describe(),
             parameters: crate::model::parameter_count(&graph),
+            channels: architecture.in_channels(),
             training: training_summary,
             validation: validation_summary,
             crops,
@@ -310,7 +314,8 @@ impl TrainRun {
         if self.step < steps {
             self.drain(&mut watch)?;
             if let Some(pair) = self.validation.pairs().first() {
-                self.predict(&mut self.segmenter(&self.weights()?)?, pair, &Picture::open(&pair.image)?)?;
+                let (picture, _) = read_picture(&pair.image, &self.config.data.read())?;
+                self.predict(&mut self.segmenter(&self.weights()?)?, pair, &picture)?;
             }
             self.save()?;
             return Ok(Outcome::Interrupted);
@@ -417,6 +422,7 @@ impl TrainRun {
             grow: self.config.grow,
             thresholds: vec![0.5],
             ignore: self.config.data.ignore,
+            read: self.config.data.read(),
             ..EvaluateOptions::default()
         };
         let mut shown = Vec::new();
@@ -440,7 +446,8 @@ impl TrainRun {
         }
         self.report.validation(self.step, &scores)?;
         self.report.curves()?;
-        self.report.pictures(self.step, &self.validation, self.config.data.ignore, &shown)?;
+        let data = &self.config.data;
+        self.report.pictures(self.step, &self.validation, &data.read(), data.ignore, &shown)?;
         watch(Event::Evaluated { step: self.step, scores: &scores, best })
     }
 

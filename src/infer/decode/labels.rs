@@ -7,6 +7,7 @@ use std::path::Path;
 use super::orientation::orientation_of;
 use super::{MAX_PIXELS, SCRATCH, Source};
 use crate::error::{Error, Result};
+use crate::infer::channels::Alpha;
 use crate::infer::image::{Picture, Pixels};
 use crate::infer::labels::LabelMap;
 
@@ -43,7 +44,7 @@ impl LabelMap {
         if head.starts_with(&[0xff, 0xd8]) {
             return Err(Error::file(path, "a JPEG file cannot hold labels: its compression changes them; use PNG"));
         }
-        from_picture(path, &Picture::open(path)?)
+        from_picture(path, &without_alpha(Picture::open_stored(path)?)?)
     }
 }
 
@@ -85,6 +86,13 @@ impl Source<'_> {
         }
         LabelMap::new(w, h, labels).map(Some)
     }
+}
+
+/// Opacity is no label.
+fn without_alpha(picture: Picture) -> Result<Picture> {
+    let Alpha::At(alpha) = picture.kind().alpha else { return Ok(picture) };
+    let kept: Vec<usize> = (0..picture.channels()).filter(|&c| c != alpha).collect();
+    picture.pick(&kept)
 }
 
 fn from_picture(path: &Path, picture: &Picture) -> Result<LabelMap> {

@@ -10,6 +10,7 @@ use super::raw::RawLayout;
 use super::tiff::MAX_CHANNELS;
 use super::{FileSource, Source};
 use crate::error::{Error, Result};
+use crate::infer::channels::ChannelKind;
 use crate::infer::image::{Picture, Sample};
 use crate::infer::source::{PictureSource, SourceInfo};
 
@@ -77,7 +78,7 @@ fn layout(source: &Source, header: &NpyHeader, at: u64) -> Result<RawLayout> {
     let shape = header.shape();
     let (h, w, channels, planar) = match *shape {
         [h, w] => (h, w, 1, true),
-        // Channels last, as pictures are kept; four are RGB with alpha, which is no dye but cannot be told from one.
+        // Channels last, as images are kept: three are RGB. Four may be RGB with alpha, or dyes.
         [h, w, c @ 1..=4] if h > 4 => (h, w, c, false),
         [c, h, w] if c <= MAX_CHANNELS as u64 && w > 4 => (h, w, c, true),
         _ => {
@@ -98,7 +99,12 @@ fn layout(source: &Source, header: &NpyHeader, at: u64) -> Result<RawLayout> {
     }
     let strips = if planar { (0..channels).map(|i| at + i * plane).collect() } else { vec![at] };
     let together = if planar { 1 } else { c };
-    let info = SourceInfo { width: w, height: h, channels: c, sample };
+    let kind = match (c, planar) {
+        (1, _) => ChannelKind::GREY,
+        (3, false) => ChannelKind::RGB,
+        _ => ChannelKind::SEPARATE,
+    };
+    let info = SourceInfo { width: w, height: h, channels: c, sample, kind };
     Ok(RawLayout { info, together, stored: together, strips, rows: h, big_endian: order == ">" })
 }
 

@@ -36,6 +36,24 @@ pub(super) fn stack(xml: &str, file: &str) -> Result<Stack, String> {
     if stack.is_empty() { Err("it describes no image".into()) } else { Ok(stack) }
 }
 
+/// What an OME-TIFF calls the channels of page `page`, which is a plane at a time of one of its images.
+pub(super) fn channel_names(xml: &str, page: usize) -> Result<Vec<String>, String> {
+    let document = Document::parse(xml).map_err(|e| e.to_string())?;
+    let mut pages = 0usize;
+    for image in local(document.root_element(), "Image") {
+        for pixels in local(image, "Pixels") {
+            let [z, t] = [number(pixels, "SizeZ", Some(1))?, number(pixels, "SizeT", Some(1))?];
+            pages = pages.saturating_add(z.saturating_mul(t));
+            if page < pages {
+                let name =
+                    |c: Node| c.attribute("Name").or(c.attribute("Fluor")).unwrap_or_default().trim().to_string();
+                return Ok(local(pixels, "Channel").map(name).collect());
+            }
+        }
+    }
+    Err(format!("it has no page {page}"))
+}
+
 fn one(pixels: Node, own: Option<&str>, file: &str, directories: &mut usize, stack: &mut Stack) -> Result<(), String> {
     let [z, c, t] =
         [number(pixels, "SizeZ", Some(1))?, number(pixels, "SizeC", Some(1))?, number(pixels, "SizeT", Some(1))?];
@@ -195,6 +213,14 @@ mod tests {
         assert!(stack("<OME", "a").is_err() && stack("<OME/>", "a").is_err());
         let bomb = r#"<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><OME>&b;</OME>"#;
         assert!(stack(bomb, "a").is_err());
+    }
+
+    #[test]
+    fn channels_have_names() {
+        let two = r#"<Channel Name="DAPI"/><Channel Fluor="GFP"/><TiffData/>"#;
+        let image = xml(r#"SizeC="2" SizeZ="3" DimensionOrder="XYCZT""#, two);
+        assert_eq!(channel_names(&image, 2).unwrap(), ["DAPI", "GFP"]);
+        assert!(channel_names(&image, 3).is_err() && channel_names("<OME", 0).is_err());
     }
 
     #[test]

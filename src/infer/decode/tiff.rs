@@ -8,6 +8,7 @@ mod directory;
 mod integers;
 mod jpeg;
 mod jpeg2000;
+mod meaning;
 mod page;
 mod samples;
 
@@ -27,17 +28,19 @@ use super::pages::{self, Plane};
 use super::raw::RawLayout;
 use super::{FileSource, Source};
 use crate::error::{Error, Result};
+use crate::infer::channels::ChannelKind;
 use crate::infer::image::Sample;
 use crate::infer::image::{Picture, Pixels};
 use crate::infer::source::{PictureSource, SourceInfo};
 
 pub(super) use self::directory::TiffDecoder;
+pub(super) use self::meaning::Meaning;
 // Labels are read with it.
 #[allow(unused_imports)]
 pub(super) use self::integers::{RawIntegers, raw_integers};
 
 /// More channels than this are refused.
-pub(super) const MAX_CHANNELS: usize = 64;
+pub(in crate::infer) const MAX_CHANNELS: usize = 64;
 /// Uncompressed strips of more bytes than this are read by rows.
 const RAW_STRIP: usize = 4 << 20;
 /// What is kept of decoded chunks before anyone says how much.
@@ -196,7 +199,9 @@ impl TiffPicture {
 impl PictureSource for TiffPicture {
     fn info(&self) -> SourceInfo {
         let Page { width, height, kept, sample, .. } = self.page;
-        SourceInfo { width, height, channels: self.planes.len() * kept, sample }
+        let channels = self.planes.len() * kept;
+        // What the file says of them is read by `meaning`.
+        SourceInfo { width, height, channels, sample, kind: ChannelKind::of_count(channels) }
     }
 
     fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture> {
@@ -264,7 +269,7 @@ impl Page {
         let Self { width, height, kept, sample, .. } = *self;
         let skipped = self.image_bytes().saturating_mul(image as u64);
         Some(RawLayout {
-            info: SourceInfo { width, height, channels: kept, sample },
+            info: SourceInfo { width, height, channels: kept, sample, kind: ChannelKind::of_count(kept) },
             together: if self.planar { 1 } else { kept },
             stored: self.together(),
             strips: places.offsets().iter().map(|o| o.saturating_add(skipped)).collect(),

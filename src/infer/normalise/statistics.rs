@@ -137,7 +137,9 @@ impl Collector {
                 {
                     let pixels = self.info.width * self.info.channels / self.samples;
                     let (pixel, width) = (i / self.samples, pixels);
-                    let reason = format!("the pixel at column {}, row {} is {x}", pixel % width, first + pixel / width);
+                    let place = format!("column {}, row {}", pixel % width, first + pixel / width);
+                    let reason =
+                        format!("the pixel at {place} is {x}; --fill-nan VALUE puts a number in place of such");
                     return Err(Error::invalid("picture", reason));
                 }
                 for (i, channel) in self.channels.iter_mut().enumerate() {

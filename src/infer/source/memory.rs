@@ -32,6 +32,10 @@ impl PictureSource for InMemory<'_> {
         self.picture.part(x0, y0, w, h)
     }
 
+    fn channel_names(&self) -> Vec<String> {
+        self.picture.channel_names().to_vec()
+    }
+
     fn rows_at_once(&self) -> usize {
         1
     }

@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use super::{PictureSource, SelectChannels};
+use super::{FillNan, JoinChannels, Oriented, PictureSource, SelectChannels, WithoutAlpha, read_all};
 use crate::error::{Error, Result};
 use crate::infer::calibration::Calibration;
-use crate::infer::decode::{calibration, open_source, pages_of};
+use crate::infer::channels::{Alpha, ChannelMap};
+use crate::infer::decode::{MAX_CHANNELS, calibration, check_whole, open_source, pages_of};
+use crate::infer::image::{Picture, Sample};
+use crate::infer::orient::Orientation;
 
 /// Which pages of a file are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,15 +37,21 @@ impl FromStr for PageChoice {
     }
 }
 
-/// What of a file is read.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+/// What of a file is read, and how.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OpenOptions {
     /// The page, counted from 0.
     pub page: usize,
     /// Level of a pyramid: 0 is the full size, every further one a smaller copy.
     pub level: usize,
-    /// Channels in the order that the network takes them, counted from 0; all if none are named.
+    /// Whether every page gives channels of one image. Then `page` does not count.
+    pub pages_as_channels: bool,
+    /// Channels in the order that the network takes them, counted from 0; all but alpha if none are named.
     pub channels: Option<Vec<usize>>,
+    /// Whether rows stay as they are stored, whatever an orientation tag says.
+    pub ignore_orientation: bool,
+    /// What stands for values of a float image that are NaN or infinite.
+    pub fill_nan: Option<f32>,
     /// Bytes of memory that the picture may take where its format is decoded as a whole (PNG, JPEG, WebP, BMP); no limit
     /// if absent.
     pub memory: Option<u64>,
@@ -51,14 +60,84 @@ pub struct OpenOptions {
 /// Opens a picture file: TIFF and NPY are read by windows, other formats are decoded into memory.
 pub fn open_picture(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Box<dyn PictureSource>> {
     let path = path.as_ref();
-    let source = open_source(path, options.page, options.level, options.memory.unwrap_or(u64::MAX))?;
-    match &options.channels {
-        None => Ok(source),
-        Some(channels) => {
-            let select = SelectChannels::new(source, channels.clone());
-            Ok(Box::new(select.map_err(|e| Error::file(path, e.to_string()))?))
-        }
+    let about = |e| match e {
+        e @ (Error::Io { .. } | Error::File { .. } | Error::Limit { .. }) => e,
+        e => Error::file(path, e.to_string()),
+    };
+    let open = |page| open_source(path, page, options.level, options.memory.unwrap_or(u64::MAX));
+    if !options.pages_as_channels {
+        let (source, orientation) = open(options.page)?;
+        return arranged(source, orientation, options).map_err(about);
     }
+    let count = pages_of(path)?;
+    if count > MAX_CHANNELS {
+        let reason = format!("{count} pages as channels are more than the {MAX_CHANNELS} that are supported");
+        return Err(Error::file(path, reason));
+    }
+    let one = |page| {
+        let (source, orientation) = open(page)?;
+        Ok((format!("page {page}"), turned(source, orientation, options)))
+    };
+    let pages = (0..count).map(one).collect::<Result<_>>()?;
+    selected(Box::new(JoinChannels::new(pages).map_err(about)?), options).map_err(about)
+}
+
+/// A source as it is stored, turned and with the channels that are asked for.
+pub(in crate::infer) fn arranged(
+    source: Box<dyn PictureSource>,
+    orientation: Orientation,
+    options: &OpenOptions,
+) -> Result<Box<dyn PictureSource>> {
+    selected(turned(source, orientation, options), options)
+}
+
+fn turned(source: Box<dyn PictureSource>, by: Orientation, options: &OpenOptions) -> Box<dyn PictureSource> {
+    if options.ignore_orientation || by == Orientation::default() {
+        source
+    } else {
+        Box::new(Oriented::new(source, by))
+    }
+}
+
+fn selected(source: Box<dyn PictureSource>, options: &OpenOptions) -> Result<Box<dyn PictureSource>> {
+    let source: Box<dyn PictureSource> = match (&options.channels, source.info().kind.alpha) {
+        (Some(channels), _) => Box::new(SelectChannels::new(source, channels.clone())?),
+        // An image of nothing but opacity stays what it is.
+        (None, Alpha::At(alpha)) if source.info().channels > 1 => Box::new(WithoutAlpha::new(source, alpha)),
+        _ => source,
+    };
+    Ok(match options.fill_nan {
+        Some(value) if source.info().sample == Sample::F32 => Box::new(FillNan::new(source, value)),
+        _ => source,
+    })
+}
+
+/// Reads a whole image into memory, at most [`MAX_PIXELS`](crate::infer::MAX_PIXELS) of it, with what users should know of
+/// the way it was read.
+pub fn read_picture(path: impl AsRef<Path>, options: &OpenOptions) -> Result<(Picture, Vec<String>)> {
+    let path = path.as_ref();
+    let mut source = open_picture(path, options)?;
+    check_whole(path, &*source)?;
+    let picture = read_all(&mut *source)?;
+    Ok((picture, source.notes()))
+}
+
+/// Fails unless the channels of an opened file suit a network that takes `wanted`, or can be made to; says what the user
+/// can choose.
+pub fn check_channels(path: impl AsRef<Path>, source: &dyn PictureSource, wanted: usize) -> Result<()> {
+    let path = path.as_ref();
+    let Err(e) = ChannelMap::of(&source.info(), &source.channel_names(), wanted) else { return Ok(()) };
+    let reason = match e {
+        Error::Invalid { reason, .. } => reason,
+        e => e.to_string(),
+    };
+    let pages = match pages_of(path) {
+        Ok(count @ 2..) if source.info().channels < wanted => {
+            format!("; the file has {count} pages: --pages-as-channels makes channels of them, --page N takes another")
+        }
+        _ => String::new(),
+    };
+    Err(Error::file(path, format!("{reason}{pages}")))
 }
 
 /// Pages of a picture file: of a TIFF, every picture that is not a reduced copy of another; of OME-TIFF and ImageJ stacks,

@@ -2,7 +2,8 @@
 
 use super::{PictureSource, SourceInfo};
 use crate::error::{Error, Result};
-use crate::infer::image::{Picture, Pixels};
+use crate::infer::channels::{Alpha, ChannelKind, Colour, list_channels};
+use crate::infer::image::Picture;
 
 /// Some channels of a source, in the order asked for; a channel may come more than once.
 pub struct SelectChannels {
@@ -18,7 +19,12 @@ impl SelectChannels {
             return Err(Error::invalid("channels", "none are asked for"));
         }
         if let Some(c) = channels.iter().find(|c| **c >= have) {
-            let what = if have == 1 { "only channel 0".into() } else { format!("channels 0 to {}", have - 1) };
+            let list = list_channels(&source.info(), &source.channel_names());
+            let what = match have {
+                1 => "only channel 0".into(),
+                _ if list.chars().any(char::is_alphabetic) => format!("channels 0 to {} ({list})", have - 1),
+                _ => format!("channels 0 to {}", have - 1),
+            };
             return Err(Error::invalid("channels", format!("there is no channel {c}, the picture has {what}")));
         }
         Ok(Self { source, channels })
@@ -27,21 +33,28 @@ impl SelectChannels {
 
 impl PictureSource for SelectChannels {
     fn info(&self) -> SourceInfo {
-        SourceInfo { channels: self.channels.len(), ..self.source.info() }
+        let info = self.source.info();
+        let colour = match (info.kind.colour, &self.channels[..]) {
+            (Colour::Rgb, [0, 1, 2]) => Colour::Rgb,
+            _ => Colour::Chosen,
+        };
+        SourceInfo { channels: self.channels.len(), kind: ChannelKind { colour, alpha: Alpha::None }, ..info }
     }
 
     fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture> {
-        let picture = self.source.read(x0, y0, w, h)?;
-        fn pick<T: Copy>(v: &[T], stored: usize, channels: &[usize]) -> Vec<T> {
-            v.chunks_exact(stored).flat_map(|p| channels.iter().filter_map(|&c| p.get(c).copied())).collect()
+        self.source.read(x0, y0, w, h)?.pick(&self.channels)
+    }
+
+    fn channel_names(&self) -> Vec<String> {
+        let names = self.source.channel_names();
+        if names.is_empty() {
+            return names;
         }
-        let stored = picture.channels();
-        let pixels = match picture.pixels() {
-            Pixels::U8(v) => Pixels::U8(pick(v, stored, &self.channels)),
-            Pixels::U16(v) => Pixels::U16(pick(v, stored, &self.channels)),
-            Pixels::F32(v) => Pixels::F32(pick(v, stored, &self.channels)),
-        };
-        Picture::new(w, h, self.channels.len(), pixels)
+        self.channels.iter().map(|&c| names.get(c).cloned().unwrap_or_default()).collect()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.source.notes()
     }
 
     fn rows_at_once(&self) -> usize {

@@ -42,6 +42,7 @@ pub fn options() -> ExampleOptions {
         normalisation: Normalisation::MinMax,
         ignore: None,
         separate_touching: false,
+        read: OpenOptions::default(),
         weight_map: Some(WeightMap::default()),
     }
 }
@@ -92,9 +93,11 @@ fn labels_alone_are_foreground() {
     let (dir, _) = data(1, [12, 10]);
     std::fs::remove_dir_all(dir.path().join("masks")).unwrap();
     let pair = Dataset::open(dir.path()).unwrap().pairs()[0].clone();
-    let truth = Truth::read(&pair, 2, None).unwrap();
+    let truth = Truth::read(&pair, 2, None, &OpenOptions::default()).unwrap();
     assert_eq!(truth.classes, truth.objects.unwrap().map(|l| u32::from(l > 0)));
-    assert!(Truth::read(&pair, 3, None).unwrap_err().to_string().contains("of which of 3 classes"));
+    assert!(
+        Truth::read(&pair, 3, None, &OpenOptions::default()).unwrap_err().to_string().contains("of which of 3 classes")
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Dataset;
 use crate::error::{Error, Result};
-use crate::infer::Mask;
+use crate::infer::{self, Mask};
 use crate::weights::replace_file;
 use rows::{CSV_HEADER, Row, Split};
 
@@ -109,6 +109,7 @@ impl Report {
         &mut self,
         step: u64,
         data: &Dataset,
+        read: &infer::OpenOptions,
         ignore: Option<u32>,
         predicted: &[(usize, Mask)],
     ) -> Result<()> {
@@ -116,7 +117,7 @@ impl Report {
             return Ok(());
         }
         let path = self.folder.join(format!("predictions_{step}.png"));
-        let grid = pictures::grid(data, ignore, predicted)?;
+        let grid = pictures::grid(data, read, ignore, predicted)?;
         let png = grid.png().map_err(|e| Error::io(&path, e))?;
         replace_file(&path, |w| w.write_all(&png)).map_err(|e| Error::io(&path, e))?;
         self.events.append(&events::picture(now(), step, "predictions", [grid.width, grid.height], &png))

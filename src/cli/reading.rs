@@ -1,0 +1,36 @@
+//! Options of how image files are read.
+
+use clap::Args;
+use unet_wgpu::infer::OpenOptions;
+
+#[derive(Args)]
+pub(super) struct ReadArgs {
+    /// Channels that the network gets, in this order, counted from 0; alpha has a number too [default: all but alpha]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub channels: Option<Vec<usize>>,
+    /// Take the pages of a TIFF file for the channels of one image
+    #[arg(long)]
+    pub pages_as_channels: bool,
+    /// Leave rows and columns as they are stored, whatever an orientation tag (TIFF, EXIF) says
+    #[arg(long)]
+    pub ignore_orientation: bool,
+    /// Number that stands for values of float images that are NaN or infinite [default: they are an error]
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true, value_parser = finite)]
+    pub fill_nan: Option<f32>,
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|x: &f32| x.is_finite()).ok_or_else(|| "not a number such as 0 or -1.5".into())
+}
+
+impl ReadArgs {
+    pub fn options(&self) -> OpenOptions {
+        OpenOptions {
+            channels: self.channels.clone(),
+            pages_as_channels: self.pages_as_channels,
+            ignore_orientation: self.ignore_orientation,
+            fill_nan: self.fill_nan,
+            ..OpenOptions::default()
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What the samples of a pixel are, and how they become the channels of a network.
+
+use std::borrow::Cow;
+
+use super::image::{Picture, Pixels};
+use super::source::SourceInfo;
+use crate::error::{Error, Result};
+
+/// What the channels of an image make together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Colour {
+    /// One channel of brightness.
+    Grey,
+    /// Red, green and blue; further channels are of other kinds, such as near infrared.
+    Rgb,
+    /// Each a measurement of its own: dyes, bands, planes of an array.
+    Separate,
+    /// Those that the user named: they go into the network as they are.
+    Chosen,
+}
+
+/// Where an image has its opacity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Alpha {
+    /// Nowhere.
+    None,
+    /// In this channel.
+    At(usize),
+    /// In this channel of the file, which is not read.
+    LeftOut(usize),
+}
+
+/// What the channels of an image are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChannelKind {
+    /// What they make together.
+    pub colour: Colour,
+    /// Where opacity is.
+    pub alpha: Alpha,
+}
+
+impl ChannelKind {
+    /// One channel of brightness.
+    pub const GREY: Self = Self { colour: Colour::Grey, alpha: Alpha::None };
+    /// Red, green, blue.
+    pub const RGB: Self = Self { colour: Colour::Rgb, alpha: Alpha::None };
+    /// Channels each of its own.
+    pub const SEPARATE: Self = Self { colour: Colour::Separate, alpha: Alpha::None };
+
+    /// What is meant by so many channels where nothing says so: three are RGB, more than one are separate.
+    pub fn of_count(channels: usize) -> Self {
+        match channels {
+            1 => Self::GREY,
+            3 => Self::RGB,
+            _ => Self::SEPARATE,
+        }
+    }
+
+    /// The same with opacity in this channel.
+    pub fn with_alpha(self, channel: usize) -> Self {
+        Self { alpha: Alpha::At(channel), ..self }
+    }
+
+    /// What `photometric`, `extra` (the tags `PhotometricInterpretation` and `ExtraSamples`) and the number of channels of a
+    /// TIFF image say. `parts` directories hold channels of the image.
+    pub fn of_tiff(photometric: u16, extra: &[u16], channels: usize, parts: usize) -> Self {
+        // White is zero, black is zero; RGB, palettes and the colours that are read as RGB.
+        let colour = match (photometric, channels.saturating_sub(extra.len())) {
+            _ if parts > 1 => return Self::SEPARATE,
+            (0 | 1, 1) => Colour::Grey,
+            (2 | 3 | 6 | 8.., 3) => Colour::Rgb,
+            _ => Colour::Separate,
+        };
+        // Of extra samples, 1 and 2 are alpha; 0 is anything, such as one more dye.
+        let alpha = extra.iter().position(|e| matches!(e, 1 | 2)).map(|at| channels.saturating_sub(extra.len()) + at);
+        // Grey with one more band is two channels; with alpha it is grey.
+        let bands = extra.iter().filter(|e| !matches!(e, 1 | 2)).count();
+        let colour = if colour == Colour::Grey && bands > 0 { Colour::Separate } else { colour };
+        Self { colour, alpha: alpha.map_or(Alpha::None, Alpha::At) }
+    }
+}
+
+/// What a channel is called; by the file, or by its kind.
+fn name<'a>(info: &SourceInfo, names: &'a [String], channel: usize) -> Option<&'a str> {
+    if let Some(name) = names.get(channel).filter(|n| !n.is_empty()) {
+        return Some(name);
+    }
+    match (info.kind.colour, channel) {
+        _ if info.kind.alpha == Alpha::At(channel) => Some("alpha"),
+        (Colour::Grey, 0) => Some("grey"),
+        (Colour::Rgb, 0) => Some("red"),
+        (Colour::Rgb, 1) => Some("green"),
+        (Colour::Rgb, 2) => Some("blue"),
+        _ => None,
+    }
+}
+
+/// The channels with their numbers and names: `0 red, 1 green, 2 blue, 3`.
+pub fn list_channels(info: &SourceInfo, names: &[String]) -> String {
+    if info.channels > 8 && names.is_empty() {
+        return format!("0 to {}", info.channels - 1);
+    }
+    let one = |c: usize| match name(info, names, c) {
+        Some(name) => format!("{c} {name}"),
+        None => c.to_string(),
+    };
+    (0..info.channels).map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Weights of red, green and blue in 10,000: scikit-image's `rgb2gray`, after ITU-R BT.709.
+const LUMINANCE: [u32; 3] = [2125, 7154, 721];
+
+/// How the channels of an image become those of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelMap {
+    how: How,
+    note: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum How {
+    Same,
+    /// These, in this order.
+    Pick(Vec<usize>),
+    /// Grey of the first three.
+    Luminance,
+}
+
+impl ChannelMap {
+    /// How the channels of an image, by `names` where the file has any, become `wanted` ones. Fails where the user has to
+    /// choose.
+    ///
+    /// Alpha does not count unless it was chosen. One channel becomes three equal ones, and red, green and blue become one
+    /// by luminance; of RGB with further channels the first three are colours. Nothing else is made of another number.
+    pub fn of(info: &SourceInfo, names: &[String], wanted: usize) -> Result<Self> {
+        let ChannelKind { colour, alpha } = info.kind;
+        let counts = |c: &usize| colour == Colour::Chosen || alpha != Alpha::At(*c);
+        let shown: Vec<usize> = (0..info.channels).filter(counts).collect();
+        let list = list_channels(info, names);
+        let (how, note) = match (colour, shown.len(), wanted) {
+            (colour, n, w) if n == w => {
+                let how = if n == info.channels { How::Same } else { How::Pick(shown) };
+                let note = || format!("its 3 separate channels ({list}) are taken for the network's 3, in this order");
+                (how, (n == 3 && colour == Colour::Separate).then(note))
+            }
+            (_, 1, 3) => {
+                let note = "its one channel is given to each of the network's 3".into();
+                (How::Pick(shown.repeat(3)), Some(note))
+            }
+            (Colour::Rgb, 3.., 1) => {
+                let [r, g, b] = LUMINANCE.map(|w| f64::from(w) / 1e4);
+                let rest = if shown.len() > 3 {
+                    format!("; of its channels ({list}) the others are not used")
+                } else {
+                    String::new()
+                };
+                (
+                    How::Luminance,
+                    Some(format!("its colours became grey by luminance ({r} red + {g} green + {b} blue){rest}")),
+                )
+            }
+            (Colour::Rgb, 4.., 3) => {
+                let note = format!("of its channels ({list}) red, green and blue are used; --channels takes others");
+                (How::Pick(vec![0, 1, 2]), Some(note))
+            }
+            (_, have, _) => return Err(refused(info, have, &list, wanted)),
+        };
+        Ok(Self { how, note })
+    }
+
+    /// What is to be said of it; `coloured` says whether a pixel was seen that is not grey, see [`Self::shows_colour`].
+    pub fn note(&self, coloured: bool) -> Option<&str> {
+        // Grey saved as RGB is what it was.
+        self.note.as_deref().filter(|_| self.how != How::Luminance || coloured)
+    }
+
+    /// Whether colours of this part of the image are lost.
+    pub fn shows_colour(&self, picture: &Picture) -> bool {
+        fn differ<T: Copy + PartialEq>(v: &[T], channels: usize) -> bool {
+            v.chunks_exact(channels).any(|p| matches!(p, [r, g, b, ..] if r != g || g != b))
+        }
+        self.how == How::Luminance
+            && match picture.pixels() {
+                Pixels::U8(v) => differ(v, picture.channels()),
+                Pixels::U16(v) => differ(v, picture.channels()),
+                Pixels::F32(v) => differ(v, picture.channels()),
+            }
+    }
+
+    /// A part of the image with the network's channels.
+    pub fn apply<'a>(&self, picture: &'a Picture) -> Result<Cow<'a, Picture>> {
+        match &self.how {
+            How::Same => Ok(Cow::Borrowed(picture)),
+            How::Pick(channels) => picture.pick(channels).map(Cow::Owned),
+            How::Luminance => {
+                let pixels = match picture.pixels() {
+                    Pixels::U8(v) => Pixels::U8(merge(v, picture.channels(), |p| integer(p) as u8)?),
+                    Pixels::U16(v) => Pixels::U16(merge(v, picture.channels(), |p| integer(p) as u16)?),
+                    Pixels::F32(v) => Pixels::F32(merge(v, picture.channels(), float)?),
+                };
+                Picture::new(picture.width(), picture.height(), 1, pixels).map(Cow::Owned)
+            }
+        }
+    }
+}
+
+/// The error where the user has to choose.
+fn refused(info: &SourceInfo, have: usize, list: &str, wanted: usize) -> Error {
+    let channels = |n: usize| if n == 1 { "1 channel".to_string() } else { format!("{n} channels") };
+    let numbers = |mut n: Vec<usize>| {
+        n.truncate(wanted);
+        n.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+    };
+    let hint = match (info.kind.colour, info.kind.alpha) {
+        // Which ones is the user's to know; the list shows how they are named.
+        (Colour::Separate, _) if have == 3 && wanted == 1 => {
+            "; they are not said to be red, green and blue: choose one, such as --channels 0".into()
+        }
+        _ if have > wanted && wanted > 0 => format!("; choose with --channels {}", numbers((0..have).collect())),
+        (_, Alpha::At(alpha) | Alpha::LeftOut(alpha)) if have + 1 == wanted => {
+            let all = numbers((0..alpha.max(have) + 1).collect());
+            format!("; alpha, channel {alpha}, is no channel of the image unless --channels {all} says so")
+        }
+        _ if have == 1 => "; one channel is never repeated for that many".into(),
+        _ => String::new(),
+    };
+    let list = if have > 1 { format!(" ({list})") } else { String::new() };
+    Error::invalid("picture", format!("has {}{list}, the network takes {}{hint}", channels(have), channels(wanted)))
+}
+
+fn merge<T: Copy>(samples: &[T], channels: usize, grey: impl Fn([T; 3]) -> T) -> Result<Vec<T>> {
+    let mut out = Vec::new();
+    let too_large = |_| Error::invalid("picture", "its grey copy does not fit in memory");
+    out.try_reserve_exact(samples.len() / channels.max(1)).map_err(too_large)?;
+    out.extend(samples.chunks_exact(channels.max(1)).filter_map(|p| p.first_chunk::<3>().map(|p| grey(*p))));
+    Ok(out)
+}
+
+/// Rounded to nearest. The weights add up to 10,000, so equal integers stay what they are.
+fn integer<T: Copy + Into<u32>>(p: [T; 3]) -> u32 {
+    // 65535 times 10,000 fits.
+    (p.iter().zip(LUMINANCE).map(|(&x, w)| x.into() * w).sum::<u32>() + 5000) / 10_000
+}
+
+fn float(p: [f32; 3]) -> f32 {
+    // The weights are not exact in binary: equal floats stay what they are only like this.
+    if p[0] == p[1] && p[1] == p[2] {
+        return p[0];
+    }
+    (p.iter().zip(LUMINANCE).map(|(&x, w)| f64::from(x) * f64::from(w)).sum::<f64>() / 1e4) as f32
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! An image turned as its orientation tag says, window by window.
+
+use super::{PictureSource, SourceInfo};
+use crate::error::Result;
+use crate::infer::image::{Picture, Pixels};
+use crate::infer::orient::Orientation;
+
+/// A source turned or mirrored; a window of it is one window of what is stored.
+pub struct Oriented {
+    source: Box<dyn PictureSource>,
+    by: Orientation,
+}
+
+impl Oriented {
+    /// The source, turned.
+    pub fn new(source: Box<dyn PictureSource>, by: Orientation) -> Self {
+        Self { source, by }
+    }
+}
+
+impl PictureSource for Oriented {
+    fn info(&self) -> SourceInfo {
+        let info = self.source.info();
+        let [height, width] = self.by.size([info.height, info.width]);
+        SourceInfo { width, height, ..info }
+    }
+
+    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture> {
+        self.info().check_inside(x0, y0, w, h)?;
+        let stored = self.source.info();
+        let [sx, sy, sw, sh] = self.by.stored_window([x0, y0, w, h], [stored.width, stored.height]);
+        let picture = self.source.read(sx, sy, sw, sh)?;
+        let (size, channels) = ([sw, sh], picture.channels());
+        let pixels = match picture.pixels() {
+            Pixels::U8(v) => Pixels::U8(self.by.interleaved(v, size, channels)),
+            Pixels::U16(v) => Pixels::U16(self.by.interleaved(v, size, channels)),
+            Pixels::F32(v) => Pixels::F32(self.by.interleaved(v, size, channels)),
+        };
+        Ok(Picture::new(w, h, channels, pixels)?.with_kind(picture.kind()))
+    }
+
+    fn channel_names(&self) -> Vec<String> {
+        self.source.channel_names()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = self.source.notes();
+        let what = self.by.describe();
+        notes.push(format!("{what}, as its orientation tag says (--ignore-orientation keeps the stored rows)"));
+        notes
+    }
+
+    fn rows_at_once(&self) -> usize {
+        // Rows of a turned image are columns of the stored one, of which every chunk has all or a tile's.
+        let info = self.source.info();
+        if self.by.transpose { self.source.rows_at_once().min(info.width) } else { self.source.rows_at_once() }
+    }
+
+    fn held_bytes(&self) -> u64 {
+        self.source.held_bytes()
+    }
+
+    fn cache_bytes(&self, rows: usize) -> u64 {
+        // Where rows become columns, every band of a turned image touches all rows that are stored.
+        self.source.cache_bytes(if self.by.transpose { self.source.info().height } else { rows })
+    }
+
+    fn keep(&mut self, bytes: u64) {
+        self.source.keep(bytes);
+    }
+}
