@@ -11,6 +11,7 @@ mod tiff;
 
 pub use npy::check_npy_header;
 
+pub(crate) use orientation::orientation_of;
 pub(super) use tiff::MAX_CHANNELS;
 
 use std::fs::File;

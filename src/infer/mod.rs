@@ -35,6 +35,7 @@ mod tile_graph;
 pub use band::{Band, BandInfo, BandSink, Needs, feed};
 pub use channels::{Alpha, ChannelKind, ChannelMap, Colour, list_channels};
 pub use components::{components, grow};
+pub(crate) use decode::orientation_of;
 pub use decode::{MAX_PIXELS, check_npy_header};
 pub(crate) use distance::nearest_sites;
 pub use ensemble::{Ensemble, Tta};
