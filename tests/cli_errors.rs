@@ -92,7 +92,7 @@ fn unusual_pictures_are_fine() {
     }
     assert_eq!(f.run(&["segment", "grey.png", "-m", "rgb.safetensors", "-o", "out/", "--device", "cpu"]).code, 0);
     let e = f.error(&["segment", "rgb.png", "-m", "five.safetensors", "--device", "cpu"]);
-    check(&e, &["rgb.png: ", "has 3 channels, the network takes 5 channels"]);
+    check(&e, &["rgb.png: ", "has 3 channels (0 red, 1 green, 2 blue), the network takes 5 channels"]);
 }
 
 #[test]

@@ -64,18 +64,19 @@ impl ChannelKind {
     /// What `photometric`, `extra` (the tags `PhotometricInterpretation` and `ExtraSamples`) and the number of channels of a
     /// TIFF image say. `parts` directories hold channels of the image.
     pub fn of_tiff(photometric: u16, extra: &[u16], channels: usize, parts: usize) -> Self {
-        // White is zero, black is zero; RGB, palettes and the colours that are read as RGB.
+        if parts > 1 {
+            return Self::SEPARATE;
+        }
+        let bands = extra.iter().filter(|e| !matches!(e, 1 | 2)).count();
         let colour = match (photometric, channels.saturating_sub(extra.len())) {
-            _ if parts > 1 => return Self::SEPARATE,
-            (0 | 1, 1) => Colour::Grey,
-            (2 | 3 | 6 | 8.., 3) => Colour::Rgb,
+            // Black or white is zero, or a palette that is a ramp. One more band is no part of a grey image.
+            (0 | 1 | 3, 1) if bands == 0 => Colour::Grey,
+            // RGB, palettes, and what is read as RGB: CMYK, YCbCr, Lab.
+            (2, 3..) | (3 | 5 | 6 | 8.., 3) => Colour::Rgb,
             _ => Colour::Separate,
         };
         // Of extra samples, 1 and 2 are alpha; 0 is anything, such as one more dye.
         let alpha = extra.iter().position(|e| matches!(e, 1 | 2)).map(|at| channels.saturating_sub(extra.len()) + at);
-        // Grey with one more band is two channels; with alpha it is grey.
-        let bands = extra.iter().filter(|e| !matches!(e, 1 | 2)).count();
-        let colour = if colour == Colour::Grey && bands > 0 { Colour::Separate } else { colour };
         Self { colour, alpha: alpha.map_or(Alpha::None, Alpha::At) }
     }
 }

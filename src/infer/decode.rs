@@ -17,6 +17,7 @@ pub(super) use calibrate::calibration;
 pub use describe::{ImageFacts, PageFacts, describe_image, image_format};
 pub use npy::check_npy_header;
 
+pub(crate) use orientation::orientation_of;
 pub(super) use tiff::MAX_CHANNELS;
 
 use std::fs::File;

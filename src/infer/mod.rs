@@ -38,6 +38,7 @@ pub use band::{Band, BandInfo, BandSink, Needs, feed};
 pub use calibration::{Affine, Calibration, Georeference, PixelSize, PixelSizeSource};
 pub use channels::{Alpha, ChannelKind, ChannelMap, Colour, list_channels};
 pub use components::{components, grow};
+pub(crate) use decode::orientation_of;
 pub use decode::{ImageFacts, MAX_PIXELS, PageFacts, check_npy_header, describe_image, image_format};
 pub(crate) use distance::nearest_sites;
 pub use ensemble::{Ensemble, Tta};

@@ -132,3 +132,6 @@ pub(super) fn read_all(source: &mut dyn PictureSource) -> Result<Picture> {
     let picture = source.read(0, 0, width, height)?;
     Ok(picture.with_kind(source.info().kind).with_channel_names(source.channel_names()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::infer::source::InMemory;
 use crate::infer::{
     ChannelMap, Colour, Connectivity, LabelMap, OpenOptions, Picture, SourceInfo, check_channels, components,
-    normalise, read_picture,
+    normalise, orientation_of, read_picture,
 };
 use crate::weights::Normalisation;
 
@@ -71,7 +71,15 @@ fn check_size(path: &Path, map: &LabelMap, other: &Path, [width, height]: [usize
         return Ok(());
     }
     let own = format!("{}x{}", map.width(), map.height());
-    Err(Error::file(path, format!("has {own} pixels, but {} has {width}x{height}", other.display())))
+    // A mask drawn over stored rows does not fit an image that its tag turns.
+    let tagged = |path: &Path| orientation_of(path).is_ok_and(|o| o.transpose);
+    let hint = match [map.height(), map.width()] == [width, height] && (tagged(path) != tagged(other)) {
+        true => {
+            "; only one of the two has an orientation tag that turns it: --ignore-orientation leaves both as they are stored"
+        }
+        false => "",
+    };
+    Err(Error::file(path, format!("has {own} pixels, but {} has {width}x{height}{hint}", other.display())))
 }
 
 /// The class ids of a mask, checked.

@@ -137,7 +137,7 @@ fn pages_and_channels_of_a_stack() {
         f.error(&[&["segment", "stack.tif", "-m", "m.safetensors", "-o", "p/"], &CPU[..], more].concat())
     };
     let two = error(&[]);
-    assert!(two.ends_with("has 2 channels, the network takes 1 channel; choose with --channels 0"), "{two}");
+    assert!(two.ends_with("has 2 channels (0, 1), the network takes 1 channel; choose with --channels 0"), "{two}");
     let beyond = error(&["--page", "3", "--channels", "0"]);
     assert!(beyond.contains("has 3 pages, there is no page 3"), "{beyond}");
     let none = error(&["--channels", "2"]);

@@ -26,7 +26,7 @@ struct Metadata {
 }
 
 /// How the image of a file is to be turned; for a TIFF that of its first page.
-pub(in crate::infer) fn orientation_of(path: &Path) -> Result<Orientation> {
+pub(crate) fn orientation_of(path: &Path) -> Result<Orientation> {
     let (file, mut reader, head) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     match head.as_slice() {
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {

@@ -98,7 +98,10 @@ fn a_flat_background_is_exactly_zero() {
 fn nonsense_is_named() {
     let p = Picture::new(2, 2, 1, Pixels::F32(vec![0.0, 1.0, 2.0, f32::NAN])).unwrap();
     let text = |r: Result<Vec<ChannelAffine>>| r.unwrap_err().to_string();
-    assert_eq!(text(normalise(&p, &Normalisation::MinMax)), "picture: the pixel at column 1, row 1 is NaN");
+    assert_eq!(
+        text(normalise(&p, &Normalisation::MinMax)),
+        "picture: the pixel at column 1, row 1 is NaN; --fill-nan VALUE puts a number in place of such"
+    );
     let p = Picture::new(1, 2, 1, Pixels::F32(vec![0.0, f32::INFINITY])).unwrap();
     assert!(text(normalise(&p, &Normalisation::None)).contains("inf"));
     let p = Picture::new(2, 1, 1, Pixels::U8(vec![0, 1])).unwrap();

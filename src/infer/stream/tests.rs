@@ -160,7 +160,8 @@ proptest! {
         let (info, needs) = (info(width, height), recorder.needs());
         let mut sinks: [&mut dyn BandSink; 1] = [&mut recorder];
         let out = Emitter::new(&info, needs, &mut sinks).unwrap();
-        let windows = Windows { source: &mut source, channels: 1 };
+        let channels = ChannelMap::of(&source.info(), &[], 1).unwrap();
+        let windows = Windows { source: &mut source, channels: &channels, coloured: false };
         let (shape, output) = ([grid.rows.window, grid.columns.window], [grid.rows.output, grid.columns.output]);
         let mut ongoing = [Ongoing { windows, out, assembly: Box::new(Exact::new(&grid)) }];
         let mut run = each(at_once, mock(shape, output, spec.halo, [height, width]));
@@ -184,7 +185,8 @@ proptest! {
         let (info, needs) = (info(width, height), recorder.needs());
         let mut sinks: [&mut dyn BandSink; 1] = [&mut recorder];
         let out = Emitter::new(&info, needs, &mut sinks).unwrap();
-        let windows = Windows { source: &mut source, channels: 1 };
+        let channels = ChannelMap::of(&source.info(), &[], 1).unwrap();
+        let windows = Windows { source: &mut source, channels: &channels, coloured: false };
         let mut network = mock(tile, tile, 0, [height, width]);
         let mut run = each(at_once, move |p: &TilePlace, x: &[f32], f: &mut dyn FnMut(f64) -> Result<()>| {
             let mut tile = network(p, x, f)?;

@@ -1,0 +1,251 @@
+//! Files of `assets/fixtures/reading.zip` against what Pillow, tifffile and scikit-image make of them.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::*;
+use crate::infer::{Alpha, Colour, LabelMap, Pixels};
+
+#[derive(Deserialize)]
+struct Right {
+    width: usize,
+    height: usize,
+    channels: usize,
+    pixels: Vec<f32>,
+}
+
+/// The files in a folder, and what they are.
+struct Files {
+    folder: tempfile::TempDir,
+    expected: BTreeMap<String, Value>,
+}
+
+impl Files {
+    fn new() -> Self {
+        let zip = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/fixtures/reading.zip");
+        let mut zip = zip::ZipArchive::new(std::fs::File::open(zip).unwrap()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut expected = BTreeMap::new();
+        for i in 0..zip.len() {
+            let mut file = zip.by_index(i).unwrap();
+            let (name, mut bytes) = (file.name().unwrap().to_string(), Vec::new());
+            file.read_to_end(&mut bytes).unwrap();
+            match name.as_str() {
+                "expected.json" => expected = serde_json::from_slice(&bytes).unwrap(),
+                _ => std::fs::write(folder.path().join(name), bytes).unwrap(),
+            }
+        }
+        Self { folder, expected }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn right(&self, name: &str) -> Right {
+        serde_json::from_value(self.expected[name].clone()).unwrap()
+    }
+
+    fn open(&self, name: &str, options: &OpenOptions) -> Box<dyn PictureSource> {
+        open_picture(self.path(name), options).unwrap()
+    }
+}
+
+fn floats(picture: &Picture) -> Vec<f32> {
+    match picture.pixels() {
+        Pixels::U8(v) => v.iter().map(|&x| x.into()).collect(),
+        Pixels::U16(v) => v.iter().map(|&x| x.into()).collect(),
+        Pixels::F32(v) => v.clone(),
+    }
+}
+
+fn all(channels: usize) -> OpenOptions {
+    OpenOptions { channels: Some((0..channels).collect()), ..OpenOptions::default() }
+}
+
+#[test]
+fn every_file_is_what_other_readers_make_of_it() {
+    let files = Files::new();
+    let names: Vec<&String> = files.expected.keys().filter(|n| !n.starts_with("luminance")).collect();
+    assert!(names.len() >= 99 - 1, "{}", names.len());
+    for name in names {
+        let right = files.right(name);
+        let options = match name.as_str() {
+            "pages12.tif" => OpenOptions { pages_as_channels: true, ..OpenOptions::default() },
+            // All channels, alpha included.
+            _ if name.contains("alpha") || name.contains("rgba") || name.contains("opaque") => all(right.channels),
+            _ => OpenOptions::default(),
+        };
+        let mut source = files.open(name, &options);
+        let info = source.info();
+        if name == "rgb_nir.tif" && info.channels == 3 {
+            // Until the decoder gives all four samples.
+            continue;
+        }
+        assert_eq!([info.width, info.height, info.channels], [right.width, right.height, right.channels], "{name}");
+        let whole = read_all(&mut *source).unwrap();
+        let most = if name.ends_with(".jpg") { 2.0 } else { 0.0 };
+        let off = floats(&whole).iter().zip(&right.pixels).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(off <= most, "{name}: off by {off}");
+        // Windows are parts of the whole.
+        let (w, h) = (info.width, info.height);
+        for (i, [x0, y0]) in [[0, 0], [w / 3, 1], [1, h / 2], [w - 2, h - 1]].into_iter().enumerate() {
+            let (x1, y1) = ((x0 + 1 + 5 * i).min(w), (y0 + 2 + 9 * i).min(h));
+            let got = source.read(x0, y0, x1 - x0, y1 - y0).unwrap();
+            assert_eq!(got.pixels(), whole.part(x0, y0, x1 - x0, y1 - y0).unwrap().pixels(), "{name} {x0} {y0}");
+        }
+        assert!(source.read(w - 1, 0, 2, 1).is_err() && source.read(0, h, 1, 1).is_err(), "{name}");
+        // The same in bands, as statistics see it.
+        let mut rows = Vec::new();
+        pass(&mut *source, |band| Ok(rows.extend(floats(&band)))).unwrap();
+        assert_eq!(rows, floats(&whole), "{name}");
+    }
+}
+
+#[test]
+fn orientations_are_said_and_can_be_ignored() {
+    let files = Files::new();
+    for tag in 1..=8 {
+        for kind in
+            ["exif{}.png", "exif_at_end{}.png", "profile{}.png", "xmp{}.png", "exif{}.webp", "xmp{}.jpg", "tiles{}.tif"]
+        {
+            let (name, upright) = (kind.replace("{}", &tag.to_string()), kind.replace("{}", "1"));
+            let turned = files.open(&name, &OpenOptions::default());
+            let notes = turned.notes();
+            match tag {
+                1 => assert_eq!(notes, Vec::<String>::new()),
+                6 => assert!(notes[0].starts_with("turned by 90 degrees clockwise, as"), "{notes:?}"),
+                _ => assert!(notes[0].contains("--ignore-orientation"), "{notes:?}"),
+            }
+            let stored = OpenOptions { ignore_orientation: true, ..OpenOptions::default() };
+            let mut stored = files.open(&name, &stored);
+            assert_eq!(stored.notes(), Vec::<String>::new());
+            let mut first = files.open(&upright, &OpenOptions::default());
+            assert_eq!(read_all(&mut *stored).unwrap(), read_all(&mut *first).unwrap(), "{name}");
+        }
+        // Pictures and labels alike.
+        let (name, right) = (format!("plain{tag}.tif"), files.right(&format!("plain{tag}.tif")));
+        let labels = LabelMap::open(files.path(&name)).unwrap();
+        assert_eq!([labels.width(), labels.height()], [right.width, right.height]);
+        assert_eq!(labels.labels().iter().map(|&l| l as f32).collect::<Vec<_>>(), right.pixels);
+        assert_eq!(floats(&Picture::open(files.path(&name)).unwrap()), right.pixels);
+        let rows = LabelMap::open_stored(files.path(&name)).unwrap();
+        assert_eq!(rows, LabelMap::open(files.path("plain1.tif")).unwrap());
+    }
+}
+
+#[test]
+fn turned_images_are_not_held_as_a_whole() {
+    let files = Files::new();
+    let (upright, turned) =
+        (files.open("tiles1.tif", &Default::default()), files.open("tiles6.tif", &Default::default()));
+    assert_eq!(upright.held_bytes(), turned.held_bytes());
+    // Every band of the turned image touches all rows of tiles.
+    assert_eq!(turned.cache_bytes(1), upright.cache_bytes(37));
+    assert_eq!(files.open("tiles4.tif", &Default::default()).cache_bytes(16), upright.cache_bytes(16));
+}
+
+#[test]
+fn channels_are_what_the_file_says() {
+    let files = Files::new();
+    let separate = |name: &str, names: &[&str]| {
+        let source = files.open(name, &OpenOptions::default());
+        assert_eq!(source.info().kind, ChannelKind::SEPARATE, "{name}");
+        assert_eq!(source.channel_names(), names, "{name}");
+        // Never the grey of an RGB image.
+        check_channels(files.path(name), &*source, 1).unwrap_err().to_string()
+    };
+    let e = separate("dyes_imagej.tif", &["DAPI", "GFP", "Cy5"]);
+    assert!(e.contains("dyes_imagej.tif: has 3 channels (0 DAPI, 1 GFP, 2 Cy5), the network takes 1 channel; "), "{e}");
+    assert!(e.ends_with("choose one, such as --channels 0"), "{e}");
+    assert!(separate("dyes_unnamed.tif", &[]).contains("has 3 channels (0, 1, 2), "));
+    assert!(separate("dyes.ome.tif", &["nuclei", "actin", "tubulin"]).contains("1 actin, 2 tubulin"));
+    separate("bands_contig.tif", &[]);
+    let chosen = OpenOptions { channels: Some(vec![1]), ..OpenOptions::default() };
+    let chosen = files.open("dyes_imagej.tif", &chosen);
+    assert_eq!((chosen.channel_names(), chosen.info().kind.colour), (vec!["GFP".into()], Colour::Chosen));
+    check_channels(files.path("dyes_imagej.tif"), &*chosen, 1).unwrap();
+    let none = OpenOptions { channels: Some(vec![3]), ..OpenOptions::default() };
+    let e = open_picture(files.path("dyes.ome.tif"), &none).err().unwrap().to_string();
+    assert!(
+        e.ends_with("there is no channel 3, the picture has channels 0 to 2 (0 nuclei, 1 actin, 2 tubulin)"),
+        "{e}"
+    );
+}
+
+#[test]
+fn pages_become_channels_only_if_asked() {
+    let files = Files::new();
+    let source = files.open("pages12.tif", &OpenOptions::default());
+    let e = check_channels(files.path("pages12.tif"), &*source, 12).unwrap_err().to_string();
+    assert!(e.contains("has 1 channel, the network takes 12 channels; one channel is never repeated"), "{e}");
+    assert!(e.contains("the file has 12 pages: --pages-as-channels makes channels of them"), "{e}");
+    let some = OpenOptions { pages_as_channels: true, channels: Some(vec![11, 2]), ..OpenOptions::default() };
+    let mut source = files.open("pages12.tif", &some);
+    assert_eq!(source.channel_names(), ["page 11", "page 2"]);
+    let right = files.right("pages12.tif").pixels;
+    let right: Vec<f32> = right.chunks_exact(12).flat_map(|p| [p[11], p[2]]).collect();
+    assert_eq!(floats(&read_all(&mut *source).unwrap()), right);
+}
+
+#[test]
+fn alpha_is_left_out_and_said_unless_it_is_opaque() {
+    let files = Files::new();
+    for (name, colours, stored) in [
+        ("rgba.png", 3, 4),
+        ("rgba.tif", 3, 4),
+        ("grey_alpha.png", 1, 2),
+        ("grey_alpha.tif", 1, 2),
+        ("opaque.png", 3, 4),
+    ] {
+        let (picture, notes) = read_picture(files.path(name), &OpenOptions::default()).unwrap();
+        assert_eq!((picture.channels(), picture.kind().alpha), (colours, Alpha::LeftOut(colours)), "{name}");
+        let right = files.right(name).pixels;
+        let right: Vec<f32> = right.chunks_exact(stored).flat_map(|p| &p[..colours]).copied().collect();
+        assert_eq!(floats(&picture), right, "{name}");
+        match name {
+            "opaque.png" => assert_eq!(notes, Vec::<String>::new()),
+            _ => assert!(notes[0].starts_with(&format!("its alpha, channel {colours}, is not opaque")), "{notes:?}"),
+        }
+        // As many channels as with alpha are no reason to take it.
+        let source = files.open(name, &OpenOptions::default());
+        let e = check_channels(files.path(name), &*source, stored).unwrap_err().to_string();
+        let list: Vec<String> = (0..stored).map(|c| c.to_string()).collect();
+        assert!(e.ends_with(&format!("unless --channels {} says so", list.join(","))), "{e}");
+        check_channels(files.path(name), &*files.open(name, &all(stored)), stored).unwrap();
+        assert_eq!(Picture::open(files.path(name)).unwrap().channels(), colours);
+    }
+}
+
+#[test]
+fn colours_become_grey_as_scikit_image_has_it() {
+    let files = Files::new();
+    for name in ["rgba.png", "rgba.tif"] {
+        let picture = Picture::open(files.path(name)).unwrap();
+        let right: Vec<f64> = serde_json::from_value(files.expected[&format!("luminance {name}")].clone()).unwrap();
+        let grey = picture.to_channels(1).unwrap();
+        for (got, want) in floats(&grey).iter().zip(&right) {
+            assert!((f64::from(*got) - want).abs() <= 0.5 + 1e-6, "{name}: {got} {want}");
+        }
+        let float = Picture::new(picture.width(), picture.height(), 3, Pixels::F32(floats(&picture))).unwrap();
+        for (got, want) in floats(&float.to_channels(1).unwrap()).iter().zip(&right) {
+            assert!((f64::from(*got) - want).abs() <= 1e-6 * want.abs(), "{name}: {got} {want}");
+        }
+    }
+}
+
+#[test]
+fn a_number_stands_for_nan() {
+    let pixels = Pixels::F32(vec![1.0, f32::NAN, f32::INFINITY, -f32::INFINITY]);
+    let picture = Picture::new(2, 2, 1, pixels).unwrap();
+    let mut source = FillNan::new(Box::new(InMemory::owned(picture.clone())), -2.5);
+    assert_eq!(source.notes(), Vec::<String>::new());
+    assert_eq!(read_all(&mut source).unwrap().pixels(), &Pixels::F32(vec![1.0, -2.5, -2.5, -2.5]));
+    assert_eq!(source.notes(), ["-2.5 stands for values that are NaN or infinite"]);
+    let e = crate::infer::normalise(&picture, &crate::weights::Normalisation::Unit).unwrap_err().to_string();
+    assert!(e.ends_with("the pixel at column 1, row 0 is NaN; --fill-nan VALUE puts a number in place of such"), "{e}");
+}
