@@ -82,6 +82,16 @@ def main():
     tags = [(34264, "d", 16, matrix, True), geo_keys(2), CITATION]
     tifffile.imwrite(OUT / "geo_turned_points.tif", plane(24, 16), extratags=tags, metadata=None)
 
+    # Stored rotated: 274 says that rows and columns are exchanged. Pixels of 2 by 3 micrometres as stored.
+    place = [
+        (33550, "d", 3, (10.0, 20.0, 0.0), True),
+        (33922, "d", 6, (0.0, 0.0, 0.0, 500000.0, 5200000.0, 0.0), True),
+        geo_keys(1),
+        (274, "H", 1, 6, True),
+    ]
+    options = dict(resolution=(1e4 / 2, 1e4 / 3), resolutionunit=3, metadata=None)
+    tifffile.imwrite(OUT / "geo_orientation6.tif", plane(24, 16), extratags=place, **options)
+
     # ImageJ: three planes, micrometres.
     planes = np.stack([plane(24, 16, c) for c in range(3)])
     tifffile.imwrite(

@@ -2,6 +2,7 @@
 and `unet segment` and compared with onnxruntime.
 
     python scripts/onnx_layouts.py [--unet target/debug/unet] [--device cpu] [--folder target/onnx_layouts] [NAME ..]
+    python scripts/onnx_layouts.py --fixtures assets/fixtures/layouts     # the small ones that tests/onnx_layouts.rs reads
 
 Needs numpy, onnx, onnxruntime and Pillow; networks called cunet_* also need torch."""
 
@@ -165,17 +166,17 @@ def from_nchw(net, y, how, k, h, w, fixed):
 LAST_OUT = ("transpose", "reshape", "squeeze", "flat", "hwc", "dense", "gated", "resized")
 
 
-def build(path, how_in, how_out, cin, cout, ending, when, fixed, opset=13):
+def build(path, how_in, how_out, cin, cout, ending, when, fixed, opset=13, width=6, size=(48, 64)):
     net = Net(opset)
-    h, w = (48, 64) if fixed else (None, None)
+    h, w = size if fixed else (None, None)
     x = into_nchw(net, "x", how_in, cin, h, w, fixed)
-    y = net.unet(x, cin, cout)
+    y = net.unet(x, cin, cout, width)
 
     def end(y, last):
         if ending == "softmax":
             if not last and opset < 13:
                 raise ValueError
-            return net.op("Softmax", y, axis=-1 if last else 1)
+            return net.op("Softmax", y, axis=-1 if last else -3)
         return net.op("Sigmoid", y) if ending == "sigmoid" else y
 
     if when == "before":
@@ -298,20 +299,20 @@ def shrinking(path, how):
     net.save(path, "x", ["n", 3, "h", "w"], y, [None] * 4)
 
 
-def windows(path, step):
+def windows(path, step, width=4):
     """Attention-like windows: sizes are multiples of `step`, which is no power of two."""
     net = Net(17)
-    y = net.conv("x", 3, 4)
+    y = net.conv("x", 3, width)
     dims = lambda x, *parts: net.op("Concat", *parts, axis=0)
     n, h, w = (net.shape_of(y, i) for i in (0, 2, 3))
     rows, columns = (net.op("Div", s, net.ints(step)) for s in (h, w))
     k = net.ints(step)
-    split = net.op("Reshape", y, dims(y, n, net.ints(4), rows, k, columns, k))
+    split = net.op("Reshape", y, dims(y, n, net.ints(width), rows, k, columns, k))
     split = net.op("Transpose", split, perm=[0, 1, 2, 4, 3, 5])
     tiles = net.op("Reshape", split, dims(y, n, net.ints(-1), net.op("Mul", k, k)))
-    split = net.op("Reshape", net.op("Softmax", tiles, axis=-1), dims(y, n, net.ints(4), rows, columns, k, k))
-    y = net.op("Reshape", net.op("Transpose", split, perm=[0, 1, 2, 4, 3, 5]), dims(y, n, net.ints(4), h, w))
-    net.save(path, "x", ["n", 3, "h", "w"], net.conv(net.op("Mul", y, net.const(30.0)), 4, 2), ["n", 2, "h", "w"])
+    split = net.op("Reshape", net.op("Softmax", tiles, axis=-1), dims(y, n, net.ints(width), rows, columns, k, k))
+    y = net.op("Reshape", net.op("Transpose", split, perm=[0, 1, 2, 4, 3, 5]), dims(y, n, net.ints(width), h, w))
+    net.save(path, "x", ["n", 3, "h", "w"], net.conv(net.op("Mul", y, net.const(30.0)), width, 2), ["n", 2, "h", "w"])
 
 
 LAYOUT_IN = {"nchw": "NCHW", "hwc": "HWC", "hwc_late": "HWC", "hw": "HW", "nhw": "NHW", "chw": "CHW"}
@@ -401,18 +402,80 @@ def mirrored(x, margin, h, w):
     return np.pad(x, ((0, 0), (0, 0), (margin, rows), (margin, columns)), "reflect")
 
 
+def truth(path, x):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(x)})[0]
+
+
+def save_tensors(path, tensors):
+    """A .safetensors file."""
+    head, data = {}, b""
+    for name, t in tensors.items():
+        raw = np.ascontiguousarray(t, np.float32).tobytes()
+        head[name] = {"dtype": "F32", "shape": list(t.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    head = json.dumps(head).encode()
+    head += b" " * (-len(head) % 8)
+    path.write_bytes(len(head).to_bytes(8, "little") + head + data)
+
+
+def fixtures(folder):
+    """Small networks, each with an image (C, H, W of bytes), what the network reads and makes of it (N, C, H, W)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    small = {"width": 2, "size": (12, 20)}
+    for name, spec in {
+        "grey_reshape": ("reshape", "reshape", 1, 1, "sigmoid", "before", True),
+        "grey_unsqueeze": ("unsqueeze_reshape", "squeeze", 1, 1, "sigmoid", "after", False),
+        "grey_flat": ("squeeze", "flat", 1, 3, "softmax", "after", True),
+        "channels_12_of_5": ("transpose", "transpose", 12, 5, "softmax", "after", False),
+        "preprocessed_gated": ("preprocessed", "gated", 4, 2, "softmax", "after", False),
+        "no_batch": ("hwc", "hwc", 3, 2, "softmax", "before", False),
+        "last_to_first": ("steps", "nchw", 2, 1, "none", "after", False),
+        "first_to_last": ("nchw", "dense", 3, 3, "softmax", "after", True),
+    }.items():
+        path = folder / f"{name}.onnx"
+        build(path, *spec, **small)
+        image = np.random.default_rng(5).integers(0, 256, (1, spec[2], 12, 20))
+        x = (image / 255).astype(np.float32)
+        y = truth(path, lay(x, LAYOUT_IN.get(spec[0], "NHWC")))
+        y = unlay(y, LAYOUT_OUT.get(spec[1], "NHWC"), 12, 20)
+        save_tensors(path.with_suffix(".safetensors"), {"image": image[0], "input": x, "output": y})
+    for name, make, (margin, rows, columns) in [
+        ("cascade", lambda p: cunet(p, 2, cin=1, width=1), (28, 72, 84)),
+        ("windows_12", lambda p: windows(p, 12, 2), (0, 24, 36)),
+    ]:
+        path = folder / f"{name}.onnx"
+        make(path)
+        h, w = (rows - 2 * margin - 3, columns - 2 * margin - 2)
+        image = np.random.default_rng(6).integers(0, 256, (1, 1 if margin else 3, h, w))
+        if margin:  # mirrored by more than the image has
+            index = lambda n, whole: [abs((i - margin + (n - 1)) % (2 * (n - 1)) - (n - 1)) for i in range(whole)]
+            padded = image[:, :, index(h, rows)][:, :, :, index(w, columns)]
+        else:
+            padded = mirrored(image, 0, rows, columns)
+        x = (padded / 255).astype(np.float32)
+        save_tensors(path.with_suffix(".safetensors"), {"image": image[0], "input": x, "output": truth(path, x)})
+    for how in ("double", "half"):
+        path = folder / f"{how}.onnx"
+        shrinking(path, how)
+        x = np.random.default_rng(2).random((1, 3, 6, 8), np.float32)
+        save_tensors(path.with_suffix(".safetensors"), {"image": x[0], "input": x, "output": truth(path, x)})
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--unet", default="target/debug/unet")
     p.add_argument("--device", default="cpu")
     p.add_argument("--folder", default="target/onnx_layouts", type=pathlib.Path)
+    p.add_argument("--fixtures", type=pathlib.Path)
     p.add_argument("names", nargs="*")
     a = p.parse_args()
+    onnxruntime.set_default_logger_severity(3)
+    if a.fixtures:
+        return fixtures(a.fixtures)
     a.folder.mkdir(parents=True, exist_ok=True)
     check = Checker(a.unet, a.device, a.folder)
     wanted = lambda name: not a.names or any(n in name for n in a.names)
-    onnxruntime.set_default_logger_severity(3)
-    truth = lambda path, x: onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"x": np.ascontiguousarray(x)})[0]
     for name, spec in cases():
         if not wanted(name):
             continue

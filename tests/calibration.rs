@@ -112,6 +112,22 @@ fn georeferences() {
     assert!((next[0] - 7.7).abs() < 1e-12 && (next[1] - 89.1).abs() < 1e-12, "{next:?}");
 }
 
+#[test]
+fn an_orientation_tag_turns_the_calibration_too() {
+    let of = |ignore_orientation| {
+        let options = OpenOptions { ignore_orientation, ..at(0) };
+        calibration_of(fixture("geo_orientation6.tif"), &options, None).unwrap()
+    };
+    let (stored, upright) = (of(true), of(false));
+    let size = |c: &Calibration| c.pixel.as_ref().map(|p| [p.x.round(), p.y.round()]);
+    assert_eq!((size(&stored), size(&upright)), (Some([2.0, 3.0]), Some([3.0, 2.0])));
+    let world = |c: Calibration, at| c.georeference.unwrap().to_world().unwrap().at(at);
+    // 24 x 16 pixels are stored; tag 6 turns them clockwise, so the stored lower left corner comes first.
+    assert_eq!(world(stored, [0.0, 16.0]), [500_000.0, 5_199_680.0]);
+    assert_eq!(world(upright.clone(), [0.0, 0.0]), [500_000.0, 5_199_680.0]);
+    assert_eq!(world(upright, [16.0, 24.0]), [500_240.0, 5_200_000.0]);
+}
+
 /// Writes a mask, probabilities of three classes, and labels of 6 x 4 pixels.
 fn results(dir: &Path, calibration: &Calibration) -> [PathBuf; 3] {
     let paths = ["mask.tif", "prob.tif", "labels.tif"].map(|name| dir.join(name));

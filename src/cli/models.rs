@@ -12,7 +12,8 @@ use unet_wgpu::model::{Model, onnx};
 pub struct SetArgs {
     /// What a PyTorch checkpoint does not say, in place of what is assumed: an option of the network such as
     /// `align_corners=false`, `normalisation=z_score` or `classes=background,cell`; `state=ema` reads that state dict of a file
-    /// with several. Of any U-Net++: `level=2` prunes it to L2,
+    /// with several. Of an ONNX file: `size=480x640` (rows x columns), `layout=NHWC`, `activation=sigmoid`. Of any U-Net++:
+    /// `level=2` prunes it to L2,
     /// `deep_supervision=false` takes its last head alone in place of the mean of all
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,

@@ -65,7 +65,10 @@ impl Run {
         let shape = match *x.dims() {
             [n, c, h, w] if c == channels && ![n, h, w].contains(&0) => Shape::new(n, c, h, w),
             _ => {
-                let reason = format!("shape {:?}: the network takes [N, {channels}, H, W]", x.dims());
+                // The file may have them in another order; here they are always in this one.
+                let last = model.architecture.config().get("channels_last") == Some(&serde_json::Value::Bool(true));
+                let hint = if last { "; its file has channels last, `unet run` has not" } else { "" };
+                let reason = format!("shape {:?}: the network takes [N, {channels}, H, W]{hint}", x.dims());
                 return Err(Error::file(&self.input, reason));
             }
         };

@@ -29,7 +29,7 @@ pub(super) fn fixed_grid(
             let blend = if margin == 0 { "tile it with `--blend gaussian`, " } else { "" };
             let reason = format!(
                 "larger than the {}x{} pixels that are fixed as the network's input, and the network cannot be tiled \
-                 exactly: {why}; resize the picture, {blend}or, if its layers take other sizes, give `--set free_size=true`",
+                 exactly: {why}; resize the picture, {blend}or, if its layers take other sizes, give `--set free_size=true`, or another `size=`",
                 size[1], size[0]
             );
             return Err(Error::invalid(format!("{w}x{h} picture"), reason));

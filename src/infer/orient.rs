@@ -46,6 +46,11 @@ impl Orientation {
         Some(Self { transpose, flip_rows, flip_columns })
     }
 
+    /// The number of the tag that says so, 1 to 8.
+    pub fn tag(self) -> u16 {
+        (1..=8).find(|&t| Self::from_tag(t) == Some(self)).unwrap_or(1)
+    }
+
     /// What it does to an image, in words.
     pub fn describe(self) -> &'static str {
         match (self.transpose, self.flip_rows, self.flip_columns) {

@@ -225,7 +225,7 @@ fn huge_and_empty_dimensions_are_refused() {
     assert!(tensor(&[2, 1, 3, 3, 1, 1, 1, 1, 1]).contains("too many"));
     let input = |dims: &[i64]| refused(&model(vec![conv("x", "y")], vec![weight()], dims));
     assert!(input(&[1, 1, 1 << 40, 8]).contains("has a dimension of 1099511627776"));
-    assert!(input(&[1, 1, 8]).contains("has 3 dimensions; pictures have 4"));
+    assert!(input(&[1, 1, 8, 8, 1]).contains("has 5 dimensions; images have 2 to 4"));
     // A constant that would be made of nothing.
     let fill = vec![node("ConstantOfShape", &["s"], &["c"], vec![]), node("Add", &["x", "c"], &["y"], vec![])];
     let e = refused(&model(fill, vec![whole_numbers("s", &[1, 1, 1 << 20, 1 << 18])], &[0, 1, 0, 0]));

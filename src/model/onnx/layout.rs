@@ -83,13 +83,23 @@ impl Layout {
     /// The orders that an input of these dimensions may have, the likeliest first.
     pub fn of_rank(dims: &[Option<usize>]) -> Vec<Self> {
         let mut all: Vec<Self> = Self::ALL.into_iter().filter(|l| l.axes().len() == dims.len()).collect();
-        let [.., a, b, c] = *dims else { return all };
-        // Few channels, or two equal sides, say it where the layers do not.
-        let few = |n: Option<usize>| n.is_some_and(|n| n <= 4);
-        let square = |a: Option<usize>, b: Option<usize>, other: Option<usize>| a.is_some() && a == b && other < a;
-        let last = (few(c) && !few(a)) || (c.is_some() && square(a, b, c));
+        let last = Self::last_by_dims(dims).unwrap_or(false);
         all.sort_by_key(|l| l.channels_last() != last);
         all
+    }
+
+    /// Whether channels come last, as far as dimensions say it: by few channels, or by two equal sides.
+    fn last_by_dims(dims: &[Option<usize>]) -> Option<bool> {
+        let [.., a, b, c] = *dims else { return Some(false) };
+        let few = |n: Option<usize>| n.is_some_and(|n| n <= 4);
+        let sides = |a: Option<usize>, b: Option<usize>, other: Option<usize>| a.is_some() && a == b && other < a;
+        match (few(a), few(c)) {
+            (false, true) => Some(true),
+            (true, false) => Some(false),
+            _ if c.is_some() && sides(a, b, c) => Some(true),
+            _ if a.is_some() && sides(b, c, a) => Some(false),
+            _ => None,
+        }
     }
 
     /// Dimensions of the file as N, C, H, W.
@@ -121,6 +131,8 @@ impl TryFrom<String> for Layout {
 struct Moves {
     before: usize,
     all: usize,
+    /// There is no such layer.
+    unknown: bool,
 }
 
 impl Moves {
@@ -129,8 +141,9 @@ impl Moves {
             ["conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "pool2d", "instance_norm2d"];
         let moves = |nodes: &[crate::graph::Node]| nodes.iter().filter(|n| n.op.name() == "rearrange").count();
         let nodes = graph.nodes();
-        let first = nodes.iter().position(|n| KNOWING.contains(&n.op.name())).unwrap_or(nodes.len());
-        Self { before: moves(&nodes[..first]), all: moves(nodes) }
+        let first = nodes.iter().position(|n| KNOWING.contains(&n.op.name()));
+        let before = moves(&nodes[..first.unwrap_or(nodes.len())]);
+        Self { before, all: moves(nodes), unknown: first.is_none() }
     }
 }
 
@@ -180,7 +193,14 @@ pub fn find(
         }
     }
     match (best, problem) {
-        (Some((_, layout, size)), _) => parts.arrange(layout).map(|()| size).map_err(Stuck::Why),
+        (Some((moves, layout, size)), _) => {
+            if moves.unknown && asked.is_none() && Layout::last_by_dims(&parts.file_dims).is_none() {
+                log::warn!(
+                    "nothing in the file says the order of its input's axes; {layout} is assumed, `layout=` says it"
+                );
+            }
+            parts.arrange(layout).map(|()| size).map_err(Stuck::Why)
+        }
         (None, Some(problem)) => Err(problem),
         (None, None) => Err(Stuck::Why(format!("its input has {rank} dimensions; 2 to 4 are supported").into())),
     }

@@ -9,7 +9,7 @@ use std::cell::Cell;
 /// Size that is tried first where a file fixes none, and the largest that is tried when the rule is looked for.
 pub const PROBED: usize = 512;
 /// Sizes that are tried where that one does not translate: those that networks are trained with.
-pub const OTHERS: [usize; 12] = [256, 384, 224, 128, 320, 640, 448, 572, 1024, 96, 64, 32];
+pub const OTHERS: [usize; 8] = [256, 384, 224, 128, 572, 320, 64, 1024];
 /// What looking for sizes may cost, as [`Translated::cost`](super::translate::Translated) counts: some hundred translations of
 /// the largest networks.
 const SEARCH: u64 = 1 << 28;
@@ -56,13 +56,18 @@ impl Probe {
     pub fn margin(&self) -> Option<usize> {
         let [h, w] = self.at;
         let lost = [h.checked_sub(self.out.h)?, w.checked_sub(self.out.w)?];
-        // Half the size of the input is that of a network that shrinks, not of one that loses a quarter on every side.
-        let shrunk = |n: usize, m: usize| n > m && n.is_multiple_of(m);
-        let scaled = |axis: usize, n: usize, m: usize| self.scale[axis].map_or(shrunk(n, m), |s| s.0 != s.1);
-        if scaled(0, h, self.out.h) || scaled(1, w, self.out.w) {
+        if self.scale.iter().flatten().any(|s| s.0 != s.1) {
             return None;
         }
         (lost[0] == lost[1] && lost[0].is_multiple_of(2)).then_some(lost[0] / 2)
+    }
+
+    /// The same where no other size tells a margin from a share: half the size of the input is that of a network that
+    /// shrinks, not of one that loses a quarter on every side.
+    fn lone_margin(&self) -> Option<usize> {
+        let shrunk = |axis: usize, n: usize, m: usize| self.scale[axis].is_none() && n > m && n.is_multiple_of(m);
+        let share = shrunk(0, self.at[0], self.out.h) && shrunk(1, self.at[1], self.out.w);
+        self.margin().filter(|_| !share)
     }
 
     /// Why no class of every pixel follows from the output.
@@ -117,7 +122,7 @@ pub fn find(
         _ => pair[0].max(pair[1]),
     };
     if let [Some(h), Some(w)] = fixed {
-        let Some(margin) = first.margin() else { return unfit() };
+        let Some(margin) = first.lone_margin() else { return unfit() };
         return Sizes::Rule(SizeRule { minimum: h.max(w), step: first.align.map_or(1, longest), margin });
     }
     let left = Cell::new(SEARCH);
@@ -135,11 +140,7 @@ pub fn find(
         let margins = [odd, odd + 2, odd + 4].map(|m| lost(m * s));
         margins[0].is_some() && margins == [margins[0]; 3]
     };
-    let step = match first.align {
-        Some(align) => Some(longest(align)),
-        None => (0..9).map(|k| 1 << k).find(|&s| works(s)).or(first.strides.map(longest)),
-    };
-    let rule = step.and_then(|step| {
+    let rule = |step: usize| {
         let base = PROBED.next_multiple_of(step);
         let (margin, remainder) = match lost(base) {
             Some(0) => (0, 0),
@@ -150,7 +151,14 @@ pub fn find(
         // A network that enlarges or shrinks loses another number of pixels at the next size.
         let minimum = minimum.filter(|&n| lost(n + step) == Some(margin) && left.get() > 0)?;
         Some(SizeRule { minimum, step, margin })
-    });
+    };
+    let rule = match first.align {
+        Some(align) => rule(longest(align)),
+        None => {
+            let power = (0..9).map(|k| 1 << k).find(|&s| works(s));
+            power.and_then(rule).or_else(|| first.strides.map(longest).and_then(rule))
+        }
+    };
     match (rule, first.margin()) {
         (Some(rule), _) => Sizes::Rule(rule),
         (None, None) => unfit(),
@@ -161,6 +169,7 @@ pub fn find(
             let others = OTHERS.iter().copied().chain([longest + 32, longest + 64]).filter(|&n| n != longest);
             match others.filter_map(|n| lost(n)).next() {
                 Some(other) if other != margin => unfit(),
+                None if first.lone_margin().is_none() => unfit(),
                 _ => Sizes::Tried(margin),
             }
         }
@@ -183,7 +192,8 @@ pub fn smallest(least: [usize; 2], known: [usize; 2], takes: impl Fn([usize; 2])
     let apart = rows.zip(columns).map(|(h, w)| [h, w]).filter(|&size| takes(size));
     // Rows and columns may depend on each other.
     let longest = least[0].max(least[1]);
-    apart.or_else(|| candidates(longest, known[0].max(known[1])).map(|n| [n, n]).find(|&size| takes(size)))
+    let square = candidates(longest, known[0].max(known[1])).map(|n| [n, n]).find(|&size| takes(size));
+    apart.into_iter().chain(square).min_by_key(|[h, w]| h * w)
 }
 
 #[cfg(test)]
@@ -198,8 +208,9 @@ mod tests {
     fn a_share_of_the_image_is_no_margin() {
         assert_eq!(probe([64, 64], [64, 64], None).margin(), Some(0));
         assert_eq!(probe([64, 80], [44, 60], None).margin(), Some(10));
-        assert_eq!(probe([64, 64], [32, 32], None).margin(), None);
-        assert_eq!(probe([64, 64], [32, 32], Some((1, 1))).margin(), Some(16));
+        assert_eq!(probe([64, 64], [32, 32], None).lone_margin(), None);
+        assert_eq!(probe([64, 80], [32, 48], None).lone_margin(), Some(16));
+        assert_eq!(probe([64, 64], [32, 32], Some((1, 1))).lone_margin(), Some(16));
         assert_eq!(probe([64, 64], [60, 60], Some((2, 1))).margin(), None);
         assert_eq!(probe([64, 64], [60, 62], None).margin(), None);
         assert_eq!(probe([64, 64], [63, 63], None).margin(), None);

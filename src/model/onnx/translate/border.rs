@@ -58,6 +58,7 @@ fn readings(dims: &[usize], input: Shape, asked: Option<Layout>) -> Vec<Reading>
                 push(&[1, 0], [1, b, input.h, input.w], Layout::Hwc);
             }
             if pixels(b) {
+                push(&[0, 1], [a, 1, input.h, input.w], Layout::Nhw);
                 push(&[0, 1], [1, a, input.h, input.w], Layout::Chw);
             }
         }
@@ -70,6 +71,14 @@ fn readings(dims: &[usize], input: Shape, asked: Option<Layout>) -> Vec<Reading>
 /// columns, then that which lies so, then the order that the input has.
 pub fn exported(t: &mut Translator<'_>, name: &str, d: &Data) -> Result<ValueId, Why> {
     let (input, from) = (t.input, t.graph.shape(d.id));
+    let mut d = d.clone();
+    // Of more than four axes those of one element say nothing.
+    while let (true, Some(unit)) = (d.order.len() > 4, d.dims().iter().position(|&n| n == 1)) {
+        let mut left = d.dims();
+        left.remove(unit);
+        let Some(shorter) = d.viewed_as(&left, from) else { break };
+        d = shorter;
+    }
     let dims = d.dims();
     let permuted = |perm: &[usize]| Data { order: perm.iter().map(|&p| d.order[p]).collect(), ..d.clone() };
     let last = t.parts.layout.channels_last();
@@ -88,7 +97,7 @@ pub fn exported(t: &mut Translator<'_>, name: &str, d: &Data) -> Result<ValueId,
         Some(r) => t.arranged(name, &permuted(&r.perm), r.shape),
         None => {
             let shape = canonical(&dims).ok_or_else(|| Why::from(format!("has dimensions {dims:?}")))?;
-            t.arranged(name, d, shape)
+            t.arranged(name, &d, shape)
         }
     }
 }

@@ -107,11 +107,11 @@ pub fn several(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 /// The inputs of a node as they lie, and in what order the file has the axes: of tensors that the file sees in the same order
 /// but not in ours, or of one and a constant.
 fn as_they_lie(t: &mut Translator<'_>, a: &Value, b: &Value) -> Result<Option<(Vec<usize>, [ValueId; 2])>, Why> {
-    let view = |d: &Data, t: &Translator<'_>| d.is_of(t.graph.shape(d.id)) && !d.in_order();
+    let view = |d: &Data, t: &Translator<'_>| d.is_of(t.graph.shape(d.id)) && d.reordered();
     Ok(match (a, b) {
         (Value::Data(a), Value::Data(b)) => {
             let [sa, sb] = [a, b].map(|d| t.graph.shape(d.id));
-            (alike((a, sa), (b, sb)) && !(a.in_order() && b.in_order())).then(|| (a.order.clone(), [a.id, b.id]))
+            (alike((a, sa), (b, sb)) && a.reordered()).then(|| (a.order.clone(), [a.id, b.id]))
         }
         (Value::Data(a), constant) if view(a, t) && constant.dims().len() <= 4 => {
             let (dims, perm) = beside(&constant.dims(), &a.order)?;

@@ -77,6 +77,11 @@ impl Data {
         self.order.iter().map(|&i| of_base[i]).collect()
     }
 
+    /// Whether the file has the axes in another order than the tensor, be they of one element or not.
+    pub fn reordered(&self) -> bool {
+        !self.order.is_sorted()
+    }
+
     /// Whether the axes are those of the tensor, all four, in some order.
     pub fn is_of(&self, shape: Shape) -> bool {
         self.base == shape.dims()
