@@ -99,7 +99,8 @@ impl Ensemble {
             return differ("input size", size(a.fixed_size()), size(b.fixed_size()));
         }
         if let Some(of) = [&self.first, &model].into_iter().find(|m| !m.architecture.ruled()) {
-            let reason = format!("{}: for its sizes no rule was found; say one with `--set size=ROWSxCOLUMNS`", of.name);
+            let reason =
+                format!("{}: for its sizes no rule was found; say one with `--set size=ROWSxCOLUMNS`", of.name);
             return Err(Error::invalid("ensemble", reason));
         }
         let (rule, theirs) = (self.rule, b.size_rule());

@@ -146,7 +146,8 @@ impl Fit {
         let [h, w] = window;
         if !blended && (options.blend == Blend::Gaussian || options.tile.is_some_and(|tile| tile < h.max(w))) {
             let what = format!("{width}x{height} image");
-            let reason = format!("this network cannot be tiled exactly: {why}; the whole image is a tile of {w}x{h} pixels");
+            let reason =
+                format!("this network cannot be tiled exactly: {why}; the whole image is a tile of {w}x{h} pixels");
             return Err(Error::invalid(what, reason));
         }
         self.fits(backend, window, options, outputs, budget)?;
@@ -168,7 +169,9 @@ impl Fit {
         if spec.margin > 0 {
             let reason = match self.tile_spec()? {
                 Ok(_) => "a network without padding is tiled exactly; there is nothing to blend".to_string(),
-                Err(why) => format!("a network without padding leaves nothing to blend; without it, it runs on the whole image: {why}"),
+                Err(why) => format!(
+                    "a network without padding leaves nothing to blend; without it, it runs on the whole image: {why}"
+                ),
             };
             return Err(Error::invalid("blend gaussian", reason));
         }

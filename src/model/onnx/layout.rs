@@ -195,7 +195,9 @@ pub fn find(
     match (best, problem) {
         (Some((moves, layout, size)), _) => {
             if moves.unknown && asked.is_none() && Layout::last_by_dims(&parts.file_dims).is_none() {
-                log::warn!("nothing in the file says the order of its input's axes; {layout} is assumed, `layout=` says it");
+                log::warn!(
+                    "nothing in the file says the order of its input's axes; {layout} is assumed, `layout=` says it"
+                );
             }
             parts.arrange(layout).map(|()| size).map_err(Stuck::Why)
         }

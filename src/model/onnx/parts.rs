@@ -263,9 +263,30 @@ fn input_dims(input: &ValueInfo) -> Result<Vec<Option<usize>>, Why> {
 
 /// Operators that leave channels as many as they are.
 const KEEPING: [&str; 24] = [
-    "Identity", "Cast", "CastLike", "Dropout", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Add", "Sub", "Mul",
-    "Div", "Neg", "Clip", "Relu", "BatchNormalization", "InstanceNormalization", "Pad", "Resize", "Upsample", "MaxPool",
-    "AveragePool", "QuantizeLinear", "DequantizeLinear",
+    "Identity",
+    "Cast",
+    "CastLike",
+    "Dropout",
+    "Transpose",
+    "Reshape",
+    "Squeeze",
+    "Unsqueeze",
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Neg",
+    "Clip",
+    "Relu",
+    "BatchNormalization",
+    "InstanceNormalization",
+    "Pad",
+    "Resize",
+    "Upsample",
+    "MaxPool",
+    "AveragePool",
+    "QuantizeLinear",
+    "DequantizeLinear",
 ];
 
 /// Channels that the first convolution behind the input takes.

@@ -89,7 +89,10 @@ pub fn exported(t: &mut Translator<'_>, name: &str, d: &Data) -> Result<ValueId,
     };
     let all = readings(&dims, input, t.parts.output_layout);
     // A matrix that is no image has a row for each image of the batch.
-    let best = all.iter().min_by_key(|r| badness(r)).filter(|r| dims.len() > 2 || (r.shape.h, r.shape.w) == (input.h, input.w));
+    let best = all
+        .iter()
+        .min_by_key(|r| badness(r))
+        .filter(|r| dims.len() > 2 || (r.shape.h, r.shape.w) == (input.h, input.w));
     match best {
         Some(r) => t.arranged(name, &permuted(&r.perm), r.shape),
         None => {

@@ -280,7 +280,9 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
     let Some(first) = outputs.first() else { return Err(fail(&parts.outputs[0], "output", "is a constant".into())) };
     let decision = match (outputs.iter().find(|o| o.0 == decision), t.values.get(decision).cloned()) {
         (Some(output), _) => output.1,
-        (None, Some(Value::Data(d))) => border::exported(&mut t, decision, &d).map_err(|why| fail(decision, "output", why.0))?,
+        (None, Some(Value::Data(d))) => {
+            border::exported(&mut t, decision, &d).map_err(|why| fail(decision, "output", why.0))?
+        }
         (None, _) => first.1,
     };
     let cost = t.spent + parts.nodes.len() as u64 * NODE_COST;

@@ -104,7 +104,8 @@ impl Data {
 /// A constant of dimensions `dims` beside a view whose axes are `order` of its tensor's: the constant's dimensions on the
 /// tensor's axes, and in what order its own axes come there.
 pub fn beside(dims: &[usize], order: &[usize]) -> Result<(Vec<usize>, Vec<usize>), Why> {
-    let missing = order.len().checked_sub(dims.len()).ok_or("a constant of more dimensions than the tensor beside it")?;
+    let missing =
+        order.len().checked_sub(dims.len()).ok_or("a constant of more dimensions than the tensor beside it")?;
     let padded = [vec![1; missing], dims.to_vec()].concat();
     let perm: Vec<usize> = (0..order.len()).map(|k| order.iter().position(|&o| o == k).unwrap_or_default()).collect();
     Ok((perm.iter().map(|&i| padded[i]).collect(), perm))
@@ -112,10 +113,7 @@ pub fn beside(dims: &[usize], order: &[usize]) -> Result<(Vec<usize>, Vec<usize>
 
 /// Whether two views are of tensors with the same axes, so that these go together as they lie.
 pub fn alike(a: (&Data, Shape), b: (&Data, Shape)) -> bool {
-    a.0.order == b.0.order
-        && a.0.is_of(a.1)
-        && b.0.is_of(b.1)
-        && broadcast(&a.0.base, &b.0.base).is_ok()
+    a.0.order == b.0.order && a.0.is_of(a.1) && b.0.is_of(b.1) && broadcast(&a.0.base, &b.0.base).is_ok()
 }
 
 #[cfg(test)]
@@ -193,7 +191,13 @@ mod tests {
         assert_eq!(d.viewed_as(&[4, 5, 3], shape).unwrap().channels_of(shape), Some(2));
         let one = Shape::new(1, 1, 4, 5);
         assert_eq!(data(one, &[0, 2, 3, 1]).channels_of(one), Some(3));
-        assert_eq!(data(Shape::new(2, 6, 2, 2), &[0, 1, 2, 3]).viewed_as(&[2, 2, 3, 2, 2], Shape::new(2, 6, 2, 2)).unwrap().channels_of(Shape::new(2, 6, 2, 2)), None);
+        assert_eq!(
+            data(Shape::new(2, 6, 2, 2), &[0, 1, 2, 3])
+                .viewed_as(&[2, 2, 3, 2, 2], Shape::new(2, 6, 2, 2))
+                .unwrap()
+                .channels_of(Shape::new(2, 6, 2, 2)),
+            None
+        );
     }
 
     #[test]
