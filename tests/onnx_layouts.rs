@@ -160,3 +160,19 @@ fn a_network_that_enlarges_or_shrinks_only_runs() {
         assert!(e.contains(said) && e.contains("cannot segment"), "{name}: {e}");
     }
 }
+
+#[test]
+fn keras_networks_by_tf2onnx_give_the_masks_of_onnxruntime() {
+    for name in ["tf_grey128_13", "tf_grey_dyn_13", "tf_rgb128_13"] {
+        let model = open(name, &json!({}));
+        assert_eq!((model.architecture.config()["layout"].as_str(), model.architecture.classes()), (Some("NHWC"), 2));
+        let image = Picture::open(path(&format!("{name}.png"))).unwrap();
+        let mask = Picture::open(path(&format!("{name}_mask.png"))).unwrap();
+        let mut segmenter = Segmenter::new(Backend::Cpu, model);
+        let done = segmenter.segment(&image, &SegmentOptions::default(), |_| Ok(())).unwrap();
+        let (Ids::U8(got), Pixels::U8(want)) = (done.mask.ids(), mask.pixels()) else { panic!("{name}") };
+        assert_eq!((done.mask.width(), done.mask.height()), (mask.width(), mask.height()), "{name}");
+        assert!(got.iter().zip(want).all(|(&a, &b)| (a == 1) == (b == 255)), "{name}");
+        assert!(want.iter().any(|&v| v == 0) && want.iter().any(|&v| v == 255), "{name}");
+    }
+}
