@@ -128,7 +128,7 @@ pub(super) fn pages_of(path: &Path) -> Result<usize> {
     match head.as_slice() {
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
             let source = source.as_source();
-            tiff::guarded(&source, || pages::count(&source, &mut tiff::decoder(&source, reader)?))
+            tiff::guarded(&source, || pages::count(&source, &mut tiff::TiffDecoder::new(&source, reader)?))
         }
         _ => Ok(1),
     }
@@ -171,12 +171,12 @@ fn open_file(path: &Path, bounds: &Bounds, page: usize) -> Result<(Opened, Orien
             let picture = npy::NpyPicture::open(file, reader)?;
             Ok((Opened::Windows(Box::new(picture)), Orientation::default()))
         }
-        // Decoders assert what a damaged file need not keep: that must be an error, not the end.
+        // A decoder that panics is at fault itself: that must be an error, not the end.
         head => {
             let orientation = orientation::of_container(&mut reader, head);
             reader.rewind().map_err(|e| Error::io(path, e))?;
             catch_unwind(AssertUnwindSafe(|| whole(&source, reader, head)))
-                .unwrap_or_else(|_| Err(source.error("damaged picture file: its parts contradict each other")))
+                .unwrap_or_else(|_| Err(source.decoder_fault("image")))
                 .map(|picture| (Opened::Memory(picture), orientation))
         }
     }
@@ -273,6 +273,13 @@ struct Source<'a> {
 impl Source<'_> {
     fn error(&self, reason: impl Into<String>) -> Error {
         Error::file(self.path, reason)
+    }
+
+    /// A decoder panicked, which says nothing of the file.
+    fn decoder_fault(&self, format: &str) -> Error {
+        self.error(format!(
+            "a fault of the {format} decoder, not of the file: it stopped where it never should; please report it with the file"
+        ))
     }
 
     /// Refuses dimensions that a file of this size cannot have, before anything is allocated for them.

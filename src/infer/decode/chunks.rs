@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::infer::image::Pixels;
 
-/// A decoded strip or tile, of all its samples.
+/// A decoded strip or tile, or a piece of one.
 #[derive(Debug)]
 pub(super) struct Chunk {
     pub pixels: Pixels,
@@ -13,8 +13,6 @@ pub(super) struct Chunk {
     pub height: usize,
     /// Samples of a pixel that lie together.
     pub together: usize,
-    /// Samples from one plane to the next.
-    pub plane: usize,
 }
 
 impl Chunk {
@@ -23,13 +21,16 @@ impl Chunk {
     }
 }
 
-/// Chunks by page and number; when they are too many bytes, those that were not used for longest go.
+/// A plane (a directory and which of its images) and the number of a chunk in it.
+pub(super) type Key = (usize, usize, usize);
+
+/// Chunks by plane and number; when they are too many bytes, those that were not used for longest go.
 #[derive(Debug)]
 pub(super) struct ChunkCache {
     most: u64,
     bytes: u64,
     clock: u64,
-    chunks: HashMap<(usize, u32), (u64, Rc<Chunk>)>,
+    chunks: HashMap<Key, (u64, Rc<Chunk>)>,
 }
 
 impl ChunkCache {
@@ -42,14 +43,14 @@ impl ChunkCache {
         self.shrink();
     }
 
-    pub fn get(&mut self, key: (usize, u32)) -> Option<Rc<Chunk>> {
+    pub fn get(&mut self, key: Key) -> Option<Rc<Chunk>> {
         self.clock += 1;
         let entry = self.chunks.get_mut(&key)?;
         entry.0 = self.clock;
         Some(entry.1.clone())
     }
 
-    pub fn put(&mut self, key: (usize, u32), chunk: Rc<Chunk>) {
+    pub fn put(&mut self, key: Key, chunk: Rc<Chunk>) {
         self.clock += 1;
         self.bytes += chunk.bytes();
         if let Some((_, old)) = self.chunks.insert(key, (self.clock, chunk)) {
@@ -74,14 +75,14 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_goes() {
-        let chunk = || Rc::new(Chunk { pixels: Pixels::U16(vec![0; 50]), width: 10, height: 5, together: 1, plane: 0 });
+        let chunk = || Rc::new(Chunk { pixels: Pixels::U16(vec![0; 50]), width: 10, height: 5, together: 1 });
         let mut cache = ChunkCache::new(250);
-        cache.put((0, 1), chunk());
-        cache.put((0, 2), chunk());
-        assert!(cache.get((0, 1)).is_some());
-        cache.put((1, 1), chunk());
-        assert!(cache.get((0, 2)).is_none() && cache.get((0, 1)).is_some() && cache.get((1, 1)).is_some());
-        cache.put((1, 1), chunk());
+        cache.put((0, 0, 1), chunk());
+        cache.put((0, 0, 2), chunk());
+        assert!(cache.get((0, 0, 1)).is_some());
+        cache.put((1, 0, 1), chunk());
+        assert!(cache.get((0, 0, 2)).is_none() && cache.get((0, 0, 1)).is_some() && cache.get((1, 0, 1)).is_some());
+        cache.put((1, 0, 1), chunk());
         assert_eq!(cache.bytes, 200);
         cache.resize(99);
         assert_eq!((cache.bytes, cache.chunks.len()), (0, 0));

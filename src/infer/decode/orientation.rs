@@ -31,7 +31,7 @@ pub(crate) fn orientation_of(path: &Path) -> Result<Orientation> {
     match head.as_slice() {
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
             let source = file.as_source();
-            tiff::guarded(&source, || tiff_orientation(&source, &mut tiff::decoder(&source, reader)?))
+            tiff::guarded(&source, || tiff_orientation(&source, &mut tiff::TiffDecoder::new(&source, reader)?))
         }
         head => Ok(of_container(&mut reader, head)),
     }

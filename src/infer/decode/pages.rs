@@ -12,6 +12,8 @@ use crate::error::Result;
 pub(super) struct Plane {
     /// Its place in the file's chain of directories.
     pub directory: usize,
+    /// Which image of the directory, where it describes one and more follow in the file (ImageJ).
+    pub image: usize,
 }
 
 /// More directories than this are refused.
@@ -31,18 +33,18 @@ pub(super) fn planes(source: &Source, decoder: &mut TiffDecoder, page: usize) ->
             Some(planes) => planes
                 .iter()
                 .map(|p| match p {
-                    Ok(directory) => Ok(Plane { directory: *directory }),
+                    Ok(directory) => Ok(Plane { directory: *directory, image: 0 }),
                     Err(why) => Err(source.error(why.clone())),
                 })
                 .collect(),
         };
     }
     if page == 0 {
-        return Ok(vec![Plane { directory: 0 }]);
+        return Ok(vec![Plane { directory: 0, image: 0 }]);
     }
     let pages = full_directories(source, decoder, page)?;
     match pages.get(page) {
-        Some(&directory) => Ok(vec![Plane { directory }]),
+        Some(&directory) => Ok(vec![Plane { directory, image: 0 }]),
         None => Err(missing(pages.len())),
     }
 }

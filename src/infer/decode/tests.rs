@@ -213,15 +213,9 @@ fn tiff_planes_tiles_and_bits() {
 #[test]
 fn what_is_not_supported_is_named() {
     let f = Folder::new();
-    f.fails(&tiff_of::<colortype::Gray32>(Compression::Uncompressed, &[1, 2, 3, 4]), "32-bit integer samples are not");
-    f.fails(&tiff_of::<colortype::GrayI16>(Compression::Uncompressed, &[1, 2, 3, 4]), "signed 16-bit integer");
-    f.fails(&tiff_of::<colortype::Gray64Float>(Compression::Uncompressed, &[1., 2., 3., 4.]), "64-bit float");
     f.fails(&tiff_of::<colortype::CMYK8>(Compression::Uncompressed, &[0; 16]), "CMYK");
-    f.fails(&raw_tiff(&base(2, 1, 12, 1, 1), false, &[&[0; 3]]), "12-bit");
-    let mut predicted = base(2, 1, 8, 4, 2);
-    predicted.extend([(317, vec![2]), (338, vec![0])]);
-    f.fails(&raw_tiff(&predicted, false, &[&[0; 8]]), "a TIFF predictor together with extra samples");
-    f.fails(&raw_tiff(&base(2, 1, 8, 1, 3), false, &[&[0; 2]]), "with a palette are not supported");
+    f.fails(&raw_tiff(&base(2, 1, 33, 1, 1), false, &[&[0; 9]]), "33-bit samples are not supported");
+    f.fails(&raw_tiff(&base(2, 1, 8, 1, 3), false, &[&[0; 2]]), "its palette is missing");
 }
 
 #[test]

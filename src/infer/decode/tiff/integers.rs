@@ -1,0 +1,89 @@
+//! The integers of a page as they are stored: what labels are read from.
+#![allow(dead_code)]
+
+use std::path::Path;
+
+use ::tiff::tags::Tag;
+
+use super::page::Format;
+use super::{TiffPicture, error, guarded};
+use crate::error::Result;
+use crate::infer::decode::{Bounds, MAX_PIXELS, begin};
+
+/// A page of integers as stored: not turned round where white is zero, not looked up in a palette, not spread to 8 bits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::infer::decode) struct RawIntegers {
+    pub width: usize,
+    pub height: usize,
+    /// Samples of a pixel: all that are stored, alpha too, of all directories of the page.
+    pub samples: usize,
+    pub bits: u8,
+    pub signed: bool,
+    /// `PhotometricInterpretation`: 0 white is zero, 1 black is zero, 2 RGB, 3 palette.
+    pub photometric: u16,
+    /// The palette as stored: red, green and blue of 0 to 65535.
+    pub palette: Option<Vec<[u16; 3]>>,
+    /// Row by row, the samples of a pixel together.
+    pub values: Vec<i64>,
+}
+
+/// The integers of page `page` of a TIFF file; none if its samples are floats or were changed by JPEG.
+pub(in crate::infer::decode) fn raw_integers(path: &Path, page: usize) -> Result<Option<RawIntegers>> {
+    let (file, reader, _) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
+    let mut image = TiffPicture::open(file.clone(), reader, page)?;
+    let source = file.as_source();
+    guarded(&source, || image.integers())
+}
+
+impl TiffPicture {
+    fn integers(&mut self) -> Result<Option<RawIntegers>> {
+        let file = self.source.clone();
+        let source = file.as_source();
+        if self.page.format == Format::Float || !super::compression::is_bytes(self.page.compression) {
+            return Ok(None);
+        }
+        let (width, height, stored) = (self.page.width, self.page.height, self.page.stored);
+        let samples = self.planes.len() * stored;
+        let bytes = (width as u64).saturating_mul(height as u64).saturating_mul(samples as u64).saturating_mul(8);
+        // Eight bytes a sample are more than it was stored in.
+        source.check_bytes(bytes / 8)?;
+        let mut values = source.zeros::<i64>(width * height * samples)?;
+        let (across, per_plane) = (self.page.across(), self.page.per_plane());
+        let signed = self.page.format == Format::Signed;
+        let together = self.page.together();
+        let [cw, ch] = self.page.chunk;
+        for (first, plane) in self.planes.clone().into_iter().enumerate() {
+            for number in 0..per_plane * stored / together {
+                let (words, rows) = self.words(plane, number)?;
+                let sample = first * stored + number / per_plane;
+                let (x0, y0) = (number % per_plane % across * cw, number % per_plane / across * ch);
+                for y in y0..(y0 + rows).min(height) {
+                    for x in x0..(x0 + cw).min(width) {
+                        for k in 0..together {
+                            let from = ((y - y0) * cw + x - x0) * together + k;
+                            let value = words.integer(from, signed);
+                            let beyond = || source.error("holds an integer beyond 9223372036854775807");
+                            if let Some(to) = values.get_mut((y * width + x) * samples + sample + k) {
+                                *to = value.ok_or_else(beyond)?;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let palette = self.palette(&source)?;
+        let (bits, photometric) = (self.page.bits, self.page.photometric);
+        Ok(Some(RawIntegers { width, height, samples, bits, signed, photometric, palette, values }))
+    }
+
+    fn palette(&mut self, source: &super::Source) -> Result<Option<Vec<[u16; 3]>>> {
+        if self.page.photometric != 3 {
+            return Ok(None);
+        }
+        let map: Option<Vec<u16>> = self.decoder.find_tag_unsigned_vec(Tag::ColorMap).map_err(|e| error(source, e))?;
+        let map = map.unwrap_or_default();
+        let (red, rest) = map.split_at(map.len() / 3);
+        let (green, blue) = rest.split_at(rest.len() / 2);
+        Ok(Some(red.iter().zip(green).zip(blue).map(|((&r, &g), &b)| [r, g, b]).collect()))
+    }
+}
