@@ -24,6 +24,7 @@ use self::page::{Page, Places};
 use self::samples::Words;
 use super::chunks::{Chunk, ChunkCache};
 use super::levels;
+use super::orientation::tiff_orientation;
 use super::pages::{self, Plane};
 use super::raw::RawLayout;
 use super::{FileSource, Source};
@@ -31,6 +32,7 @@ use crate::error::{Error, Result};
 use crate::infer::channels::ChannelKind;
 use crate::infer::image::Sample;
 use crate::infer::image::{Picture, Pixels};
+use crate::infer::orient::Orientation;
 use crate::infer::source::{PictureSource, SourceInfo};
 
 pub(super) use self::directory::TiffDecoder;
@@ -59,6 +61,8 @@ pub(super) struct TiffPicture {
     /// Where the samples lie, where they can be read without decoding: by plane.
     raw: Option<Vec<RawLayout>>,
     said: Said,
+    /// How the page is to be turned; smaller copies of it need not say so themselves.
+    orientation: Orientation,
 }
 
 /// A decoder that panics is at fault itself, whatever the file is like: that must be an error, not the end.
@@ -69,12 +73,14 @@ pub(super) fn guarded<T>(source: &Source, work: impl FnOnce() -> Result<T>) -> R
 impl TiffPicture {
     pub fn open(source: FileSource, reader: BufReader<File>, page: usize, level: usize) -> Result<Self> {
         let s = source.as_source();
-        let (decoder, current, places, planes, described, raw) = guarded(&s, || {
+        let (decoder, orientation, current, places, planes, described, raw) = guarded(&s, || {
             let mut decoder = TiffDecoder::new(&s, reader)?;
             let planes = pages::planes(&s, &mut decoder, page)?;
+            let seek = |d: &mut TiffDecoder, p: &Plane| d.seek_to_image(p.directory).map_err(|e| error(&s, e));
+            planes.first().map(|p| seek(&mut decoder, p)).transpose()?;
+            let orientation = tiff_orientation(&s, &mut decoder)?;
             let planes = levels::seek(&s, &mut decoder, planes, level)?;
             let Some(first) = planes.first() else { return Err(s.error("the page has no channels")) };
-            let seek = |d: &mut TiffDecoder, p: &Plane| d.seek_to_image(p.directory).map_err(|e| error(&s, e));
             seek(&mut decoder, first)?;
             let described = Page::read(&s, &mut decoder)?;
             if planes.len() * described.kept > MAX_CHANNELS {
@@ -104,10 +110,10 @@ impl TiffPicture {
                     _ => None,
                 };
             }
-            Ok((decoder, current, places, planes, described, raw))
+            Ok((decoder, orientation, current, places, planes, described, raw))
         })?;
         let (cache, said) = (ChunkCache::new(CACHE), Said::default());
-        Ok(Self { source, decoder, current, places, planes, page: described, cache, raw, said })
+        Ok(Self { source, decoder, current, places, planes, page: described, cache, raw, said, orientation })
     }
 
     /// The samples of a chunk as they are stored; of planar images chunks of further planes follow.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::*;
-use crate::infer::{Alpha, Colour, LabelMap, Pixels};
+use crate::infer::{Alpha, ChannelMap, Colour, LabelMap, Pixels};
 
 #[derive(Deserialize)]
 struct Right {
@@ -82,10 +82,6 @@ fn every_file_is_what_other_readers_make_of_it() {
         };
         let mut source = files.open(name, &options);
         let info = source.info();
-        if name == "rgb_nir.tif" && info.channels == 3 {
-            // Until the decoder gives all four samples.
-            continue;
-        }
         assert_eq!([info.width, info.height, info.channels], [right.width, right.height, right.channels], "{name}");
         let whole = read_all(&mut *source).unwrap();
         let most = if name.ends_with(".jpg") { 2.0 } else { 0.0 };
@@ -190,6 +186,25 @@ fn pages_become_channels_only_if_asked() {
     let right = files.right("pages12.tif").pixels;
     let right: Vec<f32> = right.chunks_exact(12).flat_map(|p| [p[11], p[2]]).collect();
     assert_eq!(floats(&read_all(&mut *source).unwrap()), right);
+}
+
+#[test]
+fn a_fourth_sample_is_a_channel() {
+    let files = Files::new();
+    let right = files.right("rgb_nir.tif").pixels;
+    let mut source = files.open("rgb_nir.tif", &OpenOptions::default());
+    assert_eq!((source.info().kind, source.info().channels), (ChannelKind::RGB, 4));
+    let map = |wanted| ChannelMap::of(&source.info(), &source.channel_names(), wanted).unwrap();
+    let (three, four) = (map(3), map(4));
+    assert!(three.note(false).unwrap().contains("(0 red, 1 green, 2 blue, 3) red, green and blue are used"));
+    assert_eq!(four.note(false), None);
+    let picture = read_all(&mut *source).unwrap();
+    assert_eq!(floats(&four.apply(&picture).unwrap()), right);
+    let colours: Vec<f32> = right.chunks_exact(4).flat_map(|p| &p[..3]).copied().collect();
+    assert_eq!(floats(&three.apply(&picture).unwrap()), colours);
+    let last = OpenOptions { channels: Some(vec![3]), ..OpenOptions::default() };
+    let near: Vec<f32> = right.iter().skip(3).step_by(4).copied().collect();
+    assert_eq!(floats(&read_all(&mut *files.open("rgb_nir.tif", &last)).unwrap()), near);
 }
 
 #[test]

@@ -16,6 +16,8 @@ use crate::infer::decode::{SCRATCH, Source};
 /// A TIFF file at one of its directories. Its tags can be read whatever they say, also of directories outside the chain.
 pub(in crate::infer::decode) struct TiffDecoder {
     decoder: Decoder<Switch>,
+    /// Where the file's first directory begins.
+    first: u64,
     /// Where the directories of the chain begin, as far as they are known.
     chain: Vec<u64>,
     seen: HashSet<u64>,
@@ -111,7 +113,8 @@ impl TiffDecoder {
         limits.decoding_buffer_size = file_bytes.saturating_mul(size_of::<Value>());
         limits.ifd_value_size = file_bytes.min(SCRATCH as usize);
         let decoder = decoder.with_limits(limits);
-        let mut out = Self { decoder, chain: vec![first], seen: HashSet::from([first]), current: Directory::empty() };
+        let mut out =
+            Self { decoder, first, chain: vec![first], seen: HashSet::from([first]), current: Directory::empty() };
         out.enter(first).map_err(|e| error(source, e))?;
         Ok(out)
     }
@@ -120,6 +123,11 @@ impl TiffDecoder {
     pub fn enter(&mut self, offset: u64) -> TiffResult<()> {
         self.current = self.decoder.read_directory(IfdPointer(offset))?;
         Ok(())
+    }
+
+    /// Goes to the file's first directory, which describes the whole file.
+    pub fn enter_first(&mut self) -> TiffResult<()> {
+        self.enter(self.first)
     }
 
     /// Takes these directories in place of the file's chain.

@@ -2,7 +2,6 @@
 
 use ::tiff::tags::{ByteOrder, Tag};
 
-use super::super::orientation::tiff_orientation;
 use super::super::{Source, ome};
 use super::{TiffDecoder, TiffPicture, error, guarded};
 use crate::error::Result;
@@ -29,28 +28,17 @@ impl TiffPicture {
         let file = self.source.clone();
         let source = file.as_source();
         let channels = self.info().channels;
-        let parts = self.planes.len();
+        // Extra samples are told of as they are stored, which is as they are given unless colours were converted.
+        let extra = if self.page.stored == self.page.given { &self.page.extra[..] } else { &[] };
+        let kind = ChannelKind::of_tiff(self.page.photometric, extra, channels, self.planes.len());
         guarded(&source, || {
             let fail = |e| error(&source, e);
             let decoder = &mut self.decoder;
-            let directory = self.planes.first().map_or(0, |p| p.directory);
-            decoder.seek_to_image(directory).map_err(fail)?;
-            // Where its chunks lie is read again.
-            self.current = usize::MAX;
-            let photometric: Option<u16> = decoder.find_tag_unsigned(Tag::PhotometricInterpretation).map_err(fail)?;
-            let extra: Option<Vec<u16>> = decoder.find_tag_unsigned_vec(Tag::ExtraSamples).map_err(fail)?;
-            let samples: Option<u64> = decoder.find_tag_unsigned(Tag::SamplesPerPixel).map_err(fail)?;
-            // They are about samples as stored, all of which are given unless colours were converted.
-            let given = (channels / parts.max(1)) as u64;
-            let extra = extra.filter(|_| samples == Some(given)).unwrap_or_default();
-            let photometric = photometric.unwrap_or(if given == 3 { 2 } else { 1 });
-            let kind = ChannelKind::of_tiff(photometric, &extra, channels, parts);
-            let orientation = tiff_orientation(&source, decoder)?;
             let mut names = if channels > 1 { names(&source, decoder, page, channels)? } else { Vec::new() };
             names.truncate(channels);
-            // The description stands in the first directory.
-            decoder.seek_to_image(directory).map_err(fail)?;
-            Ok(Meaning { kind, names, orientation })
+            // Where it was: chunks are looked up there.
+            decoder.seek_to_image(self.current).map_err(fail)?;
+            Ok(Meaning { kind, names, orientation: self.orientation })
         })
     }
 }
@@ -58,7 +46,7 @@ impl TiffPicture {
 /// What OME-XML or ImageJ call the channels of a page.
 fn names(source: &Source, decoder: &mut TiffDecoder, page: usize, channels: usize) -> Result<Vec<String>> {
     let fail = |e| error(source, e);
-    decoder.seek_to_image(0).map_err(fail)?;
+    decoder.enter_first().map_err(fail)?;
     let Some(text) = decoder.find_tag(Tag::ImageDescription).map_err(fail)? else { return Ok(Vec::new()) };
     let Ok(text) = text.into_string() else { return Ok(Vec::new()) };
     let text = text.trim_end_matches('\0').trim();

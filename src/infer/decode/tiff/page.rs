@@ -161,7 +161,6 @@ impl Page {
             reversed,
             big_endian: decoder.byte_order() == ::tiff::tags::ByteOrder::BigEndian,
         };
-        page.kept = page.kept();
         // Large strips of rows that can be found are read in pieces.
         if page.strips && compression == compression::NONE && page.subsampling() == [1, 1] {
             let row = page.row_bytes();
@@ -174,15 +173,6 @@ impl Page {
         }
         source.check_bytes(page.chunk_bytes())?;
         Ok(page)
-    }
-
-    /// How many of the decoded channels are kept: all but alpha at the end.
-    fn kept(&self) -> usize {
-        // Of extra samples, 1 and 2 are alpha; 0 is anything, such as one more dye.
-        // A fourth sample of which nothing is said is alpha, as for libtiff.
-        let unsaid = self.extra.is_empty() && self.photometric == 2 && self.given == 4;
-        let alpha = self.extra.iter().rev().take_while(|e| matches!(e, 1 | 2)).count() + usize::from(unsaid);
-        self.given.saturating_sub(alpha).max(1)
     }
 
     /// Columns and rows that share a pair of chroma samples in the data of a chunk.
