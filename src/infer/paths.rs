@@ -10,8 +10,10 @@ use super::skipped::{SkipReason, Skipped, Tally, other_format};
 use crate::error::{Error, Result};
 
 /// Extensions of the files that are looked for in folders; a file named outright may have any.
-pub const PICTURE_EXTENSIONS: [&str; 12] =
-    ["png", "jpg", "jpeg", "tif", "tiff", "btf", "tf8", "svs", "qptiff", "webp", "bmp", "npy"];
+pub const PICTURE_EXTENSIONS: [&str; 22] = [
+    "png", "jpg", "jpeg", "tif", "tiff", "btf", "tf8", "svs", "qptiff", "lsm", "stk", "scn", "webp", "bmp", "npy",
+    "gif", "pbm", "pgm", "ppm", "pnm", "jp2", "j2k",
+];
 
 /// What our own results are called: `<stem>_<kind>`.
 const KINDS: [&str; 5] = ["mask", "overlay", "prob", "labels", "contours"];

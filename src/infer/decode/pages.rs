@@ -4,7 +4,7 @@ use super::Source;
 use super::directory::Directories;
 use super::levels::{self, Kind};
 use super::ome;
-use super::tiff::TiffDecoder;
+use super::tiff::{TiffDecoder, error, images_inside};
 use crate::error::Result;
 
 /// A directory that holds channels of a page.
@@ -25,13 +25,16 @@ pub(super) fn planes(source: &Source, decoder: &mut TiffDecoder, page: usize) ->
         let have = if count == 1 { "one page".to_string() } else { format!("{count} pages") };
         source.error(format!("has {have}, there is no page {page} (they count from 0)"))
     };
-    if let Some(stack) = stack(source, decoder)? {
+    if let Some((stack, numbers)) = stack(source, decoder)? {
         return match stack.get(page) {
             None => Err(missing(stack.len())),
             Some(planes) => planes
                 .iter()
                 .map(|p| match p {
-                    Ok(directory) => Ok(Plane { directory: *directory, image: 0 }),
+                    Ok(number) => Ok(match numbers {
+                        Numbers::Directories => Plane { directory: *number, image: 0 },
+                        Numbers::Images => Plane { directory: 0, image: *number },
+                    }),
                     Err(why) => Err(source.error(why.clone())),
                 })
                 .collect(),
@@ -50,7 +53,7 @@ pub(super) fn planes(source: &Source, decoder: &mut TiffDecoder, page: usize) ->
 /// Number of pages.
 pub(super) fn count(source: &Source, decoder: &mut TiffDecoder) -> Result<usize> {
     match stack(source, decoder)? {
-        Some(stack) => Ok(stack.len()),
+        Some((stack, _)) => Ok(stack.len()),
         None => Ok(full_directories(source, decoder, usize::MAX)?.len()),
     }
 }
@@ -58,16 +61,25 @@ pub(super) fn count(source: &Source, decoder: &mut TiffDecoder) -> Result<usize>
 /// Pages of a stack, each with the directories of its channels, or why one cannot be read.
 pub(super) type Stack = Vec<Vec<Result<usize, String>>>;
 
-/// What OME-XML or ImageJ say in the description of the first directory.
-fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<Stack>> {
+/// What the numbers of a stack count.
+enum Numbers {
+    /// Directories of the chain.
+    Directories,
+    /// Images behind each other, of which the first has the only directory.
+    Images,
+}
+
+/// What OME-XML, ImageJ and others say in the description of the first directory.
+fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<(Stack, Numbers)>> {
     let mut file = Directories::new(decoder.inner()).map_err(|e| levels::failed(source, e))?;
     let first = file.read(file.header.first).map_err(|e| levels::failed(source, e))?;
-    let Some(text) = file.text(&first, DESCRIPTION) else { return Ok(None) };
+    let text = file.text(&first, DESCRIPTION).unwrap_or_default();
     let text = text.trim();
+    decoder.enter_first().map_err(|e| error(source, e))?;
     if text.contains("<OME") {
         let name = source.path.file_name().unwrap_or_default().to_string_lossy();
         return match ome::stack(text, &name) {
-            Ok(stack) => Ok(Some(stack)),
+            Ok(stack) => Ok(Some((stack, Numbers::Directories))),
             Err(why) => {
                 log::warn!(
                     "{}: its OME description is not understood ({why}); read as plain TIFF",
@@ -77,7 +89,15 @@ fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<Stack>> {
             }
         };
     }
-    Ok(ome::imagej(text))
+    let described = ome::imagej(text);
+    let images = images_inside(source, decoder, text)?;
+    if images > 1 {
+        let each = || (0..images).map(|image| vec![Ok(image)]).collect();
+        return Ok(Some((described.unwrap_or_else(each), Numbers::Images)));
+    }
+    // Channels of a stack of which only one image is there are none.
+    let whole = described.filter(|_| decoder.more_images());
+    Ok(whole.map(|stack| (stack, Numbers::Directories)))
 }
 
 /// Directories that are pages, until there are more than `wanted`.

@@ -151,6 +151,11 @@ impl TiffDecoder {
         self.enter(self.chain.get(index).copied().unwrap_or(0))
     }
 
+    /// Whether another directory follows this one.
+    pub fn more_images(&self) -> bool {
+        self.current.next().is_some()
+    }
+
     pub fn find_tag(&mut self, tag: Tag) -> TiffResult<Option<Value>> {
         self.decoder.read_directory_tags(&self.current).find_tag(tag)
     }
@@ -161,6 +166,11 @@ impl TiffDecoder {
 
     pub fn find_tag_unsigned_vec<T: TryFrom<u64>>(&mut self, tag: Tag) -> TiffResult<Option<Vec<T>>> {
         self.decoder.read_directory_tags(&self.current).find_tag_unsigned_vec(tag)
+    }
+
+    /// How many values a tag has.
+    pub fn count_of(&self, tag: Tag) -> Option<usize> {
+        self.current.get(tag).and_then(|entry| usize::try_from(entry.count()).ok())
     }
 
     pub fn byte_order(&self) -> ByteOrder {
