@@ -10,6 +10,7 @@ mod budget;
 pub mod channels;
 mod choose;
 mod collected;
+mod colours;
 pub mod components;
 mod decode;
 mod distance;
@@ -34,6 +35,7 @@ mod tile_graph;
 
 pub use band::{Band, BandInfo, BandSink, Needs, feed};
 pub use channels::{Alpha, ChannelKind, ChannelMap, Colour, list_channels};
+pub use colours::{ColourTable, Rgba};
 pub use components::{components, grow};
 pub(crate) use decode::orientation_of;
 pub use decode::{MAX_PIXELS, check_npy_header};
@@ -44,7 +46,7 @@ pub use instances::{
     Connectivity, InstanceOptions, Instances, Labeller, Object, ObjectFile, ObjectReport, ObjectSink, Separation,
     write_objects,
 };
-pub use labels::LabelMap;
+pub use labels::{LabelMap, LabelOptions};
 pub use mask::{Ids, Mask};
 pub use normalise::{ChannelAffine, normalise};
 pub use options::{Blend, SegmentOptions};

@@ -40,7 +40,7 @@ pub fn options() -> ExampleOptions {
         channels: 1,
         classes: 2,
         normalisation: Normalisation::MinMax,
-        ignore: None,
+        labels: LabelOptions::default(),
         separate_touching: false,
         read: OpenOptions::default(),
         weight_map: Some(WeightMap::default()),
@@ -93,11 +93,9 @@ fn labels_alone_are_foreground() {
     let (dir, _) = data(1, [12, 10]);
     std::fs::remove_dir_all(dir.path().join("masks")).unwrap();
     let pair = Dataset::open(dir.path()).unwrap().pairs()[0].clone();
-    let truth = Truth::read(&pair, 2, None, &OpenOptions::default()).unwrap();
+    let truth = Truth::read(&pair, 2, &LabelOptions::default()).unwrap();
     assert_eq!(truth.classes, truth.objects.unwrap().map(|l| u32::from(l > 0)));
-    assert!(
-        Truth::read(&pair, 3, None, &OpenOptions::default()).unwrap_err().to_string().contains("of which of 3 classes")
-    );
+    assert!(Truth::read(&pair, 3, &LabelOptions::default()).unwrap_err().to_string().contains("of which of 3 classes"));
 }
 
 #[test]
@@ -115,7 +113,7 @@ fn bad_pairs_are_named() {
     let exists = "D/masks/0.png: class 7 at column 1, row 2; there are";
     assert_eq!(error(&options()), format!("{exists} 2: 0 to 1, or only 0 and 255"));
     assert_eq!(error(&ExampleOptions { classes: 3, ..options() }), format!("{exists} 3: 0 to 2"));
-    let ignored = ExampleOptions { ignore: Some(7), ..options() };
+    let ignored = ExampleOptions { labels: LabelOptions { ignore: Some(7), ..Default::default() }, ..options() };
     assert_eq!(Example::read(&set.pairs()[0], &ignored).unwrap().weights.unwrap()[25], 0.0);
     png(&at(mask), [10, 12], &[0; 120]);
     assert_eq!(error(&options()), "D/labels/0.png: has 12x10 pixels, but D/masks/0.png has 10x12");
