@@ -226,7 +226,9 @@ fn about(common: &Common, r: &Ready, names: &[String]) {
     ));
     common.note(&format!("{} pictures to train on, {} to validate on", r.training.pictures, r.validation.pictures));
     let [training, validation] = &r.ground_truth;
-    common.note(&format!("ground truth: {}", training.readings.join(", ")));
+    let mut readings = training.readings.clone();
+    readings.extend(validation.readings.iter().filter(|r| !training.readings.contains(r)).cloned());
+    common.note(&format!("ground truth: {}", readings.join(", ")));
     for class in 0..training.pixels.len() {
         let name = names.get(class).map(|n| format!(" ({n})")).unwrap_or_default();
         let of = |t: &GroundTruthSummary| {

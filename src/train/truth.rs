@@ -31,7 +31,14 @@ impl Truth {
     pub fn read(pair: &Pair, classes: usize, options: &LabelOptions) -> Result<Self> {
         // A number for every object has nothing to do with a table of classes.
         let numbers = LabelOptions { colours: Default::default(), ..options.clone() };
-        let objects = pair.labels.as_ref().map(|path| LabelMap::open_with(path, &numbers)).transpose()?;
+        let instances = |path| match LabelMap::open_with(path, &numbers) {
+            Err(Error::File { path, reason }) if !options.colours.is_empty() => {
+                let reason = format!("{reason}; it is read as instances, for which `colours` does not count");
+                Err(Error::File { path, reason })
+            }
+            map => map,
+        };
+        let objects = pair.labels.as_ref().map(instances).transpose()?;
         let negative = options.ignore.is_some_and(|i| i < 0);
         let left_out = ignored_as(classes);
         let maps = match (&pair.mask, objects) {
@@ -130,4 +137,66 @@ fn no_class(mask: &LabelMap, i: usize, classes: usize, ignored: Option<u32>) -> 
         _ => String::new(),
     };
     format!("class {label} at column {x}, row {y}; there are {classes}: 0 to {last}{also}{hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/labels").join(name)
+    }
+
+    fn pair(mask: Option<&str>, labels: Option<&str>) -> Pair {
+        let [mask, labels] = [mask, labels].map(|name| name.map(fixture));
+        Pair { name: "a".into(), image: "a.png".into(), mask, labels }
+    }
+
+    fn ignoring(id: i64) -> LabelOptions {
+        LabelOptions { ignore: Some(id), ..LabelOptions::default() }
+    }
+
+    fn sum(map: &LabelMap) -> u32 {
+        map.labels().iter().sum()
+    }
+
+    #[test]
+    fn two_classes_may_be_black_and_white() {
+        // 13 pixels are foreground: by numpy, from the arrays that the files were made of.
+        for name in ["bool.tif", "bool.npy", "onebit.png", "onebit.tif", "grey.bmp", "grey16.png", "miniswhite8.tif"] {
+            let truth = Truth::read(&pair(Some(name), None), 2, &LabelOptions::default()).unwrap();
+            assert_eq!((sum(&truth.classes), truth.classes.largest()), (13, 1), "{name}");
+        }
+        let e = Truth::read(&pair(Some("grey16.png"), None), 2, &ignoring(65535)).unwrap();
+        assert_eq!(e.classes.labels().iter().filter(|&&l| l == 255).count(), 13, "they do not count");
+        let e = Truth::read(&pair(Some("grey16.png"), None), 3, &LabelOptions::default()).unwrap_err().to_string();
+        assert!(e.contains("class 65535 at column 1, row 1; there are 3: 0 to 2; the mask is black and white"), "{e}");
+    }
+
+    #[test]
+    fn what_is_to_be_ignored_is_no_class() {
+        let read = |pair, classes, ignore| Truth::read(&pair, classes, &ignoring(ignore)).unwrap();
+        let mask = read(pair(Some("minus_one.tif"), None), 4, -1);
+        assert_eq!((mask.classes.labels()[2], mask.classes.labels()[0]), (255, 0));
+        // A class that exists is none either if it is said so.
+        let mask = read(pair(Some("fortran.npy"), None), 4, 0);
+        assert_eq!((mask.classes.labels()[0], mask.classes.labels()[10]), (255, 1));
+        let alone = read(pair(None, Some("minus_one.tif")), 2, -1);
+        assert_eq!((alone.classes.labels()[2], alone.classes.labels()[10]), (255, 1));
+        assert_eq!(
+            (alone.objects.unwrap().labels()[2], read(pair(None, Some("int16.npy")), 2, -1).classes.labels()[2]),
+            (0, 0)
+        );
+        let e = Truth::read(&pair(Some("minus_one.tif"), None), 4, &LabelOptions::default()).unwrap_err().to_string();
+        assert!(e.contains("the value -1 at column 2, row 0"), "{e}");
+    }
+
+    #[test]
+    fn instances_in_colour_have_no_table() {
+        let options = LabelOptions { colours: "#000=0,#f00=1".parse().unwrap(), ..LabelOptions::default() };
+        let e = Truth::read(&pair(None, Some("rgb.png")), 2, &options).unwrap_err().to_string();
+        assert!(e.contains("holds 4 colours") && e.ends_with("for which `colours` does not count"), "{e}");
+    }
 }
