@@ -7,6 +7,7 @@ mod ome;
 mod orientation;
 mod pages;
 mod raw;
+mod shaped;
 mod tiff;
 
 pub use npy::check_npy_header;

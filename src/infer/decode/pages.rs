@@ -3,8 +3,8 @@
 use ::tiff::tags::Tag;
 
 use super::Source;
-use super::ome;
 use super::tiff::{TiffDecoder, error};
+use super::{ome, shaped};
 use crate::error::Result;
 
 /// A directory that holds channels of a page.
@@ -81,7 +81,7 @@ fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<Stack>> {
             }
         };
     }
-    Ok(ome::imagej(text))
+    Ok(ome::imagej(text).or_else(|| shaped::stack(text)))
 }
 
 /// Directories that are no reduced copies, until there are more than `wanted`.

@@ -13,6 +13,8 @@ use crate::infer::source::PictureSource;
 /// ImageJ's own metadata: lengths of parts, and the parts.
 const IJ_LENGTHS: u16 = 50838;
 const IJ_METADATA: u16 = 50839;
+/// What a Zeiss LSM file is known by.
+const LSM: u16 = 34412;
 /// More channels have no names.
 const MAX_NAMES: usize = 64;
 
@@ -37,6 +39,9 @@ impl TiffPicture {
             let decoder = &mut self.decoder;
             let directory = self.planes.first().map_or(0, |p| p.directory);
             decoder.seek_to_image(directory).map_err(fail)?;
+            // Zeiss calls dyes RGB.
+            let dyes = channels > 1 && decoder.find_tag(Tag::Unknown(LSM)).map_err(fail)?.is_some();
+            let kind = if dyes { ChannelKind::SEPARATE } else { kind };
             let orientation = tiff_orientation(&source, decoder)?;
             let mut names = if channels > 1 { names(&source, decoder, page, channels)? } else { Vec::new() };
             names.truncate(channels);
