@@ -151,6 +151,12 @@ files["opaque.png"] = saved(Image.fromarray(opaque), "PNG")
 right("opaque.png", opaque)
 files["grey_alpha.png"] = saved(Image.fromarray(small[:, :, :2]), "PNG")
 right("grey_alpha.png", small[:, :, :2])
+tiff("dyes_shaped.tif", dyes, photometric="minisblack", metadata={"axes": "CYX"})
+right("dyes_shaped.tif", last(dyes))
+# Zeiss LSM files are known by tag 34412, and call three dyes RGB.
+tiff("dyes_lsm.tif", dyes, photometric="rgb", planarconfig="separate", metadata=None,
+     extratags=[(34412, "B", 4, bytes(4), True)])
+right("dyes_lsm.tif", last(dyes))
 # Colours as grey, by scikit-image, as values from 0 to 1 times the type's largest value, not rounded.
 expected["luminance rgba.png"] = (rgb2gray(small[:, :, :3]) * 255).flatten().tolist()
 expected["luminance rgba.tif"] = (rgb2gray(four[:, :, :3]) * 65535).flatten().tolist()

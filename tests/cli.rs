@@ -6,6 +6,8 @@ mod folder;
 mod models;
 #[path = "cli/pictures.rs"]
 mod pictures;
+#[path = "cli/reading.rs"]
+mod reading;
 
 use assert_cmd::Command;
 use serde_json::Value;

@@ -92,7 +92,10 @@ fn bad_data_is_named() {
         "data/masks/b_mask.png: not a picture in a known format (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)"
     );
     std::fs::remove_file(&mask).unwrap();
-    assert_eq!(error(&[]), "data/images/b.png: has no mask: there is no data/masks/b");
+    assert_eq!(
+        error(&[]),
+        "data/images/b.png: has no mask: there is no data/masks/b; the nearest file there is a_mask.png"
+    );
     assert!(f.error(&["eval", "--data", "none"]).contains("none: no such folder"));
     assert!(f.error(&["eval", "--data", "data/masks"]).contains("holds no folder `images`"));
 }

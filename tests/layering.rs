@@ -45,6 +45,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("wgpu", &["gpu", "session", "testing", "lib", "cli/devices"]),
     ("ash", &["gpu"]),
     ("naga", &["kernel"]),
+    ("gif", &["infer"]),
     ("image", &["infer", "train", "cli"]),
     ("png", &["infer", "train", "cli"]),
     ("tiff", &["infer", "train", "cli"]),

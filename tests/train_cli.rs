@@ -51,6 +51,8 @@ fn a_network_is_trained_and_used() {
     let short = ["--data", "data", "--steps", "40", "--eval-every", "20", "--lr", "0.01", "--json"];
     let r = f.run(&train(&[&short[..], &NETWORK, &SIZE].concat()));
     assert_eq!(r.code, 0, "{}", r.stderr);
+    let said = ["the network takes 1 channel; images: 7 grey", "6 pictures to train on, 1 to validate on"];
+    assert!(said.iter().all(|part| r.stderr.contains(part)), "{}", r.stderr);
     for part in ["on the device", "6 pictures to train on, 1 to validate on", "step 20: loss", "step 40: loss", "best"]
     {
         assert!(r.stderr.contains(part), "{part}: {}", r.stderr);

@@ -1,7 +1,7 @@
 //! `unet eval`
 
 use super::models::SetArgs;
-use super::reading::ReadArgs;
+use super::reading::{ReadArgs, TruthArgs};
 use super::segment::memory;
 use super::segment_group::{about, progress_bar};
 use super::{Common, output};
@@ -11,8 +11,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::infer::source::InMemory;
-use unet_wgpu::infer::{Connectivity, SegmentOptions, Segmenter, check_channels, check_writable, write_atomically};
-use unet_wgpu::train::metrics::AP_THRESHOLDS;
+use unet_wgpu::infer::{
+    Connectivity, LabelOptions, SegmentOptions, Segmenter, check_channels, check_writable, write_atomically,
+};
+use unet_wgpu::train::metrics::{AP_THRESHOLDS, Classes, Measure};
 use unet_wgpu::train::{Dataset, EvaluateOptions, Evaluation, ObjectTruth, Split, evaluate};
 use unet_wgpu::weights::builtin;
 
@@ -26,9 +28,10 @@ Examples:
   unet eval -m membranes.safetensors --data em --em --objects components
 
 A data set is a folder with images/ and masks/ (class ids; black and white for two classes) or labels/ (a number for every
-object) or both, with equal names. A folder of data sets is their union.
+object) or both, with equal names; docs/training.md has other layouts. A folder of data sets is their union.
 
-Scores of classes are over all pixels. Objects are the connected components of the predicted mask; those of labels/ are
+Dice and IoU of classes are over all pixels; \"Dice a picture\" is a mean of pictures: of those in which a class is present (in
+the truth or the prediction), and of all, where one that is absent counts as 1. Objects are the connected components of the predicted mask; those of labels/ are
 the truth. An object is found if its IoU with a predicted one is above the threshold; AP is tp / (tp + fp + fn).")]
 pub struct Eval {
     /// Built-in model (`unet inspect` lists them) or a checkpoint file
@@ -60,9 +63,8 @@ pub struct Eval {
     /// Thresholds of IoU above which an object counts as found [default: 0.5,0.55,..0.95]
     #[arg(long, value_delimiter = ',', value_name = "T,..")]
     iou: Vec<f64>,
-    /// Class id of pixels that do not count
-    #[arg(long, value_name = "ID")]
-    ignore: Option<u32>,
+    #[command(flatten)]
+    truth: TruthArgs,
     /// Also the ISBI 2012 challenge's pixel, Rand and warping error (two classes)
     #[arg(long)]
     em: bool,
@@ -91,7 +93,10 @@ fn connectivity(text: &str) -> std::result::Result<Connectivity, String> {
 
 impl Eval {
     pub fn run(&self, common: &Common) -> Result<ExitCode> {
-        let mut data = Dataset::open(&self.data)?;
+        let mut data = Dataset::open_as(&self.data, self.truth.numbers())?;
+        let mut readings: Vec<String> = data.readings().iter().map(ToString::to_string).collect();
+        readings.dedup();
+        common.note(&format!("ground truth: {}", readings.join(", ")));
         if let Some(step) = self.every.filter(|&n| n != 1) {
             data = data.split(Split::Every(step), 0)?.1;
         }
@@ -111,7 +116,11 @@ impl Eval {
             object_class: self.object_class,
             grow: self.grow,
             thresholds: if self.iou.is_empty() { AP_THRESHOLDS.to_vec() } else { self.iou.clone() },
-            ignore: self.ignore,
+            labels: LabelOptions {
+                colours: self.truth.colours.clone().unwrap_or_default(),
+                ignore: self.truth.ignore,
+                ignore_orientation: self.read.ignore_orientation,
+            },
             em: self.em,
             read: self.read.options(),
         };
@@ -149,12 +158,25 @@ impl Eval {
 fn table(e: &Evaluation) -> Result<()> {
     let c = e.confusion()?;
     let width = e.classes.iter().map(|n| n.chars().count()).max().unwrap_or(0).max(10);
-    output::line(&format!("{:width$}  {:>7}  {:>7}  {:>14}", "class", "Dice", "IoU", "Dice a picture"))?;
-    for (class, name) in e.classes.iter().enumerate() {
-        let mean = e.mean(|p| Some(p.confusion.dice(class))).unwrap_or(1.0);
-        output::line(&format!("{name:width$}  {:7.4}  {:7.4}  {mean:14.4}", c.dice(class), c.iou(class)))?;
-    }
     let pictures = e.pictures.len();
+    let number = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.4}"));
+    let heads = ["Dice", "IoU", "Dice a picture", "absent as 1", "present in"];
+    let [dice, iou, present, all, within] = heads;
+    output::line(&format!("{:width$}  {dice:>7}  {iou:>7}  {present:>14}  {all:>11}  {within:>10}", "class"))?;
+    for (class, name) in e.classes.iter().enumerate() {
+        let of = |measure| number(c.if_present(class, measure));
+        let present = number(e.mean(|p| p.confusion.if_present(class, Measure::Dice)));
+        let all = number(e.mean(|p| Some(p.confusion.dice(class))));
+        let within = e.pictures.iter().filter(|p| p.confusion.occurs(class)).count();
+        let (dice, iou) = (of(Measure::Dice), of(Measure::Iou));
+        output::line(&format!("{name:width$}  {dice:>7}  {iou:>7}  {present:>14}  {all:>11}  {within:>10}"))?;
+    }
+    let mean = |over| number(e.foreground(Measure::Dice, over));
+    output::line(&format!(
+        "mean Dice of the foreground a picture: {} over the classes present, {} over all (absent ones as 1)",
+        mean(Classes::Present),
+        mean(Classes::All)
+    ))?;
     output::line(&format!("mean IoU {:.4}, pixel error {:.4}, {pictures} pictures", c.mean_iou(), c.pixel_error()))?;
     if e.objects().next().is_some() {
         let (predicted, real) = counts(e);
@@ -204,8 +226,10 @@ fn mean_ap(e: &Evaluation) -> f64 {
 fn document(e: &Evaluation) -> Result<Map<String, Value>> {
     let c = e.confusion()?;
     let class = |(i, name): (usize, &String)| {
-        let mean = e.mean(|p| Some(p.confusion.dice(i)));
-        json!({ "name": name, "dice": c.dice(i), "iou": c.iou(i), "mean_dice": mean, "occurs": c.occurs(i) })
+        let present = e.mean(|p| p.confusion.if_present(i, Measure::Dice));
+        let all = e.mean(|p| Some(p.confusion.dice(i)));
+        let (dice, iou) = (c.if_present(i, Measure::Dice), c.if_present(i, Measure::Iou));
+        json!({ "name": name, "dice": dice, "iou": iou, "mean_dice": present, "mean_dice_all": all, "occurs": c.occurs(i) })
     };
     let one = |p: &unet_wgpu::train::PictureScores| {
         let scores: Map<String, Value> = e.columns(p).into_iter().map(|(k, v)| (k, json!(v))).collect();
@@ -214,7 +238,10 @@ fn document(e: &Evaluation) -> Result<Map<String, Value>> {
     let mut out = Map::new();
     let mut put = |key: &str, value: Value| drop(out.insert(key.into(), value));
     put("classes", e.classes.iter().enumerate().map(class).collect());
+    put("mean_dice", json!(e.foreground(Measure::Dice, Classes::Present)));
+    put("mean_dice_all", json!(e.foreground(Measure::Dice, Classes::All)));
     put("mean_iou", json!(c.mean_iou()));
+    put("mean_iou_all", json!(c.mean(0, Measure::Iou, Classes::All)));
     put("pixel_error", json!(c.pixel_error()));
     put("confusion", c.rows().map(|r| json!(r)).collect());
     if e.objects().next().is_some() {

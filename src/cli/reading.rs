@@ -1,7 +1,41 @@
-//! Options of how image files are read.
+//! Options of how image files and ground truth are read.
 
-use clap::Args;
-use unet_wgpu::infer::OpenOptions;
+use clap::{Args, ValueEnum};
+use unet_wgpu::infer::{ColourTable, OpenOptions};
+use unet_wgpu::train::GroundTruth;
+
+#[derive(Args)]
+pub(super) struct TruthArgs {
+    /// What the numbers of masks or labels are, whatever their folder is called
+    #[arg(long, value_enum, value_name = "KIND")]
+    ground_truth: Option<Numbers>,
+    /// Class ids of colours, for masks in colour: '#000000=0,#ff0000=1'
+    #[arg(long, value_name = "COLOUR=ID,..", value_parser = colours)]
+    pub colours: Option<ColourTable>,
+    /// Number of pixels in masks that do not count, such as 255 or -1
+    #[arg(long, value_name = "ID", allow_negative_numbers = true)]
+    pub ignore: Option<i64>,
+}
+
+/// [`GroundTruth`] on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Numbers {
+    Classes,
+    Instances,
+}
+
+impl TruthArgs {
+    pub fn numbers(&self) -> Option<GroundTruth> {
+        self.ground_truth.map(|n| match n {
+            Numbers::Classes => GroundTruth::Classes,
+            Numbers::Instances => GroundTruth::Instances,
+        })
+    }
+}
+
+fn colours(text: &str) -> Result<ColourTable, String> {
+    text.parse().map_err(|e: unet_wgpu::error::Error| e.to_string())
+}
 
 #[derive(Args)]
 pub(super) struct ReadArgs {

@@ -2,7 +2,7 @@
 
 use super::arch::ArchArgs;
 use super::models::{option, say_assumptions};
-use super::reading::ReadArgs;
+use super::reading::{ReadArgs, TruthArgs};
 use super::segment::memory;
 use super::{Common, output};
 use clap::Args;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::model::Model;
 use unet_wgpu::session::Backend;
-use unet_wgpu::train::{Elastic, Event, Outcome, Ready, TrainConfig, TrainRun};
+use unet_wgpu::train::{Elastic, Event, GroundTruthSummary, Outcome, Ready, TrainConfig, TrainRun};
 
 /// Train a network on your own pictures with masks
 #[derive(Args)]
@@ -28,7 +28,8 @@ Examples:
   unet segment -m run/best.safetensors picture.png      use the result
 
 A data set is a folder with images/ and masks/ (class ids; black and white for two classes) or labels/ (a number for every
-object) or both, with equal names. A fifth of it is kept for validation, unless --validation names another folder.
+object) or both, with equal names; docs/training.md has other layouts (imgs/, image/ + label/, nnU-Net's), and masks in colour.
+--ground-truth says what the numbers are, whatever the folder is called. A fifth of it is kept for validation, unless --validation names another folder.
 
 OUT gets config.toml, metrics.csv, metrics.jsonl, curves.svg, predictions_STEP.png, a TensorBoard file, best.safetensors (the
 model with the best validation score) and last.safetensors (where --resume goes on). Ctrl-C finishes the step and saves.")]
@@ -83,6 +84,8 @@ pub struct Train {
     #[arg(long)]
     checkpointing: bool,
     #[command(flatten)]
+    truth: TruthArgs,
+    #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
     arch: ArchArgs,
@@ -99,7 +102,7 @@ impl Train {
         if let Some(model) = &init {
             say_assumptions(model, common);
         }
-        let mut run = TrainRun::new(&gpu, config, &self.out, self.resume, init.as_ref())?;
+        let names = config.data.classes.clone();
         let stop = Arc::new(AtomicBool::new(false));
         let asked = stop.clone();
         ctrlc::set_handler(move || {
@@ -109,6 +112,13 @@ impl Train {
             }
         })
         .map_err(|e| Error::invalid("Ctrl-C", e.to_string()))?;
+        let go_on = || !stop.load(Ordering::SeqCst);
+        let run = TrainRun::new_while(&gpu, config, &self.out, self.resume, init.as_ref(), &go_on);
+        if matches!(run, Err(Error::Cancelled)) {
+            common.note("interrupted before the first step");
+            return Ok(ExitCode::from(130));
+        }
+        let mut run = run?;
         let bar = if common.quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
         let style = ProgressStyle::with_template("[{bar:30}] {pos}/{len} {msg} {elapsed} (about {eta} left)");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
@@ -116,7 +126,7 @@ impl Train {
         let (mut mean, mut seen) = (0.0, 0u32);
         let outcome = run.run(|event| {
             match event {
-                Event::Ready(ready) => bar.suspend(|| about(common, ready)),
+                Event::Ready(ready) => bar.suspend(|| about(common, ready, &names)),
                 Event::Step { step, of, loss, lr } => {
                     bar.set_length(of);
                     bar.set_position(step);
@@ -173,6 +183,9 @@ impl Train {
         if c.data.folder.as_os_str().is_empty() {
             return Err(Error::invalid("--data", "is missing: which pictures and masks?"));
         }
+        c.data.ignore = self.truth.ignore.or(c.data.ignore);
+        c.data.ground_truth = self.truth.numbers().or(c.data.ground_truth);
+        c.data.colours = self.truth.colours.clone().unwrap_or(c.data.colours);
         c.data.channels = self.read.channels.clone().or(c.data.channels);
         c.data.pages_as_channels |= self.read.pages_as_channels;
         c.data.ignore_orientation |= self.read.ignore_orientation;
@@ -205,7 +218,7 @@ fn tally<'a>(texts: impl Iterator<Item = &'a (String, usize)>) -> Vec<(&'a str, 
     found
 }
 
-fn about(common: &Common, r: &Ready) {
+fn about(common: &Common, r: &Ready, names: &[String]) {
     let parts = if r.parts > 1 { format!(", {} parts a step", r.parts) } else { String::new() };
     common.note(&format!(
         "{} parameters, {} crops at a time{parts}, {} on the device",
@@ -214,6 +227,29 @@ fn about(common: &Common, r: &Ready) {
         output::bytes(r.memory)
     ));
     common.note(&format!("{} pictures to train on, {} to validate on", r.training.pictures, r.validation.pictures));
+    let [training, validation] = &r.ground_truth;
+    let mut readings = training.readings.clone();
+    readings.extend(validation.readings.iter().filter(|r| !training.readings.contains(r)).cloned());
+    common.note(&format!("ground truth: {}", readings.join(", ")));
+    for class in 0..training.pixels.len() {
+        let name = names.get(class).map(|n| format!(" ({n})")).unwrap_or_default();
+        let of = |t: &GroundTruthSummary| {
+            format!(
+                "{:.2}% of pixels, in {} of {}",
+                100.0 * t.share(class),
+                t.occurs_in.get(class).unwrap_or(&0),
+                t.images
+            )
+        };
+        common.note(&format!("  class {class}{name}: {}; to validate on {}", of(training), of(validation)));
+    }
+    let ignored = training.ignored + validation.ignored;
+    if ignored > 0 {
+        common.note(&format!("  {ignored} pixels do not count (ignore)"));
+    }
+    for finding in &r.findings {
+        common.note(&format!("warning: {finding}"));
+    }
     let channels = if r.channels == 1 { "1 channel".into() } else { format!("{} channels", r.channels) };
     let kinds = tally(r.training.kinds.iter().chain(&r.validation.kinds));
     let kinds: Vec<String> = kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect();

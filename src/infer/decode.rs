@@ -13,6 +13,7 @@ mod ome;
 mod orientation;
 mod pages;
 mod raw;
+mod shaped;
 mod tiff;
 
 pub(super) use calibrate::calibration;

@@ -1,5 +1,6 @@
 //! Whole numbers over a picture: classes, or objects.
 
+use super::colours::ColourTable;
 use super::orient::Orientation;
 use crate::error::{Error, Result};
 
@@ -12,7 +13,29 @@ pub struct LabelMap {
     labels: Vec<u32>,
 }
 
+/// How a label file is read where it leaves something open.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LabelOptions {
+    /// Ids of colours. If it names any, files that show colours or grey values are read through it, also palettes; arrays
+    /// of numbers (NPY, signed, wide and float TIFF) stay what they are.
+    pub colours: ColourTable,
+    /// The number of pixels that do not count. A negative one becomes [`LabelMap::IGNORED`]; all others stay as they are.
+    pub ignore: Option<i64>,
+    /// Leave rows as they are stored, whatever an orientation tag says.
+    pub ignore_orientation: bool,
+}
+
+impl LabelOptions {
+    /// The id that pixels have which do not count.
+    pub fn ignored(&self) -> Option<u32> {
+        self.ignore.map(|i| u32::try_from(i).unwrap_or(LabelMap::IGNORED))
+    }
+}
+
 impl LabelMap {
+    /// What a negative [`LabelOptions::ignore`] becomes.
+    pub const IGNORED: u32 = u32::MAX;
+
     /// A map from its labels. Fails if a dimension is zero or the labels do not fill the dimensions.
     pub fn new(width: usize, height: usize, labels: Vec<u32>) -> Result<Self> {
         if labels.is_empty() || width.checked_mul(height) != Some(labels.len()) {

@@ -11,6 +11,7 @@ pub mod calibration;
 pub mod channels;
 mod choose;
 mod collected;
+mod colours;
 pub mod components;
 mod decode;
 mod distance;
@@ -37,6 +38,7 @@ mod tile_graph;
 pub use band::{Band, BandInfo, BandSink, Needs, feed};
 pub use calibration::{Affine, Calibration, Georeference, PixelSize, PixelSizeSource};
 pub use channels::{Alpha, ChannelKind, ChannelMap, Colour, list_channels};
+pub use colours::{ColourTable, Rgba};
 pub use components::{components, grow};
 pub(crate) use decode::orientation_of;
 pub use decode::{ImageFacts, MAX_PIXELS, PageFacts, check_npy_header, describe_image, image_format};
@@ -47,7 +49,7 @@ pub use instances::{
     Connectivity, Coordinates, InstanceOptions, Instances, Labeller, Object, ObjectFile, ObjectReport, ObjectSink,
     Separation, write_objects,
 };
-pub use labels::LabelMap;
+pub use labels::{LabelMap, LabelOptions};
 pub use mask::{Ids, Mask};
 pub use normalise::{ChannelAffine, normalise};
 pub use options::{Blend, SegmentOptions};

@@ -1,12 +1,12 @@
 //! Everything that a training run is asked for: `run.toml`, or the options of `unet train`.
 
 use super::augment::Augmentation;
-use super::dataset::Split;
+use super::dataset::{GroundTruth, Split};
 use super::loss::LossConfig;
 use super::schedule::Schedule;
 use super::weight_map::{ClassWeights, WeightMap};
 use crate::error::{Error, Result};
-use crate::infer::OpenOptions;
+use crate::infer::{ColourTable, LabelOptions, OpenOptions};
 use crate::model::{self, Architecture};
 use crate::ops::OptimiserKind;
 use crate::weights::Normalisation;
@@ -111,14 +111,19 @@ pub struct DataConfig {
     pub ignore_orientation: bool,
     /// What stands for values of float images that are NaN or infinite; they are errors if nothing does.
     pub fill_nan: Option<f32>,
-    /// Class id of pixels that do not count.
-    pub ignore: Option<u32>,
+    /// Number of pixels in masks that do not count; may be negative.
+    pub ignore: Option<i64>,
+    /// What the numbers of ground truth are, whatever its folder is called.
+    pub ground_truth: Option<GroundTruth>,
     /// Put background between touching objects of `labels/`.
     pub separate_touching: bool,
     /// How pixels become network input; kept in the model.
     pub normalisation: Normalisation,
     /// Names of the classes, background first; kept in the model.
     pub classes: Vec<String>,
+    /// Class ids of colours, for masks that are images of colours.
+    #[serde(skip_serializing_if = "ColourTable::is_empty")]
+    pub colours: ColourTable,
 }
 
 impl Default for DataConfig {
@@ -133,14 +138,21 @@ impl Default for DataConfig {
             ignore_orientation: false,
             fill_nan: None,
             ignore: None,
+            ground_truth: None,
             separate_touching: true,
             normalisation: Normalisation::Percentile { low: 1.0, high: 99.8, clamp: Some([0.0, 1.5]) },
             classes: Vec::new(),
+            colours: ColourTable::default(),
         }
     }
 }
 
 impl DataConfig {
+    /// How ground truth is read.
+    pub fn labels(&self) -> LabelOptions {
+        LabelOptions { colours: self.colours.clone(), ignore: self.ignore, ignore_orientation: self.ignore_orientation }
+    }
+
     /// How images are read.
     pub fn read(&self) -> OpenOptions {
         OpenOptions {
@@ -359,6 +371,8 @@ mod tests {
         let mut config = TrainConfig { arch: "unet3p".into(), ..TrainConfig::default() };
         config.config = json!({"width": 8, "cat": null});
         config.loss = serde_json::from_value(json!({"name": "unet3p", "args": {"weights": [0.5, 0.5]}})).unwrap();
+        config.data.colours = "#ff0000=1,#000000=0".parse().unwrap();
+        (config.data.ignore, config.data.ground_truth) = (Some(-1), Some(GroundTruth::Classes));
         config.weight_map = Some(WeightMapConfig { enabled: false, ..WeightMapConfig::default() });
         let text = config.to_toml().unwrap();
         let again: TrainConfig = toml::from_str(&text).unwrap_or_else(|e| panic!("{text}\n{e}"));
@@ -395,6 +409,8 @@ mod tests {
     fn unknown_keys_and_impossible_values_are_named() {
         let error = |text: &str| toml::from_str::<TrainConfig>(text).unwrap_err().to_string();
         assert!(error("stepz = 3").contains("stepz"));
+        assert!(error("[data]\ncolours = {\"red\" = 1}").contains("`red` is not a colour such as #ff0000"));
+        assert!(error("[data]\nground_truth = \"semantic\"").contains("semantic"));
         assert!(error("[optimiser]\nlearning_rate = 3").contains("learning_rate"));
         let config = TrainConfig { crop: 100, ..TrainConfig::default() };
         assert!(config.validate().unwrap_err().to_string().contains("take"), "{:?}", config.validate());

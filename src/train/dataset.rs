@@ -1,11 +1,14 @@
 //! Folders of pictures with their masks.
 
-use std::collections::BTreeMap;
+mod find;
+mod names;
+
 use std::path::{Path, PathBuf};
 
 use super::rng::{Rng, SPLIT};
 use crate::error::{Error, Result};
-use crate::infer::paths::all_pictures;
+
+pub use find::{GroundTruth, Reading};
 
 /// A picture with its truth. At least one of `mask` and `labels` is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +28,7 @@ pub struct Pair {
 pub struct Dataset {
     folder: PathBuf,
     pairs: Vec<Pair>,
+    readings: Vec<Reading>,
 }
 
 /// Which pairs are for validation.
@@ -39,34 +43,46 @@ pub enum Split {
 }
 
 impl Dataset {
-    /// Finds the pairs of a folder: `images/` and `masks/` (class ids) or `labels/` (numbers of single objects) or both,
-    /// with the same names whatever their extensions; a mask may also be called `<name>_mask`. Folders inside `images/`
-    /// are looked through, and must be the same in the others. A folder of such folders is their union.
+    /// Finds the pairs of a folder: images in `images/` (or `image`, `imgs`, `img`, nnU-Net's `imagesTr`), class ids in `masks/`
+    /// (or `label`, `labelsTr`, `annotations`, `gt` and the like) or instance numbers in `labels/` (or `instances`), or both.
     ///
-    /// Fails if there is no picture, if one has no mask, or if a name is ambiguous. No file is opened.
+    /// Names are equal whatever their extensions; a word that says what a file is may stand before or behind one, such as
+    /// `<name>_mask`, `<name>.seg`, `gt-<name>`. Folders inside `images/` are looked through, and must be the same in the
+    /// others. A folder of such folders is their union.
+    ///
+    /// Fails if there is no image, if one has no ground truth, or if a name is ambiguous. No file is opened.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        Self::open_as(folder, None)
+    }
+
+    /// [`Self::open`], with the numbers of ground truth for what they are said to be, whatever its folder is called.
+    pub fn open_as(folder: impl AsRef<Path>, numbers: Option<GroundTruth>) -> Result<Self> {
         let folder = folder.as_ref();
         if !folder.is_dir() {
             let reason = if folder.exists() { "is not a folder" } else { "no such folder" };
             return Err(Error::file(folder, reason));
         }
-        if folder.join("images").is_dir() {
-            return Ok(Self { folder: folder.into(), pairs: pairs(folder, "")? });
+        if let Some(images) = find::images_in(folder)? {
+            let (pairs, readings) = find::pairs(folder, &images, "", numbers)?;
+            return Ok(Self { folder: folder.into(), pairs, readings });
         }
-        let mut below: Vec<PathBuf> = std::fs::read_dir(folder)
-            .and_then(|entries| entries.map(|e| e.map(|e| e.path())).collect())
-            .map_err(|e| Error::io(folder, e))?;
-        below.retain(|path| path.join("images").is_dir());
-        below.sort();
-        if below.is_empty() {
-            return Err(Error::file(folder, "holds no folder `images`; a data set is images/ with masks/ or labels/"));
-        }
-        let mut all = Vec::new();
-        for part in below {
+        let (mut all, mut readings) = (Vec::new(), Vec::new());
+        for part in find::folders(folder)? {
+            let Some(images) = find::images_in(&part)? else { continue };
             let name = part.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            all.extend(pairs(&part, &format!("{name}/"))?);
+            let (pairs, read) = find::pairs(&part, &images, &format!("{name}/"), numbers)?;
+            all.extend(pairs);
+            readings.extend(read);
         }
-        Ok(Self { folder: folder.into(), pairs: all })
+        if all.is_empty() {
+            return Err(find::no_images(folder));
+        }
+        Ok(Self { folder: folder.into(), pairs: all, readings })
+    }
+
+    /// How the folders of ground truth are read.
+    pub fn readings(&self) -> &[Reading] {
+        &self.readings
     }
 
     /// The folder.
@@ -110,61 +126,10 @@ impl Dataset {
         for (pair, chosen) in self.pairs.into_iter().zip(chosen) {
             if chosen { &mut validation } else { &mut train }.push(pair);
         }
-        Ok((Self { folder: self.folder.clone(), pairs: train }, Self { folder: self.folder, pairs: validation }))
+        let Self { folder, readings, .. } = self;
+        let part = |pairs| Self { folder: folder.clone(), pairs, readings: readings.clone() };
+        Ok((part(train), part(validation)))
     }
-}
-
-/// The pairs of one folder that holds `images/`.
-fn pairs(folder: &Path, prefix: &str) -> Result<Vec<Pair>> {
-    let (images_at, masks_at, labels_at) = (folder.join("images"), folder.join("masks"), folder.join("labels"));
-    let images = by_name(&images_at)?;
-    if images.is_empty() {
-        return Err(Error::file(
-            images_at,
-            "holds no picture (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)",
-        ));
-    }
-    let truths = |at: &Path| if at.is_dir() { by_name(at).map(Some) } else { Ok(None) };
-    let (mut masks, mut labels) = (truths(&masks_at)?, truths(&labels_at)?);
-    if masks.is_none() && labels.is_none() {
-        return Err(Error::file(folder, "holds images/ but neither masks/ nor labels/"));
-    }
-    let mut out = Vec::new();
-    for (name, image) in images {
-        let take = |found: &mut Option<BTreeMap<String, PathBuf>>, at: &Path, kind: &str| match found {
-            None => Ok(None),
-            Some(found) => {
-                let path = found.remove(&name).or_else(|| found.remove(&format!("{name}_{kind}")));
-                let missing =
-                    || Error::file(&image, format!("has no {kind}: there is no {}", at.join(&name).display()));
-                path.map(Some).ok_or_else(missing)
-            }
-        };
-        let mask = take(&mut masks, &masks_at, "mask")?;
-        let labels = take(&mut labels, &labels_at, "labels")?;
-        out.push(Pair { name: format!("{prefix}{name}"), image, mask, labels });
-    }
-    for (found, at) in [(masks, masks_at), (labels, labels_at)] {
-        if let Some(left) = found.filter(|f| !f.is_empty()) {
-            let example = left.keys().next().map_or("", String::as_str);
-            log::warn!("{}: {} files belong to no picture, such as {example}", at.display(), left.len());
-        }
-    }
-    Ok(out)
-}
-
-/// The pictures under a folder by their paths in it without extension, with `/` on every system.
-fn by_name(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let mut found = BTreeMap::new();
-    for path in all_pictures(folder)? {
-        let inside = path.strip_prefix(folder).unwrap_or(&path).with_extension("");
-        let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
-        if let Some(other) = found.insert(parts.join("/"), path.clone()) {
-            let reason = format!("has the same name as {}; which of the two is meant?", other.display());
-            return Err(Error::file(path, reason));
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]
@@ -225,20 +190,111 @@ mod tests {
 
     #[test]
     fn bad_folders_are_named() {
-        assert_eq!(error(&["images/a.png", "masks/b.png"]), "D/images/a.png: has no mask: there is no D/masks/a");
+        let nearest = "D/images/a.png: has no mask: there is no D/masks/a; the nearest file there is b.png";
+        assert_eq!(error(&["images/a.png", "masks/b.png"]), nearest);
+        let near = ["images/cell_007.png", "masks/cell_07.nii.gz", "masks/plate.png", "masks/x/cel.png"];
+        assert!(error(&near).ends_with("no D/masks/cell_007; the nearest file there is cell_07.nii.gz"));
         let incomplete = ["images/a.png", "images/b.png", "masks/a.png", "masks/b.png", "labels/a.png"];
-        assert_eq!(error(&incomplete), "D/images/b.png: has no labels: there is no D/labels/b");
-        assert_eq!(error(&["images/a.png"]), "D: holds images/ but neither masks/ nor labels/");
+        assert_eq!(
+            error(&incomplete),
+            "D/images/b.png: has no labels: there is no D/labels/b; the nearest file there is a.png"
+        );
+        let neither = "D: holds images/ but neither masks/ nor labels/ with images in them";
+        assert_eq!(error(&["images/a.png"]), neither);
+        let others = ["images/a.png", "lables/a.png", "annotations/a.xml"];
+        assert_eq!(error(&others), format!("{neither}; there are annotations/, lables/"));
         assert_eq!(
             error(&["images/a.txt", "masks/a.png"]),
-            "D/images: holds no picture (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)"
+            "D/images: holds no picture (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY); there are 1 files such as a.txt"
         );
         assert!(error(&["a.png"]).starts_with("D: holds no folder `images`"));
+        assert!(error(&["pics/a.png", "truth/a.png"]).ends_with("; it holds pics/, truth/"));
         assert!(
             error(&["images/a.png", "images/a.tif", "masks/a.png"])
                 .contains("a.tif: has the same name as D/images/a.png")
         );
         assert!(Dataset::open("no/such").unwrap_err().to_string().contains("no such folder"));
+    }
+
+    /// The ground truth of the only image: its file, and whether it holds classes.
+    fn truth(files: &[&str], numbers: Option<GroundTruth>) -> (String, bool) {
+        let dir = folder(files);
+        let data = Dataset::open_as(dir.path(), numbers).unwrap_or_else(|e| panic!("{files:?}: {e}"));
+        assert_eq!((data.pairs().len(), data.readings().len()), (1, 1), "{files:?}");
+        let pair = &data.pairs()[0];
+        let path = pair.mask.as_ref().or(pair.labels.as_ref()).unwrap().strip_prefix(dir.path()).unwrap();
+        let classes = pair.mask.is_some();
+        assert_eq!(data.readings()[0].numbers == GroundTruth::Classes, classes);
+        (path.to_str().unwrap().replace('\\', "/"), classes)
+    }
+
+    #[test]
+    fn common_names_of_folders_and_files_are_known() {
+        for name in [
+            "a",
+            "a_mask",
+            "a_masks",
+            "a_seg",
+            "a_label",
+            "a_labels",
+            "a_gt",
+            "a-mask",
+            "a.mask",
+            "a_segmentation",
+            "mask_a",
+            "label_a",
+            "gt_a",
+            "a_cp_masks",
+            "A_mask.x",
+        ] {
+            let file = format!("masks/{name}.tif");
+            if name.starts_with('A') {
+                assert!(error(&["images/a.png", &file]).contains("the nearest file there is A_mask.x.tif"));
+            } else {
+                assert_eq!(truth(&["images/a.png", &file], None), (file.clone(), true));
+            }
+        }
+        for (image, file, classes) in [
+            ("imgs/a.jpg", "masks/a.gif.png", true),
+            ("imgs/a.jpg", "masks/a.png", true),
+            ("image/0.png", "label/0.png", true),
+            ("imagesTr/case_1_0000.png", "labelsTr/case_1.png", true),
+            ("images/a.png", "annotations/a.png", true),
+            ("Images/a.png", "GT/a.png", true),
+            ("images/a.png", "labels/a.png", false),
+            ("images/img_7.png", "masks/mask_7.png", true),
+            ("images/a_0000.png", "masks/a.png", true),
+            ("images/a.ome.tif", "masks/a.png", true),
+            ("images/d/a_img.png", "labels/d/a_masks.png", false),
+        ] {
+            if file.ends_with(".gif.png") {
+                assert!(error(&[image, file]).contains("a.gif.png"));
+                continue;
+            }
+            assert_eq!(truth(&[image, file], None), (file.to_string(), classes), "{image}");
+        }
+        assert_eq!(truth(&["images/a.png", "labels/a.png"], Some(GroundTruth::Classes)), ("labels/a.png".into(), true));
+        assert_eq!(truth(&["image/a.png", "label/a.png"], Some(GroundTruth::Instances)), ("label/a.png".into(), false));
+    }
+
+    #[test]
+    fn what_is_ambiguous_is_not_guessed() {
+        assert!(error(&["images/a.png", "masks/a.png", "gt/a.png"]).contains("gt/ and masks/, which could both be"));
+        assert!(error(&["images/a.png", "imgs/a.png", "masks/a.png"]).contains("images/ and imgs/, which could both"));
+        let two = error(&["images/a.png", "masks/a.png", "masks/a_mask.png"]);
+        assert_eq!(two, "D/images/a.png: has two files of mask: D/masks/a.png and D/masks/a_mask.png; which is meant?");
+        assert!(error(&["images/a.png", "masks/a_seg.png", "masks/a_gt.png"]).contains("has two files of mask"));
+        let shared = error(&["images/a_img.png", "images/img_a.png", "masks/a_seg.png"]);
+        assert!(shared.contains("a_seg.png: could be of D/images/a_img.png and of D/images/img_a.png"), "{shared}");
+        let channels = error(&["imagesTr/c_0000.png", "imagesTr/c_0001.png", "labelsTr/c.png"]);
+        assert!(channels.contains("c_0001.png: and D/imagesTr/c_0000.png are channels of one case"), "{channels}");
+        assert!(error(&["imagesTr/c.png", "labelsTr/c.png"]).contains("CASE_0000"));
+        let dir = folder(&["images/a.png", "masks/a.png", "labels/a.png"]);
+        let e = Dataset::open_as(dir.path(), Some(GroundTruth::Classes)).unwrap_err().to_string();
+        assert!(e.contains("`ground_truth` is for one folder alone"), "{e}");
+        // A name of an image's own is not taken for another's with a word behind it.
+        let dir = folder(&["images/a.png", "images/a_seg.png", "masks/a.png", "masks/a_seg.png"]);
+        assert_eq!(Dataset::open(dir.path()).unwrap().pairs()[0].mask, Some(dir.path().join("masks/a.png")));
     }
 
     #[test]

@@ -3,14 +3,15 @@
 use rayon::prelude::*;
 
 use super::dataset::{Dataset, Pair};
-use super::example::{Truth, tally};
+use super::example::tally;
 use super::metrics::{
-    AP_THRESHOLDS, Confusion, Matches, Objects, RandScores, THRESHOLDS, pixel_error_f, rand_error, rand_scores, v_info,
-    warping_error,
+    AP_THRESHOLDS, Classes, Confusion, Matches, Measure, Objects, RandScores, THRESHOLDS, pixel_error_f, rand_error,
+    rand_scores, v_info, warping_error,
 };
+use super::truth::Truth;
 use crate::error::{Error, Result};
 use crate::infer::{
-    Connectivity, Ids, LabelMap, Mask, OpenOptions, Picture, Segmentation, components, grow, read_picture,
+    Connectivity, Ids, LabelMap, LabelOptions, Mask, OpenOptions, Picture, Segmentation, components, grow, read_picture,
 };
 
 /// Which objects are the truth.
@@ -38,8 +39,8 @@ pub struct EvaluateOptions {
     pub grow: usize,
     /// Thresholds of IoU above which an object counts as found.
     pub thresholds: Vec<f64>,
-    /// Class id of pixels that do not count (for classes; objects have none).
-    pub ignore: Option<u32>,
+    /// How ground truth is read. Pixels to be ignored do not count for classes; objects have none.
+    pub labels: LabelOptions,
     /// Also the ISBI 2012 challenge's measures, which take the best of ten thresholds of probability. For two classes.
     pub em: bool,
     /// How images are read.
@@ -54,7 +55,7 @@ impl Default for EvaluateOptions {
             object_class: None,
             grow: 0,
             thresholds: AP_THRESHOLDS.to_vec(),
-            ignore: None,
+            labels: LabelOptions::default(),
             em: false,
             read: OpenOptions::default(),
         }
@@ -124,7 +125,7 @@ pub fn evaluate(
     check(options, classes.len())?;
     let read = |pair: &Pair| {
         let (picture, notes) = read_picture(&pair.image, &options.read)?;
-        let truth = Truth::read_for(&picture, pair, classes.len(), options.ignore, &options.read)?;
+        let truth = Truth::read_for(&picture, pair, classes.len(), &options.labels)?;
         Ok((picture, truth, notes))
     };
     // Reading is cheap beside segmenting: a bad file shows before the work begins, the first by name.
@@ -236,6 +237,12 @@ impl Evaluation {
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 
+    /// The mean over pictures of a measure's mean over the classes but the background. Over the classes that are present in a
+    /// picture, those without any have no score and are left out; over all, they count as 1. None if no picture has a score.
+    pub fn foreground(&self, of: Measure, over: Classes) -> Option<f64> {
+        self.mean(|p| p.confusion.mean(1, of, over))
+    }
+
     /// The scores of objects, of the pictures that have them.
     pub fn objects(&self) -> impl Iterator<Item = &ObjectScores> {
         self.pictures.iter().filter_map(|p| p.objects.as_ref())
@@ -259,10 +266,16 @@ impl Evaluation {
     /// The scores of a picture by name, for tables. All pictures have the same names; those without a score have none.
     pub fn columns(&self, picture: &PictureScores) -> Vec<(String, Option<f64>)> {
         let c = &picture.confusion;
-        let mut out = vec![("pixel_error".to_string(), Some(c.pixel_error())), ("mean_iou".into(), Some(c.mean_iou()))];
+        let mut out = vec![
+            ("pixel_error".to_string(), Some(c.pixel_error())),
+            ("mean_dice".into(), c.mean(1, Measure::Dice, Classes::Present)),
+            ("mean_dice_all".into(), c.mean(1, Measure::Dice, Classes::All)),
+            ("mean_iou".into(), c.mean(0, Measure::Iou, Classes::Present)),
+            ("mean_iou_all".into(), c.mean(0, Measure::Iou, Classes::All)),
+        ];
         for (class, name) in self.classes.iter().enumerate() {
-            out.push((format!("dice.{name}"), Some(c.dice(class))));
-            out.push((format!("iou.{name}"), Some(c.iou(class))));
+            out.push((format!("dice.{name}"), c.if_present(class, Measure::Dice)));
+            out.push((format!("iou.{name}"), c.if_present(class, Measure::Iou)));
         }
         if self.objects().next().is_some() {
             let o = picture.objects.as_ref();

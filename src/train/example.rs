@@ -1,107 +1,20 @@
 //! Reading pairs: what a network is trained on and measured against.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
 use super::dataset::{Dataset, Pair};
+use super::truth::Truth;
 use super::weight_map::{WeightMap, separate_touching, unet_weight_map};
 use crate::error::{Error, Result};
 use crate::infer::source::InMemory;
 use crate::infer::{
-    ChannelMap, Colour, Connectivity, LabelMap, OpenOptions, Picture, SourceInfo, check_channels, components,
-    normalise, orientation_of, read_picture,
+    ChannelMap, Colour, Connectivity, LabelOptions, OpenOptions, SourceInfo, check_channels, components, normalise,
+    read_picture,
 };
 use crate::weights::Normalisation;
-
-/// What a picture shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Truth {
-    /// Class ids; those from the number of classes on are to be ignored.
-    pub classes: LabelMap,
-    /// Single objects, if the data set has `labels/`.
-    pub objects: Option<LabelMap>,
-}
-
-impl Truth {
-    /// Reads the truth of a pair: `classes` classes, background first, and pixels of class `ignore` to be left out.
-    ///
-    /// Masks and labels are turned as their own orientation tags say, unless `read` says otherwise.
-    ///
-    /// With two classes masks may also be of 0 and 255 (unless 255 is to be ignored), and without a mask the objects are
-    /// the foreground. Fails on a class that does not exist, on maps of different sizes, and on files that hold no labels.
-    pub fn read(pair: &Pair, classes: usize, ignore: Option<u32>, read: &OpenOptions) -> Result<Self> {
-        let open = |path| if read.ignore_orientation { LabelMap::open_stored(path) } else { LabelMap::open(path) };
-        let objects = pair.labels.as_ref().map(open).transpose()?;
-        let classes = match (&pair.mask, &objects) {
-            (Some(path), _) => class_ids(path, open(path)?, classes, ignore)?,
-            (None, Some(objects)) if classes == 2 => objects.map(|l| u32::from(l > 0)),
-            (None, Some(_)) => {
-                let reason =
-                    format!("labels say which pixels are objects, not of which of {classes} classes; add masks/");
-                return Err(Error::file(pair.labels.as_deref().unwrap_or(&pair.image), reason));
-            }
-            (None, None) => return Err(Error::file(&pair.image, "has neither mask nor labels")),
-        };
-        if let (Some(objects), Some(labels), Some(mask)) = (&objects, &pair.labels, &pair.mask) {
-            check_size(labels, objects, mask, [classes.width(), classes.height()])?;
-        }
-        Ok(Self { classes, objects })
-    }
-
-    /// [`Self::read`], and fails unless it has the size of its picture.
-    pub fn read_for(
-        picture: &Picture,
-        pair: &Pair,
-        classes: usize,
-        ignore: Option<u32>,
-        read: &OpenOptions,
-    ) -> Result<Self> {
-        let truth = Self::read(pair, classes, ignore, read)?;
-        let path = pair.mask.as_ref().or(pair.labels.as_ref()).unwrap_or(&pair.image);
-        check_size(path, &truth.classes, &pair.image, [picture.width(), picture.height()])?;
-        Ok(truth)
-    }
-}
-
-fn check_size(path: &Path, map: &LabelMap, other: &Path, [width, height]: [usize; 2]) -> Result<()> {
-    if [map.width(), map.height()] == [width, height] {
-        return Ok(());
-    }
-    let own = format!("{}x{}", map.width(), map.height());
-    // A mask drawn over stored rows does not fit an image that its tag turns.
-    let tagged = |path: &Path| orientation_of(path).is_ok_and(|o| o.transpose);
-    let hint = match [map.height(), map.width()] == [width, height] && (tagged(path) != tagged(other)) {
-        true => {
-            "; only one of the two has an orientation tag that turns it: --ignore-orientation leaves both as they are stored"
-        }
-        false => "",
-    };
-    Err(Error::file(path, format!("has {own} pixels, but {} has {width}x{height}{hint}", other.display())))
-}
-
-/// The class ids of a mask, checked.
-fn class_ids(path: &Path, mask: LabelMap, classes: usize, ignore: Option<u32>) -> Result<LabelMap> {
-    static NOTE: Once = Once::new();
-    let black_and_white = || mask.largest() == 255 && mask.labels().iter().all(|&l| l == 0 || l == 255);
-    if classes == 2 && ignore != Some(255) && black_and_white() {
-        NOTE.call_once(|| log::info!("{}: 0 and 255 are read as classes 0 and 1, in all masks", path.display()));
-        return Ok(mask.map(|l| l / 255));
-    }
-    let exists = |label: u32| (label as usize) < classes || Some(label) == ignore;
-    match mask.labels().iter().position(|&label| !exists(label)) {
-        None => Ok(mask),
-        Some(i) => {
-            let (label, x, y) = (mask.labels()[i], i % mask.width(), i / mask.width());
-            let also = if classes == 2 { ", or only 0 and 255" } else { "" };
-            let last = classes.saturating_sub(1);
-            let reason = format!("class {label} at column {x}, row {y}; there are {classes}: 0 to {last}{also}");
-            Err(Error::file(path, reason))
-        }
-    }
-}
 
 /// How pairs become examples.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,8 +25,8 @@ pub struct ExampleOptions {
     pub classes: usize,
     /// How pixels become network input.
     pub normalisation: Normalisation,
-    /// Class id of pixels that do not count.
-    pub ignore: Option<u32>,
+    /// How ground truth is read.
+    pub labels: LabelOptions,
     /// Put background between touching objects, where there are labels.
     pub separate_touching: bool,
     /// How images are read.
@@ -151,7 +64,7 @@ impl Example {
             e => Error::file(&pair.image, e.to_string()),
         };
         let (picture, mut notes) = read_picture(&pair.image, &options.read)?;
-        let mut truth = Truth::read_for(&picture, pair, options.classes, options.ignore, &options.read)?;
+        let mut truth = Truth::read_for(&picture, pair, options.classes, &options.labels)?;
         check_channels(&pair.image, &InMemory::borrowed(&picture), options.channels)?;
         let info = SourceInfo::of(&picture);
         let kind = describe(&info);

@@ -19,18 +19,20 @@ mod prefetch;
 mod report;
 mod rng;
 mod run;
+mod scan;
 mod schedule;
 mod step;
 mod trainer;
+mod truth;
 mod weight_map;
 
 pub use augment::{Augmentation, Augmented, Augmenter, Elastic, Simard};
 pub use batch::{Batch, Batcher, Crop, CropOptions};
 pub use checkpoint::{TrainState, load_state, save_model, save_state};
 pub use config::{DataConfig, OptimiserConfig, TrainConfig, WeightMapConfig};
-pub use dataset::{Dataset, Pair, Split};
+pub use dataset::{Dataset, GroundTruth, Pair, Reading, Split};
 pub use evaluate::{EvaluateOptions, Evaluation, ObjectTruth, PictureScores, evaluate, score};
-pub use example::{DataSummary, Example, ExampleOptions, Examples, Truth};
+pub use example::{DataSummary, Example, ExampleOptions, Examples};
 pub use loss::{
     CrossEntropyArgs, DiceArgs, EpsArgs, FocalArgs, FocalProbsArgs, FocalSoftmaxArgs, HeadReduction, Heads, HybridArgs,
     IouArgs, Loss, LossActivation, LossConfig, MsSsimArgs, NoArgs, PixelTerm, Targets, TruthKind, Unet3pArgs,
@@ -40,7 +42,9 @@ pub use prefetch::Prefetch;
 pub use report::Report;
 pub use rng::Rng;
 pub use run::{Event, Outcome, Ready, RunFiles, TrainRun};
+pub use scan::{GroundTruthSummary, findings, scan};
 pub use schedule::{Plateau, Schedule};
 pub use step::{ACCUMULATED, GRADIENT, HYPER, LOSS, StepOptions, moment, step_graph};
 pub use trainer::{StepLoss, Trainer};
+pub use truth::Truth;
 pub use weight_map::{ClassWeights, WeightMap, class_weights, instance_distances, separate_touching, unet_weight_map};

@@ -8,9 +8,11 @@ use super::dataset::{Dataset, Pair};
 use super::evaluate::{EvaluateOptions, Evaluation, evaluate};
 use super::example::{DataSummary, ExampleOptions, Examples};
 use super::fit::{Fit, fit};
+use super::metrics::{Classes, Measure};
 use super::network::{TARGET, WEIGHT, initial, loss_graph};
 use super::prefetch::Prefetch;
 use super::report::Report;
+use super::scan::{GroundTruthSummary, findings, scan};
 use super::schedule::Plateau;
 use super::step::StepOptions;
 use super::trainer::{StepLoss, Trainer};
@@ -76,6 +78,10 @@ pub struct Ready {
     pub training: DataSummary,
     /// Validation pictures.
     pub validation: DataSummary,
+    /// Ground truth to train on, and to validate on.
+    pub ground_truth: [GroundTruthSummary; 2],
+    /// What users should be told of it before training.
+    pub findings: Vec<String>,
     /// Crops that are on the device at once.
     pub crops: usize,
     /// Parts that a step's batch is divided into.
@@ -156,6 +162,18 @@ impl TrainRun {
     /// Reads and checks everything, and makes the step resident. With `resume`, goes on where `dir` was left; with `init`,
     /// begins with a model's weights. Fails where `dir` holds a run already and `resume` is not set.
     pub fn new(gpu: &Gpu, config: TrainConfig, dir: &Path, resume: bool, init: Option<&Model>) -> Result<Self> {
+        Self::new_while(gpu, config, dir, resume, init, &|| true)
+    }
+
+    /// [`Self::new`], which ends with [`Error::Cancelled`] while it looks at ground truth if `go_on` says no.
+    pub fn new_while(
+        gpu: &Gpu,
+        config: TrainConfig,
+        dir: &Path,
+        resume: bool,
+        init: Option<&Model>,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Self> {
         config.validate()?;
         let files = RunFiles { dir: dir.into() };
         if !resume && files.last().exists() {
@@ -169,15 +187,16 @@ impl TrainRun {
         let weight_map = config.weight_map(&loss)?;
         let weighted = weight_map.is_some();
         let margin = architecture.size_rule().margin;
+        let open = |folder: &PathBuf| Dataset::open_as(folder, config.data.ground_truth);
         let (training, validation) = match &config.data.validation_folder {
-            Some(folder) => (Dataset::open(&config.data.folder)?, Dataset::open(folder)?),
-            None => Dataset::open(&config.data.folder)?.split(config.split()?, config.seed)?,
+            Some(folder) => (open(&config.data.folder)?, open(folder)?),
+            None => open(&config.data.folder)?.split(config.split()?, config.seed)?,
         };
         let options = ExampleOptions {
             channels: architecture.in_channels(),
             classes: architecture.out_channels().max(2),
             normalisation: config.data.normalisation.clone(),
-            ignore: config.data.ignore,
+            labels: config.data.labels(),
             separate_touching: config.data.separate_touching,
             read: config.data.read(),
             weight_map,
@@ -185,7 +204,11 @@ impl TrainRun {
         if config.monitor == "f1" && validation.pairs().iter().all(|p| p.labels.is_none()) {
             return Err(Error::file(validation.folder(), "has no labels/, which monitor `f1` needs"));
         }
-        // Every file is looked at before the first step.
+        // Every file is looked at before the first step; first what is small, and may stop the run.
+        let truth_of = |data| scan(data, options.classes, &options.labels, go_on);
+        let ground_truth = [truth_of(&training)?, truth_of(&validation)?];
+        let names = (0..options.classes).map(|i| config.data.classes.get(i).cloned().unwrap_or_else(|| i.to_string()));
+        let findings = findings(&ground_truth[0], &ground_truth[1], &names.collect::<Vec<_>>());
         let summary = Examples::new(validation.clone(), ExampleOptions { weight_map: None, ..options.clone() }, 0);
         let validation_summary = summary.check()?;
         let examples = Arc::new(Examples::new(training, options, EXAMPLES));
@@ -250,6 +273,8 @@ impl TrainRun {
             channels: architecture.in_channels(),
             training: training_summary,
             validation: validation_summary,
+            ground_truth,
+            findings,
             crops,
             parts,
             memory: trainer.device_bytes(),
@@ -421,7 +446,7 @@ impl TrainRun {
         let options = EvaluateOptions {
             grow: self.config.grow,
             thresholds: vec![0.5],
-            ignore: self.config.data.ignore,
+            labels: self.config.data.labels(),
             read: self.config.data.read(),
             ..EvaluateOptions::default()
         };
@@ -437,6 +462,8 @@ impl TrainRun {
         let value = scores.iter().find(|s| s.0 == self.config.monitor).map(|s| s.1);
         let value =
             value.ok_or_else(|| Error::invalid("monitor", format!("`{}` has no value", self.config.monitor)))?;
+        // Nothing to be found and nothing found is no success: it is no better than anything.
+        let value = if value.is_nan() { 0.0 } else { value };
         let best = self.best.is_none_or(|b| value > b);
         self.kept.waited = if best { 0 } else { self.kept.waited + 1 };
         self.kept.plateau.evaluated(&self.config.schedule, value);
@@ -447,7 +474,7 @@ impl TrainRun {
         self.report.validation(self.step, &scores)?;
         self.report.curves()?;
         let data = &self.config.data;
-        self.report.pictures(self.step, &self.validation, &data.read(), data.ignore, &shown)?;
+        self.report.pictures(self.step, &self.validation, &data.read(), &data.labels(), &shown)?;
         watch(Event::Evaluated { step: self.step, scores: &scores, best })
     }
 
@@ -460,17 +487,15 @@ impl TrainRun {
     }
 }
 
-/// The measures of an evaluation that are reported.
+/// The measures of an evaluation that are reported. Those of nothing are no numbers.
 fn scores(evaluation: &Evaluation) -> Result<Vec<(&'static str, f64)>> {
-    let foreground = |dice: bool| {
-        let of_picture = |p: &super::evaluate::PictureScores| {
-            let of = |c: usize| if dice { p.confusion.dice(c) } else { p.confusion.iou(c) };
-            let classes = p.confusion.classes();
-            Some((1..classes).map(of).sum::<f64>() / (classes - 1).max(1) as f64)
-        };
-        evaluation.mean(of_picture).unwrap_or(0.0)
-    };
-    let mut scores = vec![("dice", foreground(true)), ("iou", foreground(false))];
+    let foreground = |of, over| evaluation.foreground(of, over).unwrap_or(f64::NAN);
+    let mut scores = vec![
+        ("dice", foreground(Measure::Dice, Classes::Present)),
+        ("iou", foreground(Measure::Iou, Classes::Present)),
+        ("dice_all", foreground(Measure::Dice, Classes::All)),
+        ("iou_all", foreground(Measure::Iou, Classes::All)),
+    ];
     if evaluation.objects().next().is_some() {
         scores.push(("f1", evaluation.matches(0.5).f1()));
     }

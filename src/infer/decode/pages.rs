@@ -3,8 +3,8 @@
 use super::Source;
 use super::directory::Directories;
 use super::levels::{self, Kind};
-use super::ome;
 use super::tiff::{TiffDecoder, error, images_inside};
+use super::{ome, shaped};
 use crate::error::Result;
 
 /// A directory that holds channels of a page.
@@ -89,7 +89,7 @@ fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<(Stack, Nu
             }
         };
     }
-    let described = ome::imagej(text);
+    let described = ome::imagej(text).or_else(|| shaped::stack(text));
     let images = images_inside(source, decoder, text)?;
     if images > 1 {
         let each = || (0..images).map(|image| vec![Ok(image)]).collect();

@@ -38,11 +38,9 @@ use crate::infer::orient::Orientation;
 use crate::infer::source::{PictureSource, SourceInfo};
 
 pub(super) use self::directory::TiffDecoder;
+pub(super) use self::integers::{RawIntegers, raw_floats, raw_integers};
 pub(super) use self::meaning::Meaning;
 pub(super) use self::stack::images_inside;
-// Labels are read with it.
-#[allow(unused_imports)]
-pub(super) use self::integers::{RawIntegers, raw_integers};
 
 /// More channels than this are refused.
 pub(in crate::infer) const MAX_CHANNELS: usize = 64;

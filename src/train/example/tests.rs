@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::*;
+use crate::infer::Orientation;
 use crate::train::{ClassWeights, Split};
 
 /// A grey PNG.
@@ -40,7 +41,7 @@ pub fn options() -> ExampleOptions {
         channels: 1,
         classes: 2,
         normalisation: Normalisation::MinMax,
-        ignore: None,
+        labels: LabelOptions::default(),
         separate_touching: false,
         read: OpenOptions::default(),
         weight_map: Some(WeightMap::default()),
@@ -93,11 +94,9 @@ fn labels_alone_are_foreground() {
     let (dir, _) = data(1, [12, 10]);
     std::fs::remove_dir_all(dir.path().join("masks")).unwrap();
     let pair = Dataset::open(dir.path()).unwrap().pairs()[0].clone();
-    let truth = Truth::read(&pair, 2, None, &OpenOptions::default()).unwrap();
+    let truth = Truth::read(&pair, 2, &LabelOptions::default()).unwrap();
     assert_eq!(truth.classes, truth.objects.unwrap().map(|l| u32::from(l > 0)));
-    assert!(
-        Truth::read(&pair, 3, None, &OpenOptions::default()).unwrap_err().to_string().contains("of which of 3 classes")
-    );
+    assert!(Truth::read(&pair, 3, &LabelOptions::default()).unwrap_err().to_string().contains("of which of 3 classes"));
 }
 
 #[test]
@@ -115,7 +114,7 @@ fn bad_pairs_are_named() {
     let exists = "D/masks/0.png: class 7 at column 1, row 2; there are";
     assert_eq!(error(&options()), format!("{exists} 2: 0 to 1, or only 0 and 255"));
     assert_eq!(error(&ExampleOptions { classes: 3, ..options() }), format!("{exists} 3: 0 to 2"));
-    let ignored = ExampleOptions { ignore: Some(7), ..options() };
+    let ignored = ExampleOptions { labels: LabelOptions { ignore: Some(7), ..Default::default() }, ..options() };
     assert_eq!(Example::read(&set.pairs()[0], &ignored).unwrap().weights.unwrap()[25], 0.0);
     png(&at(mask), [10, 12], &[0; 120]);
     assert_eq!(error(&options()), "D/labels/0.png: has 12x10 pixels, but D/masks/0.png has 10x12");
@@ -134,6 +133,71 @@ fn bad_pairs_are_named() {
     assert_eq!(normalised, "D/images/0.png: normalisation: mean has 2 values, the picture has 1 channels");
     std::fs::write(at(image), "").unwrap();
     assert_eq!(error(&options()), "D/images/0.png: the file is empty");
+}
+
+/// Files of `assets/fixtures/reading.zip` as a data set of one pair.
+fn turned(image: &str, mask: &str) -> (tempfile::TempDir, Pair) {
+    let dir = tempfile::tempdir().unwrap();
+    let zip = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/fixtures/reading.zip");
+    let mut zip = zip::ZipArchive::new(File::open(zip).unwrap()).unwrap();
+    let mut unpack = |name: &str, folder: &str| {
+        let path = dir.path().join(folder).join(format!("a.{}", name.rsplit_once('.').unwrap().1));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::io::copy(&mut zip.by_name(name).unwrap(), &mut File::create(path).unwrap()).unwrap();
+    };
+    unpack(image, "images");
+    unpack(mask, "masks");
+    let pair = Dataset::open(dir.path()).unwrap().pairs()[0].clone();
+    (dir, pair)
+}
+
+#[test]
+fn images_and_masks_are_turned_alike() {
+    let options = ExampleOptions { classes: 256, weight_map: None, ..options() };
+    let stored = OpenOptions { ignore_orientation: true, ..OpenOptions::default() };
+    let stored = ExampleOptions { read: stored, ..options.clone() };
+    let (_dir, upright) = turned("exif1.png", "plain1.tif");
+    let upright = Example::read(&upright, &options).unwrap();
+    let colours = "its colours became grey by luminance (0.2125 red + 0.7154 green + 0.0721 blue)";
+    assert_eq!((upright.kind.as_str(), &upright.notes[..]), ("RGB", &[colours.to_string()][..]));
+    for tag in 2..=8 {
+        let (_dir, pair) = turned(&format!("exif{tag}.png"), &format!("plain{tag}.tif"));
+        let by = Orientation::from_tag(tag).unwrap();
+        let e = Example::read(&pair, &options).unwrap();
+        assert_eq!(e.image, by.planes(&upright.image, [5, 9]), "{tag}");
+        assert_eq!(e.truth.classes, upright.truth.classes.clone().oriented(by), "{tag}");
+        assert_eq!(e.notes.len(), 2, "{:?}", e.notes);
+        let e = Example::read(&pair, &stored).unwrap();
+        assert_eq!((&e.image, &e.truth, e.notes.len()), (&upright.image, &upright.truth, 1), "{tag}");
+    }
+    // A mask of stored rows over an image that is turned.
+    let (_dir, pair) = turned("exif6.png", "plain1.tif");
+    let e = Example::read(&pair, &options).unwrap_err().to_string();
+    assert!(
+        e.contains("has 9x5 pixels, but ") && e.contains("a.png has 5x9; only one of the two has an orientation"),
+        "{e}"
+    );
+    assert!(Example::read(&pair, &stored).is_ok());
+    // What is said of several.
+    let data = Dataset::open(pair.image.parent().unwrap().parent().unwrap()).unwrap();
+    let summary = Examples::new(data, stored, 0).check().unwrap();
+    assert_eq!((summary.kinds, summary.notes), (vec![("RGB".into(), 1)], vec![(colours.into(), 1)]));
+}
+
+#[test]
+fn a_number_stands_for_nan_in_training_too() {
+    let (dir, set) = data(1, [12, 10]);
+    let mut out = File::create(dir.path().join("images/0.tif")).unwrap();
+    let mut pixels = vec![0.5f32; 120];
+    pixels[7] = f32::NAN;
+    let mut encoder = tiff::encoder::TiffEncoder::new(&mut out).unwrap();
+    encoder.write_image::<tiff::encoder::colortype::Gray32Float>(12, 10, &pixels).unwrap();
+    let pair = Pair { image: dir.path().join("images/0.tif"), ..set.pairs()[0].clone() };
+    let e = Example::read(&pair, &options()).unwrap_err().to_string();
+    assert!(e.contains("column 7, row 0 is NaN; --fill-nan VALUE"), "{e}");
+    let read = OpenOptions { fill_nan: Some(1.0), ..OpenOptions::default() };
+    let e = Example::read(&pair, &ExampleOptions { read, ..options() }).unwrap();
+    assert_eq!((e.image[7], e.image[8], e.notes.len()), (1.0, 0.0, 1));
 }
 
 #[test]

@@ -11,6 +11,33 @@ pub struct Confusion {
     counts: Vec<u64>,
 }
 
+/// A measure of a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// [`Confusion::dice`]
+    Dice,
+    /// [`Confusion::iou`]
+    Iou,
+}
+
+impl Measure {
+    fn value(self, of: &Confusion, class: usize) -> f64 {
+        match self {
+            Self::Dice => of.dice(class),
+            Self::Iou => of.iou(class),
+        }
+    }
+}
+
+/// Which classes a mean is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Classes {
+    /// Those that occur in the truth or in the prediction.
+    Present,
+    /// All; one that occurs in neither counts as 1.
+    All,
+}
+
 impl Confusion {
     /// No pixels yet.
     pub fn new(classes: usize) -> Self {
@@ -76,6 +103,19 @@ impl Confusion {
         ratio(2.0 * both, predicted + truth)
     }
 
+    /// A measure of a class; none if it occurs in neither map.
+    pub fn if_present(&self, class: usize, of: Measure) -> Option<f64> {
+        self.occurs(class).then(|| of.value(self, class))
+    }
+
+    /// The mean of a measure over the classes from `first` on: over those that occur in either map, or over all, with 1 for
+    /// a class that occurs in neither. None where there is no class to average.
+    pub fn mean(&self, first: usize, of: Measure, over: Classes) -> Option<f64> {
+        let counted = (first..self.classes).filter(|&c| over == Classes::All || self.occurs(c));
+        let (sum, count) = counted.fold((0.0, 0.0), |(sum, n), c| (sum + of.value(self, c), n + 1.0));
+        (count > 0.0).then(|| sum / count)
+    }
+
     /// Mean IoU over the classes that occur in either map; 1 if none does.
     pub fn mean_iou(&self) -> f64 {
         let occurring = (0..self.classes).filter(|&c| self.occurs(c));
@@ -107,6 +147,13 @@ mod tests {
         assert_eq!((m.dice(0), m.dice(1)), (0.5, 0.4));
         // The class that occurs nowhere does not count.
         assert_eq!(m.mean_iou(), (1.0 / 3.0 + 0.25) / 3.0);
+        // By numpy: nanmean of 2 * |P & T| / (|P| + |T|) over classes 1 to 3, and the mean with 1 for nan.
+        assert_eq!(m.mean(1, Measure::Dice, Classes::Present), Some(0.2));
+        assert!((m.mean(1, Measure::Dice, Classes::All).unwrap() - 1.4 / 3.0).abs() < 1e-12);
+        assert_eq!((m.if_present(3, Measure::Iou), m.if_present(2, Measure::Iou)), (None, Some(0.0)));
+        let empty = Confusion::of(&row(&[0]), &row(&[0]), 2).unwrap();
+        assert_eq!(empty.mean(1, Measure::Dice, Classes::Present), None);
+        assert_eq!(empty.mean(1, Measure::Dice, Classes::All), Some(1.0));
         assert!((m.pixel_error() - 0.6).abs() < 1e-12);
         assert_eq!((Confusion::new(2).mean_iou(), Confusion::new(2).pixel_error()), (1.0, 0.0));
     }

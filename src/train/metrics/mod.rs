@@ -14,7 +14,7 @@ mod rand;
 mod warping;
 
 pub use binary::{Overlap, THRESHOLDS, above, pixel_error, pixel_error_f};
-pub use confusion::Confusion;
+pub use confusion::{Classes, Confusion, Measure};
 pub use objects::{AP_THRESHOLDS, Matches, Objects};
 pub use rand::{RandScores, rand_error, rand_scores, v_info};
 pub use warping::warping_error;

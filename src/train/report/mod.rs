@@ -104,20 +104,20 @@ impl Report {
     }
 
     /// Writes `predictions_<step>.png`: of pairs of `data`, given by their number with the mask predicted, a row each of
-    /// picture, truth and prediction, in the colours of `unet segment --overlay`. Pixels of class `ignore` are grey.
+    /// picture, truth and prediction, in the colours of `unet segment --overlay`. Pixels to be ignored are grey.
     pub fn pictures(
         &mut self,
         step: u64,
         data: &Dataset,
         read: &infer::OpenOptions,
-        ignore: Option<u32>,
+        labels: &infer::LabelOptions,
         predicted: &[(usize, Mask)],
     ) -> Result<()> {
         if predicted.is_empty() {
             return Ok(());
         }
         let path = self.folder.join(format!("predictions_{step}.png"));
-        let grid = pictures::grid(data, read, ignore, predicted)?;
+        let grid = pictures::grid(data, read, labels, predicted)?;
         let png = grid.png().map_err(|e| Error::io(&path, e))?;
         replace_file(&path, |w| w.write_all(&png)).map_err(|e| Error::io(&path, e))?;
         self.events.append(&events::picture(now(), step, "predictions", [grid.width, grid.height], &png))

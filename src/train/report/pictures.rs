@@ -4,7 +4,7 @@ use std::io;
 
 use super::super::{Dataset, Truth};
 use crate::error::{Error, Result};
-use crate::infer::{Display, Mask, OpenOptions, palette, read_picture};
+use crate::infer::{Display, LabelOptions, Mask, OpenOptions, palette, read_picture};
 
 /// Largest side of a cell, pixels. Larger pictures are shrunk, small ones enlarged, by whole numbers.
 const CELL: usize = 320;
@@ -22,12 +22,12 @@ pub struct Rgb {
 }
 
 /// A row for each pair: picture, truth, prediction.
-pub fn grid(data: &Dataset, read: &OpenOptions, ignore: Option<u32>, predicted: &[(usize, Mask)]) -> Result<Rgb> {
+pub fn grid(data: &Dataset, read: &OpenOptions, labels: &LabelOptions, predicted: &[(usize, Mask)]) -> Result<Rgb> {
     let rows = predicted.iter().map(|(i, mask)| {
         let pair = data.pairs().get(*i);
         let pair = pair.ok_or_else(|| Error::invalid("prediction", format!("of picture {i}, which does not exist")))?;
         let (picture, _) = read_picture(&pair.image, read)?;
-        let truth = Truth::read_for(&picture, pair, mask.classes(), ignore, read)?.classes;
+        let truth = Truth::read_for(&picture, pair, mask.classes(), labels)?.classes;
         let (width, height) = (picture.width(), picture.height());
         if [mask.width(), mask.height()] != [width, height] {
             let reason = format!("the prediction has {}x{} pixels", mask.width(), mask.height());

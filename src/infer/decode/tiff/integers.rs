@@ -1,11 +1,11 @@
 //! The integers of a page as they are stored: what labels are read from.
-#![allow(dead_code)]
 
 use std::path::Path;
 
 use ::tiff::tags::Tag;
 
 use super::page::Format;
+use super::samples::Words;
 use super::{TiffPicture, error, guarded};
 use crate::error::Result;
 use crate::infer::decode::{Bounds, MAX_PIXELS, begin};
@@ -35,6 +35,26 @@ pub(in crate::infer::decode) fn raw_integers(path: &Path, page: usize) -> Result
     guarded(&source, || image.integers())
 }
 
+/// A page of floats as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::infer::decode) struct RawFloats {
+    pub width: usize,
+    pub height: usize,
+    /// As in [`RawIntegers`].
+    pub samples: usize,
+    pub bits: u8,
+    /// Row by row, the samples of a pixel together.
+    pub values: Vec<f64>,
+}
+
+/// The floats of page `page` of a TIFF file; none if its samples are integers.
+pub(in crate::infer::decode) fn raw_floats(path: &Path, page: usize) -> Result<Option<RawFloats>> {
+    let (file, reader, _) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
+    let mut image = TiffPicture::open(file.clone(), reader, page, 0)?;
+    let source = file.as_source();
+    guarded(&source, || image.floats())
+}
+
 impl TiffPicture {
     fn integers(&mut self) -> Result<Option<RawIntegers>> {
         let file = self.source.clone();
@@ -42,14 +62,36 @@ impl TiffPicture {
         if self.page.format == Format::Float || !super::compression::is_bytes(self.page.compression) {
             return Ok(None);
         }
+        let signed = self.page.format == Format::Signed;
+        let beyond = || source.error("holds an integer beyond 9223372036854775807");
+        let values = self.stored_samples(&|words: &Words, i| words.integer(i, signed).ok_or_else(beyond))?;
+        let (width, height) = (self.page.width, self.page.height);
+        let samples = self.planes.len() * self.page.stored;
+        let palette = self.palette(&source)?;
+        let (bits, photometric) = (self.page.bits, self.page.photometric);
+        Ok(Some(RawIntegers { width, height, samples, bits, signed, photometric, palette, values }))
+    }
+
+    fn floats(&mut self) -> Result<Option<RawFloats>> {
+        if self.page.format != Format::Float || !super::compression::is_bytes(self.page.compression) {
+            return Ok(None);
+        }
+        let values = self.stored_samples(&|words: &Words, i| Ok(words.float(i).unwrap_or(f64::NAN)))?;
+        let (width, height, bits) = (self.page.width, self.page.height, self.page.bits);
+        Ok(Some(RawFloats { width, height, samples: self.planes.len() * self.page.stored, bits, values }))
+    }
+
+    /// All samples of the page, row by row, those of a pixel together.
+    fn stored_samples<T: Copy + Default>(&mut self, of: &dyn Fn(&Words, usize) -> Result<T>) -> Result<Vec<T>> {
+        let file = self.source.clone();
+        let source = file.as_source();
         let (width, height, stored) = (self.page.width, self.page.height, self.page.stored);
         let samples = self.planes.len() * stored;
         let bytes = (width as u64).saturating_mul(height as u64).saturating_mul(samples as u64).saturating_mul(8);
         // Eight bytes a sample are more than it was stored in.
         source.check_bytes(bytes / 8)?;
-        let mut values = source.zeros::<i64>(width * height * samples)?;
+        let mut values = source.zeros::<T>(width * height * samples)?;
         let (across, per_plane) = (self.page.across(), self.page.per_plane());
-        let signed = self.page.format == Format::Signed;
         let together = self.page.together();
         let [cw, ch] = self.page.chunk;
         for (first, plane) in self.planes.clone().into_iter().enumerate() {
@@ -60,20 +102,16 @@ impl TiffPicture {
                 for y in y0..(y0 + rows).min(height) {
                     for x in x0..(x0 + cw).min(width) {
                         for k in 0..together {
-                            let from = ((y - y0) * cw + x - x0) * together + k;
-                            let value = words.integer(from, signed);
-                            let beyond = || source.error("holds an integer beyond 9223372036854775807");
+                            let value = of(&words, ((y - y0) * cw + x - x0) * together + k)?;
                             if let Some(to) = values.get_mut((y * width + x) * samples + sample + k) {
-                                *to = value.ok_or_else(beyond)?;
+                                *to = value;
                             }
                         }
                     }
                 }
             }
         }
-        let palette = self.palette(&source)?;
-        let (bits, photometric) = (self.page.bits, self.page.photometric);
-        Ok(Some(RawIntegers { width, height, samples, bits, signed, photometric, palette, values }))
+        Ok(values)
     }
 
     fn palette(&mut self, source: &super::Source) -> Result<Option<Vec<[u16; 3]>>> {

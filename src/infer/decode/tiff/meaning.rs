@@ -12,6 +12,8 @@ use crate::infer::source::PictureSource;
 /// ImageJ's own metadata: lengths of parts, and the parts.
 const IJ_LENGTHS: u16 = 50838;
 const IJ_METADATA: u16 = 50839;
+/// What a Zeiss LSM file is known by.
+const LSM: u16 = 34412;
 /// More channels have no names.
 const MAX_NAMES: usize = 64;
 
@@ -34,6 +36,10 @@ impl TiffPicture {
         guarded(&source, || {
             let fail = |e| error(&source, e);
             let decoder = &mut self.decoder;
+            // Zeiss calls dyes RGB.
+            decoder.enter_first().map_err(fail)?;
+            let dyes = channels > 1 && decoder.find_tag(Tag::Unknown(LSM)).map_err(fail)?.is_some();
+            let kind = if dyes { ChannelKind::SEPARATE } else { kind };
             let mut names = if channels > 1 { names(&source, decoder, page, channels)? } else { Vec::new() };
             names.truncate(channels);
             // Where it was: chunks are looked up there.

@@ -66,6 +66,18 @@ impl Words {
     }
 }
 
+impl Words {
+    /// Sample `i` as a float of 16, 32 or 64 bits; none beyond the end.
+    pub fn float(&self, i: usize) -> Option<f64> {
+        match self {
+            Self::W8(_) => None,
+            Self::W16(v) => v.get(i).map(|&x| half::f16::from_bits(x).to_f64()),
+            Self::W32(v) => v.get(i).map(|&x| f32::from_bits(x).into()),
+            Self::W64(v) => v.get(i).map(|&x| f64::from_bits(x)),
+        }
+    }
+}
+
 /// The samples of a chunk of `rows` rows from its decompressed bytes.
 pub(super) fn unpack(source: &Source, page: &Page, mut bytes: Vec<u8>, rows: usize) -> Result<Words> {
     let together = page.together();

@@ -1,0 +1,77 @@
+//! What tifffile says of the pages that it writes: the shape of an array, and with luck the names of its axes.
+
+use serde::Deserialize;
+
+use super::pages::Stack;
+use super::tiff::MAX_CHANNELS;
+
+/// More planes than this are left alone.
+const MAX_PLANES: usize = 1 << 16;
+
+#[derive(Deserialize)]
+struct Shaped {
+    shape: Vec<usize>,
+    axes: Option<String>,
+    /// Only the first plane has a directory.
+    #[serde(default)]
+    truncated: bool,
+}
+
+/// The pages of an array whose axes are named and that has channels in directories of their own; none of any other.
+pub(super) fn stack(description: &str) -> Option<Stack> {
+    let Shaped { shape, axes, truncated } = serde_json::from_str(description).ok()?;
+    let axes: Vec<char> = axes?.chars().collect();
+    if truncated || axes.len() != shape.len() {
+        return None;
+    }
+    let channel = axes.iter().position(|&a| a == 'C')?;
+    // Samples of a pixel, as of RGB, are in the same directory.
+    let planes = axes.strip_suffix(&['Y', 'X', 'S']).or(axes.strip_suffix(&['Y', 'X']))?.len();
+    let (before, after) = (shape.get(..channel)?, shape.get(channel + 1..planes)?);
+    let size = |axes: &[usize]| axes.iter().try_fold(1usize, |n, &a| n.checked_mul(a));
+    let (before, channels, after) = (size(before)?, *shape.get(channel)?, size(after)?);
+    let count = before.checked_mul(channels)?.checked_mul(after)?;
+    if !(2..=MAX_CHANNELS).contains(&channels) || !(1..=MAX_PLANES).contains(&count) {
+        return None;
+    }
+    let page = |page: usize| {
+        let first = page / after * channels * after + page % after;
+        (0..channels).map(|c| Ok(first + c * after)).collect()
+    };
+    Some((0..before * after).map(page).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn named_channels_are_channels() {
+        let of = |text: &str| -> Option<Vec<Vec<usize>>> {
+            Some(stack(text)?.into_iter().map(|page| page.into_iter().map(Result::unwrap).collect()).collect())
+        };
+        assert_eq!(of(r#"{"shape": [3, 60, 70], "axes": "CYX"}"#).unwrap(), [[0, 1, 2]]);
+        // numpy.arange(12).reshape(2, 3, 2): channels in the middle.
+        let all = of(r#"{"shape": [2, 3, 2, 60, 70], "axes": "TCZYX"}"#).unwrap();
+        assert_eq!(all, [[0, 2, 4], [1, 3, 5], [6, 8, 10], [7, 9, 11]]);
+        assert_eq!(of(r#"{"shape": [2, 60, 70, 3], "axes": "CYXS"}"#).unwrap(), [[0, 1]]);
+    }
+
+    #[test]
+    fn everything_else_is_left_alone() {
+        for text in [
+            r#"{"shape": [12, 60, 70]}"#,
+            r#"{"shape": [12, 60, 70], "axes": "ZYX"}"#,
+            r#"{"shape": [60, 70, 3], "axes": "YXC"}"#,
+            r#"{"shape": [3, 60, 70], "axes": "CYX", "truncated": true}"#,
+            r#"{"shape": [3, 60], "axes": "CYX"}"#,
+            r#"{"shape": [0, 60, 70], "axes": "CYX"}"#,
+            r#"{"shape": [4294967296, 4294967296, 4294967296, 60, 70], "axes": "TCZYX"}"#,
+            r#"{"shape": [1000, 60, 70], "axes": "CYX"}"#,
+            "{",
+            "",
+        ] {
+            assert!(stack(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The folders of a data set: which holds images, which holds ground truth, and what its numbers mean.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Pair;
+use super::names::{cases, files, matched};
+use crate::error::{Error, Result};
+use crate::infer::paths::all_pictures;
+
+/// Names of folders of images, in any case.
+const IMAGES: &[&str] = &["images", "image", "imgs", "img", NNUNET];
+const NNUNET: &str = "imagestr";
+/// Of folders of class ids.
+const CLASSES: &[&str] = &[
+    "masks",
+    "mask",
+    "label",
+    "labelstr",
+    "annotations",
+    "annotation",
+    "gt",
+    "groundtruth",
+    "ground_truth",
+    "ground-truth",
+    "segmentations",
+    "segmentation",
+    "seg",
+];
+/// Of folders of instance numbers.
+const INSTANCES: &[&str] = &["labels", "instances", "instance"];
+
+/// What the numbers of ground truth are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GroundTruth {
+    /// The class of every pixel, 0 for the background.
+    Classes,
+    /// A number for every single object, 0 for the background.
+    Instances,
+}
+
+/// How a folder of ground truth is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What its numbers are.
+    pub numbers: GroundTruth,
+}
+
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let numbers = match self.numbers {
+            GroundTruth::Classes => "class ids",
+            GroundTruth::Instances => "instances",
+        };
+        write!(f, "{}/ as {numbers}", file_name(&self.folder))
+    }
+}
+
+/// The folders of ground truth in a folder.
+struct Truths {
+    masks: Option<PathBuf>,
+    labels: Option<PathBuf>,
+}
+
+/// Folders in a folder, by name.
+pub(super) fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .and_then(|entries| entries.map(|e| e.map(|e| e.path())).collect())
+        .map_err(|e| Error::io(folder, e))?;
+    found.retain(|path| path.is_dir());
+    found.sort();
+    Ok(found)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn named<'a>(folders: &'a [PathBuf], names: &[&str]) -> Vec<&'a PathBuf> {
+    let known = |p: &&PathBuf| names.contains(&file_name(p).to_lowercase().as_str());
+    folders.iter().filter(known).collect()
+}
+
+/// One folder of those, or none; which of several is meant must not be guessed.
+fn only(found: Vec<&PathBuf>, folder: &Path, what: &str) -> Result<Option<PathBuf>> {
+    match found.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some((*one).clone())),
+        [one, two, ..] => {
+            let reason = format!(
+                "holds {}/ and {}/, which could both be its {what}; move or rename one",
+                file_name(one),
+                file_name(two)
+            );
+            Err(Error::file(folder, reason))
+        }
+    }
+}
+
+/// The folder of images in a folder.
+pub(super) fn images_in(folder: &Path) -> Result<Option<PathBuf>> {
+    only(named(&folders(folder)?, IMAGES), folder, "images")
+}
+
+/// That a folder is no data set, and what lies there.
+pub(super) fn no_images(folder: &Path) -> Error {
+    let there = files(folder, folder, 0);
+    let mut tops: Vec<String> = there.iter().filter_map(|f| Some(f.split_once('/')?.0.to_string() + "/")).collect();
+    tops.dedup();
+    tops.extend(there.iter().find(|f| !f.contains('/')).cloned());
+    let more = if tops.len() > 6 { ", .." } else { "" };
+    tops.truncate(6);
+    let there = if tops.is_empty() { "it is empty".into() } else { format!("it holds {}{more}", tops.join(", ")) };
+    let reason = "holds no folder `images` (or image, imgs, imagesTr); a data set is images/ with masks/ or labels/";
+    Error::file(folder, format!("{reason}; {there}"))
+}
+
+fn truths_in(folder: &Path, as_: Option<GroundTruth>) -> Result<Truths> {
+    let all = folders(folder)?;
+    // Such as annotations/ of XML files are not meant.
+    let with_images = |found: Vec<&'_ PathBuf>| -> Result<Vec<PathBuf>> {
+        let mut kept = Vec::new();
+        for at in found {
+            if !all_pictures(at)?.is_empty() {
+                kept.push(at.clone());
+            }
+        }
+        Ok(kept)
+    };
+    let (masks, labels) = (with_images(named(&all, CLASSES))?, with_images(named(&all, INSTANCES))?);
+    let masks = only(masks.iter().collect(), folder, "class ids")?;
+    let labels = only(labels.iter().collect(), folder, "instances")?;
+    Ok(match (as_, masks, labels) {
+        (None, masks, labels) => Truths { masks, labels },
+        (Some(_), Some(masks), Some(labels)) => {
+            let (masks, labels) = (file_name(&masks), file_name(&labels));
+            let reason =
+                format!("holds {masks}/ and {labels}/, classes and instances: `ground_truth` is for one folder alone");
+            return Err(Error::file(folder, reason));
+        }
+        (Some(GroundTruth::Classes), masks, labels) => Truths { masks: masks.or(labels), labels: None },
+        (Some(GroundTruth::Instances), masks, labels) => Truths { masks: None, labels: labels.or(masks) },
+    })
+}
+
+/// The pairs of one folder that holds `images_at`, and how its ground truth is read.
+pub(super) fn pairs(
+    folder: &Path,
+    images_at: &Path,
+    prefix: &str,
+    as_: Option<GroundTruth>,
+) -> Result<(Vec<Pair>, Vec<Reading>)> {
+    let mut images = by_name(images_at)?;
+    if images.is_empty() {
+        let there = files(images_at, images_at, 0);
+        let example =
+            there.first().map(|f| format!("; there are {} files such as {f}", there.len())).unwrap_or_default();
+        return Err(Error::file(
+            images_at,
+            format!("holds no picture (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY){example}"),
+        ));
+    }
+    if file_name(images_at).eq_ignore_ascii_case(NNUNET) {
+        images = cases(images)?;
+    }
+    let Truths { masks, labels } = truths_in(folder, as_)?;
+    if masks.is_none() && labels.is_none() {
+        let own = file_name(images_at);
+        let others: Vec<String> =
+            folders(folder)?.iter().filter(|f| *f != images_at).map(|f| file_name(f) + "/").take(6).collect();
+        let others = if others.is_empty() { String::new() } else { format!("; there are {}", others.join(", ")) };
+        let reason = format!("holds {own}/ but neither masks/ nor labels/ with images in them{others}");
+        return Err(Error::file(folder, reason));
+    }
+    let mut readings = Vec::new();
+    let mut take =
+        |at: &Option<PathBuf>, numbers: GroundTruth, kind: &str| -> Result<Option<BTreeMap<String, PathBuf>>> {
+            let Some(at) = at else { return Ok(None) };
+            let (found, left) = matched(&images, &by_name(at)?, at, kind)?;
+            if let Some(example) = left.first() {
+                log::warn!("{}: {} files belong to no picture, such as {example}", at.display(), left.len());
+            }
+            readings.push(Reading { folder: at.clone(), numbers });
+            Ok(Some(found))
+        };
+    let masks = take(&masks, GroundTruth::Classes, "mask")?;
+    let labels = take(&labels, GroundTruth::Instances, "labels")?;
+    let of = |found: &Option<BTreeMap<String, PathBuf>>, name: &str| found.as_ref().and_then(|f| f.get(name).cloned());
+    let pair = |(name, image): (&String, &PathBuf)| Pair {
+        name: format!("{prefix}{name}"),
+        image: image.clone(),
+        mask: of(&masks, name),
+        labels: of(&labels, name),
+    };
+    Ok((images.iter().map(pair).collect(), readings))
+}
+
+/// The images under a folder by their paths in it without extension, with `/` on every system.
+fn by_name(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let mut found = BTreeMap::new();
+    for path in all_pictures(folder)? {
+        let inside = path.strip_prefix(folder).unwrap_or(&path).with_extension("");
+        let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
+        if let Some(other) = found.insert(parts.join("/"), path.clone()) {
+            let reason = format!("has the same name as {}; which of the two is meant?", other.display());
+            return Err(Error::file(path, reason));
+        }
+    }
+    Ok(found)
+}
