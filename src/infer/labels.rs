@@ -2,6 +2,7 @@
 
 use super::colours::ColourTable;
 use super::orient::Orientation;
+use super::source::OpenOptions;
 use crate::error::{Error, Result};
 
 /// A whole number per pixel, row by row: class ids, or the numbers of objects with 0 for the background. Has at least
@@ -26,6 +27,11 @@ pub struct LabelOptions {
 }
 
 impl LabelOptions {
+    /// The same for files that are turned, or are not, as images read with `read` are.
+    pub fn turned_as(&self, read: &OpenOptions) -> Self {
+        Self { ignore_orientation: self.ignore_orientation || read.ignore_orientation, ..self.clone() }
+    }
+
     /// The id that pixels have which do not count.
     pub fn ignored(&self) -> Option<u32> {
         self.ignore.map(|i| u32::try_from(i).unwrap_or(LabelMap::IGNORED))

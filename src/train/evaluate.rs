@@ -125,7 +125,7 @@ pub fn evaluate(
     check(options, classes.len())?;
     let read = |pair: &Pair| {
         let (picture, notes) = read_picture(&pair.image, &options.read)?;
-        let truth = Truth::read_for(&picture, pair, classes.len(), &options.labels)?;
+        let truth = Truth::read_for(&picture, pair, classes.len(), &options.labels.turned_as(&options.read))?;
         Ok((picture, truth, notes))
     };
     // Reading is cheap beside segmenting: a bad file shows before the work begins, the first by name.

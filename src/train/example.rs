@@ -64,7 +64,7 @@ impl Example {
             e => Error::file(&pair.image, e.to_string()),
         };
         let (picture, mut notes) = read_picture(&pair.image, &options.read)?;
-        let mut truth = Truth::read_for(&picture, pair, options.classes, &options.labels)?;
+        let mut truth = Truth::read_for(&picture, pair, options.classes, &options.labels.turned_as(&options.read))?;
         check_channels(&pair.image, &InMemory::borrowed(&picture), options.channels)?;
         let info = SourceInfo::of(&picture);
         let kind = describe(&info);

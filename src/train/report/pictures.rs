@@ -27,7 +27,7 @@ pub fn grid(data: &Dataset, read: &OpenOptions, labels: &LabelOptions, predicted
         let pair = data.pairs().get(*i);
         let pair = pair.ok_or_else(|| Error::invalid("prediction", format!("of picture {i}, which does not exist")))?;
         let (picture, _) = read_picture(&pair.image, read)?;
-        let truth = Truth::read_for(&picture, pair, mask.classes(), labels)?.classes;
+        let truth = Truth::read_for(&picture, pair, mask.classes(), &labels.turned_as(read))?.classes;
         let (width, height) = (picture.width(), picture.height());
         if [mask.width(), mask.height()] != [width, height] {
             let reason = format!("the prediction has {}x{} pixels", mask.width(), mask.height());

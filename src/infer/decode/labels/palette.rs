@@ -8,7 +8,7 @@ use ::image::ImageDecoder;
 use ::image::codecs::bmp::BmpDecoder;
 
 use super::stored::{Shown, Stored, Values, of_picture};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::infer::colours::{OPAQUE, Rgba};
 use crate::infer::decode::Source;
 use crate::infer::image::Picture;
@@ -40,23 +40,41 @@ fn guarded<T>(source: &Source, format: &str, work: impl FnOnce() -> Result<T>) -
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(source.decoder_fault(format)))
 }
 
+/// Indices are unpacked here: of fewer than 8 bits the crate gives none.
 pub(super) fn bmp(source: &Source, reader: BufReader<File>) -> Result<Stored> {
     guarded(source, "BMP", || {
-        let bad = |e| source.image_error("BMP", e);
-        let mut decoder = BmpDecoder::new(reader).map_err(bad)?;
+        let decoder = BmpDecoder::new(reader).map_err(|e| source.image_error("BMP", e))?;
         let (width, height) = decoder.dimensions();
         source.check_size(width, height)?;
         let Some(palette) = decoder.get_palette().map(|p| p.iter().map(|&c| colour(c)).collect()) else {
             return of_picture(source, &Picture::open_stored(source.path)?);
         };
-        decoder.set_indexed_color(true);
-        let size = [width as usize, height as usize];
-        let mut indices = source.zeros::<u8>(size[0] * size[1])?;
-        if decoder.total_bytes() != indices.len() as u64 {
-            return Err(source.error("unsupported BMP file: its palette has more than 256 colours"));
+        let bytes = std::fs::read(source.path).map_err(|e| Error::io(source.path, e))?;
+        let cut = || source.error("the BMP file is truncated");
+        let word = |at: usize| Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+        let long = |at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+        let header = || Some((long(10)? as usize, long(14)?, word(24)?, long(22)?, word(28)?, long(30)?));
+        let (start, length, core_bits, stored_height, bits, compression) = header().ok_or_else(cut)?;
+        // OS/2's header of 12 bytes has no compression and no rows from top to bottom.
+        let (bits, compression, downwards) = match length {
+            12 => (core_bits, 0, false),
+            _ => (bits, compression, (stored_height as i32) < 0),
+        };
+        let bits = usize::from(bits);
+        if compression != 0 || !matches!(bits, 1 | 2 | 4 | 8) {
+            return Err(source.error("a BMP file of compressed indices is not read as labels; save it as PNG"));
         }
-        decoder.read_image(&mut indices).map_err(bad)?;
-        indexed(source, size, &indices, palette)
+        let (w, h) = (width as usize, height as usize);
+        let stride = (w * bits).div_ceil(32) * 4;
+        let data = bytes.get(start..).filter(|d| d.len() >= stride.saturating_mul(h)).ok_or_else(cut)?;
+        let mut indices = source.zeros::<u8>(w * h)?;
+        for (y, row) in indices.chunks_exact_mut(w).enumerate() {
+            let line = &data[stride * if downwards { y } else { h - 1 - y }..];
+            for (x, index) in row.iter_mut().enumerate() {
+                *index = line[x * bits / 8] >> (8 - bits - x * bits % 8) & (0xff >> (8 - bits)) as u8;
+            }
+        }
+        indexed(source, [w, h], &indices, palette)
     })
 }
 
