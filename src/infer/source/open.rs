@@ -70,5 +70,7 @@ pub fn page_count(path: impl AsRef<Path>) -> Result<usize> {
 /// The size and place of the pixels that [`open_picture`] gives, as far as the file says. A `known` size of a pixel of the
 /// full size, micrometres across and down, stands in place of the file's.
 pub fn calibration_of(path: impl AsRef<Path>, options: &OpenOptions, known: Option<[f64; 2]>) -> Result<Calibration> {
-    calibration(path.as_ref(), [options.page, options.level], known)
+    // Whether `open_picture` applies orientation tags.
+    let upright = false;
+    calibration(path.as_ref(), [options.page, options.level], known, upright)
 }
