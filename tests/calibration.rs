@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use unet_wgpu::infer::{
     BandInfo, BandSink, Calibration, Coordinates, Ids, InstanceOptions, Mask, MaskSink, ObjectFile, ObjectSink,
-    OpenOptions, PixelSizeSource, Pixels, ProbabilitySink, calibration_of, feed, open_picture, page_count,
+    OpenOptions, PixelSizeSource, Pixels, ProbabilitySink, calibration_of, describe_image, feed, open_picture,
+    page_count,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -182,6 +183,36 @@ fn results_keep_sizes_and_places() {
             assert_eq!(page_count(&path).unwrap(), if path.ends_with("prob.tif") { 3 } else { 1 }, "{name}");
             let info = open_picture(&path, &at(0)).unwrap().info();
             assert_eq!((info.width, info.height, info.channels), (6, 4, 1), "{name}");
+        }
+    }
+}
+
+#[test]
+fn damage_is_never_a_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("damaged.tif");
+    for name in ["pyramid.ome.tif", "aperio.svs", "geo.tif", "geo_turned_points.tif", "imagej.tif", "big_endian.btf"] {
+        let whole = std::fs::read(fixture(name)).unwrap();
+        let mut seed = 1u64;
+        for round in 0..300 {
+            let mut bytes = whole.clone();
+            for _ in 0..1 + round % 3 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let at = (seed >> 33) as usize % bytes.len().min(4096);
+                bytes[at] = (seed >> 24) as u8;
+            }
+            if round % 10 == 9 {
+                bytes.truncate((seed >> 40) as usize % whole.len());
+            }
+            std::fs::write(&path, bytes).unwrap();
+            let named = |e: String| assert!(e.contains("damaged.tif"), "{name} {round}: {e}");
+            let _ = describe_image(&path).map_err(|e| named(e.to_string()));
+            for level in 0..2 {
+                let _ = calibration_of(&path, &at(level), None).map_err(|e| named(e.to_string()));
+                let _ = open_picture(&path, &at(level))
+                    .and_then(|mut s| s.read(0, 0, 1, 1))
+                    .map_err(|e| named(e.to_string()));
+            }
         }
     }
 }

@@ -1,8 +1,10 @@
-//! A TIFF file: pages counted, windows read from several of them, statistics gathered; labels.
+//! A TIFF file: described, pages counted, windows read from several of them and of levels, statistics gathered; labels.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use unet_wgpu::infer::{LabelMap, OpenOptions, Picture, PictureSource, normalise, open_picture, page_count};
+use unet_wgpu::infer::{
+    LabelMap, OpenOptions, Picture, PictureSource, calibration_of, describe_image, normalise, open_picture, page_count,
+};
 use unet_wgpu::weights::Normalisation;
 use unet_wgpu_fuzz::{file, names, run};
 
@@ -13,8 +15,10 @@ fuzz_target!(|data: &[u8]| {
     let path = file("fuzz.tif", data);
     run(data, || {
         let pages = names(page_count(&path), &path).unwrap_or(1);
-        for page in [0, 1, pages.saturating_sub(1)] {
-            let options = OpenOptions { page, ..OpenOptions::default() };
+        let _ = names(describe_image(&path), &path);
+        for (page, level) in [(0, 0), (1, 0), (pages.saturating_sub(1), 0), (0, 1)] {
+            let options = OpenOptions { page, level, ..OpenOptions::default() };
+            let _ = names(calibration_of(&path, &options, None), &path).map(|c| c.cropped(1, 1).oriented(6, [3, 2]));
             let Some(mut source) = names(open_picture(&path, &options), &path) else { continue };
             let info = source.info();
             let _ = (source.rows_at_once(), source.held_bytes(), source.cache_bytes(64));

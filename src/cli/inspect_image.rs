@@ -1,6 +1,7 @@
 //! `unet inspect IMAGE`: what an image file is, and what the program reads of it.
 
 use super::output;
+use super::segment_group::short;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::fs::File;
@@ -27,11 +28,6 @@ pub fn run(path: &Path, as_json: bool) -> Result<()> {
     let Some(facts) = describe_image(path)? else { return Ok(()) };
     let read = open_picture(path, &OpenOptions::default()).map(|s| s.info());
     if as_json { output::json(&document(path, &facts, &read)) } else { output::line(&text(path, &facts, &read)) }
-}
-
-/// A number without the noise of binary fractions.
-fn short(v: f64) -> f64 {
-    format!("{v:.8e}").parse().unwrap_or(v)
 }
 
 fn source(size: &PixelSize) -> String {
@@ -113,16 +109,13 @@ fn page_text(t: &mut String, page: &PageFacts) {
     }
     let Calibration { pixel, georeference, resolution } = &page.calibration;
     let _ = match (pixel, resolution.and_then(|r| Some((r.values()?, r.unit)))) {
+        (None, Some((_, unit))) if !matches!(unit, 2 | 3) => writeln!(t, "pixel size    not known"),
         (Some(p), _) => {
             let z = p.z.map_or(String::new(), |z| format!(", planes {} µm apart", short(z)));
             writeln!(t, "pixel size    {} x {} µm{z} (from {})", short(p.x), short(p.y), source(p))
         }
         (None, Some(([x, y], unit))) => {
-            let unit = match unit {
-                2 => " per inch",
-                3 => " per cm",
-                _ => "",
-            };
+            let unit = if unit == 2 { " per inch" } else { " per cm" };
             let meant = "taken for a printer's or none; --pixel-size says otherwise";
             writeln!(t, "pixel size    not known (resolution {} x {}{unit}: {meant})", short(x), short(y))
         }

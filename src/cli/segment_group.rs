@@ -117,6 +117,8 @@ pub(super) struct Opened<'a> {
     source: Box<dyn PictureSource>,
     sinks: Vec<Box<dyn BandSink>>,
     objects: Option<Box<dyn Fn() -> Option<ObjectReport>>>,
+    /// Micrometres, where they are known.
+    pixel: Option<[f64; 2]>,
     /// Milliseconds that opening took.
     opening: f64,
 }
@@ -179,6 +181,7 @@ impl Work<'_> {
         let source = open_picture(job.input, &open)?;
         check_channels(job.input, &*source, self.network)?;
         let calibration = calibration_of(job.input, &open, self.pixel_size)?;
+        let pixel = calibration.pixel.as_ref().map(|p| [p.x, p.y].map(short));
         let files: Vec<_> = job.outputs.iter().filter_map(|(s, p)| Some((s.object()?, p.to_path_buf()))).collect();
         let mut sinks = Vec::new();
         // An overlay shows single objects where they are asked for.
@@ -186,7 +189,7 @@ impl Work<'_> {
         for (save, path) in job.outputs.iter().filter(|(s, _)| *s != Save::Overlay || overlay.is_none()) {
             sinks.extend(save.sink(path, &calibration)?);
         }
-        let mut opened = Opened { job, number, source, sinks, objects: None, opening: 0.0 };
+        let mut opened = Opened { job, number, source, sinks, objects: None, pixel, opening: 0.0 };
         if !files.is_empty() {
             let mut sink = self.objects.sink(job.input, files, self.memory / 4, calibration)?;
             if let Some(path) = overlay {
@@ -235,6 +238,7 @@ impl Work<'_> {
     fn tell(&self, say: &mut Said, segmenter: &Segmenter, opened: Opened, result: &Streamed, ms: f64) -> Result<()> {
         let Job { input, page, outputs } = opened.job;
         say.notes(input, &result.notes);
+        let pixel = opened.pixel;
         let objects = opened.objects.and_then(|found| found());
         let shares = class_shares(segmenter.classes(), result);
         let (width, height) = (result.picture.width, result.picture.height);
@@ -260,6 +264,8 @@ impl Work<'_> {
             // Names that are no text would panic as paths.
             "input": input.to_string_lossy(),
             "page": page,
+            "level": self.level,
+            "pixel_size_um": pixel,
             "width": width,
             "height": height,
             "outputs": outputs.iter().map(named).collect::<serde_json::Map<String, Value>>(),
@@ -279,6 +285,11 @@ impl Work<'_> {
         });
         output::line_if_read(&line.to_string())
     }
+}
+
+/// A number without the noise of binary fractions.
+pub(super) fn short(v: f64) -> f64 {
+    format!("{v:.8e}").parse().unwrap_or(v)
 }
 
 /// Share of the picture's pixels of every class.

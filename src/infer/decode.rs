@@ -137,18 +137,6 @@ pub(super) fn open_source(
     Ok((opened.into_source(), orientation))
 }
 
-/// How an image is to be turned, by page and level of its file, and its stored columns and rows where it is a TIFF: no other
-/// format says where its pixels lie.
-pub(super) fn orientation_at(path: &Path, [page, level]: [usize; 2]) -> Result<(Orientation, [usize; 2])> {
-    let (_, _, head) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
-    if !is_tiff(&head) {
-        return Ok((orientation_of(path)?, [0; 2]));
-    }
-    let (source, orientation) = open_source(path, page, level, u64::MAX)?;
-    let info = source.info();
-    Ok((orientation, [info.width, info.height]))
-}
-
 /// Pages of a file: of a TIFF, every picture that is not a reduced copy of another; of OME-TIFF and ImageJ stacks, every
 /// plane and time; one for other formats.
 pub(super) fn pages_of(path: &Path) -> Result<usize> {

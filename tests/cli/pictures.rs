@@ -229,3 +229,71 @@ fn overlays_show_single_objects() {
     }
     assert!(touching > 0 && different > 0, "{touching} {different}: nothing to see");
 }
+
+/// A file of assets/fixtures/calibration in the folder.
+fn calibrated(f: &Folder, name: &str) {
+    let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/calibration").join(name);
+    std::fs::copy(from, f.path(name)).unwrap();
+}
+
+#[test]
+fn levels_lengths_and_places() {
+    let f = folder();
+    f.unet("m3.safetensors", json!({ "width": 2, "depth": 1, "padding": "same", "in_channels": 3 }), |_| ());
+    ["aperio.svs", "geo.tif", "imagej.tif"].iter().for_each(|name| calibrated(&f, name));
+    let segment = |args: &[&str]| f.run(&[&["segment"], args, &CPU[..], &["-o", "out/", "--json"]].concat());
+    let r = segment(&["aperio.svs", "-m", "m3.safetensors", "--level", "1", "--save", "mask,csv"]);
+    assert_eq!(r.code, 0, "{}", r.stderr);
+    let line: Value = serde_json::from_str(&r.stdout).unwrap();
+    assert_eq!((&line["width"], &line["height"], &line["level"]), (&json!(48), &json!(32), &json!(1)));
+    assert_eq!(line["pixel_size_um"], json!([0.998, 0.998]));
+    let table = std::fs::read_to_string(f.path("out/aperio_objects.csv")).unwrap();
+    assert!(table.lines().next().unwrap().contains(",area_um2,centroid_x_um,"), "{table}");
+    let e = f.error(&["segment", "aperio.svs", "-m", "m3.safetensors", "--level", "3"]);
+    assert!(e.contains("aperio.svs: has levels 0 to 2 (96x64, 48x32, 24x16), there is no level 3"), "{e}");
+    // A stack of which one plane is read says so, until a page is named.
+    let unread = "imagej.tif has 3 pages; page 0 is used (--page all for every page)";
+    let stderr = |args: &[&str]| {
+        let output = f.command(&[&["segment", "imagej.tif", "-m", "m.safetensors"], args, &CPU[..]].concat()).output();
+        String::from_utf8(output.unwrap().stderr).unwrap()
+    };
+    assert!(stderr(&[]).contains(unread) && !stderr(&["--page", "0"]).contains(unread));
+    // World coordinates where there are some.
+    let world = ["--save", "geojson", "--coordinates", "world", "-m", "m.safetensors"];
+    assert_eq!(segment(&[&["geo.tif"][..], &world].concat()).code, 0);
+    let outlines = std::fs::read_to_string(f.path("out/geo_contours.geojson")).unwrap();
+    assert!(outlines.contains("urn:ogc:def:crs:EPSG::32632"), "{outlines}");
+    let e = f.error(&[&["segment", "imagej.tif"][..], &world].concat());
+    assert!(e.contains("imagej.tif: has no world coordinates (it is not georeferenced)"), "{e}");
+    let r = segment(&["geo.tif", "-m", "m.safetensors", "--save", "csv", "--pixel-size", "2x4"]);
+    assert_eq!(serde_json::from_str::<Value>(&r.stdout).unwrap()["pixel_size_um"], json!([2.0, 4.0]));
+}
+
+#[test]
+fn images_are_inspected() {
+    let f = folder();
+    let names = ["pyramid.ome.tif", "geo.tif", "imagej.tif"];
+    names.iter().for_each(|name| calibrated(&f, name));
+    let inspect = |name: &str| -> Value {
+        let r = f.run(&["inspect", name, "--json"]);
+        assert_eq!(r.code, 0, "{name}: {}", r.stderr);
+        serde_json::from_str(&r.stdout).unwrap()
+    };
+    let ome = inspect("pyramid.ome.tif");
+    assert_eq!((&ome["format"], &ome["page_count"]), (&json!("TIFF (OME)"), &json!(1)));
+    let page = &ome["pages"][0];
+    assert_eq!(page["levels"], json!([[80, 48], [40, 24], [20, 12]]));
+    assert_eq!((&page["channels"], &page["channel_names"]), (&json!(2), &json!(["DAPI", "GFP"])));
+    assert_eq!((&page["sample"], &page["layout"]), (&json!("uint16"), &json!("tiles of 16x16")));
+    assert_eq!(page["pixel_size_um"]["x"], json!(0.25));
+    let geo = inspect("geo.tif");
+    assert_eq!(geo["pages"][0]["georeference"]["epsg"], json!(32632));
+    assert_eq!(geo["no_pages"].as_array().unwrap().len(), 2);
+    assert_eq!((&inspect("imagej.tif")["page_count"], &geo["read_as"]["width"]), (&json!(3), &json!(41)));
+    let text = f.run(&["inspect", "imagej.tif"]).stdout;
+    assert!(text.contains("pages 0 to 2, each") && text.contains("planes 2 µm apart"), "{text}");
+    // What is no image is a model, as before.
+    assert!(f.run(&["inspect", "m.safetensors"]).stdout.contains("architecture"));
+    std::fs::write(f.path("cut.png"), b"\x89PNG\r\n\x1a\n\0\0").unwrap();
+    assert!(f.run(&["inspect", "cut.png"]).stdout.contains("not read"));
+}

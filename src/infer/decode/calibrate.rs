@@ -8,11 +8,13 @@ use roxmltree::{Document, Node};
 
 use super::directory::{Directories, Directory};
 use super::levels::{self, Level};
+use super::orientation_of;
 use super::{Bounds, MAX_PIXELS, SCRATCH, Source, begin, is_tiff, pages, tiff};
 use crate::error::Result;
 use crate::infer::calibration::{Calibration, Georeference, PixelSize, PixelSizeSource, Resolution, micrometres};
 
 const DESCRIPTION: u16 = 270;
+const ORIENTATION: u16 = 274;
 const X_RESOLUTION: u16 = 282;
 const Y_RESOLUTION: u16 = 283;
 const RESOLUTION_UNIT: u16 = 296;
@@ -24,22 +26,29 @@ const GEO_DOUBLES: u16 = 34736;
 const GEO_ASCII: u16 = 34737;
 
 /// What the file says of a page and level of it, both counted from 0. Nothing where it says nothing. A `known` size of a
-/// pixel of level 0, micrometres, stands in place of the file's.
+/// pixel of level 0, micrometres, stands in place of the file's. `upright` is of the image that its orientation tag turns.
 pub(in crate::infer) fn calibration(
     path: &Path,
     [page, level]: [usize; 2],
     known: Option<[f64; 2]>,
+    upright: bool,
 ) -> Result<Calibration> {
     let (source, reader, head) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     match head.as_slice() {
         head if is_tiff(head) => {
             let source = source.as_source();
-            tiff::guarded(&source, || of_tiff(&source, reader, [page, level], known))
+            tiff::guarded(&source, || of_tiff(&source, reader, [page, level], known, upright))
         }
-        [0x89, b'P', b'N', b'G', ..] => Ok(overridden(of_png(reader).unwrap_or_default(), known)),
-        [0xff, 0xd8, 0xff, ..] => Ok(overridden(of_jpeg(reader).unwrap_or_default(), known)),
+        [0x89, b'P', b'N', b'G', ..] => turned(path, of_png(reader).unwrap_or_default(), known, upright),
+        [0xff, 0xd8, 0xff, ..] => turned(path, of_jpeg(reader).unwrap_or_default(), known, upright),
         _ => Ok(overridden(Calibration::default(), known)),
     }
+}
+
+/// Of a file without a place on Earth, so whose size does not matter.
+fn turned(path: &Path, found: Calibration, known: Option<[f64; 2]>, upright: bool) -> Result<Calibration> {
+    let tag = if upright { orientation_of(path)?.tag() } else { 1 };
+    Ok(overridden(found.oriented(tag, [0; 2]), known))
 }
 
 fn overridden(calibration: Calibration, known: Option<[f64; 2]>) -> Calibration {
@@ -54,6 +63,7 @@ fn of_tiff(
     reader: BufReader<File>,
     [page, level]: [usize; 2],
     known: Option<[f64; 2]>,
+    upright: bool,
 ) -> Result<Calibration> {
     let mut decoder = tiff::TiffDecoder::new(source, reader)?;
     let planes = pages::planes(source, &mut decoder, page)?;
@@ -62,15 +72,20 @@ fn of_tiff(
     let chain = levels::chain(source, &mut file, at + 1)?;
     let Some(own) = chain.get(at) else { return Ok(Calibration::default()) };
     let first = chain.first().map_or(&own.directory, |f| &f.directory);
-    let full = overridden(of_directory(source, &mut file, first, &own.directory, page), known);
+    let mut full = of_directory(source, &mut file, first, &own.directory, page);
+    if let (true, Some(tag)) = (upright, file.number(&own.directory, ORIENTATION)) {
+        full = full.oriented(u16::try_from(tag).unwrap_or(1), own.size.map(|n| n as usize));
+    }
+    let full = overridden(full, known);
     if level == 0 {
         return Ok(full);
     }
     let sizes = levels::of(source, &mut file, &chain, at)?;
     Ok(match (sizes.first(), sizes.get(level)) {
         (Some(whole), Some(part)) => {
-            let by = ratio(whole, part, full.georeference.is_some());
-            full.scaled(by)
+            let [x, y] = ratio(whole, part, full.georeference.is_some());
+            let turned = upright && file.number(&own.directory, ORIENTATION).is_some_and(|o| o >= 5);
+            full.scaled(if turned { [y, x] } else { [x, y] })
         }
         _ => full,
     })

@@ -12,7 +12,7 @@ use super::directory::{Directories, Directory};
 use super::levels::{self, Kind, Level, Listed};
 use super::pages::{self, Plane};
 use super::{Bounds, MAX_PIXELS, Source, begin, is_tiff, tiff};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::infer::calibration::Calibration;
 
 /// What an image file is.
@@ -89,7 +89,7 @@ pub fn describe_image(path: impl AsRef<Path>) -> Result<Option<ImageFacts>> {
         "BMP" => of_decoder(BmpDecoder::new(reader)),
         _ => None,
     };
-    let calibration = calibrate::calibration(path, [0, 0], None).unwrap_or_default();
+    let calibration = calibrate::calibration(path, [0, 0], None, false).unwrap_or_default();
     let pages = page.map(|p| PageFacts { calibration, ..p }).into_iter().collect();
     Ok(Some(ImageFacts { format: format.to_string(), pages, ..ImageFacts::default() }))
 }
@@ -117,8 +117,9 @@ fn of_decoder<D: ImageDecoder>(decoder: ImageResult<D>) -> Option<PageFacts> {
 }
 
 fn of_tiff(source: &Source, reader: BufReader<File>, format: &str) -> Result<ImageFacts> {
-    let handle = reader.get_ref().try_clone().map_err(|e| crate::error::Error::io(source.path, e))?;
-    let mut file = Directories::new(BufReader::new(handle)).map_err(|e| levels::failed(source, e))?;
+    // A handle with a position of its own.
+    let own = File::open(source.path).map_err(|e| Error::io(source.path, e))?;
+    let mut file = Directories::new(BufReader::new(own)).map_err(|e| levels::failed(source, e))?;
     let chain = levels::chain(source, &mut file, usize::MAX)?;
     let Some(first) = chain.first().map(|l| l.directory.clone()) else { return Ok(ImageFacts::default()) };
     let text = file.text(&first, 270).unwrap_or_default();
@@ -190,7 +191,7 @@ fn directory<R: Read + Seek>(file: &mut Directories<R>, d: &Directory) -> PageFa
         Some(4) => "mask",
         Some(5) => "CMYK",
         Some(6) => "YCbCr",
-        Some(8 | 9 | 10) => "Lab",
+        Some(8..=10) => "Lab",
         Some(32803) => "colour filter array",
         _ => "not said",
     };

@@ -52,7 +52,7 @@ pub(in crate::infer) fn tags(calibration: &Calibration, pages: usize) -> Vec<Tif
                     lines.push_str(&format!("spacing={}\n", z / unit));
                 }
                 // A sign of another encoding would be no ASCII, so ImageJ's escape it is.
-                let lines: String = lines.chars().map(|c| escaped(c)).collect();
+                let lines: String = lines.chars().map(escaped).collect();
                 tags.push(text(270, lines.into_bytes()));
             }
             // Pixels per centimetre, which every reader of TIFF has.

@@ -7,7 +7,7 @@ use super::{FillNan, JoinChannels, Oriented, PictureSource, SelectChannels, With
 use crate::error::{Error, Result};
 use crate::infer::calibration::Calibration;
 use crate::infer::channels::{Alpha, ChannelMap};
-use crate::infer::decode::{MAX_CHANNELS, calibration, check_whole, open_source, orientation_at, pages_of};
+use crate::infer::decode::{MAX_CHANNELS, calibration, check_whole, open_source, pages_of};
 use crate::infer::image::{Picture, Sample};
 use crate::infer::orient::Orientation;
 
@@ -149,11 +149,5 @@ pub fn page_count(path: impl AsRef<Path>) -> Result<usize> {
 /// The size and place of the pixels that [`open_picture`] gives, as far as the file says. A `known` size of a pixel of the
 /// full size, micrometres across and down, stands in place of the file's.
 pub fn calibration_of(path: impl AsRef<Path>, options: &OpenOptions, known: Option<[f64; 2]>) -> Result<Calibration> {
-    let (path, at) = (path.as_ref(), [options.page, options.level]);
-    if options.ignore_orientation {
-        return calibration(path, at, known);
-    }
-    let (by, stored) = orientation_at(path, at)?;
-    let known = known.map(|[x, y]| if by.transpose { [y, x] } else { [x, y] });
-    Ok(calibration(path, at, known)?.oriented(by.tag(), stored))
+    calibration(path.as_ref(), [options.page, options.level], known, !options.ignore_orientation)
 }
