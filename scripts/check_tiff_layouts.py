@@ -185,6 +185,8 @@ def define():
     written("palette_rgb", picture("u1"), colormap=rainbow, expect=lambda a: (rainbow.T >> 8).astype(np.uint8)[a], fixture=True, **pal)
     smooth = colormap(lambda i, c: (i * (31 + c) * 7) % 65536)
     written("palette_rgb_16", picture("u1"), colormap=smooth, expect=lambda a: smooth.T[a], **pal)
+    green = colormap(lambda i, c: i * 257 if c == 1 else 0)
+    written("palette_green_ramp", picture("u1"), colormap=green, said="colours of display", fixture=True, **pal)
     low = colormap(lambda i, c: (i * (3 + 2 * c)) % 256)
     written("palette_of_8_bits", picture("u1"), colormap=low, expect=lambda a: low.T.astype(np.uint8)[a], **pal)
     case("palette_imagej", fixture=True)(

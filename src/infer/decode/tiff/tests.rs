@@ -61,6 +61,23 @@ fn windows_are_parts_of_the_whole() {
     }
 }
 
+#[test]
+fn palettes_are_colours_or_show_values() {
+    let open = |colour: fn(u16) -> [u16; 3], value: u8| {
+        let mut tags = base(1, 1, 8, 1, 3);
+        tags.push((320, (0..3).flat_map(|c| (0..256).map(move |i| colour(i)[c])).collect()));
+        let (_dir, path) = temp(&raw_tiff(&tags, false, &[&[value]]));
+        Picture::open(path).unwrap().pixels().clone()
+    };
+    assert_eq!(open(|i| [i * 257; 3], 77), Pixels::U8(vec![77]));
+    assert_eq!(open(|i| [(255 - i) * 257; 3], 77), Pixels::U8(vec![178]));
+    // Green, and fire, are shown values; a cycle of hues is colours, of 16 bits where they are.
+    assert_eq!(open(|i| [0, i * 257, 0], 77), Pixels::U8(vec![77]));
+    assert_eq!(open(|i| [(i * 2).min(255) * 257, i * 257, i.saturating_sub(128) * 514], 200), Pixels::U8(vec![200]));
+    assert_eq!(open(|i| [i % 3 * 257, i % 5 * 257, i % 7 * 257], 11), Pixels::U8(vec![2, 1, 4]));
+    assert_eq!(open(|i| [i % 3 * 1000, i % 5 * 1000, i % 7 * 1000], 11), Pixels::U16(vec![2000, 1000, 4000]));
+}
+
 fn temp(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.tif");
