@@ -1,18 +1,22 @@
 //! An ONNX file's network as an architecture.
 
 use super::Why;
+use super::ending::{Decision, Ending};
 use super::parts::Parts;
+use super::quantised::real_form;
+use super::range;
 use super::translate::{NODE_COST, Translated, describe, translate};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId, footprint};
-use crate::model::blocks::sigmoid;
+use crate::model::dialect::{Origin, Report, Setting};
 use crate::model::{Architecture, Built, INPUT, SizeRule};
-use crate::ops::{ImportNchw, MaskRule, Softmax};
+use crate::ops::ImportNchw;
 use crate::tensor::{Shape, TensorDesc};
 use crate::weights::{Normalisation, Weights};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a file leaves open, and what may be wanted otherwise than assumed. What is absent is found out as said.
@@ -22,8 +26,8 @@ pub struct OnnxOptions {
     /// The output that segmentation uses. Of those with rows and columns the first of the largest, if absent; if that is
     /// ArgMax's, what ArgMax reads.
     pub output: Option<String>,
-    /// What makes probabilities of that output. If absent: nothing where the network ends in a sigmoid or softmax itself,
-    /// else a sigmoid for one channel and a softmax for several.
+    /// What makes probabilities of that output. If absent it is worked out from the bounds of the file's own arithmetic:
+    /// nothing where the output is a probability, else a sigmoid for one channel and a softmax for several.
     pub activation: Option<Ending>,
     /// Takes a file with fixed rows and columns for one that would do with any: exact where all its layers do.
     pub free_size: bool,
@@ -33,41 +37,17 @@ pub struct OnnxOptions {
     pub normalisation: Option<Normalisation>,
 }
 
-/// How an output becomes probabilities, and these a class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ending {
-    /// The network ends in a sigmoid: a class where its channel is above one half.
-    AfterSigmoid,
-    /// The network ends in a softmax: the largest channel.
-    AfterSoftmax,
-    /// A sigmoid is to be applied.
-    Sigmoid,
-    /// A softmax is to be applied.
-    Softmax,
-}
-
 impl OnnxOptions {
     /// From `key=value` settings of the command line or of a program.
     pub fn from_settings(set: &Map<String, Value>) -> Result<Self> {
         let mut set = set.clone();
         let normalisation = set.remove("normalisation").map(|v| Normalisation::from_setting(&v)).transpose()?;
         let options = Self::deserialize(&Value::Object(set)).map_err(|e| {
-            let known = "output, activation (sigmoid, softmax, after_sigmoid, after_softmax), free_size, in_channels, normalisation";
+            let activations = Ending::SETTINGS;
+            let known = format!("output, activation ({activations}), free_size, in_channels, normalisation");
             Error::invalid("--set", format!("{e}; an ONNX file takes: {known}"))
         })?;
         Ok(Self { normalisation, ..options })
-    }
-}
-
-impl Ending {
-    fn name(self) -> &'static str {
-        match self {
-            Self::AfterSigmoid => "after_sigmoid",
-            Self::AfterSoftmax => "after_softmax",
-            Self::Sigmoid => "sigmoid",
-            Self::Softmax => "softmax",
-        }
     }
 }
 
@@ -79,7 +59,7 @@ pub struct OnnxNetwork {
     /// The output that segmentation uses, and the value that classes are decided on.
     output: String,
     decision: String,
-    ending: Ending,
+    ending: Decision,
     rule: SizeRule,
     fixed: [Option<usize>; 2],
     out_channels: usize,
@@ -92,14 +72,14 @@ const SEARCH: u64 = 1 << 28;
 
 impl OnnxNetwork {
     /// Understands a file's network: translates it for one size, and finds out which others it takes.
-    pub(super) fn new(parts: Parts, options: &OnnxOptions) -> Result<Self, Why> {
+    pub(super) fn new(parts: Parts, weights: &Weights, options: &OnnxOptions) -> Result<Self, Why> {
         let [_, _, h, w] = parts.dims;
         let fixed = if options.free_size { [None; 2] } else { [h, w] };
         let mut network = Self {
             parts: Arc::new(parts),
             output: String::new(),
             decision: String::new(),
-            ending: Ending::Sigmoid,
+            ending: Decision::set(Ending::Sigmoid),
             rule: SizeRule { minimum: 1, step: 1, margin: 0 },
             fixed,
             out_channels: 1,
@@ -110,7 +90,10 @@ impl OnnxNetwork {
         network.choose_output(&graph, &translated, options)?;
         let (probe, align) = network.probe(at)?;
         network.out_channels = probe.out.c;
-        network.ending = options.activation.unwrap_or_else(|| network.ending_of_file());
+        network.ending = match options.activation {
+            Some(ending) => Decision::set(ending),
+            None => network.decided(weights, at)?,
+        };
         network.rule = network.find_rule(at, &probe, align)?;
         Ok(network)
     }
@@ -137,8 +120,12 @@ impl OnnxNetwork {
 
     /// The graph for an input of so many rows and columns, not yet with outputs.
     fn translate_at(&self, [h, w]: [usize; 2]) -> Result<(Graph, Translated), Why> {
+        self.translated(Shape::new(self.batch(), self.channels(), h, w))
+    }
+
+    fn translated(&self, s: Shape) -> Result<(Graph, Translated), Why> {
         let mut graph = Graph::new();
-        let x = graph.input(INPUT, TensorDesc::linear(Shape::new(self.batch(), self.channels(), h, w)));
+        let x = graph.input(INPUT, TensorDesc::linear(s));
         let x = graph.node("import", ImportNchw, &[x])?;
         let translated = translate(&self.parts, &mut graph, x, &self.decision).map_err(|f| Why(describe(&f)))?;
         Ok((graph, translated))
@@ -160,7 +147,9 @@ impl OnnxNetwork {
                 found.iter().find(|o| picture(o.1) == most).map(|o| o.0.clone()).unwrap_or_default()
             }
         };
-        self.decision = self.before(&self.output, "ArgMax").unwrap_or_else(|| self.output.clone());
+        let real = real_form(&self.output);
+        let real = self.parts.is_made(&real).then_some(real);
+        self.decision = self.before(&self.output, "ArgMax").or(real).unwrap_or_else(|| self.output.clone());
         Ok(())
     }
 
@@ -176,29 +165,40 @@ impl OnnxNetwork {
         // Nodes are in order, so this ends.
         while matches!(
             &node.op_type[..],
-            "Identity"
-                | "Cast"
-                | "Squeeze"
-                | "Unsqueeze"
-                | "Reshape"
-                | "Transpose"
-                | "Flatten"
-                | "Dropout"
-                | "Slice"
-                | "Resize"
+            "Identity" | "Cast" | "Squeeze" | "Unsqueeze" | "Reshape" | "Transpose" | "Flatten" | "Dropout"
         ) {
             node = self.parts.producer_of(node.input.first()?)?;
         }
         Some(node)
     }
 
-    fn ending_of_file(&self) -> Ending {
-        match self.ending_node(&self.decision).map(|n| &n.op_type[..]) {
-            Some("Sigmoid") => Ending::AfterSigmoid,
-            Some("Softmax") => Ending::AfterSoftmax,
-            _ if self.out_channels == 1 => Ending::Sigmoid,
-            _ => Ending::Softmax,
+    /// What the output is, as the file's arithmetic shows.
+    fn decided(&self, weights: &Weights, at: [usize; 2]) -> Result<Decision, Why> {
+        let (graph, translated) = self.translate_at(at)?;
+        Ok(Decision::of(&range::read(&graph, weights, translated.decision), self.out_channels))
+    }
+
+    /// What the file leaves open and was assumed; `normalisation` is what becomes of pixels, if the file does not say it.
+    pub fn report(&self, normalisation: Option<&Normalisation>, set: bool) -> Report {
+        let mut settings = vec![self.ending.setting()];
+        if let Some(rule) = normalisation {
+            let origin = if set { Origin::Set } else { Origin::Assumed(self.parts.pixels()) };
+            settings.push(Setting { key: "normalisation".into(), value: json!(rule), origin });
         }
+        let mut notes = self.parts.notes.clone();
+        if self.parts.outputs.len() > 1 {
+            notes.push(format!(
+                "of its outputs {} the classes are of `{}`",
+                self.parts.outputs.join(", "),
+                self.output
+            ));
+        }
+        Report { settings, notes, ..Report::new("ONNX") }
+    }
+
+    /// Whether what follows the output is what this program's own networks have.
+    pub fn is_plain(&self) -> bool {
+        self.ending.of_logits()
     }
 
     /// What becomes of an input of that size, and by how many rows and columns it can be shifted, if that is known.
@@ -315,10 +315,7 @@ impl Architecture for OnnxNetwork {
     }
 
     fn classes(&self) -> usize {
-        match self.ending {
-            Ending::AfterSigmoid | Ending::Sigmoid => self.out_channels + 1,
-            Ending::AfterSoftmax | Ending::Softmax => self.out_channels.max(2),
-        }
+        self.ending.classes(self.out_channels)
     }
 
     fn config(&self) -> Value {
@@ -333,7 +330,7 @@ impl Architecture for OnnxNetwork {
             "columns": self.fixed[1],
             "outputs": p.outputs,
             "output": self.output,
-            "activation": self.ending.name(),
+            "activation": self.ending.ending.name(),
             "nodes": p.nodes.len(),
         })
     }
@@ -344,6 +341,11 @@ impl Architecture for OnnxNetwork {
 
     fn fixed_size(&self) -> [Option<usize>; 2] {
         self.fixed
+    }
+
+    fn output_dims(&self, s: Shape) -> Result<BTreeMap<String, Vec<usize>>> {
+        let translated = self.translated(s).map_err(|why| Error::invalid(format!("input {s}"), why.0))?.1;
+        Ok(translated.dims.into_iter().filter(|d| d.1.len() != 4).collect())
     }
 
     fn example(&self) -> Shape {
@@ -376,15 +378,7 @@ impl Architecture for OnnxNetwork {
                 format!("the output is {out}: another number of pictures"),
             ));
         }
-        let probability = match self.ending {
-            Ending::AfterSigmoid | Ending::AfterSoftmax => value,
-            Ending::Sigmoid => sigmoid(graph, "probability", value)?,
-            Ending::Softmax => graph.node("probability", Softmax, &[value])?,
-        };
-        let rule = match self.ending {
-            Ending::AfterSoftmax | Ending::Softmax if out.c > 1 => MaskRule::Argmax,
-            _ => MaskRule::Threshold(0.5),
-        };
+        let (probability, rule) = self.ending.probability(graph, value)?;
         Ok(Built { outputs: translated.outputs, probability, decision: probability, rule })
     }
 }

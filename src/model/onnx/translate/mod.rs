@@ -5,6 +5,7 @@
 mod conv;
 mod norm;
 mod pointwise;
+mod reduce;
 mod shape;
 mod spatial;
 mod value;
@@ -150,7 +151,7 @@ fn translator(op: &str) -> Option<Translate> {
         "InstanceNormalization" => norm::instance,
         "GroupNormalization" => norm::group,
         "LayerNormalization" => norm::layer,
-        "Softmax" => norm::softmax,
+        "Softmax" | "LogSoftmax" => norm::softmax,
         "MaxPool" | "AveragePool" => spatial::pool,
         "GlobalAveragePool" | "GlobalMaxPool" => spatial::global_pool,
         "Resize" | "Upsample" => spatial::resize,
@@ -161,6 +162,10 @@ fn translator(op: &str) -> Option<Translate> {
         | "Reciprocal" | "Floor" | "Ceil" | "Round" | "Sign" | "Erf" => pointwise::unary,
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "PRelu" | "Less" | "Greater" | "Equal" => pointwise::binary,
         "Min" | "Max" | "Sum" | "Mean" => pointwise::several,
+        "Celu" => pointwise::celu,
+        "ThresholdedRelu" => pointwise::thresholded,
+        "Not" | "And" | "Or" | "LessOrEqual" | "GreaterOrEqual" => pointwise::logic,
+        "Where" => pointwise::choose,
         "Identity" | "Dropout" => shape::same,
         "Cast" | "CastLike" => shape::cast,
         "Shape" | "Size" => shape::shape,
@@ -170,31 +175,16 @@ fn translator(op: &str) -> Option<Translate> {
         "Slice" => shape::slice,
         "Split" => shape::split,
         "Gather" => shape::gather,
-        "Expand" => shape::expand,
-        "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceSum" => shape::reduce,
-        "ArgMax" => shape::argmax,
+        "Expand" | "Tile" => shape::expand,
+        "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceSum" | "ReduceLogSumExp" | "ReduceL1" | "ReduceL2"
+        | "ReduceSumSquare" | "ReduceProd" => reduce::reduce,
+        "ArgMax" | "ArgMin" => reduce::argmax,
         _ => return None,
     })
 }
 
 /// Operators that [`fold::apply`] knows and this file does not.
-const FOLDED_ONLY: [&str; 15] = [
-    "Constant",
-    "ConstantOfShape",
-    "Tile",
-    "Range",
-    "Where",
-    "ReduceProd",
-    "Not",
-    "Mod",
-    "And",
-    "Or",
-    "LessOrEqual",
-    "GreaterOrEqual",
-    "Pow",
-    "Size",
-    "Shape",
-];
+const FOLDED_ONLY: [&str; 7] = ["Constant", "ConstantOfShape", "Range", "Mod", "Pow", "Size", "Shape"];
 
 /// Elements that arithmetic on constants may go through and make, whatever the file holds.
 const FREE_ELEMENTS: u64 = 1 << 24;
@@ -219,6 +209,8 @@ pub struct Translator<'a> {
 pub struct Translated {
     /// The file's outputs in their order; constant ones are left out.
     pub outputs: Vec<(String, ValueId)>,
+    /// Their dimensions in the file, but N, C, H, W of those that have four.
+    pub dims: Vec<(String, Vec<usize>)>,
     /// The value that was asked for.
     pub decision: ValueId,
     /// What it took: elements of constants, and [`NODE_COST`] a node.
@@ -235,6 +227,7 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
     } else {
         Data::plain(x, shape.dims().to_vec())
     };
+    let input = Data { whole: parts.whole_pixels(), ..input };
     let most = FREE_ELEMENTS.saturating_add(parts.elements().saturating_mul(PER_ELEMENT));
     let mut t = Translator { parts, graph, values: HashMap::new(), spent: 0, most };
     t.values.insert(&parts.input, Value::Data(input));
@@ -257,12 +250,13 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
     if !failures.is_empty() {
         return Err(failures);
     }
-    let mut outputs = Vec::new();
+    let (mut outputs, mut dims) = (Vec::new(), Vec::new());
     for name in &parts.outputs {
         match t.values.get(&name[..]).cloned().or_else(|| parts.value(name)) {
             Some(Value::Data(d)) => {
                 let id = t.exported(name, &d).map_err(|why| fail(name, "output", why.0))?;
                 outputs.push((name.clone(), id));
+                dims.push((name.clone(), d.dims()));
             }
             Some(_) => log::debug!("output `{name}` is a constant and left out"),
             None => return Err(fail(name, "output", "nothing makes it".into())),
@@ -275,7 +269,17 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
         (None, _) => first.1,
     };
     let cost = t.spent + parts.nodes.len() as u64 * NODE_COST;
-    Ok(Translated { outputs, decision, cost })
+    Ok(Translated { outputs, dims, decision, cost })
+}
+
+/// More than four dimensions without axes of one element, the first of them apart.
+fn shorter(dims: &[usize]) -> Option<Shape> {
+    let (first, rest) = dims.split_first()?;
+    let mut rest: Vec<usize> = rest.iter().copied().filter(|&d| d != 1).collect();
+    while rest.len() < 3 {
+        rest.insert(0, 1);
+    }
+    value::canonical(&[&[*first], &rest[..]].concat())
 }
 
 /// What a node is called in messages and in the graph.
@@ -483,7 +487,7 @@ impl<'a> Translator<'a> {
         let shape = match dims[..] {
             // A map of classes has no axis for channels.
             [n, h, w] => Some(Shape::new(n, 1, h, w)),
-            _ => value::canonical(&dims),
+            _ => value::canonical(&dims).or_else(|| shorter(&dims)),
         };
         let shape = shape.ok_or_else(|| Why::from(format!("has dimensions {dims:?}")))?;
         self.arranged(name, d, shape)
