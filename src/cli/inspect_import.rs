@@ -9,7 +9,7 @@ use unet_wgpu::model::dialect::{Origin, Report, Setting};
 const LISTED: usize = 4;
 
 pub fn text(r: &Report, all: bool) -> String {
-    let mut t = format!("\nunderstood as  a checkpoint of {}\n", r.dialect);
+    let mut t = format!("\nunderstood as  {}\n", r.heading());
     if !r.prefix.is_empty() {
         let _ = writeln!(t, "prefix         `{}` before every name", r.prefix);
     }
@@ -25,6 +25,10 @@ pub fn text(r: &Report, all: bool) -> String {
     }
     for note in &r.notes {
         let _ = writeln!(t, "{:<15}{note}", "note");
+    }
+    if r.matched.is_empty() && r.ignored.is_empty() {
+        t.truncate(t.trim_end().len());
+        return t;
     }
     let _ = writeln!(
         t,

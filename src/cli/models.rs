@@ -12,9 +12,10 @@ use unet_wgpu::model::{Model, onnx};
 pub struct SetArgs {
     /// What a PyTorch checkpoint does not say, in place of what is assumed: an option of the network such as
     /// `align_corners=false`, `normalisation=z_score` or `classes=background,cell`; `state=ema` reads that state dict of a file
-    /// with several. Of an ONNX file: `size=480x640` (rows x columns), `layout=NHWC`, `activation=sigmoid`. Of any U-Net++:
-    /// `level=2` prunes it to L2,
-    /// `deep_supervision=false` takes its last head alone in place of the mean of all
+    /// with several. Of any U-Net++: `level=2` prunes it to L2, `deep_supervision=false` takes its last head alone in place of
+    /// the mean of all. Of an ONNX file: `activation=sigmoid` (or softmax, after_sigmoid, after_softmax, after_sigmoid_255,
+    /// after_softmax_255, after_log_sigmoid, after_log_softmax) says what its output is, `output=NAME` which one is meant,
+    /// `size=480x640` (rows x columns), `layout=NHWC`, `free_size=true`, `in_channels=3`
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
@@ -65,7 +66,7 @@ pub fn say_assumptions(model: &Model, common: &Common) {
         common.note(&format!("{}: {note}", model.name));
     }
     let Some(report) = model.import() else { return };
-    common.note(&format!("{}: a checkpoint of {}, {}", model.name, report.dialect, model.architecture.name()));
+    common.note(&format!("{}: {}, {}", model.name, report.heading(), model.architecture.name()));
     for assumed in report.assumed() {
         common.note(&format!("  assumed {assumed}"));
     }

@@ -77,6 +77,12 @@ impl Run {
         let (done, fallback) = backend.or_f32(|backend| self.timed(backend, &graph, &model, x, start))?;
         let Timed { executable, outputs, load_ms, first_run_ms, runs } = done;
         let order = executable.output_names();
+        let mut outputs = outputs;
+        for (name, dims) in model.architecture.output_dims(shape)? {
+            if let Some(found) = outputs.remove(&name) {
+                outputs.insert(name, found.reshaped(dims)?);
+            }
+        }
         let shapes: BTreeMap<String, Vec<usize>> =
             outputs.iter().map(|(k, v)| (k.clone(), v.dims().to_vec())).collect();
         tensors::write(&self.output, &order, outputs)?;

@@ -48,7 +48,13 @@ impl Model {
     pub(super) fn open_file(name_or_path: &str, set: &Map<String, Value>) -> Result<Self> {
         if is_onnx_file(Path::new(name_or_path)) {
             let (network, metadata, weights) = onnx::open(name_or_path, &OnnxOptions::from_settings(set)?)?;
-            return Self::with_architecture(name_or_path, Arc::new(network), metadata, weights);
+            // A file of this program says what it is.
+            let own = metadata.arch != "onnx";
+            let said = own && !set.contains_key("normalisation");
+            let report = network.report((!said).then_some(&metadata.normalisation), set.contains_key("normalisation"));
+            let silent = said && network.is_plain();
+            let model = Self::with_architecture(name_or_path, Arc::new(network), metadata, weights)?;
+            return Ok(Self { import: (!silent).then(|| Arc::new(report)), ..model });
         }
         let mut set = set.clone();
         let checkpoint = match set.remove(STATE) {
@@ -137,7 +143,9 @@ impl Model {
 
     /// The same network with what its package adds.
     pub(super) fn packaged(self, architecture: Arc<dyn Architecture>, package: Arc<bioimage::Package>) -> Result<Self> {
-        Self { architecture, package: Some(package), ..self }.checked()
+        // What an ONNX file leaves open its package says.
+        let import = self.import.clone().filter(|r| r.dialect != "ONNX");
+        Self { architecture, import, package: Some(package), ..self }.checked()
     }
 
     /// The network alone, without what its package adds.

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::graph::{DropoutAt, Graph, ValueId};
 use crate::ops::{ExportNchw, ImportNchw, MaskRule};
 use crate::tensor::{Shape, TensorDesc};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -122,6 +123,11 @@ pub trait Architecture: Debug + Send + Sync {
     fn example(&self) -> Shape {
         let size = self.size_rule().minimum;
         Shape::new(1, self.in_channels(), size, size)
+    }
+
+    /// Dimensions that the network's file has for outputs whose are not N, C, H, W, for an input of that shape.
+    fn output_dims(&self, _input: Shape) -> Result<BTreeMap<String, Vec<usize>>> {
+        Ok(BTreeMap::new())
     }
 
     /// Options of the config that say how much of a trained network is run, and may be chosen anew whenever it is opened.

@@ -1,7 +1,10 @@
 //! What a file that is no checkpoint looks like, so that the error can say more than "unknown".
 
+/// What a Git LFS pointer begins with.
+pub(crate) const LFS_POINTER: &[u8] = b"version https://git-lfs";
+
 /// What the first bytes of a file look like, if that is a kind of file people mistake for a checkpoint.
-pub(super) fn looks_like(head: &[u8]) -> Option<&'static str> {
+pub(crate) fn looks_like(head: &[u8]) -> Option<&'static str> {
     const STARTS: &[(&[u8], &str)] = &[
         (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
         (b"\xff\xd8\xff", "a JPEG picture"),
@@ -21,7 +24,7 @@ pub(super) fn looks_like(head: &[u8]) -> Option<&'static str> {
         (b"BZh", "a bzip2 file"),
         (b"\xfd7zXZ\0", "an xz file"),
         (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
-        (b"version https://git-lfs", "a Git LFS pointer: the real file was not downloaded (`git lfs pull`)"),
+        (LFS_POINTER, "a Git LFS pointer, not the file: run `git lfs pull`"),
         (b"\x7fELF", "a program"),
         (b"MZ", "a program"),
     ];

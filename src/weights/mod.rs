@@ -16,6 +16,7 @@ pub use collection::Weights;
 pub use format::{
     Checkpoint, FORMATS, Ignored, MAX_BYTES, StoredType, WeightFormat, load, load_bytes, open, open_state, save,
 };
+pub(crate) use kinds::{LFS_POINTER, looks_like};
 pub use metadata::{ModelMetadata, Normalisation};
 pub(crate) use replace::{open_temporary, replace_file, temporary_file};
 pub use safetensors::{METADATA_KEY, SafetensorsFormat};

@@ -125,6 +125,10 @@ fn read(archive: &mut Archive, path: &Path, rdf: &Value, set: &Map<String, Value
         post.insert(0, Post::Sigmoid);
         notes.push("the module that the weights are of ends with a sigmoid".into());
     }
+    if foreign && post.is_empty() {
+        let assumed = model.import().map(|r| r.assumed()).unwrap_or_default();
+        notes.extend(assumed.iter().filter(|a| a.starts_with("activation=")).map(|a| format!("assumed {a}")));
+    }
     check_layout(&*network, &input, &output, foreign)?;
     model.metadata.normalisation = match set.get("normalisation") {
         Some(rule) => Normalisation::from_setting(rule)?,

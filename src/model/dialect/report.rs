@@ -54,6 +54,24 @@ pub struct Report {
 }
 
 impl Report {
+    /// Of a kind of file of which nothing is to be said yet.
+    pub fn new(dialect: &'static str) -> Self {
+        Self {
+            dialect,
+            prefix: String::new(),
+            settings: Vec::new(),
+            notes: Vec::new(),
+            sigmoid: false,
+            matched: Vec::new(),
+            ignored: Vec::new(),
+        }
+    }
+
+    /// What the file is, with an article.
+    pub fn heading(&self) -> String {
+        if self.dialect == "ONNX" { "an ONNX file".into() } else { format!("a checkpoint of {}", self.dialect) }
+    }
+
     /// What was assumed: `key=value (why)` each.
     pub fn assumed(&self) -> Vec<String> {
         let one = |s: &Setting| match &s.origin {

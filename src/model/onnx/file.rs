@@ -4,9 +4,10 @@ use super::Why;
 use super::network::{OnnxNetwork, OnnxOptions};
 use super::parts::Parts;
 use super::proto::{ModelProto, TensorProto};
+use super::quantised::{NOTE, to_floats};
 use super::tensor::{Tensor, count, read};
 use crate::error::{Error, Result};
-use crate::weights::{METADATA_KEY, ModelMetadata, Normalisation, Weights};
+use crate::weights::{self, METADATA_KEY, ModelMetadata, Normalisation, Weights};
 use prost::Message;
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -18,6 +19,8 @@ const MAX_BYTES: u64 = 2 << 30;
 const MAX_ENTRIES: usize = 1 << 20;
 /// How deep messages may lie in each other.
 const MAX_DEPTH: usize = 64;
+/// First bytes that another kind of file is recognised by.
+const HEAD: usize = 512;
 
 /// Whether a file is an ONNX file by its first bytes, or, where these say nothing, by its name: the message begins with
 /// `ir_version`, a small number, and goes on with another of the model's first fields.
@@ -49,10 +52,13 @@ pub fn open(path: impl AsRef<Path>, options: &OnnxOptions) -> Result<(OnnxNetwor
 /// [`open`] for the bytes of the file `path`, whose folder other files of the network lie in.
 pub fn parse(bytes: &[u8], path: &Path, options: &OnnxOptions) -> Result<(OnnxNetwork, ModelMetadata, Weights)> {
     let wrong = |reason: String| Error::file(path, reason);
+    let foreign = |why: String| match weights::looks_like(bytes.get(..HEAD).unwrap_or(bytes)) {
+        Some(what) => wrong(format!("is {what}")),
+        None => wrong(format!("not an ONNX file, or a damaged one: {why}")),
+    };
     let mut left = MAX_ENTRIES;
-    walk(bytes, Kind::Model, 0, &mut left)
-        .map_err(|why| wrong(format!("not an ONNX file, or a damaged one: {why}")))?;
-    let mut model = ModelProto::decode(bytes).map_err(|e| wrong(format!("not an ONNX file, or a damaged one: {e}")))?;
+    walk(bytes, Kind::Model, 0, &mut left).map_err(|why| foreign(why.0))?;
+    let mut model = ModelProto::decode(bytes).map_err(|e| foreign(e.to_string()))?;
     let mut graph = model.graph.take().ok_or_else(|| wrong("holds no network".into()))?;
     if let Some(sparse) = graph.sparse_initializer.first() {
         let name = sparse.values.as_ref().map_or("", |v| &v.name);
@@ -76,17 +82,29 @@ pub fn parse(bytes: &[u8], path: &Path, options: &OnnxOptions) -> Result<(OnnxNe
     }
     let mut outside = Outside::new(path);
     let mut all: HashMap<String, Tensor> = HashMap::with_capacity(tensors.len());
+    let mut kinds = HashMap::new();
     for proto in tensors {
         let name = proto.name.clone();
+        kinds.insert(name.clone(), proto.data_type);
         let external = outside.read(&proto).map_err(|why| wrong(format!("tensor `{name}`: {why}")))?;
         let tensor = read(&proto, external).map_err(|why| wrong(format!("tensor `{name}`: {why}")))?;
         if all.insert(name.clone(), tensor).is_some() {
             return Err(wrong(format!("two tensors are called `{name}`")));
         }
     }
-    let metadata = metadata(&model, options).map_err(|e| wrong(e.to_string()))?;
-    let (parts, mut weights) = Parts::new(model, graph, all, options).map_err(|why| wrong(why.0))?;
-    let network = OnnxNetwork::new(parts, options).and_then(|n| n.without_arithmetic(&mut weights));
+    let nodes = std::mem::take(&mut graph.node);
+    let (nodes, quantised) = to_floats(nodes, &mut all, &kinds).map_err(|why| wrong(why.0))?;
+    graph.node = nodes;
+    let mut metadata = metadata(&model, options).map_err(|e| wrong(e.to_string()))?;
+    let own = metadata.arch != "onnx";
+    let (mut parts, mut weights) = Parts::new(model, graph, all, options).map_err(|why| wrong(why.0))?;
+    if quantised {
+        parts.notes.push(NOTE.into());
+    }
+    if !own && options.normalisation.is_none() {
+        metadata.normalisation = parts.normalisation();
+    }
+    let network = OnnxNetwork::new(parts, &weights, options).and_then(|n| n.without_arithmetic(&mut weights));
     let network = network.map_err(|why| wrong(why.0))?;
     Ok((network, metadata, weights))
 }
@@ -155,6 +173,11 @@ impl Outside {
             return Err(format!("lies in `{location}`, which is not a file").into());
         }
         let size = about.len();
+        let mut head = Vec::new();
+        Read::by_ref(&mut file).take(HEAD as u64).read_to_end(&mut head).map_err(failed)?;
+        if head.starts_with(weights::LFS_POINTER) {
+            return Err(format!("its file `{location}` is {}", weights::looks_like(&head).unwrap_or_default()).into());
+        }
         let offset = number("offset")?.unwrap_or(0);
         let length = number("length")?.unwrap_or(size.saturating_sub(offset));
         if offset.checked_add(length).is_none_or(|end| end > size) {

@@ -237,7 +237,8 @@ fn huge_and_empty_dimensions_are_refused() {
     // Slices that leave nothing.
     let nothing = vec![node("Slice", &["x", "a", "a", "b"], &["y"], vec![])];
     let numbers = vec![whole_numbers("a", &[5]), whole_numbers("b", &[2])];
-    assert!(refused(&model(nothing, numbers, &[0, 1, 0, 0])).contains("leaves nothing"));
+    let e = refused(&model(nothing, numbers, &[0, 1, 0, 0]));
+    assert!(e.contains("`y` (output): is a constant"), "{e}");
 }
 
 /// A model file in a folder, with its weight in another file.
@@ -289,4 +290,28 @@ fn files_are_recognised_by_their_first_bytes() {
     assert!(is_onnx(b"garbage", Path::new("model.onnx")));
     assert!(!is_onnx(b"\x08\0\0\0\0\0\0\0{}      ", Path::new("a.safetensors")));
     assert!(!is_onnx(b"PK\x03\x04", Path::new("a.pth")));
+}
+
+#[test]
+fn a_git_lfs_pointer_is_called_that() {
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n";
+    let e = parse(pointer, Path::new("m.onnx"), &OnnxOptions::default()).unwrap_err().to_string();
+    assert_eq!(e, "m.onnx: is a Git LFS pointer, not the file: run `git lfs pull`");
+    let page = b"<!DOCTYPE html><html><head></head></html>";
+    let e = parse(page, Path::new("m.onnx"), &OnnxOptions::default()).unwrap_err().to_string();
+    assert!(e.contains("web page"), "{e}");
+    // The same where the weights lie in another file.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("w.bin"), pointer).unwrap();
+    let entry = |key: &str, value: &str| StringEntry { key: key.into(), value: value.into() };
+    let outside = TensorProto {
+        data_location: 1,
+        external_data: vec![entry("location", "w.bin"), entry("offset", "0"), entry("length", "72")],
+        float_data: vec![],
+        ..weight()
+    };
+    let bytes = model(vec![conv("x", "y")], vec![outside], &[1, 1, 0, 0]).encode_to_vec();
+    let path = folder.path().join("m.onnx");
+    let e = parse(&bytes, &path, &OnnxOptions::default()).unwrap_err().to_string();
+    assert!(e.contains("`w.bin` is a Git LFS pointer, not the file: run `git lfs pull`"), "{e}");
 }

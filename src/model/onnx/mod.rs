@@ -1,10 +1,12 @@
 //! ONNX files as networks of this engine, read and translated at run time; and networks of this engine as ONNX files.
 //!
 //! `file` reads, `parts` takes apart, `translate` makes nodes of this engine from the file's nodes for an input of a given
-//! shape, `fold` does the arithmetic on shapes on the way; [`OnnxNetwork`] is the result as an
+//! shape, `fold` does the arithmetic on shapes on the way; `quantised` makes floats of whole numbers, `range` finds out what an
+//! output is; [`OnnxNetwork`] is the result as an
 //! [`Architecture`](super::Architecture). [`export`] writes.
 
 mod attributes;
+mod ending;
 pub mod export;
 mod file;
 mod fold;
@@ -14,13 +16,16 @@ mod nodes;
 mod parts;
 #[allow(missing_docs)] // The schema documents the fields; names are its own.
 pub mod proto;
+mod quantised;
+mod range;
 mod sizes;
 mod tensor;
 mod translate;
 
+pub use ending::Ending;
 pub use file::{is_onnx, open, parse};
 pub use layout::Layout;
-pub use network::{Ending, OnnxNetwork, OnnxOptions, Size};
+pub use network::{OnnxNetwork, OnnxOptions, Size};
 
 use crate::error::Error;
 use std::fmt;

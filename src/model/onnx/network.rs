@@ -1,19 +1,23 @@
 //! An ONNX file's network as an architecture.
 
 use super::Why;
+use super::ending::{Decision, Ending};
 use super::layout::{self, Layout, Stuck};
 use super::parts::{MAX_DIM, Parts};
+use super::quantised::real_form;
+use super::range;
 use super::sizes::{self, PROBED, Probe, Sizes};
 use super::translate::{Failure, NODE_COST, Translated, describe, translate};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
-use crate::model::blocks::sigmoid;
+use crate::model::dialect::{Origin, Report, Setting};
 use crate::model::{Architecture, Built, INPUT, SizeRule};
-use crate::ops::{ImportNchw, MaskRule, Softmax};
+use crate::ops::ImportNchw;
 use crate::tensor::{Shape, TensorDesc};
 use crate::weights::{Normalisation, Weights};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a file leaves open, and what may be wanted otherwise than assumed. What is absent is found out as said.
@@ -23,8 +27,8 @@ pub struct OnnxOptions {
     /// The output that segmentation uses. Of those with rows and columns the first of the largest, if absent; if that is
     /// ArgMax's, what ArgMax reads.
     pub output: Option<String>,
-    /// What makes probabilities of that output. If absent: nothing where the network ends in a sigmoid or softmax itself,
-    /// else a sigmoid for one channel and a softmax for several.
+    /// What makes probabilities of that output. If absent it is worked out from the bounds of the file's own arithmetic:
+    /// nothing where the output is a probability, else a sigmoid for one channel and a softmax for several.
     pub activation: Option<Ending>,
     /// Takes a file with fixed rows and columns for one that would do with any: exact where all its layers do.
     pub free_size: bool,
@@ -55,41 +59,20 @@ impl TryFrom<String> for Size {
     }
 }
 
-/// How an output becomes probabilities, and these a class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ending {
-    /// The network ends in a sigmoid: a class where its channel is above one half.
-    AfterSigmoid,
-    /// The network ends in a softmax: the largest channel.
-    AfterSoftmax,
-    /// A sigmoid is to be applied.
-    Sigmoid,
-    /// A softmax is to be applied.
-    Softmax,
-}
-
 impl OnnxOptions {
     /// From `key=value` settings of the command line or of a program.
     pub fn from_settings(set: &Map<String, Value>) -> Result<Self> {
         let mut set = set.clone();
         let normalisation = set.remove("normalisation").map(|v| Normalisation::from_setting(&v)).transpose()?;
         let options = Self::deserialize(&Value::Object(set)).map_err(|e| {
-            let known = "output, activation (sigmoid, softmax, after_sigmoid, after_softmax), free_size, size (ROWSxCOLUMNS), layout and output_layout (NHWC ..), in_channels, normalisation";
+            let activations = Ending::SETTINGS;
+            let known = format!(
+                "output, activation ({activations}), free_size, size (ROWSxCOLUMNS), layout and output_layout (NHWC ..), \
+                 in_channels, normalisation"
+            );
             Error::invalid("--set", format!("{e}; an ONNX file takes: {known}"))
         })?;
         Ok(Self { normalisation, ..options })
-    }
-}
-
-impl Ending {
-    fn name(self) -> &'static str {
-        match self {
-            Self::AfterSigmoid => "after_sigmoid",
-            Self::AfterSoftmax => "after_softmax",
-            Self::Sigmoid => "sigmoid",
-            Self::Softmax => "softmax",
-        }
     }
 }
 
@@ -101,7 +84,7 @@ pub struct OnnxNetwork {
     /// The output that segmentation uses, and the value that classes are decided on.
     output: String,
     decision: String,
-    ending: Ending,
+    ending: Decision,
     /// A size that it takes, and what it makes of it.
     at: [usize; 2],
     probe: Probe,
@@ -112,7 +95,7 @@ pub struct OnnxNetwork {
 
 impl OnnxNetwork {
     /// Understands a file's network: translates it for one size, and finds out which others it takes.
-    pub(super) fn new(mut parts: Parts, options: &OnnxOptions) -> Result<Self, Why> {
+    pub(super) fn new(mut parts: Parts, weights: &Weights, options: &OnnxOptions) -> Result<Self, Why> {
         let found = layout::find(&mut parts, options.layout, |parts| first_size(parts, options));
         let at = found.map_err(|stuck| match stuck {
             Stuck::Why(why) => why,
@@ -124,7 +107,7 @@ impl OnnxNetwork {
             parts: Arc::new(parts),
             output: String::new(),
             decision: String::new(),
-            ending: Ending::Sigmoid,
+            ending: Decision::set(Ending::Sigmoid),
             at,
             probe: Probe::of(at, &graph, translated.decision),
             sizes: Sizes::Tried(0),
@@ -135,7 +118,10 @@ impl OnnxNetwork {
         let (graph, translated) = network.translate_at(at)?;
         network.probe = Probe::of(at, &graph, translated.decision);
         network.out_channels = network.probe.out.c;
-        network.ending = options.activation.unwrap_or_else(|| network.ending_of_file());
+        network.ending = match options.activation {
+            Some(ending) => Decision::set(ending),
+            None => network.decided(weights, at)?,
+        };
         network.sizes = match is_image {
             true => {
                 let failing = network.parts.nodes.len() as u64 * NODE_COST;
@@ -172,6 +158,14 @@ impl OnnxNetwork {
         graph_at(&self.parts, at, &self.decision).map_err(|f| Why(describe(&f)))
     }
 
+    fn translated(&self, s: Shape) -> Result<(Graph, Translated), Why> {
+        let mut graph = Graph::new();
+        let x = graph.input(INPUT, TensorDesc::linear(s));
+        let x = graph.node("import", ImportNchw, &[x])?;
+        let translated = translate(&self.parts, &mut graph, x, &self.decision).map_err(|f| Why(describe(&f)))?;
+        Ok((graph, translated))
+    }
+
     /// Chooses the output that segmentation uses, and what is behind it; says whether it is an image.
     fn choose_output(&mut self, graph: &Graph, translated: &Translated, options: &OnnxOptions) -> Result<bool, Why> {
         let found = &translated.outputs;
@@ -187,7 +181,9 @@ impl OnnxNetwork {
                 found.iter().find(|o| picture(o.1) == most).map(|o| o.0.clone()).unwrap_or_default()
             }
         };
-        self.decision = self.before(&self.output, "ArgMax").unwrap_or_else(|| self.output.clone());
+        let real = real_form(&self.output);
+        let real = self.parts.is_made(&real).then_some(real);
+        self.decision = self.before(&self.output, "ArgMax").or(real).unwrap_or_else(|| self.output.clone());
         Ok(found.iter().any(|o| o.0 == self.output && picture(o.1) > 1))
     }
 
@@ -203,29 +199,40 @@ impl OnnxNetwork {
         // Nodes are in order, so this ends.
         while matches!(
             &node.op_type[..],
-            "Identity"
-                | "Cast"
-                | "Squeeze"
-                | "Unsqueeze"
-                | "Reshape"
-                | "Transpose"
-                | "Flatten"
-                | "Dropout"
-                | "Slice"
-                | "Resize"
+            "Identity" | "Cast" | "Squeeze" | "Unsqueeze" | "Reshape" | "Transpose" | "Flatten" | "Dropout"
         ) {
             node = self.parts.producer_of(node.input.first()?)?;
         }
         Some(node)
     }
 
-    fn ending_of_file(&self) -> Ending {
-        match self.ending_node(&self.decision).map(|n| &n.op_type[..]) {
-            Some("Sigmoid") => Ending::AfterSigmoid,
-            Some("Softmax") => Ending::AfterSoftmax,
-            _ if self.out_channels == 1 => Ending::Sigmoid,
-            _ => Ending::Softmax,
+    /// What the output is, as the file's arithmetic shows.
+    fn decided(&self, weights: &Weights, at: [usize; 2]) -> Result<Decision, Why> {
+        let (graph, translated) = self.translate_at(at)?;
+        Ok(Decision::of(&range::read(&graph, weights, translated.decision), self.out_channels))
+    }
+
+    /// What the file leaves open and was assumed; `normalisation` is what becomes of pixels, if the file does not say it.
+    pub fn report(&self, normalisation: Option<&Normalisation>, set: bool) -> Report {
+        let mut settings = vec![self.ending.setting()];
+        if let Some(rule) = normalisation {
+            let origin = if set { Origin::Set } else { Origin::Assumed(self.parts.pixels()) };
+            settings.push(Setting { key: "normalisation".into(), value: json!(rule), origin });
         }
+        let mut notes = self.parts.notes.clone();
+        if self.parts.outputs.len() > 1 {
+            notes.push(format!(
+                "of its outputs {} the classes are of `{}`",
+                self.parts.outputs.join(", "),
+                self.output
+            ));
+        }
+        Report { settings, notes, ..Report::new("ONNX") }
+    }
+
+    /// Whether what follows the output is what this program's own networks have.
+    pub fn is_plain(&self) -> bool {
+        self.ending.of_logits()
     }
 
     /// What the output is of an input of that size, and what finding it out cost.
@@ -304,10 +311,7 @@ impl Architecture for OnnxNetwork {
     }
 
     fn classes(&self) -> usize {
-        match self.ending {
-            Ending::AfterSigmoid | Ending::Sigmoid => self.out_channels + 1,
-            Ending::AfterSoftmax | Ending::Softmax => self.out_channels.max(2),
-        }
+        self.ending.classes(self.out_channels)
     }
 
     fn config(&self) -> Value {
@@ -323,7 +327,7 @@ impl Architecture for OnnxNetwork {
             "columns": self.fixed[1],
             "outputs": p.outputs,
             "output": self.output,
-            "activation": self.ending.name(),
+            "activation": self.ending.ending.name(),
             "nodes": p.nodes.len(),
         })
     }
@@ -358,6 +362,11 @@ impl Architecture for OnnxNetwork {
 
     fn fixed_size(&self) -> [Option<usize>; 2] {
         self.fixed
+    }
+
+    fn output_dims(&self, s: Shape) -> Result<BTreeMap<String, Vec<usize>>> {
+        let translated = self.translated(s).map_err(|why| Error::invalid(format!("input {s}"), why.0))?.1;
+        Ok(translated.dims.into_iter().filter(|d| d.1.len() != 4).collect())
     }
 
     fn example(&self) -> Shape {
@@ -399,15 +408,7 @@ impl Architecture for OnnxNetwork {
                 format!("the output is {out}: another number of pictures"),
             ));
         }
-        let probability = match self.ending {
-            Ending::AfterSigmoid | Ending::AfterSoftmax => value,
-            Ending::Sigmoid => sigmoid(graph, "probability", value)?,
-            Ending::Softmax => graph.node("probability", Softmax, &[value])?,
-        };
-        let rule = match self.ending {
-            Ending::AfterSoftmax | Ending::Softmax if out.c > 1 => MaskRule::Argmax,
-            _ => MaskRule::Threshold(0.5),
-        };
+        let (probability, rule) = self.ending.probability(graph, value)?;
         Ok(Built { outputs: translated.outputs, probability, decision: probability, rule })
     }
 }

@@ -3,10 +3,11 @@
 use super::Why;
 use super::layout::Layout;
 use super::network::OnnxOptions;
-use super::proto::{AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, ValueInfo};
+use super::proto::{AttributeProto, DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, ValueInfo};
+use super::quantised::real_form;
 use super::tensor::{Elements, Tensor};
 use super::translate::{Value, label};
-use crate::weights::Weights;
+use crate::weights::{Normalisation, Weights};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -40,6 +41,10 @@ pub struct Parts {
     pub outputs: Vec<String>,
     /// Program that wrote the file.
     pub producer: String,
+    /// What is to be said of the file.
+    pub notes: Vec<String>,
+    /// The type of an input of whole numbers.
+    whole: Option<String>,
     /// Whole numbers, and small tensors of floats.
     known: HashMap<String, (Arc<Tensor>, Arc<str>)>,
     /// Floats: in the weights under these names.
@@ -78,7 +83,9 @@ impl Parts {
         if graph.node.len() > MAX_NODES {
             return Err(format!("has {} nodes, more than the {MAX_NODES} that are read", graph.node.len()).into());
         }
-        let nodes = order(graph.node, &input.name, &tensors, &outputs)?;
+        // What a quantised output stands for says what it is.
+        let roots = [outputs.clone(), outputs.iter().map(|o| real_form(o)).collect()].concat();
+        let nodes = order(graph.node, &input.name, &tensors, &roots)?;
         let elements = tensors.values().map(|t| t.len() as u64).sum();
         let file_dims = input_dims(&input)?;
         let channels = [options.in_channels, first_channels(&input.name, &nodes, &tensors)];
@@ -96,6 +103,7 @@ impl Parts {
         }
         let made = nodes.iter().enumerate().flat_map(|(i, n)| n.output.iter().map(move |o| (o.clone(), i))).collect();
         let producer = format!("{} {}", model.producer_name, model.producer_version).trim().to_string();
+        let (whole, notes) = (whole_type(&input), Vec::new());
         let input = input.name;
         let parts = Self {
             nodes,
@@ -108,6 +116,8 @@ impl Parts {
             channels,
             outputs,
             producer,
+            notes,
+            whole,
             known,
             stored,
             made,
@@ -140,6 +150,27 @@ impl Parts {
             return Some(Value::Known(tensor.clone(), Some(name.clone())));
         }
         self.stored.get(name).map(|(name, dims)| Value::Stored(name.clone(), dims.clone()))
+    }
+
+    /// Whether the input is of whole numbers.
+    pub fn whole_pixels(&self) -> bool {
+        self.whole.is_some()
+    }
+
+    /// What becomes of pixels where nothing says it: where the network takes whole numbers they stay what they are.
+    pub fn normalisation(&self) -> Normalisation {
+        if self.whole.is_some() { Normalisation::None } else { Normalisation::Unit }
+    }
+
+    /// Why.
+    pub fn pixels(&self) -> String {
+        match &self.whole {
+            None => {
+                "the file does not say what it was trained with; whole numbers are divided by the largest of their type"
+                    .into()
+            }
+            Some(kind) => format!("its input is of {kind}, so it takes pixels as they are"),
+        }
     }
 
     /// Whether weights hold a tensor of that name.
@@ -234,19 +265,25 @@ fn order(
     Ok(sorted.into_iter().filter_map(|i| nodes[i].take()).collect())
 }
 
+/// The type of an input, if it is of whole numbers that pixels can be.
+fn whole_type(input: &ValueInfo) -> Option<String> {
+    let kind = input.r#type.as_ref()?.tensor_type.as_ref()?.elem_type;
+    let whole = [DataType::Uint8, DataType::Uint16, DataType::Int32, DataType::Int64].map(|k| k as i32);
+    whole.contains(&kind).then(|| super::tensor::type_name(kind))
+}
+
 /// Most pixels or channels that an input may declare.
 pub const MAX_DIM: i64 = 1 << 20;
 
 /// The input's dimensions as the file has them.
 fn input_dims(input: &ValueInfo) -> Result<Vec<Option<usize>>, Why> {
-    use super::proto::DataType;
     let name = &input.name;
     let kind = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
     let kind = kind.ok_or_else(|| Why::from(format!("input `{name}` is not a tensor")))?;
     let floats = [DataType::Float, DataType::Float16, DataType::Double, DataType::Bfloat16, DataType::Undefined];
-    if !floats.iter().any(|&f| f as i32 == kind.elem_type) {
+    if !floats.iter().any(|&f| f as i32 == kind.elem_type) && whole_type(input).is_none() {
         let is = super::tensor::type_name(kind.elem_type);
-        return Err(format!("input `{name}` is of {is}; only floats are supported").into());
+        return Err(format!("input `{name}` is of {is}; floats and unsigned whole numbers are supported").into());
     }
     let Some(shape) = &kind.shape else { return Ok(vec![None; 4]) };
     if !(2..=4).contains(&shape.dim.len()) {

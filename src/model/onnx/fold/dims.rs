@@ -167,7 +167,7 @@ pub fn split(
             (0..outputs).map(|i| size.min(n.saturating_sub(i * size))).collect()
         }
     };
-    if sizes.len() != outputs || sizes.iter().sum::<usize>() != n || sizes.contains(&0) {
+    if sizes.len() != outputs || sizes.iter().sum::<usize>() != n {
         return Err(format!("{n} along axis {at} do not split into {sizes:?} for {outputs} outputs").into());
     }
     let mut start = 0;

@@ -6,6 +6,7 @@ mod border;
 mod conv;
 mod norm;
 mod pointwise;
+mod reduce;
 mod shape;
 mod spatial;
 mod value;
@@ -161,7 +162,7 @@ fn translator(op: &str) -> Option<Translate> {
         "InstanceNormalization" => norm::instance,
         "GroupNormalization" => norm::group,
         "LayerNormalization" => norm::layer,
-        "Softmax" => norm::softmax,
+        "Softmax" | "LogSoftmax" => norm::softmax,
         "MaxPool" | "AveragePool" => spatial::pool,
         "GlobalAveragePool" | "GlobalMaxPool" => spatial::global_pool,
         "Resize" | "Upsample" => spatial::resize,
@@ -172,6 +173,10 @@ fn translator(op: &str) -> Option<Translate> {
         | "Reciprocal" | "Floor" | "Ceil" | "Round" | "Sign" | "Erf" => pointwise::unary,
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "PRelu" | "Less" | "Greater" | "Equal" => pointwise::binary,
         "Min" | "Max" | "Sum" | "Mean" => pointwise::several,
+        "Celu" => pointwise::celu,
+        "ThresholdedRelu" => pointwise::thresholded,
+        "Not" | "And" | "Or" | "LessOrEqual" | "GreaterOrEqual" => pointwise::logic,
+        "Where" => pointwise::choose,
         "Identity" | "Dropout" => shape::same,
         "Cast" | "CastLike" => shape::cast,
         "Shape" | "Size" => shape::shape,
@@ -181,31 +186,16 @@ fn translator(op: &str) -> Option<Translate> {
         "Slice" => shape::slice,
         "Split" => shape::split,
         "Gather" => shape::gather,
-        "Expand" => shape::expand,
-        "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceSum" => shape::reduce,
-        "ArgMax" => shape::argmax,
+        "Expand" | "Tile" => shape::expand,
+        "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceSum" | "ReduceLogSumExp" | "ReduceL1" | "ReduceL2"
+        | "ReduceSumSquare" | "ReduceProd" => reduce::reduce,
+        "ArgMax" | "ArgMin" => reduce::argmax,
         _ => return None,
     })
 }
 
 /// Operators that [`fold::apply`] knows and this file does not.
-const FOLDED_ONLY: [&str; 15] = [
-    "Constant",
-    "ConstantOfShape",
-    "Tile",
-    "Range",
-    "Where",
-    "ReduceProd",
-    "Not",
-    "Mod",
-    "And",
-    "Or",
-    "LessOrEqual",
-    "GreaterOrEqual",
-    "Pow",
-    "Size",
-    "Shape",
-];
+const FOLDED_ONLY: [&str; 7] = ["Constant", "ConstantOfShape", "Range", "Mod", "Pow", "Size", "Shape"];
 
 /// Elements that arithmetic on constants may go through and make, whatever the file holds.
 const FREE_ELEMENTS: u64 = 1 << 24;
@@ -232,6 +222,8 @@ pub struct Translator<'a> {
 pub struct Translated {
     /// The file's outputs in their order; constant ones are left out.
     pub outputs: Vec<(String, ValueId)>,
+    /// Their dimensions in the file, but N, C, H, W of those that have four.
+    pub dims: Vec<(String, Vec<usize>)>,
     /// The value that was asked for.
     pub decision: ValueId,
     /// What it took: elements of constants, and [`NODE_COST`] a node.
@@ -243,7 +235,7 @@ pub struct Translated {
 pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -> Result<Translated, Vec<Failure>> {
     let fail = |node: &str, op: &str, reason: String| vec![Failure { node: node.into(), op: op.into(), reason }];
     let shape = graph.shape(x);
-    let input = parts.layout.view(x, shape);
+    let input = Data { whole: parts.whole_pixels(), ..parts.layout.view(x, shape) };
     let most = FREE_ELEMENTS.saturating_add(parts.elements().saturating_mul(PER_ELEMENT));
     let mut t = Translator { parts, input: shape, graph, values: HashMap::new(), spent: 0, most };
     t.values.insert(&parts.input, Value::Data(input));
@@ -266,12 +258,13 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
     if !failures.is_empty() {
         return Err(failures);
     }
-    let mut outputs = Vec::new();
+    let (mut outputs, mut dims) = (Vec::new(), Vec::new());
     for name in &parts.outputs {
         match t.values.get(&name[..]).cloned().or_else(|| parts.value(name)) {
             Some(Value::Data(d)) => {
                 let id = border::exported(&mut t, name, &d).map_err(|why| fail(name, "output", why.0))?;
                 outputs.push((name.clone(), id));
+                dims.push((name.clone(), d.dims()));
             }
             Some(_) => log::debug!("output `{name}` is a constant and left out"),
             None => return Err(fail(name, "output", "nothing makes it".into())),
@@ -286,7 +279,7 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
         (None, _) => first.1,
     };
     let cost = t.spent + parts.nodes.len() as u64 * NODE_COST;
-    Ok(Translated { outputs, decision, cost })
+    Ok(Translated { outputs, dims, decision, cost })
 }
 
 /// What a node is called in messages and in the graph.

@@ -1,10 +1,12 @@
 //! Normalisations and softmax.
 
+use super::reduce::{along_axes, log_softmax, two, unary};
 use super::value::canonical;
-use super::{Call, Data, Outputs, Translator, Value};
+use super::{Call, Data, Outputs, Translator, Value, pointwise};
 use crate::graph::ValueId;
 use crate::model::onnx::Why;
-use crate::ops::{BatchNorm2d, Binary, BinaryKind, GroupNorm, InstanceNorm2d, Softmax};
+use crate::model::onnx::tensor::Tensor;
+use crate::ops::{BatchNorm2d, Binary, BinaryKind, GroupNorm, InstanceNorm2d, ReduceKind, Softmax, UnaryKind};
 use crate::tensor::{HostTensor, Shape};
 
 pub fn batch(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
@@ -75,14 +77,38 @@ pub fn group(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     t.emit(call, GroupNorm { groups, eps: call.attributes.float("epsilon", 1e-5), affine: true }, &inputs)
 }
 
-/// Over channels, rows and columns; other axes are what transformers have.
+/// Over an axis and all behind it. Gives its mean and the reciprocal of its deviation too.
 pub fn layer(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+    let d = call.data(0)?.clone();
+    let dims = d.dims();
+    let first = super::fold::axis(call.attributes.int("axis").unwrap_or(-1), dims.len())?;
+    if (first, dims.len(), call.outputs()) == (1, 4, 1) {
+        return whole_image(t, call);
+    }
+    let along: Vec<usize> = (first..dims.len()).collect();
+    let number = |v: f32| Tensor::floats(vec![1], vec![v]).map(Value::known);
+    let mean = along_axes(t, call, &d, &along, ReduceKind::Mean)?;
+    let centred = two(t, call, BinaryKind::Sub, &d, &mean)?;
+    let square = two(t, call, BinaryKind::Mul, &centred, &centred)?;
+    let variance = along_axes(t, call, &square, &along, ReduceKind::Mean)?;
+    let eps = number(call.attributes.float("epsilon", 1e-5))?;
+    let sum = pointwise::two(t, call, BinaryKind::Add, &Value::Data(variance), &eps)?;
+    let Value::Data(sum) = sum else { return Err("is a constant".into()) };
+    let deviation = unary(t, call, &sum, UnaryKind::Sqrt)?;
+    let inverse = unary(t, call, &deviation, UnaryKind::Reciprocal)?;
+    let mut y = Value::Data(two(t, call, BinaryKind::Div, &centred, &deviation)?);
+    for (i, kind) in [(1, BinaryKind::Mul), (2, BinaryKind::Add)] {
+        if let Some(value) = call.maybe(i).cloned() {
+            y = pointwise::two(t, call, kind, &y, &value)?;
+        }
+    }
+    Ok(vec![y, Value::Data(mean), Value::Data(inverse)])
+}
+
+/// Over channels, rows and columns.
+fn whole_image(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let x = t.nchw(call, 0)?;
     let s = t.graph.shape(x);
-    match call.attributes.int("axis").unwrap_or(-1) {
-        1 | -3 => {}
-        axis => return Err(format!("axis {axis} of [N, C, H, W] is not supported, only 1").into()),
-    }
     let eps = call.attributes.float("epsilon", 1e-5);
     let mut y: ValueId = t.add(call, GroupNorm { groups: 1, eps, affine: false }, &[x])?;
     for (i, kind) in [(1, BinaryKind::Mul), (2, BinaryKind::Add)] {
@@ -102,9 +128,15 @@ pub fn softmax(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
         super::fold::axis(call.attributes.int("axis").unwrap_or(if call.opset < 13 { 1 } else { -1 }), dims.len())?;
     // Up to opset 12 it is over that axis and all behind it.
     if call.opset < 13 && dims[axis + 1..].iter().any(|&n| n != 1) {
-        return Err(format!("over axes {axis} and following (opset {}) is not supported", call.opset).into());
+        let flat = dims[..axis].iter().product();
+        let x = t.shaped(call, &d, crate::tensor::Shape::new(flat, dims[axis..].iter().product(), 1, 1))?;
+        let y = if call.op() == "LogSoftmax" { log_softmax(t, call, x)? } else { t.add(call, Softmax, &[x])? };
+        return Ok(vec![Value::Data(Data::plain(y, dims))]);
     }
-    over_channels(t, call, &d, axis, |t, x| t.add(call, Softmax, &[x]))
+    over_channels(t, call, &d, axis, |t, x| match call.op() {
+        "LogSoftmax" => log_softmax(t, call, x),
+        _ => t.add(call, Softmax, &[x]),
+    })
 }
 
 /// An op along one axis, which is made the channels. The result has the same dimensions.
@@ -129,6 +161,20 @@ pub fn channels_at(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, axis: usiz
     if let Some(s) = canonical(&dims).filter(|_| axis == 1 && dims.len() > 1) {
         let x = t.shaped(call, d, s)?;
         return Ok((x, Data::plain(x, dims)));
+    }
+    if dims.len() > 3 {
+        // The two other axes that lie innermost stay rows and columns.
+        let mut perm: Vec<usize> = (0..dims.len()).filter(|&i| i != axis).collect();
+        perm.sort_by_key(|&i| d.order[i]);
+        let at = perm.len() - 2;
+        perm.insert(at, axis);
+        let base: Vec<usize> = perm.iter().map(|&i| dims[i]).collect();
+        let view = Data { order: perm.iter().map(|&i| d.order[i]).collect(), ..d.clone() };
+        let shape = Shape::new(base[..at].iter().product(), base[at], base[at + 1], base[at + 2]);
+        let x = t.shaped(call, &view, shape)?;
+        let mut order = vec![0; perm.len()];
+        perm.iter().enumerate().for_each(|(i, &axis)| order[axis] = i);
+        return Ok((x, Data { id: x, base, order, whole: false }));
     }
     let (before, after) = (dims[..axis].iter().product(), dims[axis + 1..].iter().product());
     let x = t.shaped(call, d, Shape::new(before, dims[axis], 1, after))?;

@@ -52,11 +52,83 @@ pub fn unary(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
         "Erf" => Ok(UnaryKind::Erf),
         _ => return Err("with these attributes it is not supported".into()),
     };
+    // Of whole numbers these make whole numbers, and some of any.
+    let whole = match call.op() {
+        "Floor" | "Ceil" | "Round" | "Sign" => true,
+        "Relu" | "Abs" | "Neg" => d.whole,
+        _ => false,
+    };
     let id = match op {
         Ok(kind) => t.add(call, Unary { kind }, &[d.id])?,
         Err(activation) => t.add(call, activation, &[d.id])?,
     };
-    Ok(vec![Value::Data(Data { whole: false, ..d.with(id) })])
+    Ok(vec![Value::Data(Data { whole, ..d.with(id) })])
+}
+
+/// A number as a value.
+fn number(v: f32) -> Result<Value, Why> {
+    Ok(Value::known(Tensor::floats(vec![1], vec![v])?))
+}
+
+/// `x` if positive, else `alpha * (exp(x / alpha) - 1)`.
+pub fn celu(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+    let d = call.data(0)?.clone();
+    let alpha = call.attributes.float("alpha", 1.0);
+    if !(alpha.is_normal() && alpha.recip().is_normal()) {
+        return Err(format!("alpha of {alpha}").into());
+    }
+    let x = two(t, call, BinaryKind::Mul, &Value::Data(d), &number(1.0 / alpha)?)?;
+    let Value::Data(x) = x else { return Err("is a constant".into()) };
+    let id = t.add(call, Unary { kind: UnaryKind::Elu { alpha: 1.0 } }, &[x.id])?;
+    Ok(vec![two(t, call, BinaryKind::Mul, &Value::Data(x.with(id)), &number(alpha)?)?])
+}
+
+/// `x` where it is above `alpha`, else 0.
+pub fn thresholded(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+    let x = Value::Data(call.data(0)?.clone());
+    let on = two(t, call, BinaryKind::Greater, &x, &number(call.attributes.float("alpha", 1.0))?)?;
+    Ok(vec![two(t, call, BinaryKind::Mul, &x, &on)?])
+}
+
+/// Truth values are 0 and 1.
+pub fn logic(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+    let one = number(1.0)?;
+    let a = call.value(0)?.clone();
+    let result = match call.op() {
+        "Not" => two(t, call, BinaryKind::Sub, &one, &a)?,
+        "And" => two(t, call, BinaryKind::Mul, &a, call.value(1)?)?,
+        "Or" => two(t, call, BinaryKind::Max, &a, call.value(1)?)?,
+        "GreaterOrEqual" => {
+            let less = two(t, call, BinaryKind::Less, &a, call.value(1)?)?;
+            two(t, call, BinaryKind::Sub, &one, &less)?
+        }
+        _ => {
+            let greater = two(t, call, BinaryKind::Greater, &a, call.value(1)?)?;
+            two(t, call, BinaryKind::Sub, &one, &greater)?
+        }
+    };
+    Ok(vec![match result {
+        Value::Data(d) => Value::Data(Data { whole: true, ..d }),
+        constant => constant,
+    }])
+}
+
+/// `c * x + (1 - c) * y`, exact for finite numbers.
+pub fn choose(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+    let (c, x, y) = (call.value(0)?.clone(), call.value(1)?.clone(), call.value(2)?.clone());
+    for value in [&x, &y] {
+        if value.tensor().is_some_and(|t| (0..t.len()).any(|i| !t.at(i).is_finite())) {
+            return Err("with a constant that is not finite is not supported".into());
+        }
+    }
+    if x.tensor().is_some() && y.tensor().is_some() && !matches!(c, Value::Data(_)) {
+        return Err("of large constants is not supported".into());
+    }
+    let one = number(1.0)?;
+    let not = two(t, call, BinaryKind::Sub, &one, &c)?;
+    let x = two(t, call, BinaryKind::Mul, &c, &x)?;
+    let y = two(t, call, BinaryKind::Mul, &not, &y)?;
+    Ok(vec![two(t, call, BinaryKind::Add, &x, &y)?])
 }
 
 /// The bounds of `Clip`: attributes up to opset 10, then inputs.
@@ -83,7 +155,12 @@ pub fn binary(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     if call.opset < 7 && call.attributes.flag("broadcast", false) {
         return Err(format!("broadcasting of opset {} is not supported", call.opset).into());
     }
-    Ok(vec![two(t, call, kind, call.value(0)?, call.value(1)?)?])
+    let result = two(t, call, kind, call.value(0)?, call.value(1)?)?;
+    let truth = matches!(kind, BinaryKind::Less | BinaryKind::Greater | BinaryKind::Equal);
+    Ok(vec![match result {
+        Value::Data(d) if truth => Value::Data(Data { whole: true, ..d }),
+        value => value,
+    }])
 }
 
 /// Operators of any number of inputs.
@@ -125,7 +202,7 @@ fn as_they_lie(t: &mut Translator<'_>, a: &Value, b: &Value) -> Result<Option<(V
     })
 }
 
-fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Value, b: &Value) -> Result<Value, Why> {
+pub fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Value, b: &Value) -> Result<Value, Why> {
     let (da, db) = (a.dims(), b.dims());
     let dims = broadcast(&da, &db)?;
     // Tensors seen the same way, or a tensor and a number: where the elements lie does not matter.
@@ -151,11 +228,13 @@ fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Value, b: 
         return Ok(Value::Data(Data { id, base: t.graph.shape(id).dims().to_vec(), order, whole: false }));
     }
     let rank = dims.len();
-    let shape = |d: &[usize]| -> Result<Shape, Why> {
-        let padded = [vec![1; rank - d.len()], d.to_vec()].concat();
-        canonical(&padded).ok_or_else(|| format!("{rank} dimensions are not supported").into())
+    let padded = |d: &[usize]| [vec![1; rank - d.len()], d.to_vec()].concat();
+    let shapes = match (canonical(&padded(&da)), canonical(&padded(&db))) {
+        (Some(a), Some(b)) => [a, b],
+        _ => grouped(&padded(&da), &padded(&db))
+            .ok_or_else(|| Why::from(format!("dimensions {da:?} and {db:?} are not supported")))?,
     };
-    let mut inputs = [shape(&da)?, shape(&db)?].into_iter().zip([a, b]).map(|(s, v)| match v {
+    let mut inputs = shapes.into_iter().zip([a, b]).map(|(s, v)| match v {
         Value::Data(d) => t.shaped(call, d, s),
         constant => t.parameter(constant, &s.dims()),
     });
@@ -163,4 +242,28 @@ fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Value, b: 
     let inputs = [a?, b?];
     let id = t.add(call, Binary { kind }, &inputs)?;
     Ok(Value::Data(Data::plain(id, dims)))
+}
+
+/// More than four dimensions as four: axes side by side that are broadcast alike become one; of several ways the one that
+/// leaves the last two alone.
+fn grouped(a: &[usize], b: &[usize]) -> Option<[Shape; 2]> {
+    let group = |pixels: usize| -> Option<[Shape; 2]> {
+        let mut groups: Vec<[usize; 2]> = Vec::new();
+        for i in 0..a.len() - pixels {
+            let alike = |g: &[usize; 2]| {
+                let kind = |x: usize, y: usize| (x == 1, y == 1);
+                *g == [1, 1] || (a[i], b[i]) == (1, 1) || kind(g[0], g[1]) == kind(a[i], b[i])
+            };
+            match groups.last_mut().filter(|g| alike(g)) {
+                Some(g) => *g = [g[0] * a[i], g[1] * b[i]],
+                None => groups.push([a[i], b[i]]),
+            }
+        }
+        groups.extend((a.len() - pixels..a.len()).map(|i| [a[i], b[i]]));
+        let free = 4usize.checked_sub(groups.len())?;
+        groups.splice(0..0, std::iter::repeat_n([1, 1], free));
+        let shape = |k: usize| Shape::new(groups[0][k], groups[1][k], groups[2][k], groups[3][k]);
+        Some([shape(0), shape(1)])
+    };
+    group(2).or_else(|| group(0))
 }

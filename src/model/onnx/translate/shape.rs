@@ -1,18 +1,18 @@
 //! What moves elements, joins them and takes them apart; reductions.
 
-use super::norm::channels_at;
 use super::value::{canonical, canonical_axis};
 use super::view::beside;
-use super::{Call, Data, Outputs, Translator, Value};
+use super::{Call, Data, Outputs, Translator, Value, pointwise};
 use crate::graph::ValueId;
 use crate::model::onnx::Why;
 use crate::model::onnx::fold::{self, Range, axis};
 use crate::model::onnx::proto::DataType;
 use crate::model::onnx::tensor::{Elements, Tensor};
 use crate::ops::{
-    ArgMax, ChannelSlice, Concat, ConcatPixels, Crop2d, GlobalAvgPool, GlobalMaxPool, Reduce, ReduceKind, Resize,
-    ResizeMode, ResizeSize, Slice, Unary, UnaryKind,
+    Binary, BinaryKind, ChannelSlice, Concat, ConcatPixels, Crop2d, Resize, ResizeMode, ResizeSize, Slice, Unary,
+    UnaryKind,
 };
+use crate::tensor::Shape;
 
 pub fn same(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     if call.op() == "Dropout" && call.known(2).ok().flatten().is_some_and(|t| t.at(0) != 0.0) {
@@ -22,14 +22,29 @@ pub fn same(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// Numbers are `f32` here whatever the file says, so only what changes values matters.
-pub fn cast(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
+pub fn cast(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let to = call.attributes.int("to").and_then(|v| i32::try_from(v).ok()).and_then(|v| DataType::try_from(v).ok());
     match to {
         Some(DataType::Float | DataType::Float16 | DataType::Double | DataType::Bfloat16) => Ok(vec![Value::Data(d)]),
         _ if call.op() == "CastLike" => Ok(vec![Value::Data(d)]),
+        Some(DataType::Bool) => {
+            let zero = t.parameter(&Value::known(Tensor::floats(vec![1], vec![0.0])?), &[1])?;
+            let one = t.parameter(&Value::known(Tensor::floats(vec![1], vec![1.0])?), &[1])?;
+            let is_zero = t.add(call, Binary { kind: BinaryKind::Equal }, &[d.id, zero])?;
+            let id = t.add(call, Binary { kind: BinaryKind::Sub }, &[one, is_zero])?;
+            Ok(vec![Value::Data(Data { whole: true, ..d.with(id) })])
+        }
         Some(_) if d.whole => Ok(vec![Value::Data(d)]),
-        _ => Err("of computed floats to whole numbers is not supported".into()),
+        // Towards zero, as in C.
+        Some(to) if to != DataType::String => {
+            let sign = t.add(call, Unary { kind: UnaryKind::Sign }, &[d.id])?;
+            let size = t.add(call, Unary { kind: UnaryKind::Abs }, &[d.id])?;
+            let size = t.add(call, Unary { kind: UnaryKind::Floor }, &[size])?;
+            let id = t.add(call, Binary { kind: BinaryKind::Mul }, &[sign, size])?;
+            Ok(vec![Value::Data(Data { whole: true, ..d.with(id) })])
+        }
+        _ => Err("to this type is not supported".into()),
     }
 }
 
@@ -56,7 +71,7 @@ pub fn reshape(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// The same elements under other dimensions; moved only if no view of the tensor as it lies has them.
-fn reshaped(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, dims: Vec<usize>) -> Result<Data, Why> {
+pub fn reshaped(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, dims: Vec<usize>) -> Result<Data, Why> {
     let own = t.graph.shape(d.id);
     if let Some(view) = d.viewed_as(&dims, own).filter(|v| v.is_of(own) || !d.in_order()) {
         return Ok(view);
@@ -64,11 +79,18 @@ fn reshaped(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, dims: Vec<usize>)
     let id = if d.in_order() {
         d.id
     } else {
-        let shape = canonical(&dims).or_else(|| canonical(&d.dims()));
-        let shape = shape.ok_or_else(|| Why::from(format!("from {:?} to {dims:?} is not supported", d.dims())))?;
+        let shape = canonical(&dims).or_else(|| canonical(&d.dims())).unwrap_or_else(|| folded_shape(&dims));
         t.shaped(call, d, shape)?
     };
     Ok(Data { whole: d.whole, ..Data::plain(id, dims) })
+}
+
+/// More than four dimensions as four: the last two are rows and columns, those before them channels.
+fn folded_shape(dims: &[usize]) -> Shape {
+    let (front, pixels) = dims.split_at(dims.len().saturating_sub(2));
+    let n = front.first().copied().unwrap_or(1);
+    let c = front.iter().skip(1).product();
+    Shape::new(n, c, pixels.first().copied().unwrap_or(1), pixels.last().copied().unwrap_or(1))
 }
 
 pub fn transpose(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
@@ -115,21 +137,27 @@ pub fn concat(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let first = first.ok_or("no input is computed")?.clone();
     let dims = first.dims();
     let at = axis(call.attributes.int("axis").ok_or("axis is missing")?, dims.len())?;
+    // Nothing is no part of it: onnxruntime lets an empty list stand for a tensor of nothing too.
+    let inputs: Vec<&Value> =
+        call.inputs.iter().flatten().filter(|v| v.dims().get(at) != Some(&0) && v.dims() != [0]).collect();
     let mut joined = dims.clone();
     joined[at] = 0;
-    for i in 0..call.inputs.len() {
-        let d = call.value(i)?.dims();
+    for value in &inputs {
+        let d = value.dims();
         if d.len() != dims.len() || (0..d.len()).any(|k| k != at && d[k] != dims[k]) {
             return Err(format!("{dims:?} and {d:?} cannot be joined along axis {at}").into());
         }
         joined[at] += d[at];
     }
-    if call.inputs.len() == 1 {
-        return Ok(vec![call.value(0)?.clone()]);
+    if let [one] = inputs[..] {
+        return Ok(vec![one.clone()]);
+    }
+    if let Some(result) = stacked(t, call, &inputs, &joined, at)? {
+        return Ok(vec![Value::Data(result)]);
     }
     let place = joint(t, call, &first)?;
     let mut ids = Vec::new();
-    for value in call.inputs.iter().flatten() {
+    for value in inputs {
         ids.push(match value {
             Value::Data(d) if place.viewed => d.id,
             constant if place.viewed => {
@@ -167,15 +195,60 @@ fn joint(t: &mut Translator<'_>, call: &Call<'_>, first: &Data) -> Result<Placed
     Ok(Placed { id: t.shaped(call, first, shape)?, axes, viewed: false })
 }
 
-/// Some elements along each axis.
-fn take(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> Result<Data, Why> {
-    let dims: Vec<usize> = ranges.iter().map(|r| r.count).collect();
-    if dims.contains(&0) {
-        return Err(format!("of {:?} leaves nothing", d.dims()).into());
+/// More than four dimensions: what is joined goes into the channels, one part behind the other, and pixels stay where they
+/// are.
+fn stacked(
+    t: &mut Translator<'_>,
+    call: &Call<'_>,
+    inputs: &[&Value],
+    joined: &[usize],
+    at: usize,
+) -> Result<Option<Data>, Why> {
+    if let (&[n, c, h, w], 0) = (joined, at) {
+        // Pictures one behind the other in the channels, until something needs them as pictures.
+        let mut ids = Vec::new();
+        for value in inputs {
+            let shape = Shape::new(1, value.dims()[0] * c, h, w);
+            ids.push(t.tensor(call, value, shape)?);
+        }
+        return Ok(Some(Data::plain(t.add(call, Concat, &ids)?, vec![n, c, h, w])));
     }
+    if joined.len() < 5 {
+        return Ok(None);
+    }
+    // The axis that is joined comes right behind the first that is not it.
+    let others: Vec<usize> = (0..joined.len()).filter(|&i| i != at).collect();
+    let mut perm = others.clone();
+    perm.insert(1, at);
+    let base: Vec<usize> = perm.iter().map(|&i| joined[i]).collect();
+    let mut ids = Vec::new();
+    for value in inputs {
+        let dims = value.dims();
+        let shape = folded_shape(&perm.iter().map(|&i| dims[i]).collect::<Vec<_>>());
+        ids.push(match value {
+            Value::Data(d) => {
+                let view = Data { order: perm.iter().map(|&i| d.order[i]).collect(), ..d.clone() };
+                t.shaped(call, &view, shape)?
+            }
+            constant if dims[at] == 1 || perm.is_sorted() => t.tensor(call, constant, shape)?,
+            _ => return Err("of such constants is not supported".into()),
+        });
+    }
+    let id = t.add(call, Concat, &ids)?;
+    let mut order = vec![0; joined.len()];
+    perm.iter().enumerate().for_each(|(i, &axis)| order[axis] = i);
+    Ok(Some(Data { id, base, order, whole: false }))
+}
+
+/// Some elements along each axis.
+pub fn take(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> Result<Data, Why> {
+    let dims: Vec<usize> = ranges.iter().map(|r| r.count).collect();
     let whole = |r: &Range, n: usize| r.step == 1 && r.count == n;
     if ranges.iter().zip(d.dims()).all(|(r, n)| whole(r, n)) {
         return Ok(d.clone());
+    }
+    if d.base != t.graph.shape(d.id).dims() && canonical(&d.dims()).is_none() {
+        return take_of_many(t, call, d, ranges);
     }
     let place = placed(t, call, d)?;
     let s = t.graph.shape(place.id);
@@ -195,10 +268,51 @@ fn take(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> 
     Ok(Data { whole: d.whole, ..place.result(t, id, dims) })
 }
 
+/// Of more than four dimensions: those along one axis, which becomes the outermost one of the channels.
+fn take_of_many(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> Result<Data, Why> {
+    let (mut d, all) = (d.clone(), d.dims());
+    for (at, r) in ranges.iter().enumerate().filter(|(at, r)| r.step != 1 || r.count != all[*at]) {
+        let dims = d.dims();
+        let mut perm: Vec<usize> = (0..dims.len()).filter(|&i| i != at).collect();
+        perm.insert(1, at);
+        let view = Data { order: perm.iter().map(|&i| d.order[i]).collect(), ..d.clone() };
+        let mut base = view.dims();
+        let shape = folded_shape(&base);
+        // Where it lies so already nothing is moved.
+        let x = t.shaped(call, &view, shape)?;
+        let run = shape.c / base[1].max(1);
+        let id = if r.step == 1 || r.count == 1 {
+            let first = usize::try_from(r.start).unwrap_or_default() * run;
+            t.add(call, ChannelSlice { first, count: r.count * run }, &[x])?
+        } else {
+            let mut parts = Vec::new();
+            for i in 0..r.count as i64 {
+                let first = usize::try_from(r.start + i * r.step).unwrap_or_default() * run;
+                parts.push(t.add(call, ChannelSlice { first, count: run }, &[x])?);
+            }
+            t.add(call, Concat, &parts)?
+        };
+        base[1] = r.count;
+        let mut order = vec![0; perm.len()];
+        perm.iter().enumerate().for_each(|(i, &axis)| order[axis] = i);
+        d = Data { id, base, order, whole: d.whole };
+    }
+    Ok(d)
+}
+
+/// [`take`] as a value: nothing at all is a constant.
+fn taken(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> Result<Value, Why> {
+    let dims: Vec<usize> = ranges.iter().map(|r| r.count).collect();
+    if dims.contains(&0) {
+        return Ok(Value::known(Tensor::floats(dims, Vec::new())?));
+    }
+    take(t, call, d, ranges).map(Value::Data)
+}
+
 pub fn slice(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let ranges = fold::slice(&d.dims(), |name, i| call.list(name, i))?;
-    Ok(vec![Value::Data(take(t, call, &d, &ranges)?)])
+    Ok(vec![taken(t, call, &d, &ranges)?])
 }
 
 pub fn split(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
@@ -210,7 +324,7 @@ pub fn split(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     for (at, start, count) in parts {
         let mut ranges = whole.clone();
         ranges[at] = Range { start: start as i64, step: 1, count };
-        outputs.push(Value::Data(take(t, call, &d, &ranges)?));
+        outputs.push(taken(t, call, &d, &ranges)?);
     }
     Ok(outputs)
 }
@@ -244,12 +358,20 @@ pub fn gather(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![Value::Data(reshaped(t, call, &taken, left)?)])
 }
 
-/// Of one pixel to a map; most uses of broadcasting need no `Expand`.
+/// Most uses of broadcasting need no `Expand`.
 pub fn expand(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
-    let to = call.known(1)?.ok_or("shape is missing")?;
+    let list = call.known(1)?.ok_or("shape is missing")?;
     let from = d.dims();
-    let dims = fold::broadcast(&from, &fold::lengths(to.as_ints()?)?)?;
+    let dims = if call.op() == "Tile" {
+        let repeats = fold::lengths(list.as_ints()?)?;
+        if repeats.len() != from.len() || repeats.iter().zip(&from).any(|(&r, &n)| r == 0 || (r > 1 && n != 1)) {
+            return Err(format!("of {from:?} by {repeats:?} is not supported").into());
+        }
+        repeats.iter().zip(&from).map(|(r, n)| r * n).collect()
+    } else {
+        fold::broadcast(&from, &fold::lengths(list.as_ints()?)?)?
+    };
     if dims == from {
         return Ok(vec![Value::Data(d)]);
     }
@@ -265,64 +387,9 @@ pub fn expand(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
             return Ok(vec![Value::Data(place.result(t, id, dims))]);
         }
     }
-    Err(format!("from {from:?} to {dims:?} is not supported").into())
-}
-
-pub fn reduce(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
-    let d = call.data(0)?.clone();
-    let dims = d.dims();
-    let list = call.list("axes", 1)?.filter(|a| !a.is_empty());
-    if list.is_none() && call.attributes.flag("noop_with_empty_axes", false) {
-        return Ok(vec![Value::Data(d)]);
-    }
-    let along = match list {
-        Some(list) => list.iter().map(|&a| axis(a, dims.len())).collect::<Result<Vec<_>, _>>()?,
-        None => (0..dims.len()).collect(),
-    };
-    let place = placed(t, call, &d)?;
-    let mut on = [false; 4];
-    along.iter().filter(|&&a| dims[a] != 1).for_each(|&a| on[place.axes[a]] = true);
-    let kept: Vec<usize> = (0..dims.len()).map(|i| if along.contains(&i) { 1 } else { dims[i] }).collect();
-    let [pictures, channels, rows, columns] = on;
-    if pictures {
-        return Err("over the pictures of a batch is not supported".into());
-    }
-    let id = match call.op() {
-        _ if !(channels || rows || columns) => place.id,
-        "ReduceMean" if !channels && rows && columns => t.add(call, GlobalAvgPool, &[place.id])?,
-        "ReduceMax" if !channels && rows && columns => t.add(call, GlobalMaxPool, &[place.id])?,
-        op => {
-            let kind = match op {
-                "ReduceMean" => ReduceKind::Mean,
-                "ReduceSum" => ReduceKind::Sum,
-                "ReduceMax" => ReduceKind::Max,
-                _ => ReduceKind::Min,
-            };
-            t.add(call, Reduce { kind, channels, rows, columns }, &[place.id])?
-        }
-    };
-    let result = place.result(t, id, kept.clone());
-    if call.attributes.flag("keepdims", true) {
-        return Ok(vec![Value::Data(result)]);
-    }
-    let left = (0..dims.len()).filter(|i| !along.contains(i)).map(|i| dims[i]).collect();
-    Ok(vec![Value::Data(reshaped(t, call, &result, left)?)])
-}
-
-pub fn argmax(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
-    let d = call.data(0)?.clone();
-    let mut dims = d.dims();
-    let at = axis(call.attributes.int("axis").unwrap_or(0), dims.len())?;
-    let (x, view) = channels_at(t, call, &d, at)?;
-    let id = t.add(call, ArgMax { last: call.attributes.flag("select_last_index", false) }, &[x])?;
-    dims[at] = 1;
-    // The view's own axis of channels has one element now.
-    let mut shrunk = view.base.clone();
-    shrunk[view.order[at]] = 1;
-    let result = Data { id, base: shrunk, order: view.order, whole: true };
-    if call.attributes.flag("keepdims", true) {
-        return Ok(vec![Value::Data(result)]);
-    }
-    dims.remove(at);
-    Ok(vec![Value::Data(reshaped(t, call, &result, dims)?)])
+    // What is repeated is added to as many zeros.
+    let own = [vec![1; dims.len() - from.len()], from].concat();
+    let zeros: Vec<usize> = own.iter().zip(&dims).map(|(a, b)| if a == b { 1 } else { *b }).collect();
+    let zeros = Value::known(Tensor::zeros_like(&zeros)?);
+    Ok(vec![pointwise::two(t, call, BinaryKind::Add, &Value::Data(d), &zeros)?])
 }
