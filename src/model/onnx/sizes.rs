@@ -167,7 +167,7 @@ pub fn find(
             left.set(left.get().max(SEARCH / 8));
             let longest = longest(first.at);
             let others = OTHERS.iter().copied().chain([longest + 32, longest + 64]).filter(|&n| n != longest);
-            match others.filter_map(|n| lost(n)).next() {
+            match others.filter_map(lost).next() {
                 Some(other) if other != margin => unfit(),
                 None if first.lone_margin().is_none() => unfit(),
                 _ => Sizes::Tried(margin),

@@ -181,9 +181,12 @@ pub fn several(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![sum])
 }
 
+/// In what order the file has the axes of two tensors, and these.
+type Lying = (Vec<usize>, [ValueId; 2]);
+
 /// The inputs of a node as they lie, and in what order the file has the axes: of tensors that the file sees in the same order
 /// but not in ours, or of one and a constant.
-fn as_they_lie(t: &mut Translator<'_>, a: &Value, b: &Value) -> Result<Option<(Vec<usize>, [ValueId; 2])>, Why> {
+fn as_they_lie(t: &mut Translator<'_>, a: &Value, b: &Value) -> Result<Option<Lying>, Why> {
     let view = |d: &Data, t: &Translator<'_>| d.is_of(t.graph.shape(d.id)) && d.reordered();
     Ok(match (a, b) {
         (Value::Data(a), Value::Data(b)) => {

@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn a_view_under_other_dimensions_has_the_same_elements() {
-        let cases: [(Shape, &[usize], &[usize], Option<&[usize]>); 12] = [
+        type Case<'a> = (Shape, &'a [usize], &'a [usize], Option<&'a [usize]>);
+        let cases: [Case; 12] = [
             // N, H, W, C without the batch and with it again; with H and W as one, and again as two.
             (Shape::new(1, 3, 4, 5), &[0, 2, 3, 1], &[4, 5, 3], None),
             (Shape::new(2, 3, 4, 5), &[0, 2, 3, 1], &[2, 20, 3], None),
