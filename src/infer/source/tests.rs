@@ -97,7 +97,11 @@ fn every_file_is_what_other_readers_make_of_it() {
         assert!(source.read(w - 1, 0, 2, 1).is_err() && source.read(0, h, 1, 1).is_err(), "{name}");
         // The same in bands, as statistics see it.
         let mut rows = Vec::new();
-        pass(&mut *source, |band| Ok(rows.extend(floats(&band)))).unwrap();
+        pass(&mut *source, |band| {
+            rows.extend(floats(&band));
+            Ok(())
+        })
+        .unwrap();
         assert_eq!(rows, floats(&whole), "{name}");
     }
 }
