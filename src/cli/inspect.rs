@@ -77,7 +77,10 @@ pub fn size(text: &str) -> std::result::Result<[usize; 2], String> {
 
 impl Inspect {
     pub fn run(&self, common: &Common) -> Result<ExitCode> {
-        if let Some(path) = self.model.as_deref().map(Path::new).filter(|p| inspect_image::is_image(p)) {
+        // With what only models have it is taken for one, and refused.
+        let of_models = self.plan || self.keys || self.verify || self.size.is_some();
+        let path = self.model.as_deref().filter(|_| !of_models).map(Path::new);
+        if let Some(path) = path.filter(|p| inspect_image::is_image(p)) {
             inspect_image::run(path, common.json)?;
             return Ok(ExitCode::SUCCESS);
         }
