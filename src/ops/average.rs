@@ -65,9 +65,8 @@ impl Op for Average {
 }
 
 pub(super) fn cases() -> Vec<OpCase> {
-    let case = |inputs: usize, s: Shape| {
-        OpCase::new(format!("average/{inputs} inputs"), Average { inputs }, &vec![s; inputs])
-    };
+    let case =
+        |inputs: usize, s: Shape| OpCase::new(format!("average/{inputs} inputs"), Average { inputs }, &vec![s; inputs]);
     vec![
         case(1, Shape::new(1, 3, 4, 5)),
         case(2, Shape::new(2, 5, 9, 11)),

@@ -2,8 +2,8 @@
 
 use super::max_pool2d::pooled_size;
 use super::{
-    Backward, Emit, Lowering, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId, Window, by_plane, expect_inputs,
-    output_shape,
+    Backward, Emit, Lowering, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId, Window, by_plane,
+    expect_inputs, output_shape,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};

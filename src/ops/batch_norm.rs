@@ -1,7 +1,9 @@
 //! Batch normalisation with stored statistics.
 
 use super::{
-    ActivationKind, Backward, BatchNorm2dGrad, BatchStatistics, Emit, InputKind, ValueId, Lowering, Op, OpCase, expect_inputs, expect_per_channel, map_elements, output_shape};
+    ActivationKind, Backward, BatchNorm2dGrad, BatchStatistics, Emit, InputKind, Lowering, Op, OpCase, ValueId,
+    expect_inputs, expect_per_channel, map_elements, output_shape,
+};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -69,7 +71,12 @@ pub(super) fn lower_scale_shift(
     params.extend([o.w, o.h, blocks, if per_image { 2 * blocks } else { 0 }].map(|v| v as u32));
     params.extend([activation.slope().to_bits(), 0, 0, 0]);
     let bindings = [Operand::Input(0), coefficients, Operand::Output(0)];
-    cx.dispatch(KernelKey::new("scale_shift").with("ACTIVATION", activation.id()), params, bindings, Lowering::per_vec4(o))
+    cx.dispatch(
+        KernelKey::new("scale_shift").with("ACTIVATION", activation.id()),
+        params,
+        bindings,
+        Lowering::per_vec4(o),
+    )
 }
 
 impl Op for BatchNorm2d {
@@ -105,7 +112,12 @@ impl Op for BatchNorm2d {
             let params = [channels as u32, channels.div_ceil(LANES) as u32, self.eps.to_bits(), 0].to_vec();
             let mut bindings: Vec<Operand> = (1..5).map(Operand::Input).collect();
             bindings.push(Operand::ScratchWrite(coefficients));
-            cx.dispatch(KernelKey::new("batch_norm_coefficients"), params, bindings, [channels.div_ceil(4 * 64), 1, 1])?;
+            cx.dispatch(
+                KernelKey::new("batch_norm_coefficients"),
+                params,
+                bindings,
+                [channels.div_ceil(4 * 64), 1, 1],
+            )?;
             cx.reads(Operand::ScratchRead(coefficients), cx.output(0).pixels() as f64);
             return lower_scale_shift(cx, Operand::ScratchRead(coefficients), false, ActivationKind::None);
         }
@@ -119,7 +131,8 @@ impl Op for BatchNorm2d {
     /// The running statistics are constants.
     fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None; 5]) };
-        let op = BatchNorm2dGrad { eps: self.eps, activation: ActivationKind::None, statistics: BatchStatistics::Running };
+        let op =
+            BatchNorm2dGrad { eps: self.eps, activation: ActivationKind::None, statistics: BatchStatistics::Running };
         let [x, gamma, beta, mean, var] = [0, 1, 2, 3, 4].map(|i| node.inputs[i]);
         let grads = emit.emit("grad", Arc::new(op), &[x, dy, gamma, beta, mean, var])?;
         Ok((0..5).map(|i| grads.get(i).copied().filter(|_| node.wants(i))).collect())

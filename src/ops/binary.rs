@@ -1,8 +1,8 @@
 //! Two tensors, element by element.
 
 use super::{
-    Backward, ChannelSum, Emit, InputKind, Lowering, Op, OpCase, Reduce, ReduceKind, Spatial, Unary, UnaryKind, ValueId,
-    by_plane, expect_inputs,
+    Backward, ChannelSum, Emit, InputKind, Lowering, Op, OpCase, Reduce, ReduceKind, Spatial, Unary, UnaryKind,
+    ValueId, by_plane, expect_inputs,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
@@ -170,7 +170,9 @@ impl Op for Binary {
         let size = |s: Shape| (s.h, s.w);
         for input in inputs {
             let global = match input.layout {
-                Layout::Blocked if size(input.shape) != size(outputs[0].shape) => "one pixel goes with the whole picture",
+                Layout::Blocked if size(input.shape) != size(outputs[0].shape) => {
+                    "one pixel goes with the whole picture"
+                }
                 Layout::Linear if size(input.shape) != (1, 1) => "a parameter differs from pixel to pixel",
                 _ => continue,
             };
@@ -214,7 +216,8 @@ impl Binary {
         let linear = desc.layout == Layout::Linear;
         let refused = if linear { (to.n, to.h, to.w) != (1, 1, 1) } else { to.n != s.n };
         if refused {
-            let reason = format!("has no gradient for an input {to} of {s}, broadcast over images or a parameter of pixels");
+            let reason =
+                format!("has no gradient for an input {to} of {s}, broadcast over images or a parameter of pixels");
             return Err(Error::op(self.name(), reason));
         }
         // A parameter's sum over images and pixels is one of its own.
@@ -251,7 +254,7 @@ pub(super) fn cases() -> Vec<OpCase> {
     let mut first = OpCase::new("sub/parameter first", Binary { kind: BinaryKind::Sub }, &[s(1, 3, 4, 5)]);
     first = first.parameter(&[1], InputKind::Positive);
     first.inputs.reverse();
-        let small = |n: usize| InputKind::Fixed((0..45).map(|i| (i % n) as f32).collect());
+    let small = |n: usize| InputKind::Fixed((0..45).map(|i| (i % n) as f32).collect());
     let mut equal = case("some are", BinaryKind::Equal, s(1, 5, 3, 3), s(1, 5, 3, 3));
     (equal.inputs[0].1, equal.inputs[1].1) = (small(5), small(3));
     cases.extend([

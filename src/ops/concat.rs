@@ -1,6 +1,6 @@
 //! Concatenation of channels.
 
-use super::{Backward, Emit, ValueId, ChannelSlice, Lowering, Op, OpCase, by_plane, output_shape};
+use super::{Backward, ChannelSlice, Emit, Lowering, Op, OpCase, ValueId, by_plane, output_shape};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};

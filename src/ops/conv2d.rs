@@ -10,7 +10,7 @@ mod window;
 mod winograd;
 
 use super::resize::{Resize, ResizeMode, ResizeSize};
-use super::{Backward, Emit, ValueId, ActivationKind, Lowering, MaxPool2d, Op, OpCase, Spatial, Window, by_plane};
+use super::{ActivationKind, Backward, Emit, Lowering, MaxPool2d, Op, OpCase, Spatial, ValueId, Window, by_plane};
 use crate::error::{Error, Result};
 use crate::kernel::{ConvClass, ConvFamily, KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -155,11 +155,11 @@ impl Op for Conv2d {
         let channels: usize = inputs[..k].iter().map(|i| i.shape.c).sum();
         let weight = inputs[k].shape;
         let want = Shape::new(self.out_channels, channels / self.groups, self.kernel[0], self.kernel[1]);
-        if weight != want
-            || !channels.is_multiple_of(self.groups)
-            || !self.out_channels.is_multiple_of(self.groups)
-        {
-            return fail(format!("weight {weight} does not fit {channels} input channels in {} groups, expected {want}", self.groups));
+        if weight != want || !channels.is_multiple_of(self.groups) || !self.out_channels.is_multiple_of(self.groups) {
+            return fail(format!(
+                "weight {weight} does not fit {channels} input channels in {} groups, expected {want}",
+                self.groups
+            ));
         }
         if self.groups > 1 && k > 1 {
             return fail("grouped convolution over several sources".into());
@@ -170,7 +170,9 @@ impl Op for Conv2d {
                 return fail(format!("source {} cannot be enlarged by {enlarge:?}", s.shape));
             };
             if s.n != first.n || top + h > s.h || left + w > s.w {
-                return fail(format!("a {h}x{w} region at ({top}, {left}) is not inside source {s} (first source {first})"));
+                return fail(format!(
+                    "a {h}x{w} region at ({top}, {left}) is not inside source {s} (first source {first})"
+                ));
             }
             let cropped = (s.h, s.w) != (h, w);
             if cropped && self.padding != [0; 4] {
@@ -208,7 +210,7 @@ impl Op for Conv2d {
                 None => input.clone(),
             });
         }
-let seen = sources.iter().map(HostTensor::shape).collect::<Result<Vec<_>>>()?;
+        let seen = sources.iter().map(HostTensor::shape).collect::<Result<Vec<_>>>()?;
         let (group_in, group_out) = (shapes[k].c, self.out_channels / self.groups);
         let pad = [self.padding[0], self.padding[1]];
         let result = by_plane(out, |n, o, plane| {

@@ -1,8 +1,11 @@
 //! 2-D transposed convolution.
 
-use super::{Backward, Emit, ValueId, ActivationGrad, ChannelSum, Conv2d, ConvWeightGradPlain, ActivationKind, InputKind, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs};
-use crate::error::{Error, Result};
 use super::gemm::Tile;
+use super::{
+    ActivationGrad, ActivationKind, Backward, ChannelSum, Conv2d, ConvWeightGradPlain, Emit, InputKind, Lowering, Op,
+    OpCase, Spatial, ValueId, Window, by_plane, expect_inputs,
+};
+use crate::error::{Error, Result};
 use crate::kernel::{Caps, ConvFamily, KernelKey, Operand, OperandPath};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
@@ -61,7 +64,8 @@ impl ConvTranspose2d {
     }
 
     fn is_up2(&self) -> bool {
-        let plain = self.padding == [0; 4] && self.output_padding == [0; 2] && self.dilation == [1; 2] && self.groups == 1;
+        let plain =
+            self.padding == [0; 4] && self.output_padding == [0; 2] && self.dilation == [1; 2] && self.groups == 1;
         self.kernel == [2; 2] && self.stride == [2; 2] && plain
     }
 }
@@ -184,7 +188,10 @@ impl Op for ConvTranspose2d {
         }
         let mut grads = vec![None; node.inputs.len()];
         if self.output_padding.iter().zip(&self.stride).any(|(o, s)| o >= s) {
-            return Err(Error::op(self.name(), format!("has no gradient for an output padding from the stride on: {self:?}")));
+            return Err(Error::op(
+                self.name(),
+                format!("has no gradient for an output padding from the stride on: {self:?}"),
+            ));
         }
         if node.wants(0) {
             let conv = Conv2d {
@@ -323,15 +330,38 @@ pub(super) fn cases() -> Vec<OpCase> {
     let up = ConvTranspose2d::up2;
     vec![
         case("2x2 stride 2", up(4), s(2, 3, 9, 11)),
-        case("2x2 stride 2, no bias, ReLU", ConvTranspose2d { bias: false, activation: ActivationKind::Relu, ..up(17) }, s(1, 22, 5, 19)),
+        case(
+            "2x2 stride 2, no bias, ReLU",
+            ConvTranspose2d { bias: false, activation: ActivationKind::Relu, ..up(17) },
+            s(1, 22, 5, 19),
+        ),
         case("2x2 stride 2, two tiles", up(67), s(2, 35, 5, 9)),
         case("2x2 stride 2, one pixel", up(3), s(1, 5, 1, 1)),
         case("4x4 stride 2 padding 1", ConvTranspose2d { kernel: [4; 2], padding: [1; 4], ..up(3) }, s(1, 3, 5, 6)),
-        case("3x3 stride 2 padding 1 output padding 1", ConvTranspose2d { kernel: [3; 2], padding: [1; 4], output_padding: [1; 2], ..up(6) }, s(1, 4, 5, 6)),
+        case(
+            "3x3 stride 2 padding 1 output padding 1",
+            ConvTranspose2d { kernel: [3; 2], padding: [1; 4], output_padding: [1; 2], ..up(6) },
+            s(1, 4, 5, 6),
+        ),
         case("3x3 stride 1", ConvTranspose2d { kernel: [3; 2], stride: [1; 2], ..up(5) }, s(2, 4, 5, 6)),
         case("groups 2", ConvTranspose2d { kernel: [4; 2], padding: [1; 4], groups: 2, ..up(6) }, s(2, 10, 4, 5)),
-        case("depthwise, ReLU, no bias", ConvTranspose2d { kernel: [3; 2], padding: [1; 4], groups: 7, bias: false, activation: ActivationKind::Relu, ..up(7) }, s(1, 7, 4, 5)),
-        case("3x3 dilation 2, uneven padding", ConvTranspose2d { kernel: [3; 2], padding: [1, 0, 2, 3], dilation: [2, 3], ..up(5) }, s(1, 6, 5, 4)),
+        case(
+            "depthwise, ReLU, no bias",
+            ConvTranspose2d {
+                kernel: [3; 2],
+                padding: [1; 4],
+                groups: 7,
+                bias: false,
+                activation: ActivationKind::Relu,
+                ..up(7)
+            },
+            s(1, 7, 4, 5),
+        ),
+        case(
+            "3x3 dilation 2, uneven padding",
+            ConvTranspose2d { kernel: [3; 2], padding: [1, 0, 2, 3], dilation: [2, 3], ..up(5) },
+            s(1, 6, 5, 4),
+        ),
         case("2x2 stride 2, padded after the end", ConvTranspose2d { padding: [0, 0, 1, 1], ..up(5) }, s(1, 3, 4, 5)),
         case("2x3 stride 3x1", ConvTranspose2d { kernel: [2, 3], stride: [3, 1], ..up(5) }, s(1, 4, 3, 6)),
     ]
@@ -351,7 +381,10 @@ mod tests {
                 for i in 0..60i64 {
                     let tap = o + p as i64 - i * s as i64;
                     if (0..k as i64).contains(&tap) {
-                        assert!((low..=high).contains(&i), "k {k} s {s} p {p}: output {o} needs {i}, window {low}..={high}");
+                        assert!(
+                            (low..=high).contains(&i),
+                            "k {k} s {s} p {p}: output {o} needs {i}, window {low}..={high}"
+                        );
                     }
                 }
             }

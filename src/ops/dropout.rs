@@ -58,7 +58,11 @@ impl Op for Dropout {
         Ok(vec![by_plane(s, |n, c, plane| {
             let start = s.index(n, c, 0, 0);
             for (i, y) in plane.iter_mut().enumerate() {
-                *y = if random(stream, (start + i) as u32) < self.threshold() { 0.0 } else { x.data()[start + i] * self.scale() };
+                *y = if random(stream, (start + i) as u32) < self.threshold() {
+                    0.0
+                } else {
+                    x.data()[start + i] * self.scale()
+                };
             }
         })])
     }

@@ -1,6 +1,6 @@
 //! The classification-guided module of U-Net 3+: a yes-or-no gate on the whole picture.
 
-use super::{Backward, Emit, ValueId, Lowering, Op, OpCase, Spatial, expect_inputs, map_elements, output_shape};
+use super::{Backward, Emit, Lowering, Op, OpCase, Spatial, ValueId, expect_inputs, map_elements, output_shape};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};

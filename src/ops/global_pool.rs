@@ -1,6 +1,9 @@
 //! Pooling of whole planes.
 
-use super::{Backward, Emit, ValueId, GlobalMaxPoolGrad, Lowering, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, by_plane, expect_inputs, output_shape};
+use super::{
+    Backward, Emit, GlobalMaxPoolGrad, Lowering, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId, by_plane,
+    expect_inputs, output_shape,
+};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -94,7 +97,11 @@ impl Op for GlobalAvgPool {
     fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         let s = emit.desc(node.inputs[0]).shape;
-        let whole = Pool2d { kernel: [s.h, s.w], stride: [s.h, s.w], ..Pool2d::new(PoolKind::Average { count_include_pad: true }, 1) };
+        let whole = Pool2d {
+            kernel: [s.h, s.w],
+            stride: [s.h, s.w],
+            ..Pool2d::new(PoolKind::Average { count_include_pad: true }, 1)
+        };
         Ok(vec![Some(Pool2dGrad::emit(whole, node.inputs[0], dy, emit)?)])
     }
 }

@@ -111,7 +111,8 @@ impl Op for Head2d {
 pub(super) fn cases() -> Vec<OpCase> {
     let case = |name: &str, op: Head2d, s: Shape| {
         let (classes, bias) = (op.classes, op.bias);
-        let case = OpCase::new(format!("head2d/{name}"), op, &[s]).parameter(&[classes, s.c, 1, 1], InputKind::Parameter);
+        let case =
+            OpCase::new(format!("head2d/{name}"), op, &[s]).parameter(&[classes, s.c, 1, 1], InputKind::Parameter);
         if bias { case.parameter(&[classes], InputKind::Parameter) } else { case }
     };
     let values = |classes: usize| Head2d {

@@ -3,7 +3,7 @@
 use super::{Lowering, Op, OpCase, by_plane, expect_inputs};
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, Layout, LANES, Shape, TensorDesc};
+use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
 
 /// How a pixel's class is decided.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -47,7 +47,9 @@ impl Op for MatMul {
             for (i, v) in plane.iter_mut().enumerate() {
                 let (y, x) = (i / out.w, i % out.w);
                 let right = |k: usize| if self.transposed { x * b.w + k } else { k * b.w + x };
-                let product = |k: usize| f64::from(inputs[0].data()[a0 + y * a.w + k]) * f64::from(inputs[1].data()[b0 + right(k)]);
+                let product = |k: usize| {
+                    f64::from(inputs[0].data()[a0 + y * a.w + k]) * f64::from(inputs[1].data()[b0 + right(k)])
+                };
                 *v = (0..a.w).map(product).sum::<f64>() as f32;
             }
         })])
@@ -90,7 +92,8 @@ pub(super) fn cases() -> Vec<OpCase> {
         case("transposed, as scores of attention", true, s(1, 6, 7, 5), s(1, 6, 9, 5)),
         case("one plane for all", false, s(2, 3, 4, 6), s(1, 1, 6, 5)),
         case("one channel on the left", false, s(1, 1, 4, 6), s(2, 7, 6, 5)),
-        OpCase::new("matmul/parameter", MatMul { transposed: false }, &[s(2, 1, 3, 8)]).parameter(&[1, 1, 8, 5], InputKind::Parameter),
+        OpCase::new("matmul/parameter", MatMul { transposed: false }, &[s(2, 1, 3, 8)])
+            .parameter(&[1, 1, 8, 5], InputKind::Parameter),
     ]
 }
 

@@ -1,6 +1,9 @@
 //! Max pooling.
 
-use super::{Backward, Emit, ValueId, MaxPool2dGrad, Pool2d, Pool2dGrad, PoolKind, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs};
+use super::{
+    Backward, Emit, Lowering, MaxPool2dGrad, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId, Window,
+    by_plane, expect_inputs,
+};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
@@ -80,10 +83,14 @@ impl Op for MaxPool2d {
         let s = inputs[0].shape;
         let kernel = self.kernel;
         if kernel == 0 || self.stride == 0 || 2 * self.padding > kernel {
-            return Err(Error::op(self.name(), format!("kernel {kernel}, stride {}, padding {}", self.stride, self.padding)));
+            return Err(Error::op(
+                self.name(),
+                format!("kernel {kernel}, stride {}, padding {}", self.stride, self.padding),
+            ));
         }
         // PyTorch's ceil mode accepts maps smaller than the window; floor mode does not.
-        let size = |n: usize| if self.ceil_mode && n > 0 { self.output_size(n.max(kernel)) } else { self.output_size(n) };
+        let size =
+            |n: usize| if self.ceil_mode && n > 0 { self.output_size(n.max(kernel)) } else { self.output_size(n) };
         let (Some(h), Some(w)) = (size(s.h), size(s.w)) else {
             return Err(Error::op(self.name(), format!("input {s} is smaller than the {kernel}x{kernel} window")));
         };
@@ -142,7 +149,11 @@ pub(super) fn cases() -> Vec<OpCase> {
         case("4x4 ceil", MaxPool2d::ceil(4), Shape::new(1, 8, 19, 22)),
         case("8x8 ceil", MaxPool2d::ceil(8), Shape::new(1, 4, 24, 17)),
         case("8x8 ceil, map smaller than the window", MaxPool2d::ceil(8), Shape::new(1, 4, 3, 17)),
-        case("3x3 stride 2 padding 1", MaxPool2d { kernel: 3, stride: 2, padding: 1, ceil_mode: false }, Shape::new(1, 3, 13, 10)),
+        case(
+            "3x3 stride 2 padding 1",
+            MaxPool2d { kernel: 3, stride: 2, padding: 1, ceil_mode: false },
+            Shape::new(1, 3, 13, 10),
+        ),
         case("one pixel left", MaxPool2d::new(2), Shape::new(3, 1, 2, 2)),
     ]
 }

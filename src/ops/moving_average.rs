@@ -38,9 +38,8 @@ impl Op for MovingAverage {
 
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
         let (keep, add) = self.weights();
-        let next = |(&old, &new): (&f32, &f32)| {
-            (f64::from(old) * f64::from(keep) + f64::from(new) * f64::from(add)) as f32
-        };
+        let next =
+            |(&old, &new): (&f32, &f32)| (f64::from(old) * f64::from(keep) + f64::from(new) * f64::from(add)) as f32;
         let y: Vec<f32> = inputs[0].data().iter().zip(inputs[1].data()).map(next).collect();
         Ok(vec![HostTensor::new(inputs[0].dims(), y)?])
     }

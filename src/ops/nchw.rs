@@ -1,6 +1,6 @@
 //! The border of the engine: plain NCHW in and out.
 
-use super::{Backward, Emit, ValueId, InputKind, Lowering, Op, OpCase, expect_inputs};
+use super::{Backward, Emit, InputKind, Lowering, Op, OpCase, ValueId, expect_inputs};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};

@@ -3,7 +3,8 @@
 use super::batch_norm::{lower_scale_shift, pack_pairs, packed_len};
 use super::group_norm::lower_groups;
 use super::{
-    ActivationKind, Backward, Emit, InputKind, InstanceNorm2dGrad, ValueId, Lowering, Op, OpCase, Spatial, expect_inputs, expect_per_channel, map_elements, output_shape,
+    ActivationKind, Backward, Emit, InputKind, InstanceNorm2dGrad, Lowering, Op, OpCase, Spatial, ValueId,
+    expect_inputs, expect_per_channel, map_elements, output_shape,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
@@ -149,9 +150,8 @@ impl Op for InstanceNorm2d {
 }
 
 pub(super) fn cases() -> Vec<OpCase> {
-    let affine = |case: OpCase, c: usize| {
-        case.parameter(&[c], InputKind::Positive).parameter(&[c], InputKind::Parameter)
-    };
+    let affine =
+        |case: OpCase, c: usize| case.parameter(&[c], InputKind::Positive).parameter(&[c], InputKind::Parameter);
     let instance = |name: &str, s: Shape| {
         let op = InstanceNorm2d { eps: 1e-5, affine: true };
         affine(OpCase::new(format!("instance_norm2d/{name}"), op, &[s]), s.c)

@@ -1,6 +1,6 @@
 //! Zero padding.
 
-use super::{Backward, Emit, ValueId, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs, output_shape};
+use super::{Backward, Emit, Lowering, Op, OpCase, Spatial, ValueId, Window, by_plane, expect_inputs, output_shape};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, Shape, TensorDesc};

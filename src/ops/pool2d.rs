@@ -63,7 +63,8 @@ impl Pool2d {
             let fits = |v: usize| i32::try_from(v).is_ok();
             let padding = [self.padding[axis], self.padding[axis + 2]];
             let span = self.span(axis).filter(|&span| fits(span) && padding.iter().all(|&p| p < span))?;
-            let known = span > 0 && self.stride[axis] > 0 && self.dilation[axis] > 0 && fits(self.stride[axis]) && fits(n);
+            let known =
+                span > 0 && self.stride[axis] > 0 && self.dilation[axis] > 0 && fits(self.stride[axis]) && fits(n);
             known.then(|| self.output_size(axis, n)).flatten()
         };
         match (size(0, s.h), size(1, s.w)) {

@@ -1,6 +1,8 @@
 //! Resizing by interpolation.
 
-use super::{Backward, Emit, ValueId, ResizeGrad, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs, output_shape};
+use super::{
+    Backward, Emit, Lowering, Op, OpCase, ResizeGrad, Spatial, ValueId, Window, by_plane, expect_inputs, output_shape,
+};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -67,9 +69,8 @@ impl ResizeMode {
         let mut params = [cx.input_view(input), Lowering::view(&desc)].concat();
         params.extend([o.w, o.h, o.c.div_ceil(LANES), i.w, i.h, 0, 0, 0].map(|v| v as u32));
         params.extend(axes);
-        let kernel = KernelKey::new("resize")
-            .flag("BILINEAR", self != Self::Nearest)
-            .flag("POWER_OF_TWO", power_of_two);
+        let kernel =
+            KernelKey::new("resize").flag("BILINEAR", self != Self::Nearest).flag("POWER_OF_TWO", power_of_two);
         cx.dispatch(kernel, params, [Operand::Input(input), to], Lowering::per_vec4(o))
     }
 

@@ -135,7 +135,9 @@ pub(super) fn cases() -> Vec<OpCase> {
     let slice = |name: &str, start: [usize; 4], step: [i64; 4], len: [usize; 4], x: Shape| {
         OpCase::new(format!("slice/{name}"), Slice { start, step, len }, &[x])
     };
-    let concat = |name: &str, columns: bool, x: &[Shape]| OpCase::new(format!("concat_pixels/{name}"), ConcatPixels { columns }, x);
+    let concat = |name: &str, columns: bool, x: &[Shape]| {
+        OpCase::new(format!("concat_pixels/{name}"), ConcatPixels { columns }, x)
+    };
     vec![
         slice("every other pixel", [0, 0, 1, 0], [1, 1, 2, 2], [2, 5, 4, 6], s(2, 5, 9, 11)),
         slice("every third channel", [0, 2, 0, 0], [1, 3, 1, 1], [1, 3, 4, 5], s(1, 9, 4, 5)),

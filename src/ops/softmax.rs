@@ -1,6 +1,6 @@
 //! Softmax over channels.
 
-use super::{Backward, Emit, ValueId, SoftmaxGrad, Lowering, Op, OpCase, by_plane, expect_inputs, output_shape};
+use super::{Backward, Emit, Lowering, Op, OpCase, SoftmaxGrad, ValueId, by_plane, expect_inputs, output_shape};
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};

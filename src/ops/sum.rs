@@ -42,7 +42,8 @@ impl Op for Sum {
             let mut bindings: Vec<_> = (first..end).map(Operand::Input).collect();
             bindings.push(Operand::Output(0));
             let key = KernelKey::new("sum").flag("BLOCKED", blocked);
-            let key = key.flag("ACCUMULATE", first > 0).flag("TWO", end - first == 2).with("Y", (end - first + 1) as u32);
+            let key =
+                key.flag("ACCUMULATE", first > 0).flag("TWO", end - first == 2).with("Y", (end - first + 1) as u32);
             let (params, grid) = if blocked {
                 let mut params = cx.views();
                 params.extend([o.w, o.h, o.c.div_ceil(LANES), 0].map(|v| v as u32));
@@ -62,7 +63,8 @@ impl Op for Sum {
 }
 
 pub(super) fn cases() -> Vec<OpCase> {
-    let blocked = |inputs: usize, s: Shape| OpCase::new(format!("sum/{inputs} of {s}"), Sum { inputs }, &vec![s; inputs]);
+    let blocked =
+        |inputs: usize, s: Shape| OpCase::new(format!("sum/{inputs} of {s}"), Sum { inputs }, &vec![s; inputs]);
     let linear = |inputs: usize, s: Shape| OpCase {
         name: format!("sum/{inputs} linear of {s}"),
         op: std::sync::Arc::new(Sum { inputs }),

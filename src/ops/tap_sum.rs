@@ -211,7 +211,13 @@ pub(super) fn cases() -> Vec<OpCase> {
         case("corners x2, several groups", TapSum { mode: corners, ..base.clone() }, 1, 11, 18),
         case("bilinear x2, several groups", TapSum { residual: true, ..base.clone() }, 2, 13, 19),
         case("corners x4", TapSum { mode: corners, factor: 4, ..base.clone() }, 1, 5, 7),
-        case("nearest x3, residual", TapSum { mode: ResizeMode::Nearest, factor: 3, residual: true, ..base.clone() }, 1, 4, 7),
+        case(
+            "nearest x3, residual",
+            TapSum { mode: ResizeMode::Nearest, factor: 3, residual: true, ..base.clone() },
+            1,
+            4,
+            7,
+        ),
         case("no padding", TapSum { padding: 0, activation: ActivationKind::None, ..base.clone() }, 1, 5, 9),
         case("5x5", TapSum { kernel: 5, padding: 2, out_channels: 3, ..base }, 1, 4, 6),
     ]

@@ -258,7 +258,10 @@ pub(super) fn cases() -> Vec<OpCase> {
         cases.push(case("far from zero", kind, far, extremes()));
     }
     cases.push(case("unbounded below", K::Clip { min: f32::NEG_INFINITY, max: 0.25 }, far, InputKind::Data));
-    cases.push(OpCase::new("copy/of a parameter", Unary { kind: K::Identity }, &[]).parameter(&[2, 3, 4, 5], InputKind::Parameter));
+    cases.push(
+        OpCase::new("copy/of a parameter", Unary { kind: K::Identity }, &[])
+            .parameter(&[2, 3, 4, 5], InputKind::Parameter),
+    );
     cases
 }
 

@@ -214,20 +214,21 @@ impl Op for Warp {
 pub(super) fn cases() -> Vec<OpCase> {
     let turned = Similarity { angle: 0.35, scale: 1.15, shift: [2.25, -3.5], flip: [false, true] };
     let quarter = Similarity { angle: std::f64::consts::FRAC_PI_2, ..Similarity::IDENTITY };
-    let case = |name: &str, interpolation, border, bend: Bend, s: Shape, points: [usize; 2], how: Similarity, a: f32| {
-        let op = Warp { h: s.h, w: s.w, interpolation, border, a, bend };
-        let words: Vec<f32> = (0..s.n).flat_map(|_| how.words(s.h, s.w)).collect();
-        let linear = |shape: Shape| TensorDesc::linear(shape);
-        OpCase {
-            name: format!("warp/{name}"),
-            op: Arc::new(op),
-            inputs: vec![
-                (linear(s), InputKind::Data),
-                (linear(Shape::new(s.n, 8, 1, 1)), InputKind::Fixed(words)),
-                (linear(Shape::new(s.n, 2, points[0], points[1])), InputKind::Data),
-            ],
-        }
-    };
+    let case =
+        |name: &str, interpolation, border, bend: Bend, s: Shape, points: [usize; 2], how: Similarity, a: f32| {
+            let op = Warp { h: s.h, w: s.w, interpolation, border, a, bend };
+            let words: Vec<f32> = (0..s.n).flat_map(|_| how.words(s.h, s.w)).collect();
+            let linear = |shape: Shape| TensorDesc::linear(shape);
+            OpCase {
+                name: format!("warp/{name}"),
+                op: Arc::new(op),
+                inputs: vec![
+                    (linear(s), InputKind::Data),
+                    (linear(Shape::new(s.n, 8, 1, 1)), InputKind::Fixed(words)),
+                    (linear(Shape::new(s.n, 2, points[0], points[1])), InputKind::Data),
+                ],
+            }
+        };
     let (mirror, clamp) = (Border::Mirror, Border::Clamp);
     let s = Shape::new;
     use Interpolation::{Bicubic, Bilinear, Nearest};

@@ -41,7 +41,11 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
         params.extend([out.w, out.h, ob, ib].map(|v| v as u32));
         params.extend([op.padding[0], op.padding[1], groups, 0].map(|v| v as u32));
         params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
-        let key = part.key(op, "conv2d_subgroup").with("ROWS", rows as u32).with("OCS", ocs as u32).with("SUBGROUP", lanes as u32);
+        let key = part
+            .key(op, "conv2d_subgroup")
+            .with("ROWS", rows as u32)
+            .with("OCS", ocs as u32)
+            .with("SUBGROUP", lanes as u32);
         let bindings = [part.operand, weights, Operand::Output(0)];
         cx.dispatch(key, params, bindings, [out.w.div_ceil(lanes), out.h.div_ceil(rows), out.n * groups])?;
     }

@@ -6,8 +6,8 @@ use super::Conv2d;
 use super::part::Part;
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Preset, preset};
-use crate::ops::{Lowering, ResizeMode};
 use crate::ops::gemm::{Tile, broadcasts};
+use crate::ops::{Lowering, ResizeMode};
 use crate::tensor::{HostTensor, LANES};
 use rayon::prelude::*;
 
@@ -188,7 +188,14 @@ fn filters(
     }
     let (g, points) = (form.g(), form.points());
     if cx.training {
-        return filters_on_device(op, cx, form, size, move |o, k| tile.weight(steps, o, k / LANES) * LANES + k % LANES, starts);
+        return filters_on_device(
+            op,
+            cx,
+            form,
+            size,
+            move |o, k| tile.weight(steps, o, k / LANES) * LANES + k % LANES,
+            starts,
+        );
     }
     let ranges = (0..points).step_by(fit.min(points)).map(|xi| (xi, fit.min(points - xi)));
     let range = |(xi, number): (usize, usize)| {

@@ -37,7 +37,10 @@ impl Op for ActivationGrad {
             return Err(Error::op(self.name(), format!("y is {}, dy is {}", inputs[0].shape, inputs[1].shape)));
         }
         if self.kind.slope() < 0.0 {
-            return Err(Error::op(self.name(), "has no gradient for a negative slope: it cannot be told from the result"));
+            return Err(Error::op(
+                self.name(),
+                "has no gradient for a negative slope: it cannot be told from the result",
+            ));
         }
         Ok(vec![TensorDesc::blocked(inputs[0].shape)])
     }
@@ -60,9 +63,8 @@ impl Op for ActivationGrad {
 }
 
 pub(super) fn cases() -> Vec<OpCase> {
-    let case = |name: &str, kind, s: Shape| {
-        OpCase::new(format!("activation_grad/{name}"), ActivationGrad { kind }, &[s, s])
-    };
+    let case =
+        |name: &str, kind, s: Shape| OpCase::new(format!("activation_grad/{name}"), ActivationGrad { kind }, &[s, s]);
     vec![
         case("relu", ActivationKind::Relu, Shape::new(2, 5, 9, 11)),
         case("leaky relu", ActivationKind::LeakyRelu(0.01), Shape::new(1, 3, 9, 17)),

@@ -148,7 +148,10 @@ impl Op for ConvWeightGrad {
             return fail(format!("{} inputs for g and {} sources", inputs.len(), self.sources.len()));
         }
         if !(1..=2).contains(&self.stride) || self.kernel.iter().any(|k| !(1..=3).contains(k)) {
-            return fail(format!("has no gradient for kernel {:?}, stride {}: at most 3x3 and 2", self.kernel, self.stride));
+            return fail(format!(
+                "has no gradient for kernel {:?}, stride {}: at most 3x3 and 2",
+                self.kernel, self.stride
+            ));
         }
         let g = inputs[0].shape;
         for (x, &source) in inputs[1..].iter().zip(&self.sources) {
@@ -222,12 +225,11 @@ pub(super) fn cases() -> Vec<OpCase> {
         padding: [padding; 4],
         sources: vec![WeightSource::default(); sources],
     };
-    let case = |name: &str, op: ConvWeightGrad, data: &[Shape]| OpCase::new(format!("conv_weight_grad/{name}"), op, data);
+    let case =
+        |name: &str, op: ConvWeightGrad, data: &[Shape]| OpCase::new(format!("conv_weight_grad/{name}"), op, data);
     let s = Shape::new;
-    let crop = ConvWeightGrad {
-        sources: vec![WeightSource { top: 2, left: 3 }, WeightSource::default()],
-        ..op(3, 1, 0, 2)
-    };
+    let crop =
+        ConvWeightGrad { sources: vec![WeightSource { top: 2, left: 3 }, WeightSource::default()], ..op(3, 1, 0, 2) };
     let after = ConvWeightGrad { padding: [0, 0, 1, 1], ..op(2, 1, 0, 1) };
     vec![
         case("3x3 padding 1, batch", op(3, 1, 1, 1), &[s(2, 5, 9, 11), s(2, 3, 9, 11)]),

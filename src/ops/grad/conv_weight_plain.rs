@@ -125,13 +125,8 @@ pub(super) fn cases() -> Vec<OpCase> {
     let case = |name: &str, op: ConvWeightGradPlain, g: Shape, x: Shape| {
         OpCase::new(format!("conv_weight_grad_plain/{name}"), op, &[g, x])
     };
-    let uneven = ConvWeightGradPlain {
-        kernel: [1, 5],
-        stride: [2, 1],
-        padding: [0, 3, 1, 2],
-        dilation: [1, 2],
-        groups: 1,
-    };
+    let uneven =
+        ConvWeightGradPlain { kernel: [1, 5], stride: [2, 1], padding: [0, 3, 1, 2], dilation: [1, 2], groups: 1 };
     vec![
         case("7x7 stride 2 padding 3", op(7, 2, 3, 1, 1), s(2, 5, 9, 8), s(2, 3, 17, 16)),
         case("4x4 stride 2 padding 1, of a transposed convolution", op(4, 2, 1, 1, 1), s(1, 6, 5, 7), s(1, 9, 10, 14)),

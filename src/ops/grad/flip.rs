@@ -25,7 +25,10 @@ impl Op for FlipWeights {
         expect_inputs(self.name(), inputs, 1)?;
         let s = inputs[0].shape;
         if inputs[0].layout != Layout::Linear || self.first.checked_add(self.count).is_none_or(|end| end > s.c) {
-            return Err(Error::op(self.name(), format!("channels {} .. +{} of {:?}", self.first, self.count, inputs[0])));
+            return Err(Error::op(
+                self.name(),
+                format!("channels {} .. +{} of {:?}", self.first, self.count, inputs[0]),
+            ));
         }
         Ok(vec![TensorDesc::linear(Shape::new(self.count, s.n, s.h, s.w))])
     }

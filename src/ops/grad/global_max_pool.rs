@@ -47,5 +47,9 @@ pub(super) fn cases() -> Vec<OpCase> {
     let case = |name: &str, s: Shape| {
         OpCase::new(format!("global_max_pool_grad/{name}"), GlobalMaxPoolGrad, &[s, s.with_hw(1, 1)])
     };
-    vec![case("batch", Shape::new(2, 5, 9, 11)), case("large", Shape::new(1, 3, 33, 50)), case("one pixel", Shape::new(2, 2, 1, 1))]
+    vec![
+        case("batch", Shape::new(2, 5, 9, 11)),
+        case("large", Shape::new(1, 3, 33, 50)),
+        case("one pixel", Shape::new(2, 2, 1, 1)),
+    ]
 }

@@ -21,7 +21,10 @@ impl Op for MaxPool2dGrad {
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         expect_inputs(self.name(), inputs, 2)?;
         if self.pool.stride != self.pool.kernel || self.pool.padding != 0 {
-            return Err(Error::op(self.name(), format!("takes windows side by side, without padding: {:?}", self.pool)));
+            return Err(Error::op(
+                self.name(),
+                format!("takes windows side by side, without padding: {:?}", self.pool),
+            ));
         }
         let out = self.pool.infer(&inputs[..1])?[0].shape;
         if inputs[1].shape != out {
@@ -57,7 +60,12 @@ impl Op for MaxPool2dGrad {
         params.extend([s.w, s.h, s.c.div_ceil(LANES), out.w, out.h, 0, 0, 0].map(|v| v as u32));
         let windows = s.with_hw(s.h.div_ceil(k), s.w.div_ceil(k));
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
-        cx.dispatch(KernelKey::new("max_pool2d_grad").with("K", k as u32), params, bindings, Lowering::per_vec4(windows))
+        cx.dispatch(
+            KernelKey::new("max_pool2d_grad").with("K", k as u32),
+            params,
+            bindings,
+            Lowering::per_vec4(windows),
+        )
     }
 }
 

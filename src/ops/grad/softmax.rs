@@ -43,5 +43,9 @@ impl Op for SoftmaxGrad {
 
 pub(super) fn cases() -> Vec<OpCase> {
     let case = |name: &str, s: Shape| OpCase::new(format!("softmax_grad/{name}"), SoftmaxGrad, &[s, s]);
-    vec![case("two classes", Shape::new(2, 2, 9, 11)), case("blocks", Shape::new(1, 7, 3, 17)), case("one", Shape::new(1, 1, 1, 1))]
+    vec![
+        case("two classes", Shape::new(2, 2, 9, 11)),
+        case("blocks", Shape::new(1, 7, 3, 17)),
+        case("one", Shape::new(1, 1, 1, 1)),
+    ]
 }

@@ -59,13 +59,8 @@ fn expect(op: &str, inputs: &[TensorDesc], want: &[(&str, TensorDesc)]) -> Resul
     for (got, (name, want)) in inputs.iter().zip(want) {
         if got != want {
             let layout = |l| if l == Layout::Linear { "NCHW" } else { "blocked" };
-            let reason = format!(
-                "{name} is {} {}, not {} {}",
-                got.shape,
-                layout(got.layout),
-                want.shape,
-                layout(want.layout)
-            );
+            let reason =
+                format!("{name} is {} {}, not {} {}", got.shape, layout(got.layout), want.shape, layout(want.layout));
             return Err(Error::op(op, reason));
         }
     }

@@ -55,8 +55,5 @@ pub(super) fn cases() -> Vec<OpCase> {
         let op = OneHot { first, channels: s.c };
         case(format!("one_hot/{name}"), op, vec![labels(s, s.c + first, Some(255.0))])
     };
-    vec![
-        one_hot("three classes", Shape::new(2, 3, 5, 7), 0),
-        one_hot("foreground", Shape::new(3, 1, 17, 9), 1),
-    ]
+    vec![one_hot("three classes", Shape::new(2, 3, 5, 7), 0), one_hot("foreground", Shape::new(3, 1, 17, 9), 1)]
 }

@@ -1,7 +1,7 @@
 //! Losses of single elements: binary cross entropy, focal loss, and the U-Net++ papers' pixel terms.
 
-use super::{case, expect, expect_pixels, linear, logistic, masks, partials, parts, pixel_weights, probabilities};
 use super::{SCALAR, second_stage};
+use super::{case, expect, expect_pixels, linear, logistic, masks, partials, parts, pixel_weights, probabilities};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::ops::{Backward, Emit, InputKind, Lowering, Op, OpCase, Spatial, ValueId, by_plane};
@@ -283,9 +283,11 @@ pub(super) fn cases() -> Vec<OpCase> {
         all.push(case(format!("pixel_loss_grad/{name}"), PixelLossGrad { forward }, inputs));
     }
     let mut extreme = vec![0.0, 1.0, 1e-9, 1.0 - 1e-7, 0.0, 1.0, 1e-9, 0.5];
-    for (name, kind) in
-        [("bce", PixelLossKind::Bce), ("focal", PixelLossKind::Focal { gamma: 2.0, alpha, eps }), ("tmi", PixelLossKind::TmiHybrid { eps })]
-    {
+    for (name, kind) in [
+        ("bce", PixelLossKind::Bce),
+        ("focal", PixelLossKind::Focal { gamma: 2.0, alpha, eps }),
+        ("tmi", PixelLossKind::TmiHybrid { eps }),
+    ] {
         let s = Shape::new(1, 1, 2, 4);
         let x = (TensorDesc::blocked(s), InputKind::Fixed(extreme.clone()));
         let inputs = vec![x, (TensorDesc::linear(s), InputKind::Fixed(vec![1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]))];

@@ -153,7 +153,11 @@ pub(super) fn cases() -> Vec<OpCase> {
         let sums = (TensorDesc::linear(Shape::new(groups, 3, 1, 1)), sums);
         all.push(case(format!("overlap_ratio/{name}"), forward.clone(), vec![sums.clone()]));
         let dy = (SCALAR, InputKind::Fixed(vec![groups as f32]));
-        all.push(case(format!("overlap_ratio_grad/{name}"), OverlapRatioGrad { forward: forward.clone() }, vec![sums, dy]));
+        all.push(case(
+            format!("overlap_ratio_grad/{name}"),
+            OverlapRatioGrad { forward: forward.clone() },
+            vec![sums, dy],
+        ));
         if groups < 9 && forward.shared == 0.0 {
             let sums = (TensorDesc::linear(Shape::new(groups, 3, 1, 1)), InputKind::Probability);
             all.push(case(format!("overlap_ratio/{name}, small sums"), forward, vec![sums]));

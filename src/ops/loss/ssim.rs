@@ -2,8 +2,8 @@
 
 mod reference;
 
-use super::{case, expect, partials, second_stage};
 use super::PIXELS;
+use super::{case, expect, partials, second_stage};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand};
 use crate::ops::{Backward, Emit, InputKind, Lowering, Op, OpCase, Spatial, ValueId};
@@ -123,7 +123,14 @@ impl SsimMeans {
 }
 
 /// Moments of the windows of `count` planes from `first` on, by rows; gives the scratch memory.
-fn rows(cx: &mut Lowering, scale: Scale, [a, b]: [Operand; 2], taps: Operand, at: [usize; 2], into: usize) -> Result<()> {
+fn rows(
+    cx: &mut Lowering,
+    scale: Scale,
+    [a, b]: [Operand; 2],
+    taps: Operand,
+    at: [usize; 2],
+    into: usize,
+) -> Result<()> {
     let [w2, _] = scale.windows();
     let params = [scale.w, scale.h, w2, scale.window, at[0], at[1], 0, 0].map(|v| v as u32).to_vec();
     let grid = [w2.div_ceil(16), scale.h.div_ceil(4), at[1]];
