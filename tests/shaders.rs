@@ -209,6 +209,6 @@ fn every_shader_file_is_used_by_a_case() {
     let by_planner = ["halo"];
     let used: std::collections::BTreeSet<_> = dispatches().iter().map(|d| d.1.kernel.shader).collect();
     for name in unet_wgpu::kernel::all_shaders().filter(|n| !by_planner.contains(n)) {
-        assert!(used.contains(name), "shaders/{name}.wgsl: no op case lowers to it");
+        assert!(used.contains(name), "{name}.wgsl: no op case lowers to it");
     }
 }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 /// A shader with its constants: what a compiled pipeline is looked up by. Image sizes never enter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KernelKey {
-    /// File name under `shaders/`, without `.wgsl`.
+    /// Name of the file in a folder of `shaders/`, without `.wgsl`.
     pub shader: &'static str,
     /// Constants, in order: `const NAME: u32 = VALUE;` in front of the source, and what `#ifdef` tests.
     pub consts: Vec<(&'static str, u32)>,

@@ -50,7 +50,7 @@ impl BinaryKind {
         (Self::Equal, "equal"),
     ];
 
-    /// The constant `KIND` of `shaders/binary.wgsl`.
+    /// The constant `KIND` of `shaders/elementwise/binary.wgsl`.
     fn id(self) -> u32 {
         Self::ALL.iter().position(|k| k.0 == self).unwrap_or(0) as u32
     }

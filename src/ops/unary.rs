@@ -78,7 +78,7 @@ pub enum UnaryKind {
 }
 
 impl UnaryKind {
-    /// The constant `KIND` of `shaders/unary.wgsl`, and the name of the op.
+    /// The constant `KIND` of `shaders/elementwise/unary.wgsl`, and the name of the op.
     fn known(self) -> (u32, &'static str) {
         match self {
             Self::Identity => (0, "copy"),
