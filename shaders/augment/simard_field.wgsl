@@ -15,8 +15,6 @@ struct Params {
     h: u32,
     radius: i32,
     factor: f32,
-    unused0: u32,
-    unused1: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;

@@ -20,8 +20,6 @@ struct Params {
     gw: u32,
     gh: u32,
     a: f32,  // of the cubic kernel
-    unused0: u32,
-    unused1: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;

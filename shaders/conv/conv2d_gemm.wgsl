@@ -20,11 +20,23 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,      // columns: OW, OH; output blocks, input blocks
-    geometry: vec4<u32>,  // pad top, pad left, stride y, stride x
-    dilation: vec4<u32>,  // dilation y, dilation x, steps of K in all, first block of columns
-    kernel: vec4<u32>,    // KH, KW, whether rows come first in the grid, UP
-    slope: vec4<f32>,     // slope of a leaky ReLU, -, -, -
+    ow: u32,          // of the columns
+    oh: u32,
+    out_blocks: u32,
+    in_blocks: u32,
+    pad_top: u32,
+    pad_left: u32,
+    stride_y: u32,
+    stride_x: u32,
+    dilation_y: u32,
+    dilation_x: u32,
+    steps: u32,       // of K in all
+    first_block: u32, // of columns
+    kh: u32,
+    kw: u32,
+    rows_first: u32,  // 1 if rows come first in the grid
+    up: u32,          // UP
+    slope: f32,       // of a leaky ReLU
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -33,17 +45,17 @@ struct Params {
 
 fn column(j: u32) -> u32 {
     // Columns past the last pixel repeat it; they are not stored.
-    let pixel = min((p.dilation.w + tile.x) * COLUMNS + j, p.size.x * p.size.y - 1u);
-    let top = i32(pixel / p.size.x * p.geometry.z) - i32(p.geometry.x);
-    let left = i32(pixel % p.size.x * p.geometry.w) - i32(p.geometry.y);
-    return index(p.x, tile.z >> (2u * p.kernel.w), 0u, top, left);
+    let pixel = min((p.first_block + tile.x) * COLUMNS + j, p.ow * p.oh - 1u);
+    let top = i32(pixel / p.ow * p.stride_y) - i32(p.pad_top);
+    let left = i32(pixel % p.ow * p.stride_x) - i32(p.pad_left);
+    return index(p.x, tile.z >> (2u * p.up), 0u, top, left);
 }
 
 fn tap_offset(t: u32) -> u32 {
 #ifndef KW
-    let KW = p.kernel.y;
+    let KW = p.kw;
 #endif
-    return t / KW * p.dilation.x * p.x.y + t % KW * p.dilation.y;
+    return t / KW * p.dilation_y * p.x.row + t % KW * p.dilation_x;
 }
 
 fn bias(row4: u32) -> vec4<f32> {
@@ -55,43 +67,43 @@ fn bias(row4: u32) -> vec4<f32> {
 }
 
 fn place(j: u32) -> u32 {
-    let pixel = (p.dilation.w + tile.x) * COLUMNS + j;
-    let up = p.kernel.w;
-    let row = ((pixel / p.size.x) << up) + ((tile.z >> up) & up);
-    let at = index(p.y, tile.z >> (2u * up), 0u, i32(row), i32(((pixel % p.size.x) << up) + (tile.z & up)));
-    return select(NOWHERE, at, pixel < p.size.x * p.size.y);
+    let pixel = (p.first_block + tile.x) * COLUMNS + j;
+    let up = p.up;
+    let row = ((pixel / p.ow) << up) + ((tile.z >> up) & up);
+    let at = index(p.y, tile.z >> (2u * up), 0u, i32(row), i32(((pixel % p.ow) << up) + (tile.z & up)));
+    return select(NOWHERE, at, pixel < p.ow * p.oh);
 }
 
 fn put(row4: u32, at: u32, v: vec4<f32>) {
-    let to = at + row4 * p.y.z;
+    let to = at + row4 * p.y.plane;
 #ifdef ACCUMULATE
-    y[to] = stored(activate(vec4<f32>(y[to]) + v, p.slope.x));
+    y[to] = stored(activate(vec4<f32>(y[to]) + v, p.slope));
 #else
-    y[to] = stored(activate(v, p.slope.x));
+    y[to] = stored(activate(v, p.slope));
 #endif
 }
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     // The 4^UP products of a transposed convolution: 2 UP bits of the product's number.
-    let bits = 2u * p.kernel.w;
+    let bits = 2u * p.up;
     let part = (1u << bits) - 1u;
     let rows_first = vec3<u32>(workgroup.y, workgroup.x >> bits, (workgroup.z << bits) + (workgroup.x & part));
-    let group = select(workgroup, rows_first, p.kernel.z != 0u);
+    let group = select(workgroup, rows_first, p.rows_first != 0u);
     tile = group;
     let lane = local % SPREAD;
     let ty = local / SPREAD;
     let first4 = group.y * (TM / 4u);
-    let end4 = p.size.z;
-    let steps = turns(p.size.w, workgroup.x);
-    let stride = p.x.z;
+    let end4 = p.out_blocks;
+    let steps = turns(p.in_blocks, workgroup.x);
+    let stride = p.x.plane;
 #ifdef KH
     let taps = KH * KW;
 #else
-    let taps = turns(p.kernel.x * p.kernel.y, workgroup.x);
+    let taps = turns(p.kh * p.kw, workgroup.x);
 #endif
-    let tiles = (p.size.z * 4u + TM - 1u) / TM;
-    var wi = p.size.z + ((group.z & part) * tiles + group.y) * p.dilation.z * TM;
+    let tiles = (p.out_blocks * 4u + TM - 1u) / TM;
+    var wi = p.out_blocks + ((group.z & part) * tiles + group.y) * p.steps * TM;
 #generate gemm
 #generate gemm_results
 }

@@ -14,10 +14,19 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,      // OW, OH, output blocks, input blocks
-    region: vec4<u32>,    // H, W, stride y, stride x
-    geometry: vec4<u32>,  // pad top, pad left, dilation y, dilation x
-    slope: vec4<f32>,     // slope of a leaky ReLU, -, -, -
+    ow: u32,
+    oh: u32,
+    out_blocks: u32,
+    in_blocks: u32,
+    h: u32,
+    w: u32,
+    stride_y: u32,
+    stride_x: u32,
+    pad_top: u32,
+    pad_left: u32,
+    dilation_y: u32,
+    dilation_x: u32,
+    slope: f32,  // of a leaky ReLU
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -31,28 +40,28 @@ fn tap(at: u32, v: vec4<f32>) -> vec4<f32> {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.ow || id.y >= p.oh) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.out_blocks;
+    let block = id.z % p.out_blocks;
     let at = index(p.y, n, block, i32(id.y), i32(id.x));
 #ifdef ACCUMULATE
     var sum = vec4<f32>(y[at]);
 #else
     var sum = vec4<f32>(w[block]);
 #endif
-    let top = i32(id.y * p.region.z) - i32(p.geometry.x);
-    let left = i32(id.x * p.region.w) - i32(p.geometry.y);
-    var weight = p.size.z + block * p.size.w * (KH * KW * 4u);
-    let blocks = turns(p.size.w, group.x);
+    let top = i32(id.y * p.stride_y) - i32(p.pad_top);
+    let left = i32(id.x * p.stride_x) - i32(p.pad_left);
+    var weight = p.out_blocks + block * p.in_blocks * (KH * KW * 4u);
+    let blocks = turns(p.in_blocks, group.x);
     for (var c = 0u; c < blocks; c++) {
         let plane = plane_start(p.x, n, c);
         for (var ky = 0u; ky < KH; ky++) {
-            let iy = top + i32(ky * p.geometry.z);
+            let iy = top + i32(ky * p.dilation_y);
             for (var kx = 0u; kx < KW; kx++) {
-                let ix = left + i32(kx * p.geometry.w);
-                if (iy >= 0 && iy < i32(p.region.x) && ix >= 0 && ix < i32(p.region.y)) {
+                let ix = left + i32(kx * p.dilation_x);
+                if (iy >= 0 && iy < i32(p.h) && ix >= 0 && ix < i32(p.w)) {
                     let v = vec4<f32>(x[plane + pixel_offset(p.x, iy, ix)]);
                     sum += tap(weight, v);
                 }
@@ -60,5 +69,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
             }
         }
     }
-    y[at] = stored(activate(sum, p.slope.x));
+    y[at] = stored(activate(sum, p.slope));
 }

@@ -14,9 +14,14 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,   // OW, OH, output blocks, input blocks
-    pad: vec4<u32>,    // top, left, groups of OCS output channels, -
-    slope: vec4<f32>,  // slope of a leaky ReLU, -, -, -
+    ow: u32,
+    oh: u32,
+    out_blocks: u32,
+    in_blocks: u32,
+    pad_top: u32,
+    pad_left: u32,
+    groups: u32,  // of OCS output channels
+    slope: f32,   // of a leaky ReLU
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -25,12 +30,12 @@ struct Params {
 
 @compute @workgroup_size(SUBGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let n = group.z / p.pad.z;
-    let g = group.z % p.pad.z;
+    let n = group.z / p.groups;
+    let g = group.z % p.groups;
     let ox = group.x * SUBGROUP;
     let oy = group.y * ROWS;
-    let corner = index(p.x, n, 0u, -i32(p.pad.x), -i32(p.pad.y));
-    let bottom = p.size.y + KH - 2u;
-    let right = p.size.x + KW - 2u;
+    let corner = index(p.x, n, 0u, -i32(p.pad_top), -i32(p.pad_left));
+    let bottom = p.oh + KH - 2u;
+    let right = p.ow + KW - 2u;
 #generate direct
 }

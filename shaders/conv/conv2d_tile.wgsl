@@ -14,9 +14,13 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,   // OW, OH, output blocks, input blocks
-    pad: vec4<u32>,    // top, left, -, -
-    slope: vec4<f32>,  // slope of a leaky ReLU, -, -, -
+    ow: u32,
+    oh: u32,
+    out_blocks: u32,
+    in_blocks: u32,
+    pad_top: u32,
+    pad_left: u32,
+    slope: f32,  // of a leaky ReLU
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -27,17 +31,17 @@ const TILE: u32 = 4u;
 
 @compute @workgroup_size(8, 8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let pairs = (p.size.z + 1u) / 2u;
+    let pairs = (p.out_blocks + 1u) / 2u;
     let n = group.z / pairs;
     let b0 = (group.z % pairs) * 2u;
     // With an odd number of blocks the last pair computes its block twice and stores it once.
-    let b1 = min(b0 + 1u, p.size.z - 1u);
+    let b1 = min(b0 + 1u, p.out_blocks - 1u);
     let ox = (group.x * 8u + local.x) * TILE;
     let oy = group.y * 8u + local.y;
-    if (ox >= p.size.x || oy >= p.size.y) {
+    if (ox >= p.ow || oy >= p.oh) {
         return;
     }
-    let columns = min(TILE, p.size.x - ox);
+    let columns = min(TILE, p.ow - ox);
     let at0 = index(p.y, n, b0, i32(oy), i32(ox));
     let at1 = index(p.y, n, b1, i32(oy), i32(ox));
     var sum0: array<vec4<f32>, TILE>;
@@ -53,14 +57,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 #endif
     }
     let taps = KH * KW * 4u;
-    let base0 = p.size.z + b0 * p.size.w * taps;
-    let base1 = p.size.z + b1 * p.size.w * taps;
+    let base0 = p.out_blocks + b0 * p.in_blocks * taps;
+    let base1 = p.out_blocks + b1 * p.in_blocks * taps;
     // The last column that exists in the tensor, halo included, keeps reads of a partial tile inside the row.
     let last = columns + KW - 2u;
-    let blocks = turns(p.size.w, group.x);
+    let blocks = turns(p.in_blocks, group.x);
     for (var c = 0u; c < blocks; c++) {
         for (var ky = 0u; ky < KH; ky++) {
-            let row = index(p.x, n, c, i32(oy + ky) - i32(p.pad.x), i32(ox) - i32(p.pad.y));
+            let row = index(p.x, n, c, i32(oy + ky) - i32(p.pad_top), i32(ox) - i32(p.pad_left));
             var line: array<vec4<f32>, TILE + KW - 1u>;
             for (var i = 0u; i < TILE + KW - 1u; i++) {
                 line[i] = vec4<f32>(x[row + min(i, last)]);
@@ -85,9 +89,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     }
     for (var i = 0u; i < TILE; i++) {
         if (i < columns) {
-            y[at0 + i] = stored(activate(sum0[i], p.slope.x));
+            y[at0 + i] = stored(activate(sum0[i], p.slope));
             if (b1 != b0) {
-                y[at1 + i] = stored(activate(sum1[i], p.slope.x));
+                y[at1 + i] = stored(activate(sum1[i], p.slope));
             }
         }
     }

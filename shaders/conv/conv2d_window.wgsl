@@ -15,9 +15,15 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,   // OW, OH, output blocks, input blocks
-    pad: vec4<u32>,    // top, left, tiles of output channels, KW
-    slope: vec4<f32>,  // slope of a leaky ReLU, -, -, -
+    ow: u32,
+    oh: u32,
+    out_blocks: u32,
+    in_blocks: u32,
+    pad_top: u32,
+    pad_left: u32,
+    tiles: u32,  // of output channels
+    kw: u32,     // KW
+    slope: f32,  // of a leaky ReLU
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -40,25 +46,25 @@ fn bias(row4: u32) -> vec4<f32> {
 
 fn put(to: u32, v: vec4<f32>) {
 #ifdef ACCUMULATE
-    y[to] = stored(activate(vec4<f32>(y[to]) + v, p.slope.x));
+    y[to] = stored(activate(vec4<f32>(y[to]) + v, p.slope));
 #else
-    y[to] = stored(activate(v, p.slope.x));
+    y[to] = stored(activate(v, p.slope));
 #endif
 }
 
 @compute @workgroup_size(TM / 8u * BW * BANDS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let n = group.z / p.pad.z;
-    let g = group.z % p.pad.z;
+    let n = group.z / p.tiles;
+    let g = group.z % p.tiles;
     let first4 = g * (TM / 4u);
     let ox = group.x * BW;
     let oy = group.y * (BANDS * ROWS);
     let column = local % BW;
     let band = local / BW % BANDS;
     let ty = local / (BW * BANDS);
-    let corner = index(p.x, n, 0u, -i32(p.pad.x), -i32(p.pad.y));
-    let bottom = p.size.y + KH - 2u;
-    let right = p.size.x + KW - 2u;
-    var wi = p.size.z + g * p.size.w * (KH * KW * TM);
+    let corner = index(p.x, n, 0u, -i32(p.pad_top), -i32(p.pad_left));
+    let bottom = p.oh + KH - 2u;
+    let right = p.ow + KW - 2u;
+    var wi = p.out_blocks + g * p.in_blocks * (KH * KW * TM);
 #generate window
 }

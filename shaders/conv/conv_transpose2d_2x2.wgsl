@@ -13,8 +13,11 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,   // W, H, output blocks, input blocks
-    slope: vec4<f32>,  // slope of a leaky ReLU, -, -, -
+    w: u32,
+    h: u32,
+    out_blocks: u32,
+    in_blocks: u32,
+    slope: f32,  // of a leaky ReLU
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -28,21 +31,21 @@ fn tap(at: u32, v: vec4<f32>) -> vec4<f32> {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.w || id.y >= p.h) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.out_blocks;
+    let block = id.z % p.out_blocks;
     let bias = vec4<f32>(w[block]);
     var a = bias;
     var b = bias;
     var c = bias;
     var d = bias;
     let pixel = index(p.x, n, 0u, i32(id.y), i32(id.x));
-    let weight = p.size.z + block * p.size.w * 16u;
-    let blocks = turns(p.size.w, group.x);
+    let weight = p.out_blocks + block * p.in_blocks * 16u;
+    let blocks = turns(p.in_blocks, group.x);
     for (var i = 0u; i < blocks; i++) {
-        let v = vec4<f32>(x[pixel + i * p.x.z]);
+        let v = vec4<f32>(x[pixel + i * p.x.plane]);
         let at = weight + i * 16u;
         a += tap(at, v);
         b += tap(at + 4u, v);
@@ -50,8 +53,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
         d += tap(at + 12u, v);
     }
     let out = index(p.y, n, block, i32(2u * id.y), i32(2u * id.x));
-    y[out] = stored(activate(a, p.slope.x));
-    y[out + 1u] = stored(activate(b, p.slope.x));
-    y[out + p.y.y] = stored(activate(c, p.slope.x));
-    y[out + p.y.y + 1u] = stored(activate(d, p.slope.x));
+    y[out] = stored(activate(a, p.slope));
+    y[out + 1u] = stored(activate(b, p.slope));
+    y[out + p.y.row] = stored(activate(c, p.slope));
+    y[out + p.y.row + 1u] = stored(activate(d, p.slope));
 }

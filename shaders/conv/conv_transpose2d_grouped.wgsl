@@ -14,13 +14,21 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,      // OW, OH, output blocks, K
-    region: vec4<u32>,    // H, W, stride y, stride x
-    geometry: vec4<u32>,  // pad top, pad left, dilation y, dilation x
-    group_in: u32,        // input channels of a group
-    group_out: u32,       // output channels of a group
-    slope: f32,
-    unused: u32,
+    ow: u32,
+    oh: u32,
+    out_blocks: u32,
+    out_channels: u32,
+    h: u32,
+    w: u32,
+    stride_y: u32,
+    stride_x: u32,
+    pad_top: u32,
+    pad_left: u32,
+    dilation_y: u32,
+    dilation_x: u32,
+    group_in: u32,   // input channels of a group
+    group_out: u32,  // output channels of a group
+    slope: f32,  // of a leaky ReLU
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -29,34 +37,34 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.ow || id.y >= p.oh) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.out_blocks;
+    let block = id.z % p.out_blocks;
     var result = vec4<f32>(0.0);
     let channels = turns(p.group_in, group.x);
     for (var lane = 0u; lane < 4u; lane++) {
         let o = block * 4u + lane;
-        if (o >= p.size.w) {
+        if (o >= p.out_channels) {
             break;
         }
         var sum = f32(w[o]);
         let first = o / p.group_out * p.group_in;
         for (var ky = 0u; ky < KH; ky++) {
-            let ty = i32(id.y + p.geometry.x) - i32(ky * p.geometry.z);
-            if (ty < 0 || ty % i32(p.region.z) != 0 || ty / i32(p.region.z) >= i32(p.region.x)) {
+            let ty = i32(id.y + p.pad_top) - i32(ky * p.dilation_y);
+            if (ty < 0 || ty % i32(p.stride_y) != 0 || ty / i32(p.stride_y) >= i32(p.h)) {
                 continue;
             }
             for (var kx = 0u; kx < KW; kx++) {
-                let tx = i32(id.x + p.geometry.y) - i32(kx * p.geometry.w);
-                if (tx < 0 || tx % i32(p.region.w) != 0 || tx / i32(p.region.w) >= i32(p.region.y)) {
+                let tx = i32(id.x + p.pad_left) - i32(kx * p.dilation_x);
+                if (tx < 0 || tx % i32(p.stride_x) != 0 || tx / i32(p.stride_x) >= i32(p.w)) {
                     continue;
                 }
-                let pixel = index(p.x, n, 0u, ty / i32(p.region.z), tx / i32(p.region.w));
+                let pixel = index(p.x, n, 0u, ty / i32(p.stride_y), tx / i32(p.stride_x));
                 for (var c = first; c < first + channels; c++) {
-                    let weight = p.size.w + ((c * p.group_out + o % p.group_out) * KH + ky) * KW + kx;
-                    sum += f32(w[weight]) * f32(x[pixel + c / 4u * p.x.z][c % 4u]);
+                    let weight = p.out_channels + ((c * p.group_out + o % p.group_out) * KH + ky) * KW + kx;
+                    sum += f32(w[weight]) * f32(x[pixel + c / 4u * p.x.plane][c % 4u]);
                 }
             }
         }

@@ -13,10 +13,19 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,    // OW, OH, output blocks, input blocks
-    region: vec4<u32>,  // H, W, stride y, stride x
-    pad: vec4<u32>,     // top, left, dilation y, x
-    slope: vec4<f32>,   // slope of a leaky ReLU, -, -, -
+    ow: u32,
+    oh: u32,
+    out_blocks: u32,
+    in_blocks: u32,
+    h: u32,
+    w: u32,
+    stride_y: u32,
+    stride_x: u32,
+    pad_top: u32,
+    pad_left: u32,
+    dilation_y: u32,
+    dilation_x: u32,
+    slope: f32,  // of a leaky ReLU
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -30,30 +39,30 @@ fn tap(at: u32, v: vec4<f32>) -> vec4<f32> {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.ow || id.y >= p.oh) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.out_blocks;
+    let block = id.z % p.out_blocks;
     var sum = vec4<f32>(w[block]);
-    let blocks = turns(p.size.w, group.x);
+    let blocks = turns(p.in_blocks, group.x);
     for (var ky = 0u; ky < KH; ky++) {
-        let ty = i32(id.y + p.pad.x) - i32(ky * p.pad.z);
-        if (ty < 0 || ty % i32(p.region.z) != 0 || ty / i32(p.region.z) >= i32(p.region.x)) {
+        let ty = i32(id.y + p.pad_top) - i32(ky * p.dilation_y);
+        if (ty < 0 || ty % i32(p.stride_y) != 0 || ty / i32(p.stride_y) >= i32(p.h)) {
             continue;
         }
         for (var kx = 0u; kx < KW; kx++) {
-            let tx = i32(id.x + p.pad.y) - i32(kx * p.pad.w);
-            if (tx < 0 || tx % i32(p.region.w) != 0 || tx / i32(p.region.w) >= i32(p.region.y)) {
+            let tx = i32(id.x + p.pad_left) - i32(kx * p.dilation_x);
+            if (tx < 0 || tx % i32(p.stride_x) != 0 || tx / i32(p.stride_x) >= i32(p.w)) {
                 continue;
             }
-            let pixel = index(p.x, n, 0u, ty / i32(p.region.z), tx / i32(p.region.w));
+            let pixel = index(p.x, n, 0u, ty / i32(p.stride_y), tx / i32(p.stride_x));
             for (var c = 0u; c < blocks; c++) {
-                let v = vec4<f32>(x[pixel + c * p.x.z]);
-                let at = p.size.z + (((block * p.size.w + c) * KH + ky) * KW + kx) * 4u;
+                let v = vec4<f32>(x[pixel + c * p.x.plane]);
+                let at = p.out_blocks + (((block * p.in_blocks + c) * KH + ky) * KW + kx) * 4u;
                 sum += tap(at, v);
             }
         }
     }
-    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(sum, p.slope.x));
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(sum, p.slope));
 }

@@ -13,8 +13,12 @@
 
 struct Params {
     x: View,
-    size: vec4<u32>,  // W, H, channel blocks, vec4s of bias
-    rest: vec4<f32>,  // slope of a leaky ReLU, threshold, -, -
+    w: u32,
+    h: u32,
+    blocks: u32,       // of channels
+    bias_vec4s: u32,   // before the weights
+    slope: f32,        // of a leaky ReLU
+    threshold: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -24,7 +28,7 @@ struct Params {
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
     let left = id.x * PIXELS;
-    if (left >= p.size.x || id.y >= p.size.y) {
+    if (left >= p.w || id.y >= p.h) {
         return;
     }
     let row = index(p.x, id.z, 0u, i32(id.y), 0);

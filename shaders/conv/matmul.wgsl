@@ -12,8 +12,14 @@ struct Params {
     a: View,  // strides of axes of one element are 0
     b: View,
     y: View,
-    size: vec4<u32>,  // W, H, channel blocks, K
-    step: vec4<u32>,  // strides of b along k and along columns of y; 1 if the one channel of a is every channel, of b
+    w: u32,
+    h: u32,
+    blocks: u32,         // of channels
+    depth: u32,          // K
+    b_step_k: u32,       // stride of b along k
+    b_step_column: u32,  // and along columns of y
+    a_one_channel: u32,  // 1 if the one channel of a is every channel
+    b_one_channel: u32,  // the same of b
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<Stored>;
@@ -22,20 +28,20 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.w || id.y >= p.h) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
-    let left = plane_start(p.a, n, block) + id.y * p.a.y;
-    let right = plane_start(p.b, n, block) + id.x * p.step.y;
-    let depth = turns(p.size.w, group.x);
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
+    let left = plane_start(p.a, n, block) + id.y * p.a.row;
+    let right = plane_start(p.b, n, block) + id.x * p.b_step_column;
+    let depth = turns(p.depth, group.x);
     var sum = vec4<f32>(0.0);
     for (var k = 0u; k < depth; k++) {
         var u = vec4<f32>(a[left + k]);
-        var v = vec4<f32>(b[right + k * p.step.x]);
-        u = select(u, u.xxxx, p.step.z != 0u);
-        v = select(v, v.xxxx, p.step.w != 0u);
+        var v = vec4<f32>(b[right + k * p.b_step_k]);
+        u = select(u, u.xxxx, p.a_one_channel != 0u);
+        v = select(v, v.xxxx, p.b_one_channel != 0u);
         sum += u * v;
     }
     y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(sum);

@@ -16,11 +16,19 @@ struct Params {
     x: View,
     r: View,
     y: View,
-    size: vec4<u32>,  // OW, OH, channel blocks, W
-    rest: vec4<u32>,  // H, EW, EH, padding
     columns: Axis,
     rows: Axis,
-    slope: vec4<f32>, // slope of a leaky ReLU, -, -, -
+    ow: u32,
+    oh: u32,
+    blocks: u32,  // of channels
+    w: u32,
+    h: u32,
+    up_w: u32,    // EW
+    up_h: u32,    // EH
+    padding: u32,
+    column_factor: f32,
+    row_factor: f32,
+    slope: f32,  // of a leaky ReLU
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -35,34 +43,34 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.ow || id.y >= p.oh) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
     var sum = w[block];
 #ifdef RESIDUAL
     sum += vec4<f32>(r[index(p.r, n, block, i32(id.y), i32(id.x))]);
 #endif
     for (var ky = 0u; ky < KERNEL; ky++) {
-        let ey = id.y + ky - p.rest.w;
+        let ey = id.y + ky - p.padding;
         // Above the map the difference wraps to a huge number.
-        if (ey >= p.rest.z) {
+        if (ey >= p.up_h) {
             continue;
         }
-        let row = source(p.rows, ey);
+        let row = source(p.rows, p.row_factor, ey);
         for (var kx = 0u; kx < KERNEL; kx++) {
-            let ex = id.x + kx - p.rest.w;
-            if (ex >= p.rest.y) {
+            let ex = id.x + kx - p.padding;
+            if (ex >= p.up_w) {
                 continue;
             }
-            let column = source(p.columns, ex);
-            let tap = (ky * KERNEL + kx) * p.size.z + block;
-            let low = plane_start(p.x, n, tap) + row.low * p.x.y + column.low;
+            let column = source(p.columns, p.column_factor, ex);
+            let tap = (ky * KERNEL + kx) * p.blocks + block;
+            let low = plane_start(p.x, n, tap) + row.low * p.x.row + column.low;
 #ifdef BILINEAR
             // At the border the upper neighbour is the lower one.
-            let right = select(0u, 1u, column.low + 1u < p.size.w);
-            let below = select(0u, p.x.y, row.low + 1u < p.rest.x);
+            let right = select(0u, 1u, column.low + 1u < p.w);
+            let below = select(0u, p.x.row, row.low + 1u < p.h);
             let left = 1.0 - column.weight;
             let upper = vec4<f32>(x[low]) * left + vec4<f32>(x[low + right]) * column.weight;
             let lower = vec4<f32>(x[low + below]) * left + vec4<f32>(x[low + below + right]) * column.weight;
@@ -72,5 +80,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 #endif
         }
     }
-    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(sum, p.slope.x));
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(sum, p.slope));
 }

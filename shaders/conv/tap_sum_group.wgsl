@@ -16,11 +16,19 @@ struct Params {
     x: View,
     r: View,
     y: View,
-    size: vec4<u32>,  // OW, OH, channel blocks, W
-    rest: vec4<u32>,  // H, EW, EH, padding
     columns: Axis,
     rows: Axis,
-    slope: vec4<f32>, // slope of a leaky ReLU, -, -, -
+    ow: u32,
+    oh: u32,
+    blocks: u32,  // of channels
+    w: u32,
+    h: u32,
+    up_w: u32,    // EW
+    up_h: u32,    // EH
+    padding: u32,
+    column_factor: f32,
+    row_factor: f32,
+    slope: f32,  // of a leaky ReLU
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -39,17 +47,17 @@ fn put(n: u32, block: u32, oy: i32, ox: i32, sum: vec4<f32>) {
 #else
     let v = sum;
 #endif
-    y[index(p.y, n, block, oy, ox)] = stored(activate(v, p.slope.x));
+    y[index(p.y, n, block, oy, ox)] = stored(activate(v, p.slope));
 }
 
 @compute @workgroup_size(8, 8)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let oy = i32(id.y * TY);
     let ox = i32(id.x * TX);
-    if (u32(ox) >= p.size.x || u32(oy) >= p.size.y) {
+    if (u32(ox) >= p.ow || u32(oy) >= p.oh) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
 #generate tap_sum
 }

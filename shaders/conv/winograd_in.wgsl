@@ -10,20 +10,29 @@
 // PARTS = 2. All 36 points of four are more than many GPUs' registers hold.
 #import "lib/storage"
 #import "lib/tensor"
-#ifdef ENLARGED
 #import "lib/resize"
-#endif
 
 struct Params {
     x: View,
-    grid: vec4<u32>,   // tiles in a row, tiles of an image, last row and last column that a window reads
-    pad: vec4<u32>,    // top, left, rows and columns of the enlarged map
-    chunk: vec4<u32>,  // first tile, number of tiles, tile blocks, -
-    steps: vec4<u32>,  // C/4 of all sources, first channel block of this source, H, W
-#ifdef ENLARGED
-    columns: Axis,
+    columns: Axis,  // with ENLARGED
     rows: Axis,
-#endif
+    column_factor: f32,
+    row_factor: f32,
+    tiles_x: u32,      // tiles in a row
+    image_tiles: u32,  // tiles of an image
+    last_row: u32,     // that a window reads
+    last_column: u32,
+    pad_top: u32,
+    pad_left: u32,
+    up_h: u32,         // rows of the enlarged map
+    up_w: u32,         // columns of it
+    first_tile: u32,   // of the chunk
+    tiles: u32,        // of the chunk
+    tile_blocks: u32,  // of the chunk
+    steps: u32,        // C/4 of all sources
+    first_block: u32,  // first channel block of this source
+    h: u32,
+    w: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 #ifdef HALVES
@@ -50,16 +59,16 @@ fn keep(value: Lanes) -> Stored {
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let part = id.x % PARTS;
     let i = id.x / PARTS;
-    if (i >= p.chunk.y) {
+    if (i >= p.tiles) {
         return;
     }
-    let tile = p.chunk.x + i;
-    let n = tile / p.grid.y;
-    let inside = tile % p.grid.y;
-    let top = inside / p.grid.x * OUT;
-    let left = inside % p.grid.x * OUT;
+    let tile = p.first_tile + i;
+    let n = tile / p.image_tiles;
+    let inside = tile % p.image_tiles;
+    let top = inside / p.tiles_x * OUT;
+    let left = inside % p.tiles_x * OUT;
     let block = id.y;
-    let step = p.chunk.z * p.steps.x * COLUMNS * PARTS;
-    let at = ((i / COLUMNS * p.steps.x + p.steps.y + block) * COLUMNS + i % COLUMNS) * PARTS + part;
+    let step = p.tile_blocks * p.steps * COLUMNS * PARTS;
+    let at = ((i / COLUMNS * p.steps + p.first_block + block) * COLUMNS + i % COLUMNS) * PARTS + part;
 #generate winograd_in
 }

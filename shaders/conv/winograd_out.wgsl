@@ -7,7 +7,7 @@
 // Dispatch: (ceil(PARTS tiles / 64), K / 4).
 // Constants: OUT, 2 or 4; COLUMNS, tiles of a block; ACTIVATION; WHOLE if OH and OW are multiples of OUT; POOL; HALVES if two
 // invocations share a tile, each with two of four channels (see winograd_in.wgsl): PARTS = 2. ROLLED, with OUT = 4, if the two
-// pairs of rows are made in a loop, and POOL does nothing but where chunk.w is 1: less to compile.
+// pairs of rows are made in a loop, and POOL does nothing but where `pools` is 1: less to compile.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"
@@ -15,10 +15,16 @@
 
 struct Params {
     y: View,
-    grid: vec4<u32>,   // tiles in a row, tiles of an image, OH, OW
-    chunk: vec4<u32>,  // first tile, number of tiles, K/4, with ROLLED whether to pool
-    slope: vec4<f32>,  // slope of a leaky ReLU, -, -, -
     z: View,
+    tiles_x: u32,      // tiles in a row
+    image_tiles: u32,  // tiles of an image
+    oh: u32,
+    ow: u32,
+    first_tile: u32,   // of the chunk
+    tiles: u32,        // of the chunk
+    out_blocks: u32,   // K/4
+    pools: u32,        // with ROLLED, 1 if it pools
+    slope: f32,        // of a leaky ReLU
 }
 @group(0) @binding(0) var<uniform> p: Params;
 #ifdef HALVES
@@ -36,7 +42,7 @@ fn keep(value: Lanes) -> vec2<StoredScalar> {
 }
 
 fn activated(value: Lanes) -> Lanes {
-    return activate(value.xyxy, p.slope.x).xy;
+    return activate(value.xyxy, p.slope).xy;
 }
 #else
 const PARTS: u32 = 1u;
@@ -53,7 +59,7 @@ fn keep(value: Lanes) -> Stored {
 }
 
 fn activated(value: Lanes) -> Lanes {
-    return activate(value, p.slope.x);
+    return activate(value, p.slope);
 }
 #endif
 
@@ -61,20 +67,20 @@ fn activated(value: Lanes) -> Lanes {
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let part = id.x % PARTS;
     let i = id.x / PARTS;
-    if (i >= p.chunk.y) {
+    if (i >= p.tiles) {
         return;
     }
-    let tile = p.chunk.x + i;
-    let n = tile / p.grid.y;
-    let inside = tile % p.grid.y;
-    let top = inside / p.grid.x * OUT;
-    let left = inside % p.grid.x * OUT;
-    let first = (i / COLUMNS * p.chunk.z + id.y) * ((OUT + 2u) * (OUT + 2u) * COLUMNS) + i % COLUMNS;
+    let tile = p.first_tile + i;
+    let n = tile / p.image_tiles;
+    let inside = tile % p.image_tiles;
+    let top = inside / p.tiles_x * OUT;
+    let left = inside % p.tiles_x * OUT;
+    let first = (i / COLUMNS * p.out_blocks + id.y) * ((OUT + 2u) * (OUT + 2u) * COLUMNS) + i % COLUMNS;
     let at = first * PARTS + part;
     let bias = w[id.y * PARTS + part];
     let out = index(p.y, n, id.y, i32(top), i32(left));
-    let rows = p.grid.z - top;
-    let columns = p.grid.w - left;
+    let rows = p.oh - top;
+    let columns = p.ow - left;
 #ifdef POOL
     let pooled = index(p.z, n, id.y, i32(top / 2u), i32(left / 2u));
     let pooled_rows = rows / 2u;
@@ -82,7 +88,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 #endif
 #ifdef ROLLED
     let bands = turns(2u, id.y);
-    let pools = turns(p.chunk.w, id.y);
+    let pools = turns(p.pools, id.y);
 #endif
 #generate winograd_out
 }

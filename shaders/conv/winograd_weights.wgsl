@@ -10,8 +10,6 @@
 struct Params {
     len: u32,
     row: u32,
-    unused0: u32,
-    unused1: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> table: array<vec4<u32>>;

@@ -10,7 +10,6 @@ struct Params {
     len: u32,
     row: u32,
     first: u32,  // elements of a
-    unused: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> table: array<vec4<u32>>;

@@ -5,7 +5,6 @@
 struct Params {
     blocks: u32,
     row: u32,     // invocations in a row of workgroups, 64 a
-    unused: vec2<u32>,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;

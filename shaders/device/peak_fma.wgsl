@@ -6,7 +6,6 @@ struct Params {
     rounds: u32,
     factor: f32,  // just below 1
     term: f32,
-    unused: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;

@@ -13,8 +13,11 @@ struct Params {
     a: View,  // strides of axes of one element are 0
     b: View,
     y: View,
-    size: vec4<u32>,  // W, H, channel blocks, C
-    step: vec4<u32>,  // stride of a column of a, 1 if its one channel is every channel; the same of b
+    size: Size,
+    a_step: u32,         // stride of a column of a
+    a_one_channel: u32,  // 1 if its one channel is every channel
+    b_step: u32,         // the same of b
+    b_one_channel: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<Stored>;
@@ -69,15 +72,15 @@ fn combine(u: vec4<f32>, v: vec4<f32>) -> vec4<f32> {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.size.w || id.y >= p.size.h) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
-    var u = vec4<f32>(a[plane_start(p.a, n, block) + id.y * p.a.y + id.x * p.step.x]);
-    var v = vec4<f32>(b[plane_start(p.b, n, block) + id.y * p.b.y + id.x * p.step.z]);
-    u = select(u, u.xxxx, p.step.y != 0u);
-    v = select(v, v.xxxx, p.step.w != 0u);
-    let result = select(vec4<f32>(0.0), combine(u, v), inside_lanes(block, p.size.w));
+    let n = id.z / p.size.blocks;
+    let block = id.z % p.size.blocks;
+    var u = vec4<f32>(a[plane_start(p.a, n, block) + id.y * p.a.row + id.x * p.a_step]);
+    var v = vec4<f32>(b[plane_start(p.b, n, block) + id.y * p.b.row + id.x * p.b_step]);
+    u = select(u, u.xxxx, p.a_one_channel != 0u);
+    v = select(v, v.xxxx, p.b_one_channel != 0u);
+    let result = select(vec4<f32>(0.0), combine(u, v), inside_lanes(block, p.size.c));
     y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(result);
 }

@@ -8,7 +8,6 @@ struct Params {
     len: u32,
     value: f32,
     row: u32,
-    unused: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;

@@ -11,7 +11,7 @@ struct Params {
     x: View,
     gate: View,
     y: View,
-    size: vec4<u32>,  // W, H, channel blocks, -
+    size: Size,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -20,11 +20,11 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.size.w || id.y >= p.size.h) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.size.blocks;
+    let block = id.z % p.size.blocks;
     let v = vec4<f32>(x[index(p.x, n, block, i32(id.y), i32(id.x))]);
     y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(v * f32(gate[plane_start(p.gate, n, 0u)].x));
 }

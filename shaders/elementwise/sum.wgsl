@@ -14,7 +14,6 @@ struct Params {
     w: u32,
     h: u32,
     blocks: u32,  // of channels
-    unused: u32,
 }
 alias Element = Stored;
 alias Number = vec4<f32>;
@@ -22,7 +21,6 @@ alias Number = vec4<f32>;
 struct Params {
     len: u32,
     row: u32,
-    unused: vec2<u32>,
 }
 alias Element = f32;
 alias Number = f32;

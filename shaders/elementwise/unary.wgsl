@@ -12,8 +12,9 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,       // W, H, channel blocks, C
-    arguments: vec4<f32>,  // a, b, -, -
+    size: Size,
+    a: f32,  // arguments
+    b: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -21,12 +22,12 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.size.w || id.y >= p.size.h) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.size.blocks;
+    let block = id.z % p.size.blocks;
     let v = vec4<f32>(x[index(p.x, n, block, i32(id.y), i32(id.x))]);
-    let result = select(vec4<f32>(0.0), function(v, p.arguments.x, p.arguments.y), inside_lanes(block, p.size.w));
+    let result = select(vec4<f32>(0.0), function(v, p.a, p.b), inside_lanes(block, p.size.c));
     y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(result);
 }

@@ -21,7 +21,6 @@ struct Params {
     c: u32,
     image: u32,   // coefficients of an image, 0 where all images share them
     images: u32,  // whose dgamma and dbeta add up
-    unused: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;

@@ -23,7 +23,6 @@ struct Params {
     factor: f32,  // 1 / elements that share statistics, 0 where these are constants
     eps: f32,
     slope: f32,
-    unused: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -56,7 +55,7 @@ fn main(
     // As norm_statistics does, so that the result is normalised by the same.
     var pixels = vec4<f32>(0.0);
     for (var iy = local.y; iy < height; iy += 16u) {
-        let start = plane_start(p.x, start_image, block) + iy * p.x.y;
+        let start = plane_start(p.x, start_image, block) + iy * p.x.row;
         var part = vec4<f32>(0.0);
         for (var ix = local.x; ix < width; ix += 16u) {
             part += vec4<f32>(x[start + ix]);
@@ -67,7 +66,7 @@ fn main(
     var deviation = vec4<f32>(0.0);
     var square = vec4<f32>(0.0);
     for (var iy = local.y; iy < height; iy += 16u) {
-        let start = plane_start(p.x, start_image, block) + iy * p.x.y;
+        let start = plane_start(p.x, start_image, block) + iy * p.x.row;
         var part = vec4<f32>(0.0);
         var part_square = vec4<f32>(0.0);
         for (var ix = local.x; ix < width; ix += 16u) {
@@ -93,8 +92,8 @@ fn main(
     var product = vec4<f32>(0.0);
     for (var n = start_image; n < images; n++) {
         for (var iy = local.y; iy < height; iy += 16u) {
-            let start = plane_start(p.x, n, block) + iy * p.x.y;
-            let row = plane_start(p.dy, n, block) + iy * p.dy.y;
+            let start = plane_start(p.x, n, block) + iy * p.x.row;
+            let row = plane_start(p.dy, n, block) + iy * p.dy.row;
             var part = vec4<f32>(0.0);
             var part_product = vec4<f32>(0.0);
             for (var ix = local.x; ix < width; ix += 16u) {

@@ -9,8 +9,12 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,  // W, H, channel blocks of y, first
-    rest: vec4<u32>,  // channel blocks of x, COUNT, -, -
+    w: u32,
+    h: u32,
+    blocks: u32,     // of channels of y
+    first: u32,      // channel of x
+    in_blocks: u32,  // of channels of x
+    count: u32,      // channels of y
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -18,20 +22,20 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.w || id.y >= p.h) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
-    let first = p.size.w + 4u * block;
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
+    let first = p.first + 4u * block;
     let start = first / 4u;
     let low = vec4<f32>(x[index(p.x, n, start, i32(id.y), i32(id.x))]);
-    let high = vec4<f32>(x[index(p.x, n, min(start + 1u, p.rest.x - 1u), i32(id.y), i32(id.x))]);
+    let high = vec4<f32>(x[index(p.x, n, min(start + 1u, p.in_blocks - 1u), i32(id.y), i32(id.x))]);
     var v = vec4<f32>(0.0);
     for (var lane = 0u; lane < 4u; lane++) {
         let at = first % 4u + lane;
         // Lanes past the last channel are other channels' gradients: they become 0.
-        if (4u * block + lane < p.rest.y) {
+        if (4u * block + lane < p.count) {
             v[lane] = select(high[at & 3u], low[at & 3u], at < 4u);
         }
     }

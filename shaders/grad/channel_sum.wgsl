@@ -36,7 +36,7 @@ fn main(
     let width = turns(p.w, group.x);
     for (var n = 0u; n < images; n++) {
         for (var iy = local.y; iy < height; iy += 16u) {
-            let row = plane_start(p.x, n, group.x) + iy * p.x.y;
+            let row = plane_start(p.x, n, group.x) + iy * p.x.row;
             var part = vec4<f32>(0.0);
             for (var ix = local.x; ix < width; ix += 16u) {
                 part += vec4<f32>(x[row + ix]);

@@ -13,9 +13,17 @@
 struct Params {
     g: View,
     x: View,
-    size: vec4<u32>,      // OW, OH, ceil(R / 4), ceil(C / 4)
-    geometry: vec4<u32>,  // pad top, pad left, KH, bands of an image
-    more: vec4<u32>,      // rows of a band, rows of an invocation, ceil(C / 4) KH KW, -
+    ow: u32,
+    oh: u32,
+    r_blocks: u32,         // ceil(R / 4)
+    c_blocks: u32,         // ceil(C / 4)
+    pad_top: u32,
+    pad_left: u32,
+    kh: u32,
+    bands: u32,            // of an image
+    band_rows: u32,        // of a band
+    invocation_rows: u32,  // of an invocation
+    columns: u32,          // ceil(C / 4) KH KW
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> g: array<Stored>;
@@ -46,14 +54,14 @@ fn main(
     @builtin(local_invocation_id) local: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let parts = p.geometry.z / TAP_ROWS;
+    let parts = p.kh / TAP_ROWS;
     let g_block = group.x;
     let block = group.y / parts;
     let tap_row = group.y % parts * TAP_ROWS;
-    let n = group.z / p.geometry.w;
-    let end = min((group.z % p.geometry.w + 1u) * p.more.x, p.size.y);
-    let start = group.z % p.geometry.w * p.more.x + local.y * p.more.y;
-    let to = min(start + p.more.y, end);
+    let n = group.z / p.bands;
+    let end = min((group.z % p.bands + 1u) * p.band_rows, p.oh);
+    let start = group.z % p.bands * p.band_rows + local.y * p.invocation_rows;
+    let to = min(start + p.invocation_rows, end);
 #generate weight_grad_sums
     if (start < to) {
         let last = to - start - 1u;
@@ -63,17 +71,17 @@ fn main(
 #else
         let count = to - start;
 #endif
-        let columns = turns(p.size.x, group.x);
+        let columns = turns(p.ow, group.x);
         for (var column0 = 0u; column0 < columns; column0 += WIDTH) {
-            let inside = column0 + local.x < p.size.x;
-            let column = min(column0 + local.x, p.size.x - 1u);
+            let inside = column0 + local.x < p.ow;
+            let column = min(column0 + local.x, p.ow - 1u);
             let gi = index(p.g, n, g_block, i32(start), i32(column));
-            let top = i32(start * STRIDE + tap_row) - i32(p.geometry.x);
-            let xi = index(p.x, n, block, top, i32(column * STRIDE) - i32(p.geometry.y));
+            let top = i32(start * STRIDE + tap_row) - i32(p.pad_top);
+            let xi = index(p.x, n, block, top, i32(column * STRIDE) - i32(p.pad_left));
 #generate weight_grad
         }
     }
-    let base = (group.z * 4u * p.size.z + 4u * g_block) * p.more.z + (block * p.geometry.z + tap_row) * KW;
+    let base = (group.z * 4u * p.r_blocks + 4u * g_block) * p.columns + (block * p.kh + tap_row) * KW;
 #ifndef SUBGROUP
     var part = vec4<f32>(0.0);
 #endif

@@ -15,10 +15,20 @@
 struct Params {
     g: View,
     x: View,
-    size: vec4<u32>,      // OW, OH, ceil(R / 4), columns
-    geometry: vec4<u32>,  // pad top, pad left, KW, KH KW
-    more: vec4<u32>,      // pixels of a band, pixels of all images, stride, -
-    advance: vec4<u32>,   // KB pixels as columns, rows and images: less than OW, less than OH, and the rest
+    ow: u32,
+    oh: u32,
+    r_blocks: u32,        // ceil(R / 4)
+    columns: u32,
+    pad_top: u32,
+    pad_left: u32,
+    kw: u32,
+    taps: u32,            // KH KW
+    band: u32,            // pixels of a band
+    pixels: u32,          // of all images
+    stride: u32,
+    advance_column: u32,  // KB pixels as columns, less than OW,
+    advance_row: u32,     // rows, less than OH,
+    advance_image: u32,   // and images
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> g: array<Stored>;
@@ -45,25 +55,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first_column = group.y * X_BLOCKS;
     if (lane < X_BLOCKS) {
         // Columns past the last one repeat it, as rows do; neither are stored.
-        let column = min(first_column + lane, p.size.w - 1u);
-        let tap = column % p.geometry.w;
-        offsets[lane] = column / p.geometry.w * p.x.z + tap / p.geometry.z * p.x.y + tap % p.geometry.z;
+        let column = min(first_column + lane, p.columns - 1u);
+        let tap = column % p.taps;
+        offsets[lane] = column / p.taps * p.x.plane + tap / p.kw * p.x.row + tap % p.kw;
     }
     workgroupBarrier();
     let k = lane % KB;
     let slot = lane / KB;
     let gy = lane / X_SPREAD;
     let xx = lane % X_SPREAD;
-    let start = group.z * p.more.x;
-    let end = min(start + p.more.x, p.more.y);
+    let start = group.z * p.band;
+    let end = min(start + p.band, p.pixels);
     let steps = turns((end - start + KB - 1u) / KB, group.x);
     // Not a constant: unrolled whole, the loop over workgroup memory spills on Intel.
     let turned = turns(KB, group.x);
     // The invocation's pixel of g, carried from step to step: a division costs as much as twenty multiply-adds.
     var at = start + k;
-    var column = at % p.size.x;
-    var row = at / p.size.x % p.size.y;
-    var n = at / p.size.x / p.size.y;
+    var column = at % p.ow;
+    var row = at / p.ow % p.oh;
+    var n = at / p.ow / p.oh;
 #generate weight_product_sums
     for (var step = 0u; step < steps; step++) {
         // Pixels past the band are the first one of all, times zero.
@@ -72,24 +82,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let x_at = select(0u, column, inside);
         let image = select(0u, n, inside);
         let gi = index(p.g, image, 0u, i32(y), i32(x_at));
-        let top = i32(y * p.more.z) - i32(p.geometry.x);
-        let xi = index(p.x, image, 0u, top, i32(x_at * p.more.z) - i32(p.geometry.y));
+        let top = i32(y * p.stride) - i32(p.pad_top);
+        let xi = index(p.x, image, 0u, top, i32(x_at * p.stride) - i32(p.pad_left));
 #generate weight_product_loads
         workgroupBarrier();
 #generate weight_product_stores
         workgroupBarrier();
 #generate weight_product
         at += KB;
-        column += p.advance.x;
-        let next_row = column >= p.size.x;
-        column -= select(0u, p.size.x, next_row);
-        row += p.advance.y + select(0u, 1u, next_row);
-        let next_image = row >= p.size.y;
-        row -= select(0u, p.size.y, next_image);
-        n += p.advance.z + select(0u, 1u, next_image);
+        column += p.advance_column;
+        let next_row = column >= p.ow;
+        column -= select(0u, p.ow, next_row);
+        row += p.advance_row + select(0u, 1u, next_row);
+        let next_image = row >= p.oh;
+        row -= select(0u, p.oh, next_image);
+        n += p.advance_image + select(0u, 1u, next_image);
     }
     let row0 = first_row + gy;
     let column0 = first_column + xx;
-    let base = group.z * 4u * p.size.z * p.size.w + column0;
+    let base = group.z * 4u * p.r_blocks * p.columns + column0;
 #generate weight_product_results
 }

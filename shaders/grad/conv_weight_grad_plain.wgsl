@@ -14,10 +14,22 @@
 struct Params {
     g: View,
     x: View,
-    size: vec4<u32>,      // OW, OH, N, KH * KW
-    region: vec4<u32>,    // H, W, stride y, stride x
-    geometry: vec4<u32>,  // pad top, pad left, dilation y, dilation x
-    more: vec4<u32>,      // KW, R, C / groups, R / groups
+    ow: u32,
+    oh: u32,
+    images: u32,   // N
+    taps: u32,     // KH KW
+    h: u32,
+    w: u32,
+    stride_y: u32,
+    stride_x: u32,
+    pad_top: u32,
+    pad_left: u32,
+    dilation_y: u32,
+    dilation_x: u32,
+    kw: u32,
+    r: u32,
+    group_c: u32,  // C / groups
+    group_r: u32,  // R / groups
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> g: array<Stored>;
@@ -34,13 +46,13 @@ fn main(
     @builtin(local_invocation_id) local: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let height = p.size.w / p.more.x;
+    let height = p.taps / p.kw;
     let ky = group.y % height;
     let kx = group.z;
     let column_group = group.y / height;
-    let tap = ky * p.more.x + kx;
+    let tap = ky * p.kw + kx;
 #ifdef GROUPED
-    let c = group.x / p.more.w * p.more.z + column_group;
+    let c = group.x / p.group_r * p.group_c + column_group;
     let g_block = group.x / 4u;
     let x_block = c / 4u;
     var total = vec4<f32>(0.0);
@@ -49,13 +61,13 @@ fn main(
     let x_block = column_group;
     var totals = array<vec4<f32>, 4>();
 #endif
-    let images = turns(p.size.z, group.x);
-    let rows = turns(p.size.y, group.x);
-    let columns = turns(p.size.x, group.x);
+    let images = turns(p.images, group.x);
+    let rows = turns(p.oh, group.x);
+    let columns = turns(p.ow, group.x);
     for (var n = 0u; n < images; n++) {
         for (var oy = local.y; oy < rows; oy += 16u) {
-            let iy = i32(oy * p.region.z + ky * p.geometry.z) - i32(p.geometry.x);
-            if (iy < 0 || iy >= i32(p.region.x)) {
+            let iy = i32(oy * p.stride_y + ky * p.dilation_y) - i32(p.pad_top);
+            if (iy < 0 || iy >= i32(p.h)) {
                 continue;
             }
             // Rows first: rounding grows with W + H, not with W * H.
@@ -65,8 +77,8 @@ fn main(
             var parts = array<vec4<f32>, 4>();
 #endif
             for (var ox = local.x; ox < columns; ox += 16u) {
-                let ix = i32(ox * p.region.w + kx * p.geometry.w) - i32(p.geometry.y);
-                if (ix < 0 || ix >= i32(p.region.y)) {
+                let ix = i32(ox * p.stride_x + kx * p.dilation_x) - i32(p.pad_left);
+                if (ix < 0 || ix >= i32(p.w)) {
                     continue;
                 }
                 let u = vec4<f32>(g[index(p.g, n, g_block, i32(oy), i32(ox))]);
@@ -92,15 +104,15 @@ fn main(
 #ifdef GROUPED
     let sum = reduce(lane, total).x;
     if (lane == 0u) {
-        dw[(group.x * p.more.z + column_group) * p.size.w + tap] = sum;
+        dw[(group.x * p.group_c + column_group) * p.taps + tap] = sum;
     }
 #else
     for (var i = 0u; i < 4u; i++) {
         let sum = reduce(lane, totals[i]);
         let r = 4u * g_block + i;
         let column = 4u * x_block + lane;
-        if (lane < 4u && r < p.more.y && column < p.more.z) {
-            dw[(r * p.more.z + column) * p.size.w + tap] = sum[lane];
+        if (lane < 4u && r < p.r && column < p.group_c) {
+            dw[(r * p.group_c + column) * p.taps + tap] = sum[lane];
         }
     }
 #endif

@@ -16,7 +16,6 @@ struct Params {
     c: u32,
     inputs: u32,  // I
     first: u32,
-    unused: vec3<u32>,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> partial: array<vec4<f32>>;

@@ -12,7 +12,6 @@ struct Params {
     inputs: u32,   // I
     taps: u32,
     first: u32,
-    unused: vec2<u32>,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> w: array<f32>;

@@ -11,7 +11,8 @@
 struct Params {
     x: View,  // and dx's
     dy: View,
-    size: vec4<u32>,  // W, H, -, -
+    w: u32,
+    h: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -24,11 +25,11 @@ var<workgroup> firsts: array<vec4<u32>, 256>;
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let plane = plane_start(p.x, group.y, group.x);
-    let pixels = turns(p.size.x * p.size.y, group.x);
+    let pixels = turns(p.w * p.h, group.x);
     var best = vec4<f32>(-3.4028234e38);
     var first = vec4<u32>(0xffffffffu);
     for (var i = lane; i < pixels; i += 256u) {
-        let v = vec4<f32>(x[plane + i / p.size.x * p.x.y + i % p.size.x]);
+        let v = vec4<f32>(x[plane + i / p.w * p.x.row + i % p.w]);
         first = select(first, vec4<u32>(i), v > best);
         best = max(best, v);
     }
@@ -48,6 +49,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let hit = firsts[0];
     let grad = vec4<f32>(dy[plane_start(p.dy, group.y, group.x)]);
     for (var i = lane; i < pixels; i += 256u) {
-        dx[plane + i / p.size.x * p.x.y + i % p.size.x] = stored(select(vec4<f32>(0.0), grad, hit == vec4<u32>(i)));
+        dx[plane + i / p.w * p.x.row + i % p.w] = stored(select(vec4<f32>(0.0), grad, hit == vec4<u32>(i)));
     }
 }

@@ -9,10 +9,13 @@
 #import "lib/tensor"
 
 struct Params {
-    x: View,   // and dx's
+    x: View,      // and dx's
     dy: View,
-    size: vec4<u32>,  // W, H, channel blocks, OW
-    rest: vec4<u32>,  // OH, -, -, -
+    w: u32,
+    h: u32,
+    blocks: u32,  // of channels
+    ow: u32,
+    oh: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -23,18 +26,18 @@ struct Params {
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let top = id.y * K;
     let left = id.x * K;
-    if (left >= p.size.x || top >= p.size.y) {
+    if (left >= p.w || top >= p.h) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
     let plane = plane_start(p.x, n, block);
     var best = vec4<f32>(-3.4028234e38);
     var first = vec4<u32>(0u);
     for (var k = 0u; k < K * K; k++) {
         let y = top + k / K;
         let column = left + k % K;
-        if (y < p.size.y && column < p.size.x) {
+        if (y < p.h && column < p.w) {
             let v = vec4<f32>(x[plane + pixel_offset(p.x, i32(y), i32(column))]);
             first = select(first, vec4<u32>(k), v > best);
             best = max(best, v);
@@ -42,13 +45,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     // Floor mode leaves pixels that no window covers.
     var grad = vec4<f32>(0.0);
-    if (id.x < p.size.w && id.y < p.rest.x) {
+    if (id.x < p.ow && id.y < p.oh) {
         grad = vec4<f32>(dy[index(p.dy, n, block, i32(id.y), i32(id.x))]);
     }
     for (var k = 0u; k < K * K; k++) {
         let y = top + k / K;
         let column = left + k % K;
-        if (y < p.size.y && column < p.size.x) {
+        if (y < p.h && column < p.w) {
             let hit = first == vec4<u32>(k);
             dx[plane + pixel_offset(p.x, i32(y), i32(column))] = stored(select(vec4<f32>(0.0), grad, hit));
         }

@@ -13,10 +13,14 @@
 
 struct Params {
     dy: View,
-    x: View,            // and dx's
-    size: vec4<u32>,    // W, H, channel blocks, -
-    pooled: vec4<u32>,  // OW, OH, -, -
+    x: View,              // and dx's
     pool: Geometry,
+    w: u32,
+    h: u32,
+    blocks: u32,          // of channels
+    counts_padding: u32,  // 1 if a mean counts it
+    ow: u32,
+    oh: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> dy: array<Stored>;
@@ -26,14 +30,14 @@ struct Params {
 
 // Which element of window (oy, ox) is the first largest, of each channel: ky * kernel columns + kx.
 fn winner(plane: u32, oy: i32, ox: i32, rows: i32, columns: i32) -> vec4<i32> {
-    let top = oy * p.pool.window.z - p.pool.more.z;
-    let left = ox * p.pool.window.w - p.pool.more.w;
+    let top = oy * p.pool.stride.x - p.pool.padding.x;
+    let left = ox * p.pool.stride.y - p.pool.padding.y;
     var best = vec4<f32>(-3.4028234e38);
     var first = vec4<i32>(-1);
     for (var ky = 0; ky < rows; ky++) {
-        let iy = top + ky * p.pool.more.x;
+        let iy = top + ky * p.pool.dilation.x;
         for (var kx = 0; kx < columns; kx++) {
-            let ix = left + kx * p.pool.more.y;
+            let ix = left + kx * p.pool.dilation.y;
             if (iy >= 0 && iy < p.pool.size.x && ix >= 0 && ix < p.pool.size.y) {
                 let v = vec4<f32>(x[plane + pixel_offset(p.x, iy, ix)]);
                 let larger = (v > best) | (first < vec4<i32>(0));
@@ -50,35 +54,36 @@ fn winner(plane: u32, oy: i32, ox: i32, rows: i32, columns: i32) -> vec4<i32> {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.w || id.y >= p.h) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
     let plane = plane_start(p.x, n, block);
-    let rows = i32(turns(u32(p.pool.window.x), group.x));
-    let columns = i32(turns(u32(p.pool.window.y), group.x));
+    let rows = i32(turns(u32(p.pool.kernel.x), group.x));
+    let columns = i32(turns(u32(p.pool.kernel.y), group.x));
     // Where the pixel lies from the beginning of window 0.
-    let at_y = i32(id.y) + p.pool.more.z;
-    let at_x = i32(id.x) + p.pool.more.w;
+    let at_y = i32(id.y) + p.pool.padding.x;
+    let at_x = i32(id.x) + p.pool.padding.y;
     var sum = vec4<f32>(0.0);
     // From the last window that begins at the pixel or before.
-    for (var ky = at_y % p.pool.window.z; ky <= (rows - 1) * p.pool.more.x; ky += p.pool.window.z) {
-        let oy = (at_y - ky) / p.pool.window.z;
-        if (ky % p.pool.more.x != 0 || at_y < ky || oy >= i32(p.pooled.y)) {
+    for (var ky = at_y % p.pool.stride.x; ky <= (rows - 1) * p.pool.dilation.x; ky += p.pool.stride.x) {
+        let oy = (at_y - ky) / p.pool.stride.x;
+        if (ky % p.pool.dilation.x != 0 || at_y < ky || oy >= i32(p.oh)) {
             continue;
         }
-        for (var kx = at_x % p.pool.window.w; kx <= (columns - 1) * p.pool.more.y; kx += p.pool.window.w) {
-            let ox = (at_x - kx) / p.pool.window.w;
-            if (kx % p.pool.more.y != 0 || at_x < kx || ox >= i32(p.pooled.x)) {
+        for (var kx = at_x % p.pool.stride.y; kx <= (columns - 1) * p.pool.dilation.y; kx += p.pool.stride.y) {
+            let ox = (at_x - kx) / p.pool.stride.y;
+            if (kx % p.pool.dilation.y != 0 || at_x < kx || ox >= i32(p.ow)) {
                 continue;
             }
             let grad = vec4<f32>(dy[index(p.dy, n, block, oy, ox)]);
 #ifdef MAX
-            let mine = (ky / p.pool.more.x) * columns + kx / p.pool.more.y;
+            let mine = (ky / p.pool.dilation.x) * columns + kx / p.pool.dilation.y;
             sum += select(vec4<f32>(0.0), grad, winner(plane, oy, ox, rows, columns) == vec4<i32>(mine));
 #else
-            let count = counted(p.pool, 0u, u32(oy), rows) * counted(p.pool, 1u, u32(ox), columns);
+            let all = p.counts_padding != 0u;
+            let count = counted(p.pool, all, 0u, u32(oy), rows) * counted(p.pool, all, 1u, u32(ox), columns);
             sum += grad / f32(max(count, 1));
 #endif
         }

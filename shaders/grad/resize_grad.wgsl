@@ -11,10 +11,15 @@
 struct Params {
     dx: View,
     dy: View,
-    size: vec4<u32>,  // W, H, channel blocks, OW
-    rest: vec4<u32>,  // OH, -, -, -
     columns: Axis,
     rows: Axis,
+    w: u32,
+    h: u32,
+    blocks: u32,  // of channels
+    ow: u32,
+    oh: u32,
+    column_factor: f32,
+    row_factor: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> dy: array<Stored>;
@@ -32,8 +37,8 @@ fn before(a: Axis, i: i32, m: u32) -> u32 {
 }
 
 // What output pixel `j` took of input pixel `i`, the last of which is `last`.
-fn share(a: Axis, j: u32, i: u32, last: u32) -> f32 {
-    let s = source(a, j);
+fn share(a: Axis, factor: f32, j: u32, i: u32, last: u32) -> f32 {
+    let s = source(a, factor, j);
 #ifdef BILINEAR
     if (s.low == i) {
         // At the border the upper neighbour is the lower one.
@@ -47,26 +52,26 @@ fn share(a: Axis, j: u32, i: u32, last: u32) -> f32 {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.w || id.y >= p.h) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
     let plane = plane_start(p.dy, n, block);
 #ifdef BILINEAR
     let reach = 1;
 #else
     let reach = 0;
 #endif
-    let end_x = before(p.columns, i32(id.x) + 1, p.size.w);
-    let end_y = before(p.rows, i32(id.y) + 1, p.rest.x);
+    let end_x = before(p.columns, i32(id.x) + 1, p.ow);
+    let end_y = before(p.rows, i32(id.y) + 1, p.oh);
     var sum = vec4<f32>(0.0);
-    for (var y = before(p.rows, i32(id.y) - reach, p.rest.x); y < end_y; y++) {
+    for (var y = before(p.rows, i32(id.y) - reach, p.oh); y < end_y; y++) {
         var row = vec4<f32>(0.0);
-        for (var x = before(p.columns, i32(id.x) - reach, p.size.w); x < end_x; x++) {
-            row += vec4<f32>(dy[plane + y * p.dy.y + x]) * share(p.columns, x, id.x, p.size.x - 1u);
+        for (var x = before(p.columns, i32(id.x) - reach, p.ow); x < end_x; x++) {
+            row += vec4<f32>(dy[plane + y * p.dy.row + x]) * share(p.columns, p.column_factor, x, id.x, p.w - 1u);
         }
-        sum += row * share(p.rows, y, id.y, p.size.y - 1u);
+        sum += row * share(p.rows, p.row_factor, y, id.y, p.h - 1u);
     }
     dx[index(p.dx, n, block, i32(id.y), i32(id.x))] = stored(sum);
 }

@@ -9,8 +9,8 @@
 #import "lib/tensor"
 
 struct Params {
-    y: View,  // and of the others: they have one shape
-    size: vec4<u32>,  // W, H, channel blocks, C
+    y: View,     // and of the others: they have one shape
+    size: Size,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> y: array<Stored>;
@@ -19,20 +19,20 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.size.w || id.y >= p.size.h) {
         return;
     }
     let first = index(p.y, id.z, 0u, i32(id.y), i32(id.x));
     var sum = 0.0;
-    let blocks = turns(p.size.z, group.x);
+    let blocks = turns(p.size.blocks, group.x);
     for (var block = 0u; block < blocks; block++) {
-        let at = first + block * p.y.z;
-        let inside = vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.size.w);
+        let at = first + block * p.y.plane;
+        let inside = vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.size.c);
         // Lanes past the last channel hold anything.
         sum += dot(select(vec4<f32>(0.0), vec4<f32>(y[at]), inside), select(vec4<f32>(0.0), vec4<f32>(dy[at]), inside));
     }
     for (var block = 0u; block < blocks; block++) {
-        let at = first + block * p.y.z;
+        let at = first + block * p.y.plane;
         dx[at] = stored(vec4<f32>(y[at]) * (vec4<f32>(dy[at]) - sum));
     }
 }

@@ -8,7 +8,7 @@
 
 struct Params {
     x: View,
-    size: vec4<u32>,  // W, H, channel blocks, C
+    size: Size,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -16,16 +16,16 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.size.w || id.y >= p.size.h) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.size.blocks;
+    let block = id.z % p.size.blocks;
     let v = vec4<f32>(x[index(p.x, n, block, i32(id.y), i32(id.x))]);
     for (var lane = 0u; lane < 4u; lane++) {
         let c = block * 4u + lane;
-        if (c < p.size.w) {
-            y[((n * p.size.w + c) * p.size.y + id.y) * p.size.x + id.x] = v[lane];
+        if (c < p.size.c) {
+            y[((n * p.size.c + c) * p.size.h + id.y) * p.size.w + id.x] = v[lane];
         }
     }
 }

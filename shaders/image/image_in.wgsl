@@ -10,8 +10,13 @@
 
 struct Params {
     y: View,
-    size: vec4<u32>,      // W, H, WW, WH
-    channels: vec4<u32>,  // channel blocks, C, words of a tile, -
+    w: u32,
+    h: u32,
+    window_w: u32,    // WW
+    window_h: u32,    // WH
+    blocks: u32,      // of channels
+    c: u32,
+    tile_words: u32,  // words of a tile
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -30,19 +35,19 @@ fn mirror(i: i32, n: i32) -> i32 {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.w || id.y >= p.h) {
         return;
     }
-    let n = id.z / p.channels.x;
-    let block = id.z % p.channels.x;
-    let at = n * p.channels.z;
-    let wy = clamp(mirror(i32(id.y) + i32(info[at]), i32(info[at + 4u])) - i32(info[at + 2u]), 0, i32(p.size.w) - 1);
-    let wx = clamp(mirror(i32(id.x) + i32(info[at + 1u]), i32(info[at + 5u])) - i32(info[at + 3u]), 0, i32(p.size.z) - 1);
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
+    let at = n * p.tile_words;
+    let wy = clamp(mirror(i32(id.y) + i32(info[at]), i32(info[at + 4u])) - i32(info[at + 2u]), 0, i32(p.window_h) - 1);
+    let wx = clamp(mirror(i32(id.x) + i32(info[at + 1u]), i32(info[at + 5u])) - i32(info[at + 3u]), 0, i32(p.window_w) - 1);
     var v = vec4<f32>(0.0);
     for (var lane = 0u; lane < 4u; lane++) {
         let c = block * 4u + lane;
-        if (c < p.channels.y) {
-            let raw = x[((n * p.channels.y + c) * p.size.w + u32(wy)) * p.size.z + u32(wx)];
+        if (c < p.c) {
+            let raw = x[((n * p.c + c) * p.window_h + u32(wy)) * p.window_w + u32(wx)];
             let k = at + 8u + 4u * c;
             v[lane] = min(max((raw - info[k]) * info[k + 1u], info[k + 2u]), info[k + 3u]);
         }

@@ -8,7 +8,7 @@
 
 struct Params {
     y: View,
-    size: vec4<u32>,  // W, H, channel blocks, C
+    size: Size,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -16,16 +16,16 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.size.w || id.y >= p.size.h) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.size.blocks;
+    let block = id.z % p.size.blocks;
     var v = vec4<f32>(0.0);
     for (var lane = 0u; lane < 4u; lane++) {
         let c = block * 4u + lane;
-        if (c < p.size.w) {
-            v[lane] = x[((n * p.size.w + c) * p.size.y + id.y) * p.size.x + id.x];
+        if (c < p.size.c) {
+            v[lane] = x[((n * p.size.c + c) * p.size.h + id.y) * p.size.w + id.x];
         }
     }
     y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(v);

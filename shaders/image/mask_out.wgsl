@@ -11,8 +11,10 @@
 
 struct Params {
     x: View,
-    size: vec4<u32>,       // W, H, K, N
-    threshold: vec4<f32>,  // threshold, -, -, -
+    w: u32,
+    h: u32,
+    classes: u32,  // K
+    threshold: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -20,22 +22,22 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.w || id.y >= p.h) {
         return;
     }
     let pixel = index(p.x, id.z, 0u, i32(id.y), i32(id.x));
     var best = f32(x[pixel].x);
     var class_id = 0u;
-    let classes = turns(p.size.z, group.x);
+    let classes = turns(p.classes, group.x);
     for (var c = 1u; c < classes; c++) {
-        let v = f32(x[pixel + (c / 4u) * p.x.z][c % 4u]);
+        let v = f32(x[pixel + (c / 4u) * p.x.plane][c % 4u]);
         if (v > best) {
             best = v;
             class_id = c;
         }
     }
 #ifdef THRESHOLD
-    class_id = select(0u, class_id + 1u, best > p.threshold.x);
+    class_id = select(0u, class_id + 1u, best > p.threshold);
 #endif
-    y[(id.z * p.size.y + id.y) * p.size.x + id.x] = f32(class_id);
+    y[(id.z * p.h + id.y) * p.w + id.x] = f32(class_id);
 }

@@ -17,10 +17,12 @@
 
 struct Params {
     x: View,
-    size: vec4<u32>,  // W, H, C, parts
+    w: u32,
+    h: u32,
+    c: u32,
+    parts: u32,
     ignored: f32,
     gamma: f32,
-    unused: vec2<u32>,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -33,8 +35,8 @@ struct Params {
 @compute @workgroup_size(16, 16)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let n = group.y;
-    let pixels = p.size.x * p.size.y;
-    let channels = turns(p.size.z, group.x);
+    let pixels = p.w * p.h;
+    let channels = turns(p.c, group.x);
     var total = vec4<f32>(0.0);
     for (var turn = 0u; turn < TURNS; turn++) {
         let pixel = pixel_of(group.x, turn, lane);
@@ -42,10 +44,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             break;
         }
         let label = label_of(n, pixel, pixels);
-        if (label == p.size.z) {
+        if (label == p.c) {
             continue;
         }
-        let s = scores(index(p.x, n, 0u, i32(pixel / p.size.x), i32(pixel % p.size.x)), label, channels);
+        let s = scores(index(p.x, n, 0u, i32(pixel / p.w), i32(pixel % p.w)), label, channels);
         var loss = surprise(s);
 #ifdef FOCAL
         loss *= pow(doubt(s), p.gamma);
@@ -58,6 +60,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let sum = reduce(lane, total);
     if (lane == 0u) {
-        partials[n * p.size.w + group.x] = sum;
+        partials[n * p.parts + group.x] = sum;
     }
 }

@@ -16,10 +16,11 @@
 
 struct Params {
     x: View,
-    size: vec4<u32>,  // W, H, C, -
+    w: u32,
+    h: u32,
+    c: u32,
     ignored: f32,
     gamma: f32,
-    unused: vec2<u32>,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -32,19 +33,19 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.w || id.y >= p.h) {
         return;
     }
     let n = id.z;
-    let pixels = p.size.x * p.size.y;
-    let pixel = id.y * p.size.x + id.x;
+    let pixels = p.w * p.h;
+    let pixel = id.y * p.w + id.x;
     let label = label_of(n, pixel, pixels);
     let start = index(p.x, n, 0u, i32(id.y), i32(id.x));
-    let channels = turns(p.size.z, group.x);
+    let channels = turns(p.c, group.x);
     let blocks = (channels + 3u) / 4u;
-    if (label == p.size.z) {
+    if (label == p.c) {
         for (var b = 0u; b < blocks; b++) {
-            dx[start + b * p.x.z] = stored(vec4<f32>(0.0));
+            dx[start + b * p.x.plane] = stored(vec4<f32>(0.0));
         }
         return;
     }
@@ -60,9 +61,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
 #endif
     for (var b = 0u; b < blocks; b++) {
         let valid = inside(b);
-        let z = select(vec4<f32>(s.top), vec4<f32>(x[start + b * p.x.z]), valid);
+        let z = select(vec4<f32>(s.top), vec4<f32>(x[start + b * p.x.plane]), valid);
         let hot = select(vec4<f32>(0.0), vec4<f32>(1.0), vec4<u32>(0u, 1u, 2u, 3u) + 4u * b == vec4<u32>(label));
         let v = scale * (exp(z - s.top) / sum - hot);
-        dx[start + b * p.x.z] = stored(select(vec4<f32>(0.0), v, valid));
+        dx[start + b * p.x.plane] = stored(select(vec4<f32>(0.0), v, valid));
     }
 }

@@ -13,11 +13,11 @@
 
 struct Params {
     x: View,
-    size: vec4<u32>,  // W, H, C, parts
+    w: u32,
+    h: u32,
+    c: u32,
+    parts: u32,
     ignored: f32,
-    unused0: u32,
-    unused1: u32,
-    unused2: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -26,10 +26,10 @@ struct Params {
 
 @compute @workgroup_size(16, 16)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let blocks = (p.size.z + 3u) / 4u;
+    let blocks = (p.c + 3u) / 4u;
     let n = group.y / blocks;
     let block = group.y % blocks;
-    let pixels = p.size.x * p.size.y;
+    let pixels = p.w * p.h;
     var both = vec4<f32>(0.0);
     var guessed = vec4<f32>(0.0);
     var there = vec4<f32>(0.0);
@@ -40,7 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
 #ifdef CLASSES
         let label = label_of(n, pixel, pixels);
-        if (label == p.size.z) {
+        if (label == p.c) {
             continue;
         }
         let hot = vec4<u32>(0u, 1u, 2u, 3u) + 4u * block == vec4<u32>(label);
@@ -48,7 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #else
         let real = truth(n, block, pixel, pixels);
 #endif
-        let v = vec4<f32>(x[index(p.x, n, block, i32(pixel / p.size.x), i32(pixel % p.size.x))]);
+        let v = vec4<f32>(x[index(p.x, n, block, i32(pixel / p.w), i32(pixel % p.w))]);
         both += v * real;
         guessed += v;
         there += real;
@@ -57,7 +57,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     guessed = reduce(lane, guessed);
     there = reduce(lane, there);
     let c = 4u * block + lane;
-    if (lane < 4u && c < p.size.z) {
-        partials[(n * p.size.z + c) * p.size.w + group.x] = vec4<f32>(both[lane], guessed[lane], there[lane], 0.0);
+    if (lane < 4u && c < p.c) {
+        partials[(n * p.c + c) * p.parts + group.x] = vec4<f32>(both[lane], guessed[lane], there[lane], 0.0);
     }
 }

@@ -11,10 +11,11 @@
 
 struct Params {
     x: View,
-    size: vec4<u32>,  // W, H, C, -
+    w: u32,
+    h: u32,
+    c: u32,
     ignored: f32,
     planes: u32,
-    unused: vec2<u32>,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> t: array<f32>;
@@ -23,18 +24,18 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.w || id.y >= p.h) {
         return;
     }
-    let blocks = (p.size.z + 3u) / 4u;
+    let blocks = (p.c + 3u) / 4u;
     let n = id.z / blocks;
     let block = id.z % blocks;
-    let pixels = p.size.x * p.size.y;
-    let pixel = id.y * p.size.x + id.x;
+    let pixels = p.w * p.h;
+    let pixel = id.y * p.w + id.x;
     var counts = true;
 #ifdef CLASSES
     let label = label_of(n, pixel, pixels);
-    counts = label < p.size.z;
+    counts = label < p.c;
     let hot = vec4<u32>(0u, 1u, 2u, 3u) + 4u * block == vec4<u32>(label);
     let real = select(vec4<f32>(0.0), vec4<f32>(1.0), hot);
 #else
@@ -43,8 +44,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var v = vec4<f32>(0.0);
     for (var lane = 0u; lane < 4u; lane++) {
         let c = 4u * block + lane;
-        if (counts && c < p.size.z) {
-            let group = (n * p.size.z + c) / p.planes;
+        if (counts && c < p.c) {
+            let group = (n * p.c + c) / p.planes;
             v[lane] = dsums[3u * group] * real[lane] + dsums[3u * group + 1u];
         }
     }

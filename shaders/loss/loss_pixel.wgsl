@@ -16,7 +16,10 @@
 
 struct Params {
     x: View,
-    size: vec4<u32>,  // W, H, C, parts
+    w: u32,
+    h: u32,
+    c: u32,
+    parts: u32,
     gamma: f32,
     positive: f32,
     negative: f32,
@@ -32,10 +35,10 @@ struct Params {
 
 @compute @workgroup_size(16, 16)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let blocks = (p.size.z + 3u) / 4u;
+    let blocks = (p.c + 3u) / 4u;
     let n = group.y / blocks;
     let block = group.y % blocks;
-    let pixels = p.size.x * p.size.y;
+    let pixels = p.w * p.h;
     let valid = inside(block);
     var total = vec4<f32>(0.0);
     for (var turn = 0u; turn < TURNS; turn++) {
@@ -44,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             break;
         }
         // What lies past the last channel is finite, but its loss may not be.
-        let at = vec4<f32>(x[index(p.x, n, block, i32(pixel / p.size.x), i32(pixel % p.size.x))]);
+        let at = vec4<f32>(x[index(p.x, n, block, i32(pixel / p.w), i32(pixel % p.w))]);
         let v = select(vec4<f32>(0.5), at, valid);
         var loss = select(vec4<f32>(0.0), loss_of(v, truth(n, block, pixel, pixels)), valid);
 #ifdef WEIGHTED
@@ -54,6 +57,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let sum = reduce(lane, total);
     if (lane == 0u) {
-        partials[group.y * p.size.w + group.x] = vec4<f32>(across(sum), 0.0, 0.0, 0.0);
+        partials[group.y * p.parts + group.x] = vec4<f32>(across(sum), 0.0, 0.0, 0.0);
     }
 }

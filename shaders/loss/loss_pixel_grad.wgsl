@@ -15,15 +15,14 @@
 
 struct Params {
     x: View,
-    size: vec4<u32>,  // W, H, C, -
+    w: u32,
+    h: u32,
+    c: u32,
     gamma: f32,
     positive: f32,
     negative: f32,
     eps: f32,
     factor: f32,  // 1 / elements
-    unused0: u32,
-    unused1: u32,
-    unused2: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -36,14 +35,14 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.w || id.y >= p.h) {
         return;
     }
-    let blocks = (p.size.z + 3u) / 4u;
+    let blocks = (p.c + 3u) / 4u;
     let n = id.z / blocks;
     let block = id.z % blocks;
-    let pixels = p.size.x * p.size.y;
-    let pixel = id.y * p.size.x + id.x;
+    let pixels = p.w * p.h;
+    let pixel = id.y * p.w + id.x;
     let place = index(p.x, n, block, i32(id.y), i32(id.x));
     let valid = inside(block);
     let v = select(vec4<f32>(0.5), vec4<f32>(x[place]), valid);

@@ -12,7 +12,6 @@ struct Params {
     len: u32,
     divisor: u32,
     least: f32,
-    unused: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> sums: array<f32>;

@@ -19,7 +19,6 @@ struct Params {
     smooth_by: f32,
     least: f32,   // floor
     factor: f32,  // 1 / groups
-    unused: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> sums: array<f32>;

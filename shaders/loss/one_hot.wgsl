@@ -11,9 +11,6 @@ struct Params {
     pixels: u32,  // H * W
     classes: u32, // C
     first: u32,
-    unused0: u32,
-    unused1: u32,
-    unused2: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> t: array<f32>;

@@ -9,9 +9,6 @@
 
 struct Params {
     len: u32,  // C * H * W
-    unused0: u32,
-    unused1: u32,
-    unused2: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> t: array<f32>;

@@ -17,7 +17,6 @@ struct Params {
     window: u32,
     first: u32,
     count: u32,
-    unused: vec2<u32>,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> columns: array<f32>;

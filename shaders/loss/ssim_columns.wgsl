@@ -27,7 +27,6 @@ struct Params {
     c1: f32,
     c2: f32,
     factor: f32,  // 1 / (H2 * W2)
-    unused: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> rows: array<f32>;

@@ -8,7 +8,6 @@
 struct Params {
     w: u32,
     h: u32,
-    unused: vec2<u32>,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;

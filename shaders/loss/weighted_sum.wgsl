@@ -7,10 +7,12 @@
 #import "lib/storage"
 
 struct Params {
-    weights: vec4<f32>,
+    weight_a: f32,
+    weight_b: f32,
+    weight_c: f32,
+    weight_d: f32,
     len: u32,
     row: u32,
-    unused: vec2<u32>,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
@@ -31,18 +33,18 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (i >= p.len) {
         return;
     }
-    var sum = p.weights.x * a[i];
+    var sum = p.weight_a * a[i];
 #ifdef ACCUMULATE
     sum = y[i] + sum;
 #endif
 #ifdef B
-    sum += p.weights.y * b[i];
+    sum += p.weight_b * b[i];
 #endif
 #ifdef C
-    sum += p.weights.z * c[i];
+    sum += p.weight_c * c[i];
 #endif
 #ifdef D
-    sum += p.weights.w * d[i];
+    sum += p.weight_d * d[i];
 #endif
     y[i] = sum;
 }

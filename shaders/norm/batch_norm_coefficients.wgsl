@@ -7,7 +7,6 @@ struct Params {
     c: u32,
     blocks: u32,
     eps: f32,
-    unused: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> gamma: array<f32>;

@@ -15,9 +15,6 @@ struct Params {
     rows: u32,   // of a band
     bands: u32,
     blocks: u32,  // of channels
-    unused0: u32,
-    unused1: u32,
-    unused2: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -42,7 +39,7 @@ fn main(
     for (var iy = first + local.y; iy < end; iy += 16u) {
         var part = vec4<f32>(0.0);
         for (var ix = local.x; ix < columns; ix += 16u) {
-            part += vec4<f32>(x[plane + iy * p.x.y + ix]);
+            part += vec4<f32>(x[plane + iy * p.x.row + ix]);
         }
         total += part;
     }
@@ -54,7 +51,7 @@ fn main(
         var part = vec4<f32>(0.0);
         var part_square = vec4<f32>(0.0);
         for (var ix = local.x; ix < columns; ix += 16u) {
-            let d = vec4<f32>(x[plane + iy * p.x.y + ix]) - rough;
+            let d = vec4<f32>(x[plane + iy * p.x.row + ix]) - rough;
             part += d;
             part_square += d * d;
         }

@@ -17,10 +17,8 @@ struct Params {
     c: u32,
     blocks: u32,    // of channels
     channels: u32,  // of a group
-    unused: u32,
     factor: f32,    // 1 / elements of a group
     eps: f32,
-    unused2: vec2<u32>,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> parts: array<vec4<f32>>;

@@ -20,7 +20,6 @@ struct Params {
     images: u32,   // per statistic: 1 or N
     factor: f32,   // 1 / elements per statistic
     eps: f32,
-    unused: vec2<u32>,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -50,7 +49,7 @@ fn main(
     var total = vec4<f32>(0.0);
     for (var n = first; n < end; n++) {
         for (var iy = local.y; iy < rows; iy += 16u) {
-            let row = plane_start(p.x, n, block) + iy * p.x.y;
+            let row = plane_start(p.x, n, block) + iy * p.x.row;
             var part = vec4<f32>(0.0);
             for (var ix = local.x; ix < columns; ix += 16u) {
                 part += vec4<f32>(x[row + ix]);
@@ -65,7 +64,7 @@ fn main(
     var square = vec4<f32>(0.0);
     for (var n = first; n < end; n++) {
         for (var iy = local.y; iy < rows; iy += 16u) {
-            let row = plane_start(p.x, n, block) + iy * p.x.y;
+            let row = plane_start(p.x, n, block) + iy * p.x.row;
             var part = vec4<f32>(0.0);
             var part_square = vec4<f32>(0.0);
             for (var ix = local.x; ix < columns; ix += 16u) {

@@ -12,8 +12,11 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,  // W, H, channel blocks, coefficients per image (0: all images share them)
-    slope: vec4<f32>,  // of a leaky ReLU, -, -, -
+    w: u32,
+    h: u32,
+    blocks: u32,  // of channels
+    image: u32,   // coefficients of an image, 0 where all images share them
+    slope: f32,   // of a leaky ReLU
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -22,12 +25,12 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.w || id.y >= p.h) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
-    let at = n * p.size.w + 2u * block;
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
+    let at = n * p.image + 2u * block;
     let v = vec4<f32>(x[index(p.x, n, block, i32(id.y), i32(id.x))]);
-    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(v * coefficients[at] + coefficients[at + 1u], p.slope.x));
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(v * coefficients[at] + coefficients[at + 1u], p.slope));
 }

@@ -10,7 +10,7 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,  // OW, OH, channel blocks, -
+    size: Size,  // of y
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -18,17 +18,17 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.size.w || id.y >= p.size.h) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
-    let corner = plane_start(p.x, n, block) + id.y * KERNEL * p.x.y + id.x * KERNEL;
+    let n = id.z / p.size.blocks;
+    let block = id.z % p.size.blocks;
+    let corner = plane_start(p.x, n, block) + id.y * KERNEL * p.x.row + id.x * KERNEL;
     var sum = vec4<f32>(0.0);
     for (var ky = 0u; ky < KERNEL; ky++) {
         var row = vec4<f32>(0.0);
         for (var kx = 0u; kx < KERNEL; kx++) {
-            row += vec4<f32>(x[corner + ky * p.x.y + kx]);
+            row += vec4<f32>(x[corner + ky * p.x.row + kx]);
         }
         sum += row;
     }

@@ -47,7 +47,7 @@ fn main(
     let rows = turns(p.h, group.x);
     let columns = turns(p.w, group.x);
     for (var iy = local.y; iy < rows; iy += 16u) {
-        let row = start + iy * p.x.y;
+        let row = start + iy * p.x.row;
         var part = START;
         for (var ix = local.x; ix < columns; ix += 16u) {
             part = combine(part, vec4<f32>(x[row + ix]));

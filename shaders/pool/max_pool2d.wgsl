@@ -10,8 +10,13 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,  // OW, OH, channel blocks, W
-    rest: vec4<u32>,  // H, stride, padding, -
+    ow: u32,
+    oh: u32,
+    blocks: u32,  // of channels
+    w: u32,
+    h: u32,
+    stride: u32,
+    padding: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -19,23 +24,23 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.ow || id.y >= p.oh) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
-    let top = i32(id.y * p.rest.y) - i32(p.rest.z);
-    let left = i32(id.x * p.rest.y) - i32(p.rest.z);
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
+    let top = i32(id.y * p.stride) - i32(p.padding);
+    let left = i32(id.x * p.stride) - i32(p.padding);
     let plane = plane_start(p.x, n, block);
     var best = vec4<f32>(-3.4028234e38);
     for (var ky = 0; ky < i32(KERNEL); ky++) {
         let iy = top + ky;
-        if (iy < 0 || iy >= i32(p.rest.x)) {
+        if (iy < 0 || iy >= i32(p.h)) {
             continue;
         }
         for (var kx = 0; kx < i32(KERNEL); kx++) {
             let ix = left + kx;
-            if (ix >= 0 && ix < i32(p.size.w)) {
+            if (ix >= 0 && ix < i32(p.w)) {
                 best = max(best, vec4<f32>(x[plane + pixel_offset(p.x, iy, ix)]));
             }
         }

@@ -12,8 +12,11 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,  // OW, OH, channel blocks, -
     pool: Geometry,
+    ow: u32,
+    oh: u32,
+    blocks: u32,          // of channels
+    counts_padding: u32,  // 1 if a mean counts it
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -21,28 +24,28 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.ow || id.y >= p.oh) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
     let plane = plane_start(p.x, n, block);
-    let top = i32(id.y) * p.pool.window.z - p.pool.more.z;
-    let left = i32(id.x) * p.pool.window.w - p.pool.more.w;
-    let rows = i32(turns(u32(p.pool.window.x), group.x));
-    let columns = i32(turns(u32(p.pool.window.y), group.x));
+    let top = i32(id.y) * p.pool.stride.x - p.pool.padding.x;
+    let left = i32(id.x) * p.pool.stride.y - p.pool.padding.y;
+    let rows = i32(turns(u32(p.pool.kernel.x), group.x));
+    let columns = i32(turns(u32(p.pool.kernel.y), group.x));
 #ifdef MAX
     var v = vec4<f32>(-3.4028234e38);
 #else
     var v = vec4<f32>(0.0);
 #endif
     for (var ky = 0; ky < rows; ky++) {
-        let iy = top + ky * p.pool.more.x;
+        let iy = top + ky * p.pool.dilation.x;
         if (iy < 0 || iy >= p.pool.size.x) {
             continue;
         }
         for (var kx = 0; kx < columns; kx++) {
-            let ix = left + kx * p.pool.more.y;
+            let ix = left + kx * p.pool.dilation.y;
             if (ix < 0 || ix >= p.pool.size.y) {
                 continue;
             }
@@ -55,7 +58,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
         }
     }
 #ifndef MAX
-    let count = counted(p.pool, 0u, id.y, rows) * counted(p.pool, 1u, id.x, columns);
+    let all = p.counts_padding != 0u;
+    let count = counted(p.pool, all, 0u, id.y, rows) * counted(p.pool, all, 1u, id.x, columns);
     v /= f32(max(count, 1));
 #endif
     y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(v);

@@ -10,7 +10,10 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,  // W, H, C, 1 if the last of several largest counts
+    w: u32,
+    h: u32,
+    c: u32,
+    last: u32,  // 1 if the last of several largest counts
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -18,16 +21,16 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.w || id.y >= p.h) {
         return;
     }
     let source = index(p.x, id.z, 0u, i32(id.y), i32(id.x));
-    let channels = turns(p.size.z, group.x);
+    let channels = turns(p.c, group.x);
     var best = 0u;
     var score = vec4<f32>(x[source]).x;
     for (var c = 1u; c < channels; c++) {
-        let v = vec4<f32>(x[source + c / 4u * p.x.z])[c % 4u];
-        if (v > score || (v == score && p.size.w == 1u)) {
+        let v = vec4<f32>(x[source + c / 4u * p.x.plane])[c % 4u];
+        if (v > score || (v == score && p.last == 1u)) {
             best = c;
             score = v;
         }

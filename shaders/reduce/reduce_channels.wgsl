@@ -13,8 +13,8 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,     // W, H, channel blocks, C
-    reduced: vec3<u32>,  // size of y
+    size: Size,     // of x
+    reduced: Size,  // of y
     factor: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -23,14 +23,14 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.size.w || id.y >= p.size.h) {
         return;
     }
     let source = index(p.x, id.z, 0u, i32(id.y), i32(id.x));
-    let blocks = turns(p.size.z, group.x);
+    let blocks = turns(p.size.blocks, group.x);
     var all = start();
     for (var b = 0u; b < blocks; b++) {
-        all = combine(all, select(start(), vec4<f32>(x[source + b * p.x.z]), inside_lanes(b, p.size.w)));
+        all = combine(all, select(start(), vec4<f32>(x[source + b * p.x.plane]), inside_lanes(b, p.size.c)));
     }
     let halves = combine(all, all.zwxy);
     let v = combine(halves, halves.yxwz).x * p.factor;

@@ -14,8 +14,8 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,     // W, H, channel blocks, C
-    reduced: vec3<u32>,  // OW, OH, C
+    size: Size,     // of x
+    reduced: Size,  // of y
     factor: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -28,17 +28,17 @@ fn main(
     @builtin(local_invocation_id) local: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let oy = group.y / p.reduced.x;
-    let ox = group.y % p.reduced.x;
+    let oy = group.y / p.reduced.w;
+    let ox = group.y % p.reduced.w;
     let plane = plane_start(p.x, group.z, group.x);
-    let row0 = select(oy, 0u, p.reduced.y == 1u);
-    let column0 = select(ox, 0u, p.reduced.x == 1u);
-    let rows = turns(p.size.y / p.reduced.y, group.x);
-    let columns = turns(p.size.x / p.reduced.x, group.x);
+    let row0 = select(oy, 0u, p.reduced.h == 1u);
+    let column0 = select(ox, 0u, p.reduced.w == 1u);
+    let rows = turns(p.size.h / p.reduced.h, group.x);
+    let columns = turns(p.size.w / p.reduced.w, group.x);
     // Row parts first: the rounding of a sum grows with W + H, not with W * H.
     var total = start();
     for (var iy = local.y; iy < rows; iy += 16u) {
-        let row = plane + (row0 + iy) * p.x.y + column0;
+        let row = plane + (row0 + iy) * p.x.row + column0;
         var part = start();
         for (var ix = local.x; ix < columns; ix += 16u) {
             part = combine(part, vec4<f32>(x[row + ix]));
@@ -47,7 +47,7 @@ fn main(
     }
     let v = reduce(lane, total) * p.factor;
     if (lane == 0u) {
-        let inside = inside_lanes(group.x, p.reduced.z);
+        let inside = inside_lanes(group.x, p.reduced.c);
         y[index(p.y, group.z, group.x, i32(oy), i32(ox))] = stored(select(vec4<f32>(0.0), v, inside));
     }
 }

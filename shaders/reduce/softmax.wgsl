@@ -10,14 +10,16 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,  // W, H, C, -
+    w: u32,
+    h: u32,
+    c: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
 fn inside(block: u32) -> vec4<bool> {
-    return vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.size.z);
+    return vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.c);
 }
 
 // exp(v - top), 0 past the last channel, where v is anything finite and exp might overflow.
@@ -29,25 +31,25 @@ fn power(v: vec4<f32>, top: f32, block: u32) -> vec4<f32> {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.w || id.y >= p.h) {
         return;
     }
     let source = index(p.x, id.z, 0u, i32(id.y), i32(id.x));
     let place = index(p.y, id.z, 0u, i32(id.y), i32(id.x));
-    let blocks = turns((p.size.z + 3u) / 4u, group.x);
+    let blocks = turns((p.c + 3u) / 4u, group.x);
     let lowest = vec4<f32>(-3.4028234e38);
     var best = lowest;
     for (var b = 0u; b < blocks; b++) {
-        best = max(best, select(lowest, vec4<f32>(x[source + b * p.x.z]), inside(b)));
+        best = max(best, select(lowest, vec4<f32>(x[source + b * p.x.plane]), inside(b)));
     }
     let top = max(max(best.x, best.y), max(best.z, best.w));
     var sums = vec4<f32>(0.0);
     for (var b = 0u; b < blocks; b++) {
-        sums += power(vec4<f32>(x[source + b * p.x.z]), top, b);
+        sums += power(vec4<f32>(x[source + b * p.x.plane]), top, b);
     }
     // At least 1: the largest channel's own.
     let sum = (sums.x + sums.y) + (sums.z + sums.w);
     for (var b = 0u; b < blocks; b++) {
-        y[place + b * p.y.z] = stored(power(vec4<f32>(x[source + b * p.x.z]), top, b) / sum);
+        y[place + b * p.y.plane] = stored(power(vec4<f32>(x[source + b * p.x.plane]), top, b) / sum);
     }
 }

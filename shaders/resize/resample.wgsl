@@ -11,11 +11,13 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,  // OW, OH, channel blocks, where rows begin in the table
+    ow: u32,
+    oh: u32,
+    blocks: u32,      // of channels
+    first_row: u32,   // where rows begin in the table
     column_taps: u32,
     row_taps: u32,
     fill: f32,
-    unused: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -24,17 +26,17 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.ow || id.y >= p.oh) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
     let plane = plane_start(p.x, n, block);
     let row_taps = turns(p.row_taps, group.x);
     let column_taps = turns(p.column_taps, group.x);
     var sum = vec4<f32>(0.0);
     for (var i = 0u; i < row_taps; i++) {
-        let row = table[p.size.w + id.y * p.row_taps + i];
+        let row = table[p.first_row + id.y * p.row_taps + i];
         var part = vec4<f32>(0.0);
         for (var k = 0u; k < column_taps; k++) {
             let column = table[id.x * p.column_taps + k];

@@ -11,10 +11,15 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,  // OW, OH, channel blocks, W
-    rest: vec4<u32>,  // H, -, -, -
     columns: Axis,
     rows: Axis,
+    ow: u32,
+    oh: u32,
+    blocks: u32,  // of channels
+    w: u32,
+    h: u32,
+    column_factor: f32,
+    row_factor: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -22,18 +27,18 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.ow || id.y >= p.oh) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
-    let column = source(p.columns, id.x);
-    let row = source(p.rows, id.y);
-    let low = plane_start(p.x, n, block) + row.low * p.x.y + column.low;
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
+    let column = source(p.columns, p.column_factor, id.x);
+    let row = source(p.rows, p.row_factor, id.y);
+    let low = plane_start(p.x, n, block) + row.low * p.x.row + column.low;
 #ifdef BILINEAR
     // At the border the upper neighbour is the lower one.
-    let right = select(0u, 1u, column.low + 1u < p.size.w);
-    let below = select(0u, p.x.y, row.low + 1u < p.rest.x);
+    let right = select(0u, 1u, column.low + 1u < p.w);
+    let below = select(0u, p.x.row, row.low + 1u < p.h);
     let left = 1.0 - column.weight;
     let upper = vec4<f32>(x[low]) * left + vec4<f32>(x[low + right]) * column.weight;
     let lower = vec4<f32>(x[low + below]) * left + vec4<f32>(x[low + below + right]) * column.weight;

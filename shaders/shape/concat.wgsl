@@ -11,8 +11,11 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,  // W, H, blocks of y touched, blocks of x
-    rest: vec4<u32>,  // first block of y touched, -, -, -
+    w: u32,
+    h: u32,
+    blocks: u32,       // of y touched
+    in_blocks: u32,    // of x
+    first_block: u32,  // of y touched
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -40,22 +43,22 @@ fn join(front: vec4<f32>, v: vec4<f32>) -> vec4<f32> {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.w || id.y >= p.h) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
     let source = index(p.x, n, block, i32(id.y), i32(id.x));
-    let place = index(p.y, n, p.rest.x + block, i32(id.y), i32(id.x));
+    let place = index(p.y, n, p.first_block + block, i32(id.y), i32(id.x));
     var v = vec4<f32>(0.0);
-    if (block < p.size.w) {
+    if (block < p.in_blocks) {
         v = vec4<f32>(x[source]);
     }
     if (SHIFT != 0u) {
         if (block == 0u) {
             v = join(vec4<f32>(y[place]), v);
         } else {
-            v = join(tail(vec4<f32>(x[source - p.x.z])), v);
+            v = join(tail(vec4<f32>(x[source - p.x.plane])), v);
         }
     }
     y[place] = stored(v);

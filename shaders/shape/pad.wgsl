@@ -9,8 +9,13 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,  // OW, OH, channel blocks, W
-    rest: vec4<i32>,  // H, top, left, -
+    ow: u32,
+    oh: u32,
+    blocks: u32,  // of channels
+    w: i32,
+    h: i32,
+    top: i32,
+    left: i32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -18,15 +23,15 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.ow || id.y >= p.oh) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
-    let iy = i32(id.y) - p.rest.y;
-    let ix = i32(id.x) - p.rest.z;
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
+    let iy = i32(id.y) - p.top;
+    let ix = i32(id.x) - p.left;
     var v = vec4<f32>(0.0);
-    if (iy >= 0 && iy < p.rest.x && ix >= 0 && ix < i32(p.size.w)) {
+    if (iy >= 0 && iy < p.h && ix >= 0 && ix < p.w) {
         v = vec4<f32>(x[index(p.x, n, block, iy, ix)]);
     }
     y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(v);

@@ -9,8 +9,9 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,   // W, H, channel blocks, -
-    place: vec4<u32>,  // top, left, -, -
+    size: Size,  // of x
+    top: u32,
+    left: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -18,11 +19,11 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.size.w || id.y >= p.size.h) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.size.blocks;
+    let block = id.z % p.size.blocks;
     let v = vec4<f32>(x[index(p.x, n, block, i32(id.y), i32(id.x))]);
-    y[index(p.y, n, block, i32(id.y + p.place.x), i32(id.x + p.place.y))] = stored(v);
+    y[index(p.y, n, block, i32(id.y + p.top), i32(id.x + p.left))] = stored(v);
 }

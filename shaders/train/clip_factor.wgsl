@@ -8,9 +8,6 @@
 
 struct Params {
     most: f32,
-    unused0: u32,
-    unused1: u32,
-    unused2: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> total: array<f32>;

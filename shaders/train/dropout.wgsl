@@ -12,11 +12,10 @@
 struct Params {
     x: View,
     y: View,
-    size: vec4<u32>,  // W, H, channel blocks, C
+    size: Size,
     salt: u32,
-    threshold: u32,   // numbers below it are dropped
+    threshold: u32,  // numbers below it are dropped
     scale: f32,
-    unused: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -25,15 +24,15 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= p.size.x || id.y >= p.size.y) {
+    if (id.x >= p.size.w || id.y >= p.size.h) {
         return;
     }
-    let n = id.z / p.size.z;
-    let block = id.z % p.size.z;
+    let n = id.z / p.size.blocks;
+    let block = id.z % p.size.blocks;
     let stream = stream_of(vec4<f32>(seed[0], seed[1], seed[2], seed[3]), p.salt);
     var v = vec4<f32>(x[index(p.x, n, block, i32(id.y), i32(id.x))]);
     for (var lane = 0u; lane < 4u; lane++) {
-        let at = ((n * p.size.w + 4u * block + lane) * p.size.y + id.y) * p.size.x + id.x;
+        let at = ((n * p.size.c + 4u * block + lane) * p.size.h + id.y) * p.size.w + id.x;
         v[lane] = select(v[lane] * p.scale, 0.0, random(stream, at) < p.threshold);
     }
     y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(v);

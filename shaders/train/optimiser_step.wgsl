@@ -17,7 +17,6 @@ struct Params {
     eps: f32,
     decay: f32,     // of the gradient: added times the parameter
     nesterov: u32,
-    unused: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> grad: array<f32>;

@@ -11,8 +11,6 @@
 struct Params {
     len: u32,
     groups: u32,
-    unused0: u32,
-    unused1: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;

@@ -5,8 +5,8 @@ use super::{
     ValueId, by_plane, expect_inputs,
 };
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{BlockedLayout, HostTensor, LANES, Layout, Precision, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{BlockedLayout, HostTensor, Layout, Precision, Shape, TensorDesc};
 
 /// What is made of two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub(super) fn broadcast(a: Shape, b: Shape) -> Option<Shape> {
 }
 
 /// Input `i` of the node for a kernel that reads blocked tensors: itself, or, if it is a parameter, packed like one.
-pub(super) fn blocked_input(cx: &mut Lowering, i: usize) -> (Operand, [u32; 4]) {
+pub(super) fn blocked_input(cx: &mut Lowering, i: usize) -> (Operand, View) {
     let desc = cx.inputs[i];
     let view = Lowering::view(&TensorDesc::blocked(desc.shape));
     if desc.layout == Layout::Blocked {
@@ -117,11 +117,11 @@ pub(super) fn blocked_input(cx: &mut Lowering, i: usize) -> (Operand, [u32; 4]) 
 
 /// A blocked tensor of shape `s` read as one of shape `out`: the view, the stride of a column, and whether its one channel
 /// stands for all.
-fn broadcast_view(view: [u32; 4], s: Shape, out: Shape) -> ([u32; 4], [u32; 2]) {
-    let [origin, row, plane, batch] = view;
+fn broadcast_view(view: View, s: Shape, out: Shape) -> (View, u32, u32) {
+    let View { origin, row, plane, batch } = view;
     let along = |n: usize, of: usize, stride: u32| if n == of { stride } else { 0 };
-    let view = [origin, along(s.h, out.h, row), along(s.c, out.c, plane), along(s.n, out.n, batch)];
-    (view, [along(s.w, out.w, 1), u32::from(s.c != out.c)])
+    let (row, plane, batch) = (along(s.h, out.h, row), along(s.c, out.c, plane), along(s.n, out.n, batch));
+    (View { origin, row, plane, batch }, along(s.w, out.w, 1), u32::from(s.c != out.c))
 }
 
 impl Op for Binary {
@@ -157,11 +157,18 @@ impl Op for Binary {
         let (out, sizes) = (cx.output(0), [cx.input(0), cx.input(1)]);
         let (a, a_view) = blocked_input(cx, 0);
         let (b, b_view) = blocked_input(cx, 1);
-        let (a_view, a_step) = broadcast_view(a_view, sizes[0], out);
-        let (b_view, b_step) = broadcast_view(b_view, sizes[1], out);
-        let mut params = [a_view, b_view, cx.output_view(0)].concat();
-        params.extend([out.w, out.h, out.c.div_ceil(LANES), out.c].map(|v| v as u32));
-        params.extend([a_step, b_step].concat());
+        let (a_view, a_step, a_one_channel) = broadcast_view(a_view, sizes[0], out);
+        let (b_view, b_step, b_one_channel) = broadcast_view(b_view, sizes[1], out);
+        let params = BinaryParams {
+            a: a_view,
+            b: b_view,
+            y: cx.output_view(0),
+            size: out.into(),
+            a_step,
+            a_one_channel,
+            b_step,
+            b_one_channel,
+        };
         let kernel = KernelKey::new("binary").with("KIND", self.kind.id());
         cx.dispatch(kernel, params, [a, b, Operand::Output(0)], Lowering::per_vec4(out))
     }
@@ -230,6 +237,23 @@ impl Binary {
         let needed = reduce.channels || reduce.rows || reduce.columns;
         let sum = if needed { emit.node("grad_sum", reduce, &[grad])? } else { grad };
         if linear { emit.node("grad_parameter", ChannelSum, &[sum]) } else { Ok(sum) }
+    }
+}
+
+shader_struct! {
+    /// Of `binary`.
+    struct BinaryParams {
+        /// Strides of axes of one element are 0.
+        a: View,
+        b: View,
+        y: View,
+        size: Size,
+        /// Stride of a column of a.
+        a_step: u32,
+        /// Whether its one channel is every channel.
+        a_one_channel: u32,
+        b_step: u32,
+        b_one_channel: u32,
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     expect_inputs, output_shape,
 };
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// `torch.nn.functional.adaptive_max_pool2d(x, 1)`: `[N, C, H, W]` to `[N, C, 1, 1]`.
@@ -35,9 +35,9 @@ fn reference(x: &HostTensor, out: Shape, f: impl Fn(&[f32]) -> f32 + Sync) -> Re
 
 fn lower(cx: &mut Lowering, max: bool) -> Result<()> {
     let s = cx.input(0);
-    let mut params = cx.views();
-    params.extend([s.w, s.h, s.c].map(|v| v as u32));
-    params.push(((1.0 / s.pixels() as f64) as f32).to_bits());
+    let Size { w, h, c, .. } = s.into();
+    let factor = (1.0 / s.pixels() as f64) as f32;
+    let params = GlobalReduceParams { x: cx.input_view(0), y: cx.output_view(0), w, h, c, factor };
     let kernel = KernelKey::new("global_reduce").flag("MAX", max);
     cx.dispatch(kernel, params, [Operand::Input(0), Operand::Output(0)], [s.c.div_ceil(LANES), s.n, 1])
 }
@@ -103,6 +103,19 @@ impl Op for GlobalAvgPool {
             ..Pool2d::new(PoolKind::Average { count_include_pad: true }, 1)
         };
         Ok(vec![Some(Pool2dGrad::emit(whole, node.inputs[0], dy, emit)?)])
+    }
+}
+
+shader_struct! {
+    /// Of `global_reduce`.
+    struct GlobalReduceParams {
+        x: View,
+        y: View,
+        w: u32,
+        h: u32,
+        c: u32,
+        /// 1 / (H * W)
+        factor: f32,
     }
 }
 

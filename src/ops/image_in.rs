@@ -2,8 +2,8 @@
 
 use super::{InputKind, Lowering, Op, OpCase, Spatial, by_plane, expect_inputs};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 
 /// Cuts a tile out of a window of a picture, extends the picture by mirroring where the tile leaves it (the edge pixel
 /// is not repeated), and normalises: `clamp((x - offset) * scale, low, high)` per channel.
@@ -97,17 +97,30 @@ impl Op for ImageIn {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (window, out) = (cx.input(0), cx.output(0));
-        let mut params = cx.output_view(0).to_vec();
-        params.extend(
-            [out.w, out.h, window.w, window.h, out.c.div_ceil(LANES), out.c, ImageInfo::len(out.c), 0]
-                .map(|v| v as u32),
-        );
+        let (Size { w, h, blocks, c }, Size { w: window_w, h: window_h, .. }) = (out.into(), window.into());
+        let tile_words = ImageInfo::len(out.c) as u32;
+        let params = ImageInParams { y: cx.output_view(0), w, h, window_w, window_h, blocks, c, tile_words };
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
         cx.dispatch(KernelKey::new("image_in"), params, bindings, Lowering::per_vec4(out))
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         Spatial::Global("places a tile inside a picture")
+    }
+}
+
+shader_struct! {
+    /// Of `image_in`.
+    struct ImageInParams {
+        y: View,
+        w: u32,
+        h: u32,
+        window_w: u32,
+        window_h: u32,
+        blocks: u32,
+        c: u32,
+        /// Words of a tile.
+        tile_words: u32,
     }
 }
 

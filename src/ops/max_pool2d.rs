@@ -5,7 +5,7 @@ use super::{
     by_plane, expect_inputs,
 };
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// `torch.nn.functional.max_pool2d`: input `[N, C, H, W]`; padding counts as minus infinity; `ceil_mode` rounds the
@@ -48,10 +48,10 @@ impl MaxPool2d {
     /// The dispatch that pools `from`, of that description, into output `to` of the node.
     pub(super) fn lower_from(&self, cx: &mut Lowering, from: Operand, desc: TensorDesc, to: usize) -> Result<()> {
         let (i, o) = (desc.shape, cx.output(to));
-        let mut params = Vec::with_capacity(16);
-        params.extend(Lowering::view(&desc));
-        params.extend(cx.output_view(to));
-        params.extend([o.w, o.h, o.c.div_ceil(4), i.w, i.h, self.stride, self.padding, 0].map(|v| v as u32));
+        let (x, y) = (Lowering::view(&desc), cx.output_view(to));
+        let (Size { w: ow, h: oh, blocks, .. }, Size { w, h, .. }) = (o.into(), i.into());
+        let (stride, padding) = (self.stride as u32, self.padding as u32);
+        let params = MaxPool2dParams { x, y, ow, oh, blocks, w, h, stride, padding };
         let kernel = KernelKey::new("max_pool2d").with("KERNEL", self.kernel as u32);
         cx.dispatch(kernel, params, [from, Operand::Output(to)], Lowering::per_vec4(o))
     }
@@ -137,6 +137,21 @@ impl Op for MaxPool2d {
         }
         let op = MaxPool2dGrad { pool: self.clone() };
         Ok(vec![Some(emit.node("grad", op, &[node.inputs[0], dy])?)])
+    }
+}
+
+shader_struct! {
+    /// Of `max_pool2d`.
+    struct MaxPool2dParams {
+        x: View,
+        y: View,
+        ow: u32,
+        oh: u32,
+        blocks: u32,
+        w: u32,
+        h: u32,
+        stride: u32,
+        padding: u32,
     }
 }
 

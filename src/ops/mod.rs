@@ -1,7 +1,7 @@
 //! Operations: each in one file with its shape rule, its CPU reference, its lowering to kernels and its test cases.
 //!
-//! Adding one: a file here, a shader in a folder of `shaders/`, its `mod` line and its line in `CASES`. Shader validation,
-//! `unet selftest` and the GPU-against-reference tests pick it up from there.
+//! Adding one: a file here with the struct of its kernel's parameters, a shader in a folder of `shaders/`, its `mod` line
+//! and its line in `CASES`. Shader validation, `unet selftest` and the GPU-against-reference tests pick it up from there.
 
 mod activation;
 mod augment;

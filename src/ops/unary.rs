@@ -3,8 +3,8 @@
 use super::binary::blocked_input;
 use super::{InputKind, Lowering, Op, OpCase, expect_inputs, map_elements};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// A function of one element, named as in PyTorch or ONNX.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -207,12 +207,22 @@ impl Op for Unary {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let o = cx.output(0);
         let (x, view) = blocked_input(cx, 0);
-        let mut params = [view, cx.output_view(0)].concat();
-        params.extend([o.w, o.h, o.c.div_ceil(LANES), o.c].map(|v| v as u32));
         let [a, b] = self.kind.arguments();
-        params.extend([a.to_bits(), b.to_bits(), 0, 0]);
+        let params = UnaryParams { x: view, y: cx.output_view(0), size: o.into(), a, b };
         let kernel = KernelKey::new("unary").with("KIND", self.kind.known().0);
         cx.dispatch(kernel, params, [x, Operand::Output(0)], Lowering::per_vec4(o))
+    }
+}
+
+shader_struct! {
+    /// Of `unary`.
+    struct UnaryParams {
+        x: View,
+        y: View,
+        size: Size,
+        /// Arguments.
+        a: f32,
+        b: f32,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Warping of pictures, masks and weight maps by one field.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, shader_struct};
 use crate::ops::{InputKind, Lowering, Op, OpCase, by_plane, expect_inputs, mirror};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
@@ -194,9 +194,9 @@ impl Op for Warp {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (s, g, o) = (cx.input(0), cx.input(2), cx.output(0));
         let len = o.n * o.pixels();
-        let mut params: Vec<u32> =
-            [len, cx.linear_row(len), o.w, o.h, s.w, s.h, s.c, g.w, g.h].map(|v| v as u32).to_vec();
-        params.extend([self.a.to_bits(), 0, 0]);
+        let (Size { w, h, c, .. }, Size { w: ow, h: oh, .. }) = (s.into(), o.into());
+        let Size { w: gw, h: gh, .. } = g.into();
+        let params = WarpParams { len: len as u32, row: cx.linear_row(len), ow, oh, w, h, c, gw, gh, a: self.a };
         let order = match self.interpolation {
             Interpolation::Nearest => 0,
             Interpolation::Bilinear => 1,
@@ -208,6 +208,23 @@ impl Op for Warp {
             .flag("CLAMP", self.border == Border::Clamp);
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Input(2), Operand::Output(0)];
         cx.dispatch(key, params, bindings, cx.per_element(len))
+    }
+}
+
+shader_struct! {
+    /// Of `warp`.
+    struct WarpParams {
+        len: u32,
+        row: u32,
+        ow: u32,
+        oh: u32,
+        w: u32,
+        h: u32,
+        c: u32,
+        gw: u32,
+        gh: u32,
+        /// Of the cubic kernel.
+        a: f32,
     }
 }
 

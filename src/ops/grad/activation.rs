@@ -1,9 +1,9 @@
 //! Gradient of an activation.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::{ActivationKind, Lowering, Op, OpCase, expect_inputs};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// `dy * slope`, the slope taken from the activation's result. Inputs: y, dy. As in PyTorch the slope at 0 is that of
 /// negative values.
@@ -53,12 +53,25 @@ impl Op for ActivationGrad {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let o = cx.output(0);
-        let mut params = cx.views();
-        params.extend([o.w, o.h, o.c.div_ceil(LANES)].map(|v| v as u32));
-        params.push(self.kind.slope().to_bits());
+        let Size { w, h, blocks, .. } = o.into();
+        let (y, dx) = (cx.input_view(0), cx.output_view(0));
+        let params = ActivationGradParams { y, dx, w, h, blocks, slope: self.kind.slope() };
         let kernel = KernelKey::new("activation_grad").with("ACTIVATION", self.kind.id());
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
         cx.dispatch(kernel, params, bindings, Lowering::per_vec4(o))
+    }
+}
+
+shader_struct! {
+    /// Of `activation_grad`.
+    struct ActivationGradParams {
+        y: View,
+        /// And that of dy: they have one shape.
+        dx: View,
+        w: u32,
+        h: u32,
+        blocks: u32,
+        slope: f32,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{SCALAR, case, expect};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{Backward, Emit, InputKind, Lowering, Op, OpCase, ValueId};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
@@ -59,10 +59,15 @@ impl OverlapRatio {
         bindings.push(Operand::Output(0));
         let key = KernelKey::new("loss_ratio").with("Y", bindings.len() as u32).flag("GRAD", grad);
         let factor = (1.0 / groups as f64) as f32;
-        let mut params = vec![groups as u32];
-        let numbers = [self.offset, self.counted, self.shared, self.smooth, self.floor, factor];
-        params.extend(numbers.map(f32::to_bits));
-        params.push(0);
+        let params = RatioParams {
+            groups: groups as u32,
+            offset: self.offset,
+            a: self.counted,
+            b: self.shared,
+            smooth_by: self.smooth,
+            least: self.floor,
+            factor,
+        };
         cx.dispatch(key, params, bindings, [1, 1, 1])
     }
 }
@@ -136,6 +141,21 @@ impl Op for OverlapRatioGrad {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         self.forward.dispatch(cx, true)
+    }
+}
+
+shader_struct! {
+    /// Of `loss_ratio`.
+    struct RatioParams {
+        groups: u32,
+        offset: f32,
+        a: f32,
+        b: f32,
+        smooth_by: f32,
+        /// Floor.
+        least: f32,
+        /// 1 / groups
+        factor: f32,
     }
 }
 
