@@ -24,6 +24,7 @@ step() {
 }
 
 step cargo fmt --check
+step cargo fmt --check --manifest-path fuzz/Cargo.toml
 step cargo clippy --all-targets -- -D warnings
 step env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 step cargo test

@@ -1,10 +1,15 @@
 //! Every shader variant that a registered op case lowers to: parsed, validated, its bindings compared with what the op
 //! binds, and written as SPIR-V, MSL and HLSL. No GPU needed.
 
-use std::collections::BTreeMap;
-use unet_wgpu::kernel::{BindingKind, Caps, Dispatch, IMAGES, KernelKey, Operand, compose, may_be_image, parse};
-use unet_wgpu::ops::{Lowering, registry};
-use unet_wgpu::tensor::Precision;
+use std::collections::{BTreeMap, BTreeSet};
+use unet_wgpu::gpu::peak_params;
+use unet_wgpu::graph::{Graph, training};
+use unet_wgpu::kernel::{
+    BindingKind, Caps, Dispatch, IMAGES, KernelKey, Member, Operand, ParamType, compose, may_be_image, parse,
+};
+use unet_wgpu::ops::{Conv2d, ExportNchw, ImportNchw, Lowering, halo, registry};
+use unet_wgpu::plan::{Plan, Resource};
+use unet_wgpu::tensor::{Precision, Shape, TensorDesc};
 use unet_wgpu::testing::{family_caps, matrix_caps, tile_caps};
 
 /// Caps that make ops choose each of their kernel families.
@@ -25,24 +30,155 @@ fn dispatches() -> Vec<(String, Dispatch)> {
         let inputs: Vec<_> = case.inputs.iter().map(|i| i.0).collect();
         let outputs = case.op.infer(&inputs).unwrap_or_else(|e| panic!("{}: {e}", case.name));
         for caps in caps() {
-            let mut cx = Lowering::new(&case.name, &caps, &inputs, &outputs);
-            case.op.lower(&mut cx).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-            all.extend(cx.finish().dispatches.into_iter().map(|d| (case.name.clone(), d)));
+            // Where parameters change from run to run, some ops prepare them on the device.
+            let lower = |training: bool| {
+                let mut cx = Lowering::new(&case.name, &caps, &inputs, &outputs);
+                cx.training = training;
+                case.op.lower(&mut cx).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+                cx.finish().dispatches
+            };
+            let usual = lower(false);
+            if caps.precision == Precision::F32 {
+                let others = lower(true).into_iter().filter(|d| !usual.contains(d));
+                all.extend(others.map(|d| (case.name.clone(), d)));
+            }
+            all.extend(usual.into_iter().map(|d| (case.name.clone(), d)));
         }
     }
-    for (shader, bindings) in [
-        ("peak_fma", vec![Operand::Output(0)]),
-        ("peak_copy", vec![Operand::Input(0), Operand::Output(0)]),
-        ("gather", vec![Operand::Weights(0), Operand::Input(0), Operand::ScratchWrite(0)]),
-        // In training, where a parameter of batch normalisation is a state.
-        ("batch_norm_coefficients", (1..5).map(Operand::Input).chain([Operand::ScratchWrite(0)]).collect()),
-        ("winograd_weights", vec![Operand::Weights(0), Operand::Input(0), Operand::ScratchWrite(0)]),
-    ] {
+    for (shader, params) in peak_params() {
+        let reads = (shader == "peak_copy").then_some(Operand::Input(0));
+        let bindings = reads.into_iter().chain([Operand::Output(0)]).collect();
         let kernel = KernelKey::new(shader);
-        let dispatch = Dispatch { kernel, params: vec![0; 4], bindings, workgroups: [1; 3] };
-        all.push(("planner's own".into(), dispatch));
+        all.push(("peak".into(), Dispatch { kernel, params, bindings, workgroups: [1; 3] }));
     }
+    let halo = halo(TensorDesc::blocked(Shape::new(1, 5, 6, 7)), Operand::ScratchWrite(0), None);
+    all.push(("planner's own".into(), halo));
+    all.extend(gathers().into_iter().map(|d| ("planner's own".into(), d)));
     all
+}
+
+/// The planner's kernels that bring weights into a kernel's order in training, with one input and with two.
+fn gathers() -> Vec<Dispatch> {
+    let mut all = Vec::new();
+    for bias in [false, true] {
+        let mut graph = Graph::new();
+        let x = graph.input("x", TensorDesc::linear(Shape::new(1, 4, 8, 8)));
+        let x = graph.node("import", ImportNchw, &[x]).unwrap();
+        let mut inputs = vec![x, graph.parameter("weight", &[4, 4, 3, 3]).unwrap()];
+        if bias {
+            inputs.push(graph.parameter("bias", &[4]).unwrap());
+        }
+        let y = graph.node("conv", Conv2d { bias, ..Conv2d::new(4, 3, 1) }, &inputs).unwrap();
+        let y = graph.node("export", ExportNchw, &[y]).unwrap();
+        graph.output("y", y);
+        let plan = Plan::new(&training(&graph, &[]).unwrap(), &Caps::default()).unwrap();
+        let operand = |r: &Resource| match r {
+            Resource::Slot { writes: true, .. } => Operand::ScratchWrite(0),
+            _ => Operand::Input(0),
+        };
+        all.extend(plan.steps.into_iter().map(|s| s.dispatch).filter(|d| d.kernel.shader == "gather").map(|d| {
+            let bindings = d.bindings.iter().map(operand).collect();
+            Dispatch { kernel: d.kernel, params: d.params, bindings, workgroups: d.workgroups }
+        }));
+    }
+    assert_eq!(all.len(), 2);
+    all
+}
+
+/// Where the parameters that an op fills differ from what the shader declares, if they do.
+fn difference(module: &naga::Module, ty: naga::Handle<naga::Type>, filled: ParamType) -> Option<String> {
+    let declared = &module.types[ty].inner;
+    let scalar = |s: naga::Scalar| match (s.kind, s.width) {
+        (naga::ScalarKind::Uint, 4) => Some(ParamType::U32),
+        (naga::ScalarKind::Sint, 4) => Some(ParamType::I32),
+        (naga::ScalarKind::Float, 4) => Some(ParamType::F32),
+        _ => None,
+    };
+    let same = match (declared, filled) {
+        (naga::TypeInner::Struct { members, .. }, ParamType::Struct(fields)) => {
+            for i in 0..members.len().max(fields.len()) {
+                let (Some(m), Some(f)) = (members.get(i), fields.get(i)) else {
+                    let name = |n: Option<&str>| n.unwrap_or("nothing").to_string();
+                    let declared = name(members.get(i).and_then(|m| m.name.as_deref()));
+                    return Some(format!(
+                        "member {i} is {declared}, filled is {}",
+                        name(fields.get(i).map(|f| f.name))
+                    ));
+                };
+                if m.name.as_deref() != Some(f.name) || m.offset as usize != f.offset {
+                    let declared = format!("{:?} at {}", m.name, m.offset);
+                    return Some(format!("member {i} is {declared}, filled is {:?} at {}", f.name, f.offset));
+                }
+                if let Some(inner) = difference(module, m.ty, f.ty) {
+                    return Some(format!("{}: {inner}", f.name));
+                }
+            }
+            true
+        }
+        (naga::TypeInner::Scalar(s), filled) => scalar(*s) == Some(filled),
+        (naga::TypeInner::Vector { size, scalar: s }, ParamType::Vector(element, count)) => {
+            *size as usize == count && scalar(*s) == Some(*element)
+        }
+        (naga::TypeInner::Array { base, size: naga::ArraySize::Constant(n), .. }, ParamType::Array(element, count)) => {
+            n.get() as usize == count && difference(module, *base, *element).is_none()
+        }
+        _ => false,
+    };
+    (!same).then(|| format!("is {declared:?}, filled is {filled:?}"))
+}
+
+fn uniform(module: &naga::Module) -> naga::Handle<naga::Type> {
+    module.global_variables.iter().find(|v| v.1.space == naga::AddressSpace::Uniform).unwrap().1.ty
+}
+
+#[test]
+fn params_are_what_the_shaders_declare() {
+    let mut seen = BTreeSet::new();
+    for (case, d) in dispatches() {
+        // A shader has another struct for each set of constants, at most.
+        if !seen.insert((d.kernel.clone(), d.params.members().iter().map(|m| m.name).collect::<Vec<_>>())) {
+            continue;
+        }
+        let module = parse(&d.kernel).unwrap_or_else(|e| panic!("{case}: {e}")).module;
+        let wrong = difference(&module, uniform(&module), ParamType::Struct(d.params.members()));
+        assert_eq!(wrong, None, "{case} {}: Params", d.kernel);
+    }
+    let checked: BTreeSet<_> = seen.iter().map(|s| s.0.shader).collect();
+    let all: BTreeSet<_> = unet_wgpu::kernel::all_shaders().collect();
+    assert_eq!(checked, all, "shaders whose parameters are checked");
+}
+
+#[test]
+fn differences_of_params_are_found() {
+    const U: ParamType = ParamType::U32;
+    const VIEW: &[Member] = &[Member { name: "origin", ty: U, offset: 0 }, Member { name: "row", ty: U, offset: 4 }];
+    const REVERSED: &[Member] = &[VIEW[1], VIEW[0]];
+    const RIGHT: [Member; 4] = [
+        Member { name: "x", ty: ParamType::Struct(VIEW), offset: 0 },
+        Member { name: "w", ty: U, offset: 8 },
+        Member { name: "slope", ty: ParamType::F32, offset: 12 },
+        Member { name: "dims", ty: ParamType::Array(&ParamType::Vector(&ParamType::I32, 4), 2), offset: 16 },
+    ];
+    let wgsl = "struct View { origin: u32, row: u32 }
+        struct Params { x: View, w: u32, slope: f32, dims: array<vec4<i32>, 2> }
+        @group(0) @binding(0) var<storage> p: Params;";
+    let module = naga::front::wgsl::parse_str(wgsl).unwrap();
+    let ty = module.global_variables.iter().next().unwrap().1.ty;
+    let found = |members: &[Member]| difference(&module, ty, ParamType::Struct(members.to_vec().leak()));
+    assert_eq!(found(&RIGHT), None);
+    let with = |i: usize, m: Member| {
+        let mut members = RIGHT;
+        members[i] = m;
+        found(&members)
+    };
+    let swapped = Member { name: "slope", ty: ParamType::F32, offset: 8 };
+    assert!(with(1, swapped).unwrap().contains("member 1"));
+    assert!(with(1, Member { offset: 12, ..RIGHT[1] }).unwrap().contains("at 12"));
+    assert!(with(2, Member { ty: U, ..RIGHT[2] }).unwrap().contains("slope"));
+    assert!(with(0, Member { ty: ParamType::Vector(&U, 2), ..RIGHT[0] }).unwrap().starts_with("x: "));
+    assert!(with(0, Member { ty: ParamType::Struct(REVERSED), ..RIGHT[0] }).is_some());
+    assert!(with(3, Member { ty: ParamType::Array(&ParamType::Vector(&U, 4), 2), ..RIGHT[3] }).is_some());
+    assert!(found(&RIGHT[..3]).unwrap().contains("filled is nothing"));
 }
 
 #[test]
@@ -55,14 +191,8 @@ fn bindings_are_what_the_ops_bind() {
             let want = if operand.writes() { BindingKind::ReadWrite } else { BindingKind::Read };
             assert_eq!(*kind, want, "{case} {}: binding {}", d.kernel, i + 1);
         }
-        let uniform = r
-            .module
-            .global_variables
-            .iter()
-            .find(|v| v.1.space == naga::AddressSpace::Uniform)
-            .map(|v| r.module.types[v.1.ty].inner.size(r.module.to_ctx()))
-            .unwrap();
-        assert_eq!(uniform as usize, d.params.len() * 4, "{case} {}: bytes of Params", d.kernel);
+        let bytes = r.module.types[uniform(&r.module)].inner.size(r.module.to_ctx());
+        assert_eq!(bytes as usize, d.params.len() * 4, "{case} {}: bytes of Params", d.kernel);
     }
 }
 
@@ -195,6 +325,8 @@ fn kernels_with_cooperative_matrices_are_valid_and_become_spirv() {
     for (key, (case, d)) in variants {
         let r = parse(&key).unwrap_or_else(|e| panic!("{case}: {e}"));
         assert_eq!(r.bindings.len(), d.bindings.len() + 1, "{case} {key}: number of bindings");
+        let wrong = difference(&r.module, uniform(&r.module), ParamType::Struct(d.params.members()));
+        assert_eq!(wrong, None, "{case} {key}: Params");
         let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all())
             .validate(&r.module)
             .unwrap_or_else(|e| panic!("{case} {key}: {:?}", e.into_inner()));
@@ -205,10 +337,8 @@ fn kernels_with_cooperative_matrices_are_valid_and_become_spirv() {
 
 #[test]
 fn every_shader_file_is_used_by_a_case() {
-    // Kernels that no op lowers to: the planner's own, and those that measure a device.
-    let by_planner = ["halo"];
-    let used: std::collections::BTreeSet<_> = dispatches().iter().map(|d| d.1.kernel.shader).collect();
-    for name in unet_wgpu::kernel::all_shaders().filter(|n| !by_planner.contains(n)) {
-        assert!(used.contains(name), "shaders/{name}.wgsl: no op case lowers to it");
+    let used: BTreeSet<_> = dispatches().iter().map(|d| d.1.kernel.shader).collect();
+    for name in unet_wgpu::kernel::all_shaders() {
+        assert!(used.contains(name), "{name}.wgsl: no op case lowers to it");
     }
 }

@@ -9,7 +9,7 @@ struct Scores {
 }
 
 fn channel(start: u32, c: u32) -> f32 {
-    return f32(x[start + (c / 4u) * p.x.z][c % 4u]);
+    return f32(x[start + (c / 4u) * p.x.plane][c % 4u]);
 }
 
 // `start` is the pixel's place in channel block 0; `channels` comes from `turns`.

@@ -1,5 +1,5 @@
 // First stage of a loss: pixels of a plane, and linear tensors beside blocked ones. The importing shader has
-// @workgroup_size(16, 16), reduces with lib/reduce and holds W, H, C in `p.size.xyz`.
+// @workgroup_size(16, 16), reduces with lib/reduce and holds W, H, C in `p.w`, `p.h`, `p.c`.
 // A workgroup sums up 4096 pixels: 16 turns of its 256 invocations.
 const TURNS: u32 = 16u;
 

@@ -4,25 +4,20 @@ struct Axis {
     step: i32,
     start: i32,
     den: u32,
-#ifdef POWER_OF_TWO
-    shift: u32,   // log2(den)
-#else
-    factor: f32,  // 1 / den
-#endif
+    shift: u32,  // log2(den) with POWER_OF_TWO
 }
 struct Source {
     low: u32,     // the lower neighbour
     weight: f32,  // of the upper neighbour
 }
 
-fn source(a: Axis, i: u32) -> Source {
+// `factor` is 1 / den.
+fn source(a: Axis, factor: f32, i: u32) -> Source {
     let at = u32(max(i32(i) * a.step + a.start, 0));
 #ifdef POWER_OF_TWO
     let low = at >> a.shift;
-    let factor = 1.0 / f32(a.den);
 #else
     let low = at / a.den;
-    let factor = a.factor;
 #endif
     return Source(low, f32(at - low * a.den) * factor);
 }

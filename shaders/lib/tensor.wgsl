@@ -1,16 +1,28 @@
-// Views of blocked tensors. A view is vec4<u32>(origin, row, plane, batch), all in vec4s: `origin` is pixel (0, 0) of
-// channel block 0 of image 0 inside the binding, the others are the strides of a row, a channel block and an image.
-// A halo of one zero pixel lies around every plane, so y = -1 .. H and x = -1 .. W may be read.
-alias View = vec4<u32>;
+// Views of blocked tensors, all in vec4s. A halo of one zero pixel lies around every plane, so y = -1 .. H and x = -1 .. W
+// may be read.
+struct View {
+    origin: u32,  // pixel (0, 0) of channel block 0 of image 0 inside the binding
+    row: u32,     // from a row to the next
+    plane: u32,   // from a channel block to the next
+    batch: u32,   // from an image to the next
+}
+
+// A tensor's dimensions but for the batch.
+struct Size {
+    w: u32,
+    h: u32,
+    blocks: u32,  // of channels
+    c: u32,
+}
 
 // Start of channel block `block` of image `n`.
 fn plane_start(v: View, n: u32, block: u32) -> u32 {
-    return v.x + n * v.w + block * v.z;
+    return v.origin + n * v.batch + block * v.plane;
 }
 
 // Offset of a pixel from its plane's start; negative inside the halo, so the sum wraps as two's complement must.
 fn pixel_offset(v: View, y: i32, x: i32) -> u32 {
-    return u32(y * i32(v.y) + x);
+    return u32(y * i32(v.row) + x);
 }
 
 fn index(v: View, n: u32, block: u32, y: i32, x: i32) -> u32 {

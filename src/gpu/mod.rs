@@ -11,7 +11,7 @@ pub use adapter::{AdapterSummary, DeviceChoice, adapters};
 pub use alias::Alias;
 pub use cache::user_cache_dir;
 pub(crate) use cache::write_whole;
-pub use peak::Peak;
+pub use peak::{Peak, peak_params};
 pub use pipeline::Pipeline;
 pub use precision::PrecisionChoice;
 

@@ -2,7 +2,7 @@
 
 use super::Gpu;
 use crate::error::Result;
-use crate::kernel::KernelKey;
+use crate::kernel::{KernelKey, Params, shader_struct};
 use std::time::Instant;
 
 /// The most that was measured of a device.
@@ -12,6 +12,29 @@ pub struct Peak {
     pub gflops: f64,
     /// Billions of bytes a second of a copy in device memory, read and written bytes together.
     pub gbytes: f64,
+}
+
+shader_struct! {
+    /// Of `peak_fma`.
+    struct MultiplyAddParams {
+        rounds: u32,
+        /// Just below 1.
+        factor: f32,
+        term: f32,
+    }
+
+    /// Of `peak_copy`.
+    struct CopyParams {
+        blocks: u32,
+        /// Invocations in a row of workgroups.
+        row: u32,
+    }
+}
+
+/// The parameters of the kernels that measure, for tests.
+#[doc(hidden)]
+pub fn peak_params() -> [(&'static str, Params); 2] {
+    [("peak_fma", MultiplyAddParams::default().into()), ("peak_copy", CopyParams::default().into())]
 }
 
 /// Milliseconds that one measurement should take: long beside what a submission costs.
@@ -29,8 +52,8 @@ impl Gpu {
         let groups: u32 = 4096;
         let y = self.storage(u64::from(groups) * 64 * 16);
         let time = |rounds: u32| {
-            let params = [rounds, 0.999f32.to_bits(), 0.001f32.to_bits(), 0];
-            self.timed("peak_fma", &params, &[&y], [groups, 1, 1])
+            let params = MultiplyAddParams { rounds, factor: 0.999, term: 0.001 };
+            self.timed("peak_fma", &params.into(), &[&y], [groups, 1, 1])
         };
         time(1)?;
         let mut rounds = 1;
@@ -50,7 +73,8 @@ impl Gpu {
         let groups = (bytes / 16).div_ceil(64);
         let row = groups.min(1 << 14).min(u64::from(self.caps().max_workgroups)) as u32;
         let grid = [row, groups.div_ceil(u64::from(row)) as u32, 1];
-        let time = || self.timed("peak_copy", &[(bytes / 16) as u32, row * 64, 0, 0], &[&x, &y], grid);
+        let params = CopyParams { blocks: (bytes / 16) as u32, row: row * 64 }.into();
+        let time = || self.timed("peak_copy", &params, &[&x, &y], grid);
         time()?;
         let best = (0..REPEAT).map(|_| time()).try_fold(f64::INFINITY, |a, b| b.map(|b| a.min(b)))?;
         Ok(2.0 * bytes as f64 / (best * 1e6))
@@ -69,7 +93,7 @@ impl Gpu {
     fn timed(
         &self,
         shader: &'static str,
-        params: &[u32],
+        params: &Params,
         buffers: &[&wgpu::Buffer],
         [x, y, z]: [u32; 3],
     ) -> Result<f64> {

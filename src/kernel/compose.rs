@@ -54,8 +54,8 @@ pub(super) fn is_active(line: &str, key: &KernelKey, open: &mut Vec<bool>) -> bo
 }
 
 fn append(out: &mut String, key: &KernelKey, file: &str, imported: &mut Vec<String>) -> Result<()> {
-    let fail = |line: usize, what: String| Error::op(format!("shaders/{file}.wgsl"), format!("line {line}: {what}"));
-    let text = sources::source(file).ok_or_else(|| Error::op(format!("shaders/{file}.wgsl"), "no such shader"))?;
+    let fail = |line: usize, what: String| Error::op(sources::path(file), format!("line {line}: {what}"));
+    let text = sources::source(file).ok_or_else(|| Error::op(sources::path(file), "no such shader"))?;
     // One entry per open condition: whether its branch is taken.
     let mut open: Vec<bool> = Vec::new();
     for (i, line) in text.lines().enumerate() {

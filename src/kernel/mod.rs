@@ -4,6 +4,7 @@ mod compose;
 mod family;
 mod generate;
 mod images;
+mod params;
 mod sources;
 mod table;
 mod tuning;
@@ -12,6 +13,8 @@ mod validate;
 pub use compose::{F16, compose};
 pub use family::ConvFamily;
 pub use images::{IMAGES, image_size, may_be_image};
+pub(crate) use params::shader_struct;
+pub use params::{KernelParams, Member, ParamType, Params, ShaderType, Size, View};
 pub use sources::{all_shaders, source};
 pub use table::{OperandPath, Preset, preset};
 pub use tuning::{ConvClass, Tuning};
@@ -24,7 +27,7 @@ use std::sync::Arc;
 /// A shader with its constants: what a compiled pipeline is looked up by. Image sizes never enter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KernelKey {
-    /// File name under `shaders/`, without `.wgsl`.
+    /// Name of the file in a folder of `shaders/`, without `.wgsl`.
     pub shader: &'static str,
     /// Constants, in order: `const NAME: u32 = VALUE;` in front of the source, and what `#ifdef` tests.
     pub consts: Vec<(&'static str, u32)>,
@@ -109,8 +112,8 @@ impl Operand {
 pub struct Dispatch<B = Operand> {
     /// Which kernel.
     pub kernel: KernelKey,
-    /// The words of the shader's `Params`.
-    pub params: Vec<u32>,
+    /// The shader's `Params`.
+    pub params: Params,
     /// Bindings after the parameters: inputs, then weights, then outputs.
     pub bindings: Vec<B>,
     /// Workgroups in x, y, z.

@@ -1,132 +1,200 @@
 //! The WGSL files, embedded in the binary.
 
+/// A file under `shaders/`.
+struct Source {
+    /// The folder: which operations the kernel belongs to; `lib` for pieces that kernels import.
+    folder: &'static str,
+    /// The name, unique among kernels and among pieces.
+    name: &'static str,
+    text: &'static str,
+}
+
 macro_rules! shaders {
-    ($($name:literal),* $(,)?) => {
-        const SOURCES: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../shaders/", $name, ".wgsl")))),*];
+    ($($folder:literal: [$($name:literal),* $(,)?]),* $(,)?) => {
+        const SOURCES: &[Source] = &[$($(Source {
+            folder: $folder,
+            name: $name,
+            text: include_str!(concat!("../../shaders/", $folder, "/", $name, ".wgsl")),
+        }),*),*];
     };
 }
 
 // Braces: rustfmt leaves one name a line.
 shaders! {
-    "accumulate",
-    "activation",
-    "activation_grad",
-    "argmax",
-    "average",
-    "avg_pool2d",
-    "batch_norm_coefficients",
-    "batch_norm_grad",
-    "batch_norm_grad_statistics",
-    "binary",
-    "channel_slice",
-    "channel_sum",
-    "clip_factor",
-    "concat",
-    "conv2d_gemm",
-    "conv2d_grouped",
-    "conv2d_plain",
-    "conv2d_subgroup",
-    "conv2d_tile",
-    "conv2d_window",
-    "conv_transpose2d_2x2",
-    "conv_transpose2d_grouped",
-    "conv_transpose2d_plain",
-    "conv_weight_grad",
-    "conv_weight_grad_gemm",
-    "conv_weight_grad_plain",
-    "conv_weight_grad_sum",
-    "dropout",
-    "export_nchw",
-    "fill",
-    "flip_weights",
-    "gate",
-    "gather",
-    "global_max_pool_grad",
-    "global_reduce",
-    "halo",
-    "head2d",
-    "image_in",
-    "import_nchw",
-    "intensity",
-    "lib/activation",
-    "lib/functions",
-    "lib/gemm",
-    "lib/label_scores",
-    "lib/lanes",
-    "lib/log",
-    "lib/loops",
-    "lib/pixel_loss",
-    "lib/planes",
-    "lib/pool",
-    "lib/random",
-    "lib/reduce",
-    "lib/reduction",
-    "lib/resize",
-    "lib/storage",
-    "lib/tensor",
-    "lib/truth",
-    "loss_cross_entropy",
-    "loss_cross_entropy_grad",
-    "loss_overlap",
-    "loss_overlap_grad",
-    "loss_pixel",
-    "loss_pixel_grad",
-    "loss_quotient",
-    "loss_ratio",
-    "loss_sum",
-    "mask_out",
-    "matmul",
-    "max_pool2d",
-    "max_pool2d_grad",
-    "moving_average",
-    "ms_ssim",
-    "norm_bands",
-    "norm_groups",
-    "norm_statistics",
-    "one_hot",
-    "optimiser_step",
-    "pad",
-    "peak_copy",
-    "peak_fma",
-    "place",
-    "pool2d",
-    "pool2d_grad",
-    "presence",
-    "reduce_channels",
-    "reduce_pixels",
-    "resample",
-    "resize",
-    "resize_grad",
-    "scale_by_gate",
-    "scale_shift",
-    "simard_field",
-    "softmax",
-    "softmax_grad",
-    "squared_norm",
-    "ssim_back_columns",
-    "ssim_back_rows",
-    "ssim_columns",
-    "ssim_pool",
-    "ssim_rows",
-    "strided",
-    "sum",
-    "tap_sum",
-    "tap_sum_group",
-    "unary",
-    "warp",
-    "weighted_sum",
-    "winograd_gemm",
-    "winograd_in",
-    "winograd_out",
-    "winograd_weights",
+    "augment": [
+        "intensity",
+        "simard_field",
+        "warp",
+    ],
+    "conv": [
+        "conv2d_gemm",
+        "conv2d_grouped",
+        "conv2d_plain",
+        "conv2d_subgroup",
+        "conv2d_tile",
+        "conv2d_window",
+        "conv_transpose2d_2x2",
+        "conv_transpose2d_grouped",
+        "conv_transpose2d_plain",
+        "head2d",
+        "matmul",
+        "tap_sum",
+        "tap_sum_group",
+        "winograd_gemm",
+        "winograd_in",
+        "winograd_out",
+        "winograd_weights",
+    ],
+    "device": [
+        "gather",
+        "halo",
+        "peak_copy",
+        "peak_fma",
+    ],
+    "elementwise": [
+        "activation",
+        "average",
+        "binary",
+        "fill",
+        "gate",
+        "scale_by_gate",
+        "sum",
+        "unary",
+    ],
+    "grad": [
+        "activation_grad",
+        "batch_norm_grad",
+        "batch_norm_grad_statistics",
+        "channel_slice",
+        "channel_sum",
+        "conv_weight_grad",
+        "conv_weight_grad_gemm",
+        "conv_weight_grad_plain",
+        "conv_weight_grad_sum",
+        "flip_weights",
+        "global_max_pool_grad",
+        "max_pool2d_grad",
+        "pool2d_grad",
+        "resize_grad",
+        "softmax_grad",
+    ],
+    "image": [
+        "export_nchw",
+        "image_in",
+        "import_nchw",
+        "mask_out",
+    ],
+    "lib": [
+        "activation",
+        "functions",
+        "gemm",
+        "label_scores",
+        "lanes",
+        "log",
+        "loops",
+        "pixel_loss",
+        "planes",
+        "pool",
+        "random",
+        "reduce",
+        "reduction",
+        "resize",
+        "storage",
+        "tensor",
+        "truth",
+    ],
+    "loss": [
+        "loss_cross_entropy",
+        "loss_cross_entropy_grad",
+        "loss_overlap",
+        "loss_overlap_grad",
+        "loss_pixel",
+        "loss_pixel_grad",
+        "loss_quotient",
+        "loss_ratio",
+        "loss_sum",
+        "ms_ssim",
+        "one_hot",
+        "presence",
+        "ssim_back_columns",
+        "ssim_back_rows",
+        "ssim_columns",
+        "ssim_pool",
+        "ssim_rows",
+        "weighted_sum",
+    ],
+    "norm": [
+        "batch_norm_coefficients",
+        "norm_bands",
+        "norm_groups",
+        "norm_statistics",
+        "scale_shift",
+    ],
+    "pool": [
+        "avg_pool2d",
+        "global_reduce",
+        "max_pool2d",
+        "pool2d",
+    ],
+    "reduce": [
+        "argmax",
+        "reduce_channels",
+        "reduce_pixels",
+        "softmax",
+    ],
+    "resize": [
+        "resample",
+        "resize",
+    ],
+    "shape": [
+        "concat",
+        "pad",
+        "place",
+        "strided",
+    ],
+    "train": [
+        "accumulate",
+        "clip_factor",
+        "dropout",
+        "moving_average",
+        "optimiser_step",
+        "squared_norm",
+    ],
 }
 
-/// The text of `shaders/NAME.wgsl`.
+/// The folder of pieces that kernels import.
+const LIBRARY: &str = "lib";
+
+fn find(name: &str) -> Option<&'static Source> {
+    match name.strip_prefix("lib/") {
+        Some(piece) => SOURCES.iter().find(|s| s.folder == LIBRARY && s.name == piece),
+        None => SOURCES.iter().find(|s| s.folder != LIBRARY && s.name == name),
+    }
+}
+
+/// The text of a kernel's file, or of a piece, `lib/NAME`.
 pub fn source(name: &str) -> Option<&'static str> {
-    SOURCES.iter().find(|s| s.0 == name).map(|s| s.1)
+    find(name).map(|s| s.text)
+}
+
+/// Where that file lies, for messages.
+pub(super) fn path(name: &str) -> String {
+    find(name).map_or_else(|| format!("shaders/{name}.wgsl"), |s| format!("shaders/{}/{}.wgsl", s.folder, s.name))
 }
 
 /// Names of all kernels (library pieces left out).
 pub fn all_shaders() -> impl Iterator<Item = &'static str> {
-    SOURCES.iter().map(|s| s.0).filter(|n| !n.starts_with("lib/"))
+    SOURCES.iter().filter(|s| s.folder != LIBRARY).map(|s| s.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_kernels_are_unique() {
+        let mut names: Vec<_> = all_shaders().collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+    }
 }

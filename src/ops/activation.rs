@@ -2,7 +2,7 @@
 
 use super::{ActivationGrad, Backward, Emit, Lowering, Op, OpCase, ValueId, expect_inputs, map_elements, output_shape};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// An element-wise non-linearity.
@@ -82,9 +82,9 @@ impl Op for Activation {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let o = cx.output(0);
-        let mut params = cx.views();
-        params.extend([o.w, o.h, o.c.div_ceil(4)].map(|v| v as u32));
-        params.push(self.kind.slope().to_bits());
+        let Size { w, h, blocks, .. } = o.into();
+        let params =
+            ActivationParams { x: cx.input_view(0), y: cx.output_view(0), w, h, blocks, slope: self.kind.slope() };
         let kernel = KernelKey::new("activation").with("ACTIVATION", self.kind.id());
         cx.dispatch(kernel, params, [Operand::Input(0), Operand::Output(0)], Lowering::per_vec4(o))
     }
@@ -93,6 +93,18 @@ impl Op for Activation {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         let op = ActivationGrad { kind: self.kind };
         Ok(vec![Some(emit.node("grad", op, &[node.outputs[0], dy])?)])
+    }
+}
+
+shader_struct! {
+    /// Of `activation`.
+    struct ActivationParams {
+        x: View,
+        y: View,
+        w: u32,
+        h: u32,
+        blocks: u32,
+        slope: f32,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::{Lowering, Op, OpCase, by_plane, expect_inputs, output_shape};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// The mean of tensors of one shape: the ensemble of the heads of a deeply supervised network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,9 +49,8 @@ impl Op for Average {
         for first in (0..self.inputs).step_by(per_dispatch) {
             let end = (first + per_dispatch).min(self.inputs);
             let factor = if end == self.inputs { (1.0 / self.inputs as f64) as f32 } else { 1.0 };
-            let mut params = cx.views();
-            params.extend([o.w, o.h, o.c.div_ceil(LANES)].map(|v| v as u32));
-            params.push(factor.to_bits());
+            let Size { w, h, blocks, .. } = o.into();
+            let params = AverageParams { x: cx.input_view(0), y: cx.output_view(0), w, h, blocks, factor };
             let mut kernel = KernelKey::new("average").with("INPUTS", (end - first) as u32);
             for name in ["X1", "X2", "X3", "X4", "X5"].into_iter().take(end - first - 1) {
                 kernel = kernel.with(name, 1);
@@ -64,10 +63,22 @@ impl Op for Average {
     }
 }
 
+shader_struct! {
+    /// Of `average`.
+    struct AverageParams {
+        /// Of every input.
+        x: View,
+        y: View,
+        w: u32,
+        h: u32,
+        blocks: u32,
+        factor: f32,
+    }
+}
+
 pub(super) fn cases() -> Vec<OpCase> {
-    let case = |inputs: usize, s: Shape| {
-        OpCase::new(format!("average/{inputs} inputs"), Average { inputs }, &vec![s; inputs])
-    };
+    let case =
+        |inputs: usize, s: Shape| OpCase::new(format!("average/{inputs} inputs"), Average { inputs }, &vec![s; inputs]);
     vec![
         case(1, Shape::new(1, 3, 4, 5)),
         case(2, Shape::new(2, 5, 9, 11)),

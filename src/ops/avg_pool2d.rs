@@ -2,12 +2,12 @@
 
 use super::max_pool2d::pooled_size;
 use super::{
-    Backward, Emit, Lowering, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId, Window, by_plane, expect_inputs,
-    output_shape,
+    Backward, Emit, Lowering, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId, Window, by_plane,
+    expect_inputs, output_shape,
 };
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// `torch.nn.functional.avg_pool2d(x, kernel)`: stride = kernel, no padding, output size rounded down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +49,7 @@ impl Op for AvgPool2d {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let o = cx.output(0);
-        let mut params = cx.views();
-        params.extend([o.w, o.h, o.c.div_ceil(LANES), 0].map(|v| v as u32));
+        let params = AvgPool2dParams { x: cx.input_view(0), y: cx.output_view(0), size: o.into() };
         let kernel = KernelKey::new("avg_pool2d").with("KERNEL", self.kernel as u32);
         cx.dispatch(kernel, params, [Operand::Input(0), Operand::Output(0)], Lowering::per_vec4(o))
     }
@@ -64,6 +63,16 @@ impl Op for AvgPool2d {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         let pool = Pool2d::new(PoolKind::Average { count_include_pad: true }, self.kernel);
         Ok(vec![Some(Pool2dGrad::emit(pool, node.inputs[0], dy, emit)?)])
+    }
+}
+
+shader_struct! {
+    /// Of `avg_pool2d`.
+    struct AvgPool2dParams {
+        x: View,
+        y: View,
+        /// Of y.
+        size: Size,
     }
 }
 

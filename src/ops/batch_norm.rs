@@ -1,9 +1,11 @@
 //! Batch normalisation with stored statistics.
 
 use super::{
-    ActivationKind, Backward, BatchNorm2dGrad, BatchStatistics, Emit, InputKind, ValueId, Lowering, Op, OpCase, expect_inputs, expect_per_channel, map_elements, output_shape};
+    ActivationKind, Backward, BatchNorm2dGrad, BatchStatistics, Emit, InputKind, Lowering, Op, OpCase, ValueId,
+    expect_inputs, expect_per_channel, map_elements, output_shape,
+};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 use std::sync::Arc;
 
@@ -64,12 +66,17 @@ pub(super) fn lower_scale_shift(
     activation: ActivationKind,
 ) -> Result<()> {
     let o = cx.output(0);
-    let blocks = o.c.div_ceil(LANES);
-    let mut params = cx.views();
-    params.extend([o.w, o.h, blocks, if per_image { 2 * blocks } else { 0 }].map(|v| v as u32));
-    params.extend([activation.slope().to_bits(), 0, 0, 0]);
+    let Size { w, h, blocks, .. } = o.into();
+    let image = if per_image { 2 * blocks } else { 0 };
+    let params =
+        ScaleShiftParams { x: cx.input_view(0), y: cx.output_view(0), w, h, blocks, image, slope: activation.slope() };
     let bindings = [Operand::Input(0), coefficients, Operand::Output(0)];
-    cx.dispatch(KernelKey::new("scale_shift").with("ACTIVATION", activation.id()), params, bindings, Lowering::per_vec4(o))
+    cx.dispatch(
+        KernelKey::new("scale_shift").with("ACTIVATION", activation.id()),
+        params,
+        bindings,
+        Lowering::per_vec4(o),
+    )
 }
 
 impl Op for BatchNorm2d {
@@ -102,10 +109,16 @@ impl Op for BatchNorm2d {
         if cx.training {
             // The parameters are states: the device makes the coefficients of them in every run.
             let coefficients = cx.scratch((packed_len(channels) * 4) as u64);
-            let params = [channels as u32, channels.div_ceil(LANES) as u32, self.eps.to_bits(), 0].to_vec();
+            let Size { blocks, c, .. } = cx.output(0).into();
+            let params = BatchNormCoefficientsParams { c, blocks, eps: self.eps };
             let mut bindings: Vec<Operand> = (1..5).map(Operand::Input).collect();
             bindings.push(Operand::ScratchWrite(coefficients));
-            cx.dispatch(KernelKey::new("batch_norm_coefficients"), params, bindings, [channels.div_ceil(4 * 64), 1, 1])?;
+            cx.dispatch(
+                KernelKey::new("batch_norm_coefficients"),
+                params,
+                bindings,
+                [channels.div_ceil(4 * 64), 1, 1],
+            )?;
             cx.reads(Operand::ScratchRead(coefficients), cx.output(0).pixels() as f64);
             return lower_scale_shift(cx, Operand::ScratchRead(coefficients), false, ActivationKind::None);
         }
@@ -119,10 +132,32 @@ impl Op for BatchNorm2d {
     /// The running statistics are constants.
     fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None; 5]) };
-        let op = BatchNorm2dGrad { eps: self.eps, activation: ActivationKind::None, statistics: BatchStatistics::Running };
+        let op =
+            BatchNorm2dGrad { eps: self.eps, activation: ActivationKind::None, statistics: BatchStatistics::Running };
         let [x, gamma, beta, mean, var] = [0, 1, 2, 3, 4].map(|i| node.inputs[i]);
         let grads = emit.emit("grad", Arc::new(op), &[x, dy, gamma, beta, mean, var])?;
         Ok((0..5).map(|i| grads.get(i).copied().filter(|_| node.wants(i))).collect())
+    }
+}
+
+shader_struct! {
+    /// Of `scale_shift`.
+    struct ScaleShiftParams {
+        x: View,
+        y: View,
+        w: u32,
+        h: u32,
+        blocks: u32,
+        /// Coefficients of an image, 0 where all images share them.
+        image: u32,
+        slope: f32,
+    }
+
+    /// Of `batch_norm_coefficients`.
+    struct BatchNormCoefficientsParams {
+        c: u32,
+        blocks: u32,
+        eps: f32,
     }
 }
 

@@ -1,12 +1,12 @@
 //! Two tensors, element by element.
 
 use super::{
-    Backward, ChannelSum, Emit, InputKind, Lowering, Op, OpCase, Reduce, ReduceKind, Spatial, Unary, UnaryKind, ValueId,
-    by_plane, expect_inputs,
+    Backward, ChannelSum, Emit, InputKind, Lowering, Op, OpCase, Reduce, ReduceKind, Spatial, Unary, UnaryKind,
+    ValueId, by_plane, expect_inputs,
 };
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{BlockedLayout, HostTensor, LANES, Layout, Precision, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{BlockedLayout, HostTensor, Layout, Precision, Shape, TensorDesc};
 
 /// What is made of two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl BinaryKind {
         (Self::Equal, "equal"),
     ];
 
-    /// The constant `KIND` of `shaders/binary.wgsl`.
+    /// The constant `KIND` of `shaders/elementwise/binary.wgsl`.
     fn id(self) -> u32 {
         Self::ALL.iter().position(|k| k.0 == self).unwrap_or(0) as u32
     }
@@ -96,7 +96,7 @@ pub(super) fn broadcast(a: Shape, b: Shape) -> Option<Shape> {
 }
 
 /// Input `i` of the node for a kernel that reads blocked tensors: itself, or, if it is a parameter, packed like one.
-pub(super) fn blocked_input(cx: &mut Lowering, i: usize) -> (Operand, [u32; 4]) {
+pub(super) fn blocked_input(cx: &mut Lowering, i: usize) -> (Operand, View) {
     let desc = cx.inputs[i];
     let view = Lowering::view(&TensorDesc::blocked(desc.shape));
     if desc.layout == Layout::Blocked {
@@ -117,11 +117,11 @@ pub(super) fn blocked_input(cx: &mut Lowering, i: usize) -> (Operand, [u32; 4]) 
 
 /// A blocked tensor of shape `s` read as one of shape `out`: the view, the stride of a column, and whether its one channel
 /// stands for all.
-fn broadcast_view(view: [u32; 4], s: Shape, out: Shape) -> ([u32; 4], [u32; 2]) {
-    let [origin, row, plane, batch] = view;
+fn broadcast_view(view: View, s: Shape, out: Shape) -> (View, u32, u32) {
+    let View { origin, row, plane, batch } = view;
     let along = |n: usize, of: usize, stride: u32| if n == of { stride } else { 0 };
-    let view = [origin, along(s.h, out.h, row), along(s.c, out.c, plane), along(s.n, out.n, batch)];
-    (view, [along(s.w, out.w, 1), u32::from(s.c != out.c)])
+    let (row, plane, batch) = (along(s.h, out.h, row), along(s.c, out.c, plane), along(s.n, out.n, batch));
+    (View { origin, row, plane, batch }, along(s.w, out.w, 1), u32::from(s.c != out.c))
 }
 
 impl Op for Binary {
@@ -157,11 +157,18 @@ impl Op for Binary {
         let (out, sizes) = (cx.output(0), [cx.input(0), cx.input(1)]);
         let (a, a_view) = blocked_input(cx, 0);
         let (b, b_view) = blocked_input(cx, 1);
-        let (a_view, a_step) = broadcast_view(a_view, sizes[0], out);
-        let (b_view, b_step) = broadcast_view(b_view, sizes[1], out);
-        let mut params = [a_view, b_view, cx.output_view(0)].concat();
-        params.extend([out.w, out.h, out.c.div_ceil(LANES), out.c].map(|v| v as u32));
-        params.extend([a_step, b_step].concat());
+        let (a_view, a_step, a_one_channel) = broadcast_view(a_view, sizes[0], out);
+        let (b_view, b_step, b_one_channel) = broadcast_view(b_view, sizes[1], out);
+        let params = BinaryParams {
+            a: a_view,
+            b: b_view,
+            y: cx.output_view(0),
+            size: out.into(),
+            a_step,
+            a_one_channel,
+            b_step,
+            b_one_channel,
+        };
         let kernel = KernelKey::new("binary").with("KIND", self.kind.id());
         cx.dispatch(kernel, params, [a, b, Operand::Output(0)], Lowering::per_vec4(out))
     }
@@ -170,7 +177,9 @@ impl Op for Binary {
         let size = |s: Shape| (s.h, s.w);
         for input in inputs {
             let global = match input.layout {
-                Layout::Blocked if size(input.shape) != size(outputs[0].shape) => "one pixel goes with the whole picture",
+                Layout::Blocked if size(input.shape) != size(outputs[0].shape) => {
+                    "one pixel goes with the whole picture"
+                }
                 Layout::Linear if size(input.shape) != (1, 1) => "a parameter differs from pixel to pixel",
                 _ => continue,
             };
@@ -214,7 +223,8 @@ impl Binary {
         let linear = desc.layout == Layout::Linear;
         let refused = if linear { (to.n, to.h, to.w) != (1, 1, 1) } else { to.n != s.n };
         if refused {
-            let reason = format!("has no gradient for an input {to} of {s}, broadcast over images or a parameter of pixels");
+            let reason =
+                format!("has no gradient for an input {to} of {s}, broadcast over images or a parameter of pixels");
             return Err(Error::op(self.name(), reason));
         }
         // A parameter's sum over images and pixels is one of its own.
@@ -227,6 +237,23 @@ impl Binary {
         let needed = reduce.channels || reduce.rows || reduce.columns;
         let sum = if needed { emit.node("grad_sum", reduce, &[grad])? } else { grad };
         if linear { emit.node("grad_parameter", ChannelSum, &[sum]) } else { Ok(sum) }
+    }
+}
+
+shader_struct! {
+    /// Of `binary`.
+    struct BinaryParams {
+        /// Strides of axes of one element are 0.
+        a: View,
+        b: View,
+        y: View,
+        size: Size,
+        /// Stride of a column of a.
+        a_step: u32,
+        /// Whether its one channel is every channel.
+        a_one_channel: u32,
+        b_step: u32,
+        b_one_channel: u32,
     }
 }
 
@@ -251,7 +278,7 @@ pub(super) fn cases() -> Vec<OpCase> {
     let mut first = OpCase::new("sub/parameter first", Binary { kind: BinaryKind::Sub }, &[s(1, 3, 4, 5)]);
     first = first.parameter(&[1], InputKind::Positive);
     first.inputs.reverse();
-        let small = |n: usize| InputKind::Fixed((0..45).map(|i| (i % n) as f32).collect());
+    let small = |n: usize| InputKind::Fixed((0..45).map(|i| (i % n) as f32).collect());
     let mut equal = case("some are", BinaryKind::Equal, s(1, 5, 3, 3), s(1, 5, 3, 3));
     (equal.inputs[0].1, equal.inputs[1].1) = (small(5), small(3));
     cases.extend([

@@ -1,8 +1,8 @@
 //! Concatenation of channels.
 
-use super::{Backward, Emit, ValueId, ChannelSlice, Lowering, Op, OpCase, by_plane, output_shape};
+use super::{Backward, ChannelSlice, Emit, Lowering, Op, OpCase, ValueId, by_plane, output_shape};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// `torch.cat(inputs, dim=1)` of any number of inputs with the same images and pixels.
@@ -54,9 +54,16 @@ impl Op for Concat {
             let c = cx.input(i).c;
             let shift = offset % LANES;
             let touched = o.with_c(shift + c);
-            let mut params = [cx.input_view(i), cx.output_view(0)].concat();
-            params.extend([o.w, o.h, touched.c.div_ceil(LANES), c.div_ceil(LANES)].map(|v| v as u32));
-            params.extend([(offset / LANES) as u32, 0, 0, 0]);
+            let Size { w, h, blocks, .. } = touched.into();
+            let params = ConcatParams {
+                x: cx.input_view(i),
+                y: cx.output_view(0),
+                w,
+                h,
+                blocks,
+                in_blocks: c.div_ceil(LANES) as u32,
+                first_block: (offset / LANES) as u32,
+            };
             let kernel = KernelKey::new("concat").with("SHIFT", shift as u32);
             // No channels, no blocks: a shifted empty input would otherwise count as touching its first block.
             if c > 0 {
@@ -78,6 +85,22 @@ impl Op for Concat {
             first += count;
         }
         Ok(grads)
+    }
+}
+
+shader_struct! {
+    /// Of `concat`.
+    struct ConcatParams {
+        x: View,
+        y: View,
+        w: u32,
+        h: u32,
+        /// Of y that are touched.
+        blocks: u32,
+        /// Of x.
+        in_blocks: u32,
+        /// Of y that is touched.
+        first_block: u32,
     }
 }
 

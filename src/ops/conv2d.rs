@@ -4,17 +4,19 @@ mod cases;
 mod choose;
 mod gemm;
 mod gradient;
+pub(super) mod params;
 mod part;
 mod subgroup;
 mod window;
 mod winograd;
 
 use super::resize::{Resize, ResizeMode, ResizeSize};
-use super::{Backward, Emit, ValueId, ActivationKind, Lowering, MaxPool2d, Op, OpCase, Spatial, Window, by_plane};
+use super::{ActivationKind, Backward, Emit, Lowering, MaxPool2d, Op, OpCase, Spatial, ValueId, Window, by_plane};
 use crate::error::{Error, Result};
-use crate::kernel::{ConvClass, ConvFamily, KernelKey, Operand};
+use crate::kernel::{ConvClass, ConvFamily, KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 use choose::choose;
+use params::{GroupedParams, PlainParams};
 
 /// `torch.nn.functional.conv2d` (cross-correlation, zero padding) with an activation.
 ///
@@ -155,11 +157,11 @@ impl Op for Conv2d {
         let channels: usize = inputs[..k].iter().map(|i| i.shape.c).sum();
         let weight = inputs[k].shape;
         let want = Shape::new(self.out_channels, channels / self.groups, self.kernel[0], self.kernel[1]);
-        if weight != want
-            || !channels.is_multiple_of(self.groups)
-            || !self.out_channels.is_multiple_of(self.groups)
-        {
-            return fail(format!("weight {weight} does not fit {channels} input channels in {} groups, expected {want}", self.groups));
+        if weight != want || !channels.is_multiple_of(self.groups) || !self.out_channels.is_multiple_of(self.groups) {
+            return fail(format!(
+                "weight {weight} does not fit {channels} input channels in {} groups, expected {want}",
+                self.groups
+            ));
         }
         if self.groups > 1 && k > 1 {
             return fail("grouped convolution over several sources".into());
@@ -170,7 +172,9 @@ impl Op for Conv2d {
                 return fail(format!("source {} cannot be enlarged by {enlarge:?}", s.shape));
             };
             if s.n != first.n || top + h > s.h || left + w > s.w {
-                return fail(format!("a {h}x{w} region at ({top}, {left}) is not inside source {s} (first source {first})"));
+                return fail(format!(
+                    "a {h}x{w} region at ({top}, {left}) is not inside source {s} (first source {first})"
+                ));
             }
             let cropped = (s.h, s.w) != (h, w);
             if cropped && self.padding != [0; 4] {
@@ -208,7 +212,7 @@ impl Op for Conv2d {
                 None => input.clone(),
             });
         }
-let seen = sources.iter().map(HostTensor::shape).collect::<Result<Vec<_>>>()?;
+        let seen = sources.iter().map(HostTensor::shape).collect::<Result<Vec<_>>>()?;
         let (group_in, group_out) = (shapes[k].c, self.out_channels / self.groups);
         let pad = [self.padding[0], self.padding[1]];
         let result = by_plane(out, |n, o, plane| {
@@ -293,6 +297,21 @@ let seen = sources.iter().map(HostTensor::shape).collect::<Result<Vec<_>>>()?;
     }
 }
 
+shader_struct! {
+    /// Of `conv2d_tile`.
+    struct TileParams {
+        x: View,
+        y: View,
+        ow: u32,
+        oh: u32,
+        out_blocks: u32,
+        in_blocks: u32,
+        pad_top: u32,
+        pad_left: u32,
+        slope: f32,
+    }
+}
+
 impl Conv2d {
     /// The kernels that read weights uniformly, packed `[C_out/4][C_in/4][kh][kw][4 input channels]` of vec4 over
     /// output channels.
@@ -306,21 +325,34 @@ impl Conv2d {
                 let block = ((o / LANES) * ib + i / LANES) * taps + t;
                 ob * LANES + (block * LANES + i % LANES) * LANES + o % LANES
             });
-            let mut params = Vec::with_capacity(24);
-            params.extend(part.view);
-            params.extend(cx.output_view(0));
-            params.extend([out.w, out.h, ob, ib].map(|v| v as u32));
-            let (shader, workgroups) = if tile {
-                params.extend([self.padding[0], self.padding[1], 0, 0].map(|v| v as u32));
-                ("conv2d_tile", [out.w.div_ceil(8 * 4), out.h.div_ceil(8), out.n * ob.div_ceil(2)])
-            } else {
-                params.extend([h, w, self.stride[0], self.stride[1]].map(|v| v as u32));
-                params.extend([self.padding[0], self.padding[1], self.dilation[0], self.dilation[1]].map(|v| v as u32));
-                ("conv2d_plain", Lowering::per_vec4(out))
-            };
-            params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
+            let (x, y, slope) = (part.view, cx.output_view(0), part.activation.slope());
+            let Size { w: ow, h: oh, blocks: out_blocks, .. } = out.into();
+            let (in_blocks, [pad_top, pad_left, ..]) = (ib as u32, self.padding.map(|p| p as u32));
             let bindings = [part.operand, weights, Operand::Output(0)];
-            cx.dispatch(part.key(self, shader), params, bindings, workgroups)?;
+            if tile {
+                let params = TileParams { x, y, ow, oh, out_blocks, in_blocks, pad_top, pad_left, slope };
+                let workgroups = [out.w.div_ceil(8 * 4), out.h.div_ceil(8), out.n * ob.div_ceil(2)];
+                cx.dispatch(part.key(self, "conv2d_tile"), params, bindings, workgroups)?;
+            } else {
+                let params = PlainParams {
+                    x,
+                    y,
+                    ow,
+                    oh,
+                    out_blocks,
+                    in_blocks,
+                    h: h as u32,
+                    w: w as u32,
+                    stride_y: self.stride[0] as u32,
+                    stride_x: self.stride[1] as u32,
+                    pad_top,
+                    pad_left,
+                    dilation_y: self.dilation[0] as u32,
+                    dilation_x: self.dilation[1] as u32,
+                    slope,
+                };
+                cx.dispatch(part.key(self, "conv2d_plain"), params, bindings, Lowering::per_vec4(out))?;
+            }
         }
         Ok(())
     }
@@ -338,13 +370,26 @@ impl Conv2d {
             Ok(packed)
         });
         let [h, w] = self.region(input);
-        let mut params = Vec::with_capacity(28);
-        params.extend(cx.cropped_view(0, self.sources[0].top, self.sources[0].left));
-        params.extend(cx.output_view(0));
-        params.extend([out.w, out.h, out.c.div_ceil(LANES), out.c].map(|v| v as u32));
-        params.extend([h, w, self.stride[0], self.stride[1]].map(|v| v as u32));
-        params.extend([self.padding[0], self.padding[1], self.dilation[0], self.dilation[1]].map(|v| v as u32));
-        params.extend([group_in as u32, (out.c / self.groups) as u32, self.activation.slope().to_bits(), 0]);
+        let Size { w: ow, h: oh, blocks: out_blocks, c: out_channels } = out.into();
+        let params = GroupedParams {
+            x: cx.cropped_view(0, self.sources[0].top, self.sources[0].left),
+            y: cx.output_view(0),
+            ow,
+            oh,
+            out_blocks,
+            out_channels,
+            h: h as u32,
+            w: w as u32,
+            stride_y: self.stride[0] as u32,
+            stride_x: self.stride[1] as u32,
+            pad_top: self.padding[0] as u32,
+            pad_left: self.padding[1] as u32,
+            dilation_y: self.dilation[0] as u32,
+            dilation_x: self.dilation[1] as u32,
+            group_in: group_in as u32,
+            group_out: (out.c / self.groups) as u32,
+            slope: self.activation.slope(),
+        };
         let key = KernelKey::new("conv2d_grouped")
             .with("KH", kh as u32)
             .with("KW", kw as u32)

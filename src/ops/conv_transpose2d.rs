@@ -1,9 +1,13 @@
 //! 2-D transposed convolution.
 
-use super::{Backward, Emit, ValueId, ActivationGrad, ChannelSum, Conv2d, ConvWeightGradPlain, ActivationKind, InputKind, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs};
-use crate::error::{Error, Result};
+use super::conv2d::params::{GemmParams, GroupedParams, PlainParams};
 use super::gemm::Tile;
-use crate::kernel::{Caps, ConvFamily, KernelKey, Operand, OperandPath};
+use super::{
+    ActivationGrad, ActivationKind, Backward, ChannelSum, Conv2d, ConvWeightGradPlain, Emit, InputKind, Lowering, Op,
+    OpCase, Spatial, ValueId, Window, by_plane, expect_inputs,
+};
+use crate::error::{Error, Result};
+use crate::kernel::{Caps, ConvFamily, KernelKey, Operand, OperandPath, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// `torch.nn.functional.conv_transpose2d` with an activation.
@@ -61,7 +65,8 @@ impl ConvTranspose2d {
     }
 
     fn is_up2(&self) -> bool {
-        let plain = self.padding == [0; 4] && self.output_padding == [0; 2] && self.dilation == [1; 2] && self.groups == 1;
+        let plain =
+            self.padding == [0; 4] && self.output_padding == [0; 2] && self.dilation == [1; 2] && self.groups == 1;
         self.kernel == [2; 2] && self.stride == [2; 2] && plain
     }
 }
@@ -139,22 +144,32 @@ impl Op for ConvTranspose2d {
             return self.lower_grouped(cx);
         }
         let weights = self.pack(cx, input.c);
-        let mut params = Vec::with_capacity(24);
-        params.extend(cx.input_view(0));
-        params.extend(cx.output_view(0));
-        let size = if up2 { [input.w, input.h] } else { [out.w, out.h] };
-        params.extend([size[0], size[1], out.c.div_ceil(LANES), input.c.div_ceil(LANES)].map(|v| v as u32));
-        if !up2 {
-            params.extend([input.h, input.w, self.stride[0], self.stride[1]].map(|v| v as u32));
-            let [y, x] = self.dilation;
-            params.extend([self.padding[0], self.padding[1], y, x].map(|v| v as u32));
-        }
-        params.extend([self.activation.slope().to_bits(), 0, 0, 0]);
+        let (x, y, slope) = (cx.input_view(0), cx.output_view(0), self.activation.slope());
+        let Size { w, h, blocks: in_blocks, .. } = input.into();
+        let Size { w: ow, h: oh, blocks: out_blocks, .. } = out.into();
         let bindings = [Operand::Input(0), weights, Operand::Output(0)];
         if up2 {
+            let params = UpParams { x, y, w, h, out_blocks, in_blocks, slope };
             let key = KernelKey::new("conv_transpose2d_2x2").with("ACTIVATION", self.activation.id());
             return cx.dispatch(key, params, bindings, Lowering::per_vec4(input.with_c(out.c)));
         }
+        let params = PlainParams {
+            x,
+            y,
+            ow,
+            oh,
+            out_blocks,
+            in_blocks,
+            h,
+            w,
+            stride_y: self.stride[0] as u32,
+            stride_x: self.stride[1] as u32,
+            pad_top: self.padding[0] as u32,
+            pad_left: self.padding[1] as u32,
+            dilation_y: self.dilation[0] as u32,
+            dilation_x: self.dilation[1] as u32,
+            slope,
+        };
         let key = KernelKey::new("conv_transpose2d_plain")
             .with("KH", self.kernel[0] as u32)
             .with("KW", self.kernel[1] as u32)
@@ -184,7 +199,10 @@ impl Op for ConvTranspose2d {
         }
         let mut grads = vec![None; node.inputs.len()];
         if self.output_padding.iter().zip(&self.stride).any(|(o, s)| o >= s) {
-            return Err(Error::op(self.name(), format!("has no gradient for an output padding from the stride on: {self:?}")));
+            return Err(Error::op(
+                self.name(),
+                format!("has no gradient for an output padding from the stride on: {self:?}"),
+            ));
         }
         if node.wants(0) {
             let conv = Conv2d {
@@ -238,10 +256,27 @@ impl ConvTranspose2d {
         let rows_first = tile.rows_first(4 * tiles, ib, input.pixels() * ib);
         let key = tile.constants(key, out.c, ib);
         for (first, blocks) in tile.dispatches(cx.caps, input.pixels()) {
-            let mut params = cx.views();
-            params.extend([input.w, input.h, ob, ib].map(|v| v as u32));
-            params.extend([0, 0, 1, 1, 0, 0, tile.packed(ib) as u32, first as u32]);
-            params.extend([1, 1, u32::from(rows_first), 1, self.activation.slope().to_bits(), 0, 0, 0]);
+            let params = GemmParams {
+                x: cx.input_view(0),
+                y: cx.output_view(0),
+                ow: input.w as u32,
+                oh: input.h as u32,
+                out_blocks: ob as u32,
+                in_blocks: ib as u32,
+                pad_top: 0,
+                pad_left: 0,
+                stride_y: 1,
+                stride_x: 1,
+                dilation_y: 0,
+                dilation_x: 0,
+                steps: tile.packed(ib) as u32,
+                first_block: first as u32,
+                kh: 1,
+                kw: 1,
+                rows_first: rows_first.into(),
+                up: 1,
+                slope: self.activation.slope(),
+            };
             let bindings = [Operand::Input(0), weights, Operand::Output(0)];
             let grid = if rows_first { [4 * tiles, blocks, out.n] } else { [blocks, tiles, 4 * out.n] };
             cx.dispatch(key.clone(), params, bindings, grid)?;
@@ -262,11 +297,26 @@ impl ConvTranspose2d {
             packed.extend_from_slice(p[0].data());
             Ok(packed)
         });
-        let mut params = cx.views();
-        params.extend([out.w, out.h, out.c.div_ceil(LANES), out.c].map(|v| v as u32));
-        params.extend([input.h, input.w, self.stride[0], self.stride[1]].map(|v| v as u32));
-        params.extend([self.padding[0], self.padding[1], self.dilation[0], self.dilation[1]].map(|v| v as u32));
-        params.extend([group_in as u32, group_out as u32, self.activation.slope().to_bits(), 0]);
+        let Size { w: ow, h: oh, blocks: out_blocks, c: out_channels } = out.into();
+        let params = GroupedParams {
+            x: cx.input_view(0),
+            y: cx.output_view(0),
+            ow,
+            oh,
+            out_blocks,
+            out_channels,
+            h: input.h as u32,
+            w: input.w as u32,
+            stride_y: self.stride[0] as u32,
+            stride_x: self.stride[1] as u32,
+            pad_top: self.padding[0] as u32,
+            pad_left: self.padding[1] as u32,
+            dilation_y: self.dilation[0] as u32,
+            dilation_x: self.dilation[1] as u32,
+            group_in: group_in as u32,
+            group_out: group_out as u32,
+            slope: self.activation.slope(),
+        };
         let key = KernelKey::new("conv_transpose2d_grouped")
             .with("KH", kh as u32)
             .with("KW", kw as u32)
@@ -312,6 +362,19 @@ impl ConvTranspose2d {
     }
 }
 
+shader_struct! {
+    /// Of `conv_transpose2d_2x2`.
+    struct UpParams {
+        x: View,
+        y: View,
+        w: u32,
+        h: u32,
+        out_blocks: u32,
+        in_blocks: u32,
+        slope: f32,
+    }
+}
+
 pub(super) fn cases() -> Vec<OpCase> {
     let case = |name: &str, op: ConvTranspose2d, s: Shape| {
         let dims = [s.c, op.out_channels / op.groups, op.kernel[0], op.kernel[1]];
@@ -323,15 +386,38 @@ pub(super) fn cases() -> Vec<OpCase> {
     let up = ConvTranspose2d::up2;
     vec![
         case("2x2 stride 2", up(4), s(2, 3, 9, 11)),
-        case("2x2 stride 2, no bias, ReLU", ConvTranspose2d { bias: false, activation: ActivationKind::Relu, ..up(17) }, s(1, 22, 5, 19)),
+        case(
+            "2x2 stride 2, no bias, ReLU",
+            ConvTranspose2d { bias: false, activation: ActivationKind::Relu, ..up(17) },
+            s(1, 22, 5, 19),
+        ),
         case("2x2 stride 2, two tiles", up(67), s(2, 35, 5, 9)),
         case("2x2 stride 2, one pixel", up(3), s(1, 5, 1, 1)),
         case("4x4 stride 2 padding 1", ConvTranspose2d { kernel: [4; 2], padding: [1; 4], ..up(3) }, s(1, 3, 5, 6)),
-        case("3x3 stride 2 padding 1 output padding 1", ConvTranspose2d { kernel: [3; 2], padding: [1; 4], output_padding: [1; 2], ..up(6) }, s(1, 4, 5, 6)),
+        case(
+            "3x3 stride 2 padding 1 output padding 1",
+            ConvTranspose2d { kernel: [3; 2], padding: [1; 4], output_padding: [1; 2], ..up(6) },
+            s(1, 4, 5, 6),
+        ),
         case("3x3 stride 1", ConvTranspose2d { kernel: [3; 2], stride: [1; 2], ..up(5) }, s(2, 4, 5, 6)),
         case("groups 2", ConvTranspose2d { kernel: [4; 2], padding: [1; 4], groups: 2, ..up(6) }, s(2, 10, 4, 5)),
-        case("depthwise, ReLU, no bias", ConvTranspose2d { kernel: [3; 2], padding: [1; 4], groups: 7, bias: false, activation: ActivationKind::Relu, ..up(7) }, s(1, 7, 4, 5)),
-        case("3x3 dilation 2, uneven padding", ConvTranspose2d { kernel: [3; 2], padding: [1, 0, 2, 3], dilation: [2, 3], ..up(5) }, s(1, 6, 5, 4)),
+        case(
+            "depthwise, ReLU, no bias",
+            ConvTranspose2d {
+                kernel: [3; 2],
+                padding: [1; 4],
+                groups: 7,
+                bias: false,
+                activation: ActivationKind::Relu,
+                ..up(7)
+            },
+            s(1, 7, 4, 5),
+        ),
+        case(
+            "3x3 dilation 2, uneven padding",
+            ConvTranspose2d { kernel: [3; 2], padding: [1, 0, 2, 3], dilation: [2, 3], ..up(5) },
+            s(1, 6, 5, 4),
+        ),
         case("2x2 stride 2, padded after the end", ConvTranspose2d { padding: [0, 0, 1, 1], ..up(5) }, s(1, 3, 4, 5)),
         case("2x3 stride 3x1", ConvTranspose2d { kernel: [2, 3], stride: [3, 1], ..up(5) }, s(1, 4, 3, 6)),
     ]
@@ -351,7 +437,10 @@ mod tests {
                 for i in 0..60i64 {
                     let tap = o + p as i64 - i * s as i64;
                     if (0..k as i64).contains(&tap) {
-                        assert!((low..=high).contains(&i), "k {k} s {s} p {p}: output {o} needs {i}, window {low}..={high}");
+                        assert!(
+                            (low..=high).contains(&i),
+                            "k {k} s {s} p {p}: output {o} needs {i}, window {low}..={high}"
+                        );
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! Cropping.
 
 use super::pad2d::{lower_shifted, shift_windows, shifted};
-use super::{Backward, Emit, ValueId, Pad2d, Lowering, Op, OpCase, Spatial, expect_inputs, output_shape};
+use super::{Backward, Emit, Lowering, Op, OpCase, Pad2d, Spatial, ValueId, expect_inputs, output_shape};
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
@@ -36,7 +36,10 @@ impl Op for Crop2d {
         let &Self { top, left, h, w } = self;
         let fits = |from: usize, len: usize, n: usize| len > 0 && from.checked_add(len).is_some_and(|end| end <= n);
         if !fits(top, h, s.h) || !fits(left, w, s.w) {
-            return Err(Error::op(self.name(), format!("{h}x{w} pixels from ({top}, {left}) are not inside input {s}")));
+            return Err(Error::op(
+                self.name(),
+                format!("{h}x{w} pixels from ({top}, {left}) are not inside input {s}"),
+            ));
         }
         Ok(vec![TensorDesc::blocked(s.with_hw(h, w))])
     }

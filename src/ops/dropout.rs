@@ -3,8 +3,8 @@
 use super::random::{random, stream_of};
 use super::{Backward, Emit, InputKind, Lowering, Op, OpCase, ValueId, by_plane, expect_inputs};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 
 /// `torch.nn.functional.dropout` in training mode: each element is zeroed with probability `p`, the others are divided by
 /// `1 - p`. Inputs: x, and a seed, linear `[1, 4, 1, 1]`: words of 16 bits as numbers, so that they pass through `f32`
@@ -58,16 +58,25 @@ impl Op for Dropout {
         Ok(vec![by_plane(s, |n, c, plane| {
             let start = s.index(n, c, 0, 0);
             for (i, y) in plane.iter_mut().enumerate() {
-                *y = if random(stream, (start + i) as u32) < self.threshold() { 0.0 } else { x.data()[start + i] * self.scale() };
+                *y = if random(stream, (start + i) as u32) < self.threshold() {
+                    0.0
+                } else {
+                    x.data()[start + i] * self.scale()
+                };
             }
         })])
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let o = cx.output(0);
-        let mut params = cx.views();
-        params.extend([o.w, o.h, o.c.div_ceil(LANES), o.c].map(|v| v as u32));
-        params.extend([self.salt, self.threshold(), self.scale().to_bits(), 0]);
+        let params = DropoutParams {
+            x: cx.input_view(0),
+            y: cx.output_view(0),
+            size: o.into(),
+            salt: self.salt,
+            threshold: self.threshold(),
+            scale: self.scale(),
+        };
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
         cx.dispatch(KernelKey::new("dropout"), params, bindings, Lowering::per_vec4(o))
     }
@@ -75,6 +84,19 @@ impl Op for Dropout {
     fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None, None]) };
         Ok(vec![Some(emit.node("grad", self.clone(), &[dy, node.inputs[1]])?), None])
+    }
+}
+
+shader_struct! {
+    /// Of `dropout`.
+    struct DropoutParams {
+        x: View,
+        y: View,
+        size: Size,
+        salt: u32,
+        /// Numbers below it are dropped.
+        threshold: u32,
+        scale: f32,
     }
 }
 

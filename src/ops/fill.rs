@@ -2,7 +2,7 @@
 
 use super::{InputKind, Lowering, Op, OpCase, expect_inputs};
 use crate::error::Result;
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// A linear tensor of one value everywhere: no inputs.
@@ -30,8 +30,17 @@ impl Op for Fill {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let len = self.shape.len();
-        let params = vec![len as u32, self.value.to_bits(), cx.linear_row(len) as u32, 0];
+        let params = FillParams { len: len as u32, value: self.value, row: cx.linear_row(len) };
         cx.dispatch(KernelKey::new("fill"), params, [Operand::Output(0)], cx.per_element(len))
+    }
+}
+
+shader_struct! {
+    /// Of `fill`.
+    struct FillParams {
+        len: u32,
+        value: f32,
+        row: u32,
     }
 }
 

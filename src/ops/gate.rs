@@ -1,9 +1,9 @@
 //! The classification-guided module of U-Net 3+: a yes-or-no gate on the whole picture.
 
-use super::{Backward, Emit, ValueId, Lowering, Op, OpCase, Spatial, expect_inputs, map_elements, output_shape};
+use super::{Backward, Emit, Lowering, Op, OpCase, Spatial, ValueId, expect_inputs, map_elements, output_shape};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// Scores `[N, 2, 1, 1]` (absent, present) to a gate `[N, 1, 1, 1]`: 1 if present scores higher, else 0. Ties give 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Op for ArgmaxGate {
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
-        let params = cx.views();
+        let params = GateParams { x: cx.input_view(0), y: cx.output_view(0) };
         let bindings = [Operand::Input(0), Operand::Output(0)];
         cx.dispatch(KernelKey::new("gate"), params, bindings, Lowering::per_vec4(cx.output(0)))
     }
@@ -67,8 +67,8 @@ impl Op for ScaleByGate {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let o = cx.output(0);
-        let mut params = [cx.input_view(0), cx.input_view(1), cx.output_view(0)].concat();
-        params.extend([o.w, o.h, o.c.div_ceil(LANES), 0].map(|v| v as u32));
+        let (x, gate, y) = (cx.input_view(0), cx.input_view(1), cx.output_view(0));
+        let params = ScaleByGateParams { x, gate, y, size: o.into() };
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
         cx.dispatch(KernelKey::new("scale_by_gate"), params, bindings, Lowering::per_vec4(o))
     }
@@ -80,6 +80,22 @@ impl Op for ScaleByGate {
     fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None, None]) };
         Ok(vec![Some(emit.node("grad", Self, &[dy, node.inputs[1]])?), None])
+    }
+}
+
+shader_struct! {
+    /// Of `gate`.
+    struct GateParams {
+        x: View,
+        y: View,
+    }
+
+    /// Of `scale_by_gate`.
+    struct ScaleByGateParams {
+        x: View,
+        gate: View,
+        y: View,
+        size: Size,
     }
 }
 

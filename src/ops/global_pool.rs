@@ -1,8 +1,11 @@
 //! Pooling of whole planes.
 
-use super::{Backward, Emit, ValueId, GlobalMaxPoolGrad, Lowering, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, by_plane, expect_inputs, output_shape};
+use super::{
+    Backward, Emit, GlobalMaxPoolGrad, Lowering, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId, by_plane,
+    expect_inputs, output_shape,
+};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// `torch.nn.functional.adaptive_max_pool2d(x, 1)`: `[N, C, H, W]` to `[N, C, 1, 1]`.
@@ -32,9 +35,9 @@ fn reference(x: &HostTensor, out: Shape, f: impl Fn(&[f32]) -> f32 + Sync) -> Re
 
 fn lower(cx: &mut Lowering, max: bool) -> Result<()> {
     let s = cx.input(0);
-    let mut params = cx.views();
-    params.extend([s.w, s.h, s.c].map(|v| v as u32));
-    params.push(((1.0 / s.pixels() as f64) as f32).to_bits());
+    let Size { w, h, c, .. } = s.into();
+    let factor = (1.0 / s.pixels() as f64) as f32;
+    let params = GlobalReduceParams { x: cx.input_view(0), y: cx.output_view(0), w, h, c, factor };
     let kernel = KernelKey::new("global_reduce").flag("MAX", max);
     cx.dispatch(kernel, params, [Operand::Input(0), Operand::Output(0)], [s.c.div_ceil(LANES), s.n, 1])
 }
@@ -94,8 +97,25 @@ impl Op for GlobalAvgPool {
     fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         let s = emit.desc(node.inputs[0]).shape;
-        let whole = Pool2d { kernel: [s.h, s.w], stride: [s.h, s.w], ..Pool2d::new(PoolKind::Average { count_include_pad: true }, 1) };
+        let whole = Pool2d {
+            kernel: [s.h, s.w],
+            stride: [s.h, s.w],
+            ..Pool2d::new(PoolKind::Average { count_include_pad: true }, 1)
+        };
         Ok(vec![Some(Pool2dGrad::emit(whole, node.inputs[0], dy, emit)?)])
+    }
+}
+
+shader_struct! {
+    /// Of `global_reduce`.
+    struct GlobalReduceParams {
+        x: View,
+        y: View,
+        w: u32,
+        h: u32,
+        c: u32,
+        /// 1 / (H * W)
+        factor: f32,
     }
 }
 

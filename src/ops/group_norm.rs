@@ -4,7 +4,7 @@ use super::batch_norm::{lower_scale_shift, pack_pairs, packed_len};
 use super::normalise::infer_affine;
 use super::{ActivationKind, InputKind, Lowering, Op, OpCase, Spatial, expect_inputs, map_elements};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// `torch.nn.GroupNorm`: each group of neighbouring channels of each image by its own mean and biased variance. Inputs: x, then
@@ -27,8 +27,9 @@ pub(super) fn lower_groups(cx: &mut Lowering, groups: usize, eps: f32) -> Result
     let rows = s.h.div_ceil((s.pixels() / 8192).clamp(1, 64));
     let bands = s.h.div_ceil(rows);
     let parts = cx.scratch((s.n * blocks * bands * 2 * LANES * 4) as u64);
-    let mut params = cx.input_view(0).to_vec();
-    params.extend([s.w, s.h, rows, bands, blocks, 0, 0, 0].map(|v| v as u32));
+    let Size { w, h, c, blocks: channel_blocks } = s.into();
+    let (rows, band_count) = (rows as u32, bands as u32);
+    let params = NormBandsParams { x: cx.input_view(0), w, h, rows, bands: band_count, blocks: channel_blocks };
     let bindings = [Operand::Input(0), Operand::ScratchWrite(parts)];
     cx.dispatch(KernelKey::new("norm_bands"), params, bindings, [blocks, bands, s.n])?;
     let parameters: Vec<usize> = (1..cx.inputs.len()).collect();
@@ -37,9 +38,17 @@ pub(super) fn lower_groups(cx: &mut Lowering, groups: usize, eps: f32) -> Result
         Ok(pack_pairs((0..s.c).map(|c| (at(0, c, 1.0), at(1, c, 0.0))), s.c))
     });
     let coefficients = cx.scratch((s.n * packed_len(s.c) * 4) as u64);
-    let mut params = [s.w, s.h, rows, bands, s.c, blocks, channels, 0].map(|v| v as u32).to_vec();
-    let factor = 1.0 / (channels * s.pixels()) as f64;
-    params.extend([(factor as f32).to_bits(), eps.to_bits(), 0, 0]);
+    let params = NormGroupsParams {
+        w,
+        h,
+        rows,
+        bands: band_count,
+        c,
+        blocks: channel_blocks,
+        channels: channels as u32,
+        factor: (1.0 / (channels * s.pixels()) as f64) as f32,
+        eps,
+    };
     let bindings = [Operand::ScratchRead(parts), affine, Operand::ScratchWrite(coefficients)];
     cx.dispatch(KernelKey::new("norm_groups"), params, bindings, [blocks, s.n, 1])?;
     cx.reads(Operand::ScratchRead(coefficients), s.pixels() as f64);
@@ -87,6 +96,35 @@ impl Op for GroupNorm {
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         Spatial::Global("group norm averages over the whole picture")
+    }
+}
+
+shader_struct! {
+    /// Of `norm_bands`.
+    struct NormBandsParams {
+        x: View,
+        w: u32,
+        h: u32,
+        /// Of a band.
+        rows: u32,
+        bands: u32,
+        blocks: u32,
+    }
+
+    /// Of `norm_groups`.
+    struct NormGroupsParams {
+        w: u32,
+        h: u32,
+        /// Of a band.
+        rows: u32,
+        bands: u32,
+        c: u32,
+        blocks: u32,
+        /// Of a group.
+        channels: u32,
+        /// 1 / elements of a group.
+        factor: f32,
+        eps: f32,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{ActivationKind, Conv2d, ExportNchw, InputKind, Lowering, MaskOut, MaskRule, Op, OpCase, Softmax};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
 
 /// What becomes of the classes' values.
@@ -85,13 +85,13 @@ impl Op for Head2d {
             }
             Ok(packed)
         });
-        let mut params = cx.input_view(0).to_vec();
-        params.extend([s.w, s.h, blocks, first / LANES].map(|v| v as u32));
         let threshold = match self.output {
             HeadOutput::Mask(MaskRule::Threshold(t)) => t,
             _ => 0.0,
         };
-        params.extend([self.activation.slope().to_bits(), threshold.to_bits(), 0, 0]);
+        let Size { w, h, blocks, .. } = s.into();
+        let (bias_vec4s, slope) = ((first / LANES) as u32, self.activation.slope());
+        let params = HeadParams { x: cx.input_view(0), w, h, blocks, bias_vec4s, slope, threshold };
         let key = KernelKey::new("head2d")
             .with("CLASSES", classes as u32)
             .with("PIXELS", PIXELS as u32)
@@ -108,10 +108,25 @@ impl Op for Head2d {
     }
 }
 
+shader_struct! {
+    /// Of `head2d`.
+    struct HeadParams {
+        x: View,
+        w: u32,
+        h: u32,
+        blocks: u32,
+        /// Before the weights.
+        bias_vec4s: u32,
+        slope: f32,
+        threshold: f32,
+    }
+}
+
 pub(super) fn cases() -> Vec<OpCase> {
     let case = |name: &str, op: Head2d, s: Shape| {
         let (classes, bias) = (op.classes, op.bias);
-        let case = OpCase::new(format!("head2d/{name}"), op, &[s]).parameter(&[classes, s.c, 1, 1], InputKind::Parameter);
+        let case =
+            OpCase::new(format!("head2d/{name}"), op, &[s]).parameter(&[classes, s.c, 1, 1], InputKind::Parameter);
         if bias { case.parameter(&[classes], InputKind::Parameter) } else { case }
     };
     let values = |classes: usize| Head2d {

@@ -2,8 +2,8 @@
 
 use super::{InputKind, Lowering, Op, OpCase, Spatial, by_plane, expect_inputs};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 
 /// Cuts a tile out of a window of a picture, extends the picture by mirroring where the tile leaves it (the edge pixel
 /// is not repeated), and normalises: `clamp((x - offset) * scale, low, high)` per channel.
@@ -97,14 +97,30 @@ impl Op for ImageIn {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (window, out) = (cx.input(0), cx.output(0));
-        let mut params = cx.output_view(0).to_vec();
-        params.extend([out.w, out.h, window.w, window.h, out.c.div_ceil(LANES), out.c, ImageInfo::len(out.c), 0].map(|v| v as u32));
+        let (Size { w, h, blocks, c }, Size { w: window_w, h: window_h, .. }) = (out.into(), window.into());
+        let tile_words = ImageInfo::len(out.c) as u32;
+        let params = ImageInParams { y: cx.output_view(0), w, h, window_w, window_h, blocks, c, tile_words };
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
         cx.dispatch(KernelKey::new("image_in"), params, bindings, Lowering::per_vec4(out))
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         Spatial::Global("places a tile inside a picture")
+    }
+}
+
+shader_struct! {
+    /// Of `image_in`.
+    struct ImageInParams {
+        y: View,
+        w: u32,
+        h: u32,
+        window_w: u32,
+        window_h: u32,
+        blocks: u32,
+        c: u32,
+        /// Words of a tile.
+        tile_words: u32,
     }
 }
 
@@ -120,7 +136,8 @@ pub(super) fn cases() -> Vec<OpCase> {
     };
     let unit = [0.0, 1.0, f32::MIN, f32::MAX];
     let scaled = [0.25, 3.0, -1.0, 1.5];
-    let info = |tile, window, picture, channels: &[[f32; 4]]| ImageInfo { tile, window, picture, channels: channels.to_vec() };
+    let info =
+        |tile, window, picture, channels: &[[f32; 4]]| ImageInfo { tile, window, picture, channels: channels.to_vec() };
     let pair = [info([2, 3], [0, 0], [10, 12], &[unit, scaled]), info([-5, 40], [0, 30], [7, 50], &[scaled, unit])];
     let mut two = case("two tiles of different pictures", [6, 7], Shape::new(1, 2, 10, 20), pair[0].clone());
     let words = pair.iter().flat_map(ImageInfo::words).collect();
@@ -131,8 +148,23 @@ pub(super) fn cases() -> Vec<OpCase> {
     vec![
         two,
         case("inside", [6, 7], Shape::new(1, 1, 10, 12), info([2, 3], [0, 0], [10, 12], &[unit])),
-        case("mirrored on all sides, normalised", [16, 20], Shape::new(1, 1, 9, 11), info([-3, -4], [0, 0], [9, 11], &[scaled])),
-        case("window of a large picture, three channels", [8, 8], Shape::new(1, 3, 8, 9), info([100, 200], [98, 199], [1000, 900], &[unit, scaled, unit])),
-        case("picture smaller than the margin", [21, 21], Shape::new(1, 5, 3, 1), info([-9, -9], [0, 0], [3, 1], &[unit; 5])),
+        case(
+            "mirrored on all sides, normalised",
+            [16, 20],
+            Shape::new(1, 1, 9, 11),
+            info([-3, -4], [0, 0], [9, 11], &[scaled]),
+        ),
+        case(
+            "window of a large picture, three channels",
+            [8, 8],
+            Shape::new(1, 3, 8, 9),
+            info([100, 200], [98, 199], [1000, 900], &[unit, scaled, unit]),
+        ),
+        case(
+            "picture smaller than the margin",
+            [21, 21],
+            Shape::new(1, 5, 3, 1),
+            info([-9, -9], [0, 0], [3, 1], &[unit; 5]),
+        ),
     ]
 }

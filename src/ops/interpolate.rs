@@ -83,14 +83,15 @@ impl Interpolate {
             (InterpolateKernel::Linear, Coordinates::HalfPixel | Coordinates::HalfPixelSymmetric) => {
                 ResizeMode::Bilinear { align_corners: false }
             }
-            (InterpolateKernel::Linear, Coordinates::PytorchHalfPixel) if h > 1 && w > 1 => ResizeMode::Bilinear { align_corners: false },
+            (InterpolateKernel::Linear, Coordinates::PytorchHalfPixel) if h > 1 && w > 1 => {
+                ResizeMode::Bilinear { align_corners: false }
+            }
             // For whole multiples all roundings of a pixel's middle agree.
             (InterpolateKernel::Nearest(NearestRule::Floor), Coordinates::TfHalfPixelForNn)
-            | (InterpolateKernel::Nearest(NearestRule::RoundPreferFloor | NearestRule::RoundPreferCeil), Coordinates::HalfPixel)
-                if h.is_multiple_of(s.h) && w.is_multiple_of(s.w) =>
-            {
-                ResizeMode::Nearest
-            }
+            | (
+                InterpolateKernel::Nearest(NearestRule::RoundPreferFloor | NearestRule::RoundPreferCeil),
+                Coordinates::HalfPixel,
+            ) if h.is_multiple_of(s.h) && w.is_multiple_of(s.w) => ResizeMode::Nearest,
             _ => return None,
         };
         let align = matches!(mode, ResizeMode::Bilinear { align_corners: true });
@@ -164,7 +165,8 @@ impl Interpolate {
                 (0..m).map(|i| {
                     let v = at(i);
                     let low = v.floor();
-                    let taps = cubic(f64::from(a), v - low).into_iter().enumerate().map(|(k, w)| (low + k as f64 - 1.0, w));
+                    let taps =
+                        cubic(f64::from(a), v - low).into_iter().enumerate().map(|(k, w)| (low + k as f64 - 1.0, w));
                     let inside = |p: f64| p >= 0.0 && p <= (n - 1) as f64;
                     let kept: Vec<(f64, f64)> =
                         taps.map(|(p, w)| (p, if exclude_outside && !inside(p) { 0.0 } else { w })).collect();
@@ -230,7 +232,9 @@ impl Op for Interpolate {
             (exact && n % m == 0).then_some(Window { num: n / m, den: 1, first: -reach, last: n / m + reach })
         };
         match (self.coordinates, window(0, s.h, o.h), window(1, s.w, o.w)) {
-            (Coordinates::AlignCorners, ..) => Spatial::Global("resizing with align_corners depends on the size of the whole picture"),
+            (Coordinates::AlignCorners, ..) => {
+                Spatial::Global("resizing with align_corners depends on the size of the whole picture")
+            }
             (_, Some(rows), Some(columns)) => Spatial::Windows(vec![[rows, columns]]),
             _ => Spatial::Global("resizing by a broken ratio depends on the size of the whole picture"),
         }
@@ -246,7 +250,8 @@ pub(super) fn cases() -> Vec<OpCase> {
         ("prefer floor", NearestRule::RoundPreferFloor),
         ("prefer ceil", NearestRule::RoundPreferCeil),
     ];
-    let all = [C::HalfPixel, C::HalfPixelSymmetric, C::PytorchHalfPixel, C::AlignCorners, C::Asymmetric, C::TfHalfPixelForNn];
+    let all =
+        [C::HalfPixel, C::HalfPixelSymmetric, C::PytorchHalfPixel, C::AlignCorners, C::Asymmetric, C::TfHalfPixelForNn];
     let (up, down) = (OutputSize::Scales([2.0, 1.7]), OutputSize::Sizes([4, 5]));
     let case = |name: String, kernel: InterpolateKernel, coordinates: Coordinates, size: OutputSize| {
         OpCase::new(format!("interpolate/{name}"), Interpolate { kernel, coordinates, size }, &[s(2, 5, 7, 9)])

@@ -149,7 +149,11 @@ fn results_are_onnxruntimes() {
         if let Some(simple) = op.simpler(x.shape().unwrap()) {
             let simple = simple.reference(&[&x]).unwrap().remove(0);
             assert_eq!(simple.dims(), y.dims());
-            assert!(simple.data().iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-5), "{op:?} is not {:?}", simple.data());
+            assert!(
+                simple.data().iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-5),
+                "{op:?} is not {:?}",
+                simple.data()
+            );
         }
     }
     assert!(KNOWN.len() > 90);

@@ -1,8 +1,8 @@
 //! What an op writes down when it lowers itself: dispatches, packed weights and scratch, all plain data.
 
 use crate::error::{Error, Result};
-use crate::kernel::{Caps, Dispatch, KernelKey, Operand};
-use crate::tensor::{BlockedLayout, HostTensor, Layout, Precision, Shape, TensorDesc};
+use crate::kernel::{Caps, Dispatch, KernelKey, Operand, Params, Size, View, shader_struct};
+use crate::tensor::{BlockedLayout, HostTensor, LANES, Layout, Precision, Shape, TensorDesc};
 use std::fmt;
 use std::sync::Arc;
 
@@ -80,29 +80,24 @@ impl<'a> Lowering<'a> {
         self.outputs[i].shape
     }
 
-    /// The shader's view of blocked input `i`: origin, row, plane and batch stride in vec4s.
-    pub fn input_view(&self, i: usize) -> [u32; 4] {
+    /// The shader's view of blocked input `i`.
+    pub fn input_view(&self, i: usize) -> View {
         view(&self.inputs[i], 0, 0)
     }
 
     /// The shader's view of a blocked tensor.
-    pub fn view(desc: &TensorDesc) -> [u32; 4] {
+    pub fn view(desc: &TensorDesc) -> View {
         view(desc, 0, 0)
     }
 
     /// The view of blocked input `i` whose pixel (0, 0) is the input's pixel `(y, x)`: a crop that costs nothing.
-    pub fn cropped_view(&self, i: usize, y: usize, x: usize) -> [u32; 4] {
+    pub fn cropped_view(&self, i: usize, y: usize, x: usize) -> View {
         view(&self.inputs[i], y, x)
     }
 
     /// The shader's view of blocked output `i`.
-    pub fn output_view(&self, i: usize) -> [u32; 4] {
+    pub fn output_view(&self, i: usize) -> View {
         view(&self.outputs[i], 0, 0)
-    }
-
-    /// What the `Params` of kernels with one input and one output begin with: both views.
-    pub fn views(&self) -> Vec<u32> {
-        [self.input_view(0), self.output_view(0)].concat()
     }
 
     /// Adds packed weights of `len` elements made from the node's inputs `inputs`, stored in the plan's precision:
@@ -153,11 +148,11 @@ impl<'a> Lowering<'a> {
         self.lowered.reads.push((operand, times));
     }
 
-    /// Adds a dispatch. `params` are the words of the shader's `Params`, `bindings` follow it in order.
+    /// Adds a dispatch. `params` is the shader's `Params`, `bindings` follow it in order.
     pub fn dispatch(
         &mut self,
         kernel: KernelKey,
-        params: Vec<u32>,
+        params: impl Into<Params>,
         bindings: impl Into<Vec<Operand>>,
         workgroups: [usize; 3],
     ) -> Result<()> {
@@ -185,7 +180,12 @@ impl<'a> Lowering<'a> {
         if workgroups.contains(&0) {
             return Ok(());
         }
-        self.lowered.dispatches.push(Dispatch { kernel, params, bindings, workgroups: workgroups.map(|g| g as u32) });
+        self.lowered.dispatches.push(Dispatch {
+            kernel,
+            params: params.into(),
+            bindings,
+            workgroups: workgroups.map(|g| g as u32),
+        });
         Ok(())
     }
 
@@ -198,14 +198,14 @@ impl<'a> Lowering<'a> {
     }
 
     /// Elements that a row of workgroups of [`Lowering::per_element`] covers, a multiple of 64.
-    pub fn linear_row(&self, len: usize) -> usize {
-        len.div_ceil(64).clamp(1, self.caps.max_workgroups as usize) * 64
+    pub fn linear_row(&self, len: usize) -> u32 {
+        len.div_ceil(64).clamp(1, self.caps.max_workgroups as usize) as u32 * 64
     }
 
     /// Workgroups of a kernel that gives each invocation of workgroups of 64 one of `len` elements: a row of them, or
     /// several where the device's limit asks for it.
     pub fn per_element(&self, len: usize) -> [usize; 3] {
-        let row = self.linear_row(len);
+        let row = self.linear_row(len) as usize;
         [row / 64, len.div_ceil(row), 1]
     }
 
@@ -215,10 +215,32 @@ impl<'a> Lowering<'a> {
     }
 }
 
-fn view(desc: &TensorDesc, y: usize, x: usize) -> [u32; 4] {
+fn view(desc: &TensorDesc, y: usize, x: usize) -> View {
     debug_assert_eq!(desc.layout, Layout::Blocked);
     let l = BlockedLayout::new(desc.shape);
-    [l.origin + y * l.row + x, l.row, l.plane, l.batch].map(|v| v as u32)
+    let [origin, row, plane, batch] = [l.origin + y * l.row + x, l.row, l.plane, l.batch].map(|v| v as u32);
+    View { origin, row, plane, batch }
+}
+
+impl From<Shape> for Size {
+    fn from(s: Shape) -> Self {
+        let [w, h, blocks, c] = [s.w, s.h, s.c.div_ceil(LANES), s.c].map(|v| v as u32);
+        Self { w, h, blocks, c }
+    }
+}
+
+shader_struct! {
+    /// Of `halo`.
+    struct HaloParams {
+        /// W + 2
+        row: u32,
+        /// H
+        height: u32,
+        /// vec4s of a plane.
+        plane: u32,
+        /// Border pixels of a plane.
+        border: u32,
+    }
 }
 
 /// The dispatch that clears the halo of a blocked tensor; `guard` is the last binding of every kernel of an `f16` plan.
@@ -227,9 +249,10 @@ pub fn halo<B>(desc: TensorDesc, target: B, guard: Option<B>) -> Dispatch<B> {
     let border = 2 * l.row + 2 * desc.shape.h;
     let planes = desc.shape.n * l.blocks;
     let precision = if guard.is_some() { Precision::F16 } else { Precision::F32 };
+    let [row, height, plane, edge] = [l.row, desc.shape.h, l.plane, border].map(|v| v as u32);
     Dispatch {
         kernel: KernelKey::new("halo").stored(precision, 1),
-        params: [l.row, desc.shape.h, l.plane, border].map(|v| v as u32).to_vec(),
+        params: HaloParams { row, height, plane, border: edge }.into(),
         bindings: [target].into_iter().chain(guard).collect(),
         workgroups: [border.div_ceil(64) as u32, planes as u32, 1],
     }

@@ -2,8 +2,8 @@
 
 use super::{Lowering, Op, OpCase, by_plane, expect_inputs};
 use crate::error::Result;
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, Layout, LANES, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
 
 /// How a pixel's class is decided.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,15 +56,25 @@ impl Op for MaskOut {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let s = cx.input(0);
-        let mut params = cx.input_view(0).to_vec();
-        params.extend([s.w, s.h, s.c, s.n].map(|v| v as u32));
         let (key, threshold) = match self.rule {
             MaskRule::Argmax => (KernelKey::new("mask_out"), 0.0f32),
             MaskRule::Threshold(t) => (KernelKey::new("mask_out").flag("THRESHOLD", true), t),
         };
-        params.extend([threshold.to_bits(), 0, 0, 0]);
+        let Size { w, h, c: classes, .. } = s.into();
+        let params = MaskOutParams { x: cx.input_view(0), w, h, classes, threshold };
         let grid = Lowering::per_vec4(s.with_c(LANES));
         cx.dispatch(key, params, [Operand::Input(0), Operand::Output(0)], grid)
+    }
+}
+
+shader_struct! {
+    /// Of `mask_out`.
+    struct MaskOutParams {
+        x: View,
+        w: u32,
+        h: u32,
+        classes: u32,
+        threshold: f32,
     }
 }
 

@@ -3,8 +3,8 @@
 use super::binary::{blocked_input, broadcast};
 use super::{InputKind, Lowering, Op, OpCase, Spatial, by_plane, expect_inputs};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// `torch.matmul` of `[N, C, H, K]` and `[N, C, K, W]`, plane by plane; one image or channel goes with all of the other's.
 /// Either input may be a parameter. `transposed` takes the second as `[N, C, W, K]`.
@@ -47,7 +47,9 @@ impl Op for MatMul {
             for (i, v) in plane.iter_mut().enumerate() {
                 let (y, x) = (i / out.w, i % out.w);
                 let right = |k: usize| if self.transposed { x * b.w + k } else { k * b.w + x };
-                let product = |k: usize| f64::from(inputs[0].data()[a0 + y * a.w + k]) * f64::from(inputs[1].data()[b0 + right(k)]);
+                let product = |k: usize| {
+                    f64::from(inputs[0].data()[a0 + y * a.w + k]) * f64::from(inputs[1].data()[b0 + right(k)])
+                };
                 *v = (0..a.w).map(product).sum::<f64>() as f32;
             }
         })])
@@ -58,14 +60,25 @@ impl Op for MatMul {
         let (left, mut left_view) = blocked_input(cx, 0);
         let (right, mut right_view) = blocked_input(cx, 1);
         for (view, s) in [(&mut left_view, a), (&mut right_view, b)] {
-            view[2] = if s.c == o.c { view[2] } else { 0 };
-            view[3] = if s.n == o.n { view[3] } else { 0 };
+            view.plane = if s.c == o.c { view.plane } else { 0 };
+            view.batch = if s.n == o.n { view.batch } else { 0 };
         }
         // The second as k and x count: strides of both.
-        let steps = if self.transposed { [1, right_view[1]] } else { [right_view[1], 1] };
-        let mut params = [left_view, right_view, cx.output_view(0)].concat();
-        params.extend([o.w, o.h, o.c.div_ceil(LANES), a.w].map(|v| v as u32));
-        params.extend([steps[0], steps[1], u32::from(a.c != o.c), u32::from(b.c != o.c)]);
+        let (b_step_k, b_step_column) = if self.transposed { (1, right_view.row) } else { (right_view.row, 1) };
+        let Size { w, h, blocks, .. } = o.into();
+        let params = MatMulParams {
+            a: left_view,
+            b: right_view,
+            y: cx.output_view(0),
+            w,
+            h,
+            blocks,
+            depth: a.w as u32,
+            b_step_k,
+            b_step_column,
+            a_one_channel: u32::from(a.c != o.c),
+            b_one_channel: u32::from(b.c != o.c),
+        };
         cx.reads(Operand::Input(0), o.w as f64);
         cx.reads(Operand::Input(1), o.h as f64);
         cx.dispatch(KernelKey::new("matmul"), params, [left, right, Operand::Output(0)], Lowering::per_vec4(o))
@@ -80,6 +93,28 @@ impl Op for MatMul {
     }
 }
 
+shader_struct! {
+    /// Of `matmul`.
+    struct MatMulParams {
+        /// Strides of axes of one element are 0.
+        a: View,
+        b: View,
+        y: View,
+        w: u32,
+        h: u32,
+        blocks: u32,
+        /// K
+        depth: u32,
+        /// Stride of b along k,
+        b_step_k: u32,
+        /// and along columns of y.
+        b_step_column: u32,
+        /// Whether the one channel of a is every channel.
+        a_one_channel: u32,
+        b_one_channel: u32,
+    }
+}
+
 pub(super) fn cases() -> Vec<OpCase> {
     let s = Shape::new;
     let case = |name: &str, transposed: bool, a: Shape, b: Shape| {
@@ -90,7 +125,8 @@ pub(super) fn cases() -> Vec<OpCase> {
         case("transposed, as scores of attention", true, s(1, 6, 7, 5), s(1, 6, 9, 5)),
         case("one plane for all", false, s(2, 3, 4, 6), s(1, 1, 6, 5)),
         case("one channel on the left", false, s(1, 1, 4, 6), s(2, 7, 6, 5)),
-        OpCase::new("matmul/parameter", MatMul { transposed: false }, &[s(2, 1, 3, 8)]).parameter(&[1, 1, 8, 5], InputKind::Parameter),
+        OpCase::new("matmul/parameter", MatMul { transposed: false }, &[s(2, 1, 3, 8)])
+            .parameter(&[1, 1, 8, 5], InputKind::Parameter),
     ]
 }
 

@@ -1,8 +1,11 @@
 //! Max pooling.
 
-use super::{Backward, Emit, ValueId, MaxPool2dGrad, Pool2d, Pool2dGrad, PoolKind, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs};
+use super::{
+    Backward, Emit, Lowering, MaxPool2dGrad, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId, Window,
+    by_plane, expect_inputs,
+};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// `torch.nn.functional.max_pool2d`: input `[N, C, H, W]`; padding counts as minus infinity; `ceil_mode` rounds the
@@ -45,10 +48,10 @@ impl MaxPool2d {
     /// The dispatch that pools `from`, of that description, into output `to` of the node.
     pub(super) fn lower_from(&self, cx: &mut Lowering, from: Operand, desc: TensorDesc, to: usize) -> Result<()> {
         let (i, o) = (desc.shape, cx.output(to));
-        let mut params = Vec::with_capacity(16);
-        params.extend(Lowering::view(&desc));
-        params.extend(cx.output_view(to));
-        params.extend([o.w, o.h, o.c.div_ceil(4), i.w, i.h, self.stride, self.padding, 0].map(|v| v as u32));
+        let (x, y) = (Lowering::view(&desc), cx.output_view(to));
+        let (Size { w: ow, h: oh, blocks, .. }, Size { w, h, .. }) = (o.into(), i.into());
+        let (stride, padding) = (self.stride as u32, self.padding as u32);
+        let params = MaxPool2dParams { x, y, ow, oh, blocks, w, h, stride, padding };
         let kernel = KernelKey::new("max_pool2d").with("KERNEL", self.kernel as u32);
         cx.dispatch(kernel, params, [from, Operand::Output(to)], Lowering::per_vec4(o))
     }
@@ -80,10 +83,14 @@ impl Op for MaxPool2d {
         let s = inputs[0].shape;
         let kernel = self.kernel;
         if kernel == 0 || self.stride == 0 || 2 * self.padding > kernel {
-            return Err(Error::op(self.name(), format!("kernel {kernel}, stride {}, padding {}", self.stride, self.padding)));
+            return Err(Error::op(
+                self.name(),
+                format!("kernel {kernel}, stride {}, padding {}", self.stride, self.padding),
+            ));
         }
         // PyTorch's ceil mode accepts maps smaller than the window; floor mode does not.
-        let size = |n: usize| if self.ceil_mode && n > 0 { self.output_size(n.max(kernel)) } else { self.output_size(n) };
+        let size =
+            |n: usize| if self.ceil_mode && n > 0 { self.output_size(n.max(kernel)) } else { self.output_size(n) };
         let (Some(h), Some(w)) = (size(s.h), size(s.w)) else {
             return Err(Error::op(self.name(), format!("input {s} is smaller than the {kernel}x{kernel} window")));
         };
@@ -133,6 +140,21 @@ impl Op for MaxPool2d {
     }
 }
 
+shader_struct! {
+    /// Of `max_pool2d`.
+    struct MaxPool2dParams {
+        x: View,
+        y: View,
+        ow: u32,
+        oh: u32,
+        blocks: u32,
+        w: u32,
+        h: u32,
+        stride: u32,
+        padding: u32,
+    }
+}
+
 pub(super) fn cases() -> Vec<OpCase> {
     let case = |name: &str, op: MaxPool2d, s: Shape| OpCase::new(format!("max_pool2d/{name}"), op, &[s]);
     vec![
@@ -142,7 +164,11 @@ pub(super) fn cases() -> Vec<OpCase> {
         case("4x4 ceil", MaxPool2d::ceil(4), Shape::new(1, 8, 19, 22)),
         case("8x8 ceil", MaxPool2d::ceil(8), Shape::new(1, 4, 24, 17)),
         case("8x8 ceil, map smaller than the window", MaxPool2d::ceil(8), Shape::new(1, 4, 3, 17)),
-        case("3x3 stride 2 padding 1", MaxPool2d { kernel: 3, stride: 2, padding: 1, ceil_mode: false }, Shape::new(1, 3, 13, 10)),
+        case(
+            "3x3 stride 2 padding 1",
+            MaxPool2d { kernel: 3, stride: 2, padding: 1, ceil_mode: false },
+            Shape::new(1, 3, 13, 10),
+        ),
         case("one pixel left", MaxPool2d::new(2), Shape::new(3, 1, 2, 2)),
     ]
 }

@@ -1,19 +1,105 @@
 //! Operations: each in one file with its shape rule, its CPU reference, its lowering to kernels and its test cases.
 //!
-//! Adding one: a file here, a shader in `shaders/`, its `mod` line and its line in [`registry`]. Shader validation,
-//! `unet selftest` and the GPU-against-reference tests pick it up from there.
+//! Adding one: a file here with the struct of its kernel's parameters, a shader in a folder of `shaders/`, its `mod` line
+//! and its line in `CASES`. Shader validation, `unet selftest` and the GPU-against-reference tests pick it up from there.
 
+mod activation;
+mod augment;
+mod average;
+mod avg_pool2d;
 mod backward;
+mod batch_norm;
+mod batch_norm_train;
+mod binary;
+mod concat;
+mod conv2d;
+mod conv_transpose2d;
+mod crop2d;
+mod dropout;
+mod fill;
+mod gate;
 mod gemm;
+mod global_pool;
+mod grad;
+mod group_norm;
+mod head2d;
+mod image_in;
+mod interpolate;
+mod loss;
 mod lowering;
+mod mask_out;
+mod matmul;
+mod max_pool2d;
+mod moving_average;
+mod nchw;
+mod normalise;
+mod optim;
+mod pad2d;
+mod pad_mode;
+mod pool2d;
 mod random;
+mod rearrange;
+mod reduce;
 mod resample;
+mod resize;
+mod slice;
+mod softmax;
 mod spatial;
 mod strided;
+mod sum;
+mod tap_sum;
+mod unary;
 
+pub use activation::{Activation, ActivationKind};
+pub use augment::{Bend, Border, Intensity, Interpolation, MOST_SIGMA, SimardField, Similarity, Warp};
+pub use average::Average;
+pub use avg_pool2d::AvgPool2d;
 pub use backward::{Backward, Emit, ValueId};
+pub use batch_norm::BatchNorm2d;
+pub use batch_norm_train::BatchNorm2dTrain;
+pub use binary::{Binary, BinaryKind};
+pub use concat::Concat;
+pub use conv_transpose2d::ConvTranspose2d;
+pub use conv2d::{Conv2d, Source};
+pub use crop2d::Crop2d;
+pub use dropout::Dropout;
+pub use fill::Fill;
+pub use gate::{ArgmaxGate, ScaleByGate};
+pub use global_pool::{GlobalAvgPool, GlobalMaxPool};
+pub use grad::{
+    ActivationGrad, BatchNorm2dGrad, BatchStatistics, ChannelSlice, ChannelSum, ConvWeightGrad, ConvWeightGradPlain,
+    FlipWeights, GlobalMaxPoolGrad, InstanceNorm2dGrad, MaxPool2dGrad, Pool2dGrad, ResizeGrad, SoftmaxGrad,
+    WeightSource,
+};
+pub use group_norm::GroupNorm;
+pub use head2d::{Head2d, HeadOutput};
+pub use image_in::{ImageIn, ImageInfo, mirror};
+pub use interpolate::{Coordinates, Interpolate, InterpolateKernel, NearestRule, OutputSize};
+pub use loss::{
+    LossMean, LossMeanGrad, LossReduction, MsSsim, MsSsimForm, MsSsimGrad, OneHot, Overlap, OverlapGrad, OverlapGroup,
+    OverlapRatio, OverlapRatioGrad, PixelLoss, PixelLossGrad, PixelLossKind, Presence, SoftmaxCrossEntropy,
+    SoftmaxCrossEntropyGrad, SsimMeans, SsimMeansGrad, Truth, WeightedSum,
+};
 pub use lowering::{Lowered, Lowering, PackFn, PackedWeights, halo};
+pub use mask_out::{MaskOut, MaskRule};
+pub use matmul::MatMul;
+pub use max_pool2d::MaxPool2d;
+pub use moving_average::MovingAverage;
+pub use nchw::{ExportNchw, ImportNchw};
+pub use normalise::InstanceNorm2d;
+pub use optim::{Accumulate, ClipFactor, Hyper, OptimiserKind, OptimiserStep, SquaredNorm};
+pub use pad_mode::{PadMode, PadWith};
+pub use pad2d::Pad2d;
+pub use pool2d::{Pool2d, PoolKind};
+pub use rearrange::{DepthOrder, DepthToSpace, Rearrange, SpaceToDepth};
+pub use reduce::{ArgMax, Reduce, ReduceKind};
+pub use resize::{Resize, ResizeMode, ResizeSize};
+pub use slice::{ConcatPixels, Slice};
+pub use softmax::Softmax;
 pub use spatial::{Spatial, Window};
+pub use sum::Sum;
+pub use tap_sum::TapSum;
+pub use unary::{Unary, UnaryKind};
 
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
@@ -184,56 +270,50 @@ pub(crate) fn by_plane(shape: Shape, f: impl Fn(usize, usize, &mut [f32]) + Sync
     out
 }
 
-macro_rules! registry {
-    ($($module:ident: $($op:ident),+;)*) => {
-        $(mod $module; pub use $module::{$($op),+};)*
-        /// The test cases of every registered op.
-        pub fn registry() -> Vec<OpCase> {
-            let mut cases = Vec::new();
-            $(cases.extend($module::cases());)*
-            cases
-        }
-    };
-}
+/// Where the test cases of every operation come from.
+const CASES: &[fn() -> Vec<OpCase>] = &[
+    activation::cases,
+    augment::cases,
+    average::cases,
+    avg_pool2d::cases,
+    batch_norm::cases,
+    batch_norm_train::cases,
+    binary::cases,
+    concat::cases,
+    conv2d::cases,
+    conv_transpose2d::cases,
+    crop2d::cases,
+    dropout::cases,
+    fill::cases,
+    gate::cases,
+    global_pool::cases,
+    grad::cases,
+    group_norm::cases,
+    head2d::cases,
+    image_in::cases,
+    interpolate::cases,
+    loss::cases,
+    mask_out::cases,
+    matmul::cases,
+    max_pool2d::cases,
+    nchw::cases,
+    moving_average::cases,
+    normalise::cases,
+    optim::cases,
+    pad2d::cases,
+    pad_mode::cases,
+    pool2d::cases,
+    rearrange::cases,
+    reduce::cases,
+    resize::cases,
+    slice::cases,
+    softmax::cases,
+    sum::cases,
+    tap_sum::cases,
+    unary::cases,
+];
 
-registry! {
-    activation: Activation, ActivationKind;
-    augment: Bend, Border, Intensity, Interpolation, MOST_SIGMA, SimardField, Similarity, Warp;
-    average: Average;
-    avg_pool2d: AvgPool2d;
-    batch_norm: BatchNorm2d;
-    batch_norm_train: BatchNorm2dTrain;
-    binary: Binary, BinaryKind;
-    concat: Concat;
-    conv2d: Conv2d, Source;
-    conv_transpose2d: ConvTranspose2d;
-    crop2d: Crop2d;
-    dropout: Dropout;
-    fill: Fill;
-    gate: ArgmaxGate, ScaleByGate;
-    global_pool: GlobalAvgPool, GlobalMaxPool;
-    grad: ActivationGrad, BatchNorm2dGrad, BatchStatistics, ChannelSlice, ChannelSum, ConvWeightGrad, ConvWeightGradPlain, FlipWeights, GlobalMaxPoolGrad, InstanceNorm2dGrad, MaxPool2dGrad, Pool2dGrad, ResizeGrad, SoftmaxGrad, WeightSource;
-    group_norm: GroupNorm;
-    head2d: Head2d, HeadOutput;
-    image_in: ImageIn, ImageInfo, mirror;
-    interpolate: Coordinates, Interpolate, InterpolateKernel, NearestRule, OutputSize;
-    loss: LossMean, LossMeanGrad, LossReduction, MsSsim, MsSsimForm, MsSsimGrad, OneHot, Overlap, OverlapGrad, OverlapGroup, OverlapRatio, OverlapRatioGrad, PixelLoss, PixelLossGrad, PixelLossKind, Presence, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SsimMeans, SsimMeansGrad, Truth, WeightedSum;
-    mask_out: MaskOut, MaskRule;
-    matmul: MatMul;
-    max_pool2d: MaxPool2d;
-    nchw: ImportNchw, ExportNchw;
-    moving_average: MovingAverage;
-    normalise: InstanceNorm2d;
-    optim: Accumulate, ClipFactor, Hyper, OptimiserKind, OptimiserStep, SquaredNorm;
-    pad2d: Pad2d;
-    pad_mode: PadMode, PadWith;
-    pool2d: Pool2d, PoolKind;
-    rearrange: DepthOrder, DepthToSpace, Rearrange, SpaceToDepth;
-    reduce: ArgMax, Reduce, ReduceKind;
-    resize: Resize, ResizeMode, ResizeSize;
-    slice: ConcatPixels, Slice;
-    softmax: Softmax;
-    sum: Sum;
-    tap_sum: TapSum;
-    unary: Unary, UnaryKind;
+/// The test cases of every registered op.
+pub fn registry() -> Vec<OpCase> {
+    CASES.iter().flat_map(|cases| cases()).collect()
 }

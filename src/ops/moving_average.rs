@@ -2,7 +2,7 @@
 
 use super::{InputKind, Lowering, Op, OpCase, expect_inputs};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
 
@@ -38,9 +38,8 @@ impl Op for MovingAverage {
 
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
         let (keep, add) = self.weights();
-        let next = |(&old, &new): (&f32, &f32)| {
-            (f64::from(old) * f64::from(keep) + f64::from(new) * f64::from(add)) as f32
-        };
+        let next =
+            |(&old, &new): (&f32, &f32)| (f64::from(old) * f64::from(keep) + f64::from(new) * f64::from(add)) as f32;
         let y: Vec<f32> = inputs[0].data().iter().zip(inputs[1].data()).map(next).collect();
         Ok(vec![HostTensor::new(inputs[0].dims(), y)?])
     }
@@ -52,9 +51,19 @@ impl Op for MovingAverage {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let len = cx.output(0).len();
         let (keep, add) = self.weights();
-        let params = vec![len as u32, cx.linear_row(len) as u32, keep.to_bits(), add.to_bits()];
+        let params = MovingAverageParams { len: len as u32, row: cx.linear_row(len), keep, add };
         let bindings = [Operand::Input(1), Operand::Output(0)];
         cx.dispatch(KernelKey::new("moving_average"), params, bindings, cx.per_element(len))
+    }
+}
+
+shader_struct! {
+    /// Of `moving_average`.
+    struct MovingAverageParams {
+        len: u32,
+        row: u32,
+        keep: f32,
+        add: f32,
     }
 }
 

@@ -1,9 +1,9 @@
 //! The border of the engine: plain NCHW in and out.
 
-use super::{Backward, Emit, ValueId, InputKind, Lowering, Op, OpCase, expect_inputs};
+use super::{Backward, Emit, InputKind, Lowering, Op, OpCase, ValueId, expect_inputs};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Params, Size, View, shader_struct};
+use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 
 /// Plain NCHW to the device layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +21,8 @@ fn convert(name: &str, inputs: &[TensorDesc], from: Layout, to: Layout) -> Resul
     Ok(vec![TensorDesc { shape: inputs[0].shape, layout: to }])
 }
 
-fn lower(cx: &mut Lowering, shader: &'static str, view: [u32; 4]) -> Result<()> {
+fn lower(cx: &mut Lowering, shader: &'static str, params: impl Into<Params>) -> Result<()> {
     let s = cx.input(0);
-    let mut params = view.to_vec();
-    params.extend([s.w, s.h, s.c.div_ceil(LANES), s.c].map(|v| v as u32));
     cx.dispatch(KernelKey::new(shader), params, [Operand::Input(0), Operand::Output(0)], Lowering::per_vec4(s))
 }
 
@@ -43,7 +41,7 @@ impl Op for ImportNchw {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let view = cx.output_view(0);
-        lower(cx, "import_nchw", view)
+        lower(cx, "import_nchw", ImportNchwParams { y: view, size: cx.input(0).into() })
     }
 
     fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
@@ -67,12 +65,26 @@ impl Op for ExportNchw {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let view = cx.input_view(0);
-        lower(cx, "export_nchw", view)
+        lower(cx, "export_nchw", ExportNchwParams { x: view, size: cx.input(0).into() })
     }
 
     fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         Ok(vec![Some(emit.node("grad", ImportNchw, &[dy])?)])
+    }
+}
+
+shader_struct! {
+    /// Of `import_nchw`.
+    struct ImportNchwParams {
+        y: View,
+        size: Size,
+    }
+
+    /// Of `export_nchw`.
+    struct ExportNchwParams {
+        x: View,
+        size: Size,
     }
 }
 

@@ -3,10 +3,11 @@
 use super::batch_norm::{lower_scale_shift, pack_pairs, packed_len};
 use super::group_norm::lower_groups;
 use super::{
-    ActivationKind, Backward, Emit, InputKind, InstanceNorm2dGrad, ValueId, Lowering, Op, OpCase, Spatial, expect_inputs, expect_per_channel, map_elements, output_shape,
+    ActivationKind, Backward, Emit, InputKind, InstanceNorm2dGrad, Lowering, Op, OpCase, Spatial, ValueId,
+    expect_inputs, expect_per_channel, map_elements, output_shape,
 };
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 use std::sync::Arc;
 
@@ -94,15 +95,29 @@ pub(super) fn lower_normalise(
         Ok(pack_pairs((0..s.c).map(|c| (at(0, c, 1.0), at(1, c, 0.0))), s.c))
     });
     let scratch = cx.scratch((groups * packed_len(s.c) * 4) as u64);
-    let mut params = cx.input_view(0).to_vec();
-    params.extend([s.w, s.h, s.c, images].map(|v| v as u32));
-    let factor = 1.0 / (images * s.pixels()) as f64;
-    params.extend([(factor as f32).to_bits(), eps.to_bits(), 0, 0]);
+    let Size { w, h, c, .. } = s.into();
+    let (x, factor) = (cx.input_view(0), (1.0 / (images * s.pixels()) as f64) as f32);
+    let params = NormStatisticsParams { x, w, h, c, images: images as u32, factor, eps };
     let mut bindings = vec![Operand::Input(0), affine, Operand::ScratchWrite(scratch)];
     bindings.extend(keep.then_some([Operand::Output(1), Operand::Output(2)]).into_iter().flatten());
     cx.dispatch(KernelKey::new("norm_statistics").flag("KEEP", keep), params, bindings, [blocks, groups, 1])?;
     cx.reads(Operand::ScratchRead(scratch), s.pixels() as f64);
     lower_scale_shift(cx, Operand::ScratchRead(scratch), groups > 1, activation)
+}
+
+shader_struct! {
+    /// Of `norm_statistics`.
+    struct NormStatisticsParams {
+        x: View,
+        w: u32,
+        h: u32,
+        c: u32,
+        /// Per statistic: 1 or N.
+        images: u32,
+        /// 1 / elements per statistic.
+        factor: f32,
+        eps: f32,
+    }
 }
 
 impl Op for InstanceNorm2d {
@@ -149,9 +164,8 @@ impl Op for InstanceNorm2d {
 }
 
 pub(super) fn cases() -> Vec<OpCase> {
-    let affine = |case: OpCase, c: usize| {
-        case.parameter(&[c], InputKind::Positive).parameter(&[c], InputKind::Parameter)
-    };
+    let affine =
+        |case: OpCase, c: usize| case.parameter(&[c], InputKind::Positive).parameter(&[c], InputKind::Parameter);
     let instance = |name: &str, s: Shape| {
         let op = InstanceNorm2d { eps: 1e-5, affine: true };
         affine(OpCase::new(format!("instance_norm2d/{name}"), op, &[s]), s.c)

@@ -1,8 +1,8 @@
 //! Zero padding.
 
-use super::{Backward, Emit, ValueId, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs, output_shape};
+use super::{Backward, Emit, Lowering, Op, OpCase, Spatial, ValueId, Window, by_plane, expect_inputs, output_shape};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// `torch.nn.functional.pad(x, [left, right, top, bottom])`: adds zeros; a negative amount crops that side.
@@ -81,9 +81,9 @@ pub(super) fn shifted(x: &HostTensor, out: Shape, top: i64, left: i64) -> Result
 /// The dispatch of [`shifted`]; `infer` has seen to it that both shifts fit an `i32`.
 pub(super) fn lower_shifted(cx: &mut Lowering, top: i64, left: i64) -> Result<()> {
     let (i, o) = (cx.input(0), cx.output(0));
-    let mut params = cx.views();
-    params.extend([o.w, o.h, o.c.div_ceil(4), i.w, i.h].map(|v| v as u32));
-    params.extend([top as i32 as u32, left as i32 as u32, 0]);
+    let Size { w: ow, h: oh, blocks, .. } = o.into();
+    let (w, h, top, left) = (i.w as i32, i.h as i32, top as i32, left as i32);
+    let params = PadParams { x: cx.input_view(0), y: cx.output_view(0), ow, oh, blocks, w, h, top, left };
     let bindings = [Operand::Input(0), Operand::Output(0)];
     cx.dispatch(KernelKey::new("pad"), params, bindings, Lowering::per_vec4(o))
 }
@@ -92,6 +92,21 @@ pub(super) fn lower_shifted(cx: &mut Lowering, top: i64, left: i64) -> Result<()
 pub(super) fn shift_windows(top: i64, left: i64) -> Spatial {
     let window = |shift: i64| Window { first: -shift, last: -shift, ..Window::SAME };
     Spatial::Windows(vec![[window(top), window(left)]])
+}
+
+shader_struct! {
+    /// Of `pad`.
+    struct PadParams {
+        x: View,
+        y: View,
+        ow: u32,
+        oh: u32,
+        blocks: u32,
+        w: i32,
+        h: i32,
+        top: i32,
+        left: i32,
+    }
 }
 
 pub(super) fn cases() -> Vec<OpCase> {

@@ -2,8 +2,8 @@
 
 use super::{Backward, Emit, Lowering, Op, OpCase, Pool2dGrad, Spatial, ValueId, Window, by_plane, expect_inputs};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// What is made of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,8 @@ impl Pool2d {
             let fits = |v: usize| i32::try_from(v).is_ok();
             let padding = [self.padding[axis], self.padding[axis + 2]];
             let span = self.span(axis).filter(|&span| fits(span) && padding.iter().all(|&p| p < span))?;
-            let known = span > 0 && self.stride[axis] > 0 && self.dilation[axis] > 0 && fits(self.stride[axis]) && fits(n);
+            let known =
+                span > 0 && self.stride[axis] > 0 && self.dilation[axis] > 0 && fits(self.stride[axis]) && fits(n);
             known.then(|| self.output_size(axis, n)).flatten()
         };
         match (size(0, s.h), size(1, s.w)) {
@@ -91,19 +92,27 @@ impl Pool2d {
                 }
             }
         }
-        let include = self.kind == PoolKind::Average { count_include_pad: true };
-        let count = if include { all } else { inside.len() };
+        let count = if self.counts_padding() { all } else { inside.len() };
         (inside, count.max(1))
     }
 
-    /// The words of the struct `Geometry` of `shaders/lib/pool.wgsl`.
-    pub(super) fn words(&self, s: Shape) -> Vec<u32> {
+    /// Whether a mean counts padding.
+    pub(super) fn counts_padding(&self) -> bool {
+        self.kind == PoolKind::Average { count_include_pad: true }
+    }
+
+    /// The windows over an input of a shape.
+    pub(super) fn geometry(&self, s: Shape) -> PoolGeometry {
         let [top, left, bottom, right] = self.padding;
-        let [kernel, stride, dilation] = [self.kernel, self.stride, self.dilation];
-        let include = self.kind == PoolKind::Average { count_include_pad: true };
-        let words = [s.h, s.w, s.h + bottom, s.w + right, kernel[0], kernel[1], stride[0], stride[1]];
-        let more = [dilation[0], dilation[1], top, left, usize::from(include), 0, 0, 0];
-        words.into_iter().chain(more).map(|v| v as u32).collect()
+        let pair = |v: [usize; 2]| v.map(|v| v as i32);
+        PoolGeometry {
+            size: pair([s.h, s.w]),
+            padded: pair([s.h + bottom, s.w + right]),
+            kernel: pair(self.kernel),
+            stride: pair(self.stride),
+            dilation: pair(self.dilation),
+            padding: pair([top, left]),
+        }
     }
 }
 
@@ -134,9 +143,9 @@ impl Op for Pool2d {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (s, o) = (cx.input(0), cx.output(0));
-        let mut params = cx.views();
-        params.extend([o.w, o.h, o.c.div_ceil(LANES), 0].map(|v| v as u32));
-        params.extend(self.words(s));
+        let Size { w: ow, h: oh, blocks, .. } = o.into();
+        let (x, y, counts_padding) = (cx.input_view(0), cx.output_view(0), self.counts_padding().into());
+        let params = Pool2dParams { x, y, pool: self.geometry(s), ow, oh, blocks, counts_padding };
         let kernel = KernelKey::new("pool2d").flag("MAX", self.kind == PoolKind::Max);
         cx.dispatch(kernel, params, [Operand::Input(0), Operand::Output(0)], Lowering::per_vec4(o))
     }
@@ -153,6 +162,36 @@ impl Op for Pool2d {
     fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         Ok(vec![Some(Pool2dGrad::emit(self.clone(), node.inputs[0], dy, emit)?)])
+    }
+}
+
+shader_struct! {
+    /// `Geometry` of `shaders/lib/pool.wgsl`.
+    pub(super) struct PoolGeometry {
+        /// H, W
+        size: [i32; 2],
+        /// The same with the padding at the end.
+        padded: [i32; 2],
+        /// Rows, columns.
+        kernel: [i32; 2],
+        /// Of rows, of columns.
+        stride: [i32; 2],
+        /// Of rows, of columns.
+        dilation: [i32; 2],
+        /// Top, left.
+        padding: [i32; 2],
+    }
+
+    /// Of `pool2d`.
+    struct Pool2dParams {
+        x: View,
+        y: View,
+        pool: PoolGeometry,
+        ow: u32,
+        oh: u32,
+        blocks: u32,
+        /// Whether a mean counts it.
+        counts_padding: u32,
     }
 }
 

@@ -73,7 +73,10 @@ impl Op for Rearrange {
         let elements = [product(&self.dims), product(&self.shape.dims())];
         let fits = axes.iter().copied().eq(0..self.dims.len()) && elements == [Some(s.len()); 2] && !s.is_empty();
         if !fits || self.dims.len() > 8 {
-            return Err(Error::op(self.name(), format!("{s} cannot be {:?} in the order {:?}, {}", self.dims, self.order, self.shape)));
+            return Err(Error::op(
+                self.name(),
+                format!("{s} cannot be {:?} in the order {:?}, {}", self.dims, self.order, self.shape),
+            ));
         }
         Ok(vec![TensorDesc::blocked(self.shape)])
     }
@@ -260,7 +263,9 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let x = [TensorDesc::blocked(Shape::new(1, 6, 3, 4))];
-        assert!(DepthToSpace { block: 2, order: DepthOrder::Dcr }.infer(&x).unwrap_err().to_string().contains("1x6x3x4"));
+        assert!(
+            DepthToSpace { block: 2, order: DepthOrder::Dcr }.infer(&x).unwrap_err().to_string().contains("1x6x3x4")
+        );
         assert!(DepthToSpace { block: 0, order: DepthOrder::Dcr }.infer(&x).is_err());
         assert!(SpaceToDepth { block: 2, order: DepthOrder::Crd }.infer(&x).is_err());
         assert!(Rearrange { order: vec![0, 0, 2, 3], ..Rearrange::reshape(x[0].shape, x[0].shape) }.infer(&x).is_err());

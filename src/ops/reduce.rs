@@ -2,7 +2,7 @@
 
 use super::{Lowering, Op, OpCase, Spatial, by_plane, expect_inputs, output_shape};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// What is made of the elements along the axes.
@@ -47,10 +47,9 @@ impl Reduce {
         workgroups: [usize; 3],
     ) -> Result<()> {
         let (s, o) = (from.1.shape, to.1.shape);
-        let mut params = [Lowering::view(&from.1), Lowering::view(&to.1)].concat();
-        params.extend([s.w, s.h, s.c.div_ceil(LANES), s.c, o.w, o.h, o.c].map(|v| v as u32));
+        let (x, y) = (Lowering::view(&from.1), Lowering::view(&to.1));
         let factor = if self.kind == ReduceKind::Mean { 1.0 / count as f64 } else { 1.0 };
-        params.push((factor as f32).to_bits());
+        let params = ReduceParams { x, y, size: s.into(), reduced: o.into(), factor: factor as f32 };
         let kind = match self.kind {
             ReduceKind::Mean | ReduceKind::Sum => 0,
             ReduceKind::Max => 1,
@@ -164,10 +163,34 @@ impl Op for ArgMax {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (s, o) = (cx.input(0), cx.output(0));
-        let mut params = cx.views();
-        params.extend([s.w, s.h, s.c, usize::from(self.last)].map(|v| v as u32));
+        let Size { w, h, c, .. } = s.into();
+        let params = ArgMaxParams { x: cx.input_view(0), y: cx.output_view(0), w, h, c, last: self.last.into() };
         let bindings = [Operand::Input(0), Operand::Output(0)];
         cx.dispatch(KernelKey::new("argmax"), params, bindings, Lowering::per_vec4(o))
+    }
+}
+
+shader_struct! {
+    /// Of `reduce_channels` and `reduce_pixels`.
+    struct ReduceParams {
+        x: View,
+        y: View,
+        /// Of x.
+        size: Size,
+        /// Of y.
+        reduced: Size,
+        factor: f32,
+    }
+
+    /// Of `argmax`.
+    struct ArgMaxParams {
+        x: View,
+        y: View,
+        w: u32,
+        h: u32,
+        c: u32,
+        /// Whether the last of several largest counts.
+        last: u32,
     }
 }
 

@@ -3,8 +3,8 @@
 
 use super::{Lowering, by_plane};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, LANES, Shape};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{HostTensor, Shape};
 
 /// Pixels are numbered in `f32` tables.
 const MOST: usize = 1 << 24;
@@ -51,6 +51,22 @@ pub(super) fn reference(x: &HostTensor, out: Shape, rows: &Table, columns: &Tabl
     }))
 }
 
+shader_struct! {
+    /// Of `resample`.
+    struct ResampleParams {
+        x: View,
+        y: View,
+        ow: u32,
+        oh: u32,
+        blocks: u32,
+        /// Where rows begin in the table.
+        first_row: u32,
+        column_taps: u32,
+        row_taps: u32,
+        fill: f32,
+    }
+}
+
 /// The dispatch that does the same on a device.
 pub(super) fn lower(cx: &mut Lowering, rows: &Table, columns: &Table, fill: f32) -> Result<()> {
     let (s, o) = (cx.input(0), cx.output(0));
@@ -64,9 +80,18 @@ pub(super) fn lower(cx: &mut Lowering, rows: &Table, columns: &Table, fill: f32)
         packed.extend([pixel.map_or(-1.0, |p| p as f32), weight as f32]);
     }
     let table = cx.weights_f32([], packed.len(), move |_| Ok(packed.clone()));
-    let mut params = cx.views();
-    params.extend([o.w, o.h, o.c.div_ceil(LANES), columns.entries.len()].map(|v| v as u32));
-    params.extend([columns.taps as u32, rows.taps as u32, fill.to_bits(), 0]);
+    let Size { w: ow, h: oh, blocks, .. } = o.into();
+    let params = ResampleParams {
+        x: cx.input_view(0),
+        y: cx.output_view(0),
+        ow,
+        oh,
+        blocks,
+        first_row: columns.entries.len() as u32,
+        column_taps: columns.taps as u32,
+        row_taps: rows.taps as u32,
+        fill,
+    };
     cx.reads(Operand::Input(0), (rows.taps * columns.taps * o.pixels()) as f64 / s.pixels().max(1) as f64);
     let bindings = [Operand::Input(0), table, Operand::Output(0)];
     cx.dispatch(KernelKey::new("resample"), params, bindings, Lowering::per_vec4(o))

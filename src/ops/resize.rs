@@ -1,9 +1,11 @@
 //! Resizing by interpolation.
 
-use super::{Backward, Emit, ValueId, ResizeGrad, Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs, output_shape};
+use super::{
+    Backward, Emit, Lowering, Op, OpCase, ResizeGrad, Spatial, ValueId, Window, by_plane, expect_inputs, output_shape,
+};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// How pixels between the given ones are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +38,9 @@ impl ResizeMode {
         (0..m).map(sample).collect()
     }
 
-    /// The words of the two `Axis` structs of `shaders/lib/resize.wgsl`, columns first, and whether both denominators are
-    /// powers of two.
-    pub(super) fn axes(self, label: &str, i: Shape, o: Shape) -> Result<([u32; 8], bool)> {
-        let axes = [Axis::new(self, i.w, o.w), Axis::new(self, i.h, o.h)];
+    /// Source coordinates as kernels take them.
+    pub(super) fn axes(self, label: &str, i: Shape, o: Shape) -> Result<Axes> {
+        let axes = [Coordinates::new(self, i.w, o.w), Coordinates::new(self, i.h, o.h)];
         for (axis, m) in axes.iter().zip([o.w, o.h]) {
             let largest = (m as i64 * axis.step).max(axis.den);
             if largest > i64::from(i32::MAX) {
@@ -52,29 +53,38 @@ impl ResizeMode {
         }
         // Scales 2, 4, 8, 16 need no division.
         let power_of_two = axes.iter().all(|a| a.den & (a.den - 1) == 0);
-        let words = axes.map(|a| {
-            let last = if power_of_two { a.den.ilog2() } else { ((1.0 / a.den as f64) as f32).to_bits() };
-            [a.step as u32, a.start as i32 as u32, a.den as u32, last]
-        });
-        let [[c0, c1, c2, c3], [r0, r1, r2, r3]] = words;
-        Ok(([c0, c1, c2, c3, r0, r1, r2, r3], power_of_two))
+        let shift = |a: &Coordinates| if power_of_two { a.den.ilog2() } else { 0 };
+        let [columns, rows] =
+            axes.map(|a| Axis { step: a.step as i32, start: a.start as i32, den: a.den as u32, shift: shift(&a) });
+        let [column_factor, row_factor] = axes.map(|a| (1.0 / a.den as f64) as f32);
+        Ok(Axes { columns, rows, column_factor, row_factor, power_of_two })
     }
 
     /// The dispatch that resizes input `input` of the node into `to`, of that description.
     fn lower_into(self, cx: &mut Lowering, input: usize, to: Operand, desc: TensorDesc) -> Result<()> {
         let (i, o) = (cx.input(input), desc.shape);
-        let (axes, power_of_two) = self.axes(cx.label, i, o)?;
-        let mut params = [cx.input_view(input), Lowering::view(&desc)].concat();
-        params.extend([o.w, o.h, o.c.div_ceil(LANES), i.w, i.h, 0, 0, 0].map(|v| v as u32));
-        params.extend(axes);
-        let kernel = KernelKey::new("resize")
-            .flag("BILINEAR", self != Self::Nearest)
-            .flag("POWER_OF_TWO", power_of_two);
+        let axes = self.axes(cx.label, i, o)?;
+        let (Size { w: ow, h: oh, blocks, .. }, Size { w, h, .. }) = (o.into(), i.into());
+        let params = ResizeParams {
+            x: cx.input_view(input),
+            y: Lowering::view(&desc),
+            columns: axes.columns,
+            rows: axes.rows,
+            ow,
+            oh,
+            blocks,
+            w,
+            h,
+            column_factor: axes.column_factor,
+            row_factor: axes.row_factor,
+        };
+        let kernel =
+            KernelKey::new("resize").flag("BILINEAR", self != Self::Nearest).flag("POWER_OF_TWO", axes.power_of_two);
         cx.dispatch(kernel, params, [Operand::Input(input), to], Lowering::per_vec4(o))
     }
 
     /// Input `input` of the node enlarged into scratch memory: what to read, and its view.
-    pub(super) fn into_scratch(self, cx: &mut Lowering, input: usize, factor: usize) -> Result<(Operand, [u32; 4])> {
+    pub(super) fn into_scratch(self, cx: &mut Lowering, input: usize, factor: usize) -> Result<(Operand, View)> {
         let s = cx.input(input);
         let desc = TensorDesc::blocked(s.with_hw(s.h * factor, s.w * factor));
         let [write, read] = cx.blocked_scratch(desc);
@@ -126,16 +136,27 @@ pub struct Resize {
     pub size: ResizeSize,
 }
 
+/// Source coordinates along both axes for a kernel.
+pub(super) struct Axes {
+    pub columns: Axis,
+    pub rows: Axis,
+    /// 1 / den of the columns.
+    pub column_factor: f32,
+    pub row_factor: f32,
+    /// Whether both denominators are.
+    pub power_of_two: bool,
+}
+
 /// Source coordinate of output pixel `i` as a fraction of whole numbers: `max(0, i * step + start) / den`. Index and
 /// weight come from a division with remainder, so they are the same on every device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Axis {
+struct Coordinates {
     step: i64,
     start: i64,
     den: i64,
 }
 
-impl Axis {
+impl Coordinates {
     /// The map from `m` output pixels to `n` input pixels, in lowest terms.
     fn new(mode: ResizeMode, n: usize, m: usize) -> Self {
         let (n, m) = (n as i64, m as i64);
@@ -213,6 +234,32 @@ impl Op for Resize {
     }
 }
 
+shader_struct! {
+    /// `Axis` of `shaders/lib/resize.wgsl`.
+    pub(super) struct Axis {
+        step: i32,
+        start: i32,
+        den: u32,
+        /// log2(den) if both axes' denominators are powers of two.
+        shift: u32,
+    }
+
+    /// Of `resize`.
+    struct ResizeParams {
+        x: View,
+        y: View,
+        columns: Axis,
+        rows: Axis,
+        ow: u32,
+        oh: u32,
+        blocks: u32,
+        w: u32,
+        h: u32,
+        column_factor: f32,
+        row_factor: f32,
+    }
+}
+
 pub(super) fn cases() -> Vec<OpCase> {
     let half = ResizeMode::Bilinear { align_corners: false };
     let corners = ResizeMode::Bilinear { align_corners: true };
@@ -254,7 +301,7 @@ mod tests {
         for mode in [half, corners, ResizeMode::Nearest] {
             for n in 1..20usize {
                 for m in 1..40usize {
-                    let axis = Axis::new(mode, n, m);
+                    let axis = Coordinates::new(mode, n, m);
                     for i in 0..m {
                         let (low, rest) = axis.source(i);
                         assert!(low < n, "{mode:?} {n} to {m}: {i} -> {low}");
@@ -274,8 +321,8 @@ mod tests {
     #[test]
     fn whole_scales_reduce_to_small_numbers() {
         let half = ResizeMode::Bilinear { align_corners: false };
-        assert_eq!(Axis::new(half, 16_384, 32_768), Axis { step: 2, start: -1, den: 4 });
-        assert_eq!(Axis::new(ResizeMode::Nearest, 500, 2_000), Axis { step: 1, start: 0, den: 4 });
+        assert_eq!(Coordinates::new(half, 16_384, 32_768), Coordinates { step: 2, start: -1, den: 4 });
+        assert_eq!(Coordinates::new(ResizeMode::Nearest, 500, 2_000), Coordinates { step: 1, start: 0, den: 4 });
     }
 
     #[test]
@@ -295,7 +342,7 @@ mod tests {
             let x = [TensorDesc::blocked(Shape::new(1, 1, 5, 5))];
             let y = op.infer(&x).unwrap();
             let Spatial::Windows(windows) = op.spatial(&x, &y) else { panic!("x{k} is not global") };
-            let axis = Axis::new(half, 5, 5 * k);
+            let axis = Coordinates::new(half, 5, 5 * k);
             for i in 0..5 * k {
                 let (low, rest) = axis.source(i);
                 let (from, to) = windows[0][0].range(i as i64, i as i64);

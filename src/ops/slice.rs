@@ -3,8 +3,8 @@
 use super::strided::{Strided, strides};
 use super::{Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs, output_shape};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// `x[n0::sn, c0::sc, y0::sy, x0::sx]` with so many elements along each axis; a negative step goes backwards, as a flip does.
 /// [`Crop2d`](super::Crop2d) and [`ChannelSlice`](super::ChannelSlice) are faster where they do.
@@ -115,9 +115,14 @@ impl Op for ConcatPixels {
         let mut first = 0;
         for i in 0..cx.inputs.len() {
             let s = cx.input(i);
-            let mut params = [cx.input_view(i), cx.output_view(0)].concat();
             let (top, left) = if self.columns { (0, first) } else { (first, 0) };
-            params.extend([s.w, s.h, s.c.div_ceil(LANES), 0, top, left, 0, 0].map(|v| v as u32));
+            let params = PlaceParams {
+                x: cx.input_view(i),
+                y: cx.output_view(0),
+                size: s.into(),
+                top: top as u32,
+                left: left as u32,
+            };
             let bindings = [Operand::Input(i), Operand::Output(0)];
             cx.dispatch(KernelKey::new("place"), params, bindings, Lowering::per_vec4(s))?;
             first += if self.columns { s.w } else { s.h };
@@ -130,12 +135,26 @@ impl Op for ConcatPixels {
     }
 }
 
+shader_struct! {
+    /// Of `place`.
+    struct PlaceParams {
+        x: View,
+        y: View,
+        /// Of x.
+        size: Size,
+        top: u32,
+        left: u32,
+    }
+}
+
 pub(super) fn cases() -> Vec<OpCase> {
     let s = Shape::new;
     let slice = |name: &str, start: [usize; 4], step: [i64; 4], len: [usize; 4], x: Shape| {
         OpCase::new(format!("slice/{name}"), Slice { start, step, len }, &[x])
     };
-    let concat = |name: &str, columns: bool, x: &[Shape]| OpCase::new(format!("concat_pixels/{name}"), ConcatPixels { columns }, x);
+    let concat = |name: &str, columns: bool, x: &[Shape]| {
+        OpCase::new(format!("concat_pixels/{name}"), ConcatPixels { columns }, x)
+    };
     vec![
         slice("every other pixel", [0, 0, 1, 0], [1, 1, 2, 2], [2, 5, 4, 6], s(2, 5, 9, 11)),
         slice("every third channel", [0, 2, 0, 0], [1, 3, 1, 1], [1, 3, 4, 5], s(1, 9, 4, 5)),

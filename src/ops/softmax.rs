@@ -1,8 +1,8 @@
 //! Softmax over channels.
 
-use super::{Backward, Emit, ValueId, SoftmaxGrad, Lowering, Op, OpCase, by_plane, expect_inputs, output_shape};
+use super::{Backward, Emit, Lowering, Op, OpCase, SoftmaxGrad, ValueId, by_plane, expect_inputs, output_shape};
 use crate::error::Result;
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// `torch.softmax(x, dim=1)`.
@@ -34,8 +34,8 @@ impl Op for Softmax {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let s = cx.output(0);
-        let mut params = cx.views();
-        params.extend([s.w, s.h, s.c, 0].map(|v| v as u32));
+        let Size { w, h, c, .. } = s.into();
+        let params = SoftmaxParams { x: cx.input_view(0), y: cx.output_view(0), w, h, c };
         let pixels = Lowering::per_vec4(s.with_c(LANES.min(s.c)));
         cx.dispatch(KernelKey::new("softmax"), params, [Operand::Input(0), Operand::Output(0)], pixels)
     }
@@ -43,6 +43,17 @@ impl Op for Softmax {
     fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         Ok(vec![Some(emit.node("grad", SoftmaxGrad, &[node.outputs[0], dy])?)])
+    }
+}
+
+shader_struct! {
+    /// Of `softmax`.
+    struct SoftmaxParams {
+        x: View,
+        y: View,
+        w: u32,
+        h: u32,
+        c: u32,
     }
 }
 

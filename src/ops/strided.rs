@@ -1,9 +1,9 @@
 //! Elements in another order: what slices, transposed and reshaped tensors and shuffled pixels come down to.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::Lowering;
-use crate::tensor::{LANES, Shape};
+use crate::tensor::Shape;
 
 /// Axes that the kernel counts along.
 const AXES: usize = 8;
@@ -41,13 +41,33 @@ impl Strided {
             let what = format!("{} ({s} to {o})", cx.label);
             return Err(Error::Limit { what, needed: format!("{largest} elements"), limit: i32::MAX.to_string() });
         }
-        let mut params = cx.views();
-        params.extend([o.w, o.h, o.c.div_ceil(LANES), o.c, s.w, s.h, s.c, self.offset].map(|v| v as u32));
-        // The last axis first.
-        let pad = AXES - self.dims.len();
-        params.extend(self.dims.iter().rev().map(|&d| d as u32).chain(std::iter::repeat_n(1, pad)));
-        params.extend(self.strides.iter().rev().map(|&s| s as i32 as u32).chain(std::iter::repeat_n(0, pad)));
+        let (mut dims, mut strides) = ([[1; 4]; AXES / 4], [[0; 4]; AXES / 4]);
+        for (to, &dim) in dims.as_flattened_mut().iter_mut().zip(self.dims.iter().rev()) {
+            *to = dim as u32;
+        }
+        for (to, &stride) in strides.as_flattened_mut().iter_mut().zip(self.strides.iter().rev()) {
+            *to = stride as i32;
+        }
+        let (x, y, Size { w, h, c, .. }) = (cx.input_view(0), cx.output_view(0), s.into());
+        let params = StridedParams { x, y, size: o.into(), w, h, c, offset: self.offset as u32, dims, strides };
         cx.dispatch(KernelKey::new("strided"), params, [Operand::Input(0), Operand::Output(0)], Lowering::per_vec4(o))
+    }
+}
+
+shader_struct! {
+    /// Of `strided`.
+    struct StridedParams {
+        x: View,
+        y: View,
+        /// Of y.
+        size: Size,
+        w: u32,
+        h: u32,
+        c: u32,
+        offset: u32,
+        /// The last axis first; 1 where there is none.
+        dims: [[u32; 4]; AXES / 4],
+        strides: [[i32; 4]; AXES / 4],
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::{Backward, Emit, InputKind, Lowering, Op, OpCase, ValueId, expect_inputs};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 
 /// `x0 + x1 + ..`, two tensors or more of one shape and layout, added in the order of the inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,15 +42,16 @@ impl Op for Sum {
             let mut bindings: Vec<_> = (first..end).map(Operand::Input).collect();
             bindings.push(Operand::Output(0));
             let key = KernelKey::new("sum").flag("BLOCKED", blocked);
-            let key = key.flag("ACCUMULATE", first > 0).flag("TWO", end - first == 2).with("Y", (end - first + 1) as u32);
-            let (params, grid) = if blocked {
-                let mut params = cx.views();
-                params.extend([o.w, o.h, o.c.div_ceil(LANES), 0].map(|v| v as u32));
-                (params, Lowering::per_vec4(o))
+            let key =
+                key.flag("ACCUMULATE", first > 0).flag("TWO", end - first == 2).with("Y", (end - first + 1) as u32);
+            if blocked {
+                let Size { w, h, blocks, .. } = o.into();
+                let params = SumParams { x: cx.input_view(0), y: cx.output_view(0), w, h, blocks };
+                cx.dispatch(key, params, bindings, Lowering::per_vec4(o))?;
             } else {
-                (vec![o.len() as u32, cx.linear_row(o.len()) as u32, 0, 0], cx.per_element(o.len()))
-            };
-            cx.dispatch(key, params, bindings, grid)?;
+                let params = LinearSumParams { len: o.len() as u32, row: cx.linear_row(o.len()) };
+                cx.dispatch(key, params, bindings, cx.per_element(o.len()))?;
+            }
             first = end;
         }
         Ok(())
@@ -61,8 +62,27 @@ impl Op for Sum {
     }
 }
 
+shader_struct! {
+    /// Of `sum`.
+    struct SumParams {
+        /// Of a and b.
+        x: View,
+        y: View,
+        w: u32,
+        h: u32,
+        blocks: u32,
+    }
+
+    /// Of `sum` where tensors are linear.
+    struct LinearSumParams {
+        len: u32,
+        row: u32,
+    }
+}
+
 pub(super) fn cases() -> Vec<OpCase> {
-    let blocked = |inputs: usize, s: Shape| OpCase::new(format!("sum/{inputs} of {s}"), Sum { inputs }, &vec![s; inputs]);
+    let blocked =
+        |inputs: usize, s: Shape| OpCase::new(format!("sum/{inputs} of {s}"), Sum { inputs }, &vec![s; inputs]);
     let linear = |inputs: usize, s: Shape| OpCase {
         name: format!("sum/{inputs} linear of {s}"),
         op: std::sync::Arc::new(Sum { inputs }),

@@ -4,11 +4,12 @@
 //! map per tap (a 1x1 convolution), enlarge those, and add them shifted by their taps' offsets, with zeros from outside
 //! the *enlarged* picture. That cuts the channel mixing by the square of the factor, and the enlarged input never exists.
 
+use super::resize::Axis;
 use super::{
     ActivationKind, InputKind, Lowering, Op, OpCase, ResizeMode, Spatial, Window, by_plane, expect_per_channel,
 };
 use crate::error::{Error, Result};
-use crate::kernel::{AdapterClass, Caps, ConvFamily, KernelKey, Operand};
+use crate::kernel::{AdapterClass, Caps, ConvFamily, KernelKey, Operand, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// `y[o, Y, X] = act(bias[o] + residual[o, Y, X] + sum over taps (ky, kx) of E[tap][o, Y + ky - padding, X + kx - padding])`
@@ -109,7 +110,7 @@ impl Op for TapSum {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (taps, out) = (cx.input(0), cx.output(0));
         let large = self.enlarged(taps);
-        let (axes, power_of_two) = self.mode.axes(cx.label, taps, large)?;
+        let axes = self.mode.axes(cx.label, taps, large)?;
         let blocks = out.c.div_ceil(LANES);
         let (bias, out_channels) = (self.bias, out.c);
         let inputs = if bias { vec![cx.inputs.len() - 1] } else { vec![] };
@@ -120,19 +121,30 @@ impl Op for TapSum {
             }
             Ok(packed)
         });
-        let mut params = Vec::with_capacity(32);
-        params.extend(cx.input_view(0));
-        params.extend(if self.residual { cx.input_view(1) } else { [0; 4] });
-        params.extend(cx.output_view(0));
-        params.extend([out.w, out.h, blocks, taps.w, taps.h, large.w, large.h, self.padding].map(|v| v as u32));
-        params.extend(axes);
-        params.extend([self.activation.slope().to_bits(), 0, 0, 0]);
+        let params = TapSumParams {
+            x: cx.input_view(0),
+            r: if self.residual { cx.input_view(1) } else { View::default() },
+            y: cx.output_view(0),
+            columns: axes.columns,
+            rows: axes.rows,
+            ow: out.w as u32,
+            oh: out.h as u32,
+            blocks: blocks as u32,
+            w: taps.w as u32,
+            h: taps.h as u32,
+            up_w: large.w as u32,
+            up_h: large.h as u32,
+            padding: self.padding as u32,
+            column_factor: axes.column_factor,
+            row_factor: axes.row_factor,
+            slope: self.activation.slope(),
+        };
         let key = |shader| {
             KernelKey::new(shader)
                 .with("KERNEL", self.kernel as u32)
                 .with("ACTIVATION", self.activation.id())
                 .flag("BILINEAR", self.mode != ResizeMode::Nearest)
-                .flag("POWER_OF_TWO", power_of_two)
+                .flag("POWER_OF_TWO", axes.power_of_two)
                 .flag("RESIDUAL", self.residual)
         };
         let (kernel, workgroups) = match group(cx.caps, self.factor) {
@@ -177,6 +189,29 @@ fn group(caps: &Caps, factor: usize) -> Option<[usize; 2]> {
     }
 }
 
+shader_struct! {
+    /// Of `tap_sum` and `tap_sum_group`.
+    struct TapSumParams {
+        x: View,
+        /// Of the residual, if there is one.
+        r: View,
+        y: View,
+        columns: Axis,
+        rows: Axis,
+        ow: u32,
+        oh: u32,
+        blocks: u32,
+        w: u32,
+        h: u32,
+        up_w: u32,
+        up_h: u32,
+        padding: u32,
+        column_factor: f32,
+        row_factor: f32,
+        slope: f32,
+    }
+}
+
 pub(super) fn cases() -> Vec<OpCase> {
     let half = ResizeMode::Bilinear { align_corners: false };
     let corners = ResizeMode::Bilinear { align_corners: true };
@@ -211,7 +246,13 @@ pub(super) fn cases() -> Vec<OpCase> {
         case("corners x2, several groups", TapSum { mode: corners, ..base.clone() }, 1, 11, 18),
         case("bilinear x2, several groups", TapSum { residual: true, ..base.clone() }, 2, 13, 19),
         case("corners x4", TapSum { mode: corners, factor: 4, ..base.clone() }, 1, 5, 7),
-        case("nearest x3, residual", TapSum { mode: ResizeMode::Nearest, factor: 3, residual: true, ..base.clone() }, 1, 4, 7),
+        case(
+            "nearest x3, residual",
+            TapSum { mode: ResizeMode::Nearest, factor: 3, residual: true, ..base.clone() },
+            1,
+            4,
+            7,
+        ),
         case("no padding", TapSum { padding: 0, activation: ActivationKind::None, ..base.clone() }, 1, 5, 9),
         case("5x5", TapSum { kernel: 5, padding: 2, out_channels: 3, ..base }, 1, 4, 6),
     ]

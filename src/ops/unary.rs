@@ -3,8 +3,8 @@
 use super::binary::blocked_input;
 use super::{InputKind, Lowering, Op, OpCase, expect_inputs, map_elements};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// A function of one element, named as in PyTorch or ONNX.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,7 +78,7 @@ pub enum UnaryKind {
 }
 
 impl UnaryKind {
-    /// The constant `KIND` of `shaders/unary.wgsl`, and the name of the op.
+    /// The constant `KIND` of `shaders/elementwise/unary.wgsl`, and the name of the op.
     fn known(self) -> (u32, &'static str) {
         match self {
             Self::Identity => (0, "copy"),
@@ -207,12 +207,22 @@ impl Op for Unary {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let o = cx.output(0);
         let (x, view) = blocked_input(cx, 0);
-        let mut params = [view, cx.output_view(0)].concat();
-        params.extend([o.w, o.h, o.c.div_ceil(LANES), o.c].map(|v| v as u32));
         let [a, b] = self.kind.arguments();
-        params.extend([a.to_bits(), b.to_bits(), 0, 0]);
+        let params = UnaryParams { x: view, y: cx.output_view(0), size: o.into(), a, b };
         let kernel = KernelKey::new("unary").with("KIND", self.kind.known().0);
         cx.dispatch(kernel, params, [x, Operand::Output(0)], Lowering::per_vec4(o))
+    }
+}
+
+shader_struct! {
+    /// Of `unary`.
+    struct UnaryParams {
+        x: View,
+        y: View,
+        size: Size,
+        /// Arguments.
+        a: f32,
+        b: f32,
     }
 }
 
@@ -258,7 +268,10 @@ pub(super) fn cases() -> Vec<OpCase> {
         cases.push(case("far from zero", kind, far, extremes()));
     }
     cases.push(case("unbounded below", K::Clip { min: f32::NEG_INFINITY, max: 0.25 }, far, InputKind::Data));
-    cases.push(OpCase::new("copy/of a parameter", Unary { kind: K::Identity }, &[]).parameter(&[2, 3, 4, 5], InputKind::Parameter));
+    cases.push(
+        OpCase::new("copy/of a parameter", Unary { kind: K::Identity }, &[])
+            .parameter(&[2, 3, 4, 5], InputKind::Parameter),
+    );
     cases
 }
 

@@ -4,13 +4,23 @@
 use super::PlannedState;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId, ValueKind};
-use crate::kernel::{Caps, Dispatch, Images, KernelKey, Operand, may_be_image};
+use crate::kernel::{Caps, Dispatch, Images, KernelKey, Operand, may_be_image, shader_struct};
 use crate::ops::{Lowered, PackedWeights};
 use crate::tensor::{HostTensor, Layout, Precision, TensorDesc};
 use std::sync::Arc;
 
 /// Elements of all packed parameters of a kernel together, at most: `f32` counts no further.
 const MOST: usize = 1 << 24;
+
+shader_struct! {
+    /// Of `gather`.
+    struct GatherParams {
+        len: u32,
+        row: u32,
+        /// Elements of the first input.
+        first: u32,
+    }
+}
 
 /// The states of a graph. Fails where one would be read after it has changed.
 pub(super) fn states(graph: &Graph) -> Result<Vec<PlannedState>> {
@@ -95,7 +105,7 @@ pub(super) fn pack_on_device(
         let first = inputs[from[0]].shape.len();
         before.push(Dispatch {
             kernel: KernelKey::new("gather").flag("TWO", from.len() == 2),
-            params: [vec4s, row, first, 0].map(|v| v as u32).to_vec(),
+            params: GatherParams { len: vec4s as u32, row: row as u32, first: first as u32 }.into(),
             bindings,
             workgroups: [row / 64, vec4s.div_ceil(row), 1].map(|g| g as u32),
         });

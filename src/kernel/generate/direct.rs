@@ -17,23 +17,23 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     let mut t = Text::default();
     t.line("let column = min(ox + lane, right);");
     for r in 0..lines {
-        t.line(format!("let row{r} = corner + min(oy + {r}u, bottom) * p.x.y + column;"));
+        t.line(format!("let row{r} = corner + min(oy + {r}u, bottom) * p.x.row + column;"));
     }
     // The columns right of the lanes, `extras` a row, lie one after the other in the lanes of few loads.
     let loads = (lines * extras).div_ceil(wide);
     for e in 0..loads {
         let at = format!("({}u + lane)", e * wide);
         t.line(format!(
-            "let side{e} = corner + min(oy + {at} / {extras}u, bottom) * p.x.y + min(ox + {wide}u + {at} % {extras}u, right);"
+            "let side{e} = corner + min(oy + {at} / {extras}u, bottom) * p.x.row + min(ox + {wide}u + {at} % {extras}u, right);"
         ));
     }
     accumulators(&mut t, key, rows, ocs);
-    t.line(format!("var wi = p.size.z + g * p.size.w * {}u;", taps * ocs));
+    t.line(format!("var wi = p.out_blocks + g * p.in_blocks * {}u;", taps * ocs));
     t.line("let end_lane = lane == SUBGROUP - 1u;");
     t.line("let next = (lane + 1u) % SUBGROUP;");
-    t.line("let blocks = turns(p.size.w, group.x);");
+    t.line("let blocks = turns(p.in_blocks, group.x);");
     t.line("for (var c = 0u; c < blocks; c++) {");
-    t.line("let s = c * p.x.z;");
+    t.line("let s = c * p.x.plane;");
     for e in 0..loads {
         t.line(format!("let e{e} = vec4<f32>(x[side{e} + s]);"));
     }
@@ -74,13 +74,13 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
 fn accumulators(t: &mut Text, key: &KernelKey, rows: u32, ocs: u32) {
     let accumulate = key.value("ACCUMULATE").is_some();
     if accumulate {
-        t.line("let old_column = i32(min(ox + lane, p.size.x - 1u));");
+        t.line("let old_column = i32(min(ox + lane, p.ow - 1u));");
     }
     for b in 0..ocs / 4 {
-        t.line(format!("let block{b} = min(g * {}u + {b}u, p.size.z - 1u);", ocs / 4));
+        t.line(format!("let block{b} = min(g * {}u + {b}u, p.out_blocks - 1u);", ocs / 4));
         for r in 0..rows {
             let at = if accumulate {
-                format!("y[index(p.y, n, block{b}, i32(min(oy + {r}u, p.size.y - 1u)), old_column)]")
+                format!("y[index(p.y, n, block{b}, i32(min(oy + {r}u, p.oh - 1u)), old_column)]")
             } else {
                 format!("w[block{b}]")
             };
@@ -93,14 +93,14 @@ fn accumulators(t: &mut Text, key: &KernelKey, rows: u32, ocs: u32) {
 }
 
 fn stores(t: &mut Text, rows: u32, ocs: u32) {
-    t.line("if (ox + lane < p.size.x) {");
+    t.line("if (ox + lane < p.ow) {");
     for b in 0..ocs / 4 {
-        t.line(format!("if (g * {}u + {b}u < p.size.z) {{", ocs / 4));
+        t.line(format!("if (g * {}u + {b}u < p.out_blocks) {{", ocs / 4));
         t.line(format!("let at = index(p.y, n, block{b}, i32(oy), i32(ox + lane));"));
         for r in 0..rows {
             let v: Vec<String> = (0..4).map(|k| format!("a{}_{r}", b * 4 + k)).collect();
-            t.line(format!("if (oy + {r}u < p.size.y) {{"));
-            t.line(format!("y[at + {r}u * p.y.y] = stored(activate(vec4<f32>({}), p.slope.x));", v.join(", ")));
+            t.line(format!("if (oy + {r}u < p.oh) {{"));
+            t.line(format!("y[at + {r}u * p.y.row] = stored(activate(vec4<f32>({}), p.slope));", v.join(", ")));
             t.line("}");
         }
         t.line("}");

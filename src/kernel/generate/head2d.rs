@@ -11,7 +11,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     let has = |name| key.value(name).is_some();
     let mut t = Text::default();
     for j in 0..pixels {
-        t.line(format!("let at{j} = row + min(left + {j}u, p.size.x - 1u);"));
+        t.line(format!("let at{j} = row + min(left + {j}u, p.w - 1u);"));
     }
     for k in 0..classes {
         t.line(format!("let bias{k} = w[{}u].{};", k / 4, ["x", "y", "z", "w"][k as usize % 4]));
@@ -19,10 +19,10 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
             t.line(format!("var a{k}_{j} = bias{k};"));
         }
     }
-    t.line("var wi = p.size.w;");
-    t.line("let blocks = turns(p.size.z, group.x);\nfor (var b = 0u; b < blocks; b++) {");
+    t.line("var wi = p.bias_vec4s;");
+    t.line("let blocks = turns(p.blocks, group.x);\nfor (var b = 0u; b < blocks; b++) {");
     for j in 0..pixels {
-        t.line(format!("let x{j} = vec4<f32>(x[at{j} + b * p.x.z]);"));
+        t.line(format!("let x{j} = vec4<f32>(x[at{j} + b * p.x.plane]);"));
     }
     for k in 0..classes {
         t.line(format!("let w{k} = w[wi + {k}u];"));
@@ -32,18 +32,18 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     }
     t.line(format!("wi += {classes}u;\n}}"));
     for j in 0..pixels {
-        t.line(format!("if (left + {j}u < p.size.x) {{"));
+        t.line(format!("if (left + {j}u < p.w) {{"));
         for k in 0..classes {
-            t.line(format!("let v{k} = activate(vec4<f32>(a{k}_{j}), p.rest.x).x;"));
+            t.line(format!("let v{k} = activate(vec4<f32>(a{k}_{j}), p.slope).x;"));
         }
         let v = if has("SOFTMAX") { softmax(&mut t, classes) } else { "v" };
         if has("MASK") {
             mask(&mut t, v, classes, has("THRESHOLD"));
-            t.line(format!("y[(id.z * p.size.y + id.y) * p.size.x + left + {j}u] = f32(class_id);"));
+            t.line(format!("y[(id.z * p.h + id.y) * p.w + left + {j}u] = f32(class_id);"));
         } else {
             for k in 0..classes {
-                let plane = format!("(id.z * CLASSES + {k}u) * p.size.y + id.y");
-                t.line(format!("y[({plane}) * p.size.x + left + {j}u] = {v}{k};"));
+                let plane = format!("(id.z * CLASSES + {k}u) * p.h + id.y");
+                t.line(format!("y[({plane}) * p.w + left + {j}u] = {v}{k};"));
             }
         }
         t.line("}");
@@ -76,6 +76,6 @@ fn mask(t: &mut Text, v: &str, classes: u32, threshold: bool) {
         t.line(format!("if ({v}{k} > best) {{ best = {v}{k}; class_id = {k}u; }}"));
     }
     if threshold {
-        t.line("class_id = select(0u, class_id + 1u, best > p.rest.y);");
+        t.line("class_id = select(0u, class_id + 1u, best > p.threshold);");
     }
 }

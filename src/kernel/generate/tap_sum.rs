@@ -20,16 +20,16 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
         }
     }
     t.line("for (var ky = 0u; ky < KERNEL; ky++) {");
-    shares(&mut t, "a", "p.rows", "oy + i32(ky) - i32(p.rest.w)", "p.rest.z", [ty, ly, each]);
+    shares(&mut t, "a", "p.rows, p.row_factor", "oy + i32(ky) - i32(p.padding)", "p.up_h", [ty, ly, each]);
     for l in 0..ly {
-        t.line(format!("let row{l} = min(a_first + {l}u, p.rest.x - 1u) * p.x.y;"));
+        t.line(format!("let row{l} = min(a_first + {l}u, p.h - 1u) * p.x.row;"));
     }
     t.line("for (var kx = 0u; kx < KERNEL; kx++) {");
-    shares(&mut t, "b", "p.columns", "ox + i32(kx) - i32(p.rest.w)", "p.rest.y", [tx, lx, each]);
+    shares(&mut t, "b", "p.columns, p.column_factor", "ox + i32(kx) - i32(p.padding)", "p.up_w", [tx, lx, each]);
     for m in 0..lx {
-        t.line(format!("let column{m} = min(b_first + {m}u, p.size.w - 1u);"));
+        t.line(format!("let column{m} = min(b_first + {m}u, p.w - 1u);"));
     }
-    t.line("let plane = plane_start(p.x, n, (ky * KERNEL + kx) * p.size.z + block);");
+    t.line("let plane = plane_start(p.x, n, (ky * KERNEL + kx) * p.blocks + block);");
     for l in 0..ly {
         // What the first output is made of is always touched.
         t.line(if l >= each { format!("if (a_last >= {l}u) {{") } else { "{".into() });
@@ -55,9 +55,9 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     }
     t.line("}\n}");
     for r in 0..ty {
-        t.line(format!("if (u32(oy) + {r}u < p.size.y) {{"));
+        t.line(format!("if (u32(oy) + {r}u < p.oh) {{"));
         for c in 0..tx {
-            t.line(format!("if (u32(ox) + {c}u < p.size.x) {{ put(n, block, oy + {r}, ox + {c}, sum{r}_{c}); }}"));
+            t.line(format!("if (u32(ox) + {c}u < p.ow) {{ put(n, block, oy + {r}, ox + {c}, sum{r}_{c}); }}"));
         }
         t.line("}");
     }

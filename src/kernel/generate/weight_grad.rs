@@ -17,7 +17,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     let lines = (rows - 1) * stride + taps;
     for i in 0..carried {
         for k in 0..kw {
-            t.line(format!("var c{i}_{k} = vec4<f32>(x[xi + {i}u * p.x.y + {k}u]);"));
+            t.line(format!("var c{i}_{k} = vec4<f32>(x[xi + {i}u * p.x.row + {k}u]);"));
         }
     }
     t.line(format!("for (var r = 0u; r < count; r += {rows}u) {{"));
@@ -25,11 +25,11 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
         // Rows past the band repeat its last one, and count for nothing.
         t.line(format!("let row{r} = min(r + {r}u, last);"));
         let valid = if r == 0 { "inside".into() } else { format!("inside && r + {r}u <= last") };
-        t.line(format!("let g_{r} = select(vec4<f32>(0.0), vec4<f32>(g[gi + row{r} * p.g.y]), {valid});"));
+        t.line(format!("let g_{r} = select(vec4<f32>(0.0), vec4<f32>(g[gi + row{r} * p.g.row]), {valid});"));
     }
     for i in 0..lines {
         if i >= carried {
-            t.line(format!("let line{i} = xi + min(r * {stride}u + {i}u, bottom) * p.x.y;"));
+            t.line(format!("let line{i} = xi + min(r * {stride}u + {i}u, bottom) * p.x.row;"));
         }
         for k in 0..kw {
             let value = if i < carried { format!("c{i}_{k}") } else { format!("vec4<f32>(x[line{i} + {k}u])") };
@@ -70,7 +70,7 @@ pub(super) fn results(key: &KernelKey) -> Result<String, String> {
         }
         t.line("if (lane == 0u) {");
         for (tap, lane, name) in &lines {
-            t.line(format!("partial[base + ({lane}u * p.more.z + {tap}u)] = {name};"));
+            t.line(format!("partial[base + ({lane}u * p.columns + {tap}u)] = {name};"));
         }
         t.line("}");
         return Ok(t.0);
@@ -84,7 +84,7 @@ pub(super) fn results(key: &KernelKey) -> Result<String, String> {
         t.line("workgroupBarrier();");
         t.line("sums[lane] = part;");
         t.line("workgroupBarrier();");
-        t.line(format!("if (lane < 4u) {{ store(lane, base + lane * p.more.z + {}u); }}", four[0].0));
+        t.line(format!("if (lane < 4u) {{ store(lane, base + lane * p.columns + {}u); }}", four[0].0));
         t.line("workgroupBarrier();");
     }
     Ok(t.0)

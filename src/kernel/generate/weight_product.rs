@@ -50,7 +50,7 @@ pub(super) fn loads(key: &KernelKey) -> Result<String, String> {
             return t.line(format!("let x_{i} = vec4<f32>(x[xi + offsets[{block}]]);"));
         }
         let valid = if few { "inside && slot < G_BLOCKS" } else { "inside" };
-        let load = format!("vec4<f32>(g[gi + min(first_row + {block}, p.size.z - 1u) * p.g.z])");
+        let load = format!("vec4<f32>(g[gi + min(first_row + {block}, p.r_blocks - 1u) * p.g.plane])");
         t.line(format!("let g_{i} = select(vec4<f32>(0.0), {load}, {valid});"));
     });
     Ok(t.0)
@@ -98,11 +98,11 @@ pub(super) fn results(_: &KernelKey) -> Result<String, String> {
     let mut t = Text::default();
     for g in 0..2 {
         let row = format!("row0 + {g}u * G_SPREAD");
-        t.line(format!("if ({row} < p.size.z) {{"));
+        t.line(format!("if ({row} < p.r_blocks) {{"));
         for x in 0..2 {
-            t.line(format!("if (column0 + {x}u * X_SPREAD < p.size.w) {{"));
+            t.line(format!("if (column0 + {x}u * X_SPREAD < p.columns) {{"));
             for (i, lane) in LANES.iter().enumerate() {
-                let at = format!("base + (4u * ({row}) + {i}u) * p.size.w + {x}u * X_SPREAD");
+                let at = format!("base + (4u * ({row}) + {i}u) * p.columns + {x}u * X_SPREAD");
                 t.line(format!("partial[{at}] = s{g}{x}{lane};"));
             }
             t.line("}");

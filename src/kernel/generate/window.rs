@@ -27,7 +27,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     for i in 0..pixels.rounds() {
         t.line(format!("let e{i} = {}u + local;", i * invocations));
         t.line(format!(
-            "var from{i} = corner + min(oy + e{i} / {span}u, bottom) * p.x.y + min(ox + e{i} % {span}u, right);"
+            "var from{i} = corner + min(oy + e{i} / {span}u, bottom) * p.x.row + min(ox + e{i} % {span}u, right);"
         ));
     }
     for i in 0..CHANNELS {
@@ -36,7 +36,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
         }
     }
     t.line(format!("let base = band * {}u + column;", ROWS * span));
-    t.line("let blocks = turns(p.size.w, group.x);\nlet kernel_columns = turns(p.pad.w, group.x);");
+    t.line("let blocks = turns(p.in_blocks, group.x);\nlet kernel_columns = turns(p.kw, group.x);");
     t.line("for (var c = 0u; c < blocks; c++) {");
     for i in 0..pixels.rounds() {
         t.line(format!("let v{i} = vec4<f32>(x[from{i}]);"));
@@ -64,7 +64,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     t.line("}\n}");
     // Counters of their own: a common offset would cost a register more, which is what Intel's lack with 5 of them.
     for i in 0..pixels.rounds() {
-        t.line(format!("from{i} += p.x.z;"));
+        t.line(format!("from{i} += p.x.plane;"));
     }
     t.line(format!("wi += {}u;\n}}", weights.len));
     results(&mut t, key.value("WHOLE").is_some());
@@ -101,16 +101,16 @@ impl Share {
 fn results(t: &mut Text, whole: bool) {
     t.line("let to_x = ox + column;");
     t.line(format!("let to_y = oy + band * {ROWS}u;"));
-    t.line("if (to_x < p.size.x) {");
+    t.line("if (to_x < p.ow) {");
     for b in 0..CHANNELS / 4 {
         t.line(format!("let quad{b} = first4 + ty * {}u + {b}u;", CHANNELS / 4));
-        t.line(if whole { "{".into() } else { format!("if (quad{b} < p.size.z) {{") });
+        t.line(if whole { "{".into() } else { format!("if (quad{b} < p.out_blocks) {{") });
         t.line(format!("let bias = bias(quad{b});"));
         t.line(format!("let at = index(p.y, n, quad{b}, i32(to_y), i32(to_x));"));
         for j in 0..ROWS {
             let v: Vec<String> = (0..4).map(|k| format!("a{}_{j}", b * 4 + k)).collect();
             t.line(format!(
-                "if (to_y + {j}u < p.size.y) {{ put(at + {j}u * p.y.y, bias + vec4<f32>({})); }}",
+                "if (to_y + {j}u < p.oh) {{ put(at + {j}u * p.y.row, bias + vec4<f32>({})); }}",
                 v.join(", ")
             ));
         }

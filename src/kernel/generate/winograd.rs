@@ -92,12 +92,12 @@ fn names(prefix: &str, count: u32, suffix: &str) -> Vec<String> {
 
 /// Rows first, then columns, of the pixels as they are.
 fn plain(t: &mut Text, points: u32) {
-    t.line("let corner = index(p.x, n, block, -i32(p.pad.x), -i32(p.pad.y));");
+    t.line("let corner = index(p.x, n, block, -i32(p.pad_top), -i32(p.pad_left));");
     for i in 0..points {
-        t.line(format!("let c{i} = min(left + {i}u, p.grid.w) * PARTS;"));
+        t.line(format!("let c{i} = min(left + {i}u, p.last_column) * PARTS;"));
     }
     for r in 0..points {
-        t.line(format!("let row{r} = (corner + min(top + {r}u, p.grid.z) * p.x.y) * PARTS + part;"));
+        t.line(format!("let row{r} = (corner + min(top + {r}u, p.last_row) * p.x.row) * PARTS + part;"));
         for c in 0..points {
             t.line(format!("let d{r}_{c} = Lanes(x[row{r} + c{c}]);"));
         }
@@ -118,16 +118,16 @@ fn slots_of(k: u32, each: u32) -> std::ops::RangeInclusive<u32> {
 /// The same of pixels that are made as they are needed, from the map that is to be enlarged.
 fn enlarged(t: &mut Text, points: u32, each: u32) {
     let slots = window(points, FACTOR, each);
-    shares(t, "a", "p.rows", "i32(top) - i32(p.pad.x)", "p.pad.z", [points, slots, each]);
-    shares(t, "b", "p.columns", "i32(left) - i32(p.pad.y)", "p.pad.w", [points, slots, each]);
+    shares(t, "a", "p.rows, p.row_factor", "i32(top) - i32(p.pad_top)", "p.up_h", [points, slots, each]);
+    shares(t, "b", "p.columns, p.column_factor", "i32(left) - i32(p.pad_left)", "p.up_w", [points, slots, each]);
     t.line("let plane = plane_start(p.x, n, block);");
     for m in 0..slots {
-        t.line(format!("let c{m} = min(b_first + {m}u, p.steps.w - 1u) * PARTS;"));
+        t.line(format!("let c{m} = min(b_first + {m}u, p.w - 1u) * PARTS;"));
     }
     // Few tiles need the last row and column of the window.
     let rare = |slot: u32| slot >= 4;
     for l in 0..slots {
-        t.line(format!("let row{l} = (plane + min(a_first + {l}u, p.steps.z - 1u) * p.x.y) * PARTS + part;"));
+        t.line(format!("let row{l} = (plane + min(a_first + {l}u, p.h - 1u) * p.x.row) * PARTS + part;"));
         if rare(l) {
             for c in 0..points {
                 t.line(format!("var r{l}_{c} = Lanes(0.0);"));
@@ -236,7 +236,7 @@ fn results(t: &mut Text, key: &KernelKey, outputs: u32, rows: u32, first: &str, 
         t.line(format!("let y{r}_{c} = activated({} + bias);", value(r, c)));
     }
     for (r, c) in (0..rows).flat_map(|r| (0..outputs).map(move |c| (r, c))) {
-        let store = format!("y[(out + ({first}{r}u) * p.y.y + {c}u) * PARTS + part] = keep(y{r}_{c});");
+        let store = format!("y[(out + ({first}{r}u) * p.y.row + {c}u) * PARTS + part] = keep(y{r}_{c});");
         // The first row and column of a tile are inside.
         let row = (r > 0 || !first.is_empty()).then(|| format!("rows > {first}{r}u"));
         let inside: Vec<String> = row.into_iter().chain((c > 0).then(|| format!("columns > {c}u"))).collect();
@@ -253,7 +253,7 @@ fn pools(t: &mut Text, key: &KernelKey, outputs: u32, rows: u32, first: &str) {
     for (r, c) in (0..rows / 2).flat_map(|r| (0..outputs / 2).map(move |c| (r, c))) {
         let of = |dy: u32, dx: u32| format!("y{}_{}", 2 * r + dy, 2 * c + dx);
         let most = format!("max(max({}, {}), max({}, {}))", of(0, 0), of(0, 1), of(1, 0), of(1, 1));
-        let store = format!("z[(pooled + ({first}{r}u) * p.z.y + {c}u) * PARTS + part] = keep({most});");
+        let store = format!("z[(pooled + ({first}{r}u) * p.z.row + {c}u) * PARTS + part] = keep({most});");
         // Of an odd size the last row or column makes no pooled pixel, not even the tile's first.
         t.line(if key.value("WHOLE").is_some() {
             store

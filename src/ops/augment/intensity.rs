@@ -1,7 +1,7 @@
 //! Grey values.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::random::{random, stream_of};
 use crate::ops::{Dropout, InputKind, Lowering, Op, OpCase, expect_inputs};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
@@ -52,9 +52,25 @@ impl Op for Intensity {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let s = cx.input(0);
-        let params = vec![s.len() as u32, cx.linear_row(s.len()) as u32, (s.len() / s.n) as u32, self.salt];
+        let params = IntensityParams {
+            len: s.len() as u32,
+            row: cx.linear_row(s.len()),
+            image: (s.len() / s.n) as u32,
+            salt: self.salt,
+        };
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Input(2), Operand::Output(0)];
         cx.dispatch(KernelKey::new("intensity").flag("CLIP", self.clip), params, bindings, cx.per_element(s.len()))
+    }
+}
+
+shader_struct! {
+    /// Of `intensity`.
+    struct IntensityParams {
+        len: u32,
+        row: u32,
+        /// Elements of an image.
+        image: u32,
+        salt: u32,
     }
 }
 

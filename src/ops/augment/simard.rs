@@ -1,7 +1,7 @@
 //! Simard's elastic deformation.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, shader_struct};
 use crate::ops::{InputKind, Lowering, Op, OpCase, by_plane, expect_inputs};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
@@ -85,12 +85,25 @@ impl Op for SimardField {
             (Operand::Input(0), Operand::ScratchWrite(rows), false, 1.0),
             (Operand::ScratchRead(rows), Operand::Output(0), true, self.alpha),
         ] {
-            let mut params = [s.len(), cx.linear_row(s.len()), s.w, s.h, radius].map(|v| v as u32).to_vec();
-            params.extend([factor.to_bits(), 0, 0]);
+            let Size { w, h, .. } = s.into();
+            let (len, row) = (s.len() as u32, cx.linear_row(s.len()));
+            let params = SimardFieldParams { len, row, w, h, radius: radius as i32, factor };
             let key = KernelKey::new("simard_field").flag("ROWS", along_rows);
             cx.dispatch(key, params, [from, weights, to], cx.per_element(s.len()))?;
         }
         Ok(())
+    }
+}
+
+shader_struct! {
+    /// Of `simard_field`.
+    struct SimardFieldParams {
+        len: u32,
+        row: u32,
+        w: u32,
+        h: u32,
+        radius: i32,
+        factor: f32,
     }
 }
 

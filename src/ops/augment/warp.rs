@@ -1,7 +1,7 @@
 //! Warping of pictures, masks and weight maps by one field.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, shader_struct};
 use crate::ops::{InputKind, Lowering, Op, OpCase, by_plane, expect_inputs, mirror};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
@@ -194,9 +194,9 @@ impl Op for Warp {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (s, g, o) = (cx.input(0), cx.input(2), cx.output(0));
         let len = o.n * o.pixels();
-        let mut params: Vec<u32> =
-            [len, cx.linear_row(len), o.w, o.h, s.w, s.h, s.c, g.w, g.h].map(|v| v as u32).to_vec();
-        params.extend([self.a.to_bits(), 0, 0]);
+        let (Size { w, h, c, .. }, Size { w: ow, h: oh, .. }) = (s.into(), o.into());
+        let Size { w: gw, h: gh, .. } = g.into();
+        let params = WarpParams { len: len as u32, row: cx.linear_row(len), ow, oh, w, h, c, gw, gh, a: self.a };
         let order = match self.interpolation {
             Interpolation::Nearest => 0,
             Interpolation::Bilinear => 1,
@@ -211,23 +211,41 @@ impl Op for Warp {
     }
 }
 
+shader_struct! {
+    /// Of `warp`.
+    struct WarpParams {
+        len: u32,
+        row: u32,
+        ow: u32,
+        oh: u32,
+        w: u32,
+        h: u32,
+        c: u32,
+        gw: u32,
+        gh: u32,
+        /// Of the cubic kernel.
+        a: f32,
+    }
+}
+
 pub(super) fn cases() -> Vec<OpCase> {
     let turned = Similarity { angle: 0.35, scale: 1.15, shift: [2.25, -3.5], flip: [false, true] };
     let quarter = Similarity { angle: std::f64::consts::FRAC_PI_2, ..Similarity::IDENTITY };
-    let case = |name: &str, interpolation, border, bend: Bend, s: Shape, points: [usize; 2], how: Similarity, a: f32| {
-        let op = Warp { h: s.h, w: s.w, interpolation, border, a, bend };
-        let words: Vec<f32> = (0..s.n).flat_map(|_| how.words(s.h, s.w)).collect();
-        let linear = |shape: Shape| TensorDesc::linear(shape);
-        OpCase {
-            name: format!("warp/{name}"),
-            op: Arc::new(op),
-            inputs: vec![
-                (linear(s), InputKind::Data),
-                (linear(Shape::new(s.n, 8, 1, 1)), InputKind::Fixed(words)),
-                (linear(Shape::new(s.n, 2, points[0], points[1])), InputKind::Data),
-            ],
-        }
-    };
+    let case =
+        |name: &str, interpolation, border, bend: Bend, s: Shape, points: [usize; 2], how: Similarity, a: f32| {
+            let op = Warp { h: s.h, w: s.w, interpolation, border, a, bend };
+            let words: Vec<f32> = (0..s.n).flat_map(|_| how.words(s.h, s.w)).collect();
+            let linear = |shape: Shape| TensorDesc::linear(shape);
+            OpCase {
+                name: format!("warp/{name}"),
+                op: Arc::new(op),
+                inputs: vec![
+                    (linear(s), InputKind::Data),
+                    (linear(Shape::new(s.n, 8, 1, 1)), InputKind::Fixed(words)),
+                    (linear(Shape::new(s.n, 2, points[0], points[1])), InputKind::Data),
+                ],
+            }
+        };
     let (mirror, clamp) = (Border::Mirror, Border::Clamp);
     let s = Shape::new;
     use Interpolation::{Bicubic, Bilinear, Nearest};

@@ -32,12 +32,19 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
         (ConvFamily::Winograd2, winograd2, "3x3; few pixels for F(4,3)'s large weights, or f16"),
         (ConvFamily::Winograd, winograd, "3x3, channels enough to pay for transforms"),
         // Few rows make the product read each pixel nine times for little; but llvmpipe permutes 16 lanes one by one.
-        (ConvFamily::Subgroup, broadcasts(cx.caps) == Some(8) && op.kernel != [1; 2] && op.out_channels <= 4, "at most 4 output channels"),
+        (
+            ConvFamily::Subgroup,
+            broadcasts(cx.caps) == Some(8) && op.kernel != [1; 2] && op.out_channels <= 4,
+            "at most 4 output channels",
+        ),
         // Where no subgroup of 8 spreads operands, pixels are staged once for all taps in place of once a tap.
         // Not of pictures: the product skips the empty lanes of their vec4s.
         (
             ConvFamily::Window,
-            [OperandPath::Workgroup, OperandPath::Uniform].contains(&cx.caps.operand_path()) && op.kernel != [1; 2] && channels > 3 && op.out_channels > 8,
+            [OperandPath::Workgroup, OperandPath::Uniform].contains(&cx.caps.operand_path())
+                && op.kernel != [1; 2]
+                && channels > 3
+                && op.out_channels > 8,
             "Winograd would not pay; pixels are staged once for all taps",
         ),
         (ConvFamily::Gemm, true, "Winograd would not pay"),
@@ -70,12 +77,12 @@ fn applies(family: ConvFamily, op: &Conv2d, cx: &Lowering) -> bool {
     match family {
         ConvFamily::Plain => true,
         ConvFamily::Tile => dense && halo,
-        ConvFamily::Subgroup => {
-            dense && halo && broadcasts(caps).is_some() && op.kernel.iter().all(|&k| k <= 3)
-        }
+        ConvFamily::Subgroup => dense && halo && broadcasts(caps).is_some() && op.kernel.iter().all(|&k| k <= 3),
         ConvFamily::Window => dense && halo && op.kernel.iter().all(|&k| k <= 3),
         // F(4, 3) amplifies the rounding of weights stored as f16 to 6e-3 of the output's scale: unfit. F(2, 3) stays at 7e-4.
-        ConvFamily::Winograd => dense && halo && op.kernel == [3; 2] && caps.precision == Precision::F32 && in_one_piece(op, cx, 36),
+        ConvFamily::Winograd => {
+            dense && halo && op.kernel == [3; 2] && caps.precision == Precision::F32 && in_one_piece(op, cx, 36)
+        }
         ConvFamily::Winograd2 => dense && halo && op.kernel == [3; 2] && in_one_piece(op, cx, 16),
         ConvFamily::Gemm => halo,
     }

@@ -1,6 +1,7 @@
 //! Lowering to the implicit matrix product.
 
 use super::Conv2d;
+use super::params::GemmParams;
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, OperandPath};
 use crate::ops::Lowering;
@@ -43,14 +44,27 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             false => tile.constants(key, out.c, ib),
         };
         for (first, blocks) in tile.dispatches(cx.caps, out.pixels()) {
-            let mut params = Vec::with_capacity(28);
-            params.extend(part.view);
-            params.extend(cx.output_view(0));
-            params.extend([out.w, out.h, ob, ib].map(|v| v as u32));
-            params.extend([op.padding[0], op.padding[1], op.stride[0], op.stride[1]].map(|v| v as u32));
-            params.extend([op.dilation[0], op.dilation[1], steps, first].map(|v| v as u32));
-            params.extend([op.kernel[0], op.kernel[1], usize::from(rows_first), 0].map(|v| v as u32));
-            params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
+            let params = GemmParams {
+                x: part.view,
+                y: cx.output_view(0),
+                ow: out.w as u32,
+                oh: out.h as u32,
+                out_blocks: ob as u32,
+                in_blocks: ib as u32,
+                pad_top: op.padding[0] as u32,
+                pad_left: op.padding[1] as u32,
+                stride_y: op.stride[0] as u32,
+                stride_x: op.stride[1] as u32,
+                dilation_y: op.dilation[0] as u32,
+                dilation_x: op.dilation[1] as u32,
+                steps: steps as u32,
+                first_block: first as u32,
+                kh: op.kernel[0] as u32,
+                kw: op.kernel[1] as u32,
+                rows_first: rows_first.into(),
+                up: 0,
+                slope: part.activation.slope(),
+            };
             let bindings = [part.operand, weights, Operand::Output(0)];
             let grid = if rows_first { [tiles, blocks, out.n] } else { [blocks, tiles, out.n] };
             cx.dispatch(key.clone(), params, bindings, grid)?;

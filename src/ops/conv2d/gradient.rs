@@ -13,7 +13,10 @@ pub(super) fn backward(op: &Conv2d, node: &Backward, emit: &mut dyn Emit) -> Res
     let Some(mut dy) = node.grad(0) else { return Ok(vec![None; node.inputs.len()]) };
     let enlarges = op.sources.iter().any(|s| s.enlarge.is_some());
     if op.pool || enlarges {
-        return Err(Error::op("conv2d", "has no gradient where neighbours were fused into it: differentiate before rewriting"));
+        return Err(Error::op(
+            "conv2d",
+            "has no gradient where neighbours were fused into it: differentiate before rewriting",
+        ));
     }
     if op.activation != ActivationKind::None {
         dy = emit.node("activation_grad", ActivationGrad { kind: op.activation }, &[node.outputs[0], dy])?;
@@ -57,7 +60,11 @@ pub(super) fn backward(op: &Conv2d, node: &Backward, emit: &mut dyn Emit) -> Res
 /// Whether the gradient of a source is a dense convolution, and that of the weight has a kernel of its own.
 fn is_dense(op: &Conv2d) -> bool {
     let reach = |axis: usize| op.padding[axis] < op.kernel[axis % 2];
-    op.stride == [1; 2] && op.dilation == [1; 2] && op.groups == 1 && (0..4).all(reach) && op.kernel.iter().all(|&k| k <= 3)
+    op.stride == [1; 2]
+        && op.dilation == [1; 2]
+        && op.groups == 1
+        && (0..4).all(reach)
+        && op.kernel.iter().all(|&k| k <= 3)
 }
 
 /// Of any geometry: the sources, put together, have the gradient of a transposed convolution with the same weight.

@@ -2,7 +2,7 @@
 
 use super::Conv2d;
 use crate::error::Result;
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, View};
 use crate::ops::{ActivationKind, Lowering};
 
 /// What one dispatch over one source needs to know.
@@ -12,7 +12,7 @@ pub(super) struct Part {
     pub source: usize,
     /// What is read, and the view of its region.
     pub operand: Operand,
-    pub view: [u32; 4],
+    pub view: View,
     /// First input channel in the weight, and their number.
     pub first: usize,
     pub channels: usize,

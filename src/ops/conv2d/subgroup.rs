@@ -2,7 +2,7 @@
 
 use super::Conv2d;
 use crate::error::Result;
-use crate::kernel::Operand;
+use crate::kernel::{Operand, View, shader_struct};
 use crate::ops::Lowering;
 use crate::ops::gemm::broadcasts;
 use crate::tensor::LANES;
@@ -16,6 +16,23 @@ fn tile_channels(channels: usize) -> usize {
 /// Output rows of the tile: as many as the instruction cache and the picture allow.
 fn tile_rows(rows: usize) -> usize {
     [4, 2].into_iter().find(|&r| rows >= r).unwrap_or(1)
+}
+
+shader_struct! {
+    /// Of `conv2d_subgroup`.
+    struct SubgroupParams {
+        x: View,
+        y: View,
+        ow: u32,
+        oh: u32,
+        out_blocks: u32,
+        in_blocks: u32,
+        pad_top: u32,
+        pad_left: u32,
+        /// Of output channels.
+        groups: u32,
+        slope: f32,
+    }
 }
 
 /// One dispatch per source.
@@ -35,13 +52,23 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
         let lines = rows + op.kernel[0] - 1;
         let loads = lines + (lines * (op.kernel[1] - 1)).div_ceil(lanes);
         cx.reads(part.operand, (loads * groups) as f64 / rows as f64);
-        let mut params = Vec::with_capacity(20);
-        params.extend(part.view);
-        params.extend(cx.output_view(0));
-        params.extend([out.w, out.h, ob, ib].map(|v| v as u32));
-        params.extend([op.padding[0], op.padding[1], groups, 0].map(|v| v as u32));
-        params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
-        let key = part.key(op, "conv2d_subgroup").with("ROWS", rows as u32).with("OCS", ocs as u32).with("SUBGROUP", lanes as u32);
+        let params = SubgroupParams {
+            x: part.view,
+            y: cx.output_view(0),
+            ow: out.w as u32,
+            oh: out.h as u32,
+            out_blocks: ob as u32,
+            in_blocks: ib as u32,
+            pad_top: op.padding[0] as u32,
+            pad_left: op.padding[1] as u32,
+            groups: groups as u32,
+            slope: part.activation.slope(),
+        };
+        let key = part
+            .key(op, "conv2d_subgroup")
+            .with("ROWS", rows as u32)
+            .with("OCS", ocs as u32)
+            .with("SUBGROUP", lanes as u32);
         let bindings = [part.operand, weights, Operand::Output(0)];
         cx.dispatch(key, params, bindings, [out.w.div_ceil(lanes), out.h.div_ceil(rows), out.n * groups])?;
     }

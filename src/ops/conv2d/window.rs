@@ -2,7 +2,7 @@
 
 use super::Conv2d;
 use crate::error::Result;
-use crate::kernel::{Caps, Operand, preset};
+use crate::kernel::{Caps, Operand, View, preset, shader_struct};
 use crate::ops::Lowering;
 use crate::tensor::{LANES, Shape};
 
@@ -54,6 +54,24 @@ impl Block {
     }
 }
 
+shader_struct! {
+    /// Of `conv2d_window`.
+    struct WindowParams {
+        x: View,
+        y: View,
+        ow: u32,
+        oh: u32,
+        out_blocks: u32,
+        in_blocks: u32,
+        pad_top: u32,
+        pad_left: u32,
+        /// Of output channels.
+        tiles: u32,
+        kw: u32,
+        slope: f32,
+    }
+}
+
 /// One dispatch per source.
 pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
     let out = cx.output(0);
@@ -68,12 +86,19 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             let vec4 = (((o / tm) * ib + i / LANES) * taps + t) * tm + row % SIDE * (tm / SIDE) + row / SIDE;
             (ob + vec4) * LANES + i % LANES
         });
-        let mut params = Vec::with_capacity(20);
-        params.extend(part.view);
-        params.extend(cx.output_view(0));
-        params.extend([out.w, out.h, ob, ib].map(|v| v as u32));
-        params.extend([op.padding[0], op.padding[1], tiles, op.kernel[1]].map(|v| v as u32));
-        params.extend([part.activation.slope().to_bits(), 0, 0, 0]);
+        let params = WindowParams {
+            x: part.view,
+            y: cx.output_view(0),
+            ow: out.w as u32,
+            oh: out.h as u32,
+            out_blocks: ob as u32,
+            in_blocks: ib as u32,
+            pad_top: op.padding[0] as u32,
+            pad_left: op.padding[1] as u32,
+            tiles: tiles as u32,
+            kw: op.kernel[1] as u32,
+            slope: part.activation.slope(),
+        };
         let key = part
             .key(op, "conv2d_window")
             .with("TM", tm as u32)

@@ -5,9 +5,10 @@
 use super::Conv2d;
 use super::part::Part;
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand, Preset, preset};
-use crate::ops::{Lowering, ResizeMode};
+use crate::kernel::{KernelKey, Operand, Preset, View, preset, shader_struct};
 use crate::ops::gemm::{Tile, broadcasts};
+use crate::ops::resize::Axis;
+use crate::ops::{Lowering, ResizeMode};
 use crate::tensor::{HostTensor, LANES};
 use rayon::prelude::*;
 
@@ -48,6 +49,79 @@ impl Form {
     /// Points of the transform: matrix products.
     const fn points(self) -> usize {
         self.g().len() * self.g().len()
+    }
+}
+
+shader_struct! {
+    /// Of `winograd_in`.
+    struct WinogradInParams {
+        x: View,
+        /// Where the source is enlarged.
+        columns: Axis,
+        rows: Axis,
+        column_factor: f32,
+        row_factor: f32,
+        /// Tiles in a row.
+        tiles_x: u32,
+        /// Tiles of an image.
+        image_tiles: u32,
+        /// That a window reads.
+        last_row: u32,
+        last_column: u32,
+        pad_top: u32,
+        pad_left: u32,
+        /// Of the enlarged map.
+        up_h: u32,
+        up_w: u32,
+        /// Of the chunk.
+        first_tile: u32,
+        tiles: u32,
+        tile_blocks: u32,
+        /// C/4 of all sources.
+        steps: u32,
+        /// First channel block of this source.
+        first_block: u32,
+        h: u32,
+        w: u32,
+    }
+
+    /// Of `winograd_gemm`.
+    struct WinogradGemmParams {
+        /// Tile blocks of the chunk.
+        blocks: u32,
+        /// C/4
+        steps: u32,
+        /// K/4
+        end4: u32,
+        /// First xi of the range.
+        xi: u32,
+    }
+
+    /// Of `winograd_out`.
+    struct WinogradOutParams {
+        y: View,
+        /// Of the pooled map, if there is one.
+        z: View,
+        /// Tiles in a row.
+        tiles_x: u32,
+        /// Tiles of an image.
+        image_tiles: u32,
+        oh: u32,
+        ow: u32,
+        /// Of the chunk.
+        first_tile: u32,
+        tiles: u32,
+        /// K/4
+        out_blocks: u32,
+        /// Whether it pools, where one kernel serves both.
+        pools: u32,
+        slope: f32,
+    }
+
+    /// Of `winograd_weights`.
+    struct WinogradWeightsParams {
+        len: u32,
+        row: u32,
     }
 }
 
@@ -109,15 +183,32 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
                 let times = if op.sources[part.source].enlarge.is_some_and(|e| e.1 == 2) { 2.0 } else { 1.0 };
                 cx.reads(part.operand, times * points as f64 / (outputs * outputs) as f64);
             }
-            let mut params = part.view.to_vec();
-            params.extend([grid[0], grid[1], out.h + 1, out.w + 1].map(|v| v as u32));
-            params.extend([op.padding[0], op.padding[1], 2 * s.h, 2 * s.w].map(|v| v as u32));
-            params.extend([first, count, blocks, 0, steps, block, s.h, s.w].map(|v| v as u32));
+            let mut params = WinogradInParams {
+                x: part.view,
+                tiles_x: grid[0] as u32,
+                image_tiles: grid[1] as u32,
+                last_row: out.h as u32 + 1,
+                last_column: out.w as u32 + 1,
+                pad_top: op.padding[0] as u32,
+                pad_left: op.padding[1] as u32,
+                up_h: 2 * s.h as u32,
+                up_w: 2 * s.w as u32,
+                first_tile: first as u32,
+                tiles: count as u32,
+                tile_blocks: blocks as u32,
+                steps: steps as u32,
+                first_block: block as u32,
+                h: s.h as u32,
+                w: s.w as u32,
+                ..WinogradInParams::default()
+            };
             block += ib;
             let mut key = key("winograd_in").flag("HALVES", halves);
             if let Some((mode, 2)) = op.sources[part.source].enlarge {
-                let (axes, power_of_two) = mode.axes(cx.label, s, s.with_hw(2 * s.h, 2 * s.w))?;
-                params.extend(axes);
+                let axes = mode.axes(cx.label, s, s.with_hw(2 * s.h, 2 * s.w))?;
+                (params.columns, params.rows) = (axes.columns, axes.rows);
+                (params.column_factor, params.row_factor) = (axes.column_factor, axes.row_factor);
+                let power_of_two = axes.power_of_two;
                 let bilinear = mode != ResizeMode::Nearest;
                 key = key.flag("ENLARGED", true).flag("BILINEAR", bilinear).flag("POWER_OF_TWO", power_of_two);
             }
@@ -125,16 +216,26 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
             cx.dispatch(key, params, bindings, [(shares * count).div_ceil(64), ib, 1])?;
         }
         for &(xi, number, weights) in &weights {
-            let params = [blocks, steps, ob, xi].map(|v| v as u32).to_vec();
+            let params =
+                WinogradGemmParams { blocks: blocks as u32, steps: steps as u32, end4: ob as u32, xi: xi as u32 };
             let bindings = [Operand::ScratchRead(v), weights, Operand::ScratchWrite(m)];
             let workgroups = [blocks, out.c.div_ceil(tile.rows), number];
             let key = KernelKey::new("winograd_gemm").with("POINTS", points as u32);
             cx.dispatch(tile.constants(key, out.c, steps), params, bindings, workgroups)?;
         }
-        let mut params = cx.output_view(0).to_vec();
-        params.extend([grid[0], grid[1], out.h, out.w, first, count, ob, usize::from(op.pool)].map(|v| v as u32));
-        params.extend([op.activation.slope().to_bits(), 0, 0, 0]);
-        params.extend(if op.pool { cx.output_view(1) } else { [0; 4] });
+        let params = WinogradOutParams {
+            y: cx.output_view(0),
+            z: if op.pool { cx.output_view(1) } else { View::default() },
+            tiles_x: grid[0] as u32,
+            image_tiles: grid[1] as u32,
+            oh: out.h as u32,
+            ow: out.w as u32,
+            first_tile: first as u32,
+            tiles: count as u32,
+            out_blocks: ob as u32,
+            pools: op.pool.into(),
+            slope: op.activation.slope(),
+        };
         let key = key("winograd_out")
             .with("ACTIVATION", op.activation.id())
             .flag("WHOLE", out.h.is_multiple_of(outputs) && out.w.is_multiple_of(outputs))
@@ -188,7 +289,14 @@ fn filters(
     }
     let (g, points) = (form.g(), form.points());
     if cx.training {
-        return filters_on_device(op, cx, form, size, move |o, k| tile.weight(steps, o, k / LANES) * LANES + k % LANES, starts);
+        return filters_on_device(
+            op,
+            cx,
+            form,
+            size,
+            move |o, k| tile.weight(steps, o, k / LANES) * LANES + k % LANES,
+            starts,
+        );
     }
     let ranges = (0..points).step_by(fit.min(points)).map(|xi| (xi, fit.min(points - xi)));
     let range = |(xi, number): (usize, usize)| {
@@ -244,7 +352,7 @@ fn filters_on_device(
     // Every block of tiles reads all of it.
     cx.reads(Operand::ScratchRead(scratch), 100.0);
     let len = size / LANES;
-    let params = vec![len as u32, cx.linear_row(len) as u32, 0, 0];
+    let params = WinogradWeightsParams { len: len as u32, row: cx.linear_row(len) };
     let bindings = [table, Operand::Input(op.weight_input()), Operand::ScratchWrite(scratch)];
     let key = KernelKey::new("winograd_weights").flag("F4", form == Form::F4);
     cx.dispatch(key, params, bindings, cx.per_element(len))?;

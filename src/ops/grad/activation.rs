@@ -1,9 +1,9 @@
 //! Gradient of an activation.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::{ActivationKind, Lowering, Op, OpCase, expect_inputs};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// `dy * slope`, the slope taken from the activation's result. Inputs: y, dy. As in PyTorch the slope at 0 is that of
 /// negative values.
@@ -37,7 +37,10 @@ impl Op for ActivationGrad {
             return Err(Error::op(self.name(), format!("y is {}, dy is {}", inputs[0].shape, inputs[1].shape)));
         }
         if self.kind.slope() < 0.0 {
-            return Err(Error::op(self.name(), "has no gradient for a negative slope: it cannot be told from the result"));
+            return Err(Error::op(
+                self.name(),
+                "has no gradient for a negative slope: it cannot be told from the result",
+            ));
         }
         Ok(vec![TensorDesc::blocked(inputs[0].shape)])
     }
@@ -50,19 +53,31 @@ impl Op for ActivationGrad {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let o = cx.output(0);
-        let mut params = cx.views();
-        params.extend([o.w, o.h, o.c.div_ceil(LANES)].map(|v| v as u32));
-        params.push(self.kind.slope().to_bits());
+        let Size { w, h, blocks, .. } = o.into();
+        let (y, dx) = (cx.input_view(0), cx.output_view(0));
+        let params = ActivationGradParams { y, dx, w, h, blocks, slope: self.kind.slope() };
         let kernel = KernelKey::new("activation_grad").with("ACTIVATION", self.kind.id());
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
         cx.dispatch(kernel, params, bindings, Lowering::per_vec4(o))
     }
 }
 
+shader_struct! {
+    /// Of `activation_grad`.
+    struct ActivationGradParams {
+        y: View,
+        /// And that of dy: they have one shape.
+        dx: View,
+        w: u32,
+        h: u32,
+        blocks: u32,
+        slope: f32,
+    }
+}
+
 pub(super) fn cases() -> Vec<OpCase> {
-    let case = |name: &str, kind, s: Shape| {
-        OpCase::new(format!("activation_grad/{name}"), ActivationGrad { kind }, &[s, s])
-    };
+    let case =
+        |name: &str, kind, s: Shape| OpCase::new(format!("activation_grad/{name}"), ActivationGrad { kind }, &[s, s]);
     vec![
         case("relu", ActivationKind::Relu, Shape::new(2, 5, 9, 11)),
         case("leaky relu", ActivationKind::LeakyRelu(0.01), Shape::new(1, 3, 9, 17)),

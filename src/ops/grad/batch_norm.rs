@@ -1,7 +1,7 @@
 //! Gradients of batch and instance normalisation.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::batch_norm::{pack_pairs, packed_len};
 use crate::ops::{ActivationKind, InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -83,14 +83,14 @@ impl Op for BatchNorm2dGrad {
             Ok(pack_pairs((0..s.c).map(|c| (p[0].data()[c], p[1].data()[c])), s.c))
         });
         let coefficients = cx.scratch((blocks * 8 * LANES * 4) as u64);
-        let mut params = cx.views();
-        params[4..].copy_from_slice(&cx.input_view(1));
-        params.extend([s.w, s.h, s.c, s.n].map(|v| v as u32));
+        let Size { w, h, c, blocks: channel_blocks } = s.into();
         let factor = match self.statistics {
             BatchStatistics::Batch => (1.0 / (s.n * s.pixels()) as f64) as f32,
             BatchStatistics::Running => 0.0,
         };
-        params.extend([factor, self.eps, self.activation.slope(), 0.0].map(f32::to_bits));
+        let slope = self.activation.slope();
+        let (x, dy) = (cx.input_view(0), cx.input_view(1));
+        let params = StatisticsParams { x, dy, w, h, c, images: s.n as u32, factor, eps: self.eps, slope };
         let id = self.activation.id();
         cx.dispatch(
             KernelKey::new("batch_norm_grad_statistics").with("ACTIVATION", id),
@@ -106,13 +106,45 @@ impl Op for BatchNorm2dGrad {
             [blocks, 1, 1],
         )?;
         cx.reads(Operand::ScratchRead(coefficients), s.pixels() as f64);
-        let mut params = cx.views();
-        params.extend([s.w, s.h, blocks].map(|v| v as u32));
-        params.extend([self.activation.slope().to_bits(), s.c as u32, 0, 1, 0]);
+        let dx = cx.output_view(0);
+        let params = BatchNormGradParams { x, dx, w, h, blocks: channel_blocks, slope, c, image: 0, images: 1 };
         let mut bindings = vec![Operand::Input(0), Operand::Input(1), Operand::ScratchRead(coefficients)];
         bindings.extend([0, 1, 2].map(Operand::Output));
         let key = KernelKey::new("batch_norm_grad").with("ACTIVATION", id);
         cx.dispatch(key, params, bindings, Lowering::per_vec4(s))
+    }
+}
+
+shader_struct! {
+    /// Of `batch_norm_grad_statistics`.
+    pub(super) struct StatisticsParams {
+        x: View,
+        dy: View,
+        w: u32,
+        h: u32,
+        c: u32,
+        /// That share statistics.
+        images: u32,
+        /// 1 / elements that share statistics, 0 where these are constants.
+        factor: f32,
+        eps: f32,
+        slope: f32,
+    }
+
+    /// Of `batch_norm_grad`.
+    pub(super) struct BatchNormGradParams {
+        x: View,
+        /// And that of dy.
+        dx: View,
+        w: u32,
+        h: u32,
+        blocks: u32,
+        slope: f32,
+        c: u32,
+        /// Coefficients of an image, 0 where all images share them.
+        image: u32,
+        /// Whose dgamma and dbeta add up.
+        images: u32,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Channels apart: sums of them, and some of them.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::{Lowering, Op, OpCase, by_plane, expect_inputs};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
@@ -40,8 +40,8 @@ impl Op for ChannelSum {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let s = cx.input(0);
-        let mut params = cx.input_view(0).to_vec();
-        params.extend([s.w, s.h, s.c, s.n].map(|v| v as u32));
+        let Size { w, h, c, .. } = s.into();
+        let params = ChannelSumParams { x: cx.input_view(0), w, h, c, images: s.n as u32 };
         let bindings = [Operand::Input(0), Operand::Output(0)];
         cx.dispatch(KernelKey::new("channel_sum"), params, bindings, [s.c.div_ceil(LANES), 1, 1])
     }
@@ -71,10 +71,38 @@ impl Op for ChannelSlice {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (s, o) = (cx.input(0), cx.output(0));
-        let mut params = cx.views();
-        params.extend([o.w, o.h, o.c.div_ceil(LANES), self.first, s.c.div_ceil(LANES), o.c, 0, 0].map(|v| v as u32));
+        let (Size { w, h, blocks, c: count }, in_blocks) = (o.into(), s.c.div_ceil(LANES) as u32);
+        let (x, y) = (cx.input_view(0), cx.output_view(0));
+        let params = ChannelSliceParams { x, y, w, h, blocks, first: self.first as u32, in_blocks, count };
         let bindings = [Operand::Input(0), Operand::Output(0)];
         cx.dispatch(KernelKey::new("channel_slice"), params, bindings, Lowering::per_vec4(o))
+    }
+}
+
+shader_struct! {
+    /// Of `channel_sum`.
+    struct ChannelSumParams {
+        x: View,
+        w: u32,
+        h: u32,
+        c: u32,
+        images: u32,
+    }
+
+    /// Of `channel_slice`.
+    struct ChannelSliceParams {
+        x: View,
+        y: View,
+        w: u32,
+        h: u32,
+        /// Of y.
+        blocks: u32,
+        /// Channel of x.
+        first: u32,
+        /// Of x.
+        in_blocks: u32,
+        /// Channels of y.
+        count: u32,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Weight gradient of convolutions and transposed convolutions.
 
 use crate::error::{Error, Result};
-use crate::kernel::{AdapterClass, Caps, KernelKey, Operand};
+use crate::kernel::{AdapterClass, Caps, KernelKey, Operand, View, shader_struct};
 use crate::ops::gemm::broadcasts;
 use crate::ops::{Lowering, Op, OpCase};
 use crate::tensor::{HALO, HostTensor, LANES, Shape, TensorDesc};
@@ -58,8 +58,17 @@ impl ConvWeightGrad {
         };
         let len = g.c * c_blocks * taps;
         let stride = LANES * g.c.div_ceil(LANES) * c_blocks * taps;
-        let words = [len, cx.linear_row(len), bands, stride, taps, c_blocks, x.c, dw.c, first, 0, 0, 0, 0, 0, 0, 0];
-        let params = words.map(|v| v as u32).to_vec();
+        let params = WeightGradSumParams {
+            len: len as u32,
+            row: cx.linear_row(len),
+            bands: bands as u32,
+            stride: stride as u32,
+            taps: taps as u32,
+            blocks: c_blocks as u32,
+            c: x.c as u32,
+            inputs: dw.c as u32,
+            first: first as u32,
+        };
         let bindings = [Operand::ScratchRead(partial), Operand::Output(0)];
         cx.dispatch(KernelKey::new("conv_weight_grad_sum"), params, bindings, cx.per_element(len))
     }
@@ -78,9 +87,21 @@ impl ConvWeightGrad {
         let band = g.h.div_ceil(wanted).next_multiple_of(height);
         let bands = g.h.div_ceil(band);
         let partial = cx.scratch((g.n * bands * LANES * r_blocks * c_blocks * kh * kw * 16) as u64);
-        let mut params = self.views(cx, source);
-        params.extend([g.w, g.h, r_blocks, c_blocks, self.padding[0], self.padding[1], kh, bands].map(|v| v as u32));
-        params.extend([band, band / height, c_blocks * kh * kw, 0].map(|v| v as u32));
+        let params = WeightGradParams {
+            g: cx.input_view(0),
+            x: self.view(cx, source),
+            ow: g.w as u32,
+            oh: g.h as u32,
+            r_blocks: r_blocks as u32,
+            c_blocks: c_blocks as u32,
+            pad_top: self.padding[0] as u32,
+            pad_left: self.padding[1] as u32,
+            kh: kh as u32,
+            bands: bands as u32,
+            band_rows: band as u32,
+            invocation_rows: (band / height) as u32,
+            columns: (c_blocks * kh * kw) as u32,
+        };
         let key = KernelKey::new("conv_weight_grad")
             .with("KW", kw as u32)
             .with("STRIDE", self.stride as u32)
@@ -108,10 +129,24 @@ impl ConvWeightGrad {
         let band = pixels.div_ceil(wanted).next_multiple_of(at_a_time);
         let bands = pixels.div_ceil(band);
         let partial = cx.scratch((bands * LANES * r_blocks * columns * 16) as u64);
-        let mut params = self.views(cx, source);
-        params.extend([g.w, g.h, r_blocks, columns, self.padding[0], self.padding[1], kw, kh * kw].map(|v| v as u32));
-        let advance = [at_a_time % g.w, at_a_time / g.w % g.h, at_a_time / g.pixels(), 0];
-        params.extend([band, pixels, self.stride, 0].into_iter().chain(advance).map(|v| v as u32));
+        let params = WeightGradGemmParams {
+            g: cx.input_view(0),
+            x: self.view(cx, source),
+            ow: g.w as u32,
+            oh: g.h as u32,
+            r_blocks: r_blocks as u32,
+            columns: columns as u32,
+            pad_top: self.padding[0] as u32,
+            pad_left: self.padding[1] as u32,
+            kw: kw as u32,
+            taps: (kh * kw) as u32,
+            band: band as u32,
+            pixels: pixels as u32,
+            stride: self.stride as u32,
+            advance_column: (at_a_time % g.w) as u32,
+            advance_row: (at_a_time / g.w % g.h) as u32,
+            advance_image: (at_a_time / g.pixels()) as u32,
+        };
         let key = KernelKey::new("conv_weight_grad_gemm").with("TM", rows as u32).with("KB", at_a_time as u32);
         cx.reads(Operand::Input(0), groups[1] as f64);
         cx.reads(Operand::Input(source + 1), (groups[0] * kh * kw) as f64);
@@ -120,9 +155,10 @@ impl ConvWeightGrad {
         Ok((partial, bands))
     }
 
-    fn views(&self, cx: &Lowering, source: usize) -> Vec<u32> {
+    /// Of what a source reads.
+    fn view(&self, cx: &Lowering, source: usize) -> View {
         let s = self.sources[source];
-        [cx.input_view(0), cx.cropped_view(source + 1, s.top, s.left)].concat()
+        cx.cropped_view(source + 1, s.top, s.left)
     }
 }
 
@@ -148,7 +184,10 @@ impl Op for ConvWeightGrad {
             return fail(format!("{} inputs for g and {} sources", inputs.len(), self.sources.len()));
         }
         if !(1..=2).contains(&self.stride) || self.kernel.iter().any(|k| !(1..=3).contains(k)) {
-            return fail(format!("has no gradient for kernel {:?}, stride {}: at most 3x3 and 2", self.kernel, self.stride));
+            return fail(format!(
+                "has no gradient for kernel {:?}, stride {}: at most 3x3 and 2",
+                self.kernel, self.stride
+            ));
         }
         let g = inputs[0].shape;
         for (x, &source) in inputs[1..].iter().zip(&self.sources) {
@@ -215,6 +254,74 @@ impl Op for ConvWeightGrad {
     }
 }
 
+shader_struct! {
+    /// Of `conv_weight_grad`.
+    struct WeightGradParams {
+        g: View,
+        x: View,
+        ow: u32,
+        oh: u32,
+        /// ceil(R / 4)
+        r_blocks: u32,
+        /// ceil(C / 4)
+        c_blocks: u32,
+        pad_top: u32,
+        pad_left: u32,
+        kh: u32,
+        /// Of an image.
+        bands: u32,
+        /// Of a band.
+        band_rows: u32,
+        /// Of an invocation.
+        invocation_rows: u32,
+        /// ceil(C / 4) KH KW
+        columns: u32,
+    }
+
+    /// Of `conv_weight_grad_gemm`.
+    struct WeightGradGemmParams {
+        g: View,
+        x: View,
+        ow: u32,
+        oh: u32,
+        /// ceil(R / 4)
+        r_blocks: u32,
+        columns: u32,
+        pad_top: u32,
+        pad_left: u32,
+        kw: u32,
+        /// KH KW
+        taps: u32,
+        /// Pixels of a band.
+        band: u32,
+        /// Of all images.
+        pixels: u32,
+        stride: u32,
+        /// The pixels of a step: as columns, less than OW,
+        advance_column: u32,
+        /// rows, less than OH,
+        advance_row: u32,
+        /// and images.
+        advance_image: u32,
+    }
+
+    /// Of `conv_weight_grad_sum`.
+    struct WeightGradSumParams {
+        len: u32,
+        row: u32,
+        bands: u32,
+        /// vec4s of a band.
+        stride: u32,
+        taps: u32,
+        /// ceil(C / 4)
+        blocks: u32,
+        c: u32,
+        /// I
+        inputs: u32,
+        first: u32,
+    }
+}
+
 pub(super) fn cases() -> Vec<OpCase> {
     let op = |kernel: usize, stride: usize, padding: usize, sources: usize| ConvWeightGrad {
         kernel: [kernel; 2],
@@ -222,12 +329,11 @@ pub(super) fn cases() -> Vec<OpCase> {
         padding: [padding; 4],
         sources: vec![WeightSource::default(); sources],
     };
-    let case = |name: &str, op: ConvWeightGrad, data: &[Shape]| OpCase::new(format!("conv_weight_grad/{name}"), op, data);
+    let case =
+        |name: &str, op: ConvWeightGrad, data: &[Shape]| OpCase::new(format!("conv_weight_grad/{name}"), op, data);
     let s = Shape::new;
-    let crop = ConvWeightGrad {
-        sources: vec![WeightSource { top: 2, left: 3 }, WeightSource::default()],
-        ..op(3, 1, 0, 2)
-    };
+    let crop =
+        ConvWeightGrad { sources: vec![WeightSource { top: 2, left: 3 }, WeightSource::default()], ..op(3, 1, 0, 2) };
     let after = ConvWeightGrad { padding: [0, 0, 1, 1], ..op(2, 1, 0, 1) };
     vec![
         case("3x3 padding 1, batch", op(3, 1, 1, 1), &[s(2, 5, 9, 11), s(2, 3, 9, 11)]),

@@ -2,7 +2,7 @@
 
 use super::{ConvWeightGrad, WeightSource};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, View, shader_struct};
 use crate::ops::{Emit, Lowering, Op, OpCase, ValueId, expect_inputs};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
@@ -94,11 +94,26 @@ impl Op for ConvWeightGradPlain {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (g, x, dw) = (cx.input(0), cx.input(1), cx.output(0));
         let grouped = self.groups > 1;
-        let mut params = [cx.input_view(0), cx.input_view(1)].concat();
-        params.extend([g.w, g.h, g.n, dw.h * dw.w].map(|v| v as u32));
-        params.extend([x.h, x.w, self.stride[0], self.stride[1]].map(|v| v as u32));
-        params.extend([self.padding[0], self.padding[1], self.dilation[0], self.dilation[1]].map(|v| v as u32));
-        params.extend([dw.w, dw.n, dw.c, dw.n / self.groups].map(|v| v as u32));
+        let params = WeightGradPlainParams {
+            g: cx.input_view(0),
+            x: cx.input_view(1),
+            ow: g.w as u32,
+            oh: g.h as u32,
+            images: g.n as u32,
+            taps: (dw.h * dw.w) as u32,
+            h: x.h as u32,
+            w: x.w as u32,
+            stride_y: self.stride[0] as u32,
+            stride_x: self.stride[1] as u32,
+            pad_top: self.padding[0] as u32,
+            pad_left: self.padding[1] as u32,
+            dilation_y: self.dilation[0] as u32,
+            dilation_x: self.dilation[1] as u32,
+            kw: dw.w as u32,
+            r: dw.n as u32,
+            group_c: dw.c as u32,
+            group_r: (dw.n / self.groups) as u32,
+        };
         let (rows, columns) = if grouped { (dw.n, dw.c) } else { (dw.n.div_ceil(LANES), dw.c.div_ceil(LANES)) };
         cx.reads(Operand::Input(0), (columns * dw.pixels()) as f64);
         cx.reads(Operand::Input(1), (rows * dw.pixels()) as f64);
@@ -110,6 +125,34 @@ impl Op for ConvWeightGradPlain {
     fn macs(&self, inputs: &[TensorDesc], outputs: &[TensorDesc]) -> u64 {
         let g = inputs[0].shape;
         outputs[0].shape.len() as u64 * (g.n * g.pixels()) as u64
+    }
+}
+
+shader_struct! {
+    /// Of `conv_weight_grad_plain`.
+    struct WeightGradPlainParams {
+        g: View,
+        x: View,
+        ow: u32,
+        oh: u32,
+        /// N
+        images: u32,
+        /// KH KW
+        taps: u32,
+        h: u32,
+        w: u32,
+        stride_y: u32,
+        stride_x: u32,
+        pad_top: u32,
+        pad_left: u32,
+        dilation_y: u32,
+        dilation_x: u32,
+        kw: u32,
+        r: u32,
+        /// C / groups
+        group_c: u32,
+        /// R / groups
+        group_r: u32,
     }
 }
 
@@ -125,13 +168,8 @@ pub(super) fn cases() -> Vec<OpCase> {
     let case = |name: &str, op: ConvWeightGradPlain, g: Shape, x: Shape| {
         OpCase::new(format!("conv_weight_grad_plain/{name}"), op, &[g, x])
     };
-    let uneven = ConvWeightGradPlain {
-        kernel: [1, 5],
-        stride: [2, 1],
-        padding: [0, 3, 1, 2],
-        dilation: [1, 2],
-        groups: 1,
-    };
+    let uneven =
+        ConvWeightGradPlain { kernel: [1, 5], stride: [2, 1], padding: [0, 3, 1, 2], dilation: [1, 2], groups: 1 };
     vec![
         case("7x7 stride 2 padding 3", op(7, 2, 3, 1, 1), s(2, 5, 9, 8), s(2, 3, 17, 16)),
         case("4x4 stride 2 padding 1, of a transposed convolution", op(4, 2, 1, 1, 1), s(1, 6, 5, 7), s(1, 9, 10, 14)),

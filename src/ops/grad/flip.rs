@@ -1,7 +1,7 @@
 //! The weight of a convolution that computes an input gradient.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{InputKind, Lowering, Op, OpCase, expect_inputs};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
@@ -25,7 +25,10 @@ impl Op for FlipWeights {
         expect_inputs(self.name(), inputs, 1)?;
         let s = inputs[0].shape;
         if inputs[0].layout != Layout::Linear || self.first.checked_add(self.count).is_none_or(|end| end > s.c) {
-            return Err(Error::op(self.name(), format!("channels {} .. +{} of {:?}", self.first, self.count, inputs[0])));
+            return Err(Error::op(
+                self.name(),
+                format!("channels {} .. +{} of {:?}", self.first, self.count, inputs[0]),
+            ));
         }
         Ok(vec![TensorDesc::linear(Shape::new(self.count, s.n, s.h, s.w))])
     }
@@ -39,9 +42,30 @@ impl Op for FlipWeights {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (s, len) = (cx.input(0), cx.output(0).len());
-        let params = [len, cx.linear_row(len), s.n, s.c, s.pixels(), self.first, 0, 0].map(|v| v as u32).to_vec();
+        let params = FlipWeightsParams {
+            len: len as u32,
+            row: cx.linear_row(len),
+            outputs: s.n as u32,
+            inputs: s.c as u32,
+            taps: s.pixels() as u32,
+            first: self.first as u32,
+        };
         let bindings = [Operand::Input(0), Operand::Output(0)];
         cx.dispatch(KernelKey::new("flip_weights"), params, bindings, cx.per_element(len))
+    }
+}
+
+shader_struct! {
+    /// Of `flip_weights`.
+    struct FlipWeightsParams {
+        len: u32,
+        row: u32,
+        /// O
+        outputs: u32,
+        /// I
+        inputs: u32,
+        taps: u32,
+        first: u32,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Gradient of the maximum of whole planes.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::{Lowering, Op, OpCase, by_plane, expect_inputs};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
@@ -36,10 +36,21 @@ impl Op for GlobalMaxPoolGrad {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let s = cx.input(0);
-        let mut params = [cx.input_view(0), cx.input_view(1)].concat();
-        params.extend([s.w as u32, s.h as u32, 0, 0]);
+        let Size { w, h, .. } = s.into();
+        let params = GlobalMaxPoolGradParams { x: cx.input_view(0), dy: cx.input_view(1), w, h };
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
         cx.dispatch(KernelKey::new("global_max_pool_grad"), params, bindings, [s.c.div_ceil(LANES), s.n, 1])
+    }
+}
+
+shader_struct! {
+    /// Of `global_max_pool_grad`.
+    struct GlobalMaxPoolGradParams {
+        /// And that of dx.
+        x: View,
+        dy: View,
+        w: u32,
+        h: u32,
     }
 }
 
@@ -47,5 +58,9 @@ pub(super) fn cases() -> Vec<OpCase> {
     let case = |name: &str, s: Shape| {
         OpCase::new(format!("global_max_pool_grad/{name}"), GlobalMaxPoolGrad, &[s, s.with_hw(1, 1)])
     };
-    vec![case("batch", Shape::new(2, 5, 9, 11)), case("large", Shape::new(1, 3, 33, 50)), case("one pixel", Shape::new(2, 2, 1, 1))]
+    vec![
+        case("batch", Shape::new(2, 5, 9, 11)),
+        case("large", Shape::new(1, 3, 33, 50)),
+        case("one pixel", Shape::new(2, 2, 1, 1)),
+    ]
 }

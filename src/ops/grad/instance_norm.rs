@@ -1,7 +1,8 @@
 //! Gradient of instance normalisation.
 
+use super::batch_norm::{BatchNormGradParams, StatisticsParams};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size};
 use crate::ops::batch_norm::{pack_pairs, packed_len};
 use crate::ops::{ActivationKind, InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -65,19 +66,28 @@ impl Op for InstanceNorm2dGrad {
             Ok(pack_pairs((0..s.c).map(|c| (p.first().map_or(1.0, |g| g.data()[c]), 0.0)), s.c))
         });
         let coefficients = cx.scratch((s.n * blocks * 8 * LANES * 4) as u64);
-        let mut params = [cx.input_view(0), cx.input_view(1)].concat();
-        params.extend([s.w, s.h, s.c, 1].map(|v| v as u32));
+        let Size { w, h, c, blocks: channel_blocks } = s.into();
         let factor = (1.0 / s.pixels() as f64) as f32;
-        params.extend([factor, self.eps, ActivationKind::None.slope(), 0.0].map(f32::to_bits));
+        let slope = ActivationKind::None.slope();
+        let (x, dy) = (cx.input_view(0), cx.input_view(1));
+        let params = StatisticsParams { x, dy, w, h, c, images: 1, factor, eps: self.eps, slope };
         let id = ActivationKind::None.id();
         let bindings = [Operand::Input(0), Operand::Input(1), affine, Operand::ScratchWrite(coefficients)];
         let key = KernelKey::new("batch_norm_grad_statistics").with("ACTIVATION", id).flag("INSTANCE", true);
         cx.reads(Operand::Input(0), 4.0);
         cx.dispatch(key, params, bindings, [blocks, s.n, 1])?;
         cx.reads(Operand::ScratchRead(coefficients), s.pixels() as f64);
-        let mut params = cx.views();
-        params.extend([s.w, s.h, blocks].map(|v| v as u32));
-        params.extend([ActivationKind::None.slope().to_bits(), s.c as u32, 8 * blocks as u32, s.n as u32, 0]);
+        let params = BatchNormGradParams {
+            x,
+            dx: cx.output_view(0),
+            w,
+            h,
+            blocks: channel_blocks,
+            slope,
+            c,
+            image: 8 * channel_blocks,
+            images: s.n as u32,
+        };
         let mut bindings = vec![Operand::Input(0), Operand::Input(1), Operand::ScratchRead(coefficients)];
         bindings.extend([0, 1, 2].map(Operand::Output));
         let key = KernelKey::new("batch_norm_grad").with("ACTIVATION", id);

@@ -1,9 +1,9 @@
 //! Gradient of max pooling.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::{Lowering, MaxPool2d, Op, OpCase, expect_inputs};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// Gradient of [`MaxPool2d`] whose windows do not overlap. Inputs: x, dy. Goes to the first maximum of each window in
 /// row-major order. The maximum is looked for again: that costs less than keeping where it was.
@@ -21,7 +21,10 @@ impl Op for MaxPool2dGrad {
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         expect_inputs(self.name(), inputs, 2)?;
         if self.pool.stride != self.pool.kernel || self.pool.padding != 0 {
-            return Err(Error::op(self.name(), format!("takes windows side by side, without padding: {:?}", self.pool)));
+            return Err(Error::op(
+                self.name(),
+                format!("takes windows side by side, without padding: {:?}", self.pool),
+            ));
         }
         let out = self.pool.infer(&inputs[..1])?[0].shape;
         if inputs[1].shape != out {
@@ -53,11 +56,30 @@ impl Op for MaxPool2dGrad {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (s, out, k) = (cx.input(0), cx.input(1), self.pool.kernel);
-        let mut params = [cx.input_view(0), cx.input_view(1)].concat();
-        params.extend([s.w, s.h, s.c.div_ceil(LANES), out.w, out.h, 0, 0, 0].map(|v| v as u32));
+        let (Size { w, h, blocks, .. }, Size { w: ow, h: oh, .. }) = (s.into(), out.into());
+        let params = MaxPool2dGradParams { x: cx.input_view(0), dy: cx.input_view(1), w, h, blocks, ow, oh };
         let windows = s.with_hw(s.h.div_ceil(k), s.w.div_ceil(k));
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
-        cx.dispatch(KernelKey::new("max_pool2d_grad").with("K", k as u32), params, bindings, Lowering::per_vec4(windows))
+        cx.dispatch(
+            KernelKey::new("max_pool2d_grad").with("K", k as u32),
+            params,
+            bindings,
+            Lowering::per_vec4(windows),
+        )
+    }
+}
+
+shader_struct! {
+    /// Of `max_pool2d_grad`.
+    struct MaxPool2dGradParams {
+        /// And that of dx.
+        x: View,
+        dy: View,
+        w: u32,
+        h: u32,
+        blocks: u32,
+        ow: u32,
+        oh: u32,
     }
 }
 

@@ -1,9 +1,10 @@
 //! Gradient of pooling of any geometry.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::pool2d::PoolGeometry;
 use crate::ops::{Emit, Lowering, Op, OpCase, Pool2d, PoolKind, ValueId, expect_inputs};
-use crate::tensor::{HostTensor, LANES, TensorDesc};
+use crate::tensor::{HostTensor, TensorDesc};
 
 /// Gradient of [`Pool2d`]. Inputs: dy and, of a maximum, x. Every element of x gathers what the windows over it give: of a
 /// maximum the first largest element in row-major order takes all, looked for again; of a mean all take the same.
@@ -69,13 +70,39 @@ impl Op for Pool2dGrad {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (dy, s) = (cx.input(0), cx.output(0));
         let max = self.pool.kind == PoolKind::Max;
-        let mut params = [cx.input_view(0), cx.output_view(0)].concat();
-        params.extend([s.w, s.h, s.c.div_ceil(LANES), 0, dy.w, dy.h, 0, 0].map(|v| v as u32));
-        params.extend(self.pool.words(s));
+        let (Size { w, h, blocks, .. }, Size { w: ow, h: oh, .. }) = (s.into(), dy.into());
+        let params = Pool2dGradParams {
+            dy: cx.input_view(0),
+            x: cx.output_view(0),
+            pool: self.pool.geometry(s),
+            w,
+            h,
+            blocks,
+            counts_padding: self.pool.counts_padding().into(),
+            ow,
+            oh,
+        };
         let mut bindings = vec![Operand::Input(0)];
         bindings.extend(max.then_some(Operand::Input(1)));
         bindings.push(Operand::Output(0));
         cx.dispatch(KernelKey::new("pool2d_grad").flag("MAX", max), params, bindings, Lowering::per_vec4(s))
+    }
+}
+
+shader_struct! {
+    /// Of `pool2d_grad`.
+    struct Pool2dGradParams {
+        dy: View,
+        /// And that of dx.
+        x: View,
+        pool: PoolGeometry,
+        w: u32,
+        h: u32,
+        blocks: u32,
+        /// Whether a mean counts it.
+        counts_padding: u32,
+        ow: u32,
+        oh: u32,
     }
 }
 

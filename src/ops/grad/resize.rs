@@ -1,9 +1,10 @@
 //! Gradient of resizing.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::resize::Axis;
 use crate::ops::{Lowering, Op, OpCase, Resize, ResizeMode, ResizeSize, by_plane, expect_inputs};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// Gradient of [`Resize`] from `h` x `w` pixels. Input: dy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,15 +53,43 @@ impl Op for ResizeGrad {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (s, out) = (cx.input(0), cx.output(0));
-        let (axes, power_of_two) = self.mode.axes(cx.label, out, s)?;
-        let mut params = [cx.output_view(0), cx.input_view(0)].concat();
-        params.extend([out.w, out.h, out.c.div_ceil(LANES), s.w, s.h, 0, 0, 0].map(|v| v as u32));
-        params.extend(axes);
+        let axes = self.mode.axes(cx.label, out, s)?;
+        let (Size { w, h, blocks, .. }, Size { w: ow, h: oh, .. }) = (out.into(), s.into());
+        let params = ResizeGradParams {
+            dx: cx.output_view(0),
+            dy: cx.input_view(0),
+            columns: axes.columns,
+            rows: axes.rows,
+            w,
+            h,
+            blocks,
+            ow,
+            oh,
+            column_factor: axes.column_factor,
+            row_factor: axes.row_factor,
+        };
         let kernel = KernelKey::new("resize_grad")
             .flag("BILINEAR", self.mode != ResizeMode::Nearest)
-            .flag("POWER_OF_TWO", power_of_two);
+            .flag("POWER_OF_TWO", axes.power_of_two);
         cx.reads(Operand::Input(0), if self.mode == ResizeMode::Nearest { 1.0 } else { 4.0 });
         cx.dispatch(kernel, params, [Operand::Input(0), Operand::Output(0)], Lowering::per_vec4(out))
+    }
+}
+
+shader_struct! {
+    /// Of `resize_grad`.
+    struct ResizeGradParams {
+        dx: View,
+        dy: View,
+        columns: Axis,
+        rows: Axis,
+        w: u32,
+        h: u32,
+        blocks: u32,
+        ow: u32,
+        oh: u32,
+        column_factor: f32,
+        row_factor: f32,
     }
 }
 

@@ -1,9 +1,9 @@
 //! Gradient of softmax over channels.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::{Lowering, Op, OpCase, expect_inputs};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// Gradient of [`Softmax`](crate::ops::Softmax), from its result. Inputs: y, dy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,15 +33,27 @@ impl Op for SoftmaxGrad {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let s = cx.input(0);
-        let mut params = cx.input_view(0).to_vec();
-        params.extend([s.w, s.h, s.c.div_ceil(LANES), s.c].map(|v| v as u32));
+        let params = SoftmaxGradParams { y: cx.input_view(0), size: s.into() };
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
         let grid = [s.w.div_ceil(16), s.h.div_ceil(4), s.n];
         cx.dispatch(KernelKey::new("softmax_grad"), params, bindings, grid)
     }
 }
 
+shader_struct! {
+    /// Of `softmax_grad`.
+    struct SoftmaxGradParams {
+        /// And that of the others: they have one shape.
+        y: View,
+        size: Size,
+    }
+}
+
 pub(super) fn cases() -> Vec<OpCase> {
     let case = |name: &str, s: Shape| OpCase::new(format!("softmax_grad/{name}"), SoftmaxGrad, &[s, s]);
-    vec![case("two classes", Shape::new(2, 2, 9, 11)), case("blocks", Shape::new(1, 7, 3, 17)), case("one", Shape::new(1, 1, 1, 1))]
+    vec![
+        case("two classes", Shape::new(2, 2, 9, 11)),
+        case("blocks", Shape::new(1, 7, 3, 17)),
+        case("one", Shape::new(1, 1, 1, 1)),
+    ]
 }

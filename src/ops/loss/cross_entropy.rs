@@ -2,7 +2,7 @@
 
 use super::{PIXELS, case, expect, expect_pixels, labels, linear, partials, parts, pixel_weights, second_stage};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::{Backward, Emit, InputKind, Lowering, Op, OpCase, Spatial, ValueId};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
@@ -65,14 +65,6 @@ impl SoftmaxCrossEntropy {
             .flag("FOCAL", self.gamma != 0.0)
     }
 
-    fn params(&self, cx: &Lowering, last: usize) -> Vec<u32> {
-        let s = cx.input(0);
-        let mut params = cx.input_view(0).to_vec();
-        params.extend([s.w, s.h, s.c, last].map(|v| v as u32));
-        params.extend([self.ignored().to_bits(), self.gamma.to_bits(), 0, 0]);
-        params
-    }
-
     /// Calls `f(n, y, x, label, weight, p, nll)` for every pixel that has a class.
     fn each(&self, inputs: &[&HostTensor], mut f: impl FnMut([usize; 3], usize, f64, &[f64], f64)) -> Result<()> {
         let s = inputs[0].shape()?;
@@ -129,7 +121,10 @@ impl Op for SoftmaxCrossEntropy {
         let mut bindings: Vec<_> = (0..cx.inputs.len()).map(Operand::Input).collect();
         bindings.push(Operand::ScratchWrite(scratch));
         let key = self.key("loss_cross_entropy", bindings.len());
-        cx.dispatch(key, self.params(cx, parts), bindings, [parts, s.n, 1])?;
+        let Size { w, h, c, .. } = s.into();
+        let (x, ignored, gamma) = (cx.input_view(0), self.ignored(), self.gamma);
+        let params = CrossEntropyParams { x, w, h, c, parts: parts as u32, ignored, gamma };
+        cx.dispatch(key, params, bindings, [parts, s.n, 1])?;
         second_stage(cx, scratch, [1, s.n * parts], 3, 0, 1.0)
     }
 
@@ -180,7 +175,32 @@ impl Op for SoftmaxCrossEntropyGrad {
         bindings.push(Operand::Output(0));
         let key = self.forward.key("loss_cross_entropy_grad", bindings.len());
         let grid = [s.w.div_ceil(16), s.h.div_ceil(4), s.n];
-        cx.dispatch(key, self.forward.params(cx, 0), bindings, grid)
+        let Size { w, h, c, .. } = s.into();
+        let (x, ignored, gamma) = (cx.input_view(0), self.forward.ignored(), self.forward.gamma);
+        cx.dispatch(key, CrossEntropyGradParams { x, w, h, c, ignored, gamma }, bindings, grid)
+    }
+}
+
+shader_struct! {
+    /// Of `loss_cross_entropy`.
+    struct CrossEntropyParams {
+        x: View,
+        w: u32,
+        h: u32,
+        c: u32,
+        parts: u32,
+        ignored: f32,
+        gamma: f32,
+    }
+
+    /// Of `loss_cross_entropy_grad`.
+    struct CrossEntropyGradParams {
+        x: View,
+        w: u32,
+        h: u32,
+        c: u32,
+        ignored: f32,
+        gamma: f32,
     }
 }
 

@@ -28,7 +28,7 @@ pub use weighted_sum::WeightedSum;
 
 use super::{InputKind, Lowering, OpCase};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::tensor::{Layout, Shape, TensorDesc};
 
 /// Pixels that a workgroup of a first stage sums up: see `shaders/lib/planes.wgsl`.
@@ -36,6 +36,16 @@ const PIXELS: usize = 4096;
 
 /// A single number.
 const SCALAR: TensorDesc = TensorDesc::linear(Shape::new(1, 1, 1, 1));
+
+shader_struct! {
+    /// Of `loss_sum`.
+    struct LossSumParams {
+        len: u32,
+        take: u32,
+        start: u32,
+        factor: f32,
+    }
+}
 
 pub(super) fn cases() -> Vec<OpCase> {
     let all = [
@@ -59,13 +69,8 @@ fn expect(op: &str, inputs: &[TensorDesc], want: &[(&str, TensorDesc)]) -> Resul
     for (got, (name, want)) in inputs.iter().zip(want) {
         if got != want {
             let layout = |l| if l == Layout::Linear { "NCHW" } else { "blocked" };
-            let reason = format!(
-                "{name} is {} {}, not {} {}",
-                got.shape,
-                layout(got.layout),
-                want.shape,
-                layout(want.layout)
-            );
+            let reason =
+                format!("{name} is {} {}, not {} {}", got.shape, layout(got.layout), want.shape, layout(want.layout));
             return Err(Error::op(op, reason));
         }
     }
@@ -98,8 +103,8 @@ fn second_stage(
     start: usize,
     factor: f64,
 ) -> Result<()> {
-    let mut params = [len, take, start].map(|v| v as u32).to_vec();
-    params.push((factor as f32).to_bits());
+    let [len, take, start] = [len, take, start].map(|v| v as u32);
+    let params = LossSumParams { len, take, start, factor: factor as f32 };
     let bindings = [Operand::ScratchRead(scratch), Operand::Output(0)];
     cx.dispatch(KernelKey::new("loss_sum"), params, bindings, [groups, 1, 1])
 }

@@ -2,7 +2,7 @@
 
 use super::{SCALAR, case, expect};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{Backward, Emit, InputKind, Lowering, Op, OpCase, ValueId};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 use serde::{Deserialize, Serialize};
@@ -96,10 +96,15 @@ impl MsSsim {
         let mut bindings: Vec<_> = (0..cx.inputs.len()).map(Operand::Input).collect();
         bindings.push(Operand::Output(0));
         let key = KernelKey::new("ms_ssim").with("FORM", self.form as u32 + 1).with("Y", bindings.len() as u32);
-        let mut params = vec![planes as u32, self.weights.len() as u32, self.floor().to_bits()];
-        params.push(((1.0 / planes as f64) as f32).to_bits());
-        params.extend(self.weights.iter().map(|w| w.to_bits()));
-        params.resize(4 + MOST, 0);
+        let mut weights = [[0.0; 4]; MOST / 4];
+        weights.as_flattened_mut()[..self.weights.len()].copy_from_slice(&self.weights);
+        let params = MsSsimParams {
+            planes: planes as u32,
+            scales: self.weights.len() as u32,
+            floor_at: self.floor(),
+            factor: (1.0 / planes as f64) as f32,
+            weights,
+        };
         cx.dispatch(key.flag("GRAD", grad), params, bindings, [1, 1, 1])
     }
 }
@@ -165,6 +170,18 @@ impl Op for MsSsimGrad {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         self.forward.dispatch(cx, true)
+    }
+}
+
+shader_struct! {
+    /// Of `ms_ssim`.
+    struct MsSsimParams {
+        planes: u32,
+        scales: u32,
+        floor_at: f32,
+        /// 1 / planes
+        factor: f32,
+        weights: [[f32; 4]; 2],
     }
 }
 

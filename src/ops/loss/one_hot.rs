@@ -2,7 +2,7 @@
 
 use super::{case, expect, expect_pixels, labels};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{Lowering, Op, OpCase, by_plane};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
@@ -44,9 +44,21 @@ impl Op for OneHot {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let s = cx.output(0);
         let len = s.len();
-        let params = [len, cx.linear_row(len), s.pixels(), s.c, self.first, 0, 0, 0].map(|v| v as u32).to_vec();
+        let [pixels, classes, first] = [s.pixels(), s.c, self.first].map(|v| v as u32);
+        let params = OneHotParams { len: len as u32, row: cx.linear_row(len), pixels, classes, first };
         let bindings = [Operand::Input(0), Operand::Output(0)];
         cx.dispatch(KernelKey::new("one_hot"), params, bindings, cx.per_element(len))
+    }
+}
+
+shader_struct! {
+    /// Of `one_hot`.
+    struct OneHotParams {
+        len: u32,
+        row: u32,
+        pixels: u32,
+        classes: u32,
+        first: u32,
     }
 }
 
@@ -55,8 +67,5 @@ pub(super) fn cases() -> Vec<OpCase> {
         let op = OneHot { first, channels: s.c };
         case(format!("one_hot/{name}"), op, vec![labels(s, s.c + first, Some(255.0))])
     };
-    vec![
-        one_hot("three classes", Shape::new(2, 3, 5, 7), 0),
-        one_hot("foreground", Shape::new(3, 1, 17, 9), 1),
-    ]
+    vec![one_hot("three classes", Shape::new(2, 3, 5, 7), 0), one_hot("foreground", Shape::new(3, 1, 17, 9), 1)]
 }

@@ -2,7 +2,7 @@
 
 use super::{case, expect, expect_pixels, labels, linear, masks, partials, parts, probabilities, second_stage};
 use crate::error::Result;
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::{Backward, Emit, Lowering, Op, OpCase, Spatial, ValueId, by_plane};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 use serde::{Deserialize, Serialize};
@@ -125,9 +125,9 @@ impl Op for Overlap {
         let s = cx.input(0);
         let parts = parts(s);
         let scratch = partials(cx, s.n * s.c * parts);
-        let mut params = cx.input_view(0).to_vec();
-        params.extend([s.w, s.h, s.c, parts].map(|v| v as u32));
-        params.extend([self.ignored().to_bits(), 0, 0, 0]);
+        let Size { w, h, c, .. } = s.into();
+        let (x, ignored) = (cx.input_view(0), self.ignored());
+        let params = OverlapParams { x, w, h, c, parts: parts as u32, ignored };
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::ScratchWrite(scratch)];
         cx.dispatch(self.key("loss_overlap"), params, bindings, [parts, s.n * s.c.div_ceil(LANES), 1])?;
         second_stage(cx, scratch, [self.sums(s).n, self.planes(s) * parts], 3, 0, 1.0)
@@ -170,11 +170,33 @@ impl Op for OverlapGrad {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let s = cx.output(0);
-        let mut params = cx.output_view(0).to_vec();
-        params.extend([s.w, s.h, s.c, 0].map(|v| v as u32));
-        params.extend([self.forward.ignored().to_bits(), self.forward.planes(s) as u32, 0, 0]);
+        let Size { w, h, c, .. } = s.into();
+        let (x, planes) = (cx.output_view(0), self.forward.planes(s) as u32);
+        let params = OverlapGradParams { x, w, h, c, ignored: self.forward.ignored(), planes };
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
         cx.dispatch(self.forward.key("loss_overlap_grad"), params, bindings, Lowering::per_vec4(s))
+    }
+}
+
+shader_struct! {
+    /// Of `loss_overlap`.
+    struct OverlapParams {
+        x: View,
+        w: u32,
+        h: u32,
+        c: u32,
+        parts: u32,
+        ignored: f32,
+    }
+
+    /// Of `loss_overlap_grad`.
+    struct OverlapGradParams {
+        x: View,
+        w: u32,
+        h: u32,
+        c: u32,
+        ignored: f32,
+        planes: u32,
     }
 }
 

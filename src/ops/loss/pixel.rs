@@ -1,9 +1,9 @@
 //! Losses of single elements: binary cross entropy, focal loss, and the U-Net++ papers' pixel terms.
 
-use super::{case, expect, expect_pixels, linear, logistic, masks, partials, parts, pixel_weights, probabilities};
 use super::{SCALAR, second_stage};
+use super::{case, expect, expect_pixels, linear, logistic, masks, partials, parts, pixel_weights, probabilities};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::{Backward, Emit, InputKind, Lowering, Op, OpCase, Spatial, ValueId, by_plane};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
@@ -154,15 +154,6 @@ impl PixelLoss {
         KernelKey::new(shader).with("Y", bindings as u32).with("KIND", self.kind.id()).flag("WEIGHTED", self.weighted)
     }
 
-    fn params(&self, cx: &Lowering, last: usize) -> Vec<u32> {
-        let s = cx.input(0);
-        let mut params = cx.input_view(0).to_vec();
-        params.extend([s.w, s.h, s.c, last].map(|v| v as u32));
-        let [positive, negative] = self.kind.alphas();
-        params.extend([self.kind.gamma(), positive, negative, self.kind.eps()].map(f32::to_bits));
-        params
-    }
-
     fn weight(&self, inputs: &[&HostTensor], i: usize) -> f64 {
         if self.weighted { f64::from(inputs[2].data()[i]) } else { 1.0 }
     }
@@ -205,7 +196,20 @@ impl Op for PixelLoss {
         let mut bindings: Vec<_> = (0..cx.inputs.len()).map(Operand::Input).collect();
         bindings.push(Operand::ScratchWrite(scratch));
         let key = self.key("loss_pixel", bindings.len());
-        cx.dispatch(key, self.params(cx, parts), bindings, [parts, planes, 1])?;
+        let Size { w, h, c, .. } = s.into();
+        let [positive, negative] = self.kind.alphas();
+        let params = PixelLossParams {
+            x: cx.input_view(0),
+            w,
+            h,
+            c,
+            parts: parts as u32,
+            gamma: self.kind.gamma(),
+            positive,
+            negative,
+            eps: self.kind.eps(),
+        };
+        cx.dispatch(key, params, bindings, [parts, planes, 1])?;
         second_stage(cx, scratch, [1, planes * parts], 1, 0, 1.0 / s.len() as f64)
     }
 
@@ -250,9 +254,50 @@ impl Op for PixelLossGrad {
         let mut bindings: Vec<_> = (0..cx.inputs.len()).map(Operand::Input).collect();
         bindings.push(Operand::Output(0));
         let key = self.forward.key("loss_pixel_grad", bindings.len());
-        let mut params = self.forward.params(cx, 0);
-        params.extend([((1.0 / s.len() as f64) as f32).to_bits(), 0, 0, 0]);
+        let Size { w, h, c, .. } = s.into();
+        let kind = &self.forward.kind;
+        let [positive, negative] = kind.alphas();
+        let params = PixelLossGradParams {
+            x: cx.input_view(0),
+            w,
+            h,
+            c,
+            gamma: kind.gamma(),
+            positive,
+            negative,
+            eps: kind.eps(),
+            factor: (1.0 / s.len() as f64) as f32,
+        };
         cx.dispatch(key, params, bindings, Lowering::per_vec4(s))
+    }
+}
+
+shader_struct! {
+    /// Of `loss_pixel`.
+    struct PixelLossParams {
+        x: View,
+        w: u32,
+        h: u32,
+        c: u32,
+        parts: u32,
+        gamma: f32,
+        positive: f32,
+        negative: f32,
+        eps: f32,
+    }
+
+    /// Of `loss_pixel_grad`.
+    struct PixelLossGradParams {
+        x: View,
+        w: u32,
+        h: u32,
+        c: u32,
+        gamma: f32,
+        positive: f32,
+        negative: f32,
+        eps: f32,
+        /// 1 / elements
+        factor: f32,
     }
 }
 
@@ -283,9 +328,11 @@ pub(super) fn cases() -> Vec<OpCase> {
         all.push(case(format!("pixel_loss_grad/{name}"), PixelLossGrad { forward }, inputs));
     }
     let mut extreme = vec![0.0, 1.0, 1e-9, 1.0 - 1e-7, 0.0, 1.0, 1e-9, 0.5];
-    for (name, kind) in
-        [("bce", PixelLossKind::Bce), ("focal", PixelLossKind::Focal { gamma: 2.0, alpha, eps }), ("tmi", PixelLossKind::TmiHybrid { eps })]
-    {
+    for (name, kind) in [
+        ("bce", PixelLossKind::Bce),
+        ("focal", PixelLossKind::Focal { gamma: 2.0, alpha, eps }),
+        ("tmi", PixelLossKind::TmiHybrid { eps }),
+    ] {
         let s = Shape::new(1, 1, 2, 4);
         let x = (TensorDesc::blocked(s), InputKind::Fixed(extreme.clone()));
         let inputs = vec![x, (TensorDesc::linear(s), InputKind::Fixed(vec![1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]))];

@@ -2,7 +2,7 @@
 
 use super::{case, expect, expect_pixels};
 use crate::error::Result;
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{InputKind, Lowering, Op, OpCase, Spatial};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
@@ -32,13 +32,21 @@ impl Op for Presence {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let s = cx.input(0);
-        let params = vec![(s.len() / s.n) as u32, 0, 0, 0];
+        let params = PresenceParams { len: (s.len() / s.n) as u32 };
         let bindings = [Operand::Input(0), Operand::Output(0)];
         cx.dispatch(KernelKey::new("presence"), params, bindings, [s.n, 1, 1])
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         Spatial::Global("presence is judged by the whole picture")
+    }
+}
+
+shader_struct! {
+    /// Of `presence`.
+    struct PresenceParams {
+        /// C * H * W
+        len: u32,
     }
 }
 

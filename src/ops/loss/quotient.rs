@@ -2,7 +2,7 @@
 
 use super::{SCALAR, case, expect, linear};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{Backward, Emit, InputKind, Lowering, Op, OpCase, ValueId};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 use serde::{Deserialize, Serialize};
@@ -56,12 +56,22 @@ impl LossReduction {
     }
 }
 
+shader_struct! {
+    /// Of `loss_quotient`.
+    struct QuotientParams {
+        len: u32,
+        divisor: u32,
+        least: f32,
+    }
+}
+
 fn lower(cx: &mut Lowering, reduction: LossReduction, grad: bool) -> Result<()> {
     let (divisor, least) = reduction.divisor();
     let mut bindings: Vec<_> = (0..cx.inputs.len()).map(Operand::Input).collect();
     bindings.push(Operand::Output(0));
     let key = KernelKey::new("loss_quotient").with("Y", bindings.len() as u32).flag("GRAD", grad);
-    cx.dispatch(key, vec![3, divisor as u32, least.to_bits(), 0], bindings, [1, 1, 1])
+    let params = QuotientParams { len: 3, divisor: divisor as u32, least };
+    cx.dispatch(key, params, bindings, [1, 1, 1])
 }
 
 fn elements<'a>(op: &str, inputs: &'a [&HostTensor], count: usize) -> Result<&'a [f32]> {

@@ -2,7 +2,7 @@
 
 use super::{SCALAR, case, expect};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{Backward, Emit, InputKind, Lowering, Op, OpCase, ValueId};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
@@ -59,10 +59,15 @@ impl OverlapRatio {
         bindings.push(Operand::Output(0));
         let key = KernelKey::new("loss_ratio").with("Y", bindings.len() as u32).flag("GRAD", grad);
         let factor = (1.0 / groups as f64) as f32;
-        let mut params = vec![groups as u32];
-        let numbers = [self.offset, self.counted, self.shared, self.smooth, self.floor, factor];
-        params.extend(numbers.map(f32::to_bits));
-        params.push(0);
+        let params = RatioParams {
+            groups: groups as u32,
+            offset: self.offset,
+            a: self.counted,
+            b: self.shared,
+            smooth_by: self.smooth,
+            least: self.floor,
+            factor,
+        };
         cx.dispatch(key, params, bindings, [1, 1, 1])
     }
 }
@@ -139,6 +144,21 @@ impl Op for OverlapRatioGrad {
     }
 }
 
+shader_struct! {
+    /// Of `loss_ratio`.
+    struct RatioParams {
+        groups: u32,
+        offset: f32,
+        a: f32,
+        b: f32,
+        smooth_by: f32,
+        /// Floor.
+        least: f32,
+        /// 1 / groups
+        factor: f32,
+    }
+}
+
 pub(super) fn cases() -> Vec<OpCase> {
     let mut all = Vec::new();
     for (name, forward, groups) in [
@@ -153,7 +173,11 @@ pub(super) fn cases() -> Vec<OpCase> {
         let sums = (TensorDesc::linear(Shape::new(groups, 3, 1, 1)), sums);
         all.push(case(format!("overlap_ratio/{name}"), forward.clone(), vec![sums.clone()]));
         let dy = (SCALAR, InputKind::Fixed(vec![groups as f32]));
-        all.push(case(format!("overlap_ratio_grad/{name}"), OverlapRatioGrad { forward: forward.clone() }, vec![sums, dy]));
+        all.push(case(
+            format!("overlap_ratio_grad/{name}"),
+            OverlapRatioGrad { forward: forward.clone() },
+            vec![sums, dy],
+        ));
         if groups < 9 && forward.shared == 0.0 {
             let sums = (TensorDesc::linear(Shape::new(groups, 3, 1, 1)), InputKind::Probability);
             all.push(case(format!("overlap_ratio/{name}, small sums"), forward, vec![sums]));

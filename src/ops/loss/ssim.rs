@@ -2,10 +2,10 @@
 
 mod reference;
 
-use super::{case, expect, partials, second_stage};
 use super::PIXELS;
+use super::{case, expect, partials, second_stage};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{Backward, Emit, InputKind, Lowering, Op, OpCase, Spatial, ValueId};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
@@ -106,7 +106,7 @@ impl SsimMeans {
             let mut coarser = all[m];
             for map in &mut coarser {
                 let scratch = cx.scratch((s.n * s.c * pair[1].h * pair[1].w * 4) as u64);
-                let params = [pair[0].w, pair[0].h, 0, 0].map(|v| v as u32).to_vec();
+                let params = SsimPoolParams { w: pair[0].w as u32, h: pair[0].h as u32 };
                 let grid = [pair[1].w.div_ceil(16), pair[1].h.div_ceil(4), s.n * s.c];
                 cx.dispatch(KernelKey::new("ssim_pool"), params, [*map, Operand::ScratchWrite(scratch)], grid)?;
                 *map = Operand::ScratchRead(scratch);
@@ -123,11 +123,17 @@ impl SsimMeans {
 }
 
 /// Moments of the windows of `count` planes from `first` on, by rows; gives the scratch memory.
-fn rows(cx: &mut Lowering, scale: Scale, [a, b]: [Operand; 2], taps: Operand, at: [usize; 2], into: usize) -> Result<()> {
+fn rows(
+    cx: &mut Lowering,
+    scale: Scale,
+    [a, b]: [Operand; 2],
+    taps: Operand,
+    at: [usize; 2],
+    into: usize,
+) -> Result<()> {
     let [w2, _] = scale.windows();
-    let params = [scale.w, scale.h, w2, scale.window, at[0], at[1], 0, 0].map(|v| v as u32).to_vec();
     let grid = [w2.div_ceil(16), scale.h.div_ceil(4), at[1]];
-    cx.dispatch(KernelKey::new("ssim_rows"), params, [a, b, taps, Operand::ScratchWrite(into)], grid)
+    cx.dispatch(KernelKey::new("ssim_rows"), row_params(scale, at), [a, b, taps, Operand::ScratchWrite(into)], grid)
 }
 
 /// Workgroups of `ssim_columns` a plane.
@@ -136,15 +142,28 @@ fn parts(scale: Scale) -> usize {
     (w2 * h2).div_ceil(PIXELS)
 }
 
-/// The parameters of `ssim_columns`; means of the scale begin at `start`.
-fn column_params(scale: Scale, at: [usize; 2], start: usize) -> Vec<u32> {
+fn row_params(scale: Scale, at: [usize; 2]) -> SsimRowsParams {
+    let [w, h, w2] = [scale.w, scale.h, scale.windows()[0]].map(|v| v as u32);
+    let [window, first, count] = [scale.window, at[0], at[1]].map(|v| v as u32);
+    SsimRowsParams { w, h, w2, window, first, count }
+}
+
+/// Means of the scale begin at `start`.
+fn column_params(scale: Scale, at: [usize; 2], start: usize) -> SsimColumnsParams {
     let [w2, h2] = scale.windows();
-    let mut params: Vec<u32> =
-        [w2, scale.h, h2, scale.window, at[0], at[1], parts(scale), start].map(|v| v as u32).to_vec();
-    let numbers = [C[0], C[1], 1.0 / (w2 * h2) as f64];
-    params.extend(numbers.map(|v| (v as f32).to_bits()));
-    params.push(0);
-    params
+    SsimColumnsParams {
+        w2: w2 as u32,
+        h: scale.h as u32,
+        h2: h2 as u32,
+        window: scale.window as u32,
+        first: at[0] as u32,
+        count: at[1] as u32,
+        parts: parts(scale) as u32,
+        start: start as u32,
+        c1: C[0] as f32,
+        c2: C[1] as f32,
+        factor: (1.0 / (w2 * h2) as f64) as f32,
+    }
 }
 
 /// Chunks of planes: first and number.
@@ -239,21 +258,72 @@ impl Op for SsimMeansGrad {
                 let bindings = [read, taps, Operand::Input(2), Operand::ScratchWrite(windows)];
                 let params = column_params(scale, at, m * planes * 3);
                 cx.dispatch(key, params, bindings, [parts(scale), at[1], 1])?;
-                let params = [w2, scale.h, h2, scale.window].map(|v| v as u32).to_vec();
+                let params = SsimBackColumnsParams {
+                    w2: w2 as u32,
+                    h: scale.h as u32,
+                    h2: h2 as u32,
+                    window: scale.window as u32,
+                };
                 let bindings = [Operand::ScratchRead(windows), taps, Operand::ScratchWrite(columns)];
                 let grid = [w2.div_ceil(16), scale.h.div_ceil(4), 3 * at[1]];
                 cx.dispatch(KernelKey::new("ssim_back_columns"), params, bindings, grid)?;
-                let params = [scale.w, scale.h, w2, scale.window, at[0], at[1], 0, 0].map(|v| v as u32).to_vec();
                 let mut bindings = vec![Operand::ScratchRead(columns), taps, a, b];
                 bindings.extend(coarse.map(Operand::ScratchRead));
                 bindings.push(own.map_or(Operand::Output(0), Operand::ScratchWrite));
                 let key = KernelKey::new("ssim_back_rows").with("Y", bindings.len() as u32);
                 let grid = [scale.w.div_ceil(16), scale.h.div_ceil(4), at[1]];
-                cx.dispatch(key.flag("COARSE", coarse.is_some()), params, bindings, grid)?;
+                cx.dispatch(key.flag("COARSE", coarse.is_some()), row_params(scale, at), bindings, grid)?;
             }
             coarse = own;
         }
         Ok(())
+    }
+}
+
+shader_struct! {
+    /// Of `ssim_pool`.
+    struct SsimPoolParams {
+        w: u32,
+        h: u32,
+    }
+
+    /// Of `ssim_rows` and `ssim_back_rows`.
+    struct SsimRowsParams {
+        w: u32,
+        h: u32,
+        w2: u32,
+        window: u32,
+        /// Plane.
+        first: u32,
+        /// Planes.
+        count: u32,
+    }
+
+    /// Of `ssim_columns`.
+    struct SsimColumnsParams {
+        w2: u32,
+        h: u32,
+        h2: u32,
+        window: u32,
+        /// Plane.
+        first: u32,
+        /// Planes.
+        count: u32,
+        parts: u32,
+        /// Of the scale's means.
+        start: u32,
+        c1: f32,
+        c2: f32,
+        /// 1 / (H2 * W2)
+        factor: f32,
+    }
+
+    /// Of `ssim_back_columns`.
+    struct SsimBackColumnsParams {
+        w2: u32,
+        h: u32,
+        h2: u32,
+        window: u32,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{SCALAR, case, linear};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{Backward, Emit, Lowering, Op, OpCase, ValueId, expect_inputs};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 
@@ -51,9 +51,15 @@ impl Op for WeightedSum {
             for name in ["B", "C", "D"].into_iter().take(weights.len() - 1) {
                 key = key.with(name, 1);
             }
-            let mut params: Vec<u32> = weights.iter().map(|w| w.to_bits()).collect();
-            params.resize(PER_DISPATCH, 0);
-            params.extend([len as u32, cx.linear_row(len) as u32, 0, 0]);
+            let weight = |i: usize| weights.get(i).copied().unwrap_or_default();
+            let params = WeightedSumParams {
+                weight_a: weight(0),
+                weight_b: weight(1),
+                weight_c: weight(2),
+                weight_d: weight(3),
+                len: len as u32,
+                row: cx.linear_row(len),
+            };
             let mut bindings: Vec<_> = (first..first + weights.len()).map(Operand::Input).collect();
             bindings.push(Operand::Output(0));
             cx.dispatch(key.flag("ACCUMULATE", part > 0), params, bindings, cx.per_element(len))?;
@@ -71,6 +77,18 @@ impl Op for WeightedSum {
             }
         }
         Ok(grads)
+    }
+}
+
+shader_struct! {
+    /// Of `weighted_sum`.
+    struct WeightedSumParams {
+        weight_a: f32,
+        weight_b: f32,
+        weight_c: f32,
+        weight_d: f32,
+        len: u32,
+        row: u32,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Hyper;
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{InputKind, Lowering, Op, OpCase, OptimiserKind, expect_inputs};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
@@ -38,9 +38,17 @@ impl Op for Accumulate {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let len = cx.output(0).len();
-        let params = vec![len as u32, cx.linear_row(len) as u32, 0, 0];
+        let params = AccumulateParams { len: len as u32, row: cx.linear_row(len) };
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
         cx.dispatch(KernelKey::new("accumulate"), params, bindings, cx.per_element(len))
+    }
+}
+
+shader_struct! {
+    /// Of `accumulate`.
+    struct AccumulateParams {
+        len: u32,
+        row: u32,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Hyper;
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{InputKind, Lowering, Op, OpCase, OptimiserKind, expect_inputs};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl Op for SquaredNorm {
         // 16 elements an invocation, and no more parts than one workgroup sums at once.
         let groups = len.div_ceil(256 * 16).clamp(1, 256);
         let parts = cx.scratch(groups as u64 * 4);
-        let params = |len: usize, groups: usize| vec![len as u32, groups as u32, 0, 0];
+        let params = |len: usize, groups: usize| SquaredNormParams { len: len as u32, groups: groups as u32 };
         let key = KernelKey::new("squared_norm");
         let bindings = [Operand::Input(0), Operand::ScratchWrite(parts)];
         cx.dispatch(key.clone(), params(len, groups), bindings, [groups, 1, 1])?;
@@ -74,7 +74,20 @@ impl Op for ClipFactor {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
-        cx.dispatch(KernelKey::new("clip_factor"), vec![self.most.to_bits(), 0, 0, 0], bindings, [1; 3])
+        cx.dispatch(KernelKey::new("clip_factor"), ClipFactorParams { most: self.most }, bindings, [1; 3])
+    }
+}
+
+shader_struct! {
+    /// Of `squared_norm`.
+    struct SquaredNormParams {
+        len: u32,
+        groups: u32,
+    }
+
+    /// Of `clip_factor`.
+    struct ClipFactorParams {
+        most: f32,
     }
 }
 

@@ -1,7 +1,7 @@
 //! One step of an optimiser on one parameter, as `torch.optim` computes it.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand};
+use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{InputKind, Lowering, Op, OpCase, expect_inputs};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
@@ -174,9 +174,15 @@ impl Op for OptimiserStep {
                 (betas[0], betas[1], eps, false)
             }
         };
-        let mut params = vec![len as u32, cx.linear_row(len) as u32];
-        params.extend([first, second, eps, self.kind.decay()].map(f32::to_bits));
-        params.extend([u32::from(nesterov), 0]);
+        let params = OptimiserStepParams {
+            len: len as u32,
+            row: cx.linear_row(len),
+            first,
+            second,
+            eps,
+            decay: self.kind.decay(),
+            nesterov: nesterov.into(),
+        };
         let moments = self.kind.moments();
         let key = KernelKey::new("optimiser_step")
             .with("FIRST", self.first() as u32 + 1)
@@ -187,6 +193,22 @@ impl Op for OptimiserStep {
         let mut bindings: Vec<_> = (0..self.first()).map(Operand::Input).collect();
         bindings.extend((0..=moments).map(Operand::Output));
         cx.dispatch(key, params, bindings, cx.per_element(len))
+    }
+}
+
+shader_struct! {
+    /// Of `optimiser_step`.
+    struct OptimiserStepParams {
+        len: u32,
+        row: u32,
+        /// Momentum, or beta1.
+        first: f32,
+        /// beta2
+        second: f32,
+        eps: f32,
+        /// Of the gradient: added times the parameter.
+        decay: f32,
+        nesterov: u32,
     }
 }
 

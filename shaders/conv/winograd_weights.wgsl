@@ -1,0 +1,83 @@
+// Winograd's filter transform on the device, where weights change from run to run: U = G g Gt of every 3x3 filter.
+//   table  [len]          vec4<u32>: for four input channels, the place of the filter's first tap in w plus 1; 0 is none
+//   w      [K, C, 3, 3]   linear f32
+//   u      [POINTS][len]  vec4; len is [K/TM][C/4][TM]
+// Bindings: 0 params, 1 table (read), 2 w (read), 3 u (write).
+// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; an invocation transforms four filters.
+// Constants: F4 if defined F(4, 3), else F(2, 3).
+#import "lib/storage"
+
+struct Params {
+    len: u32,
+    row: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> table: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> w: array<f32>;
+@group(0) @binding(3) var<storage, read_write> u: array<Stored>;
+
+fn tap(source: vec4<u32>, t: u32) -> vec4<f32> {
+    let at = max(source, vec4<u32>(1u)) + t - 1u;
+    return select(vec4<f32>(0.0), vec4<f32>(w[at.x], w[at.y], w[at.z], w[at.w]), source > vec4<u32>(0u));
+}
+
+// Stores the transform of a row of three, points `first` and on.
+fn put(i: u32, first: u32, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>) {
+    let len = p.len;
+#ifdef F4
+    let even = (a + c) / 6.0;
+    let large = a / 24.0 + c / 6.0;
+    u[first * len + i] = stored(a * 0.25);
+    u[(first + 1u) * len + i] = stored(-(even + b / 6.0));
+    u[(first + 2u) * len + i] = stored(b / 6.0 - even);
+    u[(first + 3u) * len + i] = stored(large + b / 12.0);
+    u[(first + 4u) * len + i] = stored(large - b / 12.0);
+    u[(first + 5u) * len + i] = stored(c);
+#else
+    let even = (a + c) * 0.5;
+    u[first * len + i] = stored(a);
+    u[(first + 1u) * len + i] = stored(even + b * 0.5);
+    u[(first + 2u) * len + i] = stored(even - b * 0.5);
+    u[(first + 3u) * len + i] = stored(c);
+#endif
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = id.y * p.row + id.x;
+    if (i >= p.len) {
+        return;
+    }
+    let source = table[i];
+    let a0 = tap(source, 0u);
+    let a1 = tap(source, 1u);
+    let a2 = tap(source, 2u);
+    let b0 = tap(source, 3u);
+    let b1 = tap(source, 4u);
+    let b2 = tap(source, 5u);
+    let c0 = tap(source, 6u);
+    let c1 = tap(source, 7u);
+    let c2 = tap(source, 8u);
+#ifdef F4
+    put(i, 0u, a0 * 0.25, a1 * 0.25, a2 * 0.25);
+    let e0 = (a0 + c0) / 6.0;
+    let e1 = (a1 + c1) / 6.0;
+    let e2 = (a2 + c2) / 6.0;
+    put(i, 6u, -(e0 + b0 / 6.0), -(e1 + b1 / 6.0), -(e2 + b2 / 6.0));
+    put(i, 12u, b0 / 6.0 - e0, b1 / 6.0 - e1, b2 / 6.0 - e2);
+    let l0 = a0 / 24.0 + c0 / 6.0;
+    let l1 = a1 / 24.0 + c1 / 6.0;
+    let l2 = a2 / 24.0 + c2 / 6.0;
+    put(i, 18u, l0 + b0 / 12.0, l1 + b1 / 12.0, l2 + b2 / 12.0);
+    put(i, 24u, l0 - b0 / 12.0, l1 - b1 / 12.0, l2 - b2 / 12.0);
+    put(i, 30u, c0, c1, c2);
+#else
+    put(i, 0u, a0, a1, a2);
+    let e0 = (a0 + c0) * 0.5;
+    let e1 = (a1 + c1) * 0.5;
+    let e2 = (a2 + c2) * 0.5;
+    put(i, 4u, e0 + b0 * 0.5, e1 + b1 * 0.5, e2 + b2 * 0.5);
+    put(i, 8u, e0 - b0 * 0.5, e1 - b1 * 0.5, e2 - b2 * 0.5);
+    put(i, 12u, c0, c1, c2);
+#endif
+}

@@ -1,0 +1,66 @@
+// Sum of tensors of one shape, a pair of them a dispatch.
+//   a, b, y  [N, C, H, W]  blocked, with BLOCKED; else [len] linear f32
+// y = a + b; without TWO a alone; with ACCUMULATE its old value comes first.
+// Bindings: 0 params, 1 a (read), 2 b (read) with TWO, Y y (write).
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); linear (row / 64, ceil(len / row), 1), row a multiple of 64.
+// Constants: Y; BLOCKED, TWO, ACCUMULATE if defined.
+#import "lib/storage"
+#import "lib/tensor"
+
+#ifdef BLOCKED
+struct Params {
+    x: View,  // of a and b
+    y: View,
+    w: u32,
+    h: u32,
+    blocks: u32,  // of channels
+}
+alias Element = Stored;
+alias Number = vec4<f32>;
+#else
+struct Params {
+    len: u32,
+    row: u32,
+}
+alias Element = f32;
+alias Number = f32;
+#endif
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> a: array<Element>;
+#ifdef TWO
+@group(0) @binding(2) var<storage, read> b: array<Element>;
+#endif
+@group(0) @binding(Y) var<storage, read_write> y: array<Element>;
+
+fn total(source: u32, place: u32) -> Number {
+    var sum = Number(a[source]);
+#ifdef ACCUMULATE
+    sum = Number(y[place]) + sum;
+#endif
+#ifdef TWO
+    sum += Number(b[source]);
+#endif
+    return sum;
+}
+
+#ifdef BLOCKED
+@compute @workgroup_size(16, 4)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x >= p.w || id.y >= p.h) {
+        return;
+    }
+    let n = id.z / p.blocks;
+    let block = id.z % p.blocks;
+    let source = index(p.x, n, block, i32(id.y), i32(id.x));
+    let place = index(p.y, n, block, i32(id.y), i32(id.x));
+    y[place] = stored(total(source, place));
+}
+#else
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = id.y * p.row + id.x;
+    if (i < p.len) {
+        y[i] = total(i, i);
+    }
+}
+#endif

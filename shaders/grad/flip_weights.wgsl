@@ -1,0 +1,30 @@
+// A convolution's weight as that of its gradient: input and output channels change places, taps are read backwards.
+//   w  [O, I, KH, KW]      linear f32
+//   y  [COUNT, O, KH, KW]  linear f32; y[i, o, t] = w[o, first + i, KH KW - 1 - t]
+// Bindings: 0 params, 1 w (read), 2 y (write).
+// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; an invocation makes one element.
+#import "lib/storage"
+
+struct Params {
+    len: u32,
+    row: u32,
+    outputs: u32,  // O
+    inputs: u32,   // I
+    taps: u32,
+    first: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> w: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let at = id.y * p.row + id.x;
+    if (at >= p.len) {
+        return;
+    }
+    let t = at % p.taps;
+    let o = at / p.taps % p.outputs;
+    let i = at / (p.taps * p.outputs);
+    y[at] = w[(o * p.inputs + p.first + i) * p.taps + p.taps - 1u - t];
+}

@@ -1,0 +1,101 @@
+// Statistics of a normalisation, as the scale and shift that it amounts to.
+//   x             [N, C, H, W]                   blocked
+//   affine        [ceil(C / 4)][2] vec4          gamma, beta
+//   coefficients  [1 or N][ceil(C / 4)][2] vec4  scale = gamma / sqrt(var + eps), shift = beta - mean * scale
+//   mean, var     [C]                            linear f32, with KEEP
+// Mean and biased variance are taken over H, W and, where all images share them, N.
+// Bindings: 0 params, 1 x (read), 2 affine (read), 3 coefficients (write); with KEEP 4 mean (write), 5 var (write).
+// Dispatch: (ceil(C / 4), N / images, 1); a workgroup makes one block of coefficients.
+// Constants: KEEP if defined, where all images share the statistics.
+#import "lib/storage"
+#import "lib/loops"
+#import "lib/reduce"
+#import "lib/tensor"
+
+struct Params {
+    x: View,
+    w: u32,
+    h: u32,
+    c: u32,
+    images: u32,   // per statistic: 1 or N
+    factor: f32,   // 1 / elements per statistic
+    eps: f32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read> affine: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> coefficients: array<vec4<f32>>;
+#ifdef KEEP
+@group(0) @binding(4) var<storage, read_write> kept_mean: array<f32>;
+@group(0) @binding(5) var<storage, read_write> kept_variance: array<f32>;
+#endif
+
+fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    return a + b;
+}
+
+@compute @workgroup_size(16, 16)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let block = group.x;
+    let first = group.y * p.images;
+    let end = first + turns(p.images, group.x);
+    let rows = turns(p.h, group.x);
+    let columns = turns(p.w, group.x);
+    // Sums of row parts first: rounding grows with W + H, not with W * H.
+    var total = vec4<f32>(0.0);
+    for (var n = first; n < end; n++) {
+        for (var iy = local.y; iy < rows; iy += 16u) {
+            let row = plane_start(p.x, n, block) + iy * p.x.row;
+            var part = vec4<f32>(0.0);
+            for (var ix = local.x; ix < columns; ix += 16u) {
+                part += vec4<f32>(x[row + ix]);
+            }
+            total += part;
+        }
+    }
+    let rough = reduce(lane, total) * p.factor;
+
+    // Deviations from the rounded mean: their mean corrects it, and the variance with it.
+    var deviation = vec4<f32>(0.0);
+    var square = vec4<f32>(0.0);
+    for (var n = first; n < end; n++) {
+        for (var iy = local.y; iy < rows; iy += 16u) {
+            let row = plane_start(p.x, n, block) + iy * p.x.row;
+            var part = vec4<f32>(0.0);
+            var part_square = vec4<f32>(0.0);
+            for (var ix = local.x; ix < columns; ix += 16u) {
+                let d = vec4<f32>(x[row + ix]) - rough;
+                part += d;
+                part_square += d * d;
+            }
+            deviation += part;
+            square += part_square;
+        }
+    }
+    let offset = reduce(lane, deviation) * p.factor;
+    let spread = reduce(lane, square) * p.factor;
+
+    if (lane == 0u) {
+        let mean = rough + offset;
+        let variance = max(spread - offset * offset, vec4<f32>(0.0));
+        let scale = affine[2u * block] / sqrt(variance + p.eps);
+        let shift = affine[2u * block + 1u] - mean * scale;
+        // Squares of what lies past the last channel may overflow; zeros keep those lanes finite.
+        let inside = vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.c);
+        let at = 2u * (group.y * ((p.c + 3u) / 4u) + block);
+        coefficients[at] = select(vec4<f32>(0.0), scale, inside);
+        coefficients[at + 1u] = select(vec4<f32>(0.0), shift, inside);
+#ifdef KEEP
+        for (var i = 0u; i < 4u; i++) {
+            if (inside[i]) {
+                kept_mean[4u * block + i] = mean[i];
+                kept_variance[4u * block + i] = variance[i];
+            }
+        }
+#endif
+    }
+}

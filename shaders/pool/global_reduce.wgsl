@@ -1,0 +1,66 @@
+// Maximum or mean of whole planes.
+//   x  [N, C, H, W]  blocked
+//   y  [N, C, 1, 1]  blocked
+// Bindings: 0 params, 1 x (read), 2 y (write).
+// Dispatch: (ceil(C / 4), N, 1); a workgroup makes one vec4.
+// Constants: MAX, if defined the maximum, else the mean.
+#import "lib/storage"
+#import "lib/loops"
+#import "lib/reduce"
+#import "lib/tensor"
+
+struct Params {
+    x: View,
+    y: View,
+    w: u32,
+    h: u32,
+    c: u32,
+    factor: f32,  // 1 / (H * W)
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
+
+#ifdef MAX
+const START = vec4<f32>(-3.4028234e38);
+
+fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    return max(a, b);
+}
+#else
+const START = vec4<f32>(0.0);
+
+fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    return a + b;
+}
+#endif
+
+@compute @workgroup_size(16, 16)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let start = plane_start(p.x, group.y, group.x);
+    // Row parts first: the rounding of a sum grows with W + H, not with W * H.
+    var total = START;
+    let rows = turns(p.h, group.x);
+    let columns = turns(p.w, group.x);
+    for (var iy = local.y; iy < rows; iy += 16u) {
+        let row = start + iy * p.x.row;
+        var part = START;
+        for (var ix = local.x; ix < columns; ix += 16u) {
+            part = combine(part, vec4<f32>(x[row + ix]));
+        }
+        total = combine(total, part);
+    }
+    var v = reduce(lane, total);
+#ifndef MAX
+    v *= p.factor;
+#endif
+    if (lane == 0u) {
+        // A sum of what lies past the last channel may overflow.
+        let inside = vec4<u32>(0u, 1u, 2u, 3u) + 4u * group.x < vec4<u32>(p.c);
+        y[plane_start(p.y, group.y, group.x)] = stored(select(vec4<f32>(0.0), v, inside));
+    }
+}

@@ -1,0 +1,20 @@
+// What gradients are multiplied by so that their common norm is at most `most`: torch.nn.utils.clip_grad_norm_.
+//   total  [1]  linear f32, sum of the squares of all gradients
+//   hyper  [8]  linear f32, see optimiser_step; [3] is what gradients are multiplied by already
+//   y      [1]  linear f32; min(1, most / (norm + 1e-6))
+// Bindings: 0 params, 1 total (read), 2 hyper (read), 3 y (write).
+// Dispatch: (1, 1, 1).
+#import "lib/storage"
+
+struct Params {
+    most: f32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> total: array<f32>;
+@group(0) @binding(2) var<storage, read> hyper: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(1)
+fn main() {
+    y[0] = min(1.0, p.most / (sqrt(total[0]) * hyper[3] + 1e-6));
+}

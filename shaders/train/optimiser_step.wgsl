@@ -1,0 +1,62 @@
+// One step of SGD, Adam or AdamW on a parameter, in place.
+//   grad   [len]  linear f32
+//   hyper  [8]    linear f32: step size, 1 / sqrt(1 - beta2^t), decay of the parameter, scale of the gradient, apply, keep, -, -
+//   clip   [1]    linear f32: a factor on the gradient, with CLIP
+//   param, m, v  [len]  linear f32; m with MOMENTS > 0, v with MOMENTS > 1
+// Bindings: 0 params, 1 grad (read), 2 hyper (read), 3 clip (read) with CLIP, then param, m and v (read and write) from FIRST
+// on. Nothing changes where `apply` is 0.
+// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; an invocation makes one element.
+// Constants: FIRST; MOMENTS; CLIP, ADAM, HAS_M, HAS_V if defined.
+#import "lib/storage"
+
+struct Params {
+    len: u32,
+    row: u32,
+    first: f32,     // momentum, or beta1
+    second: f32,    // beta2
+    eps: f32,
+    decay: f32,     // of the gradient: added times the parameter
+    nesterov: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> grad: array<f32>;
+@group(0) @binding(2) var<storage, read> hyper: array<f32>;
+#ifdef CLIP
+@group(0) @binding(3) var<storage, read> clip: array<f32>;
+#endif
+@group(0) @binding(FIRST) var<storage, read_write> param: array<f32>;
+#ifdef HAS_M
+@group(0) @binding(FIRST + 1) var<storage, read_write> m: array<f32>;
+#endif
+#ifdef HAS_V
+@group(0) @binding(FIRST + 2) var<storage, read_write> v: array<f32>;
+#endif
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = id.y * p.row + id.x;
+    if (i >= p.len || hyper[4] == 0.0) {
+        return;
+    }
+    var g = grad[i] * hyper[3];
+#ifdef CLIP
+    g *= clip[0];
+#endif
+    let old = param[i];
+    g += p.decay * old;
+    var step = g;
+#ifdef ADAM
+    let first = p.first * m[i] + (1.0 - p.first) * g;
+    let second = p.second * v[i] + (1.0 - p.second) * g * g;
+    m[i] = first;
+    v[i] = second;
+    step = first / (sqrt(second) * hyper[1] + p.eps);
+#else
+#ifdef HAS_M
+    let momentum = p.first * m[i] + g;
+    m[i] = momentum;
+    step = select(momentum, g + p.first * momentum, p.nesterov != 0u);
+#endif
+#endif
+    param[i] = old * (1.0 - hyper[2]) - hyper[0] * step;
+}

@@ -1,0 +1,75 @@
+//! Parameters of the kernels that convolution and transposed convolution both have.
+
+use crate::kernel::{View, shader_struct};
+
+shader_struct! {
+    /// Of `conv2d_plain` and `conv_transpose2d_plain`.
+    pub(in crate::ops) struct PlainParams {
+        x: View,
+        y: View,
+        ow: u32,
+        oh: u32,
+        out_blocks: u32,
+        in_blocks: u32,
+        h: u32,
+        w: u32,
+        stride_y: u32,
+        stride_x: u32,
+        pad_top: u32,
+        pad_left: u32,
+        dilation_y: u32,
+        dilation_x: u32,
+        slope: f32,
+    }
+
+    /// Of `conv2d_grouped` and `conv_transpose2d_grouped`.
+    pub(in crate::ops) struct GroupedParams {
+        x: View,
+        y: View,
+        ow: u32,
+        oh: u32,
+        out_blocks: u32,
+        out_channels: u32,
+        h: u32,
+        w: u32,
+        stride_y: u32,
+        stride_x: u32,
+        pad_top: u32,
+        pad_left: u32,
+        dilation_y: u32,
+        dilation_x: u32,
+        /// Input channels of a group.
+        group_in: u32,
+        /// Output channels of a group.
+        group_out: u32,
+        slope: f32,
+    }
+
+    /// Of `conv2d_gemm`.
+    pub(in crate::ops) struct GemmParams {
+        x: View,
+        y: View,
+        /// Columns of the product in a row, and the rows.
+        ow: u32,
+        oh: u32,
+        out_blocks: u32,
+        in_blocks: u32,
+        pad_top: u32,
+        pad_left: u32,
+        stride_y: u32,
+        stride_x: u32,
+        dilation_y: u32,
+        dilation_x: u32,
+        /// Steps of K in all.
+        steps: u32,
+        /// Of columns.
+        first_block: u32,
+        kh: u32,
+        kw: u32,
+        /// Whether rows come first in the grid.
+        rows_first: u32,
+        /// 1 for the four products of a transposed convolution.
+        up: u32,
+        slope: f32,
+    }
+}
