@@ -203,10 +203,9 @@ mod tests {
         assert_eq!(error(&["images/a.png"]), neither);
         let others = ["images/a.png", "lables/a.png", "annotations/a.xml"];
         assert_eq!(error(&others), format!("{neither}; there are annotations/, lables/"));
-        assert_eq!(
-            error(&["images/a.txt", "masks/a.png"]),
-            "D/images: holds no picture (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY); there are 1 files such as a.txt"
-        );
+        let none = error(&["images/a.txt", "masks/a.png"]);
+        assert!(none.starts_with("D/images: holds no picture (png, jpg, "), "{none}");
+        assert!(none.ends_with("); there are 1 files such as a.txt"), "{none}");
         assert!(error(&["a.png"]).starts_with("D: holds no folder `images`"));
         assert!(error(&["pics/a.png", "truth/a.png"]).ends_with("; it holds pics/, truth/"));
         assert!(

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Pair;
 use super::names::{cases, files, matched};
 use crate::error::{Error, Result};
-use crate::infer::paths::all_pictures;
+use crate::infer::paths::{PICTURE_EXTENSIONS, all_pictures};
 
 /// Names of folders of images, in any case.
 const IMAGES: &[&str] = &["images", "image", "imgs", "img", NNUNET];
@@ -161,10 +161,8 @@ pub(super) fn pairs(
         let there = files(images_at, images_at, 0);
         let example =
             there.first().map(|f| format!("; there are {} files such as {f}", there.len())).unwrap_or_default();
-        return Err(Error::file(
-            images_at,
-            format!("holds no picture (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY){example}"),
-        ));
+        let known = PICTURE_EXTENSIONS.join(", ");
+        return Err(Error::file(images_at, format!("holds no picture ({known}){example}")));
     }
     if file_name(images_at).eq_ignore_ascii_case(NNUNET) {
         images = cases(images)?;
