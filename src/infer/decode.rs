@@ -5,6 +5,7 @@ mod chunks;
 mod describe;
 mod directory;
 mod formats;
+mod gif;
 mod jp2;
 mod labels;
 mod levels;
@@ -28,9 +29,8 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use ::image::codecs::gif::GifDecoder;
 use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, pnm::PnmDecoder, webp::WebPDecoder};
-use ::image::{AnimationDecoder, ColorType, ImageDecoder, ImageError, Limits};
+use ::image::{ColorType, ImageDecoder, ImageError, Limits};
 
 use super::channels::{Alpha, ChannelKind};
 use super::image::{Picture, Pixels, Sample};
@@ -222,7 +222,7 @@ fn whole(source: &Source, reader: BufReader<File>, head: &[u8]) -> Result<Pictur
             let decoder = BmpDecoder::new(reader).map_err(|e| source.image_error("BMP", e))?;
             source.decode("BMP", decoder)
         }
-        [b'G', b'I', b'F', b'8', ..] => source.gif(reader),
+        [b'G', b'I', b'F', b'8', ..] => gif::decode(source, &source.all_bytes(reader)?),
         [b'P', b'1'..=b'7', b' ' | b'\t' | b'\r' | b'\n' | b'#', ..] => {
             let decoder = PnmDecoder::new(reader).map_err(|e| source.image_error("PNM", e))?;
             source.decode("PNM", decoder)
@@ -372,21 +372,6 @@ impl Source<'_> {
     fn png(&self, reader: BufReader<File>) -> Result<Picture> {
         let decoder = PngDecoder::with_limits(reader, self.limits()).map_err(|e| self.image_error("PNG", e))?;
         self.decode("PNG", decoder)
-    }
-
-    /// The first frame.
-    fn gif(&self, reader: BufReader<File>) -> Result<Picture> {
-        let bytes = self.all_bytes(reader)?;
-        let open = || GifDecoder::new(std::io::Cursor::new(&bytes[..])).map_err(|e| self.image_error("GIF", e));
-        let mut decoder = open()?;
-        decoder.set_limits(self.limits()).map_err(|e| self.image_error("GIF", e))?;
-        let picture = self.decode("GIF", decoder)?;
-        let mut counted = open()?;
-        counted.set_limits(self.limits()).map_err(|e| self.image_error("GIF", e))?;
-        if counted.into_frames().take(2).filter(std::result::Result::is_ok).count() > 1 {
-            log::warn!("{}: an animation, of which the first frame is read", self.path.display());
-        }
-        Ok(picture)
     }
 
     /// The whole file.
