@@ -40,7 +40,10 @@ fn pictures() {
     let cases: &[(&str, &[&str])] = &[
         ("none.png", &["none.png: no such file"]),
         ("", &["input: the name of a picture is empty"]),
-        ("text.png", &["text.png: not a picture in a known format (PNG, JPEG, WebP, BMP, TIFF or NPY)"]),
+        (
+            "text.png",
+            &["text.png: not a picture in a known format (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)"],
+        ),
         ("b.gif", &["b.gif: not a picture in a known format"]),
         ("cut.png", &["cut.png: the PNG file is truncated"]),
         ("empty.png", &["empty.png: the file is empty"]),

@@ -89,7 +89,7 @@ fn bad_data_is_named() {
     std::fs::write(&mask, "text").unwrap();
     assert_eq!(
         error(&[]),
-        "data/masks/b_mask.png: not a picture in a known format (PNG, JPEG, WebP, BMP, TIFF or NPY)"
+        "data/masks/b_mask.png: not a picture in a known format (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)"
     );
     std::fs::remove_file(&mask).unwrap();
     assert_eq!(error(&[]), "data/images/b.png: has no mask: there is no data/masks/b");

@@ -206,4 +206,10 @@ fn write_seeds() {
     for entry in std::fs::read_dir(torch).unwrap().map(Result::unwrap) {
         write("torch", &entry.file_name().to_string_lossy(), &std::fs::read(entry.path()).unwrap());
     }
+    let images = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/images");
+    for entry in std::fs::read_dir(images).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let target = if name.ends_with(".tif") { "tiff" } else { "picture" };
+        write(target, &name, &std::fs::read(entry.path()).unwrap());
+    }
 }

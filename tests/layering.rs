@@ -48,6 +48,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("image", &["infer", "train", "cli"]),
     ("png", &["infer", "train", "cli"]),
     ("tiff", &["infer", "train", "cli"]),
+    ("fax", &["infer/decode"]),
+    ("hayro_jpeg2000", &["infer/decode"]),
+    ("ruzstd", &["infer/decode"]),
+    ("weezl", &["infer/decode"]),
+    ("zune_jpeg", &["infer/decode"]),
 ];
 
 const LONGEST_FILE: usize = 600;

@@ -40,10 +40,11 @@ Examples:
   unet segment bands.tif --pages-as-channels -m field.onnx
                                                  every page is a channel of one image
 
-Pictures: PNG, JPEG, WebP, BMP, TIFF and BigTIFF (strips and tiles; OME-TIFF and ImageJ stacks), NPY; 8 and 16 bit and 32-bit
-float; grey, RGB, any number of channels; any size. RGB becomes grey by luminance, grey becomes RGB by repetition; every other
-difference between a file's channels and the network's is an error until --channels says which ones to take. Large ones are cut into tiles whose joined result equals one run on the
-whole picture. TIFF and NPY are read by windows, results are written by strips; other formats are decoded into memory first.
+Pictures: PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF and BigTIFF (integers and floats of any size, strips and tiles;
+OME-TIFF and ImageJ stacks), NPY (8 and 16 bit, 32-bit float); grey, RGB, any number of channels; any size. RGB becomes grey by
+luminance, grey becomes RGB by repetition; every other difference between a file's channels and the network's is an error until
+--channels says which ones to take. Large pictures are cut into tiles whose joined result equals one run on the whole picture.
+TIFF and NPY are read by windows, results are written by strips; other formats are decoded into memory first.
 
 Objects are numbered from 1 on in the order of their first pixels, row by row, the same in all files. Outlines (geojson, coco,
 rois) run along the edges of pixels; the centre of pixel (0, 0) is at (0.5, 0.5) there, and at (0, 0) in the table. With --json

@@ -1,6 +1,8 @@
 //! Reading picture files, told apart by their first bytes and never by their name.
 
 mod chunks;
+mod formats;
+mod jp2;
 mod labels;
 mod npy;
 mod ome;
@@ -20,8 +22,9 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
-use ::image::{ColorType, ImageDecoder, ImageError, Limits};
+use ::image::codecs::gif::GifDecoder;
+use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, pnm::PnmDecoder, webp::WebPDecoder};
+use ::image::{AnimationDecoder, ColorType, ImageDecoder, ImageError, Limits};
 
 use super::channels::{Alpha, ChannelKind};
 use super::image::{Picture, Pixels, Sample};
@@ -44,7 +47,7 @@ const MAX_BYTES_PER_BYTE: u64 = 1 << 15;
 const SCRATCH: u64 = 64 << 20;
 
 impl Picture {
-    /// Reads a PNG, JPEG, WebP, BMP, TIFF or NPY file of at most [`MAX_PIXELS`] pixels.
+    /// Reads a PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY file of at most [`MAX_PIXELS`] pixels.
     ///
     /// The format is found by content. Pictures are 8 or 16 bits per sample or 32-bit float (TIFF, NPY), grey or RGB; TIFF
     /// files and arrays of any number of plain channels are read as they are, of several pages the first. Palettes are
@@ -140,7 +143,7 @@ fn begin(path: &Path, bounds: &Bounds) -> Result<(FileSource, BufReader<File>, V
     let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
     let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
     if !metadata.is_file() {
-        return Err(Error::file(path, if metadata.is_dir() { "is a folder" } else { "is not a regular file" }));
+        return Err(Error::file(path, if metadata.is_dir() { formats::folder(path) } else { "is not a regular file" }));
     }
     let source = FileSource {
         path: path.to_path_buf(),
@@ -149,7 +152,7 @@ fn begin(path: &Path, bounds: &Bounds) -> Result<(FileSource, BufReader<File>, V
         memory: bounds.memory,
     };
     let mut head = Vec::new();
-    (&mut file).take(12).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
+    (&mut file).take(formats::HEAD).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
     file.seek(SeekFrom::Start(0)).map_err(|e| Error::io(path, e))?;
     Ok((source, BufReader::new(file), head))
 }
@@ -188,7 +191,7 @@ fn whole(source: &Source, reader: BufReader<File>, head: &[u8]) -> Result<Pictur
     match head {
         [0x89, b'P', b'N', b'G', ..] => source.png(reader),
         [0xff, 0xd8, 0xff, ..] => source.jpeg(reader),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => {
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
             let mut decoder = WebPDecoder::new(reader).map_err(|e| source.image_error("WebP", e))?;
             if decoder.has_animation() {
                 return Err(source.error("WebP animations are not supported"));
@@ -200,7 +203,18 @@ fn whole(source: &Source, reader: BufReader<File>, head: &[u8]) -> Result<Pictur
             let decoder = BmpDecoder::new(reader).map_err(|e| source.image_error("BMP", e))?;
             source.decode("BMP", decoder)
         }
-        _ => Err(source.error("not a picture in a known format (PNG, JPEG, WebP, BMP, TIFF or NPY)")),
+        [b'G', b'I', b'F', b'8', ..] => source.gif(reader),
+        [b'P', b'1'..=b'7', b' ' | b'\t' | b'\r' | b'\n' | b'#', ..] => {
+            let decoder = PnmDecoder::new(reader).map_err(|e| source.image_error("PNM", e))?;
+            source.decode("PNM", decoder)
+        }
+        [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => {
+            jp2::decode(source, &source.all_bytes(reader)?)
+        }
+        head => Err(source.error(match formats::name(head) {
+            Some(name) => name,
+            None => format!("not a picture in a known format ({})", formats::READ),
+        })),
     }
 }
 
@@ -341,12 +355,33 @@ impl Source<'_> {
         self.decode("PNG", decoder)
     }
 
-    fn jpeg(&self, mut reader: BufReader<File>) -> Result<Picture> {
+    /// The first frame.
+    fn gif(&self, reader: BufReader<File>) -> Result<Picture> {
+        let bytes = self.all_bytes(reader)?;
+        let open = || GifDecoder::new(std::io::Cursor::new(&bytes[..])).map_err(|e| self.image_error("GIF", e));
+        let mut decoder = open()?;
+        decoder.set_limits(self.limits()).map_err(|e| self.image_error("GIF", e))?;
+        let picture = self.decode("GIF", decoder)?;
+        let mut counted = open()?;
+        counted.set_limits(self.limits()).map_err(|e| self.image_error("GIF", e))?;
+        if counted.into_frames().take(2).filter(std::result::Result::is_ok).count() > 1 {
+            log::warn!("{}: an animation, of which the first frame is read", self.path.display());
+        }
+        Ok(picture)
+    }
+
+    /// The whole file.
+    fn all_bytes(&self, mut reader: BufReader<File>) -> Result<Vec<u8>> {
         self.check_memory(self.bytes)?;
         let mut bytes = self.zeros::<u8>(0)?;
         let len = usize::try_from(self.bytes).map_err(|_| self.error("the file does not fit in memory"))?;
         bytes.try_reserve_exact(len).map_err(|_| self.error("the file does not fit in memory"))?;
         reader.read_to_end(&mut bytes).map_err(|e| Error::io(self.path, e))?;
+        Ok(bytes)
+    }
+
+    fn jpeg(&self, reader: BufReader<File>) -> Result<Picture> {
+        let bytes = self.all_bytes(reader)?;
         // The decoder would fill what is missing with grey and say nothing.
         if !jpeg_is_complete(&bytes) {
             return Err(self.error("the JPEG file is truncated"));

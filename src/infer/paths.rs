@@ -9,7 +9,10 @@ use ignore::WalkBuilder;
 use crate::error::{Error, Result};
 
 /// Extensions of the files that are looked for in folders; a file named outright may have any.
-pub const PICTURE_EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp", "npy"];
+pub const PICTURE_EXTENSIONS: [&str; 20] = [
+    "png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp", "npy", "gif", "pbm", "pgm", "ppm", "pnm", "jp2", "j2k", "svs",
+    "btf", "lsm", "stk", "scn",
+];
 
 /// What our own results are called: `<stem>_<kind>`.
 const KINDS: [&str; 5] = ["mask", "overlay", "prob", "labels", "contours"];

@@ -119,7 +119,10 @@ fn pairs(folder: &Path, prefix: &str) -> Result<Vec<Pair>> {
     let (images_at, masks_at, labels_at) = (folder.join("images"), folder.join("masks"), folder.join("labels"));
     let images = by_name(&images_at)?;
     if images.is_empty() {
-        return Err(Error::file(images_at, "holds no picture (PNG, JPEG, WebP, BMP, TIFF or NPY)"));
+        return Err(Error::file(
+            images_at,
+            "holds no picture (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)",
+        ));
     }
     let truths = |at: &Path| if at.is_dir() { by_name(at).map(Some) } else { Ok(None) };
     let (mut masks, mut labels) = (truths(&masks_at)?, truths(&labels_at)?);
@@ -228,7 +231,7 @@ mod tests {
         assert_eq!(error(&["images/a.png"]), "D: holds images/ but neither masks/ nor labels/");
         assert_eq!(
             error(&["images/a.txt", "masks/a.png"]),
-            "D/images: holds no picture (PNG, JPEG, WebP, BMP, TIFF or NPY)"
+            "D/images: holds no picture (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)"
         );
         assert!(error(&["a.png"]).starts_with("D: holds no folder `images`"));
         assert!(

@@ -51,7 +51,7 @@ impl NpyPicture {
         check_npy_header(head).map_err(|e| source.error(e))?;
         // A header is text of the file's own; it is parsed by a crate that may assert.
         let header = catch_unwind(AssertUnwindSafe(|| NpyHeader::from_reader(&mut reader)))
-            .unwrap_or_else(|_| Err(std::io::Error::other("its header is damaged")))
+            .map_err(|_| source.decoder_fault("NPY"))?
             .map_err(|e| source.error(format!("damaged NPY file: {e}")))?;
         let at = std::io::Seek::stream_position(&mut reader).map_err(|e| Error::io(&file.path, e))?;
         let layout = layout(&source, &header, at)?;

@@ -3,7 +3,7 @@
 use ::tiff::tags::Tag;
 
 use super::Source;
-use super::tiff::{TiffDecoder, error};
+use super::tiff::{TiffDecoder, error, images_inside};
 use super::{ome, shaped};
 use crate::error::Result;
 
@@ -27,13 +27,16 @@ pub(super) fn planes(source: &Source, decoder: &mut TiffDecoder, page: usize) ->
         let have = if count == 1 { "one page".to_string() } else { format!("{count} pages") };
         source.error(format!("has {have}, there is no page {page} (they count from 0)"))
     };
-    if let Some(stack) = stack(source, decoder)? {
+    if let Some((stack, kind)) = stack(source, decoder)? {
         return match stack.get(page) {
             None => Err(missing(stack.len())),
             Some(planes) => planes
                 .iter()
                 .map(|p| match p {
-                    Ok(directory) => Ok(Plane { directory: *directory, image: 0 }),
+                    Ok(number) => Ok(match kind {
+                        Kind::Directories => Plane { directory: *number, image: 0 },
+                        Kind::Images => Plane { directory: 0, image: *number },
+                    }),
                     Err(why) => Err(source.error(why.clone())),
                 })
                 .collect(),
@@ -52,7 +55,7 @@ pub(super) fn planes(source: &Source, decoder: &mut TiffDecoder, page: usize) ->
 /// Number of pages.
 pub(super) fn count(source: &Source, decoder: &mut TiffDecoder) -> Result<usize> {
     match stack(source, decoder)? {
-        Some(stack) => Ok(stack.len()),
+        Some((stack, _)) => Ok(stack.len()),
         None => Ok(full_directories(source, decoder, usize::MAX)?.len()),
     }
 }
@@ -60,18 +63,24 @@ pub(super) fn count(source: &Source, decoder: &mut TiffDecoder) -> Result<usize>
 /// Pages of a stack, each with the directories of its channels, or why one cannot be read.
 pub(super) type Stack = Vec<Vec<Result<usize, String>>>;
 
-/// What OME-XML or ImageJ say in the description of the first directory.
-fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<Stack>> {
-    let Some(value) = decoder.find_tag(Tag::ImageDescription).map_err(|e| error(source, e))? else {
-        return Ok(None);
-    };
+/// What the numbers of a stack count.
+enum Kind {
+    /// Directories of the chain.
+    Directories,
+    /// Images behind each other, of which the first has the only directory.
+    Images,
+}
+
+/// What OME-XML, ImageJ and others say in the description of the first directory.
+fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<(Stack, Kind)>> {
+    let value = decoder.find_tag(Tag::ImageDescription).map_err(|e| error(source, e))?;
     // Descriptions in other encodings than ASCII are none of ours.
-    let Ok(text) = value.into_string() else { return Ok(None) };
+    let text = value.and_then(|v| v.into_string().ok()).unwrap_or_default();
     let text = text.trim_end_matches('\0').trim();
     if text.contains("<OME") {
         let name = source.path.file_name().unwrap_or_default().to_string_lossy();
         return match ome::stack(text, &name) {
-            Ok(stack) => Ok(Some(stack)),
+            Ok(stack) => Ok(Some((stack, Kind::Directories))),
             Err(why) => {
                 log::warn!(
                     "{}: its OME description is not understood ({why}); read as plain TIFF",
@@ -81,7 +90,15 @@ fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<Stack>> {
             }
         };
     }
-    Ok(ome::imagej(text).or_else(|| shaped::stack(text)))
+    let described = ome::imagej(text).or_else(|| shaped::stack(text));
+    let images = images_inside(source, decoder, text)?;
+    if images > 1 {
+        let each = || (0..images).map(|image| vec![Ok(image)]).collect();
+        return Ok(Some((described.unwrap_or_else(each), Kind::Images)));
+    }
+    // Channels of a stack of which only one image is there are none.
+    let whole = described.filter(|_| decoder.more_images());
+    Ok(whole.map(|stack| (stack, Kind::Directories)))
 }
 
 /// Directories that are no reduced copies, until there are more than `wanted`.

@@ -60,7 +60,7 @@ where
 }
 
 /// A little-endian TIFF from its tags (SHORT values) and the data that tags 273 or 324 point to, chunk by chunk.
-fn raw_tiff(tags: &[(u16, Vec<u16>)], tiled: bool, chunks: &[&[u8]]) -> Vec<u8> {
+pub(super) fn raw_tiff(tags: &[(u16, Vec<u16>)], tiled: bool, chunks: &[&[u8]]) -> Vec<u8> {
     let mut out = b"II*\0\0\0\0\0".to_vec();
     let place = |out: &mut Vec<u8>, bytes: &[u8]| {
         let at = out.len() as u32;
@@ -91,7 +91,7 @@ fn raw_tiff(tags: &[(u16, Vec<u16>)], tiled: bool, chunks: &[&[u8]]) -> Vec<u8> 
     out
 }
 
-fn base(width: u16, height: u16, bits: u16, samples: u16, photometric: u16) -> Vec<(u16, Vec<u16>)> {
+pub(super) fn base(width: u16, height: u16, bits: u16, samples: u16, photometric: u16) -> Vec<(u16, Vec<u16>)> {
     let (bits, samples_tag) = (vec![bits; usize::from(samples)], vec![samples]);
     vec![
         (256, vec![width]),
@@ -222,7 +222,7 @@ fn what_is_not_supported_is_named() {
 fn what_is_not_a_picture_is_named() {
     let f = Folder::new();
     f.fails(b"", "the file is empty");
-    f.fails(b"P", "not a picture in a known format (PNG, JPEG, WebP, BMP, TIFF or NPY)");
+    f.fails(b"P", "not a picture in a known format (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)");
     f.fails(b"hello, this is a text", "PNG, JPEG, WebP");
     let missing = f.0.path().join("nowhere.png");
     assert!(Picture::open(&missing).unwrap_err().to_string().contains("nowhere.png: No such file"));

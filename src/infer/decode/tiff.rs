@@ -11,6 +11,7 @@ mod jpeg2000;
 mod meaning;
 mod page;
 mod samples;
+mod stack;
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -18,6 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use ::tiff::TiffError;
+use ::tiff::tags::Tag;
 
 use self::colour::Said;
 use self::page::{Page, Places};
@@ -34,6 +36,7 @@ use crate::infer::source::{PictureSource, SourceInfo};
 
 pub(super) use self::directory::TiffDecoder;
 pub(super) use self::meaning::Meaning;
+pub(super) use self::stack::images_inside;
 // Labels are read with it.
 #[allow(unused_imports)]
 pub(super) use self::integers::{RawIntegers, raw_integers};
@@ -44,6 +47,8 @@ pub(in crate::infer) const MAX_CHANNELS: usize = 64;
 const RAW_STRIP: usize = 4 << 20;
 /// What is kept of decoded chunks before anyone says how much.
 const CACHE: u64 = 64 << 20;
+/// A tag that only camera raw files of Adobe's have.
+const DNG_VERSION: u16 = 50706;
 
 /// One page of a TIFF file, with the channels that other directories hold (OME-TIFF, ImageJ).
 pub(super) struct TiffPicture {
@@ -70,6 +75,7 @@ impl TiffPicture {
         let s = source.as_source();
         let (decoder, current, places, planes, described, raw) = guarded(&s, || {
             let mut decoder = TiffDecoder::new(&s, reader)?;
+            refuse_camera_raw(&s, &mut decoder)?;
             let planes = pages::planes(&s, &mut decoder, page)?;
             let Some(first) = planes.first() else { return Err(s.error("the page has no channels")) };
             let seek = |d: &mut TiffDecoder, p: &Plane| d.seek_to_image(p.directory).map_err(|e| error(&s, e));
@@ -277,6 +283,17 @@ impl Page {
     }
 }
 
+/// Refuses camera raw files, whose first image is a thumbnail.
+fn refuse_camera_raw(source: &Source, decoder: &mut TiffDecoder) -> Result<()> {
+    let reduced: Option<u32> = decoder.find_tag_unsigned(Tag::NewSubfileType).map_err(|e| error(source, e))?;
+    let [dng, camera, inner] = [Tag::Unknown(DNG_VERSION), Tag::Make, Tag::SubIfd].map(|tag| decoder.count_of(tag));
+    if dng.is_some() || reduced.unwrap_or(0) & 1 == 1 && camera.is_some() && inner.is_some() {
+        return Err(source
+            .error("is a camera raw file (DNG, NEF, ARW or the like), which is not supported; develop it to TIFF"));
+    }
+    Ok(())
+}
+
 pub(super) fn error(source: &Source, e: TiffError) -> Error {
     match e {
         TiffError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
@@ -288,3 +305,6 @@ pub(super) fn error(source: &Source, e: TiffError) -> Error {
         e => source.error(format!("damaged TIFF file: {e}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,7 +124,10 @@ fn bad_pairs_are_named() {
     assert_eq!(error(&options()), "D/masks/0.png: has 10x12 pixels, but D/images/0.png has 12x10");
     std::fs::write(at(mask), "no picture").unwrap();
     assert!(error(&options()).starts_with("D/masks/0.png: not a picture"));
-    assert_eq!(error(&options()), "D/masks/0.png: not a picture in a known format (PNG, JPEG, WebP, BMP, TIFF or NPY)");
+    assert_eq!(
+        error(&options()),
+        "D/masks/0.png: not a picture in a known format (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)"
+    );
     png(&at(mask), [12, 10], &[0; 120]);
     png(&at(labels), [12, 10], &[0; 120]);
     let fixed = Normalisation::Fixed { mean: vec![0.5; 2], std: vec![1.0; 2] };

@@ -94,14 +94,20 @@ fn palette(source: &Source, decoder: &mut TiffDecoder, bits: u8) -> Result<Colou
     };
     let (green, blue) = rest.split_at(len);
     let mut table: Vec<[u16; 3]> = red.iter().zip(green).zip(blue).map(|((&r, &g), &b)| [r, g, b]).collect();
+    let grey = table.iter().all(|[r, g, b]| r == g && g == b);
     if is_imagej(decoder) {
-        let ramp = table.iter().all(|[r, g, b]| r == g && g == b);
-        if !ramp {
+        if !grey {
             log::info!("{}: ImageJ's colours of display are left out; read as grey", source.path.display());
         }
         return Ok(Colour::Plain);
     }
-    let grey = table.iter().all(|[r, g, b]| r == g && g == b);
+    if !grey && is_display(&table) {
+        let path = source.path.display();
+        log::warn!(
+            "{path}: its palette grows brighter with the values, as colours of display do: the values are read as grey"
+        );
+        return Ok(Colour::Plain);
+    }
     let all = |rule: fn(u16) -> bool| table.iter().flatten().all(|&v| rule(v));
     // Old writers put 8-bit colours into the low byte; others shift them, or repeat them in both bytes.
     let low = all(|v| v < 256);
@@ -114,8 +120,19 @@ fn palette(source: &Source, decoder: &mut TiffDecoder, bits: u8) -> Result<Colou
     Ok(Colour::Palette8 { grey, table: Rc::new(table) })
 }
 
+/// Whether a palette only shows values in colours (green, fire, viridis), and is no set of colours of its own: its luma never
+/// falls, from near black on, and most entries differ.
+fn is_display(table: &[[u16; 3]]) -> bool {
+    let luma = |[r, g, b]: &[u16; 3]| 299 * u32::from(*r) + 587 * u32::from(*g) + 114 * u32::from(*b);
+    let lumas: Vec<u32> = table.iter().map(luma).collect();
+    let (Some(&first), Some(&last)) = (lumas.first(), lumas.last()) else { return false };
+    let rises = lumas.windows(2).filter(|w| matches!(w, [a, b] if a < b)).count();
+    // Few colours may be in order by chance.
+    table.len() >= 16 && first < last / 4 && rises * 2 > table.len() && lumas.is_sorted()
+}
+
 /// Whether ImageJ wrote the directory: its palettes are colours of display for measured values.
-pub(super) fn is_imagej(decoder: &mut TiffDecoder) -> bool {
+fn is_imagej(decoder: &mut TiffDecoder) -> bool {
     let text = decoder.find_tag(Tag::ImageDescription).ok().flatten().and_then(|v| v.into_string().ok());
     text.is_some_and(|t| t.starts_with("ImageJ="))
 }

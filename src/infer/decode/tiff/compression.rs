@@ -204,7 +204,9 @@ fn fax(page: &Page, raw: &[u8], out: &mut [u8]) -> Option<usize> {
     use fax::decoder::{DecodeStatus, Group3Decoder, Group4Decoder, pels};
     let width = u16::try_from(page.chunk[0]).ok()?;
     let row = page.row_bytes();
-    let bytes = || raw.iter().map(|&b| Ok::<u8, std::convert::Infallible>(b));
+    // The last line of group 3 may lack the end-of-line code that its reader waits for.
+    let end: &[u8] = if page.compression == FAX3 { &[0, 0x10] } else { &[] };
+    let bytes = || raw.iter().chain(end).map(|&b| Ok::<u8, std::convert::Infallible>(b));
     let write = |to: &mut [u8], transitions: &[u16]| {
         for (x, colour) in pels(transitions, width).enumerate() {
             if let (fax::Color::Black, Some(byte)) = (colour, to.get_mut(x / 8)) {
@@ -226,7 +228,7 @@ fn fax(page: &Page, raw: &[u8], out: &mut [u8]) -> Option<usize> {
     }
     let mut decoder = Group3Decoder::new(bytes()).ok()?;
     for to in out.chunks_exact_mut(row.max(1)) {
-        // Behind the last line there may be no end-of-line code; a line is right if its runs fill it.
+        // A line is right if its runs fill it.
         let status = decoder.advance();
         if decoder.transitions().last() != Some(&width) {
             break;

@@ -155,6 +155,11 @@ impl TiffDecoder {
         self.decoder.read_directory_tags(&self.current).find_tag_unsigned_vec(tag)
     }
 
+    /// How many values a tag has.
+    pub fn count_of(&self, tag: Tag) -> Option<usize> {
+        self.current.get(tag).and_then(|entry| usize::try_from(entry.count()).ok())
+    }
+
     pub fn byte_order(&self) -> ByteOrder {
         self.decoder.byte_order()
     }
