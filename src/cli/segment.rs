@@ -258,7 +258,7 @@ impl Segment {
                 }
                 continue;
             }
-            if self.page.is_none() {
+            if self.page.is_none() && !self.read.pages_as_channels {
                 unread.look(job.input);
             }
             if i + 1 == jobs.len()

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
-use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
+use ::image::codecs::gif::GifDecoder;
+use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, pnm::PnmDecoder, webp::WebPDecoder};
 use ::image::{ImageDecoder, ImageResult};
 
 use super::calibrate::{self, ome_channels};
@@ -61,13 +62,13 @@ pub fn image_format(head: &[u8]) -> Option<&'static str> {
         [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..] => "BigTIFF",
         [0x89, b'P', b'N', b'G', ..] => "PNG",
         [0xff, 0xd8, 0xff, ..] => "JPEG",
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => "WebP",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "WebP",
         // Other files begin with these letters too; a bitmap's reserved bytes are zero.
         [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => "BMP",
         [b'G', b'I', b'F', b'8', ..] => "GIF",
         [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t' | b'#', ..] => "PNM",
         [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => "JPEG 2000",
-        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f' | b's'] => "AVIF",
+        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f' | b's', ..] => "AVIF",
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "NPY",
         _ => return None,
     })
@@ -87,6 +88,8 @@ pub fn describe_image(path: impl AsRef<Path>) -> Result<Option<ImageFacts>> {
         "JPEG" => of_decoder(JpegDecoder::new(reader)),
         "WebP" => of_decoder(WebPDecoder::new(reader)),
         "BMP" => of_decoder(BmpDecoder::new(reader)),
+        "GIF" => of_decoder(GifDecoder::new(reader)),
+        "PNM" => of_decoder(PnmDecoder::new(reader)),
         _ => None,
     };
     let calibration = calibrate::calibration(path, [0, 0], None, false).unwrap_or_default();

@@ -48,7 +48,7 @@ pub(super) fn of_container(file: &mut (impl Read + Seek), head: &[u8]) -> Orient
     let found = match head {
         [0x89, b'P', b'N', b'G', ..] => png(file),
         [0xff, 0xd8, 0xff, ..] => jpeg(file),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => webp(file),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp(file),
         _ => return Orientation::default(),
     };
     // Damage is the decoder's to tell of.

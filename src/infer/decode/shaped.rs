@@ -12,16 +12,13 @@ const MAX_PLANES: usize = 1 << 16;
 struct Shaped {
     shape: Vec<usize>,
     axes: Option<String>,
-    /// Only the first plane has a directory.
-    #[serde(default)]
-    truncated: bool,
 }
 
 /// The pages of an array whose axes are named and that has channels in directories of their own; none of any other.
 pub(super) fn stack(description: &str) -> Option<Stack> {
-    let Shaped { shape, axes, truncated } = serde_json::from_str(description).ok()?;
+    let Shaped { shape, axes } = serde_json::from_str(description).ok()?;
     let axes: Vec<char> = axes?.chars().collect();
-    if truncated || axes.len() != shape.len() {
+    if axes.len() != shape.len() {
         return None;
     }
     let channel = axes.iter().position(|&a| a == 'C')?;
@@ -63,7 +60,6 @@ mod tests {
             r#"{"shape": [12, 60, 70]}"#,
             r#"{"shape": [12, 60, 70], "axes": "ZYX"}"#,
             r#"{"shape": [60, 70, 3], "axes": "YXC"}"#,
-            r#"{"shape": [3, 60, 70], "axes": "CYX", "truncated": true}"#,
             r#"{"shape": [3, 60], "axes": "CYX"}"#,
             r#"{"shape": [0, 60, 70], "axes": "CYX"}"#,
             r#"{"shape": [4294967296, 4294967296, 4294967296, 60, 70], "axes": "TCZYX"}"#,

@@ -40,7 +40,7 @@ impl PictureSource for WithoutAlpha {
                 Pixels::U16(v) => any(v, self.alpha, channels, u16::MAX),
                 Pixels::F32(v) => any(v, self.alpha, channels, 1.0),
             };
-        picture.pick(&self.kept)
+        Ok(picture.pick(&self.kept)?.with_kind(self.info().kind))
     }
 
     fn channel_names(&self) -> Vec<String> {

@@ -18,7 +18,7 @@ impl PictureSource for Described {
     }
 
     fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture> {
-        self.source.read(x0, y0, w, h)
+        Ok(self.source.read(x0, y0, w, h)?.with_kind(self.kind))
     }
 
     fn channel_names(&self) -> Vec<String> {

@@ -42,7 +42,7 @@ impl PictureSource for SelectChannels {
     }
 
     fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture> {
-        self.source.read(x0, y0, w, h)?.pick(&self.channels)
+        Ok(self.source.read(x0, y0, w, h)?.pick(&self.channels)?.with_kind(self.info().kind))
     }
 
     fn channel_names(&self) -> Vec<String> {
