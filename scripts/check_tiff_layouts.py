@@ -183,7 +183,7 @@ def define():
     written("palette_inverted_ramp", picture("u1"), colormap=colormap(lambda i, c: (255 - i) * 257), expect=lambda a: 255 - a, **pal)
     rainbow = colormap(lambda i, c: (i * (3 + 2 * c) % 256) * 257)
     written("palette_rgb", picture("u1"), colormap=rainbow, expect=lambda a: (rainbow.T >> 8).astype(np.uint8)[a], fixture=True, **pal)
-    smooth = colormap(lambda i, c: (i * (31 + c) * 7) % 65536)
+    smooth = colormap(lambda i, c: (i * (31 + c) * 97) % 65536)
     written("palette_rgb_16", picture("u1"), colormap=smooth, expect=lambda a: smooth.T[a], **pal)
     green = colormap(lambda i, c: i * 257 if c == 1 else 0)
     written("palette_green_ramp", picture("u1"), colormap=green, said="colours of display", fixture=True, **pal)
