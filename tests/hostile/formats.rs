@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use unet_wgpu::Model;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::graph::{Graph, ValueId, footprint};
-use unet_wgpu::infer::{OpenOptions, Picture, open_picture, page_count};
+use unet_wgpu::infer::{OpenOptions, Picture, Pixels, open_picture, page_count};
 use unet_wgpu::model::onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use unet_wgpu::model::onnx::{OnnxOptions, export::export, parse};
 use unet_wgpu::model::{Architecture, Built, SizeRule};
@@ -318,7 +318,13 @@ fn strides_beyond_every_picture() {
         let mut nodes: Vec<NodeProto> = (0..depth).map(|i| pool(i, i + 1)).collect();
         nodes[0].input[0] = "x".into();
         nodes[depth - 1].output[0] = "y".into();
-        says(onnx(nodes, vec![]), &[]);
+        let start = Instant::now();
+        let model = onnx_model(nodes, vec![], &[1, 1, 0, 0]).encode_to_vec();
+        // A network that shrinks the image may run; that it segments nothing is known.
+        if let Ok((network, ..)) = parse(&model, Path::new("m.onnx"), &OnnxOptions::default()) {
+            assert!(network.unfit().is_some_and(|why| !why.is_empty()), "{depth}");
+        }
+        assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
     }
     let mut graph = Graph::new();
     let x = graph.input("x", TensorDesc::blocked(Shape::new(1, 1, 64, 64)));
@@ -376,7 +382,6 @@ fn tiffs_that_claim_and_loop() {
     let data = [7u8; 120];
     // Strips out of the file, or of no bytes.
     refuse(grey().with(273, &[1 << 30]).chunks(false, &[&data]), &["truncated"]);
-    refuse(grey().with(279, &[u64::from(u32::MAX)]).chunks(false, &[&data]), &[]);
     refuse(grey().big().with(273, &[u64::MAX]).chunks(false, &[&data]), &[]);
     // Tiles of no size, and of far too large a one.
     refuse(grey().with(322, &[0]).with(323, &[0]).chunks(true, &[&data]), &[]);
@@ -389,13 +394,16 @@ fn tiffs_that_claim_and_loop() {
     // Rows beyond counting.
     refuse(grey().with(257, &[u64::from(u32::MAX)]).chunks(false, &[&data]), &["4294967295"]);
     refuse(grey().big().with(257, &[1 << 60]).chunks(false, &[&data]), &[]);
-    refuse(grey().with(256, &[0]).chunks(false, &[&data]), &["invalid dimensions"]);
+    refuse(grey().with(256, &[0]).chunks(false, &[&data]), &["has no pixels"]);
     refuse(grey().with(277, &[65535]).chunks(false, &[&data]), &[]);
     // A list of 2^30 strips that is not there.
     let mut long = grey().chunks(false, &[&data]);
     let entry = long.windows(4).position(|w| w == [0x11, 0x01, 4, 0]).unwrap();
     long[entry + 4..entry + 8].copy_from_slice(&(1u32 << 30).to_le_bytes());
     refuse(long, &["more memory than it can need"]);
+    // How long uncompressed data are follows from the image, whatever the file says.
+    let long = folder.file("long.tif", &grey().with(279, &[u64::from(u32::MAX)]).chunks(false, &[&data]));
+    assert_eq!(Picture::open(long).unwrap().pixels(), &Pixels::U8(data.to_vec()));
     // Directories in a circle: the first page can be read, and counting ends.
     let circle = grey().next(8 + 120).chunks(false, &[&data]);
     let path = folder.file("circle.tif", &circle);
@@ -439,7 +447,7 @@ fn pictures_larger_than_the_memory_allowed() {
     refused(&folder.file("nested.npy", &array), &["records are not supported"], |p| Picture::open(p).map(drop));
     // One on which the decoder unwraps nothing, found by fuzzing.
     let jpeg = folder.file("assertion.jpg", include_bytes!("assertion.jpg"));
-    refused(&jpeg, &["assertion.jpg: damaged picture file"], |p| Picture::open(p).map(drop));
+    refused(&jpeg, &["assertion.jpg: a fault of the image decoder"], |p| Picture::open(p).map(drop));
     // Samples that a few bytes cannot hold.
     let mut png = Vec::new();
     let mut encoder = png::Encoder::new(&mut png, 60_000, 60_000);

@@ -69,7 +69,8 @@ fn readings(dims: &[usize], input: Shape, asked: Option<Layout>) -> Vec<Reading>
 
 /// A value at the network's border, as N, C, H, W. Of what its dimensions may be that is taken which has the input's rows and
 /// columns, then that which lies so, then the order that the input has.
-pub fn exported(t: &mut Translator<'_>, name: &str, d: &Data) -> Result<ValueId, Why> {
+/// Also says whether the elements then lie as the file has them.
+pub fn exported(t: &mut Translator<'_>, name: &str, d: &Data) -> Result<(ValueId, bool), Why> {
     let (input, from) = (t.input, t.graph.shape(d.id));
     let mut d = d.clone();
     // Of more than four axes those of one element say nothing.
@@ -94,10 +95,13 @@ pub fn exported(t: &mut Translator<'_>, name: &str, d: &Data) -> Result<ValueId,
         .min_by_key(|r| badness(r))
         .filter(|r| dims.len() > 2 || (r.shape.h, r.shape.w) == (input.h, input.w));
     match best {
-        Some(r) => t.arranged(name, &permuted(&r.perm), r.shape),
+        Some(r) => {
+            let long: Vec<usize> = r.perm.iter().copied().filter(|&axis| dims[axis] != 1).collect();
+            Ok((t.arranged(name, &permuted(&r.perm), r.shape)?, long.is_sorted()))
+        }
         None => {
             let shape = canonical(&dims).ok_or_else(|| Why::from(format!("has dimensions {dims:?}")))?;
-            t.arranged(name, &d, shape)
+            Ok((t.arranged(name, &d, shape)?, true))
         }
     }
 }

@@ -262,9 +262,12 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
     for name in &parts.outputs {
         match t.values.get(&name[..]).cloned().or_else(|| parts.value(name)) {
             Some(Value::Data(d)) => {
-                let id = border::exported(&mut t, name, &d).map_err(|why| fail(name, "output", why.0))?;
+                let (id, in_order) = border::exported(&mut t, name, &d).map_err(|why| fail(name, "output", why.0))?;
                 outputs.push((name.clone(), id));
-                dims.push((name.clone(), d.dims()));
+                // Of another order the file's dimensions would be filled with the wrong elements.
+                if in_order {
+                    dims.push((name.clone(), d.dims()));
+                }
             }
             Some(_) => log::debug!("output `{name}` is a constant and left out"),
             None => return Err(fail(name, "output", "nothing makes it".into())),
@@ -274,7 +277,7 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
     let decision = match (outputs.iter().find(|o| o.0 == decision), t.values.get(decision).cloned()) {
         (Some(output), _) => output.1,
         (None, Some(Value::Data(d))) => {
-            border::exported(&mut t, decision, &d).map_err(|why| fail(decision, "output", why.0))?
+            border::exported(&mut t, decision, &d).map_err(|why| fail(decision, "output", why.0))?.0
         }
         (None, _) => first.1,
     };
