@@ -65,7 +65,17 @@ static ALLOCATOR: Counting = Counting;
 
 /// Crates whose assertions the library expects and catches. A panic of theirs that nobody catches is still a finding.
 const CAUGHT: [&str; 12] = [
-    "/tiff-", "/npyz-", "/zune-jpeg-", "/zune-core-", "/png-", "/image-", "/image-webp-", "/gif-", "/fax-", "/weezl-", "/ruzstd-",
+    "/tiff-",
+    "/npyz-",
+    "/zune-jpeg-",
+    "/zune-core-",
+    "/png-",
+    "/image-",
+    "/image-webp-",
+    "/gif-",
+    "/fax-",
+    "/weezl-",
+    "/ruzstd-",
     "/hayro-jpeg2000-",
 ];
 
