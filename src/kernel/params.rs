@@ -59,7 +59,7 @@ macro_rules! scalar {
 }
 scalar!(u32: U32, i32: I32, f32: F32);
 
-/// A struct that is all of a shader's `Params`. Made by [`shader_struct`](super::shader_struct).
+/// A struct that is all of a shader's `Params`. Made by `shader_struct!`.
 pub trait KernelParams: ShaderType {
     /// Its fields in order.
     const MEMBERS: &'static [Member];
