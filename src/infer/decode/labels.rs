@@ -12,7 +12,7 @@ use std::path::Path;
 
 use self::stored::Stored;
 use super::orientation::orientation_of;
-use super::{Bounds, MAX_PIXELS, begin};
+use super::{Bounds, MAX_PIXELS, begin, is_tiff};
 use crate::error::{Error, Result};
 use crate::infer::image::Picture;
 use crate::infer::labels::{LabelMap, LabelOptions};
@@ -48,7 +48,7 @@ fn read(path: &Path) -> Result<Stored> {
     let source = file.as_source();
     match head.as_slice() {
         [0x89, b'P', b'N', b'G', ..] => png::read(&source, reader),
-        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff::read(&source),
+        head if is_tiff(head) => tiff::read(&source),
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => npy::read(&source, reader),
         [b'B', b'M', ..] => palette::bmp(&source, reader),
         [b'G', b'I', b'F', b'8', ..] => palette::gif(&source, reader),

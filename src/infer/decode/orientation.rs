@@ -9,7 +9,7 @@ use std::path::Path;
 use ::image::metadata::Orientation as Exif;
 use ::tiff::tags::Tag;
 
-use super::{Bounds, MAX_PIXELS, Source, begin, tiff};
+use super::{Bounds, MAX_PIXELS, Source, begin, is_tiff, tiff};
 use crate::error::Result;
 use crate::infer::orient::Orientation;
 
@@ -29,7 +29,7 @@ struct Metadata {
 pub(crate) fn orientation_of(path: &Path) -> Result<Orientation> {
     let (file, mut reader, head) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     match head.as_slice() {
-        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
+        head if is_tiff(head) => {
             let source = file.as_source();
             tiff::guarded(&source, || tiff_orientation(&source, &mut tiff::TiffDecoder::new(&source, reader)?))
         }
