@@ -1,21 +1,21 @@
 //! The GPU: an adapter opened by us or a device of the host application, with compiled pipelines.
 
 mod adapter;
-mod alias;
 mod cache;
+mod driver;
 mod peak;
 mod pipeline;
 mod precision;
 
 pub use adapter::{AdapterSummary, DeviceChoice, adapters};
-pub use alias::Alias;
 pub(crate) use cache::write_whole;
+pub use driver::Alias;
 pub use peak::{Peak, peak_params};
 pub use pipeline::Pipeline;
 pub use precision::PrecisionChoice;
 
 use crate::error::{Error, Result};
-use crate::kernel::{Caps, Images, KernelKey, PlanOptions, Target, Tuning};
+use crate::kernel::{Caps, HIDE_TRIP_COUNTS, KernelKey, PlanOptions, Target, TensorStorage, Tuning};
 use crate::parallel::*;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -148,16 +148,16 @@ impl Gpu {
     }
 
     /// What tensors can lie in on this device: the usual first.
-    pub fn images(&self) -> Vec<Images> {
-        adapter::images(self.device(), self.info(), self.caps().subgroup)
+    pub fn storages(&self) -> &'static [TensorStorage] {
+        self.target.policy.storage
     }
 
     /// The same device, with choices of kernels that were measured on it.
     #[must_use]
     pub fn with_tuning(&self, tuning: Tuning) -> Self {
-        let possible = self.images();
-        let images = tuning.images().filter(|i| possible.contains(i)).unwrap_or(possible[0]);
-        let target = (*self.target).clone().with_tuning(Some(Arc::new(tuning))).with_images(images);
+        let possible = self.storages();
+        let storage = tuning.storage().filter(|s| possible.contains(s)).unwrap_or(possible[0]);
+        let target = (*self.target).clone().with_tuning(Some(Arc::new(tuning))).with_storage(storage);
         self.with_target(target)
     }
 
@@ -190,7 +190,8 @@ impl Gpu {
             return Ok(p.clone());
         }
         let cache = self.inner.disk.get().and_then(Option::as_ref).map(|d| &d.cache);
-        let pipeline = Arc::new(Pipeline::new(self.device(), key, self.inner.checked, cache)?);
+        let compiled = key.clone().flag(HIDE_TRIP_COUNTS, self.target.policy.hides_trip_counts);
+        let pipeline = Arc::new(Pipeline::new(self.device(), &compiled, self.inner.checked, cache)?);
         // Another thread may have been faster; both are the same.
         Ok(lock().entry(key.clone()).or_insert(pipeline).clone())
     }

@@ -16,7 +16,6 @@ pub use profile::Profile;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pipeline};
-use crate::kernel::AdapterClass;
 use crate::plan::{Plan, Resource, Step};
 use crate::tensor::{HostTensor, Precision, Shape};
 use overflow::Overflow;
@@ -108,7 +107,7 @@ impl Session {
         }
         gpu.compile(plan.steps.iter().map(|s| &s.dispatch.kernel))?;
         let pipelines = plan.steps.iter().map(|s| gpu.pipeline(&s.dispatch.kernel)).collect::<Result<Vec<_>>>()?;
-        let submissions = split(&plan.steps, gpu.caps().class);
+        let submissions = split(&plan.steps, gpu.target().preset().submission_macs);
         let overflow = match plan.precision {
             Precision::F32 => None,
             Precision::F16 => Some(gpu.scoped("allocating buffers", || Ok(Overflow::new(gpu, &plan)))?),
@@ -381,13 +380,8 @@ impl Session {
     }
 }
 
-/// Groups steps so that no submission holds more work than a slow device of the class does in a fraction of a second.
-fn split(steps: &[Step], class: AdapterClass) -> Vec<std::ops::Range<usize>> {
-    let budget: u64 = match class {
-        AdapterClass::Cpu => 2_000_000_000,
-        AdapterClass::Intel | AdapterClass::Other => 20_000_000_000,
-        AdapterClass::Amd | AdapterClass::Nvidia | AdapterClass::Apple => 100_000_000_000,
-    };
+/// Groups steps so that no submission holds more work than `budget` multiply-accumulates, by whole steps.
+fn split(steps: &[Step], budget: u64) -> Vec<std::ops::Range<usize>> {
     let mut groups = Vec::new();
     let (mut start, mut work) = (0, 0u64);
     for (i, step) in steps.iter().enumerate() {
