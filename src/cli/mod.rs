@@ -10,6 +10,7 @@ mod bench_train;
 mod convert;
 mod devices;
 mod eval;
+mod hints;
 mod inspect;
 mod inspect_image;
 mod inspect_import;
@@ -228,7 +229,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Err(e)) => {
-            output::error(&e.to_string());
+            output::error(&hints::error_text(&e));
             ExitCode::FAILURE
         }
         Err(_) => {

@@ -17,7 +17,7 @@ use super::source::{InMemory, PictureSource, SourceInfo};
 use super::stream::{Assembly, Emitter, Exact, Ongoing, TileResult, Waiting, Windows, run_tiles};
 use super::tile::TileSpec;
 use super::tile_graph::TileOutputs;
-use crate::error::{Error, Result};
+use crate::error::{Error, Message, Result};
 use crate::model::Model;
 use crate::session::Backend;
 use crate::tensor::Precision;
@@ -38,7 +38,7 @@ pub struct Segmentation {
     /// Why that is `f32` where the backend is for `f16`: what `f16` could not hold.
     pub fallback: Option<String>,
     /// What users should know of the way the picture was read, each a clause that follows its name and a colon.
-    pub notes: Vec<String>,
+    pub notes: Vec<Message>,
 }
 
 /// How a picture was segmented whose rows went to sinks.
@@ -59,7 +59,7 @@ pub struct Streamed {
     /// Why that is `f32` where the backend is for `f16`: what `f16` could not hold.
     pub fallback: Option<String>,
     /// What users should know of the way the picture was read, each a clause that follows its name and a colon.
-    pub notes: Vec<String>,
+    pub notes: Vec<Message>,
 }
 
 /// A picture to segment, and what takes its rows.
@@ -344,7 +344,7 @@ impl Segmenter {
         let done = |Ongoing { windows, out, .. }: Ongoing| {
             let (class_pixels, picture, precision) = (out.counts, windows.source.info(), backend.precision());
             let mut notes = windows.source.notes();
-            notes.extend(windows.channels.note(windows.coloured).map(String::from));
+            notes.extend(windows.channels.note(windows.coloured).cloned());
             Streamed { picture, class_pixels, tiles, tile: shape, batch, precision, fallback: None, notes }
         };
         Ok(ongoing.into_iter().map(done).collect())

@@ -11,7 +11,7 @@ mod select;
 
 use super::channels::ChannelKind;
 use super::image::{Picture, Sample};
-use crate::error::{Error, Result};
+use crate::error::{Error, Message, Result};
 
 pub use alpha::WithoutAlpha;
 pub(super) use described::Described;
@@ -83,7 +83,7 @@ pub trait PictureSource {
 
     /// What users should know of the way the picture is read: each a clause that follows its name and a colon. Some are
     /// known only after its pixels were read.
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self) -> Vec<Message> {
         Vec::new()
     }
 
