@@ -84,7 +84,7 @@ impl Report {
 }
 
 impl Setting {
-    /// The value as `--set` takes it.
+    /// The value as a setting of the model has it.
     pub fn shown(&self) -> String {
         match &self.value {
             Value::String(word) => word.clone(),
