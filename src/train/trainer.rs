@@ -61,7 +61,7 @@ impl Trainer {
     ) -> Result<Self> {
         let parameters: Vec<String> = network.parameters().map(|p| p.0.to_string()).collect();
         let graph = step_graph(network, dropouts, &options)?;
-        let plan = Plan::new(&graph, gpu.caps())?;
+        let plan = Plan::new(&graph, gpu.target())?;
         let first = |name: &str, dims: &[usize]| match is_optimiser_state(name) {
             true => HostTensor::new(dims, vec![0.0; dims.iter().product()]),
             false => initial(name, dims),

@@ -35,7 +35,7 @@ fn graph() -> Graph {
 }
 
 fn plan(gpu: &Gpu) -> Plan {
-    Plan::new(&graph(), gpu.caps()).unwrap()
+    Plan::new(&graph(), gpu.target()).unwrap()
 }
 
 type Tensors = BTreeMap<String, HostTensor>;
