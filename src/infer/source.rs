@@ -9,6 +9,7 @@ mod open;
 mod oriented;
 mod select;
 
+use super::band::MaybeSend;
 use super::channels::ChannelKind;
 use super::image::{Picture, Sample};
 use crate::error::{Error, Message, Result};
@@ -69,7 +70,7 @@ impl SourceInfo {
 }
 
 /// A picture that is read by windows.
-pub trait PictureSource {
+pub trait PictureSource: MaybeSend {
     /// What the picture is.
     fn info(&self) -> SourceInfo;
 
