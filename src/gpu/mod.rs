@@ -17,7 +17,7 @@ pub use precision::PrecisionChoice;
 
 use crate::error::{Error, Result};
 use crate::kernel::{Caps, ConvFamily, Images, KernelKey, Tuning};
-use rayon::prelude::*;
+use crate::parallel::*;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

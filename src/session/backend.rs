@@ -35,7 +35,7 @@ impl Backend {
     pub fn describe(&self) -> String {
         match self {
             Self::Gpu(gpu) => gpu.describe(),
-            Self::Cpu => format!("cpu (reference executor, slow, {} threads)", rayon::current_num_threads()),
+            Self::Cpu => format!("cpu (reference executor, slow, {} threads)", crate::parallel::threads()),
         }
     }
 

@@ -26,8 +26,9 @@ const LIMIT: u64 = 64 << 20;
 /// The model used when none is named.
 pub const DEFAULT: &str = "nuclei";
 
-/// Every built-in model, the default first. Where they are from: `models/README.md`.
+/// Every built-in model, the default first; none without the feature `builtin-models`. Where they are from: `models/README.md`.
 // A `static`: each use of a `const` may put the models into the program again.
+#[cfg(feature = "builtin-models")]
 pub static BUILTIN: &[Builtin] = &[
     Builtin {
         name: DEFAULT,
@@ -51,6 +52,9 @@ pub static BUILTIN: &[Builtin] = &[
         packed: unet_wgpu_models::NUCLEI_UNET3P,
     },
 ];
+/// Every built-in model: none without the feature `builtin-models`.
+#[cfg(not(feature = "builtin-models"))]
+pub static BUILTIN: &[Builtin] = &[];
 
 /// The built-in model of that name, in any case.
 pub fn find(name: &str) -> Option<&'static Builtin> {
@@ -77,7 +81,7 @@ impl std::fmt::Debug for Builtin {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "builtin-models"))]
 mod tests {
     use sha2::{Digest, Sha256};
 
@@ -108,7 +112,7 @@ mod tests {
         }
     }
 
-    /// The sums are of the files before they were packed.
+    /// The checksums are those of the files before packing.
     #[test]
     fn packing_is_lossless() {
         for (name, sha256) in [

@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn planes_are_joined() {
-        let stream = [&[1, 0, 0, 0, 3, 0, 0, 0][..], b"abc", &[2, 0, 0, 0, 6, 0, 0, 0], b"135246", &[4, 0, 0, 0, 0, 0, 0, 0]];
+        let stream =
+            [&[1, 0, 0, 0, 3, 0, 0, 0][..], b"abc", &[2, 0, 0, 0, 6, 0, 0, 0], b"135246", &[4, 0, 0, 0, 0, 0, 0, 0]];
         let file = unpack(&deflate(&stream.concat()), 1000, Path::new("m")).unwrap();
         assert_eq!(file, b"abc123456");
     }

@@ -9,8 +9,8 @@ use crate::kernel::{KernelKey, Operand, Preset, View, preset, shader_struct};
 use crate::ops::gemm::{Tile, broadcasts};
 use crate::ops::resize::Axis;
 use crate::ops::{Lowering, ResizeMode};
+use crate::parallel::*;
 use crate::tensor::{HostTensor, LANES};
-use rayon::prelude::*;
 
 /// Outputs of a tile along an axis: F(4, 3) needs the fewest multiplications, F(2, 3) less than half the
 /// weights.

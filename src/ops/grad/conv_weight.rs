@@ -200,7 +200,7 @@ impl Op for ConvWeightGrad {
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
-        use rayon::prelude::*;
+        use crate::parallel::*;
         let shapes = inputs.iter().map(|i| i.shape()).collect::<Result<Vec<_>>>()?;
         let out = self.infer(&shapes.iter().map(|&s| TensorDesc::blocked(s)).collect::<Vec<_>>())?[0].shape;
         let g = shapes[0];
