@@ -1,10 +1,7 @@
 //! Nothing that a file or a command line can say makes the library panic, overflow or allocate without bound.
 
-#[path = "hostile/files.rs"]
 mod files;
-#[path = "hostile/formats.rs"]
 mod formats;
-#[path = "hostile/seeds.rs"]
 mod seeds;
 
 use proptest::prelude::*;
@@ -187,7 +184,7 @@ fn seeds_are_good_files() {
     }
 }
 
-/// `cargo test --test hostile write_seeds -- --ignored` before fuzzing; see fuzz/README.md.
+/// `cargo test --test cpu write_seeds -- --ignored` before fuzzing; see fuzz/README.md.
 #[test]
 #[ignore = "writes into fuzz/corpus"]
 fn write_seeds() {
