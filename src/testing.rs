@@ -123,7 +123,7 @@ pub fn case_graph(case: &OpCase) -> Result<Graph> {
     for (i, (desc, kind)) in case.inputs.iter().enumerate() {
         let name = format!("x{i}");
         if case.op.updates().iter().any(|u| u.1 == i) {
-            args.push(graph.state(&name, &desc.shape.dims())?);
+            args.push(graph.variable(&name, &desc.shape.dims())?);
             continue;
         }
         args.push(match (kind, desc.layout) {
@@ -191,13 +191,13 @@ pub fn check_case_with(gpu: &Gpu, target: &Target, case: &OpCase) -> Result<Comp
         let rounded = inputs.iter_mut().zip(&case.inputs).filter(|i| stored(&i.1.0));
         rounded.flat_map(|i| i.0.data_mut()).for_each(|v| *v = f16::from_f32(*v).to_f32());
     }
-    let want = case.op.reference(&inputs.iter().collect::<Vec<_>>())?;
+    let expected = case.op.reference(&inputs.iter().collect::<Vec<_>>())?;
     let got = run_case(gpu, target, case, &inputs)?;
     let mut worst = Comparison { max_error: 0.0, scale: 0.0, index: 0 };
-    if got.len() != want.len() {
-        return Err(Error::op(&case.name, format!("{} outputs, the reference has {}", got.len(), want.len())));
+    if got.len() != expected.len() {
+        return Err(Error::op(&case.name, format!("{} outputs, the reference has {}", got.len(), expected.len())));
     }
-    for (g, w) in got.iter().zip(&want) {
+    for (g, w) in got.iter().zip(&expected) {
         let c = g.compare(w)?;
         if c.max_error >= worst.max_error {
             worst = c;

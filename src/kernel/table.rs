@@ -118,9 +118,9 @@ impl FromStr for TensorStorage {
     }
 }
 
-fn find<T: Copy, const N: usize>(all: [T; N], name: fn(T) -> &'static str, what: &str, wanted: &str) -> Result<T> {
-    all.into_iter().find(|&t| name(t) == wanted).ok_or_else(|| {
-        Error::invalid(format!("{what} `{wanted}`"), format!("unknown; there are: {}", all.map(name).join(", ")))
+fn find<T: Copy, const N: usize>(all: [T; N], name: fn(T) -> &'static str, what: &str, requested: &str) -> Result<T> {
+    all.into_iter().find(|&t| name(t) == requested).ok_or_else(|| {
+        Error::invalid(format!("{what} `{requested}`"), format!("unknown; there are: {}", all.map(name).join(", ")))
     })
 }
 
@@ -158,10 +158,10 @@ pub struct ResizeCosts {
     /// Mixing four channels into four: 16 multiply-adds.
     pub mix: f64,
     /// Enlarging an input in a pass of its own.
-    pub enlarge: f64,
+    pub upsample: f64,
     /// Winograd's transform of an input.
     pub transform: f64,
-    /// The same, enlarging by 2 on the way.
+    /// The same, upsampling by 2 on the way.
     pub enlarging_transform: f64,
     /// Winograd's transform of an output.
     pub inverse_transform: f64,
@@ -177,7 +177,7 @@ impl ResizeCosts {
     /// In loads of a vec4, as measured where the CPU does the GPU's work; a store is half of one.
     const CPU: Self = Self {
         mix: 0.27,
-        enlarge: 4.5,
+        upsample: 4.5,
         transform: 3.4,
         enlarging_transform: 2.4,
         inverse_transform: 0.0,
@@ -188,11 +188,11 @@ impl ResizeCosts {
 
     /// In vec4s moved to or from memory, reasoned: GPUs do 80 to 150 multiply-adds in the time they move 16 bytes, at half of
     /// their peak. What stays in the last cache, as a chunk of Winograd's buffers, costs a third of that; a sample that comes
-    /// from the first cache a tenth at most. So: `enlarge` writes a vec4 and reads it again, `transform` writes and reads 36
+    /// from the first cache a tenth at most. So: `upsample` writes a vec4 and reads it again, `transform` writes and reads 36
     /// for 16 pixels in the cache, as the inverse does, `map` is written once and read once.
     const GPU: Self = Self {
         mix: 0.12,
-        enlarge: 2.1,
+        upsample: 2.1,
         transform: 1.5,
         enlarging_transform: 1.75,
         inverse_transform: 1.5,

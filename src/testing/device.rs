@@ -9,8 +9,8 @@ pub fn gpu_or_skip() -> Option<Gpu> {
     let choice = std::env::var("UNET_DEVICE").unwrap_or_default().parse().unwrap_or_default();
     match Gpu::new(&choice) {
         Ok(gpu) => {
-            let wanted = std::env::var(WANTED_SUBGROUP).ok().and_then(|lanes| lanes.parse().ok());
-            assert!(wanted.is_none() || gpu.caps().subgroup == wanted, "subgroups of {:?}", gpu.caps().subgroup);
+            let requested = std::env::var(WANTED_SUBGROUP).ok().and_then(|lanes| lanes.parse().ok());
+            assert!(requested.is_none() || gpu.caps().subgroup == requested, "subgroups of {:?}", gpu.caps().subgroup);
             Some(gpu)
         }
         Err(Error::NoAdapter) if choice == DeviceChoice::Auto && std::env::var_os("UNET_REQUIRE_GPU").is_none() => {

@@ -1,7 +1,7 @@
 //! Whether what kernels read is better a storage texture than a buffer on a device. Some have a faster way to read textures, or
 //! check the bounds of buffers in code.
 
-use super::{Outcome, choose, convolutions, fault, first_runs, in_turns, small};
+use super::{Outcome, choose, convolutions, fault, first_runs, in_rounds, small};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::Graph;
@@ -23,14 +23,14 @@ pub struct StorageCandidate {
 
 /// All ways to store tensors on a device.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StorageMeasured {
+pub struct StorageMeasurement {
     /// The usual one first.
     pub candidates: Vec<StorageCandidate>,
     /// What tensors lie in from now on; none if no candidate is right.
     pub chosen: Option<TensorStorage>,
 }
 
-impl StorageMeasured {
+impl StorageMeasurement {
     /// For [`Tuning::set_textures`]: the choice, where it is not the usual.
     pub fn choice(&self) -> Option<TensorStorage> {
         self.chosen.filter(|&c| self.candidates.first().is_some_and(|usual| usual.storage != c))
@@ -39,7 +39,7 @@ impl StorageMeasured {
 
 /// Measures a graph (after rewrites) with tensors in buffers and in textures, its kernels chosen by `tuning`. Every kind of
 /// convolution is checked against the CPU reference first.
-pub fn tune_storage(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasured> {
+pub fn tune_storage(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasurement> {
     let gpu = gpu.with_tuning(tuning.clone());
     // Tensors of f16 plans are always in buffers: there is nothing to choose, and noise must not.
     let all = if gpu.target().options.precision == Precision::F16 {
@@ -57,11 +57,11 @@ pub fn tune_storage(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<Storage
         outcomes.push(outcome);
         sessions.push(session);
     }
-    in_turns(&mut outcomes, &mut sessions)?;
+    in_rounds(&mut outcomes, &mut sessions)?;
     let chosen = choose(&outcomes, Some(0)).map(|i| all[i]);
     let candidates =
         all.into_iter().zip(outcomes).map(|(storage, outcome)| StorageCandidate { storage, outcome }).collect();
-    Ok(StorageMeasured { candidates, chosen })
+    Ok(StorageMeasurement { candidates, chosen })
 }
 
 fn first_fault(gpu: &Gpu, target: &Target, graph: &Graph) -> Result<Option<String>> {

@@ -1,5 +1,5 @@
-//! `conv(resize(x))` mixes channels before it enlarges: see [`TapSum`]. The largest saving there is: in U-Net 3+ at
-//! 320x320 the enlarged skips fall from 147 to 10 GMAC, and the 1024-channel map at full resolution never exists.
+//! `conv(resize(x))` mixes channels before it upsamples: see [`TapSum`]. The largest saving there is: in U-Net 3+ at
+//! 320x320 the upsampled skips fall from 147 to 10 GMAC, and the 1024-channel map at full resolution never exists.
 
 use crate::error::Result;
 use crate::graph::{Derived, Graph, Node, Rebuild, ValueId};
@@ -8,18 +8,18 @@ use crate::ops::{ActivationKind, Conv2d, Resize, ResizeSize, Source, TapSum};
 use crate::tensor::{HostTensor, LANES};
 use std::sync::Arc;
 
-/// An enlarged source of a convolution.
-struct Enlarged {
+/// An upsampled source of a convolution.
+struct Upsampled {
     /// Its place among the sources.
     source: usize,
-    /// What is enlarged.
+    /// What is upsampled.
     small: ValueId,
     resize: Resize,
     factor: usize,
 }
 
-/// Splits a convolution over enlarged sources (and plain ones): a convolution over the plain sources, then for each
-/// enlarged one a 1x1 convolution at its own resolution and a [`TapSum`] onto what is there.
+/// Splits a convolution over upsampled sources (and plain ones): a convolution over the plain sources, then for each
+/// upsampled one a 1x1 convolution at its own resolution and a [`TapSum`] onto what is there.
 pub fn rewrite(graph: &Graph, target: &Target) -> Result<Graph> {
     let costs = target.preset().resize;
     graph.rebuild(|cx, node| {
@@ -38,15 +38,15 @@ pub fn rewrite(graph: &Graph, target: &Target) -> Result<Graph> {
         {
             return Ok(None);
         }
-        let enlarged: Vec<Enlarged> = (0..k).filter_map(|source| find(cx.old, node, source, conv, &costs)).collect();
-        if enlarged.is_empty() {
+        let upsampled: Vec<Upsampled> = (0..k).filter_map(|source| find(cx.old, node, source, conv, &costs)).collect();
+        if upsampled.is_empty() {
             return Ok(None);
         }
-        emit(cx, node, conv, &enlarged).map(|y| Some(vec![y]))
+        builder(cx, node, conv, &upsampled).map(|y| Some(vec![y]))
     })
 }
 
-fn find(graph: &Graph, node: &Node, source: usize, conv: &Conv2d, costs: &ResizeCosts) -> Option<Enlarged> {
+fn find(graph: &Graph, node: &Node, source: usize, conv: &Conv2d, costs: &ResizeCosts) -> Option<Upsampled> {
     let producer = graph.producer(node.inputs[source])?;
     let resize = producer.op.as_op::<Resize>()?.clone();
     let factor = match resize.size {
@@ -55,30 +55,30 @@ fn find(graph: &Graph, node: &Node, source: usize, conv: &Conv2d, costs: &Resize
     };
     let channels = graph.shape(producer.inputs[0]).c;
     pays(costs, conv.kernel[0], channels, conv.out_channels, factor).then_some(())?;
-    Some(Enlarged { source, small: producer.inputs[0], resize, factor })
+    Some(Upsampled { source, small: producer.inputs[0], resize, factor })
 }
 
 /// Whether mixing channels first is cheaper, by what each way costs an output pixel. From factor 4 on the multiply-adds
 /// saved decide. At factor 2 a 3x3 convolution by Winograd has no more to multiply than the taps at a quarter of the pixels,
-/// and its input transform enlarges by itself: what is left to compare is that transform and nine maps with their sum.
+/// and its input transform upsamples by itself: what is left to compare is that transform and nine maps with their sum.
 fn pays(costs: &ResizeCosts, kernel: usize, channels: usize, out_channels: usize, factor: usize) -> bool {
     let (i, o) = (channels.div_ceil(LANES) as f64, out_channels.div_ceil(LANES) as f64);
     let taps = (kernel * kernel) as f64;
     let maps = taps / (factor * factor) as f64;
     let (mixing, each_input, each_output) = match (kernel, factor) {
         (3, 2) => (taps / 4.0, costs.enlarging_transform, costs.inverse_transform),
-        (3, _) => (taps / 4.0, costs.enlarge + costs.transform, costs.inverse_transform),
-        _ => (taps, costs.enlarge, 0.0),
+        (3, _) => (taps / 4.0, costs.upsample + costs.transform, costs.inverse_transform),
+        _ => (taps, costs.upsample, 0.0),
     };
     let plain = costs.mix * mixing * i * o + each_input * i + each_output * o;
     let mixed_first = costs.mix * maps * i * o + costs.map * maps * o + (costs.tap * taps + costs.sum) * o;
     mixed_first < plain
 }
 
-fn emit(cx: &mut Rebuild<'_>, node: &Node, conv: &Conv2d, enlarged: &[Enlarged]) -> Result<ValueId> {
+fn builder(cx: &mut Rebuild<'_>, node: &Node, conv: &Conv2d, upsampled: &[Upsampled]) -> Result<ValueId> {
     let k = conv.sources.len();
     let old = cx.old;
-    let plain: Vec<usize> = (0..k).filter(|s| enlarged.iter().all(|e| e.source != *s)).collect();
+    let plain: Vec<usize> = (0..k).filter(|s| upsampled.iter().all(|e| e.source != *s)).collect();
     let channels: Vec<usize> = node.inputs[..k].iter().map(|&v| old.shape(v).c).collect();
     let first_channel = |s: usize| channels[..s].iter().sum::<usize>();
     let weight = cx.map(node.inputs[k])?;
@@ -105,8 +105,8 @@ fn emit(cx: &mut Rebuild<'_>, node: &Node, conv: &Conv2d, enlarged: &[Enlarged])
         };
         sum = Some(cx.new.node(format!("{}.plain", node.label), op, &inputs)?);
     }
-    for (i, e) in enlarged.iter().enumerate() {
-        let last = i + 1 == enlarged.len();
+    for (i, e) in upsampled.iter().enumerate() {
+        let last = i + 1 == upsampled.len();
         let op = TapSum {
             out_channels: conv.out_channels,
             kernel: conv.kernel[0],
@@ -122,7 +122,7 @@ fn emit(cx: &mut Rebuild<'_>, node: &Node, conv: &Conv2d, enlarged: &[Enlarged])
         let dims = [op.tap_channels(), count, 1, 1];
         let taps =
             Derived { from: vec![weight], compute: Arc::new(move |p| taps_to_channels(p[0], first, count, out)) };
-        let name = format!("{}.taps{}", node.label, if enlarged.len() > 1 { i.to_string() } else { String::new() });
+        let name = format!("{}.taps{}", node.label, if upsampled.len() > 1 { i.to_string() } else { String::new() });
         let taps = cx.new.derived(format!("{name}_weight"), &dims, taps)?;
         let small = cx.map(e.small)?;
         let mixed = cx.new.node(name, Conv2d::new(op.tap_channels(), 1, 0), &[small, taps])?;

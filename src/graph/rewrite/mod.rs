@@ -4,12 +4,12 @@
 //! after it with the network before.
 
 mod commute_resize;
-mod enlarge_sources;
 mod fold_batch_norm;
 mod fuse_activation;
 mod fuse_head;
 mod fuse_pool;
 pub(super) mod join_sources;
+mod upsample_sources;
 
 use super::Graph;
 use crate::error::Result;
@@ -30,7 +30,7 @@ pub const ALL: &[Rewrite] = &[
     Rewrite { name: "fuse_activation", apply: |g, _| fuse_activation::rewrite(g) },
     Rewrite { name: "join_sources", apply: |g, _| join_sources::rewrite(g) },
     Rewrite { name: "commute_resize", apply: commute_resize::rewrite },
-    Rewrite { name: "enlarge_sources", apply: |g, _| enlarge_sources::rewrite(g) },
+    Rewrite { name: "enlarge_sources", apply: |g, _| upsample_sources::rewrite(g) },
     Rewrite { name: "fuse_pool", apply: |g, _| fuse_pool::rewrite(g) },
     Rewrite { name: "fuse_head", apply: |g, _| fuse_head::rewrite(g) },
 ];
