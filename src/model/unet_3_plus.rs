@@ -1,11 +1,12 @@
 //! U-Net 3+ (Huang et al. 2020, arXiv 2004.08790): full-scale skips, deep supervision, classification-guided module.
 
 use super::blocks::{ConvStyle, concat, conv, conv_norm_relu, double_conv, resize, sigmoid};
-use super::{Architecture, Built, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
+use super::{Architecture, Built, Configured, DefaultLoss, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
 use crate::error::{Error, Result};
 use crate::graph::{DropoutAt, Graph, ValueId};
 use crate::ops::{ArgmaxGate, Conv2d, GlobalMaxPool, MaskRule, MaxPool2d, ResizeMode, ScaleByGate, Softmax};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// Where the gate of the classification-guided module acts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,17 +90,6 @@ impl Default for UNet3Plus {
 }
 
 impl UNet3Plus {
-    /// The same after checking every value.
-    pub fn checked(self) -> Result<Self> {
-        check_common(self.in_channels, self.out_channels, self.depth)?;
-        levels(self.widths.as_deref(), self.width, self.depth)?;
-        if self.cgm && !self.deep_supervision {
-            return Err(Error::invalid("cgm", "needs deep_supervision"));
-        }
-        in_range("cat", self.cat.unwrap_or(1), MAX_CHANNELS)?;
-        Ok(self)
-    }
-
     /// Source `s` at the scale of decoder level `d`.
     fn source(&self, g: &mut Graph, d: usize, s: usize, enc: &[ValueId], dec: &[Option<ValueId>]) -> Result<ValueId> {
         if s <= d {
@@ -122,9 +112,30 @@ impl UNet3Plus {
     }
 }
 
+impl Configured for UNet3Plus {
+    const SPELLINGS: &'static [&'static str] = &["unet3p", "unet3+"];
+
+    fn checked(self) -> Result<Self> {
+        check_common(self.in_channels, self.out_channels, self.depth)?;
+        levels(self.widths.as_deref(), self.width, self.depth)?;
+        if self.cgm && !self.deep_supervision {
+            return Err(Error::invalid("cgm", "needs deep_supervision"));
+        }
+        in_range("cat", self.cat.unwrap_or(1), MAX_CHANNELS)?;
+        Ok(self)
+    }
+
+    fn for_training(options: &mut Map<String, Value>) {
+        if options.get("out_channels").and_then(Value::as_u64).unwrap_or(1) > 1 {
+            // A sigmoid a channel would be the default: classes that do not exclude each other.
+            options.entry("activation").or_insert("softmax".into());
+        }
+    }
+}
+
 impl Architecture for UNet3Plus {
     fn id(&self) -> &'static str {
-        "unet3p"
+        Self::SPELLINGS[0]
     }
 
     fn name(&self) -> &'static str {
@@ -159,6 +170,10 @@ impl Architecture for UNet3Plus {
     fn dropouts(&self) -> Vec<DropoutAt> {
         let at = DropoutAt { node: "cgm".into(), input: true, p: self.cgm_dropout as f32 };
         if self.cgm { vec![at] } else { vec![] }
+    }
+
+    fn default_loss(&self) -> DefaultLoss {
+        if self.out_channels == 1 { DefaultLoss::UNet3Plus } else { DefaultLoss::SoftmaxCrossEntropyDice }
     }
 
     fn build(&self, g: &mut Graph, x: ValueId) -> Result<Built> {

@@ -1,7 +1,7 @@
 //! U-Net++ (Zhou et al. 2018, arXiv 1807.10165; 2019, arXiv 1912.05074): nested dense skips, deep supervision, pruning.
 
 use super::blocks::{ConvStyle, concat, conv, double_conv, mask_rule, probability, resize, up_conv};
-use super::{Architecture, Built, SizeRule, check_common, levels};
+use super::{Architecture, Built, Configured, SizeRule, check_common, levels};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
 use crate::ops::{Average, Conv2d, MaxPool2d, ResizeMode};
@@ -73,18 +73,6 @@ impl Default for UNetPlusPlus {
 }
 
 impl UNetPlusPlus {
-    /// The same after checking every value.
-    pub fn checked(self) -> Result<Self> {
-        check_common(self.in_channels, self.out_channels, self.depth)?;
-        levels(self.widths.as_deref(), self.width, self.depth)?;
-        match self.level {
-            Some(l) if !(1..=self.depth).contains(&l) => {
-                Err(Error::invalid("level", format!("{l} is not in 1..{} (depth)", self.depth)))
-            }
-            _ => Ok(self),
-        }
-    }
-
     fn level(&self) -> usize {
         self.level.unwrap_or(self.depth)
     }
@@ -120,9 +108,24 @@ impl UNetPlusPlus {
     }
 }
 
+impl Configured for UNetPlusPlus {
+    const SPELLINGS: &'static [&'static str] = &["unetpp", "unet++"];
+
+    fn checked(self) -> Result<Self> {
+        check_common(self.in_channels, self.out_channels, self.depth)?;
+        levels(self.widths.as_deref(), self.width, self.depth)?;
+        match self.level {
+            Some(l) if !(1..=self.depth).contains(&l) => {
+                Err(Error::invalid("level", format!("{l} is not in 1..{} (depth)", self.depth)))
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
 impl Architecture for UNetPlusPlus {
     fn id(&self) -> &'static str {
-        "unetpp"
+        Self::SPELLINGS[0]
     }
 
     fn name(&self) -> &'static str {

@@ -199,7 +199,7 @@ impl TrainRun {
             read: config.data.read(),
             weight_map,
         };
-        if config.monitor == "f1" && validation.pairs().iter().all(|p| p.labels.is_none()) {
+        if config.monitor == Monitor::F1 && validation.pairs().iter().all(|p| p.labels.is_none()) {
             return Err(Error::file(validation.folder(), "has no labels/, which monitor `f1` needs"));
         }
         // Every file is looked at before the first step; first what is small, and may stop the run.
@@ -457,7 +457,7 @@ impl TrainRun {
             Ok(result)
         })?;
         let scores = scores(&evaluation)?;
-        let value = scores.iter().find(|s| s.0 == self.config.monitor).map(|s| s.1);
+        let value = scores.iter().find(|s| s.0 == self.config.monitor.name()).map(|s| s.1);
         let value =
             value.ok_or_else(|| Error::invalid("monitor", format!("`{}` has no value", self.config.monitor)))?;
         // Nothing to be found and nothing found is no success: it is no better than anything.
