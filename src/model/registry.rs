@@ -20,7 +20,7 @@ pub(crate) trait Configured: Architecture + DeserializeOwned + 'static {
     const SPELLINGS: &'static [&'static str];
 
     /// The same after checking every value.
-    fn checked(self) -> Result<Self>;
+    fn validated(self) -> Result<Self>;
 
     /// The options of a network to train where none are given: smaller than the paper's.
     fn small() -> Value {
@@ -60,7 +60,7 @@ fn read<T: Configured>(arch: &str, config: &Value) -> Result<Box<dyn Architectur
         let reason = e.to_string().replace("expected usize", "expected a whole number").replace("f64", "a number");
         Error::invalid(format!("config of {arch}"), format!("{}{reason}", key.unwrap_or_default()))
     })?;
-    Ok(Box::new(network.checked()?))
+    Ok(Box::new(network.validated()?))
 }
 
 /// An architecture of the registry as a configuration spells it: `unet`, `unetpp` or `unet++`, `unet3p` or `unet3+`.
@@ -166,7 +166,10 @@ mod tests {
         for spelling in &all {
             let id: ArchitectureId = spelling.parse().unwrap();
             assert_eq!((id.to_string(), serde_json::to_value(id).unwrap()), (spelling.to_string(), json!(spelling)));
-            assert_eq!((id.build(&Value::Null).unwrap().id(), id.id().parse::<ArchitectureId>().unwrap()), (id.id(), id));
+            assert_eq!(
+                (id.build(&Value::Null).unwrap().id(), id.id().parse::<ArchitectureId>().unwrap()),
+                (id.id(), id)
+            );
         }
         all.sort_unstable();
         all.dedup();

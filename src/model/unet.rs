@@ -92,6 +92,18 @@ impl Default for UNet {
 }
 
 impl UNet {
+    /// The same after checking every value.
+    pub fn checked(self) -> Result<Self> {
+        check_common(self.in_channels, self.out_channels, self.depth)?;
+        let levels = levels(self.widths.as_deref(), self.width, self.depth)?;
+        // Slim levels have half their width; the first one's decoder keeps it.
+        if self.slim && self.up == Up::Bilinear && levels[1..].contains(&1) {
+            return Err(Error::invalid("slim", "halves widths, and 1 has no half"));
+        }
+        in_range("last_up_channels", self.last_up_channels.unwrap_or(1), MAX_CHANNELS)?;
+        Ok(self)
+    }
+
     /// Enlarges `x` into level `i`, to `lift` channels where a convolution does it.
     fn enlarge(&self, g: &mut Graph, i: usize, x: ValueId, lift: usize) -> Result<ValueId> {
         let name = format!("up.{i}");
@@ -139,15 +151,8 @@ fn relu(g: &mut Graph, name: &str, x: ValueId) -> Result<ValueId> {
 impl Configured for UNet {
     const SPELLINGS: &'static [&'static str] = &["unet"];
 
-    fn checked(self) -> Result<Self> {
-        check_common(self.in_channels, self.out_channels, self.depth)?;
-        let levels = levels(self.widths.as_deref(), self.width, self.depth)?;
-        // Slim levels have half their width; the first one's decoder keeps it.
-        if self.slim && self.up == Up::Bilinear && levels[1..].contains(&1) {
-            return Err(Error::invalid("slim", "halves widths, and 1 has no half"));
-        }
-        in_range("last_up_channels", self.last_up_channels.unwrap_or(1), MAX_CHANNELS)?;
-        Ok(self)
+    fn validated(self) -> Result<Self> {
+        self.checked()
     }
 
     fn small() -> serde_json::Value {

@@ -1,6 +1,6 @@
 //! U-Net 3+ (Huang et al. 2020, arXiv 2004.08790): full-scale skips, deep supervision, classification-guided module.
 
-use super::blocks::{ConvStyle, concat, conv, conv_norm_relu, double_conv, resize, sigmoid};
+use super::blocks::{ConvStyle, UnitNames, concat, conv, conv_norm_relu, double_conv, resize, sigmoid};
 use super::{Architecture, Built, Configured, DefaultLoss, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
 use crate::error::{Error, Result};
 use crate::graph::{DropoutAt, Graph, ValueId};
@@ -89,7 +89,24 @@ impl Default for UNet3Plus {
     }
 }
 
+/// A convolution with its normalisation, all named after `name`.
+fn unit(g: &mut Graph, name: &str, x: ValueId, out: usize, style: ConvStyle) -> Result<ValueId> {
+    let (conv, norm) = (format!("{name}.conv"), format!("{name}.bn"));
+    conv_norm_relu(g, UnitNames { label: name, conv: &conv, norm: &norm }, x, out, style)
+}
+
 impl UNet3Plus {
+    /// The same after checking every value.
+    pub fn checked(self) -> Result<Self> {
+        check_common(self.in_channels, self.out_channels, self.depth)?;
+        levels(self.widths.as_deref(), self.width, self.depth)?;
+        if self.cgm && !self.deep_supervision {
+            return Err(Error::invalid("cgm", "needs deep_supervision"));
+        }
+        in_range("cat", self.cat.unwrap_or(1), MAX_CHANNELS)?;
+        Ok(self)
+    }
+
     /// Source `s` at the scale of decoder level `d`.
     fn source(&self, g: &mut Graph, d: usize, s: usize, enc: &[ValueId], dec: &[Option<ValueId>]) -> Result<ValueId> {
         if s <= d {
@@ -115,14 +132,8 @@ impl UNet3Plus {
 impl Configured for UNet3Plus {
     const SPELLINGS: &'static [&'static str] = &["unet3p", "unet3+"];
 
-    fn checked(self) -> Result<Self> {
-        check_common(self.in_channels, self.out_channels, self.depth)?;
-        levels(self.widths.as_deref(), self.width, self.depth)?;
-        if self.cgm && !self.deep_supervision {
-            return Err(Error::invalid("cgm", "needs deep_supervision"));
-        }
-        in_range("cat", self.cat.unwrap_or(1), MAX_CHANNELS)?;
-        Ok(self)
+    fn validated(self) -> Result<Self> {
+        self.checked()
     }
 
     fn for_training(options: &mut Map<String, Value>) {
@@ -199,12 +210,12 @@ impl Architecture for UNet3Plus {
             for s in 0..=bottom {
                 let source = self.source(g, d, s, &enc, &dec)?;
                 let n = format!("skip.{d}_{s}");
-                parts.push(conv_norm_relu(g, [&n, &format!("{n}.conv"), &format!("{n}.bn")], source, cat, style)?);
+                parts.push(unit(g, &n, source, cat, style)?);
             }
             let n = format!("fuse.{d}");
             let all = concat(g, &format!("{n}.concat"), &parts)?;
             let fused = cat * (bottom + 1);
-            dec[d] = Some(conv_norm_relu(g, [&n, &format!("{n}.conv"), &format!("{n}.bn")], all, fused, style)?);
+            dec[d] = Some(unit(g, &n, all, fused, style)?);
         }
         let mut outputs = Vec::new();
         let gate = match self.cgm {

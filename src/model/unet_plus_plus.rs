@@ -73,6 +73,18 @@ impl Default for UNetPlusPlus {
 }
 
 impl UNetPlusPlus {
+    /// The same after checking every value.
+    pub fn checked(self) -> Result<Self> {
+        check_common(self.in_channels, self.out_channels, self.depth)?;
+        levels(self.widths.as_deref(), self.width, self.depth)?;
+        match self.level {
+            Some(l) if !(1..=self.depth).contains(&l) => {
+                Err(Error::invalid("level", format!("{l} is not in 1..{} (depth)", self.depth)))
+            }
+            _ => Ok(self),
+        }
+    }
+
     fn level(&self) -> usize {
         self.level.unwrap_or(self.depth)
     }
@@ -111,15 +123,8 @@ impl UNetPlusPlus {
 impl Configured for UNetPlusPlus {
     const SPELLINGS: &'static [&'static str] = &["unetpp", "unet++"];
 
-    fn checked(self) -> Result<Self> {
-        check_common(self.in_channels, self.out_channels, self.depth)?;
-        levels(self.widths.as_deref(), self.width, self.depth)?;
-        match self.level {
-            Some(l) if !(1..=self.depth).contains(&l) => {
-                Err(Error::invalid("level", format!("{l} is not in 1..{} (depth)", self.depth)))
-            }
-            _ => Ok(self),
-        }
+    fn validated(self) -> Result<Self> {
+        self.checked()
     }
 }
 

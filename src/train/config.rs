@@ -406,7 +406,9 @@ mod tests {
 
     #[test]
     fn several_classes_exclude_each_other() {
-        let of = |config: Value| TrainConfig { arch: "unet3p".parse().unwrap(), config, ..TrainConfig::default() }.architecture();
+        let of = |config: Value| {
+            TrainConfig { arch: "unet3p".parse().unwrap(), config, ..TrainConfig::default() }.architecture()
+        };
         let three = of(json!({"out_channels": 3})).unwrap();
         assert_eq!((three.config()["activation"].as_str(), three.classes()), (Some("softmax"), 3));
         let one = of(json!({"out_channels": 1})).unwrap();

@@ -3,7 +3,7 @@
 use super::augment::Augmenter;
 use super::batch::{Batch, Batcher, CropOptions};
 use super::checkpoint::{TrainState, load_state, save_model, save_state};
-use super::config::TrainConfig;
+use super::config::{Monitor, TrainConfig};
 use super::dataset::{Dataset, Pair};
 use super::evaluate::{EvaluateOptions, Evaluation, evaluate};
 use super::example::{DataSummary, ExampleOptions, Examples};
