@@ -73,6 +73,7 @@ pub mod graph;
 pub mod infer;
 pub mod kernel;
 pub mod model;
+pub mod names;
 pub mod ops;
 mod parallel;
 pub mod plan;

@@ -1,6 +1,7 @@
 //! `unet eval`
 
 use super::models::SetArgs;
+use super::objects::connectivity;
 use super::reading::{ReadArgs, TruthArgs};
 use super::segment::memory;
 use super::segment_group::{about, progress_bar};
@@ -81,14 +82,6 @@ enum Truths {
     Labels,
     Components,
     None,
-}
-
-fn connectivity(text: &str) -> std::result::Result<Connectivity, String> {
-    match text {
-        "4" => Ok(Connectivity::Four),
-        "8" => Ok(Connectivity::Eight),
-        _ => Err("there are: 4, 8".into()),
-    }
 }
 
 impl Eval {

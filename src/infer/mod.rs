@@ -34,6 +34,7 @@ pub mod source;
 mod stream;
 pub mod tile;
 mod tile_graph;
+pub mod writers;
 
 pub use band::{Band, BandInfo, BandSink, MaybeSend, Needs, feed};
 pub use calibration::{Affine, Calibration, Georeference, PixelSize, PixelSizeSource};
@@ -46,8 +47,8 @@ pub(crate) use distance::nearest_sites;
 pub use ensemble::{Ensemble, Tta};
 pub use image::{Picture, Pixels, Sample};
 pub use instances::{
-    Connectivity, Coordinates, InstanceOptions, Instances, Labeller, Object, ObjectFile, ObjectReport, ObjectSink,
-    Separation, write_objects,
+    Connectivity, Coordinates, InstanceOptions, Instances, Labeller, Object, ObjectReport, ObjectSink, Separation,
+    write_objects,
 };
 pub use labels::{LabelMap, LabelOptions};
 pub use mask::{Ids, Mask};
@@ -71,3 +72,4 @@ pub use source::{
 };
 pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
 pub use tile_graph::TileOutputs;
+pub use writers::{InstanceWriter, ResultSink, WRITERS, Writer};

@@ -10,9 +10,9 @@ use std::path::Path;
 
 pub use file::{PendingFile, write_atomically};
 pub(crate) use overlay::{Display, Levels, SHOWN, STRETCH, joint, tinted};
-pub use overlay::{OverlaySink, write_overlay};
+pub use overlay::{OverlaySink, OverlayWriter, write_overlay};
 pub(crate) use sinks::PngFile;
-pub use sinks::{MaskSink, ProbabilitySink};
+pub use sinks::{MaskSink, MaskWriter, ProbabilitySink, ProbabilityWriter};
 pub use strips::{SampleKind, StripLayout, StripTiff};
 pub use tags::TiffTag;
 pub(in crate::infer) use tags::tags as calibration_tags;
@@ -77,14 +77,6 @@ impl ProbabilityFormat {
             Some("tif" | "tiff") => Ok(Self::Tiff),
             Some("npy") => Ok(Self::Npy),
             _ => Err(Error::file(path, "probabilities are written as .tif or .npy")),
-        }
-    }
-
-    /// The extension of its files.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Tiff => "tif",
-            Self::Npy => "npy",
         }
     }
 }

@@ -29,7 +29,7 @@ mod weight_map;
 pub use augment::{Augmentation, Augmented, Augmenter, Elastic, Simard};
 pub use batch::{Batch, Batcher, Crop, CropOptions};
 pub use checkpoint::{TrainState, load_state, save_model, save_state};
-pub use config::{DataConfig, OptimiserConfig, TrainConfig, WeightMapConfig};
+pub use config::{DataConfig, Monitor, OptimiserConfig, OptimiserName, TrainConfig, WeightMapConfig};
 pub use dataset::{Dataset, GroundTruth, Pair, Reading, Split};
 #[cfg(not(target_arch = "wasm32"))]
 pub use evaluate::evaluate;

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use unet_wgpu::infer::{
-    BandInfo, BandSink, Calibration, Coordinates, Ids, InstanceOptions, Mask, MaskSink, ObjectFile, ObjectSink,
-    OpenOptions, PixelSizeSource, Pixels, ProbabilitySink, calibration_of, describe_image, feed, open_picture,
+    BandInfo, BandSink, Calibration, Coordinates, Ids, InstanceOptions, Mask, MaskSink, ObjectSink, OpenOptions,
+    PixelSizeSource, Pixels, ProbabilitySink, calibration_of, describe_image, feed, instances, open_picture,
     page_count,
 };
 
@@ -134,7 +134,7 @@ fn results(dir: &Path, calibration: &Calibration) -> [PathBuf; 3] {
     let paths = ["mask.tif", "prob.tif", "labels.tif"].map(|name| dir.join(name));
     let known = || calibration.clone();
     let objects = InstanceOptions { scratch: dir.to_path_buf(), ..InstanceOptions::default() };
-    let objects = ObjectSink::new(objects, "a.tif", vec![(ObjectFile::Labels, paths[2].clone())]);
+    let objects = ObjectSink::new(objects, "a.tif", vec![(&instances::Labels as _, paths[2].clone())]);
     let sinks: [Box<dyn BandSink>; 3] = [
         Box::new(MaskSink::new(&paths[0]).with_calibration(known())),
         Box::new(ProbabilitySink::new(&paths[1]).unwrap().with_calibration(known())),

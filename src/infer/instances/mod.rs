@@ -20,7 +20,7 @@ mod union;
 use std::path::PathBuf;
 
 pub use contour::{Polygon, Ring};
-pub use export::{Coordinates, ObjectFile, Source as ObjectSource, write_objects};
+pub use export::{Coco, Coordinates, GeoJson, Labels, Rois, Source as ObjectSource, Table, write_objects};
 pub use object::{Object, ObjectRun};
 pub use runs::Run;
 use runs::{Bands, Rows};

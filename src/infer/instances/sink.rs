@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::export::{Coordinates, ObjectFile, Source, write_objects};
+use super::export::{Coordinates, Source, write_objects};
 use super::shown::Shown;
 use super::{InstanceOptions, Labeller};
 use crate::error::{Error, Result};
 use crate::infer::calibration::Calibration;
 use crate::infer::mask::Ids;
+use crate::infer::writers::InstanceWriter;
 use crate::infer::{Band, BandInfo, BandSink, Needs};
 
 /// Finds the objects of a picture whose rows come in bands, and writes their files.
@@ -18,7 +19,7 @@ pub struct ObjectSink {
     picture: String,
     calibration: Calibration,
     coordinates: Coordinates,
-    files: Vec<(ObjectFile, PathBuf)>,
+    files: Vec<(&'static dyn InstanceWriter, PathBuf)>,
     report: Arc<Mutex<Option<ObjectReport>>>,
     overlay: Option<PathBuf>,
     state: Option<(Labeller, Source)>,
@@ -37,7 +38,11 @@ pub struct ObjectReport {
 
 impl ObjectSink {
     /// A sink that writes `files` of the picture called `picture`.
-    pub fn new(options: InstanceOptions, picture: impl Into<String>, files: Vec<(ObjectFile, PathBuf)>) -> Self {
+    pub fn new(
+        options: InstanceOptions,
+        picture: impl Into<String>,
+        files: Vec<(&'static dyn InstanceWriter, PathBuf)>,
+    ) -> Self {
         let (calibration, coordinates) = (Calibration::default(), Coordinates::Pixel);
         Self {
             options,
@@ -68,7 +73,7 @@ impl ObjectSink {
 
     /// Whether the objects' samples are wanted.
     fn measures(&self) -> bool {
-        self.files.iter().any(|f| f.0 == ObjectFile::Table)
+        self.files.iter().any(|f| f.0.needs_samples())
     }
 
     /// Gives what was found, once the sink is finished. Keep it before the sink is handed over.

@@ -6,8 +6,10 @@ use super::sinks::{PngFile, check_order, not_started};
 use super::{Ids, Mask, info_of, palette};
 use crate::error::{Error, Result};
 use crate::infer::band::{Band, BandInfo, BandSink, Needs, feed};
+use crate::infer::calibration::Calibration;
 use crate::infer::image::{Picture, Pixels};
 use crate::infer::normalise::percentiles;
+use crate::infer::writers::{ResultSink, Writer};
 
 /// How much of a region's colour is in its pixels, in percent.
 const TINT: u32 = 35;
@@ -132,6 +134,32 @@ impl<'a> Display<'a> {
             Some(id(row * width + x))
         };
         tinted(width, |x| self.levels.rgb(self.picture, y * width + x), near, colour, out);
+    }
+}
+
+/// Overlays as result files.
+#[derive(Clone, Copy, Debug)]
+pub struct OverlayWriter;
+
+impl Writer for OverlayWriter {
+    fn name(&self) -> &'static str {
+        "overlay"
+    }
+
+    fn about(&self) -> &'static str {
+        "The picture with the mask drawn over it; with every object in a colour of its own where objects are saved too"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["png"]
+    }
+
+    fn sink(&self, path: &Path, _calibration: &Calibration) -> Result<ResultSink> {
+        Ok(ResultSink::Rows(Box::new(OverlaySink::new(path))))
+    }
+
+    fn shows_instances(&self) -> bool {
+        true
     }
 }
 

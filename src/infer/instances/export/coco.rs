@@ -4,14 +4,47 @@
 //! with holes are run lengths (`counts`, down the columns), which the tools read in the same place.
 
 use std::io::Write;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Out, Source, Written, for_each};
+use super::{Source, for_each};
+use crate::error::Result;
+use crate::infer::calibration::Calibration;
 use crate::infer::instances::contour::differences;
 use crate::infer::instances::{Instances, Object, ObjectRun, Polygon};
+use crate::infer::writers::{InstanceWriter, ResultSink, WriteSeek, Writer, Written};
 
-pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Written {
+/// COCO annotations of one picture: polygons along pixel edges, or run lengths of objects with holes, which COCO's
+/// polygons cannot have.
+#[derive(Clone, Copy, Debug)]
+pub struct Coco;
+
+impl Writer for Coco {
+    fn name(&self) -> &'static str {
+        "coco"
+    }
+
+    fn about(&self) -> &'static str {
+        "Outlines of objects as COCO annotations"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["json"]
+    }
+
+    fn sink(&self, _path: &Path, _calibration: &Calibration) -> Result<ResultSink> {
+        Ok(ResultSink::Instances(&Self))
+    }
+}
+
+impl InstanceWriter for Coco {
+    fn write(&self, out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) -> Written {
+        write(out, instances, source)
+    }
+}
+
+fn write(out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) -> Written {
     let (width, height) = (instances.width(), instances.height());
     let image = json!([{ "id": 1, "file_name": source.picture, "width": width, "height": height }]);
     let names = source.classes.iter().enumerate().skip(1);

@@ -1,12 +1,45 @@
 //! Numbers of objects as TIFF, in deflate-compressed strips.
 
-use super::{Failure, Out, Source, Written};
-use crate::error::Error;
+use std::path::Path;
+
+use super::Source;
+use crate::error::{Error, Result};
+use crate::infer::calibration::Calibration;
 use crate::infer::instances::Instances;
 use crate::infer::instances::runs::Run;
 use crate::infer::output::{SampleKind, StripLayout, StripTiff, calibration_tags};
+use crate::infer::writers::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
 
-pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Written {
+/// The number of every pixel's object, 0 for none: TIFF of 16 bits, or of 32 for more than 65,535 objects, in
+/// deflate-compressed strips.
+#[derive(Clone, Copy, Debug)]
+pub struct Labels;
+
+impl Writer for Labels {
+    fn name(&self) -> &'static str {
+        "labels"
+    }
+
+    fn about(&self) -> &'static str {
+        "The number of every pixel's object: compressed 16-bit TIFF, 32-bit for more than 65,535 objects"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["tif"]
+    }
+
+    fn sink(&self, _path: &Path, _calibration: &Calibration) -> Result<ResultSink> {
+        Ok(ResultSink::Instances(&Self))
+    }
+}
+
+impl InstanceWriter for Labels {
+    fn write(&self, out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) -> Written {
+        write(out, instances, source)
+    }
+}
+
+fn write(out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) -> Written {
     // Sides were checked when the labeller was made.
     let (width, height) = (instances.width() as u32, instances.height() as u32);
     let bytes = if instances.count() <= usize::from(u16::MAX) { 2 } else { 4 };
@@ -24,14 +57,14 @@ pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Wri
             _ => strips.rows(0, bytemuck::cast_slice(&wide)),
         };
         written.map_err(|e| {
-            failure = Some(Failure::from(e));
+            failure = Some(WriteFailure::from(e));
             Error::Cancelled
         })
     });
     if let Some(e) = failure {
         return Err(e);
     }
-    done.map_err(Failure::Other)?;
+    done.map_err(WriteFailure::Other)?;
     strips.finish()?;
     Ok(())
 }

@@ -6,12 +6,16 @@
 //! 32-bit floats, filled by the even-odd rule.
 
 use std::io::Write;
+use std::path::Path;
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-use super::{Out, Written, for_each};
+use super::{Source, for_each};
+use crate::error::Result;
+use crate::infer::calibration::Calibration;
 use crate::infer::instances::{Instances, Object, Polygon, Ring};
+use crate::infer::writers::{InstanceWriter, ResultSink, WriteSeek, Writer, Written};
 
 const HEADER: usize = 64;
 const SECOND_HEADER: usize = 64;
@@ -23,7 +27,35 @@ const MOVE: f32 = 0.0;
 const LINE: f32 = 1.0;
 const CLOSE: f32 = 4.0;
 
-pub(super) fn write(out: Out, instances: &mut Instances) -> Written {
+/// ImageJ's ROI archive: traced outlines, composite ones of objects with holes.
+#[derive(Clone, Copy, Debug)]
+pub struct Rois;
+
+impl Writer for Rois {
+    fn name(&self) -> &'static str {
+        "rois"
+    }
+
+    fn about(&self) -> &'static str {
+        "Outlines of objects as ImageJ's ROI archive"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["zip"]
+    }
+
+    fn sink(&self, _path: &Path, _calibration: &Calibration) -> Result<ResultSink> {
+        Ok(ResultSink::Instances(&Self))
+    }
+}
+
+impl InstanceWriter for Rois {
+    fn write(&self, out: &mut dyn WriteSeek, instances: &mut Instances, _source: &Source) -> Written {
+        write(out, instances)
+    }
+}
+
+fn write(out: &mut dyn WriteSeek, instances: &mut Instances) -> Written {
     let mut zip = ZipWriter::new(out);
     // No time of day: the same objects make the same file.
     let options = SimpleFileOptions::default()
