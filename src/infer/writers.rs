@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::band::BandSink;
 use super::calibration::Calibration;
-use super::instances::{Coco, GeoJson, Instances, Labels, ObjectSource, Rois, Table};
+use super::instances::{Coco, GeoJson, InstanceSource, Instances, Labels, Rois, Table};
 use super::output::{MaskWriter, OverlayWriter, ProbabilityFormat, ProbabilityWriter};
 use crate::error::{Error, Result};
 
@@ -65,7 +65,7 @@ pub trait InstanceWriter: Debug + Sync {
     }
 
     /// Writes all instances of an image.
-    fn write(&self, out: &mut dyn WriteSeek, instances: &mut Instances, source: &ObjectSource) -> Written;
+    fn write(&self, out: &mut dyn WriteSeek, instances: &mut Instances, source: &InstanceSource) -> Written;
 }
 
 /// A place to write where one can go back.

@@ -1,4 +1,4 @@
-//! Numbers of objects as TIFF, in deflate-compressed strips.
+//! Numbers of instances as TIFF, in deflate-compressed strips.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::infer::instances::runs::Run;
 use crate::infer::output::{SampleKind, StripLayout, StripTiff, calibration_tags};
 use crate::infer::writers::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
 
-/// The number of every pixel's object, 0 for none: TIFF of 16 bits, or of 32 for more than 65,535 objects, in
+/// The number of every pixel's instance, 0 for none: TIFF of 16 bits, or of 32 for more than 65,535 instances, in
 /// deflate-compressed strips.
 #[derive(Clone, Copy, Debug)]
 pub struct Labels;
@@ -21,7 +21,7 @@ impl Writer for Labels {
     }
 
     fn about(&self) -> &'static str {
-        "The number of every pixel's object: compressed 16-bit TIFF, 32-bit for more than 65,535 objects"
+        "The number of every pixel's instance: compressed 16-bit TIFF, 32-bit for more than 65,535 instances"
     }
 
     fn extensions(&self) -> &'static [&'static str] {

@@ -1,4 +1,4 @@
-//! Files of objects: numbers as a picture, outlines, and a table.
+//! Files of instances: numbers as an image, outlines, and a table.
 
 mod coco;
 mod geojson;
@@ -21,11 +21,11 @@ use crate::infer::writers::{InstanceWriter, WriteFailure, Written};
 use crate::infer::{palette, write_atomically};
 use crate::names::{Name, Named, named};
 
-/// What files say of the picture that objects were found in.
+/// What files say of the image that instances were found in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Source {
     /// Name of its file.
-    pub picture: String,
+    pub image: String,
     /// Class names, the background first.
     pub classes: Vec<String>,
     /// How large its pixels are and where they lie.
@@ -57,7 +57,7 @@ named!(Coordinates);
 impl Source {
     /// The map to world coordinates, if those are wanted. Fails if there is none.
     fn world(&self) -> Result<Option<Affine>> {
-        let wrong = |why: String| Error::file(&self.picture, format!("has no world coordinates: {why}"));
+        let wrong = |why: String| Error::file(&self.image, format!("has no world coordinates: {why}"));
         match (self.coordinates, &self.calibration.georeference) {
             (Coordinates::Pixel, _) => Ok(None),
             (Coordinates::World, None) => Err(wrong("it is not georeferenced".into())),
@@ -70,8 +70,8 @@ impl Source {
     }
 }
 
-/// Writes a file of objects. It appears whole or not at all.
-pub fn write_objects(
+/// Writes a file of instances. It appears whole or not at all.
+pub fn write_instances(
     path: impl AsRef<Path>,
     writer: &dyn InstanceWriter,
     instances: &mut Instances,
@@ -107,11 +107,11 @@ impl From<csv::Error> for WriteFailure {
     }
 }
 
-/// Does `each` with every object, in the order in which they are complete.
-fn for_each(instances: &mut Instances, mut each: impl FnMut(super::Object) -> Written) -> Written {
+/// Does `each` with every instance, in the order in which they are complete.
+fn for_each(instances: &mut Instances, mut each: impl FnMut(super::Instance) -> Written) -> Written {
     let mut failure = None;
-    let done = instances.objects(|object| {
-        each(object).map_err(|e| match e {
+    let done = instances.instances(|instance| {
+        each(instance).map_err(|e| match e {
             WriteFailure::Other(e) => e,
             WriteFailure::Io(e) => {
                 failure = Some(e);

@@ -1,7 +1,7 @@
 //! Outlines as ImageJ's ROI archive: a zip of `.roi` records, which ImageJ's ROI Manager opens.
 //!
 //! The record as ImageJ's `RoiDecoder` reads it, big-endian: 64 bytes of header, coordinates, and a second header with the
-//! name behind it. An object without holes is a traced ROI, as the wand makes them: corners of pixels relative to the
+//! name behind it. An instance without holes is a traced ROI, as the wand makes them: corners of pixels relative to the
 //! bounding box, in 16 bits. One with holes, of several pieces, or beyond what 16 bits hold is a composite ROI: a path of
 //! 32-bit floats, filled by the even-odd rule.
 
@@ -14,7 +14,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 use super::{Source, for_each};
 use crate::error::Result;
 use crate::infer::calibration::Calibration;
-use crate::infer::instances::{Instances, Object, Polygon, Ring};
+use crate::infer::instances::{Instance, Instances, Polygon, Ring};
 use crate::infer::writers::{InstanceWriter, ResultSink, WriteSeek, Writer, Written};
 
 const HEADER: usize = 64;
@@ -27,7 +27,7 @@ const MOVE: f32 = 0.0;
 const LINE: f32 = 1.0;
 const CLOSE: f32 = 4.0;
 
-/// ImageJ's ROI archive: traced outlines, composite ones of objects with holes.
+/// ImageJ's ROI archive: traced outlines, composite ones of instances with holes.
 #[derive(Clone, Copy, Debug)]
 pub struct Rois;
 
@@ -37,7 +37,7 @@ impl Writer for Rois {
     }
 
     fn about(&self) -> &'static str {
-        "Outlines of objects as ImageJ's ROI archive"
+        "Outlines of instances as ImageJ's ROI archive"
     }
 
     fn extensions(&self) -> &'static [&'static str] {
@@ -57,23 +57,23 @@ impl InstanceWriter for Rois {
 
 fn write(out: &mut dyn WriteSeek, instances: &mut Instances) -> Written {
     let mut zip = ZipWriter::new(out);
-    // No time of day: the same objects make the same file.
+    // No time of day: the same instances make the same file.
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .last_modified_time(DateTime::default());
-    for_each(instances, |object| {
-        let name = format!("{:06}", object.number());
+    for_each(instances, |instance| {
+        let name = format!("{:06}", instance.number());
         zip.start_file(format!("{name}.roi"), options)?;
-        Ok(zip.write_all(&record(&object, &name))?)
+        Ok(zip.write_all(&record(&instance, &name))?)
     })?;
     zip.finish()?.flush()?;
     Ok(())
 }
 
 /// A `.roi` file.
-pub(super) fn record(object: &Object, name: &str) -> Vec<u8> {
-    let polygons = object.contours();
-    let [x, y, width, height] = object.bounds();
+pub(super) fn record(instance: &Instance, name: &str) -> Vec<u8> {
+    let polygons = instance.contours();
+    let [x, y, width, height] = instance.bounds();
     let (right, bottom) = (x + width, y + height);
     let small = right.max(bottom) <= i16::MAX as u32;
     let (kind, count, shape, body) = match &polygons[..] {
