@@ -83,6 +83,7 @@ pub mod session;
 pub mod tensor;
 #[doc(hidden)]
 pub mod testing;
+mod text;
 pub mod train;
 pub mod tune;
 pub mod weights;

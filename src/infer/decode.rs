@@ -37,6 +37,7 @@ use super::image::{Image, Pixels, Sample};
 use super::orient::Orientation;
 use super::source::{Described, ImageSource, InMemory, OpenOptions, arranged, read_all};
 use crate::error::{Error, Message, Result};
+use crate::text::mib;
 
 /// Largest number of pixels that [`Image::open`] decodes.
 pub const MAX_PIXELS: u64 = 1 << 32;
@@ -347,7 +348,6 @@ impl Source<'_> {
         if bytes <= self.memory {
             return Ok(());
         }
-        let mib = |b: u64| format!("{:.1} MiB", b as f64 / (1u64 << 20) as f64);
         Err(Error::Limit {
             what: format!("{}: an image of this format, which is decoded as a whole,", self.path.display()),
             needed: mib(bytes),

@@ -30,6 +30,7 @@ pub use union::Connectivity;
 pub(super) use union::Union;
 
 use crate::error::{Error, Result};
+use crate::text::mib;
 
 /// How touching instances are told apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -181,10 +182,6 @@ impl ConnectedComponents {
             Separation::Watershed { depth } => split::split(&mut instances, depth, &options),
         }
     }
-}
-
-fn mib(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64)
 }
 
 /// Gives the next row.
