@@ -20,7 +20,7 @@ impl<T> Name<T> {
     }
 }
 
-/// A type all of whose values have names. [`named!`](crate::names::named) gives it `FromStr`, `Display` and serde's traits.
+/// A type all of whose values have names. The macro `named!` gives it `FromStr`, `Display` and serde's traits.
 pub trait Named: Copy + PartialEq + 'static {
     /// What one of them is, for errors.
     const WHAT: &'static str;
@@ -67,7 +67,7 @@ macro_rules! named {
 
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(from)?;
+                let text = <String as serde::Deserialize>::deserialize(from)?;
                 $crate::names::Named::from_name(&text).map_err(serde::de::Error::custom)
             }
         }

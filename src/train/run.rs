@@ -23,6 +23,7 @@ use crate::gpu::block_on;
 use crate::graph::DROPOUT_SEED;
 use crate::infer::{Image, SegmentOptions, Segmentation, Segmenter, read_image};
 use crate::model::{Architecture, INPUT, Model};
+use crate::names::Named;
 use crate::ops::{Dropout, Hyper};
 use crate::session::Backend;
 use crate::tensor::HostTensor;
