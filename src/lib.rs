@@ -71,6 +71,7 @@ pub mod error;
 pub mod gpu;
 pub mod graph;
 pub mod infer;
+pub mod io;
 pub mod kernel;
 pub mod model;
 pub mod ops;

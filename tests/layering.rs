@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, u32)] = &[
     ("error", 0),
     ("parallel", 0),
+    ("io", 1),
     ("tensor", 1),
     ("kernel", 2),
     ("ops", 3),

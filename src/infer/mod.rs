@@ -44,6 +44,7 @@ pub(crate) use decode::orientation_of;
 pub use decode::{ImageFacts, MAX_PIXELS, PageFacts, check_npy_header, describe_image, image_format};
 pub(crate) use distance::nearest_sites;
 pub use ensemble::{Ensemble, Tta};
+pub use crate::io::{Output, PendingFile, write_atomically};
 pub use image::{Picture, Pixels, Sample};
 pub use instances::{
     Connectivity, Coordinates, InstanceOptions, Instances, Labeller, Object, ObjectFile, ObjectReport, ObjectSink,
@@ -56,8 +57,8 @@ pub use options::{Blend, SegmentOptions};
 pub use orient::{Orientation, TilePlace};
 pub(crate) use output::Display;
 pub use output::{
-    MaskSink, OverlaySink, PendingFile, ProbabilityFormat, ProbabilitySink, SampleKind, StripLayout, StripTiff,
-    TiffTag, palette, write_atomically, write_mask, write_overlay, write_probabilities,
+    MaskSink, OverlaySink, ProbabilityFormat, ProbabilitySink, SampleKind, StripLayout, StripTiff, TiffTag, palette,
+    write_mask, write_overlay, write_probabilities,
 };
 pub use paths::{
     PICTURE_EXTENSIONS, check_distinct, check_writable, expand_inputs, expand_inputs_and_skipped, output_path,

@@ -16,9 +16,10 @@ use serde_json::{Map, Value, json};
 
 use super::trainer::is_optimiser_state;
 use crate::error::{Error, Result};
+use crate::io::replace_file;
 use crate::tensor::HostTensor;
 use crate::weights::{
-    self, Checkpoint, MAX_BYTES, METADATA_KEY, ModelMetadata, SafetensorsFormat, StoredType, WeightFormat, replace_file,
+    self, Checkpoint, MAX_BYTES, METADATA_KEY, ModelMetadata, SafetensorsFormat, StoredType, WeightFormat,
 };
 
 /// The metadata key of [`Training`].

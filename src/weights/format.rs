@@ -7,11 +7,11 @@ use std::path::Path;
 use super::builtin::{self, Builtin};
 use super::gzip::{self, Bounds};
 use super::kinds::looks_like;
-use super::replace::replace_file;
 use super::safetensors::SafetensorsFormat;
 use super::torch::TorchFormat;
 use super::{ModelMetadata, Weights};
 use crate::error::{Error, Result};
+use crate::io::replace_file;
 
 /// Largest checkpoint that is read, in bytes, before and after inflating.
 pub const MAX_BYTES: u64 = 8 << 30;

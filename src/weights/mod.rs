@@ -6,7 +6,6 @@ mod format;
 mod gzip;
 mod kinds;
 mod metadata;
-mod replace;
 mod safetensors;
 mod steps;
 mod torch;
@@ -18,7 +17,6 @@ pub use format::{
 };
 pub(crate) use kinds::{LFS_POINTER, looks_like};
 pub use metadata::{ModelMetadata, Normalisation};
-pub(crate) use replace::{open_temporary, replace_file, temporary_file};
 pub use safetensors::{METADATA_KEY, SafetensorsFormat};
 pub use steps::PixelStep;
 pub use torch::TorchFormat;

@@ -6,14 +6,13 @@ mod labels;
 mod roi;
 mod table;
 
-use std::fs::File;
 use std::io::BufWriter;
-use std::path::Path;
 
 use super::Instances;
 use crate::error::{Error, Result};
 use crate::infer::calibration::{Affine, Calibration};
-use crate::infer::{palette, write_atomically};
+use crate::infer::palette;
+use crate::io::{Output, PendingHandle, write_atomically};
 
 /// A kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,14 +89,13 @@ impl Source {
 
 /// Writes a file of objects. It appears whole or not at all.
 pub fn write_objects(
-    path: impl AsRef<Path>,
+    output: impl Into<Output>,
     kind: ObjectFile,
     instances: &mut Instances,
     source: &Source,
 ) -> Result<()> {
-    let path = path.as_ref();
     let mut failure = None;
-    let written = write_atomically(path, |file| {
+    let written = write_atomically(output, |file| {
         let done = match kind {
             ObjectFile::Labels => labels::write(file, instances, source),
             ObjectFile::GeoJson => geojson::write(file, instances, source),
@@ -150,7 +148,7 @@ impl From<csv::Error> for Failure {
 }
 
 type Written = std::result::Result<(), Failure>;
-type Out<'a, 'b> = &'a mut BufWriter<&'b File>;
+type Out<'a> = &'a mut BufWriter<PendingHandle>;
 
 /// Does `each` with every object, in the order in which they are complete.
 fn for_each(instances: &mut Instances, mut each: impl FnMut(super::Object) -> Written) -> Written {
