@@ -13,6 +13,7 @@ mod choose;
 mod collected;
 mod colours;
 pub mod components;
+#[cfg(feature = "image-formats")]
 mod decode;
 mod distance;
 mod ensemble;
@@ -26,9 +27,11 @@ pub mod normalise;
 pub mod options;
 mod orient;
 pub mod output;
+#[cfg(feature = "std-fs")]
 pub mod paths;
 mod runner;
 pub mod segment;
+#[cfg(feature = "std-fs")]
 mod skipped;
 pub mod source;
 mod stream;
@@ -40,7 +43,9 @@ pub use calibration::{Affine, Calibration, Georeference, PixelSize, PixelSizeSou
 pub use channels::{Alpha, ChannelKind, ChannelMap, Colour, list_channels};
 pub use colours::{ColourTable, Rgba};
 pub use components::{components, grow};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub(crate) use decode::orientation_of;
+#[cfg(feature = "image-formats")]
 pub use decode::{ImageFacts, MAX_PIXELS, PageFacts, check_npy_header, describe_image, image_format};
 pub(crate) use distance::nearest_sites;
 pub use ensemble::{Ensemble, Tta};
@@ -60,15 +65,16 @@ pub use output::{
     MaskSink, OverlaySink, ProbabilityFormat, ProbabilitySink, SampleKind, StripLayout, StripTiff, TiffTag, palette,
     write_mask, write_overlay, write_probabilities,
 };
+#[cfg(feature = "std-fs")]
 pub use paths::{
     PICTURE_EXTENSIONS, check_distinct, check_writable, expand_inputs, expand_inputs_and_skipped, output_path,
 };
 pub use runner::{TileInput, TileOutput, TileRunner};
 pub use segment::{PictureTask, Segmentation, Segmenter, Streamed};
+#[cfg(feature = "std-fs")]
 pub use skipped::{SkipReason, Skipped};
-pub use source::{
-    OpenOptions, PageChoice, PictureSource, SourceInfo, calibration_of, check_channels, open_picture, page_count,
-    read_picture,
-};
+#[cfg(feature = "image-formats")]
+pub use source::{calibration_of, check_channels, open_picture, page_count, read_picture};
+pub use source::{OpenOptions, PageChoice, PictureSource, SourceInfo};
 pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
 pub use tile_graph::TileOutputs;

@@ -18,8 +18,11 @@ pub(super) use described::Described;
 pub use fill::FillNan;
 pub use join::JoinChannels;
 pub use memory::InMemory;
+#[cfg(feature = "image-formats")]
 pub(super) use open::arranged;
-pub use open::{OpenOptions, PageChoice, calibration_of, check_channels, open_picture, page_count, read_picture};
+pub use open::{OpenOptions, PageChoice};
+#[cfg(feature = "image-formats")]
+pub use open::{calibration_of, check_channels, open_picture, page_count, read_picture};
 pub use oriented::Oriented;
 pub use select::SelectChannels;
 

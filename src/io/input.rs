@@ -96,6 +96,20 @@ impl Input {
         matches!(self.from, Origin::File).then_some(&*self.name)
     }
 
+    /// All bytes, at most `most` of them; an error instead of an abort when memory does not suffice.
+    pub(crate) fn read_all(&self, most: u64) -> Result<Vec<u8>> {
+        let (reader, length) = self.open()?;
+        let large = || Error::file(&self.name, format!("larger than the {most} bytes allowed"));
+        if length > most {
+            return Err(large());
+        }
+        let mut bytes = Vec::new();
+        let full = |e| Error::file(&self.name, format!("does not fit into memory: {e}"));
+        bytes.try_reserve(length as usize).map_err(full)?;
+        reader.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| Error::io(&self.name, e))?;
+        if bytes.len() as u64 > most { Err(large()) } else { Ok(bytes) }
+    }
+
     /// A handle at the start, and the number of bytes.
     pub(crate) fn open(&self) -> Result<(Reader, u64)> {
         let (kind, length) = match &self.from {
@@ -117,6 +131,17 @@ impl Input {
 
 fn lock(reader: &Mutex<Box<dyn ReadSeek>>) -> std::sync::MutexGuard<'_, Box<dyn ReadSeek>> {
     reader.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Handle {
+    /// What the system says of it, if it is a file.
+    #[cfg(feature = "std-fs")]
+    pub fn metadata(&self) -> io::Result<Option<std::fs::Metadata>> {
+        match &self.0 {
+            Kind::File(file) => file.metadata().map(Some),
+            _ => Ok(None),
+        }
+    }
 }
 
 impl Read for Handle {

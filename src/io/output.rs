@@ -72,6 +72,17 @@ impl Output {
     pub fn name(&self) -> &Path {
         &self.name
     }
+
+    /// Writes it whole or not at all; a file is on the disk then, and its folder has to exist.
+    pub(crate) fn replace(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+        match &self.to {
+            #[cfg(feature = "std-fs")]
+            Destination::File => {
+                super::replace_file(&self.name, |w| write(w)).map_err(|e| Error::io(&self.name, e))
+            }
+            Destination::Writer(_) => write_atomically(self.clone(), |w| write(w)),
+        }
+    }
 }
 
 /// Writes a file by way of a temporary one in the same folder, which is made if it does not exist. When anything fails

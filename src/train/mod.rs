@@ -5,46 +5,67 @@
 //! the device ([`Trainer`]); measures ([`metrics`]) and a model's scores on a data set ([`evaluate`](fn@evaluate)).
 
 mod augment;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod batch;
 mod checkpoint;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod config;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod dataset;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub mod evaluate;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod example;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod fit;
 mod loss;
 pub mod metrics;
 mod network;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod prefetch;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod report;
 mod rng;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod run;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod scan;
 mod schedule;
 mod step;
 mod trainer;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod truth;
 mod weight_map;
 
 pub use augment::{Augmentation, Augmented, Augmenter, Elastic, Simard};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use batch::{Batch, Batcher, Crop, CropOptions};
 pub use checkpoint::{TrainState, load_state, save_model, save_state};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use config::{DataConfig, OptimiserConfig, TrainConfig, WeightMapConfig};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use dataset::{Dataset, GroundTruth, Pair, Reading, Split};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use evaluate::{EvaluateOptions, Evaluation, ObjectTruth, PictureScores, evaluate, score};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use example::{DataSummary, Example, ExampleOptions, Examples};
 pub use loss::{
     CrossEntropyArgs, DiceArgs, EpsArgs, FocalArgs, FocalProbsArgs, FocalSoftmaxArgs, HeadReduction, Heads, HybridArgs,
     IouArgs, Loss, LossActivation, LossConfig, MsSsimArgs, NoArgs, PixelTerm, Targets, TruthKind, Unet3pArgs,
 };
 pub use network::{TARGET, WEIGHT, initial, loss_graph};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use prefetch::Prefetch;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use report::Report;
 pub use rng::Rng;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use run::{Event, Outcome, Ready, RunFiles, TrainRun};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use scan::{GroundTruthSummary, findings, scan};
 pub use schedule::{Plateau, Schedule};
 pub use step::{ACCUMULATED, GRADIENT, HYPER, LOSS, StepOptions, moment, step_graph};
 pub use trainer::{StepLoss, Trainer};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use truth::Truth;
 pub use weight_map::{ClassWeights, WeightMap, class_weights, instance_distances, separate_touching, unet_weight_map};

@@ -8,16 +8,23 @@ mod kinds;
 mod metadata;
 mod safetensors;
 mod steps;
+#[cfg(feature = "pytorch")]
 mod torch;
+#[cfg(feature = "pytorch")]
+mod readable_zip;
+#[cfg(any(feature = "pytorch", feature = "bioimage"))]
 mod zip_file;
 
 pub use collection::Weights;
 pub use format::{
-    Checkpoint, FORMATS, Ignored, MAX_BYTES, StoredType, WeightFormat, load, load_bytes, open, open_state, save,
+    Checkpoint, FORMATS, Ignored, MAX_BYTES, StoredType, WeightFormat, load, load_bytes, load_state, open,
+    open_state, save,
 };
 pub(crate) use kinds::{LFS_POINTER, looks_like};
 pub use metadata::{ModelMetadata, Normalisation};
 pub use safetensors::{METADATA_KEY, SafetensorsFormat};
 pub use steps::PixelStep;
+#[cfg(feature = "pytorch")]
 pub use torch::TorchFormat;
+#[cfg(any(feature = "pytorch", feature = "bioimage"))]
 pub(crate) use zip_file::open_zip;

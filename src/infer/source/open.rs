@@ -1,6 +1,5 @@
 //! Pictures from files, as users name them: which page, which channels.
 
-use std::path::Path;
 use std::str::FromStr;
 
 use super::{FillNan, JoinChannels, Oriented, PictureSource, SelectChannels, WithoutAlpha, read_all};
@@ -10,6 +9,7 @@ use crate::infer::channels::{Alpha, ChannelMap};
 use crate::infer::decode::{MAX_CHANNELS, calibration, check_whole, open_source, pages_of};
 use crate::infer::image::{Picture, Sample};
 use crate::infer::orient::Orientation;
+use crate::io::Input;
 
 /// Which pages of a file are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,18 +58,19 @@ pub struct OpenOptions {
 }
 
 /// Opens a picture file: TIFF and NPY are read by windows, other formats are decoded into memory.
-pub fn open_picture(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Box<dyn PictureSource>> {
-    let path = path.as_ref();
+pub fn open_picture(input: impl Into<Input>, options: &OpenOptions) -> Result<Box<dyn PictureSource>> {
+    let input = &input.into();
+    let path = input.name();
     let about = |e| match e {
         e @ (Error::Io { .. } | Error::File { .. } | Error::Limit { .. }) => e,
         e => Error::file(path, e.to_string()),
     };
-    let open = |page| open_source(path, page, options.level, options.memory.unwrap_or(u64::MAX));
+    let open = |page| open_source(input, page, options.level, options.memory.unwrap_or(u64::MAX));
     if !options.pages_as_channels {
         let (source, orientation) = open(options.page)?;
         return arranged(source, orientation, options).map_err(about);
     }
-    let count = pages_of(path)?;
+    let count = pages_of(input)?;
     if count > MAX_CHANNELS {
         let reason = format!("{count} pages as channels are more than the {MAX_CHANNELS} that are supported");
         return Err(Error::file(path, reason));
@@ -114,40 +115,44 @@ fn selected(source: Box<dyn PictureSource>, options: &OpenOptions) -> Result<Box
 
 /// Reads a whole image into memory, at most [`MAX_PIXELS`](crate::infer::MAX_PIXELS) of it, with what users should know of
 /// the way it was read.
-pub fn read_picture(path: impl AsRef<Path>, options: &OpenOptions) -> Result<(Picture, Vec<String>)> {
-    let path = path.as_ref();
-    let mut source = open_picture(path, options)?;
-    check_whole(path, &*source)?;
+pub fn read_picture(input: impl Into<Input>, options: &OpenOptions) -> Result<(Picture, Vec<String>)> {
+    let input = input.into();
+    let mut source = open_picture(input.clone(), options)?;
+    check_whole(&input, &*source)?;
     let picture = read_all(&mut *source)?;
     Ok((picture, source.notes()))
 }
 
 /// Fails unless the channels of an opened file suit a network that takes `wanted`, or can be made to; says what the user
 /// can choose.
-pub fn check_channels(path: impl AsRef<Path>, source: &dyn PictureSource, wanted: usize) -> Result<()> {
-    let path = path.as_ref();
+pub fn check_channels(input: impl Into<Input>, source: &dyn PictureSource, wanted: usize) -> Result<()> {
+    let input = &input.into();
     let Err(e) = ChannelMap::of(&source.info(), &source.channel_names(), wanted) else { return Ok(()) };
     let reason = match e {
         Error::Invalid { reason, .. } => reason,
         e => e.to_string(),
     };
-    let pages = match pages_of(path) {
+    let pages = match pages_of(input) {
         Ok(count @ 2..) if source.info().channels < wanted => {
             format!("; the file has {count} pages: --pages-as-channels makes channels of them, --page N takes another")
         }
         _ => String::new(),
     };
-    Err(Error::file(path, format!("{reason}{pages}")))
+    Err(Error::file(input.name(), format!("{reason}{pages}")))
 }
 
 /// Pages of a picture file: of a TIFF, every picture that is not a reduced copy of another; of OME-TIFF and ImageJ stacks,
 /// every plane and time; one for other formats.
-pub fn page_count(path: impl AsRef<Path>) -> Result<usize> {
-    pages_of(path.as_ref())
+pub fn page_count(input: impl Into<Input>) -> Result<usize> {
+    pages_of(&input.into())
 }
 
 /// The size and place of the pixels that [`open_picture`] gives, as far as the file says. A `known` size of a pixel of the
 /// full size, micrometres across and down, stands in place of the file's.
-pub fn calibration_of(path: impl AsRef<Path>, options: &OpenOptions, known: Option<[f64; 2]>) -> Result<Calibration> {
-    calibration(path.as_ref(), [options.page, options.level], known, !options.ignore_orientation)
+pub fn calibration_of(
+    input: impl Into<Input>,
+    options: &OpenOptions,
+    known: Option<[f64; 2]>,
+) -> Result<Calibration> {
+    calibration(&input.into(), [options.page, options.level], known, !options.ignore_orientation)
 }

@@ -3,6 +3,7 @@
 mod coco;
 mod geojson;
 mod labels;
+#[cfg(feature = "bioimage")]
 mod roi;
 mod table;
 
