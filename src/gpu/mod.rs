@@ -9,6 +9,7 @@ mod precision;
 
 pub use adapter::{AdapterSummary, DeviceChoice, adapters};
 pub use alias::Alias;
+#[cfg(feature = "std-fs")]
 pub(crate) use cache::write_whole;
 pub use peak::{Peak, peak_params};
 pub use pipeline::Pipeline;
@@ -18,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::kernel::{Caps, Images, KernelKey, PlanOptions, Target, Tuning};
 use crate::parallel::*;
 use std::collections::{BTreeSet, HashMap};
+#[cfg(feature = "std-fs")]
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -167,6 +169,7 @@ impl Gpu {
     }
 
     /// Where a cache file of this device lies.
+    #[cfg(feature = "std-fs")]
     pub(crate) fn cache_file(&self, folder: &Path, kind: &str, extension: &str) -> PathBuf {
         folder.join(cache::file_name(kind, &self.identity(), extension))
     }
@@ -179,6 +182,7 @@ impl Gpu {
     /// Keeps compiled pipelines in files of `folder`, where the backend can (Vulkan) and the device
     /// has `Features::PIPELINE_CACHE`; elsewhere it does nothing. Without this call nothing is read from or written to
     /// disk. To be called before anything is compiled; the first call counts.
+    #[cfg(feature = "std-fs")]
     pub fn keep_pipelines(&self, folder: &Path) {
         self.inner.disk.get_or_init(|| cache::DiskCache::open(self.device(), self.info(), folder));
     }
@@ -189,7 +193,7 @@ impl Gpu {
         if let Some(p) = lock().get(key) {
             return Ok(p.clone());
         }
-        let cache = self.inner.disk.get().and_then(Option::as_ref).map(|d| &d.cache);
+        let cache = self.inner.disk.get().and_then(Option::as_ref).map(cache::DiskCache::cache);
         let pipeline = Arc::new(Pipeline::new(self.device(), key, self.inner.checked, cache)?);
         // Another thread may have been faster; both are the same.
         Ok(lock().entry(key.clone()).or_insert(pipeline).clone())

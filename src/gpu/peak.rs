@@ -3,7 +3,7 @@
 use super::Gpu;
 use crate::error::Result;
 use crate::kernel::{KernelKey, Params, shader_struct};
-use std::time::Instant;
+use crate::clock::Instant;
 
 /// The most that was measured of a device.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -36,7 +36,7 @@ use super::image::{Picture, Pixels, Sample};
 use super::orient::Orientation;
 use super::source::{Described, InMemory, OpenOptions, PictureSource, arranged, read_all};
 use crate::error::{Error, Result};
-use crate::io::{Input, Reader};
+use crate::io::{Input, Nature, Reader};
 
 /// Largest number of pixels that [`Picture::open`] decodes.
 pub const MAX_PIXELS: u64 = 1 << 32;
@@ -168,11 +168,10 @@ fn is_tiff(head: &[u8]) -> bool {
 fn begin(input: &Input, bounds: &Bounds) -> Result<(FileSource, Reader, Vec<u8>)> {
     let path = input.name();
     let (mut reader, bytes) = input.open()?;
-    #[cfg(feature = "std-fs")]
-    if let Some(metadata) = reader.get_ref().metadata().map_err(|e| Error::io(path, e))?
-        && !metadata.is_file()
-    {
-        return Err(Error::file(path, if metadata.is_dir() { formats::folder(path) } else { "is not a regular file" }));
+    match reader.get_ref().nature().map_err(|e| Error::io(path, e))? {
+        Nature::File | Nature::Memory => {}
+        Nature::Folder => return Err(Error::file(path, formats::folder(path))),
+        Nature::Stream => return Err(Error::file(path, "is not a regular file")),
     }
     let source = FileSource { input: input.clone(), bytes, max_pixels: bounds.pixels, memory: bounds.memory };
     let mut head = Vec::new();

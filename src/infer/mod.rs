@@ -60,6 +60,7 @@ pub use mask::{Ids, Mask};
 pub use normalise::{ChannelAffine, normalise};
 pub use options::{Blend, SegmentOptions};
 pub use orient::{Orientation, TilePlace};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub(crate) use output::Display;
 pub use output::{
     MaskSink, OverlaySink, ProbabilityFormat, ProbabilitySink, SampleKind, StripLayout, StripTiff, TiffTag, palette,

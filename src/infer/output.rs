@@ -5,7 +5,9 @@ mod sinks;
 mod strips;
 mod tags;
 
-pub(crate) use overlay::{Display, Levels, SHOWN, STRETCH, joint, tinted};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+pub(crate) use overlay::Display;
+pub(crate) use overlay::{Levels, SHOWN, STRETCH, joint, tinted};
 pub use overlay::{OverlaySink, write_overlay};
 pub(crate) use sinks::PngFile;
 pub use sinks::{MaskSink, ProbabilitySink};

@@ -1,11 +1,14 @@
 //! Where pixels come from: pictures in memory, or files read by windows.
 
 mod alpha;
+#[cfg(feature = "image-formats")]
 mod described;
 mod fill;
 mod join;
 mod memory;
+#[cfg(feature = "image-formats")]
 mod open;
+mod options;
 mod oriented;
 mod select;
 
@@ -14,13 +17,14 @@ use super::image::{Picture, Sample};
 use crate::error::{Error, Result};
 
 pub use alpha::WithoutAlpha;
+#[cfg(feature = "image-formats")]
 pub(super) use described::Described;
 pub use fill::FillNan;
 pub use join::JoinChannels;
 pub use memory::InMemory;
 #[cfg(feature = "image-formats")]
 pub(super) use open::arranged;
-pub use open::{OpenOptions, PageChoice};
+pub use options::{OpenOptions, PageChoice};
 #[cfg(feature = "image-formats")]
 pub use open::{calibration_of, check_channels, open_picture, page_count, read_picture};
 pub use oriented::Oriented;

@@ -133,13 +133,37 @@ fn lock(reader: &Mutex<Box<dyn ReadSeek>>) -> std::sync::MutexGuard<'_, Box<dyn 
     reader.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Handle {
-    /// What the system says of it, if it is a file.
+/// What stands behind a handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nature {
+    /// A regular file.
+    File,
+    /// A folder, which cannot be read.
+    Folder,
+    /// A pipe or a device: read once, of no known length.
+    Stream,
+    /// Bytes in memory, or a reader.
+    Memory,
+}
+
+impl Nature {
     #[cfg(feature = "std-fs")]
-    pub fn metadata(&self) -> io::Result<Option<std::fs::Metadata>> {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        match (metadata.is_file(), metadata.is_dir()) {
+            (true, _) => Self::File,
+            (_, true) => Self::Folder,
+            _ => Self::Stream,
+        }
+    }
+}
+
+impl Handle {
+    /// What it is.
+    pub fn nature(&self) -> io::Result<Nature> {
         match &self.0 {
-            Kind::File(file) => file.metadata().map(Some),
-            _ => Ok(None),
+            #[cfg(feature = "std-fs")]
+            Kind::File(file) => Ok(Nature::of(&file.metadata()?)),
+            _ => Ok(Nature::Memory),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Session;
 use crate::error::{Error, Result};
-use std::time::Instant;
+use crate::clock::Instant;
 
 /// Queries of a query set: WebGPU's limit.
 const MOST_QUERIES: usize = 4096;

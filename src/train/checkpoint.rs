@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::trainer::is_optimiser_state;
 use crate::error::{Error, Result};
-use crate::io::{Input, Output};
+use crate::io::{Input, Nature, Output};
 use crate::tensor::HostTensor;
 use crate::weights::{
     self, Checkpoint, MAX_BYTES, METADATA_KEY, ModelMetadata, SafetensorsFormat, StoredType, WeightFormat,
@@ -116,10 +116,8 @@ pub fn save_model(
 
 /// The bytes of a file of bounded size.
 fn read(input: &Input) -> Result<Vec<u8>> {
-    #[cfg(feature = "std-fs")]
-    if let Some(path) = input.path()
-        && !std::fs::metadata(path).map_err(|e| Error::io(path, e))?.is_file()
-    {
+    let (path, nature) = (input.name(), input.open()?.0.get_ref().nature());
+    if !matches!(nature.map_err(|e| Error::io(path, e))?, Nature::File | Nature::Memory) {
         return Err(Error::file(path, "is not a file"));
     }
     input.read_all(MAX_BYTES)

@@ -5,7 +5,9 @@
 mod file;
 mod images;
 
-pub use file::{load, parse, save, write};
+#[cfg(feature = "std-fs")]
+pub use file::{load, save};
+pub use file::{parse, write};
 pub use images::{StorageCandidate, StorageMeasured, tune_images};
 
 use crate::error::{Error, Result};
@@ -19,7 +21,7 @@ use crate::tensor::{Comparison, HostTensor, Shape, TensorDesc};
 use crate::testing::{case_graph, check_case_with, lowered, tolerance};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use crate::clock::Instant;
 
 /// Timed runs of each candidate that is near the fastest.
 const ROUNDS: usize = 7;

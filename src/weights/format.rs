@@ -11,7 +11,7 @@ use super::safetensors::SafetensorsFormat;
 use super::torch::TorchFormat;
 use super::{ModelMetadata, Weights};
 use crate::error::{Error, Result};
-use crate::io::{Input, Output};
+use crate::io::{Input, Nature, Output};
 
 /// Largest checkpoint that is read, in bytes, before and after inflating.
 pub const MAX_BYTES: u64 = 8 << 30;
@@ -69,7 +69,6 @@ pub trait WeightFormat: Sync {
     /// Reads a whole file. `path` is for errors only; `state` is the name of the state dict to read, of a file with several.
     fn read(&self, bytes: &[u8], path: &Path, state: Option<&str>) -> Result<Checkpoint>;
     /// Reads a file without taking it into memory first, where the format can.
-    #[cfg(feature = "std-fs")]
     fn read_file(&self, _path: &Path, _state: Option<&str>) -> Option<Result<Checkpoint>> {
         None
     }
@@ -118,10 +117,8 @@ pub fn load_state(input: impl Into<Input>, state: Option<&str>) -> Result<Checkp
     let path = input.name();
     let io = |e| Error::io(path, e);
     let (mut file, expected) = input.open()?;
-    #[cfg(feature = "std-fs")]
-    let metadata = file.get_ref().metadata().map_err(io)?;
-    #[cfg(feature = "std-fs")]
-    if metadata.as_ref().is_some_and(|m| m.is_dir()) {
+    let nature = file.get_ref().nature().map_err(io)?;
+    if nature == Nature::Folder {
         return Err(Error::file(path, "is a folder, not a model file"));
     }
     let mut bytes = Vec::new();
@@ -133,10 +130,8 @@ pub fn load_state(input: impl Into<Input>, state: Option<&str>) -> Result<Checkp
         return Err(large());
     }
     // A pipe can be read only once, and has been begun.
-    #[cfg(feature = "std-fs")]
-    if let Some(format) = format
-        && metadata.is_some_and(|m| m.is_file())
-        && let Some(checkpoint) = format.read_file(path, state)
+    if nature == Nature::File
+        && let Some(checkpoint) = format.and_then(|f| f.read_file(path, state))
     {
         return checkpoint;
     }

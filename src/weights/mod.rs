@@ -26,5 +26,5 @@ pub use safetensors::{METADATA_KEY, SafetensorsFormat};
 pub use steps::PixelStep;
 #[cfg(feature = "pytorch")]
 pub use torch::TorchFormat;
-#[cfg(any(feature = "pytorch", feature = "bioimage"))]
+#[cfg(feature = "bioimage")]
 pub(crate) use zip_file::open_zip;

@@ -28,6 +28,7 @@ pub enum ObjectFile {
     /// polygons cannot have.
     Coco,
     /// ImageJ's ROI archive: traced outlines, composite ones of objects with holes.
+    #[cfg(feature = "bioimage")]
     Rois,
     /// Comma-separated values, a line an object.
     Table,
@@ -35,7 +36,14 @@ pub enum ObjectFile {
 
 impl ObjectFile {
     /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Labels, Self::GeoJson, Self::Coco, Self::Rois, Self::Table];
+    pub const ALL: &[Self] = &[
+        Self::Labels,
+        Self::GeoJson,
+        Self::Coco,
+        #[cfg(feature = "bioimage")]
+        Self::Rois,
+        Self::Table,
+    ];
 
     /// The last part of the names of its files, and their extension.
     pub fn name(self) -> (&'static str, &'static str) {
@@ -43,6 +51,7 @@ impl ObjectFile {
             Self::Labels => ("labels", "tif"),
             Self::GeoJson => ("contours", "geojson"),
             Self::Coco => ("coco", "json"),
+            #[cfg(feature = "bioimage")]
             Self::Rois => ("rois", "zip"),
             Self::Table => ("objects", "csv"),
         }
@@ -101,6 +110,7 @@ pub fn write_objects(
             ObjectFile::Labels => labels::write(file, instances, source),
             ObjectFile::GeoJson => geojson::write(file, instances, source),
             ObjectFile::Coco => coco::write(file, instances, source),
+            #[cfg(feature = "bioimage")]
             ObjectFile::Rois => roi::write(file, instances),
             ObjectFile::Table => table::write(file, instances, source),
         };
@@ -136,14 +146,9 @@ impl From<serde_json::Error> for Failure {
     }
 }
 
+#[cfg(feature = "bioimage")]
 impl From<zip::result::ZipError> for Failure {
     fn from(e: zip::result::ZipError) -> Self {
-        Self::Io(e.into())
-    }
-}
-
-impl From<csv::Error> for Failure {
-    fn from(e: csv::Error) -> Self {
         Self::Io(e.into())
     }
 }
