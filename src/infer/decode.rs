@@ -299,7 +299,13 @@ struct FileSource {
 
 impl FileSource {
     fn as_source(&self) -> Source<'_> {
-        Source { input: &self.input, path: self.input.name(), bytes: self.bytes, max_pixels: self.max_pixels, memory: self.memory }
+        Source {
+            input: &self.input,
+            path: self.input.name(),
+            bytes: self.bytes,
+            max_pixels: self.max_pixels,
+            memory: self.memory,
+        }
     }
 }
 

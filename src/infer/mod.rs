@@ -38,6 +38,7 @@ mod stream;
 pub mod tile;
 mod tile_graph;
 
+pub use crate::io::{Output, PendingFile, write_atomically};
 pub use band::{Band, BandInfo, BandSink, Needs, feed};
 pub use calibration::{Affine, Calibration, Georeference, PixelSize, PixelSizeSource};
 pub use channels::{Alpha, ChannelKind, ChannelMap, Colour, list_channels};
@@ -49,7 +50,6 @@ pub(crate) use decode::orientation_of;
 pub use decode::{ImageFacts, MAX_PIXELS, PageFacts, check_npy_header, describe_image, image_format};
 pub(crate) use distance::nearest_sites;
 pub use ensemble::{Ensemble, Tta};
-pub use crate::io::{Output, PendingFile, write_atomically};
 pub use image::{Picture, Pixels, Sample};
 pub use instances::{
     Connectivity, Coordinates, InstanceOptions, Instances, Labeller, Object, ObjectFile, ObjectReport, ObjectSink,
@@ -74,8 +74,8 @@ pub use runner::{TileInput, TileOutput, TileRunner};
 pub use segment::{PictureTask, Segmentation, Segmenter, Streamed};
 #[cfg(feature = "std-fs")]
 pub use skipped::{SkipReason, Skipped};
+pub use source::{OpenOptions, PageChoice, PictureSource, SourceInfo};
 #[cfg(feature = "image-formats")]
 pub use source::{calibration_of, check_channels, open_picture, page_count, read_picture};
-pub use source::{OpenOptions, PageChoice, PictureSource, SourceInfo};
 pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
 pub use tile_graph::TileOutputs;

@@ -24,9 +24,9 @@ pub use join::JoinChannels;
 pub use memory::InMemory;
 #[cfg(feature = "image-formats")]
 pub(super) use open::arranged;
-pub use options::{OpenOptions, PageChoice};
 #[cfg(feature = "image-formats")]
 pub use open::{calibration_of, check_channels, open_picture, page_count, read_picture};
+pub use options::{OpenOptions, PageChoice};
 pub use oriented::Oriented;
 pub use select::SelectChannels;
 

@@ -6,9 +6,9 @@ mod output;
 mod replace;
 mod spool;
 
+pub(crate) use input::Nature;
 #[cfg(any(feature = "image-formats", feature = "pytorch", feature = "bioimage"))]
 pub(crate) use input::Reader;
-pub(crate) use input::Nature;
 pub use input::{Input, ReadSeek};
 pub use output::{Output, PendingFile, PendingHandle, write_atomically};
 #[cfg(feature = "std-fs")]

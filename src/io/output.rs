@@ -77,9 +77,7 @@ impl Output {
     pub(crate) fn replace(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
         match &self.to {
             #[cfg(feature = "std-fs")]
-            Destination::File => {
-                super::replace_file(&self.name, |w| write(w)).map_err(|e| Error::io(&self.name, e))
-            }
+            Destination::File => super::replace_file(&self.name, |w| write(w)).map_err(|e| Error::io(&self.name, e)),
             Destination::Writer(_) => write_atomically(self.clone(), |w| write(w)),
         }
     }

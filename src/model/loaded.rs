@@ -1,8 +1,8 @@
 //! A network with its weights: what a checkpoint is once it has been understood.
 
-use super::dialect::{self, Understood};
 #[cfg(feature = "bioimage")]
 use super::bioimage;
+use super::dialect::{self, Understood};
 use super::onnx::{self, OnnxNetwork, OnnxOptions};
 use super::{Architecture, parse, whole_graph};
 use crate::error::{Error, Result};

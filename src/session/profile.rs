@@ -1,8 +1,8 @@
 //! Time of every step of a plan, on the device's own clock where it has one.
 
 use super::Session;
-use crate::error::{Error, Result};
 use crate::clock::Instant;
+use crate::error::{Error, Result};
 
 /// Queries of a query set: WebGPU's limit.
 const MOST_QUERIES: usize = 4096;

@@ -10,6 +10,7 @@ pub use file::{load, save};
 pub use file::{parse, write};
 pub use images::{StorageCandidate, StorageMeasured, tune_images};
 
+use crate::clock::Instant;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::{Graph, Node};
@@ -21,7 +22,6 @@ use crate::tensor::{Comparison, HostTensor, Shape, TensorDesc};
 use crate::testing::{case_graph, check_case_with, lowered, tolerance};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use crate::clock::Instant;
 
 /// Timed runs of each candidate that is near the fastest.
 const ROUNDS: usize = 7;

@@ -6,19 +6,19 @@ mod format;
 mod gzip;
 mod kinds;
 mod metadata;
+#[cfg(feature = "pytorch")]
+mod readable_zip;
 mod safetensors;
 mod steps;
 #[cfg(feature = "pytorch")]
 mod torch;
-#[cfg(feature = "pytorch")]
-mod readable_zip;
 #[cfg(any(feature = "pytorch", feature = "bioimage"))]
 mod zip_file;
 
 pub use collection::Weights;
 pub use format::{
-    Checkpoint, FORMATS, Ignored, MAX_BYTES, StoredType, WeightFormat, load, load_bytes, load_state, open,
-    open_state, save,
+    Checkpoint, FORMATS, Ignored, MAX_BYTES, StoredType, WeightFormat, load, load_bytes, load_state, open, open_state,
+    save,
 };
 pub(crate) use kinds::{LFS_POINTER, looks_like};
 pub use metadata::{ModelMetadata, Normalisation};

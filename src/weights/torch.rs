@@ -10,8 +10,8 @@ use ::safetensors::tensor::Dtype;
 use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader};
 
 use super::format::{Checkpoint, Ignored, MAX_BYTES, WeightFormat, has_extension};
-use super::safetensors::{shown, to_f32};
 use super::readable_zip::ReadableZip;
+use super::safetensors::{shown, to_f32};
 use super::zip_file::open_zip;
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;

@@ -187,7 +187,9 @@ impl BandSink for OverlaySink {
     }
 
     fn start(&mut self, info: &BandInfo) -> Result<()> {
-        let Some(contrast) = info.contrast else { return Err(Error::file(self.output.name(), "no contrast was given")) };
+        let Some(contrast) = info.contrast else {
+            return Err(Error::file(self.output.name(), "no contrast was given"));
+        };
         self.state = None;
         let format = (png::ColorType::Rgb, png::BitDepth::Eight);
         let file = PngFile::create(&self.output, (info.width, info.height), format, None)?;

@@ -102,10 +102,6 @@ pub fn page_count(input: impl Into<Input>) -> Result<usize> {
 
 /// The size and place of the pixels that [`open_picture`] gives, as far as the file says. A `known` size of a pixel of the
 /// full size, micrometres across and down, stands in place of the file's.
-pub fn calibration_of(
-    input: impl Into<Input>,
-    options: &OpenOptions,
-    known: Option<[f64; 2]>,
-) -> Result<Calibration> {
+pub fn calibration_of(input: impl Into<Input>, options: &OpenOptions, known: Option<[f64; 2]>) -> Result<Calibration> {
     calibration(&input.into(), [options.page, options.level], known, !options.ignore_orientation)
 }

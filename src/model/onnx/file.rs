@@ -1,8 +1,8 @@
 //! Reading an ONNX file: within bounds, and with tensors in other files only from the file's own folder.
 
 use super::Why;
-use super::outside::Outside;
 use super::network::{OnnxNetwork, OnnxOptions};
+use super::outside::Outside;
 use super::parts::Parts;
 use super::proto::ModelProto;
 use super::quantised::{NOTE, to_floats};

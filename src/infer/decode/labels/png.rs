@@ -1,6 +1,5 @@
 //! PNG: numbers of every depth, and indices of palettes.
 
-
 use super::stored::{Shown, Stored, Values, of_samples};
 use crate::error::{Error, Result};
 use crate::infer::colours::{OPAQUE, Rgba};
