@@ -35,7 +35,7 @@ use super::channels::{Alpha, ChannelKind};
 use super::image::{Picture, Pixels, Sample};
 use super::orient::Orientation;
 use super::source::{Described, InMemory, OpenOptions, PictureSource, arranged, read_all};
-use crate::error::{Error, Result};
+use crate::error::{Error, Message, Result};
 use crate::io::{Input, Nature, Reader};
 
 /// Largest number of pixels that [`Picture::open`] decodes.
@@ -321,7 +321,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn error(&self, reason: impl Into<String>) -> Error {
+    fn error(&self, reason: impl Into<Message>) -> Error {
         Error::file(self.path, reason)
     }
 

@@ -12,9 +12,10 @@ mod options;
 mod oriented;
 mod select;
 
+use super::band::MaybeSend;
 use super::channels::ChannelKind;
 use super::image::{Picture, Sample};
-use crate::error::{Error, Result};
+use crate::error::{Error, Message, Result};
 
 pub use alpha::WithoutAlpha;
 #[cfg(feature = "image-formats")]
@@ -76,7 +77,7 @@ impl SourceInfo {
 }
 
 /// A picture that is read by windows.
-pub trait PictureSource {
+pub trait PictureSource: MaybeSend {
     /// What the picture is.
     fn info(&self) -> SourceInfo;
 
@@ -90,7 +91,7 @@ pub trait PictureSource {
 
     /// What users should know of the way the picture is read: each a clause that follows its name and a colon. Some are
     /// known only after its pixels were read.
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self) -> Vec<Message> {
         Vec::new()
     }
 

@@ -45,8 +45,10 @@ pub use checkpoint::{TrainState, load_state, save_model, save_state};
 pub use config::{DataConfig, OptimiserConfig, TrainConfig, WeightMapConfig};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use dataset::{Dataset, GroundTruth, Pair, Reading, Split};
+#[cfg(all(feature = "std-fs", feature = "image-formats", not(target_arch = "wasm32")))]
+pub use evaluate::evaluate;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
-pub use evaluate::{EvaluateOptions, Evaluation, ObjectTruth, PictureScores, evaluate, score};
+pub use evaluate::{EvaluateOptions, Evaluation, ObjectTruth, PictureScores, evaluate_async, score};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use example::{DataSummary, Example, ExampleOptions, Examples};
 pub use loss::{

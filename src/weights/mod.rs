@@ -6,6 +6,7 @@ mod format;
 mod gzip;
 mod kinds;
 mod metadata;
+mod planes;
 #[cfg(feature = "pytorch")]
 mod readable_zip;
 mod safetensors;

@@ -2,7 +2,7 @@
 
 use super::options::OpenOptions;
 use super::{FillNan, JoinChannels, Oriented, PictureSource, SelectChannels, WithoutAlpha, read_all};
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Message, Result};
 use crate::infer::calibration::Calibration;
 use crate::infer::channels::{Alpha, ChannelMap};
 use crate::infer::decode::{MAX_CHANNELS, calibration, check_whole, open_source, pages_of};
@@ -16,7 +16,7 @@ pub fn open_picture(input: impl Into<Input>, options: &OpenOptions) -> Result<Bo
     let path = input.name();
     let about = |e| match e {
         e @ (Error::Io { .. } | Error::File { .. } | Error::Limit { .. }) => e,
-        e => Error::file(path, e.to_string()),
+        e => Error::file(path, e.message()),
     };
     let open = |page| open_source(input, page, options.level, options.memory.unwrap_or(u64::MAX));
     if !options.pages_as_channels {
@@ -68,7 +68,7 @@ fn selected(source: Box<dyn PictureSource>, options: &OpenOptions) -> Result<Box
 
 /// Reads a whole image into memory, at most [`MAX_PIXELS`](crate::infer::MAX_PIXELS) of it, with what users should know of
 /// the way it was read.
-pub fn read_picture(input: impl Into<Input>, options: &OpenOptions) -> Result<(Picture, Vec<String>)> {
+pub fn read_picture(input: impl Into<Input>, options: &OpenOptions) -> Result<(Picture, Vec<Message>)> {
     let input = input.into();
     let mut source = open_picture(input.clone(), options)?;
     check_whole(&input, &*source)?;
@@ -83,15 +83,17 @@ pub fn check_channels(input: impl Into<Input>, source: &dyn PictureSource, wante
     let Err(e) = ChannelMap::of(&source.info(), &source.channel_names(), wanted) else { return Ok(()) };
     let reason = match e {
         Error::Invalid { reason, .. } => reason,
-        e => e.to_string(),
+        e => e.message(),
     };
     let pages = match pages_of(input) {
-        Ok(count @ 2..) if source.info().channels < wanted => {
-            format!("; the file has {count} pages: --pages-as-channels makes channels of them, --page N takes another")
-        }
-        _ => String::new(),
+        Ok(count @ 2..) if source.info().channels < wanted => Message::from(format!("; the file has {count} pages: "))
+            .then(Hint::PagesAsChannels)
+            .then(" makes channels of them, ")
+            .then(Hint::SetPage)
+            .then(" takes another"),
+        _ => Message::default(),
     };
-    Err(Error::file(input.name(), format!("{reason}{pages}")))
+    Err(Error::file(input.name(), reason.then(pages)))
 }
 
 /// Pages of a picture file: of a TIFF, every picture that is not a reduced copy of another; of OME-TIFF and ImageJ stacks,

@@ -81,7 +81,7 @@ pub fn open(input: impl Into<Input>, set: &Map<String, Value>) -> Result<(Model,
     let path = input.name();
     let within = |e: Error| match e {
         e @ (Error::File { .. } | Error::Io { .. }) => e,
-        e => Error::file(path, e.to_string()),
+        e => Error::file(path, e.message()),
     };
     let mut archive = Archive::open(input)?;
     let name = archive.first(&DESCRIPTIONS).ok_or_else(|| Error::file(path, "no rdf.yaml in it"))?;
@@ -319,7 +319,7 @@ fn open_onnx(
         let name = source.name.rsplit('/').next().unwrap_or_default();
         files.insert(name.to_string(), bytes.into());
     }
-    let named = |e: Error| Error::invalid(name, e.to_string());
+    let named = |e: Error| Error::invalid(name, e.message());
     let (mut model, foreign) = match parse_back(bytes, Path::new(name)) {
         Ok(checkpoint) => {
             // Rules of pictures, not of the checkpoint.
