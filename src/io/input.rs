@@ -96,18 +96,18 @@ impl Input {
         matches!(self.from, Origin::File).then_some(&*self.name)
     }
 
-    /// All bytes, at most `most` of them; an error instead of an abort when memory does not suffice.
-    pub(crate) fn read_all(&self, most: u64) -> Result<Vec<u8>> {
+    /// All bytes, at most `max` of them; an error instead of an abort when memory does not suffice.
+    pub(crate) fn read_all(&self, max: u64) -> Result<Vec<u8>> {
         let (reader, length) = self.open()?;
-        let large = || Error::file(&self.name, format!("larger than the {most} bytes allowed"));
-        if length > most {
+        let large = || Error::file(&self.name, format!("larger than the {max} bytes allowed"));
+        if length > max {
             return Err(large());
         }
         let mut bytes = Vec::new();
         let full = |e| Error::file(&self.name, format!("does not fit into memory: {e}"));
         bytes.try_reserve(length as usize).map_err(full)?;
-        reader.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| Error::io(&self.name, e))?;
-        if bytes.len() as u64 > most { Err(large()) } else { Ok(bytes) }
+        reader.take(max.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| Error::io(&self.name, e))?;
+        if bytes.len() as u64 > max { Err(large()) } else { Ok(bytes) }
     }
 
     /// A handle at the start, and the number of bytes.

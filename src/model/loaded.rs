@@ -46,7 +46,7 @@ impl Model {
         if let Some(model) = Self::self_described(&name_or_path.into(), set)? {
             return Ok(model);
         }
-        let (state, set) = state_of(set)?;
+        let (state, set) = variable_of(set)?;
         Self::new_with(name_or_path, weights::open_state(name_or_path, state.as_deref())?, &set)
     }
 
@@ -61,7 +61,7 @@ impl Model {
         if let Some(model) = Self::self_described(&input, set)? {
             return Ok(model);
         }
-        let (state, set) = state_of(set)?;
+        let (state, set) = variable_of(set)?;
         let name = input.name().display().to_string();
         Self::new_with(name, weights::load_state(input, state.as_deref())?, &set)
     }
@@ -92,7 +92,7 @@ impl Model {
             let options = OnnxOptions::from_settings(set)?;
             return Self::of_onnx(name, onnx::parse_with(bytes, Path::new(name), files, &options)?, set);
         }
-        let (_, set) = state_of(set)?;
+        let (_, set) = variable_of(set)?;
         Self::new_with(name, weights::load_bytes(bytes, name)?, &set)
     }
 
@@ -253,7 +253,7 @@ fn chosen(architecture: &dyn Architecture, name: &str, set: &Map<String, Value>)
 }
 
 /// The state dict that is asked for, and the other settings.
-fn state_of(set: &Map<String, Value>) -> Result<(Option<String>, Map<String, Value>)> {
+fn variable_of(set: &Map<String, Value>) -> Result<(Option<String>, Map<String, Value>)> {
     let mut set = set.clone();
     let state = match set.remove(STATE) {
         None => None,

@@ -1,4 +1,4 @@
-//! Training: a network, pairs of pictures and masks, and what makes one of the other.
+//! Training: a network, pairs of images and masks, and what makes one of the other.
 //!
 //! Pairs in a folder ([`Dataset`]), read ([`Examples`]), cut into batches ([`Batcher`]) by a thread that works ahead
 //! ([`Prefetch`]); the U-Net paper's pixel weights ([`unet_weight_map`]); repeatable random numbers ([`Rng`]); steps on
@@ -18,6 +18,8 @@ pub mod evaluate;
 mod example;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod fit;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+mod ground_truth;
 mod loss;
 pub mod metrics;
 mod network;
@@ -33,8 +35,6 @@ mod scan;
 mod schedule;
 mod step;
 mod trainer;
-#[cfg(all(feature = "std-fs", feature = "image-formats"))]
-mod truth;
 mod weight_map;
 
 pub use augment::{Augmentation, Augmented, Augmenter, Elastic, Simard};
@@ -44,16 +44,18 @@ pub use checkpoint::{TrainState, load_state, save_model, save_state};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use config::{DataConfig, OptimiserConfig, TrainConfig, WeightMapConfig};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
-pub use dataset::{Dataset, GroundTruth, Pair, Reading, Split};
+pub use dataset::{Dataset, GroundTruthKind, Pair, Reading, Split};
 #[cfg(all(feature = "std-fs", feature = "image-formats", not(target_arch = "wasm32")))]
 pub use evaluate::evaluate;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
-pub use evaluate::{EvaluateOptions, Evaluation, ObjectTruth, PictureScores, evaluate_async, score};
+pub use evaluate::{EvaluateOptions, Evaluation, ImageScores, InstanceTruth, evaluate_async, score};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use example::{DataSummary, Example, ExampleOptions, Examples};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+pub use ground_truth::GroundTruth;
 pub use loss::{
     CrossEntropyArgs, DiceArgs, EpsArgs, FocalArgs, FocalProbsArgs, FocalSoftmaxArgs, HeadReduction, Heads, HybridArgs,
-    IouArgs, Loss, LossActivation, LossConfig, MsSsimArgs, NoArgs, PixelTerm, Targets, TruthKind, Unet3pArgs,
+    IouArgs, Loss, LossActivation, LossConfig, MsSsimArgs, NoArgs, PixelTerm, TargetKind, Targets, Unet3pArgs,
 };
 pub use network::{TARGET, WEIGHT, initial, loss_graph};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
@@ -68,6 +70,4 @@ pub use scan::{GroundTruthSummary, findings, scan};
 pub use schedule::{Plateau, Schedule};
 pub use step::{ACCUMULATED, GRADIENT, HYPER, LOSS, StepOptions, moment, step_graph};
 pub use trainer::{StepLoss, Trainer};
-#[cfg(all(feature = "std-fs", feature = "image-formats"))]
-pub use truth::Truth;
 pub use weight_map::{ClassWeights, WeightMap, class_weights, instance_distances, separate_touching, unet_weight_map};

@@ -7,7 +7,7 @@ use std::str::FromStr;
 pub enum PageChoice {
     /// One, counted from 0.
     One(usize),
-    /// Every page, each a picture of its own.
+    /// Every page, each an image of its own.
     All,
 }
 
@@ -43,7 +43,7 @@ pub struct OpenOptions {
     pub ignore_orientation: bool,
     /// What stands for values of a float image that are NaN or infinite.
     pub fill_nan: Option<f32>,
-    /// Bytes of memory that the picture may take where its format is decoded as a whole (PNG, JPEG, WebP, BMP); no limit
+    /// Bytes of memory that the image may take where its format is decoded as a whole (PNG, JPEG, WebP, BMP); no limit
     /// if absent.
     pub memory: Option<u64>,
 }

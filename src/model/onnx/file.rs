@@ -1,6 +1,6 @@
 //! Reading an ONNX file: within bounds, and with tensors in other files only from the file's own folder.
 
-use super::Why;
+use super::Reason;
 use super::network::{OnnxNetwork, OnnxOptions};
 use super::outside::Outside;
 use super::parts::Parts;
@@ -172,7 +172,7 @@ impl Kind {
 }
 
 /// Counts what a message holds before any memory is taken for it. `left` is how many entries there may be.
-fn walk(mut bytes: &[u8], kind: Kind, depth: usize, left: &mut usize) -> Result<(), Why> {
+fn walk(mut bytes: &[u8], kind: Kind, depth: usize, left: &mut usize) -> Result<(), Reason> {
     if depth > MAX_DEPTH {
         return Err("networks inside networks, too deep".into());
     }
@@ -203,7 +203,7 @@ fn walk(mut bytes: &[u8], kind: Kind, depth: usize, left: &mut usize) -> Result<
 }
 
 /// Takes a number off the front.
-fn varint(bytes: &mut &[u8]) -> Result<u64, Why> {
+fn varint(bytes: &mut &[u8]) -> Result<u64, Reason> {
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first().ok_or("it ends too early")?;

@@ -1,6 +1,6 @@
 //! Tensors that an ONNX file keeps in other files: only from its own folder, or from those it was given with.
 
-use super::Why;
+use super::Reason;
 use super::file::HEAD;
 use super::proto::TensorProto;
 use super::tensor::count;
@@ -31,11 +31,11 @@ enum Files<'a> {
 
 impl Files<'_> {
     /// A file by its name in the model, which stays inside the model's folder.
-    fn get(&self, location: &str) -> Result<Input, Why> {
+    fn get(&self, location: &str) -> Result<Input, Reason> {
         match self {
             #[cfg(feature = "std-fs")]
             Self::Folder(folder) => {
-                let failed = |e: std::io::Error| Why::from(format!("its file `{location}`: {e}"));
+                let failed = |e: std::io::Error| Reason::from(format!("its file `{location}`: {e}"));
                 let path = folder.join(location).canonicalize().map_err(failed)?;
                 // A link may lead out.
                 if !path.starts_with(folder.canonicalize().map_err(failed)?) {
@@ -48,7 +48,8 @@ impl Files<'_> {
             }
             Self::Given(files) => {
                 let plain = location.trim_start_matches("./");
-                let bytes = files.get(plain).ok_or_else(|| Why::from(format!("its file `{location}` is not there")))?;
+                let bytes =
+                    files.get(plain).ok_or_else(|| Reason::from(format!("its file `{location}` is not there")))?;
                 Ok(Input::bytes(plain, bytes.clone()))
             }
         }
@@ -69,25 +70,25 @@ impl<'a> Outside<'a> {
     }
 
     /// The bytes of a tensor that lies in another file.
-    pub fn read(&mut self, proto: &TensorProto) -> Result<Option<Vec<u8>>, Why> {
+    pub fn read(&mut self, proto: &TensorProto) -> Result<Option<Vec<u8>>, Reason> {
         if proto.data_location != 1 {
             return Ok(None);
         }
         let entry = |key: &str| proto.external_data.iter().find(|e| e.key == key).map(|e| e.value.trim());
         let number = |key: &str| match entry(key) {
             None => Ok(None),
-            Some(text) => text.parse::<u64>().map(Some).map_err(|_| Why::from(format!("its {key} is `{text}`"))),
+            Some(text) => text.parse::<u64>().map(Some).map_err(|_| Reason::from(format!("its {key} is `{text}`"))),
         };
         let location = entry("location").ok_or("lies in another file, which is not named")?;
         let inside = Path::new(location).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
         if !inside || location.contains('\\') || location.is_empty() {
             return Err(format!("lies in `{location}`, outside of the model's folder: refused").into());
         }
-        let failed = |e: std::io::Error| Why::from(format!("its file `{location}`: {e}"));
+        let failed = |e: std::io::Error| Reason::from(format!("its file `{location}`: {e}"));
         let input = self.files.get(location)?;
         let (mut file, size) = input.open().map_err(|e| match e {
             Error::Io { source, .. } => failed(source),
-            e => Why::from(e),
+            e => Reason::from(e),
         })?;
         let mut head = Vec::new();
         Read::by_ref(&mut file).take(HEAD as u64).read_to_end(&mut head).map_err(failed)?;
@@ -103,8 +104,8 @@ impl<'a> Outside<'a> {
         }
         // No type has more than 8 bytes, so this bounds what is read before it is.
         let dims: Option<Vec<usize>> = proto.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
-        let most = count(&dims.ok_or("negative dimensions")?)? as u64 * 8;
-        if length > most {
+        let max = count(&dims.ok_or("negative dimensions")?)? as u64 * 8;
+        if length > max {
             return Err(format!("{length} bytes in `{location}` for dimensions {:?}", proto.dims).into());
         }
         self.sizes.insert(input.name().to_path_buf(), size);
@@ -115,7 +116,7 @@ impl<'a> Outside<'a> {
         }
         file.seek(SeekFrom::Start(offset)).map_err(failed)?;
         let mut bytes = Vec::new();
-        bytes.try_reserve_exact(length as usize).map_err(|e| Why::from(format!("does not fit into memory: {e}")))?;
+        bytes.try_reserve_exact(length as usize).map_err(|e| Reason::from(format!("does not fit into memory: {e}")))?;
         file.take(length).read_to_end(&mut bytes).map_err(failed)?;
         Ok(Some(bytes))
     }

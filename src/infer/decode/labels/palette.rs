@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use ::image::ImageDecoder;
 use ::image::codecs::bmp::BmpDecoder;
 
-use super::stored::{Shown, Stored, Values, of_picture};
+use super::stored::{Shown, Stored, Values, of_image};
 use crate::error::Result;
 use crate::infer::colours::{OPAQUE, Rgba};
 use crate::infer::decode::Source;
-use crate::infer::image::Picture;
+use crate::infer::image::Image;
 use crate::io::Reader;
 
 fn colour([r, g, b]: [u8; 3]) -> Rgba {
@@ -46,7 +46,7 @@ pub(super) fn bmp(source: &Source, reader: Reader) -> Result<Stored> {
         let (width, height) = decoder.dimensions();
         source.check_size(width, height)?;
         let Some(palette) = decoder.get_palette().map(|p| p.iter().map(|&c| colour(c)).collect()) else {
-            return of_picture(source, &Picture::open_stored(source.input)?);
+            return of_image(source, &Image::open_stored(source.input)?);
         };
         let bytes = source.all_bytes(source.input.open()?.0)?;
         let cut = || source.error("the BMP file is truncated");
