@@ -1,14 +1,14 @@
 //! Tuning: every family of kernels that a network's convolutions could run on, checked against the CPU reference and
 //! timed on the user's device. The fastest becomes the choice for convolutions like it. Then the whole network, with tensors as
-//! buffers and as images.
+//! buffers and as textures.
 
 mod file;
-mod images;
+mod storage;
 
 #[cfg(feature = "std-fs")]
 pub use file::{load, save};
 pub use file::{parse, write};
-pub use images::{StorageCandidate, StorageMeasurement, tune_images};
+pub use storage::{StorageCandidate, StorageMeasurement, tune_storage};
 
 use crate::clock::Instant;
 use crate::error::{Error, Result};
