@@ -7,9 +7,12 @@ use std::path::Path;
 
 use super::band::BandSink;
 use super::calibration::Calibration;
-use super::instances::{Coco, GeoJson, InstanceSource, Instances, Labels, Rois, Table};
+#[cfg(feature = "bioimage")]
+use super::instances::Rois;
+use super::instances::{Coco, GeoJson, InstanceSource, Instances, Labels, Table};
 use super::output::{MaskWriter, OverlayWriter, ProbabilityFormat, ProbabilityWriter};
 use crate::error::{Error, Result};
+use crate::io::Output;
 
 /// Every kind of result file, in the order of help texts.
 pub static WRITERS: &[&dyn Writer] = &[
@@ -20,6 +23,7 @@ pub static WRITERS: &[&dyn Writer] = &[
     &Labels,
     &GeoJson,
     &Coco,
+    #[cfg(feature = "bioimage")]
     &Rois,
     &Table,
 ];
@@ -40,8 +44,8 @@ pub trait Writer: Debug + Sync {
     /// Extensions of its files: the usual one first.
     fn extensions(&self) -> &'static [&'static str];
 
-    /// What writes it to a file, with what is known of the image's pixels.
-    fn sink(&self, path: &Path, calibration: &Calibration) -> Result<ResultSink>;
+    /// What writes it, with what is known of the image's pixels.
+    fn sink(&self, output: Output, calibration: &Calibration) -> Result<ResultSink>;
 
     /// Whether it shows instances, where those are found, in place of classes.
     fn shows_instances(&self) -> bool {

@@ -87,7 +87,7 @@ impl ArchitectureId {
     }
 
     /// The network to train: of a config of its own where there is none, and with what training needs.
-    pub(crate) fn build_for_training(self, config: &Value) -> Result<Box<dyn Architecture>> {
+    pub fn build_for_training(self, config: &Value) -> Result<Box<dyn Architecture>> {
         let mut config = if config.is_null() { (self.entry.small)() } else { config.clone() };
         if let Some(options) = config.as_object_mut() {
             (self.entry.for_training)(options);

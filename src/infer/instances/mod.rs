@@ -20,7 +20,9 @@ mod union;
 use std::path::PathBuf;
 
 pub use contour::{Polygon, Ring};
-pub use export::{Coco, Coordinates, GeoJson, Labels, Rois, Source as InstanceSource, Table, write_instances};
+#[cfg(feature = "bioimage")]
+pub use export::Rois;
+pub use export::{Coco, Coordinates, GeoJson, Labels, Source as InstanceSource, Table, write_instances};
 pub use instance::{Instance, InstanceRun};
 pub use runs::Run;
 use runs::{Bands, Rows};
@@ -72,7 +74,7 @@ impl Default for InstanceOptions {
             min_area: 0,
             fill_holes: false,
             memory: 1 << 30,
-            scratch: std::env::temp_dir(),
+            scratch: crate::io::temporary_folder(),
         }
     }
 }

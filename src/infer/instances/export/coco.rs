@@ -4,7 +4,6 @@
 //! with holes are run lengths (`counts`, down the columns), which the tools read in the same place.
 
 use std::io::Write;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -14,6 +13,7 @@ use crate::infer::calibration::Calibration;
 use crate::infer::instances::contour::differences;
 use crate::infer::instances::{Instance, InstanceRun, Instances, Polygon};
 use crate::infer::writers::{InstanceWriter, ResultSink, WriteSeek, Writer, Written};
+use crate::io::Output;
 
 /// COCO annotations of one image: polygons along pixel edges, or run lengths of instances with holes, which COCO's
 /// polygons cannot have.
@@ -33,7 +33,7 @@ impl Writer for Coco {
         &["json"]
     }
 
-    fn sink(&self, _path: &Path, _calibration: &Calibration) -> Result<ResultSink> {
+    fn sink(&self, _output: Output, _calibration: &Calibration) -> Result<ResultSink> {
         Ok(ResultSink::Instances(&Self))
     }
 }

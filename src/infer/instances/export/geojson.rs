@@ -5,7 +5,6 @@
 //! GDAL and QGIS read it. Features lie in the order of their last rows; `name` is the instance's number.
 
 use std::io::Write;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -14,6 +13,7 @@ use crate::error::Result;
 use crate::infer::calibration::{Affine, Calibration, Georeference, PixelSize};
 use crate::infer::instances::{Instance, Instances, Polygon, Ring};
 use crate::infer::writers::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
+use crate::io::Output;
 
 /// Outlines along pixel edges as GeoJSON, as QuPath reads it: a FeatureCollection of Polygons (MultiPolygons of instances
 /// whose pixels meet at corners only).
@@ -37,7 +37,7 @@ impl Writer for GeoJson {
         &["geojson"]
     }
 
-    fn sink(&self, _path: &Path, _calibration: &Calibration) -> Result<ResultSink> {
+    fn sink(&self, _output: Output, _calibration: &Calibration) -> Result<ResultSink> {
         Ok(ResultSink::Instances(&Self))
     }
 }

@@ -1,7 +1,5 @@
 //! Numbers of instances as TIFF, in deflate-compressed strips.
 
-use std::path::Path;
-
 use super::Source;
 use crate::error::{Error, Result};
 use crate::infer::calibration::Calibration;
@@ -9,6 +7,7 @@ use crate::infer::instances::Instances;
 use crate::infer::instances::runs::Run;
 use crate::infer::output::{SampleKind, StripLayout, StripTiff, calibration_tags};
 use crate::infer::writers::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
+use crate::io::Output;
 
 /// The number of every pixel's instance, 0 for none: TIFF of 16 bits, or of 32 for more than 65,535 instances, in
 /// deflate-compressed strips.
@@ -28,7 +27,7 @@ impl Writer for Labels {
         &["tif"]
     }
 
-    fn sink(&self, _path: &Path, _calibration: &Calibration) -> Result<ResultSink> {
+    fn sink(&self, _output: Output, _calibration: &Calibration) -> Result<ResultSink> {
         Ok(ResultSink::Instances(&Self))
     }
 }

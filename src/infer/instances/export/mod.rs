@@ -3,22 +3,23 @@
 mod coco;
 mod geojson;
 mod labels;
+#[cfg(feature = "bioimage")]
 mod roi;
 mod table;
-
-use std::path::Path;
 
 pub use coco::Coco;
 pub use geojson::GeoJson;
 pub use labels::Labels;
+#[cfg(feature = "bioimage")]
 pub use roi::Rois;
 pub use table::Table;
 
 use super::Instances;
 use crate::error::{Error, Result};
 use crate::infer::calibration::{Affine, Calibration};
+use crate::infer::palette;
 use crate::infer::writers::{InstanceWriter, WriteFailure, Written};
-use crate::infer::{palette, write_atomically};
+use crate::io::{Output, write_atomically};
 use crate::names::{Name, Named, named};
 
 /// What files say of the image that instances were found in.
@@ -72,14 +73,13 @@ impl Source {
 
 /// Writes a file of instances. It appears whole or not at all.
 pub fn write_instances(
-    path: impl AsRef<Path>,
+    output: impl Into<Output>,
     writer: &dyn InstanceWriter,
     instances: &mut Instances,
     source: &Source,
 ) -> Result<()> {
-    let path = path.as_ref();
     let mut failure = None;
-    let written = write_atomically(path, |file| {
+    let written = write_atomically(output, |file| {
         let done = writer.write(file, instances, source);
         done.map_err(|e| match e {
             WriteFailure::Io(e) => e,
@@ -95,14 +95,9 @@ pub fn write_instances(
     }
 }
 
+#[cfg(feature = "bioimage")]
 impl From<zip::result::ZipError> for WriteFailure {
     fn from(e: zip::result::ZipError) -> Self {
-        Self::Io(e.into())
-    }
-}
-
-impl From<csv::Error> for WriteFailure {
-    fn from(e: csv::Error) -> Self {
         Self::Io(e.into())
     }
 }

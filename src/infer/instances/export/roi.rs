@@ -6,7 +6,6 @@
 //! 32-bit floats, filled by the even-odd rule.
 
 use std::io::Write;
-use std::path::Path;
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
@@ -16,6 +15,7 @@ use crate::error::Result;
 use crate::infer::calibration::Calibration;
 use crate::infer::instances::{Instance, Instances, Polygon, Ring};
 use crate::infer::writers::{InstanceWriter, ResultSink, WriteSeek, Writer, Written};
+use crate::io::Output;
 
 const HEADER: usize = 64;
 const SECOND_HEADER: usize = 64;
@@ -44,7 +44,7 @@ impl Writer for Rois {
         &["zip"]
     }
 
-    fn sink(&self, _path: &Path, _calibration: &Calibration) -> Result<ResultSink> {
+    fn sink(&self, _output: Output, _calibration: &Calibration) -> Result<ResultSink> {
         Ok(ResultSink::Instances(&Self))
     }
 }

@@ -290,7 +290,9 @@ fn bands_leave_no_trace() {
         assert!(first.get_or_insert_with(|| bytes.clone()) == &bytes, "bands of {rows} rows");
     }
     let band = Band { first: 0, height: 1, width: w, classes: mask.ids(), probabilities: None, pixels: None };
-    assert!(InstanceSink::new(options, "a.png", vec![]).band(&band).is_err());
+    assert!(
+        InstanceSink::new(options, "a.png", Vec::<(&'static dyn InstanceWriter, Output)>::new()).band(&band).is_err()
+    );
 }
 
 /// A file that cannot be written is named, and leaves nothing.
