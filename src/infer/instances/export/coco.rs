@@ -3,8 +3,6 @@
 //! Polygons run along pixel edges, which COCO's tools fill to exactly the instance's pixels. They cannot have holes; instances
 //! with holes are run lengths (`counts`, down the columns), which the tools read in the same place.
 
-use std::io::Write;
-
 use serde_json::{Value, json};
 
 use super::{Source, for_each};

@@ -4,8 +4,6 @@
 //! `(x + 1, y + 1)`, as QuPath has it. On request they are coordinates of the image's reference system, which is named as
 //! GDAL and QGIS read it. Features lie in the order of their last rows; `name` is the instance's number.
 
-use std::io::Write;
-
 use serde_json::{Value, json};
 
 use super::{Source, colour, exact, for_each};
