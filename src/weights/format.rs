@@ -1,4 +1,4 @@
-//! Checkpoint files: the formats known, and loading and saving by them.
+//! Checkpoint files: the known formats, loading and saving.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,22 +15,22 @@ use crate::error::{Error, Result};
 
 /// Largest checkpoint that is read, in bytes, before and after inflating.
 pub const MAX_BYTES: u64 = 8 << 30;
-/// How many of a file's first bytes a format is recognised by.
+/// Leading bytes of a file by which its format is recognised.
 const HEAD: usize = 4096;
 
 /// Every format known. A new one is one file and one entry here.
 pub const FORMATS: &[&dyn WeightFormat] = &[&SafetensorsFormat, &TorchFormat];
 
-/// What a checkpoint file holds.
+/// The content of a checkpoint file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checkpoint {
-    /// What the file says about the network; only native checkpoints say anything.
+    /// The description of the network; only native checkpoints have one.
     pub metadata: Option<ModelMetadata>,
-    /// The parameters under the names the file has for them.
+    /// The parameters under the file's own names.
     pub weights: Weights,
-    /// What else the file holds, and why it is not among the parameters.
+    /// Other content of the file, with the reason for ignoring it.
     pub ignored: Vec<Ignored>,
-    /// What the user should know of how the file was read.
+    /// Notes to the user on how the file was read.
     pub notes: Vec<String>,
 }
 
@@ -64,7 +64,7 @@ pub trait WeightFormat: Sync {
     fn sniff(&self, head: &[u8], path: &Path) -> bool;
     /// Reads a whole file. `path` is for errors only; `state` is the name of the state dict to read, of a file with several.
     fn read(&self, bytes: &[u8], path: &Path, state: Option<&str>) -> Result<Checkpoint>;
-    /// Reads a file without taking it into memory first, where the format can.
+    /// Reads a file without loading it into memory first, if the format supports it.
     fn read_file(&self, _path: &Path, _state: Option<&str>) -> Option<Result<Checkpoint>> {
         None
     }
@@ -74,12 +74,12 @@ pub trait WeightFormat: Sync {
     }
 }
 
-/// The checkpoint of a built-in model's name or of a file.
+/// The checkpoint of a built-in model or of a file.
 pub fn open(model: &str) -> Result<Checkpoint> {
     open_state(model, None)
 }
 
-/// The same, of a file with several state dicts the one of that name (`ema`, `teacher.model`). Fails if there is none.
+/// The same; of a file with several state dicts, the one of that name (`ema`, `teacher.model`). Fails if there is none.
 pub fn open_state(model: &str, state: Option<&str>) -> Result<Checkpoint> {
     if let Some(builtin) = builtin::find(model) {
         if let Some(state) = state {
@@ -91,7 +91,7 @@ pub fn open_state(model: &str, state: Option<&str>) -> Result<Checkpoint> {
     if !path.try_exists().map_err(|e| Error::io(path, e))? {
         let names: Vec<_> = builtin::BUILTIN.iter().map(|b: &Builtin| b.name).collect();
         let names = names.join(", ");
-        // A bare word was meant as a name.
+        // A bare word is meant as a name.
         return Err(if path.extension().is_none() && path.components().count() <= 1 {
             Error::invalid(format!("model `{model}`"), format!("neither a file nor a built-in model ({names})"))
         } else {
@@ -115,13 +115,13 @@ fn load_state(path: &Path, state: Option<&str>) -> Result<Checkpoint> {
     let expected = file.metadata().map_err(io)?.len();
     let mut bytes = Vec::new();
     (&file).take(HEAD as u64).read_to_end(&mut bytes).map_err(io)?;
-    // Decided before the rest is read: a large video, or an endless device file, costs nothing.
+    // Decided before reading the rest, so that a large video or an endless device file costs nothing.
     let format = if gzip::is_gzip(&bytes) { None } else { Some(recognise(&bytes, path)?) };
     let large = || Error::file(path, format!("larger than the {MAX_BYTES} bytes allowed"));
     if expected > MAX_BYTES {
         return Err(large());
     }
-    // A pipe can be read only once, and has been begun.
+    // A pipe can be read only once, and its head is consumed.
     if let Some(format) = format
         && file.metadata().map_err(io)?.is_file()
         && let Some(checkpoint) = format.read_file(path, state)
@@ -193,7 +193,7 @@ fn recognise_as(bytes: &[u8], path: &Path, inner: &Path) -> Result<&'static dyn 
         return Ok(*format);
     }
     let looks = looks_like(head);
-    // The ending decides only where the content says nothing: the format's reader can then say what is damaged.
+    // The ending decides only if the content does not; the format's reader then reports the damage.
     if looks.is_none()
         && let Some(format) = FORMATS.iter().find(|f| has_extension(inner, f.extensions()))
     {

@@ -1,6 +1,6 @@
 //! Zip archives whose directory the `zip` crate finds in the wrong place.
 //!
-//! The crate guesses where the directory starts from its size, and takes it to end right before the end record. Archives
+//! The crate derives the directory's start from its size, assuming that it ends right before the end record. Archives
 //! that end in zip64 records which they do not need, as PyTorch writes them, have 76 bytes between the two. When the first
 //! entry of the directory is 76 bytes long (a name of 30 characters, `data.pkl` in a folder named with 21), the guess hits
 //! the second entry, and every offset is wrong by 76.
@@ -16,16 +16,16 @@ use zip::result::ZipResult;
 
 /// Bytes of an end record without its comment.
 const END: usize = 22;
-/// What an end record begins with.
+/// Signature of an end record.
 const END_MAGIC: [u8; 4] = *b"PK\x05\x06";
-/// What a zip64 end record begins with.
+/// Signature of a zip64 end record.
 const END64_MAGIC: [u8; 4] = *b"PK\x06\x06";
-/// What an entry of the directory begins with.
+/// Signature of a directory entry.
 const ENTRY_MAGIC: [u8; 4] = *b"PK\x01\x02";
 /// Bytes of a zip64 end record and its locator.
 const END64: u64 = 76;
 
-/// Opens an archive: its directory is where the end record says, or else where the crate finds it.
+/// Opens an archive with its directory at the position in the end record, else where the crate finds it.
 pub(crate) fn open_zip(mut file: File) -> ZipResult<ZipArchive<BufReader<File>>> {
     let stated = Config { archive_offset: ArchiveOffset::Known(0) };
     if let Ok(zip) = ZipArchive::with_config(stated, BufReader::new(file.try_clone()?)) {
@@ -35,7 +35,7 @@ pub(crate) fn open_zip(mut file: File) -> ZipResult<ZipArchive<BufReader<File>>>
     ZipArchive::new(BufReader::new(file))
 }
 
-/// A file that readers which open archives with the crate's own guess read right.
+/// A file that is also correct for readers which rely on the crate's search.
 pub(super) enum ReadableZip {
     /// The file itself.
     AsIs(PathBuf),
@@ -44,7 +44,7 @@ pub(super) enum ReadableZip {
 }
 
 impl ReadableZip {
-    /// The file's own path, or that of a copy if the crate would misread the archive.
+    /// The file's path, or that of a copy if the crate would misread the archive.
     pub fn of(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let Some((directory_end, end_record)) = misread(&mut file)? else { return Ok(Self::AsIs(path.to_path_buf())) };
