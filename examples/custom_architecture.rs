@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use unet_wgpu::graph::{ValueId, footprint, rewrite};
-use unet_wgpu::model::{Architecture, Built, INPUT, SizeRule, parameter_count, whole_graph};
-use unet_wgpu::ops::{
+use unet_wgpu::low_level::graph::{ValueId, footprint, rewrite};
+use unet_wgpu::low_level::model::{Architecture, Built, INPUT, SizeRule, parameter_count, whole_graph};
+use unet_wgpu::low_level::ops::{
     Activation, ActivationKind, Concat, Conv2d, MaskRule, MaxPool2d, Resize, ResizeMode, ResizeSize, Softmax,
 };
 use unet_wgpu::{Backend, Graph, HostTensor, Result, Shape};

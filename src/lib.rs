@@ -11,7 +11,7 @@
 //! checkpoint can stand in its place.
 //!
 //! ```
-//! use unet_wgpu::infer::Ids;
+//! use unet_wgpu::low_level::infer::Ids;
 //! use unet_wgpu::{Backend, Error, Model, Image, Pixels, SegmentOptions, Segmenter};
 //!
 //! # fn main() -> unet_wgpu::Result<()> {
@@ -27,7 +27,7 @@
 //! let result = segmenter.segment(&image, &SegmentOptions::default(), |_fraction| Ok(()))?;
 //! # let Ids::U8(ids) = result.mask.ids() else { panic!("two classes fit a byte") };
 //! # assert_eq!((ids[32 * 64 + 32], ids[0]), (1, 0), "the disc is a nucleus, the corner is not");
-//! unet_wgpu::infer::write_mask(std::env::temp_dir().join("cells_mask.png"), &result.mask)?;
+//! unet_wgpu::low_level::infer::write_mask(std::env::temp_dir().join("cells_mask.png"), &result.mask)?;
 //! # Ok(())
 //! # }
 //! ```
@@ -39,7 +39,7 @@
 //!
 //! ```
 //! use std::collections::BTreeMap;
-//! use unet_wgpu::model::{INPUT, UNetPlusPlus, whole_graph};
+//! use unet_wgpu::low_level::model::{INPUT, UNetPlusPlus, whole_graph};
 //! use unet_wgpu::{Backend, HostTensor, Shape};
 //!
 //! # fn main() -> unet_wgpu::Result<()> {
@@ -72,30 +72,20 @@
 )]
 
 mod clock;
-pub mod error;
-pub mod gpu;
-pub mod graph;
-pub mod infer;
-pub mod io;
-pub mod kernel;
-pub mod model;
-pub mod names;
-pub mod ops;
+mod error;
+pub mod low_level;
 mod parallel;
-pub mod plan;
 #[cfg(feature = "std-fs")]
 #[doc(hidden)]
 pub mod selftest;
-pub mod session;
-pub mod tensor;
 #[doc(hidden)]
 pub mod testing;
 mod text;
-pub mod train;
-pub mod tune;
-pub mod weights;
 
-pub use error::{Error, Result};
+// Inside the library the modules keep their short paths.
+use low_level::{gpu, graph, infer, io, kernel, model, names, ops, plan, session, tensor, train, weights};
+
+pub use error::{Error, Hint, Message, Result};
 pub use gpu::{DeviceChoice, Gpu, PrecisionChoice};
 pub use graph::Graph;
 pub use infer::{Image, Pixels, SegmentOptions, Segmentation, Segmenter};

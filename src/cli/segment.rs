@@ -10,12 +10,12 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use unet_wgpu::error::Result;
-use unet_wgpu::infer::{
+use unet_wgpu::Result;
+use unet_wgpu::low_level::infer::{
     Blend, Ensemble, PageChoice, SegmentOptions, Segmenter, Tta, check_distinct, check_writable,
     expand_inputs_and_skipped, output_path, page_count,
 };
-use unet_wgpu::weights::{Normalisation, builtin};
+use unet_wgpu::low_level::weights::{Normalisation, builtin};
 
 /// Segment images: write a mask and an overlay of each
 #[derive(Args)]

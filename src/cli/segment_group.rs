@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use unet_wgpu::error::{Error, Message, Result};
-use unet_wgpu::infer::{
+use unet_wgpu::low_level::infer::{
     BandSink, ImageSource, ImageTask, InstanceReport, OpenOptions, ResultSink, SegmentOptions, Segmenter, Streamed,
     Writer, calibration_of, check_channels, open_image,
 };
+use unet_wgpu::{Error, Message, Result};
 
 /// Images that are decoded as a whole wait for each other in at most this part of the memory.
 const WAITING: u64 = 4;

@@ -514,7 +514,7 @@ fn crates_in_the_wrong_place_are_found() {
     assert!(wrong("gpu/mod.rs", "use naga::Module;").contains("names the crate `naga`"));
     assert!(wrong("weights/mod.rs", "use ::image::open;").contains("names the crate `image`"));
     assert!(wrong("cli/run.rs", "wgpu::Limits::default()").contains("names the crate `wgpu`"));
-    assert_eq!(wrong("cli/devices.rs", "use unet_wgpu::gpu::adapters; let l: wgpu::Limits;"), "");
+    assert_eq!(wrong("cli/devices.rs", "use unet_wgpu::low_level::gpu::adapters; let l: wgpu::Limits;"), "");
     assert_eq!(wrong("infer/output/overlay.rs", "use image::RgbImage;"), "");
 }
 

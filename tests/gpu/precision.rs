@@ -4,17 +4,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::gpu::{Gpu, PrecisionChoice};
-use unet_wgpu::graph::{Graph, rewrite};
-use unet_wgpu::infer::{Ids, Image, Pixels, SegmentOptions, Segmentation, Segmenter};
-use unet_wgpu::kernel::{AdapterClass, Caps, ConvFamily, Target};
-use unet_wgpu::model::{self, INPUT, Model, whole_graph};
-use unet_wgpu::plan::{Plan, PlanMemory};
-use unet_wgpu::session::{Backend, Session};
-use unet_wgpu::tensor::{HostTensor, Precision, Shape};
+use unet_wgpu::low_level::gpu::{Gpu, PrecisionChoice};
+use unet_wgpu::low_level::graph::{Graph, rewrite};
+use unet_wgpu::low_level::infer::{Ids, Image, Pixels, SegmentOptions, Segmentation, Segmenter};
+use unet_wgpu::low_level::kernel::{AdapterClass, Caps, ConvFamily, Target};
+use unet_wgpu::low_level::model::{self, INPUT, Model, whole_graph};
+use unet_wgpu::low_level::plan::{Plan, PlanMemory};
+use unet_wgpu::low_level::session::{Backend, Session};
+use unet_wgpu::low_level::tensor::{HostTensor, Precision, Shape};
+use unet_wgpu::low_level::weights::{Checkpoint, ModelMetadata, Normalisation};
 use unet_wgpu::testing::{F16_TOLERANCE, gpu_or_skip, model_cases, random_input, random_parameter};
-use unet_wgpu::weights::{Checkpoint, ModelMetadata, Normalisation};
+use unet_wgpu::{Error, Result};
 
 /// The GPU for f16 plans; `None`, after saying so, where shaders have no f16.
 fn halves() -> Option<Gpu> {

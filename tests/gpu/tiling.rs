@@ -2,17 +2,17 @@
 //! tiled say so.
 
 use serde_json::json;
-use unet_wgpu::error::Result;
-use unet_wgpu::infer::instances::{Coco, GeoJson, Labels, Rois, Table};
-use unet_wgpu::infer::{
+use unet_wgpu::Result;
+use unet_wgpu::low_level::infer::instances::{Coco, GeoJson, Labels, Rois, Table};
+use unet_wgpu::low_level::infer::{
     BandInfo, Image, InstanceOptions, InstanceSink, InstanceWriter, Pixels, SegmentOptions, Segmentation, Segmenter,
     Separation, feed,
 };
-use unet_wgpu::model::{Model, parse, whole_graph};
-use unet_wgpu::session::Backend;
-use unet_wgpu::tensor::Shape;
+use unet_wgpu::low_level::model::{Model, parse, whole_graph};
+use unet_wgpu::low_level::session::Backend;
+use unet_wgpu::low_level::tensor::Shape;
+use unet_wgpu::low_level::weights::{Checkpoint, ModelMetadata, Normalisation};
 use unet_wgpu::testing::{WINOGRAD_TOLERANCE, gpu_or_skip, random_input, random_parameter};
-use unet_wgpu::weights::{Checkpoint, ModelMetadata, Normalisation};
 
 fn model(arch: &str, config: serde_json::Value) -> Model {
     let architecture = parse(arch, &config).unwrap();
@@ -160,8 +160,8 @@ fn progress_can_cancel() {
     let m = model("unet", json!({"width": 4, "depth": 2, "padding": "same"}));
     let mut segmenter = Segmenter::new(Backend::Gpu(gpu), m);
     let (p, options) = (image(301, 215, 1), SegmentOptions { tile: Some(96), ..Default::default() });
-    let cancel = |f: f64| if f > 0.3 { Err(unet_wgpu::error::Error::Cancelled) } else { Ok(()) };
-    assert!(matches!(segmenter.segment(&p, &options, cancel), Err(unet_wgpu::error::Error::Cancelled)));
+    let cancel = |f: f64| if f > 0.3 { Err(unet_wgpu::Error::Cancelled) } else { Ok(()) };
+    assert!(matches!(segmenter.segment(&p, &options, cancel), Err(unet_wgpu::Error::Cancelled)));
     // The session can be used again.
     assert!(segmenter.segment(&p, &options, |_| Ok(())).is_ok());
 }

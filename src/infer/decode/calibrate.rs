@@ -26,7 +26,7 @@ const GEO_ASCII: u16 = 34737;
 
 /// What the file says of a page and level of it, both counted from 0. Nothing where it says nothing. A `known` size of a
 /// pixel of level 0, micrometres, stands in place of the file's. `upright` is of the image that its orientation tag turns.
-pub(in crate::infer) fn calibration(
+pub(in crate::low_level::infer) fn calibration(
     input: &Input,
     [page, level]: [usize; 2],
     known: Option<[f64; 2]>,

@@ -43,7 +43,7 @@ pub(super) use self::meaning::Meaning;
 pub(super) use self::stack::images_inside;
 
 /// More channels than this are refused.
-pub(in crate::infer) const MAX_CHANNELS: usize = 64;
+pub(in crate::low_level::infer) const MAX_CHANNELS: usize = 64;
 /// Uncompressed strips of more bytes than this are read by rows.
 const RAW_STRIP: usize = 4 << 20;
 /// What is kept of decoded chunks before anyone says how much.

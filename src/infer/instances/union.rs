@@ -17,7 +17,7 @@ pub enum Connectivity {
 /// Finds components while rows come. Labels are provisional until [`Union::finish`]; those of a component's first pixels
 /// are the smallest.
 #[derive(Debug)]
-pub(in crate::infer) struct Union {
+pub(in crate::low_level::infer) struct Union {
     width: u32,
     height: u32,
     diagonal: bool,
@@ -47,7 +47,7 @@ struct Holes {
 
 /// What [`Union::finish`] gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::infer) struct Numbered {
+pub(in crate::low_level::infer) struct Numbered {
     /// Number of the instance that a provisional label belongs to; 0 for none.
     pub number: Vec<u32>,
     /// Class of an instance, by its number; entry 0 stands for no instance.

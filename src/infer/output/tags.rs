@@ -37,7 +37,7 @@ fn doubles(tag: u16, values: &[f64]) -> TiffTag {
 }
 
 /// The tags of a result with `pages` pages.
-pub(in crate::infer) fn tags(calibration: &Calibration, pages: usize) -> Vec<TiffTag> {
+pub(in crate::low_level::infer) fn tags(calibration: &Calibration, pages: usize) -> Vec<TiffTag> {
     let mut tags = Vec::new();
     let mut resolution = calibration.resolution;
     match &calibration.pixel {

@@ -37,7 +37,7 @@ pub fn open_image(input: impl Into<Input>, options: &OpenOptions) -> Result<Box<
 }
 
 /// A source as it is stored, turned and with the channels that are asked for.
-pub(in crate::infer) fn arranged(
+pub(in crate::low_level::infer) fn arranged(
     source: Box<dyn ImageSource>,
     orientation: Orientation,
     options: &OpenOptions,

@@ -16,7 +16,7 @@ use crate::infer::image::{Pixels, Sample};
 
 /// What is done to the samples of a pixel.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::infer::decode) enum Colour {
+pub(in crate::low_level::infer::decode) enum Colour {
     /// Nothing.
     Plain,
     /// White is zero: the numbers are turned round, except those of extra samples.
@@ -177,7 +177,7 @@ impl Colour {
 
 /// What was said of the values of a file, so that it is said once.
 #[derive(Debug, Default)]
-pub(in crate::infer::decode) struct Warned {
+pub(in crate::low_level::infer::decode) struct Warned {
     pub rounded: Cell<bool>,
     pub missing: Cell<bool>,
 }

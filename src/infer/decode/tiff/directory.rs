@@ -14,7 +14,7 @@ use crate::infer::decode::{SCRATCH, Source};
 use crate::io::Reader;
 
 /// A TIFF file at one of its directories. Its tags can be read whatever they say, also of directories outside the chain.
-pub(in crate::infer::decode) struct TiffDecoder {
+pub(in crate::low_level::infer::decode) struct TiffDecoder {
     decoder: Decoder<Switch>,
     /// Where the file's first directory begins.
     first: u64,

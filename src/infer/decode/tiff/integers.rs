@@ -11,7 +11,7 @@ use crate::io::Input;
 
 /// A page of integers as stored: not turned round where white is zero, not looked up in a palette, not spread to 8 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::infer::decode) struct RawIntegers {
+pub(in crate::low_level::infer::decode) struct RawIntegers {
     pub width: usize,
     pub height: usize,
     /// Samples of a pixel: all that are stored, alpha too, of all directories of the page.
@@ -27,7 +27,7 @@ pub(in crate::infer::decode) struct RawIntegers {
 }
 
 /// The integers of page `page` of a TIFF file; none if its samples are floats or were changed by JPEG.
-pub(in crate::infer::decode) fn raw_integers(input: &Input, page: usize) -> Result<Option<RawIntegers>> {
+pub(in crate::low_level::infer::decode) fn raw_integers(input: &Input, page: usize) -> Result<Option<RawIntegers>> {
     let (file, reader, _) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let mut image = TiffImage::open(file.clone(), reader, page, 0)?;
     let source = file.as_source();
@@ -36,7 +36,7 @@ pub(in crate::infer::decode) fn raw_integers(input: &Input, page: usize) -> Resu
 
 /// A page of floats as stored.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::infer::decode) struct RawFloats {
+pub(in crate::low_level::infer::decode) struct RawFloats {
     pub width: usize,
     pub height: usize,
     /// As in [`RawIntegers`].
@@ -47,7 +47,7 @@ pub(in crate::infer::decode) struct RawFloats {
 }
 
 /// The floats of page `page` of a TIFF file; none if its samples are integers.
-pub(in crate::infer::decode) fn raw_floats(input: &Input, page: usize) -> Result<Option<RawFloats>> {
+pub(in crate::low_level::infer::decode) fn raw_floats(input: &Input, page: usize) -> Result<Option<RawFloats>> {
     let (file, reader, _) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let mut image = TiffImage::open(file.clone(), reader, page, 0)?;
     let source = file.as_source();

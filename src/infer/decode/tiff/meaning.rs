@@ -18,7 +18,7 @@ const LSM: u16 = 34412;
 const MAX_NAMES: usize = 64;
 
 /// What a file says of a page.
-pub(in crate::infer::decode) struct Meaning {
+pub(in crate::low_level::infer::decode) struct Meaning {
     pub kind: ChannelKind,
     pub names: Vec<String>,
     pub orientation: Orientation,

@@ -27,7 +27,7 @@ pub(super) enum Predictor {
 
 /// What a directory says about its pixels. Directories that are equal here can be channels of one page.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::infer::decode) struct Page {
+pub(in crate::low_level::infer::decode) struct Page {
     pub width: usize,
     pub height: usize,
     /// Samples of a pixel in the file, all of them.
@@ -60,7 +60,7 @@ pub(in crate::infer::decode) struct Page {
 
 /// Where the chunks of a directory lie, and what they share.
 #[derive(Debug)]
-pub(in crate::infer::decode) struct Places {
+pub(in crate::low_level::infer::decode) struct Places {
     offsets: Vec<u64>,
     lengths: Vec<u64>,
     /// `JPEGTables`.

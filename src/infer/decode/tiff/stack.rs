@@ -14,7 +14,11 @@ const UIC2: u16 = 33629;
 const MAX_IMAGES: usize = 1 << 20;
 
 /// How many images the only directory of a file stands for, by its description `text`; 1 if it is one like any other.
-pub(in crate::infer::decode) fn images_inside(source: &Source, decoder: &mut TiffDecoder, text: &str) -> Result<usize> {
+pub(in crate::low_level::infer::decode) fn images_inside(
+    source: &Source,
+    decoder: &mut TiffDecoder,
+    text: &str,
+) -> Result<usize> {
     if decoder.more_images() {
         return Ok(1);
     }
