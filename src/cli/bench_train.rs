@@ -38,7 +38,8 @@ impl Step<'_> {
         let Some(gpu) = backend.gpu() else {
             return Err(Error::invalid("device cpu", "the CPU reference is far too slow to train on; choose a GPU"));
         };
-        let config = TrainConfig { batch, crop: side, ..TrainConfig::default() };
+        let mut config = TrainConfig::default();
+        (config.batch, config.crop) = (batch, side);
         let loss = config.loss(architecture)?;
         let weighted = config.weight_map(&loss)?.is_some();
         let margin = architecture.size_rule().margin;

@@ -117,7 +117,7 @@ impl Eval {
             em: self.em,
             read: self.read.options(),
         };
-        let segment = SegmentOptions { probabilities: self.em, memory: self.memory, ..Default::default() };
+        let segment = SegmentOptions::default().with_probabilities(self.em).with_memory(self.memory);
         let count = data.pairs().len();
         let scores = evaluate(&data, classes, &options, |i, pair, image| {
             check_channels(&pair.image, &InMemory::borrowed(image), segmenter.model().architecture.in_channels())?;

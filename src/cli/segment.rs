@@ -202,14 +202,12 @@ impl Segment {
             pages: self.page.unwrap_or_default() != PageChoice::default(),
             level: self.level,
             pixel_size: self.pixel_size,
-            options: SegmentOptions {
-                tile: self.tile,
-                exact: self.exact,
-                blend: self.blend,
-                normalisation: self.normalise.clone(),
-                batch: self.batch.into(),
-                ..Default::default()
-            },
+            options: SegmentOptions::default()
+                .with_tile(self.tile)
+                .with_exact(self.exact)
+                .with_blend(self.blend)
+                .with_normalisation(self.normalise.clone())
+                .with_batch(self.batch.into()),
         };
         let mut unread = UnreadPages::default();
         let mut group: Vec<OpenJob> = Vec::new();

@@ -155,7 +155,7 @@ impl Work<'_> {
         let bar = progress_bar(say.common, first.job.input, first.number, of);
         // Instances keep a share of the memory for themselves.
         let memory = if first.instances.is_some() { self.memory - self.memory / 4 } else { self.memory };
-        let options = SegmentOptions { memory, ..self.options.clone() };
+        let options = self.options.clone().with_memory(memory);
         let tasks = group.iter_mut().map(|o| ImageTask { source: &mut *o.source, sinks: std::mem::take(&mut o.sinks) });
         let results = segmenter.segment_several(tasks.collect(), &options, |done| {
             bar.set_position((done * 1000.0) as u64);

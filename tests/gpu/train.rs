@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use unet_wgpu::HostTensor;
 use unet_wgpu::low_level::gpu::Gpu;
 use unet_wgpu::low_level::graph::DROPOUT_SEED;
 use unet_wgpu::low_level::model::{self, INPUT};
 use unet_wgpu::low_level::ops::{Dropout, Hyper, OptimiserKind};
+use unet_wgpu::low_level::tensor::HostTensor;
 use unet_wgpu::low_level::train::{
     Augmentation, Augmenter, Elastic, LossConfig, StepOptions, TARGET, Trainer, WEIGHT, initial, loss_graph,
 };
