@@ -5,19 +5,14 @@
 //! [`output_path`]) and the files written ([`write_mask`], [`write_overlay`], [`write_probabilities`]).
 
 pub mod band;
-mod blend;
-mod budget;
 pub mod calibration;
 pub mod channels;
-mod choose;
 mod collected;
 mod colours;
 pub mod components;
 mod decode;
 mod distance;
 mod ensemble;
-mod fit;
-mod fixed;
 pub mod image;
 pub mod instances;
 pub mod labels;
@@ -27,13 +22,10 @@ pub mod options;
 mod orient;
 pub mod output;
 pub mod paths;
-mod runner;
 pub mod segment;
 mod skipped;
 pub mod source;
-mod stream;
-pub mod tile;
-mod tile_graph;
+pub mod tiling;
 
 pub use band::{Band, BandInfo, BandSink, MaybeSend, Needs, feed};
 pub use calibration::{Affine, Calibration, Georeference, PixelSize, PixelSizeSource};
@@ -62,12 +54,12 @@ pub use output::{
 pub use paths::{
     PICTURE_EXTENSIONS, check_distinct, check_writable, expand_inputs, expand_inputs_and_skipped, output_path,
 };
-pub use runner::{TileInput, TileOutput, TileRunner};
 pub use segment::{PictureTask, Segmentation, Segmenter, Streamed};
 pub use skipped::{SkipReason, Skipped};
 pub use source::{
     OpenOptions, PageChoice, PictureSource, SourceInfo, calibration_of, check_channels, open_picture, page_count,
     read_picture,
 };
-pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
-pub use tile_graph::TileOutputs;
+pub use tiling::graph::TileOutputs;
+pub use tiling::grid::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
+pub use tiling::runner::{TileInput, TileOutput, TileRunner};

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::infer::tile::{Tile, TileGrid};
+use crate::infer::tiling::grid::{Tile, TileGrid};
 use crate::infer::{
     Picture, Pixels, SegmentOptions, Segmenter, TileInput, TileOutputs, TilePlace, TileRunner, normalise, source_window,
 };

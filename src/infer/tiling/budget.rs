@@ -3,20 +3,17 @@
 //! `memory` is divided by need: of a kind of tile it is known what the host holds while a row of such tiles goes through, and
 //! the rest is the device's. So wide pictures get flatter tiles rather than a smaller share.
 
-use super::band::{BandInfo, Needs};
-use super::options::{Blend, SegmentOptions};
-use super::source::{PictureSource, SourceInfo};
-use super::stream::{SLICE, id_bytes};
+use super::assembly::{SLICE, id_bytes};
 use crate::error::{Error, Result};
+use crate::infer::band::{BandInfo, Needs};
+use crate::infer::options::{Blend, SegmentOptions};
+use crate::infer::source::{PictureSource, SourceInfo};
 
 /// Largest share of the budget that decoded parts of the file may take, as a divisor.
 const CACHE_SHARE: u64 = 4;
 
-/// How the limit of an error ends where it is the caller's and not the device's.
-pub const OF_MEMORY: &str = "of memory";
-
 /// The memory that a picture of this kind needs on the host, by the tile's rows and columns.
-pub(super) struct Budget<'a> {
+pub(in crate::infer) struct Budget<'a> {
     memory: u64,
     blend: Blend,
     info: &'a BandInfo,
@@ -32,12 +29,21 @@ pub(super) struct Budget<'a> {
     cache: Vec<(usize, u64)>,
 }
 
+/// A picture whose memory is budgeted.
+pub(in crate::infer) struct BudgetedPicture<'a> {
+    pub info: &'a BandInfo,
+    pub needs: Needs,
+    /// Channels of the network.
+    pub channels: usize,
+    /// Runs of a network a tile.
+    pub runs: usize,
+}
+
 impl<'a> Budget<'a> {
     pub fn new(
         source: &dyn PictureSource,
         options: &SegmentOptions,
-        (channels, info, needs): (usize, &'a BandInfo, Needs),
-        runs: usize,
+        BudgetedPicture { info, needs, channels, runs }: BudgetedPicture<'a>,
     ) -> Self {
         // A source is asked for some heights, and the next larger one is taken: it cannot be held on to.
         let heights = (4..32).map(|shift| 1usize << shift).take_while(|h| h / 2 < info.height.max(16));
@@ -83,8 +89,8 @@ impl<'a> Budget<'a> {
         self.held.saturating_add(self.cache(h)).saturating_add(transfers + band + 2 * slice)
     }
 
-    /// Bytes that are left for the device, or what needs more than there is: the parts of an error.
-    pub fn device(&self, window: [usize; 2]) -> Result<u64, [String; 3]> {
+    /// Bytes that are left for the device. Fails if the host needs more than there is, about the tile of that name.
+    pub fn device(&self, window: [usize; 2], name: &str) -> Result<u64> {
         let host = self.host(window);
         if host < self.memory {
             return Ok(self.memory - host);
@@ -93,13 +99,13 @@ impl<'a> Budget<'a> {
             true => "the picture's file, which has to be decoded in large pieces, and a row of tiles",
             false => "the picture's pixels and results, on the host,",
         };
-        Err([what.to_string(), mib(host), format!("{} {OF_MEMORY}", mib(self.memory))])
+        Err(Error::Limit { what: format!("{name}: {what}"), needed: mib(host), limit: of_memory(self.memory) })
     }
 
     /// The memory allowed, and the host's part of it, as the limit in an error.
     pub fn shared(&self, window: [usize; 2]) -> String {
         let host = mib(self.host(window));
-        format!("{} {OF_MEMORY}, of which the picture and its results take {host}", mib(self.memory))
+        format!("{}, of which the picture and its results take {host}", of_memory(self.memory))
     }
 }
 
@@ -107,17 +113,20 @@ fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64)
 }
 
+fn of_memory(bytes: u64) -> String {
+    format!("{} of memory", mib(bytes))
+}
+
 /// Fails if not even a row of the picture, with the pieces that its file is decoded in, can be in memory: statistics are
 /// gathered row by row.
-pub(super) fn check_rows(source: &dyn PictureSource, memory: u64) -> Result<()> {
+pub(in crate::infer) fn check_rows(source: &dyn PictureSource, memory: u64) -> Result<()> {
     let least = source.info().row_bytes().saturating_add(source.held_bytes());
     if least <= memory {
         return Ok(());
     }
-    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64);
     Err(Error::Limit {
         what: "a row of the picture, in the pieces that its file is decoded in,".into(),
         needed: mib(least),
-        limit: format!("{} {OF_MEMORY}", mib(memory)),
+        limit: of_memory(memory),
     })
 }

@@ -1,11 +1,11 @@
 //! Pictures for networks that take one size only: windows of exactly that size.
 
-use super::tile::{TileGrid, TileSpec, plan_axis};
+use super::grid::{TileGrid, TileSpec, plan_axis};
 use crate::error::{Error, Result};
 
 /// Windows of exactly `size` rows and columns over a picture. A smaller picture is mirrored up to the window; a larger one
 /// needs a network that can be tiled, which `spec` says, or why not.
-pub(super) fn fixed_grid(
+pub(in crate::infer) fn fixed_grid(
     picture: [usize; 2],
     size: [usize; 2],
     spec: std::result::Result<TileSpec, String>,
