@@ -16,7 +16,7 @@ use super::tiling::graph::TileOutputs;
 use super::tiling::grid::TileSpec;
 use super::tiling::plan::{TileKind, TilePlan, TilePlanner, TileRequest};
 use super::tiling::runner::{TileInput, TileOutput, TileRunner};
-use crate::error::{Error, Result};
+use crate::error::{Error, Message, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::model::Model;
@@ -39,7 +39,7 @@ pub struct Segmentation {
     /// Why that is `f32` where the backend is for `f16`: what `f16` could not hold.
     pub fallback: Option<String>,
     /// What users should know of the way the picture was read, each a clause that follows its name and a colon.
-    pub notes: Vec<String>,
+    pub notes: Vec<Message>,
 }
 
 /// How a picture was segmented whose rows went to sinks.
@@ -60,7 +60,7 @@ pub struct Streamed {
     /// Why that is `f32` where the backend is for `f16`: what `f16` could not hold.
     pub fallback: Option<String>,
     /// What users should know of the way the picture was read, each a clause that follows its name and a colon.
-    pub notes: Vec<String>,
+    pub notes: Vec<Message>,
 }
 
 /// A picture to segment, and what takes its rows.
@@ -373,7 +373,7 @@ fn streamed(Ongoing { windows, out, .. }: Ongoing, plan: &TilePlan) -> Streamed 
     let TileKind { shape, batch, precision, .. } = plan.kind;
     let (class_pixels, picture, tiles) = (out.counts, windows.source.info(), plan.cut.tiles());
     let mut notes = windows.source.notes();
-    notes.extend(windows.channels.note(windows.coloured).map(String::from));
+    notes.extend(windows.channels.note(windows.coloured).cloned());
     Streamed { picture, class_pixels, tiles, tile: shape, batch, precision, fallback: None, notes }
 }
 

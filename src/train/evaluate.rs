@@ -9,7 +9,7 @@ use super::metrics::{
     rand_scores, v_info, warping_error,
 };
 use super::truth::Truth;
-use crate::error::{Error, Result};
+use crate::error::{Error, Message, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::infer::{
@@ -113,7 +113,7 @@ pub struct Evaluation {
     /// Scores of every picture, in the order of the data set.
     pub pictures: Vec<PictureScores>,
     /// What users should know of the way images were read, and of how many.
-    pub notes: Vec<(String, usize)>,
+    pub notes: Vec<(Message, usize)>,
 }
 
 /// Segments every picture of a data set with `segment` and compares with the truth, after a look at every file. `segment` gets the picture's number
@@ -152,7 +152,7 @@ pub async fn evaluate_async(
         notes.extend(said.into_iter().chain(result.notes));
         let probability = result.probabilities.as_deref();
         let scores = score(&pair.name, &result.mask, probability, &truth, classes.len(), options);
-        pictures.push(scores.map_err(|e| Error::file(&pair.image, e.to_string()))?);
+        pictures.push(scores.map_err(|e| Error::file(&pair.image, e.message()))?);
     }
     Ok(Evaluation { classes, thresholds: options.thresholds.clone(), pictures, notes: tally(notes) })
 }

@@ -16,7 +16,7 @@ use super::scan::{GroundTruthSummary, findings, scan};
 use super::schedule::Plateau;
 use super::step::StepOptions;
 use super::trainer::{StepLoss, Trainer};
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Message, Result};
 use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
@@ -193,10 +193,8 @@ impl TrainRun {
         config.validate()?;
         let files = RunFiles { dir: dir.into() };
         if !resume && files.last().exists() {
-            return Err(Error::file(
-                files.last(),
-                "there is a run here; go on with it (--resume) or choose another folder",
-            ));
+            let reason = Message::from("there is a run here; go on with it (");
+            return Err(Error::file(files.last(), reason.then(Hint::Resume).then(") or choose another folder")));
         }
         let architecture: Arc<dyn Architecture> = config.architecture()?.into();
         let loss = config.loss(&*architecture)?;
@@ -274,7 +272,7 @@ impl TrainRun {
         let (mut step, mut best, mut kept) = (0, None, Kept::default());
         if resume {
             let (state, _) = load_state(files.last())?;
-            trainer.restore(&state.tensors).map_err(|e| Error::file(files.last(), e.to_string()))?;
+            trainer.restore(&state.tensors).map_err(|e| Error::file(files.last(), e.message()))?;
             (step, best) = (state.step, state.best);
             kept = serde_json::from_value(state.extra).map_err(|e| Error::file(files.last(), e.to_string()))?;
         }

@@ -7,7 +7,7 @@ use super::fixed_size::fixed_grid;
 use super::graph::TileOutputs;
 use super::grid::{TileGrid, TileSpec};
 use super::search::choose;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Message, Result};
 use crate::graph::footprint;
 use crate::infer::ensemble::Ensemble;
 use crate::infer::options::{Blend, SegmentOptions};
@@ -189,10 +189,13 @@ impl TilePlanner {
             let first = problem.map_or_else(|| "tiles were asked for".to_string(), |e| e.to_string());
             let what = format!("{width}x{height} picture");
             let way = match rule.margin {
-                0 => "with `--blend gaussian` it is tiled as nnU-Net does it, which is not the whole picture's result",
-                _ => "a smaller image, or more memory, is what helps",
+                0 => Message::from("with `")
+                    .then(Hint::BlendGaussian)
+                    .then("` it is tiled as nnU-Net does it, which is not the whole picture's result"),
+                _ => "a smaller image, or more memory, is what helps".into(),
             };
-            Error::invalid(what, format!("{first}; and this network cannot be tiled exactly: {why}; {way}"))
+            let reason = format!("{first}; and this network cannot be tiled exactly: {why}; ");
+            Error::invalid(what, Message::from(reason).then(way))
         })?;
         // What a pixel of a tile takes on the device decides how much a row of the band weighs against it.
         let smallest = spec.smallest_tile()?;
