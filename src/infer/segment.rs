@@ -1,17 +1,17 @@
-//! The segmenter: a picture in, class ids (and probabilities) out, in tiles that fit the device.
+//! The segmenter: an image in, class ids (and probabilities) out, in tiles that fit the device.
 
 use super::band::{BandInfo, BandSink, Needs};
 use super::channels::ChannelMap;
 use super::collected::Collected;
 use super::ensemble::Ensemble;
-use super::image::{Picture, Sample};
+use super::image::{Image, Sample};
 use super::mask::Mask;
-use super::normalise::{ChannelAffine, Collector, Wanted, collect, maps, reads_integers, wanted};
+use super::normalise::{ChannelAffine, Collector, StatisticsRequest, collect, maps, reads_integers, requested};
 use super::options::{Blend, SegmentOptions};
 use super::output::{SHOWN, STRETCH, joint};
-use super::source::{InMemory, PictureSource, SourceInfo};
-use super::tiling::assembly::{Emitter, Ongoing, RunTiles, TileResult, Waiting, Windows, run_tiles};
-use super::tiling::budget::{Budget, BudgetedPicture, check_rows};
+use super::source::{ImageSource, InMemory, SourceInfo};
+use super::tiling::assembly::{Emitter, ImageInProgress, QueuedTile, RunTiles, TileResult, Windows, run_tiles};
+use super::tiling::budget::{Budget, BudgetedImage, check_rows};
 use super::tiling::graph::TileOutputs;
 use super::tiling::grid::TileSpec;
 use super::tiling::plan::{TileKind, TilePlan, TilePlanner, TileRequest};
@@ -23,7 +23,7 @@ use crate::model::Model;
 use crate::session::Backend;
 use crate::tensor::Precision;
 
-/// A segmented picture.
+/// A segmented image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Segmentation {
     /// Class of every pixel.
@@ -38,15 +38,15 @@ pub struct Segmentation {
     pub precision: Precision,
     /// Why that is `f32` where the backend is for `f16`: what `f16` could not hold.
     pub fallback: Option<String>,
-    /// What users should know of the way the picture was read, each a clause that follows its name and a colon.
+    /// What users should know of the way the image was read, each a clause that follows its name and a colon.
     pub notes: Vec<Message>,
 }
 
-/// How a picture was segmented whose rows went to sinks.
+/// How an image was segmented whose rows went to sinks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Streamed {
-    /// What the picture is.
-    pub picture: SourceInfo,
+    /// What the image is.
+    pub image: SourceInfo,
     /// Pixels of every class.
     pub class_pixels: Vec<u64>,
     /// Rows and columns of tiles it took.
@@ -59,21 +59,21 @@ pub struct Streamed {
     pub precision: Precision,
     /// Why that is `f32` where the backend is for `f16`: what `f16` could not hold.
     pub fallback: Option<String>,
-    /// What users should know of the way the picture was read, each a clause that follows its name and a colon.
+    /// What users should know of the way the image was read, each a clause that follows its name and a colon.
     pub notes: Vec<Message>,
 }
 
-/// A picture to segment, and what takes its rows.
-pub struct PictureTask<'a> {
-    /// The picture.
-    pub source: &'a mut dyn PictureSource,
+/// An image to segment, and what takes its rows.
+pub struct ImageTask<'a> {
+    /// The image.
+    pub source: &'a mut dyn ImageSource,
     /// Finished once all rows went through.
     pub sinks: Vec<Box<dyn BandSink>>,
 }
 
-/// A picture that is measured.
+/// An image that is measured.
 struct Prepared<'a> {
-    source: &'a mut dyn PictureSource,
+    source: &'a mut dyn ImageSource,
     sinks: Vec<&'a mut dyn BandSink>,
     info: BandInfo,
     needs: Needs,
@@ -81,17 +81,17 @@ struct Prepared<'a> {
     channels: ChannelMap,
 }
 
-/// A model on a backend, ready for pictures of any size. Tile shapes it has met stay compiled and allocated.
+/// A model on a backend, ready for images of any size. Tile shapes it has met stay compiled and allocated.
 #[derive(Debug)]
 pub struct Segmenter {
     backend: Backend,
     planner: TilePlanner,
-    /// What runs one kind of tile. One entry: the next picture is likely of the same size.
+    /// What runs one kind of tile. One entry: the next image is likely of the same size.
     ready: Option<(TileKind, TileRunner)>,
 }
 
 /// How each model's input is normalised, and what is shown black and white.
-type Measured = (Vec<Vec<ChannelAffine>>, Option<[f64; 2]>);
+type Measurement = (Vec<Vec<ChannelAffine>>, Option<[f64; 2]>);
 
 impl Segmenter {
     /// A segmenter with a model, or with several as one. Nothing is compiled or allocated yet.
@@ -119,42 +119,42 @@ impl Segmenter {
         self.planner.tile_spec()
     }
 
-    /// Segments a picture. `progress` gets a fraction from 0 to 1 and may cancel by returning an error. Where `f16` cannot
-    /// hold some value of the network, the picture is segmented again in `f32`, with a warning in the log and
+    /// Segments an image. `progress` gets a fraction from 0 to 1 and may cancel by returning an error. Where `f16` cannot
+    /// hold some value of the network, the image is segmented again in `f32`, with a warning in the log and
     /// [`Segmentation::fallback`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn segment(
         &mut self,
-        picture: &Picture,
+        image: &Image,
         options: &SegmentOptions,
         progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Segmentation> {
-        block_on(self.segment_async(picture, options, progress))
+        block_on(self.segment_async(image, options, progress))
     }
 
     /// [`Self::segment`] as a future. Dropped before its end it is a cancelled run: the segmenter stays usable.
     pub async fn segment_async(
         &mut self,
-        picture: &Picture,
+        image: &Image,
         options: &SegmentOptions,
         progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Segmentation> {
         let mut collected = Collected { probabilities: options.probabilities, ..Default::default() };
-        let mut source = InMemory::borrowed(picture);
+        let mut source = InMemory::borrowed(image);
         let run = self.stream(&mut source, options, vec![&mut collected], progress).await?;
-        let mask = Mask::new(picture.width(), picture.height(), run.class_pixels.len(), collected.ids)?;
+        let mask = Mask::new(image.width(), image.height(), run.class_pixels.len(), collected.ids)?;
         let probabilities = options.probabilities.then_some(collected.planes);
         let Streamed { tiles, tile, precision, fallback, notes, .. } = run;
         Ok(Segmentation { mask, probabilities, tiles, tile, precision, fallback, notes })
     }
 
-    /// Segments a picture of any size: its rows go to the sinks as they become complete, and neither the picture nor its
+    /// Segments an image of any size: its rows go to the sinks as they become complete, and neither the image nor its
     /// results are ever in memory as a whole. Sinks are finished once all rows went through. `progress` and `f16` are as in
     /// [`Self::segment`]; [`SegmentOptions::probabilities`] is what sinks say.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn segment_to(
         &mut self,
-        source: &mut dyn PictureSource,
+        source: &mut dyn ImageSource,
         options: &SegmentOptions,
         sinks: Vec<Box<dyn BandSink>>,
         progress: impl FnMut(f64) -> Result<()>,
@@ -165,7 +165,7 @@ impl Segmenter {
     /// [`Self::segment_to`] as a future.
     pub async fn segment_to_async(
         &mut self,
-        source: &mut dyn PictureSource,
+        source: &mut dyn ImageSource,
         options: &SegmentOptions,
         mut sinks: Vec<Box<dyn BandSink>>,
         progress: impl FnMut(f64) -> Result<()>,
@@ -175,12 +175,12 @@ impl Segmenter {
         Ok(run)
     }
 
-    /// Segments pictures as [`Self::segment_to`] does, each with its own result. With [`SegmentOptions::batch`] above 1,
-    /// pictures of one size that are a single tile each are run together; where that fails, each is done alone.
+    /// Segments images as [`Self::segment_to`] does, each with its own result. With [`SegmentOptions::batch`] above 1,
+    /// images of one size that are a single tile each are run together; where that fails, each is done alone.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn segment_several(
         &mut self,
-        tasks: Vec<PictureTask>,
+        tasks: Vec<ImageTask>,
         options: &SegmentOptions,
         progress: impl FnMut(f64) -> Result<()>,
     ) -> Vec<Result<Streamed>> {
@@ -190,7 +190,7 @@ impl Segmenter {
     /// [`Self::segment_several`] as a future.
     pub async fn segment_several_async(
         &mut self,
-        mut tasks: Vec<PictureTask<'_>>,
+        mut tasks: Vec<ImageTask<'_>>,
         options: &SegmentOptions,
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Vec<Result<Streamed>> {
@@ -210,7 +210,7 @@ impl Segmenter {
                 each
             }
         };
-        let finish = |(task, result): (PictureTask, Result<Streamed>)| {
+        let finish = |(task, result): (ImageTask, Result<Streamed>)| {
             let run = result?;
             task.sinks.into_iter().try_for_each(|s| s.finish())?;
             Ok(run)
@@ -218,10 +218,10 @@ impl Segmenter {
         tasks.into_iter().zip(results).map(finish).collect()
     }
 
-    /// Several pictures in batches, if they suit each other and nothing goes wrong.
+    /// Several images in batches, if they suit each other and nothing goes wrong.
     async fn together(
         &mut self,
-        tasks: &mut [PictureTask<'_>],
+        tasks: &mut [ImageTask<'_>],
         options: &SegmentOptions,
         progress: &mut impl FnMut(f64) -> Result<()>,
     ) -> Option<Vec<Streamed>> {
@@ -229,12 +229,12 @@ impl Segmenter {
         if tasks.iter().any(|t| t.source.info() != first) {
             return None;
         }
-        let mut pictures = Vec::new();
+        let mut images = Vec::new();
         for task in tasks {
-            pictures.push(self.prepare(&mut *task.source, borrowed(&mut task.sinks), options).ok()?);
+            images.push(self.prepare(&mut *task.source, borrowed(&mut task.sinks), options).ok()?);
         }
         let backend = self.backend_for(options);
-        self.stream_on(&backend, &mut pictures, options, progress).await.ok()
+        self.stream_on(&backend, &mut images, options, progress).await.ok()
     }
 
     fn backend_for(&self, options: &SegmentOptions) -> Backend {
@@ -243,14 +243,14 @@ impl Segmenter {
 
     async fn stream<'a>(
         &mut self,
-        source: &'a mut dyn PictureSource,
+        source: &'a mut dyn ImageSource,
         options: &SegmentOptions,
         sinks: Vec<&'a mut dyn BandSink>,
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Streamed> {
-        let mut picture = [self.prepare(source, sinks, options)?];
+        let mut image = [self.prepare(source, sinks, options)?];
         let backend = self.backend_for(options);
-        let work = async |b: &Backend| self.stream_on(b, &mut picture, options, &mut progress).await;
+        let work = async |b: &Backend| self.stream_on(b, &mut image, options, &mut progress).await;
         let (run, fallback) = backend.or_f32_async(work).await?;
         match run.into_iter().next() {
             Some(run) => Ok(Streamed { fallback, ..run }),
@@ -260,7 +260,7 @@ impl Segmenter {
 
     fn prepare<'a>(
         &self,
-        source: &'a mut dyn PictureSource,
+        source: &'a mut dyn ImageSource,
         sinks: Vec<&'a mut dyn BandSink>,
         options: &SegmentOptions,
     ) -> Result<Prepared<'a>> {
@@ -280,21 +280,21 @@ impl Segmenter {
     /// How pixels are normalised, for each model, and what is shown black and white.
     fn measure(
         &self,
-        source: &mut dyn PictureSource,
+        source: &mut dyn ImageSource,
         options: &SegmentOptions,
         needs: Needs,
         map: &ChannelMap,
-    ) -> Result<Measured> {
+    ) -> Result<Measurement> {
         let rules =
             self.planner.ensemble.models().map(|m| options.normalisation.as_ref().unwrap_or(&m.metadata.normalisation));
         let info = source.info();
         let channels = self.model().architecture.in_channels();
         check_rows(&*source, options.memory)?;
         let input = SourceInfo { channels, ..info };
-        let pixels = rules.map(|rule| Ok((rule, Collector::new(input, wanted(rule)?))));
+        let pixels = rules.map(|rule| Ok((rule, Collector::new(input, requested(rule)?))));
         let mut pixels = pixels.collect::<Result<Vec<_>>>()?;
         let shown = if needs.contrast { STRETCH.to_vec() } else { Vec::new() };
-        let mut shown = Collector::new(info, Wanted { percentiles: shown, ..Wanted::default() });
+        let mut shown = Collector::new(info, StatisticsRequest { percentiles: shown, ..StatisticsRequest::default() });
         let mut all = Vec::new();
         for (rule, pixels) in &mut pixels {
             if info.sample == Sample::F32 || reads_integers(rule) {
@@ -313,46 +313,46 @@ impl Segmenter {
         Ok((affines.collect::<Result<_>>()?, contrast))
     }
 
-    /// Runs one picture in tiles; or several of one size, together, if each is a single tile.
+    /// Runs one image in tiles; or several of one size, together, if each is a single tile.
     async fn stream_on(
         &mut self,
         backend: &Backend,
-        pictures: &mut [Prepared<'_>],
+        images: &mut [Prepared<'_>],
         options: &SegmentOptions,
         progress: &mut impl FnMut(f64) -> Result<()>,
     ) -> Result<Vec<Streamed>> {
-        let Some(plan) = self.plan(backend, pictures, options)? else { return Ok(Vec::new()) };
+        let Some(plan) = self.plan(backend, images, options)? else { return Ok(Vec::new()) };
         let planes = self.planner.ensemble.planes();
         let runner = self.runner(backend, plan.kind).await?;
         let (rule, at_once) = (runner.rule(), runner.tiles_at_once());
         let (mut ongoing, mut affines) = (Vec::new(), Vec::new());
-        for Prepared { source, sinks, info, needs, affines: own, channels } in pictures {
-            source.keep(plan.cache);
+        for Prepared { source, sinks, info, needs, affines: own, channels } in images {
+            source.set_cache(plan.cache);
             let windows = Windows { source: &mut **source, channels, coloured: false };
             let out = Emitter::new(info, *needs, sinks)?;
-            ongoing.push(Ongoing { windows, out, assembly: plan.cut.assembly(rule, planes) });
+            ongoing.push(ImageInProgress { windows, out, assembly: plan.cut.assembly(rule, planes) });
             affines.push(&own[..]);
         }
         run_tiles(&mut ongoing, at_once, &mut Networks { runner, affines }, progress).await?;
         Ok(ongoing.into_iter().map(|o| streamed(o, &plan)).collect())
     }
 
-    /// The tiles of pictures that are run together; none of no pictures.
-    fn plan(&mut self, backend: &Backend, pictures: &[Prepared], options: &SegmentOptions) -> Result<Option<TilePlan>> {
-        let needs = pictures.iter().fold(Needs::default(), |n, p| n.or(p.needs));
+    /// The tiles of images that are run together; none of no images.
+    fn plan(&mut self, backend: &Backend, images: &[Prepared], options: &SegmentOptions) -> Result<Option<TilePlan>> {
+        let needs = images.iter().fold(Needs::default(), |n, p| n.or(p.needs));
         let outputs = TileOutputs { probabilities: needs.probabilities, decision: options.blend == Blend::Gaussian };
         let (channels, runs) = (self.model().architecture.in_channels(), self.planner.ensemble.runs());
-        let mut budgets = Vec::with_capacity(pictures.len());
-        for Prepared { source, info, needs, .. } in pictures {
-            let picture = BudgetedPicture { info, needs: *needs, channels, runs };
-            budgets.push(Budget::new(&**source, options, picture));
+        let mut budgets = Vec::with_capacity(images.len());
+        for Prepared { source, info, needs, .. } in images {
+            let image = BudgetedImage { info, needs: *needs, channels, runs };
+            budgets.push(Budget::new(&**source, options, image));
         }
-        let (Some(first), Some((budget, others))) = (pictures.first(), budgets.split_first()) else { return Ok(None) };
+        let (Some(first), Some((budget, others))) = (images.first(), budgets.split_first()) else { return Ok(None) };
         let size = [first.info.height, first.info.width];
         self.planner.plan(&TileRequest { backend, options, outputs, size, budget }, others).map(Some)
     }
 
-    /// The networks for a kind of tile, kept from the last picture or made ready now.
+    /// The networks for a kind of tile, kept from the last image or made ready now.
     async fn runner(&mut self, backend: &Backend, kind: TileKind) -> Result<&mut TileRunner> {
         let plans = self.planner.take_planned(&kind);
         if self.ready.as_ref().is_none_or(|r| r.0 != kind) {
@@ -368,24 +368,28 @@ impl Segmenter {
     }
 }
 
-/// How a picture was segmented that all rows of came out.
-fn streamed(Ongoing { windows, out, .. }: Ongoing, plan: &TilePlan) -> Streamed {
+/// How an image was segmented that all rows of came out.
+fn streamed(ImageInProgress { windows, out, .. }: ImageInProgress, plan: &TilePlan) -> Streamed {
     let TileKind { shape, batch, precision, .. } = plan.kind;
-    let (class_pixels, picture, tiles) = (out.counts, windows.source.info(), plan.cut.tiles());
+    let (class_pixels, image, tiles) = (out.counts, windows.source.info(), plan.cut.tiles());
     let mut notes = windows.source.notes();
     notes.extend(windows.channels.note(windows.coloured).cloned());
-    Streamed { picture, class_pixels, tiles, tile: shape, batch, precision, fallback: None, notes }
+    Streamed { image, class_pixels, tiles, tile: shape, batch, precision, fallback: None, notes }
 }
 
-/// Networks that tiles go through, and how each picture is normalised for them.
+/// Networks that tiles go through, and how each image is normalised for them.
 struct Networks<'a> {
     runner: &'a mut TileRunner,
     affines: Vec<&'a [Vec<ChannelAffine>]>,
 }
 
 impl RunTiles for Networks<'_> {
-    async fn run(&mut self, waiting: &[Waiting], progress: impl FnMut(f64) -> Result<()>) -> Result<Vec<TileResult>> {
-        let affines = |w: &Waiting| self.affines.get(w.picture).copied().unwrap_or_default();
+    async fn run(
+        &mut self,
+        waiting: &[QueuedTile],
+        progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Vec<TileResult>> {
+        let affines = |w: &QueuedTile| self.affines.get(w.image).copied().unwrap_or_default();
         let tiles = waiting.iter().map(|w| TileInput { place: &w.place, pixels: &w.pixels, affines: affines(w) });
         let tiles: Vec<TileInput> = tiles.collect();
         let results = self.runner.run_async(&tiles, progress).await?.into_iter();

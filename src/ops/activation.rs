@@ -1,6 +1,8 @@
 //! Activations: the op, and the kind that other ops fuse into their last step.
 
-use super::{ActivationGrad, Backward, Emit, Lowering, Op, OpCase, ValueId, expect_inputs, map_elements, output_shape};
+use super::{
+    ActivationGrad, Backward, GraphBuilder, Lowering, Op, OpCase, ValueId, expect_inputs, map_elements, output_shape,
+};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
@@ -89,10 +91,10 @@ impl Op for Activation {
         cx.dispatch(kernel, params, [Operand::Input(0), Operand::Output(0)], Lowering::per_vec4(o))
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         let op = ActivationGrad { kind: self.kind };
-        Ok(vec![Some(emit.node("grad", op, &[node.outputs[0], dy])?)])
+        Ok(vec![Some(builder.node("grad", op, &[node.outputs[0], dy])?)])
     }
 }
 

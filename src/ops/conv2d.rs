@@ -11,7 +11,9 @@ mod window;
 mod winograd;
 
 use super::resize::{Resize, ResizeMode, ResizeSize};
-use super::{ActivationKind, Backward, Emit, Lowering, MaxPool2d, Op, OpCase, Spatial, ValueId, Window, by_plane};
+use super::{
+    ActivationKind, Backward, GraphBuilder, Lowering, MaxPool2d, Op, OpCase, Spatial, ValueId, Window, by_plane,
+};
 use crate::error::{Error, Result};
 use crate::kernel::{ConvClass, ConvFamily, KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -22,7 +24,7 @@ use params::{GroupedParams, PlainParams};
 ///
 /// Inputs: `sources.len()` data tensors, read as if concatenated along the channels, then the weight
 /// `[C_out, C_in / groups, kh, kw]`, then the bias `[C_out]` if `bias`. A source may be a crop of its tensor: that is
-/// how skip connections reach a convolution without a copy. Or it may be enlarged on the way: then no enlarged copy is
+/// how skip connections reach a convolution without a copy. Or it may be upsampled on the way: then no upsampled copy is
 /// made either, if the kernel can.
 ///
 /// Outputs: the result and, if `pool`, its 2x2 max-pooling.
@@ -60,26 +62,26 @@ pub struct Source {
     /// Column at which the region starts.
     pub left: usize,
     /// Interpolation to a whole multiple of its size, before anything else.
-    pub enlarge: Option<(ResizeMode, usize)>,
+    pub upsample: Option<(ResizeMode, usize)>,
 }
 
 impl Source {
     /// All of the tensor as it is.
-    pub const WHOLE: Self = Self { top: 0, left: 0, enlarge: None };
+    pub const WHOLE: Self = Self { top: 0, left: 0, upsample: None };
 
     /// A crop.
     pub const fn at(top: usize, left: usize) -> Self {
-        Self { top, left, enlarge: None }
+        Self { top, left, upsample: None }
     }
 
-    /// All of the tensor, enlarged.
-    pub const fn enlarged(mode: ResizeMode, factor: usize) -> Self {
-        Self { top: 0, left: 0, enlarge: Some((mode, factor)) }
+    /// All of the tensor, upsampled.
+    pub const fn upsampled(mode: ResizeMode, factor: usize) -> Self {
+        Self { top: 0, left: 0, upsample: Some((mode, factor)) }
     }
 
     /// The shape that the convolution sees of a tensor, before cropping.
     fn shape(&self, s: Shape) -> Option<Shape> {
-        let Some((_, factor)) = self.enlarge else { return Some(s) };
+        let Some((_, factor)) = self.upsample else { return Some(s) };
         Some(s.with_hw(s.h.checked_mul(factor)?, s.w.checked_mul(factor)?))
     }
 }
@@ -156,10 +158,11 @@ impl Op for Conv2d {
         let [h, w] = self.region(first);
         let channels: usize = inputs[..k].iter().map(|i| i.shape.c).sum();
         let weight = inputs[k].shape;
-        let want = Shape::new(self.out_channels, channels / self.groups, self.kernel[0], self.kernel[1]);
-        if weight != want || !channels.is_multiple_of(self.groups) || !self.out_channels.is_multiple_of(self.groups) {
+        let expected = Shape::new(self.out_channels, channels / self.groups, self.kernel[0], self.kernel[1]);
+        if weight != expected || !channels.is_multiple_of(self.groups) || !self.out_channels.is_multiple_of(self.groups)
+        {
             return fail(format!(
-                "weight {weight} does not fit {channels} input channels in {} groups, expected {want}",
+                "weight {weight} does not fit {channels} input channels in {} groups, expected {expected}",
                 self.groups
             ));
         }
@@ -167,9 +170,9 @@ impl Op for Conv2d {
             return fail("grouped convolution over several sources".into());
         }
         for (s, source) in inputs[..k].iter().zip(&self.sources) {
-            let Source { top, left, enlarge } = *source;
+            let Source { top, left, upsample } = *source;
             let Some(s) = source.shape(s.shape).filter(|s| !s.is_empty()) else {
-                return fail(format!("source {} cannot be enlarged by {enlarge:?}", s.shape));
+                return fail(format!("source {} cannot be upsampled by {upsample:?}", s.shape));
             };
             if s.n != first.n || top + h > s.h || left + w > s.w {
                 return fail(format!(
@@ -180,8 +183,8 @@ impl Op for Conv2d {
             if cropped && self.padding != [0; 4] {
                 return fail("a padded convolution cannot read a crop: the halo is not zero there".into());
             }
-            if enlarge.is_some() && (cropped || self.groups > 1) {
-                return fail("an enlarged source is read whole, and by an ungrouped convolution".into());
+            if upsample.is_some() && (cropped || self.groups > 1) {
+                return fail("an upsampled source is read whole, and by an ungrouped convolution".into());
             }
         }
         if self.bias && inputs[k + 1].shape.len() != self.out_channels {
@@ -207,7 +210,7 @@ impl Op for Conv2d {
         // Sources as the sums below see them, and their shapes.
         let mut sources = Vec::with_capacity(k);
         for (&input, source) in inputs.iter().zip(&self.sources) {
-            sources.push(match source.enlarge {
+            sources.push(match source.upsample {
                 Some((mode, factor)) => Resize { mode, size: ResizeSize::Scale(factor) }.reference(&[input])?.remove(0),
                 None => input.clone(),
             });
@@ -274,7 +277,7 @@ impl Op for Conv2d {
     }
 
     fn spatial(&self, inputs: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        if self.pool || self.sources.iter().any(|s| s.enlarge.is_some()) {
+        if self.pool || self.sources.iter().any(|s| s.upsample.is_some()) {
             return Spatial::Global("a convolution with fused neighbours is for running, not for analysis");
         }
         let windows = (0..inputs.len()).map(|s| {
@@ -289,11 +292,11 @@ impl Op for Conv2d {
     }
 
     fn reads_halo(&self, input: usize) -> bool {
-        self.padding != [0; 4] && self.sources.get(input).is_some_and(|s| s.enlarge.is_none())
+        self.padding != [0; 4] && self.sources.get(input).is_some_and(|s| s.upsample.is_none())
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
-        gradient::backward(self, node, emit)
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
+        gradient::backward(self, node, builder)
     }
 }
 

@@ -147,9 +147,9 @@ impl Backend {
     }
 
     /// What a graph would take, without allocating anything. Fails with [`Error::Limit`] if the device cannot hold it, or
-    /// if it is more than `most` bytes.
-    pub fn memory(&self, graph: &Graph, most: u64) -> Result<PlanMemory> {
-        match self.plan(graph, most)? {
+    /// if it is more than `max` bytes.
+    pub fn memory(&self, graph: &Graph, max: u64) -> Result<PlanMemory> {
+        match self.plan(graph, max)? {
             Planning::Fits(planned) => Ok(planned.memory),
             Planning::Exceeds(excess) => Err(excess.into()),
         }
@@ -169,9 +169,9 @@ impl Backend {
             Self::Cpu => (graph, &unlimited),
         };
         // Planning what is far too large would take long.
-        let least = Plan::least_memory(graph, target)?;
-        if least > limit {
-            return Ok(Planning::Exceeds(Excess { needed: least, at_least: true, limit }));
+        let min = Plan::min_memory(graph, target)?;
+        if min > limit {
+            return Ok(Planning::Exceeds(Excess { needed: min, at_least: true, limit }));
         }
         let plan = Plan::new(graph, target)?;
         let memory = plan.memory;

@@ -30,7 +30,7 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
             (s.h, s.w) == (h, w)
         });
         let same = Conv2d { region: conv.region, ..plain } == *conv && conv.sources == [Source::WHOLE];
-        if !same || !region || conv.out_channels > Head2d::MOST_CLASSES {
+        if !same || !region || conv.out_channels > Head2d::MAX_CLASSES {
             return Ok(None);
         }
         let op = Head2d { classes: conv.out_channels, bias: conv.bias, activation: conv.activation, softmax, output };

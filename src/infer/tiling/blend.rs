@@ -3,26 +3,26 @@
 //!
 //! Weights are a Gaussian of the tile's edge / 8 around its middle, tiles lie half an edge apart or a little less, spread
 //! evenly (nnU-Net's `compute_gaussian` and `compute_steps_for_sliding_window`, step 0.5). What is averaged is what the
-//! network decides on, and its probabilities. The result is not that of the whole picture.
+//! network decides on, and its probabilities. The result is not that of the whole image.
 
 use super::assembly::{Assembly, Emitter, TileResult, no_ids, zeros};
 use crate::error::{Error, Result};
 use crate::infer::mask::Ids;
-use crate::infer::source::PictureSource;
+use crate::infer::source::ImageSource;
 use crate::ops::MaskRule;
 
 /// One axis of overlapping tiles.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::infer) struct BlendAxis {
-    /// Pixels of the picture.
+    /// Pixels of the image.
     pub length: usize,
-    /// Pixels of a tile; may reach beyond a small picture.
+    /// Pixels of a tile; may reach beyond a small image.
     pub tile: usize,
     /// First pixels of the tiles, ascending.
     pub starts: Vec<usize>,
     /// Weight of a tile's pixels.
     weight: Vec<f32>,
-    /// Sum of all tiles' weights over the picture's pixels.
+    /// Sum of all tiles' weights over the image's pixels.
     total: Vec<f32>,
 }
 
@@ -92,7 +92,7 @@ impl Assembly for Blended<'_> {
         &mut self,
         tile: usize,
         result: &TileResult,
-        source: &mut dyn PictureSource,
+        source: &mut dyn ImageSource,
         out: &mut Emitter,
     ) -> Result<()> {
         let [first, left] = self.start(tile).map(isize::unsigned_abs);
@@ -131,7 +131,7 @@ impl Assembly for Blended<'_> {
 
 /// Rows of sums that no further tile covers.
 struct Ready {
-    /// The first, in the picture.
+    /// The first, in the image.
     first: usize,
     /// How many.
     rows: usize,
@@ -141,7 +141,7 @@ struct Ready {
 
 impl Blended<'_> {
     /// Turns rows of sums into means and classes, and hands them on.
-    fn emit(&mut self, ready: Ready, source: &mut dyn PictureSource, out: &mut Emitter) -> Result<()> {
+    fn emit(&mut self, ready: Ready, source: &mut dyn ImageSource, out: &mut Emitter) -> Result<()> {
         let (Ready { first, rows, reach }, grid, rule, decision) = (ready, self.grid, self.rule, self.decision);
         let (width, sums) = (grid.columns.length, &mut self.sums);
         for plane in sums.chunks_exact_mut((reach * width).max(1)) {

@@ -1,18 +1,18 @@
-//! What a picture takes of the memory budget besides the device's buffers.
+//! What an image takes of the memory budget besides the device's buffers.
 //!
 //! `memory` is divided by need: of a kind of tile it is known what the host holds while a row of such tiles goes through, and
-//! the rest is the device's. So wide pictures get flatter tiles rather than a smaller share.
+//! the rest is the device's. So wide images get flatter tiles rather than a smaller share.
 
 use super::assembly::{SLICE, id_bytes};
 use crate::error::{Error, Result};
 use crate::infer::band::{BandInfo, Needs};
 use crate::infer::options::{Blend, SegmentOptions};
-use crate::infer::source::{PictureSource, SourceInfo};
+use crate::infer::source::{ImageSource, SourceInfo};
 
 /// Largest share of the budget that decoded parts of the file may take, as a divisor.
 const CACHE_SHARE: u64 = 4;
 
-/// The memory that a picture of this kind needs on the host, by the tile's rows and columns.
+/// The memory that an image of this kind needs on the host, by the tile's rows and columns.
 pub(in crate::infer) struct Budget<'a> {
     memory: u64,
     blend: Blend,
@@ -29,8 +29,8 @@ pub(in crate::infer) struct Budget<'a> {
     cache: Vec<(usize, u64)>,
 }
 
-/// A picture whose memory is budgeted.
-pub(in crate::infer) struct BudgetedPicture<'a> {
+/// An image whose memory is budgeted.
+pub(in crate::infer) struct BudgetedImage<'a> {
     pub info: &'a BandInfo,
     pub needs: Needs,
     /// Channels of the network.
@@ -41,9 +41,9 @@ pub(in crate::infer) struct BudgetedPicture<'a> {
 
 impl<'a> Budget<'a> {
     pub fn new(
-        source: &dyn PictureSource,
+        source: &dyn ImageSource,
         options: &SegmentOptions,
-        BudgetedPicture { info, needs, channels, runs }: BudgetedPicture<'a>,
+        BudgetedImage { info, needs, channels, runs }: BudgetedImage<'a>,
     ) -> Self {
         // A source is asked for some heights, and the next larger one is taken: it cannot be held on to.
         let heights = (4..32).map(|shift| 1usize << shift).take_while(|h| h / 2 < info.height.max(16));
@@ -54,8 +54,8 @@ impl<'a> Budget<'a> {
 
     /// Bytes that the source may keep of what it decoded, for tiles of this many rows.
     pub fn cache(&self, rows: usize) -> u64 {
-        let wanted = self.cache.iter().find(|(h, _)| *h >= rows).or(self.cache.last()).map_or(0, |c| c.1);
-        wanted.min(self.memory / CACHE_SHARE)
+        let requested = self.cache.iter().find(|(h, _)| *h >= rows).or(self.cache.last()).map_or(0, |c| c.1);
+        requested.min(self.memory / CACHE_SHARE)
     }
 
     /// Bytes on the host for one tile of this size more in a batch.
@@ -96,8 +96,8 @@ impl<'a> Budget<'a> {
             return Ok(self.memory - host);
         }
         let what = match self.held > self.memory / 2 {
-            true => "the picture's file, which has to be decoded in large pieces, and a row of tiles",
-            false => "the picture's pixels and results, on the host,",
+            true => "the image's file, which has to be decoded in large pieces, and a row of tiles",
+            false => "the image's pixels and results, on the host,",
         };
         Err(Error::Limit { what: format!("{name}: {what}"), needed: mib(host), limit: of_memory(self.memory) })
     }
@@ -105,7 +105,7 @@ impl<'a> Budget<'a> {
     /// The memory allowed, and the host's part of it, as the limit in an error.
     pub fn shared(&self, window: [usize; 2]) -> String {
         let host = mib(self.host(window));
-        format!("{}, of which the picture and its results take {host}", of_memory(self.memory))
+        format!("{}, of which the image and its results take {host}", of_memory(self.memory))
     }
 }
 
@@ -117,16 +117,16 @@ fn of_memory(bytes: u64) -> String {
     format!("{} of memory", mib(bytes))
 }
 
-/// Fails if not even a row of the picture, with the pieces that its file is decoded in, can be in memory: statistics are
+/// Fails if not even a row of the image, with the pieces that its file is decoded in, can be in memory: statistics are
 /// gathered row by row.
-pub(in crate::infer) fn check_rows(source: &dyn PictureSource, memory: u64) -> Result<()> {
-    let least = source.info().row_bytes().saturating_add(source.held_bytes());
-    if least <= memory {
+pub(in crate::infer) fn check_rows(source: &dyn ImageSource, memory: u64) -> Result<()> {
+    let min = source.info().row_bytes().saturating_add(source.held_bytes());
+    if min <= memory {
         return Ok(());
     }
     Err(Error::Limit {
-        what: "a row of the picture, in the pieces that its file is decoded in,".into(),
-        needed: mib(least),
+        what: "a row of the image, in the pieces that its file is decoded in,".into(),
+        needed: mib(min),
         limit: of_memory(memory),
     })
 }

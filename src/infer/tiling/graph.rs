@@ -23,7 +23,7 @@ pub struct TileOutputs {
 
 /// What a tile's graph gives.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::infer) struct Wants {
+pub(in crate::infer) struct TileRequest {
     pub mask: bool,
     pub decision: bool,
     pub probabilities: bool,
@@ -58,7 +58,7 @@ pub(in crate::infer) struct TileGraph {
 pub(in crate::infer) fn tile_graph(
     model: &Model,
     TileBatch { tiles, shape: [h, w] }: TileBatch,
-    wants: Wants,
+    request: TileRequest,
     planes: usize,
 ) -> Result<TileGraph> {
     let channels = model.architecture.in_channels();
@@ -73,18 +73,18 @@ pub(in crate::infer) fn tile_graph(
         let both = graph.node("class planes", Concat, &[background, built.probability])?;
         (built.probability, built.decision, built.rule) = (both, both, MaskRule::Argmax);
     }
-    if wants.mask {
+    if request.mask {
         let mask = graph.node("mask", MaskOut { rule: built.rule }, &[built.decision])?;
         graph.output(MASK, mask);
     }
-    if wants.decision {
+    if request.decision {
         let exported = graph.node("export decision", ExportNchw, &[built.decision])?;
         graph.output(DECISION, exported);
     }
-    if wants.probabilities {
+    if request.probabilities {
         let exported = graph.node("export probability", ExportNchw, &[built.probability])?;
         graph.output(PROBABILITY, exported);
     }
-    let rule = if wants.decision { built.rule } else { on_probabilities(&built) };
+    let rule = if request.decision { built.rule } else { on_probabilities(&built) };
     Ok(TileGraph { graph: graph.without_dead_nodes(), rule })
 }

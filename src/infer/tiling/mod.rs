@@ -1,4 +1,4 @@
-//! Tiles: how a picture is cut ([`plan`]), run ([`runner`]) and put together again ([`assembly`]).
+//! Tiles: how an image is cut ([`plan`]), run ([`runner`]) and put together again ([`assembly`]).
 //!
 //! [`plan::TilePlanner`] decides. It asks [`grid`] and [`blend`] where tiles of a size lie, [`search`] for the size of the least
 //! work, [`budget`] for what the host holds meanwhile, and the backend for what a tile's [`graph`] takes on the device.

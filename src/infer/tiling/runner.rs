@@ -1,6 +1,6 @@
 //! Runs tiles: an [`Ensemble`]'s networks, ready for tiles of one shape, so many a run.
 //!
-//! A batch is tiles and their orientations, of one or several pictures. Every kernel treats the pictures of a batch alone,
+//! A batch is tiles and their orientations, of one or several images. Every kernel treats the images of a batch alone,
 //! so results do not depend on who else is in it. Probabilities of several runs are added on the host, in `f32` and in a
 //! fixed order.
 
@@ -23,7 +23,7 @@ pub struct TileInput<'a> {
     pub place: &'a TilePlace,
     /// The raw samples of the place's rows and columns, planar (channel, row, column).
     pub pixels: &'a [f32],
-    /// How its picture is normalised, for each model.
+    /// How its image is normalised, for each model.
     pub affines: &'a [Vec<ChannelAffine>],
 }
 
@@ -147,7 +147,7 @@ impl TileRunner {
     ) -> Result<Vec<TileOutput>> {
         self.check(tiles)?;
         let (batch, runs_a_tile) = (self.batch, self.runs_a_tile());
-        let wanted = Downloads::of(self.outputs, runs_a_tile == 1);
+        let requested = Downloads::of(self.outputs, runs_a_tile == 1);
         let runs = |group: &Vec<Orientation>| (tiles.len() * group.len()).div_ceil(batch);
         let count = self.members.len() * self.groups.iter().map(runs).sum::<usize>();
         let output = self.output();
@@ -164,7 +164,7 @@ impl TileRunner {
                     let so_far = |part: f64| (done as f64 + part) / count as f64;
                     executable.run_async(|k, of| progress(so_far(k as f64 / of.max(1) as f64))).await?;
                     done += 1;
-                    let all = wanted.read(executable).await?;
+                    let all = requested.read(executable).await?;
                     for (k, Job { tile, by }) in part.iter().enumerate() {
                         let Some(result) = results.get_mut(*tile) else { continue };
                         let own = all.of(k, batch);
@@ -208,11 +208,11 @@ impl TileRunner {
         match (self.outputs.decision, self.outputs.probabilities) {
             (true, true) => result.decision.clone_from(&result.probabilities),
             (true, false) => result.decision = std::mem::take(&mut result.probabilities),
-            (false, keep) => {
+            (false, valid) => {
                 let (planes, classes) = (&result.probabilities, result.probabilities.len() / pixels.max(1));
                 let class = |i: usize| self.rule.class(classes, |c| planes[c * pixels + i]) as f32;
                 result.mask = (0..pixels).map(class).collect();
-                if !keep {
+                if !valid {
                     result.probabilities = Vec::new();
                 }
             }
@@ -259,8 +259,8 @@ impl Downloads {
             (self.decision, DECISION, decision),
             (self.probabilities, PROBABILITY, probabilities),
         ];
-        for (wanted, name, to) in outputs {
-            if wanted {
+        for (requested, name, to) in outputs {
+            if requested {
                 *to = executable.read_async(name).await.map(HostTensor::into_data)?;
             }
         }
@@ -320,7 +320,7 @@ impl Upload {
         let info = ImageInfo {
             tile: place.start.map(|n| n as i64),
             window: [place.rows.start, place.columns.start],
-            picture: place.picture,
+            image: place.image,
             channels: affine.iter().map(|a| [a.offset, a.scale, a.low, a.high]).collect(),
         };
         self.words.extend(info.words());

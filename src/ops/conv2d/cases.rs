@@ -105,7 +105,7 @@ pub(in crate::ops) fn cases() -> Vec<OpCase> {
             Conv2d { padding: [0, 0, 1, 1], ..Conv2d::new(9, 2, 0).with_activation(relu) },
             &[s(1, 7, 9, 17)],
         ),
-        case("picture to 20 channels", Conv2d::new(20, 3, 1).with_bias(true).with_activation(relu), &[s(2, 1, 11, 18)]),
+        case("image to 20 channels", Conv2d::new(20, 3, 1).with_bias(true).with_activation(relu), &[s(2, 1, 11, 18)]),
         case(
             "pooled too",
             Conv2d { pool: true, ..Conv2d::new(9, 3, 1).with_bias(true).with_activation(relu) },
@@ -114,41 +114,41 @@ pub(in crate::ops) fn cases() -> Vec<OpCase> {
         case("pooled too, odd size", Conv2d { pool: true, ..Conv2d::new(5, 3, 0) }, &[s(1, 3, 9, 13)]),
         case("1x1, pooled too", Conv2d { pool: true, ..Conv2d::new(5, 1, 0).with_bias(true) }, &[s(1, 3, 7, 6)]),
         case(
-            "enlarged, bilinear x2",
-            Conv2d { sources: vec![Source::enlarged(half, 2)], ..Conv2d::new(9, 3, 1).with_bias(true) },
+            "upsampled, bilinear x2",
+            Conv2d { sources: vec![Source::upsampled(half, 2)], ..Conv2d::new(9, 3, 1).with_bias(true) },
             &[s(2, 6, 7, 9)],
         ),
         case(
-            "enlarged, corners x2, and a plain source",
+            "upsampled, corners x2, and a plain source",
             Conv2d {
-                sources: vec![Source::WHOLE, Source::enlarged(corners, 2)],
+                sources: vec![Source::WHOLE, Source::upsampled(corners, 2)],
                 ..Conv2d::new(37, 3, 1).with_bias(true).with_activation(relu)
             },
             &[s(1, 5, 22, 26), s(1, 33, 11, 13)],
         ),
         case(
-            "enlarged, nearest x2, pooled too",
-            Conv2d { sources: vec![Source::enlarged(ResizeMode::Nearest, 2)], pool: true, ..Conv2d::new(6, 3, 1) },
+            "upsampled, nearest x2, pooled too",
+            Conv2d { sources: vec![Source::upsampled(ResizeMode::Nearest, 2)], pool: true, ..Conv2d::new(6, 3, 1) },
             &[s(1, 7, 5, 6)],
         ),
         case(
-            "enlarged, corners x2, from two rows",
-            Conv2d { sources: vec![Source::enlarged(corners, 2)], ..Conv2d::new(3, 3, 1) },
+            "upsampled, corners x2, from two rows",
+            Conv2d { sources: vec![Source::upsampled(corners, 2)], ..Conv2d::new(3, 3, 1) },
             &[s(1, 4, 2, 3)],
         ),
         case(
-            "enlarged, bilinear x2, from one pixel",
-            Conv2d { sources: vec![Source::enlarged(half, 2)], ..Conv2d::new(3, 3, 1) },
+            "upsampled, bilinear x2, from one pixel",
+            Conv2d { sources: vec![Source::upsampled(half, 2)], ..Conv2d::new(3, 3, 1) },
             &[s(1, 4, 1, 1)],
         ),
         case(
-            "enlarged, bilinear x2, valid",
-            Conv2d { sources: vec![Source::enlarged(half, 2)], ..Conv2d::new(4, 3, 0).with_activation(relu) },
+            "upsampled, bilinear x2, valid",
+            Conv2d { sources: vec![Source::upsampled(half, 2)], ..Conv2d::new(4, 3, 0).with_activation(relu) },
             &[s(2, 5, 5, 8)],
         ),
         case(
-            "enlarged, bilinear x4",
-            Conv2d { sources: vec![Source::enlarged(half, 4)], ..Conv2d::new(4, 3, 1) },
+            "upsampled, bilinear x4",
+            Conv2d { sources: vec![Source::upsampled(half, 4)], ..Conv2d::new(4, 3, 1) },
             &[s(1, 5, 3, 4)],
         ),
         case(
