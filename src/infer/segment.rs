@@ -14,7 +14,7 @@ use super::tiling::assembly::{Emitter, ImageInProgress, QueuedTile, RunTiles, Ti
 use super::tiling::budget::{Budget, BudgetedImage, check_rows};
 use super::tiling::graph::TileOutputs;
 use super::tiling::grid::TileSpec;
-use super::tiling::plan::{TileKind, TilePlan, TilePlanner, TileRequest};
+use super::tiling::plan::{CutRequest, TileKind, TilePlan, TilePlanner};
 use super::tiling::runner::{TileInput, TileOutput, TileRunner};
 use crate::error::{Error, Message, Result};
 #[cfg(not(target_arch = "wasm32"))]
@@ -349,7 +349,7 @@ impl Segmenter {
         }
         let (Some(first), Some((budget, others))) = (images.first(), budgets.split_first()) else { return Ok(None) };
         let size = [first.info.height, first.info.width];
-        self.planner.plan(&TileRequest { backend, options, outputs, size, budget }, others).map(Some)
+        self.planner.plan(&CutRequest { backend, options, outputs, size, budget }, others).map(Some)
     }
 
     /// The networks for a kind of tile, kept from the last image or made ready now.

@@ -35,7 +35,7 @@ pub(in crate::infer) struct TileKind {
 
 /// An image to be cut into tiles.
 #[derive(Clone, Copy)]
-pub(in crate::infer) struct TileRequest<'a> {
+pub(in crate::infer) struct CutRequest<'a> {
     pub backend: &'a Backend,
     pub options: &'a SegmentOptions,
     pub outputs: TileOutputs,
@@ -44,7 +44,7 @@ pub(in crate::infer) struct TileRequest<'a> {
     pub budget: &'a Budget<'a>,
 }
 
-impl TileRequest<'_> {
+impl CutRequest<'_> {
     fn kind(&self, shape: [usize; 2], batch: usize) -> TileKind {
         let precision = self.backend.precision();
         TileKind { shape, batch, outputs: self.outputs, exact: self.options.exact, precision }
@@ -132,7 +132,7 @@ impl TilePlanner {
     }
 
     /// The tiles of an image, and of `others` of its size that are single tiles too and run with it, by their budgets.
-    pub fn plan(&mut self, request: &TileRequest, others: &[Budget]) -> Result<TilePlan> {
+    pub fn plan(&mut self, request: &CutRequest, others: &[Budget]) -> Result<TilePlan> {
         let cut = self.cut(request)?;
         let (shape, tiles) = (cut.shape(), cut.tiles());
         let count = tiles[0] * tiles[1];
@@ -150,12 +150,12 @@ impl TilePlanner {
     }
 
     /// The tiles that fit the device and the memory budget with the least work.
-    fn cut(&mut self, request: &TileRequest) -> Result<Cut> {
-        let TileRequest { backend, options, outputs, size: [height, width], budget } = *request;
+    fn cut(&mut self, request: &CutRequest) -> Result<Cut> {
+        let CutRequest { backend, options, outputs, size: [height, width], budget } = *request;
         let rule = self.ensemble.size_rule();
         let fixed = self.ensemble.first().architecture.fixed_size();
         if fixed != [None; 2] {
-            if self.ensemble.turns() && fixed[0] != fixed[1] {
+            if self.ensemble.transposes() && fixed[0] != fixed[1] {
                 return Err(Error::invalid("tta", "a network of one input size that is not square cannot be turned"));
             }
             let min = |length: usize| length.max(rule.minimum);
@@ -211,8 +211,8 @@ impl TilePlanner {
 
     /// How an image is cut for a network for whose sizes no rule was found: it runs on the whole image, or on blended
     /// tiles of a size that it takes. `None` for all others.
-    fn tried(&mut self, request: &TileRequest) -> Result<Option<Cut>> {
-        let TileRequest { options, size: [height, width], .. } = *request;
+    fn tried(&mut self, request: &CutRequest) -> Result<Option<Cut>> {
+        let CutRequest { options, size: [height, width], .. } = *request;
         let (margin, network) = (self.ensemble.size_rule().margin, self.ensemble.first().architecture.clone());
         let blended = options.blend == Blend::Gaussian && margin == 0;
         let max = if blended { options.tile.unwrap_or(EDGE) } else { usize::MAX };
@@ -236,7 +236,7 @@ impl TilePlanner {
     }
 
     /// Overlapping tiles: of the edge asked for, or else the largest up to 512 pixels that fit.
-    fn blend(&mut self, request: &TileRequest, spec: &TileSpec) -> Result<BlendGrid> {
+    fn blend(&mut self, request: &CutRequest, spec: &TileSpec) -> Result<BlendGrid> {
         if spec.margin > 0 {
             let reason = match self.tile_spec()? {
                 Ok(_) => "a network without padding is tiled exactly; there is nothing to blend".to_string(),
@@ -263,7 +263,7 @@ impl TilePlanner {
     }
 
     /// Whether tiles of `window` rows and columns fit the device and the memory budget.
-    fn fits(&mut self, request: &TileRequest, window: [usize; 2]) -> Result<()> {
+    fn fits(&mut self, request: &CutRequest, window: [usize; 2]) -> Result<()> {
         let (budget, name) = (request.budget, tile_name(window));
         // What the host does not need is the device's.
         let memory = budget.device(window, &name)?;
@@ -317,8 +317,8 @@ impl TilePlanner {
     /// How many of `tiles` tiles of a shape, and of their orientations, one run takes: at most what is asked for, no more
     /// than make the runs equally full, and half as many where memory does not hold them. `others` are bytes that other
     /// images of the batch take on the host.
-    fn batch(&mut self, request: &TileRequest, shape: [usize; 2], tiles: usize, others: u64) -> Result<usize> {
-        let TileRequest { backend, options, budget, .. } = *request;
+    fn batch(&mut self, request: &CutRequest, shape: [usize; 2], tiles: usize, others: u64) -> Result<usize> {
+        let CutRequest { backend, options, budget, .. } = *request;
         let runs = tiles * self.ensemble.runs_together(shape);
         let even = |max: usize| runs.div_ceil(runs.div_ceil(max.max(1)).max(1)).max(1);
         let mut batch = if self.unbatched { 1 } else { even(options.batch) };
