@@ -1,8 +1,8 @@
 //! The GPU: an adapter opened by us or a device of the host application, with compiled pipelines.
 
 mod adapter;
-mod alias;
 mod cache;
+mod driver;
 mod peak;
 mod pipeline;
 mod precision;
@@ -11,8 +11,8 @@ mod wait;
 #[cfg(not(target_arch = "wasm32"))]
 pub use adapter::adapters;
 pub use adapter::{AdapterSummary, DeviceChoice, adapters_async};
-pub use alias::Alias;
 pub(crate) use cache::write_whole;
+pub use driver::Alias;
 pub use peak::{Peak, peak_params};
 pub use pipeline::Pipeline;
 pub use precision::PrecisionChoice;
@@ -21,7 +21,7 @@ pub use wait::Submission;
 pub use wait::block_on;
 
 use crate::error::{Error, Result};
-use crate::kernel::{Caps, Images, KernelKey, PlanOptions, Target, Tuning};
+use crate::kernel::{Caps, HIDE_TRIP_COUNTS, KernelKey, PlanOptions, Target, TensorStorage, Tuning};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -174,16 +174,16 @@ impl Gpu {
     }
 
     /// What tensors can lie in on this device: the usual first.
-    pub fn images(&self) -> Vec<Images> {
-        adapter::images(self.device(), self.info(), self.caps().subgroup)
+    pub fn storages(&self) -> &'static [TensorStorage] {
+        self.target.policy.storage
     }
 
     /// The same device, with choices of kernels that were measured on it.
     #[must_use]
     pub fn with_tuning(&self, tuning: Tuning) -> Self {
-        let possible = self.images();
-        let images = tuning.images().filter(|i| possible.contains(i)).unwrap_or(possible[0]);
-        let target = (*self.target).clone().with_tuning(Some(Arc::new(tuning))).with_images(images);
+        let possible = self.storages();
+        let storage = tuning.storage().filter(|s| possible.contains(s)).unwrap_or(possible[0]);
+        let target = (*self.target).clone().with_tuning(Some(Arc::new(tuning))).with_storage(storage);
         self.with_target(target)
     }
 
@@ -227,7 +227,8 @@ impl Gpu {
     /// Begins to compile a kernel. The future is its pipeline, or what the device has against it.
     fn new_pipeline(&self, key: &KernelKey) -> Result<impl Future<Output = Result<Arc<Pipeline>>>> {
         let cache = self.inner.disk.get().and_then(Option::as_ref).map(|d| &d.cache);
-        let compiling = Pipeline::compile(self.device(), key, self.inner.checked, cache)?;
+        let compiled = key.clone().flag(HIDE_TRIP_COUNTS, self.target.policy.hides_trip_counts);
+        let compiling = Pipeline::compile(self.device(), &compiled, self.inner.checked, cache)?;
         Ok(async move {
             let pipeline = Arc::new(compiling.await?);
             // Another thread may have been faster; both are the same.

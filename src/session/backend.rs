@@ -162,7 +162,7 @@ impl Backend {
         let rewritten;
         let (graph, target) = match self {
             Self::Gpu(gpu) => {
-                rewritten = rewrite::optimise(graph)?;
+                rewritten = rewrite::optimise(graph, gpu.target())?;
                 (&rewritten, gpu.target())
             }
             // The same plan for a device without limits: what lives at once is the same.
@@ -202,7 +202,7 @@ impl Backend {
         stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
     ) -> Result<Executable> {
         let program = match self {
-            Self::Gpu(gpu) => Program::Plan(Plan::new(&rewrite::optimise(graph)?, gpu.target())?),
+            Self::Gpu(gpu) => Program::Plan(Plan::new(&rewrite::optimise(graph, gpu.target())?, gpu.target())?),
             Self::Cpu => Program::Graph(graph.clone()),
         };
         self.load(program, stored).await

@@ -1,14 +1,14 @@
 //! Tuning: every family of kernels that a network's convolutions could run on, checked against the CPU reference and
 //! timed on the user's device. The fastest becomes the choice for convolutions like it. Then the whole network, with tensors as
-//! buffers and as images.
+//! buffers and as textures.
 
 mod file;
-mod images;
+mod storage;
 
 pub use file::{load, parse, save, write};
 #[cfg(not(target_arch = "wasm32"))]
-pub use images::tune_images;
-pub use images::{StorageCandidate, StorageMeasurement, tune_images_async};
+pub use storage::tune_storage;
+pub use storage::{StorageCandidate, StorageMeasurement, tune_storage_async};
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;

@@ -1,4 +1,4 @@
-//! Whether what kernels read is better a storage image than a buffer on a device. Some have a faster way to read images, or
+//! Whether what kernels read is better a storage texture than a buffer on a device. Some have a faster way to read textures, or
 //! check the bounds of buffers in code.
 
 use super::{Outcome, choose, convolutions, fault, first_runs, in_rounds, small};
@@ -7,7 +7,7 @@ use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::graph::Graph;
-use crate::kernel::{Images, Target, Tuning};
+use crate::kernel::{Target, TensorStorage, Tuning};
 use crate::ops::Conv2d;
 use crate::plan::Plan;
 use crate::session::Session;
@@ -18,7 +18,7 @@ use crate::testing::{check_case_with_async, random_input, random_parameter};
 #[derive(Clone, Debug, PartialEq)]
 pub struct StorageCandidate {
     /// What tensors lie in.
-    pub images: Images,
+    pub storage: TensorStorage,
     /// Milliseconds of the network's fastest run, or why it was dropped: it fails on the device, or a result is wrong.
     pub outcome: std::result::Result<f64, String>,
 }
@@ -29,32 +29,35 @@ pub struct StorageMeasurement {
     /// The usual one first.
     pub candidates: Vec<StorageCandidate>,
     /// What tensors lie in from now on; none if no candidate is right.
-    pub chosen: Option<Images>,
+    pub chosen: Option<TensorStorage>,
 }
 
 impl StorageMeasurement {
-    /// For [`Tuning::set_images`]: the choice, where it is not the usual.
-    pub fn choice(&self) -> Option<Images> {
-        self.chosen.filter(|&c| self.candidates.first().is_some_and(|usual| usual.images != c))
+    /// For [`Tuning::set_textures`]: the choice, where it is not the usual.
+    pub fn choice(&self) -> Option<TensorStorage> {
+        self.chosen.filter(|&c| self.candidates.first().is_some_and(|usual| usual.storage != c))
     }
 }
 
-/// Measures a graph (after rewrites) with tensors in buffers and in images, its kernels chosen by `tuning`. Every kind of
+/// Measures a graph (after rewrites) with tensors in buffers and in textures, its kernels chosen by `tuning`. Every kind of
 /// convolution is checked against the CPU reference first.
 #[cfg(not(target_arch = "wasm32"))]
-pub fn tune_images(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasurement> {
-    block_on(tune_images_async(gpu, graph, tuning))
+pub fn tune_storage(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasurement> {
+    block_on(tune_storage_async(gpu, graph, tuning))
 }
 
-/// [`tune_images`] as a future.
-pub async fn tune_images_async(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasurement> {
+/// [`tune_storage`] as a future.
+pub async fn tune_storage_async(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasurement> {
     let gpu = gpu.with_tuning(tuning.clone());
     // Tensors of f16 plans are always in buffers: there is nothing to choose, and noise must not.
-    let all =
-        if gpu.target().options.precision == Precision::F16 { vec![gpu.target().options.images] } else { gpu.images() };
+    let all = if gpu.target().options.precision == Precision::F16 {
+        vec![gpu.target().options.storage]
+    } else {
+        gpu.storages().to_vec()
+    };
     let (mut outcomes, mut sessions) = (Vec::new(), Vec::new());
-    for &images in &all {
-        let target = gpu.target().clone().with_images(images);
+    for &storage in &all {
+        let target = gpu.target().clone().with_storage(storage);
         let (outcome, session): (Outcome, _) = match first_fault(&gpu, &target, graph).await? {
             Some(why) => (Err(why), None),
             None => first_runs(whole(&gpu, &target, graph).await).await,
@@ -65,7 +68,7 @@ pub async fn tune_images_async(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Res
     in_rounds(&mut outcomes, &mut sessions).await?;
     let chosen = choose(&outcomes, Some(0)).map(|i| all[i]);
     let candidates =
-        all.into_iter().zip(outcomes).map(|(images, outcome)| StorageCandidate { images, outcome }).collect();
+        all.into_iter().zip(outcomes).map(|(storage, outcome)| StorageCandidate { storage, outcome }).collect();
     Ok(StorageMeasurement { candidates, chosen })
 }
 
