@@ -1,8 +1,10 @@
 //! What tests and `unet selftest` share: an op case as a graph, run on the device and on the CPU reference.
 
+#[cfg(not(target_arch = "wasm32"))]
 mod device;
 mod gradient;
 
+#[cfg(not(target_arch = "wasm32"))]
 pub use device::{again_with_wide_vectors, gpu_or_skip};
 pub use gradient::GradientGraph;
 
