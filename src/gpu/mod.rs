@@ -11,6 +11,7 @@ mod wait;
 #[cfg(not(target_arch = "wasm32"))]
 pub use adapter::adapters;
 pub use adapter::{AdapterSummary, DeviceChoice, adapters_async};
+#[cfg(feature = "std-fs")]
 pub(crate) use cache::write_whole;
 pub use driver::Alias;
 pub use peak::{Peak, peak_params};
@@ -23,6 +24,7 @@ pub use wait::block_on;
 use crate::error::{Error, Result};
 use crate::kernel::{Caps, HIDE_TRIP_COUNTS, KernelKey, PlanOptions, Target, TensorStorage, Tuning};
 use std::collections::{BTreeSet, HashMap};
+#[cfg(feature = "std-fs")]
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -193,6 +195,7 @@ impl Gpu {
     }
 
     /// Where a cache file of this device lies.
+    #[cfg(feature = "std-fs")]
     pub(crate) fn cache_file(&self, folder: &Path, kind: &str, extension: &str) -> PathBuf {
         folder.join(cache::file_name(kind, &self.identity(), extension))
     }
@@ -205,6 +208,7 @@ impl Gpu {
     /// Keeps compiled pipelines in files of `folder`, where the backend can (Vulkan) and the device
     /// has `Features::PIPELINE_CACHE`; elsewhere it does nothing. Without this call nothing is read from or written to
     /// disk. To be called before anything is compiled; the first call counts.
+    #[cfg(feature = "std-fs")]
     pub fn cache_pipelines(&self, folder: &Path) {
         self.inner.disk.get_or_init(|| cache::DiskCache::open(self.device(), self.info(), folder));
     }
@@ -226,7 +230,7 @@ impl Gpu {
 
     /// Begins to compile a kernel. The future is its pipeline, or what the device has against it.
     fn new_pipeline(&self, key: &KernelKey) -> Result<impl Future<Output = Result<Arc<Pipeline>>>> {
-        let cache = self.inner.disk.get().and_then(Option::as_ref).map(|d| &d.cache);
+        let cache = self.inner.disk.get().and_then(Option::as_ref).map(cache::DiskCache::cache);
         let compiled = key.clone().flag(HIDE_TRIP_COUNTS, self.target.policy.hides_trip_counts);
         let compiling = Pipeline::compile(self.device(), &compiled, self.inner.checked, cache)?;
         Ok(async move {

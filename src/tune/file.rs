@@ -1,13 +1,17 @@
 //! Tuned choices on disk: a JSON file for each adapter, driver, backend and version of this crate.
 
+#[cfg(feature = "std-fs")]
 use crate::error::{Error, Result};
+#[cfg(feature = "std-fs")]
 use crate::gpu::Gpu;
 use crate::kernel::{ConvClass, ConvFamily, Tuning};
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "std-fs")]
 use std::path::{Path, PathBuf};
 
 const FORMAT: u32 = 1;
 /// Far more than all networks of the family together.
+#[cfg(feature = "std-fs")]
 const LARGEST: u64 = 16 << 20;
 
 #[derive(Serialize, Deserialize)]
@@ -30,6 +34,7 @@ struct Entry {
 
 /// The choices kept in `folder` for this device. A file that is damaged, or of another adapter, driver or version, is
 /// not there.
+#[cfg(feature = "std-fs")]
 pub fn load(gpu: &Gpu, folder: &Path) -> Option<Tuning> {
     let path = gpu.cache_file(folder, "tuning", "json");
     if std::fs::metadata(&path).ok()?.len() > LARGEST {
@@ -66,6 +71,7 @@ pub fn write(tuning: &Tuning, device: String) -> String {
 }
 
 /// Keeps choices in `folder`, in place of what was there; gives the file.
+#[cfg(feature = "std-fs")]
 pub fn save(gpu: &Gpu, folder: &Path, tuning: &Tuning) -> Result<PathBuf> {
     let path = gpu.cache_file(folder, "tuning", "json");
     crate::gpu::write_whole(&path, &[write(tuning, gpu.identity()).as_bytes()]).map_err(|e| Error::io(&path, e))?;

@@ -5,11 +5,14 @@
 mod file;
 mod storage;
 
-pub use file::{load, parse, save, write};
+#[cfg(feature = "std-fs")]
+pub use file::{load, save};
+pub use file::{parse, write};
 #[cfg(not(target_arch = "wasm32"))]
 pub use storage::tune_storage;
 pub use storage::{StorageCandidate, StorageMeasurement, tune_storage_async};
 
+use crate::clock::Instant;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
@@ -23,7 +26,6 @@ use crate::tensor::{Comparison, HostTensor, Shape, TensorDesc};
 use crate::testing::{case_graph, check_case_with_async, lowered, tolerance};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Timed runs of each candidate that is near the fastest.
 const ROUNDS: usize = 7;

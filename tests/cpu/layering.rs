@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 /// Modules from the bottom up. A module imports lower layers only.
 const LAYERS: &[(&str, u32)] = &[
     ("error", 0),
+    ("clock", 0),
     ("parallel", 0),
+    ("io", 1),
     ("tensor", 1),
     ("kernel", 2),
     ("ops", 3),
