@@ -29,6 +29,7 @@ pub mod segment;
 mod skipped;
 pub mod source;
 pub mod tiling;
+pub mod writers;
 
 pub use crate::io::{Output, PendingFile, write_atomically};
 pub use band::{Band, BandInfo, BandSink, MaybeSend, Needs, feed};
@@ -44,8 +45,8 @@ pub(crate) use distance::nearest_sites;
 pub use ensemble::{Ensemble, Tta};
 pub use image::{Image, Pixels, Sample};
 pub use instances::{
-    ConnectedComponents, Connectivity, Coordinates, Instance, InstanceFile, InstanceOptions, InstanceReport,
-    InstanceSink, Instances, Separation, write_instances,
+    ConnectedComponents, Connectivity, Coordinates, Instance, InstanceOptions, InstanceReport, InstanceSink, Instances,
+    Separation, write_instances,
 };
 pub use labels::{LabelMap, LabelOptions};
 pub use mask::{Ids, Mask};
@@ -71,3 +72,4 @@ pub use source::{calibration_of, check_channels, open_image, page_count, read_im
 pub use tiling::graph::TileOutputs;
 pub use tiling::grid::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
 pub use tiling::runner::{TileInput, TileOutput, TileRunner};
+pub use writers::{InstanceWriter, ResultSink, WRITERS, Writer};

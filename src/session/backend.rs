@@ -9,6 +9,7 @@ use crate::graph::{Graph, rewrite};
 use crate::kernel::{Caps, Target};
 use crate::plan::{Plan, PlanMemory};
 use crate::tensor::{HostTensor, MAX_INDEXED, Precision};
+use crate::text::mib;
 use std::collections::BTreeMap;
 
 /// What runs a network.
@@ -289,10 +290,6 @@ impl From<Excess> for Error {
         let limit = format!("{} of memory", mib(excess.limit));
         Self::Limit { what: "the network".into(), needed: excess.needed(), limit }
     }
-}
-
-fn mib(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64)
 }
 
 /// A backend in `f32`, in place of one in `f16`.

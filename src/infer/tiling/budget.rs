@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::infer::band::{BandInfo, Needs};
 use crate::infer::options::{Blend, SegmentOptions};
 use crate::infer::source::{ImageSource, SourceInfo};
+use crate::text::mib;
 
 /// Largest share of the budget that decoded parts of the file may take, as a divisor.
 const CACHE_SHARE: u64 = 4;
@@ -107,10 +108,6 @@ impl<'a> Budget<'a> {
         let host = mib(self.host(window));
         format!("{}, of which the image and its results take {host}", of_memory(self.memory))
     }
-}
-
-fn mib(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64)
 }
 
 fn of_memory(bytes: u64) -> String {
