@@ -40,7 +40,7 @@ pub(in crate::infer) fn fixed_grid(
                 .then("or, if its layers take other sizes, give `")
                 .then(Hint::model_option_with("free_size", "true"))
                 .then("`, or another `size=`");
-            return Err(Error::invalid(format!("{w}x{h} picture"), reason));
+            return Err(Error::invalid(format!("{w}x{h} image"), reason));
         }
     };
     let axis = |i: usize| plan_axis(image[i], size[i], &TileSpec { minimum: size[i], ..spec });

@@ -137,7 +137,7 @@ impl TilePlanner {
         let (shape, tiles) = (cut.shape(), cut.tiles());
         let count = tiles[0] * tiles[1];
         if count > 1 && !others.is_empty() {
-            return Err(Error::invalid("pictures", "several are run together as single tiles only"));
+            return Err(Error::invalid("images", "several are run together as single tiles only"));
         }
         let host = others.iter().map(|b| b.host(shape)).sum();
         let batch = self.batch(request, shape, count * (1 + others.len()), host)?;
@@ -187,7 +187,7 @@ impl TilePlanner {
         }
         let spec = self.tile_spec()?.map_err(|why| {
             let first = problem.map_or_else(|| "tiles were asked for".to_string(), |e| e.to_string());
-            let what = format!("{width}x{height} picture");
+            let what = format!("{width}x{height} image");
             let way = match rule.margin {
                 0 => Message::from("with `")
                     .then(Hint::BlendGaussian)
