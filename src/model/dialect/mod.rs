@@ -259,7 +259,8 @@ fn account(
         return Err(Error::invalid(dialect.name(), reason));
     }
     let used: BTreeSet<&str> = graph.parameters().map(|p| p.0).collect();
-    let (in_use, spare): (Vec<_>, Vec<_>) = std::mem::take(matched).into_iter().partition(|m| used.contains(&m.name[..]));
+    let (in_use, spare): (Vec<_>, Vec<_>) =
+        std::mem::take(matched).into_iter().partition(|m| used.contains(&m.name[..]));
     for m in spare {
         // Heads and nodes left out by `level` or `deep_supervision`.
         let reason = format!("`{}` is not part of the network with these options", m.name);

@@ -31,8 +31,11 @@ impl Dialect for Native {
             let s = infer::unet_plus_plus(shapes)?;
             ("unetpp", s.assumed("skip_first", true, DEFAULT).assumed("align_corners", true, DEFAULT))
         } else if shapes.any("skip.") {
-            let s =
-                infer::unet_3_plus(shapes)?.assumed("align_corners", false, DEFAULT).assumed("activation", "sigmoid", DEFAULT);
+            let s = infer::unet_3_plus(shapes)?.assumed("align_corners", false, DEFAULT).assumed(
+                "activation",
+                "sigmoid",
+                DEFAULT,
+            );
             ("unet3p", if shapes.has("cgm.weight") { s.assumed("cgm_gate", "prob", DEFAULT) } else { s })
         } else {
             let s =

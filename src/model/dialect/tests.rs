@@ -221,10 +221,7 @@ fn unknown_and_ambiguous_dialects_are_errors() {
     let tensor = HostTensor::new([1, 1, 3, 3], vec![0.0; 9]).unwrap();
     let named = |names: &[&str]| error(checkpoint(names.iter().map(|n| (n.to_string(), tensor.clone()))));
     let e = named(&["a.weight", "b.weight"]);
-    assert!(
-        e.contains("the names match no known dialect (milesial/Pytorch-UNet, ") && e.contains("`a.weight`"),
-        "{e}"
-    );
+    assert!(e.contains("the names match no known dialect (milesial/Pytorch-UNet, ") && e.contains("`a.weight`"), "{e}");
     assert!(named(&[]).contains("match no known dialect"));
     let e = named(&["encoder.conv1.weight", "decoder.blocks.0.conv1.0.weight"]);
     assert!(e.contains("a checkpoint of segmentation_models.pytorch") && e.contains("ONNX"), "{e}");
