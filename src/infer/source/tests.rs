@@ -1,4 +1,4 @@
-//! Files of `assets/fixtures/reading.zip` against what Pillow, tifffile and scikit-image make of them.
+//! Files of `assets/fixtures/reading.zip` against the results of Pillow, tifffile and scikit-image.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -19,7 +19,7 @@ struct Right {
     pixels: Vec<f32>,
 }
 
-/// The files in a folder, and what they are.
+/// Unpacked fixtures, with their expected contents.
 struct Files {
     folder: tempfile::TempDir,
     expected: BTreeMap<String, Value>,
@@ -69,7 +69,7 @@ fn all(channels: usize) -> OpenOptions {
 }
 
 #[test]
-fn every_file_is_what_other_readers_make_of_it() {
+fn every_file_matches_other_readers() {
     let files = Files::new();
     let names: Vec<&String> = files.expected.keys().filter(|n| !n.starts_with("luminance")).collect();
     assert!(names.len() >= 101, "{}", names.len());
@@ -88,7 +88,7 @@ fn every_file_is_what_other_readers_make_of_it() {
         let max = if name.ends_with(".jpg") { 2.0 } else { 0.0 };
         let off = floats(&whole).iter().zip(&right.pixels).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(off <= max, "{name}: off by {off}");
-        // Windows are parts of the whole.
+        // Windows equal parts of the whole.
         let (w, h) = (info.width, info.height);
         for (i, [x0, y0]) in [[0, 0], [w / 3, 1], [1, h / 2], [w - 2, h - 1]].into_iter().enumerate() {
             let (x1, y1) = ((x0 + 1 + 5 * i).min(w), (y0 + 2 + 9 * i).min(h));
@@ -96,7 +96,7 @@ fn every_file_is_what_other_readers_make_of_it() {
             assert_eq!(got.pixels(), whole.part(x0, y0, x1 - x0, y1 - y0).unwrap().pixels(), "{name} {x0} {y0}");
         }
         assert!(source.read(w - 1, 0, 2, 1).is_err() && source.read(0, h, 1, 1).is_err(), "{name}");
-        // The same in bands, as statistics see it.
+        // The same in bands, as statistics read it.
         let mut rows = Vec::new();
         pass(&mut *source, |band| {
             rows.extend(floats(&band));
@@ -108,7 +108,7 @@ fn every_file_is_what_other_readers_make_of_it() {
 }
 
 #[test]
-fn orientations_are_said_and_can_be_ignored() {
+fn orientations_are_reported_and_can_be_ignored() {
     let files = Files::new();
     for tag in 1..=8 {
         for kind in
@@ -128,7 +128,7 @@ fn orientations_are_said_and_can_be_ignored() {
             let mut first = files.open(&upright, &OpenOptions::default());
             assert_eq!(read_all(&mut *stored).unwrap(), read_all(&mut *first).unwrap(), "{name}");
         }
-        // Images and labels alike.
+        // Images and labels are rotated alike.
         let (name, right) = (format!("plain{tag}.tif"), files.right(&format!("plain{tag}.tif")));
         let labels = LabelMap::open(files.path(&name)).unwrap();
         assert_eq!([labels.width(), labels.height()], [right.width, right.height]);
@@ -140,24 +140,24 @@ fn orientations_are_said_and_can_be_ignored() {
 }
 
 #[test]
-fn turned_images_are_not_held_as_a_whole() {
+fn rotated_images_are_not_held_as_a_whole() {
     let files = Files::new();
     let (upright, oriented) =
         (files.open("tiles1.tif", &Default::default()), files.open("tiles6.tif", &Default::default()));
     assert_eq!(upright.held_bytes(), oriented.held_bytes());
-    // Every band of the turned image touches all rows of tiles.
+    // Every band of the transposed image touches all rows of tiles.
     assert_eq!(oriented.cache_bytes(1), upright.cache_bytes(37));
     assert_eq!(files.open("tiles4.tif", &Default::default()).cache_bytes(16), upright.cache_bytes(16));
 }
 
 #[test]
-fn channels_are_what_the_file_says() {
+fn channels_follow_the_file() {
     let files = Files::new();
     let separate = |name: &str, names: &[&str]| {
         let source = files.open(name, &OpenOptions::default());
         assert_eq!(source.info().kind, ChannelKind::SEPARATE, "{name}");
         assert_eq!(source.channel_names(), names, "{name}");
-        // Never the grey of an RGB image.
+        // An RGB image is never converted to grey here.
         check_channels(files.path(name), &*source, 1).unwrap_err().to_string()
     };
     let e = separate("dyes_imagej.tif", &["DAPI", "GFP", "Cy5"]);
@@ -214,7 +214,7 @@ fn a_fourth_sample_is_a_channel() {
 }
 
 #[test]
-fn alpha_is_left_out_and_said_unless_it_is_opaque() {
+fn alpha_is_dropped_with_a_note_unless_opaque() {
     let files = Files::new();
     for (name, colours, stored) in [
         ("rgba.png", 3, 4),
@@ -235,7 +235,7 @@ fn alpha_is_left_out_and_said_unless_it_is_opaque() {
                 "{notes:?}"
             ),
         }
-        // As many channels as with alpha are no reason to take it.
+        // A matching channel count is no reason to use alpha.
         let source = files.open(name, &OpenOptions::default());
         let e = check_channels(files.path(name), &*source, stored).unwrap_err().to_string();
         let list: Vec<String> = (0..stored).map(|c| c.to_string()).collect();
@@ -246,7 +246,7 @@ fn alpha_is_left_out_and_said_unless_it_is_opaque() {
 }
 
 #[test]
-fn colours_become_grey_as_scikit_image_has_it() {
+fn colours_become_grey_as_in_scikit_image() {
     let files = Files::new();
     for name in ["rgba.png", "rgba.tif"] {
         let image = Image::open(files.path(name)).unwrap();
@@ -263,16 +263,13 @@ fn colours_become_grey_as_scikit_image_has_it() {
 }
 
 #[test]
-fn a_number_stands_for_nan() {
+fn nan_is_replaced() {
     let pixels = Pixels::F32(vec![1.0, f32::NAN, f32::INFINITY, -f32::INFINITY]);
     let image = Image::new(2, 2, 1, pixels).unwrap();
     let mut source = FillNan::new(Box::new(InMemory::owned(image.clone())), -2.5);
     assert_eq!(source.notes(), Vec::<Message>::new());
     assert_eq!(read_all(&mut source).unwrap().pixels(), &Pixels::F32(vec![1.0, -2.5, -2.5, -2.5]));
-    assert_eq!(source.notes(), ["-2.5 stands for values that are NaN or infinite"]);
+    assert_eq!(source.notes(), ["NaN and infinite values are replaced by -2.5"]);
     let e = crate::infer::normalise(&image, &crate::weights::Normalisation::Unit).unwrap_err().to_string();
-    assert!(
-        e.ends_with("the pixel at column 1, row 0 is NaN; OpenOptions::fill_nan puts a number in place of such"),
-        "{e}"
-    );
+    assert!(e.ends_with("the pixel at column 1, row 0 is NaN; OpenOptions::fill_nan replaces such values"), "{e}");
 }

@@ -110,7 +110,7 @@ fn ids(path: &Path, width: usize, options: &LabelOptions, values: impl Iterator<
         Ok(id) => Ok(id),
         Err(_) if v < 0 => {
             let why =
-                format!("labels are whole numbers from 0; if {v} marks pixels that do not count, say ignore = {v}");
+                format!("labels are whole numbers from 0; if {v} marks pixels that do not count, set ignore = {v}");
             Err(at(path, width, i, &format!("the value {v}"), &why))
         }
         Err(_) => Err(at(path, width, i, &format!("the value {v}"), &format!("the largest label is {}", u32::MAX))),

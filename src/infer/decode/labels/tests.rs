@@ -121,7 +121,7 @@ fn invalid_ids_are_named() {
     };
     let plain = LabelOptions::default();
     let e = error("minus_one.tif", &plain);
-    assert!(e.contains("the value -1 at column 2, row 0;") && e.ends_with("say ignore = -1"), "{e}");
+    assert!(e.contains("the value -1 at column 2, row 0;") && e.ends_with("set ignore = -1"), "{e}");
     let ignored = LabelOptions { ignore: Some(-1), ..LabelOptions::default() };
     let map = LabelMap::open_with(fixture("minus_one.tif"), &ignored).unwrap();
     assert_eq!((map.labels()[2], map.labels()[9 + 1]), (LabelMap::IGNORED, 1));
