@@ -53,7 +53,7 @@ impl Levels {
     /// From the values shown as black and white; if they are equal, `unit` is white.
     pub(crate) fn new([low, high]: [f64; 2], unit: f64) -> Self {
         let range = high - low;
-        // A flat image is shown at its current values, so black stays black.
+        // A flat image is shown at its own values, so black stays black.
         let (low, scale) = if range > 0.0 { (low, 255.0 / range) } else { (0.0, 255.0 / unit) };
         Self { low, scale }
     }
