@@ -160,7 +160,7 @@ impl TiffImage {
         let (words, height) = self.words(plane, number)?;
         let (page, source) = (&self.page, self.source.as_source());
         let pixels = colour::pixels(&source, page, &self.warned, number / page.per_plane().max(1), words)?;
-        let together = if page.planar { 1 } else { page.given };
+        let together = if page.planar { 1 } else { page.decoded };
         let width = page.chunk[0];
         if pixels.len() != width * height * together {
             return Err(source.error("damaged TIFF file: the size of its data contradicts its dimensions"));
@@ -244,9 +244,9 @@ impl ImageSource for TiffImage {
         if self.raw.is_some() {
             return 0;
         }
-        let Page { chunk: [w, h], width, height, stored, given, sample, bits, .. } = self.page;
+        let Page { chunk: [w, h], width, height, stored, decoded, sample, bits, .. } = self.page;
         // A chunk as decoded, decompressed, and stored.
-        let bytes = given * sample.bytes() + 2 * stored * usize::from(bits).div_ceil(8);
+        let bytes = decoded * sample.bytes() + 2 * stored * usize::from(bits).div_ceil(8);
         (w.min(width) * h.min(height) * bytes) as u64
     }
 
@@ -254,9 +254,9 @@ impl ImageSource for TiffImage {
         if self.raw.is_some() {
             return 0;
         }
-        let Page { chunk: [_, h], width, height, given, sample, .. } = self.page;
+        let Page { chunk: [_, h], width, height, decoded, sample, .. } = self.page;
         let rows = ((rows.div_ceil(h) + 1) * h).min(height.next_multiple_of(h));
-        (rows * width) as u64 * (self.planes.len() * given * sample.bytes()) as u64
+        (rows * width) as u64 * (self.planes.len() * decoded * sample.bytes()) as u64
     }
 
     fn set_cache(&mut self, bytes: u64) {

@@ -244,8 +244,8 @@ fn mixed_planes_on_the_device() {
         };
         let (_, one) = on(members[0].clone().into(), Backend::Cpu);
         let (_, two) = on(members[1].clone().into(), Backend::Cpu);
-        let both = Ensemble::new(members.to_vec()).unwrap();
-        let (_, actual) = on(both, Backend::Gpu(gpu.clone()));
+        let pair = Ensemble::new(members.to_vec()).unwrap();
+        let (_, actual) = on(pair, Backend::Gpu(gpu.clone()));
         let pixels = 40 * 32;
         assert_eq!(actual.len(), 2 * pixels);
         for i in 0..pixels {
@@ -265,8 +265,8 @@ fn class_names_agree_or_are_adopted() {
         m.metadata.classes = classes.iter().map(|c| c.to_string()).collect();
         m
     };
-    let both = Ensemble::new(vec![named("a", 1, &[]), named("b", 2, &["background", "nucleus"])]).unwrap();
-    assert_eq!(both.classes(), ["background", "nucleus"]);
+    let pair = Ensemble::new(vec![named("a", 1, &[]), named("b", 2, &["background", "nucleus"])]).unwrap();
+    assert_eq!(pair.classes(), ["background", "nucleus"]);
     let e = Ensemble::new(vec![named("a", 1, &["background", "cell"]), named("b", 2, &["background", "nucleus"])]);
     let e = e.unwrap_err().to_string();
     assert!(e.ends_with("do not agree in classes: [background, cell] and [background, nucleus]"), "{e}");

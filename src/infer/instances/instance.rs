@@ -53,7 +53,7 @@ impl Instances {
         let (class, last) = (std::mem::take(&mut self.class), std::mem::take(&mut self.last));
         let (width, max) = (self.width, self.memory / std::mem::size_of::<InstanceRun>() as u64);
         let mut open: HashMap<u32, Instance> = HashMap::new();
-        let (mut held, mut planes, mut complete) = (0u64, Vec::new(), Vec::new());
+        let (mut open_runs, mut planes, mut complete) = (0u64, Vec::new(), Vec::new());
         let done = self.rows(|y, row| {
             if let Some(next) = &mut next_samples {
                 next(&mut planes)?;
@@ -67,7 +67,7 @@ impl Instances {
                     sums: vec![0.0; channels],
                 });
                 instance.runs.push(InstanceRun { y: y as u32, start: run.start, end: run.end });
-                held += 1;
+                open_runs += 1;
                 for (sum, line) in instance.sums.iter_mut().zip(planes.chunks_exact(width)) {
                     let line = line.get(run.start as usize..run.end as usize).unwrap_or_default();
                     *sum += line.iter().map(|&v| f64::from(v)).sum::<f64>();
@@ -76,7 +76,7 @@ impl Instances {
                     complete.push(number);
                 }
             }
-            if held > max
+            if open_runs > max
                 && let Some(largest) = open.values().max_by_key(|o| (o.runs.len(), o.number))
             {
                 return Err(Error::Limit {
@@ -85,7 +85,7 @@ impl Instances {
                         largest.number,
                         largest.place()
                     ),
-                    needed: mib(held * std::mem::size_of::<InstanceRun>() as u64),
+                    needed: mib(open_runs * std::mem::size_of::<InstanceRun>() as u64),
                     limit: format!("{} of memory", mib(max * std::mem::size_of::<InstanceRun>() as u64)),
                 });
             }
@@ -93,7 +93,7 @@ impl Instances {
             complete.dedup();
             for number in complete.drain(..) {
                 if let Some(instance) = open.remove(&number) {
-                    held -= instance.runs.len() as u64;
+                    open_runs -= instance.runs.len() as u64;
                     each(instance)?;
                 }
             }

@@ -65,16 +65,16 @@ fn plain(mask: &LabelMap, options: &InstanceOptions) -> Vec<u32> {
     let mut region = regions(mask, |class| eight == (class > 0));
     if options.fill_holes {
         let count = region.iter().max().unwrap() + 1;
-        let mut beside = vec![std::collections::BTreeSet::new(); count];
+        let mut neighbours = vec![std::collections::BTreeSet::new(); count];
         for i in 0..w * h {
             let (x, y) = (i % w, i / w);
             if x == 0 || y == 0 || x + 1 == w || y + 1 == h {
-                beside[region[i]].extend([usize::MAX, usize::MAX - 1]);
+                neighbours[region[i]].extend([usize::MAX, usize::MAX - 1]);
             }
             let near = [(x > 0).then(|| i - 1), (y > 0).then(|| i - w)];
             for k in near.into_iter().flatten().filter(|&k| region[k] != region[i]) {
-                beside[region[i]].insert(region[k]);
-                beside[region[k]].insert(region[i]);
+                neighbours[region[i]].insert(region[k]);
+                neighbours[region[k]].insert(region[i]);
             }
         }
         let ground: std::collections::BTreeSet<usize> =
@@ -83,8 +83,8 @@ fn plain(mask: &LabelMap, options: &InstanceOptions) -> Vec<u32> {
             if ground.contains(r) {
                 let own = *r;
                 *r = usize::MAX;
-                if beside[own].len() == 1 {
-                    *r = *beside[own].first().unwrap();
+                if neighbours[own].len() == 1 {
+                    *r = *neighbours[own].first().unwrap();
                 }
             }
         }

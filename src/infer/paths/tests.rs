@@ -125,8 +125,8 @@ fn paths_of_results() {
     assert_eq!(to(Some("o/r.png"), "overlay", "png", false), Path::new("o/r_overlay.png"));
     assert_eq!(to(Some("o/r.png"), "prob", "tif", false), Path::new("o/r_prob.tif"));
     assert_eq!(to(Some("r"), "mask", "png", false), Path::new("r/cells.v2_mask.png"));
-    let wrong = output_path(Some(Path::new("r.jpg")), Path::new("a.png"), "mask", "png", false).unwrap_err();
-    assert!(wrong.to_string().starts_with("r.jpg: the mask is a .png or a .tif file"));
+    let error = output_path(Some(Path::new("r.jpg")), Path::new("a.png"), "mask", "png", false).unwrap_err();
+    assert!(error.to_string().starts_with("r.jpg: the mask is a .png or a .tif file"));
     assert!(output_path(None, Path::new("/"), "mask", "png", false).is_err());
 }
 

@@ -25,7 +25,7 @@ pub(in crate::infer) struct Budget<'a> {
     /// Network runs per tile; the host averages the probabilities of several.
     runs: usize,
     /// Bytes that the source always holds.
-    held: u64,
+    source_bytes: u64,
     /// Tile heights, and the cache size in bytes that each requires.
     cache: Vec<(usize, u64)>,
 }
@@ -50,8 +50,8 @@ impl<'a> Budget<'a> {
         // for longer.
         let heights = (4..32).map(|shift| 1usize << shift).take_while(|h| h / 2 < info.height.max(16));
         let cache = heights.map(|h| (h, source.cache_bytes(h))).collect();
-        let (memory, blend, held) = (options.memory, options.blend, source.held_bytes());
-        Self { memory, blend, info, needs, channels, source: source.info(), runs, held, cache }
+        let (memory, blend, source_bytes) = (options.memory, options.blend, source.held_bytes());
+        Self { memory, blend, info, needs, channels, source: source.info(), runs, source_bytes, cache }
     }
 
     /// Cache size in bytes for the source, for tiles of this many rows.
@@ -88,7 +88,7 @@ impl<'a> Budget<'a> {
         let band = rows * (ids + sums + 4 * probabilities);
         let slice =
             SLICE.min(rows * (ids + 4 * probabilities) + if self.needs.pixels { self.source.row_bytes() } else { 0 });
-        self.held.saturating_add(self.cache(h)).saturating_add(transfers + band + 2 * slice)
+        self.source_bytes.saturating_add(self.cache(h)).saturating_add(transfers + band + 2 * slice)
     }
 
     /// Bytes left for the device. Fails if the host alone exceeds the limit; the error refers to the tile as `name`.
@@ -97,7 +97,7 @@ impl<'a> Budget<'a> {
         if host < self.memory {
             return Ok(self.memory - host);
         }
-        let what = match self.held > self.memory / 2 {
+        let what = match self.source_bytes > self.memory / 2 {
             true => "the image's file, which has to be decoded in large pieces, and a row of tiles",
             false => "the image's pixels and results, on the host,",
         };

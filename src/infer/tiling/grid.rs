@@ -130,8 +130,8 @@ pub fn plan_axis(length: usize, window: usize, spec: &TileSpec) -> Result<AxisPl
     let (mut start, mut covered) = (0, 0);
     while covered < length {
         // At the padded edge the window ends where the whole run does: everything up to it is valid.
-        let right = if start == last { start + output } else { start + output - halo };
-        let valid = covered..right.min(length);
+        let valid_end = if start == last { start + output } else { start + output - halo };
+        let valid = covered..valid_end.min(length);
         covered = valid.end;
         windows.push(AxisWindow { start: input_start(start), offset: valid.start - start, valid });
         start = (start + stride).min(last);

@@ -167,12 +167,13 @@ impl TileRunner {
                     let all = requested.read(executable).await?;
                     for (k, Job { tile, by }) in part.iter().enumerate() {
                         let Some(result) = results.get_mut(*tile) else { continue };
-                        let own = all.of(k, batch);
+                        let output_of_tile = all.of(k, batch);
                         match runs_a_tile {
-                            1 => *result = own,
-                            _ => {
-                                add(&mut result.probabilities, by.inverse().planes(&own.probabilities, by.size(output)))
-                            }
+                            1 => *result = output_of_tile,
+                            _ => add(
+                                &mut result.probabilities,
+                                by.inverse().planes(&output_of_tile.probabilities, by.size(output)),
+                            ),
                         }
                     }
                 }
@@ -186,8 +187,8 @@ impl TileRunner {
 
     fn check(&self, tiles: &[TileInput]) -> Result<()> {
         let members = self.members.len();
-        let wrong = tiles.iter().find(|t| t.place.size != self.tile || t.affines.len() != members);
-        let Some(TileInput { place, affines, .. }) = wrong else { return Ok(()) };
+        let mismatched = tiles.iter().find(|t| t.place.size != self.tile || t.affines.len() != members);
+        let Some(TileInput { place, affines, .. }) = mismatched else { return Ok(()) };
         let reason = format!("a tile of {:?} with {} normalisations was given", place.size, affines.len());
         Err(Error::invalid("tile", format!("{reason} to {members} models for {:?}", self.tile)))
     }

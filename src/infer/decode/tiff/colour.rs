@@ -30,7 +30,7 @@ pub(in crate::infer::decode) enum Colour {
 }
 
 /// The directory's fields that colours depend on.
-pub(super) struct Asked {
+pub(super) struct ColourFields {
     pub photometric: u16,
     pub stored: usize,
     pub bits: u8,
@@ -40,8 +40,8 @@ pub(super) struct Asked {
 }
 
 /// The conversion for a directory. What cannot be read is refused by name.
-pub(super) fn of(source: &Source, decoder: &mut TiffDecoder, asked: &Asked) -> Result<Colour> {
-    let Asked { photometric, stored, bits, format, planar, compression } = *asked;
+pub(super) fn of(source: &Source, decoder: &mut TiffDecoder, fields: &ColourFields) -> Result<Colour> {
+    let ColourFields { photometric, stored, bits, format, planar, compression } = *fields;
     let refuse =
         |what: &str| Err(source.error(format!("a TIFF file of {what} is not supported; save it as grey or RGB")));
     if !compression::is_bytes(compression) && (bits != 8 || format != Format::Unsigned) {
@@ -159,17 +159,17 @@ fn ycbcr(source: &Source, decoder: &mut TiffDecoder) -> Result<Colour> {
 
 impl Colour {
     /// Channels per pixel and sample type of the result.
-    pub(super) fn gives(&self, asked: &Asked) -> (usize, Sample) {
+    pub(super) fn output(&self, fields: &ColourFields) -> (usize, Sample) {
         match self {
             Self::Palette8 { grey, .. } => (if *grey { 1 } else { 3 }, Sample::U8),
             Self::Palette16 { grey, .. } => (if *grey { 1 } else { 3 }, Sample::U16),
             Self::Plain | Self::Inverted | Self::YCbCr { .. } => {
-                let sample = match (asked.format, asked.bits) {
+                let sample = match (fields.format, fields.bits) {
                     (Format::Unsigned, 1..=8) => Sample::U8,
                     (Format::Unsigned, 9..=16) => Sample::U16,
                     _ => Sample::F32,
                 };
-                (asked.stored, sample)
+                (fields.stored, sample)
             }
         }
     }

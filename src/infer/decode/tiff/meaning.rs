@@ -31,7 +31,7 @@ impl TiffImage {
         let source = file.as_source();
         let channels = self.info().channels;
         // Extra samples are described as stored, which matches the decoded ones unless colours were converted.
-        let extra = if self.page.stored == self.page.given { &self.page.extra[..] } else { &[] };
+        let extra = if self.page.stored == self.page.decoded { &self.page.extra[..] } else { &[] };
         let kind = ChannelKind::of_tiff(self.page.photometric, extra, channels, self.planes.len());
         guarded(&source, || {
             let fail = |e| error(&source, e);

@@ -33,7 +33,7 @@ pub(in crate::infer::decode) struct Page {
     /// Samples per pixel in the file.
     pub stored: usize,
     /// Channels per pixel as decoded, and how many of them are retained.
-    pub given: usize,
+    pub decoded: usize,
     pub stored_channels: usize,
     pub bits: u8,
     pub format: Format,
@@ -137,15 +137,15 @@ impl Page {
             let [w, h] = chunk;
             return Err(source.error(format!("damaged TIFF file: an image of {width}x{height} in tiles of {w}x{h}")));
         }
-        let asked = colour::Asked { photometric, stored, bits, format, planar, compression };
-        let colour = colour::of(source, decoder, &asked)?;
-        let (given, sample) = colour.gives(&asked);
+        let fields = colour::ColourFields { photometric, stored, bits, format, planar, compression };
+        let colour = colour::of(source, decoder, &fields)?;
+        let (decoded, sample) = colour.output(&fields);
         let mut page = Self {
             width,
             height,
             stored,
-            given,
-            stored_channels: given,
+            decoded,
+            stored_channels: decoded,
             bits,
             format,
             sample,
@@ -232,9 +232,9 @@ impl Page {
     /// Bytes of a strip or tile, decoded or decompressed, whichever is more.
     fn chunk_bytes(&self) -> u64 {
         let [w, h] = self.chunk.map(|n| n as u64);
-        let given = if self.planar { 1 } else { self.given } * self.sample.bytes();
+        let decoded = if self.planar { 1 } else { self.decoded } * self.sample.bytes();
         let stored = self.together() * usize::from(self.bits).div_ceil(8);
-        w.saturating_mul(h).saturating_mul(given.max(stored) as u64)
+        w.saturating_mul(h).saturating_mul(decoded.max(stored) as u64)
     }
 
     /// Whether samples need no conversion.
@@ -257,8 +257,8 @@ impl Page {
         } else {
             (number, 0)
         };
-        let gone = || source.error(format!("damaged TIFF file: strip or tile {strip} is not listed"));
-        let offset = *places.offsets.get(strip).ok_or_else(gone)?;
+        let unlisted = || source.error(format!("damaged TIFF file: strip or tile {strip} is not listed"));
+        let offset = *places.offsets.get(strip).ok_or_else(unlisted)?;
         let length = match places.lengths.get(strip) {
             Some(&length) => length,
             // Without lengths, uncompressed data, whose length is known, and a single strip can still be read.

@@ -155,15 +155,15 @@ fn packed<T: Copy + Default>(
 ) -> Result<Vec<T>> {
     let mut out = source.zeros::<T>(samples * rows)?;
     for (to, row) in out.chunks_exact_mut(samples.max(1)).zip(bytes.chunks_exact(row_bytes)) {
-        let (mut held, mut have) = (0u64, 0u8);
+        let (mut pending, mut pending_bits) = (0u64, 0u8);
         let mut rest = row.iter();
         for sample in to {
-            while have < bits {
-                held = held << 8 | u64::from(rest.next().copied().unwrap_or(0));
-                have += 8;
+            while pending_bits < bits {
+                pending = pending << 8 | u64::from(rest.next().copied().unwrap_or(0));
+                pending_bits += 8;
             }
-            have -= bits;
-            *sample = word((held >> have & ((1u64 << bits) - 1)) as u32);
+            pending_bits -= bits;
+            *sample = word((pending >> pending_bits & ((1u64 << bits) - 1)) as u32);
         }
     }
     Ok(out)

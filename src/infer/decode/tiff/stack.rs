@@ -37,11 +37,11 @@ pub(in crate::infer::decode) fn images_inside(source: &Source, decoder: &mut Tif
         return Ok(1);
     }
     let first = places.offsets().first().copied().unwrap_or(0);
-    let held = match page.compression == compression::NONE && places.follow(&page) && first > 0 {
+    let available = match page.compression == compression::NONE && places.follow(&page) && first > 0 {
         true => source.bytes.saturating_sub(first) / page.image_bytes().max(1),
         false => 1,
     };
-    if (held as usize) < claimed {
+    if (available as usize) < claimed {
         let path = source.path.display();
         log::warn!("{path}: its description speaks of {claimed} images, the file holds one; that is read");
         return Ok(1);

@@ -46,9 +46,9 @@ impl BandSink for Recorder {
         let values = band.probabilities.unwrap();
         assert_eq!(values.len(), pixels * self.planes.len());
         self.planes.iter_mut().zip(values.chunks_exact(pixels)).for_each(|(all, part)| all.extend(part));
-        let Pixels::U16(own) = band.pixels.unwrap().pixels() else { panic!() };
-        assert_eq!(own.len(), pixels);
-        self.pixels.extend(own);
+        let Pixels::U16(samples) = band.pixels.unwrap().pixels() else { panic!() };
+        assert_eq!(samples.len(), pixels);
+        self.pixels.extend(samples);
         Ok(())
     }
     fn finish(self: Box<Self>) -> Result<()> {
@@ -132,11 +132,11 @@ fn info(width: usize, height: usize) -> BandInfo {
 }
 
 fn check(recorder: &Recorder, counts: &[u64], image: &Image, exact: bool) {
-    let Pixels::U16(own) = image.pixels() else { panic!() };
-    let expected: Vec<f32> = own.iter().map(|&p| value(f32::from(p))).collect();
-    assert_eq!(&recorder.pixels, own);
+    let Pixels::U16(samples) = image.pixels() else { panic!() };
+    let expected: Vec<f32> = samples.iter().map(|&p| value(f32::from(p))).collect();
+    assert_eq!(&recorder.pixels, samples);
     let classes: Vec<usize> = expected.iter().map(|&v| usize::from(v > 0.5)).collect();
-    assert_eq!(counts.iter().sum::<u64>() as usize, own.len());
+    assert_eq!(counts.iter().sum::<u64>() as usize, samples.len());
     if exact {
         assert_eq!(recorder.classes, classes);
         assert_eq!(counts[1] as usize, classes.iter().sum::<usize>());
@@ -146,12 +146,12 @@ fn check(recorder: &Recorder, counts: &[u64], image: &Image, exact: bool) {
         assert_eq!(recorder.planes[0].len(), expected.len());
         let off = recorder.planes[0].iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(off <= 1e-6, "{off}");
-        let wrong = recorder
+        let different = recorder
             .classes
             .iter()
             .zip(&expected)
             .filter(|(c, v)| (**v - 0.5).abs() > 1e-5 && **c != usize::from(**v > 0.5));
-        assert_eq!(wrong.count(), 0);
+        assert_eq!(different.count(), 0);
     }
 }
 
