@@ -162,7 +162,8 @@ impl Model {
         Ok(model)
     }
 
-    /// Checks that every parameter is present with the right shape, and that there are not more class names than classes.
+    /// Checks that every parameter is present with the right shape, and that there are not more class names than
+    /// classes.
     fn checked(self) -> Result<Self> {
         let rule = self.architecture.size_rule();
         if rule.step == 0 || rule.minimum == 0 {

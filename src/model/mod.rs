@@ -1,6 +1,7 @@
 //! The network family. A config builds graph nodes with the canonical parameter names.
 //!
-//! To add an architecture, write one file with a config struct and its [`Architecture`], and add a line to [`registry`].
+//! To add an architecture, write one file with a config struct and its [`Architecture`], and add a line to
+//! [`registry`].
 
 #[cfg(feature = "bioimage")]
 pub mod bioimage;
@@ -98,26 +99,26 @@ pub trait Architecture: Debug + Send + Sync {
         [None; 2]
     }
 
-    /// Why the network can be run but not segment, if so. For example, the output of a super-resolution network differs in
-    /// size from its input, so it does not give a class per input pixel.
+    /// Why the network can be run but not segment, if so. For example, the output of a super-resolution network differs
+    /// in size from its input, so it does not give a class per input pixel.
     fn unfit(&self) -> Option<String> {
         None
     }
 
-    /// Whether [`Self::size_rule`] is a general rule. If not, it describes only [`Self::example`], and sizes are tried on
-    /// demand with [`Self::tried_size`].
+    /// Whether [`Self::size_rule`] is a general rule. If not, it describes only [`Self::example`], and sizes are tried
+    /// on demand with [`Self::tried_size`].
     fn ruled(&self) -> bool {
         true
     }
 
-    /// Without a size rule: the smallest valid input `[H, W]` that covers an image `[H, W]`, given that the output loses
-    /// [`SizeRule::margin`] on every side.
+    /// Without a size rule: the smallest valid input `[H, W]` that covers an image `[H, W]`, given that the output
+    /// loses [`SizeRule::margin`] on every side.
     fn tried_size(&self, image: [usize; 2]) -> Result<[usize; 2]> {
         Ok(image)
     }
 
-    /// Invalid margin of the output, in rows and columns, as declared by the network's authors. Tiles overlap by at least
-    /// that much.
+    /// Invalid margin of the output, in rows and columns, as declared by the network's authors. Tiles overlap by at
+    /// least that much.
     fn invalid_margin(&self) -> [usize; 2] {
         [0; 2]
     }

@@ -1,5 +1,5 @@
-//! Architectures by the names that configurations and checkpoints use. To add one, implement [`Configured`] in its file and
-//! add a line to [`REGISTRY`].
+//! Architectures by the names that configurations and checkpoints use. To add one, implement [`Configured`] in its file
+//! and add a line to [`REGISTRY`].
 
 use std::fmt;
 use std::str::FromStr;

@@ -223,7 +223,8 @@ impl Architecture for UNet3Plus {
             true => {
                 let scores = conv(g, "cgm", enc[bottom], Conv2d::new(2, 1, 0).with_bias(true))?;
                 let scores = g.node("cgm.pool", GlobalMaxPool, &[scores])?;
-                // Sigmoids saturate at 1 in f32, so the official code is matched only by comparing them, not the logits.
+                // Sigmoids saturate at 1 in f32, so the official code is matched only by comparing them, not the
+                // logits.
                 let cls = sigmoid(g, "cls", scores)?;
                 let gate = g.node("gate", ArgmaxGate, &[cls])?;
                 outputs.extend([("cls".to_string(), cls), ("gate".to_string(), gate)]);

@@ -1,6 +1,6 @@
-//! bioimage.io packages: a zip with a description (`rdf.yaml` or `bioimageio.yaml`, formats 0.4 and 0.5), weights and test
-//! tensors. Weights are an ONNX file or a state dict of a known dialect. Axes, sizes, halos and processing become part of the
-//! network or of its image normalisation; unsupported features are errors that name them.
+//! bioimage.io packages: a zip with a description (`rdf.yaml` or `bioimageio.yaml`, formats 0.4 and 0.5), weights and
+//! test tensors. Weights are an ONNX file or a state dict of a known dialect. Axes, sizes, halos and processing become
+//! part of the network or of its image normalisation; unsupported features are errors that name them.
 
 mod archive;
 mod network;
@@ -74,8 +74,8 @@ pub fn is_package(input: &Input) -> bool {
     read && magic == *b"PK\x03\x04" && Archive::open(input).is_ok_and(|a| a.first(&DESCRIPTIONS).is_some())
 }
 
-/// Opens a package as a model. `set` has options for its weights, as in [`Model::open_with`]. In addition, `free_size` ignores
-/// the sizes in the description, and `normalisation` replaces its preprocessing.
+/// Opens a package as a model. `set` has options for its weights, as in [`Model::open_with`]. In addition, `free_size`
+/// ignores the sizes in the description, and `normalisation` replaces its preprocessing.
 pub fn open(input: impl Into<Input>, set: &Map<String, Value>) -> Result<(Model, Arc<Package>)> {
     let input = &input.into();
     let path = input.name();

@@ -1,5 +1,5 @@
-//! Inputs and outputs of a description: axes in any order, sizes and halos. Format 0.4 has letters and lists of numbers, 0.5
-//! an object per axis; both are read into the same structs.
+//! Inputs and outputs of a description: axes in any order, sizes and halos. Format 0.4 has letters and lists of
+//! numbers, 0.5 an object per axis; both are read into the same structs.
 
 use super::archive::shown;
 use crate::error::{Error, Result};

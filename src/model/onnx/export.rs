@@ -1,6 +1,6 @@
-//! Export of a network of the family to ONNX (opset 17). The graph is written before any rewriting, with free batch size and,
-//! if the network allows it, free image size. The file's properties hold the metadata of a native checkpoint, so that reading
-//! it back gives the same model.
+//! Export of a network of the family to ONNX (opset 17). The graph is written before any rewriting, with free batch
+//! size and, if the network allows it, free image size. The file's properties hold the metadata of a native checkpoint,
+//! so that reading it back gives the same model.
 
 use super::nodes::{Emitter, tensor};
 use super::proto::{DataType, TensorProto};

@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 /// Maximum file size in bytes: protobuf's own limit.
 const MAX_BYTES: u64 = 2 << 30;
-/// Maximum number of messages and strings; real networks have about ten thousand. Each needs more memory than its two bytes.
+/// Maximum number of messages and strings; real networks have about ten thousand. Each needs more memory than its two
+/// bytes.
 const MAX_ENTRIES: usize = 1 << 20;
 /// Maximum nesting depth of messages.
 const MAX_DEPTH: usize = 64;
@@ -126,8 +127,8 @@ fn read_model(
     Ok((network, metadata, weights))
 }
 
-/// The metadata of a file that this program wrote, under [`METADATA_KEY`]. Otherwise the defaults: integers are divided by the
-/// maximum of their type, and classes have no names.
+/// The metadata of a file that this program wrote, under [`METADATA_KEY`]. Otherwise the defaults: integers are divided
+/// by the maximum of their type, and classes have no names.
 fn metadata(model: &ModelProto, options: &OnnxOptions) -> Result<ModelMetadata> {
     let own = model.metadata_props.iter().find(|e| e.key == METADATA_KEY);
     let mut metadata = match own {

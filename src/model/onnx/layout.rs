@@ -1,7 +1,7 @@
 //! Axis order of a file's input.
 //!
-//! A file does not state it, but it follows from the layers: convolutions work on N, C, H, W, so the right order is the one
-//! that reaches the first convolution without permuting elements.
+//! A file does not state it, but it follows from the layers: convolutions work on N, C, H, W, so the right order is the
+//! one that reaches the first convolution without permuting elements.
 
 use super::Reason;
 use super::parts::Parts;
@@ -155,8 +155,8 @@ pub enum Stuck {
     Nodes(Vec<Failure>),
 }
 
-/// Finds the axis order of the input and sets it in `parts`. `translated` translates the parts for a size of its choice and
-/// returns that size.
+/// Finds the axis order of the input and sets it in `parts`. `translated` translates the parts for a size of its choice
+/// and returns that size.
 pub fn find(
     parts: &mut Parts,
     requested: Option<Layout>,

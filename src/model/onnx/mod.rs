@@ -1,8 +1,9 @@
 //! Import of ONNX files, translated at run time, and export of networks to ONNX.
 //!
-//! `file` reads a file, `parts` extracts its network, and `translate` converts its nodes for a given input shape. `fold`
-//! evaluates shape arithmetic on the way. `quantised` converts integers to floats, and `range` infers the meaning of an output.
-//! [`OnnxNetwork`] is the result as an [`Architecture`](super::Architecture). [`export`] writes files.
+//! `file` reads a file, `parts` extracts its network, and `translate` converts its nodes for a given input shape.
+//! `fold` evaluates shape arithmetic on the way. `quantised` converts integers to floats, and `range` infers the
+//! meaning of an output. [`OnnxNetwork`] is the result as an [`Architecture`](super::Architecture). [`export`] writes
+//! files.
 
 mod attributes;
 mod ending;

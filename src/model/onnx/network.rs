@@ -24,11 +24,11 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OnnxOptions {
-    /// The output that segmentation uses. If absent: the first of those with the most pixels; if ArgMax produces it, the
-    /// input of ArgMax.
+    /// The output that segmentation uses. If absent: the first of those with the most pixels; if ArgMax produces it,
+    /// the input of ArgMax.
     pub output: Option<String>,
-    /// How that output is converted to probabilities. If absent, it follows from the bounds of the file's own arithmetic:
-    /// unchanged if the output is a probability, else a sigmoid for one channel and a softmax for several.
+    /// How that output is converted to probabilities. If absent, it follows from the bounds of the file's own
+    /// arithmetic: unchanged if the output is a probability, else a sigmoid for one channel and a softmax for several.
     pub activation: Option<Ending>,
     /// Ignores fixed rows and columns of the file. Results are exact if all its layers work with any size.
     pub free_size: bool,
@@ -76,8 +76,8 @@ impl OnnxOptions {
     }
 }
 
-/// The network of an ONNX file. It is translated again for every input shape, so any size is valid that the file's own shape
-/// arithmetic allows.
+/// The network of an ONNX file. It is translated again for every input shape, so any size is valid that the file's own
+/// shape arithmetic allows.
 #[derive(Clone, Debug)]
 pub struct OnnxNetwork {
     parts: Arc<Parts>,

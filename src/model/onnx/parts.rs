@@ -15,7 +15,8 @@ use std::sync::Arc;
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=26;
 /// Maximum number of nodes; the largest exported networks have about ten thousand.
 const MAX_NODES: usize = 1 << 16;
-/// Float tensors of up to this many elements are available during translation; larger ones only when weights are loaded.
+/// Float tensors of up to this many elements are available during translation; larger ones only when weights are
+/// loaded.
 const SMALL: usize = 4096;
 
 /// The contents of a file's network.

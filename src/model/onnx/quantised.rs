@@ -1,8 +1,8 @@
 //! Rewrites quantised networks to float networks: QDQ, QOperator and dynamic quantisation.
 //!
-//! Every quantised value gets two forms: `name#real`, its dequantised value, which rewritten operators read, and the integers
-//! under its own name for everything else. Forms that nothing reads are dropped as dead nodes. Values are clamped to the range
-//! of the integers, since exporters rely on that for ReLU.
+//! Every quantised value gets two forms: `name#real`, its dequantised value, which rewritten operators read, and the
+//! integers under its own name for everything else. Forms that nothing reads are dropped as dead nodes. Values are
+//! clamped to the range of the integers, since exporters rely on that for ReLU.
 
 mod weights;
 

@@ -10,8 +10,8 @@ use std::cell::Cell;
 pub const PROBED: usize = 512;
 /// Common training sizes, tried if [`PROBED`] does not translate.
 pub const OTHERS: [usize; 8] = [256, 384, 224, 128, 572, 320, 64, 1024];
-/// Maximum cost of the search for sizes, in units of [`Translated::cost`](super::translate::Translated): about a hundred
-/// translations of the largest networks.
+/// Maximum cost of the search for sizes, in units of [`Translated::cost`](super::translate::Translated): about a
+/// hundred translations of the largest networks.
 const SEARCH: u64 = 1 << 28;
 
 /// The result of translating a network for one input size.
@@ -62,8 +62,8 @@ impl Probe {
         (lost[0] == lost[1] && lost[0].is_multiple_of(2)).then_some(lost[0] / 2)
     }
 
-    /// The margin if only one size is known. An output of half the input's size is taken for downsampling, not for a loss of
-    /// a quarter on every side.
+    /// The margin if only one size is known. An output of half the input's size is taken for downsampling, not for a
+    /// loss of a quarter on every side.
     fn lone_margin(&self) -> Option<usize> {
         let downsampled = |axis: usize, n: usize, m: usize| self.scale[axis].is_none() && n > m && n.is_multiple_of(m);
         let share = downsampled(0, self.at[0], self.out.h) && downsampled(1, self.at[1], self.out.w);
@@ -104,11 +104,11 @@ pub enum Sizes {
     Unfit(String),
 }
 
-/// Determines the valid sizes of a network. `fixed` rows and columns allow no others. Otherwise the step is the alignment of
-/// shifts that follows from the graph. If the graph depends on the whole image, the step is the smallest power of two whose
-/// odd multiples translate, else the one that follows from the strides. Of the sizes modulo the step, those with the smallest
-/// margin are used; the minimum is the first that translates. `translated` returns the output shape and the cost; `failing`
-/// is the cost of a translation that fails.
+/// Determines the valid sizes of a network. `fixed` rows and columns allow no others. Otherwise the step is the
+/// alignment of shifts that follows from the graph. If the graph depends on the whole image, the step is the smallest
+/// power of two whose odd multiples translate, else the one that follows from the strides. Of the sizes modulo the
+/// step, those with the smallest margin are used; the minimum is the first that translates. `translated` returns the
+/// output shape and the cost; `failing` is the cost of a translation that fails.
 pub fn find(
     fixed: [Option<usize>; 2],
     first: &Probe,
@@ -176,7 +176,8 @@ pub fn find(
     }
 }
 
-/// The smallest size of at least `min` rows and columns, approximately, for which `valid` is true; `known` is one such size.
+/// The smallest size of at least `min` rows and columns, approximately, for which `valid` is true; `known` is one such
+/// size.
 pub fn smallest(min: [usize; 2], known: [usize; 2], valid: impl Fn([usize; 2]) -> bool) -> Option<[usize; 2]> {
     const CLOSE: usize = 64;
     let candidates = |from: usize, known: usize| {

@@ -14,7 +14,8 @@ impl Quantised<'_> {
         Ok(())
     }
 
-    /// `(x - zero) * scale`, with one scale and zero point, one per element along axis `along`, or one per block of them.
+    /// `(x - zero) * scale`, with one scale and zero point, one per element along axis `along`, or one per block of
+    /// them.
     pub(super) fn floats(
         &mut self,
         x: &Tensor,

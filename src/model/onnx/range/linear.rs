@@ -76,8 +76,8 @@ pub fn conv_transpose(op: &ConvTranspose2d, w: &HostTensor, bias: Option<&HostTe
     union(sums, bias)
 }
 
-/// Sum of the output channels of a 1x1 convolution, if its input channels sum to `sum`. It is known if the weights of every
-/// input channel have the same sum.
+/// Sum of the output channels of a 1x1 convolution, if its input channels sum to `sum`. It is known if the weights of
+/// every input channel have the same sum.
 pub fn channel_sum(op: &Conv2d, w: &HostTensor, bias: Option<&HostTensor>, sum: f64) -> Option<f64> {
     if op.kernel != [1, 1] || op.groups != 1 || op.padding != [0; 4] {
         return None;

@@ -1,7 +1,7 @@
 //! Infers the meaning of a network's output from the network alone, by interval arithmetic from input to output.
 //!
-//! `poly` represents the bounds of values, `pointwise` and `moved` propagate them through operations, and `linear` bounds
-//! convolutions.
+//! `poly` represents the bounds of values, `pointwise` and `moved` propagate them through operations, and `linear`
+//! bounds convolutions.
 
 mod linear;
 mod moved;

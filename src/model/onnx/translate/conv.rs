@@ -171,7 +171,8 @@ pub fn matmul(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![Value::Data(Data::plain(id, dims))])
 }
 
-/// A value `[N, K]`, or any whose last axis is the tensor's channels, times a constant `[K, M]`, or `[M, K]` if transposed.
+/// A value `[N, K]`, or any whose last axis is the tensor's channels, times a constant `[K, M]`, or `[M, K]` if
+/// transposed.
 fn linear(
     t: &mut Translator<'_>,
     call: &Call<'_>,

@@ -227,8 +227,8 @@ pub struct Translated {
     pub cost: u64,
 }
 
-/// Adds a file's network to a graph. `x` is NCHW in blocked layout. `decision` is the name of a value to return besides the
-/// outputs; the first output if empty.
+/// Adds a file's network to a graph. `x` is NCHW in blocked layout. `decision` is the name of a value to return besides
+/// the outputs; the first output if empty.
 pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -> Result<Translated, Vec<Failure>> {
     let fail = |node: &str, op: &str, reason: String| vec![Failure { node: node.into(), op: op.into(), reason }];
     let shape = graph.shape(x);

@@ -184,8 +184,8 @@ pub fn several(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 /// Axis order in the file of two tensors, and the tensors.
 type Unpermuted = (Vec<usize>, [ValueId; 2]);
 
-/// The inputs of a node without permutation, and the axis order in the file, for two tensors that the file permutes alike, or
-/// one tensor and a constant.
+/// The inputs of a node without permutation, and the axis order in the file, for two tensors that the file permutes
+/// alike, or one tensor and a constant.
 fn unpermuted(t: &mut Translator<'_>, a: &Value, b: &Value) -> Result<Option<Unpermuted>, Reason> {
     let view = |d: &Data, t: &Translator<'_>| d.is_of(t.graph.shape(d.id)) && d.reordered();
     Ok(match (a, b) {
@@ -247,7 +247,8 @@ pub fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Value,
     Ok(Value::Data(Data::plain(id, dims)))
 }
 
-/// More than four dimensions as NCHW: adjacent axes that are broadcast alike are merged, preferably without the last two.
+/// More than four dimensions as NCHW: adjacent axes that are broadcast alike are merged, preferably without the last
+/// two.
 fn grouped(a: &[usize], b: &[usize]) -> Option<[Shape; 2]> {
     let group = |pixels: usize| -> Option<[Shape; 2]> {
         let mut groups: Vec<[usize; 2]> = Vec::new();

@@ -154,8 +154,8 @@ fn many(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, along: &[usize], kind
     Ok(Data::plain(id, reduced))
 }
 
-/// Reduces tensors that are stacked in the channels, slice by slice, so that pixels stay where they are. `at` is the axis of
-/// the base.
+/// Reduces tensors that are stacked in the channels, slice by slice, so that pixels stay where they are. `at` is the
+/// axis of the base.
 fn stacked(
     t: &mut Translator<'_>,
     call: &Call<'_>,

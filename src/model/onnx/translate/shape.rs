@@ -180,8 +180,8 @@ pub fn concat(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![Value::Data(place.result(t, id, joined))])
 }
 
-/// [`placed`] for all inputs of a node: without moving elements if all have the same axis order, else in the order of their
-/// dimensions.
+/// [`placed`] for all inputs of a node: without moving elements if all have the same axis order, else in the order of
+/// their dimensions.
 fn joint(t: &mut Translator<'_>, call: &Call<'_>, first: &Data) -> Result<Placed, Reason> {
     let same = |v: &Value| match v {
         Value::Data(d) => d.order == first.order && d.is_of(t.graph.shape(d.id)),

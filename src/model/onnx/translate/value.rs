@@ -18,8 +18,9 @@ pub enum Value {
     Stored(Arc<str>, Vec<usize>),
 }
 
-/// A value computed by the network, as a view of a tensor of the graph: its elements in NCHW order are reshaped to `base`, and
-/// the axes of that are permuted. So reshaping and transposing cost nothing until an operator needs the elements in that order.
+/// A value computed by the network, as a view of a tensor of the graph: its elements in NCHW order are reshaped to
+/// `base`, and the axes of that are permuted. So reshaping and transposing cost nothing until an operator needs the
+/// elements in that order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Data {
     /// The tensor.

@@ -6,8 +6,8 @@ use crate::model::onnx::fold::broadcast;
 use crate::tensor::Shape;
 
 impl Data {
-    /// Reshapes the view without moving elements, by merging axes that are adjacent in memory and splitting axes. `None` if
-    /// elements would have to move. `shape` is the tensor's own.
+    /// Reshapes the view without moving elements, by merging axes that are adjacent in memory and splitting axes.
+    /// `None` if elements would have to move. `shape` is the tensor's own.
     pub fn viewed_as(&self, dims: &[usize], shape: Shape) -> Option<Self> {
         let strides = self.strides();
         let old: Vec<(usize, usize)> = self.dims().into_iter().zip(strides).filter(|a| a.0 != 1).collect();
@@ -45,8 +45,8 @@ impl Data {
         Some(Self { integral: self.integral, ..Self::of_axes(self, dims, &far, shape) })
     }
 
-    /// The view whose axes longer than 1 have the memory order `far`. Its base is the tensor's own shape if that has the same
-    /// such axes, since operators can then distinguish rows from channels.
+    /// The view whose axes longer than 1 have the memory order `far`. Its base is the tensor's own shape if that has
+    /// the same such axes, since operators can then distinguish rows from channels.
     fn of_axes(&self, dims: &[usize], far: &[usize], shape: Shape) -> Self {
         let own = shape.dims();
         let long: Vec<usize> = (0..4).filter(|&k| own[k] != 1).collect();
@@ -101,8 +101,8 @@ impl Data {
     }
 }
 
-/// For a constant of dimensions `dims` that is broadcast to a view with the axis order `order`: the constant's dimensions in
-/// the tensor's axis order, and the permutation.
+/// For a constant of dimensions `dims` that is broadcast to a view with the axis order `order`: the constant's
+/// dimensions in the tensor's axis order, and the permutation.
 pub fn beside(dims: &[usize], order: &[usize]) -> Result<(Vec<usize>, Vec<usize>), Reason> {
     let missing = order.len().checked_sub(dims.len()).ok_or("a constant has more dimensions than the tensor")?;
     let padded = [vec![1; missing], dims.to_vec()].concat();
