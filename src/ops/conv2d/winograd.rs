@@ -210,7 +210,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
                 (params.column_factor, params.row_factor) = (axes.column_factor, axes.row_factor);
                 let power_of_two = axes.power_of_two;
                 let bilinear = mode != ResizeMode::Nearest;
-                key = key.flag("ENLARGED", true).flag("BILINEAR", bilinear).flag("POWER_OF_TWO", power_of_two);
+                key = key.flag("UPSAMPLED", true).flag("BILINEAR", bilinear).flag("POWER_OF_TWO", power_of_two);
             }
             let bindings = [part.operand, Operand::ScratchWrite(v)];
             cx.dispatch(key, params, bindings, [(shares * count).div_ceil(64), ib, 1])?;
