@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use unet_wgpu::graph::{ValueId, footprint, rewrite};
 use unet_wgpu::model::{Architecture, Built, INPUT, SizeRule, parameter_count, whole_graph};
-use unet_wgpu::ops::{
-    Activation, ActivationKind, Concat, Conv2d, MaskRule, MaxPool2d, Resize, ResizeMode, ResizeSize, Softmax,
-};
+use unet_wgpu::ops::{Concat, Conv2d, Function, MaskRule, MaxPool2d, Resize, ResizeMode, ResizeSize, Softmax, Unary};
 use unet_wgpu::{Backend, Graph, HostTensor, Result, Shape};
 
 /// Two convolutions at full resolution, two at half, joined once: too small to segment much, large enough to show how.
@@ -29,7 +27,7 @@ impl TwoScales {
 
     fn conv_relu(&self, g: &mut Graph, name: &str, x: ValueId, out: usize) -> Result<ValueId> {
         let y = self.conv(g, name, x, out, 3)?;
-        g.node(format!("{name}.relu"), Activation { kind: ActivationKind::Relu }, &[y])
+        g.node(format!("{name}.relu"), Unary { kind: Function::Relu }, &[y])
     }
 }
 

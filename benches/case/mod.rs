@@ -1,7 +1,7 @@
 //! A convolution named on the command line of a benchmark.
 
 use unet_wgpu::error::{Error, Result};
-use unet_wgpu::ops::{ActivationKind, Conv2d, ConvTranspose2d, InputKind, OpCase, Source};
+use unet_wgpu::ops::{Conv2d, ConvTranspose2d, Function, InputKind, OpCase, Source};
 use unet_wgpu::tensor::Shape;
 
 /// `IC,OC,H,W[,K[,PAD]]`; `IC` may be a sum as in `64+64` for a convolution over several sources, `T` in place of `K` is the
@@ -22,7 +22,7 @@ fn parse(text: &str) -> Option<OpCase> {
     }
     let kernel = number(4).unwrap_or(3);
     let mut op = Conv2d::new(out, kernel, number(5).unwrap_or(kernel / 2)).with_bias(true);
-    op.activation = ActivationKind::Relu;
+    op.activation = Function::Relu;
     op.sources = vec![Source::WHOLE; channels.len()];
     let case = OpCase::new(text, op, &shapes).parameter(&[out, total, kernel, kernel], InputKind::Parameter);
     Some(case.parameter(&[out], InputKind::Parameter))

@@ -2,6 +2,7 @@
 
 mod compose;
 mod family;
+mod function;
 mod generate;
 mod images;
 mod params;
@@ -12,6 +13,7 @@ mod validate;
 
 pub use compose::{F16, compose};
 pub use family::ConvFamily;
+pub use function::{Function, Onnx, Term};
 pub use images::{IMAGES, image_size, may_be_image};
 pub(crate) use params::shader_struct;
 pub use params::{KernelParams, Member, ParamType, Params, ShaderType, Size, View};

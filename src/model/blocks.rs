@@ -3,8 +3,7 @@
 use crate::error::Result;
 use crate::graph::{Graph, ValueId};
 use crate::ops::{
-    Activation, ActivationKind, BatchNorm2d, Concat, Conv2d, ConvTranspose2d, MaskRule, Resize, ResizeMode, ResizeSize,
-    Softmax,
+    BatchNorm2d, Concat, Conv2d, ConvTranspose2d, Function, MaskRule, Resize, ResizeMode, ResizeSize, Softmax, Unary,
 };
 
 /// PyTorch's default, and every network's of the family.
@@ -47,7 +46,7 @@ pub fn conv_norm_relu(
         }
         y = g.node(bn, BatchNorm2d { eps: BN_EPS }, &inputs)?;
     }
-    g.node(label, Activation { kind: ActivationKind::Relu }, &[y])
+    g.node(label, Unary { kind: Function::Relu }, &[y])
 }
 
 /// The double convolution of every level: `[N, C, H, W]` -> `[N, out, H', W']`; its result is labelled `name`.
@@ -90,7 +89,7 @@ pub fn probability(g: &mut Graph, label: &str, logits: ValueId) -> Result<ValueI
 
 /// The logistic function.
 pub fn sigmoid(g: &mut Graph, label: &str, x: ValueId) -> Result<ValueId> {
-    g.node(label, Activation { kind: ActivationKind::Sigmoid }, &[x])
+    g.node(label, Unary { kind: Function::Sigmoid }, &[x])
 }
 
 /// The class rule that goes with [`probability`].

@@ -1,8 +1,8 @@
 //! Two tensors, element by element.
 
 use super::{
-    Backward, ChannelSum, Emit, InputKind, Lowering, Op, OpCase, Reduce, ReduceKind, Spatial, Unary, UnaryKind,
-    ValueId, by_plane, expect_inputs,
+    Backward, ChannelSum, Emit, Function, InputKind, Lowering, Op, OpCase, Reduce, ReduceKind, Spatial, Unary, ValueId,
+    by_plane, expect_inputs,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
@@ -198,14 +198,14 @@ impl Op for Binary {
         for (i, grad) in grads.iter_mut().enumerate().filter(|g| node.wants(g.0)) {
             let full = match (self.kind, i) {
                 (BinaryKind::Add, _) | (BinaryKind::Sub, 0) => dy,
-                (BinaryKind::Sub, _) => emit.node("grad_neg", Unary { kind: UnaryKind::Neg }, &[dy])?,
+                (BinaryKind::Sub, _) => emit.node("grad_neg", Unary { kind: Function::Neg }, &[dy])?,
                 (BinaryKind::Mul, 0) => of(emit, "grad_a", BinaryKind::Mul, dy, b)?,
                 (BinaryKind::Mul, _) => of(emit, "grad_b", BinaryKind::Mul, dy, a)?,
                 (BinaryKind::Div, 0) => of(emit, "grad_a", BinaryKind::Div, dy, b)?,
                 (BinaryKind::Div, _) => {
                     let share = of(emit, "grad_share", BinaryKind::Mul, dy, node.outputs[0])?;
                     let share = of(emit, "grad_quotient", BinaryKind::Div, share, b)?;
-                    emit.node("grad_neg", Unary { kind: UnaryKind::Neg }, &[share])?
+                    emit.node("grad_neg", Unary { kind: Function::Neg }, &[share])?
                 }
                 _ => return Err(Error::op(self.name(), "has no gradient")),
             };

@@ -11,7 +11,7 @@ mod window;
 mod winograd;
 
 use super::resize::{Resize, ResizeMode, ResizeSize};
-use super::{ActivationKind, Backward, Emit, Lowering, MaxPool2d, Op, OpCase, Spatial, ValueId, Window, by_plane};
+use super::{Backward, Emit, Function, Lowering, MaxPool2d, Op, OpCase, Spatial, ValueId, Window, by_plane};
 use crate::error::{Error, Result};
 use crate::kernel::{ConvClass, ConvFamily, KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -43,7 +43,7 @@ pub struct Conv2d {
     /// Whether there is a bias.
     pub bias: bool,
     /// Applied at the end.
-    pub activation: ActivationKind,
+    pub activation: Function,
     /// How each source is read.
     pub sources: Vec<Source>,
     /// Rows and columns of the region read from every source; the whole first source if absent.
@@ -95,7 +95,7 @@ impl Conv2d {
             dilation: [1; 2],
             groups: 1,
             bias: false,
-            activation: ActivationKind::None,
+            activation: Function::Identity,
             sources: vec![Source::WHOLE],
             region: None,
             pool: false,
@@ -110,7 +110,7 @@ impl Conv2d {
 
     /// The same with an activation.
     #[must_use]
-    pub fn with_activation(self, activation: ActivationKind) -> Self {
+    pub fn with_activation(self, activation: Function) -> Self {
         Self { activation, ..self }
     }
 
@@ -308,7 +308,8 @@ shader_struct! {
         in_blocks: u32,
         pad_top: u32,
         pad_left: u32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
     }
 }
 
@@ -325,12 +326,12 @@ impl Conv2d {
                 let block = ((o / LANES) * ib + i / LANES) * taps + t;
                 ob * LANES + (block * LANES + i % LANES) * LANES + o % LANES
             });
-            let (x, y, slope) = (part.view, cx.output_view(0), part.activation.slope());
+            let (x, y, [alpha, beta]) = (part.view, cx.output_view(0), part.activation.arguments());
             let Size { w: ow, h: oh, blocks: out_blocks, .. } = out.into();
             let (in_blocks, [pad_top, pad_left, ..]) = (ib as u32, self.padding.map(|p| p as u32));
             let bindings = [part.operand, weights, Operand::Output(0)];
             if tile {
-                let params = TileParams { x, y, ow, oh, out_blocks, in_blocks, pad_top, pad_left, slope };
+                let params = TileParams { x, y, ow, oh, out_blocks, in_blocks, pad_top, pad_left, alpha, beta };
                 let workgroups = [out.w.div_ceil(8 * 4), out.h.div_ceil(8), out.n * ob.div_ceil(2)];
                 cx.dispatch(part.key(self, "conv2d_tile"), params, bindings, workgroups)?;
             } else {
@@ -349,7 +350,8 @@ impl Conv2d {
                     pad_left,
                     dilation_y: self.dilation[0] as u32,
                     dilation_x: self.dilation[1] as u32,
-                    slope,
+                    alpha,
+                    beta,
                 };
                 cx.dispatch(part.key(self, "conv2d_plain"), params, bindings, Lowering::per_vec4(out))?;
             }
@@ -388,7 +390,8 @@ impl Conv2d {
             dilation_x: self.dilation[1] as u32,
             group_in: group_in as u32,
             group_out: (out.c / self.groups) as u32,
-            slope: self.activation.slope(),
+            alpha: self.activation.arguments()[0],
+            beta: self.activation.arguments()[1],
         };
         let key = KernelKey::new("conv2d_grouped")
             .with("KH", kh as u32)

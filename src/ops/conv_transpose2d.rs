@@ -3,8 +3,8 @@
 use super::conv2d::params::{GemmParams, GroupedParams, PlainParams};
 use super::gemm::Tile;
 use super::{
-    ActivationGrad, ActivationKind, Backward, ChannelSum, Conv2d, ConvWeightGradPlain, Emit, InputKind, Lowering, Op,
-    OpCase, Spatial, ValueId, Window, by_plane, expect_inputs,
+    ActivationGrad, Backward, ChannelSum, Conv2d, ConvWeightGradPlain, Emit, Function, InputKind, Lowering, Op, OpCase,
+    Spatial, ValueId, Window, by_plane, expect_inputs,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{Caps, ConvFamily, KernelKey, Operand, OperandPath, Size, View, shader_struct};
@@ -33,7 +33,7 @@ pub struct ConvTranspose2d {
     /// Whether there is a bias.
     pub bias: bool,
     /// Applied at the end.
-    pub activation: ActivationKind,
+    pub activation: Function,
 }
 
 impl ConvTranspose2d {
@@ -48,7 +48,7 @@ impl ConvTranspose2d {
             groups: 1,
             output_padding: [0; 2],
             bias: true,
-            activation: ActivationKind::None,
+            activation: Function::Identity,
         }
     }
 
@@ -144,12 +144,12 @@ impl Op for ConvTranspose2d {
             return self.lower_grouped(cx);
         }
         let weights = self.pack(cx, input.c);
-        let (x, y, slope) = (cx.input_view(0), cx.output_view(0), self.activation.slope());
+        let (x, y, [alpha, beta]) = (cx.input_view(0), cx.output_view(0), self.activation.arguments());
         let Size { w, h, blocks: in_blocks, .. } = input.into();
         let Size { w: ow, h: oh, blocks: out_blocks, .. } = out.into();
         let bindings = [Operand::Input(0), weights, Operand::Output(0)];
         if up2 {
-            let params = UpParams { x, y, w, h, out_blocks, in_blocks, slope };
+            let params = UpParams { x, y, w, h, out_blocks, in_blocks, alpha, beta };
             let key = KernelKey::new("conv_transpose2d_2x2").with("ACTIVATION", self.activation.id());
             return cx.dispatch(key, params, bindings, Lowering::per_vec4(input.with_c(out.c)));
         }
@@ -168,7 +168,8 @@ impl Op for ConvTranspose2d {
             pad_left: self.padding[1] as u32,
             dilation_y: self.dilation[0] as u32,
             dilation_x: self.dilation[1] as u32,
-            slope,
+            alpha,
+            beta,
         };
         let key = KernelKey::new("conv_transpose2d_plain")
             .with("KH", self.kernel[0] as u32)
@@ -194,7 +195,7 @@ impl Op for ConvTranspose2d {
 
     fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
         let Some(mut dy) = node.grad(0) else { return Ok(vec![None; node.inputs.len()]) };
-        if self.activation != ActivationKind::None {
+        if self.activation != Function::Identity {
             dy = emit.node("activation_grad", ActivationGrad { kind: self.activation }, &[node.outputs[0], dy])?;
         }
         let mut grads = vec![None; node.inputs.len()];
@@ -275,7 +276,8 @@ impl ConvTranspose2d {
                 kw: 1,
                 rows_first: rows_first.into(),
                 up: 1,
-                slope: self.activation.slope(),
+                alpha: self.activation.arguments()[0],
+                beta: self.activation.arguments()[1],
             };
             let bindings = [Operand::Input(0), weights, Operand::Output(0)];
             let grid = if rows_first { [4 * tiles, blocks, out.n] } else { [blocks, tiles, 4 * out.n] };
@@ -315,7 +317,8 @@ impl ConvTranspose2d {
             dilation_x: self.dilation[1] as u32,
             group_in: group_in as u32,
             group_out: group_out as u32,
-            slope: self.activation.slope(),
+            alpha: self.activation.arguments()[0],
+            beta: self.activation.arguments()[1],
         };
         let key = KernelKey::new("conv_transpose2d_grouped")
             .with("KH", kh as u32)
@@ -371,7 +374,8 @@ shader_struct! {
         h: u32,
         out_blocks: u32,
         in_blocks: u32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
     }
 }
 
@@ -388,7 +392,7 @@ pub(super) fn cases() -> Vec<OpCase> {
         case("2x2 stride 2", up(4), s(2, 3, 9, 11)),
         case(
             "2x2 stride 2, no bias, ReLU",
-            ConvTranspose2d { bias: false, activation: ActivationKind::Relu, ..up(17) },
+            ConvTranspose2d { bias: false, activation: Function::Relu, ..up(17) },
             s(1, 22, 5, 19),
         ),
         case("2x2 stride 2, two tiles", up(67), s(2, 35, 5, 9)),
@@ -408,7 +412,7 @@ pub(super) fn cases() -> Vec<OpCase> {
                 padding: [1; 4],
                 groups: 7,
                 bias: false,
-                activation: ActivationKind::Relu,
+                activation: Function::Relu,
                 ..up(7)
             },
             s(1, 7, 4, 5),

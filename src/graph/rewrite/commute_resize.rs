@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::graph::{Derived, Graph, Node, Rebuild, ValueId};
-use crate::ops::{ActivationKind, Conv2d, Resize, ResizeSize, Source, TapSum};
+use crate::ops::{Conv2d, Function, Resize, ResizeSize, Source, TapSum};
 use crate::tensor::{HostTensor, LANES};
 use std::sync::Arc;
 
@@ -99,7 +99,7 @@ fn emit(cx: &mut Rebuild<'_>, node: &Node, conv: &Conv2d, enlarged: &[Enlarged])
         let op = Conv2d {
             sources: vec![Source::WHOLE; plain.len()],
             region: Some([size.h, size.w]),
-            activation: ActivationKind::None,
+            activation: Function::Identity,
             ..conv.clone()
         };
         sum = Some(cx.new.node(format!("{}.plain", node.label), op, &inputs)?);
@@ -115,7 +115,7 @@ fn emit(cx: &mut Rebuild<'_>, node: &Node, conv: &Conv2d, enlarged: &[Enlarged])
             residual: sum.is_some(),
             // The convolution over the plain sources has added it already.
             bias: conv.bias && sum.is_none(),
-            activation: if last { conv.activation } else { ActivationKind::None },
+            activation: if last { conv.activation } else { Function::Identity },
         };
         let (first, count, out) = (first_channel(e.source), channels[e.source], conv.out_channels);
         let dims = [op.tap_channels(), count, 1, 1];

@@ -1,7 +1,7 @@
 //! The test cases of the convolution: every geometry, and what each kernel family must get right at its edges.
 
 use super::{Conv2d, Source};
-use crate::ops::{ActivationKind, InputKind, OpCase, ResizeMode};
+use crate::ops::{Function, InputKind, OpCase, ResizeMode};
 use crate::tensor::Shape;
 
 pub(in crate::ops) fn cases() -> Vec<OpCase> {
@@ -13,7 +13,7 @@ pub(in crate::ops) fn cases() -> Vec<OpCase> {
         if bias { case.parameter(&[out], InputKind::Parameter) } else { case }
     };
     let s = Shape::new;
-    let relu = ActivationKind::Relu;
+    let relu = Function::Relu;
     let half = ResizeMode::Bilinear { align_corners: false };
     let corners = ResizeMode::Bilinear { align_corners: true };
     vec![
@@ -26,11 +26,7 @@ pub(in crate::ops) fn cases() -> Vec<OpCase> {
         case("3x3 valid", Conv2d::new(5, 3, 0), &[s(2, 3, 9, 11)]),
         case("3x3 valid, one output pixel", Conv2d::new(5, 3, 0), &[s(1, 3, 3, 3)]),
         case("1x1", Conv2d::new(2, 1, 0).with_bias(true), &[s(2, 9, 5, 70)]),
-        case(
-            "1x1 sigmoid",
-            Conv2d::new(1, 1, 0).with_bias(true).with_activation(ActivationKind::Sigmoid),
-            &[s(1, 16, 6, 7)],
-        ),
+        case("1x1 sigmoid", Conv2d::new(1, 1, 0).with_bias(true).with_activation(Function::Sigmoid), &[s(1, 16, 6, 7)]),
         case("2x2 pad right and bottom", Conv2d { padding: [0, 0, 1, 1], ..Conv2d::new(3, 2, 0) }, &[s(1, 4, 8, 6)]),
         case("7x7 stride 2 padding 3", Conv2d { stride: [2; 2], ..Conv2d::new(4, 7, 3) }, &[s(1, 3, 17, 16)]),
         case("dilation 2", Conv2d { dilation: [2; 2], ..Conv2d::new(4, 3, 2) }, &[s(1, 3, 12, 13)]),
@@ -42,7 +38,7 @@ pub(in crate::ops) fn cases() -> Vec<OpCase> {
             Conv2d { kernel: [1, 5], stride: [2, 1], padding: [0, 3, 1, 2], dilation: [1, 2], ..Conv2d::new(6, 1, 0) },
             &[s(1, 5, 7, 15)],
         ),
-        case("leaky ReLU", Conv2d::new(6, 3, 1).with_activation(ActivationKind::LeakyRelu(0.1)), &[s(1, 4, 6, 6)]),
+        case("leaky ReLU", Conv2d::new(6, 3, 1).with_activation(Function::LeakyRelu { slope: 0.1 }), &[s(1, 4, 6, 6)]),
         case(
             "groups 2",
             Conv2d { groups: 2, ..Conv2d::new(6, 3, 1).with_bias(true).with_activation(relu) },

@@ -63,7 +63,8 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
                 kw: op.kernel[1] as u32,
                 rows_first: rows_first.into(),
                 up: 0,
-                slope: part.activation.slope(),
+                alpha: part.activation.arguments()[0],
+                beta: part.activation.arguments()[1],
             };
             let bindings = [part.operand, weights, Operand::Output(0)];
             let grid = if rows_first { [tiles, blocks, out.n] } else { [blocks, tiles, out.n] };

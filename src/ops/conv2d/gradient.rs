@@ -4,8 +4,8 @@
 use super::{Conv2d, Source};
 use crate::error::{Error, Result};
 use crate::ops::{
-    ActivationGrad, ActivationKind, Backward, ChannelSlice, ChannelSum, Concat, ConvTranspose2d, ConvWeightGrad,
-    ConvWeightGradPlain, Crop2d, Emit, FlipWeights, Pad2d, ValueId, WeightSource,
+    ActivationGrad, Backward, ChannelSlice, ChannelSum, Concat, ConvTranspose2d, ConvWeightGrad, ConvWeightGradPlain,
+    Crop2d, Emit, FlipWeights, Function, Pad2d, ValueId, WeightSource,
 };
 use crate::tensor::{HALO, Shape};
 
@@ -18,7 +18,7 @@ pub(super) fn backward(op: &Conv2d, node: &Backward, emit: &mut dyn Emit) -> Res
             "has no gradient where neighbours were fused into it: differentiate before rewriting",
         ));
     }
-    if op.activation != ActivationKind::None {
+    if op.activation != Function::Identity {
         dy = emit.node("activation_grad", ActivationGrad { kind: op.activation }, &[node.outputs[0], dy])?;
     }
     if !is_dense(op) {
@@ -89,7 +89,7 @@ fn general(op: &Conv2d, node: &Backward, dy: ValueId, emit: &mut dyn Emit) -> Re
             // Rows and columns at the end that no window reached.
             output_padding: [rest(0, h), rest(1, w)],
             bias: false,
-            activation: ActivationKind::None,
+            activation: Function::Identity,
         };
         let dx = emit.node("grad_input", back, &[dy, node.inputs[op.weight_input()]])?;
         let mut first = 0;

@@ -3,7 +3,7 @@
 use super::Conv2d;
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, View};
-use crate::ops::{ActivationKind, Lowering};
+use crate::ops::{Function, Lowering};
 
 /// What one dispatch over one source needs to know.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Part {
     /// Whether it brings the bias in: the first.
     pub bias: bool,
     /// The activation if it is the last, else none.
-    pub activation: ActivationKind,
+    pub activation: Function,
 }
 
 impl Part {
@@ -62,7 +62,7 @@ impl Conv2d {
                     first: first - channels,
                     channels,
                     bias: self.bias && source == 0,
-                    activation: if source + 1 == k { self.activation } else { ActivationKind::None },
+                    activation: if source + 1 == k { self.activation } else { Function::Identity },
                 }
             })
             .collect()

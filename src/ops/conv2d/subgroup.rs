@@ -31,7 +31,8 @@ shader_struct! {
         pad_left: u32,
         /// Of output channels.
         groups: u32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
     }
 }
 
@@ -62,7 +63,8 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             pad_top: op.padding[0] as u32,
             pad_left: op.padding[1] as u32,
             groups: groups as u32,
-            slope: part.activation.slope(),
+            alpha: part.activation.arguments()[0],
+            beta: part.activation.arguments()[1],
         };
         let key = part
             .key(op, "conv2d_subgroup")

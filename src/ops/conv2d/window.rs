@@ -68,7 +68,8 @@ shader_struct! {
         /// Of output channels.
         tiles: u32,
         kw: u32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
     }
 }
 
@@ -97,7 +98,8 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             pad_left: op.padding[1] as u32,
             tiles: tiles as u32,
             kw: op.kernel[1] as u32,
-            slope: part.activation.slope(),
+            alpha: part.activation.arguments()[0],
+            beta: part.activation.arguments()[1],
         };
         let key = part
             .key(op, "conv2d_window")

@@ -115,7 +115,8 @@ shader_struct! {
         out_blocks: u32,
         /// Whether it pools, where one kernel serves both.
         pools: u32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
     }
 
     /// Of `winograd_weights`.
@@ -234,7 +235,8 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
             tiles: count as u32,
             out_blocks: ob as u32,
             pools: op.pool.into(),
-            slope: op.activation.slope(),
+            alpha: op.activation.arguments()[0],
+            beta: op.activation.arguments()[1],
         };
         let key = key("winograd_out")
             .with("ACTIVATION", op.activation.id())
