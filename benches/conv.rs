@@ -11,7 +11,7 @@ use case::case;
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::gpu::{DeviceChoice, Gpu};
-use unet_wgpu::kernel::{AdapterClass, Caps, ConvFamily, Images};
+use unet_wgpu::kernel::{AdapterClass, ConvFamily, Images, Target};
 use unet_wgpu::ops::OpCase;
 use unet_wgpu::plan::Plan;
 use unet_wgpu::session::Session;
@@ -19,17 +19,17 @@ use unet_wgpu::tensor::HostTensor;
 use unet_wgpu::testing::case_graph;
 
 /// A session that runs the whole case once, and then only the operation's own dispatches.
-fn session(gpu: &Gpu, caps: &Caps, case: &OpCase, inputs: &[HostTensor]) -> Result<(Session, HostTensor, String)> {
+fn session(gpu: &Gpu, target: &Target, case: &OpCase, inputs: &[HostTensor]) -> Result<(Session, HostTensor, String)> {
     let graph = case_graph(case)?;
     let named = inputs.iter().enumerate().map(|(i, t)| (format!("x{i}"), t.clone())).collect();
     let stored = |name: &str, _: &[usize]| {
         let index = name[1..].parse::<usize>().map_err(|e| Error::invalid(name, e.to_string()))?;
         Ok(inputs[index].clone())
     };
-    let mut full = Session::new(gpu, Plan::new(&graph, caps)?, stored)?;
+    let mut full = Session::new(gpu, Plan::new(&graph, target)?, stored)?;
     let mut outputs = full.run_all(&named)?;
     let output = outputs.remove("y0").ok_or_else(|| Error::invalid("output", "missing"))?;
-    let mut plan = Plan::new(&graph, caps)?;
+    let mut plan = Plan::new(&graph, target)?;
     plan.steps.retain(|s| s.label == case.name);
     if let Ok(only) = std::env::var("ONLY") {
         plan.steps.retain(|s| s.dispatch.kernel.shader.contains(&only));
@@ -58,15 +58,16 @@ fn bench(gpu: &Gpu, text: &str) -> Result<()> {
     let mut runs = Vec::new();
     let both = if std::env::var_os("BUFFERS").is_some() { 2 } else { 1 };
     for (family, images) in
-        families.split(',').flat_map(|f| [(f, gpu.caps().images), (f, Images::Never)].into_iter().take(both))
+        families.split(',').flat_map(|f| [(f, gpu.target().options.images), (f, Images::Never)].into_iter().take(both))
     {
         let family: ConvFamily = family.parse()?;
-        let mut caps = Caps { conv: Some(family), images, ..gpu.caps().clone() };
+        let mut target = gpu.target().clone().with_conv(family).with_images(images);
         if std::env::var_os("GPU_PATH").is_some() {
-            (caps.class, caps.subgroup, caps.images) = (AdapterClass::Other, None, Images::Never);
+            (target.caps.class, target.caps.subgroup, target.options.images) =
+                (AdapterClass::Other, None, Images::Never);
         }
         let start = Instant::now();
-        let (session, output, kernels) = session(gpu, &caps, &case, &inputs)?;
+        let (session, output, kernels) = session(gpu, &target, &case, &inputs)?;
         runs.push((family, session, output, kernels, start.elapsed().as_secs_f64(), Vec::new(), Vec::new()));
     }
     for _ in 0..rounds {

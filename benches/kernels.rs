@@ -11,7 +11,7 @@ use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use std::time::Duration;
 use unet_wgpu::error::Result;
 use unet_wgpu::gpu::{DeviceChoice, Gpu};
-use unet_wgpu::kernel::{Caps, ConvFamily};
+use unet_wgpu::kernel::{ConvFamily, Target};
 use unet_wgpu::ops::OpCase;
 use unet_wgpu::plan::Plan;
 use unet_wgpu::session::Session;
@@ -20,8 +20,8 @@ use unet_wgpu::testing::{case_graph, lowered, random_parameter};
 const CASES: &str = "64,64,64,64 16,16,128,128 64+64,64,64,64 64,2,128,128,1 128,64,32,32,T";
 
 /// A session of the operation's own dispatches.
-fn session(gpu: &Gpu, caps: &Caps, case: &OpCase) -> Result<Session> {
-    let mut plan = Plan::new(&case_graph(case)?, caps)?;
+fn session(gpu: &Gpu, target: &Target, case: &OpCase) -> Result<Session> {
+    let mut plan = Plan::new(&case_graph(case)?, target)?;
     plan.steps.retain(|s| s.label == case.name);
     Session::new(gpu, plan, random_parameter)
 }
@@ -32,14 +32,14 @@ fn bench(criterion: &mut Criterion, gpu: &Gpu, text: &str) -> Result<()> {
     group.sampling_mode(SamplingMode::Flat);
     let mut kernels = Vec::new();
     for family in ConvFamily::ALL {
-        let caps = Caps { conv: Some(family), ..gpu.caps().clone() };
+        let target = gpu.target().clone().with_conv(family);
         // A family that does not apply, or is all the same to the operation, runs on kernels already timed.
-        let used: Vec<_> = lowered(&caps, &case)?.dispatches.into_iter().map(|d| d.kernel).collect();
+        let used: Vec<_> = lowered(&target, &case)?.dispatches.into_iter().map(|d| d.kernel).collect();
         if kernels.contains(&used) {
             continue;
         }
         kernels.push(used);
-        let mut session = session(gpu, &caps, &case)?;
+        let mut session = session(gpu, &target, &case)?;
         session.warm_up()?;
         let macs = session.plan().steps.iter().map(|s| s.macs).sum::<u64>();
         group.throughput(Throughput::Elements(macs));

@@ -6,7 +6,7 @@
 Each case is a small network made here: one convolution, and behind it a form of a probability, of its logarithm, of logits, an
 operator in some spelling, or a quantised network of onnxruntime's own tools. The value of every output must be onnxruntime's
 within 1e-4 of its largest value (a quantised network's within 0.08 of it), and the activation the one that follows from the
-form. With --fixtures the cases are written for tests/onnx_forms.rs. Needs numpy, onnx, onnxruntime.
+form. With --fixtures the cases are written for tests/cpu/onnx_forms.rs. Needs numpy, onnx, onnxruntime.
 """
 
 import argparse

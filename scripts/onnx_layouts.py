@@ -2,7 +2,7 @@
 and `unet segment` and compared with onnxruntime.
 
     python scripts/onnx_layouts.py [--unet target/debug/unet] [--device cpu] [--folder target/onnx_layouts] [NAME ..]
-    python scripts/onnx_layouts.py --fixtures assets/fixtures/layouts     # the small ones that tests/onnx_layouts.rs reads
+    python scripts/onnx_layouts.py --fixtures assets/fixtures/layouts     # the small ones that tests/cpu/onnx_layouts.rs reads
 
 Needs numpy, onnx, onnxruntime and Pillow; networks called cunet_* also need torch."""
 

@@ -74,6 +74,7 @@ pub mod infer;
 pub mod kernel;
 pub mod model;
 pub mod ops;
+mod parallel;
 pub mod plan;
 #[doc(hidden)]
 pub mod selftest;

@@ -7,7 +7,7 @@ pub use gradient::GradientGraph;
 use crate::error::{Error, Result};
 use crate::gpu::{DeviceChoice, Gpu};
 use crate::graph::{Graph, ValueId};
-use crate::kernel::{AdapterClass, Caps, ConvFamily, Images, OperandPath};
+use crate::kernel::{AdapterClass, Caps, ConvFamily, Images, KernelOverrides, OperandPath, PlanOptions, Target};
 use crate::ops::{ExportNchw, Head2d, HeadOutput, ImportNchw, InputKind, Lowered, Lowering, OpCase};
 use crate::plan::Plan;
 use crate::session::Session;
@@ -32,56 +32,58 @@ pub const fn network_tolerance(precision: Precision) -> f32 {
     }
 }
 
-/// What a case lowers to with the kernels chosen for `caps`.
-pub fn lowered(caps: &Caps, case: &OpCase) -> Result<Lowered> {
+/// What a case lowers to with the kernels chosen for `target`.
+pub fn lowered(target: &Target, case: &OpCase) -> Result<Lowered> {
     let inputs: Vec<TensorDesc> = case.inputs.iter().map(|i| i.0).collect();
     let outputs = case.op.infer(&inputs)?;
-    let mut cx = Lowering::new(&case.name, caps, &inputs, &outputs);
+    let mut cx = Lowering::new(&case.name, target, &inputs, &outputs);
     case.op.lower(&mut cx)?;
     Ok(cx.finish())
 }
 
-/// The tolerance of a case with the kernels chosen for `caps`.
-pub fn tolerance(caps: &Caps, case: &OpCase) -> Result<f32> {
-    if caps.precision == Precision::F16 {
+/// The tolerance of a case with the kernels chosen for `target`.
+pub fn tolerance(target: &Target, case: &OpCase) -> Result<f32> {
+    if target.options.precision == Precision::F16 {
         return Ok(F16_TOLERANCE);
     }
-    let winograd = lowered(caps, case)?.dispatches.iter().any(|d| d.kernel.shader.starts_with("winograd"));
+    let winograd = lowered(target, case)?.dispatches.iter().any(|d| d.kernel.shader.starts_with("winograd"));
     Ok(if winograd { WINOGRAD_TOLERANCE } else { OP_TOLERANCE })
 }
 
-/// What `caps` become for each family of convolution kernels forced, with subgroups and as on a device without, and, on a
+/// What `target` become for each family of convolution kernels forced, with subgroups and as on a device without, and, on a
 /// device with images, with all tensors in images and all in buffers for those that are chosen there.
-pub fn family_caps(caps: &Caps) -> Vec<(String, Caps)> {
-    let without = Caps { class: AdapterClass::Other, subgroup: None, images: Images::Never, ..caps.clone() };
+pub fn family_caps(target: &Target) -> Vec<(String, Target)> {
+    let other = Caps { class: AdapterClass::Other, subgroup: None, ..target.caps.clone() };
+    let without = target.clone().with_caps(other).with_images(Images::Never);
     let mut all = vec![("no subgroups".to_string(), without.clone())];
     // Limits so tight that grids and transformed weights of small cases are split.
-    let tight = Caps { max_workgroups: 40, max_binding_bytes: 384 << 10, ..caps.clone() };
+    let tight = Caps { max_workgroups: 40, max_binding_bytes: 384 << 10, ..target.caps.clone() };
+    let tight = target.clone().with_caps(tight);
     for family in [ConvFamily::Gemm, ConvFamily::Winograd] {
-        all.push((format!("{}, tight limits", family.name()), Caps { conv: Some(family), ..tight.clone() }));
+        all.push((format!("{}, tight limits", family.name()), tight.clone().with_conv(family)));
     }
     for family in ConvFamily::ALL {
-        let forced = |caps: &Caps| Caps { conv: Some(family), ..caps.clone() };
-        all.push((family.name().to_string(), forced(caps)));
+        let forced = |target: &Target| target.clone().with_conv(family);
+        all.push((family.name().to_string(), forced(target)));
         all.push((format!("{}, no subgroups", family.name()), forced(&without)));
         let spread = matches!(family, ConvFamily::Gemm | ConvFamily::Winograd | ConvFamily::Subgroup);
-        if caps.images != Images::Never && spread {
+        if target.options.images != Images::Never && spread {
             for (what, images) in [("images", Images::Always), ("buffers", Images::Never)] {
-                all.push((format!("{}, {what}", family.name()), Caps { images, ..forced(caps) }));
+                all.push((format!("{}, {what}", family.name()), forced(target).with_images(images)));
             }
         }
     }
     all
 }
 
-/// What `caps` become for each tile of the matrix product that real GPUs use, for the convolutions built around it.
-pub fn tile_caps(caps: &Caps) -> Vec<(String, Caps)> {
+/// What `target` become for each tile of the matrix product that real GPUs use, for the convolutions built around it.
+pub fn tile_caps(target: &Target) -> Vec<(String, Target)> {
     let mut all = Vec::new();
     for path in [OperandPath::Workgroup, OperandPath::Uniform] {
         for &tile in path.tiles() {
             for family in [ConvFamily::Gemm, ConvFamily::Winograd] {
                 let name = format!("{}, {} operands, tile {tile:?}", family.name(), path.name());
-                let forced = Caps { conv: Some(family), operands: Some(path), tile: Some(tile), ..caps.clone() };
+                let forced = target.clone().with_conv(family).with_operands(path).with_tile(tile);
                 all.push((name, forced));
             }
         }
@@ -89,22 +91,18 @@ pub fn tile_caps(caps: &Caps) -> Vec<(String, Caps)> {
     all
 }
 
-/// What `caps` become for products by cooperative matrices of each size, for the convolutions built around them.
-pub fn matrix_caps(caps: &Caps) -> Vec<(String, Caps)> {
+/// What `target` become for products by cooperative matrices of each size, for the convolutions built around them.
+pub fn matrix_caps(target: &Target) -> Vec<(String, Target)> {
     let mut all = Vec::new();
-    for side in [8, 16].into_iter().filter(|&s| caps.matrix.is_none_or(|only| only == s)) {
+    for side in [8, 16].into_iter().filter(|&s| target.caps.matrix.is_none_or(|only| only == s)) {
         for &tile in OperandPath::Matrix.tiles() {
             for family in [ConvFamily::Gemm, ConvFamily::Winograd2] {
-                let forced = Caps {
-                    f16: true,
-                    precision: Precision::F16,
-                    matrix: Some(side),
-                    conv: Some(family),
-                    operands: Some(OperandPath::Matrix),
-                    tile: Some(tile),
-                    images: Images::Never,
-                    ..caps.clone()
-                };
+                let caps = Caps { f16: true, matrix: Some(side), ..target.caps.clone() };
+                let options =
+                    PlanOptions { precision: Precision::F16, images: Images::Never, matrices: true, ..target.options };
+                let overrides =
+                    KernelOverrides { conv: Some(family), operands: Some(OperandPath::Matrix), tile: Some(tile) };
+                let forced = target.clone().with_caps(caps).with_options(options).with_overrides(overrides);
                 all.push((format!("{}, matrices of {side}, tile {tile:?}", family.name()), forced));
             }
         }
@@ -189,10 +187,10 @@ pub fn case_graph(case: &OpCase) -> Result<Graph> {
     Ok(graph)
 }
 
-/// Runs a case on the device with the kernels chosen for `caps`; gives its outputs. `inputs` in the case's order.
-pub fn run_case(gpu: &Gpu, caps: &Caps, case: &OpCase, inputs: &[HostTensor]) -> Result<Vec<HostTensor>> {
+/// Runs a case on the device with the kernels chosen for `target`; gives its outputs. `inputs` in the case's order.
+pub fn run_case(gpu: &Gpu, target: &Target, case: &OpCase, inputs: &[HostTensor]) -> Result<Vec<HostTensor>> {
     let graph = case_graph(case)?;
-    let plan = Plan::new(&graph, caps)?;
+    let plan = Plan::new(&graph, target)?;
     let named: BTreeMap<String, HostTensor> =
         inputs.iter().enumerate().map(|(i, t)| (format!("x{i}"), t.clone())).collect();
     let stored = |name: &str, _: &[usize]| {
@@ -211,17 +209,18 @@ pub fn run_case(gpu: &Gpu, caps: &Caps, case: &OpCase, inputs: &[HostTensor]) ->
 
 /// Runs a case on the device and compares with the reference: the worst output.
 pub fn check_case(gpu: &Gpu, case: &OpCase) -> Result<Comparison> {
-    check_case_with(gpu, gpu.caps(), case)
+    check_case_with(gpu, gpu.target(), case)
 }
 
-/// The same with the kernels chosen for other `caps` than the device's.
-pub fn check_case_with(gpu: &Gpu, caps: &Caps, case: &OpCase) -> Result<Comparison> {
+/// The same with the kernels chosen for other `target` than the device's.
+pub fn check_case_with(gpu: &Gpu, target: &Target, case: &OpCase) -> Result<Comparison> {
     let mut inputs = case.inputs()?;
     let head_to_mask = case.op.as_op::<Head2d>().is_some_and(|h| h.output != HeadOutput::Values);
     let steep = ["mask_out", "argmax_gate", "max_pool2d_grad", "global_max_pool_grad", "pixel_loss", "pixel_loss_grad"];
     let choosing = ["argmax", "pool2d_grad", "less", "greater", "equal"];
     let name = case.op.name();
-    if caps.precision == Precision::F16 && (head_to_mask || steep.contains(&name) || choosing.contains(&name)) {
+    if target.options.precision == Precision::F16 && (head_to_mask || steep.contains(&name) || choosing.contains(&name))
+    {
         // Their results jump where two channels are nearly equal, or are steep near probabilities of 0 and 1: the reference
         // gets what the device stores.
         // These read parameters as they are stored too.
@@ -230,7 +229,7 @@ pub fn check_case_with(gpu: &Gpu, caps: &Caps, case: &OpCase) -> Result<Comparis
         rounded.flat_map(|i| i.0.data_mut()).for_each(|v| *v = f16::from_f32(*v).to_f32());
     }
     let want = case.op.reference(&inputs.iter().collect::<Vec<_>>())?;
-    let got = run_case(gpu, caps, case, &inputs)?;
+    let got = run_case(gpu, target, case, &inputs)?;
     let mut worst = Comparison { max_error: 0.0, scale: 0.0, index: 0 };
     if got.len() != want.len() {
         return Err(Error::op(&case.name, format!("{} outputs, the reference has {}", got.len(), want.len())));

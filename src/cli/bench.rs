@@ -119,7 +119,7 @@ impl Bench {
             let about = json!({
                 "arch": architecture.id(), "config": architecture.config(), "size": self.size, "batch": self.batch,
                 "adapter": backend.describe(), "precision": backend.precision().name(),
-                "tuned": backend.gpu().is_some_and(|g| g.caps().tuned.is_some()),
+                "tuned": backend.gpu().is_some_and(|g| g.target().tuning.is_some()),
                 "layers": layers.as_ref().map(|l| bench_layers::document(&l.0, peak)),
                 "clock": layers.as_ref().map(|l| clock(l.1)),
             });

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::graph::{Graph, footprint, rewrite};
-use unet_wgpu::kernel::Caps;
+use unet_wgpu::kernel::Target;
 use unet_wgpu::model::{Architecture, Model, parameter_count, whole_graph};
 use unet_wgpu::plan::{Plan, PlanMemory};
 use unet_wgpu::session::Backend;
@@ -134,9 +134,9 @@ fn plan(graph: &Graph, common: &Common) -> Result<inspect_plan::Report> {
     if common.device.is_some()
         && let Backend::Gpu(gpu) = common.backend()?
     {
-        return inspect_plan::Report::new(graph, gpu.caps(), gpu.describe());
+        return inspect_plan::Report::new(graph, gpu.target(), gpu.describe());
     }
-    inspect_plan::Report::new(graph, &Caps::default(), "a device with WebGPU's default limits".into())
+    inspect_plan::Report::new(graph, &Target::default(), "a device with WebGPU's default limits".into())
 }
 
 fn list(common: &Common) -> Result<ExitCode> {
@@ -182,7 +182,8 @@ impl<'a> Report<'a> {
         let known = (!architecture.ruled()).then_some([own.h, own.w]);
         let size = size.or(known).unwrap_or(architecture.fixed_size().map(|n| n.unwrap_or(default)));
         let graph = whole_graph(&*architecture, architecture.example().n, size[0], size[1])?;
-        let memory = Plan::new(&rewrite::optimise(&graph)?, &Caps { precision, ..Caps::default() }).map(|p| p.memory);
+        let memory =
+            Plan::new(&rewrite::optimise(&graph)?, &Target::default().with_precision(precision)).map(|p| p.memory);
         let field = match architecture.unturned() {
             Some(network) => receptive_field(&whole_graph(&*network, architecture.example().n, size[0], size[1])?),
             None => receptive_field(&graph),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use unet_wgpu::error::Result;
 use unet_wgpu::graph::{Graph, rewrite};
-use unet_wgpu::kernel::Caps;
+use unet_wgpu::kernel::Target;
 use unet_wgpu::plan::{Plan, SlotKind};
 
 /// A line of a table: a node, or a step.
@@ -37,15 +37,15 @@ pub struct Report {
 }
 
 impl Report {
-    /// For a device of these `caps`, which the user knows as `device`.
-    pub fn new(graph: &Graph, caps: &Caps, device: String) -> Result<Self> {
+    /// For a device of these `target`, which the user knows as `device`.
+    pub fn new(graph: &Graph, target: &Target, device: String) -> Result<Self> {
         let mut now = graph.without_dead_nodes();
-        let (before, mut stages) = (nodes(&now, caps), vec![stage("as written", &now, caps)]);
+        let (before, mut stages) = (nodes(&now, target), vec![stage("as written", &now, target)]);
         for r in rewrite::ALL {
             now = (r.apply)(&now)?;
-            stages.push(stage(r.name, &now, caps));
+            stages.push(stage(r.name, &now, target));
         }
-        let plan = Plan::new(&now, caps)?;
+        let plan = Plan::new(&now, target)?;
         let step = |s: &unet_wgpu::plan::Step| Row {
             label: s.label.clone(),
             what: s.dispatch.kernel.to_string(),
@@ -55,7 +55,7 @@ impl Report {
             live: plan.live[s.node],
         };
         let steps = plan.steps.iter().map(step).collect();
-        Ok(Self { device, stages, before, after: nodes(&now, caps), steps, plan })
+        Ok(Self { device, stages, before, after: nodes(&now, target), steps, plan })
     }
 
     /// Tables of at most 120 columns.
@@ -109,8 +109,8 @@ fn sizes(shape: &str) -> Vec<usize> {
     shape.split(" x ").filter_map(|d| d.parse().ok()).collect()
 }
 
-fn nodes(graph: &Graph, caps: &Caps) -> Vec<Row> {
-    let live = Plan::live_bytes(graph, caps);
+fn nodes(graph: &Graph, target: &Target) -> Vec<Row> {
+    let live = Plan::live_bytes(graph, target);
     let row = |(n, live): (&unet_wgpu::graph::Node, u64)| {
         let s = graph.shape(n.outputs[0]);
         let values = n.inputs.iter().chain(&n.outputs);
@@ -119,15 +119,15 @@ fn nodes(graph: &Graph, caps: &Caps) -> Vec<Row> {
             what: n.op.name().into(),
             shape: [s.c, s.h, s.w].map(|d| d.to_string()).join(" x "),
             macs: graph.node_macs(n),
-            bytes: values.map(|&v| graph.value(v).desc.bytes(caps.precision)).sum(),
+            bytes: values.map(|&v| graph.value(v).desc.bytes(target.options.precision)).sum(),
             live,
         }
     };
     graph.nodes().iter().zip(live).map(row).collect()
 }
 
-fn stage(name: &'static str, graph: &Graph, caps: &Caps) -> Stage {
-    let rows = nodes(graph, caps);
+fn stage(name: &'static str, graph: &Graph, target: &Target) -> Stage {
+    let rows = nodes(graph, target);
     Stage {
         name,
         nodes: rows.len(),

@@ -2,9 +2,9 @@
 
 mod llvmpipe;
 
+use super::environment::user_cache_dir;
 use std::ffi::OsStr;
 use std::path::Path;
-use unet_wgpu::gpu::user_cache_dir;
 
 /// Sets the variables. To be called before there is any other thread.
 pub fn prepare() {

@@ -9,6 +9,7 @@ mod bench_layers;
 mod bench_train;
 mod convert;
 mod devices;
+mod environment;
 mod eval;
 mod inspect;
 mod inspect_image;
@@ -36,7 +37,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use unet_wgpu::error::{Error, Result};
-use unet_wgpu::gpu::{PrecisionChoice, user_cache_dir};
+use unet_wgpu::gpu::PrecisionChoice;
 use unet_wgpu::session::{self, Backend};
 use unet_wgpu::tensor::Precision;
 use unet_wgpu::tune as tune_cache;
@@ -135,7 +136,11 @@ impl Common {
 
     /// Opens the device, and says on stderr which one it is.
     pub fn backend(&self) -> Result<Backend> {
-        let mut backend = Backend::open(self.device())?.with_precision(self.precision)?;
+        let mut backend = Backend::open(self.device())?;
+        if let Backend::Gpu(gpu) = &mut backend {
+            *gpu = environment::forced(gpu)?;
+        }
+        backend = backend.with_precision(self.precision)?;
         self.note(&format!("device: {}", backend.describe()));
         let precision = backend.precision();
         if self.precision != PrecisionChoice::F32 {
@@ -150,7 +155,7 @@ impl Common {
         }
         if let (Backend::Gpu(gpu), Precision::F16) = (&mut backend, precision) {
             *gpu = session::with_matrices(gpu);
-            if let Some(side) = gpu.caps().matrix {
+            if let Some(side) = gpu.target().matrix() {
                 self.note(&format!("products: matrices of {side}x{side}, checked"));
             }
         }
@@ -167,7 +172,7 @@ impl Common {
 
     /// The folder for cache files, unless there is none or none is wanted.
     pub fn cache_dir(&self) -> Option<PathBuf> {
-        if self.no_cache { None } else { user_cache_dir() }
+        if self.no_cache { None } else { environment::user_cache_dir() }
     }
 
     /// A line on stderr, unless `-q`.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::graph::rewrite;
-use unet_wgpu::kernel::{AdapterClass, BindingKind, Caps, Images, KernelKey, compose, parse};
+use unet_wgpu::kernel::{AdapterClass, BindingKind, Images, KernelKey, Target, compose, parse};
 use unet_wgpu::model::{parse as architecture, whole_graph};
 use unet_wgpu::ops::registry;
 use unet_wgpu::plan::Plan;
@@ -84,12 +84,14 @@ impl Shaders {
     fn variants(&self, classes: &[AdapterClass]) -> Result<BTreeMap<KernelKey, Uses>> {
         let mut all: BTreeMap<KernelKey, Uses> = BTreeMap::new();
         for &class in classes {
-            let typical = Caps::typical(class);
+            let typical = Target::typical(class);
             for (name, arch, config, [h, w]) in networks() {
                 let graph = rewrite::optimise(&whole_graph(architecture(arch, &config)?.as_ref(), 1, h, w)?)?;
                 // What no device chooses by itself has no class: images are used where `unet tune` finds them faster.
-                for (chosen, images) in [(true, typical.images), (false, Images::WhereRead), (false, Images::Aliased)] {
-                    for step in Plan::new(&graph, &Caps { images, ..typical.clone() })?.steps {
+                for (chosen, images) in
+                    [(true, typical.options.images), (false, Images::WhereRead), (false, Images::Aliased)]
+                {
+                    for step in Plan::new(&graph, &typical.clone().with_images(images))?.steps {
                         let uses = all.entry(step.dispatch.kernel).or_default();
                         uses.classes.extend(chosen.then_some(class.name()));
                         uses.networks.insert(name.to_string());

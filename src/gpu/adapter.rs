@@ -2,8 +2,7 @@
 
 use super::alias;
 use crate::error::{Error, Result};
-use crate::kernel::{AdapterClass, Caps, Images};
-use crate::tensor::Precision;
+use crate::kernel::{AdapterClass, Caps, Images, Target};
 use std::str::FromStr;
 
 /// Which adapter to open.
@@ -170,17 +169,17 @@ pub(super) fn images(device: &wgpu::Device, info: &wgpu::AdapterInfo, subgroup: 
     aliased.into_iter().chain([Images::WhereRead, Images::Never]).collect()
 }
 
-pub(super) fn caps(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Caps {
+/// The facts of a device, with the usual options for it.
+pub(super) fn target(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Target {
     let limits = device.limits();
     let fixed_subgroup =
         device.features().contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size;
     let subgroup = fixed_subgroup.then_some(info.subgroup_min_size);
     let images = images(device, info, subgroup)[0];
     let alignment = if images == Images::Aliased { alias::ALIGNMENT } else { 16 };
-    Caps {
+    let caps = Caps {
         class: class(info),
         subgroup,
-        images,
         max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,
@@ -189,12 +188,8 @@ pub(super) fn caps(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Caps {
         uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment).max(16),
         f16: device.features().contains(wgpu::Features::SHADER_F16),
         matrix: None,
-        precision: Precision::F32,
-        conv: None,
-        tuned: None,
-        operands: None,
-        tile: None,
-    }
+    };
+    Target::from(caps).with_images(images)
 }
 
 fn class(info: &wgpu::AdapterInfo) -> AdapterClass {

@@ -4,7 +4,6 @@
 //! and of what it is for: a file that is damaged, cut off or of another machine is no error, it is not there.
 
 use sha2::{Digest, Sha256};
-use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,28 +13,6 @@ const MAGIC: &[u8; 8] = b"unet-c1\n";
 const HASH: usize = 32;
 /// More than any driver keeps for our kernels: a larger file is not ours.
 const LARGEST: u64 = 256 << 20;
-
-/// The folder for cache files of this user: `UNET_CACHE_DIR`, else the system's place for such. `None` if there is none,
-/// or if `UNET_CACHE_DIR` is set and empty.
-pub fn user_cache_dir() -> Option<PathBuf> {
-    cache_dir(|name| std::env::var_os(name))
-}
-
-fn cache_dir(var: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    if let Some(dir) = var("UNET_CACHE_DIR") {
-        return Some(dir).filter(|d| !d.is_empty()).map(PathBuf::from);
-    }
-    // A relative path would depend on where the program is started.
-    let absolute = |name: &str| var(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    let system = if cfg!(target_os = "windows") {
-        absolute("LOCALAPPDATA")
-    } else if cfg!(target_os = "macos") {
-        absolute("HOME").map(|h| h.join("Library/Caches"))
-    } else {
-        absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|h| h.join(".cache")))
-    };
-    system.map(|s| s.join("unet-wgpu"))
-}
 
 /// Everything that decides whether what is kept of an adapter still holds: name, ids, driver, backend, version of this
 /// crate. One line.
@@ -132,20 +109,6 @@ impl DiskCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn folders() {
-        let with = |vars: &'static [(&'static str, &'static str)]| {
-            cache_dir(move |name| vars.iter().find(|v| v.0 == name).map(|v| v.1.into()))
-        };
-        assert_eq!(with(&[("UNET_CACHE_DIR", "/a"), ("HOME", "/h")]), Some("/a".into()));
-        assert_eq!(with(&[("UNET_CACHE_DIR", ""), ("HOME", "/h")]), None);
-        assert_eq!(with(&[]), None);
-        if cfg!(target_os = "linux") {
-            assert_eq!(with(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")]), Some("/x/unet-wgpu".into()));
-            assert_eq!(with(&[("HOME", "/h"), ("XDG_CACHE_HOME", "x")]), Some("/h/.cache/unet-wgpu".into()));
-        }
-    }
 
     #[test]
     fn only_a_whole_file_of_the_same_adapter_is_a_hit() {

@@ -9,15 +9,14 @@ mod precision;
 
 pub use adapter::{AdapterSummary, DeviceChoice, adapters};
 pub use alias::Alias;
-pub use cache::user_cache_dir;
 pub(crate) use cache::write_whole;
 pub use peak::{Peak, peak_params};
 pub use pipeline::Pipeline;
 pub use precision::PrecisionChoice;
 
 use crate::error::{Error, Result};
-use crate::kernel::{Caps, ConvFamily, Images, KernelKey, Tuning};
-use rayon::prelude::*;
+use crate::kernel::{Caps, Images, KernelKey, PlanOptions, Target, Tuning};
+use crate::parallel::*;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -26,9 +25,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 #[derive(Clone, Debug)]
 pub struct Gpu {
     inner: Arc<Inner>,
-    caps: Arc<Caps>,
-    /// Side of the cooperative matrices that the adapter lists.
-    matrix: Option<u32>,
+    target: Arc<Target>,
 }
 
 #[derive(Debug)]
@@ -47,7 +44,7 @@ impl Gpu {
     pub fn new(choice: &DeviceChoice) -> Result<Self> {
         let (device, queue, matrix) = adapter::open(choice)?;
         let mut gpu = Self::from_wgpu(device, queue)?;
-        gpu.matrix = matrix;
+        Arc::make_mut(&mut gpu.target).caps.matrix = matrix;
         // Only on a device of our own: a host application may have a callback of its own on its device.
         let lost = gpu.inner.lost.clone();
         gpu.device().set_device_lost_callback(move |reason, message| {
@@ -58,31 +55,19 @@ impl Gpu {
 
     /// Uses a device and queue that the host application made, with whatever limits and features it asked for.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
-        Self::with_checks(device, queue, std::env::var_os("UNET_CHECKED_SHADERS").is_some())
-    }
-
-    /// The same, choosing whether the driver checks every index our kernels compute and bounds every loop. Unchecked
-    /// is the default; the tests run the same kernels checked.
-    pub fn with_checks(device: wgpu::Device, queue: wgpu::Queue, checked: bool) -> Result<Self> {
         let info = device.adapter_info();
-        let mut caps = adapter::caps(&device, &info);
-        // For measuring only: `UNET_CONV=tile` and so on forces a family of convolution kernels.
-        if let Ok(family) = std::env::var("UNET_CONV") {
-            caps.conv = Some(family.parse()?);
-        }
-        if let Ok(path) = std::env::var("UNET_OPERANDS") {
-            caps.operands = Some(path.parse()?);
-        }
-        if caps.max_storage_buffers < 4 {
+        let target = adapter::target(&device, &info);
+        if target.caps.max_storage_buffers < 4 {
             return Err(Error::Limit {
                 what: format!("adapter {}", info.name),
                 needed: "at least 4 storage buffers per shader stage".into(),
-                limit: caps.max_storage_buffers.to_string(),
+                limit: target.caps.max_storage_buffers.to_string(),
             });
         }
         let lost = Arc::new(Mutex::new(None));
-        let inner = Inner { device, queue, info, checked, pipelines: Mutex::default(), disk: OnceLock::new(), lost };
-        Ok(Self { inner: Arc::new(inner), caps: Arc::new(caps), matrix: None })
+        let inner =
+            Inner { device, queue, info, checked: false, pipelines: Mutex::default(), disk: OnceLock::new(), lost };
+        Ok(Self { inner: Arc::new(inner), target: Arc::new(target) })
     }
 
     /// The device.
@@ -102,40 +87,69 @@ impl Gpu {
 
     /// What the device can do.
     pub fn caps(&self) -> &Caps {
-        &self.caps
+        &self.target.caps
     }
 
-    /// The same device, planning only with kernels that add up every pixel's sum in the same order wherever the pixel
-    /// lies: Winograd's blocks do not.
+    /// What plans are made for: the device, with the options and choices of this handle.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The same device, with pipelines of its own whose shaders have every index checked and every loop bounded by the
+    /// driver. Unchecked is the default; the tests run the same kernels checked.
     #[must_use]
-    pub fn position_independent(&self) -> Self {
-        let caps = Caps { conv: Some(ConvFamily::Gemm), ..(*self.caps).clone() };
-        self.with_caps(caps)
+    pub fn with_checked_shaders(&self) -> Self {
+        let Inner { device, queue, info, lost, .. } = &*self.inner;
+        let inner = Inner {
+            device: device.clone(),
+            queue: queue.clone(),
+            info: info.clone(),
+            checked: true,
+            pipelines: Mutex::default(),
+            disk: OnceLock::new(),
+            lost: lost.clone(),
+        };
+        Self { inner: Arc::new(inner), target: self.target.clone() }
+    }
+
+    /// The same device, planning with other options.
+    #[must_use]
+    pub fn with_options(&self, options: PlanOptions) -> Self {
+        self.with_target((*self.target).clone().with_options(options))
+    }
+
+    /// The same device, planning for another target: with forced kernels for tests and measurements, for example. Its
+    /// [`Caps`] must be the device's.
+    #[must_use]
+    pub fn with_target(&self, target: Target) -> Self {
+        Self { inner: self.inner.clone(), target: Arc::new(target) }
+    }
+
+    /// The same device, planning only with kernels that give every pixel the same sum wherever it lies in a tile:
+    /// [`PlanOptions::deterministic_tiling`].
+    #[must_use]
+    pub fn with_deterministic_tiling(&self) -> Self {
+        self.with_options(PlanOptions { deterministic_tiling: true, ..self.target.options })
     }
 
     /// The same device, storing activations and weights of its plans in the precision asked for. Fails where that is `f16`
     /// and the device lacks it; [`PrecisionChoice::Auto`] takes what [`PrecisionChoice::resolve`] says.
     pub fn with_precision(&self, choice: PrecisionChoice) -> Result<Self> {
         let precision = choice.resolve(self)?;
-        let caps = Caps { precision, ..(*self.caps).clone() };
-        Ok(self.with_caps(caps))
+        Ok(self.with_options(PlanOptions { precision, ..self.target.options }))
     }
 
     /// The same device, with cooperative matrices in products of `f16` plans; `None` where the adapter lists none of a size
     /// that we can use. An experimental feature of wgpu: `session::with_matrices` checks it against the reference first.
     #[must_use]
     pub fn with_matrices(&self) -> Option<Self> {
-        let matrix = Some(self.matrix?);
-        Some(self.with_caps(Caps { matrix, ..(*self.caps).clone() }))
-    }
-
-    fn with_caps(&self, caps: Caps) -> Self {
-        Self { inner: self.inner.clone(), caps: Arc::new(caps), matrix: self.matrix }
+        self.caps().matrix?;
+        Some(self.with_options(PlanOptions { matrices: true, ..self.target.options }))
     }
 
     /// What tensors can lie in on this device: the usual first.
     pub fn images(&self) -> Vec<Images> {
-        adapter::images(self.device(), self.info(), self.caps.subgroup)
+        adapter::images(self.device(), self.info(), self.caps().subgroup)
     }
 
     /// The same device, with choices of kernels that were measured on it.
@@ -143,8 +157,8 @@ impl Gpu {
     pub fn with_tuning(&self, tuning: Tuning) -> Self {
         let possible = self.images();
         let images = tuning.images().filter(|i| possible.contains(i)).unwrap_or(possible[0]);
-        let caps = Caps { tuned: Some(Arc::new(tuning)), images, ..(*self.caps).clone() };
-        self.with_caps(caps)
+        let target = (*self.target).clone().with_tuning(Some(Arc::new(tuning))).with_images(images);
+        self.with_target(target)
     }
 
     /// What a file in a cache must have been made for: adapter, driver, backend and version of this crate.
@@ -162,7 +176,7 @@ impl Gpu {
         adapter::describe(self.info())
     }
 
-    /// Keeps compiled pipelines in files of `folder` (see [`user_cache_dir`]), where the backend can (Vulkan) and the device
+    /// Keeps compiled pipelines in files of `folder`, where the backend can (Vulkan) and the device
     /// has `Features::PIPELINE_CACHE`; elsewhere it does nothing. Without this call nothing is read from or written to
     /// disk. To be called before anything is compiled; the first call counts.
     pub fn keep_pipelines(&self, folder: &Path) {

@@ -1,6 +1,6 @@
 //! Exact distances between pixels.
 
-use rayon::prelude::*;
+use crate::parallel::*;
 
 /// The nearest site of a pixel.
 #[derive(Clone, Copy)]

@@ -202,7 +202,7 @@ impl Segmenter {
     }
 
     fn backend_for(&self, options: &SegmentOptions) -> Backend {
-        if options.exact { self.backend.position_independent() } else { self.backend.clone() }
+        if options.exact { self.backend.with_deterministic_tiling() } else { self.backend.clone() }
     }
 
     fn stream<'a>(

@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use std::str::FromStr;
 
-/// A family of convolution kernels. Ops choose by geometry, channels and [`super::Caps`]; [`super::Caps::conv`] forces
-/// one wherever it applies, for tests and for measuring.
+/// A family of convolution kernels. Ops choose by geometry, channels and [`super::Target`];
+/// [`super::KernelOverrides::conv`] forces one wherever it applies, for tests and measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ConvFamily {
     /// Any geometry, one vec4 of outputs an invocation: what the others are measured against.

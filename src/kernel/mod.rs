@@ -8,6 +8,7 @@ mod images;
 mod params;
 mod sources;
 mod table;
+mod target;
 mod tuning;
 mod validate;
 
@@ -19,12 +20,12 @@ pub(crate) use params::shader_struct;
 pub use params::{KernelParams, Member, ParamType, Params, ShaderType, Size, View};
 pub use sources::{all_shaders, source};
 pub use table::{OperandPath, Preset, preset};
+pub use target::{Caps, KernelOverrides, PlanOptions, Target};
 pub use tuning::{ConvClass, Tuning};
 pub use validate::{BindingKind, Reflected, parse};
 
 use crate::tensor::Precision;
 use std::fmt;
-use std::sync::Arc;
 
 /// A shader with its constants: what a compiled pipeline is looked up by. Image sizes never enter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -152,66 +153,4 @@ pub enum Images {
     Aliased,
     /// Wherever possible. For tests.
     Always,
-}
-
-/// What a device can do, as plain data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caps {
-    /// Kind of machine.
-    pub class: AdapterClass,
-    /// Subgroup size, when subgroup operations exist and the size is fixed.
-    pub subgroup: Option<u32>,
-    /// Storage buffers one kernel may bind.
-    pub max_storage_buffers: u32,
-    /// Bytes one binding may cover.
-    pub max_binding_bytes: u64,
-    /// Bytes of one buffer.
-    pub max_buffer_bytes: u64,
-    /// Workgroups per dimension.
-    pub max_workgroups: u32,
-    /// Alignment of a storage binding's offset, bytes.
-    pub storage_alignment: u64,
-    /// Alignment of a uniform binding's offset, bytes.
-    pub uniform_alignment: u64,
-    /// Whether shaders may use `f16`.
-    pub f16: bool,
-    /// The side of the cooperative matrices that products use in `f16` plans: 8 or 16. Only what was checked on the device
-    /// ([`Gpu::with_matrices`](crate::gpu::Gpu::with_matrices)).
-    pub matrix: Option<u32>,
-    /// How activations and packed weights are stored.
-    pub precision: Precision,
-    /// What is a storage image in place of a buffer.
-    pub images: Images,
-    /// A family that convolutions must use wherever it applies, in place of the best one. For tests and measuring.
-    pub conv: Option<ConvFamily>,
-    /// Choices measured on the device, which go before the usual ones.
-    pub tuned: Option<Arc<Tuning>>,
-    /// How matrix products must fetch operands, in place of what suits the class. For tests and measuring.
-    pub operands: Option<OperandPath>,
-    /// Rows and columns, in eights, of the tile that matrix products must use. For tests and measuring.
-    pub tile: Option<[usize; 2]>,
-}
-
-impl Default for Caps {
-    /// WebGPU's default limits and no optional feature: what every device has.
-    fn default() -> Self {
-        Self {
-            class: AdapterClass::Other,
-            subgroup: None,
-            max_storage_buffers: 8,
-            max_binding_bytes: 128 << 20,
-            max_buffer_bytes: 256 << 20,
-            max_workgroups: 65_535,
-            storage_alignment: 256,
-            uniform_alignment: 256,
-            f16: false,
-            matrix: None,
-            precision: Precision::F32,
-            images: Images::Never,
-            conv: None,
-            tuned: None,
-            operands: None,
-            tile: None,
-        }
-    }
 }

@@ -4,7 +4,6 @@
 
 use super::{AdapterClass, Caps, Images};
 use crate::error::{Error, Result};
-use crate::tensor::Precision;
 use std::str::FromStr;
 
 /// How the generated matrix product fetches its operands.
@@ -14,7 +13,7 @@ pub enum OperandPath {
     Subgroup,
     /// Through workgroup memory.
     Workgroup,
-    /// Through workgroup memory into matrix instructions: needs [`Caps::matrix`], and f16.
+    /// Through workgroup memory into matrix instructions: needs [`Target::matrix`](super::Target::matrix), and f16.
     Matrix,
     /// Weights at addresses that are uniform in the workgroup, pixels straight from storage: no workgroup memory.
     Uniform,
@@ -175,32 +174,9 @@ pub const fn preset(class: AdapterClass) -> Preset {
 }
 
 impl Caps {
-    /// A device of a class, for looking at kernels without one: WebGPU's default limits, and subgroups where their size
-    /// is fixed, as on lavapipe.
-    pub fn typical(class: AdapterClass) -> Self {
-        Self { class, subgroup: (class == AdapterClass::Cpu).then_some(8), ..Self::default() }
-    }
-
     /// Lanes of the kernels by subgroup broadcast where they can run: 8, or 16 on llvmpipe with vectors of 512 bits.
     pub fn broadcast_lanes(&self) -> Option<u32> {
         self.subgroup.filter(|&lanes| lanes == 8 || lanes == 16 && self.class == AdapterClass::Cpu)
-    }
-
-    /// How matrix products fetch their operands on this device.
-    pub fn operand_path(&self) -> OperandPath {
-        let broadcasts = self.broadcast_lanes().is_some();
-        let matrices = self.matrix.is_some() && self.precision == Precision::F16;
-        let possible = |o: &OperandPath| match o {
-            OperandPath::Subgroup => broadcasts,
-            OperandPath::Matrix => matrices,
-            OperandPath::Workgroup | OperandPath::Uniform => true,
-        };
-        match self.operands.filter(possible) {
-            Some(forced) => forced,
-            None if matrices => OperandPath::Matrix,
-            None if broadcasts => OperandPath::Subgroup,
-            None => preset(self.class).operands,
-        }
     }
 }
 
@@ -221,15 +197,5 @@ mod tests {
             assert_eq!(images.name().parse::<Images>().unwrap(), images);
         }
         assert!("voodoo".parse::<AdapterClass>().unwrap_err().to_string().contains("nvidia"));
-    }
-
-    #[test]
-    fn broadcast_is_never_forced_where_subgroups_differ() {
-        let forced = |subgroup, operands| Caps { subgroup, operands: Some(operands), ..Caps::default() }.operand_path();
-        assert_eq!(forced(None, OperandPath::Subgroup), OperandPath::Workgroup);
-        assert_eq!(forced(Some(32), OperandPath::Subgroup), OperandPath::Workgroup);
-        assert_eq!(forced(Some(8), OperandPath::Subgroup), OperandPath::Subgroup);
-        assert_eq!(forced(Some(8), OperandPath::Uniform), OperandPath::Uniform);
-        assert_eq!(Caps::typical(AdapterClass::Cpu).operand_path(), OperandPath::Subgroup);
     }
 }

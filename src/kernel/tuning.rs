@@ -1,4 +1,4 @@
-//! Choices of kernels that were measured on a device: plain data that [`super::Caps`] carries and ops ask first.
+//! Choices of kernels that were measured on a device: plain data that [`super::Target`] carries and ops ask first.
 
 use super::{ConvFamily, Images};
 use serde::{Deserialize, Serialize};

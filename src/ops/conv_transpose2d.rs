@@ -7,7 +7,7 @@ use super::{
     Spatial, ValueId, Window, by_plane, expect_inputs,
 };
 use crate::error::{Error, Result};
-use crate::kernel::{Caps, ConvFamily, KernelKey, Operand, OperandPath, Size, View, shader_struct};
+use crate::kernel::{ConvFamily, KernelKey, Operand, OperandPath, Size, Target, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// `torch.nn.functional.conv_transpose2d` with an activation.
@@ -137,7 +137,7 @@ impl Op for ConvTranspose2d {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (input, out) = (cx.input(0), cx.output(0));
         let up2 = self.is_up2();
-        if up2 && prefers_gemm(cx.caps) {
+        if up2 && prefers_gemm(cx.target) {
             return self.lower_gemm(cx);
         }
         if self.groups > 1 {
@@ -234,15 +234,15 @@ impl Op for ConvTranspose2d {
 }
 
 /// Whether the kernel 2x2 stride 2 is computed as matrix products; forcing the plain or tile family says no.
-fn prefers_gemm(caps: &Caps) -> bool {
-    !matches!(caps.conv, Some(ConvFamily::Plain | ConvFamily::Tile))
+fn prefers_gemm(target: &Target) -> bool {
+    !matches!(target.overrides.conv, Some(ConvFamily::Plain | ConvFamily::Tile))
 }
 
 impl ConvTranspose2d {
     /// Four matrix products with scattering stores.
     fn lower_gemm(&self, cx: &mut Lowering) -> Result<()> {
         let (input, out) = (cx.input(0), cx.output(0));
-        let tile = Tile::choose(cx.caps, out.c, input.pixels(), 4 * input.n, true);
+        let tile = Tile::choose(cx.target, out.c, input.pixels(), 4 * input.n, true);
         let (ob, ib, tiles) = (out.c.div_ceil(LANES), input.c.div_ceil(LANES), out.c.div_ceil(tile.rows));
         let product = tiles * tile.packed(ib) * tile.rows;
         let weights = self.pack_as(cx, input.c, LANES * (ob + 4 * product), move |o, i, t| {
@@ -256,7 +256,7 @@ impl ConvTranspose2d {
         cx.reads(Operand::Input(0), (4 * tiles) as f64);
         let rows_first = tile.rows_first(4 * tiles, ib, input.pixels() * ib);
         let key = tile.constants(key, out.c, ib);
-        for (first, blocks) in tile.dispatches(cx.caps, input.pixels()) {
+        for (first, blocks) in tile.dispatches(cx.target, input.pixels()) {
             let params = GemmParams {
                 x: cx.input_view(0),
                 y: cx.output_view(0),

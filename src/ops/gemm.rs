@@ -1,6 +1,6 @@
 //! The tile of the generated matrix product: which one, and where its weights lie.
 
-use crate::kernel::{Caps, Images, KernelKey, OperandPath, preset};
+use crate::kernel::{Images, KernelKey, OperandPath, Target};
 
 /// A workgroup's share of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,30 +20,30 @@ pub(crate) struct Tile {
 impl Tile {
     /// The best tile for `copies` products of `rows` x `columns` on a device. `image` says whether the columns' operand can
     /// be an image where images are used; the weights always can.
-    pub fn choose(caps: &Caps, rows: usize, columns: usize, copies: usize, image: bool) -> Self {
-        let matrix = caps.matrix.unwrap_or(0) as usize;
-        let lanes = caps.broadcast_lanes().unwrap_or(8) as usize;
+    pub fn choose(target: &Target, rows: usize, columns: usize, copies: usize, image: bool) -> Self {
+        let matrix = target.matrix().unwrap_or(0) as usize;
+        let lanes = target.caps.broadcast_lanes().unwrap_or(8) as usize;
         // Few rows wait for memory, and would leave half of a matrix empty.
-        let path = match caps.operand_path() {
+        let path = match target.operand_path() {
             OperandPath::Matrix if rows <= 16 => OperandPath::Workgroup,
             path => path,
         };
-        if let Some([rows, eights]) = caps.tile.filter(|t| path.tiles().contains(t)) {
+        if let Some([rows, eights]) = target.overrides.tile.filter(|t| path.tiles().contains(t)) {
             return Self { rows, eights, path, matrix, lanes };
         }
         if path != OperandPath::Subgroup {
             let tiles = path.tiles().iter().map(|&[rows, eights]| Self { rows, eights, path, matrix, lanes });
             let first = Self { rows: path.tiles()[0][0], eights: path.tiles()[0][1], path, matrix, lanes };
-            let best = tiles.min_by_key(|t| t.cost(caps, rows, columns, copies)).unwrap_or(first);
-            let other = best.narrow() && caps.operands.is_none();
-            return if other { Self { path: preset(caps.class).narrow, ..best } } else { best };
+            let best = tiles.min_by_key(|t| t.cost(target, rows, columns, copies)).unwrap_or(first);
+            let other = best.narrow() && target.overrides.operands.is_none();
+            return if other { Self { path: target.preset().narrow, ..best } } else { best };
         }
         // Cost of the blocks that cover the product, measured on lavapipe, in tenths of ns for a step of K: loads of weights and
         // columns, from images or buffers, and four multiply-adds for each of the sums. 64 x 8 sums of 8 lanes are more than
         // a loop that stays in the caches of the decoder.
         let (from_image, from_buffer, sum) = if lanes > 8 { (100, 530, 4 * 3) } else { (80, 400, 4 * 2) };
         let load = |image: bool| if image { from_image } else { from_buffer };
-        let images = caps.images != Images::Never;
+        let images = target.options.images != Images::Never;
         let (weight, column) = (load(images), load(images && image));
         let vectors = |e: usize| e * 8 / lanes;
         let tiles = [64, 32, 16, 8, 4].into_iter().flat_map(|r| [8, 4, 2].map(|e| (r, e)));
@@ -62,8 +62,8 @@ impl Tile {
 
     /// What the product costs on a device with many lanes: the multiply-adds of the blocks that cover it and their loads,
     /// and more where there are fewer invocations than fill the device.
-    fn cost(self, caps: &Caps, rows: usize, columns: usize, copies: usize) -> usize {
-        let (width, full) = (self.columns(), preset(caps.class).invocations);
+    fn cost(self, target: &Target, rows: usize, columns: usize, copies: usize) -> usize {
+        let (width, full) = (self.columns(), target.preset().invocations);
         let blocks = rows.div_ceil(self.rows) * columns.div_ceil(width) * copies.max(1);
         // A load costs some 16 multiply-adds of one lane: it goes to the second cache.
         let work = blocks * (self.rows * width + 16 * (self.rows + width));
@@ -138,8 +138,8 @@ impl Tile {
     }
 
     /// The blocks that cover `columns`, in as few dispatches as the grid's limit allows: first block and number.
-    pub fn dispatches(self, caps: &Caps, columns: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let (blocks, most) = (columns.div_ceil(self.columns()), caps.max_workgroups.max(1) as usize);
+    pub fn dispatches(self, target: &Target, columns: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (blocks, most) = (columns.div_ceil(self.columns()), target.caps.max_workgroups.max(1) as usize);
         (0..blocks).step_by(most).map(move |first| (first, most.min(blocks - first)))
     }
 
@@ -182,6 +182,6 @@ impl Tile {
 }
 
 /// The lanes of a subgroup, if operands are best spread by subgroup broadcast on this device.
-pub(crate) fn broadcasts(caps: &Caps) -> Option<u32> {
-    caps.broadcast_lanes().filter(|_| caps.operand_path() == OperandPath::Subgroup)
+pub(crate) fn broadcasts(target: &Target) -> Option<u32> {
+    target.caps.broadcast_lanes().filter(|_| target.operand_path() == OperandPath::Subgroup)
 }

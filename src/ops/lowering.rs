@@ -1,7 +1,7 @@
 //! What an op writes down when it lowers itself: dispatches, packed weights and scratch, all plain data.
 
 use crate::error::{Error, Result};
-use crate::kernel::{Caps, Dispatch, KernelKey, Operand, Params, Size, View, shader_struct};
+use crate::kernel::{Dispatch, KernelKey, Operand, Params, Size, Target, View, shader_struct};
 use crate::tensor::{BlockedLayout, HostTensor, LANES, Layout, Precision, Shape, TensorDesc};
 use std::fmt;
 use std::sync::Arc;
@@ -48,8 +48,8 @@ pub struct Lowered {
 pub struct Lowering<'a> {
     /// The node's label, for errors.
     pub label: &'a str,
-    /// What the device can do.
-    pub caps: &'a Caps,
+    /// What the node is lowered for.
+    pub target: &'a Target,
     /// Descriptions of the node's inputs.
     pub inputs: &'a [TensorDesc],
     /// Descriptions of the node's outputs.
@@ -61,8 +61,8 @@ pub struct Lowering<'a> {
 
 impl<'a> Lowering<'a> {
     /// An empty lowering of a node.
-    pub fn new(label: &'a str, caps: &'a Caps, inputs: &'a [TensorDesc], outputs: &'a [TensorDesc]) -> Self {
-        Self { label, caps, inputs, outputs, training: false, lowered: Lowered::default() }
+    pub fn new(label: &'a str, target: &'a Target, inputs: &'a [TensorDesc], outputs: &'a [TensorDesc]) -> Self {
+        Self { label, target, inputs, outputs, training: false, lowered: Lowered::default() }
     }
 
     /// What was written down.
@@ -108,7 +108,7 @@ impl<'a> Lowering<'a> {
         len: usize,
         pack: impl Fn(&[&HostTensor]) -> Result<Vec<f32>> + Send + Sync + 'static,
     ) -> Operand {
-        self.packed(inputs.into(), len, self.caps.precision, Arc::new(pack))
+        self.packed(inputs.into(), len, self.target.options.precision, Arc::new(pack))
     }
 
     /// The same stored in `f32` whatever the plan's precision: what is small, and what a few bits more serve well.
@@ -139,8 +139,8 @@ impl<'a> Lowering<'a> {
 
     /// Storage buffers that a kernel's own bindings may be.
     pub fn max_bindings(&self) -> usize {
-        let guard = usize::from(self.caps.precision == Precision::F16);
-        (self.caps.max_storage_buffers as usize).saturating_sub(guard)
+        let guard = usize::from(self.target.options.precision == Precision::F16);
+        (self.target.caps.max_storage_buffers as usize).saturating_sub(guard)
     }
 
     /// Says how often kernels read each element of an input or scratch, on average; once if nothing is said.
@@ -157,11 +157,11 @@ impl<'a> Lowering<'a> {
         workgroups: [usize; 3],
     ) -> Result<()> {
         let mut bindings = bindings.into();
-        let kernel = kernel.stored(self.caps.precision, bindings.len());
-        if self.caps.precision == Precision::F16 {
+        let kernel = kernel.stored(self.target.options.precision, bindings.len());
+        if self.target.options.precision == Precision::F16 {
             bindings.push(Operand::Overflow);
         }
-        let limit = self.caps.max_workgroups as usize;
+        let limit = self.target.caps.max_workgroups as usize;
         if workgroups.iter().any(|&g| g > limit) {
             return Err(Error::Limit {
                 what: format!("{} ({kernel})", self.label),
@@ -169,11 +169,11 @@ impl<'a> Lowering<'a> {
                 limit: format!("{limit} per dimension"),
             });
         }
-        if bindings.len() > self.caps.max_storage_buffers as usize {
+        if bindings.len() > self.target.caps.max_storage_buffers as usize {
             return Err(Error::Limit {
                 what: format!("{} ({kernel})", self.label),
                 needed: format!("{} storage buffers", bindings.len()),
-                limit: self.caps.max_storage_buffers.to_string(),
+                limit: self.target.caps.max_storage_buffers.to_string(),
             });
         }
         // An empty grid is a no-op, and some drivers reject it.
@@ -191,15 +191,15 @@ impl<'a> Lowering<'a> {
 
     /// A blocked tensor in scratch memory, its halo cleared: what it is written and read as.
     pub fn blocked_scratch(&mut self, desc: TensorDesc) -> [Operand; 2] {
-        let k = self.scratch(desc.bytes(self.caps.precision));
-        let guard = (self.caps.precision == Precision::F16).then_some(Operand::Overflow);
+        let k = self.scratch(desc.bytes(self.target.options.precision));
+        let guard = (self.target.options.precision == Precision::F16).then_some(Operand::Overflow);
         self.lowered.dispatches.push(halo(desc, Operand::ScratchWrite(k), guard));
         [Operand::ScratchWrite(k), Operand::ScratchRead(k)]
     }
 
     /// Elements that a row of workgroups of [`Lowering::per_element`] covers, a multiple of 64.
     pub fn linear_row(&self, len: usize) -> u32 {
-        len.div_ceil(64).clamp(1, self.caps.max_workgroups as usize) as u32 * 64
+        len.div_ceil(64).clamp(1, self.target.caps.max_workgroups as usize) as u32 * 64
     }
 
     /// Workgroups of a kernel that gives each invocation of workgroups of 64 one of `len` elements: a row of them, or

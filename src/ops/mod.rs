@@ -261,7 +261,7 @@ pub(crate) fn map_elements(x: &HostTensor, f: impl Fn(usize, usize, f32) -> f32 
 
 /// Computes every plane `(n, c)` of an output in parallel; `f` fills one plane of `h * w` elements.
 pub(crate) fn by_plane(shape: Shape, f: impl Fn(usize, usize, &mut [f32]) + Sync) -> HostTensor {
-    use rayon::prelude::*;
+    use crate::parallel::*;
     let mut out = HostTensor::zeros(shape);
     if !shape.is_empty() {
         out.data_mut()

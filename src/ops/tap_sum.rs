@@ -7,7 +7,7 @@
 use super::resize::Axis;
 use super::{Function, InputKind, Lowering, Op, OpCase, ResizeMode, Spatial, Window, by_plane, expect_per_channel};
 use crate::error::{Error, Result};
-use crate::kernel::{AdapterClass, Caps, ConvFamily, KernelKey, Operand, View, shader_struct};
+use crate::kernel::{AdapterClass, ConvFamily, KernelKey, Operand, Target, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// `y[o, Y, X] = act(bias[o] + residual[o, Y, X] + sum over taps (ky, kx) of E[tap][o, Y + ky - padding, X + kx - padding])`
@@ -146,7 +146,7 @@ impl Op for TapSum {
                 .flag("POWER_OF_TWO", axes.power_of_two)
                 .flag("RESIDUAL", self.residual)
         };
-        let (kernel, workgroups) = match group(cx.caps, self.factor) {
+        let (kernel, workgroups) = match group(cx.target, self.factor) {
             None => (key("tap_sum"), Lowering::per_vec4(out)),
             Some([ty, tx]) => (
                 key("tap_sum_group").with("FACTOR", self.factor as u32).with("TY", ty as u32).with("TX", tx as u32),
@@ -178,8 +178,8 @@ impl Op for TapSum {
 
 /// Rows and columns of outputs that an invocation makes together, if it is not one: they share what they load. Asking
 /// for the plain family of convolutions asks for the plain kernel here too.
-fn group(caps: &Caps, factor: usize) -> Option<[usize; 2]> {
-    match (caps.conv, caps.class) {
+fn group(target: &Target, factor: usize) -> Option<[usize; 2]> {
+    match (target.overrides.conv, target.caps.class) {
         (Some(ConvFamily::Plain), _) => None,
         // Loads are what costs. At factor 2: 36 an output by itself, about 7 in 4 x 4; larger groups were no faster.
         (_, AdapterClass::Cpu) => Some(if factor >= 8 { [8, 4] } else { [4, 4] }),

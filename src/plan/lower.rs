@@ -5,16 +5,16 @@ use super::resident::{self, pack_on_device};
 use super::{Plan, PlanMemory, PlannedWeights, Port, Resource, SlotKind, Step};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId, ValueKind};
-use crate::kernel::{Caps, Dispatch, IMAGES, Images, Operand, image_size, may_be_image};
+use crate::kernel::{Dispatch, IMAGES, Images, Operand, Target, image_size, may_be_image};
 use crate::ops::{Lowered, Lowering, halo};
 use crate::tensor::{BlockedLayout, LANES, Layout, MAX_INDEXED, Precision, TensorDesc};
 use std::collections::HashMap;
 
 impl Plan {
     /// Plans a graph for a device. Fails when a tensor is larger than the device can bind, naming it.
-    pub fn new(graph: &Graph, caps: &Caps) -> Result<Self> {
-        check_values(graph, caps)?;
-        let lowered = lower_nodes(graph, caps)?;
+    pub fn new(graph: &Graph, target: &Target) -> Result<Self> {
+        check_values(graph, target)?;
+        let lowered = lower_nodes(graph, target)?;
         let ports = ports(graph)?;
         let port_of = |v: ValueId| {
             let name = graph.outputs().iter().find(|o| o.1 == v).map(|o| &o.0);
@@ -26,9 +26,9 @@ impl Plan {
             let updated = graph.updates().iter().find(|u| u.1 == v).map_or(v, |u| u.0);
             states.iter().position(|s| s.value == updated)
         };
-        let tensors = Tensors::new(graph, &lowered, caps);
-        let images = if caps.images == Images::Aliased { SlotKind::Aliased } else { SlotKind::Image };
-        let (places, slots) = memory::place(&tensors.items, caps.max_buffer_bytes, images);
+        let tensors = Tensors::new(graph, &lowered, target);
+        let images = if target.options.images == Images::Aliased { SlotKind::Aliased } else { SlotKind::Image };
+        let (places, slots) = memory::place(&tensors.items, target.caps.max_buffer_bytes, images);
         let mut plan = Plan {
             graph: graph.clone(),
             weights: Vec::new(),
@@ -44,13 +44,13 @@ impl Plan {
             slots,
             ports: ports.clone(),
             states: states.clone(),
-            precision: caps.precision,
+            precision: target.options.precision,
         };
         for (i, (node, low)) in graph.nodes().iter().zip(&lowered).enumerate() {
             let first_weights = plan.weights.len();
             for (k, w) in low.weights.iter().enumerate() {
                 let from = w.inputs.iter().map(|&k| node.inputs[k]).collect();
-                let image = caps.images != Images::Never
+                let image = target.options.images != Images::Never
                     && w.precision == Precision::F32
                     && image_size(w.len as u64 * 4).is_some()
                     && all_may_be_images(low, Operand::Weights(k));
@@ -64,8 +64,8 @@ impl Plan {
             }
             for &v in &node.outputs {
                 if tensors.needs_clean_halo(graph, v, &places) {
-                    let target = tensors.resource(v, &places, true)?;
-                    plan.push(halo_step(node, i, graph.value(v).desc, target, caps.precision));
+                    let halo_of = tensors.resource(v, &places, true)?;
+                    plan.push(halo_step(node, i, graph.value(v).desc, halo_of, target.options.precision));
                 }
             }
             for (k, d) in low.dispatches.iter().enumerate() {
@@ -96,14 +96,14 @@ impl Plan {
                     label: node.label.clone(),
                     dispatch,
                     macs,
-                    bytes: traffic(graph, node, low, d, caps.precision),
+                    bytes: traffic(graph, node, low, d, target.options.precision),
                     choice: low.choice,
                     node: i,
                 });
             }
         }
         plan.memory.weights = plan.weights.iter().map(PlannedWeights::bytes).sum();
-        plan.check(caps)?;
+        plan.check(target)?;
         Ok(plan)
     }
 
@@ -127,18 +127,18 @@ impl Plan {
     }
 
     /// Bytes that every plan of the graph needs at least: tensors alive at once and ports. Takes no planning.
-    pub fn least_memory(graph: &Graph, caps: &Caps) -> Result<u64> {
+    pub fn least_memory(graph: &Graph, target: &Target) -> Result<u64> {
         let ports: u64 = ports(graph)?.iter().map(Port::bytes).sum();
-        Ok(ports + memory::largest_live_set(&Tensors::new(graph, &[], caps).items))
+        Ok(ports + memory::largest_live_set(&Tensors::new(graph, &[], target).items))
     }
 
     /// Bytes of activations that exist while each node of a graph runs, whatever the kernels need besides.
-    pub fn live_bytes(graph: &Graph, caps: &Caps) -> Vec<u64> {
-        memory::live_sets(&Tensors::new(graph, &[], caps).items, graph.nodes().len())
+    pub fn live_bytes(graph: &Graph, target: &Target) -> Vec<u64> {
+        memory::live_sets(&Tensors::new(graph, &[], target).items, graph.nodes().len())
     }
 
     /// What must hold for every plan, whatever the planner does.
-    fn check(&mut self, caps: &Caps) -> Result<()> {
+    fn check(&mut self, target: &Target) -> Result<()> {
         for step in &self.steps {
             // Buffer, range of it and whether it is written.
             let mut used: Vec<(usize, std::ops::Range<u64>, bool)> = Vec::new();
@@ -158,7 +158,7 @@ impl Plan {
                     Resource::Overflow(_) => continue,
                 };
                 self.memory.largest_binding = self.memory.largest_binding.max(bytes);
-                check_binding(|| format!("{} ({})", step.label, step.dispatch.kernel), bytes, caps)?;
+                check_binding(|| format!("{} ({})", step.label, step.dispatch.kernel), bytes, target)?;
             }
             let clash = |(i, (slot, range, writes)): (usize, &(usize, std::ops::Range<u64>, bool))| {
                 // wgpu tracks whole buffers, but each image for itself; writes to one buffer go together.
@@ -172,11 +172,11 @@ impl Plan {
                 return Err(Error::op(&step.label, "planned to read and write one buffer in a dispatch"));
             }
         }
-        match self.slots.iter().map(|s| s.bytes).find(|&s| s > caps.max_buffer_bytes) {
+        match self.slots.iter().map(|s| s.bytes).find(|&s| s > target.caps.max_buffer_bytes) {
             Some(s) => Err(Error::Limit {
                 what: "the largest buffer".into(),
                 needed: format!("{:.1} MiB", mib(s)),
-                limit: format!("{:.1} MiB", mib(caps.max_buffer_bytes)),
+                limit: format!("{:.1} MiB", mib(target.caps.max_buffer_bytes)),
             }),
             None => Ok(()),
         }
@@ -189,35 +189,35 @@ fn mib(bytes: u64) -> f64 {
 
 /// Refuses tensors that are too large before the work that only they make long: lowering casts strides to 32 bits, and
 /// may cut large tensors into very many dispatches.
-fn check_values(graph: &Graph, caps: &Caps) -> Result<()> {
+fn check_values(graph: &Graph, target: &Target) -> Result<()> {
     for v in graph.values() {
         v.desc.check_size(&v.name, MAX_INDEXED)?;
         if !matches!(v.kind, ValueKind::Parameter(_)) {
-            check_binding(|| v.name.clone(), v.desc.bytes(caps.precision), caps)?;
+            check_binding(|| v.name.clone(), v.desc.bytes(target.options.precision), target)?;
         }
     }
     Ok(())
 }
 
-fn check_binding(whose: impl FnOnce() -> String, bytes: u64, caps: &Caps) -> Result<()> {
-    if bytes <= caps.max_binding_bytes {
+fn check_binding(whose: impl FnOnce() -> String, bytes: u64, target: &Target) -> Result<()> {
+    if bytes <= target.caps.max_binding_bytes {
         return Ok(());
     }
     Err(Error::Limit {
         what: format!("a tensor of {}", whose()),
         needed: format!("{:.1} MiB in one binding", mib(bytes)),
-        limit: format!("{:.1} MiB", mib(caps.max_binding_bytes)),
+        limit: format!("{:.1} MiB", mib(target.caps.max_binding_bytes)),
     })
 }
 
-fn lower_nodes(graph: &Graph, caps: &Caps) -> Result<Vec<Lowered>> {
+fn lower_nodes(graph: &Graph, target: &Target) -> Result<Vec<Lowered>> {
     let lower = |node: &Node| {
         let (inputs, outputs) = (graph.descs(&node.inputs), graph.descs(&node.outputs));
-        let mut cx = Lowering::new(&node.label, caps, &inputs, &outputs);
+        let mut cx = Lowering::new(&node.label, target, &inputs, &outputs);
         cx.training = resident::is_training(graph);
         node.op.lower(&mut cx)?;
         let fixed = |k: usize| matches!(graph.value(node.inputs[k]).kind, ValueKind::Parameter(_));
-        pack_on_device(&node.label, cx.finish(), caps, &inputs, |k| !fixed(k))
+        pack_on_device(&node.label, cx.finish(), target, &inputs, |k| !fixed(k))
     };
     graph.nodes().iter().map(lower).collect()
 }
@@ -256,21 +256,21 @@ struct Tensors {
 }
 
 impl Tensors {
-    fn new(graph: &Graph, lowered: &[Lowered], caps: &Caps) -> Self {
-        let align = |b: u64| b.div_ceil(caps.storage_alignment) * caps.storage_alignment;
+    fn new(graph: &Graph, lowered: &[Lowered], target: &Target) -> Self {
+        let align = |b: u64| b.div_ceil(target.caps.storage_alignment) * target.caps.storage_alignment;
         let is_port = |v: ValueId| graph.outputs().iter().any(|o| o.1 == v) || graph.updates().iter().any(|u| u.1 == v);
         let mut t = Self {
             items: vec![],
             of_value: HashMap::new(),
             of_scratch: HashMap::new(),
             bytes: vec![],
-            precision: caps.precision,
+            precision: target.options.precision,
         };
         for (i, node) in graph.nodes().iter().enumerate() {
             for &v in node.outputs.iter().filter(|&&v| !is_port(v)) {
-                let bytes = graph.value(v).desc.bytes(caps.precision);
+                let bytes = graph.value(v).desc.bytes(target.options.precision);
                 t.of_value.insert(v, t.items.len());
-                let image = caps.images != Images::Never && value_is_image(graph, lowered, v, bytes, caps);
+                let image = target.options.images != Images::Never && value_is_image(graph, lowered, v, bytes, target);
                 t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![], image });
                 t.bytes.push(bytes);
             }
@@ -284,7 +284,7 @@ impl Tensors {
             for (k, &bytes) in scratch.iter().enumerate() {
                 t.of_scratch.insert((i, k), t.items.len());
                 // Written and read inside the node: never in a buffer with anything the node touches.
-                let image = lowered.get(i).is_some_and(|l| scratch_is_image(l, k, bytes, caps));
+                let image = lowered.get(i).is_some_and(|l| scratch_is_image(l, k, bytes, target));
                 t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![i], image });
                 t.bytes.push(bytes);
             }
@@ -339,8 +339,8 @@ fn all_may_be_images(low: &Lowered, operand: Operand) -> bool {
 }
 
 /// Whether every kernel of a lowering that writes an operand can do so if it is an image.
-fn may_be_written(low: &Lowered, operand: Operand, caps: &Caps) -> bool {
-    caps.images == Images::Aliased || all_may_be_images(low, operand)
+fn may_be_written(low: &Lowered, operand: Operand, target: &Target) -> bool {
+    target.options.images == Images::Aliased || all_may_be_images(low, operand)
 }
 
 /// How often a lowering reads each element of an operand.
@@ -349,8 +349,8 @@ fn reads(low: &Lowered, operand: Operand) -> f64 {
     said.unwrap_or_else(|| if low.dispatches.iter().any(|d| d.bindings.contains(&operand)) { 1.0 } else { 0.0 })
 }
 
-fn is_image(caps: &Caps, bytes: u64, reads: f64, possible: impl FnOnce() -> bool) -> bool {
-    let wanted = match caps.images {
+fn is_image(target: &Target, bytes: u64, reads: f64, possible: impl FnOnce() -> bool) -> bool {
+    let wanted = match target.options.images {
         Images::Never => false,
         // It is read four times as fast as a buffer, and written more slowly by as much as one read gains.
         Images::WhereRead => reads > 1.0,
@@ -361,7 +361,7 @@ fn is_image(caps: &Caps, bytes: u64, reads: f64, possible: impl FnOnce() -> bool
     wanted && image_size(bytes).is_some() && possible()
 }
 
-fn value_is_image(graph: &Graph, lowered: &[Lowered], v: ValueId, bytes: u64, caps: &Caps) -> bool {
+fn value_is_image(graph: &Graph, lowered: &[Lowered], v: ValueId, bytes: u64, target: &Target) -> bool {
     let mut times = 0.0;
     let mut possible = true;
     for (node, low) in graph.nodes().iter().zip(lowered) {
@@ -371,15 +371,15 @@ fn value_is_image(graph: &Graph, lowered: &[Lowered], v: ValueId, bytes: u64, ca
             possible &= all_may_be_images(low, operand);
         }
         let mut outputs = node.outputs.iter().enumerate().filter(|o| *o.1 == v).map(|o| Operand::Output(o.0));
-        possible &= outputs.all(|operand| may_be_written(low, operand, caps));
+        possible &= outputs.all(|operand| may_be_written(low, operand, target));
     }
-    is_image(caps, bytes, times, || possible)
+    is_image(target, bytes, times, || possible)
 }
 
-fn scratch_is_image(low: &Lowered, k: usize, bytes: u64, caps: &Caps) -> bool {
+fn scratch_is_image(low: &Lowered, k: usize, bytes: u64, target: &Target) -> bool {
     let [read, written] = [Operand::ScratchRead(k), Operand::ScratchWrite(k)];
-    let possible = || all_may_be_images(low, read) && may_be_written(low, written, caps);
-    is_image(caps, bytes, reads(low, read), possible)
+    let possible = || all_may_be_images(low, read) && may_be_written(low, written, target);
+    is_image(target, bytes, reads(low, read), possible)
 }
 
 /// Bytes that a dispatch must move at least. Dispatches that bind the same cut one piece of work between them, so each

@@ -4,7 +4,7 @@
 use super::PlannedState;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId, ValueKind};
-use crate::kernel::{Caps, Dispatch, Images, KernelKey, Operand, may_be_image, shader_struct};
+use crate::kernel::{Dispatch, Images, KernelKey, Operand, Target, may_be_image, shader_struct};
 use crate::ops::{Lowered, PackedWeights};
 use crate::tensor::{HostTensor, Layout, Precision, TensorDesc};
 use std::sync::Arc;
@@ -67,7 +67,7 @@ pub(super) fn is_training(graph: &Graph) -> bool {
 pub(super) fn pack_on_device(
     label: &str,
     mut low: Lowered,
-    caps: &Caps,
+    target: &Target,
     inputs: &[TensorDesc],
     varies: impl Fn(usize) -> bool,
 ) -> Result<Lowered> {
@@ -77,7 +77,7 @@ pub(super) fn pack_on_device(
         if !from.iter().any(|&i| varies(i)) {
             continue;
         }
-        if precision != Precision::F32 || caps.precision != Precision::F32 {
+        if precision != Precision::F32 || target.options.precision != Precision::F32 {
             return Err(Error::op(label, "weights that change from run to run are f32 only"));
         }
         if from.len() > 2 || from.iter().any(|&i| !varies(i) || inputs[i].layout != Layout::Linear) {
@@ -85,7 +85,7 @@ pub(super) fn pack_on_device(
         }
         let table = table(label, &low.weights[k], inputs)?;
         let operand = Operand::Weights(k);
-        let image = caps.images != Images::Never
+        let image = target.options.images != Images::Never
             && low
                 .dispatches
                 .iter()
@@ -98,7 +98,7 @@ pub(super) fn pack_on_device(
         // Weights are read again for every pixel.
         low.reads.push((Operand::ScratchRead(scratch), if image { 100.0 } else { 0.0 }));
         let vec4s = len.div_ceil(4);
-        let row = vec4s.div_ceil(64).clamp(1, caps.max_workgroups as usize) * 64;
+        let row = vec4s.div_ceil(64).clamp(1, target.caps.max_workgroups as usize) * 64;
         let mut bindings = vec![operand];
         bindings.extend(from.iter().map(|&i| Operand::Input(i)));
         bindings.push(Operand::ScratchWrite(scratch));

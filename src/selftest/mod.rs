@@ -117,7 +117,7 @@ impl Selftest<'_> {
         let cases: Vec<_> = registry().into_iter().filter(|c| self.wants(&c.name)).collect();
         match self.backend {
             Backend::Gpu(gpu) => cases.iter().try_for_each(|case| {
-                let outcome = tolerance(gpu.caps(), case).and_then(|t| Ok((check_case(gpu, case)?, t)));
+                let outcome = tolerance(gpu.target(), case).and_then(|t| Ok((check_case(gpu, case)?, t)));
                 let verdict = match outcome {
                     Ok((comparison, tolerance)) => Verdict::of(Ok(comparison), tolerance),
                     Err(e) => Verdict::of(Err(e), OP_TOLERANCE),

@@ -179,7 +179,7 @@ impl Fixture {
         };
         let outputs = match backend {
             Backend::Cpu => built.graph.run_reference(&inputs, given, |_, _| Ok(()))?,
-            Backend::Gpu(gpu) => Session::new(gpu, Plan::new(&built.graph, gpu.caps())?, given)?.run_all(&inputs)?,
+            Backend::Gpu(gpu) => Session::new(gpu, Plan::new(&built.graph, gpu.target())?, given)?.run_all(&inputs)?,
         };
         let mut got = BTreeMap::new();
         for i in built.wanted {

@@ -87,7 +87,7 @@ impl Steps {
         match backend {
             Backend::Cpu => Ok(Self::Cpu(Box::new(graph), states)),
             Backend::Gpu(gpu) => {
-                let plan = Plan::new(&graph, gpu.caps())?;
+                let plan = Plan::new(&graph, gpu.target())?;
                 let stored = |name: &str, dims: &[usize]| match states.get(name) {
                     Some(t) => HostTensor::new(dims, t.data().to_vec()),
                     None => initial.require(name, dims).cloned(),
@@ -254,7 +254,7 @@ impl Selftest<'_> {
     /// Of losses, as a factor of their scale: of a small difference of large terms Winograd's rounding is a larger share, where it is
     /// forced on every convolution.
     fn loss_factor(&self) -> f32 {
-        match self.backend.gpu().and_then(|gpu| gpu.caps().conv) {
+        match self.backend.gpu().and_then(|gpu| gpu.target().overrides.conv) {
             Some(ConvFamily::Winograd | ConvFamily::Winograd2) => WINOGRAD_TOLERANCE,
             _ => FORWARD,
         }

@@ -4,7 +4,7 @@ use super::Session;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, PrecisionChoice};
 use crate::graph::{Graph, rewrite};
-use crate::kernel::Caps;
+use crate::kernel::{Caps, Target};
 use crate::plan::{Plan, PlanMemory};
 use crate::tensor::{HostTensor, MAX_INDEXED, Precision};
 use std::collections::BTreeMap;
@@ -35,15 +35,15 @@ impl Backend {
     pub fn describe(&self) -> String {
         match self {
             Self::Gpu(gpu) => gpu.describe(),
-            Self::Cpu => format!("cpu (reference executor, slow, {} threads)", rayon::current_num_threads()),
+            Self::Cpu => format!("cpu (reference executor, slow, {} threads)", crate::parallel::threads()),
         }
     }
 
-    /// The same, with [`Gpu::position_independent`] kernels; the CPU reference is so anyway.
+    /// The same, with [`Gpu::with_deterministic_tiling`] kernels; the CPU reference is so anyway.
     #[must_use]
-    pub fn position_independent(&self) -> Self {
+    pub fn with_deterministic_tiling(&self) -> Self {
         match self {
-            Self::Gpu(gpu) => Self::Gpu(gpu.position_independent()),
+            Self::Gpu(gpu) => Self::Gpu(gpu.with_deterministic_tiling()),
             Self::Cpu => Self::Cpu,
         }
     }
@@ -75,7 +75,7 @@ impl Backend {
 
     /// How activations and weights are stored.
     pub fn precision(&self) -> Precision {
-        self.gpu().map_or(Precision::F32, |gpu| gpu.caps().precision)
+        self.gpu().map_or(Precision::F32, |gpu| gpu.target().options.precision)
     }
 
     /// The GPU, if it is one.
@@ -106,17 +106,12 @@ impl Backend {
     /// What a graph would take, without allocating anything. Fails with [`Error::Limit`] if the device cannot hold it, or
     /// if it is more than `most` bytes.
     pub fn memory(&self, graph: &Graph, most: u64) -> Result<PlanMemory> {
-        let unlimited = Caps {
-            max_binding_bytes: u64::MAX,
-            max_buffer_bytes: u64::MAX,
-            max_workgroups: u32::MAX,
-            ..Default::default()
-        };
+        let unlimited = Target::from(Caps::unlimited());
         let rewritten;
-        let (graph, caps) = match self {
+        let (graph, target) = match self {
             Self::Gpu(gpu) => {
                 rewritten = rewrite::optimise(graph)?;
-                (&rewritten, gpu.caps())
+                (&rewritten, gpu.target())
             }
             // The same plan for a device without limits: what lives at once is the same.
             Self::Cpu => (graph, &unlimited),
@@ -128,11 +123,11 @@ impl Backend {
             limit: format!("{} of memory", mib(most)),
         };
         // Planning what is far too large would take long.
-        let least = Plan::least_memory(graph, caps)?;
+        let least = Plan::least_memory(graph, target)?;
         if least > most {
             return Err(limit(format!("at least {}", mib(least))));
         }
-        let memory = Plan::new(graph, caps)?.memory;
+        let memory = Plan::new(graph, target)?.memory;
         if memory.total() > most { Err(limit(mib(memory.total()))) } else { Ok(memory) }
     }
 
@@ -144,7 +139,7 @@ impl Backend {
     ) -> Result<Executable> {
         match self {
             Self::Gpu(gpu) => {
-                let plan = Plan::new(&rewrite::optimise(graph)?, gpu.caps())?;
+                let plan = Plan::new(&rewrite::optimise(graph)?, gpu.target())?;
                 Ok(Executable::Gpu(Box::new(Session::new(gpu, plan, stored)?)))
             }
             Self::Cpu => {

@@ -4,7 +4,7 @@ use super::Session;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, PrecisionChoice};
 use crate::graph::Graph;
-use crate::kernel::{Caps, OperandPath};
+use crate::kernel::{ConvFamily, OperandPath};
 use crate::ops::{Conv2d, ExportNchw, ImportNchw};
 use crate::plan::Plan;
 use crate::tensor::{HostTensor, Shape, TensorDesc};
@@ -34,8 +34,7 @@ pub fn with_matrices(gpu: &Gpu) -> Gpu {
 /// Whether a 3x3 convolution with parts of tiles in every direction is right.
 fn agrees(gpu: &Gpu) -> Result<bool> {
     let gpu = gpu.with_precision(PrecisionChoice::F16)?;
-    let caps =
-        Caps { conv: Some(crate::kernel::ConvFamily::Gemm), operands: Some(OperandPath::Matrix), ..gpu.caps().clone() };
+    let target = gpu.target().clone().with_conv(ConvFamily::Gemm).with_operands(OperandPath::Matrix);
     let (input, dims) = (Shape::new(1, 37, 11, 9), [70, 37, 3, 3]);
     let mut graph = Graph::new();
     let x = graph.input("x", TensorDesc::linear(input));
@@ -49,7 +48,7 @@ fn agrees(gpu: &Gpu) -> Result<bool> {
     let tensor = |dims: &[usize]| HostTensor::new(dims, (0..dims.iter().product()).map(number).collect::<Vec<f32>>());
     let inputs = BTreeMap::from([("x".to_string(), tensor(&input.dims())?)]);
     let want = graph.run_reference(&inputs, |_, dims| tensor(dims), |_, _| Ok(()))?;
-    let got = Session::new(&gpu, Plan::new(&graph, &caps)?, |_, dims| tensor(dims))?.run_all(&inputs)?;
+    let got = Session::new(&gpu, Plan::new(&graph, &target)?, |_, dims| tensor(dims))?.run_all(&inputs)?;
     match (got.get("y"), want.get("y")) {
         (Some(got), Some(want)) => Ok(got.compare(want)?.within(TOLERANCE)),
         _ => Err(Error::invalid("output `y`", "missing")),

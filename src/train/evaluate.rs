@@ -1,6 +1,6 @@
 //! A model's scores on a data set.
 
-use rayon::prelude::*;
+use crate::parallel::*;
 
 use super::dataset::{Dataset, Pair};
 use super::example::tally;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use rayon::prelude::*;
+use crate::parallel::*;
 
 use super::dataset::{Dataset, Pair};
 use super::truth::Truth;

@@ -35,7 +35,7 @@ pub(super) fn fit(
         let (graph, augmenter) = build(crops)?;
         let options = StepOptions { accumulate: parts > 1, ..*options };
         let step = step_graph(&graph, &model.dropouts(), &options)?;
-        match Plan::new(&step, gpu.caps()) {
+        match Plan::new(&step, gpu.target()) {
             Ok(plan) if plan.memory.total() <= config.memory => {
                 if crops < config.batch {
                     let total = plan.memory.total() >> 20;

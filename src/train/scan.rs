@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rayon::prelude::*;
+use crate::parallel::*;
 
 use super::dataset::{Dataset, Reading};
 use super::truth::Truth;

@@ -47,7 +47,7 @@ impl Trainer {
     ) -> Result<Self> {
         let parameters: Vec<String> = network.parameters().map(|p| p.0.to_string()).collect();
         let graph = step_graph(network, dropouts, &options)?;
-        let plan = Plan::new(&graph, gpu.caps())?;
+        let plan = Plan::new(&graph, gpu.target())?;
         let session = Session::new(gpu, plan, |name, dims| {
             if is_optimiser_state(name) {
                 return HostTensor::new(dims, vec![0.0; dims.iter().product()]);

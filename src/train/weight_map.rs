@@ -4,7 +4,7 @@
 //! `w_c` balances the classes; `d1` and `d2` are the Euclidean distances, in pixels from centre to centre, to the nearest
 //! and the second nearest object. A background pixel beside an object has distance 1, the object's own pixels 0.
 
-use rayon::prelude::*;
+use crate::parallel::*;
 
 use crate::error::{Error, Result};
 use crate::infer::{LabelMap, nearest_sites};

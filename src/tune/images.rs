@@ -5,7 +5,7 @@ use super::{Outcome, choose, convolutions, fault, first_runs, in_turns, small};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::Graph;
-use crate::kernel::{Caps, Images, Tuning};
+use crate::kernel::{Images, Target, Tuning};
 use crate::ops::Conv2d;
 use crate::plan::Plan;
 use crate::session::Session;
@@ -42,13 +42,14 @@ impl StorageMeasured {
 pub fn tune_images(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasured> {
     let gpu = gpu.with_tuning(tuning.clone());
     // Tensors of f16 plans are always in buffers: there is nothing to choose, and noise must not.
-    let all = if gpu.caps().precision == Precision::F16 { vec![gpu.caps().images] } else { gpu.images() };
+    let all =
+        if gpu.target().options.precision == Precision::F16 { vec![gpu.target().options.images] } else { gpu.images() };
     let (mut outcomes, mut sessions) = (Vec::new(), Vec::new());
     for &images in &all {
-        let caps = Caps { images, ..gpu.caps().clone() };
-        let (outcome, session): (Outcome, _) = match first_fault(&gpu, &caps, graph)? {
+        let target = gpu.target().clone().with_images(images);
+        let (outcome, session): (Outcome, _) = match first_fault(&gpu, &target, graph)? {
             Some(why) => (Err(why), None),
-            None => first_runs(whole(&gpu, &caps, graph)),
+            None => first_runs(whole(&gpu, &target, graph)),
         };
         outcomes.push(outcome);
         sessions.push(session);
@@ -60,10 +61,10 @@ pub fn tune_images(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageM
     Ok(StorageMeasured { candidates, chosen })
 }
 
-fn first_fault(gpu: &Gpu, caps: &Caps, graph: &Graph) -> Result<Option<String>> {
+fn first_fault(gpu: &Gpu, target: &Target, graph: &Graph) -> Result<Option<String>> {
     for (_, case) in convolutions(graph)?.into_values() {
         let op = case.op.as_op::<Conv2d>().ok_or_else(|| Error::op(&case.name, "is no convolution"))?;
-        let why = fault(caps, &small(op, &case), &|caps, case| check_case_with(gpu, caps, case));
+        let why = fault(target, &small(op, &case), &|target, case| check_case_with(gpu, target, case));
         if let Some(why) = why {
             return Ok(Some(format!("{}: {why}", case.name)));
         }
@@ -72,8 +73,8 @@ fn first_fault(gpu: &Gpu, caps: &Caps, graph: &Graph) -> Result<Option<String>> 
 }
 
 /// The network with random weights and inputs.
-fn whole(gpu: &Gpu, caps: &Caps, graph: &Graph) -> Result<Session> {
-    let session = Session::new(gpu, Plan::new(graph, caps)?, random_parameter)?;
+fn whole(gpu: &Gpu, target: &Target, graph: &Graph) -> Result<Session> {
+    let session = Session::new(gpu, Plan::new(graph, target)?, random_parameter)?;
     for (name, value) in graph.inputs() {
         session.write(name, random_input(name, graph.shape(value))?.data())?;
     }

@@ -11,7 +11,7 @@ pub use images::{StorageCandidate, StorageMeasured, tune_images};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::{Graph, Node};
-use crate::kernel::{Caps, ConvClass, ConvFamily, Tuning};
+use crate::kernel::{ConvClass, ConvFamily, Target, Tuning};
 use crate::ops::{Conv2d, InputKind, OpCase, Source};
 use crate::plan::Plan;
 use crate::session::Session;
@@ -91,16 +91,16 @@ fn small(op: &Conv2d, case: &OpCase) -> OpCase {
     OpCase { name: format!("{} on {h}x{w} pixels", case.name), op: Arc::new(op), inputs }
 }
 
-/// A family's caps, if it is what the convolution then runs on.
-fn forced(gpu: &Gpu, case: &OpCase, family: ConvFamily) -> Option<Caps> {
-    let caps = Caps { conv: Some(family), tuned: None, ..gpu.caps().clone() };
-    let chosen = lowered(&caps, case).ok()?.choice?.0;
-    (chosen == family.name()).then_some(caps)
+/// A family's target, if it is what the convolution then runs on.
+fn forced(gpu: &Gpu, case: &OpCase, family: ConvFamily) -> Option<Target> {
+    let target = gpu.target().clone().with_tuning(None).with_conv(family);
+    let chosen = lowered(&target, case).ok()?.choice?.0;
+    (chosen == family.name()).then_some(target)
 }
 
 /// A session of the convolution's own dispatches.
-fn session(gpu: &Gpu, caps: &Caps, case: &OpCase, inputs: &[HostTensor]) -> Result<Session> {
-    let mut plan = Plan::new(&case_graph(case)?, caps)?;
+fn session(gpu: &Gpu, target: &Target, case: &OpCase, inputs: &[HostTensor]) -> Result<Session> {
+    let mut plan = Plan::new(&case_graph(case)?, target)?;
     plan.steps.retain(|s| s.label == case.name);
     Session::new(gpu, plan, |name: &str, _: &[usize]| {
         let index = name.get(1..).and_then(|i| i.parse::<usize>().ok());
@@ -156,11 +156,11 @@ fn choose(outcomes: &[Outcome], usual: Option<usize>) -> Option<usize> {
     usual.filter(near).or_else(|| outcomes.iter().position(|o| *o == Ok(best)))
 }
 
-type Check<'a> = &'a dyn Fn(&Caps, &OpCase) -> Result<Comparison>;
+type Check<'a> = &'a dyn Fn(&Target, &OpCase) -> Result<Comparison>;
 
 /// Why a family must not be used, if so.
-fn fault(caps: &Caps, small: &OpCase, check: Check) -> Option<String> {
-    let compared = check(caps, small).and_then(|c| Ok((c, tolerance(caps, small)?)));
+fn fault(target: &Target, small: &OpCase, check: Check) -> Option<String> {
+    let compared = check(target, small).and_then(|c| Ok((c, tolerance(target, small)?)));
     match compared {
         Err(e) => Some(e.to_string()),
         // Written so that NaN is a fault.
@@ -174,7 +174,7 @@ fn fault(caps: &Caps, small: &OpCase, check: Check) -> Option<String> {
 
 fn measure(gpu: &Gpu, class: ConvClass, layers: Vec<String>, case: &OpCase, check: Check) -> Result<Measured> {
     let op = case.op.as_op::<Conv2d>().ok_or_else(|| Error::op(&case.name, "is no convolution"))?;
-    let usual = Caps { tuned: None, ..gpu.caps().clone() };
+    let usual = gpu.target().clone().with_tuning(None);
     let usual = lowered(&usual, case)?.choice.and_then(|c| c.0.parse().ok()).unwrap_or(ConvFamily::Plain);
     let small = small(op, case);
     let inputs = case.inputs()?;
@@ -182,10 +182,10 @@ fn measure(gpu: &Gpu, class: ConvClass, layers: Vec<String>, case: &OpCase, chec
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut sessions = Vec::new();
     for family in ConvFamily::ALL {
-        let Some(caps) = forced(gpu, case, family) else { continue };
-        let (outcome, session) = match fault(&caps, &small, check) {
+        let Some(target) = forced(gpu, case, family) else { continue };
+        let (outcome, session) = match fault(&target, &small, check) {
             Some(why) => (Err(why), None),
-            None => first_runs(session(gpu, &caps, case, &inputs)),
+            None => first_runs(session(gpu, &target, case, &inputs)),
         };
         families.push(family);
         outcomes.push(outcome);
@@ -206,7 +206,7 @@ pub fn tune(gpu: &Gpu, graph: &Graph, mut progress: impl FnMut(usize, usize) -> 
     let mut all = Vec::new();
     for (class, (layers, case)) in classes {
         progress(all.len(), of)?;
-        all.push(measure(gpu, class, layers, &case, &|caps, case| check_case_with(gpu, caps, case))?);
+        all.push(measure(gpu, class, layers, &case, &|target, case| check_case_with(gpu, target, case))?);
     }
     progress(of, of)?;
     Ok(all)
@@ -237,8 +237,8 @@ mod tests {
         let descs: Vec<TensorDesc> = case.inputs.iter().map(|i| i.0).collect();
         let class = op.class(&descs, Shape::new(1, 16, 12, 12));
         // A reference that finds every family but one wrong, in three ways.
-        let check = |caps: &Caps, case: &OpCase| match caps.conv {
-            Some(ConvFamily::Tile) => check_case_with(&gpu, caps, case),
+        let check = |target: &Target, case: &OpCase| match target.overrides.conv {
+            Some(ConvFamily::Tile) => check_case_with(&gpu, target, case),
             Some(ConvFamily::Plain) => Err(Error::op("conv", "fails")),
             Some(ConvFamily::Gemm) => Ok(Comparison { max_error: f32::NAN, scale: 1.0, index: 0 }),
             _ => Ok(Comparison { max_error: 0.1, scale: 1.0, index: 0 }),

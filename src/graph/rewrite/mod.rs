@@ -1,6 +1,6 @@
 //! Exact rewrites: functions from a graph to a cheaper graph that computes the same.
 //!
-//! Adding one: a file here with a `rewrite` function and a line in [`ALL`]. `tests/models.rs` then compares every network
+//! Adding one: a file here with a `rewrite` function and a line in [`ALL`]. `tests/gpu/models.rs` then compares every network
 //! after it with the network before.
 
 mod commute_resize;

@@ -4,8 +4,8 @@
 use std::io::{Result, Seek, SeekFrom, Write};
 
 use super::tags::TiffTag;
+use crate::parallel::*;
 use flate2::{Compression, write::ZlibEncoder};
-use rayon::prelude::*;
 
 /// Bytes of pixels from which on a file gets 64-bit offsets. Deflate cannot make up the rest to 4 GiB.
 const BIG_TIFF: u64 = 0xe000_0000;

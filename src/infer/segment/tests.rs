@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::graph::rewrite;
 use crate::infer::image::Pixels;
-use crate::kernel::{AdapterClass, Caps};
+use crate::kernel::{AdapterClass, Target};
 use crate::model::{parse, whole_graph};
 use crate::plan::Plan;
 use crate::tensor::Shape;
@@ -153,7 +153,7 @@ fn batches_change_no_kernel() {
         for class in AdapterClass::ALL {
             let families = |n| {
                 let graph = rewrite::optimise(&whole_graph(&*network, n, size, size).unwrap()).unwrap();
-                let plan = Plan::new(&graph, &Caps::typical(class)).unwrap();
+                let plan = Plan::new(&graph, &Target::typical(class)).unwrap();
                 let choices = plan.steps.iter().filter_map(|s| Some((s.node, s.choice?.0)));
                 choices.collect::<std::collections::BTreeMap<_, _>>()
             };

@@ -1,17 +1,20 @@
 //! Which family of kernels a convolution runs on: a pure function of geometry, channels and device.
 
 use super::Conv2d;
-use crate::kernel::{ConvFamily, OperandPath, preset};
+use crate::kernel::{ConvFamily, OperandPath};
 use crate::ops::Lowering;
 use crate::ops::gemm::broadcasts;
 use crate::tensor::{HALO, Precision, Shape};
 
 /// The family of an ungrouped convolution, and why.
 pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
-    if let Some(forced) = cx.caps.conv.filter(|&f| applies(f, op, cx)) {
+    if cx.target.options.deterministic_tiling && applies(ConvFamily::Gemm, op, cx) {
+        return (ConvFamily::Gemm, "the same sums wherever a pixel lies in a tile");
+    }
+    if let Some(forced) = cx.target.overrides.conv.filter(|&f| applies(f, op, cx)) {
         return (forced, "forced");
     }
-    let tuned = cx.caps.tuned.as_ref().and_then(|t| t.family(&op.class(cx.inputs, counted(cx))));
+    let tuned = cx.target.tuning.as_ref().and_then(|t| t.family(&op.class(cx.inputs, counted(cx))));
     if let Some(tuned) = tuned.filter(|&f| applies(f, op, cx)) {
         return (tuned, "tuned: the fastest on this device");
     }
@@ -19,11 +22,11 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
     // Winograd saves 3/4 of the multiply-adds, as the product of the channels, and costs transforms, as their sum.
     // It enlarges on the way, where other kernels need a pass of their own: worth as much again.
     let enlarges = op.sources.iter().any(|s| s.enlarge.is_some());
-    let transforms = preset(cx.caps.class).winograd / if enlarges { 2 } else { 1 };
+    let transforms = cx.target.preset().winograd / if enlarges { 2 } else { 1 };
     let pays = |transforms| channels * op.out_channels > transforms * (channels + op.out_channels);
     let winograd = pays(transforms);
     // F(2, 3) saves 5/9 only, and its transforms move twice the data. In f16 there is no other.
-    let winograd2 = match cx.caps.precision {
+    let winograd2 = match cx.target.options.precision {
         Precision::F32 => winograd && few_tiles_for_large_weights(op, channels, counted(cx)),
         Precision::F16 => pays(2 * transforms),
     };
@@ -34,14 +37,14 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
         // Few rows make the product read each pixel nine times for little; but llvmpipe permutes 16 lanes one by one.
         (
             ConvFamily::Subgroup,
-            broadcasts(cx.caps) == Some(8) && op.kernel != [1; 2] && op.out_channels <= 4,
+            broadcasts(cx.target) == Some(8) && op.kernel != [1; 2] && op.out_channels <= 4,
             "at most 4 output channels",
         ),
         // Where no subgroup of 8 spreads operands, pixels are staged once for all taps in place of once a tap.
         // Not of pictures: the product skips the empty lanes of their vec4s.
         (
             ConvFamily::Window,
-            [OperandPath::Workgroup, OperandPath::Uniform].contains(&cx.caps.operand_path())
+            [OperandPath::Workgroup, OperandPath::Uniform].contains(&cx.target.operand_path())
                 && op.kernel != [1; 2]
                 && channels > 3
                 && op.out_channels > 8,
@@ -70,18 +73,22 @@ fn few_tiles_for_large_weights(op: &Conv2d, channels: usize, out: Shape) -> bool
 }
 
 fn applies(family: ConvFamily, op: &Conv2d, cx: &Lowering) -> bool {
-    let caps = cx.caps;
+    let target = cx.target;
     let dense = op.stride == [1; 2] && op.dilation == [1; 2];
     // The zero halo stands for the padding.
     let halo = op.padding.iter().all(|&p| p <= HALO);
     match family {
         ConvFamily::Plain => true,
         ConvFamily::Tile => dense && halo,
-        ConvFamily::Subgroup => dense && halo && broadcasts(caps).is_some() && op.kernel.iter().all(|&k| k <= 3),
+        ConvFamily::Subgroup => dense && halo && broadcasts(target).is_some() && op.kernel.iter().all(|&k| k <= 3),
         ConvFamily::Window => dense && halo && op.kernel.iter().all(|&k| k <= 3),
         // F(4, 3) amplifies the rounding of weights stored as f16 to 6e-3 of the output's scale: unfit. F(2, 3) stays at 7e-4.
         ConvFamily::Winograd => {
-            dense && halo && op.kernel == [3; 2] && caps.precision == Precision::F32 && in_one_piece(op, cx, 36)
+            dense
+                && halo
+                && op.kernel == [3; 2]
+                && target.options.precision == Precision::F32
+                && in_one_piece(op, cx, 36)
         }
         ConvFamily::Winograd2 => dense && halo && op.kernel == [3; 2] && in_one_piece(op, cx, 16),
         ConvFamily::Gemm => halo,
@@ -92,5 +99,5 @@ fn applies(family: ConvFamily, op: &Conv2d, cx: &Lowering) -> bool {
 fn in_one_piece(op: &Conv2d, cx: &Lowering, points: usize) -> bool {
     let channels: usize = cx.inputs[..op.sources.len()].iter().map(|i| i.shape.c.next_multiple_of(4)).sum();
     let bytes = points * op.out_channels.next_multiple_of(128) * channels.next_multiple_of(16) * 4;
-    !cx.training || bytes as u64 <= cx.caps.max_binding_bytes
+    !cx.training || bytes as u64 <= cx.target.caps.max_binding_bytes
 }

@@ -12,7 +12,7 @@ use crate::tensor::LANES;
 pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
     let out = cx.output(0);
     let taps = op.kernel[0] * op.kernel[1];
-    let tile = Tile::choose(cx.caps, out.c, out.pixels(), out.n, true);
+    let tile = Tile::choose(cx.target, out.c, out.pixels(), out.n, true);
     // One to three channels leave much of a vec4 empty: steps of K then go on over the taps. On lavapipe that saves less than
     // 1 % of a network, and is one more kernel to compile.
     let few = |channels: usize| match tile.path {
@@ -43,7 +43,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             true => tile.constants_gathered(key, out.c, needed, channels),
             false => tile.constants(key, out.c, ib),
         };
-        for (first, blocks) in tile.dispatches(cx.caps, out.pixels()) {
+        for (first, blocks) in tile.dispatches(cx.target, out.pixels()) {
             let params = GemmParams {
                 x: part.view,
                 y: cx.output_view(0),

@@ -39,7 +39,7 @@ shader_struct! {
 /// One dispatch per source.
 pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
     let out = cx.output(0);
-    let lanes = broadcasts(cx.caps).unwrap_or(8) as usize;
+    let lanes = broadcasts(cx.target).unwrap_or(8) as usize;
     let taps = op.kernel[0] * op.kernel[1];
     let (ocs, rows) = (tile_channels(out.c), tile_rows(out.h));
     let (ob, groups) = (out.c.div_ceil(LANES), out.c.div_ceil(ocs));

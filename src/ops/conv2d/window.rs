@@ -2,7 +2,7 @@
 
 use super::Conv2d;
 use crate::error::Result;
-use crate::kernel::{Caps, Operand, View, preset, shader_struct};
+use crate::kernel::{Operand, Target, View, shader_struct};
 use crate::ops::Lowering;
 use crate::tensor::{LANES, Shape};
 
@@ -33,14 +33,14 @@ const BLOCKS: [Block; 5] = [
 ];
 
 impl Block {
-    fn choose(caps: &Caps, out: Shape) -> Self {
-        BLOCKS.into_iter().min_by_key(|b| b.cost(caps, out)).unwrap_or(BLOCKS[0])
+    fn choose(target: &Target, out: Shape) -> Self {
+        BLOCKS.into_iter().min_by_key(|b| b.cost(target, out)).unwrap_or(BLOCKS[0])
     }
 
     /// As [`crate::ops::gemm::Tile`]'s: multiply-adds of the blocks that cover the output and their loads, and more where
     /// too few invocations fill the device.
-    fn cost(self, caps: &Caps, out: Shape) -> usize {
-        let full = preset(caps.class).invocations.max(1);
+    fn cost(self, target: &Target, out: Shape) -> usize {
+        let full = target.preset().invocations.max(1);
         let [x, y, z] = self.grid(out);
         let (rows, taps) = (self.bands * ROWS, 9);
         let blocks = x * y * z;
@@ -77,7 +77,7 @@ shader_struct! {
 pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
     let out = cx.output(0);
     let taps = op.kernel[0] * op.kernel[1];
-    let block = Block::choose(cx.caps, out);
+    let block = Block::choose(cx.target, out);
     let (tm, ob, tiles) = (block.channels, out.c.div_ceil(LANES), out.c.div_ceil(block.channels));
     for part in op.parts(cx)? {
         let ib = part.channels.div_ceil(LANES);

@@ -5,12 +5,12 @@
 use super::Conv2d;
 use super::part::Part;
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand, Preset, View, preset, shader_struct};
+use crate::kernel::{KernelKey, Operand, Preset, View, shader_struct};
 use crate::ops::gemm::{Tile, broadcasts};
 use crate::ops::resize::Axis;
 use crate::ops::{Lowering, ResizeMode};
+use crate::parallel::*;
 use crate::tensor::{HostTensor, LANES};
-use rayon::prelude::*;
 
 /// Outputs of a tile along an axis: F(4, 3) needs the fewest multiplications, F(2, 3) less than half the
 /// weights.
@@ -128,10 +128,10 @@ shader_struct! {
 
 /// Tiles of a chunk: as many as leave both buffers in the last cache of the device, a multiple of `block`.
 fn chunk_tiles(cx: &Lowering, tiles: usize, block: usize, channel_blocks: usize, points: usize) -> usize {
-    let per_tile = (points * LANES * channel_blocks) as u64 * cx.caps.precision.bytes();
-    let Preset { chunk_bytes: budget, chunk_tiles: least, .. } = preset(cx.caps.class);
+    let per_tile = (points * LANES * channel_blocks) as u64 * cx.target.options.precision.bytes();
+    let Preset { chunk_bytes: budget, chunk_tiles: least, .. } = cx.target.preset();
     // Both buffers together stay below the limit of a binding whatever the budget says.
-    let most = (cx.caps.max_binding_bytes.min(128 << 20) / per_tile) as usize;
+    let most = (cx.target.caps.max_binding_bytes.min(128 << 20) / per_tile) as usize;
     let wanted = ((budget / per_tile) as usize).max(least).min(most).min(tiles);
     wanted.div_ceil(block).max(1) * block
 }
@@ -148,12 +148,12 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     let (outputs, points) = (form.outputs(), form.points());
     let (tiles_x, tiles_y) = (out.w.div_ceil(outputs), out.h.div_ceil(outputs));
     let tiles = out.n * tiles_x * tiles_y;
-    let tile = Tile::choose(cx.caps, out.c, tiles, points, true);
+    let tile = Tile::choose(cx.target, out.c, tiles, points, true);
     let columns = tile.columns();
     let steps: usize = parts.iter().map(|p| p.channels.div_ceil(LANES)).sum();
     let ob = out.c.div_ceil(LANES);
     let chunk = chunk_tiles(cx, tiles, columns, steps + ob, points);
-    let precision = cx.caps.precision;
+    let precision = cx.target.options.precision;
     let bytes = |blocks: usize| (points * chunk * blocks * LANES) as u64 * precision.bytes();
     let (v, m) = (cx.scratch(bytes(steps)), cx.scratch(bytes(ob)));
     cx.reads(Operand::ScratchRead(v), out.c.div_ceil(tile.rows) as f64);
@@ -162,7 +162,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     let grid = [tiles_x, tiles_x * tiles_y];
     let key = |shader| KernelKey::new(shader).with("OUT", outputs as u32).with("COLUMNS", columns as u32);
     // Two invocations share a tile of 36 points, except where loads of whole vec4s are what counts.
-    let halves = outputs == 4 && broadcasts(cx.caps).is_none();
+    let halves = outputs == 4 && broadcasts(cx.target).is_none();
     let shares = if halves { 2 } else { 1 };
     // lavapipe inlines every store. A kernel that pools in a loop of one turn or none serves layers of both sorts; a vec4 that
     // nothing writes stands for the pooled map.
@@ -274,12 +274,12 @@ fn filters(
     let steps = tile.packed(parts.iter().map(|p| p.channels.div_ceil(LANES)).sum());
     // Elements of one xi.
     let size = op.out_channels.div_ceil(tile.rows) * steps * tile.rows * LANES;
-    let fit = (cx.caps.max_binding_bytes / (size as u64 * cx.caps.precision.bytes())) as usize;
+    let fit = (cx.target.caps.max_binding_bytes / (size as u64 * cx.target.options.precision.bytes())) as usize;
     if fit == 0 {
         return Err(Error::Limit {
             what: format!("transformed weights of {}", cx.label),
-            needed: format!("{} bytes in one binding", size as u64 * cx.caps.precision.bytes()),
-            limit: format!("{} bytes", cx.caps.max_binding_bytes),
+            needed: format!("{} bytes in one binding", size as u64 * cx.target.options.precision.bytes()),
+            limit: format!("{} bytes", cx.target.caps.max_binding_bytes),
         });
     }
     // Where each source's channels begin, in the weight and in the padded blocks of the transform.

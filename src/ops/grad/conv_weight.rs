@@ -1,7 +1,7 @@
 //! Weight gradient of convolutions and transposed convolutions.
 
 use crate::error::{Error, Result};
-use crate::kernel::{AdapterClass, Caps, KernelKey, Operand, View, shader_struct};
+use crate::kernel::{AdapterClass, KernelKey, Operand, Target, View, shader_struct};
 use crate::ops::gemm::broadcasts;
 use crate::ops::{Lowering, Op, OpCase};
 use crate::tensor::{HALO, HostTensor, LANES, Shape, TensorDesc};
@@ -51,7 +51,7 @@ impl ConvWeightGrad {
         let taps = self.kernel[0] * self.kernel[1];
         let c_blocks = x.c.div_ceil(LANES);
         // A product over fewer rows would mostly multiply what is not there.
-        let (partial, bands) = if broadcasts(cx.caps).is_none() && g.c > LEAST_ROWS {
+        let (partial, bands) = if broadcasts(cx.target).is_none() && g.c > LEAST_ROWS {
             self.products(cx, source)?
         } else {
             self.blocks(cx, source)?
@@ -78,12 +78,12 @@ impl ConvWeightGrad {
     fn blocks(&self, cx: &mut Lowering, source: usize) -> Result<(usize, usize)> {
         let (g, x) = (cx.input(0), cx.input(source + 1));
         let [kh, kw] = self.kernel;
-        let subgroup = broadcasts(cx.caps);
+        let subgroup = broadcasts(cx.target);
         let (r_blocks, c_blocks) = (g.c.div_ceil(LANES), x.c.div_ceil(LANES));
         // Sums in registers: those of all taps, or of a row of taps: more spill on real GPUs.
         let (tap_rows, rows, height) = if subgroup.is_some() { (kh, 2, 1) } else { (1, 1, 8) };
         let groups = [r_blocks, c_blocks * kh / tap_rows];
-        let wanted = wanted_bands(cx.caps, groups[0] * groups[1] * g.n).min(g.h.div_ceil(4 * height)).max(1);
+        let wanted = wanted_bands(cx.target, groups[0] * groups[1] * g.n).min(g.h.div_ceil(4 * height)).max(1);
         let band = g.h.div_ceil(wanted).next_multiple_of(height);
         let bands = g.h.div_ceil(band);
         let partial = cx.scratch((g.n * bands * LANES * r_blocks * c_blocks * kh * kw * 16) as u64);
@@ -125,7 +125,7 @@ impl ConvWeightGrad {
         let at_a_time = rows / 4;
         let groups = [g.c.div_ceil(rows), columns.div_ceil(1024 / rows)];
         let pixels = g.n * g.pixels();
-        let wanted = wanted_bands(cx.caps, groups[0] * groups[1]).min(pixels.div_ceil(LEAST_PIXELS));
+        let wanted = wanted_bands(cx.target, groups[0] * groups[1]).min(pixels.div_ceil(LEAST_PIXELS));
         let band = pixels.div_ceil(wanted).next_multiple_of(at_a_time);
         let bands = pixels.div_ceil(band);
         let partial = cx.scratch((bands * LANES * r_blocks * columns * 16) as u64);
@@ -168,8 +168,8 @@ const LEAST_ROWS: usize = 8;
 const LEAST_PIXELS: usize = 256;
 
 /// Bands that `groups` workgroups are cut into, so that they fill the device.
-fn wanted_bands(caps: &Caps, groups: usize) -> usize {
-    let full: usize = if caps.class == AdapterClass::Cpu { 32 } else { 1024 };
+fn wanted_bands(target: &Target, groups: usize) -> usize {
+    let full: usize = if target.caps.class == AdapterClass::Cpu { 32 } else { 1024 };
     full.div_ceil(groups.max(1))
 }
 
@@ -200,7 +200,7 @@ impl Op for ConvWeightGrad {
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
-        use rayon::prelude::*;
+        use crate::parallel::*;
         let shapes = inputs.iter().map(|i| i.shape()).collect::<Result<Vec<_>>>()?;
         let out = self.infer(&shapes.iter().map(|&s| TensorDesc::blocked(s)).collect::<Vec<_>>())?[0].shape;
         let g = shapes[0];

@@ -65,7 +65,7 @@ impl Op for ConvWeightGradPlain {
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
-        use rayon::prelude::*;
+        use crate::parallel::*;
         let (g, x) = (inputs[0].shape()?, inputs[1].shape()?);
         let out = self.infer(&[g, x].map(TensorDesc::blocked))?[0].shape;
         let element = |r: usize, i: usize, ky: usize, kx: usize| {

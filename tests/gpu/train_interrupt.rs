@@ -1,11 +1,7 @@
 //! Interrupted training: killed while it writes a checkpoint, or by Ctrl-C. Going on gives what the run would have given.
 #![cfg(unix)]
 
-#[allow(dead_code, reason = "other tests need more of it")]
-#[path = "cli_errors/folder.rs"]
-mod folder;
-
-use folder::Folder;
+use crate::folder::Folder;
 use image::{GrayImage, Luma};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

@@ -1,9 +1,6 @@
 //! What a user can hand the program that is bad: one clear line, an exit code that is not 0, nothing half done.
 
-#[path = "cli_errors/folder.rs"]
-mod folder;
-
-use folder::Folder;
+use crate::folder::Folder;
 use image::{ImageBuffer, Luma, Rgb};
 use serde_json::{Value, json};
 use std::path::Path;

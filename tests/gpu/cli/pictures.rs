@@ -1,7 +1,7 @@
 //! The options of `unet segment` about pictures, against the same done by hand.
 
+use super::models::elements;
 use crate::folder::Folder;
-use crate::models::elements;
 use image::{GrayImage, Luma};
 use serde_json::{Value, json};
 use tiff::encoder::{TiffEncoder, colortype::Gray16};

@@ -5,21 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use unet_wgpu::gpu::peak_params;
 use unet_wgpu::graph::{Graph, training};
 use unet_wgpu::kernel::{
-    BindingKind, Caps, Dispatch, IMAGES, KernelKey, Member, Operand, ParamType, compose, may_be_image, parse,
+    BindingKind, Dispatch, IMAGES, KernelKey, Member, Operand, ParamType, Target, compose, may_be_image, parse,
 };
 use unet_wgpu::ops::{Conv2d, ExportNchw, ImportNchw, Lowering, halo, registry};
 use unet_wgpu::plan::{Plan, Resource};
 use unet_wgpu::tensor::{Precision, Shape, TensorDesc};
 use unet_wgpu::testing::{family_caps, matrix_caps, tile_caps};
 
-/// Caps that make ops choose each of their kernel families.
-fn caps() -> Vec<Caps> {
-    let plain = Caps::default();
-    let subgroup = Caps { class: unet_wgpu::kernel::AdapterClass::Cpu, subgroup: Some(8), ..Caps::default() };
-    let mut all: Vec<Caps> = [&plain, &subgroup].into_iter().flat_map(family_caps).map(|c| c.1).collect();
+/// Target that make ops choose each of their kernel families.
+fn target() -> Vec<Target> {
+    let plain = Target::default();
+    let subgroup = Target::typical(unet_wgpu::kernel::AdapterClass::Cpu);
+    let mut all: Vec<Target> = [&plain, &subgroup].into_iter().flat_map(family_caps).map(|c| c.1).collect();
     all.extend(tile_caps(&plain).into_iter().map(|c| c.1));
     all.extend([plain, subgroup]);
-    let halves = all.clone().into_iter().map(|c| Caps { f16: true, precision: Precision::F16, ..c });
+    let halves = all.clone().into_iter().map(|mut t| {
+        t.caps.f16 = true;
+        t.with_precision(Precision::F16)
+    });
     all.extend(halves);
     all
 }
@@ -29,16 +32,16 @@ fn dispatches() -> Vec<(String, Dispatch)> {
     for case in registry() {
         let inputs: Vec<_> = case.inputs.iter().map(|i| i.0).collect();
         let outputs = case.op.infer(&inputs).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-        for caps in caps() {
+        for target in target() {
             // Where parameters change from run to run, some ops prepare them on the device.
             let lower = |training: bool| {
-                let mut cx = Lowering::new(&case.name, &caps, &inputs, &outputs);
+                let mut cx = Lowering::new(&case.name, &target, &inputs, &outputs);
                 cx.training = training;
                 case.op.lower(&mut cx).unwrap_or_else(|e| panic!("{}: {e}", case.name));
                 cx.finish().dispatches
             };
             let usual = lower(false);
-            if caps.precision == Precision::F32 {
+            if target.options.precision == Precision::F32 {
                 let others = lower(true).into_iter().filter(|d| !usual.contains(d));
                 all.extend(others.map(|d| (case.name.clone(), d)));
             }
@@ -71,7 +74,7 @@ fn gathers() -> Vec<Dispatch> {
         let y = graph.node("conv", Conv2d { bias, ..Conv2d::new(4, 3, 1) }, &inputs).unwrap();
         let y = graph.node("export", ExportNchw, &[y]).unwrap();
         graph.output("y", y);
-        let plan = Plan::new(&training(&graph, &[]).unwrap(), &Caps::default()).unwrap();
+        let plan = Plan::new(&training(&graph, &[]).unwrap(), &Target::default()).unwrap();
         let operand = |r: &Resource| match r {
             Resource::Slot { writes: true, .. } => Operand::ScratchWrite(0),
             _ => Operand::Input(0),
@@ -317,8 +320,8 @@ fn kernels_with_cooperative_matrices_are_valid_and_become_spirv() {
     for case in registry() {
         let inputs: Vec<_> = case.inputs.iter().map(|i| i.0).collect();
         let outputs = case.op.infer(&inputs).unwrap();
-        for (name, caps) in matrix_caps(&Caps::default()) {
-            let mut cx = Lowering::new(&case.name, &caps, &inputs, &outputs);
+        for (name, target) in matrix_caps(&Target::default()) {
+            let mut cx = Lowering::new(&case.name, &target, &inputs, &outputs);
             case.op.lower(&mut cx).unwrap_or_else(|e| panic!("{}, {name}: {e}", case.name));
             variants.extend(cx.finish().dispatches.into_iter().map(|d| (d.kernel.clone(), (case.name.clone(), d))));
         }

@@ -1,9 +1,6 @@
 //! `unet eval` as a user meets it. `--device cpu`: no GPU is needed.
 
-#[path = "cli_errors/folder.rs"]
-mod folder;
-
-use folder::Folder;
+use crate::folder::Folder;
 use image::{GrayImage, Luma};
 use serde_json::{Value, json};
 

@@ -22,7 +22,7 @@ fn session(gpu: &Gpu) -> Session {
     let y = graph.node("export", ExportNchw, &[y]).unwrap();
     graph.output("y", y);
     let none = |name: &str, _: &[usize]| -> unet_wgpu::Result<HostTensor> { panic!("{name}: there is no parameter") };
-    Session::new(gpu, Plan::new(&graph, gpu.caps()).unwrap(), none).unwrap()
+    Session::new(gpu, Plan::new(&graph, gpu.target()).unwrap(), none).unwrap()
 }
 
 fn buffer(gpu: &Gpu, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {

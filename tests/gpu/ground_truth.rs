@@ -1,10 +1,6 @@
 //! Ground truth as users have it, through `unet eval` and `unet train`.
 
-#[allow(dead_code, reason = "other tests need more of it")]
-#[path = "cli_errors/folder.rs"]
-mod folder;
-
-use folder::Folder;
+use crate::folder::Folder;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use serde_json::{Value, json};
 use unet_wgpu::infer::LabelMap;

@@ -1,7 +1,7 @@
 //! `unet tune`'s library side: choices are measured, kept, and respected.
 
 use unet_wgpu::graph::rewrite;
-use unet_wgpu::kernel::{Caps, ConvFamily, IMAGES, Images};
+use unet_wgpu::kernel::{ConvFamily, IMAGES, Images, Target};
 use unet_wgpu::model::{INPUT, parse, whole_graph};
 use unet_wgpu::ops::Conv2d;
 use unet_wgpu::testing::{gpu_or_skip, random_input, random_parameter};
@@ -45,20 +45,20 @@ fn choices_are_kept_and_respected() {
     assert_eq!(load(&gpu, folder.path()).as_ref(), Some(&tuning));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 
-    let families = |caps: &Caps| {
-        let plan = Plan::new(&graph, caps).unwrap();
+    let families = |target: &Target| {
+        let plan = Plan::new(&graph, target).unwrap();
         plan.steps.iter().filter_map(|s| s.choice).collect::<Vec<_>>()
     };
     let tuned = gpu.with_tuning(tuning);
-    assert!(families(gpu.caps()).iter().any(|c| c.0 != "plain"));
-    for (family, why) in families(tuned.caps()) {
+    assert!(families(gpu.target()).iter().any(|c| c.0 != "plain"));
+    for (family, why) in families(tuned.target()) {
         assert_eq!(family, "plain");
         assert!(why.contains("tuned"), "{why}");
     }
     // Forcing a family, for tests and measuring, goes first; so does exactness.
-    let forced = Caps { conv: Some(ConvFamily::Tile), ..tuned.caps().clone() };
+    let forced = tuned.target().clone().with_conv(ConvFamily::Tile);
     assert!(families(&forced).iter().all(|c| c.0 == "tile"));
-    assert!(families(tuned.position_independent().caps()).iter().all(|c| c.0 == "gemm"));
+    assert!(families(tuned.with_deterministic_tiling().target()).iter().all(|c| c.0 == "gemm"));
 
     let text = std::fs::read_to_string(&path).unwrap();
     for bad in [text.replace("plain", "magic"), text.replace("unet-wgpu", "unet-gpu"), text[..40].into(), "".into()] {
@@ -74,7 +74,7 @@ fn what_tensors_lie_in_is_measured_and_respected() {
     let measured = tune_images(&gpu, &graph, &Default::default()).unwrap();
     let all: Vec<Images> = measured.candidates.iter().map(|c| c.images).collect();
     assert_eq!(all, gpu.images());
-    assert_eq!(all[0], gpu.caps().images, "the usual first");
+    assert_eq!(all[0], gpu.target().options.images, "the usual first");
     assert!(measured.candidates.iter().all(|c| c.outcome.is_ok()), "{measured:?}");
     assert!(measured.chosen.is_some());
     assert_ne!(measured.choice(), Some(all[0]), "the usual needs no note");
@@ -85,15 +85,15 @@ fn what_tensors_lie_in_is_measured_and_respected() {
         tuning.set_images(Some(images));
         save(&gpu, folder.path(), &tuning).unwrap();
         let tuned = gpu.with_tuning(load(&gpu, folder.path()).unwrap());
-        let plan = Plan::new(&graph, tuned.caps()).unwrap();
+        let plan = Plan::new(&graph, tuned.target()).unwrap();
         let uses = plan.steps.iter().any(|s| s.dispatch.kernel.value(IMAGES).is_some());
         assert_eq!(uses, images != Images::Never);
         // Forgotten choices leave nothing behind.
-        assert_eq!(tuned.with_tuning(Default::default()).caps().images, gpu.caps().images);
+        assert_eq!(tuned.with_tuning(Default::default()).target().options.images, gpu.target().options.images);
     }
     let mut impossible = unet_wgpu::kernel::Tuning::default();
     impossible.set_images(Some(Images::Always));
-    assert_eq!(gpu.with_tuning(impossible).caps().images, gpu.caps().images);
+    assert_eq!(gpu.with_tuning(impossible).target().options.images, gpu.target().options.images);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn warming_up_changes_no_result() {
     let Some(gpu) = gpu_or_skip() else { return };
     let input = random_input("warm", Shape::new(1, 1, 24, 20)).unwrap();
     let run = |warm: bool| {
-        let mut session = Session::new(&gpu, Plan::new(&network(), gpu.caps()).unwrap(), random_parameter).unwrap();
+        let mut session = Session::new(&gpu, Plan::new(&network(), gpu.target()).unwrap(), random_parameter).unwrap();
         session.write(INPUT, input.data()).unwrap();
         for _ in 0..2 {
             if warm {
@@ -142,7 +142,7 @@ fn pipelines_are_kept_on_disk() {
     let session = || {
         let gpu = Gpu::new(&DeviceChoice::Auto).unwrap();
         gpu.keep_pipelines(folder.path());
-        let plan = Plan::new(&network(), gpu.caps()).unwrap();
+        let plan = Plan::new(&network(), gpu.target()).unwrap();
         Session::new(&gpu, plan, random_parameter).unwrap().run().unwrap();
         gpu
     };

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use unet_wgpu::gpu::Gpu;
 use unet_wgpu::graph::Graph;
-use unet_wgpu::kernel::Caps;
+use unet_wgpu::kernel::Target;
 use unet_wgpu::ops::{Function, OpCase, registry};
 use unet_wgpu::testing::{
     GradientGraph, OP_TOLERANCE, WINOGRAD_TOLERANCE, again_with_wide_vectors, family_caps, gpu_or_skip, random_input,
@@ -157,11 +157,11 @@ fn gradients_match_finite_differences() {
     assert!(missing.is_empty(), "without a gradient: {missing:?}");
 }
 
-/// What disagrees between GPU and CPU, with the kernels chosen for `caps`.
-fn against_cpu(gpu: &Gpu, caps: &Caps, case: &OpCase) -> Vec<String> {
+/// What disagrees between GPU and CPU, with the kernels chosen for `target`.
+fn against_cpu(gpu: &Gpu, target: &Target, case: &OpCase) -> Vec<String> {
     let Some(check) = build(case).unwrap() else { return vec![] };
     let want = check.run(&check.inputs).unwrap();
-    let plan = Plan::new(&check.graph, caps).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    let plan = Plan::new(&check.graph, target).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     // The rule of single ops: whether a Winograd transform takes part.
     let winograd = plan.steps.iter().any(|s| s.dispatch.kernel.shader.starts_with("winograd"));
     let tolerance = if winograd { WINOGRAD_TOLERANCE } else { OP_TOLERANCE };
@@ -179,7 +179,7 @@ fn against_cpu(gpu: &Gpu, caps: &Caps, case: &OpCase) -> Vec<String> {
 #[test]
 fn gradients_on_the_gpu_match_the_cpu() {
     let Some(gpu) = gpu_or_skip() else { return };
-    let wrong: Vec<_> = registry().iter().flat_map(|case| against_cpu(&gpu, gpu.caps(), case)).collect();
+    let wrong: Vec<_> = registry().iter().flat_map(|case| against_cpu(&gpu, gpu.target(), case)).collect();
     assert!(wrong.is_empty(), "on {}:\n{}", gpu.describe(), wrong.join("\n"));
 }
 
@@ -187,9 +187,9 @@ fn gradients_on_the_gpu_match_the_cpu() {
 fn gradients_of_convolutions_match_on_every_kernel_family() {
     let Some(gpu) = gpu_or_skip() else { return };
     let mut wrong = Vec::new();
-    for (name, caps) in family_caps(gpu.caps()) {
+    for (name, target) in family_caps(gpu.target()) {
         for case in registry().iter().filter(|c| c.name.starts_with("conv")) {
-            let found = against_cpu(&gpu, &caps, case);
+            let found = against_cpu(&gpu, &target, case);
             wrong.extend(found.into_iter().map(|w| format!("{name}: {w}")));
         }
     }

@@ -1,7 +1,7 @@
 //! What `unet segment` makes of channels, orientations and values that are no numbers.
 
+use super::models::elements;
 use crate::folder::Folder;
-use crate::models::elements;
 use image::{GrayImage, Luma, RgbImage};
 use serde_json::{Value, json};
 use std::io::Read;

@@ -1,10 +1,6 @@
 //! `unet train` as a user meets it: on a data set of seven small pictures of discs.
 
-#[allow(dead_code, reason = "other tests need more of it")]
-#[path = "cli_errors/folder.rs"]
-mod folder;
-
-use folder::Folder;
+use crate::folder::Folder;
 use image::{GrayImage, Luma};
 use safetensors::SafeTensors;
 use serde_json::Value;

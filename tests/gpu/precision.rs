@@ -8,7 +8,7 @@ use unet_wgpu::error::{Error, Result};
 use unet_wgpu::gpu::{Gpu, PrecisionChoice};
 use unet_wgpu::graph::{Graph, rewrite};
 use unet_wgpu::infer::{Ids, Picture, Pixels, SegmentOptions, Segmentation, Segmenter};
-use unet_wgpu::kernel::{AdapterClass, Caps, ConvFamily};
+use unet_wgpu::kernel::{AdapterClass, Caps, ConvFamily, Target};
 use unet_wgpu::model::{self, INPUT, Model, whole_graph};
 use unet_wgpu::plan::{Plan, PlanMemory};
 use unet_wgpu::session::{Backend, Session};
@@ -27,7 +27,7 @@ fn halves() -> Option<Gpu> {
 }
 
 fn plan(graph: &Graph, gpu: &Gpu) -> Plan {
-    Plan::new(&rewrite::optimise(graph).unwrap(), gpu.caps()).unwrap()
+    Plan::new(&rewrite::optimise(graph).unwrap(), gpu.target()).unwrap()
 }
 
 #[test]
@@ -57,14 +57,14 @@ fn networks_in_f16_are_near_the_reference() {
 #[test]
 fn f16_plans_take_half_the_memory() {
     for class in [AdapterClass::Cpu, AdapterClass::Nvidia] {
-        let subgroup = (class == AdapterClass::Cpu).then_some(8);
         // The same kernels: Winograd's, in f32 only, take more.
-        let caps = Caps { class, subgroup, f16: true, conv: Some(ConvFamily::Gemm), ..Caps::default() };
+        let caps = Caps { f16: true, ..Caps::typical(class) };
+        let target = Target::from(caps).with_conv(ConvFamily::Gemm);
         for name in ["nuclei", "nuclei-unet++", "nuclei-unet3+"] {
             let model = Model::open(name).unwrap();
             let graph = whole_graph(&*model.architecture, 1, 256, 256).unwrap();
             let graph = rewrite::optimise(&graph).unwrap();
-            let memory = |precision| Plan::new(&graph, &Caps { precision, ..caps.clone() }).unwrap().memory;
+            let memory = |precision| Plan::new(&graph, &target.clone().with_precision(precision)).unwrap().memory;
             let (wide, half): (PlanMemory, PlanMemory) = (memory(Precision::F32), memory(Precision::F16));
             let is_half = |a: u64, b: u64| (a as f64 / b as f64 - 0.5).abs() < 0.01;
             assert!(is_half(half.live, wide.live), "{name}: live {} of {}", half.live, wide.live);
@@ -225,11 +225,11 @@ fn precisions_are_chosen_by_the_device() {
     let e = without.with_precision(PrecisionChoice::F16).unwrap_err().to_string();
     assert!(e.contains(&without.info().name) && e.contains("has no f16 in shaders; use f32 or auto"), "{e}");
     let auto = without.with_precision(PrecisionChoice::Auto).unwrap();
-    assert_eq!(auto.caps().precision, Precision::F32);
+    assert_eq!(auto.target().options.precision, Precision::F32);
     assert!(Backend::Cpu.with_precision(PrecisionChoice::F16).is_err());
     assert_eq!(Backend::Cpu.with_precision(PrecisionChoice::Auto).unwrap().precision(), Precision::F32);
     if let Some(gpu) = halves() {
-        let auto = gpu.with_precision(PrecisionChoice::Auto).unwrap().caps().precision;
+        let auto = gpu.with_precision(PrecisionChoice::Auto).unwrap().target().options.precision;
         let want = if gpu.caps().class == AdapterClass::Cpu { Precision::F32 } else { Precision::F16 };
         assert_eq!(auto, want, "{}", gpu.describe());
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// Modules from the bottom up. A module imports lower layers only.
 const LAYERS: &[(&str, u32)] = &[
     ("error", 0),
+    ("parallel", 0),
     ("tensor", 1),
     ("kernel", 2),
     ("ops", 3),
@@ -391,10 +392,10 @@ fn visit(file: PathBuf, is_root: bool, seen: &mut BTreeSet<PathBuf>) {
 fn rustfmt_sees_every_file() {
     let root = root().canonicalize().unwrap();
     let mut seen = BTreeSet::new();
-    for crate_root in ["src/lib.rs", "src/main.rs", "fuzz/src/lib.rs"] {
+    for crate_root in ["src/lib.rs", "src/main.rs", "tests/cpu/main.rs", "tests/gpu/main.rs", "fuzz/src/lib.rs"] {
         visit(root.join(crate_root), true, &mut seen);
     }
-    for folder in ["tests", "benches", "examples", "fuzz/fuzz_targets"] {
+    for folder in ["benches", "examples", "fuzz/fuzz_targets"] {
         for entry in std::fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|e| e == "rs") {

@@ -1,12 +1,7 @@
 //! The program as a user meets it: output, messages, exit codes. `--device cpu` where no GPU is needed.
 
-#[path = "cli_errors/folder.rs"]
-mod folder;
-#[path = "cli/models.rs"]
 mod models;
-#[path = "cli/pictures.rs"]
 mod pictures;
-#[path = "cli/reading.rs"]
 mod reading;
 
 use assert_cmd::Command;

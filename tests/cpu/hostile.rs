@@ -1,10 +1,7 @@
 //! Nothing that a file or a command line can say makes the library panic, overflow or allocate without bound.
 
-#[path = "hostile/files.rs"]
 mod files;
-#[path = "hostile/formats.rs"]
 mod formats;
-#[path = "hostile/seeds.rs"]
 mod seeds;
 
 use proptest::prelude::*;
@@ -13,7 +10,7 @@ use unet_wgpu::Model;
 use unet_wgpu::error::Error;
 use unet_wgpu::graph::{footprint, rewrite};
 use unet_wgpu::infer::{LabelMap, Picture};
-use unet_wgpu::kernel::Caps;
+use unet_wgpu::kernel::{Caps, Target};
 use unet_wgpu::model::{ARCHITECTURES, parameter_count, parse, whole_graph};
 use unet_wgpu::plan::Plan;
 use unet_wgpu::weights::{self, ModelMetadata};
@@ -83,14 +80,9 @@ fn digest(arch: &str, config: &Value, size: [u64; 2]) -> Result<(), Error> {
         if let (Some((_, x)), Some((_, y))) = (graph.inputs().next(), graph.outputs().first().cloned()) {
             let _ = footprint(&graph, x, y, 0);
         }
-        let unlimited = Caps {
-            max_binding_bytes: u64::MAX,
-            max_buffer_bytes: u64::MAX,
-            max_workgroups: u32::MAX,
-            ..Caps::default()
-        };
-        for caps in [&Caps::default(), &unlimited] {
-            let _ = rewrite::optimise(&graph).and_then(|g| Plan::new(&g, caps)).map(|p| p.memory.total());
+        let unlimited = Target::from(Caps::unlimited());
+        for target in [&Target::default(), &unlimited] {
+            let _ = rewrite::optimise(&graph).and_then(|g| Plan::new(&g, target)).map(|p| p.memory.total());
         }
     }
     Ok(())
@@ -164,7 +156,7 @@ fn absurd_sizes_are_limits() {
     // What the graph may say, but 32 bits cannot count, no plan takes.
     let model = parse("unet", &json!({"padding": "same", "width": 16})).unwrap();
     let graph = whole_graph(&*model, 1, 30_000, 30_000).unwrap();
-    let unlimited = Caps { max_binding_bytes: u64::MAX, max_buffer_bytes: u64::MAX, ..Caps::default() };
+    let unlimited = Target::from(Caps::unlimited());
     let e = Plan::new(&graph, &unlimited).map(drop).unwrap_err().to_string();
     assert_eq!(
         e,
@@ -192,7 +184,7 @@ fn seeds_are_good_files() {
     }
 }
 
-/// `cargo test --test hostile write_seeds -- --ignored` before fuzzing; see fuzz/README.md.
+/// `cargo test --test cpu write_seeds -- --ignored` before fuzzing; see fuzz/README.md.
 #[test]
 #[ignore = "writes into fuzz/corpus"]
 fn write_seeds() {

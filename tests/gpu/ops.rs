@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 use unet_wgpu::gpu::{Gpu, PrecisionChoice};
-use unet_wgpu::kernel::{Caps, Images};
+use unet_wgpu::kernel::{Images, Target};
 use unet_wgpu::ops::{OpCase, registry};
 use unet_wgpu::testing::{
     again_with_wide_vectors, check_case_with, family_caps, gpu_or_skip, lowered, matrix_caps, tile_caps, tolerance,
 };
 
 /// What is wrong with a case, if anything.
-fn failure(gpu: &Gpu, caps: &Caps, case: &OpCase) -> Option<String> {
-    let outcome = tolerance(caps, case).and_then(|t| Ok((t, check_case_with(gpu, caps, case)?)));
+fn failure(gpu: &Gpu, target: &Target, case: &OpCase) -> Option<String> {
+    let outcome = tolerance(target, case).and_then(|t| Ok((t, check_case_with(gpu, target, case)?)));
     match outcome {
         Ok((tolerance, c)) if c.within(tolerance) => None,
         Ok((_, c)) => Some(format!("{}: error {} of scale {} at {}", case.name, c.max_error, c.scale, c.index)),
@@ -28,13 +28,13 @@ fn halves(gpu: Gpu) -> Option<Gpu> {
 }
 
 fn check_all(gpu: &Gpu) {
-    let failures: Vec<String> = registry().iter().filter_map(|case| failure(gpu, gpu.caps(), case)).collect();
+    let failures: Vec<String> = registry().iter().filter_map(|case| failure(gpu, gpu.target(), case)).collect();
     assert!(failures.is_empty(), "on {}:\n{}", gpu.describe(), failures.join("\n"));
 }
 
 /// Convolutions, and the sums of their taps, on every family of kernels, also those that the device would not choose.
 fn check_families(gpu: &Gpu) {
-    check_forced(gpu, family_caps(gpu.caps()), |name| ["conv", "tap_sum"].iter().any(|n| name.starts_with(n)));
+    check_forced(gpu, family_caps(gpu.target()), |name| ["conv", "tap_sum"].iter().any(|n| name.starts_with(n)));
 }
 
 /// Every tile of the matrix product that real GPUs use: several of it and parts of it in both directions, steps of K that
@@ -49,20 +49,21 @@ fn check_tiles(gpu: &Gpu) {
     ];
     let known = registry().iter().filter(|c| edges.contains(&c.name.as_str())).count();
     assert_eq!(known, edges.len(), "a case was renamed");
-    check_forced(gpu, tile_caps(gpu.caps()), |name| edges.contains(&name));
+    check_forced(gpu, tile_caps(gpu.target()), |name| edges.contains(&name));
 }
 
-fn check_forced(gpu: &Gpu, all: Vec<(String, Caps)>, of_interest: impl Fn(&str) -> bool) {
+fn check_forced(gpu: &Gpu, all: Vec<(String, Target)>, of_interest: impl Fn(&str) -> bool) {
     let mut failures = Vec::new();
     let mut seen = HashSet::new();
-    for (name, caps) in all {
+    for (name, target) in all {
         for case in registry().iter().filter(|c| of_interest(&c.name)) {
             // Where a family does not apply, the case would only run once more on what it ran on before.
-            let dispatches = lowered(&caps, case).map(|l| format!("{}{:?}{:?}", case.name, caps.images, l.dispatches));
+            let dispatches =
+                lowered(&target, case).map(|l| format!("{}{:?}{:?}", case.name, target.options.images, l.dispatches));
             if dispatches.is_ok_and(|d| !seen.insert(d)) {
                 continue;
             }
-            failures.extend(failure(gpu, &caps, case).map(|f| format!("{name}: {f}")));
+            failures.extend(failure(gpu, &target, case).map(|f| format!("{name}: {f}")));
         }
     }
     assert!(failures.is_empty(), "on {}:\n{}", gpu.describe(), failures.join("\n"));
@@ -78,7 +79,7 @@ fn ops_match_their_reference() {
 #[test]
 fn ops_match_their_reference_with_every_index_checked() {
     if let Some(gpu) = gpu_or_skip() {
-        let checked = Gpu::with_checks(gpu.device().clone(), gpu.queue().clone(), true).unwrap();
+        let checked = gpu.with_checked_shaders();
         check_all(&checked);
     }
 }
@@ -86,12 +87,12 @@ fn ops_match_their_reference_with_every_index_checked() {
 #[test]
 fn ops_match_their_reference_with_tensors_in_images_and_in_buffers() {
     let Some(gpu) = gpu_or_skip() else { return };
-    if gpu.caps().images == Images::Never {
+    if gpu.target().options.images == Images::Never {
         return;
     }
     for images in [Images::Always, Images::WhereRead, Images::Never] {
-        let caps = Caps { images, ..gpu.caps().clone() };
-        let failures: Vec<String> = registry().iter().filter_map(|case| failure(&gpu, &caps, case)).collect();
+        let target = gpu.target().clone().with_images(images);
+        let failures: Vec<String> = registry().iter().filter_map(|case| failure(&gpu, &target, case)).collect();
         assert!(failures.is_empty(), "{images:?} on {}:\n{}", gpu.describe(), failures.join("\n"));
     }
 }
@@ -101,7 +102,7 @@ fn ops_match_their_reference_with_tensors_in_images_and_in_buffers() {
 fn llvmpipe_writes_images_as_buffers() {
     let Some(gpu) = gpu_or_skip() else { return };
     if cfg!(target_os = "linux") && gpu.describe().contains("llvmpipe") {
-        assert_eq!(gpu.caps().images, Images::Aliased);
+        assert_eq!(gpu.target().options.images, Images::Aliased);
     }
 }
 
@@ -115,7 +116,7 @@ fn convolutions_match_on_every_kernel_family() {
 #[test]
 fn convolutions_match_on_every_kernel_family_with_every_index_checked() {
     if let Some(gpu) = gpu_or_skip() {
-        check_families(&Gpu::with_checks(gpu.device().clone(), gpu.queue().clone(), true).unwrap());
+        check_families(&gpu.with_checked_shaders());
     }
 }
 
@@ -129,7 +130,7 @@ fn ops_match_their_reference_in_f16() {
 #[test]
 fn ops_match_their_reference_in_f16_with_every_index_checked() {
     if let Some(gpu) = gpu_or_skip() {
-        let checked = Gpu::with_checks(gpu.device().clone(), gpu.queue().clone(), true).unwrap();
+        let checked = gpu.with_checked_shaders();
         halves(checked).iter().for_each(check_all);
     }
 }
@@ -151,7 +152,7 @@ fn convolutions_match_with_every_tile_of_real_gpus() {
 #[test]
 fn convolutions_match_with_every_tile_of_real_gpus_and_every_index_checked() {
     if let Some(gpu) = gpu_or_skip() {
-        check_tiles(&Gpu::with_checks(gpu.device().clone(), gpu.queue().clone(), true).unwrap());
+        check_tiles(&gpu.with_checked_shaders());
     }
 }
 
@@ -163,7 +164,7 @@ fn convolutions_match_on_cooperative_matrices() {
         eprintln!("skipped: {} lists no matrices that we can use", gpu.describe());
         return;
     };
-    check_forced(&gpu, matrix_caps(gpu.caps()), |name| name.starts_with("conv"));
+    check_forced(&gpu, matrix_caps(gpu.target()), |name| name.starts_with("conv"));
 }
 
 #[test]

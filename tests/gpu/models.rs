@@ -57,7 +57,7 @@ fn the_gpu_computes_what_the_reference_computes() {
         let want = reference(&graph, &inputs);
         for (kind, graph) in [("plain", graph.without_dead_nodes()), ("rewritten", rewrite::optimise(&graph).unwrap())]
         {
-            let plan = Plan::new(&graph, gpu.caps()).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let plan = Plan::new(&graph, gpu.target()).unwrap_or_else(|e| panic!("{name}: {e}"));
             let mut session = Session::new(&gpu, plan, random_parameter).unwrap_or_else(|e| panic!("{name}: {e}"));
             let first = session.run_all(&inputs).unwrap();
             assert_close(&format!("{name} {kind}"), &first, &want, 1e-5);
@@ -76,7 +76,7 @@ fn every_plan_encodes_under_default_limits() {
     let seed = ("U-Net 572".to_string(), whole_graph(&*paper, 1, 572, 572).unwrap(), BTreeMap::new());
     for (name, graph, _) in cases().into_iter().chain([seed]) {
         let graph = rewrite::optimise(&graph).unwrap();
-        let plan = Plan::new(&graph, gpu.caps()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let plan = Plan::new(&graph, gpu.target()).unwrap_or_else(|e| panic!("{name}: {e}"));
         let zeros = |_: &str, dims: &[usize]| HostTensor::new(dims, vec![0.5; dims.iter().product()]);
         let session = Session::new(&gpu, plan, zeros).unwrap_or_else(|e| panic!("{name}: {e}"));
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

@@ -2,9 +2,9 @@
 
 use unet_wgpu::testing::gpu_or_skip;
 
-#[path = "../examples/custom_architecture.rs"]
+#[path = "../../examples/custom_architecture.rs"]
 mod custom_architecture;
-#[path = "../examples/embed.rs"]
+#[path = "../../examples/embed.rs"]
 mod embed;
 
 #[test]

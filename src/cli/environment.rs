@@ -1,0 +1,61 @@
+//! What the environment says: the library reads none of it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use unet_wgpu::error::Result;
+use unet_wgpu::gpu::Gpu;
+
+/// The device as `UNET_CONV`, `UNET_OPERANDS` and `UNET_CHECKED_SHADERS` ask for it, for measurements: a forced family of
+/// convolution kernels, a forced way to fetch the operands of matrix products, shaders with every index checked.
+pub fn forced(gpu: &Gpu) -> Result<Gpu> {
+    let mut target = gpu.target().clone();
+    if let Ok(family) = std::env::var("UNET_CONV") {
+        target = target.with_conv(family.parse()?);
+    }
+    if let Ok(path) = std::env::var("UNET_OPERANDS") {
+        target = target.with_operands(path.parse()?);
+    }
+    let gpu = gpu.with_target(target);
+    Ok(if std::env::var_os("UNET_CHECKED_SHADERS").is_some() { gpu.with_checked_shaders() } else { gpu })
+}
+
+/// The folder for cache files of this user: `UNET_CACHE_DIR`, else the system's place for such. `None` if there is none,
+/// or if `UNET_CACHE_DIR` is set and empty.
+pub fn user_cache_dir() -> Option<PathBuf> {
+    cache_dir(|name| std::env::var_os(name))
+}
+
+fn cache_dir(var: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    if let Some(dir) = var("UNET_CACHE_DIR") {
+        return Some(dir).filter(|d| !d.is_empty()).map(PathBuf::from);
+    }
+    // A relative path would depend on where the program is started.
+    let absolute = |name: &str| var(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let system = if cfg!(target_os = "windows") {
+        absolute("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        absolute("HOME").map(|h| h.join("Library/Caches"))
+    } else {
+        absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|h| h.join(".cache")))
+    };
+    system.map(|s| s.join("unet-wgpu"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders() {
+        let with = |vars: &'static [(&'static str, &'static str)]| {
+            cache_dir(move |name| vars.iter().find(|v| v.0 == name).map(|v| v.1.into()))
+        };
+        assert_eq!(with(&[("UNET_CACHE_DIR", "/a"), ("HOME", "/h")]), Some("/a".into()));
+        assert_eq!(with(&[("UNET_CACHE_DIR", ""), ("HOME", "/h")]), None);
+        assert_eq!(with(&[]), None);
+        if cfg!(target_os = "linux") {
+            assert_eq!(with(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")]), Some("/x/unet-wgpu".into()));
+            assert_eq!(with(&[("HOME", "/h"), ("XDG_CACHE_HOME", "x")]), Some("/h/.cache/unet-wgpu".into()));
+        }
+    }
+}
