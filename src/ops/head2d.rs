@@ -1,6 +1,6 @@
 //! The end of a network in one kernel: the 1x1 convolution to classes, its activation or softmax, and what is asked for.
 
-use super::{Conv2d, ExportNchw, Function, InputKind, Lowering, MaskOut, MaskRule, Op, OpCase, Softmax};
+use super::{Conv2d, ExportNchw, Function, FusedConv2d, InputKind, Lowering, MaskOut, MaskRule, Op, OpCase, Softmax};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
@@ -38,7 +38,7 @@ impl Head2d {
     /// Classes whose sums an invocation holds for each of its pixels.
     pub const MOST_CLASSES: usize = 8;
 
-    fn convolution(&self) -> Conv2d {
+    fn convolution(&self) -> FusedConv2d {
         Conv2d::new(self.classes, 1, 0).with_bias(self.bias).with_activation(self.activation)
     }
 }

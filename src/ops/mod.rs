@@ -58,8 +58,8 @@ pub use batch_norm::BatchNorm2d;
 pub use batch_norm_train::BatchNorm2dTrain;
 pub use binary::{Binary, BinaryKind};
 pub use concat::Concat;
-pub use conv_transpose2d::ConvTranspose2d;
-pub use conv2d::{Conv2d, Source};
+pub use conv_transpose2d::{ConvTranspose2d, FusedConvTranspose2d};
+pub use conv2d::{Conv2d, FusedConv2d, JoinedConv2d, Source};
 pub use crop2d::Crop2d;
 pub use dropout::Dropout;
 pub use fill::Fill;
@@ -67,8 +67,7 @@ pub use gate::{ArgmaxGate, ScaleByGate};
 pub use global_pool::{GlobalAvgPool, GlobalMaxPool};
 pub use grad::{
     ActivationGrad, BatchNorm2dGrad, BatchStatistics, ChannelSlice, ChannelSum, ConvWeightGrad, ConvWeightGradPlain,
-    FlipWeights, GlobalMaxPoolGrad, InstanceNorm2dGrad, MaxPool2dGrad, Pool2dGrad, ResizeGrad, SoftmaxGrad,
-    WeightSource,
+    Corner, FlipWeights, GlobalMaxPoolGrad, InstanceNorm2dGrad, MaxPool2dGrad, Pool2dGrad, ResizeGrad, SoftmaxGrad,
 };
 pub use group_norm::GroupNorm;
 pub use head2d::{Head2d, HeadOutput};

@@ -236,7 +236,6 @@ fn build(
                 groups: 1,
                 output_padding: a.pair("output_padding")?.unwrap_or([0, 0]),
                 bias,
-                activation: Function::Identity,
             })
         }
         "max_pool" => {

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::Graph;
 use crate::kernel::{Images, Target, Tuning};
-use crate::ops::Conv2d;
+use crate::ops::FusedConv2d;
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::tensor::Precision;
@@ -63,8 +63,8 @@ pub fn tune_images(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageM
 
 fn first_fault(gpu: &Gpu, target: &Target, graph: &Graph) -> Result<Option<String>> {
     for (_, case) in convolutions(graph)?.into_values() {
-        let op = case.op.as_op::<Conv2d>().ok_or_else(|| Error::op(&case.name, "is no convolution"))?;
-        let why = fault(target, &small(op, &case), &|target, case| check_case_with(gpu, target, case));
+        let op = FusedConv2d::of(&*case.op).ok_or_else(|| Error::op(&case.name, "is no convolution"))?;
+        let why = fault(target, &small(&op, &case), &|target, case| check_case_with(gpu, target, case));
         if let Some(why) = why {
             return Ok(Some(format!("{}: {why}", case.name)));
         }

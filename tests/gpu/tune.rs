@@ -3,7 +3,7 @@
 use unet_wgpu::graph::rewrite;
 use unet_wgpu::kernel::{ConvFamily, IMAGES, Images, Target};
 use unet_wgpu::model::{INPUT, parse, whole_graph};
-use unet_wgpu::ops::Conv2d;
+use unet_wgpu::ops::FusedConv2d;
 use unet_wgpu::testing::{gpu_or_skip, random_input, random_parameter};
 use unet_wgpu::tune::{choices, load, save, tune, tune_images};
 use unet_wgpu::{Error, Graph, Plan, Session, Shape};
@@ -25,7 +25,7 @@ fn choices_are_kept_and_respected() {
     })
     .unwrap();
     assert_eq!(calls.last(), Some(&(measured.len(), measured.len())));
-    let convolutions = graph.nodes().iter().filter(|n| n.op.as_op::<Conv2d>().is_some()).count();
+    let convolutions = graph.nodes().iter().filter(|n| FusedConv2d::of(&*n.op).is_some()).count();
     assert_eq!(measured.iter().map(|m| m.layers.len()).sum::<usize>(), convolutions);
     for m in &measured {
         assert!(m.candidates.len() >= 2, "{m:?}");

@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::graph::{Derived, Graph, Node, Rebuild, ValueId};
-use crate::ops::{Conv2d, Function, Resize, ResizeSize, Source, TapSum};
+use crate::ops::{Conv2d, Function, FusedConv2d, Resize, ResizeSize, Source, TapSum};
 use crate::tensor::{HostTensor, LANES};
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ struct Enlarged {
 /// enlarged one a 1x1 convolution at its own resolution and a [`TapSum`] onto what is there.
 pub fn rewrite(graph: &Graph) -> Result<Graph> {
     graph.rebuild(|cx, node| {
-        let Some(conv) = node.op.as_op::<Conv2d>() else { return Ok(None) };
-        let k = conv.sources.len();
+        let Some(fused) = FusedConv2d::of(&*node.op) else { return Ok(None) };
+        let (conv, k) = (&fused.conv, fused.sources.len());
         let [kernel, kw] = conv.kernel;
         let even = conv.padding.iter().all(|&p| p == conv.padding[0]);
-        let whole = conv.sources.iter().all(|s| *s == Source::WHOLE);
+        let whole = fused.sources.iter().all(|s| *s == Source::WHOLE);
         if kernel != kw
             || kernel == 1
             || conv.stride != [1; 2]
@@ -40,7 +40,7 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
         if enlarged.is_empty() {
             return Ok(None);
         }
-        emit(cx, node, conv, &enlarged).map(|y| Some(vec![y]))
+        emit(cx, node, &fused, &enlarged).map(|y| Some(vec![y]))
     })
 }
 
@@ -74,8 +74,8 @@ fn pays(kernel: usize, channels: usize, out_channels: usize, factor: usize) -> b
     mixed_first < plain
 }
 
-fn emit(cx: &mut Rebuild<'_>, node: &Node, conv: &Conv2d, enlarged: &[Enlarged]) -> Result<ValueId> {
-    let k = conv.sources.len();
+fn emit(cx: &mut Rebuild<'_>, node: &Node, fused: &FusedConv2d, enlarged: &[Enlarged]) -> Result<ValueId> {
+    let (conv, k) = (&fused.conv, fused.sources.len());
     let old = cx.old;
     let plain: Vec<usize> = (0..k).filter(|s| enlarged.iter().all(|e| e.source != *s)).collect();
     let channels: Vec<usize> = node.inputs[..k].iter().map(|&v| old.shape(v).c).collect();
@@ -96,11 +96,11 @@ fn emit(cx: &mut Rebuild<'_>, node: &Node, conv: &Conv2d, enlarged: &[Enlarged])
         let mut inputs = cx.map_all(&values)?;
         inputs.push(part);
         inputs.extend(bias);
-        let op = Conv2d {
+        let op = FusedConv2d {
             sources: vec![Source::WHOLE; plain.len()],
             region: Some([size.h, size.w]),
             activation: Function::Identity,
-            ..conv.clone()
+            ..fused.clone()
         };
         sum = Some(cx.new.node(format!("{}.plain", node.label), op, &inputs)?);
     }
@@ -115,7 +115,7 @@ fn emit(cx: &mut Rebuild<'_>, node: &Node, conv: &Conv2d, enlarged: &[Enlarged])
             residual: sum.is_some(),
             // The convolution over the plain sources has added it already.
             bias: conv.bias && sum.is_none(),
-            activation: if last { conv.activation } else { Function::Identity },
+            activation: if last { fused.activation } else { Function::Identity },
         };
         let (first, count, out) = (first_channel(e.source), channels[e.source], conv.out_channels);
         let dims = [op.tap_channels(), count, 1, 1];

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::ops::{Conv2d, ConvTranspose2d, Function, Op, Unary};
+use crate::ops::{Conv2d, ConvTranspose2d, FusedConvTranspose2d, Op, Unary};
 use std::sync::Arc;
 
 /// `act(conv(x))` in one op, where the convolution feeds nothing else.
@@ -14,15 +14,9 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
         let x = node.inputs[0];
         let Some(conv) = cx.old.producer(x).filter(|_| uses[x.index()] == 1) else { return Ok(None) };
         let fused: Arc<dyn Op> = if let Some(op) = conv.op.as_op::<Conv2d>() {
-            if op.activation != Function::Identity {
-                return Ok(None);
-            }
             Arc::new(op.clone().with_activation(kind))
         } else if let Some(op) = conv.op.as_op::<ConvTranspose2d>() {
-            if op.activation != Function::Identity {
-                return Ok(None);
-            }
-            Arc::new(ConvTranspose2d { activation: kind, ..op.clone() })
+            Arc::new(FusedConvTranspose2d { conv: op.clone(), activation: kind })
         } else {
             return Ok(None);
         };

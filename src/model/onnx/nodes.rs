@@ -157,7 +157,7 @@ impl<'a> Emitter<'a> {
             return Ok(x.to_string());
         }
         if let Some(op) = op.as_op::<Conv2d>() {
-            return self.conv(label, op, &all);
+            return Ok(self.conv(label, op, &all));
         }
         if let Some(op) = op.as_op::<ConvTranspose2d>() {
             let attributes = vec![
@@ -168,8 +168,7 @@ impl<'a> Emitter<'a> {
                 int("group", op.groups as i64),
                 ints("output_padding", &pair(op.output_padding)),
             ];
-            let y = self.add("ConvTranspose", &all, label, attributes);
-            return Ok(self.activate(label, y, op.activation));
+            return Ok(self.add("ConvTranspose", &all, label, attributes));
         }
         if let Some(op) = op.as_op::<BatchNorm2d>() {
             return Ok(self.add("BatchNormalization", &all, label, vec![float("epsilon", op.eps)]));
@@ -218,10 +217,7 @@ impl<'a> Emitter<'a> {
         Ok(self.add(name, &all, label, attributes))
     }
 
-    fn conv(&mut self, label: &str, op: &Conv2d, inputs: &[&str]) -> Result<String> {
-        if op.pool || op.region.is_some() || op.weight_input() != 1 {
-            return Err(Error::op(label, "is a convolution after rewriting, which ONNX does not have"));
-        }
+    fn conv(&mut self, label: &str, op: &Conv2d, inputs: &[&str]) -> String {
         let attributes = vec![
             ints("kernel_shape", &pair(op.kernel)),
             ints("strides", &pair(op.stride)),
@@ -229,8 +225,7 @@ impl<'a> Emitter<'a> {
             ints("dilations", &pair(op.dilation)),
             int("group", op.groups as i64),
         ];
-        let y = self.add("Conv", inputs, label, attributes);
-        Ok(self.activate(label, y, op.activation))
+        self.add("Conv", inputs, label, attributes)
     }
 
     /// A function of every element; the identity behind something else is nothing.

@@ -1,6 +1,6 @@
 //! Lowering to the direct kernel by subgroup broadcast.
 
-use super::Conv2d;
+use super::FusedConv2d;
 use crate::error::Result;
 use crate::kernel::{Operand, View, shader_struct};
 use crate::ops::Lowering;
@@ -37,10 +37,10 @@ shader_struct! {
 }
 
 /// One dispatch per source.
-pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
+pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
     let out = cx.output(0);
     let lanes = broadcasts(cx.target).unwrap_or(8) as usize;
-    let taps = op.kernel[0] * op.kernel[1];
+    let taps = op.conv.kernel[0] * op.conv.kernel[1];
     let (ocs, rows) = (tile_channels(out.c), tile_rows(out.h));
     let (ob, groups) = (out.c.div_ceil(LANES), out.c.div_ceil(ocs));
     for part in op.parts(cx)? {
@@ -50,8 +50,8 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             vec4 * LANES + i % LANES
         });
         // A tile loads its lines and, in few more loads, the columns right of them.
-        let lines = rows + op.kernel[0] - 1;
-        let loads = lines + (lines * (op.kernel[1] - 1)).div_ceil(lanes);
+        let lines = rows + op.conv.kernel[0] - 1;
+        let loads = lines + (lines * (op.conv.kernel[1] - 1)).div_ceil(lanes);
         cx.reads(part.operand, (loads * groups) as f64 / rows as f64);
         let params = SubgroupParams {
             x: part.view,
@@ -60,8 +60,8 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             oh: out.h as u32,
             out_blocks: ob as u32,
             in_blocks: ib as u32,
-            pad_top: op.padding[0] as u32,
-            pad_left: op.padding[1] as u32,
+            pad_top: op.conv.padding[0] as u32,
+            pad_left: op.conv.padding[1] as u32,
             groups: groups as u32,
             alpha: part.activation.arguments()[0],
             beta: part.activation.arguments()[1],
