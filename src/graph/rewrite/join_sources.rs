@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Graph, ValueId};
-use crate::ops::{Concat, Conv2d, Corner, Crop2d, FusedConv2d, JoinedConv2d, Source};
+use crate::ops::{Concat, Conv2d, Corner, Crop2d, FusedConv2d, JoinedConv2d, Op, Source};
 use std::sync::Arc;
 
 /// `conv(concat(a, crop(b), ..))` as one convolution over several sources. Crops are taken along only by an unpadded

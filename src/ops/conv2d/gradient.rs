@@ -5,7 +5,7 @@ use super::{Conv2d, JoinedConv2d};
 use crate::error::{Error, Result};
 use crate::ops::{
     Backward, ChannelSlice, ChannelSum, Concat, ConvTranspose2d, ConvWeightGrad, ConvWeightGradPlain, Corner, Crop2d,
-    Emit, FlipWeights, Function, Pad2d, ValueId,
+    Emit, FlipWeights, Pad2d, ValueId,
 };
 use crate::tensor::{HALO, Shape};
 
