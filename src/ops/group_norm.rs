@@ -19,7 +19,7 @@ pub struct GroupNorm {
     pub affine: bool,
 }
 
-/// Normalises `groups` groups of channels of every image, in bands of rows: as many workgroups as a large picture needs.
+/// Normalises `groups` groups of channels of every image, in bands of rows: as many workgroups as a large image needs.
 pub(super) fn lower_groups(cx: &mut Lowering, groups: usize, eps: f32) -> Result<()> {
     let s = cx.input(0);
     let (blocks, channels) = (s.c.div_ceil(LANES), s.c / groups);
@@ -95,7 +95,7 @@ impl Op for GroupNorm {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("group norm averages over the whole picture")
+        Spatial::Global("group norm averages over the whole image")
     }
 }
 

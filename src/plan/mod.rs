@@ -27,16 +27,16 @@ pub enum Resource {
     /// Packed weights, read.
     Weights(usize),
     /// A port: a buffer that the caller fills or reads.
-    Port {
+    IoBinding {
         /// Which port.
-        port: usize,
+        io_binding: usize,
         /// Whether the kernel may write it.
         writes: bool,
     },
     /// A state.
-    State {
+    Variable {
         /// Which state.
-        state: usize,
+        variable: usize,
         /// Whether the kernel may write it.
         writes: bool,
     },
@@ -112,7 +112,7 @@ impl fmt::Debug for PlannedWeights {
 
 /// A named buffer at the border of the plan, plain NCHW `f32`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Port {
+pub struct IoBinding {
     /// Names: one for an input; an output may have several.
     pub names: Vec<String>,
     /// Shape; the layout is linear.
@@ -121,7 +121,7 @@ pub struct Port {
     pub is_input: bool,
 }
 
-impl Port {
+impl IoBinding {
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
         self.desc.bytes(Precision::F32)
@@ -130,7 +130,7 @@ impl Port {
 
 /// A tensor that stays on the device from run to run, plain NCHW `f32`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedState {
+pub struct PlannedVariable {
     /// Name.
     pub name: String,
     /// Dimensions.
@@ -151,9 +151,9 @@ pub struct PlanMemory {
     /// Packed weights.
     pub weights: u64,
     /// Input and output buffers.
-    pub ports: u64,
+    pub io: u64,
     /// States.
-    pub states: u64,
+    pub variables: u64,
     /// Largest range one kernel binds.
     pub largest_binding: u64,
 }
@@ -161,7 +161,7 @@ pub struct PlanMemory {
 impl PlanMemory {
     /// Everything on the device, except the copies that uploads and downloads need.
     pub fn total(&self) -> u64 {
-        self.slots + self.weights + self.ports + self.states
+        self.slots + self.weights + self.io + self.variables
     }
 }
 
@@ -175,9 +175,9 @@ pub struct Plan {
     /// Packed weights.
     pub weights: Vec<PlannedWeights>,
     /// Input and output buffers.
-    pub ports: Vec<Port>,
+    pub io: Vec<IoBinding>,
     /// Tensors that stay from run to run.
-    pub states: Vec<PlannedState>,
+    pub variables: Vec<PlannedVariable>,
     /// Dispatches, in order.
     pub steps: Vec<Step>,
     /// How activations and most packed weights are stored.
@@ -190,7 +190,7 @@ pub struct Plan {
 
 impl Plan {
     /// The port of that name.
-    pub fn port(&self, name: &str) -> Option<usize> {
-        self.ports.iter().position(|p| p.names.iter().any(|n| n == name))
+    pub fn io_binding(&self, name: &str) -> Option<usize> {
+        self.io.iter().position(|p| p.names.iter().any(|n| n == name))
     }
 }

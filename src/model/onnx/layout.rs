@@ -3,14 +3,14 @@
 //! A file does not say it. What says it are the layers: a convolution works on N, C, H, W, so of all orders the one is right
 //! from which the first convolution is reached without elements changing places.
 
-use super::Why;
+use super::Reason;
 use super::parts::Parts;
 use super::translate::Failure;
 use crate::graph::Graph;
 use serde::Deserialize;
 use std::fmt;
 
-/// What an axis of a picture counts.
+/// What an axis of an image counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
     /// Images of a batch.
@@ -150,7 +150,7 @@ impl Moves {
 /// Why no order of the input is possible.
 pub enum Stuck {
     /// The file's own words.
-    Why(Why),
+    Reason(Reason),
     /// The nodes that cannot be translated in the likeliest order.
     Nodes(Vec<Failure>),
 }
@@ -167,7 +167,7 @@ pub fn find(
         Some(layout) if layout.axes().len() == rank => vec![layout],
         Some(layout) => {
             let reason = format!("layout is {layout}, its input `{}` has {rank} dimensions", parts.input);
-            return Err(Stuck::Why(reason.into()));
+            return Err(Stuck::Reason(reason.into()));
         }
         None => Layout::of_rank(&parts.file_dims),
     };
@@ -175,7 +175,7 @@ pub fn find(
     let mut best: Option<(Moves, Layout, [usize; 2])> = None;
     for layout in candidates {
         if let Err(why) = parts.arrange(layout) {
-            problem.get_or_insert(Stuck::Why(why));
+            problem.get_or_insert(Stuck::Reason(why));
             continue;
         }
         match translated(parts) {
@@ -188,7 +188,7 @@ pub fn find(
                     break;
                 }
             }
-            Err(failures) if matches!(problem, None | Some(Stuck::Why(_))) => problem = Some(Stuck::Nodes(failures)),
+            Err(failures) if matches!(problem, None | Some(Stuck::Reason(_))) => problem = Some(Stuck::Nodes(failures)),
             Err(_) => {}
         }
     }
@@ -199,10 +199,10 @@ pub fn find(
                     "nothing in the file says the order of its input's axes; {layout} is assumed, `layout=` says it"
                 );
             }
-            parts.arrange(layout).map(|()| size).map_err(Stuck::Why)
+            parts.arrange(layout).map(|()| size).map_err(Stuck::Reason)
         }
         (None, Some(problem)) => Err(problem),
-        (None, None) => Err(Stuck::Why(format!("its input has {rank} dimensions; 2 to 4 are supported").into())),
+        (None, None) => Err(Stuck::Reason(format!("its input has {rank} dimensions; 2 to 4 are supported").into())),
     }
 }
 
