@@ -182,8 +182,8 @@ impl<'a> Report<'a> {
         let known = (!architecture.ruled()).then_some([own.h, own.w]);
         let size = size.or(known).unwrap_or(architecture.fixed_size().map(|n| n.unwrap_or(default)));
         let graph = whole_graph(&*architecture, architecture.example().n, size[0], size[1])?;
-        let memory =
-            Plan::new(&rewrite::optimise(&graph)?, &Target::default().with_precision(precision)).map(|p| p.memory);
+        let target = Target::default().with_precision(precision);
+        let memory = Plan::new(&rewrite::optimise(&graph, &target)?, &target).map(|p| p.memory);
         let field = match architecture.untransposed() {
             Some(network) => receptive_field(&whole_graph(&*network, architecture.example().n, size[0], size[1])?),
             None => receptive_field(&graph),

@@ -1,11 +1,14 @@
 //! Where pixels come from: images in memory, or files read by windows.
 
 mod alpha;
+#[cfg(feature = "image-formats")]
 mod described;
 mod fill;
 mod join;
 mod memory;
+#[cfg(feature = "image-formats")]
 mod open;
+mod options;
 mod oriented;
 mod select;
 
@@ -15,12 +18,16 @@ use super::image::{Image, Sample};
 use crate::error::{Error, Message, Result};
 
 pub use alpha::WithoutAlpha;
+#[cfg(feature = "image-formats")]
 pub(super) use described::Described;
 pub use fill::FillNan;
 pub use join::JoinChannels;
 pub use memory::InMemory;
+#[cfg(feature = "image-formats")]
 pub(super) use open::arranged;
-pub use open::{OpenOptions, PageChoice, calibration_of, check_channels, open_image, page_count, read_image};
+#[cfg(feature = "image-formats")]
+pub use open::{calibration_of, check_channels, open_image, page_count, read_image};
+pub use options::{OpenOptions, PageChoice};
 pub use oriented::Oriented;
 pub use select::SelectChannels;
 

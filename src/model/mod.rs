@@ -2,6 +2,7 @@
 //!
 //! Adding an architecture: one file with a config struct and its [`Architecture`], and a line in [`parse`].
 
+#[cfg(feature = "bioimage")]
 pub mod bioimage;
 mod blocks;
 pub mod dialect;

@@ -13,7 +13,7 @@ use std::fmt;
 /// What a dispatch binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
-    /// A byte range of a slot; all of it if the slot is an image.
+    /// A byte range of a slot; all of it if the slot is a texture.
     Slot {
         /// Which slot.
         slot: usize,
@@ -44,7 +44,7 @@ pub enum Resource {
     Overflow(usize),
 }
 
-/// A buffer or image that tensors lie in.
+/// A buffer or texture that tensors lie in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
     /// Size.
@@ -58,9 +58,9 @@ pub struct Slot {
 pub enum SlotKind {
     /// A buffer.
     Buffer,
-    /// A storage image.
-    Image,
-    /// A buffer to those that write it, and each range that one reads a storage image in the same memory.
+    /// A storage texture.
+    Texture,
+    /// A buffer to those that write it, and each range that one reads a storage texture in the same memory.
     Aliased,
 }
 
@@ -93,8 +93,8 @@ pub struct PlannedWeights {
     pub precision: Precision,
     /// The packing.
     pub pack: PackFn,
-    /// Whether they are a storage image in place of a buffer.
-    pub image: bool,
+    /// Whether they are a storage texture in place of a buffer.
+    pub texture: bool,
 }
 
 impl PlannedWeights {
@@ -170,7 +170,7 @@ impl PlanMemory {
 pub struct Plan {
     /// The graph it was made from.
     pub graph: Graph,
-    /// The buffers and images that tensors lie in.
+    /// The buffers and textures that tensors lie in.
     pub slots: Vec<Slot>,
     /// Packed weights.
     pub weights: Vec<PlannedWeights>,

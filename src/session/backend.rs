@@ -153,7 +153,7 @@ impl Backend {
         let rewritten;
         let (graph, target) = match self {
             Self::Gpu(gpu) => {
-                rewritten = rewrite::optimise(graph)?;
+                rewritten = rewrite::optimise(graph, gpu.target())?;
                 (&rewritten, gpu.target())
             }
             // The same plan for a device without limits: what lives at once is the same.
@@ -192,7 +192,7 @@ impl Backend {
     ) -> Result<Executable> {
         match self {
             Self::Gpu(gpu) => {
-                let plan = Plan::new(&rewrite::optimise(graph)?, gpu.target())?;
+                let plan = Plan::new(&rewrite::optimise(graph, gpu.target())?, gpu.target())?;
                 Ok(Executable::Gpu(Box::new(Session::new_async(gpu, plan, stored).await?)))
             }
             Self::Cpu => {

@@ -82,7 +82,7 @@ fn digest(arch: &str, config: &Value, size: [u64; 2]) -> Result<(), Error> {
         }
         let unlimited = Target::from(Caps::unlimited());
         for target in [&Target::default(), &unlimited] {
-            let _ = rewrite::optimise(&graph).and_then(|g| Plan::new(&g, target)).map(|p| p.memory.total());
+            let _ = rewrite::optimise(&graph, target).and_then(|g| Plan::new(&g, target)).map(|p| p.memory.total());
         }
     }
     Ok(())

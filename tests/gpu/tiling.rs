@@ -177,7 +177,7 @@ fn objects_across_tiles_are_those_of_the_whole_image() {
     let instances = |tile: Option<usize>, rows: usize, separation: Separation| -> (usize, Vec<Vec<u8>>) {
         let s = segment_with(&m, &p, tile, true).unwrap();
         assert_eq!(s.tiles == [1, 1], tile.is_none());
-        let files = InstanceFile::ALL.map(|k| (k, dir.path().join(k.name().0))).to_vec();
+        let files = InstanceFile::ALL.iter().map(|&k| (k, dir.path().join(k.name().0))).collect::<Vec<_>>();
         let options = InstanceOptions { separation, fill_holes: true, min_area: 4, ..Default::default() };
         let sink = InstanceSink::new(options, "image", files.clone());
         let report = sink.report();

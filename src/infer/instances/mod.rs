@@ -71,7 +71,7 @@ impl Default for InstanceOptions {
             min_area: 0,
             fill_holes: false,
             memory: 1 << 30,
-            scratch: std::env::temp_dir(),
+            scratch: crate::io::temporary_folder(),
         }
     }
 }

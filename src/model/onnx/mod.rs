@@ -13,6 +13,7 @@ mod fold;
 mod layout;
 mod network;
 mod nodes;
+mod outside;
 mod parts;
 #[allow(missing_docs)] // The schema documents the fields; names are its own.
 pub mod proto;
@@ -23,7 +24,9 @@ mod tensor;
 mod translate;
 
 pub use ending::Ending;
-pub use file::{is_onnx, open, parse};
+#[cfg(feature = "std-fs")]
+pub use file::parse;
+pub use file::{is_onnx, open, parse_with};
 pub use layout::Layout;
 pub use network::{OnnxNetwork, OnnxOptions, Size};
 

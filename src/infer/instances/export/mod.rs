@@ -3,17 +3,17 @@
 mod coco;
 mod geojson;
 mod labels;
+#[cfg(feature = "bioimage")]
 mod roi;
 mod table;
 
-use std::fs::File;
 use std::io::BufWriter;
-use std::path::Path;
 
 use super::Instances;
 use crate::error::{Error, Result};
 use crate::infer::calibration::{Affine, Calibration};
-use crate::infer::{palette, write_atomically};
+use crate::infer::palette;
+use crate::io::{Output, PendingHandle, write_atomically};
 
 /// A kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +28,7 @@ pub enum InstanceFile {
     /// polygons cannot have.
     Coco,
     /// ImageJ's ROI archive: traced outlines, composite ones of instances with holes.
+    #[cfg(feature = "bioimage")]
     Rois,
     /// Comma-separated values, a line an instance.
     Table,
@@ -35,7 +36,14 @@ pub enum InstanceFile {
 
 impl InstanceFile {
     /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Labels, Self::GeoJson, Self::Coco, Self::Rois, Self::Table];
+    pub const ALL: &[Self] = &[
+        Self::Labels,
+        Self::GeoJson,
+        Self::Coco,
+        #[cfg(feature = "bioimage")]
+        Self::Rois,
+        Self::Table,
+    ];
 
     /// The last part of the names of its files, and their extension.
     pub fn name(self) -> (&'static str, &'static str) {
@@ -43,6 +51,7 @@ impl InstanceFile {
             Self::Labels => ("labels", "tif"),
             Self::GeoJson => ("contours", "geojson"),
             Self::Coco => ("coco", "json"),
+            #[cfg(feature = "bioimage")]
             Self::Rois => ("rois", "zip"),
             Self::Table => ("objects", "csv"),
         }
@@ -90,18 +99,18 @@ impl Source {
 
 /// Writes a file of instances. It appears whole or not at all.
 pub fn write_instances(
-    path: impl AsRef<Path>,
+    output: impl Into<Output>,
     kind: InstanceFile,
     instances: &mut Instances,
     source: &Source,
 ) -> Result<()> {
-    let path = path.as_ref();
     let mut failure = None;
-    let written = write_atomically(path, |file| {
+    let written = write_atomically(output, |file| {
         let done = match kind {
             InstanceFile::Labels => labels::write(file, instances, source),
             InstanceFile::GeoJson => geojson::write(file, instances, source),
             InstanceFile::Coco => coco::write(file, instances, source),
+            #[cfg(feature = "bioimage")]
             InstanceFile::Rois => roi::write(file, instances),
             InstanceFile::Table => table::write(file, instances, source),
         };
@@ -137,20 +146,15 @@ impl From<serde_json::Error> for Failure {
     }
 }
 
+#[cfg(feature = "bioimage")]
 impl From<zip::result::ZipError> for Failure {
     fn from(e: zip::result::ZipError) -> Self {
         Self::Io(e.into())
     }
 }
 
-impl From<csv::Error> for Failure {
-    fn from(e: csv::Error) -> Self {
-        Self::Io(e.into())
-    }
-}
-
 type Written = std::result::Result<(), Failure>;
-type Out<'a, 'b> = &'a mut BufWriter<&'b File>;
+type Out<'a> = &'a mut BufWriter<PendingHandle>;
 
 /// Does `each` with every instance, in the order in which they are complete.
 fn for_each(instances: &mut Instances, mut each: impl FnMut(super::Instance) -> Written) -> Written {

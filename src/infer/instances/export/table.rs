@@ -1,6 +1,7 @@
 //! Measures of instances as comma-separated values.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use super::{Failure, Out, Source, Written, exact, for_each};
 use crate::infer::instances::Instances;
@@ -17,7 +18,6 @@ const LENGTHS: [&str; 6] = ["area_um2", "centroid_x_um", "centroid_y_um", "width
 const WORLD: [&str; 2] = ["centroid_world_x", "centroid_world_y"];
 
 pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Written {
-    let mut table = csv::Writer::from_writer(out);
     let channels = instances.samples.as_ref().map_or(0, |s| s.channels());
     let means = (0..channels).map(|c| format!("mean_{c}"));
     let pixel = source.calibration.pixel.as_ref().map(|p| [p.x, p.y]);
@@ -25,7 +25,7 @@ pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Wri
     let mut columns: Vec<String> = COLUMNS.iter().map(|c| c.to_string()).chain(means).collect();
     columns.extend(LENGTHS.iter().filter(|_| pixel.is_some()).map(|c| c.to_string()));
     columns.extend(WORLD.iter().filter(|_| world.is_some()).map(|c| c.to_string()));
-    table.write_record(columns)?;
+    write_line(out, &columns)?;
     // Instances are complete in another order than that of their numbers.
     let mut waiting: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     let mut next = 1;
@@ -48,15 +48,39 @@ pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Wri
         }
         waiting.insert(instance.number(), line);
         while let Some(line) = waiting.remove(&next) {
-            table.write_record(line)?;
+            write_line(out, &line)?;
             next += 1;
         }
         Ok(())
     })?;
-    Ok(table.flush()?)
+    Ok(())
+}
+
+/// Fields with commas between them; in quotes where they hold what would end them.
+fn write_line(out: &mut impl Write, fields: &[String]) -> std::io::Result<()> {
+    let field = |f: &String| match f.contains([',', '"', '\r', '\n']) {
+        true => format!("\"{}\"", f.replace('"', "\"\"")),
+        false => f.clone(),
+    };
+    writeln!(out, "{}", fields.iter().map(field).collect::<Vec<_>>().join(","))
 }
 
 /// Seven digits that count: what 32-bit samples have.
 fn significant(v: f64) -> f64 {
     format!("{v:.6e}").parse().unwrap_or(v)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_quoted_where_they_must_be() {
+        let fields = ["1", "", "a, b", "the \"core\"", "two\nlines", "plain; text"].map(String::from);
+        let mut own = Vec::new();
+        write_line(&mut own, &fields).unwrap();
+        let mut theirs = csv::Writer::from_writer(Vec::new());
+        theirs.write_record(&fields).unwrap();
+        assert_eq!(own, theirs.into_inner().unwrap());
+    }
 }

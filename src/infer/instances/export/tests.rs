@@ -277,7 +277,7 @@ fn bands_leave_no_trace() {
     let mut first: Option<Vec<Vec<u8>>> = None;
     for rows in [h, 1, 7] {
         let path = |k: InstanceFile| dir.path().join(format!("{rows}_{}.{}", k.name().0, k.name().1));
-        let files = InstanceFile::ALL.map(|k| (k, path(k))).to_vec();
+        let files = InstanceFile::ALL.iter().map(|&k| (k, path(k))).collect();
         let sink = InstanceSink::new(options.clone(), "a.png", files);
         assert!(sink.needs().pixels);
         let report = sink.report();
@@ -289,7 +289,7 @@ fn bands_leave_no_trace() {
         assert!(first.get_or_insert_with(|| bytes.clone()) == &bytes, "bands of {rows} rows");
     }
     let band = Band { first: 0, height: 1, width: w, classes: mask.ids(), probabilities: None, pixels: None };
-    assert!(InstanceSink::new(options, "a.png", vec![]).band(&band).is_err());
+    assert!(InstanceSink::new(options, "a.png", Vec::<(InstanceFile, Output)>::new()).band(&band).is_err());
 }
 
 /// A file that cannot be written is named, and leaves nothing.
