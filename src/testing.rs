@@ -1,4 +1,4 @@
-//! What tests and `unet selftest` share: an op case as a graph, run on the device and on the CPU reference.
+//! Shared by tests and `unet selftest`: op cases as graphs, run on the device and on the CPU reference.
 
 #[cfg(not(target_arch = "wasm32"))]
 mod device;
@@ -21,16 +21,16 @@ use crate::tensor::{Comparison, HostTensor, Layout, Precision, TensorDesc};
 use half::f16;
 use std::collections::BTreeMap;
 
-/// The tolerance of a single op against its `f64` reference, as a factor of the output's scale.
+/// The tolerance of a single op against its `f64` reference, relative to the output's scale.
 pub const OP_TOLERANCE: f32 = 1e-5;
 
-/// The same where a kernel of the case is a Winograd transform, whose points amplify rounding.
+/// [`OP_TOLERANCE`] for Winograd kernels, whose transforms amplify rounding.
 pub const WINOGRAD_TOLERANCE: f32 = 5e-5;
 
-/// The same for plans that store activations and weights as `f16`.
+/// [`OP_TOLERANCE`] for plans that store activations and weights as `f16`.
 pub const F16_TOLERANCE: f32 = 5e-3;
 
-/// The tolerance of a network's outputs and inner activations, as a factor of each tensor's scale.
+/// The tolerance of a network's outputs and inner activations, relative to each tensor's scale.
 pub const fn network_tolerance(precision: Precision) -> f32 {
     match precision {
         Precision::F32 => 1e-5,
@@ -38,7 +38,7 @@ pub const fn network_tolerance(precision: Precision) -> f32 {
     }
 }
 
-/// What a case lowers to with the kernels chosen for `target`.
+/// A case lowered with the kernels chosen for `target`.
 pub fn lowered(target: &Target, case: &OpCase) -> Result<Lowered> {
     let inputs: Vec<TensorDesc> = case.inputs.iter().map(|i| i.0).collect();
     let outputs = case.op.infer(&inputs)?;
@@ -56,13 +56,13 @@ pub fn tolerance(target: &Target, case: &OpCase) -> Result<f32> {
     Ok(if winograd { WINOGRAD_TOLERANCE } else { OP_TOLERANCE })
 }
 
-/// What `target` become for each family of convolution kernels forced, with subgroups and as on a device without, and, on a
-/// device with textures, with all tensors in textures and all in buffers for those that are chosen there.
+/// Variants of `target` that force each family of convolution kernels, with and without subgroups. On a device with textures,
+/// families that use them also come with all tensors in textures and all in buffers.
 pub fn family_caps(target: &Target) -> Vec<(String, Target)> {
     let other = Caps { class: AdapterClass::Other, subgroup: None, ..target.caps.clone() };
     let without = target.clone().with_caps(other).with_storage(TensorStorage::Buffers);
     let mut all = vec![("no subgroups".to_string(), without.clone())];
-    // Limits so tight that grids and transformed weights of small cases are split.
+    // Tight limits split the grids and transformed weights even of small cases.
     let tight = Caps { max_workgroups: 40, max_binding_bytes: 384 << 10, ..target.caps.clone() };
     let tight = target.clone().with_caps(tight);
     for family in [ConvFamily::Gemm, ConvFamily::Winograd] {
@@ -82,7 +82,7 @@ pub fn family_caps(target: &Target) -> Vec<(String, Target)> {
     all
 }
 
-/// What `target` become for each tile of the matrix product that real GPUs use, for the convolutions built around it.
+/// Variants of `target` that force each GEMM tile of hardware GPUs, for the convolutions built on GEMM.
 pub fn tile_caps(target: &Target) -> Vec<(String, Target)> {
     let mut all = Vec::new();
     for path in [OperandPath::Workgroup, OperandPath::Uniform] {
@@ -97,7 +97,7 @@ pub fn tile_caps(target: &Target) -> Vec<(String, Target)> {
     all
 }
 
-/// What `target` become for products by cooperative matrices of each size, for the convolutions built around them.
+/// Variants of `target` that force cooperative matrices of each size, for the convolutions built on GEMM.
 pub fn matrix_caps(target: &Target) -> Vec<(String, Target)> {
     let mut all = Vec::new();
     for side in [8, 16].into_iter().filter(|&s| target.caps.matrix.is_none_or(|only| only == s)) {
@@ -120,7 +120,7 @@ pub fn matrix_caps(target: &Target) -> Vec<(String, Target)> {
     all
 }
 
-/// A graph around one op: inputs `x0`, `x1`, .. and parameters `p0`, ..; outputs `y0`, ...
+/// A graph of one op: inputs and parameters `x0`, `x1`, .. in the case's order; outputs `y0`, ...
 pub fn case_graph(case: &OpCase) -> Result<Graph> {
     let mut graph = Graph::new();
     let mut args: Vec<ValueId> = Vec::new();
@@ -156,7 +156,7 @@ pub fn case_graph(case: &OpCase) -> Result<Graph> {
     Ok(graph)
 }
 
-/// Runs a case on the device with the kernels chosen for `target`; gives its outputs. `inputs` in the case's order.
+/// Runs a case on the device with the kernels chosen for `target` and returns its outputs. `inputs` are in the case's order.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn run_case(gpu: &Gpu, target: &Target, case: &OpCase, inputs: &[HostTensor]) -> Result<Vec<HostTensor>> {
     block_on(run_case_async(gpu, target, case, inputs))
@@ -189,13 +189,13 @@ pub async fn run_case_async(
     Ok(all)
 }
 
-/// Runs a case on the device and compares with the reference: the worst output.
+/// Runs a case on the device and compares it with the reference; returns the comparison of the worst output.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn check_case(gpu: &Gpu, case: &OpCase) -> Result<Comparison> {
     check_case_with(gpu, gpu.target(), case)
 }
 
-/// The same with the kernels chosen for other `target` than the device's.
+/// [`check_case`] with the kernels chosen for `target` instead of the device's own.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn check_case_with(gpu: &Gpu, target: &Target, case: &OpCase) -> Result<Comparison> {
     block_on(check_case_with_async(gpu, target, case))
@@ -205,15 +205,16 @@ pub fn check_case_with(gpu: &Gpu, target: &Target, case: &OpCase) -> Result<Comp
 pub async fn check_case_with_async(gpu: &Gpu, target: &Target, case: &OpCase) -> Result<Comparison> {
     let mut inputs = case.inputs()?;
     let head_to_mask = case.op.as_op::<Head2d>().is_some_and(|h| h.output != HeadOutput::Values);
-    let steep = ["mask_out", "argmax_gate", "max_pool2d_grad", "global_max_pool_grad", "pixel_loss", "pixel_loss_grad"];
-    let choosing = ["argmax", "pool2d_grad", "less", "greater", "equal"];
+    let sensitive =
+        ["mask_out", "argmax_gate", "max_pool2d_grad", "global_max_pool_grad", "pixel_loss", "pixel_loss_grad"];
+    let discontinuous = ["argmax", "pool2d_grad", "less", "greater", "equal"];
     let name = case.op.name();
-    if target.options.precision == Precision::F16 && (head_to_mask || steep.contains(&name) || choosing.contains(&name))
+    if target.options.precision == Precision::F16
+        && (head_to_mask || sensitive.contains(&name) || discontinuous.contains(&name))
     {
-        // Their results jump where two channels are nearly equal, or are steep near probabilities of 0 and 1: the reference
-        // gets what the device stores.
-        // These read parameters as they are stored too.
-        let stored = |desc: &TensorDesc| desc.layout == Layout::Blocked || choosing.contains(&name);
+        // Results jump where two channels are nearly equal, or are steep near probabilities of 0 and 1: the reference gets
+        // inputs as the device stores them. Discontinuous ops read parameters as stored too.
+        let stored = |desc: &TensorDesc| desc.layout == Layout::Blocked || discontinuous.contains(&name);
         let rounded = inputs.iter_mut().zip(&case.inputs).filter(|i| stored(&i.1.0));
         rounded.flat_map(|i| i.0.data_mut()).for_each(|v| *v = f16::from_f32(*v).to_f32());
     }
@@ -232,7 +233,7 @@ pub async fn check_case_with_async(gpu: &Gpu, target: &Target, case: &OpCase) ->
     Ok(worst)
 }
 
-/// A reproducible parameter: weights with standard deviation `sqrt(2 / inputs)`, positive variances, small biases.
+/// A reproducible parameter: weights with standard deviation `sqrt(2 / fan_in)`, positive variances, small biases.
 pub fn random_parameter(name: &str, dims: &[usize]) -> Result<HostTensor> {
     let count: usize = dims.iter().product();
     let shape = crate::tensor::Shape::new(1, 1, 1, count);
@@ -265,7 +266,7 @@ pub fn random_input(name: &str, shape: crate::tensor::Shape) -> Result<HostTenso
     Ok(noise.inputs()?.remove(0))
 }
 
-/// Configurations that between them use every option of the three architectures, each with a small input
+/// Configurations that together cover every option of the three architectures, each with a small input
 /// `[N, C, H, W]`.
 pub fn model_cases() -> Vec<(&'static str, serde_json::Value, [usize; 4])> {
     use serde_json::json;

@@ -8,7 +8,7 @@ use crate::ops::{Backward, Fill, GraphBuilder, Op, Sum};
 use crate::tensor::{Layout, Shape, TensorDesc};
 use std::sync::Arc;
 
-/// Adds the backward pass of `loss`, a linear scalar; gives the gradient of each value of `requested`, `None` where the loss
+/// Adds the backward pass of `loss`, a linear scalar; returns the gradient of each value of `requested`, `None` if the loss
 /// does not depend on it.
 pub fn differentiate(graph: &mut Graph, loss: ValueId, requested: &[ValueId]) -> Result<Vec<Option<ValueId>>> {
     of_loss(graph, loss, requested, Retain::All)

@@ -16,8 +16,8 @@ pub(super) struct Recomputed {
 
 impl Recomputed {
     /// The insides of the encoder's levels: values above some max-pooling that one node alone reads, which depend on a
-    /// parameter (`trained`, by value). What poolings give and what is read twice, the skips, is kept: from there it is
-    /// a few layers to any value between.
+    /// parameter (`trained`, by value). Results of poolings and values that are read twice (the skips) are stored: from
+    /// them, a few layers recompute any value between.
     pub(super) fn encoder(graph: &Graph, trained: &[bool]) -> Self {
         let uses = graph.uses();
         let mut above_pool = vec![false; graph.values().len()];
@@ -28,8 +28,8 @@ impl Recomputed {
                 continue;
             }
             node.inputs.iter().for_each(|v| above_pool[v.index()] = true);
-            let kept = node.op.as_op::<MaxPool2d>().is_some() || !node.op.updates().is_empty();
-            let inside = |v: &ValueId| !kept && trained[v.index()] && uses[v.index()] <= 1 && above_pool[v.index()];
+            let stored = node.op.as_op::<MaxPool2d>().is_some() || !node.op.updates().is_empty();
+            let inside = |v: &ValueId| !stored && trained[v.index()] && uses[v.index()] <= 1 && above_pool[v.index()];
             // A node is rerun as a whole, with its other outputs, such as batch statistics.
             if node.outputs.first().is_some_and(inside) {
                 producers.extend(node.outputs.iter().map(|&v| (v, i)));
@@ -46,15 +46,15 @@ impl Recomputed {
             return Ok(again);
         }
         // Not recursive: a level may have any length.
-        let mut waiting = vec![producer];
-        while let Some(&i) = waiting.last() {
+        let mut stack = vec![producer];
+        while let Some(&i) = stack.last() {
             let node = graph.nodes()[i].clone();
             let missing = |v: &&ValueId| self.producers.contains_key(v) && !self.again.contains_key(v);
             if let Some(next) = node.inputs.iter().find(missing) {
-                waiting.push(self.producers[next]);
+                stack.push(self.producers[next]);
                 continue;
             }
-            waiting.pop();
+            stack.pop();
             let inputs: Vec<_> = node.inputs.iter().map(|v| self.again.get(v).copied().unwrap_or(*v)).collect();
             let outputs = graph.node_shared(format!("{}.again", node.label), node.op.clone(), &inputs)?;
             self.again.extend(node.outputs.iter().copied().zip(outputs));

@@ -1,4 +1,4 @@
-//! The graph: nodes holding ops, typed values, named inputs, parameters and outputs. Pure data; every rewrite is a
+//! The graph: nodes holding ops, typed values, parameters_by_name inputs, parameters and outputs. Pure data; every rewrite is a
 //! function from one graph to another.
 
 mod autodiff;
@@ -72,7 +72,7 @@ pub struct Graph {
     outputs: Vec<(String, ValueId)>,
     updates: Vec<(ValueId, ValueId)>,
     /// The first parameter of each name.
-    named: HashMap<String, ValueId>,
+    parameters_by_name: HashMap<String, ValueId>,
 }
 
 impl Graph {
@@ -124,7 +124,7 @@ impl Graph {
         self.value(id).desc.shape
     }
 
-    /// The node that makes a value.
+    /// The node that produces a value.
     pub fn producer(&self, id: ValueId) -> Option<&Node> {
         match self.value(id).kind {
             ValueKind::Node { node, .. } => Some(&self.nodes[node]),
@@ -168,8 +168,8 @@ impl Graph {
 
     fn push(&mut self, name: String, desc: TensorDesc, kind: ValueKind) -> ValueId {
         let id = ValueId::new(self.values.len());
-        if matches!(kind, ValueKind::Parameter(_)) && !self.named.contains_key(&name) {
-            self.named.insert(name.clone(), id);
+        if matches!(kind, ValueKind::Parameter(_)) && !self.parameters_by_name.contains_key(&name) {
+            self.parameters_by_name.insert(name.clone(), id);
         }
         self.values.push(Value { name, desc, kind });
         id
@@ -184,7 +184,7 @@ impl Graph {
     pub fn parameter(&mut self, name: impl Into<String>, dims: &[usize]) -> Result<ValueId> {
         let name = name.into();
         let desc = parameter_desc(&name, dims)?;
-        if let Some(&id) = self.named.get(&name) {
+        if let Some(&id) = self.parameters_by_name.get(&name) {
             return match &self.value(id).kind {
                 ValueKind::Parameter(p) if p.dims == dims => Ok(id),
                 _ => Err(Error::invalid(format!("parameter `{name}`"), format!("declared twice, now as {dims:?}"))),
@@ -305,8 +305,8 @@ impl Graph {
         }
         let mut map = vec![ValueId::new(u32::MAX as usize); self.values.len()];
         let mut node_map = vec![usize::MAX; self.nodes.len()];
-        for (kept, (i, _)) in keep_node.iter().enumerate().filter(|k| *k.1).enumerate() {
-            node_map[i] = kept;
+        for (new_index, (i, _)) in keep_node.iter().enumerate().filter(|k| *k.1).enumerate() {
+            node_map[i] = new_index;
         }
         let mut new = Graph::new();
         for id in self.ids() {
@@ -347,8 +347,9 @@ impl Graph {
         Ok(values)
     }
 
-    /// Runs the graph with every op's CPU reference: the oracle, and `Backend::Cpu`. Returns the outputs, and new values
-    /// of variables under their names. `inputs` by name, `stored` gives the checkpoint's parameters, `progress(done, of)` may cancel by returning an error.
+    /// Runs the graph with every op's CPU reference: the oracle, and `Backend::Cpu`. Returns outputs and
+    /// new values of variables by name. `inputs` are by name, `stored` returns the checkpoint's parameters, and
+    /// `progress(done, of)` may cancel by returning an error.
     pub fn run_reference(
         &self,
         inputs: &BTreeMap<String, HostTensor>,
@@ -404,9 +405,9 @@ fn parameter_desc(name: &str, dims: &[usize]) -> Result<TensorDesc> {
 /// The state of [`Graph::rebuild`]: the new graph so far, and which new value stands for which old one.
 #[derive(Debug)]
 pub struct Rebuild<'a> {
-    /// The graph that is being read.
+    /// The source graph.
     pub old: &'a Graph,
-    /// The graph that is being made.
+    /// The graph under construction.
     pub new: Graph,
     map: Vec<Option<ValueId>>,
 }
@@ -433,13 +434,13 @@ impl Rebuild<'_> {
                     }
                     ValueKind::Parameter(p.mapped(|v| self.map[v.index()].unwrap_or(v)))
                 }
-                ValueKind::Node { .. } => return Err(Error::op(&value.name, "is used before it is made")),
+                ValueKind::Node { .. } => return Err(Error::op(&value.name, "is used before it is produced")),
             };
             let new = self.new.push(value.name.clone(), value.desc, kind);
             self.map[at.index()] = Some(new);
             stack.pop();
         }
-        self.map[id.index()].ok_or_else(|| Error::op(&self.old.value(id).name, "is used before it is made"))
+        self.map[id.index()].ok_or_else(|| Error::op(&self.old.value(id).name, "is used before it is produced"))
     }
 
     /// [`Self::map`] of several values.

@@ -61,11 +61,11 @@ fn alignment(graph: &Graph, input: ValueId, axis: usize) -> Result<usize, String
                 Spatial::Windows(w) => w.get(i).map_or((1, 1), |w| (w[axis].num, w[axis].den)),
                 Spatial::Global(why) => return Err(format!("{} ({}): {why}", node.label, node.op.name())),
             };
-            let (n, d) = num.checked_mul(wn).zip(den.checked_mul(wd)).ok_or_else(|| beyond(&node.label))?;
+            let (n, d) = num.checked_mul(wn).zip(den.checked_mul(wd)).ok_or_else(|| overflow(&node.label))?;
             let g = gcd(n, d);
             let (n, d) = (n / g, d / g);
             let min = (align / gcd(align, n)).checked_mul(n);
-            align = min.filter(|&a| a <= MAX_ALIGN).ok_or_else(|| beyond(&node.label))?;
+            align = min.filter(|&a| a <= MAX_ALIGN).ok_or_else(|| overflow(&node.label))?;
             for &o in &node.outputs {
                 scale.insert(o, (n, d));
             }
@@ -124,9 +124,9 @@ fn needed(
     from: i64,
     to: i64,
 ) -> Result<Option<(i64, i64)>, String> {
-    let mut expected: HashMap<ValueId, (i64, i64)> = HashMap::from([(output, (from, to))]);
+    let mut intervals: HashMap<ValueId, (i64, i64)> = HashMap::from([(output, (from, to))]);
     for node in graph.nodes().iter().rev() {
-        let spans = node.outputs.iter().filter_map(|o| expected.get(o).copied());
+        let spans = node.outputs.iter().filter_map(|o| intervals.get(o).copied());
         let Some((from, to)) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { continue };
         let spatial = node.op.spatial(&graph.descs(&node.inputs), &graph.descs(&node.outputs));
         for (i, &v) in node.inputs.iter().enumerate() {
@@ -134,20 +134,20 @@ fn needed(
                 Spatial::Pointwise => (from, to),
                 Spatial::Windows(w) => match w.get(i).map_or(Some((from, to)), |w| w[axis].checked_range(from, to)) {
                     Some(span) => span,
-                    None => return Err(beyond(&node.label)),
+                    None => return Err(overflow(&node.label)),
                 },
                 Spatial::Global(why) => return Err(format!("{} ({}): {why}", node.label, node.op.name())),
             };
-            let entry = expected.entry(v).or_insert(span);
+            let entry = intervals.entry(v).or_insert(span);
             *entry = (entry.0.min(span.0), entry.1.max(span.1));
         }
     }
-    Ok(expected.get(&input).copied())
+    Ok(intervals.get(&input).copied())
 }
 
-/// Why a node's receptive field is unknown.
-fn beyond(label: &str) -> String {
-    format!("{label}: pixels that lie together depend on others farther away than any image is large")
+/// The error of a receptive field that is too large to compute.
+fn overflow(label: &str) -> String {
+    format!("{label}: the receptive field overflows 64 bits")
 }
 
 fn gcd(a: i64, b: i64) -> i64 {

@@ -40,7 +40,7 @@ pub fn training(graph: &Graph, dropouts: &[DropoutAt]) -> Result<Graph> {
     let mut salt = 0;
     for d in dropouts.iter().filter(|d| d.p > 0.0) {
         if !graph.nodes().iter().any(|n| n.label == d.node) {
-            return Err(Error::op(&d.node, "dropout is asked for at a node that is not there"));
+            return Err(Error::op(&d.node, "dropout is requested at a node that does not exist"));
         }
     }
     graph.rebuild(|cx, node| {

@@ -1,4 +1,4 @@
-//! Fixtures of kind `augment`: displacement fields, warped images and labels, grey values; from numpy in double precision.
+//! Fixtures of kind `augment`: displacement fields, warped images and labels, intensities; from numpy in double precision.
 
 use super::manifest::under;
 use super::{CaseFile, Entry, Selftest, Verdict, compare};
@@ -13,12 +13,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Labels nearer than this to where rounding changes are not compared, pixels: golden/README.md.
+/// Labels within this distance of a rounding tie are not compared, pixels: golden/README.md.
 const TIE: f32 = 1e-3;
 
 type Tensors = BTreeMap<String, HostTensor>;
 
-/// One item of the fixture's list. What its inputs were drawn with is in the tensors.
+/// One item of the fixture's list. Its random inputs are among the tensors.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 enum Item {
@@ -103,7 +103,7 @@ impl Item {
 }
 
 impl Selftest<'_> {
-    /// Every item of the fixture: each tensor that is no input is compared with what the device computes.
+    /// Every item of the fixture: each tensor that is not an input is compared with the device's result.
     pub(super) fn augment_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
         let items = entry.case.get("items").cloned().unwrap_or_default();
         let items: Vec<Item> = match serde_json::from_value(items) {
@@ -129,7 +129,7 @@ impl Selftest<'_> {
                 Err(e) => vec![("item".into(), Verdict::Failed(e.to_string()))],
             };
             let strays = given.into_keys().map(|name| (name, Verdict::Failed("not understood".into())));
-            // Of an item that came to nothing, nothing is understood.
+            // If an item fails as a whole, its other tensors are not reported.
             let strays: Vec<_> = if verdicts[0].0 == "item" { vec![] } else { strays.collect() };
             for (name, verdict) in verdicts.into_iter().chain(strays) {
                 self.report(&entry.name, &format!("{key}/{name}"), verdict)?;
@@ -165,7 +165,7 @@ impl Run {
     }
 }
 
-/// Compares all results of an item. Takes the tensors it understands out of `given`.
+/// Compares all results of an item, and removes the tensors it knows from `given`.
 fn check(backend: &Backend, item: &Item, given: &mut Tensors) -> Result<Vec<(String, Verdict)>> {
     let mut take =
         |key: &str| given.remove(key).ok_or_else(|| Error::invalid(format!("tensor `{key}`"), "is not in the fixture"));
@@ -176,9 +176,9 @@ fn check(backend: &Backend, item: &Item, given: &mut Tensors) -> Result<Vec<(Str
     let shape = Shape::new(1, c, h, w);
     let mut run = Run::default();
     let x = run.input("image", image, shape)?;
-    let still = |run: &mut Run| {
+    let no_displacement = |run: &mut Run| {
         let zeros = HostTensor::new([8], vec![0.0; 8])?;
-        run.input("bend", zeros, Shape::new(1, 2, 2, 2))
+        run.input("displacement", zeros, Shape::new(1, 2, 2, 2))
     };
     let words = |run: &mut Run, words: [f32; 8]| {
         let words = HostTensor::new([8], words.to_vec())?;
@@ -195,7 +195,7 @@ fn check(backend: &Backend, item: &Item, given: &mut Tensors) -> Result<Vec<(Str
             return finish(backend, run, vec![("out".into(), take("out")?)]);
         }
         Item::MirrorPad { pad: [top, bottom, left, right], .. } => {
-            let displacement = still(&mut run)?;
+            let displacement = no_displacement(&mut run)?;
             let mut shifted = identity;
             (shifted[2], shifted[5]) = (-(*top as f32), -(*left as f32));
             let transform = words(&mut run, shifted)?;
@@ -206,7 +206,7 @@ fn check(backend: &Backend, item: &Item, given: &mut Tensors) -> Result<Vec<(Str
         Item::Elastic { a, .. } => {
             let grid = take("grid")?;
             let points = grid.shape()?;
-            let displacement = run.input("bend", grid, Shape::new(1, 2, points.h, points.w))?;
+            let displacement = run.input("displacement", grid, Shape::new(1, 2, points.h, points.w))?;
             (words(&mut run, identity)?, displacement, DisplacementField::Grid, *a)
         }
         Item::Simard { alpha, sigma, .. } => {
@@ -217,16 +217,16 @@ fn check(backend: &Backend, item: &Item, given: &mut Tensors) -> Result<Vec<(Str
         }
         Item::Affine { args, .. } => {
             let AffineArgs { angle, scale, shift, flip_y, flip_x } = *args;
-            let how = Similarity { angle, scale, shift, flip: [flip_y, flip_x] };
-            let displacement = still(&mut run)?;
-            (words(&mut run, how.words(h, w))?, displacement, DisplacementField::Grid, -0.5)
+            let similarity = Similarity { angle, scale, shift, flip: [flip_y, flip_x] };
+            let displacement = no_displacement(&mut run)?;
+            (words(&mut run, similarity.words(h, w))?, displacement, DisplacementField::Grid, -0.5)
         }
     };
     let warp = |interpolation, border| Warp { displacement: kind, ..warp([h, w], interpolation, border, a) };
     let mut requested = Vec::new();
     for (order, interpolation) in [("bilinear", Interpolation::Bilinear), ("bicubic", Interpolation::Bicubic)] {
-        for (outside, border) in [("mirror", Border::Mirror), ("clamp", Border::Clamp)] {
-            let name = format!("out_{order}_{outside}");
+        for (border_name, border) in [("mirror", Border::Mirror), ("clamp", Border::Clamp)] {
+            let name = format!("out_{order}_{border_name}");
             run.output(&name, warp(interpolation, border), &[x, transform, displacement])?;
             requested.push((name.clone(), take(&name)?));
         }
@@ -235,11 +235,11 @@ fn check(backend: &Backend, item: &Item, given: &mut Tensors) -> Result<Vec<(Str
     if matches!(item, Item::Simard { .. }) {
         requested.push(("field".into(), field));
     } else {
-        // Where every pixel comes from: what two ramps show there.
+        // The source coordinates of every pixel: two warped ramps.
         let ramps = HostTensor::from_fn(shape.with_c(2), |_, c, y, x| [y, x][c] as f32);
         let ramps = run.input("ramps", ramps, shape.with_c(2))?;
         run.output("field", warp(Interpolation::Bilinear, Border::Mirror), &[ramps, transform, displacement])?;
-        requested.push(("field".into(), places(&field, [h, w])?));
+        requested.push(("field".into(), coordinates(&field, [h, w])?));
     }
     let ids = run.input("labels", labels, shape.with_c(1))?;
     let name = "out_labels_mirror";
@@ -256,8 +256,8 @@ fn warp([h, w]: [usize; 2], interpolation: Interpolation, border: Border, a: f32
     Warp { h, w, interpolation, border, a, displacement: DisplacementField::Grid }
 }
 
-/// Coordinates that a field shows, mirrored into the image as its pixels are.
-fn places(field: &HostTensor, [h, w]: [usize; 2]) -> Result<HostTensor> {
+/// Source coordinates of a field, mirrored into the image as its pixels are.
+fn coordinates(field: &HostTensor, [h, w]: [usize; 2]) -> Result<HostTensor> {
     if field.dims() != [2, h, w] {
         return Err(Error::invalid("tensor `field`", format!("has dimensions {:?}", field.dims())));
     }
@@ -266,15 +266,15 @@ fn places(field: &HostTensor, [h, w]: [usize; 2]) -> Result<HostTensor> {
         let m = v.rem_euclid(2.0 * last);
         if m > last { 2.0 * last - m } else { m }
     };
-    let place = |(i, &d): (usize, &f32)| {
+    let coordinate = |(i, &d): (usize, &f32)| {
         let (y, x) = (i % (h * w) / w, i % w);
         let (at, n) = if i < h * w { (y, h) } else { (x, w) };
         mirrored(at as f64 + f64::from(d), n) as f32
     };
-    HostTensor::new([2, h, w], field.data().iter().enumerate().map(place).collect::<Vec<_>>())
+    HostTensor::new([2, h, w], field.data().iter().enumerate().map(coordinate).collect::<Vec<_>>())
 }
 
-/// Labels must be equal where no rounding decides.
+/// Labels must be equal, except at rounding ties.
 fn label_verdict(mut got: HostTensor, expected: HostTensor, ties: &HostTensor) -> Verdict {
     if got.data().len() == expected.data().len() && expected.data().len() == ties.data().len() {
         for ((g, w), t) in got.data_mut().iter_mut().zip(expected.data()).zip(ties.data()) {
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_count_where_no_rounding_decides() {
+    fn labels_at_rounding_ties_are_not_compared() {
         let row = |data: &[f32]| HostTensor::new([3], data.to_vec()).unwrap();
         let outcome = |got: &[f32]| label_verdict(row(got), row(&[1.0, 2.0, 3.0]), &row(&[0.2, 5e-4, 0.2])).outcome();
         assert_eq!(outcome(&[1.0, 9.0, 3.0]), Outcome::Passed);
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_fails() {
+    fn unknown_items_and_arguments_fail() {
         let error = |item: Value| serde_json::from_value::<Item>(item).unwrap_err().to_string();
         assert!(error(json!({"kind": "swirl", "image": []})).contains("swirl"));
         assert!(error(json!({"kind": "elastic", "image": [], "b": 1})).contains('b'));

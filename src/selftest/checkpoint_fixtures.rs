@@ -1,5 +1,5 @@
-//! Fixtures of kind `checkpoint`: another program's file, which must be understood as what it was made from, and give what
-//! PyTorch gave.
+//! Fixtures of kind `checkpoint`: another program's file. The inferred network must be the one it was made from, with
+//! PyTorch's outputs.
 
 use super::manifest::under;
 use super::model_fixtures::{Fixture, compare_outputs};
@@ -19,7 +19,7 @@ impl Selftest<'_> {
     }
 }
 
-/// The network as the checkpoint alone describes it.
+/// The network as inferred from the checkpoint alone.
 fn read(entry: &Entry, files: &[CaseFile]) -> Result<Fixture> {
     let wrong = |reason: String| Error::invalid(&entry.name, reason);
     let mut tensors = entry.tensors(files)?;
@@ -27,10 +27,10 @@ fn read(entry: &Entry, files: &[CaseFile]) -> Result<Fixture> {
     let file = files.iter().find(|f| f.name.starts_with(&inside));
     let file = file.ok_or_else(|| wrong(format!("the manifest lists no file `{inside}*`")))?;
     let checkpoint = load_bytes(&file.bytes, &file.path)?;
-    let tensors_there = checkpoint.weights.len();
+    let tensor_count = checkpoint.weights.len();
     let model = Model::new(&file.name, checkpoint)?;
     let report = model.import().ok_or_else(|| wrong("has metadata, so nothing was inferred".into()))?;
-    // What it was made from, with everything the manifest does not mention at its default.
+    // The network it was made from; options that the manifest does not mention have their defaults.
     let field = |key: &str| entry.config.get(key).cloned().unwrap_or_default();
     let made = match entry.config.as_object() {
         Some(made) => made.iter().filter(|(k, _)| *k != "arch").map(|(k, v)| (k.clone(), v.clone())).collect(),
@@ -43,8 +43,8 @@ fn read(entry: &Entry, files: &[CaseFile]) -> Result<Fixture> {
         return Err(wrong(format!("understood as {} {got}, it is {arch} {expected}", model.architecture.id())));
     }
     let counters = report.ignored.iter().filter(|i| i.key.ends_with("num_batches_tracked")).count();
-    if report.matched.len() + counters != tensors_there || entry.keys.is_some_and(|n| n != tensors_there) {
-        let (n, m) = (report.matched.len(), tensors_there);
+    if report.matched.len() + counters != tensor_count || entry.keys.is_some_and(|n| n != tensor_count) {
+        let (n, m) = (report.matched.len(), tensor_count);
         return Err(wrong(format!("of {m} tensors {n} are parameters and {counters} counters")));
     }
     let input = tensors.remove(model::INPUT).ok_or_else(|| wrong("no tensor `input`".into()))?;

@@ -1,4 +1,4 @@
-//! Fixtures of kinds `weightmap` and `metrics`: what training computes on the host, with results from numpy and scipy.
+//! Fixtures of kinds `weightmap` and `metrics`: host computations of training, with results from numpy and scipy.
 
 use super::manifest::under;
 use super::{CaseFile, Entry, Selftest, Verdict, compare};
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 type Tensors = BTreeMap<String, HostTensor>;
 
-/// One item of a fixture: what of it changes the results.
+/// One item of a fixture: the options that affect its results.
 #[derive(Deserialize)]
 struct Item {
     #[serde(default)]
@@ -60,7 +60,7 @@ impl WeightArgs {
 }
 
 impl Selftest<'_> {
-    /// Every item of the fixture: each tensor that is no input is compared with what is computed.
+    /// Every item of the fixture: each tensor that is not an input is compared with the computed one.
     pub(super) fn host_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
         let items = entry.case.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
         let tensors = match entry.tensors(files) {
@@ -102,7 +102,7 @@ impl Selftest<'_> {
     }
 }
 
-/// Whole numbers must be equal, others within the tolerance of single operations.
+/// Integers must be equal, reals within the tolerance of single operations.
 fn verdict(got: Values, expected: &HostTensor) -> Verdict {
     let (got, tolerance) = match got {
         Values::Whole(got) => (got, 0.0),
@@ -110,7 +110,7 @@ fn verdict(got: Values, expected: &HostTensor) -> Verdict {
     };
     let compared = got.and_then(|mut got| {
         let mut expected = expected.clone();
-        // Where both are infinite they are equal; an infinite scale would let everything pass.
+        // Equal infinities match; without this, an infinite scale would let everything pass.
         for (g, w) in got.data_mut().iter_mut().zip(expected.data_mut()) {
             if g == w && g.is_infinite() {
                 (*g, *w) = (0.0, 0.0);
@@ -124,7 +124,7 @@ fn verdict(got: Values, expected: &HostTensor) -> Verdict {
 /// Results by the names of the fixture's tensors.
 type Computed = BTreeMap<String, Values>;
 
-/// A result, and how it is compared.
+/// A result: integers or reals.
 enum Values {
     Whole(Result<HostTensor>),
     Real(Result<HostTensor>),
@@ -157,33 +157,33 @@ fn weight_map(item: &Item, given: &Tensors) -> Result<Computed> {
 
 fn metrics(item: &Item, given: &Tensors) -> Result<Computed> {
     let prob = require(given, "prob")?.data();
-    let truth = labels(given, "true_instances")?;
-    let mask = above(prob, 0.5, &truth)?;
-    let objects = components(&mask, Connectivity::Four);
-    let pairs = mask.labels().iter().zip(truth.labels());
+    let ground_truth = labels(given, "true_instances")?;
+    let mask = above(prob, 0.5, &ground_truth)?;
+    let instances = components(&mask, Connectivity::Four);
+    let pairs = mask.labels().iter().zip(ground_truth.labels());
     let overlap = Overlap::of(pairs.map(|(&p, &t)| (p > 0, t > 0)));
     let classes = Confusion::of(&labels(given, "pred_classes")?, &labels(given, "true_classes")?, item.classes)?;
-    let rand = rand_scores(&objects, &truth)?;
-    let (warping, warped) = warping_error(prob, &truth, 0.5)?;
+    let rand = rand_scores(&instances, &ground_truth)?;
+    let (warping, warped) = warping_error(prob, &ground_truth, 0.5)?;
     let values = [
         ("iou", overlap.iou()),
         ("dice", overlap.dice()),
         ("mean_iou", classes.mean_iou()),
-        ("pixel_error", pixel_error(&mask, &truth)?),
-        ("pixel_error_f", pixel_error_f(prob, &truth, &THRESHOLDS)?),
+        ("pixel_error", pixel_error(&mask, &ground_truth)?),
+        ("pixel_error_f", pixel_error_f(prob, &ground_truth, &THRESHOLDS)?),
         ("rand_precision", rand.precision),
         ("rand_recall", rand.recall),
         ("v_rand", rand.v_rand),
-        ("rand_error", rand_error(prob, &truth, &THRESHOLDS)?),
-        ("v_info", v_info(&objects, &truth)?),
+        ("rand_error", rand_error(prob, &ground_truth, &THRESHOLDS)?),
+        ("v_info", v_info(&instances, &ground_truth)?),
         ("warping_error", warping),
-        ("seg", InstanceOverlaps::of(&objects, &truth)?.seg()),
+        ("seg", InstanceOverlaps::of(&instances, &ground_truth)?.seg()),
     ];
     let scalar = |v: f64| Values::Real(HostTensor::new([1], vec![v as f32]));
     let mut out: Computed = values.map(|(name, v)| (format!("metric.{name}"), scalar(v))).into();
     let counts = classes.rows().flatten().map(|&n| n as f32).collect();
     out.insert("confusion".into(), Values::Whole(HostTensor::new([item.classes; 2], counts)));
-    out.insert("pred_instances".into(), Values::labels(&objects));
+    out.insert("pred_instances".into(), Values::labels(&instances));
     out.insert("warped".into(), Values::labels(&warped));
     Ok(out)
 }
@@ -192,7 +192,7 @@ fn require<'a>(given: &'a Tensors, name: &str) -> Result<&'a HostTensor> {
     given.get(name).ok_or_else(|| Error::invalid(format!("tensor `{name}`"), "is not in the fixture"))
 }
 
-/// A tensor `[H, W]` of whole numbers.
+/// A tensor `[H, W]` of integers.
 fn labels(given: &Tensors, name: &str) -> Result<LabelMap> {
     let tensor = require(given, name)?;
     let [height, width] = *tensor.dims() else {

@@ -13,11 +13,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// What a value may be off by, as a factor of it, and an element of a gradient, as a factor of the largest: PyTorch's own
-/// `f32` reaches 7e-6 and 5e-6.
+/// Relative tolerance of values, and of gradients relative to their largest element. PyTorch's own `f32` has errors of 7e-6
+/// and 5e-6.
 const TOLERANCE: f32 = 1e-5;
 
-/// One loss of the fixture's list. What its inputs were drawn with is in the tensors.
+/// One loss of the fixture's list. Its random inputs are among the tensors.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Spec {
@@ -78,12 +78,12 @@ impl Selftest<'_> {
     }
 }
 
-/// Gradients of means are far below 1e-3, so their scale has no least value here.
+/// Gradients of means are far below 1e-3, so their scale has no lower bound here.
 fn exact(comparison: Comparison) -> Verdict {
     Verdict::Compared { comparison, tolerance: TOLERANCE * comparison.scale }
 }
 
-/// Compares value and gradient. Takes the tensors it understands out of `given`.
+/// Compares value and gradient, and removes the tensors it knows from `given`.
 fn check(backend: &Backend, spec: &Spec, given: &mut Tensors) -> Result<[Comparison; 2]> {
     let mut take =
         |key: &str| given.remove(key).ok_or_else(|| Error::invalid(format!("tensor `{key}`"), "is not in the fixture"));
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_fails() {
+    fn unknown_losses_and_arguments_fail() {
         let error = |spec| check_spec(spec, 0.0).unwrap_err().to_string();
         assert!(error(json!({"name": "lovasz", "shape": []})).contains("unknown variant `lovasz`"));
         assert!(error(json!({"name": "iou_loss", "shape": [], "power": 2})).contains("unknown field `power`"));

@@ -1,4 +1,4 @@
-//! `manifest.json` of a fixture folder: reading it, and the files it lists, checked against their sums.
+//! Reads `manifest.json` of a fixture folder and the files it lists, with their checksums.
 
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The one format there is.
+/// The supported format.
 const FORMAT: &str = "unet-golden-1";
 
-/// What a fixture folder holds.
+/// A fixture folder.
 #[derive(Debug, Deserialize)]
 pub struct Manifest {
     format: String,
@@ -28,19 +28,19 @@ pub struct Manifest {
 pub struct Entry {
     /// Unique name.
     pub name: String,
-    /// What it tests: `ops`, `model`, `losses`, ...
+    /// Kind of test: `ops`, `model`, `losses`, ...
     pub kind: String,
     /// Its files.
     pub files: BTreeMap<String, FileSum>,
-    /// What it was made from.
+    /// The description it was generated from.
     pub case: Value,
     /// The network of a checkpoint: its id as `arch`, and its options.
     #[serde(default)]
     pub config: Value,
-    /// How many tensors a checkpoint has.
+    /// Number of tensors of a checkpoint.
     #[serde(default)]
     pub keys: Option<usize>,
-    /// Groups of tensors, by what their names begin with.
+    /// Groups of tensors, by prefix of their names.
     #[serde(default)]
     pub groups: BTreeMap<String, Group>,
     /// Parameters whose exact gradient is zero.
@@ -48,28 +48,28 @@ pub struct Entry {
     pub zero_grad_params: Vec<String>,
 }
 
-/// What is known of a group of tensors.
+/// Facts about a group of tensors.
 #[derive(Debug, Deserialize)]
 pub struct Group {
-    /// What PyTorch's own `f32` is off by.
+    /// Error of PyTorch's own `f32`.
     pub f32_err: f32,
 }
 
-/// Size and sum of a file.
+/// Size and checksum of a file.
 #[derive(Debug, Deserialize)]
 pub struct FileSum {
     bytes: u64,
     sha256: String,
 }
 
-/// A file of a case, its sum checked.
+/// A file of a case, with its checksum verified.
 #[derive(Debug)]
 pub struct CaseFile {
-    /// Where it is.
+    /// Path.
     pub path: PathBuf,
-    /// Its name.
+    /// File name.
     pub name: String,
-    /// Its content.
+    /// Contents.
     pub bytes: Vec<u8>,
 }
 
@@ -92,7 +92,7 @@ impl Manifest {
 }
 
 impl Entry {
-    /// Reads the case's files. Fails if one is missing or not the one the manifest was written for.
+    /// Reads the case's files. Errors if one is missing, or if its size or checksum is wrong.
     pub fn read_files(&self, dir: &Path) -> Result<Vec<CaseFile>> {
         self.files
             .iter()
@@ -115,17 +115,17 @@ impl Entry {
             .collect()
     }
 
-    /// Whether a case of kind `model` goes on to train the network.
+    /// Whether a case of kind `model` also trains the network.
     pub(super) fn is_training(&self) -> bool {
         self.mode() == "train"
     }
 
-    /// `eval` or `train`, of cases of kind `model`.
+    /// Mode of a case of kind `model`: `eval` or `train`.
     pub(super) fn mode(&self) -> &str {
         self.case.get("mode").and_then(Value::as_str).unwrap_or("eval")
     }
 
-    /// The tensors of the case: those in the file of its name.
+    /// The tensors of the case, from the file with its name.
     pub(super) fn tensors(&self, files: &[CaseFile]) -> Result<Weights> {
         let name = format!("{}.safetensors", self.name);
         let file = files.iter().find(|f| f.name == name);
@@ -134,7 +134,7 @@ impl Entry {
     }
 }
 
-/// The tensors whose names start with `prefix`, without it.
+/// The tensors whose names start with `prefix`, which is removed.
 pub(super) fn under(tensors: &Weights, prefix: &str) -> BTreeMap<String, HostTensor> {
     tensors.iter().filter_map(|(k, t)| Some((k.strip_prefix(prefix)?.to_string(), t.clone()))).collect()
 }
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn files_must_be_the_ones_of_the_manifest() {
+    fn files_must_match_the_manifest() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a.safetensors"), "abc").unwrap();
         let sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn manifests_of_other_formats_are_refused() {
+    fn manifests_of_other_formats_are_errors() {
         let dir = tempfile::tempdir().unwrap();
         let error = |text: &str| {
             std::fs::write(dir.path().join("manifest.json"), text).unwrap();

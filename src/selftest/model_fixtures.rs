@@ -1,5 +1,5 @@
-//! Fixtures of kind `model`: whole networks with weights, inputs and results from PyTorch. Those of mode `train` begin
-//! with a forward pass in evaluation mode too; `train_fixtures` has what follows.
+//! Fixtures of kind `model`: whole networks with weights, inputs and results from PyTorch. Mode `train` starts with a forward
+//! pass in evaluation mode too; `train_fixtures` has the rest.
 
 use super::manifest::under;
 use super::{CaseFile, Entry, Selftest, Verdict, compare};
@@ -14,12 +14,12 @@ use crate::weights::Weights;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What the names of inner activations start with.
+/// Prefix of inner activations' names.
 const ACTIVATION: &str = "act/";
-/// What the names of outputs before the last sigmoid or softmax start with.
+/// Prefix of the names of outputs before the last sigmoid or softmax.
 const LOGITS: &str = "logits";
 
-/// Runs a network; gives its outputs by name, and the activations of `modules` as `act/<module>`.
+/// Runs a network; returns its outputs by name, and requested activations as `act/<module>`.
 fn run_model(backend: &Backend, f: &Fixture) -> Result<BTreeMap<String, HostTensor>> {
     let architecture = model::parse(&f.arch, &f.config)?;
     let shape = f.input.shape()?;
@@ -27,7 +27,7 @@ fn run_model(backend: &Backend, f: &Fixture) -> Result<BTreeMap<String, HostTens
     let inputs = BTreeMap::from([(model::INPUT.to_string(), f.input.clone())]);
     let stored = |key: &str, dims: &[usize]| f.weights.require(key, dims).cloned();
     let mut outputs = backend.run(&graph, &inputs, stored)?;
-    // Apart, because an activation that is read as an output keeps rewrites from fusing it away.
+    // A separate run, because an activation that is an output is not fused by rewrites.
     let modules: Vec<&str> = f.requested.keys().filter_map(|k| k.strip_prefix(ACTIVATION)).collect();
     if !modules.is_empty() {
         outputs.extend(backend.run(&activations(&graph, &modules)?, &inputs, stored)?);
@@ -55,8 +55,8 @@ fn activations(graph: &Graph, modules: &[&str]) -> Result<Graph> {
     Ok(graph)
 }
 
-/// The tolerance of a tensor, as a factor of its scale. A probability is off by what its logit is off, times a slope of at
-/// most a quarter; logits of 30 in `f16` have larger errors than 1/200.
+/// The tolerance of a tensor, relative to its scale. A probability's error is its logit's error times a slope of at most 1/4;
+/// logits of 30 in `f16` have errors above 1/200.
 fn tolerance(precision: Precision, name: &str, requested: &BTreeMap<String, HostTensor>) -> f32 {
     let factor = network_tolerance(precision);
     if precision == Precision::F32 || name.starts_with(LOGITS) || name.starts_with(ACTIVATION) {
@@ -77,7 +77,7 @@ impl Selftest<'_> {
     }
 }
 
-/// Runs a fixture's network and reports every tensor that is wanted of it.
+/// Runs a fixture's network and reports every expected tensor.
 pub(super) fn compare_outputs(t: &mut Selftest<'_>, entry: &Entry, fixture: &Fixture) -> Result<Result<(), String>> {
     let mut got = match run_model(t.backend, fixture) {
         Ok(got) => got,
@@ -97,7 +97,7 @@ pub(super) fn compare_outputs(t: &mut Selftest<'_>, entry: &Entry, fixture: &Fix
     Ok(Ok(()))
 }
 
-/// What a fixture of kind `model` holds.
+/// A fixture of kind `model`.
 pub(super) struct Fixture {
     pub arch: String,
     pub config: Value,

@@ -1,4 +1,4 @@
-//! Fixtures of kind `onnx`: a file written by PyTorch's exporter, and what PyTorch gave for one or two inputs.
+//! Fixtures of kind `onnx`: a file written by PyTorch's exporter, and PyTorch's outputs for one or two inputs.
 
 use super::manifest::under;
 use super::{CaseFile, Entry, Selftest, Verdict, compare};
@@ -10,7 +10,7 @@ use crate::testing::network_tolerance;
 use crate::weights::Weights;
 use std::collections::BTreeMap;
 
-/// What the names of a fixture's tensors end, or begin, with: of the input the file was exported with, and of another size.
+/// Input name and output prefix of each run: at the exported input size, and at another size.
 const RUNS: [(&str, &str); 2] = [("input", "out/"), ("input_b", "out_b/")];
 
 impl Selftest<'_> {

@@ -28,7 +28,7 @@ struct Spec {
     args: serde_json::Map<String, Value>,
 }
 
-/// The names of the fixture's operations, if it is one of kind `ops` and its list can be read.
+/// The names of the fixture's operations, if it is of kind `ops` and its list is valid.
 pub(super) fn names(entry: &Entry) -> Option<Vec<String>> {
     let specs = entry.case.get("ops").filter(|_| entry.kind == "ops")?.as_array().filter(|list| !list.is_empty())?;
     let name = |(i, s): (usize, &Value)| Some(format!("{}/{i:02}.{}", entry.name, s.get("op")?.as_str()?));
@@ -36,7 +36,7 @@ pub(super) fn names(entry: &Entry) -> Option<Vec<String>> {
 }
 
 impl Selftest<'_> {
-    /// Every operation of the fixture: result and gradients; anything else in the file fails.
+    /// Every operation of the fixture: result and gradients. Other tensors in the file fail.
     pub(super) fn op_fixtures(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
         let specs = entry.case.get("ops").cloned().unwrap_or_default();
         let specs: Vec<Spec> = match serde_json::from_value(specs) {
@@ -57,7 +57,7 @@ impl Selftest<'_> {
         }
         for (spec, key) in specs.iter().zip(&keys) {
             let name = format!("{}/{key}", entry.name);
-            if !self.wants(&name) {
+            if !self.selects(&name) {
                 continue;
             }
             let mut given = under(&tensors, &format!("{key}/"));
@@ -81,7 +81,7 @@ impl Selftest<'_> {
     }
 }
 
-/// Of gradients, as a factor of their scale: PyTorch's own `f32` is off by 5e-6 at most.
+/// Tolerance of gradients, relative to their scale. PyTorch's own `f32` has errors up to 5e-6.
 const GRADIENT_TOLERANCE: f32 = 3e-5;
 
 /// An op with its tensors.
@@ -89,7 +89,7 @@ struct Fixture {
     case: OpCase,
     /// In the op's order.
     inputs: Vec<HostTensor>,
-    /// What gradients are called in the file, in the same order.
+    /// Names of the gradients in the file, in the same order.
     names: Vec<String>,
     expected: HostTensor,
 }
@@ -114,7 +114,7 @@ impl Fixture {
         });
         let case = OpCase { name: name.into(), op, inputs: descs.collect::<Result<_>>()? };
         let inputs = inputs.into_iter().map(|(t, _)| t).collect();
-        // The first that was taken is y.
+        // The first name is that of y.
         Ok(Self { case, inputs, names: names.split_off(1), expected })
     }
 
@@ -137,7 +137,7 @@ impl Fixture {
         compare(&got, &self.expected)
     }
 
-    /// Every gradient of the file, and what else training mode computes; takes them out of `given`.
+    /// Every gradient of the file and other results of training mode; removes them from `given`.
     fn backward(&self, backend: &Backend, given: &mut BTreeMap<String, HostTensor>) -> Vec<(String, Verdict)> {
         let seed = given.remove("gy");
         let training = |key: &String| key.starts_with("grad_") || key == "batch_mean" || key == "running_var_update";
@@ -196,7 +196,7 @@ impl Fixture {
     }
 }
 
-/// The op, and its other inputs behind `x`.
+/// The op; appends its inputs after `x`.
 fn build(
     a: &mut Args,
     inputs: &mut Vec<(HostTensor, InputKind)>,
@@ -300,7 +300,7 @@ fn build(
     Ok(op)
 }
 
-/// The arguments of an op. Each is read once; what nobody reads is an error.
+/// The arguments of an op. Each is read once; unread arguments are an error.
 struct Args<'a> {
     op: &'a str,
     rest: serde_json::Map<String, Value>,
@@ -360,7 +360,7 @@ impl<'a> Args<'a> {
     }
 }
 
-/// A whole number, also when written as `2.0`.
+/// An integer, possibly written as `2.0`.
 fn size(v: &Value) -> Option<usize> {
     v.as_u64()
         .or_else(|| v.as_f64().filter(|f| f.fract() == 0.0 && (0.0..1e9).contains(f)).map(|f| f as u64))
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_fails() {
+    fn unknown_ops_and_arguments_fail() {
         let error = |spec: &str| check_spec(spec, &[1, 1, 2, 2], &[3.0]).unwrap_err().to_string();
         assert_eq!(error(r#"{"op": "fft", "x": []}"#), "fixture: unknown op `fft`");
         let extra = r#"{"op": "max_pool", "x": [], "args": {"k": 2, "dilation": 2}}"#;

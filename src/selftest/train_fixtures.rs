@@ -1,5 +1,5 @@
-//! Fixtures of kind `model`, mode `train`: outputs in training mode, loss, gradients, running statistics, and what
-//! optimisers make of the parameters.
+//! Fixtures of kind `model`, mode `train`: outputs in training mode, loss, gradients, running statistics, and parameters
+//! after optimiser steps.
 
 use super::manifest::under;
 use super::{CaseFile, Entry, Selftest, Verdict, compare};
@@ -18,20 +18,21 @@ use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// Of outputs, running statistics and losses, as a factor of their scale: PyTorch's own f32 reaches 7e-6 in training mode.
+/// Tolerance of outputs, running statistics and losses, relative to their scale. PyTorch's own f32 has errors of 7e-6 in
+/// training mode.
 const FORWARD: f32 = 2e-5;
-/// Of gradients, as a factor of their scale, and as one of the model's largest: golden/README.md.
+/// Tolerances of gradients, relative to their scale and to the model's largest gradient: golden/README.md.
 const GRADIENTS: [f32; 2] = [2e-4, 2e-5];
-/// Of parameters after SGD, as a factor of their scale.
+/// Tolerance of parameters after SGD, relative to their scale.
 const SGD: f32 = 2e-5;
-/// Of parameters after Adam, as a factor of learning rate times steps: where a gradient's sign is certain.
+/// Tolerance of parameters after Adam, relative to learning rate times steps, where a gradient's sign is certain.
 const ADAM: f32 = 0.1;
-/// Elements whose first gradient is below this share of the model's largest are not compared after Adam.
+/// Elements whose first gradient is below this fraction of the model's largest are not compared after Adam.
 const ADAM_FLOOR: f32 = 1e-5;
 
 type Tensors = BTreeMap<String, HostTensor>;
 
-/// An optimiser as the fixtures spell it.
+/// An optimiser in the fixtures' form.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Optimiser {
@@ -69,7 +70,7 @@ impl Optimiser {
     }
 }
 
-/// A network in training, on either backend, for few steps.
+/// A network in training on either backend.
 enum Steps {
     Gpu(Box<Session>),
     Cpu(Box<Graph>, Tensors),
@@ -133,7 +134,8 @@ struct Case<'a> {
     steps: u64,
     /// Parameters whose exact gradient is zero.
     zero: Vec<String>,
-    /// What PyTorch's own `f32` is off by, times four, for losses: one may be a small difference of large terms.
+    /// Absolute tolerance of losses, four times the error of PyTorch's own `f32`: a loss may be a small difference of large
+    /// terms.
     loss_floor: f32,
 }
 
@@ -145,7 +147,7 @@ impl<'a> Case<'a> {
         let arch = part("arch").as_str().unwrap_or_default().to_string();
         let mut config = part("config");
         if config.get("cgm").is_some() {
-            // The fixtures are made without dropout: its random numbers are PyTorch's own.
+            // The fixtures are generated without dropout, whose random numbers are PyTorch's own.
             config["cgm_dropout"] = json!(0.0);
         }
         let loss = serde_json::from_value(part("loss")).map_err(|e| wrong(e.to_string()))?;
@@ -154,7 +156,7 @@ impl<'a> Case<'a> {
         for (key, tensor) in tensors.iter() {
             let s = tensor.shape()?;
             let class_map = |t: &HostTensor| {
-                // `[N, H, W]` is a map an image.
+                // `[N, H, W]` is a map per image.
                 let d = t.dims();
                 HostTensor::new([d[0], 1, d[1], d[2]], t.data().to_vec())
             };
@@ -179,7 +181,7 @@ impl<'a> Case<'a> {
         Ok(Self { name: &entry.name, model, loss, inputs, initial, requested, optimisers, steps, zero, loss_floor })
     }
 
-    /// The training step with all that is compared as outputs.
+    /// The training step, with everything that is compared as outputs.
     fn graph(&self, optimiser: OptimiserKind) -> Result<Graph> {
         let mut graph = Graph::new();
         let input = |graph: &mut Graph, name: &str| -> Result<_> {
@@ -209,7 +211,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// The largest difference of elements that count.
+/// The largest difference, over the elements that `counts` selects.
 fn masked(got: &HostTensor, expected: &HostTensor, counts: impl Fn(usize) -> bool) -> Result<Comparison> {
     let mut c = Comparison { max_error: 0.0, scale: 0.0, index: 0 };
     if got.data().len() != expected.data().len() {
@@ -217,7 +219,7 @@ fn masked(got: &HostTensor, expected: &HostTensor, counts: impl Fn(usize) -> boo
     }
     for (i, (g, w)) in got.data().iter().zip(expected.data()).enumerate().filter(|(i, _)| counts(*i)) {
         let error = (g - w).abs();
-        // No number is as far off as can be.
+        // NaN counts as an infinite error.
         let error = if error.is_nan() { f32::INFINITY } else { error };
         c.scale = c.scale.max(w.abs());
         if error > c.max_error {
@@ -228,7 +230,7 @@ fn masked(got: &HostTensor, expected: &HostTensor, counts: impl Fn(usize) -> boo
 }
 
 impl Selftest<'_> {
-    /// What follows the forward pass in evaluation mode.
+    /// The checks after the forward pass in evaluation mode.
     pub(super) fn train_fixture(&mut self, entry: &Entry, files: &[CaseFile]) -> Result<Result<(), String>> {
         let case = match Case::read(entry, files) {
             Ok(case) => case,
@@ -251,8 +253,8 @@ impl Selftest<'_> {
         }
     }
 
-    /// Of losses, as a factor of their scale: of a small difference of large terms Winograd's rounding is a larger share, where it is
-    /// forced on every convolution.
+    /// Tolerance of losses, relative to their scale. Larger if Winograd is forced on every convolution: its rounding weighs more
+    /// in a small difference of large terms.
     fn loss_factor(&self) -> f32 {
         match self.backend.gpu().and_then(|gpu| gpu.target().overrides.conv) {
             Some(ConvFamily::Winograd | ConvFamily::Winograd2) => WINOGRAD_TOLERANCE,
@@ -260,7 +262,7 @@ impl Selftest<'_> {
         }
     }
 
-    /// Runs all steps with one optimiser; gives verdicts by the fixture's names.
+    /// Runs all steps with one optimiser; returns verdicts by the fixture's names.
     fn train(&self, case: &Case, tag: &str, optimiser: &Optimiser, first: bool) -> Result<Vec<(String, Verdict)>> {
         let kind = optimiser.options()?;
         let mut run = Steps::new(self.backend, case.graph(kind)?, &case.initial)?;
@@ -305,7 +307,7 @@ impl Selftest<'_> {
             } else if let Some(name) = rest.strip_prefix("param/") {
                 let got = run.variable(name)?;
                 if adam && case.zero.iter().any(|z| z == name) {
-                    // Noise, which Adam makes steps of: not comparable, but bounded.
+                    // Adam turns noise into steps: not comparable, but bounded.
                     let max = optimiser.lr as f32 * case.steps as f32 * 4.0;
                     Verdict::within(compare(&got, expected), 0.0, max)
                 } else if adam {

@@ -118,7 +118,7 @@ impl TensorDesc {
         Self { shape, layout: Layout::Linear }
     }
 
-    /// Fails if the tensor, `what`, has more than `max` elements, halo and unused lanes included.
+    /// Errors if the tensor, named `what`, has more than `max` elements, halo and unused lanes included.
     pub fn check_size(&self, what: &str, max: u64) -> Result<()> {
         let Shape { n, c, h, w } = self.shape;
         let dims = match self.layout {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_counted_is_refused() {
+    fn uncountable_tensors_are_errors() {
         let linear = |n, c, h, w| TensorDesc::linear(Shape::new(n, c, h, w)).check_size("x", MAX_INDEXED);
         assert!(linear(1, 1, 1, u32::MAX as usize).is_ok() && linear(2, 1, 1, 1 << 31).is_err());
         let e = linear(1, 64, 100_000, 100_000).unwrap_err().to_string();

@@ -1,24 +1,24 @@
-//! An op case with its gradients, in the middle of a graph: what the gradient checks and `unet selftest` share.
+//! An op case with its gradients as a graph, for gradient checks and `unet selftest`.
 
 use crate::error::Result;
 use crate::graph::{Graph, ValueId, differentiate_from};
 use crate::ops::{ExportNchw, ImportNchw, InputKind, OpCase};
 use crate::tensor::{Layout, TensorDesc};
 
-/// A graph around one op with its gradients.
+/// A graph of one op and its gradients.
 #[derive(Clone, Debug)]
 pub struct GradientGraph {
-    /// Inputs: `x<i>` of the case (parameters are states) and `g<i>`, the gradients of its outputs. Outputs: `y<i>`, and
+    /// Inputs: `x<i>` of the case (parameters are variables) and `g<i>`, the gradients of its outputs. Outputs: `y<i>`, and
     /// `dx<i>`, the gradients of its inputs.
     pub graph: Graph,
-    /// Numbers of the inputs that have a gradient.
+    /// Indices of the inputs that have a gradient.
     pub requested: Vec<usize>,
-    /// Numbers of the outputs that a gradient comes from.
+    /// Indices of the outputs that gradients flow from.
     pub outputs: Vec<usize>,
 }
 
 impl GradientGraph {
-    /// `None` where the op has no gradient.
+    /// The graph of a case; `None` if the op has no gradient.
     pub fn new(case: &OpCase) -> Result<Option<Self>> {
         let mut graph = Graph::new();
         let mut args: Vec<ValueId> = Vec::new();
@@ -35,7 +35,7 @@ impl GradientGraph {
             });
         }
         let results = graph.node_shared(&case.name, case.op.clone(), &args)?;
-        // Statistics that stay behind have no gradient.
+        // Batch statistics have no gradient.
         let count = if case.op.name() == "batch_norm2d_train" { 1 } else { results.len() };
         let outputs: Vec<usize> = (0..count).collect();
         let mut seeds = Vec::new();
@@ -47,8 +47,8 @@ impl GradientGraph {
             seeds.push((results[i], g));
         }
         let fixed = |i: usize| matches!(case.inputs[i].1, InputKind::Fixed(_));
-        let asked: Vec<usize> = (0..args.len()).filter(|&i| !fixed(i)).collect();
-        let values: Vec<ValueId> = asked.iter().map(|&i| args[i]).collect();
+        let differentiable: Vec<usize> = (0..args.len()).filter(|&i| !fixed(i)).collect();
+        let values: Vec<ValueId> = differentiable.iter().map(|&i| args[i]).collect();
         let grads = match differentiate_from(&mut graph, &seeds, &values) {
             Ok(grads) => grads,
             Err(e) if e.to_string().contains("has no gradient") => return Ok(None),
@@ -63,8 +63,8 @@ impl GradientGraph {
             Ok(())
         };
         let mut requested = Vec::new();
-        for (&i, grad) in asked.iter().zip(grads) {
-            // A gradient that is the incoming one itself, as of a sum, has nothing to check.
+        for (&i, grad) in differentiable.iter().zip(grads) {
+            // A gradient that equals the incoming one, as for a sum, needs no check.
             if let Some(grad) = grad.filter(|g| graph.producer(*g).is_some()) {
                 export(&mut graph, format!("dx{i}"), grad)?;
                 requested.push(i);

@@ -1,4 +1,4 @@
-//! Random changes of training crops: what is drawn on the host for each, and the nodes that apply it on the device.
+//! Random augmentation of training crops: parameters are drawn on the host, and graph nodes apply them on the device.
 
 use super::rng::Rng;
 use crate::error::{Error, Result};
@@ -9,31 +9,31 @@ use crate::ops::{
 use crate::tensor::{Shape, TensorDesc};
 use serde::{Deserialize, Serialize};
 
-/// What changes at random. The default is nothing; `a..b` are uniform ranges.
+/// Random augmentation. The default changes nothing; ranges `[a, b]` are uniform.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
-    /// Elastic deformation by displacements of a coarse grid (U-Net, section 3.1).
+    /// Elastic deformation by random displacements on a coarse grid (U-Net, section 3.1).
     pub elastic: Option<Elastic>,
-    /// Elastic deformation by blurred noise, in place of `elastic`.
+    /// Elastic deformation by blurred noise; excludes `elastic`.
     pub simard: Option<Simard>,
-    /// Mirror rows and columns, each half of the time.
+    /// Flip vertically and horizontally, each with probability 1/2.
     pub flips: bool,
-    /// Turn by 0, 90, 180 or 270 degrees; crops must be square.
+    /// Rotate by 0, 90, 180 or 270 degrees; crops must be square.
     pub turns: bool,
-    /// Turn by up to this angle either way, degrees.
+    /// Rotate by up to this angle in either direction, degrees.
     pub rotate: f64,
-    /// Enlarge by a factor in this range.
+    /// Scale by a factor in this range.
     pub scale: [f64; 2],
     /// Shift by up to this many pixels on each axis.
     pub shift: f64,
-    /// Multiply grey values by a factor in this range.
+    /// Multiply intensities by a factor in this range.
     pub gain: [f64; 2],
-    /// Add to grey values, in this range.
+    /// Add a value in this range to intensities.
     pub offset: [f64; 2],
-    /// Raise grey values to a power in this range.
+    /// Raise intensities to a power in this range.
     pub gamma: [f64; 2],
-    /// Standard deviation of noise, up to this.
+    /// Largest standard deviation of the noise.
     pub noise: f64,
 }
 
@@ -61,20 +61,20 @@ impl Default for Augmentation {
 pub struct Elastic {
     /// Standard deviation of the displacements, pixels.
     pub std: f64,
-    /// Control points along an axis.
+    /// Control points per axis.
     pub grid: usize,
-    /// Share of the crops that are deformed.
+    /// Fraction of crops that are deformed.
     pub probability: f64,
 }
 
 impl Default for Elastic {
-    /// The paper's.
+    /// The paper's values.
     fn default() -> Self {
         Self { std: 10.0, grid: 3, probability: 1.0 }
     }
 }
 
-/// Elastic deformation of Simard, Steinkraus and Platt (2003): noise from -1 to 1 a pixel, blurred, times `alpha`.
+/// Elastic deformation of Simard, Steinkraus and Platt (2003): per-pixel noise from -1 to 1, blurred, times `alpha`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Simard {
@@ -82,30 +82,30 @@ pub struct Simard {
     pub alpha: f64,
     /// Standard deviation of the blur, pixels.
     pub sigma: f64,
-    /// Share of the crops that are deformed.
+    /// Fraction of crops that are deformed.
     pub probability: f64,
 }
 
 impl Default for Simard {
-    /// The paper's, for digits of 29 x 29 pixels.
+    /// The paper's values, for digits of 29 x 29 pixels.
     fn default() -> Self {
         Self { alpha: 34.0, sigma: 4.0, probability: 1.0 }
     }
 }
 
-/// Names of the inputs that carry what was drawn.
+/// Names of the inputs that carry the drawn parameters.
 const TRANSFORM: &str = "augment/transform";
 const TRANSFORM_TARGET: &str = "augment/transform_target";
-const BEND: &str = "augment/bend";
-const CHANGE: &str = "augment/change";
+const DISPLACEMENT: &str = "augment/bend";
+const INTENSITY: &str = "augment/change";
 const SEED: &str = "augment/seed";
 
-/// The first stream of random numbers for augmentation; one a crop follows.
+/// First random stream of augmentation; each crop has its own.
 const STREAM: u64 = 1 << 40;
-/// The same for the noise of [`Simard`].
+/// First random stream of [`Simard`] noise.
 const NOISE: u64 = 1 << 50;
 
-/// Augmentation of batches of `n` crops of `side` rows and columns, of which a network loses `margin` on each side.
+/// Augmentation of batches of `n` crops of `side` x `side` pixels. The network's output is smaller by `margin` on each side.
 #[derive(Clone, Debug)]
 pub struct Augmenter {
     options: Augmentation,
@@ -115,19 +115,19 @@ pub struct Augmenter {
     seed: u64,
 }
 
-/// Crops as a network takes them.
+/// Augmented crops: the inputs of the network and of its loss.
 #[derive(Clone, Copy, Debug)]
 pub struct Augmented {
     /// `[N, C, H, W]`.
     pub image: ValueId,
-    /// `[N, 1, H', W']`, the size of the network's output.
+    /// `[N, 1, H', W']`: the network's output size.
     pub target: ValueId,
-    /// The same size.
+    /// `[N, 1, H', W']`, like `target`.
     pub weight: Option<ValueId>,
 }
 
 impl Augmenter {
-    /// Fails on values that are impossible.
+    /// Errors if an option is out of range, or if `elastic` and `simard` are both set.
     pub fn new(options: Augmentation, n: usize, side: usize, margin: usize, seed: u64) -> Result<Self> {
         let o = &options;
         let elastic = o
@@ -143,15 +143,15 @@ impl Augmenter {
             return Err(Error::invalid("augmentation", format!("{o:?} has an impossible value")));
         }
         if o.elastic.is_some() && o.simard.is_some() {
-            return Err(Error::invalid("augmentation", "`elastic` and `simard` are two ways of bending: choose one"));
+            return Err(Error::invalid("augmentation", "`elastic` and `simard` are alternatives: choose one"));
         }
         Ok(Self { options, n, side, margin, seed })
     }
 
     fn warps(&self) -> bool {
         let o = &self.options;
-        let displaces = o.elastic.is_some() || o.simard.is_some();
-        let moves = displaces || o.flips || o.turns || o.rotate > 0.0 || o.scale != [1.0; 2] || o.shift > 0.0;
+        let displaced = o.elastic.is_some() || o.simard.is_some();
+        let moves = displaced || o.flips || o.turns || o.rotate > 0.0 || o.scale != [1.0; 2] || o.shift > 0.0;
         moves || self.margin > 0
     }
 
@@ -160,7 +160,7 @@ impl Augmenter {
         gain != [1.0; 2] || offset != [0.0; 2] || gamma != [1.0; 2] || noise > 0.0
     }
 
-    /// Rows and columns of what is drawn to bend by.
+    /// Rows and columns of the drawn displacement grid or noise.
     fn grid(&self) -> usize {
         match (self.options.simard, self.options.elastic) {
             (Some(_), _) => self.side,
@@ -168,12 +168,12 @@ impl Augmenter {
         }
     }
 
-    /// Adds the nodes; image, target and weight by one field, class ids by nearest pixels.
+    /// Adds the nodes. Image, target and weight share one displacement field; class ids are sampled by nearest neighbour.
     pub fn build(&self, g: &mut Graph, image: ValueId, target: ValueId, weight: Option<ValueId>) -> Result<Augmented> {
         let mut out = Augmented { image, target, weight };
         let linear = |g: &mut Graph, name: &str, shape: Shape| g.input(name, TensorDesc::linear(shape));
         if self.warps() {
-            let drawn = linear(g, BEND, Shape::new(self.n, 2, self.grid(), self.grid()));
+            let drawn = linear(g, DISPLACEMENT, Shape::new(self.n, 2, self.grid(), self.grid()));
             let (displacement, kind) = match self.options.simard {
                 None => (drawn, DisplacementField::Grid),
                 Some(Simard { alpha, sigma, .. }) => {
@@ -202,18 +202,18 @@ impl Augmenter {
             }
         }
         if self.changes() {
-            let change = linear(g, CHANGE, Shape::new(self.n, 4, 1, 1));
+            let change = linear(g, INTENSITY, Shape::new(self.n, 4, 1, 1));
             let seed = linear(g, SEED, Dropout::SEED);
             out.image = g.node("augment.grey", Intensity { clip: false, salt: 0 }, &[out.image, change, seed])?;
         }
         Ok(out)
     }
 
-    /// What is drawn for the batch whose first crop is number `first` of all: inputs by name. A function of the seed and
-    /// that number alone.
+    /// Draws the inputs, by name, for the batch whose first crop has the index `first` in the run. Depends on the seed and
+    /// `first` alone.
     pub fn draw(&self, first: u64) -> Vec<(&'static str, Vec<f32>)> {
         let o = &self.options;
-        let (mut whole, mut middle, mut displaces, mut changes) = (vec![], vec![], vec![], vec![]);
+        let (mut whole, mut middle, mut displacements, mut changes) = (vec![], vec![], vec![], vec![]);
         for crop in first..first + self.n as u64 {
             let mut rng = Rng::new(self.seed, STREAM + crop);
             let within = |rng: &mut Rng, [a, b]: [f64; 2]| a + (b - a) * rng.uniform();
@@ -224,11 +224,11 @@ impl Augmenter {
                 Some(e) => {
                     let deformed = rng.uniform() < e.probability;
                     let mut noise = Rng::new(self.seed, NOISE + crop);
-                    displaces
+                    displacements
                         .extend((0..points).map(|_| if deformed { (2.0 * noise.uniform() - 1.0) as f32 } else { 0.0 }));
                 }
-                None => displaces.extend((0..points).map(|_| {
-                    // Drawn in any case: what follows does not depend on it.
+                None => displacements.extend((0..points).map(|_| {
+                    // Always drawn, so that later numbers of the stream do not depend on `deformed`.
                     let displacement = std * rng.normal();
                     if deformed { displacement as f32 } else { 0.0 }
                 })),
@@ -251,11 +251,11 @@ impl Augmenter {
         }
         let mut inputs = Vec::new();
         if self.warps() {
-            inputs.extend([(BEND, displaces), (TRANSFORM, whole), (TRANSFORM_TARGET, middle)]);
+            inputs.extend([(DISPLACEMENT, displacements), (TRANSFORM, whole), (TRANSFORM_TARGET, middle)]);
         }
         if self.changes() {
             let noise = Dropout::seed(self.seed.rotate_left(32) ^ first).to_vec();
-            inputs.extend([(CHANGE, changes), (SEED, noise)]);
+            inputs.extend([(INTENSITY, changes), (SEED, noise)]);
         }
         inputs
     }
@@ -278,23 +278,23 @@ mod tests {
     }
 
     #[test]
-    fn image_and_target_stay_together() {
-        stay_together(Augmentation { gain: [1.0; 2], ..all() });
-        let bent = stay_together(blurred(40.0, 1.0));
-        let still = stay_together(blurred(40.0, 0.0));
-        assert_eq!(still, stay_together(blurred(0.0, 1.0)));
-        assert_ne!(still, bent);
+    fn image_and_target_stay_aligned() {
+        check_aligned(Augmentation { gain: [1.0; 2], ..all() });
+        let deformed = check_aligned(blurred(40.0, 1.0));
+        let undeformed = check_aligned(blurred(40.0, 0.0));
+        assert_eq!(undeformed, check_aligned(blurred(0.0, 1.0)));
+        assert_ne!(undeformed, deformed);
     }
 
-    /// Bent by blurred noise, else as [`all`].
+    /// [`all`] with Simard deformation.
     fn blurred(alpha: f64, probability: f64) -> Augmentation {
         let simard = Some(Simard { alpha, sigma: 3.0, probability });
         Augmentation { gain: [1.0; 2], elastic: None, simard, ..all() }
     }
 
-    /// The augmented image.
-    fn stay_together(options: Augmentation) -> HostTensor {
-        // An image whose grey value is its class, in large squares: away from their edges both must agree.
+    /// Checks that image and target are warped alike; returns the image.
+    fn check_aligned(options: Augmentation) -> HostTensor {
+        // A checkerboard whose intensity is its class: the warped image and target must agree.
         let (n, side, margin) = (3, 24, 4);
         let augmenter = Augmenter::new(options, n, side, margin, 5).unwrap();
         let mut g = Graph::new();
@@ -333,13 +333,13 @@ mod tests {
     }
 
     #[test]
-    fn impossible_values_are_refused() {
+    fn impossible_values_are_rejected() {
         for wrong in [
             Augmentation { scale: [0.0, 1.0], ..all() },
             Augmentation { gain: [1.2, 0.8], ..all() },
             Augmentation { elastic: Some(Elastic { grid: 1, ..Elastic::default() }), ..all() },
             Augmentation { simard: Some(Simard { sigma: 0.0, ..Simard::default() }), elastic: None, ..all() },
-            // Both.
+            // Both deformations.
             Augmentation { simard: Some(Simard::default()), ..all() },
         ] {
             assert!(Augmenter::new(wrong, 1, 32, 0, 0).is_err());

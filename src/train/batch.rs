@@ -1,4 +1,4 @@
-//! Batches of random crops. Which count_of_pictures and which crops is a function of the seed and the step alone.
+//! Batches of random crops. The choice of images and crops depends on the seed and the step alone.
 
 use std::sync::Arc;
 
@@ -8,36 +8,37 @@ use crate::error::{Error, Result};
 use crate::infer::mirror;
 use crate::tensor::HostTensor;
 
-/// What is cut out of count_of_pictures.
+/// Size of the crops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CropOptions {
     /// Rows of the network's input.
     pub height: usize,
     /// Columns of the network's input.
     pub width: usize,
-    /// Pixels that the network loses on each side (without padding; else 0).
+    /// Pixels by which the output is smaller on each side: 0 for a network with same padding.
     pub margin: usize,
 }
 
-/// Where a crop was taken.
+/// The origin of a crop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crop {
-    /// Number of the example.
+    /// Index of the example.
     pub example: usize,
-    /// Its name.
+    /// Name of the example.
     pub name: String,
-    /// Column of the crop's first pixel; negative where the crop begins before the image.
+    /// Column of the crop's first pixel; negative if the crop starts left of the image.
     pub x: isize,
-    /// Row of the crop's first pixel.
+    /// Row of the crop's first pixel; negative if the crop starts above the image.
     pub y: isize,
 }
 
-/// Crops with their truth. All tensors cover the network's *input*: without padding the loss is on the middle only.
+/// Crops with their ground truth. All tensors have the network's *input* size; without padding the loss covers the centre
+/// only.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// Which step it is for, from 0 on.
+    /// Step, from 0.
     pub step: u64,
-    /// Epoch of its first crop, from 0 on.
+    /// Epoch of the first crop, from 0.
     pub epoch: u64,
     /// `[N, C, H, W]`, normalised.
     pub images: HostTensor,
@@ -45,12 +46,12 @@ pub struct Batch {
     pub targets: HostTensor,
     /// Pixel weights `[N, 1, H, W]`, if the examples have them.
     pub weights: Option<HostTensor>,
-    /// Where each was taken.
+    /// Origin of each crop.
     pub crops: Vec<Crop>,
 }
 
-/// Makes the batch of any step. An epoch visits every image once, in an order of its own, and takes one crop of each;
-/// batches go on over the ends of epochs.
+/// Makes the batch of any step. An epoch takes one crop of every image, in an order of its own; a batch may span two
+/// epochs.
 #[derive(Clone, Debug)]
 pub struct Batcher {
     examples: Arc<Examples>,
@@ -60,10 +61,10 @@ pub struct Batcher {
 }
 
 impl Batcher {
-    /// Batches of `batch` crops. Fails if nothing is left of a crop, or if there is nothing to crop.
+    /// Batches of `batch` crops. Errors if there are no crops, no examples, or if `margin` leaves no output.
     pub fn new(examples: Arc<Examples>, batch: usize, crop: CropOptions, seed: u64) -> Result<Self> {
         if batch == 0 || examples.is_empty() {
-            return Err(Error::invalid("batch", format!("of {batch} crops of {} count_of_pictures", examples.len())));
+            return Err(Error::invalid("batch", format!("of {batch} crops of {} images", examples.len())));
         }
         let lost = crop.margin.saturating_mul(2);
         if crop.height <= lost || crop.width <= lost {
@@ -78,12 +79,12 @@ impl Batcher {
         &self.examples
     }
 
-    /// Steps after which every image has been visited as often as the others, rounded up.
+    /// Steps per epoch, rounded up.
     pub fn steps_per_epoch(&self) -> u64 {
         self.examples.len().div_ceil(self.batch) as u64
     }
 
-    /// The batch of a step. Errors name the file.
+    /// The batch of a step. Read errors name the file.
     pub fn batch(&self, step: u64) -> Result<Batch> {
         let (n, examples) = (self.batch as u64, self.examples.len() as u64);
         let first = step.wrapping_mul(n);
@@ -120,21 +121,21 @@ impl Batcher {
         })
     }
 
-    /// The order of the count_of_pictures in an epoch.
+    /// The order of the images in an epoch.
     fn order(&self, epoch: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.examples.len()).collect();
         Rng::new(self.seed, SHUFFLE.wrapping_add(epoch)).shuffle(&mut order);
         order
     }
 
-    /// Where a crop begins on an axis: the network's output lies in the image, or the image in the output.
+    /// Start of a crop along an axis. The network's output lies inside the image, or the image inside the output.
     fn start(&self, rng: &mut Rng, image: usize, crop: usize) -> isize {
         let output = crop - 2 * self.crop.margin;
         let drawn = rng.below(image.abs_diff(output) + 1) as isize;
         (if image >= output { drawn } else { -drawn }) - self.crop.margin as isize
     }
 
-    /// Adds the crop of a plane; outside of the image it is mirrored.
+    /// Appends a crop of a plane; outside the image, pixels are mirrored.
     fn cut<T: Copy>(
         &self,
         plane: &[T],
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn crops_are_cut_where_they_say() {
+    fn crops_match_their_origin() {
         for (height, width, margin) in [(4, 6, 0), (8, 8, 2), (16, 20, 1), (10, 12, 0)] {
             let (_dir, batcher) = batcher(CropOptions { height, width, margin }, 3);
             for step in 0..6 {
@@ -203,7 +204,7 @@ mod tests {
                     assert_eq!(crop.name, example.name);
                     let out = |start: isize, side: usize| start + margin as isize..start + (side - margin) as isize;
                     let (rows, columns) = (out(crop.y, height), out(crop.x, width));
-                    // The output is inside the image, or the other way round.
+                    // The output lies inside the image, or the image inside the output.
                     assert!(rows.start >= 0 && rows.end <= 10 || rows.start <= 0 && rows.end >= 10, "{crop:?}");
                     assert!(
                         columns.start >= 0 && columns.end <= 12 || columns.start <= 0 && columns.end >= 12,

@@ -1,8 +1,8 @@
-//! The files of a training run that it can be continued from, and the models it leaves.
+//! Files of a training run: states that it resumes from, and models.
 //!
-//! A state is a safetensors file: parameters, running statistics and the optimiser's tensors, as 32-bit floats without
-//! rounding; the model's description under the metadata key `unet`, as in any model, so that a state can be opened as
-//! one; the rest as JSON under `unet_training`; and a checksum of all of it under `unet_crc32`.
+//! A state is a safetensors file. It holds parameters, running statistics and the optimiser's tensors as 32-bit floats,
+//! without rounding. The metadata key `unet` has the model's description, as in any model, so that a state opens as a
+//! model; `unet_training` has the rest as JSON, and `unet_crc32` a checksum of all of it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
@@ -24,21 +24,21 @@ use crate::weights::{
 const TRAINING_KEY: &str = "unet_training";
 /// The metadata key of the checksum.
 const CHECKSUM_KEY: &str = "unet_crc32";
-/// The version of [`Training`] there is.
+/// Current version of [`Training`].
 const FORMAT: u32 = 1;
-/// Elements that are converted at a time.
+/// Elements converted at a time.
 const CHUNK: usize = 1 << 14;
 
-/// Where a training run stands, apart from the model's description: all that continuing it to the last bit takes.
+/// The state of a training run, apart from the model's description: resuming from it is bit-exact.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainState {
     /// Steps done.
     pub step: u64,
     /// Best score so far on the validation data; finite.
     pub best: Option<f64>,
-    /// What else the loop keeps: the schedule's and early stop's memory. Numbers keep every bit.
+    /// Further state of the loop: schedule and early stopping. Numbers round-trip exactly.
     pub extra: Value,
-    /// By name: parameters, running statistics, `moment1/..`, `moment2/..` and `accumulated/..`.
+    /// Tensors by name: parameters, running statistics, `moment1/..`, `moment2/..` and `accumulated/..`.
     pub tensors: BTreeMap<String, HostTensor>,
 }
 
@@ -51,13 +51,13 @@ struct Training {
     extra: Value,
 }
 
-/// Writes a state. The file appears whole and on the disk; when anything fails, an earlier one stays as it was.
+/// Writes a state atomically and synced to disk; on failure an existing file is unchanged.
 pub fn save_state(output: impl Into<Output>, state: &TrainState, metadata: &ModelMetadata) -> Result<()> {
     let output = output.into();
     let path = output.name();
     let bad = |e: &dyn std::fmt::Display| Error::file(path, e.to_string());
     if let Some(best) = state.best.filter(|b| !b.is_finite()) {
-        return Err(bad(&format!("a best score of {best} cannot be kept")));
+        return Err(bad(&format!("a best score of {best} cannot be stored")));
     }
     if state.tensors.contains_key("__metadata__") {
         return Err(bad(&"a tensor cannot be called `__metadata__` in this format"));
@@ -68,7 +68,7 @@ pub fn save_state(output: impl Into<Output>, state: &TrainState, metadata: &Mode
     output.replace(|w| write(w, &header, &state.tensors))
 }
 
-/// Reads a state and the description of its model. Fails on a file that is cut off or damaged, or is no state.
+/// Reads a state and the description of its model. Errors if the file is truncated, damaged or not a state.
 pub fn load_state(input: impl Into<Input>) -> Result<(TrainState, ModelMetadata)> {
     let input = input.into();
     let path = input.name();
@@ -87,7 +87,7 @@ pub fn load_state(input: impl Into<Input>) -> Result<(TrainState, ModelMetadata)
         return Err(Error::file(path, "damaged: the checksum does not fit the contents"));
     }
     let wrong = |why: String| Error::file(path, format!("metadata `{TRAINING_KEY}`: {why}"));
-    // Looked at first: a later format may differ in everything else.
+    // Checked first: a later format may differ in everything else.
     let value: Value = serde_json::from_str(training).map_err(|e| wrong(e.to_string()))?;
     if value["format"] != FORMAT {
         let reason = format!("format {} is not supported, this version reads format {FORMAT}", value["format"]);
@@ -97,9 +97,9 @@ pub fn load_state(input: impl Into<Input>) -> Result<(TrainState, ModelMetadata)
     Ok((TrainState { step, best, extra, tensors }, metadata))
 }
 
-/// Writes a model as [`Model::open`](crate::Model::open) reads it, from parameters and running statistics in 32-bit
-/// floats; the optimiser's tensors are left out. The ending says the format. The file appears whole and on the disk;
-/// when anything fails, an earlier one stays as it was.
+/// Writes a model that [`Model::open`](crate::Model::open) reads, from parameters and running statistics as 32-bit
+/// floats; the optimiser's tensors are left out. The extension selects the format. The write is atomic and synced to
+/// disk; on failure an existing file is unchanged.
 pub fn save_model(
     output: impl Into<Output>,
     tensors: &BTreeMap<String, HostTensor>,
@@ -123,8 +123,8 @@ fn read(input: &Input) -> Result<Vec<u8>> {
     input.read_all(MAX_BYTES)
 }
 
-/// What stands before the data: the length of the JSON, and the JSON, filled up so that the data is aligned. Written
-/// here and not by the crate, whose metadata has no fixed order: the same state shall give the same bytes.
+/// The safetensors header: the length of the JSON, then the JSON, padded to align the data. Written here because the
+/// crate's metadata has no fixed order, and equal states must give equal bytes.
 fn header(tensors: &BTreeMap<String, HostTensor>, unet: &str, training: &str) -> Vec<u8> {
     let mut entries = Map::new();
     let mut at = 0;
@@ -144,7 +144,7 @@ fn header(tensors: &BTreeMap<String, HostTensor>, unet: &str, training: &str) ->
 /// The checksum of everything: both texts, and names, dimensions and elements of the tensors.
 fn checksum(tensors: &BTreeMap<String, HostTensor>, unet: &str, training: &str) -> String {
     let mut crc = Crc::new();
-    // Lengths go first, so that nothing can move from one part to the next.
+    // Length prefixes separate the parts.
     let mut part = |bytes: &[u8]| {
         crc.update(&(bytes.len() as u64).to_le_bytes());
         crc.update(bytes);

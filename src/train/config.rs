@@ -1,4 +1,4 @@
-//! Everything that a training run is asked for: `run.toml`, or the options of `unet train`.
+//! Configuration of a training run: `run.toml`, or the options of `unet train`.
 
 use super::augment::Augmentation;
 use super::dataset::{GroundTruthKind, Split};
@@ -21,11 +21,11 @@ use std::path::{Path, PathBuf};
 pub struct TrainConfig {
     /// `unet`, `unetpp` or `unet3p`.
     pub arch: ArchitectureId,
-    /// Crops of a step.
+    /// Crops per batch.
     pub batch: usize,
-    /// Batches whose gradients are added up for a step.
+    /// Batches whose gradients are accumulated for a step.
     pub accumulate: usize,
-    /// Rows and columns of a crop: the network's input.
+    /// Rows and columns of a crop: the network's input, pixels.
     pub crop: usize,
     /// Steps.
     pub steps: u64,
@@ -33,34 +33,34 @@ pub struct TrainConfig {
     pub eval_every: u64,
     /// Evaluations without a better result after which training stops; 0: never.
     pub patience: u32,
-    /// What is best: `dice`, `iou` or `f1`.
+    /// The score that selects the best model: `dice`, `iou` or `f1`.
     pub monitor: Monitor,
-    /// Seed of everything random.
+    /// Random seed.
     pub seed: u64,
-    /// Largest norm of all gradients together; 0: no limit.
+    /// Maximum global norm of the gradients; 0: no clipping.
     pub clip: f32,
-    /// Steps over which the learning rate rises at the beginning.
+    /// Steps of linear warm-up of the learning rate.
     pub warmup: u64,
-    /// Pixels that predicted objects grow by before they are compared with `labels/`.
+    /// Pixels that predicted instances are dilated by before they are compared with `labels/`.
     pub grow: usize,
-    /// Bytes of device memory; a larger batch is divided and its gradients are added up.
+    /// Device memory limit, bytes; a batch that does not fit is divided and its gradients are accumulated.
     pub memory: u64,
-    /// Whether activations of the encoder are computed twice in place of being kept: less memory, longer steps.
+    /// Gradient checkpointing of the encoder: its activations are recomputed in the backward pass. Saves memory, costs time.
     pub checkpointing: bool,
-    /// The network's options, as in a checkpoint; width 16, and same padding for U-Net, if there are none.
+    /// The network's options, as in a checkpoint. Default: width 16, and same padding for U-Net.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub config: Value,
-    /// Where pairs come from.
+    /// The data set.
     pub data: DataConfig,
-    /// What is minimised; by default what the network's paper has.
+    /// The loss; by default that of the network's paper.
     pub loss: Option<LossConfig>,
-    /// Pixel weights; on by default where the loss takes them.
+    /// Pixel weights; enabled by default if the loss takes them.
     pub weight_map: Option<WeightMapConfig>,
     /// The optimiser.
     pub optimiser: OptimiserConfig,
     /// The learning rate over time.
     pub schedule: Schedule,
-    /// What changes at random.
+    /// Random augmentation.
     pub augment: Augmentation,
 }
 
@@ -92,37 +92,37 @@ impl Default for TrainConfig {
     }
 }
 
-/// Where pairs come from.
+/// The data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
     /// A folder with `images/` and `masks/` or `labels/`, or of such folders.
     pub folder: PathBuf,
-    /// Another for validation; else a part of `folder` is kept for it.
+    /// Folder for validation; without it, a part of `folder` is held out.
     pub validation_folder: Option<PathBuf>,
-    /// Share kept for validation.
+    /// Fraction held out for validation.
     pub validation: Option<f64>,
-    /// Or the first image and every n-th after it.
+    /// Alternatively, hold out the first image and every n-th after it.
     pub validation_every: Option<usize>,
-    /// Channels of images that the network gets, in this order, counted from 0; all but alpha if none are named.
+    /// Image channels that the network gets, in this order, from 0; by default all but alpha.
     pub channels: Option<Vec<usize>>,
     /// Whether the pages of a TIFF file are the channels of one image.
     pub pages_as_channels: bool,
-    /// Whether rows of images, masks and labels stay as they are stored, whatever an orientation tag says.
+    /// Whether to ignore orientation tags of images, masks and labels.
     pub ignore_orientation: bool,
-    /// What stands for values of float images that are NaN or infinite; they are errors if nothing does.
+    /// Replacement for NaN and infinite values of float images; without it they are errors.
     pub fill_nan: Option<f32>,
-    /// Number of pixels in masks that do not count; may be negative.
+    /// Ignore index: the value of mask pixels that do not count; may be negative.
     pub ignore: Option<i64>,
-    /// What the numbers of ground truth are, whatever its folder is called.
+    /// Whether ground truth holds classes or instances, whatever its folder is called.
     pub ground_truth: Option<GroundTruthKind>,
-    /// Put background between touching objects of `labels/`.
+    /// Put background between touching instances of `labels/`.
     pub separate_touching: bool,
-    /// How pixels become network input; kept in the model.
+    /// Normalisation of the input; stored in the model.
     pub normalisation: Normalisation,
-    /// Names of the classes, background first; kept in the model.
+    /// Class names, background first; stored in the model.
     pub classes: Vec<String>,
-    /// Class ids of colours, for masks that are images of colours.
+    /// Class ids by colour, for colour masks.
     #[serde(skip_serializing_if = "ColourTable::is_empty")]
     pub colours: ColourTable,
 }
@@ -170,13 +170,13 @@ impl DataConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WeightMapConfig {
-    /// Whether there are any.
+    /// Whether pixel weights are used.
     pub enabled: bool,
     /// Largest border weight.
     pub w0: f64,
     /// Width of the border term, pixels.
     pub sigma: f64,
-    /// `"balanced"`, `"none"`, or one number a class.
+    /// `"balanced"`, `"none"`, or one number per class.
     pub class_weights: Value,
     /// Border weights on background pixels only.
     pub background_only: bool,
@@ -189,7 +189,7 @@ impl Default for WeightMapConfig {
     }
 }
 
-/// A score that decides which step is the best.
+/// The validation score that selects the best model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Monitor {
     /// Mean Dice of the classes.
@@ -241,15 +241,15 @@ pub struct OptimiserConfig {
     pub kind: OptimiserName,
     /// Learning rate.
     pub lr: f64,
-    /// Of `sgd`.
+    /// Momentum, for `sgd`.
     pub momentum: f32,
-    /// Of `sgd`.
+    /// Nesterov momentum, for `sgd`.
     pub nesterov: bool,
-    /// L2 penalty, or decay with `adamw`.
+    /// L2 penalty; decoupled decay for `adamw`.
     pub weight_decay: f32,
-    /// Of `adam` and `adamw`.
+    /// Decay rates of the moments, for `adam` and `adamw`.
     pub betas: [f32; 2],
-    /// Of `adam` and `adamw`.
+    /// Added to the denominator, for `adam` and `adamw`.
     pub eps: f32,
 }
 
@@ -268,7 +268,7 @@ impl Default for OptimiserConfig {
 }
 
 impl OptimiserConfig {
-    /// The optimiser.
+    /// The optimiser's kind and parameters. Errors if a value is out of range.
     pub fn kind(&self) -> Result<OptimiserKind> {
         let Self { momentum, nesterov, weight_decay, betas, eps, .. } = *self;
         let positive = self.lr > 0.0 && self.lr.is_finite() && weight_decay >= 0.0 && eps > 0.0;
@@ -284,7 +284,7 @@ impl OptimiserConfig {
 }
 
 impl TrainConfig {
-    /// Reads a TOML file. Relative paths in it are relative to the current folder.
+    /// Reads a TOML file. Relative paths in it are relative to the working directory. Errors name the file and line.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
         toml::from_str(&text).map_err(|e| {
@@ -294,24 +294,24 @@ impl TrainConfig {
         })
     }
 
-    /// The TOML of it, which [`TrainConfig::read`] reads again.
+    /// The configuration as TOML for [`TrainConfig::read`].
     pub fn to_toml(&self) -> Result<String> {
         let mut config = self.clone();
         strip_nulls(&mut config.config);
         toml::to_string_pretty(&config).map_err(|e| Error::invalid("training configuration", e.to_string()))
     }
 
-    /// The network.
+    /// The network. Errors if its options are invalid, or if it has several sigmoid outputs.
     pub fn architecture(&self) -> Result<Box<dyn Architecture>> {
         let model = self.arch.build_for_training(&self.config)?;
         if model.classes() != model.out_channels().max(2) {
-            let reason = "a pixel's target is one class, the network's sigmoids are several: use softmax";
+            let reason = "a pixel has one target class, but the network has several sigmoid outputs: use softmax";
             return Err(Error::invalid("activation", reason));
         }
         Ok(model)
     }
 
-    /// What is minimised.
+    /// The loss: the configured one, or the network's default.
     pub fn loss(&self, model: &dyn Architecture) -> Result<LossConfig> {
         if let Some(loss) = &self.loss {
             return Ok(loss.clone());
@@ -319,16 +319,16 @@ impl TrainConfig {
         Ok(LossConfig::from(model.default_loss()))
     }
 
-    /// The pixel weights, where the loss takes them and they are not switched off.
+    /// The pixel weights, unless disabled or the loss takes none. Errors if they are configured for a loss that takes none.
     pub fn weight_map(&self, loss: &LossConfig) -> Result<Option<WeightMap>> {
-        let asked = self.weight_map.clone();
+        let requested = self.weight_map.clone();
         if !loss.takes_weights() {
-            return match asked {
+            return match requested {
                 Some(w) if w.enabled => Err(Error::invalid("weight_map", format!("{:?} takes no weights", loss.loss))),
                 _ => Ok(None),
             };
         }
-        let WeightMapConfig { enabled, w0, sigma, class_weights, background_only } = asked.unwrap_or_default();
+        let WeightMapConfig { enabled, w0, sigma, class_weights, background_only } = requested.unwrap_or_default();
         let class_weights = match &class_weights {
             Value::String(s) if s == "balanced" => ClassWeights::Balanced,
             Value::String(s) if s == "none" => ClassWeights::None,
@@ -338,7 +338,7 @@ impl TrainConfig {
         Ok(enabled.then_some(WeightMap { w0, sigma, class_weights, background_only }))
     }
 
-    /// Which images are kept for validation, where there is no folder for it.
+    /// How to hold out validation images when there is no validation folder.
     pub fn split(&self) -> Result<Split> {
         match (self.data.validation, self.data.validation_every) {
             (Some(_), Some(_)) => Err(Error::invalid("data", "give `validation` or `validation_every`, not both")),
@@ -347,7 +347,7 @@ impl TrainConfig {
         }
     }
 
-    /// Whether every value is possible.
+    /// Errors on the first value that is out of range.
     pub fn validate(&self) -> Result<()> {
         for (name, value) in [("batch", self.batch), ("accumulate", self.accumulate), ("crop", self.crop)] {
             if value == 0 || value > 1 << 16 {
@@ -361,7 +361,7 @@ impl TrainConfig {
             return Err(Error::invalid("clip", format!("{} is not a norm", self.clip)));
         }
         if let Some(value) = self.data.fill_nan.filter(|v| !v.is_finite()) {
-            return Err(Error::invalid("fill_nan", format!("{value} is no number to put in place of such")));
+            return Err(Error::invalid("fill_nan", format!("{value} is not finite")));
         }
         self.schedule.validate()?;
         self.optimiser.kind()?;
@@ -391,7 +391,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_configuration_survives_its_toml() {
+    fn configuration_round_trips_through_toml() {
         let mut config = TrainConfig { arch: "unet3p".parse().unwrap(), ..TrainConfig::default() };
         config.config = json!({"width": 8, "cat": null});
         config.loss = serde_json::from_value(json!({"name": "unet3p", "args": {"weights": [0.5, 0.5]}})).unwrap();
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn several_classes_exclude_each_other() {
+    fn several_classes_need_softmax() {
         let of = |config: Value| {
             TrainConfig { arch: "unet3p".parse().unwrap(), config, ..TrainConfig::default() }.architecture()
         };
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_and_the_documented_configuration_are_possible() {
+    fn default_and_documented_configurations_are_valid() {
         for arch in ArchitectureId::all() {
             TrainConfig { arch, ..TrainConfig::default() }.validate().unwrap();
         }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 pub use find::{GroundTruthKind, Reading};
 
-/// An image with its truth. At least one of `mask` and `labels` is there.
+/// An image with its ground truth: `mask`, `labels` or both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
     /// Name in the data set: the path below `images/` without extension.
@@ -19,11 +19,11 @@ pub struct Pair {
     pub image: PathBuf,
     /// Class ids.
     pub mask: Option<PathBuf>,
-    /// Numbers of single instances.
+    /// Instance numbers.
     pub labels: Option<PathBuf>,
 }
 
-/// Pairs in the order of their names.
+/// A data set: pairs sorted by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
     folder: PathBuf,
@@ -31,31 +31,31 @@ pub struct Dataset {
     readings: Vec<Reading>,
 }
 
-/// Which pairs are for validation.
+/// How to select the validation pairs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Split {
-    /// This share of them, drawn at random, at least one.
+    /// This fraction, drawn at random; at least one.
     Fraction(f64),
     /// This many, drawn at random.
     Count(usize),
-    /// The first and every n-th after it, in the order of their names.
+    /// The first and every n-th after it, sorted by name.
     Every(usize),
 }
 
 impl Dataset {
-    /// Finds the pairs of a folder: images in `images/` (or `image`, `imgs`, `img`, nnU-Net's `imagesTr`), class ids in `masks/`
-    /// (or `label`, `labelsTr`, `annotations`, `gt` and the like) or instance numbers in `labels/` (or `instances`), or both.
+    /// Finds the pairs of a folder. Images are in `images/` (or `image`, `imgs`, `img`, nnU-Net's `imagesTr`); class ids in
+    /// `masks/` (or `label`, `labelsTr`, `annotations`, `gt` and the like), instance numbers in `labels/` (or `instances`).
     ///
-    /// Names are equal whatever their extensions; a word that says what a file is may stand before or behind one, such as
-    /// `<name>_mask`, `<name>.seg`, `gt-<name>`. Folders inside `images/` are looked through, and must be the same in the
-    /// others. A folder of such folders is their union.
+    /// Files pair by name without extension. A prefix or suffix may mark ground truth, as in `<name>_mask`, `<name>.seg`,
+    /// `gt-<name>`. Subfolders of `images/` are searched; ground truth must have the same ones. A folder of such folders
+    /// is their union.
     ///
-    /// Fails if there is no image, if one has no ground truth, or if a name is ambiguous. No file is opened.
+    /// Errors if there is no image, if an image has no ground truth, or if a name is ambiguous. No file is opened.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         Self::open_as(folder, None)
     }
 
-    /// [`Self::open`], with the numbers of ground truth for what they are said to be, whatever its folder is called.
+    /// [`Self::open`], reading ground truth as `numbers` instead of inferring it from the folder's name.
     pub fn open_as(folder: impl AsRef<Path>, numbers: Option<GroundTruthKind>) -> Result<Self> {
         let folder = folder.as_ref();
         if !folder.is_dir() {
@@ -80,7 +80,7 @@ impl Dataset {
         Ok(Self { folder: folder.into(), pairs: all, readings })
     }
 
-    /// How the folders of ground truth are read.
+    /// How each ground truth folder is read.
     pub fn readings(&self) -> &[Reading] {
         &self.readings
     }
@@ -95,8 +95,8 @@ impl Dataset {
         &self.pairs
     }
 
-    /// Divides it into training and validation data, the same way for the same names, seed and rule. Fails if either
-    /// would be empty.
+    /// Splits into training and validation data; depends on names, seed and rule alone. Errors if either part would be
+    /// empty.
     pub fn split(self, split: Split, seed: u64) -> Result<(Self, Self)> {
         let n = self.pairs.len();
         let drawn = |count: usize| {
@@ -114,11 +114,11 @@ impl Dataset {
             Split::Count(count) => drawn(count),
             Split::Every(step) => (0..n).map(|i| step > 0 && i % step == 0).collect(),
         };
-        let held = chosen.iter().filter(|&&c| c).count();
-        if held == 0 || held == n {
+        let held_out = chosen.iter().filter(|&&c| c).count();
+        if held_out == 0 || held_out == n {
             let reason = format!(
-                "{held} of {n} images for validation leaves none for {}",
-                if held == 0 { "it" } else { "training" }
+                "{held_out} of {n} images for validation leaves none for {}",
+                if held_out == 0 { "it" } else { "training" }
             );
             return Err(Error::file(&self.folder, reason));
         }
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ambiguous_is_not_guessed() {
+    fn ambiguous_names_are_errors() {
         assert!(error(&["images/a.png", "masks/a.png", "gt/a.png"]).contains("gt/ and masks/, which could both be"));
         assert!(error(&["images/a.png", "imgs/a.png", "masks/a.png"]).contains("images/ and imgs/, which could both"));
         let two = error(&["images/a.png", "masks/a.png", "masks/a_mask.png"]);
@@ -297,13 +297,13 @@ mod tests {
         let dir = folder(&["images/a.png", "masks/a.png", "labels/a.png"]);
         let e = Dataset::open_as(dir.path(), Some(GroundTruthKind::Classes)).unwrap_err().to_string();
         assert!(e.contains("`ground_truth` is for one folder alone"), "{e}");
-        // A name of an image's own is not taken for another's with a word behind it.
+        // An exact name is preferred over another image's name with a suffix.
         let dir = folder(&["images/a.png", "images/a_seg.png", "masks/a.png", "masks/a_seg.png"]);
         assert_eq!(Dataset::open(dir.path()).unwrap().pairs()[0].mask, Some(dir.path().join("masks/a.png")));
     }
 
     #[test]
-    fn splits_are_repeatable_and_whole() {
+    fn splits_are_repeatable_partitions() {
         let files: Vec<String> = (0..10).flat_map(|i| [format!("images/{i}.png"), format!("masks/{i}.png")]).collect();
         let dir = folder(&files.iter().map(String::as_str).collect::<Vec<_>>());
         let data = Dataset::open(dir.path()).unwrap();

@@ -1,4 +1,4 @@
-//! A model's scores on a data set.
+//! Evaluation of a model on a data set.
 
 use crate::parallel::*;
 
@@ -16,34 +16,35 @@ use crate::infer::{
     Connectivity, Ids, Image, LabelMap, LabelOptions, Mask, OpenOptions, Segmentation, components, grow, read_image,
 };
 
-/// Which instances are the truth.
+/// The source of ground truth instances.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InstanceTruth {
-    /// Those of `labels/`; images without have no scores of instances.
+    /// Those of `labels/`; an image without labels has no instance scores.
     #[default]
     Labels,
-    /// Those of `labels/`, and where there are none the connected components of the true mask.
+    /// Those of `labels/`; without labels, the connected components of the ground truth mask.
     Components,
-    /// None.
+    /// None: instances are not scored.
     None,
 }
 
-/// What is measured, and how.
+/// Options of [`evaluate`](fn@evaluate).
 #[derive(Clone, Debug, PartialEq)]
 pub struct EvaluateOptions {
-    /// Which instances are the truth.
+    /// The source of ground truth instances.
     pub ground_truth: InstanceTruth,
-    /// Which pixels of the predicted mask belong to one instance.
+    /// Connectivity of predicted instances.
     pub connectivity: Connectivity,
-    /// The class whose components are the predicted instances; of all classes but the background if none is given.
+    /// The class whose components are the predicted instances; without it, every class but the background.
     pub instance_class: Option<u32>,
-    /// Pixels that predicted instances grow by before they are compared: undoes a gap that a network was trained to leave.
+    /// Pixels that predicted instances are dilated by before they are compared: closes the gap that a network is trained to
+    /// leave.
     pub grow: usize,
-    /// Thresholds of IoU above which an instance counts as found.
+    /// IoU thresholds above which an instance counts as found, in `[0, 1)`.
     pub thresholds: Vec<f64>,
-    /// How ground truth is read. Pixels to be ignored do not count for classes; instances have none.
+    /// How ground truth is read. Ignored pixels do not count for classes and belong to no instance.
     pub labels: LabelOptions,
-    /// Also the ISBI 2012 challenge's measures, which take the best of ten thresholds of probability. For two classes.
+    /// Also compute the ISBI 2012 challenge's measures, at the best of ten probability thresholds. Two classes only.
     pub em: bool,
     /// How images are read.
     pub read: OpenOptions,
@@ -64,10 +65,10 @@ impl Default for EvaluateOptions {
     }
 }
 
-/// Scores of an image's instances.
+/// Instance scores of an image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceScores {
-    /// How they overlap: matches over thresholds, SEG.
+    /// Overlaps: matches at IoU thresholds, SEG.
     pub instances: InstanceOverlaps,
     /// Rand scores.
     pub rand: RandScores,
@@ -82,7 +83,7 @@ pub struct EmScores {
     pub pixel_error: f64,
     /// 1 - the largest V_rand over ten thresholds.
     pub rand_error: f64,
-    /// At threshold 0.5.
+    /// Warping error at threshold 0.5.
     pub warping_error: f64,
 }
 
@@ -95,11 +96,11 @@ pub struct ImageScores {
     pub width: usize,
     /// Rows.
     pub height: usize,
-    /// Pixels by true and predicted class.
+    /// Pixels by ground truth and predicted class.
     pub confusion: Confusion,
-    /// Scores of instances, where the ground truth has any.
+    /// Instance scores, if there are ground truth instances.
     pub instances: Option<InstanceScores>,
-    /// ISBI 2012's measures, if asked for.
+    /// ISBI 2012's measures, if requested.
     pub em: Option<EmScores>,
 }
 
@@ -108,16 +109,17 @@ pub struct ImageScores {
 pub struct Evaluation {
     /// Class names, background first.
     pub classes: Vec<String>,
-    /// The thresholds of IoU.
+    /// The IoU thresholds.
     pub thresholds: Vec<f64>,
     /// Scores of every image, in the order of the data set.
     pub images: Vec<ImageScores>,
-    /// What users should know of the way images were read, and of how many.
+    /// Notes for users on how images were read, with the number of images.
     pub notes: Vec<(Message, usize)>,
 }
 
-/// Segments every image of a data set with `segment` and compares with the ground truth, after a look at every file. `segment` gets the image's number
-/// too, and may cancel; it must give probabilities if [`EvaluateOptions::em`] is set. Errors name the file.
+/// Segments every image of a data set with `segment` and compares it with the ground truth. All files are read and checked
+/// first. `segment` gets the image's index too, and may cancel by an error; it must return probabilities if
+/// [`EvaluateOptions::em`] is set. Errors name the file.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn evaluate(
     data: &Dataset,
@@ -128,7 +130,7 @@ pub fn evaluate(
     block_on(evaluate_async(data, classes, options, async |i, pair, image| segment(i, pair, image)))
 }
 
-/// [`evaluate`] as a future, of a `segment` that is one.
+/// [`evaluate`] as a future, with an async `segment`.
 pub async fn evaluate_async(
     data: &Dataset,
     classes: Vec<String>,
@@ -142,15 +144,15 @@ pub async fn evaluate_async(
             GroundTruth::read_for(&image, pair, classes.len(), &options.labels.oriented_as(&options.read))?;
         Ok((image, ground_truth, notes))
     };
-    // Reading is cheap beside segmenting: a bad file shows before the work begins, the first by name.
+    // Reading is cheap beside segmenting: report a bad file before the work begins, the first by name.
     let checked: Vec<Result<()>> = data.pairs().par_iter().map(|pair| read(pair).map(drop)).collect();
     checked.into_iter().collect::<Result<()>>()?;
     let mut images = Vec::with_capacity(data.pairs().len());
     let mut notes = Vec::new();
     for (i, pair) in data.pairs().iter().enumerate() {
-        let (image, ground_truth, said) = read(pair)?;
+        let (image, ground_truth, read_notes) = read(pair)?;
         let result = segment(i, pair, &image).await?;
-        notes.extend(said.into_iter().chain(result.notes));
+        notes.extend(read_notes.into_iter().chain(result.notes));
         let probability = result.probabilities.as_deref();
         let scores = score(&pair.name, &result.mask, probability, &ground_truth, classes.len(), options);
         images.push(scores.map_err(|e| Error::file(&pair.image, e.message()))?);
@@ -171,8 +173,8 @@ fn check(options: &EvaluateOptions, classes: usize) -> Result<()> {
     Ok(())
 }
 
-/// Compares a mask, and the probabilities `[K, H, W]` behind it (K = 1 or 2) if [`EvaluateOptions::em`] is set, with the
-/// truth.
+/// Compares a mask with the ground truth; with [`EvaluateOptions::em`], also its probabilities `[K, H, W]`, K = 1 or 2.
+/// Errors if sizes differ, or if `em` is set without probabilities.
 pub fn score(
     name: &str,
     mask: &Mask,
@@ -196,12 +198,12 @@ pub fn score(
         };
         components(&map.map(requested), options.connectivity)
     };
-    // Pixels to be ignored are no instance.
-    let known = || ground_truth.classes.map(|id| if (id as usize) < classes { id } else { 0 });
+    // Ignored pixels belong to no instance.
+    let foreground_ids = || ground_truth.classes.map(|id| if (id as usize) < classes { id } else { 0 });
     let true_instances = match (options.ground_truth, &ground_truth.instances) {
         (InstanceTruth::None, _) | (InstanceTruth::Labels, None) => None,
         (_, Some(instances)) => Some(instances.clone()),
-        (InstanceTruth::Components, None) => Some(found(&known())),
+        (InstanceTruth::Components, None) => Some(found(&foreground_ids())),
     };
     let instances = true_instances.map(|instances| {
         let pred = grow(&found(&pred), options.grow);
@@ -213,10 +215,10 @@ pub fn score(
     });
     let em = options.em.then(|| {
         let planes = probability.ok_or_else(|| Error::invalid("probabilities", "are needed, but not there"))?;
-        // The foreground's is the last of one or two planes.
+        // The foreground is the last of one or two planes.
         let plane = &planes[planes.len().saturating_sub(width * height)..];
-        let foreground = known();
-        // Whole instances whatever the thresholds: those that are numbered, or the pieces of the true mask.
+        let foreground = foreground_ids();
+        // Ground truth instances do not depend on the threshold: the labels, or the components of the mask.
         let instances = match &ground_truth.instances {
             Some(instances) => instances.clone(),
             None => components(&foreground, Connectivity::Four),
@@ -238,38 +240,38 @@ pub fn score(
 }
 
 impl Evaluation {
-    /// Pixels of all images.
+    /// The confusion matrix of all images.
     pub fn confusion(&self) -> Result<Confusion> {
         let mut sum = Confusion::new(self.classes.len());
         self.images.iter().try_for_each(|p| sum.add(&p.confusion))?;
         Ok(sum)
     }
 
-    /// The mean of a score over the images that have it; none if none has.
+    /// The mean of a score over the images that have it; `None` if no image has it.
     pub fn mean(&self, of: impl Fn(&ImageScores) -> Option<f64>) -> Option<f64> {
         let values: Vec<f64> = self.images.iter().filter_map(of).collect();
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 
-    /// The mean over images of a measure's mean over the classes but the background. Over the classes that are present in a
-    /// image, those without any have no score and are left out; over all, they count as 1. None if no image has a score.
+    /// The mean over images of a measure's mean over the foreground classes. With [`Classes::Present`], a class that is absent
+    /// from an image is left out; with [`Classes::All`], it counts as 1. `None` if no image has a score.
     pub fn foreground(&self, of: Measure, over: Classes) -> Option<f64> {
         self.mean(|p| p.confusion.mean(1, of, over))
     }
 
-    /// The scores of instances, of the images that have them.
+    /// Instance scores of the images that have them.
     pub fn instances(&self) -> impl Iterator<Item = &InstanceScores> {
         self.images.iter().filter_map(|p| p.instances.as_ref())
     }
 
-    /// Instances found and not found in all images together.
+    /// Matches over all images at an IoU threshold.
     pub fn matches(&self, threshold: f64) -> Matches {
         let mut sum = Matches::default();
         self.instances().for_each(|o| sum += o.instances.matches(threshold));
         sum
     }
 
-    /// SEG over the instances of all images; none if there are no true instances.
+    /// SEG over the instances of all images; `None` without ground truth instances.
     pub fn seg(&self) -> Option<f64> {
         let (sum, count) = self
             .instances()
@@ -277,7 +279,7 @@ impl Evaluation {
         (count > 0).then(|| sum / count as f64)
     }
 
-    /// The scores of an image by name, for tables. All images have the same names; those without a score have none.
+    /// The scores of an image by name, for tables. All images have the same names; a missing score is `None`.
     pub fn columns(&self, image: &ImageScores) -> Vec<(String, Option<f64>)> {
         let c = &image.confusion;
         let mut out = vec![
@@ -322,7 +324,7 @@ mod tests {
     use super::*;
     use crate::tensor::Precision;
 
-    /// What a perfect network gives, with the pixel at column 9, row 8 as foreground too.
+    /// A perfect prediction, plus a stray foreground pixel at column 9, row 8.
     fn segmentation(image: &Image) -> Segmentation {
         let (w, h) = (image.width(), image.height());
         let id = |i: usize| u8::from(matches!((i % w, i / w), (2..=7, 2..=5) | (9, 8)));
@@ -368,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_can_be_components_or_left_out() {
+    fn instances_can_be_components_or_left_out() {
         let without = run(&EvaluateOptions { ground_truth: InstanceTruth::None, ..Default::default() }).unwrap();
         assert!(without.instances().next().is_none() && without.seg().is_none());
         let (dir, _) = data(1, [12, 10]);

@@ -1,4 +1,4 @@
-//! Reading pairs: what a network is trained on and measured against.
+//! Reads pairs as examples for training and evaluation.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,26 +16,26 @@ use crate::infer::{
 };
 use crate::weights::Normalisation;
 
-/// How pairs become examples.
+/// Options for reading examples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExampleOptions {
-    /// Channels that the network takes.
+    /// Input channels of the network.
     pub channels: usize,
     /// Classes, background first; two for a network with a single sigmoid output.
     pub classes: usize,
-    /// How pixels become network input.
+    /// Normalisation of the input.
     pub normalisation: Normalisation,
     /// How ground truth is read.
     pub labels: LabelOptions,
-    /// Put background between touching instances, where there are labels.
+    /// Put background between touching instances, if there are labels.
     pub separate_touching: bool,
     /// How images are read.
     pub read: OpenOptions,
-    /// Compute pixel weights. Where there are no labels the instances are the 4-connected components of the foreground.
+    /// Compute pixel weights. Without labels, instances are the 4-connected components of the foreground.
     pub weight_map: Option<WeightMap>,
 }
 
-/// A pair as the network sees it.
+/// A pair, read and normalised.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Example {
     /// Name in the data set.
@@ -46,18 +46,18 @@ pub struct Example {
     pub height: usize,
     /// Network input `[C, H, W]`, normalised.
     pub image: Vec<f32>,
-    /// The truth.
+    /// The ground truth.
     pub ground_truth: GroundTruth,
     /// Pixel weights `[H, W]`.
     pub weights: Option<Vec<f32>>,
-    /// What the image's channels are.
+    /// Description of the image's channels.
     pub kind: String,
-    /// What users should know of the way the image was read.
+    /// Notes for users on how the image was read.
     pub notes: Vec<Message>,
 }
 
 impl Example {
-    /// Reads a pair. Every error names the file.
+    /// Reads a pair. Errors name the file.
     pub fn read(pair: &Pair, options: &ExampleOptions) -> Result<Self> {
         let about = |e| match e {
             e @ (Error::Io { .. } | Error::File { .. }) => e,
@@ -100,41 +100,41 @@ impl Example {
         Ok(Self { name: pair.name.clone(), width, height, image, ground_truth, weights, kind, notes })
     }
 
-    /// Bytes of memory it takes.
+    /// Bytes of host memory.
     pub fn bytes(&self) -> u64 {
         let maps = 1 + u64::from(self.ground_truth.instances.is_some()) + u64::from(self.weights.is_some());
         4 * (self.image.len() as u64 + maps * (self.width * self.height) as u64)
     }
 }
 
-/// The examples of a data set. Once read they are kept as long as memory is left for them.
+/// The examples of a data set, cached within a memory budget.
 #[derive(Debug)]
 pub struct Examples {
     data: Dataset,
     options: ExampleOptions,
-    kept: Vec<OnceLock<Arc<Example>>>,
-    /// Bytes left for more.
+    cache: Vec<OnceLock<Arc<Example>>>,
+    /// Bytes left in the cache.
     left: AtomicU64,
 }
 
-/// What a data set holds.
+/// Summary of a data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataSummary {
     /// Number of images.
     pub images: usize,
-    /// Pixels of every class.
+    /// Pixels per class.
     pub class_pixels: Vec<u64>,
-    /// Columns and rows of the narrowest and of the lowest image.
+    /// Smallest width and smallest height.
     pub smallest: [usize; 2],
-    /// Columns and rows of the widest and of the highest image.
+    /// Largest width and largest height.
     pub largest: [usize; 2],
-    /// What the channels of images are, and in how many: `RGB`, `grey`, `4 separate channels`.
+    /// Kinds of channels with the number of images: `RGB`, `grey`, `4 separate channels`.
     pub kinds: Vec<(String, usize)>,
-    /// What users should know of the way images were read, and of how many.
+    /// Notes for users on how images were read, with the number of images.
     pub notes: Vec<(Message, usize)>,
 }
 
-/// Texts and how often each comes, in the order of the first of each.
+/// Counts equal items, in order of first occurrence.
 pub(super) fn tally<T: PartialEq>(texts: impl IntoIterator<Item = T>) -> Vec<(T, usize)> {
     let mut found: Vec<(T, usize)> = Vec::new();
     for text in texts {
@@ -146,7 +146,7 @@ pub(super) fn tally<T: PartialEq>(texts: impl IntoIterator<Item = T>) -> Vec<(T,
     found
 }
 
-/// What the channels of an image are, in a word or two.
+/// Short description of an image's channels.
 fn describe(info: &SourceInfo) -> String {
     match (info.kind.colour, info.channels) {
         (Colour::Grey, _) | (_, 1) => "grey".into(),
@@ -158,10 +158,10 @@ fn describe(info: &SourceInfo) -> String {
 }
 
 impl Examples {
-    /// Examples of which up to `memory` bytes are kept.
+    /// Examples with a cache of up to `memory` bytes.
     pub fn new(data: Dataset, options: ExampleOptions, memory: u64) -> Self {
-        let kept = data.pairs().iter().map(|_| OnceLock::new()).collect();
-        Self { data, options, kept, left: AtomicU64::new(memory) }
+        let cache = data.pairs().iter().map(|_| OnceLock::new()).collect();
+        Self { data, options, cache, left: AtomicU64::new(memory) }
     }
 
     /// The data set.
@@ -169,40 +169,40 @@ impl Examples {
         &self.data
     }
 
-    /// How pairs become examples.
+    /// The options for reading.
     pub fn options(&self) -> &ExampleOptions {
         &self.options
     }
 
     /// Number of examples.
     pub fn len(&self) -> usize {
-        self.kept.len()
+        self.cache.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.kept.is_empty()
+        self.cache.is_empty()
     }
 
-    /// The `i`-th example.
+    /// The `i`-th example, read or from the cache.
     pub fn example(&self, i: usize) -> Result<Arc<Example>> {
-        let (Some(pair), Some(kept)) = (self.data.pairs().get(i), self.kept.get(i)) else {
+        let (Some(pair), Some(cached)) = (self.data.pairs().get(i), self.cache.get(i)) else {
             return Err(Error::invalid("example", format!("{i} does not exist, there are {}", self.len())));
         };
-        if let Some(example) = kept.get() {
+        if let Some(example) = cached.get() {
             return Ok(example.clone());
         }
         let example = Arc::new(Example::read(pair, &self.options)?);
         let (bytes, relaxed) = (example.bytes(), Ordering::Relaxed);
         if self.left.fetch_update(relaxed, relaxed, |left| left.checked_sub(bytes)).is_ok() {
             // Another thread may have been faster; both have read the same.
-            let _ = kept.set(example.clone());
+            let _ = cached.set(example.clone());
         }
         Ok(example)
     }
 
-    /// Reads every example once, several at a time: what is wrong with the data shows before training. Gives the first
-    /// error in the order of names.
+    /// Reads every example once, in parallel, so that errors in the data show before training. Returns the first error in
+    /// the order of names.
     pub fn check(&self) -> Result<DataSummary> {
         let count = |i: usize| {
             let example = self.example(i)?;
@@ -225,9 +225,9 @@ impl Examples {
         };
         let (mut kinds, mut notes) = (Vec::new(), Vec::new());
         for one in all {
-            let (pixels, size, kind, said) = one?;
+            let (pixels, size, kind, read_notes) = one?;
             kinds.push(kind);
-            notes.extend(said);
+            notes.extend(read_notes);
             sum.class_pixels.iter_mut().zip(pixels).for_each(|(a, b)| *a += b);
             for (axis, side) in size.into_iter().enumerate() {
                 sum.smallest[axis] = sum.smallest[axis].min(side);

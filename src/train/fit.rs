@@ -1,4 +1,4 @@
-//! How much of a batch the device can hold at once.
+//! How many crops of a batch fit on the device at once.
 
 use super::augment::Augmenter;
 use super::config::TrainConfig;
@@ -9,19 +9,20 @@ use crate::graph::Graph;
 use crate::model::Architecture;
 use crate::plan::Plan;
 
-/// A batch, or parts of it, that the device can hold.
+/// The graph of a batch, or of a part of it that fits on the device.
 pub(super) struct Fit {
-    /// The network with its loss on [`Fit::crops`] crops.
+    /// The network with its loss for [`Fit::crops`] crops.
     pub graph: Graph,
     /// Its augmentation.
     pub augmenter: Augmenter,
-    /// Crops at a time.
+    /// Crops per part.
     pub crops: usize,
-    /// Parts whose gradients are added up for a step.
+    /// Parts whose gradients are accumulated for a step.
     pub parts: usize,
 }
 
-/// The largest part of the batch whose step fits the device and the memory allowed.
+/// The largest part of the batch whose step fits within the device's limits and `config.memory`. Errors with
+/// [`Error::Limit`] if a single crop does not fit.
 pub(super) fn fit(
     gpu: &Gpu,
     config: &TrainConfig,

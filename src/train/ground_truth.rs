@@ -1,4 +1,4 @@
-//! Ground ground truth of a pair: class ids and instances.
+//! Ground truth of a pair: class ids and instances.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,28 +8,28 @@ use super::dataset::Pair;
 use crate::error::{Error, Hint, Message, Result};
 use crate::infer::{Image, LabelMap, LabelOptions, orientation_of};
 
-/// What white is in masks of two classes.
+/// White in black-and-white masks of two classes.
 const WHITE: [u32; 2] = [255, 65535];
 
-/// What an image shows.
+/// Ground truth of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroundTruth {
-    /// Class ids; those from the number of classes on are to be ignored.
+    /// Class ids; ids not below the number of classes are ignored.
     pub classes: LabelMap,
-    /// Single instances, if the data set has `labels/`.
+    /// Instance numbers, if the data set has `labels/`.
     pub instances: Option<LabelMap>,
 }
 
 impl GroundTruth {
-    /// Reads the ground truth of a pair: `classes` classes, background first, but for pixels of `options.ignore`, which are left out.
+    /// Reads the ground truth of a pair: `classes` classes, background first. Pixels of `options.ignore` do not count.
     ///
-    /// Masks and labels are turned as their own orientation tags say, unless `options` say otherwise.
+    /// Masks and labels are oriented by their own orientation tags, unless `options` ignore those.
     ///
-    /// With two classes masks may also be of 0 and 255 or of 0 and 65535 (unless those are to be ignored), and without a mask
-    /// the instances are the foreground. Fails on a class that does not exist, on maps of different sizes, and on files that
+    /// With two classes, masks may also hold 0 and 255 or 0 and 65535 (unless that value is ignored), and without a mask the
+    /// instances are the foreground. Errors on a class that does not exist, on maps of different sizes, and on files that
     /// hold no labels.
     pub fn read(pair: &Pair, classes: usize, options: &LabelOptions) -> Result<Self> {
-        // A number for every instance has nothing to do with a table of classes.
+        // Instance numbers have no colour table.
         let numbers = LabelOptions { colours: Default::default(), ..options.clone() };
         let instances = |path| match LabelMap::open_with(path, &numbers) {
             Err(Error::File { path, reason }) if !options.colours.is_empty() => {
@@ -40,14 +40,14 @@ impl GroundTruth {
         };
         let instances = pair.labels.as_ref().map(instances).transpose()?;
         let negative = options.ignore.is_some_and(|i| i < 0);
-        let left_out = ignored_as(classes);
+        let ignore_id = ignore_id_of(classes);
         let maps = match (&pair.mask, instances) {
             (Some(path), instances) => {
                 (class_ids(path, LabelMap::open_with(path, options)?, classes, options)?, instances)
             }
             (None, Some(instances)) if classes == 2 => {
                 let unknown = |l: u32| negative && l == LabelMap::IGNORED;
-                let foreground = |l: u32| if unknown(l) { left_out } else { u32::from(l > 0) };
+                let foreground = |l: u32| if unknown(l) { ignore_id } else { u32::from(l > 0) };
                 (instances.map(foreground), Some(instances))
             }
             (None, Some(_)) => {
@@ -71,7 +71,7 @@ impl GroundTruth {
         Ok(Self { classes, instances })
     }
 
-    /// [`Self::read`], and fails unless it has the size of its image.
+    /// [`Self::read`]; errors unless the ground truth has the size of its image.
     pub fn read_for(image: &Image, pair: &Pair, classes: usize, options: &LabelOptions) -> Result<Self> {
         let ground_truth = Self::read(pair, classes, options)?;
         let path = pair.mask.as_ref().or(pair.labels.as_ref()).unwrap_or(&pair.image);
@@ -80,8 +80,8 @@ impl GroundTruth {
     }
 }
 
-/// The id that pixels have which do not count: one that is no class.
-fn ignored_as(classes: usize) -> u32 {
+/// The id of ignored pixels: one that is not a class.
+fn ignore_id_of(classes: usize) -> u32 {
     u32::try_from(classes).unwrap_or(u32::MAX).max(255)
 }
 
@@ -90,10 +90,10 @@ fn check_size(path: &Path, map: &LabelMap, other: &Path, [width, height]: [usize
         return Ok(());
     }
     let own = format!("{}x{}", map.width(), map.height());
-    // A mask drawn over stored rows does not fit an image that its tag turns.
+    // A mask drawn over stored rows does not fit an image that its tag rotates.
     let tagged = |path: &Path| orientation_of(&path.into()).is_ok_and(|o| o.transpose);
     let hint = match [map.height(), map.width()] == [width, height] && (tagged(path) != tagged(other)) {
-        true => Message::from("; only one of the two has an orientation tag that turns it: ")
+        true => Message::from("; only one of the two has an orientation tag that rotates it: ")
             .then(Hint::IgnoreOrientation)
             .then(" leaves both as they are stored"),
         false => Message::default(),
@@ -113,13 +113,13 @@ fn class_ids(path: &Path, mask: LabelMap, classes: usize, options: &LabelOptions
     }
     let exists = |label: u32| (label as usize) < classes || Some(label) == ignored;
     match mask.labels().iter().position(|&label| !exists(label)) {
-        // Also where the class would exist: it was said not to count.
-        None => Ok(mask.map(|l| if Some(l) == ignored { ignored_as(classes) } else { l })),
+        // The ignore index applies even if the class exists.
+        None => Ok(mask.map(|l| if Some(l) == ignored { ignore_id_of(classes) } else { l })),
         Some(i) => Err(Error::file(path, no_class(&mask, i, classes, ignored))),
     }
 }
 
-/// That the class of pixel `i` does not exist, and what may be meant.
+/// Message that the class of pixel `i` does not exist, with a hint.
 fn no_class(mask: &LabelMap, i: usize, classes: usize, ignored: Option<u32>) -> String {
     let (label, x, y) = (mask.labels()[i], i % mask.width(), i / mask.width());
     let also = if classes == 2 { ", or only 0 and 255" } else { "" };
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn two_classes_may_be_black_and_white() {
-        // 13 pixels are foreground: by numpy, from the arrays that the files were made of.
+        // 13 foreground pixels: counted by numpy in the arrays that the files were made from.
         for name in ["bool.tif", "bool.npy", "onebit.png", "onebit.tif", "grey.bmp", "grey16.png", "miniswhite8.tif"] {
             let ground_truth = GroundTruth::read(&pair(Some(name), None), 2, &LabelOptions::default()).unwrap();
             assert_eq!((sum(&ground_truth.classes), ground_truth.classes.largest()), (13, 1), "{name}");
@@ -181,11 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_ignored_is_no_class() {
+    fn ignored_pixels_have_no_class() {
         let read = |pair, classes, ignore| GroundTruth::read(&pair, classes, &ignoring(ignore)).unwrap();
         let mask = read(pair(Some("minus_one.tif"), None), 4, -1);
         assert_eq!((mask.classes.labels()[2], mask.classes.labels()[0]), (255, 0));
-        // A class that exists is none either if it is said so.
+        // An existing class can be ignored too.
         let mask = read(pair(Some("fortran.npy"), None), 4, 0);
         assert_eq!((mask.classes.labels()[0], mask.classes.labels()[10]), (255, 1));
         let alone = read(pair(None, Some("minus_one.tif")), 2, -1);

@@ -1,4 +1,4 @@
-//! Losses by name: what a configuration file, or a fixture, asks for, as nodes of the network's graph.
+//! Losses by name, as in configuration files and fixtures, built as nodes of the network's graph.
 
 mod terms;
 
@@ -21,9 +21,9 @@ pub struct LossConfig {
     pub reduction: HeadReduction,
     /// A weight for each head, in the order of the network's outputs; all 1 without.
     pub weights: Option<Vec<f32>>,
-    /// How much the score of a classification-guided network counts, where there is one.
+    /// Weight of the classification score's loss, for classification-guided networks.
     pub cgm_weight: f32,
-    /// What makes probabilities of logits, where the loss needs them and the network gives none.
+    /// Maps logits to probabilities, if the loss needs them and the network has none.
     pub activation: LossActivation,
 }
 
@@ -42,7 +42,7 @@ pub enum HeadReduction {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossActivation {
-    /// Each channel by itself.
+    /// Per channel.
     #[default]
     Sigmoid,
     /// Over channels.
@@ -64,13 +64,13 @@ pub enum Loss {
     /// Soft Dice of probabilities.
     #[serde(alias = "soft_dice_loss", alias = "dice")]
     SoftDice(DiceArgs),
-    /// Binary cross entropy and soft Dice: U-Net++ as its codes have it.
+    /// Binary cross entropy and soft Dice: U-Net++ as implemented by its authors.
     #[serde(alias = "bce_dice")]
     UnetppHybrid(HybridArgs),
     /// The U-Net++ paper's equation, arXiv 1807.10165.
     #[serde(alias = "unetpp_hybrid_dlmia")]
     UnetppDlmia(EpsArgs),
-    /// The same of arXiv 1912.05074.
+    /// The equation of arXiv 1912.05074.
     #[serde(alias = "unetpp_hybrid_tmi")]
     UnetppTmi(EpsArgs),
     /// Binary focal loss of logits.
@@ -113,91 +113,91 @@ macro_rules! args {
 const MS_WEIGHTS: [f32; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
 
 args! {
-    /// Of a loss without arguments.
+    /// Arguments of a loss without arguments.
     NoArgs {}
-    /// Of softmax cross entropy.
+    /// Arguments of softmax cross entropy.
     CrossEntropyArgs {
-        /// What the sum over pixels is divided by.
+        /// Normalisation of the sum over pixels.
         reduction: LossReduction = LossReduction::Mean,
-        /// A label that counts nowhere, as labels that are no class do.
+        /// A label that does not count; labels that are not a class never count.
         ignore_index: Option<u32> = Some(255),
     }
-    /// Of soft Dice.
+    /// Arguments of soft Dice.
     DiceArgs {
-        /// Added to both sides of the fraction.
+        /// Added to numerator and denominator.
         smooth: f32 = 1e-5,
-        /// What is summed up together.
+        /// What each ratio is taken over.
         per: OverlapGroup = OverlapGroup::Sample,
     }
-    /// Of the U-Net++ hybrid.
+    /// Arguments of the U-Net++ hybrid.
     HybridArgs {
         /// Weight of the cross entropy.
         ce_weight: f32 = 0.5,
-        /// Added to both sides of Dice's fraction.
+        /// Added to Dice's numerator and denominator.
         smooth: f32 = 1.0,
-        /// What is summed up together.
+        /// What each ratio is taken over.
         per: OverlapGroup = OverlapGroup::Batch,
     }
-    /// Of the U-Net++ papers' equations.
+    /// Arguments of the U-Net++ papers' equations.
     EpsArgs {
-        /// Smallest probability and denominator.
+        /// Lower bound of probabilities and denominators.
         eps: f32 = 1e-7,
     }
-    /// Of focal loss.
+    /// Arguments of focal loss.
     FocalArgs {
-        /// How much what is certain counts less.
+        /// Focusing parameter γ.
         gamma: f32 = 2.0,
         /// Weight of positives, `1 - alpha` of negatives; `null`, or `"none"`, for no weights.
         #[serde(deserialize_with = "alpha")]
         alpha: Option<f32> = Some(0.25),
     }
-    /// Of focal loss of probabilities.
+    /// Arguments of focal loss of probabilities.
     FocalProbsArgs {
-        /// How much what is certain counts less.
+        /// Focusing parameter γ.
         gamma: f32 = 2.0,
         /// Weight of positives, `1 - alpha` of negatives; `null`, or `"none"`, for no weights.
         #[serde(deserialize_with = "alpha")]
         alpha: Option<f32> = Some(0.25),
-        /// Smallest probability.
+        /// Lower bound of probabilities.
         eps: f32 = 1e-7,
     }
-    /// Of focal loss over classes.
+    /// Arguments of focal loss over classes.
     FocalSoftmaxArgs {
-        /// How much what is certain counts less.
+        /// Focusing parameter γ.
         gamma: f32 = 2.0,
-        /// A label that counts nowhere, as labels that are no class do.
+        /// A label that does not count; labels that are not a class never count.
         ignore_index: Option<u32> = Some(255),
     }
-    /// Of MS-SSIM.
+    /// Arguments of MS-SSIM.
     MsSsimArgs {
         /// How scales are combined.
         form: MsSsimForm = MsSsimForm::Wang,
-        /// Rows and columns of a window, pixels.
+        /// Side of a window, pixels.
         window: usize = 11,
         /// An exponent for each scale, finest first.
         weights: Vec<f32> = MS_WEIGHTS.to_vec(),
     }
-    /// Of IoU.
+    /// Arguments of IoU.
     IouArgs {
-        /// Added to both sides of the fraction; 0 as in the official code gives NaN for an empty image and mask.
+        /// Added to numerator and denominator; 0, as in the official code, gives NaN for an empty prediction and mask.
         smooth: f32 = 1e-6,
     }
-    /// Of the U-Net 3+ hybrid.
+    /// Arguments of the U-Net 3+ hybrid.
     Unet3pArgs {
         /// The pixel term.
         pixel: PixelTerm = PixelTerm::Focal,
-        /// Of the focal term.
+        /// Focusing parameter γ of the focal term.
         gamma: f32 = 2.0,
-        /// Of the focal term; `null`, or `"none"`, for no weights.
+        /// Weight of positives in the focal term; `null`, or `"none"`, for no weights.
         #[serde(deserialize_with = "alpha")]
         alpha: Option<f32> = Some(0.25),
-        /// How scales of MS-SSIM are combined.
+        /// How the scales of MS-SSIM are combined.
         form: MsSsimForm = MsSsimForm::Wang,
-        /// Rows and columns of its windows, pixels.
+        /// Side of MS-SSIM's windows, pixels.
         window: usize = 11,
-        /// Its exponents, finest scale first.
+        /// MS-SSIM's exponents, finest scale first.
         weights: Vec<f32> = MS_WEIGHTS.to_vec(),
-        /// Of IoU.
+        /// Added to IoU's numerator and denominator.
         smooth: f32 = 1e-6,
     }
 }
@@ -206,10 +206,10 @@ args! {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PixelTerm {
-    /// Focal loss, as the paper has it.
+    /// Focal loss, as in the paper.
     #[default]
     Focal,
-    /// Binary cross entropy, as its authors' code has it.
+    /// Binary cross entropy, as in the authors' code.
     Bce,
 }
 
@@ -223,7 +223,7 @@ fn alpha<'de, D: Deserializer<'de>>(d: D) -> std::result::Result<Option<f32>, D:
     }
 }
 
-/// What a file holds.
+/// The form of a loss in a file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -265,19 +265,19 @@ impl From<LossConfig> for File {
     }
 }
 
-/// What of a network its loss is made of.
+/// The outputs of a network that a loss is computed from.
 #[derive(Clone, Debug, Default)]
 pub struct Heads {
     /// `[N, K, H, W]` of each head, blocked.
     pub logits: Vec<ValueId>,
-    /// Probabilities of the same heads, where the network gives them (it may gate them); else empty.
+    /// Probabilities of the same heads, if the network outputs them (it may gate them); else empty.
     pub probs: Vec<ValueId>,
-    /// The classification-guided module's two scores, probabilities `[N, 2, 1, 1]`, blocked.
+    /// The two scores of the classification-guided module, probabilities `[N, 2, 1, 1]`, blocked.
     pub scores: Option<ValueId>,
 }
 
 impl Heads {
-    /// The heads of a network of the family, by the names of its outputs.
+    /// The heads of a network, by the names of its outputs.
     pub fn of(built: &Built) -> Self {
         let all = |what: &str| -> Vec<ValueId> {
             let is = |name: &str| name.strip_prefix(what).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
@@ -287,24 +287,24 @@ impl Heads {
     }
 }
 
-/// What a target holds.
+/// Contents of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetKind {
     /// Class indices, NCHW `[N, 1, H, W]`.
     Classes,
-    /// A mask for each channel, NCHW `[N, K, H, W]`, zeros and ones.
+    /// A mask per channel, NCHW `[N, K, H, W]`, 0 or 1.
     Masks,
 }
 
-/// The ground truth that heads are compared with.
+/// The target of a loss.
 #[derive(Clone, Copy, Debug)]
 pub struct Targets {
     /// The target.
     pub target: ValueId,
-    /// What it holds. Where the loss wants masks and it holds classes, a channel's mask is its class; that of a single
-    /// channel is class 1.
+    /// Contents of the target. If the loss needs masks and the target has classes, a channel's mask is its class; for a
+    /// single channel, class 1.
     pub kind: TargetKind,
-    /// A weight for each pixel, NCHW `[N, 1, H, W]`.
+    /// Pixel weights, NCHW `[N, 1, H, W]`.
     pub weight: Option<ValueId>,
 }
 
@@ -332,17 +332,18 @@ impl From<Loss> for LossConfig {
 }
 
 impl LossConfig {
-    /// Whether the loss takes a weight for each pixel.
+    /// Whether the loss takes pixel weights.
     pub const fn takes_weights(&self) -> bool {
         matches!(self.loss, Loss::WeightedCe(_) | Loss::Bce(_))
     }
 
-    /// Whether the loss is one of classes that exclude each other: it needs class indices.
+    /// Whether the loss is over exclusive classes: it needs class indices.
     pub const fn needs_classes(&self) -> bool {
         matches!(self.loss, Loss::WeightedCe(_) | Loss::CeDice(_) | Loss::FocalSoftmax(_))
     }
 
-    /// Adds the loss to a graph; gives the number, NCHW `[1, 1, 1, 1]`.
+    /// Adds the loss to a graph and returns its value, NCHW `[1, 1, 1, 1]`. Errors if heads, weights or the target do not
+    /// suit the loss.
     pub fn build(&self, graph: &mut Graph, heads: &Heads, targets: &Targets) -> Result<ValueId> {
         let wrong = |reason: String| Error::invalid("loss", reason);
         if targets.weight.is_some() && !self.takes_weights() {
@@ -359,11 +360,11 @@ impl LossConfig {
             if count == 0 || weights.len() != count || weights.iter().any(|w| !w.is_finite()) || sum <= 0.0 {
                 return Err(wrong(format!("{count} heads, weights {weights:?}")));
             }
-            let under = if self.reduction == HeadReduction::Mean { sum } else { 1.0 };
+            let divisor = if self.reduction == HeadReduction::Mean { sum } else { 1.0 };
             let mut builder = terms::Terms::new(graph, self, heads, targets);
             for (head, w) in weights.iter().enumerate() {
                 let of_head = builder.head(head)?;
-                terms.extend(of_head.into_iter().map(|(factor, term)| (factor * w / under, term)));
+                terms.extend(of_head.into_iter().map(|(factor, term)| (factor * w / divisor, term)));
             }
         }
         match (heads.scores, &self.loss) {
@@ -383,7 +384,7 @@ impl LossConfig {
     }
 }
 
-/// Masks of class indices for `channels` channels.
+/// One-hot masks of class indices, for `channels` channels.
 fn masks(graph: &mut Graph, target: ValueId, channels: usize) -> Result<ValueId> {
     graph.node("loss.masks", OneHot { first: usize::from(channels == 1), channels }, &[target])
 }

@@ -1,8 +1,8 @@
-//! Training: a network, pairs of images and masks, and what makes one of the other.
+//! Training of networks on pairs of images and masks.
 //!
-//! Pairs in a folder ([`Dataset`]), read ([`Examples`]), cut into batches ([`Batcher`]) by a thread that works ahead
-//! ([`Prefetch`]); the U-Net paper's pixel weights ([`unet_weight_map`]); repeatable random numbers ([`Rng`]); steps on
-//! the device ([`Trainer`]); measures ([`metrics`]) and a model's scores on a data set ([`evaluate`](fn@evaluate)).
+//! [`Dataset`] finds pairs in a folder, [`Examples`] reads them, [`Batcher`] cuts batches on a prefetch thread
+//! ([`Prefetch`]). [`unet_weight_map`] has the U-Net paper's pixel weights, [`Rng`] repeatable random numbers, [`Trainer`]
+//! steps on the device, [`metrics`] the measures, and [`evaluate`](fn@evaluate) scores a model on a data set.
 
 mod augment;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]

@@ -1,4 +1,4 @@
-//! The network, its loss and the augmentation of its inputs as one graph; and the weights it begins with.
+//! The graph of augmentation, network and loss; and the initial weights.
 
 use super::augment::Augmenter;
 use super::loss::{Heads, LossConfig, TargetKind, Targets};
@@ -16,7 +16,7 @@ pub const TARGET: &str = "target";
 /// Name of the input that holds pixel weights `[N, 1, H, W]`.
 pub const WEIGHT: &str = "weight";
 
-/// The graph, in evaluation mode, whose output `loss` is the loss of `n` crops of `side` rows and columns.
+/// The graph, in evaluation mode, whose output `loss` is the loss of `n` crops of `side` x `side` pixels.
 pub fn loss_graph(
     model: &dyn Architecture,
     loss: &LossConfig,
@@ -38,9 +38,9 @@ pub fn loss_graph(
     Ok(g)
 }
 
-/// The parameters that training begins with, by name and dimensions (U-Net, section 3; He et al., 2015): weights with
-/// variance `2 / N`, `N` the inputs that an output of the layer is made of; biases and running means 0, gains and running
-/// variances 1. Of one seed, each parameter's numbers depend on its name alone.
+/// Initial parameters by name and dimensions (U-Net, section 3; He et al., 2015). Weights have variance `2 / N`, where `N`
+/// is the fan-in; biases and running means are 0, gains and running variances 1. For a given seed, a parameter's values
+/// depend on its name alone.
 pub fn initial(graph: &Graph, seed: u64) -> impl Fn(&str, &[usize]) -> Result<HostTensor> + use<> {
     let mut inputs = HashMap::new();
     for node in graph.nodes() {
@@ -64,7 +64,7 @@ pub fn initial(graph: &Graph, seed: u64) -> impl Fn(&str, &[usize]) -> Result<Ho
         }
         let n = inputs.get(name).copied().unwrap_or_else(|| dims[1..].iter().product::<usize>().max(1));
         let std = (2.0 / n as f64).sqrt();
-        // FNV-1a, within the streams that are free.
+        // FNV-1a; the shift keeps the hash below the reserved streams.
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
         let mut rng = Rng::new(seed, hash >> 16);
         HostTensor::new(dims, (0..count).map(|_| (std * rng.normal()) as f32).collect::<Vec<_>>())
@@ -77,7 +77,7 @@ mod tests {
     use crate::model;
 
     #[test]
-    fn weights_have_hes_variance() {
+    fn weights_have_he_variance() {
         let net = model::parse("unet", &serde_json::json!({"width": 16, "depth": 2})).unwrap();
         let graph = model::whole_graph(&*net, 1, 44, 44).unwrap();
         let initial = initial(&graph, 3);

@@ -1,4 +1,4 @@
-//! A thread that works ahead.
+//! A prefetch thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 
 use crate::error::{Error, Result};
 
-/// Items made ahead by a worker thread, in their order. After an error, which comes in its place, there are no more.
-/// Dropping it stops the worker as soon as it has finished the item it is at.
+/// Items made ahead by a worker thread, in order. An error is the last item. Dropping stops the worker after its current
+/// item.
 #[derive(Debug)]
 pub struct Prefetch<T> {
     ready: Option<Receiver<Result<T>>>,
@@ -17,7 +17,7 @@ pub struct Prefetch<T> {
 }
 
 impl<T: Send + 'static> Prefetch<T> {
-    /// Starts a worker that keeps up to `ahead` items ready. Fails if the system has no thread for it.
+    /// Starts a worker that keeps up to `ahead` items ready. Errors if the thread cannot be started.
     pub fn new(ahead: usize, items: impl Iterator<Item = Result<T>> + Send + 'static) -> Result<Self> {
         let (sender, ready) = sync_channel(ahead);
         let stop = Arc::new(AtomicBool::new(false));
@@ -25,7 +25,7 @@ impl<T: Send + 'static> Prefetch<T> {
         let work = move || {
             for item in items {
                 let last = item.is_err();
-                // Sending fails when nobody waits any more.
+                // Sending fails once the receiver is dropped.
                 if stopped.load(Ordering::Relaxed) || sender.send(item).is_err() || last {
                     return;
                 }
@@ -55,10 +55,10 @@ impl<T> Iterator for Prefetch<T> {
 impl<T> Drop for Prefetch<T> {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // A worker that waits for room to send is woken by this.
+        // Wakes a worker that is blocked in send.
         self.ready = None;
         if let Some(worker) = self.worker.take() {
-            // Its panic was not asked for.
+            // A panic of the worker is of no interest here.
             let _ = worker.join();
         }
     }
@@ -90,7 +90,7 @@ mod tests {
             Prefetch::new(2, (0..).map(move |i: usize| Ok(count.fetch_add(1, Ordering::SeqCst) + i))).unwrap();
         assert_eq!(ahead.next().unwrap().unwrap(), 0);
         drop(ahead);
-        // One taken, two ready, one that waited, one begun.
+        // One taken, two ready, one blocked in send, one begun.
         assert!(made.load(Ordering::SeqCst) <= 5);
     }
 

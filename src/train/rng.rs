@@ -1,27 +1,27 @@
-//! Random numbers by counter: the n-th number of a stream is a function of the seed, the stream and n alone, so that a
-//! resumed run draws what an uninterrupted one would.
+//! Counter-based random numbers: the n-th number of a stream depends on the seed, the stream and n alone, so that a
+//! resumed run draws the same numbers as an uninterrupted one.
 
-/// First stream of what is done once a data set: dividing it. Streams below are free.
+/// First stream of per-data-set draws: the split. Streams below are free.
 pub(super) const SPLIT: u64 = 1 << 56;
-/// First stream of what is done once an epoch: shuffling.
+/// First stream of per-epoch draws: shuffling.
 pub(super) const SHUFFLE: u64 = 2 << 56;
-/// First stream of what is done once a sample: cropping.
+/// First stream of per-sample draws: cropping.
 pub(super) const CROP: u64 = 3 << 56;
 
-/// Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011). The same numbers on every
-/// machine; [`Rng::normal`] to the rounding of the system's logarithm and cosine.
+/// Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011). Equal on every
+/// machine; [`Rng::normal`] up to the rounding of the system's logarithm and cosine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rng {
     key: [u32; 2],
     stream: u64,
     block: u64,
-    /// Words of the current block, and how many of them are used.
+    /// Words of the current block; `used` of them are consumed.
     words: [u32; 4],
     used: usize,
 }
 
 impl Rng {
-    /// The beginning of a stream. Streams of one seed are independent: give each purpose, step or image its own.
+    /// Starts a stream. Streams of one seed are independent: give each purpose, step or image its own.
     pub fn new(seed: u64, stream: u64) -> Self {
         Self { key: [seed as u32, (seed >> 32) as u32], stream, block: 0, words: [0; 4], used: 4 }
     }
@@ -45,7 +45,7 @@ impl Rng {
         ((high << 32 | low) >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Standard normal, by the method of Box and Muller.
+    /// Standard normal, by Box-Muller.
     pub fn normal(&mut self) -> f64 {
         // 1 - u is never 0.
         let (u, v) = (1.0 - self.uniform(), self.uniform());
@@ -58,7 +58,7 @@ impl Rng {
         if n < 2 {
             return 0;
         }
-        // Numbers of an incomplete last round of n are drawn again.
+        // Reject the incomplete last multiple of n.
         let limit = u64::MAX - u64::MAX % n;
         loop {
             let drawn = u64::from(self.next_u32()) << 32 | u64::from(self.next_u32());
@@ -68,7 +68,7 @@ impl Rng {
         }
     }
 
-    /// Puts a slice into random order.
+    /// Shuffles a slice (Fisher-Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));
@@ -93,7 +93,7 @@ fn philox(mut c: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 mod tests {
     use super::*;
 
-    /// The known answers of the authors' own test.
+    /// Known answers of the authors' test suite (Random123).
     #[test]
     fn known_answers() {
         assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);

@@ -1,4 +1,4 @@
-//! A training run: batches, steps, evaluations, checkpoints and reports, until it is done or told to stop.
+//! A training run: batches, steps, evaluations, checkpoints and reports.
 
 use super::augment::Augmenter;
 use super::batch::{Batch, Batcher, CropOptions};
@@ -34,27 +34,27 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Batches that are prepared ahead.
+/// Batches prepared ahead.
 const AHEAD: usize = 3;
-/// Host memory for images, bytes.
+/// Host memory for cached examples, bytes.
 const EXAMPLES: u64 = 4 << 30;
 /// Images in the grid of predictions.
 const SHOWN: usize = 6;
 
-/// What happens in a run, for who watches it.
+/// Progress events of a run.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// Everything is read and checked; step one follows.
+    /// All data is read and checked; the first step follows.
     Ready(&'a Ready),
     /// The loss of a step has arrived.
     Step {
         /// Steps done.
         step: u64,
-        /// Of so many.
+        /// Total steps.
         of: u64,
-        /// Its loss.
+        /// Loss of the step.
         loss: f32,
-        /// Its learning rate.
+        /// Learning rate of the step.
         lr: f64,
     },
     /// The network was evaluated on the validation images.
@@ -63,35 +63,35 @@ pub enum Event<'a> {
         step: u64,
         /// Measures by name.
         scores: &'a [(&'static str, f64)],
-        /// Whether it is the best so far.
+        /// Whether the score is the best so far.
         best: bool,
     },
 }
 
-/// What a run begins with.
+/// Summary of a run before its first step.
 #[derive(Clone, Debug)]
 pub struct Ready {
-    /// The device.
+    /// Description of the device.
     pub device: String,
-    /// Trained parameters.
+    /// Number of trainable parameters.
     pub parameters: usize,
-    /// Channels that the network takes.
+    /// Input channels of the network.
     pub channels: usize,
     /// Training images.
     pub training: DataSummary,
     /// Validation images.
     pub validation: DataSummary,
-    /// Ground ground truth to train on, and to validate on.
+    /// Ground truth of the training and the validation data.
     pub ground_truth: [GroundTruthSummary; 2],
-    /// What users should be told of it before training.
+    /// Warnings about the ground truth, for users.
     pub findings: Vec<String>,
-    /// Crops that are on the device at once.
+    /// Crops on the device at once.
     pub crops: usize,
     /// Parts that a step's batch is divided into.
     pub parts: usize,
-    /// Bytes on the device.
+    /// Device memory, bytes.
     pub memory: u64,
-    /// Steps that a checkpoint had already done.
+    /// Steps done before resuming.
     pub resumed: u64,
 }
 
@@ -100,9 +100,9 @@ pub struct Ready {
 pub enum Outcome {
     /// All steps are done.
     Finished,
-    /// It did not get better any more.
+    /// The score stopped improving.
     Stopped,
-    /// Whoever watched asked for it.
+    /// The observer requested it.
     Interrupted,
 }
 
@@ -124,21 +124,21 @@ impl RunFiles {
         self.dir.join("best.safetensors")
     }
 
-    /// Where the run can go on.
+    /// The state that the run resumes from.
     pub fn last(&self) -> PathBuf {
         self.dir.join("last.safetensors")
     }
 }
 
-/// What the loop keeps beside tensors.
+/// State of the loop apart from tensors.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Progress {
     plateau: Plateau,
-    /// Evaluations since the best.
+    /// Evaluations since the best score.
     waited: u32,
 }
 
-/// A run that is ready to go.
+/// A training run, ready to start.
 pub struct TrainRun {
     config: TrainConfig,
     files: RunFiles,
@@ -155,21 +155,21 @@ pub struct TrainRun {
     step: u64,
     best: Option<f64>,
     progress: Progress,
-    /// Sum of the losses of a step's parts so far.
+    /// Sum of the losses of the current step's parts so far.
     sum: f64,
-    /// Names of the images of batches whose loss has not arrived.
+    /// Image names of batches whose loss is pending.
     crops: VecDeque<(u64, Vec<String>)>,
 }
 
 impl TrainRun {
-    /// Reads and checks everything, and makes the step resident. With `resume`, goes on where `dir` was left; with `init`,
-    /// begins with a model's weights. Fails where `dir` holds a run already and `resume` is not set.
+    /// Reads and checks all data, and prepares the step on the device. With `resume`, continues the run in `dir`; with
+    /// `init`, starts from a model's weights. Errors if `dir` holds a run and `resume` is not set.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new(gpu: &Gpu, config: TrainConfig, dir: &Path, resume: bool, init: Option<&Model>) -> Result<Self> {
         Self::new_while(gpu, config, dir, resume, init, &|| true)
     }
 
-    /// [`Self::new`], which ends with [`Error::Cancelled`] while it looks at ground truth if `go_on` says no.
+    /// [`Self::new`], with cancellation: [`Error::Cancelled`] if `go_on` returns false while ground truth is scanned.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new_while(
         gpu: &Gpu,
@@ -182,7 +182,7 @@ impl TrainRun {
         block_on(Self::new_while_async(gpu, config, dir, resume, init, go_on))
     }
 
-    /// [`Self::new_while`] as a future, which waits for the device only; files are read in the calling thread.
+    /// [`Self::new_while`] as a future. It awaits the device only; files are read on the calling thread.
     pub async fn new_while_async(
         gpu: &Gpu,
         config: TrainConfig,
@@ -219,7 +219,7 @@ impl TrainRun {
         if config.monitor == Monitor::F1 && validation.pairs().iter().all(|p| p.labels.is_none()) {
             return Err(Error::file(validation.folder(), "has no labels/, which monitor `f1` needs"));
         }
-        // Every file is looked at before the first step; first what is small, and may stop the run.
+        // Every file is read before the first step; ground truth first, since it is small and may stop the run.
         let ground_truth_of = |data| scan(data, options.classes, &options.labels, go_on);
         let ground_truth = [ground_truth_of(&training)?, ground_truth_of(&validation)?];
         let names = (0..options.classes).map(|i| config.data.classes.get(i).cloned().unwrap_or_else(|| i.to_string()));
@@ -256,9 +256,9 @@ impl TrainRun {
                 taken += 1;
                 Ok(t.clone())
             }
-            // Such as a head for other classes: it begins anew.
+            // Such as a head for other classes: it is initialised at random.
             Some(Err(e)) => {
-                log::warn!("{e}: begins with random numbers");
+                log::warn!("{e}: initialised at random");
                 begin(name, dims)
             }
             None => begin(name, dims),
@@ -319,7 +319,7 @@ impl TrainRun {
         self.step
     }
 
-    /// Trains. `watch` sees every event and says whether to go on: at a no, the steps under way are finished and saved.
+    /// Trains. `watch` gets every event and returns whether to continue; on false, steps in flight are finished and saved.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(&mut self, watch: impl FnMut(Event) -> Result<bool>) -> Result<Outcome> {
         block_on(self.run_async(watch))
@@ -369,7 +369,7 @@ impl TrainRun {
         Ok(Outcome::Finished)
     }
 
-    /// Queues a batch; gives an earlier batch's loss.
+    /// Queues a batch; returns the loss of an earlier batch.
     async fn queue(&mut self, batch: Batch, hyper: &Hyper) -> Result<Option<StepLoss>> {
         let drawn = self.augmenter.draw(batch.step * self.ready.crops as u64);
         let dropout = Dropout::seed(self.config.seed.rotate_left(17) ^ batch.step);
@@ -383,7 +383,7 @@ impl TrainRun {
         self.trainer.step_async(batch.step, &inputs, hyper).await
     }
 
-    /// Takes a loss that has arrived: a NaN ends the run, with the images it came from.
+    /// Handles the loss of a batch. A loss that is not finite ends the run with an error that names its images.
     fn arrived(&mut self, loss: Option<StepLoss>, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<bool> {
         let Some(StepLoss { batch, loss }) = loss else { return Ok(true) };
         let crops = self.crops.pop_front().map(|c| c.1).unwrap_or_default();
@@ -402,7 +402,7 @@ impl TrainRun {
         watch(Event::Step { step: step + 1, of: self.config.steps, loss, lr })
     }
 
-    /// The error of a run that came to no numbers.
+    /// Error for a diverged run (NaN or infinity).
     fn diverged(&self, what: &str) -> Error {
         let last = self.files.last();
         let left =
@@ -410,7 +410,7 @@ impl TrainRun {
         Error::invalid("training", format!("{what}; {left}; try a lower learning rate, or `clip`"))
     }
 
-    /// Parameters and running statistics, all of them numbers to go on with: a square that overflows is met in the next step.
+    /// Parameters and running statistics. Errors if a value, or its square, is not finite: the next step would overflow.
     async fn weights(&self) -> Result<BTreeMap<String, HostTensor>> {
         let weights = self.trainer.weights_async().await?;
         let lost = |v: &f32| !(v * v).is_finite();
@@ -435,7 +435,7 @@ impl TrainRun {
         schedule.lr(optimiser.lr, step, steps, warmup, &self.progress.plateau)
     }
 
-    /// The network as it is now.
+    /// The network with its current weights.
     fn model(&self, weights: &BTreeMap<String, HostTensor>) -> Result<Model> {
         let weights: Weights = weights.clone().into_iter().collect();
         Model::with_architecture("the network in training", self.architecture.clone(), self.metadata.clone(), weights)
@@ -445,8 +445,8 @@ impl TrainRun {
         Ok(Segmenter::new(Backend::Gpu(self.gpu.clone()), self.model(weights)?))
     }
 
-    /// Segments a validation image. A loss says what weights were worth before its step; this, what they are worth after
-    /// it: predictions that are no numbers end the run before such weights replace good ones on the disk.
+    /// Segments a validation image. A loss validates the weights before its step, this the weights after it: a prediction
+    /// that is not finite ends the run before the weights replace good ones on disk.
     async fn predict(&self, segmenter: &mut Segmenter, pair: &Pair, image: &Image) -> Result<Segmentation> {
         let options = SegmentOptions { probabilities: true, ..SegmentOptions::default() };
         let result = segmenter.segment_async(image, &options, |_| Ok(())).await?;
@@ -459,7 +459,7 @@ impl TrainRun {
         }
     }
 
-    /// Scores the network on the validation images; keeps it if it is the best.
+    /// Scores the network on the validation images; saves it if it is the best.
     async fn evaluate(&mut self, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<bool> {
         let weights = self.weights().await?;
         let mut segmenter = self.segmenter(&weights)?;
@@ -484,7 +484,7 @@ impl TrainRun {
         let value = scores.iter().find(|s| s.0 == self.config.monitor.name()).map(|s| s.1);
         let value =
             value.ok_or_else(|| Error::invalid("monitor", format!("`{}` has no value", self.config.monitor)))?;
-        // Nothing to be found and nothing found is no success: it is no better than anything.
+        // NaN means that no instance exists or was found: not an improvement.
         let value = if value.is_nan() { 0.0 } else { value };
         let best = self.best.is_none_or(|b| value > b);
         self.progress.waited = if best { 0 } else { self.progress.waited + 1 };
@@ -509,7 +509,7 @@ impl TrainRun {
     }
 }
 
-/// The measures of an evaluation that are reported. Those of nothing are no numbers.
+/// The reported measures of an evaluation; NaN where undefined.
 fn scores(evaluation: &Evaluation) -> Result<Vec<(&'static str, f64)>> {
     let foreground = |of, over| evaluation.foreground(of, over).unwrap_or(f64::NAN);
     let mut scores = vec![

@@ -1,4 +1,4 @@
-//! A look at all ground truth before anything else: what it holds, and what in it cannot be meant.
+//! Scans all ground truth before training: a summary, and warnings about likely mistakes.
 
 use std::collections::BTreeSet;
 
@@ -9,37 +9,37 @@ use super::ground_truth::GroundTruth;
 use crate::error::{Error, Result};
 use crate::infer::{Connectivity, LabelOptions, components};
 
-/// What the ground truth of a data set holds.
+/// Summary of a data set's ground truth.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroundTruthSummary {
-    /// How many images.
+    /// Number of images.
     pub images: usize,
-    /// Pixels of each class.
+    /// Pixels per class.
     pub pixels: Vec<u64>,
-    /// Images in which each class occurs.
+    /// Images per class that contain it.
     pub occurs_in: Vec<usize>,
-    /// Pixels that do not count.
+    /// Ignored pixels.
     pub ignored: u64,
-    /// Images of which every pixel that counts is of one class.
+    /// Images of a single class, apart from ignored pixels.
     pub uniform: usize,
-    /// Instances of all instance maps.
+    /// Number of instances in all label images.
     pub instances: usize,
-    /// Instance maps of one instance that lies in several pieces: perhaps a mask of classes.
+    /// Label images with a single instance in several pieces: probably class masks.
     pub in_pieces: usize,
     /// How folders were read: `labels/ as instances`.
     pub readings: Vec<String>,
 }
 
 impl GroundTruthSummary {
-    /// Of all pixels that count, the share of a class.
+    /// A class's fraction of all pixels that are not ignored.
     pub fn share(&self, class: usize) -> f64 {
         let all: u64 = self.pixels.iter().sum();
         self.pixels.get(class).map_or(0.0, |&n| n as f64 / all.max(1) as f64)
     }
 }
 
-/// Reads the ground truth of every pair, several at a time, and no image. Fails with the first error in the order of names,
-/// or with [`Error::Cancelled`] soon after `go_on` says no.
+/// Reads the ground truth of every pair, in parallel, but no image. Returns the first error in the order of names, or
+/// [`Error::Cancelled`] soon after `go_on` returns false.
 pub fn scan(
     data: &Dataset,
     classes: usize,
@@ -79,7 +79,7 @@ pub fn scan(
     Ok(sum)
 }
 
-/// What users should be told of ground truth before training: each a whole sentence, the gravest first.
+/// Warnings about ground truth for users, each a sentence, most serious first.
 pub fn findings(training: &GroundTruthSummary, validation: &GroundTruthSummary, classes: &[String]) -> Vec<String> {
     let name = |class: usize| match classes.get(class) {
         Some(name) if *name != class.to_string() => format!("class {class} ({name})"),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn masks_of_one_class_are_said() {
+    fn masks_of_one_class_are_reported() {
         let names = ["background".to_string(), "cell".into()];
         let of = |masks: &[&[u8]], folder| {
             let (sum, _dir) = scanned(masks, 2, folder);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_ends_when_it_is_told_to() {
+    fn scan_can_be_cancelled() {
         let (_dir, set) = data(3, [12, 10]);
         assert!(matches!(scan(&set, 2, &LabelOptions::default(), &|| false), Err(Error::Cancelled)));
     }

@@ -1,13 +1,13 @@
-//! Learning rates over time: pure functions of the step.
+//! Learning rate schedules: pure functions of the step.
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// How the learning rate goes on from its first value.
+/// A learning rate schedule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
-    /// As it is.
+    /// Constant rate.
     #[default]
     Constant,
     /// Times `gamma` every `every` steps: `torch.optim.lr_scheduler.StepLR`.
@@ -19,7 +19,7 @@ pub enum Schedule {
     },
     /// Along half a cosine to `min_lr` at the last step: `CosineAnnealingLR`.
     Cosine {
-        /// Last learning rate.
+        /// Final learning rate.
         #[serde(default)]
         min_lr: f64,
     },
@@ -34,25 +34,25 @@ pub enum Schedule {
         factor: f64,
         /// Evaluations.
         patience: u32,
-        /// Least learning rate.
+        /// Minimum learning rate.
         #[serde(default)]
         min_lr: f64,
     },
 }
 
-/// What a plateau remembers.
+/// State of [`Schedule::Plateau`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plateau {
     /// Best value so far.
     pub best: Option<f64>,
-    /// Evaluations since.
+    /// Evaluations since then.
     pub waited: u32,
     /// How often the rate was reduced.
     pub reduced: u32,
 }
 
 impl Plateau {
-    /// Takes the value of an evaluation, larger is better.
+    /// Updates the state with the value of an evaluation; larger is better.
     pub fn evaluated(&mut self, schedule: &Schedule, value: f64) {
         let Schedule::Plateau { patience, .. } = *schedule else { return };
         if self.best.is_none_or(|b| value > b) {
@@ -67,7 +67,7 @@ impl Plateau {
 }
 
 impl Schedule {
-    /// The learning rate of a step, from 0, of `steps`. In the first `warmup` steps it rises to that linearly.
+    /// The learning rate of a step, from 0, of `steps`. It rises linearly during the first `warmup` steps.
     pub fn lr(&self, base: f64, step: u64, steps: u64, warmup: u64, plateau: &Plateau) -> f64 {
         let part = (step as f64 / steps.max(1) as f64).min(1.0);
         let lr = match *self {
@@ -80,16 +80,16 @@ impl Schedule {
         if step < warmup { lr * (step + 1) as f64 / warmup as f64 } else { lr }
     }
 
-    /// Whether every value is possible.
+    /// Errors if a value is out of range.
     pub fn validate(&self) -> Result<()> {
-        let fine = match *self {
+        let valid = match *self {
             Self::Constant => true,
             Self::Step { every, gamma } => every > 0 && gamma > 0.0 && gamma.is_finite(),
             Self::Cosine { min_lr } => min_lr >= 0.0,
             Self::Poly { power } => power > 0.0,
             Self::Plateau { factor, min_lr, .. } => factor > 0.0 && factor < 1.0 && min_lr >= 0.0,
         };
-        if fine { Ok(()) } else { Err(Error::invalid("schedule", format!("{self:?} has an impossible value"))) }
+        if valid { Ok(()) } else { Err(Error::invalid("schedule", format!("{self:?} has an impossible value"))) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A training step as a graph: forward, loss, backward and optimiser, with the parameters as states of it.
+//! A training step as a graph: forward, loss, backward and optimiser, with parameters as persistent variables.
 
 use crate::error::{Error, Result};
 use crate::graph::{DropoutAt, Graph, ValueId, differentiate, differentiate_checkpointed, training};
@@ -6,25 +6,25 @@ use crate::ops::{Accumulate, ClipFactor, Hyper, OptimiserKind, OptimiserStep, Sq
 use crate::tensor::TensorDesc;
 use std::sync::Arc;
 
-/// Name of the output that is the loss.
+/// Name of the loss output.
 pub const LOSS: &str = "loss";
-/// Name of the input with what changes from step to step: [`Hyper`].
+/// Name of the input with the per-step values, [`Hyper`].
 pub const HYPER: &str = "hyper";
-/// What the names of accumulated gradients begin with.
+/// Prefix of the names of accumulated gradients.
 pub const ACCUMULATED: &str = "accumulated/";
-/// What the names of gradients, where they are outputs, begin with.
+/// Prefix of the names of gradient outputs.
 pub const GRADIENT: &str = "grad/";
 
-/// How parameters change.
+/// Options of a training step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepOptions {
     /// The optimiser.
     pub optimiser: OptimiserKind,
-    /// Largest common norm of the gradients.
+    /// Maximum global norm of the gradients.
     pub clip: Option<f32>,
-    /// Whether gradients of several batches can be added up before parameters change.
+    /// Whether gradients of several batches can be accumulated before an update.
     pub accumulate: bool,
-    /// Whether the encoder's activations are computed again for the backward pass, not kept: the same numbers in less memory.
+    /// Gradient checkpointing: recompute the encoder's activations in the backward pass. Same results, less memory.
     pub checkpointing: bool,
     /// Whether gradients are outputs, as `grad/<parameter>`.
     pub gradients: bool,
@@ -35,8 +35,8 @@ pub fn moment(i: usize, parameter: &str) -> String {
     format!("moment{i}/{parameter}")
 }
 
-/// The training step of a network in evaluation mode whose output [`LOSS`] is the loss, a linear scalar. Further outputs stay,
-/// as they are in training mode.
+/// The training step of a network in evaluation mode whose output [`LOSS`] is the loss, a linear scalar. Further outputs are
+/// those of training mode. Errors if there is no such output, or if an operation has no gradient.
 pub fn step_graph(network: &Graph, dropouts: &[DropoutAt], options: &StepOptions) -> Result<Graph> {
     let mut graph = training(network, dropouts)?;
     let loss = graph.outputs().iter().find(|o| o.0 == LOSS).map(|o| o.1);
@@ -46,7 +46,7 @@ pub fn step_graph(network: &Graph, dropouts: &[DropoutAt], options: &StepOptions
     let grads = differentiate(&mut graph, loss, &parameters)?;
     let hyper = graph.input(HYPER, TensorDesc::linear(Hyper::SHAPE));
     let mut trained: Vec<(ValueId, ValueId)> = Vec::new();
-    // What the loss does not depend on stays as it is.
+    // Parameters that the loss does not depend on are not updated.
     for (parameter, grad) in parameters.into_iter().zip(grads).filter_map(|(p, g)| Some((p, g?))) {
         let name = graph.value(parameter).name.clone();
         if options.gradients {
@@ -75,22 +75,22 @@ pub fn step_graph(network: &Graph, dropouts: &[DropoutAt], options: &StepOptions
         }
         let op = Arc::new(OptimiserStep { kind: options.optimiser, clip: clip.is_some() });
         let next = graph.node_shared(format!("{name}.step"), op, &inputs)?;
-        for (&state, next) in inputs[first..].iter().zip(next) {
-            graph.update(state, next)?;
+        for (&variable, next) in inputs[first..].iter().zip(next) {
+            graph.update(variable, next)?;
         }
     }
     Ok(graph.without_dead_nodes())
 }
 
-/// Dimensions of a state, as in the checkpoint.
-fn dims(graph: &Graph, state: ValueId) -> Vec<usize> {
-    match &graph.value(state).kind {
+/// Dimensions of a variable, as in the checkpoint.
+fn dims(graph: &Graph, variable: ValueId) -> Vec<usize> {
+    match &graph.value(variable).kind {
         crate::graph::ValueKind::Variable(dims) => dims.clone(),
-        _ => graph.shape(state).dims().to_vec(),
+        _ => graph.shape(variable).dims().to_vec(),
     }
 }
 
-/// The factor that brings all gradients' common norm down to `max`.
+/// The factor that limits the global gradient norm to `max`.
 fn clip_factor(graph: &mut Graph, trained: &[(ValueId, ValueId)], hyper: ValueId, max: f32) -> Result<ValueId> {
     let mut squares = Vec::with_capacity(trained.len());
     for (parameter, grad) in trained {

@@ -1,4 +1,4 @@
-//! A network in training on a device: parameters, running statistics and the optimiser's moments stay there.
+//! Training on a device, where parameters, running statistics and the optimiser's moments stay.
 
 use super::step::{ACCUMULATED, HYPER, LOSS, StepOptions, moment, step_graph};
 use crate::error::{Error, Result};
@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// A training step resident on a device.
 ///
-/// Steps are queued: a loss is read [`Trainer::LATE`] steps after its step was started, so that the device never waits for
-/// the host.
+/// Steps are queued. A loss is read [`Trainer::LATE`] steps after its step was submitted, so that the device never waits
+/// for the host.
 #[derive(Debug)]
 pub struct Trainer {
     session: Session,
@@ -25,21 +25,21 @@ pub struct Trainer {
     pending: VecDeque<(u64, Pending)>,
 }
 
-/// A loss that has arrived.
+/// The loss of a finished step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepLoss {
     /// Number of the batch, as given to [`Trainer::step`].
     pub batch: u64,
-    /// Its loss.
+    /// Its loss value.
     pub loss: f32,
 }
 
 impl Trainer {
-    /// Steps under way before a loss is waited for.
+    /// Steps in flight before the oldest loss is awaited.
     pub const LATE: usize = 2;
 
-    /// Makes the training step of `network` resident: a graph in evaluation mode whose output `loss` is the loss. `initial`
-    /// gives parameters and running statistics by name and dimensions; moments begin at zero.
+    /// Prepares the training step of `network`, a graph in evaluation mode whose output `loss` is the loss. `initial`
+    /// returns parameters and running statistics by name and dimensions; moments start at zero.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new(
         gpu: &Gpu,
@@ -67,10 +67,10 @@ impl Trainer {
             false => initial(name, dims),
         };
         let session = Session::new_async(gpu, plan, first).await?;
-        // The loss may not depend on all: those are in no step.
-        let kept: Vec<String> =
+        // The loss may not depend on all parameters; the plan has no variable for the others.
+        let trained: Vec<String> =
             parameters.into_iter().filter(|p| session.plan().variables.iter().any(|s| s.name == *p)).collect();
-        Ok(Self { session, options, parameters: kept, pending: VecDeque::new() })
+        Ok(Self { session, options, parameters: trained, pending: VecDeque::new() })
     }
 
     /// The plan of a step.
@@ -83,12 +83,12 @@ impl Trainer {
         &mut self.session
     }
 
-    /// Bytes held on the device.
+    /// Device memory, bytes.
     pub fn device_bytes(&self) -> u64 {
         self.session.device_bytes()
     }
 
-    /// Queues a step on a batch: its inputs by name, plain NCHW. Gives the loss of an earlier batch once enough are queued.
+    /// Queues a step on a batch with inputs by name, NCHW. Returns the loss of an earlier batch once enough are queued.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn step(&mut self, batch: u64, inputs: &[(&str, &[f32])], hyper: &Hyper) -> Result<Option<StepLoss>> {
         block_on(self.step_async(batch, inputs, hyper))
@@ -110,7 +110,7 @@ impl Trainer {
         if self.pending.len() > Self::LATE { self.oldest_async().await } else { Ok(None) }
     }
 
-    /// Waits for the oldest step under way; `None` if there is none.
+    /// Waits for the oldest step in flight; `None` if there is none.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn oldest(&mut self) -> Result<Option<StepLoss>> {
         block_on(self.oldest_async())
@@ -123,7 +123,7 @@ impl Trainer {
         Ok(Some(StepLoss { batch, loss: loss[0] }))
     }
 
-    /// Parameters and running statistics as they are after all steps queued.
+    /// Parameters and running statistics after all queued steps.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn weights(&self) -> Result<BTreeMap<String, HostTensor>> {
         block_on(self.weights_async())
@@ -134,7 +134,7 @@ impl Trainer {
         self.states(self.parameters.iter()).await
     }
 
-    /// The optimiser's moments and accumulated gradients, by names that say so.
+    /// The optimiser's moments and accumulated gradients, by prefixed names.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn optimiser_state(&self) -> Result<BTreeMap<String, HostTensor>> {
         block_on(self.optimiser_state_async())
@@ -154,7 +154,7 @@ impl Trainer {
         Ok(states)
     }
 
-    /// Sets what [`Trainer::weights`] and [`Trainer::optimiser_state`] gave: every state must be there.
+    /// Restores the tensors of [`Trainer::weights`] and [`Trainer::optimiser_state`]. Errors if one is missing.
     pub fn restore(&self, tensors: &BTreeMap<String, HostTensor>) -> Result<()> {
         for state in &self.session.plan().variables {
             let missing = || Error::ParameterMissing { key: state.name.clone(), nearest: None };
@@ -164,7 +164,7 @@ impl Trainer {
     }
 }
 
-/// Whether a state belongs to the optimiser, not to the network.
+/// Whether a variable belongs to the optimiser, not to the network.
 pub(super) fn is_optimiser_state(name: &str) -> bool {
     [moment(1, ""), moment(2, ""), ACCUMULATED.into()].iter().any(|prefix| name.starts_with(prefix.as_str()))
 }

@@ -9,7 +9,7 @@ use crate::parallel::*;
 use crate::error::{Error, Result};
 use crate::infer::{LabelMap, nearest_sites};
 
-/// The weights of classes before the border term.
+/// Class weights, before the border term is added.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum ClassWeights {
     /// 1 for all.
@@ -18,11 +18,11 @@ pub enum ClassWeights {
     /// occurs. A class that does not occur has weight 0.
     #[default]
     Balanced,
-    /// These, one a class.
+    /// Explicit weights, one per class.
     Explicit(Vec<f64>),
 }
 
-/// Options of [`unet_weight_map`]. The defaults are the paper's.
+/// Options of [`unet_weight_map`], with the paper's defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WeightMap {
     /// Largest border weight.
@@ -31,7 +31,7 @@ pub struct WeightMap {
     pub sigma: f64,
     /// Weights of the classes.
     pub class_weights: ClassWeights,
-    /// Add the border term to background pixels only. The formula does not say so; the paper's figure and most code do.
+    /// Add the border term to background pixels only. Not in the formula, but in the paper's figure and in most code.
     pub background_only: bool,
 }
 
@@ -41,8 +41,8 @@ impl Default for WeightMap {
     }
 }
 
-/// Puts background between touching instances: clears every pixel that has a 4-neighbour of a different label above 0. All
-/// decisions look at the input, so the gap is two pixels wide whatever the order.
+/// Puts background between touching instances: clears every pixel that has a 4-neighbour of a different label above 0.
+/// Decisions use the input only, so the gap is always two pixels wide.
 pub fn separate_touching(labels: &LabelMap) -> LabelMap {
     let (w, h, from) = (labels.width(), labels.height(), labels.labels());
     let mut at = 0;
@@ -56,7 +56,7 @@ pub fn separate_touching(labels: &LabelMap) -> LabelMap {
     })
 }
 
-/// The weight of each of `count` classes for a map of class ids. Ids from `count` on (pixels to be ignored) do not count.
+/// The weight of each of `count` classes for a map of class ids. Ids from `count` on (ignored pixels) do not count.
 pub fn class_weights(classes: &LabelMap, count: usize, mode: &ClassWeights) -> Result<Vec<f64>> {
     match mode {
         ClassWeights::None => Ok(vec![1.0; count]),
@@ -83,10 +83,10 @@ pub fn class_weights(classes: &LabelMap, count: usize, mode: &ClassWeights) -> R
 }
 
 /// The pixel weights `[H, W]` for a map of class ids below `count`; ids from `count` on have weight 0. The border term is
-/// computed from `instances` (single instances, already separated: [`separate_touching`]); without any, or with fewer than
-/// two, there is none. With two classes `classes` is usually `instances` above 0.
+/// computed from `instances`, already separated by [`separate_touching`]; with fewer than two there is none. With two
+/// classes, `classes` is usually `instances > 0`.
 ///
-/// Fails if the maps differ in size, or on options that make no sense.
+/// Errors if the maps differ in size, or if an option is out of range.
 pub fn unet_weight_map(
     classes: &LabelMap,
     count: usize,
@@ -116,17 +116,17 @@ pub fn unet_weight_map(
         .collect())
 }
 
-/// The distance of every pixel to the nearest and to the second nearest instance (label above 0), exactly, in pixels;
-/// infinite where there are fewer.
+/// The exact distance of every pixel to the nearest and to the second nearest instance (label above 0), in pixels;
+/// infinite if there are fewer.
 pub fn instance_distances(labels: &LabelMap) -> [Vec<f64>; 2] {
     let instances = labels.instances();
     let (w, map) = (labels.width(), labels.labels());
-    // From here on instances have numbers from 0 on; background pixels have none.
+    // Renumber instances from 0; background pixels have none.
     let number: Vec<Option<u32>> = map.iter().map(|l| instances.binary_search(l).ok().map(|i| i as u32)).collect();
     let first = nearest_sites(w, map.len(), |i| number[i].is_some());
     let mut second = vec![u64::MAX; map.len()];
-    // Two numbers differ in some bit. So the nearest instance but one is the nearest of all that differ from the nearest in
-    // the first bit, or in the second, ..: two distance transforms a bit, whatever the number of instances.
+    // Two numbers differ in some bit. So the second nearest instance is the nearest of those that differ from the nearest
+    // in bit 0, or in bit 1, ...: two distance transforms per bit, not one per instance.
     let bits = usize::BITS - instances.len().saturating_sub(1).leading_zeros();
     for bit in 0..bits {
         for value in 0..2 {
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
     use crate::train::Rng;
 
-    /// Discs of random places and sizes; later ones cover earlier ones.
+    /// Discs at random positions, of random radii; later ones cover earlier ones.
     fn cells(seed: u64, w: usize, h: usize, count: u32, radius: f64) -> LabelMap {
         let mut rng = Rng::new(seed, 0);
         let mut labels = vec![0; w * h];
@@ -164,7 +164,7 @@ mod tests {
         LabelMap::new(w, h, labels).unwrap()
     }
 
-    /// Every pixel against every other.
+    /// Brute force over all pairs of pixels.
     fn plain_distances(map: &LabelMap) -> [Vec<f64>; 2] {
         let w = map.width();
         let mut out = [vec![], vec![]];
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_than_two_objects_have_no_border() {
+    fn fewer_than_two_instances_have_no_border() {
         let none = LabelMap::new(3, 1, vec![0; 3]).unwrap();
         assert!(instance_distances(&none).concat().iter().all(|d| d.is_infinite()));
         let one = LabelMap::new(4, 1, vec![0, 0, 5, 0]).unwrap();
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn touching_objects_are_parted_by_two_pixels() {
+    fn touching_instances_are_separated_by_two_pixels() {
         let map = LabelMap::from_fn(6, 1, |x, _| [1, 1, 1, 2, 2, 0][x]).unwrap();
         assert_eq!(separate_touching(&map).labels(), [1, 1, 0, 0, 2, 0]);
         let corner = LabelMap::new(2, 2, vec![1, 0, 0, 2]).unwrap();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gap_weighs_most() {
+    fn weights_are_largest_in_the_gap() {
         let instances = LabelMap::from_fn(9, 1, |x, _| [1, 1, 0, 0, 2, 2, 0, 0, 0][x]).unwrap();
         let classes = instances.map(|l| (l > 0).into());
         let options = WeightMap { class_weights: ClassWeights::None, ..WeightMap::default() };
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn pixels_to_be_ignored_weigh_nothing() {
+    fn ignored_pixels_have_weight_zero() {
         let classes = LabelMap::new(4, 1, vec![0, 255, 1, 1]).unwrap();
         let weights = unet_weight_map(&classes, 2, None, &WeightMap::default()).unwrap();
         assert_eq!(weights, [1.5, 0.0, 0.75, 0.75]);

@@ -1,4 +1,4 @@
-//! Tuned choices on disk: a JSON file for each adapter, driver, backend and version of this crate.
+//! Tuned choices on disk: a JSON file per adapter, driver, backend and crate version.
 
 #[cfg(feature = "std-fs")]
 use crate::error::{Error, Result};
@@ -10,17 +10,17 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 const FORMAT: u32 = 1;
-/// Far more than all networks of the family together.
+/// Maximum file size, bytes: far more than all U-Nets together need.
 #[cfg(feature = "std-fs")]
-const LARGEST: u64 = 16 << 20;
+const MAX_FILE_BYTES: u64 = 16 << 20;
 
 #[derive(Serialize, Deserialize)]
 struct Document {
     format: u32,
-    /// What the choices are for; of another device they mean nothing.
+    /// The device that the choices are for.
     device: String,
     convolutions: Vec<Entry>,
-    /// What tensors lie in, where that is not the usual.
+    /// Tensor storage, if it is not the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     storage: Option<String>,
 }
@@ -32,23 +32,23 @@ struct Entry {
     family: String,
 }
 
-/// The choices kept in `folder` for this device. A file that is damaged, or of another adapter, driver or version, is
-/// not there.
+/// The choices cached in `folder` for this device. `None` if there is no file, or if it is damaged or of another adapter,
+/// driver or version.
 #[cfg(feature = "std-fs")]
 pub fn load(gpu: &Gpu, folder: &Path) -> Option<Tuning> {
     let path = gpu.cache_file(folder, "tuning", "json");
-    if std::fs::metadata(&path).ok()?.len() > LARGEST {
+    if std::fs::metadata(&path).ok()?.len() > MAX_FILE_BYTES {
         return None;
     }
     let text = std::fs::read_to_string(&path).ok()?;
     let tuning = parse(&text, &gpu.identity());
     if tuning.is_none() {
-        log::info!("{}: not a file of this adapter, driver and version, or damaged; ignored", path.display());
+        log::info!("{}: damaged, or of another adapter, driver or version; ignored", path.display());
     }
     tuning
 }
 
-/// The choices that a text made by [`write()`] holds, if it is of `device`.
+/// Parses the choices of a text written by [`write()`]. `None` if it is invalid or of another device.
 pub fn parse(text: &str, device: &str) -> Option<Tuning> {
     let document: Document = serde_json::from_str(text).ok()?;
     if document.format != FORMAT || document.device != device {
@@ -62,7 +62,7 @@ pub fn parse(text: &str, device: &str) -> Option<Tuning> {
     Some(tuning)
 }
 
-/// Choices as a text, marked as those of `device`.
+/// Choices of `device` as JSON.
 pub fn write(tuning: &Tuning, device: String) -> String {
     let entry = |(class, family): (&ConvClass, ConvFamily)| Entry { class: *class, family: family.name().into() };
     let storage = tuning.storage().map(|i| i.name().into());
@@ -70,7 +70,7 @@ pub fn write(tuning: &Tuning, device: String) -> String {
     serde_json::to_string_pretty(&document).unwrap_or_default()
 }
 
-/// Keeps choices in `folder`, in place of what was there; gives the file.
+/// Writes choices to `folder`, replacing earlier ones; returns the file's path.
 #[cfg(feature = "std-fs")]
 pub fn save(gpu: &Gpu, folder: &Path, tuning: &Tuning) -> Result<PathBuf> {
     let path = gpu.cache_file(folder, "tuning", "json");

@@ -1,6 +1,6 @@
-//! Tuning: every family of kernels that a network's convolutions could run on, checked against the CPU reference and
-//! timed on the user's device. The fastest becomes the choice for convolutions like it. Then the whole network, with tensors as
-//! buffers and as textures.
+//! Tuning. Every kernel family that applies to a network's convolutions is checked against the CPU reference and timed on the
+//! user's device; the fastest is chosen for convolutions of that class. Then the whole network is timed with tensors in
+//! buffers and in textures.
 
 mod file;
 mod storage;
@@ -27,25 +27,25 @@ use crate::testing::{case_graph, check_case_with_async, lowered, tolerance};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Timed runs of each candidate that is near the fastest.
+/// Timed runs per candidate that is near the fastest.
 const ROUNDS: usize = 7;
-/// A candidate whose first run takes more than this many times the fastest's is not run again.
+/// Candidates slower than this factor times the fastest are not run again.
 const HOPELESS: f64 = 2.0;
-/// What must be gained for a choice other than the usual one: less is noise.
+/// Minimum relative gain over the default choice: less is noise.
 const GAIN: f64 = 0.03;
-/// Multiply-adds of the small convolution that a candidate is checked on: a second of the reference, or less.
+/// Multiply-adds of the small convolution that candidates are checked on: at most a second for the reference.
 const CHECK_MACS: usize = 300_000_000;
 
-/// What became of a family of kernels for a convolution.
+/// Result of a kernel family for a convolution.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
     /// The family.
     pub family: ConvFamily,
-    /// Milliseconds of the fastest run, or why it was dropped: it fails on the device, or its result is wrong.
+    /// Fastest run in milliseconds, or why it was rejected: it fails on the device, or its result is wrong.
     pub outcome: std::result::Result<f64, String>,
 }
 
-/// A class of convolutions with what was measured of it.
+/// Measurements of a class of convolutions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measurement {
     /// The class.
@@ -56,7 +56,7 @@ pub struct Measurement {
     pub candidates: Vec<Candidate>,
     /// The family without tuning.
     pub usual: ConvFamily,
-    /// The family from now on; none if no candidate is right.
+    /// The chosen family; `None` if no candidate is correct.
     pub chosen: Option<ConvFamily>,
 }
 
@@ -78,15 +78,15 @@ fn case(node: &Node, op: &FusedConv2d, inputs: &[TensorDesc]) -> OpCase {
     OpCase { name: node.label.clone(), op: node.op.clone(), inputs }
 }
 
-/// The same convolution on few pixels.
+/// The same convolution on fewer pixels.
 fn small(op: &FusedConv2d, case: &OpCase) -> OpCase {
-    // Nothing is cropped; what is upsampled stays so.
+    // Sources are not cropped; upsampling stays.
     let sources: Vec<Source> = op.sources.iter().map(|s| Source { top: 0, left: 0, ..*s }).collect();
     let factor = |s: &Source| s.upsample.map_or(1, |e| e.1.max(1));
     let step = op.sources.iter().map(factor).max().unwrap_or(1);
     let weight = case.inputs[op.weight_input()].0.shape;
     let pixels = CHECK_MACS / weight.len().max(1);
-    // No multiple of any tile, so that edges are checked too, and larger than the kernel reaches.
+    // Not a multiple of any tile, so that edges are checked too, and larger than the kernel's reach.
     let reach = |axis: usize| op.conv.dilation[axis] * (op.conv.kernel[axis] - 1);
     let [h, w] = [0, 1].map(|axis| (pixels.isqrt().clamp(5, 37) + axis + reach(axis)).next_multiple_of(step));
     let mut inputs = case.inputs.clone();
@@ -97,14 +97,14 @@ fn small(op: &FusedConv2d, case: &OpCase) -> OpCase {
     OpCase { name: format!("{} on {h}x{w} pixels", case.name), op: Arc::new(op), inputs }
 }
 
-/// A family's target, if it is what the convolution then runs on.
+/// A target that forces a family, if the family applies to the convolution.
 fn forced(gpu: &Gpu, case: &OpCase, family: ConvFamily) -> Option<Target> {
     let target = gpu.target().clone().with_tuning(None).with_conv(family);
     let chosen = lowered(&target, case).ok()?.choice?.0;
     (chosen == family.name()).then_some(target)
 }
 
-/// A session of the convolution's own dispatches.
+/// A session with the convolution's own dispatches only.
 async fn session(gpu: &Gpu, target: &Target, case: &OpCase, inputs: &[HostTensor]) -> Result<Session> {
     let mut plan = Plan::new(&case_graph(case)?, target)?;
     plan.steps.retain(|s| s.label == case.name);
@@ -122,24 +122,24 @@ async fn run(session: &mut Session) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64() * 1e3)
 }
 
-/// Milliseconds of the fastest run, or why a candidate was dropped.
+/// Fastest run in milliseconds, or why a candidate was rejected.
 type Outcome = std::result::Result<f64, String>;
 
 /// The first run compiles; the second counts.
 async fn first_runs(session: Result<Session>) -> (Outcome, Option<Session>) {
-    match twice(session).await {
+    match warm_and_time(session).await {
         Ok((ms, s)) => (Ok(ms), Some(s)),
         Err(e) => (Err(e.to_string()), None),
     }
 }
 
-async fn twice(session: Result<Session>) -> Result<(f64, Session)> {
+async fn warm_and_time(session: Result<Session>) -> Result<(f64, Session)> {
     let mut session = session?;
     run(&mut session).await?;
     Ok((run(&mut session).await?, session))
 }
 
-/// Runs candidates that are near the fastest in turns, and keeps the least time of each.
+/// Runs candidates that are near the fastest round-robin, and records the minimum time of each.
 async fn in_rounds(outcomes: &mut [Outcome], sessions: &mut [Option<Session>]) -> Result<()> {
     for _ in 1..ROUNDS {
         let hopeless = HOPELESS * fastest(outcomes);
@@ -158,14 +158,14 @@ fn fastest(outcomes: &[Outcome]) -> f64 {
     outcomes.iter().filter_map(|o| o.clone().ok()).fold(f64::INFINITY, f64::min)
 }
 
-/// The candidate to choose: the fastest, if it gains enough beside the usual one.
+/// The index of the choice: the default if it is near the fastest, else the fastest.
 fn choose(outcomes: &[Outcome], usual: Option<usize>) -> Option<usize> {
     let best = fastest(outcomes);
     let near = |&i: &usize| outcomes[i].as_ref().is_ok_and(|&ms| ms <= best * (1.0 + GAIN));
     usual.filter(near).or_else(|| outcomes.iter().position(|o| *o == Ok(best)))
 }
 
-/// Why a family must not be used, if so: `compared` is a small convolution of it beside the reference.
+/// Why a family must be rejected, if so. `compared` is its result on a small convolution against the reference.
 fn fault(target: &Target, small: &OpCase, compared: Result<Comparison>) -> Option<String> {
     match compared.and_then(|c| Ok((c, tolerance(target, small)?))) {
         Err(e) => Some(e.to_string()),
@@ -185,7 +185,7 @@ async fn measure(
     case: &OpCase,
     check: impl AsyncFn(&Target, &OpCase) -> Result<Comparison>,
 ) -> Result<Measurement> {
-    let op = FusedConv2d::of(&*case.op).ok_or_else(|| Error::op(&case.name, "is no convolution"))?;
+    let op = FusedConv2d::of(&*case.op).ok_or_else(|| Error::op(&case.name, "is not a convolution"))?;
     let usual = gpu.target().clone().with_tuning(None);
     let usual = lowered(&usual, case)?.choice.and_then(|c| c.0.parse().ok()).unwrap_or(ConvFamily::Plain);
     let small = small(&op, case);
@@ -210,8 +210,8 @@ async fn measure(
     Ok(Measurement { class, layers, candidates, usual, chosen })
 }
 
-/// Measures every class of convolutions in a graph (after rewrites); `progress(done, of)` may cancel by returning an
-/// error. Takes seconds to minutes. Give what it returns to [`Gpu::with_tuning`], through [`choices`].
+/// Measures every class of convolutions in a graph (after rewrites). Takes seconds to minutes; `progress(done, of)` may
+/// cancel by an error. Pass the result through [`choices`] to [`Gpu::with_tuning`].
 #[cfg(not(target_arch = "wasm32"))]
 pub fn tune(gpu: &Gpu, graph: &Graph, progress: impl FnMut(usize, usize) -> Result<()>) -> Result<Vec<Measurement>> {
     block_on(tune_async(gpu, graph, progress))
@@ -235,7 +235,7 @@ pub async fn tune_async(
     Ok(all)
 }
 
-/// The choices that follow from measurements.
+/// The choices of a set of measurements.
 pub fn choices(measured: &[Measurement]) -> Tuning {
     let mut tuning = Tuning::default();
     for m in measured {
@@ -253,14 +253,14 @@ mod tests {
     use crate::testing::gpu_or_skip;
 
     #[test]
-    fn a_family_that_computes_something_else_is_dropped() {
+    fn families_with_wrong_results_are_rejected() {
         let Some(gpu) = gpu_or_skip() else { return };
         let case = OpCase::new("conv", Conv2d::new(16, 3, 1), &[Shape::new(1, 16, 12, 12)])
             .parameter(&[16, 16, 3, 3], InputKind::Parameter);
         let op = FusedConv2d::of(&*case.op).unwrap();
         let descs: Vec<TensorDesc> = case.inputs.iter().map(|i| i.0).collect();
         let class = op.class(&descs, Shape::new(1, 16, 12, 12));
-        // A reference that finds every family but one wrong, in three ways.
+        // A check that rejects every family but one, in three ways.
         let check = async |target: &Target, case: &OpCase| match target.overrides.conv {
             Some(ConvFamily::Tile) => check_case_with_async(&gpu, target, case).await,
             Some(ConvFamily::Plain) => Err(Error::op("conv", "fails")),

@@ -1,5 +1,5 @@
-//! Whether what kernels read is better a storage texture than a buffer on a device. Some have a faster way to read textures, or
-//! check the bounds of buffers in code.
+//! Chooses between storage textures and buffers for the tensors that kernels read. Some devices read textures faster, or check
+//! buffer bounds in shader code.
 
 use super::{Outcome, choose, convolutions, fault, first_runs, in_rounds, small};
 use crate::error::{Error, Result};
@@ -14,33 +14,33 @@ use crate::session::Session;
 use crate::tensor::Precision;
 use crate::testing::{check_case_with_async, random_input, random_parameter};
 
-/// What became of one way to store tensors.
+/// Result of one tensor storage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StorageCandidate {
-    /// What tensors lie in.
+    /// The storage of tensors.
     pub storage: TensorStorage,
-    /// Milliseconds of the network's fastest run, or why it was dropped: it fails on the device, or a result is wrong.
+    /// The network's fastest run in milliseconds, or why it was rejected: it fails on the device, or a result is wrong.
     pub outcome: std::result::Result<f64, String>,
 }
 
-/// All ways to store tensors on a device.
+/// Measurements of all tensor storages of a device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StorageMeasurement {
-    /// The usual one first.
+    /// The candidates, default first.
     pub candidates: Vec<StorageCandidate>,
-    /// What tensors lie in from now on; none if no candidate is right.
+    /// The chosen storage; `None` if no candidate is correct.
     pub chosen: Option<TensorStorage>,
 }
 
 impl StorageMeasurement {
-    /// For [`Tuning::set_textures`]: the choice, where it is not the usual.
+    /// For [`Tuning::set_storage`]: the choice, if it is not the default.
     pub fn choice(&self) -> Option<TensorStorage> {
         self.chosen.filter(|&c| self.candidates.first().is_some_and(|usual| usual.storage != c))
     }
 }
 
-/// Measures a graph (after rewrites) with tensors in buffers and in textures, its kernels chosen by `tuning`. Every kind of
-/// convolution is checked against the CPU reference first.
+/// Measures a graph (after rewrites) with tensors in buffers and in textures, its kernels chosen by `tuning`. Every class
+/// of convolution is checked against the CPU reference first.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn tune_storage(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasurement> {
     block_on(tune_storage_async(gpu, graph, tuning))
@@ -49,7 +49,7 @@ pub fn tune_storage(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<Storage
 /// [`tune_storage`] as a future.
 pub async fn tune_storage_async(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasurement> {
     let gpu = gpu.with_tuning(tuning.clone());
-    // Tensors of f16 plans are always in buffers: there is nothing to choose, and noise must not.
+    // Tensors of f16 plans are always in buffers: no choice, and noise must not make one.
     let all = if gpu.target().options.precision == Precision::F16 {
         vec![gpu.target().options.storage]
     } else {
@@ -74,7 +74,7 @@ pub async fn tune_storage_async(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Re
 
 async fn first_fault(gpu: &Gpu, target: &Target, graph: &Graph) -> Result<Option<String>> {
     for (_, case) in convolutions(graph)?.into_values() {
-        let op = FusedConv2d::of(&*case.op).ok_or_else(|| Error::op(&case.name, "is no convolution"))?;
+        let op = FusedConv2d::of(&*case.op).ok_or_else(|| Error::op(&case.name, "is not a convolution"))?;
         let small = small(&op, &case);
         let compared = check_case_with_async(gpu, target, &small).await;
         if let Some(why) = fault(target, &small, compared) {

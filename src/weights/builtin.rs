@@ -8,7 +8,7 @@ use crate::error::Result;
 /// A model inside the library.
 #[derive(Clone, Copy)]
 pub struct Builtin {
-    /// What users call it.
+    /// Name for users.
     pub name: &'static str,
     /// Other spellings of the name.
     pub aliases: &'static [&'static str],
@@ -20,14 +20,14 @@ pub struct Builtin {
     packed: &'static [u8],
 }
 
-/// Bytes that an unpacked model may have.
-const LIMIT: u64 = 64 << 20;
+/// Maximum size of an unpacked model, bytes.
+const MAX_UNPACKED: u64 = 64 << 20;
 
 /// The model used when none is named.
 pub const DEFAULT: &str = "nuclei";
 
-/// Every built-in model, the default first; none without the feature `builtin-models`. Where they are from: `models/README.md`.
-// A `static`: each use of a `const` may put the models into the program again.
+/// Every built-in model, the default first; none without the feature `builtin-models`. Sources: `models/README.md`.
+// A `static`, since each use of a `const` may duplicate the data.
 #[cfg(feature = "builtin-models")]
 pub static BUILTIN: &[Builtin] = &[
     Builtin {
@@ -66,12 +66,12 @@ impl Builtin {
     /// Its checkpoint.
     pub fn load(&self) -> Result<Checkpoint> {
         let name = format!("built-in model {}", self.name);
-        load_bytes(&planes::unpack(self.packed, LIMIT, Path::new(&name))?, name)
+        load_bytes(&planes::unpack(self.packed, MAX_UNPACKED, Path::new(&name))?, name)
     }
 
     /// Its checkpoint file: safetensors with the metadata of a native model.
     pub fn file(&self) -> Result<Vec<u8>> {
-        planes::unpack(self.packed, LIMIT, Path::new(self.name))
+        planes::unpack(self.packed, MAX_UNPACKED, Path::new(self.name))
     }
 }
 
@@ -89,7 +89,7 @@ mod tests {
     use crate::weights::Normalisation;
 
     #[test]
-    fn every_model_is_whole() {
+    fn every_model_is_complete() {
         for (name, arch, tensors, elements) in [
             ("nuclei", "unet", 100, 1_945_250),
             ("nuclei-unet++", "unetpp", 178, 2_267_124),

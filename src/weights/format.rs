@@ -60,7 +60,7 @@ pub enum StoredType {
 
 /// A file format for checkpoints.
 pub trait WeightFormat: Sync {
-    /// What users call it.
+    /// Name for users.
     fn name(&self) -> &'static str;
     /// File name endings, without the dot, lower case.
     fn extensions(&self) -> &'static [&'static str];
@@ -83,7 +83,8 @@ pub fn open(model: &str) -> Result<Checkpoint> {
     open_state(model, None)
 }
 
-/// The same; of a file with several state dicts, the one of that name (`ema`, `teacher.model`). Fails if there is none.
+/// [`open`] with a choice of state dict by name (`ema`, `teacher.model`), for files with several. Errors if there is none of
+/// that name.
 pub fn open_state(model: &str, state: Option<&str>) -> Result<Checkpoint> {
     if let Some(builtin) = builtin::find(model) {
         if let Some(state) = state {
@@ -98,7 +99,7 @@ pub fn open_state(model: &str, state: Option<&str>) -> Result<Checkpoint> {
     }
     let names: Vec<_> = builtin::BUILTIN.iter().map(|b| b.name).collect();
     let names = if names.is_empty() { "none".to_string() } else { names.join(", ") };
-    // A bare word was meant as a name.
+    // A bare word is probably a model name.
     Err(if path.extension().is_none() && path.components().count() <= 1 {
         Error::invalid(format!("model `{model}`"), format!("neither a file nor a built-in model ({names})"))
     } else {
@@ -111,7 +112,7 @@ pub fn load(input: impl Into<Input>) -> Result<Checkpoint> {
     load_state(input, None)
 }
 
-/// The same, of one with several state dicts that of the name `state`, as in [`open_state`].
+/// [`load`] with a choice of state dict by name, as in [`open_state`].
 pub fn load_state(input: impl Into<Input>, state: Option<&str>) -> Result<Checkpoint> {
     let input = input.into();
     let path = input.name();
@@ -123,13 +124,13 @@ pub fn load_state(input: impl Into<Input>, state: Option<&str>) -> Result<Checkp
     }
     let mut bytes = Vec::new();
     (&mut file).take(HEAD as u64).read_to_end(&mut bytes).map_err(io)?;
-    // Decided before the rest is read: a large video, or an endless device file, costs nothing.
+    // Checked before the rest is read, so that a large video or an endless device file is rejected at once.
     let format = if gzip::is_gzip(&bytes) { None } else { Some(recognise(&bytes, path)?) };
     let large = || Error::file(path, format!("larger than the {MAX_BYTES} bytes allowed"));
     if expected > MAX_BYTES {
         return Err(large());
     }
-    // A pipe can be read only once, and has been begun.
+    // A pipe cannot be reopened, and its head has been read.
     if nature == Nature::File
         && let Some(checkpoint) = format.and_then(|f| f.read_file(path, state))
     {
@@ -145,7 +146,7 @@ pub fn load_state(input: impl Into<Input>, state: Option<&str>) -> Result<Checkp
     read_bytes(&bytes, path, state)
 }
 
-/// Reads a checkpoint of any known format, gzipped or not, from memory. `name` is what errors call it.
+/// Reads a checkpoint of any known format, gzipped or not, from memory. `name` is for errors.
 pub fn load_bytes(bytes: &[u8], name: impl AsRef<Path>) -> Result<Checkpoint> {
     read_bytes(bytes, name.as_ref(), None)
 }
@@ -160,8 +161,8 @@ fn read_bytes(bytes: &[u8], path: &Path, state: Option<&str>) -> Result<Checkpoi
     recognise_as(&inflated, path, &inner)?.read(&inflated, path, state)
 }
 
-/// Writes a checkpoint in the format of the output's name, gzipped if it ends in `.gz`. The file appears complete or not
-/// at all, and an older file of that name stays until then.
+/// Writes a checkpoint in the format of the output's name, gzipped if it ends in `.gz`. The write is
+/// atomic: on failure an existing file is unchanged.
 pub fn save(output: impl Into<Output>, checkpoint: &Checkpoint, stored: StoredType) -> Result<()> {
     let output = output.into();
     let path = output.name();
@@ -191,7 +192,7 @@ fn recognise(bytes: &[u8], path: &Path) -> Result<&'static dyn WeightFormat> {
     recognise_as(bytes, path, path)
 }
 
-/// The format of `bytes`, whose file is `path` and would be called `inner` if it were not packed.
+/// The format of `bytes` from the file `path`; `inner` is its name without `.gz`.
 fn recognise_as(bytes: &[u8], path: &Path, inner: &Path) -> Result<&'static dyn WeightFormat> {
     let head = &bytes[..bytes.len().min(HEAD)];
     if head.is_empty() {
@@ -201,7 +202,7 @@ fn recognise_as(bytes: &[u8], path: &Path, inner: &Path) -> Result<&'static dyn 
         return Ok(*format);
     }
     let looks = looks_like(head);
-    // The ending decides only if the content does not; the format's reader then reports the damage.
+    // The extension decides only if the content does not; the format's reader then reports the damage.
     if looks.is_none()
         && let Some(format) = FORMATS.iter().find(|f| has_extension(inner, f.extensions()))
     {

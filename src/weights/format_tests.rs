@@ -45,7 +45,7 @@ fn f32_round_trip_is_exact_and_leaves_one_file() {
 }
 
 #[test]
-fn f16_keeps_what_is_small_or_large_exact() {
+fn f16_stores_small_and_large_tensors_exactly() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("m.safetensors");
     save(&path, &checkpoint(), StoredType::F16).unwrap();
@@ -60,7 +60,7 @@ fn f16_keeps_what_is_small_or_large_exact() {
 }
 
 #[test]
-fn files_that_are_no_model() {
+fn files_that_are_not_models() {
     let (dir, write) = folder();
     let missing = dir.path().join("none.safetensors");
     assert!(error(&missing).contains("No such file") || cfg!(not(unix)));

@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn bombs_are_refused() {
+    fn bombs_are_rejected() {
         let path = Path::new("bomb.gz");
         let packed = deflate(&vec![0u8; 4 << 20], path).unwrap();
         let e = inflate(&packed, Bounds { bytes: 1 << 40, harmless: 1 << 20 }, path).unwrap_err().to_string();

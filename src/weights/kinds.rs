@@ -6,13 +6,13 @@ pub(crate) const LFS_POINTER: &[u8] = b"version https://git-lfs";
 /// The kind of file that these first bytes belong to, if it is one that users mistake for a checkpoint.
 pub(crate) fn looks_like(head: &[u8]) -> Option<&'static str> {
     const STARTS: &[(&[u8], &str)] = &[
-        (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
-        (b"\xff\xd8\xff", "a JPEG picture"),
-        (b"II*\0", "a TIFF picture"),
-        (b"MM\0*", "a TIFF picture"),
-        (b"II+\0", "a TIFF picture"),
-        (b"GIF8", "a GIF picture"),
-        (b"BM", "a BMP picture"),
+        (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+        (b"\xff\xd8\xff", "a JPEG image"),
+        (b"II*\0", "a TIFF image"),
+        (b"MM\0*", "a TIFF image"),
+        (b"II+\0", "a TIFF image"),
+        (b"GIF8", "a GIF image"),
+        (b"BM", "a BMP image"),
         (b"%PDF-", "a PDF document"),
         (b"\x93NUMPY", "a NumPy array (.npy)"),
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras weights?)"),
@@ -32,7 +32,7 @@ pub(crate) fn looks_like(head: &[u8]) -> Option<&'static str> {
         return Some(what);
     }
     if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP") {
-        return Some("a WebP picture");
+        return Some("a WebP image");
     }
     if head.get(4..8) == Some(b"TFL3") {
         return Some("a TensorFlow Lite model");

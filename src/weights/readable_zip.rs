@@ -13,16 +13,16 @@ use tempfile::NamedTempFile;
 
 /// Bytes of an end record without its comment.
 const END: usize = 22;
-/// What an end record begins with.
+/// Magic number of an end record.
 const END_MAGIC: [u8; 4] = *b"PK\x05\x06";
-/// What a zip64 end record begins with.
+/// Magic number of a zip64 end record.
 const END64_MAGIC: [u8; 4] = *b"PK\x06\x06";
-/// What an entry of the directory begins with.
+/// Magic number of a directory entry.
 const ENTRY_MAGIC: [u8; 4] = *b"PK\x01\x02";
 /// Bytes of a zip64 end record and its locator.
 const END64: u64 = 76;
 
-/// A file that readers which open archives with the crate's own guess read right.
+/// A file that the crate's default reader opens correctly.
 pub(super) enum ReadableZip {
     /// The file itself.
     AsIs(PathBuf),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_before_an_archive_are_passed_over() {
+    fn bytes_before_an_archive_are_skipped() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.zip");
         let mut bytes = b"#!/bin/sh\n".to_vec();

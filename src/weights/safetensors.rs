@@ -72,7 +72,7 @@ impl WeightFormat for SafetensorsFormat {
     }
 }
 
-/// A tensor on its way into a file.
+/// A tensor to be written.
 struct Stored<'a> {
     tensor: &'a HostTensor,
     dtype: Dtype,
@@ -145,7 +145,7 @@ pub(super) fn shown(key: &str) -> String {
     excerpt(key, 120)
 }
 
-/// The exact defect of a file that the reader refused, checked in file order.
+/// The exact defect of a file that the reader rejected, checked in file order.
 fn diagnose(bytes: &[u8]) -> Option<String> {
     let Some(length) = header_length(bytes) else {
         return Some(format!("cut off: {} bytes, and the length of the header alone takes {LENGTH}", bytes.len()));

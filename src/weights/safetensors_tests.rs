@@ -67,7 +67,7 @@ fn scalars_and_empty_tensors_are_tensors() {
 }
 
 #[test]
-fn lying_headers_are_explained() {
+fn invalid_headers_are_explained() {
     assert_eq!(
         error(&one("F8_E4M3", "[1]", &[0])),
         "parameter `k`: element type F8_E4M3 is not supported (F64, F32, F16, BF16 and integers are)"
@@ -155,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_written_is_read(dims in proptest::collection::vec(0usize..4, 0..4), seed: u32, key in "\\PC{0,20}") {
+    fn round_trip(dims in proptest::collection::vec(0usize..4, 0..4), seed: u32, key in "\\PC{0,20}") {
         let n: usize = dims.iter().product();
         let data = (0..n as u32).map(|i| (seed.wrapping_mul(i + 1) >> 8) as f32 - 8e6).collect();
         let mut c = Checkpoint::default();

@@ -93,20 +93,20 @@ pub(super) fn validate(steps: &[PixelStep]) -> Result<(), String> {
     if steps.is_empty() || steps.len() > MAX_STEPS {
         return Err(format!("{} steps; 1 to {MAX_STEPS} are possible", steps.len()));
     }
-    let (mut clipped, mut turned, mut single, mut scope) = (false, false, false, None);
+    let (mut clipped, mut negated, mut single, mut scope) = (false, false, false, None);
     for step in steps {
         step.validate()?;
         match step {
             PixelStep::Clip { .. } => clipped = true,
             PixelStep::Linear { gain, offset } => {
-                turned |= gain.iter().any(|&g| g < 0.0);
+                negated |= gain.iter().any(|&g| g < 0.0);
                 single |= gain.len() > 1 || offset.len() > 1;
             }
             PixelStep::Standardise { joint, .. } | PixelStep::Range { joint, .. } => {
                 if clipped {
                     return Err("statistics of clipped pixels are not supported".into());
                 }
-                if turned && matches!(step, PixelStep::Range { .. }) {
+                if negated && matches!(step, PixelStep::Range { .. }) {
                     return Err("percentiles of pixels times a negative number are not supported".into());
                 }
                 if *joint && single {
@@ -127,13 +127,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_affine_map_is_refused() {
+    fn steps_must_form_an_affine_map() {
         let linear = |gain: &[f64]| Linear { gain: gain.to_vec(), offset: vec![0.0] };
         let std = |joint| Standardise { eps: 1e-6, joint };
         let range = |joint| Range { low: 1.0, high: 99.0, eps: 1e-6, joint };
         let clip = |low, high| Clip { low, high };
-        let fine = [linear(&[2.0, 3.0]), range(false), std(false), linear(&[-1.0]), clip(Some(0.0), None)];
-        assert_eq!(validate(&fine), Ok(()));
+        let valid = [linear(&[2.0, 3.0]), range(false), std(false), linear(&[-1.0]), clip(Some(0.0), None)];
+        assert_eq!(validate(&valid), Ok(()));
         for (steps, part) in [
             (vec![], "0 steps"),
             (vec![std(true); 40], "40 steps"),

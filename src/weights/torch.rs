@@ -1,5 +1,5 @@
-//! PyTorch checkpoints (`.pt`, `.pth`, `.ckpt`): what `torch.save` writes of a state dict, a training state around one, or
-//! a whole module. Nothing of Python is run: the crate `pytorch-reader` reads tensors and plain values only.
+//! PyTorch checkpoints (`.pt`, `.pth`, `.ckpt`): a state dict, a training state that holds one, or a whole module,
+//! as written by `torch.save`. No Python code is run: the crate `pytorch-reader` reads tensors and plain values only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -48,7 +48,7 @@ const MAX_PICKLE: u64 = 16 << 20;
 const HARMLESS: u64 = 64 << 20;
 /// Beyond [`HARMLESS`], no real checkpoint takes more than so many times its own size: bytes become four each.
 const LARGEST_RATIO: u64 = 8;
-/// Beyond [`HARMLESS`], storages that were packed after PyTorch wrote them inflate to at most so many times the file.
+/// Beyond [`HARMLESS`], storages that were largest_packed after PyTorch wrote them inflate to at most so many times the file.
 const LARGEST_INFLATION: u64 = 200;
 /// Bytes that may be inflated for all tensors together: each begins at the start of its storage.
 const MAX_INFLATED: u64 = 16 << 30;
@@ -106,11 +106,11 @@ fn tar_entry(head: &[u8]) -> &str {
     std::str::from_utf8(name).unwrap_or_default().trim_start_matches("./")
 }
 
-/// Reads `file`, which errors call `name`.
+/// Reads `file`; `name` is for errors.
 fn read(file: &Path, name: &Path, state: Option<&str>) -> Result<Checkpoint> {
     let bad = |reason: String| Error::file(name, reason);
     let bytes = File::open(file).and_then(|f| f.metadata()).map_err(|e| Error::io(name, e))?.len();
-    let packed = check_zip(file, name, bytes)?;
+    let largest_packed = check_zip(file, name, bytes)?;
     let readable = ReadableZip::of(file).map_err(|e| Error::io(name, e))?;
     let file = readable.path();
     let value = PytorchReader::read_pickle_data(file, None).map_err(|e| bad(reason(e)))?;
@@ -120,17 +120,17 @@ fn read(file: &Path, name: &Path, state: Option<&str>) -> Result<Checkpoint> {
     let mut found = Found::default();
     found.walk("", &value);
     let tensors = PytorchReader::new(file).map_err(|e| bad(reason(e)))?.into_tensors();
-    if let Some(twice) = &found.twice {
-        return Err(bad(format!("two tensors have the name `{}`", shown(twice))));
+    if let Some(duplicate) = &found.duplicate {
+        return Err(bad(format!("two tensors have the name `{}`", shown(duplicate))));
     }
     if tensors.is_empty() {
         let there: Vec<_> = found.others.keys().take(6).map(|k| format!("`{}`", shown(k))).collect();
         let there = if there.is_empty() { "nothing".into() } else { there.join(", ") };
         return Err(bad(format!("holds no tensors; it holds {there}")));
     }
-    if packed.saturating_mul(tensors.len() as u64) > MAX_INFLATED {
+    if largest_packed.saturating_mul(tensors.len() as u64) > MAX_INFLATED {
         let reason = format!(
-            "{} tensors in storages that inflate to up to {packed} bytes, each to be inflated anew; PyTorch does not \
+            "{} tensors in storages that inflate to up to {largest_packed} bytes, each to be inflated anew; PyTorch does not \
              compress them",
             tensors.len()
         );
@@ -173,7 +173,7 @@ fn read(file: &Path, name: &Path, state: Option<&str>) -> Result<Checkpoint> {
     Ok(checkpoint)
 }
 
-/// Checks a zip before inflating anything; gives the size of the largest compressed entry.
+/// Checks a zip before inflating anything; returns the size of the largest compressed entry.
 fn check_zip(file: &Path, name: &Path, bytes: u64) -> Result<u64> {
     let bad = |reason: String| Error::file(name, reason);
     let opened = File::open(file).map_err(|e| Error::io(name, e))?;
@@ -231,7 +231,7 @@ struct Found {
     tensors: BTreeSet<String>,
     /// Everything else, with its type.
     others: BTreeMap<String, String>,
-    twice: Option<String>,
+    duplicate: Option<String>,
 }
 
 impl Found {
@@ -245,7 +245,7 @@ impl Found {
             }
             v if is_tensor(v) => {
                 if !self.tensors.insert(path.to_string()) {
-                    self.twice = Some(path.to_string());
+                    self.duplicate = Some(path.to_string());
                 }
             }
             other => {
@@ -282,12 +282,12 @@ impl Found {
             let Some(inner) = entries.get(wrapper) else { break };
             (prefix, at) = (format!("{prefix}{wrapper}."), inner);
         }
-        // Not a table, but a prefix of names in the state dict.
+        // Not a table: a prefix of names in the state dict.
         if let Some(state) = state.filter(|_| table.is_none()) {
             prefix.push_str(&format!("{state}."));
             if !self.tensors.iter().any(|t| t.starts_with(&prefix)) {
                 return Err(match self.states(value)[..] {
-                    [] => format!("state={state}: it holds one state dict, and no name in it begins so"),
+                    [] => format!("state={state}: it holds one state dict, and no name in it has that prefix"),
                     ref known => format!("state={state}: no state dict has that name, only {}", known.join(", ")),
                 });
             }

@@ -8,7 +8,7 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/torch").join(name)
 }
 
-/// What `scripts/make_torch_fixtures.py` fills tensors with.
+/// Tensor values of `scripts/make_torch_fixtures.py`.
 fn values(n: usize) -> Vec<f32> {
     (0..n).map(|i| (i % 17) as f32 / 4.0 - 1.0).collect()
 }
@@ -60,7 +60,7 @@ fn tables(names: &[&str], numel: u32) -> Vec<u8> {
 }
 
 #[test]
-fn of_several_state_dicts_one_is_used_and_said() {
+fn one_of_several_state_dicts_is_used_with_a_note() {
     let storage: Vec<u8> = (0..6).flat_map(|i| (i as f32).to_le_bytes()).collect();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("m.pth");
@@ -77,7 +77,7 @@ fn of_several_state_dicts_one_is_used_and_said() {
     assert_eq!(w(&c), [4.0, 5.0]);
     assert_eq!(c.notes, ["it holds `model` and `ema`; `model` is used (state=ema chooses the other)"]);
     assert_eq!(w(&open(&["ema", "optimizer", "model"], Some("ema")).unwrap()), [0.0, 1.0]);
-    // Not a name that is known, but asked for.
+    // An unknown name, but requested.
     assert_eq!(w(&open(&["swa", "model"], Some("swa")).unwrap()), [0.0, 1.0]);
     let e = open(&["ema", "model"], Some("emma")).unwrap_err().to_string();
     assert!(e.ends_with("m.pth: state=emma: no state dict has that name, only `ema`, `model`"), "{e}");
@@ -113,7 +113,7 @@ fn damaged_files_are_errors() {
             let e = load_bytes(&bytes[..cut], name).unwrap_err().to_string();
             assert!(e.starts_with(name) && !e.contains("/tmp"), "cut at {cut}: {e}");
         }
-        // Any byte may be anything: no panic, and what is read is finite in size.
+        // A changed byte may be accepted, but must not cause a panic or an unbounded read.
         for at in (0..bytes.len()).step_by(11) {
             let mut changed = bytes.clone();
             changed[at] ^= 0xff;
@@ -190,9 +190,9 @@ fn hand_made_pickles_are_read() {
 }
 
 #[test]
-fn claims_beyond_the_file_are_refused() {
+fn claims_beyond_the_file_are_errors() {
     let error = |bytes: &[u8]| load_bytes(bytes, "m.pth").unwrap_err().to_string();
-    // A view that repeats one element 2^28 times, some GiB of it.
+    // A view that repeats one element 2^28 times: 1 GiB.
     let e = error(&archive(&pickle(&["w"], 1, &[1 << 14, 1 << 14], &[0, 0]), &[0; 4]));
     assert!(e.contains("parameter `w`: shape [16384, 16384] claims far more than the"), "{e}");
     let e = error(&archive(&pickle(&["w"], 1, &[1 << 30, 1 << 30, 1 << 30], &[0, 0, 0]), &[0; 4]));

@@ -8,7 +8,7 @@ use zip::result::ZipResult;
 
 use crate::io::{Input, Reader};
 
-/// Opens an archive: its directory is where the end record says, or else where the crate finds it.
+/// Opens an archive, with its directory at the offset of the end record, or else where the crate finds it.
 pub(crate) fn open_zip(input: &Input) -> ZipResult<ZipArchive<Reader>> {
     let open = || input.open().map(|(reader, _)| reader).map_err(io::Error::other);
     let stated = Config { archive_offset: ArchiveOffset::Known(0) };

@@ -26,27 +26,34 @@ pub fn rewrite(graph: &Graph, target: &Target) -> Result<Graph> {
         let Some(fused) = FusedConv2d::of(&*node.op) else { return Ok(None) };
         let (conv, k) = (&fused.conv, fused.sources.len());
         let [kernel, kw] = conv.kernel;
-        let even = conv.padding.iter().all(|&p| p == conv.padding[0]);
+        let uniform = conv.padding.iter().all(|&p| p == conv.padding[0]);
         let whole = fused.sources.iter().all(|s| *s == Source::WHOLE);
         if kernel != kw
             || kernel == 1
             || conv.stride != [1; 2]
             || conv.dilation != [1; 2]
             || conv.groups != 1
-            || !even
+            || !uniform
             || !whole
         {
             return Ok(None);
         }
-        let upsampled: Vec<Upsampled> = (0..k).filter_map(|source| find(cx.old, node, source, conv, &costs)).collect();
+        let upsampled: Vec<Upsampled> =
+            (0..k).filter_map(|source| upsampled_source(cx.old, node, source, conv, &costs)).collect();
         if upsampled.is_empty() {
             return Ok(None);
         }
-        builder(cx, node, &fused, &upsampled).map(|y| Some(vec![y]))
+        mix_before_upsampling(cx, node, &fused, &upsampled).map(|y| Some(vec![y]))
     })
 }
 
-fn find(graph: &Graph, node: &Node, source: usize, conv: &Conv2d, costs: &ResizeCosts) -> Option<Upsampled> {
+fn upsampled_source(
+    graph: &Graph,
+    node: &Node,
+    source: usize,
+    conv: &Conv2d,
+    costs: &ResizeCosts,
+) -> Option<Upsampled> {
     let producer = graph.producer(node.inputs[source])?;
     let resize = producer.op.as_op::<Resize>()?.clone();
     let factor = match resize.size {
@@ -75,7 +82,12 @@ fn pays(costs: &ResizeCosts, kernel: usize, channels: usize, out_channels: usize
     mixed_first < plain
 }
 
-fn builder(cx: &mut Rebuild<'_>, node: &Node, fused: &FusedConv2d, upsampled: &[Upsampled]) -> Result<ValueId> {
+fn mix_before_upsampling(
+    cx: &mut Rebuild<'_>,
+    node: &Node,
+    fused: &FusedConv2d,
+    upsampled: &[Upsampled],
+) -> Result<ValueId> {
     let (conv, k) = (&fused.conv, fused.sources.len());
     let old = cx.old;
     let plain: Vec<usize> = (0..k).filter(|s| upsampled.iter().all(|e| e.source != *s)).collect();

@@ -16,9 +16,9 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
     };
     let pooled: Vec<ValueId> = graph.nodes().iter().filter_map(pools).collect();
     // The new pooled value of each old convolution's result.
-    let mut made: HashMap<ValueId, ValueId> = HashMap::new();
+    let mut pooled_values: HashMap<ValueId, ValueId> = HashMap::new();
     graph.rebuild(|cx, node| {
-        if let Some(&z) = pools(node).and_then(|x| made.get(&x)) {
+        if let Some(&z) = pools(node).and_then(|x| pooled_values.get(&x)) {
             return Ok(Some(vec![z]));
         }
         let Some(conv) = FusedConv2d::of(&*node.op) else { return Ok(None) };
@@ -29,7 +29,7 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
         let inputs = cx.map_all(&node.inputs)?;
         let op = FusedConv2d { pool: true, ..conv };
         let outputs = cx.new.node_shared(node.label.clone(), Arc::new(op), &inputs)?;
-        made.insert(y, outputs[1]);
+        pooled_values.insert(y, outputs[1]);
         Ok(Some(outputs))
     })
 }

@@ -30,7 +30,7 @@ pub const ALL: &[Rewrite] = &[
     Rewrite { name: "fuse_activation", apply: |g, _| fuse_activation::rewrite(g) },
     Rewrite { name: "join_sources", apply: |g, _| join_sources::rewrite(g) },
     Rewrite { name: "commute_resize", apply: commute_resize::rewrite },
-    Rewrite { name: "enlarge_sources", apply: |g, _| upsample_sources::rewrite(g) },
+    Rewrite { name: "upsample_sources", apply: |g, _| upsample_sources::rewrite(g) },
     Rewrite { name: "fuse_pool", apply: |g, _| fuse_pool::rewrite(g) },
     Rewrite { name: "fuse_head", apply: |g, _| fuse_head::rewrite(g) },
 ];

@@ -35,7 +35,7 @@ fn error(path: &Path) -> String {
 }
 
 #[test]
-fn a_state_keeps_every_bit() {
+fn a_state_round_trips_exactly() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("last.safetensors");
     let mut expected = state();
@@ -45,7 +45,7 @@ fn a_state_keeps_every_bit() {
     let first = fs::read(&path).unwrap();
     save_state(&path, &got, &metadata()).unwrap();
     assert_eq!(fs::read(&path).unwrap(), first, "the same bytes again");
-    // Also what no comparison of numbers sees.
+    // Values that compare unequal to themselves round-trip too.
     let odd = vec![f32::from_bits(0x7fc0_1234), f32::NEG_INFINITY];
     expected.tensors.insert("odd".into(), HostTensor::new([2], odd).unwrap());
     expected.best = None;
@@ -56,7 +56,7 @@ fn a_state_keeps_every_bit() {
 }
 
 #[test]
-fn random_numbers_of_the_loop_keep_every_bit() {
+fn extra_numbers_round_trip_exactly() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
     let mut rng = super::super::Rng::new(5, 0);
@@ -94,7 +94,7 @@ fn damage_is_an_error() {
 }
 
 #[test]
-fn files_that_are_no_state() {
+fn files_that_are_not_states() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("m.safetensors");
     assert!(error(dir.path()).contains("is not a file"));
@@ -115,17 +115,17 @@ fn files_that_are_no_state() {
 }
 
 #[test]
-fn what_cannot_be_written_keeps_the_earlier_file() {
+fn failed_writes_keep_the_earlier_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("last.safetensors");
     save_state(&path, &state(), &metadata()).unwrap();
     let earlier = fs::read(&path).unwrap();
     let best = TrainState { best: Some(f64::NAN), ..state() };
-    let mut named = state();
-    named.tensors.insert("__metadata__".into(), HostTensor::new([1], vec![0.0]).unwrap());
+    let mut reserved = state();
+    reserved.tensors.insert("__metadata__".into(), HostTensor::new([1], vec![0.0]).unwrap());
     let mut wrong = metadata();
     wrong.format = 9;
-    for (state, metadata) in [(&best, &metadata()), (&named, &metadata()), (&state(), &wrong)] {
+    for (state, metadata) in [(&best, &metadata()), (&reserved, &metadata()), (&state(), &wrong)] {
         let e = save_state(&path, state, metadata).unwrap_err().to_string();
         assert!(e.starts_with(&path.display().to_string()), "{e}");
     }
@@ -133,7 +133,7 @@ fn what_cannot_be_written_keeps_the_earlier_file() {
     assert!(save_state(dir.path().join("no/folder"), &state(), &metadata()).is_err());
 }
 
-/// Takes so many bytes.
+/// A writer with room for so many bytes.
 struct Full(usize);
 
 impl Write for Full {
@@ -149,7 +149,7 @@ impl Write for Full {
 }
 
 #[test]
-fn a_full_disk_is_an_error_wherever_it_strikes() {
+fn a_full_disk_is_an_error_at_any_offset() {
     let state = state();
     let header = header(&state.tensors, "{}", "{}");
     let whole = header.len() + 4 * state.tensors.values().map(|t| t.data().len()).sum::<usize>();
@@ -162,7 +162,7 @@ fn a_full_disk_is_an_error_wherever_it_strikes() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_keeps_the_earlier_state() {
-    // A file in a folder that takes none: the nearest to a full disk that needs no rights.
+    // A path under a device file: the closest to a full disk that needs no privileges.
     let path = Path::new("/dev/full/last.safetensors");
     assert!(save_state(path, &state(), &metadata()).is_err());
     let mut full = File::options().write(true).open("/dev/full").unwrap();
@@ -171,7 +171,7 @@ fn a_full_disk_keeps_the_earlier_state() {
 }
 
 #[test]
-fn what_a_killed_process_left_goes_with_the_next_save() {
+fn the_next_save_removes_temporary_files() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("last.safetensors");
     save_state(&path, &state(), &metadata()).unwrap();
@@ -200,7 +200,7 @@ fn models_open_without_the_optimiser() {
     let model = Model::open(path.to_str().unwrap()).unwrap();
     assert_eq!((model.unused_keys().unwrap(), &model.metadata), (vec![], &described));
     assert!(model.weights().iter().all(|(k, t)| tensors[k] == *t));
-    // A state is a model with more in it.
+    // A state opens as a model with extra tensors.
     save_state(&path, &TrainState { tensors, ..state() }, &described).unwrap();
     assert!(
         Model::open(path.to_str().unwrap()).unwrap().unused_keys().unwrap().iter().all(|k| k.starts_with("moment1/"))

@@ -11,10 +11,10 @@ use super::names::{cases, files, matched};
 use crate::error::{Error, Result};
 use crate::infer::paths::{IMAGE_EXTENSIONS, all_images};
 
-/// Names of folders of images, in any case.
+/// Names of image folders, in any case.
 const IMAGES: &[&str] = &["images", "image", "imgs", "img", NNUNET];
 const NNUNET: &str = "imagestr";
-/// Of folders of class ids.
+/// Names of folders of class ids.
 const CLASSES: &[&str] = &[
     "masks",
     "mask",
@@ -30,25 +30,25 @@ const CLASSES: &[&str] = &[
     "segmentation",
     "seg",
 ];
-/// Of folders of instance numbers.
+/// Names of folders of instance numbers.
 const INSTANCES: &[&str] = &["labels", "instances", "instance"];
 
-/// What the numbers of ground truth are.
+/// The meaning of numbers in ground truth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GroundTruthKind {
     /// The class of every pixel, 0 for the background.
     Classes,
-    /// A number for every single instance, 0 for the background.
+    /// The instance of every pixel, 0 for the background.
     Instances,
 }
 
-/// How a folder of ground truth is read.
+/// How a ground truth folder is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// The folder.
     pub folder: PathBuf,
-    /// What its numbers are.
+    /// The meaning of its numbers.
     pub numbers: GroundTruthKind,
 }
 
@@ -62,13 +62,13 @@ impl fmt::Display for Reading {
     }
 }
 
-/// The folders of ground truth in a folder.
+/// The ground truth folders of a data set.
 struct GroundTruthFiles {
     masks: Option<PathBuf>,
     labels: Option<PathBuf>,
 }
 
-/// Folders in a folder, by name.
+/// Subfolders, sorted by name.
 pub(super) fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
         .and_then(|entries| entries.map(|e| e.map(|e| e.path())).collect())
@@ -87,7 +87,7 @@ fn named<'a>(folders: &'a [PathBuf], names: &[&str]) -> Vec<&'a PathBuf> {
     folders.iter().filter(known).collect()
 }
 
-/// One folder of those, or none; which of several is meant must not be guessed.
+/// The only folder of those, or none; several are an error.
 fn only(found: Vec<&PathBuf>, folder: &Path, what: &str) -> Result<Option<PathBuf>> {
     match found.as_slice() {
         [] => Ok(None),
@@ -103,12 +103,12 @@ fn only(found: Vec<&PathBuf>, folder: &Path, what: &str) -> Result<Option<PathBu
     }
 }
 
-/// The folder of images in a folder.
+/// The image folder in a folder.
 pub(super) fn images_in(folder: &Path) -> Result<Option<PathBuf>> {
     only(named(&folders(folder)?, IMAGES), folder, "images")
 }
 
-/// That a folder is no data set, and what lies there.
+/// Error for a folder that is not a data set; lists its contents.
 pub(super) fn no_images(folder: &Path) -> Error {
     let there = files(folder, folder, 0);
     let mut tops: Vec<String> = there.iter().filter_map(|f| Some(f.split_once('/')?.0.to_string() + "/")).collect();
@@ -123,15 +123,15 @@ pub(super) fn no_images(folder: &Path) -> Error {
 
 fn ground_truth_in(folder: &Path, as_: Option<GroundTruthKind>) -> Result<GroundTruthFiles> {
     let all = folders(folder)?;
-    // Such as annotations/ of XML files are not meant.
+    // Excludes folders without images, such as annotations/ of XML files.
     let with_images = |found: Vec<&'_ PathBuf>| -> Result<Vec<PathBuf>> {
-        let mut kept = Vec::new();
+        let mut found_images = Vec::new();
         for at in found {
             if !all_images(at)?.is_empty() {
-                kept.push(at.clone());
+                found_images.push(at.clone());
             }
         }
-        Ok(kept)
+        Ok(found_images)
     };
     let (masks, labels) = (with_images(named(&all, CLASSES))?, with_images(named(&all, INSTANCES))?);
     let masks = only(masks.iter().collect(), folder, "class ids")?;
@@ -149,7 +149,7 @@ fn ground_truth_in(folder: &Path, as_: Option<GroundTruthKind>) -> Result<Ground
     })
 }
 
-/// The pairs of one folder that holds `images_at`, and how its ground truth is read.
+/// The pairs of a folder whose images are in `images_at`, and how its ground truth is read.
 pub(super) fn pairs(
     folder: &Path,
     images_at: &Path,
@@ -199,7 +199,7 @@ pub(super) fn pairs(
     Ok((images.iter().map(pair).collect(), readings))
 }
 
-/// The images under a folder by their paths in it without extension, with `/` on every system.
+/// The images under a folder by relative path without extension, with `/` on every system.
 fn by_name(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
     for path in all_images(folder)? {

@@ -1,12 +1,12 @@
-//! Which file of ground truth belongs to which image, by their names.
+//! Matches ground truth files with images by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// What stands before or after the name of an image in the names of its ground truth.
-const TRUTH: &[&str] = &[
+/// Prefixes and suffixes of ground truth names.
+const GROUND_TRUTH: &[&str] = &[
     "mask",
     "masks",
     "label",
@@ -25,12 +25,12 @@ const TRUTH: &[&str] = &[
     "truth",
     "target",
 ];
-/// What stands there in names of images.
+/// Prefixes and suffixes of image names.
 const IMAGE: &[&str] = &["image", "images", "img", "imgs", "raw", "0000"];
-/// What stands between.
+/// Separators before a suffix or after a prefix.
 const SEPARATORS: &[char] = &['_', '-', '.', ' '];
 
-/// A name without what says of which kind the file is: all that it may be.
+/// All shorter forms of a name, without prefixes, suffixes and `.ome`.
 fn shortened(name: &str, words: &[&str]) -> BTreeSet<String> {
     let (folder, stem) = name.rsplit_once('/').map_or(("", name), |(folder, stem)| (folder, stem));
     let mut found = BTreeSet::new();
@@ -47,23 +47,23 @@ fn shortened(name: &str, words: &[&str]) -> BTreeSet<String> {
     found.into_iter().filter(|s| !s.is_empty()).map(whole).filter(|s| s != name).collect()
 }
 
-/// The ground truth of every image, and the names of files that belong to none. `kind` is what it is called in messages.
+/// The ground truth of every image, and the names of files without an image. `kind` names the ground truth in messages.
 pub(super) fn matched(
     images: &BTreeMap<String, PathBuf>,
-    truths: &BTreeMap<String, PathBuf>,
+    ground_truth_files: &BTreeMap<String, PathBuf>,
     at: &Path,
     kind: &str,
 ) -> Result<(BTreeMap<String, PathBuf>, Vec<String>)> {
-    // Files of the very name of an image are nobody else's.
+    // A file with the exact name of an image belongs to that image only.
     let mut by_short: BTreeMap<String, Vec<&String>> = BTreeMap::new();
-    for name in truths.keys().filter(|name| !images.contains_key(*name)) {
-        for short in shortened(name, TRUTH).into_iter().chain([name.clone()]) {
+    for name in ground_truth_files.keys().filter(|name| !images.contains_key(*name)) {
+        for short in shortened(name, GROUND_TRUTH).into_iter().chain([name.clone()]) {
             by_short.entry(short).or_default().push(name);
         }
     }
     let (mut out, mut taken): (BTreeMap<_, _>, BTreeMap<&String, &PathBuf>) = Default::default();
     for (name, image) in images {
-        let exact = truths.get_key_value(name).map(|t| t.0);
+        let exact = ground_truth_files.get_key_value(name).map(|t| t.0);
         let mut found: BTreeSet<&String> = exact.into_iter().collect();
         found.extend(by_short.get(name).into_iter().flatten().copied());
         if found.is_empty() {
@@ -71,7 +71,8 @@ pub(super) fn matched(
             found.extend(short.filter_map(|s| by_short.get(&s)).flatten().copied());
         }
         let mut found = found.into_iter();
-        let path_of = |ground_truth: &String| truths.get(ground_truth).map(PathBuf::as_path).unwrap_or(at).display();
+        let path_of =
+            |ground_truth: &String| ground_truth_files.get(ground_truth).map(PathBuf::as_path).unwrap_or(at).display();
         match (found.next(), found.next()) {
             (None, _) => return Err(Error::file(image, missing(name, at, kind))),
             (Some(one), Some(two)) => {
@@ -81,28 +82,28 @@ pub(super) fn matched(
             (Some(one), None) => {
                 if let Some(other) = taken.insert(one, image) {
                     let reason = format!("could be of {} and of {}; which is meant?", other.display(), image.display());
-                    return Err(Error::file(truths.get(one).map(PathBuf::as_path).unwrap_or(at), reason));
+                    return Err(Error::file(ground_truth_files.get(one).map(PathBuf::as_path).unwrap_or(at), reason));
                 }
-                out.extend(truths.get(one).map(|path| (name.clone(), path.clone())));
+                out.extend(ground_truth_files.get(one).map(|path| (name.clone(), path.clone())));
             }
         }
     }
-    let left = truths.keys().filter(|name| !taken.contains_key(name)).cloned().collect();
+    let left = ground_truth_files.keys().filter(|name| !taken.contains_key(name)).cloned().collect();
     Ok((out, left))
 }
 
-/// That there is no file, and which is most like it.
+/// Message that a file is missing, with the nearest name.
 fn missing(name: &str, at: &Path, kind: &str) -> String {
     let there = files(at, at, 0);
     let plain = |n: &str| n.to_lowercase();
-    let like = |file: &String| {
+    let distance = |file: &String| {
         let stem = Path::new(file).with_extension("");
         let stem = plain(&stem.to_string_lossy());
-        // Also without what may be left out, so that `a_mask` is nearer to `a` than `b` is.
-        let short = shortened(&stem, TRUTH).into_iter().chain([stem]);
+        // Compare shortened names too, so that `a_mask` is nearer to `a` than `b` is.
+        let short = shortened(&stem, GROUND_TRUTH).into_iter().chain([stem]);
         short.map(|s| strsim::levenshtein(&plain(name), &s)).min().unwrap_or(usize::MAX)
     };
-    let nearest = there.iter().min_by_key(|file| (like(file), file.len()));
+    let nearest = there.iter().min_by_key(|file| (distance(file), file.len()));
     let nearest = match nearest {
         Some(file) => format!("; the nearest file there is {file}"),
         None => "; the folder is empty".into(),
@@ -110,16 +111,16 @@ fn missing(name: &str, at: &Path, kind: &str) -> String {
     format!("has no {kind}: there is no {}{nearest}", at.join(name).display())
 }
 
-/// All files under a folder, with `/` on every system; hidden ones are passed over.
+/// All files under a folder, with `/` on every system; hidden files are skipped.
 pub(super) fn files(folder: &Path, root: &Path, depth: usize) -> Vec<String> {
-    const DEEPEST: usize = 8;
+    const MAX_DEPTH: usize = 8;
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if entry.file_name().to_string_lossy().starts_with('.') {
             continue;
         }
-        if path.is_dir() && depth < DEEPEST {
+        if path.is_dir() && depth < MAX_DEPTH {
             found.extend(files(&path, root, depth + 1));
         } else if path.is_file() {
             let inside = path.strip_prefix(root).unwrap_or(&path);
@@ -130,7 +131,7 @@ pub(super) fn files(folder: &Path, root: &Path, depth: usize) -> Vec<String> {
     found
 }
 
-/// nnU-Net's images: `CASE_0000`, a file for each channel. Gives them by case.
+/// Images by case, of nnU-Net's names `CASE_0000`, a file per channel. Errors if a case has several channels.
 pub(super) fn cases(images: BTreeMap<String, PathBuf>) -> Result<BTreeMap<String, PathBuf>> {
     let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
     for (name, path) in images {
@@ -158,8 +159,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_taken_off_names() {
-        let of = |name: &str| shortened(name, TRUTH).into_iter().collect::<Vec<_>>();
+    fn prefixes_and_suffixes_are_removed() {
+        let of = |name: &str| shortened(name, GROUND_TRUTH).into_iter().collect::<Vec<_>>();
         for name in
             ["a_mask", "a-mask", "a.mask", "a_seg", "a_Labels", "mask_a", "gt-a", "a_cp_masks", "a.ome", "a_gt.ome"]
         {

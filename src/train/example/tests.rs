@@ -1,4 +1,4 @@
-//! Reading pairs.
+//! Tests of reading pairs.
 
 use std::fs::File;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub fn png(path: &Path, [w, h]: [usize; 2], data: &[u8]) {
     encoder.write_header().unwrap().write_image_data(data).unwrap();
 }
 
-/// `count` images of noise with two touching instances each, which have masks of 0 and 255, and labels.
+/// `count` noise images with two touching instances each, with masks of 0 and 255 and with labels.
 pub fn data(count: usize, [w, h]: [usize; 2]) -> (tempfile::TempDir, Dataset) {
     let dir = tempfile::tempdir().unwrap();
     for n in 0..count {
@@ -49,7 +49,7 @@ pub fn options() -> ExampleOptions {
 }
 
 #[test]
-fn an_example_is_what_the_files_hold() {
+fn examples_match_their_files() {
     let (_dir, set) = data(2, [12, 10]);
     let examples = Examples::new(set, options(), 1 << 20);
     let e = examples.example(1).unwrap();
@@ -59,15 +59,15 @@ fn an_example_is_what_the_files_hold() {
         (e.ground_truth.classes.labels()[2 * 12 + 2], e.ground_truth.instances.as_ref().unwrap().labels()[2 * 12 + 6]),
         (1, 2)
     );
-    assert!(Arc::ptr_eq(&e, &examples.example(1).unwrap()), "kept");
+    assert!(Arc::ptr_eq(&e, &examples.example(1).unwrap()), "cached");
     assert!(examples.example(2).is_err());
     let scarce = Examples::new(examples.data().clone(), options(), 100);
     assert_eq!(*scarce.example(1).unwrap(), *e);
-    assert!(!Arc::ptr_eq(&scarce.example(1).unwrap(), &scarce.example(1).unwrap()), "no memory to keep it");
+    assert!(!Arc::ptr_eq(&scarce.example(1).unwrap(), &scarce.example(1).unwrap()), "no memory to cache it");
 }
 
 #[test]
-fn touching_objects_are_separated_in_the_classes_too() {
+fn touching_instances_are_separated_in_the_classes_too() {
     let (_dir, set) = data(1, [12, 10]);
     let separated = ExampleOptions { separate_touching: true, ..options() };
     let e = Example::read(&set.pairs()[0], &separated).unwrap();
@@ -79,7 +79,7 @@ fn touching_objects_are_separated_in_the_classes_too() {
 }
 
 #[test]
-fn without_labels_the_pieces_of_the_mask_are_the_objects() {
+fn without_labels_components_of_the_mask_are_instances() {
     let (dir, _) = data(1, [12, 10]);
     std::fs::remove_dir_all(dir.path().join("labels")).unwrap();
     let mut pixels = vec![0; 120];
@@ -160,7 +160,7 @@ fn oriented(image: &str, mask: &str) -> (tempfile::TempDir, Pair) {
 }
 
 #[test]
-fn images_and_masks_are_turned_alike() {
+fn images_and_masks_are_oriented_alike() {
     let options = ExampleOptions { classes: 256, weight_map: None, ..options() };
     let stored = OpenOptions { ignore_orientation: true, ..OpenOptions::default() };
     let stored = ExampleOptions { read: stored, ..options.clone() };
@@ -178,7 +178,7 @@ fn images_and_masks_are_turned_alike() {
         let e = Example::read(&pair, &stored).unwrap();
         assert_eq!((&e.image, &e.ground_truth, e.notes.len()), (&upright.image, &upright.ground_truth, 1), "{tag}");
     }
-    // A mask of stored rows over an image that is turned.
+    // A mask in stored orientation for an image whose tag rotates it.
     let (_dir, pair) = oriented("exif6.png", "plain1.tif");
     let e = Example::read(&pair, &options).unwrap_err().to_string();
     assert!(
@@ -186,14 +186,14 @@ fn images_and_masks_are_turned_alike() {
         "{e}"
     );
     assert!(Example::read(&pair, &stored).is_ok());
-    // What is said of several.
+    // Notes of several images are counted.
     let data = Dataset::open(pair.image.parent().unwrap().parent().unwrap()).unwrap();
     let summary = Examples::new(data, stored, 0).check().unwrap();
     assert_eq!((summary.kinds, summary.notes), (vec![("RGB".into(), 1)], vec![(colours.into(), 1)]));
 }
 
 #[test]
-fn a_number_stands_for_nan_in_training_too() {
+fn fill_nan_applies_in_training_too() {
     let (dir, set) = data(1, [12, 10]);
     let mut out = File::create(dir.path().join("images/0.tif")).unwrap();
     let mut pixels = vec![0.5f32; 120];

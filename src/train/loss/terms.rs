@@ -1,4 +1,4 @@
-//! The terms of a loss: ops on one head.
+//! The terms of a loss: operations on one head.
 
 use super::{Heads, Loss, LossActivation, LossConfig, MsSsimArgs, PixelTerm, TargetKind, Targets, masks};
 use crate::error::{Error, Result};
@@ -11,13 +11,13 @@ use crate::ops::{
 /// Standard deviation of MS-SSIM's windows, pixels.
 const SIGMA: f32 = 1.5;
 
-/// Terms being written down.
+/// Builder of terms.
 pub(super) struct Terms<'a> {
     graph: &'a mut Graph,
     config: &'a LossConfig,
     heads: &'a Heads,
     targets: &'a Targets,
-    /// Masks of the target, once they are needed, and the number of their channels.
+    /// Masks of the target with their number of channels, once computed.
     masks: Option<(ValueId, usize)>,
     head: usize,
 }
@@ -27,7 +27,7 @@ impl<'a> Terms<'a> {
         Self { graph, config, heads, targets, masks: None, head: 0 }
     }
 
-    /// Factors and terms of a head.
+    /// The terms of a head with their factors.
     pub(super) fn head(&mut self, head: usize) -> Result<Vec<(f64, ValueId)>> {
         self.head = head;
         Ok(match &self.config.loss {
@@ -114,7 +114,7 @@ impl<'a> Terms<'a> {
         x.map(|&x| self.graph.shape(x).c).ok_or_else(|| missing("logits"))
     }
 
-    /// The target as a mask for each channel.
+    /// The target as a mask per channel.
     fn masks(&mut self) -> Result<ValueId> {
         if self.targets.kind == TargetKind::Masks {
             return Ok(self.targets.target);

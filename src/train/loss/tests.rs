@@ -9,7 +9,7 @@ fn parse(v: Value) -> Result<LossConfig, String> {
     serde_json::from_value(v).map_err(|e| e.to_string())
 }
 
-/// Every loss, and every form of it, with the number of channels.
+/// Every form of every loss, with a number of channels.
 fn all() -> Vec<(Value, usize)> {
     vec![
         (json!({"name": "weighted_ce"}), 3),
@@ -39,7 +39,7 @@ fn noise(seed: usize, i: usize) -> f32 {
     ((i * 7919 + seed * 104_729 + i * i % 1013) % 2000) as f32 / 1000.0 - 1.0
 }
 
-/// A graph from input `z` to `loss` and `dz`, and the other inputs.
+/// A graph from input `z` to `loss` and `dz`, and its inputs.
 fn graph_of(config: &LossConfig, s: Shape) -> (Graph, BTreeMap<String, HostTensor>) {
     let mut graph = Graph::new();
     let z = graph.input("z", TensorDesc::linear(s));
@@ -54,7 +54,7 @@ fn graph_of(config: &LossConfig, s: Shape) -> (Graph, BTreeMap<String, HostTenso
     let dx = differentiate(&mut graph, loss, &[x]).unwrap()[0].unwrap();
     let dx = graph.node("dz", ExportNchw, &[dx]).unwrap();
     graph.output("dz", dx);
-    // Blobs of classes and logits that know something of them, so that no structure is at its floor.
+    // Blobs of classes and correlated logits, so that no term saturates.
     let classes = s.c.max(2);
     let class = |i: usize| ((i % s.w / 5 + i / s.w / 4) % classes) as f32;
     let target = HostTensor::from_fn(s.with_c(1), |_, _, y, x| class(y * s.w + x));
@@ -80,7 +80,7 @@ fn gradients_match_finite_differences() {
         };
         let grad = run(&inputs)["dz"].clone();
         for seed in 0..4 {
-            // Along directions with the gradient's signs: differences of one pixel would drown in the rounding of the sum.
+            // Along directions with the gradient's signs: single-pixel differences drown in the sum's rounding.
             let step: Vec<f32> = grad
                 .data()
                 .iter()
@@ -113,7 +113,7 @@ fn files_are_read_and_written() {
 }
 
 #[test]
-fn what_is_not_understood_is_refused() {
+fn unknown_names_are_errors() {
     let error = |v: Value| parse(v).unwrap_err();
     assert!(error(json!({"name": "lovasz"})).contains("loss `lovasz`: unknown variant `lovasz`"));
     assert!(error(json!({"name": "iou", "args": {"smoth": 1}})).contains("loss `iou`: unknown field `smoth`"));

@@ -1,10 +1,10 @@
-//! Measures of binary masks: true or false, and probabilities at thresholds.
+//! Measures of binary masks, and of probabilities at thresholds.
 
 use super::{check_plane, ratio};
 use crate::error::Result;
 use crate::infer::LabelMap;
 
-/// The thresholds of probability that ISBI 2012's measures take the best of: 0.0, 0.1, .. 0.9.
+/// Probability thresholds of ISBI 2012's measures, which take the best of them: 0.0, 0.1, .. 0.9.
 pub const THRESHOLDS: [f64; 10] = {
     let mut thresholds = [0.0; 10];
     let mut i = 0;
@@ -15,19 +15,19 @@ pub const THRESHOLDS: [f64; 10] = {
     thresholds
 };
 
-/// How far two masks overlap: numbers of pixels.
+/// Overlap of two masks, in pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overlap {
-    /// In both masks.
+    /// Pixels in both masks.
     pub both: u64,
-    /// In the prediction.
+    /// Pixels in the prediction.
     pub pred: u64,
-    /// In the truth.
+    /// Pixels in the ground truth.
     pub ground_truth: u64,
 }
 
 impl Overlap {
-    /// Counts pixels: whether each is in the prediction, and in the truth.
+    /// Counts pixels, given as (in the prediction, in the ground truth).
     pub fn of(pixels: impl IntoIterator<Item = (bool, bool)>) -> Self {
         pixels.into_iter().fold(Self::default(), |n, (pred, ground_truth)| Self {
             both: n.both + u64::from(pred && ground_truth),
@@ -47,21 +47,22 @@ impl Overlap {
     }
 }
 
-/// 1 where the probability is above a threshold, else 0. Fails unless there is one for every pixel of `ground_truth`.
+/// 1 where the probability is above a threshold, else 0. Errors unless `prob` has the size of `ground_truth`.
 pub fn above(prob: &[f32], threshold: f64, ground_truth: &LabelMap) -> Result<LabelMap> {
     check_plane(prob, ground_truth)?;
     let labels = prob.iter().map(|&p| u32::from(f64::from(p) > threshold)).collect();
     LabelMap::new(ground_truth.width(), ground_truth.height(), labels)
 }
 
-/// Share of pixels that are foreground (above 0) in one map only. Fails if they differ in size.
+/// Fraction of pixels that are foreground (above 0) in exactly one map. Errors if the maps differ in size.
 pub fn pixel_error(pred: &LabelMap, ground_truth: &LabelMap) -> Result<f64> {
     pred.check_same_size(ground_truth)?;
     let wrong = pred.labels().iter().zip(ground_truth.labels()).filter(|(p, t)| (**p > 0) != (**t > 0)).count();
     Ok(wrong as f64 / ground_truth.labels().len() as f64)
 }
 
-/// ISBI 2012's pixel error: 1 - the largest F-score of the foreground over `thresholds` of its probability `[H, W]`.
+/// ISBI 2012's pixel error: 1 - the largest F-score of the foreground over `thresholds` of its probability `[H, W]`. Errors
+/// unless `prob` has the size of `ground_truth`.
 pub fn pixel_error_f(prob: &[f32], ground_truth: &LabelMap, thresholds: &[f64]) -> Result<f64> {
     check_plane(prob, ground_truth)?;
     let score = |&threshold: &f64| {

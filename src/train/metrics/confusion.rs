@@ -1,10 +1,10 @@
-//! The confusion matrix of classes, and what follows from it.
+//! The confusion matrix, and measures computed from it.
 
 use super::ratio;
 use crate::error::{Error, Result};
 use crate::infer::LabelMap;
 
-/// Pixel counts by true and predicted class. Counts of several images add up.
+/// Pixel counts by ground truth and predicted class. Matrices of several images can be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confusion {
     classes: usize,
@@ -29,23 +29,23 @@ impl Measure {
     }
 }
 
-/// Which classes a mean is over.
+/// The classes that a mean is taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Classes {
     /// Those that occur in the ground truth or in the prediction.
     Present,
-    /// All; one that occurs in neither counts as 1.
+    /// All; a class that occurs in neither counts as 1.
     All,
 }
 
 impl Confusion {
-    /// No pixels yet.
+    /// An empty matrix.
     pub fn new(classes: usize) -> Self {
         Self { classes, counts: vec![0; classes * classes] }
     }
 
-    /// The matrix of an image. Pixels whose true class does not exist (to be ignored) are left out. Fails if the maps
-    /// differ in size, or if a class is predicted that does not exist.
+    /// The matrix of an image. Pixels whose ground truth class does not exist (ignored pixels) are left out. Errors if the
+    /// maps differ in size, or if a predicted class does not exist.
     pub fn of(pred: &LabelMap, ground_truth: &LabelMap, classes: usize) -> Result<Self> {
         pred.check_same_size(ground_truth)?;
         if let Some(id) = pred.labels().iter().find(|&&id| id as usize >= classes) {
@@ -58,7 +58,7 @@ impl Confusion {
         Ok(matrix)
     }
 
-    /// Adds the pixels of another matrix. Fails if it has other classes.
+    /// Adds another matrix. Errors if its number of classes differs.
     pub fn add(&mut self, other: &Self) -> Result<()> {
         if self.classes != other.classes {
             return Err(Error::invalid("confusion", format!("{} and {} classes", self.classes, other.classes)));
@@ -72,12 +72,12 @@ impl Confusion {
         self.classes
     }
 
-    /// Counts, a row for each true class, a column for each predicted one.
+    /// Counts: a row per ground truth class, a column per predicted class.
     pub fn rows(&self) -> impl Iterator<Item = &[u64]> {
         self.counts.chunks_exact(self.classes.max(1))
     }
 
-    /// Pixels of a class: in both maps, predicted, true.
+    /// Pixels of a class: in both maps, predicted, in the ground truth.
     fn pixels(&self, class: usize) -> [f64; 3] {
         let at = |t: usize, p: usize| self.counts.get(t * self.classes + p).copied().unwrap_or(0);
         let predicted: u64 = (0..self.classes).map(|t| at(t, class)).sum();
@@ -103,13 +103,13 @@ impl Confusion {
         ratio(2.0 * both, predicted + ground_truth)
     }
 
-    /// A measure of a class; none if it occurs in neither map.
+    /// A measure of a class; `None` if it occurs in neither map.
     pub fn if_present(&self, class: usize, of: Measure) -> Option<f64> {
         self.occurs(class).then(|| of.value(self, class))
     }
 
-    /// The mean of a measure over the classes from `first` on: over those that occur in either map, or over all, with 1 for
-    /// a class that occurs in neither. None where there is no class to average.
+    /// The mean of a measure over the classes from `first` on that `over` selects. `None` if there is no class to
+    /// average.
     pub fn mean(&self, first: usize, of: Measure, over: Classes) -> Option<f64> {
         let counted = (first..self.classes).filter(|&c| over == Classes::All || self.occurs(c));
         let (sum, count) = counted.fold((0.0, 0.0), |(sum, n), c| (sum + of.value(self, c), n + 1.0));
@@ -123,7 +123,7 @@ impl Confusion {
         ratio(sum, count)
     }
 
-    /// Share of pixels whose class is wrong: the pixel error; 0 if there are no pixels.
+    /// Pixel error: the fraction of pixels whose class is wrong; 0 without pixels.
     pub fn pixel_error(&self) -> f64 {
         let right: u64 = (0..self.classes).map(|c| self.counts[c * self.classes + c]).sum();
         1.0 - ratio(right as f64, self.counts.iter().sum::<u64>() as f64)
@@ -145,9 +145,9 @@ mod tests {
         assert_eq!(rows, [[1, 1, 0, 0], [1, 1, 1, 0], [0; 4], [0; 4]]);
         assert_eq!((m.iou(0), m.iou(1), m.iou(2), m.iou(3)), (1.0 / 3.0, 0.25, 0.0, 1.0));
         assert_eq!((m.dice(0), m.dice(1)), (0.5, 0.4));
-        // The class that occurs nowhere does not count.
+        // A class that occurs in neither map does not count.
         assert_eq!(m.mean_iou(), (1.0 / 3.0 + 0.25) / 3.0);
-        // By numpy: nanmean of 2 * |P & T| / (|P| + |T|) over classes 1 to 3, and the mean with 1 for nan.
+        // Computed by numpy: nanmean of 2 * |P & T| / (|P| + |T|) over classes 1 to 3, and the mean with 1 for nan.
         assert_eq!(m.mean(1, Measure::Dice, Classes::Present), Some(0.2));
         assert!((m.mean(1, Measure::Dice, Classes::All).unwrap() - 1.4 / 3.0).abs() < 1e-12);
         assert_eq!((m.if_present(3, Measure::Iou), m.if_present(2, Measure::Iou)), (None, Some(0.0)));

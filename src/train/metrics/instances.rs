@@ -1,4 +1,4 @@
-//! Measures of single instances: which are found, and how well they fit.
+//! Instance measures: which instances are found, and how well they match.
 
 use std::collections::HashMap;
 
@@ -6,33 +6,33 @@ use super::{pairs, ratio};
 use crate::error::Result;
 use crate::infer::LabelMap;
 
-/// The thresholds of IoU that mean AP is taken over: 0.50, 0.55, .. 0.95.
+/// IoU thresholds of mean AP: 0.50, 0.55, .. 0.95.
 pub const AP_THRESHOLDS: [f64; 10] = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95];
 
-/// The instances of an image, predicted and true, and how they overlap.
+/// Overlaps of predicted and ground truth instances of an image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceOverlaps {
     pred: usize,
     ground_truth: usize,
-    /// True and predicted instance with their IoU, the largest first.
+    /// Ground truth instance, predicted instance and their IoU, largest first.
     overlaps: Vec<(u32, u32, f64)>,
-    /// Sum over the true instances of what SEG is the mean of.
+    /// Sum of SEG's terms over ground truth instances.
     seg: f64,
 }
 
-/// Instances that were found and that were not. Those of several images add up.
+/// Counts of matched and unmatched instances. Counts of several images can be added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Matches {
-    /// True instances that were found.
+    /// True positives: ground truth instances that were found.
     pub tp: usize,
-    /// Predicted instances that are none.
+    /// False positives: predicted instances without a match.
     pub fp: usize,
-    /// True instances that were not found.
+    /// False negatives: ground truth instances that were not found.
     pub fn_: usize,
 }
 
 impl InstanceOverlaps {
-    /// Counts how the instances of two maps overlap. Fails if they differ in size.
+    /// Computes the overlaps of the instances of two maps. Errors if the maps differ in size.
     pub fn of(pred: &LabelMap, ground_truth: &LabelMap) -> Result<Self> {
         let pairs = pairs(pred, ground_truth)?;
         let (mut of_pred, mut of_ground_truth) = (HashMap::new(), HashMap::new());
@@ -60,13 +60,13 @@ impl InstanceOverlaps {
         self.pred
     }
 
-    /// Number of true instances.
+    /// Number of ground truth instances.
     pub fn true_instances(&self) -> usize {
         self.ground_truth
     }
 
-    /// Matches predicted with true instances whose IoU is above a threshold, the best first, each instance once. From 0.5 on
-    /// no instance has two candidates.
+    /// Matches predicted and ground truth instances with an IoU above a threshold, greedily by IoU, each instance once. From
+    /// 0.5 on, matches are unique.
     pub fn matches(&self, threshold: f64) -> Matches {
         let (mut of_ground_truth, mut of_pred) = (std::collections::HashSet::new(), std::collections::HashSet::new());
         for (t, p, _) in self.overlaps.iter().take_while(|(_, _, iou)| *iou > threshold) {
@@ -79,20 +79,20 @@ impl InstanceOverlaps {
         Matches { tp, fp: self.pred - tp, fn_: self.ground_truth - tp }
     }
 
-    /// SEG of the Cell Tracking Challenge: the mean over true instances of the IoU with the predicted instance that covers
-    /// more than half of it, 0 if none does; 1 without true instances.
+    /// SEG of the Cell Tracking Challenge: the mean over ground truth instances of the IoU with the predicted instance
+    /// that covers more than half of it, 0 if none does; 1 without ground truth instances.
     pub fn seg(&self) -> f64 {
         ratio(self.seg, self.ground_truth as f64)
     }
 
-    /// What [`Self::seg`] is the mean of, added up, for a mean over the instances of several images.
+    /// The sum that [`Self::seg`] averages, for a mean over the instances of several images.
     pub fn seg_sum(&self) -> f64 {
         self.seg
     }
 }
 
 impl Matches {
-    /// Share of the predicted instances that are true ones; without predicted instances 0, or 1 if there is no true one.
+    /// Fraction of predicted instances that match; without predicted instances 0, or 1 if there are no ground truth ones.
     pub fn precision(&self) -> f64 {
         match self.tp + self.fp {
             0 => f64::from(u8::from(self.fn_ == 0)),
@@ -100,7 +100,7 @@ impl Matches {
         }
     }
 
-    /// Share of the true instances that were found; 1 without true instances.
+    /// Fraction of ground truth instances that were found; 1 without ground truth instances.
     pub fn recall(&self) -> f64 {
         ratio(self.tp as f64, (self.tp + self.fn_) as f64)
     }
@@ -132,8 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn objects_match_above_the_threshold() {
-        // IoU 2/3 for instance 1, exactly 1/2 for instance 4; 9 is not there.
+    fn instances_match_above_the_threshold() {
+        // IoU 2/3 for instance 1, exactly 1/2 for instance 4; 9 matches nothing.
         let o = instances(&[5, 5, 0, 2, 0, 0, 9], &[1, 1, 1, 4, 4, 0, 0]);
         assert_eq!((o.predicted(), o.true_instances()), (3, 2));
         assert_eq!(o.matches(0.5), Matches { tp: 1, fp: 2, fn_: 1 });
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn each_object_is_matched_once() {
+    fn each_instance_is_matched_once() {
         // Both halves overlap instance 1 by IoU 1/2; the whole prediction 3 overlaps 2 by 2/3 and 3 by 1/3.
         assert_eq!(instances(&[1, 2], &[1, 1]).matches(0.3), Matches { tp: 1, fp: 1, fn_: 0 });
         assert_eq!(instances(&[3, 3, 3], &[2, 2, 3]).matches(0.3), Matches { tp: 1, fp: 0, fn_: 1 });

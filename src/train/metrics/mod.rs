@@ -1,11 +1,10 @@
-//! Measures of a segmentation against the truth.
+//! Measures of a segmentation against ground truth.
 //!
 //! Classes: [`Confusion`] with IoU (Jaccard) and Dice. Binary masks and probabilities: [`Overlap`], [`pixel_error`],
-//! [`pixel_error_f`], [`warping_error`]. Single instances: [`InstanceOverlaps`] with precision, recall, F1 and AP over thresholds of
-//! IoU and the Cell Tracking Challenge's SEG, [`rand_scores`], [`rand_error`] and [`v_info`].
+//! [`pixel_error_f`], [`warping_error`]. Instances: [`InstanceOverlaps`] with precision, recall, F1 and AP at IoU
+//! thresholds and the Cell Tracking Challenge's SEG, [`rand_scores`], [`rand_error`] and [`v_info`].
 //!
-//! Instances are numbered from 1 on, 0 is the background. Measures that divide nothing by nothing (no instance in either map)
-//! are 1: nothing was wrong.
+//! Instances are numbered from 1, background is 0. A measure of 0 / 0 (no instance in either map) is 1.
 
 mod binary;
 mod confusion;
@@ -22,7 +21,7 @@ pub use warping::warping_error;
 use crate::error::{Error, Result};
 use crate::infer::LabelMap;
 
-/// How often each pair of labels (ground truth, prediction) occurs, ascending. Fails if the maps differ in size.
+/// Counts of each pair of labels (ground truth, prediction), ascending. Errors if the maps differ in size.
 fn pairs(pred: &LabelMap, ground_truth: &LabelMap) -> Result<Vec<((u32, u32), u64)>> {
     pred.check_same_size(ground_truth)?;
     let mut all: Vec<_> = ground_truth.labels().iter().copied().zip(pred.labels().iter().copied()).collect();
@@ -37,7 +36,7 @@ fn pairs(pred: &LabelMap, ground_truth: &LabelMap) -> Result<Vec<((u32, u32), u6
     Ok(found)
 }
 
-/// Fails unless there is a probability for every pixel.
+/// Errors unless there is a probability for every pixel.
 fn check_plane(prob: &[f32], ground_truth: &LabelMap) -> Result<()> {
     if prob.len() == ground_truth.labels().len() {
         return Ok(());
@@ -46,7 +45,7 @@ fn check_plane(prob: &[f32], ground_truth: &LabelMap) -> Result<()> {
     Err(Error::invalid("probabilities", reason))
 }
 
-/// `a / b`; 1 where both are 0.
+/// `a / b`; 1 if both are 0.
 fn ratio(a: f64, b: f64) -> f64 {
     if a == 0.0 && b == 0.0 { 1.0 } else { a / b }
 }

@@ -5,27 +5,28 @@ use super::check_plane;
 use crate::error::Result;
 use crate::infer::LabelMap;
 
-/// Share of pixels that still differ after the ground truth's foreground (above 0) was warped towards the prediction
-/// (probability `[H, W]` above `threshold`) without a change of topology, and the warped ground truth (0 and 1).
+/// The warping error and the warped ground truth (0 and 1). The ground truth's foreground (above 0) is warped towards the
+/// prediction (probability `[H, W]` above `threshold`) without a change of topology; the error is the fraction of pixels
+/// that still differ. Errors unless `prob` has the size of `ground_truth`.
 ///
-/// Among the pixels that differ, those of the clearest probability first (then column by column), every one is flipped
-/// whose flip merges, splits, makes or removes nothing (foreground 4-connected, background 8-connected), again and again
-/// until that changes nothing more. Outside the image is background.
+/// Pixels that differ are visited by decreasing distance of the probability from the threshold, then column by column. A
+/// pixel is flipped if that merges, splits, creates and removes nothing (foreground 4-connected, background 8-connected).
+/// Passes repeat until the count of differing pixels is stable. Outside the image is background.
 pub fn warping_error(prob: &[f32], ground_truth: &LabelMap, threshold: f64) -> Result<(f64, LabelMap)> {
     check_plane(prob, ground_truth)?;
     let (w, h) = (ground_truth.width(), ground_truth.height());
-    let goal: Vec<bool> = prob.iter().map(|&p| f64::from(p) > threshold).collect();
+    let target: Vec<bool> = prob.iter().map(|&p| f64::from(p) > threshold).collect();
     let mut now: Vec<bool> = ground_truth.labels().iter().map(|&t| t > 0).collect();
     let mut before = None;
     let left = loop {
         let columns = (0..w).flat_map(|x| (0..h).map(move |y| y * w + x));
-        let mut wrong: Vec<usize> = columns.filter(|&i| now[i] != goal[i]).collect();
+        let mut wrong: Vec<usize> = columns.filter(|&i| now[i] != target[i]).collect();
         if wrong.is_empty() || before == Some(wrong.len()) {
             break wrong.len();
         }
         before = Some(wrong.len());
-        let clear = |i: usize| (f64::from(prob[i]) - threshold).abs();
-        wrong.sort_by(|&a, &b| clear(b).total_cmp(&clear(a)));
+        let distance = |i: usize| (f64::from(prob[i]) - threshold).abs();
+        wrong.sort_by(|&a, &b| distance(b).total_cmp(&distance(a)));
         for i in wrong {
             if is_simple(&now, [w, h], i) {
                 now[i] = !now[i];
@@ -40,8 +41,8 @@ pub fn warping_error(prob: &[f32], ground_truth: &LabelMap, threshold: f64) -> R
     Ok((left as f64 / (w * h) as f64, warped))
 }
 
-/// Whether a pixel may flip without a change of topology: whether exactly one run of its ring's foreground touches it by
-/// an edge and is followed by a gap (the crossing number of 4-connectivity).
+/// Whether flipping a pixel preserves the topology: exactly one run of foreground in its ring touches it by an edge and is
+/// followed by a gap (the crossing number of 4-connectivity).
 fn is_simple(map: &[bool], [w, h]: [usize; 2], i: usize) -> bool {
     const RING: [(isize, isize); 8] = [(-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1)];
     let (x, y) = (i % w, i / w);
@@ -68,28 +69,28 @@ mod tests {
     }
 
     #[test]
-    fn shifted_borders_are_no_error() {
+    fn shifted_edges_are_no_error() {
         let (e, warped) = error(&["######", "######", "......"], &["######", "......", "......"]);
         assert_eq!((e, warped), (0.0, map(&["######", "######", "......"])));
     }
 
     #[test]
-    fn mergers_and_lost_objects_are() {
+    fn mergers_and_lost_instances_are_errors() {
         assert_eq!(error(&["#####"], &["##.##"]), (0.2, map(&["##.##"])));
         assert_eq!(error(&["##.##"], &["#####"]).0, 0.2);
-        // An instance cannot vanish: one pixel of it stays.
+        // An instance cannot vanish: one pixel remains.
         assert_eq!(error(&["....", "....", "...."], &["....", ".##.", "...."]).0, 1.0 / 12.0);
     }
 
-    /// A flip is allowed exactly if it changes neither the number of 4-connected pieces of the foreground nor that of the
-    /// 8-connected pieces of the background, both in the neighbourhood and with the centre among them: all 512.
+    /// A flip is allowed if and only if it changes neither the number of 4-connected foreground components nor that of
+    /// 8-connected background components in the 3x3 neighbourhood: all 512 cases.
     #[test]
     fn simple_points_keep_the_topology() {
         for bits in 0..512u32 {
             let at = |bits: u32| LabelMap::from_fn(3, 3, |x, y| bits >> (3 * y + x) & 1).unwrap();
             let now: Vec<bool> = at(bits).labels().iter().map(|&l| l > 0).collect();
             let without = at(bits & !16);
-            // Pieces of the ring alone that touch the centre: one of each kind in a simple neighbourhood.
+            // Components of the ring that touch the centre: one of each kind for a simple point.
             let pieces = |map: &LabelMap, c, touching: &[usize]| {
                 let ring = components(map, c);
                 let mut found: Vec<u32> = touching.iter().map(|&i| ring.labels()[i]).filter(|&l| l > 0).collect();

@@ -1,4 +1,4 @@
-//! Numbers over steps as an SVG drawing.
+//! Values over steps, plotted as SVG.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,27 +7,27 @@ use super::rows::Row;
 
 const WIDTH: f64 = 920.0;
 const LEFT: f64 = 76.0;
-/// Room for the legend.
+/// Width of the legend.
 const RIGHT: f64 = 220.0;
-/// Above the first panel, and between panels: a title and the ticks of the panel before.
+/// Gap above each panel: its title, and the ticks of the previous panel.
 const GAP: f64 = 52.0;
-/// Points a line is drawn with at most: more cannot be told apart.
+/// Maximum points of a line: more are not visible.
 const POINTS: usize = 600;
-/// Points from which on the line is drawn smoothed, over the pale one it is.
+/// Number of points from which a smoothed line is drawn over the pale original.
 const SMOOTHED: usize = 60;
-/// Points up to which each is marked.
+/// Number of points up to which each is marked.
 const MARKED: usize = 40;
-/// Largest by smallest value from which on losses are drawn by their logarithm.
+/// Ratio of the largest to the smallest loss above which the axis is logarithmic.
 const DECADES: f64 = 100.0;
-/// Colours that the colour-blind tell apart (Okabe and Ito).
+/// A colour-blind safe palette (Okabe and Ito).
 const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
 
-/// Panels from above to below: title and height in pixels.
+/// Panels from top to bottom: title and height in pixels.
 const PANELS: [(&str, f64); 3] = [("loss", 250.0), ("measures", 250.0), ("learning rate", 90.0)];
 
 type Points = Vec<(f64, f64)>;
 
-/// The drawing: losses, other measures and the learning rate, as far as there are any.
+/// The plot: losses, other measures and the learning rate. Empty panels are left out.
 pub fn svg(rows: &[Row]) -> String {
     let mut panels: [BTreeMap<String, Points>; 3] = Default::default();
     for row in rows {
@@ -116,23 +116,23 @@ struct Axis {
     low: f64,
     high: f64,
     logarithmic: bool,
-    /// Values with their labels.
+    /// Values and their labels.
     ticks: Vec<(f64, String)>,
 }
 
 impl Axis {
-    /// From a round number to a round number.
+    /// A linear axis between round numbers.
     fn linear(low: f64, high: f64) -> Self {
-        // A flat line lies in the middle.
-        let room = if high > low { 0.0 } else { low.abs().max(1e-9) * 0.5 };
-        let (low, high) = (low - room, high + room);
+        // Centre a flat line.
+        let extra = if high > low { 0.0 } else { low.abs().max(1e-9) * 0.5 };
+        let (low, high) = (low - extra, high + extra);
         let step = round_step((high - low) / 5.0);
         let (first, last) = ((low / step).floor() as i64, (high / step).ceil() as i64);
         let ticks = (first..=last).map(|i| (i as f64 * step, label(i, step))).collect();
         Self { low: first as f64 * step, high: last as f64 * step, logarithmic: false, ticks }
     }
 
-    /// Whole powers of ten.
+    /// A logarithmic axis between powers of ten.
     fn decades(low: f64, high: f64) -> Self {
         let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
         let each = ((last - first) as usize).div_ceil(8).max(1);
@@ -140,21 +140,21 @@ impl Axis {
         Self { low: 10f64.powi(first), high: 10f64.powi(last), logarithmic: true, ticks }
     }
 
-    /// Where a value lies, from 0 to 1.
+    /// Position of a value on the axis, from 0 to 1.
     fn fraction(&self, value: f64) -> f64 {
         let of = |v: f64| if self.logarithmic { v.log10() } else { v };
         ((of(value) - of(self.low)) / (of(self.high) - of(self.low))).clamp(0.0, 1.0)
     }
 }
 
-/// 1, 2 or 5 times a power of ten, not below `min`.
+/// The smallest of 1, 2 or 5 times a power of ten that is at least `min`.
 fn round_step(min: f64) -> f64 {
     let power = 10f64.powf(min.log10().floor());
-    // Slack for rounding: 0.2 is not above 2 times 0.1.
+    // Slack for rounding errors.
     [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= min * 0.999_999).unwrap_or(10.0 * power)
 }
 
-/// `i * step` with as many digits as tell ticks apart.
+/// `i * step` with just enough digits to distinguish ticks.
 fn label(i: i64, step: f64) -> String {
     let digits = -step.log10().floor();
     match digits {
@@ -164,7 +164,7 @@ fn label(i: i64, step: f64) -> String {
     }
 }
 
-/// A number in few digits.
+/// A number with few digits.
 fn short(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
@@ -177,13 +177,13 @@ fn short(value: f64) -> String {
     }
 }
 
-/// Whole round steps from 0 to `last`.
+/// Round ticks from 0 to `last`.
 fn steps(last: f64) -> impl Iterator<Item = f64> {
     let step = round_step(last / 8.0).max(1.0);
     (0..).map(move |i| f64::from(i) * step).take_while(move |s| *s <= last)
 }
 
-/// Means of neighbours, so that at most [`POINTS`] are left.
+/// Means of neighbours: at most [`POINTS`] points.
 fn binned(points: &[(f64, f64)]) -> Points {
     points.chunks(points.len().div_ceil(POINTS).max(1)).map(mean).collect()
 }
@@ -192,7 +192,7 @@ fn binned(points: &[(f64, f64)]) -> Points {
 fn smoothed(points: &[(f64, f64)]) -> Points {
     let reach = points.len() / 40;
     let around = |i: usize| {
-        // As far on both sides, so that a slope stays what it is at the ends too.
+        // A symmetric window, so that slopes are preserved at the ends.
         let reach = reach.min(i).min(points.len() - 1 - i);
         mean(&points[i - reach..=i + reach])
     };
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn panels_hold_what_there_is() {
+    fn panels_show_all_values() {
         assert!(svg(&[]).contains("no numbers yet"));
         let mut rows = vec![row(0, Split::Validation, &[("dice", 0.5), ("a<b&c", f64::NAN), ("d<e", 0.3)])];
         rows.extend((1..=100).map(|s| row(s, Split::Train, &[("loss", 1.0 / s as f64), ("lr", 1e-3)])));
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(got.matches("<polyline").count(), 6, "two lines for those of many points");
         rows.push(row(101, Split::Train, &[("loss", 1e-5)]));
         assert!(svg(&rows).contains("loss (logarithmic)"));
-        // Balanced: opened and closed as XML wants it.
+        // Balanced XML tags.
         assert_eq!(got.matches("<text").count(), got.matches("</text>").count());
         assert_eq!(got.matches('<').count(), got.matches('>').count());
         assert_eq!(svg(&rows[..1]).matches("<polyline").count(), 2, "one step is enough");

@@ -1,16 +1,16 @@
-//! TensorBoard's event files: records with checksums, each a protocol buffer `Event`.
+//! TensorBoard event files: checksummed records, each a protocol buffer `Event`.
 
 use super::rows::Row;
 
 /// Bytes of a record around its data: length, checksum of the length, checksum of the data.
 const FRAME: usize = 8 + 4 + 4;
 
-/// The record that begins a file.
+/// The first record of a file.
 pub fn version(wall: f64) -> Vec<u8> {
     record(&event(wall, 0, |e| field_bytes(e, 3, b"brain.Event:2")))
 }
 
-/// A record with numbers, under `<split>/<name>`.
+/// A record of scalars named `<split>/<name>`.
 pub fn scalars(wall: f64, row: &Row) -> Vec<u8> {
     let mut summary = Vec::new();
     for (name, value) in &row.values {
@@ -22,12 +22,12 @@ pub fn scalars(wall: f64, row: &Row) -> Vec<u8> {
     record(&event(wall, row.step, |e| field_bytes(e, 5, &summary)))
 }
 
-/// A record with an RGB image as PNG.
+/// A record of an RGB image as PNG.
 pub fn image(wall: f64, step: u64, tag: &str, [width, height]: [usize; 2], png: &[u8]) -> Vec<u8> {
     let mut image = Vec::new();
     field_number(&mut image, 1, height as u64);
     field_number(&mut image, 2, width as u64);
-    // Three: RGB.
+    // Colour space 3: RGB.
     field_number(&mut image, 3, 3);
     field_bytes(&mut image, 4, png);
     let (mut one, mut summary) = (Vec::new(), Vec::new());
@@ -37,7 +37,7 @@ pub fn image(wall: f64, step: u64, tag: &str, [width, height]: [usize; 2], png: 
     record(&event(wall, step, |e| field_bytes(e, 5, &summary)))
 }
 
-/// The records of steps up to `step`, until the first that is damaged or cut off.
+/// The records of steps up to `step`, until the first damaged or truncated one.
 pub fn kept(bytes: &[u8], step: u64) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::new(), bytes);
     while let Some(data) = data(rest) {
@@ -52,7 +52,7 @@ pub fn kept(bytes: &[u8], step: u64) -> Vec<u8> {
     out
 }
 
-/// The data of the record that `bytes` begin with, if it is whole.
+/// The data of the first record of `bytes`, if it is intact.
 fn data(bytes: &[u8]) -> Option<&[u8]> {
     let (length, rest) = bytes.split_first_chunk::<8>()?;
     let (length_crc, rest) = rest.split_first_chunk::<4>()?;
@@ -140,7 +140,7 @@ fn record(data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The checksum as the format has it: turned and offset, so that checksums of checksums do no harm.
+/// The format's masked checksum: rotated and offset, so that a checksum of data with checksums is safe.
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn records_of_later_steps_go() {
+    fn records_of_later_steps_are_dropped() {
         let png = vec![7; 300];
         let parts: Vec<Vec<u8>> = vec![
             version(9.0),

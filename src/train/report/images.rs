@@ -1,4 +1,4 @@
-//! Images, truths and predictions side by side.
+//! Images, ground truth and predictions side by side.
 
 use std::io;
 
@@ -6,12 +6,13 @@ use super::super::{Dataset, GroundTruth};
 use crate::error::{Error, Result};
 use crate::infer::{Display, LabelOptions, Mask, OpenOptions, palette, read_image};
 
-/// Largest side of a cell, pixels. Larger images are shrunk, small ones upsampled, by whole numbers.
+/// Largest side of a cell, pixels. Larger images are downsampled, smaller ones upsampled, by integer factors.
 const CELL: usize = 320;
 /// Pixels between cells.
 const GAP: usize = 6;
-const PAPER: u8 = 40;
-/// Of pixels to be ignored.
+/// Grey value between cells.
+const BACKGROUND: u8 = 40;
+/// Colour of ignored pixels.
 const IGNORED: [u8; 3] = [128; 3];
 
 /// An RGB image of 8 bits.
@@ -21,7 +22,7 @@ pub struct Rgb {
     data: Vec<u8>,
 }
 
-/// A row for each pair: image, ground truth, prediction.
+/// A grid with a row per pair: image, ground truth, prediction.
 pub fn grid(data: &Dataset, read: &OpenOptions, labels: &LabelOptions, predicted: &[(usize, Mask)]) -> Result<Rgb> {
     let rows = predicted.iter().map(|(i, mask)| {
         let pair = data.pairs().get(*i);
@@ -45,11 +46,11 @@ pub fn grid(data: &Dataset, read: &OpenOptions, labels: &LabelOptions, predicted
     Ok(joined(&rows.collect::<Result<Vec<_>>>()?))
 }
 
-/// Cells on paper, in rows.
+/// Joins rows of cells into one image.
 fn joined(rows: &[[Rgb; 3]]) -> Rgb {
     let widest = rows.iter().map(|r| r[0].width).max().unwrap_or(0);
     let (width, height) = (GAP + 3 * (widest + GAP), GAP + rows.iter().map(|r| r[0].height + GAP).sum::<usize>());
-    let mut data = vec![PAPER; 3 * width * height];
+    let mut data = vec![BACKGROUND; 3 * width * height];
     let mut top = GAP;
     for row in rows {
         for (column, cell) in row.iter().enumerate() {
@@ -65,7 +66,7 @@ fn joined(rows: &[[Rgb; 3]]) -> Rgb {
 }
 
 impl Rgb {
-    /// The image at the size of a cell.
+    /// The image resized to a cell.
     fn fitted(self) -> Self {
         let side = self.width.max(self.height);
         if side > CELL {
@@ -79,7 +80,7 @@ impl Rgb {
         Self { width, height, data }
     }
 
-    /// Means of squares of `by` pixels; those at the far sides may be cut.
+    /// Means of blocks of `by` x `by` pixels; blocks at the right and bottom may be smaller.
     fn shrunk(&self, by: usize) -> Self {
         let (width, height) = (self.width.div_ceil(by), self.height.div_ceil(by));
         let mut data = Vec::with_capacity(3 * width * height);
@@ -99,7 +100,7 @@ impl Rgb {
         Self { width, height, data }
     }
 
-    /// As a PNG file.
+    /// The image as a PNG file.
     pub fn png(&self) -> io::Result<Vec<u8>> {
         let side = |n: usize| u32::try_from(n).map_err(io::Error::other);
         let mut out = Vec::new();
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_are_fitted_by_whole_numbers() {
+    fn cells_are_resized_by_integer_factors() {
         let of = |width: usize, height: usize| {
             let data = (0..width * height).flat_map(|i| [(i % 251) as u8; 3]).collect();
             Rgb { width, height, data }.fitted()
@@ -135,7 +136,7 @@ mod tests {
         }
         let got = of(160, 1);
         assert_eq!(got.data[..9], [0, 0, 0, 0, 0, 0, 1, 1, 1], "each pixel twice");
-        // Squares of 2, the last is 1 wide.
+        // Blocks of 2; the last is 1 wide.
         let got = Rgb { width: 3, height: 1, data: vec![1, 2, 3, 3, 4, 6, 9, 9, 9] }.shrunk(2);
         assert_eq!(got.data, [2, 3, 5, 9, 9, 9]);
     }
@@ -147,9 +148,12 @@ mod tests {
         let got = joined(&[row(4, 2), row(2, 5)]);
         assert_eq!([got.width, got.height], [GAP + 3 * (4 + GAP), GAP + 2 + GAP + 5 + GAP]);
         let at = |x: usize, y: usize| got.data[3 * (y * got.width + x)];
-        assert_eq!([at(GAP, GAP), at(2 * GAP + 4, GAP + 1), at(3 * GAP + 8, GAP), at(0, 0)], [1, 2, 3, PAPER]);
+        assert_eq!([at(GAP, GAP), at(2 * GAP + 4, GAP + 1), at(3 * GAP + 8, GAP), at(0, 0)], [1, 2, 3, BACKGROUND]);
         let top = 2 * GAP + 2;
-        assert_eq!([at(GAP, top), at(GAP + 1, top), at(GAP + 2, top + 4), at(GAP + 3, top)], [PAPER, 1, 1, PAPER]);
+        assert_eq!(
+            [at(GAP, top), at(GAP + 1, top), at(GAP + 2, top + 4), at(GAP + 3, top)],
+            [BACKGROUND, 1, 1, BACKGROUND]
+        );
         assert!(got.png().unwrap().starts_with(b"\x89PNG"));
     }
 }

@@ -1,7 +1,7 @@
-//! What a run leaves to look at: numbers as CSV and JSON lines, TensorBoard's events, curves, images.
+//! Reports of a run: values as CSV and JSON lines, TensorBoard events, curves, images.
 //!
-//! `metrics.csv` and `metrics.jsonl` hold no time of day, so that a run that was continued leaves the same bytes as one
-//! that was never interrupted.
+//! `metrics.csv` and `metrics.jsonl` hold no time stamps, so that a resumed run writes the same bytes as an uninterrupted
+//! one.
 
 mod curves;
 mod events;
@@ -19,13 +19,13 @@ use crate::infer::{self, Mask};
 use crate::io::replace_file;
 use rows::{CSV_HEADER, Row, Split};
 
-/// What the names of event files begin with; TensorBoard looks for `tfevents`.
+/// Prefix of event files; TensorBoard looks for `tfevents`.
 const EVENTS_PREFIX: &str = "events.out.tfevents.";
-/// What the names of our event files end with.
+/// Suffix of this crate's event files.
 const EVENTS_SUFFIX: &str = ".unet";
 
-/// The reports of a run, in its folder: `metrics.csv` (a line a number: step, split, name, value), `metrics.jsonl` (an
-/// instance a step and split), an event file for TensorBoard, `curves.svg` and `predictions_<step>.png`.
+/// The reports of a run, in its folder: `metrics.csv` (a line per value: step, split, name, value), `metrics.jsonl` (an
+/// object per step and split), an event file for TensorBoard, `curves.svg` and `predictions_<step>.png`.
 #[derive(Debug)]
 pub struct Report {
     folder: PathBuf,
@@ -36,7 +36,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Begins anew in a folder, which is made if it does not exist. An earlier run's numbers are replaced.
+    /// Starts a report in a folder, which is created if needed. An earlier report is replaced.
     pub fn create(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
@@ -46,8 +46,8 @@ impl Report {
         Self::begin(folder, 0, CSV_HEADER.as_bytes(), &[], Vec::new())
     }
 
-    /// Goes on after `step` steps: what files hold of later steps is taken out. Lines that a killed process left
-    /// unfinished are dropped; so is all from a damaged line on, with a warning (through `log`).
+    /// Continues a report after `step` steps; later steps are removed. Incomplete last lines are dropped; so is everything
+    /// from a damaged line on, with a logged warning.
     pub fn resume(folder: impl AsRef<Path>, step: u64) -> Result<Self> {
         let folder = folder.as_ref();
         fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
@@ -76,12 +76,12 @@ impl Report {
         Ok(Self { folder: folder.into(), csv, jsonl, events, rows })
     }
 
-    /// Adds numbers of a training step, such as `loss` and `lr`. `step` counts steps done.
+    /// Adds values of a training step, such as `loss` and `lr`. `step` is the number of steps done.
     pub fn train(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()> {
         self.add(step, Split::Train, values)
     }
 
-    /// Adds measures on the validation data after `step` steps, and waits until all numbers are on the disk.
+    /// Adds validation measures after `step` steps, and syncs the files to disk.
     pub fn validation(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()> {
         self.add(step, Split::Validation, values)?;
         self.csv.sync().and_then(|()| self.jsonl.sync())
@@ -97,14 +97,14 @@ impl Report {
         Ok(())
     }
 
-    /// Draws `curves.svg`: losses, measures and the learning rate over steps.
+    /// Writes `curves.svg`: losses, measures and the learning rate over steps.
     pub fn curves(&self) -> Result<()> {
         let path = self.folder.join("curves.svg");
         replace_file(&path, |w| w.write_all(curves::svg(&self.rows).as_bytes())).map_err(|e| Error::io(&path, e))
     }
 
-    /// Writes `predictions_<step>.png`: of pairs of `data`, given by their number with the mask predicted, a row each of
-    /// image, ground truth and prediction, in the colours of `unet segment --overlay`. Pixels to be ignored are grey.
+    /// Writes `predictions_<step>.png`: a row of image, ground truth and prediction for each pair of `data` in `predicted`
+    /// (its index and the predicted mask), in the colours of an overlay. Ignored pixels are grey.
     pub fn images(
         &mut self,
         step: u64,
@@ -124,7 +124,7 @@ impl Report {
     }
 }
 
-/// Our event files in a folder, oldest first.
+/// This crate's event files in a folder, oldest first.
 fn event_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
@@ -138,12 +138,12 @@ fn event_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Seconds since 1970.
+/// Unix time, seconds.
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
 }
 
-/// A file that grows, by whole pieces.
+/// A file that is appended to, all or nothing.
 #[derive(Debug)]
 struct Appended {
     path: PathBuf,
@@ -152,7 +152,7 @@ struct Appended {
 }
 
 impl Appended {
-    /// A file that holds `start`, whatever it held before.
+    /// Replaces the file's contents by `start`.
     fn open(path: &Path, start: &[u8]) -> Result<Self> {
         let io = |e| Error::io(path, e);
         replace_file(path, |w| w.write_all(start)).map_err(io)?;
@@ -162,7 +162,7 @@ impl Appended {
 
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
         if let Err(e) = self.file.write_all(bytes) {
-            // Half a piece would spoil all that follow. If this fails too, reading drops it.
+            // A partial record would spoil the following ones. If truncation fails too, reading drops it.
             let _ = self.file.set_len(self.len);
             return Err(Error::io(&self.path, e));
         }

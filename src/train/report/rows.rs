@@ -1,4 +1,4 @@
-//! Numbers of a run as lines of text, and which of them are kept.
+//! Values of a run as lines of text.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// First line of the CSV file.
 pub const CSV_HEADER: &str = "step,split,name,value\n";
 
-/// Where numbers come from.
+/// The data that values were measured on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
     /// Training steps.
@@ -28,7 +28,7 @@ impl Split {
     }
 }
 
-/// Numbers that were reported together.
+/// Values that were reported together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// Steps done.
@@ -39,12 +39,12 @@ pub struct Row {
 }
 
 impl Row {
-    /// Lines of the CSV file; what is not finite is `nan` or `inf`.
+    /// Lines of the CSV file; non-finite values are `nan` or `inf`.
     pub fn csv(&self) -> String {
         let mut out = String::new();
         for (name, value) in &self.values {
             let value = Number::from_f64(*value).map_or_else(|| format!("{value}").to_lowercase(), |n| n.to_string());
-            // A line a number, whatever the name.
+            // One line per value, whatever the name.
             let mut name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
             if name.contains([',', '"']) {
                 name = format!("\"{}\"", name.replace('"', "\"\""));
@@ -54,7 +54,7 @@ impl Row {
         out
     }
 
-    /// The line of the JSON lines file; what is not finite is `null`.
+    /// The line of the JSON lines file; non-finite values are `null`.
     pub fn jsonl(&self) -> String {
         let mut out = format!("{{\"step\":{},\"split\":\"{}\"", self.step, self.split.name());
         for (name, value) in &self.values {
@@ -64,7 +64,7 @@ impl Row {
         out
     }
 
-    /// A line of the JSON lines file.
+    /// Parses a line of the JSON lines file.
     pub fn parse(line: &str) -> Option<Self> {
         let Value::Object(entries) = serde_json::from_str(line).ok()? else { return None };
         let step = entries.get("step")?.as_u64()?;
@@ -84,7 +84,7 @@ pub fn csv_step(line: &str) -> Option<u64> {
     value.parse::<f64>().ok().filter(|_| known).and(step.parse().ok())
 }
 
-/// The lines of a file up to `step`, without the first `header` lines. A file that is not there has none.
+/// The lines of a file up to `step`, without the first `header` lines. A missing file has none.
 pub fn kept_lines(path: &Path, header: usize, step: u64, step_of: impl Fn(&str) -> Option<u64>) -> Result<String> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -94,7 +94,7 @@ pub fn kept_lines(path: &Path, header: usize, step: u64, step_of: impl Fn(&str) 
     let text = String::from_utf8_lossy(&bytes);
     let mut out = String::new();
     for (i, line) in text.split_inclusive('\n').enumerate().skip(header) {
-        // The last line of a killed process may be half a line.
+        // A killed process may leave a partial last line.
         let Some(whole) = line.strip_suffix('\n') else { break };
         match step_of(whole) {
             Some(s) if s <= step => out.push_str(line),

@@ -23,7 +23,7 @@ fn events(folder: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn numbers_are_written_as_they_come() {
+fn values_are_written_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let mut report = Report::create(dir.path().join("new/folder")).unwrap();
     let folder = dir.path().join("new/folder");
@@ -41,10 +41,10 @@ fn numbers_are_written_as_they_come() {
 }
 
 #[test]
-fn a_continued_run_leaves_the_same_bytes() {
+fn a_resumed_run_writes_the_same_bytes() {
     let whole = tempfile::tempdir().unwrap();
     run(&mut Report::create(whole.path()).unwrap(), 1..=20);
-    for (stopped, kept) in [(13, 8), (8, 8), (9, 0), (20, 20), (17, 16)] {
+    for (stopped, saved) in [(13, 8), (8, 8), (9, 0), (20, 20), (17, 16)] {
         let dir = tempfile::tempdir().unwrap();
         run(&mut Report::create(dir.path()).unwrap(), 1..=stopped);
         // Killed in the middle of lines.
@@ -52,11 +52,11 @@ fn a_continued_run_leaves_the_same_bytes() {
             let mut file = OpenOptions::new().append(true).open(dir.path().join(name)).unwrap();
             file.write_all(b"8,tra").unwrap();
         }
-        let mut report = Report::resume(dir.path(), kept).unwrap();
-        run(&mut report, kept + 1..=20);
+        let mut report = Report::resume(dir.path(), saved).unwrap();
+        run(&mut report, saved + 1..=20);
         report.curves().unwrap();
         for name in ["metrics.csv", "metrics.jsonl", "curves.svg"] {
-            assert_eq!(text(dir.path(), name), text(whole.path(), name), "{name} after {stopped}, from {kept}");
+            assert_eq!(text(dir.path(), name), text(whole.path(), name), "{name} after {stopped}, from {saved}");
         }
         assert_eq!(events(dir.path()).len(), events(whole.path()).len());
     }
@@ -99,7 +99,7 @@ fn a_full_disk_is_named() {
 }
 
 #[test]
-fn predictions_are_shown_beside_the_truth() {
+fn predictions_are_shown_beside_the_ground_truth() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let (w, h) = (160, 90);
@@ -121,11 +121,11 @@ fn predictions_are_shown_beside_the_truth() {
     let grid = crate::Image::open(&path).unwrap();
     assert_eq!([grid.width(), grid.height(), grid.channels()], [6 + 3 * 326, 6 + 186, 3]);
     let at = |x: usize, y: usize| grid.window(6 + x, 6 + y, 1, 1).unwrap();
-    // The middle of the disc is white; there the class's colour tints it.
+    // The centre of the disc is white, tinted by the class's colour in the mask.
     assert_eq!(at(120, 90), [255.0; 3]);
     assert_eq!(at(326 + 120, 90), at(2 * 326 + 140, 90));
     assert_ne!(at(326 + 120, 90), [255.0; 3]);
-    assert_eq!([at(326 + 4, 4), at(2 * 326 + 4, 4)], [[0.0; 3]; 2], "background is as it was");
+    assert_eq!([at(326 + 4, 4), at(2 * 326 + 4, 4)], [[0.0; 3]; 2], "background is unchanged");
     // In the event file too, after the version.
     assert!(events(&dir.path().join("run")).windows(8).any(|w| w == b"\x89PNG\r\n\x1a\n"));
     let small = Mask::new(2, 1, 2, Ids::U8(vec![0, 1])).unwrap();
@@ -140,10 +140,10 @@ fn predictions_are_shown_beside_the_truth() {
     assert!(report.images(42, &data, &Default::default(), &Default::default(), &[(0, mask)]).is_err());
 }
 
-/// Writes reports for a look, with images of the data set in `UNET_LOOK_DATA` if there is one:
+/// Writes reports for inspection, with images of the data set in `UNET_LOOK_DATA` if set:
 /// `UNET_LOOK=folder cargo test --lib look_at_reports -- --ignored`.
 #[test]
-#[ignore = "for eyes"]
+#[ignore = "for visual inspection"]
 fn look_at_reports() {
     let folder = std::env::var("UNET_LOOK").unwrap();
     let mut report = Report::create(&folder).unwrap();
@@ -165,7 +165,7 @@ fn look_at_reports() {
         let image = crate::Image::open(&pair.image).unwrap();
         let ground_truth = super::super::GroundTruth::read_for(&image, pair, 2, &Default::default()).unwrap().classes;
         let (w, h) = (image.width(), image.height());
-        // As if predicted three pixels too far to the right.
+        // A prediction that is shifted right by three pixels.
         let ids = (0..w * h).map(|i| if i % w < 3 { 0 } else { ground_truth.labels()[i - 3] as u8 }).collect();
         (i, Mask::new(w, h, 2, Ids::U8(ids)).unwrap())
     });
