@@ -1,9 +1,14 @@
 //! `unet tune`'s library side: choices are measured, kept, and respected.
 
+use unet_wgpu::low_level::graph::Graph;
 use unet_wgpu::low_level::graph::rewrite;
 use unet_wgpu::low_level::kernel::{ConvFamily, TEXTURES, Target, TensorStorage};
 use unet_wgpu::low_level::model::{INPUT, parse, whole_graph};
 use unet_wgpu::low_level::ops::FusedConv2d;
+use unet_wgpu::low_level::plan::Plan;
+use unet_wgpu::low_level::session::Session;
+use unet_wgpu::low_level::tensor::Shape;
+use unet_wgpu::low_level::tune::{choices, load, save, tune, tune_storage};
 use unet_wgpu::testing::{gpu_or_skip, random_input, random_parameter};
 use unet_wgpu::{Error, Gpu};
 
