@@ -2,7 +2,7 @@
 //!
 //! `CASES="IC,OC,H,W[,K[,PAD]] .."` names the convolutions, as `benches/case` says. Arguments after `--` are criterion's: a part of a benchmark's
 //! name, `--save-baseline NAME`, `--baseline NAME`. Of families that lead to the same kernels, the first is timed, under its name.
-//! `benches/conv.rs` runs families in turns, which a busy machine needs.
+//! `benches/conv.rs` interleaves families, for busy machines.
 
 mod case;
 

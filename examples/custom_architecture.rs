@@ -1,5 +1,5 @@
-//! A network of one's own: an `Architecture` that builds nodes on a graph, run on the GPU and compared with the CPU
-//! reference. Rewrites, planner and tiling analysis know it like any other.
+//! A custom network: an `Architecture` that builds nodes on a graph, run on the GPU and compared with the CPU
+//! reference. Rewrites, planner and tiling treat it like any other.
 //!
 //!     cargo run --release --example custom_architecture
 
@@ -12,7 +12,7 @@ use unet_wgpu::ops::{
 };
 use unet_wgpu::{Backend, Graph, HostTensor, Result, Shape};
 
-/// Two convolutions at full resolution, two at half, joined once: too small to segment much, large enough to show how.
+/// Two convolutions at full resolution, two at half, one concatenation: a minimal encoder-decoder.
 #[derive(Debug)]
 struct TwoScales {
     width: usize,
@@ -54,7 +54,7 @@ impl Architecture for TwoScales {
         serde_json::json!({ "width": self.width, "classes": self.classes })
     }
 
-    /// Even sizes: the map is halved once, and comes back as large as it was.
+    /// Even sizes: the map is halved once and upsampled once.
     fn size_rule(&self) -> SizeRule {
         SizeRule { minimum: 2, step: 2, margin: 0 }
     }
@@ -67,7 +67,7 @@ impl Architecture for TwoScales {
         let coarse = self.conv_relu(g, "coarse.2", coarse, 2 * self.width)?;
         let up = Resize { mode: ResizeMode::Bilinear { align_corners: false }, size: ResizeSize::Scale(2) };
         let up = g.node("up", up, &[coarse])?;
-        // Written as a concatenation; on the GPU there will be none.
+        // Written as a concatenation; a rewrite removes it.
         let joined = g.node("join", Concat, &[fine, up])?;
         let mixed = self.conv_relu(g, "mix", joined, self.width)?;
         let logits = self.conv(g, "head", mixed, self.classes, 1)?;
@@ -77,7 +77,7 @@ impl Architecture for TwoScales {
     }
 }
 
-/// Stands for a checkpoint: small numbers that differ from element to element.
+/// In place of a checkpoint: small numbers that differ from element to element.
 fn weights(name: &str, dims: &[usize]) -> Result<HostTensor> {
     let fan_in: usize = dims[1..].iter().product();
     let seed = name.bytes().map(f32::from).sum::<f32>();
@@ -96,7 +96,7 @@ pub fn run() -> Result<()> {
     let target = gpu.gpu().map(|gpu| gpu.target().clone()).unwrap_or_default();
     println!("as it runs on the GPU:\n\n{}", rewrite::optimise(&graph, &target)?);
 
-    // What a tile must overlap by, from the graph itself.
+    // The overlap of tiles, computed from the graph.
     let (Some((_, input)), (_, logits)) = (graph.inputs().next(), &graph.outputs()[0]) else { unreachable!() };
     match footprint(&graph, input, *logits, 0) {
         Ok(f) => {

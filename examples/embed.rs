@@ -9,7 +9,7 @@ use unet_wgpu::graph::rewrite;
 use unet_wgpu::model::{INPUT, whole_graph};
 use unet_wgpu::{Error, Gpu, HostTensor, Model, Plan, Result, Session, Shape, wgpu};
 
-/// Rows and columns of the application's frame; a multiple of 16, which this network wants.
+/// Rows and columns of the application's frame; this network requires multiples of 16.
 const SIZE: usize = 96;
 const FRAME: Shape = Shape::new(1, 1, SIZE, SIZE);
 
@@ -40,7 +40,7 @@ pub fn run() -> Result<()> {
     let gpu = Gpu::from_wgpu(device.clone(), queue.clone())?;
     println!("adapter: {}", gpu.describe());
 
-    // The network for one size of frame, planned for this device and made resident on it.
+    // The network for one frame size, planned for this device and resident on it.
     let model = Model::open("nuclei")?;
     let graph = whole_graph(&*model.architecture, FRAME.n, FRAME.h, FRAME.w)?;
     let plan = Plan::new(&rewrite::optimise(&graph, gpu.target())?, gpu.target())?;
@@ -48,7 +48,7 @@ pub fn run() -> Result<()> {
     let result = session.shape("logits")?;
     println!("network: {} steps, {:.1} MiB on the device", plan.steps.len(), session.device_bytes() as f64 / 1048576.0);
 
-    // The application's buffers. The session reads and writes them where they are.
+    // The application's buffers, which the session reads and writes in place.
     let buffer = |label, elements: usize, usage| {
         let size = elements as u64 * 4;
         device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
@@ -86,7 +86,7 @@ pub fn run() -> Result<()> {
     assert!(is_nucleus(SIZE / 2, SIZE / 2), "the disc's centre is nucleus");
     assert!(!is_nucleus(0, 0) && !is_nucleus(SIZE - 1, SIZE - 1), "the corners are background");
 
-    // A second session that keeps its buffers to itself computes the same bytes.
+    // A second session with its own buffers computes the same bytes.
     let mut own = Session::new(&gpu, plan, model.stored())?;
     let outputs = own.run_all(&BTreeMap::from([(INPUT.to_string(), frame)]))?;
     assert_eq!(outputs["logits"], logits, "encoded by the application, and run by the session");

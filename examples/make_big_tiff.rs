@@ -1,20 +1,20 @@
-//! Makes a large 16-bit BigTIFF in tiles of 256x256, not compressed: nuclei in noise, the same for the same size.
+//! Makes a large 16-bit BigTIFF in uncompressed tiles of 256x256: nuclei in noise, deterministic for a size.
 //!
 //! ```text
 //! cargo run --release --example make_big_tiff -- big.tif 30000
 //! unet segment big.tif -m nuclei-unet --memory 1G
 //! ```
 //!
-//! Nothing of it is in memory but a tile; 30,000 x 30,000 pixels are 1.8 GB.
+//! Only one tile is in memory; 30,000 x 30,000 pixels are 1.8 GB.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
 const TILE: usize = 256;
-/// Nuclei lie in cells of this many pixels, at most one a cell.
+/// Grid spacing in pixels, with at most one nucleus per grid cell.
 const CELL: i64 = 48;
 
-/// Bits that look random, of a place.
+/// Pseudo-random bits of a position.
 fn hash(x: i64, y: i64, salt: u64) -> u64 {
     let mut h = (x as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (y as u64).wrapping_mul(0xc2b2_ae3d_27d4_eb4f) ^ salt;
     for shift in [33, 29, 32] {
@@ -23,12 +23,12 @@ fn hash(x: i64, y: i64, salt: u64) -> u64 {
     h ^ (h >> 31)
 }
 
-/// A number from 0 to 1, of a place.
+/// A pseudo-random number from 0 to 1 of a position.
 fn random(x: i64, y: i64, salt: u64) -> f32 {
     (hash(x, y, salt) >> 40) as f32 / (1u64 << 24) as f32
 }
 
-/// The light at a pixel: background, noise, and the nuclei of the cells around.
+/// Intensity of a pixel: background, noise, and the nuclei of the cells around.
 fn pixel(x: i64, y: i64) -> u16 {
     let mut light = 300.0 + 60.0 * random(x, y, 1);
     for cy in y.div_euclid(CELL) - 1..=y.div_euclid(CELL) + 1 {

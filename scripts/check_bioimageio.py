@@ -176,7 +176,7 @@ def core(file, x):
     """What bioimageio.core makes of a tensor with the description's axes."""
     model = bioimageio.spec.load_model_description(file, perform_io_checks=False)
     sample = create_sample_for_model(model, inputs={"raw": x})
-    # As it tests packages itself: without mirroring a halo around the picture.
+    # As it tests packages itself: without mirroring a halo around the image.
     alone = {"skip_input_padding": True, "skip_output_cropping": True}
     sample = bioimageio.core.create_prediction_pipeline(model).predict_sample_without_blocking(sample, **alone)
     return np.asarray(sample.members["seen"].data)
@@ -210,7 +210,7 @@ def check(name, order, channels, classes, ending, size, describe, folder, rng):
     if len(tests) != 1:
         return f"{len(tests)} tests"
     test = tests[0]["max_error"] / tests[0]["scale"]
-    # A picture, as users have it; fixed sizes are the picture's.
+    # An image, as users have it; fixed sizes are the image's.
     shot = folder / "picture.png"
     Image.fromarray(picture if channels == 3 else picture[..., 0]).save(shot)
     (folder / "out").mkdir()

@@ -4,7 +4,7 @@
 #   sh scripts/check_bioimageio.sh [PYTHON]
 #
 # Makes packages of small random networks in both formats, with axes, sizes and processing of many kinds; bioimageio.spec
-# validates each, bioimageio.core computes their test tensors and segments a picture, and `unet inspect --verify` and `unet
+# validates each, bioimageio.core computes their test tensors and segments an image, and `unet inspect --verify` and `unet
 # segment` must give the same. PYTHON has bioimageio.core, onnx, onnxruntime, torch, numpy and Pillow. UNET is the program,
 # default `unet` of a debug build.
 set -eu

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Segments the pictures of assets/images with each of the built-in models.
+# Segments the images of assets/images with each of the built-in models.
 #
 #     sh scripts/demo.sh [OPTIONS OF unet segment, such as --device cpu]
 #

@@ -79,6 +79,7 @@ pub mod infer;
 pub mod io;
 pub mod kernel;
 pub mod model;
+pub mod names;
 pub mod ops;
 mod parallel;
 pub mod plan;
@@ -89,6 +90,7 @@ pub mod session;
 pub mod tensor;
 #[doc(hidden)]
 pub mod testing;
+mod text;
 pub mod train;
 pub mod tune;
 pub mod weights;

@@ -1,4 +1,4 @@
-//! Reverse-mode differentiation, as a graph function: the backward pass is more nodes of the same graph, written down by
+//! Reverse-mode differentiation, as a graph function: the backward pass is further nodes of the same graph, written by
 //! each op's [`Op::backward`](crate::ops::Op::backward) and planned like any other.
 
 use super::checkpointing::Recomputed;
@@ -14,8 +14,8 @@ pub fn differentiate(graph: &mut Graph, loss: ValueId, requested: &[ValueId]) ->
     of_loss(graph, loss, requested, Retain::All)
 }
 
-/// The same with activation checkpointing: activations inside the encoder's levels are not kept until the backward pass
-/// reads them but computed again. The same bits, in less memory, for a part of the forward pass more.
+/// The same with activation checkpointing: activations inside the encoder's levels are recomputed for the backward
+/// pass, not stored until then. The same bits, in less memory, for part of a second forward pass.
 pub fn differentiate_checkpointed(
     graph: &mut Graph,
     loss: ValueId,
@@ -24,7 +24,7 @@ pub fn differentiate_checkpointed(
     of_loss(graph, loss, requested, Retain::Checkpoints)
 }
 
-/// Which values of the forward pass the backward pass reads.
+/// The values of the forward pass that the backward pass reads.
 #[derive(Clone, Copy, PartialEq)]
 enum Retain {
     All,
@@ -36,7 +36,7 @@ fn of_loss(graph: &mut Graph, loss: ValueId, requested: &[ValueId], keep: Retain
     if desc.layout != Layout::Linear || desc.shape.len() != 1 {
         return Err(Error::op(&graph.value(loss).name, format!("a loss is a single number, this is {}", desc.shape)));
     }
-    // What comes after the loss has no part in it.
+    // Nodes after the loss do not contribute.
     let nodes = graph.nodes().len();
     let one = graph.node("grad.one", Fill { shape: Shape::new(1, 1, 1, 1), value: 1.0 }, &[])?;
     backward(graph, nodes, &[(loss, one)], requested, keep)
@@ -114,7 +114,7 @@ fn backward(
         .collect()
 }
 
-/// Which values depend on one of `requested`.
+/// The values that depend on one of `requested`.
 fn dependants(graph: &Graph, requested: &[ValueId]) -> Vec<bool> {
     let mut depends = vec![false; graph.values().len()];
     requested.iter().for_each(|v| depends[v.index()] = true);
@@ -126,7 +126,7 @@ fn dependants(graph: &Graph, requested: &[ValueId]) -> Vec<bool> {
     depends
 }
 
-/// A backward pass being written.
+/// A backward pass under construction.
 struct Pass<'a> {
     graph: &'a mut Graph,
     /// Contributions to the gradient of each value of the forward graph.

@@ -1,15 +1,15 @@
-//! Activation checkpointing (Chen et al., "Training deep nets with sublinear memory cost", 2016): what the backward pass
-//! needs of the encoder is computed a second time, just before it is needed, in place of being kept through the decoder.
+//! Activation checkpointing (Chen et al., "Training deep nets with sublinear memory cost", 2016): the backward pass
+//! recomputes activations of the encoder just before it needs them, so they are not stored through the decoder.
 
 use super::{Graph, ValueId};
 use crate::error::Result;
 use crate::ops::MaxPool2d;
 use std::collections::HashMap;
 
-/// The values that are not kept for the backward pass, and their second copies as far as they were asked for.
+/// The values that are not stored for the backward pass, and the recomputed copies requested so far.
 #[derive(Debug, Default)]
 pub(super) struct Recomputed {
-    /// By value: the forward node that makes it, where it is to be made again.
+    /// By value: the forward node that recomputes it, if it is not stored.
     producers: HashMap<ValueId, usize>,
     again: HashMap<ValueId, ValueId>,
 }
@@ -30,7 +30,7 @@ impl Recomputed {
             node.inputs.iter().for_each(|v| above_pool[v.index()] = true);
             let kept = node.op.as_op::<MaxPool2d>().is_some() || !node.op.updates().is_empty();
             let inside = |v: &ValueId| !kept && trained[v.index()] && uses[v.index()] <= 1 && above_pool[v.index()];
-            // A node is run again as a whole: what else it gives, such as batch statistics, comes with it.
+            // A node is rerun as a whole, with its other outputs, such as batch statistics.
             if node.outputs.first().is_some_and(inside) {
                 producers.extend(node.outputs.iter().map(|&v| (v, i)));
             }
@@ -38,14 +38,14 @@ impl Recomputed {
         Self { producers, again: HashMap::new() }
     }
 
-    /// The value that a gradient may read in place of `v`: itself if it is kept, else its second copy, which is written
-    /// down, with all it takes, when it is first asked for.
+    /// The value that a gradient may read in place of `v`: itself if it is stored, else its recomputed copy, which is added
+    /// with its dependencies at the first request.
     pub(super) fn stored(&mut self, graph: &mut Graph, v: ValueId) -> Result<ValueId> {
         let Some(&producer) = self.producers.get(&v) else { return Ok(v) };
         if let Some(&again) = self.again.get(&v) {
             return Ok(again);
         }
-        // Not recursive: a level may be as long as it likes.
+        // Not recursive: a level may have any length.
         let mut waiting = vec![producer];
         while let Some(&i) = waiting.last() {
             let node = graph.nodes()[i].clone();

@@ -28,14 +28,14 @@ pub enum ValueKind {
     Input,
     /// A parameter.
     Parameter(Parameter),
-    /// A linear tensor that stays on the device from run to run, such as a parameter in training; its dimensions. What it
-    /// becomes is among [`Graph::updates`].
+    /// A persistent variable with its dimensions: a linear tensor that stays on the device between runs, such as a parameter
+    /// in training. Its new value is among [`Graph::updates`].
     Variable(Vec<usize>),
     /// Output `output` of node `node`.
     Node {
         /// Index of the node.
         node: usize,
-        /// Which of its outputs.
+        /// Index of its output.
         output: usize,
     },
 }
@@ -54,17 +54,17 @@ pub struct Value {
 /// An op applied to values.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Where in the network this is, such as `enc.0.conv1`.
+    /// Position in the network, such as `enc.0.conv1`.
     pub label: String,
     /// The op.
     pub op: Arc<dyn Op>,
     /// Data first, then parameters, in the op's order.
     pub inputs: Vec<ValueId>,
-    /// What it makes.
+    /// Its outputs.
     pub outputs: Vec<ValueId>,
 }
 
-/// A directed acyclic graph of ops; nodes are in an order in which they can run.
+/// A directed acyclic graph of ops; nodes are in topological order.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     values: Vec<Value>,
@@ -86,22 +86,22 @@ impl Graph {
         &self.values
     }
 
-    /// All nodes, in running order.
+    /// All nodes, in topological order.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// Named outputs, in the order they were declared.
+    /// Named outputs, in order of declaration.
     pub fn outputs(&self) -> &[(String, ValueId)] {
         &self.outputs
     }
 
-    /// States and what each becomes in a run, in the order they were declared.
+    /// Variables with their new values, in order of declaration.
     pub fn updates(&self) -> &[(ValueId, ValueId)] {
         &self.updates
     }
 
-    /// Named inputs, in the order they were declared.
+    /// Named inputs, in order of declaration.
     pub fn inputs(&self) -> impl Iterator<Item = (&str, ValueId)> {
         self.ids().filter(|&v| matches!(self.value(v).kind, ValueKind::Input)).map(|v| (self.value(v).name.as_str(), v))
     }
@@ -137,7 +137,7 @@ impl Graph {
         (0..self.values.len()).map(ValueId::new)
     }
 
-    /// How often each value is read: by nodes, as an output and as what a state becomes.
+    /// Number of reads of each value: by nodes, as an output, and as the new value of a variable.
     pub fn uses(&self) -> Vec<usize> {
         let mut uses = vec![0; self.values.len()];
         for id in self.nodes.iter().flat_map(|n| &n.inputs).chain(self.results()) {
@@ -146,7 +146,7 @@ impl Graph {
         uses
     }
 
-    /// What a run is for: outputs, and what states become.
+    /// The results of a run: outputs and new values of variables.
     fn results(&self) -> impl Iterator<Item = &ValueId> {
         self.outputs.iter().map(|o| &o.1).chain(self.updates.iter().map(|u| &u.1))
     }
@@ -180,7 +180,7 @@ impl Graph {
         self.push(name.into(), desc, ValueKind::Input)
     }
 
-    /// Declares a parameter of the checkpoint, or gives the one declared before under this name.
+    /// Declares a parameter of the checkpoint, or returns the one of this name.
     pub fn parameter(&mut self, name: impl Into<String>, dims: &[usize]) -> Result<ValueId> {
         let name = name.into();
         let desc = parameter_desc(&name, dims)?;
@@ -202,15 +202,15 @@ impl Graph {
         Ok(self.push(name, desc, ValueKind::Parameter(parameter)))
     }
 
-    /// Declares a state.
+    /// Declares a persistent variable.
     pub fn variable(&mut self, name: impl Into<String>, dims: &[usize]) -> Result<ValueId> {
         let name = name.into();
         let desc = parameter_desc(&name, dims)?;
         Ok(self.push(name, desc, ValueKind::Variable(dims.to_vec())))
     }
 
-    /// Says what a state becomes when the graph has run: a node's linear output of its shape. That node may read the state,
-    /// and so may nodes before it.
+    /// Sets the new value of a variable after a run: a node's linear output of its shape. That node and nodes before it may read
+    /// the variable.
     pub fn update(&mut self, variable: ValueId, next: ValueId) -> Result<()> {
         let (old, new) = (self.value(variable), self.value(next));
         let made = matches!(new.kind, ValueKind::Node { .. }) && matches!(old.kind, ValueKind::Variable(_));
@@ -222,7 +222,7 @@ impl Graph {
         Ok(())
     }
 
-    /// Adds a node and gives all its outputs.
+    /// Adds a node and returns all its outputs.
     pub fn node_shared(
         &mut self,
         label: impl Into<String>,
@@ -242,7 +242,7 @@ impl Graph {
         Ok(outputs)
     }
 
-    /// Adds a node and gives its first output.
+    /// Adds a node and returns its first output.
     pub fn node(&mut self, label: impl Into<String>, op: impl Op, inputs: &[ValueId]) -> Result<ValueId> {
         Ok(self.node_shared(label, Arc::new(op), inputs)?[0])
     }
@@ -253,8 +253,8 @@ impl Graph {
     }
 
     /// Builds another graph by visiting every node in order. `f` may emit something else in a node's place and return
-    /// the values that stand for its outputs; where it returns `None`, the node is copied. Nodes that nothing needs
-    /// any more are left out at the end.
+    /// the values that stand for its outputs; where it returns `None`, the node is copied. Nodes without
+    /// readers are dropped at the end.
     pub fn rebuild(&self, mut f: impl FnMut(&mut Rebuild<'_>, &Node) -> Result<Option<Vec<ValueId>>>) -> Result<Graph> {
         let mut cx = Rebuild { old: self, new: Graph::new(), map: vec![None; self.values.len()] };
         // Inputs stay in order even if nothing reads them: they are the caller's contract.
@@ -299,7 +299,7 @@ impl Graph {
             }
         }
         let keep_node: Vec<bool> = self.nodes.iter().map(|n| n.outputs.iter().any(|o| live[o.index()])).collect();
-        // All outputs of a kept node stay.
+        // All outputs of a live node stay.
         for (node, _) in self.nodes.iter().zip(&keep_node).filter(|k| *k.1) {
             node.outputs.iter().for_each(|o| live[o.index()] = true);
         }
@@ -330,7 +330,7 @@ impl Graph {
         new
     }
 
-    /// The elements of every parameter and the first ones of every state, by value: stored ones from `stored` (name,
+    /// The elements of every parameter and the initial ones of every variable, by value: stored ones from `stored` (name,
     /// dimensions), derived ones computed.
     pub fn evaluate_parameters(
         &self,
@@ -347,8 +347,8 @@ impl Graph {
         Ok(values)
     }
 
-    /// Runs the graph with every op's CPU reference: the oracle, and `Backend::Cpu`. Gives the outputs, and what states
-    /// became under their names. `inputs` by name, `stored` gives the checkpoint's parameters, `progress(done, of)` may cancel by returning an error.
+    /// Runs the graph with every op's CPU reference: the oracle, and `Backend::Cpu`. Returns the outputs, and new values
+    /// of variables under their names. `inputs` by name, `stored` gives the checkpoint's parameters, `progress(done, of)` may cancel by returning an error.
     pub fn run_reference(
         &self,
         inputs: &BTreeMap<String, HostTensor>,
@@ -412,9 +412,9 @@ pub struct Rebuild<'a> {
 }
 
 impl Rebuild<'_> {
-    /// The new value that stands for an old one; inputs and parameters are carried over at first use.
+    /// The new value in place of an old one; inputs and parameters are carried over at first use.
     pub fn map(&mut self, id: ValueId) -> Result<ValueId> {
-        // Parameters may be computed from others in long chains, so this does not call itself.
+        // Not recursive: parameters may be computed from others in long chains.
         let mut stack = vec![id];
         while let Some(&at) = stack.last() {
             if self.map[at.index()].is_some() {

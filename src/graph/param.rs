@@ -11,11 +11,11 @@ use std::sync::Arc;
 pub struct Parameter {
     /// Dimensions as in the checkpoint (rank 1 to 4).
     pub dims: Vec<usize>,
-    /// Where its elements come from.
+    /// Source of its elements.
     pub source: ParamSource,
 }
 
-/// Where a parameter's elements come from.
+/// Source of a parameter's elements.
 #[derive(Clone, Debug)]
 pub enum ParamSource {
     /// The checkpoint, under the value's name.

@@ -4,7 +4,7 @@ use super::{Graph, ValueId};
 use crate::ops::Spatial;
 use std::collections::HashMap;
 
-/// What an output pixel depends on, along one axis (0 rows, 1 columns).
+/// Dependence of an output pixel on input pixels, along one axis (0 rows, 1 columns).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Footprint {
     /// Input pixels before an aligned output block that can influence it.
@@ -23,7 +23,7 @@ pub struct Footprint {
 pub fn footprint(graph: &Graph, input: ValueId, output: ValueId, axis: usize) -> Result<Footprint, String> {
     let align = alignment(graph, input, axis)?;
     let a = align as i64;
-    // Far from zero, so that nothing special happens there; any aligned position would do.
+    // Any aligned position will do; far from zero, intervals never meet the origin.
     let at = a * 1024;
     let block = needed(graph, input, output, axis, at, at + a - 1)?;
     let Some((low, high)) = block else {
@@ -74,7 +74,7 @@ fn alignment(graph: &Graph, input: ValueId, axis: usize) -> Result<usize, String
     Ok(align as usize)
 }
 
-/// How the pixels of a value lie on those of the input, along one axis.
+/// Position of the pixels of a value relative to the input's, along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pitch {
     /// Least common multiple of all strides on the way, input pixels.
@@ -83,8 +83,8 @@ pub struct Pitch {
     pub scale: (usize, usize),
 }
 
-/// [`Pitch`] of `output`, as far as layers say it. Layers that depend on the whole image are taken by the sizes they make:
-/// of one pixel, as an average of all is, nothing follows for the others.
+/// [`Pitch`] of `output`, as far as layers determine it. Layers that depend on the whole image count by their output size: a global
+/// average, of one pixel, constrains nothing.
 pub fn pitch(graph: &Graph, input: ValueId, output: ValueId, axis: usize) -> Option<Pitch> {
     let size = |v: ValueId| if axis == 0 { graph.shape(v).h } else { graph.shape(v).w } as i64;
     let mut scale: HashMap<ValueId, (i64, i64)> = HashMap::from([(input, (1, 1))]);
@@ -145,7 +145,7 @@ fn needed(
     Ok(expected.get(&input).copied())
 }
 
-/// Why a node's dependence on pixels is not worked out.
+/// Why a node's receptive field is unknown.
 fn beyond(label: &str) -> String {
     format!("{label}: pixels that lie together depend on others farther away than any image is large")
 }

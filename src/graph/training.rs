@@ -1,5 +1,5 @@
-//! From a network as it is used to the same in training: parameters become states, batch normalisation takes statistics of
-//! the batch, dropout appears.
+//! From an inference graph to its training graph: parameters become persistent variables, batch normalisation uses batch
+//! statistics, dropout is added.
 
 use super::{Graph, ParamSource, Parameter, ValueId, ValueKind, rewrite};
 use crate::error::{Error, Result};
@@ -7,13 +7,13 @@ use crate::ops::{Activation, ActivationKind, BatchNorm2d, BatchNorm2dTrain, Drop
 use crate::tensor::TensorDesc;
 use std::sync::Arc;
 
-/// Name of the input that seeds dropout; there if the network has any.
+/// Name of the input that seeds dropout; present if the network has dropout.
 pub const DROPOUT_SEED: &str = "dropout_seed";
 
 /// PyTorch's momentum of running statistics.
 pub const BN_MOMENTUM: f32 = 0.1;
 
-/// Where a network drops elements out in training.
+/// Position of a dropout in the training graph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DropoutAt {
     /// Label of a node.
@@ -25,7 +25,7 @@ pub struct DropoutAt {
 }
 
 /// The graph in training mode. Parameters keep their names; running statistics are updated by every run. Concatenation
-/// disappears as it does in inference, the other rewrites do not apply.
+/// is removed as in inference; the other rewrites do not apply.
 pub fn training(graph: &Graph, dropouts: &[DropoutAt]) -> Result<Graph> {
     let graph = rewrite::join_sources::rewrite(graph)?.with_variables()?;
     let uses = graph.uses();
@@ -96,7 +96,7 @@ pub fn is_statistic(name: &str) -> bool {
 }
 
 impl Graph {
-    /// The same with every parameter of the checkpoint a state.
+    /// The same with every parameter of the checkpoint as a variable.
     fn with_variables(&self) -> Result<Graph> {
         let mut graph = self.clone();
         for value in &mut graph.values {
@@ -112,7 +112,7 @@ impl Graph {
         Ok(graph)
     }
 
-    /// States that are trained: all but running statistics and what is not a parameter.
+    /// Trained variables: parameters without running statistics.
     pub fn trainable(&self) -> Vec<ValueId> {
         let is_variable = |v: &ValueId| matches!(self.value(*v).kind, ValueKind::Variable(_));
         self.ids().filter(is_variable).filter(|&v| !is_statistic(&self.value(v).name)).collect()

@@ -37,6 +37,7 @@ use super::orient::Orientation;
 use super::source::{Described, ImageSource, InMemory, OpenOptions, arranged, read_all};
 use crate::error::{Error, Message, Result};
 use crate::io::{Input, Nature, Reader};
+use crate::text::mib;
 
 /// Largest number of pixels that [`Image::open`] decodes.
 pub const MAX_PIXELS: u64 = 1 << 32;
@@ -363,7 +364,6 @@ impl Source<'_> {
         if bytes <= self.memory {
             return Ok(());
         }
-        let mib = |b: u64| format!("{:.1} MiB", b as f64 / (1u64 << 20) as f64);
         Err(Error::Limit {
             what: format!("{}: an image of this format, which is decoded as a whole,", self.path.display()),
             needed: mib(bytes),

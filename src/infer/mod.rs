@@ -37,6 +37,7 @@ pub mod source;
 mod stream;
 pub mod tile;
 mod tile_graph;
+pub mod writers;
 
 pub use crate::io::{Output, PendingFile, write_atomically};
 pub use band::{Band, BandInfo, BandSink, MaybeSend, Needs, feed};
@@ -52,8 +53,8 @@ pub(crate) use distance::nearest_sites;
 pub use ensemble::{Ensemble, Tta};
 pub use image::{Image, Pixels, Sample};
 pub use instances::{
-    ConnectedComponents, Connectivity, Coordinates, Instance, InstanceFile, InstanceOptions, InstanceReport,
-    InstanceSink, Instances, Separation, write_instances,
+    ConnectedComponents, Connectivity, Coordinates, Instance, InstanceOptions, InstanceReport, InstanceSink, Instances,
+    Separation, write_instances,
 };
 pub use labels::{LabelMap, LabelOptions};
 pub use mask::{Ids, Mask};
@@ -79,3 +80,4 @@ pub use source::{ImageSource, OpenOptions, PageChoice, SourceInfo};
 pub use source::{calibration_of, check_channels, open_image, page_count, read_image};
 pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
 pub use tile_graph::TileOutputs;
+pub use writers::{InstanceWriter, ResultSink, WRITERS, Writer};

@@ -8,9 +8,9 @@ mod tags;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub(crate) use overlay::Display;
 pub(crate) use overlay::{Levels, SHOWN, STRETCH, joint, tinted};
-pub use overlay::{OverlaySink, write_overlay};
+pub use overlay::{OverlaySink, OverlayWriter, write_overlay};
 pub(crate) use sinks::PngFile;
-pub use sinks::{MaskSink, ProbabilitySink};
+pub use sinks::{MaskSink, MaskWriter, ProbabilitySink, ProbabilityWriter};
 pub use strips::{SampleKind, StripLayout, StripTiff};
 pub use tags::TiffTag;
 pub(in crate::infer) use tags::tags as calibration_tags;
@@ -76,14 +76,6 @@ impl ProbabilityFormat {
             Some("tif" | "tiff") => Ok(Self::Tiff),
             Some("npy") => Ok(Self::Npy),
             _ => Err(Error::file(path, "probabilities are written as .tif or .npy")),
-        }
-    }
-
-    /// The extension of its files.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Tiff => "tif",
-            Self::Npy => "npy",
         }
     }
 }

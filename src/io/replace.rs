@@ -1,4 +1,4 @@
-//! Files that are replaced whole: a process that is killed, or a disk that is full, costs no earlier file.
+//! Atomic replacement of files: a killed process or a full disk never loses the earlier file.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -7,10 +7,10 @@ use std::path::Path;
 /// Ending of temporary files.
 const SUFFIX: &str = ".tmp";
 
-/// Writes a temporary file beside `path`, waits until it is on the disk, and gives it the name. When anything fails, the
-/// earlier file stays as it was. What killed processes left behind of `path` is removed.
+/// Writes a temporary file beside `path`, waits until it is on the disk, and gives it the name. On any failure the
+/// earlier file is unchanged. Leftovers of killed processes for `path` are removed.
 pub(crate) fn replace_file(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> io::Result<()> {
-    // A link stays a link: what it points to is replaced.
+    // A link stays a link: its target is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().ok_or_else(|| io::Error::other("is not the name of a file"))?.to_string_lossy();
@@ -24,7 +24,7 @@ pub(crate) fn replace_file(path: &Path, write: impl FnOnce(&mut BufWriter<&File>
     drop(writer);
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|e| e.error)?;
-    // The new name is on the disk once the folder is. Where a folder cannot be opened the system sees to it.
+    // The new name is durable once the folder is synced. Systems that cannot open folders do it themselves.
     if let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
     }
@@ -35,16 +35,16 @@ pub(crate) fn replace_file(path: &Path, write: impl FnOnce(&mut BufWriter<&File>
 pub(super) fn open_temporary(folder: &Path, prefix: &str) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix).suffix(SUFFIX);
-    // Temporary files are private by default; this one becomes an ordinary file (the umask applies).
+    // Temporary files are private by default; this one gets ordinary permissions (the umask applies).
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let file = builder.tempfile_in(folder)?;
-    // The lock tells others that the file is being written; it ends with the process. Not every file system has locks.
+    // The lock marks the file as being written, and ends with the process. Not every file system has locks.
     let _ = file.as_file().try_lock();
     Ok(file)
 }
 
-/// Removes temporary files that nobody is writing. None of this may fail a save.
+/// Removes temporary files that no process is writing. Failures here must not fail a save.
 fn remove_leftovers(folder: &Path, prefix: &str) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();

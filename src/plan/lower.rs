@@ -8,6 +8,7 @@ use crate::graph::{Graph, Node, ValueId, ValueKind};
 use crate::kernel::{Dispatch, Operand, TEXTURES, Target, TensorStorage, may_be_texture, texture_size};
 use crate::ops::{Lowered, Lowering, halo};
 use crate::tensor::{BlockedLayout, LANES, Layout, MAX_INDEXED, Precision, TensorDesc};
+use crate::text::mib;
 use std::collections::HashMap;
 
 impl Plan {
@@ -178,16 +179,12 @@ impl Plan {
         match self.slots.iter().map(|s| s.bytes).find(|&s| s > target.caps.max_buffer_bytes) {
             Some(s) => Err(Error::Limit {
                 what: "the largest buffer".into(),
-                needed: format!("{:.1} MiB", mib(s)),
-                limit: format!("{:.1} MiB", mib(target.caps.max_buffer_bytes)),
+                needed: mib(s),
+                limit: mib(target.caps.max_buffer_bytes),
             }),
             None => Ok(()),
         }
     }
-}
-
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / (1u64 << 20) as f64
 }
 
 /// Refuses tensors that are too large before the work that only they make long: lowering casts strides to 32 bits, and
@@ -208,8 +205,8 @@ fn check_binding(whose: impl FnOnce() -> String, bytes: u64, target: &Target) ->
     }
     Err(Error::Limit {
         what: format!("a tensor of {}", whose()),
-        needed: format!("{:.1} MiB in one binding", mib(bytes)),
-        limit: format!("{:.1} MiB", mib(target.caps.max_binding_bytes)),
+        needed: format!("{} in one binding", mib(bytes)),
+        limit: mib(target.caps.max_binding_bytes),
     })
 }
 

@@ -9,6 +9,7 @@ use crate::graph::{Graph, rewrite};
 use crate::kernel::{Caps, Target};
 use crate::plan::{Plan, PlanMemory};
 use crate::tensor::{HostTensor, MAX_INDEXED, Precision};
+use crate::text::mib;
 use std::collections::BTreeMap;
 
 /// What runs a network.
@@ -159,7 +160,6 @@ impl Backend {
             // The same plan for a device without limits: what lives at once is the same.
             Self::Cpu => (graph, &unlimited),
         };
-        let mib = |b: u64| format!("{:.1} MiB", b as f64 / (1u64 << 20) as f64);
         let limit = |needed: String| Error::Limit {
             what: "the network".into(),
             needed,

@@ -1,12 +1,12 @@
-//! Logical shapes (NCHW) and what a value is stored as.
+//! Logical shapes (NCHW) and storage layouts.
 
 use super::{HALO, LANES, Precision};
 use crate::error::{Error, Result};
 
-/// Most elements a tensor may have in a graph: more than any device holds, and few enough that no sum or product of
+/// Maximum number of elements of a tensor in a graph: more than any device holds, and few enough that no sum or product of
 /// sizes overflows. Rewrites remove some of the largest tensors, so plans have a limit of their own.
 pub const MAX_ELEMENTS: u64 = 1 << 36;
-/// Most elements a tensor may have on a device: kernels count in 32 bits.
+/// Maximum number of elements of a tensor on a device: kernels index in 32 bits.
 pub const MAX_INDEXED: u64 = u32::MAX as u64;
 
 /// Logical shape of a tensor: images, channels, rows, columns.
@@ -89,16 +89,16 @@ impl std::fmt::Debug for Shape {
     }
 }
 
-/// How a value lies in device memory.
+/// Layout of a value in device memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Layout {
-    /// NC4HW4 with a zero halo: what every kernel works on. See [`super::BlockedLayout`].
+    /// NC4HW4 with a zero halo, the layout of all kernels. See [`super::BlockedLayout`].
     Blocked,
-    /// Plain NCHW in `f32`, as callers have it. Only at the border of the engine.
+    /// Plain NCHW in `f32`, for the engine's inputs and outputs.
     Linear,
 }
 
-/// What a value is: its logical shape and its storage.
+/// A value's logical shape and storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TensorDesc {
     /// Logical shape.
@@ -108,7 +108,7 @@ pub struct TensorDesc {
 }
 
 impl TensorDesc {
-    /// A value in the kernels' own layout.
+    /// A value in the kernels' layout.
     pub const fn blocked(shape: Shape) -> Self {
         Self { shape, layout: Layout::Blocked }
     }

@@ -1,4 +1,4 @@
-//! Tensors in host memory, and the one way two of them are compared.
+//! Tensors in host memory, and the comparison of two.
 
 use super::Shape;
 use crate::error::{Error, Result};
@@ -59,7 +59,7 @@ impl HostTensor {
         &self.data
     }
 
-    /// The elements, to change.
+    /// The elements, mutably.
     pub fn data_mut(&mut self) -> &mut [f32] {
         &mut self.data
     }
@@ -74,7 +74,7 @@ impl HostTensor {
         Self::new(dims, self.data)
     }
 
-    /// Compares with the wanted values; `self` is what was computed.
+    /// Compares computed values (`self`) with the expected ones.
     pub fn compare(&self, expected: &HostTensor) -> Result<Comparison> {
         if self.data.len() != expected.data.len() {
             return Err(Error::invalid("comparison", format!("shapes {:?} and {:?} differ", self.dims, expected.dims)));
@@ -93,14 +93,14 @@ impl HostTensor {
     }
 }
 
-/// The largest difference between two tensors, and the yardstick for it.
+/// The largest difference between two tensors, and its scale.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Comparison {
     /// Largest `|got - expected|`; infinite if a NaN is involved.
     pub max_error: f32,
     /// Largest `|expected|`.
     pub scale: f32,
-    /// Where the largest difference is.
+    /// Index of the largest difference.
     pub index: usize,
 }
 

@@ -1,8 +1,8 @@
 //! The device layout: NC4HW4 with a zero halo.
 //!
-//! Channels are packed in fours (a `vec4<f32>`, or `vec4<f16>`: see [`Precision`]), planes carry a border of one zero pixel: `[N][C/4][H+2][W+2]` of
+//! Channels are packed in fours (a `vec4<f32>`, or `vec4<f16>`: see [`Precision`]), planes have a halo of one zero pixel: `[N][C/4][H+2][W+2]` of
 //! vec4. One 16-byte load per lane is coalesced, sums over channels come in fours, and a 3x3 convolution with padding 1
-//! needs no border branches. Kernels never write the halo; the planner keeps it zero. Lanes past the last channel hold
+//! needs no branches at edges. Kernels never write the halo; the planner keeps it zero. Lanes past the last channel hold
 //! finite values that zero weights cancel.
 
 use super::{Precision, Shape};
@@ -19,11 +19,11 @@ pub struct BlockedLayout {
     pub shape: Shape,
     /// Channel blocks, `ceil(C / 4)`.
     pub blocks: usize,
-    /// From a row to the next.
+    /// Stride of a row.
     pub row: usize,
-    /// From a channel block to the next.
+    /// Stride of a channel block.
     pub plane: usize,
-    /// From an image to the next.
+    /// Stride of an image.
     pub batch: usize,
     /// Index of pixel (0, 0) of block 0 of image 0.
     pub origin: usize,
@@ -43,7 +43,7 @@ impl BlockedLayout {
         (self.shape.n * self.batch * LANES) as u64 * precision.bytes()
     }
 
-    /// Index of the number that holds element `(n, c, y, x)`.
+    /// Index of the scalar that holds element `(n, c, y, x)`.
     pub const fn element(&self, n: usize, c: usize, y: usize, x: usize) -> usize {
         (self.origin + n * self.batch + (c / LANES) * self.plane + y * self.row + x) * LANES + c % LANES
     }

@@ -13,7 +13,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The largest number that `f16` holds.
+    /// The largest finite `f16`.
     pub const F16_MAX: f32 = 65_504.0;
 
     /// Bytes of an element.

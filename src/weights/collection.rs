@@ -6,7 +6,7 @@ use std::fmt;
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
 
-/// Names longer than this are not compared when the nearest name is looked for: the effort grows with the product.
+/// Longer names are not compared in the search for the nearest name: its cost grows with the product of lengths.
 const LONGEST_COMPARED: usize = 256;
 /// Similarity (0 to 1) below which a name is no help.
 const SIMILAR: f64 = 0.4;
@@ -18,7 +18,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// No parameter.
+    /// An empty collection.
     pub fn new() -> Self {
         Self::default()
     }
@@ -28,17 +28,17 @@ impl Weights {
         self.tensors.get(key)
     }
 
-    /// The tensor called `key`, to change.
+    /// The tensor called `key`, mutably.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut HostTensor> {
         self.tensors.get_mut(key)
     }
 
-    /// Adds a tensor; returns the one that had the name before.
+    /// Adds a tensor, and returns the previous one of that name.
     pub fn insert(&mut self, key: impl Into<String>, tensor: HostTensor) -> Option<HostTensor> {
         self.tensors.insert(key.into(), tensor)
     }
 
-    /// Takes a tensor out.
+    /// Removes a tensor.
     pub fn remove(&mut self, key: &str) -> Option<HostTensor> {
         self.tensors.remove(key)
     }
@@ -105,7 +105,7 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 impl fmt::Debug for Weights {
-    // The elements are millions of numbers: names and dimensions are what a reader wants.
+    // Names and dimensions only: the elements are millions of numbers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.tensors.iter().map(|(k, t)| (k, t.dims()))).finish()
     }

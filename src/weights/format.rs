@@ -1,4 +1,4 @@
-//! Checkpoint files: the formats known, and loading and saving by them.
+//! Checkpoint files: the known formats, loading and saving.
 
 use std::io::Read;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::io::{Input, Nature, Output};
 
 /// Largest checkpoint that is read, in bytes, before and after inflating.
 pub const MAX_BYTES: u64 = 8 << 30;
-/// How many of a file's first bytes a format is recognised by.
+/// Leading bytes of a file by which its format is recognised.
 const HEAD: usize = 4096;
 
 /// Every format known. A new one is one file and one entry here.
@@ -25,16 +25,16 @@ pub const FORMATS: &[&dyn WeightFormat] = &[
     &TorchFormat,
 ];
 
-/// What a checkpoint file holds.
+/// The content of a checkpoint file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checkpoint {
-    /// What the file says about the network; only native checkpoints say anything.
+    /// The description of the network; only native checkpoints have one.
     pub metadata: Option<ModelMetadata>,
-    /// The parameters under the names the file has for them.
+    /// The parameters under the file's own names.
     pub weights: Weights,
-    /// What else the file holds, and why it is not among the parameters.
+    /// Other content of the file, with the reason for ignoring it.
     pub ignored: Vec<Ignored>,
-    /// What the user should know of how the file was read.
+    /// Notes to the user on how the file was read.
     pub notes: Vec<String>,
 }
 
@@ -68,7 +68,7 @@ pub trait WeightFormat: Sync {
     fn sniff(&self, head: &[u8], path: &Path) -> bool;
     /// Reads a whole file. `path` is for errors only; `state` is the name of the state dict to read, of a file with several.
     fn read(&self, bytes: &[u8], path: &Path, state: Option<&str>) -> Result<Checkpoint>;
-    /// Reads a file without taking it into memory first, where the format can.
+    /// Reads a file without loading it into memory first, if the format supports it.
     fn read_file(&self, _path: &Path, _state: Option<&str>) -> Option<Result<Checkpoint>> {
         None
     }
@@ -78,12 +78,12 @@ pub trait WeightFormat: Sync {
     }
 }
 
-/// The checkpoint of a built-in model's name or of a file.
+/// The checkpoint of a built-in model or of a file.
 pub fn open(model: &str) -> Result<Checkpoint> {
     open_state(model, None)
 }
 
-/// The same, of a file with several state dicts the one of that name (`ema`, `teacher.model`). Fails if there is none.
+/// The same; of a file with several state dicts, the one of that name (`ema`, `teacher.model`). Fails if there is none.
 pub fn open_state(model: &str, state: Option<&str>) -> Result<Checkpoint> {
     if let Some(builtin) = builtin::find(model) {
         if let Some(state) = state {
@@ -201,7 +201,7 @@ fn recognise_as(bytes: &[u8], path: &Path, inner: &Path) -> Result<&'static dyn 
         return Ok(*format);
     }
     let looks = looks_like(head);
-    // The ending decides only where the content says nothing: the format's reader can then say what is damaged.
+    // The ending decides only if the content does not; the format's reader then reports the damage.
     if looks.is_none()
         && let Some(format) = FORMATS.iter().find(|f| has_extension(inner, f.extensions()))
     {

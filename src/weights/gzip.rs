@@ -1,4 +1,4 @@
-//! Gzip around any checkpoint: inflated with bounds, so that a small file cannot fill the memory.
+//! Gzip around any checkpoint: inflated with bounds, so that a small file cannot exhaust memory.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -11,17 +11,17 @@ use crate::error::{Error, Result};
 
 /// First bytes of every gzip file.
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// Up to this many inflated bytes, any ratio is fine: memory of that size is no danger.
+/// Up to this many inflated bytes any ratio is allowed: memory of that size is harmless.
 const HARMLESS: u64 = 64 << 20;
 /// Beyond [`HARMLESS`], no real weights are this compressible (deflate's own bound is 1032).
 const LARGEST_RATIO: u64 = 200;
 
-/// How far a gzip file may inflate.
+/// Bounds on inflating a gzip file.
 #[derive(Clone, Copy)]
 pub(super) struct Bounds {
-    /// Inflated bytes.
+    /// Maximum of inflated bytes.
     pub bytes: u64,
-    /// Inflated bytes from which the ratio counts.
+    /// Inflated bytes from which the ratio is checked.
     pub harmless: u64,
 }
 

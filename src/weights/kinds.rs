@@ -1,9 +1,9 @@
-//! What a file that is no checkpoint looks like, so that the error can say more than "unknown".
+//! Recognises common files that are not checkpoints, for better errors than "unknown".
 
-/// What a Git LFS pointer begins with.
+/// First bytes of a Git LFS pointer.
 pub(crate) const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
-/// What the first bytes of a file look like, if that is a kind of file people mistake for a checkpoint.
+/// The kind of file that these first bytes belong to, if it is one that users mistake for a checkpoint.
 pub(crate) fn looks_like(head: &[u8]) -> Option<&'static str> {
     const STARTS: &[(&[u8], &str)] = &[
         (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
@@ -46,7 +46,7 @@ pub(crate) fn looks_like(head: &[u8]) -> Option<&'static str> {
         return Some("JSON text");
     }
     let readable = text.len() >= 8 && !text.chars().any(|c| c.is_control() && !c.is_whitespace());
-    // A head may be cut inside a character: up to three bytes of it are lost.
+    // The head may end inside a UTF-8 character, losing up to three bytes.
     (readable && text.len() + 4 > head.trim_ascii_start().len()).then_some("plain text")
 }
 

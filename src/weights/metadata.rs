@@ -1,4 +1,4 @@
-//! What a native checkpoint says about itself: the JSON under the safetensors metadata key `unet`.
+//! The description inside a native checkpoint: the JSON under the safetensors metadata key `unet`.
 
 use std::str::FromStr;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::steps::PixelStep;
 use crate::error::{Error, Hint, Message, Result};
 
-/// The one version of the description there is.
+/// The only version of the description so far.
 const FORMAT: u32 = 1;
 
 /// Metadata of a native checkpoint. `config` is required, the rest has defaults.
@@ -19,7 +19,7 @@ pub struct ModelMetadata {
     pub format: u32,
     /// Architecture id: `unet`, `unetpp` or `unet3p`.
     pub arch: String,
-    /// The architecture's constructor arguments (names as in PyTorch reference code); what is absent has its default.
+    /// The architecture's constructor arguments (names as in PyTorch reference code); absent ones have defaults.
     pub config: serde_json::Value,
     /// How pixels become network input.
     #[serde(default)]
@@ -40,7 +40,7 @@ impl ModelMetadata {
         if !value.is_object() {
             return Err(wrong("not a JSON object"));
         }
-        // Looked at first: a later format may differ in everything else.
+        // Checked first: a later format may differ in everything else.
         let format = value.get("format").unwrap_or(&Value::Null);
         if !format.is_null() && format.as_u64() != Some(FORMAT.into()) {
             return Err(wrong(format!("format {format} is not supported, this version reads format {FORMAT}")));
@@ -56,7 +56,7 @@ impl ModelMetadata {
         serde_json::to_string(self).map_err(|e| wrong(e.to_string()))
     }
 
-    /// Whether every value is possible. Whether the architecture exists and takes the configuration is not its concern.
+    /// Checks every value, but not whether the architecture exists and accepts the configuration.
     pub fn validate(&self) -> Result<()> {
         if self.format != FORMAT {
             let reason = format!("format {} is not supported, this version reads format {FORMAT}", self.format);
@@ -81,9 +81,9 @@ fn wrong(reason: impl Into<Message>) -> Error {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Normalisation {
-    /// Pixel values as they are.
+    /// Pixel values unchanged.
     None,
-    /// Integers divided by the largest value of their type (255 or 65535); floats as they are.
+    /// Integers divided by the largest value of their type (255 or 65535); floats unchanged.
     #[default]
     Unit,
     /// `(x - p_low) / max(p_high - p_low, 1e-6)`, percentiles with linear interpolation, then clamped.
@@ -102,7 +102,7 @@ pub enum Normalisation {
     ZScore,
     /// `x / divisor`, whatever the type.
     Scale {
-        /// What pixels are divided by, such as 255.
+        /// The divisor, such as 255.
         divisor: f64,
     },
     /// `(x / unit - mean) / std` with fixed values per channel, `unit` as in [`Normalisation::Unit`].
@@ -112,14 +112,14 @@ pub enum Normalisation {
         /// Standard deviation of each channel (or one for all).
         std: Vec<f64>,
     },
-    /// `x * gain + offset` of pixel values as they are, with fixed values per channel.
+    /// `x * gain + offset` of unscaled pixel values, with fixed values per channel.
     Linear {
         /// Factor of each channel (or one for all), above 0.
         gain: Vec<f64>,
         /// Summand of each channel (or one for all).
         offset: Vec<f64>,
     },
-    /// Several steps, one after the other, of pixel values as they are: what packages of bioimage.io describe.
+    /// Several steps in sequence on unscaled pixel values, as packages of bioimage.io describe them.
     Steps {
         /// The steps.
         steps: Vec<PixelStep>,
@@ -127,15 +127,15 @@ pub enum Normalisation {
 }
 
 impl Normalisation {
-    /// From a setting: as metadata has it, or in a word a kind without values of its own.
+    /// From a setting: JSON as in metadata, or the bare name of a kind without parameters.
     pub(crate) fn from_setting(value: &serde_json::Value) -> Result<Self> {
         let value = if value.is_string() { serde_json::json!({ "kind": value }) } else { value.clone() };
         serde_json::from_value(value).map_err(|e| Error::invalid(Hint::model_option("normalisation"), e.to_string()))
     }
 
-    /// Whether every value is possible.
+    /// Checks every value.
     fn validate(&self) -> Result<(), String> {
-        // Pixels are f32, so what counts is what the values are as f32.
+        // Pixels are f32, so values are checked as f32.
         let finite = |v: f64| (v as f32).is_finite();
         match self {
             Self::None | Self::Unit | Self::MinMax | Self::ZScore => Ok(()),

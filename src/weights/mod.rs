@@ -1,4 +1,4 @@
-//! Checkpoints: named host tensors and what they say about themselves.
+//! Checkpoints: named host tensors and their metadata.
 
 pub mod builtin;
 mod collection;

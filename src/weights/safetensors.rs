@@ -12,6 +12,7 @@ use super::format::{Checkpoint, StoredType, WeightFormat};
 use super::{ModelMetadata, Weights};
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
+use crate::text::excerpt;
 
 /// The metadata key of native checkpoints. Its value is [`ModelMetadata`] as JSON.
 pub const METADATA_KEY: &str = "unet";
@@ -139,16 +140,12 @@ fn header_length(bytes: &[u8]) -> Option<u64> {
     bytes.first_chunk::<LENGTH>().map(|b| u64::from_le_bytes(*b))
 }
 
-/// A name from a file as it may stand in an error: no control characters, not endless.
+/// A name from a file, made safe for an error: no control characters, bounded length.
 pub(super) fn shown(key: &str) -> String {
-    let mut out: String = key.chars().take(120).flat_map(char::escape_debug).collect();
-    if key.chars().nth(120).is_some() {
-        out.push_str("...");
-    }
-    out
+    excerpt(key, 120)
 }
 
-/// What exactly is wrong with a file that the reader refused, in the order in which it would be noticed.
+/// The exact defect of a file that the reader refused, checked in file order.
 fn diagnose(bytes: &[u8]) -> Option<String> {
     let Some(length) = header_length(bytes) else {
         return Some(format!("cut off: {} bytes, and the length of the header alone takes {LENGTH}", bytes.len()));
@@ -186,7 +183,7 @@ fn diagnose(bytes: &[u8]) -> Option<String> {
     (needed < there).then(|| format!("{} bytes of data belong to no parameter", there - needed))
 }
 
-/// Where the data of a parameter's header entry ends, or what is wrong with the entry.
+/// The end of the data of a parameter's header entry, or the entry's defect.
 fn diagnose_entry(entry: &Value) -> Result<u64, String> {
     let dtype = entry.get("dtype").and_then(Value::as_str).ok_or("no `dtype`")?;
     let known: Dtype =

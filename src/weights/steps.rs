@@ -1,8 +1,8 @@
-//! Preparing pixels in several steps, as descriptions of models have it.
+//! Normalisation in several steps, as model descriptions define it.
 
 use serde::{Deserialize, Serialize};
 
-/// Most steps of one rule; real ones have three.
+/// Maximum number of steps; real rules have three.
 const MAX_STEPS: usize = 32;
 
 /// A step of [`Normalisation::Steps`](super::Normalisation::Steps).
@@ -20,7 +20,7 @@ pub enum PixelStep {
     Standardise {
         /// Above 0.
         eps: f64,
-        /// Statistics of all channels together, not of each.
+        /// Pools the statistics of all channels.
         #[serde(default)]
         joint: bool,
     },
@@ -32,11 +32,11 @@ pub enum PixelStep {
         high: f64,
         /// Above 0.
         eps: f64,
-        /// Statistics of all channels together, not of each.
+        /// Pools the statistics of all channels.
         #[serde(default)]
         joint: bool,
     },
-    /// Not below `low`, not above `high`.
+    /// Clamps to `low` and `high`.
     Clip {
         /// Smallest value.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +48,7 @@ pub enum PixelStep {
 }
 
 impl PixelStep {
-    /// Whether its statistics are of all channels together; `None` of a step without any.
+    /// Whether its statistics pool all channels; `None` for a step without statistics.
     pub fn joint(&self) -> Option<bool> {
         match *self {
             Self::Standardise { joint, .. } | Self::Range { joint, .. } => Some(joint),
@@ -57,7 +57,7 @@ impl PixelStep {
     }
 
     fn validate(&self) -> Result<(), String> {
-        // Pixels are f32, so what counts is what the values are as f32.
+        // Pixels are f32, so values are checked as f32.
         let finite = |v: f64| (v as f32).is_finite();
         match self {
             Self::Linear { gain, offset } => {
@@ -88,7 +88,7 @@ impl PixelStep {
     }
 }
 
-/// Whether the steps can be done in this order: all of them together must be one affine map and one clamp a channel.
+/// Checks the order of steps: together they must be one affine map and one clamp per channel.
 pub(super) fn validate(steps: &[PixelStep]) -> Result<(), String> {
     if steps.is_empty() || steps.len() > MAX_STEPS {
         return Err(format!("{} steps; 1 to {MAX_STEPS} are possible", steps.len()));

@@ -16,7 +16,7 @@ use super::zip_file::open_zip;
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
 
-/// Where training programs put the state dict, in the order in which they are looked for.
+/// Keys under which training programs store the state dict, in order of precedence.
 const WRAPPERS: [&str; 16] = [
     "state_dict",
     "model_state_dict",
@@ -29,20 +29,20 @@ const WRAPPERS: [&str; 16] = [
     "weights",
     "params",
     "state",
-    // Averages of the weights over training, where there is nothing else or they are asked for.
+    // Averages of the weights over training: used if requested, or if there is nothing else.
     "ema_state_dict",
     "state_dict_ema",
     "model_ema",
     "ema_model",
     "ema",
 ];
-/// States beside the network's: never its parameters.
+/// Other states in a training checkpoint, never parameters of the network.
 const NOT_WEIGHTS: [&str; 5] = ["optim", "sched", "scaler", "amp", "ema"];
-/// Wrappers inside wrappers that are followed.
+/// Maximum depth of nested wrappers.
 const MAX_WRAPPERS: usize = 4;
-/// Ending of the entry of a zip that says what is in the others.
+/// Suffix of the zip entry that describes the others.
 const PICKLE: &str = "data.pkl";
-/// The longest description of a checkpoint that is read; real ones have some 200 bytes a tensor.
+/// Maximum size of a checkpoint's description; real ones have some 200 bytes per tensor.
 const MAX_PICKLE: u64 = 16 << 20;
 /// Up to this many bytes of tensors in memory, any file size is fine.
 const HARMLESS: u64 = 64 << 20;
@@ -52,11 +52,11 @@ const LARGEST_RATIO: u64 = 8;
 const LARGEST_INFLATION: u64 = 200;
 /// Bytes that may be inflated for all tensors together: each begins at the start of its storage.
 const MAX_INFLATED: u64 = 16 << 30;
-/// How far into a file the number that older checkpoints begin with may stand.
+/// Leading bytes in which the magic number of older checkpoints is searched.
 const LEGACY_WITHIN: usize = 64;
-/// That number, 0x1950a86a20f9469cfc6c, as Python writes it.
+/// The magic number 0x1950a86a20f9469cfc6c, as Python writes it.
 const LEGACY: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-/// Where a tar file says that it is one.
+/// Position of a tar file's magic.
 const TAR: (usize, &[u8]) = (257, b"ustar");
 
 /// PyTorch's own format.
@@ -83,7 +83,7 @@ impl WeightFormat for TorchFormat {
             || (tar && (named() || ["sys_info", "storages", "tensors", "pickle"].iter().any(|n| tar_entry(head) == *n)))
     }
 
-    /// The reader wants a file it can seek in: bytes in memory become a temporary one.
+    /// The reader needs a seekable file, so bytes in memory are written to a temporary one.
     fn read(&self, bytes: &[u8], path: &Path, state: Option<&str>) -> Result<Checkpoint> {
         let io = |e| Error::io(path, e);
         let mut file = tempfile::NamedTempFile::new().map_err(io)?;
@@ -173,7 +173,7 @@ fn read(file: &Path, name: &Path, state: Option<&str>) -> Result<Checkpoint> {
     Ok(checkpoint)
 }
 
-/// What can be said of a zip before anything in it is inflated; gives the size of the largest compressed entry.
+/// Checks a zip before inflating anything; gives the size of the largest compressed entry.
 fn check_zip(file: &Path, name: &Path, bytes: u64) -> Result<u64> {
     let bad = |reason: String| Error::file(name, reason);
     let opened = File::open(file).map_err(|e| Error::io(name, e))?;
@@ -215,7 +215,7 @@ fn damaged(e: &dyn std::fmt::Display) -> String {
     format!("the zip archive is damaged or cut off: {e}")
 }
 
-/// One line of what the reader said.
+/// The first line of the reader's error.
 fn reason(e: PytorchError) -> String {
     match e {
         PytorchError::Zip(e) => damaged(&e),
@@ -225,11 +225,11 @@ fn reason(e: PytorchError) -> String {
     }
 }
 
-/// What a file holds, by dotted names.
+/// The content of a file, by dotted names.
 #[derive(Default)]
 struct Found {
     tensors: BTreeSet<String>,
-    /// Everything else, and what it is.
+    /// Everything else, with its type.
     others: BTreeMap<String, String>,
     twice: Option<String>,
 }
@@ -254,7 +254,7 @@ impl Found {
         }
     }
 
-    /// Finds the network's state dict, inside the table called `state` if one is asked for.
+    /// Finds the network's state dict, inside the table called `state` if requested.
     fn unwrap(&self, value: &PickleValue, state: Option<&str>) -> Result<Chosen, String> {
         let (mut prefix, mut at) = (String::new(), value);
         let (mut ignored, mut notes) = (Vec::new(), Vec::new());
@@ -282,7 +282,7 @@ impl Found {
             let Some(inner) = entries.get(wrapper) else { break };
             (prefix, at) = (format!("{prefix}{wrapper}."), inner);
         }
-        // Not a table: what some names in the state dict begin with.
+        // Not a table, but a prefix of names in the state dict.
         if let Some(state) = state.filter(|_| table.is_none()) {
             prefix.push_str(&format!("{state}."));
             if !self.tensors.iter().any(|t| t.starts_with(&prefix)) {
@@ -305,11 +305,11 @@ impl Found {
     }
 }
 
-/// The state dict that is read.
+/// The selected state dict.
 struct Chosen {
-    /// What the names of its parameters begin with, dot included.
+    /// Prefix of its parameters' names, dot included.
     prefix: String,
-    /// What else that leaves out.
+    /// Content that this leaves out.
     ignored: Vec<Ignored>,
     notes: Vec<String>,
 }
@@ -338,7 +338,7 @@ fn holds_tensors(v: &PickleValue) -> bool {
     }
 }
 
-/// What a value is, for people.
+/// The type of a value, for messages.
 fn what(v: &PickleValue) -> String {
     match v {
         PickleValue::None => "None".into(),

@@ -9,6 +9,8 @@ const LAYERS: &[(&str, u32)] = &[
     ("error", 0),
     ("clock", 0),
     ("parallel", 0),
+    ("text", 0),
+    ("names", 1),
     ("io", 1),
     ("tensor", 1),
     ("kernel", 2),

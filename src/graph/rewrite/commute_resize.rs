@@ -1,4 +1,4 @@
-//! `conv(resize(x))` mixes channels before it upsamples: see [`TapSum`]. The largest saving there is: in U-Net 3+ at
+//! `conv(resize(x))` mixes channels before it upsamples: see [`TapSum`]. The largest saving of all: in U-Net 3+ at
 //! 320x320 the upsampled skips fall from 147 to 10 GMAC, and the 1024-channel map at full resolution never exists.
 
 use crate::error::Result;
@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 /// An upsampled source of a convolution.
 struct Upsampled {
-    /// Its place among the sources.
+    /// Its index among the sources.
     source: usize,
-    /// What is upsampled.
+    /// The value that is upsampled.
     small: ValueId,
     resize: Resize,
     factor: usize,
@@ -58,7 +58,7 @@ fn find(graph: &Graph, node: &Node, source: usize, conv: &Conv2d, costs: &Resize
     Some(Upsampled { source, small: producer.inputs[0], resize, factor })
 }
 
-/// Whether mixing channels first is cheaper, by what each way costs an output pixel. From factor 4 on the multiply-adds
+/// Whether mixing channels first is cheaper, by cost per output pixel. From factor 4 on the multiply-adds
 /// saved decide. At factor 2 a 3x3 convolution by Winograd has no more to multiply than the taps at a quarter of the pixels,
 /// and its input transform upsamples by itself: what is left to compare is that transform and nine maps with their sum.
 fn pays(costs: &ResizeCosts, kernel: usize, channels: usize, out_channels: usize, factor: usize) -> bool {

@@ -5,7 +5,7 @@ use crate::graph::Graph;
 use crate::ops::{Activation, ActivationKind, Conv2d, ConvTranspose2d, Op};
 use std::sync::Arc;
 
-/// `act(conv(x))` in one op, where the convolution feeds nothing else.
+/// `act(conv(x))` in one op, where the convolution has no other reader.
 pub fn rewrite(graph: &Graph) -> Result<Graph> {
     let uses = graph.uses();
     graph.rebuild(|cx, node| {

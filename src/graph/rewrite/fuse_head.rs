@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::graph::{Graph, Node, ValueId};
 use crate::ops::{Conv2d, ExportNchw, Head2d, HeadOutput, MaskOut, Softmax, Source};
 
-/// `export(conv(x))`, `mask(softmax(conv(x)))` and the like, where nothing else needs what lies between.
+/// `export(conv(x))`, `mask(softmax(conv(x)))` and the like, where the values between have no other reader.
 pub fn rewrite(graph: &Graph) -> Result<Graph> {
     let uses = graph.uses();
     graph.rebuild(|cx, node| {
@@ -16,7 +16,7 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
         } else {
             return Ok(None);
         };
-        // The node that makes a value which only this one reads.
+        // The producer of a value without other readers.
         let only = |v: ValueId| old.producer(v).filter(|_| uses[v.index()] == 1);
         let Some(before) = only(node.inputs[0]) else { return Ok(None) };
         let softmax = before.op.as_op::<Softmax>().is_some();

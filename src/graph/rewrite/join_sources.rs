@@ -1,12 +1,12 @@
-//! A convolution reads the parts of a concatenation, and crops of them, where they are: no copy is ever made.
+//! A convolution reads the sources of a concatenation, and crops of them, in place: nothing is copied.
 
 use crate::error::Result;
 use crate::graph::{Graph, ValueId};
 use crate::ops::{Concat, Conv2d, Crop2d, Source};
 use std::sync::Arc;
 
-/// `conv(concat(a, crop(b), ..))` as one convolution over several sources. Crops are taken along only by an unpadded
-/// convolution: a padded one needs zeros around the crop, and there are none.
+/// `conv(concat(a, crop(b), ..))` as one convolution over several sources. Only unpadded
+/// convolutions read crops in place: a padded one needs zeros around the crop.
 pub fn rewrite(graph: &Graph) -> Result<Graph> {
     graph.rebuild(|cx, node| {
         let Some(conv) = node.op.as_op::<Conv2d>() else { return Ok(None) };

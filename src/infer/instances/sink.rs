@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::export::{Coordinates, InstanceFile, Source, write_instances};
+use super::export::{Coordinates, Source, write_instances};
 use super::shown::Shown;
 use super::{ConnectedComponents, InstanceOptions};
 use crate::error::{Error, Result};
 use crate::infer::calibration::Calibration;
 use crate::infer::mask::Ids;
+use crate::infer::writers::InstanceWriter;
 use crate::infer::{Band, BandInfo, BandSink, Needs};
 use crate::io::{Output, make_folder};
 
@@ -18,7 +19,7 @@ pub struct InstanceSink {
     image: String,
     calibration: Calibration,
     coordinates: Coordinates,
-    files: Vec<(InstanceFile, Output)>,
+    files: Vec<(&'static dyn InstanceWriter, Output)>,
     report: Arc<Mutex<Option<InstanceReport>>>,
     overlay: Option<Output>,
     state: Option<(ConnectedComponents, Source)>,
@@ -40,9 +41,9 @@ impl InstanceSink {
     pub fn new<O: Into<Output>>(
         options: InstanceOptions,
         image: impl Into<String>,
-        files: Vec<(InstanceFile, O)>,
+        files: Vec<(&'static dyn InstanceWriter, O)>,
     ) -> Self {
-        let files = files.into_iter().map(|(kind, output)| (kind, output.into())).collect();
+        let files = files.into_iter().map(|(writer, output)| (writer, output.into())).collect();
         let (calibration, coordinates) = (Calibration::default(), Coordinates::Pixel);
         Self {
             options,
@@ -73,7 +74,7 @@ impl InstanceSink {
 
     /// Whether the instances' samples are wanted.
     fn measures(&self) -> bool {
-        self.files.iter().any(|f| f.0 == InstanceFile::Table)
+        self.files.iter().any(|f| f.0.needs_samples())
     }
 
     /// Gives what was found, once the sink is finished. Keep it before the sink is handed over.
@@ -134,8 +135,8 @@ impl BandSink for InstanceSink {
     fn finish(self: Box<Self>) -> Result<()> {
         let Some((components_of_rows, source)) = self.state else { return Err(not_started()) };
         let mut instances = components_of_rows.finish()?;
-        for (kind, output) in &self.files {
-            write_instances(output.clone(), *kind, &mut instances, &source)?;
+        for (writer, output) in &self.files {
+            write_instances(output.clone(), *writer, &mut instances, &source)?;
         }
         if let (Some(shown), Some(output)) = (self.shown, &self.overlay) {
             shown.write(output, &mut instances)?;

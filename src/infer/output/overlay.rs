@@ -4,8 +4,10 @@ use super::sinks::{PngFile, check_order, not_started};
 use super::{Ids, Mask, info_of, palette};
 use crate::error::{Error, Result};
 use crate::infer::band::{Band, BandInfo, BandSink, Needs, feed};
+use crate::infer::calibration::Calibration;
 use crate::infer::image::{Image, Pixels};
 use crate::infer::normalise::percentiles;
+use crate::infer::writers::{ResultSink, Writer};
 use crate::io::Output;
 
 /// How much of a region's colour is in its pixels, in percent.
@@ -130,6 +132,32 @@ impl<'a> Display<'a> {
             Some(id(row * width + x))
         };
         tinted(width, |x| self.levels.rgb(self.image, y * width + x), near, colour, out);
+    }
+}
+
+/// Overlays as result files.
+#[derive(Clone, Copy, Debug)]
+pub struct OverlayWriter;
+
+impl Writer for OverlayWriter {
+    fn name(&self) -> &'static str {
+        "overlay"
+    }
+
+    fn about(&self) -> &'static str {
+        "The image with the mask drawn over it; with every instance in a colour of its own where instances are saved too"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["png"]
+    }
+
+    fn sink(&self, output: Output, _calibration: &Calibration) -> Result<ResultSink> {
+        Ok(ResultSink::Rows(Box::new(OverlaySink::new(output))))
+    }
+
+    fn shows_instances(&self) -> bool {
+        true
     }
 }
 

@@ -11,6 +11,7 @@ use super::{Ids, ProbabilityFormat, palette};
 use crate::error::{Error, Result};
 use crate::infer::band::{Band, BandInfo, BandSink, Needs};
 use crate::infer::calibration::Calibration;
+use crate::infer::writers::{ResultSink, Writer};
 use crate::io::{Output, PendingFile, PendingHandle};
 
 /// Bytes that PNG data are gathered in.
@@ -74,6 +75,28 @@ pub(super) fn check_order(path: &Path, expected: usize, band: &Band) -> Result<(
 
 pub(super) fn not_started(path: &Path) -> Error {
     Error::file(path, "rows came before the start")
+}
+
+/// Masks as result files.
+#[derive(Clone, Copy, Debug)]
+pub struct MaskWriter;
+
+impl Writer for MaskWriter {
+    fn name(&self) -> &'static str {
+        "mask"
+    }
+
+    fn about(&self) -> &'static str {
+        "Class ids as PNG: black and white for two classes, a palette for more"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["png", "tif", "tiff"]
+    }
+
+    fn sink(&self, output: Output, calibration: &Calibration) -> Result<ResultSink> {
+        Ok(ResultSink::Rows(Box::new(MaskSink::new(output).with_calibration(calibration.clone()))))
+    }
 }
 
 /// The mask as PNG or, by its extension, TIFF: 0 and 255 for up to two classes, a palette whose indices are the class ids
@@ -175,6 +198,43 @@ fn encode(row: &mut Vec<u8>, ids: &Ids, at: std::ops::Range<usize>, classes: usi
         ..=2 => row.extend(at.map(|i| if ids.id(i) == 0 { 0 } else { 255 })),
         3..=256 => row.extend(at.map(|i| ids.id(i) as u8)),
         _ => row.extend(at.flat_map(|i| wide(ids.id(i) as u16))),
+    }
+}
+
+/// Probabilities as result files of one format.
+#[derive(Clone, Copy, Debug)]
+pub struct ProbabilityWriter {
+    /// What options call it.
+    pub name: &'static str,
+    /// The format.
+    pub format: ProbabilityFormat,
+}
+
+impl Writer for ProbabilityWriter {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        match self.format {
+            ProbabilityFormat::Tiff => "Probabilities as 32-bit float TIFF, a page per class",
+            ProbabilityFormat::Npy => "Probabilities as numpy array",
+        }
+    }
+
+    fn suffix(&self) -> &'static str {
+        "prob"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        match self.format {
+            ProbabilityFormat::Tiff => &["tif"],
+            ProbabilityFormat::Npy => &["npy"],
+        }
+    }
+
+    fn sink(&self, output: Output, calibration: &Calibration) -> Result<ResultSink> {
+        Ok(ResultSink::Rows(Box::new(ProbabilitySink::new(output)?.with_calibration(calibration.clone()))))
     }
 }
 

@@ -23,6 +23,7 @@ use super::tensor::{Tensor, count, strides};
 use crate::graph::{Derived, Graph, ValueId};
 use crate::ops::{Op, Rearrange, Unary, UnaryKind};
 use crate::tensor::{HostTensor, Shape};
+use crate::text::excerpt;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -80,11 +81,7 @@ pub fn describe(failures: &[Failure]) -> String {
 
 /// A text from a file as it may stand in a message: no control characters, not endless.
 fn shown(text: &str) -> String {
-    let mut out: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        out.push_str("...");
-    }
-    out
+    excerpt(text, LONGEST)
 }
 
 /// A node with its inputs.
