@@ -33,5 +33,4 @@ for feature in '' std-fs threads image-formats pytorch bioimage builtin-models v
 done
 step env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 step cargo test
-step sh scripts/test_web.sh
 printf '== all good\n' >&2
