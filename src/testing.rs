@@ -1,13 +1,17 @@
 //! What tests and `unet selftest` share: an op case as a graph, run on the device and on the CPU reference.
 
+#[cfg(not(target_arch = "wasm32"))]
 mod device;
 mod gradient;
 
+#[cfg(not(target_arch = "wasm32"))]
 pub use device::{again_with_wide_vectors, gpu_or_skip};
 pub use gradient::GradientGraph;
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
 use crate::graph::{Graph, ValueId};
 use crate::kernel::{AdapterClass, Caps, ConvFamily, KernelOverrides, OperandPath, PlanOptions, Target, TensorStorage};
 use crate::ops::{ExportNchw, Head2d, HeadOutput, ImportNchw, InputKind, Lowered, Lowering, OpCase};
@@ -151,7 +155,18 @@ pub fn case_graph(case: &OpCase) -> Result<Graph> {
 }
 
 /// Runs a case on the device with the kernels chosen for `target`; gives its outputs. `inputs` in the case's order.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn run_case(gpu: &Gpu, target: &Target, case: &OpCase, inputs: &[HostTensor]) -> Result<Vec<HostTensor>> {
+    block_on(run_case_async(gpu, target, case, inputs))
+}
+
+/// [`run_case`] as a future.
+pub async fn run_case_async(
+    gpu: &Gpu,
+    target: &Target,
+    case: &OpCase,
+    inputs: &[HostTensor],
+) -> Result<Vec<HostTensor>> {
     let graph = case_graph(case)?;
     let plan = Plan::new(&graph, target)?;
     let named: BTreeMap<String, HostTensor> =
@@ -159,24 +174,33 @@ pub fn run_case(gpu: &Gpu, target: &Target, case: &OpCase, inputs: &[HostTensor]
     let stored = |name: &str, _: &[usize]| {
         named.get(name).cloned().ok_or_else(|| Error::ParameterMissing { key: name.into(), nearest: None })
     };
-    let mut session = Session::new(gpu, plan, stored)?;
-    let mut outputs = session.run_all(&named)?;
+    let mut session = Session::new_async(gpu, plan, stored).await?;
+    let mut outputs = session.run_all_async(&named).await?;
     let updates = case.op.updates();
-    let count = outputs.len() + updates.len();
-    let output = |i: usize| match updates.iter().find(|u| u.0 == i) {
-        Some((_, state)) => session.read_state(&format!("x{state}")).map(Some),
-        None => Ok(outputs.remove(&format!("y{i}"))),
-    };
-    (0..count).map(output).filter_map(Result::transpose).collect()
+    let mut all = Vec::new();
+    for i in 0..outputs.len() + updates.len() {
+        match updates.iter().find(|u| u.0 == i) {
+            Some((_, state)) => all.push(session.read_state_async(&format!("x{state}")).await?),
+            None => all.extend(outputs.remove(&format!("y{i}"))),
+        }
+    }
+    Ok(all)
 }
 
 /// Runs a case on the device and compares with the reference: the worst output.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn check_case(gpu: &Gpu, case: &OpCase) -> Result<Comparison> {
     check_case_with(gpu, gpu.target(), case)
 }
 
 /// The same with the kernels chosen for other `target` than the device's.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn check_case_with(gpu: &Gpu, target: &Target, case: &OpCase) -> Result<Comparison> {
+    block_on(check_case_with_async(gpu, target, case))
+}
+
+/// [`check_case_with`] as a future.
+pub async fn check_case_with_async(gpu: &Gpu, target: &Target, case: &OpCase) -> Result<Comparison> {
     let mut inputs = case.inputs()?;
     let head_to_mask = case.op.as_op::<Head2d>().is_some_and(|h| h.output != HeadOutput::Values);
     let steep = ["mask_out", "argmax_gate", "max_pool2d_grad", "global_max_pool_grad", "pixel_loss", "pixel_loss_grad"];
@@ -192,7 +216,7 @@ pub fn check_case_with(gpu: &Gpu, target: &Target, case: &OpCase) -> Result<Comp
         rounded.flat_map(|i| i.0.data_mut()).for_each(|v| *v = f16::from_f32(*v).to_f32());
     }
     let expected = case.op.reference(&inputs.iter().collect::<Vec<_>>())?;
-    let got = run_case(gpu, target, case, &inputs)?;
+    let got = run_case_async(gpu, target, case, &inputs).await?;
     let mut worst = Comparison { max_error: 0.0, scale: 0.0, index: 0 };
     if got.len() != expected.len() {
         return Err(Error::op(&case.name, format!("{} outputs, the reference has {}", got.len(), expected.len())));

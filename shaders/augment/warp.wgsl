@@ -56,7 +56,7 @@ fn weight(k: i32, fraction: f32) -> f32 {
     return select(fraction, 1.0 - fraction, k == 0);
 }
 
-fn displacement(n: u32, q: vec2<f32>) -> vec2<f32> {
+fn displacement_at(n: u32, q: vec2<f32>) -> vec2<f32> {
     let start = n * 2u * p.gh * p.gw;
     let plane = p.gh * p.gw;
 #ifdef GRID
@@ -97,7 +97,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
         transform[t] * oy + transform[t + 1u] * ox + transform[t + 2u],
         transform[t + 3u] * oy + transform[t + 4u] * ox + transform[t + 5u],
     );
-    let place = q + displacement(n, q);
+    let place = q + displacement_at(n, q);
     let h = i32(p.h);
     let w = i32(p.w);
     if (ORDER == 0u) {

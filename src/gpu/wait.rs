@@ -64,7 +64,9 @@ impl Gpu {
             outcome.map_err(|e| self.lost_or(&e))
         }
         #[cfg(target_arch = "wasm32")]
-        submission.done.await.ok_or_else(|| self.lost_or("the browser dropped a submission"))
+        {
+            submission.done.await.ok_or_else(|| self.lost_or("the browser dropped a submission"))
+        }
     }
 
     /// Maps a buffer for reading once `submission`, the last to use it, has finished.

@@ -2,7 +2,7 @@
 
 use super::band::{Band, BandInfo, BandSink, Needs};
 use super::mask::Ids;
-use super::stream::{no_ids, zeros};
+use super::tiling::assembly::{no_ids, zeros};
 use crate::error::{Error, Result};
 
 /// All rows, put together in memory.

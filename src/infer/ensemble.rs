@@ -8,8 +8,8 @@
 //! one plane p; beside networks with a plane each of the two it gives [1 - p, p], so p > 0.5 is still its decision alone.
 
 use super::orient::Orientation;
-use super::tile::TileSpec;
-use super::tile_graph::{TileOutputs, TileRequest, on_probabilities, tile_graph};
+use super::tiling::graph::{TileBatch, TileGraph, TileOutputs, TileRequest, on_probabilities, tile_graph};
+use super::tiling::grid::TileSpec;
 use crate::error::{Error, Hint, Message, Result};
 use crate::graph::Graph;
 use crate::model::{Model, SizeRule, built};
@@ -210,15 +210,28 @@ impl Ensemble {
     /// The graphs that a [`TileRunner`](super::TileRunner) keeps ready for tiles of one shape, `batch` a run: a model, then
     /// its turned tiles.
     pub fn tile_graphs(&self, tile: [usize; 2], outputs: TileOutputs, batch: usize) -> Result<Vec<Graph>> {
-        let shapes: Vec<_> = self.groups(tile).iter().filter_map(|g| Some(g.first()?.size(tile))).collect();
-        let request = self.request(outputs);
         let mut graphs = Vec::new();
         for model in self.models() {
-            for &shape in &shapes {
-                graphs.push(tile_graph(model, (batch, shape), request, self.planes)?.0);
+            for group in self.groups(tile) {
+                graphs.extend(
+                    self.tile_graph(model, &group, TileBatch { tiles: batch, shape: tile }, outputs)?.map(|g| g.graph),
+                );
             }
         }
         Ok(graphs)
+    }
+
+    /// A model's graph for the orientations of a group, whose tiles are all of one shape; none of an empty group.
+    pub(super) fn tile_graph(
+        &self,
+        model: &Model,
+        group: &[Orientation],
+        batch: TileBatch,
+        outputs: TileOutputs,
+    ) -> Result<Option<TileGraph>> {
+        let Some(by) = group.first() else { return Ok(None) };
+        let batch = TileBatch { shape: by.size(batch.shape), ..batch };
+        tile_graph(model, batch, self.request(outputs), self.planes).map(Some)
     }
 
     pub(super) fn request(&self, outputs: TileOutputs) -> TileRequest {

@@ -5,11 +5,8 @@
 //! [`output_path`]) and the files written ([`write_mask`], [`write_overlay`], [`write_probabilities`]).
 
 pub mod band;
-mod blend;
-mod budget;
 pub mod calibration;
 pub mod channels;
-mod choose;
 mod collected;
 mod colours;
 pub mod components;
@@ -17,8 +14,6 @@ pub mod components;
 mod decode;
 mod distance;
 mod ensemble;
-mod fit;
-mod fixed;
 pub mod image;
 pub mod instances;
 pub mod labels;
@@ -29,14 +24,11 @@ mod orient;
 pub mod output;
 #[cfg(feature = "std-fs")]
 pub mod paths;
-mod runner;
 pub mod segment;
 #[cfg(feature = "std-fs")]
 mod skipped;
 pub mod source;
-mod stream;
-pub mod tile;
-mod tile_graph;
+pub mod tiling;
 pub mod writers;
 
 pub use crate::io::{Output, PendingFile, write_atomically};
@@ -71,13 +63,13 @@ pub use output::{
 pub use paths::{
     IMAGE_EXTENSIONS, check_distinct, check_writable, expand_inputs, expand_inputs_and_skipped, output_path,
 };
-pub use runner::{TileInput, TileOutput, TileRunner};
 pub use segment::{ImageTask, Segmentation, Segmenter, Streamed};
 #[cfg(feature = "std-fs")]
 pub use skipped::{SkipReason, Skipped};
 pub use source::{ImageSource, OpenOptions, PageChoice, SourceInfo};
 #[cfg(feature = "image-formats")]
 pub use source::{calibration_of, check_channels, open_image, page_count, read_image};
-pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
-pub use tile_graph::TileOutputs;
+pub use tiling::graph::TileOutputs;
+pub use tiling::grid::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
+pub use tiling::runner::{TileInput, TileOutput, TileRunner};
 pub use writers::{InstanceWriter, ResultSink, WRITERS, Writer};

@@ -1,22 +1,21 @@
 //! The segmenter: an image in, class ids (and probabilities) out, in tiles that fit the device.
 
 use super::band::{BandInfo, BandSink, Needs};
-use super::blend::Blended;
-use super::budget::{Budget, check_rows};
 use super::channels::ChannelMap;
 use super::collected::Collected;
 use super::ensemble::Ensemble;
-use super::fit::{Cut, Fit, TileKey};
 use super::image::{Image, Sample};
 use super::mask::Mask;
 use super::normalise::{ChannelAffine, Collector, StatisticsRequest, collect, maps, reads_integers, requested};
 use super::options::{Blend, SegmentOptions};
 use super::output::{SHOWN, STRETCH, joint};
-use super::runner::{TileInput, TileOutput, TileRunner};
 use super::source::{ImageSource, InMemory, SourceInfo};
-use super::stream::{Assembly, Emitter, Exact, ImageInProgress, QueuedTile, RunTiles, TileResult, Windows, run_tiles};
-use super::tile::TileSpec;
-use super::tile_graph::TileOutputs;
+use super::tiling::assembly::{Emitter, ImageInProgress, QueuedTile, RunTiles, TileResult, Windows, run_tiles};
+use super::tiling::budget::{Budget, BudgetedImage, check_rows};
+use super::tiling::graph::TileOutputs;
+use super::tiling::grid::TileSpec;
+use super::tiling::plan::{CutRequest, TileKind, TilePlan, TilePlanner};
+use super::tiling::runner::{TileInput, TileOutput, TileRunner};
 use crate::error::{Error, Message, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
@@ -86,9 +85,9 @@ struct Prepared<'a> {
 #[derive(Debug)]
 pub struct Segmenter {
     backend: Backend,
-    fit: Fit,
+    planner: TilePlanner,
     /// What runs one kind of tile. One entry: the next image is likely of the same size.
-    ready: Option<(TileKey, TileRunner)>,
+    ready: Option<(TileKind, TileRunner)>,
 }
 
 /// How each model's input is normalised, and what is shown black and white.
@@ -97,17 +96,17 @@ type Measurement = (Vec<Vec<ChannelAffine>>, Option<[f64; 2]>);
 impl Segmenter {
     /// A segmenter with a model, or with several as one. Nothing is compiled or allocated yet.
     pub fn new(backend: Backend, models: impl Into<Ensemble>) -> Self {
-        Self { backend, fit: Fit::new(models.into()), ready: None }
+        Self { backend, planner: TilePlanner::new(models.into()), ready: None }
     }
 
     /// The model; of several the first, which agrees with the others in classes and channels.
     pub fn model(&self) -> &Model {
-        self.fit.ensemble.first()
+        self.planner.ensemble.first()
     }
 
     /// Names of the classes that masks hold.
     pub fn classes(&self) -> Vec<String> {
-        self.fit.ensemble.classes()
+        self.planner.ensemble.classes()
     }
 
     /// Bytes of device memory held.
@@ -117,7 +116,7 @@ impl Segmenter {
 
     /// What tiling must know of the models, or why they cannot be tiled.
     pub fn tile_spec(&self) -> Result<Result<TileSpec, String>> {
-        self.fit.tile_spec()
+        self.planner.tile_spec()
     }
 
     /// Segments an image. `progress` gets a fraction from 0 to 1 and may cancel by returning an error. Where `f16` cannot
@@ -265,7 +264,7 @@ impl Segmenter {
         sinks: Vec<&'a mut dyn BandSink>,
         options: &SegmentOptions,
     ) -> Result<Prepared<'a>> {
-        if let Some((model, why)) = self.fit.ensemble.models().find_map(|m| Some((m, m.architecture.unfit()?))) {
+        if let Some((model, why)) = self.planner.ensemble.models().find_map(|m| Some((m, m.architecture.unfit()?))) {
             let reason = format!("{why}; it cannot segment. `unet run` gives its output");
             return Err(Error::invalid(&model.name, reason));
         }
@@ -273,7 +272,7 @@ impl Segmenter {
         let map = ChannelMap::of(&source.info(), &source.channel_names(), self.model().architecture.in_channels())?;
         let (affines, contrast) = self.measure(source, options, needs, &map)?;
         let SourceInfo { width, height, channels, .. } = source.info();
-        let (classes, planes) = (self.fit.ensemble.classes(), self.fit.ensemble.planes());
+        let (classes, planes) = (self.planner.ensemble.classes(), self.planner.ensemble.planes());
         let info = BandInfo { width, height, channels, classes, planes, contrast };
         Ok(Prepared { source, sinks, info, needs, affines, channels: map })
     }
@@ -287,7 +286,7 @@ impl Segmenter {
         map: &ChannelMap,
     ) -> Result<Measurement> {
         let rules =
-            self.fit.ensemble.models().map(|m| options.normalisation.as_ref().unwrap_or(&m.metadata.normalisation));
+            self.planner.ensemble.models().map(|m| options.normalisation.as_ref().unwrap_or(&m.metadata.normalisation));
         let info = source.info();
         let channels = self.model().architecture.in_channels();
         check_rows(&*source, options.memory)?;
@@ -322,60 +321,60 @@ impl Segmenter {
         options: &SegmentOptions,
         progress: &mut impl FnMut(f64) -> Result<()>,
     ) -> Result<Vec<Streamed>> {
-        let needs = images.iter().fold(Needs::default(), |n, p| n.or(p.needs));
-        let outputs = TileOutputs { probabilities: needs.probabilities, decision: options.blend == Blend::Gaussian };
-        let channels = self.model().architecture.in_channels();
-        let infos: Vec<BandInfo> = images.iter().map(|p| p.info.clone()).collect();
-        let budget = |(p, info): (&Prepared, _)| {
-            Budget::new(&*p.source, options, (channels, info, p.needs), self.fit.ensemble.runs())
-        };
-        let budgets: Vec<Budget> = images.iter().zip(&infos).map(budget).collect();
-        let (Some(info), Some((budget, others))) = (infos.first(), budgets.split_first()) else {
-            return Ok(Vec::new());
-        };
-        let cut = self.fit.plan(backend, info, options, outputs, budget)?;
-        let (shape, tiles) = match &cut {
-            Cut::Exact(g) => ([g.rows.window, g.columns.window], [g.rows.windows.len(), g.columns.windows.len()]),
-            Cut::Blended(g) => ([g.rows.tile, g.columns.tile], [g.rows.starts.len(), g.columns.starts.len()]),
-        };
-        let count = tiles[0] * tiles[1];
-        if count > 1 && images.len() > 1 {
-            return Err(Error::invalid("pictures", "several are run together as single tiles only"));
-        }
-        let others = others.iter().map(|b| b.host(shape)).sum();
-        let key = TileKey { shape, outputs, exact: options.exact, precision: backend.precision(), batch: 1 };
-        let batch = self.fit.batch(backend, key, count * images.len(), options, (budget, others))?;
-        let key = TileKey { batch, ..key };
-        if self.ready.as_ref().is_none_or(|r| r.0 != key) {
-            // The old buffers go before the new ones come.
-            self.ready = None;
-            let runner = TileRunner::new_async(backend, &self.fit.ensemble, shape, outputs, batch).await?;
-            self.ready = Some((key, runner));
-        }
-        let Some((_, runner)) = &mut self.ready else { return Err(Error::invalid("segmenter", "is not ready")) };
-        let rule = (runner.rule(), self.fit.ensemble.planes());
-        let (keep, at_once) = (budget.cache(shape[0]), runner.tiles_at_once());
+        let Some(plan) = self.plan(backend, images, options)? else { return Ok(Vec::new()) };
+        let planes = self.planner.ensemble.planes();
+        let runner = self.runner(backend, plan.kind).await?;
+        let (rule, at_once) = (runner.rule(), runner.tiles_at_once());
         let (mut ongoing, mut affines) = (Vec::new(), Vec::new());
-        for (Prepared { source, sinks, needs, affines: own, channels, .. }, info) in images.iter_mut().zip(&infos) {
-            source.set_cache(keep);
-            let assembly: Box<dyn Assembly> = match &cut {
-                Cut::Exact(grid) => Box::new(Exact::new(grid)),
-                Cut::Blended(grid) => Box::new(Blended::new(grid, rule.0, rule.1)),
-            };
+        for Prepared { source, sinks, info, needs, affines: own, channels } in images {
+            source.set_cache(plan.cache);
             let windows = Windows { source: &mut **source, channels, coloured: false };
-            ongoing.push(ImageInProgress { windows, out: Emitter::new(info, *needs, sinks)?, assembly });
+            let out = Emitter::new(info, *needs, sinks)?;
+            ongoing.push(ImageInProgress { windows, out, assembly: plan.cut.assembly(rule, planes) });
             affines.push(&own[..]);
         }
-        let mut networks = Networks { runner, affines };
-        run_tiles(&mut ongoing, at_once, &mut networks, progress).await?;
-        let done = |ImageInProgress { windows, out, .. }: ImageInProgress| {
-            let (class_pixels, image, precision) = (out.counts, windows.source.info(), backend.precision());
-            let mut notes = windows.source.notes();
-            notes.extend(windows.channels.note(windows.coloured).cloned());
-            Streamed { image, class_pixels, tiles, tile: shape, batch, precision, fallback: None, notes }
-        };
-        Ok(ongoing.into_iter().map(done).collect())
+        run_tiles(&mut ongoing, at_once, &mut Networks { runner, affines }, progress).await?;
+        Ok(ongoing.into_iter().map(|o| streamed(o, &plan)).collect())
     }
+
+    /// The tiles of images that are run together; none of no images.
+    fn plan(&mut self, backend: &Backend, images: &[Prepared], options: &SegmentOptions) -> Result<Option<TilePlan>> {
+        let needs = images.iter().fold(Needs::default(), |n, p| n.or(p.needs));
+        let outputs = TileOutputs { probabilities: needs.probabilities, decision: options.blend == Blend::Gaussian };
+        let (channels, runs) = (self.model().architecture.in_channels(), self.planner.ensemble.runs());
+        let mut budgets = Vec::with_capacity(images.len());
+        for Prepared { source, info, needs, .. } in images {
+            let image = BudgetedImage { info, needs: *needs, channels, runs };
+            budgets.push(Budget::new(&**source, options, image));
+        }
+        let (Some(first), Some((budget, others))) = (images.first(), budgets.split_first()) else { return Ok(None) };
+        let size = [first.info.height, first.info.width];
+        self.planner.plan(&CutRequest { backend, options, outputs, size, budget }, others).map(Some)
+    }
+
+    /// The networks for a kind of tile, kept from the last image or made ready now.
+    async fn runner(&mut self, backend: &Backend, kind: TileKind) -> Result<&mut TileRunner> {
+        let plans = self.planner.take_planned(&kind);
+        if self.ready.as_ref().is_none_or(|r| r.0 != kind) {
+            // The old buffers go before the new ones come.
+            self.ready = None;
+            let runner = TileRunner::of_kind(backend, &self.planner.ensemble, &kind, plans).await?;
+            self.ready = Some((kind, runner));
+        }
+        match &mut self.ready {
+            Some((_, runner)) => Ok(runner),
+            None => Err(Error::invalid("segmenter", "is not ready")),
+        }
+    }
+}
+
+/// How an image was segmented that all rows of came out.
+fn streamed(ImageInProgress { windows, out, .. }: ImageInProgress, plan: &TilePlan) -> Streamed {
+    let TileKind { shape, batch, precision, .. } = plan.kind;
+    let (class_pixels, image, tiles) = (out.counts, windows.source.info(), plan.cut.tiles());
+    let mut notes = windows.source.notes();
+    notes.extend(windows.channels.note(windows.coloured).cloned());
+    Streamed { image, class_pixels, tiles, tile: shape, batch, precision, fallback: None, notes }
 }
 
 /// Networks that tiles go through, and how each image is normalised for them.

@@ -26,13 +26,20 @@ pub struct DriverPolicy {
     pub storage: &'static [TensorStorage],
     /// Lanes of the kernels that spread operands by subgroup broadcast, where those are the fastest.
     pub broadcast_lanes: Option<u32>,
+    /// Whether loops around stores stay rolled, and one kernel serves layers of many shapes: where compiling is slow.
+    pub rolled_loops: bool,
     /// Whether trip counts must not come from a uniform alone.
     pub hides_trip_counts: bool,
 }
 
 impl Default for DriverPolicy {
     fn default() -> Self {
-        Self { storage: &[TensorStorage::Buffers], broadcast_lanes: None, hides_trip_counts: false }
+        Self {
+            storage: &[TensorStorage::Buffers],
+            broadcast_lanes: None,
+            rolled_loops: false,
+            hides_trip_counts: false,
+        }
     }
 }
 
@@ -51,7 +58,9 @@ impl DriverPolicy {
             (true, true, true) => &[Aliased, Textures, Buffers],
         };
         let broadcast_lanes = caps.subgroup.filter(|&lanes| lanes == 8 || lanes == 16 && software);
-        Self { storage, broadcast_lanes, hides_trip_counts: software }
+        // What is compiled for broadcasts is compiled for vectors of the CPU.
+        let rolled_loops = broadcast_lanes.is_some();
+        Self { storage, broadcast_lanes, rolled_loops, hides_trip_counts: software }
     }
 
     /// Whether tensors that are read lie in textures unless something else was measured.

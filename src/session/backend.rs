@@ -150,6 +150,15 @@ impl Backend {
     /// What a graph would take, without allocating anything. Fails with [`Error::Limit`] if the device cannot hold it, or
     /// if it is more than `max` bytes.
     pub fn memory(&self, graph: &Graph, max: u64) -> Result<PlanMemory> {
+        match self.plan(graph, max)? {
+            Planning::Fits(planned) => Ok(planned.memory),
+            Planning::Exceeds(excess) => Err(excess.into()),
+        }
+    }
+
+    /// Plans a graph; on a GPU it is rewritten first. Nothing is allocated. Fails with [`Error::Limit`] if the device cannot
+    /// hold it; more than `limit` bytes of memory are no error.
+    pub fn plan(&self, graph: &Graph, limit: u64) -> Result<Planning> {
         let unlimited = Target::from(Caps::unlimited());
         let rewritten;
         let (graph, target) = match self {
@@ -160,18 +169,21 @@ impl Backend {
             // The same plan for a device without limits: what lives at once is the same.
             Self::Cpu => (graph, &unlimited),
         };
-        let limit = |needed: String| Error::Limit {
-            what: "the network".into(),
-            needed,
-            limit: format!("{} of memory", mib(max)),
-        };
         // Planning what is far too large would take long.
         let min = Plan::min_memory(graph, target)?;
-        if min > max {
-            return Err(limit(format!("at least {}", mib(min))));
+        if min > limit {
+            return Ok(Planning::Exceeds(Excess { needed: min, at_least: true, limit }));
         }
-        let memory = Plan::new(graph, target)?.memory;
-        if memory.total() > max { Err(limit(mib(memory.total()))) } else { Ok(memory) }
+        let plan = Plan::new(graph, target)?;
+        let memory = plan.memory;
+        if memory.total() > limit {
+            return Ok(Planning::Exceeds(Excess { needed: memory.total(), at_least: false, limit }));
+        }
+        let program = match self {
+            Self::Gpu(_) => Program::Plan(plan),
+            Self::Cpu => Program::Graph(graph.clone()),
+        };
+        Ok(Planning::Fits(Box::new(PlannedGraph { memory, program })))
     }
 
     /// Makes a graph ready to run; on a GPU it is rewritten first.
@@ -188,23 +200,95 @@ impl Backend {
     pub async fn prepare_async(
         &self,
         graph: &Graph,
+        stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+    ) -> Result<Executable> {
+        let program = match self {
+            Self::Gpu(gpu) => Program::Plan(Plan::new(&rewrite::optimise(graph, gpu.target())?, gpu.target())?),
+            Self::Cpu => Program::Graph(graph.clone()),
+        };
+        self.load(program, stored).await
+    }
+
+    /// Makes a graph ready to run that [`Self::plan`] of this backend has planned.
+    pub async fn prepare_planned_async(
+        &self,
+        planned: PlannedGraph,
+        stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+    ) -> Result<Executable> {
+        self.load(planned.program, stored).await
+    }
+
+    async fn load(
+        &self,
+        program: Program,
         mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
     ) -> Result<Executable> {
-        match self {
-            Self::Gpu(gpu) => {
-                let plan = Plan::new(&rewrite::optimise(graph, gpu.target())?, gpu.target())?;
+        match (self, program) {
+            (Self::Gpu(gpu), Program::Plan(plan)) => {
                 Ok(Executable::Gpu(Box::new(Session::new_async(gpu, plan, stored).await?)))
             }
-            Self::Cpu => {
+            (Self::Cpu, Program::Graph(graph)) => {
                 // An allocation that fails would end the program.
                 graph.values().iter().try_for_each(|v| v.desc.check_size(&v.name, MAX_INDEXED))?;
                 let mut parameters = BTreeMap::new();
                 for (name, dims) in graph.parameters() {
                     parameters.insert(name.to_string(), stored(name, dims)?);
                 }
-                Ok(Executable::Cpu(Box::new(Reference { graph: graph.clone(), parameters, ..Default::default() })))
+                Ok(Executable::Cpu(Box::new(Reference { graph, parameters, ..Default::default() })))
             }
+            _ => Err(Error::invalid("planned graph", "was planned for another backend")),
         }
+    }
+}
+
+/// What came of planning a graph within a limit of memory.
+#[derive(Debug)]
+pub enum Planning {
+    /// It fits.
+    Fits(Box<PlannedGraph>),
+    /// It takes more memory than it may.
+    Exceeds(Excess),
+}
+
+/// A graph that is planned for a backend.
+#[derive(Debug)]
+pub struct PlannedGraph {
+    /// What it takes on the device.
+    pub memory: PlanMemory,
+    program: Program,
+}
+
+/// What a backend runs.
+#[derive(Debug)]
+enum Program {
+    /// On a GPU.
+    Plan(Plan),
+    /// On the CPU reference.
+    Graph(Graph),
+}
+
+/// Memory that a graph needs beyond what it may take, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Excess {
+    /// What it needs.
+    pub needed: u64,
+    /// Whether it may need still more than that.
+    pub at_least: bool,
+    /// What it may take.
+    pub limit: u64,
+}
+
+impl Excess {
+    /// What is needed, in words.
+    pub fn needed(&self) -> String {
+        if self.at_least { format!("at least {}", mib(self.needed)) } else { mib(self.needed) }
+    }
+}
+
+impl From<Excess> for Error {
+    fn from(excess: Excess) -> Self {
+        let limit = format!("{} of memory", mib(excess.limit));
+        Self::Limit { what: "the network".into(), needed: excess.needed(), limit }
     }
 }
 

@@ -8,7 +8,7 @@ mod pending;
 mod profile;
 mod transfer;
 
-pub use backend::{Backend, Executable, Reference};
+pub use backend::{Backend, Excess, Executable, PlannedGraph, Planning, Reference};
 #[cfg(not(target_arch = "wasm32"))]
 pub use matrices::with_matrices;
 pub use matrices::with_matrices_async;

@@ -8,18 +8,22 @@ mod storage;
 #[cfg(feature = "std-fs")]
 pub use file::{load, save};
 pub use file::{parse, write};
-pub use storage::{StorageCandidate, StorageMeasurement, tune_storage};
+#[cfg(not(target_arch = "wasm32"))]
+pub use storage::tune_storage;
+pub use storage::{StorageCandidate, StorageMeasurement, tune_storage_async};
 
 use crate::clock::Instant;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
 use crate::graph::{Graph, Node};
 use crate::kernel::{ConvClass, ConvFamily, Target, Tuning};
 use crate::ops::{Conv2d, InputKind, OpCase, Source};
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::tensor::{Comparison, HostTensor, Shape, TensorDesc};
-use crate::testing::{case_graph, check_case_with, lowered, tolerance};
+use crate::testing::{case_graph, check_case_with_async, lowered, tolerance};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -101,19 +105,20 @@ fn forced(gpu: &Gpu, case: &OpCase, family: ConvFamily) -> Option<Target> {
 }
 
 /// A session of the convolution's own dispatches.
-fn session(gpu: &Gpu, target: &Target, case: &OpCase, inputs: &[HostTensor]) -> Result<Session> {
+async fn session(gpu: &Gpu, target: &Target, case: &OpCase, inputs: &[HostTensor]) -> Result<Session> {
     let mut plan = Plan::new(&case_graph(case)?, target)?;
     plan.steps.retain(|s| s.label == case.name);
-    Session::new(gpu, plan, |name: &str, _: &[usize]| {
+    let stored = |name: &str, _: &[usize]| {
         let index = name.get(1..).and_then(|i| i.parse::<usize>().ok());
         let found = index.and_then(|i| inputs.get(i)).cloned();
         found.ok_or_else(|| Error::ParameterMissing { key: name.into(), nearest: None })
-    })
+    };
+    Session::new_async(gpu, plan, stored).await
 }
 
-fn run(session: &mut Session) -> Result<f64> {
+async fn run(session: &mut Session) -> Result<f64> {
     let start = Instant::now();
-    session.run()?;
+    session.run_async().await?;
     Ok(start.elapsed().as_secs_f64() * 1e3)
 }
 
@@ -121,26 +126,28 @@ fn run(session: &mut Session) -> Result<f64> {
 type Outcome = std::result::Result<f64, String>;
 
 /// The first run compiles; the second counts.
-fn first_runs(session: Result<Session>) -> (Outcome, Option<Session>) {
-    let timed = session.and_then(|mut s| {
-        run(&mut s)?;
-        Ok((run(&mut s)?, s))
-    });
-    match timed {
+async fn first_runs(session: Result<Session>) -> (Outcome, Option<Session>) {
+    match twice(session).await {
         Ok((ms, s)) => (Ok(ms), Some(s)),
         Err(e) => (Err(e.to_string()), None),
     }
 }
 
+async fn twice(session: Result<Session>) -> Result<(f64, Session)> {
+    let mut session = session?;
+    run(&mut session).await?;
+    Ok((run(&mut session).await?, session))
+}
+
 /// Runs candidates that are near the fastest in turns, and keeps the least time of each.
-fn in_rounds(outcomes: &mut [Outcome], sessions: &mut [Option<Session>]) -> Result<()> {
+async fn in_rounds(outcomes: &mut [Outcome], sessions: &mut [Option<Session>]) -> Result<()> {
     for _ in 1..ROUNDS {
         let hopeless = HOPELESS * fastest(outcomes);
         for (outcome, session) in outcomes.iter_mut().zip(&mut *sessions) {
             if let (Ok(min), Some(session)) = (outcome, session)
                 && *min <= hopeless
             {
-                *min = min.min(run(session)?);
+                *min = min.min(run(session).await?);
             }
         }
     }
@@ -158,12 +165,9 @@ fn choose(outcomes: &[Outcome], usual: Option<usize>) -> Option<usize> {
     usual.filter(near).or_else(|| outcomes.iter().position(|o| *o == Ok(best)))
 }
 
-type Check<'a> = &'a dyn Fn(&Target, &OpCase) -> Result<Comparison>;
-
-/// Why a family must not be used, if so.
-fn fault(target: &Target, small: &OpCase, check: Check) -> Option<String> {
-    let compared = check(target, small).and_then(|c| Ok((c, tolerance(target, small)?)));
-    match compared {
+/// Why a family must not be used, if so: `compared` is a small convolution of it beside the reference.
+fn fault(target: &Target, small: &OpCase, compared: Result<Comparison>) -> Option<String> {
+    match compared.and_then(|c| Ok((c, tolerance(target, small)?))) {
         Err(e) => Some(e.to_string()),
         // Written so that NaN is a fault.
         Ok((c, max)) if c.max_error <= max * c.scale => None,
@@ -174,7 +178,13 @@ fn fault(target: &Target, small: &OpCase, check: Check) -> Option<String> {
     }
 }
 
-fn measure(gpu: &Gpu, class: ConvClass, layers: Vec<String>, case: &OpCase, check: Check) -> Result<Measurement> {
+async fn measure(
+    gpu: &Gpu,
+    class: ConvClass,
+    layers: Vec<String>,
+    case: &OpCase,
+    check: impl AsyncFn(&Target, &OpCase) -> Result<Comparison>,
+) -> Result<Measurement> {
     let op = case.op.as_op::<Conv2d>().ok_or_else(|| Error::op(&case.name, "is no convolution"))?;
     let usual = gpu.target().clone().with_tuning(None);
     let usual = lowered(&usual, case)?.choice.and_then(|c| c.0.parse().ok()).unwrap_or(ConvFamily::Plain);
@@ -185,15 +195,15 @@ fn measure(gpu: &Gpu, class: ConvClass, layers: Vec<String>, case: &OpCase, chec
     let mut sessions = Vec::new();
     for family in ConvFamily::ALL {
         let Some(target) = forced(gpu, case, family) else { continue };
-        let (outcome, session) = match fault(&target, &small, check) {
+        let (outcome, session) = match fault(&target, &small, check(&target, &small).await) {
             Some(why) => (Err(why), None),
-            None => first_runs(session(gpu, &target, case, &inputs)),
+            None => first_runs(session(gpu, &target, case, &inputs).await).await,
         };
         families.push(family);
         outcomes.push(outcome);
         sessions.push(session);
     }
-    in_rounds(&mut outcomes, &mut sessions)?;
+    in_rounds(&mut outcomes, &mut sessions).await?;
     let chosen = choose(&outcomes, families.iter().position(|&f| f == usual)).map(|i| families[i]);
     let candidates =
         families.into_iter().zip(outcomes).map(|(family, outcome)| Candidate { family, outcome }).collect();
@@ -202,7 +212,13 @@ fn measure(gpu: &Gpu, class: ConvClass, layers: Vec<String>, case: &OpCase, chec
 
 /// Measures every class of convolutions in a graph (after rewrites); `progress(done, of)` may cancel by returning an
 /// error. Takes seconds to minutes. Give what it returns to [`Gpu::with_tuning`], through [`choices`].
-pub fn tune(
+#[cfg(not(target_arch = "wasm32"))]
+pub fn tune(gpu: &Gpu, graph: &Graph, progress: impl FnMut(usize, usize) -> Result<()>) -> Result<Vec<Measurement>> {
+    block_on(tune_async(gpu, graph, progress))
+}
+
+/// [`tune`] as a future.
+pub async fn tune_async(
     gpu: &Gpu,
     graph: &Graph,
     mut progress: impl FnMut(usize, usize) -> Result<()>,
@@ -212,7 +228,8 @@ pub fn tune(
     let mut all = Vec::new();
     for (class, (layers, case)) in classes {
         progress(all.len(), of)?;
-        all.push(measure(gpu, class, layers, &case, &|target, case| check_case_with(gpu, target, case))?);
+        let check = async |target: &Target, case: &OpCase| check_case_with_async(gpu, target, case).await;
+        all.push(measure(gpu, class, layers, &case, check).await?);
     }
     progress(of, of)?;
     Ok(all)
@@ -243,13 +260,13 @@ mod tests {
         let descs: Vec<TensorDesc> = case.inputs.iter().map(|i| i.0).collect();
         let class = op.class(&descs, Shape::new(1, 16, 12, 12));
         // A reference that finds every family but one wrong, in three ways.
-        let check = |target: &Target, case: &OpCase| match target.overrides.conv {
-            Some(ConvFamily::Tile) => check_case_with(&gpu, target, case),
+        let check = async |target: &Target, case: &OpCase| match target.overrides.conv {
+            Some(ConvFamily::Tile) => check_case_with_async(&gpu, target, case).await,
             Some(ConvFamily::Plain) => Err(Error::op("conv", "fails")),
             Some(ConvFamily::Gemm) => Ok(Comparison { max_error: f32::NAN, scale: 1.0, index: 0 }),
             _ => Ok(Comparison { max_error: 0.1, scale: 1.0, index: 0 }),
         };
-        let m = measure(&gpu, class, vec!["conv".into()], &case, &check).unwrap();
+        let m = block_on(measure(&gpu, class, vec!["conv".into()], &case, check)).unwrap();
         assert_eq!(m.chosen, Some(ConvFamily::Tile));
         assert!(m.candidates.len() >= 4, "{m:?}");
         for c in &m.candidates {

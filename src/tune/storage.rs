@@ -4,13 +4,15 @@
 use super::{Outcome, choose, convolutions, fault, first_runs, in_rounds, small};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
 use crate::graph::Graph;
 use crate::kernel::{Target, TensorStorage, Tuning};
 use crate::ops::Conv2d;
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::tensor::Precision;
-use crate::testing::{check_case_with, random_input, random_parameter};
+use crate::testing::{check_case_with_async, random_input, random_parameter};
 
 /// What became of one way to store tensors.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +41,13 @@ impl StorageMeasurement {
 
 /// Measures a graph (after rewrites) with tensors in buffers and in textures, its kernels chosen by `tuning`. Every kind of
 /// convolution is checked against the CPU reference first.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn tune_storage(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasurement> {
+    block_on(tune_storage_async(gpu, graph, tuning))
+}
+
+/// [`tune_storage`] as a future.
+pub async fn tune_storage_async(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasurement> {
     let gpu = gpu.with_tuning(tuning.clone());
     // Tensors of f16 plans are always in buffers: there is nothing to choose, and noise must not.
     let all = if gpu.target().options.precision == Precision::F16 {
@@ -50,25 +58,26 @@ pub fn tune_storage(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<Storage
     let (mut outcomes, mut sessions) = (Vec::new(), Vec::new());
     for &storage in &all {
         let target = gpu.target().clone().with_storage(storage);
-        let (outcome, session): (Outcome, _) = match first_fault(&gpu, &target, graph)? {
+        let (outcome, session): (Outcome, _) = match first_fault(&gpu, &target, graph).await? {
             Some(why) => (Err(why), None),
-            None => first_runs(whole(&gpu, &target, graph)),
+            None => first_runs(whole(&gpu, &target, graph).await).await,
         };
         outcomes.push(outcome);
         sessions.push(session);
     }
-    in_rounds(&mut outcomes, &mut sessions)?;
+    in_rounds(&mut outcomes, &mut sessions).await?;
     let chosen = choose(&outcomes, Some(0)).map(|i| all[i]);
     let candidates =
         all.into_iter().zip(outcomes).map(|(storage, outcome)| StorageCandidate { storage, outcome }).collect();
     Ok(StorageMeasurement { candidates, chosen })
 }
 
-fn first_fault(gpu: &Gpu, target: &Target, graph: &Graph) -> Result<Option<String>> {
+async fn first_fault(gpu: &Gpu, target: &Target, graph: &Graph) -> Result<Option<String>> {
     for (_, case) in convolutions(graph)?.into_values() {
         let op = case.op.as_op::<Conv2d>().ok_or_else(|| Error::op(&case.name, "is no convolution"))?;
-        let why = fault(target, &small(op, &case), &|target, case| check_case_with(gpu, target, case));
-        if let Some(why) = why {
+        let small = small(op, &case);
+        let compared = check_case_with_async(gpu, target, &small).await;
+        if let Some(why) = fault(target, &small, compared) {
             return Ok(Some(format!("{}: {why}", case.name)));
         }
     }
@@ -76,8 +85,8 @@ fn first_fault(gpu: &Gpu, target: &Target, graph: &Graph) -> Result<Option<Strin
 }
 
 /// The network with random weights and inputs.
-fn whole(gpu: &Gpu, target: &Target, graph: &Graph) -> Result<Session> {
-    let session = Session::new(gpu, Plan::new(graph, target)?, random_parameter)?;
+async fn whole(gpu: &Gpu, target: &Target, graph: &Graph) -> Result<Session> {
+    let session = Session::new_async(gpu, Plan::new(graph, target)?, random_parameter).await?;
     for (name, value) in graph.inputs() {
         session.write(name, random_input(name, graph.shape(value))?.data())?;
     }

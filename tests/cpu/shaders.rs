@@ -13,7 +13,7 @@ use unet_wgpu::tensor::{Precision, Shape, TensorDesc};
 use unet_wgpu::testing::{family_caps, matrix_caps, tile_caps};
 
 /// Target that make ops choose each of their kernel families.
-fn target() -> Vec<Target> {
+fn targets() -> Vec<Target> {
     let plain = Target::default();
     let subgroup = Target::typical(unet_wgpu::kernel::AdapterClass::Cpu);
     let mut all: Vec<Target> = [&plain, &subgroup].into_iter().flat_map(family_caps).map(|c| c.1).collect();
@@ -32,7 +32,7 @@ fn dispatches() -> Vec<(String, Dispatch)> {
     for case in registry() {
         let inputs: Vec<_> = case.inputs.iter().map(|i| i.0).collect();
         let outputs = case.op.infer(&inputs).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-        for target in target() {
+        for target in targets() {
             // Where parameters change from run to run, some ops prepare them on the device.
             let lower = |training: bool| {
                 let mut cx = Lowering::new(&case.name, &target, &inputs, &outputs);

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::infer::tile::{Tile, TileGrid};
+use crate::infer::tiling::grid::{Tile, TileGrid};
 use crate::infer::{
     Image, Pixels, SegmentOptions, Segmenter, TileInput, TileOutputs, TilePlace, TileRunner, normalise, source_window,
 };
@@ -28,7 +28,8 @@ fn small(name: &str) -> Model {
 }
 
 fn image(width: usize, height: usize) -> Image {
-    let noise = random_input("image", Shape::new(1, 1, height, width)).unwrap();
+    // The name seeds the noise: with this one the networks find both classes.
+    let noise = random_input("picture", Shape::new(1, 1, height, width)).unwrap();
     let pixels = noise.data().iter().map(|v| (v * 30_000.0 + 30_000.0) as u16).collect();
     Image::new(width, height, 1, Pixels::U16(pixels)).unwrap()
 }

@@ -165,7 +165,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     let shares = if halves { 2 } else { 1 };
     // Where stores are inlined, compiling them is what costs. A kernel that pools in a loop of one turn or none serves layers of both sorts; a vec4 that
     // nothing writes stands for the pooled map.
-    let rolled = outputs == 4 && !halves;
+    let rolled = outputs == 4 && !halves && cx.target.policy.rolled_loops;
     let pooled = match (op.pool, rolled) {
         (true, _) => Some(Operand::Output(1)),
         (false, true) => Some(Operand::ScratchWrite(cx.scratch(16))),

@@ -1,6 +1,6 @@
 //! Which tiles an image is cut into: those of the least work that fit.
 
-use super::tile::{TileGrid, TileSpec};
+use super::grid::{TileGrid, TileSpec};
 use crate::error::{Error, Result};
 
 /// One axis cut into `count` windows of `window` input pixels.
@@ -72,7 +72,7 @@ fn candidates(rows: &[Cut], columns: &[Cut], size: impl Fn([usize; 2]) -> u128) 
 
 /// The grid of the least work whose tiles, of at most `cap` pixels a side, fit. `size` is about what a tile takes; `fits` fails with [`Error::Limit`] for
 /// rows and columns that do not; what does not fit is taken not to fit larger either, so few are tried.
-pub(super) fn choose(
+pub(in crate::infer) fn choose(
     [height, width]: [usize; 2],
     cap: usize,
     spec: &TileSpec,

@@ -5,15 +5,15 @@
 //! evenly (nnU-Net's `compute_gaussian` and `compute_steps_for_sliding_window`, step 0.5). What is averaged is what the
 //! network decides on, and its probabilities. The result is not that of the whole image.
 
-use super::mask::Ids;
-use super::source::ImageSource;
-use super::stream::{Assembly, Emitter, TileResult, no_ids, zeros};
+use super::assembly::{Assembly, Emitter, TileResult, no_ids, zeros};
 use crate::error::{Error, Result};
+use crate::infer::mask::Ids;
+use crate::infer::source::ImageSource;
 use crate::ops::MaskRule;
 
 /// One axis of overlapping tiles.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct BlendAxis {
+pub(in crate::infer) struct BlendAxis {
     /// Pixels of the image.
     pub length: usize,
     /// Pixels of a tile; may reach beyond a small image.
@@ -46,7 +46,7 @@ impl BlendAxis {
 
 /// Rows and columns of overlapping tiles.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct BlendGrid {
+pub(in crate::infer) struct BlendGrid {
     pub rows: BlendAxis,
     pub columns: BlendAxis,
 }
@@ -59,7 +59,7 @@ impl BlendGrid {
 
 /// Puts overlapping tiles together. A tile's planes are `decision` planes that the class is decided on, then probabilities
 /// if they are needed. Rows go on when no further tile covers them.
-pub(super) struct Blended<'a> {
+pub(in crate::infer) struct Blended<'a> {
     grid: &'a BlendGrid,
     rule: MaskRule,
     decision: usize,
@@ -96,7 +96,7 @@ impl Assembly for Blended<'_> {
         out: &mut Emitter,
     ) -> Result<()> {
         let [first, left] = self.start(tile).map(isize::unsigned_abs);
-        let Self { grid, rule, decision, sums } = self;
+        let Self { grid, decision, sums, .. } = self;
         let BlendGrid { rows, columns } = *grid;
         let [h, w, width] = [rows.tile, columns.tile, columns.length];
         let planes = *decision + if out.needs.probabilities { out.info.planes } else { 0 };
@@ -120,8 +120,8 @@ impl Assembly for Blended<'_> {
         // Up to the next row of tiles all is said.
         let end = rows.starts.get(tile / across + 1).copied().unwrap_or(rows.length).min(rows.length);
         let ready = end - first;
-        emit(source, grid, (*rule, *decision), out, sums, [first, ready, reach])?;
-        for plane in sums.chunks_exact_mut((reach * width).max(1)) {
+        self.emit(Ready { first, rows: ready, reach }, source, out)?;
+        for plane in self.sums.chunks_exact_mut((reach * width).max(1)) {
             plane.copy_within(ready * width.., 0);
             plane.iter_mut().skip((reach - ready) * width).for_each(|v| *v = 0.0);
         }
@@ -129,32 +129,38 @@ impl Assembly for Blended<'_> {
     }
 }
 
-/// Turns the first `ready` rows of sums into means and classes, and hands them on.
-fn emit(
-    source: &mut dyn ImageSource,
-    grid: &BlendGrid,
-    (rule, decision): (MaskRule, usize),
-    out: &mut Emitter,
-    sums: &mut [f32],
-    [first, ready, reach]: [usize; 3],
-) -> Result<()> {
-    let width = grid.columns.length;
-    for plane in sums.chunks_exact_mut((reach * width).max(1)) {
-        for (row, wy) in plane.chunks_exact_mut(width.max(1)).zip(grid.rows.total.iter().skip(first)).take(ready) {
-            row.iter_mut().zip(&grid.columns.total).for_each(|(v, wx)| *v /= wy * wx);
+/// Rows of sums that no further tile covers.
+struct Ready {
+    /// The first, in the image.
+    first: usize,
+    /// How many.
+    rows: usize,
+    /// Rows of a plane of sums.
+    reach: usize,
+}
+
+impl Blended<'_> {
+    /// Turns rows of sums into means and classes, and hands them on.
+    fn emit(&mut self, ready: Ready, source: &mut dyn ImageSource, out: &mut Emitter) -> Result<()> {
+        let (Ready { first, rows, reach }, grid, rule, decision) = (ready, self.grid, self.rule, self.decision);
+        let (width, sums) = (grid.columns.length, &mut self.sums);
+        for plane in sums.chunks_exact_mut((reach * width).max(1)) {
+            for (row, wy) in plane.chunks_exact_mut(width.max(1)).zip(grid.rows.total.iter().skip(first)).take(rows) {
+                row.iter_mut().zip(&grid.columns.total).for_each(|(v, wx)| *v /= wy * wx);
+            }
         }
-    }
-    let mut ids = no_ids(out.info.classes.len(), ready * width)?;
-    for i in 0..ready * width {
-        let value = |c: usize| sums.get(c * reach * width + i).copied().unwrap_or(f32::NEG_INFINITY);
-        let class = rule.class(decision, value);
-        match &mut ids {
-            Ids::U8(v) => v.iter_mut().skip(i).take(1).for_each(|id| *id = class as u8),
-            Ids::U16(v) => v.iter_mut().skip(i).take(1).for_each(|id| *id = class as u16),
+        let mut ids = no_ids(out.info.classes.len(), rows * width)?;
+        for i in 0..rows * width {
+            let value = |c: usize| sums.get(c * reach * width + i).copied().unwrap_or(f32::NEG_INFINITY);
+            let class = rule.class(decision, value);
+            match &mut ids {
+                Ids::U8(v) => v.iter_mut().skip(i).take(1).for_each(|id| *id = class as u8),
+                Ids::U16(v) => v.iter_mut().skip(i).take(1).for_each(|id| *id = class as u16),
+            }
         }
+        let probabilities = sums.get(decision * reach * width..).unwrap_or_default();
+        out.rows(source, rows, &ids, probabilities, reach)
     }
-    let probabilities = sums.get(decision * reach * width..).unwrap_or_default();
-    out.rows(source, ready, &ids, probabilities, reach)
 }
 
 #[cfg(test)]

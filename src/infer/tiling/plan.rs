@@ -1,18 +1,19 @@
 //! Which tiles, and how many at a time, fit the device and the memory budget.
 
-use super::band::BandInfo;
-use super::blend::BlendGrid;
-use super::budget::{Budget, OF_MEMORY};
-use super::choose::choose;
-use super::ensemble::Ensemble;
-use super::fixed::fixed_grid;
-use super::options::{Blend, SegmentOptions};
-use super::tile::{TileGrid, TileSpec};
-use super::tile_graph::TileOutputs;
+use super::assembly::{Assembly, Exact};
+use super::blend::{BlendGrid, Blended};
+use super::budget::Budget;
+use super::fixed_size::fixed_grid;
+use super::graph::TileOutputs;
+use super::grid::{TileGrid, TileSpec};
+use super::search::choose;
 use crate::error::{Error, Hint, Message, Result};
-use crate::graph::{Graph, footprint};
+use crate::graph::footprint;
+use crate::infer::ensemble::Ensemble;
+use crate::infer::options::{Blend, SegmentOptions};
 use crate::model::{Model, built};
-use crate::session::Backend;
+use crate::ops::MaskRule;
+use crate::session::{Backend, Excess, PlannedGraph, Planning};
 use crate::tensor::{Precision, Shape};
 use std::collections::HashMap;
 
@@ -21,7 +22,7 @@ const EDGE: usize = 512;
 
 /// A kind of tile, and how many of it are run together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct TileKey {
+pub(in crate::infer) struct TileKind {
     /// Rows and columns of its window.
     pub shape: [usize; 2],
     /// Tiles a run.
@@ -32,25 +33,97 @@ pub(super) struct TileKey {
     pub precision: Precision,
 }
 
-/// Finds tiles for an ensemble, and keeps what it has found: planning takes milliseconds, and images come in series.
-#[derive(Debug)]
-pub(super) struct Fit {
-    pub ensemble: Ensemble,
-    /// By kind of tile and the memory that the device may take: what stands against it, the parts of an [`Error::Limit`].
-    sizes: HashMap<(TileKey, u64), Option<[String; 3]>>,
-    /// The network takes one image at a time, as an ONNX file may.
-    unbatched: bool,
+/// An image to be cut into tiles.
+#[derive(Clone, Copy)]
+pub(in crate::infer) struct CutRequest<'a> {
+    pub backend: &'a Backend,
+    pub options: &'a SegmentOptions,
+    pub outputs: TileOutputs,
+    /// Rows and columns of the image.
+    pub size: [usize; 2],
+    pub budget: &'a Budget<'a>,
+}
+
+impl CutRequest<'_> {
+    fn kind(&self, shape: [usize; 2], batch: usize) -> TileKind {
+        let precision = self.backend.precision();
+        TileKind { shape, batch, outputs: self.outputs, exact: self.options.exact, precision }
+    }
+}
+
+/// How an image is cut, and what its tiles are run in.
+pub(in crate::infer) struct TilePlan {
+    pub cut: Cut,
+    pub kind: TileKind,
+    /// Bytes that the source may keep of what it decoded.
+    pub cache: u64,
 }
 
 /// How an image is cut.
-pub(super) enum Cut {
+pub(in crate::infer) enum Cut {
     Exact(TileGrid),
     Blended(BlendGrid),
 }
 
-impl Fit {
+impl Cut {
+    /// Rows and columns of a tile.
+    pub fn shape(&self) -> [usize; 2] {
+        match self {
+            Self::Exact(g) => [g.rows.window, g.columns.window],
+            Self::Blended(g) => [g.rows.tile, g.columns.tile],
+        }
+    }
+
+    /// Rows and columns of tiles.
+    pub fn tiles(&self) -> [usize; 2] {
+        match self {
+            Self::Exact(g) => [g.rows.windows.len(), g.columns.windows.len()],
+            Self::Blended(g) => [g.rows.starts.len(), g.columns.starts.len()],
+        }
+    }
+
+    /// What puts the tiles together; `planes` are decided on by `rule` where they are averaged.
+    pub fn assembly(&self, rule: MaskRule, planes: usize) -> Box<dyn Assembly + '_> {
+        match self {
+            Self::Exact(grid) => Box::new(Exact::new(grid)),
+            Self::Blended(grid) => Box::new(Blended::new(grid, rule, planes)),
+        }
+    }
+}
+
+/// Why the device does not take tiles of a kind.
+#[derive(Clone, Debug)]
+enum Obstacle {
+    /// The memory that the caller allows.
+    Memory(Excess),
+    /// A limit of the device: the parts of an [`Error::Limit`].
+    Device { what: String, needed: String, limit: String },
+}
+
+impl From<Obstacle> for Error {
+    fn from(obstacle: Obstacle) -> Self {
+        match obstacle {
+            Obstacle::Memory(excess) => excess.into(),
+            Obstacle::Device { what, needed, limit } => Self::Limit { what, needed, limit },
+        }
+    }
+}
+
+/// Finds tiles for an ensemble, and keeps what it has found: planning takes milliseconds, and images come in series.
+#[derive(Debug)]
+pub(in crate::infer) struct TilePlanner {
+    pub ensemble: Ensemble,
+    /// By kind of tile and the memory that the device may take: what stands in the way.
+    obstacles: HashMap<(TileKind, u64), Option<Obstacle>>,
+    /// Plans of the kind that was last found to fit: the tiles' sessions are made of them.
+    planned: Option<(TileKind, Vec<PlannedGraph>)>,
+    /// The network takes one image at a time, as an ONNX file may.
+    unbatched: bool,
+}
+
+impl TilePlanner {
     pub fn new(ensemble: Ensemble) -> Self {
-        Self { ensemble, sizes: HashMap::new(), unbatched: false }
+        Self { ensemble, obstacles: HashMap::new(), planned: None, unbatched: false }
     }
 
     /// What tiling must know of the models, or why they cannot be tiled.
@@ -58,16 +131,27 @@ impl Fit {
         self.ensemble.tile_spec(tile_spec)
     }
 
+    /// The tiles of an image, and of `others` of its size that are single tiles too and run with it, by their budgets.
+    pub fn plan(&mut self, request: &CutRequest, others: &[Budget]) -> Result<TilePlan> {
+        let cut = self.cut(request)?;
+        let (shape, tiles) = (cut.shape(), cut.tiles());
+        let count = tiles[0] * tiles[1];
+        if count > 1 && !others.is_empty() {
+            return Err(Error::invalid("images", "several are run together as single tiles only"));
+        }
+        let host = others.iter().map(|b| b.host(shape)).sum();
+        let batch = self.batch(request, shape, count * (1 + others.len()), host)?;
+        Ok(TilePlan { cut, kind: request.kind(shape, batch), cache: request.budget.cache(shape[0]) })
+    }
+
+    /// The plans of tiles of a kind, once, if it is the last that was found to fit.
+    pub fn take_planned(&mut self, kind: &TileKind) -> Vec<PlannedGraph> {
+        self.planned.take().filter(|p| p.0 == *kind).map_or_else(Vec::new, |p| p.1)
+    }
+
     /// The tiles that fit the device and the memory budget with the least work.
-    pub fn plan(
-        &mut self,
-        backend: &Backend,
-        info: &BandInfo,
-        options: &SegmentOptions,
-        outputs: TileOutputs,
-        budget: &Budget,
-    ) -> Result<Cut> {
-        let (height, width) = (info.height, info.width);
+    fn cut(&mut self, request: &CutRequest) -> Result<Cut> {
+        let CutRequest { backend, options, outputs, size: [height, width], budget } = *request;
         let rule = self.ensemble.size_rule();
         let fixed = self.ensemble.first().architecture.fixed_size();
         if fixed != [None; 2] {
@@ -76,29 +160,26 @@ impl Fit {
             }
             let min = |length: usize| length.max(rule.minimum);
             let window = [(fixed[0], height), (fixed[1], width)].map(|(n, length)| n.unwrap_or(min(length)));
-            self.fits(backend, window, options, outputs, budget)?;
+            self.fits(request, window)?;
             if options.blend == Blend::Gaussian && rule.margin == 0 {
                 return Ok(Cut::Blended(BlendGrid::new([height, width], window)));
             }
             return fixed_grid([height, width], window, self.tile_spec()?, rule.margin).map(Cut::Exact);
         }
-        if let Some(cut) = self.tried(backend, [height, width], options, outputs, budget)? {
+        if let Some(cut) = self.tried(request)? {
             return Ok(cut);
         }
         // A network that cannot be tiled still runs on the whole image: any halo does for a single window.
         let whole_spec = TileSpec { align: rule.step, halo: 0, margin: rule.margin, minimum: rule.minimum };
         if options.blend == Blend::Gaussian {
-            return self
-                .plan_blend(backend, [height, width], options, &whole_spec, (outputs, budget))
-                .map(Cut::Blended);
+            return self.blend(request, &whole_spec).map(Cut::Blended);
         }
         let whole = TileGrid::plan(height, width, (usize::MAX >> 1, usize::MAX >> 1), &whole_spec)?;
         let longest = whole.rows.window.max(whole.columns.window);
         let cap = options.tile.unwrap_or(longest);
         let mut problem = None;
-        let fits = |fit: &mut Self, window| fit.fits(backend, window, options, outputs, budget);
         if cap >= longest {
-            match fits(self, [whole.rows.window, whole.columns.window]) {
+            match self.fits(request, [whole.rows.window, whole.columns.window]) {
                 Ok(()) => return Ok(Cut::Exact(whole)),
                 Err(e @ Error::Limit { .. }) => problem = Some(e),
                 Err(e) => return Err(e),
@@ -106,7 +187,7 @@ impl Fit {
         }
         let spec = self.tile_spec()?.map_err(|why| {
             let first = problem.map_or_else(|| "tiles were asked for".to_string(), |e| e.to_string());
-            let what = format!("{width}x{height} picture");
+            let what = format!("{width}x{height} image");
             let way = match rule.margin {
                 0 => Message::from("with `")
                     .then(Hint::BlendGaussian)
@@ -125,19 +206,13 @@ impl Fit {
         }
         let pixel = min / (smallest * smallest).max(1) as u64;
         let bytes = |[h, w]: [usize; 2]| u128::from(pixel) * h as u128 * w as u128 + u128::from(budget.host([h, w]));
-        choose([height, width], cap, &spec, bytes, |window| fits(self, window)).map(Cut::Exact)
+        choose([height, width], cap, &spec, bytes, |window| self.fits(request, window)).map(Cut::Exact)
     }
 
     /// How an image is cut for a network for whose sizes no rule was found: it runs on the whole image, or on blended
     /// tiles of a size that it takes. `None` for all others.
-    fn tried(
-        &mut self,
-        backend: &Backend,
-        [height, width]: [usize; 2],
-        options: &SegmentOptions,
-        outputs: TileOutputs,
-        budget: &Budget,
-    ) -> Result<Option<Cut>> {
+    fn tried(&mut self, request: &CutRequest) -> Result<Option<Cut>> {
+        let CutRequest { options, size: [height, width], .. } = *request;
         let (margin, network) = (self.ensemble.size_rule().margin, self.ensemble.first().architecture.clone());
         let blended = options.blend == Blend::Gaussian && margin == 0;
         let max = if blended { options.tile.unwrap_or(EDGE) } else { usize::MAX };
@@ -153,7 +228,7 @@ impl Fit {
                 format!("this network cannot be tiled exactly: {why}; the whole image is a tile of {w}x{h} pixels");
             return Err(Error::invalid(what, reason));
         }
-        self.fits(backend, window, options, outputs, budget)?;
+        self.fits(request, window)?;
         if blended {
             return Ok(Some(Cut::Blended(BlendGrid::new([height, width], window))));
         }
@@ -161,14 +236,7 @@ impl Fit {
     }
 
     /// Overlapping tiles: of the edge asked for, or else the largest up to 512 pixels that fit.
-    fn plan_blend(
-        &mut self,
-        backend: &Backend,
-        size: [usize; 2],
-        options: &SegmentOptions,
-        spec: &TileSpec,
-        (outputs, budget): (TileOutputs, &Budget),
-    ) -> Result<BlendGrid> {
+    fn blend(&mut self, request: &CutRequest, spec: &TileSpec) -> Result<BlendGrid> {
         if spec.margin > 0 {
             let reason = match self.tile_spec()? {
                 Ok(_) => "a network without padding is tiled exactly; there is nothing to blend".to_string(),
@@ -178,14 +246,14 @@ impl Fit {
             };
             return Err(Error::invalid("blend gaussian", reason));
         }
-        let mut edge = spec.largest_within(options.tile.unwrap_or(EDGE)).max(spec.minimum);
+        let mut edge = spec.largest_within(request.options.tile.unwrap_or(EDGE)).max(spec.minimum);
         loop {
             let mut window = [0; 2];
-            for (w, length) in window.iter_mut().zip(size) {
+            for (w, length) in window.iter_mut().zip(request.size) {
                 *w = edge.min(spec.whole(length)?);
             }
-            match self.fits(backend, window, options, outputs, budget) {
-                Ok(()) => return Ok(BlendGrid::new(size, window)),
+            match self.fits(request, window) {
+                Ok(()) => return Ok(BlendGrid::new(request.size, window)),
                 Err(Error::Limit { .. }) if edge > spec.minimum => {
                     edge = spec.largest_within(edge * 3 / 4).max(spec.minimum);
                 }
@@ -195,74 +263,76 @@ impl Fit {
     }
 
     /// Whether tiles of `window` rows and columns fit the device and the memory budget.
-    fn fits(
-        &mut self,
-        backend: &Backend,
-        window: [usize; 2],
-        options: &SegmentOptions,
-        outputs: TileOutputs,
-        budget: &Budget,
-    ) -> Result<()> {
-        let name = format!("a tile of {}x{} pixels", window[1], window[0]);
+    fn fits(&mut self, request: &CutRequest, window: [usize; 2]) -> Result<()> {
+        let (budget, name) = (request.budget, tile_name(window));
         // What the host does not need is the device's.
-        let memory = budget.device(window).map_err(|[what, needed, limit]| Error::Limit {
-            what: format!("{name}: {what}"),
-            needed,
-            limit,
-        })?;
-        let key = TileKey { shape: window, batch: 1, outputs, exact: options.exact, precision: backend.precision() };
-        match self.on_device(backend, key, memory)? {
+        let memory = budget.device(window, &name)?;
+        match self.on_device(request.backend, request.kind(window, 1), memory)? {
             None => Ok(()),
-            Some([what, needed, limit]) => {
-                // The user knows the whole of it, not what is left for the device.
-                let limit = if limit.ends_with(OF_MEMORY) { budget.shared(window) } else { limit };
+            // The user knows the whole of it, not what is left for the device.
+            Some(Obstacle::Memory(excess)) => {
+                let (what, limit) = (format!("{name}: the network"), budget.shared(window));
+                Err(Error::Limit { what, needed: excess.needed(), limit })
+            }
+            Some(Obstacle::Device { what, needed, limit }) => {
                 Err(Error::Limit { what: format!("{name}: {what}"), needed, limit })
             }
         }
     }
 
-    /// What stands against a kind of tile on the device, if anything does: the parts of an [`Error::Limit`].
-    fn on_device(&mut self, backend: &Backend, key: TileKey, memory: u64) -> Result<Option<[String; 3]>> {
-        if let Some(known) = self.sizes.get(&(key, memory)) {
+    /// What keeps tiles of a kind off the device, if anything does.
+    fn on_device(&mut self, backend: &Backend, kind: TileKind, memory: u64) -> Result<Option<Obstacle>> {
+        if let Some(known) = self.obstacles.get(&(kind, memory)) {
             return Ok(known.clone());
         }
-        // What one session takes the next cannot have.
-        let all = self.ensemble.tile_graphs(key.shape, key.outputs, key.batch)?;
-        let fit = |left: u64, graph: &Graph| Ok(left - backend.memory(graph, left)?.total());
-        let problem = match all.iter().try_fold(memory, fit) {
-            Ok(_) => None,
-            Err(Error::Limit { what, needed, limit }) => Some([what, needed, limit]),
+        let obstacle = match self.planned(backend, kind, memory) {
+            Ok(Planned::Fits(plans)) => {
+                self.planned = Some((kind, plans));
+                None
+            }
+            Ok(Planned::Exceeds(excess)) => Some(Obstacle::Memory(excess)),
+            Err(Error::Limit { what, needed, limit }) => Some(Obstacle::Device { what, needed, limit }),
             Err(e) => return Err(e),
         };
-        self.sizes.insert((key, memory), problem.clone());
-        Ok(problem)
+        self.obstacles.insert((kind, memory), obstacle.clone());
+        Ok(obstacle)
     }
 
-    /// How many of `tiles` tiles of a kind, and of their orientations, one run takes: at most what is asked for, no more
+    /// Plans all graphs that tiles of a kind run through.
+    fn planned(&self, backend: &Backend, kind: TileKind, memory: u64) -> Result<Planned> {
+        // What one session takes the next cannot have.
+        let (mut left, mut plans) = (memory, Vec::new());
+        for graph in self.ensemble.tile_graphs(kind.shape, kind.outputs, kind.batch)? {
+            match backend.plan(&graph, left)? {
+                Planning::Fits(plan) => {
+                    left -= plan.memory.total();
+                    plans.push(*plan);
+                }
+                Planning::Exceeds(excess) => return Ok(Planned::Exceeds(excess)),
+            }
+        }
+        Ok(Planned::Fits(plans))
+    }
+
+    /// How many of `tiles` tiles of a shape, and of their orientations, one run takes: at most what is asked for, no more
     /// than make the runs equally full, and half as many where memory does not hold them. `others` are bytes that other
     /// images of the batch take on the host.
-    pub fn batch(
-        &mut self,
-        backend: &Backend,
-        key: TileKey,
-        tiles: usize,
-        options: &SegmentOptions,
-        (budget, others): (&Budget, u64),
-    ) -> Result<usize> {
-        let runs = tiles * self.ensemble.runs_together(key.shape);
+    fn batch(&mut self, request: &CutRequest, shape: [usize; 2], tiles: usize, others: u64) -> Result<usize> {
+        let CutRequest { backend, options, budget, .. } = *request;
+        let runs = tiles * self.ensemble.runs_together(shape);
         let even = |max: usize| runs.div_ceil(runs.div_ceil(max.max(1)).max(1)).max(1);
         let mut batch = if self.unbatched { 1 } else { even(options.batch) };
         loop {
-            let host = budget.host(key.shape) + others + (batch as u64 - 1) * budget.tile(key.shape);
-            let problem = match options.memory.checked_sub(host) {
-                Some(memory) => self.on_device(backend, TileKey { batch, ..key }, memory),
-                None => Ok(Some([String::new(), String::new(), String::new()])),
+            let host = budget.host(shape) + others + (batch as u64 - 1) * budget.tile(shape);
+            let obstacle = match options.memory.checked_sub(host) {
+                Some(memory) => self.on_device(backend, request.kind(shape, batch), memory),
+                None => Ok(Some(Obstacle::Memory(Excess { needed: host, at_least: true, limit: options.memory }))),
             };
-            match problem {
+            match obstacle {
                 Ok(None) => return Ok(batch),
                 // An image alone was seen to fit.
                 Ok(Some(_)) if batch == 1 && others == 0 => return Ok(1),
-                Ok(Some([what, needed, limit])) if batch == 1 => return Err(Error::Limit { what, needed, limit }),
+                Ok(Some(obstacle)) if batch == 1 => return Err(obstacle.into()),
                 Ok(Some(_)) => batch = even(batch / 2),
                 Err(e) if batch > 1 => {
                     log::warn!("this network takes no batches: {e}");
@@ -272,6 +342,16 @@ impl Fit {
             }
         }
     }
+}
+
+/// What came of planning all graphs of a kind of tile.
+enum Planned {
+    Fits(Vec<PlannedGraph>),
+    Exceeds(Excess),
+}
+
+fn tile_name([rows, columns]: [usize; 2]) -> String {
+    format!("a tile of {columns}x{rows} pixels")
 }
 
 /// What tiling must know of a model, or why it cannot be tiled.

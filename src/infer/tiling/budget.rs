@@ -3,21 +3,18 @@
 //! `memory` is divided by need: of a kind of tile it is known what the host holds while a row of such tiles goes through, and
 //! the rest is the device's. So wide images get flatter tiles rather than a smaller share.
 
-use super::band::{BandInfo, Needs};
-use super::options::{Blend, SegmentOptions};
-use super::source::{ImageSource, SourceInfo};
-use super::stream::{SLICE, id_bytes};
+use super::assembly::{SLICE, id_bytes};
 use crate::error::{Error, Result};
+use crate::infer::band::{BandInfo, Needs};
+use crate::infer::options::{Blend, SegmentOptions};
+use crate::infer::source::{ImageSource, SourceInfo};
 use crate::text::mib;
 
 /// Largest share of the budget that decoded parts of the file may take, as a divisor.
 const CACHE_SHARE: u64 = 4;
 
-/// How the limit of an error ends where it is the caller's and not the device's.
-pub const OF_MEMORY: &str = "of memory";
-
 /// The memory that an image of this kind needs on the host, by the tile's rows and columns.
-pub(super) struct Budget<'a> {
+pub(in crate::infer) struct Budget<'a> {
     memory: u64,
     blend: Blend,
     info: &'a BandInfo,
@@ -33,12 +30,21 @@ pub(super) struct Budget<'a> {
     cache: Vec<(usize, u64)>,
 }
 
+/// An image whose memory is budgeted.
+pub(in crate::infer) struct BudgetedImage<'a> {
+    pub info: &'a BandInfo,
+    pub needs: Needs,
+    /// Channels of the network.
+    pub channels: usize,
+    /// Runs of a network a tile.
+    pub runs: usize,
+}
+
 impl<'a> Budget<'a> {
     pub fn new(
         source: &dyn ImageSource,
         options: &SegmentOptions,
-        (channels, info, needs): (usize, &'a BandInfo, Needs),
-        runs: usize,
+        BudgetedImage { info, needs, channels, runs }: BudgetedImage<'a>,
     ) -> Self {
         // A source is asked for some heights, and the next larger one is taken: it cannot be held on to.
         let heights = (4..32).map(|shift| 1usize << shift).take_while(|h| h / 2 < info.height.max(16));
@@ -84,8 +90,8 @@ impl<'a> Budget<'a> {
         self.held.saturating_add(self.cache(h)).saturating_add(transfers + band + 2 * slice)
     }
 
-    /// Bytes that are left for the device, or what needs more than there is: the parts of an error.
-    pub fn device(&self, window: [usize; 2]) -> Result<u64, [String; 3]> {
+    /// Bytes that are left for the device. Fails if the host needs more than there is, about the tile of that name.
+    pub fn device(&self, window: [usize; 2], name: &str) -> Result<u64> {
         let host = self.host(window);
         if host < self.memory {
             return Ok(self.memory - host);
@@ -94,19 +100,23 @@ impl<'a> Budget<'a> {
             true => "the image's file, which has to be decoded in large pieces, and a row of tiles",
             false => "the image's pixels and results, on the host,",
         };
-        Err([what.to_string(), mib(host), format!("{} {OF_MEMORY}", mib(self.memory))])
+        Err(Error::Limit { what: format!("{name}: {what}"), needed: mib(host), limit: of_memory(self.memory) })
     }
 
     /// The memory allowed, and the host's part of it, as the limit in an error.
     pub fn shared(&self, window: [usize; 2]) -> String {
         let host = mib(self.host(window));
-        format!("{} {OF_MEMORY}, of which the image and its results take {host}", mib(self.memory))
+        format!("{}, of which the image and its results take {host}", of_memory(self.memory))
     }
+}
+
+fn of_memory(bytes: u64) -> String {
+    format!("{} of memory", mib(bytes))
 }
 
 /// Fails if not even a row of the image, with the pieces that its file is decoded in, can be in memory: statistics are
 /// gathered row by row.
-pub(super) fn check_rows(source: &dyn ImageSource, memory: u64) -> Result<()> {
+pub(in crate::infer) fn check_rows(source: &dyn ImageSource, memory: u64) -> Result<()> {
     let min = source.info().row_bytes().saturating_add(source.held_bytes());
     if min <= memory {
         return Ok(());
@@ -114,6 +124,6 @@ pub(super) fn check_rows(source: &dyn ImageSource, memory: u64) -> Result<()> {
     Err(Error::Limit {
         what: "a row of the image, in the pieces that its file is decoded in,".into(),
         needed: mib(min),
-        limit: format!("{} {OF_MEMORY}", mib(memory)),
+        limit: of_memory(memory),
     })
 }

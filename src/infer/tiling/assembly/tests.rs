@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::blend::{BlendGrid, Blended};
-use super::super::tile::TileSpec;
+use super::super::grid::TileSpec;
 use super::*;
 use crate::infer::image::Pixels;
 use crate::infer::source::InMemory;

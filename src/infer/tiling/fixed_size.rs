@@ -1,11 +1,11 @@
 //! Images for networks that take one size only: windows of exactly that size.
 
-use super::tile::{TileGrid, TileSpec, plan_axis};
+use super::grid::{TileGrid, TileSpec, plan_axis};
 use crate::error::{Error, Hint, Message, Result};
 
 /// Windows of exactly `size` rows and columns over an image. A smaller image is mirrored up to the window; a larger one
 /// needs a network that can be tiled, which `spec` says, or why not.
-pub(super) fn fixed_grid(
+pub(in crate::infer) fn fixed_grid(
     image: [usize; 2],
     size: [usize; 2],
     spec: std::result::Result<TileSpec, String>,
@@ -40,7 +40,7 @@ pub(super) fn fixed_grid(
                 .then("or, if its layers take other sizes, give `")
                 .then(Hint::model_option_with("free_size", "true"))
                 .then("`, or another `size=`");
-            return Err(Error::invalid(format!("{w}x{h} picture"), reason));
+            return Err(Error::invalid(format!("{w}x{h} image"), reason));
         }
     };
     let axis = |i: usize| plan_axis(image[i], size[i], &TileSpec { minimum: size[i], ..spec });

@@ -1,22 +1,22 @@
 //! From tiles to bands: an image goes through the network tile by tile and comes out as complete rows.
 
-use super::band::{Band, BandInfo, BandSink, MaybeSend, Needs};
-use super::channels::ChannelMap;
-use super::image::Image;
-use super::mask::Ids;
-use super::orient::TilePlace;
-use super::source::{ImageSource, SourceInfo};
-use super::tile::{TileGrid, source_window};
+use super::grid::{TileGrid, source_window};
 use crate::error::{Error, Result};
+use crate::infer::band::{Band, BandInfo, BandSink, MaybeSend, Needs};
+use crate::infer::channels::ChannelMap;
+use crate::infer::image::Image;
+use crate::infer::mask::Ids;
+use crate::infer::orient::TilePlace;
+use crate::infer::source::{ImageSource, SourceInfo};
 
 /// Bytes of a band as sinks get it, about.
-pub(super) const SLICE: u64 = 8 << 20;
+pub(in crate::infer) const SLICE: u64 = 8 << 20;
 /// Rows of it, at most.
 const SLICE_ROWS: usize = 256;
 
 /// What the network made of a tile.
 #[derive(Debug, Default)]
-pub(super) struct TileResult {
+pub(in crate::infer) struct TileResult {
     /// Class ids as floats, `[rows][columns]` of the tile's output.
     pub mask: Vec<f32>,
     /// Planes of values, `[K][rows][columns]`: probabilities, or what is averaged.
@@ -24,21 +24,21 @@ pub(super) struct TileResult {
 }
 
 /// A tile that waits for its run: of which image, where it lies, the raw pixels read for it.
-pub(super) struct QueuedTile {
+pub(in crate::infer) struct QueuedTile {
     pub image: usize,
     pub place: TilePlace,
     pub pixels: Vec<f32>,
 }
 
 /// Runs the network on tiles.
-pub(super) trait RunTiles {
+pub(in crate::infer) trait RunTiles {
     /// Gives each tile's result; `progress` goes from 0 to 1 and may cancel.
     async fn run(&mut self, waiting: &[QueuedTile], progress: impl FnMut(f64) -> Result<()>)
     -> Result<Vec<TileResult>>;
 }
 
 /// How an image is cut into tiles and put together again.
-pub(super) trait Assembly: MaybeSend {
+pub(in crate::infer) trait Assembly: MaybeSend {
     /// Number of tiles.
     fn tiles(&self) -> usize;
 
@@ -54,14 +54,14 @@ pub(super) trait Assembly: MaybeSend {
 }
 
 /// An image on its way through the network.
-pub(super) struct ImageInProgress<'a, 'b> {
+pub(in crate::infer) struct ImageInProgress<'a, 'b> {
     pub windows: Windows<'a>,
     pub out: Emitter<'a, 'b>,
     pub assembly: Box<dyn Assembly + 'a>,
 }
 
 /// Runs the tiles of images, of all images in order, `at_once` tiles together.
-pub(super) async fn run_tiles(
+pub(in crate::infer) async fn run_tiles(
     images: &mut [ImageInProgress<'_, '_>],
     at_once: usize,
     run: &mut impl RunTiles,
@@ -95,7 +95,7 @@ pub(super) async fn run_tiles(
 }
 
 /// Where the windows of an image come from.
-pub(super) struct Windows<'a> {
+pub(in crate::infer) struct Windows<'a> {
     pub source: &'a mut dyn ImageSource,
     /// How its channels become those of the network.
     pub channels: &'a ChannelMap,
@@ -117,7 +117,7 @@ impl Windows<'_> {
 }
 
 /// Zeros, or an error where a failed allocation would end the program.
-pub(super) fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
+pub(in crate::infer) fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
     let mut v = Vec::new();
     let error = |_| Error::invalid("image", format!("its {len} results do not fit in memory"));
     v.try_reserve_exact(len).map_err(error)?;
@@ -126,7 +126,7 @@ pub(super) fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
 }
 
 /// Hands rows on to sinks, in slices of a bounded size, and counts.
-pub(super) struct Emitter<'a, 'b> {
+pub(in crate::infer) struct Emitter<'a, 'b> {
     pub info: &'a BandInfo,
     pub needs: Needs,
     pub sinks: &'a mut [&'b mut dyn BandSink],
@@ -189,18 +189,18 @@ impl<'a, 'b> Emitter<'a, 'b> {
 }
 
 /// Bytes of a class id.
-pub(super) fn id_bytes(classes: usize) -> u64 {
+pub(in crate::infer) fn id_bytes(classes: usize) -> u64 {
     if classes <= 256 { 1 } else { 2 }
 }
 
 /// Class ids of `len` pixels, all 0.
-pub(super) fn no_ids(classes: usize, len: usize) -> Result<Ids> {
+pub(in crate::infer) fn no_ids(classes: usize, len: usize) -> Result<Ids> {
     Ok(if classes <= 256 { Ids::U8(zeros(len)?) } else { Ids::U16(zeros(len)?) })
 }
 
 /// Puts the tiles of an exact grid together, a row of tiles after the other; what they keep goes on as soon as the row is
 /// full.
-pub(super) struct Exact<'a> {
+pub(in crate::infer) struct Exact<'a> {
     grid: &'a TileGrid,
     ids: Ids,
     values: Vec<f32>,

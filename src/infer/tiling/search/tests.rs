@@ -4,7 +4,7 @@ fn area([h, w]: [usize; 2]) -> u128 {
     h as u128 * w as u128
 }
 
-use super::super::tile::plan_axis;
+use super::super::grid::plan_axis;
 use super::*;
 
 /// The built-in networks, and the U-Net of the paper.

@@ -6,11 +6,11 @@ use crate::model::{Built, Model};
 use crate::ops::{Concat, ExportNchw, ImageIn, ImageInfo, MaskOut, MaskRule, Unary, UnaryKind};
 use crate::tensor::{Shape, TensorDesc};
 
-pub(super) const WINDOW: &str = "window";
-pub(super) const INFO: &str = "info";
-pub(super) const MASK: &str = "mask";
-pub(super) const PROBABILITY: &str = "probability";
-pub(super) const DECISION: &str = "decision";
+pub(in crate::infer) const WINDOW: &str = "window";
+pub(in crate::infer) const INFO: &str = "info";
+pub(in crate::infer) const MASK: &str = "mask";
+pub(in crate::infer) const PROBABILITY: &str = "probability";
+pub(in crate::infer) const DECISION: &str = "decision";
 
 /// What is read of a tile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -23,14 +23,14 @@ pub struct TileOutputs {
 
 /// What a tile's graph gives.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TileRequest {
+pub(in crate::infer) struct TileRequest {
     pub mask: bool,
     pub decision: bool,
     pub probabilities: bool,
 }
 
 /// A network's rule, for probabilities where it decides on something else.
-pub(super) fn on_probabilities(built: &Built) -> MaskRule {
+pub(in crate::infer) fn on_probabilities(built: &Built) -> MaskRule {
     match built.rule {
         // A threshold of logits.
         MaskRule::Threshold(t) if built.decision != built.probability => MaskRule::Threshold(1.0 / (1.0 + (-t).exp())),
@@ -38,18 +38,33 @@ pub(super) fn on_probabilities(built: &Built) -> MaskRule {
     }
 }
 
-/// Raw pixels in, class ids and `planes` probabilities out, for `batch` tiles of one shape; and how probabilities become
-/// classes.
-pub(super) fn tile_graph(
+/// Tiles that are run together.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::infer) struct TileBatch {
+    /// How many.
+    pub tiles: usize,
+    /// Rows and columns of each.
+    pub shape: [usize; 2],
+}
+
+/// A network around which a tile's pixels become its results.
+pub(in crate::infer) struct TileGraph {
+    pub graph: Graph,
+    /// How probabilities, or what is decided on, become classes.
+    pub rule: MaskRule,
+}
+
+/// Raw pixels in, class ids and `planes` probabilities out.
+pub(in crate::infer) fn tile_graph(
     model: &Model,
-    (batch, [h, w]): (usize, [usize; 2]),
+    TileBatch { tiles, shape: [h, w] }: TileBatch,
     request: TileRequest,
     planes: usize,
-) -> Result<(Graph, MaskRule)> {
+) -> Result<TileGraph> {
     let channels = model.architecture.in_channels();
     let mut graph = Graph::new();
-    let window = graph.input(WINDOW, TensorDesc::linear(Shape::new(batch, channels, h, w)));
-    let info = graph.input(INFO, TensorDesc::linear(Shape::new(batch, 1, 1, ImageInfo::len(channels))));
+    let window = graph.input(WINDOW, TensorDesc::linear(Shape::new(tiles, channels, h, w)));
+    let info = graph.input(INFO, TensorDesc::linear(Shape::new(tiles, 1, 1, ImageInfo::len(channels))));
     let x = graph.node("image", ImageIn { height: h, width: w }, &[window, info])?;
     let mut built = model.architecture.build(&mut graph, x)?;
     if planes == 2 && graph.shape(built.probability).c == 1 {
@@ -71,5 +86,5 @@ pub(super) fn tile_graph(
         graph.output(PROBABILITY, exported);
     }
     let rule = if request.decision { built.rule } else { on_probabilities(&built) };
-    Ok((graph.without_dead_nodes(), rule))
+    Ok(TileGraph { graph: graph.without_dead_nodes(), rule })
 }

@@ -1,0 +1,328 @@
+//! Runs tiles: an [`Ensemble`]'s networks, ready for tiles of one shape, so many a run.
+//!
+//! A batch is tiles and their orientations, of one or several images. Every kernel treats the images of a batch alone,
+//! so results do not depend on who else is in it. Probabilities of several runs are added on the host, in `f32` and in a
+//! fixed order.
+
+use super::graph::{DECISION, INFO, MASK, PROBABILITY, TileBatch, TileOutputs, WINDOW};
+use super::plan::TileKind;
+use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
+use crate::infer::ensemble::Ensemble;
+use crate::infer::normalise::ChannelAffine;
+use crate::infer::orient::{Orientation, TilePlace};
+use crate::ops::{ImageInfo, MaskRule};
+use crate::session::{Backend, Executable, PlannedGraph};
+use crate::tensor::HostTensor;
+
+/// A tile to run.
+#[derive(Clone, Copy, Debug)]
+pub struct TileInput<'a> {
+    /// Where it lies.
+    pub place: &'a TilePlace,
+    /// The raw samples of the place's rows and columns, planar (channel, row, column).
+    pub pixels: &'a [f32],
+    /// How its image is normalised, for each model.
+    pub affines: &'a [Vec<ChannelAffine>],
+}
+
+/// What the networks make of a tile; empty what is not asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TileOutput {
+    /// Class ids, `[H, W]` of the network's output; empty where the decision is asked for.
+    pub mask: Vec<f32>,
+    /// What classes are decided on, `[K, H, W]`.
+    pub decision: Vec<f32>,
+    /// Probabilities, `[K, H, W]`.
+    pub probabilities: Vec<f32>,
+}
+
+/// The networks of an [`Ensemble`], ready for tiles of one shape.
+#[derive(Debug)]
+pub struct TileRunner {
+    tile: [usize; 2],
+    margin: usize,
+    batch: usize,
+    groups: Vec<Vec<Orientation>>,
+    /// For each model a session for each of `groups`.
+    members: Vec<Vec<Executable>>,
+    rule: MaskRule,
+    outputs: TileOutputs,
+}
+
+impl TileRunner {
+    /// Compiles and allocates what tiles of `tile` rows and columns need, `batch` of them or of their orientations a run.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn new(
+        backend: &Backend,
+        ensemble: &Ensemble,
+        tile: [usize; 2],
+        outputs: TileOutputs,
+        batch: usize,
+    ) -> Result<Self> {
+        block_on(Self::new_async(backend, ensemble, tile, outputs, batch))
+    }
+
+    /// [`Self::new`] as a future.
+    pub async fn new_async(
+        backend: &Backend,
+        ensemble: &Ensemble,
+        tile: [usize; 2],
+        outputs: TileOutputs,
+        batch: usize,
+    ) -> Result<Self> {
+        let batch = TileBatch { tiles: batch.max(1), shape: tile };
+        Self::load(backend, ensemble, batch, outputs, Vec::new()).await
+    }
+
+    /// The networks for a kind of tile, of the plans that were made to see whether it fits; none, and they are planned here.
+    pub(in crate::infer) async fn of_kind(
+        backend: &Backend,
+        ensemble: &Ensemble,
+        kind: &TileKind,
+        plans: Vec<PlannedGraph>,
+    ) -> Result<Self> {
+        let batch = TileBatch { tiles: kind.batch, shape: kind.shape };
+        Self::load(backend, ensemble, batch, kind.outputs, plans).await
+    }
+
+    async fn load(
+        backend: &Backend,
+        ensemble: &Ensemble,
+        batch: TileBatch,
+        outputs: TileOutputs,
+        plans: Vec<PlannedGraph>,
+    ) -> Result<Self> {
+        let TileBatch { tiles, shape } = batch;
+        let (groups, mut plans) = (ensemble.groups(shape), plans.into_iter());
+        let mut rule = MaskRule::Argmax;
+        let mut members = Vec::new();
+        for model in ensemble.models() {
+            let mut sessions = Vec::new();
+            for group in &groups {
+                let Some(graph) = ensemble.tile_graph(model, group, batch, outputs)? else { continue };
+                rule = graph.rule;
+                sessions.push(match plans.next() {
+                    Some(plan) => backend.prepare_planned_async(plan, model.stored()).await?,
+                    None => backend.prepare_async(&graph.graph, model.stored()).await?,
+                });
+            }
+            members.push(sessions);
+        }
+        Ok(Self { tile: shape, margin: ensemble.size_rule().margin, batch: tiles, groups, members, rule, outputs })
+    }
+
+    /// Bytes of device memory held.
+    pub fn device_bytes(&self) -> u64 {
+        self.members.iter().flatten().map(Executable::device_bytes).sum()
+    }
+
+    /// Tiles, or orientations of tiles, that one run takes.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Tiles that fill the batch.
+    pub fn tiles_at_once(&self) -> usize {
+        self.batch.div_ceil(self.groups.first().map_or(1, Vec::len).max(1))
+    }
+
+    /// How what classes are decided on becomes classes.
+    pub fn rule(&self) -> MaskRule {
+        self.rule
+    }
+
+    /// Runs tiles, any number. `progress` gets a fraction from 0 to 1 and may cancel.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run(&mut self, tiles: &[TileInput], progress: impl FnMut(f64) -> Result<()>) -> Result<Vec<TileOutput>> {
+        block_on(self.run_async(tiles, progress))
+    }
+
+    /// [`Self::run`] as a future.
+    pub async fn run_async(
+        &mut self,
+        tiles: &[TileInput<'_>],
+        mut progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Vec<TileOutput>> {
+        self.check(tiles)?;
+        let (batch, runs_a_tile) = (self.batch, self.runs_a_tile());
+        let requested = Downloads::of(self.outputs, runs_a_tile == 1);
+        let runs = |group: &Vec<Orientation>| (tiles.len() * group.len()).div_ceil(batch);
+        let count = self.members.len() * self.groups.iter().map(runs).sum::<usize>();
+        let output = self.output();
+        let mut results = vec![TileOutput::default(); tiles.len()];
+        let (mut upload, mut done) = (Upload::default(), 0);
+        for (member, sessions) in self.members.iter_mut().enumerate() {
+            for (group, executable) in self.groups.iter().zip(sessions) {
+                let jobs: Vec<Job> =
+                    (0..tiles.len()).flat_map(|tile| group.iter().map(move |&by| Job { tile, by })).collect();
+                for part in jobs.chunks(batch) {
+                    upload.fill(tiles, part, batch, member);
+                    executable.write(WINDOW, &upload.windows)?;
+                    executable.write(INFO, &upload.words)?;
+                    let so_far = |part: f64| (done as f64 + part) / count as f64;
+                    executable.run_async(|k, of| progress(so_far(k as f64 / of.max(1) as f64))).await?;
+                    done += 1;
+                    let all = requested.read(executable).await?;
+                    for (k, Job { tile, by }) in part.iter().enumerate() {
+                        let Some(result) = results.get_mut(*tile) else { continue };
+                        let own = all.of(k, batch);
+                        match runs_a_tile {
+                            1 => *result = own,
+                            _ => {
+                                add(&mut result.probabilities, by.inverse().planes(&own.probabilities, by.size(output)))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        if runs_a_tile > 1 {
+            results.iter_mut().for_each(|r| self.average(r, runs_a_tile, output[0] * output[1]));
+        }
+        Ok(results)
+    }
+
+    fn check(&self, tiles: &[TileInput]) -> Result<()> {
+        let members = self.members.len();
+        let wrong = tiles.iter().find(|t| t.place.size != self.tile || t.affines.len() != members);
+        let Some(TileInput { place, affines, .. }) = wrong else { return Ok(()) };
+        let reason = format!("a tile of {:?} with {} normalisations was given", place.size, affines.len());
+        Err(Error::invalid("tile", format!("{reason} to {members} models for {:?}", self.tile)))
+    }
+
+    /// Rows and columns of the networks' outputs.
+    fn output(&self) -> [usize; 2] {
+        self.tile.map(|n| n - 2 * self.margin)
+    }
+
+    fn runs_a_tile(&self) -> usize {
+        self.members.len() * self.groups.iter().map(Vec::len).sum::<usize>()
+    }
+
+    /// Makes of sums what is asked for.
+    fn average(&self, result: &mut TileOutput, runs: usize, pixels: usize) {
+        let factor = 1.0 / runs as f32;
+        result.probabilities.iter_mut().for_each(|sum| *sum *= factor);
+        match (self.outputs.decision, self.outputs.probabilities) {
+            (true, true) => result.decision.clone_from(&result.probabilities),
+            (true, false) => result.decision = std::mem::take(&mut result.probabilities),
+            (false, valid) => {
+                let (planes, classes) = (&result.probabilities, result.probabilities.len() / pixels.max(1));
+                let class = |i: usize| self.rule.class(classes, |c| planes[c * pixels + i]) as f32;
+                result.mask = (0..pixels).map(class).collect();
+                if !valid {
+                    result.probabilities = Vec::new();
+                }
+            }
+        }
+    }
+}
+
+/// An orientation of a tile, to be run.
+#[derive(Clone, Copy)]
+struct Job {
+    /// Its number among the tiles given.
+    tile: usize,
+    by: Orientation,
+}
+
+/// Adds planes to a sum, which they begin.
+fn add(sum: &mut Vec<f32>, planes: Vec<f32>) {
+    match sum.is_empty() {
+        true => *sum = planes,
+        false => sum.iter_mut().zip(planes).for_each(|(sum, v)| *sum += v),
+    }
+}
+
+/// Outputs of a run that are read, and all that was read of them.
+#[derive(Clone, Copy)]
+struct Downloads {
+    mask: bool,
+    decision: bool,
+    probabilities: bool,
+}
+
+impl Downloads {
+    /// What is read where one run makes a tile's result alone; of several the probabilities are averaged.
+    fn of(outputs: TileOutputs, alone: bool) -> Self {
+        let TileOutputs { decision, probabilities } = outputs;
+        Self { mask: alone && !decision, decision: alone && decision, probabilities: !alone || probabilities }
+    }
+
+    async fn read(self, executable: &mut Executable) -> Result<BatchOutput> {
+        let mut all = BatchOutput(TileOutput::default());
+        let TileOutput { mask, decision, probabilities } = &mut all.0;
+        let outputs = [
+            (self.mask, MASK, mask),
+            (self.decision, DECISION, decision),
+            (self.probabilities, PROBABILITY, probabilities),
+        ];
+        for (requested, name, to) in outputs {
+            if requested {
+                *to = executable.read_async(name).await.map(HostTensor::into_data)?;
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The results of a batch's tiles, one after another.
+struct BatchOutput(TileOutput);
+
+impl BatchOutput {
+    /// Those of tile `k` of a batch.
+    fn of(&self, k: usize, batch: usize) -> TileOutput {
+        let part = |all: &[f32]| {
+            let each = all.len() / batch;
+            all.get(k * each..(k + 1) * each).unwrap_or_default().to_vec()
+        };
+        let TileOutput { mask, decision, probabilities } = &self.0;
+        TileOutput { mask: part(mask), decision: part(decision), probabilities: part(probabilities) }
+    }
+}
+
+/// The inputs of a run.
+#[derive(Default)]
+struct Upload {
+    /// Raw pixels, each tile's in a window as large as the tile.
+    windows: Vec<f32>,
+    /// Where they belong.
+    words: Vec<f32>,
+}
+
+impl Upload {
+    /// The inputs of some jobs for a model. A batch that is not full is filled with its last tile.
+    fn fill(&mut self, tiles: &[TileInput], jobs: &[Job], batch: usize, member: usize) {
+        self.windows.clear();
+        self.words.clear();
+        for job in jobs.iter().chain(jobs.last().into_iter().cycle()).take(batch) {
+            let Some(tile) = tiles.get(job.tile) else { continue };
+            let read = [tile.place.rows.len(), tile.place.columns.len()];
+            let affine = tile.affines.get(member).map_or(&[][..], Vec::as_slice);
+            self.push(&tile.place.oriented(job.by), &job.by.planes(tile.pixels, read), affine);
+        }
+    }
+
+    fn push(&mut self, place: &TilePlace, pixels: &[f32], affine: &[ChannelAffine]) {
+        let [h, w] = place.size;
+        let (rows, columns) = (place.rows.len(), place.columns.len());
+        let first = self.windows.len();
+        self.windows.resize(first + affine.len() * h * w, 0.0);
+        for (i, line) in pixels.chunks_exact(columns.max(1)).enumerate() {
+            let (c, y) = (i / rows.max(1), i % rows.max(1));
+            let at = first + (c * h + y) * w;
+            if let Some(to) = self.windows.get_mut(at..at + line.len()) {
+                to.copy_from_slice(line);
+            }
+        }
+        let info = ImageInfo {
+            tile: place.start.map(|n| n as i64),
+            window: [place.rows.start, place.columns.start],
+            image: place.image,
+            channels: affine.iter().map(|a| [a.offset, a.scale, a.low, a.high]).collect(),
+        };
+        self.words.extend(info.words());
+    }
+}
