@@ -1,5 +1,6 @@
 //! What is computed in the browser and, by `examples/web_reference.rs`, natively.
 
+use unet_wgpu::infer::Ids;
 use unet_wgpu::model::{self, INPUT};
 use unet_wgpu::ops::{Hyper, OptimiserKind};
 use unet_wgpu::train::{Augmentation, Augmenter, LossConfig, StepOptions, TARGET, Trainer, initial, loss_graph};
@@ -15,7 +16,10 @@ pub async fn segment(backend: Backend, model: Model, image: &Image) -> Result<(V
     let mut segmenter = Segmenter::new(backend, model);
     let options = SegmentOptions { probabilities: true, ..SegmentOptions::default() };
     let result = segmenter.segment_async(image, &options, |_| Ok(())).await?;
-    let ids = (0..image.width() * image.height()).map(|i| result.mask.ids().id(i) as u8).collect();
+    let ids = match result.mask.ids() {
+        Ids::U8(ids) => ids.clone(),
+        Ids::U16(ids) => ids.iter().map(|&id| id as u8).collect(),
+    };
     Ok((ids, result.probabilities.unwrap_or_default()))
 }
 
