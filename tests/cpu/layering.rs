@@ -467,7 +467,15 @@ fn visit(file: PathBuf, is_root: bool, seen: &mut BTreeSet<PathBuf>) {
 fn rustfmt_sees_every_file() {
     let root = root().canonicalize().unwrap();
     let mut seen = BTreeSet::new();
-    for crate_root in ["src/lib.rs", "src/main.rs", "tests/cpu/main.rs", "tests/gpu/main.rs", "fuzz/src/lib.rs"] {
+    for crate_root in [
+        "src/lib.rs",
+        "src/main.rs",
+        "tests/cpu/main.rs",
+        "tests/gpu/main.rs",
+        "fuzz/src/lib.rs",
+        "tests/web/src/lib.rs",
+        "tests/web/bindgen/src/main.rs",
+    ] {
         visit(root.join(crate_root), true, &mut seen);
     }
     for folder in ["benches", "examples", "fuzz/fuzz_targets"] {
