@@ -6,8 +6,8 @@ mod cases;
 
 use std::path::Path;
 
-use unet_wgpu::gpu::block_on;
-use unet_wgpu::weights::builtin;
+use unet_wgpu::low_level::gpu::block_on;
+use unet_wgpu::low_level::weights::builtin;
 use unet_wgpu::{Backend, Error, Image, Model, Result};
 
 fn main() -> Result<()> {

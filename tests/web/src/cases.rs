@@ -1,9 +1,11 @@
 //! What is computed in the browser and, by `examples/web_reference.rs`, natively.
 
-use unet_wgpu::infer::Ids;
-use unet_wgpu::model::{self, INPUT};
-use unet_wgpu::ops::{Hyper, OptimiserKind};
-use unet_wgpu::train::{Augmentation, Augmenter, LossConfig, StepOptions, TARGET, Trainer, initial, loss_graph};
+use unet_wgpu::low_level::infer::Ids;
+use unet_wgpu::low_level::model::{self, INPUT};
+use unet_wgpu::low_level::ops::{Hyper, OptimiserKind};
+use unet_wgpu::low_level::train::{
+    Augmentation, Augmenter, LossConfig, StepOptions, TARGET, Trainer, initial, loss_graph,
+};
 use unet_wgpu::{Backend, Gpu, Image, Model, Result, SegmentOptions, Segmenter};
 
 /// Training steps.

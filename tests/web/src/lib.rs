@@ -6,7 +6,7 @@ mod cases;
 
 use std::collections::BTreeSet;
 
-use unet_wgpu::ops::{Lowering, registry};
+use unet_wgpu::low_level::ops::{Lowering, registry};
 use unet_wgpu::{Backend, Gpu, Image, Model, wgpu};
 use wasm_bindgen::prelude::*;
 
