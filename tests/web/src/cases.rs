@@ -16,7 +16,7 @@ const SIDE: usize = 32;
 /// Class ids and probabilities of an image.
 pub async fn segment(backend: Backend, model: Model, image: &Image) -> Result<(Vec<u8>, Vec<f32>)> {
     let mut segmenter = Segmenter::new(backend, model);
-    let options = SegmentOptions { probabilities: true, ..SegmentOptions::default() };
+    let options = SegmentOptions::default().with_probabilities(true);
     let result = segmenter.segment_async(image, &options, |_| Ok(())).await?;
     let ids = match result.mask.ids() {
         Ids::U8(ids) => ids.clone(),
