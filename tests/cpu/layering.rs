@@ -286,10 +286,12 @@ fn crates(t: &[Token]) -> BTreeSet<String> {
 /// Options of the program, `--so`, that strings name.
 fn options(t: &[Token]) -> BTreeSet<String> {
     let texts = t.iter().filter_map(|token| match token {
-        Token::Text(text) => Some(text),
+        // A new line is still as it is spelt in the source.
+        Token::Text(text) => Some(text.replace("\\n", " ")),
         _ => None,
     });
-    let words = texts.flat_map(|text| text.split(|c: char| c.is_whitespace() || "`'\"([{,;".contains(c)));
+    let texts: Vec<String> = texts.collect();
+    let words = texts.iter().flat_map(|text| text.split(|c: char| c.is_whitespace() || "`'\"([{,;".contains(c)));
     let named = words.filter(|w| w.strip_prefix("--").is_some_and(|w| w.starts_with(|c: char| c.is_ascii_lowercase())));
     named.map(String::from).collect()
 }
