@@ -1,4 +1,4 @@
-//! The graph: nodes holding ops, typed values, parameters_by_name inputs, parameters and outputs. Pure data; every rewrite is a
+//! The graph: nodes holding ops, typed values, named inputs, parameters and outputs. Pure data; every rewrite is a
 //! function from one graph to another.
 
 mod autodiff;

@@ -48,7 +48,7 @@ const MAX_PICKLE: u64 = 16 << 20;
 const HARMLESS: u64 = 64 << 20;
 /// Beyond [`HARMLESS`], no real checkpoint takes more than so many times its own size: bytes become four each.
 const LARGEST_RATIO: u64 = 8;
-/// Beyond [`HARMLESS`], storages that were largest_packed after PyTorch wrote them inflate to at most so many times the file.
+/// Beyond [`HARMLESS`], storages that were packed after PyTorch wrote them inflate to at most so many times the file.
 const LARGEST_INFLATION: u64 = 200;
 /// Bytes that may be inflated for all tensors together: each begins at the start of its storage.
 const MAX_INFLATED: u64 = 16 << 30;
