@@ -1,4 +1,5 @@
-//! Fixtures of kind `augment`: displacement fields, warped images and labels, intensities; from numpy in double precision.
+//! Fixtures of kind `augment`: displacement fields, warped images and labels, intensities; from numpy in double
+//! precision.
 
 use super::manifest::under;
 use super::{CaseFile, Entry, Selftest, Verdict, compare};

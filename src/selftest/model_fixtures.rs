@@ -1,5 +1,5 @@
-//! Fixtures of kind `model`: whole networks with weights, inputs and results from PyTorch. Mode `train` starts with a forward
-//! pass in evaluation mode too; `train_fixtures` has the rest.
+//! Fixtures of kind `model`: whole networks with weights, inputs and results from PyTorch. Mode `train` starts with a
+//! forward pass in evaluation mode too; `train_fixtures` has the rest.
 
 use super::manifest::under;
 use super::{CaseFile, Entry, Selftest, Verdict, compare};
@@ -55,8 +55,8 @@ fn activations(graph: &Graph, modules: &[&str]) -> Result<Graph> {
     Ok(graph)
 }
 
-/// The tolerance of a tensor, relative to its scale. A probability's error is its logit's error times a slope of at most 1/4;
-/// logits of 30 in `f16` have errors above 1/200.
+/// The tolerance of a tensor, relative to its scale. A probability's error is its logit's error times a slope of at
+/// most 1/4; logits of 30 in `f16` have errors above 1/200.
 fn tolerance(precision: Precision, name: &str, requested: &BTreeMap<String, HostTensor>) -> f32 {
     let factor = network_tolerance(precision);
     if precision == Precision::F32 || name.starts_with(LOGITS) || name.starts_with(ACTIVATION) {

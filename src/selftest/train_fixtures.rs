@@ -1,5 +1,5 @@
-//! Fixtures of kind `model`, mode `train`: outputs in training mode, loss, gradients, running statistics, and parameters
-//! after optimiser steps.
+//! Fixtures of kind `model`, mode `train`: outputs in training mode, loss, gradients, running statistics, and
+//! parameters after optimiser steps.
 
 use super::manifest::under;
 use super::{CaseFile, Entry, Selftest, Verdict, compare};
@@ -18,8 +18,8 @@ use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// Tolerance of outputs, running statistics and losses, relative to their scale. PyTorch's own f32 has errors of 7e-6 in
-/// training mode.
+/// Tolerance of outputs, running statistics and losses, relative to their scale. PyTorch's own f32 has errors of 7e-6
+/// in training mode.
 const FORWARD: f32 = 2e-5;
 /// Tolerances of gradients, relative to their scale and to the model's largest gradient: golden/README.md.
 const GRADIENTS: [f32; 2] = [2e-4, 2e-5];
@@ -117,7 +117,7 @@ impl Steps {
     fn variable(&self, name: &str) -> Result<HostTensor> {
         match self {
             Self::Gpu(session) => session.read_state(name),
-            Self::Cpu(_, states) => states.get(name).cloned().ok_or_else(|| Error::invalid(name, "is no state")),
+            Self::Cpu(_, states) => states.get(name).cloned().ok_or_else(|| Error::invalid(name, "is not a variable")),
         }
     }
 }
@@ -134,8 +134,8 @@ struct Case<'a> {
     steps: u64,
     /// Parameters whose exact gradient is zero.
     zero: Vec<String>,
-    /// Absolute tolerance of losses, four times the error of PyTorch's own `f32`: a loss may be a small difference of large
-    /// terms.
+    /// Absolute tolerance of losses, four times the error of PyTorch's own `f32`: a loss may be a small difference of
+    /// large terms.
     loss_floor: f32,
 }
 
@@ -253,8 +253,8 @@ impl Selftest<'_> {
         }
     }
 
-    /// Tolerance of losses, relative to their scale. Larger if Winograd is forced on every convolution: its rounding weighs more
-    /// in a small difference of large terms.
+    /// Tolerance of losses, relative to their scale. Larger if Winograd is forced on every convolution: its rounding
+    /// weighs more in a small difference of large terms.
     fn loss_factor(&self) -> f32 {
         match self.backend.gpu().and_then(|gpu| gpu.target().overrides.conv) {
             Some(ConvFamily::Winograd | ConvFamily::Winograd2) => WINOGRAD_TOLERANCE,

@@ -342,12 +342,12 @@ fn holds_tensors(v: &PickleValue) -> bool {
 fn what(v: &PickleValue) -> String {
     match v {
         PickleValue::None => "None".into(),
-        PickleValue::Bool(b) => format!("the truth value {b}"),
+        PickleValue::Bool(b) => format!("the boolean {b}"),
         PickleValue::Int(i) => format!("the number {i}"),
         PickleValue::Float(f) => format!("the number {f}"),
-        PickleValue::String(s) => format!("the text \"{}\"", shown(s)),
+        PickleValue::String(s) => format!("the string \"{}\"", shown(s)),
         PickleValue::List(l) => format!("a list of {}", l.len()),
-        PickleValue::Dict(d) => format!("a table of {}", d.len()),
+        PickleValue::Dict(d) => format!("a dict of {}", d.len()),
         PickleValue::Bytes(b) => format!("{} bytes", b.len()),
         PickleValue::Unsupported(kind) if kind == "torch.Tensor" => "a tensor".into(),
         PickleValue::Unsupported(kind) => format!("a `{}`", shown(kind)),

@@ -1,5 +1,5 @@
-//! Pixel sizes, georeferences and pyramids of files written by tifffile (scripts/make_calibration_fixtures.py), and how they
-//! are passed on to results.
+//! Pixel sizes, georeferences and pyramids of files written by tifffile (scripts/make_calibration_fixtures.py), and how
+//! they are passed on to results.
 
 use std::path::{Path, PathBuf};
 

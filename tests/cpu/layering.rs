@@ -1,5 +1,5 @@
-//! Project rules that the compiler does not check: module layers, where crates may be used, file length, and that rustfmt
-//! sees every file. Reads the sources; needs no GPU.
+//! Project rules that the compiler does not check: module layers, where crates may be used, file length, and that
+//! rustfmt sees every file. Reads the sources; needs no GPU.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! If a loop's trip count depends on uniforms alone, lavapipe recompiles the kernel in every dispatch and keeps every copy: a
-//! millisecond and a third of a megabyte each. `trip_count` of lib/loops.wgsl prevents it; this test finds loops without it
-//! in all shaders. Needs no GPU.
+//! If a loop's trip count depends on uniforms alone, lavapipe recompiles the kernel in every dispatch and keeps every
+//! copy: a millisecond and a third of a megabyte each. `trip_count` of lib/loops.wgsl prevents it; this test finds
+//! loops without it in all shaders. Needs no GPU.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Small ONNX files of many forms, written and run through onnxruntime by `scripts/check_onnx_forms.py`: the CPU reference's
-//! outputs, and the inferred kind of output.
+//! Small ONNX files of many forms, written and run through onnxruntime by `scripts/check_onnx_forms.py`: the CPU
+//! reference's outputs, and the inferred kind of output.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

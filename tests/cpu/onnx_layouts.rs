@@ -1,5 +1,5 @@
-//! ONNX files with the axes, sizes and skips of many exporters, made by `scripts/onnx_layouts.py` with random weights. Outputs
-//! and masks must match onnxruntime's.
+//! ONNX files with the axes, sizes and skips of many exporters, made by `scripts/onnx_layouts.py` with random weights.
+//! Outputs and masks must match onnxruntime's.
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;

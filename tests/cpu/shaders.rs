@@ -202,8 +202,8 @@ fn bindings_match_the_ops() {
     }
 }
 
-/// The first mix of operators that WGSL's grammar requires parentheses for. naga accepts them, browsers do not. Shifts cannot
-/// be mixed with any operator, `&`, `|` and `^` only with themselves.
+/// The first mix of operators that WGSL's grammar requires parentheses for. naga accepts them, browsers do not. Shifts
+/// cannot be mixed with any operator, `&`, `|` and `^` only with themselves.
 fn mixed_operators(text: &str) -> Option<String> {
     let code: Vec<&str> = text.lines().map(|l| l.split("//").next().unwrap_or(l)).collect();
     let code =

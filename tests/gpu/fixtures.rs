@@ -44,7 +44,8 @@ fn expected() -> BTreeMap<String, usize> {
             "checkpoint" => entry["groups"]["out"]["tensors"].as_u64().unwrap() as usize,
             // Value and gradient of each loss.
             "losses" => 2 * entry["case"]["losses"].as_array().unwrap().len(),
-            // Per item of a weight map: separated labels, two distances, the weight. Of metrics: twelve measures, three maps.
+            // Per item of a weight map: separated labels, two distances, the weight. Of metrics: twelve measures, three
+            // maps.
             kind @ ("weightmap" | "metrics") => {
                 let items = entry["case"]["items"].as_array().unwrap().len();
                 items * if kind == "metrics" { 15 } else { 4 }

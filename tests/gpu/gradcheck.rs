@@ -46,13 +46,13 @@ const DIFFERENTIABLE: [&str; 30] = [
     "weighted_sum",
 ];
 
-/// Ops whose every case must have a gradient, whether strided, dilated, grouped or overlapping, except for forms that only
-/// rewrites produce.
+/// Ops whose every case must have a gradient, whether strided, dilated, grouped or overlapping, except for forms that
+/// only rewrites produce.
 const ALL_CASES: [&str; 7] =
     ["avg_pool2d", "batch_norm2d", "conv2d", "conv_transpose2d", "instance_norm2d", "max_pool2d", "pool2d"];
 
-/// Reductions: the effect of one element drowns in rounding. Checked along directions of many elements, as parts of losses
-/// (`train::LossConfig`).
+/// Reductions: the effect of one element drowns in rounding. Checked along directions of many elements, as parts of
+/// losses (`train::LossConfig`).
 const REDUCTIONS: [&str; 4] = ["overlap", "pixel_loss", "softmax_cross_entropy", "ssim_means"];
 
 /// A case with its gradients: the graph and its inputs, including the gradients of the outputs.

@@ -125,7 +125,7 @@ fn the_kind_of_ground_truth_can_be_given() {
             .unwrap();
     }
     let e = f.error(&eval(&[]));
-    assert!(e.contains("of which of 4 classes") && e.contains("--ground-truth classes"), "{e}");
+    assert!(e.contains("which of 4 classes") && e.contains("--ground-truth classes"), "{e}");
     let r = f.run(&eval(&["--ground-truth", "classes"]));
     assert!(r.code == 0 && r.stderr.contains("ground truth: labels/ as class ids"), "{}", r.stderr);
     let ignored = json_of(&f, &["--ground-truth", "classes", "--ignore", "0"]);

@@ -1,4 +1,5 @@
-//! Every registered op case on the GPU against its CPU reference, with unchecked shaders as shipped and with bounds checks.
+//! Every registered op case on the GPU against its CPU reference, with unchecked shaders as shipped and with bounds
+//! checks.
 
 use std::collections::HashSet;
 use unet_wgpu::gpu::{Gpu, PrecisionChoice};

@@ -1,5 +1,5 @@
-//! Tiled output matches whole-image output, bit for bit if requested; every pixel is written exactly once; networks that
-//! cannot be tiled are errors.
+//! Tiled output matches whole-image output, bit for bit if requested; every pixel is written exactly once; networks
+//! that cannot be tiled are errors.
 
 use serde_json::json;
 use unet_wgpu::error::Result;
