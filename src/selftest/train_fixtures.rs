@@ -129,7 +129,7 @@ struct Case<'a> {
     loss: LossConfig,
     inputs: Tensors,
     initial: Weights,
-    requested: Tensors,
+    expected: Tensors,
     optimisers: BTreeMap<String, Optimiser>,
     steps: u64,
     /// Parameters whose exact gradient is zero.
@@ -173,12 +173,12 @@ impl<'a> Case<'a> {
         let given = ["param/", "buffer/", "out/", "act/"];
         let known =
             |k: &str| given.iter().any(|p| k.starts_with(p)) || ["input", "target", "weight", "present"].contains(&k);
-        let requested = tensors.iter().filter(|(k, _)| !known(k)).map(|(k, t)| (k.to_string(), t.clone())).collect();
+        let expected = tensors.iter().filter(|(k, _)| !known(k)).map(|(k, t)| (k.to_string(), t.clone())).collect();
         let zero = entry.zero_grad_params.clone();
         let loss_floor = entry.groups.get(LOSS).map_or(0.0, |g| 4.0 * g.f32_err);
         let steps = part("steps").as_u64().unwrap_or(1);
         let model = model::parse(&arch, &config)?;
-        Ok(Self { name: &entry.name, model, loss, inputs, initial, requested, optimisers, steps, zero, loss_floor })
+        Ok(Self { name: &entry.name, model, loss, inputs, initial, expected, optimisers, steps, zero, loss_floor })
     }
 
     /// The training step, with everything that is compared as outputs.
@@ -206,7 +206,7 @@ impl<'a> Case<'a> {
 
     /// The largest gradient of the model.
     fn largest_gradient(&self) -> f32 {
-        let gradients = self.requested.iter().filter(|(k, _)| k.starts_with(GRADIENT));
+        let gradients = self.expected.iter().filter(|(k, _)| k.starts_with(GRADIENT));
         gradients.flat_map(|(_, t)| t.data()).fold(0.0, |a, v| a.max(v.abs()))
     }
 }
@@ -236,7 +236,7 @@ impl Selftest<'_> {
             Ok(case) => case,
             Err(e) => return Ok(Err(e.to_string())),
         };
-        let mut left: Vec<&String> = case.requested.keys().collect();
+        let mut left: Vec<&String> = case.expected.keys().collect();
         for (number, (tag, optimiser)) in case.optimisers.iter().enumerate() {
             let checks = match self.train(&case, tag, optimiser, number == 0) {
                 Ok(checks) => checks,
@@ -278,7 +278,7 @@ impl Selftest<'_> {
             if step > 1 || !first {
                 continue;
             }
-            for (key, expected) in &case.requested {
+            for (key, expected) in &case.expected {
                 let (got, factor, floor) = if let Some(name) = key.strip_prefix("buffer_after/") {
                     (run.variable(name)?, FORWARD, 0.0)
                 } else if let Some(name) = key.strip_prefix(GRADIENT) {
@@ -299,7 +299,7 @@ impl Selftest<'_> {
         }
         let adam = optimiser.kind != "sgd";
         let step_size = ADAM * optimiser.lr as f32 * case.steps as f32;
-        for (key, expected) in &case.requested {
+        for (key, expected) in &case.expected {
             let Some(rest) = key.strip_prefix(&format!("{tag}/")) else { continue };
             let verdict = if rest == "loss_step" {
                 let got = HostTensor::new([losses.len()], losses.clone())?;
@@ -311,7 +311,7 @@ impl Selftest<'_> {
                     let max = optimiser.lr as f32 * case.steps as f32 * 4.0;
                     Verdict::within(compare(&got, expected), 0.0, max)
                 } else if adam {
-                    let gradient = &case.requested[&format!("{GRADIENT}{name}")];
+                    let gradient = &case.expected[&format!("{GRADIENT}{name}")];
                     let counts = |i: usize| gradient.data()[i].abs() >= ADAM_FLOOR * top;
                     Verdict::within(masked(&got, expected, counts), 0.0, step_size)
                 } else {

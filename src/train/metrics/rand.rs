@@ -80,8 +80,8 @@ pub fn rand_error(prob: &[f32], ground_truth: &LabelMap, thresholds: &[f64]) -> 
     Ok(1.0 - best)
 }
 
-/// V_info: mutual information of ground truth and prediction over the mean of their entropies; 1 if both entropies are
-/// 0. Errors if the maps differ in size.
+/// V_info: mutual information of ground truth and prediction over the mean of their entropies; 1 if both are 0.
+/// Errors if the maps differ in size.
 pub fn v_info(pred: &LabelMap, ground_truth: &LabelMap) -> Result<f64> {
     let Some(s) = Shares::of(pred, ground_truth)? else { return Ok(1.0) };
     let entropy = |v: &[f64]| -v.iter().map(|p| p * p.ln()).sum::<f64>();
