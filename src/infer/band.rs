@@ -1,31 +1,31 @@
-//! A segmented image as a stream of rows: what an image of any size is handed on in.
+//! A segmented image as a stream of rows, for images of any size.
 //!
-//! Rows come complete, in order from top to bottom, each exactly once, in bands of a bounded number of rows. Whoever
-//! wants them implements [`BandSink`]; files are sinks, and so is what follows instances from band to band.
+//! Rows arrive complete, from top to bottom, each exactly once, in bands of a bounded number of rows. Consumers
+//! implement [`BandSink`]: result files, and the search for instances.
 
 use super::image::Image;
 use super::mask::{Ids, Mask};
 use crate::error::{Error, Result};
 
-/// What a sink is told before the first band.
+/// What a sink learns before the first band.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BandInfo {
     /// Columns of the image, and of every band.
     pub width: usize,
     /// Rows of the image: the sum of all bands' heights.
     pub height: usize,
-    /// Channels of the image as [`Band::pixels`] has them.
+    /// Channels of [`Band::pixels`].
     pub channels: usize,
     /// Class names, background first; ids are below their number.
     pub classes: Vec<String>,
-    /// Probability planes of the network: one for a single sigmoid output, otherwise one a class.
+    /// Probability planes of the network: 1 for a single sigmoid output, otherwise one per class.
     pub planes: usize,
-    /// Pixel values shown as black and white: percentiles over the image, alike for all channels. Present if a sink needs
-    /// it.
+    /// Pixel values shown as black and white: percentiles over the image, equal for all channels. Present if a sink
+    /// needs them.
     pub contrast: Option<[f64; 2]>,
 }
 
-/// What a sink reads of every band; the rest is not made for it.
+/// The fields of a band that a sink reads; others are not computed for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Needs {
     /// [`Band::probabilities`].
@@ -37,7 +37,7 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// What either needs.
+    /// The union of both needs.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -48,64 +48,64 @@ impl Needs {
     }
 }
 
-/// Some complete rows of a segmented image.
+/// Consecutive rows of a segmented image.
 #[derive(Clone, Copy, Debug)]
 pub struct Band<'a> {
-    /// Row of the image that the band begins with.
+    /// The image row at which the band begins.
     pub first: usize,
     /// Rows of the band, at least one.
     pub height: usize,
-    /// Columns, as of the image.
+    /// Columns, as in the image.
     pub width: usize,
     /// Class of every pixel, `[height][width]`.
     pub classes: &'a Ids,
     /// Probabilities `[K][height][width]`, if a sink needs them; K is [`BandInfo::planes`].
     pub probabilities: Option<&'a [f32]>,
-    /// The image's own pixels of these rows, as its file has them, if a sink needs them: `height` x `width` pixels of
+    /// The image's own pixels of these rows, as in its file, if a sink needs them: `height` x `width` pixels of
     /// [`BandInfo::channels`] channels.
     pub pixels: Option<&'a Image>,
 }
 
 impl Band<'_> {
-    /// Class of the pixel with this index in the band, counted row by row; 0 outside.
+    /// Class of the pixel at this row-major index in the band; 0 if out of range.
     pub fn class(&self, index: usize) -> usize {
         self.classes.id(index)
     }
 }
 
-/// `Send` where there are threads: a future that holds a source or a sink may move to another. In a browser, where values
-/// of the page stay in their thread, it asks for nothing.
+/// `Send` if there are threads: a future that holds a source or a sink may move to another thread. In a browser, where
+/// JavaScript values stay in their thread, it requires nothing.
 #[cfg(not(target_arch = "wasm32"))]
 pub trait MaybeSend: Send {}
 #[cfg(not(target_arch = "wasm32"))]
 impl<T: Send + ?Sized> MaybeSend for T {}
 
-/// `Send` where there are threads; in a browser it asks for nothing.
+/// `Send` if there are threads; in a browser it requires nothing.
 #[cfg(target_arch = "wasm32")]
 pub trait MaybeSend {}
 #[cfg(target_arch = "wasm32")]
 impl<T: ?Sized> MaybeSend for T {}
 
-/// Takes the rows of one segmented image.
+/// Consumer of the rows of one segmented image.
 pub trait BandSink: MaybeSend {
-    /// What the sink reads. Asked for once, before [`Self::start`].
+    /// The fields that the sink reads. Called once, before [`Self::start`].
     fn needs(&self) -> Needs {
         Needs::default()
     }
 
-    /// Comes before the first band. Comes again when the work begins anew (in `f32`, after `f16` overflowed): all that came
-    /// before is void then.
+    /// Called before the first band, and again if segmentation restarts (in `f32`, after `f16` overflowed): earlier
+    /// rows are then void.
     fn start(&mut self, info: &BandInfo) -> Result<()>;
 
-    /// The next rows.
+    /// Receives the next rows.
     fn band(&mut self, band: &Band) -> Result<()>;
 
-    /// All rows were given: files get their names. A sink that is dropped without leaves no trace.
+    /// Called after the last row: files get their final names. A sink dropped without it leaves no files.
     fn finish(self: Box<Self>) -> Result<()>;
 }
 
-/// Gives a mask in memory to a sink in bands of at most `rows` rows, `start` and `finish` included; what a sink needs and
-/// is not given is an error.
+/// Passes a mask in memory to a sink in bands of at most `rows` rows, including `start` and `finish`. Fails if the sink
+/// needs something that is missing.
 pub fn feed(
     mut sink: Box<dyn BandSink>,
     info: &BandInfo,
@@ -129,7 +129,7 @@ pub fn feed(
         || !image.is_none_or(|p| fits(p.width(), p.height()))
         || probabilities.is_some_and(|p| p.len() != plane * info.planes)
     {
-        return Err(Error::invalid("mask", format!("of {width}x{height} pixels does not belong to the rest")));
+        return Err(Error::invalid("mask", format!("of {width}x{height} pixels does not match the other arguments")));
     }
     sink.start(info)?;
     let mut first = 0;
@@ -160,10 +160,10 @@ mod tests {
     use crate::infer::image::Pixels;
     use std::sync::{Arc, Mutex};
 
-    /// Rows as they came: first row, classes, probabilities, pixels.
-    type Seen = Vec<(usize, Ids, Vec<f32>, Pixels)>;
+    /// Rows in order of arrival: first row, classes, probabilities, pixels.
+    type Record = Vec<(usize, Ids, Vec<f32>, Pixels)>;
 
-    struct Recorder(Needs, Arc<Mutex<Seen>>);
+    struct Recorder(Needs, Arc<Mutex<Record>>);
 
     impl BandSink for Recorder {
         fn needs(&self) -> Needs {
@@ -190,15 +190,15 @@ mod tests {
         let classes = vec!["background".to_string(), "cell".to_string()];
         let info = BandInfo { width: 2, height: 3, channels: 2, classes, planes: 2, contrast: None };
         let probabilities: Vec<f32> = (0..12).map(|i| i as f32).collect();
-        let seen = Arc::new(Mutex::new(Seen::new()));
+        let record = Arc::new(Mutex::new(Record::new()));
         let all = Needs { probabilities: true, pixels: true, contrast: false };
-        let sink = || Box::new(Recorder(all, seen.clone()));
+        let sink = || Box::new(Recorder(all, record.clone()));
         feed(sink(), &info, &mask, Some(&probabilities), Some(&image), 2).unwrap();
         let expected = vec![
             (0, Ids::U8(vec![0, 1, 1, 0]), vec![0., 1., 2., 3., 6., 7., 8., 9.], Pixels::U8((0..8).collect())),
             (2, Ids::U8(vec![1, 1]), vec![4., 5., 10., 11.], Pixels::U8((8..12).collect())),
         ];
-        assert_eq!(*seen.lock().unwrap(), expected);
+        assert_eq!(*record.lock().unwrap(), expected);
         let e = feed(sink(), &info, &mask, None, Some(&image), 2).unwrap_err().to_string();
         assert!(e.contains("probabilities"), "{e}");
         assert!(feed(sink(), &info, &mask, Some(&probabilities[1..]), Some(&image), 2).is_err());

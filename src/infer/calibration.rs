@@ -1,10 +1,10 @@
-//! How large pixels are, and where on Earth they lie: what files say of it, kept through crops, levels and orientations.
+//! Pixel size and georeference of images, as read from files and updated by crops, levels and orientations.
 
 mod geo;
 
 pub use geo::{Affine, Georeference};
 
-/// Where a pixel size comes from.
+/// Origin of a pixel size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PixelSizeSource {
     /// OME-XML's `PhysicalSizeX`.
@@ -16,28 +16,28 @@ pub enum PixelSizeSource {
     },
     /// `MPP` in Aperio's description.
     Aperio,
-    /// Resolution tags of a plain TIFF, fine enough to be a microscope's.
+    /// Resolution tags of a plain TIFF, if as fine as a microscope's.
     Tiff,
-    /// The density in a PNG or JPEG file, fine enough to be a microscope's.
+    /// The density in a PNG or JPEG file, if as fine as a microscope's.
     Density,
     /// The user.
     User,
 }
 
-/// How large a pixel is, micrometres.
+/// Size of a pixel in micrometres.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PixelSize {
-    /// From column to column.
+    /// Horizontal distance between columns.
     pub x: f64,
-    /// From row to row.
+    /// Vertical distance between rows.
     pub y: f64,
-    /// From plane to plane of a stack.
+    /// Distance between z planes of a stack.
     pub z: Option<f64>,
-    /// Who says so.
+    /// Where the size comes from.
     pub source: PixelSizeSource,
 }
 
-/// TIFF's resolution tags as the file has them.
+/// TIFF's resolution tags as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resolution {
     /// `XResolution`, a fraction: pixels per unit.
@@ -48,33 +48,33 @@ pub struct Resolution {
     pub unit: u16,
 }
 
-/// What is known of an image's place and scale.
+/// Scale and position of an image, as far as known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Calibration {
-    /// Size of a pixel.
+    /// Pixel size.
     pub pixel: Option<PixelSize>,
-    /// Place on Earth.
+    /// Georeference.
     pub georeference: Option<Georeference>,
-    /// Resolution tags, which results keep even where they say nothing of the pixel's size.
+    /// Resolution tags, copied to results even if they say nothing about the pixel size.
     pub resolution: Option<Resolution>,
 }
 
-/// Pixels of more micrometres are print or screen resolutions (254 per inch is 100), or a photograph's.
+/// Pixels of more micrometres come from print or screen resolutions (254 per inch is 100), or from a photograph.
 const COARSEST: f64 = 10.0;
-/// The same for resolutions per inch, in which scanners count too.
+/// The same limit for resolutions per inch, which scanners use too.
 const COARSEST_BY_INCH: f64 = 5.0;
-/// Electron microscopes resolve a tenth of a nanometre.
+/// Lower limit: electron microscopes resolve a tenth of a nanometre.
 const FINEST: f64 = 1e-5;
 
 impl PixelSize {
-    /// A size that makes sense: finite and above 0.
+    /// `None` unless both sizes are finite and above 0.
     pub fn new(x: f64, y: f64, source: PixelSizeSource) -> Option<Self> {
         let sound = |v: f64| v.is_finite() && v > 0.0;
         (sound(x) && sound(y)).then_some(Self { x, y, z: None, source })
     }
 
-    /// What resolution tags of a plain file mean: a pixel size only where they are finer than prints, screens and scanners
-    /// are, for those say nothing of what the image shows. `unit` is TIFF's: 2 inch, 3 centimetre.
+    /// A pixel size from a plain file's resolution tags. `None` unless it is finer than those of prints, screens and
+    /// scanners, which are unrelated to the size of what the image shows. `unit` is TIFF's: 2 inch, 3 centimetre.
     pub fn of_density(x: f64, y: f64, unit: u16, source: PixelSizeSource) -> Option<Self> {
         let (micrometres, coarsest) = match unit {
             2 => (25_400.0, COARSEST_BY_INCH),
@@ -87,13 +87,13 @@ impl PixelSize {
     }
 }
 
-/// Micrometres in a unit of length; none for pixels and what is no length.
+/// Micrometres per unit of length; `None` for pixels and other non-lengths.
 pub fn micrometres(unit: &str) -> Option<f64> {
     let unit = unit.trim();
-    // ImageJ writes signs beyond ASCII as escapes.
+    // ImageJ escapes non-ASCII characters.
     let unit = unit.replace("\\u00B5", "µ").replace("\\u00b5", "µ").replace("\\u03BC", "μ").replace("\\u00C5", "Å");
     let exact = match unit.as_str() {
-        // Signs that differ in case only.
+        // Symbols that differ only in case.
         "pm" => Some(1e-6),
         "nm" => Some(1e-3),
         "µm" | "μm" | "um" | "Âµm" => Some(1.0),
@@ -120,7 +120,7 @@ pub fn micrometres(unit: &str) -> Option<f64> {
 }
 
 impl Resolution {
-    /// Pixels per unit, across and down; none of a fraction by 0 or of 0.
+    /// Pixels per unit, across and down; `None` if a fraction is zero or has a zero denominator.
     pub fn values(&self) -> Option<[f64; 2]> {
         let value = |[n, d]: [u32; 2]| (n > 0 && d > 0).then(|| f64::from(n) / f64::from(d));
         Some([value(self.x)?, value(self.y)?])
@@ -135,7 +135,7 @@ impl Resolution {
     }
 }
 
-/// The fraction of 32-bit numbers that is nearest to a value, by continued fractions.
+/// The fraction of 32-bit integers nearest to a value, by continued fractions.
 pub fn fraction_of(value: f64) -> [u32; 2] {
     if !(value.is_finite() && value > 0.0) {
         return [0, 1];
@@ -154,14 +154,14 @@ pub fn fraction_of(value: f64) -> [u32; 2] {
         }
         (before, now) = (now, next);
         let part = rest - whole;
-        // What is left is the value's own rounding.
+        // The remainder is the value's own rounding error.
         if part < 1e-9 || (now[0] as f64 / now[1] as f64 - value).abs() <= value * 1e-15 {
             break;
         }
         rest = 1.0 / part;
     }
     match now {
-        // Too small for the first step.
+        // Too small for the first step: invert.
         [0, _] => [1, fraction_of(1.0 / value)[0]],
         [n, d] => [n as u32, d.max(1) as u32],
     }
@@ -173,7 +173,7 @@ impl Calibration {
         *self == Self::default()
     }
 
-    /// With a pixel size that the user knows better, micrometres.
+    /// Replaces the pixel size by the user's, in micrometres.
     #[must_use]
     pub fn with_pixel_size(self, x: f64, y: f64) -> Self {
         let z = self.pixel.as_ref().and_then(|p| p.z);
@@ -181,14 +181,14 @@ impl Calibration {
         Self { pixel: pixel.or(self.pixel), ..self }
     }
 
-    /// Of the part of the image that begins at column `x0`, row `y0`.
+    /// The calibration of a crop that begins at column `x0`, row `y0`.
     #[must_use]
     pub fn cropped(self, x0: usize, y0: usize) -> Self {
         let to_whole = Affine { origin: [x0 as f64, y0 as f64], ..Affine::IDENTITY };
         Self { georeference: self.georeference.map(|g| g.of_pixels(&to_whole)), ..self }
     }
 
-    /// Of the same image with pixels `by` times as large, across and down.
+    /// The calibration of the image resized to pixels `by` times as large, across and down.
     #[must_use]
     pub fn scaled(self, by: [f64; 2]) -> Self {
         let to_full = Affine { origin: [0.0; 2], columns: [by[0], 0.0], rows: [0.0, by[1]] };
@@ -199,12 +199,12 @@ impl Calibration {
         }
     }
 
-    /// Of the image turned upright, by the number of its orientation tag (TIFF, EXIF: 1 to 8) and its stored columns and
+    /// The calibration of the upright image, by its orientation tag (TIFF, EXIF: 1 to 8) and its stored columns and
     /// rows.
     #[must_use]
     pub fn oriented(self, orientation: u16, [width, height]: [usize; 2]) -> Self {
         let (w, h) = (width as f64, height as f64);
-        // The stored place of a place in the upright image.
+        // Maps a position in the upright image to the stored one.
         let (origin, columns, rows) = match orientation {
             2 => ([w, 0.0], [-1.0, 0.0], [0.0, 1.0]),
             3 => ([w, h], [-1.0, 0.0], [0.0, -1.0]),

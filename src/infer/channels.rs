@@ -1,4 +1,4 @@
-//! What the samples of a pixel are, and how they become the channels of a network.
+//! Meaning of an image's channels, and their conversion to a network's input channels.
 
 use std::borrow::Cow;
 
@@ -6,20 +6,20 @@ use super::image::{Image, Pixels};
 use super::source::SourceInfo;
 use crate::error::{Error, Hint, Message, Result};
 
-/// What the channels of an image make together.
+/// The colour model of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Colour {
     /// One channel of brightness.
     Grey,
     /// Red, green and blue; further channels are of other kinds, such as near infrared.
     Rgb,
-    /// Each a measurement of its own: dyes, bands, planes of an array.
+    /// Each a separate measurement: dyes, bands, planes of an array.
     Separate,
-    /// Those that the user named: they go into the network as they are.
+    /// Channels selected by the user, which enter the network unchanged.
     Chosen,
 }
 
-/// Where an image has its opacity.
+/// Location of an image's alpha channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Alpha {
     /// Nowhere.
@@ -30,12 +30,12 @@ pub enum Alpha {
     LeftOut(usize),
 }
 
-/// What the channels of an image are.
+/// Meaning of an image's channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ChannelKind {
-    /// What they make together.
+    /// Colour model.
     pub colour: Colour,
-    /// Where opacity is.
+    /// Alpha channel.
     pub alpha: Alpha,
 }
 
@@ -44,10 +44,10 @@ impl ChannelKind {
     pub const GREY: Self = Self { colour: Colour::Grey, alpha: Alpha::None };
     /// Red, green, blue.
     pub const RGB: Self = Self { colour: Colour::Rgb, alpha: Alpha::None };
-    /// Channels each of its own.
+    /// Separate channels.
     pub const SEPARATE: Self = Self { colour: Colour::Separate, alpha: Alpha::None };
 
-    /// What is meant by so many channels where nothing says so: three are RGB, more than one are separate.
+    /// The default for a number of channels without metadata: one is grey, three are RGB, others are separate.
     pub fn of_count(channels: usize) -> Self {
         match channels {
             1 => Self::GREY,
@@ -56,32 +56,32 @@ impl ChannelKind {
         }
     }
 
-    /// The same with opacity in this channel.
+    /// The same with alpha in this channel.
     pub fn with_alpha(self, channel: usize) -> Self {
         Self { alpha: Alpha::At(channel), ..self }
     }
 
-    /// What `photometric`, `extra` (the tags `PhotometricInterpretation` and `ExtraSamples`) and the number of channels of a
-    /// TIFF image say. `parts` directories hold channels of the image.
+    /// The kind of a TIFF image by `photometric`, `extra` (the tags `PhotometricInterpretation` and `ExtraSamples`) and
+    /// its number of channels. `parts` directories hold the image's channels.
     pub fn of_tiff(photometric: u16, extra: &[u16], channels: usize, parts: usize) -> Self {
         if parts > 1 {
             return Self::SEPARATE;
         }
         let bands = extra.iter().filter(|e| !matches!(e, 1 | 2)).count();
         let colour = match (photometric, channels.saturating_sub(extra.len())) {
-            // Black or white is zero, or a palette that is a ramp. One more band is no part of a grey image.
+            // Black or white is zero, or a palette that is a ramp. With another band the image is not grey.
             (0 | 1 | 3, 1) if bands == 0 => Colour::Grey,
-            // RGB, palettes, and what is read as RGB: CMYK, YCbCr, Lab.
+            // RGB, palettes, and what is converted to RGB: CMYK, YCbCr, Lab.
             (2, 3..) | (3 | 5 | 6 | 8.., 3) => Colour::Rgb,
             _ => Colour::Separate,
         };
-        // Of extra samples, 1 and 2 are alpha; 0 is anything, such as one more dye.
+        // Extra samples of type 1 and 2 are alpha; 0 is unspecified, such as another dye.
         let alpha = extra.iter().position(|e| matches!(e, 1 | 2)).map(|at| channels.saturating_sub(extra.len()) + at);
         Self { colour, alpha: alpha.map_or(Alpha::None, Alpha::At) }
     }
 }
 
-/// What a channel is called; by the file, or by its kind.
+/// Name of a channel, from the file or its kind.
 fn name<'a>(info: &SourceInfo, names: &'a [String], channel: usize) -> Option<&'a str> {
     if let Some(name) = names.get(channel).filter(|n| !n.is_empty()) {
         return Some(name);
@@ -108,10 +108,10 @@ pub fn list_channels(info: &SourceInfo, names: &[String]) -> String {
     (0..info.channels).map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// Weights of red, green and blue in 10,000: scikit-image's `rgb2gray`, after ITU-R BT.709.
+/// Weights of red, green and blue in 1/10,000: scikit-image's `rgb2gray`, after ITU-R BT.709.
 const LUMINANCE: [u32; 3] = [2125, 7154, 721];
 
-/// How the channels of an image become those of a network.
+/// Conversion of an image's channels to those of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelMap {
     how: How,
@@ -128,10 +128,11 @@ enum How {
 }
 
 impl ChannelMap {
-    /// How the channels of an image, by `names` where the file has any, become `requested` ones. Fails where the user has to
+    /// The conversion to `requested` channels; `names` are the file's channel names, if any. Fails if the user has to
     /// choose.
     ///
-    /// Alpha does not count unless it was chosen. One channel becomes three equal ones, and red, green and blue become one
+    /// Alpha is ignored unless selected. One channel is repeated for three, and RGB becomes one by luminance; of RGB
+    /// with further channels, the first three are the colours. No other counts are converted.
     /// by luminance; of RGB with further channels the first three are colours. Nothing else is made of another number.
     pub fn of(info: &SourceInfo, names: &[String], requested: usize) -> Result<Self> {
         let ChannelKind { colour, alpha } = info.kind;
@@ -170,13 +171,14 @@ impl ChannelMap {
         Ok(Self { how, note })
     }
 
-    /// What is to be said of it; `coloured` says whether a pixel was seen that is not grey, see [`Self::shows_colour`].
+    /// The note for the user, if any. `coloured`: whether a pixel that is not grey was found, see
+    /// [`Self::shows_colour`].
     pub fn note(&self, coloured: bool) -> Option<&Message> {
-        // Grey saved as RGB is what it was.
+        // Grey stored as RGB loses nothing.
         self.note.as_ref().filter(|_| self.how != How::Luminance || coloured)
     }
 
-    /// Whether colours of this part of the image are lost.
+    /// Whether this part of the image has colours that are lost.
     pub fn shows_colour(&self, image: &Image) -> bool {
         fn differ<T: Copy + PartialEq>(v: &[T], channels: usize) -> bool {
             v.chunks_exact(channels).any(|p| matches!(p, [r, g, b, ..] if r != g || g != b))
@@ -189,7 +191,7 @@ impl ChannelMap {
             }
     }
 
-    /// A part of the image with the network's channels.
+    /// Converts a part of the image to the network's channels.
     pub fn apply<'a>(&self, image: &'a Image) -> Result<Cow<'a, Image>> {
         match &self.how {
             How::Same => Ok(Cow::Borrowed(image)),
@@ -206,14 +208,14 @@ impl ChannelMap {
     }
 }
 
-/// The error where the user has to choose.
+/// The error if the user has to choose.
 fn refused(info: &SourceInfo, have: usize, list: &str, requested: usize) -> Error {
     let channels = |n: usize| if n == 1 { "1 channel".to_string() } else { format!("{n} channels") };
     let choose = |all: usize| Hint::SetChannels((0..all.min(requested)).collect());
     let hint = match (info.kind.colour, info.kind.alpha) {
-        // Which ones is the user's to know; the list shows how they are named.
+        // Only the user knows which; the list shows the numbers.
         (Colour::Separate, _) if have == 3 && requested == 1 => {
-            Message::from("; they are not said to be red, green and blue: choose one, such as ").then(choose(1))
+            Message::from("; they are not marked as red, green and blue: choose one, such as ").then(choose(1))
         }
         _ if have > requested && requested > 0 => Message::from("; choose with ").then(choose(have)),
         (_, Alpha::At(alpha) | Alpha::LeftOut(alpha)) if have + 1 == requested => {
@@ -237,14 +239,14 @@ fn merge<T: Copy>(samples: &[T], channels: usize, grey: impl Fn([T; 3]) -> T) ->
     Ok(out)
 }
 
-/// Rounded to nearest. The weights add up to 10,000, so equal integers stay what they are.
+/// Luminance rounded to nearest. The weights sum to 10,000, so equal integers are unchanged.
 fn integer<T: Copy + Into<u32>>(p: [T; 3]) -> u32 {
-    // 65535 times 10,000 fits.
+    // 65535 times 10,000 fits in a u32.
     (p.iter().zip(LUMINANCE).map(|(&x, w)| x.into() * w).sum::<u32>() + 5000) / 10_000
 }
 
 fn float(p: [f32; 3]) -> f32 {
-    // The weights are not exact in binary: equal floats stay what they are only like this.
+    // The weights are inexact in binary, so equal floats are returned unchanged.
     if p[0] == p[1] && p[1] == p[2] {
         return p[0];
     }

@@ -5,7 +5,7 @@ use super::mask::Ids;
 use super::tiling::assembly::{no_ids, zeros};
 use crate::error::{Error, Result};
 
-/// All rows, put together in memory.
+/// A sink that collects all rows in memory.
 pub(super) struct Collected {
     pub probabilities: bool,
     pub width: usize,

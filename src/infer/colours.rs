@@ -1,4 +1,4 @@
-//! Colours of masks and the ids they stand for.
+//! Mask colours and the ids they represent.
 
 use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Hint, Message, Result};
 
-/// Red, green, blue and opacity, each of 0 to 65535; 8 bits are spread over that range.
+/// Red, green, blue and opacity in 0..=65535; 8-bit values are scaled to that range.
 pub type Rgba = [u16; 4];
 
 /// Opaque.
 pub const OPAQUE: u16 = u16::MAX;
-/// More colours than this are no table's: a photograph, or edges that were smoothed.
+/// More colours than this do not form a table: the file is a photograph, or its edges are smoothed.
 const MANY: usize = 1 << 12;
-/// Colours that a message lists.
+/// Maximum number of colours listed in a message.
 const LISTED: usize = 8;
 
-/// Which id a colour of a mask stands for. Written `"#ff0000" = 1` in TOML and `#ff0000=1,#00ff00=2` on a command line;
-/// colours have 3, 6 or 8 hexadecimal digits (the last two are opacity), those of 16 bits a channel 12 or 16.
+/// Ids of a mask's colours. Written `"#ff0000" = 1` in TOML and `#ff0000=1,#00ff00=2` on a command line; colours have
+/// 3, 6 or 8 hexadecimal digits (the last two are opacity), or 12 or 16 for 16 bits per channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "BTreeMap<String, u32>", into = "BTreeMap<String, u32>")]
 pub struct ColourTable {
@@ -26,7 +26,7 @@ pub struct ColourTable {
 }
 
 impl ColourTable {
-    /// Whether it names no colour.
+    /// Whether the table has no colour.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
@@ -36,7 +36,7 @@ impl ColourTable {
         self.ids.get(&colour).copied()
     }
 
-    /// The colour nearest to another.
+    /// The colour in the table nearest to another.
     pub fn nearest(&self, colour: Rgba) -> Option<Rgba> {
         let far = |c: &Rgba| (0..4).map(|i| i64::from(c[i].abs_diff(colour[i])).pow(2)).sum::<i64>();
         self.ids.keys().min_by_key(|c| far(c)).copied()
@@ -71,18 +71,19 @@ impl From<ColourTable> for BTreeMap<String, u32> {
 impl FromStr for ColourTable {
     type Err = Error;
 
-    /// `#ff0000=1,#00ff00=2`, or the table as in TOML.
+    /// Parses `#ff0000=1,#00ff00=2`, or the table as in TOML.
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = |reason: String| Error::invalid("colours", reason);
+        let invalid_colours = |reason: String| Error::invalid("colours", reason);
         let mut table = Self::default();
         let inner = text.trim().trim_start_matches('{').trim_end_matches('}');
         for pair in inner.split(',').map(str::trim).filter(|p| !p.is_empty()) {
-            let (colour, id) =
-                pair.split_once('=').ok_or_else(|| wrong(format!("`{pair}` is not of the form #ff0000=1")))?;
-            let id = id.trim().parse().map_err(|_| wrong(format!("`{}` is not an id from 0", id.trim())))?;
-            table.insert(colour.trim().trim_matches(['"', '\'']), id).map_err(wrong)?;
+            let (colour, id) = pair
+                .split_once('=')
+                .ok_or_else(|| invalid_colours(format!("`{pair}` is not of the form #ff0000=1")))?;
+            let id = id.trim().parse().map_err(|_| invalid_colours(format!("`{}` is not an id from 0", id.trim())))?;
+            table.insert(colour.trim().trim_matches(['"', '\'']), id).map_err(invalid_colours)?;
         }
-        if table.is_empty() { Err(wrong("no colour is named".into())) } else { Ok(table) }
+        if table.is_empty() { Err(invalid_colours("no colour is named".into())) } else { Ok(table) }
     }
 }
 
@@ -91,20 +92,20 @@ fn parse(text: &str) -> Option<Rgba> {
     if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
-    let (each, scale) = match digits.len() {
+    let (per_channel, scale) = match digits.len() {
         3 => (1, 0x1111),
         6 | 8 => (2, 0x101),
         12 | 16 => (4, 1),
         _ => return None,
     };
     let mut colour = [OPAQUE; 4];
-    for (to, i) in colour.iter_mut().zip(0..digits.len() / each) {
-        *to = u16::from_str_radix(digits.get(i * each..(i + 1) * each)?, 16).ok()?.checked_mul(scale)?;
+    for (to, i) in colour.iter_mut().zip(0..digits.len() / per_channel) {
+        *to = u16::from_str_radix(digits.get(i * per_channel..(i + 1) * per_channel)?, 16).ok()?.checked_mul(scale)?;
     }
     Some(colour)
 }
 
-/// A colour as it is written.
+/// The text form of a colour.
 pub(crate) fn name(colour: Rgba) -> String {
     let parts = if colour[3] == OPAQUE { &colour[..3] } else { &colour[..] };
     let short = parts.iter().all(|c| c.is_multiple_of(0x101));
@@ -112,11 +113,11 @@ pub(crate) fn name(colour: Rgba) -> String {
     format!("#{}", digits.collect::<String>())
 }
 
-/// The colours that pixels have, the most frequent first, up to a limit.
+/// The colours of an image's pixels, the most frequent first, up to a limit.
 pub(crate) struct Found {
     colours: Vec<(Rgba, usize)>,
     pixels: usize,
-    /// There are more than were counted.
+    /// Whether there are more colours than were counted.
     many: bool,
 }
 
@@ -144,7 +145,7 @@ impl Found {
         self.colours.iter().take(LISTED).map(share).collect::<Vec<_>>().join(", ")
     }
 
-    /// The names of the colours and what share of the pixels each has.
+    /// The colours by name, with their shares of the pixels.
     pub fn list(&self) -> String {
         let names: Vec<_> = self.colours.iter().take(LISTED).map(|c| name(c.0)).collect();
         let more = self.colours.len().saturating_sub(LISTED);
@@ -154,7 +155,8 @@ impl Found {
 }
 
 impl Found {
-    /// What a mask of these colours lacks: a table, ready to be pasted. Black, or else the most frequent, gets 0.
+    /// The error for a mask with these colours: suggests a table to paste. Black, or otherwise the most frequent
+    /// colour, gets 0.
     pub fn message(&self) -> Message {
         if self.many {
             return format!(
@@ -167,7 +169,7 @@ impl Found {
         let shares = self.shares();
         const BLACK: Rgba = [0, 0, 0, OPAQUE];
         let black = listed.iter().position(|&c| c == BLACK);
-        // Ids follow frequency, but for the background; the order of the list stays that of the shares.
+        // Ids follow frequency except for the background; the list stays in the order of the shares.
         let mut next = u32::from(black.is_some());
         let entries: Vec<String> = listed
             .drain(..)

@@ -1,12 +1,13 @@
-//! Connected components: from a mask to single instances.
+//! Connected components: from a mask to instances.
 
 use super::instances::{Connectivity, Union};
 use super::labels::LabelMap;
 
-/// Numbers the connected components of equal labels above 0 from 1 on, in the order of their first pixels (row by row).
-/// Touching pixels of different labels belong to different components; of a mask of 0 and 1 these are its components.
+/// Numbers the connected components of equal nonzero labels from 1 in the order of their first pixels (row by row).
+/// Touching pixels of different labels belong to different components. For a mask of 0 and 1, these are its connected
+/// components.
 pub fn components(map: &LabelMap, connectivity: Connectivity) -> LabelMap {
-    // Sides of a map that is in memory are far below 2^32.
+    // The sides of a map in memory are far below 2^32.
     let mut union = Union::new(map.width() as u32, map.height() as u32, connectivity, false);
     let (mut row, mut runs, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for classes in map.labels().chunks_exact(map.width()) {
@@ -27,8 +28,8 @@ pub fn components(map: &LabelMap, connectivity: Connectivity) -> LabelMap {
     map.map(|_| labels.next().unwrap_or(0))
 }
 
-/// Lets every instance grow by one pixel in all eight directions, `steps` times, into the background only; where several
-/// meet, the one of the largest number wins.
+/// Grows every instance by one pixel in all eight directions, `steps` times, into the background only. Where several
+/// meet, the largest number wins.
 pub fn grow(map: &LabelMap, steps: usize) -> LabelMap {
     let (w, h) = (map.width(), map.height());
     let mut now = map.clone();
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn branches_that_meet_late_are_one() {
+    fn branches_that_meet_late_are_merged() {
         let mask = map(&["1.1.1", "1.1.1", "11111", ".....", "1...1"]);
         for c in [Connectivity::Four, Connectivity::Eight] {
             assert_eq!(components(&mask, c), map(&["1.1.1", "1.1.1", "11111", ".....", "2...3"]), "{c:?}");
@@ -73,22 +74,22 @@ mod tests {
     }
 
     #[test]
-    fn different_labels_stay_apart() {
+    fn different_labels_stay_separate() {
         let mask = map(&["1122", "1122", "3311"]);
         assert_eq!(components(&mask, Connectivity::Four), map(&["1122", "1122", "3344"]));
         assert_eq!(components(&map(&["....", "...."]), Connectivity::Eight).instances(), [0u32; 0]);
     }
 
     #[test]
-    fn the_ends_of_rows_do_not_touch() {
+    fn rows_do_not_wrap_around() {
         let mask = map(&["..1", "1.."]);
         assert_eq!(components(&mask, Connectivity::Eight), map(&["..1", "2.."]));
         assert_eq!(components(&map(&["1", "1", ".", "1"]), Connectivity::Eight), map(&["1", "1", ".", "2"]));
     }
 
-    /// Against flood filling, on noise.
+    /// Against a flood fill, on noise.
     #[test]
-    fn components_are_those_of_flood_filling() {
+    fn components_match_flood_filling() {
         let mut state = 1u32;
         let mut noise = |_, _| {
             state = state.wrapping_mul(1664525).wrapping_add(1013904223);
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_grow_into_the_background() {
+    fn instances_grow_into_the_background() {
         let seeds = map(&[".....", ".1...", "...2."]);
         assert_eq!(grow(&seeds, 0), seeds);
         assert_eq!(grow(&seeds, 1), map(&["111..", "11222", "11222"]));

@@ -1,4 +1,4 @@
-//! Reading image files, told apart by their first bytes and never by their name.
+//! Image file decoding. The format is found from the first bytes, never from the name.
 
 mod calibrate;
 mod chunks;
@@ -42,40 +42,40 @@ use crate::text::mib;
 /// Largest number of pixels that [`Image::open`] decodes.
 pub const MAX_PIXELS: u64 = 1 << 32;
 
-/// A file may always claim this many pixels: even raw they are no threat.
+/// Any file may claim this many pixels: even uncompressed they fit in memory.
 const FREE_PIXELS: u64 = 16 << 20;
-/// More pixels per byte than this no honest file has (one-bit deflate reaches 8256).
+/// Maximum pixels per byte of a valid file (one-bit deflate reaches 8256).
 const MAX_PIXELS_PER_BYTE: u64 = 1 << 15;
 /// Bytes that any file may be decoded into: [`FREE_PIXELS`] of four samples of 16 bits.
 const FREE_BYTES: u64 = 128 << 20;
-/// Beyond them, bytes decoded of a byte of the file (one-bit deflate as RGB reaches 24768).
+/// Beyond [`FREE_BYTES`], the maximum of decoded bytes per byte of the file (one-bit deflate as RGB reaches 24768).
 const MAX_BYTES_PER_BYTE: u64 = 1 << 15;
-/// What decoders may allocate beside the pixels.
+/// Bytes that decoders may allocate in addition to the pixels.
 const SCRATCH: u64 = 64 << 20;
 
 impl Image {
     /// Reads a PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY file of at most [`MAX_PIXELS`] pixels.
     ///
-    /// The format is found by content. Images are 8 or 16 bits per sample or 32-bit float (TIFF, NPY), grey or RGB; TIFF
-    /// files and arrays of any number of plain channels are read as they are, of several pages the first. Palettes are
-    /// expanded to RGB (PNG, BMP), fewer bits to 8 (one bit: 0 and 255). Alpha is left out. An image that its orientation tag
-    /// turns is turned. What OME-TIFF and ImageJ call channels are channels, though they lie in several directories.
-    /// [`read_image`](super::read_image) does otherwise where asked.
+    /// The format is found from the content. Samples are 8 or 16-bit integers or 32-bit floats (TIFF, NPY), grey or
+    /// RGB; TIFF files and arrays may have any number of plain channels. Of several pages, the first is read. Palettes
+    /// are expanded to RGB (PNG, BMP), samples of fewer bits to 8 (one bit: 0 and 255). Alpha is dropped. Orientation
+    /// tags are applied. OME-TIFF and ImageJ channels are read as channels even if they are in several directories. For
+    /// other choices see [`read_image`](super::read_image).
     pub fn open(input: impl Into<Input>) -> Result<Self> {
         Self::open_limited(input, MAX_PIXELS)
     }
 
-    /// [`Self::open`] of a file that is in memory.
+    /// [`Self::open`] for a file in memory.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         Self::open(Input::bytes("image", bytes))
     }
 
-    /// [`Self::open`] of what a reader gives from its start on.
+    /// [`Self::open`] for the contents of a reader, from its start.
     pub fn from_reader(reader: impl Read + Seek + Send + 'static) -> Result<Self> {
         Self::open(Input::reader("image", reader))
     }
 
-    /// [`Self::open`] with another limit of the number of pixels.
+    /// [`Self::open`] with another limit on the number of pixels.
     pub fn open_limited(input: impl Into<Input>, max_pixels: u64) -> Result<Self> {
         let input = &input.into();
         let (opened, orientation) = open_file(input, &Bounds { pixels: max_pixels, memory: u64::MAX }, 0, 0)?;
@@ -92,7 +92,7 @@ impl Image {
         Ok(image)
     }
 
-    /// The first page of a file with rows and columns as they are stored, and all its channels.
+    /// The first page of a file with all its channels, rows and columns as stored.
     fn open_stored(input: &Input) -> Result<Self> {
         let (opened, _) = open_file(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX }, 0, 0)?;
         let mut source = match opened {
@@ -104,7 +104,7 @@ impl Image {
     }
 }
 
-/// Refuses to read all of an image that a file of its size cannot hold.
+/// Refuses to read the whole of an image that a file of this size cannot hold.
 pub(super) fn check_whole(input: &Input, source: &dyn ImageSource) -> Result<()> {
     let ((_, bytes), info) = (input.open()?, source.info());
     let file = FileSource { input: input.clone(), bytes, max_pixels: MAX_PIXELS, memory: u64::MAX };
@@ -113,9 +113,9 @@ pub(super) fn check_whole(input: &Input, source: &dyn ImageSource) -> Result<()>
 
 /// An opened file.
 enum Decoded {
-    /// A format that is decoded as a whole.
+    /// From a format that is decoded as a whole.
     Memory(Image),
-    /// One that is read by windows.
+    /// From a format that is read by windows.
     Windows(Box<dyn ImageSource>),
 }
 
@@ -131,13 +131,12 @@ impl Decoded {
 /// What decoding a file may cost.
 struct Bounds {
     pixels: u64,
-    /// Bytes of memory that pixels may take, where a format is decoded as a whole.
+    /// Maximum bytes of memory for the pixels of a format that is decoded as a whole.
     memory: u64,
 }
 
-/// A file as a source, all channels as they are stored, and how it is to be turned: by windows where its format allows it,
-/// else of at most `memory` bytes. `page` and `level` count
-/// from 0.
+/// Opens a file as a source with all channels as stored, and returns its orientation. It is read by windows where the
+/// format allows it, otherwise decoded into at most `memory` bytes. `page` and `level` count from 0.
 pub(super) fn open_source(
     input: &Input,
     page: usize,
@@ -148,8 +147,8 @@ pub(super) fn open_source(
     Ok((opened.into_source(), orientation))
 }
 
-/// Pages of a file: of a TIFF, every image that is not a reduced copy of another; of OME-TIFF and ImageJ stacks, every
-/// plane and time; one for other formats.
+/// Number of pages. TIFF: images that are not reduced copies of others; OME-TIFF and ImageJ stacks: every z plane and
+/// time; other formats: 1.
 pub(super) fn pages_of(input: &Input) -> Result<usize> {
     let (source, reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     match head.as_slice() {
@@ -165,7 +164,7 @@ fn is_tiff(head: &[u8]) -> bool {
     matches!(head, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..])
 }
 
-/// Opens a file and reads what tells its format.
+/// Opens a file and reads the bytes that identify its format.
 fn begin(input: &Input, bounds: &Bounds) -> Result<(FileSource, Reader, Vec<u8>)> {
     let path = input.name();
     let (mut reader, bytes) = input.open()?;
@@ -203,7 +202,7 @@ fn open_file(input: &Input, bounds: &Bounds, page: usize, level: usize) -> Resul
             let image = npy::NpyImage::open(file, reader)?;
             Ok((Decoded::Windows(Box::new(image)), Orientation::default()))
         }
-        // A decoder that panics is at fault itself: that must be an error, not the end.
+        // A panic is the decoder's fault: report it as an error instead of aborting.
         head => {
             let orientation = orientation::of_container(&mut reader, head);
             reader.rewind().map_err(|e| Error::io(path, e))?;
@@ -246,7 +245,7 @@ fn whole(source: &Source, reader: Reader, head: &[u8]) -> Result<Image> {
     }
 }
 
-/// Images of the same pixels become one with the channels of all.
+/// Joins images of equal size into one with the channels of all.
 fn join_channels(source: &Source, mut parts: Vec<Image>) -> Result<Image> {
     if parts.len() == 1 {
         return parts.pop().ok_or_else(|| source.error("the page has no channels"));
@@ -313,11 +312,11 @@ impl FileSource {
 /// A file to be decoded and what it may cost.
 struct Source<'a> {
     input: &'a Input,
-    /// Its name.
+    /// Name of the file.
     path: &'a Path,
     bytes: u64,
     max_pixels: u64,
-    /// Bytes that an image which is decoded as a whole may take.
+    /// Maximum bytes of an image that is decoded as a whole.
     memory: u64,
 }
 
@@ -326,7 +325,7 @@ impl Source<'_> {
         Error::file(self.path, reason)
     }
 
-    /// A decoder panicked, which says nothing of the file.
+    /// The error for a decoder that panicked, which is no evidence against the file.
     fn decoder_fault(&self, format: &str) -> Error {
         self.error(format!(
             "a fault of the {format} decoder, not of the file: it stopped where it never should; please report it with the file"
@@ -359,7 +358,7 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// Refuses an image that is larger in memory than was allowed.
+    /// Refuses an image that exceeds the memory limit.
     fn check_memory(&self, bytes: u64) -> Result<()> {
         if bytes <= self.memory {
             return Ok(());
@@ -371,7 +370,7 @@ impl Source<'_> {
         })
     }
 
-    /// Zeros for `len` samples; an error instead of an abort when memory does not suffice.
+    /// Zeros for `len` samples. Too little memory is an error, not an abort.
     fn zeros<T: Copy + Default>(&self, len: usize) -> Result<Vec<T>> {
         let mut v = Vec::new();
         v.try_reserve_exact(len).map_err(|_| self.error(format!("{len} samples do not fit in memory")))?;
@@ -402,7 +401,7 @@ impl Source<'_> {
 
     fn jpeg(&self, reader: Reader) -> Result<Image> {
         let bytes = self.all_bytes(reader)?;
-        // The decoder would fill what is missing with grey and say nothing.
+        // The decoder would silently fill missing data with grey.
         if !jpeg_is_complete(&bytes) {
             return Err(self.error("the JPEG file is truncated"));
         }

@@ -1,21 +1,21 @@
-//! Exact distances between pixels.
+//! Exact Euclidean distance transform.
 
 use crate::parallel::*;
 
 /// The nearest site of a pixel.
 #[derive(Clone, Copy)]
 pub(crate) struct Nearest {
-    /// Square of its distance; the largest number if there is no site.
+    /// Squared distance; `u64::MAX` if there is no site.
     pub squared: u64,
-    /// Index of its pixel; the largest number if there is none.
+    /// Index of its pixel; `usize::MAX` if there is none.
     pub site: usize,
 }
 
-/// The site nearest to every pixel: the exact Euclidean distance transform in whole numbers, columns first, then rows
+/// The site nearest to every pixel: the exact Euclidean distance transform in integers, columns first, then rows
 /// (Meijster, Roerdink, Hesselink, "A general algorithm for computing distance transforms in linear time", 2000).
 pub(crate) fn nearest_sites(width: usize, pixels: usize, is_site: impl Fn(usize) -> bool) -> Vec<Nearest> {
     const NONE: usize = usize::MAX;
-    // The row of the nearest site in the same column: first of those above, then of those below as well.
+    // Row of the nearest site in the same column: first among those above, then also among those below.
     let mut row_of = vec![NONE; pixels];
     for i in 0..pixels {
         row_of[i] = match is_site(i) {
@@ -34,7 +34,7 @@ pub(crate) fn nearest_sites(width: usize, pixels: usize, is_site: impl Fn(usize)
         let rows = &row_of[y * width..(y + 1) * width];
         let vertical = |c: usize| (rows[c].abs_diff(y) as i64).pow(2);
         let squared = |x: i64, c: usize| (x - c as i64).pow(2) + vertical(c);
-        // Columns whose sites are nearest somewhere in this row, each with the first place where it is.
+        // Columns whose sites are nearest somewhere in this row, each with the first position where that holds.
         let mut nearest: Vec<(usize, i64)> = Vec::with_capacity(width);
         for c in (0..width).filter(|&c| rows[c] != NONE) {
             while nearest.last().is_some_and(|&(last, from)| squared(from, last) > squared(from, c)) {

@@ -1,11 +1,10 @@
-//! Several networks, and several orientations of an image, as one: their probabilities averaged before the class is
-//! decided.
+//! Ensembles of networks and image orientations: their probabilities are averaged before the class is decided.
 //!
-//! Every run is of the very window that the network would see alone, oriented and turned back, which is why the result does
-//! not depend on tiles here either.
+//! Every run uses the same window as the network alone, oriented and rotated back, so the result does not depend on
+//! tiles either.
 //!
-//! What is averaged are planes of classes that all networks share. A network with a single sigmoid decides two classes with
-//! one plane p; beside networks with a plane each of the two it gives [1 - p, p], so p > 0.5 is still its decision alone.
+//! Averaged are class planes that all networks share. A network with a single sigmoid decides two classes with one
+//! plane p; next to networks with one plane per class it contributes [1 - p, p], so p > 0.5 remains its own decision.
 
 use super::orient::Orientation;
 use super::tiling::graph::{TileBatch, TileGraph, TileOutputs, TileRequest, on_probabilities, tile_graph};
@@ -19,12 +18,12 @@ use crate::ops::MaskRule;
 /// Test-time augmentation: orientations of the image whose probabilities are averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Tta {
-    /// The image as it is.
+    /// The image unchanged.
     #[default]
     None,
     /// Also mirrored left to right, top to bottom, and both: 4 runs of the network.
     Flips,
-    /// Those, and each turned by 90 degrees: the symmetries of a square, 8 runs.
+    /// Those four, each also rotated by 90 degrees: the symmetries of a square, 8 runs.
     D4,
 }
 
@@ -40,7 +39,7 @@ impl Named for Tta {
 named!(Tta);
 
 impl Tta {
-    /// The orientations, the image as it is first.
+    /// The orientations, starting with the identity.
     pub fn orientations(self) -> Vec<Orientation> {
         let count = match self {
             Self::None => 1,
@@ -51,8 +50,8 @@ impl Tta {
     }
 }
 
-/// Models that are used as one. They agree in classes, channels of the image, and how they treat borders. Classes agree
-/// if there are equally many and no two names of one class differ; a model without names takes those of the others.
+/// Models used as one. They must agree in classes, image channels, and padding. Classes agree if there are equally many
+/// and no class has two different names; a model without names adopts those of the others.
 #[derive(Clone, Debug)]
 pub struct Ensemble {
     first: Model,
@@ -60,7 +59,7 @@ pub struct Ensemble {
     rule: SizeRule,
     tta: Tta,
     planes: usize,
-    /// Names of classes as far as models have any.
+    /// Class names, as far as the models have any.
     names: Vec<String>,
 }
 
@@ -73,7 +72,7 @@ impl From<Model> for Ensemble {
 }
 
 impl Ensemble {
-    /// Several models, at least one. Fails unless they agree.
+    /// An ensemble of at least one model. Fails unless the models agree.
     pub fn new(models: Vec<Model>) -> Result<Self> {
         let mut models = models.into_iter();
         let Some(first) = models.next() else { return Err(Error::invalid("ensemble", "has no model")) };
@@ -121,7 +120,7 @@ impl Ensemble {
             let sizes = |r: SizeRule| format!("inputs of {} + {} k that lose {} a side", r.minimum, r.step, r.margin);
             return differ("padding", sizes(rule), sizes(theirs));
         }
-        // Where nothing is lost, inputs are multiples of the step.
+        // Without a margin, inputs are multiples of the step.
         let step = common_multiple(rule.step, theirs.step);
         let minimum = rule.minimum.max(theirs.minimum).next_multiple_of(step);
         self.rule = if rule == theirs { rule } else { SizeRule { minimum, step, margin: 0 } };
@@ -131,49 +130,50 @@ impl Ensemble {
         Ok(())
     }
 
-    /// The same over several orientations of the image.
+    /// Sets the test-time augmentation.
     #[must_use]
     pub fn with_tta(self, tta: Tta) -> Self {
         Self { tta, ..self }
     }
 
-    /// The first model: what all agree in is read from it.
+    /// The first model, which represents the properties that all share.
     pub fn first(&self) -> &Model {
         &self.first
     }
 
-    /// Class names; made up where no model has any.
+    /// Class names; generated where no model has any.
     pub fn classes(&self) -> Vec<String> {
         let (known, all) = (self.names.iter().cloned(), self.first.classes());
         known.chain(all.into_iter().skip(self.names.len())).collect()
     }
 
-    /// Planes of probabilities: the network's channels; 2 where a single sigmoid and two classes' planes are averaged.
+    /// Number of probability planes: the network's channels, or 2 if a single sigmoid is averaged with planes of two
+    /// classes.
     pub fn planes(&self) -> usize {
         self.planes
     }
 
-    /// The models, in the order in which their probabilities are added.
+    /// The models, in the order in which their probabilities are summed.
     pub fn models(&self) -> impl Iterator<Item = &Model> {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// Runs of a network a tile.
+    /// Network runs per tile.
     pub fn runs(&self) -> usize {
         (1 + self.others.len()) * self.tta.orientations().len()
     }
 
-    /// Whether some run is on an image turned by 90 degrees.
+    /// Whether any run is on a transposed image.
     pub fn transposes(&self) -> bool {
         self.tta == Tta::D4
     }
 
-    /// Input sizes that all models take.
+    /// Input sizes that all models accept.
     pub fn size_rule(&self) -> SizeRule {
         self.rule
     }
 
-    /// What tiling must know of all models, from what it must know of each; or why one cannot be tiled.
+    /// The tiling requirements of all models combined from those of each, or why one cannot be tiled.
     pub fn tile_spec(
         &self,
         of: impl Fn(&Model) -> Result<std::result::Result<TileSpec, String>>,
@@ -190,7 +190,7 @@ impl Ensemble {
         Ok(Ok(TileSpec { align: step, halo: halo.next_multiple_of(step), margin, minimum }))
     }
 
-    /// The orientations that run in one session, by session: turned tiles have one of their own unless they are square.
+    /// The orientations grouped by session: transposed tiles need a separate session unless they are square.
     pub(super) fn groups(&self, tile: [usize; 2]) -> Vec<Vec<Orientation>> {
         let all = self.tta.orientations();
         match tile[0] == tile[1] || !self.transposes() {
@@ -202,13 +202,13 @@ impl Ensemble {
         }
     }
 
-    /// Runs of one session that a tile of this size takes.
+    /// Runs of a session per tile of this size.
     pub(super) fn runs_together(&self, tile: [usize; 2]) -> usize {
         self.groups(tile).first().map_or(1, Vec::len)
     }
 
-    /// The graphs that a [`TileRunner`](super::TileRunner) keeps ready for tiles of one shape, `batch` a run: a model, then
-    /// its turned tiles.
+    /// The graphs that a [`TileRunner`](super::TileRunner) prepares for tiles of one shape and a batch size of `batch`:
+    /// for each model, its tiles and then its transposed tiles.
     pub fn tile_graphs(&self, tile: [usize; 2], outputs: TileOutputs, batch: usize) -> Result<Vec<Graph>> {
         let mut graphs = Vec::new();
         for model in self.models() {
@@ -221,7 +221,7 @@ impl Ensemble {
         Ok(graphs)
     }
 
-    /// A model's graph for the orientations of a group, whose tiles are all of one shape; none of an empty group.
+    /// A model's graph for the orientations of a group, whose tiles have equal shape; `None` for an empty group.
     pub(super) fn tile_graph(
         &self,
         model: &Model,
@@ -252,7 +252,7 @@ fn common_multiple(a: usize, b: usize) -> usize {
     product / x
 }
 
-/// How a network decides a pixel's class on its probabilities.
+/// How a network decides a pixel's class from its probabilities.
 #[derive(Clone, Copy, PartialEq)]
 struct DecisionRule {
     rule: MaskRule,
@@ -266,7 +266,7 @@ impl DecisionRule {
         Ok(Self { rule, planes: model.architecture.out_channels() })
     }
 
-    /// Planes that both can give.
+    /// The number of planes that both can supply.
     fn common(self, other: Self) -> Option<usize> {
         let single = Self { rule: MaskRule::Threshold(0.5), planes: 1 };
         let pair = Self { rule: MaskRule::Argmax, planes: 2 };

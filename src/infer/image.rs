@@ -18,7 +18,7 @@ pub enum Sample {
 }
 
 impl Sample {
-    /// Bytes of a sample.
+    /// Bytes per sample.
     pub fn bytes(self) -> usize {
         match self {
             Self::U8 => 1,
@@ -27,7 +27,7 @@ impl Sample {
         }
     }
 
-    /// Largest value: 255, 65535, or 1 for floats.
+    /// Maximum value: 255, 65535, or 1 for floats.
     pub fn unit(self) -> f64 {
         match self {
             Self::U8 => 255.0,
@@ -58,7 +58,7 @@ impl Pixels {
         }
     }
 
-    /// Whether there is no sample.
+    /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -72,13 +72,13 @@ impl Pixels {
         }
     }
 
-    /// Largest value of the sample type: 255, 65535, or 1 for floats.
+    /// Maximum value of the sample type: 255, 65535, or 1 for floats.
     pub fn unit(&self) -> f64 {
         self.sample().unit()
     }
 }
 
-/// An image: at least one pixel of at least one channel. [`Image::open`] reads one from a file.
+/// An image with at least one pixel and one channel. [`Image::open`] reads one from a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
     width: usize,
@@ -90,9 +90,9 @@ pub struct Image {
 }
 
 impl Image {
-    /// An image from its samples. Fails if a dimension is zero or the samples do not fill the dimensions.
+    /// Creates an image from interleaved samples. Fails if a dimension is zero or the number of samples does not match.
     ///
-    /// One channel is grey and three are RGB; other numbers are separate channels. [`Self::with_kind`] says otherwise.
+    /// One channel is grey, three are RGB, other numbers are separate channels. [`Self::with_kind`] changes this.
     pub fn new(width: usize, height: usize, channels: usize, pixels: Pixels) -> Result<Self> {
         let count = width.checked_mul(height).and_then(|n| n.checked_mul(channels));
         if count != Some(pixels.len()) || pixels.is_empty() {
@@ -122,34 +122,34 @@ impl Image {
         &self.pixels
     }
 
-    /// What the channels are.
+    /// Meaning of the channels.
     pub fn kind(&self) -> ChannelKind {
         self.kind
     }
 
-    /// What the file calls the channels; empty where it does not.
+    /// Channel names from the file; empty if it has none.
     pub fn channel_names(&self) -> &[String] {
         &self.names
     }
 
-    /// The same image with channels of this kind.
+    /// Sets the kind of the channels.
     #[must_use]
     pub fn with_kind(self, kind: ChannelKind) -> Self {
         Self { kind, ..self }
     }
 
-    /// The same image with names for its channels.
+    /// Sets the names of the channels.
     #[must_use]
     pub fn with_channel_names(self, names: Vec<String>) -> Self {
         Self { names, ..self }
     }
 
-    /// The image with the number of channels a network wants, see [`ChannelMap::of`].
+    /// Converts to the number of channels of a network, see [`ChannelMap::of`].
     pub fn to_channels(&self, requested: usize) -> Result<Cow<'_, Self>> {
         ChannelMap::of(&SourceInfo::of(self), &self.names, requested)?.apply(self)
     }
 
-    /// Some channels in the order asked for; those that do not exist are left out. What they are is not known any more.
+    /// Selects channels in the given order; missing ones are skipped. The result has no channel kinds.
     pub(super) fn pick(&self, channels: &[usize]) -> Result<Self> {
         fn pick<T: Copy>(v: &[T], stored: usize, channels: &[usize]) -> Result<Vec<T>> {
             let mut out = Vec::new();
@@ -166,7 +166,7 @@ impl Image {
         Self::new(self.width, self.height, channels.len(), pixels)
     }
 
-    /// The rectangle of `w` x `h` pixels at column `x0`, row `y0` as an image of its own.
+    /// Copies the rectangle of `w` x `h` pixels at column `x0`, row `y0`.
     pub fn part(&self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Self> {
         self.check_inside(x0, y0, w, h)?;
         let c = self.channels;
@@ -204,11 +204,11 @@ impl Image {
         Ok(out)
     }
 
-    /// [`Self::window`] into a vector that is kept between tiles; what it held is replaced.
+    /// [`Self::window`] into a reusable vector, whose contents are replaced.
     pub fn window_into(&self, x0: usize, y0: usize, w: usize, h: usize, out: &mut Vec<f32>) -> Result<()> {
         self.check_inside(x0, y0, w, h)?;
         out.clear();
-        // Inside the image, so the product is at most its number of samples.
+        // The window lies inside the image, so the product is at most its number of samples.
         out.reserve(w * h * self.channels);
         match &self.pixels {
             Pixels::U8(v) => self.planes(v, [x0, y0, w, h], out, f32::from),
@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_samples_must_fill_the_image() {
+    fn sample_count_must_match_the_dimensions() {
         assert!(Image::new(2, 2, 1, Pixels::U8(vec![0; 3])).is_err());
         assert!(Image::new(0, 2, 1, Pixels::U8(vec![])).is_err());
         assert!(Image::new(usize::MAX, 2, 1, Pixels::U8(vec![0; 2])).is_err());

@@ -1,12 +1,12 @@
-//! Whole numbers over an image: classes, or instances.
+//! Label maps: an integer per pixel, for classes or instances.
 
 use super::colours::ColourTable;
 use super::orient::Orientation;
 use super::source::OpenOptions;
 use crate::error::{Error, Result};
 
-/// A whole number per pixel, row by row: class ids, or the numbers of instances with 0 for the background. Has at least
-/// one pixel. [`LabelMap::open`] reads one from a file.
+/// An integer per pixel, row by row: class ids, or instance numbers with 0 for the background. Has at least one pixel.
+/// [`LabelMap::open`] reads one from a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelMap {
     width: usize,
@@ -14,35 +14,35 @@ pub struct LabelMap {
     labels: Vec<u32>,
 }
 
-/// How a label file is read where it leaves something open.
+/// Options for label files whose meaning is ambiguous.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LabelOptions {
-    /// Ids of colours. If it names any, files that show colours or grey values are read through it, also palettes; arrays
-    /// of numbers (NPY, signed, wide and float TIFF) stay what they are.
+    /// Ids of colours. If not empty, colours, grey values and palettes are mapped through it; arrays of numbers (NPY,
+    /// signed, wide and float TIFF) are unchanged.
     pub colours: ColourTable,
-    /// The number of pixels that do not count. A negative one becomes [`LabelMap::IGNORED`]; all others stay as they are.
+    /// The value of pixels to ignore. A negative value becomes [`LabelMap::IGNORED`]; others are unchanged.
     pub ignore: Option<i64>,
-    /// Leave rows as they are stored, whatever an orientation tag says.
+    /// Whether to keep rows as stored, ignoring any orientation tag.
     pub ignore_orientation: bool,
 }
 
 impl LabelOptions {
-    /// The same for files that are turned, or are not, as images read with `read` are.
+    /// Matches the treatment of orientation tags to that of images read with `read`.
     pub fn oriented_as(&self, read: &OpenOptions) -> Self {
         Self { ignore_orientation: self.ignore_orientation || read.ignore_orientation, ..self.clone() }
     }
 
-    /// The id that pixels have which do not count.
+    /// The id of ignored pixels.
     pub fn ignored(&self) -> Option<u32> {
         self.ignore.map(|i| u32::try_from(i).unwrap_or(LabelMap::IGNORED))
     }
 }
 
 impl LabelMap {
-    /// What a negative [`LabelOptions::ignore`] becomes.
+    /// The id that replaces a negative [`LabelOptions::ignore`].
     pub const IGNORED: u32 = u32::MAX;
 
-    /// A map from its labels. Fails if a dimension is zero or the labels do not fill the dimensions.
+    /// Creates a map from its labels. Fails if a dimension is zero or the number of labels does not match.
     pub fn new(width: usize, height: usize, labels: Vec<u32>) -> Result<Self> {
         if labels.is_empty() || width.checked_mul(height) != Some(labels.len()) {
             return Err(Error::invalid("labels", format!("{} do not fill {width}x{height} pixels", labels.len())));
@@ -50,19 +50,19 @@ impl LabelMap {
         Ok(Self { width, height, labels })
     }
 
-    /// A map whose label at column `x`, row `y` is `f(x, y)`.
+    /// Creates a map with label `f(x, y)` at column `x`, row `y`.
     pub fn from_fn(width: usize, height: usize, mut f: impl FnMut(usize, usize) -> u32) -> Result<Self> {
         let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
         let labels = pixels.map(|(x, y)| f(x, y)).collect();
         Self::new(width, height, labels)
     }
 
-    /// A map of the same size whose labels are `f` of this one's.
+    /// Applies `f` to every label.
     pub fn map(&self, f: impl FnMut(u32) -> u32) -> Self {
         Self { labels: self.labels.iter().copied().map(f).collect(), ..*self }
     }
 
-    /// The map turned as an image of this orientation is.
+    /// Applies an orientation, as for an image.
     #[must_use]
     pub fn oriented(self, by: Orientation) -> Self {
         if by == Orientation::default() {
@@ -93,12 +93,12 @@ impl LabelMap {
         self.labels
     }
 
-    /// Largest label.
+    /// Maximum label.
     pub fn largest(&self) -> u32 {
         self.labels.iter().copied().max().unwrap_or(0)
     }
 
-    /// The labels that occur, ascending, without 0.
+    /// The distinct labels, ascending, without 0.
     pub fn instances(&self) -> Vec<u32> {
         let mut found: Vec<u32> = self.labels.iter().copied().filter(|&l| l > 0).collect();
         found.sort_unstable();
@@ -121,14 +121,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_must_fill_the_map() {
+    fn label_count_must_match_the_dimensions() {
         assert!(LabelMap::new(2, 2, vec![0; 3]).is_err());
         assert!(LabelMap::new(0, 2, vec![]).is_err());
         assert!(LabelMap::new(usize::MAX, 2, vec![0; 2]).is_err());
     }
 
     #[test]
-    fn maps_turn_as_images_do() {
+    fn maps_are_oriented_like_images() {
         let map = LabelMap::from_fn(3, 2, |x, y| (3 * y + x) as u32).unwrap();
         // By Pillow: ImageOps.exif_transpose of an image of mode I with these pixels.
         let oriented = |tag| map.clone().oriented(Orientation::from_tag(tag).unwrap());
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_the_labels_that_occur() {
+    fn instances_are_the_distinct_labels() {
         let map = LabelMap::from_fn(3, 2, |x, y| [7, 0, 3][x] * (y as u32)).unwrap();
         assert_eq!((map.instances(), map.largest()), (vec![3, 7], 7));
         assert_eq!(map.map(|l| l / 7).labels(), [0, 0, 0, 1, 0, 0]);

@@ -1,4 +1,4 @@
-//! The class of every pixel.
+//! Class masks.
 
 use crate::error::{Error, Result};
 
@@ -7,12 +7,12 @@ use crate::error::{Error, Result};
 pub enum Ids {
     /// For up to 256 classes.
     U8(Vec<u8>),
-    /// For more.
+    /// For more classes.
     U16(Vec<u16>),
 }
 
 impl Ids {
-    /// The id with this index; 0 outside.
+    /// The id at this index; 0 if out of range.
     pub(crate) fn id(&self, index: usize) -> usize {
         match self {
             Self::U8(v) => v.get(index).map_or(0, |&id| usize::from(id)),
@@ -31,7 +31,8 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// A mask of ids below `classes` (class 0 is the background). Fails if they do not fill it or one is too large.
+    /// Creates a mask of ids below `classes` (class 0 is the background). Fails if their number does not match or one
+    /// is too large.
     pub fn new(width: usize, height: usize, classes: usize, ids: Ids) -> Result<Self> {
         let (len, largest) = match &ids {
             Ids::U8(v) => (v.len(), v.iter().max().map(|&m| usize::from(m))),
@@ -56,7 +57,7 @@ impl Mask {
         self.height
     }
 
-    /// Number of classes, background included.
+    /// Number of classes including the background.
     pub fn classes(&self) -> usize {
         self.classes
     }
@@ -66,7 +67,7 @@ impl Mask {
         &self.ids
     }
 
-    /// Class of the pixel with this index, counted row by row; 0 outside.
+    /// Class of the pixel at this row-major index; 0 if out of range.
     pub(crate) fn id(&self, index: usize) -> usize {
         self.ids.id(index)
     }

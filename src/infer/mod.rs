@@ -1,8 +1,8 @@
 //! Segmentation of images.
 //!
-//! The host's half: images and their decoding ([`Image`]), pixel statistics ([`normalise`](fn@normalise)), exact
-//! tiling ([`TileGrid`]), single instances ([`components`](fn@components)), input and output paths ([`expand_inputs`],
-//! [`output_path`]) and the files written ([`write_mask`], [`write_overlay`], [`write_probabilities`]).
+//! The host side: images and decoding ([`Image`]), pixel statistics ([`normalise`](fn@normalise)), exact tiling
+//! ([`TileGrid`]), instances ([`components`](fn@components)), input and output paths ([`expand_inputs`],
+//! [`output_path`]), and result files ([`write_mask`], [`write_overlay`], [`write_probabilities`]).
 
 pub mod band;
 pub mod calibration;

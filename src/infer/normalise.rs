@@ -1,4 +1,4 @@
-//! From pixels to network input: statistics of an image as one affine map per channel.
+//! From pixels to network input: per-channel affine maps from image statistics.
 
 mod statistics;
 mod steps;
@@ -33,7 +33,7 @@ pub struct ChannelAffine {
 }
 
 impl ChannelAffine {
-    /// Pixels as they are.
+    /// Leaves pixels unchanged.
     pub const IDENTITY: Self = Self { offset: 0.0, scale: 1.0, low: -f32::MAX, high: f32::MAX };
 
     /// `(x - offset) / divisor`, not clamped.
@@ -41,7 +41,7 @@ impl ChannelAffine {
         Self { offset: offset as f32, scale: (1.0 / divisor) as f32, ..Self::IDENTITY }
     }
 
-    /// The network input of a pixel value.
+    /// The network input for a pixel value.
     pub fn apply(&self, x: f32) -> f32 {
         ((x - self.offset) * self.scale).max(self.low).min(self.high)
     }
@@ -49,7 +49,7 @@ impl ChannelAffine {
 
 /// The maps of an image's channels under `rule`. Statistics are per channel over the whole image, in `f64`.
 ///
-/// Fails on pixels that are not finite and on rules that make no sense.
+/// Fails on pixels that are not finite and on invalid rules.
 pub fn normalise(image: &Image, rule: &Normalisation) -> Result<Vec<ChannelAffine>> {
     let mut source = InMemory::borrowed(image);
     let mut collector = Collector::new(source.info(), requested(rule)?);
@@ -57,7 +57,8 @@ pub fn normalise(image: &Image, rule: &Normalisation) -> Result<Vec<ChannelAffin
     maps(&collector, source.info(), rule)
 }
 
-/// Shows an image to collectors, as often as they need it: as it is, or with the number of channels a network takes.
+/// Feeds an image to collectors for as many passes as they need, unchanged or converted to a network's number of
+/// channels.
 pub(super) fn collect(
     source: &mut dyn ImageSource,
     collectors: &mut [(&mut Collector, Option<&ChannelMap>)],
@@ -80,13 +81,13 @@ pub(super) fn collect(
     Ok(())
 }
 
-/// What `rule` must know of an image; an error if the rule makes no sense.
+/// The statistics that `rule` needs; an error if the rule is invalid.
 pub(crate) fn requested(rule: &Normalisation) -> Result<StatisticsRequest> {
     let mut requested = StatisticsRequest { finite: true, ..StatisticsRequest::default() };
     match rule {
         Normalisation::Percentile { low, high, .. } => {
             if !(0.0 <= *low && low < high && *high <= 100.0) {
-                return Err(wrong(format!("percentiles {low} and {high} are not 0 <= low < high <= 100")));
+                return Err(invalid(format!("percentiles {low} and {high} are not 0 <= low < high <= 100")));
             }
             requested.percentiles = vec![*low, *high];
         }
@@ -97,7 +98,7 @@ pub(crate) fn requested(rule: &Normalisation) -> Result<StatisticsRequest> {
     Ok(requested)
 }
 
-/// Whether `rule` needs to see integer pixels; floats it always does, since they might not be finite.
+/// Whether `rule` needs integer pixels. Floats are always read, since they might not be finite.
 pub(super) fn reads_integers(rule: &Normalisation) -> bool {
     match rule {
         Normalisation::Percentile { .. } | Normalisation::MinMax | Normalisation::ZScore => true,
@@ -106,7 +107,7 @@ pub(super) fn reads_integers(rule: &Normalisation) -> bool {
     }
 }
 
-/// The maps of an image's channels, from what `collector` gathered of it for the same rule.
+/// The maps of an image's channels, from the statistics that `collector` gathered for the same rule.
 pub(super) fn maps(collector: &Collector, info: SourceInfo, rule: &Normalisation) -> Result<Vec<ChannelAffine>> {
     let unit = info.sample.unit();
     (0..info.channels)
@@ -116,11 +117,11 @@ pub(super) fn maps(collector: &Collector, info: SourceInfo, rule: &Normalisation
             Normalisation::Scale { divisor } => Ok(ChannelAffine::dividing(0.0, *divisor)),
             Normalisation::Percentile { clamp, .. } => {
                 let found = collector.percentiles(channel);
-                let [bottom, top] = found[..] else { return Err(wrong("the percentiles were not gathered")) };
+                let [bottom, top] = found[..] else { return Err(invalid("the percentiles were not requested")) };
                 let mut map = ChannelAffine::dividing(bottom, (top - bottom).max(FLOOR));
                 if let Some([min, max]) = *clamp {
                     if min.is_nan() || max.is_nan() || min > max {
-                        return Err(wrong(format!("clamp [{min}, {max}] is not a range")));
+                        return Err(invalid(format!("clamp [{min}, {max}] is not a range")));
                     }
                     (map.low, map.high) = ((min as f32).max(-f32::MAX), (max as f32).min(f32::MAX));
                 }
@@ -148,7 +149,7 @@ pub(super) fn maps(collector: &Collector, info: SourceInfo, rule: &Normalisation
                 let std = per_channel("std", std, channel, info.channels)?;
                 let map = ChannelAffine::dividing(mean * unit, std * unit);
                 if std <= 0.0 || !map.scale.is_finite() || !map.offset.is_finite() {
-                    return Err(wrong(format!("mean {mean} and std {std} of channel {channel} are not usable")));
+                    return Err(invalid(format!("mean {mean} and std {std} of channel {channel} are not usable")));
                 }
                 Ok(map)
             }
@@ -166,7 +167,7 @@ pub(super) fn percentiles<const N: usize>(image: &Image, q: [f64; N]) -> Result<
     Ok((0..image.channels()).map(one).collect())
 }
 
-fn wrong(reason: impl Into<Message>) -> Error {
+fn invalid(reason: impl Into<Message>) -> Error {
     Error::invalid("normalisation", reason)
 }
 
@@ -174,7 +175,7 @@ fn per_channel(what: &str, values: &[f64], channel: usize, channels: usize) -> R
     match values {
         [all] => Ok(*all),
         _ if values.len() == channels => Ok(values[channel]),
-        _ => Err(wrong(format!("{what} has {} values, the image has {channels} channels", values.len()))),
+        _ => Err(invalid(format!("{what} has {} values, the image has {channels} channels", values.len()))),
     }
 }
 

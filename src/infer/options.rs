@@ -1,16 +1,16 @@
-//! How images are segmented.
+//! Options of segmentation.
 
 use crate::names::{Name, Named, named};
 use crate::weights::Normalisation;
 
-/// How tiles become one image.
+/// How tiles are merged into one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Blend {
-    /// Tiles overlap by the network's halo and are cut so that the result is that of one run on the whole image.
+    /// Tiles overlap by the network's halo and are cropped, so that the result equals one run on the whole image.
     #[default]
     Exact,
-    /// Tiles overlap by half and are averaged with Gaussian weights, as nnU-Net and MONAI do it. Not the result of the whole
-    /// image; works with networks that cannot be tiled exactly.
+    /// Tiles overlap by half and are averaged with Gaussian weights, as in nnU-Net and MONAI. The result differs from a
+    /// run on the whole image; also works with networks that cannot be tiled exactly.
     Gaussian,
 }
 
@@ -32,26 +32,27 @@ impl Named for Blend {
 
 named!(Blend);
 
-/// How images are segmented.
+/// Options of segmentation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SegmentOptions {
-    /// Also give the probability of every class.
+    /// Also return the probability of every class.
     pub probabilities: bool,
-    /// Largest tile edge, input pixels; the planner shrinks it further if it must.
+    /// Maximum tile side in input pixels; the planner reduces it further if necessary.
     pub tile: Option<usize>,
-    /// Memory to stay under, bytes: the device's buffers and what the host holds of image and results at once, together.
-    /// Images and results that the caller holds do not count.
+    /// Memory limit in bytes, for the device's buffers and the host's share of image and results together. Images and
+    /// results held by the caller do not count.
     pub memory: u64,
-    /// The same bits whatever the tiles: only kernels that add up every pixel's sum in the same order wherever the pixel
-    /// lies. Without it, Winograd's blocks of 4x4 pixels round differently near the edges of tiles (about 1e-6 in f32, more in f16).
+    /// Bit-identical results for any tile size: only kernels whose summation order does not depend on a pixel's
+    /// position. Without it, Winograd's blocks of 4x4 pixels round differently near tile edges (about 1e-6 in f32, more
+    /// in f16).
     pub exact: bool,
-    /// How tiles become one image.
+    /// How tiles are merged into one image.
     pub blend: Blend,
-    /// How pixels are normalised; as the model says if not given.
+    /// Normalisation of pixels; the model's if absent.
     pub normalisation: Option<Normalisation>,
-    /// Tiles that one run of a network takes, at most: of one image, and their orientations, and with
-    /// [`Segmenter::segment_several`](super::Segmenter::segment_several) of several images. Tiles are as large as for 1;
-    /// where `memory` does not hold so many of them, fewer are taken. Results are the same bits.
+    /// Maximum number of tiles per run of a network: of one image with its orientations, and with
+    /// [`Segmenter::segment_several`](super::Segmenter::segment_several) of several images. Tiles are as large as for
+    /// 1; if `memory` cannot hold that many, fewer are run at once. Results are bit-identical.
     pub batch: usize,
 }
 

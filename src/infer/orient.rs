@@ -1,9 +1,9 @@
-//! The eight orientations of an image, and tiles in them.
+//! The eight orientations of an image, and of tiles in it.
 
 use std::ops::Range;
 
-/// Pixel `(y, x)` of the oriented image is pixel `(y, x)` of the image, exchanged with `transpose`, then counted from
-/// the other end with `flip_rows` and `flip_columns`. The eight combinations are the symmetries of a square.
+/// Pixel `(y, x)` of the oriented image is pixel `(y, x)` of the image, with coordinates swapped by `transpose`, then
+/// counted from the other end by `flip_rows` and `flip_columns`. The eight combinations are the symmetries of a square.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Orientation {
     /// Rows become columns.
@@ -15,12 +15,12 @@ pub struct Orientation {
 }
 
 impl Orientation {
-    /// All eight; the image as it is comes first, then those that exchange nothing.
+    /// All eight; the identity first, then those without a transpose.
     pub fn all() -> [Self; 8] {
         [0, 1, 2, 3, 4, 5, 6, 7].map(|i| Self { flip_columns: i & 1 > 0, flip_rows: i & 2 > 0, transpose: i & 4 > 0 })
     }
 
-    /// What makes the image of the oriented one.
+    /// The orientation that undoes this one.
     #[must_use]
     pub fn inverse(self) -> Self {
         let Self { transpose, flip_rows, flip_columns } = self;
@@ -30,7 +30,7 @@ impl Orientation {
         }
     }
 
-    /// What the TIFF and EXIF tag 274 says: how stored rows become the image. None for a value that it cannot have.
+    /// The orientation by TIFF and EXIF tag 274, from stored rows to the upright image. `None` for an invalid value.
     pub fn from_tag(tag: u16) -> Option<Self> {
         let [transpose, flip_rows, flip_columns] = match tag {
             1 => [false, false, false],
@@ -46,12 +46,12 @@ impl Orientation {
         Some(Self { transpose, flip_rows, flip_columns })
     }
 
-    /// The number of the tag that says so, 1 to 8.
+    /// The tag's value for this orientation, 1 to 8.
     pub fn tag(self) -> u16 {
         (1..=8).find(|&t| Self::from_tag(t) == Some(self)).unwrap_or(1)
     }
 
-    /// What it does to an image, in words.
+    /// A description for messages.
     pub fn describe(self) -> &'static str {
         match (self.transpose, self.flip_rows, self.flip_columns) {
             (false, false, false) => "as it is stored",
@@ -65,8 +65,8 @@ impl Orientation {
         }
     }
 
-    /// Where the rectangle of `w` x `h` pixels at column `x0`, row `y0` of the oriented image lies in the image of `width`
-    /// x `height` pixels. The rectangle must lie in the image.
+    /// Maps the rectangle of `w` x `h` pixels at column `x0`, row `y0` of the oriented image to the image of `width` x
+    /// `height` pixels. The rectangle must lie in the image.
     pub fn stored_window(self, [x0, y0, w, h]: [usize; 4], [width, height]: [usize; 2]) -> [usize; 4] {
         let [x0, y0, w, h] = if self.transpose { [y0, x0, h, w] } else { [x0, y0, w, h] };
         let x0 = if self.flip_columns { width.saturating_sub(x0 + w) } else { x0 };
@@ -74,7 +74,7 @@ impl Orientation {
         [x0, y0, w, h]
     }
 
-    /// The samples of `width` x `height` pixels of `channels` samples each, oriented.
+    /// Orients interleaved samples of `width` x `height` pixels with `channels` channels.
     pub(super) fn interleaved<T: Copy>(self, v: &[T], [width, height]: [usize; 2], channels: usize) -> Vec<T> {
         let [rows, columns] = self.size([height, width]);
         let mut out = Vec::with_capacity(v.len());
@@ -90,12 +90,12 @@ impl Orientation {
         out
     }
 
-    /// Rows and columns of an oriented image of `h` rows and `w` columns.
+    /// Rows and columns of the oriented version of an image with `h` rows and `w` columns.
     pub fn size(self, [h, w]: [usize; 2]) -> [usize; 2] {
         if self.transpose { [w, h] } else { [h, w] }
     }
 
-    /// Planes of `h` rows and `w` columns, oriented.
+    /// Orients planes of `h` rows and `w` columns.
     pub fn planes(self, planes: &[f32], [h, w]: [usize; 2]) -> Vec<f32> {
         if self == Self::default() || h * w == 0 {
             return planes.to_vec();
@@ -116,7 +116,7 @@ impl Orientation {
     }
 }
 
-/// Where a tile lies in its image, and which of the image's pixels were read for it.
+/// Position of a tile in its image, and the image's pixels that are read for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TilePlace {
     /// Rows and columns of the image.
@@ -125,14 +125,14 @@ pub struct TilePlace {
     pub start: [isize; 2],
     /// Rows and columns of the tile.
     pub size: [usize; 2],
-    /// The rows of the image that are read.
+    /// Rows of the image that are read.
     pub rows: Range<usize>,
-    /// The columns that are read.
+    /// Columns that are read.
     pub columns: Range<usize>,
 }
 
 impl TilePlace {
-    /// The same pixels in the oriented image.
+    /// The same pixels' place in the oriented image.
     #[must_use]
     pub fn oriented(&self, by: Orientation) -> Self {
         let axis = |n: usize, start: isize, size: usize, read: &Range<usize>, flip: bool| match flip {
@@ -152,7 +152,7 @@ mod tests {
     use crate::infer::{mirror, source_window};
 
     #[test]
-    fn the_eight_orientations_differ_and_go_back() {
+    fn the_eight_orientations_differ_and_have_inverses() {
         let x = [0., 1., 2., 3., 4., 5.];
         let oriented: Vec<_> = Orientation::all().iter().map(|o| (o.size([2, 3]), o.planes(&x, [2, 3]))).collect();
         assert_eq!(oriented[0].1, x);
@@ -166,9 +166,9 @@ mod tests {
         }
     }
 
-    /// A tile's pixels, oriented, are those of the oriented tile in the oriented image, mirrored borders included.
+    /// A tile's pixels, oriented, equal those of the oriented tile in the oriented image, mirrored edges included.
     #[test]
-    fn places_turn_with_the_image() {
+    fn places_follow_the_orientation() {
         let (h, w) = (9usize, 13usize);
         let pixels: Vec<f32> = (0..h * w).map(|i| i as f32).collect();
         let tile = |pixels: &[f32], place: &TilePlace| -> Vec<f32> {

@@ -1,4 +1,4 @@
-//! Result files: masks, overlays and probabilities. Each appears whole or not at all.
+//! Result files: masks, overlays and probabilities. Each is written completely or not at all.
 
 mod overlay;
 mod sinks;
@@ -20,7 +20,7 @@ use super::mask::{Ids, Mask};
 use crate::error::{Error, Result};
 use crate::io::Output;
 
-/// The colour of a class: black for the background, then colours far apart from their neighbours, all different.
+/// The colour of a class: black for the background; neighbouring classes have distant colours, and all colours differ.
 pub fn palette(class: usize) -> [u8; 3] {
     const FIRST: [[u8; 3]; 10] = [
         [0, 0, 0],
@@ -37,7 +37,7 @@ pub fn palette(class: usize) -> [u8; 3] {
     if let Some(&c) = FIRST.get(class) {
         return c;
     }
-    // Steps of the golden ratio never come close to an earlier hue; brightness changes too.
+    // Golden-ratio steps never come close to an earlier hue; brightness varies too.
     let hue = (class as f64 * 0.618_033_988_749_895).fract() * 6.0;
     let value = [255.0, 200.0, 150.0][class % 3];
     let saturation = [1.0, 0.7, 0.45][class / 3 % 3];
@@ -53,7 +53,7 @@ pub fn write_mask(output: impl Into<Output>, mask: &Mask) -> Result<()> {
     feed(Box::new(MaskSink::new(output)), &info_of(mask), mask, None, None, 256)
 }
 
-/// What a mask alone says about an image.
+/// Band information from a mask alone.
 fn info_of(mask: &Mask) -> BandInfo {
     let classes = (0..mask.classes()).map(|i| format!("class {i}")).collect();
     BandInfo { width: mask.width(), height: mask.height(), channels: 0, classes, planes: 0, contrast: None }
@@ -62,14 +62,14 @@ fn info_of(mask: &Mask) -> BandInfo {
 /// File formats of [`write_probabilities`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProbabilityFormat {
-    /// 32-bit float TIFF with a page per class.
+    /// 32-bit float TIFF with one page per class.
     Tiff,
     /// numpy array `[classes, rows, columns]`, or `[rows, columns]` for one class.
     Npy,
 }
 
 impl ProbabilityFormat {
-    /// The format that a file name asks for: `.tif`, `.tiff` or `.npy`.
+    /// The format by file name extension: `.tif`, `.tiff` or `.npy`.
     pub fn of(path: impl AsRef<std::path::Path>) -> Result<Self> {
         let path = path.as_ref();
         match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
@@ -80,7 +80,7 @@ impl ProbabilityFormat {
     }
 }
 
-/// Writes probabilities given as planes (class, row, column) of `width` x `height`.
+/// Writes probabilities, planar (class, row, column) of `width` x `height`.
 pub fn write_probabilities(
     output: impl Into<Output>,
     format: ProbabilityFormat,
@@ -98,7 +98,7 @@ pub fn write_probabilities(
     let count = planes.len() / plane;
     let sink = ProbabilitySink::with_format(output, format);
     let info = BandInfo { width, height, channels: 0, classes: Vec::new(), planes: count, contrast: None };
-    // Classes are not written here, and need not be known.
+    // The number of classes suffices: their names are not written.
     let mut sink: Box<dyn BandSink> = Box::new(sink);
     sink.start(&info)?;
     let classes = &Ids::U8(Vec::new());

@@ -1,4 +1,4 @@
-//! Which images are read, and where their results go.
+//! Paths of input images and of their results.
 
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
@@ -9,25 +9,25 @@ use ignore::WalkBuilder;
 use super::skipped::{SkipReason, Skipped, Tally, other_format};
 use crate::error::{Error, Result};
 
-/// Extensions of the files that are looked for in folders; a file named outright may have any.
+/// Extensions of images found in folders; a file given explicitly may have any.
 pub const IMAGE_EXTENSIONS: [&str; 22] = [
     "png", "jpg", "jpeg", "tif", "tiff", "btf", "tf8", "svs", "qptiff", "lsm", "stk", "scn", "webp", "bmp", "npy",
     "gif", "pbm", "pgm", "ppm", "pnm", "jp2", "j2k",
 ];
 
-/// What our own results are called: `<stem>_<kind>`.
+/// Suffixes of our own result files: `<stem>_<kind>`.
 const KINDS: [&str; 5] = ["mask", "overlay", "prob", "labels", "contours"];
 
-/// The images that arguments name, in their order, each once.
+/// The images that arguments refer to, in order and without duplicates.
 ///
-/// An argument is a file, a folder (its images by name, not those of folders in it) or a glob such as `*.png` or
-/// `runs/**/t?.tif` for shells that do not expand it. Folders and globs leave out hidden files, files without a
-/// image's extension, and results of this program (`x_mask.png`).
+/// An argument is a file, a folder (its images, sorted by name, without subfolders) or a glob such as `*.png` or
+/// `runs/**/t?.tif` for shells that do not expand it. Folders and globs skip hidden files, files without an image
+/// extension, and results of this program (`x_mask.png`).
 pub fn expand_inputs<S: AsRef<str>>(args: &[S]) -> Result<Vec<PathBuf>> {
     Ok(expand_inputs_and_skipped(args)?.0)
 }
 
-/// [`expand_inputs`], and what folders and globs hold that is left out.
+/// [`expand_inputs`], also returning what folders and globs skipped.
 pub fn expand_inputs_and_skipped<S: AsRef<str>>(args: &[S]) -> Result<(Vec<PathBuf>, Vec<Skipped>)> {
     let (mut paths, mut seen, mut skipped) = (Vec::new(), HashSet::new(), Vec::new());
     for arg in args {
@@ -57,7 +57,7 @@ pub fn expand_inputs_and_skipped<S: AsRef<str>>(args: &[S]) -> Result<(Vec<PathB
     Ok((paths, skipped))
 }
 
-/// What a folder holds beside its images.
+/// What a folder contains besides its images.
 fn left_out(folder: &Path) -> Result<Tally> {
     let mut tally = Tally::default();
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
@@ -65,7 +65,7 @@ fn left_out(folder: &Path) -> Result<Tally> {
         let (path, name) = (entry.path(), PathBuf::from(entry.file_name()));
         let hidden = name.to_string_lossy().starts_with('.');
         match path.is_dir() {
-            // Folders that begin with a dot are programs' own.
+            // Hidden folders belong to programs and are not reported.
             true if hidden => {}
             true => tally.add(SkipReason::Folder, &name),
             false if hidden => tally.add(SkipReason::Hidden, &name),
@@ -95,7 +95,7 @@ fn is_glob(text: &str) -> bool {
 
 fn expand_glob(pattern: &Path) -> Result<(Vec<PathBuf>, Tally)> {
     let wrong = |reason: String| Error::invalid("input", format!("{}: {reason}", pattern.display()));
-    // The part before the first special component is walked from, the rest is matched.
+    // Walks from the part before the first component with wildcards, and matches the rest.
     let special = |c: &Component| is_glob(&c.as_os_str().to_string_lossy());
     let base: PathBuf = pattern.components().take_while(|c| !special(c)).collect();
     let rest: PathBuf = pattern.components().skip_while(|c| !special(c)).collect();
@@ -123,14 +123,14 @@ fn expand_glob(pattern: &Path) -> Result<(Vec<PathBuf>, Tally)> {
     if found.is_empty() {
         return Err(wrong("no images match".into()));
     }
-    // What is found under "." is named without it, as the pattern was.
+    // Removes a leading "./", which the pattern did not have.
     let plain = |p: PathBuf| {
         if base.as_os_str().is_empty() { p.strip_prefix(".").map(Path::to_path_buf).unwrap_or(p) } else { p }
     };
     Ok((found.into_iter().map(plain).collect(), tally))
 }
 
-/// The images in a folder and in those under it, sorted; also such as are called like our own results.
+/// The images in a folder and its subfolders, sorted, including those named like our own results.
 pub(crate) fn all_images(folder: &Path) -> Result<Vec<PathBuf>> {
     walk(folder, None, is_image_file)
 }
@@ -138,7 +138,7 @@ pub(crate) fn all_images(folder: &Path) -> Result<Vec<PathBuf>> {
 /// The files under a folder that `requested` accepts, sorted.
 fn walk(folder: &Path, depth: Option<usize>, mut requested: impl FnMut(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    // Only hidden files are passed over; what git ignores are often just the data.
+    // Skips only hidden files: files that git ignores are often the data.
     for entry in WalkBuilder::new(folder).standard_filters(false).hidden(true).max_depth(depth).build() {
         let entry = entry.map_err(|e| {
             let reason = e.to_string();
@@ -163,7 +163,7 @@ fn is_image_name(path: &Path) -> bool {
     is_image_file(path) && !path.file_stem().is_some_and(|s| ours(&s.to_string_lossy()))
 }
 
-/// Whether a file is called like one of our results that are no images.
+/// Whether a file is named like one of our results that are not images.
 fn is_result(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     [".geojson", ".json", ".zip", ".csv", ".npy"]
@@ -172,17 +172,18 @@ fn is_result(path: &Path) -> bool {
         .any(|(extension, kind)| name.strip_suffix(extension).is_some_and(|stem| stem.ends_with(kind)))
 }
 
-/// Whether an output is meant as a folder: nobody names an image without an extension.
+/// Whether an output is meant as a folder: image file names have an extension.
 fn is_folder_name(out: &Path) -> bool {
     out.is_dir() || ends_in_separator(out) || (out.extension().is_none() && !out.is_file())
 }
 
-/// Where a result of kind `kind` (`mask`, `overlay`, ...) with extension `ext` of the image `input` goes.
+/// The path of the result `kind` (`mask`, `overlay`, ...) with extension `ext` for the image `input`.
 ///
-/// Without `out` beside the image: `<stem>_<kind>.<ext>`. If `out` is a folder (it exists as one, ends in a
-/// separator, has no extension, or there are several inputs) inside it under that name. Otherwise `out` is a file: the
-/// mask itself; other kinds are named after it, beside it. Never the input itself, and the mask's file must have the
-/// extension `ext`. Two inputs of one stem in one folder share their results' names: see [`check_distinct`].
+/// Without `out`, the result is next to the image: `<stem>_<kind>.<ext>`. If `out` is a folder (it exists as one, ends
+/// in a separator, has no extension, or there are several inputs), the result has that name inside it. Otherwise `out`
+/// is the file of the mask, and other kinds are named after it in the same folder. The result is never the input
+/// itself, and the mask's file must have the extension `ext`. Two inputs with equal stems in one folder get equal
+/// result paths: see [`check_distinct`].
 pub fn output_path(out: Option<&Path>, input: &Path, kind: &str, ext: &str, several_inputs: bool) -> Result<PathBuf> {
     let Some(stem) = input.file_stem() else {
         return Err(Error::file(input, "is not the name of a file"));
@@ -216,7 +217,7 @@ pub fn output_path(out: Option<&Path>, input: &Path, kind: &str, ext: &str, seve
     Ok(path)
 }
 
-/// Fails if a result would be written twice, or over one of the inputs: call it with all paths before the work begins.
+/// Fails if a result would be written twice, or over an input: call it with all paths before starting.
 pub fn check_distinct(outputs: &[PathBuf], inputs: &[PathBuf]) -> Result<()> {
     let mut seen: HashSet<PathBuf> = inputs.iter().filter_map(|p| p.canonicalize().ok()).collect();
     for path in outputs {
@@ -231,14 +232,14 @@ pub fn check_distinct(outputs: &[PathBuf], inputs: &[PathBuf]) -> Result<()> {
     }
 }
 
-/// Fails if a file could not be written there: call it before the work begins. Makes nothing, not even folders.
+/// Fails if a file could not be written there: call it before starting. Creates nothing, not even folders.
 pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let wrong = |reason: String| Err(Error::file(path, format!("cannot be written: {reason}")));
     if path.is_dir() || ends_in_separator(path) {
         return wrong("it is a folder".into());
     }
-    // Missing folders will be made in the nearest one that exists.
+    // Missing folders are created later in the nearest existing one.
     let above = path.ancestors().skip(1).find(|p| p.as_os_str().is_empty() || p.symlink_metadata().is_ok());
     let folder = above.filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
@@ -246,7 +247,7 @@ pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
     }
     match tempfile::tempfile_in(folder) {
         Ok(_) => Ok(()),
-        // The message itself names a temporary file, which means nothing to anyone.
+        // The original message names a temporary file, which would confuse users.
         Err(e) => wrong(format!("no file can be made in {}: {}", folder.display(), std::io::Error::from(e.kind()))),
     }
 }

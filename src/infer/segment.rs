@@ -1,4 +1,4 @@
-//! The segmenter: an image in, class ids (and probabilities) out, in tiles that fit the device.
+//! The segmenter: takes an image, returns class ids and probabilities, using tiles that fit the device.
 
 use super::band::{BandInfo, BandSink, Needs};
 use super::channels::ChannelMap;
@@ -28,50 +28,50 @@ use crate::tensor::Precision;
 pub struct Segmentation {
     /// Class of every pixel.
     pub mask: Mask,
-    /// Probability planes `[K, H, W]`, if asked for: K = channels of the network.
+    /// Probability planes `[K, H, W]`, if requested: K = channels of the network.
     pub probabilities: Option<Vec<f32>>,
-    /// Rows and columns of tiles it took.
+    /// Rows and columns of tiles used.
     pub tiles: [usize; 2],
-    /// Rows and columns of a tile's input, pixels.
+    /// Rows and columns of a tile's input in pixels.
     pub tile: [usize; 2],
-    /// How activations and weights were stored.
+    /// Precision of activations and weights.
     pub precision: Precision,
-    /// Why that is `f32` where the backend is for `f16`: what `f16` could not hold.
+    /// Why the precision is `f32` although the backend is for `f16`: the value that exceeded `f16`.
     pub fallback: Option<String>,
-    /// What users should know of the way the image was read, each a clause that follows its name and a colon.
+    /// Notes for users on how the image was read, each a clause to print after the file name and a colon.
     pub notes: Vec<Message>,
 }
 
-/// How an image was segmented whose rows went to sinks.
+/// Result for an image whose rows went to sinks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Streamed {
-    /// What the image is.
+    /// The image's properties.
     pub image: SourceInfo,
-    /// Pixels of every class.
+    /// Number of pixels of every class.
     pub class_pixels: Vec<u64>,
-    /// Rows and columns of tiles it took.
+    /// Rows and columns of tiles used.
     pub tiles: [usize; 2],
-    /// Rows and columns of a tile's input, pixels.
+    /// Rows and columns of a tile's input in pixels.
     pub tile: [usize; 2],
-    /// Tiles and orientations of them that a run took: at most [`SegmentOptions::batch`].
+    /// Number of tiles and orientations per run: at most [`SegmentOptions::batch`].
     pub batch: usize,
-    /// How activations and weights were stored.
+    /// Precision of activations and weights.
     pub precision: Precision,
-    /// Why that is `f32` where the backend is for `f16`: what `f16` could not hold.
+    /// Why the precision is `f32` although the backend is for `f16`: the value that exceeded `f16`.
     pub fallback: Option<String>,
-    /// What users should know of the way the image was read, each a clause that follows its name and a colon.
+    /// Notes for users on how the image was read, each a clause to print after the file name and a colon.
     pub notes: Vec<Message>,
 }
 
-/// An image to segment, and what takes its rows.
+/// An image to segment, with its sinks.
 pub struct ImageTask<'a> {
     /// The image.
     pub source: &'a mut dyn ImageSource,
-    /// Finished once all rows went through.
+    /// Finished after all rows have been passed to them.
     pub sinks: Vec<Box<dyn BandSink>>,
 }
 
-/// An image that is measured.
+/// An image with its statistics.
 struct Prepared<'a> {
     source: &'a mut dyn ImageSource,
     sinks: Vec<&'a mut dyn BandSink>,
@@ -81,47 +81,47 @@ struct Prepared<'a> {
     channels: ChannelMap,
 }
 
-/// A model on a backend, ready for images of any size. Tile shapes it has met stay compiled and allocated.
+/// A model on a backend, for images of any size. The latest kind of tile stays compiled and allocated.
 #[derive(Debug)]
 pub struct Segmenter {
     backend: Backend,
     planner: TilePlanner,
-    /// What runs one kind of tile. One entry: the next image is likely of the same size.
+    /// The runner of one kind of tile: the next image is likely to have the same size.
     ready: Option<(TileKind, TileRunner)>,
 }
 
-/// How each model's input is normalised, and what is shown black and white.
+/// Normalisation for each model, and the values shown as black and white.
 type Measurement = (Vec<Vec<ChannelAffine>>, Option<[f64; 2]>);
 
 impl Segmenter {
-    /// A segmenter with a model, or with several as one. Nothing is compiled or allocated yet.
+    /// Creates a segmenter for a model or an ensemble. Compiles and allocates nothing yet.
     pub fn new(backend: Backend, models: impl Into<Ensemble>) -> Self {
         Self { backend, planner: TilePlanner::new(models.into()), ready: None }
     }
 
-    /// The model; of several the first, which agrees with the others in classes and channels.
+    /// The model, or the first of an ensemble, which all agree with in classes and channels.
     pub fn model(&self) -> &Model {
         self.planner.ensemble.first()
     }
 
-    /// Names of the classes that masks hold.
+    /// Class names of masks.
     pub fn classes(&self) -> Vec<String> {
         self.planner.ensemble.classes()
     }
 
-    /// Bytes of device memory held.
+    /// Bytes of device memory in use.
     pub fn device_bytes(&self) -> u64 {
         self.ready.as_ref().map_or(0, |r| r.1.device_bytes())
     }
 
-    /// What tiling must know of the models, or why they cannot be tiled.
+    /// Tiling requirements of the models, or why they cannot be tiled.
     pub fn tile_spec(&self) -> Result<Result<TileSpec, String>> {
         self.planner.tile_spec()
     }
 
-    /// Segments an image. `progress` gets a fraction from 0 to 1 and may cancel by returning an error. Where `f16` cannot
-    /// hold some value of the network, the image is segmented again in `f32`, with a warning in the log and
-    /// [`Segmentation::fallback`].
+    /// Segments an image. `progress` receives a fraction from 0 to 1 and may cancel by returning an error. If a value
+    /// of the network exceeds `f16`, the image is segmented again in `f32`; a warning is logged and
+    /// [`Segmentation::fallback`] is set.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn segment(
         &mut self,
@@ -132,7 +132,7 @@ impl Segmenter {
         block_on(self.segment_async(image, options, progress))
     }
 
-    /// [`Self::segment`] as a future. Dropped before its end it is a cancelled run: the segmenter stays usable.
+    /// [`Self::segment`] as a future. Dropping it cancels the run; the segmenter stays usable.
     pub async fn segment_async(
         &mut self,
         image: &Image,
@@ -148,9 +148,9 @@ impl Segmenter {
         Ok(Segmentation { mask, probabilities, tiles, tile, precision, fallback, notes })
     }
 
-    /// Segments an image of any size: its rows go to the sinks as they become complete, and neither the image nor its
-    /// results are ever in memory as a whole. Sinks are finished once all rows went through. `progress` and `f16` are as in
-    /// [`Self::segment`]; [`SegmentOptions::probabilities`] is what sinks say.
+    /// Segments an image of any size. Rows go to the sinks as they are completed; neither the image nor its results are
+    /// ever in memory as a whole. Sinks are finished after the last row. `progress` and `f16` work as in
+    /// [`Self::segment`]; the sinks' needs replace [`SegmentOptions::probabilities`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn segment_to(
         &mut self,
@@ -176,7 +176,7 @@ impl Segmenter {
     }
 
     /// Segments images as [`Self::segment_to`] does, each with its own result. With [`SegmentOptions::batch`] above 1,
-    /// images of one size that are a single tile each are run together; where that fails, each is done alone.
+    /// images of equal size that are a single tile each run together; if that fails, each runs separately.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn segment_several(
         &mut self,
@@ -218,7 +218,7 @@ impl Segmenter {
         tasks.into_iter().zip(results).map(finish).collect()
     }
 
-    /// Several images in batches, if they suit each other and nothing goes wrong.
+    /// Runs several images in batches, if they are compatible and nothing fails.
     async fn together(
         &mut self,
         tasks: &mut [ImageTask<'_>],
@@ -254,7 +254,7 @@ impl Segmenter {
         let (run, fallback) = backend.or_f32_async(work).await?;
         match run.into_iter().next() {
             Some(run) => Ok(Streamed { fallback, ..run }),
-            None => Err(Error::invalid("segmenter", "gave nothing")),
+            None => Err(Error::invalid("segmenter", "returned no result")),
         }
     }
 
@@ -277,7 +277,7 @@ impl Segmenter {
         Ok(Prepared { source, sinks, info, needs, affines, channels: map })
     }
 
-    /// How pixels are normalised, for each model, and what is shown black and white.
+    /// Normalisation for each model, and the values shown as black and white.
     fn measure(
         &self,
         source: &mut dyn ImageSource,
@@ -313,7 +313,7 @@ impl Segmenter {
         Ok((affines.collect::<Result<_>>()?, contrast))
     }
 
-    /// Runs one image in tiles; or several of one size, together, if each is a single tile.
+    /// Runs one image in tiles, or several images of equal size together if each is a single tile.
     async fn stream_on(
         &mut self,
         backend: &Backend,
@@ -325,19 +325,19 @@ impl Segmenter {
         let planes = self.planner.ensemble.planes();
         let runner = self.runner(backend, plan.kind).await?;
         let (rule, at_once) = (runner.rule(), runner.tiles_at_once());
-        let (mut ongoing, mut affines) = (Vec::new(), Vec::new());
+        let (mut in_progress, mut affines) = (Vec::new(), Vec::new());
         for Prepared { source, sinks, info, needs, affines: own, channels } in images {
             source.set_cache(plan.cache);
             let windows = Windows { source: &mut **source, channels, coloured: false };
             let out = Emitter::new(info, *needs, sinks)?;
-            ongoing.push(ImageInProgress { windows, out, assembly: plan.cut.assembly(rule, planes) });
+            in_progress.push(ImageInProgress { windows, out, assembly: plan.cut.assembly(rule, planes) });
             affines.push(&own[..]);
         }
-        run_tiles(&mut ongoing, at_once, &mut Networks { runner, affines }, progress).await?;
-        Ok(ongoing.into_iter().map(|o| streamed(o, &plan)).collect())
+        run_tiles(&mut in_progress, at_once, &mut Networks { runner, affines }, progress).await?;
+        Ok(in_progress.into_iter().map(|o| streamed(o, &plan)).collect())
     }
 
-    /// The tiles of images that are run together; none of no images.
+    /// Plans the tiles of images that run together; `None` for no images.
     fn plan(&mut self, backend: &Backend, images: &[Prepared], options: &SegmentOptions) -> Result<Option<TilePlan>> {
         let needs = images.iter().fold(Needs::default(), |n, p| n.or(p.needs));
         let outputs = TileOutputs { probabilities: needs.probabilities, decision: options.blend == Blend::Gaussian };
@@ -352,11 +352,11 @@ impl Segmenter {
         self.planner.plan(&CutRequest { backend, options, outputs, size, budget }, others).map(Some)
     }
 
-    /// The networks for a kind of tile, kept from the last image or made ready now.
+    /// The runner for a kind of tile, reused from the last image or created now.
     async fn runner(&mut self, backend: &Backend, kind: TileKind) -> Result<&mut TileRunner> {
         let plans = self.planner.take_planned(&kind);
         if self.ready.as_ref().is_none_or(|r| r.0 != kind) {
-            // The old buffers go before the new ones come.
+            // Free the old buffers before allocating new ones.
             self.ready = None;
             let runner = TileRunner::of_kind(backend, &self.planner.ensemble, &kind, plans).await?;
             self.ready = Some((kind, runner));
@@ -368,7 +368,7 @@ impl Segmenter {
     }
 }
 
-/// How an image was segmented that all rows of came out.
+/// The result of an image after its last row.
 fn streamed(ImageInProgress { windows, out, .. }: ImageInProgress, plan: &TilePlan) -> Streamed {
     let TileKind { shape, batch, precision, .. } = plan.kind;
     let (class_pixels, image, tiles) = (out.counts, windows.source.info(), plan.cut.tiles());
@@ -377,20 +377,16 @@ fn streamed(ImageInProgress { windows, out, .. }: ImageInProgress, plan: &TilePl
     Streamed { image, class_pixels, tiles, tile: shape, batch, precision, fallback: None, notes }
 }
 
-/// Networks that tiles go through, and how each image is normalised for them.
+/// The networks for tiles, with each image's normalisation.
 struct Networks<'a> {
     runner: &'a mut TileRunner,
     affines: Vec<&'a [Vec<ChannelAffine>]>,
 }
 
 impl RunTiles for Networks<'_> {
-    async fn run(
-        &mut self,
-        waiting: &[QueuedTile],
-        progress: impl FnMut(f64) -> Result<()>,
-    ) -> Result<Vec<TileResult>> {
+    async fn run(&mut self, queued: &[QueuedTile], progress: impl FnMut(f64) -> Result<()>) -> Result<Vec<TileResult>> {
         let affines = |w: &QueuedTile| self.affines.get(w.image).copied().unwrap_or_default();
-        let tiles = waiting.iter().map(|w| TileInput { place: &w.place, pixels: &w.pixels, affines: affines(w) });
+        let tiles = queued.iter().map(|w| TileInput { place: &w.place, pixels: &w.pixels, affines: affines(w) });
         let tiles: Vec<TileInput> = tiles.collect();
         let results = self.runner.run_async(&tiles, progress).await?.into_iter();
         let result = |TileOutput { mask, decision: mut planes, probabilities }| {

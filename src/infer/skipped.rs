@@ -1,36 +1,36 @@
-//! What folders and patterns hold that is not read, to be told of once.
+//! Files skipped in folders and patterns, reported once.
 
 use std::path::{Path, PathBuf};
 
-/// Why a file or folder is passed over.
+/// Why a file or folder is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SkipReason {
-    /// Not called like an image.
+    /// Its name is not an image's.
     NotAnImage,
-    /// Called like an image of a format that is not read.
+    /// Named like an image of an unsupported format.
     OtherFormat,
-    /// Hidden: its name begins with a dot.
+    /// Hidden: the name begins with a dot.
     Hidden,
     /// A result of this program.
     Result,
-    /// A folder in a folder.
+    /// A subfolder.
     Folder,
 }
 
-/// Files or folders passed over for one reason.
+/// Files or folders skipped for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
-    /// The folder or pattern as the user named it.
+    /// The folder or pattern as given by the user.
     pub of: String,
-    /// Why.
+    /// Reason.
     pub reason: SkipReason,
-    /// How many.
+    /// Number of files or folders.
     pub count: usize,
     /// The first of them by name, without its folder.
     pub first: PathBuf,
 }
 
-/// Extensions of images that are not read, and what they are.
+/// Extensions of unsupported image formats, and their names.
 const FORMATS: [(&str, &str); 27] = [
     ("dcm", "DICOM"),
     ("dicom", "DICOM"),
@@ -61,14 +61,14 @@ const FORMATS: [(&str, &str); 27] = [
     ("npz", "NPZ"),
 ];
 
-/// What a file's name says of a format that is not read.
+/// The unsupported format that a file's name suggests.
 pub(super) fn other_format(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_string_lossy().to_lowercase();
     FORMATS.iter().find(|(e, _)| name.strip_suffix(e).is_some_and(|stem| stem.ends_with('.'))).map(|f| f.1)
 }
 
 impl Skipped {
-    /// One line that tells of it.
+    /// A one-line description.
     pub fn text(&self) -> String {
         let Self { of, reason, count, first } = self;
         let (n, one) = (*count, *count == 1);
@@ -98,7 +98,7 @@ impl Skipped {
     }
 }
 
-/// Counts what is passed over of one folder or pattern.
+/// Counts what is skipped in one folder or pattern.
 #[derive(Debug, Default)]
 pub(super) struct Tally(Vec<(SkipReason, usize, PathBuf)>);
 

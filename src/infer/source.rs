@@ -1,4 +1,4 @@
-//! Where pixels come from: images in memory, or files read by windows.
+//! Sources of pixels: images in memory, or files read by windows.
 
 mod alpha;
 #[cfg(feature = "image-formats")]
@@ -31,7 +31,7 @@ pub use options::{OpenOptions, PageChoice};
 pub use oriented::Oriented;
 pub use select::SelectChannels;
 
-/// What an image is, before any pixel is read.
+/// Properties of an image, known before any pixel is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceInfo {
     /// Columns.
@@ -40,14 +40,14 @@ pub struct SourceInfo {
     pub height: usize,
     /// Samples per pixel.
     pub channels: usize,
-    /// Their type.
+    /// Sample type.
     pub sample: Sample,
-    /// What they are.
+    /// Meaning of the channels.
     pub kind: ChannelKind,
 }
 
 impl SourceInfo {
-    /// What an image in memory is.
+    /// The properties of an image in memory.
     pub fn of(image: &Image) -> Self {
         Self {
             width: image.width(),
@@ -58,7 +58,7 @@ impl SourceInfo {
         }
     }
 
-    /// Fails unless a rectangle of at least one pixel lies in the image.
+    /// Fails unless the rectangle has at least one pixel and lies in the image.
     pub fn check_inside(&self, x0: usize, y0: usize, w: usize, h: usize) -> Result<()> {
         let inside =
             |at: usize, len: usize, limit: usize| len > 0 && at.checked_add(len).is_some_and(|end| end <= limit);
@@ -70,7 +70,7 @@ impl SourceInfo {
         Err(Error::invalid("window", reason))
     }
 
-    /// Bytes of a row of pixels.
+    /// Bytes per row of pixels.
     pub fn row_bytes(&self) -> u64 {
         (self.width * self.channels * self.sample.bytes()) as u64
     }
@@ -78,49 +78,49 @@ impl SourceInfo {
 
 /// An image that is read by windows.
 pub trait ImageSource: MaybeSend {
-    /// What the image is.
+    /// The image's properties.
     fn info(&self) -> SourceInfo;
 
     /// The rectangle of `w` x `h` pixels at column `x0`, row `y0`.
     fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Image>;
 
-    /// The source that it wraps: what a wrapper does not define is as there.
+    /// The wrapped source, if this is a wrapper. It supplies the defaults of the methods below.
     fn inner(&self) -> Option<&dyn ImageSource> {
         None
     }
 
-    /// The same, to change it.
+    /// Mutable access to the wrapped source.
     fn inner_mut(&mut self) -> Option<&mut dyn ImageSource> {
         None
     }
 
-    /// What the file calls the channels, from the first on; empty where it does not.
+    /// Channel names from the file, starting with channel 0; empty if it has none.
     fn channel_names(&self) -> Vec<String> {
         self.inner().map(|s| s.channel_names()).unwrap_or_default()
     }
 
-    /// What users should know of the way the image is read: each a clause that follows its name and a colon. Some are
-    /// known only after its pixels were read.
+    /// Notes for users on how the image is read, each a clause to print after the file name and a colon. Some are known
+    /// only after the pixels have been read.
     fn notes(&self) -> Vec<Message> {
         self.inner().map(|s| s.notes()).unwrap_or_default()
     }
 
-    /// Rows that are best read together when the whole image is passed over.
+    /// Rows that are best read together when the whole image is read in order.
     fn rows_at_once(&self) -> usize {
         self.inner().map_or(1, |s| s.rows_at_once())
     }
 
-    /// Host memory that the source holds whatever is read, bytes: decoded images, buffers of the decoder.
+    /// Bytes of host memory that the source always holds: decoded images, decoder buffers.
     fn held_bytes(&self) -> u64 {
         self.inner().map_or(0, |s| s.held_bytes())
     }
 
-    /// Bytes that it should keep so that going over windows of `rows` rows column by column decodes nothing twice.
+    /// Cache size in bytes with which reading windows of `rows` rows column by column decodes nothing twice.
     fn cache_bytes(&self, rows: usize) -> u64 {
         self.inner().map_or(0, |s| s.cache_bytes(rows))
     }
 
-    /// Lets the source keep this many bytes of what it decoded.
+    /// Sets the size of the cache of decoded data, in bytes.
     fn set_cache(&mut self, bytes: u64) {
         if let Some(source) = self.inner_mut() {
             source.set_cache(bytes);
@@ -128,14 +128,14 @@ pub trait ImageSource: MaybeSend {
     }
 }
 
-/// Goes over an image once, from top to bottom, in bands of all columns and of bounded size.
+/// Reads an image once, from top to bottom, in full-width bands of bounded size.
 pub fn pass(source: &mut dyn ImageSource, mut visit: impl FnMut(Image) -> Result<()>) -> Result<()> {
-    /// Bytes of a band, about.
+    /// Approximate bytes of a band.
     const BAND: u64 = 8 << 20;
     let info = source.info();
     let fitting = (BAND / info.row_bytes().max(1)).max(1);
     let natural = source.rows_at_once().max(1) as u64;
-    // Whole rows of chunks where they fit, so that a source without memory decodes them once.
+    // Whole rows of chunks where they fit, so that a source without a cache decodes each once.
     let rows = if fitting >= natural { fitting / natural * natural } else { fitting };
     let rows = usize::try_from(rows).unwrap_or(usize::MAX).min(info.height);
     let mut first = 0;
@@ -147,7 +147,7 @@ pub fn pass(source: &mut dyn ImageSource, mut visit: impl FnMut(Image) -> Result
     Ok(())
 }
 
-/// The whole image in memory.
+/// Reads the whole image into memory.
 pub(super) fn read_all(source: &mut dyn ImageSource) -> Result<Image> {
     let SourceInfo { width, height, .. } = source.info();
     let image = source.read(0, 0, width, height)?;

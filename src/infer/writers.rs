@@ -1,5 +1,5 @@
-//! The kinds of result files. A new one is a file with its [`Writer`] (and [`InstanceWriter`], if it is made of instances)
-//! and a line in [`WRITERS`].
+//! The kinds of result files. To add one, write a file with its [`Writer`] (and [`InstanceWriter`] if it is made of
+//! instances) and a line in [`WRITERS`].
 
 use std::fmt::Debug;
 use std::io::{Seek, Write};
@@ -30,40 +30,40 @@ pub static WRITERS: &[&dyn Writer] = &[
 
 /// A kind of result file.
 pub trait Writer: Debug + Sync {
-    /// What options call it.
+    /// Option name.
     fn name(&self) -> &'static str;
 
-    /// What it is, in one line for help texts.
+    /// One-line description for help texts.
     fn about(&self) -> &'static str;
 
-    /// The last part of the names of its files.
+    /// Suffix of its file names.
     fn suffix(&self) -> &'static str {
         self.name()
     }
 
-    /// Extensions of its files: the usual one first.
+    /// File extensions, the default first.
     fn extensions(&self) -> &'static [&'static str];
 
-    /// What writes it, with what is known of the image's pixels.
+    /// Creates the sink for a result of an image with this calibration.
     fn sink(&self, output: Output, calibration: &Calibration) -> Result<ResultSink>;
 
-    /// Whether it shows instances, where those are found, in place of classes.
+    /// Whether it shows instances instead of classes, if instances are found.
     fn shows_instances(&self) -> bool {
         false
     }
 }
 
-/// What writes a result.
+/// The sink of a result.
 pub enum ResultSink {
-    /// Takes rows as they come.
+    /// Receives rows as they are computed.
     Rows(Box<dyn BandSink>),
-    /// Takes instances when all are known.
+    /// Receives all instances at the end.
     Instances(&'static dyn InstanceWriter),
 }
 
 /// A file format of instances.
 pub trait InstanceWriter: Debug + Sync {
-    /// Whether the samples of the image under each instance are needed.
+    /// Whether it needs the image's samples in each instance.
     fn needs_samples(&self) -> bool {
         false
     }
@@ -72,20 +72,20 @@ pub trait InstanceWriter: Debug + Sync {
     fn write(&self, out: &mut dyn WriteSeek, instances: &mut Instances, source: &InstanceSource) -> Written;
 }
 
-/// A place to write where one can go back.
+/// A seekable writer.
 pub trait WriteSeek: Write + Seek {}
 
 impl<T: Write + Seek + ?Sized> WriteSeek for T {}
 
-/// What an [`InstanceWriter`] gives.
+/// Result of an [`InstanceWriter`].
 pub type Written = Result<(), WriteFailure>;
 
-/// What stopped a file: writing it, or reading what it is made of.
+/// Why a file failed: the output, or reading what it is made of.
 #[derive(Debug)]
 pub enum WriteFailure {
-    /// The output.
+    /// Writing the output.
     Io(std::io::Error),
-    /// All else.
+    /// Anything else.
     Other(Error),
 }
 
@@ -102,17 +102,17 @@ impl From<serde_json::Error> for WriteFailure {
 }
 
 impl dyn Writer {
-    /// The kind that options call `name`.
+    /// The kind with option name `name`.
     pub fn named(name: &str) -> Option<&'static dyn Writer> {
         WRITERS.iter().copied().find(|w| w.name() == name)
     }
 
-    /// The extension of its file: that of `out`, if that names a file of this kind, else the usual one.
+    /// The extension of its file: that of `out` if it suits this kind, otherwise the default.
     pub fn extension(&self, out: Option<&Path>) -> &'static str {
-        let asked = out.and_then(Path::extension);
-        let own = self.extensions();
-        let chosen = asked.and_then(|e| own.iter().copied().find(|own| e.eq_ignore_ascii_case(own)));
-        chosen.or(own.first().copied()).unwrap_or_default()
+        let requested = out.and_then(Path::extension);
+        let supported = self.extensions();
+        let matching = requested.and_then(|e| supported.iter().copied().find(|s| e.eq_ignore_ascii_case(s)));
+        matching.or(supported.first().copied()).unwrap_or_default()
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions_follow_the_output_where_they_may() {
+    fn extensions_follow_the_output_if_possible() {
         let of = |name: &str, out: &str| <dyn Writer>::named(name).unwrap().extension(Some(Path::new(out)));
         assert_eq!((of("mask", "a.TIF"), of("mask", "a.tiff"), of("mask", "results")), ("tif", "tiff", "png"));
         assert_eq!((of("overlay", "a.tif"), of("prob", "a.tiff"), of("csv", "a.tif")), ("png", "tif", "csv"));

@@ -186,7 +186,7 @@ fn invalid_models() {
     f.model("m.safetensors", Value::Null, sound.clone(), |t| {
         drop(t.insert("extra.weight".into(), (vec![1], vec![9.0])))
     });
-    check(&f.error(&["inspect", "m.safetensors"]), &["1 parameters have no place in the network: `extra.weight`"]);
+    check(&f.error(&["inspect", "m.safetensors"]), &["1 parameters are not part of the network: `extra.weight`"]);
     f.unet("m.safetensors", small(), |t| drop(t.insert("head.weight".into(), (vec![3, 2, 1, 1], vec![0.0; 6]))));
     let parts = ["m.safetensors: parameter `head.weight`", "[2, 2, 1, 1]", "[3, 2, 1, 1]"];
     check(&f.error(&["inspect", "m.safetensors"]), &parts);

@@ -235,7 +235,7 @@ fn colours_and_negative_numbers_reach_training() {
         std::fs::copy(&fixture, f.path(&format!("data/masks/{name}.tif"))).unwrap();
     }
     let e = f.error(&eval(&[]));
-    assert!(e.contains("a.tif: holds the value -1 at column 2, row 0") && e.ends_with("say ignore = -1"), "{e}");
+    assert!(e.contains("a.tif: holds the value -1 at column 2, row 0") && e.ends_with("set ignore = -1"), "{e}");
     let d = json_of(&f, &[ignore]);
     let pixels: u64 = d["confusion"]
         .as_array()

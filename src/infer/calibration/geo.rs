@@ -1,21 +1,21 @@
-//! Georeferences of GeoTIFF (OGC 19-008): from pixels to coordinates of a reference system.
+//! GeoTIFF georeferences (OGC 19-008): from pixels to coordinates of a reference system.
 
 /// An affine map of the plane: `origin + x * columns + y * rows`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affine {
-    /// Where (0, 0) lies, which is the first pixel's outer corner.
+    /// The image of (0, 0), the first pixel's outer corner.
     pub origin: [f64; 2],
-    /// A step of one column.
+    /// Displacement per column.
     pub columns: [f64; 2],
-    /// A step of one row.
+    /// Displacement per row.
     pub rows: [f64; 2],
 }
 
 impl Affine {
-    /// Nothing changes.
+    /// The identity.
     pub const IDENTITY: Self = Self { origin: [0.0; 2], columns: [1.0, 0.0], rows: [0.0, 1.0] };
 
-    /// Where a point lies.
+    /// Maps a point.
     pub fn at(&self, [x, y]: [f64; 2]) -> [f64; 2] {
         [0, 1].map(|i| self.origin[i] + x * self.columns[i] + y * self.rows[i])
     }
@@ -25,14 +25,14 @@ impl Affine {
         self.columns[0] * self.rows[1] - self.columns[1] * self.rows[0]
     }
 
-    /// First `inner`, then this.
+    /// The composition: first `inner`, then this.
     #[must_use]
     pub fn after(&self, inner: &Self) -> Self {
         let step = |v: [f64; 2]| [0, 1].map(|i| v[0] * self.columns[i] + v[1] * self.rows[i]);
         Self { origin: self.at(inner.origin), columns: step(inner.columns), rows: step(inner.rows) }
     }
 
-    /// The way back; none if everything falls on a line.
+    /// The inverse; `None` if the map is singular.
     pub fn inverse(&self) -> Option<Self> {
         let d = self.determinant();
         if !d.is_finite() || d == 0.0 {
@@ -45,7 +45,7 @@ impl Affine {
     }
 }
 
-/// GeoTIFF's tags. Their coordinates are of pixels' corners, or of their centres where the file says so.
+/// GeoTIFF's tags. Their coordinates refer to pixel corners, or to pixel centres if the file says so.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Georeference {
     /// `ModelPixelScale` (33550).
@@ -58,7 +58,7 @@ pub struct Georeference {
     pub keys: Vec<u16>,
     /// `GeoDoubleParams` (34736).
     pub doubles: Vec<f64>,
-    /// `GeoAsciiParams` (34737), with its zero.
+    /// `GeoAsciiParams` (34737), with its terminating zero.
     pub ascii: Vec<u8>,
 }
 
@@ -67,7 +67,7 @@ const RASTER_TYPE: u16 = 1025;
 const CITATION: u16 = 1026;
 const GEOGRAPHIC: u16 = 2048;
 const PROJECTED: u16 = 3072;
-/// A coordinate system that is described by further keys.
+/// A coordinate system described by further keys.
 const USER_DEFINED: u16 = 32767;
 
 impl Georeference {
@@ -79,7 +79,7 @@ impl Georeference {
 
     /// The EPSG code of the coordinate system, if it has one.
     pub fn epsg(&self) -> Option<u16> {
-        // Code 1 to 1023 are of GeoTIFF's own old list.
+        // Codes 1 to 1023 are from an obsolete list of GeoTIFF.
         let code = |key| self.key(key).filter(|c| (1024..USER_DEFINED).contains(c));
         match self.key(MODEL_TYPE) {
             Some(2) => code(GEOGRAPHIC),
@@ -87,7 +87,7 @@ impl Georeference {
         }
     }
 
-    /// What the file calls its coordinate system.
+    /// Name of the coordinate system in the file.
     pub fn citation(&self) -> Option<String> {
         let keys = self.keys.get(4..)?.as_chunks::<4>().0;
         let key = keys.iter().find(|k| k[0] == CITATION && k[1] == 34737)?;
@@ -96,16 +96,16 @@ impl Georeference {
         Some(text.trim_end_matches(['|', '\0']).to_string()).filter(|t| !t.is_empty())
     }
 
-    /// Whether coordinates are of pixels' centres.
+    /// Whether coordinates refer to pixel centres.
     fn of_centres(&self) -> bool {
         self.key(RASTER_TYPE) == Some(2)
     }
 
-    /// From pixels (the first one's outer corner is (0, 0)) to coordinates; or why there is no such map.
+    /// The map from pixels (the first one's outer corner is (0, 0)) to coordinates, or why there is none.
     pub fn to_world(&self) -> Result<Affine, String> {
         let map = match (&self.transformation, self.pixel_scale, self.tie_points.first()) {
             (Some(m), ..) => Affine { origin: [m[3], m[7]], columns: [m[0], m[4]], rows: [m[1], m[5]] },
-            // Rows run against the coordinates whatever the scale's sign, as GDAL has it.
+            // Rows run against the second coordinate whatever the sign of the scale, as in GDAL.
             (None, Some([sx, sy, _]), Some([i, j, _, x, y, _])) => {
                 let (sx, sy) = (sx, -sy.abs());
                 Affine { origin: [x - i * sx, y - j * sy], columns: [sx, 0.0], rows: [0.0, sy] }
@@ -124,10 +124,11 @@ impl Georeference {
         }
     }
 
-    /// The georeference of an image whose pixels lie at `pixels` in this one: a crop, a smaller copy, one turned upright.
+    /// The georeference of an image whose pixels map to this one's by `pixels`: a crop, a reduced copy, an upright
+    /// version.
     #[must_use]
     pub fn of_pixels(&self, pixels: &Affine) -> Self {
-        // Where tags count from.
+        // Offset of the tags' pixel coordinates.
         let shift = if self.of_centres() { 0.5 } else { 0.0 };
         let (to, from) =
             (Affine { origin: [-shift; 2], ..Affine::IDENTITY }, Affine { origin: [shift; 2], ..Affine::IDENTITY });
@@ -146,7 +147,7 @@ impl Georeference {
             scale[0] *= inner.columns[0];
             scale[1] *= inner.rows[1];
         } else if let (Some(_), Some(&[i, j, _, x, y, z])) = (out.pixel_scale, self.tie_points.first()) {
-            // A scale cannot turn; a matrix can.
+            // A scale cannot rotate; a matrix can.
             let [sx, sy, _] = self.pixel_scale.unwrap_or_default();
             let sy = -sy.abs();
             let map = Affine { origin: [x - i * sx, y - j * sy], columns: [sx, 0.0], rows: [0.0, sy] }.after(&inner);
@@ -159,7 +160,7 @@ impl Georeference {
     }
 }
 
-/// A transformation with another map of columns and rows.
+/// A transformation with the map of columns and rows replaced.
 fn matrix(map: &Affine, m: &[f64; 16]) -> [f64; 16] {
     let mut out = *m;
     (out[0], out[1], out[3]) = (map.columns[0], map.rows[0], map.origin[0]);

@@ -31,7 +31,7 @@ fn tie_point_and_scale() {
 }
 
 #[test]
-fn what_is_no_affine_map_says_why() {
+fn missing_affine_maps_are_explained() {
     let points = Georeference { pixel_scale: None, tie_points: vec![[0.0; 6]; 4], ..scaled(1) };
     assert!(points.to_world().unwrap_err().contains("4 control points"));
     assert!(Georeference::default().to_world().unwrap_err().contains("no tie point"));
@@ -41,7 +41,7 @@ fn what_is_no_affine_map_says_why() {
     assert!(endless.to_world().is_err());
 }
 
-/// Both georeferences put the same place of the image at the same coordinates.
+/// Checks that both georeferences map the same point of the image to the same coordinates.
 fn agree(part: &Calibration, whole: &Calibration, to_whole: impl Fn([f64; 2]) -> [f64; 2]) {
     let world = |c: &Calibration| c.georeference.as_ref().unwrap().to_world().unwrap();
     for point in [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [7.5, 3.25]] {
@@ -65,7 +65,7 @@ fn crops_levels_and_orientations_stay_in_place() {
             agree(&upright(2), &whole, |[x, y]| [w - x, y]);
             agree(&upright(3), &whole, |[x, y]| [w - x, h - y]);
             agree(&upright(4), &whole, |[x, y]| [x, h - y]);
-            // EXIF 6: the stored first row is the right side, its first column the top.
+            // EXIF 6: the stored first row is the right side, the first column the top.
             agree(&upright(5), &whole, |[x, y]| [y, x]);
             agree(&upright(6), &whole, |[x, y]| [y, h - x]);
             agree(&upright(7), &whole, |[x, y]| [w - y, h - x]);
@@ -79,7 +79,7 @@ fn crops_levels_and_orientations_stay_in_place() {
 }
 
 #[test]
-fn sizes_change_with_levels_and_swap_when_turned() {
+fn sizes_follow_levels_and_rotations() {
     let pixel = PixelSize::new(0.25, 0.5, PixelSizeSource::Ome);
     let resolution = Some(Resolution { x: [40_000, 1], y: [20_000, 1], unit: 3 });
     let whole = Calibration { pixel, resolution, ..Default::default() };
@@ -101,7 +101,7 @@ fn print_resolutions_are_no_pixel_sizes() {
     assert_eq!(size(4800.0, 2), None);
     assert!((size(1e4 / 0.65, 3).unwrap() - 0.65).abs() < 1e-12);
     assert!((size(25_400.0 / 0.5, 2).unwrap() - 0.5).abs() < 1e-12);
-    // No unit, nothing, everything.
+    // No unit, zero, infinity.
     assert_eq!((size(1e4, 1), size(0.0, 3), size(f64::INFINITY, 3)), (None, None, None));
 }
 

@@ -1,4 +1,4 @@
-//! What image files say of their pixels' size and place.
+//! Pixel size and georeference as stored in image files.
 
 use std::io::{Read, Seek};
 
@@ -24,8 +24,8 @@ const GEO_KEYS: u16 = 34735;
 const GEO_DOUBLES: u16 = 34736;
 const GEO_ASCII: u16 = 34737;
 
-/// What the file says of a page and level of it, both counted from 0. Nothing where it says nothing. A `known` size of a
-/// pixel of level 0, micrometres, stands in place of the file's. `upright` is of the image that its orientation tag turns.
+/// Calibration of a page and level (both counted from 0), empty if the file has none. A `known` pixel size of level 0,
+/// in micrometres, replaces the file's. `upright`: for the image with its orientation tag applied.
 pub(in crate::infer) fn calibration(
     input: &Input,
     [page, level]: [usize; 2],
@@ -44,7 +44,7 @@ pub(in crate::infer) fn calibration(
     }
 }
 
-/// Of a file without a place on Earth, so whose size does not matter.
+/// For a file without a georeference, so the image size does not matter.
 fn oriented(input: &Input, found: Calibration, known: Option<[f64; 2]>, upright: bool) -> Result<Calibration> {
     let tag = if upright { orientation_of(input)?.tag() } else { 1 };
     Ok(overridden(found.oriented(tag, [0; 2]), known))
@@ -90,16 +90,16 @@ fn of_tiff(
     })
 }
 
-/// How many pixels of the full size one of a smaller copy stands for.
+/// Pixels of the full size per pixel of a reduced copy, horizontally and vertically.
 pub(super) fn ratio(full: &Level, part: &Level, same_extent: bool) -> [f64; 2] {
     let exact = [0, 1].map(|i| full.size[i] as f64 / part.size[i].max(1) as f64);
     let whole = exact[0].max(exact[1]).round();
-    // Copies are made by whole numbers, and lose or gain a part of a pixel at the border. GDAL's have the same extent.
-    let made = |i: usize| (full.size[i] as f64 - whole * part.size[i] as f64).abs() < whole;
-    if !same_extent && made(0) && made(1) { [whole; 2] } else { exact }
+    // Copies are reduced by integer factors and lose or gain part of a pixel at the edge. GDAL's keep the extent.
+    let reduced = |i: usize| (full.size[i] as f64 - whole * part.size[i] as f64).abs() < whole;
+    if !same_extent && reduced(0) && reduced(1) { [whole; 2] } else { exact }
 }
 
-/// Of a directory in full size; `first` has the description.
+/// Calibration of a full-size directory; `first` has the description.
 pub(super) fn of_directory<R: Read + Seek>(
     source: &Source,
     file: &mut Directories<R>,
@@ -155,8 +155,8 @@ fn georeference<R: Read + Seek>(file: &mut Directories<R>, directory: &Directory
     })
 }
 
-/// ImageJ: resolution tags count pixels per `unit`. None inside where the description says that there is no size; none at
-/// all where it says nothing.
+/// ImageJ: resolution tags count pixels per `unit`. The inner option is `None` if the description denies a size, the
+/// outer one if it does not mention any.
 fn of_imagej(text: &str, resolution: Option<Resolution>) -> Option<Option<PixelSize>> {
     let value = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix('=')).map(str::trim);
     let unit = value("unit").filter(|u| !u.is_empty())?;
@@ -164,7 +164,7 @@ fn of_imagej(text: &str, resolution: Option<Resolution>) -> Option<Option<PixelS
     let down = value("yunit").map_or(Some(length), micrometres);
     let (Some([x, y]), Some(down)) = (resolution.and_then(|r| r.values()), down) else { return Some(None) };
     let source = PixelSizeSource::ImageJ { unit: unit.to_string() };
-    // ImageJ says inch of any photograph that it has opened.
+    // ImageJ writes inch for any photograph that it has opened.
     if length == 25_400.0 {
         return Some(PixelSize::of_density(x, y, 2, source));
     }
@@ -184,7 +184,7 @@ fn of_aperio(text: &str) -> Option<PixelSize> {
     PixelSize::new(mpp, mpp, PixelSizeSource::Aperio)
 }
 
-/// OME-XML: of the image that the page is of.
+/// OME-XML: the size of the image that contains the page.
 fn of_ome(xml: &str, page: usize) -> Option<PixelSize> {
     let document = Document::parse(xml).ok()?;
     let pixels = ome_pixels(&document, page)?;
@@ -198,7 +198,7 @@ fn of_ome(xml: &str, page: usize) -> Option<PixelSize> {
     Some(PixelSize { z: length("Z"), ..size })
 }
 
-/// The `Pixels` element of a page: images follow each other, each with a page a plane and time.
+/// The `Pixels` element of a page: images follow each other, each with one page per z plane and time.
 fn ome_pixels<'a>(document: &'a Document, page: usize) -> Option<Node<'a, 'a>> {
     let named = |n: &Node, name: &str| n.is_element() && n.tag_name().name() == name;
     let images = document.root_element().children().filter(|n| named(n, "Image"));
@@ -213,7 +213,7 @@ fn ome_pixels<'a>(document: &'a Document, page: usize) -> Option<Node<'a, 'a>> {
     None
 }
 
-/// Names of the channels of a page, where OME-XML has them.
+/// Channel names of a page from OME-XML, empty if there are none.
 pub(super) fn ome_channels(xml: &str, page: usize) -> Vec<String> {
     let Ok(document) = Document::parse(xml) else { return Vec::new() };
     let Some(pixels) = ome_pixels(&document, page) else { return Vec::new() };
@@ -231,7 +231,7 @@ fn of_png(reader: Reader) -> Option<Calibration> {
     Some(Calibration { pixel, ..Calibration::default() })
 }
 
-/// The density of JFIF's first segment.
+/// The density in JFIF's first segment.
 fn of_jpeg(reader: Reader) -> Option<Calibration> {
     let mut head = Vec::new();
     reader.take(18).read_to_end(&mut head).ok()?;
@@ -241,7 +241,7 @@ fn of_jpeg(reader: Reader) -> Option<Calibration> {
         return None;
     };
     let [x, y] = [[a, b], [c, d]].map(|v| f64::from(u16::from_be_bytes(v)));
-    // JFIF's units are TIFF's, less 1.
+    // JFIF's units are TIFF's minus 1.
     let pixel = PixelSize::of_density(x, y, u16::from(unit) + 1, PixelSizeSource::Density);
     Some(Calibration { pixel, ..Calibration::default() })
 }
@@ -259,7 +259,7 @@ mod tests {
         assert!(near(p.x, 0.325) && near(p.y, 0.65) && p.z == Some(2.0), "{p:?}");
         let p = of("ImageJ=1.54f\nunit=nm\nyunit=micron\n").unwrap().unwrap();
         assert!(near(p.x, 0.325e-3) && near(p.y, 0.65) && p.z.is_none(), "{p:?}");
-        // Said to be none; not said; a photograph.
+        // Explicitly none; not mentioned; a photograph.
         assert_eq!((of("ImageJ=1.54f\nunit=pixel\n"), of("ImageJ=1.54f\n")), (Some(None), None));
         assert_eq!(of("ImageJ=1.54f\nunit=inch\n"), Some(None));
         assert_eq!(of_imagej("ImageJ=1.54f\nunit=micron\n", None), Some(None));

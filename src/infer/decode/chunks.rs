@@ -1,4 +1,4 @@
-//! Decoded pieces of an image, the latest of them kept.
+//! A cache of decoded strips and tiles.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ pub(super) struct Chunk {
     pub pixels: Pixels,
     pub width: usize,
     pub height: usize,
-    /// Samples of a pixel that lie together.
+    /// Interleaved samples per pixel.
     pub together: usize,
 }
 
@@ -21,10 +21,10 @@ impl Chunk {
     }
 }
 
-/// A plane (a directory and which of its images) and the number of a chunk in it.
+/// A plane (a directory and the index of its image) and the number of a chunk in it.
 pub(super) type Key = (usize, usize, usize);
 
-/// Chunks by plane and number; when they are too many bytes, those that were not used for longest go.
+/// Chunks by plane and number; beyond the byte limit the least recently used are dropped.
 #[derive(Debug)]
 pub(super) struct ChunkCache {
     max: u64,
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_recently_used_goes() {
+    fn drops_the_least_recently_used() {
         let chunk = || Arc::new(Chunk { pixels: Pixels::U16(vec![0; 50]), width: 10, height: 5, together: 1 });
         let mut cache = ChunkCache::new(250);
         cache.put((0, 0, 1), chunk());

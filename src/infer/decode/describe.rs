@@ -1,4 +1,4 @@
-//! What image files are, as far as their headers say: for people, and before anything is decoded.
+//! Descriptions of image files for people, from headers alone: nothing is decoded.
 
 use std::io::{Read, Seek};
 
@@ -15,46 +15,46 @@ use crate::error::Result;
 use crate::infer::calibration::Calibration;
 use crate::io::{Input, Reader};
 
-/// What an image file is.
+/// Description of an image file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImageFacts {
-    /// Its format, such as `BigTIFF (OME)`.
+    /// Format, such as `BigTIFF (OME)`.
     pub format: String,
-    /// Its pages; of a pyramid only the full sizes.
+    /// Pages; of a pyramid only the full sizes.
     pub pages: Vec<PageFacts>,
-    /// Pages that are not listed for their number.
+    /// Number of further pages that are not listed.
     pub more_pages: usize,
-    /// Directories that are no pages: masks, thumbnails, labels of slides.
+    /// Directories that are not pages: masks, thumbnails, slide labels.
     pub others: Vec<String>,
 }
 
-/// What a page is.
+/// Description of a page.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PageFacts {
-    /// Columns and rows of each level, the full size first.
+    /// Columns and rows of each level, full size first.
     pub levels: Vec<[u64; 2]>,
-    /// Samples of a pixel, over all directories of the page.
+    /// Samples per pixel, over all directories of the page.
     pub channels: usize,
-    /// What the channels are called, where the file says it.
+    /// Channel names, where the file has them.
     pub names: Vec<String>,
-    /// Type of the samples, such as `uint16`.
+    /// Sample type, such as `uint16`.
     pub sample: String,
-    /// What the samples mean, such as `RGB`.
+    /// Meaning of the samples, such as `RGB`.
     pub colour: String,
     /// Compression.
     pub compression: String,
-    /// How pixels lie in the file, such as `tiles of 256x256`.
+    /// Storage layout, such as `tiles of 256x256`.
     pub layout: String,
-    /// Number of the orientation tag, 1 for upright.
+    /// Value of the orientation tag, 1 for upright.
     pub orientation: u16,
-    /// Size and place of pixels of the full size.
+    /// Pixel size and georeference at full size.
     pub calibration: Calibration,
 }
 
-/// Pages beyond this many are counted and not described.
+/// Pages beyond this many are counted but not described.
 const LISTED: usize = 1000;
 
-/// The format of an image file, by its first bytes; none of a file that is no image that this program knows.
+/// The format of an image file from its first bytes; `None` if it is not an image in a known format.
 pub fn image_format(head: &[u8]) -> Option<&'static str> {
     Some(match head {
         [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => "TIFF",
@@ -62,7 +62,7 @@ pub fn image_format(head: &[u8]) -> Option<&'static str> {
         [0x89, b'P', b'N', b'G', ..] => "PNG",
         [0xff, 0xd8, 0xff, ..] => "JPEG",
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "WebP",
-        // Other files begin with these letters too; a bitmap's reserved bytes are zero.
+        // Other files begin with these letters too; the reserved bytes of a bitmap are zero.
         [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => "BMP",
         [b'G', b'I', b'F', b'8', ..] => "GIF",
         [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t' | b'#', ..] => "PNM",
@@ -73,7 +73,7 @@ pub fn image_format(head: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Describes an image file; none of a file that is no image.
+/// Describes an image file; `None` if it is not an image.
 pub fn describe_image(input: impl Into<Input>) -> Result<Option<ImageFacts>> {
     let input = &input.into();
     let (source, reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
@@ -119,7 +119,7 @@ fn of_decoder<D: ImageDecoder>(decoder: ImageResult<D>) -> Option<PageFacts> {
 }
 
 fn of_tiff(source: &Source, reader: Reader, format: &str) -> Result<ImageFacts> {
-    // A handle with a position of its own.
+    // A handle with its own position.
     let (own, _) = source.input.open()?;
     let mut file = Directories::new(own).map_err(|e| levels::failed(source, e))?;
     let chain = levels::chain(source, &mut file, usize::MAX)?;
@@ -132,7 +132,7 @@ fn of_tiff(source: &Source, reader: Reader, format: &str) -> Result<ImageFacts> 
         _ if first.has(34735) => " (GeoTIFF)",
         _ => "",
     };
-    // What the decoder makes of a description; a file that it cannot open is described by its directories.
+    // Stacks as the decoder reads the description; a file that it cannot open is described by its directories.
     let stack = tiff::TiffDecoder::new(source, reader).and_then(|mut d| {
         let count = pages::count(source, &mut d)?;
         let planes = (0..count.min(LISTED)).map(|p| pages::planes(source, &mut d, p).unwrap_or_default());

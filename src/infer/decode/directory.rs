@@ -1,22 +1,22 @@
-//! Directories of a TIFF file as they stand, without a look at pixels: tags and links.
+//! Directories of a TIFF file as stored, without the pixels: tags and links.
 
 use std::io::{Read, Result, Seek, SeekFrom};
 
-/// A value of more bytes than this is left alone; descriptions of thousands of planes are smaller.
+/// Larger values, in bytes, are ignored; descriptions of thousands of planes are smaller.
 const MAX_VALUE: u64 = 64 << 20;
-/// A directory of more entries than this is damaged.
+/// A directory with more entries is damaged.
 const MAX_ENTRIES: u64 = 1 << 12;
 
-/// What a file's first bytes say: byte order, and how wide offsets are.
+/// Header of a file: byte order and width of offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub big_endian: bool,
-    /// BigTIFF: offsets of 64 bits.
+    /// BigTIFF: 64-bit offsets.
     pub wide: bool,
     pub first: u64,
 }
 
-/// A TIFF file whose directories are read.
+/// A TIFF file as a reader of its directories.
 pub(super) struct Directories<R> {
     reader: R,
     pub header: Header,
@@ -27,7 +27,7 @@ pub(super) struct Directories<R> {
 pub(super) struct Directory {
     pub offset: u64,
     entries: Vec<Entry>,
-    /// Where the next directory begins, 0 for none.
+    /// Offset of the next directory, 0 for none.
     pub next: u64,
 }
 
@@ -36,7 +36,7 @@ struct Entry {
     tag: u16,
     kind: u16,
     count: u64,
-    /// Where its values lie.
+    /// Offset of its values.
     at: u64,
 }
 
@@ -44,7 +44,7 @@ fn damaged(what: &str) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::InvalidData, what.to_string())
 }
 
-/// Bytes of a value of a type, 0 for types that are not known.
+/// Bytes per value of a type, 0 for unknown types.
 fn width(kind: u16) -> u64 {
     match kind {
         1 | 2 | 6 | 7 => 1,
@@ -105,7 +105,7 @@ impl<R: Read + Seek> Directories<R> {
         Ok(if header.wide { header.u64(self.at(at)?) } else { u64::from(header.u32(self.at(at)?)) })
     }
 
-    /// The directory that begins at an offset.
+    /// The directory at an offset.
     pub fn read(&mut self, offset: u64) -> Result<Directory> {
         let header = self.header;
         let (count, start, size) = match header.wide {
@@ -147,12 +147,12 @@ impl<R: Read + Seek> Directories<R> {
         let length = width(entry.kind).checked_mul(entry.count).filter(|n| (1..=MAX_VALUE).contains(n))?;
         self.reader.seek(SeekFrom::Start(entry.at)).ok()?;
         let mut bytes = Vec::new();
-        // Nothing is allocated for what a file only claims to hold.
+        // Allocates only what the file really holds, not what it claims.
         (&mut self.reader).take(length).read_to_end(&mut bytes).ok()?;
         (bytes.len() as u64 == length).then_some((entry.kind, bytes))
     }
 
-    /// Whole numbers; none if the tag is missing, not whole, or cut off.
+    /// Integer values; `None` if the tag is missing, not integer, or cut off.
     pub fn whole(&mut self, directory: &Directory, tag: u16) -> Option<Vec<u64>> {
         let header = self.header;
         let (kind, bytes) = self.bytes(directory, tag)?;
@@ -165,12 +165,12 @@ impl<R: Read + Seek> Directories<R> {
         })
     }
 
-    /// The first of whole numbers.
+    /// The first of the integer values.
     pub fn number(&mut self, directory: &Directory, tag: u16) -> Option<u64> {
         self.whole(directory, tag)?.first().copied()
     }
 
-    /// Numbers of 32 or 64-bit floats.
+    /// Values of 32 or 64-bit floats.
     pub fn floats(&mut self, directory: &Directory, tag: u16) -> Option<Vec<f64>> {
         let header = self.header;
         let (kind, bytes) = self.bytes(directory, tag)?;
@@ -181,7 +181,7 @@ impl<R: Read + Seek> Directories<R> {
         }
     }
 
-    /// A fraction.
+    /// The first rational value: numerator and denominator.
     pub fn fraction(&mut self, directory: &Directory, tag: u16) -> Option<[u32; 2]> {
         let header = self.header;
         match self.bytes(directory, tag)? {
@@ -193,7 +193,7 @@ impl<R: Read + Seek> Directories<R> {
         }
     }
 
-    /// Text up to its first zero; what is no UTF-8 is read as Latin-1, which older programs wrote.
+    /// Text up to its first zero. If it is not UTF-8, it is decoded as Latin-1, which older programs wrote.
     pub fn text(&mut self, directory: &Directory, tag: u16) -> Option<String> {
         let (kind, mut bytes) = self.bytes(directory, tag)?;
         if !matches!(kind, 1 | 2 | 7) {
@@ -205,7 +205,7 @@ impl<R: Read + Seek> Directories<R> {
         Some(String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect()))
     }
 
-    /// Text as the file holds it, its zeros included.
+    /// Text as stored, including its zeros.
     pub fn raw_text(&mut self, directory: &Directory, tag: u16) -> Option<Vec<u8>> {
         self.bytes(directory, tag).and_then(|(kind, bytes)| (kind == 2).then_some(bytes))
     }

@@ -1,10 +1,10 @@
-//! Files that are no images this program reads, named for what they are.
+//! Names of formats that cannot be read, for error messages.
 
 use std::path::Path;
 
-/// Bytes at the beginning of a file that tell formats apart.
+/// Bytes at the beginning of a file that identify its format.
 pub(super) const HEAD: u64 = 512;
-/// What can be read.
+/// Readable formats.
 pub(super) const READ: &str = "PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY";
 
 const TIFF: &str = "export it as TIFF";
@@ -14,7 +14,7 @@ const PACKED: &str = "unpack it";
 const RAW: &str = "develop it to TIFF";
 const VIDEO: &str = "save its frames as images";
 
-/// Formats by the bytes at a place: what they are, and what to do.
+/// Offset, magic bytes, format name, and advice.
 #[rustfmt::skip]
 const FORMATS: &[(usize, &[u8], &str, &str)] = &[
     (128, b"DICM", "a DICOM file", TIFF),
@@ -94,10 +94,10 @@ const FORMATS: &[(usize, &[u8], &str, &str)] = &[
     (0, b"PAR1", "a Parquet file", OTHER),
 ];
 
-/// What a file is by its first bytes, and what to do with it.
+/// Names the format of a file by its first bytes, with advice on conversion.
 pub(super) fn name(head: &[u8]) -> Option<String> {
     let found = FORMATS.iter().find(|(at, magic, ..)| head.get(*at..).is_some_and(|h| h.starts_with(magic)));
-    // Leica's begins with few bytes that are not zero.
+    // Leica's magic bytes are mostly zero: check one more.
     let found = found.filter(|(_, magic, ..)| *magic != b"\x70\0\0\0" || head.get(8) == Some(&0x2a));
     if let Some((_, _, what, hint)) = found {
         return Some(format!("is {what}, which is not supported; {hint}"));
@@ -113,7 +113,7 @@ pub(super) fn name(head: &[u8]) -> Option<String> {
     None
 }
 
-/// What a folder is that stands where a file is expected.
+/// What kind of folder was given instead of a file.
 pub(super) fn folder(path: &Path) -> &'static str {
     let holds = |name: &str| path.join(name).exists();
     if holds(".zarray") || holds(".zgroup") || holds(".zattrs") || holds("zarr.json") {
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_of_the_field_are_named() {
+    fn unsupported_formats_are_named() {
         let at = |place: usize, magic: &[u8]| [vec![0x20; place], magic.to_vec(), vec![0; 600]].concat();
         for (place, magic, what) in [
             (128, &b"DICM"[..], "a DICOM file"),

@@ -1,4 +1,4 @@
-//! GIF, of which the first frame is read.
+//! GIF; only the first frame is read.
 
 use std::io::Cursor;
 
@@ -9,18 +9,18 @@ use super::Source;
 use crate::error::Result;
 use crate::infer::image::Image;
 
-/// What the blocks of a file say before anything is decoded.
+/// Summary of the blocks of a file, without decoding them.
 #[derive(Debug, PartialEq, Eq)]
 struct Frames {
     count: usize,
-    /// Whether the first lies inside the image.
+    /// Whether the first frame lies inside the image.
     inside: bool,
 }
 
-/// Walks the blocks; those of a file that ends early as far as they go.
+/// Walks the blocks; a truncated file is walked up to its end.
 fn frames(bytes: &[u8]) -> Frames {
     let word = |at: usize| usize::from(u16::from_le_bytes(bytes.get(at..at + 2).map_or([0; 2], |b| [b[0], b[1]])));
-    // A table of colours, if its flag is set.
+    // Bytes of a colour table, if its flag is set.
     let table = |flags: u8| if flags & 0x80 != 0 { 3 << ((flags & 7) + 1) } else { 0 };
     let mut found = Frames { count: 0, inside: false };
     let mut at = 13 + table(bytes.get(10).copied().unwrap_or(0));
@@ -30,7 +30,7 @@ fn frames(bytes: &[u8]) -> Frames {
             Some(0x2c) => {
                 let inside = word(at + 1) + word(at + 5) <= word(6) && word(at + 3) + word(at + 7) <= word(8);
                 found = Frames { count: found.count + 1, inside: if found.count == 0 { inside } else { found.inside } };
-                // Behind it, its colours and how many bits a code begins with.
+                // Skips the local colour table and the minimum code size.
                 at + 10 + table(bytes.get(at + 9).copied().unwrap_or(0)) + 1
             }
             _ => return found,
@@ -44,7 +44,7 @@ fn frames(bytes: &[u8]) -> Frames {
 
 pub(super) fn decode(source: &Source, bytes: &[u8]) -> Result<Image> {
     let frames = frames(bytes);
-    // The decoder takes memory for whatever a frame claims.
+    // The decoder allocates whatever size a frame claims.
     if !frames.inside {
         return Err(source.error("damaged GIF file: its first frame does not lie in the image"));
     }

@@ -1,4 +1,4 @@
-//! JPEG 2000 files and codestreams, of 8 bits.
+//! JPEG 2000 files and codestreams with 8 bits per sample.
 
 use hayro_jpeg2000::{ColorSpace, DecodeSettings, Image as Codestream};
 
@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::infer::channels::ChannelKind;
 use crate::infer::image::{Image, Pixels};
 
-/// Decodes a file that is in memory.
+/// Decodes a file in memory.
 pub(super) fn decode(source: &Source, bytes: &[u8]) -> Result<Image> {
     let damaged = |e: &dyn std::fmt::Display| source.error(format!("damaged or unsupported JPEG 2000 file: {e}"));
     let settings = DecodeSettings { strict: true, ..DecodeSettings::default() };
@@ -25,7 +25,7 @@ pub(super) fn decode(source: &Source, bytes: &[u8]) -> Result<Image> {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let samples = (width as u64).saturating_mul(height as u64).saturating_mul(stored as u64);
     source.check_bytes(samples)?;
-    // Coefficients are floats.
+    // Coefficients are floats: 4 bytes each, and one for the sample.
     source.check_memory(samples.saturating_mul(5))?;
     let pixels = image.decode().map_err(|e| damaged(&e))?;
     if pixels.len() as u64 != samples {

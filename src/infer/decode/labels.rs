@@ -1,4 +1,4 @@
-//! Reading label maps: the numbers as the file holds them.
+//! Reading label images: numbers exactly as stored.
 
 mod colours;
 mod npy;
@@ -19,24 +19,24 @@ use crate::infer::labels::{LabelMap, LabelOptions};
 use crate::io::Input;
 
 impl LabelMap {
-    /// Reads class ids or instance numbers from a file of one channel: PNG, BMP, GIF, TIFF, NPY, PGM or lossless WebP.
+    /// Reads class ids or instance numbers from a single-channel file: PNG, BMP, GIF, TIFF, NPY, PGM or lossless WebP.
     ///
-    /// Numbers are those that the file stores: indices of a palette and not its colours, one bit as 0 and 1, never inverted
-    /// where white is zero. Integers of any width are read, with or without sign, and floats that are whole. Three equal
-    /// channels count as one. Fails on colours (but see [`LabelOptions::colours`]), on JPEG (which changes numbers), and on
-    /// numbers that are not whole, negative or larger than a `u32`.
+    /// Numbers are returned as stored: palette indices and not colours, one bit as 0 and 1, never inverted if white is
+    /// zero. Integers of any width, signed or unsigned, and integral floats are read. Three equal channels count as
+    /// one. Fails on colours (but see [`LabelOptions::colours`]), on JPEG (which changes values), and on numbers that
+    /// are fractional, negative or larger than a `u32`.
     ///
-    /// A map that an orientation tag turns is turned, as images are.
+    /// Orientation tags are applied, as for images.
     pub fn open(input: impl Into<Input>) -> Result<Self> {
         Self::open_with(input, &LabelOptions::default())
     }
 
-    /// [`Self::open`] without a look at orientation tags: rows as they are stored.
+    /// [`Self::open`] without applying orientation tags: rows as stored.
     pub fn open_stored(input: impl Into<Input>) -> Result<Self> {
         Self::open_with(input, &LabelOptions { ignore_orientation: true, ..LabelOptions::default() })
     }
 
-    /// [`Self::open`], with what the file leaves open.
+    /// [`Self::open`] with options for what the file leaves open.
     pub fn open_with(input: impl Into<Input>, options: &LabelOptions) -> Result<Self> {
         let input = &input.into();
         let map = read(input)?.labels(input.name(), options)?;
@@ -65,11 +65,11 @@ fn read(input: &Input) -> Result<Stored> {
     }
 }
 
-/// Whether a WebP file holds pixels of the lossy kind.
+/// Whether a WebP file is lossy.
 fn webp_is_lossy(mut reader: impl std::io::Read + std::io::Seek) -> Result<bool> {
     use std::io::SeekFrom;
     let mut at = 12u64;
-    // Few chunks come before the pixels.
+    // Only a few chunks precede the pixels.
     for _ in 0..16 {
         let mut head = [0; 8];
         if reader.seek(SeekFrom::Start(at)).is_err() || reader.read_exact(&mut head).is_err() {
@@ -85,7 +85,7 @@ fn webp_is_lossy(mut reader: impl std::io::Read + std::io::Seek) -> Result<bool>
     Ok(false)
 }
 
-/// An error that names a pixel.
+/// An error that gives the position of a pixel.
 fn at(path: &Path, width: usize, i: usize, what: &str, why: &str) -> Error {
     Error::file(path, format!("holds {what} at column {}, row {}; {why}", i % width.max(1), i / width.max(1)))
 }

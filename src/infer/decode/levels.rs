@@ -1,5 +1,5 @@
-//! Pyramids: which directories are smaller copies of a page, by `SubIFDs` (OME-TIFF), by `NewSubfileType` (cloud-optimised
-//! GeoTIFF, libvips), or by Aperio's order of tiled directories (SVS).
+//! Pyramids: finds the reduced copies of a page, by `SubIFDs` (OME-TIFF), by `NewSubfileType` (cloud-optimised GeoTIFF,
+//! libvips), or by Aperio's order of tiled directories (SVS).
 
 use std::collections::HashSet;
 use std::io::{Read, Seek};
@@ -20,20 +20,20 @@ const SAMPLES: u16 = 277;
 const TILE_WIDTH: u16 = 322;
 const SUB_IFDS: u16 = 330;
 
-/// More directories than this are refused.
+/// Files with more directories are refused.
 const MAX_DIRECTORIES: usize = 1 << 16;
-/// Smaller copies of one page, at most.
+/// Maximum number of reduced copies of a page.
 const MAX_LEVELS: usize = 64;
 
-/// What a directory of the main chain is.
+/// Role of a directory of the main chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Page,
-    /// A smaller copy of the page before it.
+    /// A reduced copy of the page before it.
     Reduced,
     /// A transparency mask.
     Mask,
-    /// A slide's label, its overview, a thumbnail.
+    /// A slide's label, overview or thumbnail.
     Associated,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Listed {
     pub size: [u64; 2],
 }
 
-/// One size of a page.
+/// A resolution of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Level {
     pub offset: u64,
@@ -53,7 +53,7 @@ pub(super) struct Level {
     pub size: [u64; 2],
 }
 
-/// What went wrong with directories, in the words of a file's error.
+/// The error of a file whose directories cannot be read.
 pub(super) fn failed(source: &Source, e: std::io::Error) -> Error {
     match e.kind() {
         std::io::ErrorKind::UnexpectedEof => source.error("the TIFF file is truncated"),
@@ -61,7 +61,7 @@ pub(super) fn failed(source: &Source, e: std::io::Error) -> Error {
     }
 }
 
-/// The main chain of directories, until there are more than `requested` pages.
+/// The main chain of directories, until it has more than `requested` pages.
 pub(super) fn chain<R: Read + Seek>(
     source: &Source,
     file: &mut Directories<R>,
@@ -85,7 +85,7 @@ pub(super) fn chain<R: Read + Seek>(
             aperio = file.text(&directory, DESCRIPTION).is_some_and(|t| t.starts_with("Aperio"));
         }
         let kind = match first {
-            // The first is a page whatever it says.
+            // The first is a page whatever its tags.
             None => Kind::Page,
             Some(first) if aperio => match directory.has(TILE_WIDTH) {
                 true if size == first => Kind::Page,
@@ -106,7 +106,7 @@ pub(super) fn chain<R: Read + Seek>(
     }
 }
 
-/// What a directory says of itself.
+/// The role of a directory by its tags.
 fn kind<R: Read + Seek>(file: &mut Directories<R>, directory: &Directory) -> Kind {
     let old = file.number(directory, SUBFILE_TYPE);
     match (file.number(directory, NEW_SUBFILE_TYPE), old) {
@@ -117,8 +117,8 @@ fn kind<R: Read + Seek>(file: &mut Directories<R>, directory: &Directory) -> Kin
     }
 }
 
-/// The sizes of a page: itself, then smaller copies, largest first. `at` is its place in the chain, which must reach to the
-/// page behind it.
+/// The levels of a page: itself, then its reduced copies, largest first. `at` is its index in the chain, which must
+/// extend to the next page.
 pub(super) fn of<R: Read + Seek>(
     source: &Source,
     file: &mut Directories<R>,
@@ -155,7 +155,7 @@ pub(super) fn of<R: Read + Seek>(
     Ok(levels)
 }
 
-/// Whether a size is a smaller one of the same shape, within what rounding does.
+/// Whether a size is smaller with the same aspect ratio, up to rounding.
 fn is_copy([w, h]: [u64; 2], [a, b]: [u64; 2]) -> bool {
     let range = |part: u64, whole: u64| {
         let (part, whole) = (part as f64, whole as f64);
@@ -165,13 +165,13 @@ fn is_copy([w, h]: [u64; 2], [a, b]: [u64; 2]) -> bool {
     a > 0 && b > 0 && a <= w && b <= h && (a, b) != (w, h) && across.0 <= down.1 && down.0 <= across.1
 }
 
-/// Leads the decoder to smaller copies of planes: level 0 is the full size. Gives the planes' places among them.
+/// Moves the decoder to the reduced copies of planes (level 0 is the full size) and returns the planes' new indices.
 pub(super) fn seek(source: &Source, decoder: &mut TiffDecoder, planes: Vec<Plane>, level: usize) -> Result<Vec<Plane>> {
     if level == 0 {
         return Ok(planes);
     }
     let mut file = Directories::new(decoder.inner()).map_err(|e| failed(source, e))?;
-    // As far as to the page behind the last that is wanted.
+    // Read up to the page after the last requested one.
     let last = planes.iter().map(|p| p.directory).max().unwrap_or(0);
     let chain = chain(source, &mut file, last + 1)?;
     let (mut offsets, mut moved) = (Vec::new(), Vec::new());
@@ -188,7 +188,7 @@ pub(super) fn seek(source: &Source, decoder: &mut TiffDecoder, planes: Vec<Plane
     Ok(moved)
 }
 
-/// That there is no such level, and which there are.
+/// The message for a missing level; lists the existing ones.
 pub(super) fn missing(levels: &[Level], level: usize) -> String {
     let sizes: Vec<String> = levels.iter().map(|l| format!("{}x{}", l.size[0], l.size[1])).collect();
     match sizes.len() {
@@ -208,7 +208,7 @@ mod tests {
         {
             assert!(is_copy(full, part), "{full:?} {part:?}");
         }
-        // Itself, a larger one, a label, an overview of the slide, nothing.
+        // The image itself, a larger one, a slide's label, its overview, and an empty one.
         for part in [[1001, 701], [1002, 701], [300, 300], [701, 500], [0, 0]] {
             assert!(!is_copy([1001, 701], part), "{part:?}");
         }

@@ -14,12 +14,12 @@ use crate::infer::image::{Image, Sample};
 use crate::infer::source::{ImageSource, SourceInfo};
 use crate::io::Reader;
 
-/// The longest header that is read, bytes; those of plain arrays have 118.
+/// Maximum header length in bytes; those of plain arrays have 118.
 const MAX_HEADER: usize = 4000;
 
-/// Checks the header of a NPY file, in the file's first bytes (4,012 are enough), before a parser gets it: the crate takes
-/// memory for as many bytes as the file says, and its time doubles with every bracket inside another. Arrays of plain
-/// numbers have one of each. Gives what is wrong.
+/// Checks the header of a NPY file in the file's first bytes (4,012 are enough) before parsing. The parser allocates as
+/// many bytes as the file claims, and its time doubles with every nested bracket; arrays of plain numbers have one of
+/// each kind. The error says what is wrong.
 pub fn check_npy_header(head: &[u8]) -> std::result::Result<(), String> {
     let (start, length) = match head.get(6..12) {
         Some(&[1, _, a, b, ..]) => (10, usize::from(u16::from_le_bytes([a, b]))),
@@ -49,7 +49,7 @@ impl NpyImage {
         let source = file.as_source();
         let head = reader.fill_buf().map_err(|e| Error::io(source.path, e))?;
         check_npy_header(head).map_err(|e| source.error(e))?;
-        // A header is text of the file's own; it is parsed by a crate that may assert.
+        // The header is untrusted text, and the crate that parses it may panic.
         let header = catch_unwind(AssertUnwindSafe(|| NpyHeader::from_reader(&mut reader)))
             .map_err(|_| source.decoder_fault("NPY"))?
             .map_err(|e| source.error(format!("damaged NPY file: {e}")))?;
@@ -78,7 +78,7 @@ fn layout(source: &Source, header: &NpyHeader, at: u64) -> Result<RawLayout> {
     let shape = header.shape();
     let (h, w, channels, planar) = match *shape {
         [h, w] => (h, w, 1, true),
-        // Channels last, as images are kept: three are RGB. Four may be RGB with alpha, or dyes.
+        // Channels last, as images are stored: three are RGB. Four may be RGB with alpha, or dyes.
         [h, w, c @ 1..=4] if h > 4 => (h, w, c, false),
         [c, h, w] if c <= MAX_CHANNELS as u64 && w > 4 => (h, w, c, true),
         _ => {
@@ -92,7 +92,7 @@ fn layout(source: &Source, header: &NpyHeader, at: u64) -> Result<RawLayout> {
     let side = |n: u64| u32::try_from(n).map_err(|_| source.error(format!("{n} pixels are too many for one side")));
     source.check_size(side(w)?, side(h)?)?;
     let (w, h, c) = (w as usize, h as usize, channels as usize);
-    // Nothing is compressed, so everything must be there.
+    // Nothing is compressed, so the data must be complete.
     let plane = (w as u64 * h as u64).saturating_mul(sample.bytes() as u64);
     if plane.saturating_mul(channels).saturating_add(at) > source.bytes {
         return Err(source.error("the NPY file is truncated"));

@@ -1,12 +1,12 @@
-//! Stacks: which TIFF directories are the channels of one plane, by OME-XML (OME data model 2016-06, `Pixels` and
-//! `TiffData`) or by ImageJ's description.
+//! Stacks: finds the TIFF directories of each plane's channels, from OME-XML (OME data model 2016-06, `Pixels` and
+//! `TiffData`) or ImageJ's description.
 
 use roxmltree::{Document, Node};
 
 use super::pages::Stack;
 use super::tiff::MAX_CHANNELS;
 
-/// More planes than this are refused.
+/// Stacks with more planes are refused.
 const MAX_PLANES: usize = 1 << 16;
 
 fn local<'a>(node: Node<'a, 'a>, name: &'a str) -> impl Iterator<Item = Node<'a, 'a>> + 'a {
@@ -21,7 +21,7 @@ fn number(node: Node, name: &str, default: Option<usize>) -> Result<usize, Strin
     }
 }
 
-/// The pages of an OME-TIFF called `file`: for every image, every time, every plane its channels' directories.
+/// The pages of an OME-TIFF called `file`: the directories of the channels for every image, time and z plane.
 pub(super) fn stack(xml: &str, file: &str) -> Result<Stack, String> {
     let document = Document::parse(xml).map_err(|e| e.to_string().replace('\n', " "))?;
     let root = document.root_element();
@@ -36,7 +36,7 @@ pub(super) fn stack(xml: &str, file: &str) -> Result<Stack, String> {
     if stack.is_empty() { Err("it describes no image".into()) } else { Ok(stack) }
 }
 
-/// What an OME-TIFF calls the channels of page `page`, which is a plane at a time of one of its images.
+/// OME channel names of page `page`, which is one z plane and time of one image.
 pub(super) fn channel_names(xml: &str, page: usize) -> Result<Vec<String>, String> {
     let document = Document::parse(xml).map_err(|e| e.to_string())?;
     let mut pages = 0usize;
@@ -57,7 +57,7 @@ pub(super) fn channel_names(xml: &str, page: usize) -> Result<Vec<String>, Strin
 fn one(pixels: Node, own: Option<&str>, file: &str, directories: &mut usize, stack: &mut Stack) -> Result<(), String> {
     let [z, c, t] =
         [number(pixels, "SizeZ", Some(1))?, number(pixels, "SizeC", Some(1))?, number(pixels, "SizeT", Some(1))?];
-    // Samples that one directory holds interleaved, such as RGB.
+    // Samples interleaved in one directory, such as RGB.
     let samples = match local(pixels, "Channel").next() {
         Some(channel) => number(channel, "SamplesPerPixel", Some(1))?.max(1),
         None => 1,
@@ -78,7 +78,7 @@ fn one(pixels: Node, own: Option<&str>, file: &str, directories: &mut usize, sta
     if sorted != ['C', 'T', 'Z'] {
         return Err("its DimensionOrder is not XY and Z, C, T in some order".into());
     }
-    // The number of a plane in the file's order, and back.
+    // The index of a plane in the file's order, and back.
     let index = |at: [usize; 3]| {
         order.iter().rev().fold(0, |n, axis| {
             let (at, size) = match axis {
@@ -118,7 +118,7 @@ fn one(pixels: Node, own: Option<&str>, file: &str, directories: &mut usize, sta
         }
     }
     if !described {
-        // Without any, directories follow each other.
+        // Without `TiffData`, directories follow each other.
         place.iter_mut().enumerate().for_each(|(i, place)| *place = Some(Ok(*directories + i)));
     }
     *directories += count;
@@ -136,7 +136,7 @@ fn one(pixels: Node, own: Option<&str>, file: &str, directories: &mut usize, sta
     Ok(())
 }
 
-/// The pages of a stack that ImageJ wrote: channels change first, then planes, then times. None for a single image.
+/// The pages of an ImageJ stack: channels vary fastest, then z planes, then times. `None` for a single image.
 pub(super) fn imagej(description: &str) -> Option<Stack> {
     let mut lines = description.lines();
     lines.next().filter(|l| l.starts_with("ImageJ="))?;
@@ -147,7 +147,7 @@ pub(super) fn imagej(description: &str) -> Option<Stack> {
     let images = value("images").unwrap_or(1);
     let channels = value("channels").unwrap_or(1);
     let (slices, frames) = (value("slices"), value("frames"));
-    // Older versions wrote neither of a stack without the other.
+    // Older versions write neither slices nor frames.
     let planes = channels.checked_mul(slices.unwrap_or(1)).and_then(|n| n.checked_mul(frames.unwrap_or(1)));
     let agree = (slices.is_none() && frames.is_none()) || planes == Some(images);
     let sound =
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(directories(&format!(r#"{sizes} DimensionOrder="XYCZT""#), all), [[0, 1, 2], [3, 4, 5]]);
         assert_eq!(directories(&format!(r#"{sizes} DimensionOrder="XYZCT""#), all), [[0, 2, 4], [1, 3, 5]]);
         assert_eq!(directories(&format!(r#"{sizes} DimensionOrder="XYZCT""#), ""), [[0, 2, 4], [1, 3, 5]]);
-        // As Bio-Formats writes it: one element a plane, in any order.
+        // As Bio-Formats writes it: one element per plane, in any order.
         let each = r#"<TiffData FirstC="1" IFD="0" PlaneCount="1"/><TiffData FirstC="0" IFD="1" PlaneCount="1">
             <UUID FileName="renamed.ome.tif">urn:uuid:1</UUID></TiffData>"#;
         assert_eq!(directories(r#"SizeC="2" DimensionOrder="XYCZT""#, each), [[1, 0]]);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_elsewhere_or_nowhere_is_named() {
+    fn missing_and_external_planes_are_named() {
         let two = r#"<TiffData IFD="0"/><TiffData FirstC="1" IFD="0"><UUID FileName="b.ome.tif">urn:uuid:2</UUID></TiffData>"#;
         let stack = stack(&xml(r#"SizeC="3" DimensionOrder="XYCZT""#, two), "a.ome.tif").unwrap();
         assert_eq!(stack[0][0], Ok(0));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn invalid_xml_is_refused() {
         for (pixels, inner) in [
             (r#"SizeC="x""#, ""),
             (r#"SizeZ="0""#, ""),

@@ -1,7 +1,7 @@
-//! How a file says that its image is to be turned: TIFF by a tag, PNG, JPEG and WebP by EXIF, else by XMP, as Pillow's
-//! `exif_transpose` has it.
+//! Orientation of an image file: TIFF by a tag, PNG, JPEG and WebP by EXIF, otherwise by XMP, like Pillow's
+//! `exif_transpose`.
 //!
-//! The containers are walked here and not by the decoders, which leave out what follows the pixels.
+//! The containers are walked here, since the decoders drop metadata that follow the pixels.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -13,19 +13,19 @@ use crate::error::Result;
 use crate::infer::orient::Orientation;
 use crate::io::Input;
 
-/// Metadata longer than this are not looked at.
+/// Longer metadata blocks are skipped.
 const MAX_BLOCK: u64 = 4 << 20;
-/// A file of more parts than this before its orientation has none.
+/// A file with more parts before its orientation is read as stored.
 const MAX_PARTS: usize = 1 << 16;
 
-/// What a file says beside its pixels.
+/// Metadata of a file that may hold an orientation.
 #[derive(Default)]
 struct Metadata {
     exif: Option<Vec<u8>>,
     xmp: Option<Vec<u8>>,
 }
 
-/// How the image of a file is to be turned; for a TIFF that of its first page.
+/// The orientation of a file; of a TIFF that of its first page.
 pub(crate) fn orientation_of(input: &Input) -> Result<Orientation> {
     let (file, mut reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     match head.as_slice() {
@@ -37,13 +37,13 @@ pub(crate) fn orientation_of(input: &Input) -> Result<Orientation> {
     }
 }
 
-/// What the directory says that the decoder is at.
+/// The orientation of the decoder's current directory.
 pub(super) fn tiff_orientation(source: &Source, decoder: &mut tiff::TiffDecoder) -> Result<Orientation> {
     let tag: Option<u64> = decoder.find_tag_unsigned(Tag::Orientation).map_err(|e| tiff::error(source, e))?;
     Ok(tag.and_then(|t| u16::try_from(t).ok()).and_then(Orientation::from_tag).unwrap_or_default())
 }
 
-/// The orientation of a file that begins with `head`; as it is stored where it says nothing or nonsense.
+/// The orientation of a file that begins with `head`; the default if it is missing or invalid.
 pub(super) fn of_container(file: &mut (impl Read + Seek), head: &[u8]) -> Orientation {
     let found = match head {
         [0x89, b'P', b'N', b'G', ..] => png(file),
@@ -51,7 +51,7 @@ pub(super) fn of_container(file: &mut (impl Read + Seek), head: &[u8]) -> Orient
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp(file),
         _ => return Orientation::default(),
     };
-    // Damage is the decoder's to tell of.
+    // The decoder reports damage.
     let Ok(Metadata { exif, xmp }) = found else { return Orientation::default() };
     let exif = exif.as_deref().map(|e| e.strip_prefix(b"Exif\0\0").unwrap_or(e));
     let tag =
@@ -89,7 +89,7 @@ fn png(file: &mut (impl Read + Seek)) -> io::Result<Metadata> {
             b"eXIf" => found.exif = Some(block(file, length)?),
             b"tEXt" | b"zTXt" | b"iTXt" if found.exif.is_none() => match text(&kind, &block(file, length)?) {
                 Some((key, value)) if key == b"XML:com.adobe.xmp" => found.xmp = Some(value),
-                // How ImageMagick keeps EXIF.
+                // ImageMagick's form of EXIF.
                 Some((b"Raw profile type exif" | b"Raw profile type APP1", value)) => profile = hexadecimal(&value),
                 _ => {}
             },
@@ -102,7 +102,7 @@ fn png(file: &mut (impl Read + Seek)) -> io::Result<Metadata> {
     Ok(found)
 }
 
-/// Key and value of a PNG's chunk of text, where it is one of those that matter.
+/// Key and value of a PNG text chunk, if it may hold an orientation.
 fn text<'a>(kind: &[u8], chunk: &'a [u8]) -> Option<(&'a [u8], Vec<u8>)> {
     let end = chunk.iter().position(|&b| b == 0)?;
     let (key, rest) = (chunk.get(..end)?, chunk.get(end + 1..)?);
@@ -118,7 +118,7 @@ fn text<'a>(kind: &[u8], chunk: &'a [u8]) -> Option<(&'a [u8], Vec<u8>)> {
         (b"tEXt", _) => rest.to_vec(),
         (b"zTXt", [0, packed @ ..]) => plain(packed)?,
         (b"iTXt", [packed, _, rest @ ..]) => {
-            // Language and translated key come before the text.
+            // Language and translated key precede the text.
             let mut parts = rest.splitn(3, |&b| b == 0).skip(2);
             let value = parts.next()?;
             if *packed == 1 { plain(value)? } else { value.to_vec() }
@@ -128,7 +128,7 @@ fn text<'a>(kind: &[u8], chunk: &'a [u8]) -> Option<(&'a [u8], Vec<u8>)> {
     Some((key, value))
 }
 
-/// The bytes of ImageMagick's profiles: a name, a length, and digits over many lines.
+/// Decodes an ImageMagick profile: a name, a length, and hexadecimal digits over many lines.
 fn hexadecimal(profile: &[u8]) -> Option<Vec<u8>> {
     let mut words = profile.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).skip(2);
     let digits: Vec<u8> = words.by_ref().flatten().filter_map(|d| (*d as char).to_digit(16)).map(|d| d as u8).collect();
@@ -144,7 +144,7 @@ fn jpeg(file: &mut (impl Read + Seek)) -> io::Result<Metadata> {
             break;
         }
         let [0xff, marker, high, low] = start else { break };
-        // Markers may be padded, and some stand alone.
+        // Markers may be padded, and some have no length.
         match marker {
             0xff => at += 1,
             0x01 | 0xd0..=0xd8 => at += 2,

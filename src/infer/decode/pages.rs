@@ -1,4 +1,4 @@
-//! What the directories of a TIFF file are: pages, reduced copies, or channels of one page.
+//! Roles of a TIFF file's directories: pages, reduced copies, or channels of one page.
 
 use super::Source;
 use super::directory::Directories;
@@ -10,9 +10,9 @@ use crate::error::Result;
 /// A directory that holds channels of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plane {
-    /// Its place in the file's chain of directories.
+    /// Index in the file's chain of directories.
     pub directory: usize,
-    /// Which image of the directory, where it describes one and more follow in the file (ImageJ).
+    /// Index of the image, where one directory describes several that follow each other (ImageJ).
     pub image: usize,
 }
 
@@ -58,18 +58,18 @@ pub(super) fn count(source: &Source, decoder: &mut TiffDecoder) -> Result<usize>
     }
 }
 
-/// Pages of a stack, each with the directories of its channels, or why one cannot be read.
+/// Pages of a stack: for each channel its directory, or why it cannot be read.
 pub(super) type Stack = Vec<Vec<Result<usize, String>>>;
 
-/// What the numbers of a stack count.
+/// What the numbers of a stack index.
 enum Numbers {
     /// Directories of the chain.
     Directories,
-    /// Images behind each other, of which the first has the only directory.
+    /// Consecutive images, of which only the first has a directory.
     Images,
 }
 
-/// What OME-XML, ImageJ and others say in the description of the first directory.
+/// The stack that the description of the first directory declares (OME-XML, ImageJ, tifffile).
 fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<(Stack, Numbers)>> {
     let mut file = Directories::new(decoder.inner()).map_err(|e| levels::failed(source, e))?;
     let first = file.read(file.header.first).map_err(|e| levels::failed(source, e))?;
@@ -95,12 +95,12 @@ fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<(Stack, Nu
         let each = || (0..images).map(|image| vec![Ok(image)]).collect();
         return Ok(Some((described.unwrap_or_else(each), Numbers::Images)));
     }
-    // Channels of a stack of which only one image is there are none.
+    // If only one image exists, the described channels do not.
     let whole = described.filter(|_| decoder.more_images());
     Ok(whole.map(|stack| (stack, Numbers::Directories)))
 }
 
-/// Directories that are pages, until there are more than `requested`.
+/// Directories that are pages, until more than `requested` are found.
 fn full_directories(source: &Source, decoder: &mut TiffDecoder, requested: usize) -> Result<Vec<usize>> {
     let mut file = Directories::new(decoder.inner()).map_err(|e| levels::failed(source, e))?;
     let chain = levels::chain(source, &mut file, requested)?;

@@ -1,4 +1,4 @@
-//! Uncompressed samples in a file, read by windows: numpy arrays, and TIFF strips too large to be read whole.
+//! Uncompressed samples read by windows: numpy arrays, and TIFF strips too large to read whole.
 
 use std::io::{Read, Seek, SeekFrom};
 
@@ -8,17 +8,17 @@ use crate::infer::image::Sample;
 use crate::infer::image::{Image, Pixels};
 use crate::infer::source::SourceInfo;
 
-/// Where the samples of an image lie.
+/// Storage layout of an image's samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RawLayout {
     pub info: SourceInfo,
-    /// Samples of a pixel that lie together; the image's channels are planes of these.
+    /// Interleaved samples per pixel; the image's channels are planes of these.
     pub together: usize,
-    /// Samples of a pixel that are stored together; at least `together`.
+    /// Samples stored per pixel; at least `together`.
     pub stored: usize,
-    /// Where strips begin in the file, plane by plane.
+    /// File offsets of strips, plane by plane.
     pub strips: Vec<u64>,
-    /// Rows of a strip.
+    /// Rows per strip.
     pub rows: usize,
     /// Byte order of the samples.
     pub big_endian: bool,

@@ -1,11 +1,11 @@
-//! What tifffile says of the pages that it writes: the shape of an array, and with luck the names of its axes.
+//! tifffile's page descriptions: the shape of an array, and sometimes the names of its axes.
 
 use serde::Deserialize;
 
 use super::pages::Stack;
 use super::tiff::MAX_CHANNELS;
 
-/// More planes than this are left alone.
+/// Descriptions of more planes are ignored.
 const MAX_PLANES: usize = 1 << 16;
 
 #[derive(Deserialize)]
@@ -14,7 +14,7 @@ struct Shaped {
     axes: Option<String>,
 }
 
-/// The pages of an array whose axes are named and that has channels in directories of their own; none of any other.
+/// The pages of an array with named axes whose channels are in separate directories; `None` for any other.
 pub(super) fn stack(description: &str) -> Option<Stack> {
     let Shaped { shape, axes } = serde_json::from_str(description).ok()?;
     let axes: Vec<char> = axes?.chars().collect();
@@ -22,7 +22,7 @@ pub(super) fn stack(description: &str) -> Option<Stack> {
         return None;
     }
     let channel = axes.iter().position(|&a| a == 'C')?;
-    // Samples of a pixel, as of RGB, are in the same directory.
+    // Interleaved samples, such as RGB, share a directory.
     let planes = axes.strip_suffix(&['Y', 'X', 'S']).or(axes.strip_suffix(&['Y', 'X']))?.len();
     let (before, after) = (shape.get(..channel)?, shape.get(channel + 1..planes)?);
     let size = |axes: &[usize]| axes.iter().try_fold(1usize, |n, &a| n.checked_mul(a));
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_left_alone() {
+    fn other_descriptions_are_ignored() {
         for text in [
             r#"{"shape": [12, 60, 70]}"#,
             r#"{"shape": [12, 60, 70], "axes": "ZYX"}"#,

@@ -14,7 +14,7 @@ impl Folder {
         Self(tempfile::tempdir().unwrap())
     }
     fn file(&self, bytes: &[u8]) -> PathBuf {
-        // The name says nothing, or the wrong thing.
+        // The name gives no hint, or a wrong one.
         let path = self.0.path().join("picture.xyz");
         std::fs::write(&path, bytes).unwrap();
         path
@@ -108,7 +108,7 @@ fn image(width: usize, height: usize, channels: usize, pixels: Pixels) -> Image 
     Image::new(width, height, channels, pixels).unwrap()
 }
 
-/// What is left of an image whose alpha was this channel.
+/// The expected image after dropping this alpha channel.
 fn without_alpha(image: Image, alpha: usize) -> Image {
     let kind = ChannelKind { alpha: Alpha::LeftOut(alpha), ..image.kind() };
     image.with_kind(kind)
@@ -164,7 +164,7 @@ fn tiff_of_every_kind() {
         let rgb: Vec<u16> = (0..12).collect();
         assert_eq!(open(tiff_of::<colortype::RGB16>(c, &rgb)), image(2, 2, 3, Pixels::U16(rgb)));
         let rgba: Vec<u8> = (0..16).collect();
-        // This encoder does not say that the fourth sample is alpha.
+        // This encoder does not mark the fourth sample as alpha.
         let four = image(2, 2, 4, Pixels::U8(rgba.clone())).with_kind(ChannelKind::RGB);
         assert_eq!(open(tiff_of::<colortype::RGBA8>(c, &rgba)), four);
     }
@@ -197,7 +197,7 @@ fn tiff_planes_tiles_and_bits() {
     assert_eq!(f.open(&bits).unwrap(), image(10, 2, 1, Pixels::U8(expected)));
     let four = raw_tiff(&base(3, 1, 4, 1, 1), false, &[&[0x0f, 0x10]]);
     assert_eq!(f.open(&four).unwrap(), image(3, 1, 1, Pixels::U8(vec![0, 255, 17])));
-    // White is zero: the values are turned round.
+    // White is zero: values are inverted.
     assert_eq!(
         f.open(&raw_tiff(&base(2, 1, 8, 1, 0), false, &[&[0, 250]])).unwrap().pixels(),
         &Pixels::U8(vec![255, 5])
@@ -212,7 +212,7 @@ fn tiff_planes_tiles_and_bits() {
 }
 
 #[test]
-fn what_is_not_supported_is_named() {
+fn unsupported_files_are_named() {
     let f = Folder::new();
     f.fails(&tiff_of::<colortype::CMYK8>(Compression::Uncompressed, &[0; 16]), "CMYK");
     f.fails(&raw_tiff(&base(2, 1, 33, 1, 1), false, &[&[0; 9]]), "33-bit samples are not supported");
@@ -220,7 +220,7 @@ fn what_is_not_supported_is_named() {
 }
 
 #[test]
-fn what_is_not_an_image_is_named() {
+fn non_images_are_named() {
     let f = Folder::new();
     f.fails(b"", "the file is empty");
     f.fails(b"P", "not an image in a known format (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)");
@@ -242,7 +242,7 @@ fn truncated_files_are_errors() {
     let bytes = tiff_of::<colortype::Gray16>(Compression::Uncompressed, &[1, 2, 3, 4]);
     for cut in 4..bytes.len() - 60 {
         let path = f.file(&bytes[..cut]);
-        // The first page may come before the cut; then it must be right.
+        // The first page may precede the cut; it must then be correct.
         if let Ok(p) = Image::open(path) {
             assert_eq!(p.pixels(), &Pixels::U16(vec![1, 2, 3, 4]));
         }
@@ -277,7 +277,7 @@ fn absurd_dimensions_allocate_nothing() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Whatever is done to a file, it is read or refused.
+    /// A damaged file is either read or refused.
     #[test]
     fn damaged_files_never_panic(which in 0usize..6, cut in 0.0..1.3, hits in prop::collection::vec((0.0..1.0, any::<u8>()), 0..4)) {
         let f = Folder::new();
@@ -315,7 +315,7 @@ fn files_bytes_and_readers_give_the_same() {
         let bytes = std::fs::read(&path).unwrap();
         let inputs = || [Input::bytes(&path, &bytes[..]), Input::reader(&path, std::io::Cursor::new(bytes.clone()))];
         fn same<T: PartialEq + std::fmt::Debug>(path: Input, inputs: [Input; 2], read: impl Fn(Input) -> Result<T>) {
-            let [expected, got @ ..] = [path]
+            let [expected, actual @ ..] = [path]
                 .into_iter()
                 .chain(inputs)
                 .map(|i| read(i).map_err(|e| e.to_string()))
@@ -323,7 +323,7 @@ fn files_bytes_and_readers_give_the_same() {
                 .try_into()
                 .map(|all: [_; 3]| all)
                 .unwrap();
-            assert!(got.iter().all(|g| *g == expected));
+            assert!(actual.iter().all(|g| *g == expected));
         }
         same((&path).into(), inputs(), Image::open);
         same((&path).into(), inputs(), LabelMap::open);

@@ -1,6 +1,7 @@
-//! TIFF, read by its strips or tiles, chunky or planar; never the whole image at once.
+//! TIFF, read strip by strip or tile by tile, chunky or planar; never the whole image at once.
 //!
-//! The crate reads directories; strips and tiles are read here, since the crate knows fewer layouts and asserts what files need not keep.
+//! The crate reads directories. Strips and tiles are read here, since the crate supports fewer layouts and asserts
+//! properties that files may violate.
 
 mod colour;
 mod compression;
@@ -42,33 +43,33 @@ pub(super) use self::integers::{RawIntegers, raw_floats, raw_integers};
 pub(super) use self::meaning::Meaning;
 pub(super) use self::stack::images_inside;
 
-/// More channels than this are refused.
+/// Images with more channels are refused.
 pub(in crate::infer) const MAX_CHANNELS: usize = 64;
-/// Uncompressed strips of more bytes than this are read by rows.
+/// Larger uncompressed strips, in bytes, are read by rows.
 const RAW_STRIP: usize = 4 << 20;
-/// What is kept of decoded chunks before anyone says how much.
+/// Default size of the cache of decoded chunks, in bytes.
 const CACHE: u64 = 64 << 20;
-/// A tag that only camera raw files of Adobe's have.
+/// Tag of Adobe's camera raw files (DNG) only.
 const DNG_VERSION: u16 = 50706;
 
 /// One page of a TIFF file, with the channels that other directories hold (OME-TIFF, ImageJ).
 pub(super) struct TiffImage {
     source: FileSource,
     decoder: TiffDecoder,
-    /// The directory that the decoder is at, and where its chunks lie.
+    /// The decoder's current directory, and the locations of its chunks.
     current: usize,
     places: Places,
     planes: Vec<Plane>,
     page: Page,
     cache: ChunkCache,
-    /// Where the samples lie, where they can be read without decoding: by plane.
+    /// Locations of uncompressed samples that can be read directly, per plane.
     raw: Option<Vec<RawLayout>>,
     warned: Warned,
-    /// How the page is to be turned; smaller copies of it need not say so themselves.
+    /// Orientation of the page; reduced copies may lack the tag.
     orientation: Orientation,
 }
 
-/// A decoder that panics is at fault itself, whatever the file is like: that must be an error, not the end.
+/// Turns a panic into an error: it is the decoder's fault, whatever the file contains.
 pub(super) fn guarded<T>(source: &Source, work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(source.decoder_fault("TIFF")))
 }
@@ -120,7 +121,7 @@ impl TiffImage {
         Ok(Self { source, decoder, current, places, planes, page: described, cache, raw, warned, orientation })
     }
 
-    /// The samples of a chunk as they are stored; of planar images chunks of further planes follow.
+    /// The samples of a chunk as stored. In planar images, the chunks of further planes follow.
     fn words(&mut self, plane: Plane, number: usize) -> Result<(Words, usize)> {
         let source = self.source.as_source();
         if self.current != plane.directory {
@@ -159,7 +160,7 @@ impl TiffImage {
         let (words, height) = self.words(plane, number)?;
         let (page, source) = (&self.page, self.source.as_source());
         let pixels = colour::pixels(&source, page, &self.warned, number / page.per_plane().max(1), words)?;
-        let together = if page.planar { 1 } else { page.given };
+        let together = if page.planar { 1 } else { page.decoded };
         let width = page.chunk[0];
         if pixels.len() != width * height * together {
             return Err(source.error("damaged TIFF file: the size of its data contradicts its dimensions"));
@@ -183,7 +184,7 @@ impl TiffImage {
             for cy in y0 / ch..=(y0 + h - 1) / ch {
                 for cx in x0 / cw..=(x0 + w - 1) / cw {
                     let number = cy * across + cx;
-                    // Of planar images every channel is in a chunk of its own.
+                    // In planar images every channel has its own chunk.
                     for part in 0..if planar { stored_channels } else { 1 } {
                         let chunk = self.chunk(place, part * per_plane + number)?;
                         let from = samples(&chunk.pixels);
@@ -210,7 +211,7 @@ impl ImageSource for TiffImage {
     fn info(&self) -> SourceInfo {
         let Page { width, height, stored_channels, sample, .. } = self.page;
         let channels = self.planes.len() * stored_channels;
-        // What the file says of them is read by `meaning`.
+        // `meaning` reads the file's channel kinds.
         SourceInfo { width, height, channels, sample, kind: ChannelKind::of_count(channels) }
     }
 
@@ -243,9 +244,9 @@ impl ImageSource for TiffImage {
         if self.raw.is_some() {
             return 0;
         }
-        let Page { chunk: [w, h], width, height, stored, given, sample, bits, .. } = self.page;
-        // A chunk decoded, decompressed, and as it is stored.
-        let bytes = given * sample.bytes() + 2 * stored * usize::from(bits).div_ceil(8);
+        let Page { chunk: [w, h], width, height, stored, decoded, sample, bits, .. } = self.page;
+        // A chunk as decoded, decompressed, and stored.
+        let bytes = decoded * sample.bytes() + 2 * stored * usize::from(bits).div_ceil(8);
         (w.min(width) * h.min(height) * bytes) as u64
     }
 
@@ -253,9 +254,9 @@ impl ImageSource for TiffImage {
         if self.raw.is_some() {
             return 0;
         }
-        let Page { chunk: [_, h], width, height, given, sample, .. } = self.page;
+        let Page { chunk: [_, h], width, height, decoded, sample, .. } = self.page;
         let rows = ((rows.div_ceil(h) + 1) * h).min(height.next_multiple_of(h));
-        (rows * width) as u64 * (self.planes.len() * given * sample.bytes()) as u64
+        (rows * width) as u64 * (self.planes.len() * decoded * sample.bytes()) as u64
     }
 
     fn set_cache(&mut self, bytes: u64) {
@@ -264,13 +265,13 @@ impl ImageSource for TiffImage {
 }
 
 impl Page {
-    /// Bytes of an image of which others follow in the file.
+    /// Bytes of an image that others follow without directories.
     fn image_bytes(&self) -> u64 {
         let planes = if self.planar { self.stored } else { 1 } as u64;
         (self.row_bytes() as u64).saturating_mul(self.height as u64).saturating_mul(planes)
     }
 
-    /// Where the samples of image `image` lie, if they are not compressed and in strips too large to be read whole.
+    /// Location of the samples of image `image`, if they are uncompressed, in strips too large to read whole.
     fn raw(&self, places: &Places, image: usize) -> Option<RawLayout> {
         let strip = self.row_bytes().saturating_mul(self.strip_rows());
         if !self.is_plain() || !self.strips || strip <= RAW_STRIP || places.is_sparse() {

@@ -34,12 +34,12 @@ fn image(width: usize, height: usize) -> Image {
     Image::new(width, height, 1, Pixels::U16(pixels)).unwrap()
 }
 
-/// Class ids and probabilities, in tiles of at most `tile` pixels.
+/// Class ids and probabilities, with tiles of at most `tile` pixels.
 fn run(ensemble: &Ensemble, image: &Image, tile: usize) -> (Vec<f32>, Vec<f32>) {
     run_on(&Backend::Cpu, ensemble, image, tile, 1)
 }
 
-/// The same, `batch` tiles or orientations a run.
+/// The same with `batch` tiles or orientations per run.
 fn run_on(backend: &Backend, ensemble: &Ensemble, image: &Image, tile: usize, batch: usize) -> (Vec<f32>, Vec<f32>) {
     let (w, h) = (image.width(), image.height());
     let spec = ensemble.tile_spec(|m| Segmenter::new(Backend::Cpu, m.clone()).tile_spec()).unwrap().unwrap();
@@ -98,7 +98,7 @@ fn one_model_is_the_segmenter() {
 }
 
 #[test]
-fn tiles_leave_no_trace() {
+fn results_do_not_depend_on_tiles() {
     for tta in [Tta::None, Tta::Flips, Tta::D4] {
         let ensemble = Ensemble::new(vec![small("a"), small("b")]).unwrap().with_tta(tta);
         let p = image(53, 39);
@@ -112,7 +112,7 @@ fn tiles_leave_no_trace() {
 }
 
 #[test]
-fn networks_without_padding_too() {
+fn results_do_not_depend_on_tiles_without_padding() {
     let config = json!({ "width": 2, "depth": 1, "out_channels": 2 });
     let ensemble = Ensemble::from(model("v", config, Normalisation::ZScore)).with_tta(Tta::D4);
     let p = image(41, 30);
@@ -120,7 +120,7 @@ fn networks_without_padding_too() {
 }
 
 #[test]
-fn probabilities_are_averaged_and_each_model_normalises_its_way() {
+fn probabilities_are_averaged_after_each_models_normalisation() {
     let config = json!({ "width": 2, "depth": 2, "padding": "same", "out_channels": 3 });
     let (a, b) = (small("a"), model("b", config, Normalisation::ZScore));
     let p = image(28, 20);
@@ -136,9 +136,9 @@ fn probabilities_are_averaged_and_each_model_normalises_its_way() {
     }
 }
 
-/// The mean over all symmetries turns with the image.
+/// The mean over all symmetries is equivariant.
 #[test]
-fn symmetric_means_turn_with_the_image() {
+fn symmetric_means_are_equivariant() {
     for (tta, count) in [(Tta::Flips, 4), (Tta::D4, 8)] {
         let ensemble = Ensemble::from(small("a")).with_tta(tta);
         let (w, h) = (36, 20);
@@ -149,12 +149,12 @@ fn symmetric_means_turn_with_the_image() {
             let pixels = by.planes(&raw, [h, w]).iter().map(|&v| v as u16).collect();
             let [rows, columns] = by.size([h, w]);
             let oriented = Image::new(columns, rows, 1, Pixels::U16(pixels)).unwrap();
-            let (_, got) = run(&ensemble, &oriented, 1 << 20);
+            let (_, actual) = run(&ensemble, &oriented, 1 << 20);
             let expected = by.planes(&upright, [h, w]);
-            let largest = got.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let largest = actual.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(largest <= OP_TOLERANCE, "{tta:?} {by:?}: {largest}");
         }
-        // The network itself does not turn with the image, or this would show nothing.
+        // The network itself is not equivariant, or this would show nothing.
         let (_, plain) = run(&small("a").into(), &p, 1 << 20);
         assert!(plain.iter().zip(&upright).any(|(a, b)| (a - b).abs() > 1e-3));
     }
@@ -169,7 +169,7 @@ fn a_single_sigmoid_has_a_threshold() {
 }
 
 #[test]
-fn models_that_disagree_are_named() {
+fn disagreements_are_named() {
     let base = json!({ "width": 2, "depth": 1, "padding": "same", "out_channels": 3 });
     let with = |key: &str, value: serde_json::Value| {
         let mut config = base.clone();
@@ -184,11 +184,11 @@ fn models_that_disagree_are_named() {
         error(with("out_channels", json!(4))),
         "ensemble: a and other do not agree in classes: [class 0, class 1, class 2] and [class 0, class 1, class 2, class 3]"
     );
-    // Two planes beside three would be two classes beside three.
+    // One sigmoid plane counts as two classes, which three classes do not match.
     assert!(error(with("out_channels", json!(1))).contains("[class 0, class 1, class 2] and [class 0, class 1]"));
     assert!(error(with("padding", json!("valid"))).contains("padding"));
     assert!(Ensemble::new(vec![]).is_err());
-    // Depths may differ: inputs then suit the deeper.
+    // Depths may differ: inputs then suit the deeper model.
     let deep = Ensemble::new(vec![small("a"), with("depth", json!(3))]).unwrap();
     assert_eq!((deep.size_rule().step, deep.runs()), (8, 2));
     assert_eq!(deep.with_tta(Tta::D4).runs(), 16);
@@ -199,11 +199,11 @@ fn two_class(name: &str, planes: usize, normalisation: Normalisation) -> Model {
     model(name, config, normalisation)
 }
 
-/// A sigmoid's plane p is [1 - p, p] beside a softmax, in any order and orientation, and whatever the tiles.
+/// A sigmoid's plane p contributes [1 - p, p] next to a softmax, in any order, orientation and tiling.
 #[test]
 fn a_sigmoid_and_a_softmax_of_two_classes_are_averaged() {
     let (sigmoid, softmax) = (two_class("s", 1, Normalisation::Unit), two_class("t", 2, Normalisation::ZScore));
-    // Sizes that both networks take as they are: alone each would mirror as far as it needs.
+    // Sizes that both networks accept; otherwise each would mirror by a different amount.
     let (w, h) = (72, 40);
     let (p, pixels) = (image(w, h), w * h);
     let alone = |m: &Model, tta| run(&Ensemble::from(m.clone()).with_tta(tta), &p, 1 << 20).1;
@@ -223,14 +223,14 @@ fn a_sigmoid_and_a_softmax_of_two_classes_are_averaged() {
                 assert_eq!(mask[i], if mean[pixels + i] > mean[i] { 1.0 } else { 0.0 });
             }
             assert!(mask.contains(&0.0) && mask.contains(&1.0), "one class only");
-            // Not simply what one of them says.
+            // The mean equals neither member's result.
             assert!(mean[pixels..] != one && mean != two);
             assert!(run(&ensemble, &p, 52) == (mask, mean), "{tta:?}: tiles");
         }
     }
 }
 
-/// The same through the segmenter on the device: the mean of what each gives alone, also blended.
+/// The same through the segmenter on the device: the mean of the members' results, also blended.
 #[test]
 fn mixed_planes_on_the_device() {
     let Some(gpu) = gpu_or_skip() else { return };
@@ -244,36 +244,37 @@ fn mixed_planes_on_the_device() {
         };
         let (_, one) = on(members[0].clone().into(), Backend::Cpu);
         let (_, two) = on(members[1].clone().into(), Backend::Cpu);
-        let both = Ensemble::new(members.to_vec()).unwrap();
-        let (_, got) = on(both, Backend::Gpu(gpu.clone()));
+        let pair = Ensemble::new(members.to_vec()).unwrap();
+        let (_, actual) = on(pair, Backend::Gpu(gpu.clone()));
         let pixels = 40 * 32;
-        assert_eq!(got.len(), 2 * pixels);
+        assert_eq!(actual.len(), 2 * pixels);
         for i in 0..pixels {
             let expected = [(1.0 - one[i] + two[i]) / 2.0, (one[i] + two[pixels + i]) / 2.0];
             assert!(
-                (got[i] - expected[0]).abs() <= OP_TOLERANCE && (got[pixels + i] - expected[1]).abs() <= OP_TOLERANCE
+                (actual[i] - expected[0]).abs() <= OP_TOLERANCE
+                    && (actual[pixels + i] - expected[1]).abs() <= OP_TOLERANCE
             );
         }
     }
 }
 
 #[test]
-fn names_of_classes_agree_or_are_taken_over() {
+fn class_names_agree_or_are_adopted() {
     let named = |name: &str, planes: usize, classes: &[&str]| {
         let mut m = two_class(name, planes, Normalisation::Unit);
         m.metadata.classes = classes.iter().map(|c| c.to_string()).collect();
         m
     };
-    let both = Ensemble::new(vec![named("a", 1, &[]), named("b", 2, &["background", "nucleus"])]).unwrap();
-    assert_eq!(both.classes(), ["background", "nucleus"]);
+    let pair = Ensemble::new(vec![named("a", 1, &[]), named("b", 2, &["background", "nucleus"])]).unwrap();
+    assert_eq!(pair.classes(), ["background", "nucleus"]);
     let e = Ensemble::new(vec![named("a", 1, &["background", "cell"]), named("b", 2, &["background", "nucleus"])]);
     let e = e.unwrap_err().to_string();
     assert!(e.ends_with("do not agree in classes: [background, cell] and [background, nucleus]"), "{e}");
 }
 
-/// The same bits with any number of tiles and orientations a run, also where the last run is not full.
+/// Bit-identical with any number of tiles and orientations per run, also if the last run is not full.
 #[test]
-fn batches_leave_no_trace() {
+fn results_do_not_depend_on_batches() {
     let Some(gpu) = gpu_or_skip() else { return };
     for backend in [Backend::Cpu, Backend::Gpu(gpu)] {
         let p = image(77, 59);

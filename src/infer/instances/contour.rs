@@ -1,26 +1,27 @@
-//! The outline of an instance along the edges of its pixels, as polygons with holes.
+//! The outline of an instance along its pixel edges, as polygons with holes.
 //!
-//! Pixel `(x, y)` covers the square from `(x, y)` to `(x + 1, y + 1)`. Outlines are traced on runs, so they need memory for
-//! the outline, not for the rectangle around it. Every ring is simple: one that meets itself in a point becomes several.
+//! Pixel `(x, y)` covers the square from `(x, y)` to `(x + 1, y + 1)`. Outlines are traced on runs, so memory grows
+//! with the outline, not with the bounding box. Every ring is simple: one that touches itself in a point is divided
+//! into several.
 
 use std::collections::HashMap;
 
 use super::instance::{Instance, InstanceRun};
 
-/// A closed line through corners of pixels `[x, y]`; the last is joined to the first. Clockwise on the screen (x to the
-/// right, y down) around pixels of the instance, counter-clockwise around holes.
+/// A closed line through pixel corners `[x, y]`; the last corner connects to the first. Clockwise on the screen (x to
+/// the right, y down) around pixels of the instance, counter-clockwise around holes.
 pub type Ring = Vec<[u32; 2]>;
 
-/// One piece of an instance. Instances whose pixels are joined by edges have one, those joined at corners may have several.
+/// One piece of an instance. Edge-connected instances have one; instances connected at corners may have several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Polygon {
-    /// Around the piece.
+    /// Outline of the piece.
     pub outer: Ring,
-    /// Around its holes.
+    /// Outlines of its holes.
     pub holes: Vec<Ring>,
 }
 
-/// An edge with the instance on its right.
+/// A pixel edge with the instance on its right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Edge {
     from: [u32; 2],
@@ -43,7 +44,7 @@ impl Instance {
         let mut polygons: Vec<Polygon> = outers.into_iter().map(|outer| Polygon { outer, holes: Vec::new() }).collect();
         for hole in holes {
             let [x, y] = hole.iter().copied().min_by_key(|[x, y]| (*y, *x)).unwrap_or_default();
-            // The hole's first pixel; the smallest piece around it is the one that it is a hole of.
+            // A hole belongs to the smallest piece around its first pixel.
             let only = polygons.len() == 1;
             let around = polygons.iter_mut().filter(|p| only || contains(&p.outer, [x, y]));
             if let Some(polygon) = around.min_by_key(|p| twice_area(&p.outer)) {
@@ -54,13 +55,14 @@ impl Instance {
     }
 }
 
-/// Twice the area inside; negative for holes.
+/// Twice the enclosed area; negative for holes.
 pub(super) fn twice_area(ring: &[[u32; 2]]) -> i64 {
     let next = ring.iter().cycle().skip(1);
     ring.iter().zip(next).map(|(a, b)| i64::from(a[0]) * i64::from(b[1]) - i64::from(b[0]) * i64::from(a[1])).sum()
 }
 
-/// Whether the pixel `[x, y]` lies inside a ring: a line from its centre to the left crosses it an odd number of times.
+/// Whether the pixel `[x, y]` lies inside a ring: a ray from its centre to the left crosses the ring an odd number of
+/// times.
 fn contains(ring: &[[u32; 2]], [x, y]: [u32; 2]) -> bool {
     let next = ring.iter().cycle().skip(1);
     let crossed =
@@ -68,7 +70,7 @@ fn contains(ring: &[[u32; 2]], [x, y]: [u32; 2]) -> bool {
     ring.iter().zip(next).filter(crossed).count() % 2 == 1
 }
 
-/// All edges between the instance and what is around it, sorted by where they begin.
+/// All edges between the instance and its surroundings, sorted by start point.
 fn edges(runs: &[InstanceRun]) -> Vec<Edge> {
     let mut edges = Vec::with_capacity(4 * runs.len());
     let rows: Vec<&[InstanceRun]> = runs.chunk_by(|a, b| a.y == b.y).collect();
@@ -93,7 +95,7 @@ fn edges(runs: &[InstanceRun]) -> Vec<Edge> {
     edges
 }
 
-/// The horizontal edges between two rows: where one of them has the instance and the other has not.
+/// The horizontal edges between two rows, where exactly one of them contains the instance.
 fn between(above: &[InstanceRun], below: &[InstanceRun], y: u32, edges: &mut Vec<Edge>) {
     for (start, end, is_below) in differences(above, below) {
         let (from, to) = if is_below { (start, end) } else { (end, start) };
@@ -101,8 +103,8 @@ fn between(above: &[InstanceRun], below: &[InstanceRun], y: u32, edges: &mut Vec
     }
 }
 
-/// The columns where exactly one of two rows has the instance: first, behind the last, and whether it is the second row.
-/// Stretches of one row that meet in a point are one; stretches of different rows are two.
+/// The columns where exactly one of two rows contains the instance: first, one past the last, and whether it is the
+/// second row. Adjacent stretches of one row are merged; those of different rows are not.
 pub(super) fn differences(above: &[InstanceRun], below: &[InstanceRun]) -> Vec<(u32, u32, bool)> {
     let ends = |runs: &[InstanceRun], row: bool| runs.iter().flat_map(|r| [r.start, r.end]).map(|x| (x, row)).collect();
     let mut events: Vec<(u32, bool)> = ends(above, false);
@@ -125,7 +127,7 @@ pub(super) fn differences(above: &[InstanceRun], below: &[InstanceRun]) -> Vec<(
     found
 }
 
-/// Joins edges to rings.
+/// Joins edges into rings.
 fn rings(edges: &[Edge]) -> Vec<Ring> {
     let mut used = vec![false; edges.len()];
     let mut rings = Vec::new();
@@ -134,7 +136,7 @@ fn rings(edges: &[Edge]) -> Vec<Ring> {
         if used[start] {
             continue;
         }
-        // Corners so far; where a ring meets itself, with the place in `path`.
+        // Corners so far; for a ring that touches itself, with their positions in `path`.
         let mut path: Ring = vec![edges[start].from];
         let mut crossings: HashMap<[u32; 2], usize> = HashMap::from([(edges[start].from, 0)]);
         let mut now = start;
@@ -145,7 +147,7 @@ fn rings(edges: &[Edge]) -> Vec<Ring> {
             let out = || (first..edges.len()).take_while(|&k| edges[k].from == at);
             let [dx, dy] = edges[now].direction();
             let several = out().count() > 1;
-            // Where two pixels meet at a corner the ring stays with the pixel that it is at.
+            // Where two pixels meet at a corner, the ring stays with its current pixel.
             let next = out().find(|&k| !several || edges[k].direction() == [-dy, dx]);
             let Some(next) = next else { break };
             if several && crossings.contains_key(&at) || next == start {

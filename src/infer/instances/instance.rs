@@ -1,4 +1,4 @@
-//! One instance at a time, and what is measured of it.
+//! Single instances and their measurements.
 
 use std::collections::HashMap;
 
@@ -7,14 +7,14 @@ use super::samples::Samples;
 use crate::error::{Error, Result};
 use crate::text::mib;
 
-/// Neighbouring pixels of an instance in one row.
+/// A horizontal run of an instance's pixels in one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InstanceRun {
     /// Row.
     pub y: u32,
     /// First column.
     pub start: u32,
-    /// Column behind the last.
+    /// One past the last column.
     pub end: u32,
 }
 
@@ -24,7 +24,7 @@ impl InstanceRun {
     }
 }
 
-/// A single instance: its pixels, row by row.
+/// A single instance as its pixels, row by row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
     number: u32,
@@ -34,7 +34,7 @@ pub struct Instance {
 }
 
 impl Instances {
-    /// Gives every instance once its last row has been read: in the order of last rows, then of numbers.
+    /// Visits every instance once its last row has been read, in the order of last rows, then of numbers.
     pub fn instances(&mut self, each: impl FnMut(Instance) -> Result<()>) -> Result<()> {
         let mut samples = self.samples.take();
         let done = self.collect(samples.as_mut(), each);
@@ -42,7 +42,7 @@ impl Instances {
         done
     }
 
-    /// The same without [`Instance::means`].
+    /// [`Self::instances`] without [`Instance::means`].
     pub(super) fn without_samples(&mut self, each: impl FnMut(Instance) -> Result<()>) -> Result<()> {
         self.collect(None, each)
     }
@@ -53,7 +53,7 @@ impl Instances {
         let (class, last) = (std::mem::take(&mut self.class), std::mem::take(&mut self.last));
         let (width, max) = (self.width, self.memory / std::mem::size_of::<InstanceRun>() as u64);
         let mut open: HashMap<u32, Instance> = HashMap::new();
-        let (mut held, mut planes, mut complete) = (0u64, Vec::new(), Vec::new());
+        let (mut open_runs, mut planes, mut complete) = (0u64, Vec::new(), Vec::new());
         let done = self.rows(|y, row| {
             if let Some(next) = &mut next_samples {
                 next(&mut planes)?;
@@ -67,7 +67,7 @@ impl Instances {
                     sums: vec![0.0; channels],
                 });
                 instance.runs.push(InstanceRun { y: y as u32, start: run.start, end: run.end });
-                held += 1;
+                open_runs += 1;
                 for (sum, line) in instance.sums.iter_mut().zip(planes.chunks_exact(width)) {
                     let line = line.get(run.start as usize..run.end as usize).unwrap_or_default();
                     *sum += line.iter().map(|&v| f64::from(v)).sum::<f64>();
@@ -76,7 +76,7 @@ impl Instances {
                     complete.push(number);
                 }
             }
-            if held > max
+            if open_runs > max
                 && let Some(largest) = open.values().max_by_key(|o| (o.runs.len(), o.number))
             {
                 return Err(Error::Limit {
@@ -85,7 +85,7 @@ impl Instances {
                         largest.number,
                         largest.place()
                     ),
-                    needed: mib(held * std::mem::size_of::<InstanceRun>() as u64),
+                    needed: mib(open_runs * std::mem::size_of::<InstanceRun>() as u64),
                     limit: format!("{} of memory", mib(max * std::mem::size_of::<InstanceRun>() as u64)),
                 });
             }
@@ -93,7 +93,7 @@ impl Instances {
             complete.dedup();
             for number in complete.drain(..) {
                 if let Some(instance) = open.remove(&number) {
-                    held -= instance.runs.len() as u64;
+                    open_runs -= instance.runs.len() as u64;
                     each(instance)?;
                 }
             }
@@ -105,27 +105,27 @@ impl Instances {
 }
 
 impl Instance {
-    /// Its number, from 1 on.
+    /// Number, from 1.
     pub fn number(&self) -> u32 {
         self.number
     }
 
-    /// Its class.
+    /// Class id.
     pub fn class(&self) -> usize {
         self.class
     }
 
-    /// Its pixels, row by row; runs of a row do not touch.
+    /// Pixels, row by row; runs of a row do not touch.
     pub fn runs(&self) -> &[InstanceRun] {
         &self.runs
     }
 
-    /// Pixels.
+    /// Area in pixels.
     pub fn area(&self) -> u64 {
         self.runs.iter().map(InstanceRun::len).sum()
     }
 
-    /// The smallest rectangle around it: first column, first row, columns, rows.
+    /// Bounding box: first column, first row, columns, rows.
     pub fn bounds(&self) -> [u32; 4] {
         let left = self.runs.iter().map(|r| r.start).min().unwrap_or(0);
         let right = self.runs.iter().map(|r| r.end).max().unwrap_or(0);
@@ -139,13 +139,13 @@ impl Instance {
         format!("{w}x{h} pixels at column {x}, row {y}")
     }
 
-    /// Mean of the image's raw samples in the instance, a channel; empty where none were kept.
+    /// Mean of the image's raw samples in the instance, per channel; empty if no samples were stored.
     pub fn means(&self) -> Vec<f64> {
         let area = self.area() as f64;
         self.sums.iter().map(|s| s / area).collect()
     }
 
-    /// Column and row of its centre; a pixel's own centre has whole numbers.
+    /// Column and row of the centroid; pixel centres are at integers.
     pub fn centroid(&self) -> [f64; 2] {
         let Moments { n, x, y, .. } = self.moments();
         let [left, top, ..] = self.bounds();
@@ -156,7 +156,7 @@ impl Instance {
     pub fn eccentricity(&self) -> f64 {
         let Moments { n, x, y, xx, xy, yy } = self.moments();
         let (a, b, c) = (xx / n - (x / n).powi(2), yy / n - (y / n).powi(2), xy / n - x * y / (n * n));
-        // The eigenvalues of the covariance.
+        // The eigenvalues of the covariance matrix.
         let (mean, spread) = ((a + b) / 2.0, ((a - b).powi(2) / 4.0 + c * c).sqrt());
         let (large, small) = (mean + spread, (mean - spread).max(0.0));
         if large > 0.0 { (1.0 - small / large).max(0.0).sqrt() } else { 0.0 }
@@ -165,7 +165,7 @@ impl Instance {
     /// Sums over pixels, with the bounding box's first pixel as origin.
     fn moments(&self) -> Moments {
         let [left, top, ..] = self.bounds();
-        // Sums of 1, x and x^2 over columns, in whole numbers.
+        // Sums of 1, x and x^2 over columns, as integers.
         let mut sums = [0u128; 6];
         for run in &self.runs {
             let (a, b, y) = (u128::from(run.start - left), u128::from(run.end - left), u128::from(run.y - top));
@@ -180,31 +180,32 @@ impl Instance {
         Moments { n, x, y, xx, xy, yy }
     }
 
-    /// Length of its boundary by Crofton's formula: how often lines along rows, columns and both diagonals enter or leave
-    /// the instance. Unlike the count of pixel edges, right on average for smooth shapes in any direction.
+    /// Perimeter by Crofton's formula: counts how often lines along rows, columns and both diagonals enter or leave the
+    /// instance. Unlike a count of pixel edges, it is unbiased on average for smooth shapes in any direction.
     pub fn perimeter(&self) -> f64 {
         let [along_rows, along_columns, diagonal] = self.crossings();
-        // Lines lie 1 apart along rows and columns, and 1/sqrt(2) along diagonals.
+        // Lines are 1 apart along rows and columns, and 1/sqrt(2) along diagonals.
         let straight = along_rows + along_columns;
         std::f64::consts::PI / 8.0 * (straight as f64 + diagonal as f64 * std::f64::consts::FRAC_1_SQRT_2)
     }
 
-    /// The same of pixels that are `x` wide and `y` high.
+    /// [`Self::perimeter`] for pixels that are `x` wide and `y` high.
     pub fn perimeter_of(&self, [x, y]: [f64; 2]) -> f64 {
         let [along_rows, along_columns, diagonal] = self.crossings().map(|n| n as f64);
-        // Every direction stands for the angles that are nearest to it; lines lie a pixel's area by their step apart.
+        // Every direction represents the angles nearest to it. The distance of its lines is the pixel's area divided by
+        // the step along a line.
         let slope = y.atan2(x);
         let (half, quarter) = (std::f64::consts::FRAC_PI_2, std::f64::consts::FRAC_PI_4);
         let apart = x * y / x.hypot(y);
         0.5 * (slope * y * along_rows + (half - slope) * x * along_columns + quarter * apart * diagonal)
     }
 
-    /// How often lines along rows, columns and both diagonals cross its boundary.
+    /// Counts how often lines along rows, columns and both diagonals cross the boundary.
     fn crossings(&self) -> [u64; 3] {
         let rows: Vec<&[InstanceRun]> = self.runs.chunk_by(|a, b| a.y == b.y).collect();
         let total: u64 = self.area();
         let along_rows = 2 * self.runs.len() as u64;
-        // A line leaves the instance wherever the next pixel on it is not of the instance.
+        // A line leaves the instance wherever its next pixel is outside.
         let crossings = |shift: i64| {
             let shared: u64 = rows
                 .windows(2)
@@ -217,7 +218,7 @@ impl Instance {
     }
 }
 
-/// Pixels of row `a` with one of row `b` at the column `shift` beyond theirs.
+/// Pixels of row `a` that have a pixel of row `b` at `shift` columns beyond theirs.
 fn common(a: &[InstanceRun], b: &[InstanceRun], shift: i64) -> u64 {
     let (mut i, mut k, mut sum) = (0, 0, 0);
     while let (Some(p), Some(q)) = (a.get(i), b.get(k)) {

@@ -1,11 +1,11 @@
-//! Single instances of a segmented image of any size: numbered, measured, outlined, in bounded memory.
+//! Instances of a segmented image of any size: numbered, measured and outlined, in bounded memory.
 //!
-//! Rows of class ids go into a [`ConnectedComponents`], which finds connected components by union-find over runs of equal classes and
-//! keeps the runs (in a temporary file when there are many). [`ConnectedComponents::finish`] numbers the instances from 1 on in the
-//! order of their first pixels (row by row), so the numbers do not depend on how the rows came about: tiles leave no trace.
-//! The [`Instances`] it gives are read as rows ([`Instances::rows`]) or as instances ([`Instances::instances`]).
+//! Rows of class ids go into a [`ConnectedComponents`], which finds connected components by union-find over runs of
+//! equal classes and stores the runs (in a temporary file if there are many). [`ConnectedComponents::finish`] numbers
+//! the instances from 1 in the order of their first pixels (row by row), so numbers do not depend on tiles. The
+//! resulting [`Instances`] are read as rows ([`Instances::rows`]) or one by one ([`Instances::instances`]).
 //!
-//! Memory is for tables of some 20 bytes an instance and for the instances that the current row meets, never for the image.
+//! Memory holds tables of about 20 bytes per instance and the instances that cross the current row, never the image.
 
 pub mod contour;
 mod export;
@@ -34,35 +34,35 @@ pub(super) use union::Union;
 use crate::error::{Error, Result};
 use crate::text::mib;
 
-/// How touching instances are told apart.
+/// How touching instances are separated.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Separation {
     /// Not at all: instances are the connected components of a class.
     #[default]
     Components,
-    /// By the watershed of the distance to the instance's edge. Seeds are the maxima of the distance that stand at least
-    /// `depth` pixels above every path to a higher one.
+    /// By the watershed of the distance to the instance's edge. Seeds are the maxima of the distance that lie at least
+    /// `depth` pixels above every path to a higher maximum.
     Watershed {
-        /// Pixels, above 0. Small values split more.
+        /// Pixels, above 0. Smaller values split more.
         depth: f64,
     },
 }
 
-/// How instances are found.
+/// Options for finding instances.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceOptions {
-    /// How touching instances are told apart.
+    /// How touching instances are separated.
     pub separation: Separation,
     /// Which pixels are connected.
     pub connectivity: Connectivity,
-    /// Instances of fewer pixels are left out.
+    /// Instances of fewer pixels are dropped.
     pub min_area: u64,
-    /// Makes background that one instance encloses part of that instance. Holes at the image's border are open, and a hole
-    /// with another instance in it is not filled.
+    /// Fills holes: background enclosed by one instance becomes part of it. Holes at the image's edge are open, and a
+    /// hole that contains another instance is not filled.
     pub fill_holes: bool,
-    /// Memory to stay under, bytes.
+    /// Memory limit in bytes.
     pub memory: u64,
-    /// Where temporary files lie.
+    /// Folder for temporary files.
     pub scratch: PathBuf,
 }
 
@@ -90,7 +90,7 @@ impl InstanceOptions {
     }
 }
 
-/// Takes the class ids of an image row by row.
+/// Finds instances in an image's class ids, row by row.
 #[derive(Debug)]
 pub struct ConnectedComponents {
     width: usize,
@@ -123,23 +123,23 @@ impl ConnectedComponents {
         })
     }
 
-    /// Keeps the image's samples of instances, for their means; comes before the first row. From then on every row has
-    /// samples of `channels` channels.
+    /// Also stores the image's samples in instances, for their means; call it before the first row. Every row then
+    /// needs samples of `channels` channels.
     #[must_use]
     pub fn with_samples(mut self, channels: usize) -> Self {
         self.samples = Some(Samples::new(&self.options.scratch, self.width, channels));
         self
     }
 
-    /// Takes the samples of the row last given: planar (channel, column).
+    /// Appends the samples of the last row: planar (channel, column).
     pub fn push_samples(&mut self, planes: &[f32]) -> Result<()> {
         match &mut self.samples {
             Some(samples) => samples.push(&self.row, planes),
-            None => Err(Error::invalid("objects", "samples were given that nobody asked for")),
+            None => Err(Error::invalid("objects", "push_samples without with_samples")),
         }
     }
 
-    /// Takes the next row: as many class ids as the image has columns; 0 is the background.
+    /// Appends the next row: one class id per column; 0 is the background.
     pub fn push_row<T: Copy + Into<u32>>(&mut self, classes: &[T]) -> Result<()> {
         if classes.len() != self.width || self.pushed == self.height {
             let reason = format!("row {} of {} class ids", self.pushed, classes.len());
@@ -148,7 +148,7 @@ impl ConnectedComponents {
         self.union.row(classes.iter().map(|&c| c.into()), &mut self.row);
         self.pushed += 1;
         self.rows.push(&self.row)?;
-        // Later tables are as long as those of now.
+        // Numbering needs further tables of the same size.
         let needed = 2 * self.union.bytes();
         if needed > self.options.memory || self.union.labels() > (u32::MAX - 2) as usize - self.width {
             return Err(Error::Limit {
@@ -160,11 +160,11 @@ impl ConnectedComponents {
         Ok(())
     }
 
-    /// Numbers the instances, once all rows are in.
+    /// Numbers the instances after all rows were pushed.
     pub fn finish(self) -> Result<Instances> {
         let Self { width, height, options, union, rows, samples, pushed, .. } = self;
         if pushed != height || samples.as_ref().is_some_and(|s| s.rows() != height) {
-            return Err(Error::invalid("objects", format!("{pushed} of {height} rows were given")));
+            return Err(Error::invalid("objects", format!("only {pushed} of {height} rows were pushed")));
         }
         let min_area = options.min_area;
         let numbered = union.finish(min_area);
@@ -186,7 +186,7 @@ impl ConnectedComponents {
     }
 }
 
-/// Gives the next row.
+/// Yields the next row.
 type NextRow<'a> = Box<dyn FnMut(&mut Vec<Run>) -> Result<()> + 'a>;
 
 #[derive(Debug)]
@@ -203,9 +203,9 @@ pub struct Instances {
     memory: u64,
     source: Source,
     samples: Option<Samples>,
-    /// Number of the instance by the label of runs in `source`.
+    /// Instance number by the label of runs in `source`.
     number: Vec<u32>,
-    /// By number; entry 0 stands for no instance.
+    /// Class by instance number; entry 0 is unused.
     class: Vec<u32>,
     last: Vec<u32>,
     whole: Vec<String>,
@@ -222,23 +222,23 @@ impl Instances {
         self.height
     }
 
-    /// Number of instances, and the largest number of one.
+    /// Number of instances, which is also the largest number.
     pub fn count(&self) -> usize {
         self.class.len() - 1
     }
 
-    /// Class of the instance `number`; 0 if there is none.
+    /// Class of instance `number`; 0 if there is none.
     pub fn class(&self, number: u32) -> usize {
         self.class.get(number as usize).map_or(0, |&c| c as usize)
     }
 
-    /// What was not split for want of memory, and where it lies.
+    /// Positions of instances that were not split for lack of memory.
     pub fn left_whole(&self) -> &[String] {
         &self.whole
     }
 
-    /// Gives the rows of the image in order: the runs of instances, by column, labelled with the instance's number. No two
-    /// runs of one instance touch.
+    /// Visits the rows of the image in order, as runs of instances sorted by column and labelled with the instance's
+    /// number. Runs of one instance do not touch.
     pub fn rows(&mut self, mut each: impl FnMut(usize, &[Run]) -> Result<()>) -> Result<()> {
         let Self { source, number, height, .. } = self;
         let mut next: NextRow = match source {

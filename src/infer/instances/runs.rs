@@ -1,4 +1,4 @@
-//! Rows of labels as runs of equal ones, in memory while they are few and in a temporary file beyond that.
+//! Rows of labels as runs of equal ones, in memory up to a limit and in a temporary file beyond it.
 
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -6,28 +6,28 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::io::{Spool, spool};
 
-/// Bytes of runs up to which no file is made.
+/// Bytes of runs up to which no file is created.
 const IN_MEMORY: usize = 16 << 20;
-/// Bytes of a run in a file.
+/// Bytes per run in a file.
 const RUN: usize = 12;
-/// Rows of a band of [`Bands`].
+/// Rows per band of [`Bands`].
 const BAND: u32 = 64;
-/// Runs of a band that wait in memory.
-const WAITING: usize = 1024;
+/// Runs of a band buffered in memory.
+const BUFFERED: usize = 1024;
 
-/// Neighbouring pixels of a row that have one label.
+/// A horizontal run of pixels with equal label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// First column.
     pub start: u32,
-    /// Column behind the last.
+    /// One past the last column.
     pub end: u32,
-    /// The label; never 0 where runs are of instances.
+    /// The label; never 0 if runs are of instances.
     pub label: u32,
 }
 
 impl Run {
-    /// The labels of a row's pixels, 0 between its runs.
+    /// Writes the labels of a row's pixels, 0 between its runs.
     pub fn paint(runs: &[Self], row: &mut [u32]) {
         row.fill(0);
         for run in runs {
@@ -51,7 +51,7 @@ impl Run {
     }
 }
 
-/// A temporary file with the folder that errors name.
+/// A temporary file, with its folder for error messages.
 #[derive(Debug)]
 pub(super) struct Scratch {
     pub file: Spool,
@@ -68,7 +68,7 @@ pub(super) fn failed(folder: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
     move |e| Error::io(folder, std::io::Error::new(e.kind(), format!("temporary file of instances: {e}")))
 }
 
-/// Rows written one after the other, to be read in the same order.
+/// Rows written in order, to be read in the same order.
 #[derive(Debug)]
 pub(super) struct Rows {
     file: BufWriter<Spool>,
@@ -90,7 +90,7 @@ impl Rows {
         write().map_err(failed(&self.folder))
     }
 
-    /// From the first row on: the function gives the next row.
+    /// Reads from the first row; each call of the returned function yields the next row.
     pub fn read(&mut self) -> Result<impl FnMut(&mut Vec<Run>) -> Result<()> + '_> {
         let Self { file, folder } = self;
         file.seek(SeekFrom::Start(0)).map_err(failed(folder))?;
@@ -112,8 +112,8 @@ impl Rows {
     }
 }
 
-/// Runs written in any order, to be read row by row: sorted into bands of rows on the way to the file, and inside a band
-/// when it is read.
+/// Runs written in any order, to be read row by row: sorted into bands of rows when written, and within a band when
+/// read.
 #[derive(Debug)]
 pub(super) struct Bands {
     scratch: Scratch,
@@ -123,9 +123,9 @@ pub(super) struct Bands {
 
 #[derive(Clone, Debug, Default)]
 struct Band {
-    /// Row in the image and run.
-    waiting: Vec<(u32, Run)>,
-    /// Where runs lie in the file, and how many.
+    /// Row in the image, and run.
+    buffered: Vec<(u32, Run)>,
+    /// Offsets and lengths of the band's blocks in the file.
     blocks: Vec<(u64, usize)>,
 }
 
@@ -137,21 +137,21 @@ impl Bands {
 
     pub fn push(&mut self, y: u32, run: Run) -> Result<()> {
         let Some(band) = self.bands.get_mut((y / BAND) as usize) else { return Ok(()) };
-        band.waiting.push((y, run));
-        if band.waiting.len() < WAITING {
+        band.buffered.push((y, run));
+        if band.buffered.len() < BUFFERED {
             return Ok(());
         }
-        let mut bytes = Vec::with_capacity(band.waiting.len() * (4 + RUN));
-        for (y, run) in band.waiting.drain(..) {
+        let mut bytes = Vec::with_capacity(band.buffered.len() * (4 + RUN));
+        for (y, run) in band.buffered.drain(..) {
             bytes.extend(y.to_le_bytes());
             bytes.extend(run.bytes());
         }
-        band.blocks.push((self.end, WAITING));
+        band.blocks.push((self.end, BUFFERED));
         self.end += bytes.len() as u64;
         self.scratch.file.write_all(&bytes).map_err(failed(&self.scratch.folder))
     }
 
-    /// From the first row on: the function gives the next row.
+    /// Reads from the first row; each call of the returned function yields the next row.
     pub fn read(&mut self) -> impl FnMut(&mut Vec<Run>) -> Result<()> + '_ {
         let mut loaded: Vec<(u32, Run)> = Vec::new();
         let (mut y, mut at) = (0u32, 0usize);
@@ -170,12 +170,12 @@ impl Bands {
     }
 
     fn load(&mut self, band: usize) -> Result<Vec<(u32, Run)>> {
-        let Some(Band { waiting, blocks }) = self.bands.get(band) else { return Ok(Vec::new()) };
-        let mut all = waiting.clone();
+        let Some(Band { buffered, blocks }) = self.bands.get(band) else { return Ok(Vec::new()) };
+        let mut all = buffered.clone();
         let Scratch { file, folder } = &mut self.scratch;
         let mut read = |&(at, count): &(u64, usize)| {
             file.seek(SeekFrom::Start(at))?;
-            let mut reader = BufReader::with_capacity((4 + RUN) * WAITING, &mut *file);
+            let mut reader = BufReader::with_capacity((4 + RUN) * BUFFERED, &mut *file);
             for _ in 0..count {
                 let (mut y, mut run) = ([0; 4], [0; RUN]);
                 reader.read_exact(&mut y)?;
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_come_back_in_order_and_again() {
+    fn rows_can_be_read_twice_in_order() {
         let mut rows = Rows::new(&std::env::temp_dir());
         let all = [vec![run(1, 5), run(7, 2)], vec![], vec![run(0, u32::MAX)]];
         all.iter().for_each(|r| rows.push(r).unwrap());
@@ -215,10 +215,10 @@ mod tests {
     }
 
     #[test]
-    fn bands_sort_what_comes_in_any_order() {
+    fn bands_sort_runs() {
         let (height, per_row) = (130u32, 40u32);
         let mut bands = Bands::new(&std::env::temp_dir(), height);
-        // A step that shares no divisor with the number of runs visits all of them.
+        // A step coprime to the number of runs visits all of them.
         let total = height * per_row;
         for i in 0..total {
             let k = (i * 1511) % total;

@@ -1,4 +1,4 @@
-//! The image's samples in instances, kept in a temporary file until it is known which instance a pixel belongs to.
+//! The image's samples inside instances, in a temporary file until the instance of each pixel is known.
 
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ impl Samples {
         self.rows
     }
 
-    /// Keeps of a row of samples (channel, column) those in runs.
+    /// Stores the samples (channel, column) of a row that lie in runs.
     pub fn push(&mut self, runs: &[Run], planes: &[f32]) -> Result<()> {
         if planes.len() != self.width * self.channels {
             let reason = format!("{} samples are not {} of {} channels", planes.len(), self.width, self.channels);
@@ -54,7 +54,7 @@ impl Samples {
         Ok(())
     }
 
-    /// From the first row on: the function gives the next row, planar, with 0 outside runs.
+    /// Reads from the first row; each call of the returned function yields the next row, planar, with 0 outside runs.
     pub fn read(&mut self) -> Result<impl FnMut(&mut Vec<f32>) -> Result<()> + '_> {
         let Self { file, folder, width, channels, .. } = self;
         file.seek(SeekFrom::Start(0)).map_err(failed(folder))?;

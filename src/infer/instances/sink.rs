@@ -1,4 +1,4 @@
-//! Instances from the bands of a segmented image.
+//! Finds instances in the bands of a segmented image.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use crate::infer::writers::InstanceWriter;
 use crate::infer::{Band, BandInfo, BandSink, Needs};
 use crate::io::{Output, make_folder};
 
-/// Finds the instances of an image whose rows come in bands, and writes their files.
+/// Finds the instances of an image that arrives in bands, and writes their files.
 #[derive(Debug)]
 pub struct InstanceSink {
     options: InstanceOptions,
@@ -27,17 +27,17 @@ pub struct InstanceSink {
     planes: Vec<f32>,
 }
 
-/// What was found.
+/// Result of an [`InstanceSink`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstanceReport {
     /// Number of instances.
     pub count: usize,
-    /// Where instances lie that were not split for want of memory.
+    /// Positions of instances that were not split for lack of memory.
     pub left_whole: Vec<String>,
 }
 
 impl InstanceSink {
-    /// A sink that writes `files` of the image called `image`.
+    /// A sink that writes `files` for the image called `image`.
     pub fn new<O: Into<Output>>(
         options: InstanceOptions,
         image: impl Into<String>,
@@ -59,25 +59,25 @@ impl InstanceSink {
         }
     }
 
-    /// With what is known of the image's pixels: lengths in micrometres, and world coordinates where they are wanted.
+    /// Adds the image's calibration: lengths in micrometres, and world coordinates on request.
     #[must_use]
     pub fn with_calibration(self, calibration: Calibration, coordinates: Coordinates) -> Self {
         Self { calibration, coordinates, ..self }
     }
 
-    /// Also draws the instances over the image, each in a colour of its own, so that a line parts those that touch: a PNG
-    /// file. The image waits for that in a temporary file, three bytes a pixel.
+    /// Also draws the instances over the image as a PNG file, each in its own colour, so that touching ones are
+    /// separated by a line. The image is stored in a temporary file meanwhile, three bytes per pixel.
     #[must_use]
     pub fn with_overlay(self, output: impl Into<Output>) -> Self {
         Self { overlay: Some(output.into()), ..self }
     }
 
-    /// Whether the instances' samples are wanted.
+    /// Whether samples are needed for the instances' means.
     fn measures(&self) -> bool {
         self.files.iter().any(|f| f.0.needs_samples())
     }
 
-    /// Gives what was found, once the sink is finished. Keep it before the sink is handed over.
+    /// A function that returns the report once the sink has finished. Get it before handing over the sink.
     pub fn report(&self) -> impl Fn() -> Option<InstanceReport> + use<> {
         let report = self.report.clone();
         move || report.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -148,5 +148,5 @@ impl BandSink for InstanceSink {
 }
 
 fn not_started() -> Error {
-    Error::invalid("objects", "bands were given before the start")
+    Error::invalid("objects", "bands were written before the start")
 }

@@ -1,7 +1,7 @@
-//! Touching instances told apart: the watershed of the distance to the instance's edge.
+//! Separation of touching instances by the watershed of the distance to the instance's edge.
 //!
-//! Every connected component is treated alone, as a whole, so the result is the same for any tiles and needs memory for
-//! the largest component only.
+//! Every connected component is processed separately and completely, so the result does not depend on tiles, and memory
+//! is needed for the largest component only.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,10 +13,10 @@ use crate::error::Result;
 use crate::infer::{Connectivity, nearest_sites};
 use crate::text::mib;
 
-/// Bytes a pixel of a component's bounding box: the distance transform, the order of pixels, basins, labels, the queue.
+/// Bytes per pixel of a component's bounding box: distance transform, pixel order, basins, labels and queue.
 const BYTES: u64 = 96;
 
-/// A part of an instance, provisionally labelled in the order in which they are found.
+/// A part of an instance, provisionally labelled in the order of discovery.
 struct Part {
     class: u32,
     first: (u32, u32),
@@ -24,7 +24,7 @@ struct Part {
     area: u64,
 }
 
-/// Splits the instances of `whole`. Instances that need more memory than allowed stay whole, with a warning.
+/// Splits the instances of `whole`. An instance that exceeds the memory limit stays whole, with a warning.
 pub(super) fn split(whole: &mut Instances, depth: f64, options: &InstanceOptions) -> Result<Instances> {
     let (width, height) = (whole.width, whole.height);
     let mut bands = Bands::new(&options.scratch, height as u32);
@@ -52,7 +52,7 @@ pub(super) fn split(whole: &mut Instances, depth: f64, options: &InstanceOptions
                 let end = (start + 1..run.end).find(|&x| label(x) != own).unwrap_or(run.end);
                 let at = base + own as usize - 1;
                 while parts.len() <= at {
-                    // Set with its first run; seeds lie in the instance, so every part has one.
+                    // Set with its first run; seeds lie in the instance, so every part has a run.
                     let class = instance.class() as u32;
                     parts.push(Part { class, first: (u32::MAX, 0), last: 0, area: 0 });
                 }
@@ -82,7 +82,7 @@ pub(super) fn split(whole: &mut Instances, depth: f64, options: &InstanceOptions
     Ok(Instances { width, height, memory: options.memory, source, samples, number, class, last, whole: left_whole })
 }
 
-/// The bounding box of an instance with one pixel around it, as far as the image goes.
+/// The bounding box of an instance, extended by one pixel within the image.
 struct Crop {
     x: u32,
     y: u32,
@@ -106,8 +106,8 @@ impl Crop {
         (y - self.y) as usize * self.width + (x - self.x) as usize
     }
 
-    /// Squares of the distances to the nearest pixel that is not of the instance, 0 outside it. What lies beyond the image
-    /// is unknown and counts as far away.
+    /// Squared distances to the nearest pixel outside the instance, 0 outside it. Pixels beyond the image are unknown
+    /// and count as infinitely far away.
     fn distances(&self, instance: &Instance) -> Vec<u64> {
         let mut inside = vec![false; self.pixels()];
         for &InstanceRun { y, start, end } in instance.runs() {
@@ -118,7 +118,7 @@ impl Crop {
     }
 }
 
-/// The pixels around pixel `i` of a crop of `width` columns, row by row.
+/// The neighbours of pixel `i` in a crop of `width` columns, row by row.
 fn around(i: usize, width: usize, pixels: usize, corners: bool) -> impl Iterator<Item = usize> {
     let x = i % width;
     let (left, right) = (x > 0, x + 1 < width);
@@ -136,8 +136,8 @@ fn around(i: usize, width: usize, pixels: usize, corners: bool) -> impl Iterator
     near.into_iter().flatten()
 }
 
-/// The highest pixel of every basin whose top stands at least `depth` above its highest pass to a higher basin, in the
-/// order of pixels: the h-maxima of the distance, corners being neighbours. Of equal heights the first pixel is the higher.
+/// The highest pixel of every basin that rises at least `depth` above its highest pass to a higher basin, in pixel
+/// order: the h-maxima of the distance with 8-connectivity. Of equal heights, the first pixel counts as higher.
 fn seeds(width: usize, squared: &[u64], depth: f64) -> Vec<usize> {
     let mut order: Vec<u32> = (0..squared.len() as u32).filter(|&i| squared[i as usize] > 0).collect();
     order.sort_unstable_by_key(|&i| (Reverse(squared[i as usize]), i));
@@ -158,7 +158,7 @@ fn seeds(width: usize, squared: &[u64], depth: f64) -> Vec<usize> {
             }
             let key = |r: u32| (Reverse(squared[r as usize]), r);
             let (higher, lower) = if key(a) < key(b) { (a, b) } else { (b, a) };
-            // A pixel that joins a basin from below is a basin of its own until then.
+            // A pixel that joins a basin from below was a separate basin until then.
             if lower != i && height(lower) - height(i) >= depth {
                 found.push(lower as usize);
             }
@@ -178,8 +178,9 @@ fn root(parent: &mut [u32], mut i: u32) -> u32 {
     i
 }
 
-/// Floods from seeds (labels from 1 on, in their order) over all pixels above 0 that they reach, the highest first, and of
-/// equal heights what was reached first (F. Meyer, "Topographic distance and watershed lines", 1994, without lines).
+/// Floods from seeds (labels from 1, in their order) over all reachable pixels above 0, the highest first; equal
+/// heights are flooded in the order reached (F. Meyer, "Topographic distance and watershed lines", 1994, without
+/// lines).
 fn flood(width: usize, height: &[u64], seeds: &[usize], connectivity: Connectivity) -> Vec<u32> {
     let corners = connectivity == Connectivity::Eight;
     let mut labels = vec![0u32; height.len()];

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::infer::{LabelMap, components};
 
-/// The numbers of a mask's instances, by the streaming way.
+/// The instance numbers of a mask, by streaming.
 fn label(mask: &LabelMap, options: &InstanceOptions) -> (LabelMap, Instances) {
     let mut components_of_rows = ConnectedComponents::new(mask.width(), mask.height(), options).unwrap();
     mask.labels().chunks(mask.width()).for_each(|row| components_of_rows.push_row(row).unwrap());
@@ -28,7 +28,7 @@ fn map(rows: &[&str]) -> LabelMap {
     LabelMap::from_fn(rows[0].len(), rows.len(), digit).unwrap()
 }
 
-/// Flood filling: the region of equal labels around every pixel, numbered in the order of first pixels.
+/// Reference flood fill: the region of equal labels around every pixel, numbered in the order of first pixels.
 fn regions(mask: &LabelMap, eight: impl Fn(u32) -> bool) -> Vec<usize> {
     let (w, h) = (mask.width() as isize, mask.height() as isize);
     let mut region = vec![usize::MAX; (w * h) as usize];
@@ -58,23 +58,23 @@ fn regions(mask: &LabelMap, eight: impl Fn(u32) -> bool) -> Vec<usize> {
     region
 }
 
-/// Components, holes and the smallest area, each by its definition.
+/// Reference for components, holes and minimum area, each by its definition.
 fn plain(mask: &LabelMap, options: &InstanceOptions) -> Vec<u32> {
     let (w, h) = (mask.width(), mask.height());
     let eight = options.connectivity == Connectivity::Eight;
     let mut region = regions(mask, |class| eight == (class > 0));
     if options.fill_holes {
         let count = region.iter().max().unwrap() + 1;
-        let mut beside = vec![std::collections::BTreeSet::new(); count];
+        let mut neighbours = vec![std::collections::BTreeSet::new(); count];
         for i in 0..w * h {
             let (x, y) = (i % w, i / w);
             if x == 0 || y == 0 || x + 1 == w || y + 1 == h {
-                beside[region[i]].extend([usize::MAX, usize::MAX - 1]);
+                neighbours[region[i]].extend([usize::MAX, usize::MAX - 1]);
             }
             let near = [(x > 0).then(|| i - 1), (y > 0).then(|| i - w)];
             for k in near.into_iter().flatten().filter(|&k| region[k] != region[i]) {
-                beside[region[i]].insert(region[k]);
-                beside[region[k]].insert(region[i]);
+                neighbours[region[i]].insert(region[k]);
+                neighbours[region[k]].insert(region[i]);
             }
         }
         let ground: std::collections::BTreeSet<usize> =
@@ -83,8 +83,8 @@ fn plain(mask: &LabelMap, options: &InstanceOptions) -> Vec<u32> {
             if ground.contains(r) {
                 let own = *r;
                 *r = usize::MAX;
-                if beside[own].len() == 1 {
-                    *r = *beside[own].first().unwrap();
+                if neighbours[own].len() == 1 {
+                    *r = *neighbours[own].first().unwrap();
                 }
             }
         }
@@ -109,7 +109,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn objects_are_those_of_flood_filling(
+    fn instances_match_flood_filling(
         w in 1usize..13,
         h in 1usize..11,
         noise in prop::collection::vec(0u32..5, 143),
@@ -117,13 +117,13 @@ proptest! {
         fill_holes: bool,
         min_area in 0u64..5,
     ) {
-        // Much of one class, so that holes and late joins occur.
+        // One class dominates, so that holes and late merges occur.
         let mask = LabelMap::from_fn(w, h, |x, y| [0, 0, 1, 1, 2][noise[y * w + x] as usize]).unwrap();
         let connectivity = if eight { Connectivity::Eight } else { Connectivity::Four };
         let options = InstanceOptions { connectivity, fill_holes, min_area, ..Default::default() };
-        let (got, mut instances) = label(&mask, &options);
-        prop_assert_eq!(got.labels(), &plain(&mask, &options)[..]);
-        // Every instance comes once, with all its pixels, in the order of last rows.
+        let (actual, mut instances) = label(&mask, &options);
+        prop_assert_eq!(actual.labels(), &plain(&mask, &options)[..]);
+        // Every instance appears once with all its pixels, in the order of last rows.
         let mut pixels = vec![0; w * h];
         let mut order = Vec::new();
         instances.instances(|o| {
@@ -134,31 +134,31 @@ proptest! {
             order.push((y + rows, o.number()));
             Ok(())
         }).unwrap();
-        prop_assert_eq!(got.labels(), &pixels[..]);
+        prop_assert_eq!(actual.labels(), &pixels[..]);
         prop_assert_eq!(order.len(), instances.count());
         prop_assert!(order.is_sorted());
     }
 }
 
 #[test]
-fn holes_with_one_object_around_are_filled() {
+fn holes_inside_one_instance_are_filled() {
     let mask = map(&["11111.22", "1...1.2.", "1.1.1.22", "1...1...", "11111.22", ".1..1.2."]);
     let options = InstanceOptions { fill_holes: true, ..Default::default() };
-    // An island keeps its ring open, and so does the image's border.
+    // An island keeps its ring open, and so does the image's edge.
     assert_eq!(
         label(&mask, &options).0,
         map(&["11111.22", "1...1.2.", "1.3.1.22", "1...1...", "11111.44", ".1..1.4."])
     );
     let mask = map(&["1111.", "1..1.", "1.11.", "1111.", "....."]);
     assert_eq!(label(&mask, &options).0, map(&["1111.", "1111.", "1111.", "1111.", "....."]));
-    // A gap at a corner is open to four-connected instances' background, and closed by eight-connected instances.
+    // A diagonal gap is open if the instances are four-connected, closed if they are eight-connected.
     let corner = map(&[".....", ".111.", ".1.1.", ".11..", "....."]);
     assert_eq!(label(&corner, &options).0, corner);
     let eight = InstanceOptions { connectivity: Connectivity::Eight, ..options };
     assert_eq!(label(&corner, &eight).0, map(&[".....", ".111.", ".111.", ".11..", "....."]));
 }
 
-/// The same instances for a large image, whose runs go through a file, as by the map in memory.
+/// A large image, whose runs go through a file, has the same instances as the map in memory.
 #[test]
 fn a_large_image_goes_through_a_file() {
     let mut state = 7u32;
@@ -167,13 +167,13 @@ fn a_large_image_goes_through_a_file() {
         u32::from(state >> 24 > 140)
     };
     let mask = LabelMap::from_fn(2000, 3000, &mut noise).unwrap();
-    let (got, _) = label(&mask, &InstanceOptions::default());
-    assert!(got.largest() > 100_000);
-    assert!(got == components(&mask, Connectivity::Four));
+    let (actual, _) = label(&mask, &InstanceOptions::default());
+    assert!(actual.largest() > 100_000);
+    assert!(actual == components(&mask, Connectivity::Four));
 }
 
 #[test]
-fn a_memory_budget_is_kept() {
+fn memory_budget_is_respected() {
     let options = InstanceOptions { memory: 10_000, ..Default::default() };
     let mut components_of_rows = ConnectedComponents::new(64, 64, &options).unwrap();
     let row: Vec<u32> = (0..64).map(|x| x % 2).collect();
@@ -181,7 +181,7 @@ fn a_memory_budget_is_kept() {
     let error =
         (0..64).find_map(|y| components_of_rows.push_row(if y % 2 == 0 { &row } else { &blank }).err()).unwrap();
     assert!(matches!(&error, Error::Limit { what, .. } if what.contains("pieces of instances up to row")), "{error}");
-    // One instance of many runs.
+    // One instance with many runs.
     let mut components_of_rows =
         ConnectedComponents::new(64, 500, &InstanceOptions { memory: 60_000, ..Default::default() }).unwrap();
     (0..500).for_each(|y| components_of_rows.push_row(if y == 0 { &[1u32; 64][..] } else { &row }).unwrap());
@@ -190,7 +190,7 @@ fn a_memory_budget_is_kept() {
 }
 
 #[test]
-fn rows_that_do_not_fit_are_named() {
+fn wrong_row_lengths_are_reported() {
     let mut components_of_rows = ConnectedComponents::new(3, 1, &InstanceOptions::default()).unwrap();
     assert!(
         components_of_rows.push_row(&[0u32; 2]).unwrap_err().to_string().contains("row 0 of 2 class ids is not of 3x1")

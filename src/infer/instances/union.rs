@@ -1,21 +1,21 @@
-//! Connected components of rows that come one after the other: union-find over runs.
+//! Connected components of a stream of rows: union-find over runs.
 
 use std::collections::HashSet;
 
 use super::runs::Run;
 
-/// Which pixels are neighbours.
+/// Neighbourhood of a pixel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Connectivity {
-    /// Those that share an edge.
+    /// Pixels that share an edge.
     #[default]
     Four,
-    /// Those that share an edge or a corner.
+    /// Pixels that share an edge or a corner.
     Eight,
 }
 
-/// Finds components while rows come. Labels are provisional until [`Union::finish`]; those of a component's first pixels
-/// are the smallest.
+/// Finds components while rows arrive. Labels are provisional until [`Union::finish`]; a component's first pixels have
+/// its smallest label.
 #[derive(Debug)]
 pub(in crate::infer) struct Union {
     width: u32,
@@ -27,7 +27,7 @@ pub(in crate::infer) struct Union {
     y: u32,
 }
 
-/// What is known of each provisional label, and of each component at its root. Entry 0 stands for no label.
+/// Properties of each provisional label, and of each component at its root. Entry 0 is unused.
 #[derive(Debug)]
 struct Sets {
     parent: Vec<u32>,
@@ -36,28 +36,28 @@ struct Sets {
     last: Vec<u32>,
 }
 
-/// What tells holes from the background around instances.
+/// Data to distinguish holes from the background around instances.
 #[derive(Debug, Default)]
 struct Holes {
-    /// Whether a component of the background meets the image's border; at its root.
+    /// Whether a background component touches the image's edge; stored at its root.
     open: Vec<bool>,
-    /// Labels of background and of an instance beside it.
-    beside: HashSet<(u32, u32)>,
+    /// Labels of background components and of adjacent instances.
+    adjacent: HashSet<(u32, u32)>,
 }
 
-/// What [`Union::finish`] gives.
+/// Result of [`Union::finish`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::infer) struct Numbered {
-    /// Number of the instance that a provisional label belongs to; 0 for none.
+    /// Instance number by provisional label; 0 for none.
     pub number: Vec<u32>,
-    /// Class of an instance, by its number; entry 0 stands for no instance.
+    /// Class by instance number; entry 0 is unused.
     pub class: Vec<u32>,
-    /// Its last row.
+    /// Last row by instance number.
     pub last: Vec<u32>,
 }
 
 impl Union {
-    /// For an image of these sides. With `holes`, background is labelled too, and [`Union::finish`] gives holes to the
+    /// For an image of this size. With `holes`, background is labelled too, and [`Union::finish`] assigns holes to the
     /// instances around them.
     pub fn new(width: u32, height: u32, connectivity: Connectivity, holes: bool) -> Self {
         let sets = Sets { parent: vec![0], class: vec![0], area: vec![0], last: vec![0] };
@@ -65,21 +65,21 @@ impl Union {
         Self { width, height, diagonal: connectivity == Connectivity::Eight, sets, holes, above: Vec::new(), y: 0 }
     }
 
-    /// Number of provisional labels given.
+    /// Number of provisional labels.
     pub fn labels(&self) -> usize {
         self.sets.parent.len() - 1
     }
 
-    /// Bytes held.
+    /// Bytes of memory in use.
     pub fn bytes(&self) -> u64 {
-        let holes = self.holes.as_ref().map_or(0, |h| h.open.len() + 16 * h.beside.capacity());
+        let holes = self.holes.as_ref().map_or(0, |h| h.open.len() + 16 * h.adjacent.capacity());
         (20 * self.sets.parent.capacity() + 12 * self.above.capacity() + holes) as u64
     }
 
-    /// Takes the classes of the next row, and gives its runs with their provisional labels.
+    /// Processes the classes of the next row, and returns its runs with provisional labels.
     pub fn row(&mut self, classes: impl Iterator<Item = u32>, runs: &mut Vec<Run>) {
         runs.clear();
-        // Until they are labelled, runs hold their class.
+        // Until labelled, runs hold their class.
         for (x, class) in classes.enumerate() {
             let x = x as u32;
             match runs.last_mut() {
@@ -92,27 +92,27 @@ impl Union {
         let mut first = 0;
         for run in runs.iter_mut() {
             let class = run.label;
-            // Of two diagonal pairs that cross only one is connected: background uses the other rule than instances.
+            // Of two crossing diagonal pairs only one is connected: background uses the opposite rule to instances.
             let corners = *diagonal == (class > 0);
             while above.get(first).is_some_and(|a| a.end < run.start) {
                 first += 1;
             }
-            let mut own = 0;
+            let mut current = 0;
             for a in above.iter().skip(first).take_while(|a| a.start <= run.end) {
                 if sets.class[a.label as usize] == class && (corners || overlap(a, run)) {
                     let other = sets.root(a.label);
-                    own = if own == 0 { other } else { sets.join(own, other, holes) };
+                    current = if current == 0 { other } else { sets.join(current, other, holes) };
                 }
             }
-            if own == 0 {
-                own = sets.add(class);
+            if current == 0 {
+                current = sets.add(class);
                 if let Some(holes) = holes {
                     holes.open.push(false);
                 }
             }
-            sets.area[own as usize] += u64::from(run.end - run.start);
-            sets.last[own as usize] = *y;
-            run.label = own;
+            sets.area[current as usize] += u64::from(run.end - run.start);
+            sets.last[current as usize] = *y;
+            run.label = current;
         }
         if self.holes.is_some() {
             self.note_neighbours(runs);
@@ -121,7 +121,7 @@ impl Union {
         self.y += 1;
     }
 
-    /// Which instances lie beside which background, and which background meets the border.
+    /// Records which instances adjoin which background, and which background touches the edge.
     fn note_neighbours(&mut self, runs: &[Run]) {
         let Some(holes) = &mut self.holes else { return };
         let edge_row = self.y == 0 || self.y + 1 == self.height;
@@ -130,7 +130,7 @@ impl Union {
             holes.open[root as usize] = true;
         }
         let sets = &mut self.sets;
-        let mut beside = |a: &Run, b: &Run| {
+        let mut adjacent = |a: &Run, b: &Run| {
             let (ground, instance) = match (sets.class[a.label as usize], sets.class[b.label as usize]) {
                 (0, 1..) => (a.label, b.label),
                 (1.., 0) => (b.label, a.label),
@@ -138,29 +138,29 @@ impl Union {
             };
             let ground = sets.root(ground);
             if !holes.open[ground as usize] {
-                holes.beside.insert((ground, sets.root(instance)));
+                holes.adjacent.insert((ground, sets.root(instance)));
             }
         };
-        // With background the runs cover the row without gaps.
-        runs.windows(2).for_each(|pair| beside(&pair[0], &pair[1]));
+        // With background included, the runs cover the row without gaps.
+        runs.windows(2).for_each(|pair| adjacent(&pair[0], &pair[1]));
         let mut first = 0;
         for run in runs {
             while self.above.get(first).is_some_and(|a| a.end <= run.start) {
                 first += 1;
             }
-            self.above.iter().skip(first).take_while(|a| a.start < run.end).for_each(|a| beside(a, run));
+            self.above.iter().skip(first).take_while(|a| a.start < run.end).for_each(|a| adjacent(a, run));
         }
     }
 
-    /// Numbers the instances of at least `min_area` pixels from 1 on, in the order of their first pixels. A hole is
-    /// background that does not meet the image's border and has one instance beside it, and is part of that instance.
+    /// Numbers the instances of at least `min_area` pixels from 1 in the order of their first pixels. A hole is
+    /// background that does not touch the image's edge and adjoins one instance only; it becomes part of that instance.
     pub fn finish(mut self, min_area: u64) -> Numbered {
         let count = self.sets.parent.len();
         // The instance around each hole, at the hole's root.
         let mut around = vec![0u32; if self.holes.is_some() { count } else { 0 }];
         if let Some(holes) = self.holes.take() {
             const SEVERAL: u32 = u32::MAX;
-            for (ground, instance) in holes.beside {
+            for (ground, instance) in holes.adjacent {
                 let (ground, instance) = (self.sets.root(ground), self.sets.root(instance));
                 let entry = &mut around[ground as usize];
                 *entry = if *entry == 0 || *entry == instance { instance } else { SEVERAL };
@@ -208,7 +208,7 @@ impl Sets {
         label
     }
 
-    /// The root of a component, with the path to it halved.
+    /// The root of a component; halves the path on the way.
     fn root(&mut self, mut i: u32) -> u32 {
         while self.parent[i as usize] != i {
             let above = self.parent[self.parent[i as usize] as usize];
@@ -218,7 +218,7 @@ impl Sets {
         i
     }
 
-    /// Makes one component of two, by their roots; gives its root.
+    /// Merges two components given by their roots, and returns the new root.
     fn join(&mut self, a: u32, b: u32, holes: &mut Option<Holes>) -> u32 {
         let (first, second) = (a.min(b), a.max(b));
         let (f, s) = (first as usize, second as usize);

@@ -1,15 +1,15 @@
-//! Statistics of an image's channels, band by band: exact, at bounded memory, whatever the image's size.
+//! Per-channel statistics of an image, band by band: exact, with bounded memory for any image size.
 //!
-//! Integers have a histogram, which holds everything in one pass. Floats take two: the first counts the upper 16 bits of
-//! every value, the second the lower 16 bits of those that share them with a wanted rank, which is that order statistic to
-//! the last bit. Sums are `f64`, in the order of the pixels.
+//! Integers are counted in a histogram in a single pass. Floats take two passes: the first counts the upper 16 bits of
+//! every value, the second the lower 16 bits of values whose upper bits contain a requested rank. This gives the exact
+//! order statistic. Sums are `f64`, in pixel order.
 
 use crate::error::{Error, Hint, Message, Result};
 use crate::infer::image::Sample;
 use crate::infer::image::{Image, Pixels};
 use crate::infer::source::SourceInfo;
 
-/// Least, largest, mean and population standard deviation of a channel.
+/// Minimum, maximum, mean and population standard deviation of a channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Moments {
     pub min: f64,
@@ -18,35 +18,35 @@ pub(crate) struct Moments {
     pub std: f64,
 }
 
-/// What is gathered of an image.
+/// Statistics to gather from an image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct StatisticsRequest {
     /// Percentiles, 0 to 100.
     pub percentiles: Vec<f64>,
-    /// The standard deviation (the rest of the moments comes with the first pass).
+    /// The standard deviation (the other moments need no further pass).
     pub deviation: bool,
-    /// Whether a pixel that is not finite is an error.
+    /// Whether a non-finite pixel is an error.
     pub finite: bool,
-    /// Whether all channels are one.
+    /// Whether to treat all channels as one.
     pub joint: bool,
 }
 
-/// Gathers statistics of an image that it is shown from top to bottom, as often as [`Collector::passes`] says.
+/// Gathers statistics of an image that is fed from top to bottom, [`Collector::passes`] times.
 #[derive(Debug)]
 pub(crate) struct Collector {
     info: SourceInfo,
-    /// Samples beside each other that belong to one pixel.
+    /// Interleaved samples per pixel.
     samples: usize,
     requested: StatisticsRequest,
     pass: usize,
-    /// Rows seen in this pass.
+    /// Rows processed in this pass.
     rows: usize,
     channels: Vec<Channel>,
 }
 
 #[derive(Debug)]
 enum Channel {
-    /// How often each value occurs.
+    /// Count of each value.
     Integers(Vec<u64>),
     Floats(Box<Floats>),
 }
@@ -58,13 +58,13 @@ struct Floats {
     sum: f64,
     count: f64,
     squares: f64,
-    /// By the upper 16 bits of their keys.
+    /// Counts by the upper 16 bits of the keys.
     coarse: Vec<u64>,
-    /// By the lower 16 bits of their keys: for upper bits that hold a wanted rank.
+    /// Counts by the lower 16 bits of the keys, for upper bits that contain a requested rank.
     fine: Vec<(u32, Vec<u64>)>,
 }
 
-/// A number that is ordered as `f32::total_cmp` orders floats.
+/// An integer key in the order of `f32::total_cmp`.
 fn key(x: f32) -> u32 {
     let bits = x.to_bits();
     if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
@@ -74,7 +74,7 @@ fn value(key: u32) -> f32 {
     f32::from_bits(if key >> 31 == 1 { key & !(1 << 31) } else { !key })
 }
 
-/// Where the value of a rank lies in a histogram, and how many come before it there.
+/// The bin of a rank in a histogram, and the count of all bins before it.
 fn find(histogram: &[u64], rank: u64) -> (usize, u64) {
     let mut seen = 0;
     for (i, &n) in histogram.iter().enumerate() {
@@ -89,7 +89,7 @@ fn find(histogram: &[u64], rank: u64) -> (usize, u64) {
 impl Collector {
     pub fn new(info: SourceInfo, requested: StatisticsRequest) -> Self {
         let samples = info.channels;
-        // Interleaved samples of several channels are a row of as many more pixels of one.
+        // Interleaved samples of several channels count as a longer row of one channel.
         let info = match requested.joint {
             true => SourceInfo { channels: 1, width: info.width * samples, ..info },
             false => info,
@@ -115,7 +115,7 @@ impl Collector {
         Self { info, samples, requested, pass: 0, rows: 0, channels: (0..info.channels).map(channel).collect() }
     }
 
-    /// How often the image must be seen.
+    /// Number of passes over the image.
     pub fn passes(&self) -> usize {
         match self.info.sample {
             Sample::F32 if self.requested.deviation || !self.requested.percentiles.is_empty() => 2,
@@ -123,7 +123,7 @@ impl Collector {
         }
     }
 
-    /// The next rows of the image.
+    /// Processes the next rows of the image.
     pub fn see(&mut self, rows: &Image) -> Result<()> {
         let (c, first) = (self.info.channels, self.rows);
         self.rows += rows.height();
@@ -139,7 +139,7 @@ impl Collector {
                     let (pixel, width) = (i / self.samples, pixels);
                     let place = format!("column {}, row {}", pixel % width, first + pixel / width);
                     let reason = Message::from(format!("the pixel at {place} is {x}; ")).then(Hint::FillNan);
-                    return Err(Error::invalid("image", reason.then(" puts a number in place of such")));
+                    return Err(Error::invalid("image", reason.then(" replaces such values")));
                 }
                 for (i, channel) in self.channels.iter_mut().enumerate() {
                     let Channel::Floats(floats) = channel else { continue };
@@ -164,7 +164,7 @@ impl Collector {
         }
     }
 
-    /// The image begins anew.
+    /// Starts the next pass from the top of the image.
     pub fn next_pass(&mut self) {
         (self.pass, self.rows) = (self.pass + 1, 0);
         let ranks: Vec<u64> = self.requested.percentiles.iter().flat_map(|&q| self.place(q).0).collect();
@@ -179,7 +179,7 @@ impl Collector {
         }
     }
 
-    /// The pair of ranks that a percentile lies between, and how far it is from the first.
+    /// The two ranks that a percentile lies between, and its distance from the first.
     fn place(&self, q: f64) -> ([u64; 2], f64) {
         let count = self.info.width * self.info.height;
         let rank = (count - 1) as f64 * (q / 100.0);
@@ -187,8 +187,8 @@ impl Collector {
         ([below as u64, (below + 1).min(count - 1) as u64], rank - rank.floor())
     }
 
-    /// Percentiles of a channel: the order statistic at `(n - 1) q / 100`, linear between neighbours, which is numpy's
-    /// default.
+    /// Percentiles of a channel: the order statistic at `(n - 1) q / 100`, interpolated linearly between neighbours, as
+    /// is numpy's default.
     pub fn percentiles(&self, channel: usize) -> Vec<f64> {
         let channel = if self.requested.joint { 0 } else { channel };
         let mix = |a: f64, b: f64, t: f64| if t < 0.5 { a + (b - a) * t } else { b - (b - a) * (1.0 - t) };
@@ -215,7 +215,7 @@ impl Collector {
                     count += n;
                 }
                 let mean = sum / count;
-                // Two passes: the variance of the plain sums would cancel.
+                // Second pass over the values: the variance from plain sums would cancel.
                 let squares: f64 = values.map(|(x, n)| (x - mean) * (x - mean) * n).sum();
                 Moments { min, max, mean, std: (squares / count).sqrt() }
             }
@@ -224,7 +224,7 @@ impl Collector {
 }
 
 impl Channel {
-    /// The value of this rank.
+    /// The value at this rank.
     fn at(&self, rank: u64) -> f64 {
         match self {
             Self::Integers(histogram) => find(histogram, rank).0 as f64,

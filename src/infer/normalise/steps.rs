@@ -1,11 +1,11 @@
-//! Several steps as one map: an affine one and a clamp after it.
+//! Several steps as one map: an affine function, then a clamp.
 
 use super::ChannelAffine;
 use super::statistics::{Moments, StatisticsRequest};
 use crate::error::{Error, Result};
 use crate::weights::PixelStep;
 
-/// What the steps must know of an image.
+/// The statistics that the steps need.
 pub(super) fn requested(steps: &[PixelStep]) -> StatisticsRequest {
     let mut requested = StatisticsRequest { finite: true, ..StatisticsRequest::default() };
     for step in steps {
@@ -29,7 +29,7 @@ struct Map {
 }
 
 impl Map {
-    /// What comes out, and then `* gain + offset`.
+    /// The map followed by `* gain + offset`.
     fn then(self, gain: f64, offset: f64) -> Self {
         let [a, b] = [self.low, self.high].map(|v| v * gain + offset);
         let (low, high) = if gain < 0.0 { (b, a) } else { (a, b) };
@@ -41,7 +41,7 @@ impl Map {
     }
 }
 
-/// The map of one channel. `percentiles` are those of [`requested`], in its order.
+/// The map of one channel. `percentiles` are those of [`requested`], in order.
 pub(super) fn map(
     steps: &[PixelStep],
     (channel, channels): (usize, usize),
@@ -50,7 +50,7 @@ pub(super) fn map(
 ) -> Result<ChannelAffine> {
     let mut map = Map { scale: 1.0, shift: 0.0, low: f64::NEG_INFINITY, high: f64::INFINITY };
     let mut percentiles = percentiles.iter().copied();
-    let mut percentile = || percentiles.next().ok_or_else(|| super::wrong("the percentiles were not gathered"));
+    let mut percentile = || percentiles.next().ok_or_else(|| super::invalid("the percentiles were not requested"));
     for step in steps {
         map = match step {
             PixelStep::Linear { gain, offset } => map.then(
@@ -87,8 +87,8 @@ mod tests {
     use crate::infer::{Image, Pixels, normalise};
     use crate::weights::{Normalisation, PixelStep::*};
 
-    /// The steps one after the other, on all pixels, as numpy would do them.
-    fn plainly(steps: &Normalisation, planes: &mut [Vec<f64>]) {
+    /// Reference: applies the steps one after another to all pixels, as numpy would.
+    fn stepwise(steps: &Normalisation, planes: &mut [Vec<f64>]) {
         let Normalisation::Steps { steps } = steps else { panic!() };
         let std = |v: &[f64]| {
             let mean = v.iter().sum::<f64>() / v.len() as f64;
@@ -147,14 +147,14 @@ mod tests {
                     let maps = normalise(&Image::new(w, h, c, pixels).unwrap(), &rule).unwrap();
                     let mut expected: Vec<Vec<f64>> =
                         (0..c).map(|k| raw.iter().skip(k).step_by(c).copied().collect()).collect();
-                    plainly(&rule, &mut expected);
+                    stepwise(&rule, &mut expected);
                     for (k, plane) in expected.iter().enumerate() {
                         let scale = plane.iter().fold(1.0, |a: f64, v| a.max(v.abs()));
                         for (i, expected) in plane.iter().enumerate() {
-                            let got = f64::from(maps[k].apply(raw[i * c + k] as f32));
+                            let actual = f64::from(maps[k].apply(raw[i * c + k] as f32));
                             assert!(
-                                (got - expected).abs() < 1e-5 * scale,
-                                "{rule:?} {floats} {k} {i}: {got} {expected}"
+                                (actual - expected).abs() < 1e-5 * scale,
+                                "{rule:?} {floats} {k} {i}: {actual} {expected}"
                             );
                         }
                     }

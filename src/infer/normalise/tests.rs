@@ -1,7 +1,7 @@
 use super::*;
 use crate::infer::image::Pixels;
 
-/// 1003 pixels of three channels, from a formula that numpy was given too.
+/// 1003 pixels with three channels, from a formula also evaluated in numpy.
 fn formula(kind: &str) -> Image {
     let v = (0u64..3009).map(|i| (i * i * 7 + i * 13) % 65537 % 60000);
     let pixels = match kind {
@@ -13,7 +13,7 @@ fn formula(kind: &str) -> Image {
 }
 
 #[test]
-fn percentiles_and_moments_are_numpys() {
+fn percentiles_and_moments_match_numpy() {
     // np.percentile(x, [0, 1, 37.5, 50, 99.8, 100]), x.mean(), x.std() of the channel as float64.
     let expected = [
         ("u8", 0, [0.0, 2.0, 95.75, 127.0, 250.0, 250.0], 126.14955134596211, 73.2608361742293),
@@ -29,11 +29,11 @@ fn percentiles_and_moments_are_numpys() {
             2301.3003063007627,
         ),
     ];
-    let close = |got: f64, expected: f64| (got - expected).abs() <= 1e-12 * expected.abs().max(1.0);
+    let close = |actual: f64, expected: f64| (actual - expected).abs() <= 1e-12 * expected.abs().max(1.0);
     for (kind, channel, q, mean, std) in expected {
         let image = formula(kind);
-        let got = percentiles(&image, [0.0, 1.0, 37.5, 50.0, 99.8, 100.0]).unwrap()[channel];
-        assert!(got.iter().zip(q).all(|(&g, w)| close(g, w)), "{kind} {channel}: {got:?}");
+        let actual = percentiles(&image, [0.0, 1.0, 37.5, 50.0, 99.8, 100.0]).unwrap()[channel];
+        assert!(actual.iter().zip(q).all(|(&g, w)| close(g, w)), "{kind} {channel}: {actual:?}");
         let mut source = InMemory::borrowed(&image);
         let mut c =
             Collector::new(source.info(), StatisticsRequest { deviation: true, ..StatisticsRequest::default() });
@@ -43,8 +43,8 @@ fn percentiles_and_moments_are_numpys() {
         assert_eq!((s.min, s.max), (q[0], q[5]));
     }
     let small = Image::new(4, 1, 1, Pixels::U8(vec![8, 2, 4, 1])).unwrap();
-    let got = percentiles(&small, [0.0, 10.0, 33.0, 50.0, 90.0, 100.0]).unwrap()[0];
-    assert!(got.iter().zip([1.0, 1.3, 1.99, 3.0, 6.800000000000001, 8.0]).all(|(&g, w)| close(g, w)), "{got:?}");
+    let actual = percentiles(&small, [0.0, 10.0, 33.0, 50.0, 90.0, 100.0]).unwrap()[0];
+    assert!(actual.iter().zip([1.0, 1.3, 1.99, 3.0, 6.800000000000001, 8.0]).all(|(&g, w)| close(g, w)), "{actual:?}");
     let one = Image::new(1, 1, 1, Pixels::F32(vec![0.1])).unwrap();
     assert_eq!(percentiles(&one, [0.0, 50.0, 100.0]).unwrap()[0], [f64::from(0.1f32); 3]);
 }
@@ -53,12 +53,12 @@ fn map(image: &Image, rule: Normalisation) -> ChannelAffine {
     normalise(image, &rule).unwrap()[0]
 }
 
-fn near(got: f32, expected: f64) {
-    assert!((f64::from(got) - expected).abs() <= 1e-6 * expected.abs().max(1.0), "{got} {expected}");
+fn near(actual: f32, expected: f64) {
+    assert!((f64::from(actual) - expected).abs() <= 1e-6 * expected.abs().max(1.0), "{actual} {expected}");
 }
 
 #[test]
-fn every_rule_is_its_formula() {
+fn every_rule_follows_its_formula() {
     let p = Image::new(4, 1, 1, Pixels::U8(vec![8, 2, 4, 1])).unwrap();
     assert_eq!(map(&p, Normalisation::None), ChannelAffine::IDENTITY);
     near(map(&p, Normalisation::Unit).apply(8.0), 8.0 / 255.0);
@@ -96,12 +96,12 @@ fn a_flat_background_is_exactly_zero() {
 }
 
 #[test]
-fn nonsense_is_named() {
+fn invalid_input_is_reported() {
     let p = Image::new(2, 2, 1, Pixels::F32(vec![0.0, 1.0, 2.0, f32::NAN])).unwrap();
     let text = |r: Result<Vec<ChannelAffine>>| r.unwrap_err().to_string();
     assert_eq!(
         text(normalise(&p, &Normalisation::MinMax)),
-        "image: the pixel at column 1, row 1 is NaN; OpenOptions::fill_nan puts a number in place of such"
+        "image: the pixel at column 1, row 1 is NaN; OpenOptions::fill_nan replaces such values"
     );
     let p = Image::new(1, 2, 1, Pixels::F32(vec![0.0, f32::INFINITY])).unwrap();
     assert!(text(normalise(&p, &Normalisation::None)).contains("inf"));

@@ -1,4 +1,4 @@
-//! The mask over the image, to look at.
+//! The mask drawn over the image, for viewing.
 
 use super::sinks::{PngFile, check_order, not_started};
 use super::{Ids, Mask, info_of, palette};
@@ -10,27 +10,28 @@ use crate::infer::normalise::percentiles;
 use crate::infer::writers::{ResultSink, Writer};
 use crate::io::Output;
 
-/// How much of a region's colour is in its pixels, in percent.
+/// Opacity of a region's colour, in percent.
 const TINT: u32 = 35;
-/// Percentiles of the image that become black and white.
+/// Percentiles of the image that map to black and white.
 pub(crate) const STRETCH: [f64; 2] = [0.5, 99.8];
-/// Channels that are shown.
+/// Maximum number of channels shown.
 pub(crate) const SHOWN: usize = 3;
 
-/// Writes the image as RGB PNG with every class but the background tinted by its [`palette`] colour and outlined by
-/// one solid pixel. Contrast is stretched, alike for all channels so that hues stay. Of an image with two channels red
-/// and green are made, of more than three the first three are shown.
+/// Writes the image as RGB PNG with every class but the background tinted by its [`palette`] colour and outlined one
+/// pixel wide. Contrast is stretched equally for all channels, so hues are preserved. Two channels are shown as red and
+/// green; of more than three, the first three are shown.
 pub fn write_overlay(output: impl Into<Output>, image: &Image, mask: &Mask) -> Result<()> {
     let (width, height) = (image.width(), image.height());
     if (width, height) != (mask.width(), mask.height()) {
-        let reason = format!("the mask of {}x{} is not over an image of {width}x{height}", mask.width(), mask.height());
+        let reason =
+            format!("the mask of {}x{} does not fit the image of {width}x{height}", mask.width(), mask.height());
         return Err(Error::invalid("overlay", reason));
     }
     let info = BandInfo { contrast: Some(contrast(image)?), channels: image.channels(), ..info_of(mask) };
     feed(Box::new(OverlaySink::new(output)), &info, mask, None, Some(image), 256)
 }
 
-/// The smallest and the largest of the shown channels' percentiles.
+/// The range of the shown channels' percentiles.
 fn contrast(image: &Image) -> Result<[f64; 2]> {
     let channels = percentiles(image, STRETCH)?;
     Ok(joint(channels.get(..SHOWN).unwrap_or(&channels)))
@@ -41,7 +42,7 @@ pub(crate) fn joint(channels: &[[f64; 2]]) -> [f64; 2] {
     channels.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], [l, h]| [low.min(*l), high.max(*h)])
 }
 
-/// From pixel values to grey levels.
+/// Map from pixel values to grey levels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Levels {
     low: f64,
@@ -49,15 +50,15 @@ pub(crate) struct Levels {
 }
 
 impl Levels {
-    /// From the values shown black and white; `unit` is white where these are one.
+    /// From the values shown as black and white; if they are equal, `unit` is white.
     pub(crate) fn new([low, high]: [f64; 2], unit: f64) -> Self {
         let range = high - low;
-        // A flat image is shown grey as its values are, which keeps black black.
+        // A flat image is shown at its own values, so black stays black.
         let (low, scale) = if range > 0.0 { (low, 255.0 / range) } else { (0.0, 255.0 / unit) };
         Self { low, scale }
     }
 
-    /// How a pixel is shown.
+    /// The displayed colour of a pixel.
     pub(crate) fn rgb(&self, image: &Image, pixel: usize) -> [u8; 3] {
         let channels = image.channels();
         let level = |c: usize| {
@@ -67,7 +68,7 @@ impl Levels {
                 Pixels::U16(v) => v.get(at).map_or(0.0, |&x| f64::from(x)),
                 Pixels::F32(v) => v.get(at).map_or(0.0, |&x| f64::from(x)),
             };
-            // The cast saturates, and makes 0 of a NaN.
+            // The cast saturates and turns NaN into 0.
             ((x - self.low) * self.scale).round() as u8
         };
         match channels {
@@ -78,47 +79,47 @@ impl Levels {
     }
 }
 
-/// Adds a row of RGB: regions of any id but 0 tinted by their colour and outlined. `id(x, dy)` is the class or instance of a
-/// pixel of this row, or of the row above (-1) or below (1), if there is one.
+/// Appends a row of RGB, in which regions of nonzero id are tinted with their colour and outlined. `id(x, dy)` is the
+/// class or instance of a pixel of this row (0), the row above (-1) or below (1), if that row exists.
 pub(crate) fn tinted(
     width: usize,
-    seen: impl Fn(usize) -> [u8; 3],
+    shown: impl Fn(usize) -> [u8; 3],
     id: impl Fn(usize, isize) -> Option<usize>,
     colour: impl Fn(usize) -> [u8; 3],
     out: &mut Vec<u8>,
 ) {
     for x in 0..width {
-        let seen = seen(x);
-        let own = id(x, 0).unwrap_or(0);
-        if own == 0 {
-            out.extend(seen);
+        let shown = shown(x);
+        let current = id(x, 0).unwrap_or(0);
+        if current == 0 {
+            out.extend(shown);
             continue;
         }
-        let colour = colour(own);
-        let other = |id: Option<usize>| id.is_some_and(|id| id != own);
+        let colour = colour(current);
+        let other = |id: Option<usize>| id.is_some_and(|id| id != current);
         let edge = (x > 0 && other(id(x - 1, 0)))
             || (x + 1 < width && other(id(x + 1, 0)))
             || other(id(x, -1))
             || other(id(x, 1));
-        let tint = |c: usize| ((u32::from(seen[c]) * (100 - TINT) + u32::from(colour[c]) * TINT + 50) / 100) as u8;
+        let tint = |c: usize| ((u32::from(shown[c]) * (100 - TINT) + u32::from(colour[c]) * TINT + 50) / 100) as u8;
         out.extend(if edge { colour } else { [tint(0), tint(1), tint(2)] });
     }
 }
 
-/// An image as it is shown.
+/// An image prepared for display.
 pub(crate) struct Display<'a> {
     image: &'a Image,
     levels: Levels,
 }
 
 impl<'a> Display<'a> {
-    /// Contrast is stretched by the image's percentiles.
+    /// Stretches contrast by the image's percentiles.
     pub(crate) fn of(image: &'a Image) -> Result<Self> {
         Ok(Self { image, levels: Levels::new(contrast(image)?, image.pixels().unit()) })
     }
 
-    /// Adds a row of RGB: regions of any class but 0 tinted by their colour and outlined. `id` gives the class of a pixel,
-    /// counted row by row.
+    /// Appends a row of RGB, in which regions of every class but 0 are tinted and outlined. `id` gives the class of a
+    /// pixel by its row-major index.
     pub(crate) fn row(
         &self,
         y: usize,
@@ -135,7 +136,7 @@ impl<'a> Display<'a> {
     }
 }
 
-/// Overlays as result files.
+/// Writer of overlay files.
 #[derive(Clone, Copy, Debug)]
 pub struct OverlayWriter;
 
@@ -161,7 +162,8 @@ impl Writer for OverlayWriter {
     }
 }
 
-/// The overlay of [`write_overlay`] as a sink. A row is written when the next one is known, since that decides its outline.
+/// The overlay of [`write_overlay`] as a sink. A row is written once the next one is known, since that decides its
+/// outline.
 pub struct OverlaySink {
     output: Output,
     state: Option<State>,
@@ -172,10 +174,10 @@ struct State {
     contrast: [f64; 2],
     height: usize,
     next: usize,
-    /// Classes of the row above the one held back.
+    /// Classes of the row above the pending one.
     above: Option<Vec<usize>>,
-    /// The row that waits for the one below: its classes and pixels.
-    held: Option<(Vec<usize>, Image)>,
+    /// Classes and pixels of the row that is pending until the next one is known.
+    pending: Option<(Vec<usize>, Image)>,
     row: Vec<u8>,
 }
 
@@ -187,19 +189,19 @@ impl OverlaySink {
 }
 
 impl State {
-    /// Writes the row that was held back; `below` are the classes of the next row, if there is one.
+    /// Writes the pending row; `below` are the classes of the next row, if any.
     fn release(&mut self, below: Option<&[usize]>) -> Result<()> {
-        let Some((own, pixels)) = self.held.take() else { return Ok(()) };
+        let Some((current, pixels)) = self.pending.take() else { return Ok(()) };
         let levels = Levels::new(self.contrast, pixels.pixels().unit());
         let near = |x: usize, dy: isize| match dy {
-            0 => own.get(x).copied(),
+            0 => current.get(x).copied(),
             -1 => self.above.as_ref().and_then(|r| r.get(x).copied()),
             _ => below.and_then(|r| r.get(x).copied()),
         };
         self.row.clear();
-        tinted(own.len(), |x| levels.rgb(&pixels, x), near, palette, &mut self.row);
+        tinted(current.len(), |x| levels.rgb(&pixels, x), near, palette, &mut self.row);
         self.file.row(&self.row)?;
-        self.above = Some(own);
+        self.above = Some(current);
         Ok(())
     }
 }
@@ -221,7 +223,7 @@ impl BandSink for OverlaySink {
         let format = (png::ColorType::Rgb, png::BitDepth::Eight);
         let file = PngFile::create(&self.output, (info.width, info.height), format, None)?;
         let height = info.height;
-        self.state = Some(State { file, contrast, height, next: 0, above: None, held: None, row: Vec::new() });
+        self.state = Some(State { file, contrast, height, next: 0, above: None, pending: None, row: Vec::new() });
         Ok(())
     }
 
@@ -231,9 +233,9 @@ impl BandSink for OverlaySink {
         let Some(pixels) = band.pixels else { return Err(Error::file(self.output.name(), "no pixels were given")) };
         state.next += band.height;
         for y in 0..band.height {
-            let own = ids(band.classes, y, band.width);
-            state.release(Some(&own))?;
-            state.held = Some((own, pixels.part(0, y, band.width, 1)?));
+            let current = ids(band.classes, y, band.width);
+            state.release(Some(&current))?;
+            state.pending = Some((current, pixels.part(0, y, band.width, 1)?));
         }
         Ok(())
     }
@@ -242,7 +244,10 @@ impl BandSink for OverlaySink {
         let Self { output, state } = *self;
         let Some(mut state) = state else { return Err(not_started(output.name())) };
         if state.next != state.height {
-            return Err(Error::file(output.name(), format!("{} of {} rows came", state.next, state.height)));
+            return Err(Error::file(
+                output.name(),
+                format!("only {} of {} rows were written", state.next, state.height),
+            ));
         }
         state.release(None)?;
         state.file.finish()

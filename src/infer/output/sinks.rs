@@ -14,10 +14,10 @@ use crate::infer::calibration::Calibration;
 use crate::infer::writers::{ResultSink, Writer};
 use crate::io::{Output, PendingFile, PendingHandle};
 
-/// Bytes that PNG data are gathered in.
+/// Buffer size for PNG data, in bytes.
 const PNG_BUFFER: usize = 1 << 18;
 
-/// Width and height as files can hold them.
+/// Width and height as stored in files.
 pub(super) fn sides(path: &Path, width: usize, height: usize) -> Result<(u32, u32)> {
     // PNG's own limit; TIFF's is twice that.
     let side = |n: usize| u32::try_from(n).ok().filter(|&n| n > 0 && n <= i32::MAX as u32);
@@ -48,7 +48,7 @@ impl PngFile {
         if let Some(palette) = palette {
             encoder.set_palette(palette);
         }
-        // The stream has a buffer of its own, so none is put between it and the file: its errors would be lost.
+        // The stream buffers by itself. No buffer is put between it and the file, since errors on drop would be lost.
         let rows = encoder.write_header().and_then(|w| w.into_stream_writer_with_size(PNG_BUFFER));
         let rows = rows.map_err(|e| file.error(e.into()))?;
         Ok(Self { file, rows })
@@ -65,19 +65,19 @@ impl PngFile {
     }
 }
 
-/// Fails when a sink was not started or its bands do not follow each other.
+/// Fails if a sink was not started or its bands are not consecutive.
 pub(super) fn check_order(path: &Path, expected: usize, band: &Band) -> Result<()> {
     if band.first == expected {
         return Ok(());
     }
-    Err(Error::file(path, format!("row {} was to be written, row {} came", expected, band.first)))
+    Err(Error::file(path, format!("expected row {}, got row {}", expected, band.first)))
 }
 
 pub(super) fn not_started(path: &Path) -> Error {
-    Error::file(path, "rows came before the start")
+    Error::file(path, "rows were written before the start")
 }
 
-/// Masks as result files.
+/// Writer of mask files.
 #[derive(Clone, Copy, Debug)]
 pub struct MaskWriter;
 
@@ -114,19 +114,19 @@ enum MaskFile {
 }
 
 impl MaskSink {
-    /// A mask in `output`, whose name chooses the format.
+    /// A mask in `output`, whose extension chooses the format.
     pub fn new(output: impl Into<Output>) -> Self {
         Self { output: output.into(), calibration: Calibration::default(), state: None, next: 0 }
     }
 
-    /// Keeps what is known of the image's pixels, in a TIFF file.
+    /// Adds the image's calibration to a TIFF file.
     #[must_use]
     pub fn with_calibration(self, calibration: Calibration) -> Self {
         Self { calibration, ..self }
     }
 }
 
-/// Whether a name asks for TIFF.
+/// Whether the extension is TIFF's.
 pub(super) fn is_tiff(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("tif") || e.eq_ignore_ascii_case("tiff"))
 }
@@ -136,7 +136,7 @@ impl BandSink for MaskSink {
         use png::{BitDepth, ColorType};
         let classes = info.classes.len();
         self.next = 0;
-        // The file of an earlier start goes first.
+        // First drops the file of an earlier start.
         self.state = None;
         self.state = Some(if is_tiff(self.output.name()) {
             let (width, height) = sides(self.output.name(), info.width, info.height)?;
@@ -192,7 +192,7 @@ impl BandSink for MaskSink {
     }
 }
 
-/// A row of class ids as samples.
+/// Encodes a row of class ids as samples.
 fn encode(row: &mut Vec<u8>, ids: &Ids, at: std::ops::Range<usize>, classes: usize, wide: fn(u16) -> [u8; 2]) {
     match classes {
         ..=2 => row.extend(at.map(|i| if ids.id(i) == 0 { 0 } else { 255 })),
@@ -201,10 +201,10 @@ fn encode(row: &mut Vec<u8>, ids: &Ids, at: std::ops::Range<usize>, classes: usi
     }
 }
 
-/// Probabilities as result files of one format.
+/// Writer of probability files in one format.
 #[derive(Clone, Copy, Debug)]
 pub struct ProbabilityWriter {
-    /// What options call it.
+    /// Option name.
     pub name: &'static str,
     /// The format.
     pub format: ProbabilityFormat,
@@ -238,7 +238,7 @@ impl Writer for ProbabilityWriter {
     }
 }
 
-/// Probabilities as 32-bit float TIFF with a page per class (BigTIFF above 4 GB), or as a numpy array.
+/// Probabilities as 32-bit float TIFF with one page per class (BigTIFF above 4 GB), or as a numpy array.
 pub struct ProbabilitySink {
     output: Output,
     calibration: Calibration,
@@ -250,12 +250,12 @@ pub struct ProbabilitySink {
 
 enum Planes {
     Tiff(Box<StripTiff<PendingHandle>>),
-    /// Where the data begin.
+    /// The file and the offset of its data.
     Npy(PendingHandle, u64),
 }
 
 impl ProbabilitySink {
-    /// Probabilities in `output`, a `.tif` or `.npy`.
+    /// Probabilities in `output`, a `.tif` or `.npy` file.
     pub fn new(output: impl Into<Output>) -> Result<Self> {
         let output = output.into();
         let format = ProbabilityFormat::of(output.name())?;
@@ -266,7 +266,7 @@ impl ProbabilitySink {
         Self { output, calibration: Calibration::default(), format, state: None, shape: [0; 3], next: 0 }
     }
 
-    /// Keeps what is known of the image's pixels, in a TIFF file.
+    /// Adds the image's calibration to a TIFF file.
     #[must_use]
     pub fn with_calibration(self, calibration: Calibration) -> Self {
         Self { calibration, ..self }
@@ -331,12 +331,12 @@ impl BandSink for ProbabilitySink {
     }
 }
 
-/// What a numpy file of floats in this machine's byte order begins with; a single plane has no axis of its own.
+/// The numpy header for floats in native byte order; a single plane has no class axis.
 fn npy_header(shape: [usize; 3]) -> std::io::Result<Vec<u8>> {
     let dims = shape.map(|n| n as u64);
     let dims = if shape[0] == 1 { &dims[1..] } else { &dims[..] };
     let mut header = Vec::new();
-    // Nothing but the header is written before the first value; that none follows is an error we do not ask for.
+    // Only the header is written before the first value; the error for missing values is dropped on purpose.
     drop(npyz::WriteOptions::<f32>::new().default_dtype().shape(dims).writer(&mut header).begin_nd()?);
     Ok(header)
 }

@@ -1,5 +1,5 @@
-//! TIFF written strip by strip, several pages at once: the `tiff` crate writes a page after the other, and probabilities
-//! come with a few rows of every page at a time.
+//! TIFF written strip by strip, with several pages in parallel: the `tiff` crate writes one page after another, but
+//! probabilities arrive as a few rows of every page at a time.
 
 use std::io::{Result, Seek, SeekFrom, Write};
 
@@ -7,12 +7,12 @@ use super::tags::TiffTag;
 use crate::parallel::*;
 use flate2::{Compression, write::ZlibEncoder};
 
-/// Bytes of pixels from which on a file gets 64-bit offsets. Deflate cannot make up the rest to 4 GiB.
+/// Pixel bytes above which a file gets 64-bit offsets. Deflate cannot expand less than this beyond 4 GiB.
 const BIG_TIFF: u64 = 0xe000_0000;
-/// Bytes of a strip before compression, about.
+/// Approximate bytes per strip before compression.
 const STRIP: usize = 1 << 18;
 
-/// What a sample is.
+/// A sample type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SampleKind {
     /// Unsigned integers of this many bytes: 1, 2 or 4.
@@ -22,7 +22,7 @@ pub enum SampleKind {
 }
 
 impl SampleKind {
-    /// Bytes of a sample.
+    /// Bytes per sample.
     pub fn bytes(self) -> usize {
         match self {
             Self::Uint(n) => usize::from(n),
@@ -31,7 +31,7 @@ impl SampleKind {
     }
 }
 
-/// Pages of one size, with one sample a pixel.
+/// Pages of equal size with one sample per pixel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StripLayout {
     /// Columns.
@@ -40,34 +40,34 @@ pub struct StripLayout {
     pub height: u32,
     /// Pages.
     pub pages: usize,
-    /// What a sample is.
+    /// Sample type.
     pub sample: SampleKind,
 }
 
-/// One page under way.
+/// A page being written.
 #[derive(Default)]
 struct Page {
-    /// Rows of the strip that is being filled.
+    /// Rows of the incomplete strip.
     open: Vec<u8>,
     offsets: Vec<u64>,
     lengths: Vec<u64>,
 }
 
-/// Writes deflate-compressed strips in the order in which they fill, directories at the end; BigTIFF where it must be.
-/// Rows of a page come in order; pages take turns as they like.
+/// Writes deflate-compressed strips in the order in which they fill, and directories at the end; BigTIFF where
+/// necessary. Rows of a page come in order; pages may be interleaved freely.
 pub struct StripTiff<W> {
     out: W,
     layout: StripLayout,
     big: bool,
     rows_per_strip: usize,
     pages: Vec<Page>,
-    /// Further tags of every page.
+    /// Additional tags of every page.
     tags: Vec<TiffTag>,
     at: u64,
 }
 
 impl<W: Write + Seek> StripTiff<W> {
-    /// Begins a file; `out` stands at its start.
+    /// Begins a file; `out` must be at its start.
     pub fn new(mut out: W, layout: StripLayout) -> Result<Self> {
         let row = layout.width as usize * layout.sample.bytes();
         let total = row as u64 * u64::from(layout.height) * layout.pages as u64;
@@ -88,13 +88,13 @@ impl<W: Write + Seek> StripTiff<W> {
         Ok(Self { out, layout, big, rows_per_strip, pages, tags: Vec::new(), at: 2 + header.len() as u64 })
     }
 
-    /// With further tags in every page's directory, other than those that say how pixels are stored.
+    /// Adds tags to every page's directory. They must not be tags that describe pixel storage.
     #[must_use]
     pub fn with_tags(self, tags: Vec<TiffTag>) -> Self {
         Self { tags, ..self }
     }
 
-    /// The next whole rows of a page, in native byte order.
+    /// Appends whole rows to a page, in native byte order.
     pub fn rows(&mut self, page: usize, mut bytes: &[u8]) -> Result<()> {
         let strip = self.rows_per_strip * self.row_bytes();
         let Some(target) = self.pages.get_mut(page) else { return Err(std::io::Error::other("no such page")) };
@@ -117,7 +117,7 @@ impl<W: Write + Seek> StripTiff<W> {
     }
 
     fn strips(&mut self, page: usize, parts: &[&[u8]]) -> Result<()> {
-        // A few at a time: what waits to be written stays small.
+        // A few at a time, to bound the memory for compressed strips.
         for group in parts.chunks(16) {
             let packed: Vec<Vec<u8>> = group
                 .par_iter()
@@ -143,7 +143,7 @@ impl<W: Write + Seek> StripTiff<W> {
         self.layout.width as usize * self.layout.sample.bytes()
     }
 
-    /// Writes what is left, and the directories. Fails if a page is not whole.
+    /// Writes the remaining rows and the directories. Fails if a page is incomplete.
     pub fn finish(mut self) -> Result<W> {
         let strips = (self.layout.height as usize).div_ceil(self.rows_per_strip);
         for page in 0..self.pages.len() {
@@ -152,10 +152,10 @@ impl<W: Write + Seek> StripTiff<W> {
                 self.strips(page, &[&rest])?;
             }
             if self.pages.get(page).is_none_or(|p| p.offsets.len() != strips) {
-                return Err(std::io::Error::other(format!("page {page} is not whole")));
+                return Err(std::io::Error::other(format!("page {page} is incomplete")));
             }
         }
-        // Where the offset of the next directory goes.
+        // Position of the offset of the next directory.
         let mut link = if self.big { 8 } else { 4 };
         for page in std::mem::take(&mut self.pages) {
             let entries = self.entries(&page)?;
@@ -182,7 +182,7 @@ impl<W: Write + Seek> StripTiff<W> {
         Ok(self.out)
     }
 
-    /// The directory of a page, entry by entry.
+    /// The directory entries of a page.
     fn entries(&mut self, page: &Page) -> Result<Vec<Vec<u8>>> {
         let StripLayout { width, height, sample, .. } = self.layout;
         let short = |v: u16| (3u16, 1u64, v.to_ne_bytes().to_vec());
@@ -234,7 +234,7 @@ impl<W: Write + Seek> StripTiff<W> {
         Ok((if self.big { 16 } else { 4 }, values.len() as u64, bytes))
     }
 
-    /// A number as wide as this file's offsets.
+    /// A number with the width of this file's offsets.
     fn offset(&self, value: u64) -> Result<Vec<u8>> {
         if self.big {
             return Ok(value.to_ne_bytes().to_vec());
@@ -243,7 +243,7 @@ impl<W: Write + Seek> StripTiff<W> {
         Ok(narrow.to_ne_bytes().to_vec())
     }
 
-    /// Values and directories begin at even offsets.
+    /// Aligns to an even offset, as values and directories require.
     fn pad(&mut self) -> Result<()> {
         if self.at % 2 == 1 {
             self.out.write_all(&[0])?;
@@ -264,8 +264,8 @@ mod tests {
     }
 
     #[test]
-    fn pages_written_in_turns_come_back() {
-        // Rows of 40 KB: six rows a strip, the last strip is short.
+    fn interleaved_pages_round_trip() {
+        // Rows of 40 KB: six rows per strip, the last strip is shorter.
         let (w, h) = (10_000u32, 20usize);
         let value = |page: usize, i: usize| (page * 1000) as f32 + (i % 977) as f32 / 7.0;
         let mut tiff = StripTiff::new(Cursor::new(Vec::new()), layout(w, h as u32, 3, SampleKind::Float)).unwrap();
@@ -282,8 +282,8 @@ mod tests {
         let mut decoder = Decoder::new(Cursor::new(file)).unwrap();
         for page in 0..3 {
             assert_eq!((decoder.dimensions().unwrap(), decoder.strip_count().unwrap()), ((w, 20), 4));
-            let DecodingResult::F32(got) = decoder.read_image().unwrap() else { panic!() };
-            assert!(got.iter().enumerate().all(|(i, &v)| v == value(page, i)), "page {page}");
+            let DecodingResult::F32(actual) = decoder.read_image().unwrap() else { panic!() };
+            assert!(actual.iter().enumerate().all(|(i, &v)| v == value(page, i)), "page {page}");
             assert_eq!(decoder.more_images(), page < 2);
             if page < 2 {
                 decoder.next_image().unwrap();
@@ -296,7 +296,7 @@ mod tests {
         let big = layout(70_000, 70_000, 1, SampleKind::Uint(4));
         let tiff = StripTiff::new(Cursor::new(Vec::new()), big).unwrap();
         assert!(tiff.big && tiff.finish().is_err());
-        // The same code at a size that a test can write.
+        // BigTIFF at a size that a test can write.
         let mut tiff = StripTiff::new(Cursor::new(Vec::new()), layout(3, 2, 2, SampleKind::Uint(2))).unwrap();
         (tiff.big, tiff.at) = (true, 16);
         tiff.out = Cursor::new([&b"II"[..], &43u16.to_ne_bytes(), &8u16.to_ne_bytes(), &[0; 10]].concat());
@@ -307,15 +307,15 @@ mod tests {
         }
         let file = tiff.finish().unwrap().into_inner();
         let mut decoder = Decoder::new(Cursor::new(file)).unwrap();
-        let DecodingResult::U16(got) = decoder.read_image().unwrap() else { panic!() };
-        assert_eq!(got, [1, 2, 3, 4, 5, 600]);
+        let DecodingResult::U16(actual) = decoder.read_image().unwrap() else { panic!() };
+        assert_eq!(actual, [1, 2, 3, 4, 5, 600]);
         decoder.next_image().unwrap();
-        let DecodingResult::U16(got) = decoder.read_image().unwrap() else { panic!() };
-        assert_eq!(got, [2, 3, 4, 5, 6, 601]);
+        let DecodingResult::U16(actual) = decoder.read_image().unwrap() else { panic!() };
+        assert_eq!(actual, [2, 3, 4, 5, 6, 601]);
     }
 
     #[test]
-    fn what_is_missing_is_noticed() {
+    fn missing_rows_are_reported() {
         let mut tiff = StripTiff::new(Cursor::new(Vec::new()), layout(3, 2, 1, SampleKind::Uint(1))).unwrap();
         assert!(tiff.rows(1, &[0; 3]).is_err());
         let tall = layout(3, 400_000, 1, SampleKind::Uint(1));

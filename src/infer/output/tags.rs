@@ -1,13 +1,13 @@
-//! TIFF tags that say how large pixels are and where they lie, for results of the image that they are known of.
+//! TIFF tags for the calibration of results: pixel size and georeference.
 
 use crate::infer::calibration::{Calibration, PixelSizeSource, Resolution, fraction_of};
 
 /// A tag of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TiffTag {
-    /// Its number.
+    /// Tag number.
     pub tag: u16,
-    /// TIFF's number of the type of its values.
+    /// TIFF's number of the value type.
     pub kind: u16,
     /// Number of values.
     pub count: u64,
@@ -36,26 +36,26 @@ fn doubles(tag: u16, values: &[f64]) -> TiffTag {
     TiffTag { tag, kind: 12, count: values.len() as u64, bytes }
 }
 
-/// The tags of a result with `pages` pages.
+/// Calibration tags of a result with `pages` pages.
 pub(in crate::infer) fn tags(calibration: &Calibration, pages: usize) -> Vec<TiffTag> {
     let mut tags = Vec::new();
     let mut resolution = calibration.resolution;
     match &calibration.pixel {
-        // As the file says it: in its tags, or in ImageJ's unit.
+        // In the file's own form: its tags, or ImageJ's unit.
         Some(p) if p.source == PixelSizeSource::Tiff && resolution.is_some() => {}
         Some(p) => match &p.source {
             PixelSizeSource::ImageJ { unit } if resolution.is_some() => {
                 let mut lines = format!("ImageJ=1.54f\nunit={unit}\n");
-                // Pages of results are classes, not planes of a stack.
+                // Pages of results are classes, not z planes.
                 let unit = crate::infer::calibration::micrometres(unit).unwrap_or(1.0);
                 if let Some(z) = p.z.filter(|_| pages == 1) {
                     lines.push_str(&format!("spacing={}\n", z / unit));
                 }
-                // A sign of another encoding would be no ASCII, so ImageJ's escape it is.
+                // Non-ASCII characters would be invalid here: use ImageJ's escapes.
                 let lines: String = lines.chars().map(escaped).collect();
                 tags.push(text(270, lines.into_bytes()));
             }
-            // Pixels per centimetre, which every reader of TIFF has.
+            // Pixels per centimetre, which every TIFF reader supports.
             _ => resolution = Some(Resolution { x: fraction_of(1e4 / p.x), y: fraction_of(1e4 / p.y), unit: 3 }),
         },
         None => {}

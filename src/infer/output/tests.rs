@@ -29,7 +29,7 @@ fn colours_are_all_different() {
 }
 
 #[test]
-fn a_mask_must_make_sense() {
+fn invalid_masks_are_refused() {
     let text = |r: Result<Mask>| r.unwrap_err().to_string();
     assert_eq!(text(Mask::new(2, 2, 2, Ids::U8(vec![0; 3]))), "mask: 3 class ids do not fill 2x2 pixels");
     assert_eq!(text(Mask::new(2, 1, 2, Ids::U8(vec![0, 2]))), "mask: class 2 does not exist, there are 2");
@@ -59,7 +59,7 @@ fn masks_by_number_of_classes() {
 }
 
 #[test]
-fn masks_as_tiff_say_the_same() {
+fn masks_as_tiff_are_equal() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.tif");
     let mask = |classes, ids| write_mask(&path, &Mask::new(3, 1, classes, ids).unwrap()).unwrap();
@@ -72,7 +72,7 @@ fn masks_as_tiff_say_the_same() {
 }
 
 #[test]
-fn nothing_partial_is_left() {
+fn no_partial_files_remain() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("result.bin");
     write_atomically(&path, |f| f.write_all(b"old")).unwrap();
@@ -107,7 +107,7 @@ fn the_overlay_shows_image_tint_and_contour() {
     let at = |x: usize, y: usize| [0, 1, 2].map(|c| data[(y * 5 + x) * 3 + c]);
     assert_eq!((at(0, 0), at(4, 0)), ([0; 3], [255; 3]));
     assert_eq!((at(1, 1), at(3, 2)), (palette(1), palette(1)));
-    // 65 % of white and 35 % of the colour.
+    // 65 % white and 35 % of the colour.
     assert_eq!(at(2, 2), palette(1).map(|c| ((255 * 65 + u32::from(c) * 35 + 50) / 100) as u8));
     let other = Mask::new(25, 1, 2, Ids::U8(vec![0; 25])).unwrap();
     assert!(write_overlay(&path, &image, &other).unwrap_err().to_string().contains("25x1"));
@@ -117,7 +117,7 @@ fn the_overlay_shows_image_tint_and_contour() {
 }
 
 #[test]
-fn probabilities_come_back() {
+fn probabilities_round_trip() {
     let folder = tempfile::tempdir().unwrap();
     let planes: Vec<f32> = (0..24).map(|i| i as f32 / 7.0).collect();
     let tif = folder.path().join("p.tif");
@@ -125,8 +125,8 @@ fn probabilities_come_back() {
     let mut pages = tiff::decoder::Decoder::new(std::io::BufReader::new(File::open(&tif).unwrap())).unwrap();
     for expected in planes.chunks(12) {
         assert_eq!(pages.dimensions().unwrap(), (4, 3));
-        let tiff::decoder::DecodingResult::F32(got) = pages.read_image().unwrap() else { panic!() };
-        assert_eq!(got, expected);
+        let tiff::decoder::DecodingResult::F32(actual) = pages.read_image().unwrap() else { panic!() };
+        assert_eq!(actual, expected);
         if pages.more_images() {
             pages.next_image().unwrap();
         }
@@ -145,7 +145,7 @@ fn probabilities_come_back() {
     }
 }
 
-/// Something to look at: set `UNET_OVERLAY` to a folder.
+/// Writes an overlay for inspection to the folder in `UNET_OVERLAY`.
 #[test]
 fn a_synthetic_overlay() {
     let (w, h) = (240usize, 160usize);

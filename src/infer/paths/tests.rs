@@ -51,7 +51,7 @@ fn folders_globs_and_files() {
     assert_eq!(t.expand(&["*/d.png"]).unwrap(), ["sub/d.png"]);
     assert_eq!(t.expand(&["sub/**"]).unwrap(), ["sub/d.png", "sub/deep/e.tiff"]);
     assert_eq!(t.expand(&["**/?.tiff"]).unwrap(), ["sub/deep/e.tiff"]);
-    // A file that exists is that file, whatever its name; results may be named outright; nothing comes twice.
+    // An existing file is taken literally; results may be given explicitly; duplicates are removed.
     assert_eq!(
         t.expand(&["odd[1].png", "a_mask.png", "notes.txt"]).unwrap(),
         ["odd[1].png", "a_mask.png", "notes.txt"]
@@ -60,7 +60,7 @@ fn folders_globs_and_files() {
 }
 
 #[test]
-fn what_is_not_there_is_named() {
+fn missing_inputs_are_named() {
     let t = Tree::new(&FILES);
     t.fails("z.png", "z.png: no such file or folder");
     t.fails("empty", "no images in ");
@@ -72,18 +72,18 @@ fn what_is_not_there_is_named() {
 }
 
 #[test]
-fn what_is_left_out_is_counted_by_reason() {
+fn skipped_files_are_counted_by_reason() {
     let more = ["b.txt", "c_objects.csv", "scan.CZI", "brain.nii.gz", ".DS_Store", ".git/config"];
     let t = Tree::new(&[&FILES[..], &more].concat());
     let root = t.path("").display().to_string();
-    let told = |arg: &str| {
+    let texts = |arg: &str| {
         let (_, skipped) = expand_inputs_and_skipped(&[t.path(arg).display().to_string()]).unwrap();
         let mut lines: Vec<String> = skipped.iter().map(|s| s.text().replace(&root, "in/")).collect();
         lines.sort();
         lines
     };
     assert_eq!(
-        told(""),
+        texts(""),
         [
             "2 files in in/ are hidden and passed over (first: .DS_Store)",
             "2 files in in/ are not images (first: b.txt)",
@@ -92,15 +92,15 @@ fn what_is_left_out_is_counted_by_reason() {
             "4 files in in/ are called like results of this program (first: a_mask.png); name them to use them",
         ]
     );
-    // Of a pattern only what it matches; of a file nothing.
+    // For a pattern only its matches; for a file nothing.
     assert_eq!(
-        told("b*"),
+        texts("b*"),
         [
             "1 file in in/b* is not an image (b.txt)",
             "1 file in in/b* is of a format that is not read (first: brain.nii.gz, NIfTI)",
         ]
     );
-    assert!(told("b.png").is_empty());
+    assert!(texts("b.png").is_empty());
     assert!(expand_inputs(&[t.path("empty").display().to_string()]).unwrap_err().to_string().contains("readme.md"));
 }
 
@@ -111,7 +111,7 @@ fn globs_relative_to_here() {
 }
 
 #[test]
-fn where_results_go() {
+fn paths_of_results() {
     let t = Tree::new(&["dir/x.png"]);
     let dir = t.path("dir");
     let to = |out: Option<&str>, kind, ext, several| {
@@ -125,8 +125,8 @@ fn where_results_go() {
     assert_eq!(to(Some("o/r.png"), "overlay", "png", false), Path::new("o/r_overlay.png"));
     assert_eq!(to(Some("o/r.png"), "prob", "tif", false), Path::new("o/r_prob.tif"));
     assert_eq!(to(Some("r"), "mask", "png", false), Path::new("r/cells.v2_mask.png"));
-    let wrong = output_path(Some(Path::new("r.jpg")), Path::new("a.png"), "mask", "png", false).unwrap_err();
-    assert!(wrong.to_string().starts_with("r.jpg: the mask is a .png or a .tif file"));
+    let error = output_path(Some(Path::new("r.jpg")), Path::new("a.png"), "mask", "png", false).unwrap_err();
+    assert!(error.to_string().starts_with("r.jpg: the mask is a .png or a .tif file"));
     assert!(output_path(None, Path::new("/"), "mask", "png", false).is_err());
 }
 

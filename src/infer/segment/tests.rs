@@ -14,7 +14,7 @@ fn model() -> Model {
     let config = json!({ "width": 4, "depth": 2, "padding": "same", "out_channels": 2 });
     let graph = whole_graph(&*parse("unet", &config).unwrap(), 1, 4, 4).unwrap();
     let weights = graph.parameters().map(|(k, d)| (k.to_string(), random_parameter(k, d).unwrap())).collect();
-    // Statistics of an image's own: each image of a batch has others.
+    // Statistics per image, which differ within a batch.
     let normalisation = Normalisation::ZScore;
     let metadata = ModelMetadata { format: 1, arch: "unet".into(), config, normalisation, classes: vec![] };
     Model::new("m", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
@@ -26,14 +26,14 @@ fn image(name: &str, width: usize, height: usize) -> Image {
     Image::new(width, height, 1, Pixels::U16(pixels)).unwrap()
 }
 
-/// Class ids, probabilities, and whether all rows came.
+/// Class ids, probabilities, and whether all rows arrived.
 type Everything = (Vec<usize>, Vec<f32>, bool);
 
-/// All rows of an image, kept.
+/// A sink that records all rows of an image.
 #[derive(Clone, Default)]
-struct Kept(std::sync::Arc<std::sync::Mutex<Everything>>);
+struct Recorder(std::sync::Arc<std::sync::Mutex<Everything>>);
 
-impl BandSink for Kept {
+impl BandSink for Recorder {
     fn needs(&self) -> Needs {
         Needs { probabilities: true, ..Needs::default() }
     }
@@ -55,37 +55,37 @@ impl BandSink for Kept {
 
 type Results = Vec<(Result<Streamed>, (Vec<usize>, Vec<f32>, bool))>;
 
-/// Images through one segmenter, together.
+/// Segments several images together.
 fn several(backend: &Backend, images: &[Image], options: &SegmentOptions) -> Results {
     let mut sources: Vec<InMemory> = images.iter().map(InMemory::borrowed).collect();
-    let kept: Vec<Kept> = images.iter().map(|_| Kept::default()).collect();
-    let sinks = kept.iter().map(|k| vec![Box::new(k.clone()) as Box<dyn BandSink>]);
+    let recorders: Vec<Recorder> = images.iter().map(|_| Recorder::default()).collect();
+    let sinks = recorders.iter().map(|k| vec![Box::new(k.clone()) as Box<dyn BandSink>]);
     let tasks = sources.iter_mut().zip(sinks).map(|(source, sinks)| ImageTask { source, sinks }).collect();
     let progress = |f: f64| {
         assert!((0.0..=1.0).contains(&f));
         Ok(())
     };
     let results = Segmenter::new(backend.clone(), model()).segment_several(tasks, options, progress);
-    results.into_iter().zip(&kept).map(|(r, k)| (r, k.0.lock().unwrap().clone())).collect()
+    results.into_iter().zip(&recorders).map(|(r, k)| (r, k.0.lock().unwrap().clone())).collect()
 }
 
 #[test]
-fn images_of_a_batch_come_out_as_alone() {
+fn batched_images_equal_single_ones() {
     let Some(gpu) = gpu_or_skip() else { return };
     let images = ["a", "b", "c", "d", "e"].map(|name| image(name, 30, 22));
     for backend in [Backend::Cpu, Backend::Gpu(gpu)] {
         let options = |batch, tile| SegmentOptions { batch, tile, ..Default::default() };
         let alone = several(&backend, &images, &options(1, None));
-        // Runs are equally full: five images at most four at once are three and two.
+        // Runs are equally full: five images, at most four at once, are run as three and two.
         for (max, took) in [(2, 2), (4, 3), (8, 5)] {
-            let got = several(&backend, &images, &options(max, None));
-            for ((a, b), (c, d)) in got.iter().zip(&alone) {
+            let actual = several(&backend, &images, &options(max, None));
+            for ((a, b), (c, d)) in actual.iter().zip(&alone) {
                 let (a, c) = (a.as_ref().unwrap(), c.as_ref().unwrap());
                 assert!(b == d && b.2, "at most {max} at once");
                 assert_eq!((a.batch, &a.class_pixels, a.tiles), (took, &c.class_pixels, [1, 1]));
             }
         }
-        // What does not suit a batch is done as alone: several tiles each, other sizes.
+        // Images that cannot be batched run separately: several tiles each, other sizes.
         let wide = ["g", "h"].map(|name| image(name, 90, 22));
         let tiled = several(&backend, &wide, &options(2, Some(52)));
         assert!(tiled.iter().all(|t| t.0.as_ref().unwrap().tiles != [1, 1] && t.0.as_ref().unwrap().batch == 2));
@@ -107,15 +107,15 @@ fn a_bad_image_fails_alone() {
     let [a, b, c] = images;
     for bad in [nan, two] {
         let fails = bad.channels() == 2;
-        let got = several(&Backend::Cpu, &[a.clone(), bad, b.clone(), c.clone()], &options);
-        assert_eq!(got[1].0.is_err(), fails);
-        for (got, alone) in [&got[0], &got[2], &got[3]].into_iter().zip(&alone) {
-            assert!(got.0.is_ok() && got.1 == alone.1);
+        let actual = several(&Backend::Cpu, &[a.clone(), bad, b.clone(), c.clone()], &options);
+        assert_eq!(actual[1].0.is_err(), fails);
+        for (actual, alone) in [&actual[0], &actual[2], &actual[3]].into_iter().zip(&alone) {
+            assert!(actual.0.is_ok() && actual.1 == alone.1);
         }
     }
 }
 
-/// Memory that holds one tile holds no batch: the tile stays, the batch shrinks.
+/// If memory holds one tile but no batch, the tile keeps its size and the batch shrinks.
 #[test]
 fn memory_shrinks_the_batch() {
     let p = image("a", 100, 60);
@@ -126,7 +126,7 @@ fn memory_shrinks_the_batch() {
     };
     let large = run(1 << 30, 4);
     assert_eq!((large.batch, large.tile), (4, run(1 << 30, 1).tile));
-    // The least that the tile fits, by bisection.
+    // The minimum that the tile fits, by bisection.
     let fits = |memory| {
         let options = SegmentOptions { memory, tile: Some(64), ..Default::default() };
         let mut segmenter = Segmenter::new(Backend::Cpu, model());
@@ -144,7 +144,7 @@ fn memory_shrinks_the_batch() {
     assert!(between.contains(&2) && between.is_sorted() && between.last() == Some(&4), "{between:?}");
 }
 
-/// A batch takes the kernels that one image takes, on any class of adapters: others would round differently.
+/// A batch uses the same kernels as one image, on any class of adapters: others would round differently.
 #[test]
 fn batches_change_no_kernel() {
     for (width, size) in [(8, 64), (256, 16)] {

@@ -5,7 +5,8 @@ use crate::error::{Hint, Message, Result};
 use crate::infer::channels::{Alpha, ChannelKind};
 use crate::infer::image::{Image, Pixels};
 
-/// A source whose alpha channel is left out; what it hid is seen. Says so once a pixel is met that is not opaque.
+/// A source without its alpha channel, so that transparent pixels show their colours. Adds a note once it meets a pixel
+/// that is not opaque.
 pub struct WithoutAlpha {
     source: Box<dyn ImageSource>,
     alpha: usize,
@@ -14,7 +15,7 @@ pub struct WithoutAlpha {
 }
 
 impl WithoutAlpha {
-    /// The source without channel `alpha`.
+    /// Drops channel `alpha` of a source.
     pub fn new(source: Box<dyn ImageSource>, alpha: usize) -> Self {
         let channels = (0..source.info().channels).filter(|&c| c != alpha).collect();
         Self { source, alpha, channels, transparent: false }

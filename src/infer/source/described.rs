@@ -1,11 +1,11 @@
-//! A source with what its file says of the channels.
+//! A source with its file's channel description.
 
 use super::{ImageSource, SourceInfo};
 use crate::error::Result;
 use crate::infer::channels::ChannelKind;
 use crate::infer::image::Image;
 
-/// A source whose channels are of a kind, and have names.
+/// A source with a channel kind and channel names.
 pub struct Described {
     pub source: Box<dyn ImageSource>,
     pub kind: ChannelKind,

@@ -1,10 +1,10 @@
-//! Numbers in place of what is none.
+//! Replacement of NaN and infinite values.
 
 use super::{ImageSource, SourceInfo};
 use crate::error::{Message, Result};
 use crate::infer::image::{Image, Pixels};
 
-/// A source of floats in which a value stands for NaN and the infinities.
+/// A source of floats whose NaN and infinite values are replaced by a number.
 pub struct FillNan {
     source: Box<dyn ImageSource>,
     value: f32,
@@ -12,7 +12,7 @@ pub struct FillNan {
 }
 
 impl FillNan {
-    /// The source with `value` in their place.
+    /// Replaces them by `value`.
     pub fn new(source: Box<dyn ImageSource>, value: f32) -> Self {
         Self { source, value, met: false }
     }
@@ -45,7 +45,7 @@ impl ImageSource for FillNan {
     fn notes(&self) -> Vec<Message> {
         let mut notes = self.source.notes();
         if self.met {
-            notes.push(format!("{} stands for values that are NaN or infinite", self.value).into());
+            notes.push(format!("NaN and infinite values are replaced by {}", self.value).into());
         }
         notes
     }

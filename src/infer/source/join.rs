@@ -1,11 +1,11 @@
-//! Images of one size as the channels of one.
+//! Images of equal size joined as the channels of one.
 
 use super::{ImageSource, SourceInfo};
 use crate::error::{Error, Message, Result};
 use crate::infer::channels::ChannelKind;
 use crate::infer::image::{Image, Pixels, Sample};
 
-/// Sources of equal size and type, such as the pages of a file: the channels of all, in order.
+/// Sources of equal size and type, such as the pages of a file, joined as channels in order.
 pub struct JoinChannels {
     sources: Vec<Box<dyn ImageSource>>,
     names: Vec<String>,
@@ -13,7 +13,7 @@ pub struct JoinChannels {
 }
 
 impl JoinChannels {
-    /// Fails if there is none, or if sizes or types differ. A source's channels are called by its name here.
+    /// Fails if there is no source, or if sizes or types differ. Unnamed channels get the name of their source.
     pub fn new(sources: Vec<(String, Box<dyn ImageSource>)>) -> Result<Self> {
         let mut names = Vec::new();
         for (name, source) in &sources {

@@ -1,4 +1,4 @@
-//! Images in memory behind the interface of files.
+//! Images in memory as sources.
 
 use std::borrow::Cow;
 
@@ -12,12 +12,12 @@ pub struct InMemory<'a> {
 }
 
 impl<'a> InMemory<'a> {
-    /// An image of someone else's, which counts as theirs.
+    /// Borrows an image, whose memory counts as the caller's.
     pub fn borrowed(image: &'a Image) -> Self {
         Self { image: Cow::Borrowed(image) }
     }
 
-    /// An image of its own.
+    /// Takes ownership of an image.
     pub fn owned(image: Image) -> InMemory<'static> {
         InMemory { image: Cow::Owned(image) }
     }

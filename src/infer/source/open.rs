@@ -1,4 +1,4 @@
-//! Images from files.
+//! Opening image files.
 
 use super::options::OpenOptions;
 use super::{FillNan, ImageSource, JoinChannels, Oriented, SelectChannels, WithoutAlpha, read_all};
@@ -36,7 +36,7 @@ pub fn open_image(input: impl Into<Input>, options: &OpenOptions) -> Result<Box<
     selected(Box::new(JoinChannels::new(pages).map_err(about)?), options).map_err(about)
 }
 
-/// A source as it is stored, turned and with the channels that are asked for.
+/// Applies the orientation to a source as stored, and selects the requested channels.
 pub(in crate::infer) fn arranged(
     source: Box<dyn ImageSource>,
     orientation: Orientation,
@@ -56,7 +56,7 @@ fn oriented(source: Box<dyn ImageSource>, by: Orientation, options: &OpenOptions
 fn selected(source: Box<dyn ImageSource>, options: &OpenOptions) -> Result<Box<dyn ImageSource>> {
     let source: Box<dyn ImageSource> = match (&options.channels, source.info().kind.alpha) {
         (Some(channels), _) => Box::new(SelectChannels::new(source, channels.clone())?),
-        // An image of nothing but opacity stays what it is.
+        // An image with only an alpha channel is left unchanged.
         (None, Alpha::At(alpha)) if source.info().channels > 1 => Box::new(WithoutAlpha::new(source, alpha)),
         _ => source,
     };
@@ -66,8 +66,8 @@ fn selected(source: Box<dyn ImageSource>, options: &OpenOptions) -> Result<Box<d
     })
 }
 
-/// Reads a whole image into memory, at most [`MAX_PIXELS`](crate::infer::MAX_PIXELS) of it, with what users should know of
-/// the way it was read.
+/// Reads a whole image into memory, at most [`MAX_PIXELS`](crate::infer::MAX_PIXELS) pixels, with notes for users on
+/// how it was read.
 pub fn read_image(input: impl Into<Input>, options: &OpenOptions) -> Result<(Image, Vec<Message>)> {
     let input = input.into();
     let mut source = open_image(input.clone(), options)?;
@@ -76,8 +76,8 @@ pub fn read_image(input: impl Into<Input>, options: &OpenOptions) -> Result<(Ima
     Ok((image, source.notes()))
 }
 
-/// Fails unless the channels of an opened file suit a network that takes `requested`, or can be made to; says what the user
-/// can choose.
+/// Fails unless the channels of an opened file suit, or can be converted for, a network with `requested` input
+/// channels. The error lists the user's choices.
 pub fn check_channels(input: impl Into<Input>, source: &dyn ImageSource, requested: usize) -> Result<()> {
     let input = &input.into();
     let Err(e) = ChannelMap::of(&source.info(), &source.channel_names(), requested) else { return Ok(()) };
@@ -98,14 +98,14 @@ pub fn check_channels(input: impl Into<Input>, source: &dyn ImageSource, request
     Err(Error::file(input.name(), reason.then(pages)))
 }
 
-/// Pages of an image file: of a TIFF, every image that is not a reduced copy of another; of OME-TIFF and ImageJ stacks,
-/// every plane and time; one for other formats.
+/// Number of pages of an image file. TIFF: images that are not reduced copies of others; OME-TIFF and ImageJ stacks:
+/// every z plane and time; other formats: 1.
 pub fn page_count(input: impl Into<Input>) -> Result<usize> {
     pages_of(&input.into())
 }
 
-/// The size and place of the pixels that [`open_image`] gives, as far as the file says. A `known` size of a pixel of the
-/// full size, micrometres across and down, stands in place of the file's.
+/// Calibration of the pixels that [`open_image`] returns, as far as the file has it. A `known` pixel size of the full
+/// size, in micrometres across and down, replaces the file's.
 pub fn calibration_of(input: impl Into<Input>, options: &OpenOptions, known: Option<[f64; 2]>) -> Result<Calibration> {
     calibration(&input.into(), [options.page, options.level], known, !options.ignore_orientation)
 }

@@ -1,13 +1,13 @@
-//! What of a file is read, as users name it: which page, which channels.
+//! Options for reading a file: pages, channels and more.
 
 use std::str::FromStr;
 
-/// Which pages of a file are meant.
+/// A choice of pages of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PageChoice {
     /// One, counted from 0.
     One(usize),
-    /// Every page, each an image of its own.
+    /// Every page, each as a separate image.
     All,
 }
 
@@ -28,22 +28,22 @@ impl FromStr for PageChoice {
     }
 }
 
-/// What of a file is read, and how.
+/// Options for reading an image file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OpenOptions {
     /// The page, counted from 0.
     pub page: usize,
-    /// Level of a pyramid: 0 is the full size, every further one a smaller copy.
+    /// Pyramid level: 0 is the full size, each further one a smaller copy.
     pub level: usize,
-    /// Whether every page gives channels of one image. Then `page` does not count.
+    /// Whether to read all pages as channels of one image; `page` is then ignored.
     pub pages_as_channels: bool,
-    /// Channels in the order that the network takes them, counted from 0; all but alpha if none are named.
+    /// Channels in the order the network takes them, counted from 0; if absent, all except alpha.
     pub channels: Option<Vec<usize>>,
-    /// Whether rows stay as they are stored, whatever an orientation tag says.
+    /// Whether to keep rows as stored, ignoring any orientation tag.
     pub ignore_orientation: bool,
-    /// What stands for values of a float image that are NaN or infinite.
+    /// Replacement for NaN and infinite values of a float image.
     pub fill_nan: Option<f32>,
-    /// Bytes of memory that the image may take where its format is decoded as a whole (PNG, JPEG, WebP, BMP); no limit
-    /// if absent.
+    /// Maximum bytes of memory for an image whose format is decoded as a whole (PNG, JPEG, WebP, BMP); no limit if
+    /// absent.
     pub memory: Option<u64>,
 }

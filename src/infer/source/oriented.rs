@@ -1,18 +1,18 @@
-//! An image turned as its orientation tag says, window by window.
+//! Orientation of an image, applied window by window.
 
 use super::{ImageSource, SourceInfo};
 use crate::error::{Hint, Message, Result};
 use crate::infer::image::{Image, Pixels};
 use crate::infer::orient::Orientation;
 
-/// A source turned or mirrored; a window of it is one window of what is stored.
+/// A rotated or mirrored source; each window maps to one stored window.
 pub struct Oriented {
     source: Box<dyn ImageSource>,
     by: Orientation,
 }
 
 impl Oriented {
-    /// The source, turned.
+    /// Applies an orientation to a source.
     pub fn new(source: Box<dyn ImageSource>, by: Orientation) -> Self {
         Self { source, by }
     }
@@ -55,13 +55,14 @@ impl ImageSource for Oriented {
     }
 
     fn rows_at_once(&self) -> usize {
-        // Rows of a turned image are columns of the stored one, of which every chunk has all or a tile's.
+        // Rows of a transposed image are columns of the stored one; each crosses all chunks of a strip layout, or one
+        // column of tiles.
         let info = self.source.info();
         if self.by.transpose { self.source.rows_at_once().min(info.width) } else { self.source.rows_at_once() }
     }
 
     fn cache_bytes(&self, rows: usize) -> u64 {
-        // Where rows become columns, every band of a turned image touches all rows that are stored.
+        // After a transpose, every band touches all stored rows.
         self.source.cache_bytes(if self.by.transpose { self.source.info().height } else { rows })
     }
 }

@@ -1,22 +1,22 @@
-//! Some channels of an image.
+//! Selection of channels.
 
 use super::{ImageSource, SourceInfo};
 use crate::error::{Error, Result};
 use crate::infer::channels::{Alpha, ChannelKind, Colour, list_channels};
 use crate::infer::image::Image;
 
-/// Some channels of a source, in the order asked for; a channel may come more than once.
+/// Some channels of a source, in the requested order; a channel may be repeated.
 pub struct SelectChannels {
     source: Box<dyn ImageSource>,
     channels: Vec<usize>,
 }
 
 impl SelectChannels {
-    /// Fails if a channel does not exist, or none is asked for.
+    /// Fails if a channel does not exist, or the list is empty.
     pub fn new(source: Box<dyn ImageSource>, channels: Vec<usize>) -> Result<Self> {
         let have = source.info().channels;
         if channels.is_empty() {
-            return Err(Error::invalid("channels", "none are asked for"));
+            return Err(Error::invalid("channels", "the list is empty"));
         }
         if let Some(c) = channels.iter().find(|c| **c >= have) {
             let list = list_channels(&source.info(), &source.channel_names());

@@ -1,4 +1,4 @@
-//! Files of `assets/fixtures/reading.zip` against what Pillow, tifffile and scikit-image make of them.
+//! Files of `assets/fixtures/reading.zip` against the results of Pillow, tifffile and scikit-image.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -12,14 +12,14 @@ use crate::error::Hint;
 use crate::infer::{Alpha, ChannelMap, Colour, LabelMap, Pixels};
 
 #[derive(Deserialize)]
-struct Right {
+struct Reference {
     width: usize,
     height: usize,
     channels: usize,
     pixels: Vec<f32>,
 }
 
-/// The files in a folder, and what they are.
+/// Unpacked fixtures, with their expected contents.
 struct Files {
     folder: tempfile::TempDir,
     expected: BTreeMap<String, Value>,
@@ -47,7 +47,7 @@ impl Files {
         self.folder.path().join(name)
     }
 
-    fn right(&self, name: &str) -> Right {
+    fn reference(&self, name: &str) -> Reference {
         serde_json::from_value(self.expected[name].clone()).unwrap()
     }
 
@@ -69,34 +69,38 @@ fn all(channels: usize) -> OpenOptions {
 }
 
 #[test]
-fn every_file_is_what_other_readers_make_of_it() {
+fn every_file_matches_other_readers() {
     let files = Files::new();
     let names: Vec<&String> = files.expected.keys().filter(|n| !n.starts_with("luminance")).collect();
     assert!(names.len() >= 101, "{}", names.len());
     for name in names {
-        let right = files.right(name);
+        let reference = files.reference(name);
         let options = match name.as_str() {
             "pages12.tif" => OpenOptions { pages_as_channels: true, ..OpenOptions::default() },
             // All channels, alpha included.
-            _ if name.contains("alpha") || name.contains("rgba") || name.contains("opaque") => all(right.channels),
+            _ if name.contains("alpha") || name.contains("rgba") || name.contains("opaque") => all(reference.channels),
             _ => OpenOptions::default(),
         };
         let mut source = files.open(name, &options);
         let info = source.info();
-        assert_eq!([info.width, info.height, info.channels], [right.width, right.height, right.channels], "{name}");
+        assert_eq!(
+            [info.width, info.height, info.channels],
+            [reference.width, reference.height, reference.channels],
+            "{name}"
+        );
         let whole = read_all(&mut *source).unwrap();
         let max = if name.ends_with(".jpg") { 2.0 } else { 0.0 };
-        let off = floats(&whole).iter().zip(&right.pixels).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let off = floats(&whole).iter().zip(&reference.pixels).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(off <= max, "{name}: off by {off}");
-        // Windows are parts of the whole.
+        // Windows equal parts of the whole.
         let (w, h) = (info.width, info.height);
         for (i, [x0, y0]) in [[0, 0], [w / 3, 1], [1, h / 2], [w - 2, h - 1]].into_iter().enumerate() {
             let (x1, y1) = ((x0 + 1 + 5 * i).min(w), (y0 + 2 + 9 * i).min(h));
-            let got = source.read(x0, y0, x1 - x0, y1 - y0).unwrap();
-            assert_eq!(got.pixels(), whole.part(x0, y0, x1 - x0, y1 - y0).unwrap().pixels(), "{name} {x0} {y0}");
+            let actual = source.read(x0, y0, x1 - x0, y1 - y0).unwrap();
+            assert_eq!(actual.pixels(), whole.part(x0, y0, x1 - x0, y1 - y0).unwrap().pixels(), "{name} {x0} {y0}");
         }
         assert!(source.read(w - 1, 0, 2, 1).is_err() && source.read(0, h, 1, 1).is_err(), "{name}");
-        // The same in bands, as statistics see it.
+        // The same in bands, as statistics read it.
         let mut rows = Vec::new();
         pass(&mut *source, |band| {
             rows.extend(floats(&band));
@@ -108,7 +112,7 @@ fn every_file_is_what_other_readers_make_of_it() {
 }
 
 #[test]
-fn orientations_are_said_and_can_be_ignored() {
+fn orientations_are_reported_and_can_be_ignored() {
     let files = Files::new();
     for tag in 1..=8 {
         for kind in
@@ -128,36 +132,36 @@ fn orientations_are_said_and_can_be_ignored() {
             let mut first = files.open(&upright, &OpenOptions::default());
             assert_eq!(read_all(&mut *stored).unwrap(), read_all(&mut *first).unwrap(), "{name}");
         }
-        // Images and labels alike.
-        let (name, right) = (format!("plain{tag}.tif"), files.right(&format!("plain{tag}.tif")));
+        // Images and labels are rotated alike.
+        let (name, reference) = (format!("plain{tag}.tif"), files.reference(&format!("plain{tag}.tif")));
         let labels = LabelMap::open(files.path(&name)).unwrap();
-        assert_eq!([labels.width(), labels.height()], [right.width, right.height]);
-        assert_eq!(labels.labels().iter().map(|&l| l as f32).collect::<Vec<_>>(), right.pixels);
-        assert_eq!(floats(&Image::open(files.path(&name)).unwrap()), right.pixels);
+        assert_eq!([labels.width(), labels.height()], [reference.width, reference.height]);
+        assert_eq!(labels.labels().iter().map(|&l| l as f32).collect::<Vec<_>>(), reference.pixels);
+        assert_eq!(floats(&Image::open(files.path(&name)).unwrap()), reference.pixels);
         let rows = LabelMap::open_stored(files.path(&name)).unwrap();
         assert_eq!(rows, LabelMap::open(files.path("plain1.tif")).unwrap());
     }
 }
 
 #[test]
-fn turned_images_are_not_held_as_a_whole() {
+fn rotated_images_are_not_held_as_a_whole() {
     let files = Files::new();
     let (upright, oriented) =
         (files.open("tiles1.tif", &Default::default()), files.open("tiles6.tif", &Default::default()));
     assert_eq!(upright.held_bytes(), oriented.held_bytes());
-    // Every band of the turned image touches all rows of tiles.
+    // Every band of the transposed image touches all rows of tiles.
     assert_eq!(oriented.cache_bytes(1), upright.cache_bytes(37));
     assert_eq!(files.open("tiles4.tif", &Default::default()).cache_bytes(16), upright.cache_bytes(16));
 }
 
 #[test]
-fn channels_are_what_the_file_says() {
+fn channels_follow_the_file() {
     let files = Files::new();
     let separate = |name: &str, names: &[&str]| {
         let source = files.open(name, &OpenOptions::default());
         assert_eq!(source.info().kind, ChannelKind::SEPARATE, "{name}");
         assert_eq!(source.channel_names(), names, "{name}");
-        // Never the grey of an RGB image.
+        // An RGB image is never converted to grey here.
         check_channels(files.path(name), &*source, 1).unwrap_err().to_string()
     };
     let e = separate("dyes_imagej.tif", &["DAPI", "GFP", "Cy5"]);
@@ -187,15 +191,15 @@ fn pages_become_channels_only_if_asked() {
     let some = OpenOptions { pages_as_channels: true, channels: Some(vec![11, 2]), ..OpenOptions::default() };
     let mut source = files.open("pages12.tif", &some);
     assert_eq!(source.channel_names(), ["page 11", "page 2"]);
-    let right = files.right("pages12.tif").pixels;
-    let right: Vec<f32> = right.chunks_exact(12).flat_map(|p| [p[11], p[2]]).collect();
-    assert_eq!(floats(&read_all(&mut *source).unwrap()), right);
+    let reference = files.reference("pages12.tif").pixels;
+    let reference: Vec<f32> = reference.chunks_exact(12).flat_map(|p| [p[11], p[2]]).collect();
+    assert_eq!(floats(&read_all(&mut *source).unwrap()), reference);
 }
 
 #[test]
 fn a_fourth_sample_is_a_channel() {
     let files = Files::new();
-    let right = files.right("rgb_nir.tif").pixels;
+    let reference = files.reference("rgb_nir.tif").pixels;
     let mut source = files.open("rgb_nir.tif", &OpenOptions::default());
     assert_eq!((source.info().kind, source.info().channels), (ChannelKind::RGB, 4));
     let map = |requested| ChannelMap::of(&source.info(), &source.channel_names(), requested).unwrap();
@@ -205,16 +209,16 @@ fn a_fourth_sample_is_a_channel() {
     );
     assert_eq!(four.note(false), None);
     let image = read_all(&mut *source).unwrap();
-    assert_eq!(floats(&four.apply(&image).unwrap()), right);
-    let colours: Vec<f32> = right.chunks_exact(4).flat_map(|p| &p[..3]).copied().collect();
+    assert_eq!(floats(&four.apply(&image).unwrap()), reference);
+    let colours: Vec<f32> = reference.chunks_exact(4).flat_map(|p| &p[..3]).copied().collect();
     assert_eq!(floats(&three.apply(&image).unwrap()), colours);
     let last = OpenOptions { channels: Some(vec![3]), ..OpenOptions::default() };
-    let near: Vec<f32> = right.iter().skip(3).step_by(4).copied().collect();
+    let near: Vec<f32> = reference.iter().skip(3).step_by(4).copied().collect();
     assert_eq!(floats(&read_all(&mut *files.open("rgb_nir.tif", &last)).unwrap()), near);
 }
 
 #[test]
-fn alpha_is_left_out_and_said_unless_it_is_opaque() {
+fn alpha_is_dropped_with_a_note_unless_opaque() {
     let files = Files::new();
     for (name, colours, stored) in [
         ("rgba.png", 3, 4),
@@ -225,9 +229,9 @@ fn alpha_is_left_out_and_said_unless_it_is_opaque() {
     ] {
         let (image, notes) = read_image(files.path(name), &OpenOptions::default()).unwrap();
         assert_eq!((image.channels(), image.kind().alpha), (colours, Alpha::LeftOut(colours)), "{name}");
-        let right = files.right(name).pixels;
-        let right: Vec<f32> = right.chunks_exact(stored).flat_map(|p| &p[..colours]).copied().collect();
-        assert_eq!(floats(&image), right, "{name}");
+        let reference = files.reference(name).pixels;
+        let reference: Vec<f32> = reference.chunks_exact(stored).flat_map(|p| &p[..colours]).copied().collect();
+        assert_eq!(floats(&image), reference, "{name}");
         match name {
             "opaque.png" => assert_eq!(notes, Vec::<Message>::new()),
             _ => assert!(
@@ -235,7 +239,7 @@ fn alpha_is_left_out_and_said_unless_it_is_opaque() {
                 "{notes:?}"
             ),
         }
-        // As many channels as with alpha are no reason to take it.
+        // A matching channel count is no reason to use alpha.
         let source = files.open(name, &OpenOptions::default());
         let e = check_channels(files.path(name), &*source, stored).unwrap_err().to_string();
         let list: Vec<String> = (0..stored).map(|c| c.to_string()).collect();
@@ -246,33 +250,30 @@ fn alpha_is_left_out_and_said_unless_it_is_opaque() {
 }
 
 #[test]
-fn colours_become_grey_as_scikit_image_has_it() {
+fn colours_become_grey_as_in_scikit_image() {
     let files = Files::new();
     for name in ["rgba.png", "rgba.tif"] {
         let image = Image::open(files.path(name)).unwrap();
-        let right: Vec<f64> = serde_json::from_value(files.expected[&format!("luminance {name}")].clone()).unwrap();
+        let reference: Vec<f64> = serde_json::from_value(files.expected[&format!("luminance {name}")].clone()).unwrap();
         let grey = image.to_channels(1).unwrap();
-        for (got, expected) in floats(&grey).iter().zip(&right) {
-            assert!((f64::from(*got) - expected).abs() <= 0.5 + 1e-6, "{name}: {got} {expected}");
+        for (actual, expected) in floats(&grey).iter().zip(&reference) {
+            assert!((f64::from(*actual) - expected).abs() <= 0.5 + 1e-6, "{name}: {actual} {expected}");
         }
         let float = Image::new(image.width(), image.height(), 3, Pixels::F32(floats(&image))).unwrap();
-        for (got, expected) in floats(&float.to_channels(1).unwrap()).iter().zip(&right) {
-            assert!((f64::from(*got) - expected).abs() <= 1e-6 * expected.abs(), "{name}: {got} {expected}");
+        for (actual, expected) in floats(&float.to_channels(1).unwrap()).iter().zip(&reference) {
+            assert!((f64::from(*actual) - expected).abs() <= 1e-6 * expected.abs(), "{name}: {actual} {expected}");
         }
     }
 }
 
 #[test]
-fn a_number_stands_for_nan() {
+fn nan_is_replaced() {
     let pixels = Pixels::F32(vec![1.0, f32::NAN, f32::INFINITY, -f32::INFINITY]);
     let image = Image::new(2, 2, 1, pixels).unwrap();
     let mut source = FillNan::new(Box::new(InMemory::owned(image.clone())), -2.5);
     assert_eq!(source.notes(), Vec::<Message>::new());
     assert_eq!(read_all(&mut source).unwrap().pixels(), &Pixels::F32(vec![1.0, -2.5, -2.5, -2.5]));
-    assert_eq!(source.notes(), ["-2.5 stands for values that are NaN or infinite"]);
+    assert_eq!(source.notes(), ["NaN and infinite values are replaced by -2.5"]);
     let e = crate::infer::normalise(&image, &crate::weights::Normalisation::Unit).unwrap_err().to_string();
-    assert!(
-        e.ends_with("the pixel at column 1, row 0 is NaN; OpenOptions::fill_nan puts a number in place of such"),
-        "{e}"
-    );
+    assert!(e.ends_with("the pixel at column 1, row 0 is NaN; OpenOptions::fill_nan replaces such values"), "{e}");
 }

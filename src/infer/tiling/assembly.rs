@@ -1,4 +1,4 @@
-//! From tiles to bands: an image goes through the network tile by tile and comes out as complete rows.
+//! From tiles to bands: runs an image through the network tile by tile and emits complete rows.
 
 use super::grid::{TileGrid, source_window};
 use crate::error::{Error, Result};
@@ -9,21 +9,21 @@ use crate::infer::mask::Ids;
 use crate::infer::orient::TilePlace;
 use crate::infer::source::{ImageSource, SourceInfo};
 
-/// Bytes of a band as sinks get it, about.
+/// Approximate bytes per band for sinks.
 pub(in crate::infer) const SLICE: u64 = 8 << 20;
-/// Rows of it, at most.
+/// Maximum rows per band.
 const SLICE_ROWS: usize = 256;
 
-/// What the network made of a tile.
+/// The network's result for a tile.
 #[derive(Debug, Default)]
 pub(in crate::infer) struct TileResult {
     /// Class ids as floats, `[rows][columns]` of the tile's output.
     pub mask: Vec<f32>,
-    /// Planes of values, `[K][rows][columns]`: probabilities, or what is averaged.
+    /// Planes of values, `[K][rows][columns]`: probabilities, or the planes to average.
     pub planes: Vec<f32>,
 }
 
-/// A tile that waits for its run: of which image, where it lies, the raw pixels read for it.
+/// A queued tile: its image, its place, and the raw pixels read for it.
 pub(in crate::infer) struct QueuedTile {
     pub image: usize,
     pub place: TilePlace,
@@ -32,12 +32,11 @@ pub(in crate::infer) struct QueuedTile {
 
 /// Runs the network on tiles.
 pub(in crate::infer) trait RunTiles {
-    /// Gives each tile's result; `progress` goes from 0 to 1 and may cancel.
-    async fn run(&mut self, waiting: &[QueuedTile], progress: impl FnMut(f64) -> Result<()>)
-    -> Result<Vec<TileResult>>;
+    /// Returns each tile's result; `progress` receives a fraction from 0 to 1 and may cancel.
+    async fn run(&mut self, queued: &[QueuedTile], progress: impl FnMut(f64) -> Result<()>) -> Result<Vec<TileResult>>;
 }
 
-/// How an image is cut into tiles and put together again.
+/// How an image is divided into tiles and reassembled.
 pub(in crate::infer) trait Assembly: MaybeSend {
     /// Number of tiles.
     fn tiles(&self) -> usize;
@@ -48,19 +47,19 @@ pub(in crate::infer) trait Assembly: MaybeSend {
     /// First row and column of a tile.
     fn start(&self, tile: usize) -> [isize; 2];
 
-    /// Takes the result of a tile; they come in order. Complete rows go on.
+    /// Accepts the result of a tile, in tile order. Emits the rows that it completes.
     fn take(&mut self, tile: usize, result: &TileResult, source: &mut dyn ImageSource, out: &mut Emitter)
     -> Result<()>;
 }
 
-/// An image on its way through the network.
+/// An image being segmented.
 pub(in crate::infer) struct ImageInProgress<'a, 'b> {
     pub windows: Windows<'a>,
     pub out: Emitter<'a, 'b>,
     pub assembly: Box<dyn Assembly + 'a>,
 }
 
-/// Runs the tiles of images, of all images in order, `at_once` tiles together.
+/// Runs the tiles of all images in order, `at_once` tiles together.
 pub(in crate::infer) async fn run_tiles(
     images: &mut [ImageInProgress<'_, '_>],
     at_once: usize,
@@ -76,15 +75,15 @@ pub(in crate::infer) async fn run_tiles(
         if now.is_empty() {
             return Ok(());
         }
-        let mut waiting = Vec::new();
+        let mut queued = Vec::new();
         for &(image, tile) in &now {
             if let Some(ImageInProgress { windows, assembly, .. }) = images.get_mut(image) {
                 let (place, pixels) = windows.tile(assembly.start(tile), assembly.shape())?;
-                waiting.push(QueuedTile { image, place, pixels });
+                queued.push(QueuedTile { image, place, pixels });
             }
         }
-        let share = waiting.len() as f64;
-        let results = run.run(&waiting, |part| progress((done + part * share) / total)).await?;
+        let share = queued.len() as f64;
+        let results = run.run(&queued, |part| progress((done + part * share) / total)).await?;
         done += share;
         for ((image, tile), result) in now.into_iter().zip(results) {
             if let Some(ImageInProgress { windows, assembly, out }) = images.get_mut(image) {
@@ -94,17 +93,17 @@ pub(in crate::infer) async fn run_tiles(
     }
 }
 
-/// Where the windows of an image come from.
+/// Reads the windows of an image.
 pub(in crate::infer) struct Windows<'a> {
     pub source: &'a mut dyn ImageSource,
-    /// How its channels become those of the network.
+    /// Conversion of its channels to the network's.
     pub channels: &'a ChannelMap,
     /// Whether colours were lost.
     pub coloured: bool,
 }
 
 impl Windows<'_> {
-    /// Where a tile lies, and the raw pixels it needs, planar.
+    /// A tile's place and the raw pixels it needs, planar.
     pub fn tile(&mut self, start: [isize; 2], [h, w]: [usize; 2]) -> Result<(TilePlace, Vec<f32>)> {
         let SourceInfo { width, height, .. } = self.source.info();
         let rows = source_window(start[0], h, height);
@@ -116,7 +115,7 @@ impl Windows<'_> {
     }
 }
 
-/// Zeros, or an error where a failed allocation would end the program.
+/// Zeros, or an error instead of an abort if memory does not suffice.
 pub(in crate::infer) fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
     let mut v = Vec::new();
     let error = |_| Error::invalid("image", format!("its {len} results do not fit in memory"));
@@ -125,12 +124,12 @@ pub(in crate::infer) fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
     Ok(v)
 }
 
-/// Hands rows on to sinks, in slices of a bounded size, and counts.
+/// Passes rows to sinks in slices of bounded size, and counts classes.
 pub(in crate::infer) struct Emitter<'a, 'b> {
     pub info: &'a BandInfo,
     pub needs: Needs,
     pub sinks: &'a mut [&'b mut dyn BandSink],
-    /// Pixels of every class so far.
+    /// Number of pixels of every class so far.
     pub counts: Vec<u64>,
     next: usize,
 }
@@ -141,7 +140,7 @@ impl<'a, 'b> Emitter<'a, 'b> {
         Ok(Self { info, needs, sinks, counts: vec![0; info.classes.len()], next: 0 })
     }
 
-    /// The next `rows` rows: ids, and probability planes whose rows begin `stride` rows apart.
+    /// Emits the next `rows` rows: ids, and probability planes with a distance of `stride` rows from plane to plane.
     pub fn rows(
         &mut self,
         source: &mut dyn ImageSource,
@@ -188,7 +187,7 @@ impl<'a, 'b> Emitter<'a, 'b> {
     }
 }
 
-/// Bytes of a class id.
+/// Bytes per class id.
 pub(in crate::infer) fn id_bytes(classes: usize) -> u64 {
     if classes <= 256 { 1 } else { 2 }
 }
@@ -198,8 +197,8 @@ pub(in crate::infer) fn no_ids(classes: usize, len: usize) -> Result<Ids> {
     Ok(if classes <= 256 { Ids::U8(zeros(len)?) } else { Ids::U16(zeros(len)?) })
 }
 
-/// Puts the tiles of an exact grid together, a row of tiles after the other; what they keep goes on as soon as the row is
-/// full.
+/// Assembles the tiles of an exact grid row by row; the valid regions are emitted as soon as a row of tiles is
+/// complete.
 pub(in crate::infer) struct Exact<'a> {
     grid: &'a TileGrid,
     ids: Ids,
@@ -247,7 +246,7 @@ impl Assembly for Exact<'_> {
             *values = zeros(planes * rows * width)?;
         }
         if result.mask.len() != oh * ow || result.planes.len() < planes * oh * ow {
-            return Err(Error::invalid("tile", "the network's output has another size than planned"));
+            return Err(Error::invalid("tile", "the network's output differs in size from the plan"));
         }
         for row in 0..rows {
             let from = (y.offset + row) * ow + x.offset;

@@ -1,9 +1,9 @@
-//! Tiles that overlap and are averaged with Gaussian weights, as nnU-Net and MONAI do it: for networks that cannot be tiled
-//! exactly, and to compare with those.
+//! Overlapping tiles averaged with Gaussian weights, as in nnU-Net and MONAI: for networks that cannot be tiled
+//! exactly, and for comparison with those programs.
 //!
-//! Weights are a Gaussian of the tile's edge / 8 around its middle, tiles lie half an edge apart or a little less, spread
-//! evenly (nnU-Net's `compute_gaussian` and `compute_steps_for_sliding_window`, step 0.5). What is averaged is what the
-//! network decides on, and its probabilities. The result is not that of the whole image.
+//! Weights are a Gaussian with sigma = tile side / 8 around the centre. Tiles are at most half a side apart, evenly
+//! spaced (nnU-Net's `compute_gaussian` and `compute_steps_for_sliding_window`, step 0.5). The planes that decide the
+//! class are averaged, and so are probabilities. The result differs from a run on the whole image.
 
 use super::assembly::{Assembly, Emitter, TileResult, no_ids, zeros};
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ use crate::ops::MaskRule;
 pub(in crate::infer) struct BlendAxis {
     /// Pixels of the image.
     pub length: usize,
-    /// Pixels of a tile; may reach beyond a small image.
+    /// Pixels of a tile; may exceed a small image.
     pub tile: usize,
     /// First pixels of the tiles, ascending.
     pub starts: Vec<usize>,
@@ -27,7 +27,7 @@ pub(in crate::infer) struct BlendAxis {
 }
 
 impl BlendAxis {
-    /// Tiles of `tile` pixels over `length`.
+    /// Covers `length` pixels with tiles of `tile` pixels.
     pub fn new(length: usize, tile: usize) -> Self {
         let left = length.saturating_sub(tile);
         let count = (2 * left).div_ceil(tile.max(1)) + 1;
@@ -57,13 +57,13 @@ impl BlendGrid {
     }
 }
 
-/// Puts overlapping tiles together. A tile's planes are `decision` planes that the class is decided on, then probabilities
-/// if they are needed. Rows go on when no further tile covers them.
+/// Assembles overlapping tiles. A tile's planes are `decision` planes that decide the class, then probabilities if
+/// needed. Rows are emitted once no further tile covers them.
 pub(in crate::infer) struct Blended<'a> {
     grid: &'a BlendGrid,
     rule: MaskRule,
     decision: usize,
-    /// Weighted sums of the rows from the first of the present tiles on.
+    /// Weighted sums of rows, from the first row of the current tiles.
     sums: Vec<f32>,
 }
 
@@ -105,7 +105,7 @@ impl Assembly for Blended<'_> {
             *sums = zeros(planes * reach * width)?;
         }
         if result.planes.len() != planes * h * w {
-            return Err(Error::invalid("tile", "the network's output has another size than planned"));
+            return Err(Error::invalid("tile", "the network's output differs in size from the plan"));
         }
         for (plane, values) in result.planes.chunks_exact((h * w).max(1)).enumerate() {
             for ((y, line), wy) in values.chunks_exact(w.max(1)).enumerate().zip(&rows.weight).take(reach) {
@@ -117,7 +117,7 @@ impl Assembly for Blended<'_> {
         if !(tile + 1).is_multiple_of(across) {
             return Ok(());
         }
-        // Up to the next row of tiles all is said.
+        // Rows above the next row of tiles are final.
         let end = rows.starts.get(tile / across + 1).copied().unwrap_or(rows.length).min(rows.length);
         let ready = end - first;
         self.emit(Ready { first, rows: ready, reach }, source, out)?;
@@ -131,16 +131,16 @@ impl Assembly for Blended<'_> {
 
 /// Rows of sums that no further tile covers.
 struct Ready {
-    /// The first, in the image.
+    /// First row in the image.
     first: usize,
-    /// How many.
+    /// Number of rows.
     rows: usize,
-    /// Rows of a plane of sums.
+    /// Rows per plane of sums.
     reach: usize,
 }
 
 impl Blended<'_> {
-    /// Turns rows of sums into means and classes, and hands them on.
+    /// Converts rows of sums to means and classes, and emits them.
     fn emit(&mut self, ready: Ready, source: &mut dyn ImageSource, out: &mut Emitter) -> Result<()> {
         let (Ready { first, rows, reach }, grid, rule, decision) = (ready, self.grid, self.rule, self.decision);
         let (width, sums) = (grid.columns.length, &mut self.sums);
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tiles_lie_as_nnunet_lays_them() {
+    fn tile_positions_match_nnunet() {
         // By the formula of nnU-Net's compute_steps_for_sliding_window, worked out by hand; nnU-Net itself was not run.
         let starts = |length, tile| BlendAxis::new(length, tile).starts;
         assert_eq!(starts(110, 64), [0, 23, 46]);

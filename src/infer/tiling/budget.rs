@@ -1,7 +1,7 @@
-//! What an image takes of the memory budget besides the device's buffers.
+//! An image's share of the memory budget besides the device's buffers.
 //!
-//! `memory` is divided by need: of a kind of tile it is known what the host holds while a row of such tiles goes through, and
-//! the rest is the device's. So wide images get flatter tiles rather than a smaller share.
+//! `memory` is divided by need: the host's use while a row of tiles is processed is known for each kind of tile, and
+//! the device gets the remainder. Wide images therefore get flatter tiles, not a smaller share.
 
 use super::assembly::{SLICE, id_bytes};
 use crate::error::{Error, Result};
@@ -10,10 +10,10 @@ use crate::infer::options::{Blend, SegmentOptions};
 use crate::infer::source::{ImageSource, SourceInfo};
 use crate::text::mib;
 
-/// Largest share of the budget that decoded parts of the file may take, as a divisor.
+/// Divisor for the maximum share of the budget for decoded parts of the file.
 const CACHE_SHARE: u64 = 4;
 
-/// The memory that an image of this kind needs on the host, by the tile's rows and columns.
+/// Host memory that an image needs, by the tile's rows and columns.
 pub(in crate::infer) struct Budget<'a> {
     memory: u64,
     blend: Blend,
@@ -22,11 +22,11 @@ pub(in crate::infer) struct Budget<'a> {
     /// Channels of the network.
     channels: usize,
     source: SourceInfo,
-    /// Runs of a network a tile; the probabilities of several are averaged on the host.
+    /// Network runs per tile; the host averages the probabilities of several.
     runs: usize,
-    /// What the source holds whatever is read.
-    held: u64,
-    /// Bytes of decoded chunks that one more row of a tile keeps, and those that any row does.
+    /// Bytes that the source always holds.
+    source_bytes: u64,
+    /// Tile heights, and the cache size in bytes that each requires.
     cache: Vec<(usize, u64)>,
 }
 
@@ -36,7 +36,7 @@ pub(in crate::infer) struct BudgetedImage<'a> {
     pub needs: Needs,
     /// Channels of the network.
     pub channels: usize,
-    /// Runs of a network a tile.
+    /// Network runs per tile.
     pub runs: usize,
 }
 
@@ -46,23 +46,24 @@ impl<'a> Budget<'a> {
         options: &SegmentOptions,
         BudgetedImage { info, needs, channels, runs }: BudgetedImage<'a>,
     ) -> Self {
-        // A source is asked for some heights, and the next larger one is taken: it cannot be held on to.
+        // Queries the source for some heights and later uses the next larger one, since the source cannot be borrowed
+        // for longer.
         let heights = (4..32).map(|shift| 1usize << shift).take_while(|h| h / 2 < info.height.max(16));
         let cache = heights.map(|h| (h, source.cache_bytes(h))).collect();
-        let (memory, blend, held) = (options.memory, options.blend, source.held_bytes());
-        Self { memory, blend, info, needs, channels, source: source.info(), runs, held, cache }
+        let (memory, blend, source_bytes) = (options.memory, options.blend, source.held_bytes());
+        Self { memory, blend, info, needs, channels, source: source.info(), runs, source_bytes, cache }
     }
 
-    /// Bytes that the source may keep of what it decoded, for tiles of this many rows.
+    /// Cache size in bytes for the source, for tiles of this many rows.
     pub fn cache(&self, rows: usize) -> u64 {
         let requested = self.cache.iter().find(|(h, _)| *h >= rows).or(self.cache.last()).map_or(0, |c| c.1);
         requested.min(self.memory / CACHE_SHARE)
     }
 
-    /// Bytes on the host for one tile of this size more in a batch.
+    /// Host bytes for another tile of this size in a batch.
     pub fn tile(&self, [h, w]: [usize; 2]) -> u64 {
         let pixels = h as u64 * w as u64;
-        // The window as read, in planes, in its place, and as it is uploaded; results as downloaded and as read.
+        // The window as read, as planes, in place, and as uploaded; results as downloaded and as read.
         let channels = self.channels as u64;
         let window = self.source.channels as u64 * self.source.sample.bytes() as u64 + 12 * channels;
         let averaged = if self.runs > 1 { 16 * self.info.planes as u64 + 4 * channels } else { 0 };
@@ -77,33 +78,33 @@ impl<'a> Budget<'a> {
         if self.blend == Blend::Gaussian { self.info.planes as u64 } else { 1 }
     }
 
-    /// Bytes on the host while tiles of this size go through.
+    /// Host bytes while tiles of this size are processed.
     pub fn host(&self, [h, w]: [usize; 2]) -> u64 {
         let (probabilities, decision, transfers) = (self.probabilities(), self.decision(), self.tile([h, w]));
-        // The row of tiles that fills, and what sinks get of it.
+        // The row of tiles being filled, and the slice of it for sinks.
         let rows = h.min(self.info.height) as u64 * self.info.width as u64;
         let sums = if self.blend == Blend::Gaussian { 4 * decision } else { 0 };
         let ids = id_bytes(self.info.classes.len());
         let band = rows * (ids + sums + 4 * probabilities);
         let slice =
             SLICE.min(rows * (ids + 4 * probabilities) + if self.needs.pixels { self.source.row_bytes() } else { 0 });
-        self.held.saturating_add(self.cache(h)).saturating_add(transfers + band + 2 * slice)
+        self.source_bytes.saturating_add(self.cache(h)).saturating_add(transfers + band + 2 * slice)
     }
 
-    /// Bytes that are left for the device. Fails if the host needs more than there is, about the tile of that name.
+    /// Bytes left for the device. Fails if the host alone exceeds the limit; the error refers to the tile as `name`.
     pub fn device(&self, window: [usize; 2], name: &str) -> Result<u64> {
         let host = self.host(window);
         if host < self.memory {
             return Ok(self.memory - host);
         }
-        let what = match self.held > self.memory / 2 {
+        let what = match self.source_bytes > self.memory / 2 {
             true => "the image's file, which has to be decoded in large pieces, and a row of tiles",
             false => "the image's pixels and results, on the host,",
         };
         Err(Error::Limit { what: format!("{name}: {what}"), needed: mib(host), limit: of_memory(self.memory) })
     }
 
-    /// The memory allowed, and the host's part of it, as the limit in an error.
+    /// The memory limit and the host's part of it, for an error message.
     pub fn shared(&self, window: [usize; 2]) -> String {
         let host = mib(self.host(window));
         format!("{}, of which the image and its results take {host}", of_memory(self.memory))
@@ -114,7 +115,7 @@ fn of_memory(bytes: u64) -> String {
     format!("{} of memory", mib(bytes))
 }
 
-/// Fails if not even a row of the image, with the pieces that its file is decoded in, can be in memory: statistics are
+/// Fails if not even a row of the image fits in memory with the pieces in which its file is decoded: statistics are
 /// gathered row by row.
 pub(in crate::infer) fn check_rows(source: &dyn ImageSource, memory: u64) -> Result<()> {
     let min = source.info().row_bytes().saturating_add(source.held_bytes());

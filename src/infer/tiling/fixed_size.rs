@@ -1,10 +1,10 @@
-//! Images for networks that take one size only: windows of exactly that size.
+//! Windows of one size, for networks with a fixed input size.
 
 use super::grid::{TileGrid, TileSpec, plan_axis};
 use crate::error::{Error, Hint, Message, Result};
 
-/// Windows of exactly `size` rows and columns over an image. A smaller image is mirrored up to the window; a larger one
-/// needs a network that can be tiled, which `spec` says, or why not.
+/// Windows of exactly `size` rows and columns over an image. A smaller image is mirrored up to the window. A larger one
+/// needs a network that can be tiled; `spec` gives its requirements, or why it cannot.
 pub(in crate::infer) fn fixed_grid(
     image: [usize; 2],
     size: [usize; 2],
@@ -12,7 +12,7 @@ pub(in crate::infer) fn fixed_grid(
     margin: usize,
 ) -> Result<TileGrid> {
     let larger = (0..2).any(|i| image[i] > size[i].saturating_sub(2 * margin));
-    // A window that is all halo keeps nothing.
+    // A window without a valid region is useless.
     let spec = spec.and_then(|spec| {
         let min = (0..2).map(|i| TileSpec { minimum: size[i], ..spec }.smallest_tile()).collect::<Result<Vec<_>>>();
         match min {
@@ -25,7 +25,7 @@ pub(in crate::infer) fn fixed_grid(
         Err(_) if !larger => TileSpec { align: 1, halo: 0, margin, minimum: 1 },
         Err(why) => {
             let [h, w] = image;
-            // What loses a margin cannot be blended.
+            // Networks that lose a margin cannot be blended.
             let blend = match margin {
                 0 => Message::from("tile it with `").then(Hint::BlendGaussian).then("`, "),
                 _ => Message::default(),
@@ -52,18 +52,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_have_the_one_size() {
+    fn windows_have_the_fixed_size() {
         let spec = TileSpec { align: 8, halo: 16, margin: 0, minimum: 64 };
         for (image, tiles) in [([64, 48], 1), ([10, 7], 1), ([65, 48], 2), ([200, 100], 6 * 5)] {
             let grid = fixed_grid(image, [64, 48], Ok(spec), 0).unwrap();
             assert_eq!(([grid.rows.window, grid.columns.window], grid.len()), ([64, 48], tiles), "{image:?}");
-            let kept: usize = grid.iter().map(|t| t.y.valid.len() * t.x.valid.len()).sum();
-            assert_eq!(kept, image[0] * image[1]);
+            let valid_pixels: usize = grid.iter().map(|t| t.y.valid.len() * t.x.valid.len()).sum();
+            assert_eq!(valid_pixels, image[0] * image[1]);
         }
     }
 
     #[test]
-    fn a_network_of_the_whole_image_takes_no_larger_ones() {
+    fn untileable_networks_refuse_larger_images() {
         let global = || Err("global pooling".to_string());
         assert_eq!(fixed_grid([64, 64], [64, 64], global(), 0).unwrap().len(), 1);
         assert_eq!(fixed_grid([30, 64], [64, 64], global(), 0).unwrap().rows.window, 64);

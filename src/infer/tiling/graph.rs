@@ -1,4 +1,4 @@
-//! The graph that a tile runs: raw pixels in, class ids and probabilities out.
+//! The graph of a tile: from raw pixels to class ids and probabilities.
 
 use crate::error::Result;
 use crate::graph::Graph;
@@ -12,16 +12,16 @@ pub(in crate::infer) const MASK: &str = "mask";
 pub(in crate::infer) const PROBABILITY: &str = "probability";
 pub(in crate::infer) const DECISION: &str = "decision";
 
-/// What is read of a tile.
+/// Outputs to read for a tile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TileOutputs {
     /// Probabilities of every class.
     pub probabilities: bool,
-    /// What the class is decided on, in place of the class.
+    /// The planes that decide the class, instead of the class.
     pub decision: bool,
 }
 
-/// What a tile's graph gives.
+/// Options of a tile's graph.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::infer) struct TileRequest {
     pub mask: bool,
@@ -29,32 +29,32 @@ pub(in crate::infer) struct TileRequest {
     pub probabilities: bool,
 }
 
-/// A network's rule, for probabilities where it decides on something else.
+/// A network's decision rule in terms of probabilities, if it decides on logits.
 pub(in crate::infer) fn on_probabilities(built: &Built) -> MaskRule {
     match built.rule {
-        // A threshold of logits.
+        // Convert a threshold on logits.
         MaskRule::Threshold(t) if built.decision != built.probability => MaskRule::Threshold(1.0 / (1.0 + (-t).exp())),
         rule => rule,
     }
 }
 
-/// Tiles that are run together.
+/// Tiles that run together.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::infer) struct TileBatch {
-    /// How many.
+    /// Number of tiles.
     pub tiles: usize,
     /// Rows and columns of each.
     pub shape: [usize; 2],
 }
 
-/// A network around which a tile's pixels become its results.
+/// A network extended from a tile's pixels to its results.
 pub(in crate::infer) struct TileGraph {
     pub graph: Graph,
-    /// How probabilities, or what is decided on, become classes.
+    /// How probabilities, or the decision planes, become classes.
     pub rule: MaskRule,
 }
 
-/// Raw pixels in, class ids and `planes` probabilities out.
+/// From raw pixels to class ids and `planes` probabilities.
 pub(in crate::infer) fn tile_graph(
     model: &Model,
     TileBatch { tiles, shape: [h, w] }: TileBatch,

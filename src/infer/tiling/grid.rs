@@ -1,28 +1,27 @@
-//! Exact tiling: which windows of an image the network runs on, and which pixels of each are kept.
+//! Exact tiling: the windows of an image that the network runs on, and the valid region of each.
 //!
-//! Tiled output equals the output of one run on the whole image, pixel for pixel, because every kept pixel sees what
-//! it would see there: the same pixels, the same pooling grid (windows start at multiples of `align` from each other)
-//! and no window edge closer than `halo` unless it is the edge of the whole run too. One axis at a time; a grid is the
-//! product of two.
+//! Tiled output equals the output of one run on the whole image, pixel for pixel, because every valid pixel has the
+//! same inputs as there: the same pixels, the same pooling grid (window starts differ by multiples of `align`), and no
+//! window edge closer than `halo` unless it is also the edge of the whole run. Axes are planned separately; a grid is
+//! the product of two.
 //!
-//! On an axis, a run on `input` pixels gives `output = input - 2 * margin`. The whole run takes the smallest legal input
-//! whose output covers the image: it starts `margin` before the image, and what is missing on either side is
-//! mirrored.
+//! On an axis, a run on `input` pixels gives `output = input - 2 * margin`. The whole run uses the smallest legal input
+//! whose output covers the image: it starts `margin` before the image, and missing pixels on either side are mirrored.
 
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 pub use crate::ops::mirror;
 
-/// Pixels per side that coordinates on the device can count.
+/// Maximum side length that coordinates on the device can represent.
 const MAX_LENGTH: usize = i32::MAX as usize;
 
-/// What tiling must know of a network, for one axis. Legal inputs are `minimum + k * align`.
+/// Tiling requirements of a network, for one axis. Legal inputs are `minimum + k * align`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TileSpec {
-    /// Shifts of the input by multiples of this shift the output and change nothing else; `2^depth`.
+    /// Shifting the input by a multiple of this only shifts the output; `2^depth`.
     pub align: usize,
-    /// Output pixels closer than this to the edge of a window inside the image are wrong; 0 without padding.
+    /// Width of the invalid margin at window edges inside the image; 0 without padding.
     pub halo: usize,
     /// Pixels lost on each side; 0 with padding `same`, 92 for 572 -> 388.
     pub margin: usize,
@@ -41,7 +40,7 @@ impl TileSpec {
         Self { align, halo: 0, margin, minimum }
     }
 
-    /// The smallest window that several of can cover an image.
+    /// The smallest window size with which several windows can cover an image.
     pub fn smallest_tile(&self) -> Result<usize> {
         let Self { align, halo, margin, minimum } = *self;
         let lost = margin.checked_mul(2);
@@ -52,7 +51,7 @@ impl TileSpec {
         }
     }
 
-    /// The input of a run on a whole image of `length` pixels.
+    /// Input size of a run on a whole image of `length` pixels.
     pub(in crate::infer) fn whole(&self, length: usize) -> Result<usize> {
         self.legal(length.saturating_add(2 * self.margin))
     }
@@ -78,9 +77,9 @@ impl TileSpec {
 pub struct AxisWindow {
     /// First input pixel in image coordinates; negative inside the margin before the image.
     pub start: isize,
-    /// The image's pixels that this window provides.
+    /// Valid region in image coordinates.
     pub valid: Range<usize>,
-    /// Where `valid.start` is in the window's output.
+    /// Position of `valid.start` in the window's output.
     pub offset: usize,
 }
 
@@ -89,20 +88,20 @@ pub struct AxisWindow {
 pub struct AxisPlan {
     /// Pixels of the image.
     pub length: usize,
-    /// Output pixels of a run on the whole image: the image, extended at its end so that the size is legal.
+    /// Output pixels of a run on the whole image, which is extended at its end to a legal size.
     pub padded: usize,
     /// Input pixels of every window.
     pub window: usize,
     /// Output pixels of every window.
     pub output: usize,
-    /// The windows, in the order of the pixels they keep. Together these are the image, each pixel once.
+    /// The windows in order of their valid regions, which partition the image.
     pub windows: Vec<AxisWindow>,
 }
 
 /// Plans windows of at most `window` input pixels over an axis of `length` pixels.
 ///
-/// The size used is the largest legal one not above `window`; an image that fits gets one window. Fails if windows of
-/// that size keep nothing, and says which tile would do.
+/// Uses the largest legal size not above `window`; an image that fits gets one window. Fails if windows of that size
+/// have no valid region; the error names a usable size.
 pub fn plan_axis(length: usize, window: usize, spec: &TileSpec) -> Result<AxisPlan> {
     let smallest = spec.smallest_tile()?;
     let TileSpec { align, halo, margin, .. } = *spec;
@@ -128,12 +127,12 @@ pub fn plan_axis(length: usize, window: usize, spec: &TileSpec) -> Result<AxisPl
     // Both sizes are legal, so the last start is a multiple of `align` too.
     let last = padded - output;
     let mut windows = Vec::new();
-    let (mut start, mut kept) = (0, 0);
-    while kept < length {
-        // At the padded edge the window ends as the whole run does: everything up to it is right.
-        let right = if start == last { start + output } else { start + output - halo };
-        let valid = kept..right.min(length);
-        kept = valid.end;
+    let (mut start, mut covered) = (0, 0);
+    while covered < length {
+        // At the padded edge the window ends where the whole run does: everything up to it is valid.
+        let valid_end = if start == last { start + output } else { start + output - halo };
+        let valid = covered..valid_end.min(length);
+        covered = valid.end;
         windows.push(AxisWindow { start: input_start(start), offset: valid.start - start, valid });
         start = (start + stride).min(last);
     }
@@ -149,7 +148,7 @@ pub struct Tile {
     pub x: AxisWindow,
 }
 
-/// The windows of an image: every row window with every column window.
+/// The windows of an image: all pairs of row and column windows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TileGrid {
     /// The vertical axis.
@@ -169,7 +168,7 @@ impl TileGrid {
         self.rows.windows.len() * self.columns.windows.len()
     }
 
-    /// Whether there is no tile; never so for a planned grid.
+    /// Whether there are no tiles; never true for a planned grid.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -181,8 +180,8 @@ impl TileGrid {
     }
 }
 
-/// The smallest range of real pixels from which every pixel of a tile can be fetched by [`mirror`]; never longer than the
-/// tile or the image.
+/// The smallest range of image pixels from which [`mirror`] can fetch every pixel of a tile; never longer than the tile
+/// or the image.
 pub fn source_window(tile_start: isize, tile_len: usize, image_len: usize) -> Range<usize> {
     let first = mirror(tile_start, image_len);
     if tile_len == 0 || image_len == 0 {
@@ -193,7 +192,7 @@ pub fn source_window(tile_start: isize, tile_len: usize, image_len: usize) -> Ra
     }
     let edge = image_len as i128 - 1;
     let period = 2 * edge;
-    // The walk over the tile goes up and down between the edges; it turns where it meets one.
+    // Mirrored coordinates bounce between the image's edges.
     let begin = (tile_start as i128).rem_euclid(period);
     let end = begin + (tile_len as i128 - 1);
     let fold = |i: i128| {

@@ -1,7 +1,7 @@
-//! Tiles: how an image is cut ([`plan`]), run ([`runner`]) and put together again ([`assembly`]).
+//! Tiles: how an image is divided ([`plan`]), run ([`runner`]) and reassembled ([`assembly`]).
 //!
-//! [`plan::TilePlanner`] decides. It asks [`grid`] and [`blend`] where tiles of a size lie, [`search`] for the size of the least
-//! work, [`budget`] for what the host holds meanwhile, and the backend for what a tile's [`graph`] takes on the device.
+//! [`plan::TilePlanner`] decides. It gets tile positions from [`grid`] and [`blend`], the size with the least work from
+//! [`search`], the host's memory use from [`budget`], and the device's use by a tile's [`graph`] from the backend.
 
 pub(super) mod assembly;
 pub(super) mod blend;

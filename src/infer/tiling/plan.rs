@@ -1,4 +1,4 @@
-//! Which tiles, and how many at a time, fit the device and the memory budget.
+//! The choice of tiles and batch size that fit the device and the memory budget.
 
 use super::assembly::{Assembly, Exact};
 use super::blend::{BlendGrid, Blended};
@@ -17,23 +17,23 @@ use crate::session::{Backend, Excess, PlannedGraph, Planning};
 use crate::tensor::{Precision, Shape};
 use std::collections::HashMap;
 
-/// Edge of blended tiles, where none is asked for.
+/// Default side of blended tiles.
 const EDGE: usize = 512;
 
-/// A kind of tile, and how many of it are run together.
+/// A kind of tile, with its batch size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::infer) struct TileKind {
     /// Rows and columns of its window.
     pub shape: [usize; 2],
-    /// Tiles a run.
+    /// Tiles per run.
     pub batch: usize,
     pub outputs: TileOutputs,
     pub exact: bool,
-    /// How numbers are stored.
+    /// Precision of activations and weights.
     pub precision: Precision,
 }
 
-/// An image to be cut into tiles.
+/// An image to divide into tiles.
 #[derive(Clone, Copy)]
 pub(in crate::infer) struct CutRequest<'a> {
     pub backend: &'a Backend,
@@ -51,15 +51,15 @@ impl CutRequest<'_> {
     }
 }
 
-/// How an image is cut, and what its tiles are run in.
+/// How an image is divided, and how its tiles are run.
 pub(in crate::infer) struct TilePlan {
     pub cut: Cut,
     pub kind: TileKind,
-    /// Bytes that the source may keep of what it decoded.
+    /// Cache size for the source, in bytes.
     pub cache: u64,
 }
 
-/// How an image is cut.
+/// How an image is divided.
 pub(in crate::infer) enum Cut {
     Exact(TileGrid),
     Blended(BlendGrid),
@@ -82,7 +82,7 @@ impl Cut {
         }
     }
 
-    /// What puts the tiles together; `planes` are decided on by `rule` where they are averaged.
+    /// Creates the assembly of the tiles. If they are averaged, `rule` decides on `planes` planes.
     pub fn assembly(&self, rule: MaskRule, planes: usize) -> Box<dyn Assembly + '_> {
         match self {
             Self::Exact(grid) => Box::new(Exact::new(grid)),
@@ -91,12 +91,12 @@ impl Cut {
     }
 }
 
-/// Why the device does not take tiles of a kind.
+/// Why a kind of tile does not fit the device.
 #[derive(Clone, Debug)]
 enum Obstacle {
-    /// The memory that the caller allows.
+    /// The caller's memory limit.
     Memory(Excess),
-    /// A limit of the device: the parts of an [`Error::Limit`].
+    /// A device limit, as the parts of an [`Error::Limit`].
     Device { what: String, needed: String, limit: String },
 }
 
@@ -109,15 +109,15 @@ impl From<Obstacle> for Error {
     }
 }
 
-/// Finds tiles for an ensemble, and keeps what it has found: planning takes milliseconds, and images come in series.
+/// Finds tiles for an ensemble and caches the results: planning takes milliseconds, and images come in series.
 #[derive(Debug)]
 pub(in crate::infer) struct TilePlanner {
     pub ensemble: Ensemble,
-    /// By kind of tile and the memory that the device may take: what stands in the way.
+    /// Obstacles by kind of tile and device memory.
     obstacles: HashMap<(TileKind, u64), Option<Obstacle>>,
-    /// Plans of the kind that was last found to fit: the tiles' sessions are made of them.
+    /// Plans of the last kind that was found to fit, from which its sessions are created.
     planned: Option<(TileKind, Vec<PlannedGraph>)>,
-    /// The network takes one image at a time, as an ONNX file may.
+    /// Whether the network accepts only one image at a time, as an ONNX file may.
     unbatched: bool,
 }
 
@@ -126,12 +126,13 @@ impl TilePlanner {
         Self { ensemble, obstacles: HashMap::new(), planned: None, unbatched: false }
     }
 
-    /// What tiling must know of the models, or why they cannot be tiled.
+    /// Tiling requirements of the models, or why they cannot be tiled.
     pub fn tile_spec(&self) -> Result<Result<TileSpec, String>> {
         self.ensemble.tile_spec(tile_spec)
     }
 
-    /// The tiles of an image, and of `others` of its size that are single tiles too and run with it, by their budgets.
+    /// Plans the tiles of an image. `others` are the budgets of further images of the same size that run with it, if
+    /// each is a single tile.
     pub fn plan(&mut self, request: &CutRequest, others: &[Budget]) -> Result<TilePlan> {
         let cut = self.cut(request)?;
         let (shape, tiles) = (cut.shape(), cut.tiles());
@@ -144,12 +145,12 @@ impl TilePlanner {
         Ok(TilePlan { cut, kind: request.kind(shape, batch), cache: request.budget.cache(shape[0]) })
     }
 
-    /// The plans of tiles of a kind, once, if it is the last that was found to fit.
+    /// Takes the plans of a kind of tile, if it is the last that was found to fit.
     pub fn take_planned(&mut self, kind: &TileKind) -> Vec<PlannedGraph> {
         self.planned.take().filter(|p| p.0 == *kind).map_or_else(Vec::new, |p| p.1)
     }
 
-    /// The tiles that fit the device and the memory budget with the least work.
+    /// The tiles with the least work that fit the device and the memory budget.
     fn cut(&mut self, request: &CutRequest) -> Result<Cut> {
         let CutRequest { backend, options, outputs, size: [height, width], budget } = *request;
         let rule = self.ensemble.size_rule();
@@ -169,7 +170,7 @@ impl TilePlanner {
         if let Some(cut) = self.tried(request)? {
             return Ok(cut);
         }
-        // A network that cannot be tiled still runs on the whole image: any halo does for a single window.
+        // A network that cannot be tiled still runs on the whole image: for a single window any halo is valid.
         let whole_spec = TileSpec { align: rule.step, halo: 0, margin: rule.margin, minimum: rule.minimum };
         if options.blend == Blend::Gaussian {
             return self.blend(request, &whole_spec).map(Cut::Blended);
@@ -197,7 +198,7 @@ impl TilePlanner {
             let reason = format!("{first}; and this network cannot be tiled exactly: {why}; ");
             Error::invalid(what, Message::from(reason).then(way))
         })?;
-        // What a pixel of a tile takes on the device decides how much a row of the band weighs against it.
+        // The device's bytes per tile pixel determine the weight of a band's row against it.
         let smallest = spec.smallest_tile()?;
         let mut min = 0;
         for graph in self.ensemble.tile_graphs([smallest; 2], outputs, 1)? {
@@ -209,8 +210,8 @@ impl TilePlanner {
         choose([height, width], cap, &spec, bytes, |window| self.fits(request, window)).map(Cut::Exact)
     }
 
-    /// How an image is cut for a network for whose sizes no rule was found: it runs on the whole image, or on blended
-    /// tiles of a size that it takes. `None` for all others.
+    /// The division for a network without a size rule: the whole image, or blended tiles of a size that it accepts.
+    /// `None` for all other networks.
     fn tried(&mut self, request: &CutRequest) -> Result<Option<Cut>> {
         let CutRequest { options, size: [height, width], .. } = *request;
         let (margin, network) = (self.ensemble.size_rule().margin, self.ensemble.first().architecture.clone());
@@ -235,7 +236,7 @@ impl TilePlanner {
         fixed_grid([height, width], window, Err(why), margin).map(Cut::Exact).map(Some)
     }
 
-    /// Overlapping tiles: of the edge asked for, or else the largest up to 512 pixels that fit.
+    /// Overlapping tiles with the requested side, or otherwise the largest side up to 512 pixels that fits.
     fn blend(&mut self, request: &CutRequest, spec: &TileSpec) -> Result<BlendGrid> {
         if spec.margin > 0 {
             let reason = match self.tile_spec()? {
@@ -262,14 +263,14 @@ impl TilePlanner {
         }
     }
 
-    /// Whether tiles of `window` rows and columns fit the device and the memory budget.
+    /// Checks that tiles of `window` rows and columns fit the device and the memory budget.
     fn fits(&mut self, request: &CutRequest, window: [usize; 2]) -> Result<()> {
         let (budget, name) = (request.budget, tile_name(window));
-        // What the host does not need is the device's.
+        // The device gets what the host does not need.
         let memory = budget.device(window, &name)?;
         match self.on_device(request.backend, request.kind(window, 1), memory)? {
             None => Ok(()),
-            // The user knows the whole of it, not what is left for the device.
+            // Users know the total limit, not the device's remainder.
             Some(Obstacle::Memory(excess)) => {
                 let (what, limit) = (format!("{name}: the network"), budget.shared(window));
                 Err(Error::Limit { what, needed: excess.needed(), limit })
@@ -280,7 +281,7 @@ impl TilePlanner {
         }
     }
 
-    /// What keeps tiles of a kind off the device, if anything does.
+    /// Why tiles of a kind do not fit the device; `None` if they do.
     fn on_device(&mut self, backend: &Backend, kind: TileKind, memory: u64) -> Result<Option<Obstacle>> {
         if let Some(known) = self.obstacles.get(&(kind, memory)) {
             return Ok(known.clone());
@@ -298,9 +299,9 @@ impl TilePlanner {
         Ok(obstacle)
     }
 
-    /// Plans all graphs that tiles of a kind run through.
+    /// Plans all graphs of a kind of tile.
     fn planned(&self, backend: &Backend, kind: TileKind, memory: u64) -> Result<Planned> {
-        // What one session takes the next cannot have.
+        // Each session reduces the memory for the next.
         let (mut left, mut plans) = (memory, Vec::new());
         for graph in self.ensemble.tile_graphs(kind.shape, kind.outputs, kind.batch)? {
             match backend.plan(&graph, left)? {
@@ -314,9 +315,8 @@ impl TilePlanner {
         Ok(Planned::Fits(plans))
     }
 
-    /// How many of `tiles` tiles of a shape, and of their orientations, one run takes: at most what is asked for, no more
-    /// than make the runs equally full, and half as many where memory does not hold them. `others` are bytes that other
-    /// images of the batch take on the host.
+    /// Batch size for `tiles` tiles of a shape, counting orientations: at most the requested one, no larger than needed
+    /// for equally full runs, and halved until memory suffices. `others` are host bytes for other images of the batch.
     fn batch(&mut self, request: &CutRequest, shape: [usize; 2], tiles: usize, others: u64) -> Result<usize> {
         let CutRequest { backend, options, budget, .. } = *request;
         let runs = tiles * self.ensemble.runs_together(shape);
@@ -330,7 +330,7 @@ impl TilePlanner {
             };
             match obstacle {
                 Ok(None) => return Ok(batch),
-                // An image alone was seen to fit.
+                // A single image was already found to fit.
                 Ok(Some(_)) if batch == 1 && others == 0 => return Ok(1),
                 Ok(Some(obstacle)) if batch == 1 => return Err(obstacle.into()),
                 Ok(Some(_)) => batch = even(batch / 2),
@@ -344,7 +344,7 @@ impl TilePlanner {
     }
 }
 
-/// What came of planning all graphs of a kind of tile.
+/// Result of planning all graphs of a kind of tile.
 enum Planned {
     Fits(Vec<PlannedGraph>),
     Exceeds(Excess),
@@ -354,12 +354,12 @@ fn tile_name([rows, columns]: [usize; 2]) -> String {
     format!("a tile of {columns}x{rows} pixels")
 }
 
-/// What tiling must know of a model, or why it cannot be tiled.
+/// Tiling requirements of a model, or why it cannot be tiled.
 fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
     if !model.architecture.ruled() {
         return Ok(Err("for its sizes no rule was found".into()));
     }
-    // One rule for both axes: it does not matter which is which.
+    // One rule for both axes: their order does not matter.
     let architecture = model.architecture.untransposed().unwrap_or_else(|| model.architecture.clone());
     let rule = architecture.size_rule();
     let [h, w] = architecture.fixed_size().map(|n| n.unwrap_or(rule.minimum + 4 * rule.step));
@@ -376,9 +376,9 @@ fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
             Ok(f) if f.align > rule.step || !rule.step.is_multiple_of(f.align) => {
                 return Err(Error::invalid("model", format!("alignment {} does not divide {}", f.align, rule.step)));
             }
-            // Without padding every output pixel of a window is right, however near its edge.
+            // Without padding every output pixel of a window is valid, however close to its edge.
             Ok(_) if rule.margin > 0 => {}
-            // Kept regions begin and end at multiples of `align`, as the footprint's blocks do.
+            // Valid regions begin and end at multiples of `align`, as the footprint's blocks do.
             Ok(f) => halo = halo.max(f.before.max(f.after).next_multiple_of(rule.step)),
             Err(why) => return Ok(Err(why)),
         }

@@ -1,8 +1,8 @@
-//! Runs tiles: an [`Ensemble`]'s networks, ready for tiles of one shape, so many a run.
+//! Runs the networks of an [`Ensemble`] on batches of tiles of one shape.
 //!
-//! A batch is tiles and their orientations, of one or several images. Every kernel treats the images of a batch alone,
-//! so results do not depend on who else is in it. Probabilities of several runs are added on the host, in `f32` and in a
-//! fixed order.
+//! A batch consists of tiles and their orientations, of one or several images. Kernels process the images of a batch
+//! independently, so results do not depend on its other members. Probabilities of several runs are summed on the host,
+//! in `f32` and in a fixed order.
 
 use super::graph::{DECISION, INFO, MASK, PROBABILITY, TileBatch, TileOutputs, WINDOW};
 use super::plan::TileKind;
@@ -19,40 +19,40 @@ use crate::tensor::HostTensor;
 /// A tile to run.
 #[derive(Clone, Copy, Debug)]
 pub struct TileInput<'a> {
-    /// Where it lies.
+    /// Its position.
     pub place: &'a TilePlace,
     /// The raw samples of the place's rows and columns, planar (channel, row, column).
     pub pixels: &'a [f32],
-    /// How its image is normalised, for each model.
+    /// Normalisation of its image, for each model.
     pub affines: &'a [Vec<ChannelAffine>],
 }
 
-/// What the networks make of a tile; empty what is not asked for.
+/// The networks' results for a tile; fields that were not requested are empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TileOutput {
-    /// Class ids, `[H, W]` of the network's output; empty where the decision is asked for.
+    /// Class ids, `[H, W]` of the network's output; empty if the decision is requested.
     pub mask: Vec<f32>,
-    /// What classes are decided on, `[K, H, W]`.
+    /// The planes that decide the class, `[K, H, W]`.
     pub decision: Vec<f32>,
     /// Probabilities, `[K, H, W]`.
     pub probabilities: Vec<f32>,
 }
 
-/// The networks of an [`Ensemble`], ready for tiles of one shape.
+/// The networks of an [`Ensemble`], prepared for tiles of one shape.
 #[derive(Debug)]
 pub struct TileRunner {
     tile: [usize; 2],
     margin: usize,
     batch: usize,
     groups: Vec<Vec<Orientation>>,
-    /// For each model a session for each of `groups`.
+    /// For each model, a session per entry of `groups`.
     members: Vec<Vec<Executable>>,
     rule: MaskRule,
     outputs: TileOutputs,
 }
 
 impl TileRunner {
-    /// Compiles and allocates what tiles of `tile` rows and columns need, `batch` of them or of their orientations a run.
+    /// Compiles and allocates for tiles of `tile` rows and columns and a batch of `batch` tiles or orientations.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new(
         backend: &Backend,
@@ -76,7 +76,7 @@ impl TileRunner {
         Self::load(backend, ensemble, batch, outputs, Vec::new()).await
     }
 
-    /// The networks for a kind of tile, of the plans that were made to see whether it fits; none, and they are planned here.
+    /// Prepares a kind of tile from the plans made when checking that it fits; plans it here if there are none.
     pub(in crate::infer) async fn of_kind(
         backend: &Backend,
         ensemble: &Ensemble,
@@ -113,27 +113,27 @@ impl TileRunner {
         Ok(Self { tile: shape, margin: ensemble.size_rule().margin, batch: tiles, groups, members, rule, outputs })
     }
 
-    /// Bytes of device memory held.
+    /// Bytes of device memory in use.
     pub fn device_bytes(&self) -> u64 {
         self.members.iter().flatten().map(Executable::device_bytes).sum()
     }
 
-    /// Tiles, or orientations of tiles, that one run takes.
+    /// Tiles, or orientations of tiles, per run.
     pub fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Tiles that fill the batch.
+    /// Number of tiles that fill the batch.
     pub fn tiles_at_once(&self) -> usize {
         self.batch.div_ceil(self.groups.first().map_or(1, Vec::len).max(1))
     }
 
-    /// How what classes are decided on becomes classes.
+    /// How the decision planes become classes.
     pub fn rule(&self) -> MaskRule {
         self.rule
     }
 
-    /// Runs tiles, any number. `progress` gets a fraction from 0 to 1 and may cancel.
+    /// Runs any number of tiles. `progress` receives a fraction from 0 to 1 and may cancel.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(&mut self, tiles: &[TileInput], progress: impl FnMut(f64) -> Result<()>) -> Result<Vec<TileOutput>> {
         block_on(self.run_async(tiles, progress))
@@ -167,12 +167,13 @@ impl TileRunner {
                     let all = requested.read(executable).await?;
                     for (k, Job { tile, by }) in part.iter().enumerate() {
                         let Some(result) = results.get_mut(*tile) else { continue };
-                        let own = all.of(k, batch);
+                        let output_of_tile = all.of(k, batch);
                         match runs_a_tile {
-                            1 => *result = own,
-                            _ => {
-                                add(&mut result.probabilities, by.inverse().planes(&own.probabilities, by.size(output)))
-                            }
+                            1 => *result = output_of_tile,
+                            _ => add(
+                                &mut result.probabilities,
+                                by.inverse().planes(&output_of_tile.probabilities, by.size(output)),
+                            ),
                         }
                     }
                 }
@@ -186,8 +187,8 @@ impl TileRunner {
 
     fn check(&self, tiles: &[TileInput]) -> Result<()> {
         let members = self.members.len();
-        let wrong = tiles.iter().find(|t| t.place.size != self.tile || t.affines.len() != members);
-        let Some(TileInput { place, affines, .. }) = wrong else { return Ok(()) };
+        let mismatched = tiles.iter().find(|t| t.place.size != self.tile || t.affines.len() != members);
+        let Some(TileInput { place, affines, .. }) = mismatched else { return Ok(()) };
         let reason = format!("a tile of {:?} with {} normalisations was given", place.size, affines.len());
         Err(Error::invalid("tile", format!("{reason} to {members} models for {:?}", self.tile)))
     }
@@ -201,7 +202,7 @@ impl TileRunner {
         self.members.len() * self.groups.iter().map(Vec::len).sum::<usize>()
     }
 
-    /// Makes of sums what is asked for.
+    /// Converts sums to the requested outputs.
     fn average(&self, result: &mut TileOutput, runs: usize, pixels: usize) {
         let factor = 1.0 / runs as f32;
         result.probabilities.iter_mut().for_each(|sum| *sum *= factor);
@@ -223,12 +224,12 @@ impl TileRunner {
 /// An orientation of a tile, to be run.
 #[derive(Clone, Copy)]
 struct Job {
-    /// Its number among the tiles given.
+    /// Index among the tiles passed in.
     tile: usize,
     by: Orientation,
 }
 
-/// Adds planes to a sum, which they begin.
+/// Adds planes to a sum; an empty sum is initialised with them.
 fn add(sum: &mut Vec<f32>, planes: Vec<f32>) {
     match sum.is_empty() {
         true => *sum = planes,
@@ -236,7 +237,7 @@ fn add(sum: &mut Vec<f32>, planes: Vec<f32>) {
     }
 }
 
-/// Outputs of a run that are read, and all that was read of them.
+/// Outputs of a run to read.
 #[derive(Clone, Copy)]
 struct Downloads {
     mask: bool,
@@ -245,7 +246,7 @@ struct Downloads {
 }
 
 impl Downloads {
-    /// What is read where one run makes a tile's result alone; of several the probabilities are averaged.
+    /// The outputs to read. With a single run per tile these are its results; otherwise probabilities, to be averaged.
     fn of(outputs: TileOutputs, alone: bool) -> Self {
         let TileOutputs { decision, probabilities } = outputs;
         Self { mask: alone && !decision, decision: alone && decision, probabilities: !alone || probabilities }
@@ -272,7 +273,7 @@ impl Downloads {
 struct BatchOutput(TileOutput);
 
 impl BatchOutput {
-    /// Those of tile `k` of a batch.
+    /// The results of tile `k` of a batch.
     fn of(&self, k: usize, batch: usize) -> TileOutput {
         let part = |all: &[f32]| {
             let each = all.len() / batch;
@@ -288,7 +289,7 @@ impl BatchOutput {
 struct Upload {
     /// Raw pixels, each tile's in a window as large as the tile.
     windows: Vec<f32>,
-    /// Where they belong.
+    /// Positions and normalisations.
     words: Vec<f32>,
 }
 

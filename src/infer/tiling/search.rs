@@ -1,17 +1,17 @@
-//! Which tiles an image is cut into: those of the least work that fit.
+//! Search for the tile size with the least work that fits.
 
 use super::grid::{TileGrid, TileSpec};
 use crate::error::{Error, Result};
 
-/// One axis cut into `count` windows of `window` input pixels.
+/// One axis divided into `count` windows of `window` input pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cut {
     window: usize,
     count: usize,
 }
 
-/// The sizes of window worth trying on an axis, the largest first: what cuts it into 1, 2, 3, .. windows, one by one up to
-/// 16 and in steps of an eighth beyond; none above `cap`, the largest legal one under it, and the smallest.
+/// Candidate window sizes of an axis, largest first: the sizes that give 1, 2, 3, .. windows, one by one up to 16 and
+/// in steps of an eighth beyond; none above `cap`, and always the largest legal one under it and the smallest.
 fn cuts(length: usize, cap: usize, spec: &TileSpec) -> Result<Vec<Cut>> {
     let TileSpec { align, halo, margin, .. } = *spec;
     let smallest = spec.smallest_tile()?;
@@ -41,18 +41,18 @@ fn cuts(length: usize, cap: usize, spec: &TileSpec) -> Result<Vec<Cut>> {
     Ok(found)
 }
 
-/// A grid with the work it takes.
+/// A grid with its work.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     /// Input pixels of all tiles.
     work: u128,
-    /// What one takes, in whatever unit.
+    /// Cost of one tile, in any unit.
     size: u128,
     tiles: u128,
     window: [usize; 2],
 }
 
-/// The candidates that may be the best: in the order of their work, each with smaller tiles than all before it.
+/// The candidates that may be optimal, in order of work, each with smaller tiles than all before it.
 fn candidates(rows: &[Cut], columns: &[Cut], size: impl Fn([usize; 2]) -> u128) -> Vec<Candidate> {
     let grid = |r: &Cut, c: &Cut| {
         let (area, tiles) = (r.window as u128 * c.window as u128, r.count as u128 * c.count as u128);
@@ -70,8 +70,9 @@ fn candidates(rows: &[Cut], columns: &[Cut], size: impl Fn([usize; 2]) -> u128) 
     all
 }
 
-/// The grid of the least work whose tiles, of at most `cap` pixels a side, fit. `size` is about what a tile takes; `fits` fails with [`Error::Limit`] for
-/// rows and columns that do not; what does not fit is taken not to fit larger either, so few are tried.
+/// The grid with the least work whose tiles, of at most `cap` pixels per side, fit. `size` estimates the cost of a
+/// tile. `fits` fails with [`Error::Limit`] for rows and columns that do not fit; larger tiles are then assumed not to
+/// fit either, so few are tried.
 pub(in crate::infer) fn choose(
     [height, width]: [usize; 2],
     cap: usize,
@@ -79,13 +80,13 @@ pub(in crate::infer) fn choose(
     size: impl Fn([usize; 2]) -> u128,
     mut fits: impl FnMut([usize; 2]) -> Result<()>,
 ) -> Result<TileGrid> {
-    // Also says so if `cap` is too small.
+    // Also fails if `cap` is too small.
     let largest = TileGrid::plan(height, width, (cap, cap), spec)?;
     let candidates = candidates(&cuts(height, cap, spec)?, &cuts(width, cap, spec)?, size);
     // All before `low` do not fit; the one at `high`, if any, does.
     let (mut low, mut high) = (0, candidates.len());
     let mut problem = None;
-    // The first is the likeliest: most images fit as they are.
+    // The first is the most likely: most images fit undivided.
     let mut at = 0;
     while low < high {
         match fits(candidates[at].window) {

@@ -78,7 +78,7 @@ fn another_programs_checkpoint_becomes_a_native_one() {
     assert!(run_ok(&f, &["inspect", "ours.safetensors"]).contains("background, car"));
     // A native checkpoint has its configuration.
     let message = f.error(&["inspect", "ours.safetensors", "--set", "align_corners=false"]);
-    assert!(message.contains("--set align_corners: ours.safetensors says itself what it is"), "{message}");
+    assert!(message.contains("--set align_corners: ours.safetensors has its own configuration"), "{message}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Ids of colours by a table.
+//! Ids from colours by a table.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::at;
 use crate::error::{Error, Result};
 use crate::infer::colours::{ColourTable, Found, Rgba, name};
 
-/// Ids of pixels whose colours are `of`, which has none for numbers that are shown in no colour.
+/// Ids of pixels. `of` gives their colours, `None` for numbers that have no colour.
 pub(super) fn through_table<T: PartialEq>(
     path: &Path,
     width: usize,
@@ -18,7 +18,7 @@ pub(super) fn through_table<T: PartialEq>(
     out.try_reserve_exact(pixels.len()).map_err(|_| Error::file(path, "does not fit in memory"))?;
     let mut last: Option<(&T, u32)> = None;
     for (i, pixel) in pixels.iter().enumerate() {
-        // Neighbours are mostly of one colour.
+        // Neighbours mostly have the same colour.
         let id = match last {
             Some((same, id)) if same == pixel => id,
             _ => match of(pixel).map(|colour| (colour, table.id(colour))) {

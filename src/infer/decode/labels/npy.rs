@@ -1,4 +1,4 @@
-//! numpy arrays of any type of number.
+//! numpy arrays of any numeric type.
 
 use std::io::{BufRead, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,7 +32,7 @@ pub(super) fn read(source: &Source, mut reader: Reader) -> Result<Stored> {
         return Err(source.error(format!("holds an array of type {text}; labels are integers, bool or whole floats")));
     }
     let shape = header.shape();
-    // A single plane may have an axis of its own, in front or behind.
+    // A single plane may have an axis of length 1, first or last.
     let [h, w, channels] = match *shape {
         [h, w] | [1, h, w] | [h, w, 1] | [1, 1, h, w] | [1, h, w, 1] => [h, w, 1],
         [h, w, c @ 2..=4] if (letter, each) == ("u", 1) => [h, w, c],
@@ -53,7 +53,7 @@ pub(super) fn read(source: &Source, mut reader: Reader) -> Result<Stored> {
     if order == ">" {
         bytes.chunks_exact_mut(each).for_each(<[u8]>::reverse);
     }
-    // Where element `i`, row by row, lies.
+    // Position of element `i` in row-major order.
     let fortran = header.order() == Order::Fortran;
     let place = |i: usize| if fortran { (i % c * w + i / c % w) * h + i / c / w } else { i };
     let element = |i: usize| bytes.get(place(i) * each..).unwrap_or_default();

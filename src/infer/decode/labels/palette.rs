@@ -1,4 +1,4 @@
-//! BMP and GIF, whose pixels are mostly indices of a palette.
+//! BMP and GIF, whose pixels are usually palette indices.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -20,7 +20,7 @@ fn colour([r, g, b]: [u8; 3]) -> Rgba {
 fn indexed(source: &Source, [width, height]: [usize; 2], indices: &[u8], palette: Vec<Rgba>) -> Result<Stored> {
     let mut values = source.zeros::<i64>(width * height)?;
     values.iter_mut().zip(indices).for_each(|(to, &i)| *to = i.into());
-    // A palette of grey that is no ramp: whether its numbers or its indices are meant, the file does not say.
+    // A grey palette that is not a ramp: the file does not say whether its values or its indices are the ids.
     let grey = |c: &Rgba| c[0] == c[1] && c[1] == c[2];
     let used = |i: usize| indices.contains(&(i as u8));
     let moved = palette.iter().enumerate().any(|(i, c)| usize::from(c[0] / 0x101) != i && used(i));
@@ -34,12 +34,12 @@ fn indexed(source: &Source, [width, height]: [usize; 2], indices: &[u8], palette
     Ok(Stored { width, height, pixels: Values::Integers(values, Shown::Palette(palette)) })
 }
 
-/// The decoders assert what files need not keep.
+/// Turns panics into errors: the decoders assert properties that files may violate.
 fn guarded<T>(source: &Source, format: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(source.decoder_fault(format)))
 }
 
-/// Indices are unpacked here: of fewer than 8 bits the crate gives none.
+/// Unpacks the indices itself, since the crate does not expose indices of fewer than 8 bits.
 pub(super) fn bmp(source: &Source, reader: Reader) -> Result<Stored> {
     guarded(source, "BMP", || {
         let decoder = BmpDecoder::new(reader).map_err(|e| source.image_error("BMP", e))?;
@@ -54,7 +54,7 @@ pub(super) fn bmp(source: &Source, reader: Reader) -> Result<Stored> {
         let long = |at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
         let header = || Some((long(10)? as usize, long(14)?, word(24)?, long(22)?, word(28)?, long(30)?));
         let (start, length, core_bits, stored_height, bits, compression) = header().ok_or_else(cut)?;
-        // OS/2's header of 12 bytes has no compression and no rows from top to bottom.
+        // OS/2's 12-byte header has neither compression nor top-down rows.
         let (bits, compression, downwards) = match length {
             12 => (core_bits, 0, false),
             _ => (bits, compression, (stored_height as i32) < 0),

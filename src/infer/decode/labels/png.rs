@@ -1,4 +1,4 @@
-//! PNG: numbers of every depth, and indices of palettes.
+//! PNG: samples of every depth, and palette indices.
 
 use super::stored::{Shown, Stored, Values, of_samples};
 use crate::error::{Error, Result};
@@ -34,7 +34,7 @@ pub(super) fn read(source: &Source, reader: Reader) -> Result<Stored> {
             *value = match bits {
                 16 => i64::from(u16::from_be_bytes([row[2 * x], row[2 * x + 1]])),
                 8 => i64::from(row[x]),
-                // Several in a byte, the first in its highest bits.
+                // Several per byte, the first in the highest bits.
                 _ => i64::from(row[x * bits / 8] >> (8 - bits - x * bits % 8) & ((1 << bits) - 1)),
             };
         }

@@ -1,4 +1,4 @@
-//! PGM: grey values as they are written, which decoders of images spread over 8 or 16 bits.
+//! PGM: grey values as written; image decoders would scale them to 8 or 16 bits.
 
 use std::io::Read;
 
@@ -25,7 +25,7 @@ pub(super) fn read(source: &Source, mut reader: impl Read) -> Result<Stored> {
             *v = number(&mut rest).ok_or_else(cut)?.into();
         }
     } else {
-        // One blank ends the header.
+        // One whitespace byte ends the header.
         let data = rest.get(1..).unwrap_or_default();
         let each = if top > 255 { 2 } else { 1 };
         if data.len() < size.saturating_mul(each) {
@@ -39,7 +39,7 @@ pub(super) fn read(source: &Source, mut reader: impl Read) -> Result<Stored> {
     Ok(Stored { width: width as usize, height: height as usize, pixels: Values::Integers(values, shown) })
 }
 
-/// The next number, after blanks and comments.
+/// The next number, after whitespace and comments.
 fn number(rest: &mut &[u8]) -> Option<u32> {
     loop {
         match rest.first()? {

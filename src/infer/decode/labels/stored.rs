@@ -1,4 +1,4 @@
-//! What a ground truth file holds, and what ids follow from it.
+//! Contents of a label file, and the ids that follow from them.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::infer::decode::Source;
 use crate::infer::image::{Image, Pixels};
 use crate::infer::labels::{LabelMap, LabelOptions};
 
-/// The pixels of a ground truth file, before they have a meaning.
+/// The pixels of a label file, not yet interpreted.
 #[derive(Debug, PartialEq)]
 pub(super) struct Stored {
     pub width: usize,
@@ -22,25 +22,25 @@ pub(super) struct Stored {
 #[derive(Debug, PartialEq)]
 pub(super) enum Values {
     Integers(Vec<i64>, Shown),
-    /// Floats, of which whole numbers below the second are exact.
+    /// Floats, and the bound below which all integers are exact.
     Floats(Vec<f64>, f64),
     Colours(Vec<Rgba>),
 }
 
-/// What colours numbers are shown in.
+/// How a file displays its numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Shown {
-    /// In none: the file is an array of numbers.
+    /// Not at all: the file is an array of numbers.
     Nothing,
-    /// From black at 0 to white at this.
+    /// From black at 0 to white at this value.
     Grey(u16),
-    /// White is zero.
+    /// Grey, white is zero.
     Inverted,
     Palette(Vec<Rgba>),
 }
 
 impl Shown {
-    /// The colours of a grey file of so many bits without sign.
+    /// Grey of an unsigned depth in bits.
     pub fn grey(bits: u8) -> Self {
         match bits {
             1 | 2 | 4 | 8 | 16 => Self::Grey(((1u32 << bits) - 1) as u16),
@@ -50,7 +50,7 @@ impl Shown {
 }
 
 impl Stored {
-    /// The ids.
+    /// Converts the pixels to ids.
     pub fn labels(self, path: &Path, options: &LabelOptions) -> Result<LabelMap> {
         let Self { width, height, pixels } = self;
         let labels = match pixels {
@@ -95,7 +95,7 @@ impl Stored {
     }
 }
 
-/// Ids of integers: they must fit, but for the number of pixels that do not count.
+/// Ids from integers. All must fit a `u32`, except the ignored value.
 fn ids(path: &Path, width: usize, options: &LabelOptions, values: impl Iterator<Item = i64>) -> Result<Vec<u32>> {
     let negative = options.ignore.filter(|&i| i < 0);
     let id = |(i, v): (usize, i64)| match u32::try_from(v) {
@@ -110,7 +110,7 @@ fn ids(path: &Path, width: usize, options: &LabelOptions, values: impl Iterator<
         Ok(id) => Ok(id),
         Err(_) if v < 0 => {
             let why =
-                format!("labels are whole numbers from 0; if {v} marks pixels that do not count, say ignore = {v}");
+                format!("labels are whole numbers from 0; if {v} marks pixels that do not count, set ignore = {v}");
             Err(at(path, width, i, &format!("the value {v}"), &why))
         }
         Err(_) => Err(at(path, width, i, &format!("the value {v}"), &format!("the largest label is {}", u32::MAX))),
@@ -118,8 +118,8 @@ fn ids(path: &Path, width: usize, options: &LabelOptions, values: impl Iterator<
     values.enumerate().map(id).collect()
 }
 
-/// What interleaved samples are: numbers if there is one channel or equal ones, else colours. `depth` is their largest value;
-/// none if they are not shown in colours.
+/// Interprets interleaved samples: numbers if there is one channel or all are equal, otherwise colours. `depth` is the
+/// largest sample value; `None` if the samples are not colours.
 pub(super) fn of_samples(
     source: &Source,
     [width, height]: [usize; 2],
@@ -169,7 +169,7 @@ pub(super) fn of_samples(
     Ok(Stored { width, height, pixels: Values::Colours(colours) })
 }
 
-/// Of a file of a format whose decoder changes no numbers.
+/// For a file whose format's decoder does not change numbers.
 pub(super) fn of_image(source: &Source, image: &Image) -> Result<Stored> {
     let (size, channels) = ([image.width(), image.height()], image.channels());
     if let Alpha::At(alpha) = image.kind().alpha

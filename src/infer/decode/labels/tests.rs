@@ -1,4 +1,4 @@
-//! Ground ground truth files of every kind.
+//! Label files of every kind.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -43,7 +43,7 @@ fn our_own_masks_are_read_as_class_ids() {
 }
 
 #[test]
-fn what_holds_no_labels_is_refused() {
+fn files_without_labels_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (tif, other) = (dir.path().join("a.tif"), dir.path().join("b.png"));
     write_probabilities(&tif, ProbabilityFormat::Tiff, 2, 1, &[3.0, 0.0]).unwrap();
@@ -77,7 +77,7 @@ fn damage_is_never_a_panic() {
             }
         }
         std::fs::write(&path, &whole[..at]).unwrap();
-        // What follows the pixels says nothing about them.
+        // Data after the pixels do not affect them.
         assert!(LabelMap::open(&path).is_err() || at + 16 > whole.len(), "{at}");
     }
 }
@@ -86,9 +86,9 @@ fn fixture(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/labels").join(name)
 }
 
-/// What tifffile, Pillow and numpy read from the files that they wrote (scripts/make_label_fixtures.py).
+/// Ids that tifffile, Pillow and numpy read from files they wrote (scripts/make_label_fixtures.py).
 #[test]
-fn files_of_other_programs_hold_the_numbers_that_those_read() {
+fn files_of_other_programs_have_the_same_ids() {
     let expected: BTreeMap<String, Vec<u32>> =
         serde_json::from_str(&std::fs::read_to_string(fixture("want.json")).unwrap()).unwrap();
     assert!(expected.len() > 40);
@@ -105,7 +105,7 @@ fn files_of_other_programs_hold_the_numbers_that_those_read() {
     assert_eq!((bool.labels().iter().sum::<u32>(), bool.largest(), bool.labels()[0]), (1133, 1, 0));
     let lut = LabelMap::open(fixture("imagej_8bit_lut_palette.tif")).unwrap();
     assert_eq!((lut.labels().iter().sum::<u32>(), &lut.labels()[..6]), (2526796, &[185, 186, 184, 186, 182, 151][..]));
-    // By their colours, palettes give the same ids.
+    // Read by colour, palettes give the same ids.
     for name in ["palette.png", "palette.bmp", "palette.gif", "palette.tif", "imagej_lut.tif"] {
         let map = LabelMap::open_with(fixture(name), &colours).unwrap();
         assert_eq!(map, LabelMap::open(fixture(name)).unwrap(), "{name}");
@@ -113,7 +113,7 @@ fn files_of_other_programs_hold_the_numbers_that_those_read() {
 }
 
 #[test]
-fn what_is_no_id_is_named() {
+fn invalid_ids_are_named() {
     let error = |name: &str, options: &LabelOptions| {
         let text = LabelMap::open_with(fixture(name), options).unwrap_err().to_string();
         assert!(text.contains(name), "{text}");
@@ -121,7 +121,7 @@ fn what_is_no_id_is_named() {
     };
     let plain = LabelOptions::default();
     let e = error("minus_one.tif", &plain);
-    assert!(e.contains("the value -1 at column 2, row 0;") && e.ends_with("say ignore = -1"), "{e}");
+    assert!(e.contains("the value -1 at column 2, row 0;") && e.ends_with("set ignore = -1"), "{e}");
     let ignored = LabelOptions { ignore: Some(-1), ..LabelOptions::default() };
     let map = LabelMap::open_with(fixture("minus_one.tif"), &ignored).unwrap();
     assert_eq!((map.labels()[2], map.labels()[9 + 1]), (LabelMap::IGNORED, 1));

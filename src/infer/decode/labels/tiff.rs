@@ -1,4 +1,4 @@
-//! TIFF: samples as they are stored.
+//! TIFF: samples as stored.
 
 use super::stored::{Shown, Stored, Values, of_samples};
 use crate::error::Result;
@@ -33,7 +33,7 @@ pub(super) fn read(source: &Source) -> Result<Stored> {
         (0, 1) => Ok(Stored { width, height, pixels: Values::Integers(values, Shown::Inverted) }),
         (3, 1) => {
             let palette = palette.unwrap_or_default();
-            // Old writers filled the table with 8 bits.
+            // Old writers filled the table with 8-bit values.
             let narrow = palette.iter().flatten().all(|&v| v < 256);
             let colour = |&[r, g, b]: &[u16; 3]| match narrow {
                 true => [r * 0x101, g * 0x101, b * 0x101, OPAQUE],
@@ -42,15 +42,15 @@ pub(super) fn read(source: &Source) -> Result<Stored> {
             let shown = Shown::Palette(palette.iter().map(colour).collect());
             Ok(Stored { width, height, pixels: Values::Integers(values, shown) })
         }
-        // Of grey, a further sample is opacity if it is the same everywhere; else it may be a mask of its own.
+        // A second grey sample is opacity if it is constant; otherwise it may be a mask itself.
         (0 | 1, 1 | 2) | (2, 3 | 4) => of_samples(source, [width, height], samples, top, values),
-        // Channels of their own: not colours, but three that are equal are one.
+        // Separate channels are not colours, but three equal ones count as one.
         (0 | 1, 3) => of_samples(source, [width, height], samples, None, values),
         (_, n) => Err(source.error(format!("holds {n} channels, not labels"))),
     }
 }
 
-/// Colours of 8 bits that were spread over 16 by zeros below, as ImageJ does, are those of 8 bits.
+/// 8-bit colours extended to 16 bits by zeros below, as in ImageJ's files, count as 8-bit colours.
 fn whole(v: u16) -> u16 {
     if v & 0xff == 0 { (v >> 8) * 0x101 } else { v }
 }

@@ -1,4 +1,4 @@
-//! From samples to pixels: what a directory says that its numbers mean.
+//! From samples to pixels, by the directory's photometric interpretation.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use crate::error::Result;
 use crate::infer::decode::Source;
 use crate::infer::image::{Pixels, Sample};
 
-/// What is done to the samples of a pixel.
+/// Conversion of a pixel's samples.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::infer::decode) enum Colour {
-    /// Nothing.
+    /// None.
     Plain,
-    /// White is zero: the numbers are turned round, except those of extra samples.
+    /// White is zero: values are inverted, except extra samples.
     Inverted,
-    /// Indices of a palette of 8-bit colours; of one channel if all are grey.
+    /// Palette indices with 8-bit colours; one channel if all are grey.
     Palette8 { grey: bool, table: Arc<Vec<[u16; 3]>> },
-    /// The same of 16-bit colours.
+    /// The same with 16-bit colours.
     Palette16 { grey: bool, table: Arc<Vec<[u16; 3]>> },
-    /// Luma and chroma, 8 bits; luma of red, green and blue; black and white of each component.
+    /// 8-bit luma and chroma. `luma`: weights of red, green and blue; `range`: reference black and white per component.
     YCbCr { subsampling: [usize; 2], luma: [f64; 3], range: [f64; 6] },
 }
 
-/// What a directory says, as far as colours depend on it.
-pub(super) struct Asked {
+/// The directory's fields that colours depend on.
+pub(super) struct ColourFields {
     pub photometric: u16,
     pub stored: usize,
     pub bits: u8,
@@ -39,9 +39,9 @@ pub(super) struct Asked {
     pub compression: u16,
 }
 
-/// What the samples of a directory mean; what cannot be read is refused by name.
-pub(super) fn of(source: &Source, decoder: &mut TiffDecoder, asked: &Asked) -> Result<Colour> {
-    let Asked { photometric, stored, bits, format, planar, compression } = *asked;
+/// The conversion for a directory. What cannot be read is refused by name.
+pub(super) fn of(source: &Source, decoder: &mut TiffDecoder, fields: &ColourFields) -> Result<Colour> {
+    let ColourFields { photometric, stored, bits, format, planar, compression } = *fields;
     let refuse =
         |what: &str| Err(source.error(format!("a TIFF file of {what} is not supported; save it as grey or RGB")));
     if !compression::is_bytes(compression) && (bits != 8 || format != Format::Unsigned) {
@@ -72,7 +72,7 @@ pub(super) fn of(source: &Source, decoder: &mut TiffDecoder, asked: &Asked) -> R
             ycbcr(source, decoder)
         }
         6 if planar => refuse("YCbCr colours in planes"),
-        // Image codecs are asked for RGB.
+        // Image codecs return RGB.
         6 => Ok(Colour::Plain),
         8..=10 => refuse("CIE L*a*b* colours"),
         32803 => refuse("raw camera data (a colour filter array, as in DNG)"),
@@ -120,18 +120,18 @@ fn palette(source: &Source, decoder: &mut TiffDecoder, bits: u8) -> Result<Colou
     Ok(Colour::Palette8 { grey, table: Arc::new(table) })
 }
 
-/// Whether a palette only shows values in colours (green, fire, viridis), and is no set of colours of its own: its luma never
-/// falls, from near black on, and most entries differ.
+/// Whether a palette is a display colour map (green, fire, viridis) and not a set of colours: its luma never falls,
+/// starts near black, and rises at most entries.
 fn is_display(table: &[[u16; 3]]) -> bool {
     let luma = |[r, g, b]: &[u16; 3]| 299 * u32::from(*r) + 587 * u32::from(*g) + 114 * u32::from(*b);
     let lumas: Vec<u32> = table.iter().map(luma).collect();
     let (Some(&first), Some(&last)) = (lumas.first(), lumas.last()) else { return false };
     let rises = lumas.windows(2).filter(|w| matches!(w, [a, b] if a < b)).count();
-    // Few colours may be in order by chance.
+    // A few colours may be sorted by chance.
     table.len() >= 16 && first < last / 4 && rises * 2 > table.len() && lumas.is_sorted()
 }
 
-/// Whether ImageJ wrote the directory: its palettes are colours of display for measured values.
+/// Whether ImageJ wrote the directory: its palettes are display colour maps of measured values.
 fn is_imagej(decoder: &mut TiffDecoder) -> bool {
     let text = decoder.find_tag(Tag::ImageDescription).ok().flatten().and_then(|v| v.into_string().ok());
     text.is_some_and(|t| t.starts_with("ImageJ="))
@@ -158,31 +158,31 @@ fn ycbcr(source: &Source, decoder: &mut TiffDecoder) -> Result<Colour> {
 }
 
 impl Colour {
-    /// Channels of a pixel and the type of their samples, for what a directory says.
-    pub(super) fn gives(&self, asked: &Asked) -> (usize, Sample) {
+    /// Channels per pixel and sample type of the result.
+    pub(super) fn output(&self, fields: &ColourFields) -> (usize, Sample) {
         match self {
             Self::Palette8 { grey, .. } => (if *grey { 1 } else { 3 }, Sample::U8),
             Self::Palette16 { grey, .. } => (if *grey { 1 } else { 3 }, Sample::U16),
             Self::Plain | Self::Inverted | Self::YCbCr { .. } => {
-                let sample = match (asked.format, asked.bits) {
+                let sample = match (fields.format, fields.bits) {
                     (Format::Unsigned, 1..=8) => Sample::U8,
                     (Format::Unsigned, 9..=16) => Sample::U16,
                     _ => Sample::F32,
                 };
-                (asked.stored, sample)
+                (fields.stored, sample)
             }
         }
     }
 }
 
-/// What was said of the values of a file, so that it is said once.
+/// Warnings already given for a file, so that each appears once.
 #[derive(Debug, Default)]
 pub(in crate::infer::decode) struct Warned {
     pub rounded: Cell<bool>,
     pub missing: Cell<bool>,
 }
 
-/// The decoded samples of a chunk of plane `plane`.
+/// Converts the samples of a chunk of plane `plane` to pixels.
 pub(super) fn pixels(source: &Source, page: &Page, warned: &Warned, plane: usize, mut words: Words) -> Result<Pixels> {
     if page.colour == Colour::Inverted {
         invert(page, plane, &mut words);
@@ -200,7 +200,7 @@ pub(super) fn pixels(source: &Source, page: &Page, warned: &Warned, plane: usize
             Ok(Pixels::F32(v.iter().map(|&x| f32::from(x as i8)).collect()))
         }
         (_, Words::W8(mut v)) => {
-            // Fewer bits are spread over 0 to 255.
+            // Fewer bits are scaled to 0..=255.
             let top = u16::from(u8::MAX >> (8 - page.bits.clamp(1, 8)));
             if page.bits < 8 {
                 v.iter_mut().for_each(|x| *x = ((u16::from(*x) * 255 + top / 2) / top) as u8);
@@ -225,7 +225,7 @@ pub(super) fn pixels(source: &Source, page: &Page, warned: &Warned, plane: usize
     }
 }
 
-/// A number as a 32-bit float, and as it was if that changes it.
+/// An integer as a 32-bit float, and the original if that changes it.
 fn whole(value: i128) -> (f32, Option<f64>) {
     let to = value as f32;
     (to, (to as i128 != value).then_some(value as f64))
@@ -236,7 +236,7 @@ fn real(value: f64) -> (f32, Option<f64>) {
     (to, (f64::from(to) != value && !value.is_nan()).then_some(value))
 }
 
-/// Numbers as 32-bit floats; said once where that changes one, refused where one is beyond them.
+/// Numbers as 32-bit floats. Warns once if rounding changes one; fails if one is out of range.
 fn rounded(
     source: &Source,
     page: &Page,
@@ -262,17 +262,21 @@ fn rounded(
 fn invert(page: &Page, plane: usize, words: &mut Words) {
     let together = page.together();
     let stored_channels = page.stored.saturating_sub(page.extra.len()).max(1).saturating_sub(plane);
-    fn turn<T: Copy>(v: &mut [T], together: usize, stored_channels: usize, f: impl Fn(T) -> T) {
+    fn map_colours<T: Copy>(v: &mut [T], together: usize, stored_channels: usize, f: impl Fn(T) -> T) {
         for pixel in v.chunks_exact_mut(together.max(1)) {
             pixel.iter_mut().take(stored_channels).for_each(|x| *x = f(*x));
         }
     }
     let bits = page.bits.clamp(1, 64);
     match words {
-        Words::W8(v) => turn(v, together, stored_channels, |x| (u8::MAX >> (8 - bits.min(8))).saturating_sub(x)),
-        Words::W16(v) => turn(v, together, stored_channels, |x| (u16::MAX >> (16 - bits.min(16))).saturating_sub(x)),
-        Words::W32(v) => turn(v, together, stored_channels, |x| (u32::MAX >> (32 - bits.min(32))).saturating_sub(x)),
-        Words::W64(v) => turn(v, together, stored_channels, |x| u64::MAX - x),
+        Words::W8(v) => map_colours(v, together, stored_channels, |x| (u8::MAX >> (8 - bits.min(8))).saturating_sub(x)),
+        Words::W16(v) => {
+            map_colours(v, together, stored_channels, |x| (u16::MAX >> (16 - bits.min(16))).saturating_sub(x))
+        }
+        Words::W32(v) => {
+            map_colours(v, together, stored_channels, |x| (u32::MAX >> (32 - bits.min(32))).saturating_sub(x))
+        }
+        Words::W64(v) => map_colours(v, together, stored_channels, |x| u64::MAX - x),
     }
 }
 
@@ -293,7 +297,7 @@ fn look_up<T: Copy + Default>(
     Ok(out)
 }
 
-/// Luma and chroma as RGB (TIFF 6.0, section 21).
+/// RGB from luma and chroma (TIFF 6.0, section 21).
 fn rgb(components: [u8; 3], luma: &[f64; 3], range: &[f64; 6]) -> [u8; 3] {
     let [red, green, blue] = *luma;
     let [y0, y1, b0, b1, r0, r1] = *range;

@@ -1,4 +1,4 @@
-//! The compressions of TIFF: bytes of a strip or tile as they were before.
+//! TIFF compressions: decompression of strips and tiles.
 
 use std::io::Read;
 
@@ -16,7 +16,7 @@ const ADOBE_DEFLATE: u16 = 8;
 const DEFLATE: u16 = 32946;
 const PACKBITS: u16 = 32773;
 const ZSTD: u16 = 50000;
-/// JPEG 2000 of Aperio whose components are luma and chroma.
+/// Aperio's JPEG 2000 with luma and chroma components.
 pub(super) const APERIO_YCBCR: u16 = 33003;
 const APERIO_RGB: u16 = 33005;
 const JPEG_2000: u16 = 34712;
@@ -25,12 +25,12 @@ pub(super) fn is_jpeg2000(compression: u16) -> bool {
     matches!(compression, APERIO_YCBCR | APERIO_RGB | JPEG_2000)
 }
 
-/// Whether the decompressed bytes are laid out as TIFF says, and not by a codec of images.
+/// Whether decompressed bytes are laid out as TIFF specifies, not as an image codec's output.
 pub(super) fn is_bytes(compression: u16) -> bool {
     compression != JPEG && !is_jpeg2000(compression)
 }
 
-/// Compressions that libtiff lets a predictor stand before.
+/// Compressions that libtiff combines with a predictor.
 pub(super) fn takes_predictor(compression: u16) -> bool {
     matches!(compression, LZW | ADOBE_DEFLATE | DEFLATE | ZSTD)
 }
@@ -75,7 +75,7 @@ pub(super) fn name(compression: u16) -> &'static str {
     }
 }
 
-/// Refuses by name what cannot be decompressed.
+/// Refuses unsupported compressions by name.
 pub(super) fn check(source: &Source, compression: u16) -> Result<()> {
     match compression {
         NONE | FAX3 | FAX4 | LZW | JPEG | ADOBE_DEFLATE | DEFLATE | PACKBITS | ZSTD => Ok(()),
@@ -89,7 +89,7 @@ pub(super) fn check(source: &Source, compression: u16) -> Result<()> {
     }
 }
 
-/// The bytes of a chunk: `rows` rows as TIFF lays them out, of the image codecs interleaved 8-bit samples.
+/// Decompresses a chunk of `rows` rows, laid out as TIFF specifies; image codecs give interleaved 8-bit samples.
 pub(super) fn decompress(
     source: &Source,
     page: &Page,
@@ -143,7 +143,7 @@ fn whole(source: &Source, mut raw: Vec<u8>, len: usize) -> Result<Vec<u8>> {
     Ok(raw)
 }
 
-/// Reads until all is full or nothing more comes; how much that was.
+/// Reads until the buffer is full or the input ends; returns the number of bytes.
 fn fill(mut from: impl Read, out: &mut [u8]) -> std::io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = out.get_mut(filled..).filter(|r| !r.is_empty()) {
@@ -199,12 +199,12 @@ fn packbits(mut raw: &[u8], out: &mut [u8]) -> usize {
     filled
 }
 
-/// Rows of black (1) and white (0) runs; none if they do not fit.
+/// Decodes rows of black (1) and white (0) runs; `None` if they do not fit.
 fn fax(page: &Page, raw: &[u8], out: &mut [u8]) -> Option<usize> {
     use fax::decoder::{DecodeStatus, Group3Decoder, Group4Decoder, pels};
     let width = u16::try_from(page.chunk[0]).ok()?;
     let row = page.row_bytes();
-    // The last line of group 3 may lack the end-of-line code that its reader waits for.
+    // The last line of group 3 may lack the end-of-line code that the reader expects.
     let end: &[u8] = if page.compression == FAX3 { &[0, 0x10] } else { &[] };
     let bytes = || raw.iter().chain(end).map(|&b| Ok::<u8, std::convert::Infallible>(b));
     let write = |to: &mut [u8], transitions: &[u16]| {
@@ -228,7 +228,7 @@ fn fax(page: &Page, raw: &[u8], out: &mut [u8]) -> Option<usize> {
     }
     let mut decoder = Group3Decoder::new(bytes()).ok()?;
     for to in out.chunks_exact_mut(row.max(1)) {
-        // A line is right if its runs fill it.
+        // A line is valid if its runs fill it.
         let status = decoder.advance();
         if decoder.transitions().last() != Some(&width) {
             break;

@@ -1,4 +1,4 @@
-//! The directories of a TIFF file. The crate reads their entries and values; which image they hold is our own business.
+//! Directories of a TIFF file. The crate reads entries and values; which directory holds which image is decided here.
 
 use std::collections::HashSet;
 use std::io::{Cursor, Read, Seek, SeekFrom};
@@ -13,19 +13,21 @@ use crate::error::Result;
 use crate::infer::decode::{SCRATCH, Source};
 use crate::io::Reader;
 
-/// A TIFF file at one of its directories. Its tags can be read whatever they say, also of directories outside the chain.
+/// A TIFF file positioned at a directory. Tags are readable whatever their contents, also in directories outside the
+/// chain.
 pub(in crate::infer::decode) struct TiffDecoder {
     decoder: Decoder<Switch>,
-    /// Where the file's first directory begins.
+    /// Offset of the file's first directory.
     first: u64,
-    /// Where the directories of the chain begin, as far as they are known.
+    /// Offsets of the directories of the chain found so far.
     chain: Vec<u64>,
     seen: HashSet<u64>,
-    /// The directory that was entered last.
+    /// The directory entered last.
     current: Directory,
 }
 
-/// The file; before that a tiny image, since the crate gives no tag of a file whose first directory it does not take for an image.
+/// The file, preceded by a tiny valid image: the crate exposes no tags of a file whose first directory it rejects as an
+/// image.
 struct Switch {
     stand_in: Option<Cursor<Vec<u8>>>,
     file: Reader,
@@ -49,7 +51,7 @@ impl Seek for Switch {
     }
 }
 
-/// A file of one pixel with the same byte order and size of offsets.
+/// A one-pixel file with the same byte order and offset width.
 fn stand_in(big_endian: bool, wide: bool) -> Vec<u8> {
     let mut out = if big_endian { b"MM".to_vec() } else { b"II".to_vec() };
     let put = |out: &mut Vec<u8>, value: u64, bytes: usize| {
@@ -64,7 +66,7 @@ fn stand_in(big_endian: bool, wide: bool) -> Vec<u8> {
         put(&mut out, 0, 2);
     }
     put(&mut out, head, word);
-    // Width, length, photometric interpretation, where the strip is and its length.
+    // Width, length, photometric interpretation, strip offset and strip length.
     let tags = [256, 257, 262, 273, 279];
     put(&mut out, tags.len() as u64, if wide { 8 } else { 2 });
     for tag in tags {
@@ -109,7 +111,7 @@ impl TiffDecoder {
         decoder.inner().stand_in = None;
         let file_bytes = usize::try_from(source.bytes).unwrap_or(usize::MAX);
         let mut limits = Limits::default();
-        // Bounds lists of values of the directory, which are at least a byte each in the file.
+        // Limits the lists of values in the directory; each value takes at least a byte in the file.
         limits.decoding_buffer_size = file_bytes.saturating_mul(size_of::<Value>());
         limits.ifd_value_size = file_bytes.min(SCRATCH as usize);
         let decoder = decoder.with_limits(limits);
@@ -119,7 +121,7 @@ impl TiffDecoder {
         Ok(out)
     }
 
-    /// Goes to the directory that begins at byte `offset`.
+    /// Goes to the directory at byte `offset`.
     pub fn enter(&mut self, offset: u64) -> TiffResult<()> {
         self.current = self.decoder.read_directory(IfdPointer(offset))?;
         Ok(())
@@ -130,7 +132,7 @@ impl TiffDecoder {
         self.enter(self.first)
     }
 
-    /// Takes these directories in place of the file's chain.
+    /// Replaces the file's chain by these directories.
     pub fn follow(&mut self, offsets: Vec<u64>) {
         self.chain = offsets;
     }
@@ -168,7 +170,7 @@ impl TiffDecoder {
         self.decoder.read_directory_tags(&self.current).find_tag_unsigned_vec(tag)
     }
 
-    /// How many values a tag has.
+    /// Number of values of a tag.
     pub fn count_of(&self, tag: Tag) -> Option<usize> {
         self.current.get(tag).and_then(|entry| usize::try_from(entry.count()).ok())
     }
@@ -177,7 +179,7 @@ impl TiffDecoder {
         self.decoder.byte_order()
     }
 
-    /// The file itself.
+    /// The underlying reader.
     pub fn inner(&mut self) -> &mut Reader {
         &mut self.decoder.inner().file
     }

@@ -1,4 +1,4 @@
-//! The integers of a page as they are stored: what labels are read from.
+//! A page's integers as stored, the source of labels.
 
 use ::tiff::tags::Tag;
 
@@ -9,24 +9,24 @@ use crate::error::Result;
 use crate::infer::decode::{Bounds, MAX_PIXELS, begin};
 use crate::io::Input;
 
-/// A page of integers as stored: not turned round where white is zero, not looked up in a palette, not spread to 8 bits.
+/// A page of integers as stored: not inverted if white is zero, not looked up in a palette, not scaled to 8 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::infer::decode) struct RawIntegers {
     pub width: usize,
     pub height: usize,
-    /// Samples of a pixel: all that are stored, alpha too, of all directories of the page.
+    /// Samples per pixel as stored, including alpha, over all directories of the page.
     pub samples: usize,
     pub bits: u8,
     pub signed: bool,
     /// `PhotometricInterpretation`: 0 white is zero, 1 black is zero, 2 RGB, 3 palette.
     pub photometric: u16,
-    /// The palette as stored: red, green and blue of 0 to 65535.
+    /// The palette as stored: red, green and blue in 0..=65535.
     pub palette: Option<Vec<[u16; 3]>>,
-    /// Row by row, the samples of a pixel together.
+    /// Row by row, interleaved.
     pub values: Vec<i64>,
 }
 
-/// The integers of page `page` of a TIFF file; none if its samples are floats or were changed by JPEG.
+/// The integers of page `page` of a TIFF file; `None` if its samples are floats or were changed by JPEG.
 pub(in crate::infer::decode) fn raw_integers(input: &Input, page: usize) -> Result<Option<RawIntegers>> {
     let (file, reader, _) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let mut image = TiffImage::open(file.clone(), reader, page, 0)?;
@@ -42,11 +42,11 @@ pub(in crate::infer::decode) struct RawFloats {
     /// As in [`RawIntegers`].
     pub samples: usize,
     pub bits: u8,
-    /// Row by row, the samples of a pixel together.
+    /// Row by row, interleaved.
     pub values: Vec<f64>,
 }
 
-/// The floats of page `page` of a TIFF file; none if its samples are integers.
+/// The floats of page `page` of a TIFF file; `None` if its samples are integers.
 pub(in crate::infer::decode) fn raw_floats(input: &Input, page: usize) -> Result<Option<RawFloats>> {
     let (file, reader, _) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let mut image = TiffImage::open(file.clone(), reader, page, 0)?;
@@ -80,14 +80,14 @@ impl TiffImage {
         Ok(Some(RawFloats { width, height, samples: self.planes.len() * self.page.stored, bits, values }))
     }
 
-    /// All samples of the page, row by row, those of a pixel together.
+    /// All samples of the page, row by row, interleaved.
     fn stored_samples<T: Copy + Default>(&mut self, of: &dyn Fn(&Words, usize) -> Result<T>) -> Result<Vec<T>> {
         let file = self.source.clone();
         let source = file.as_source();
         let (width, height, stored) = (self.page.width, self.page.height, self.page.stored);
         let samples = self.planes.len() * stored;
         let bytes = (width as u64).saturating_mul(height as u64).saturating_mul(samples as u64).saturating_mul(8);
-        // Eight bytes a sample are more than it was stored in.
+        // The limit is for stored bytes; results take eight bytes per sample.
         source.check_bytes(bytes / 8)?;
         let mut values = source.zeros::<T>(width * height * samples)?;
         let (across, per_plane) = (self.page.across(), self.page.per_plane());

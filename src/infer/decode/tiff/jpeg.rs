@@ -1,4 +1,5 @@
-//! JPEG in TIFF: tables shared by all strips or tiles, and colours that the directory may know better than the stream.
+//! JPEG in TIFF: tables shared by all strips or tiles, and colours that the directory may describe better than the
+//! stream.
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -9,11 +10,11 @@ use super::page::{Page, Places};
 use crate::error::Result;
 use crate::infer::decode::{Source, jpeg_is_complete};
 
-/// `PhotometricInterpretation` of RGB and of luma and chroma.
+/// `PhotometricInterpretation` of RGB, and of luma and chroma.
 const RGB: u16 = 2;
 const YCBCR: u16 = 6;
 
-/// What the markers before the pixels say.
+/// Contents of the markers before the pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Head {
     width: usize,
@@ -23,7 +24,7 @@ struct Head {
     /// The start-of-frame marker.
     frame: u8,
     jfif: bool,
-    /// What Adobe's marker says of the colours: 0 as they are, 1 luma and chroma.
+    /// Adobe's colour transform: 0 none, 1 luma and chroma.
     adobe: Option<u8>,
     ids: [u8; 3],
 }
@@ -61,7 +62,8 @@ fn head(bytes: &[u8]) -> Option<Head> {
 }
 
 impl Head {
-    /// Whether three components are luma and chroma. TIFF says so, unless the stream is a file of its own with its own rule.
+    /// Whether three components are luma and chroma: by the TIFF tag, unless the stream is a complete file with its own
+    /// rule.
     fn is_ycbcr(&self, photometric: u16) -> bool {
         if photometric != RGB && photometric != YCBCR || self.components != 3 {
             return false;
@@ -79,7 +81,7 @@ impl Head {
     }
 }
 
-/// The stream with the shared tables put behind its first marker.
+/// The stream with the shared tables inserted after its first marker.
 fn joined(raw: Vec<u8>, tables: Option<&[u8]>) -> Vec<u8> {
     let Some(tables) = tables.and_then(|t| t.strip_prefix(&[0xff, 0xd8])) else { return raw };
     let tables = tables.strip_suffix(&[0xff, 0xd9]).unwrap_or(tables);
@@ -89,10 +91,10 @@ fn joined(raw: Vec<u8>, tables: Option<&[u8]>) -> Vec<u8> {
     }
 }
 
-/// Interleaved samples of a chunk, colours as RGB.
+/// Interleaved samples of a chunk, with colours as RGB.
 pub(super) fn decode(source: &Source, page: &Page, places: &Places, raw: Vec<u8>, rows: usize) -> Result<Vec<u8>> {
     let damaged = |why: &dyn std::fmt::Display| source.error(format!("damaged JPEG data in the TIFF file: {why}"));
-    // The decoder would fill what is missing with grey and say nothing.
+    // The decoder would silently fill missing data with grey.
     if !raw.starts_with(&[0xff, 0xd8]) {
         return Err(damaged(&"they do not begin as JPEG data do"));
     }
@@ -115,7 +117,7 @@ pub(super) fn decode(source: &Source, page: &Page, places: &Places, raw: Vec<u8>
     if head.components != together {
         return Err(damaged(&format_args!("{} components for {together} samples", head.components)));
     }
-    // Frames are padded to whole blocks at most; anything larger would be allocated for nothing.
+    // Frames are padded to whole blocks at most; a larger one would only waste memory.
     let fits = |have: usize, need: usize, max: usize| (need..=max.next_multiple_of(16)).contains(&have);
     let width = page.chunk[0];
     if !fits(head.width, width, width) || !fits(head.height, rows, page.chunk[1]) {
@@ -125,7 +127,7 @@ pub(super) fn decode(source: &Source, page: &Page, places: &Places, raw: Vec<u8>
     let options = DecoderOptions::default().set_strict_mode(true).set_max_width(1 << 16).set_max_height(1 << 16);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(|e| damaged(&e))?;
-    // Components as they are; colours are converted below by the directory's rule.
+    // Decode components unconverted; colours are converted below by the directory's rule.
     let space = decoder.input_colorspace().unwrap_or(ColorSpace::Unknown);
     decoder.set_options(options.jpeg_set_out_colorspace(space));
     let mut out = source.zeros::<u8>(head.width * head.height * together)?;
@@ -150,7 +152,7 @@ pub(super) fn crop(samples: &mut Vec<u8>, stride: usize, width: usize, rows: usi
     samples.truncate(rows * width);
 }
 
-/// Luma and chroma of JFIF as RGB, in the integers of libjpeg.
+/// JFIF luma and chroma to RGB, in libjpeg's integer arithmetic.
 pub(super) fn rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     const HALF: i32 = 1 << 15;
     let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);

@@ -1,4 +1,4 @@
-//! JPEG 2000 in TIFF: codestreams of Aperio's scanners and files of others.
+//! JPEG 2000 in TIFF: Aperio's codestreams and embedded files.
 
 use hayro_jpeg2000::{DecodeSettings, Image};
 
@@ -11,7 +11,7 @@ use crate::infer::decode::Source;
 /// `PhotometricInterpretation` of luma and chroma.
 const YCBCR: u16 = 6;
 
-/// Interleaved samples of a chunk, colours as RGB.
+/// Interleaved samples of a chunk, with colours as RGB.
 pub(super) fn decode(source: &Source, page: &Page, raw: &[u8], rows: usize) -> Result<Vec<u8>> {
     let damaged = |why: &dyn std::fmt::Display| {
         source.error(format!("damaged or unsupported JPEG 2000 data in the TIFF file: {why}"))

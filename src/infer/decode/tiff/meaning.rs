@@ -1,4 +1,4 @@
-//! What a TIFF file says of the image besides its samples: what its channels are, what they are called, how it is turned.
+//! TIFF metadata of an image: kind and names of its channels, and its orientation.
 
 use ::tiff::tags::{ByteOrder, Tag};
 
@@ -12,12 +12,12 @@ use crate::infer::source::ImageSource;
 /// ImageJ's own metadata: lengths of parts, and the parts.
 const IJ_LENGTHS: u16 = 50838;
 const IJ_METADATA: u16 = 50839;
-/// What a Zeiss LSM file is known by.
+/// Tag that identifies Zeiss LSM files.
 const LSM: u16 = 34412;
-/// More channels have no names.
+/// Images with more channels have no names.
 const MAX_NAMES: usize = 64;
 
-/// What a file says of a page.
+/// Metadata of a page.
 pub(in crate::infer::decode) struct Meaning {
     pub kind: ChannelKind,
     pub names: Vec<String>,
@@ -25,31 +25,31 @@ pub(in crate::infer::decode) struct Meaning {
 }
 
 impl TiffImage {
-    /// What the file says of this page, which is the `page`-th.
+    /// Reads the metadata of this page, the `page`-th of the file.
     pub fn meaning(&mut self, page: usize) -> Result<Meaning> {
         let file = self.source.clone();
         let source = file.as_source();
         let channels = self.info().channels;
-        // Extra samples are told of as they are stored, which is as they are given unless colours were converted.
-        let extra = if self.page.stored == self.page.given { &self.page.extra[..] } else { &[] };
+        // Extra samples are described as stored, which matches the decoded ones unless colours were converted.
+        let extra = if self.page.stored == self.page.decoded { &self.page.extra[..] } else { &[] };
         let kind = ChannelKind::of_tiff(self.page.photometric, extra, channels, self.planes.len());
         guarded(&source, || {
             let fail = |e| error(&source, e);
             let decoder = &mut self.decoder;
-            // Zeiss calls dyes RGB.
+            // Zeiss files declare fluorescence channels as RGB.
             decoder.enter_first().map_err(fail)?;
             let dyes = channels > 1 && decoder.find_tag(Tag::Unknown(LSM)).map_err(fail)?.is_some();
             let kind = if dyes { ChannelKind::SEPARATE } else { kind };
             let mut names = if channels > 1 { names(&source, decoder, page, channels)? } else { Vec::new() };
             names.truncate(channels);
-            // Where it was: chunks are looked up there.
+            // Return to the current directory: chunks are looked up there.
             decoder.seek_to_image(self.current).map_err(fail)?;
             Ok(Meaning { kind, names, orientation: self.orientation })
         })
     }
 }
 
-/// What OME-XML or ImageJ call the channels of a page.
+/// Channel names of a page from OME-XML or ImageJ.
 fn names(source: &Source, decoder: &mut TiffDecoder, page: usize, channels: usize) -> Result<Vec<String>> {
     let fail = |e| error(source, e);
     decoder.enter_first().map_err(fail)?;
@@ -70,7 +70,7 @@ fn names(source: &Source, decoder: &mut TiffDecoder, page: usize, channels: usiz
     Ok(labels.into_iter().skip(page.saturating_mul(channels)).take(channels).collect())
 }
 
-/// The labels of planes in ImageJ's metadata: a header of types and counts, then one part each.
+/// Labels of planes in ImageJ's metadata: a header of types and counts, then one part per label.
 fn imagej_labels(lengths: &[u64], parts: &[u8], big_endian: bool) -> Option<Vec<String>> {
     let (header, lengths) = lengths.split_first()?;
     let (header, mut parts) = parts.split_at_checked(usize::try_from(*header).ok()?)?;
@@ -95,7 +95,7 @@ fn imagej_labels(lengths: &[u64], parts: &[u8], big_endian: bool) -> Option<Vec<
                 let units: Vec<u16> =
                     units.map(|&b| if big_endian { u16::from_be_bytes(b) } else { u16::from_le_bytes(b) }).collect();
                 let text = String::from_utf16_lossy(&units);
-                // Imported slices have their whole header after the first line.
+                // Labels of imported slices contain their whole header after the first line.
                 let line = text.lines().next().unwrap_or_default().trim();
                 found.push(line.chars().filter(|c| !c.is_control()).take(40).collect());
             }

@@ -1,4 +1,4 @@
-//! What a TIFF directory says about its pixels, and whether they can be read.
+//! Pixel layout of a TIFF directory, and whether it can be read.
 
 use ::tiff::tags::Tag;
 
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::infer::decode::Source;
 use crate::infer::image::Sample;
 
-/// How the bits of a sample are to be understood.
+/// Interpretation of a sample's bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Unsigned,
@@ -17,7 +17,7 @@ pub(super) enum Format {
     Float,
 }
 
-/// What is undone after decompression.
+/// The transform to undo after decompression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Predictor {
     None,
@@ -25,25 +25,25 @@ pub(super) enum Predictor {
     Float,
 }
 
-/// What a directory says about its pixels. Directories that are equal here can be channels of one page.
+/// Pixel layout of a directory. Directories with equal layouts can be channels of one page.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::infer::decode) struct Page {
     pub width: usize,
     pub height: usize,
-    /// Samples of a pixel in the file, all of them.
+    /// Samples per pixel in the file.
     pub stored: usize,
-    /// Channels of a pixel as decoded, and how many of them are kept.
-    pub given: usize,
+    /// Channels per pixel as decoded, and how many of them are retained.
+    pub decoded: usize,
     pub stored_channels: usize,
     pub bits: u8,
     pub format: Format,
     /// The type of the decoded samples.
     pub sample: Sample,
     pub planar: bool,
-    /// Columns and rows of a chunk: a tile, a strip, or a piece of a large strip.
+    /// Columns and rows of a chunk: a tile, a strip, or part of a large strip.
     pub chunk: [usize; 2],
     pub strips: bool,
-    /// Rows of a strip in the file.
+    /// Rows per strip in the file.
     rows: usize,
     /// `Compression`.
     pub compression: u16,
@@ -53,26 +53,26 @@ pub(in crate::infer::decode) struct Page {
     /// `ExtraSamples`.
     pub extra: Vec<u16>,
     pub colour: Colour,
-    /// Bits lie in a byte from the lowest to the highest.
+    /// Bits of a byte run from lowest to highest.
     pub reversed: bool,
     pub big_endian: bool,
 }
 
-/// Where the chunks of a directory lie, and what they share.
+/// Locations of a directory's chunks, and what they share.
 #[derive(Debug)]
 pub(in crate::infer::decode) struct Places {
     offsets: Vec<u64>,
     lengths: Vec<u64>,
     /// `JPEGTables`.
     pub tables: Option<Vec<u8>>,
-    /// What pixels are that the file does not store.
+    /// Value of pixels that the file does not store.
     pub missing: f64,
     /// `T4Options`.
     pub fax: u32,
 }
 
 impl Page {
-    /// Reads and checks the directory that the decoder is at.
+    /// Reads and checks the decoder's current directory.
     pub fn read(source: &Source, decoder: &mut TiffDecoder) -> Result<Self> {
         let mut number = |tag, default: u32| -> Result<u32> {
             Ok(decoder.find_tag_unsigned(tag).map_err(|e| error(source, e))?.unwrap_or(default))
@@ -99,7 +99,7 @@ impl Page {
         let (bits, format) = samples(source, decoder)?;
         let photometric = match photometric {
             Some(p) => p,
-            // What libtiff takes it for.
+            // libtiff's default.
             None => {
                 log::warn!(
                     "{}: the TIFF file does not say what its samples are; read as they are",
@@ -131,21 +131,21 @@ impl Page {
         let (width, height) = (width as usize, height as usize);
         let rows = (strip_rows as usize).min(height);
         let mut chunk = if tiled { tile } else { [width, rows] };
-        // A tile far beyond the image would be allocated.
+        // A tile far larger than the image would waste memory.
         let beyond = |n: usize, side: usize| n == 0 || n > side.max(1 << 13);
         if beyond(chunk[0], width) || beyond(chunk[1], height) {
             let [w, h] = chunk;
             return Err(source.error(format!("damaged TIFF file: an image of {width}x{height} in tiles of {w}x{h}")));
         }
-        let asked = colour::Asked { photometric, stored, bits, format, planar, compression };
-        let colour = colour::of(source, decoder, &asked)?;
-        let (given, sample) = colour.gives(&asked);
+        let fields = colour::ColourFields { photometric, stored, bits, format, planar, compression };
+        let colour = colour::of(source, decoder, &fields)?;
+        let (decoded, sample) = colour.output(&fields);
         let mut page = Self {
             width,
             height,
             stored,
-            given,
-            stored_channels: given,
+            decoded,
+            stored_channels: decoded,
             bits,
             format,
             sample,
@@ -161,7 +161,7 @@ impl Page {
             reversed,
             big_endian: decoder.byte_order() == ::tiff::tags::ByteOrder::BigEndian,
         };
-        // Large strips of rows that can be found are read in pieces.
+        // Large strips with locatable rows are read in pieces.
         if page.strips && compression == compression::NONE && page.subsampling() == [1, 1] {
             let row = page.row_bytes();
             if row.saturating_mul(rows) > RAW_STRIP {
@@ -175,7 +175,7 @@ impl Page {
         Ok(page)
     }
 
-    /// Columns and rows that share a pair of chroma samples in the data of a chunk.
+    /// Columns and rows that share a pair of chroma samples in a chunk.
     pub fn subsampling(&self) -> [usize; 2] {
         match self.colour {
             Colour::YCbCr { subsampling, .. } if compression::is_bytes(self.compression) => subsampling,
@@ -183,17 +183,17 @@ impl Page {
         }
     }
 
-    /// Samples of a pixel that a chunk holds together.
+    /// Interleaved samples per pixel of a chunk.
     pub fn together(&self) -> usize {
         if self.planar { 1 } else { self.stored }
     }
 
-    /// Bytes of a row of a chunk, as decompressed.
+    /// Bytes per row of a chunk, decompressed.
     pub fn row_bytes(&self) -> usize {
         (self.chunk[0].saturating_mul(self.together()).saturating_mul(usize::from(self.bits))).div_ceil(8)
     }
 
-    /// Bytes of `rows` rows of a chunk, as decompressed.
+    /// Bytes of `rows` rows of a chunk, decompressed.
     pub fn bytes_of_rows(&self, rows: usize) -> usize {
         match self.subsampling() {
             [1, 1] => self.row_bytes().saturating_mul(rows),
@@ -201,7 +201,7 @@ impl Page {
         }
     }
 
-    /// Rows of a chunk that are in the file: strips end with the image, tiles do not.
+    /// Rows of a chunk present in the file: strips end with the image, tiles do not.
     pub fn rows_of(&self, number: usize) -> usize {
         if !self.strips {
             return self.chunk[1];
@@ -210,12 +210,12 @@ impl Page {
         self.chunk[1].min(self.height.saturating_sub(row * self.chunk[1]))
     }
 
-    /// Rows of a strip in the file.
+    /// Rows per strip in the file.
     pub fn strip_rows(&self) -> usize {
         self.rows
     }
 
-    /// Chunks side by side.
+    /// Number of chunks side by side.
     pub fn across(&self) -> usize {
         self.width.div_ceil(self.chunk[0])
     }
@@ -224,20 +224,20 @@ impl Page {
         self.height.div_ceil(self.chunk[1])
     }
 
-    /// Chunks of a plane.
+    /// Chunks per plane.
     pub fn per_plane(&self) -> usize {
         self.across() * self.down()
     }
 
-    /// Bytes of a strip or tile, decoded or decompressed.
+    /// Bytes of a strip or tile, decoded or decompressed, whichever is more.
     fn chunk_bytes(&self) -> u64 {
         let [w, h] = self.chunk.map(|n| n as u64);
-        let given = if self.planar { 1 } else { self.given } * self.sample.bytes();
+        let decoded = if self.planar { 1 } else { self.decoded } * self.sample.bytes();
         let stored = self.together() * usize::from(self.bits).div_ceil(8);
-        w.saturating_mul(h).saturating_mul(given.max(stored) as u64)
+        w.saturating_mul(h).saturating_mul(decoded.max(stored) as u64)
     }
 
-    /// Whether samples come out as they lie in the file.
+    /// Whether samples need no conversion.
     pub fn is_plain(&self) -> bool {
         let exact = match self.format {
             Format::Unsigned => matches!(self.bits, 8 | 16),
@@ -247,7 +247,7 @@ impl Page {
         exact && self.colour == Colour::Plain && self.compression == compression::NONE && !self.reversed
     }
 
-    /// Where chunk `number` begins and how long it is; none if the file leaves it out. Chunks of further planes follow.
+    /// Offset and length of chunk `number`; `None` if the file omits it. Chunks of further planes follow.
     pub fn place(&self, source: &Source, places: &Places, number: usize) -> Result<Option<(u64, u64)>> {
         let plane = number / self.per_plane().max(1);
         let (strip, within) = if self.strips {
@@ -257,11 +257,11 @@ impl Page {
         } else {
             (number, 0)
         };
-        let gone = || source.error(format!("damaged TIFF file: strip or tile {strip} is not listed"));
-        let offset = *places.offsets.get(strip).ok_or_else(gone)?;
+        let unlisted = || source.error(format!("damaged TIFF file: strip or tile {strip} is not listed"));
+        let offset = *places.offsets.get(strip).ok_or_else(unlisted)?;
         let length = match places.lengths.get(strip) {
             Some(&length) => length,
-            // Without lengths, data of which the length is known can be read, and a single strip.
+            // Without lengths, uncompressed data, whose length is known, and a single strip can still be read.
             None if self.compression == compression::NONE => u64::MAX,
             None if places.offsets.len() == 1 => source.bytes.saturating_sub(offset),
             None => return Err(source.error("damaged TIFF file: it does not say how long its strips or tiles are")),
@@ -278,7 +278,7 @@ impl Page {
 }
 
 impl Places {
-    /// Reads them from the directory that the decoder is at.
+    /// Reads the chunk locations from the decoder's current directory.
     pub fn read(source: &Source, decoder: &mut TiffDecoder, page: &Page) -> Result<Self> {
         let fail = |e| error(source, e);
         let (offsets, lengths) = match page.strips {
@@ -300,18 +300,18 @@ impl Places {
         Ok(Self { offsets, lengths, tables, missing, fax })
     }
 
-    /// Where strips begin.
+    /// Offsets of strips.
     pub fn offsets(&self) -> &[u64] {
         &self.offsets
     }
 
-    /// Whether some strips or tiles are left out.
+    /// Whether the file omits some strips or tiles.
     pub fn is_sparse(&self) -> bool {
         self.offsets.contains(&0) || self.lengths.contains(&0)
     }
 }
 
-/// Bits of a sample and what they mean; all samples of a pixel must agree.
+/// Bits and format of the samples; all samples of a pixel must agree.
 fn samples(source: &Source, decoder: &mut TiffDecoder) -> Result<(u8, Format)> {
     let fail = |e| error(source, e);
     let list = |all: &[u32]| all.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
@@ -326,7 +326,7 @@ fn samples(source: &Source, decoder: &mut TiffDecoder) -> Result<(u8, Format)> {
     let formats: Vec<u32> = decoder.find_tag_unsigned_vec(Tag::SampleFormat).map_err(fail)?.unwrap_or(vec![1]);
     let (bits, format) = (one(bits, "bits")?, one(formats, "formats")?);
     let known = match (format, bits) {
-        // Untyped data are taken for unsigned integers, as by libtiff.
+        // Untyped data are read as unsigned integers, as in libtiff.
         (1 | 4, 1..=32 | 64) => Some(Format::Unsigned),
         (2, 8 | 16 | 32 | 64) => Some(Format::Signed),
         (3, 16 | 32 | 64) => Some(Format::Float),

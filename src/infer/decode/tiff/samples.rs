@@ -1,20 +1,20 @@
-//! From decompressed bytes to samples: predictors, byte order, samples that are no whole bytes.
+//! From decompressed bytes to samples: predictors, byte order, bit depths that are not whole bytes.
 
 use super::compression;
 use super::page::{Format, Page, Predictor};
 use crate::error::Result;
 use crate::infer::decode::Source;
 
-/// Samples as bit patterns, row by row, whatever they mean.
+/// Samples as bit patterns, row by row, not yet interpreted.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Words {
     /// Up to 8 bits.
     W8(Vec<u8>),
-    /// Up to 16.
+    /// Up to 16 bits.
     W16(Vec<u16>),
-    /// Up to 32.
+    /// Up to 32 bits.
     W32(Vec<u32>),
-    /// 64.
+    /// 64 bits.
     W64(Vec<u64>),
 }
 
@@ -51,7 +51,7 @@ impl Words {
         }
     }
 
-    /// Sample `i` as an integer of `bits` bits with or without sign; none beyond the end and beyond `i64`.
+    /// Sample `i` as a signed or unsigned integer of `bits` bits; `None` past the end or beyond `i64`.
     pub fn integer(&self, i: usize, signed: bool) -> Option<i64> {
         match (self, signed) {
             (Self::W8(v), false) => v.get(i).map(|&x| x.into()),
@@ -67,7 +67,7 @@ impl Words {
 }
 
 impl Words {
-    /// Sample `i` as a float of 16, 32 or 64 bits; none beyond the end.
+    /// Sample `i` as a float of 16, 32 or 64 bits; `None` past the end.
     pub fn float(&self, i: usize) -> Option<f64> {
         match self {
             Self::W8(_) => None,
@@ -78,7 +78,7 @@ impl Words {
     }
 }
 
-/// The samples of a chunk of `rows` rows from its decompressed bytes.
+/// Unpacks the samples of a chunk of `rows` rows from its decompressed bytes.
 pub(super) fn unpack(source: &Source, page: &Page, mut bytes: Vec<u8>, rows: usize) -> Result<Words> {
     let together = page.together();
     let samples = page.chunk[0] * together;
@@ -101,7 +101,7 @@ pub(super) fn unpack(source: &Source, page: &Page, mut bytes: Vec<u8>, rows: usi
         let [little, large] = read;
         bytes.as_chunks::<N>().0.iter().map(|&b| if big { large(b) } else { little(b) }).collect()
     }
-    /// Adds up differences along the rows of words.
+    /// Sums differences along the rows.
     fn add<T: Copy>(page: &Page, words: &mut [T], samples: usize, together: usize, sum: fn(T, T) -> T) {
         if page.predictor != Predictor::Horizontal {
             return;
@@ -143,7 +143,7 @@ pub(super) fn unpack(source: &Source, page: &Page, mut bytes: Vec<u8>, rows: usi
     })
 }
 
-/// Samples of any number of bits up to 32, the first in the highest bits; rows start at whole bytes.
+/// Samples of up to 32 bits, the first in the highest bits; rows start at whole bytes.
 fn packed<T: Copy + Default>(
     source: &Source,
     bytes: &[u8],
@@ -155,21 +155,21 @@ fn packed<T: Copy + Default>(
 ) -> Result<Vec<T>> {
     let mut out = source.zeros::<T>(samples * rows)?;
     for (to, row) in out.chunks_exact_mut(samples.max(1)).zip(bytes.chunks_exact(row_bytes)) {
-        let (mut held, mut have) = (0u64, 0u8);
+        let (mut pending, mut pending_bits) = (0u64, 0u8);
         let mut rest = row.iter();
         for sample in to {
-            while have < bits {
-                held = held << 8 | u64::from(rest.next().copied().unwrap_or(0));
-                have += 8;
+            while pending_bits < bits {
+                pending = pending << 8 | u64::from(rest.next().copied().unwrap_or(0));
+                pending_bits += 8;
             }
-            have -= bits;
-            *sample = word((held >> have & ((1u64 << bits) - 1)) as u32);
+            pending_bits -= bits;
+            *sample = word((pending >> pending_bits & ((1u64 << bits) - 1)) as u32);
         }
     }
     Ok(out)
 }
 
-/// Undoes the predictor of floats: differences of bytes, of which the highest of all samples come first. Big-endian after it.
+/// Undoes the float predictor: differences of bytes, the highest bytes of all samples first. The result is big-endian.
 fn undo_float(row: &mut [u8], line: &mut [u8], together: usize, bytes: usize) {
     for i in together..row.len() {
         row[i] = row[i].wrapping_add(row[i - together]);
@@ -183,7 +183,7 @@ fn undo_float(row: &mut [u8], line: &mut [u8], together: usize, bytes: usize) {
     }
 }
 
-/// Luma and chroma of a pixel each, from units in which several lumas share a pair.
+/// Luma and chroma per pixel, from units in which several lumas share a chroma pair.
 fn spread(source: &Source, page: &Page, bytes: &[u8], rows: usize) -> Result<Vec<u8>> {
     let [h, v] = page.subsampling();
     let width = page.chunk[0];

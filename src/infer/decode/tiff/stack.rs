@@ -1,4 +1,4 @@
-//! Stacks of which only the first image has a directory: the others lie behind it (ImageJ, MetaMorph, tifffile).
+//! Stacks in which only the first image has a directory; the others follow it (ImageJ, MetaMorph, tifffile).
 
 use ::tiff::tags::Tag;
 
@@ -8,12 +8,13 @@ use super::page::{Page, Places};
 use crate::error::Result;
 use crate::infer::decode::Source;
 
-/// MetaMorph's dates, one for every image.
+/// MetaMorph's dates, one per image.
 const UIC2: u16 = 33629;
-/// More images than this are refused.
+/// Files with more images are refused.
 const MAX_IMAGES: usize = 1 << 20;
 
-/// How many images the only directory of a file stands for, by its description `text`; 1 if it is one like any other.
+/// Number of images that the only directory of a file describes, by its description `text`; 1 for an ordinary
+/// directory.
 pub(in crate::infer::decode) fn images_inside(source: &Source, decoder: &mut TiffDecoder, text: &str) -> Result<usize> {
     if decoder.more_images() {
         return Ok(1);
@@ -36,11 +37,11 @@ pub(in crate::infer::decode) fn images_inside(source: &Source, decoder: &mut Tif
         return Ok(1);
     }
     let first = places.offsets().first().copied().unwrap_or(0);
-    let held = match page.compression == compression::NONE && places.follow(&page) && first > 0 {
+    let available = match page.compression == compression::NONE && places.follow(&page) && first > 0 {
         true => source.bytes.saturating_sub(first) / page.image_bytes().max(1),
         false => 1,
     };
-    if (held as usize) < claimed {
+    if (available as usize) < claimed {
         let path = source.path.display();
         log::warn!("{path}: its description speaks of {claimed} images, the file holds one; that is read");
         return Ok(1);
@@ -51,13 +52,13 @@ pub(in crate::infer::decode) fn images_inside(source: &Source, decoder: &mut Tif
     }
 }
 
-/// What ImageJ says of the number of images.
+/// ImageJ's number of images.
 fn imagej(text: &str) -> Option<usize> {
     text.strip_prefix("ImageJ=")?;
     text.lines().find_map(|l| l.strip_prefix("images=")).and_then(|n| n.trim().parse().ok())
 }
 
-/// Samples of all images, where tifffile says that it wrote but one directory.
+/// Samples of all images, if tifffile states that it wrote only one directory.
 fn samples_of_shape(text: &str) -> Option<usize> {
     let value: serde_json::Value = serde_json::from_str(text.strip_prefix('{').map(|_| text)?).ok()?;
     value.get("truncated")?.as_bool().filter(|t| *t)?;
@@ -66,7 +67,7 @@ fn samples_of_shape(text: &str) -> Option<usize> {
 }
 
 impl Places {
-    /// Whether the strips of an uncompressed image follow each other without a gap.
+    /// Whether the strips of an uncompressed image are contiguous.
     fn follow(&self, page: &Page) -> bool {
         let offsets = self.offsets();
         let bytes = (page.row_bytes() as u64).saturating_mul(page.strip_rows() as u64);

@@ -1,4 +1,5 @@
-//! Files of tifffile, libtiff and Pillow with what those read of them (`scripts/check_tiff_layouts.py --fixtures`).
+//! Files written by tifffile, libtiff and Pillow, with the pixels those read (`scripts/check_tiff_layouts.py
+//! --fixtures`).
 
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -19,19 +20,19 @@ fn values(image: &Image) -> Vec<f64> {
     }
 }
 
-/// The file of the same name with `.npy` holds what is right.
+/// Compares a file with the expected pixels in the `.npy` file of the same name.
 fn check(path: &Path) {
-    let right = path.with_extension("npy");
-    let right = if right.exists() { right } else { PathBuf::from(format!("{}.npy", path.display())) };
-    let (got, right) = (Image::open(path).unwrap(), Image::open(right).unwrap());
+    let expected = path.with_extension("npy");
+    let expected = if expected.exists() { expected } else { PathBuf::from(format!("{}.npy", path.display())) };
+    let (actual, expected) = (Image::open(path).unwrap(), Image::open(expected).unwrap());
     let size = |p: &Image| [p.width(), p.height(), p.channels()];
-    assert_eq!(size(&got), size(&right), "{path:?}");
-    assert_eq!(got.pixels().sample(), right.pixels().sample(), "{path:?}");
-    // Decoders of JPEG may round otherwise; chroma weighs that by up to 1.8.
+    assert_eq!(size(&actual), size(&expected), "{path:?}");
+    assert_eq!(actual.pixels().sample(), expected.pixels().sample(), "{path:?}");
+    // JPEG decoders may round differently; chroma amplifies that by up to 1.8.
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
     let max = if name.contains("jpeg_") { 4.0 } else { 0.0 };
-    let far = values(&got).iter().zip(values(&right)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    assert!(far <= max, "{path:?}: {far}");
+    let difference = values(&actual).iter().zip(values(&expected)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(difference <= max, "{path:?}: {difference}");
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn palettes_are_colours_or_show_values() {
     };
     assert_eq!(open(|i| [i * 257; 3], 77), Pixels::U8(vec![77]));
     assert_eq!(open(|i| [(255 - i) * 257; 3], 77), Pixels::U8(vec![178]));
-    // Green, and fire, are shown values; a cycle of hues is colours, of 16 bits where they are.
+    // Green and fire are display colour maps; a cycle of hues is colours, with 16 bits if the palette has them.
     assert_eq!(open(|i| [0, i * 257, 0], 77), Pixels::U8(vec![77]));
     assert_eq!(open(|i| [(i * 2).min(255) * 257, i * 257, i.saturating_sub(128) * 514], 200), Pixels::U8(vec![200]));
     assert_eq!(open(|i| [i % 3 * 257, i % 5 * 257, i % 7 * 257], 11), Pixels::U8(vec![2, 1, 4]));
@@ -92,7 +93,7 @@ fn fails(tags: &[(u16, Vec<u16>)], with: &str) {
 }
 
 #[test]
-fn what_is_not_read_is_named() {
+fn unsupported_features_are_named() {
     let with = |compression: u16| {
         let mut tags = base(4, 4, 8, 1, 1);
         tags.retain(|t| t.0 != 259);
@@ -138,7 +139,7 @@ fn what_is_not_read_is_named() {
 }
 
 #[test]
-fn cut_off_files_are_called_so() {
+fn truncated_files_are_reported() {
     for name in ["zstd_u2_strips", "jpeg_rgb", "lzw_predictor_i2", "None_rgb16_planar_tiles"] {
         let bytes = std::fs::read(folder().join(format!("{name}.tif"))).unwrap();
         let (_dir, path) = temp(&bytes[..bytes.len() - 60]);
@@ -147,11 +148,11 @@ fn cut_off_files_are_called_so() {
     }
 }
 
-/// A stack of ImageJ: one directory, whose description speaks of five images.
+/// An ImageJ stack: one directory whose description declares five images.
 fn stack(text: &str, data: &[u8]) -> Vec<u8> {
     let mut text = text.as_bytes().to_vec();
     text.resize(text.len().next_multiple_of(2), 0);
-    // As shorts, of which the bytes are what counts: the type is set to ASCII below.
+    // Stored as shorts; the type is set to ASCII below.
     let words = text.as_chunks::<2>().0.iter().map(|&b| u16::from_le_bytes(b)).collect();
     let mut tags = base(3, 2, 16, 1, 1);
     tags.push((270, words));
@@ -169,26 +170,26 @@ fn images_behind_one_directory_are_pages() {
     assert_eq!(page_count(&path).unwrap(), 5);
     let page = |page| open_image(&path, &OpenOptions { page, ..OpenOptions::default() });
     for n in [0, 3, 4] {
-        let right = (0..6).map(|i| (n as u16 * 6 + i) * 1000).collect();
-        assert_eq!(page(n).unwrap().read(0, 0, 3, 2).unwrap().pixels(), &Pixels::U16(right));
+        let expected = (0..6).map(|i| (n as u16 * 6 + i) * 1000).collect();
+        assert_eq!(page(n).unwrap().read(0, 0, 3, 2).unwrap().pixels(), &Pixels::U16(expected));
     }
     assert!(page(5).err().unwrap().to_string().contains("has 5 pages"));
-    // Channels are channels in this layout too.
+    // Channels are recognised in this layout too.
     let (_dir, path) = temp(&stack("ImageJ=1.54f\nimages=4\nchannels=2\nslices=2\n", &data));
     assert_eq!(page_count(&path).unwrap(), 2);
     let mut source = open_image(&path, &OpenOptions { page: 1, ..OpenOptions::default() }).unwrap();
     assert_eq!(source.read(1, 0, 1, 1).unwrap().pixels(), &Pixels::U16(vec![13000, 19000]));
-    // tifffile's own words for the same.
+    // tifffile's equivalent description.
     let (_dir, path) = temp(&stack(r#"{"shape": [5, 2, 3], "truncated": true}"#, &data));
     assert_eq!(page_count(&path).unwrap(), 5);
-    // A description that was copied along with one image of a stack.
+    // A description copied along with one image of a stack.
     let (_dir, path) = temp(&stack("ImageJ=1.54f\nimages=90\nslices=90\n", &data));
     assert_eq!(page_count(&path).unwrap(), 1);
 }
 
 #[test]
 fn stacks_beyond_four_gigabytes_are_read() {
-    // A sparse file: 1500 images of 4 MiB and more; only the last holds anything.
+    // A sparse file: 1500 images of over 4 MiB; only the last has data.
     let (width, height, images) = (1400u64, 1600u64, 1500u64);
     let mut head = stack("ImageJ=1.54f\nimages=1500\nslices=1500\nloop=false\n", &[]);
     for (tag, value) in [(256u16, width as u16), (257, height as u16)] {
@@ -214,12 +215,12 @@ fn stacks_beyond_four_gigabytes_are_read() {
 }
 
 #[test]
-fn raw_integers_are_what_is_stored() {
+fn raw_integers_are_as_stored() {
     let open = |bytes: &[u8]| {
         let (_dir, path) = temp(bytes);
         raw_integers(&path.into(), 0).unwrap()
     };
-    // White is zero, few bits, a palette: the numbers stay.
+    // White is zero, few bits, a palette: values are unchanged.
     let bits = open(&raw_tiff(&base(10, 1, 1, 1, 0), false, &[&[0b1010_0000, 0b0100_0000]])).unwrap();
     assert_eq!((bits.values, bits.bits, bits.photometric), (vec![1, 0, 1, 0, 0, 0, 0, 0, 0, 1], 1, 0));
     let mut palette = base(2, 1, 8, 1, 3);
@@ -239,7 +240,7 @@ fn raw_integers_are_what_is_stored() {
     assert_eq!(long(2, values).unwrap().unwrap().values, [1 << 60 | 1, -3]);
     assert!(long(1, values).unwrap_err().to_string().contains("beyond 9223372036854775807"));
     assert!(long(3, values).unwrap().is_none());
-    // Planes and pixels together give the same.
+    // Planar and interleaved storage give the same.
     let mut planar = base(2, 2, 8, 3, 2);
     planar.extend([(278, vec![1]), (284, vec![2])]);
     let strips: [&[u8]; 6] = [&[1, 2], &[3, 4], &[11, 12], &[13, 14], &[21, 22], &[23, 24]];

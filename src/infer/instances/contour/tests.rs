@@ -63,7 +63,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn an_outline_filled_again_is_the_object(
+    fn filled_outline_is_the_instance(
         w in 1usize..14,
         h in 1usize..12,
         noise in prop::collection::vec(0u8..8, 154),
@@ -81,16 +81,16 @@ fn a_ring_of_pixels_has_a_hole() {
     let [instance] = &instances(3, 3, &mask, Connectivity::Four)[..] else { panic!() };
     let expected =
         Polygon { outer: vec![[0, 0], [3, 0], [3, 3], [0, 3]], holes: vec![vec![[2, 1], [1, 1], [1, 2], [2, 2]]] };
-    let mut got = instance.contours();
-    // Where a ring begins does not matter.
-    let hole = &mut got[0].holes[0];
+    let mut actual = instance.contours();
+    // The start of a ring is arbitrary.
+    let hole = &mut actual[0].holes[0];
     let first = hole.iter().position(|p| *p == [2, 1]).unwrap();
     hole.rotate_left(first);
-    assert_eq!(got, [expected]);
+    assert_eq!(actual, [expected]);
 }
 
 #[test]
-fn pieces_that_meet_at_a_corner_are_polygons_of_their_own() {
+fn pieces_that_meet_at_a_corner_are_separate_polygons() {
     let mask = [1, 0, 0, 1];
     let [instance] = &instances(2, 2, &mask, Connectivity::Eight)[..] else { panic!() };
     let square = |x, y| Polygon { outer: vec![[x, y], [x + 1, y], [x + 1, y + 1], [x, y + 1]], holes: vec![] };

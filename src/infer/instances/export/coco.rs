@@ -1,7 +1,7 @@
 //! Instances as COCO annotations of one image: <https://cocodataset.org/#format-data>.
 //!
-//! Polygons run along pixel edges, which COCO's tools fill to exactly the instance's pixels. They cannot have holes; instances
-//! with holes are run lengths (`counts`, down the columns), which the tools read in the same place.
+//! Polygons run along pixel edges, which COCO's tools fill to exactly the instance's pixels. COCO polygons cannot have
+//! holes; instances with holes are stored in the same field as run lengths (`counts`, down the columns).
 
 use serde_json::{Value, json};
 
@@ -13,8 +13,8 @@ use crate::infer::instances::{Instance, InstanceRun, Instances, Polygon};
 use crate::infer::writers::{InstanceWriter, ResultSink, WriteSeek, Writer, Written};
 use crate::io::Output;
 
-/// COCO annotations of one image: polygons along pixel edges, or run lengths of instances with holes, which COCO's
-/// polygons cannot have.
+/// COCO annotations of one image: polygons along pixel edges, or run lengths for instances with holes, which COCO's
+/// polygons cannot represent.
 #[derive(Clone, Copy, Debug)]
 pub struct Coco;
 
@@ -76,7 +76,8 @@ fn annotation(instance: &Instance, size: [usize; 2]) -> Value {
     })
 }
 
-/// Lengths of stretches outside and inside the instance, in turn, down the columns of an image of `size` rows and columns.
+/// Alternating lengths of stretches outside and inside the instance, down the columns of an image of `size` rows and
+/// columns.
 fn counts(instance: &Instance, [height, width]: [usize; 2]) -> Vec<u64> {
     let mut found = columns(instance);
     found.sort_unstable();
@@ -86,7 +87,7 @@ fn counts(instance: &Instance, [height, width]: [usize; 2]) -> Vec<u64> {
         let first = u64::from(x) * height as u64 + u64::from(top);
         let length = u64::from(bottom - top);
         match counts.last_mut() {
-            // From the last row of a column to the first of the next.
+            // Continues from the last row of a column to the first of the next.
             Some(last) if first == at => *last += length,
             _ => counts.extend([first - at, length]),
         }
@@ -96,7 +97,7 @@ fn counts(instance: &Instance, [height, width]: [usize; 2]) -> Vec<u64> {
     counts
 }
 
-/// The instance's pixels as pieces of columns: column, first row, row behind the last.
+/// The instance's pixels as vertical runs: column, first row, one past the last row.
 fn columns(instance: &Instance) -> Vec<(u32, u32, u32)> {
     let [left, top, columns, rows] = instance.bounds();
     let mut since = vec![0u32; columns as usize];

@@ -1,8 +1,8 @@
 //! Outlines as GeoJSON (RFC 7946), with the properties that QuPath reads.
 //!
-//! Coordinates are pixels of the image, x to the right and y down; pixel `(x, y)` is the square from `(x, y)` to
-//! `(x + 1, y + 1)`, as QuPath has it. On request they are coordinates of the image's reference system, which is named as
-//! GDAL and QGIS read it. Features lie in the order of their last rows; `name` is the instance's number.
+//! Coordinates are pixels of the image, x to the right and y down; pixel `(x, y)` is the square from `(x, y)` to `(x +
+//! 1, y + 1)`, as in QuPath. On request they are coordinates of the image's reference system, whose name GDAL and QGIS
+//! read. Features are in the order of their last rows; `name` is the instance's number.
 
 use serde_json::{Value, json};
 
@@ -13,8 +13,8 @@ use crate::infer::instances::{Instance, Instances, Polygon, Ring};
 use crate::infer::writers::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
 use crate::io::Output;
 
-/// Outlines along pixel edges as GeoJSON, as QuPath reads it: a FeatureCollection of Polygons (MultiPolygons of instances
-/// whose pixels meet at corners only).
+/// Outlines along pixel edges as GeoJSON for QuPath: a FeatureCollection of Polygons, and of MultiPolygons for
+/// instances whose pixels connect only at corners.
 #[derive(Clone, Copy, Debug)]
 pub struct GeoJson;
 
@@ -86,14 +86,14 @@ fn feature(instance: &Instance, source: &Source, world: Option<&Affine>) -> Valu
     })
 }
 
-/// The outer ring, then the holes; each ends where it began.
+/// The outer ring, then the holes; each ring repeats its first point at the end.
 fn polygon(polygon: &Polygon, world: Option<&Affine>) -> Value {
     let closed = |ring: &Ring| -> Vec<[u32; 2]> { ring.iter().chain(ring.first()).copied().collect() };
     let rings = std::iter::once(&polygon.outer).chain(&polygon.holes).map(closed);
     let Some(map) = world else { return json!(rings.collect::<Vec<_>>()) };
     let placed = rings.map(|ring| {
         let mut ring: Vec<[f64; 2]> = ring.iter().map(|p| map.at(p.map(f64::from)).map(exact)).collect();
-        // Outer rings run counter-clockwise (RFC 7946), also where rows run south.
+        // Outer rings run counter-clockwise (RFC 7946), also if rows run south.
         if map.determinant() < 0.0 {
             ring.reverse();
         }

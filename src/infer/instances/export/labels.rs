@@ -1,4 +1,4 @@
-//! Numbers of instances as TIFF, in deflate-compressed strips.
+//! Label images as TIFF, in deflate-compressed strips.
 
 use super::Source;
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use crate::infer::output::{SampleKind, StripLayout, StripTiff, calibration_tags}
 use crate::infer::writers::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
 use crate::io::Output;
 
-/// The number of every pixel's instance, 0 for none: TIFF of 16 bits, or of 32 for more than 65,535 instances, in
+/// The instance number of every pixel, 0 for none: TIFF with 16 bits, or 32 for more than 65,535 instances, in
 /// deflate-compressed strips.
 #[derive(Clone, Copy, Debug)]
 pub struct Labels;
@@ -39,7 +39,7 @@ impl InstanceWriter for Labels {
 }
 
 fn write(out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) -> Written {
-    // Sides were checked when the labeller was made.
+    // `ConnectedComponents::new` has checked the size.
     let (width, height) = (instances.width() as u32, instances.height() as u32);
     let bytes = if instances.count() <= usize::from(u16::MAX) { 2 } else { 4 };
     let layout = StripLayout { width, height, pages: 1, sample: SampleKind::Uint(bytes) };

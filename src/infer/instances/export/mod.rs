@@ -1,4 +1,4 @@
-//! Files of instances: numbers as an image, outlines, and a table.
+//! Instance files: label images, outlines, and a table.
 
 mod coco;
 mod geojson;
@@ -22,20 +22,20 @@ use crate::infer::writers::{InstanceWriter, WriteFailure, Written};
 use crate::io::{Output, write_atomically};
 use crate::names::{Name, Named, named};
 
-/// What files say of the image that instances were found in.
+/// The image of the instances, as described in files.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Source {
     /// Name of its file.
     pub image: String,
     /// Class names, the background first.
     pub classes: Vec<String>,
-    /// How large its pixels are and where they lie.
+    /// Pixel size and georeference.
     pub calibration: Calibration,
-    /// Which coordinates outlines and centroids have.
+    /// Coordinates of outlines and centroids.
     pub coordinates: Coordinates,
 }
 
-/// Which coordinates outlines in GeoJSON have; tables have world coordinates beside those of pixels.
+/// Coordinates of outlines in GeoJSON; tables have world coordinates in addition to pixel coordinates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Coordinates {
     /// Columns and rows, as QuPath reads them.
@@ -56,13 +56,13 @@ impl Named for Coordinates {
 named!(Coordinates);
 
 impl Source {
-    /// The map to world coordinates, if those are wanted. Fails if there is none.
+    /// The map to world coordinates if they are requested. Fails if there is none.
     fn world(&self) -> Result<Option<Affine>> {
-        let wrong = |why: String| Error::file(&self.image, format!("has no world coordinates: {why}"));
+        let missing = |why: String| Error::file(&self.image, format!("has no world coordinates: {why}"));
         match (self.coordinates, &self.calibration.georeference) {
             (Coordinates::Pixel, _) => Ok(None),
-            (Coordinates::World, None) => Err(wrong("it is not georeferenced".into())),
-            (Coordinates::World, Some(geo)) => geo.to_world().map(Some).map_err(wrong),
+            (Coordinates::World, None) => Err(missing("it is not georeferenced".into())),
+            (Coordinates::World, Some(geo)) => geo.to_world().map(Some).map_err(missing),
         }
     }
 
@@ -71,7 +71,7 @@ impl Source {
     }
 }
 
-/// Writes a file of instances. It appears whole or not at all.
+/// Writes an instance file, completely or not at all.
 pub fn write_instances(
     output: impl Into<Output>,
     writer: &dyn InstanceWriter,
@@ -102,7 +102,7 @@ impl From<zip::result::ZipError> for WriteFailure {
     }
 }
 
-/// Does `each` with every instance, in the order in which they are complete.
+/// Calls `each` for every instance, in the order in which they are complete.
 fn for_each(instances: &mut Instances, mut each: impl FnMut(super::Instance) -> Written) -> Written {
     let mut failure = None;
     let done = instances.instances(|instance| {
@@ -120,12 +120,12 @@ fn for_each(instances: &mut Instances, mut each: impl FnMut(super::Instance) -> 
     }
 }
 
-/// Twelve digits that count: a tenth of a millimetre on Earth, without the noise of binary fractions.
+/// Rounds to twelve significant digits: a tenth of a millimetre on Earth, without the noise of binary fractions.
 fn exact(v: f64) -> f64 {
     format!("{v:.11e}").parse().unwrap_or(v)
 }
 
-/// The colour that the class has in masks.
+/// The colour of the class in masks.
 fn colour(class: usize) -> [u8; 3] {
     palette(class)
 }

@@ -1,8 +1,8 @@
 //! Outlines as ImageJ's ROI archive: a zip of `.roi` records, which ImageJ's ROI Manager opens.
 //!
-//! The record as ImageJ's `RoiDecoder` reads it, big-endian: 64 bytes of header, coordinates, and a second header with the
-//! name behind it. An instance without holes is a traced ROI, as the wand makes them: corners of pixels relative to the
-//! bounding box, in 16 bits. One with holes, of several pieces, or beyond what 16 bits hold is a composite ROI: a path of
+//! The record is as ImageJ's `RoiDecoder` reads it, big-endian: a header of 64 bytes, coordinates, and a second header
+//! followed by the name. An instance without holes is a traced ROI, as the wand tool creates: pixel corners relative to
+//! the bounding box, in 16 bits. One with holes, with several pieces, or beyond 16 bits is a composite ROI: a path of
 //! 32-bit floats, filled by the even-odd rule.
 
 use std::io::Write;
@@ -22,12 +22,12 @@ const SECOND_HEADER: usize = 64;
 const VERSION: u16 = 228;
 const RECTANGLE: u8 = 1;
 const TRACED: u8 = 8;
-/// Segments of a path.
+/// Path segment types.
 const MOVE: f32 = 0.0;
 const LINE: f32 = 1.0;
 const CLOSE: f32 = 4.0;
 
-/// ImageJ's ROI archive: traced outlines, composite ones of instances with holes.
+/// ImageJ's ROI archive: traced outlines, composite ones for instances with holes.
 #[derive(Clone, Copy, Debug)]
 pub struct Rois;
 
@@ -57,7 +57,7 @@ impl InstanceWriter for Rois {
 
 fn write(out: &mut dyn WriteSeek, instances: &mut Instances) -> Written {
     let mut zip = ZipWriter::new(out);
-    // No time of day: the same instances make the same file.
+    // No time stamp: the same instances give the same file.
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .last_modified_time(DateTime::default());
@@ -70,7 +70,7 @@ fn write(out: &mut dyn WriteSeek, instances: &mut Instances) -> Written {
     Ok(())
 }
 
-/// A `.roi` file.
+/// The contents of a `.roi` file.
 pub(super) fn record(instance: &Instance, name: &str) -> Vec<u8> {
     let polygons = instance.contours();
     let [x, y, width, height] = instance.bounds();
@@ -90,7 +90,7 @@ pub(super) fn record(instance: &Instance, name: &str) -> Vec<u8> {
     put(0, b"Iout");
     put(4, &VERSION.to_be_bytes());
     put(6, &[kind]);
-    // Top, left, bottom, right; what 16 bits cannot hold is in the path.
+    // Top, left, bottom, right; values beyond 16 bits are in the path.
     for (at, v) in [(8, y), (10, x), (12, bottom), (14, right)] {
         put(at, &(v as u16).to_be_bytes());
     }
@@ -108,7 +108,7 @@ pub(super) fn record(instance: &Instance, name: &str) -> Vec<u8> {
     out
 }
 
-/// All columns, then all rows, from the bounding box's first pixel.
+/// All columns, then all rows, relative to the bounding box's first pixel.
 fn corners(ring: &Ring, first: [u32; 2]) -> Vec<u8> {
     [0, 1].iter().flat_map(|&i| ring.iter().flat_map(move |p| ((p[i] - first[i]) as u16).to_be_bytes())).collect()
 }
@@ -117,7 +117,7 @@ fn path(polygons: &[Polygon]) -> Vec<f32> {
     let mut path = Vec::new();
     for ring in polygons.iter().flat_map(|p| std::iter::once(&p.outer).chain(&p.holes)) {
         for (i, [x, y]) in ring.iter().enumerate() {
-            // Whole numbers up to 2^24 are exact in 32 bits.
+            // Integers up to 2^24 are exact in f32.
             path.extend([if i == 0 { MOVE } else { LINE }, *x as f32, *y as f32]);
         }
         path.push(CLOSE);

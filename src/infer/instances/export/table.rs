@@ -1,4 +1,4 @@
-//! Measures of instances as comma-separated values.
+//! Measurements of instances as comma-separated values.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,18 +10,17 @@ use crate::infer::instances::Instances;
 use crate::infer::writers::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
 use crate::io::Output;
 
-/// Columns that every table has; `mean_0` and so on follow, a channel of the image each, then [`LENGTHS`] and [`WORLD`]
-/// where they are known.
+/// Columns of every table. `mean_0` and so on follow, one per image channel, then [`LENGTHS`] and [`WORLD`] if known.
 const COLUMNS: [&str; 11] =
     ["label", "class", "area", "centroid_x", "centroid_y", "x", "y", "width", "height", "perimeter", "eccentricity"];
 
-/// Columns where the size of a pixel is known, micrometres; the centre of pixel (0, 0) is at (0, 0).
+/// Columns in micrometres if the pixel size is known; the centre of pixel (0, 0) is at (0, 0).
 const LENGTHS: [&str; 6] = ["area_um2", "centroid_x_um", "centroid_y_um", "width_um", "height_um", "perimeter_um"];
 
-/// Columns where world coordinates are asked for.
+/// Columns if world coordinates are requested.
 const WORLD: [&str; 2] = ["centroid_world_x", "centroid_world_y"];
 
-/// Comma-separated values, a line an instance.
+/// Comma-separated values, one line per instance.
 #[derive(Clone, Copy, Debug)]
 pub struct Table;
 
@@ -66,8 +65,8 @@ fn write(out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) ->
     columns.extend(LENGTHS.iter().filter(|_| pixel.is_some()).map(|c| c.to_string()));
     columns.extend(WORLD.iter().filter(|_| world.is_some()).map(|c| c.to_string()));
     write_line(out, &columns)?;
-    // Instances are complete in another order than that of their numbers.
-    let mut waiting: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    // Instances are completed in a different order from their numbers.
+    let mut pending: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     let mut next = 1;
     for_each(instances, |instance| {
         let [x, y] = instance.centroid();
@@ -83,11 +82,11 @@ fn write(out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) ->
             line.extend(lengths.map(|v| format!("{}", significant(v))));
         }
         if let Some(map) = &world {
-            // Maps are of pixels' corners, centroids of their centres.
+            // Maps are relative to pixel corners, centroids to pixel centres.
             line.extend(map.at([x + 0.5, y + 0.5]).map(|v| format!("{}", exact(v))));
         }
-        waiting.insert(instance.number(), line);
-        while let Some(line) = waiting.remove(&next) {
+        pending.insert(instance.number(), line);
+        while let Some(line) = pending.remove(&next) {
             write_line(out, &line)?;
             next += 1;
         }
@@ -96,7 +95,7 @@ fn write(out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) ->
     Ok(())
 }
 
-/// Fields with commas between them; in quotes where they hold what would end them.
+/// Writes comma-separated fields, quoted where necessary.
 fn write_line(out: &mut (impl Write + ?Sized), fields: &[String]) -> std::io::Result<()> {
     let field = |f: &String| match f.contains([',', '"', '\r', '\n']) {
         true => format!("\"{}\"", f.replace('"', "\"\"")),
@@ -105,7 +104,7 @@ fn write_line(out: &mut (impl Write + ?Sized), fields: &[String]) -> std::io::Re
     writeln!(out, "{}", fields.iter().map(field).collect::<Vec<_>>().join(","))
 }
 
-/// Seven digits that count: what 32-bit samples have.
+/// Rounds to seven significant digits, the precision of 32-bit samples.
 fn significant(v: f64) -> f64 {
     format!("{v:.6e}").parse().unwrap_or(v)
 }
@@ -115,12 +114,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_quoted_where_they_must_be() {
+    fn fields_are_quoted_where_necessary() {
         let fields = ["1", "", "a, b", "the \"core\"", "two\nlines", "plain; text"].map(String::from);
-        let mut own = Vec::new();
-        write_line(&mut own, &fields).unwrap();
-        let mut theirs = csv::Writer::from_writer(Vec::new());
-        theirs.write_record(&fields).unwrap();
-        assert_eq!(own, theirs.into_inner().unwrap());
+        let mut actual = Vec::new();
+        write_line(&mut actual, &fields).unwrap();
+        let mut expected = csv::Writer::from_writer(Vec::new());
+        expected.write_record(&fields).unwrap();
+        assert_eq!(actual, expected.into_inner().unwrap());
     }
 }

@@ -23,7 +23,7 @@ fn measured(case: &Case) -> Vec<Instance> {
         ConnectedComponents::new(case.width, case.height, &InstanceOptions::default()).unwrap().with_samples(2);
     for (row, intensity) in case.mask.chunks(case.width).zip(case.intensity.chunks(case.width)) {
         components_of_rows.push_row(row).unwrap();
-        // The second channel is another.
+        // The second channel is constant.
         let samples: Vec<f32> = intensity.iter().map(|&v| v as f32).chain(row.iter().map(|_| 7.5)).collect();
         components_of_rows.push_samples(&samples).unwrap();
     }
@@ -38,26 +38,30 @@ fn measured(case: &Case) -> Vec<Instance> {
 }
 
 #[test]
-fn measures_are_skimages() {
+fn measurements_match_skimage() {
     let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs().max(1.0);
     for case in cases() {
         let instances = measured(&case);
         assert_eq!(instances.len(), case.instances.len());
-        for (got, expected) in instances.iter().zip(&case.instances) {
-            let number = got.number();
-            assert_eq!(got.area(), expected.area, "{number}");
+        for (actual, expected) in instances.iter().zip(&case.instances) {
+            let number = actual.number();
+            assert_eq!(actual.area(), expected.area, "{number}");
             let [top, left, bottom, right] = expected.bbox;
-            assert_eq!(got.bounds(), [left, top, right - left, bottom - top], "{number}");
-            let [x, y] = got.centroid();
+            assert_eq!(actual.bounds(), [left, top, right - left, bottom - top], "{number}");
+            let [x, y] = actual.centroid();
             assert!(close(x, expected.centroid[1]) && close(y, expected.centroid[0]), "{number}: {x} {y}");
-            assert!(close(got.eccentricity(), expected.eccentricity), "{number}: {}", got.eccentricity());
+            assert!(close(actual.eccentricity(), expected.eccentricity), "{number}: {}", actual.eccentricity());
             assert!(
-                close(got.perimeter(), expected.perimeter),
+                close(actual.perimeter(), expected.perimeter),
                 "{number}: {} is not {}",
-                got.perimeter(),
+                actual.perimeter(),
                 expected.perimeter
             );
-            assert!(close(got.means()[0], expected.mean) && got.means()[1] == 7.5, "{number}: {:?}", got.means());
+            assert!(
+                close(actual.means()[0], expected.mean) && actual.means()[1] == 7.5,
+                "{number}: {:?}",
+                actual.means()
+            );
         }
     }
 }
@@ -70,7 +74,7 @@ fn perimeters_of_wide_pixels() {
             assert!((scaled - 0.3 * plain).abs() < 1e-9 * plain, "{}: {plain} {scaled}", instance.number());
         }
     }
-    // A disc of 40 rows and 80 columns whose pixels are half as wide as they are high.
+    // A disc of 40 rows and 80 columns whose pixels are half as wide as high.
     let (w, h, r) = (90usize, 50usize, 20.0);
     let inside = |x: usize, y: usize| {
         let (dx, dy) = ((x as f64 - 44.5) * 0.5, y as f64 - 24.5);
@@ -79,9 +83,9 @@ fn perimeters_of_wide_pixels() {
     let classes: Vec<u32> = (0..w * h).map(|i| inside(i % w, i / w)).collect();
     instances(w, h, &classes, Connectivity::Four)
         .instances(|instance| {
-            let (got, expected) = (instance.perimeter_of([0.5, 1.0]), 2.0 * std::f64::consts::PI * r);
-            assert!((got / expected - 1.0).abs() < 0.02, "{got} is not {expected}");
-            // Taken for square pixels it is far off.
+            let (actual, expected) = (instance.perimeter_of([0.5, 1.0]), 2.0 * std::f64::consts::PI * r);
+            assert!((actual / expected - 1.0).abs() < 0.02, "{actual} is not {expected}");
+            // As square pixels it is far off.
             assert!((instance.perimeter() / expected - 1.0).abs() > 0.2);
             Ok(())
         })
@@ -128,7 +132,7 @@ fn lengths_and_world_coordinates() {
     // Counter-clockwise, 3 x 3 pixels of 2 x 2.
     assert_eq!((outer.first(), area), (outer.last(), 36.0));
     assert!(outer.contains(&[102.0, 50.0]) && outer.contains(&[108.0, 44.0]), "{outer:?}");
-    // Pixels stay what is written by default; and what is not known is an error.
+    // Pixel coordinates are the default; missing calibration is an error.
     let plain = Source { coordinates: Coordinates::Pixel, ..source.clone() };
     let geojson = write(&GeoJson, &plain).unwrap();
     assert!(!geojson.contains("crs") && geojson.contains("[1,0]"), "{geojson}");
@@ -147,7 +151,7 @@ fn file(kind: &dyn InstanceWriter, instances: &mut Instances) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// A ring, and a square beside it.
+/// A ring, and a square next to it.
 const RING: (usize, usize, [u32; 24]) =
     (6, 4, [0, 1, 1, 1, 0, 0, 0, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0]);
 
@@ -156,25 +160,25 @@ fn ring() -> Instances {
 }
 
 #[test]
-fn labels_are_sixteen_bits_until_there_are_too_many() {
+fn labels_have_sixteen_bits_until_there_are_too_many() {
     let read = |bytes: Vec<u8>| {
         let mut d = tiff::decoder::Decoder::new(std::io::Cursor::new(bytes)).unwrap();
         (d.dimensions().unwrap(), d.read_image().unwrap())
     };
     let (size, image) = read(file(&Labels, &mut ring()));
-    let tiff::decoder::DecodingResult::U16(got) = image else { panic!("not of 16 bits") };
+    let tiff::decoder::DecodingResult::U16(actual) = image else { panic!("not of 16 bits") };
     assert_eq!(size, (6, 4));
-    assert_eq!(got, [0, 1, 1, 1, 0, 0, 0, 1, 0, 1, 0, 2, 0, 1, 1, 1, 0, 2, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(actual, [0, 1, 1, 1, 0, 0, 0, 1, 0, 1, 0, 2, 0, 1, 1, 1, 0, 2, 0, 0, 0, 0, 0, 0]);
     // More instances than 16 bits can number, in several strips.
     let (w, h) = (600, 600);
     let mask: Vec<u32> = (0..w * h).map(|i| u32::from(i % w % 2 == 0 && i / w % 2 == 0)).collect();
     let (_, image) = read(file(&Labels, &mut instances(w, h, &mask, Connectivity::Four)));
-    let tiff::decoder::DecodingResult::U32(got) = image else { panic!("not of 32 bits") };
-    assert_eq!((got[0], got[1], got[w * (h - 2) + w - 2]), (1, 0, 90_000));
+    let tiff::decoder::DecodingResult::U32(actual) = image else { panic!("not of 32 bits") };
+    assert_eq!((actual[0], actual[1], actual[w * (h - 2) + w - 2]), (1, 0, 90_000));
 }
 
 #[test]
-fn geojson_is_what_qupath_reads() {
+fn geojson_has_the_properties_of_qupath() {
     let json: Value = serde_json::from_slice(&file(&GeoJson, &mut ring())).unwrap();
     assert_eq!(json["type"], "FeatureCollection");
     let features = json["features"].as_array().unwrap();
@@ -202,7 +206,7 @@ fn coco_has_polygons_and_run_lengths() {
     let [ring, bar] = &json["annotations"].as_array().unwrap()[..] else { panic!() };
     assert_eq!((&ring["area"], &ring["bbox"]), (&8.into(), &serde_json::json!([1, 0, 3, 3])));
     assert_eq!(bar["segmentation"], serde_json::json!([[5, 1, 6, 1, 6, 3, 5, 3]]));
-    // Filled again, down the columns.
+    // Fill again, down the columns.
     let mut pixels = Vec::new();
     for (i, n) in ring["segmentation"]["counts"].as_array().unwrap().iter().enumerate() {
         pixels.extend(std::iter::repeat_n(i % 2 == 1, n.as_u64().unwrap() as usize));
@@ -215,13 +219,13 @@ fn coco_has_polygons_and_run_lengths() {
 
 #[test]
 fn run_lengths_join_from_column_to_column() {
-    // The first instance takes whole columns: its last row of one and the first of the next are one stretch.
+    // The first instance covers whole columns: the end of one and the start of the next are one stretch.
     let mask = [1, 1, 1, 1, 0, 1, 1, 1, 1];
     let json: Value = serde_json::from_slice(&file(&Coco, &mut instances(3, 3, &mask, Connectivity::Four))).unwrap();
     assert_eq!(json["annotations"][0]["segmentation"]["counts"], serde_json::json!([0, 4, 1, 4, 0]));
 }
 
-/// The bytes at the places where ImageJ's decoder looks for them.
+/// The bytes at the offsets where ImageJ's decoder reads them.
 #[test]
 fn rois_have_imagejs_layout() {
     let mut zip = zip::ZipArchive::new(std::io::Cursor::new(file(&Rois, &mut ring()))).unwrap();
@@ -251,7 +255,7 @@ fn rois_have_imagejs_layout() {
 
 #[test]
 fn the_table_is_in_the_order_of_numbers() {
-    // The first instance is the last to be complete.
+    // The first instance is the last to be completed.
     let mask = [1, 0, 1, 1, 0, 0, 1, 0, 1];
     let mut found = instances(3, 3, &mask, Connectivity::Four);
     let text = String::from_utf8(file(&Table, &mut found)).unwrap();
@@ -264,7 +268,7 @@ fn the_table_is_in_the_order_of_numbers() {
 
 /// Bands of any height give the same files.
 #[test]
-fn bands_leave_no_trace() {
+fn bands_give_equal_files() {
     let case = &cases()[0];
     let (w, h) = (case.width, case.height);
     let ids = case.mask.iter().map(|&v| v as u8).collect();
@@ -295,7 +299,7 @@ fn bands_leave_no_trace() {
     );
 }
 
-/// A file that cannot be written is named, and leaves nothing.
+/// A file that cannot be written is named, and nothing remains.
 #[test]
 fn failures_name_the_file() {
     let dir = tempfile::tempdir().unwrap();

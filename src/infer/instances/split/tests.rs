@@ -4,7 +4,7 @@ use super::*;
 use crate::infer::instances::{ConnectedComponents, Separation};
 use crate::infer::{LabelMap, components};
 
-/// What scikit-image and SciPy make of a mask; see scripts/skimage_objects.py.
+/// Results of scikit-image and SciPy for a mask; see scripts/skimage_objects.py.
 #[derive(Deserialize)]
 pub(in crate::infer::instances) struct Case {
     pub width: usize,
@@ -49,7 +49,7 @@ fn squared(mask: &LabelMap) -> Vec<u64> {
 }
 
 #[test]
-fn distances_and_components_are_scipys() {
+fn distances_and_components_match_scipy() {
     for case in cases() {
         assert_eq!(squared(&mask(&case)), case.squared);
         assert_eq!(components(&mask(&case), Connectivity::Four).labels(), case.labels);
@@ -57,7 +57,7 @@ fn distances_and_components_are_scipys() {
 }
 
 #[test]
-fn seeds_are_one_of_each_of_skimages_h_maxima() {
+fn each_h_maximum_of_skimage_has_one_seed() {
     let mut count = 0;
     for case in cases() {
         for (depth, regions) in &case.maxima {
@@ -74,7 +74,7 @@ fn seeds_are_one_of_each_of_skimages_h_maxima() {
 }
 
 #[test]
-fn flooding_is_skimages_watershed() {
+fn flooding_matches_skimage_watershed() {
     for case in cases() {
         let inside: Vec<u64> = case.heights.iter().zip(&case.mask).map(|(h, m)| h * u64::from(*m)).collect();
         for (connectivity, expected) in [Connectivity::Four, Connectivity::Eight].into_iter().zip(&case.floods) {
@@ -83,7 +83,7 @@ fn flooding_is_skimages_watershed() {
     }
 }
 
-/// Flooding by its definition, each step looking at all pixels: the highest pixel beside a flooded one is next.
+/// Reference flooding by definition, each step searching all pixels: the highest pixel next to a flooded one is next.
 #[test]
 fn flooding_takes_the_highest_pixel_first() {
     let case = &cases()[0];
@@ -91,7 +91,7 @@ fn flooding_takes_the_highest_pixel_first() {
     let mut expected = vec![0; inside.len()];
     case.seeds.iter().enumerate().for_each(|(k, &i)| expected[i] = k as u32 + 1);
     let near = |i: usize| around(i, case.width, inside.len(), false);
-    // A pixel belongs to the first flooded neighbour that was itself expanded; heights differ, so that is the highest.
+    // A pixel belongs to the flooded neighbour expanded first; heights differ, so that is the highest.
     let mut expanded = vec![false; inside.len()];
     while let Some(i) = (0..inside.len()).filter(|&i| expected[i] > 0 && !expanded[i]).max_by_key(|&i| inside[i]) {
         expanded[i] = true;
@@ -119,9 +119,9 @@ fn watershed(depth: f64) -> InstanceOptions {
     InstanceOptions { separation: Separation::Watershed { depth }, ..Default::default() }
 }
 
-/// Component by component equals the whole image at once.
+/// Splitting component by component equals splitting the whole image.
 #[test]
-fn components_alone_split_as_in_the_whole_image() {
+fn components_split_as_in_the_whole_image() {
     for case in cases() {
         let mask = mask(&case);
         let whole = squared(&mask);
@@ -135,12 +135,12 @@ fn components_alone_split_as_in_the_whole_image() {
                 if l == 0 { 0 } else { *number.entry(l).or_insert(next) }
             })
             .collect();
-        let (got, instances) = split_map(&mask, watershed(1.0));
-        assert_eq!(got.labels(), expected);
+        let (actual, instances) = split_map(&mask, watershed(1.0));
+        assert_eq!(actual.labels(), expected);
         assert!(instances.count() > components(&mask, Connectivity::Four).largest() as usize);
         assert!(instances.left_whole().is_empty());
         // Parts are connected.
-        assert_eq!(components(&got, Connectivity::Four).largest(), got.largest());
+        assert_eq!(components(&actual, Connectivity::Four).largest(), actual.largest());
     }
 }
 
@@ -151,12 +151,12 @@ fn two_discs() -> LabelMap {
 }
 
 #[test]
-fn two_discs_that_touch_are_two_objects() {
+fn touching_discs_are_two_instances() {
     let mask = two_discs();
-    let (got, mut instances) = split_map(&mask, watershed(1.0));
+    let (actual, mut instances) = split_map(&mask, watershed(1.0));
     assert_eq!(instances.count(), 2);
     for (x, label) in [(11, 1), (28, 2)] {
-        assert_eq!(got.labels()[12 * 40 + x], label);
+        assert_eq!(actual.labels()[12 * 40 + x], label);
     }
     let mut areas = Vec::new();
     instances
@@ -167,24 +167,24 @@ fn two_discs_that_touch_are_two_objects() {
         .unwrap();
     assert_eq!(areas.iter().sum::<u64>(), mask.labels().iter().map(|&l| u64::from(l)).sum::<u64>());
     assert!(areas[0].abs_diff(areas[1]) < 20, "{areas:?}");
-    // The neck is deeper than a pixel and not than six.
+    // The neck is deeper than one pixel and shallower than six.
     assert_eq!(split_map(&mask, watershed(6.0)).1.count(), 1);
     let small = InstanceOptions { min_area: 1000, ..watershed(1.0) };
     assert_eq!(split_map(&mask, small).1.count(), 0);
 }
 
 #[test]
-fn what_needs_too_much_memory_stays_whole() {
+fn instances_beyond_the_memory_limit_stay_whole() {
     let options = InstanceOptions { memory: 40 * 25 * BYTES - 10_000, ..watershed(1.0) };
-    let (got, instances) = split_map(&two_discs(), options);
+    let (actual, instances) = split_map(&two_discs(), options);
     assert_eq!((instances.count(), instances.left_whole().len()), (1, 1));
     assert_eq!(instances.left_whole()[0], "38x21 pixels at column 1, row 2");
-    assert_eq!(got, two_discs());
+    assert_eq!(actual, two_discs());
 }
 
-/// No pixel outside the instance: no distance is known, and the instance stays whole.
+/// Without a pixel outside the instance no distance is known, and the instance stays whole.
 #[test]
-fn an_object_that_fills_the_image_is_one() {
+fn an_instance_that_fills_the_image_is_one() {
     let full = LabelMap::from_fn(9, 7, |_, _| 1).unwrap();
     assert_eq!(split_map(&full, watershed(0.5)).0, full);
 }

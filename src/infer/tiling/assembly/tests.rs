@@ -7,13 +7,13 @@ use crate::infer::image::Pixels;
 use crate::infer::source::InMemory;
 use crate::ops::{MaskRule, mirror};
 
-/// An image whose pixels say where they are.
+/// An image whose pixels encode their positions.
 fn image(width: usize, height: usize) -> Image {
     let pixels = (0..width * height).map(|i| (i % 60_000) as u16).collect();
     Image::new(width, height, 1, Pixels::U16(pixels)).unwrap()
 }
 
-/// Counts how often every pixel comes, and in which order; keeps what comes.
+/// Counts how often and in which order every pixel arrives, and records it.
 struct Recorder {
     needs: Needs,
     classes: Vec<usize>,
@@ -46,9 +46,9 @@ impl BandSink for Recorder {
         let values = band.probabilities.unwrap();
         assert_eq!(values.len(), pixels * self.planes.len());
         self.planes.iter_mut().zip(values.chunks_exact(pixels)).for_each(|(all, part)| all.extend(part));
-        let Pixels::U16(own) = band.pixels.unwrap().pixels() else { panic!() };
-        assert_eq!(own.len(), pixels);
-        self.pixels.extend(own);
+        let Pixels::U16(samples) = band.pixels.unwrap().pixels() else { panic!() };
+        assert_eq!(samples.len(), pixels);
+        self.pixels.extend(samples);
         Ok(())
     }
     fn finish(self: Box<Self>) -> Result<()> {
@@ -56,15 +56,15 @@ impl BandSink for Recorder {
     }
 }
 
-/// The value that a network without a memory of other pixels gives a pixel: what it is in the whole image.
+/// The value that a pointwise network gives a pixel: the same as in the whole image.
 fn value(pixel: f32) -> f32 {
     pixel / 60_000.0
 }
 
 type Progress<'a> = &'a mut dyn FnMut(f64) -> Result<()>;
 
-/// Runs a mock of a network on tiles: it looks its pixels up in what was read as the device does, and fills the
-/// halo at edges inside the image with rubbish, which nobody may keep.
+/// A mock network: looks its pixels up in the tile's data as the device does, and fills the invalid margin at edges
+/// inside the image with NaN, which must not be used.
 fn mock(
     shape: [usize; 2],
     output: [usize; 2],
@@ -80,7 +80,7 @@ fn mock(
         for y in 0..output[0] {
             for x in 0..output[1] {
                 let at = [start[0] + (y + margin) as i64, start[1] + (x + margin) as i64];
-                // Of the whole run's output only what lies beyond it is near no edge.
+                // Only edges inside the whole run's output have an invalid margin.
                 let inside = |d: i64, start: i64, len: usize, image: usize| {
                     let (first, last) = (start + margin as i64, start + (len - margin) as i64 - 1);
                     (d >= first + halo as i64 || first <= 0) && (d <= last - halo as i64 || last >= image as i64 - 1)
@@ -118,11 +118,11 @@ where
 {
     async fn run(
         &mut self,
-        waiting: &[QueuedTile],
+        queued: &[QueuedTile],
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Vec<TileResult>> {
-        assert!((1..=self.at_once).contains(&waiting.len()));
-        waiting.iter().map(|w| (self.one)(&w.place, &w.pixels, &mut progress)).collect()
+        assert!((1..=self.at_once).contains(&queued.len()));
+        queued.iter().map(|w| (self.one)(&w.place, &w.pixels, &mut progress)).collect()
     }
 }
 
@@ -132,35 +132,35 @@ fn info(width: usize, height: usize) -> BandInfo {
 }
 
 fn check(recorder: &Recorder, counts: &[u64], image: &Image, exact: bool) {
-    let Pixels::U16(own) = image.pixels() else { panic!() };
-    let expected: Vec<f32> = own.iter().map(|&p| value(f32::from(p))).collect();
-    assert_eq!(&recorder.pixels, own);
+    let Pixels::U16(samples) = image.pixels() else { panic!() };
+    let expected: Vec<f32> = samples.iter().map(|&p| value(f32::from(p))).collect();
+    assert_eq!(&recorder.pixels, samples);
     let classes: Vec<usize> = expected.iter().map(|&v| usize::from(v > 0.5)).collect();
-    assert_eq!(counts.iter().sum::<u64>() as usize, own.len());
+    assert_eq!(counts.iter().sum::<u64>() as usize, samples.len());
     if exact {
         assert_eq!(recorder.classes, classes);
         assert_eq!(counts[1] as usize, classes.iter().sum::<usize>());
         assert_eq!(recorder.planes[0], expected);
     } else {
-        // The mean of equal values is that value, but for rounding.
+        // The mean of equal values is that value, up to rounding.
         assert_eq!(recorder.planes[0].len(), expected.len());
         let off = recorder.planes[0].iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(off <= 1e-6, "{off}");
-        let wrong = recorder
+        let different = recorder
             .classes
             .iter()
             .zip(&expected)
             .filter(|(c, v)| (**v - 0.5).abs() > 1e-5 && **c != usize::from(**v > 0.5));
-        assert_eq!(wrong.count(), 0);
+        assert_eq!(different.count(), 0);
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
-    /// Every pixel comes exactly once, in order, with the value of the whole image, whatever the sizes.
+    /// Every pixel arrives exactly once, in order, with the value of the whole image, for any sizes.
     #[test]
-    fn bands_are_the_whole_image(
+    fn bands_equal_the_whole_image(
         width in 1usize..220, height in 1usize..220, tile_h in 1usize..12, tile_w in 1usize..12, depth in 0u32..4,
         halo in 0usize..3, margin in 0usize..2, at_once in 1usize..7,
     ) {
@@ -179,17 +179,17 @@ proptest! {
         let channels = ChannelMap::of(&source.info(), &[], 1).unwrap();
         let windows = Windows { source: &mut source, channels: &channels, coloured: false };
         let (shape, output) = ([grid.rows.window, grid.columns.window], [grid.rows.output, grid.columns.output]);
-        let mut ongoing = [ImageInProgress { windows, out, assembly: Box::new(Exact::new(&grid)) }];
+        let mut in_progress = [ImageInProgress { windows, out, assembly: Box::new(Exact::new(&grid)) }];
         let mut run = each(at_once, mock(shape, output, spec.halo, [height, width]));
         let mut last = 0.0;
         let mut progress = |f| { assert!(f >= last && f <= 1.0); last = f; Ok(()) };
-        pollster::block_on(run_tiles(&mut ongoing, at_once, &mut run, &mut progress)).unwrap();
-        let counts = std::mem::take(&mut ongoing[0].out.counts);
-        drop(ongoing);
+        pollster::block_on(run_tiles(&mut in_progress, at_once, &mut run, &mut progress)).unwrap();
+        let counts = std::mem::take(&mut in_progress[0].out.counts);
+        drop(in_progress);
         check(&recorder, &counts, &image, true);
     }
 
-    /// Blended tiles of a network that looks at single pixels give that network's output, each pixel once.
+    /// Blended tiles of a pointwise network give that network's output, each pixel once.
     #[test]
     fn blended_bands_are_complete(width in 1usize..200, height in 1usize..200, tile_h in 4usize..90, tile_w in 4usize..90, at_once in 1usize..5) {
         let spec = TileSpec::same(1, 0);
@@ -212,10 +212,10 @@ proptest! {
             Ok(tile)
         });
         let assembly = Box::new(Blended::new(&grid, MaskRule::Threshold(0.5), 1));
-        let mut ongoing = [ImageInProgress { windows, out, assembly }];
-        pollster::block_on(run_tiles(&mut ongoing, at_once, &mut run, &mut |_| Ok(()))).unwrap();
-        let counts = std::mem::take(&mut ongoing[0].out.counts);
-        drop(ongoing);
+        let mut in_progress = [ImageInProgress { windows, out, assembly }];
+        pollster::block_on(run_tiles(&mut in_progress, at_once, &mut run, &mut |_| Ok(()))).unwrap();
+        let counts = std::mem::take(&mut in_progress[0].out.counts);
+        drop(in_progress);
         check(&recorder, &counts, &image, false);
     }
 }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Any description of a network that makes sense, and a window that is legal or not.
+/// Any valid network description, and a window that is legal or not.
 fn cases() -> impl Strategy<Value = (usize, usize, TileSpec)> {
     let spec =
         (0u32..6, 0usize..70, 0usize..100, 1usize..200, any::<bool>()).prop_map(|(depth, halo, margin, b, same)| {
@@ -20,14 +20,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn every_pixel_is_kept_once_and_right((length, window, spec) in cases()) {
+    fn every_pixel_is_valid_once((length, window, spec) in cases()) {
         let TileSpec { align, halo, margin, minimum } = spec;
         let smallest = spec.smallest_tile().unwrap();
         let plan = match plan_axis(length, window, &spec) {
             Ok(plan) => plan,
             Err(e) => {
                 prop_assert!(window < smallest, "{e}");
-                // The tile that the message names does work.
+                // The tile size named in the message is usable.
                 let named: usize = e.to_string().rsplit(' ').next().unwrap().parse().unwrap();
                 prop_assert!(named > window);
                 prop_assert!(plan_axis(length, named, &spec).is_ok());
@@ -62,12 +62,12 @@ proptest! {
     }
 
     #[test]
-    fn the_source_window_is_the_pixels_the_tile_sees(start in -300isize..300, tile in 1usize..200, image in 1usize..120) {
+    fn source_window_contains_the_pixels_of_the_tile(start in -300isize..300, tile in 1usize..200, image in 1usize..120) {
         let range = source_window(start, tile, image);
-        let seen: std::collections::BTreeSet<usize> = (0..tile).map(|i| mirror(start + i as isize, image)).collect();
-        prop_assert_eq!(seen.first(), Some(&range.start));
-        prop_assert_eq!(seen.last(), Some(&(range.end - 1)));
-        prop_assert_eq!(seen.len(), range.len());
+        let visited: std::collections::BTreeSet<usize> = (0..tile).map(|i| mirror(start + i as isize, image)).collect();
+        prop_assert_eq!(visited.first(), Some(&range.start));
+        prop_assert_eq!(visited.last(), Some(&(range.end - 1)));
+        prop_assert_eq!(visited.len(), range.len());
         prop_assert!(range.len() <= tile.min(image) && range.end <= image);
     }
 
@@ -100,7 +100,7 @@ fn image(length: usize, seed: u32) -> Vec<i64> {
     (0..length).map(|_| next()).collect()
 }
 
-/// Runs a network over an image as a segmenter does: fetch by mirroring, run, keep.
+/// Runs a network over an image as a segmenter does: mirror, run, crop.
 fn run(image: &[i64], window: usize, spec: &TileSpec, net: fn(&[i64]) -> Vec<i64>) -> Option<Vec<i64>> {
     let plan = plan_axis(image.len(), window, spec).ok()?;
     let mut out = Vec::new();
@@ -115,7 +115,8 @@ fn run(image: &[i64], window: usize, spec: &TileSpec, net: fn(&[i64]) -> Vec<i64
     Some(out)
 }
 
-/// A network on a line, in whole numbers: zero-padded convolution, pooling by 8, convolution, up, skip, convolution.
+/// A 1-D network on integers: zero-padded convolution, pooling by 8, convolution, upsampling, skip connection,
+/// convolution.
 fn toy_same(x: &[i64]) -> Vec<i64> {
     let conv = |x: &[i64], [a, b, c]: [i64; 3]| -> Vec<i64> {
         let at = |i: usize| x.get(i).copied().unwrap_or(0);
@@ -160,7 +161,7 @@ fn the_paper_net_strides_384() {
 }
 
 #[test]
-fn a_tile_that_is_too_small_names_one_that_is_not() {
+fn too_small_tiles_name_a_usable_size() {
     let e = plan_axis(1000, 64, &TileSpec::same(16, 94)).unwrap_err().to_string();
     assert_eq!(e, "tile: 64 pixels are too few for this network; the smallest usable tile is 208");
     assert_eq!(plan_axis(1000, 208, &TileSpec::same(16, 94)).unwrap().windows.len(), 51);
@@ -168,7 +169,7 @@ fn a_tile_that_is_too_small_names_one_that_is_not() {
 }
 
 #[test]
-fn nonsense_is_an_error() {
+fn invalid_specs_are_errors() {
     let huge = usize::MAX;
     assert!(plan_axis(0, 64, &TileSpec::same(16, 0)).is_err());
     assert!(plan_axis(huge, 64, &TileSpec::same(16, 0)).is_err());
@@ -200,14 +201,14 @@ fn a_grid_is_row_major() {
     let grid = TileGrid::plan(40, 70, (32, 32), &TileSpec::same(8, 4)).unwrap();
     let tiles: Vec<Tile> = grid.iter().collect();
     assert_eq!(tiles.len(), grid.len());
-    let mut seen = vec![0; 40 * 70];
+    let mut visited = vec![0; 40 * 70];
     for t in &tiles {
         for y in t.y.valid.clone() {
             for x in t.x.valid.clone() {
-                seen[y * 70 + x] += 1;
+                visited[y * 70 + x] += 1;
             }
         }
     }
-    assert!(seen.iter().all(|&n| n == 1));
+    assert!(visited.iter().all(|&n| n == 1));
     assert!(tiles.windows(2).all(|p| (p[0].y.start, p[0].x.start) < (p[1].y.start, p[1].x.start)));
 }

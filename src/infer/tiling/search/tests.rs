@@ -16,7 +16,7 @@ fn too_large() -> Error {
     Error::Limit { what: "a tile".into(), needed: "more".into(), limit: "less".into() }
 }
 
-/// The best grid under a limit of a tile's area, and how many sizes were tried.
+/// The best grid under a limit on a tile's area, and the number of sizes tried.
 fn best(size: [usize; 2], cap: usize, spec: &TileSpec, limit: usize) -> (Result<TileGrid>, usize) {
     let mut tried = 0;
     let grid = choose(size, cap, spec, area, |[h, w]| {
@@ -31,13 +31,13 @@ fn work(g: &TileGrid) -> usize {
 }
 
 #[test]
-fn what_fits_stays_whole() {
+fn fitting_images_are_not_divided() {
     let (grid, tried) = best([768, 869], usize::MAX >> 1, &UNET, 1 << 20);
     let grid = grid.unwrap();
     assert_eq!((grid.len(), grid.rows.window, grid.columns.window, tried), (1, 768, 880, 1));
 }
 
-/// Squares shrinking by 3/4 until they fit: what a simpler planner would do.
+/// Squares shrinking by 3/4 until they fit, as a simpler planner would do.
 fn squares(size: [usize; 2], spec: &TileSpec, limit: usize) -> Option<usize> {
     let mut edge = size[0].max(size[1]).next_multiple_of(16);
     loop {
@@ -50,14 +50,14 @@ fn squares(size: [usize; 2], spec: &TileSpec, limit: usize) -> Option<usize> {
 }
 
 #[test]
-fn a_halo_is_paid_as_seldom_as_can_be() {
+fn work_is_at_most_that_of_squares() {
     let mut saved = 0.0f64;
     for size in [[3000, 4000], [300, 5000], [1100, 1100], [30_000, 30_000], [2048, 2048]] {
         for spec in [UNET, UNET_3_PLUS, PAPER] {
             for limit in [(300 * 300), 400 * 400, 1 << 18, 1 << 19, 1 << 20, 1 << 22] {
                 let chosen = work(&best(size, usize::MAX >> 1, &spec, limit).0.unwrap());
                 let Some(simple) = squares(size, &spec, limit) else { continue };
-                // The sizes tried are no squares of any edge: a few percent may be lost, much is won.
+                // The sizes tried are not squares of any side: a few percent may be lost, much is gained.
                 assert!(chosen * 100 <= simple * 103, "{size:?} {spec:?} {limit}: {chosen} against {simple}");
                 saved = saved.max(simple as f64 / chosen as f64);
             }
@@ -104,7 +104,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn cuts_are_what_planning_makes_of_them((size, cap, spec) in cases()) {
+    fn cuts_match_planned_axes((size, cap, spec) in cases()) {
         let [length, _] = size;
         let Ok(largest) = plan_axis(length, cap, &spec) else { return Ok(()) };
         let cuts = cuts(length, cap, &spec).unwrap();
@@ -127,9 +127,9 @@ proptest! {
         let [rows, columns] = size.map(|n| cuts(n, cap, &spec).unwrap());
         let all = rows.iter().flat_map(|r| columns.iter().map(move |c| (r.window * c.window, r.count * c.count)));
         let expected = all.filter(|c| c.0 <= limit).map(|c| c.0 * c.1).min();
-        let (got, tried) = best(size, cap, &spec, limit);
+        let (actual, tried) = best(size, cap, &spec, limit);
         prop_assert!(tried <= 12);
-        match got {
+        match actual {
             Ok(grid) => {
                 prop_assert!(grid.rows.window * grid.columns.window <= limit);
                 prop_assert_eq!(Some(work(&grid)), expected);
