@@ -486,7 +486,7 @@ impl TrainRun {
         let value = scores.iter().find(|s| s.0 == self.config.monitor.name()).map(|s| s.1);
         let value =
             value.ok_or_else(|| Error::invalid("monitor", format!("`{}` has no value", self.config.monitor)))?;
-        // NaN means that no instance exists or was found: not an improvement.
+        // NaN: nothing in the ground truth and nothing predicted, which is not an improvement.
         let value = if value.is_nan() { 0.0 } else { value };
         let best = self.best.is_none_or(|b| value > b);
         self.progress.waited = if best { 0 } else { self.progress.waited + 1 };
