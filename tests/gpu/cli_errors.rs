@@ -4,8 +4,8 @@ use crate::folder::Folder;
 use image::{ImageBuffer, Luma, Rgb};
 use serde_json::{Value, json};
 use std::path::Path;
+use unet_wgpu::low_level::weights;
 use unet_wgpu::testing::gpu_or_skip;
-use unet_wgpu::weights;
 
 fn asset(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join(name)).unwrap()

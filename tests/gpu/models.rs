@@ -2,13 +2,13 @@
 //! papers', and every plan encodes under WebGPU's default limits without a GPU.
 
 use std::collections::BTreeMap;
-use unet_wgpu::gpu::Gpu;
-use unet_wgpu::graph::{Graph, rewrite};
-use unet_wgpu::kernel::{AdapterClass, Caps, Target};
-use unet_wgpu::model::{self, INPUT, Model, whole_graph};
-use unet_wgpu::plan::Plan;
-use unet_wgpu::session::Session;
-use unet_wgpu::tensor::{HostTensor, Shape};
+use unet_wgpu::low_level::gpu::Gpu;
+use unet_wgpu::low_level::graph::{Graph, rewrite};
+use unet_wgpu::low_level::kernel::{AdapterClass, Caps, Target};
+use unet_wgpu::low_level::model::{self, INPUT, Model, whole_graph};
+use unet_wgpu::low_level::plan::Plan;
+use unet_wgpu::low_level::session::Session;
+use unet_wgpu::low_level::tensor::{HostTensor, Shape};
 use unet_wgpu::testing::{again_with_wide_vectors, gpu_or_skip, model_cases, random_input, random_parameter};
 
 fn cases() -> Vec<(String, Graph, BTreeMap<String, HostTensor>)> {
@@ -181,7 +181,7 @@ fn sizes_of_the_unpadded_network_are_the_papers() {
         assert_eq!(size(label), (c, n), "{label}");
     }
     let crops: Vec<_> =
-        graph.nodes().iter().filter_map(|n| n.op.as_op::<unet_wgpu::ops::Crop2d>()).map(|c| c.top).collect();
+        graph.nodes().iter().filter_map(|n| n.op.as_op::<unet_wgpu::low_level::ops::Crop2d>()).map(|c| c.top).collect();
     assert_eq!(crops, [4, 16, 40, 88]);
 }
 
