@@ -21,7 +21,7 @@ use super::parts::Parts;
 use super::proto::NodeProto;
 use super::tensor::{Tensor, count, strides};
 use crate::graph::{Derived, Graph, ValueId};
-use crate::ops::{Op, Rearrange, Unary, UnaryKind};
+use crate::ops::{Function, Op, Rearrange, Unary};
 use crate::tensor::{HostTensor, Shape};
 use crate::text::excerpt;
 use std::collections::HashMap;
@@ -68,10 +68,10 @@ pub fn describe(failures: &[Failure]) -> String {
         groups[at].1.push(&f.node);
     }
     for (i, (f, nodes)) in groups.iter().take(LISTED).enumerate() {
-        let named: Vec<String> = nodes.iter().take(LISTED).map(|n| shown(n)).collect();
+        let named: Vec<String> = nodes.iter().take(LISTED).map(|n| short(n)).collect();
         let more = if nodes.len() > LISTED { format!(" and {} more", nodes.len() - LISTED) } else { String::new() };
         let start = if i == 0 { ":" } else { ";" };
-        let _ = write!(text, "{start} `{}`{more} ({}): {}", named.join("`, `"), shown(&f.op), f.reason);
+        let _ = write!(text, "{start} `{}`{more} ({}): {}", named.join("`, `"), short(&f.op), f.reason);
     }
     if groups.len() > LISTED {
         let _ = write!(text, "; and {} more reasons", groups.len() - LISTED);
@@ -80,7 +80,7 @@ pub fn describe(failures: &[Failure]) -> String {
 }
 
 /// A text from a file for use in a message, without control characters and of bounded length.
-fn shown(text: &str) -> String {
+fn short(text: &str) -> String {
     excerpt(text, MAX_NAME)
 }
 
@@ -165,9 +165,7 @@ fn translator(op: &str) -> Option<Translate> {
         "Resize" | "Upsample" => spatial::resize,
         "Pad" => spatial::pad,
         "DepthToSpace" | "SpaceToDepth" => spatial::depth,
-        "Relu" | "LeakyRelu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Clip" | "Elu" | "Selu"
-        | "Softplus" | "Softsign" | "Mish" | "Gelu" | "Swish" | "Abs" | "Neg" | "Exp" | "Log" | "Sqrt"
-        | "Reciprocal" | "Floor" | "Ceil" | "Round" | "Sign" | "Erf" => pointwise::unary,
+        "Clip" | "Mish" | "Gelu" | "Swish" => pointwise::unary,
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "PRelu" | "Less" | "Greater" | "Equal" => pointwise::binary,
         "Min" | "Max" | "Sum" | "Mean" => pointwise::several,
         "Celu" => pointwise::celu,
@@ -187,6 +185,7 @@ fn translator(op: &str) -> Option<Translate> {
         "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceSum" | "ReduceLogSumExp" | "ReduceL1" | "ReduceL2"
         | "ReduceSumSquare" | "ReduceProd" => reduce::reduce,
         "ArgMax" | "ArgMin" => reduce::argmax,
+        name if pointwise::is_function(name) => pointwise::unary,
         _ => return None,
     })
 }
@@ -517,7 +516,7 @@ impl<'a> Translator<'a> {
             Value::Data(d) => self.shaped(call, d, shape),
             constant => {
                 let p = self.parameter(constant, &shape.dims())?;
-                Ok(self.graph.node(format!("{} (constant)", call.label), Unary { kind: UnaryKind::Identity }, &[p])?)
+                Ok(self.graph.node(format!("{} (constant)", call.label), Unary { kind: Function::Identity }, &[p])?)
             }
         }
     }
