@@ -9,14 +9,14 @@ mod case;
 
 use case::case;
 use std::time::Instant;
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::gpu::{DeviceChoice, Gpu};
-use unet_wgpu::kernel::{AdapterClass, Caps, ConvFamily, Target, TensorStorage};
-use unet_wgpu::ops::OpCase;
-use unet_wgpu::plan::Plan;
-use unet_wgpu::session::Session;
-use unet_wgpu::tensor::HostTensor;
+use unet_wgpu::low_level::gpu::{DeviceChoice, Gpu};
+use unet_wgpu::low_level::kernel::{AdapterClass, Caps, ConvFamily, Target, TensorStorage};
+use unet_wgpu::low_level::ops::OpCase;
+use unet_wgpu::low_level::plan::Plan;
+use unet_wgpu::low_level::session::Session;
+use unet_wgpu::low_level::tensor::HostTensor;
 use unet_wgpu::testing::case_graph;
+use unet_wgpu::{Error, Result};
 
 /// A session that runs the whole case once, and then only the operation's own dispatches.
 fn session(gpu: &Gpu, target: &Target, case: &OpCase, inputs: &[HostTensor]) -> Result<(Session, HostTensor, String)> {

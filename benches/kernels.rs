@@ -9,12 +9,12 @@ mod case;
 use case::case;
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use std::time::Duration;
-use unet_wgpu::error::Result;
-use unet_wgpu::gpu::{DeviceChoice, Gpu};
-use unet_wgpu::kernel::{ConvFamily, Target};
-use unet_wgpu::ops::OpCase;
-use unet_wgpu::plan::Plan;
-use unet_wgpu::session::Session;
+use unet_wgpu::Result;
+use unet_wgpu::low_level::gpu::{DeviceChoice, Gpu};
+use unet_wgpu::low_level::kernel::{ConvFamily, Target};
+use unet_wgpu::low_level::ops::OpCase;
+use unet_wgpu::low_level::plan::Plan;
+use unet_wgpu::low_level::session::Session;
 use unet_wgpu::testing::{case_graph, lowered, random_parameter};
 
 const CASES: &str = "64,64,64,64 16,16,128,128 64+64,64,64,64 64,2,128,128,1 128,64,32,32,T";

@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use unet_wgpu::graph::{ValueId, footprint, rewrite};
-use unet_wgpu::model::{Architecture, Built, INPUT, SizeRule, parameter_count, whole_graph};
-use unet_wgpu::ops::{
+use unet_wgpu::low_level::graph::Graph;
+use unet_wgpu::low_level::graph::{ValueId, footprint, rewrite};
+use unet_wgpu::low_level::model::{Architecture, Built, INPUT, SizeRule, parameter_count, whole_graph};
+use unet_wgpu::low_level::ops::{
     Activation, ActivationKind, Concat, Conv2d, MaskRule, MaxPool2d, Resize, ResizeMode, ResizeSize, Softmax,
 };
-use unet_wgpu::{Backend, Graph, HostTensor, Result, Shape};
+use unet_wgpu::low_level::tensor::{HostTensor, Shape};
+use unet_wgpu::{Backend, Result};
 
 /// Two convolutions at full resolution, two at half, one concatenation: a minimal encoder-decoder.
 #[derive(Debug)]

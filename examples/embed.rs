@@ -5,9 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use unet_wgpu::graph::rewrite;
-use unet_wgpu::model::{INPUT, whole_graph};
-use unet_wgpu::{Error, Gpu, HostTensor, Model, Plan, Result, Session, Shape, wgpu};
+use unet_wgpu::low_level::graph::rewrite;
+use unet_wgpu::low_level::model::{INPUT, whole_graph};
+use unet_wgpu::low_level::plan::Plan;
+use unet_wgpu::low_level::session::Session;
+use unet_wgpu::low_level::tensor::{HostTensor, Shape};
+use unet_wgpu::{Error, Gpu, Model, Result, wgpu};
 
 /// Rows and columns of the application's frame; this network requires multiples of 16.
 const SIZE: usize = 96;

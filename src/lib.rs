@@ -1,18 +1,25 @@
 //! U-Net, U-Net++ and U-Net 3+ on any GPU: a native engine in Rust and hand-written WGSL, on [wgpu].
 //!
-//! An architecture builds a small [`Graph`], exact rewrites make it cheaper, a [`Plan`] turns it into a list of
-//! dispatches over a few buffers, a [`Session`] makes that list resident on a device and replays it. On top of that, a
-//! [`Segmenter`] takes images of any size: it normalises them, cuts them into tiles that fit the device, and joins the
-//! results to what one run on the whole image gives, without seams.
+//! Open a device, open a model, segment images of any size, train a model of your own. The whole public root is on this
+//! page; everything below it is in [`low_level`], which is unstable.
+//!
+//! | to | use |
+//! |---|---|
+//! | choose where to compute | [`Backend::open`], or [`Gpu`] on the device of your application |
+//! | load a network | [`Model::open`]: a built-in model, a checkpoint, ONNX, a bioimage.io package |
+//! | bring an image | [`Image::open`], or [`Image::new`] from [`Pixels`] |
+//! | segment it | [`Segmenter`] with [`SegmentOptions`]; the result is a [`Segmentation`] |
+//! | train | [`TrainConfig`], `TrainRun` (a run in a folder) or [`Trainer`] (single steps) |
+//! | handle failures | [`enum@Error`], which may carry a [`Hint`] at the option that would help |
 //!
 //! # An image in, class ids out
 //!
-//! The library holds three small models of nuclei in fluorescence images; `nuclei` is one of them. A path of a
+//! The library holds three small models of nuclei in fluorescence images; `nuclei` is one of them. The path of a
 //! checkpoint can stand in its place.
 //!
 //! ```
-//! use unet_wgpu::infer::Ids;
-//! use unet_wgpu::{Backend, Error, Model, Image, Pixels, SegmentOptions, Segmenter};
+//! use unet_wgpu::low_level::infer::{Ids, write_mask};
+//! use unet_wgpu::{Backend, Error, Image, Model, Pixels, SegmentOptions, Segmenter};
 //!
 //! # fn main() -> unet_wgpu::Result<()> {
 //! let backend = match Backend::open("auto") {
@@ -20,33 +27,42 @@
 //!     opened => opened?,
 //! };
 //! let mut segmenter = Segmenter::new(backend, Model::open("nuclei")?);
-//! // `Image::open("cells.tif")?` reads a file; this is a disc of 20 pixels on a dark ground.
+//! // `Image::open("cells.tif")?` reads a file; this is a disc of radius 10 on a dark background.
 //! let inside = |x: i32, y: i32| (x - 32).pow(2) + (y - 32).pow(2) < 100;
 //! let samples = (0..64 * 64).map(|i| if inside(i % 64, i / 64) { 3000 } else { 200 }).collect();
 //! let image = Image::new(64, 64, 1, Pixels::U16(samples))?;
 //! let result = segmenter.segment(&image, &SegmentOptions::default(), |_fraction| Ok(()))?;
 //! # let Ids::U8(ids) = result.mask.ids() else { panic!("two classes fit a byte") };
 //! # assert_eq!((ids[32 * 64 + 32], ids[0]), (1, 0), "the disc is a nucleus, the corner is not");
-//! unet_wgpu::infer::write_mask(std::env::temp_dir().join("cells_mask.png"), &result.mask)?;
+//! write_mask(std::env::temp_dir().join("cells_mask.png"), &result.mask)?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # A network of the family, without a GPU
+//! Calls that wait for the device also exist as `async fn` with the suffix `_async`. They need no runtime, and they are the
+//! only ones on `wasm32`.
 //!
-//! Every operation has a plain implementation on the CPU that sums in double precision: slow, and the oracle that the
+//! # Inside
+//!
+//! An architecture builds a small [`Graph`](low_level::graph::Graph), exact rewrites make it cheaper, a
+//! [`Plan`](low_level::plan::Plan) turns it into a list of dispatches over a few buffers, a
+//! [`Session`](low_level::session::Session) makes that list resident on a device and replays it. A [`Segmenter`] normalises
+//! an image, cuts it into tiles that fit the device, and joins the results into what one run on the whole image gives.
+//!
+//! Every operation has a plain implementation on the CPU that sums in double precision: slow, and the reference that the
 //! kernels are tested against. [`Backend::Cpu`] runs whole networks on it.
 //!
 //! ```
 //! use std::collections::BTreeMap;
-//! use unet_wgpu::model::{INPUT, UNetPlusPlus, whole_graph};
-//! use unet_wgpu::{Backend, HostTensor, Shape};
+//! use unet_wgpu::Backend;
+//! use unet_wgpu::low_level::model::{INPUT, UNetPlusPlus, whole_graph};
+//! use unet_wgpu::low_level::tensor::{HostTensor, Shape};
 //!
 //! # fn main() -> unet_wgpu::Result<()> {
 //! let network = UNetPlusPlus { width: 4, depth: 2, ..Default::default() }.checked()?;
 //! let graph = whole_graph(&network, 1, 16, 24)?;
 //! let input = HostTensor::from_fn(Shape::new(1, 1, 16, 24), |_, _, y, x| (x + y) as f32 / 40.0);
-//! // Parameters are asked for by name and dimensions. A checkpoint has better ones.
+//! // Parameters are requested by name and dimensions. A checkpoint has better ones.
 //! let weights = |_name: &str, dims: &[usize]| HostTensor::new(dims, vec![0.1; dims.iter().product()]);
 //! let outputs = Backend::Cpu.run(&graph, &BTreeMap::from([(INPUT.to_string(), input)]), weights)?;
 //! assert_eq!(outputs["accurate_prob"].dims(), [1, 1, 16, 24]);
@@ -54,17 +70,13 @@
 //! # }
 //! ```
 //!
-//! # Where to look
+//! # Embedding
 //!
-//! - Images to masks: [`infer`]. Models and checkpoints: [`model`], [`weights`].
-//! - Training, data sets, and how good a model is: [`train`].
-//! - On the device of your own application, buffers included: [`Gpu::from_wgpu`], [`Session::bind_buffer`],
-//!   [`Session::encode`] and the example `embed`. wgpu is re-exported as [`unet_wgpu::wgpu`](wgpu).
-//! - Your own architecture: [`model::Architecture`] and the example `custom_architecture`.
-//! - How it is built inside: `docs/architecture.md` in the repository.
+//! [`Gpu::from_wgpu`] takes the device and queue of a host application; a session binds the host's buffers and records into
+//! the host's encoder (example `embed`). wgpu is re-exported as [`unet_wgpu::wgpu`](wgpu): its version is part of this
+//! library's. An architecture of your own is a [`low_level::model::Architecture`] (example `custom_architecture`).
 //!
-//! The library prints nothing; it logs through [`log`](https://docs.rs/log). Every failure is an [`enum@Error`] that names
-//! the file, key, operation or shape it is about.
+//! The library prints nothing, reads no environment variable, and logs through [`log`](https://docs.rs/log).
 #![warn(missing_docs)]
 #![cfg_attr(
     not(all(feature = "std-fs", feature = "threads", feature = "image-formats")),
@@ -72,37 +84,27 @@
 )]
 
 mod clock;
-pub mod error;
-pub mod gpu;
-pub mod graph;
-pub mod infer;
-pub mod io;
-pub mod kernel;
-pub mod model;
-pub mod names;
-pub mod ops;
+mod error;
+pub mod low_level;
 mod parallel;
-pub mod plan;
 #[cfg(feature = "std-fs")]
 #[doc(hidden)]
 pub mod selftest;
-pub mod session;
-pub mod tensor;
 #[doc(hidden)]
 pub mod testing;
 mod text;
-pub mod train;
-pub mod tune;
-pub mod weights;
 
-pub use error::{Error, Result};
+// Inside the library the modules keep their short paths.
+use low_level::{gpu, graph, infer, io, kernel, model, names, ops, plan, session, tensor, train, weights};
+
+pub use error::{Error, Hint, Message, Result};
 pub use gpu::{DeviceChoice, Gpu, PrecisionChoice};
-pub use graph::Graph;
 pub use infer::{Image, Pixels, SegmentOptions, Segmentation, Segmenter};
 pub use model::Model;
-pub use plan::Plan;
-pub use session::{Backend, Session};
-pub use tensor::{HostTensor, Shape};
+pub use session::Backend;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+pub use train::TrainRun;
+pub use train::{TrainConfig, Trainer};
 pub use wgpu;
 
 /// The README's example must compile.

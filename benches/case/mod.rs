@@ -1,8 +1,8 @@
 //! A convolution named on the command line of a benchmark.
 
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::ops::{ActivationKind, Conv2d, ConvTranspose2d, InputKind, OpCase, Source};
-use unet_wgpu::tensor::Shape;
+use unet_wgpu::low_level::ops::{ActivationKind, Conv2d, ConvTranspose2d, InputKind, OpCase, Source};
+use unet_wgpu::low_level::tensor::Shape;
+use unet_wgpu::{Error, Result};
 
 /// `IC,OC,H,W[,K[,PAD]]`; `IC` may be a sum as in `64+64` for a convolution over several sources, `T` in place of `K` is the
 /// transposed convolution 2x2 with stride 2.

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use unet_wgpu::tune;
+use unet_wgpu::low_level::tune;
 use unet_wgpu_fuzz::run;
 
 fuzz_target!(|data: &[u8]| run(data, || {

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 use unet_wgpu::Model;
-use unet_wgpu::weights::{SafetensorsFormat, StoredType, WeightFormat, load_bytes};
+use unet_wgpu::low_level::weights::{SafetensorsFormat, StoredType, WeightFormat, load_bytes};
 use unet_wgpu_fuzz::{digest, names, run};
 
 fuzz_target!(|data: &[u8]| run(data, || {

@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use unet_wgpu::infer::{
+use unet_wgpu::low_level::infer::{
     LabelMap, OpenOptions, Image, ImageSource, calibration_of, describe_image, normalise, open_image, page_count,
 };
-use unet_wgpu::weights::Normalisation;
+use unet_wgpu::low_level::weights::Normalisation;
 use unet_wgpu_fuzz::{file, names, run};
 
 /// Pixels that are read as a whole.

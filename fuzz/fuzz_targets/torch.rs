@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use unet_wgpu::Model;
-use unet_wgpu::weights::load;
+use unet_wgpu::low_level::weights::load;
 use unet_wgpu_fuzz::{archive, digest, file, names, run};
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {

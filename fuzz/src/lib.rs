@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use unet_wgpu::Model;
-use unet_wgpu::graph::{Graph, footprint, rewrite};
-use unet_wgpu::kernel::Caps;
-use unet_wgpu::model::{Architecture, parameter_count, whole_graph};
-use unet_wgpu::plan::Plan;
+use unet_wgpu::low_level::graph::{Graph, footprint, rewrite};
+use unet_wgpu::low_level::kernel::Caps;
+use unet_wgpu::low_level::model::{Architecture, parameter_count, whole_graph};
+use unet_wgpu::low_level::plan::Plan;
 
 pub mod archive;
 pub mod onnx;
@@ -160,7 +160,7 @@ fn derived(network: &dyn Architecture, model: &Model) {
     let mut values = vec![None; graph.values().len()];
     for id in graph.ids() {
         let value = graph.value(id);
-        if let unet_wgpu::graph::ValueKind::Parameter(p) = &value.kind {
+        if let unet_wgpu::low_level::graph::ValueKind::Parameter(p) = &value.kind {
             values[id.index()] = p.evaluate(&value.name, &values, &mut stored).ok();
         }
     }

@@ -2,7 +2,7 @@
 
 use libfuzzer_sys::fuzzer_mutate;
 use prost::Message;
-use unet_wgpu::model::onnx::proto::{
+use unet_wgpu::low_level::model::onnx::proto::{
     AttributeProto, DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, TensorProto,
 };
 

@@ -5,8 +5,8 @@ use super::models::{option, say_assumptions};
 use clap::Args;
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::model::{Architecture, Model, parse};
+use unet_wgpu::low_level::model::{Architecture, Model, parse};
+use unet_wgpu::{Error, Result};
 
 /// The architecture that options without `--arch` describe.
 const DEFAULT: &str = "unet";

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::gpu::Peak;
-use unet_wgpu::model::{Architecture, INPUT, whole_graph};
-use unet_wgpu::session::Executable;
-use unet_wgpu::tensor::Shape;
+use unet_wgpu::low_level::gpu::Peak;
+use unet_wgpu::low_level::model::{Architecture, INPUT, whole_graph};
+use unet_wgpu::low_level::session::Executable;
+use unet_wgpu::low_level::tensor::Shape;
 use unet_wgpu::testing::{random_input, random_parameter};
+use unet_wgpu::{Error, Result};
 
 /// Time a network on this device, with a model's weights or random ones
 #[derive(Args)]

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use unet_wgpu::gpu::Peak;
-use unet_wgpu::plan::Plan;
+use unet_wgpu::low_level::gpu::Peak;
+use unet_wgpu::low_level::plan::Plan;
 
 /// Whose clock the times of layers are.
 pub fn clock(of_device: bool) -> &'static str {

@@ -5,15 +5,15 @@ use super::output::ms;
 use super::{Common, bench_layers, output};
 use serde_json::{Value, json};
 use std::time::Instant;
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::graph::DROPOUT_SEED;
-use unet_wgpu::model::{Architecture, INPUT, parameter_count};
-use unet_wgpu::ops::{Dropout, Hyper};
-use unet_wgpu::tensor::Shape;
-use unet_wgpu::testing::random_input;
-use unet_wgpu::train::{
+use unet_wgpu::low_level::graph::DROPOUT_SEED;
+use unet_wgpu::low_level::model::{Architecture, INPUT, parameter_count};
+use unet_wgpu::low_level::ops::{Dropout, Hyper};
+use unet_wgpu::low_level::tensor::Shape;
+use unet_wgpu::low_level::train::{
     Augmentation, Augmenter, StepOptions, TARGET, TrainConfig, Trainer, WEIGHT, initial, loss_graph,
 };
+use unet_wgpu::testing::random_input;
+use unet_wgpu::{Error, Result};
 
 /// What is timed.
 pub(super) struct Step<'a> {
@@ -38,7 +38,8 @@ impl Step<'_> {
         let Some(gpu) = backend.gpu() else {
             return Err(Error::invalid("device cpu", "the CPU reference is far too slow to train on; choose a GPU"));
         };
-        let config = TrainConfig { batch, crop: side, ..TrainConfig::default() };
+        let mut config = TrainConfig::default();
+        (config.batch, config.crop) = (batch, side);
         let loss = config.loss(architecture)?;
         let weighted = config.weight_map(&loss)?.is_some();
         let margin = architecture.size_rule().margin;

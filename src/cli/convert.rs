@@ -7,10 +7,10 @@ use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::infer::{check_writable, write_atomically};
-use unet_wgpu::model::onnx;
-use unet_wgpu::weights::{self, Checkpoint, ModelMetadata, StoredType};
+use unet_wgpu::low_level::infer::{check_writable, write_atomically};
+use unet_wgpu::low_level::model::onnx;
+use unet_wgpu::low_level::weights::{self, Checkpoint, ModelMetadata, StoredType};
+use unet_wgpu::{Error, Result};
 
 /// Write a model in another format: PyTorch checkpoints to native ones, models to ONNX
 #[derive(Args)]

@@ -4,9 +4,9 @@ use super::{Common, hints, output};
 use clap::Args;
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::gpu::{AdapterSummary, DeviceChoice, adapters};
-use unet_wgpu::session::Backend;
+use unet_wgpu::low_level::gpu::{AdapterSummary, DeviceChoice, adapters};
+use unet_wgpu::low_level::session::Backend;
+use unet_wgpu::{Error, Result};
 
 /// List the devices of this machine, and say which one would be used and why
 #[derive(Args)]

@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use unet_wgpu::error::Result;
-use unet_wgpu::gpu::Gpu;
+use unet_wgpu::Result;
+use unet_wgpu::low_level::gpu::Gpu;
 
 /// The device as `UNET_CONV`, `UNET_OPERANDS` and `UNET_CHECKED_SHADERS` ask for it, for measurements: a forced family of
 /// convolution kernels, a forced way to fetch the operands of matrix products, shaders with every index checked.

@@ -10,14 +10,14 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::infer::source::InMemory;
-use unet_wgpu::infer::{
+use unet_wgpu::low_level::infer::source::InMemory;
+use unet_wgpu::low_level::infer::{
     Connectivity, LabelOptions, SegmentOptions, Segmenter, check_channels, check_writable, write_atomically,
 };
-use unet_wgpu::train::metrics::{AP_THRESHOLDS, Classes, Measure};
-use unet_wgpu::train::{Dataset, EvaluateOptions, Evaluation, InstanceTruth, Split, evaluate};
-use unet_wgpu::weights::builtin;
+use unet_wgpu::low_level::train::metrics::{AP_THRESHOLDS, Classes, Measure};
+use unet_wgpu::low_level::train::{Dataset, EvaluateOptions, Evaluation, InstanceTruth, Split, evaluate};
+use unet_wgpu::low_level::weights::builtin;
+use unet_wgpu::{Error, Result};
 
 /// Score a model on images with masks: Dice, IoU, and how well single instances are found
 #[derive(Args)]
@@ -117,7 +117,7 @@ impl Eval {
             em: self.em,
             read: self.read.options(),
         };
-        let segment = SegmentOptions { probabilities: self.em, memory: self.memory, ..Default::default() };
+        let segment = SegmentOptions::default().with_probabilities(self.em).with_memory(self.memory);
         let count = data.pairs().len();
         let scores = evaluate(&data, classes, &options, |i, pair, image| {
             check_channels(&pair.image, &InMemory::borrowed(image), segmenter.model().architecture.in_channels())?;
@@ -185,7 +185,7 @@ fn table(e: &Evaluation) -> Result<()> {
             output::line(&format!("{t:9}  {shares}{:8}{:8}{:8}", m.tp, m.fp, m.fn_))?;
         }
         output::line(&format!("mean AP {:.4}, SEG {:.4}", mean_ap(e), e.seg().unwrap_or(1.0)))?;
-        let mean = |of: fn(&unet_wgpu::train::evaluate::InstanceScores) -> f64| {
+        let mean = |of: fn(&unet_wgpu::low_level::train::evaluate::InstanceScores) -> f64| {
             e.mean(|p| p.instances.as_ref().map(of)).unwrap_or(1.0)
         };
         output::line(&format!(
@@ -224,7 +224,7 @@ fn document(e: &Evaluation) -> Result<Map<String, Value>> {
         let (dice, iou) = (c.if_present(i, Measure::Dice), c.if_present(i, Measure::Iou));
         json!({ "name": name, "dice": dice, "iou": iou, "mean_dice": present, "mean_dice_all": all, "occurs": c.occurs(i) })
     };
-    let one = |p: &unet_wgpu::train::ImageScores| {
+    let one = |p: &unet_wgpu::low_level::train::ImageScores| {
         let scores: Map<String, Value> = e.columns(p).into_iter().map(|(k, v)| (k, json!(v))).collect();
         json!({ "name": p.name, "width": p.width, "height": p.height, "scores": scores })
     };

@@ -1,6 +1,6 @@
 //! The library's hints as options of this program.
 
-use unet_wgpu::error::{Error, Hint, Message};
+use unet_wgpu::{Error, Hint, Message};
 
 /// An error as this program shows it.
 pub fn error_text(e: &Error) -> String {

@@ -9,14 +9,14 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::graph::{Graph, footprint, rewrite};
-use unet_wgpu::kernel::Target;
-use unet_wgpu::model::{Architecture, Model, parameter_count, whole_graph};
-use unet_wgpu::plan::{Plan, PlanMemory};
-use unet_wgpu::session::Backend;
-use unet_wgpu::tensor::Precision;
-use unet_wgpu::weights::builtin;
+use unet_wgpu::low_level::graph::{Graph, footprint, rewrite};
+use unet_wgpu::low_level::kernel::Target;
+use unet_wgpu::low_level::model::{Architecture, Model, parameter_count, whole_graph};
+use unet_wgpu::low_level::plan::{Plan, PlanMemory};
+use unet_wgpu::low_level::session::Backend;
+use unet_wgpu::low_level::tensor::Precision;
+use unet_wgpu::low_level::weights::builtin;
+use unet_wgpu::{Error, Result};
 
 /// Show what a model is: architecture, layers, sizes, parameters, cost, memory; or what an image is
 #[derive(Args)]
@@ -195,12 +195,12 @@ impl<'a> Report<'a> {
     /// The layers in order, without imports and exports of the plain layout.
     fn layers(&self) -> Vec<Layer> {
         let g = &self.graph;
-        let parameters = |inputs: &[unet_wgpu::graph::ValueId]| {
+        let parameters = |inputs: &[unet_wgpu::low_level::graph::ValueId]| {
             let values = inputs.iter().map(|&v| g.value(v));
-            let own = values.filter(|v| matches!(v.kind, unet_wgpu::graph::ValueKind::Parameter(_)));
+            let own = values.filter(|v| matches!(v.kind, unet_wgpu::low_level::graph::ValueKind::Parameter(_)));
             own.filter(|v| !v.name.contains("running_")).map(|v| v.desc.shape.len()).sum()
         };
-        let row = |n: &unet_wgpu::graph::Node| {
+        let row = |n: &unet_wgpu::low_level::graph::Node| {
             let s = g.shape(n.outputs[0]);
             Layer {
                 label: n.label.clone(),

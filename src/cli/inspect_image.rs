@@ -7,8 +7,8 @@ use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use unet_wgpu::error::Result;
-use unet_wgpu::infer::{
+use unet_wgpu::Result;
+use unet_wgpu::low_level::infer::{
     Calibration, ImageFacts, OpenOptions, PageFacts, PixelSize, PixelSizeSource, Sample, SourceInfo, describe_image,
     image_format, open_image,
 };

@@ -4,7 +4,7 @@ use super::hints;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use unet_wgpu::model::dialect::{Origin, Report, Setting};
+use unet_wgpu::low_level::model::dialect::{Origin, Report, Setting};
 
 /// Names of one kind that are listed without `--keys`.
 const LISTED: usize = 4;

@@ -5,11 +5,11 @@ use super::inspect_verify::{Report, Verify};
 use super::tensors;
 use serde_json::{Value, json};
 use std::fmt::Write;
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::infer::normalise;
-use unet_wgpu::model::bioimage::{Described, Package, Size};
-use unet_wgpu::model::{INPUT, Model};
-use unet_wgpu::tensor::HostTensor;
+use unet_wgpu::low_level::infer::normalise;
+use unet_wgpu::low_level::model::bioimage::{Described, Package, Size};
+use unet_wgpu::low_level::model::{INPUT, Model};
+use unet_wgpu::low_level::tensor::HostTensor;
+use unet_wgpu::{Error, Result};
 use unet_wgpu::{Image, Pixels};
 
 pub fn text(p: &Package) -> String {

@@ -3,10 +3,10 @@
 use super::output;
 use serde_json::{Value, json};
 use std::fmt::Write;
-use unet_wgpu::error::Result;
-use unet_wgpu::graph::{Graph, rewrite};
-use unet_wgpu::kernel::Target;
-use unet_wgpu::plan::{Plan, SlotKind};
+use unet_wgpu::Result;
+use unet_wgpu::low_level::graph::{Graph, rewrite};
+use unet_wgpu::low_level::kernel::Target;
+use unet_wgpu::low_level::plan::{Plan, SlotKind};
 
 /// A line of a table: a node, or a step.
 struct Row {
@@ -46,7 +46,7 @@ impl Report {
             stages.push(stage(r.name, &now, target));
         }
         let plan = Plan::new(&now, target)?;
-        let step = |s: &unet_wgpu::plan::Step| Row {
+        let step = |s: &unet_wgpu::low_level::plan::Step| Row {
             label: s.label.clone(),
             what: s.dispatch.kernel.to_string(),
             shape: s.dispatch.workgroups.map(|g| g.to_string()).join(" x "),
@@ -111,7 +111,7 @@ fn sizes(shape: &str) -> Vec<usize> {
 
 fn nodes(graph: &Graph, target: &Target) -> Vec<Row> {
     let live = Plan::live_bytes(graph, target);
-    let row = |(n, live): (&unet_wgpu::graph::Node, u64)| {
+    let row = |(n, live): (&unet_wgpu::low_level::graph::Node, u64)| {
         let s = graph.shape(n.outputs[0]);
         let values = n.inputs.iter().chain(&n.outputs);
         Row {

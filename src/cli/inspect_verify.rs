@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::model::{INPUT, Model, whole_graph};
-use unet_wgpu::session::Backend;
-use unet_wgpu::tensor::{Comparison, HostTensor, Precision};
+use unet_wgpu::low_level::model::{INPUT, Model, whole_graph};
+use unet_wgpu::low_level::session::Backend;
+use unet_wgpu::low_level::tensor::{Comparison, HostTensor, Precision};
 use unet_wgpu::testing::random_input;
+use unet_wgpu::{Error, Result};
 
 /// What two programs that both sum in `f32` may differ by, as a part of the largest value.
 const F32: f32 = 1e-4;

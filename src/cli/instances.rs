@@ -3,10 +3,10 @@
 use super::values;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::infer::{
+use unet_wgpu::low_level::infer::{
     Calibration, Connectivity, Coordinates, InstanceOptions, InstanceSink, InstanceWriter, Separation,
 };
+use unet_wgpu::{Error, Result};
 
 /// How single instances are found.
 #[derive(Args)]

@@ -38,11 +38,11 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::gpu::PrecisionChoice;
-use unet_wgpu::session::{self, Backend};
-use unet_wgpu::tensor::Precision;
-use unet_wgpu::tune as tune_cache;
+use unet_wgpu::low_level::gpu::PrecisionChoice;
+use unet_wgpu::low_level::session::{self, Backend};
+use unet_wgpu::low_level::tensor::Precision;
+use unet_wgpu::low_level::tune as tune_cache;
+use unet_wgpu::{Error, Result};
 
 const EXAMPLES: &str = "\
 Examples:

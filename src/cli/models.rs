@@ -4,8 +4,8 @@ use super::{Common, hints};
 use clap::Args;
 use serde_json::{Map, Value};
 use std::path::Path;
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::model::{Model, onnx};
+use unet_wgpu::low_level::model::{Model, onnx};
+use unet_wgpu::{Error, Result};
 
 /// Options of another program's checkpoint.
 #[derive(Args, Clone, Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
-use unet_wgpu::error::{Error, Result};
+use unet_wgpu::{Error, Result};
 
 const STDOUT: &str = "standard output";
 

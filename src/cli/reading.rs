@@ -2,8 +2,8 @@
 
 use super::hints;
 use clap::{Args, ValueEnum};
-use unet_wgpu::infer::{ColourTable, OpenOptions};
-use unet_wgpu::train::GroundTruthKind;
+use unet_wgpu::low_level::infer::{ColourTable, OpenOptions};
+use unet_wgpu::low_level::train::GroundTruthKind;
 
 #[derive(Args)]
 pub(super) struct GroundTruthArgs {

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::graph::Graph;
-use unet_wgpu::model::{INPUT, Model, whole_graph};
-use unet_wgpu::session::{Backend, Executable};
-use unet_wgpu::tensor::{HostTensor, Shape};
+use unet_wgpu::low_level::graph::Graph;
+use unet_wgpu::low_level::model::{INPUT, Model, whole_graph};
+use unet_wgpu::low_level::session::{Backend, Executable};
+use unet_wgpu::low_level::tensor::{HostTensor, Shape};
+use unet_wgpu::{Error, Result};
 
 /// Run a network on raw tensors: for checking results and for timing
 #[derive(Args)]

@@ -10,12 +10,12 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use unet_wgpu::error::Result;
-use unet_wgpu::infer::{
+use unet_wgpu::Result;
+use unet_wgpu::low_level::infer::{
     Blend, Ensemble, PageChoice, SegmentOptions, Segmenter, Tta, check_distinct, check_writable,
     expand_inputs_and_skipped, output_path, page_count,
 };
-use unet_wgpu::weights::{Normalisation, builtin};
+use unet_wgpu::low_level::weights::{Normalisation, builtin};
 
 /// Segment images: write a mask and an overlay of each
 #[derive(Args)]
@@ -202,14 +202,12 @@ impl Segment {
             pages: self.page.unwrap_or_default() != PageChoice::default(),
             level: self.level,
             pixel_size: self.pixel_size,
-            options: SegmentOptions {
-                tile: self.tile,
-                exact: self.exact,
-                blend: self.blend,
-                normalisation: self.normalise.clone(),
-                batch: self.batch.into(),
-                ..Default::default()
-            },
+            options: SegmentOptions::default()
+                .with_tile(self.tile)
+                .with_exact(self.exact)
+                .with_blend(self.blend)
+                .with_normalisation(self.normalise.clone())
+                .with_batch(self.batch.into()),
         };
         let mut unread = UnreadPages::default();
         let mut group: Vec<OpenJob> = Vec::new();

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use unet_wgpu::error::{Error, Message, Result};
-use unet_wgpu::infer::{
+use unet_wgpu::low_level::infer::{
     BandSink, ImageSource, ImageTask, InstanceReport, OpenOptions, ResultSink, SegmentOptions, Segmenter, Streamed,
     Writer, calibration_of, check_channels, open_image,
 };
+use unet_wgpu::{Error, Message, Result};
 
 /// Images that are decoded as a whole wait for each other in at most this part of the memory.
 const WAITING: u64 = 4;
@@ -155,7 +155,7 @@ impl Work<'_> {
         let bar = progress_bar(say.common, first.job.input, first.number, of);
         // Instances keep a share of the memory for themselves.
         let memory = if first.instances.is_some() { self.memory - self.memory / 4 } else { self.memory };
-        let options = SegmentOptions { memory, ..self.options.clone() };
+        let options = self.options.clone().with_memory(memory);
         let tasks = group.iter_mut().map(|o| ImageTask { source: &mut *o.source, sinks: std::mem::take(&mut o.sinks) });
         let results = segmenter.segment_several(tasks.collect(), &options, |done| {
             bar.set_position((done * 1000.0) as u64);

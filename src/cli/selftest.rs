@@ -5,9 +5,9 @@ use clap::Args;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use unet_wgpu::error::{Error, Result};
+use unet_wgpu::low_level::session::Backend;
 use unet_wgpu::selftest::{self, Check, Manifest, Outcome, Verdict};
-use unet_wgpu::session::Backend;
+use unet_wgpu::{Error, Result};
 
 /// Check every kernel of a device against the CPU reference, and against fixtures
 #[derive(Args)]

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::graph::rewrite;
-use unet_wgpu::kernel::{AdapterClass, BindingKind, KernelKey, Target, TensorStorage, compose, parse};
-use unet_wgpu::model::{parse as architecture, whole_graph};
-use unet_wgpu::ops::registry;
-use unet_wgpu::plan::Plan;
+use unet_wgpu::low_level::graph::rewrite;
+use unet_wgpu::low_level::kernel::{AdapterClass, BindingKind, KernelKey, Target, TensorStorage, compose, parse};
+use unet_wgpu::low_level::model::{parse as architecture, whole_graph};
+use unet_wgpu::low_level::ops::registry;
+use unet_wgpu::low_level::plan::Plan;
 use unet_wgpu::testing::{family_caps, lowered, matrix_caps, tile_caps};
+use unet_wgpu::{Error, Result};
 
 /// Write the WGSL of every kernel, as it is handed to the driver, for tools that read shaders
 #[derive(Args)]
@@ -161,7 +161,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use unet_wgpu::kernel::TEXTURES;
+    use unet_wgpu::low_level::kernel::TEXTURES;
 
     #[test]
     fn every_variant_has_a_file_of_its_own() {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::infer::{check_npy_header, write_atomically};
-use unet_wgpu::tensor::HostTensor;
-use unet_wgpu::weights::{self, Checkpoint, StoredType};
+use unet_wgpu::low_level::infer::{check_npy_header, write_atomically};
+use unet_wgpu::low_level::tensor::HostTensor;
+use unet_wgpu::low_level::weights::{self, Checkpoint, StoredType};
+use unet_wgpu::{Error, Result};
 
 fn is_npy(path: &Path) -> Result<bool> {
     match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
@@ -103,7 +103,7 @@ fn elements(head: &[u8]) -> Option<Option<u64>> {
 /// Fails early if `path` could not be written by [`write()`].
 pub fn check_writable(path: &Path) -> Result<()> {
     is_npy(path)?;
-    unet_wgpu::infer::check_writable(path)
+    unet_wgpu::low_level::infer::check_writable(path)
 }
 
 /// Writes the first output to a `.npy`, or all of them to a `.safetensors`. `order` lists the names, the first first.

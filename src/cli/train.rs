@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::model::Model;
-use unet_wgpu::session::Backend;
-use unet_wgpu::train::{Elastic, Event, GroundTruthSummary, Outcome, Ready, TrainConfig, TrainRun};
+use unet_wgpu::low_level::model::Model;
+use unet_wgpu::low_level::session::Backend;
+use unet_wgpu::low_level::train::{Elastic, Event, GroundTruthSummary, Outcome, Ready, TrainConfig, TrainRun};
+use unet_wgpu::{Error, Result};
 
 /// Train a network on your own images with masks
 #[derive(Args)]

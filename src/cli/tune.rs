@@ -7,12 +7,12 @@ use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::process::ExitCode;
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::graph::rewrite;
-use unet_wgpu::kernel::ConvClass;
-use unet_wgpu::model::whole_graph;
-use unet_wgpu::session::Backend;
-use unet_wgpu::tune::{Measurement, StorageMeasurement, choices, load, save, tune, tune_storage};
+use unet_wgpu::low_level::graph::rewrite;
+use unet_wgpu::low_level::kernel::ConvClass;
+use unet_wgpu::low_level::model::whole_graph;
+use unet_wgpu::low_level::session::Backend;
+use unet_wgpu::low_level::tune::{Measurement, StorageMeasurement, choices, load, save, tune, tune_storage};
+use unet_wgpu::{Error, Result};
 
 /// Time the kernels that a network could use on this device, and keep the fastest of each
 #[derive(Args)]
@@ -138,7 +138,7 @@ fn storage_document(m: &StorageMeasurement) -> Value {
 }
 
 fn document(m: &Measurement) -> Value {
-    let candidate = |c: &unet_wgpu::tune::Candidate| json!({ "family": c.family.name(), "ms": c.outcome.as_ref().ok(), "dropped": c.outcome.as_ref().err() });
+    let candidate = |c: &unet_wgpu::low_level::tune::Candidate| json!({ "family": c.family.name(), "ms": c.outcome.as_ref().ok(), "dropped": c.outcome.as_ref().err() });
     json!({
         "class": m.class, "layers": m.layers, "usual": m.usual.name(), "chosen": m.chosen.map(|c| c.name()),
         "candidates": m.candidates.iter().map(candidate).collect::<Vec<_>>(),

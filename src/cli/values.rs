@@ -1,9 +1,9 @@
 //! Values of options, by the names that the library gives them.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use unet_wgpu::error::Error;
-use unet_wgpu::infer::{WRITERS, Writer};
-use unet_wgpu::names::Named;
+use unet_wgpu::Error;
+use unet_wgpu::low_level::infer::{WRITERS, Writer};
+use unet_wgpu::low_level::names::Named;
 
 /// A value by its name.
 pub fn named<T: Named + Send + Sync>() -> impl TypedValueParser<Value = T> {

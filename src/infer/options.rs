@@ -32,8 +32,19 @@ impl Named for Blend {
 
 named!(Blend);
 
+<<<<<<< HEAD
+/// How images are segmented.
+///
+/// ```
+/// use unet_wgpu::SegmentOptions;
+///
+/// let options = SegmentOptions::default().with_probabilities(true).with_memory(1 << 30);
+/// ```
+=======
 /// Options of segmentation.
+>>>>>>> main
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct SegmentOptions {
     /// Also return the probability of every class.
     pub probabilities: bool,
@@ -68,4 +79,33 @@ impl Default for SegmentOptions {
             batch: 1,
         }
     }
+}
+
+/// A method per field that returns the options with that field changed.
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $field:ident, $type:ty;)*) => {
+        impl SegmentOptions {
+            $($(#[$doc])* #[must_use] pub fn $name(mut self, $field: $type) -> Self {
+                self.$field = $field;
+                self
+            })*
+        }
+    };
+}
+
+setters! {
+    /// Sets [`Self::probabilities`].
+    with_probabilities: probabilities, bool;
+    /// Sets [`Self::tile`].
+    with_tile: tile, Option<usize>;
+    /// Sets [`Self::memory`].
+    with_memory: memory, u64;
+    /// Sets [`Self::exact`].
+    with_exact: exact, bool;
+    /// Sets [`Self::blend`].
+    with_blend: blend, Blend;
+    /// Sets [`Self::normalisation`].
+    with_normalisation: normalisation, Option<Normalisation>;
+    /// Sets [`Self::batch`].
+    with_batch: batch, usize;
 }

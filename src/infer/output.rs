@@ -13,7 +13,7 @@ pub(crate) use sinks::PngFile;
 pub use sinks::{MaskSink, MaskWriter, ProbabilitySink, ProbabilityWriter};
 pub use strips::{SampleKind, StripLayout, StripTiff};
 pub use tags::TiffTag;
-pub(in crate::infer) use tags::tags as calibration_tags;
+pub(in crate::low_level::infer) use tags::tags as calibration_tags;
 
 use super::band::{Band, BandInfo, BandSink, feed};
 use super::mask::{Ids, Mask};

@@ -25,6 +25,7 @@ use crate::tensor::Precision;
 
 /// A segmented image.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Segmentation {
     /// Class of every pixel.
     pub mask: Mask,

@@ -1,4 +1,4 @@
-//! The pieces the three networks share.
+//! Building blocks shared by the three networks.
 
 use crate::error::Result;
 use crate::graph::{Graph, ValueId};
@@ -7,10 +7,10 @@ use crate::ops::{
     Softmax,
 };
 
-/// PyTorch's default, and every network's of the family.
+/// PyTorch's default, used by every network of the family.
 pub const BN_EPS: f32 = 1e-5;
 
-/// How every 3x3 convolution of a network is made.
+/// Options of all 3x3 convolutions of a network.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvStyle {
     /// Zero padding: 1 keeps the size, 0 loses a pixel on each side.
@@ -21,7 +21,7 @@ pub struct ConvStyle {
     pub bias: bool,
 }
 
-/// A convolution of `kernel` x `kernel` pixels with parameters `{name}.weight` and `{name}.bias`.
+/// A convolution with parameters `{name}.weight` and, if `op.bias`, `{name}.bias`.
 pub fn conv(g: &mut Graph, name: &str, x: ValueId, op: Conv2d) -> Result<ValueId> {
     let dims = [op.out_channels, g.shape(x).c, op.kernel[0], op.kernel[1]];
     let mut inputs = vec![x, g.parameter(format!("{name}.weight"), &dims)?];
@@ -35,9 +35,9 @@ pub fn conv(g: &mut Graph, name: &str, x: ValueId, op: Conv2d) -> Result<ValueId
 pub struct UnitNames<'a> {
     /// Label of the result.
     pub label: &'a str,
-    /// The convolution: its label, and what its parameters begin with.
+    /// Label and parameter prefix of the convolution.
     pub conv: &'a str,
-    /// The batch normalisation, likewise.
+    /// Label and parameter prefix of the batch normalisation.
     pub norm: &'a str,
 }
 
@@ -54,7 +54,7 @@ pub fn conv_norm_relu(g: &mut Graph, names: UnitNames, x: ValueId, out: usize, s
     g.node(names.label, Activation { kind: ActivationKind::Relu }, &[y])
 }
 
-/// The double convolution of every level: `[N, C, H, W]` -> `[N, out, H', W']`; its result is labelled `name`.
+/// The double convolution of a level: `[N, C, H, W]` -> `[N, out, H', W']`. The result is labelled `name`.
 pub fn double_conv(g: &mut Graph, name: &str, x: ValueId, mid: usize, out: usize, style: ConvStyle) -> Result<ValueId> {
     let part = |p: &str| format!("{name}.{p}");
     let (relu1, conv1, bn1, conv2, bn2) = (part("relu1"), part("conv1"), part("bn1"), part("conv2"), part("bn2"));
@@ -62,14 +62,14 @@ pub fn double_conv(g: &mut Graph, name: &str, x: ValueId, mid: usize, out: usize
     conv_norm_relu(g, UnitNames { label: name, conv: &conv2, norm: &bn2 }, y, out, style)
 }
 
-/// The 2x2 up-convolution with stride 2, parameters `{name}.weight` `[C, out, 2, 2]` and `{name}.bias`.
+/// The 2x2 transposed convolution with stride 2, parameters `{name}.weight` `[C, out, 2, 2]` and `{name}.bias`.
 pub fn up_conv(g: &mut Graph, name: &str, x: ValueId, out: usize) -> Result<ValueId> {
     let weight = g.parameter(format!("{name}.weight"), &[g.shape(x).c, out, 2, 2])?;
     let bias = g.parameter(format!("{name}.bias"), &[out])?;
     g.node(name, ConvTranspose2d::up2(out), &[x, weight, bias])
 }
 
-/// Enlarges by a whole factor; 1 is nothing.
+/// Upsamples by an integer factor; a factor of 1 adds no node.
 pub fn resize(g: &mut Graph, label: &str, x: ValueId, factor: usize, mode: ResizeMode) -> Result<ValueId> {
     match factor {
         1 => Ok(x),
@@ -77,7 +77,7 @@ pub fn resize(g: &mut Graph, label: &str, x: ValueId, factor: usize, mode: Resiz
     }
 }
 
-/// Concatenation along the channels.
+/// Concatenation along the channel axis; a single part adds no node.
 pub fn concat(g: &mut Graph, label: &str, parts: &[ValueId]) -> Result<ValueId> {
     match parts {
         [one] => Ok(*one),
@@ -98,7 +98,7 @@ pub fn sigmoid(g: &mut Graph, label: &str, x: ValueId) -> Result<ValueId> {
     g.node(label, Activation { kind: ActivationKind::Sigmoid }, &[x])
 }
 
-/// The class rule that goes with [`probability`].
+/// The mask rule for [`probability`].
 pub fn mask_rule(classes: usize) -> MaskRule {
     if classes == 1 { MaskRule::Threshold(0.5) } else { MaskRule::Argmax }
 }

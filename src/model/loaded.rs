@@ -1,4 +1,4 @@
-//! A network with its weights: what a checkpoint is once it has been understood.
+//! A network with its weights: a loaded checkpoint.
 
 #[cfg(feature = "bioimage")]
 use super::bioimage;
@@ -15,7 +15,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The option that says which state dict of a checkpoint is read.
+/// The option that selects which state dict of a checkpoint is read.
 const STATE: &str = "state";
 
 /// A network with its weights. Cheap to clone.
@@ -25,7 +25,7 @@ pub struct Model {
     pub name: String,
     /// The network.
     pub architecture: Arc<dyn Architecture>,
-    /// What the checkpoint says about itself.
+    /// The checkpoint's metadata.
     pub metadata: ModelMetadata,
     weights: Arc<Weights>,
     import: Option<Arc<dialect::Report>>,
@@ -39,34 +39,34 @@ impl Model {
         Self::open_with(name_or_path, &Map::new())
     }
 
-    /// The same with options in place of those that would be assumed of another program's checkpoint, see
-    /// [`dialect::understand`], and of an ONNX file, [`OnnxOptions`]; of our own, with [`Architecture::choices`].
+    /// Like [`Self::open`], with options. For other programs' checkpoints they replace what would be assumed, see
+    /// [`dialect::understand`]; for ONNX files see [`OnnxOptions`]; for native ones see [`Architecture::choices`].
     pub fn open_with(name_or_path: &str, set: &Map<String, Value>) -> Result<Self> {
         #[cfg(feature = "std-fs")]
         if let Some(model) = Self::self_described(&name_or_path.into(), set)? {
             return Ok(model);
         }
-        let (state, set) = variable_of(set)?;
+        let (state, set) = split_state(set)?;
         Self::new_with(name_or_path, weights::open_state(name_or_path, state.as_deref())?, &set)
     }
 
-    /// A checkpoint, an ONNX file or a package that is in memory. `name` is what errors call it.
+    /// Reads a checkpoint, an ONNX file or a package from memory. Errors call it `name`.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         Self::read(Input::bytes(name, bytes), &Map::new())
     }
 
-    /// A checkpoint, an ONNX file or a package, with options as in [`Self::open_with`].
+    /// Reads a checkpoint, an ONNX file or a package, with options as in [`Self::open_with`].
     pub fn read(input: impl Into<Input>, set: &Map<String, Value>) -> Result<Self> {
         let input = input.into();
         if let Some(model) = Self::self_described(&input, set)? {
             return Ok(model);
         }
-        let (state, set) = variable_of(set)?;
+        let (state, set) = split_state(set)?;
         let name = input.name().display().to_string();
         Self::new_with(name, weights::load_state(input, state.as_deref())?, &set)
     }
 
-    /// A package or an ONNX file; `None` if it is neither.
+    /// Reads a package or an ONNX file; `None` if it is neither.
     fn self_described(input: &Input, set: &Map<String, Value>) -> Result<Option<Self>> {
         #[cfg(feature = "bioimage")]
         if bioimage::is_package(input) {
@@ -79,7 +79,7 @@ impl Model {
         Self::of_onnx(&input.name().display().to_string(), network, set).map(Some)
     }
 
-    /// An ONNX file of a package, with the other files that belong to it.
+    /// Reads the weights of a package: an ONNX file, with its external data in `files`, or a checkpoint.
     #[cfg(feature = "bioimage")]
     pub(super) fn from_onnx(
         name: &str,
@@ -87,12 +87,12 @@ impl Model {
         files: &std::collections::BTreeMap<String, Arc<[u8]>>,
         set: &Map<String, Value>,
     ) -> Result<Self> {
-        // What the package says of it counts, not its name.
+        // The package declares the format; the file name does not matter.
         if onnx::is_onnx(bytes, Path::new("model.onnx")) {
             let options = OnnxOptions::from_settings(set)?;
             return Self::of_onnx(name, onnx::parse_with(bytes, Path::new(name), files, &options)?, set);
         }
-        let (_, set) = variable_of(set)?;
+        let (_, set) = split_state(set)?;
         Self::new_with(name, weights::load_bytes(bytes, name)?, &set)
     }
 
@@ -101,17 +101,17 @@ impl Model {
         (network, metadata, weights): (OnnxNetwork, ModelMetadata, Weights),
         set: &Map<String, Value>,
     ) -> Result<Self> {
-        // A file of this program says what it is.
+        // This program's own files carry metadata.
         let own = metadata.arch != "onnx";
-        let said = own && !set.contains_key("normalisation");
-        let report = network.report((!said).then_some(&metadata.normalisation), set.contains_key("normalisation"));
-        let silent = said && network.is_plain();
+        let declared = own && !set.contains_key("normalisation");
+        let report = network.report((!declared).then_some(&metadata.normalisation), set.contains_key("normalisation"));
+        let complete = declared && network.is_plain();
         let model = Self::with_architecture(name, Arc::new(network), metadata, weights)?;
-        Ok(Self { import: (!silent).then(|| Arc::new(report)), ..model })
+        Ok(Self { import: (!complete).then(|| Arc::new(report)), ..model })
     }
 
-    /// Understands a checkpoint: builds its architecture and checks that every parameter is there with the right shape.
-    /// Warns (through `log`) of parameters that are not finite.
+    /// Loads a checkpoint: builds its architecture and checks that every parameter is present with the right shape.
+    /// Warns (through `log`) about parameters that are not finite.
     pub fn new(name: impl Into<String>, checkpoint: Checkpoint) -> Result<Self> {
         Self::new_with(name, checkpoint, &Map::new())
     }
@@ -135,8 +135,8 @@ impl Model {
         Self::with_architecture(name, architecture.into(), metadata, checkpoint.weights)
     }
 
-    /// A network of any architecture, also one of the caller's own, with its weights; checked as in [`Self::new`].
-    /// Of `metadata`, `arch` and `config` are not looked at.
+    /// A network of any architecture, including the caller's own, with its weights; checked as in [`Self::new`].
+    /// `arch` and `config` of `metadata` are ignored.
     pub fn with_architecture(
         name: impl Into<String>,
         architecture: Arc<dyn Architecture>,
@@ -153,16 +153,17 @@ impl Model {
             package: None,
         };
         let model = model.checked()?;
-        let wrong = model.weights.non_finite();
-        if let Some((key, count)) = wrong.first() {
+        let bad = model.weights.non_finite();
+        if let Some((key, count)) = bad.first() {
             let others =
-                if wrong.len() > 1 { format!(" (and {} more parameters)", wrong.len() - 1) } else { String::new() };
+                if bad.len() > 1 { format!(" (and {} more parameters)", bad.len() - 1) } else { String::new() };
             log::warn!("{}: parameter `{key}` holds {count} values that are not finite numbers{others}", model.name);
         }
         Ok(model)
     }
 
-    /// Whether every parameter is there with the right shape, and no more classes are named than there are.
+    /// Checks that every parameter is present with the right shape, and that there are not more class names than
+    /// classes.
     fn checked(self) -> Result<Self> {
         let rule = self.architecture.size_rule();
         if rule.step == 0 || rule.minimum == 0 {
@@ -187,33 +188,33 @@ impl Model {
         &self.weights
     }
 
-    /// How another program's checkpoint was understood; `None` of a native one.
+    /// How another program's checkpoint was interpreted; `None` for a native one.
     pub fn import(&self) -> Option<&dialect::Report> {
         self.import.as_deref()
     }
 
-    /// The same network with what its package adds.
+    /// The same network with its package's processing.
     #[cfg(feature = "bioimage")]
     pub(super) fn packaged(self, architecture: Arc<dyn Architecture>, package: Arc<bioimage::Package>) -> Result<Self> {
-        // What an ONNX file leaves open its package says.
+        // The package settles what its ONNX file leaves open.
         let import = self.import.clone().filter(|r| r.dialect != "ONNX");
         Self { architecture, import, package: Some(package), ..self }.checked()
     }
 
-    /// The network alone, without what its package adds.
+    /// The bare network, without its package's processing.
     #[cfg(feature = "bioimage")]
     pub fn unpackaged(&self) -> Self {
         let architecture = self.architecture.inner().unwrap_or_else(|| self.architecture.clone());
         Self { architecture, package: None, ..self.clone() }
     }
 
-    /// The package of bioimage.io that it was opened from.
+    /// The bioimage.io package that the model was opened from.
     #[cfg(feature = "bioimage")]
     pub fn package(&self) -> Option<&bioimage::Package> {
         self.package.as_deref()
     }
 
-    /// Gives each parameter by name and dimensions: what sessions and reference runs ask for.
+    /// Parameter lookup by name and dimensions, for sessions and reference runs.
     pub fn stored(&self) -> impl FnMut(&str, &[usize]) -> Result<HostTensor> + '_ {
         |key, dims| self.weights.require(key, dims).cloned()
     }
@@ -226,8 +227,8 @@ impl Model {
         Ok(self.weights.keys().filter(|k| !used.contains(&k[..])).map(|k| k.to_string()).collect())
     }
 
-    /// Class names; made up where the checkpoint has none. One more than channels for sigmoid outputs, which have no channel
-    /// for the background.
+    /// Class names; `class {i}` where the checkpoint has none. Sigmoid outputs have one more class than channels, the
+    /// background.
     pub fn classes(&self) -> Vec<String> {
         let count = self.architecture.classes();
         let named = self.metadata.classes.iter().cloned();
@@ -235,15 +236,15 @@ impl Model {
     }
 }
 
-/// The config of a network that says itself what it is, with what may be chosen of it.
+/// The config of a network with metadata, updated with `set`, which may hold only [`Architecture::choices`].
 fn chosen(architecture: &dyn Architecture, name: &str, set: &Map<String, Value>) -> Result<Value> {
     let choices = architecture.choices();
     if let Some(key) = set.keys().find(|key| !choices.contains(&&key[..])) {
         let left = match choices {
-            [] => "nothing of it is left open".to_string(),
-            _ => format!("only {} may be chosen", choices.join(" and ")),
+            [] => "it has no options to set".to_string(),
+            _ => format!("only {} can be set", choices.join(" and ")),
         };
-        return Err(Error::invalid(Hint::model_option(key), format!("{name} says itself what it is; {left}")));
+        return Err(Error::invalid(Hint::model_option(key), format!("{name} has its own configuration; {left}")));
     }
     let mut config = architecture.config();
     if let Some(config) = config.as_object_mut() {
@@ -252,8 +253,8 @@ fn chosen(architecture: &dyn Architecture, name: &str, set: &Map<String, Value>)
     Ok(config)
 }
 
-/// The state dict that is asked for, and the other settings.
-fn variable_of(set: &Map<String, Value>) -> Result<(Option<String>, Map<String, Value>)> {
+/// Splits `set` into the requested state dict and the other settings.
+fn split_state(set: &Map<String, Value>) -> Result<(Option<String>, Map<String, Value>)> {
     let mut set = set.clone();
     let state = match set.remove(STATE) {
         None => None,
@@ -263,10 +264,10 @@ fn variable_of(set: &Map<String, Value>) -> Result<(Option<String>, Map<String, 
     Ok((state, set))
 }
 
-/// Whether it is there and begins as an ONNX file does.
+/// Whether the input is readable and begins like an ONNX file.
 fn is_onnx_file(input: &Input) -> bool {
     let mut head = Vec::new();
-    // What cannot be read is left to the reader of checkpoints, which says why.
+    // If it cannot be read, the checkpoint reader reports why.
     let read = input.open().is_ok_and(|(f, _)| f.take(16).read_to_end(&mut head).is_ok());
     read && onnx::is_onnx(&head, input.name())
 }

@@ -1,6 +1,7 @@
-//! The network family: a config that builds nodes on a graph, with the canonical parameter names.
+//! The network family. A config builds graph nodes with the canonical parameter names.
 //!
-//! Adding an architecture: one file with a config struct and its [`Architecture`], and a line in [`registry`].
+//! To add an architecture, write one file with a config struct and its [`Architecture`], and add a line to
+//! [`registry`].
 
 #[cfg(feature = "bioimage")]
 pub mod bioimage;
@@ -34,136 +35,135 @@ pub const INPUT: &str = "input";
 /// What a network computes.
 #[derive(Clone, Debug)]
 pub struct Built {
-    /// Every output by name; blocked values.
+    /// Every output by name, in blocked layout.
     pub outputs: Vec<(String, ValueId)>,
     /// Class probabilities `[N, K, H', W']` of the head that segmentation uses.
     pub probability: ValueId,
-    /// What the class is decided on.
+    /// The value that `rule` derives the class from.
     pub decision: ValueId,
-    /// How.
+    /// How the class of a pixel follows from `decision`.
     pub rule: MaskRule,
 }
 
-/// Which input sizes a network takes, on each axis: `minimum + k * step`, and how much smaller its output is.
+/// Valid input sizes along each axis, `minimum + k * step`, and how much smaller the output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SizeRule {
-    /// Smallest input, pixels.
+    /// Smallest input, in pixels.
     pub minimum: usize,
-    /// Distance between legal inputs that are treated alike, pixels.
+    /// Distance between valid input sizes, in pixels.
     pub step: usize,
-    /// Pixels lost on each side.
+    /// Pixels that the output loses on each side.
     pub margin: usize,
 }
 
-/// Losses that architectures are trained with by default; the data decide the details.
+/// Default training loss of an architecture. Its details depend on the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultLoss {
-    /// Binary cross entropy and soft Dice.
+    /// Binary cross entropy plus soft Dice.
     CrossEntropyDice,
-    /// Softmax cross entropy and soft Dice.
+    /// Softmax cross entropy plus soft Dice.
     SoftmaxCrossEntropyDice,
-    /// Pixel-weighted softmax cross entropy: the U-Net paper's.
+    /// Pixel-weighted softmax cross entropy, as in the U-Net paper.
     WeightedCrossEntropy,
-    /// Focal loss, MS-SSIM and IoU: the U-Net 3+ paper's.
+    /// Focal loss, MS-SSIM and IoU, as in the U-Net 3+ paper.
     UNet3Plus,
 }
 
 /// A network of the family, fully configured.
 pub trait Architecture: Debug + Send + Sync {
-    /// Its id in the registry, as checkpoints have it.
+    /// Registry id, as stored in checkpoints.
     fn id(&self) -> &'static str;
 
-    /// Name for people.
+    /// Display name.
     fn name(&self) -> &'static str;
 
     /// Channels of the input image.
     fn in_channels(&self) -> usize;
 
-    /// Classes.
+    /// Channels of the output.
     fn out_channels(&self) -> usize;
 
-    /// Classes of the mask, the background among them: one more than channels where each has a sigmoid of its own.
+    /// Classes of the mask, background included: one more than the channels if each channel has its own sigmoid.
     fn classes(&self) -> usize {
         self.out_channels().max(2)
     }
 
-    /// The constructor arguments that differ from nothing: all of them, as a checkpoint's `config` holds them.
+    /// All constructor arguments, as in the `config` of a checkpoint.
     fn config(&self) -> serde_json::Value;
 
-    /// Legal input sizes.
+    /// Valid input sizes.
     fn size_rule(&self) -> SizeRule;
 
-    /// Rows and columns of a network that takes no others, as an ONNX file may say; [`Self::size_rule`] does not apply to them.
+    /// Rows and columns that are fixed, as an ONNX file may prescribe; [`Self::size_rule`] does not apply to them.
     fn fixed_size(&self) -> [Option<usize>; 2] {
         [None; 2]
     }
 
-    /// Why no class of every pixel follows from the output, of a network that can only be run: its output has another size
-    /// than its input, as that of one which upsamples.
+    /// Why the network can be run but not segment, if so. For example, the output of a super-resolution network differs
+    /// in size from its input, so it does not give a class per input pixel.
     fn unfit(&self) -> Option<String> {
         None
     }
 
-    /// Whether [`Self::size_rule`] holds for more than the example: where no rule was found, sizes are tried as they are
-    /// needed.
+    /// Whether [`Self::size_rule`] is a general rule. If not, it describes only [`Self::example`], and sizes are tried
+    /// on demand with [`Self::tried_size`].
     fn ruled(&self) -> bool {
         true
     }
 
-    /// Where no rule was found: the smallest input that it takes for an image of so many rows and columns, of which it loses
-    /// [`SizeRule::margin`] on every side.
+    /// Without a size rule: the smallest valid input `[H, W]` that covers an image `[H, W]`, given that the output
+    /// loses [`SizeRule::margin`] on every side.
     fn tried_size(&self, image: [usize; 2]) -> Result<[usize; 2]> {
         Ok(image)
     }
 
-    /// Rows and columns at the border of an output that are not to be trusted, by those who made the network. Tiles overlap
-    /// at least as far.
+    /// Invalid margin of the output, in rows and columns, as declared by the network's authors. Tiles overlap by at
+    /// least that much.
     fn invalid_margin(&self) -> [usize; 2] {
         [0; 2]
     }
 
-    /// The network alone, of one that a package adds processing to.
+    /// The bare network, if this one wraps it in a package's processing.
     fn inner(&self) -> Option<Arc<dyn Architecture>> {
         None
     }
 
-    /// The same for images whose rows and columns are exchanged, of a network that exchanges them first: what can be tiled
-    /// there can be tiled here.
+    /// For networks that start with a transpose: the equivalent network on transposed input. Both allow the same tiles.
     fn untransposed(&self) -> Option<Arc<dyn Architecture>> {
         None
     }
 
-    /// An input that the network takes: the smallest.
+    /// Shape (NCHW) of the smallest valid input.
     fn example(&self) -> Shape {
         let size = self.size_rule().minimum;
         Shape::new(1, self.in_channels(), size, size)
     }
 
-    /// Dimensions that the network's file has for outputs whose are not N, C, H, W, for an input of that shape.
+    /// For the given input shape: dimensions, as in the network's file, of the outputs that are not N, C, H, W.
     fn output_dims(&self, _input: Shape) -> Result<BTreeMap<String, Vec<usize>>> {
         Ok(BTreeMap::new())
     }
 
-    /// Options of the config that say how much of a trained network is run, and may be chosen anew whenever it is opened.
+    /// Config options that select how much of a trained network is run; they can be changed each time it is opened.
     fn choices(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// What it is trained to minimise unless something else is asked for.
+    /// Training loss, unless the user picks another.
     fn default_loss(&self) -> DefaultLoss {
         if self.out_channels() == 1 { DefaultLoss::CrossEntropyDice } else { DefaultLoss::SoftmaxCrossEntropyDice }
     }
 
-    /// Where elements are dropped out in training.
+    /// Where dropout is applied in training.
     fn dropouts(&self) -> Vec<DropoutAt> {
         Vec::new()
     }
 
-    /// Adds the network to a graph; `x` is blocked, `[N, in_channels, H, W]`.
+    /// Adds the network to a graph; `x` is `[N, in_channels, H, W]` in blocked layout.
     fn build(&self, graph: &mut Graph, x: ValueId) -> Result<Built>;
 }
 
-/// The network on an input `input` of plain NCHW, not yet with outputs.
+/// The network on a plain NCHW tensor [`INPUT`], without outputs.
 pub(crate) fn built(model: &dyn Architecture, input: Shape) -> Result<(Graph, Built)> {
     let mut graph = Graph::new();
     let x = graph.input(INPUT, TensorDesc::linear(input));
@@ -172,7 +172,7 @@ pub(crate) fn built(model: &dyn Architecture, input: Shape) -> Result<(Graph, Bu
     Ok((graph, built))
 }
 
-/// The whole network with plain NCHW tensors at both ends: input `input`, every output of [`Built::outputs`].
+/// The whole network with plain NCHW tensors at both ends: input [`INPUT`], every output of [`Built::outputs`].
 pub fn whole_graph(model: &dyn Architecture, n: usize, h: usize, w: usize) -> Result<Graph> {
     let (mut graph, built) = built(model, Shape::new(n, model.in_channels(), h, w))?;
     for (name, v) in built.outputs {
@@ -182,7 +182,7 @@ pub fn whole_graph(model: &dyn Architecture, n: usize, h: usize, w: usize) -> Re
     Ok(graph)
 }
 
-/// Number of trainable elements: every parameter of the graph but running statistics.
+/// Number of trainable elements: all parameters of the graph except running statistics.
 pub fn parameter_count(graph: &Graph) -> usize {
     let trainable = |name: &str| !name.ends_with("running_mean") && !name.ends_with("running_var");
     graph.parameters().filter(|p| trainable(p.0)).map(|p| p.1.iter().product::<usize>()).sum()
@@ -204,10 +204,10 @@ fn levels(widths: Option<&[usize]>, width: usize, depth: usize) -> Result<Vec<us
     Ok(levels)
 }
 
-/// More channels than any network of the family has: what a hostile config may ask for.
+/// Upper bound on what a hostile config may request; no network of the family has as many channels.
 const MAX_CHANNELS: usize = 16_384;
 
-/// Checks what the three configs have in common.
+/// Checks the options that the three configs share.
 fn check_common(in_channels: usize, out_channels: usize, depth: usize) -> Result<()> {
     in_range("in_channels", in_channels, MAX_CHANNELS)?;
     in_range("out_channels", out_channels, MAX_CHANNELS)?;

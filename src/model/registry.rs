@@ -1,5 +1,5 @@
-//! The architectures that configurations and checkpoints name. A new one is its file with [`Configured`], and a line in
-//! [`REGISTRY`].
+//! Architectures by the names that configurations and checkpoints use. To add one, implement [`Configured`] in its file
+//! and add a line to [`REGISTRY`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,24 +14,24 @@ use crate::error::{Error, Result};
 /// Every architecture.
 static REGISTRY: [Entry; 3] = [Entry::of::<UNet>(), Entry::of::<UNetPlusPlus>(), Entry::of::<UNet3Plus>()];
 
-/// A config that is an architecture: what the registry knows of it.
+/// An architecture's config, as the registry needs it.
 pub(crate) trait Configured: Architecture + DeserializeOwned + 'static {
-    /// Its id first, then what else it may be called.
+    /// The id first, then its aliases.
     const SPELLINGS: &'static [&'static str];
 
-    /// The same after checking every value.
+    /// Checks every value.
     fn validated(self) -> Result<Self>;
 
-    /// The options of a network to train where none are given: smaller than the paper's.
+    /// Default options of a network to train: smaller than the paper's.
     fn small() -> Value {
         json!({ "width": 16 })
     }
 
-    /// Adds the options that training needs where `options` do not say otherwise.
+    /// Adds the options that training needs, unless `options` sets them.
     fn for_training(_options: &mut Map<String, Value>) {}
 }
 
-/// An architecture by its names.
+/// An entry of the registry.
 struct Entry {
     spellings: &'static [&'static str],
     read: fn(&str, &Value) -> Result<Box<dyn Architecture>>,
@@ -49,21 +49,21 @@ impl Entry {
     }
 }
 
-/// Reads and checks a config; `arch` is what errors call the architecture.
+/// Reads and checks a config; errors name the architecture `arch`.
 fn read<T: Configured>(arch: &str, config: &Value) -> Result<Box<dyn Architecture>> {
     let empty = json!({});
     let config = if config.is_null() { &empty } else { config };
     let network = T::deserialize(config).map_err(|e| {
-        // The message does not say at which key it stopped: the first that is wrong alone.
-        let wrong = |(k, v): &(&String, &Value)| T::deserialize(&json!({ *k: v })).is_err();
-        let key = config.as_object().and_then(|m| m.iter().find(wrong)).map(|(k, _)| format!("`{k}`: "));
+        // serde does not name the key: find the first one that fails on its own.
+        let fails = |(k, v): &(&String, &Value)| T::deserialize(&json!({ *k: v })).is_err();
+        let key = config.as_object().and_then(|m| m.iter().find(fails)).map(|(k, _)| format!("`{k}`: "));
         let reason = e.to_string().replace("expected usize", "expected a whole number").replace("f64", "a number");
         Error::invalid(format!("config of {arch}"), format!("{}{reason}", key.unwrap_or_default()))
     })?;
     Ok(Box::new(network.validated()?))
 }
 
-/// An architecture of the registry as a configuration spells it: `unet`, `unetpp` or `unet++`, `unet3p` or `unet3+`.
+/// A registered architecture as a configuration spells it: `unet`, `unetpp` or `unet++`, `unet3p` or `unet3+`.
 #[derive(Clone, Copy)]
 pub struct ArchitectureId {
     entry: &'static Entry,
@@ -76,17 +76,17 @@ impl ArchitectureId {
         REGISTRY.iter().map(|entry| Self { entry, spelling: entry.id() })
     }
 
-    /// The id, whatever the spelling.
+    /// The id, independent of the spelling.
     pub fn id(self) -> &'static str {
         self.entry.id()
     }
 
-    /// The network of `config`, as in a checkpoint's metadata. Unknown keys are errors.
+    /// Builds the network from `config`, as in a checkpoint's metadata. Unknown keys are errors.
     pub fn build(self, config: &Value) -> Result<Box<dyn Architecture>> {
         (self.entry.read)(self.spelling, config)
     }
 
-    /// The network to train: of a config of its own where there is none, and with what training needs.
+    /// Builds a network to train: a null `config` means a small default, and options that training needs are added.
     pub fn build_for_training(self, config: &Value) -> Result<Box<dyn Architecture>> {
         let mut config = if config.is_null() { (self.entry.small)() } else { config.clone() };
         if let Some(options) = config.as_object_mut() {
@@ -96,7 +96,7 @@ impl ArchitectureId {
     }
 }
 
-/// The first of the registry: U-Net.
+/// U-Net, the first in the registry.
 impl Default for ArchitectureId {
     fn default() -> Self {
         let [entry, ..] = &REGISTRY;
@@ -108,11 +108,11 @@ impl FromStr for ArchitectureId {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let spelt = |entry: &'static Entry| {
+        let find = |entry: &'static Entry| {
             let spelling = entry.spellings.iter().copied().find(|s| *s == text)?;
             Some(Self { entry, spelling })
         };
-        REGISTRY.iter().find_map(spelt).ok_or_else(|| {
+        REGISTRY.iter().find_map(find).ok_or_else(|| {
             let ids: Vec<&str> = REGISTRY.iter().map(Entry::id).collect();
             Error::invalid("architecture", format!("`{text}` is not one of {}", ids.join(", ")))
         })
@@ -151,7 +151,7 @@ impl<'de> Deserialize<'de> for ArchitectureId {
     }
 }
 
-/// The architecture `arch` with `config` as in a checkpoint's metadata. Unknown keys are errors.
+/// Builds the architecture `arch` from `config`, as in a checkpoint's metadata. Unknown keys are errors.
 pub fn parse(arch: &str, config: &Value) -> Result<Box<dyn Architecture>> {
     arch.parse::<ArchitectureId>()?.build(config)
 }
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spellings_are_kept_and_mean_the_same() {
+    fn spellings_round_trip_and_aliases_are_equal() {
         let mut all: Vec<&str> = REGISTRY.iter().flat_map(|e| e.spellings).copied().collect();
         for spelling in &all {
             let id: ArchitectureId = spelling.parse().unwrap();
@@ -173,13 +173,13 @@ mod tests {
         }
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 5, "a spelling is taken twice");
+        assert_eq!(all.len(), 5, "duplicate spelling");
         let e = parse("segnet", &Value::Null).unwrap_err().to_string();
         assert_eq!(e, "architecture: `segnet` is not one of unet, unetpp, unet3p");
     }
 
     #[test]
-    fn networks_to_train_are_small_and_have_one_class_a_pixel() {
+    fn training_defaults_are_small_with_exclusive_classes() {
         let of = |arch: &str, config: Value| {
             arch.parse::<ArchitectureId>().unwrap().build_for_training(&config).unwrap().config()
         };

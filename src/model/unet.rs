@@ -1,4 +1,4 @@
-//! U-Net (Ronneberger, Fischer, Brox 2015, arXiv 1505.04597) with the variants public code knows.
+//! U-Net (Ronneberger, Fischer, Brox 2015, arXiv 1505.04597) with the variants found in public code.
 
 use super::blocks::{ConvStyle, concat, conv, double_conv, mask_rule, probability, resize, up_conv};
 use super::{Architecture, Built, Configured, DefaultLoss, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Padding {
-    /// None, as in the paper: 572 -> 388; skips are centre-cropped.
+    /// No padding, as in the paper: 572 -> 388 pixels; skip connections are centre-cropped.
     #[default]
     Valid,
-    /// One pixel: the size stays; up-sampled maps are zero-padded to their skip.
+    /// One pixel, which keeps the size; upsampled maps are zero-padded to the size of their skip connection.
     Same,
 }
 
@@ -25,9 +25,9 @@ pub enum Up {
     /// 2x2 transposed convolution with stride 2, to the width of the level.
     #[default]
     Transpose,
-    /// Bilinear by 2, channels unchanged.
+    /// Bilinear by a factor of 2, channels unchanged.
     Bilinear,
-    /// Nearest by 2, then a 2x2 convolution (padded right and bottom) and ReLU.
+    /// Nearest neighbour by a factor of 2, then a 2x2 convolution (padded right and bottom) and ReLU.
     NearestConv,
 }
 
@@ -43,7 +43,7 @@ pub struct UNet {
     pub out_channels: usize,
     /// Channels of level 0, doubling per level.
     pub width: usize,
-    /// Channels of every level, in place of `width`.
+    /// Channels of every level, `depth + 1` entries; overrides `width`.
     pub widths: Option<Vec<usize>>,
     /// Number of poolings.
     pub depth: usize,
@@ -51,21 +51,21 @@ pub struct UNet {
     pub padding: Padding,
     /// How the decoder upsamples.
     pub up: Up,
-    /// Of bilinear upsampling.
+    /// `align_corners` of bilinear upsampling.
     pub align_corners: bool,
-    /// Only for bilinear: halves the bottom and decoder widths, as milesial/Pytorch-UNet does.
+    /// Bilinear only: halves the bottom and decoder widths, as in milesial/Pytorch-UNet.
     pub slim: bool,
     /// Batch normalisation after each 3x3 convolution.
     pub norm: bool,
-    /// Bias of the 3x3 convolutions; default: where there is no batch normalisation.
+    /// Bias of the 3x3 convolutions; default: only without batch normalisation.
     pub conv_bias: Option<bool>,
     /// ReLU after the transposed convolution, as in the published Caffe network.
     pub up_relu: bool,
-    /// Dropout at the two deepest encoder outputs; training only.
+    /// Dropout probability at the two deepest encoder outputs; training only.
     pub dropout: f64,
     /// Concatenate `[skip, up]` rather than `[up, skip]`.
     pub skip_first: bool,
-    /// Output channels of the last up-convolution, where they differ from the width of level 0.
+    /// Output channels of the last up-convolution, if they differ from the width of level 0.
     pub last_up_channels: Option<usize>,
 }
 
@@ -92,19 +92,19 @@ impl Default for UNet {
 }
 
 impl UNet {
-    /// The same after checking every value.
+    /// Checks every value.
     pub fn checked(self) -> Result<Self> {
         check_common(self.in_channels, self.out_channels, self.depth)?;
         let levels = levels(self.widths.as_deref(), self.width, self.depth)?;
-        // Slim levels have half their width; the first one's decoder keeps it.
+        // Slim decoder levels have half their width, except level 0.
         if self.slim && self.up == Up::Bilinear && levels[1..].contains(&1) {
-            return Err(Error::invalid("slim", "halves widths, and 1 has no half"));
+            return Err(Error::invalid("slim", "halves the widths, which must be at least 2"));
         }
         in_range("last_up_channels", self.last_up_channels.unwrap_or(1), MAX_CHANNELS)?;
         Ok(self)
     }
 
-    /// Enlarges `x` into level `i`, to `lift` channels where a convolution does it.
+    /// Upsamples `x` into level `i`; learned upsampling gives `lift` channels.
     fn upsample(&self, g: &mut Graph, i: usize, x: ValueId, lift: usize) -> Result<ValueId> {
         let name = format!("up.{i}");
         match self.up {
@@ -122,7 +122,7 @@ impl UNet {
         }
     }
 
-    /// Makes the skip and the upsampled map equally large.
+    /// Crops the skip or pads the upsampled map so that their sizes match.
     fn fit(&self, g: &mut Graph, i: usize, skip: ValueId, up: ValueId) -> Result<(ValueId, ValueId)> {
         let (s, u) = (g.shape(skip), g.shape(up));
         if (s.h, s.w) == (u.h, u.w) {
@@ -185,7 +185,7 @@ impl Architecture for UNet {
         let step = 1 << self.depth;
         match self.padding {
             Padding::Same => SizeRule { minimum: step, step, margin: 0 },
-            // Inputs 2^d b + 4 (2^d - 1), output = input - (12 * 2^d - 8), SPEC of the unpadded network.
+            // Unpadded: input = 2^d b + 4 (2^d - 1) for bottom size b, output = input - (12 * 2^d - 8).
             Padding::Valid => {
                 let lost = 12 * step - 8;
                 let base = 4 * (step - 1);
@@ -195,7 +195,7 @@ impl Architecture for UNet {
         }
     }
 
-    /// At the end of the contracting path: the outputs of the two deepest levels.
+    /// At the end of the contracting path, as in the paper: the outputs of the two deepest levels.
     fn dropouts(&self) -> Vec<DropoutAt> {
         let at = |i: usize| DropoutAt { node: format!("enc.{i}"), input: false, p: self.dropout as f32 };
         (self.depth.saturating_sub(1)..=self.depth).map(at).collect()
@@ -237,7 +237,7 @@ impl Architecture for UNet {
         }
         let logits = conv(g, "head", x, Conv2d::new(self.out_channels, 1, 0).with_bias(true))?;
         let probability = probability(g, "probability", logits)?;
-        // Softmax keeps the order of the classes, so the mask needs only the logits.
+        // Softmax preserves the order of the classes, so the mask needs only the logits.
         let decision = if self.out_channels == 1 { probability } else { logits };
         let outputs = vec![("logits".to_string(), logits)];
         Ok(Built { outputs, probability, decision, rule: mask_rule(self.out_channels) })

@@ -8,32 +8,32 @@ use crate::ops::{ArgmaxGate, Conv2d, GlobalMaxPool, MaskRule, MaxPool2d, ResizeM
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Where the gate of the classification-guided module acts.
+/// Where the gate of the classification-guided module (CGM) is applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Gate {
-    /// On the probabilities (paper): a closed gate is an empty mask.
+    /// To the probabilities (paper): a closed gate gives an empty mask.
     #[default]
     Prob,
-    /// On the logits, before the activation (official code): a closed gate is probability 0.5 everywhere.
+    /// To the logits, before the activation (official code): a closed gate gives probability 0.5 everywhere.
     Logit,
 }
 
-/// From logits to probabilities.
+/// Activation from logits to probabilities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HeadActivation {
-    /// Per channel (official code).
+    /// Sigmoid per channel (official code).
     #[default]
     Sigmoid,
-    /// Over the channels.
+    /// Softmax over the channels.
     Softmax,
 }
 
-/// Configuration of a U-Net 3+. Every decoder level gathers all scales, `cat` channels from each.
+/// Configuration of a U-Net 3+. Every decoder level reads all scales, `cat` channels from each.
 ///
 /// Outputs, `[N, out_channels, H, W]` each, index 0 = full resolution: `logits.{d}` before gate and activation,
-/// `probs.{d}` after; with CGM `cls` `[N, 2]` and `gate` `[N]` (as `[N, 2, 1, 1]` and `[N, 1, 1, 1]`).
+/// `probs.{d}` after; with CGM also `cls` `[N, 2]` and `gate` `[N]` (as `[N, 2, 1, 1]` and `[N, 1, 1, 1]`).
 /// Parameters: `enc.{i}.conv1|bn1|..`, `skip.{d}_{s}.conv|bn`, `fuse.{d}.conv|bn`, `head.{d}`, `cgm`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -44,11 +44,11 @@ pub struct UNet3Plus {
     pub out_channels: usize,
     /// Channels of level 0, doubling per level.
     pub width: usize,
-    /// Channels of every level, in place of `width`.
+    /// Channels of every level, `depth + 1` entries; overrides `width`.
     pub widths: Option<Vec<usize>>,
     /// Number of poolings.
     pub depth: usize,
-    /// Channels of each gathered source; default: width of level 0.
+    /// Channels that a decoder level takes from each scale; default: width of level 0.
     pub cat: Option<usize>,
     /// Batch normalisation after each 3x3 convolution.
     pub norm: bool,
@@ -58,13 +58,13 @@ pub struct UNet3Plus {
     pub deep_supervision: bool,
     /// The classification-guided module; needs `deep_supervision`.
     pub cgm: bool,
-    /// Where its gate acts.
+    /// Where its gate is applied.
     pub cgm_gate: Gate,
-    /// Its dropout; training only.
+    /// Its dropout probability; training only.
     pub cgm_dropout: f64,
-    /// From logits to probabilities.
+    /// Activation from logits to probabilities.
     pub activation: HeadActivation,
-    /// Of bilinear upsampling.
+    /// `align_corners` of bilinear upsampling.
     pub align_corners: bool,
 }
 
@@ -89,14 +89,14 @@ impl Default for UNet3Plus {
     }
 }
 
-/// A convolution with its normalisation, all named after `name`.
+/// conv3x3 -> [BN] -> ReLU with parameters `{name}.conv.*` and `{name}.bn.*`.
 fn unit(g: &mut Graph, name: &str, x: ValueId, out: usize, style: ConvStyle) -> Result<ValueId> {
     let (conv, norm) = (format!("{name}.conv"), format!("{name}.bn"));
     conv_norm_relu(g, UnitNames { label: name, conv: &conv, norm: &norm }, x, out, style)
 }
 
 impl UNet3Plus {
-    /// The same after checking every value.
+    /// Checks every value.
     pub fn checked(self) -> Result<Self> {
         check_common(self.in_channels, self.out_channels, self.depth)?;
         levels(self.widths.as_deref(), self.width, self.depth)?;
@@ -138,7 +138,7 @@ impl Configured for UNet3Plus {
 
     fn for_training(options: &mut Map<String, Value>) {
         if options.get("out_channels").and_then(Value::as_u64).unwrap_or(1) > 1 {
-            // A sigmoid a channel would be the default: classes that do not exclude each other.
+            // The default is a sigmoid per channel, whose classes would not exclude each other.
             options.entry("activation").or_insert("softmax".into());
         }
     }
@@ -223,7 +223,8 @@ impl Architecture for UNet3Plus {
             true => {
                 let scores = conv(g, "cgm", enc[bottom], Conv2d::new(2, 1, 0).with_bias(true))?;
                 let scores = g.node("cgm.pool", GlobalMaxPool, &[scores])?;
-                // Scores saturate at 1 in f32 as in the official code: comparing them, not the logits, is parity.
+                // Sigmoids saturate at 1 in f32, so the official code is matched only by comparing them, not the
+                // logits.
                 let cls = sigmoid(g, "cls", scores)?;
                 let gate = g.node("gate", ArgmaxGate, &[cls])?;
                 outputs.extend([("cls".to_string(), cls), ("gate".to_string(), gate)]);

@@ -8,18 +8,18 @@ use crate::ops::{Average, Conv2d, MaxPool2d, ResizeMode};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// How a node gets the map from the row below.
+/// How the map from the row below is upsampled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NestedUp {
     /// 2x2 transposed convolution with stride 2, to the width of the row.
     #[default]
     Transpose,
-    /// Bilinear by 2, channels unchanged.
+    /// Bilinear by a factor of 2, channels unchanged.
     Bilinear,
 }
 
-/// Configuration of a U-Net++. Node X(i, j) sees every X(i, k < j) and the upsampled X(i + 1, j - 1).
+/// Configuration of a U-Net++. Node X(i, j) reads every X(i, k < j) and the upsampled X(i + 1, j - 1).
 ///
 /// Outputs, `[N, out_channels, H, W]` each: `logits.{j}` of every head X(0, j); `accurate_prob` (mean of the heads'
 /// probabilities), `accurate_logit` (probability of the mean logits), `fast.{j}` (probability of head j alone).
@@ -33,21 +33,21 @@ pub struct UNetPlusPlus {
     pub out_channels: usize,
     /// Channels of row 0, doubling per row.
     pub width: usize,
-    /// Channels of every row, in place of `width`.
+    /// Channels of every row, `depth + 1` entries; overrides `width`.
     pub widths: Option<Vec<usize>>,
     /// Number of poolings of the full network.
     pub depth: usize,
-    /// How much of the nest is built, 1 .. depth: exactly the nodes with i + j <= level (U-Net++ L1 .. L4).
+    /// Pruning level, 1 .. depth: only nodes with i + j <= level are built (U-Net++ L1 .. L4).
     pub level: Option<usize>,
     /// A head on every X(0, j), not only on X(0, level).
     pub deep_supervision: bool,
     /// How rows are upsampled.
     pub up: NestedUp,
-    /// Of bilinear upsampling.
+    /// `align_corners` of bilinear upsampling.
     pub align_corners: bool,
     /// Batch normalisation after each 3x3 convolution.
     pub norm: bool,
-    /// Bias of the 3x3 convolutions; default: where there is no batch normalisation.
+    /// Bias of the 3x3 convolutions; default: only without batch normalisation.
     pub conv_bias: Option<bool>,
     /// Concatenate `[X(i, 0), .., up]` rather than `[up, X(i, 0), ..]`.
     pub skip_first: bool,
@@ -73,7 +73,7 @@ impl Default for UNetPlusPlus {
 }
 
 impl UNetPlusPlus {
-    /// The same after checking every value.
+    /// Checks every value.
     pub fn checked(self) -> Result<Self> {
         check_common(self.in_channels, self.out_channels, self.depth)?;
         levels(self.widths.as_deref(), self.width, self.depth)?;
@@ -99,7 +99,7 @@ impl UNetPlusPlus {
                 _ => g.node(format!("node.x{i}_0.pool"), MaxPool2d::new(2), &[grid[&(i - 1, 0)]])?,
             };
             grid.insert((i, 0), double_conv(g, &format!("node.x{i}_0"), source, w[i], w[i], style)?);
-            // The anti-diagonal that can be computed now.
+            // X(i, 0) makes the anti-diagonal i computable.
             for j in 1..=i {
                 let r = i - j;
                 let below = grid[&(r + 1, j - 1)];
@@ -154,7 +154,7 @@ impl Architecture for UNetPlusPlus {
         SizeRule { minimum: step, step, margin: 0 }
     }
 
-    /// Pruning, and the paper's modes: the mean of all heads is the accurate one, the last head alone the fast one.
+    /// Pruning, and the paper's modes: "accurate" averages all heads, "fast" uses the last head alone.
     fn choices(&self) -> &'static [&'static str] {
         &["level", "deep_supervision"]
     }

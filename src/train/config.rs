@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 /// A training run. Unknown keys are errors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct TrainConfig {
     /// `unet`, `unetpp` or `unet3p`.
     pub arch: ArchitectureId,

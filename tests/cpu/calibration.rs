@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use unet_wgpu::infer::{
+use unet_wgpu::low_level::infer::{
     BandInfo, BandSink, Calibration, Coordinates, Ids, InstanceOptions, InstanceSink, Mask, MaskSink, OpenOptions,
     PixelSizeSource, Pixels, ProbabilitySink, calibration_of, describe_image, feed, instances, open_image, page_count,
 };

@@ -6,14 +6,14 @@ mod seeds;
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
+use unet_wgpu::Error;
 use unet_wgpu::Model;
-use unet_wgpu::error::Error;
-use unet_wgpu::graph::{footprint, rewrite};
-use unet_wgpu::infer::{Image, LabelMap};
-use unet_wgpu::kernel::{Caps, Target};
-use unet_wgpu::model::{ArchitectureId, parameter_count, parse, whole_graph};
-use unet_wgpu::plan::Plan;
-use unet_wgpu::weights::{self, ModelMetadata};
+use unet_wgpu::low_level::graph::{footprint, rewrite};
+use unet_wgpu::low_level::infer::{Image, LabelMap};
+use unet_wgpu::low_level::kernel::{Caps, Target};
+use unet_wgpu::low_level::model::{ArchitectureId, parameter_count, parse, whole_graph};
+use unet_wgpu::low_level::plan::Plan;
+use unet_wgpu::low_level::weights::{self, ModelMetadata};
 
 const KEYS: [&str; 20] = [
     "in_channels",
@@ -176,7 +176,7 @@ fn seeds_are_good_files() {
             "safetensors" | "onnx" | "rdf" => Model::open(&path.display().to_string()).map(drop),
             "tiff" | "image" if name == "imagej.tif" => Image::open(&path).map(drop).or(Ok(())),
             "tiff" | "image" => Image::open(&path).map(drop),
-            _ => unet_wgpu::tune::parse(std::str::from_utf8(&bytes).unwrap(), "fuzz")
+            _ => unet_wgpu::low_level::tune::parse(std::str::from_utf8(&bytes).unwrap(), "fuzz")
                 .map(drop)
                 .ok_or_else(|| Error::file(&path, "unread")),
         };

@@ -26,6 +26,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("testing", 8),
     ("tune", 8),
     ("selftest", 8),
+    ("low_level", 8),
     ("lib", 8),
     ("cli", 9),
     ("main", 9),
@@ -225,7 +226,13 @@ fn imports(t: &[Token], depth: usize) -> BTreeSet<String> {
             continue;
         }
         match word(t.get(i)) {
-            Some("crate") if t.get(i + 1) == Some(&Token::Path) => at += 2,
+            Some("crate") if t.get(i + 1) == Some(&Token::Path) => {
+                at += 2;
+                // `low_level` holds all the modules; as a path it says nothing of layers.
+                if word(t.get(at)) == Some("low_level") && t.get(at + 1) == Some(&Token::Path) {
+                    at += 2;
+                }
+            }
             Some("super") => {
                 let mut ups = 0;
                 while word(t.get(at)) == Some("super") && t.get(at + 1) == Some(&Token::Path) {
@@ -514,7 +521,7 @@ fn crates_in_the_wrong_place_are_found() {
     assert!(wrong("gpu/mod.rs", "use naga::Module;").contains("names the crate `naga`"));
     assert!(wrong("weights/mod.rs", "use ::image::open;").contains("names the crate `image`"));
     assert!(wrong("cli/run.rs", "wgpu::Limits::default()").contains("names the crate `wgpu`"));
-    assert_eq!(wrong("cli/devices.rs", "use unet_wgpu::gpu::adapters; let l: wgpu::Limits;"), "");
+    assert_eq!(wrong("cli/devices.rs", "use unet_wgpu::low_level::gpu::adapters; let l: wgpu::Limits;"), "");
     assert_eq!(wrong("infer/output/overlay.rs", "use image::RgbImage;"), "");
 }
 
@@ -548,6 +555,8 @@ fn what_is_allowed_is_not_reported() {
     let fine = |path: &str, text: &str| assert_eq!(violations(path, text), Vec::<String>::new(), "{path}: {text}");
     fine("ops/conv2d.rs", "use super::{Op, spatial}; use crate::{error::{Error, Result}, tensor::Shape};");
     fine("ops/conv2d/tiled.rs", "use super::super::Op;");
+    fine("ops/conv2d.rs", "pub(in crate::low_level::ops) struct X;");
+    assert!(wrong("ops/conv2d.rs", "use crate::low_level::session::Session;").contains("imports `session`"));
     fine("ops/conv2d.rs", "// use crate::session::X;\n/* wgpu::Buffer /* */ naga:: */ const A: &str = \"crate::gpu\";");
     fine("ops/conv2d.rs", "const A: &str = r#\"a \" crate::gpu\"#; const Q: char = '\"'; fn f<'a>(x: &'a str) {}");
     fine("ops/conv2d.rs", "#[cfg(test)]\nmod tests { use crate::session::Session; fn f() { wgpu::x() } }");

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use unet_wgpu::model::{INPUT, Model, whole_graph};
-use unet_wgpu::session::Backend;
-use unet_wgpu::weights;
+use unet_wgpu::low_level::model::{INPUT, Model, whole_graph};
+use unet_wgpu::low_level::session::Backend;
+use unet_wgpu::low_level::weights;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/onnx_forms")
@@ -90,12 +90,12 @@ fn classes_are_decided_at_one_half_of_the_probability() {
         let model = open(name);
         let (x, expected) = (tensors.get(&format!("{name}/x")).unwrap(), tensors.get(&format!("{name}/y")).unwrap());
         let s = x.shape().unwrap();
-        let mut graph = unet_wgpu::graph::Graph::new();
-        let input = graph.input(INPUT, unet_wgpu::tensor::TensorDesc::linear(s));
-        let input = graph.node("import", unet_wgpu::ops::ImportNchw, &[input]).unwrap();
+        let mut graph = unet_wgpu::low_level::graph::Graph::new();
+        let input = graph.input(INPUT, unet_wgpu::low_level::tensor::TensorDesc::linear(s));
+        let input = graph.node("import", unet_wgpu::low_level::ops::ImportNchw, &[input]).unwrap();
         let built = model.architecture.build(&mut graph, input).unwrap();
-        assert_eq!(built.rule, unet_wgpu::ops::MaskRule::Threshold(0.5), "{name}");
-        let out = graph.node("export", unet_wgpu::ops::ExportNchw, &[built.decision]).unwrap();
+        assert_eq!(built.rule, unet_wgpu::low_level::ops::MaskRule::Threshold(0.5), "{name}");
+        let out = graph.node("export", unet_wgpu::low_level::ops::ExportNchw, &[built.decision]).unwrap();
         graph.output("p", out);
         let inputs = BTreeMap::from([(INPUT.to_string(), x.clone())]);
         let got = Backend::Cpu.run(&graph, &inputs, model.stored()).unwrap();

@@ -4,11 +4,11 @@
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use unet_wgpu::infer::{Ids, Image, Pixels, SegmentOptions, Segmenter};
-use unet_wgpu::model::{INPUT, Model, whole_graph};
-use unet_wgpu::session::Backend;
-use unet_wgpu::tensor::HostTensor;
-use unet_wgpu::weights;
+use unet_wgpu::low_level::infer::{Ids, Image, Pixels, SegmentOptions, Segmenter};
+use unet_wgpu::low_level::model::{INPUT, Model, whole_graph};
+use unet_wgpu::low_level::session::Backend;
+use unet_wgpu::low_level::tensor::HostTensor;
+use unet_wgpu::low_level::weights;
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/layouts").join(name)

@@ -2,20 +2,20 @@
 //! binds, and written as SPIR-V, MSL and HLSL. No GPU needed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use unet_wgpu::gpu::peak_params;
-use unet_wgpu::graph::{Graph, training};
-use unet_wgpu::kernel::{
+use unet_wgpu::low_level::gpu::peak_params;
+use unet_wgpu::low_level::graph::{Graph, training};
+use unet_wgpu::low_level::kernel::{
     BindingKind, Dispatch, KernelKey, Member, Operand, ParamType, TEXTURES, Target, compose, may_be_texture, parse,
 };
-use unet_wgpu::ops::{Conv2d, ExportNchw, ImportNchw, Lowering, halo, registry};
-use unet_wgpu::plan::{Plan, Resource};
-use unet_wgpu::tensor::{Precision, Shape, TensorDesc};
+use unet_wgpu::low_level::ops::{Conv2d, ExportNchw, ImportNchw, Lowering, halo, registry};
+use unet_wgpu::low_level::plan::{Plan, Resource};
+use unet_wgpu::low_level::tensor::{Precision, Shape, TensorDesc};
 use unet_wgpu::testing::{family_caps, matrix_caps, tile_caps};
 
 /// Target that make ops choose each of their kernel families.
 fn targets() -> Vec<Target> {
     let plain = Target::default();
-    let subgroup = Target::typical(unet_wgpu::kernel::AdapterClass::Cpu);
+    let subgroup = Target::typical(unet_wgpu::low_level::kernel::AdapterClass::Cpu);
     let mut all: Vec<Target> = [&plain, &subgroup].into_iter().flat_map(family_caps).map(|c| c.1).collect();
     all.extend(tile_caps(&plain).into_iter().map(|c| c.1));
     all.extend([plain, subgroup]);
@@ -147,7 +147,7 @@ fn params_are_what_the_shaders_declare() {
         assert_eq!(wrong, None, "{case} {}: Params", d.kernel);
     }
     let checked: BTreeSet<_> = seen.iter().map(|s| s.0.shader).collect();
-    let all: BTreeSet<_> = unet_wgpu::kernel::all_shaders().collect();
+    let all: BTreeSet<_> = unet_wgpu::low_level::kernel::all_shaders().collect();
     assert_eq!(checked, all, "shaders whose parameters are checked");
 }
 
@@ -344,7 +344,7 @@ fn kernels_with_cooperative_matrices_are_valid_and_become_spirv() {
 #[test]
 fn every_shader_file_is_used_by_a_case() {
     let used: BTreeSet<_> = dispatches().iter().map(|d| d.1.kernel.shader).collect();
-    for name in unet_wgpu::kernel::all_shaders() {
+    for name in unet_wgpu::low_level::kernel::all_shaders() {
         assert!(used.contains(name), "{name}.wgsl: no op case lowers to it");
     }
 }

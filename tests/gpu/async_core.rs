@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
-use unet_wgpu::gpu::{Gpu, block_on};
-use unet_wgpu::graph::Graph;
-use unet_wgpu::ops::{Activation, ActivationKind, Conv2d, ExportNchw, ImportNchw};
-use unet_wgpu::plan::Plan;
-use unet_wgpu::session::{Backend, Session};
-use unet_wgpu::tensor::{HostTensor, Shape, TensorDesc};
+use unet_wgpu::low_level::gpu::{Gpu, block_on};
+use unet_wgpu::low_level::graph::Graph;
+use unet_wgpu::low_level::ops::{Activation, ActivationKind, Conv2d, ExportNchw, ImportNchw};
+use unet_wgpu::low_level::plan::Plan;
+use unet_wgpu::low_level::session::{Backend, Session};
+use unet_wgpu::low_level::tensor::{HostTensor, Shape, TensorDesc};
 use unet_wgpu::testing::{gpu_or_skip, random_input, random_parameter};
 use unet_wgpu::{Error, Result};
 
@@ -191,6 +191,6 @@ fn futures_may_move_to_another_thread() {
     send(&session.read_async("y"));
     let (backend, graph, input) = (Backend::Gpu(gpu), graph(), input(0));
     send(&backend.run_async(&graph, &input, random_parameter));
-    let choice = unet_wgpu::gpu::DeviceChoice::Auto;
+    let choice = unet_wgpu::low_level::gpu::DeviceChoice::Auto;
     send(&Gpu::new_async(&choice));
 }

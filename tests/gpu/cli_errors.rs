@@ -4,8 +4,8 @@ use crate::folder::Folder;
 use image::{ImageBuffer, Luma, Rgb};
 use serde_json::{Value, json};
 use std::path::Path;
+use unet_wgpu::low_level::weights;
 use unet_wgpu::testing::gpu_or_skip;
-use unet_wgpu::weights;
 
 fn asset(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join(name)).unwrap()
@@ -186,7 +186,7 @@ fn models_that_are_wrong() {
     f.model("m.safetensors", Value::Null, sound.clone(), |t| {
         drop(t.insert("extra.weight".into(), (vec![1], vec![9.0])))
     });
-    check(&f.error(&["inspect", "m.safetensors"]), &["1 parameters have no place in the network: `extra.weight`"]);
+    check(&f.error(&["inspect", "m.safetensors"]), &["1 parameters are not part of the network: `extra.weight`"]);
     f.unet("m.safetensors", small(), |t| drop(t.insert("head.weight".into(), (vec![3, 2, 1, 1], vec![0.0; 6]))));
     let parts = ["m.safetensors: parameter `head.weight`", "[2, 2, 1, 1]", "[3, 2, 1, 1]"];
     check(&f.error(&["inspect", "m.safetensors"]), &parts);

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use unet_wgpu::gpu::PrecisionChoice;
+use unet_wgpu::low_level::gpu::PrecisionChoice;
+use unet_wgpu::low_level::session::Backend;
+use unet_wgpu::low_level::tensor::Precision;
 use unet_wgpu::selftest::{Check, Manifest, Outcome, Selftest, Verdict};
-use unet_wgpu::session::Backend;
-use unet_wgpu::tensor::Precision;
 use unet_wgpu::testing::gpu_or_skip;
 
 fn folder() -> PathBuf {

@@ -6,7 +6,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use unet_wgpu::model::{parse, whole_graph};
+use unet_wgpu::low_level::model::{parse, whole_graph};
 use unet_wgpu::testing::random_parameter;
 
 /// How the program ended.

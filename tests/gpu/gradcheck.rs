@@ -2,14 +2,17 @@
 //! differences of its CPU reference, and on the GPU against the CPU.
 
 use std::collections::BTreeMap;
-use unet_wgpu::gpu::Gpu;
-use unet_wgpu::graph::Graph;
-use unet_wgpu::kernel::Target;
-use unet_wgpu::ops::{OpCase, registry};
+use unet_wgpu::Result;
+use unet_wgpu::low_level::gpu::Gpu;
+use unet_wgpu::low_level::graph::Graph;
+use unet_wgpu::low_level::kernel::Target;
+use unet_wgpu::low_level::ops::{OpCase, registry};
+use unet_wgpu::low_level::plan::Plan;
+use unet_wgpu::low_level::session::Session;
+use unet_wgpu::low_level::tensor::HostTensor;
 use unet_wgpu::testing::{
     GradientGraph, OP_TOLERANCE, WINOGRAD_TOLERANCE, again_with_wide_vectors, family_caps, gpu_or_skip, random_input,
 };
-use unet_wgpu::{HostTensor, Plan, Result, Session};
 
 /// Ops of networks in training: those must have a gradient, whatever else has. Of convolutions and pools every case must:
 /// see [`EVERY`].

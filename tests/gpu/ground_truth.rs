@@ -3,7 +3,7 @@
 use crate::folder::Folder;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use serde_json::{Value, json};
-use unet_wgpu::infer::LabelMap;
+use unet_wgpu::low_level::infer::LabelMap;
 use unet_wgpu::testing::gpu_or_skip;
 
 /// A model of four classes, and three images.

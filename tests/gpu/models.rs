@@ -2,13 +2,13 @@
 //! papers', and every plan encodes under WebGPU's default limits without a GPU.
 
 use std::collections::BTreeMap;
-use unet_wgpu::gpu::Gpu;
-use unet_wgpu::graph::{Graph, rewrite};
-use unet_wgpu::kernel::{AdapterClass, Caps, Target};
-use unet_wgpu::model::{self, INPUT, Model, whole_graph};
-use unet_wgpu::plan::Plan;
-use unet_wgpu::session::Session;
-use unet_wgpu::tensor::{HostTensor, Shape};
+use unet_wgpu::low_level::gpu::Gpu;
+use unet_wgpu::low_level::graph::{Graph, rewrite};
+use unet_wgpu::low_level::kernel::{AdapterClass, Caps, Target};
+use unet_wgpu::low_level::model::{self, INPUT, Model, whole_graph};
+use unet_wgpu::low_level::plan::Plan;
+use unet_wgpu::low_level::session::Session;
+use unet_wgpu::low_level::tensor::{HostTensor, Shape};
 use unet_wgpu::testing::{again_with_wide_vectors, gpu_or_skip, model_cases, random_input, random_parameter};
 
 fn cases() -> Vec<(String, Graph, BTreeMap<String, HostTensor>)> {
@@ -181,7 +181,7 @@ fn sizes_of_the_unpadded_network_are_the_papers() {
         assert_eq!(size(label), (c, n), "{label}");
     }
     let crops: Vec<_> =
-        graph.nodes().iter().filter_map(|n| n.op.as_op::<unet_wgpu::ops::Crop2d>()).map(|c| c.top).collect();
+        graph.nodes().iter().filter_map(|n| n.op.as_op::<unet_wgpu::low_level::ops::Crop2d>()).map(|c| c.top).collect();
     assert_eq!(crops, [4, 16, 40, 88]);
 }
 
@@ -212,9 +212,9 @@ fn a_trained_unet_plus_plus_is_pruned_when_it_is_opened() {
     assert!(pruned["accurate_prob"] != whole["accurate_prob"] && !pruned.contains_key("fast.3"));
     let error = |name: &str, set: Value| Model::open_with(name, set.as_object().unwrap()).unwrap_err().to_string();
     let e = error("nuclei-unet++", json!({"width": 8}));
-    assert!(e.contains("model setting width") && e.contains("only level and deep_supervision may be chosen"), "{e}");
+    assert!(e.contains("model setting width") && e.contains("only level and deep_supervision can be set"), "{e}");
     assert!(error("nuclei-unet++", json!({"level": 5})).contains("5 is not in 1..4"));
-    assert!(error("nuclei", json!({"level": 2})).contains("nothing of it is left open"));
+    assert!(error("nuclei", json!({"level": 2})).contains("it has no options to set"));
 }
 
 #[test]

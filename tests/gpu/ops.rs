@@ -1,9 +1,9 @@
 //! Every registered op case on the GPU against its CPU reference, unchecked as shipped and with every index checked.
 
 use std::collections::HashSet;
-use unet_wgpu::gpu::{Gpu, PrecisionChoice};
-use unet_wgpu::kernel::{Target, TensorStorage};
-use unet_wgpu::ops::{OpCase, registry};
+use unet_wgpu::low_level::gpu::{Gpu, PrecisionChoice};
+use unet_wgpu::low_level::kernel::{Target, TensorStorage};
+use unet_wgpu::low_level::ops::{OpCase, registry};
 use unet_wgpu::testing::{
     again_with_wide_vectors, check_case_with, family_caps, gpu_or_skip, lowered, matrix_caps, tile_caps, tolerance,
 };

@@ -4,17 +4,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
-use unet_wgpu::error::{Error, Result};
-use unet_wgpu::gpu::{Gpu, PrecisionChoice};
-use unet_wgpu::graph::{Graph, rewrite};
-use unet_wgpu::infer::{Ids, Image, Pixels, SegmentOptions, Segmentation, Segmenter};
-use unet_wgpu::kernel::{AdapterClass, Caps, ConvFamily, Target};
-use unet_wgpu::model::{self, INPUT, Model, whole_graph};
-use unet_wgpu::plan::{Plan, PlanMemory};
-use unet_wgpu::session::{Backend, Session};
-use unet_wgpu::tensor::{HostTensor, Precision, Shape};
+use unet_wgpu::low_level::gpu::{Gpu, PrecisionChoice};
+use unet_wgpu::low_level::graph::{Graph, rewrite};
+use unet_wgpu::low_level::infer::{Ids, Image, Pixels, SegmentOptions, Segmentation, Segmenter};
+use unet_wgpu::low_level::kernel::{AdapterClass, Caps, ConvFamily, Target};
+use unet_wgpu::low_level::model::{self, INPUT, Model, whole_graph};
+use unet_wgpu::low_level::plan::{Plan, PlanMemory};
+use unet_wgpu::low_level::session::{Backend, Session};
+use unet_wgpu::low_level::tensor::{HostTensor, Precision, Shape};
+use unet_wgpu::low_level::weights::{Checkpoint, ModelMetadata, Normalisation};
 use unet_wgpu::testing::{F16_TOLERANCE, gpu_or_skip, model_cases, random_input, random_parameter};
-use unet_wgpu::weights::{Checkpoint, ModelMetadata, Normalisation};
+use unet_wgpu::{Error, Result};
 
 /// The GPU for f16 plans; `None`, after saying so, where shaders have no f16.
 fn halves() -> Option<Gpu> {
@@ -76,7 +76,7 @@ fn f16_plans_take_half_the_memory() {
 }
 
 fn segment(gpu: &Gpu, model: &Model, image: &Image) -> Result<Segmentation> {
-    let options = SegmentOptions { probabilities: true, ..SegmentOptions::default() };
+    let options = SegmentOptions::default().with_probabilities(true);
     Segmenter::new(Backend::Gpu(gpu.clone()), model.clone()).segment(image, &options, |_| Ok(()))
 }
 
@@ -136,7 +136,7 @@ fn exact_tiles_are_exact_in_f16() {
     let pixels = noise.data().iter().map(|v| (v * 30_000.0 + 30_000.0) as u16).collect();
     let image = Image::new(170, 150, 1, Pixels::U16(pixels)).unwrap();
     let run = |tile| {
-        let options = SegmentOptions { probabilities: true, exact: true, tile, ..SegmentOptions::default() };
+        let options = SegmentOptions::default().with_probabilities(true).with_exact(true).with_tile(tile);
         let mut segmenter = Segmenter::new(Backend::Gpu(gpu.clone()), scaled(1.0));
         segmenter.segment(&image, &options, |_| Ok(())).unwrap()
     };
@@ -206,10 +206,11 @@ fn what_f16_cannot_hold_is_done_again_in_f32_and_said() {
     for (factor, what) in [(4.0e4, "the output of `enc.0.conv1`"), (1e6, "parameter `enc.0.conv1.weight`")] {
         let (model, image) = (scaled(factor), noise());
         let half = segment(&gpu, &model, &image).unwrap();
-        let wide = segment(&gpu.with_precision(PrecisionChoice::F32).unwrap(), &model, &image).unwrap();
+        let mut wide = segment(&gpu.with_precision(PrecisionChoice::F32).unwrap(), &model, &image).unwrap();
         let reason = half.fallback.clone().unwrap();
         assert!(reason.starts_with(what), "{reason}");
-        assert_eq!(half, Segmentation { fallback: Some(reason.clone()), ..wide });
+        wide.fallback = Some(reason.clone());
+        assert_eq!(half, wide);
         let warned = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner).clone();
         assert!(warned.contains(&format!("{reason}: doing it again in f32")), "{warned:?}");
     }

@@ -1,11 +1,11 @@
 //! What a session promises to the application that embeds it. On wgpu's `noop` device: no GPU needed.
 
-use unet_wgpu::gpu::Gpu;
-use unet_wgpu::graph::Graph;
-use unet_wgpu::ops::{Activation, ActivationKind, ExportNchw, ImportNchw};
-use unet_wgpu::plan::Plan;
-use unet_wgpu::session::Session;
-use unet_wgpu::tensor::{HostTensor, Shape, TensorDesc};
+use unet_wgpu::low_level::gpu::Gpu;
+use unet_wgpu::low_level::graph::Graph;
+use unet_wgpu::low_level::ops::{Activation, ActivationKind, ExportNchw, ImportNchw};
+use unet_wgpu::low_level::plan::Plan;
+use unet_wgpu::low_level::session::Session;
+use unet_wgpu::low_level::tensor::{HostTensor, Shape, TensorDesc};
 
 const SHAPE: Shape = Shape::new(1, 3, 8, 8);
 

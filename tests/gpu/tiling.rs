@@ -2,17 +2,17 @@
 //! tiled say so.
 
 use serde_json::json;
-use unet_wgpu::error::Result;
-use unet_wgpu::infer::instances::{Coco, GeoJson, Labels, Rois, Table};
-use unet_wgpu::infer::{
+use unet_wgpu::Result;
+use unet_wgpu::low_level::infer::instances::{Coco, GeoJson, Labels, Rois, Table};
+use unet_wgpu::low_level::infer::{
     BandInfo, Image, InstanceOptions, InstanceSink, InstanceWriter, Pixels, SegmentOptions, Segmentation, Segmenter,
     Separation, feed,
 };
-use unet_wgpu::model::{Model, parse, whole_graph};
-use unet_wgpu::session::Backend;
-use unet_wgpu::tensor::Shape;
+use unet_wgpu::low_level::model::{Model, parse, whole_graph};
+use unet_wgpu::low_level::session::Backend;
+use unet_wgpu::low_level::tensor::Shape;
+use unet_wgpu::low_level::weights::{Checkpoint, ModelMetadata, Normalisation};
 use unet_wgpu::testing::{WINOGRAD_TOLERANCE, gpu_or_skip, random_input, random_parameter};
-use unet_wgpu::weights::{Checkpoint, ModelMetadata, Normalisation};
 
 fn model(arch: &str, config: serde_json::Value) -> Model {
     let architecture = parse(arch, &config).unwrap();
@@ -37,7 +37,8 @@ fn image(width: usize, height: usize, channels: usize) -> Image {
 
 fn segment_with(model: &Model, image: &Image, tile: Option<usize>, exact: bool) -> Result<Segmentation> {
     let gpu = gpu_or_skip().unwrap();
-    let options = SegmentOptions { probabilities: true, tile, memory: 8 << 30, exact, ..Default::default() };
+    let options =
+        SegmentOptions::default().with_probabilities(true).with_tile(tile).with_memory(8 << 30).with_exact(exact);
     Segmenter::new(Backend::Gpu(gpu), model.clone()).segment(image, &options, |_| Ok(()))
 }
 
@@ -143,7 +144,7 @@ fn a_memory_budget_makes_tiles_smaller() {
     let Some(gpu) = gpu_or_skip() else { return };
     let m = model("unet", json!({"width": 4, "depth": 2, "padding": "same"}));
     let p = image(501, 415, 1);
-    let options = |memory| SegmentOptions { memory, ..Default::default() };
+    let options = |memory| SegmentOptions::default().with_memory(memory);
     let mut segmenter = Segmenter::new(Backend::Gpu(gpu), m);
     let large = segmenter.segment(&p, &options(1 << 30), |_| Ok(())).unwrap();
     let small = segmenter.segment(&p, &options(4 << 20), |_| Ok(())).unwrap();
@@ -159,9 +160,9 @@ fn progress_can_cancel() {
     let Some(gpu) = gpu_or_skip() else { return };
     let m = model("unet", json!({"width": 4, "depth": 2, "padding": "same"}));
     let mut segmenter = Segmenter::new(Backend::Gpu(gpu), m);
-    let (p, options) = (image(301, 215, 1), SegmentOptions { tile: Some(96), ..Default::default() });
-    let cancel = |f: f64| if f > 0.3 { Err(unet_wgpu::error::Error::Cancelled) } else { Ok(()) };
-    assert!(matches!(segmenter.segment(&p, &options, cancel), Err(unet_wgpu::error::Error::Cancelled)));
+    let (p, options) = (image(301, 215, 1), SegmentOptions::default().with_tile(Some(96)));
+    let cancel = |f: f64| if f > 0.3 { Err(unet_wgpu::Error::Cancelled) } else { Ok(()) };
+    assert!(matches!(segmenter.segment(&p, &options, cancel), Err(unet_wgpu::Error::Cancelled)));
     // The session can be used again.
     assert!(segmenter.segment(&p, &options, |_| Ok(())).is_ok());
 }

@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use unet_wgpu::HostTensor;
-use unet_wgpu::gpu::Gpu;
-use unet_wgpu::graph::DROPOUT_SEED;
-use unet_wgpu::model::{self, INPUT};
-use unet_wgpu::ops::{Dropout, Hyper, OptimiserKind};
-use unet_wgpu::testing::gpu_or_skip;
-use unet_wgpu::train::{
+use unet_wgpu::low_level::gpu::Gpu;
+use unet_wgpu::low_level::graph::DROPOUT_SEED;
+use unet_wgpu::low_level::model::{self, INPUT};
+use unet_wgpu::low_level::ops::{Dropout, Hyper, OptimiserKind};
+use unet_wgpu::low_level::tensor::HostTensor;
+use unet_wgpu::low_level::train::{
     Augmentation, Augmenter, Elastic, LossConfig, StepOptions, TARGET, Trainer, WEIGHT, initial, loss_graph,
 };
+use unet_wgpu::testing::gpu_or_skip;
 
 const SIDE: usize = 32;
 const ADAM: OptimiserKind = OptimiserKind::Adam { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0 };

@@ -106,7 +106,7 @@ fn bad_options_are_one_line() {
         (&["--data", "data", "--init", "none.safetensors"], &["none.safetensors"]),
         (
             &["--data", "data", "--init", "nuclei", "--init-set", "up=bilinear"],
-            &["--set up: nuclei says itself what it is"],
+            &["--set up: nuclei has its own configuration"],
         ),
         (&["--resume"], &["run/config.toml"]),
         (&["--resume", "--data", "data"], &["run/config.toml"]),

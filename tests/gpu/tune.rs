@@ -1,12 +1,16 @@
 //! `unet tune`'s library side: choices are measured, kept, and respected.
 
-use unet_wgpu::graph::rewrite;
-use unet_wgpu::kernel::{ConvFamily, TEXTURES, Target, TensorStorage};
-use unet_wgpu::model::{INPUT, parse, whole_graph};
-use unet_wgpu::ops::Conv2d;
+use unet_wgpu::low_level::graph::Graph;
+use unet_wgpu::low_level::graph::rewrite;
+use unet_wgpu::low_level::kernel::{ConvFamily, TEXTURES, Target, TensorStorage};
+use unet_wgpu::low_level::model::{INPUT, parse, whole_graph};
+use unet_wgpu::low_level::ops::Conv2d;
+use unet_wgpu::low_level::plan::Plan;
+use unet_wgpu::low_level::session::Session;
+use unet_wgpu::low_level::tensor::Shape;
+use unet_wgpu::low_level::tune::{choices, load, save, tune, tune_storage};
 use unet_wgpu::testing::{gpu_or_skip, random_input, random_parameter};
-use unet_wgpu::tune::{choices, load, save, tune, tune_storage};
-use unet_wgpu::{Error, Gpu, Graph, Plan, Session, Shape};
+use unet_wgpu::{Error, Gpu};
 
 fn network(gpu: &Gpu) -> Graph {
     let architecture =
@@ -81,7 +85,7 @@ fn what_tensors_lie_in_is_measured_and_respected() {
 
     let folder = tempfile::tempdir().unwrap();
     for storage in all {
-        let mut tuning = unet_wgpu::kernel::Tuning::default();
+        let mut tuning = unet_wgpu::low_level::kernel::Tuning::default();
         tuning.set_storage(Some(storage));
         save(&gpu, folder.path(), &tuning).unwrap();
         let tuned = gpu.with_tuning(load(&gpu, folder.path()).unwrap());
@@ -91,7 +95,7 @@ fn what_tensors_lie_in_is_measured_and_respected() {
         // Forgotten choices leave nothing behind.
         assert_eq!(tuned.with_tuning(Default::default()).target().options.storage, gpu.target().options.storage);
     }
-    let mut impossible = unet_wgpu::kernel::Tuning::default();
+    let mut impossible = unet_wgpu::low_level::kernel::Tuning::default();
     impossible.set_storage(Some(TensorStorage::AlwaysTextures));
     assert_eq!(gpu.with_tuning(impossible).target().options.storage, gpu.target().options.storage);
 }

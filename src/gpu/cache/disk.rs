@@ -53,7 +53,7 @@ fn store(path: &Path, identity: &str, data: &[u8]) -> std::io::Result<()> {
 
 /// The pipelines of a device on disk.
 #[derive(Debug)]
-pub(in crate::gpu) struct DiskCache {
+pub(in crate::low_level::gpu) struct DiskCache {
     cache: wgpu::PipelineCache,
     path: PathBuf,
     identity: String,

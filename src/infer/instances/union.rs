@@ -17,7 +17,7 @@ pub enum Connectivity {
 /// Finds components while rows arrive. Labels are provisional until [`Union::finish`]; a component's first pixels have
 /// its smallest label.
 #[derive(Debug)]
-pub(in crate::infer) struct Union {
+pub(in crate::low_level::infer) struct Union {
     width: u32,
     height: u32,
     diagonal: bool,
@@ -47,8 +47,13 @@ struct Holes {
 
 /// Result of [`Union::finish`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::infer) struct Numbered {
+<<<<<<< HEAD
+pub(in crate::low_level::infer) struct Numbered {
+    /// Number of the instance that a provisional label belongs to; 0 for none.
+=======
+pub(in crate::low_level::infer) struct Numbered {
     /// Instance number by provisional label; 0 for none.
+>>>>>>> main
     pub number: Vec<u32>,
     /// Class by instance number; entry 0 is unused.
     pub class: Vec<u32>,

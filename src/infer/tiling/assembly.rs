@@ -10,13 +10,13 @@ use crate::infer::orient::TilePlace;
 use crate::infer::source::{ImageSource, SourceInfo};
 
 /// Approximate bytes per band for sinks.
-pub(in crate::infer) const SLICE: u64 = 8 << 20;
+pub(in crate::low_level::infer) const SLICE: u64 = 8 << 20;
 /// Maximum rows per band.
 const SLICE_ROWS: usize = 256;
 
 /// The network's result for a tile.
 #[derive(Debug, Default)]
-pub(in crate::infer) struct TileResult {
+pub(in crate::low_level::infer) struct TileResult {
     /// Class ids as floats, `[rows][columns]` of the tile's output.
     pub mask: Vec<f32>,
     /// Planes of values, `[K][rows][columns]`: probabilities, or the planes to average.
@@ -24,20 +24,20 @@ pub(in crate::infer) struct TileResult {
 }
 
 /// A queued tile: its image, its place, and the raw pixels read for it.
-pub(in crate::infer) struct QueuedTile {
+pub(in crate::low_level::infer) struct QueuedTile {
     pub image: usize,
     pub place: TilePlace,
     pub pixels: Vec<f32>,
 }
 
 /// Runs the network on tiles.
-pub(in crate::infer) trait RunTiles {
+pub(in crate::low_level::infer) trait RunTiles {
     /// Returns each tile's result; `progress` receives a fraction from 0 to 1 and may cancel.
     async fn run(&mut self, queued: &[QueuedTile], progress: impl FnMut(f64) -> Result<()>) -> Result<Vec<TileResult>>;
 }
 
 /// How an image is divided into tiles and reassembled.
-pub(in crate::infer) trait Assembly: MaybeSend {
+pub(in crate::low_level::infer) trait Assembly: MaybeSend {
     /// Number of tiles.
     fn tiles(&self) -> usize;
 
@@ -53,14 +53,14 @@ pub(in crate::infer) trait Assembly: MaybeSend {
 }
 
 /// An image being segmented.
-pub(in crate::infer) struct ImageInProgress<'a, 'b> {
+pub(in crate::low_level::infer) struct ImageInProgress<'a, 'b> {
     pub windows: Windows<'a>,
     pub out: Emitter<'a, 'b>,
     pub assembly: Box<dyn Assembly + 'a>,
 }
 
 /// Runs the tiles of all images in order, `at_once` tiles together.
-pub(in crate::infer) async fn run_tiles(
+pub(in crate::low_level::infer) async fn run_tiles(
     images: &mut [ImageInProgress<'_, '_>],
     at_once: usize,
     run: &mut impl RunTiles,
@@ -94,7 +94,7 @@ pub(in crate::infer) async fn run_tiles(
 }
 
 /// Reads the windows of an image.
-pub(in crate::infer) struct Windows<'a> {
+pub(in crate::low_level::infer) struct Windows<'a> {
     pub source: &'a mut dyn ImageSource,
     /// Conversion of its channels to the network's.
     pub channels: &'a ChannelMap,
@@ -116,7 +116,7 @@ impl Windows<'_> {
 }
 
 /// Zeros, or an error instead of an abort if memory does not suffice.
-pub(in crate::infer) fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
+pub(in crate::low_level::infer) fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
     let mut v = Vec::new();
     let error = |_| Error::invalid("image", format!("its {len} results do not fit in memory"));
     v.try_reserve_exact(len).map_err(error)?;
@@ -125,7 +125,7 @@ pub(in crate::infer) fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
 }
 
 /// Passes rows to sinks in slices of bounded size, and counts classes.
-pub(in crate::infer) struct Emitter<'a, 'b> {
+pub(in crate::low_level::infer) struct Emitter<'a, 'b> {
     pub info: &'a BandInfo,
     pub needs: Needs,
     pub sinks: &'a mut [&'b mut dyn BandSink],
@@ -188,18 +188,18 @@ impl<'a, 'b> Emitter<'a, 'b> {
 }
 
 /// Bytes per class id.
-pub(in crate::infer) fn id_bytes(classes: usize) -> u64 {
+pub(in crate::low_level::infer) fn id_bytes(classes: usize) -> u64 {
     if classes <= 256 { 1 } else { 2 }
 }
 
 /// Class ids of `len` pixels, all 0.
-pub(in crate::infer) fn no_ids(classes: usize, len: usize) -> Result<Ids> {
+pub(in crate::low_level::infer) fn no_ids(classes: usize, len: usize) -> Result<Ids> {
     Ok(if classes <= 256 { Ids::U8(zeros(len)?) } else { Ids::U16(zeros(len)?) })
 }
 
 /// Assembles the tiles of an exact grid row by row; the valid regions are emitted as soon as a row of tiles is
 /// complete.
-pub(in crate::infer) struct Exact<'a> {
+pub(in crate::low_level::infer) struct Exact<'a> {
     grid: &'a TileGrid,
     ids: Ids,
     values: Vec<f32>,

@@ -13,7 +13,7 @@ use crate::ops::MaskRule;
 
 /// One axis of overlapping tiles.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::infer) struct BlendAxis {
+pub(in crate::low_level::infer) struct BlendAxis {
     /// Pixels of the image.
     pub length: usize,
     /// Pixels of a tile; may exceed a small image.
@@ -47,7 +47,7 @@ impl BlendAxis {
 
 /// Rows and columns of overlapping tiles.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::infer) struct BlendGrid {
+pub(in crate::low_level::infer) struct BlendGrid {
     pub rows: BlendAxis,
     pub columns: BlendAxis,
 }
@@ -60,7 +60,7 @@ impl BlendGrid {
 
 /// Assembles overlapping tiles. A tile's planes are `decision` planes that decide the class, then probabilities if
 /// needed. Rows are emitted once no further tile covers them.
-pub(in crate::infer) struct Blended<'a> {
+pub(in crate::low_level::infer) struct Blended<'a> {
     grid: &'a BlendGrid,
     rule: MaskRule,
     decision: usize,

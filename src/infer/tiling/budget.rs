@@ -14,7 +14,7 @@ use crate::text::mib;
 const CACHE_SHARE: u64 = 4;
 
 /// Host memory that an image needs, by the tile's rows and columns.
-pub(in crate::infer) struct Budget<'a> {
+pub(in crate::low_level::infer) struct Budget<'a> {
     memory: u64,
     blend: Blend,
     info: &'a BandInfo,
@@ -31,7 +31,7 @@ pub(in crate::infer) struct Budget<'a> {
 }
 
 /// An image whose memory is budgeted.
-pub(in crate::infer) struct BudgetedImage<'a> {
+pub(in crate::low_level::infer) struct BudgetedImage<'a> {
     pub info: &'a BandInfo,
     pub needs: Needs,
     /// Channels of the network.
@@ -117,7 +117,7 @@ fn of_memory(bytes: u64) -> String {
 
 /// Fails if not even a row of the image fits in memory with the pieces in which its file is decoded: statistics are
 /// gathered row by row.
-pub(in crate::infer) fn check_rows(source: &dyn ImageSource, memory: u64) -> Result<()> {
+pub(in crate::low_level::infer) fn check_rows(source: &dyn ImageSource, memory: u64) -> Result<()> {
     let min = source.info().row_bytes().saturating_add(source.held_bytes());
     if min <= memory {
         return Ok(());

@@ -5,7 +5,7 @@ use crate::error::{Error, Hint, Message, Result};
 
 /// Windows of exactly `size` rows and columns over an image. A smaller image is mirrored up to the window. A larger one
 /// needs a network that can be tiled; `spec` gives its requirements, or why it cannot.
-pub(in crate::infer) fn fixed_grid(
+pub(in crate::low_level::infer) fn fixed_grid(
     image: [usize; 2],
     size: [usize; 2],
     spec: std::result::Result<TileSpec, String>,

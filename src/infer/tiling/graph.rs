@@ -6,11 +6,11 @@ use crate::model::{Built, Model};
 use crate::ops::{Concat, ExportNchw, ImageIn, ImageInfo, MaskOut, MaskRule, Unary, UnaryKind};
 use crate::tensor::{Shape, TensorDesc};
 
-pub(in crate::infer) const WINDOW: &str = "window";
-pub(in crate::infer) const INFO: &str = "info";
-pub(in crate::infer) const MASK: &str = "mask";
-pub(in crate::infer) const PROBABILITY: &str = "probability";
-pub(in crate::infer) const DECISION: &str = "decision";
+pub(in crate::low_level::infer) const WINDOW: &str = "window";
+pub(in crate::low_level::infer) const INFO: &str = "info";
+pub(in crate::low_level::infer) const MASK: &str = "mask";
+pub(in crate::low_level::infer) const PROBABILITY: &str = "probability";
+pub(in crate::low_level::infer) const DECISION: &str = "decision";
 
 /// Outputs to read for a tile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -23,14 +23,14 @@ pub struct TileOutputs {
 
 /// Options of a tile's graph.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::infer) struct TileRequest {
+pub(in crate::low_level::infer) struct TileRequest {
     pub mask: bool,
     pub decision: bool,
     pub probabilities: bool,
 }
 
 /// A network's decision rule in terms of probabilities, if it decides on logits.
-pub(in crate::infer) fn on_probabilities(built: &Built) -> MaskRule {
+pub(in crate::low_level::infer) fn on_probabilities(built: &Built) -> MaskRule {
     match built.rule {
         // Convert a threshold on logits.
         MaskRule::Threshold(t) if built.decision != built.probability => MaskRule::Threshold(1.0 / (1.0 + (-t).exp())),
@@ -40,7 +40,7 @@ pub(in crate::infer) fn on_probabilities(built: &Built) -> MaskRule {
 
 /// Tiles that run together.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::infer) struct TileBatch {
+pub(in crate::low_level::infer) struct TileBatch {
     /// Number of tiles.
     pub tiles: usize,
     /// Rows and columns of each.
@@ -48,14 +48,14 @@ pub(in crate::infer) struct TileBatch {
 }
 
 /// A network extended from a tile's pixels to its results.
-pub(in crate::infer) struct TileGraph {
+pub(in crate::low_level::infer) struct TileGraph {
     pub graph: Graph,
     /// How probabilities, or the decision planes, become classes.
     pub rule: MaskRule,
 }
 
 /// From raw pixels to class ids and `planes` probabilities.
-pub(in crate::infer) fn tile_graph(
+pub(in crate::low_level::infer) fn tile_graph(
     model: &Model,
     TileBatch { tiles, shape: [h, w] }: TileBatch,
     request: TileRequest,

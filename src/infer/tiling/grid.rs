@@ -52,17 +52,17 @@ impl TileSpec {
     }
 
     /// Input size of a run on a whole image of `length` pixels.
-    pub(in crate::infer) fn whole(&self, length: usize) -> Result<usize> {
+    pub(in crate::low_level::infer) fn whole(&self, length: usize) -> Result<usize> {
         self.legal(length.saturating_add(2 * self.margin))
     }
 
     /// The largest legal input of at most `length`; `length` itself if there is none.
-    pub(in crate::infer) fn largest_within(&self, length: usize) -> usize {
+    pub(in crate::low_level::infer) fn largest_within(&self, length: usize) -> usize {
         length - length.checked_sub(self.minimum).map_or(0, |over| over % self.align)
     }
 
     /// The smallest legal input of at least `length`.
-    pub(in crate::infer) fn legal(&self, length: usize) -> Result<usize> {
+    pub(in crate::low_level::infer) fn legal(&self, length: usize) -> Result<usize> {
         let steps = length.saturating_sub(self.minimum).div_ceil(self.align);
         steps
             .checked_mul(self.align)

@@ -22,7 +22,7 @@ const EDGE: usize = 512;
 
 /// A kind of tile, with its batch size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::infer) struct TileKind {
+pub(in crate::low_level::infer) struct TileKind {
     /// Rows and columns of its window.
     pub shape: [usize; 2],
     /// Tiles per run.
@@ -35,7 +35,7 @@ pub(in crate::infer) struct TileKind {
 
 /// An image to divide into tiles.
 #[derive(Clone, Copy)]
-pub(in crate::infer) struct CutRequest<'a> {
+pub(in crate::low_level::infer) struct CutRequest<'a> {
     pub backend: &'a Backend,
     pub options: &'a SegmentOptions,
     pub outputs: TileOutputs,
@@ -52,7 +52,7 @@ impl CutRequest<'_> {
 }
 
 /// How an image is divided, and how its tiles are run.
-pub(in crate::infer) struct TilePlan {
+pub(in crate::low_level::infer) struct TilePlan {
     pub cut: Cut,
     pub kind: TileKind,
     /// Cache size for the source, in bytes.
@@ -60,7 +60,7 @@ pub(in crate::infer) struct TilePlan {
 }
 
 /// How an image is divided.
-pub(in crate::infer) enum Cut {
+pub(in crate::low_level::infer) enum Cut {
     Exact(TileGrid),
     Blended(BlendGrid),
 }
@@ -111,7 +111,7 @@ impl From<Obstacle> for Error {
 
 /// Finds tiles for an ensemble and caches the results: planning takes milliseconds, and images come in series.
 #[derive(Debug)]
-pub(in crate::infer) struct TilePlanner {
+pub(in crate::low_level::infer) struct TilePlanner {
     pub ensemble: Ensemble,
     /// Obstacles by kind of tile and device memory.
     obstacles: HashMap<(TileKind, u64), Option<Obstacle>>,

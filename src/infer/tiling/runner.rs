@@ -77,7 +77,7 @@ impl TileRunner {
     }
 
     /// Prepares a kind of tile from the plans made when checking that it fits; plans it here if there are none.
-    pub(in crate::infer) async fn of_kind(
+    pub(in crate::low_level::infer) async fn of_kind(
         backend: &Backend,
         ensemble: &Ensemble,
         kind: &TileKind,

@@ -73,7 +73,7 @@ fn candidates(rows: &[Cut], columns: &[Cut], size: impl Fn([usize; 2]) -> u128) 
 /// The grid with the least work whose tiles, of at most `cap` pixels per side, fit. `size` estimates the cost of a
 /// tile. `fits` fails with [`Error::Limit`] for rows and columns that do not fit; larger tiles are then assumed not to
 /// fit either, so few are tried.
-pub(in crate::infer) fn choose(
+pub(in crate::low_level::infer) fn choose(
     [height, width]: [usize; 2],
     cap: usize,
     spec: &TileSpec,

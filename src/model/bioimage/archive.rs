@@ -1,4 +1,4 @@
-//! The zip around a package, read with bounds on everything it claims.
+//! The zip archive of a package, read with limits on everything it declares.
 
 use crate::error::{Error, Result};
 use crate::io::{Input, Reader};
@@ -8,22 +8,22 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use zip::ZipArchive;
 
-/// Files in a package that are looked at; real ones have some twenty.
+/// Maximum number of files in a package; real ones have about twenty.
 const MAX_ENTRIES: usize = 10_000;
-/// Up to this many inflated bytes, any ratio is fine.
+/// Up to this many inflated bytes, any compression ratio is accepted.
 const HARMLESS: u64 = 64 << 20;
-/// Beyond [`HARMLESS`], no weights are this compressible.
-const LARGEST_RATIO: u64 = 200;
+/// Maximum compression ratio beyond [`HARMLESS`]; no weights are this compressible.
+const MAX_RATIO: u64 = 200;
 
 /// An open package.
 pub struct Archive {
     input: Input,
     zip: ZipArchive<Reader>,
-    /// Entry by name, without `./` in front.
+    /// Entry index by name, without a leading `./`.
     entries: BTreeMap<String, usize>,
 }
 
-/// The name of a file inside a package: relative, and inside it.
+/// The name of a file inside a package, without a leading `./`; `None` if it is absolute or leaves the package.
 pub fn inside(name: &str) -> Option<&str> {
     let name = name.strip_prefix("./").unwrap_or(name);
     let plain = !name.is_empty() && !name.starts_with('/') && !name.contains(['\\', ':', '\0']);
@@ -31,10 +31,10 @@ pub fn inside(name: &str) -> Option<&str> {
 }
 
 impl Archive {
-    /// Opens a zip. Fails if any name in it leaves it, or is there twice.
+    /// Opens a zip archive. Fails if a name points outside of it or occurs twice.
     pub fn open(input: &Input) -> Result<Self> {
         let bad = |reason: String| Error::file(input.name(), reason);
-        // What cannot be read is no damage.
+        // Report a missing or unreadable file as such, not as a damaged archive.
         input.open()?;
         let zip = open_zip(input).map_err(|e| bad(format!("a damaged zip archive: {e}")))?;
         if zip.len() > MAX_ENTRIES {
@@ -47,18 +47,18 @@ impl Archive {
             let plain =
                 inside(&name).ok_or_else(|| bad(format!("entry `{}` is outside of the archive", shown(&name))))?;
             if entries.insert(plain.to_string(), i).is_some() {
-                return Err(bad(format!("entry `{}` is there twice", shown(&name))));
+                return Err(bad(format!("entry `{}` occurs twice", shown(&name))));
             }
         }
         Ok(Self { input: input.clone(), zip, entries })
     }
 
-    /// The first of `names` that is there.
+    /// The first of `names` that exists.
     pub fn first<'a>(&self, names: &[&'a str]) -> Option<&'a str> {
         names.iter().copied().find(|n| self.entries.contains_key(*n))
     }
 
-    /// A file of at most `max` bytes; its sum is checked where one is given.
+    /// Reads a file of at most `max` bytes and checks its checksum, if given.
     pub fn read(&mut self, name: &str, max: u64, sha256: Option<&str>) -> Result<Vec<u8>> {
         let input = self.input.clone();
         let bad = |reason: String| Error::file(input.name(), format!("`{}`: {reason}", shown(name)));
@@ -69,13 +69,13 @@ impl Archive {
         if size > max {
             return Err(bad(format!("has {size} bytes, more than the {max} allowed")));
         }
-        if size > HARMLESS && size / LARGEST_RATIO > packed {
-            return Err(bad(format!("{packed} bytes inflate to {size}, over {LARGEST_RATIO} times as many")));
+        if size > HARMLESS && size / MAX_RATIO > packed {
+            return Err(bad(format!("{packed} bytes inflate to {size}, over {MAX_RATIO} times as many")));
         }
         let mut bytes = Vec::new();
         entry.take(size + 1).read_to_end(&mut bytes).map_err(|e| bad(format!("is damaged: {e}")))?;
         if bytes.len() as u64 != size {
-            return Err(bad(format!("has other than the {size} bytes it claims")));
+            return Err(bad(format!("does not have the {size} bytes it declares")));
         }
         let found: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         match sha256 {
@@ -87,7 +87,7 @@ impl Archive {
     }
 }
 
-/// A text from a package as it may stand in an error.
+/// Escapes and truncates a text from a package for use in messages.
 pub fn shown(text: &str) -> String {
     text.chars().take(120).flat_map(char::escape_debug).collect()
 }

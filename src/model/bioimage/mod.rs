@@ -1,6 +1,6 @@
-//! Packages of bioimage.io: a zip with a description (`rdf.yaml` or `bioimageio.yaml`, formats 0.4 and 0.5), weights and test
-//! tensors. Weights are ONNX, or a state dict of a dialect that is known; axes, sizes, halos and processing become part of
-//! the network or of how its images are normalised, and what has no counterpart is refused by its name.
+//! bioimage.io packages: a zip with a description (`rdf.yaml` or `bioimageio.yaml`, formats 0.4 and 0.5), weights and
+//! test tensors. Weights are an ONNX file or a state dict of a known dialect. Axes, sizes, halos and processing become
+//! part of the network or of its image normalisation; unsupported features are errors that name them.
 
 mod archive;
 mod network;
@@ -26,44 +26,44 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What the description may be called.
+/// Possible file names of the description.
 const DESCRIPTIONS: [&str; 2] = ["rdf.yaml", "bioimageio.yaml"];
-/// The longest description that is read.
+/// Maximum size of the description, in bytes.
 const MAX_DESCRIPTION: u64 = 1 << 20;
-/// The largest test tensor.
+/// Maximum size of a test tensor, in bytes.
 const MAX_TENSOR: u64 = 1 << 30;
 
 /// A file of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// Its name.
+    /// Name inside the package.
     pub name: String,
-    /// Its sum, where the description has one.
+    /// Checksum, if the description has one.
     pub sha256: Option<String>,
 }
 
-/// What a package says of itself.
+/// An opened package, as its description has it.
 #[derive(Clone, Debug)]
 pub struct Package {
-    /// The package itself.
+    /// The package file.
     pub file: Input,
-    /// Version of the description.
+    /// Format version of the description.
     pub format_version: String,
-    /// Name, description, license, authors, citations, as far as it has them.
+    /// Name, description, license, authors and citations, as far as present.
     pub about: Vec<(&'static str, String)>,
-    /// What its weights are in, and where; the first that could be read.
+    /// Format and file of the weights: the first that can be read.
     pub weights: (String, Source),
-    /// Its input.
+    /// The input.
     pub input: Described,
-    /// Its output: the first image.
+    /// The output: the first that is an image.
     pub output: Described,
-    /// What is done with the network's output.
+    /// Postprocessing of the network's output.
     pub post: Vec<Post>,
-    /// Which of the network's outputs that is.
+    /// Name of that output of the network.
     pub network_output: String,
     /// Input and output of the package's own test.
     pub test: Option<[Source; 2]>,
-    /// What is done otherwise than described, and what was chosen.
+    /// Deviations from the description, and choices made.
     pub notes: Vec<String>,
 }
 
@@ -74,8 +74,8 @@ pub fn is_package(input: &Input) -> bool {
     read && magic == *b"PK\x03\x04" && Archive::open(input).is_ok_and(|a| a.first(&DESCRIPTIONS).is_some())
 }
 
-/// Opens a package as a model. `set` is for its weights, as in [`Model::open_with`]; `free_size` takes the description's sizes
-/// for those of its author's images only, `normalisation` replaces its preprocessing.
+/// Opens a package as a model. `set` has options for its weights, as in [`Model::open_with`]. In addition, `free_size`
+/// ignores the sizes in the description, and `normalisation` replaces its preprocessing.
 pub fn open(input: impl Into<Input>, set: &Map<String, Value>) -> Result<(Model, Arc<Package>)> {
     let input = &input.into();
     let path = input.name();
@@ -84,10 +84,10 @@ pub fn open(input: impl Into<Input>, set: &Map<String, Value>) -> Result<(Model,
         e => Error::file(path, e.message()),
     };
     let mut archive = Archive::open(input)?;
-    let name = archive.first(&DESCRIPTIONS).ok_or_else(|| Error::file(path, "no rdf.yaml in it"))?;
+    let name = archive.first(&DESCRIPTIONS).ok_or_else(|| Error::file(path, "contains no rdf.yaml"))?;
     let text = archive.read(name, MAX_DESCRIPTION, None)?;
     let text = std::str::from_utf8(&text).map_err(|_| Error::file(path, format!("`{name}` is not UTF-8 text")))?;
-    // `id: y` is an axis: a word, not the truth value that YAML 1.1 made of it. `data_range` is from `-.inf` to `.inf`.
+    // `id: y` is the name of an axis, but a boolean in YAML 1.1. `data_range` may be from `-.inf` to `.inf`.
     let options = serde_saphyr::options! {
         strict_booleans: true,
         non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
@@ -103,21 +103,21 @@ fn read(archive: &mut Archive, file: &Input, rdf: &Value, set: &Map<String, Valu
     let text = |key: &str| rdf.get(key).and_then(Value::as_str).map(shown);
     let format_version = text("format_version").unwrap_or_default();
     if !(format_version.starts_with("0.4.") || format_version.starts_with("0.5.")) {
-        return Err(Error::invalid("format_version", format!("`{format_version}`; 0.4 and 0.5 are read")));
+        return Err(Error::invalid("format_version", format!("`{format_version}`; 0.4 and 0.5 are supported")));
     }
     if rdf.get("type").and_then(Value::as_str) != Some("model") {
         return Err(Error::invalid("type", format!("`{}` is not a model", text("type").unwrap_or_default())));
     }
     if rdf.get("run_mode").is_some_and(|r| !r.is_null()) {
-        return Err(Error::invalid("run_mode", "needs Python code of its own"));
+        return Err(Error::invalid("run_mode", "requires Python code"));
     }
-    let given = only(rdf, "inputs")?;
-    let input = Described::read("inputs", given)?;
+    let input_spec = only(rdf, "inputs")?;
+    let input = Described::read("inputs", input_spec)?;
     let outputs = list(rdf, "outputs")?;
     let index = outputs.iter().position(tensors::is_image).unwrap_or(0);
-    let made = outputs.get(index).ok_or_else(|| Error::invalid("outputs", "there is none"))?;
-    let output = Described::read("outputs", made)?.knowing(&input);
-    let mut post = processing::after(&Step::list(made.get("postprocessing"))?, &output)?;
+    let output_spec = outputs.get(index).ok_or_else(|| Error::invalid("outputs", "the list is empty"))?;
+    let output = Described::read("outputs", output_spec)?.knowing(&input);
+    let mut post = processing::after(&Step::list(output_spec.get("postprocessing"))?, &output)?;
     let mut notes = Vec::new();
     if outputs.len() > 1 {
         notes.push(format!("the first image of {} outputs is used: `{}`", outputs.len(), output.id));
@@ -126,7 +126,7 @@ fn read(archive: &mut Archive, file: &Input, rdf: &Value, set: &Map<String, Valu
     let network = model.architecture.clone();
     if kind == "pytorch_state_dict" && model.import().is_some_and(|r| r.sigmoid) {
         post.insert(0, Post::Sigmoid);
-        notes.push("the module that the weights are of ends with a sigmoid".into());
+        notes.push("the original module ends with a sigmoid".into());
     }
     if foreign && post.is_empty() {
         let assumed = model.import().map(|r| r.assumed()).unwrap_or_default();
@@ -136,9 +136,9 @@ fn read(archive: &mut Archive, file: &Input, rdf: &Value, set: &Map<String, Valu
     model.metadata.normalisation = match set.get("normalisation") {
         Some(rule) => Normalisation::from_setting(rule)?,
         None => {
-            let steps = Step::list(given.get("preprocessing"))?;
-            let (rule, said) = processing::before(&steps, &input, network.in_channels())?;
-            notes.extend(said);
+            let steps = Step::list(input_spec.get("preprocessing"))?;
+            let (rule, deviations) = processing::before(&steps, &input, network.in_channels())?;
+            notes.extend(deviations);
             rule
         }
     };
@@ -171,8 +171,8 @@ fn read(archive: &mut Archive, file: &Input, rdf: &Value, set: &Map<String, Valu
             Some(v) => source_of(v).map(Some),
         }
     };
-    let test = one(given, "test_inputs", 0)?.zip(one(made, "test_outputs", index)?).map(|(x, y)| [x, y]);
-    let about = about(rdf, given);
+    let test = one(input_spec, "test_inputs", 0)?.zip(one(output_spec, "test_outputs", index)?).map(|(x, y)| [x, y]);
+    let about = about(rdf, input_spec);
     let weights = (kind, source);
     let file = file.clone();
     let package = Package { file, format_version, about, weights, input, output, post, network_output, test, notes };
@@ -180,7 +180,7 @@ fn read(archive: &mut Archive, file: &Input, rdf: &Value, set: &Map<String, Valu
     Ok((model.packaged(Arc::new(packaged), package.clone())?, package))
 }
 
-/// What a package says of itself, for people.
+/// General information about a package, for display.
 fn about(rdf: &Value, input: &Value) -> Vec<(&'static str, String)> {
     let text = |key: &'static str| Some((key, shown(rdf.get(key)?.as_str()?)));
     let names = |key: &'static str, field: &str| {
@@ -196,7 +196,7 @@ fn about(rdf: &Value, input: &Value) -> Vec<(&'static str, String)> {
     all.into_iter().flatten().collect()
 }
 
-/// Names of the mask's classes: the channels', behind a background where these do not contain it.
+/// Names of the mask's classes: those of the channels, after a background class if the channels lack one.
 fn class_names(channels: &[String], classes: usize) -> Vec<String> {
     match channels.len() {
         n if n == classes => channels.to_vec(),
@@ -205,12 +205,12 @@ fn class_names(channels: &[String], classes: usize) -> Vec<String> {
     }
 }
 
-/// Fails where the network's own order of axes and number of channels are others than the description's.
+/// Checks that the network has the order of axes and the number of channels that the description declares.
 fn check_layout(network: &dyn Architecture, input: &Described, output: &Described, foreign: bool) -> Result<()> {
     let wrong = |what: &str, reason: String| Err(Error::invalid(format!("axes of {what}"), reason));
     let letters = input.letters();
     if !["bcyx", "bcxy", "byxc", "bxyc"].contains(&&letters[..]) {
-        let reason = format!("are `{letters}`; networks that take bcyx, byxc, bcxy or bxyc can be read");
+        let reason = format!("are `{letters}`; only bcyx, byxc, bcxy and bxyc are supported");
         return wrong("inputs", reason);
     }
     if output.letters().contains("ycx") || output.letters().contains("xcy") {
@@ -222,8 +222,8 @@ fn check_layout(network: &dyn Architecture, input: &Described, output: &Describe
         return wrong("inputs", format!("are `{letters}`, the network takes its channels as the {own} axis"));
     }
     for (what, tensor, own) in [("inputs", input, network.in_channels()), ("outputs", output, network.out_channels())] {
-        if let Some(said) = tensor.channels.filter(|&n| n != own) {
-            return wrong(what, format!("have {said} channels, the network {own}"));
+        if let Some(channels) = tensor.channels.filter(|&n| n != own) {
+            return wrong(what, format!("have {channels} channels, the network {own}"));
         }
     }
     Ok(())
@@ -233,17 +233,17 @@ fn list<'a>(rdf: &'a Value, key: &str) -> Result<&'a Vec<Value>> {
     rdf.get(key).and_then(Value::as_array).ok_or_else(|| Error::invalid(key, "is not a list of tensors"))
 }
 
-/// The one input that is not optional.
+/// The only required input.
 fn only<'a>(rdf: &'a Value, key: &str) -> Result<&'a Value> {
     let needed: Vec<&Value> =
         list(rdf, key)?.iter().filter(|t| t.get("optional").and_then(Value::as_bool) != Some(true)).collect();
     match needed[..] {
         [one] => Ok(one),
-        _ => Err(Error::invalid(key, format!("{} tensors; this program has one", needed.len()))),
+        _ => Err(Error::invalid(key, format!("{} required tensors; only one is supported", needed.len()))),
     }
 }
 
-/// A file's name, alone or with its sum.
+/// Reads a file's name, alone or with its checksum.
 fn source_of(v: &Value) -> Result<Source> {
     let name = v.as_str().or(v.get("source").and_then(Value::as_str));
     let name =
@@ -254,17 +254,17 @@ fn source_of(v: &Value) -> Result<Source> {
     Ok(Source { name: plain.into(), sha256 })
 }
 
-/// Weights as a model, without what the description adds.
+/// Weights as a model, without the processing in the description.
 struct OpenedWeights {
     model: Model,
-    /// What they are in.
+    /// Format of the weights.
     kind: String,
     source: Source,
-    /// Whether they are an ONNX file of another program.
+    /// Whether they are another program's ONNX file.
     foreign: bool,
 }
 
-/// The first weights that can be read. `index` is the output that is used.
+/// Opens the first weights that can be read. `index` is the output in use.
 fn open_weights(
     archive: &mut Archive,
     path: &Path,
@@ -273,44 +273,44 @@ fn open_weights(
     index: usize,
 ) -> Result<OpenedWeights> {
     let weights = rdf.get("weights").and_then(Value::as_object);
-    let weights = weights.ok_or_else(|| Error::invalid("weights", "are not in the description"))?;
-    let mut why = Vec::new();
+    let weights = weights.ok_or_else(|| Error::invalid("weights", "are missing in the description"))?;
+    let mut errors = Vec::new();
     for kind in ["onnx", "pytorch_state_dict"] {
         let Some(entry) = weights.get(kind).filter(|w| !w.is_null()) else { continue };
         let opened = source_of(entry).and_then(|source| {
             let bytes = archive.read(&source.name, MAX_BYTES, source.sha256.as_deref())?;
-            let called = path.display().to_string();
+            let label = path.display().to_string();
             let (model, foreign) = match kind {
-                "onnx" => open_onnx(archive, &bytes, &source.name, entry, (&called, set, index))?,
+                "onnx" => open_onnx(archive, &bytes, &source.name, entry, (&label, set, index))?,
                 _ => {
-                    // A rule of images, not of the checkpoint.
+                    // `free_size` is not an option of the checkpoint.
                     let mut set = set.clone();
                     set.remove("free_size");
-                    (Model::new_with(called, weights::load_bytes(&bytes, &source.name)?, &set)?, false)
+                    (Model::new_with(label, weights::load_bytes(&bytes, &source.name)?, &set)?, false)
                 }
             };
             Ok(OpenedWeights { model, kind: kind.into(), source, foreign })
         });
         match opened {
             Ok(opened) => return Ok(opened),
-            Err(e) => why.push(format!("{kind}: {e}")),
+            Err(e) => errors.push(format!("{kind}: {e}")),
         }
     }
-    if why.is_empty() {
-        let there: Vec<_> = weights.keys().map(|k| shown(k)).collect();
-        let reason = format!("are {}; onnx and pytorch_state_dict can be read", there.join(", "));
+    if errors.is_empty() {
+        let kinds: Vec<_> = weights.keys().map(|k| shown(k)).collect();
+        let reason = format!("are {}; only onnx and pytorch_state_dict are supported", kinds.join(", "));
         return Err(Error::invalid("weights", reason));
     }
-    Err(Error::invalid("weights", why.join("; ")))
+    Err(Error::invalid("weights", errors.join("; ")))
 }
 
-/// Opens an ONNX file, with the file of its weights if they are in one of their own; says whether another program wrote it.
+/// Opens an ONNX file, with its external data if any; also returns whether another program wrote it.
 fn open_onnx(
     archive: &mut Archive,
     bytes: &[u8],
     name: &str,
     entry: &Value,
-    (called, set, index): (&str, &Map<String, Value>, usize),
+    (label, set, index): (&str, &Map<String, Value>, usize),
 ) -> Result<(Model, bool)> {
     let mut files = BTreeMap::new();
     if let Some(data) = entry.get("external_data").filter(|v| !v.is_null()) {
@@ -322,17 +322,17 @@ fn open_onnx(
     let named = |e: Error| Error::invalid(name, e.message());
     let (mut model, foreign) = match parse_back(bytes, Path::new(name)) {
         Ok(checkpoint) => {
-            // Rules of images, not of the checkpoint.
+            // These are not options of the checkpoint.
             let mut set = set.clone();
             ["free_size", "normalisation"].iter().for_each(|key| drop(set.remove(*key)));
-            (Model::new_with(called, checkpoint, &set).map_err(named)?, false)
+            (Model::new_with(label, checkpoint, &set).map_err(named)?, false)
         }
         Err(_) => {
             let open = |set: &Map<String, Value>| Model::from_onnx(name, bytes, &files, set).map_err(named);
             let model = open(set)?;
             let config = model.architecture.config();
             let requested = config.get("outputs").and_then(|names| names.get(index));
-            // The package counts outputs as the file does.
+            // Package and file list the outputs in the same order.
             match requested.filter(|w| config.get("output") != Some(w) && !set.contains_key("output")) {
                 None => (model, true),
                 Some(name) => {
@@ -343,11 +343,11 @@ fn open_onnx(
             }
         }
     };
-    model.name = called.into();
+    model.name = label.into();
     Ok((model, foreign))
 }
 
-/// Which of the network's outputs is the package's one of this index.
+/// Name of the network's output that corresponds to the package's output `index`.
 fn output_name(network: &dyn Architecture, kind: &str, foreign: bool, index: usize) -> Result<String> {
     if foreign && let Some(name) = network.config().get("output").and_then(Value::as_str) {
         return Ok(name.into());
@@ -355,7 +355,7 @@ fn output_name(network: &dyn Architecture, kind: &str, foreign: bool, index: usi
     let s = network.example();
     let graph = super::whole_graph(network, s.n, s.h, s.w)?;
     let names = || graph.outputs().iter().map(|o| o.0.as_str());
-    // The module that a state dict is of gives one tensor a head: a U-Net 3+'s probabilities, the others' logits.
+    // A state dict's module returns one tensor per head: probabilities for U-Net 3+, logits for the others.
     let heads = |prefix: &str| names().filter(|n| kind != "onnx" && n.starts_with(prefix)).collect::<Vec<_>>();
     let all = [heads("probs."), heads("logits."), names().collect()];
     let heads = all.iter().find(|n| !n.is_empty());
@@ -369,7 +369,7 @@ fn output_name(network: &dyn Architecture, kind: &str, foreign: bool, index: usi
 }
 
 impl Package {
-    /// The package's test: the bytes of the NPY files of its input and of what should come out.
+    /// The package's test: the bytes of the NPY files of its input and expected output.
     pub fn test_tensors(&self) -> Result<Option<[Vec<u8>; 2]>> {
         let Some([input, output]) = &self.test else { return Ok(None) };
         let mut archive = Archive::open(&self.file)?;
@@ -377,7 +377,7 @@ impl Package {
         Ok(Some([read(input)?, read(output)?]))
     }
 
-    /// Writes them into a folder.
+    /// Writes the test tensors into a folder, as `input.npy` and `output.npy`.
     #[cfg(feature = "std-fs")]
     pub fn extract_test(&self, folder: &Path) -> Result<Option<[std::path::PathBuf; 2]>> {
         let Some([input, output]) = self.test_tensors()? else { return Ok(None) };

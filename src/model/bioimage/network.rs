@@ -1,5 +1,4 @@
-//! A network with what its package adds around it: the order of axes, the processing of its output, the sizes it is meant
-//! for.
+//! A network wrapped in its package's order of axes, postprocessing and sizes.
 
 use super::processing::Post;
 use super::sizes::Sizes;
@@ -12,29 +11,29 @@ use crate::tensor::Shape;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// A network inside a package. Its outputs are the package's, under the package's name, and those of the network.
+/// A network inside a package. Its outputs are the package's output, under the package's name, and the network's own.
 #[derive(Clone, Debug)]
 pub struct Packaged {
     /// The network.
     pub network: Arc<dyn Architecture>,
-    /// The network's output that is the package's.
+    /// Name of the network's output that the package uses.
     pub output: String,
-    /// What the package calls it.
+    /// The package's name for it.
     pub id: String,
-    /// What is done with it.
+    /// Postprocessing of that output.
     pub post: Vec<Post>,
-    /// Whether the network takes, and whether it gives, columns before rows.
+    /// Whether the input, and whether the output, has columns before rows.
     pub transposed: [bool; 2],
-    /// The sizes it takes.
+    /// Valid input sizes.
     pub sizes: Sizes,
-    /// Pixels at the border of an output that the package does not trust.
+    /// Invalid margin of the output, rows and columns, as the package declares it.
     pub halo: [usize; 2],
-    /// Classes, the background among them.
+    /// Classes, background included.
     pub classes: usize,
 }
 
 impl Packaged {
-    /// The same with the number of classes that follows from the processing.
+    /// Sets the number of classes that follows from the postprocessing.
     pub fn counted(mut self) -> Result<Self> {
         let (graph, built) = model::built(&self, self.example())?;
         self.classes = match built.rule {
@@ -46,13 +45,13 @@ impl Packaged {
     }
 }
 
-/// Rows and columns exchanged.
+/// Exchanges rows and columns.
 fn transposed(g: &mut Graph, label: &str, x: ValueId) -> Result<ValueId> {
     let op = Rearrange::transpose(g.shape(x), [0, 1, 3, 2]);
     g.node(label, op, &[x])
 }
 
-/// Numbers, one a channel or one for all, as a value of the graph.
+/// Adds a constant to the graph: one number per channel, or one for all.
 fn constant(g: &mut Graph, label: &str, values: &[f64]) -> Result<ValueId> {
     let mut parts = Vec::new();
     for &v in values {
@@ -65,7 +64,7 @@ fn constant(g: &mut Graph, label: &str, values: &[f64]) -> Result<ValueId> {
     }
 }
 
-/// What the class of a pixel follows from, after `x * gain + offset`; `None` where nothing says it any more.
+/// The mask rule after `x * gain + offset`; `None` if the class no longer follows from the result.
 fn scaled(rule: Option<MaskRule>, gain: &[f64], offset: &[f64]) -> Option<MaskRule> {
     match (rule?, gain, offset) {
         (MaskRule::Threshold(t), &[g], &[o]) if g > 0.0 => Some(MaskRule::Threshold((f64::from(t) * g + o) as f32)),
@@ -75,7 +74,7 @@ fn scaled(rule: Option<MaskRule>, gain: &[f64], offset: &[f64]) -> Option<MaskRu
 }
 
 impl Packaged {
-    /// The output after the processing, what a class is decided on, and how.
+    /// Adds the postprocessing. Returns the output, the value that the class follows from, and the mask rule.
     fn processed(&self, g: &mut Graph, raw: ValueId, own: Option<MaskRule>) -> Result<(ValueId, ValueId, MaskRule)> {
         let label = |i: usize, what: &str| format!("{}.{i}.{what}", self.id);
         let (mut value, mut rule) = (raw, own);
@@ -109,7 +108,7 @@ impl Packaged {
                 }
             }
         }
-        let reason = "no class follows from what its steps make; `sigmoid`, `softmax` or `binarize` would say one";
+        let reason = "no class follows from the result; a `sigmoid`, `softmax` or `binarize` is needed";
         rule.map(|rule| (value, value, rule)).ok_or_else(|| Error::invalid("postprocessing", reason))
     }
 }
@@ -156,12 +155,12 @@ impl Architecture for Packaged {
     }
 
     fn ruled(&self) -> bool {
-        // What the description says holds.
+        // Sizes in the description count as a rule.
         self.network.ruled() || self.sizes.rule != self.network.size_rule() || self.sizes.fixed != [None; 2]
     }
 
     fn tried_size(&self, image: [usize; 2]) -> Result<[usize; 2]> {
-        // The network has columns first where it is turned.
+        // A transposed network takes columns before rows.
         let transpose = |[a, b]: [usize; 2]| if self.transposed[0] { [b, a] } else { [a, b] };
         self.network.tried_size(transpose(image)).map(transpose)
     }
@@ -213,7 +212,7 @@ impl Architecture for Packaged {
             built.outputs.insert(0, (self.id.clone(), raw));
             return Ok(built);
         }
-        // Of values that the network itself does not decide on, only the largest says something.
+        // For an output that the network itself does not derive classes from, only an argmax is meaningful.
         let several = (graph.shape(raw).c > 1).then_some(MaskRule::Argmax);
         let own = if built.decision == raw { Some(built.rule) } else { several };
         let (last, value, rule) = self.processed(graph, raw, own)?;

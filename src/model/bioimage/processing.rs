@@ -1,4 +1,4 @@
-//! What a package does to its input before, and to its output after the network.
+//! Preprocessing and postprocessing of a package.
 
 use super::archive::shown;
 use super::tensors::Described;
@@ -6,35 +6,35 @@ use crate::error::{Error, Result};
 use crate::weights::{Normalisation, PixelStep};
 use serde_json::Value;
 
-/// Added to deviations and ranges where a description does not say it, in the specification and its Python runtime.
+/// Default epsilon added to standard deviations and ranges, from the specification and its Python runtime.
 const EPS: f64 = 1e-6;
 
-/// A step of processing: what it is called, and its values.
+/// A step of processing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// `scale_range` and the like.
+    /// Name, such as `scale_range`.
     pub name: String,
     /// Its `kwargs`.
     pub values: Value,
 }
 
-/// A step after the network, done on its output. Lists have one number a channel, or one for all.
+/// A postprocessing step. Lists have one number per channel, or one for all.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Post {
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
-    /// Over the channels.
+    /// Softmax over the channels.
     Softmax,
-    /// 1 above the threshold, else 0; the last step.
+    /// 1 above the threshold, else 0; always the last step.
     Binarize(f64),
     /// `x * gain + offset`.
     Linear(Vec<f64>, Vec<f64>),
-    /// Between two values.
+    /// Clamps to a range, low and high.
     Clip(f64, f64),
 }
 
 impl Step {
-    /// Reads a list of steps; `id` of 0.5 or `name` of 0.4.
+    /// Reads a list of steps; their name is `id` in format 0.5, `name` in 0.4.
     pub fn list(steps: Option<&Value>) -> Result<Vec<Self>> {
         let Some(steps) = steps.filter(|s| !s.is_null()) else { return Ok(vec![]) };
         let steps = steps.as_array().ok_or_else(|| Error::invalid("processing", "is not a list"))?;
@@ -59,7 +59,7 @@ impl Step {
     }
 
     fn number(&self, key: &str, default: Option<f64>) -> Result<f64> {
-        // A number that YAML's older version takes for a text: `1e-10`.
+        // YAML 1.1 parses `1e-10` as a string.
         let number = |v: &Value| v.as_f64().or_else(|| v.as_str()?.parse().ok()).filter(|n: &f64| n.is_finite());
         match (self.get(key), default) {
             (None, Some(default)) => Ok(default),
@@ -70,14 +70,14 @@ impl Step {
         }
     }
 
-    /// A number, or one a channel.
+    /// Reads one number, or one per channel.
     fn numbers(&self, key: &str, default: Option<f64>, tensor: &Described) -> Result<Vec<f64>> {
         let Some(Value::Array(list)) = self.get(key) else { return Ok(vec![self.number(key, default)?]) };
         if let Some(axis) = self.text("axis").filter(|axis| !is_channel(axis, tensor)) {
             return Err(self.wrong(format!("along axis `{}` is not supported", shown(axis))));
         }
         let all: Option<Vec<f64>> = list.iter().map(|v| v.as_f64().filter(|v| v.is_finite())).collect();
-        let all = all.ok_or_else(|| self.wrong(format!("`{key}` holds what is no number")))?;
+        let all = all.ok_or_else(|| self.wrong(format!("`{key}` holds a value that is not a number")))?;
         let channels = tensor.channels.unwrap_or(all.len());
         if all.is_empty() || (all.len() != 1 && all.len() != channels) {
             return Err(self.wrong(format!("has {} values of `{key}` for {channels} channels", all.len())));
@@ -85,7 +85,7 @@ impl Step {
         Ok(all)
     }
 
-    /// Whether statistics are of all channels together, and not of each. `notes` gets what is done otherwise than said.
+    /// Whether statistics are over all channels rather than per channel. Deviations from the description go to `notes`.
     fn joint(&self, tensor: &Described, channels: usize, notes: &mut Vec<String>) -> Result<bool> {
         let axes: Option<Vec<String>> = match self.get("axes") {
             None => None,
@@ -111,26 +111,26 @@ impl Step {
             _ => {}
         }
         if dataset {
-            notes.push(format!("`{}` is of a whole data set; here every image is one", self.name));
+            notes.push(format!("`{}` is over a whole data set; here it is per image", self.name));
         }
         let channel = axes.as_ref().is_none_or(|axes| axes.iter().any(|a| is_channel(a, tensor)));
         Ok(channel && channels > 1)
     }
 
-    /// `(x - mean) / (std + eps)` with fixed values as gain and offset.
+    /// Converts `(x - mean) / (std + eps)` with fixed values to gain and offset.
     fn standardised(&self, tensor: &Described) -> Result<(Vec<f64>, Vec<f64>)> {
         let (mean, std) = (self.numbers("mean", None, tensor)?, self.numbers("std", None, tensor)?);
         let eps = self.number("eps", Some(EPS))?;
         let at = |v: &[f64], i: usize| v.get(if v.len() == 1 { 0 } else { i }).copied().unwrap_or(f64::NAN);
         let both = 0..mean.len().max(std.len());
         if let Some(v) = std.iter().find(|&&v| v + eps <= 0.0) {
-            return Err(self.wrong(format!("a deviation of {v}")));
+            return Err(self.wrong(format!("a standard deviation of {v}")));
         }
         let gain = both.clone().map(|i| 1.0 / (at(&std, i) + eps)).collect();
         Ok((gain, both.map(|i| -at(&mean, i) / (at(&std, i) + eps)).collect()))
     }
 
-    /// Whether it is standardisation with fixed values: 0.5 has a name for it, 0.4 a mode, which is the default.
+    /// Whether it is standardisation with fixed values: a step of its own in 0.5, the default mode in 0.4.
     fn is_fixed(&self) -> bool {
         match self.name.as_str() {
             "fixed_zero_mean_unit_variance" => true,
@@ -141,8 +141,8 @@ impl Step {
         }
     }
 
-    /// Whether it makes floats of numbers, or leaves them as they are.
-    fn keeps_floats(&self) -> bool {
+    /// Whether it only converts to floats.
+    fn converts_to_float(&self) -> bool {
         self.name == "ensure_dtype" && matches!(self.text("dtype"), None | Some("float32" | "float64"))
     }
 
@@ -163,18 +163,18 @@ fn is_channel(axis: &str, tensor: &Described) -> bool {
     axis == "c" || axis == "channel" || axis == tensor.channel_axis
 }
 
-/// The steps before a network of so many channels as one rule of normalisation, and what is done otherwise than they say.
-/// What this program has no counterpart of is refused by its name.
+/// Converts preprocessing for a network of `channels` input channels to a normalisation, with notes on deviations.
+/// Unsupported steps are errors that name them.
 pub fn before(steps: &[Step], tensor: &Described, channels: usize) -> Result<(Normalisation, Vec<String>)> {
     let (mut all, mut notes) = (Vec::new(), Vec::new());
     for (i, step) in steps.iter().enumerate() {
         all.push(match step.name.as_str() {
-            _ if step.keeps_floats() => continue,
-            // The type of the pixels that the package is made for.
+            _ if step.converts_to_float() => continue,
+            // A leading conversion declares the pixel type of the package's images.
             "ensure_dtype" if i == 0 && step.text("dtype") != Some("bool") => continue,
             "ensure_dtype" => {
                 let kind = shown(step.text("dtype").unwrap_or("?"));
-                return Err(step.wrong(format!("`{kind}` would round what steps before it made")));
+                return Err(step.wrong(format!("`{kind}` would round the result of earlier steps")));
             }
             _ if step.is_fixed() => {
                 let (gain, offset) = step.standardised(tensor)?;
@@ -205,13 +205,13 @@ pub fn before(steps: &[Step], tensor: &Described, channels: usize) -> Result<(No
     Ok((if all.is_empty() { Normalisation::None } else { Normalisation::Steps { steps: all } }, notes))
 }
 
-/// The steps after the network. What this program has no counterpart of is refused by its name.
+/// Converts postprocessing. Unsupported steps are errors that name them.
 pub fn after(steps: &[Step], tensor: &Described) -> Result<Vec<Post>> {
     let mut out = Vec::new();
     for step in steps {
         let binary = matches!(out.last(), Some(Post::Binarize(_)));
         out.push(match step.name.as_str() {
-            _ if step.keeps_floats() => continue,
+            _ if step.converts_to_float() => continue,
             "ensure_dtype" if binary => continue,
             "ensure_dtype" => {
                 let kind = shown(step.text("dtype").unwrap_or("?"));
@@ -231,7 +231,7 @@ pub fn after(steps: &[Step], tensor: &Described) -> Result<Vec<Post>> {
             },
             "binarize" => match step.numbers("threshold", None, tensor)?[..] {
                 [first, ref others @ ..] if others.iter().all(|&t| t == first) => Post::Binarize(first),
-                _ => return Err(step.wrong("at another threshold for every channel is not supported")),
+                _ => return Err(step.wrong("with a threshold per channel is not supported")),
             },
             "scale_linear" => {
                 Post::Linear(step.numbers("gain", Some(1.0), tensor)?, step.numbers("offset", Some(0.0), tensor)?)
@@ -317,17 +317,17 @@ mod tests {
                 0,
             ),
         ] {
-            let (rule, said) = before(&steps(list.clone()), &tensor(channels), channels).unwrap();
-            assert_eq!((rule, said.len()), (Normalisation::Steps { steps: expected }, notes), "{list}");
+            let (rule, deviations) = before(&steps(list.clone()), &tensor(channels), channels).unwrap();
+            assert_eq!((rule, deviations.len()), (Normalisation::Steps { steps: expected }, notes), "{list}");
         }
         assert_eq!(before(&[], &tensor(1), 1).unwrap(), (Normalisation::None, vec![]));
     }
 
     #[test]
-    fn what_has_no_counterpart_is_refused_by_name() {
+    fn unsupported_steps_are_errors() {
         let one = |name: &str, kwargs: Value| steps(json!([{ "id": name, "kwargs": kwargs }]));
         let two = |kwargs: Value| steps(json!([{ "id": "sigmoid" }, { "id": "ensure_dtype", "kwargs": kwargs }]));
-        for (given, part) in [
+        for (list, part) in [
             (one("binarize", json!({ "threshold": 3 })), "processing `binarize`: before the network"),
             (one("sigmoid", Value::Null), "processing `sigmoid`: before the network"),
             (one("stardist", Value::Null), "processing `stardist`: before the network is not supported"),
@@ -343,13 +343,13 @@ mod tests {
             (one("fixed_zero_mean_unit_variance", json!({ "mean": 1.0 })), "has no `std`"),
             (one("zero_mean_unit_variance", json!({ "mode": "fixed", "axes": "xy" })), "has no `mean`"),
         ] {
-            let e = before(&given, &tensor(3), 3).unwrap_err().to_string();
+            let e = before(&list, &tensor(3), 3).unwrap_err().to_string();
             assert!(e.contains(part), "{part}: {e}");
         }
         let rounded = steps(json!([{ "id": "scale_linear", "kwargs": { "gain": 2.0 } },
             { "id": "ensure_dtype", "kwargs": { "dtype": "uint8" } }]));
         assert!(before(&rounded, &tensor(1), 1).unwrap_err().to_string().contains("`uint8` would round"));
-        for (given, part) in [
+        for (list, part) in [
             (
                 one("cellpose_flow_dynamics", Value::Null),
                 "`cellpose_flow_dynamics`: after the network is not supported",
@@ -358,7 +358,10 @@ mod tests {
             (one("zero_mean_unit_variance", json!({ "axes": ["x", "y"] })), "`zero_mean_unit_variance`: after"),
             (one("scale_range", json!({ "axes": ["x", "y"] })), "`scale_range`: after the network"),
             (one("softmax", json!({ "axis": "y" })), "over axis `y`"),
-            (one("binarize", json!({ "threshold": [0.1, 0.2, 0.3], "axis": "channel" })), "another threshold"),
+            (
+                one("binarize", json!({ "threshold": [0.1, 0.2, 0.3], "axis": "channel" })),
+                "with a threshold per channel",
+            ),
             (one("binarize", json!({})), "has no `threshold`"),
             (two(json!({ "dtype": "uint8" })), "would round the output"),
             (
@@ -366,7 +369,7 @@ mod tests {
                 "after `binarize`",
             ),
         ] {
-            let e = after(&given, &tensor(3)).unwrap_err().to_string();
+            let e = after(&list, &tensor(3)).unwrap_err().to_string();
             assert!(e.contains(part), "{part}: {e}");
         }
     }

@@ -1,32 +1,32 @@
-//! Which sizes a package's network takes: those of its description that its layers take too.
+//! Valid input sizes of a package's network: the description's sizes that its layers accept too.
 
 use super::tensors::{Described, Size};
 use crate::error::{Error, Result};
 use crate::model::{Architecture, SizeRule};
 
-/// Rows and columns, in messages.
+/// Names of rows and columns in messages.
 const AXES: [&str; 2] = ["y", "x"];
-/// Largest common distance of sizes that is looked for.
+/// Maximum common step of sizes, in pixels.
 const MAX_STEP: usize = 1 << 16;
 
-/// What sizes a network takes.
+/// Valid input sizes of a network, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// Sizes that are free.
+    /// Rule for the axes of variable size.
     pub rule: SizeRule,
-    /// Rows and columns that are not.
+    /// Rows and columns of fixed size.
     pub fixed: [Option<usize>; 2],
 }
 
-/// The sizes of `input` that `network` takes. Rows and columns of both are in the image's order; `transposed` networks have
-/// columns first.
+/// The sizes of `input` that `network` accepts, as rows and columns of the image. A transposed network takes columns
+/// first.
 pub fn input_sizes(network: &dyn Architecture, input: &Described) -> Result<Sizes> {
     let mut rule = network.size_rule();
     let mut fixed = network.fixed_size();
     if input.transposed() {
         fixed.reverse();
     }
-    // A network of one size only has no rule for others.
+    // A network of fixed size has no rule.
     let mut free = (fixed == [None; 2]).then_some((rule.minimum, rule.step));
     for ((size, fixed), axis) in input.size.iter().zip(&mut fixed).zip(AXES) {
         let wrong = |reason: String| Error::invalid(format!("axis `{axis}` of inputs"), reason);
@@ -45,7 +45,7 @@ pub fn input_sizes(network: &dyn Architecture, input: &Described) -> Result<Size
                 let (minimum, distance) = free.unwrap_or((rule.minimum, rule.step));
                 let both = common((minimum, distance), (*min, *step)).ok_or_else(|| {
                     let own = format!("{minimum} + k * {distance}");
-                    wrong(format!("has {min} + k * {step} pixels, of which the network, which takes {own}, takes none"))
+                    wrong(format!("has {min} + k * {step} pixels, the network takes {own}: no size is valid for both"))
                 })?;
                 free = Some(both);
             }
@@ -62,27 +62,27 @@ pub fn input_sizes(network: &dyn Architecture, input: &Described) -> Result<Size
     Ok(Sizes { rule, fixed })
 }
 
-/// Fails where an output does not have the size that the network makes of its input.
+/// Checks that the output's sizes are those that the network produces from its input.
 pub fn check_output(sizes: &Sizes, input: &Described, output: &Described) -> Result<()> {
     let lost = 2 * sizes.rule.margin;
-    for (i, ((size, given), axis)) in output.size.iter().zip(sizes.fixed).zip(AXES).enumerate() {
+    for (i, ((size, fixed), axis)) in output.size.iter().zip(sizes.fixed).zip(AXES).enumerate() {
         let wrong = |reason: String| Err(Error::invalid(format!("axis `{axis}` of outputs"), reason));
         match size {
             Size::Free => {}
             Size::Fixed(n) => {
-                if let Some(made) = given.map(|m| m.saturating_sub(lost)).filter(|m| m != n) {
-                    return wrong(format!("has {n} pixels, the network makes {made}"));
+                if let Some(produced) = fixed.map(|m| m.saturating_sub(lost)).filter(|m| m != n) {
+                    return wrong(format!("has {n} pixels, the network produces {produced}"));
                 }
             }
-            Size::Steps { .. } => return wrong("has sizes of its own, which is not supported".into()),
+            Size::Steps { .. } => return wrong("has sizes independent of the input, which is not supported".into()),
             Size::Like { tensor, axis: other, .. } if *tensor != input.id || AXES.get(i) != Some(&&other[..]) => {
                 return wrong(format!("has the size of axis `{other}` of `{tensor}`, which is not supported"));
             }
             Size::Like { scale, .. } if *scale != 1.0 => {
-                return wrong(format!("has {scale} pixels for one of the input; only one for one is supported"));
+                return wrong(format!("has {scale} pixels per input pixel; only 1 is supported"));
             }
             Size::Like { offset, .. } if *offset != -(lost as f64) => {
-                return wrong(format!("has {offset} pixels more than the input, the network makes {lost} less"));
+                return wrong(format!("has {offset} pixels more than the input, the network's output has {lost} less"));
             }
             Size::Like { .. } => {}
         }
@@ -90,7 +90,7 @@ pub fn check_output(sizes: &Sizes, input: &Described, output: &Described) -> Res
     Ok(())
 }
 
-/// Numbers `minimum + k * step` of both kinds: the first, and their distance.
+/// Intersection of two sequences `minimum + k * step`, as its minimum and step.
 fn common(a: (usize, usize), b: (usize, usize)) -> Option<(usize, usize)> {
     let (mut x, mut y) = (a.1.max(1), b.1.max(1));
     let product = x.checked_mul(y)?;
@@ -113,7 +113,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn numbers_of_two_kinds() {
+    fn intersection_of_sequences() {
         assert_eq!(common((16, 16), (64, 16)), Some((64, 16)));
         assert_eq!(common((4, 4), (6, 6)), Some((12, 12)));
         assert_eq!(common((188, 16), (1, 1)), Some((188, 16)));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_of_both() {
+    fn sizes_of_network_and_description() {
         let network = UNet { width: 2, depth: 3, padding: Padding::Same, ..UNet::default() };
         let valid = UNet { width: 2, depth: 2, padding: Padding::Valid, ..UNet::default() };
         let own = network.size_rule();
@@ -139,7 +139,7 @@ mod tests {
         let one = get(json!({ "min": [1, 1, 64, 16], "step": [0, 0, 0, 16] }));
         assert_eq!((one.rule.minimum, one.fixed), (16, [Some(64), None]));
         let e = input_sizes(&network, &input(json!({ "min": [1, 1, 20, 20], "step": [0, 0, 32, 32] }))).unwrap_err();
-        assert!(e.to_string().contains("axis `y` of inputs: has 20 + k * 32 pixels, of which the network"), "{e}");
+        assert!(e.to_string().contains("axis `y` of inputs: has 20 + k * 32 pixels, the network takes"), "{e}");
 
         let output = |shape: serde_json::Value| {
             Described::read("outputs", &json!({ "name": "mask", "axes": "bcyx", "shape": shape })).unwrap()
@@ -148,13 +148,15 @@ mod tests {
         let free = input(json!({ "min": [1, 1, 8, 8], "step": [0, 0, 8, 8] }));
         let check = |sizes: &Sizes, shape| check_output(sizes, &free, &output(shape)).map_err(|e| e.to_string());
         assert_eq!(check(&steps, like(1.0, 0.0)), Ok(()));
-        assert!(check(&steps, like(0.5, 0.0)).unwrap_err().contains("axis `y` of outputs: has 0.5 pixels for one"));
+        assert!(
+            check(&steps, like(0.5, 0.0)).unwrap_err().contains("axis `y` of outputs: has 0.5 pixels per input pixel")
+        );
         assert!(check(&steps, like(1.0, -8.0)).unwrap_err().contains("-16 pixels more than the input, the network"));
         assert_eq!(check(&fixed, json!([1, 1, 64, 96])), Ok(()));
         assert!(check(&fixed, json!([1, 1, 64, 48])).unwrap_err().contains("axis `x` of outputs: has 48 pixels"));
         let margin = valid.size_rule().margin as f64;
         let lost = Sizes { rule: valid.size_rule(), fixed: [None; 2] };
-        assert!(check(&lost, like(1.0, -margin)).unwrap_err().contains("axis `x`"), "columns are said to stay");
+        assert!(check(&lost, like(1.0, -margin)).unwrap_err().contains("axis `x`"), "columns do not shrink");
         let both = json!({ "reference_tensor": "raw", "scale": [1, 1, 1, 1], "offset": [0, 0, -margin, -margin] });
         assert_eq!(check(&lost, both), Ok(()));
     }

@@ -1,17 +1,17 @@
-//! Inputs and outputs as a description has them: axes in any order, their sizes in any form, halos. Format 0.4 has letters
-//! and lists of numbers, 0.5 an object an axis; here they become the same.
+//! Inputs and outputs of a description: axes in any order, sizes and halos. Format 0.4 has letters and lists of
+//! numbers, 0.5 an object per axis; both are read into the same structs.
 
 use super::archive::shown;
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape};
 use serde_json::Value;
 
-/// Largest size, step or halo that is believed.
+/// Maximum size, step or halo that is accepted.
 const MAX: u64 = 1 << 20;
-/// Most axes of a tensor.
+/// Maximum number of axes of a tensor.
 const MAX_AXES: usize = 8;
 
-/// What an axis counts.
+/// Meaning of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
     /// Images.
@@ -22,55 +22,55 @@ pub enum Axis {
     Y,
     /// Columns.
     X,
-    /// One thing only.
+    /// Any other axis, of size 1.
     One,
 }
 
-/// Pixels along an axis.
+/// Size of an axis, in pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Size {
-    /// The description does not say.
+    /// Not specified.
     Free,
-    /// So many.
+    /// Fixed.
     Fixed(usize),
     /// `min + n * step`.
     Steps {
-        /// Smallest.
+        /// Minimum.
         min: usize,
-        /// Distance; above 0.
+        /// Step, above 0.
         step: usize,
     },
-    /// As many as another axis has, times `scale`, plus `offset`.
+    /// The size of another axis, times `scale`, plus `offset`.
     Like {
         /// The other tensor.
         tensor: String,
         /// Its axis.
         axis: String,
-        /// Pixels here for one there.
+        /// Pixels per pixel of the other axis.
         scale: f64,
-        /// Pixels more; lost ones are negative.
+        /// Pixels added; negative if pixels are lost.
         offset: f64,
     },
 }
 
-/// A tensor of a description.
+/// A tensor as the description specifies it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Described {
-    /// Its name.
+    /// Name.
     pub id: String,
-    /// Its axes, in its order.
+    /// Axes, in the tensor's order.
     pub axes: Vec<Axis>,
-    /// Of rows and columns.
+    /// Sizes of rows and columns.
     pub size: [Size; 2],
-    /// Pixels at the border that are not to be trusted, of rows and columns.
+    /// Invalid margin in pixels, of rows and columns.
     pub halo: [usize; 2],
-    /// Number of channels, where it is said.
+    /// Number of channels, if specified.
     pub channels: Option<usize>,
-    /// How it follows from the input's: a factor and a summand.
+    /// Factor and summand that relate it to the input's.
     channels_like: Option<[f64; 2]>,
-    /// What channels are called: 0.5.
+    /// Names of the channels, format 0.5 only.
     pub channel_names: Vec<String>,
-    /// What the axis of channels is called.
+    /// Name of the channel axis.
     pub channel_axis: String,
 }
 
@@ -80,7 +80,7 @@ pub fn is_image(tensor: &Value) -> bool {
     letters.iter().any(|l| l == "y") && letters.iter().any(|l| l == "x")
 }
 
-/// What axes are called: `b`, `c`, `y` and `x`, whatever the format; else their names.
+/// Axes as `b`, `c`, `y` and `x` in either format; other axes by their names.
 fn letters(tensor: &Value) -> Option<Vec<String>> {
     match tensor.get("axes")? {
         Value::String(letters) => Some(letters.chars().map(String::from).collect()),
@@ -122,11 +122,11 @@ impl Described {
                 "x" => Axis::X,
                 _ if output && of.size(letter)? == Size::Fixed(1) => Axis::One,
                 "z" => return Err(wrong(format!("are `{}`: volumes are not supported", named()))),
-                "t" | "time" => return Err(wrong(format!("are `{}`: films are not supported", named()))),
-                _ => return Err(wrong(format!("are `{}`; batch, channel, y and x can be read", named()))),
+                "t" | "time" => return Err(wrong(format!("are `{}`: time series are not supported", named()))),
+                _ => return Err(wrong(format!("are `{}`; only batch, channel, y and x are supported", named()))),
             };
             if axis != Axis::One && axes.contains(&axis) {
-                return Err(wrong(format!("are `{}`: one is there twice", named())));
+                return Err(wrong(format!("are `{}`: one occurs twice", named())));
             }
             axes.push(axis);
             match axis {
@@ -156,14 +156,14 @@ impl Described {
             }
         }
         if !axes.contains(&Axis::Y) || !axes.contains(&Axis::X) {
-            return Err(wrong(format!("are `{}`; batch, channel, y and x can be read", named())));
+            return Err(wrong(format!("are `{}`; only batch, channel, y and x are supported", named())));
         }
         let id = tensor.get("id").or(tensor.get("name")).and_then(Value::as_str);
         let id = id.map_or_else(|| what.trim_end_matches('s').to_string(), shown);
         Ok(Self { id, axes, size: sizes, halo, channels, channels_like, channel_names, channel_axis })
     }
 
-    /// An output, knowing the input.
+    /// Derives the number of channels of an output from the input's, if specified relative to it.
     pub fn knowing(self, input: &Self) -> Self {
         let like = self.channels_like.zip(input.channels).map(|([scale, offset], n)| n as f64 * scale + offset);
         let like = like.filter(|n| (1.0..=MAX as f64).contains(n)).map(|n| n as usize);
@@ -196,7 +196,7 @@ impl Described {
         self.axes.iter().map(letter).collect()
     }
 
-    /// A tensor with these axes as images, channels, rows, columns.
+    /// Rearranges a tensor with these axes to NCHW.
     pub fn arranged(&self, x: &HostTensor) -> Result<HostTensor> {
         let dims = x.dims();
         let of = |axis| self.place(axis).and_then(|i| dims.get(i)).copied().unwrap_or(1);
@@ -223,7 +223,7 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Its object, in 0.5.
+    /// Its object, in format 0.5.
     fn entry(&self) -> Option<&Value> {
         self.tensor.get("axes")?.as_array()?.get(self.i)
     }
@@ -275,7 +275,7 @@ impl Part<'_> {
                     None => Ok(default),
                     Some(v) => v.as_f64().filter(|v| v.is_finite()).ok_or_else(|| self.wrong(letter, v)),
                 };
-                // Half as many pixels of twice the size; whose size the other has is known where both are.
+                // `scale` is the pixel size, so it is the reciprocal of the number of pixels.
                 let scale = 1.0 / number(entry.get("scale"), 1.0)?;
                 let offset = number(get("offset"), 0.0)?;
                 Ok(Size::Like { tensor: text(tensor)?, axis: text(axis)?, scale, offset })
@@ -302,9 +302,9 @@ impl Part<'_> {
         let (Some(tensor), Some(offset)) = (tensor, at("offset").and_then(Value::as_f64)) else {
             return Err(self.wrong(letter, shape));
         };
-        // An axis that the other does not have: `scale` is null or 0.
+        // `scale` is null or 0 for an axis that the other tensor does not have.
         let scale = at("scale").and_then(Value::as_f64).unwrap_or(0.0);
-        // The description counts what is lost on one side.
+        // The description has the offset of one side.
         let offset = 2.0 * offset;
         if scale == 0.0 {
             return self.steps(letter, shape, &Value::from(offset), &Value::from(0));
@@ -323,9 +323,9 @@ mod tests {
     }
 
     #[test]
-    fn both_formats_become_the_same() {
+    fn both_formats_are_read_alike() {
         let four = json!({ "name": "raw", "axes": "bcyx", "shape": { "min": [1, 2, 64, 32], "step": [0, 0, 16, 8] } });
-        // The last axis of space is x by default.
+        // A space axis without an id is x.
         let five = json!({ "id": "raw", "axes": [
             { "type": "batch" },
             { "type": "channel", "channel_names": ["a", "b"] },
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_may_have_axes_of_one() {
+    fn outputs_may_have_axes_of_size_one() {
         let axes = |what: &str, axes: Value| Described::read(what, &json!({ "axes": axes }));
         let five = json!([
             { "type": "batch" }, { "type": "channel", "channel_names": ["a"] },
@@ -366,13 +366,13 @@ mod tests {
         assert_eq!((y.letters(), &y.size), ("bc1yx".into(), &[like("r", "y", 0.5, 0.0), Size::Fixed(7)]));
         let x = HostTensor::new([1, 1, 1, 2, 3], (0..6).map(|v| v as f32).collect()).unwrap();
         assert_eq!(y.arranged(&x).unwrap().dims(), [1, 1, 2, 3]);
-        for (what, given, part) in [
+        for (what, list, part) in [
             ("inputs", five, "volumes are not supported"),
-            ("inputs", json!("btcyx"), "are `btcyx`: films"),
-            ("inputs", json!("bc"), "are `bc`; batch, channel, y and x"),
-            ("inputs", json!("bcyxx"), "one is there twice"),
-            ("inputs", json!("bciyx"), "are `bciyx`; batch, channel"),
-            ("inputs", json!([{ "type": "space", "id": "height" }]), "are `height`; batch"),
+            ("inputs", json!("btcyx"), "are `btcyx`: time series"),
+            ("inputs", json!("bc"), "are `bc`; only batch, channel, y and x"),
+            ("inputs", json!("bcyxx"), "one occurs twice"),
+            ("inputs", json!("bciyx"), "are `bciyx`; only batch, channel"),
+            ("inputs", json!([{ "type": "space", "id": "height" }]), "are `height`; only batch"),
             ("inputs", json!(4), "neither letters nor a list"),
             ("inputs", json!([{ "id": "y" }]), "neither letters nor a list"),
             ("inputs", json!([{ "type": "space", "id": "y", "size": 0 }]), "axis `y` of inputs: 0 is not a size"),
@@ -381,13 +381,13 @@ mod tests {
             ("inputs", json!([{ "type": "space", "size": 1e30 }]), "is not a size"),
             ("outputs", json!([{ "type": "space", "size": 4, "halo": -3 }]), "-3 is not a size"),
         ] {
-            let e = axes(what, given).unwrap_err().to_string();
+            let e = axes(what, list).unwrap_err().to_string();
             assert!(e.contains(part), "{part}: {e}");
         }
     }
 
     #[test]
-    fn tensors_in_any_order() {
+    fn tensors_are_arranged_to_nchw() {
         let x = HostTensor::new([1, 3, 2, 2], (0..12).map(|v| v as f32).collect()).unwrap();
         let read = |axes: &str| Described::read("inputs", &json!({ "axes": axes })).unwrap();
         assert_eq!(read("bcyx").arranged(&x).unwrap(), x);

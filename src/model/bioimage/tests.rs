@@ -114,7 +114,7 @@ fn onnx() -> (Vec<u8>, String) {
     (bytes, rdf)
 }
 
-/// The same file as another program would have written it: without what this one says of itself.
+/// The same file as if another program had written it: without this program's metadata.
 fn foreign(onnx: &[u8]) -> Vec<u8> {
     let mut proto = ModelProto::decode(onnx).unwrap();
     proto.metadata_props.clear();
@@ -132,7 +132,7 @@ fn version_4_with_onnx() {
     let package = model.package().unwrap();
     let of = (package.output.halo, &package.post[..], package.network_output.as_str());
     assert_eq!(of, ([16, 24], &[Post::Sigmoid][..], "logits"));
-    // Rows are 16 + 8 k, columns 32 + 16 k, the network's own 4 k: 32 + 16 k does for all.
+    // Rows are 16 + 8 k, columns 32 + 16 k, the network's own sizes 4 k: 32 + 16 k is valid for all.
     let rule = model.architecture.size_rule();
     assert_eq!((rule.minimum, rule.step, model.architecture.invalid_margin()), (32, 16, [16, 24]));
     let about = [("name", "cells"), ("license", "MIT"), ("authors", "A. Author; B. Author"), ("cite", "A paper")];
@@ -154,7 +154,7 @@ fn version_5_with_a_state_dict() {
     let steps = vec![linear(0.5, 1.0), linear(1.0 / 4.000001, -2.0 / 4.000001)];
     assert_eq!(model.metadata.normalisation, Normalisation::Steps { steps });
     assert!(model.import().is_some());
-    // `a` is the one channel: what is not, is background.
+    // `a` is the only channel; all else is background.
     assert_eq!(model.classes(), ["background", "a"]);
 }
 
@@ -174,7 +174,7 @@ fn packages_in_the_style_of_the_collection() {
     };
     let steps = "shape: {min: [1, 1, 64, 64], step: [0, 0, 16, 16]}";
     let same = format!("shape: {}", like(1.0));
-    // Foreground and boundaries; a fixed size with aliases; a network without processing whose module ends in a sigmoid.
+    // Foreground and boundaries; a fixed size given by a YAML alias; a threshold after a sigmoid.
     let boundaries = four(
         format!("data_type: uint8, {steps}, preprocessing: [{}]", per_sample("cyx")),
         format!("halo: [0, 0, 16, 16], shape: {}", like(2.0)),
@@ -207,14 +207,14 @@ fn packages_in_the_style_of_the_collection() {
     let e = error(&thresholded.replace("[0, 0, 16, 16]", "[0, 0, 8, 8]").replace("64, 64", "62, 62"));
     assert!(e.contains("has 62 + k * 8 pixels"), "{e}");
     let half = thresholded.replace("1.0, 1.0, 1.0, 1.0", "1.0, 1.0, 0.5, 0.5");
-    assert!(error(&half).contains("axis `y` of outputs: has 0.5 pixels for one"), "{}", error(&half));
+    assert!(error(&half).contains("axis `y` of outputs: has 0.5 pixels per input pixel"), "{}", error(&half));
     let set = |set: Value| opened_with(&fixed, &[("weights.onnx", &own)], set);
     let free = set(json!({ "free_size": true, "normalisation": "unit" })).unwrap();
     assert_eq!((free.architecture.fixed_size(), &free.metadata.normalisation), ([None; 2], &Normalisation::Unit));
     assert!(set(json!({ "width": 4 })).unwrap_err().to_string().contains("model setting width"));
 }
 
-/// The image segmented on the CPU, in tiles of at most `tile`.
+/// Segments the image on the CPU, in tiles of at most `tile` pixels.
 fn segmented(model: &Model, image: &Image, tile: Option<usize>) -> Segmentation {
     let mut segmenter = Segmenter::new(Backend::Cpu, model.clone());
     let options = SegmentOptions { probabilities: true, tile, ..SegmentOptions::default() };
@@ -248,7 +248,7 @@ fn five(order: &str, channels: usize, size: &str, output: &str, post: &str) -> S
 const ANY: &str = "{min: 4, step: 4}";
 
 #[test]
-fn columns_may_come_first() {
+fn columns_before_rows() {
     let bytes = foreign(&export(&network_of(2)).unwrap());
     let open = |order: &str| opened(&five(order, 2, ANY, "", "{id: sigmoid}"), &[("w.onnx", &bytes)]);
     let (upright, transposed) = (open("bcyx").unwrap(), open("bcxy").unwrap());
@@ -265,16 +265,16 @@ fn columns_may_come_first() {
             assert!((p - q).abs() < 1e-6, "{c} {y} {x}: {p} {q}");
         }
     }
-    // Tiles as of the network that is not turned.
+    // The tiles equal those of the untransposed network.
     let spec = |m: &Model| Segmenter::new(Backend::Cpu, m.clone()).tile_spec().unwrap().unwrap();
     assert_eq!(spec(&upright), spec(&transposed));
     let e = open("byxc").unwrap_err().to_string();
     assert!(e.contains("are `byxc`, the network takes its channels as the second axis"), "{e}");
-    assert!(open("bycx").unwrap_err().to_string().contains("are `bycx`; networks that take bcyx"));
+    assert!(open("bycx").unwrap_err().to_string().contains("are `bycx`; only bcyx"));
 }
 
 #[test]
-fn what_follows_the_network_decides_the_mask() {
+fn postprocessing_decides_the_mask() {
     let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
     for channels in [1, 2] {
         let network = network_of(channels);
@@ -319,7 +319,7 @@ fn what_follows_the_network_decides_the_mask() {
                 let class = if value > threshold { best + 1 } else { 0 };
                 assert!(got.mask.id(i) == class || (value - threshold).abs() < 1e-4 * scale, "{steps} {i}");
             }
-            // Tiles give the same, and so does the package's own output.
+            // Tiling gives the same result, and so does the package's own output.
             let tiled = segmented(&model, &image, Some(64));
             assert_eq!(tiled.mask, got.mask);
             let graph = whole_graph(&*model.architecture, 1, 16, 24).unwrap();
@@ -359,7 +359,7 @@ fn what_follows_the_network_decides_the_mask() {
 }
 
 #[test]
-fn sizes_and_halos_are_those_of_tiles() {
+fn sizes_and_halos_determine_tiles() {
     let bytes = export(&network_of(1)).unwrap();
     let open = |size: &str, halo: &str| {
         let rdf = five("bcyx", 1, size, halo, "{id: sigmoid}");
@@ -368,13 +368,13 @@ fn sizes_and_halos_are_those_of_tiles() {
     let spec = |m: &Model| Segmenter::new(Backend::Cpu, m.clone()).tile_spec().unwrap().unwrap();
     let own = spec(&open(ANY, ""));
     assert!(own.halo > 8, "{own:?}");
-    // A smaller halo than that of the layers changes nothing, a larger one wins.
+    // A halo smaller than the layers' has no effect; a larger one replaces it.
     assert_eq!(spec(&open(ANY, ", halo: 3")), own);
     assert_eq!(spec(&open(ANY, ", halo: 50")).halo, 52);
     let wide = spec(&open("{min: 32, step: 16}", ""));
     assert_eq!((wide.minimum, wide.align, wide.halo), (32, 16, own.halo.next_multiple_of(16)));
     let image = image(150, 90);
-    // An image is mirrored up to the next size, which differs with the steps.
+    // An image is mirrored up to the next valid size, which depends on the step.
     let whole = |size: &str| segmented(&open(size, ""), &image, None);
     let sixteen = "{min: 32, step: 16}";
     for (model, whole, tile, edge, tiles) in [
@@ -392,11 +392,11 @@ fn sizes_and_halos_are_those_of_tiles() {
 }
 
 #[test]
-fn what_cannot_be_honoured_is_refused_by_name() {
+fn unsupported_features_are_errors() {
     let (bytes, rdf) = onnx();
     let error = |rdf: &str| opened(rdf, &[("weights.onnx", &bytes)]).unwrap_err().to_string();
     for (from, to, part) in [
-        ("0.4.9", "0.3.6", "format_version: `0.3.6`; 0.4 and 0.5 are read"),
+        ("0.4.9", "0.3.6", "format_version: `0.3.6`; 0.4 and 0.5 are supported"),
         ("type: model", "type: dataset", "`dataset` is not a model"),
         ("axes: bcyx", "axes: byxc", "are `byxc`, the network takes its channels as the second axis"),
         ("axes: bcyx", "axes: bczyx", "are `bczyx`: volumes are not supported"),
@@ -410,8 +410,8 @@ fn what_cannot_be_honoured_is_refused_by_name() {
         ("weights.onnx", "https://a.b/weights.onnx", "is not a file in the package"),
         ("weights.onnx", "other.onnx", "`other.onnx`: is not in the package"),
         ("sha256: ", "sha256: 00", "the description says 00"),
-        ("onnx: {", "tensorflow_js: {", "are tensorflow_js; onnx and pytorch_state_dict can be read"),
-        ("license: MIT", "run_mode: {name: deepimagej}", "run_mode: needs Python code of its own"),
+        ("onnx: {", "tensorflow_js: {", "are tensorflow_js; only onnx and pytorch_state_dict are supported"),
+        ("license: MIT", "run_mode: {name: deepimagej}", "run_mode: requires Python code"),
         ("test_inputs: [x.npy]", "test_inputs: [/etc/passwd]", "is not a file in the package"),
         ("weights:", "]weights: [", "is not YAML"),
     ] {
@@ -427,11 +427,11 @@ fn hostile_archives_are_errors() {
     let weights = ("weights.onnx", &bytes[..]);
     let error = |more: &[(&str, &[u8])]| opened(&rdf, more).unwrap_err().to_string();
     assert!(error(&[weights, ("../../evil", b"x")]).contains("entry `../../evil` is outside of the archive"));
-    assert!(error(&[weights, ("./rdf.yaml", b"x")]).contains("is there twice"));
+    assert!(error(&[weights, ("./rdf.yaml", b"x")]).contains("occurs twice"));
     assert!(error(&[("weights.onnx", &vec![0; 80 << 20])]).contains("over 200 times as many"));
     let long = format!("{rdf}\nmore: {}", "x".repeat(2 << 20));
     assert!(opened(&long, &[weights]).unwrap_err().to_string().contains("more than the 1048576 allowed"));
-    // Aliases of aliases: ten to the tenth texts.
+    // Aliases of aliases expand to 10^10 strings.
     let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_string();
     for i in 1..10 {
         let list = vec![format!("*a{}", i - 1); 10].join(", ");

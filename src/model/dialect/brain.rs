@@ -1,4 +1,4 @@
-//! mateuszbuda/brain-segmentation-pytorch, also on torch.hub: `encoder1.enc1conv1` and the like.
+//! mateuszbuda/brain-segmentation-pytorch, also on torch.hub: names such as `encoder1.enc1conv1`.
 
 use super::infer::{self, Settings};
 use super::keys::number;
@@ -6,7 +6,7 @@ use super::{Description, Dialect, Shapes};
 use crate::error::Result;
 use crate::weights::Normalisation;
 
-/// The dialect. Its levels count from 1, the bottom is `bottleneck`.
+/// The dialect; it counts levels from 1 and calls the bottom `bottleneck`.
 pub struct BrainSegmentation;
 
 fn depth(keys: &Shapes) -> usize {
@@ -51,16 +51,16 @@ impl Dialect for BrainSegmentation {
         let Settings(settings) = infer::unet(shapes)?
             .assumed("padding", "same", "its convolutions have padding=1")
             .assumed("skip_first", false, "it concatenates [up, skip]");
-        let mut notes = vec!["its forward ends with a sigmoid; the output `logits` is what goes into it".into()];
+        let mut notes = vec!["its forward ends with a sigmoid; the output `logits` is the sigmoid's input".into()];
         if shapes.dim("head.weight", 0).unwrap_or(1) > 1 {
-            notes.push("its classes have a sigmoid each; here the largest logit decides".into());
+            notes.push("it has a sigmoid per class; here the largest logit decides".into());
         }
         Ok(Description {
             sigmoid: true,
             arch: "unet",
             settings,
             normalisation: Normalisation::ZScore,
-            normalisation_from: "torch.hub's example subtracts each image's mean and divides by its deviation",
+            normalisation_from: "torch.hub's example subtracts each image's mean and divides by its standard deviation",
             notes,
         })
     }

@@ -1,8 +1,8 @@
-//! Networks whose checkpoints are recognised, and which this program does not build from a checkpoint.
+//! Networks whose checkpoints are recognised but not supported.
 
 use super::Shapes;
 
-/// Who it is, and names that give it away.
+/// Programs, and the name prefixes that identify them.
 const FOREIGN: &[(&str, &[&str])] = &[
     ("segmentation_models.pytorch", &["encoder.", "decoder.blocks."]),
     ("nnU-Net", &["encoder.stages.", "decoder."]),
@@ -17,10 +17,10 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("torchvision", &["backbone.", "classifier."]),
 ];
 
-/// Why a checkpoint cannot be read, if it is of a network that is known.
+/// Why a checkpoint is not supported, if it belongs to a known network.
 pub fn recognise(keys: &Shapes) -> Option<String> {
     let (name, _) = FOREIGN.iter().find(|(_, prefixes)| prefixes.iter().all(|p| keys.any(p)))?;
     Some(format!(
-        "a checkpoint of {name}, whose architecture is in its code only; write it as ONNX with `torch.onnx.export` and open that"
+        "a checkpoint of {name}, whose architecture is defined only in its code; export it with `torch.onnx.export` and open the ONNX file"
     ))
 }

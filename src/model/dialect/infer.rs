@@ -1,31 +1,31 @@
-//! What the shapes of parameters with canonical names say about their network.
+//! Infers a network's options from the names and shapes of its parameters.
 
 use super::{Origin, Setting, Shapes};
 use crate::error::{Error, Result};
 use serde_json::{Value, json};
 
-/// Options, in the order in which they are shown.
+/// Options, in display order.
 #[derive(Default)]
 pub struct Settings(pub Vec<Setting>);
 
 impl Settings {
-    /// One that follows from the file.
+    /// Adds an option that follows from the file.
     pub fn inferred(&mut self, key: &str, value: impl Into<Value>) {
         self.0.push(Setting { key: key.into(), value: value.into(), origin: Origin::Inferred });
     }
 
-    /// One that does not.
-    pub fn assumed(mut self, key: &str, value: impl Into<Value>, why: &str) -> Self {
-        self.0.push(Setting { key: key.into(), value: value.into(), origin: Origin::Assumed(why.into()) });
+    /// Adds an option that does not, with the reason for its value.
+    pub fn assumed(mut self, key: &str, value: impl Into<Value>, reason: &str) -> Self {
+        self.0.push(Setting { key: key.into(), value: value.into(), origin: Origin::Assumed(reason.into()) });
         self
     }
 
-    /// The value of one.
+    /// The value of an option.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.0.iter().find(|s| s.key == key).map(|s| &s.value)
     }
 
-    /// Whether rows are upsampled bilinearly.
+    /// Whether the decoder upsamples bilinearly.
     pub fn is_bilinear(&self) -> bool {
         self.get("up") == Some(&json!("bilinear"))
     }
@@ -36,7 +36,7 @@ impl Settings {
         Ok(())
     }
 
-    /// `width` where every level has twice the channels of the one above, else all `widths`.
+    /// Adds `width` if the channels double per level, else all `widths`; and `depth`.
     fn widths(&mut self, widths: &[usize]) {
         let width = widths.first().copied().unwrap_or(1);
         if widths.iter().enumerate().all(|(i, &w)| width.checked_shl(i as u32) == Some(w)) {
@@ -60,7 +60,7 @@ fn need(shapes: &Shapes, key: &str, axis: usize) -> Result<usize> {
     dims.get(axis).copied().ok_or_else(few)
 }
 
-/// Everything about a U-Net but padding, `align_corners` and the order of concatenation.
+/// Infers all options of a U-Net except padding, `align_corners` and the order of concatenation.
 pub fn unet(shapes: &Shapes) -> Result<Settings> {
     let mut s = Settings::default();
     s.common(shapes, "enc.0", "head")?;
@@ -70,17 +70,17 @@ pub fn unet(shapes: &Shapes) -> Result<Settings> {
     let depth = levels.saturating_sub(1);
     let bottom = widths.last().copied().unwrap_or(0);
     let lift = shapes.dims("up.0.weight");
-    // The channels that come up into level 0.
+    // Channels of the map that is upsampled into level 0.
     let below = if depth > 1 { need(shapes, "dec.1.conv2.weight", 0)? } else { bottom };
     let up = match lift {
         None => "bilinear",
-        // [in, out, 2, 2] of a transposed convolution, [out, in, 2, 2] of a plain one.
+        // A transposed convolution has [in, out, 2, 2], a plain one [out, in, 2, 2].
         Some(&[from, _, ..]) if from == below => "transpose",
         Some(_) => "nearest_conv",
     };
     let mut slim = false;
     if up == "bilinear" && depth > 0 {
-        // The decoder's deepest level has half of its skip's channels, or all of them.
+        // In a slim network the deepest decoder level has half the channels of its skip connection, else as many.
         let (deepest, skip) = (depth - 1, widths.get(depth - 1).copied().unwrap_or(0));
         let (mid, fused) =
             (format!("dec.{deepest}.conv1.weight"), need(shapes, &format!("dec.{deepest}.conv1.weight"), 1)?);
@@ -109,7 +109,7 @@ pub fn unet(shapes: &Shapes) -> Result<Settings> {
     Ok(s)
 }
 
-/// Everything about a U-Net++ but `align_corners` and the order of concatenation.
+/// Infers all options of a U-Net++ except `align_corners` and the order of concatenation.
 pub fn unet_plus_plus(shapes: &Shapes) -> Result<Settings> {
     let mut s = Settings::default();
     let rows = shapes.count(0, |i| format!("node.x{i}_0.conv2.weight"));
@@ -123,7 +123,7 @@ pub fn unet_plus_plus(shapes: &Shapes) -> Result<Settings> {
     Ok(s)
 }
 
-/// Everything about a U-Net 3+ but `align_corners`, the activation and where the gate acts.
+/// Infers all options of a U-Net 3+ except `align_corners`, the activation and the place of the gate.
 pub fn unet_3_plus(shapes: &Shapes) -> Result<Settings> {
     let mut s = Settings::default();
     s.common(shapes, "enc.0", "head.0")?;

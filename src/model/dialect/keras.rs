@@ -1,5 +1,5 @@
-//! MrGiovanni/UNetPlusPlus, the Keras U-Net++: `conv{row}{column}_{1|2}`, `up{row}{column}`, `output_{j}`, counted from 1.
-//! The names are the same after an export to safetensors with Keras's own layout (`kernel`) or PyTorch's (`weight`).
+//! MrGiovanni/UNetPlusPlus, the Keras U-Net++: `conv{row}{column}_{1|2}`, `up{row}{column}`, `output_{j}`, counted from
+//! 1. A safetensors export has the same names, in Keras's layout (`kernel`) or PyTorch's (`weight`).
 
 use super::infer::{self, Settings};
 use super::{Description, Dialect, Shapes};
@@ -10,7 +10,7 @@ use crate::weights::Normalisation;
 /// The dialect.
 pub struct KerasNested;
 
-/// The layer and the parameter's role, of `conv11_1/conv11_1/kernel:0`, `conv11_1.kernel` or `conv11_1.weight`.
+/// Splits `conv11_1/conv11_1/kernel:0`, `conv11_1.kernel` or `conv11_1.weight` into layer and role.
 fn split(key: &str) -> Option<(&str, &'static str)> {
     let key = key.strip_suffix(":0").unwrap_or(key);
     let (layer, role) = key.rsplit_once(['/', '.'])?;
@@ -29,12 +29,12 @@ fn is_kernel(key: &str) -> bool {
     key.strip_suffix(":0").unwrap_or(key).ends_with("kernel")
 }
 
-/// A digit from 1 on, as a number from 0 on.
+/// Converts a 1-based digit to a 0-based number.
 fn digit(c: char) -> Option<usize> {
     (c.to_digit(10)? as usize).checked_sub(1)
 }
 
-/// The canonical layer.
+/// The canonical name of a layer.
 fn layer(name: &str) -> Option<String> {
     let pair = |text: &str| -> Option<(usize, usize)> {
         let mut chars = text.chars();
@@ -68,8 +68,8 @@ impl Dialect for KerasNested {
         Some(format!("{}.{role}", layer(name)?))
     }
 
-    /// Keras has rows, columns, inputs, outputs; of a transposed convolution rows, columns, outputs, inputs. Both become the
-    /// last two first and swapped: `[out, in, ..]` of a convolution, `[in, out, ..]` of a transposed one.
+    /// Keras stores convolutions as `[h, w, in, out]` and transposed ones as `[h, w, out, in]`; PyTorch as `[out, in,
+    /// h, w]` and `[in, out, h, w]`. The same permutation converts both.
     fn layout(&self, key: &str, tensor: HostTensor) -> Result<HostTensor> {
         if !is_kernel(key) {
             return Ok(tensor);
@@ -96,9 +96,9 @@ impl Dialect for KerasNested {
             arch: "unetpp",
             settings,
             normalisation: Normalisation::Unit,
-            normalisation_from: "the code of its data sets is not part of it",
+            normalisation_from: "the repository has no code for its data sets",
             notes: vec![
-                Message::from("without deep supervision in training, only the last head means anything: ")
+                Message::from("if trained without deep supervision, only the last head is meaningful: ")
                     .then(Hint::model_option_with("deep_supervision", "false")),
             ],
         })

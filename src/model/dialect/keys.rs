@@ -1,14 +1,14 @@
-//! The names of a checkpoint with their shapes, and what wrappers put before all of them.
+//! Names and shapes of a checkpoint, and the prefixes that wrappers add.
 
 use crate::tensor::HostTensor;
 use crate::weights::Weights;
 use std::collections::BTreeMap;
 
-/// What training code wraps a network in: DataParallel, torch.compile, Lightning modules and the like.
+/// Prefixes of wrappers: DataParallel, torch.compile, Lightning modules and the like.
 const PREFIXES: [&str; 7] = ["module.", "_orig_mod.", "model.", "net.", "network.", "unet.", "_model."];
-/// What the network is called where training code keeps other networks beside it.
+/// Prefixes of the network in training code that stores other networks beside it.
 const ROLES: [&str; 4] = ["student.", "generator.", "segmentation_model.", "backbone."];
-/// What those others are called: none of them is a part of the network.
+/// Prefixes of those other modules, none of which is part of the network.
 const COMPANIONS: [&str; 10] = [
     "teacher.",
     "discriminator.",
@@ -22,22 +22,22 @@ const COMPANIONS: [&str; 10] = [
     "metrics.",
 ];
 
-/// Names and dimensions.
+/// Names and dimensions of tensors.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shapes(BTreeMap<String, Vec<usize>>);
 
 impl Shapes {
-    /// Of all tensors.
+    /// Collects the names and dimensions of `tensors`.
     pub fn of<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>) -> Self {
         Self(tensors.into_iter().map(|(k, d)| (k.to_string(), d.to_vec())).collect())
     }
 
-    /// Whether there is a tensor of that name.
+    /// Whether a tensor of that name exists.
     pub fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }
 
-    /// Whether any name begins so.
+    /// Whether any name begins with `prefix`.
     pub fn any(&self, prefix: &str) -> bool {
         self.0.range(prefix.to_string()..).next().is_some_and(|(k, _)| k.starts_with(prefix))
     }
@@ -47,7 +47,7 @@ impl Shapes {
         self.0.get(key).map(Vec::as_slice)
     }
 
-    /// A dimension of a tensor.
+    /// One dimension of a tensor.
     pub fn dim(&self, key: &str, axis: usize) -> Option<usize> {
         self.dims(key)?.get(axis).copied()
     }
@@ -57,57 +57,57 @@ impl Shapes {
         self.0.keys().map(String::as_str)
     }
 
-    /// The first number from `from` on for which `key` is not there.
+    /// Number of consecutive indices, starting at `from`, whose `key` exists.
     pub fn count(&self, from: usize, key: impl Fn(usize) -> String) -> usize {
-        // Each is a name in the file, so the file bounds the loop.
+        // The number of names in the file bounds the loop.
         (from..).take_while(|&i| self.has(&key(i))).count()
     }
 }
 
-/// Takes off what most names begin with, repeatedly. The prefix, the tensors without it, and the names that do not have it.
+/// Strips common prefixes repeatedly. Returns the prefix, the tensors without it, and the names that lack it.
 pub fn without_prefix(weights: Weights) -> (String, Vec<(String, HostTensor)>, Vec<String>) {
     let (mut prefix, mut outside) = (String::new(), Vec::new());
     let mut inner: Vec<(String, HostTensor)> = weights.into_iter().collect();
     while let Some(p) = common_prefix(&inner) {
-        let mut kept = Vec::new();
+        let mut stripped = Vec::new();
         for (key, tensor) in inner {
             match key.strip_prefix(p) {
-                Some(rest) => kept.push((rest.to_string(), tensor)),
+                Some(rest) => stripped.push((rest.to_string(), tensor)),
                 None => outside.push(format!("{prefix}{key}")),
             }
         }
         prefix.push_str(p);
-        inner = kept;
+        inner = stripped;
     }
     (prefix, inner, outside)
 }
 
-/// What is taken off next: a wrapper that most names begin with, or the network's role where all others are companions'.
+/// The next prefix to strip: a wrapper that most names have, or the network's role if all others are companions'.
 fn common_prefix(tensors: &[(String, HostTensor)]) -> Option<&'static str> {
-    let share = |p: &str| tensors.iter().filter(|(k, _)| k.starts_with(p)).count();
+    let count = |p: &str| tensors.iter().filter(|(k, _)| k.starts_with(p)).count();
     let alone = |role: &str| {
         let others = |k: &str| COMPANIONS.iter().any(|c| k.starts_with(c));
-        share(role) > 0 && tensors.iter().all(|(k, _)| k.starts_with(role) || others(k))
+        count(role) > 0 && tensors.iter().all(|(k, _)| k.starts_with(role) || others(k))
     };
-    let wrapper = PREFIXES.into_iter().find(|p| share(p) * 2 > tensors.len());
+    let wrapper = PREFIXES.into_iter().find(|p| count(p) * 2 > tensors.len());
     wrapper.or_else(|| ROLES.into_iter().find(|r| alone(r)))
 }
 
-/// Says which of several networks in a checkpoint is used.
+/// A note on which of several networks in a checkpoint is used.
 pub fn companions(prefix: &str, outside: &[String]) -> Option<String> {
     let companion = COMPANIONS.iter().find(|c| outside.iter().any(|k| k.contains(*c)))?;
     let (used, other) = (prefix.trim_end_matches('.'), companion.trim_end_matches('.'));
     Some(format!("it holds `{used}` and `{other}`; `{used}` is used"))
 }
 
-/// The rest of a name after a number: `("3", ".weight")` of `3.weight`.
+/// Splits off a leading number: `3.weight` gives `(3, ".weight")`.
 pub fn number(text: &str) -> Option<(usize, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
     Some((digits.parse().ok()?, rest))
 }
 
-/// `conv1` and `bn1` for the first layers, `conv2` and `bn2` for the second of a double convolution in a `Sequential`.
+/// Maps the indices of a double convolution in a `Sequential` to names: 0, 1, 3, 4 to `conv1`, `bn1`, `conv2`, `bn2`.
 pub fn sequential(text: &str) -> Option<String> {
     let (slot, rest) = number(text)?;
     let part = match slot {

@@ -1,4 +1,4 @@
-//! milesial/Pytorch-UNet: `inc`, `down1` .., `up1` .. (the deepest first), `outc`; transposed or bilinear.
+//! milesial/Pytorch-UNet: `inc`, `down1` .., `up1` .. (deepest first), `outc`; transposed or bilinear.
 
 use super::infer::{self, Settings};
 use super::keys::{number, sequential};
@@ -6,7 +6,7 @@ use super::{Description, Dialect, Shapes};
 use crate::error::Result;
 use crate::weights::Normalisation;
 
-/// The dialect; names of 2018 and 2019 (`mpconv`) too.
+/// The dialect, including the names of 2018 and 2019 (`mpconv`).
 pub struct Milesial;
 
 impl Milesial {

@@ -1,10 +1,10 @@
-//! Checkpoints of other programs: whose they are, what network they belong to, and which parameter is which.
+//! Checkpoints of other programs: detects the source, infers the network and maps the parameter names.
 //!
-//! A dialect is recognised by names that only it has. Widths, depth, normalisation layers, biases and the way of upsampling
-//! follow from names and shapes; what cannot follow from them (`align_corners`, the order of concatenation, how images
-//! are normalised) takes the value that the dialect's own code has, is reported as assumed, and can be set.
+//! A dialect is recognised by parameter names unique to it. Widths, depth, normalisation layers, biases and the kind of
+//! upsampling follow from names and shapes. Everything else (`align_corners`, the order of concatenation, image
+//! normalisation) takes the value from the source's own code, is reported as assumed, and can be set.
 //!
-//! Adding one: a file with its [`Dialect`], and an entry in [`DIALECTS`].
+//! To add one, write a file with its [`Dialect`] and add an entry to [`DIALECTS`].
 
 mod brain;
 mod foreign;
@@ -27,7 +27,7 @@ use crate::weights::{Checkpoint, Ignored, ModelMetadata, Normalisation, Weights}
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Every dialect known.
+/// All known dialects.
 pub const DIALECTS: &[&dyn Dialect] = &[
     &milesial::Milesial,
     &nested::NestedUNet,
@@ -38,74 +38,74 @@ pub const DIALECTS: &[&dyn Dialect] = &[
     &native::Native,
 ];
 
-/// Options beside the architecture's own that can be set.
+/// Options that can be set in addition to the architecture's.
 const NORMALISATION: &str = "normalisation";
 const CLASSES: &str = "classes";
-/// Names that an error lists.
+/// Maximum number of names that an error lists.
 const LISTED: usize = 5;
 
-/// How a program's checkpoints name the parameters of a network of the family.
+/// A checkpoint source: how a program names and stores the parameters of a network of the family.
 pub trait Dialect: Sync {
-    /// The repository or program, as users know it.
+    /// The repository or program, for users.
     fn name(&self) -> &'static str;
 
-    /// Whether the names, without their common prefix, are this dialect's.
+    /// Whether the names, without their common prefix, belong to this dialect.
     fn recognise(&self, keys: &Shapes) -> bool;
 
-    /// The canonical name of a parameter; `None` for a name that the dialect does not have.
+    /// The canonical name of a parameter; `None` if the dialect has no such name.
     fn rename(&self, key: &str, keys: &Shapes) -> Option<String>;
 
-    /// The tensor as PyTorch lays it out.
+    /// Converts a tensor to PyTorch's layout.
     fn layout(&self, _key: &str, tensor: HostTensor) -> Result<HostTensor> {
         Ok(tensor)
     }
 
-    /// What network it is; `shapes` has canonical names.
+    /// Infers the network; `shapes` has canonical names.
     fn describe(&self, shapes: &Shapes) -> Result<Description>;
 }
 
-/// What a dialect says of a checkpoint.
+/// The network of a checkpoint, as its dialect infers it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Description {
     /// Architecture id.
     pub arch: &'static str,
     /// Its options, inferred and assumed.
     pub settings: Vec<Setting>,
-    /// Whether the original's forward ends with a sigmoid that the outputs here do not have.
+    /// Whether the original `forward` ends with a sigmoid that the outputs here lack.
     pub sigmoid: bool,
-    /// How images are normalised, which no checkpoint says.
+    /// Image normalisation, which no checkpoint records.
     pub normalisation: Normalisation,
-    /// Where that is from.
+    /// The source of that assumption.
     pub normalisation_from: &'static str,
-    /// What else differs from the original program.
+    /// Other differences from the original program.
     pub notes: Vec<Message>,
 }
 
-/// A checkpoint in this program's terms.
+/// A checkpoint converted to this program's conventions.
 #[derive(Debug)]
 pub struct Understood {
     /// Architecture, options, normalisation.
     pub metadata: ModelMetadata,
-    /// The parameters by canonical names.
+    /// The parameters by canonical name.
     pub weights: Weights,
-    /// What became of every name in the file.
+    /// How every name in the file was used.
     pub report: Report,
 }
 
-/// Understands a checkpoint without metadata. `set` has options that override what would be assumed: those of the
-/// architecture, `normalisation` and `classes`.
+/// Converts a checkpoint without metadata. `set` overrides what would be assumed: options of the architecture,
+/// `normalisation` and `classes`.
 pub fn understand(checkpoint: Checkpoint, set: &Map<String, Value>) -> Result<Understood> {
     let Checkpoint { weights, mut ignored, notes, .. } = checkpoint;
     let mut notes: Vec<Message> = notes.into_iter().map(Message::from).collect();
     let (prefix, inner, outside) = keys::without_prefix(weights);
     notes.extend(keys::companions(&prefix, &outside).map(Message::from));
     for key in outside {
-        let reason = format!("not one of the network's, which begin with `{prefix}`");
+        let reason = format!("not a parameter of the network, whose names begin with `{prefix}`");
         ignored.push(Ignored { key, reason });
     }
     let (counters, inner): (Vec<_>, Vec<_>) = inner.into_iter().partition(|(k, _)| k.ends_with("num_batches_tracked"));
     for (key, _) in counters {
-        ignored.push(Ignored { key: format!("{prefix}{key}"), reason: "counts batches of training".into() });
+        ignored.push(Ignored { key: format!("{prefix}{key}"), reason: "counter of training batches".into() });
     }
     let shapes = Shapes::of(inner.iter().map(|(k, t)| (k.as_str(), t.dims())));
     let dialect = recognise(&shapes)?;
@@ -118,7 +118,7 @@ pub fn understand(checkpoint: Checkpoint, set: &Map<String, Value>) -> Result<Un
         let tensor = dialect.layout(&key, tensor)?;
         if weights.insert(name.clone(), tensor).is_some() {
             let keys: Vec<_> = matched.iter().filter(|m: &&Matched| m.name == name).map(|m| m.key.clone()).collect();
-            let reason = format!("`{}` and `{prefix}{key}` are both `{name}`", keys.join("`, `"));
+            let reason = format!("`{}` and `{prefix}{key}` both map to `{name}`", keys.join("`, `"));
             return Err(Error::invalid(dialect.name(), reason));
         }
         matched.push(Matched { key: format!("{prefix}{key}"), name });
@@ -141,18 +141,18 @@ pub fn understand(checkpoint: Checkpoint, set: &Map<String, Value>) -> Result<Un
     for m in &ignored {
         log::debug!("{}: {}", m.key, m.reason);
     }
-    let kept: BTreeSet<&str> = matched.iter().map(|m| m.name.as_str()).collect();
-    let weights = weights.iter().filter(|(k, _)| kept.contains(k)).map(|(k, t)| (k.to_string(), t.clone())).collect();
+    let used: BTreeSet<&str> = matched.iter().map(|m| m.name.as_str()).collect();
+    let weights = weights.iter().filter(|(k, _)| used.contains(k)).map(|(k, t)| (k.to_string(), t.clone())).collect();
     notes.extend(description.notes);
     let report =
         Report { dialect: dialect.name(), prefix, settings, notes, sigmoid: description.sigmoid, matched, ignored };
     Ok(Understood { metadata, weights, report })
 }
 
-/// The one dialect that has these names.
+/// The only dialect that matches the names.
 fn recognise(shapes: &Shapes) -> Result<&'static dyn Dialect> {
-    let fits: Vec<_> = DIALECTS.iter().filter(|d| d.recognise(shapes)).collect();
-    match fits[..] {
+    let matches: Vec<_> = DIALECTS.iter().filter(|d| d.recognise(shapes)).collect();
+    match matches[..] {
         [one] => Ok(*one),
         [] => {
             if let Some(reason) = foreign::recognise(shapes) {
@@ -161,21 +161,21 @@ fn recognise(shapes: &Shapes) -> Result<&'static dyn Dialect> {
             let known: Vec<_> = DIALECTS.iter().map(|d| d.name()).collect();
             let first: Vec<_> = shapes.keys().take(LISTED).map(|k| format!("`{k}`")).collect();
             let reason = format!(
-                "no `unet` metadata, and names of no dialect that is known ({}); they begin with {}",
+                "no `unet` metadata, and the names match no known dialect ({}); the first are {}",
                 known.join(", "),
                 first.join(", ")
             );
             Err(Error::invalid("checkpoint", reason))
         }
         _ => {
-            let names: Vec<_> = fits.iter().map(|d| d.name()).collect();
-            let reason = format!("the names fit more than one dialect: {}", names.join(" and "));
+            let names: Vec<_> = matches.iter().map(|d| d.name()).collect();
+            let reason = format!("the names match more than one dialect: {}", names.join(" and "));
             Err(Error::invalid("checkpoint", reason))
         }
     }
 }
 
-/// The architecture's options with what the user set.
+/// The architecture's options, overridden by the user's.
 fn settings(description: &Description, set: &Map<String, Value>) -> Vec<Setting> {
     let mut all: BTreeMap<String, Setting> = BTreeMap::new();
     let mut order = Vec::new();
@@ -190,7 +190,7 @@ fn settings(description: &Description, set: &Map<String, Value>) -> Vec<Setting>
     order.iter().filter_map(|k| all.remove(k)).collect()
 }
 
-/// What concerns images rather than the network.
+/// Settings of images rather than of the network.
 fn image_settings(m: &mut ModelMetadata, d: &Description, set: &Map<String, Value>) -> Result<Vec<Setting>> {
     fn wrong(key: &'static str) -> impl Fn(serde_json::Error) -> Error {
         move |e| Error::invalid(Hint::model_option(key), e.to_string())
@@ -216,7 +216,7 @@ fn image_settings(m: &mut ModelMetadata, d: &Description, set: &Map<String, Valu
     Ok(out)
 }
 
-/// Every parameter of the network must be there, and every name of the file must have a place.
+/// Checks that the file has every parameter of the network, and that every name in the file is accounted for.
 fn account(
     dialect: &dyn Dialect,
     network: &dyn Architecture,
@@ -252,20 +252,21 @@ fn account(
         let reason = format!("{} parameters are missing: {}", missing.len(), listed(&missing));
         return Err(Error::invalid(dialect.name(), reason));
     }
-    // A layer more is another network, whose results would be wrong without a word.
+    // An extra layer means a different network: ignoring it would silently give wrong results.
     if !unknown.is_empty() {
         let names: Vec<_> = unknown.iter().map(|k| format!("`{k}`")).collect();
-        let reason = format!("{} parameters have no place in the network: {}", names.len(), listed(&names));
+        let reason = format!("{} parameters are not part of the network: {}", names.len(), listed(&names));
         return Err(Error::invalid(dialect.name(), reason));
     }
     let used: BTreeSet<&str> = graph.parameters().map(|p| p.0).collect();
-    let (kept, spare): (Vec<_>, Vec<_>) = std::mem::take(matched).into_iter().partition(|m| used.contains(&m.name[..]));
+    let (in_use, spare): (Vec<_>, Vec<_>) =
+        std::mem::take(matched).into_iter().partition(|m| used.contains(&m.name[..]));
     for m in spare {
-        // Heads and nodes that an option leaves out: `level`, `deep_supervision`.
+        // Heads and nodes left out by `level` or `deep_supervision`.
         let reason = format!("`{}` is not part of the network with these options", m.name);
         ignored.push(Ignored { key: m.key, reason });
     }
-    *matched = kept;
+    *matched = in_use;
     Ok(())
 }
 

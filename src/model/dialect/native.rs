@@ -1,14 +1,14 @@
-//! This program's own names in a file without its metadata.
+//! This program's own names, in a file without its metadata.
 
 use super::infer::{self, Settings};
 use super::{Description, Dialect, Shapes};
 use crate::error::Result;
 use crate::weights::Normalisation;
 
-/// The canonical names themselves.
+/// The dialect of canonical names.
 pub struct Native;
 
-const WHY: &str = "this program's default; the file has no metadata";
+const DEFAULT: &str = "this program's default; the file has no metadata";
 
 impl Dialect for Native {
     fn name(&self) -> &'static str {
@@ -29,17 +29,20 @@ impl Dialect for Native {
     fn describe(&self, shapes: &Shapes) -> Result<Description> {
         let (arch, Settings(settings)) = if shapes.any("node.") {
             let s = infer::unet_plus_plus(shapes)?;
-            ("unetpp", s.assumed("skip_first", true, WHY).assumed("align_corners", true, WHY))
+            ("unetpp", s.assumed("skip_first", true, DEFAULT).assumed("align_corners", true, DEFAULT))
         } else if shapes.any("skip.") {
-            let s =
-                infer::unet_3_plus(shapes)?.assumed("align_corners", false, WHY).assumed("activation", "sigmoid", WHY);
-            ("unet3p", if shapes.has("cgm.weight") { s.assumed("cgm_gate", "prob", WHY) } else { s })
+            let s = infer::unet_3_plus(shapes)?.assumed("align_corners", false, DEFAULT).assumed(
+                "activation",
+                "sigmoid",
+                DEFAULT,
+            );
+            ("unet3p", if shapes.has("cgm.weight") { s.assumed("cgm_gate", "prob", DEFAULT) } else { s })
         } else {
             let s =
-                infer::unet(shapes)?.assumed("padding", "same", "what most code does").assumed("skip_first", true, WHY);
-            ("unet", if s.is_bilinear() { s.assumed("align_corners", true, WHY) } else { s })
+                infer::unet(shapes)?.assumed("padding", "same", "as in most code").assumed("skip_first", true, DEFAULT);
+            ("unet", if s.is_bilinear() { s.assumed("align_corners", true, DEFAULT) } else { s })
         };
         let (normalisation, notes) = (Normalisation::Unit, vec![]);
-        Ok(Description { sigmoid: false, arch, settings, normalisation, normalisation_from: WHY, notes })
+        Ok(Description { sigmoid: false, arch, settings, normalisation, normalisation_from: DEFAULT, notes })
     }
 }

@@ -1,4 +1,4 @@
-//! 4uiiurz1/pytorch-nested-unet: `conv{i}_{j}` for every node, `final` or `final1` .. `final4`; and its plain U-Net.
+//! 4uiiurz1/pytorch-nested-unet: `conv{i}_{j}` per node, `final` or `final1` .. `final4`; and its plain U-Net.
 
 use super::infer::{self, Settings};
 use super::keys::number;
@@ -8,13 +8,13 @@ use crate::weights::Normalisation;
 
 /// `NestedUNet`.
 pub struct NestedUNet;
-/// `UNet` of the same file: an encoder `conv{i}_0`, a decoder along the diagonal.
+/// `UNet` from the same source file: encoder `conv{i}_0`, decoder along the anti-diagonal.
 pub struct PlainUNet;
 
 const UP: &str = "its nn.Upsample has align_corners=True";
-const IMAGES: &str = "albumentations' Normalize, and then / 255";
+const IMAGES: &str = "albumentations' Normalize, followed by / 255";
 
-/// `(i, j, conv1.weight)` of `conv{i}_{j}.conv1.weight`.
+/// Splits `conv{i}_{j}.conv1.weight` into `(i, j, "conv1.weight")`.
 fn node(key: &str) -> Option<(usize, usize, &str)> {
     let (i, rest) = number(key.strip_prefix("conv")?)?;
     let (j, rest) = number(rest.strip_prefix('_')?)?;
@@ -27,14 +27,14 @@ fn depth(keys: &Shapes) -> usize {
     keys.count(1, |i| format!("conv{i}_0.conv1.weight"))
 }
 
-/// ImageNet's mean and deviation for three channels, as its training script has it: applied, and then divided by 255.
+/// ImageNet's mean and standard deviation for three channels, then a division by 255, as in the training script.
 fn images(shapes: &Shapes, first: &str) -> (Normalisation, Vec<Message>) {
     if shapes.dim(first, 1) != Some(3) {
-        return (Normalisation::Unit, vec!["the original is made for three channels".into()]);
+        return (Normalisation::Unit, vec!["the original expects three channels".into()]);
     }
     // 0.229, 0.224 and 0.225 times 255.
     let std = vec![58.395, 57.12, 57.375];
-    let note = "the original reads images by OpenCV, as blue, green, red; here they are red, green, blue";
+    let note = "the original reads images with OpenCV, in the order blue, green, red; here it is red, green, blue";
     (Normalisation::Fixed { mean: vec![0.485, 0.456, 0.406], std }, vec![note.into()])
 }
 

@@ -1,28 +1,28 @@
-//! What became of a checkpoint of another program.
+//! How a checkpoint of another program was interpreted.
 
 use crate::error::Message;
 use crate::weights::Ignored;
 use serde_json::Value;
 
-/// Where an option's value is from.
+/// The origin of an option's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Names and shapes of the file.
+    /// Inferred from names and shapes in the file.
     Inferred,
-    /// The dialect's own code, and why.
+    /// Assumed, with the reason.
     Assumed(String),
-    /// The user.
+    /// Set by the user.
     Set,
 }
 
 /// An option of the network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
-    /// As in a checkpoint's config.
+    /// Key, as in a checkpoint's config.
     pub key: String,
     /// Its value.
     pub value: Value,
-    /// Where the value is from.
+    /// Origin of the value.
     pub origin: Origin,
 }
 
@@ -38,24 +38,24 @@ pub struct Matched {
 /// Accounts for every name in a file and every option of the network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// Whose names they are.
+    /// The recognised dialect.
     pub dialect: &'static str,
-    /// What all names began with; may be empty.
+    /// The common prefix of all names; may be empty.
     pub prefix: String,
-    /// Options of the network and of its images.
+    /// Options of the network and of image normalisation.
     pub settings: Vec<Setting>,
-    /// What differs from the original program.
+    /// Differences from the original program.
     pub notes: Vec<Message>,
-    /// Whether the original program's forward ends with a sigmoid that the outputs here do not have.
+    /// Whether the original `forward` ends with a sigmoid that the outputs here lack.
     pub sigmoid: bool,
     /// Parameters that are used.
     pub matched: Vec<Matched>,
-    /// What is not used, and why.
+    /// Parameters that are not used, and why.
     pub ignored: Vec<Ignored>,
 }
 
 impl Report {
-    /// Of a kind of file of which nothing is to be said yet.
+    /// An empty report for a kind of file.
     pub fn new(dialect: &'static str) -> Self {
         Self {
             dialect,
@@ -68,15 +68,15 @@ impl Report {
         }
     }
 
-    /// What the file is, with an article.
+    /// The kind of file, with an article.
     pub fn heading(&self) -> String {
         if self.dialect == "ONNX" { "an ONNX file".into() } else { format!("a checkpoint of {}", self.dialect) }
     }
 
-    /// What was assumed: `key=value (why)` each.
+    /// The assumptions, each as `key=value (reason)`.
     pub fn assumed(&self) -> Vec<String> {
         let one = |s: &Setting| match &s.origin {
-            Origin::Assumed(why) => Some(format!("{}={} ({why})", s.key, s.shown())),
+            Origin::Assumed(reason) => Some(format!("{}={} ({reason})", s.key, s.shown())),
             Origin::Inferred | Origin::Set => None,
         };
         self.settings.iter().filter_map(one).collect()
@@ -84,7 +84,7 @@ impl Report {
 }
 
 impl Setting {
-    /// The value as a setting of the model has it.
+    /// The value as it is written in a model setting.
     pub fn shown(&self) -> String {
         match &self.value {
             Value::String(word) => word.clone(),

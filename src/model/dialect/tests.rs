@@ -2,7 +2,7 @@ use super::*;
 use crate::model::{UNet, UNet3Plus, UNetPlusPlus};
 use serde_json::json;
 
-/// Weights of every parameter of a network; each element has its own value.
+/// Weights for every parameter of a network; all elements of a parameter differ.
 fn random(network: &dyn Architecture) -> Weights {
     let size = network.size_rule().minimum;
     let graph = whole_graph(network, 1, size, size).unwrap();
@@ -58,9 +58,9 @@ fn same() -> UNet {
 }
 
 #[test]
-fn a_network_beside_others_is_told_by_its_role() {
+fn role_prefix_selects_the_network() {
     let weights = random(&same());
-    let with = |role: &str, other: &str| {
+    let with_other = |role: &str, other: &str| {
         let both = weights.iter().flat_map(|(k, t)| {
             [(format!("{role}{}", milesial(k)), t.clone()), (format!("{other}{}", milesial(k)), t.clone())]
         });
@@ -70,18 +70,18 @@ fn a_network_beside_others_is_told_by_its_role() {
         let alone = understand(renamed(&weights, |k| format!("{role}{}", milesial(k))), &Map::new()).unwrap();
         assert_eq!((alone.weights.len(), alone.report.prefix), (weights.len(), role.to_string()));
         assert!(alone.report.notes.iter().all(|n| !n.to_string().starts_with("it holds")));
-        let found = with(role, "teacher.").unwrap();
+        let found = with_other(role, "teacher.").unwrap();
         let name = role.trim_end_matches('.');
         assert_eq!(found.weights.len(), weights.len());
         let note = format!("it holds `{name}` and `teacher`; `{name}` is used");
         assert!(found.report.notes.contains(&Message::from(&note)), "{:?}", found.report.notes);
     }
-    // A head beside a backbone is a part of the network: nothing may be left out.
-    assert!(with("backbone.", "head.").is_err());
+    // A head beside a backbone is part of the network and must not be dropped.
+    assert!(with_other("backbone.", "head.").is_err());
 }
 
 #[test]
-fn milesial_transposed_and_bilinear_with_prefixes() {
+fn milesial_transposed_and_bilinear_with_prefix() {
     let bilinear = UNet { up: crate::model::Up::Bilinear, slim: true, ..same() };
     for network in [same(), bilinear] {
         let weights = random(&network);
@@ -129,7 +129,7 @@ fn assumptions_are_reported_and_can_be_set() {
 }
 
 #[test]
-fn brain_segmentation_has_up_then_skip() {
+fn brain_segmentation_concatenates_up_first() {
     let network = UNet { skip_first: false, out_channels: 1, ..same() };
     let got = understand(renamed(&random(&network), brain), &Map::new()).unwrap();
     assert_eq!(got.weights, random(&network));
@@ -138,7 +138,7 @@ fn brain_segmentation_has_up_then_skip() {
 }
 
 #[test]
-fn keras_kernels_are_turned() {
+fn keras_kernels_are_transposed() {
     let network = UNetPlusPlus { width: 2, depth: 2, norm: false, skip_first: false, ..UNetPlusPlus::default() };
     let weights = random(&network);
     let layer = |k: &str| {
@@ -193,7 +193,7 @@ fn own_names_need_no_metadata() {
 }
 
 #[test]
-fn what_is_missing_or_too_much_is_named() {
+fn missing_and_extra_parameters_are_reported() {
     let weights = random(&same());
     let mut given = renamed(&weights, milesial);
     given.weights.remove("up2.conv.double_conv.3.weight");
@@ -206,7 +206,7 @@ fn what_is_missing_or_too_much_is_named() {
     assert!(e.contains("1 parameters are missing: `enc.2.bn2.running_var` (nearest name in the file: `inc."), "{e}");
     let mut given = renamed(&weights, milesial);
     given.weights.insert("att1.psi.weight", tensor(&[2]));
-    assert!(error(given).contains("1 parameters have no place in the network: `att1.psi.weight`"));
+    assert!(error(given).contains("1 parameters are not part of the network: `att1.psi.weight`"));
     let mut given = renamed(&weights, milesial);
     given.weights.insert("up4.conv.double_conv.0.weight", tensor(&[4, 9, 3, 3]));
     let e = error(given);
@@ -217,15 +217,12 @@ fn what_is_missing_or_too_much_is_named() {
 }
 
 #[test]
-fn no_dialect_and_two_dialects_are_errors() {
+fn unknown_and_ambiguous_dialects_are_errors() {
     let tensor = HostTensor::new([1, 1, 3, 3], vec![0.0; 9]).unwrap();
     let named = |names: &[&str]| error(checkpoint(names.iter().map(|n| (n.to_string(), tensor.clone()))));
     let e = named(&["a.weight", "b.weight"]);
-    assert!(
-        e.contains("names of no dialect that is known (milesial/Pytorch-UNet, ") && e.contains("`a.weight`"),
-        "{e}"
-    );
-    assert!(named(&[]).contains("names of no dialect"));
+    assert!(e.contains("the names match no known dialect (milesial/Pytorch-UNet, ") && e.contains("`a.weight`"), "{e}");
+    assert!(named(&[]).contains("match no known dialect"));
     let e = named(&["encoder.conv1.weight", "decoder.blocks.0.conv1.0.weight"]);
     assert!(e.contains("a checkpoint of segmentation_models.pytorch") && e.contains("ONNX"), "{e}");
     let e = named(&["encoder.blocks.0.block.1.weight", "decoder.samplers.0.conv.weight"]);
@@ -238,6 +235,6 @@ fn no_dialect_and_two_dialects_are_errors() {
     let e = error(given);
     assert_eq!(
         e,
-        "checkpoint: the names fit more than one dialect: milesial/Pytorch-UNet and unet (names without metadata)"
+        "checkpoint: the names match more than one dialect: milesial/Pytorch-UNet and unet (names without metadata)"
     );
 }

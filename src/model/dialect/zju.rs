@@ -6,10 +6,10 @@ use super::{Description, Dialect, Shapes};
 use crate::error::Result;
 use crate::weights::Normalisation;
 
-/// The dialect. Its levels count from 1.
+/// The dialect; it counts levels from 1.
 pub struct UNet3Plus;
 
-/// `conv` or `bn` with what follows.
+/// Returns names that begin with `conv.` or `bn.`.
 fn layer(text: &str) -> Option<&str> {
     (text.starts_with("conv.") || text.starts_with("bn.")).then_some(text)
 }

@@ -8,7 +8,7 @@ use super::proto::{AttributeProto, NodeProto, TensorProto};
 pub struct Attributes<'a>(pub &'a [AttributeProto]);
 
 impl<'a> Attributes<'a> {
-    /// Of a node.
+    /// The attributes of `node`.
     pub fn of(node: &'a NodeProto) -> Self {
         Self(&node.attribute)
     }
@@ -17,17 +17,17 @@ impl<'a> Attributes<'a> {
         self.0.iter().find(|a| a.name == name)
     }
 
-    /// Whether there is one of that name.
+    /// Whether an attribute exists.
     pub fn has(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 
-    /// A whole number, if it is there.
+    /// An integer, if present.
     pub fn int(&self, name: &str) -> Option<i64> {
         self.find(name).map(|a| a.i.unwrap_or_default())
     }
 
-    /// Yes or no.
+    /// A boolean, stored as an integer.
     pub fn flag(&self, name: &str, default: bool) -> bool {
         self.int(name).map_or(default, |v| v != 0)
     }
@@ -37,22 +37,22 @@ impl<'a> Attributes<'a> {
         self.find(name).map_or(default, |a| a.f.unwrap_or_default())
     }
 
-    /// A list of whole numbers, if it is there.
+    /// A list of integers, if present.
     pub fn ints(&self, name: &str) -> Option<&'a [i64]> {
         self.find(name).map(|a| &a.ints[..])
     }
 
-    /// A list of floats, if it is there.
+    /// A list of floats, if present.
     pub fn floats(&self, name: &str) -> Option<&'a [f32]> {
         self.find(name).map(|a| &a.floats[..])
     }
 
-    /// A tensor, if it is there.
+    /// A tensor, if present.
     pub fn tensor(&self, name: &str) -> Option<&'a TensorProto> {
         self.find(name).and_then(|a| a.t.as_deref())
     }
 
-    /// A text.
+    /// A string.
     pub fn text(&self, name: &str, default: &'static str) -> Result<&'a str, Reason> {
         let Some(a) = self.find(name) else { return Ok(default) };
         std::str::from_utf8(a.s.as_deref().unwrap_or_default()).map_err(|_| format!("`{name}` is not text").into())
@@ -77,7 +77,7 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// Most pixels of a kernel, stride, dilation or padding: more than any network has.
+/// Maximum kernel size, stride, dilation or padding, in pixels: more than any network has.
 const MAX_LENGTH: i64 = 1 << 16;
 
 fn length(name: &str, v: i64) -> Result<usize, Reason> {

@@ -1,4 +1,4 @@
-//! How an ONNX network's output becomes probabilities, and these a class.
+//! How an ONNX network's output is converted to probabilities and classes.
 
 use super::range::{Meaning, Reading};
 use crate::error::Result;
@@ -11,39 +11,39 @@ use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
 
-/// How an output becomes probabilities, and these a class.
+/// How an output is converted to probabilities and classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// The network ends in a sigmoid: a class where its channel is above one half.
+    /// The network ends in a sigmoid: a class where its channel exceeds 0.5.
     AfterSigmoid,
-    /// The network ends in a softmax: the largest channel.
+    /// The network ends in a softmax: the class is the largest channel.
     AfterSoftmax,
-    /// A sigmoid is to be applied.
+    /// The output is logits for a sigmoid.
     Sigmoid,
-    /// A softmax is to be applied.
+    /// The output is logits for a softmax.
     Softmax,
-    /// The network gives what a sigmoid gives times 255.
+    /// The output is a sigmoid times 255.
     #[serde(rename = "after_sigmoid_255")]
     AfterSigmoid255,
-    /// The network gives what a softmax gives times 255.
+    /// The output is a softmax times 255.
     #[serde(rename = "after_softmax_255")]
     AfterSoftmax255,
-    /// The network gives the logarithm of a sigmoid.
+    /// The output is the logarithm of a sigmoid.
     AfterLogSigmoid,
-    /// The network gives the logarithm of a softmax.
+    /// The output is the logarithm of a softmax.
     AfterLogSoftmax,
-    /// The network gives the number of the class.
+    /// The output is the class id.
     #[serde(skip)]
     ClassIds,
 }
 
 impl Ending {
-    /// What the setting `activation` takes.
+    /// Values of the setting `activation`.
     pub const SETTINGS: &'static str = "sigmoid, softmax, after_sigmoid, after_softmax, after_sigmoid_255, \
                                         after_softmax_255, after_log_sigmoid, after_log_softmax";
 
-    /// As settings spell it.
+    /// The name in settings.
     pub fn name(self) -> &'static str {
         match self {
             Self::AfterSigmoid => "after_sigmoid",
@@ -58,104 +58,104 @@ impl Ending {
         }
     }
 
-    /// Whether the channels are of one question.
+    /// Whether the channels are mutually exclusive classes.
     fn competes(self) -> bool {
         matches!(self, Self::AfterSoftmax | Self::Softmax | Self::AfterSoftmax255 | Self::AfterLogSoftmax)
     }
 }
 
-/// What was decided of an output.
+/// The interpretation of an output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// How it becomes probabilities.
+    /// How it is converted to probabilities.
     pub ending: Ending,
-    /// What probabilities were multiplied with.
+    /// Factor by which probabilities are scaled, such as 255.
     scale: f64,
-    /// Whether probabilities may lie a little outside of 0..1.
+    /// Whether probabilities may slightly exceed 0..1.
     clip: bool,
-    /// Of [`Ending::ClassIds`].
+    /// Number of classes for [`Ending::ClassIds`].
     ids: usize,
-    /// Why; nothing if it was set.
-    why: Option<String>,
+    /// The reason; `None` if set by the user.
+    reason: Option<String>,
 }
 
-/// Most classes whose numbers are told apart.
+/// Maximum number of classes of an output of class ids.
 const MAX_IDS: usize = 256;
 
 impl Decision {
-    /// As the user says.
+    /// As set by the user.
     pub fn set(ending: Ending) -> Self {
         let scale = match ending {
             Ending::AfterSigmoid255 | Ending::AfterSoftmax255 => 255.0,
             _ => 1.0,
         };
-        Self { ending, scale, clip: false, ids: 0, why: None }
+        Self { ending, scale, clip: false, ids: 0, reason: None }
     }
 
-    /// As the file's arithmetic shows, for an output of so many channels.
+    /// As inferred from the file's arithmetic, for an output of `channels` channels.
     pub fn of(reading: &Reading, channels: usize) -> Self {
         let [lo, hi] = reading.bounds;
         let single = channels == 1;
         let compete = reading.compete;
         let channel = match (single, compete) {
-            (true, _) => "a class where it is above one half",
-            (_, true) => "its channels are of one softmax, the largest is the class",
+            (true, _) => "a class where it is above 0.5",
+            (_, true) => "its channels form one softmax, the largest is the class",
             (_, false) => {
-                "each channel by itself, since nothing makes them sum to 1: the largest is the class if it is above one half, \
+                "each channel by itself, since they need not sum to 1: the largest is the class if it is above 0.5, \
                  else the background"
             }
         };
         let pick = |alone: Ending, together: Ending| if compete && !single { together } else { alone };
-        let made = |ending: Ending, scale: f64, why: String| Self {
+        let with_reason = |ending: Ending, scale: f64, reason: String| Self {
             clip: reading.overshoots,
             scale,
-            why: Some(why),
+            reason: Some(reason),
             ..Self::set(ending)
         };
         match reading.meaning {
             Meaning::Classes(n) if n <= MAX_IDS => Self {
                 ids: n,
-                ..made(Ending::ClassIds, 1.0, format!("its output is the number of a class, 0 to {}", n - 1))
+                ..with_reason(Ending::ClassIds, 1.0, format!("its output is a class id, 0 to {}", n - 1))
             },
             Meaning::Probability(1.0) => {
-                let cubic = if reading.overshoots { " but for what a cubic resize overshoots" } else { "" };
-                let why = format!("its output lies in 0..1 whatever goes in{cubic}: {channel}");
-                made(pick(Ending::AfterSigmoid, Ending::AfterSoftmax), 1.0, why)
+                let cubic = if reading.overshoots { " except for the overshoot of a cubic resize" } else { "" };
+                let reason = format!("its output lies in 0..1 for any input{cubic}: {channel}");
+                with_reason(pick(Ending::AfterSigmoid, Ending::AfterSoftmax), 1.0, reason)
             }
             Meaning::Probability(scale) => {
-                let why =
-                    format!("its output lies in 0..{scale} whatever goes in and is divided by {scale}: {channel}");
-                made(pick(Ending::AfterSigmoid255, Ending::AfterSoftmax255), scale, why)
+                let reason =
+                    format!("its output lies in 0..{scale} for any input and is divided by {scale}: {channel}");
+                with_reason(pick(Ending::AfterSigmoid255, Ending::AfterSoftmax255), scale, reason)
             }
             Meaning::Log => {
-                let why = format!("its output is never above 0, so logarithms of probabilities: {channel}");
-                made(pick(Ending::AfterLogSigmoid, Ending::AfterLogSoftmax), 1.0, why)
+                let reason = format!("its output never exceeds 0, so it is logarithms of probabilities: {channel}");
+                with_reason(pick(Ending::AfterLogSigmoid, Ending::AfterLogSoftmax), 1.0, reason)
             }
             Meaning::Logit | Meaning::Classes(_) => {
                 let short = |v: f64| if v.is_finite() { format!("{v:.4}") } else { format!("{v}") };
                 let range = match (lo.is_finite(), hi.is_finite()) {
-                    (false, false) => "can be any number".to_string(),
-                    _ => format!("lies between {} and {}, which is no scale of probabilities", short(lo), short(hi)),
+                    (false, false) => "is unbounded".to_string(),
+                    _ => format!("lies between {} and {}, which is not a range of probabilities", short(lo), short(hi)),
                 };
                 let ending = if single { Ending::Sigmoid } else { Ending::Softmax };
                 let classes = if single { "a class where it is above 0" } else { "the largest channel is the class" };
-                made(ending, 1.0, format!("its output {range}: taken for logits, {classes}"))
+                with_reason(ending, 1.0, format!("its output {range}: treated as logits, {classes}"))
             }
         }
     }
 
-    /// For a report of what was assumed.
+    /// The setting for a report of assumptions.
     pub fn setting(&self) -> Setting {
-        let origin = self.why.clone().map_or(Origin::Set, Origin::Assumed);
+        let origin = self.reason.clone().map_or(Origin::Set, Origin::Assumed);
         Setting { key: "activation".into(), value: json!(self.ending.name()), origin }
     }
 
-    /// Whether a plain sigmoid or softmax follows the output.
+    /// Whether the output is logits.
     pub fn of_logits(&self) -> bool {
         matches!(self.ending, Ending::Sigmoid | Ending::Softmax)
     }
 
-    /// Classes of the mask for an output of so many channels.
+    /// Classes of the mask for an output of `channels` channels.
     pub fn classes(&self, channels: usize) -> usize {
         match self.ending {
             Ending::ClassIds => self.ids,
@@ -164,7 +164,7 @@ impl Decision {
         }
     }
 
-    /// The probabilities of an output, and how they make a class.
+    /// Adds the conversion to probabilities. Returns them with the mask rule.
     pub fn probability(&self, graph: &mut Graph, value: ValueId) -> Result<(ValueId, MaskRule)> {
         let label = "probability";
         let channels = graph.shape(value).c;
@@ -196,7 +196,7 @@ impl Decision {
     }
 }
 
-/// A number as a parameter.
+/// A constant number as a parameter.
 fn number(graph: &mut Graph, label: &str, v: f32) -> Result<ValueId> {
     let compute = move |_: &[&HostTensor]| HostTensor::new([1], vec![v]);
     graph.derived(format!("{label} {v}"), &[1], Derived { from: vec![], compute: Arc::new(compute) })

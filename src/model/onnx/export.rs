@@ -1,6 +1,6 @@
-//! A network of the family as an ONNX file (opset 17): its graph as it was built, before any rewriting, with free batch and
-//! image size where the network allows it. The file's properties hold the same description as a native checkpoint's, so
-//! that reading it back gives the same model.
+//! Export of a network of the family to ONNX (opset 17). The graph is written before any rewriting, with free batch
+//! size and, if the network allows it, free image size. The file's properties hold the metadata of a native checkpoint,
+//! so that reading it back gives the same model.
 
 use super::nodes::{Emitter, tensor};
 use super::proto::{DataType, TensorProto};
@@ -17,16 +17,16 @@ use crate::weights::{Checkpoint, MAX_BYTES, METADATA_KEY, ModelMetadata, Weights
 use prost::Message;
 use std::path::Path;
 
-/// Version of ONNX's operators that is written.
+/// Opset version that is written.
 pub const OPSET: i64 = 17;
-/// Version of the file format that goes with it.
+/// Matching version of the file format.
 const IR_VERSION: i64 = 8;
-/// Who wrote the file.
+/// Producer name in the file.
 const PRODUCER: &str = "unet-wgpu";
-/// Protobuf's own bound on a message.
-const LARGEST: usize = i32::MAX as usize;
+/// Protobuf's limit on the size of a message, in bytes.
+const MAX_MESSAGE: usize = i32::MAX as usize;
 
-/// The bytes of the ONNX file. Fails for an operation that has no counterpart, naming it.
+/// The bytes of the ONNX file. Fails for an operation without a counterpart; the error names it.
 pub fn export(model: &Model) -> Result<Vec<u8>> {
     let bad = |e: Error| Error::file(&model.name, format!("as ONNX: {e}"));
     let graph = sample(&*model.architecture).map_err(bad)?;
@@ -51,14 +51,14 @@ pub fn export(model: &Model) -> Result<Vec<u8>> {
         ..ModelProto::default()
     };
     let bytes = file.encode_to_vec();
-    if bytes.len() > LARGEST {
-        let (needed, limit) = (format!("{} bytes", bytes.len()), format!("{LARGEST} bytes"));
+    if bytes.len() > MAX_MESSAGE {
+        let (needed, limit) = (format!("{} bytes", bytes.len()), format!("{MAX_MESSAGE} bytes"));
         return Err(Error::Limit { what: format!("{} as ONNX", model.name), needed, limit });
     }
     Ok(bytes)
 }
 
-/// Reads back what [`export`] wrote. Any other ONNX file is refused: a graph has no names for its layers.
+/// Reads back a file that [`export`] wrote. Fails for any other ONNX file, since a graph has no names for its layers.
 pub fn read_back(input: impl Into<Input>) -> Result<Checkpoint> {
     let input = input.into();
     parse_back(&input.read_all(MAX_BYTES)?, input.name())
@@ -71,7 +71,7 @@ pub fn parse_back(bytes: &[u8], path: &Path) -> Result<Checkpoint> {
     let property = file.metadata_props.iter().find(|p| p.key == METADATA_KEY);
     let (Some(property), Some(graph)) = (property, file.graph) else {
         let reason = "an ONNX file that `unet convert` did not write; only its own files become checkpoints again, since a \
-                      graph does not say which network it is of. It can be opened as it is";
+                      graph does not say which network it belongs to. It can be opened directly";
         return Err(bad(reason.into()));
     };
     let metadata = ModelMetadata::parse(&property.value).map_err(|e| bad(e.to_string()))?;
@@ -85,7 +85,7 @@ pub fn parse_back(bytes: &[u8], path: &Path) -> Result<Checkpoint> {
             return Err(bad(format!("two parameters have the name `{}`", t.name)));
         }
     }
-    // Constants of the graph's own are no parameters.
+    // Constants of the graph are not parameters.
     let constants: Vec<String> =
         weights.keys().filter(|k| k.starts_with(super::nodes::CONSTANT)).map(Into::into).collect();
     for key in constants {
@@ -100,10 +100,10 @@ fn floats(t: &TensorProto) -> Option<Vec<f32>> {
     rest.is_empty().then(|| chunks.iter().map(|&b| f32::from_le_bytes(b)).collect())
 }
 
-/// The network at a size that has every node it can need.
+/// The network's graph at a size that needs all nodes that any size needs.
 fn sample(network: &dyn Architecture) -> Result<Graph> {
     let rule = network.size_rule();
-    // Where odd sizes are padded, the largest odd one below twice the smallest has a padding on every level.
+    // If odd sizes are padded, the largest one below twice the minimum is padded on every level.
     let odd = rule.minimum + rule.step - 1;
     if rule.margin == 0
         && let Ok(graph) = whole_graph(network, 1, odd, odd)
@@ -118,7 +118,7 @@ fn graph_input(graph: &Graph) -> Result<Shape> {
     input.map(|v| v.desc.shape).ok_or_else(|| Error::invalid("graph", "has no input"))
 }
 
-/// A border value: any number of images, and any size where it has one.
+/// An input or output with free batch size and, unless it is 1x1, free image size.
 fn value(name: &str, shape: Shape, output: bool) -> ValueInfo {
     let named = |n: &str| Dimension { value: Some(DimensionValue::Named(n.into())) };
     let fixed = |n: usize| Dimension { value: Some(DimensionValue::Fixed(n as i64)) };
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn export_round_trip() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("m.onnx");
         let small = |up| UNet { width: 2, depth: 2, up, padding: Padding::Same, ..UNet::default() };
@@ -187,7 +187,7 @@ mod tests {
         let names: Vec<String> =
             ModelProto::decode(&bytes[..]).unwrap().graph.unwrap().node.iter().flat_map(|n| n.output.clone()).collect();
         let different: std::collections::HashSet<_> = names.iter().collect();
-        assert_eq!(different.len(), names.len(), "every value has one origin");
+        assert_eq!(different.len(), names.len(), "every value has one producer");
     }
 
     #[test]

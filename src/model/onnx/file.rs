@@ -1,4 +1,4 @@
-//! Reading an ONNX file: within bounds, and with tensors in other files only from the file's own folder.
+//! Reads an ONNX file, with limits on its contents. External data is read only from the file's own folder.
 
 use super::Reason;
 use super::network::{OnnxNetwork, OnnxOptions};
@@ -15,17 +15,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Largest file that is read: protobuf has no larger ones.
+/// Maximum file size in bytes: protobuf's own limit.
 const MAX_BYTES: u64 = 2 << 30;
-/// Most messages and strings in a file: a network has some ten thousand, and each takes more memory than its two bytes.
+/// Maximum number of messages and strings; real networks have about ten thousand. Each needs more memory than its two
+/// bytes.
 const MAX_ENTRIES: usize = 1 << 20;
-/// How deep messages may lie in each other.
+/// Maximum nesting depth of messages.
 const MAX_DEPTH: usize = 64;
-/// First bytes that another kind of file is recognised by.
+/// Number of first bytes used to recognise other file formats.
 pub(super) const HEAD: usize = 512;
 
-/// Whether a file is an ONNX file by its first bytes, or, where these say nothing, by its name: the message begins with
-/// `ir_version`, a small number, and goes on with another of the model's first fields.
+/// Whether a file is an ONNX file by its first bytes or, if they are inconclusive, by its name. The message begins with
+/// `ir_version`, a small number, followed by another of the model's first fields.
 pub fn is_onnx(head: &[u8], path: &Path) -> bool {
     let named = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"));
     match head {
@@ -36,7 +37,7 @@ pub fn is_onnx(head: &[u8], path: &Path) -> bool {
     }
 }
 
-/// Reads a network. Its weights are named as in the file.
+/// Reads a network. Its weights have the names in the file.
 pub fn open(input: impl Into<Input>, options: &OnnxOptions) -> Result<(OnnxNetwork, ModelMetadata, Weights)> {
     let input = input.into();
     let bytes = input.read_all(MAX_BYTES)?;
@@ -47,13 +48,13 @@ pub fn open(input: impl Into<Input>, options: &OnnxOptions) -> Result<(OnnxNetwo
     parse_with(&bytes, input.name(), &BTreeMap::new(), options)
 }
 
-/// [`open`] for the bytes of the file `path`, whose folder other files of the network lie in.
+/// [`open`] for the bytes of the file `path`; external data is read from its folder.
 #[cfg(feature = "std-fs")]
 pub fn parse(bytes: &[u8], path: &Path, options: &OnnxOptions) -> Result<(OnnxNetwork, ModelMetadata, Weights)> {
     read_model(bytes, path, Outside::beside(path), options)
 }
 
-/// [`open`] for bytes that errors call `name`, with the other files of the network by the names that it has for them.
+/// [`open`] for bytes in memory, which errors call `name`; `files` is the external data by its names in the model.
 pub fn parse_with(
     bytes: &[u8],
     name: &Path,
@@ -70,19 +71,19 @@ fn read_model(
     options: &OnnxOptions,
 ) -> Result<(OnnxNetwork, ModelMetadata, Weights)> {
     let wrong = |reason: String| Error::file(path, reason);
-    let foreign = |why: String| match weights::looks_like(bytes.get(..HEAD).unwrap_or(bytes)) {
+    let foreign = |reason: String| match weights::looks_like(bytes.get(..HEAD).unwrap_or(bytes)) {
         Some(what) => wrong(format!("is {what}")),
-        None => wrong(format!("not an ONNX file, or a damaged one: {why}")),
+        None => wrong(format!("not an ONNX file, or a damaged one: {reason}")),
     };
     let mut left = MAX_ENTRIES;
-    walk(bytes, Kind::Model, 0, &mut left).map_err(|why| foreign(why.0))?;
+    walk(bytes, Kind::Model, 0, &mut left).map_err(|e| foreign(e.0))?;
     let mut model = ModelProto::decode(bytes).map_err(|e| foreign(e.to_string()))?;
     let mut graph = model.graph.take().ok_or_else(|| wrong("holds no network".into()))?;
     if let Some(sparse) = graph.sparse_initializer.first() {
         let name = sparse.values.as_ref().map_or("", |v| &v.name);
         return Err(wrong(format!("tensor `{name}` is sparse, which is not supported")));
     }
-    // Constants are weights too.
+    // Constant nodes are weights too.
     let mut tensors = std::mem::take(&mut graph.initializer);
     let (constants, nodes) = std::mem::take(&mut graph.node).into_iter().partition(|n| {
         let own = n.domain.is_empty() || n.domain == "ai.onnx";
@@ -103,18 +104,18 @@ fn read_model(
     for proto in tensors {
         let name = proto.name.clone();
         kinds.insert(name.clone(), proto.data_type);
-        let external = outside.read(&proto).map_err(|why| wrong(format!("tensor `{name}`: {why}")))?;
-        let tensor = read(&proto, external).map_err(|why| wrong(format!("tensor `{name}`: {why}")))?;
+        let external = outside.read(&proto).map_err(|e| wrong(format!("tensor `{name}`: {e}")))?;
+        let tensor = read(&proto, external).map_err(|e| wrong(format!("tensor `{name}`: {e}")))?;
         if all.insert(name.clone(), tensor).is_some() {
             return Err(wrong(format!("two tensors are called `{name}`")));
         }
     }
     let nodes = std::mem::take(&mut graph.node);
-    let (nodes, quantised) = to_floats(nodes, &mut all, &kinds).map_err(|why| wrong(why.0))?;
+    let (nodes, quantised) = to_floats(nodes, &mut all, &kinds).map_err(|e| wrong(e.0))?;
     graph.node = nodes;
     let mut metadata = metadata(&model, options).map_err(|e| wrong(e.to_string()))?;
     let own = metadata.arch != "onnx";
-    let (mut parts, mut weights) = Parts::new(model, graph, all, options).map_err(|why| wrong(why.0))?;
+    let (mut parts, mut weights) = Parts::new(model, graph, all, options).map_err(|e| wrong(e.0))?;
     if quantised {
         parts.notes.push(NOTE.into());
     }
@@ -122,12 +123,12 @@ fn read_model(
         metadata.normalisation = parts.normalisation();
     }
     let network = OnnxNetwork::new(parts, &weights, options).and_then(|n| n.without_arithmetic(&mut weights));
-    let network = network.map_err(|why| wrong(why.0))?;
+    let network = network.map_err(|e| wrong(e.0))?;
     Ok((network, metadata, weights))
 }
 
-/// What the file says of pixels and classes under [`METADATA_KEY`]; else the defaults: whole numbers are divided by the
-/// largest of their type, and classes have no names.
+/// The metadata of a file that this program wrote, under [`METADATA_KEY`]. Otherwise the defaults: integers are divided
+/// by the maximum of their type, and classes have no names.
 fn metadata(model: &ModelProto, options: &OnnxOptions) -> Result<ModelMetadata> {
     let own = model.metadata_props.iter().find(|e| e.key == METADATA_KEY);
     let mut metadata = match own {
@@ -147,7 +148,7 @@ fn metadata(model: &ModelProto, options: &OnnxOptions) -> Result<ModelMetadata> 
     Ok(metadata)
 }
 
-/// Messages that [`walk`] looks into.
+/// Messages that [`walk`] descends into.
 #[derive(Clone, Copy)]
 enum Kind {
     Model,
@@ -159,7 +160,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// The message in a field.
+    /// The kind of message in a field.
     fn field(self, number: u64) -> Self {
         match (self, number) {
             (Self::Model, 7) | (Self::Attribute, 6) => Self::Graph,
@@ -171,10 +172,10 @@ impl Kind {
     }
 }
 
-/// Counts what a message holds before any memory is taken for it. `left` is how many entries there may be.
+/// Counts the entries of a message before memory is allocated for it. `left` is the remaining number allowed.
 fn walk(mut bytes: &[u8], kind: Kind, depth: usize, left: &mut usize) -> Result<(), Reason> {
     if depth > MAX_DEPTH {
-        return Err("networks inside networks, too deep".into());
+        return Err("subgraphs are nested too deeply".into());
     }
     while !bytes.is_empty() {
         let tag = varint(&mut bytes)?;
@@ -202,7 +203,7 @@ fn walk(mut bytes: &[u8], kind: Kind, depth: usize, left: &mut usize) -> Result<
     Ok(())
 }
 
-/// Takes a number off the front.
+/// Reads a varint from the front.
 fn varint(bytes: &mut &[u8]) -> Result<u64, Reason> {
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {

@@ -1,4 +1,4 @@
-//! Files made here: what is read, and what is refused, with the message.
+//! Reading of generated files, valid and invalid, with error messages.
 
 use super::super::proto::{
     AttributeProto, AttributeType, DataType, Dimension, DimensionValue, GraphProto, NodeProto, OperatorSetId,
@@ -23,12 +23,12 @@ fn floats(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
     TensorProto { name: name.into(), dims: dims.to_vec(), data_type, float_data: values.to_vec(), ..Default::default() }
 }
 
-fn whole_numbers(name: &str, values: &[i64]) -> TensorProto {
+fn integers(name: &str, values: &[i64]) -> TensorProto {
     let (dims, data_type) = (vec![values.len() as i64], DataType::Int64 as i32);
     TensorProto { name: name.into(), dims, data_type, int64_data: values.to_vec(), ..Default::default() }
 }
 
-/// An image; 0 is a dimension without a number.
+/// An image; 0 is an unknown dimension.
 fn image(name: &str, dims: &[i64]) -> ValueInfo {
     let dim = |&d: &i64| Dimension { value: (d != 0).then_some(DimensionValue::Fixed(d)) };
     let shape = Some(TensorShape { dim: dims.iter().map(dim).collect() });
@@ -61,7 +61,7 @@ fn opened(model: &ModelProto) -> Result<(OnnxNetwork, ModelMetadata, Weights)> {
     parse(&model.encode_to_vec(), Path::new("m.onnx"), &OnnxOptions::default())
 }
 
-fn refused(model: &ModelProto) -> String {
+fn error_of(model: &ModelProto) -> String {
     opened(model).unwrap_err().to_string()
 }
 
@@ -78,7 +78,7 @@ fn ramp(n: usize, h: usize, w: usize) -> HostTensor {
 }
 
 #[test]
-fn a_network_of_any_size_is_understood() {
+fn network_without_fixed_size() {
     let m = model(vec![conv("x", "a"), node("Relu", &["a"], &["y"], vec![])], vec![weight()], &[0, 1, 0, 0]);
     let (network, metadata, weights) = opened(&m).unwrap();
     let rule = network.size_rule();
@@ -90,7 +90,7 @@ fn a_network_of_any_size_is_understood() {
 }
 
 #[test]
-fn sizes_are_found_by_translating() {
+fn size_rule_follows_from_translation() {
     let pool = |i: &str, o: &str| {
         node("MaxPool", &[i], &[o], vec![attribute("kernel_shape", &[2, 2]), attribute("strides", &[2, 2])])
     };
@@ -111,7 +111,7 @@ fn sizes_are_found_by_translating() {
         model(vec![pool("x", "a"), pool("a", "b"), up], vec![floats("s", &[4], &[1.0, 1.0, 4.0, 4.0])], &[0, 1, 0, 0]);
     let rule = opened(&m).unwrap().0.size_rule();
     assert_eq!((rule.minimum, rule.step, rule.margin), (4, 4, 0));
-    // Unpadded: two pixels less, and an even number goes into the pool.
+    // Unpadded: the output is two pixels smaller.
     let narrow = node("Conv", &["x", "w"], &["a"], vec![]);
     let m = model(vec![narrow, node("Relu", &["a"], &["y"], vec![])], vec![weight()], &[0, 1, 0, 0]);
     let rule = opened(&m).unwrap().0.size_rule();
@@ -127,8 +127,8 @@ fn sizes_are_found_by_translating() {
 }
 
 #[test]
-fn arithmetic_on_shapes_is_done() {
-    // What PyTorch writes for `F.interpolate(pool(x), size=x.shape[2:])`.
+fn shape_arithmetic_is_folded() {
+    // PyTorch's export of `F.interpolate(pool(x), size=x.shape[2:])`.
     let nodes = vec![
         node("MaxPool", &["x"], &["p"], vec![attribute("kernel_shape", &[2, 2]), attribute("strides", &[2, 2])]),
         node("Shape", &["x"], &["xs"], vec![]),
@@ -143,13 +143,13 @@ fn arithmetic_on_shapes_is_done() {
         ),
         node("Resize", &["p", "", "", "sizes"], &["y"], vec![]),
     ];
-    let numbers = [("zero", 0), ("two", 2), ("four", 4)].map(|(n, v)| whole_numbers(n, &[v])).to_vec();
+    let numbers = [("zero", 0), ("two", 2), ("four", 4)].map(|(n, v)| integers(n, &[v])).to_vec();
     let got = run(&model(nodes, numbers, &[0, 1, 0, 0]), &ramp(1, 5, 7));
     assert_eq!(got["y"].dims(), [1, 1, 5, 7]);
 }
 
 #[test]
-fn nodes_that_cannot_be_translated_are_listed_at_once() {
+fn unsupported_nodes_are_listed_together() {
     let nodes = vec![
         node("Einsum", &["x"], &["a"], vec![]),
         node("Relu", &["a"], &["b"], vec![]),
@@ -157,13 +157,13 @@ fn nodes_that_cannot_be_translated_are_listed_at_once() {
         node("Conv", &["x", "w"], &["d"], vec![attribute("strides", &[1, 1, 1])]),
         node("Add", &["c", "d"], &["y"], vec![]),
     ];
-    let e = refused(&model(nodes, vec![weight()], &[0, 1, 0, 0]));
+    let e = error_of(&model(nodes, vec![weight()], &[0, 1, 0, 0]));
     assert!(e.starts_with("m.onnx: 3 nodes cannot be translated: `a` (Einsum): the operator is not supported"), "{e}");
     assert!(e.contains("`c` (LSTM): ") && e.contains("`d` (Conv): `strides` is [1, 1, 1]"), "{e}");
 }
 
 #[test]
-fn damaged_files_are_refused() {
+fn damaged_files_are_errors() {
     let whole = model(vec![conv("x", "y")], vec![weight()], &[0, 1, 0, 0]).encode_to_vec();
     for length in 0..whole.len() {
         let e = parse(&whole[..length], Path::new("m.onnx"), &OnnxOptions::default()).unwrap_err().to_string();
@@ -171,7 +171,7 @@ fn damaged_files_are_refused() {
     }
     let e = parse(&[0xff; 40], Path::new("m.onnx"), &OnnxOptions::default()).unwrap_err().to_string();
     assert!(e.contains("not an ONNX file, or a damaged one"), "{e}");
-    // A field of 2^60 bytes takes no memory.
+    // A field of 2^60 bytes allocates no memory.
     let e = parse(b"\x08\x08\x3a\x80\x80\x80\x80\x80\x80\x80\x80\x10", Path::new("m.onnx"), &OnnxOptions::default());
     assert!(e.unwrap_err().to_string().contains("it ends too early"));
     // Two million nodes of two bytes each.
@@ -182,8 +182,8 @@ fn damaged_files_are_refused() {
 }
 
 #[test]
-fn cycles_and_names_made_twice_are_refused() {
-    let e = refused(&model(
+fn cycles_and_duplicate_names_are_errors() {
+    let e = error_of(&model(
         vec![
             node("Add", &["x", "b"], &["a"], vec![]),
             node("Relu", &["a"], &["b"], vec![]),
@@ -193,54 +193,54 @@ fn cycles_and_names_made_twice_are_refused() {
         &[0, 1, 0, 0],
     ));
     assert_eq!(e, "m.onnx: node `a` (Add) needs its own result");
-    let e = refused(&model(vec![conv("x", "y"), conv("x", "y")], vec![weight()], &[0, 1, 0, 0]));
-    assert_eq!(e, "m.onnx: `y` is made twice");
-    let e = refused(&model(vec![conv("x", "y")], vec![weight(), weight()], &[0, 1, 0, 0]));
+    let e = error_of(&model(vec![conv("x", "y"), conv("x", "y")], vec![weight()], &[0, 1, 0, 0]));
+    assert_eq!(e, "m.onnx: `y` is produced twice");
+    let e = error_of(&model(vec![conv("x", "y")], vec![weight(), weight()], &[0, 1, 0, 0]));
     assert_eq!(e, "m.onnx: two tensors are called `w`");
 }
 
 #[test]
-fn what_is_missing_is_named() {
-    let e = refused(&model(vec![conv("x", "y")], vec![], &[0, 1, 0, 0]));
+fn missing_parts_are_named() {
+    let e = error_of(&model(vec![conv("x", "y")], vec![], &[0, 1, 0, 0]));
     assert!(e.ends_with("takes 1 input: `w`") || e.contains("`w` is not in the file"), "{e}");
     let mut m = model(vec![conv("x", "z")], vec![weight()], &[0, 1, 0, 0]);
-    assert!(refused(&m).contains("`y` (output): nothing makes it"), "{}", refused(&m));
+    assert!(error_of(&m).contains("`y` (output): no node produces it"), "{}", error_of(&m));
     m.graph.as_mut().unwrap().input.clear();
-    assert!(refused(&m).contains("takes 0 inputs"));
+    assert!(error_of(&m).contains("takes 0 inputs"));
     m.graph = None;
-    assert_eq!(refused(&m), "m.onnx: holds no network");
-    let e = refused(&model(vec![node("Relu", &["x"], &["y"], vec![])], vec![], &[0, 0, 0, 0]));
+    assert_eq!(error_of(&m), "m.onnx: holds no network");
+    let e = error_of(&model(vec![node("Relu", &["x"], &["y"], vec![])], vec![], &[0, 0, 0, 0]));
     assert!(e.contains("how many channels"), "{e}");
 }
 
 #[test]
-fn huge_and_empty_dimensions_are_refused() {
+fn huge_and_empty_dimensions_are_errors() {
     let tensor = |dims: &[i64]| {
-        refused(&model(vec![conv("x", "y")], vec![TensorProto { dims: dims.to_vec(), ..weight() }], &[0, 1, 0, 0]))
+        error_of(&model(vec![conv("x", "y")], vec![TensorProto { dims: dims.to_vec(), ..weight() }], &[0, 1, 0, 0]))
     };
     assert!(tensor(&[i64::MAX, i64::MAX, 3, 3]).contains("are too many or too large"));
     assert!(tensor(&[-2, 1, 3, 3]).contains("negative dimensions"));
     assert!(tensor(&[1 << 20, 1, 3, 3]).contains("18 elements do not fill"));
     assert!(tensor(&[2, 1, 3, 3, 1, 1, 1, 1, 1]).contains("too many"));
-    let input = |dims: &[i64]| refused(&model(vec![conv("x", "y")], vec![weight()], dims));
+    let input = |dims: &[i64]| error_of(&model(vec![conv("x", "y")], vec![weight()], dims));
     assert!(input(&[1, 1, 1 << 40, 8]).contains("has a dimension of 1099511627776"));
     assert!(input(&[1, 1, 8, 8, 1]).contains("has 5 dimensions; images have 2 to 4"));
-    // A constant that would be made of nothing.
+    // A huge constant without data.
     let fill = vec![node("ConstantOfShape", &["s"], &["c"], vec![]), node("Add", &["x", "c"], &["y"], vec![])];
-    let e = refused(&model(fill, vec![whole_numbers("s", &[1, 1, 1 << 20, 1 << 18])], &[0, 1, 0, 0]));
+    let e = error_of(&model(fill, vec![integers("s", &[1, 1, 1 << 20, 1 << 18])], &[0, 1, 0, 0]));
     assert!(e.contains("is larger than"), "{e}");
-    // An output beyond every device.
+    // An output too large for any device.
     let scale = floats("s", &[4], &[1.0, 1.0, 1e9, 1e9]);
-    let e = refused(&model(vec![node("Resize", &["x", "", "s"], &["y"], vec![])], vec![scale], &[0, 1, 0, 0]));
+    let e = error_of(&model(vec![node("Resize", &["x", "", "s"], &["y"], vec![])], vec![scale], &[0, 1, 0, 0]));
     assert!(e.contains("(Resize)"), "{e}");
-    // Slices that leave nothing.
+    // An empty slice.
     let nothing = vec![node("Slice", &["x", "a", "a", "b"], &["y"], vec![])];
-    let numbers = vec![whole_numbers("a", &[5]), whole_numbers("b", &[2])];
-    let e = refused(&model(nothing, numbers, &[0, 1, 0, 0]));
+    let numbers = vec![integers("a", &[5]), integers("b", &[2])];
+    let e = error_of(&model(nothing, numbers, &[0, 1, 0, 0]));
     assert!(e.contains("`y` (output): is a constant"), "{e}");
 }
 
-/// A model file in a folder, with its weight in another file.
+/// Opens a model whose weight lies in another file.
 fn outside(
     location: &str,
     more: &[(&str, &str)],
@@ -264,7 +264,7 @@ fn outside(
 }
 
 #[test]
-fn tensors_in_other_files_are_read_from_the_folder_only() {
+fn external_data_must_lie_in_the_folder() {
     let (_dir, result) = outside("w.bin", &[("offset", "8"), ("length", "72")]);
     assert_eq!(result.unwrap().2.get("w").unwrap().data()[17], 17.0);
     let error = |location: &str, more: &[(&str, &str)]| outside(location, more).1.unwrap_err().to_string();
@@ -283,7 +283,7 @@ fn tensors_in_other_files_are_read_from_the_folder_only() {
 }
 
 #[test]
-fn files_are_recognised_by_their_first_bytes() {
+fn recognition_by_first_bytes() {
     let head = model(vec![conv("x", "y")], vec![weight()], &[0, 1, 0, 0]).encode_to_vec();
     assert!(is_onnx(&head[..16], Path::new("model")));
     assert!(is_onnx(b"garbage", Path::new("model.onnx")));
@@ -292,14 +292,14 @@ fn files_are_recognised_by_their_first_bytes() {
 }
 
 #[test]
-fn a_git_lfs_pointer_is_called_that() {
+fn git_lfs_pointers_are_reported() {
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n";
     let e = parse(pointer, Path::new("m.onnx"), &OnnxOptions::default()).unwrap_err().to_string();
     assert_eq!(e, "m.onnx: is a Git LFS pointer, not the file: run `git lfs pull`");
     let page = b"<!DOCTYPE html><html><head></head></html>";
     let e = parse(page, Path::new("m.onnx"), &OnnxOptions::default()).unwrap_err().to_string();
     assert!(e.contains("web page"), "{e}");
-    // The same where the weights lie in another file.
+    // The same for weights in another file.
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("w.bin"), pointer).unwrap();
     let entry = |key: &str, value: &str| StringEntry { key: key.into(), value: value.into() };

@@ -1,4 +1,4 @@
-//! Operators on tensors that are known: the shape arithmetic of exporters, and constants made of constants.
+//! Constant folding: shape arithmetic of exporters, and constants computed from constants.
 
 mod dims;
 mod values;
@@ -21,18 +21,18 @@ pub struct Call<'a> {
     pub op: &'a str,
     /// Its attributes.
     pub attributes: Attributes<'a>,
-    /// Version of the operators.
+    /// Opset version.
     pub opset: i64,
-    /// How many outputs the node has.
+    /// Number of outputs of the node.
     pub outputs: usize,
 }
 
-/// The outputs of an operator on known tensors; `None` for an operator that is not folded.
+/// The outputs of an operator on known tensors; `None` if the operator is not folded.
 pub fn apply(call: &Call<'_>, inputs: &[Option<&Tensor>]) -> Result<Option<Vec<Tensor>>, Reason> {
     let a = call.attributes;
     let get = |i: usize| inputs.get(i).copied().flatten().ok_or_else(|| Reason::from(format!("input {i} is missing")));
     let maybe = |i: usize| inputs.get(i).copied().flatten();
-    // A list that older operators have as an attribute and newer ones as an input.
+    // A list that is an attribute in older opsets and an input in newer ones.
     let list = |name: &str, i: usize| -> Result<Option<Vec<i64>>, Reason> {
         match (maybe(i), a.ints(name)) {
             (Some(t), _) => Ok(Some(t.as_ints()?.to_vec())),

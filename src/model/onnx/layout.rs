@@ -1,7 +1,7 @@
-//! In what order a file has rows, columns and channels of its input.
+//! Axis order of a file's input.
 //!
-//! A file does not say it. What says it are the layers: a convolution works on N, C, H, W, so of all orders the one is right
-//! from which the first convolution is reached without elements changing places.
+//! A file does not state it, but it follows from the layers: convolutions work on N, C, H, W, so the right order is the
+//! one that reaches the first convolution without permuting elements.
 
 use super::Reason;
 use super::parts::Parts;
@@ -10,7 +10,7 @@ use crate::graph::Graph;
 use serde::Deserialize;
 use std::fmt;
 
-/// What an axis of an image counts.
+/// Meaning of an axis of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
     /// Images of a batch.
@@ -24,13 +24,13 @@ pub enum Axis {
 }
 
 impl Axis {
-    /// Its place in N, C, H, W.
+    /// Its index in N, C, H, W.
     pub fn place(self) -> usize {
         self as usize
     }
 }
 
-/// Axes in the order of a file; those that are not there have one element.
+/// Axes in the order of a file; absent ones have one element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Layout {
@@ -42,9 +42,9 @@ pub enum Layout {
     Chw,
     /// Rows, columns, channels of one image.
     Hwc,
-    /// One channel of a batch.
+    /// Batch, rows, columns of one channel.
     Nhw,
-    /// One channel of one image.
+    /// Rows, columns of one channel of one image.
     Hw,
 }
 
@@ -80,7 +80,7 @@ impl Layout {
         self.axes().last() == Some(&Axis::C)
     }
 
-    /// The orders that an input of these dimensions may have, the likeliest first.
+    /// The possible orders of an input of these dimensions, most likely first.
     pub fn of_rank(dims: &[Option<usize>]) -> Vec<Self> {
         let mut all: Vec<Self> = Self::ALL.into_iter().filter(|l| l.axes().len() == dims.len()).collect();
         let last = Self::last_by_dims(dims).unwrap_or(false);
@@ -88,7 +88,7 @@ impl Layout {
         all
     }
 
-    /// Whether channels come last, as far as dimensions say it: by few channels, or by two equal sides.
+    /// Whether channels come last, if the dimensions show it: at most 4 channels, or two equal sides.
     fn last_by_dims(dims: &[Option<usize>]) -> Option<bool> {
         let [.., a, b, c] = *dims else { return Some(false) };
         let few = |n: Option<usize>| n.is_some_and(|n| n <= 4);
@@ -126,44 +126,44 @@ impl TryFrom<String> for Layout {
     }
 }
 
-/// What speaks against an order: elements that change places before the first layer that knows rows from channels, and at all.
+/// Cost of an order: permutations before the first layer that distinguishes rows from channels, and in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Moves {
     before: usize,
     all: usize,
-    /// There is no such layer.
+    /// No such layer exists.
     unknown: bool,
 }
 
 impl Moves {
     fn of(graph: &Graph) -> Self {
-        const KNOWING: [&str; 6] =
+        const SPATIAL: [&str; 6] =
             ["conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "pool2d", "instance_norm2d"];
         let moves = |nodes: &[crate::graph::Node]| nodes.iter().filter(|n| n.op.name() == "rearrange").count();
         let nodes = graph.nodes();
-        let first = nodes.iter().position(|n| KNOWING.contains(&n.op.name()));
+        let first = nodes.iter().position(|n| SPATIAL.contains(&n.op.name()));
         let before = moves(&nodes[..first.unwrap_or(nodes.len())]);
         Self { before, all: moves(nodes), unknown: first.is_none() }
     }
 }
 
-/// Why no order of the input is possible.
+/// Why no axis order of the input works.
 pub enum Stuck {
-    /// The file's own words.
+    /// The input itself is not supported.
     Reason(Reason),
-    /// The nodes that cannot be translated in the likeliest order.
+    /// The nodes that cannot be translated in the most likely order.
     Nodes(Vec<Failure>),
 }
 
-/// Finds the order of the input, and sets it in `parts`. `translated` translates the parts as they are then, for a size of
-/// its choice, and says which size that was.
+/// Finds the axis order of the input and sets it in `parts`. `translated` translates the parts for a size of its choice
+/// and returns that size.
 pub fn find(
     parts: &mut Parts,
-    asked: Option<Layout>,
+    requested: Option<Layout>,
     mut translated: impl FnMut(&Parts) -> Result<(Graph, [usize; 2]), Vec<Failure>>,
 ) -> Result<[usize; 2], Stuck> {
     let rank = parts.file_dims.len();
-    let candidates = match asked {
+    let candidates = match requested {
         Some(layout) if layout.axes().len() == rank => vec![layout],
         Some(layout) => {
             let reason = format!("layout is {layout}, its input `{}` has {rank} dimensions", parts.input);
@@ -174,8 +174,8 @@ pub fn find(
     let mut problem: Option<Stuck> = None;
     let mut best: Option<(Moves, Layout, [usize; 2])> = None;
     for layout in candidates {
-        if let Err(why) = parts.arrange(layout) {
-            problem.get_or_insert(Stuck::Reason(why));
+        if let Err(reason) = parts.arrange(layout) {
+            problem.get_or_insert(Stuck::Reason(reason));
             continue;
         }
         match translated(parts) {
@@ -194,9 +194,9 @@ pub fn find(
     }
     match (best, problem) {
         (Some((moves, layout, size)), _) => {
-            if moves.unknown && asked.is_none() && Layout::last_by_dims(&parts.file_dims).is_none() {
+            if moves.unknown && requested.is_none() && Layout::last_by_dims(&parts.file_dims).is_none() {
                 log::warn!(
-                    "nothing in the file says the order of its input's axes; {layout} is assumed, `layout=` says it"
+                    "the file does not determine the order of its input's axes; {layout} is assumed, set it with `layout=`"
                 );
             }
             parts.arrange(layout).map(|()| size).map_err(Stuck::Reason)
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_likeliest_order_comes_first() {
+    fn most_likely_order_comes_first() {
         let first = |dims: &[usize]| {
             let dims: Vec<Option<usize>> = dims.iter().map(|&n| (n > 0).then_some(n)).collect();
             Layout::of_rank(&dims)[0].to_string()

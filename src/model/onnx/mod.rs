@@ -1,9 +1,9 @@
-//! ONNX files as networks of this engine, read and translated at run time; and networks of this engine as ONNX files.
+//! Import of ONNX files, translated at run time, and export of networks to ONNX.
 //!
-//! `file` reads, `parts` takes apart, `translate` makes nodes of this engine from the file's nodes for an input of a given
-//! shape, `fold` does the arithmetic on shapes on the way; `quantised` makes floats of whole numbers, `range` finds out what an
-//! output is; [`OnnxNetwork`] is the result as an
-//! [`Architecture`](super::Architecture). [`export`] writes.
+//! `file` reads a file, `parts` extracts its network, and `translate` converts its nodes for a given input shape.
+//! `fold` evaluates shape arithmetic on the way. `quantised` converts integers to floats, and `range` infers the
+//! meaning of an output. [`OnnxNetwork`] is the result as an [`Architecture`](super::Architecture). [`export`] writes
+//! files.
 
 mod attributes;
 mod ending;
@@ -33,7 +33,7 @@ pub use network::{OnnxNetwork, OnnxOptions, Size};
 use crate::error::Error;
 use std::fmt;
 
-/// Why a node or a tensor cannot be translated: the reason alone, since who asks knows of what.
+/// Why a node or a tensor cannot be translated. The caller adds its name.
 #[derive(Clone, Debug, PartialEq)]
 struct Reason(String);
 

@@ -20,31 +20,31 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What a file leaves open, and what may be wanted otherwise than assumed. What is absent is found out as said.
+/// Options for what a file leaves open, or to override what is inferred. Absent ones are inferred.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OnnxOptions {
-    /// The output that segmentation uses. Of those with rows and columns the first of the largest, if absent; if that is
-    /// ArgMax's, what ArgMax reads.
+    /// The output that segmentation uses. If absent: the first of those with the most pixels; if ArgMax produces it,
+    /// the input of ArgMax.
     pub output: Option<String>,
-    /// What makes probabilities of that output. If absent it is worked out from the bounds of the file's own arithmetic:
-    /// nothing where the output is a probability, else a sigmoid for one channel and a softmax for several.
+    /// How that output is converted to probabilities. If absent, it follows from the bounds of the file's own
+    /// arithmetic: unchanged if the output is a probability, else a sigmoid for one channel and a softmax for several.
     pub activation: Option<Ending>,
-    /// Takes a file with fixed rows and columns for one that would do with any: exact where all its layers do.
+    /// Ignores fixed rows and columns of the file. Results are exact if all its layers work with any size.
     pub free_size: bool,
-    /// The only rows and columns that it is run with.
+    /// The only rows and columns that the network is run with.
     pub size: Option<Size>,
-    /// In what order the file has the axes of its input; found out from its layers if absent.
+    /// Axis order of the file's input; inferred from its layers if absent.
     pub layout: Option<Layout>,
-    /// And of its outputs.
+    /// Axis order of the file's outputs; inferred if absent.
     pub output_layout: Option<Layout>,
-    /// Channels of the input, where the file does not say.
+    /// Channels of the input, if the file does not say.
     pub in_channels: Option<usize>,
-    /// What becomes of pixels; whole numbers divided by the largest of their type if absent.
+    /// Normalisation of images; if absent, integers are divided by the maximum of their type.
     pub normalisation: Option<Normalisation>,
 }
 
-/// Rows and columns, written `480x640`.
+/// Rows and columns in pixels, written `480x640`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Size(pub [usize; 2]);
@@ -60,7 +60,7 @@ impl TryFrom<String> for Size {
 }
 
 impl OnnxOptions {
-    /// From `key=value` settings of the command line or of a program.
+    /// Reads `key=value` settings of the command line or of a program.
     pub fn from_settings(set: &Map<String, Value>) -> Result<Self> {
         let mut set = set.clone();
         let normalisation = set.remove("normalisation").map(|v| Normalisation::from_setting(&v)).transpose()?;
@@ -76,16 +76,16 @@ impl OnnxOptions {
     }
 }
 
-/// The network of an ONNX file. It is translated anew for every input shape, so rows and columns may be any that the file's
-/// own arithmetic on shapes allows.
+/// The network of an ONNX file. It is translated again for every input shape, so any size is valid that the file's own
+/// shape arithmetic allows.
 #[derive(Clone, Debug)]
 pub struct OnnxNetwork {
     parts: Arc<Parts>,
-    /// The output that segmentation uses, and the value that classes are decided on.
+    /// The output that segmentation uses, and the value that classes are derived from.
     output: String,
     decision: String,
     ending: Decision,
-    /// A size that it takes, and what it makes of it.
+    /// A valid input size, and the result of translating it.
     at: [usize; 2],
     probe: Probe,
     sizes: Sizes,
@@ -94,11 +94,11 @@ pub struct OnnxNetwork {
 }
 
 impl OnnxNetwork {
-    /// Understands a file's network: translates it for one size, and finds out which others it takes.
+    /// Translates a file's network for one size, and determines the other valid sizes.
     pub(super) fn new(mut parts: Parts, weights: &Weights, options: &OnnxOptions) -> Result<Self, Reason> {
         let found = layout::find(&mut parts, options.layout, |parts| first_size(parts, options));
         let at = found.map_err(|stuck| match stuck {
-            Stuck::Reason(why) => why,
+            Stuck::Reason(reason) => reason,
             Stuck::Nodes(failures) => Reason(describe(&failures)),
         })?;
         let fixed = fixed_size(&parts, options)?;
@@ -120,32 +120,32 @@ impl OnnxNetwork {
         network.out_channels = network.probe.out.c;
         network.ending = match options.activation {
             Some(ending) => Decision::set(ending),
-            None => network.decided(weights, at)?,
+            None => network.inferred(weights, at)?,
         };
         network.sizes = match is_image {
             true => {
                 let failing = network.parts.nodes.len() as u64 * NODE_COST;
-                sizes::find(fixed, &network.probe, failing, |at| network.made(at))
+                sizes::find(fixed, &network.probe, failing, |at| network.output_shape(at))
             }
             false => {
                 let names: Vec<&str> = translated.outputs.iter().map(|o| &o.0[..]).collect();
                 Sizes::Unfit(format!("none of its outputs ({}) is an image", names.join(", ")))
             }
         };
-        if let Sizes::Unfit(why) = &network.sizes {
-            log::debug!("it only runs: {why}");
+        if let Sizes::Unfit(reason) = &network.sizes {
+            log::debug!("not usable for segmentation: {reason}");
         }
         Ok(network)
     }
 
-    /// Small constants that became no parameter, such as scales of a resize: they are no weights.
+    /// Removes small constants that are not parameters, such as the scales of a resize, from the weights.
     pub(super) fn without_arithmetic(mut self, weights: &mut Weights) -> Result<Self, Reason> {
         let s = self.example();
         let (graph, _) = self.translate_at([s.h, s.w])?;
         let used: std::collections::HashSet<&str> = graph.parameters().map(|p| p.0).collect();
-        let idle: Vec<String> = weights.keys().filter(|k| !used.contains(k)).map(String::from).collect();
+        let unused: Vec<String> = weights.keys().filter(|k| !used.contains(k)).map(String::from).collect();
         let parts = Arc::make_mut(&mut self.parts);
-        idle.iter().filter(|name| parts.forget(name)).for_each(|name| drop(weights.remove(name)));
+        unused.iter().filter(|name| parts.forget(name)).for_each(|name| drop(weights.remove(name)));
         Ok(self)
     }
 
@@ -153,7 +153,7 @@ impl OnnxNetwork {
         self.parts.dims[1].unwrap_or(1)
     }
 
-    /// The graph for an input of so many rows and columns, not yet with outputs.
+    /// The graph for an input of `at` rows and columns, without outputs.
     fn translate_at(&self, at: [usize; 2]) -> Result<(Graph, Translated), Reason> {
         graph_at(&self.parts, at, &self.decision).map_err(|f| Reason(describe(&f)))
     }
@@ -166,7 +166,7 @@ impl OnnxNetwork {
         Ok((graph, translated))
     }
 
-    /// Chooses the output that segmentation uses, and what is behind it; says whether it is an image.
+    /// Chooses the output that segmentation uses and the value behind it; returns whether it is an image.
     fn choose_output(&mut self, graph: &Graph, translated: &Translated, options: &OnnxOptions) -> Result<bool, Reason> {
         let found = &translated.outputs;
         let names = || found.iter().map(|o| o.0.as_str()).collect::<Vec<_>>().join(", ");
@@ -187,13 +187,13 @@ impl OnnxNetwork {
         Ok(found.iter().any(|o| o.0 == self.output && pixels_of(o.1) > 1))
     }
 
-    /// What the node `op` reads, if `name` is its result or that in other words.
+    /// The input of the node `op`, if `name` is its result up to shape and type.
     fn before(&self, name: &str, op: &str) -> Option<String> {
         let node = self.ending_node(name)?;
         if node.op_type == op { node.input.first().cloned() } else { None }
     }
 
-    /// The last node that makes more of `name` than another shape or type.
+    /// The last node before `name` that does more than change shape or type.
     fn ending_node(&self, name: &str) -> Option<&super::proto::NodeProto> {
         let mut node = self.parts.producer_of(name)?;
         // Nodes are in order, so this ends.
@@ -206,13 +206,13 @@ impl OnnxNetwork {
         Some(node)
     }
 
-    /// What the output is, as the file's arithmetic shows.
-    fn decided(&self, weights: &Weights, at: [usize; 2]) -> Result<Decision, Reason> {
+    /// The interpretation of the output that follows from the file's arithmetic.
+    fn inferred(&self, weights: &Weights, at: [usize; 2]) -> Result<Decision, Reason> {
         let (graph, translated) = self.translate_at(at)?;
         Ok(Decision::of(&range::read(&graph, weights, translated.decision), self.out_channels))
     }
 
-    /// What the file leaves open and was assumed; `normalisation` is what becomes of pixels, if the file does not say it.
+    /// Assumptions about the file. `normalisation` is the rule in use, if the file has none; `set` if the user sets it.
     pub fn report(&self, normalisation: Option<&Normalisation>, set: bool) -> Report {
         let mut settings = vec![self.ending.setting()];
         if let Some(rule) = normalisation {
@@ -222,37 +222,39 @@ impl OnnxNetwork {
         let mut notes: Vec<Message> = self.parts.notes.iter().map(Message::from).collect();
         if self.parts.outputs.len() > 1 {
             notes.push(
-                format!("of its outputs {} the classes are of `{}`", self.parts.outputs.join(", "), self.output).into(),
+                format!("of its outputs {}, classes are derived from `{}`", self.parts.outputs.join(", "), self.output)
+                    .into(),
             );
         }
         Report { settings, notes, ..Report::new("ONNX") }
     }
 
-    /// Whether what follows the output is what this program's own networks have.
+    /// Whether the output is logits, as in this program's own networks.
     pub fn is_plain(&self) -> bool {
         self.ending.of_logits()
     }
 
-    /// What the output is of an input of that size, and what finding it out cost.
-    fn made(&self, at: [usize; 2]) -> Result<(Shape, u64), Reason> {
+    /// Shape of the output for an input of that size, and the cost of the translation.
+    fn output_shape(&self, at: [usize; 2]) -> Result<(Shape, u64), Reason> {
         let (graph, translated) = self.translate_at(at)?;
         Ok((graph.shape(translated.decision), translated.cost))
     }
 
-    /// The smallest input of at least that size which loses `margin` pixels on every side.
-    fn taken(&self, min: [usize; 2], margin: usize) -> Option<[usize; 2]> {
-        let takes = |at: [usize; 2]| self.made(at).is_ok_and(|m| self.probe.resized(at, m.0).margin() == Some(margin));
-        sizes::smallest(min, self.at, takes)
+    /// The smallest valid input of at least that size that loses `margin` pixels on every side.
+    fn smallest_input(&self, min: [usize; 2], margin: usize) -> Option<[usize; 2]> {
+        let valid =
+            |at: [usize; 2]| self.output_shape(at).is_ok_and(|m| self.probe.resized(at, m.0).margin() == Some(margin));
+        sizes::smallest(min, self.at, valid)
     }
 }
 
-/// The rows and columns that a file or its user fixes.
+/// Rows and columns fixed by the file or the user.
 fn fixed_size(parts: &Parts, options: &OnnxOptions) -> Result<[Option<usize>; 2], Reason> {
     let [_, _, h, w] = parts.dims;
     let Some(Size([rows, columns])) = options.size else {
         return Ok(if options.free_size { [None; 2] } else { [h, w] });
     };
-    let differs = |file: Option<usize>, asked: usize| file.is_some_and(|n| n != asked);
+    let differs = |file: Option<usize>, requested: usize| file.is_some_and(|n| n != requested);
     if !options.free_size && (differs(h, rows) || differs(w, columns)) {
         let side = |n: Option<usize>| n.map_or("any".into(), |n| n.to_string());
         let file = format!("{}x{}", side(h), side(w));
@@ -262,9 +264,9 @@ fn fixed_size(parts: &Parts, options: &OnnxOptions) -> Result<[Option<usize>; 2]
     Ok([Some(rows), Some(columns)])
 }
 
-/// The first size that translates, of those that networks of the family take, unless a file asks for its own; with the graph.
+/// The first size that translates, with its graph: the file's own size if fixed, else common ones.
 fn first_size(parts: &Parts, options: &OnnxOptions) -> Result<(Graph, [usize; 2]), Vec<Failure>> {
-    let failed = |why: Reason| vec![Failure { node: parts.input.clone(), op: "input".into(), reason: why.0 }];
+    let failed = |r: Reason| vec![Failure { node: parts.input.clone(), op: "input".into(), reason: r.0 }];
     let [_, _, h, w] = parts.dims;
     let fixed = fixed_size(parts, options).map_err(failed)?;
     let at = |n: usize| [fixed[0].or(h).unwrap_or(n), fixed[1].or(w).unwrap_or(n)];
@@ -272,7 +274,7 @@ fn first_size(parts: &Parts, options: &OnnxOptions) -> Result<(Graph, [usize; 2]
         Ok((graph, _)) => return Ok((graph, at(PROBED))),
         Err(failures) => failures,
     };
-    // No other size helps against an operator that is not known.
+    // Another size does not help with an unknown operator.
     if at(PROBED) == at(1) || first.iter().any(Failure::is_of_operator) {
         return Err(first);
     }
@@ -280,7 +282,7 @@ fn first_size(parts: &Parts, options: &OnnxOptions) -> Result<(Graph, [usize; 2]
     others.filter_map(|at| Some((graph_at(parts, at, "").ok()?.0, at))).next().ok_or(first)
 }
 
-/// The graph for an input of so many rows and columns, not yet with outputs.
+/// The graph for an input of `at` rows and columns, without outputs.
 fn graph_at(parts: &Parts, [h, w]: [usize; 2], decision: &str) -> Result<(Graph, Translated), Vec<Failure>> {
     let mut graph = Graph::new();
     let failed = |e: Error| vec![Failure { node: parts.input.clone(), op: "input".into(), reason: Reason::from(e).0 }];
@@ -341,7 +343,7 @@ impl Architecture for OnnxNetwork {
 
     fn unfit(&self) -> Option<String> {
         match &self.sizes {
-            Sizes::Unfit(why) => Some(why.clone()),
+            Sizes::Unfit(reason) => Some(reason.clone()),
             _ => None,
         }
     }
@@ -355,11 +357,11 @@ impl Architecture for OnnxNetwork {
         let min = image.map(|n| n.saturating_add(2 * margin));
         let [h, w] = image;
         let reason = || {
-            Message::from("no size was found that it takes and that is large enough; say one with `")
+            Message::from("no valid size was found that is large enough; set one with `")
                 .then(Hint::model_option_with("size", "ROWSxCOLUMNS"))
                 .then("`")
         };
-        self.taken(min, margin).ok_or_else(|| Error::invalid(format!("{w}x{h} image"), reason()))
+        self.smallest_input(min, margin).ok_or_else(|| Error::invalid(format!("{w}x{h} image"), reason()))
     }
 
     fn fixed_size(&self) -> [Option<usize>; 2] {
@@ -367,7 +369,7 @@ impl Architecture for OnnxNetwork {
     }
 
     fn output_dims(&self, s: Shape) -> Result<BTreeMap<String, Vec<usize>>> {
-        let translated = self.translated(s).map_err(|why| Error::invalid(format!("input {s}"), why.0))?.1;
+        let translated = self.translated(s).map_err(|reason| Error::invalid(format!("input {s}"), reason.0))?.1;
         Ok(translated.dims.into_iter().filter(|d| d.1.len() != 4).collect())
     }
 
@@ -421,7 +423,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn rewrites_make_of_an_imported_network_what_they_make_of_our_own() {
+    fn imported_and_native_networks_are_rewritten_alike() {
         for name in ["nuclei", "nuclei-unet3+"] {
             let model = Model::open(name).unwrap();
             let bytes = export::export(&model).unwrap();

@@ -1,4 +1,4 @@
-//! The nodes of a graph as ONNX nodes.
+//! Conversion of graph nodes to ONNX nodes.
 
 use super::proto::{AttributeProto, AttributeType, DataType, NodeProto, TensorProto};
 use crate::error::{Error, Result};
@@ -10,12 +10,12 @@ use crate::ops::{
 use crate::tensor::HostTensor;
 use std::collections::{HashMap, HashSet};
 
-/// What the names of constants that are no parameters begin with.
+/// Name prefix of constants that are not parameters.
 pub const CONSTANT: &str = "const/";
 /// The end of an axis, whatever its length.
 const TO_THE_END: i64 = i64::MAX;
 
-/// A parameter as it is stored.
+/// A parameter as an ONNX tensor.
 pub fn tensor(name: &str, t: &HostTensor) -> TensorProto {
     TensorProto {
         dims: t.dims().iter().map(|&d| d as i64).collect(),
@@ -49,7 +49,7 @@ fn pair(values: [usize; 2]) -> [i64; 2] {
     values.map(|v| v as i64)
 }
 
-/// Writes nodes down in the order of the graph.
+/// Emits ONNX nodes in the order of the graph.
 pub struct Emitter<'a> {
     graph: &'a Graph,
     /// The ONNX name of every value so far.
@@ -60,10 +60,10 @@ pub struct Emitter<'a> {
 }
 
 impl<'a> Emitter<'a> {
-    /// Inputs and parameters keep their names, and outputs have theirs.
+    /// Reserves the names of inputs, parameters and outputs.
     pub fn new(graph: &'a Graph) -> Self {
-        let given = graph.ids().filter(|&id| graph.producer(id).is_none());
-        let names: HashMap<_, _> = given.map(|id| (id, graph.value(id).name.clone())).collect();
+        let sources = graph.ids().filter(|&id| graph.producer(id).is_none());
+        let names: HashMap<_, _> = sources.map(|id| (id, graph.value(id).name.clone())).collect();
         let taken = names.values().cloned().chain(graph.outputs().iter().map(|o| o.0.clone())).collect();
         Self { graph, names, taken, nodes: vec![], constants: vec![] }
     }
@@ -73,7 +73,7 @@ impl<'a> Emitter<'a> {
         (self.nodes, self.constants)
     }
 
-    /// Every node, and the outputs.
+    /// Emits all nodes and the outputs.
     pub fn emit(&mut self) -> Result<()> {
         for node in self.graph.nodes() {
             let inputs: Vec<String> = node.inputs.iter().map(|&v| self.name(v)).collect::<Result<_>>()?;
@@ -89,11 +89,11 @@ impl<'a> Emitter<'a> {
     }
 
     fn name(&self, id: ValueId) -> Result<String> {
-        let missing = || Error::op(self.graph.value(id).name.clone(), "is read before it is made");
+        let missing = || Error::op(self.graph.value(id).name.clone(), "is read before it is computed");
         self.names.get(&id).cloned().ok_or_else(missing)
     }
 
-    /// `label`, or something like it that no other value has.
+    /// An unused name: `label`, or `label` with a number.
     fn fresh(&mut self, label: &str) -> String {
         let mut name = label.to_string();
         for i in 2.. {
@@ -119,7 +119,7 @@ impl<'a> Emitter<'a> {
         output
     }
 
-    /// A node whose result is called like `label`.
+    /// Adds a node and returns the name of its result, which is `label` if unused.
     fn add(&mut self, op: &str, inputs: &[&str], label: &str, attributes: Vec<AttributeProto>) -> String {
         let output = self.fresh(label);
         self.push(op, inputs, output, attributes)
@@ -138,7 +138,7 @@ impl<'a> Emitter<'a> {
         self.constant(label, DataType::Int64, values.len(), raw)
     }
 
-    /// One node of the graph; gives the name of its result.
+    /// Emits one node and returns the name of its result.
     fn node(&mut self, node: &Node, inputs: &[String]) -> Result<String> {
         let (label, op) = (node.label.as_str(), &*node.op);
         let all: Vec<&str> = inputs.iter().map(String::as_str).collect();
@@ -203,14 +203,14 @@ impl<'a> Emitter<'a> {
         } else if op.as_op::<ScaleByGate>().is_some() {
             ("Mul", vec![])
         } else {
-            return Err(Error::op(label, format!("`{}` has no counterpart in ONNX that is written", op.name())));
+            return Err(Error::op(label, format!("`{}` is not supported in ONNX export", op.name())));
         };
         Ok(self.add(name, &all, label, attributes))
     }
 
     fn conv(&mut self, label: &str, op: &Conv2d, inputs: &[&str]) -> Result<String> {
         if op.pool || op.region.is_some() || op.weight_input() != 1 {
-            return Err(Error::op(label, "is a convolution after rewriting, which ONNX does not have"));
+            return Err(Error::op(label, "is a rewritten convolution, which ONNX does not have"));
         }
         let attributes = vec![
             ints("kernel_shape", &pair(op.kernel)),
@@ -254,10 +254,10 @@ impl<'a> Emitter<'a> {
         Ok(self.add("Resize", &[x, "", &scales], label, attributes))
     }
 
-    /// What is cut off at each side is the same for every size that the network takes.
+    /// The crop margins are the same for every input size.
     fn crop(&mut self, node: &Node, op: &Crop2d, x: &str) -> String {
         let from = node.inputs.first().map(|&v| self.graph.shape(v));
-        let end = |size: usize, first: usize, kept: usize| match size.saturating_sub(first + kept) {
+        let end = |size: usize, first: usize, len: usize| match size.saturating_sub(first + len) {
             0 => TO_THE_END,
             cut => -(cut as i64),
         };
@@ -270,7 +270,7 @@ impl<'a> Emitter<'a> {
         self.add("Slice", &[x, &starts, &ends, &axes], label, vec![])
     }
 
-    /// An upsampled map made as large as its skip, whatever that is: half of what is missing in front, the rest behind.
+    /// Pads an upsampled map to the size of its skip connection: half of the missing pixels in front, the rest behind.
     fn pad(&mut self, node: &Node, x: &str) -> Result<String> {
         let label = node.label.as_str();
         let padded = node.outputs.first();
@@ -284,9 +284,9 @@ impl<'a> Emitter<'a> {
         let skip = self.name(skip)?;
         let part = |p: &str| format!("{label}.{p}");
         let size = || vec![int("start", 2), int("end", 4)];
-        let requested = self.add("Shape", &[&skip], &part("wanted"), size());
-        let there = self.add("Shape", &[x], &part("there"), size());
-        let missing = self.add("Sub", &[&requested, &there], &part("missing"), vec![]);
+        let requested = self.add("Shape", &[&skip], &part("target"), size());
+        let own = self.add("Shape", &[x], &part("own"), size());
+        let missing = self.add("Sub", &[&requested, &own], &part("missing"), vec![]);
         let two = self.integers(&part("two"), &[2]);
         let front = self.add("Div", &[&missing, &two], &part("front"), vec![]);
         let behind = self.add("Sub", &[&missing, &front], &part("behind"), vec![]);

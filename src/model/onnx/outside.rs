@@ -1,4 +1,4 @@
-//! Tensors that an ONNX file keeps in other files: only from its own folder, or from those it was given with.
+//! External data: tensors that an ONNX file stores in other files, in its own folder or supplied in memory.
 
 use super::Reason;
 use super::file::HEAD;
@@ -12,15 +12,15 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-/// Tensors in other files.
+/// Reader of tensors in other files.
 pub(super) struct Outside<'a> {
     files: Files<'a>,
-    /// Size of every file met.
+    /// Size in bytes of every file used.
     sizes: HashMap<PathBuf, u64>,
-    taken: u64,
+    bytes_read: u64,
 }
 
-/// Where other files are.
+/// Location of the other files.
 enum Files<'a> {
     /// In a folder.
     #[cfg(feature = "std-fs")]
@@ -30,14 +30,14 @@ enum Files<'a> {
 }
 
 impl Files<'_> {
-    /// A file by its name in the model, which stays inside the model's folder.
+    /// A file by its name in the model; it must lie inside the model's folder.
     fn get(&self, location: &str) -> Result<Input, Reason> {
         match self {
             #[cfg(feature = "std-fs")]
             Self::Folder(folder) => {
                 let failed = |e: std::io::Error| Reason::from(format!("its file `{location}`: {e}"));
                 let path = folder.join(location).canonicalize().map_err(failed)?;
-                // A link may lead out.
+                // A symbolic link may lead out of the folder.
                 if !path.starts_with(folder.canonicalize().map_err(failed)?) {
                     return Err(format!("lies in `{location}`, which leads out of the model's folder: refused").into());
                 }
@@ -49,7 +49,7 @@ impl Files<'_> {
             Self::Given(files) => {
                 let plain = location.trim_start_matches("./");
                 let bytes =
-                    files.get(plain).ok_or_else(|| Reason::from(format!("its file `{location}` is not there")))?;
+                    files.get(plain).ok_or_else(|| Reason::from(format!("its file `{location}` does not exist")))?;
                 Ok(Input::bytes(plain, bytes.clone()))
             }
         }
@@ -57,19 +57,19 @@ impl Files<'_> {
 }
 
 impl<'a> Outside<'a> {
-    /// In the folder of the model's file.
+    /// Reads from the folder of the model's file.
     #[cfg(feature = "std-fs")]
     pub fn beside(path: &Path) -> Self {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self { files: Files::Folder(folder.to_path_buf()), sizes: HashMap::new(), taken: 0 }
+        Self { files: Files::Folder(folder.to_path_buf()), sizes: HashMap::new(), bytes_read: 0 }
     }
 
-    /// By name.
+    /// Reads from `files`, by name.
     pub fn given(files: &'a BTreeMap<String, Arc<[u8]>>) -> Self {
-        Self { files: Files::Given(files), sizes: HashMap::new(), taken: 0 }
+        Self { files: Files::Given(files), sizes: HashMap::new(), bytes_read: 0 }
     }
 
-    /// The bytes of a tensor that lies in another file.
+    /// The bytes of a tensor if it is stored in another file.
     pub fn read(&mut self, proto: &TensorProto) -> Result<Option<Vec<u8>>, Reason> {
         if proto.data_location != 1 {
             return Ok(None);
@@ -102,17 +102,17 @@ impl<'a> Outside<'a> {
                 format!("bytes {offset} to {offset} + {length} are not in `{location}`, which has {size}").into()
             );
         }
-        // No type has more than 8 bytes, so this bounds what is read before it is.
+        // No type has more than 8 bytes: bounds the memory before reading.
         let dims: Option<Vec<usize>> = proto.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
         let max = count(&dims.ok_or("negative dimensions")?)? as u64 * 8;
         if length > max {
             return Err(format!("{length} bytes in `{location}` for dimensions {:?}", proto.dims).into());
         }
         self.sizes.insert(input.name().to_path_buf(), size);
-        self.taken = self.taken.saturating_add(length);
-        // Some tensors may share their bytes, but not all of them.
-        if self.taken > self.sizes.values().sum::<u64>().saturating_mul(4) {
-            return Err("the same bytes of other files are used again and again: refused".into());
+        self.bytes_read = self.bytes_read.saturating_add(length);
+        // Tensors may share bytes, but not to the extent of a decompression bomb.
+        if self.bytes_read > self.sizes.values().sum::<u64>().saturating_mul(4) {
+            return Err("the same bytes of other files are used too often: refused".into());
         }
         file.seek(SeekFrom::Start(offset)).map_err(failed)?;
         let mut bytes = Vec::new();

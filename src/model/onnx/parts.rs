@@ -1,4 +1,4 @@
-//! A file's network taken apart: live nodes in an order in which they can run, tensors, input and outputs.
+//! The contents of a file's network: live nodes in execution order, tensors, input and outputs.
 
 use super::Reason;
 use super::layout::Layout;
@@ -11,52 +11,53 @@ use crate::weights::{Normalisation, Weights};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-/// Oldest and newest versions of the operators that are known.
+/// Supported opset versions.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=26;
-/// Most nodes of a network: the largest that are exported have some ten thousand.
+/// Maximum number of nodes; the largest exported networks have about ten thousand.
 const MAX_NODES: usize = 1 << 16;
-/// Tensors of floats up to this size are known while a network is translated; larger ones only when weights are loaded.
+/// Float tensors of up to this many elements are available during translation; larger ones only when weights are
+/// loaded.
 const SMALL: usize = 4096;
 
-/// See the module.
+/// The contents of a file's network.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// Nodes that outputs need.
+    /// Nodes that the outputs depend on.
     pub nodes: Vec<NodeProto>,
-    /// Version of the operators.
+    /// Opset version.
     pub opset: i64,
     /// Name of the input.
     pub input: String,
-    /// Dimensions of the input in the file's order, where it says them.
+    /// Dimensions of the input in the file's order, as far as specified.
     pub file_dims: Vec<Option<usize>>,
-    /// In what order they are.
+    /// Axis order of the input.
     pub layout: Layout,
-    /// In what order outputs are, if that was said.
+    /// Axis order of the outputs, if the user sets it.
     pub output_layout: Option<Layout>,
-    /// Dimensions of the input as N, C, H, W, where something says them.
+    /// Dimensions of the input as N, C, H, W, as far as known.
     pub dims: [Option<usize>; 4],
-    /// Channels of the input that were asked for, and those that the first convolution takes.
+    /// Input channels: as requested, and as the first convolution takes them.
     channels: [Option<usize>; 2],
     /// Names of the outputs.
     pub outputs: Vec<String>,
     /// Program that wrote the file.
     pub producer: String,
-    /// What is to be said of the file.
+    /// Notes on the file for its report.
     pub notes: Vec<String>,
-    /// The type of an input of whole numbers.
-    whole: Option<String>,
-    /// Whole numbers, and small tensors of floats.
+    /// Element type of an integer input.
+    integer_type: Option<String>,
+    /// Integer tensors and small float tensors.
     known: HashMap<String, (Arc<Tensor>, Arc<str>)>,
-    /// Floats: in the weights under these names.
+    /// Float tensors, which the weights hold under these names, with their dimensions.
     stored: HashMap<String, (Arc<str>, Vec<usize>)>,
-    /// Which node makes a value.
-    made: HashMap<String, usize>,
-    /// Elements of all tensors.
+    /// Index of the node that produces a value.
+    producers: HashMap<String, usize>,
+    /// Number of elements of all tensors.
     elements: u64,
 }
 
 impl Parts {
-    /// Takes a file apart; `tensors` are its initialisers and constants. Also gives the weights.
+    /// Extracts the network of a file; `tensors` are its initialisers and constants. Also returns the weights.
     pub fn new(
         model: ModelProto,
         graph: GraphProto,
@@ -83,7 +84,7 @@ impl Parts {
         if graph.node.len() > MAX_NODES {
             return Err(format!("has {} nodes, more than the {MAX_NODES} that are read", graph.node.len()).into());
         }
-        // What a quantised output stands for says what it is.
+        // The real form of a quantised output determines its meaning.
         let roots = [outputs.clone(), outputs.iter().map(|o| real_form(o)).collect()].concat();
         let nodes = order(graph.node, &input.name, &tensors, &roots)?;
         let elements = tensors.values().map(|t| t.len() as u64).sum();
@@ -101,9 +102,10 @@ impl Parts {
                 known.insert(name, (Arc::new(tensor), shared));
             }
         }
-        let made = nodes.iter().enumerate().flat_map(|(i, n)| n.output.iter().map(move |o| (o.clone(), i))).collect();
+        let producers =
+            nodes.iter().enumerate().flat_map(|(i, n)| n.output.iter().map(move |o| (o.clone(), i))).collect();
         let producer = format!("{} {}", model.producer_name, model.producer_version).trim().to_string();
-        let (whole, notes) = (whole_type(&input), Vec::new());
+        let (integer_type, notes) = (integer_type_of(&input), Vec::new());
         let input = input.name;
         let parts = Self {
             nodes,
@@ -117,34 +119,37 @@ impl Parts {
             outputs,
             producer,
             notes,
-            whole,
+            integer_type,
             known,
             stored,
-            made,
+            producers,
             elements,
         };
         Ok((parts, weights))
     }
 
-    /// Takes the file's input to be in that order. Fails if channels are not known then, or are not those asked for.
+    /// Sets the axis order of the input. Fails if the number of channels is then unknown, or not as requested.
     pub fn arrange(&mut self, layout: Layout) -> Result<(), Reason> {
         let mut dims = layout.dims(&self.file_dims);
-        let [asked, first] = self.channels;
-        if let (Some(asked), Some(has)) = (asked, dims[1])
-            && asked != has
+        let [requested, first] = self.channels;
+        if let (Some(requested), Some(has)) = (requested, dims[1])
+            && requested != has
         {
-            return Err(format!("in_channels is {asked}, the file's input has {has}").into());
+            return Err(format!("in_channels is {requested}, the file's input has {has}").into());
         }
-        dims[1] = dims[1].or(asked).or(first);
+        dims[1] = dims[1].or(requested).or(first);
         if dims[1].is_none() {
             let name = &self.input;
-            return Err(format!("does not say how many channels its input `{name}` has; say it: in_channels=3").into());
+            return Err(format!(
+                "does not say how many channels its input `{name}` has; set it, for example in_channels=3"
+            )
+            .into());
         }
         (self.dims, self.layout) = (dims, layout);
         Ok(())
     }
 
-    /// The initialiser of that name.
+    /// The initialiser named `name`.
     pub fn value(&self, name: &str) -> Option<Value> {
         if let Some((tensor, name)) = self.known.get(name) {
             return Some(Value::Known(tensor.clone(), Some(name.clone())));
@@ -152,33 +157,31 @@ impl Parts {
         self.stored.get(name).map(|(name, dims)| Value::Stored(name.clone(), dims.clone()))
     }
 
-    /// Whether the input is of whole numbers.
-    pub fn whole_pixels(&self) -> bool {
-        self.whole.is_some()
+    /// Whether the input has an integer type.
+    pub fn integer_pixels(&self) -> bool {
+        self.integer_type.is_some()
     }
 
-    /// What becomes of pixels where nothing says it: where the network takes whole numbers they stay what they are.
+    /// Default normalisation: none for an integer input, else [`Normalisation::Unit`].
     pub fn normalisation(&self) -> Normalisation {
-        if self.whole.is_some() { Normalisation::None } else { Normalisation::Unit }
+        if self.integer_type.is_some() { Normalisation::None } else { Normalisation::Unit }
     }
 
-    /// Why.
+    /// The reason for [`Self::normalisation`].
     pub fn pixels(&self) -> String {
-        match &self.whole {
-            None => {
-                "the file does not say what it was trained with; whole numbers are divided by the largest of their type"
-                    .into()
-            }
+        match &self.integer_type {
+            None => "the file does not say what it was trained with; integers are divided by the maximum of their type"
+                .into(),
             Some(kind) => format!("its input is of {kind}, so it takes pixels as they are"),
         }
     }
 
-    /// Whether weights hold a tensor of that name.
+    /// Whether the weights hold a tensor named `name`.
     pub fn is_stored(&self, name: &str) -> bool {
         self.stored.contains_key(name)
     }
 
-    /// Makes a small tensor one that weights do not hold; says whether it is small.
+    /// If a tensor is small, removes it from the stored ones and returns true.
     pub fn forget(&mut self, name: &str) -> bool {
         let small = self.known.contains_key(name);
         if small {
@@ -187,38 +190,38 @@ impl Parts {
         small
     }
 
-    /// Whether some node makes a value of that name.
+    /// Whether a node produces the value `name`.
     pub fn is_made(&self, name: &str) -> bool {
-        self.made.contains_key(name)
+        self.producers.contains_key(name)
     }
 
-    /// The node that makes a value.
+    /// The node that produces a value.
     pub fn producer_of(&self, name: &str) -> Option<&NodeProto> {
-        self.made.get(name).and_then(|&i| self.nodes.get(i))
+        self.producers.get(name).and_then(|&i| self.nodes.get(i))
     }
 
-    /// Elements of all tensors of the file.
+    /// Number of elements of all tensors of the file.
     pub fn elements(&self) -> u64 {
         self.elements
     }
 }
 
-/// The nodes that outputs need, each behind those it reads.
+/// The nodes that the outputs depend on, in topological order.
 fn order(
     nodes: Vec<NodeProto>,
     input: &str,
     tensors: &HashMap<String, Tensor>,
     outputs: &[String],
 ) -> Result<Vec<NodeProto>, Reason> {
-    let mut maker: HashMap<&str, usize> = HashMap::new();
+    let mut producer: HashMap<&str, usize> = HashMap::new();
     for (i, node) in nodes.iter().enumerate() {
         for name in node.output.iter().filter(|o| !o.is_empty()) {
-            if maker.insert(name, i).is_some() || tensors.contains_key(name) || name == input {
-                return Err(format!("`{name}` is made twice").into());
+            if producer.insert(name, i).is_some() || tensors.contains_key(name) || name == input {
+                return Err(format!("`{name}` is produced twice").into());
             }
         }
     }
-    // What a node reads, inside the networks of its attributes too.
+    // The inputs of a node, including those of subgraphs in its attributes.
     fn reads<'a>(node: &'a NodeProto, found: &mut Vec<&'a str>) {
         found.extend(node.input.iter().map(String::as_str));
         fn inside<'a>(attribute: &'a AttributeProto, found: &mut Vec<&'a str>) {
@@ -231,17 +234,17 @@ fn order(
         .map(|node| {
             let mut names = Vec::new();
             reads(node, &mut names);
-            names.iter().filter_map(|n| maker.get(n).copied()).collect()
+            names.iter().filter_map(|n| producer.get(n).copied()).collect()
         })
         .collect();
     let mut live = vec![false; nodes.len()];
-    let mut stack: Vec<usize> = outputs.iter().filter_map(|o| maker.get(&o[..]).copied()).collect();
+    let mut stack: Vec<usize> = outputs.iter().filter_map(|o| producer.get(&o[..]).copied()).collect();
     while let Some(i) = stack.pop() {
         if !std::mem::replace(&mut live[i], true) {
             stack.extend(&before[i]);
         }
     }
-    // Kahn's algorithm; among nodes that are ready the file's order.
+    // Kahn's algorithm; nodes that are ready keep the file's order.
     let mut waiting: Vec<usize> = before.iter().map(Vec::len).collect();
     let mut after = vec![Vec::new(); nodes.len()];
     for (i, list) in before.iter().enumerate().filter(|b| live[b.0]) {
@@ -265,25 +268,25 @@ fn order(
     Ok(sorted.into_iter().filter_map(|i| nodes[i].take()).collect())
 }
 
-/// The type of an input, if it is of whole numbers that pixels can be.
-fn whole_type(input: &ValueInfo) -> Option<String> {
+/// The type of an input, if it is an integer type that pixels can have.
+fn integer_type_of(input: &ValueInfo) -> Option<String> {
     let kind = input.r#type.as_ref()?.tensor_type.as_ref()?.elem_type;
-    let whole = [DataType::Uint8, DataType::Uint16, DataType::Int32, DataType::Int64].map(|k| k as i32);
-    whole.contains(&kind).then(|| super::tensor::type_name(kind))
+    let integer_type = [DataType::Uint8, DataType::Uint16, DataType::Int32, DataType::Int64].map(|k| k as i32);
+    integer_type.contains(&kind).then(|| super::tensor::type_name(kind))
 }
 
-/// Most pixels or channels that an input may declare.
+/// Maximum dimension that an input may declare.
 pub const MAX_DIM: i64 = 1 << 20;
 
-/// The input's dimensions as the file has them.
+/// The input's dimensions in the file's order.
 fn input_dims(input: &ValueInfo) -> Result<Vec<Option<usize>>, Reason> {
     let name = &input.name;
     let kind = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
     let kind = kind.ok_or_else(|| Reason::from(format!("input `{name}` is not a tensor")))?;
     let floats = [DataType::Float, DataType::Float16, DataType::Double, DataType::Bfloat16, DataType::Undefined];
-    if !floats.iter().any(|&f| f as i32 == kind.elem_type) && whole_type(input).is_none() {
+    if !floats.iter().any(|&f| f as i32 == kind.elem_type) && integer_type_of(input).is_none() {
         let is = super::tensor::type_name(kind.elem_type);
-        return Err(format!("input `{name}` is of {is}; floats and unsigned whole numbers are supported").into());
+        return Err(format!("input `{name}` is of {is}; floats and unsigned integers are supported").into());
     }
     let Some(shape) = &kind.shape else { return Ok(vec![None; 4]) };
     if !(2..=4).contains(&shape.dim.len()) {
@@ -298,8 +301,8 @@ fn input_dims(input: &ValueInfo) -> Result<Vec<Option<usize>>, Reason> {
     shape.dim.iter().map(dim).collect()
 }
 
-/// Operators that leave channels as many as they are.
-const KEEPING: [&str; 24] = [
+/// Operators that keep the number of channels.
+const CHANNEL_PRESERVING: [&str; 24] = [
     "Identity",
     "Cast",
     "CastLike",
@@ -326,7 +329,7 @@ const KEEPING: [&str; 24] = [
     "DequantizeLinear",
 ];
 
-/// Channels that the first convolution behind the input takes.
+/// Input channels of the first convolution after the input.
 fn first_channels(input: &str, nodes: &[NodeProto], tensors: &HashMap<String, Tensor>) -> Option<usize> {
     let mut same: HashSet<&str> = HashSet::from([input]);
     for node in nodes {
@@ -336,7 +339,7 @@ fn first_channels(input: &str, nodes: &[NodeProto], tensors: &HashMap<String, Te
             let weight = tensors.get(node.input.get(1)?)?;
             return weight.dims.get(1)?.checked_mul(usize::try_from(groups).ok()?);
         }
-        if KEEPING.contains(&&node.op_type[..]) && node.input.iter().any(|i| same.contains(&i[..])) {
+        if CHANNEL_PRESERVING.contains(&&node.op_type[..]) && node.input.iter().any(|i| same.contains(&i[..])) {
             same.extend(node.output.iter().map(String::as_str));
         }
     }

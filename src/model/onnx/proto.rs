@@ -1,7 +1,7 @@
 //! The protobuf messages of an ONNX file (onnx.proto of ONNX 1.x, `ir_version` 3 to 13): the fields that reading and
-//! writing networks need. Fields that are not here are skipped when a file is read.
+//! writing networks need. Other fields are skipped when a file is read.
 //!
-//! Where the schema tells "absent" from zero and a reader looks at it, the field is an `Option`.
+//! A field is an `Option` if the schema distinguishes "absent" from zero and a reader needs to.
 
 use prost::Message;
 
@@ -39,7 +39,7 @@ pub struct OperatorSetId {
     pub version: i64,
 }
 
-/// A key with a text.
+/// A key with a string.
 #[derive(Clone, PartialEq, Message)]
 pub struct StringEntry {
     #[prost(string, tag = "1")]
@@ -67,7 +67,7 @@ pub struct FunctionProto {
     pub domain: String,
 }
 
-/// The network: nodes in topological order, and the names at its border.
+/// The network: nodes in topological order, inputs and outputs.
 #[derive(Clone, PartialEq, Message)]
 pub struct GraphProto {
     #[prost(message, repeated, tag = "1")]
@@ -88,7 +88,7 @@ pub struct GraphProto {
     pub sparse_initializer: Vec<SparseTensorProto>,
 }
 
-/// An operation. An input with the empty name is an optional one left out.
+/// An operation. An empty input name stands for an omitted optional input.
 #[derive(Clone, PartialEq, Message)]
 pub struct NodeProto {
     #[prost(string, repeated, tag = "1")]
@@ -177,14 +177,14 @@ pub struct TensorProto {
     pub data_location: i32,
 }
 
-/// A sparse tensor. Only its presence is looked at: networks do not have them.
+/// A sparse tensor. Only its presence is checked: networks do not have them.
 #[derive(Clone, PartialEq, Message)]
 pub struct SparseTensorProto {
     #[prost(message, optional, tag = "1")]
     pub values: Option<TensorProto>,
 }
 
-/// Types of elements.
+/// Element types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
 pub enum DataType {
@@ -223,7 +223,7 @@ pub struct TypeProto {
     pub tensor_type: Option<TensorType>,
 }
 
-/// Type and shape of a tensor; no shape means that nothing is said of it, not even its rank.
+/// Type and shape of a tensor; without a shape, even the rank is unknown.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorType {
     #[prost(enumeration = "DataType", tag = "1")]
@@ -239,20 +239,20 @@ pub struct TensorShape {
     pub dim: Vec<Dimension>,
 }
 
-/// A dimension: a number, a name, or nothing at all.
+/// A dimension: a number, a name, or unknown.
 #[derive(Clone, PartialEq, Message)]
 pub struct Dimension {
     #[prost(oneof = "DimensionValue", tags = "1, 2")]
     pub value: Option<DimensionValue>,
 }
 
-/// What is known of a dimension.
+/// The value of a dimension.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum DimensionValue {
-    /// Its number.
+    /// A number.
     #[prost(int64, tag = "1")]
     Fixed(i64),
-    /// Its name: any number, the same wherever the name is.
+    /// A name: any number, equal for equal names.
     #[prost(string, tag = "2")]
     Named(String),
 }

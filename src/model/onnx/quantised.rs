@@ -1,8 +1,8 @@
-//! Quantised networks as the networks of floats that they were made of: QDQ, QOperator and dynamic quantisation.
+//! Rewrites quantised networks to float networks: QDQ, QOperator and dynamic quantisation.
 //!
-//! Every quantised value gets two forms: `name#real`, the numbers it stands for, which operators for quantised values are
-//! rewritten to read, and the whole numbers themselves under its own name for everything else. Forms that nothing reads are
-//! dropped with all dead nodes. Values are kept within what the whole numbers reach, since exporters leave ReLU to that.
+//! Every quantised value gets two forms: `name#real`, its dequantised value, which rewritten operators read, and the
+//! integers under its own name for everything else. Forms that nothing reads are dropped as dead nodes. Values are
+//! clamped to the range of the integers, since exporters rely on that for ReLU.
 
 mod weights;
 
@@ -12,41 +12,41 @@ use super::proto::{AttributeProto, DataType, NodeProto};
 use super::tensor::{Elements, Tensor};
 use std::collections::HashMap;
 
-/// What is said of a quantised file.
-pub const NOTE: &str = "quantised: its weights are read as floats, and values between layers are not rounded to whole numbers; \
+/// Note in the report of a quantised file.
+pub const NOTE: &str = "quantised: its weights are read as floats, and values between layers are not rounded to integers; \
                         results differ from an integer runtime's by that rounding";
 
-/// The name of what a quantised value stands for.
+/// The name of the dequantised form of a value.
 pub fn real_form(name: &str) -> String {
     format!("{name}#real")
 }
 
-/// Numbers that a quantised value stands for.
+/// The dequantised form of a value.
 #[derive(Clone, Debug)]
 struct Real {
     name: String,
-    /// Names of its scale and its zero.
+    /// Names of its scale and its zero point.
     steps: [String; 2],
 }
 
-/// A rewriting under way.
+/// State of the rewrite.
 pub struct Quantised<'a> {
     tensors: &'a mut HashMap<String, Tensor>,
     /// Types of tensors.
     kinds: &'a HashMap<String, i32>,
     real: HashMap<String, Real>,
     nodes: Vec<NodeProto>,
-    /// How many names were made up.
-    made: usize,
-    /// Elements that constants may still become floats of.
+    /// Number of generated names.
+    name_count: usize,
+    /// Remaining number of constant elements that may be dequantised.
     left: usize,
 }
 
-/// For each element of the file, and whatever the file holds.
+/// Limit of dequantised elements: per element of the file, plus a constant.
 const PER_ELEMENT: usize = 4;
 const FREE_ELEMENTS: usize = 1 << 20;
 
-/// Operators that move elements, or choose among them: what holds of whole numbers holds of what they stand for.
+/// Operators that move or select elements, which commute with dequantisation.
 const MOVING: [&str; 13] = [
     "Identity",
     "Reshape",
@@ -63,7 +63,7 @@ const MOVING: [&str; 13] = [
     "Resize",
 ];
 
-/// Rewrites the nodes of a file; says whether any were quantised.
+/// Rewrites the nodes of a file; returns whether any were quantised.
 pub fn to_floats(
     nodes: Vec<NodeProto>,
     tensors: &mut HashMap<String, Tensor>,
@@ -72,14 +72,14 @@ pub fn to_floats(
     if !nodes.iter().any(|n| is_quantised(&n.op_type)) {
         return Ok((nodes, false));
     }
-    let held: usize = tensors.values().map(Tensor::len).sum();
-    let left = FREE_ELEMENTS.saturating_add(held.saturating_mul(PER_ELEMENT));
+    let stored: usize = tensors.values().map(Tensor::len).sum();
+    let left = FREE_ELEMENTS.saturating_add(stored.saturating_mul(PER_ELEMENT));
     let mut q =
-        Quantised { tensors, kinds, real: HashMap::new(), nodes: Vec::with_capacity(nodes.len()), made: 0, left };
+        Quantised { tensors, kinds, real: HashMap::new(), nodes: Vec::with_capacity(nodes.len()), name_count: 0, left };
     for node in nodes {
         let label = super::translate::label(&node).to_string();
         let op = node.op_type.clone();
-        q.node(node).map_err(|Reason(why)| Reason(format!("node `{label}` ({op}): {why}")))?;
+        q.node(node).map_err(|Reason(reason)| Reason(format!("node `{label}` ({op}): {reason}")))?;
     }
     Ok((q.nodes, true))
 }
@@ -107,7 +107,7 @@ fn needed(node: &NodeProto, i: usize) -> Result<&str, Reason> {
     input(node, i).ok_or_else(|| format!("input {i} is missing").into())
 }
 
-/// Scale and zero of a value at inputs `i` and `i + 1`.
+/// Scale and zero point of a value, at inputs `i` and `i + 1`.
 fn steps(node: &NodeProto, i: usize) -> Result<[String; 2], Reason> {
     Ok([needed(node, i)?.into(), input(node, i + 1).unwrap_or_default().into()])
 }
@@ -123,7 +123,7 @@ impl Quantised<'_> {
             "QuantizeLinear" => self.quantise(&node, &y),
             "DequantizeLinear" => self.dequantise(&node, &y),
             "DynamicQuantizeLinear" => {
-                // Any steps will do where nothing is rounded: 1 from 0.
+                // Without rounding, any scale and zero point will do: 1 and 0.
                 let x = needed(&node, 0)?.to_string();
                 self.push("Identity", &[&x], &y, &[]);
                 for (name, elements) in
@@ -133,7 +133,7 @@ impl Quantised<'_> {
                 }
                 Ok(())
             }
-            "ConvInteger" | "MatMulInteger" => self.whole(&node, &y),
+            "ConvInteger" | "MatMulInteger" => self.integer_product(&node, &y),
             "QLinearConv" => {
                 let x = self.value(&node, 0)?;
                 let w = self.weight(needed(&node, 3)?, &steps(&node, 4)?, 0)?;
@@ -205,13 +205,13 @@ impl Quantised<'_> {
         }
     }
 
-    /// A name that nothing has.
+    /// An unused name.
     fn name(&mut self, what: &str) -> String {
-        self.made += 1;
-        format!("{what}#{}", self.made)
+        self.name_count += 1;
+        format!("{what}#{}", self.name_count)
     }
 
-    /// A number as a constant.
+    /// Adds a scalar constant.
     fn number(&mut self, v: f64) -> String {
         let name = self.name("quantised");
         self.tensors.insert(name.clone(), Tensor { dims: vec![], elements: Elements::Float(vec![v as f32]) });
@@ -230,27 +230,27 @@ impl Quantised<'_> {
         });
     }
 
-    /// The operator on real numbers that has a node's attributes.
+    /// Adds a float operator with the attributes of `node`.
     fn like(&mut self, node: &NodeProto, op: &str, inputs: &[String], output: &str) {
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         self.push(op, &inputs, output, &node.attribute);
     }
 
-    /// The same, whose result is quantised with the scale and zero at inputs `at` and `at + 1`.
+    /// [`Self::like`], with the result quantised by the scale and zero point at inputs `at` and `at + 1`.
     fn replaced(&mut self, node: &NodeProto, op: &str, inputs: &[String], y: &str, at: usize) -> Result<(), Reason> {
-        let made = self.name(y);
-        self.like(node, op, inputs, &made);
-        self.quantised(&made, y, steps(node, at)?, None)
+        let result = self.name(y);
+        self.like(node, op, inputs, &result);
+        self.quantised(&result, y, steps(node, at)?, None)
     }
 
     fn with_bias(&mut self, inputs: [String; 2], bias: Option<&str>, y: &str) {
         let Some(bias) = bias else { return self.push("MatMul", &[&inputs[0], &inputs[1]], y, &[]) };
-        let made = self.name(y);
-        self.push("MatMul", &[&inputs[0], &inputs[1]], &made, &[]);
-        self.push("Add", &[&made, bias], y, &[]);
+        let result = self.name(y);
+        self.push("MatMul", &[&inputs[0], &inputs[1]], &result, &[]);
+        self.push("Add", &[&result, bias], y, &[]);
     }
 
-    /// The least and the largest whole number of a quantised value, from the type of its zero.
+    /// Minimum and maximum integer of a quantised value, from the type of its zero point.
     fn limits(&self, zero: &str, kind: Option<i64>) -> Result<[f64; 2], Reason> {
         let kind = self.kinds.get(zero).copied().or(kind.and_then(|k| i32::try_from(k).ok()).filter(|&k| k != 0));
         Ok(match kind.map(DataType::try_from) {
@@ -264,19 +264,19 @@ impl Quantised<'_> {
         })
     }
 
-    /// One number of a constant; 0 for a zero that is left out.
+    /// The number in a scalar constant; 0 for an omitted zero point.
     fn one(&self, name: &str) -> Result<f64, Reason> {
         if name.is_empty() {
             return Ok(0.0);
         }
         let t = self.tensors.get(name).ok_or_else(|| Reason::from(format!("`{name}` is not a constant")))?;
-        t.scalar().map_err(|_| "values with a scale for each channel are not supported".into())
+        t.scalar().map_err(|_| "values with a scale per channel are not supported".into())
     }
 
     fn quantise(&mut self, node: &NodeProto, y: &str) -> Result<(), Reason> {
         let x = needed(node, 0)?.to_string();
         let steps = steps(node, 1)?;
-        // Weights that training has prepared for it: they are floats already.
+        // Weights of quantisation-aware training are floats already.
         if self.tensors.get(&x).is_some_and(|t| matches!(t.elements, Elements::Float(_))) {
             self.real.insert(y.into(), Real { name: x, steps });
             return Ok(());
@@ -284,7 +284,7 @@ impl Quantised<'_> {
         self.quantised(&x, y, steps, Attributes::of(node).int("output_dtype"))
     }
 
-    /// Both forms of a value that is quantised as `y`.
+    /// Adds both forms of `x`, quantised as `y`.
     fn quantised(&mut self, x: &str, y: &str, steps: [String; 2], kind: Option<i64>) -> Result<(), Reason> {
         let (scale, zero) = (self.one(&steps[0])?, self.one(&steps[1])?);
         if !(scale > 0.0 && scale.is_finite()) {
@@ -318,7 +318,7 @@ impl Quantised<'_> {
         Ok(())
     }
 
-    /// The numbers that the value at input `i`, with its scale and zero behind it, stands for.
+    /// The dequantised form of input `i`, whose scale and zero point are the next two inputs.
     fn value(&mut self, node: &NodeProto, i: usize) -> Result<String, Reason> {
         self.value_of(needed(node, i)?, &steps(node, i + 1)?)
     }
@@ -335,8 +335,8 @@ impl Quantised<'_> {
         }
         let (scale, zero) = (self.one(&steps[0])?, self.one(&steps[1])?);
         let mut x = x.to_string();
-        for (op, v, idle) in [("Sub", zero, 0.0), ("Mul", scale, 1.0)] {
-            if v != idle {
+        for (op, v, neutral) in [("Sub", zero, 0.0), ("Mul", scale, 1.0)] {
+            if v != neutral {
                 let (next, number) = (self.name(&x), self.number(v));
                 self.push(op, &[&x, &number], &next, &[]);
                 x = next;
@@ -345,14 +345,14 @@ impl Quantised<'_> {
         Ok(x)
     }
 
-    /// Whether scales and zeros are the same.
+    /// Whether scales and zero points are equal.
     fn same(&self, a: &[String; 2], b: &[String; 2]) -> bool {
         let number = |name: &str| self.one(name).ok();
         (0..2).all(|i| a[i] == b[i] || (number(&a[i]).is_some() && number(&a[i]) == number(&b[i])))
     }
 
-    /// `ConvInteger` and `MatMulInteger`: products of whole numbers less their zeros.
-    fn whole(&mut self, node: &NodeProto, y: &str) -> Result<(), Reason> {
+    /// `ConvInteger` and `MatMulInteger`: products of integers minus their zero points.
+    fn integer_product(&mut self, node: &NodeProto, y: &str) -> Result<(), Reason> {
         let conv = node.op_type == "ConvInteger";
         let x = needed(node, 0)?.to_string();
         let zero = input(node, 2).unwrap_or_default().to_string();
@@ -372,7 +372,7 @@ impl Quantised<'_> {
         Ok(())
     }
 
-    /// What moves elements of a quantised value moves what they stand for.
+    /// Applies an operator that moves elements to the dequantised form too.
     fn follow(&mut self, node: &NodeProto) -> Result<(), Reason> {
         let mut copy = node.clone();
         let reals = |names: &[String]| names.iter().map(|n| self.real.get(n).cloned()).collect::<Vec<_>>();

@@ -1,4 +1,4 @@
-//! Which sizes a network takes, found out by translating it.
+//! Valid input sizes of a network, determined by translating it.
 
 use super::Reason;
 use crate::graph::{Graph, ValueId, footprint, pitch};
@@ -6,31 +6,31 @@ use crate::model::SizeRule;
 use crate::tensor::Shape;
 use std::cell::Cell;
 
-/// Size that is tried first where a file fixes none, and the largest that is tried when the rule is looked for.
+/// Size in pixels that is tried first if the file fixes none, and the largest that is tried in the search for a rule.
 pub const PROBED: usize = 512;
-/// Sizes that are tried where that one does not translate: those that networks are trained with.
+/// Common training sizes, tried if [`PROBED`] does not translate.
 pub const OTHERS: [usize; 8] = [256, 384, 224, 128, 572, 320, 64, 1024];
-/// What looking for sizes may cost, as [`Translated::cost`](super::translate::Translated) counts: some hundred translations of
-/// the largest networks.
+/// Maximum cost of the search for sizes, in units of [`Translated::cost`](super::translate::Translated): about a
+/// hundred translations of the largest networks.
 const SEARCH: u64 = 1 << 28;
 
-/// What a network makes of an input size.
+/// The result of translating a network for one input size.
 #[derive(Clone, Debug)]
 pub struct Probe {
     /// The input's rows and columns.
     at: [usize; 2],
     /// The output.
     pub out: Shape,
-    /// By how many rows and columns the input can be shifted, if that is known.
+    /// Alignment of shifts of the input, rows and columns, if known.
     align: Option<[usize; 2]>,
-    /// The same by strides alone, whatever else depends on the whole image.
+    /// The alignment that follows from strides alone, ignoring operations on the whole image.
     strides: Option<[usize; 2]>,
-    /// Input pixels for an output pixel, as a fraction, for rows and columns, where that is known.
+    /// Input pixels per output pixel, as a fraction, for rows and columns, if known.
     scale: [Option<(usize, usize)>; 2],
 }
 
 impl Probe {
-    /// Of the graph for an input of `at` pixels.
+    /// The result for a graph with an input of `at` pixels.
     pub fn of(at: [usize; 2], graph: &Graph, decision: ValueId) -> Self {
         let input = graph.inputs().next().map(|i| i.1);
         let both = |f: &dyn Fn(ValueId, usize) -> Option<usize>| {
@@ -47,12 +47,12 @@ impl Probe {
         }
     }
 
-    /// The same network with another input and output.
+    /// The same network with another input size and output shape.
     pub fn resized(&self, at: [usize; 2], out: Shape) -> Self {
         Self { at, out, ..self.clone() }
     }
 
-    /// Pixels lost on every side; `None` where an output pixel is not one of the input's.
+    /// Pixels lost on every side; `None` if output and input pixels do not correspond one to one.
     pub fn margin(&self) -> Option<usize> {
         let [h, w] = self.at;
         let lost = [h.checked_sub(self.out.h)?, w.checked_sub(self.out.w)?];
@@ -62,18 +62,18 @@ impl Probe {
         (lost[0] == lost[1] && lost[0].is_multiple_of(2)).then_some(lost[0] / 2)
     }
 
-    /// The same where no other size tells a margin from a share: half the size of the input is that of a network that
-    /// shrinks, not of one that loses a quarter on every side.
+    /// The margin if only one size is known. An output of half the input's size is taken for downsampling, not for a
+    /// loss of a quarter on every side.
     fn lone_margin(&self) -> Option<usize> {
-        let shrunk = |axis: usize, n: usize, m: usize| self.scale[axis].is_none() && n > m && n.is_multiple_of(m);
-        let share = shrunk(0, self.at[0], self.out.h) && shrunk(1, self.at[1], self.out.w);
+        let downsampled = |axis: usize, n: usize, m: usize| self.scale[axis].is_none() && n > m && n.is_multiple_of(m);
+        let share = downsampled(0, self.at[0], self.out.h) && downsampled(1, self.at[1], self.out.w);
         self.margin().filter(|_| !share)
     }
 
-    /// Why no class of every pixel follows from the output.
+    /// Why the output does not give a class per input pixel.
     pub fn unfit(&self) -> String {
         let ([h, w], Shape { h: oh, w: ow, .. }) = (self.at, self.out);
-        let made = format!("it makes {oh}x{ow} pixels of {h}x{w}");
+        let result = format!("it produces {oh}x{ow} pixels from {h}x{w}");
         let times = |many: usize, few: usize| (many > few && many.is_multiple_of(few)).then(|| many / few);
         let by = |n: usize, m: usize, scale: Option<(usize, usize)>| match scale {
             Some((1, d)) if d > 1 => Some((true, d)),
@@ -83,37 +83,37 @@ impl Probe {
         };
         match [by(h, oh, self.scale[0]), by(w, ow, self.scale[1])] {
             [Some((true, a)), Some((true, b))] if a == b => {
-                format!("{made}: it upsamples by {a}, so its output has no class for each pixel of the image")
+                format!("{result}: it upsamples by {a}, so its output does not have one class per pixel of the image")
             }
             [Some((false, a)), Some((false, b))] if a == b => {
-                format!("{made}: one pixel of its output stands for {a}x{a} of the image")
+                format!("{result}: one pixel of its output stands for {a}x{a} of the image")
             }
-            _ => format!("{made}: that is not the same margin less on every side"),
+            _ => format!("{result}: the margin is not the same on every side"),
         }
     }
 }
 
-/// The sizes a network takes.
+/// Valid input sizes of a network.
 #[derive(Clone, Debug)]
 pub enum Sizes {
-    /// Those of a rule, or fixed ones.
+    /// A rule, or a fixed size.
     Rule(SizeRule),
-    /// No rule was found: sizes are tried as they are needed. They lose as many pixels on every side.
+    /// No rule was found, so sizes are tried on demand. All lose this many pixels on every side.
     Tried(usize),
-    /// Its output is of another size.
+    /// The output does not correspond to the input pixel by pixel; the reason.
     Unfit(String),
 }
 
-/// Finds out which sizes a network takes. `fixed` rows and columns are the only ones. Else: the distance is that by which
-/// pooling and the like shift exactly, worked out from the graph; where the graph depends on the whole image, the smallest
-/// power of two whose odd multiples translate, or else what the strides say. Of all sizes modulo that distance those that
-/// lose the fewest pixels; the smallest is the first that translates. `made` translates, and says what came out and what it cost; `failing`
-/// is what a translation costs that fails.
+/// Determines the valid sizes of a network. `fixed` rows and columns allow no others. Otherwise the step is the
+/// alignment of shifts that follows from the graph. If the graph depends on the whole image, the step is the smallest
+/// power of two whose odd multiples translate, else the one that follows from the strides. Of the sizes modulo the
+/// step, those with the smallest margin are used; the minimum is the first that translates. `translated` returns the
+/// output shape and the cost; `failing` is the cost of a translation that fails.
 pub fn find(
     fixed: [Option<usize>; 2],
     first: &Probe,
     failing: u64,
-    made: impl Fn([usize; 2]) -> Result<(Shape, u64), Reason>,
+    translated: impl Fn([usize; 2]) -> Result<(Shape, u64), Reason>,
 ) -> Sizes {
     let unfit = || Sizes::Unfit(first.unfit());
     let longest = |pair: [usize; 2]| match fixed {
@@ -131,7 +131,7 @@ pub fn find(
             return None;
         }
         let at = fixed.map(|f| f.unwrap_or(n));
-        let result = made(at);
+        let result = translated(at);
         left.set(left.get().saturating_sub(result.as_ref().map_or(failing, |r| r.1)));
         first.resized(at, result.ok()?.0).margin()
     };
@@ -148,7 +148,7 @@ pub fn find(
         };
         let sizes = (0..).map(|k| remainder + k * step).filter(|&n| n > 2 * margin);
         let minimum = sizes.take_while(|&n| n <= base + remainder && left.get() > 0).find(|&n| lost(n) == Some(margin));
-        // A network that upsamples or shrinks loses another number of pixels at the next size.
+        // If the network resamples, the margin differs at the next size.
         let minimum = minimum.filter(|&n| lost(n + step) == Some(margin) && left.get() > 0)?;
         Some(SizeRule { minimum, step, margin })
     };
@@ -163,7 +163,7 @@ pub fn find(
         (Some(rule), _) => Sizes::Rule(rule),
         (None, None) => unfit(),
         (None, Some(margin)) => {
-            // The same at another size, unless there is none; a share of the image is no margin.
+            // A margin must be the same at another size, if one is valid; otherwise it is a share of the image.
             left.set(left.get().max(SEARCH / 8));
             let longest = longest(first.at);
             let others = OTHERS.iter().copied().chain([longest + 32, longest + 64]).filter(|&n| n != longest);
@@ -176,23 +176,24 @@ pub fn find(
     }
 }
 
-/// The smallest size of at least `min` rows and columns that `takes` says is right, and about which; `known` is one that is.
-pub fn smallest(min: [usize; 2], known: [usize; 2], takes: impl Fn([usize; 2]) -> bool) -> Option<[usize; 2]> {
+/// The smallest size of at least `min` rows and columns, approximately, for which `valid` is true; `known` is one such
+/// size.
+pub fn smallest(min: [usize; 2], known: [usize; 2], valid: impl Fn([usize; 2]) -> bool) -> Option<[usize; 2]> {
     const CLOSE: usize = 64;
     let candidates = |from: usize, known: usize| {
         let next = from.next_multiple_of(CLOSE);
         let far = (0..24).map(move |k| next + k * CLOSE);
         (0..CLOSE).map(move |k| from + k).chain(far).chain((known >= from).then_some(known))
     };
-    if takes(min) {
+    if valid(min) {
         return Some(min);
     }
-    let rows = candidates(min[0], known[0]).find(|&h| takes([h, known[1]]));
-    let columns = candidates(min[1], known[1]).find(|&w| takes([known[0], w]));
-    let apart = rows.zip(columns).map(|(h, w)| [h, w]).filter(|&size| takes(size));
-    // Rows and columns may depend on each other.
+    let rows = candidates(min[0], known[0]).find(|&h| valid([h, known[1]]));
+    let columns = candidates(min[1], known[1]).find(|&w| valid([known[0], w]));
+    let apart = rows.zip(columns).map(|(h, w)| [h, w]).filter(|&size| valid(size));
+    // Rows and columns may not be independent, as in networks for square images.
     let longest = min[0].max(min[1]);
-    let square = candidates(longest, known[0].max(known[1])).map(|n| [n, n]).find(|&size| takes(size));
+    let square = candidates(longest, known[0].max(known[1])).map(|n| [n, n]).find(|&size| valid(size));
     apart.into_iter().chain(square).min_by_key(|[h, w]| h * w)
 }
 
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_of_the_image_is_no_margin() {
+    fn a_share_of_the_image_is_not_a_margin() {
         assert_eq!(probe([64, 64], [64, 64], None).margin(), Some(0));
         assert_eq!(probe([64, 80], [44, 60], None).margin(), Some(10));
         assert_eq!(probe([64, 64], [32, 32], None).lone_margin(), None);
@@ -217,35 +218,35 @@ mod tests {
         assert!(probe([64, 64], [128, 128], None).unfit().contains("upsamples by 2"));
         assert!(probe([64, 64], [100, 100], Some((1, 2))).unfit().contains("upsamples by 2"));
         assert!(probe([64, 64], [16, 16], None).unfit().contains("stands for 4x4"));
-        assert!(probe([64, 64], [63, 63], None).unfit().contains("not the same margin"));
+        assert!(probe([64, 64], [63, 63], None).unfit().contains("the margin is not the same"));
     }
 
     #[test]
-    fn sizes_are_found_by_trying() {
+    fn rules_are_found_by_translating() {
         let found = |step: usize, margin: usize, offset: usize| {
             let ok = move |n: usize| n > 2 * margin + 8 && (n - offset).is_multiple_of(step);
-            let made = move |[h, w]: [usize; 2]| match ok(h) && ok(w) {
+            let result = move |[h, w]: [usize; 2]| match ok(h) && ok(w) {
                 true => Ok((Shape::new(1, 1, h - 2 * margin, w - 2 * margin), 1)),
                 false => Err(Reason::from("no")),
             };
             let at = if ok(512 + offset) { 512 + offset } else { 504 + offset };
             let first = Probe { strides: Some([8, 8]), ..probe([at; 2], [at - 2 * margin; 2], None) };
-            match find([None; 2], &first, 1, made) {
+            match find([None; 2], &first, 1, result) {
                 Sizes::Rule(r) => (r.minimum, r.step, r.margin),
                 Sizes::Tried(margin) => (0, 0, margin),
                 Sizes::Unfit(_) => (0, 0, 0),
             }
         };
-        // A cascade without padding, with a global pool: multiples of 4.
+        // Unpadded convolutions with a global pool: multiples of 4.
         assert_eq!(found(4, 28, 0), (68, 4, 28));
-        // None of whose sizes are multiples of the step: what the strides say.
+        // No size is a multiple of the step, so the strides decide.
         assert_eq!(found(8, 20, 4), (52, 8, 20));
-        // Multiples of 24 are no powers of two.
+        // 24 is not a power of two.
         assert_eq!(found(24, 0, 0), (0, 0, 0));
     }
 
     #[test]
-    fn the_next_size_is_found() {
+    fn smallest_valid_size() {
         let even = |[h, w]: [usize; 2]| h.is_multiple_of(24) && w.is_multiple_of(24);
         assert_eq!(smallest([100, 24], [480, 480], even), Some([120, 24]));
         let square = |[h, w]: [usize; 2]| h == w && h.is_multiple_of(24);

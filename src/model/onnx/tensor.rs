@@ -1,25 +1,25 @@
-//! Tensors of an ONNX file in host memory: what shape arithmetic is done on, and what becomes parameters.
+//! Tensors of an ONNX file in host memory, for shape arithmetic and parameters.
 
 use super::Reason;
 use super::proto::{DataType, TensorProto};
 use crate::tensor::HostTensor;
 use half::{bf16, f16};
 
-/// Most axes of a tensor.
+/// Maximum number of axes of a tensor.
 pub const MAX_RANK: usize = 8;
-/// Most elements of a tensor made by folding constants.
+/// Maximum number of elements of a folded constant.
 pub const MAX_FOLDED: usize = 1 << 24;
 
-/// Elements. Floats of any width are `f32`; whole numbers and truth values are `i64`.
+/// Elements. Floats of any width are `f32`; integers and booleans are `i64`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Elements {
     /// Floats.
     Float(Vec<f32>),
-    /// Whole numbers, or 0 and 1.
+    /// Integers; booleans are 0 and 1.
     Int(Vec<i64>),
 }
 
-/// A tensor whose elements are known: row-major.
+/// A tensor with known elements, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     /// Dimensions, outermost first.
@@ -29,23 +29,23 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// A list of whole numbers.
+    /// A list of integers.
     pub fn ints(values: impl IntoIterator<Item = i64>) -> Self {
         let values: Vec<i64> = values.into_iter().collect();
         Self { dims: vec![values.len()], elements: Elements::Int(values) }
     }
 
-    /// Floats of the given dimensions, which hold as many.
+    /// Floats of the given dimensions. Fails if their number differs.
     pub fn floats(dims: Vec<usize>, values: Vec<f32>) -> Result<Self, Reason> {
         Self { dims, elements: Elements::Float(values) }.checked()
     }
 
-    /// Zeros of the same type under other dimensions.
+    /// Float zeros of the given dimensions.
     pub fn zeros_like(dims: &[usize]) -> Result<Self, Reason> {
         Self::floats(dims.to_vec(), vec![0.0; count(dims)?])
     }
 
-    /// Itself, if dimensions and elements go together.
+    /// Fails if the number of elements does not match the dimensions.
     pub fn checked(self) -> Result<Self, Reason> {
         if count(&self.dims)? == self.len() {
             return Ok(self);
@@ -69,11 +69,11 @@ impl Tensor {
         }
     }
 
-    /// The elements as whole numbers; fails for floats.
+    /// The elements as integers; fails for floats.
     pub fn as_ints(&self) -> Result<&[i64], Reason> {
         match &self.elements {
             Elements::Int(v) => Ok(v),
-            Elements::Float(_) => Err("floats where whole numbers are needed".into()),
+            Elements::Float(_) => Err("floats where integers are needed".into()),
         }
     }
 
@@ -85,19 +85,19 @@ impl Tensor {
         }
     }
 
-    /// The one element.
+    /// The only element; fails if there are several.
     pub fn scalar(&self) -> Result<f64, Reason> {
         if self.len() == 1 { Ok(self.at(0)) } else { Err(format!("{} numbers where one is needed", self.len()).into()) }
     }
 
-    /// The same elements under other dimensions of the same number.
+    /// The same elements with other dimensions of equal product.
     pub fn reshaped(&self, dims: Vec<usize>) -> Result<Self, Reason> {
         Self { dims, elements: self.elements.clone() }.checked()
     }
 
-    /// The elements at `indices`, under `dims`.
+    /// The elements at `indices`, with dimensions `dims`.
     pub fn pick(&self, dims: Vec<usize>, indices: impl Iterator<Item = usize>) -> Result<Self, Reason> {
-        // Where there is nothing to be taken, what would be gone through to find that out may be long.
+        // For an empty result, the iterator may still be long.
         let indices = indices.take(count(&dims)?);
         fn take<T: Copy>(from: &[T], indices: impl Iterator<Item = usize>) -> Option<Vec<T>> {
             indices.map(|i| from.get(i).copied()).collect()
@@ -110,18 +110,18 @@ impl Tensor {
         Self { dims, elements }.checked()
     }
 
-    /// For the engine.
+    /// Converts to a tensor of the engine.
     pub fn host(&self) -> Result<HostTensor, Reason> {
         Ok(HostTensor::new(self.dims.clone(), self.to_floats())?)
     }
 
-    /// From the engine.
+    /// Converts from a tensor of the engine.
     pub fn of_host(t: &HostTensor) -> Self {
         Self { dims: t.dims().to_vec(), elements: Elements::Float(t.data().to_vec()) }
     }
 }
 
-/// Number of elements of some dimensions. Those beside a zero are bounded too, so that no product of some of them overflows.
+/// Number of elements. Dimensions beside a zero are bounded too, so that no partial product overflows.
 pub fn count(dims: &[usize]) -> Result<usize, Reason> {
     let wrong = || Reason::from(format!("dimensions {dims:?} are too many or too large"));
     if dims.len() > MAX_RANK {
@@ -132,7 +132,7 @@ pub fn count(dims: &[usize]) -> Result<usize, Reason> {
     Ok(if dims.contains(&0) { 0 } else { all })
 }
 
-/// Distance of neighbours along each axis of a row-major tensor.
+/// Strides of a row-major tensor, in elements.
 pub fn strides(dims: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; dims.len()];
     for i in (1..dims.len()).rev() {
@@ -141,12 +141,12 @@ pub fn strides(dims: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// The name of a type of elements, as ONNX has it.
+/// ONNX's name of an element type.
 pub fn type_name(code: i32) -> String {
     DataType::try_from(code).map_or(format!("type {code}"), |t| format!("{t:?}").to_lowercase())
 }
 
-/// Reads a tensor of the file. `external` is the content of its part of another file, where it has one.
+/// Reads a tensor of the file. `external` is its content if it is stored in another file.
 pub fn read(proto: &TensorProto, external: Option<Vec<u8>>) -> Result<Tensor, Reason> {
     let dims = proto.dims.iter().map(|&d| usize::try_from(d)).collect::<Result<Vec<_>, _>>();
     let dims = dims.map_err(|_| Reason::from(format!("negative dimensions {:?}", proto.dims)))?;

@@ -4,7 +4,7 @@ use super::{Conv2d, Source};
 use crate::ops::{ActivationKind, InputKind, OpCase, ResizeMode};
 use crate::tensor::Shape;
 
-pub(in crate::ops) fn cases() -> Vec<OpCase> {
+pub(in crate::low_level::ops) fn cases() -> Vec<OpCase> {
     let case = |name: &str, op: Conv2d, data: &[Shape]| {
         let channels: usize = data.iter().map(|d| d.c).sum();
         let dims = [op.out_channels, channels / op.groups, op.kernel[0], op.kernel[1]];

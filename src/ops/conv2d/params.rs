@@ -4,7 +4,7 @@ use crate::kernel::{View, shader_struct};
 
 shader_struct! {
     /// Of `conv2d_plain` and `conv_transpose2d_plain`.
-    pub(in crate::ops) struct PlainParams {
+    pub(in crate::low_level::ops) struct PlainParams {
         x: View,
         y: View,
         ow: u32,
@@ -23,7 +23,7 @@ shader_struct! {
     }
 
     /// Of `conv2d_grouped` and `conv_transpose2d_grouped`.
-    pub(in crate::ops) struct GroupedParams {
+    pub(in crate::low_level::ops) struct GroupedParams {
         x: View,
         y: View,
         ow: u32,
@@ -46,7 +46,7 @@ shader_struct! {
     }
 
     /// Of `conv2d_gemm`.
-    pub(in crate::ops) struct GemmParams {
+    pub(in crate::low_level::ops) struct GemmParams {
         x: View,
         y: View,
         /// Columns of the product in a row, and the rows.

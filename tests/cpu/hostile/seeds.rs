@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use std::io::Cursor;
 use std::path::Path;
 use unet_wgpu::Model;
-use unet_wgpu::kernel::{ConvClass, ConvFamily, Tuning};
-use unet_wgpu::model::onnx::export::export;
-use unet_wgpu::model::onnx::proto::{
+use unet_wgpu::low_level::kernel::{ConvClass, ConvFamily, Tuning};
+use unet_wgpu::low_level::model::onnx::export::export;
+use unet_wgpu::low_level::model::onnx::proto::{
     AttributeProto, DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto,
     TensorShape, TensorType, TypeProto, ValueInfo,
 };
-use unet_wgpu::model::{parse, whole_graph};
+use unet_wgpu::low_level::model::{parse, whole_graph};
+use unet_wgpu::low_level::weights::{Checkpoint, ModelMetadata, SafetensorsFormat, StoredType, WeightFormat};
 use unet_wgpu::testing::random_parameter;
-use unet_wgpu::weights::{Checkpoint, ModelMetadata, SafetensorsFormat, StoredType, WeightFormat};
 
 /// A file: the target it is for, its name, its bytes.
 pub type Seed = (&'static str, String, Vec<u8>);
@@ -343,7 +343,7 @@ fn cache() -> Vec<Seed> {
     let mut tuning = Tuning::default();
     tuning.set(ConvClass::new([[3; 2], [1; 2], [1; 2]], [64, 32], 65536), ConvFamily::Winograd);
     tuning.set(ConvClass::new([[1; 2], [1; 2], [1; 2]], [64, 2], 4096), ConvFamily::Tile);
-    vec![("cache", "tuning.json".into(), unet_wgpu::tune::write(&tuning, "fuzz".into()).into_bytes())]
+    vec![("cache", "tuning.json".into(), unet_wgpu::low_level::tune::write(&tuning, "fuzz".into()).into_bytes())]
 }
 
 /// All of them, without what lies in `assets/fixtures/torch`.

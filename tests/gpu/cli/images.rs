@@ -5,7 +5,7 @@ use crate::folder::Folder;
 use image::{GrayImage, Luma};
 use serde_json::{Value, json};
 use tiff::encoder::{TiffEncoder, colortype::Gray16};
-use unet_wgpu::infer::palette;
+use unet_wgpu::low_level::infer::palette;
 
 const CPU: [&str; 4] = ["--device", "cpu", "--normalise", "unit"];
 

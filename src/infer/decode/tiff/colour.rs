@@ -16,8 +16,13 @@ use crate::infer::image::{Pixels, Sample};
 
 /// Conversion of a pixel's samples.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::infer::decode) enum Colour {
+<<<<<<< HEAD
+pub(in crate::low_level::infer::decode) enum Colour {
+    /// Nothing.
+=======
+pub(in crate::low_level::infer::decode) enum Colour {
     /// None.
+>>>>>>> main
     Plain,
     /// White is zero: values are inverted, except extra samples.
     Inverted,
@@ -177,7 +182,7 @@ impl Colour {
 
 /// Warnings already given for a file, so that each appears once.
 #[derive(Debug, Default)]
-pub(in crate::infer::decode) struct Warned {
+pub(in crate::low_level::infer::decode) struct Warned {
     pub rounded: Cell<bool>,
     pub missing: Cell<bool>,
 }

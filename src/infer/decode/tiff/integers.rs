@@ -11,7 +11,7 @@ use crate::io::Input;
 
 /// A page of integers as stored: not inverted if white is zero, not looked up in a palette, not scaled to 8 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::infer::decode) struct RawIntegers {
+pub(in crate::low_level::infer::decode) struct RawIntegers {
     pub width: usize,
     pub height: usize,
     /// Samples per pixel as stored, including alpha, over all directories of the page.
@@ -26,8 +26,13 @@ pub(in crate::infer::decode) struct RawIntegers {
     pub values: Vec<i64>,
 }
 
+<<<<<<< HEAD
+/// The integers of page `page` of a TIFF file; none if its samples are floats or were changed by JPEG.
+pub(in crate::low_level::infer::decode) fn raw_integers(input: &Input, page: usize) -> Result<Option<RawIntegers>> {
+=======
 /// The integers of page `page` of a TIFF file; `None` if its samples are floats or were changed by JPEG.
-pub(in crate::infer::decode) fn raw_integers(input: &Input, page: usize) -> Result<Option<RawIntegers>> {
+pub(in crate::low_level::infer::decode) fn raw_integers(input: &Input, page: usize) -> Result<Option<RawIntegers>> {
+>>>>>>> main
     let (file, reader, _) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let mut image = TiffImage::open(file.clone(), reader, page, 0)?;
     let source = file.as_source();
@@ -36,7 +41,7 @@ pub(in crate::infer::decode) fn raw_integers(input: &Input, page: usize) -> Resu
 
 /// A page of floats as stored.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::infer::decode) struct RawFloats {
+pub(in crate::low_level::infer::decode) struct RawFloats {
     pub width: usize,
     pub height: usize,
     /// As in [`RawIntegers`].
@@ -46,8 +51,13 @@ pub(in crate::infer::decode) struct RawFloats {
     pub values: Vec<f64>,
 }
 
+<<<<<<< HEAD
+/// The floats of page `page` of a TIFF file; none if its samples are integers.
+pub(in crate::low_level::infer::decode) fn raw_floats(input: &Input, page: usize) -> Result<Option<RawFloats>> {
+=======
 /// The floats of page `page` of a TIFF file; `None` if its samples are integers.
-pub(in crate::infer::decode) fn raw_floats(input: &Input, page: usize) -> Result<Option<RawFloats>> {
+pub(in crate::low_level::infer::decode) fn raw_floats(input: &Input, page: usize) -> Result<Option<RawFloats>> {
+>>>>>>> main
     let (file, reader, _) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let mut image = TiffImage::open(file.clone(), reader, page, 0)?;
     let source = file.as_source();

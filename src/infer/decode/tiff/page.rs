@@ -27,7 +27,7 @@ pub(super) enum Predictor {
 
 /// Pixel layout of a directory. Directories with equal layouts can be channels of one page.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::infer::decode) struct Page {
+pub(in crate::low_level::infer::decode) struct Page {
     pub width: usize,
     pub height: usize,
     /// Samples per pixel in the file.
@@ -60,7 +60,7 @@ pub(in crate::infer::decode) struct Page {
 
 /// Locations of a directory's chunks, and what they share.
 #[derive(Debug)]
-pub(in crate::infer::decode) struct Places {
+pub(in crate::low_level::infer::decode) struct Places {
     offsets: Vec<u64>,
     lengths: Vec<u64>,
     /// `JPEGTables`.

@@ -1,10 +1,10 @@
-//! Arithmetic on dimensions: what operators that move elements make of the dimensions of their inputs.
+//! Shape inference of operators that move elements.
 
 use crate::model::onnx::Reason;
 use crate::model::onnx::attributes::Attributes;
 use crate::model::onnx::tensor::{MAX_FOLDED, MAX_RANK, Tensor, count};
 
-/// The result of `Shape`, with its optional first and last axis.
+/// The result of `Shape`, with its optional attributes `start` and `end`.
 pub fn shape_of(dims: &[usize], a: Attributes<'_>) -> Tensor {
     let rank = dims.len() as i64;
     let at = |v: i64| (if v < 0 { v.saturating_add(rank) } else { v }).clamp(0, rank) as usize;
@@ -12,13 +12,13 @@ pub fn shape_of(dims: &[usize], a: Attributes<'_>) -> Tensor {
     Tensor::ints(dims.get(start..end).unwrap_or_default().iter().map(|&d| d as i64))
 }
 
-/// Axis `axis` of `rank`, counted from the end if negative.
+/// Resolves axis `axis` of `rank`, counted from the end if negative.
 pub fn axis(axis: i64, rank: usize) -> Result<usize, Reason> {
     let at = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
     usize::try_from(at).ok().filter(|&a| a < rank).ok_or_else(|| format!("axis {axis} of {rank} dimensions").into())
 }
 
-/// Dimensions from whole numbers.
+/// Dimensions from integers.
 pub fn lengths(v: &[i64]) -> Result<Vec<usize>, Reason> {
     let dims: Option<Vec<usize>> = v.iter().map(|&d| usize::try_from(d).ok()).collect();
     let dims = dims.ok_or_else(|| Reason::from(format!("negative dimensions {v:?}")))?;
@@ -26,7 +26,7 @@ pub fn lengths(v: &[i64]) -> Result<Vec<usize>, Reason> {
     Ok(dims)
 }
 
-/// Number of elements of a tensor that is about to be made.
+/// Number of elements of a constant; fails above [`MAX_FOLDED`].
 pub fn bounded(dims: &[usize]) -> Result<usize, Reason> {
     let n = count(dims)?;
     if n > MAX_FOLDED {
@@ -35,7 +35,7 @@ pub fn bounded(dims: &[usize]) -> Result<usize, Reason> {
     Ok(n)
 }
 
-/// The dimensions that `Reshape` asks for.
+/// The dimensions of `Reshape`.
 pub fn reshape(from: &[usize], to: &[i64], zero_is_zero: bool) -> Result<Vec<usize>, Reason> {
     if to.len() > MAX_RANK {
         return Err(format!("a reshape to {} dimensions", to.len()).into());
@@ -77,7 +77,7 @@ pub fn unsqueeze(dims: &[usize], axes: &[i64]) -> Result<Vec<usize>, Reason> {
     let mut rest = dims.iter();
     let dims: Vec<usize> =
         (0..rank).map(|i| if axes.contains(&i) { 1 } else { rest.next().copied().unwrap_or(1) }).collect();
-    if rest.next().is_some() { Err(format!("axes {axes:?} are named twice").into()) } else { Ok(dims) }
+    if rest.next().is_some() { Err(format!("axes {axes:?} repeat").into()) } else { Ok(dims) }
 }
 
 /// The dimensions of `Squeeze`.
@@ -103,18 +103,18 @@ pub fn permutation(rank: usize, perm: Option<&[i64]>) -> Result<Vec<usize>, Reas
     }
 }
 
-/// What is taken along an axis: `count` elements from `start`, `step` apart.
+/// A slice of an axis: `count` elements from `start`, `step` apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
-    /// First.
+    /// First index.
     pub start: i64,
-    /// Distance.
+    /// Step; may be negative.
     pub step: i64,
-    /// How many.
+    /// Number of elements.
     pub count: usize,
 }
 
-/// What `Slice` takes along every axis. `list(name, input)` gives an attribute or an input.
+/// The slice of every axis for `Slice`. `list(name, input)` returns an attribute or an input.
 pub fn slice(
     dims: &[usize],
     list: impl Fn(&str, usize) -> Result<Option<Vec<i64>>, Reason>,
@@ -139,7 +139,7 @@ pub fn slice(
             }
             _ => {
                 let start = wrap(start).clamp(-1, n - 1);
-                // The end is exclusive, and -1 stands for "before the first".
+                // The end is exclusive; here -1 means "before the first element".
                 let end = if end < -n { -1 } else { wrap(end).clamp(-1, n - 1) };
                 (start, start - end)
             }
@@ -190,7 +190,7 @@ pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Reason> {
             (x, y) if x == y => Ok(x),
             (1, y) => Ok(y),
             (x, 1) => Ok(x),
-            _ => Err(format!("{a:?} and {b:?} do not go together").into()),
+            _ => Err(format!("{a:?} and {b:?} cannot be broadcast").into()),
         })
         .collect()
 }

@@ -1,4 +1,4 @@
-//! Elements of constants: moved, joined, computed.
+//! Folding of constants: moving, joining and computing elements.
 
 use super::Call;
 use super::dims::{Range, axis, bounded, broadcast, lengths};
@@ -68,7 +68,7 @@ fn walk(dims: &[usize], strides: &[i64], origin: i64) -> impl Iterator<Item = us
                 index += strides[i];
                 break;
             }
-            // Back to the first; a step that is never made may be of any length.
+            // Back to the first element; wrapping, since a stride of an axis of one element can be any number.
             index -= strides[i].wrapping_mul(dims[i] as i64 - 1);
             at[i] = 0;
         }
@@ -89,7 +89,7 @@ pub fn gather(t: &Tensor, indices: &Tensor, at: i64) -> Result<Tensor, Reason> {
     let list = indices.as_ints()?.iter().map(|&i| axis(i, n as usize)).collect::<Result<Vec<_>, _>>()?;
     let (before, after) = (count(&t.dims[..at])?, count(&t.dims[at + 1..])?);
     let dims = [&t.dims[..at], &indices.dims, &t.dims[at + 1..]].concat();
-    // Of nothing there may be very many rows.
+    // An empty result may still have very many rows.
     let before = if bounded(&dims)? == 0 { 0 } else { before };
     let list = &list;
     let picked = (0..before)
@@ -154,7 +154,7 @@ pub fn spread(t: &Tensor, dims: &[usize]) -> Result<Tensor, Reason> {
 pub fn tile(t: &Tensor, repeats: &[i64]) -> Result<Tensor, Reason> {
     let repeats = lengths(repeats)?;
     if repeats.len() != t.dims.len() {
-        return Err("repeats for another number of dimensions".into());
+        return Err("repeats and input differ in rank".into());
     }
     let dims: Vec<usize> = t.dims.iter().zip(&repeats).map(|(&d, &r)| d.saturating_mul(r)).collect();
     let n = bounded(&dims)?;
@@ -174,29 +174,29 @@ pub fn range(start: &Tensor, limit: &Tensor, delta: &Tensor) -> Result<Tensor, R
         (Elements::Int(s), Elements::Int(d)) => {
             let at = |i: i64| i.checked_mul(d[0])?.checked_add(s[0]);
             let all: Option<Vec<i64>> = (0..n as i64).map(at).collect();
-            Ok(Tensor::ints(all.ok_or("whole numbers beyond their range")?))
+            Ok(Tensor::ints(all.ok_or("integer overflow")?))
         }
         _ => Tensor::floats(vec![n], (0..n).map(|i| (s + i as f64 * d) as f32).collect()),
     }
 }
 
-pub fn reduce(op: &str, t: &Tensor, axes: Option<&[i64]>, keep: bool, empty_is_none: bool) -> Result<Tensor, Reason> {
+pub fn reduce(op: &str, t: &Tensor, axes: Option<&[i64]>, keep: bool, noop_if_empty: bool) -> Result<Tensor, Reason> {
     let rank = t.dims.len();
     let axes: Vec<usize> = match axes {
-        Some([]) if empty_is_none => return Ok(t.clone()),
-        None if empty_is_none => return Ok(t.clone()),
+        Some([]) if noop_if_empty => return Ok(t.clone()),
+        None if noop_if_empty => return Ok(t.clone()),
         None | Some([]) => (0..rank).collect(),
         Some(list) => list.iter().map(|&a| axis(a, rank)).collect::<Result<_, _>>()?,
     };
-    let kept: Vec<usize> = (0..rank).map(|i| if axes.contains(&i) { 1 } else { t.dims[i] }).collect();
-    let (from, to) = (strides(&t.dims), strides(&kept));
+    let reduced: Vec<usize> = (0..rank).map(|i| if axes.contains(&i) { 1 } else { t.dims[i] }).collect();
+    let (from, to) = (strides(&t.dims), strides(&reduced));
     let start = match op {
         "ReduceProd" => 1.0,
         "ReduceMax" => f64::NEG_INFINITY,
         "ReduceMin" => f64::INFINITY,
         _ => 0.0,
     };
-    let mut out = vec![start; bounded(&kept)?];
+    let mut out = vec![start; bounded(&reduced)?];
     for i in 0..t.len() {
         let at: usize = (0..rank).filter(|k| !axes.contains(k)).map(|k| i / from[k] % t.dims[k] * to[k]).sum();
         let v = t.at(i);
@@ -211,7 +211,7 @@ pub fn reduce(op: &str, t: &Tensor, axes: Option<&[i64]>, keep: bool, empty_is_n
         let n = (t.len() / out.len().max(1)).max(1) as f64;
         out.iter_mut().for_each(|v| *v /= n);
     }
-    let dims = if keep { kept } else { (0..rank).filter(|k| !axes.contains(k)).map(|k| t.dims[k]).collect() };
+    let dims = if keep { reduced } else { (0..rank).filter(|k| !axes.contains(k)).map(|k| t.dims[k]).collect() };
     let elements = match t.elements {
         Elements::Int(_) => Elements::Int(out.iter().map(|&v| v as i64).collect()),
         Elements::Float(_) => Elements::Float(out.iter().map(|&v| v as f32).collect()),
@@ -222,9 +222,7 @@ pub fn reduce(op: &str, t: &Tensor, axes: Option<&[i64]>, keep: bool, empty_is_n
 pub fn map(t: &Tensor, float: impl Fn(f64) -> f64, int: impl Fn(i64) -> Option<i64>) -> Result<Tensor, Reason> {
     let elements = match &t.elements {
         Elements::Float(v) => Elements::Float(v.iter().map(|&v| float(v.into()) as f32).collect()),
-        Elements::Int(v) => {
-            Elements::Int(v.iter().map(|&v| int(v)).collect::<Option<_>>().ok_or("whole numbers beyond their range")?)
-        }
+        Elements::Int(v) => Elements::Int(v.iter().map(|&v| int(v)).collect::<Option<_>>().ok_or("integer overflow")?),
     };
     Ok(Tensor { dims: t.dims.clone(), elements })
 }
@@ -232,7 +230,7 @@ pub fn map(t: &Tensor, float: impl Fn(f64) -> f64, int: impl Fn(i64) -> Option<i
 pub fn binary(call: &Call<'_>, a: &Tensor, b: &Tensor) -> Result<Tensor, Reason> {
     let dims = broadcast(&a.dims, &b.dims)?;
     let (a, b) = (spread(a, &dims)?, spread(b, &dims)?);
-    let truth = |v: bool| i64::from(v);
+    let boolean = |v: bool| i64::from(v);
     let compare: Option<fn(f64, f64) -> bool> = match call.op {
         "Equal" => Some(|x, y| x == y),
         "Less" => Some(|x, y| x < y),
@@ -244,23 +242,23 @@ pub fn binary(call: &Call<'_>, a: &Tensor, b: &Tensor) -> Result<Tensor, Reason>
         _ => None,
     };
     let elements = match (compare, &a.elements, &b.elements) {
-        (Some(f), ..) => Elements::Int((0..a.len()).map(|i| truth(f(a.at(i), b.at(i)))).collect()),
+        (Some(f), ..) => Elements::Int((0..a.len()).map(|i| boolean(f(a.at(i), b.at(i)))).collect()),
         (None, Elements::Int(x), Elements::Int(y)) => {
             let f = |(&x, &y): (&i64, &i64)| match call.op {
                 "Add" => x.checked_add(y),
                 "Sub" => x.checked_sub(y),
                 "Mul" => x.checked_mul(y),
-                // Towards zero, as in C.
+                // Rounds towards zero, as in C.
                 "Div" => x.checked_div(y),
                 "Mod" if call.attributes.flag("fmod", false) => x.checked_rem(y),
-                // The sign of the divisor, as in Python.
+                // Has the sign of the divisor, as in Python.
                 "Mod" => x.checked_rem(y).map(|r| if r != 0 && (r < 0) != (y < 0) { r + y } else { r }),
                 "Pow" => u32::try_from(y).ok().and_then(|y| x.checked_pow(y)),
                 "Min" => Some(x.min(y)),
                 _ => Some(x.max(y)),
             };
             let all: Option<Vec<i64>> = x.iter().zip(y).map(f).collect();
-            Elements::Int(all.ok_or("whole numbers beyond their range")?)
+            Elements::Int(all.ok_or("integer overflow")?)
         }
         _ => {
             let f = |i: usize| {

@@ -1,4 +1,4 @@
-//! Constants of whole numbers as floats.
+//! Dequantised constants.
 
 use super::{Quantised, steps};
 use crate::model::onnx::Reason;
@@ -7,14 +7,15 @@ use crate::model::onnx::proto::NodeProto;
 use crate::model::onnx::tensor::{Elements, Tensor, strides};
 
 impl Quantised<'_> {
-    /// A file may use the same whole numbers again and again.
+    /// Bounds the work: a file may use the same integers many times.
     fn charge(&mut self, elements: usize) -> Result<(), Reason> {
         let left = self.left.checked_sub(elements);
-        self.left = left.ok_or("the same whole numbers are made floats of again and again: refused")?;
+        self.left = left.ok_or("the same integers are dequantised too often: refused")?;
         Ok(())
     }
 
-    /// `(x - zero) * scale`, with a scale and zero for all, for each element along `along`, or for each block of them.
+    /// `(x - zero) * scale`, with one scale and zero point, one per element along axis `along`, or one per block of
+    /// them.
     pub(super) fn floats(
         &mut self,
         x: &Tensor,
@@ -68,24 +69,24 @@ impl Quantised<'_> {
         Tensor::floats(x.dims.clone(), values)
     }
 
-    /// A weight as floats: a new constant, or what it was before it was quantised.
+    /// A weight as floats: a new constant, or the value before quantisation.
     pub(super) fn weight(&mut self, name: &str, steps: &[String; 2], along: i64) -> Result<String, Reason> {
         if let Some(t) = self.tensors.get(name).cloned() {
             let floats = self.floats(&t, steps, along, None)?;
-            let made = self.name(name);
-            self.tensors.insert(made.clone(), floats);
-            return Ok(made);
+            let dequantised = self.name(name);
+            self.tensors.insert(dequantised.clone(), floats);
+            return Ok(dequantised);
         }
         self.value_of(name, steps)
     }
 
-    /// The second matrix of a product: its scales are of columns.
+    /// The second matrix of a MatMul, whose scales are per column.
     pub(super) fn matrix(&mut self, node: &NodeProto, i: usize) -> Result<String, Reason> {
         let name = super::needed(node, i)?.to_string();
         self.weight(&name, &steps(node, i + 1)?, -1)
     }
 
-    /// A bias of 32 bits: its scale is the product of those of input and weight.
+    /// A 32-bit bias, whose scale is the product of those of input and weight.
     pub(super) fn bias(&mut self, name: &str, x: &str, w: &str, alpha: f64) -> Result<String, Reason> {
         self.charge(self.tensors.get(name).map_or(0, Tensor::len))?;
         let x = self.one(x)?;
@@ -98,8 +99,8 @@ impl Quantised<'_> {
         let of = |i: usize| if scale.len() == 1 { scale.at(0) } else { scale.at(i % scale.len().max(1)) };
         let values: Vec<f32> = (0..t.len()).map(|i| (t.at(i) * x * of(i) * alpha) as f32).collect();
         let floats = Tensor::floats(t.dims.clone(), values)?;
-        let made = self.name(name);
-        self.tensors.insert(made.clone(), floats);
-        Ok(made)
+        let dequantised = self.name(name);
+        self.tensors.insert(dequantised.clone(), floats);
+        Ok(dequantised)
     }
 }

@@ -1,15 +1,15 @@
-//! Bounds of what convolutions make of bounded values.
+//! Bounds of convolutions of bounded values.
 
 use super::poly::{Channels, mul};
 use crate::ops::{Conv2d, ConvTranspose2d};
 use crate::tensor::HostTensor;
 
-/// The sums of one output channel: the least and the most.
+/// Minimum and maximum sum of one output channel.
 #[derive(Clone, Copy, Default)]
 struct Sums([f64; 2]);
 
 impl Sums {
-    /// Adds an element between `lo` and `hi` with its weight; one that may be missing counts as zero.
+    /// Adds an element between `lo` and `hi` times its weight; one that may be missing (padding) can be zero.
     fn add(&mut self, w: f64, [lo, hi]: [f64; 2], missing: bool) {
         let (a, b) = (mul(w, lo), mul(w, hi));
         let zero = if missing { 0.0 } else { a };
@@ -18,7 +18,7 @@ impl Sums {
     }
 }
 
-/// The union over channels, with their biases.
+/// Union of the bounds of all channels, biases included.
 fn union(sums: impl Iterator<Item = (usize, Sums)>, bias: Option<&HostTensor>) -> [f64; 2] {
     let bias = |o: usize| bias.and_then(|b| b.data().get(o)).map_or(0.0, |&v| f64::from(v));
     sums.fold([f64::INFINITY, f64::NEG_INFINITY], |[lo, hi], (o, Sums([a, b]))| {
@@ -26,10 +26,10 @@ fn union(sums: impl Iterator<Item = (usize, Sums)>, bias: Option<&HostTensor>) -
     })
 }
 
-/// Of a convolution.
-pub fn conv(op: &Conv2d, w: &HostTensor, bias: Option<&HostTensor>, x: [f64; 2], together: Channels) -> [f64; 2] {
-    // Means of weights, where channels that are not negative sum to a number.
-    let share = match together {
+/// Bounds of a convolution.
+pub fn conv(op: &Conv2d, w: &HostTensor, bias: Option<&HostTensor>, x: [f64; 2], relation: Channels) -> [f64; 2] {
+    // If non-negative channels sum to a constant, a 1x1 convolution is a weighted mean of its weights.
+    let share = match relation {
         Channels::Sum(s) if op.kernel == [1, 1] && op.groups == 1 && x[0] >= 0.0 => Some((s, op.padding != [0; 4])),
         Channels::Share(s) if op.kernel == [1, 1] && op.groups == 1 => Some((s, true)),
         _ => None,
@@ -50,13 +50,13 @@ pub fn conv(op: &Conv2d, w: &HostTensor, bias: Option<&HostTensor>, x: [f64; 2],
     union(sums, bias)
 }
 
-/// Of a transposed convolution, whose weight is `[inputs, outputs of a group, rows, columns]`.
+/// Bounds of a transposed convolution; its weight is `[inputs, outputs per group, rows, columns]`.
 pub fn conv_transpose(op: &ConvTranspose2d, w: &HostTensor, bias: Option<&HostTensor>, x: [f64; 2]) -> [f64; 2] {
     let [kh, kw] = op.kernel;
     let own = op.out_channels / op.groups.max(1);
     let inputs = w.data().len() / (own * kh * kw).max(1);
     let per_group = (inputs / op.groups.max(1)).max(1);
-    // Which taps meet in a pixel follows from where it is between two input pixels.
+    // The phase of an output pixel between two input pixels determines which taps contribute.
     let phases = if op.dilation == [1, 1] { op.stride } else { [1, 1] };
     let all =
         (0..op.out_channels).flat_map(|o| (0..phases[0]).flat_map(move |py| (0..phases[1]).map(move |px| (o, py, px))));
@@ -76,8 +76,8 @@ pub fn conv_transpose(op: &ConvTranspose2d, w: &HostTensor, bias: Option<&HostTe
     union(sums, bias)
 }
 
-/// What the sum of a 1x1 convolution's output channels is, if its input channels sum to `sum`: known where every input
-/// channel goes into all outputs together as often.
+/// Sum of the output channels of a 1x1 convolution, if its input channels sum to `sum`. It is known if the weights of
+/// every input channel have the same sum.
 pub fn channel_sum(op: &Conv2d, w: &HostTensor, bias: Option<&HostTensor>, sum: f64) -> Option<f64> {
     if op.kernel != [1, 1] || op.groups != 1 || op.padding != [0; 4] {
         return None;

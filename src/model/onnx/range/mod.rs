@@ -1,7 +1,7 @@
-//! What a network's output is, from the network alone: interval arithmetic from its input to the output.
+//! Infers the meaning of a network's output from the network alone, by interval arithmetic from input to output.
 //!
-//! `poly` holds what is known of values, `pointwise` and `moved` what operations make of them, `linear` bounds
-//! convolutions.
+//! `poly` represents the bounds of values, `pointwise` and `moved` propagate them through operations, and `linear`
+//! bounds convolutions.
 
 mod linear;
 mod moved;
@@ -15,25 +15,25 @@ pub use reading::{Meaning, Reading};
 use crate::graph::{Graph, ValueId, ValueKind};
 use crate::tensor::HostTensor;
 use crate::weights::Weights;
-use poly::{About, Knowledge, Poly};
+use poly::{Info, Knowledge, Poly};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Most elements of parameters that are looked at: those of the largest networks.
+/// Maximum number of parameter elements read: those of the largest networks.
 const MAX: usize = 1 << 28;
-/// Elements of a parameter that is kept.
-const KEPT: usize = 1 << 16;
+/// Maximum number of elements of a parameter that is cached.
+const MAX_CACHED: usize = 1 << 16;
 
-/// A factor in 0..1, and the bounds of what it is of.
+/// A factor in 0..1, and the bounds of the other factor.
 type Share = (Poly, [f64; 2]);
 
-/// What is known of a value of the graph.
+/// The known properties of a value of the graph.
 #[derive(Clone, Debug)]
 struct Known {
     value: Poly,
-    /// Channels and values of what it was joined from.
+    /// Number of channels and value of each concatenated part.
     parts: Vec<(usize, Poly)>,
-    /// Factors in 0..1 and the bounds of what they were multiplied with.
+    /// Factors in 0..1, with the bounds of the other factor.
     shares: Vec<Share>,
 }
 
@@ -43,18 +43,18 @@ impl Known {
     }
 }
 
-/// An analysis under way.
+/// State of the analysis.
 struct Analysis<'a> {
     graph: &'a Graph,
     weights: &'a Weights,
     known: Knowledge,
     values: HashMap<ValueId, Known>,
     parameters: HashMap<ValueId, Option<Arc<HostTensor>>>,
-    /// Elements of parameters that may still be looked at.
+    /// Remaining number of parameter elements that may be read.
     left: usize,
 }
 
-/// Works out what `output` of a graph is.
+/// Infers the meaning of `output` of a graph.
 pub fn read(graph: &Graph, weights: &Weights, output: ValueId) -> Reading {
     let mut analysis = Analysis {
         graph,
@@ -67,7 +67,7 @@ pub fn read(graph: &Graph, weights: &Weights, output: ValueId) -> Reading {
     for node in graph.nodes() {
         let first = analysis.node(node);
         for (i, &v) in node.outputs.iter().enumerate() {
-            let known = if i == 0 { first.clone() } else { analysis.anything(v) };
+            let known = if i == 0 { first.clone() } else { analysis.unknown(v) };
             analysis.values.insert(v, known);
         }
         if node.outputs.contains(&output) {
@@ -79,21 +79,21 @@ pub fn read(graph: &Graph, weights: &Weights, output: ValueId) -> Reading {
 }
 
 impl Analysis<'_> {
-    /// A value of which nothing is known.
-    fn anything(&mut self, v: ValueId) -> Known {
+    /// An unbounded value.
+    fn unknown(&mut self, v: ValueId) -> Known {
         let channels = self.graph.shape(v).c;
         let key = format!("value {}", v.index());
-        let a = self.known.atom(key, |_| About::within(f64::NEG_INFINITY, f64::INFINITY, channels));
+        let a = self.known.atom(key, |_| Info::within(f64::NEG_INFINITY, f64::INFINITY, channels));
         Known::plain(Poly::atom(a))
     }
 
-    /// What is known of a value: of a parameter its elements.
+    /// The known properties of a value; those of a parameter follow from its elements.
     fn value(&mut self, v: ValueId) -> Known {
         if let Some(known) = self.values.get(&v) {
             return known.clone();
         }
         let elements = self.parameter(v).filter(|t| !t.data().is_empty());
-        let Some(t) = elements else { return self.anything(v) };
+        let Some(t) = elements else { return self.unknown(v) };
         let range = t
             .data()
             .iter()
@@ -102,7 +102,7 @@ impl Analysis<'_> {
             Poly::constant(range[0])
         } else {
             let channels = self.graph.shape(v).c;
-            Poly::atom(self.known.atom(format!("value {}", v.index()), |_| About::within(range[0], range[1], channels)))
+            Poly::atom(self.known.atom(format!("value {}", v.index()), |_| Info::within(range[0], range[1], channels)))
         };
         let known = Known::plain(value);
         self.values.insert(v, known.clone());
@@ -128,8 +128,8 @@ impl Analysis<'_> {
         let weights = self.weights;
         let mut stored = |key: &str, dims: &[usize]| weights.require(key, dims).cloned();
         let found = p.evaluate(&name, &values, &mut stored).ok().map(Arc::new);
-        // Large ones are looked at once.
-        if elements <= KEPT {
+        // Large ones are not cached, as they are read once.
+        if elements <= MAX_CACHED {
             self.parameters.insert(v, found.clone());
         }
         found

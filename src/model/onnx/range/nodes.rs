@@ -1,7 +1,7 @@
-//! What each operation makes of what is known of its inputs.
+//! Bounds of each operation's output from those of its inputs.
 
 use super::moved::{Pixel, keeps_channels};
-use super::poly::{About, Channels, Made, Poly, mul, times};
+use super::poly::{Channels, Definition, Info, Poly, mul, times};
 use super::{Analysis, Known, Share, linear};
 use crate::graph::Node;
 use crate::ops::{
@@ -12,20 +12,20 @@ use crate::ops::{
 };
 use crate::tensor::Shape;
 
-/// Weights of a convolution that are looked at although its input is unbounded.
+/// Maximum number of weights that are read if the convolution's input is unbounded.
 const SMALL: usize = 4096;
-/// Parts of a concatenation that are kept apart.
+/// Maximum number of concatenated parts that are tracked separately.
 const MAX_SPLITS: usize = 64;
 
 impl Analysis<'_> {
-    /// What a node's first output is.
+    /// The known properties of a node's first output.
     pub(super) fn node(&mut self, node: &Node) -> Known {
         let inputs: Vec<Known> = node.inputs.iter().take(2).map(|&v| self.value(v)).collect();
         let to = self.graph.shape(node.outputs[0]);
         let Some(first) = inputs.first() else {
             return match node.op.as_op::<Fill>() {
                 Some(fill) => plain(Poly::constant(fill.value.into())),
-                None => self.anything(node.outputs[0]),
+                None => self.unknown(node.outputs[0]),
             };
         };
         let from = self.graph.shape(node.inputs[0]);
@@ -35,7 +35,7 @@ impl Analysis<'_> {
             .or_else(|| self.moving(node, first, from, to))
             .or_else(|| self.reducing(node, first, from, to).map(plain))
             .or_else(|| self.weighing(node, &first.value, from, to).map(plain));
-        value.unwrap_or_else(|| self.anything(node.outputs[0]))
+        value.unwrap_or_else(|| self.unknown(node.outputs[0]))
     }
 
     fn elementwise(&mut self, node: &Node, inputs: &[Known], to: Shape) -> Option<Known> {
@@ -102,8 +102,8 @@ impl Analysis<'_> {
         node.op.as_op::<ConcatPixels>()?;
         let all = all(self);
         let channels = all.first()?.0;
-        let flags: Vec<Channels> = all.iter().map(|k| self.known.together(&k.1.value, channels)).collect();
-        let together = match flags[..] {
+        let flags: Vec<Channels> = all.iter().map(|k| self.known.relation(&k.1.value, channels)).collect();
+        let relation = match flags[..] {
             [first, ..] if flags.iter().all(|&f| f == first) => first,
             _ if flags.iter().all(|f| f.compete()) => Channels::Compete,
             _ => Channels::Unknown,
@@ -111,12 +111,12 @@ impl Analysis<'_> {
         let bounds: Vec<[f64; 2]> = all.iter().map(|k| self.known.bounds(&k.1.value)).collect();
         let lo = bounds.iter().fold(f64::INFINITY, |lo, b| lo.min(b[0]));
         let hi = bounds.iter().fold(f64::NEG_INFINITY, |hi, b| hi.max(b[1]));
-        let about = About { together, ..About::within(lo, hi, channels) };
+        let info = Info { relation, ..Info::within(lo, hi, channels) };
         let key = format!("beside {:?}", all.iter().map(|k| &k.1.value).collect::<Vec<_>>());
-        Some(plain(Poly::atom(self.known.atom(key, |_| about))))
+        Some(plain(Poly::atom(self.known.atom(key, |_| info))))
     }
 
-    /// Operations that move elements.
+    /// Operations that move elements: slicing, padding, layout.
     fn moving(&mut self, node: &Node, x: &Known, from: Shape, to: Shape) -> Option<Known> {
         let op = &node.op;
         let key = format!("{op:?} {from}");
@@ -165,7 +165,7 @@ impl Analysis<'_> {
         }
     }
 
-    /// Some channels of a value.
+    /// A slice of a value's channels.
     fn channels(&mut self, key: &str, x: &Known, from: usize, first: usize, count: usize) -> Known {
         let (mut at, mut taken) = (0, Vec::new());
         for (n, p) in &x.parts {
@@ -182,7 +182,7 @@ impl Analysis<'_> {
         let pixel = if count == from { Pixel::Whole } else { Pixel::Some };
         let value = self.moved(key, &x.value, from, count, pixel, false);
         if let (Some((source, 1.0)), Some((a, 1.0))) = (x.value.single(), value.single()) {
-            self.known.set_made(a, Made::Slice(source, first, count));
+            self.known.set_definition(a, Definition::Slice(source, first, count));
         }
         plain(value)
     }
@@ -197,7 +197,7 @@ impl Analysis<'_> {
             let only = r.channels && !r.rows && !r.columns;
             let pixel = if r.channels { Pixel::Parted } else { Pixel::Together };
             return Some(match r.kind {
-                ReduceKind::Mean => match self.known.together(p, from.c) {
+                ReduceKind::Mean => match self.known.relation(p, from.c) {
                     Channels::Sum(s) if only => Poly::constant(s / from.c as f64),
                     _ => self.averaged(&key, p, from.c, to.c, if r.channels { pixel } else { Pixel::Whole }),
                 },
@@ -227,7 +227,7 @@ impl Analysis<'_> {
             return Some(self.averaged(&key, p, from.c, to.c, Pixel::Whole));
         }
         if op.as_op::<Interpolate>().is_some() {
-            // A cubic goes beyond its neighbours a little; what it is of stays what it is.
+            // Cubic interpolation slightly exceeds its neighbours; the meaning of the value stays.
             let y = self.averaged(&key, p, from.c, to.c, Pixel::Whole);
             y.atoms().into_iter().for_each(|a| self.known.set_overshoots(a));
             return Some(y);
@@ -235,21 +235,21 @@ impl Analysis<'_> {
         None
     }
 
-    /// Softmax, ArgMax, normalisations, convolutions, matrix products.
+    /// Softmax, ArgMax, normalisations, convolutions, matmuls.
     fn weighing(&mut self, node: &Node, x: &Poly, from: Shape, to: Shape) -> Option<Poly> {
         let op = &node.op;
         if op.as_op::<Softmax>().is_some() {
-            let about = About { together: Channels::Sum(1.0), ..About::within(0.0, 1.0, to.c) };
-            let softmax = |this: &mut Self| this.known.atom(format!("softmax {} {x:?}", to.c), |_| about);
+            let info = Info { relation: Channels::Sum(1.0), ..Info::within(0.0, 1.0, to.c) };
+            let softmax = |this: &mut Self| this.known.atom(format!("softmax {} {x:?}", to.c), |_| info);
             return Some(if to.c == 1 { Poly::constant(1.0) } else { Poly::atom(softmax(self)) });
         }
         if op.as_op::<ArgMax>().is_some() {
-            let about = About { ids: true, ..About::within(0.0, from.c.saturating_sub(1) as f64, 1) };
-            return Some(Poly::atom(self.known.atom(format!("argmax {x:?} {}", node.outputs[0].index()), |_| about)));
+            let info = Info { ids: true, ..Info::within(0.0, from.c.saturating_sub(1) as f64, 1) };
+            return Some(Poly::atom(self.known.atom(format!("argmax {x:?} {}", node.outputs[0].index()), |_| info)));
         }
         let bounds = self.known.bounds(x);
         let bounded = bounds.iter().all(|b| b.is_finite());
-        let together = self.known.together(x, from.c);
+        let relation = self.known.relation(x, from.c);
         let free = bounds == [f64::NEG_INFINITY, f64::INFINITY];
         let input = |i: usize| node.inputs.get(i).copied();
         let mut channels = Channels::Unknown;
@@ -269,7 +269,7 @@ impl Analysis<'_> {
             let w = self.parameter(weight)?;
             let bias = if conv.bias { Some(self.parameter(input(2)?)?) } else { None };
             let alone = conv.groups > 1 && conv.groups == from.c && to.c == from.c;
-            channels = match together {
+            channels = match relation {
                 Channels::Sum(s) => match linear::channel_sum(conv, &w, bias.as_deref(), s) {
                     Some(sum) => Channels::Sum(sum),
                     None if alone => Channels::Compete,
@@ -278,7 +278,7 @@ impl Analysis<'_> {
                 k if alone && k.compete() => Channels::Compete,
                 _ => Channels::Unknown,
             };
-            linear::conv(conv, &w, bias.as_deref(), bounds, together)
+            linear::conv(conv, &w, bias.as_deref(), bounds, relation)
         } else if let Some(conv) = op.as_op::<ConvTranspose2d>() {
             let weight = input(1)?;
             if free || (!bounded && self.graph.shape(weight).len() > SMALL) {
@@ -287,7 +287,7 @@ impl Analysis<'_> {
             let w = self.parameter(weight)?;
             let bias = if conv.bias { Some(self.parameter(input(2)?)?) } else { None };
             let alone = conv.groups > 1 && conv.groups == from.c && to.c == from.c;
-            channels = if alone && together.compete() { Channels::Compete } else { Channels::Unknown };
+            channels = if alone && relation.compete() { Channels::Compete } else { Channels::Unknown };
             linear::conv_transpose(conv, &w, bias.as_deref(), bounds)
         } else {
             op.as_op::<MatMul>().filter(|_| bounded)?;
@@ -295,8 +295,8 @@ impl Analysis<'_> {
             let [lo, hi] = times(bounds, self.known.bounds(&other));
             [mul(lo, from.w as f64), mul(hi, from.w as f64)]
         };
-        let about = About { together: channels, ..About::within(range[0], range[1], to.c) };
-        Some(Poly::atom(self.known.atom(format!("value {}", node.outputs[0].index()), |_| about)))
+        let info = Info { relation: channels, ..Info::within(range[0], range[1], to.c) };
+        Some(Poly::atom(self.known.atom(format!("value {}", node.outputs[0].index()), |_| info)))
     }
 }
 

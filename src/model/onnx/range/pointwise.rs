@@ -1,14 +1,14 @@
-//! What is known of functions of one element, and of two.
+//! Bounds of unary and binary functions.
 
 use super::Analysis;
-use super::poly::{About, Channels, Made, Poly, times};
+use super::poly::{Channels, Definition, Info, Poly, times};
 use crate::ops::{ActivationKind, BinaryKind, UnaryKind};
 
-/// Far enough for every function to be at its limit, and near enough to be computed with.
+/// Large enough for every function to reach its limit, but finite in computations.
 const FAR: f64 = 1e300;
 
-/// The bounds of a function that only rises, if it is one.
-fn rising(kind: UnaryKind, [lo, hi]: [f64; 2]) -> Option<[f64; 2]> {
+/// Bounds of a function that is monotonic, or nearly; `None` for others.
+fn monotonic(kind: UnaryKind, [lo, hi]: [f64; 2]) -> Option<[f64; 2]> {
     use UnaryKind as K;
     let at = |v: f64| kind.apply(v);
     Some(match kind {
@@ -21,7 +21,7 @@ fn rising(kind: UnaryKind, [lo, hi]: [f64; 2]) -> Option<[f64; 2]> {
         K::HardSigmoid { .. } => [0.0, 1.0],
         K::Clip { .. } => [at(lo), at(hi)],
         K::Elu { alpha } | K::Selu { alpha, .. } if alpha >= 0.0 => [at(lo), at(hi)],
-        // They fall a little below zero before they rise; the least is rounded down.
+        // They dip below zero before they rise; the minima are rounded down.
         K::Silu => [if lo >= 0.0 { at(lo) } else { -0.2785 }, at(hi).max(0.0)],
         K::Mish => [if lo >= 0.0 { at(lo) } else { -0.3089 }, at(hi).max(0.0)],
         K::Gelu | K::GeluTanh => [if lo >= 0.0 { at(lo) } else { -0.1701 }, at(hi).max(0.0)],
@@ -35,16 +35,16 @@ fn sigmoid(v: f64) -> f64 {
 }
 
 impl Analysis<'_> {
-    /// What is known of the channels of a function of each element.
+    /// The relation of the channels of an elementwise function.
     fn of_function(&self, p: &Poly, channels: usize) -> Channels {
-        if self.known.together(p, channels).compete() { Channels::Compete } else { Channels::Unknown }
+        if self.known.relation(p, channels).compete() { Channels::Compete } else { Channels::Unknown }
     }
 
-    /// A quantity that is a function of a value.
-    fn function(&mut self, name: &str, p: &Poly, channels: usize, [lo, hi]: [f64; 2], made: Made) -> Poly {
-        let (together, overshoots) = (self.of_function(p, channels), self.known.overshoots(p));
-        let about = About { made, together, overshoots, ..About::within(lo, hi, channels) };
-        Poly::atom(self.known.atom(format!("{name} {channels} {p:?}"), |_| about))
+    /// A quantity that is a function of a value, with its bounds.
+    fn function(&mut self, name: &str, p: &Poly, channels: usize, [lo, hi]: [f64; 2], definition: Definition) -> Poly {
+        let (relation, overshoots) = (self.of_function(p, channels), self.known.overshoots(p));
+        let info = Info { definition, relation, overshoots, ..Info::within(lo, hi, channels) };
+        Poly::atom(self.known.atom(format!("{name} {channels} {p:?}"), |_| info))
     }
 
     pub(super) fn activation(&mut self, kind: ActivationKind, p: &Poly, channels: usize) -> Poly {
@@ -54,25 +54,25 @@ impl Analysis<'_> {
             ActivationKind::Relu if lo >= 0.0 => p.clone(),
             ActivationKind::LeakyRelu(_) if lo >= 0.0 => p.clone(),
             ActivationKind::Relu => {
-                let y = self.function("relu", p, channels, [0.0, hi.max(0.0)], Made::Other);
+                let y = self.function("relu", p, channels, [0.0, hi.max(0.0)], Definition::Other);
                 self.not_below(&y, p)
             }
             ActivationKind::LeakyRelu(slope) => {
                 let at = |v: f64| if v > 0.0 { v } else { v * f64::from(slope) };
                 let range = if slope >= 0.0 { [at(lo), at(hi)] } else { [0.0, f64::INFINITY] };
-                self.function(&format!("leaky {slope}"), p, channels, range, Made::Other)
+                self.function(&format!("leaky {slope}"), p, channels, range, Definition::Other)
             }
             ActivationKind::Sigmoid => {
                 // The sigmoid of -x is 1 minus that of x.
                 if let Some(a) = self.known.find(&format!("sigmoid {channels} {:?}", p.times(-1.0))) {
                     return Poly::constant(1.0).plus(&Poly::atom(a), -1.0);
                 }
-                self.function("sigmoid", p, channels, [sigmoid(lo), sigmoid(hi)], Made::Sigmoid(p.clone()))
+                self.function("sigmoid", p, channels, [sigmoid(lo), sigmoid(hi)], Definition::Sigmoid(p.clone()))
             }
         }
     }
 
-    /// Notes that a value is not below another, and gives it back.
+    /// Records that `y >= p` and returns `y`.
     fn not_below(&mut self, y: &Poly, p: &Poly) -> Poly {
         if let Some((a, 1.0)) = y.single() {
             self.known.add_fact(a, true, p.clone());
@@ -89,13 +89,13 @@ impl Analysis<'_> {
             UnaryKind::Abs if lo >= 0.0 => return p.clone(),
             UnaryKind::Abs if hi <= 0.0 => return p.times(-1.0),
             UnaryKind::Abs => {
-                let y = self.function("abs", p, channels, [0.0, (-lo).max(hi)], Made::Other);
+                let y = self.function("abs", p, channels, [0.0, (-lo).max(hi)], Definition::Other);
                 let y = self.not_below(&y, p);
                 return self.not_below(&y, &p.times(-1.0));
             }
             UnaryKind::Clip { min, max } if lo >= f64::from(min) && hi <= f64::from(max) => return p.clone(),
             UnaryKind::Exp => {
-                let y = self.function("exp", p, channels, [lo.exp(), hi.exp()], Made::Exp(p.clone()));
+                let y = self.function("exp", p, channels, [lo.exp(), hi.exp()], Definition::Exp(p.clone()));
                 return self.with_channels(
                     y,
                     channels,
@@ -108,9 +108,10 @@ impl Analysis<'_> {
             }
             UnaryKind::Log => {
                 let range = [lo.max(0.0).ln(), hi.max(0.0).ln()];
-                let y = self.function("log", p, channels, range, Made::Log(p.clone()));
-                // The logarithm of a sum of exponentials is not below any exponent.
-                let facts = self.parts_of(p, |made| if let Made::Exp(x) = made { Some(x.clone()) } else { None });
+                let y = self.function("log", p, channels, range, Definition::Log(p.clone()));
+                // log(sum(exp(x))) >= max(x).
+                let facts = self
+                    .parts_of(p, |definition| if let Definition::Exp(x) = definition { Some(x.clone()) } else { None });
                 let y = facts.iter().fold(y, |y, fact| self.not_below(&y, fact));
                 return self.with_channels(
                     y,
@@ -124,13 +125,15 @@ impl Analysis<'_> {
             }
             _ => {}
         }
-        let range = rising(kind, [lo, hi]).unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
-        let y = self.function(&format!("{kind:?}"), p, channels, range, Made::Other);
+        let range = monotonic(kind, [lo, hi]).unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
+        let y = self.function(&format!("{kind:?}"), p, channels, range, Definition::Other);
         match kind {
             UnaryKind::Softplus => self.not_below(&y, p),
             UnaryKind::Sqrt => {
-                // The root of a sum of squares is not below any of their sides.
-                let side = |made: &Made| if let Made::Square(a) = made { Some(Poly::atom(*a)) } else { None };
+                // sqrt(a^2 + b^2) >= |a|.
+                let side = |definition: &Definition| {
+                    if let Definition::Square(a) = definition { Some(Poly::atom(*a)) } else { None }
+                };
                 let sides = self.parts_of(p, side);
                 sides.iter().fold(y, |y, a| {
                     let y = self.not_below(&y, a);
@@ -142,26 +145,26 @@ impl Analysis<'_> {
         }
     }
 
-    /// Changes what is known of the channels of a quantity by what was known of those of `p`.
+    /// Sets the relation of a quantity's channels from that of `p`.
     fn with_channels(&mut self, y: Poly, channels: usize, f: impl Fn(Channels) -> Channels, p: &Poly) -> Poly {
-        let of = self.known.together(p, channels);
+        let of = self.known.relation(p, channels);
         if let (Some((a, 1.0)), true) = (y.single(), f(of) != of) {
-            self.known.set_together(a, f(of));
+            self.known.set_relation(a, f(of));
         }
         y
     }
 
-    /// What `of` makes of the terms of a sum whose rest is not negative, and of what these are themselves sums of.
-    fn parts_of(&self, p: &Poly, of: impl Fn(&Made) -> Option<Poly>) -> Vec<Poly> {
+    /// Results of `of` for the terms of a sum whose remainder is not negative, and for the terms of those terms.
+    fn parts_of(&self, p: &Poly, of: impl Fn(&Definition) -> Option<Poly>) -> Vec<Poly> {
         let mut found = Vec::new();
         for (product, v) in p.terms() {
             let &[a] = product else { continue };
             if v != 1.0 || self.known.lower(&p.plus(&Poly::atom(a), -1.0)) < 0.0 {
                 continue;
             }
-            found.extend(of(&self.known.of(a).made));
+            found.extend(of(&self.known.of(a).definition));
             let parts = self.known.of(a).above.iter().filter_map(|e| e.single().filter(|s| s.1 == 1.0));
-            found.extend(parts.filter_map(|s| of(&self.known.of(s.0).made)));
+            found.extend(parts.filter_map(|s| of(&self.known.of(s.0).definition)));
         }
         found
     }
@@ -202,30 +205,32 @@ impl Analysis<'_> {
         }
     }
 
-    /// A quantity that is a function of two values.
+    /// A quantity that is a function of two values, with its bounds.
     fn pair(&mut self, name: &str, a: &Poly, b: &Poly, channels: usize, [lo, hi]: [f64; 2]) -> Poly {
         let flags = [self.of_function(a, channels), self.of_function(b, channels)];
-        let together = if flags.contains(&Channels::Compete) { Channels::Compete } else { Channels::Unknown };
+        let relation = if flags.contains(&Channels::Compete) { Channels::Compete } else { Channels::Unknown };
         let overshoots = self.known.overshoots(a) || self.known.overshoots(b);
-        let about = About { together, overshoots, ..About::within(lo, hi, channels) };
-        Poly::atom(self.known.atom(format!("{name} {channels} {a:?} {b:?}"), |_| about))
+        let info = Info { relation, overshoots, ..Info::within(lo, hi, channels) };
+        Poly::atom(self.known.atom(format!("{name} {channels} {a:?} {b:?}"), |_| info))
     }
 
-    /// A sum; where it is `x - log(sum of exp(x) over channels)`, the logarithm of a softmax.
+    /// A sum; `x - log(sum of exp(x) over channels)` is recognised as log softmax.
     fn softened(&mut self, sum: Poly, channels: usize) -> Poly {
         let log = |known: &super::poly::Knowledge, (product, v): (&[usize], f64)| -> Option<Poly> {
             let (&[a], -1.0) = (product, v) else { return None };
-            let Made::Log(s) = &known.of(a).made else { return None };
-            let Made::ChannelSum(e) = &known.of(s.single().filter(|s| s.1 == 1.0)?.0).made else { return None };
-            let Made::Exp(x) = &known.of(e.single().filter(|s| s.1 == 1.0)?.0).made else { return None };
+            let Definition::Log(s) = &known.of(a).definition else { return None };
+            let Definition::ChannelSum(e) = &known.of(s.single().filter(|s| s.1 == 1.0)?.0).definition else {
+                return None;
+            };
+            let Definition::Exp(x) = &known.of(e.single().filter(|s| s.1 == 1.0)?.0).definition else { return None };
             (sum.plus(&Poly::atom(a), 1.0) == *x).then(|| x.clone())
         };
         let found = sum.terms().find_map(|t| log(&self.known, t));
         if let Some(x) = found.filter(|_| channels > 1) {
-            let about = About { together: Channels::LogSum, ..About::within(f64::NEG_INFINITY, 0.0, channels) };
-            return Poly::atom(self.known.atom(format!("log softmax {channels} {x:?}"), |_| about));
+            let info = Info { relation: Channels::LogSum, ..Info::within(f64::NEG_INFINITY, 0.0, channels) };
+            return Poly::atom(self.known.atom(format!("log softmax {channels} {x:?}"), |_| info));
         }
-        self.kept(sum, channels)
+        self.limited(sum, channels)
     }
 
     fn product(&mut self, a: &Poly, b: &Poly, channels: usize) -> Poly {
@@ -235,10 +240,10 @@ impl Analysis<'_> {
         if let Some(v) = b.as_constant() {
             return a.times(v);
         }
-        // Something times the reciprocal of a value is a ratio, of which more is known.
+        // A product with a reciprocal is a ratio, whose bounds are tighter.
         for (p, q) in [(a, b), (b, a)] {
             if let Some((atom, v)) = q.single()
-                && let Made::Ratio(num, den) = self.known.of(atom).made.clone()
+                && let Definition::Ratio(num, den) = self.known.of(atom).definition.clone()
                 && let Some(k) = num.as_constant()
             {
                 return self.ratio(&p.times(k * v), &den, channels);
@@ -246,26 +251,27 @@ impl Analysis<'_> {
         }
         let known = &mut self.known;
         let mut square = |atom: usize| {
-            let About { lo, hi, channels, overshoots, .. } = *known.of(atom);
-            let together = if known.of(atom).together.compete() { Channels::Compete } else { Channels::Unknown };
+            let Info { lo, hi, channels, overshoots, .. } = *known.of(atom);
+            let relation = if known.of(atom).relation.compete() { Channels::Compete } else { Channels::Unknown };
             let ends = [lo * lo, hi * hi];
             let min = if lo <= 0.0 && hi >= 0.0 { 0.0 } else { ends[0].min(ends[1]) };
-            let made = Made::Square(atom);
-            let mut about = About { made, together, overshoots, ..About::within(min, ends[0].max(ends[1]), channels) };
+            let definition = Definition::Square(atom);
+            let mut info =
+                Info { definition, relation, overshoots, ..Info::within(min, ends[0].max(ends[1]), channels) };
             if lo.is_finite() && hi.is_finite() {
                 // A parabola lies above its tangents and below its secant.
                 let tangent = |at: f64| Poly::constant(-at * at).plus(&Poly::atom(atom), 2.0 * at);
-                about.above = [lo, (lo + hi) / 2.0, hi].map(tangent).to_vec();
-                about.below = vec![Poly::constant(-lo * hi).plus(&Poly::atom(atom), lo + hi)];
+                info.above = [lo, (lo + hi) / 2.0, hi].map(tangent).to_vec();
+                info.below = vec![Poly::constant(-lo * hi).plus(&Poly::atom(atom), lo + hi)];
             }
-            known.atom(format!("square of {atom}"), |_| about)
+            known.atom(format!("square of {atom}"), |_| info)
         };
         let p = a.product(b, &mut square);
         let plain = times(self.known.bounds(a), self.known.bounds(b));
         self.tightest(p, plain, channels)
     }
 
-    /// One value by another.
+    /// The quotient of two values.
     pub(super) fn ratio(&mut self, a: &Poly, b: &Poly, channels: usize) -> Poly {
         if let Some(v) = b.as_constant().filter(|&v| v != 0.0) {
             return a.times(1.0 / v);
@@ -278,7 +284,7 @@ impl Analysis<'_> {
         if blo >= 0.0 {
             let inverse = [1.0 / bhi, if blo > 0.0 { 1.0 / blo } else { f64::INFINITY }];
             range = times([alo, ahi], inverse);
-            // Where one is known not to exceed so many times the other.
+            // If |a| <= k * b is known, the ratio is at most k.
             for k in [1.0, a.largest() / b.largest().max(f64::MIN_POSITIVE)] {
                 if self.known.lower(&b.times(k).plus(a, -1.0)) >= -1e-9 {
                     range[1] = range[1].min(k);
@@ -288,20 +294,20 @@ impl Analysis<'_> {
                 }
             }
         }
-        let together = self.shares(a, b, channels);
+        let relation = self.shares(a, b, channels);
         let overshoots = self.known.overshoots(a);
-        let made = Made::Ratio(a.clone(), b.clone());
-        let about = About { made, together, overshoots, ..About::within(range[0], range[1], channels) };
-        Poly::atom(self.known.atom(format!("ratio {channels} {a:?} {b:?}"), |_| about))
+        let definition = Definition::Ratio(a.clone(), b.clone());
+        let info = Info { definition, relation, overshoots, ..Info::within(range[0], range[1], channels) };
+        Poly::atom(self.known.atom(format!("ratio {channels} {a:?} {b:?}"), |_| info))
     }
 
-    /// What is known of the channels of `a / b`: where `b` is the sum of the channels of `a`, they sum to 1.
+    /// The relation of the channels of `a / b`: they sum to 1 if `b` is the sum of the channels of `a`.
     fn shares(&self, a: &Poly, b: &Poly, channels: usize) -> Channels {
         if channels < 2 {
             return Channels::Unknown;
         }
         let factor = |atom: usize| -> Option<f64> {
-            let Made::ChannelSum(p) = &self.known.of(atom).made else { return None };
+            let Definition::ChannelSum(p) = &self.known.of(atom).definition else { return None };
             let k = a.largest() / p.largest().max(f64::MIN_POSITIVE);
             (*a == p.times(k)).then_some(k)
         };
@@ -311,8 +317,8 @@ impl Analysis<'_> {
                 let exact = b.plus(&Poly::atom(atom), -1.0).as_constant().is_some_and(|c| c.abs() < 1e-3);
                 return if exact { Channels::Sum(k) } else { Channels::Compete };
             }
-            let kept_apart = self.known.of(atom).above.iter().flat_map(Poly::atoms).any(|f| factor(f).is_some());
-            if kept_apart {
+            let exceeds_sum = self.known.of(atom).above.iter().flat_map(Poly::atoms).any(|f| factor(f).is_some());
+            if exceeds_sum {
                 return Channels::Compete;
             }
         }
@@ -347,35 +353,34 @@ impl Analysis<'_> {
         self.pair("pow", a, b, channels, range)
     }
 
-    /// A value as it is, or as a quantity of its own where it has become too large.
-    pub(super) fn kept(&mut self, p: Poly, channels: usize) -> Poly {
+    /// The value itself, or a new quantity if the polynomial has too many terms.
+    pub(super) fn limited(&mut self, p: Poly, channels: usize) -> Poly {
         if p.is_small() { p } else { self.closed(&p, channels) }
     }
 
-    /// A value whose bounds are known to be `range` too: as it is where its own say as much, else a quantity between both.
+    /// A value that also lies in `range`: the value itself if its own bounds are as tight, else a new quantity.
     pub(super) fn tightest(&mut self, p: Poly, range: [f64; 2], channels: usize) -> Poly {
         let own = self.known.bounds(&p);
         let slack = 1e-9;
         if range[0] <= own[0] + slack && range[1] >= own[1] - slack {
-            return self.kept(p, channels);
+            return self.limited(p, channels);
         }
-        let (together, overshoots) = (self.known.together(&p, channels), self.known.overshoots(&p));
-        let about =
-            About { together, overshoots, ..About::within(own[0].max(range[0]), own[1].min(range[1]), channels) };
-        Poly::atom(self.known.atom(format!("within {range:?} {channels} {p:?}"), |_| about))
+        let (relation, overshoots) = (self.known.relation(&p, channels), self.known.overshoots(&p));
+        let info = Info { relation, overshoots, ..Info::within(own[0].max(range[0]), own[1].min(range[1]), channels) };
+        Poly::atom(self.known.atom(format!("within {range:?} {channels} {p:?}"), |_| info))
     }
 
-    /// A value as a quantity of its own.
+    /// A new quantity with the bounds of a value.
     pub(super) fn closed(&mut self, p: &Poly, channels: usize) -> Poly {
         if p.single().is_some_and(|s| s.1 == 1.0) {
             return p.clone();
         }
         let [lo, hi] = self.known.bounds(p);
-        let about = About {
-            together: self.known.together(p, channels),
+        let info = Info {
+            relation: self.known.relation(p, channels),
             overshoots: self.known.overshoots(p),
-            ..About::within(lo, hi, channels)
+            ..Info::within(lo, hi, channels)
         };
-        Poly::atom(self.known.atom(format!("closed {channels} {p:?}"), |_| about))
+        Poly::atom(self.known.atom(format!("closed {channels} {p:?}"), |_| info))
     }
 }

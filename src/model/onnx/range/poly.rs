@@ -1,19 +1,19 @@
-//! Values as polynomials of quantities whose bounds are known: what makes `1 - p`, `p * q + (1 - p) * r` and
-//! `(x - min) / (max - min)` exact, where plain intervals take the same quantity for two.
+//! Values as polynomials of bounded quantities. This makes the bounds of `1 - p`, `p * q + (1 - p) * r` and
+//! `(x - min) / (max - min)` exact; plain interval arithmetic would treat equal quantities as independent.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// A quantity: the element of a tensor at the place that is looked at.
+/// A quantity: the element of a tensor at the position under consideration.
 pub type Atom = usize;
 
-/// Coefficients below this are what is left of constants rounded to `f32`.
+/// Coefficients below this are rounding errors of `f32` constants.
 const ROUNDING: f64 = 1e-7;
-/// Most terms and quantities of a polynomial; beyond them it becomes a quantity of its own.
+/// Maximum number of terms and quantities of a polynomial; beyond them it is replaced by a new quantity.
 const MAX_TERMS: usize = 16;
 const MAX_ATOMS: usize = 6;
 
-/// A sum of products of quantities, each at most once in a product. The constant has no quantities.
+/// A sum of products of quantities, each at most once per product. The empty product is the constant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Poly(BTreeMap<Vec<Atom>, f64>);
 
@@ -30,7 +30,7 @@ impl Poly {
 
     fn with(mut self, product: Vec<Atom>, v: f64) -> Self {
         let sum = self.0.get(&product).copied().unwrap_or_default() + v;
-        // A small constant is one: `p + 1e-8`.
+        // Small constants are kept, as in `p + 1e-8`.
         if sum == 0.0 || (sum.abs() < ROUNDING && !product.is_empty()) {
             self.0.remove(&product);
         } else {
@@ -39,17 +39,17 @@ impl Poly {
         self
     }
 
-    /// The sum with a multiple of another.
+    /// `self + factor * other`.
     pub fn plus(&self, other: &Self, factor: f64) -> Self {
         other.0.iter().fold(self.clone(), |sum, (product, v)| sum.with(product.clone(), v * factor))
     }
 
-    /// A multiple.
+    /// `factor * self`.
     pub fn times(&self, factor: f64) -> Self {
         Self::default().plus(self, factor)
     }
 
-    /// The number, if it is one.
+    /// The number, if it is constant.
     pub fn as_constant(&self) -> Option<f64> {
         match self.0.len() {
             0 => Some(0.0),
@@ -58,7 +58,7 @@ impl Poly {
         }
     }
 
-    /// The quantity and its factor, if it is one alone.
+    /// The quantity and its factor, if it is a single linear term.
     pub fn single(&self) -> Option<(Atom, f64)> {
         match self.0.iter().next() {
             Some((product, &v)) if self.0.len() == 1 && product.len() == 1 => Some((product[0], v)),
@@ -66,7 +66,7 @@ impl Poly {
         }
     }
 
-    /// The factor of a quantity that is in no product with others.
+    /// The factor of a quantity, if it occurs in no product with others.
     fn alone(&self, a: Atom) -> Option<f64> {
         let own = self.0.get(&[a][..]).copied()?;
         self.0.keys().all(|p| p.len() < 2 || !p.contains(&a)).then_some(own)
@@ -77,7 +77,7 @@ impl Poly {
         self.0.keys().flatten().copied().collect()
     }
 
-    /// Products and their factors.
+    /// The products and their factors.
     pub fn terms(&self) -> impl Iterator<Item = (&[Atom], f64)> {
         self.0.iter().map(|(p, &v)| (&p[..], v))
     }
@@ -87,17 +87,17 @@ impl Poly {
         self.0.keys().all(|p| p.len() < 2)
     }
 
-    /// The largest factor.
+    /// The largest absolute factor.
     pub fn largest(&self) -> f64 {
         self.0.iter().filter(|t| !t.0.is_empty()).fold(0.0, |max, (_, v)| max.max(v.abs()))
     }
 
-    /// Whether it is small enough to be kept.
+    /// Whether it is within [`MAX_TERMS`] and [`MAX_ATOMS`].
     pub fn is_small(&self) -> bool {
         self.0.len() <= MAX_TERMS && self.atoms().len() <= MAX_ATOMS
     }
 
-    /// The same of other quantities.
+    /// Substitutes every quantity.
     pub fn replaced(&self, mut f: impl FnMut(Atom) -> Self) -> Self {
         self.0.iter().fold(Self::default(), |sum, (product, &v)| match product[..] {
             [] => sum.with(Vec::new(), v),
@@ -110,7 +110,7 @@ impl Poly {
         })
     }
 
-    /// The product; `square` gives the quantity that is the square of another.
+    /// The product; `square` returns the quantity that is the square of another.
     pub fn product(&self, other: &Self, square: &mut impl FnMut(Atom) -> Atom) -> Self {
         let mut out = Self::default();
         for (p, v) in &self.0 {
@@ -130,79 +130,79 @@ impl Poly {
     }
 }
 
-/// What is known of the channels of a tensor together.
+/// Known relation between the channels of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Channels {
     /// Nothing.
     Unknown,
-    /// They were made of a softmax, so they are of one question; their sum is not known.
+    /// Derived from a softmax, so mutually exclusive; the sum is unknown.
     Compete,
-    /// At every pixel they sum to this.
+    /// They sum to this at every pixel.
     Sum(f64),
-    /// They are some of those, none below 0: they sum to no more than this.
+    /// Some of those, not negative: they sum to at most this.
     Share(f64),
-    /// At every pixel their exponentials sum to 1.
+    /// Their exponentials sum to 1 at every pixel.
     LogSum,
 }
 
 impl Channels {
-    /// Whether they are of one question.
+    /// Whether they are mutually exclusive classes.
     pub fn compete(self) -> bool {
         matches!(self, Self::Compete | Self::Sum(_) | Self::LogSum)
     }
 }
 
-/// How a quantity was made, as far as that says more than its bounds.
+/// The definition of a quantity, if it says more than its bounds.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Made {
+pub enum Definition {
     /// Not of interest.
     Other,
     /// The sigmoid of a value.
     Sigmoid(Poly),
-    /// `e` to the power of a value.
+    /// The exponential of a value.
     Exp(Poly),
     /// The natural logarithm of a value.
     Log(Poly),
     /// The square of a quantity.
     Square(Atom),
-    /// One value by another.
+    /// The quotient of two values.
     Ratio(Poly, Poly),
-    /// The sum over the channels of a value.
+    /// The sum of a value over the channels.
     ChannelSum(Poly),
-    /// Elements of another quantity in another order, image by image.
+    /// A permutation of another quantity's elements within each image.
     Moved(Atom),
-    /// Channels of another quantity: the first, and how many.
+    /// Channels of another quantity: the first, and their number.
     Slice(Atom, usize, usize),
 }
 
-/// What is known of a quantity.
+/// The known properties of a quantity.
 #[derive(Clone, Debug)]
-pub struct About {
+pub struct Info {
     /// Bounds.
     pub lo: f64,
     pub hi: f64,
-    /// How it was made.
-    pub made: Made,
-    /// Of the channels of the tensor it is an element of, and how many these are.
-    pub together: Channels,
+    /// Its definition.
+    pub definition: Definition,
+    /// Relation and number of the channels of its tensor.
+    pub relation: Channels,
     pub channels: usize,
-    /// Whether it is the number of a class.
+    /// Whether it is a class id.
     pub ids: bool,
-    /// Whether a cubic resize may exceed the bounds a little.
+    /// Whether a cubic resize may slightly exceed the bounds.
     pub overshoots: bool,
-    /// Values that it is not below, and not above.
+    /// Facts: values that are lower bounds of it, and upper bounds.
     pub above: Vec<Poly>,
     pub below: Vec<Poly>,
 }
 
-impl About {
-    /// Of a quantity between two numbers.
+impl Info {
+    /// A quantity between two numbers; NaN means unbounded.
     pub fn within(lo: f64, hi: f64, channels: usize) -> Self {
         Self {
             lo: if lo.is_nan() { f64::NEG_INFINITY } else { lo },
             hi: if hi.is_nan() { f64::INFINITY } else { hi },
-            made: Made::Other,
-            together: Channels::Unknown,
+            definition: Definition::Other,
+            relation: Channels::Unknown,
             channels,
             ids: false,
             overshoots: false,
@@ -212,7 +212,7 @@ impl About {
     }
 }
 
-/// The product of bounds: nothing times anything is nothing.
+/// The product of bounds; 0 times infinity is 0.
 pub fn mul(a: f64, b: f64) -> f64 {
     if a == 0.0 || b == 0.0 { 0.0 } else { a * b }
 }
@@ -226,69 +226,69 @@ pub fn times([a, b]: [f64; 2], [c, d]: [f64; 2]) -> [f64; 2] {
 /// All quantities.
 #[derive(Debug, Default)]
 pub struct Knowledge {
-    atoms: Vec<About>,
+    atoms: Vec<Info>,
     named: HashMap<String, Atom>,
-    /// How often facts have been used.
+    /// Number of uses of facts so far.
     used: Cell<u32>,
 }
 
-/// How many facts are used one after the other.
+/// Maximum number of facts applied in sequence.
 const DEPTH: usize = 3;
-/// How often facts are used in a network; some thousand times in real ones.
+/// Maximum number of uses of facts per network; real ones need a few thousand.
 const MAX_USES: u32 = 1 << 20;
-/// Most facts of a quantity, on each side.
+/// Maximum number of facts of a quantity, on each side.
 const MAX_FACTS: usize = 4;
 
 impl Knowledge {
-    /// The quantity of that description: the same for the same.
-    pub fn atom(&mut self, key: String, about: impl FnOnce(&Self) -> About) -> Atom {
+    /// The quantity with the description `key`, created if needed.
+    pub fn atom(&mut self, key: String, info: impl FnOnce(&Self) -> Info) -> Atom {
         if let Some(&a) = self.named.get(&key) {
             return a;
         }
-        let about = about(self);
-        self.atoms.push(about);
+        let info = info(self);
+        self.atoms.push(info);
         self.named.insert(key, self.atoms.len() - 1);
         self.atoms.len() - 1
     }
 
-    /// The quantity of that description, if there is one.
+    /// The quantity with the description `key`, if it exists.
     pub fn find(&self, key: &str) -> Option<Atom> {
         self.named.get(key).copied()
     }
 
-    /// What is known of a quantity.
-    pub fn of(&self, a: Atom) -> &About {
+    /// The known properties of a quantity.
+    pub fn of(&self, a: Atom) -> &Info {
         &self.atoms[a]
     }
 
-    /// Notes that a quantity is not below a value, or not above it.
+    /// Records that a quantity is at least `p` (`above`), or at most `p`.
     pub fn add_fact(&mut self, a: Atom, above: bool, p: Poly) {
-        let about = &mut self.atoms[a];
-        let facts = if above { &mut about.above } else { &mut about.below };
-        // The same node may be met twice; more facts than these cost more than they say.
+        let info = &mut self.atoms[a];
+        let facts = if above { &mut info.above } else { &mut info.below };
+        // The same node may be visited twice; more facts cost more than they gain.
         if !facts.contains(&p) && facts.len() < MAX_FACTS {
             facts.push(p);
         }
     }
 
-    /// Notes how a quantity was made.
-    pub fn set_made(&mut self, a: Atom, made: Made) {
-        self.atoms[a].made = made;
+    /// Records the definition of a quantity.
+    pub fn set_definition(&mut self, a: Atom, definition: Definition) {
+        self.atoms[a].definition = definition;
     }
 
-    /// Notes whether a quantity is the number of a class.
+    /// Records whether a quantity is a class id.
     pub fn set_ids(&mut self, a: Atom, ids: bool) {
         self.atoms[a].ids = ids;
     }
 
-    /// Notes that a quantity may exceed its bounds a little.
+    /// Records that a quantity may slightly exceed its bounds.
     pub fn set_overshoots(&mut self, a: Atom) {
         self.atoms[a].overshoots = true;
     }
 
-    /// Notes what is known of the channels of a quantity's tensor.
-    pub fn set_together(&mut self, a: Atom, together: Channels) {
-        self.atoms[a].together = together;
+    /// Records the relation of the channels of a quantity's tensor.
+    pub fn set_relation(&mut self, a: Atom, relation: Channels) {
+        self.atoms[a].relation = relation;
     }
 
     /// Bounds of a value.
@@ -296,7 +296,7 @@ impl Knowledge {
         [self.lower(p), -self.lower(&p.times(-1.0))]
     }
 
-    /// A number that a value is not below.
+    /// A lower bound of a value.
     pub fn lower(&self, p: &Poly) -> f64 {
         self.lower_by(p, DEPTH)
     }
@@ -318,7 +318,7 @@ impl Knowledge {
         best
     }
 
-    /// The lower bound from the bounds of the quantities alone: exact where these are independent and bounded.
+    /// The lower bound from the bounds of the quantities alone; exact if these are independent and bounded.
     fn plain(&self, p: &Poly) -> f64 {
         let atoms: Vec<Atom> = p.atoms().into_iter().collect();
         let bounded = atoms.iter().all(|&a| self.of(a).lo.is_finite() && self.of(a).hi.is_finite());
@@ -328,7 +328,7 @@ impl Knowledge {
             };
             return p.terms().map(term).sum();
         }
-        // Linear in every quantity, so it is smallest at a corner.
+        // It is linear in every quantity, so the minimum is at a corner.
         let corner = |bits: usize| -> f64 {
             let at = |a: Atom| {
                 let i = atoms.iter().position(|&b| b == a).unwrap_or_default();
@@ -339,12 +339,12 @@ impl Knowledge {
         (0..1usize << atoms.len()).map(corner).fold(f64::INFINITY, f64::min)
     }
 
-    /// What is known of the channels of a value of `channels` channels.
-    pub fn together(&self, p: &Poly, channels: usize) -> Channels {
+    /// The relation of the channels of a value of `channels` channels.
+    pub fn relation(&self, p: &Poly, channels: usize) -> Channels {
         if channels < 2 {
             return Channels::Unknown;
         }
-        let flag = |a: Atom| if self.of(a).channels == channels { self.of(a).together } else { Channels::Unknown };
+        let flag = |a: Atom| if self.of(a).channels == channels { self.of(a).relation } else { Channels::Unknown };
         if let Some((a, 1.0)) = p.single() {
             return flag(a);
         }
@@ -363,7 +363,7 @@ impl Knowledge {
         }
     }
 
-    /// Whether a value is made of quantities that a cubic resize may have taken beyond their bounds.
+    /// Whether a value contains quantities that may slightly exceed their bounds.
     pub fn overshoots(&self, p: &Poly) -> bool {
         p.atoms().into_iter().any(|a| self.of(a).overshoots)
     }

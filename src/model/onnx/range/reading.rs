@@ -1,41 +1,41 @@
-//! From bounds to what an output means.
+//! Infers the meaning of an output from its bounds.
 
 use super::Analysis;
 use super::poly::Poly;
 
-/// What an output's numbers mean.
+/// Meaning of an output's numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Meaning {
-    /// Neither of the others: what a sigmoid or softmax would be applied to.
+    /// None of the others: the input of a sigmoid or softmax.
     Logit,
-    /// Probabilities times this: 1, or 255 and the like.
+    /// Probabilities times this factor, such as 1 or 255.
     Probability(f64),
     /// Logarithms of probabilities.
     Log,
-    /// Numbers of so many classes.
+    /// Class ids of this many classes.
     Classes(usize),
 }
 
-/// What an output is.
+/// The interpretation of an output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    /// What its numbers mean.
+    /// Meaning of its numbers.
     pub meaning: Meaning,
-    /// Whether its channels are of one question, as those of a softmax.
+    /// Whether its channels are mutually exclusive classes, as in a softmax.
     pub compete: bool,
-    /// Whether a cubic resize may take it beyond its bounds a little.
+    /// Whether a cubic resize may slightly exceed its bounds.
     pub overshoots: bool,
-    /// Its bounds.
+    /// Lower and upper bound.
     pub bounds: [f64; 2],
 }
 
-/// Ends of scales that probabilities are given on.
+/// Possible maxima of a scale of probabilities.
 const SCALES: [f64; 4] = [1.0, 255.0, 100.0, 65535.0];
-/// What an epsilon in the file may add.
+/// Relative tolerance for epsilons in the file.
 const SLACK: f64 = 2e-3;
 
 impl Analysis<'_> {
-    /// What a value of so many channels is as an output.
+    /// Interprets a value of `channels` channels as an output.
     pub(super) fn reading(&self, p: &Poly, channels: usize) -> Reading {
         let bounds = self.known.bounds(p);
         let [lo, hi] = bounds;
@@ -44,14 +44,14 @@ impl Analysis<'_> {
             let whole = s == 1.0 || hi >= s * (1.0 - SLACK);
             lo >= -SLACK * s && hi <= s * (1.0 + SLACK) && hi > 0.0 && whole
         };
-        let together = self.known.together(p, channels);
+        let relation = self.known.relation(p, channels);
         let meaning = match SCALES.iter().find(|s| fits(s)) {
             _ if ids && hi > 1.0 => Meaning::Classes(hi as usize + 1),
             Some(&s) => Meaning::Probability(s),
-            // A logarithm comes from far below; what lies between -1 and 0 is something else.
+            // A logarithm has a very low bound; a value between -1 and 0 is something else.
             None if hi <= SLACK && lo < -1.0 => Meaning::Log,
             None => Meaning::Logit,
         };
-        Reading { meaning, compete: together.compete(), overshoots: self.known.overshoots(p), bounds }
+        Reading { meaning, compete: relation.compete(), overshoots: self.known.overshoots(p), bounds }
     }
 }

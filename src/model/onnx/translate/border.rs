@@ -1,4 +1,4 @@
-//! Where a file's order of axes meets ours: its input, and its outputs.
+//! Conversion of axis order between the file and NCHW, at the network's input and outputs.
 
 use super::value::{Data, canonical};
 use super::{Reason, Translator};
@@ -7,28 +7,28 @@ use crate::model::onnx::layout::Layout;
 use crate::tensor::Shape;
 
 impl Layout {
-    /// The network's input as the file sees it; `id` is N, C, H, W.
+    /// The network's input in the file's axis order; `id` is NCHW.
     pub fn view(self, id: ValueId, shape: Shape) -> Data {
         let places: Vec<usize> = self.axes().iter().map(|a| a.place()).collect();
-        let mut there = places.clone();
-        there.sort_unstable();
-        let order = places.iter().map(|p| there.iter().position(|t| t == p).unwrap_or_default()).collect();
-        Data { id, base: there.iter().map(|&p| shape.dims()[p]).collect(), order, whole: false }
+        let mut sorted = places.clone();
+        sorted.sort_unstable();
+        let order = places.iter().map(|p| sorted.iter().position(|t| t == p).unwrap_or_default()).collect();
+        Data { id, base: sorted.iter().map(|&p| shape.dims()[p]).collect(), order, integral: false }
     }
 }
 
-/// What an output may be: its axes in the order of N, C, H, W, and its shape then.
+/// A possible interpretation of an output: its axes in NCHW order, and the resulting shape.
 struct Reading {
     perm: Vec<usize>,
     shape: Shape,
     channels_last: bool,
 }
 
-/// What an output of these dimensions may be, for an input of `input` pixels.
-fn readings(dims: &[usize], input: Shape, asked: Option<Layout>) -> Vec<Reading> {
+/// The possible interpretations of an output of dimensions `dims`, for a network input of shape `input`.
+fn readings(dims: &[usize], input: Shape, requested: Option<Layout>) -> Vec<Reading> {
     let mut all = Vec::new();
     let mut push = |perm: &[usize], [n, c, h, w]: [usize; 4], layout: Layout| {
-        if asked.is_none_or(|a| a == layout || a.axes().len() != dims.len()) {
+        if requested.is_none_or(|a| a == layout || a.axes().len() != dims.len()) {
             let channels_last = layout.channels_last();
             all.push(Reading { perm: perm.to_vec(), shape: Shape::new(n, c, h, w), channels_last });
         }
@@ -40,11 +40,11 @@ fn readings(dims: &[usize], input: Shape, asked: Option<Layout>) -> Vec<Reading>
             push(&[0, 3, 1, 2], [a, d, b, c], Layout::Nhwc);
         }
         [a, b, c] => {
-            // A map of classes has no axis for channels.
+            // A map of class ids has no channel axis.
             push(&[0, 1, 2], [a, 1, b, c], Layout::Nhw);
             push(&[0, 1, 2], [1, a, b, c], Layout::Chw);
             push(&[2, 0, 1], [1, c, a, b], Layout::Hwc);
-            // Rows behind one another.
+            // Rows and columns merged.
             if pixels(b) {
                 push(&[0, 2, 1], [a, c, input.h, input.w], Layout::Nhwc);
             }
@@ -67,13 +67,12 @@ fn readings(dims: &[usize], input: Shape, asked: Option<Layout>) -> Vec<Reading>
     all
 }
 
-/// A value at the network's border, as N, C, H, W. Of what its dimensions may be that is taken which has the input's rows and
-/// columns, then that which lies so, then the order that the input has.
-/// Also says whether the elements then lie as the file has them.
+/// An output as an NCHW tensor. Interpretations with the input's rows and columns come first, then those that need no
+/// permutation, then those with the input's axis order. Also returns whether the elements are in the file's order.
 pub fn exported(t: &mut Translator<'_>, name: &str, d: &Data) -> Result<(ValueId, bool), Reason> {
     let (input, from) = (t.input, t.graph.shape(d.id));
     let mut d = d.clone();
-    // Of more than four axes those of one element say nothing.
+    // With more than four axes, drop those of one element.
     while let (true, Some(unit)) = (d.order.len() > 4, d.dims().iter().position(|&n| n == 1)) {
         let mut left = d.dims();
         left.remove(unit);
@@ -85,11 +84,11 @@ pub fn exported(t: &mut Translator<'_>, name: &str, d: &Data) -> Result<(ValueId
     let last = t.parts.layout.channels_last();
     let badness = |r: &Reading| {
         let s = r.shape;
-        let lies = permuted(&r.perm).in_order() && s == from;
-        (s.n != input.n, (s.h, s.w) != (input.h, input.w), !lies, r.channels_last != last)
+        let stored = permuted(&r.perm).in_order() && s == from;
+        (s.n != input.n, (s.h, s.w) != (input.h, input.w), !stored, r.channels_last != last)
     };
     let all = readings(&dims, input, t.parts.output_layout);
-    // A matrix that is no image has a row for each image of the batch.
+    // A matrix that is not an image has one row per image of the batch.
     let best = all
         .iter()
         .min_by_key(|r| badness(r))

@@ -1,4 +1,4 @@
-//! Convolutions and matrix products.
+//! Convolutions and matmuls.
 
 use super::value::canonical;
 use super::{Call, Data, Outputs, Translator, Value};
@@ -6,7 +6,7 @@ use crate::model::onnx::Reason;
 use crate::ops::{Conv2d, ConvTranspose2d, MatMul};
 use crate::tensor::{HostTensor, Shape};
 
-/// Kernel, stride, dilation and padding of a window, with `auto_pad` worked out for an input of `size` pixels.
+/// Kernel, stride, dilation and padding of a window, with `auto_pad` resolved for the input size.
 pub struct Geometry {
     pub kernel: [usize; 2],
     pub stride: [usize; 2],
@@ -44,7 +44,7 @@ impl Geometry {
     }
 }
 
-/// The dimensions of a weight, which must be four and go with `kernel_shape`.
+/// The dimensions of a weight, which must be four and match `kernel_shape`.
 fn weight_dims(call: &Call<'_>) -> Result<[usize; 4], Reason> {
     let dims = call.value(1)?.dims();
     let Ok(dims) = <[usize; 4]>::try_from(&dims[..]) else {
@@ -92,7 +92,7 @@ pub fn conv_transpose(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     }
     let kernel = [(dims[2] - 1) * dilation[0] + 1, (dims[3] - 1) * dilation[1] + 1];
     let size = [s.h, s.w];
-    // What is made before padding takes its part off.
+    // The output size before padding is cropped off.
     let full = [0, 1].map(|i| size[i].saturating_sub(1) * stride[i] + kernel[i] + output_padding[i]);
     let auto = a.text("auto_pad", "NOTSET")?;
     let target = match (a.has("output_shape"), auto) {
@@ -171,7 +171,8 @@ pub fn matmul(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![Value::Data(Data::plain(id, dims))])
 }
 
-/// Data `[N, K]`, or any whose last axis are the channels as they lie, times a constant `[K, M]`, or `[M, K]` if transposed.
+/// A value `[N, K]`, or any whose last axis is the tensor's channels, times a constant `[K, M]`, or `[M, K]` if
+/// transposed.
 fn linear(
     t: &mut Translator<'_>,
     call: &Call<'_>,
@@ -186,9 +187,9 @@ fn linear(
     };
     let (inner, m) = if transposed { (second, first) } else { (first, second) };
     if inner != k {
-        return Err(format!("matrices of dimensions {dx:?} and {dw:?} do not go together").into());
+        return Err(format!("matrices of dimensions {dx:?} and {dw:?} do not match").into());
     }
-    // Rows of a matrix are pixels where its columns are the channels of a tensor.
+    // If the columns of a matrix are a tensor's channels, its rows are pixels.
     let rows = x.channels_of(t.graph.shape(x.id)) == Some(dx.len() - 1);
     let view = match dx[..] {
         _ if rows => x,
@@ -225,5 +226,5 @@ fn linear(
     let y = t.add(call, Conv2d::new(m, 1, 0).with_bias(inputs.len() == 3), &inputs)?;
     let mut base = view.base.clone();
     base[view.order[dx.len() - 1]] = m;
-    Ok(vec![Value::Data(Data { id: y, base, whole: false, ..view })])
+    Ok(vec![Value::Data(Data { id: y, base, integral: false, ..view })])
 }

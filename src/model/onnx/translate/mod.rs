@@ -1,6 +1,6 @@
-//! From the nodes of a file to nodes of this engine, for an input of a given shape.
+//! Translates the nodes of a file to nodes of this engine, for a given input shape.
 //!
-//! Adding an operator: a function in the file of its group and its line in [`translator`].
+//! To add an operator, write a function in the file of its group and add a line to [`translator`].
 
 mod border;
 mod conv;
@@ -33,26 +33,26 @@ use std::sync::Arc;
 pub struct Failure {
     /// Its name in the file, or that of its first output.
     pub node: String,
-    /// Its operator, with the domain if that is not ONNX's.
+    /// Its operator, with the domain if it is not ONNX's.
     pub op: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
 const UNKNOWN: &str = "the operator is not supported";
 
 impl Failure {
-    /// Whether the operator is not known at all.
+    /// Whether the operator is unknown.
     pub fn is_of_operator(&self) -> bool {
         self.reason == UNKNOWN
     }
 }
 
-/// Reasons, and nodes of a reason, that a message has; characters of a name in it.
+/// Maximum number of reasons, and of nodes per reason, in a message; maximum number of characters of a name.
 const LISTED: usize = 64;
-const LONGEST: usize = 200;
+const MAX_NAME: usize = 200;
 
-/// All failures in one line; the same reason of the same operator once.
+/// All failures in one line, grouped by operator and reason.
 pub fn describe(failures: &[Failure]) -> String {
     let mut text = match failures.len() {
         1 => "1 node cannot be translated".to_string(),
@@ -79,22 +79,22 @@ pub fn describe(failures: &[Failure]) -> String {
     text
 }
 
-/// A text from a file as it may stand in a message: no control characters, not endless.
+/// A text from a file for use in a message, without control characters and of bounded length.
 fn shown(text: &str) -> String {
-    excerpt(text, LONGEST)
+    excerpt(text, MAX_NAME)
 }
 
 /// A node with its inputs.
 pub struct Call<'a> {
     /// The node.
     pub node: &'a NodeProto,
-    /// What its nodes here are called.
+    /// Label of the nodes it is translated to.
     pub label: &'a str,
     /// Its attributes.
     pub attributes: Attributes<'a>,
-    /// Version of the operators.
+    /// Opset version.
     pub opset: i64,
-    /// Inputs; optional ones may be left out.
+    /// Inputs; optional ones may be absent.
     pub inputs: Vec<Option<Value>>,
 }
 
@@ -104,7 +104,7 @@ impl Call<'_> {
         &self.node.op_type
     }
 
-    /// Input `i`, if it is there.
+    /// Input `i`, if present.
     pub fn maybe(&self, i: usize) -> Option<&Value> {
         self.inputs.get(i).and_then(Option::as_ref)
     }
@@ -114,7 +114,7 @@ impl Call<'_> {
         self.maybe(i).ok_or_else(|| format!("input {i} is missing").into())
     }
 
-    /// Input `i`, computed by the network.
+    /// Input `i`, which must be computed by the network.
     pub fn data(&self, i: usize) -> Result<&Data, Reason> {
         match self.value(i)? {
             Value::Data(d) => Ok(d),
@@ -122,7 +122,7 @@ impl Call<'_> {
         }
     }
 
-    /// Input `i`, if it is there: it must be known.
+    /// Input `i`, if present, which must be a known constant.
     pub fn known(&self, i: usize) -> Result<Option<&Tensor>, Reason> {
         match self.maybe(i) {
             None => Ok(None),
@@ -131,7 +131,7 @@ impl Call<'_> {
         }
     }
 
-    /// The whole numbers of input `i`, or of the attribute that older operators have in its place.
+    /// The integers of input `i`, or of the attribute that older opsets have instead.
     pub fn list(&self, name: &str, i: usize) -> Result<Option<Vec<i64>>, Reason> {
         match self.known(i)? {
             Some(t) => Ok(Some(t.as_ints()?.to_vec())),
@@ -139,7 +139,7 @@ impl Call<'_> {
         }
     }
 
-    /// Number of outputs that something may read.
+    /// Number of named outputs.
     pub fn outputs(&self) -> usize {
         self.node.output.iter().filter(|o| !o.is_empty()).count()
     }
@@ -148,7 +148,7 @@ impl Call<'_> {
 type Outputs = Result<Vec<Value>, Reason>;
 type Translate = fn(&mut Translator<'_>, &Call<'_>) -> Outputs;
 
-/// The function that translates an operator of ONNX's own domain.
+/// The function that translates an operator of ONNX's domain.
 fn translator(op: &str) -> Option<Translate> {
     Some(match op {
         "Conv" => conv::conv,
@@ -191,48 +191,48 @@ fn translator(op: &str) -> Option<Translate> {
     })
 }
 
-/// Operators that [`fold::apply`] knows and this file does not.
+/// Operators that are supported by [`fold::apply`] only.
 const FOLDED_ONLY: [&str; 7] = ["Constant", "ConstantOfShape", "Range", "Mod", "Pow", "Size", "Shape"];
 
-/// Elements that arithmetic on constants may go through and make, whatever the file holds.
+/// Limit of elements read and written by constant folding, for any file.
 const FREE_ELEMENTS: u64 = 1 << 24;
-/// And for each element that the file holds.
+/// Additional limit per element in the file.
 const PER_ELEMENT: u64 = 16;
-/// What a node costs, in elements.
+/// Cost of a node, in elements.
 pub const NODE_COST: u64 = 256;
 
-/// A translation under way.
+/// State of a translation.
 pub struct Translator<'a> {
     parts: &'a Parts,
-    /// The network's input.
+    /// Shape of the network's input.
     input: Shape,
-    /// Elements that constants have cost so far, and may.
+    /// Elements read and written by constant folding so far, and their limit.
     spent: u64,
     max: u64,
-    /// The graph that is made.
+    /// The graph under construction.
     pub graph: &'a mut Graph,
     values: HashMap<&'a str, Value>,
 }
 
-/// What a translation gives: tensors in NCHW, whatever order the file has them in.
+/// Result of a translation: NCHW tensors, whatever the axis order in the file.
 #[derive(Clone, Debug)]
 pub struct Translated {
-    /// The file's outputs in their order; constant ones are left out.
+    /// The file's outputs in order, without constant ones.
     pub outputs: Vec<(String, ValueId)>,
-    /// Their dimensions in the file, but N, C, H, W of those that have four.
+    /// Their dimensions in the file.
     pub dims: Vec<(String, Vec<usize>)>,
-    /// The value that was asked for.
+    /// The requested value.
     pub decision: ValueId,
-    /// What it took: elements of constants, and [`NODE_COST`] a node.
+    /// Cost: elements of constants, and [`NODE_COST`] per node.
     pub cost: u64,
 }
 
-/// Adds a file's network to a graph. `x` is blocked NCHW. `decision` is a value to be given besides the outputs; the first
-/// output if it is empty.
+/// Adds a file's network to a graph. `x` is NCHW in blocked layout. `decision` is the name of a value to return besides
+/// the outputs; the first output if empty.
 pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -> Result<Translated, Vec<Failure>> {
     let fail = |node: &str, op: &str, reason: String| vec![Failure { node: node.into(), op: op.into(), reason }];
     let shape = graph.shape(x);
-    let input = Data { whole: parts.whole_pixels(), ..parts.layout.view(x, shape) };
+    let input = Data { integral: parts.integer_pixels(), ..parts.layout.view(x, shape) };
     let max = FREE_ELEMENTS.saturating_add(parts.elements().saturating_mul(PER_ELEMENT));
     let mut t = Translator { parts, input: shape, graph, values: HashMap::new(), spent: 0, max };
     t.values.insert(&parts.input, Value::Data(input));
@@ -247,7 +247,7 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
                     t.values.insert(name, value);
                 }
             }
-            // What it reads has failed.
+            // One of its inputs has failed.
             Ok(None) => {}
             Err(Reason(reason)) => failures.push(Failure { node: label.into(), op, reason }),
         }
@@ -259,22 +259,22 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
     for name in &parts.outputs {
         match t.values.get(&name[..]).cloned().or_else(|| parts.value(name)) {
             Some(Value::Data(d)) => {
-                let (id, in_order) = border::exported(&mut t, name, &d).map_err(|why| fail(name, "output", why.0))?;
+                let (id, in_order) = border::exported(&mut t, name, &d).map_err(|e| fail(name, "output", e.0))?;
                 outputs.push((name.clone(), id));
-                // Of another order the file's dimensions would be filled with the wrong elements.
+                // In another order, the file's dimensions would not match the elements.
                 if in_order {
                     dims.push((name.clone(), d.dims()));
                 }
             }
             Some(_) => log::debug!("output `{name}` is a constant and left out"),
-            None => return Err(fail(name, "output", "nothing makes it".into())),
+            None => return Err(fail(name, "output", "no node produces it".into())),
         }
     }
     let Some(first) = outputs.first() else { return Err(fail(&parts.outputs[0], "output", "is a constant".into())) };
     let decision = match (outputs.iter().find(|o| o.0 == decision), t.values.get(decision).cloned()) {
         (Some(output), _) => output.1,
         (None, Some(Value::Data(d))) => {
-            border::exported(&mut t, decision, &d).map_err(|why| fail(decision, "output", why.0))?.0
+            border::exported(&mut t, decision, &d).map_err(|e| fail(decision, "output", e.0))?.0
         }
         (None, _) => first.1,
     };
@@ -282,7 +282,7 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
     Ok(Translated { outputs, dims, decision, cost })
 }
 
-/// What a node is called in messages and in the graph.
+/// The name of a node in messages and in the graph.
 pub fn label(node: &NodeProto) -> &str {
     if !node.name.is_empty() { &node.name } else { node.output.iter().find(|o| !o.is_empty()).map_or("node", |o| o) }
 }
@@ -292,7 +292,7 @@ impl<'a> Translator<'a> {
     fn node(&mut self, node: &'a NodeProto, label: &'a str) -> Result<Option<Vec<Value>>, Reason> {
         let own = node.domain.is_empty() || node.domain == "ai.onnx";
         let known = own && (translator(&node.op_type).is_some() || FOLDED_ONLY.contains(&&node.op_type[..]));
-        // Said even where inputs have failed too: one look at the message is to be enough.
+        // Reported even if inputs have failed too, so that the message is complete.
         if !known {
             return Err(UNKNOWN.into());
         }
@@ -303,7 +303,7 @@ impl<'a> Translator<'a> {
                 continue;
             }
             match self.values.get(&name[..]).cloned().or_else(|| self.parts.value(name)) {
-                Some(value) => inputs.push(Some(self.settled(value)?)),
+                Some(value) => inputs.push(Some(self.declared(value)?)),
                 None if self.parts.is_made(name) => return Ok(None),
                 None => return Err(format!("its input `{name}` is not in the file").into()),
             }
@@ -328,7 +328,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// [`fold::apply`] within bounds: a few nodes can double a constant again and again.
+    /// [`fold::apply`] with limits: a few nodes can double a constant many times.
     fn folded(&mut self, call: &fold::Call<'_>, inputs: &[Option<&Tensor>]) -> Result<Option<Vec<Tensor>>, Reason> {
         self.charge(inputs.iter().flatten().map(|t| t.len() as u64).sum())?;
         let outputs = fold::apply(call, inputs)?;
@@ -339,13 +339,13 @@ impl<'a> Translator<'a> {
     fn charge(&mut self, elements: u64) -> Result<(), Reason> {
         self.spent = self.spent.saturating_add(elements);
         if self.spent > self.max {
-            return Err(format!("arithmetic on constants goes through more than {} elements", self.max).into());
+            return Err(format!("arithmetic on constants uses more than {} elements", self.max).into());
         }
         Ok(())
     }
 
-    /// A stored parameter as a value: declared at its first use.
-    fn settled(&mut self, value: Value) -> Result<Value, Reason> {
+    /// Declares a stored parameter at its first use.
+    fn declared(&mut self, value: Value) -> Result<Value, Reason> {
         match value {
             Value::Stored(name, dims) => {
                 let id = self.graph.parameter(&name[..], &dims)?;
@@ -355,9 +355,9 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// The outputs of a node on parameters, some of them large: computed when weights are loaded.
+    /// The outputs of a node on parameters, which may be large: computed when weights are loaded.
     fn derive(&mut self, call: &Call<'_>, fold: &fold::Call<'_>) -> Result<Option<Vec<Value>>, Reason> {
-        // Dimensions come from zeros in place of the parameters.
+        // Dimensions are inferred with zeros in place of the parameters.
         let mut shapes = Vec::with_capacity(call.inputs.len());
         for v in &call.inputs {
             shapes.push(match v {
@@ -373,10 +373,10 @@ impl<'a> Translator<'a> {
         let borrowed: Vec<Option<&Tensor>> = shapes.iter().map(Option::as_ref).collect();
         let Some(results) = self.folded(fold, &borrowed)? else { return Ok(None) };
         let mut from = Vec::new();
-        // Which inputs are parameters; the others are kept as they are.
-        let mut kept: Vec<Option<Option<Tensor>>> = Vec::new();
+        // The inputs that are constants; `None` for parameters.
+        let mut constants: Vec<Option<Option<Tensor>>> = Vec::new();
         for v in &call.inputs {
-            kept.push(match v {
+            constants.push(match v {
                 None => Some(None),
                 Some(Value::Known(t, _)) => Some(Some((**t).clone())),
                 Some(v) => {
@@ -386,17 +386,17 @@ impl<'a> Translator<'a> {
             });
         }
         let (node, opset, outputs) = (Arc::new(call.node.clone()), fold.opset, fold.outputs);
-        let kept = Arc::new(kept);
+        let constants = Arc::new(constants);
         let mut values = Vec::new();
         for (i, result) in results.iter().enumerate() {
-            let (node, kept) = (node.clone(), kept.clone());
+            let (node, constants) = (node.clone(), constants.clone());
             let compute = move |p: &[&HostTensor]| {
                 let mut next = p.iter().map(|t| Tensor::of_host(t));
                 let inputs: Vec<Option<Tensor>> =
-                    kept.iter().map(|k| k.clone().unwrap_or_else(|| next.next())).collect();
+                    constants.iter().map(|k| k.clone().unwrap_or_else(|| next.next())).collect();
                 let inputs: Vec<Option<&Tensor>> = inputs.iter().map(Option::as_ref).collect();
                 let call = fold::Call { op: &node.op_type, attributes: Attributes::of(&node), opset, outputs };
-                let fail = |why: Reason| crate::error::Error::op(label(&node), why.0);
+                let fail = |reason: Reason| crate::error::Error::op(label(&node), reason.0);
                 let results = fold::apply(&call, &inputs).map_err(fail)?.unwrap_or_default();
                 let result = results.get(i).ok_or_else(|| fail("has no such output".into()))?;
                 result.host().map_err(fail)
@@ -409,7 +409,7 @@ impl<'a> Translator<'a> {
         Ok(Some(values))
     }
 
-    /// A constant as a parameter of dimensions `dims`, which have as many elements.
+    /// A constant as a parameter of dimensions `dims`, with the same number of elements.
     pub fn parameter(&mut self, value: &Value, dims: &[usize]) -> Result<ValueId, Reason> {
         let id = match value {
             Value::Data(_) => return Err("a constant is needed, the network computes it".into()),
@@ -428,7 +428,7 @@ impl<'a> Translator<'a> {
         if count(&value.dims())? != count(dims)? {
             return Err(format!("a constant of dimensions {:?} where {dims:?} are needed", value.dims()).into());
         }
-        // What an op looks at is the shape: `[C]` is `[1, C, 1, 1]`.
+        // Ops use the shape only: `[C]` is `[1, C, 1, 1]`.
         if self.graph.shape(id) == Shape::from_dims(dims)? {
             return Ok(id);
         }
@@ -438,9 +438,9 @@ impl<'a> Translator<'a> {
         })
     }
 
-    /// A constant of up to four dimensions with its axes, padded to four, in the order `perm`: then it has dimensions `dims`.
+    /// A constant of up to four dimensions, padded to four axes and permuted by `perm` to the dimensions `dims`.
     pub fn permuted(&mut self, value: &Value, dims: &[usize], perm: &[usize]) -> Result<ValueId, Reason> {
-        // With one long axis nothing moves.
+        // With at most one axis longer than 1, no element moves.
         if dims.iter().filter(|&&n| n != 1).count() <= 1 {
             return self.parameter(value, dims);
         }
@@ -474,18 +474,18 @@ impl<'a> Translator<'a> {
         Ok(self.graph.derived(name, dims, Derived { from: vec![from], compute: Arc::new(compute) })?)
     }
 
-    /// Adds a node and gives its first output.
+    /// Adds a node and returns its first output.
     pub fn add(&mut self, call: &Call<'_>, op: impl Op, inputs: &[ValueId]) -> Result<ValueId, Reason> {
         Ok(self.graph.node(call.label, op, inputs)?)
     }
 
-    /// Adds a node whose result lies as its NCHW shape says.
+    /// Adds a node whose result has the axis order of its NCHW shape.
     pub fn emit(&mut self, call: &Call<'_>, op: impl Op, inputs: &[ValueId]) -> Outputs {
         let id = self.add(call, op, inputs)?;
         Ok(vec![Value::Data(Data::plain(id, self.graph.shape(id).dims().to_vec()))])
     }
 
-    /// A value's elements as a tensor of `shape`.
+    /// A value as a tensor of `shape`, permuted if needed.
     pub fn shaped(&mut self, call: &Call<'_>, d: &Data, shape: Shape) -> Result<ValueId, Reason> {
         self.arranged(call.label, d, shape)
     }
@@ -502,7 +502,7 @@ impl<'a> Translator<'a> {
         Ok(self.graph.node(format!("{label} (layout)"), op, &[d.id])?)
     }
 
-    /// Data input `i`, which must have four dimensions, as NCHW.
+    /// Input `i`, which must have four dimensions, as an NCHW tensor.
     pub fn nchw(&mut self, call: &Call<'_>, i: usize) -> Result<ValueId, Reason> {
         let d = call.data(i)?.clone();
         match d.dims()[..] {
@@ -511,7 +511,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// Any value as a tensor of `shape`: a constant becomes a tensor of the network.
+    /// Any value as a tensor of `shape`; a constant becomes a tensor of the graph.
     pub fn tensor(&mut self, call: &Call<'_>, value: &Value, shape: Shape) -> Result<ValueId, Reason> {
         match value {
             Value::Data(d) => self.shaped(call, d, shape),

@@ -25,7 +25,7 @@ pub fn batch(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![Value::Data(Data::plain(y, dims))])
 }
 
-/// Whether a constant is the same number everywhere.
+/// Whether all elements of a constant are `number`.
 fn is_all(value: &Value, number: f64) -> bool {
     value.tensor().is_some_and(|t| (0..t.len()).all(|i| t.at(i) == number))
 }
@@ -40,7 +40,7 @@ pub fn instance(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let (n, groups) = (dims[0], dims[1]);
     let s = t.graph.shape(d.id);
     let plain = is_all(call.value(1)?, 1.0) && is_all(call.value(2)?, 0.0);
-    // PyTorch writes group normalisation as that of a tensor reshaped to [N, groups, elements].
+    // PyTorch exports group normalisation as instance normalisation of a tensor reshaped to [N, groups, elements].
     if plain && d.in_order() && (s.n, s.c) != (n, groups) && s.n == n && groups > 0 && s.c.is_multiple_of(groups) {
         let id = t.add(call, GroupNorm { groups, eps, affine: false }, &[d.id])?;
         return Ok(vec![Value::Data(d.with(id))]);
@@ -64,7 +64,7 @@ pub fn group(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let mut inputs = vec![x];
     for i in 1..3 {
         let value = call.value(i)?.clone();
-        // Up to opset 20 there is one number a group.
+        // Up to opset 20 there is one number per group.
         let len = if call.opset < 21 { groups } else { channels };
         let mut p = t.parameter(&value, &[len])?;
         if len != channels {
@@ -77,7 +77,7 @@ pub fn group(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     t.emit(call, GroupNorm { groups, eps: call.attributes.float("epsilon", 1e-5), affine: true }, &inputs)
 }
 
-/// Over an axis and all behind it. Gives its mean and the reciprocal of its deviation too.
+/// Normalises over an axis and all after it. Also returns mean and reciprocal standard deviation.
 pub fn layer(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let dims = d.dims();
@@ -105,7 +105,7 @@ pub fn layer(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![y, Value::Data(mean), Value::Data(inverse)])
 }
 
-/// Over channels, rows and columns.
+/// Normalises over channels, rows and columns.
 fn whole_image(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let x = t.nchw(call, 0)?;
     let s = t.graph.shape(x);
@@ -126,7 +126,7 @@ pub fn softmax(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let dims = d.dims();
     let axis =
         super::fold::axis(call.attributes.int("axis").unwrap_or(if call.opset < 13 { 1 } else { -1 }), dims.len())?;
-    // Up to opset 12 it is over that axis and all behind it.
+    // Up to opset 12 it is over that axis and all after it.
     if call.opset < 13 && dims[axis + 1..].iter().any(|&n| n != 1) {
         let flat = dims[..axis].iter().product();
         let x = t.shaped(call, &d, crate::tensor::Shape::new(flat, dims[axis..].iter().product(), 1, 1))?;
@@ -139,7 +139,7 @@ pub fn softmax(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     })
 }
 
-/// An op along one axis, which is made the channels. The result has the same dimensions.
+/// Applies an op along one axis, which becomes the channels. The result has the same dimensions.
 fn over_channels(
     t: &mut Translator<'_>,
     call: &Call<'_>,
@@ -152,7 +152,7 @@ fn over_channels(
     Ok(vec![Value::Data(view.with(y))])
 }
 
-/// A value with `axis` as the channels of its tensor, and the view of that tensor that the value is.
+/// A tensor with the value's `axis` as its channels, and the value as a view of it.
 pub fn channels_at(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, axis: usize) -> Result<(ValueId, Data), Reason> {
     let dims = d.dims();
     if d.channels_of(t.graph.shape(d.id)) == Some(axis) {
@@ -163,7 +163,7 @@ pub fn channels_at(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, axis: usiz
         return Ok((x, Data::plain(x, dims)));
     }
     if dims.len() > 3 {
-        // The two other axes that lie innermost stay rows and columns.
+        // The two innermost other axes stay rows and columns.
         let mut perm: Vec<usize> = (0..dims.len()).filter(|&i| i != axis).collect();
         perm.sort_by_key(|&i| d.order[i]);
         let at = perm.len() - 2;
@@ -174,7 +174,7 @@ pub fn channels_at(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, axis: usiz
         let x = t.shaped(call, &view, shape)?;
         let mut order = vec![0; perm.len()];
         perm.iter().enumerate().for_each(|(i, &axis)| order[axis] = i);
-        return Ok((x, Data { id: x, base, order, whole: false }));
+        return Ok((x, Data { id: x, base, order, integral: false }));
     }
     let (before, after) = (dims[..axis].iter().product(), dims[axis + 1..].iter().product());
     let x = t.shaped(call, d, Shape::new(before, dims[axis], 1, after))?;

@@ -1,4 +1,4 @@
-//! Element by element.
+//! Elementwise operators.
 
 use super::value::canonical;
 use super::view::{alike, beside};
@@ -52,20 +52,20 @@ pub fn unary(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
         "Erf" => Ok(UnaryKind::Erf),
         _ => return Err("with these attributes it is not supported".into()),
     };
-    // Of whole numbers these make whole numbers, and some of any.
-    let whole = match call.op() {
+    // Some operators preserve integers, others always return them.
+    let integral = match call.op() {
         "Floor" | "Ceil" | "Round" | "Sign" => true,
-        "Relu" | "Abs" | "Neg" => d.whole,
+        "Relu" | "Abs" | "Neg" => d.integral,
         _ => false,
     };
     let id = match op {
         Ok(kind) => t.add(call, Unary { kind }, &[d.id])?,
         Err(activation) => t.add(call, activation, &[d.id])?,
     };
-    Ok(vec![Value::Data(Data { whole, ..d.with(id) })])
+    Ok(vec![Value::Data(Data { integral, ..d.with(id) })])
 }
 
-/// A number as a value.
+/// A constant number.
 fn number(v: f32) -> Result<Value, Reason> {
     Ok(Value::known(Tensor::floats(vec![1], vec![v])?))
 }
@@ -83,14 +83,14 @@ pub fn celu(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![two(t, call, BinaryKind::Mul, &Value::Data(x.with(id)), &number(alpha)?)?])
 }
 
-/// `x` where it is above `alpha`, else 0.
+/// `x` where `x > alpha`, else 0.
 pub fn thresholded(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let x = Value::Data(call.data(0)?.clone());
     let on = two(t, call, BinaryKind::Greater, &x, &number(call.attributes.float("alpha", 1.0))?)?;
     Ok(vec![two(t, call, BinaryKind::Mul, &x, &on)?])
 }
 
-/// Truth values are 0 and 1.
+/// Logical operators; booleans are 0 and 1.
 pub fn logic(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let one = number(1.0)?;
     let a = call.value(0)?.clone();
@@ -108,7 +108,7 @@ pub fn logic(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
         }
     };
     Ok(vec![match result {
-        Value::Data(d) => Value::Data(Data { whole: true, ..d }),
+        Value::Data(d) => Value::Data(Data { integral: true, ..d }),
         constant => constant,
     }])
 }
@@ -156,14 +156,14 @@ pub fn binary(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
         return Err(format!("broadcasting of opset {} is not supported", call.opset).into());
     }
     let result = two(t, call, kind, call.value(0)?, call.value(1)?)?;
-    let truth = matches!(kind, BinaryKind::Less | BinaryKind::Greater | BinaryKind::Equal);
+    let boolean = matches!(kind, BinaryKind::Less | BinaryKind::Greater | BinaryKind::Equal);
     Ok(vec![match result {
-        Value::Data(d) if truth => Value::Data(Data { whole: true, ..d }),
+        Value::Data(d) if boolean => Value::Data(Data { integral: true, ..d }),
         value => value,
     }])
 }
 
-/// Operators of any number of inputs.
+/// Operators with any number of inputs.
 pub fn several(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let kind = match call.op() {
         "Min" => BinaryKind::Min,
@@ -181,12 +181,12 @@ pub fn several(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![sum])
 }
 
-/// In what order the file has the axes of two tensors, and these.
-type Lying = (Vec<usize>, [ValueId; 2]);
+/// Axis order in the file of two tensors, and the tensors.
+type Unpermuted = (Vec<usize>, [ValueId; 2]);
 
-/// The inputs of a node as they lie, and in what order the file has the axes: of tensors that the file sees in the same order
-/// but not in ours, or of one and a constant.
-fn as_they_lie(t: &mut Translator<'_>, a: &Value, b: &Value) -> Result<Option<Lying>, Reason> {
+/// The inputs of a node without permutation, and the axis order in the file, for two tensors that the file permutes
+/// alike, or one tensor and a constant.
+fn unpermuted(t: &mut Translator<'_>, a: &Value, b: &Value) -> Result<Option<Unpermuted>, Reason> {
     let view = |d: &Data, t: &Translator<'_>| d.is_of(t.graph.shape(d.id)) && d.reordered();
     Ok(match (a, b) {
         (Value::Data(a), Value::Data(b)) => {
@@ -208,7 +208,7 @@ fn as_they_lie(t: &mut Translator<'_>, a: &Value, b: &Value) -> Result<Option<Ly
 pub fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Value, b: &Value) -> Result<Value, Reason> {
     let (da, db) = (a.dims(), b.dims());
     let dims = broadcast(&da, &db)?;
-    // Tensors seen the same way, or a tensor and a number: where the elements lie does not matter.
+    // With tensors viewed alike, or a tensor and a number, the order of elements does not matter.
     let direct = match (a, b) {
         (Value::Data(a), Value::Data(b)) => {
             let same = a.base == b.base && a.order == b.order && t.graph.shape(a.id) == t.graph.shape(b.id);
@@ -224,11 +224,11 @@ pub fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Value,
     };
     if let Some((view, inputs)) = direct {
         let id = t.add(call, Binary { kind }, &inputs)?;
-        return Ok(Value::Data(Data { whole: false, ..view.with(id) }));
+        return Ok(Value::Data(Data { integral: false, ..view.with(id) }));
     }
-    if let Some((order, inputs)) = as_they_lie(t, a, b)? {
+    if let Some((order, inputs)) = unpermuted(t, a, b)? {
         let id = t.add(call, Binary { kind }, &inputs)?;
-        return Ok(Value::Data(Data { id, base: t.graph.shape(id).dims().to_vec(), order, whole: false }));
+        return Ok(Value::Data(Data { id, base: t.graph.shape(id).dims().to_vec(), order, integral: false }));
     }
     let rank = dims.len();
     let padded = |d: &[usize]| [vec![1; rank - d.len()], d.to_vec()].concat();
@@ -247,8 +247,8 @@ pub fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Value,
     Ok(Value::Data(Data::plain(id, dims)))
 }
 
-/// More than four dimensions as four: axes side by side that are broadcast alike become one; of several ways the one that
-/// leaves the last two alone.
+/// More than four dimensions as NCHW: adjacent axes that are broadcast alike are merged, preferably without the last
+/// two.
 fn grouped(a: &[usize], b: &[usize]) -> Option<[Shape; 2]> {
     let group = |pixels: usize| -> Option<[Shape; 2]> {
         let mut groups: Vec<[usize; 2]> = Vec::new();

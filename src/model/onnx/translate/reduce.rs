@@ -1,4 +1,4 @@
-//! Reductions along axes, and what is written out in them.
+//! Reductions along axes, and operators composed of them.
 
 use super::norm::channels_at;
 use super::shape::{placed, reshaped, take};
@@ -13,7 +13,7 @@ use crate::ops::{
 };
 use crate::tensor::Shape;
 
-/// The axes that a node reduces; `None` if it leaves everything as it is.
+/// The axes that a node reduces; `None` if it reduces none.
 fn axes(call: &Call<'_>, rank: usize) -> Result<Option<Vec<usize>>, Reason> {
     let list = call.list("axes", 1)?.filter(|a| !a.is_empty());
     if list.is_none() && call.attributes.flag("noop_with_empty_axes", false) {
@@ -53,7 +53,7 @@ pub fn reduce(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![Value::Data(reshaped(t, call, &result, left)?)])
 }
 
-/// The product, element by element.
+/// The product, slice by slice.
 fn product(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, along: &[usize]) -> Result<Data, Reason> {
     let mut result = d.clone();
     for &at in along {
@@ -72,12 +72,12 @@ fn product(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, along: &[usize]) -
                 Some(product) => two(t, call, BinaryKind::Mul, &product, &part)?,
             });
         }
-        result = product.ok_or("of nothing")?;
+        result = product.ok_or("of an empty axis")?;
     }
     Ok(result)
 }
 
-/// A reduction that keeps the axes, with one element.
+/// A reduction that keeps the reduced axes, with one element.
 pub fn along_axes(
     t: &mut Translator<'_>,
     call: &Call<'_>,
@@ -86,8 +86,8 @@ pub fn along_axes(
     kind: ReduceKind,
 ) -> Result<Data, Reason> {
     let dims = d.dims();
-    let kept: Vec<usize> = (0..dims.len()).map(|i| if along.contains(&i) { 1 } else { dims[i] }).collect();
-    if kept == dims {
+    let reduced: Vec<usize> = (0..dims.len()).map(|i| if along.contains(&i) { 1 } else { dims[i] }).collect();
+    if reduced == dims {
         return Ok(d.clone());
     }
     if d.base != t.graph.shape(d.id).dims() {
@@ -95,7 +95,7 @@ pub fn along_axes(
             && let Some(id) = stacked(t, call, d, d.order[one], kind)?
         {
             let base = (0..d.base.len()).map(|i| if i == d.order[one] { 1 } else { d.base[i] }).collect();
-            return Ok(Data { id, base, order: d.order.clone(), whole: false });
+            return Ok(Data { id, base, order: d.order.clone(), integral: false });
         }
         if canonical(&dims).is_none() {
             return many(t, call, d, along, kind);
@@ -105,10 +105,10 @@ pub fn along_axes(
     let mut on = [false; 4];
     along.iter().filter(|&&a| dims[a] != 1).for_each(|&a| on[place.axes[a]] = true);
     let id = nchw(t, call, place.id, on, kind)?;
-    Ok(place.result(t, id, kept))
+    Ok(place.result(t, id, reduced))
 }
 
-/// Of a tensor of the graph, along the axes that are on.
+/// Reduces a tensor of the graph along the axes set in `on`.
 fn nchw(
     t: &mut Translator<'_>,
     call: &Call<'_>,
@@ -126,7 +126,7 @@ fn nchw(
                 let op = Slice { start: [i, 0, 0, 0], step: [1; 4], len: [1, s.c, s.h, s.w] };
                 parts.push(t.add(call, op, &[x])?);
             }
-            together(t, call, &parts, kind)?
+            combined(t, call, &parts, kind)?
         }
         false => x,
     };
@@ -140,22 +140,22 @@ fn nchw(
     }
 }
 
-/// Of a value of more than four dimensions: its axes are brought together to those that are reduced and those that are not.
+/// Reduces a value of more than four dimensions: its axes are merged into one that is reduced and one that is not.
 fn many(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, along: &[usize], kind: ReduceKind) -> Result<Data, Reason> {
     let dims = d.dims();
-    let kept: Vec<usize> = (0..dims.len()).map(|i| if along.contains(&i) { 1 } else { dims[i] }).collect();
-    // The reduced axes last: one axis of channels.
+    let reduced: Vec<usize> = (0..dims.len()).map(|i| if along.contains(&i) { 1 } else { dims[i] }).collect();
+    // The reduced axes come last, merged into the channels.
     let (stay, go): (Vec<usize>, Vec<usize>) = (0..dims.len()).partition(|i| !along.contains(i));
     let order = stay.iter().chain(&go).map(|&i| d.order[i]).collect();
     let size = |list: &[usize]| list.iter().map(|&i| dims[i]).product::<usize>();
     let view = Data { order, ..d.clone() };
     let x = t.shaped(call, &view, Shape::new(size(&stay), size(&go), 1, 1))?;
     let id = nchw(t, call, x, [false, true, false, false], kind)?;
-    Ok(Data::plain(id, kept))
+    Ok(Data::plain(id, reduced))
 }
 
-/// Of tensors that were stacked and lie one behind the other in the channels: slice by slice, so that pixels stay apart.
-/// `at` is the axis of the base.
+/// Reduces tensors that are stacked in the channels, slice by slice, so that pixels stay where they are. `at` is the
+/// axis of the base.
 fn stacked(
     t: &mut Translator<'_>,
     call: &Call<'_>,
@@ -165,7 +165,7 @@ fn stacked(
 ) -> Result<Option<ValueId>, Reason> {
     let s = t.graph.shape(d.id);
     let r = d.base.len();
-    // Axes before the last two, behind the images.
+    // Axes between the batch and the last two.
     let (n, before, after) = match r.checked_sub(2).filter(|&pixels| at < pixels) {
         Some(pixels) if d.base[pixels..] == [s.h, s.w] => {
             let first = usize::from(d.base[0] == s.n && at > 0);
@@ -190,17 +190,17 @@ fn stacked(
             t.add(call, Slice { start, step, len: [s.n, before, s.h, s.w] }, &[d.id])?
         });
     }
-    together(t, call, &parts, kind).map(Some)
+    combined(t, call, &parts, kind).map(Some)
 }
 
-/// Several tensors of one shape as one, element by element.
-fn together(t: &mut Translator<'_>, call: &Call<'_>, parts: &[ValueId], kind: ReduceKind) -> Result<ValueId, Reason> {
+/// Combines several tensors of one shape element by element.
+fn combined(t: &mut Translator<'_>, call: &Call<'_>, parts: &[ValueId], kind: ReduceKind) -> Result<ValueId, Reason> {
     let op = match kind {
         ReduceKind::Mean | ReduceKind::Sum => BinaryKind::Add,
         ReduceKind::Max => BinaryKind::Max,
         ReduceKind::Min => BinaryKind::Min,
     };
-    let (&first, rest) = parts.split_first().ok_or("of nothing")?;
+    let (&first, rest) = parts.split_first().ok_or("of an empty axis")?;
     let mut sum = first;
     for &part in rest {
         sum = t.add(call, Binary { kind: op }, &[sum, part])?;
@@ -212,16 +212,16 @@ fn together(t: &mut Translator<'_>, call: &Call<'_>, parts: &[ValueId], kind: Re
     t.add(call, Binary { kind: BinaryKind::Mul }, &[sum, share])
 }
 
-/// Most slices of a stack that are taken one by one.
+/// Maximum number of slices that are processed one by one.
 const MAX_SLICES: usize = 64;
 
-/// A function of each element.
+/// An elementwise function.
 pub fn unary(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, kind: UnaryKind) -> Result<Data, Reason> {
     let id = t.add(call, Unary { kind }, &[d.id])?;
-    Ok(Data { whole: false, ..d.with(id) })
+    Ok(Data { integral: false, ..d.with(id) })
 }
 
-/// A function of two values.
+/// An elementwise function of two values.
 pub fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Data, b: &Data) -> Result<Data, Reason> {
     match pointwise::two(t, call, kind, &Value::Data(a.clone()), &Value::Data(b.clone()))? {
         Value::Data(d) => Ok(d),
@@ -260,10 +260,10 @@ pub fn argmax(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let (x, view) = channels_at(t, call, &d, at)?;
     let id = t.add(call, ArgMax { last: call.attributes.flag("select_last_index", false) }, &[x])?;
     dims[at] = 1;
-    // The view's own axis of channels has one element now.
+    // The channel axis of the view now has one element.
     let mut shrunk = view.base.clone();
     shrunk[view.order[at]] = 1;
-    let result = Data { id, base: shrunk, order: view.order, whole: true };
+    let result = Data { id, base: shrunk, order: view.order, integral: true };
     if call.attributes.flag("keepdims", true) {
         return Ok(vec![Value::Data(result)]);
     }

@@ -1,4 +1,4 @@
-//! What moves elements, joins them and takes them apart; reductions.
+//! Operators that move, join and split elements, and casts.
 
 use super::value::{canonical, canonical_axis};
 use super::view::beside;
@@ -21,7 +21,7 @@ pub fn same(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![call.value(0)?.clone()])
 }
 
-/// Numbers are `f32` here whatever the file says, so only what changes values matters.
+/// All numbers are `f32` here, so only casts that change values have an effect.
 pub fn cast(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let to = call.attributes.int("to").and_then(|v| i32::try_from(v).ok()).and_then(|v| DataType::try_from(v).ok());
@@ -33,16 +33,16 @@ pub fn cast(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
             let one = t.parameter(&Value::known(Tensor::floats(vec![1], vec![1.0])?), &[1])?;
             let is_zero = t.add(call, Binary { kind: BinaryKind::Equal }, &[d.id, zero])?;
             let id = t.add(call, Binary { kind: BinaryKind::Sub }, &[one, is_zero])?;
-            Ok(vec![Value::Data(Data { whole: true, ..d.with(id) })])
+            Ok(vec![Value::Data(Data { integral: true, ..d.with(id) })])
         }
-        Some(_) if d.whole => Ok(vec![Value::Data(d)]),
-        // Towards zero, as in C.
+        Some(_) if d.integral => Ok(vec![Value::Data(d)]),
+        // Rounds towards zero, as in C.
         Some(to) if to != DataType::String => {
             let sign = t.add(call, Unary { kind: UnaryKind::Sign }, &[d.id])?;
             let size = t.add(call, Unary { kind: UnaryKind::Abs }, &[d.id])?;
             let size = t.add(call, Unary { kind: UnaryKind::Floor }, &[size])?;
             let id = t.add(call, Binary { kind: BinaryKind::Mul }, &[sign, size])?;
-            Ok(vec![Value::Data(Data { whole: true, ..d.with(id) })])
+            Ok(vec![Value::Data(Data { integral: true, ..d.with(id) })])
         }
         _ => Err("to this type is not supported".into()),
     }
@@ -70,7 +70,7 @@ pub fn reshape(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![Value::Data(reshaped(t, call, &d, dims)?)])
 }
 
-/// The same elements under other dimensions; moved only if no view of the tensor as it lies has them.
+/// Reshapes a value; elements move only if no view has these dimensions.
 pub fn reshaped(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, dims: Vec<usize>) -> Result<Data, Reason> {
     let own = t.graph.shape(d.id);
     if let Some(view) = d.viewed_as(&dims, own).filter(|v| v.is_of(own) || !d.in_order()) {
@@ -82,10 +82,10 @@ pub fn reshaped(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, dims: Vec<usi
         let shape = canonical(&dims).or_else(|| canonical(&d.dims())).unwrap_or_else(|| folded_shape(&dims));
         t.shaped(call, d, shape)?
     };
-    Ok(Data { whole: d.whole, ..Data::plain(id, dims) })
+    Ok(Data { integral: d.integral, ..Data::plain(id, dims) })
 }
 
-/// More than four dimensions as four: the last two are rows and columns, those before them channels.
+/// More than four dimensions as NCHW: the last two are rows and columns, the others are merged into the channels.
 fn folded_shape(dims: &[usize]) -> Shape {
     let (front, pixels) = dims.split_at(dims.len().saturating_sub(2));
     let n = front.first().copied().unwrap_or(1);
@@ -100,17 +100,17 @@ pub fn transpose(_: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![Value::Data(Data { order, ..d })])
 }
 
-/// A value as a tensor, and which of that tensor's axes each of the value's is.
+/// A value as a tensor, with the mapping of axes.
 pub struct Placed {
     /// The tensor.
     pub id: ValueId,
-    /// Of each of the value's axes the tensor's.
+    /// The tensor's axis for each of the value's axes.
     pub axes: Vec<usize>,
-    /// Whether the tensor's axes are the value's in another order, all four.
+    /// Whether the value's axes are a permutation of the tensor's four.
     viewed: bool,
 }
 
-/// A value as it lies, if its axes are the tensor's in some order; else in the order of its dimensions.
+/// The tensor of a value without moving elements, if its axes are a permutation; else in the order of its dimensions.
 pub fn placed(t: &mut Translator<'_>, call: &Call<'_>, d: &Data) -> Result<Placed, Reason> {
     if d.base == t.graph.shape(d.id).dims() {
         return Ok(Placed { id: d.id, axes: d.order.clone(), viewed: true });
@@ -122,10 +122,10 @@ pub fn placed(t: &mut Translator<'_>, call: &Call<'_>, d: &Data) -> Result<Place
 }
 
 impl Placed {
-    /// What an op made of the tensor, under dimensions `dims`.
+    /// The result `id` of an op on the tensor, as a value of dimensions `dims`.
     pub fn result(&self, t: &Translator<'_>, id: ValueId, dims: Vec<usize>) -> Data {
         if self.viewed {
-            Data { id, base: t.graph.shape(id).dims().to_vec(), order: self.axes.clone(), whole: false }
+            Data { id, base: t.graph.shape(id).dims().to_vec(), order: self.axes.clone(), integral: false }
         } else {
             Data::plain(id, dims)
         }
@@ -137,7 +137,7 @@ pub fn concat(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let first = first.ok_or("no input is computed")?.clone();
     let dims = first.dims();
     let at = axis(call.attributes.int("axis").ok_or("axis is missing")?, dims.len())?;
-    // Nothing is no part of it: onnxruntime lets an empty list stand for a tensor of nothing too.
+    // Empty parts are skipped; as in onnxruntime, an empty list may stand for an empty tensor.
     let inputs: Vec<&Value> =
         call.inputs.iter().flatten().filter(|v| v.dims().get(at) != Some(&0) && v.dims() != [0]).collect();
     let mut joined = dims.clone();
@@ -180,7 +180,8 @@ pub fn concat(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![Value::Data(place.result(t, id, joined))])
 }
 
-/// [`placed`] for all inputs of a node: as they lie if they are all seen in the same order, else each as its dimensions say.
+/// [`placed`] for all inputs of a node: without moving elements if all have the same axis order, else in the order of
+/// their dimensions.
 fn joint(t: &mut Translator<'_>, call: &Call<'_>, first: &Data) -> Result<Placed, Reason> {
     let same = |v: &Value| match v {
         Value::Data(d) => d.order == first.order && d.is_of(t.graph.shape(d.id)),
@@ -195,8 +196,7 @@ fn joint(t: &mut Translator<'_>, call: &Call<'_>, first: &Data) -> Result<Placed
     Ok(Placed { id: t.shaped(call, first, shape)?, axes, viewed: false })
 }
 
-/// More than four dimensions: what is joined goes into the channels, one part behind the other, and pixels stay where they
-/// are.
+/// Concatenation in more than four dimensions: the joined axis is merged into the channels, and pixels do not move.
 fn stacked(
     t: &mut Translator<'_>,
     call: &Call<'_>,
@@ -205,7 +205,7 @@ fn stacked(
     at: usize,
 ) -> Result<Option<Data>, Reason> {
     if let (&[n, c, h, w], 0) = (joined, at) {
-        // Images one behind the other in the channels, until something needs them as images.
+        // Images are stacked in the channels until an operator needs them as a batch.
         let mut ids = Vec::new();
         for value in inputs {
             let shape = Shape::new(1, value.dims()[0] * c, h, w);
@@ -216,7 +216,7 @@ fn stacked(
     if joined.len() < 5 {
         return Ok(None);
     }
-    // The axis that is joined comes right behind the first that is not it.
+    // The joined axis becomes the second one.
     let others: Vec<usize> = (0..joined.len()).filter(|&i| i != at).collect();
     let mut perm = others.clone();
     perm.insert(1, at);
@@ -237,14 +237,14 @@ fn stacked(
     let id = t.add(call, Concat, &ids)?;
     let mut order = vec![0; joined.len()];
     perm.iter().enumerate().for_each(|(i, &axis)| order[axis] = i);
-    Ok(Some(Data { id, base, order, whole: false }))
+    Ok(Some(Data { id, base, order, integral: false }))
 }
 
-/// Some elements along each axis.
+/// Slices a value along each axis.
 pub fn take(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> Result<Data, Reason> {
     let dims: Vec<usize> = ranges.iter().map(|r| r.count).collect();
-    let whole = |r: &Range, n: usize| r.step == 1 && r.count == n;
-    if ranges.iter().zip(d.dims()).all(|(r, n)| whole(r, n)) {
+    let full = |r: &Range, n: usize| r.step == 1 && r.count == n;
+    if ranges.iter().zip(d.dims()).all(|(r, n)| full(r, n)) {
         return Ok(d.clone());
     }
     if d.base != t.graph.shape(d.id).dims() && canonical(&d.dims()).is_none() {
@@ -258,17 +258,17 @@ pub fn take(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range])
     }
     let start = of.map(|r| usize::try_from(r.start).unwrap_or_default());
     let [n, c, h, w] = of;
-    let id = if whole(&n, s.n) && whole(&c, s.c) && h.step == 1 && w.step == 1 {
+    let id = if full(&n, s.n) && full(&c, s.c) && h.step == 1 && w.step == 1 {
         t.add(call, Crop2d { top: start[2], left: start[3], h: h.count, w: w.count }, &[place.id])?
-    } else if whole(&n, s.n) && c.step == 1 && whole(&h, s.h) && whole(&w, s.w) {
+    } else if full(&n, s.n) && c.step == 1 && full(&h, s.h) && full(&w, s.w) {
         t.add(call, ChannelSlice { first: start[1], count: c.count }, &[place.id])?
     } else {
         t.add(call, Slice { start, step: of.map(|r| r.step), len: of.map(|r| r.count) }, &[place.id])?
     };
-    Ok(Data { whole: d.whole, ..place.result(t, id, dims) })
+    Ok(Data { integral: d.integral, ..place.result(t, id, dims) })
 }
 
-/// Of more than four dimensions: those along one axis, which becomes the outermost one of the channels.
+/// Slices a value of more than four dimensions, axis by axis; the axis becomes the outermost one of the channels.
 fn take_of_many(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> Result<Data, Reason> {
     let (mut d, all) = (d.clone(), d.dims());
     for (at, r) in ranges.iter().enumerate().filter(|(at, r)| r.step != 1 || r.count != all[*at]) {
@@ -278,7 +278,7 @@ fn take_of_many(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Ran
         let view = Data { order: perm.iter().map(|&i| d.order[i]).collect(), ..d.clone() };
         let mut base = view.dims();
         let shape = folded_shape(&base);
-        // Where it lies so already nothing is moved.
+        // No element moves if the view is in this order already.
         let x = t.shaped(call, &view, shape)?;
         let run = shape.c / base[1].max(1);
         let id = if r.step == 1 || r.count == 1 {
@@ -295,13 +295,13 @@ fn take_of_many(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Ran
         base[1] = r.count;
         let mut order = vec![0; perm.len()];
         perm.iter().enumerate().for_each(|(i, &axis)| order[axis] = i);
-        d = Data { id, base, order, whole: d.whole };
+        d = Data { id, base, order, integral: d.integral };
     }
     Ok(d)
 }
 
-/// [`take`] as a value: nothing at all is a constant.
-fn taken(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> Result<Value, Reason> {
+/// [`take`] as a value; an empty result is a constant.
+fn sliced(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> Result<Value, Reason> {
     let dims: Vec<usize> = ranges.iter().map(|r| r.count).collect();
     if dims.contains(&0) {
         return Ok(Value::known(Tensor::floats(dims, Vec::new())?));
@@ -312,24 +312,24 @@ fn taken(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) ->
 pub fn slice(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let ranges = fold::slice(&d.dims(), |name, i| call.list(name, i))?;
-    Ok(vec![taken(t, call, &d, &ranges)?])
+    Ok(vec![sliced(t, call, &d, &ranges)?])
 }
 
 pub fn split(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let dims = d.dims();
     let parts = fold::split(&dims, call.attributes, call.known(1)?, call.outputs())?;
-    let whole: Vec<Range> = dims.iter().map(|&count| Range { start: 0, step: 1, count }).collect();
+    let full: Vec<Range> = dims.iter().map(|&count| Range { start: 0, step: 1, count }).collect();
     let mut outputs = Vec::new();
     for (at, start, count) in parts {
-        let mut ranges = whole.clone();
+        let mut ranges = full.clone();
         ranges[at] = Range { start: start as i64, step: 1, count };
-        outputs.push(taken(t, call, &d, &ranges)?);
+        outputs.push(sliced(t, call, &d, &ranges)?);
     }
     Ok(outputs)
 }
 
-/// One element along an axis, or a run of them.
+/// One element along an axis, or evenly spaced ones.
 pub fn gather(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let dims = d.dims();
@@ -349,16 +349,16 @@ pub fn gather(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     }
     let mut ranges: Vec<Range> = dims.iter().map(|&count| Range { start: 0, step: 1, count }).collect();
     ranges[at] = Range { start: list[0] as i64, step, count: list.len() };
-    let taken = take(t, call, &d, &ranges)?;
+    let part = take(t, call, &d, &ranges)?;
     if !indices.dims.is_empty() {
-        return Ok(vec![Value::Data(taken)]);
+        return Ok(vec![Value::Data(part)]);
     }
-    let mut left = taken.dims();
+    let mut left = part.dims();
     left.remove(at);
-    Ok(vec![Value::Data(reshaped(t, call, &taken, left)?)])
+    Ok(vec![Value::Data(reshaped(t, call, &part, left)?)])
 }
 
-/// Most uses of broadcasting need no `Expand`.
+/// Only needed where operators do not broadcast by themselves.
 pub fn expand(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let list = call.known(1)?.ok_or("shape is missing")?;
@@ -387,7 +387,7 @@ pub fn expand(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
             return Ok(vec![Value::Data(place.result(t, id, dims))]);
         }
     }
-    // What is repeated is added to as many zeros.
+    // Repeats by adding zeros of the target dimensions.
     let own = [vec![1; dims.len() - from.len()], from].concat();
     let zeros: Vec<usize> = own.iter().zip(&dims).map(|(a, b)| if a == b { 1 } else { *b }).collect();
     let zeros = Value::known(Tensor::zeros_like(&zeros)?);

@@ -1,4 +1,4 @@
-//! Pooling, resizing, padding: what works on rows and columns.
+//! Spatial operators: pooling, resizing, padding.
 
 use super::conv::Geometry;
 use super::shape::{Placed, placed};
@@ -45,7 +45,7 @@ pub fn global_pool(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     if call.op() == "GlobalMaxPool" { t.emit(call, GlobalMaxPool, &[x]) } else { t.emit(call, GlobalAvgPool, &[x]) }
 }
 
-/// Input 0, which must have four dimensions, as it lies.
+/// Input 0, which must have four dimensions, without permutation.
 fn placed_map(t: &mut Translator<'_>, call: &Call<'_>) -> Result<Placed, Reason> {
     let d = call.data(0)?.clone();
     match d.order.len() {
@@ -59,7 +59,7 @@ pub fn resize(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let x = place.id;
     let s = t.graph.shape(x);
     let a = call.attributes;
-    // Upsample, and Resize up to opset 10, have no region of interest and no choice of coordinates.
+    // Upsample, and Resize up to opset 10, have no region of interest and no coordinate mode.
     let old = call.op() == "Upsample" || call.opset < 11;
     let coordinates = match a.text("coordinate_transformation_mode", if old { "asymmetric" } else { "half_pixel" })? {
         "half_pixel" => Coordinates::HalfPixel,
@@ -94,7 +94,7 @@ pub fn resize(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
         Some(list) => list.iter().map(|&v| axis(v, 4)).collect::<Result<Vec<_>, _>>()?,
         None => vec![0, 1, 2, 3],
     };
-    // The tensor's axes, in whatever order the file sees them.
+    // The corresponding axes of the tensor.
     let axes: Vec<usize> = axes.iter().map(|&i| place.axes[i]).collect();
     let scales = match (old, a.floats("scales")) {
         (true, Some(list)) => Some(list.to_vec()),
@@ -133,7 +133,7 @@ pub fn resize(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![Value::Data(place.result(t, id, t.graph.shape(id).dims().to_vec()))])
 }
 
-/// Puts the numbers that an operator has for some axes where these are.
+/// Assigns an operator's numbers to the axes that they are for.
 fn fill<T: Copy>(all: &mut [T; 4], axes: &[usize], numbers: &[T]) -> Result<(), Reason> {
     if axes.len() != numbers.len() {
         return Err(format!("{} numbers for {} axes", numbers.len(), axes.len()).into());

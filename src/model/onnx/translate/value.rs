@@ -10,41 +10,41 @@ use std::sync::Arc;
 pub enum Value {
     /// Computed by the network.
     Data(Data),
-    /// Elements known now; with a name if it is an initialiser.
+    /// A constant with known elements; with a name if it is an initialiser.
     Known(Arc<Tensor>, Option<Arc<str>>),
     /// A parameter of the graph, and its dimensions in the file.
     Param(ValueId, Vec<usize>),
-    /// An initialiser that nothing has used yet.
+    /// An initialiser that is not declared yet.
     Stored(Arc<str>, Vec<usize>),
 }
 
-/// A value computed by the network: a tensor of the graph, whose elements in NCHW order are taken for a tensor of dimensions
-/// `base`, whose axes are taken in another order. So reshaping and transposing cost nothing until something needs the elements
-/// in that order.
+/// A value computed by the network, as a view of a tensor of the graph: its elements in NCHW order are reshaped to
+/// `base`, and the axes of that are permuted. So reshaping and transposing cost nothing until an operator needs the
+/// elements in that order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Data {
     /// The tensor.
     pub id: ValueId,
-    /// What its elements are taken for.
+    /// Dimensions that its elements are reshaped to.
     pub base: Vec<usize>,
     /// Axis `i` is axis `order[i]` of `base`.
     pub order: Vec<usize>,
-    /// Whether all elements are whole numbers, as of ArgMax.
-    pub whole: bool,
+    /// Whether all elements are integers, as in the result of ArgMax.
+    pub integral: bool,
 }
 
 impl Data {
-    /// A tensor of the graph under dimensions of as many elements.
+    /// A tensor of the graph reshaped to `dims`.
     pub fn plain(id: ValueId, dims: Vec<usize>) -> Self {
-        Self { id, order: (0..dims.len()).collect(), base: dims, whole: false }
+        Self { id, order: (0..dims.len()).collect(), base: dims, integral: false }
     }
 
-    /// Dimensions, as the file sees them.
+    /// Dimensions in the file.
     pub fn dims(&self) -> Vec<usize> {
         self.order.iter().map(|&i| self.base[i]).collect()
     }
 
-    /// Whether the elements lie in the order of the dimensions; axes of one element may be anywhere.
+    /// Whether the elements are stored in the order of the dimensions; axes of one element do not matter.
     pub fn in_order(&self) -> bool {
         let long: Vec<usize> = self.order.iter().copied().filter(|&i| self.base[i] != 1).collect();
         long.is_sorted()
@@ -80,7 +80,7 @@ impl Value {
     }
 }
 
-/// The NCHW shape that a tensor of up to four dimensions is computed with: `[C]`, `[N, C]`, `[N, C, W]`, `[N, C, H, W]`.
+/// The NCHW shape of a tensor of up to four dimensions: `[C]`, `[N, C]`, `[N, C, W]`, `[N, C, H, W]`.
 pub fn canonical(dims: &[usize]) -> Option<Shape> {
     Some(match *dims {
         [] => Shape::new(1, 1, 1, 1),
@@ -92,7 +92,7 @@ pub fn canonical(dims: &[usize]) -> Option<Shape> {
     })
 }
 
-/// Where axis `axis` of `rank` is in [`canonical`]'s shape.
+/// The axis of [`canonical`]'s shape that axis `axis` of `rank` becomes.
 pub fn canonical_axis(axis: usize, rank: usize) -> usize {
     match rank {
         1 => 1,

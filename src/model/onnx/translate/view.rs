@@ -1,4 +1,4 @@
-//! Views kept through changes of shape: which axis of a view is which of its tensor, so that nothing moves until it must.
+//! Views through changes of shape: tracks the axes of the tensor, so that no element moves until needed.
 
 use super::value::Data;
 use crate::model::onnx::Reason;
@@ -6,8 +6,8 @@ use crate::model::onnx::fold::broadcast;
 use crate::tensor::Shape;
 
 impl Data {
-    /// The same elements under other dimensions without moving any: axes are joined where they lie one behind the other, and
-    /// taken apart. `None` if elements would have to move. `shape` is the tensor's own.
+    /// Reshapes the view without moving elements, by merging axes that are adjacent in memory and splitting axes.
+    /// `None` if elements would have to move. `shape` is the tensor's own.
     pub fn viewed_as(&self, dims: &[usize], shape: Shape) -> Option<Self> {
         let strides = self.strides();
         let old: Vec<(usize, usize)> = self.dims().into_iter().zip(strides).filter(|a| a.0 != 1).collect();
@@ -15,7 +15,7 @@ impl Data {
         let new: Vec<usize> = (0..dims.len()).filter(|&i| dims[i] != 1).collect();
         let (mut from, mut to) = (0, 0);
         while from < old.len() && to < new.len() {
-            // The shortest runs of axes on both sides that hold equally many elements.
+            // The shortest runs of axes on both sides with equal numbers of elements.
             let (first, begin) = (from, to);
             let (mut a, mut b) = (old[from].0, dims[new[to]]);
             (from, to) = (from + 1, to + 1);
@@ -42,11 +42,11 @@ impl Data {
         }
         let mut far = new;
         far.sort_by_key(|&i| std::cmp::Reverse(stride[i]));
-        Some(Self { whole: self.whole, ..Self::of_axes(self, dims, &far, shape) })
+        Some(Self { integral: self.integral, ..Self::of_axes(self, dims, &far, shape) })
     }
 
-    /// The view whose long axes lie in the tensor in the order `far`. Its base is the tensor's own shape where that has the
-    /// same long axes, since then operators know rows from channels.
+    /// The view whose axes longer than 1 have the memory order `far`. Its base is the tensor's own shape if that has
+    /// the same such axes, since operators can then distinguish rows from channels.
     fn of_axes(&self, dims: &[usize], far: &[usize], shape: Shape) -> Self {
         let own = shape.dims();
         let long: Vec<usize> = (0..4).filter(|&k| own[k] != 1).collect();
@@ -65,10 +65,10 @@ impl Data {
                 None => units.pop().unwrap_or_default(),
             })
             .collect();
-        Self { id: self.id, base, order, whole: self.whole }
+        Self { id: self.id, base, order, integral: self.integral }
     }
 
-    /// How far apart the elements of each axis lie.
+    /// The stride of each axis, in elements.
     fn strides(&self) -> Vec<usize> {
         let mut of_base = vec![1; self.base.len()];
         for i in (1..self.base.len()).rev() {
@@ -77,41 +77,40 @@ impl Data {
         self.order.iter().map(|&i| of_base[i]).collect()
     }
 
-    /// Whether the file has the axes in another order than the tensor, be they of one element or not.
+    /// Whether the axis order in the file differs from the tensor's, axes of one element included.
     pub fn reordered(&self) -> bool {
         !self.order.is_sorted()
     }
 
-    /// Whether the axes are those of the tensor, all four, in some order.
+    /// Whether the axes are a permutation of the tensor's four.
     pub fn is_of(&self, shape: Shape) -> bool {
         self.base == shape.dims()
     }
 
-    /// The axis that is the channels of a tensor of that shape, if one is.
+    /// The axis that is the channels of a tensor of that shape, if any.
     pub fn channels_of(&self, shape: Shape) -> Option<usize> {
         let before = |k: usize| self.base[..k].iter().product::<usize>();
         let is = |&i: &usize| self.base[self.order[i]] == shape.c && before(self.order[i]) == shape.n;
         let all: Vec<usize> = (0..self.order.len()).filter(is).collect();
         match all[..] {
             [one] => Some(one),
-            // Axes of one element are alike; of a view of all four axes it is known which is which.
+            // Axes of one element are ambiguous, except in a permutation of all four axes.
             _ if self.is_of(shape) => self.order.iter().position(|&k| k == 1),
             _ => None,
         }
     }
 }
 
-/// A constant of dimensions `dims` beside a view whose axes are `order` of its tensor's: the constant's dimensions on the
-/// tensor's axes, and in what order its own axes come there.
+/// For a constant of dimensions `dims` that is broadcast to a view with the axis order `order`: the constant's
+/// dimensions in the tensor's axis order, and the permutation.
 pub fn beside(dims: &[usize], order: &[usize]) -> Result<(Vec<usize>, Vec<usize>), Reason> {
-    let missing =
-        order.len().checked_sub(dims.len()).ok_or("a constant of more dimensions than the tensor beside it")?;
+    let missing = order.len().checked_sub(dims.len()).ok_or("a constant has more dimensions than the tensor")?;
     let padded = [vec![1; missing], dims.to_vec()].concat();
     let perm: Vec<usize> = (0..order.len()).map(|k| order.iter().position(|&o| o == k).unwrap_or_default()).collect();
     Ok((perm.iter().map(|&i| padded[i]).collect(), perm))
 }
 
-/// Whether two views are of tensors with the same axes, so that these go together as they lie.
+/// Whether two views permute their tensors alike, so that the tensors can be combined directly.
 pub fn alike(a: (&Data, Shape), b: (&Data, Shape)) -> bool {
     a.0.order == b.0.order && a.0.is_of(a.1) && b.0.is_of(b.1) && broadcast(&a.0.base, &b.0.base).is_ok()
 }
@@ -125,10 +124,10 @@ mod tests {
     fn data(shape: Shape, order: &[usize]) -> Data {
         let mut graph = Graph::new();
         let id = graph.input("x", TensorDesc::linear(shape));
-        Data { id, base: shape.dims().to_vec(), order: order.to_vec(), whole: false }
+        Data { id, base: shape.dims().to_vec(), order: order.to_vec(), integral: false }
     }
 
-    /// The numbers of a view's elements in the tensor, in the view's own order.
+    /// Indices into the tensor of a view's elements, in the view's order.
     fn elements(d: &Data) -> Vec<usize> {
         let (dims, strides) = (d.dims(), d.strides());
         let n: usize = dims.iter().product();
@@ -145,16 +144,16 @@ mod tests {
     }
 
     #[test]
-    fn a_view_under_other_dimensions_has_the_same_elements() {
+    fn reshaped_views_have_the_same_elements() {
         type Case<'a> = (Shape, &'a [usize], &'a [usize], Option<&'a [usize]>);
         let cases: [Case; 12] = [
-            // N, H, W, C without the batch and with it again; with H and W as one, and again as two.
+            // NHWC without batch and with merged or split axes.
             (Shape::new(1, 3, 4, 5), &[0, 2, 3, 1], &[4, 5, 3], None),
             (Shape::new(2, 3, 4, 5), &[0, 2, 3, 1], &[2, 20, 3], None),
             (Shape::new(2, 3, 4, 5), &[0, 2, 3, 1], &[2, 2, 2, 5, 3], None),
             (Shape::new(1, 3, 4, 5), &[0, 2, 3, 1], &[20, 3], None),
             (Shape::new(1, 3, 4, 5), &[0, 1, 2, 3], &[1, 3, 4, 5, 1], None),
-            // One channel: wherever its axis is.
+            // One channel, whose axis can be anywhere.
             (Shape::new(2, 1, 4, 5), &[0, 1, 2, 3], &[2, 4, 5, 1], Some(&[0, 2, 3, 1])),
             (Shape::new(2, 1, 4, 5), &[0, 2, 3, 1], &[2, 1, 4, 5], Some(&[0, 1, 2, 3])),
             (Shape::new(1, 1, 4, 5), &[0, 1, 2, 3], &[1, 4, 5, 1], Some(&[0, 2, 3, 1])),
@@ -175,7 +174,7 @@ mod tests {
                 assert_eq!((&v.order[..], v.is_of(shape)), (expected, true));
             }
         }
-        // Elements that would have to move.
+        // Cases in which elements would have to move.
         let d = data(Shape::new(1, 3, 4, 5), &[0, 2, 3, 1]);
         assert_eq!(d.viewed_as(&[1, 3, 4, 5], Shape::new(1, 3, 4, 5)), None);
         assert_eq!(d.viewed_as(&[60], Shape::new(1, 3, 4, 5)), None);
