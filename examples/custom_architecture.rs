@@ -9,7 +9,7 @@ use unet_wgpu::low_level::graph::Graph;
 use unet_wgpu::low_level::graph::{ValueId, footprint, rewrite};
 use unet_wgpu::low_level::model::{Architecture, Built, INPUT, SizeRule, parameter_count, whole_graph};
 use unet_wgpu::low_level::ops::{
-    Activation, ActivationKind, Concat, Conv2d, MaskRule, MaxPool2d, Resize, ResizeMode, ResizeSize, Softmax,
+    Concat, Conv2d, Function, MaskRule, MaxPool2d, Resize, ResizeMode, ResizeSize, Softmax, Unary,
 };
 use unet_wgpu::low_level::tensor::{HostTensor, Shape};
 use unet_wgpu::{Backend, Result};
@@ -31,7 +31,7 @@ impl TwoScales {
 
     fn conv_relu(&self, g: &mut Graph, name: &str, x: ValueId, out: usize) -> Result<ValueId> {
         let y = self.conv(g, name, x, out, 3)?;
-        g.node(format!("{name}.relu"), Activation { kind: ActivationKind::Relu }, &[y])
+        g.node(format!("{name}.relu"), Unary { kind: Function::Relu }, &[y])
     }
 }
 

@@ -25,7 +25,12 @@ step() {
 
 step cargo fmt --check
 step cargo fmt --check --manifest-path fuzz/Cargo.toml
+step cargo fmt --check --all --manifest-path tests/web/Cargo.toml
 step cargo clippy --all-targets -- -D warnings
+# Every feature alone: none may lean on another that it does not name.
+for feature in '' std-fs threads image-formats pytorch bioimage builtin-models vulkan-alias; do
+    step cargo clippy --lib --no-default-features --features "$feature" -- -D warnings
+done
 step env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 step cargo test
 printf '== all good\n' >&2

@@ -131,11 +131,13 @@ pub fn case_graph(case: &OpCase) -> Result<Graph> {
             continue;
         }
         args.push(match (kind, desc.layout) {
-            (InputKind::Data | InputKind::Probability | InputKind::Fixed(_), Layout::Blocked) => {
+            (InputKind::Data | InputKind::Probability | InputKind::Wide | InputKind::Fixed(_), Layout::Blocked) => {
                 let x = graph.input(&name, TensorDesc::linear(desc.shape));
                 graph.node(name, ImportNchw, &[x])?
             }
-            (InputKind::Data | InputKind::Probability | InputKind::Fixed(_), _) => graph.input(&name, *desc),
+            (InputKind::Data | InputKind::Probability | InputKind::Wide | InputKind::Fixed(_), _) => {
+                graph.input(&name, *desc)
+            }
             (InputKind::Parameter | InputKind::Positive, _) => graph.parameter(&name, &desc.shape.dims())?,
         });
     }

@@ -1,6 +1,6 @@
 //! A convolution named on the command line of a benchmark.
 
-use unet_wgpu::low_level::ops::{ActivationKind, Conv2d, ConvTranspose2d, InputKind, OpCase, Source};
+use unet_wgpu::low_level::ops::{Conv2d, ConvTranspose2d, Function, InputKind, OpCase, Source};
 use unet_wgpu::low_level::tensor::Shape;
 use unet_wgpu::{Error, Result};
 
@@ -21,8 +21,8 @@ fn parse(text: &str) -> Option<OpCase> {
         return Some(case.parameter(&[total, out, 2, 2], InputKind::Parameter).parameter(&[out], InputKind::Parameter));
     }
     let kernel = number(4).unwrap_or(3);
-    let mut op = Conv2d::new(out, kernel, number(5).unwrap_or(kernel / 2)).with_bias(true);
-    op.activation = ActivationKind::Relu;
+    let conv = Conv2d::new(out, kernel, number(5).unwrap_or(kernel / 2)).with_bias(true);
+    let mut op = conv.with_activation(Function::Relu);
     op.sources = vec![Source::WHOLE; channels.len()];
     let case = OpCase::new(text, op, &shapes).parameter(&[out, total, kernel, kernel], InputKind::Parameter);
     Some(case.parameter(&[out], InputKind::Parameter))

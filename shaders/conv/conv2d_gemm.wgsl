@@ -36,7 +36,8 @@ struct Params {
     kw: u32,
     rows_first: u32,  // 1 if rows come first in the grid
     up: u32,          // UP
-    slope: f32,       // of a leaky ReLU
+    alpha: f32,  // arguments of the activation
+    beta: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -77,9 +78,9 @@ fn place(j: u32) -> u32 {
 fn put(row4: u32, at: u32, v: vec4<f32>) {
     let to = at + row4 * p.y.plane;
 #ifdef ACCUMULATE
-    y[to] = stored(activate(vec4<f32>(y[to]) + v, p.slope));
+    y[to] = stored(activate(vec4<f32>(y[to]) + v, p.alpha, p.beta));
 #else
-    y[to] = stored(activate(v, p.slope));
+    y[to] = stored(activate(v, p.alpha, p.beta));
 #endif
 }
 

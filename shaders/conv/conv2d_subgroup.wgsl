@@ -21,7 +21,8 @@ struct Params {
     pad_top: u32,
     pad_left: u32,
     groups: u32,  // of OCS output channels
-    slope: f32,   // of a leaky ReLU
+    alpha: f32,  // arguments of the activation
+    beta: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;

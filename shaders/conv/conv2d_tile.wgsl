@@ -20,7 +20,8 @@ struct Params {
     in_blocks: u32,
     pad_top: u32,
     pad_left: u32,
-    slope: f32,  // of a leaky ReLU
+    alpha: f32,  // arguments of the activation
+    beta: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -89,9 +90,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     }
     for (var i = 0u; i < TILE; i++) {
         if (i < columns) {
-            y[at0 + i] = stored(activate(sum0[i], p.slope));
+            y[at0 + i] = stored(activate(sum0[i], p.alpha, p.beta));
             if (b1 != b0) {
-                y[at1 + i] = stored(activate(sum1[i], p.slope));
+                y[at1 + i] = stored(activate(sum1[i], p.alpha, p.beta));
             }
         }
     }

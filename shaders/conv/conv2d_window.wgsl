@@ -23,7 +23,8 @@ struct Params {
     pad_left: u32,
     tiles: u32,  // of output channels
     kw: u32,     // KW
-    slope: f32,  // of a leaky ReLU
+    alpha: f32,  // arguments of the activation
+    beta: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -46,9 +47,9 @@ fn bias(row4: u32) -> vec4<f32> {
 
 fn put(to: u32, v: vec4<f32>) {
 #ifdef ACCUMULATE
-    y[to] = stored(activate(vec4<f32>(y[to]) + v, p.slope));
+    y[to] = stored(activate(vec4<f32>(y[to]) + v, p.alpha, p.beta));
 #else
-    y[to] = stored(activate(v, p.slope));
+    y[to] = stored(activate(v, p.alpha, p.beta));
 #endif
 }
 

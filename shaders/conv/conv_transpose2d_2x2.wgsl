@@ -17,7 +17,8 @@ struct Params {
     h: u32,
     out_blocks: u32,
     in_blocks: u32,
-    slope: f32,  // of a leaky ReLU
+    alpha: f32,  // arguments of the activation
+    beta: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -53,8 +54,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
         d += tap(at + 12u, v);
     }
     let out = index(p.y, n, block, i32(2u * id.y), i32(2u * id.x));
-    y[out] = stored(activate(a, p.slope));
-    y[out + 1u] = stored(activate(b, p.slope));
-    y[out + p.y.row] = stored(activate(c, p.slope));
-    y[out + p.y.row + 1u] = stored(activate(d, p.slope));
+    y[out] = stored(activate(a, p.alpha, p.beta));
+    y[out + 1u] = stored(activate(b, p.alpha, p.beta));
+    y[out + p.y.row] = stored(activate(c, p.alpha, p.beta));
+    y[out + p.y.row + 1u] = stored(activate(d, p.alpha, p.beta));
 }

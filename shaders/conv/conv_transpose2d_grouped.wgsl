@@ -28,7 +28,8 @@ struct Params {
     dilation_x: u32,
     group_in: u32,   // input channels of a group
     group_out: u32,  // output channels of a group
-    slope: f32,  // of a leaky ReLU
+    alpha: f32,  // arguments of the activation
+    beta: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -70,5 +71,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
         }
         result[lane] = sum;
     }
-    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(result, p.slope));
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(result, p.alpha, p.beta));
 }

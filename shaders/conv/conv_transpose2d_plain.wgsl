@@ -25,7 +25,8 @@ struct Params {
     pad_left: u32,
     dilation_y: u32,
     dilation_x: u32,
-    slope: f32,  // of a leaky ReLU
+    alpha: f32,  // arguments of the activation
+    beta: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -64,5 +65,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
             }
         }
     }
-    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(sum, p.slope));
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(sum, p.alpha, p.beta));
 }

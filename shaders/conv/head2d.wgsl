@@ -17,7 +17,8 @@ struct Params {
     h: u32,
     blocks: u32,       // of channels
     bias_vec4s: u32,   // before the weights
-    slope: f32,        // of a leaky ReLU
+    alpha: f32,  // arguments of the activation
+    beta: f32,
     threshold: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;

@@ -28,7 +28,8 @@ struct Params {
     padding: u32,
     column_factor: f32,
     row_factor: f32,
-    slope: f32,  // of a leaky ReLU
+    alpha: f32,  // arguments of the activation
+    beta: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -47,7 +48,7 @@ fn put(n: u32, block: u32, oy: i32, ox: i32, sum: vec4<f32>) {
 #else
     let v = sum;
 #endif
-    y[index(p.y, n, block, oy, ox)] = stored(activate(v, p.slope));
+    y[index(p.y, n, block, oy, ox)] = stored(activate(v, p.alpha, p.beta));
 }
 
 @compute @workgroup_size(8, 8)

@@ -24,7 +24,8 @@ struct Params {
     tiles: u32,        // of the chunk
     out_blocks: u32,   // K/4
     pools: u32,        // with ROLLED, 1 if it pools
-    slope: f32,        // of a leaky ReLU
+    alpha: f32,  // arguments of the activation
+    beta: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 #ifdef HALVES
@@ -42,7 +43,7 @@ fn keep(value: Lanes) -> vec2<StoredScalar> {
 }
 
 fn activated(value: Lanes) -> Lanes {
-    return activate(value.xyxy, p.slope).xy;
+    return activate(value.xyxy, p.alpha, p.beta).xy;
 }
 #else
 const PARTS: u32 = 1u;
@@ -59,7 +60,7 @@ fn keep(value: Lanes) -> Stored {
 }
 
 fn activated(value: Lanes) -> Lanes {
-    return activate(value, p.slope);
+    return activate(value, p.alpha, p.beta);
 }
 #endif
 

@@ -3,18 +3,18 @@
 //   y  [N, C, H, W]  blocked; y = f(x), 0 past the last channel
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
-// Constants: KIND, see lib/functions.
+// Constants: ACTIVATION, see lib/activation.
 #import "lib/storage"
 #import "lib/tensor"
 #import "lib/lanes"
-#import "lib/functions"
+#import "lib/activation"
 
 struct Params {
     x: View,
     y: View,
     size: Size,
-    a: f32,  // arguments
-    b: f32,
+    alpha: f32,
+    beta: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -28,6 +28,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let n = id.z / p.size.blocks;
     let block = id.z % p.size.blocks;
     let v = vec4<f32>(x[index(p.x, n, block, i32(id.y), i32(id.x))]);
-    let result = select(vec4<f32>(0.0), function(v, p.a, p.b), inside_lanes(block, p.size.c));
+    let result = select(vec4<f32>(0.0), activate(v, p.alpha, p.beta), inside_lanes(block, p.size.c));
     y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(result);
 }

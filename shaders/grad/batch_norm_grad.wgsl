@@ -5,10 +5,10 @@
 // dx = A * dy' + B * (x - mean) + D, dy' = dy times the activation's slope at x * scale + shift.
 // Bindings: 0 params, 1 x (read), 2 dy (read), 3 coefficients (read), 4 dx (write), 5 dgamma (write), 6 dbeta (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
-// Constants: ACTIVATION, 1: see lib/activation.
+// Constants: ACTIVATION, 1: see lib/activation_slope.
 #import "lib/storage"
 #import "lib/loops"
-#import "lib/activation"
+#import "lib/activation_slope"
 #import "lib/tensor"
 
 struct Params {
@@ -17,7 +17,8 @@ struct Params {
     w: u32,
     h: u32,
     blocks: u32,  // of channels
-    slope: f32,
+    alpha: f32,  // arguments of the activation
+    beta: f32,
     c: u32,
     image: u32,   // coefficients of an image, 0 where all images share them
     images: u32,  // whose dgamma and dbeta add up
@@ -40,7 +41,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let c = n * p.image + 8u * block;
     let v = vec4<f32>(x[index(p.x, n, block, i32(id.y), i32(id.x))]);
     let at = index(p.dx, n, block, i32(id.y), i32(id.x));
-    let slope = activation_slope(v * coefficients[c + 4u] + coefficients[c + 5u], p.slope);
+    let slope = activation_slope(v * coefficients[c + 4u] + coefficients[c + 5u], p.alpha, p.beta);
     let grad = vec4<f32>(dy[at]) * slope;
     dx[at] = stored(coefficients[c] * grad + coefficients[c + 1u] * (v - coefficients[c + 2u]) + coefficients[c + 3u]);
     if (n == 0u && id.x == 0u && id.y == 0u) {

@@ -6,10 +6,10 @@
 // Bindings: 0 params, 1 x (read), 2 dy (read), 3 affine (read), 4 mean (read), 5 var (read), 6 coefficients (write); with
 // INSTANCE 4 coefficients (write).
 // Dispatch: (ceil(C / 4), 1 or N, 1); a workgroup makes one block of channels, with INSTANCE of one image.
-// Constants: ACTIVATION, 1: see lib/activation; INSTANCE, if defined each image has statistics of its own, found here.
+// Constants: ACTIVATION, 1: see lib/activation_slope; INSTANCE, if defined each image has statistics of its own, found here.
 #import "lib/storage"
 #import "lib/loops"
-#import "lib/activation"
+#import "lib/activation_slope"
 #import "lib/reduce"
 #import "lib/tensor"
 
@@ -22,7 +22,8 @@ struct Params {
     images: u32,  // that share statistics
     factor: f32,  // 1 / elements that share statistics, 0 where these are constants
     eps: f32,
-    slope: f32,
+    alpha: f32,  // arguments of the activation
+    beta: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -98,7 +99,7 @@ fn main(
             var part_product = vec4<f32>(0.0);
             for (var ix = local.x; ix < width; ix += 16u) {
                 let at = vec4<f32>(x[start + ix]);
-                let grad = vec4<f32>(dy[row + ix]) * activation_slope(at * scale + shift, p.slope);
+                let grad = vec4<f32>(dy[row + ix]) * activation_slope(at * scale + shift, p.alpha, p.beta);
                 part += grad;
                 part_product += grad * (at - m);
             }

@@ -26,7 +26,8 @@ var<workgroup> firsts: array<vec4<u32>, 256>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let plane = plane_start(p.x, group.y, group.x);
     let pixels = trip_count(p.w * p.h, group.x);
-    var best = vec4<f32>(-3.4028234e38);
+    // The lowest float, by its bits: naga writes it as a decimal that browsers find too large.
+    var best = bitcast<vec4<f32>>(vec4<u32>(0xff7fffffu));
     var first = vec4<u32>(0xffffffffu);
     for (var i = lane; i < pixels; i += 256u) {
         let v = vec4<f32>(x[plane + i / p.w * p.x.row + i % p.w]);

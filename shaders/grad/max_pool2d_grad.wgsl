@@ -32,7 +32,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let n = id.z / p.blocks;
     let block = id.z % p.blocks;
     let plane = plane_start(p.x, n, block);
-    var best = vec4<f32>(-3.4028234e38);
+    // The lowest float, by its bits: naga writes it as a decimal that browsers find too large.
+    var best = bitcast<vec4<f32>>(vec4<u32>(0xff7fffffu));
     var first = vec4<u32>(0u);
     for (var k = 0u; k < K * K; k++) {
         let y = top + k / K;

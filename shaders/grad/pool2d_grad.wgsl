@@ -32,7 +32,8 @@ struct Params {
 fn winner(plane: u32, oy: i32, ox: i32, rows: i32, columns: i32) -> vec4<i32> {
     let top = oy * p.pool.stride.x - p.pool.padding.x;
     let left = ox * p.pool.stride.y - p.pool.padding.y;
-    var best = vec4<f32>(-3.4028234e38);
+    // The lowest float, by its bits: naga writes it as a decimal that browsers find too large.
+    var best = bitcast<vec4<f32>>(vec4<u32>(0xff7fffffu));
     var first = vec4<i32>(-1);
     for (var ky = 0; ky < rows; ky++) {
         let iy = top + ky * p.pool.dilation.x;

@@ -1,4 +1,4 @@
-// Functions of one element, chosen by the constant KIND: see UnaryKind in src/ops/unary.rs.
+// What the functions of src/kernel/function.rs are made of.
 #import "lib/log"
 
 // Good to 1e-7 and finite everywhere, which WGSL does not promise of its own.
@@ -15,6 +15,12 @@ fn error_function(v: vec4<f32>) -> vec4<f32> {
     return sign(v) * (1.0 - series * exp(-a * a));
 }
 
+// exp(-v^2) / sqrt(pi).
+fn bell(v: vec4<f32>) -> vec4<f32> {
+    let a = min(abs(v), vec4<f32>(9.0));
+    return 0.56418958 * exp(-a * a);
+}
+
 fn soft(v: vec4<f32>) -> vec4<f32> {
     return max(v, vec4<f32>(0.0)) + log1p_unit(exp(-min(abs(v), vec4<f32>(87.0))));
 }
@@ -23,42 +29,32 @@ fn logistic(v: vec4<f32>) -> vec4<f32> {
     return 1.0 / (1.0 + exp(clamp(-v, vec4<f32>(-87.0), vec4<f32>(87.0))));
 }
 
+fn square(v: vec4<f32>) -> vec4<f32> {
+    return v * v;
+}
+
+// 1 where v lies between two bounds, else 0.
+fn inside(v: vec4<f32>, low: f32, high: f32) -> vec4<f32> {
+    return select(vec4<f32>(0.0), vec4<f32>(1.0), v >= vec4<f32>(low)) * select(vec4<f32>(0.0), vec4<f32>(1.0), v <= vec4<f32>(high));
+}
+
+// The argument of GELU's hyperbolic tangent. Beyond 10 the tangent is 1.
+fn gelu_argument(v: vec4<f32>) -> vec4<f32> {
+    let u = clamp(v, vec4<f32>(-10.0), vec4<f32>(10.0));
+    return 0.79788456 * (u + 0.044715 * u * u * u);
+}
+
+fn gelu_tanh_slope(v: vec4<f32>) -> vec4<f32> {
+    let u = clamp(v, vec4<f32>(-10.0), vec4<f32>(10.0));
+    let t = tangent(gelu_argument(v));
+    return 0.5 * (1.0 + t) + 0.5 * u * (1.0 - t * t) * 0.79788456 * (1.0 + 0.134145 * u * u);
+}
+
 // v if positive, else alpha (exp(v) - 1).
 fn exponential_unit(v: vec4<f32>, alpha: f32) -> vec4<f32> {
     return select(alpha * (exp(clamp(v, vec4<f32>(-87.0), vec4<f32>(0.0))) - 1.0), v, v > vec4<f32>(0.0));
 }
 
-fn function(v: vec4<f32>, a: f32, b: f32) -> vec4<f32> {
-    let zero = vec4<f32>(0.0);
-    let one = vec4<f32>(1.0);
-    switch (KIND) {
-        case 0u: { return v; }
-        case 1u: { return abs(v); }
-        case 2u: { return -v; }
-        case 3u: { return exp(v); }
-        case 4u: { return log(v); }
-        case 5u: { return sqrt(v); }
-        case 6u: { return 1.0 / v; }
-        case 7u: { return floor(v); }
-        case 8u: { return ceil(v); }
-        case 9u: { return round(v); }
-        case 10u: { return sign(v); }
-        case 11u: { return error_function(v); }
-        case 12u: { return tangent(v); }
-        case 13u: { return soft(v); }
-        case 14u: { return v / (1.0 + abs(v)); }
-        case 15u: { return v * logistic(v); }
-        case 16u: { return v * tangent(soft(v)); }
-        case 17u: { return 0.5 * v * (1.0 + error_function(v * 0.70710678)); }
-        case 18u: {
-            // Beyond 10 the tangent is 1.
-            let u = clamp(v, vec4<f32>(-10.0), vec4<f32>(10.0));
-            return 0.5 * v * (1.0 + tangent(0.79788456 * (u + 0.044715 * u * u * u)));
-        }
-        case 19u: { return v * clamp(v / 6.0 + 0.5, zero, one); }
-        case 20u: { return clamp(v * a + b, zero, one); }
-        case 21u: { return min(max(v, vec4<f32>(a)), vec4<f32>(b)); }
-        case 22u: { return exponential_unit(v, a); }
-        default: { return b * exponential_unit(v, a); }
-    }
+fn exponential_unit_slope(v: vec4<f32>, alpha: f32) -> vec4<f32> {
+    return select(alpha * exp(clamp(v, vec4<f32>(-87.0), vec4<f32>(0.0))), vec4<f32>(1.0), v > vec4<f32>(0.0));
 }

@@ -16,7 +16,8 @@ struct Params {
     h: u32,
     blocks: u32,  // of channels
     image: u32,   // coefficients of an image, 0 where all images share them
-    slope: f32,   // of a leaky ReLU
+    alpha: f32,  // arguments of the activation
+    beta: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -32,5 +33,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let block = id.z % p.blocks;
     let at = n * p.image + 2u * block;
     let v = vec4<f32>(x[index(p.x, n, block, i32(id.y), i32(id.x))]);
-    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(v * coefficients[at] + coefficients[at + 1u], p.slope));
+    y[index(p.y, n, block, i32(id.y), i32(id.x))] = stored(activate(v * coefficients[at] + coefficients[at + 1u], p.alpha, p.beta));
 }

@@ -22,13 +22,18 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
 #ifdef MAX
-const START = vec4<f32>(-3.4028234e38);
+// The lowest float, by its bits: naga writes it as a decimal that browsers find too large.
+fn start() -> vec4<f32> {
+    return bitcast<vec4<f32>>(vec4<u32>(0xff7fffffu));
+}
 
 fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     return max(a, b);
 }
 #else
-const START = vec4<f32>(0.0);
+fn start() -> vec4<f32> {
+    return vec4<f32>(0.0);
+}
 
 fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     return a + b;
@@ -43,12 +48,12 @@ fn main(
 ) {
     let start = plane_start(p.x, group.y, group.x);
     // Row parts first: the rounding of a sum grows with W + H, not with W * H.
-    var total = START;
+    var total = start();
     let rows = trip_count(p.h, group.x);
     let columns = trip_count(p.w, group.x);
     for (var iy = local.y; iy < rows; iy += 16u) {
         let row = start + iy * p.x.row;
-        var part = START;
+        var part = start();
         for (var ix = local.x; ix < columns; ix += 16u) {
             part = combine(part, vec4<f32>(x[row + ix]));
         }

@@ -32,7 +32,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let top = i32(id.y * p.stride) - i32(p.padding);
     let left = i32(id.x * p.stride) - i32(p.padding);
     let plane = plane_start(p.x, n, block);
-    var best = vec4<f32>(-3.4028234e38);
+    // The lowest float, by its bits: naga writes it as a decimal that browsers find too large.
+    var best = bitcast<vec4<f32>>(vec4<u32>(0xff7fffffu));
     for (var ky = 0; ky < i32(KERNEL); ky++) {
         let iy = top + ky;
         if (iy < 0 || iy >= i32(p.h)) {

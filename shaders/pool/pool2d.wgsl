@@ -35,7 +35,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let rows = i32(trip_count(u32(p.pool.kernel.x), group.x));
     let columns = i32(trip_count(u32(p.pool.kernel.y), group.x));
 #ifdef MAX
-    var v = vec4<f32>(-3.4028234e38);
+    // The lowest float, by its bits: naga writes it as a decimal that browsers find too large.
+    var v = bitcast<vec4<f32>>(vec4<u32>(0xff7fffffu));
 #else
     var v = vec4<f32>(0.0);
 #endif

@@ -3,7 +3,7 @@
 
 use super::{Graph, ParamSource, Parameter, ValueId, ValueKind, rewrite};
 use crate::error::{Error, Result};
-use crate::ops::{Activation, ActivationKind, BatchNorm2d, BatchNorm2dTrain, Dropout, MovingAverage};
+use crate::ops::{BatchNorm2d, BatchNorm2dTrain, Dropout, Function, MovingAverage, Unary};
 use crate::tensor::TensorDesc;
 use std::sync::Arc;
 
@@ -32,8 +32,8 @@ pub fn training(graph: &Graph, dropouts: &[DropoutAt]) -> Result<Graph> {
     // A batch normalisation whose only reader is an activation that follows from a sign.
     let fused = |v: ValueId| {
         let reader = graph.nodes().iter().find(|n| n.inputs.contains(&v))?;
-        let kind = reader.op.as_op::<Activation>()?.kind;
-        let possible = matches!(kind, ActivationKind::Relu | ActivationKind::LeakyRelu(0.0..));
+        let kind = reader.op.as_op::<Unary>()?.kind;
+        let possible = kind != Function::Identity && kind.is_piecewise_linear();
         (uses[v.index()] == 1 && possible).then_some(kind)
     };
     let mut seed = None;
@@ -73,7 +73,7 @@ pub fn training(graph: &Graph, dropouts: &[DropoutAt]) -> Result<Graph> {
             return Ok(Some(vec![out[0]]));
         }
         let behind_norm = first.and_then(|v| graph.producer(v)).is_some_and(|n| n.op.as_op::<BatchNorm2d>().is_some());
-        let mut outputs = match (node.op.as_op::<Activation>(), first) {
+        let mut outputs = match (node.op.as_op::<Unary>(), first) {
             (Some(_), Some(v)) if behind_norm && fused(v).is_some() => vec![cx.map(v)?],
             _ => {
                 let mut inputs = cx.map_all(&node.inputs)?;

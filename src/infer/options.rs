@@ -32,17 +32,7 @@ impl Named for Blend {
 
 named!(Blend);
 
-<<<<<<< HEAD
-/// How images are segmented.
-///
-/// ```
-/// use unet_wgpu::SegmentOptions;
-///
-/// let options = SegmentOptions::default().with_probabilities(true).with_memory(1 << 30);
-/// ```
-=======
 /// Options of segmentation.
->>>>>>> main
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SegmentOptions {

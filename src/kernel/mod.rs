@@ -2,6 +2,7 @@
 
 mod compose;
 mod family;
+mod function;
 mod generate;
 mod params;
 mod policy;
@@ -14,6 +15,7 @@ mod validate;
 
 pub use compose::{F16, HIDE_TRIP_COUNTS, compose};
 pub use family::ConvFamily;
+pub use function::{Function, Onnx, Term};
 pub(crate) use params::shader_struct;
 pub use params::{KernelParams, Member, ParamType, Params, ShaderType, Size, View};
 pub use policy::{BroadcastCosts, DriverPolicy};

@@ -52,7 +52,6 @@ shaders! {
         "peak_fma",
     ],
     "elementwise": [
-        "activation",
         "average",
         "binary",
         "fill",
@@ -86,6 +85,7 @@ shaders! {
     ],
     "lib": [
         "activation",
+        "activation_slope",
         "functions",
         "gemm",
         "label_scores",

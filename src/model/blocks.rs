@@ -3,8 +3,7 @@
 use crate::error::Result;
 use crate::graph::{Graph, ValueId};
 use crate::ops::{
-    Activation, ActivationKind, BatchNorm2d, Concat, Conv2d, ConvTranspose2d, MaskRule, Resize, ResizeMode, ResizeSize,
-    Softmax,
+    BatchNorm2d, Concat, Conv2d, ConvTranspose2d, Function, MaskRule, Resize, ResizeMode, ResizeSize, Softmax, Unary,
 };
 
 /// PyTorch's default, used by every network of the family.
@@ -51,7 +50,7 @@ pub fn conv_norm_relu(g: &mut Graph, names: UnitNames, x: ValueId, out: usize, s
         }
         y = g.node(names.norm, BatchNorm2d { eps: BN_EPS }, &inputs)?;
     }
-    g.node(names.label, Activation { kind: ActivationKind::Relu }, &[y])
+    g.node(names.label, Unary { kind: Function::Relu }, &[y])
 }
 
 /// The double convolution of a level: `[N, C, H, W]` -> `[N, out, H', W']`. The result is labelled `name`.
@@ -95,7 +94,7 @@ pub fn probability(g: &mut Graph, label: &str, logits: ValueId) -> Result<ValueI
 
 /// The logistic function.
 pub fn sigmoid(g: &mut Graph, label: &str, x: ValueId) -> Result<ValueId> {
-    g.node(label, Activation { kind: ActivationKind::Sigmoid }, &[x])
+    g.node(label, Unary { kind: Function::Sigmoid }, &[x])
 }
 
 /// The mask rule for [`probability`].

@@ -4,7 +4,7 @@ use super::blocks::{ConvStyle, concat, conv, double_conv, mask_rule, probability
 use super::{Architecture, Built, Configured, DefaultLoss, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
 use crate::error::{Error, Result};
 use crate::graph::{DropoutAt, Graph, ValueId};
-use crate::ops::{Activation, ActivationKind, Conv2d, Crop2d, MaxPool2d, Pad2d, ResizeMode};
+use crate::ops::{Conv2d, Crop2d, Function, MaxPool2d, Pad2d, ResizeMode, Unary};
 use serde::{Deserialize, Serialize};
 
 /// Zero padding of the 3x3 convolutions.
@@ -145,7 +145,7 @@ impl UNet {
 }
 
 fn relu(g: &mut Graph, name: &str, x: ValueId) -> Result<ValueId> {
-    g.node(format!("{name}.relu"), Activation { kind: ActivationKind::Relu }, &[x])
+    g.node(format!("{name}.relu"), Unary { kind: Function::Relu }, &[x])
 }
 
 impl Configured for UNet {

@@ -1,7 +1,7 @@
 //! Batch normalisation with stored statistics.
 
 use super::{
-    ActivationKind, Backward, BatchNorm2dGrad, BatchStatistics, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueId,
+    Backward, BatchNorm2dGrad, BatchStatistics, Function, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueId,
     expect_inputs, expect_per_channel, map_elements, output_shape,
 };
 use crate::error::{Error, Result};
@@ -63,13 +63,13 @@ pub(super) fn lower_scale_shift(
     cx: &mut Lowering,
     coefficients: Operand,
     per_image: bool,
-    activation: ActivationKind,
+    activation: Function,
 ) -> Result<()> {
     let o = cx.output(0);
     let Size { w, h, blocks, .. } = o.into();
     let image = if per_image { 2 * blocks } else { 0 };
-    let params =
-        ScaleShiftParams { x: cx.input_view(0), y: cx.output_view(0), w, h, blocks, image, slope: activation.slope() };
+    let [alpha, beta] = activation.arguments();
+    let params = ScaleShiftParams { x: cx.input_view(0), y: cx.output_view(0), w, h, blocks, image, alpha, beta };
     let bindings = [Operand::Input(0), coefficients, Operand::Output(0)];
     cx.dispatch(
         KernelKey::new("scale_shift").with("ACTIVATION", activation.id()),
@@ -120,20 +120,20 @@ impl Op for BatchNorm2d {
                 [channels.div_ceil(4 * 64), 1, 1],
             )?;
             cx.reads(Operand::ScratchRead(coefficients), cx.output(0).pixels() as f64);
-            return lower_scale_shift(cx, Operand::ScratchRead(coefficients), false, ActivationKind::None);
+            return lower_scale_shift(cx, Operand::ScratchRead(coefficients), false, Function::Identity);
         }
         let coefficients = cx.weights_f32([1, 2, 3, 4], packed_len(channels), move |p| {
             let pairs = op.coefficients([p[0].data(), p[1].data(), p[2].data(), p[3].data()])?;
             Ok(pack_pairs(pairs.into_iter().map(|(a, b)| (a as f32, b as f32)), channels))
         });
-        lower_scale_shift(cx, coefficients, false, ActivationKind::None)
+        lower_scale_shift(cx, coefficients, false, Function::Identity)
     }
 
     /// The running statistics are constants.
     fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None; 5]) };
         let op =
-            BatchNorm2dGrad { eps: self.eps, activation: ActivationKind::None, statistics: BatchStatistics::Running };
+            BatchNorm2dGrad { eps: self.eps, activation: Function::Identity, statistics: BatchStatistics::Running };
         let [x, gamma, beta, mean, var] = [0, 1, 2, 3, 4].map(|i| node.inputs[i]);
         let grads = builder.builder("grad", Arc::new(op), &[x, dy, gamma, beta, mean, var])?;
         Ok((0..5).map(|i| grads.get(i).copied().filter(|_| node.needs_grad(i))).collect())
@@ -150,7 +150,8 @@ shader_struct! {
         blocks: u32,
         /// Coefficients of an image, 0 where all images share them.
         image: u32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
     }
 
     /// Of `batch_norm_coefficients`.

@@ -3,8 +3,7 @@
 use super::grad::{BatchNorm2dGrad, BatchStatistics};
 use super::normalise::{Statistics, infer_affine, lower_normalise};
 use super::{
-    ActivationKind, Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, Spatial, ValueId, map_elements,
-    output_shape,
+    Backward, Function, GraphBuilder, InputKind, Lowering, Op, OpCase, Spatial, ValueId, map_elements, output_shape,
 };
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
@@ -17,7 +16,7 @@ pub struct BatchNorm2dTrain {
     /// Added to the variance.
     pub eps: f32,
     /// Applied at the end; its slope must follow from the sign of its argument.
-    pub activation: ActivationKind,
+    pub activation: Function,
 }
 
 impl Op for BatchNorm2dTrain {
@@ -26,8 +25,8 @@ impl Op for BatchNorm2dTrain {
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
-        if self.activation == ActivationKind::Sigmoid {
-            return Err(Error::op(self.name(), "cannot have a sigmoid behind it"));
+        if !self.activation.is_piecewise_linear() {
+            return Err(Error::op(self.name(), format!("cannot have {} behind it", self.activation.name())));
         }
         let y = infer_affine(self.name(), self.eps, true, inputs)?;
         let statistic = TensorDesc::linear(Shape::new(1, y.shape.c, 1, 1));
@@ -76,12 +75,12 @@ pub(super) fn cases() -> Vec<OpCase> {
             .parameter(&[s.c], InputKind::Positive)
             .parameter(&[s.c], InputKind::Parameter)
     };
-    let none = ActivationKind::None;
+    let none = Function::Identity;
     vec![
         case("batch", none, Shape::new(2, 3, 9, 11)),
         case("blocks, several rows per invocation", none, Shape::new(3, 9, 33, 50)),
-        case("ReLU", ActivationKind::Relu, Shape::new(2, 5, 4, 6)),
-        case("one image, leaky ReLU", ActivationKind::LeakyRelu(0.1), Shape::new(1, 8, 1, 40)),
+        case("ReLU", Function::Relu, Shape::new(2, 5, 4, 6)),
+        case("one image, leaky ReLU", Function::LeakyRelu { slope: 0.1 }, Shape::new(1, 8, 1, 40)),
         case("one pixel", none, Shape::new(4, 5, 1, 1)),
     ]
 }

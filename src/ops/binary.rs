@@ -1,7 +1,7 @@
 //! Two tensors, element by element.
 
 use super::{
-    Backward, ChannelSum, GraphBuilder, InputKind, Lowering, Op, OpCase, Reduce, ReduceKind, Spatial, Unary, UnaryKind,
+    Backward, ChannelSum, Function, GraphBuilder, InputKind, Lowering, Op, OpCase, Reduce, ReduceKind, Spatial, Unary,
     ValueId, by_plane, expect_inputs,
 };
 use crate::error::{Error, Result};
@@ -196,14 +196,14 @@ impl Op for Binary {
         for (i, grad) in grads.iter_mut().enumerate().filter(|g| node.needs_grad(g.0)) {
             let full = match (self.kind, i) {
                 (BinaryKind::Add, _) | (BinaryKind::Sub, 0) => dy,
-                (BinaryKind::Sub, _) => builder.node("grad_neg", Unary { kind: UnaryKind::Neg }, &[dy])?,
+                (BinaryKind::Sub, _) => builder.node("grad_neg", Unary { kind: Function::Neg }, &[dy])?,
                 (BinaryKind::Mul, 0) => of(builder, "grad_a", BinaryKind::Mul, dy, b)?,
                 (BinaryKind::Mul, _) => of(builder, "grad_b", BinaryKind::Mul, dy, a)?,
                 (BinaryKind::Div, 0) => of(builder, "grad_a", BinaryKind::Div, dy, b)?,
                 (BinaryKind::Div, _) => {
                     let share = of(builder, "grad_share", BinaryKind::Mul, dy, node.outputs[0])?;
                     let share = of(builder, "grad_quotient", BinaryKind::Div, share, b)?;
-                    builder.node("grad_neg", Unary { kind: UnaryKind::Neg }, &[share])?
+                    builder.node("grad_neg", Unary { kind: Function::Neg }, &[share])?
                 }
                 _ => return Err(Error::op(self.name(), "has no gradient")),
             };

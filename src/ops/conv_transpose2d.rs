@@ -3,14 +3,15 @@
 use super::conv2d::params::{GemmParams, GroupedParams, PlainParams};
 use super::gemm::Tile;
 use super::{
-    ActivationGrad, ActivationKind, Backward, ChannelSum, Conv2d, ConvWeightGradPlain, GraphBuilder, InputKind,
-    Lowering, Op, OpCase, Spatial, ValueId, Window, by_plane, expect_inputs,
+    Backward, ChannelSum, Conv2d, ConvWeightGradPlain, Function, GraphBuilder, InputKind, Lowering, Op, OpCase,
+    Spatial, ValueId, Window, by_plane, expect_inputs,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{ConvFamily, KernelKey, Operand, OperandPath, Size, Target, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use std::sync::Arc;
 
-/// `torch.nn.functional.conv_transpose2d` with an activation.
+/// `torch.nn.functional.conv_transpose2d`.
 ///
 /// Inputs: `[N, C_in, H, W]`, weight `[C_in, C_out / groups, kh, kw]`, bias `[C_out]` if `bias`. Output:
 /// `(H - 1) * stride - padding before and after + dilation * (kernel - 1) + 1 + output_padding` rows, likewise columns.
@@ -32,8 +33,15 @@ pub struct ConvTranspose2d {
     pub output_padding: [usize; 2],
     /// Whether there is a bias.
     pub bias: bool,
-    /// Applied at the end.
-    pub activation: ActivationKind,
+}
+
+/// A transposed convolution with an activation behind it: what rewrites make for kernels. It has no gradient.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FusedConvTranspose2d {
+    /// The convolution.
+    pub conv: ConvTranspose2d,
+    /// Applied to the result.
+    pub activation: Function,
 }
 
 impl ConvTranspose2d {
@@ -48,7 +56,6 @@ impl ConvTranspose2d {
             groups: 1,
             output_padding: [0; 2],
             bias: true,
-            activation: ActivationKind::None,
         }
     }
 
@@ -99,82 +106,11 @@ impl Op for ConvTranspose2d {
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
-        let shapes = inputs.iter().map(|i| i.shape()).collect::<Result<Vec<_>>>()?;
-        let out = self.infer(&shapes.iter().map(|&s| TensorDesc::blocked(s)).collect::<Vec<_>>())?[0].shape;
-        let s = shapes[0];
-        let (x, weight) = (inputs[0].data(), inputs[1].data());
-        let [kh, kw] = self.kernel;
-        let result = by_plane(out, |n, o, plane| {
-            let bias = if self.bias { f64::from(inputs[2].data()[o]) } else { 0.0 };
-            let mut sums = vec![bias; plane.len()];
-            let (group_in, group_out) = (s.c / self.groups, self.out_channels / self.groups);
-            let first = o / group_out * group_in;
-            for c in first..first + group_in {
-                for (ky, kx) in (0..kh).flat_map(|y| (0..kw).map(move |x| (y, x))) {
-                    let wt = f64::from(weight[((c * group_out + o % group_out) * kh + ky) * kw + kx]);
-                    // Where an input pixel goes along an axis.
-                    let to = |axis: usize, i: usize, k: usize, n: usize| {
-                        let at = (i * self.stride[axis] + k * self.dilation[axis]).checked_sub(self.padding[axis]);
-                        at.filter(|&o| o < n)
-                    };
-                    for y in 0..s.h {
-                        let Some(oy) = to(0, y, ky, out.h) else { continue };
-                        for x_ in 0..s.w {
-                            if let Some(ox) = to(1, x_, kx, out.w) {
-                                sums[oy * out.w + ox] += wt * f64::from(x[s.index(n, c, y, x_)]);
-                            }
-                        }
-                    }
-                }
-            }
-            for (p, sum) in plane.iter_mut().zip(sums) {
-                *p = self.activation.apply(sum) as f32;
-            }
-        });
-        Ok(vec![result])
+        self.reference_with(inputs, Function::Identity)
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
-        let (input, out) = (cx.input(0), cx.output(0));
-        let up2 = self.is_up2();
-        if up2 && prefers_gemm(cx.target) {
-            return self.lower_gemm(cx);
-        }
-        if self.groups > 1 {
-            return self.lower_grouped(cx);
-        }
-        let weights = self.pack(cx, input.c);
-        let (x, y, slope) = (cx.input_view(0), cx.output_view(0), self.activation.slope());
-        let Size { w, h, blocks: in_blocks, .. } = input.into();
-        let Size { w: ow, h: oh, blocks: out_blocks, .. } = out.into();
-        let bindings = [Operand::Input(0), weights, Operand::Output(0)];
-        if up2 {
-            let params = UpParams { x, y, w, h, out_blocks, in_blocks, slope };
-            let key = KernelKey::new("conv_transpose2d_2x2").with("ACTIVATION", self.activation.id());
-            return cx.dispatch(key, params, bindings, Lowering::per_vec4(input.with_c(out.c)));
-        }
-        let params = PlainParams {
-            x,
-            y,
-            ow,
-            oh,
-            out_blocks,
-            in_blocks,
-            h,
-            w,
-            stride_y: self.stride[0] as u32,
-            stride_x: self.stride[1] as u32,
-            pad_top: self.padding[0] as u32,
-            pad_left: self.padding[1] as u32,
-            dilation_y: self.dilation[0] as u32,
-            dilation_x: self.dilation[1] as u32,
-            slope,
-        };
-        let key = KernelKey::new("conv_transpose2d_plain")
-            .with("KH", self.kernel[0] as u32)
-            .with("KW", self.kernel[1] as u32)
-            .with("ACTIVATION", self.activation.id());
-        cx.dispatch(key, params, bindings, Lowering::per_vec4(out))
+        self.lower_with(cx, Function::Identity)
     }
 
     fn macs(&self, inputs: &[TensorDesc], _: &[TensorDesc]) -> u64 {
@@ -193,10 +129,7 @@ impl Op for ConvTranspose2d {
     }
 
     fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
-        let Some(mut dy) = node.grad(0) else { return Ok(vec![None; node.inputs.len()]) };
-        if self.activation != ActivationKind::None {
-            dy = builder.node("activation_grad", ActivationGrad { kind: self.activation }, &[node.outputs[0], dy])?;
-        }
+        let Some(dy) = node.grad(0) else { return Ok(vec![None; node.inputs.len()]) };
         let mut grads = vec![None; node.inputs.len()];
         if self.output_padding.iter().zip(&self.stride).any(|(o, s)| o >= s) {
             return Err(Error::op(
@@ -232,14 +165,120 @@ impl Op for ConvTranspose2d {
     }
 }
 
+impl Op for FusedConvTranspose2d {
+    fn name(&self) -> &'static str {
+        self.conv.name()
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        self.conv.infer(inputs)
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
+        self.conv.reference_with(inputs, self.activation)
+    }
+
+    fn lower(&self, cx: &mut Lowering) -> Result<()> {
+        self.conv.lower_with(cx, self.activation)
+    }
+
+    fn macs(&self, inputs: &[TensorDesc], outputs: &[TensorDesc]) -> u64 {
+        self.conv.macs(inputs, outputs)
+    }
+
+    fn spatial(&self, inputs: &[TensorDesc], outputs: &[TensorDesc]) -> Spatial {
+        self.conv.spatial(inputs, outputs)
+    }
+}
+
 /// Whether the kernel 2x2 stride 2 is computed as matrix products; forcing the plain or tile family says no.
 fn prefers_gemm(target: &Target) -> bool {
     !matches!(target.overrides.conv, Some(ConvFamily::Plain | ConvFamily::Tile))
 }
 
 impl ConvTranspose2d {
+    fn reference_with(&self, inputs: &[&HostTensor], activation: Function) -> Result<Vec<HostTensor>> {
+        let shapes = inputs.iter().map(|i| i.shape()).collect::<Result<Vec<_>>>()?;
+        let out = self.infer(&shapes.iter().map(|&s| TensorDesc::blocked(s)).collect::<Vec<_>>())?[0].shape;
+        let s = shapes[0];
+        let (x, weight) = (inputs[0].data(), inputs[1].data());
+        let [kh, kw] = self.kernel;
+        let result = by_plane(out, |n, o, plane| {
+            let bias = if self.bias { f64::from(inputs[2].data()[o]) } else { 0.0 };
+            let mut sums = vec![bias; plane.len()];
+            let (group_in, group_out) = (s.c / self.groups, self.out_channels / self.groups);
+            let first = o / group_out * group_in;
+            for c in first..first + group_in {
+                for (ky, kx) in (0..kh).flat_map(|y| (0..kw).map(move |x| (y, x))) {
+                    let wt = f64::from(weight[((c * group_out + o % group_out) * kh + ky) * kw + kx]);
+                    // Where an input pixel goes along an axis.
+                    let to = |axis: usize, i: usize, k: usize, n: usize| {
+                        let at = (i * self.stride[axis] + k * self.dilation[axis]).checked_sub(self.padding[axis]);
+                        at.filter(|&o| o < n)
+                    };
+                    for y in 0..s.h {
+                        let Some(oy) = to(0, y, ky, out.h) else { continue };
+                        for x_ in 0..s.w {
+                            if let Some(ox) = to(1, x_, kx, out.w) {
+                                sums[oy * out.w + ox] += wt * f64::from(x[s.index(n, c, y, x_)]);
+                            }
+                        }
+                    }
+                }
+            }
+            for (p, sum) in plane.iter_mut().zip(sums) {
+                *p = activation.apply(sum) as f32;
+            }
+        });
+        Ok(vec![result])
+    }
+
+    fn lower_with(&self, cx: &mut Lowering, activation: Function) -> Result<()> {
+        let (input, out) = (cx.input(0), cx.output(0));
+        let up2 = self.is_up2();
+        if up2 && prefers_gemm(cx.target) {
+            return self.lower_gemm(cx, activation);
+        }
+        if self.groups > 1 {
+            return self.lower_grouped(cx, activation);
+        }
+        let weights = self.pack(cx, input.c);
+        let (x, y, [alpha, beta]) = (cx.input_view(0), cx.output_view(0), activation.arguments());
+        let Size { w, h, blocks: in_blocks, .. } = input.into();
+        let Size { w: ow, h: oh, blocks: out_blocks, .. } = out.into();
+        let bindings = [Operand::Input(0), weights, Operand::Output(0)];
+        if up2 {
+            let params = UpParams { x, y, w, h, out_blocks, in_blocks, alpha, beta };
+            let key = KernelKey::new("conv_transpose2d_2x2").with("ACTIVATION", activation.id());
+            return cx.dispatch(key, params, bindings, Lowering::per_vec4(input.with_c(out.c)));
+        }
+        let params = PlainParams {
+            x,
+            y,
+            ow,
+            oh,
+            out_blocks,
+            in_blocks,
+            h,
+            w,
+            stride_y: self.stride[0] as u32,
+            stride_x: self.stride[1] as u32,
+            pad_top: self.padding[0] as u32,
+            pad_left: self.padding[1] as u32,
+            dilation_y: self.dilation[0] as u32,
+            dilation_x: self.dilation[1] as u32,
+            alpha,
+            beta,
+        };
+        let key = KernelKey::new("conv_transpose2d_plain")
+            .with("KH", self.kernel[0] as u32)
+            .with("KW", self.kernel[1] as u32)
+            .with("ACTIVATION", activation.id());
+        cx.dispatch(key, params, bindings, Lowering::per_vec4(out))
+    }
+
     /// Four matrix products with scattering stores.
-    fn lower_gemm(&self, cx: &mut Lowering) -> Result<()> {
+    fn lower_gemm(&self, cx: &mut Lowering, activation: Function) -> Result<()> {
         let (input, out) = (cx.input(0), cx.output(0));
         let tile = Tile::choose(cx.target, out.c, input.pixels(), 4 * input.n, true);
         let (ob, ib, tiles) = (out.c.div_ceil(LANES), input.c.div_ceil(LANES), out.c.div_ceil(tile.rows));
@@ -251,7 +290,7 @@ impl ConvTranspose2d {
             OperandPath::Subgroup => KernelKey::new("conv2d_gemm"),
             _ => KernelKey::new("conv2d_gemm").with("KH", 1).with("KW", 1),
         };
-        let key = key.with("ACTIVATION", self.activation.id());
+        let key = key.with("ACTIVATION", activation.id());
         cx.reads(Operand::Input(0), (4 * tiles) as f64);
         let rows_first = tile.rows_first(4 * tiles, ib, input.pixels() * ib);
         let key = tile.constants(key, out.c, ib);
@@ -275,7 +314,8 @@ impl ConvTranspose2d {
                 kw: 1,
                 rows_first: rows_first.into(),
                 up: 1,
-                slope: self.activation.slope(),
+                alpha: activation.arguments()[0],
+                beta: activation.arguments()[1],
             };
             let bindings = [Operand::Input(0), weights, Operand::Output(0)];
             let grid = if rows_first { [4 * tiles, blocks, out.n] } else { [blocks, tiles, 4 * out.n] };
@@ -285,7 +325,7 @@ impl ConvTranspose2d {
     }
 
     /// Each lane gathers the channels of its own group.
-    fn lower_grouped(&self, cx: &mut Lowering) -> Result<()> {
+    fn lower_grouped(&self, cx: &mut Lowering, activation: Function) -> Result<()> {
         let (input, out) = (cx.input(0), cx.output(0));
         let [kh, kw] = self.kernel;
         let (group_in, group_out) = (input.c / self.groups, out.c / self.groups);
@@ -315,12 +355,13 @@ impl ConvTranspose2d {
             dilation_x: self.dilation[1] as u32,
             group_in: group_in as u32,
             group_out: group_out as u32,
-            slope: self.activation.slope(),
+            alpha: activation.arguments()[0],
+            beta: activation.arguments()[1],
         };
         let key = KernelKey::new("conv_transpose2d_grouped")
             .with("KH", kh as u32)
             .with("KW", kw as u32)
-            .with("ACTIVATION", self.activation.id());
+            .with("ACTIVATION", activation.id());
         cx.dispatch(key, params, [Operand::Input(0), weights, Operand::Output(0)], Lowering::per_vec4(out))
     }
 
@@ -371,7 +412,8 @@ shader_struct! {
         h: u32,
         out_blocks: u32,
         in_blocks: u32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
     }
 }
 
@@ -382,15 +424,17 @@ pub(super) fn cases() -> Vec<OpCase> {
         let case = OpCase::new(format!("conv_transpose2d/{name}"), op, &[s]).parameter(&dims, InputKind::Parameter);
         if bias { case.parameter(&[out], InputKind::Parameter) } else { case }
     };
+    let fused = |name: &str, conv: ConvTranspose2d, s: Shape| {
+        let mut case = case(name, conv.clone(), s);
+        case.op = Arc::new(FusedConvTranspose2d { conv, activation: Function::Relu });
+        case
+    };
     let s = Shape::new;
     let up = ConvTranspose2d::up2;
     vec![
         case("2x2 stride 2", up(4), s(2, 3, 9, 11)),
-        case(
-            "2x2 stride 2, no bias, ReLU",
-            ConvTranspose2d { bias: false, activation: ActivationKind::Relu, ..up(17) },
-            s(1, 22, 5, 19),
-        ),
+        case("2x2 stride 2, no bias", ConvTranspose2d { bias: false, ..up(17) }, s(1, 22, 5, 19)),
+        fused("2x2 stride 2, no bias, ReLU", ConvTranspose2d { bias: false, ..up(17) }, s(1, 22, 5, 19)),
         case("2x2 stride 2, two tiles", up(67), s(2, 35, 5, 9)),
         case("2x2 stride 2, one pixel", up(3), s(1, 5, 1, 1)),
         case("4x4 stride 2 padding 1", ConvTranspose2d { kernel: [4; 2], padding: [1; 4], ..up(3) }, s(1, 3, 5, 6)),
@@ -402,15 +446,13 @@ pub(super) fn cases() -> Vec<OpCase> {
         case("3x3 stride 1", ConvTranspose2d { kernel: [3; 2], stride: [1; 2], ..up(5) }, s(2, 4, 5, 6)),
         case("groups 2", ConvTranspose2d { kernel: [4; 2], padding: [1; 4], groups: 2, ..up(6) }, s(2, 10, 4, 5)),
         case(
+            "depthwise, no bias",
+            ConvTranspose2d { kernel: [3; 2], padding: [1; 4], groups: 7, bias: false, ..up(7) },
+            s(1, 7, 4, 5),
+        ),
+        fused(
             "depthwise, ReLU, no bias",
-            ConvTranspose2d {
-                kernel: [3; 2],
-                padding: [1; 4],
-                groups: 7,
-                bias: false,
-                activation: ActivationKind::Relu,
-                ..up(7)
-            },
+            ConvTranspose2d { kernel: [3; 2], padding: [1; 4], groups: 7, bias: false, ..up(7) },
             s(1, 7, 4, 5),
         ),
         case(

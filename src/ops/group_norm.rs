@@ -2,7 +2,7 @@
 
 use super::batch_norm::{lower_scale_shift, pack_pairs, packed_len};
 use super::normalise::infer_affine;
-use super::{ActivationKind, InputKind, Lowering, Op, OpCase, Spatial, expect_inputs, map_elements};
+use super::{Function, InputKind, Lowering, Op, OpCase, Spatial, expect_inputs, map_elements};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -52,7 +52,7 @@ pub(super) fn lower_groups(cx: &mut Lowering, groups: usize, eps: f32) -> Result
     let bindings = [Operand::ScratchRead(parts), affine, Operand::ScratchWrite(coefficients)];
     cx.dispatch(KernelKey::new("norm_groups"), params, bindings, [blocks, s.n, 1])?;
     cx.reads(Operand::ScratchRead(coefficients), s.pixels() as f64);
-    lower_scale_shift(cx, Operand::ScratchRead(coefficients), true, ActivationKind::None)
+    lower_scale_shift(cx, Operand::ScratchRead(coefficients), true, Function::Identity)
 }
 
 impl Op for GroupNorm {

@@ -1,6 +1,6 @@
 //! The end of a network in one kernel: the 1x1 convolution to classes, its activation or softmax, and what is asked for.
 
-use super::{ActivationKind, Conv2d, ExportNchw, InputKind, Lowering, MaskOut, MaskRule, Op, OpCase, Softmax};
+use super::{Conv2d, ExportNchw, Function, FusedConv2d, InputKind, Lowering, MaskOut, MaskRule, Op, OpCase, Softmax};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
@@ -24,7 +24,7 @@ pub struct Head2d {
     /// Whether there is a bias.
     pub bias: bool,
     /// Applied to each value.
-    pub activation: ActivationKind,
+    pub activation: Function,
     /// Whether softmax over the classes follows.
     pub softmax: bool,
     /// What is written.
@@ -38,7 +38,7 @@ impl Head2d {
     /// Classes whose sums an invocation holds for each of its pixels.
     pub const MAX_CLASSES: usize = 8;
 
-    fn convolution(&self) -> Conv2d {
+    fn convolution(&self) -> FusedConv2d {
         Conv2d::new(self.classes, 1, 0).with_bias(self.bias).with_activation(self.activation)
     }
 }
@@ -90,8 +90,8 @@ impl Op for Head2d {
             _ => 0.0,
         };
         let Size { w, h, blocks, .. } = s.into();
-        let (bias_vec4s, slope) = ((first / LANES) as u32, self.activation.slope());
-        let params = HeadParams { x: cx.input_view(0), w, h, blocks, bias_vec4s, slope, threshold };
+        let (bias_vec4s, [alpha, beta]) = ((first / LANES) as u32, self.activation.arguments());
+        let params = HeadParams { x: cx.input_view(0), w, h, blocks, bias_vec4s, alpha, beta, threshold };
         let key = KernelKey::new("head2d")
             .with("CLASSES", classes as u32)
             .with("PIXELS", PIXELS as u32)
@@ -117,7 +117,8 @@ shader_struct! {
         blocks: u32,
         /// Before the weights.
         bias_vec4s: u32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
         threshold: f32,
     }
 }
@@ -132,12 +133,12 @@ pub(super) fn cases() -> Vec<OpCase> {
     let values = |classes: usize| Head2d {
         classes,
         bias: true,
-        activation: ActivationKind::None,
+        activation: Function::Identity,
         softmax: false,
         output: HeadOutput::Values,
     };
     let mask = |classes: usize, rule| Head2d { output: HeadOutput::Mask(rule), ..values(classes) };
-    let sigmoid = ActivationKind::Sigmoid;
+    let sigmoid = Function::Sigmoid;
     vec![
         case("two classes", values(2), Shape::new(2, 9, 5, 70)),
         case("one class, no bias", Head2d { bias: false, ..values(1) }, Shape::new(1, 4, 9, 13)),

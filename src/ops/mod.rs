@@ -3,7 +3,6 @@
 //! Adding one: a file here with the struct of its kernel's parameters, a shader in a folder of `shaders/`, its `mod` line
 //! and its line in `CASES`. Shader validation, `unet selftest` and the GPU-against-reference tests pick it up from there.
 
-mod activation;
 mod augment;
 mod average;
 mod avg_pool2d;
@@ -50,7 +49,7 @@ mod sum;
 mod tap_sum;
 mod unary;
 
-pub use activation::{Activation, ActivationKind};
+pub use crate::kernel::Function;
 pub use augment::{Border, DisplacementField, Intensity, Interpolation, MAX_SIGMA, SimardField, Similarity, Warp};
 pub use average::Average;
 pub use avg_pool2d::AvgPool2d;
@@ -59,8 +58,8 @@ pub use batch_norm::BatchNorm2d;
 pub use batch_norm_train::BatchNorm2dTrain;
 pub use binary::{Binary, BinaryKind};
 pub use concat::Concat;
-pub use conv_transpose2d::ConvTranspose2d;
-pub use conv2d::{Conv2d, Source};
+pub use conv_transpose2d::{ConvTranspose2d, FusedConvTranspose2d};
+pub use conv2d::{Conv2d, FusedConv2d, JoinedConv2d, Source};
 pub use crop2d::Crop2d;
 pub use dropout::Dropout;
 pub use fill::Fill;
@@ -68,8 +67,7 @@ pub use gate::{ArgmaxGate, ScaleByGate};
 pub use global_pool::{GlobalAvgPool, GlobalMaxPool};
 pub use grad::{
     ActivationGrad, BatchNorm2dGrad, BatchStatistics, ChannelSlice, ChannelSum, ConvWeightGrad, ConvWeightGradPlain,
-    FlipWeights, GlobalMaxPoolGrad, InstanceNorm2dGrad, MaxPool2dGrad, Pool2dGrad, ResizeGrad, SoftmaxGrad,
-    WeightSource,
+    Corner, FlipWeights, GlobalMaxPoolGrad, InstanceNorm2dGrad, MaxPool2dGrad, Pool2dGrad, ResizeGrad, SoftmaxGrad,
 };
 pub use group_norm::GroupNorm;
 pub use head2d::{Head2d, HeadOutput};
@@ -99,7 +97,7 @@ pub use softmax::Softmax;
 pub use spatial::{Spatial, Window};
 pub use sum::Sum;
 pub use tap_sum::TapSum;
-pub use unary::{Unary, UnaryKind};
+pub use unary::Unary;
 
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
@@ -178,6 +176,8 @@ pub enum InputKind {
     Positive,
     /// Data, uniform in 0.02 .. 0.98.
     Probability,
+    /// Data, uniform in -6 .. 6.
+    Wide,
     /// These very elements.
     Fixed(Vec<f32>),
 }
@@ -216,6 +216,7 @@ impl OpCase {
                 let data = match kind {
                     InputKind::Data | InputKind::Parameter => count.map(|_| 2.0 * uniform() - 1.0).collect(),
                     InputKind::Probability => count.map(|_| 0.02 + 0.96 * uniform()).collect(),
+                    InputKind::Wide => count.map(|_| 12.0 * uniform() - 6.0).collect(),
                     InputKind::Positive => count.map(|_| 0.5 + uniform()).collect(),
                     InputKind::Fixed(elements) => elements.clone(),
                 };
@@ -272,7 +273,6 @@ pub(crate) fn by_plane(shape: Shape, f: impl Fn(usize, usize, &mut [f32]) + Sync
 
 /// Where the test cases of every operation come from.
 const CASES: &[fn() -> Vec<OpCase>] = &[
-    activation::cases,
     augment::cases,
     average::cases,
     avg_pool2d::cases,

@@ -3,7 +3,7 @@
 use super::batch_norm::{lower_scale_shift, pack_pairs, packed_len};
 use super::group_norm::lower_groups;
 use super::{
-    ActivationKind, Backward, GraphBuilder, InputKind, InstanceNorm2dGrad, Lowering, Op, OpCase, Spatial, ValueId,
+    Backward, Function, GraphBuilder, InputKind, InstanceNorm2dGrad, Lowering, Op, OpCase, Spatial, ValueId,
     expect_inputs, expect_per_channel, map_elements, output_shape,
 };
 use crate::error::{Error, Result};
@@ -84,7 +84,7 @@ pub(super) fn lower_normalise(
     cx: &mut Lowering,
     images: usize,
     eps: f32,
-    activation: ActivationKind,
+    activation: Function,
     keep: bool,
 ) -> Result<()> {
     let s = cx.input(0);
@@ -146,7 +146,7 @@ impl Op for InstanceNorm2d {
         if cx.input(0).pixels() >= LARGE_PLANE {
             return lower_groups(cx, cx.input(0).c, self.eps);
         }
-        lower_normalise(cx, 1, self.eps, ActivationKind::None, false)
+        lower_normalise(cx, 1, self.eps, Function::Identity, false)
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {

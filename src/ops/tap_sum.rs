@@ -5,9 +5,7 @@
 //! the *upsampled* image. That cuts the channel mixing by the square of the factor, and the upsampled input never exists.
 
 use super::resize::Axis;
-use super::{
-    ActivationKind, InputKind, Lowering, Op, OpCase, ResizeMode, Spatial, Window, by_plane, expect_per_channel,
-};
+use super::{Function, InputKind, Lowering, Op, OpCase, ResizeMode, Spatial, Window, by_plane, expect_per_channel};
 use crate::error::{Error, Result};
 use crate::kernel::{ConvFamily, KernelKey, Operand, Target, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -34,7 +32,7 @@ pub struct TapSum {
     /// Whether there is a bias.
     pub bias: bool,
     /// Applied at the end.
-    pub activation: ActivationKind,
+    pub activation: Function,
 }
 
 impl TapSum {
@@ -137,7 +135,8 @@ impl Op for TapSum {
             padding: self.padding as u32,
             column_factor: axes.column_factor,
             row_factor: axes.row_factor,
-            slope: self.activation.slope(),
+            alpha: self.activation.arguments()[0],
+            beta: self.activation.arguments()[1],
         };
         let key = |shader| {
             KernelKey::new(shader)
@@ -205,7 +204,8 @@ shader_struct! {
         padding: u32,
         column_factor: f32,
         row_factor: f32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
     }
 }
 
@@ -220,7 +220,7 @@ pub(super) fn cases() -> Vec<OpCase> {
         factor: 2,
         residual: false,
         bias: true,
-        activation: ActivationKind::Relu,
+        activation: Function::Relu,
     };
     let case = |name: &str, op: TapSum, n: usize, h: usize, w: usize| {
         let mut data = vec![Shape::new(n, op.tap_channels(), h, w)];
@@ -250,7 +250,7 @@ pub(super) fn cases() -> Vec<OpCase> {
             4,
             7,
         ),
-        case("no padding", TapSum { padding: 0, activation: ActivationKind::None, ..base.clone() }, 1, 5, 9),
+        case("no padding", TapSum { padding: 0, activation: Function::Identity, ..base.clone() }, 1, 5, 9),
         case("5x5", TapSum { kernel: 5, padding: 2, out_channels: 3, ..base }, 1, 4, 6),
     ]
 }

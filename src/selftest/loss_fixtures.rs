@@ -5,7 +5,7 @@ use super::{CaseFile, Entry, Selftest, Verdict, compare};
 use crate::error::{Error, Result};
 use crate::gpu::PrecisionChoice;
 use crate::graph::{Graph, differentiate};
-use crate::ops::{Activation, ActivationKind, ExportNchw, ImportNchw};
+use crate::ops::{ExportNchw, Function, ImportNchw, Unary};
 use crate::session::Backend;
 use crate::tensor::{Comparison, HostTensor, Shape, TensorDesc};
 use crate::train::{Heads, LossConfig, TargetKind, Targets};
@@ -102,7 +102,7 @@ fn check(backend: &Backend, spec: &Spec, given: &mut Tensors) -> Result<[Compari
     };
     let (mut heads, map) = (Heads::default(), shape.with_c(1));
     let targets = if spec.name == "cgm_bce" {
-        heads.scores = Some(graph.node("cls", Activation { kind: ActivationKind::Sigmoid }, &[x])?);
+        heads.scores = Some(graph.node("cls", Unary { kind: Function::Sigmoid }, &[x])?);
         let target = input(&mut graph, "present", take("present")?, map)?;
         Targets { target, kind: TargetKind::Masks, weight: None }
     } else {

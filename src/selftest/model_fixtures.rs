@@ -133,7 +133,7 @@ impl Fixture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::{Activation, ActivationKind, ImportNchw, MaxPool2d};
+    use crate::ops::{Function, ImportNchw, MaxPool2d, Unary};
     use crate::tensor::{Shape, TensorDesc};
 
     #[test]
@@ -142,8 +142,8 @@ mod tests {
         let input = graph.input("input", TensorDesc::linear(Shape::new(1, 1, 2, 2)));
         let x = graph.node("import", ImportNchw, &[input]).unwrap();
         let a = graph.node("enc.1.pool", MaxPool2d::new(2), &[x]).unwrap();
-        let a = graph.node("enc.1", Activation { kind: ActivationKind::Relu }, &[a]).unwrap();
-        let b = graph.node("enc.10", Activation { kind: ActivationKind::Sigmoid }, &[a]).unwrap();
+        let a = graph.node("enc.1", Unary { kind: Function::Relu }, &[a]).unwrap();
+        let b = graph.node("enc.10", Unary { kind: Function::Sigmoid }, &[a]).unwrap();
         let b = graph.node("logits", ExportNchw, &[b]).unwrap();
         graph.output("logits", b);
         let input = HostTensor::new([1, 1, 2, 2], vec![-4.0, -3.0, -2.0, -1.0]).unwrap();

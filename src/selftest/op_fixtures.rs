@@ -4,9 +4,9 @@ use super::manifest::under;
 use super::{CaseFile, Entry, Selftest, Verdict, compare};
 use crate::error::{Error, Result};
 use crate::ops::{
-    Activation, ActivationKind, AvgPool2d, BatchNorm2d, BatchNorm2dTrain, Concat, Conv2d, ConvTranspose2d, Crop2d,
-    GlobalAvgPool, GlobalMaxPool, InputKind, InstanceNorm2d, MaxPool2d, Op, OpCase, Pad2d, Resize, ResizeMode,
-    ResizeSize, Softmax,
+    AvgPool2d, BatchNorm2d, BatchNorm2dTrain, Concat, Conv2d, ConvTranspose2d, Crop2d, Function, GlobalAvgPool,
+    GlobalMaxPool, InputKind, InstanceNorm2d, MaxPool2d, Op, OpCase, Pad2d, Resize, ResizeMode, ResizeSize, Softmax,
+    Unary,
 };
 use crate::plan::Plan;
 use crate::session::{Backend, Session};
@@ -236,7 +236,6 @@ fn build(
                 groups: 1,
                 output_padding: a.pair("output_padding")?.unwrap_or([0, 0]),
                 bias,
-                activation: ActivationKind::None,
             })
         }
         "max_pool" => {
@@ -263,7 +262,7 @@ fn build(
         }),
         "batch_norm_train" => {
             parameters(&["gamma", "beta"])?;
-            Arc::new(BatchNorm2dTrain { eps: 1e-5, activation: ActivationKind::None })
+            Arc::new(BatchNorm2dTrain { eps: 1e-5, activation: Function::Identity })
         }
         "batch_norm_eval" => {
             parameters(&["gamma", "beta", "mean", "var"])?;
@@ -273,11 +272,11 @@ fn build(
             parameters(&["gamma", "beta"])?;
             Arc::new(InstanceNorm2d { eps: 1e-5, affine: true })
         }
-        "relu" => Arc::new(Activation { kind: ActivationKind::Relu }),
+        "relu" => Arc::new(Unary { kind: Function::Relu }),
         "leaky_relu" => {
-            Arc::new(Activation { kind: ActivationKind::LeakyRelu(a.required(Args::number, "slope")? as f32) })
+            Arc::new(Unary { kind: Function::LeakyRelu { slope: a.required(Args::number, "slope")? as f32 } })
         }
-        "sigmoid" => Arc::new(Activation { kind: ActivationKind::Sigmoid }),
+        "sigmoid" => Arc::new(Unary { kind: Function::Sigmoid }),
         "softmax" => Arc::new(Softmax),
         "pad" => {
             let [left, right, top, bottom] = a.required(Args::integers, "pad")?;

@@ -19,7 +19,7 @@ use crate::gpu::Gpu;
 use crate::gpu::block_on;
 use crate::graph::{Graph, Node};
 use crate::kernel::{ConvClass, ConvFamily, Target, Tuning};
-use crate::ops::{Conv2d, InputKind, OpCase, Source};
+use crate::ops::{FusedConv2d, InputKind, OpCase, Source};
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::tensor::{Comparison, HostTensor, Shape, TensorDesc};
@@ -64,36 +64,36 @@ pub struct Measurement {
 fn convolutions(graph: &Graph) -> Result<BTreeMap<ConvClass, (Vec<String>, OpCase)>> {
     let mut classes: BTreeMap<ConvClass, (Vec<String>, OpCase)> = BTreeMap::new();
     for node in graph.nodes() {
-        let Some(op) = node.op.as_op::<Conv2d>().filter(|op| op.groups == 1) else { continue };
+        let Some(op) = FusedConv2d::of(&*node.op).filter(|op| op.conv.groups == 1) else { continue };
         let (inputs, outputs) = (graph.descs(&node.inputs), graph.descs(&node.outputs));
         let entry = classes.entry(op.class(&inputs, outputs[0].shape));
-        entry.or_insert_with(|| (Vec::new(), case(node, op, &inputs))).0.push(node.label.clone());
+        entry.or_insert_with(|| (Vec::new(), case(node, &op, &inputs))).0.push(node.label.clone());
     }
     Ok(classes)
 }
 
-fn case(node: &Node, op: &Conv2d, inputs: &[TensorDesc]) -> OpCase {
+fn case(node: &Node, op: &FusedConv2d, inputs: &[TensorDesc]) -> OpCase {
     let kind = |i: usize| if i < op.sources.len() { InputKind::Data } else { InputKind::Parameter };
     let inputs = inputs.iter().enumerate().map(|(i, &d)| (d, kind(i))).collect();
     OpCase { name: node.label.clone(), op: node.op.clone(), inputs }
 }
 
 /// The same convolution on fewer pixels.
-fn small(op: &Conv2d, case: &OpCase) -> OpCase {
+fn small(op: &FusedConv2d, case: &OpCase) -> OpCase {
     // Sources are not cropped; upsampling stays.
     let sources: Vec<Source> = op.sources.iter().map(|s| Source { top: 0, left: 0, ..*s }).collect();
     let factor = |s: &Source| s.upsample.map_or(1, |e| e.1.max(1));
-    let op = Conv2d { sources, region: None, ..op.clone() };
     let step = op.sources.iter().map(factor).max().unwrap_or(1);
     let weight = case.inputs[op.weight_input()].0.shape;
     let pixels = CHECK_MACS / weight.len().max(1);
     // Not a multiple of any tile, so that edges are checked too, and larger than the kernel's reach.
-    let reach = |axis: usize| op.dilation[axis] * (op.kernel[axis] - 1);
+    let reach = |axis: usize| op.conv.dilation[axis] * (op.conv.kernel[axis] - 1);
     let [h, w] = [0, 1].map(|axis| (pixels.isqrt().clamp(5, 37) + axis + reach(axis)).next_multiple_of(step));
     let mut inputs = case.inputs.clone();
     for ((desc, _), source) in inputs.iter_mut().zip(&op.sources) {
         *desc = TensorDesc::blocked(Shape::new(1, desc.shape.c, h / factor(source), w / factor(source)));
     }
+    let op = FusedConv2d { sources, region: None, ..op.clone() };
     OpCase { name: format!("{} on {h}x{w} pixels", case.name), op: Arc::new(op), inputs }
 }
 
@@ -185,10 +185,10 @@ async fn measure(
     case: &OpCase,
     check: impl AsyncFn(&Target, &OpCase) -> Result<Comparison>,
 ) -> Result<Measurement> {
-    let op = case.op.as_op::<Conv2d>().ok_or_else(|| Error::op(&case.name, "is not a convolution"))?;
+    let op = FusedConv2d::of(&*case.op).ok_or_else(|| Error::op(&case.name, "is not a convolution"))?;
     let usual = gpu.target().clone().with_tuning(None);
     let usual = lowered(&usual, case)?.choice.and_then(|c| c.0.parse().ok()).unwrap_or(ConvFamily::Plain);
-    let small = small(op, case);
+    let small = small(&op, case);
     let inputs = case.inputs()?;
     let mut families = Vec::new();
     let mut outcomes: Vec<Outcome> = Vec::new();
@@ -249,6 +249,7 @@ pub fn choices(measured: &[Measurement]) -> Tuning {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::Conv2d;
     use crate::testing::gpu_or_skip;
 
     #[test]
@@ -256,7 +257,7 @@ mod tests {
         let Some(gpu) = gpu_or_skip() else { return };
         let case = OpCase::new("conv", Conv2d::new(16, 3, 1), &[Shape::new(1, 16, 12, 12)])
             .parameter(&[16, 16, 3, 3], InputKind::Parameter);
-        let op = case.op.as_op::<Conv2d>().unwrap();
+        let op = FusedConv2d::of(&*case.op).unwrap();
         let descs: Vec<TensorDesc> = case.inputs.iter().map(|i| i.0).collect();
         let class = op.class(&descs, Shape::new(1, 16, 12, 12));
         // A check that rejects every family but one, in three ways.

@@ -8,7 +8,7 @@ use crate::gpu::Gpu;
 use crate::gpu::block_on;
 use crate::graph::Graph;
 use crate::kernel::{Target, TensorStorage, Tuning};
-use crate::ops::Conv2d;
+use crate::ops::FusedConv2d;
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::tensor::Precision;
@@ -74,8 +74,8 @@ pub async fn tune_storage_async(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Re
 
 async fn first_fault(gpu: &Gpu, target: &Target, graph: &Graph) -> Result<Option<String>> {
     for (_, case) in convolutions(graph)?.into_values() {
-        let op = case.op.as_op::<Conv2d>().ok_or_else(|| Error::op(&case.name, "is not a convolution"))?;
-        let small = small(op, &case);
+        let op = FusedConv2d::of(&*case.op).ok_or_else(|| Error::op(&case.name, "is not a convolution"))?;
+        let small = small(&op, &case);
         let compared = check_case_with_async(gpu, target, &small).await;
         if let Some(why) = fault(target, &small, compared) {
             return Ok(Some(format!("{}: {why}", case.name)));

@@ -255,6 +255,31 @@ fn operators_are_parenthesised_as_the_grammar_wants() {
     }
 }
 
+/// The first float in a WGSL text that is larger than any of 32 bits, as decimals go: browsers refuse it.
+fn too_large(text: &str) -> Option<&str> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '_'));
+    let number = |word: &&str| word.strip_suffix('f').and_then(|n| n.parse::<f64>().ok());
+    words.into_iter().find(|w| number(w).is_some_and(|n| n > f64::from(f32::MAX)))
+}
+
+/// In a browser wgpu hands over what naga writes, which is not what we wrote.
+#[test]
+fn browsers_get_floats_that_they_can_read() {
+    assert_eq!(
+        too_large("x = 340282350000000000000000000000000000000f;"),
+        Some("340282350000000000000000000000000000000f")
+    );
+    assert_eq!(too_large("x = 3.5f + 340282330000000000000000000000000000000f * 0xff7fffffu"), None);
+    let variants: BTreeMap<KernelKey, String> = dispatches().into_iter().map(|(c, d)| (d.kernel, c)).collect();
+    for (key, case) in variants {
+        let module = parse(&key).unwrap_or_else(|e| panic!("{case}: {e}")).module;
+        let flags = naga::valid::ValidationFlags::all();
+        let info = naga::valid::Validator::new(flags, naga::valid::Capabilities::all()).validate(&module).unwrap();
+        let text = naga::back::wgsl::write_string(&module, &info, naga::back::wgsl::WriterFlags::empty());
+        assert_eq!(too_large(&text.unwrap_or_else(|e| panic!("{case} {key}: {e}"))), None, "{case} {key}");
+    }
+}
+
 #[test]
 fn every_variant_on_images_becomes_spirv_and_binds_what_the_ops_bind() {
     let variants: BTreeMap<KernelKey, (String, Dispatch)> =

@@ -2,7 +2,7 @@
 
 use unet_wgpu::low_level::gpu::Gpu;
 use unet_wgpu::low_level::graph::Graph;
-use unet_wgpu::low_level::ops::{Activation, ActivationKind, ExportNchw, ImportNchw};
+use unet_wgpu::low_level::ops::{ExportNchw, Function, ImportNchw, Unary};
 use unet_wgpu::low_level::plan::Plan;
 use unet_wgpu::low_level::session::Session;
 use unet_wgpu::low_level::tensor::{HostTensor, Shape, TensorDesc};
@@ -18,7 +18,7 @@ fn session(gpu: &Gpu) -> Session {
     let mut graph = Graph::new();
     let x = graph.input("x", TensorDesc::linear(SHAPE));
     let y = graph.node("import", ImportNchw, &[x]).unwrap();
-    let y = graph.node("relu", Activation { kind: ActivationKind::Relu }, &[y]).unwrap();
+    let y = graph.node("relu", Unary { kind: Function::Relu }, &[y]).unwrap();
     let y = graph.node("export", ExportNchw, &[y]).unwrap();
     graph.output("y", y);
     let none = |name: &str, _: &[usize]| -> unet_wgpu::Result<HostTensor> { panic!("{name}: there is no parameter") };

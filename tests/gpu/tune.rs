@@ -4,7 +4,7 @@ use unet_wgpu::low_level::graph::Graph;
 use unet_wgpu::low_level::graph::rewrite;
 use unet_wgpu::low_level::kernel::{ConvFamily, TEXTURES, Target, TensorStorage};
 use unet_wgpu::low_level::model::{INPUT, parse, whole_graph};
-use unet_wgpu::low_level::ops::Conv2d;
+use unet_wgpu::low_level::ops::FusedConv2d;
 use unet_wgpu::low_level::plan::Plan;
 use unet_wgpu::low_level::session::Session;
 use unet_wgpu::low_level::tensor::Shape;
@@ -29,7 +29,7 @@ fn choices_are_kept_and_respected() {
     })
     .unwrap();
     assert_eq!(calls.last(), Some(&(measured.len(), measured.len())));
-    let convolutions = graph.nodes().iter().filter(|n| n.op.as_op::<Conv2d>().is_some()).count();
+    let convolutions = graph.nodes().iter().filter(|n| FusedConv2d::of(&*n.op).is_some()).count();
     assert_eq!(measured.iter().map(|m| m.layers.len()).sum::<usize>(), convolutions);
     for m in &measured {
         assert!(m.candidates.len() >= 2, "{m:?}");

@@ -4,7 +4,7 @@
 use crate::error::Result;
 use crate::graph::{Derived, Graph, Node, Rebuild, ValueId};
 use crate::kernel::{ResizeCosts, Target};
-use crate::ops::{ActivationKind, Conv2d, Resize, ResizeSize, Source, TapSum};
+use crate::ops::{Conv2d, Function, FusedConv2d, Resize, ResizeSize, Source, TapSum};
 use crate::tensor::{HostTensor, LANES};
 use std::sync::Arc;
 
@@ -23,11 +23,11 @@ struct Upsampled {
 pub fn rewrite(graph: &Graph, target: &Target) -> Result<Graph> {
     let costs = target.preset().resize;
     graph.rebuild(|cx, node| {
-        let Some(conv) = node.op.as_op::<Conv2d>() else { return Ok(None) };
-        let k = conv.sources.len();
+        let Some(fused) = FusedConv2d::of(&*node.op) else { return Ok(None) };
+        let (conv, k) = (&fused.conv, fused.sources.len());
         let [kernel, kw] = conv.kernel;
         let uniform = conv.padding.iter().all(|&p| p == conv.padding[0]);
-        let whole = conv.sources.iter().all(|s| *s == Source::WHOLE);
+        let whole = fused.sources.iter().all(|s| *s == Source::WHOLE);
         if kernel != kw
             || kernel == 1
             || conv.stride != [1; 2]
@@ -43,7 +43,7 @@ pub fn rewrite(graph: &Graph, target: &Target) -> Result<Graph> {
         if upsampled.is_empty() {
             return Ok(None);
         }
-        mix_before_upsampling(cx, node, conv, &upsampled).map(|y| Some(vec![y]))
+        mix_before_upsampling(cx, node, &fused, &upsampled).map(|y| Some(vec![y]))
     })
 }
 
@@ -82,8 +82,13 @@ fn pays(costs: &ResizeCosts, kernel: usize, channels: usize, out_channels: usize
     mixed_first < plain
 }
 
-fn mix_before_upsampling(cx: &mut Rebuild<'_>, node: &Node, conv: &Conv2d, upsampled: &[Upsampled]) -> Result<ValueId> {
-    let k = conv.sources.len();
+fn mix_before_upsampling(
+    cx: &mut Rebuild<'_>,
+    node: &Node,
+    fused: &FusedConv2d,
+    upsampled: &[Upsampled],
+) -> Result<ValueId> {
+    let (conv, k) = (&fused.conv, fused.sources.len());
     let old = cx.old;
     let plain: Vec<usize> = (0..k).filter(|s| upsampled.iter().all(|e| e.source != *s)).collect();
     let channels: Vec<usize> = node.inputs[..k].iter().map(|&v| old.shape(v).c).collect();
@@ -104,11 +109,11 @@ fn mix_before_upsampling(cx: &mut Rebuild<'_>, node: &Node, conv: &Conv2d, upsam
         let mut inputs = cx.map_all(&values)?;
         inputs.push(part);
         inputs.extend(bias);
-        let op = Conv2d {
+        let op = FusedConv2d {
             sources: vec![Source::WHOLE; plain.len()],
             region: Some([size.h, size.w]),
-            activation: ActivationKind::None,
-            ..conv.clone()
+            activation: Function::Identity,
+            ..fused.clone()
         };
         sum = Some(cx.new.node(format!("{}.plain", node.label), op, &inputs)?);
     }
@@ -123,7 +128,7 @@ fn mix_before_upsampling(cx: &mut Rebuild<'_>, node: &Node, conv: &Conv2d, upsam
             residual: sum.is_some(),
             // The convolution over the plain sources has added it already.
             bias: conv.bias && sum.is_none(),
-            activation: if last { conv.activation } else { ActivationKind::None },
+            activation: if last { fused.activation } else { Function::Identity },
         };
         let (first, count, out) = (first_channel(e.source), channels[e.source], conv.out_channels);
         let dims = [op.tap_channels(), count, 1, 1];

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Derived, Graph, Node, ParamSource, Parameter, Rebuild, ValueId, ValueKind};
-use crate::ops::{ActivationKind, BatchNorm2d, Conv2d, ConvTranspose2d, Op};
+use crate::ops::{BatchNorm2d, Conv2d, ConvTranspose2d, Op};
 use crate::tensor::HostTensor;
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
         let x = node.inputs[0];
         let Some(conv) = cx.old.producer(x).filter(|_| uses[x.index()] == 1) else { return Ok(None) };
         let parameters = [1, 2, 3, 4].map(|i| node.inputs[i]);
-        if let Some(op) = conv.op.as_op::<Conv2d>().filter(|op| op.activation == ActivationKind::None) {
+        if let Some(op) = conv.op.as_op::<Conv2d>() {
             let folded = Conv2d { bias: true, ..op.clone() };
-            return fold(cx, conv, bn.clone(), parameters, op.weight_input(), op.bias, 0, Arc::new(folded)).map(Some);
+            return fold(cx, conv, bn.clone(), parameters, 1, op.bias, 0, Arc::new(folded)).map(Some);
         }
         let transposed = conv.op.as_op::<ConvTranspose2d>();
         // Of groups, the weight's axis of output channels counts those of one group.
-        if let Some(op) = transposed.filter(|op| op.activation == ActivationKind::None && op.groups == 1) {
+        if let Some(op) = transposed.filter(|op| op.groups == 1) {
             let folded = ConvTranspose2d { bias: true, ..op.clone() };
             return fold(cx, conv, bn.clone(), parameters, 1, op.bias, 1, Arc::new(folded)).map(Some);
         }

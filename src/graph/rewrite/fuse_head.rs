@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Graph, Node, ValueId};
-use crate::ops::{Conv2d, ExportNchw, Head2d, HeadOutput, MaskOut, Softmax, Source};
+use crate::ops::{Conv2d, ExportNchw, FusedConv2d, Head2d, HeadOutput, MaskOut, Softmax};
 
 /// `export(conv(x))`, `mask(softmax(conv(x)))` and the like, where the values between have no other reader.
 pub fn rewrite(graph: &Graph) -> Result<Graph> {
@@ -21,19 +21,20 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
         let Some(before) = only(node.inputs[0]) else { return Ok(None) };
         let softmax = before.op.as_op::<Softmax>().is_some();
         let convolution: Option<&Node> = if softmax { only(before.inputs[0]) } else { Some(before) };
-        let Some((node_of, conv)) = convolution.and_then(|n| Some((n, n.op.as_op::<Conv2d>()?))) else {
+        let Some((node_of, conv)) = convolution.and_then(|n| Some((n, FusedConv2d::of(&*n.op)?))) else {
             return Ok(None);
         };
-        let plain = Conv2d::new(conv.out_channels, 1, 0).with_bias(conv.bias).with_activation(conv.activation);
+        let FusedConv2d { conv: Conv2d { out_channels, bias, .. }, activation, .. } = conv;
+        let plain = Conv2d::new(out_channels, 1, 0).with_bias(bias).with_activation(activation);
         let region = conv.region.is_none_or(|[h, w]| {
             let s = old.shape(node_of.inputs[0]);
             (s.h, s.w) == (h, w)
         });
-        let same = Conv2d { region: conv.region, ..plain } == *conv && conv.sources == [Source::WHOLE];
-        if !same || !region || conv.out_channels > Head2d::MAX_CLASSES {
+        let same = FusedConv2d { region: conv.region, ..plain } == conv;
+        if !same || !region || out_channels > Head2d::MAX_CLASSES {
             return Ok(None);
         }
-        let op = Head2d { classes: conv.out_channels, bias: conv.bias, activation: conv.activation, softmax, output };
+        let op = Head2d { classes: out_channels, bias, activation, softmax, output };
         let inputs = cx.map_all(&node_of.inputs)?;
         Ok(Some(vec![cx.new.node(node_of.label.clone(), op, &inputs)?]))
     })

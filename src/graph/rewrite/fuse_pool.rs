@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Graph, Node, ValueId};
-use crate::ops::{Conv2d, MaxPool2d};
+use crate::ops::{FusedConv2d, MaxPool2d};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
         if let Some(&z) = pools(node).and_then(|x| pooled_values.get(&x)) {
             return Ok(Some(vec![z]));
         }
-        let Some(conv) = node.op.as_op::<Conv2d>() else { return Ok(None) };
+        let Some(conv) = FusedConv2d::of(&*node.op) else { return Ok(None) };
         let y = node.outputs[0];
         if conv.pool || !pooled.contains(&y) {
             return Ok(None);
         }
         let inputs = cx.map_all(&node.inputs)?;
-        let op = Conv2d { pool: true, ..conv.clone() };
+        let op = FusedConv2d { pool: true, ..conv };
         let outputs = cx.new.node_shared(node.label.clone(), Arc::new(op), &inputs)?;
         pooled_values.insert(y, outputs[1]);
         Ok(Some(outputs))

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::ops::{Conv2d, Resize, ResizeSize, Source};
+use crate::ops::{FusedConv2d, Resize, ResizeSize, Source};
 use std::sync::Arc;
 
 /// `conv(.., resize(x), ..)` for 3x3 convolutions and a factor of 2, where `resize(x)` has no other reader. The input
@@ -11,12 +11,13 @@ use std::sync::Arc;
 pub fn rewrite(graph: &Graph) -> Result<Graph> {
     let uses = graph.uses();
     graph.rebuild(|cx, node| {
-        let Some(conv) = node.op.as_op::<Conv2d>() else { return Ok(None) };
+        let Some(fused) = FusedConv2d::of(&*node.op) else { return Ok(None) };
+        let conv = &fused.conv;
         let plain = conv.kernel == [3; 2] && conv.stride == [1; 2] && conv.dilation == [1; 2] && conv.groups == 1;
         if !plain || conv.padding.iter().any(|&p| p > 1) {
             return Ok(None);
         }
-        let (mut op, mut inputs) = (conv.clone(), node.inputs.clone());
+        let (mut op, mut inputs) = (fused.clone(), node.inputs.clone());
         for (source, input) in op.sources.iter_mut().zip(&mut inputs).filter(|s| *s.0 == Source::WHOLE) {
             let Some(producer) = cx.old.producer(*input) else { continue };
             let Some(Resize { mode, size: ResizeSize::Scale(2) }) = producer.op.as_op::<Resize>() else { continue };
@@ -29,7 +30,7 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
             return Ok(None);
         }
         let size = cx.old.shape(node.inputs[0]);
-        op.region = Some(conv.region.unwrap_or([size.h, size.w]));
+        op.region = Some(fused.region.unwrap_or([size.h, size.w]));
         let inputs = cx.map_all(&inputs)?;
         cx.new.node_shared(node.label.clone(), Arc::new(op), &inputs).map(Some)
     })

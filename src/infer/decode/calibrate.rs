@@ -24,15 +24,9 @@ const GEO_KEYS: u16 = 34735;
 const GEO_DOUBLES: u16 = 34736;
 const GEO_ASCII: u16 = 34737;
 
-<<<<<<< HEAD
-/// What the file says of a page and level of it, both counted from 0. Nothing where it says nothing. A `known` size of a
-/// pixel of level 0, micrometres, stands in place of the file's. `upright` is of the image that its orientation tag turns.
-pub(in crate::low_level::infer) fn calibration(
-=======
 /// Calibration of a page and level (both counted from 0), empty if the file has none. A `known` pixel size of level 0,
 /// in micrometres, replaces the file's. `upright`: for the image with its orientation tag applied.
 pub(in crate::low_level::infer) fn calibration(
->>>>>>> main
     input: &Input,
     [page, level]: [usize; 2],
     known: Option<[f64; 2]>,

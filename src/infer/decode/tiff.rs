@@ -43,15 +43,9 @@ pub(super) use self::integers::{RawIntegers, raw_floats, raw_integers};
 pub(super) use self::meaning::Meaning;
 pub(super) use self::stack::images_inside;
 
-<<<<<<< HEAD
-/// More channels than this are refused.
-pub(in crate::low_level::infer) const MAX_CHANNELS: usize = 64;
-/// Uncompressed strips of more bytes than this are read by rows.
-=======
 /// Images with more channels are refused.
 pub(in crate::low_level::infer) const MAX_CHANNELS: usize = 64;
 /// Larger uncompressed strips, in bytes, are read by rows.
->>>>>>> main
 const RAW_STRIP: usize = 4 << 20;
 /// Default size of the cache of decoded chunks, in bytes.
 const CACHE: u64 = 64 << 20;

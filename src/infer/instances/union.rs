@@ -47,13 +47,8 @@ struct Holes {
 
 /// Result of [`Union::finish`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-<<<<<<< HEAD
-pub(in crate::low_level::infer) struct Numbered {
-    /// Number of the instance that a provisional label belongs to; 0 for none.
-=======
 pub(in crate::low_level::infer) struct Numbered {
     /// Instance number by provisional label; 0 for none.
->>>>>>> main
     pub number: Vec<u32>,
     /// Class by instance number; entry 0 is unused.
     pub class: Vec<u32>,

@@ -36,13 +36,8 @@ fn doubles(tag: u16, values: &[f64]) -> TiffTag {
     TiffTag { tag, kind: 12, count: values.len() as u64, bytes }
 }
 
-<<<<<<< HEAD
-/// The tags of a result with `pages` pages.
-pub(in crate::low_level::infer) fn tags(calibration: &Calibration, pages: usize) -> Vec<TiffTag> {
-=======
 /// Calibration tags of a result with `pages` pages.
 pub(in crate::low_level::infer) fn tags(calibration: &Calibration, pages: usize) -> Vec<TiffTag> {
->>>>>>> main
     let mut tags = Vec::new();
     let mut resolution = calibration.resolution;
     match &calibration.pixel {

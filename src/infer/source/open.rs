@@ -36,13 +36,8 @@ pub fn open_image(input: impl Into<Input>, options: &OpenOptions) -> Result<Box<
     selected(Box::new(JoinChannels::new(pages).map_err(about)?), options).map_err(about)
 }
 
-<<<<<<< HEAD
-/// A source as it is stored, turned and with the channels that are asked for.
-pub(in crate::low_level::infer) fn arranged(
-=======
 /// Applies the orientation to a source as stored, and selects the requested channels.
 pub(in crate::low_level::infer) fn arranged(
->>>>>>> main
     source: Box<dyn ImageSource>,
     orientation: Orientation,
     options: &OpenOptions,

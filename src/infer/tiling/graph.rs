@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::model::{Built, Model};
-use crate::ops::{Concat, ExportNchw, ImageIn, ImageInfo, MaskOut, MaskRule, Unary, UnaryKind};
+use crate::ops::{Concat, ExportNchw, Function, ImageIn, ImageInfo, MaskOut, MaskRule, Unary};
 use crate::tensor::{Shape, TensorDesc};
 
 pub(in crate::low_level::infer) const WINDOW: &str = "window";
@@ -68,7 +68,7 @@ pub(in crate::low_level::infer) fn tile_graph(
     let x = graph.node("image", ImageIn { height: h, width: w }, &[window, info])?;
     let mut built = model.architecture.build(&mut graph, x)?;
     if planes == 2 && graph.shape(built.probability).c == 1 {
-        let complement = Unary { kind: UnaryKind::HardSigmoid { alpha: -1.0, beta: 1.0 } };
+        let complement = Unary { kind: Function::HardSigmoid { alpha: -1.0, beta: 1.0 } };
         let background = graph.node("background", complement, &[built.probability])?;
         let both = graph.node("class planes", Concat, &[background, built.probability])?;
         (built.probability, built.decision, built.rule) = (both, both, MaskRule::Argmax);

@@ -100,7 +100,7 @@ fn stores(t: &mut Text, rows: u32, ocs: u32) {
         for r in 0..rows {
             let v: Vec<String> = (0..4).map(|k| format!("a{}_{r}", b * 4 + k)).collect();
             t.line(format!("if (oy + {r}u < p.oh) {{"));
-            t.line(format!("y[at + {r}u * p.y.row] = stored(activate(vec4<f32>({}), p.slope));", v.join(", ")));
+            t.line(format!("y[at + {r}u * p.y.row] = stored(activate(vec4<f32>({}), p.alpha, p.beta));", v.join(", ")));
             t.line("}");
         }
         t.line("}");

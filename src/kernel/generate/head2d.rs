@@ -34,7 +34,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     for j in 0..pixels {
         t.line(format!("if (left + {j}u < p.w) {{"));
         for k in 0..classes {
-            t.line(format!("let v{k} = activate(vec4<f32>(a{k}_{j}), p.slope).x;"));
+            t.line(format!("let v{k} = activate(vec4<f32>(a{k}_{j}), p.alpha, p.beta).x;"));
         }
         let v = if has("SOFTMAX") { softmax(&mut t, classes) } else { "v" };
         if has("MASK") {

@@ -13,12 +13,15 @@ mod weight_grad;
 mod window;
 mod winograd;
 
-use super::KernelKey;
+use super::{KernelKey, function};
 use std::fmt::Write;
 
 /// The text for `#generate name` in a kernel of this key, or what is wrong.
 pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
+    let activation = || key.value("ACTIVATION").ok_or("ACTIVATION is missing");
     match name {
+        "activation" => function::activate(activation()?),
+        "activation_slope" => function::activation_slope(activation()?),
         "direct" => direct::body(key),
         "gemm" => gemm::core(key),
         "multiply_adds" => Ok(multiply_adds()),

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::graph::{DropoutAt, Graph, ValueId};
 use crate::model::blocks::sigmoid;
 use crate::model::{self, Architecture, Built, DefaultLoss, SizeRule};
-use crate::ops::{Binary, BinaryKind, Concat, Fill, ImportNchw, MaskRule, Rearrange, Softmax, Unary, UnaryKind};
+use crate::ops::{Binary, BinaryKind, Concat, Fill, Function, ImportNchw, MaskRule, Rearrange, Softmax, Unary};
 use crate::tensor::Shape;
 use serde_json::Value;
 use std::sync::Arc;
@@ -98,7 +98,7 @@ impl Packaged {
                 }
                 Post::Clip(low, high) => {
                     let [min, max] = [*low as f32, *high as f32];
-                    value = g.node(label(i, "clip"), Unary { kind: UnaryKind::Clip { min, max } }, &[value])?;
+                    value = g.node(label(i, "clip"), Unary { kind: Function::Clip { min, max } }, &[value])?;
                     rule = rule.filter(|r| !matches!(*r, MaskRule::Threshold(t) if t < min || t >= max));
                 }
                 Post::Binarize(threshold) => {

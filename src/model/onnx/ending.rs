@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::graph::{Derived, Graph, ValueId};
 use crate::model::blocks::sigmoid;
 use crate::model::dialect::{Origin, Setting};
-use crate::ops::{Binary, BinaryKind, Concat, MaskRule, Softmax, Unary, UnaryKind};
+use crate::ops::{Binary, BinaryKind, Concat, Function, MaskRule, Softmax, Unary};
 use crate::tensor::HostTensor;
 use serde::Deserialize;
 use serde_json::json;
@@ -172,7 +172,7 @@ impl Decision {
             Ending::Sigmoid => sigmoid(graph, label, value)?,
             Ending::Softmax => graph.node(label, Softmax, &[value])?,
             Ending::AfterLogSigmoid | Ending::AfterLogSoftmax => {
-                graph.node(label, Unary { kind: UnaryKind::Exp }, &[value])?
+                graph.node(label, Unary { kind: Function::Exp }, &[value])?
             }
             Ending::ClassIds => {
                 let mut planes = Vec::new();
@@ -189,7 +189,7 @@ impl Decision {
             p = graph.node(label, Binary { kind: BinaryKind::Mul }, &[p, factor])?;
         }
         if self.clip {
-            p = graph.node(label, Unary { kind: UnaryKind::Clip { min: 0.0, max: 1.0 } }, &[p])?;
+            p = graph.node(label, Unary { kind: Function::Clip { min: 0.0, max: 1.0 } }, &[p])?;
         }
         let argmax = self.ending.competes() && channels > 1;
         Ok((p, if argmax { MaskRule::Argmax } else { MaskRule::Threshold(0.5) }))

@@ -137,6 +137,9 @@ fn value(name: &str, shape: Shape, output: bool) -> ValueInfo {
 mod tests {
     use super::*;
     use crate::model::{Padding, UNet, UNet3Plus, UNetPlusPlus, Up};
+    use crate::ops::{ExportNchw, Function, ImportNchw, Unary};
+    use crate::tensor::TensorDesc;
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     fn model(network: impl Architecture + 'static) -> Model {
@@ -174,6 +177,47 @@ mod tests {
             let back = Model::new("back", read_back(&path).unwrap()).unwrap();
             assert_eq!((back.architecture.config(), back.weights()), (m.architecture.config(), m.weights()));
             assert_eq!(back.metadata.normalisation, m.metadata.normalisation);
+        }
+    }
+
+    /// The file and the graph of one function.
+    fn of_function(kind: Function, shape: Shape) -> (Vec<u8>, Graph) {
+        let mut graph = Graph::new();
+        let x = graph.input(INPUT, TensorDesc::linear(shape));
+        let x = graph.node("import", ImportNchw, &[x]).unwrap();
+        let y = graph.node("f", Unary { kind }, &[x]).unwrap();
+        let y = graph.node("export", ExportNchw, &[y]).unwrap();
+        graph.output("y", y);
+        let mut emitter = Emitter::new(&graph);
+        emitter.emit().unwrap();
+        let (node, initializer) = emitter.finish();
+        let (input, output) = (vec![value(INPUT, shape, false)], vec![value("y", shape, true)]);
+        let file = ModelProto {
+            ir_version: IR_VERSION,
+            graph: Some(GraphProto { node, initializer, input, output, ..GraphProto::default() }),
+            opset_import: vec![OperatorSetId { domain: String::new(), version: OPSET }],
+            ..ModelProto::default()
+        };
+        (file.encode_to_vec(), graph)
+    }
+
+    #[test]
+    fn every_function_is_written_as_what_it_is() {
+        let shape = Shape::new(1, 3, 8, 8);
+        for &kind in Function::ALL {
+            let (bytes, graph) = of_function(kind, shape);
+            let options = crate::model::onnx::OnnxOptions::default();
+            let (network, _, weights) = crate::model::onnx::parse(&bytes, Path::new("f.onnx"), &options).unwrap();
+            let back = whole_graph(&network, 1, shape.h, shape.w).unwrap();
+            let low = if kind.apply(-1.0).is_finite() && kind.apply(0.0).is_finite() { -3.0 } else { 0.05 };
+            let x = (0..shape.len()).map(|i| low + 0.031 * i as f32).collect();
+            let inputs = BTreeMap::from([(INPUT.to_string(), HostTensor::new(shape.dims(), x).unwrap())]);
+            let run = |graph: &Graph| {
+                let stored = |name: &str, dims: &[usize]| weights.require(name, dims).cloned();
+                let outputs = graph.run_reference(&inputs, stored, |_, _| Ok(())).unwrap();
+                outputs.into_values().next().unwrap()
+            };
+            assert!(run(&back).compare(&run(&graph)).unwrap().within(1e-6), "{kind:?}");
         }
     }
 

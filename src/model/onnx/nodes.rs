@@ -3,9 +3,10 @@
 use super::proto::{AttributeProto, AttributeType, DataType, NodeProto, TensorProto};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId};
+use crate::kernel::{Onnx, Term};
 use crate::ops::{
-    Activation, ActivationKind, ArgmaxGate, Average, BatchNorm2d, Concat, Conv2d, ConvTranspose2d, Crop2d, ExportNchw,
-    GlobalAvgPool, GlobalMaxPool, ImportNchw, MaxPool2d, Pad2d, Resize, ResizeMode, ResizeSize, ScaleByGate, Softmax,
+    ArgmaxGate, Average, BatchNorm2d, Concat, Conv2d, ConvTranspose2d, Crop2d, ExportNchw, Function, GlobalAvgPool,
+    GlobalMaxPool, ImportNchw, MaxPool2d, Pad2d, Resize, ResizeMode, ResizeSize, ScaleByGate, Softmax, Unary,
 };
 use crate::tensor::HostTensor;
 use std::collections::{HashMap, HashSet};
@@ -133,6 +134,15 @@ impl<'a> Emitter<'a> {
         name
     }
 
+    /// A number without dimensions.
+    fn number(&mut self, label: &str, v: f32) -> String {
+        let name = self.constant(label, DataType::Float, 1, v.to_le_bytes().to_vec());
+        if let Some(constant) = self.constants.last_mut() {
+            constant.dims.clear();
+        }
+        name
+    }
+
     fn integers(&mut self, label: &str, values: &[i64]) -> String {
         let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.constant(label, DataType::Int64, values.len(), raw)
@@ -147,7 +157,7 @@ impl<'a> Emitter<'a> {
             return Ok(x.to_string());
         }
         if let Some(op) = op.as_op::<Conv2d>() {
-            return self.conv(label, op, &all);
+            return Ok(self.conv(label, op, &all));
         }
         if let Some(op) = op.as_op::<ConvTranspose2d>() {
             let attributes = vec![
@@ -158,13 +168,12 @@ impl<'a> Emitter<'a> {
                 int("group", op.groups as i64),
                 ints("output_padding", &pair(op.output_padding)),
             ];
-            let y = self.add("ConvTranspose", &all, label, attributes);
-            return Ok(self.activate(label, y, op.activation));
+            return Ok(self.add("ConvTranspose", &all, label, attributes));
         }
         if let Some(op) = op.as_op::<BatchNorm2d>() {
             return Ok(self.add("BatchNormalization", &all, label, vec![float("epsilon", op.eps)]));
         }
-        if let Some(op) = op.as_op::<Activation>() {
+        if let Some(op) = op.as_op::<Unary>() {
             return Ok(self.activate(label, x.to_string(), op.kind));
         }
         if let Some(op) = op.as_op::<MaxPool2d>() {
@@ -208,10 +217,7 @@ impl<'a> Emitter<'a> {
         Ok(self.add(name, &all, label, attributes))
     }
 
-    fn conv(&mut self, label: &str, op: &Conv2d, inputs: &[&str]) -> Result<String> {
-        if op.pool || op.region.is_some() || op.weight_input() != 1 {
-            return Err(Error::op(label, "is a rewritten convolution, which ONNX does not have"));
-        }
+    fn conv(&mut self, label: &str, op: &Conv2d, inputs: &[&str]) -> String {
         let attributes = vec![
             ints("kernel_shape", &pair(op.kernel)),
             ints("strides", &pair(op.stride)),
@@ -219,18 +225,35 @@ impl<'a> Emitter<'a> {
             ints("dilations", &pair(op.dilation)),
             int("group", op.groups as i64),
         ];
-        let y = self.add("Conv", inputs, label, attributes);
-        Ok(self.activate(label, y, op.activation))
+        self.add("Conv", inputs, label, attributes)
     }
 
-    fn activate(&mut self, label: &str, x: String, kind: ActivationKind) -> String {
-        let (op, attributes) = match kind {
-            ActivationKind::None => return x,
-            ActivationKind::Relu => ("Relu", vec![]),
-            ActivationKind::Sigmoid => ("Sigmoid", vec![]),
-            ActivationKind::LeakyRelu(slope) => ("LeakyRelu", vec![float("alpha", slope)]),
+    /// A function of every element; the identity behind something else is nothing.
+    fn activate(&mut self, label: &str, x: String, function: Function) -> String {
+        if function == Function::Identity {
+            return x;
+        }
+        let arguments = function.arguments();
+        let steps = match function.row().onnx {
+            Onnx::Operator(name, attributes) => {
+                let attributes = attributes.iter().zip(arguments).map(|(a, v)| float(a, v)).collect();
+                return self.add(name, &[&x], label, attributes);
+            }
+            Onnx::Formula(steps) => steps,
         };
-        self.add(op, &[&x], label, attributes)
+        let mut results: Vec<String> = Vec::new();
+        for (i, (name, inputs)) in steps.iter().enumerate() {
+            let result = if i + 1 == steps.len() { label.to_string() } else { format!("{label}.{i}") };
+            let input = |this: &mut Self, term: &Term| match *term {
+                Term::X => x.clone(),
+                Term::Step(k) => results.get(k).cloned().unwrap_or_default(),
+                Term::Arg(k) => this.number(label, arguments[k]),
+                Term::Number(v) => this.number(label, v),
+            };
+            let inputs: Vec<String> = inputs.iter().map(|term| input(self, term)).collect();
+            results.push(self.add(name, &inputs.iter().map(String::as_str).collect::<Vec<_>>(), &result, vec![]));
+        }
+        results.pop().unwrap_or(x)
     }
 
     fn resize(&mut self, label: &str, op: &Resize, x: &str) -> Result<String> {

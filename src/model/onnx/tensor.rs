@@ -127,7 +127,7 @@ pub fn count(dims: &[usize]) -> Result<usize, Reason> {
     if dims.len() > MAX_RANK {
         return Err(wrong());
     }
-    let all = dims.iter().try_fold(1usize, |a, &d| a.checked_mul(d.max(1))).filter(|&n| n <= 1 << 40);
+    let all = dims.iter().try_fold(1usize, |a, &d| a.checked_mul(d.max(1))).filter(|&n| n as u64 <= 1 << 40);
     let all = all.ok_or_else(wrong)?;
     Ok(if dims.contains(&0) { 0 } else { all })
 }

@@ -1,13 +1,13 @@
 //! Which family of kernels a convolution runs on: a pure function of geometry, channels and device.
 
-use super::Conv2d;
+use super::FusedConv2d;
 use crate::kernel::{ConvFamily, OperandPath};
 use crate::ops::Lowering;
 use crate::ops::gemm::broadcasts;
 use crate::tensor::{HALO, Precision, Shape};
 
 /// The family of an ungrouped convolution, and why.
-pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
+pub(super) fn choose(op: &FusedConv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
     if cx.target.options.deterministic_tiling && applies(ConvFamily::Gemm, op, cx) {
         return (ConvFamily::Gemm, "the same sums wherever a pixel lies in a tile");
     }
@@ -23,7 +23,7 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
     // It upsamples on the way, where other kernels need a pass of their own: worth as much again.
     let upsamples = op.sources.iter().any(|s| s.upsample.is_some());
     let transforms = cx.target.preset().winograd / if upsamples { 2 } else { 1 };
-    let pays = |transforms| channels * op.out_channels > transforms * (channels + op.out_channels);
+    let pays = |transforms| channels * op.conv.out_channels > transforms * (channels + op.conv.out_channels);
     let winograd = pays(transforms);
     // F(2, 3) saves 5/9 only, and its transforms move twice the data. In f16 there is no other.
     let winograd2 = match cx.target.options.precision {
@@ -37,7 +37,7 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
         // Few rows make the product read each pixel nine times for little; but 16 lanes are permuted one by one.
         (
             ConvFamily::Subgroup,
-            broadcasts(cx.target) == Some(8) && op.kernel != [1; 2] && op.out_channels <= 4,
+            broadcasts(cx.target) == Some(8) && op.conv.kernel != [1; 2] && op.conv.out_channels <= 4,
             "at most 4 output channels",
         ),
         // Where no subgroup of 8 spreads operands, pixels are staged once for all taps in place of once a tap.
@@ -45,9 +45,9 @@ pub(super) fn choose(op: &Conv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
         (
             ConvFamily::Window,
             [OperandPath::Workgroup, OperandPath::Uniform].contains(&cx.target.operand_path())
-                && op.kernel != [1; 2]
+                && op.conv.kernel != [1; 2]
                 && channels > 3
-                && op.out_channels > 8,
+                && op.conv.out_channels > 8,
             "Winograd would not pay; pixels are staged once for all taps",
         ),
         (ConvFamily::Gemm, true, "Winograd would not pay"),
@@ -67,37 +67,37 @@ fn counted(cx: &Lowering) -> Shape {
 /// Whether the weights of F(4, 3) are much larger than what they work on, as in deep layers: those of F(2, 3) are less
 /// than half as large (1024 to 1024 channels: 67 MB, not 151), and the few tiles leave the product waiting for weights
 /// anyway.
-fn few_tiles_for_large_weights(op: &Conv2d, channels: usize, out: Shape) -> bool {
+fn few_tiles_for_large_weights(op: &FusedConv2d, channels: usize, out: Shape) -> bool {
     let tiles = out.n * out.h.div_ceil(4) * out.w.div_ceil(4);
-    36 * op.out_channels * channels * 4 > 64 << 20 && tiles <= 32
+    36 * op.conv.out_channels * channels * 4 > 64 << 20 && tiles <= 32
 }
 
-fn applies(family: ConvFamily, op: &Conv2d, cx: &Lowering) -> bool {
+fn applies(family: ConvFamily, op: &FusedConv2d, cx: &Lowering) -> bool {
     let target = cx.target;
-    let dense = op.stride == [1; 2] && op.dilation == [1; 2];
+    let dense = op.conv.stride == [1; 2] && op.conv.dilation == [1; 2];
     // The zero halo stands for the padding.
-    let halo = op.padding.iter().all(|&p| p <= HALO);
+    let halo = op.conv.padding.iter().all(|&p| p <= HALO);
     match family {
         ConvFamily::Plain => true,
         ConvFamily::Tile => dense && halo,
-        ConvFamily::Subgroup => dense && halo && broadcasts(target).is_some() && op.kernel.iter().all(|&k| k <= 3),
-        ConvFamily::Window => dense && halo && op.kernel.iter().all(|&k| k <= 3),
+        ConvFamily::Subgroup => dense && halo && broadcasts(target).is_some() && op.conv.kernel.iter().all(|&k| k <= 3),
+        ConvFamily::Window => dense && halo && op.conv.kernel.iter().all(|&k| k <= 3),
         // F(4, 3) amplifies the rounding of weights stored as f16 to 6e-3 of the output's scale: unfit. F(2, 3) stays at 7e-4.
         ConvFamily::Winograd => {
             dense
                 && halo
-                && op.kernel == [3; 2]
+                && op.conv.kernel == [3; 2]
                 && target.options.precision == Precision::F32
                 && in_one_piece(op, cx, 36)
         }
-        ConvFamily::Winograd2 => dense && halo && op.kernel == [3; 2] && in_one_piece(op, cx, 16),
+        ConvFamily::Winograd2 => dense && halo && op.conv.kernel == [3; 2] && in_one_piece(op, cx, 16),
         ConvFamily::Gemm => halo,
     }
 }
 
 /// Weights that change from run to run are transformed into one binding, padded to whole tiles of 64 rows at most.
-fn in_one_piece(op: &Conv2d, cx: &Lowering, points: usize) -> bool {
+fn in_one_piece(op: &FusedConv2d, cx: &Lowering, points: usize) -> bool {
     let channels: usize = cx.inputs[..op.sources.len()].iter().map(|i| i.shape.c.next_multiple_of(4)).sum();
-    let bytes = points * op.out_channels.next_multiple_of(128) * channels.next_multiple_of(16) * 4;
+    let bytes = points * op.conv.out_channels.next_multiple_of(128) * channels.next_multiple_of(16) * 4;
     !cx.training || bytes as u64 <= cx.target.caps.max_binding_bytes
 }

@@ -1,6 +1,6 @@
 //! Lowering to the implicit matrix product.
 
-use super::Conv2d;
+use super::FusedConv2d;
 use super::params::GemmParams;
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, OperandPath};
@@ -9,9 +9,9 @@ use crate::ops::gemm::Tile;
 use crate::tensor::LANES;
 
 /// One dispatch per source.
-pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
+pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
     let out = cx.output(0);
-    let taps = op.kernel[0] * op.kernel[1];
+    let taps = op.conv.kernel[0] * op.conv.kernel[1];
     let tile = Tile::choose(cx.target, out.c, out.pixels(), out.n, true);
     // One to three channels leave much of a vec4 empty: steps of K then go on over the taps. By broadcast that saves less
     // than 1 % of a network, and is one more kernel to compile.
@@ -32,7 +32,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             let k = t * channels + i;
             (ob + tile.weight(steps, o, k / LANES)) * LANES + k % LANES
         });
-        cx.reads(part.operand, (taps * tiles) as f64 / (op.stride[0] * op.stride[1]) as f64);
+        cx.reads(part.operand, (taps * tiles) as f64 / (op.conv.stride[0] * op.conv.stride[1]) as f64);
         let rows_first = tile.rows_first(tiles, steps, op.region(cx.input(0)).iter().product::<usize>() * ib);
         // By broadcast a size that is known gains nothing, and one kernel serves all.
         let key = match tile.path {
@@ -51,19 +51,20 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
                 oh: out.h as u32,
                 out_blocks: ob as u32,
                 in_blocks: ib as u32,
-                pad_top: op.padding[0] as u32,
-                pad_left: op.padding[1] as u32,
-                stride_y: op.stride[0] as u32,
-                stride_x: op.stride[1] as u32,
-                dilation_y: op.dilation[0] as u32,
-                dilation_x: op.dilation[1] as u32,
+                pad_top: op.conv.padding[0] as u32,
+                pad_left: op.conv.padding[1] as u32,
+                stride_y: op.conv.stride[0] as u32,
+                stride_x: op.conv.stride[1] as u32,
+                dilation_y: op.conv.dilation[0] as u32,
+                dilation_x: op.conv.dilation[1] as u32,
                 steps: steps as u32,
                 first_block: first as u32,
-                kh: op.kernel[0] as u32,
-                kw: op.kernel[1] as u32,
+                kh: op.conv.kernel[0] as u32,
+                kw: op.conv.kernel[1] as u32,
                 rows_first: rows_first.into(),
                 up: 0,
-                slope: part.activation.slope(),
+                alpha: part.activation.arguments()[0],
+                beta: part.activation.arguments()[1],
             };
             let bindings = [part.operand, weights, Operand::Output(0)];
             let grid = if rows_first { [tiles, blocks, out.n] } else { [blocks, tiles, out.n] };

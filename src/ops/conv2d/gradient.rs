@@ -1,32 +1,26 @@
 //! Gradients of a convolution: of each source by a convolution with the flipped weight, of the weight by a product over
 //! pixels, of the bias by a sum.
 
-use super::{Conv2d, Source};
+use super::{Conv2d, JoinedConv2d};
 use crate::error::{Error, Result};
 use crate::ops::{
-    ActivationGrad, ActivationKind, Backward, ChannelSlice, ChannelSum, Concat, ConvTranspose2d, ConvWeightGrad,
-    ConvWeightGradPlain, Crop2d, FlipWeights, GraphBuilder, Pad2d, ValueId, WeightSource,
+    Backward, ChannelSlice, ChannelSum, Concat, ConvTranspose2d, ConvWeightGrad, ConvWeightGradPlain, Corner, Crop2d,
+    FlipWeights, GraphBuilder, Pad2d, ValueId,
 };
 use crate::tensor::{HALO, Shape};
 
-pub(super) fn backward(op: &Conv2d, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
-    let Some(mut dy) = node.grad(0) else { return Ok(vec![None; node.inputs.len()]) };
-    let upsamples = op.sources.iter().any(|s| s.upsample.is_some());
-    if op.pool || upsamples {
-        return Err(Error::op(
-            "conv2d",
-            "has no gradient where neighbours were fused into it: differentiate before rewriting",
-        ));
-    }
-    if op.activation != ActivationKind::None {
-        dy = builder.node("activation_grad", ActivationGrad { kind: op.activation }, &[node.outputs[0], dy])?;
-    }
+pub(super) fn backward(
+    op: &JoinedConv2d,
+    node: &Backward,
+    builder: &mut dyn GraphBuilder,
+) -> Result<Vec<Option<ValueId>>> {
+    let Some(dy) = node.grad(0) else { return Ok(vec![None; node.inputs.len()]) };
     if !is_dense(op) {
         return general(op, node, dy, builder);
     }
     let mut grads = vec![None; node.inputs.len()];
     let k = op.sources.len();
-    let [h, w] = op.region(builder.desc(node.inputs[0]).shape);
+    let [h, w] = region(op, builder.desc(node.inputs[0]).shape);
     let mut padded = None;
     let mut first = 0;
     for (s, source) in op.sources.iter().enumerate() {
@@ -37,16 +31,16 @@ pub(super) fn backward(op: &Conv2d, node: &Backward, builder: &mut dyn GraphBuil
                 None => *padded.insert(pad(op, dy, builder)?),
             };
             let flip = FlipWeights { first, count: shape.c };
-            let weight = builder.node("flip", flip, &[node.inputs[op.weight_input()]])?;
-            let conv = Conv2d { kernel: op.kernel, padding, ..Conv2d::new(shape.c, 1, 0) };
+            let weight = builder.node("flip", flip, &[node.inputs[op.sources.len()]])?;
+            let conv = Conv2d { kernel: op.conv.kernel, padding, ..Conv2d::new(shape.c, 1, 0) };
             let dx = builder.node("grad_input", conv, &[from, weight])?;
             grads[s] = Some(uncrop(dx, shape, source, [h, w], builder)?);
         }
         first += shape.c;
     }
     if node.needs_grad(k) {
-        let sources = op.sources.iter().map(|s| WeightSource { top: s.top, left: s.left }).collect();
-        let weight = ConvWeightGrad { kernel: op.kernel, stride: 1, padding: op.padding, sources };
+        let sources = op.sources.clone();
+        let weight = ConvWeightGrad { kernel: op.conv.kernel, stride: 1, padding: op.conv.padding, sources };
         let mut inputs = vec![dy];
         inputs.extend(&node.inputs[..k]);
         grads[k] = Some(builder.node("grad_weight", weight, &inputs)?);
@@ -57,41 +51,50 @@ pub(super) fn backward(op: &Conv2d, node: &Backward, builder: &mut dyn GraphBuil
     Ok(grads)
 }
 
+/// Rows and columns of the region, where `first` is the first input's shape.
+fn region(op: &JoinedConv2d, first: Shape) -> [usize; 2] {
+    op.region.unwrap_or([first.h, first.w])
+}
+
 /// Whether the gradient of a source is a dense convolution, and that of the weight has a kernel of its own.
-fn is_dense(op: &Conv2d) -> bool {
-    let reach = |axis: usize| op.padding[axis] < op.kernel[axis % 2];
-    op.stride == [1; 2]
-        && op.dilation == [1; 2]
-        && op.groups == 1
+fn is_dense(op: &JoinedConv2d) -> bool {
+    let reach = |axis: usize| op.conv.padding[axis] < op.conv.kernel[axis % 2];
+    op.conv.stride == [1; 2]
+        && op.conv.dilation == [1; 2]
+        && op.conv.groups == 1
         && (0..4).all(reach)
-        && op.kernel.iter().all(|&k| k <= 3)
+        && op.conv.kernel.iter().all(|&k| k <= 3)
 }
 
 /// Of any geometry: the sources, put together, have the gradient of a transposed convolution with the same weight.
-fn general(op: &Conv2d, node: &Backward, dy: ValueId, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
+fn general(
+    op: &JoinedConv2d,
+    node: &Backward,
+    dy: ValueId,
+    builder: &mut dyn GraphBuilder,
+) -> Result<Vec<Option<ValueId>>> {
     let k = op.sources.len();
     let mut grads = vec![None; node.inputs.len()];
-    let [h, w] = op.region(builder.desc(node.inputs[0]).shape);
+    let [h, w] = region(op, builder.desc(node.inputs[0]).shape);
     let shapes: Vec<Shape> = node.inputs[..k].iter().map(|&v| builder.desc(v).shape).collect();
     let channels = shapes.iter().map(|s| s.c).sum();
     let rest = |axis: usize, n: usize| {
-        let span = op.dilation[axis] * (op.kernel[axis] - 1) + 1;
-        (n + op.padding[axis] + op.padding[axis + 2] - span) % op.stride[axis]
+        let span = op.conv.dilation[axis] * (op.conv.kernel[axis] - 1) + 1;
+        (n + op.conv.padding[axis] + op.conv.padding[axis + 2] - span) % op.conv.stride[axis]
     };
     if (0..k).any(|s| node.needs_grad(s)) {
         let back = ConvTranspose2d {
             out_channels: channels,
-            kernel: op.kernel,
-            stride: op.stride,
-            padding: op.padding,
-            dilation: op.dilation,
-            groups: op.groups,
+            kernel: op.conv.kernel,
+            stride: op.conv.stride,
+            padding: op.conv.padding,
+            dilation: op.conv.dilation,
+            groups: op.conv.groups,
             // Rows and columns at the end that no window reached.
             output_padding: [rest(0, h), rest(1, w)],
             bias: false,
-            activation: ActivationKind::None,
         };
-        let dx = builder.node("grad_input", back, &[dy, node.inputs[op.weight_input()]])?;
+        let dx = builder.node("grad_input", back, &[dy, node.inputs[op.sources.len()]])?;
         let mut first = 0;
         for (s, source) in op.sources.iter().enumerate() {
             let count = shapes[s].c;
@@ -110,11 +113,11 @@ fn general(op: &Conv2d, node: &Backward, dy: ValueId, builder: &mut dyn GraphBui
         }
         let x = if k == 1 { parts[0] } else { builder.node("grad_concat", Concat, &parts)? };
         let weight = ConvWeightGradPlain {
-            kernel: op.kernel,
-            stride: op.stride,
-            padding: op.padding,
-            dilation: op.dilation,
-            groups: op.groups,
+            kernel: op.conv.kernel,
+            stride: op.conv.stride,
+            padding: op.conv.padding,
+            dilation: op.conv.dilation,
+            groups: op.conv.groups,
         };
         grads[k] = Some(weight.builder(dy, x, builder)?);
     }
@@ -125,12 +128,15 @@ fn general(op: &Conv2d, node: &Backward, dy: ValueId, builder: &mut dyn GraphBui
 }
 
 /// The gradient of the result with so much padding added that the rest, the second value, is at most the halo.
-fn pad(op: &Conv2d, dy: ValueId, builder: &mut dyn GraphBuilder) -> Result<(ValueId, [usize; 4])> {
-    let [kh, kw] = op.kernel;
+fn pad(op: &JoinedConv2d, dy: ValueId, builder: &mut dyn GraphBuilder) -> Result<(ValueId, [usize; 4])> {
+    let [kh, kw] = op.conv.kernel;
     let mut padding = [kh, kw, kh, kw];
-    for (p, forward) in padding.iter_mut().zip(op.padding) {
+    for (p, forward) in padding.iter_mut().zip(op.conv.padding) {
         *p = (*p - 1).checked_sub(forward).ok_or_else(|| {
-            Error::op("conv2d", format!("has no gradient for padding {:?} of a kernel {:?}", op.padding, op.kernel))
+            Error::op(
+                "conv2d",
+                format!("has no gradient for padding {:?} of a kernel {:?}", op.conv.padding, op.conv.kernel),
+            )
         })?;
     }
     let [top, left, bottom, right] = padding.map(|p| p.saturating_sub(HALO) as i64);
@@ -145,7 +151,7 @@ fn pad(op: &Conv2d, dy: ValueId, builder: &mut dyn GraphBuilder) -> Result<(Valu
 fn uncrop(
     dx: ValueId,
     shape: Shape,
-    source: &Source,
+    source: &Corner,
     [h, w]: [usize; 2],
     builder: &mut dyn GraphBuilder,
 ) -> Result<ValueId> {

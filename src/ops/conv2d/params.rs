@@ -19,7 +19,8 @@ shader_struct! {
         pad_left: u32,
         dilation_y: u32,
         dilation_x: u32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
     }
 
     /// Of `conv2d_grouped` and `conv_transpose2d_grouped`.
@@ -42,7 +43,8 @@ shader_struct! {
         group_in: u32,
         /// Output channels of a group.
         group_out: u32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
     }
 
     /// Of `conv2d_gemm`.
@@ -70,6 +72,7 @@ shader_struct! {
         rows_first: u32,
         /// 1 for the four products of a transposed convolution.
         up: u32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
     }
 }

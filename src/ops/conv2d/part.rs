@@ -1,9 +1,9 @@
 //! One source's share of a convolution: its own dispatch, the later ones adding to what the earlier ones wrote.
 
-use super::Conv2d;
+use super::FusedConv2d;
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, View};
-use crate::ops::{ActivationKind, Lowering};
+use crate::ops::{Function, Lowering};
 
 /// What one dispatch over one source needs to know.
 #[derive(Clone, Copy, Debug)]
@@ -19,13 +19,13 @@ pub(super) struct Part {
     /// Whether it brings the bias in: the first.
     pub bias: bool,
     /// The activation if it is the last, else none.
-    pub activation: ActivationKind,
+    pub activation: Function,
 }
 
 impl Part {
     /// The constants that kernels of one source have in common.
-    pub fn key(&self, op: &Conv2d, shader: &'static str) -> KernelKey {
-        self.finish(KernelKey::new(shader).with("KH", op.kernel[0] as u32).with("KW", op.kernel[1] as u32))
+    pub fn key(&self, op: &FusedConv2d, shader: &'static str) -> KernelKey {
+        self.finish(KernelKey::new(shader).with("KH", op.conv.kernel[0] as u32).with("KW", op.conv.kernel[1] as u32))
     }
 
     /// The same but for the kernel's size.
@@ -34,7 +34,7 @@ impl Part {
     }
 }
 
-impl Conv2d {
+impl FusedConv2d {
     /// All parts, for kernels that read pixels as they are: upsampled sources are made in scratch memory first.
     pub(super) fn parts(&self, cx: &mut Lowering) -> Result<Vec<Part>> {
         let mut parts = self.parts_as_given(cx);
@@ -61,8 +61,8 @@ impl Conv2d {
                     view: cx.cropped_view(source, s.top, s.left),
                     first: first - channels,
                     channels,
-                    bias: self.bias && source == 0,
-                    activation: if source + 1 == k { self.activation } else { ActivationKind::None },
+                    bias: self.conv.bias && source == 0,
+                    activation: if source + 1 == k { self.activation } else { Function::Identity },
                 }
             })
             .collect()
@@ -77,8 +77,8 @@ impl Conv2d {
         len: usize,
         at: impl Fn(usize, usize, usize) -> usize + Send + Sync + 'static,
     ) -> Operand {
-        let taps = self.kernel[0] * self.kernel[1];
-        let (out_channels, Part { first, channels, bias, .. }) = (self.out_channels, *part);
+        let taps = self.conv.kernel[0] * self.conv.kernel[1];
+        let (out_channels, Part { first, channels, bias, .. }) = (self.conv.out_channels, *part);
         let mut inputs = vec![self.weight_input()];
         inputs.extend(bias.then_some(self.weight_input() + 1));
         cx.weights(inputs, len, move |p| {

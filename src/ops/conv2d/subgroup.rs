@@ -1,6 +1,6 @@
 //! Lowering to the direct kernel by subgroup broadcast.
 
-use super::Conv2d;
+use super::FusedConv2d;
 use crate::error::Result;
 use crate::kernel::{Operand, View, shader_struct};
 use crate::ops::Lowering;
@@ -31,15 +31,16 @@ shader_struct! {
         pad_left: u32,
         /// Of output channels.
         groups: u32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
     }
 }
 
 /// One dispatch per source.
-pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
+pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
     let out = cx.output(0);
     let lanes = broadcasts(cx.target).unwrap_or(8) as usize;
-    let taps = op.kernel[0] * op.kernel[1];
+    let taps = op.conv.kernel[0] * op.conv.kernel[1];
     let (ocs, rows) = (tile_channels(out.c), tile_rows(out.h));
     let (ob, groups) = (out.c.div_ceil(LANES), out.c.div_ceil(ocs));
     for part in op.parts(cx)? {
@@ -49,8 +50,8 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             vec4 * LANES + i % LANES
         });
         // A tile loads its lines and, in few more loads, the columns right of them.
-        let lines = rows + op.kernel[0] - 1;
-        let loads = lines + (lines * (op.kernel[1] - 1)).div_ceil(lanes);
+        let lines = rows + op.conv.kernel[0] - 1;
+        let loads = lines + (lines * (op.conv.kernel[1] - 1)).div_ceil(lanes);
         cx.reads(part.operand, (loads * groups) as f64 / rows as f64);
         let params = SubgroupParams {
             x: part.view,
@@ -59,10 +60,11 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             oh: out.h as u32,
             out_blocks: ob as u32,
             in_blocks: ib as u32,
-            pad_top: op.padding[0] as u32,
-            pad_left: op.padding[1] as u32,
+            pad_top: op.conv.padding[0] as u32,
+            pad_left: op.conv.padding[1] as u32,
             groups: groups as u32,
-            slope: part.activation.slope(),
+            alpha: part.activation.arguments()[0],
+            beta: part.activation.arguments()[1],
         };
         let key = part
             .key(op, "conv2d_subgroup")

@@ -1,6 +1,6 @@
 //! Lowering to the direct kernel through workgroup memory.
 
-use super::Conv2d;
+use super::FusedConv2d;
 use crate::error::Result;
 use crate::kernel::{Operand, Target, View, shader_struct};
 use crate::ops::Lowering;
@@ -68,14 +68,15 @@ shader_struct! {
         /// Of output channels.
         tiles: u32,
         kw: u32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
     }
 }
 
 /// One dispatch per source.
-pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
+pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
     let out = cx.output(0);
-    let taps = op.kernel[0] * op.kernel[1];
+    let taps = op.conv.kernel[0] * op.conv.kernel[1];
     let block = Block::choose(cx.target, out);
     let (tm, ob, tiles) = (block.channels, out.c.div_ceil(LANES), out.c.div_ceil(block.channels));
     for part in op.parts(cx)? {
@@ -93,11 +94,12 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering) -> Result<()> {
             oh: out.h as u32,
             out_blocks: ob as u32,
             in_blocks: ib as u32,
-            pad_top: op.padding[0] as u32,
-            pad_left: op.padding[1] as u32,
+            pad_top: op.conv.padding[0] as u32,
+            pad_left: op.conv.padding[1] as u32,
             tiles: tiles as u32,
-            kw: op.kernel[1] as u32,
-            slope: part.activation.slope(),
+            kw: op.conv.kernel[1] as u32,
+            alpha: part.activation.arguments()[0],
+            beta: part.activation.arguments()[1],
         };
         let key = part
             .key(op, "conv2d_window")

@@ -2,7 +2,7 @@
 //! into one buffer, a matrix product for each point of the transform, output transform; in chunks of tiles, so that both
 //! buffers stay in the caches.
 
-use super::Conv2d;
+use super::FusedConv2d;
 use super::part::Part;
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Preset, View, shader_struct};
@@ -115,7 +115,8 @@ shader_struct! {
         out_blocks: u32,
         /// Whether it pools, where one kernel serves both.
         pools: u32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
     }
 
     /// Of `winograd_weights`.
@@ -135,7 +136,7 @@ fn chunk_tiles(cx: &Lowering, tiles: usize, block: usize, channel_blocks: usize,
     requested.div_ceil(block).max(1) * block
 }
 
-pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
+pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     let out = cx.output(0);
     let mut parts = op.parts_as_given(cx);
     for part in &mut parts {
@@ -189,8 +190,8 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
                 image_tiles: grid[1] as u32,
                 last_row: out.h as u32 + 1,
                 last_column: out.w as u32 + 1,
-                pad_top: op.padding[0] as u32,
-                pad_left: op.padding[1] as u32,
+                pad_top: op.conv.padding[0] as u32,
+                pad_left: op.conv.padding[1] as u32,
                 up_h: 2 * s.h as u32,
                 up_w: 2 * s.w as u32,
                 first_tile: first as u32,
@@ -210,7 +211,7 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
                 (params.column_factor, params.row_factor) = (axes.column_factor, axes.row_factor);
                 let power_of_two = axes.power_of_two;
                 let bilinear = mode != ResizeMode::Nearest;
-                key = key.flag("ENLARGED", true).flag("BILINEAR", bilinear).flag("POWER_OF_TWO", power_of_two);
+                key = key.flag("UPSAMPLED", true).flag("BILINEAR", bilinear).flag("POWER_OF_TWO", power_of_two);
             }
             let bindings = [part.operand, Operand::ScratchWrite(v)];
             cx.dispatch(key, params, bindings, [(shares * count).div_ceil(64), ib, 1])?;
@@ -234,7 +235,8 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
             tiles: count as u32,
             out_blocks: ob as u32,
             pools: op.pool.into(),
-            slope: op.activation.slope(),
+            alpha: op.activation.arguments()[0],
+            beta: op.activation.arguments()[1],
         };
         let key = key("winograd_out")
             .with("ACTIVATION", op.activation.id())
@@ -249,8 +251,8 @@ pub(super) fn lower(op: &Conv2d, cx: &mut Lowering, form: Form) -> Result<()> {
     Ok(())
 }
 
-fn bias(op: &Conv2d, cx: &mut Lowering, ob: usize) -> Operand {
-    if !op.bias {
+fn bias(op: &FusedConv2d, cx: &mut Lowering, ob: usize) -> Operand {
+    if !op.conv.bias {
         return cx.weights_f32(vec![], ob * LANES, move |_| Ok(vec![0.0; ob * LANES]));
     }
     cx.weights_f32(vec![op.weight_input() + 1], ob * LANES, move |p| {
@@ -263,7 +265,7 @@ fn bias(op: &Conv2d, cx: &mut Lowering, ob: usize) -> Operand {
 /// The transformed filters, `[xi][K/TM][C/4][TM]` of vec4, cut into ranges of xi that each fit in a binding: first xi,
 /// number, operand.
 fn filters(
-    op: &Conv2d,
+    op: &FusedConv2d,
     cx: &mut Lowering,
     form: Form,
     tile: Tile,
@@ -271,7 +273,7 @@ fn filters(
 ) -> Result<Vec<(usize, usize, Operand)>> {
     let steps = tile.packed(parts.iter().map(|p| p.channels.div_ceil(LANES)).sum());
     // Elements of one xi.
-    let size = op.out_channels.div_ceil(tile.rows) * steps * tile.rows * LANES;
+    let size = op.conv.out_channels.div_ceil(tile.rows) * steps * tile.rows * LANES;
     let fit = (cx.target.caps.max_binding_bytes / (size as u64 * cx.target.options.precision.bytes())) as usize;
     if fit == 0 {
         return Err(Error::Limit {
@@ -329,14 +331,14 @@ fn filters(
 /// The same where weights change from run to run: transformed by a kernel, in one piece. `at` is the place of output channel
 /// and padded input channel among `size` elements.
 fn filters_on_device(
-    op: &Conv2d,
+    op: &FusedConv2d,
     cx: &mut Lowering,
     form: Form,
     size: usize,
     at: impl Fn(usize, usize) -> usize + Send + Sync + 'static,
     starts: Vec<(usize, usize, usize)>,
 ) -> Result<Vec<(usize, usize, Operand)>> {
-    let (outputs, channels) = (op.out_channels, starts.iter().map(|s| s.1).sum::<usize>());
+    let (outputs, channels) = (op.conv.out_channels, starts.iter().map(|s| s.1).sum::<usize>());
     let table = cx.weights_f32(vec![], size, move |_| {
         let mut table = vec![0u32; size];
         for o in 0..outputs {

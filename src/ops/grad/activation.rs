@@ -1,29 +1,18 @@
-//! Gradient of an activation.
+//! Gradient of a function of every element.
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
-use crate::ops::{ActivationKind, Lowering, Op, OpCase, expect_inputs};
+use crate::kernel::{Function, KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::binary::blocked_input;
+use crate::ops::{InputKind, Lowering, Op, OpCase, expect_inputs};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// `dy * slope`, the slope taken from the activation's result. Inputs: y, dy. As in PyTorch the slope at 0 is that of
+/// `dy` times the function's slope. Inputs: the function's result, or what it was applied to where the slope does not
+/// follow from the result ([`Function::slope_follows_from_result`]), and dy. As in PyTorch the slope at 0 is that of
 /// negative values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActivationGrad {
-    /// Which activation.
-    pub kind: ActivationKind,
-}
-
-impl ActivationKind {
-    /// The slope where the activation's result is `y`.
-    pub fn slope_at(&self, y: f64) -> f64 {
-        match *self {
-            Self::None => 1.0,
-            Self::Sigmoid => y * (1.0 - y),
-            _ if y > 0.0 => 1.0,
-            Self::Relu => 0.0,
-            Self::LeakyRelu(slope) => f64::from(slope),
-        }
-    }
+    /// Which function.
+    pub kind: Function,
 }
 
 impl Op for ActivationGrad {
@@ -36,51 +25,55 @@ impl Op for ActivationGrad {
         if inputs[0].shape != inputs[1].shape {
             return Err(Error::op(self.name(), format!("y is {}, dy is {}", inputs[0].shape, inputs[1].shape)));
         }
-        if self.kind.slope() < 0.0 {
-            return Err(Error::op(
-                self.name(),
-                "has no gradient for a negative slope: it cannot be told from the result",
-            ));
-        }
         Ok(vec![TensorDesc::blocked(inputs[0].shape)])
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
-        let at = |(&y, &dy): (&f32, &f32)| (f64::from(dy) * self.kind.slope_at(f64::from(y))) as f32;
+        let at = |(&v, &dy): (&f32, &f32)| (f64::from(dy) * self.kind.slope(f64::from(v))) as f32;
         let dx: Vec<f32> = inputs[0].data().iter().zip(inputs[1].data()).map(at).collect();
         Ok(vec![HostTensor::new(inputs[0].dims(), dx)?])
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let o = cx.output(0);
-        let Size { w, h, blocks, .. } = o.into();
-        let (y, dx) = (cx.input_view(0), cx.output_view(0));
-        let params = ActivationGradParams { y, dx, w, h, blocks, slope: self.kind.slope() };
+        let (v, view) = blocked_input(cx, 0);
+        let [alpha, beta] = self.kind.arguments();
+        let params = ActivationGradParams { v: view, dx: cx.output_view(0), size: Size::from(o), alpha, beta };
         let kernel = KernelKey::new("activation_grad").with("ACTIVATION", self.kind.id());
-        let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
-        cx.dispatch(kernel, params, bindings, Lowering::per_vec4(o))
+        cx.dispatch(kernel, params, [v, Operand::Input(1), Operand::Output(0)], Lowering::per_vec4(o))
     }
 }
 
 shader_struct! {
     /// Of `activation_grad`.
     struct ActivationGradParams {
-        y: View,
+        v: View,
         /// And that of dy: they have one shape.
         dx: View,
-        w: u32,
-        h: u32,
-        blocks: u32,
-        slope: f32,
+        size: Size,
+        alpha: f32,
+        beta: f32,
     }
 }
 
 pub(super) fn cases() -> Vec<OpCase> {
-    let case =
-        |name: &str, kind, s: Shape| OpCase::new(format!("activation_grad/{name}"), ActivationGrad { kind }, &[s, s]);
-    vec![
-        case("relu", ActivationKind::Relu, Shape::new(2, 5, 9, 11)),
-        case("leaky relu", ActivationKind::LeakyRelu(0.01), Shape::new(1, 3, 9, 17)),
-        case("sigmoid", ActivationKind::Sigmoid, Shape::new(2, 6, 5, 3)),
-    ]
+    let case = |name: &str, kind, s: Shape, input: InputKind| {
+        let mut case = OpCase::new(format!("activation_grad/{name}"), ActivationGrad { kind }, &[s, s]);
+        case.inputs[0].1 = input;
+        case
+    };
+    let mut cases: Vec<OpCase> = Function::ALL
+        .iter()
+        .map(|&kind| {
+            let defined = kind.slope(-1.0).is_finite() && kind.slope(0.0).is_finite() && kind != Function::Exp;
+            let input = if defined { InputKind::Wide } else { InputKind::Probability };
+            case(kind.name(), kind, Shape::new(2, 5, 4, 9), input)
+        })
+        .collect();
+    let far = InputKind::Fixed(vec![-1e4, -90.0, 90.0, 1e4]);
+    let bent = [Function::Silu, Function::Mish, Function::Gelu, Function::GeluTanh, Function::Erf, Function::Softplus];
+    cases.extend(
+        bent.map(|kind| case(&format!("{} far from zero", kind.name()), kind, Shape::new(1, 4, 1, 1), far.clone())),
+    );
+    cases
 }

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::batch_norm::{pack_pairs, packed_len};
-use crate::ops::{ActivationKind, InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel};
+use crate::ops::{Function, InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// Where a normalisation had its statistics from.
@@ -22,7 +22,7 @@ pub struct BatchNorm2dGrad {
     /// Added to the variance.
     pub eps: f32,
     /// The activation behind it.
-    pub activation: ActivationKind,
+    pub activation: Function,
     /// Where mean and variance are from.
     pub statistics: BatchStatistics,
 }
@@ -35,7 +35,7 @@ impl Op for BatchNorm2dGrad {
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         expect_inputs(self.name(), inputs, 6)?;
         let s = inputs[0].shape;
-        if inputs[1].shape != s || s.is_empty() || self.activation == ActivationKind::Sigmoid {
+        if inputs[1].shape != s || s.is_empty() || !self.activation.is_piecewise_linear() {
             let reason = format!("x is {s}, dy is {}, activation {:?}", inputs[1].shape, self.activation);
             return Err(Error::op(self.name(), reason));
         }
@@ -58,7 +58,7 @@ impl Op for BatchNorm2dGrad {
             // The normalised element and the gradient behind the activation.
             let at = |i: usize| {
                 let hat = (f64::from(inputs[0].data()[i]) - mean) * inverse;
-                (hat, f64::from(inputs[1].data()[i]) * self.activation.slope_at(hat * gamma + beta))
+                (hat, f64::from(inputs[1].data()[i]) * self.activation.slope(hat * gamma + beta))
             };
             let (sum, product) = indices().map(at).fold((0.0, 0.0), |a, (hat, dy)| (a.0 + dy, a.1 + dy * hat));
             for i in indices() {
@@ -88,9 +88,9 @@ impl Op for BatchNorm2dGrad {
             BatchStatistics::Batch => (1.0 / (s.n * s.pixels()) as f64) as f32,
             BatchStatistics::Running => 0.0,
         };
-        let slope = self.activation.slope();
+        let [alpha, beta] = self.activation.arguments();
         let (x, dy) = (cx.input_view(0), cx.input_view(1));
-        let params = StatisticsParams { x, dy, w, h, c, images: s.n as u32, factor, eps: self.eps, slope };
+        let params = StatisticsParams { x, dy, w, h, c, images: s.n as u32, factor, eps: self.eps, alpha, beta };
         let id = self.activation.id();
         cx.dispatch(
             KernelKey::new("batch_norm_grad_statistics").with("ACTIVATION", id),
@@ -107,7 +107,7 @@ impl Op for BatchNorm2dGrad {
         )?;
         cx.reads(Operand::ScratchRead(coefficients), s.pixels() as f64);
         let dx = cx.output_view(0);
-        let params = BatchNormGradParams { x, dx, w, h, blocks: channel_blocks, slope, c, image: 0, images: 1 };
+        let params = BatchNormGradParams { x, dx, w, h, blocks: channel_blocks, alpha, beta, c, image: 0, images: 1 };
         let mut bindings = vec![Operand::Input(0), Operand::Input(1), Operand::ScratchRead(coefficients)];
         bindings.extend([0, 1, 2].map(Operand::Output));
         let key = KernelKey::new("batch_norm_grad").with("ACTIVATION", id);
@@ -128,7 +128,8 @@ shader_struct! {
         /// 1 / elements that share statistics, 0 where these are constants.
         factor: f32,
         eps: f32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
     }
 
     /// Of `batch_norm_grad`.
@@ -139,7 +140,8 @@ shader_struct! {
         w: u32,
         h: u32,
         blocks: u32,
-        slope: f32,
+        alpha: f32,
+        beta: f32,
         c: u32,
         /// Coefficients of an image, 0 where all images share them.
         image: u32,
@@ -159,9 +161,9 @@ pub(super) fn cases() -> Vec<OpCase> {
         case
     };
     vec![
-        case("batch", ActivationKind::None, BatchStatistics::Batch, Shape::new(2, 3, 9, 11)),
-        case("ReLU, blocks", ActivationKind::Relu, BatchStatistics::Batch, Shape::new(2, 9, 37, 23)),
-        case("running statistics", ActivationKind::None, BatchStatistics::Running, Shape::new(2, 6, 5, 7)),
-        case("leaky ReLU", ActivationKind::LeakyRelu(0.1), BatchStatistics::Batch, Shape::new(1, 4, 5, 7)),
+        case("batch", Function::Identity, BatchStatistics::Batch, Shape::new(2, 3, 9, 11)),
+        case("ReLU, blocks", Function::Relu, BatchStatistics::Batch, Shape::new(2, 9, 37, 23)),
+        case("running statistics", Function::Identity, BatchStatistics::Running, Shape::new(2, 6, 5, 7)),
+        case("leaky ReLU", Function::LeakyRelu { slope: 0.1 }, BatchStatistics::Batch, Shape::new(1, 4, 5, 7)),
     ]
 }

@@ -21,12 +21,12 @@ pub struct ConvWeightGrad {
     /// Zero padding: top, left, bottom, right.
     pub padding: [usize; 4],
     /// Where each source's region begins.
-    pub sources: Vec<WeightSource>,
+    pub sources: Vec<Corner>,
 }
 
 /// Where a convolution read a source from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WeightSource {
+pub struct Corner {
     /// First row.
     pub top: usize,
     /// First column.
@@ -35,7 +35,7 @@ pub struct WeightSource {
 
 impl ConvWeightGrad {
     /// Whether the window of the last pixel of g ends inside a source and its halo.
-    fn fits(&self, g: Shape, x: Shape, source: WeightSource) -> bool {
+    fn fits(&self, g: Shape, x: Shape, source: Corner) -> bool {
         let axis = |axis: usize, out: usize, start: usize, n: usize| {
             let (before, after) = (self.padding[axis], self.padding[axis + 2]);
             // A crop has pixels around it, not zeros.
@@ -326,13 +326,12 @@ pub(super) fn cases() -> Vec<OpCase> {
         kernel: [kernel; 2],
         stride,
         padding: [padding; 4],
-        sources: vec![WeightSource::default(); sources],
+        sources: vec![Corner::default(); sources],
     };
     let case =
         |name: &str, op: ConvWeightGrad, data: &[Shape]| OpCase::new(format!("conv_weight_grad/{name}"), op, data);
     let s = Shape::new;
-    let crop =
-        ConvWeightGrad { sources: vec![WeightSource { top: 2, left: 3 }, WeightSource::default()], ..op(3, 1, 0, 2) };
+    let crop = ConvWeightGrad { sources: vec![Corner { top: 2, left: 3 }, Corner::default()], ..op(3, 1, 0, 2) };
     let after = ConvWeightGrad { padding: [0, 0, 1, 1], ..op(2, 1, 0, 1) };
     vec![
         case("3x3 padding 1, batch", op(3, 1, 1, 1), &[s(2, 5, 9, 11), s(2, 3, 9, 11)]),

@@ -1,6 +1,6 @@
 //! Weight gradient of convolutions of any geometry, the plain way.
 
-use super::{ConvWeightGrad, WeightSource};
+use super::{ConvWeightGrad, Corner};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, View, shader_struct};
 use crate::ops::{GraphBuilder, Lowering, Op, OpCase, ValueId, expect_inputs};
@@ -32,7 +32,7 @@ impl ConvWeightGradPlain {
             kernel: self.kernel,
             stride: self.stride[0],
             padding: self.padding,
-            sources: vec![WeightSource::default()],
+            sources: vec![Corner::default()],
         };
         let simple = self.stride[0] == self.stride[1] && self.dilation == [1; 2] && self.groups == 1;
         if simple && fast.infer(&[builder.desc(g), builder.desc(x)]).is_ok() {

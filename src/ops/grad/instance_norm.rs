@@ -4,7 +4,7 @@ use super::batch_norm::{BatchNormGradParams, StatisticsParams};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size};
 use crate::ops::batch_norm::{pack_pairs, packed_len};
-use crate::ops::{ActivationKind, InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel};
+use crate::ops::{Function, InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// Gradient of [`InstanceNorm2d`](crate::ops::InstanceNorm2d). Inputs: x, dy, and gamma if `affine`. Outputs: dx, and linear
@@ -68,10 +68,10 @@ impl Op for InstanceNorm2dGrad {
         let coefficients = cx.scratch((s.n * blocks * 8 * LANES * 4) as u64);
         let Size { w, h, c, blocks: channel_blocks } = s.into();
         let factor = (1.0 / s.pixels() as f64) as f32;
-        let slope = ActivationKind::None.slope();
+        let [alpha, beta] = Function::Identity.arguments();
         let (x, dy) = (cx.input_view(0), cx.input_view(1));
-        let params = StatisticsParams { x, dy, w, h, c, images: 1, factor, eps: self.eps, slope };
-        let id = ActivationKind::None.id();
+        let params = StatisticsParams { x, dy, w, h, c, images: 1, factor, eps: self.eps, alpha, beta };
+        let id = Function::Identity.id();
         let bindings = [Operand::Input(0), Operand::Input(1), affine, Operand::ScratchWrite(coefficients)];
         let key = KernelKey::new("batch_norm_grad_statistics").with("ACTIVATION", id).flag("INSTANCE", true);
         cx.reads(Operand::Input(0), 4.0);
@@ -83,7 +83,8 @@ impl Op for InstanceNorm2dGrad {
             w,
             h,
             blocks: channel_blocks,
-            slope,
+            alpha,
+            beta,
             c,
             image: 8 * channel_blocks,
             images: s.n as u32,

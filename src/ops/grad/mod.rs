@@ -17,7 +17,7 @@ mod softmax;
 pub use activation::ActivationGrad;
 pub use batch_norm::{BatchNorm2dGrad, BatchStatistics};
 pub use channels::{ChannelSlice, ChannelSum};
-pub use conv_weight::{ConvWeightGrad, WeightSource};
+pub use conv_weight::{ConvWeightGrad, Corner};
 pub use conv_weight_plain::ConvWeightGradPlain;
 pub use flip::FlipWeights;
 pub use global_max_pool::GlobalMaxPoolGrad;

@@ -4,8 +4,8 @@ use super::{Heads, Loss, LossActivation, LossConfig, MsSsimArgs, PixelTerm, Targ
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
 use crate::ops::{
-    Activation, ActivationKind, ExportNchw, LossMean, LossReduction, MsSsim, Overlap, OverlapGroup, OverlapRatio,
-    PixelLoss, PixelLossKind, Presence, Softmax, SoftmaxCrossEntropy, SsimMeans, TargetEncoding,
+    ExportNchw, Function, LossMean, LossReduction, MsSsim, Overlap, OverlapGroup, OverlapRatio, PixelLoss,
+    PixelLossKind, Presence, Softmax, SoftmaxCrossEntropy, SsimMeans, TargetEncoding, Unary,
 };
 
 /// Standard deviation of MS-SSIM's windows, pixels.
@@ -104,7 +104,7 @@ impl<'a> Terms<'a> {
         }
         let (z, label) = (self.logits()?, self.label("probs"));
         match self.config.activation {
-            LossActivation::Sigmoid => self.graph.node(label, Activation { kind: ActivationKind::Sigmoid }, &[z]),
+            LossActivation::Sigmoid => self.graph.node(label, Unary { kind: Function::Sigmoid }, &[z]),
             LossActivation::Softmax => self.graph.node(label, Softmax, &[z]),
         }
     }

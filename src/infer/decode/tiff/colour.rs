@@ -16,13 +16,8 @@ use crate::infer::image::{Pixels, Sample};
 
 /// Conversion of a pixel's samples.
 #[derive(Clone, Debug, PartialEq)]
-<<<<<<< HEAD
-pub(in crate::low_level::infer::decode) enum Colour {
-    /// Nothing.
-=======
 pub(in crate::low_level::infer::decode) enum Colour {
     /// None.
->>>>>>> main
     Plain,
     /// White is zero: values are inverted, except extra samples.
     Inverted,

@@ -13,14 +13,9 @@ use crate::error::Result;
 use crate::infer::decode::{SCRATCH, Source};
 use crate::io::Reader;
 
-<<<<<<< HEAD
-/// A TIFF file at one of its directories. Its tags can be read whatever they say, also of directories outside the chain.
-pub(in crate::low_level::infer::decode) struct TiffDecoder {
-=======
 /// A TIFF file positioned at a directory. Tags are readable whatever their contents, also in directories outside the
 /// chain.
 pub(in crate::low_level::infer::decode) struct TiffDecoder {
->>>>>>> main
     decoder: Decoder<Switch>,
     /// Offset of the file's first directory.
     first: u64,

@@ -26,13 +26,8 @@ pub(in crate::low_level::infer::decode) struct RawIntegers {
     pub values: Vec<i64>,
 }
 
-<<<<<<< HEAD
-/// The integers of page `page` of a TIFF file; none if its samples are floats or were changed by JPEG.
-pub(in crate::low_level::infer::decode) fn raw_integers(input: &Input, page: usize) -> Result<Option<RawIntegers>> {
-=======
 /// The integers of page `page` of a TIFF file; `None` if its samples are floats or were changed by JPEG.
 pub(in crate::low_level::infer::decode) fn raw_integers(input: &Input, page: usize) -> Result<Option<RawIntegers>> {
->>>>>>> main
     let (file, reader, _) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let mut image = TiffImage::open(file.clone(), reader, page, 0)?;
     let source = file.as_source();
@@ -51,13 +46,8 @@ pub(in crate::low_level::infer::decode) struct RawFloats {
     pub values: Vec<f64>,
 }
 
-<<<<<<< HEAD
-/// The floats of page `page` of a TIFF file; none if its samples are integers.
-pub(in crate::low_level::infer::decode) fn raw_floats(input: &Input, page: usize) -> Result<Option<RawFloats>> {
-=======
 /// The floats of page `page` of a TIFF file; `None` if its samples are integers.
 pub(in crate::low_level::infer::decode) fn raw_floats(input: &Input, page: usize) -> Result<Option<RawFloats>> {
->>>>>>> main
     let (file, reader, _) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let mut image = TiffImage::open(file.clone(), reader, page, 0)?;
     let source = file.as_source();

@@ -17,13 +17,8 @@ const LSM: u16 = 34412;
 /// Images with more channels have no names.
 const MAX_NAMES: usize = 64;
 
-<<<<<<< HEAD
-/// What a file says of a page.
-pub(in crate::low_level::infer::decode) struct Meaning {
-=======
 /// Metadata of a page.
 pub(in crate::low_level::infer::decode) struct Meaning {
->>>>>>> main
     pub kind: ChannelKind,
     pub names: Vec<String>,
     pub orientation: Orientation,

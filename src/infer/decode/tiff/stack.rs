@@ -13,18 +13,13 @@ const UIC2: u16 = 33629;
 /// Files with more images are refused.
 const MAX_IMAGES: usize = 1 << 20;
 
-<<<<<<< HEAD
-/// How many images the only directory of a file stands for, by its description `text`; 1 if it is one like any other.
+/// Number of images that the only directory of a file describes, by its description `text`; 1 for an ordinary
+/// directory.
 pub(in crate::low_level::infer::decode) fn images_inside(
     source: &Source,
     decoder: &mut TiffDecoder,
     text: &str,
 ) -> Result<usize> {
-=======
-/// Number of images that the only directory of a file describes, by its description `text`; 1 for an ordinary
-/// directory.
-pub(in crate::low_level::infer::decode) fn images_inside(source: &Source, decoder: &mut TiffDecoder, text: &str) -> Result<usize> {
->>>>>>> main
     if decoder.more_images() {
         return Ok(1);
     }

@@ -5,10 +5,10 @@ use super::poly::{Channels, Definition, Info, Poly, mul, times};
 use super::{Analysis, Known, Share, linear};
 use crate::graph::Node;
 use crate::ops::{
-    Activation, ArgMax, AvgPool2d, BatchNorm2d, Binary, BinaryKind, ChannelSlice, Concat, ConcatPixels, Conv2d,
-    ConvTranspose2d, Crop2d, DepthToSpace, ExportNchw, Fill, GlobalAvgPool, GlobalMaxPool, ImportNchw, Interpolate,
-    InterpolateKernel, MatMul, MaxPool2d, Pad2d, PadMode, PadWith, Pool2d, PoolKind, Rearrange, Reduce, ReduceKind,
-    Resize, ResizeMode, Slice, Softmax, SpaceToDepth, Unary,
+    ArgMax, AvgPool2d, BatchNorm2d, Binary, BinaryKind, ChannelSlice, Concat, ConcatPixels, Conv2d, ConvTranspose2d,
+    Crop2d, DepthToSpace, ExportNchw, Fill, GlobalAvgPool, GlobalMaxPool, ImportNchw, Interpolate, InterpolateKernel,
+    MatMul, MaxPool2d, Pad2d, PadMode, PadWith, Pool2d, PoolKind, Rearrange, Reduce, ReduceKind, Resize, ResizeMode,
+    Slice, Softmax, SpaceToDepth, Unary,
 };
 use crate::tensor::Shape;
 
@@ -43,13 +43,8 @@ impl Analysis<'_> {
         if op.as_op::<ImportNchw>().is_some() || op.as_op::<ExportNchw>().is_some() {
             return Some(x.clone());
         }
-        let unary = op.as_op::<Unary>().map(|u| u.kind);
-        let activation = op.as_op::<Activation>().map(|a| a.kind);
-        let apply = |this: &mut Self, p: &Poly, channels: usize| match (unary, activation) {
-            (Some(kind), _) => Some(this.unary(kind, p, channels)),
-            (_, Some(kind)) => Some(this.activation(kind, p, channels)),
-            _ => None,
-        };
+        let function = op.as_op::<Unary>().map(|u| u.kind);
+        let apply = |this: &mut Self, p: &Poly, channels: usize| function.map(|f| this.unary(f, p, channels));
         if let Some(value) = apply(self, &x.value, to.c) {
             let parts = x.parts.iter().map(|(n, p)| Some((*n, apply(self, p, *n)?))).collect::<Option<_>>();
             return Some(Known { parts: parts.unwrap_or_default(), ..plain(value) });

@@ -2,14 +2,14 @@
 
 use super::Analysis;
 use super::poly::{Channels, Definition, Info, Poly, times};
-use crate::ops::{ActivationKind, BinaryKind, UnaryKind};
+use crate::ops::{BinaryKind, Function};
 
 /// Large enough for every function to reach its limit, but finite in computations.
 const FAR: f64 = 1e300;
 
 /// Bounds of a function that is monotonic, or nearly; `None` for others.
-fn monotonic(kind: UnaryKind, [lo, hi]: [f64; 2]) -> Option<[f64; 2]> {
-    use UnaryKind as K;
+fn monotonic(kind: Function, [lo, hi]: [f64; 2]) -> Option<[f64; 2]> {
+    use Function as K;
     let at = |v: f64| kind.apply(v);
     Some(match kind {
         K::Identity | K::Exp | K::Floor | K::Ceil | K::Round | K::Sign | K::Erf | K::Tanh | K::Softplus => {
@@ -30,10 +30,6 @@ fn monotonic(kind: UnaryKind, [lo, hi]: [f64; 2]) -> Option<[f64; 2]> {
     })
 }
 
-fn sigmoid(v: f64) -> f64 {
-    1.0 / (1.0 + (-v).exp())
-}
-
 impl Analysis<'_> {
     /// The relation of the channels of an elementwise function.
     fn of_function(&self, p: &Poly, channels: usize) -> Channels {
@@ -47,31 +43,6 @@ impl Analysis<'_> {
         Poly::atom(self.known.atom(format!("{name} {channels} {p:?}"), |_| info))
     }
 
-    pub(super) fn activation(&mut self, kind: ActivationKind, p: &Poly, channels: usize) -> Poly {
-        let [lo, hi] = self.known.bounds(p);
-        match kind {
-            ActivationKind::None => p.clone(),
-            ActivationKind::Relu if lo >= 0.0 => p.clone(),
-            ActivationKind::LeakyRelu(_) if lo >= 0.0 => p.clone(),
-            ActivationKind::Relu => {
-                let y = self.function("relu", p, channels, [0.0, hi.max(0.0)], Definition::Other);
-                self.not_below(&y, p)
-            }
-            ActivationKind::LeakyRelu(slope) => {
-                let at = |v: f64| if v > 0.0 { v } else { v * f64::from(slope) };
-                let range = if slope >= 0.0 { [at(lo), at(hi)] } else { [0.0, f64::INFINITY] };
-                self.function(&format!("leaky {slope}"), p, channels, range, Definition::Other)
-            }
-            ActivationKind::Sigmoid => {
-                // The sigmoid of -x is 1 minus that of x.
-                if let Some(a) = self.known.find(&format!("sigmoid {channels} {:?}", p.times(-1.0))) {
-                    return Poly::constant(1.0).plus(&Poly::atom(a), -1.0);
-                }
-                self.function("sigmoid", p, channels, [sigmoid(lo), sigmoid(hi)], Definition::Sigmoid(p.clone()))
-            }
-        }
-    }
-
     /// Records that `y >= p` and returns `y`.
     fn not_below(&mut self, y: &Poly, p: &Poly) -> Poly {
         if let Some((a, 1.0)) = y.single() {
@@ -80,21 +51,38 @@ impl Analysis<'_> {
         y.clone()
     }
 
-    pub(super) fn unary(&mut self, kind: UnaryKind, p: &Poly, channels: usize) -> Poly {
+    pub(super) fn unary(&mut self, kind: Function, p: &Poly, channels: usize) -> Poly {
         let [lo, hi] = self.known.bounds(p);
         match kind {
-            UnaryKind::Identity => return p.clone(),
-            UnaryKind::Neg => return p.times(-1.0),
-            UnaryKind::Reciprocal => return self.ratio(&Poly::constant(1.0), p, channels),
-            UnaryKind::Abs if lo >= 0.0 => return p.clone(),
-            UnaryKind::Abs if hi <= 0.0 => return p.times(-1.0),
-            UnaryKind::Abs => {
+            Function::Identity => return p.clone(),
+            Function::Relu | Function::LeakyRelu { .. } if lo >= 0.0 => return p.clone(),
+            Function::Relu => {
+                let y = self.function("relu", p, channels, [0.0, hi.max(0.0)], Definition::Other);
+                return self.not_below(&y, p);
+            }
+            Function::LeakyRelu { slope } => {
+                let range = if slope >= 0.0 { [kind.apply(lo), kind.apply(hi)] } else { [0.0, f64::INFINITY] };
+                return self.function(&format!("leaky {slope}"), p, channels, range, Definition::Other);
+            }
+            Function::Sigmoid => {
+                // The sigmoid of -x is 1 minus that of x.
+                if let Some(a) = self.known.find(&format!("sigmoid {channels} {:?}", p.times(-1.0))) {
+                    return Poly::constant(1.0).plus(&Poly::atom(a), -1.0);
+                }
+                let range = [kind.apply(lo), kind.apply(hi)];
+                return self.function("sigmoid", p, channels, range, Definition::Sigmoid(p.clone()));
+            }
+            Function::Neg => return p.times(-1.0),
+            Function::Reciprocal => return self.ratio(&Poly::constant(1.0), p, channels),
+            Function::Abs if lo >= 0.0 => return p.clone(),
+            Function::Abs if hi <= 0.0 => return p.times(-1.0),
+            Function::Abs => {
                 let y = self.function("abs", p, channels, [0.0, (-lo).max(hi)], Definition::Other);
                 let y = self.not_below(&y, p);
                 return self.not_below(&y, &p.times(-1.0));
             }
-            UnaryKind::Clip { min, max } if lo >= f64::from(min) && hi <= f64::from(max) => return p.clone(),
-            UnaryKind::Exp => {
+            Function::Clip { min, max } if lo >= f64::from(min) && hi <= f64::from(max) => return p.clone(),
+            Function::Exp => {
                 let y = self.function("exp", p, channels, [lo.exp(), hi.exp()], Definition::Exp(p.clone()));
                 return self.with_channels(
                     y,
@@ -106,7 +94,7 @@ impl Analysis<'_> {
                     p,
                 );
             }
-            UnaryKind::Log => {
+            Function::Log => {
                 let range = [lo.max(0.0).ln(), hi.max(0.0).ln()];
                 let y = self.function("log", p, channels, range, Definition::Log(p.clone()));
                 // log(sum(exp(x))) >= max(x).
@@ -128,8 +116,8 @@ impl Analysis<'_> {
         let range = monotonic(kind, [lo, hi]).unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
         let y = self.function(&format!("{kind:?}"), p, channels, range, Definition::Other);
         match kind {
-            UnaryKind::Softplus => self.not_below(&y, p),
-            UnaryKind::Sqrt => {
+            Function::Softplus => self.not_below(&y, p),
+            Function::Sqrt => {
                 // sqrt(a^2 + b^2) >= |a|.
                 let side = |definition: &Definition| {
                     if let Definition::Square(a) = definition { Some(Poly::atom(*a)) } else { None }
@@ -140,7 +128,7 @@ impl Analysis<'_> {
                     self.not_below(&y, &a.times(-1.0))
                 })
             }
-            UnaryKind::Clip { max, .. } if hi <= f64::from(max) => self.not_below(&y, p),
+            Function::Clip { max, .. } if hi <= f64::from(max) => self.not_below(&y, p),
             _ => y,
         }
     }
@@ -333,7 +321,7 @@ impl Analysis<'_> {
                 let a = self.closed(a, channels);
                 return self.product(&a, &a, channels);
             }
-            Some(0.5) => return self.unary(UnaryKind::Sqrt, a, channels),
+            Some(0.5) => return self.unary(Function::Sqrt, a, channels),
             Some(-1.0) => return self.ratio(&Poly::constant(1.0), a, channels),
             _ => {}
         }

@@ -21,7 +21,7 @@ use super::parts::Parts;
 use super::proto::NodeProto;
 use super::tensor::{Tensor, count, strides};
 use crate::graph::{Derived, Graph, ValueId};
-use crate::ops::{Op, Rearrange, Unary, UnaryKind};
+use crate::ops::{Function, Op, Rearrange, Unary};
 use crate::tensor::{HostTensor, Shape};
 use crate::text::excerpt;
 use std::collections::HashMap;
@@ -165,9 +165,7 @@ fn translator(op: &str) -> Option<Translate> {
         "Resize" | "Upsample" => spatial::resize,
         "Pad" => spatial::pad,
         "DepthToSpace" | "SpaceToDepth" => spatial::depth,
-        "Relu" | "LeakyRelu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Clip" | "Elu" | "Selu"
-        | "Softplus" | "Softsign" | "Mish" | "Gelu" | "Swish" | "Abs" | "Neg" | "Exp" | "Log" | "Sqrt"
-        | "Reciprocal" | "Floor" | "Ceil" | "Round" | "Sign" | "Erf" => pointwise::unary,
+        "Clip" | "Mish" | "Gelu" | "Swish" => pointwise::unary,
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "PRelu" | "Less" | "Greater" | "Equal" => pointwise::binary,
         "Min" | "Max" | "Sum" | "Mean" => pointwise::several,
         "Celu" => pointwise::celu,
@@ -187,6 +185,7 @@ fn translator(op: &str) -> Option<Translate> {
         "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceSum" | "ReduceLogSumExp" | "ReduceL1" | "ReduceL2"
         | "ReduceSumSquare" | "ReduceProd" => reduce::reduce,
         "ArgMax" | "ArgMin" => reduce::argmax,
+        name if pointwise::is_function(name) => pointwise::unary,
         _ => return None,
     })
 }
@@ -517,7 +516,7 @@ impl<'a> Translator<'a> {
             Value::Data(d) => self.shaped(call, d, shape),
             constant => {
                 let p = self.parameter(constant, &shape.dims())?;
-                Ok(self.graph.node(format!("{} (constant)", call.label), Unary { kind: UnaryKind::Identity }, &[p])?)
+                Ok(self.graph.node(format!("{} (constant)", call.label), Unary { kind: Function::Identity }, &[p])?)
             }
         }
     }

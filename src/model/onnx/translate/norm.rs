@@ -6,7 +6,7 @@ use super::{Call, Data, Outputs, Translator, Value, pointwise};
 use crate::graph::ValueId;
 use crate::model::onnx::Reason;
 use crate::model::onnx::tensor::Tensor;
-use crate::ops::{BatchNorm2d, Binary, BinaryKind, GroupNorm, InstanceNorm2d, ReduceKind, Softmax, UnaryKind};
+use crate::ops::{BatchNorm2d, Binary, BinaryKind, Function, GroupNorm, InstanceNorm2d, ReduceKind, Softmax};
 use crate::tensor::{HostTensor, Shape};
 
 pub fn batch(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
@@ -94,8 +94,8 @@ pub fn layer(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let eps = number(call.attributes.float("epsilon", 1e-5))?;
     let sum = pointwise::two(t, call, BinaryKind::Add, &Value::Data(variance), &eps)?;
     let Value::Data(sum) = sum else { return Err("is a constant".into()) };
-    let deviation = unary(t, call, &sum, UnaryKind::Sqrt)?;
-    let inverse = unary(t, call, &deviation, UnaryKind::Reciprocal)?;
+    let deviation = unary(t, call, &sum, Function::Sqrt)?;
+    let inverse = unary(t, call, &deviation, Function::Reciprocal)?;
     let mut y = Value::Data(two(t, call, BinaryKind::Div, &centred, &deviation)?);
     for (i, kind) in [(1, BinaryKind::Mul), (2, BinaryKind::Add)] {
         if let Some(value) = call.maybe(i).cloned() {

@@ -4,53 +4,30 @@ use super::value::canonical;
 use super::view::{alike, beside};
 use super::{Call, Data, Outputs, Translator, Value};
 use crate::graph::ValueId;
+use crate::kernel::Onnx;
 use crate::model::onnx::Reason;
 use crate::model::onnx::fold::broadcast;
 use crate::model::onnx::tensor::Tensor;
-use crate::ops::{Activation, ActivationKind, Binary, BinaryKind, Unary, UnaryKind};
+use crate::ops::{Binary, BinaryKind, Function, Unary};
 use crate::tensor::Shape;
 
 pub fn unary(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let a = call.attributes;
     let d = call.data(0)?.clone();
-    let activation = |kind| Err(Activation { kind });
-    let op: Result<UnaryKind, Activation> = match call.op() {
-        "Relu" => activation(ActivationKind::Relu),
-        "LeakyRelu" => activation(ActivationKind::LeakyRelu(a.float("alpha", 0.01))),
-        "Sigmoid" => activation(ActivationKind::Sigmoid),
+    let kind = match call.op() {
         "Clip" => match bounds(call)? {
-            (0.0, f32::INFINITY) => activation(ActivationKind::Relu),
-            (min, max) => Ok(UnaryKind::Clip { min, max }),
+            (0.0, f32::INFINITY) => Function::Relu,
+            (min, max) => Function::Clip { min, max },
         },
-        "HardSigmoid" => Ok(UnaryKind::HardSigmoid { alpha: a.float("alpha", 0.2), beta: a.float("beta", 0.5) }),
-        "HardSwish" => Ok(UnaryKind::HardSwish),
-        "Tanh" => Ok(UnaryKind::Tanh),
-        "Elu" => Ok(UnaryKind::Elu { alpha: a.float("alpha", 1.0) }),
-        "Selu" => {
-            let (alpha, gamma) = (a.float("alpha", 1.673_263_2), a.float("gamma", 1.050_701));
-            Ok(UnaryKind::Selu { alpha, gamma })
-        }
-        "Softplus" => Ok(UnaryKind::Softplus),
-        "Softsign" => Ok(UnaryKind::Softsign),
-        "Mish" => Ok(UnaryKind::Mish),
         "Gelu" => match a.text("approximate", "none")? {
-            "none" => Ok(UnaryKind::Gelu),
-            "tanh" => Ok(UnaryKind::GeluTanh),
+            "none" => Function::Gelu,
+            "tanh" => Function::GeluTanh,
             other => return Err(format!("approximation `{other}` is not supported").into()),
         },
-        "Swish" if a.float("alpha", 1.0) == 1.0 => Ok(UnaryKind::Silu),
-        "Abs" => Ok(UnaryKind::Abs),
-        "Neg" => Ok(UnaryKind::Neg),
-        "Exp" => Ok(UnaryKind::Exp),
-        "Log" => Ok(UnaryKind::Log),
-        "Sqrt" => Ok(UnaryKind::Sqrt),
-        "Reciprocal" => Ok(UnaryKind::Reciprocal),
-        "Floor" => Ok(UnaryKind::Floor),
-        "Ceil" => Ok(UnaryKind::Ceil),
-        "Round" => Ok(UnaryKind::Round),
-        "Sign" => Ok(UnaryKind::Sign),
-        "Erf" => Ok(UnaryKind::Erf),
-        _ => return Err("with these attributes it is not supported".into()),
+        "Swish" if a.float("alpha", 1.0) == 1.0 => Function::Silu,
+        "Mish" => Function::Mish,
+        name => by_operator(name, |attribute, default| a.float(attribute, default))
+            .ok_or("with these attributes it is not supported")?,
     };
     // Some operators preserve integers, others always return them.
     let integral = match call.op() {
@@ -58,11 +35,24 @@ pub fn unary(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
         "Relu" | "Abs" | "Neg" => d.integral,
         _ => false,
     };
-    let id = match op {
-        Ok(kind) => t.add(call, Unary { kind }, &[d.id])?,
-        Err(activation) => t.add(call, activation, &[d.id])?,
-    };
+    let id = t.add(call, Unary { kind }, &[d.id])?;
     Ok(vec![Value::Data(Data { integral, ..d.with(id) })])
+}
+
+/// Whether an operator is a function of the table.
+pub fn is_function(name: &str) -> bool {
+    by_operator(name, |_, default| default).is_some()
+}
+
+/// The function that is one operator of ONNX, its arguments by the names of attributes, with their defaults.
+fn by_operator(name: &str, attribute: impl Fn(&str, f32) -> f32) -> Option<Function> {
+    Function::ALL.iter().find_map(|f| match f.row().onnx {
+        Onnx::Operator(operator, attributes) if operator == name => {
+            let arguments = attributes.iter().zip(f.arguments()).map(|(&a, default)| attribute(a, default));
+            Some(f.with_arguments(&arguments.collect::<Vec<_>>()))
+        }
+        _ => None,
+    })
 }
 
 /// A constant number.
@@ -79,7 +69,7 @@ pub fn celu(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     }
     let x = two(t, call, BinaryKind::Mul, &Value::Data(d), &number(1.0 / alpha)?)?;
     let Value::Data(x) = x else { return Err("is a constant".into()) };
-    let id = t.add(call, Unary { kind: UnaryKind::Elu { alpha: 1.0 } }, &[x.id])?;
+    let id = t.add(call, Unary { kind: Function::Elu { alpha: 1.0 } }, &[x.id])?;
     Ok(vec![two(t, call, BinaryKind::Mul, &Value::Data(x.with(id)), &number(alpha)?)?])
 }
 

@@ -9,7 +9,7 @@ use crate::model::onnx::Reason;
 use crate::model::onnx::fold::{Range, axis};
 use crate::model::onnx::tensor::Tensor;
 use crate::ops::{
-    ArgMax, Binary, BinaryKind, ChannelSlice, GlobalAvgPool, GlobalMaxPool, Reduce, ReduceKind, Slice, Unary, UnaryKind,
+    ArgMax, Binary, BinaryKind, ChannelSlice, Function, GlobalAvgPool, GlobalMaxPool, Reduce, ReduceKind, Slice, Unary,
 };
 use crate::tensor::Shape;
 
@@ -36,14 +36,14 @@ pub fn reduce(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
         "ReduceMin" => along_axes(t, call, &d, &along, ReduceKind::Min)?,
         "ReduceLogSumExp" => log_sum_exp(t, call, &d, &along)?,
         "ReduceL1" => {
-            let y = unary(t, call, &d, UnaryKind::Abs)?;
+            let y = unary(t, call, &d, Function::Abs)?;
             along_axes(t, call, &y, &along, ReduceKind::Sum)?
         }
         "ReduceProd" => product(t, call, &d, &along)?,
         op => {
             let y = two(t, call, BinaryKind::Mul, &d, &d)?;
             let sum = along_axes(t, call, &y, &along, ReduceKind::Sum)?;
-            if op == "ReduceL2" { unary(t, call, &sum, UnaryKind::Sqrt)? } else { sum }
+            if op == "ReduceL2" { unary(t, call, &sum, Function::Sqrt)? } else { sum }
         }
     };
     if call.attributes.flag("keepdims", true) {
@@ -216,7 +216,7 @@ fn combined(t: &mut Translator<'_>, call: &Call<'_>, parts: &[ValueId], kind: Re
 const MAX_SLICES: usize = 64;
 
 /// An elementwise function.
-pub fn unary(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, kind: UnaryKind) -> Result<Data, Reason> {
+pub fn unary(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, kind: Function) -> Result<Data, Reason> {
     let id = t.add(call, Unary { kind }, &[d.id])?;
     Ok(Data { integral: false, ..d.with(id) })
 }
@@ -233,9 +233,9 @@ pub fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Data, 
 fn log_sum_exp(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, along: &[usize]) -> Result<Data, Reason> {
     let max = along_axes(t, call, d, along, ReduceKind::Max)?;
     let less = two(t, call, BinaryKind::Sub, d, &max)?;
-    let e = unary(t, call, &less, UnaryKind::Exp)?;
+    let e = unary(t, call, &less, Function::Exp)?;
     let sum = along_axes(t, call, &e, along, ReduceKind::Sum)?;
-    let log = unary(t, call, &sum, UnaryKind::Log)?;
+    let log = unary(t, call, &sum, Function::Log)?;
     two(t, call, BinaryKind::Add, &max, &log)
 }
 
@@ -244,9 +244,9 @@ pub fn log_softmax(t: &mut Translator<'_>, call: &Call<'_>, x: ValueId) -> Resul
     let over = |kind| Reduce { kind, channels: true, rows: false, columns: false };
     let max = t.add(call, over(ReduceKind::Max), &[x])?;
     let less = t.add(call, Binary { kind: BinaryKind::Sub }, &[x, max])?;
-    let e = t.add(call, Unary { kind: UnaryKind::Exp }, &[less])?;
+    let e = t.add(call, Unary { kind: Function::Exp }, &[less])?;
     let sum = t.add(call, over(ReduceKind::Sum), &[e])?;
-    let log = t.add(call, Unary { kind: UnaryKind::Log }, &[sum])?;
+    let log = t.add(call, Unary { kind: Function::Log }, &[sum])?;
     t.add(call, Binary { kind: BinaryKind::Sub }, &[less, log])
 }
 
@@ -255,7 +255,7 @@ pub fn argmax(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let mut dims = d.dims();
     let at = axis(call.attributes.int("axis").unwrap_or(0), dims.len())?;
     if call.op() == "ArgMin" {
-        d = unary(t, call, &d, UnaryKind::Neg)?;
+        d = unary(t, call, &d, Function::Neg)?;
     }
     let (x, view) = channels_at(t, call, &d, at)?;
     let id = t.add(call, ArgMax { last: call.attributes.flag("select_last_index", false) }, &[x])?;

@@ -9,8 +9,8 @@ use crate::model::onnx::fold::{self, Range, axis};
 use crate::model::onnx::proto::DataType;
 use crate::model::onnx::tensor::{Elements, Tensor};
 use crate::ops::{
-    Binary, BinaryKind, ChannelSlice, Concat, ConcatPixels, Crop2d, Resize, ResizeMode, ResizeSize, Slice, Unary,
-    UnaryKind,
+    Binary, BinaryKind, ChannelSlice, Concat, ConcatPixels, Crop2d, Function, Resize, ResizeMode, ResizeSize, Slice,
+    Unary,
 };
 use crate::tensor::Shape;
 
@@ -38,9 +38,9 @@ pub fn cast(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
         Some(_) if d.integral => Ok(vec![Value::Data(d)]),
         // Rounds towards zero, as in C.
         Some(to) if to != DataType::String => {
-            let sign = t.add(call, Unary { kind: UnaryKind::Sign }, &[d.id])?;
-            let size = t.add(call, Unary { kind: UnaryKind::Abs }, &[d.id])?;
-            let size = t.add(call, Unary { kind: UnaryKind::Floor }, &[size])?;
+            let sign = t.add(call, Unary { kind: Function::Sign }, &[d.id])?;
+            let size = t.add(call, Unary { kind: Function::Abs }, &[d.id])?;
+            let size = t.add(call, Unary { kind: Function::Floor }, &[size])?;
             let id = t.add(call, Binary { kind: BinaryKind::Mul }, &[sign, size])?;
             Ok(vec![Value::Data(Data { integral: true, ..d.with(id) })])
         }
@@ -163,7 +163,7 @@ pub fn concat(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
             constant if place.viewed => {
                 let (dims, perm) = beside(&constant.dims(), &first.order)?;
                 let p = t.permuted(constant, &dims, &perm)?;
-                t.graph.node(format!("{} (constant)", call.label), Unary { kind: UnaryKind::Identity }, &[p])?
+                t.graph.node(format!("{} (constant)", call.label), Unary { kind: Function::Identity }, &[p])?
             }
             value => {
                 let shape = canonical(&value.dims()).ok_or("dimensions that are not supported")?;

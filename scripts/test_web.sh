@@ -1,0 +1,69 @@
+#!/bin/sh
+# The library in a real browser: a page segments an image, trains a few steps and compiles every kernel of a device of
+# default limits, all on WebGPU in software, and the results are compared with those of this machine.
+#
+#     sh scripts/test_web.sh
+#
+# Installs what is missing: a compiler for wasm32, Chromium. Where that cannot be downloaded the last line says
+# `skipped: ..` and the status is 0.
+set -eu
+cd "$(dirname "$0")/.."
+root=$PWD
+build=$root/target/web
+site=$build/site
+target=wasm32-unknown-unknown
+
+say() { printf 'web: %s\n' "$*" >&2; }
+skip() {
+    printf 'skipped: %s\n' "$*"
+    exit 0
+}
+
+install() {
+    command -v apt-get >/dev/null 2>&1 || return 1
+    as_root=
+    [ "$(id -u)" -eq 0 ] || as_root=sudo
+    { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1"; } >&2
+}
+
+# A compiler whose standard library for wasm32 is there; a folder of its own remembers which.
+has_target() { [ -d "$(${RUSTC:-rustc} --print target-libdir --target $target 2>/dev/null)" ]; }
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/unet-wgpu-web
+toolchain=${WASM_TOOLCHAIN:-$cache/wasm}
+wasm() (
+    # Another compiler for the page only: what is native stays as it is.
+    [ -f "$build/env" ] && . "$build/env"
+    exec "$@"
+)
+mkdir -p "$site"
+rm -f "$build/env"
+if has_target || { rustup target add $target >&2 && has_target; }; then
+    say "compiler: the installed one"
+else
+    [ -f "$toolchain/env" ] || sh scripts/wasm_toolchain.sh "$toolchain" >&2 ||
+        skip "no compiler for $target: neither rustup nor Debian's packages can be fetched"
+    cp "$toolchain/env" "$build/env"
+    say "compiler: $toolchain"
+fi
+
+CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
+if [ -z "$CHROMIUM" ]; then
+    install chromium || skip "no Chromium, and it cannot be installed"
+    CHROMIUM=$(command -v chromium)
+fi
+export CHROMIUM
+command -v python3 >/dev/null 2>&1 || install python3 || skip "no python3, and it cannot be installed"
+
+manifest=tests/web/Cargo.toml
+cargo fetch --manifest-path $manifest >&2 || skip "packages of the page cannot be fetched"
+
+say "native results"
+cargo run --quiet --example web_reference -- "$site"
+say "the page"
+wasm cargo build --quiet --manifest-path $manifest --package unet-web-test --target $target --target-dir "$build/wasm"
+cargo run --quiet --manifest-path $manifest --package bindgen --target-dir "$build/host" -- \
+    "$build/wasm/$target/debug/unet_web_test.wasm" "$site"
+cp tests/web/index.html "$site"
+say "wasm: $(wc -c < "$site/unet_web_test_bg.wasm") bytes"
+say "browser: $("$CHROMIUM" --version 2>/dev/null)"
+python3 tests/web/browser.py "$site"

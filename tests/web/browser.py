@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""browser.py FOLDER: opens the page in FOLDER in a headless Chromium and compares what it computes with the native results
+there. WebGPU runs in software (SwiftShader). CHROMIUM names another binary."""
+import array, http.server, os, shutil, subprocess, sys, tempfile, threading
+
+SECONDS = float(os.environ.get("WEB_TIMEOUT", "900"))
+TOLERANCE = 1e-4
+KINDS = {".js": "text/javascript", ".wasm": "application/wasm", ".html": "text/html"}
+folder = sys.argv[1]
+results, problems, done = {}, [], threading.Event()
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def answer(self, body, kind):
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        name = os.path.basename(self.path) or "index.html"
+        path = os.path.join(folder, name)
+        if not os.path.isfile(path):
+            return self.send_error(404)
+        with open(path, "rb") as f:
+            self.answer(f.read(), KINDS.get(os.path.splitext(name)[1], "application/octet-stream"))
+
+    def do_POST(self):
+        name = os.path.basename(self.path)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if name == "end":
+            done.set()
+        elif name == "failed":
+            problems.append(body.decode())
+        elif name == "done":
+            print("browser:", body.decode(), flush=True)
+        else:
+            results[name] = body
+        self.answer(b"", "text/plain")
+
+
+def native(name):
+    with open(os.path.join(folder, name), "rb") as f:
+        return f.read()
+
+
+def floats(name, suffix=".f32"):
+    a, b = array.array("f"), array.array("f")
+    a.frombytes(results.get(name, b""))
+    b.frombytes(native(name + suffix))
+    if len(a) != len(b) or not a:
+        problems.append(f"{name}: {len(a)} numbers, natively {len(b)}")
+        return
+    # A comparison with NaN is false: it counts as a difference.
+    worst = max(abs(x - y) if abs(x - y) <= 1e30 else float("inf") for x, y in zip(a, b))
+    print(f"browser: {name}: {len(a)} numbers, largest difference {worst:.2e}")
+    if not worst <= TOLERANCE:
+        problems.append(f"{name}: differ by {worst}, more than {TOLERANCE}")
+
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+profile = tempfile.mkdtemp()
+command = [os.environ.get("CHROMIUM", "chromium"), "--headless", "--no-sandbox", "--disable-quic", "--no-first-run",
+           "--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir=" + profile,
+           "--remote-debugging-port=0", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader",
+           f"http://127.0.0.1:{server.server_port}/"]
+with open(os.path.join(profile, "log"), "wb") as log:
+    browser = subprocess.Popen(command, stdout=log, stderr=log)
+    finished = done.wait(SECONDS)
+    browser.terminate()
+    try:
+        browser.wait(10)
+    except subprocess.TimeoutExpired:
+        browser.kill()
+if not finished:
+    with open(os.path.join(profile, "log"), errors="replace") as log:
+        problems.append(f"the page did not end within {SECONDS:g} s; the browser said:\n{log.read()[-1500:]}")
+shutil.rmtree(profile, ignore_errors=True)
+
+print("browser: on", results.get("device", b"no device").decode())
+if results.get("ids") != native("ids.u8"):
+    got, expected = results.get("ids", b""), native("ids.u8")
+    problems.append(f"mask: {sum(a != b for a, b in zip(got, expected))} of {len(expected)} pixels differ, {len(got)} came")
+else:
+    print(f"browser: mask: {len(results['ids'])} pixels are the native ones")
+floats("probabilities")
+floats("losses")
+count, *failures = results.get("kernels", b"0").decode().split("\n")
+print(f"browser: kernels: {int(count) - len(failures)} of {count} compile on a device of default limits")
+problems += failures
+if int(count) == 0:
+    problems.append("kernels: none was compiled")
+for problem in problems:
+    print("FAILED", problem)
+sys.exit(1 if problems else 0)
