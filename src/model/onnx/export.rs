@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn other_onnx_files_are_refused() {
+    fn other_onnx_files_are_errors() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("m.onnx");
         let error = |bytes: &[u8]| {
