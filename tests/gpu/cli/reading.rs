@@ -48,7 +48,7 @@ fn results_are_as_the_orientation_tag_has_it() {
         assert_eq!(size(name.rsplit_once('.').unwrap().0), (5, 9));
         let which = if name.contains('8') { "counterclockwise" } else { "clockwise" };
         let expected =
-            format!("{name}: turned by 90 degrees {which}, as its orientation tag says (--ignore-orientation keeps");
+            format!("{name}: rotated by 90 degrees {which}, as its orientation tag says (--ignore-orientation keeps");
         assert!(said.len() == 1 && said[0].contains(&expected), "{said:?}");
     }
     let (said, stored) = segmented(&f, "exif6.png", &["--ignore-orientation"]);
@@ -106,7 +106,7 @@ fn a_fourth_sample_reaches_the_network() {
     assert!(said[0].contains("its alpha, channel 3, is not opaque everywhere and is left out"), "{said:?}");
     network(&f, 2);
     let e = f.error(&args("grey_alpha.png", &[]));
-    assert!(e.contains("has 1 channel, the network takes 2") && e.contains("unless --channels 0,1 says so"), "{e}");
+    assert!(e.contains("has 1 channel, the network takes 2") && e.contains("unless --channels 0,1 includes it"), "{e}");
 }
 
 #[test]
