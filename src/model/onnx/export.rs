@@ -180,7 +180,7 @@ mod tests {
         }
     }
 
-    /// The file and the graph of one function.
+    /// ONNX file and graph of a single function.
     fn of_function(kind: Function, shape: Shape) -> (Vec<u8>, Graph) {
         let mut graph = Graph::new();
         let x = graph.input(INPUT, TensorDesc::linear(shape));

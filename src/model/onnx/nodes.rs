@@ -134,7 +134,7 @@ impl<'a> Emitter<'a> {
         name
     }
 
-    /// A number without dimensions.
+    /// Adds a scalar constant.
     fn number(&mut self, label: &str, v: f32) -> String {
         let name = self.constant(label, DataType::Float, 1, v.to_le_bytes().to_vec());
         if let Some(constant) = self.constants.last_mut() {
@@ -228,7 +228,7 @@ impl<'a> Emitter<'a> {
         self.add("Conv", inputs, label, attributes)
     }
 
-    /// A function of every element; the identity behind something else is nothing.
+    /// Adds an elementwise function; the identity adds no node.
     fn activate(&mut self, label: &str, x: String, function: Function) -> String {
         if function == Function::Identity {
             return x;
