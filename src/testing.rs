@@ -56,8 +56,8 @@ pub fn tolerance(target: &Target, case: &OpCase) -> Result<f32> {
     Ok(if winograd { WINOGRAD_TOLERANCE } else { OP_TOLERANCE })
 }
 
-/// Variants of `target` that force each family of convolution kernels, with and without subgroups. On a device with textures,
-/// families that use them also come with all tensors in textures and all in buffers.
+/// Variants of `target` that force each family of convolution kernels, with and without subgroups. On a device with
+/// textures, families that use them also come with all tensors in textures and all in buffers.
 pub fn family_caps(target: &Target) -> Vec<(String, Target)> {
     let other = Caps { class: AdapterClass::Other, subgroup: None, ..target.caps.clone() };
     let without = target.clone().with_caps(other).with_storage(TensorStorage::Buffers);
@@ -156,7 +156,8 @@ pub fn case_graph(case: &OpCase) -> Result<Graph> {
     Ok(graph)
 }
 
-/// Runs a case on the device with the kernels chosen for `target` and returns its outputs. `inputs` are in the case's order.
+/// Runs a case on the device with the kernels chosen for `target` and returns its outputs. `inputs` are in the case's
+/// order.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn run_case(gpu: &Gpu, target: &Target, case: &OpCase, inputs: &[HostTensor]) -> Result<Vec<HostTensor>> {
     block_on(run_case_async(gpu, target, case, inputs))
@@ -212,8 +213,8 @@ pub async fn check_case_with_async(gpu: &Gpu, target: &Target, case: &OpCase) ->
     if target.options.precision == Precision::F16
         && (head_to_mask || sensitive.contains(&name) || discontinuous.contains(&name))
     {
-        // Results jump where two channels are nearly equal, or are steep near probabilities of 0 and 1: the reference gets
-        // inputs as the device stores them. Discontinuous ops read parameters as stored too.
+        // Results jump where two channels are nearly equal, or are steep near probabilities of 0 and 1: the reference
+        // gets inputs as the device stores them. Discontinuous ops read parameters as stored too.
         let stored = |desc: &TensorDesc| desc.layout == Layout::Blocked || discontinuous.contains(&name);
         let rounded = inputs.iter_mut().zip(&case.inputs).filter(|i| stored(&i.1.0));
         rounded.flat_map(|i| i.0.data_mut()).for_each(|v| *v = f16::from_f32(*v).to_f32());

@@ -8,14 +8,15 @@ use crate::ops::{Backward, Fill, GraphBuilder, Op, Sum};
 use crate::tensor::{Layout, Shape, TensorDesc};
 use std::sync::Arc;
 
-/// Adds the backward pass of `loss`, a linear scalar; returns the gradient of each value of `requested`, `None` if the loss
-/// does not depend on it.
+/// Adds the backward pass of `loss`, a linear scalar; returns the gradient of each value of `requested`, `None` if the
+/// loss does not depend on it.
 pub fn differentiate(graph: &mut Graph, loss: ValueId, requested: &[ValueId]) -> Result<Vec<Option<ValueId>>> {
     of_loss(graph, loss, requested, Retain::All)
 }
 
-/// The same with activation checkpointing: activations inside the encoder's levels are recomputed for the backward
-/// pass, not stored until then. The same bits, in less memory, for part of a second forward pass.
+/// [`differentiate`] with activation checkpointing: activations inside the encoder's levels are recomputed for the
+/// backward pass instead of stored. Results are bit-identical, with less memory, at the cost of part of a second
+/// forward pass.
 pub fn differentiate_checkpointed(
     graph: &mut Graph,
     loss: ValueId,
@@ -42,8 +43,8 @@ fn of_loss(graph: &mut Graph, loss: ValueId, requested: &[ValueId], keep: Retain
     backward(graph, nodes, &[(loss, one)], requested, keep)
 }
 
-/// The same from the gradients of any values: pairs of a value and its gradient, of its shape and layout. Contributions to
-/// a gradient are added up in the order of the forward nodes, last first: the same bits every time.
+/// [`differentiate`] from the gradients of any values: pairs of a value and its gradient, of the same shape and layout.
+/// Contributions to a gradient are summed in the reverse order of the forward nodes, so results are reproducible.
 pub fn differentiate_from(
     graph: &mut Graph,
     seeds: &[(ValueId, ValueId)],

@@ -38,7 +38,7 @@ impl Recomputed {
         Self { producers, again: HashMap::new() }
     }
 
-    /// The value that a gradient may read in place of `v`: itself if it is stored, else its recomputed copy, which is added
+    /// The value that a gradient may read for `v`: itself if it is stored, else its recomputed copy, which is added
     /// with its dependencies at the first request.
     pub(super) fn stored(&mut self, graph: &mut Graph, v: ValueId) -> Result<ValueId> {
         let Some(&producer) = self.producers.get(&v) else { return Ok(v) };

@@ -1,4 +1,4 @@
-//! The graph: nodes holding ops, typed values, parameters_by_name inputs, parameters and outputs. Pure data; every rewrite is a
+//! The graph: nodes holding ops, typed values, named inputs, parameters and outputs. Pure data; every rewrite is a
 //! function from one graph to another.
 
 mod autodiff;
@@ -28,8 +28,8 @@ pub enum ValueKind {
     Input,
     /// A parameter.
     Parameter(Parameter),
-    /// A persistent variable with its dimensions: a linear tensor that stays on the device between runs, such as a parameter
-    /// in training. Its new value is among [`Graph::updates`].
+    /// A persistent variable with its dimensions: a linear tensor that stays on the device between runs, such as a
+    /// parameter in training. Its new value is among [`Graph::updates`].
     Variable(Vec<usize>),
     /// Output `output` of node `node`.
     Node {
@@ -209,14 +209,14 @@ impl Graph {
         Ok(self.push(name, desc, ValueKind::Variable(dims.to_vec())))
     }
 
-    /// Sets the new value of a variable after a run: a node's linear output of its shape. That node and nodes before it may read
-    /// the variable.
+    /// Sets the new value of a variable after a run: a node's linear output of its shape. That node and nodes before it
+    /// may read the variable.
     pub fn update(&mut self, variable: ValueId, next: ValueId) -> Result<()> {
         let (old, new) = (self.value(variable), self.value(next));
         let made = matches!(new.kind, ValueKind::Node { .. }) && matches!(old.kind, ValueKind::Variable(_));
         if !made || old.desc != new.desc || self.updates.iter().any(|u| u.0 == variable || u.1 == next) {
             let reason = format!("cannot become `{}`, {:?}", new.name, new.desc);
-            return Err(Error::invalid(format!("state `{}`, {:?}", old.name, old.desc), reason));
+            return Err(Error::invalid(format!("variable `{}`, {:?}", old.name, old.desc), reason));
         }
         self.updates.push((variable, next));
         Ok(())
@@ -253,7 +253,7 @@ impl Graph {
     }
 
     /// Builds another graph by visiting every node in order. `f` may emit something else in a node's place and return
-    /// the values that stand for its outputs; where it returns `None`, the node is copied. Nodes without
+    /// the values that replace its outputs; if it returns `None`, the node is copied. Nodes without
     /// readers are dropped at the end.
     pub fn rebuild(&self, mut f: impl FnMut(&mut Rebuild<'_>, &Node) -> Result<Option<Vec<ValueId>>>) -> Result<Graph> {
         let mut cx = Rebuild { old: self, new: Graph::new(), map: vec![None; self.values.len()] };
@@ -330,8 +330,8 @@ impl Graph {
         new
     }
 
-    /// The elements of every parameter and the initial ones of every variable, by value: stored ones from `stored` (name,
-    /// dimensions), derived ones computed.
+    /// The elements of every parameter and the initial ones of every variable, by value: stored ones from `stored`
+    /// (name, dimensions), derived ones computed.
     pub fn evaluate_parameters(
         &self,
         stored: &mut impl FnMut(&str, &[usize]) -> Result<HostTensor>,
@@ -402,7 +402,7 @@ fn parameter_desc(name: &str, dims: &[usize]) -> Result<TensorDesc> {
     Ok(desc)
 }
 
-/// The state of [`Graph::rebuild`]: the new graph so far, and which new value stands for which old one.
+/// The state of [`Graph::rebuild`]: the new graph so far, and the map from old to new values.
 #[derive(Debug)]
 pub struct Rebuild<'a> {
     /// The source graph.
@@ -413,7 +413,7 @@ pub struct Rebuild<'a> {
 }
 
 impl Rebuild<'_> {
-    /// The new value in place of an old one; inputs and parameters are carried over at first use.
+    /// The new value that replaces an old one; inputs and parameters are copied at first use.
     pub fn map(&mut self, id: ValueId) -> Result<ValueId> {
         // Not recursive: parameters may be computed from others in long chains.
         let mut stack = vec![id];

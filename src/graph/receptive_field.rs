@@ -83,8 +83,8 @@ pub struct Pitch {
     pub scale: (usize, usize),
 }
 
-/// [`Pitch`] of `output`, as far as layers determine it. Layers that depend on the whole image count by their output size: a global
-/// average, of one pixel, constrains nothing.
+/// [`Pitch`] of `output`, or `None` if the layers do not determine it. Layers that depend on the whole image count by
+/// their output size: a global average, of one pixel, constrains nothing.
 pub fn pitch(graph: &Graph, input: ValueId, output: ValueId, axis: usize) -> Option<Pitch> {
     let size = |v: ValueId| if axis == 0 { graph.shape(v).h } else { graph.shape(v).w } as i64;
     let mut scale: HashMap<ValueId, (i64, i64)> = HashMap::from([(input, (1, 1))]);

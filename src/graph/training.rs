@@ -1,5 +1,5 @@
-//! From an inference graph to its training graph: parameters become persistent variables, batch normalisation uses batch
-//! statistics, dropout is added.
+//! From an inference graph to its training graph: parameters become persistent variables, batch normalisation uses
+//! batch statistics, dropout is added.
 
 use super::{Graph, ParamSource, Parameter, ValueId, ValueKind, rewrite};
 use crate::error::{Error, Result};
@@ -29,12 +29,12 @@ pub struct DropoutAt {
 pub fn training(graph: &Graph, dropouts: &[DropoutAt]) -> Result<Graph> {
     let graph = rewrite::join_sources::rewrite(graph)?.with_variables()?;
     let uses = graph.uses();
-    // A batch normalisation whose only reader is an activation that follows from a sign.
+    // The activation of a batch normalisation's only reader, if its gradient follows from the output's sign.
     let fused = |v: ValueId| {
         let reader = graph.nodes().iter().find(|n| n.inputs.contains(&v))?;
         let kind = reader.op.as_op::<Unary>()?.kind;
-        let possible = kind != Function::Identity && kind.is_piecewise_linear();
-        (uses[v.index()] == 1 && possible).then_some(kind)
+        let invertible = kind != Function::Identity && kind.is_piecewise_linear();
+        (uses[v.index()] == 1 && invertible).then_some(kind)
     };
     let mut seed = None;
     let mut salt = 0;
@@ -72,9 +72,9 @@ pub fn training(graph: &Graph, dropouts: &[DropoutAt]) -> Result<Graph> {
             }
             return Ok(Some(vec![out[0]]));
         }
-        let behind_norm = first.and_then(|v| graph.producer(v)).is_some_and(|n| n.op.as_op::<BatchNorm2d>().is_some());
+        let after_norm = first.and_then(|v| graph.producer(v)).is_some_and(|n| n.op.as_op::<BatchNorm2d>().is_some());
         let mut outputs = match (node.op.as_op::<Unary>(), first) {
-            (Some(_), Some(v)) if behind_norm && fused(v).is_some() => vec![cx.map(v)?],
+            (Some(_), Some(v)) if after_norm && fused(v).is_some() => vec![cx.map(v)?],
             _ => {
                 let mut inputs = cx.map_all(&node.inputs)?;
                 if let Some(d) = find(true) {
@@ -96,7 +96,7 @@ pub fn is_statistic(name: &str) -> bool {
 }
 
 impl Graph {
-    /// The same with every parameter of the checkpoint as a variable.
+    /// The same graph with every parameter of the checkpoint as a variable.
     fn with_variables(&self) -> Result<Graph> {
         let mut graph = self.clone();
         for value in &mut graph.values {

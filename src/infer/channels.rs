@@ -221,7 +221,7 @@ fn refused(info: &SourceInfo, have: usize, list: &str, requested: usize) -> Erro
         (_, Alpha::At(alpha) | Alpha::LeftOut(alpha)) if have + 1 == requested => {
             Message::from(format!("; alpha, channel {alpha}, is no channel of the image unless "))
                 .then(choose(alpha.max(have) + 1))
-                .then(" says so")
+                .then(" includes it")
         }
         _ if have == 1 => "; one channel is never repeated for that many".into(),
         _ => Message::default(),

@@ -26,7 +26,7 @@ pub struct ColourTable {
 }
 
 impl ColourTable {
-    /// Whether the table has no colour.
+    /// Whether the table is empty.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
@@ -83,7 +83,7 @@ impl FromStr for ColourTable {
             let id = id.trim().parse().map_err(|_| invalid_colours(format!("`{}` is not an id from 0", id.trim())))?;
             table.insert(colour.trim().trim_matches(['"', '\'']), id).map_err(invalid_colours)?;
         }
-        if table.is_empty() { Err(invalid_colours("no colour is named".into())) } else { Ok(table) }
+        if table.is_empty() { Err(invalid_colours("no colour is given".into())) } else { Ok(table) }
     }
 }
 
@@ -183,7 +183,7 @@ impl Found {
         let max =
             if count > LISTED { format!(", of which these {LISTED} are the most frequent") } else { String::new() };
         let text = format!(
-            "holds {count} colour{s} and no ids{max} ({shares} of the pixels); say which class each is, as in: colours = \
+            "holds {count} colour{s} and no ids{max} ({shares} of the pixels); assign a class to each, as in: colours = \
              {{{}}} (in [data] of the TOML file, or with ",
             entries.join(", ")
         );

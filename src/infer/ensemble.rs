@@ -3,8 +3,9 @@
 //! Every run uses the same window as the network alone, oriented and rotated back, so the result does not depend on
 //! tiles either.
 //!
-//! Averaged are class planes that all networks share. A network with a single sigmoid decides two classes with one
-//! plane p; next to networks with one plane per class it contributes [1 - p, p], so p > 0.5 remains its own decision.
+//! The averaged planes are class planes that all networks share. A network with a single sigmoid decides two classes
+//! with one plane p; next to networks with one plane per class it contributes [1 - p, p], so p > 0.5 remains its own
+//! decision.
 
 use super::orient::Orientation;
 use super::tiling::graph::{TileBatch, TileGraph, TileOutputs, TileRequest, on_probabilities, tile_graph};
@@ -32,7 +33,7 @@ impl Named for Tta {
     const NAMES: &'static [Name<Self>] = &[
         Name::new(Self::None, "none", "The image as it is"),
         Name::new(Self::Flips, "flips", "Mirrored left to right, top to bottom, and both: 4 runs"),
-        Name::new(Self::D4, "d4", "Those, and each turned by 90 degrees: 8 runs"),
+        Name::new(Self::D4, "d4", "Those, and each rotated by 90 degrees: 8 runs"),
     ];
 }
 
@@ -110,7 +111,7 @@ impl Ensemble {
             return differ("input size", size(a.fixed_size()), size(b.fixed_size()));
         }
         if let Some(of) = [&self.first, &model].into_iter().find(|m| !m.architecture.ruled()) {
-            let reason = Message::from(format!("{}: for its sizes no rule was found; say one with `", of.name))
+            let reason = Message::from(format!("{}: no rule was found for its sizes; set one with `", of.name))
                 .then(Hint::model_option_with("size", "ROWSxCOLUMNS"))
                 .then("`");
             return Err(Error::invalid("ensemble", reason));

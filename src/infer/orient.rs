@@ -57,10 +57,10 @@ impl Orientation {
             (false, false, false) => "as it is stored",
             (false, false, true) => "mirrored left to right",
             (false, true, false) => "mirrored top to bottom",
-            (false, true, true) => "turned by 180 degrees",
+            (false, true, true) => "rotated by 180 degrees",
             (true, false, false) => "mirrored along its diagonal",
-            (true, true, false) => "turned by 90 degrees clockwise",
-            (true, false, true) => "turned by 90 degrees counterclockwise",
+            (true, true, false) => "rotated by 90 degrees clockwise",
+            (true, false, true) => "rotated by 90 degrees counterclockwise",
             (true, true, true) => "mirrored along its other diagonal",
         }
     }

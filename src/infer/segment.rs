@@ -100,7 +100,7 @@ impl Segmenter {
         Self { backend, planner: TilePlanner::new(models.into()), ready: None }
     }
 
-    /// The model, or the first of an ensemble, which all agree with in classes and channels.
+    /// The model, or the first of an ensemble; all its models agree in classes and channels.
     pub fn model(&self) -> &Model {
         self.planner.ensemble.first()
     }
@@ -327,12 +327,12 @@ impl Segmenter {
         let runner = self.runner(backend, plan.kind).await?;
         let (rule, at_once) = (runner.rule(), runner.tiles_at_once());
         let (mut in_progress, mut affines) = (Vec::new(), Vec::new());
-        for Prepared { source, sinks, info, needs, affines: own, channels } in images {
+        for Prepared { source, sinks, info, needs, affines: image_affines, channels } in images {
             source.set_cache(plan.cache);
             let windows = Windows { source: &mut **source, channels, coloured: false };
             let out = Emitter::new(info, *needs, sinks)?;
             in_progress.push(ImageInProgress { windows, out, assembly: plan.cut.assembly(rule, planes) });
-            affines.push(&own[..]);
+            affines.push(&image_affines[..]);
         }
         run_tiles(&mut in_progress, at_once, &mut Networks { runner, affines }, progress).await?;
         Ok(in_progress.into_iter().map(|o| streamed(o, &plan)).collect())

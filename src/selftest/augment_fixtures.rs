@@ -1,4 +1,5 @@
-//! Fixtures of kind `augment`: displacement fields, warped images and labels, intensities; from numpy in double precision.
+//! Fixtures of kind `augment`: displacement fields, warped images and labels, intensities; from numpy in double
+//! precision.
 
 use super::manifest::under;
 use super::{CaseFile, Entry, Selftest, Verdict, compare};
@@ -223,23 +224,23 @@ fn check(backend: &Backend, item: &Item, given: &mut Tensors) -> Result<Vec<(Str
         }
     };
     let warp = |interpolation, border| Warp { displacement: kind, ..warp([h, w], interpolation, border, a) };
-    let mut requested = Vec::new();
+    let mut expected = Vec::new();
     for (order, interpolation) in [("bilinear", Interpolation::Bilinear), ("bicubic", Interpolation::Bicubic)] {
         for (border_name, border) in [("mirror", Border::Mirror), ("clamp", Border::Clamp)] {
             let name = format!("out_{order}_{border_name}");
             run.output(&name, warp(interpolation, border), &[x, transform, displacement])?;
-            requested.push((name.clone(), take(&name)?));
+            expected.push((name.clone(), take(&name)?));
         }
     }
     let field = take("field")?;
     if matches!(item, Item::Simard { .. }) {
-        requested.push(("field".into(), field));
+        expected.push(("field".into(), field));
     } else {
         // The source coordinates of every pixel: two warped ramps.
         let ramps = HostTensor::from_fn(shape.with_c(2), |_, c, y, x| [y, x][c] as f32);
         let ramps = run.input("ramps", ramps, shape.with_c(2))?;
         run.output("field", warp(Interpolation::Bilinear, Border::Mirror), &[ramps, transform, displacement])?;
-        requested.push(("field".into(), coordinates(&field, [h, w])?));
+        expected.push(("field".into(), coordinates(&field, [h, w])?));
     }
     let ids = run.input("labels", labels, shape.with_c(1))?;
     let name = "out_labels_mirror";
@@ -247,7 +248,7 @@ fn check(backend: &Backend, item: &Item, given: &mut Tensors) -> Result<Vec<(Str
     let (labels, ties) = (take(name)?, take("label_tie_distance")?);
     let mut outputs = run.run(backend)?;
     let got = outputs.remove(name).ok_or_else(|| Error::invalid(name, "is not computed"))?;
-    let mut verdicts = compared(outputs, requested)?;
+    let mut verdicts = compared(outputs, expected)?;
     verdicts.push((name.into(), label_verdict(got, labels, &ties)));
     Ok(verdicts)
 }
@@ -287,16 +288,16 @@ fn label_verdict(mut got: HostTensor, expected: HostTensor, ties: &HostTensor) -
     Verdict::Failed(format!("got {:?}, labels are {:?}, distances {:?}", got.dims(), expected.dims(), ties.dims()))
 }
 
-fn finish(backend: &Backend, run: Run, requested: Vec<(String, HostTensor)>) -> Result<Vec<(String, Verdict)>> {
-    compared(run.run(backend)?, requested)
+fn finish(backend: &Backend, run: Run, expected: Vec<(String, HostTensor)>) -> Result<Vec<(String, Verdict)>> {
+    compared(run.run(backend)?, expected)
 }
 
-fn compared(mut outputs: Tensors, requested: Vec<(String, HostTensor)>) -> Result<Vec<(String, Verdict)>> {
+fn compared(mut outputs: Tensors, expected: Vec<(String, HostTensor)>) -> Result<Vec<(String, Verdict)>> {
     let verdict = |(name, expected): (String, HostTensor)| {
         let got = outputs.remove(&name).ok_or_else(|| Error::invalid(&name, "is not computed"))?;
         Ok((name, Verdict::of(compare(&got, &expected), OP_TOLERANCE)))
     };
-    requested.into_iter().map(verdict).collect()
+    expected.into_iter().map(verdict).collect()
 }
 
 #[cfg(test)]

@@ -48,10 +48,10 @@ fn read(entry: &Entry, files: &[CaseFile]) -> Result<Fixture> {
         return Err(wrong(format!("of {m} tensors {n} are parameters and {counters} counters")));
     }
     let input = tensors.remove(model::INPUT).ok_or_else(|| wrong("no tensor `input`".into()))?;
-    let requested = under(&tensors, "out/");
-    if requested.is_empty() {
+    let expected = under(&tensors, "out/");
+    if expected.is_empty() {
         return Err(wrong("no tensor `out/..` to compare with".into()));
     }
     let (weights, config) = (model.weights().clone(), model.architecture.config());
-    Ok(Fixture { arch, config, weights, input, requested })
+    Ok(Fixture { arch, config, weights, input, expected })
 }

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Relative tolerance of values, and of gradients relative to their largest element. PyTorch's own `f32` has errors of 7e-6
-/// and 5e-6.
+/// Relative tolerance of values, and of gradients relative to their largest element. PyTorch's own `f32` has errors of
+/// 7e-6 and 5e-6.
 const TOLERANCE: f32 = 1e-5;
 
 /// One loss of the fixture's list. Its random inputs are among the tensors.

@@ -1,5 +1,5 @@
-//! Fixtures of kind `model`: whole networks with weights, inputs and results from PyTorch. Mode `train` starts with a forward
-//! pass in evaluation mode too; `train_fixtures` has the rest.
+//! Fixtures of kind `model`: whole networks with weights, inputs and results from PyTorch. Mode `train` starts with a
+//! forward pass in evaluation mode too; `train_fixtures` has the rest.
 
 use super::manifest::under;
 use super::{CaseFile, Entry, Selftest, Verdict, compare};
@@ -19,7 +19,7 @@ const ACTIVATION: &str = "act/";
 /// Prefix of the names of outputs before the last sigmoid or softmax.
 const LOGITS: &str = "logits";
 
-/// Runs a network; returns its outputs by name, and requested activations as `act/<module>`.
+/// Runs a network; returns its outputs by name, and expected activations as `act/<module>`.
 fn run_model(backend: &Backend, f: &Fixture) -> Result<BTreeMap<String, HostTensor>> {
     let architecture = model::parse(&f.arch, &f.config)?;
     let shape = f.input.shape()?;
@@ -28,7 +28,7 @@ fn run_model(backend: &Backend, f: &Fixture) -> Result<BTreeMap<String, HostTens
     let stored = |key: &str, dims: &[usize]| f.weights.require(key, dims).cloned();
     let mut outputs = backend.run(&graph, &inputs, stored)?;
     // A separate run, because an activation that is an output is not fused by rewrites.
-    let modules: Vec<&str> = f.requested.keys().filter_map(|k| k.strip_prefix(ACTIVATION)).collect();
+    let modules: Vec<&str> = f.expected.keys().filter_map(|k| k.strip_prefix(ACTIVATION)).collect();
     if !modules.is_empty() {
         outputs.extend(backend.run(&activations(&graph, &modules)?, &inputs, stored)?);
     }
@@ -55,14 +55,14 @@ fn activations(graph: &Graph, modules: &[&str]) -> Result<Graph> {
     Ok(graph)
 }
 
-/// The tolerance of a tensor, relative to its scale. A probability's error is its logit's error times a slope of at most 1/4;
-/// logits of 30 in `f16` have errors above 1/200.
-fn tolerance(precision: Precision, name: &str, requested: &BTreeMap<String, HostTensor>) -> f32 {
+/// The tolerance of a tensor, relative to its scale. A probability's error is its logit's error times a slope of at
+/// most 1/4; logits of 30 in `f16` have errors above 1/200.
+fn tolerance(precision: Precision, name: &str, expected: &BTreeMap<String, HostTensor>) -> f32 {
     let factor = network_tolerance(precision);
     if precision == Precision::F32 || name.starts_with(LOGITS) || name.starts_with(ACTIVATION) {
         return factor;
     }
-    let logits = requested.iter().filter(|t| t.0.starts_with(LOGITS)).flat_map(|t| t.1.data());
+    let logits = expected.iter().filter(|t| t.0.starts_with(LOGITS)).flat_map(|t| t.1.data());
     factor * logits.fold(1.0f32, |scale, v| scale.max(v.abs() / 4.0))
 }
 
@@ -83,14 +83,14 @@ pub(super) fn compare_outputs(t: &mut Selftest<'_>, entry: &Entry, fixture: &Fix
         Ok(got) => got,
         Err(e) => return Ok(Err(e.to_string())),
     };
-    for (name, expected) in &fixture.requested {
+    for (name, expected) in &fixture.expected {
         let got = got.remove(name).ok_or_else(|| {
             let there = got.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
             Error::invalid(format!("output `{name}`"), format!("the network has none; it has: {there}"))
         });
         let verdict = Verdict::of(
             got.and_then(|got| compare(&got, expected)),
-            tolerance(t.backend.precision(), name, &fixture.requested),
+            tolerance(t.backend.precision(), name, &fixture.expected),
         );
         t.report(&entry.name, name, verdict)?;
     }
@@ -104,7 +104,7 @@ pub(super) struct Fixture {
     pub weights: Weights,
     pub input: HostTensor,
     /// Outputs under their names, activations under `act/<module>`.
-    pub requested: BTreeMap<String, HostTensor>,
+    pub expected: BTreeMap<String, HostTensor>,
 }
 
 impl Fixture {
@@ -114,10 +114,10 @@ impl Fixture {
         let arch = entry.case.get("arch").and_then(Value::as_str).ok_or_else(|| wrong("no `arch`"))?;
         let input = tensors.remove("input").ok_or_else(|| wrong("no tensor `input`"))?;
         let weights = under(&tensors, "param/").into_iter().chain(under(&tensors, "buffer/")).collect();
-        let mut requested = under(&tensors, "out/");
-        requested
+        let mut expected = under(&tensors, "out/");
+        expected
             .extend(tensors.iter().filter(|(k, _)| k.starts_with(ACTIVATION)).map(|(k, t)| (k.to_string(), t.clone())));
-        if requested.is_empty() {
+        if expected.is_empty() {
             return Err(wrong("no tensor `out/..` to compare with"));
         }
         let known = |k: &str| ["param/", "buffer/", "out/", ACTIVATION].iter().any(|p| k.starts_with(p));
@@ -126,7 +126,7 @@ impl Fixture {
             return Err(wrong(&format!("tensor `{stray}` is not understood")));
         }
         let config = entry.case.get("config").cloned().unwrap_or_default();
-        Ok(Self { arch: arch.into(), config, weights, input, requested })
+        Ok(Self { arch: arch.into(), config, weights, input, expected })
     }
 }
 

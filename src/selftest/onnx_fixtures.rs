@@ -22,13 +22,13 @@ impl Selftest<'_> {
         };
         let mut compared = 0;
         for (input, prefix) in RUNS {
-            let requested = under(&tensors, prefix);
-            let Some(x) = tensors.get(input).filter(|_| !requested.is_empty()) else { continue };
+            let expected = under(&tensors, prefix);
+            let Some(x) = tensors.get(input).filter(|_| !expected.is_empty()) else { continue };
             let mut got = match self.run_network(&network, &weights, x) {
                 Ok(got) => got,
                 Err(e) => return Ok(Err(e.to_string())),
             };
-            for (name, expected) in &requested {
+            for (name, expected) in &expected {
                 let got = got.remove(name).ok_or_else(|| {
                     let there = got.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
                     Error::invalid(format!("output `{name}`"), format!("the network has none; it has: {there}"))

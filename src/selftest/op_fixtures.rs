@@ -142,21 +142,21 @@ impl Fixture {
         let seed = given.remove("gy");
         let training = |key: &String| key.starts_with("grad_") || key == "batch_mean" || key == "running_var_update";
         let keys: Vec<String> = given.keys().filter(|k| training(k)).cloned().collect();
-        let requested: Vec<(String, HostTensor)> = keys.into_iter().filter_map(|k| given.remove_entry(&k)).collect();
+        let expected: Vec<(String, HostTensor)> = keys.into_iter().filter_map(|k| given.remove_entry(&k)).collect();
         if backend.precision() != Precision::F32 {
             let skipped = |(key, _)| (key, Verdict::Skipped("training is f32 only".into()));
-            return requested.into_iter().map(skipped).collect();
+            return expected.into_iter().map(skipped).collect();
         }
         let got = match self.gradients(backend, seed) {
             Ok(got) => got,
-            Err(e) => return requested.into_iter().map(|(key, _)| (key, Verdict::Failed(e.to_string()))).collect(),
+            Err(e) => return expected.into_iter().map(|(key, _)| (key, Verdict::Failed(e.to_string()))).collect(),
         };
         let verdict = |(key, expected): (String, HostTensor)| {
             let comparison = got.get(&key).ok_or_else(|| Error::invalid(&key, "is not computed"));
             let verdict = Verdict::of(comparison.and_then(|g| compare(g, &expected)), GRADIENT_TOLERANCE);
             (key, verdict)
         };
-        requested.into_iter().map(verdict).collect()
+        expected.into_iter().map(verdict).collect()
     }
 
     /// Gradients by the file's names.

@@ -1,5 +1,5 @@
-//! Fixtures of kind `model`, mode `train`: outputs in training mode, loss, gradients, running statistics, and parameters
-//! after optimiser steps.
+//! Fixtures of kind `model`, mode `train`: outputs in training mode, loss, gradients, running statistics, and
+//! parameters after optimiser steps.
 
 use super::manifest::under;
 use super::{CaseFile, Entry, Selftest, Verdict, compare};
@@ -18,8 +18,8 @@ use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// Tolerance of outputs, running statistics and losses, relative to their scale. PyTorch's own f32 has errors of 7e-6 in
-/// training mode.
+/// Tolerance of outputs, running statistics and losses, relative to their scale. PyTorch's own f32 has errors of 7e-6
+/// in training mode.
 const FORWARD: f32 = 2e-5;
 /// Tolerances of gradients, relative to their scale and to the model's largest gradient: golden/README.md.
 const GRADIENTS: [f32; 2] = [2e-4, 2e-5];
@@ -117,7 +117,7 @@ impl Steps {
     fn variable(&self, name: &str) -> Result<HostTensor> {
         match self {
             Self::Gpu(session) => session.read_state(name),
-            Self::Cpu(_, states) => states.get(name).cloned().ok_or_else(|| Error::invalid(name, "is no state")),
+            Self::Cpu(_, states) => states.get(name).cloned().ok_or_else(|| Error::invalid(name, "is not a variable")),
         }
     }
 }
@@ -129,13 +129,13 @@ struct Case<'a> {
     loss: LossConfig,
     inputs: Tensors,
     initial: Weights,
-    requested: Tensors,
+    expected: Tensors,
     optimisers: BTreeMap<String, Optimiser>,
     steps: u64,
     /// Parameters whose exact gradient is zero.
     zero: Vec<String>,
-    /// Absolute tolerance of losses, four times the error of PyTorch's own `f32`: a loss may be a small difference of large
-    /// terms.
+    /// Absolute tolerance of losses, four times the error of PyTorch's own `f32`: a loss may be a small difference of
+    /// large terms.
     loss_floor: f32,
 }
 
@@ -173,12 +173,12 @@ impl<'a> Case<'a> {
         let given = ["param/", "buffer/", "out/", "act/"];
         let known =
             |k: &str| given.iter().any(|p| k.starts_with(p)) || ["input", "target", "weight", "present"].contains(&k);
-        let requested = tensors.iter().filter(|(k, _)| !known(k)).map(|(k, t)| (k.to_string(), t.clone())).collect();
+        let expected = tensors.iter().filter(|(k, _)| !known(k)).map(|(k, t)| (k.to_string(), t.clone())).collect();
         let zero = entry.zero_grad_params.clone();
         let loss_floor = entry.groups.get(LOSS).map_or(0.0, |g| 4.0 * g.f32_err);
         let steps = part("steps").as_u64().unwrap_or(1);
         let model = model::parse(&arch, &config)?;
-        Ok(Self { name: &entry.name, model, loss, inputs, initial, requested, optimisers, steps, zero, loss_floor })
+        Ok(Self { name: &entry.name, model, loss, inputs, initial, expected, optimisers, steps, zero, loss_floor })
     }
 
     /// The training step, with everything that is compared as outputs.
@@ -206,7 +206,7 @@ impl<'a> Case<'a> {
 
     /// The largest gradient of the model.
     fn largest_gradient(&self) -> f32 {
-        let gradients = self.requested.iter().filter(|(k, _)| k.starts_with(GRADIENT));
+        let gradients = self.expected.iter().filter(|(k, _)| k.starts_with(GRADIENT));
         gradients.flat_map(|(_, t)| t.data()).fold(0.0, |a, v| a.max(v.abs()))
     }
 }
@@ -236,7 +236,7 @@ impl Selftest<'_> {
             Ok(case) => case,
             Err(e) => return Ok(Err(e.to_string())),
         };
-        let mut left: Vec<&String> = case.requested.keys().collect();
+        let mut left: Vec<&String> = case.expected.keys().collect();
         for (number, (tag, optimiser)) in case.optimisers.iter().enumerate() {
             let checks = match self.train(&case, tag, optimiser, number == 0) {
                 Ok(checks) => checks,
@@ -253,8 +253,8 @@ impl Selftest<'_> {
         }
     }
 
-    /// Tolerance of losses, relative to their scale. Larger if Winograd is forced on every convolution: its rounding weighs more
-    /// in a small difference of large terms.
+    /// Tolerance of losses, relative to their scale. Larger if Winograd is forced on every convolution: its rounding
+    /// weighs more in a small difference of large terms.
     fn loss_factor(&self) -> f32 {
         match self.backend.gpu().and_then(|gpu| gpu.target().overrides.conv) {
             Some(ConvFamily::Winograd | ConvFamily::Winograd2) => WINOGRAD_TOLERANCE,
@@ -278,7 +278,7 @@ impl Selftest<'_> {
             if step > 1 || !first {
                 continue;
             }
-            for (key, expected) in &case.requested {
+            for (key, expected) in &case.expected {
                 let (got, factor, floor) = if let Some(name) = key.strip_prefix("buffer_after/") {
                     (run.variable(name)?, FORWARD, 0.0)
                 } else if let Some(name) = key.strip_prefix(GRADIENT) {
@@ -299,7 +299,7 @@ impl Selftest<'_> {
         }
         let adam = optimiser.kind != "sgd";
         let step_size = ADAM * optimiser.lr as f32 * case.steps as f32;
-        for (key, expected) in &case.requested {
+        for (key, expected) in &case.expected {
             let Some(rest) = key.strip_prefix(&format!("{tag}/")) else { continue };
             let verdict = if rest == "loss_step" {
                 let got = HostTensor::new([losses.len()], losses.clone())?;
@@ -311,7 +311,7 @@ impl Selftest<'_> {
                     let max = optimiser.lr as f32 * case.steps as f32 * 4.0;
                     Verdict::within(compare(&got, expected), 0.0, max)
                 } else if adam {
-                    let gradient = &case.requested[&format!("{GRADIENT}{name}")];
+                    let gradient = &case.expected[&format!("{GRADIENT}{name}")];
                     let counts = |i: usize| gradient.data()[i].abs() >= ADAM_FLOOR * top;
                     Verdict::within(masked(&got, expected, counts), 0.0, step_size)
                 } else {

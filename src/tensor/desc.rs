@@ -3,8 +3,8 @@
 use super::{HALO, LANES, Precision};
 use crate::error::{Error, Result};
 
-/// Maximum number of elements of a tensor in a graph: more than any device holds, and few enough that no sum or product of
-/// sizes overflows. Rewrites remove some of the largest tensors, so plans have a limit of their own.
+/// Maximum number of elements of a tensor in a graph: more than any device holds, and few enough that no sum or product
+/// of sizes overflows. Rewrites remove some of the largest tensors, so plans have a limit of their own.
 pub const MAX_ELEMENTS: u64 = 1 << 36;
 /// Maximum number of elements of a tensor on a device: kernels index in 32 bits.
 pub const MAX_INDEXED: u64 = u32::MAX as u64;

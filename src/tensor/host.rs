@@ -105,8 +105,8 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// The documented tolerance rule of the whole project: `|got - expected| <= factor * scale`, with a scale of at least
-    /// 1e-3 so that an all-zero tensor does not ask for exactness below rounding.
+    /// The documented tolerance rule of the whole project: `|got - expected| <= factor * scale`, with a scale of at
+    /// least 1e-3 so that an all-zero tensor does not ask for exactness below rounding.
     pub fn within(&self, factor: f32) -> bool {
         self.max_error <= self.tolerance(factor)
     }

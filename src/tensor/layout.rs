@@ -1,9 +1,9 @@
 //! The device layout: NC4HW4 with a zero halo.
 //!
-//! Channels are packed in fours (a `vec4<f32>`, or `vec4<f16>`: see [`Precision`]), and planes have a halo of one zero pixel:
-//! `[N][C/4][H+2][W+2]` of vec4. One 16-byte load per lane is coalesced, sums over channels come in fours, and a 3x3 convolution with padding 1
-//! needs no branches at edges. Kernels never write the halo; the planner keeps it zero. Lanes past the last channel hold
-//! finite values that zero weights cancel.
+//! Channels are packed in fours (a `vec4<f32>`, or `vec4<f16>`: see [`Precision`]), and planes have a halo of one zero
+//! pixel: `[N][C/4][H+2][W+2]` of vec4. One 16-byte load per lane is coalesced, sums over channels come in fours, and a
+//! 3x3 convolution with padding 1 needs no branches at edges. Kernels never write the halo; the planner keeps it zero.
+//! Lanes past the last channel hold finite values that zero weights cancel.
 
 use super::{Precision, Shape};
 

@@ -3,8 +3,8 @@
 use crate::error::Error;
 use crate::gpu::{DeviceChoice, Gpu};
 
-/// The GPU for tests: `UNET_DEVICE`, else the best adapter. `None`, with a message on stderr, only if the machine has none and
-/// `UNET_REQUIRE_GPU` is not set (CI sets it).
+/// The GPU for tests: `UNET_DEVICE`, else the best adapter. `None`, with a message on stderr, only if the machine has
+/// none and `UNET_REQUIRE_GPU` is not set (CI sets it).
 pub fn gpu_or_skip() -> Option<Gpu> {
     let choice = std::env::var("UNET_DEVICE").unwrap_or_default().parse().unwrap_or_default();
     match Gpu::new(&choice) {
@@ -24,8 +24,8 @@ pub fn gpu_or_skip() -> Option<Gpu> {
 /// Subgroup size that a test binary started by [`again_with_wide_vectors`] must find.
 const EXPECTED_SUBGROUP: &str = "UNET_TEST_SUBGROUP";
 
-/// On llvmpipe with subgroups of 8, reruns tests of the calling test binary with vectors of 512 bits, so with subgroups of 16,
-/// as the program does on processors that have such vectors (others emulate them in halves).
+/// On llvmpipe with subgroups of 8, reruns tests of the calling test binary with vectors of 512 bits, so with subgroups
+/// of 16, as the program does on processors that have such vectors (others emulate them in halves).
 pub fn again_with_wide_vectors(tests: &[&str]) {
     let Some(gpu) = gpu_or_skip() else { return };
     if !gpu.describe().contains("llvmpipe") || gpu.caps().subgroup != Some(8) {

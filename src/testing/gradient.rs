@@ -8,8 +8,8 @@ use crate::tensor::{Layout, TensorDesc};
 /// A graph of one op and its gradients.
 #[derive(Clone, Debug)]
 pub struct GradientGraph {
-    /// Inputs: `x<i>` of the case (parameters are variables) and `g<i>`, the gradients of its outputs. Outputs: `y<i>`, and
-    /// `dx<i>`, the gradients of its inputs.
+    /// Inputs: `x<i>` of the case (parameters are variables) and `g<i>`, the gradients of its outputs. Outputs: `y<i>`,
+    /// and `dx<i>`, the gradients of its inputs.
     pub graph: Graph,
     /// Indices of the inputs that have a gradient.
     pub requested: Vec<usize>,

@@ -105,7 +105,8 @@ const STREAM: u64 = 1 << 40;
 /// First random stream of [`Simard`] noise.
 const NOISE: u64 = 1 << 50;
 
-/// Augmentation of batches of `n` crops of `side` x `side` pixels. The network's output is smaller by `margin` on each side.
+/// Augmentation of batches of `n` crops of `side` x `side` pixels. The network's output is smaller by `margin` on each
+/// side.
 #[derive(Clone, Debug)]
 pub struct Augmenter {
     options: Augmentation,
@@ -168,7 +169,8 @@ impl Augmenter {
         }
     }
 
-    /// Adds the nodes. Image, target and weight share one displacement field; class ids are sampled by nearest neighbour.
+    /// Adds the nodes. Image, target and weight share one displacement field; class ids are sampled by nearest
+    /// neighbour.
     pub fn build(&self, g: &mut Graph, image: ValueId, target: ValueId, weight: Option<ValueId>) -> Result<Augmented> {
         let mut out = Augmented { image, target, weight };
         let linear = |g: &mut Graph, name: &str, shape: Shape| g.input(name, TensorDesc::linear(shape));
@@ -209,8 +211,8 @@ impl Augmenter {
         Ok(out)
     }
 
-    /// Draws the inputs, by name, for the batch whose first crop has the index `first` in the run. Depends on the seed and
-    /// `first` alone.
+    /// Draws the inputs, by name, for the batch whose first crop has the index `first` in the run. Depends on the seed
+    /// and `first` alone.
     pub fn draw(&self, first: u64) -> Vec<(&'static str, Vec<f32>)> {
         let o = &self.options;
         let (mut whole, mut middle, mut displacements, mut changes) = (vec![], vec![], vec![], vec![]);

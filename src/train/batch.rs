@@ -32,8 +32,8 @@ pub struct Crop {
     pub y: isize,
 }
 
-/// Crops with their ground truth. All tensors have the network's *input* size; without padding the loss covers the centre
-/// only.
+/// Crops with their ground truth. All tensors have the network's *input* size; without padding the loss covers the
+/// centre only.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// Step, from 0.

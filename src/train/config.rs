@@ -46,7 +46,8 @@ pub struct TrainConfig {
     pub grow: usize,
     /// Device memory limit, bytes; a batch that does not fit is divided and its gradients are accumulated.
     pub memory: u64,
-    /// Gradient checkpointing of the encoder: its activations are recomputed in the backward pass. Saves memory, costs time.
+    /// Gradient checkpointing of the encoder: its activations are recomputed in the backward pass. Saves memory, costs
+    /// time.
     pub checkpointing: bool,
     /// The network's options, as in a checkpoint. Default: width 16, and same padding for U-Net.
     #[serde(skip_serializing_if = "Value::is_null")]
@@ -320,7 +321,8 @@ impl TrainConfig {
         Ok(LossConfig::from(model.default_loss()))
     }
 
-    /// The pixel weights, unless disabled or the loss takes none. Errors if they are configured for a loss that takes none.
+    /// The pixel weights, unless disabled or the loss takes none. Errors if they are configured for a loss that takes
+    /// none.
     pub fn weight_map(&self, loss: &LossConfig) -> Result<Option<WeightMap>> {
         let requested = self.weight_map.clone();
         if !loss.takes_weights() {

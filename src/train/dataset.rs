@@ -43,12 +43,13 @@ pub enum Split {
 }
 
 impl Dataset {
-    /// Finds the pairs of a folder. Images are in `images/` (or `image`, `imgs`, `img`, nnU-Net's `imagesTr`); class ids in
-    /// `masks/` (or `label`, `labelsTr`, `annotations`, `gt` and the like), instance numbers in `labels/` (or `instances`).
+    /// Finds the pairs of a folder. Images are in `images/` (or `image`, `imgs`, `img`, nnU-Net's `imagesTr`); class
+    /// ids in `masks/` (or `label`, `labelsTr`, `annotations`, `gt` and the like), instance numbers in `labels/` (or
+    /// `instances`).
     ///
-    /// Files pair by name without extension. A prefix or suffix may mark ground truth, as in `<name>_mask`, `<name>.seg`,
-    /// `gt-<name>`. Subfolders of `images/` are searched; ground truth must have the same ones. A folder of such folders
-    /// is their union.
+    /// Files pair by name without extension. A prefix or suffix may mark ground truth, as in `<name>_mask`,
+    /// `<name>.seg`, `gt-<name>`. Subfolders of `images/` are searched; ground truth must have the same ones. A folder
+    /// of such folders is their union.
     ///
     /// Errors if there is no image, if an image has no ground truth, or if a name is ambiguous. No file is opened.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {

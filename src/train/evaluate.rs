@@ -37,8 +37,8 @@ pub struct EvaluateOptions {
     pub connectivity: Connectivity,
     /// The class whose components are the predicted instances; without it, every class but the background.
     pub instance_class: Option<u32>,
-    /// Pixels that predicted instances are dilated by before they are compared: closes the gap that a network is trained to
-    /// leave.
+    /// Pixels that predicted instances are dilated by before they are compared: closes the gap that a network is
+    /// trained to leave.
     pub grow: usize,
     /// IoU thresholds above which an instance counts as found, in `[0, 1)`.
     pub thresholds: Vec<f64>,
@@ -117,8 +117,8 @@ pub struct Evaluation {
     pub notes: Vec<(Message, usize)>,
 }
 
-/// Segments every image of a data set with `segment` and compares it with the ground truth. All files are read and checked
-/// first. `segment` gets the image's index too, and may cancel by an error; it must return probabilities if
+/// Segments every image of a data set with `segment` and compares it with the ground truth. All files are read and
+/// checked first. `segment` gets the image's index too, and may cancel by an error; it must return probabilities if
 /// [`EvaluateOptions::em`] is set. Errors name the file.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn evaluate(
@@ -162,10 +162,10 @@ pub async fn evaluate_async(
 
 fn check(options: &EvaluateOptions, classes: usize) -> Result<()> {
     if let Some(t) = options.thresholds.iter().find(|t| !(0.0..1.0).contains(*t)) {
-        return Err(Error::invalid("threshold of IoU", format!("{t} is not from 0 to below 1")));
+        return Err(Error::invalid("IoU threshold", format!("{t} is not in [0, 1)")));
     }
     if let Some(class) = options.instance_class.filter(|&c| c as usize >= classes) {
-        return Err(Error::invalid("class of instances", format!("{class} does not exist, there are {classes}")));
+        return Err(Error::invalid("instance class", format!("{class} does not exist, there are {classes}")));
     }
     if options.em && classes != 2 {
         return Err(Error::invalid("ISBI 2012's measures", format!("are for 2 classes, there are {classes}")));
@@ -214,7 +214,7 @@ pub fn score(
         })
     });
     let em = options.em.then(|| {
-        let planes = probability.ok_or_else(|| Error::invalid("probabilities", "are needed, but not there"))?;
+        let planes = probability.ok_or_else(|| Error::invalid("probabilities", "are missing"))?;
         // The foreground is the last of one or two planes.
         let plane = &planes[planes.len().saturating_sub(width * height)..];
         let foreground = foreground_ids();
@@ -253,8 +253,8 @@ impl Evaluation {
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 
-    /// The mean over images of a measure's mean over the foreground classes. With [`Classes::Present`], a class that is absent
-    /// from an image is left out; with [`Classes::All`], it counts as 1. `None` if no image has a score.
+    /// The mean over images of a measure's mean over the foreground classes. With [`Classes::Present`], a class that is
+    /// absent from an image is left out; with [`Classes::All`], it counts as 1. `None` if no image has a score.
     pub fn foreground(&self, of: Measure, over: Classes) -> Option<f64> {
         self.mean(|p| p.confusion.mean(1, of, over))
     }
@@ -388,8 +388,8 @@ mod tests {
     #[test]
     fn bad_options_are_named() {
         let error = |options: EvaluateOptions| run(&options).unwrap_err().to_string();
-        assert!(error(EvaluateOptions { thresholds: vec![1.0], ..Default::default() }).contains("1 is not from 0"));
+        assert!(error(EvaluateOptions { thresholds: vec![1.0], ..Default::default() }).contains("1 is not in [0, 1)"));
         let class = EvaluateOptions { instance_class: Some(2), ..Default::default() };
-        assert_eq!(error(class), "class of instances: 2 does not exist, there are 2");
+        assert_eq!(error(class), "instance class: 2 does not exist, there are 2");
     }
 }

@@ -201,8 +201,8 @@ impl Examples {
         Ok(example)
     }
 
-    /// Reads every example once, in parallel, so that errors in the data show before training. Returns the first error in
-    /// the order of names.
+    /// Reads every example once, in parallel, so that errors in the data show before training. Returns the first error
+    /// in the order of names.
     pub fn check(&self) -> Result<DataSummary> {
         let count = |i: usize| {
             let example = self.example(i)?;

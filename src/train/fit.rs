@@ -41,7 +41,7 @@ pub(super) fn fit(
                 if crops < config.batch {
                     let total = plan.memory.total() >> 20;
                     log::warn!(
-                        "a batch of {} does not fit: {crops} crops at a time, {total} MiB, gradients added up",
+                        "a batch of {} does not fit: {crops} crops at a time, {total} MiB, gradients accumulated",
                         config.batch
                     );
                 }

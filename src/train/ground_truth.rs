@@ -25,15 +25,15 @@ impl GroundTruth {
     ///
     /// Masks and labels are oriented by their own orientation tags, unless `options` ignore those.
     ///
-    /// With two classes, masks may also hold 0 and 255 or 0 and 65535 (unless that value is ignored), and without a mask the
-    /// instances are the foreground. Errors on a class that does not exist, on maps of different sizes, and on files that
-    /// hold no labels.
+    /// With two classes, masks may also hold 0 and 255 or 0 and 65535 (unless that value is ignored), and without a
+    /// mask the instances are the foreground. Errors on a class that does not exist, on maps of different sizes, and on
+    /// files that hold no labels.
     pub fn read(pair: &Pair, classes: usize, options: &LabelOptions) -> Result<Self> {
         // Instance numbers have no colour table.
         let numbers = LabelOptions { colours: Default::default(), ..options.clone() };
         let instances = |path| match LabelMap::open_with(path, &numbers) {
             Err(Error::File { path, reason }) if !options.colours.is_empty() => {
-                let reason = reason.then("; it is read as instances, for which `colours` does not count");
+                let reason = reason.then("; it is read as instances, to which `colours` does not apply");
                 Err(Error::File { path, reason })
             }
             map => map,
@@ -53,8 +53,8 @@ impl GroundTruth {
             (None, Some(_)) => {
                 let path = pair.labels.as_deref().unwrap_or(&pair.image);
                 let reason = Message::from(format!(
-                    "labels say which pixels are instances, not of which of {classes} classes; add masks/, or say that they \
-                     are classes: ground_truth = \"classes\" ("
+                    "labels number instances without telling which of {classes} classes each is; add masks/, or if they \
+                     hold class ids, set ground_truth = \"classes\" ("
                 ));
                 let reason = reason.then(Hint::GroundTruthClasses).then(")");
                 return Err(Error::file(path, reason));
@@ -129,14 +129,14 @@ fn no_class(mask: &LabelMap, i: usize, classes: usize, ignored: Option<u32>) -> 
     let known: BTreeSet<u32> = mask.labels().iter().copied().filter(|&l| exists(l) && l > 0).collect();
     let hint = match unknown.first() {
         _ if unknown.len() > 64 => {
-            "; so many numbers are of instances, not of classes: ground_truth = \"instances\"".into()
+            "; so many values suggest instances, not classes: ground_truth = \"instances\"".into()
         }
         Some(white) if unknown.len() == 1 && WHITE.contains(white) && ignored != Some(*white) => match known.is_empty()
         {
             true => format!(
-                "; the mask is black and white, of two classes, not {classes}; if {white} marks pixels that do not count: ignore = {white}"
+                "; the mask is black and white, of two classes, not {classes}; if {white} marks pixels to ignore: ignore = {white}"
             ),
-            false => format!("; if {white} marks pixels that do not count: ignore = {white}"),
+            false => format!("; if {white} marks pixels to ignore: ignore = {white}"),
         },
         _ => String::new(),
     };
@@ -203,6 +203,6 @@ mod tests {
     fn instances_in_colour_have_no_table() {
         let options = LabelOptions { colours: "#000=0,#f00=1".parse().unwrap(), ..LabelOptions::default() };
         let e = GroundTruth::read(&pair(None, Some("rgb.png")), 2, &options).unwrap_err().to_string();
-        assert!(e.contains("holds 4 colours") && e.ends_with("for which `colours` does not count"), "{e}");
+        assert!(e.contains("holds 4 colours") && e.ends_with("to which `colours` does not apply"), "{e}");
     }
 }

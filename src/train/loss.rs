@@ -342,8 +342,8 @@ impl LossConfig {
         matches!(self.loss, Loss::WeightedCe(_) | Loss::CeDice(_) | Loss::FocalSoftmax(_))
     }
 
-    /// Adds the loss to a graph and returns its value, NCHW `[1, 1, 1, 1]`. Errors if heads, weights or the target do not
-    /// suit the loss.
+    /// Adds the loss to a graph and returns its value, NCHW `[1, 1, 1, 1]`. Errors if heads, weights or the target do
+    /// not suit the loss.
     pub fn build(&self, graph: &mut Graph, heads: &Heads, targets: &Targets) -> Result<ValueId> {
         let wrong = |reason: String| Error::invalid("loss", reason);
         if targets.weight.is_some() && !self.takes_weights() {

@@ -1,8 +1,9 @@
 //! Training of networks on pairs of images and masks.
 //!
 //! [`Dataset`] finds pairs in a folder, [`Examples`] reads them, [`Batcher`] cuts batches on a prefetch thread
-//! ([`Prefetch`]). [`unet_weight_map`] has the U-Net paper's pixel weights, [`Rng`] repeatable random numbers, [`Trainer`]
-//! steps on the device, [`metrics`] the measures, and [`evaluate`](fn@evaluate) scores a model on a data set.
+//! ([`Prefetch`]). [`unet_weight_map`] has the U-Net paper's pixel weights, [`Rng`] repeatable random numbers,
+//! [`Trainer`] steps on the device, [`metrics`] the measures, and [`evaluate`](fn@evaluate) scores a model on a data
+//! set.
 
 mod augment;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]

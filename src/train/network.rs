@@ -38,9 +38,9 @@ pub fn loss_graph(
     Ok(g)
 }
 
-/// Initial parameters by name and dimensions (U-Net, section 3; He et al., 2015). Weights have variance `2 / N`, where `N`
-/// is the fan-in; biases and running means are 0, gains and running variances 1. For a given seed, a parameter's values
-/// depend on its name alone.
+/// Initial parameters by name and dimensions (U-Net, section 3; He et al., 2015). Weights have variance `2 / N`, where
+/// `N` is the fan-in; biases and running means are 0, gains and running variances 1. For a given seed, a parameter's
+/// values depend on its name alone.
 pub fn initial(graph: &Graph, seed: u64) -> impl Fn(&str, &[usize]) -> Result<HostTensor> + use<> {
     let mut inputs = HashMap::new();
     for node in graph.nodes() {

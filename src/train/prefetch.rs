@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 
 use crate::error::{Error, Result};
 
-/// Items made ahead by a worker thread, in order. An error is the last item. Dropping stops the worker after its current
-/// item.
+/// Items made ahead by a worker thread, in order. An error is the last item. Dropping stops the worker after its
+/// current item.
 #[derive(Debug)]
 pub struct Prefetch<T> {
     ready: Option<Receiver<Result<T>>>,

@@ -194,7 +194,7 @@ impl TrainRun {
         config.validate()?;
         let files = RunFiles { dir: dir.into() };
         if !resume && files.last().exists() {
-            let reason = Message::from("there is a run here; go on with it (");
+            let reason = Message::from("there is a run here; resume it (");
             return Err(Error::file(files.last(), reason.then(Hint::Resume).then(") or choose another folder")));
         }
         let architecture: Arc<dyn Architecture> = config.architecture()?.into();
@@ -319,7 +319,8 @@ impl TrainRun {
         self.step
     }
 
-    /// Trains. `watch` gets every event and returns whether to continue; on false, steps in flight are finished and saved.
+    /// Trains. `watch` gets every event and returns whether to continue; on false, steps in flight are finished and
+    /// saved.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(&mut self, watch: impl FnMut(Event) -> Result<bool>) -> Result<Outcome> {
         block_on(self.run_async(watch))
@@ -410,7 +411,8 @@ impl TrainRun {
         Error::invalid("training", format!("{what}; {left}; try a lower learning rate, or `clip`"))
     }
 
-    /// Parameters and running statistics. Errors if a value, or its square, is not finite: the next step would overflow.
+    /// Parameters and running statistics. Errors if a value, or its square, is not finite: the next step would
+    /// overflow.
     async fn weights(&self) -> Result<BTreeMap<String, HostTensor>> {
         let weights = self.trainer.weights_async().await?;
         let lost = |v: &f32| !(v * v).is_finite();
@@ -445,8 +447,8 @@ impl TrainRun {
         Ok(Segmenter::new(Backend::Gpu(self.gpu.clone()), self.model(weights)?))
     }
 
-    /// Segments a validation image. A loss validates the weights before its step, this the weights after it: a prediction
-    /// that is not finite ends the run before the weights replace good ones on disk.
+    /// Segments a validation image. A loss validates the weights before its step, this the weights after it: a
+    /// prediction that is not finite ends the run before the weights replace good ones on disk.
     async fn predict(&self, segmenter: &mut Segmenter, pair: &Pair, image: &Image) -> Result<Segmentation> {
         let options = SegmentOptions { probabilities: true, ..SegmentOptions::default() };
         let result = segmenter.segment_async(image, &options, |_| Ok(())).await?;
@@ -484,7 +486,7 @@ impl TrainRun {
         let value = scores.iter().find(|s| s.0 == self.config.monitor.name()).map(|s| s.1);
         let value =
             value.ok_or_else(|| Error::invalid("monitor", format!("`{}` has no value", self.config.monitor)))?;
-        // NaN means that no instance exists or was found: not an improvement.
+        // NaN: nothing in the ground truth and nothing predicted, which is not an improvement.
         let value = if value.is_nan() { 0.0 } else { value };
         let best = self.best.is_none_or(|b| value > b);
         self.progress.waited = if best { 0 } else { self.progress.waited + 1 };

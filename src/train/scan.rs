@@ -90,10 +90,10 @@ pub fn findings(training: &GroundTruthSummary, validation: &GroundTruthSummary, 
     for (data, what) in [(training, "training"), (validation, "validation")] {
         let present: Vec<usize> = (0..count).filter(|&c| data.pixels.get(c).is_some_and(|&n| n > 0)).collect();
         match present.as_slice() {
-            [] => out.push(format!("no pixel of the {what} masks counts: all are to be ignored")),
+            [] => out.push(format!("all pixels of the {what} masks are ignored")),
             [0] => out.push(format!("all {} {what} masks are empty: every pixel is background (class 0)", data.images)),
             [one] => out.push(format!(
-                "every pixel of all {} {what} masks is of {}: there is nothing to tell it from",
+                "every pixel of all {} {what} masks is of {}: there is no other class to learn",
                 data.images,
                 name(*one)
             )),
@@ -106,7 +106,7 @@ pub fn findings(training: &GroundTruthSummary, validation: &GroundTruthSummary, 
         }
         if data.in_pieces > 0 && data.in_pieces == data.images {
             out.push(format!(
-                "every {what} instance map is of one instance in several pieces: if its numbers are classes, say ground_truth = \
+                "every {what} label image has a single instance in several pieces: if its values are class ids, set ground_truth = \
                  \"classes\""
             ));
         }
@@ -155,9 +155,9 @@ mod tests {
             of(&[&[0, 0], &[0, 0]], "masks"),
             ["all 2 training masks are empty: every pixel is background (class 0)"]
         );
-        let full = ["every pixel of all 1 training masks is of class 1 (cell): there is nothing to tell it from"];
+        let full = ["every pixel of all 1 training masks is of class 1 (cell): there is no other class to learn"];
         assert_eq!(of(&[&[255, 255]], "masks"), full);
-        assert_eq!(of(&[&[9, 9]], "masks"), ["no pixel of the training masks counts: all are to be ignored"]);
+        assert_eq!(of(&[&[9, 9]], "masks"), ["all pixels of the training masks are ignored"]);
         let pieces = of(&[&[255, 0, 255]], "labels");
         assert!(pieces.len() == 1 && pieces[0].contains("ground_truth = \"classes\""), "{pieces:?}");
         assert!(of(&[&[1, 0, 2]], "labels").is_empty() && of(&[&[0, 1]], "masks").is_empty());

@@ -35,8 +35,8 @@ pub fn moment(i: usize, parameter: &str) -> String {
     format!("moment{i}/{parameter}")
 }
 
-/// The training step of a network in evaluation mode whose output [`LOSS`] is the loss, a linear scalar. Further outputs are
-/// those of training mode. Errors if there is no such output, or if an operation has no gradient.
+/// The training step of a network in evaluation mode whose output [`LOSS`] is the loss, a linear scalar. Further
+/// outputs are those of training mode. Errors if there is no such output, or if an operation has no gradient.
 pub fn step_graph(network: &Graph, dropouts: &[DropoutAt], options: &StepOptions) -> Result<Graph> {
     let mut graph = training(network, dropouts)?;
     let loss = graph.outputs().iter().find(|o| o.0 == LOSS).map(|o| o.1);

@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// A training step resident on a device.
 ///
-/// Steps are queued. A loss is read [`Trainer::LATE`] steps after its step was submitted, so that the device never waits
-/// for the host.
+/// Steps are queued. A loss is read [`Trainer::LATE`] steps after its step was submitted, so that the device never
+/// waits for the host.
 #[derive(Debug)]
 pub struct Trainer {
     session: Session,

@@ -1,8 +1,9 @@
 //! Pixel weights that make a network separate touching instances (Ronneberger, Fischer, Brox, "U-Net", MICCAI 2015,
 //! section 3): `w(x) = w_c(x) + w0 exp(-(d1(x) + d2(x))^2 / (2 sigma^2))`.
 //!
-//! `w_c` balances the classes; `d1` and `d2` are the Euclidean distances, in pixels from centre to centre, to the nearest
-//! and the second nearest instance. A background pixel beside an instance has distance 1, the instance's own pixels 0.
+//! `w_c` balances the classes; `d1` and `d2` are the Euclidean distances, in pixels from centre to centre, to the
+//! nearest and the second nearest instance. A background pixel beside an instance has distance 1, the instance's own
+//! pixels 0.
 
 use crate::parallel::*;
 
@@ -82,9 +83,9 @@ pub fn class_weights(classes: &LabelMap, count: usize, mode: &ClassWeights) -> R
     }
 }
 
-/// The pixel weights `[H, W]` for a map of class ids below `count`; ids from `count` on have weight 0. The border term is
-/// computed from `instances`, already separated by [`separate_touching`]; with fewer than two there is none. With two
-/// classes, `classes` is usually `instances > 0`.
+/// The pixel weights `[H, W]` for a map of class ids below `count`; ids from `count` on have weight 0. The border term
+/// is computed from `instances`, already separated by [`separate_touching`]; with fewer than two there is none. With
+/// two classes, `classes` is usually `instances > 0`.
 ///
 /// Errors if the maps differ in size, or if an option is out of range.
 pub fn unet_weight_map(
@@ -125,8 +126,8 @@ pub fn instance_distances(labels: &LabelMap) -> [Vec<f64>; 2] {
     let number: Vec<Option<u32>> = map.iter().map(|l| instances.binary_search(l).ok().map(|i| i as u32)).collect();
     let first = nearest_sites(w, map.len(), |i| number[i].is_some());
     let mut second = vec![u64::MAX; map.len()];
-    // Two numbers differ in some bit. So the second nearest instance is the nearest of those that differ from the nearest
-    // in bit 0, or in bit 1, ...: two distance transforms per bit, not one per instance.
+    // Two numbers differ in some bit. So the second nearest instance is the nearest of those that differ from the
+    // nearest in bit 0, or in bit 1, ...: two distance transforms per bit, not one per instance.
     let bits = usize::BITS - instances.len().saturating_sub(1).leading_zeros();
     for bit in 0..bits {
         for value in 0..2 {

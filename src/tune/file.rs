@@ -32,8 +32,8 @@ struct Entry {
     family: String,
 }
 
-/// The choices cached in `folder` for this device. `None` if there is no file, or if it is damaged or of another adapter,
-/// driver or version.
+/// The choices cached in `folder` for this device. `None` if there is no file, or if it is damaged or of another
+/// adapter, driver or version.
 #[cfg(feature = "std-fs")]
 pub fn load(gpu: &Gpu, folder: &Path) -> Option<Tuning> {
     let path = gpu.cache_file(folder, "tuning", "json");

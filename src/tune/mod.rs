@@ -1,6 +1,6 @@
-//! Tuning. Every kernel family that applies to a network's convolutions is checked against the CPU reference and timed on the
-//! user's device; the fastest is chosen for convolutions of that class. Then the whole network is timed with tensors in
-//! buffers and in textures.
+//! Tuning. Every kernel family that applies to a network's convolutions is checked against the CPU reference and timed
+//! on the user's device; the fastest is chosen for convolutions of that class. Then the whole network is timed with
+//! tensors in buffers and in textures.
 
 mod file;
 mod storage;

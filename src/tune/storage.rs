@@ -1,5 +1,5 @@
-//! Chooses between storage textures and buffers for the tensors that kernels read. Some devices read textures faster, or check
-//! buffer bounds in shader code.
+//! Chooses between storage textures and buffers for the tensors that kernels read. Some devices read textures faster,
+//! or check buffer bounds in shader code.
 
 use super::{Outcome, choose, convolutions, fault, first_runs, in_rounds, small};
 use crate::error::{Error, Result};
@@ -39,8 +39,8 @@ impl StorageMeasurement {
     }
 }
 
-/// Measures a graph (after rewrites) with tensors in buffers and in textures, its kernels chosen by `tuning`. Every class
-/// of convolution is checked against the CPU reference first.
+/// Measures a graph (after rewrites) with tensors in buffers and in textures, its kernels chosen by `tuning`. Every
+/// class of convolution is checked against the CPU reference first.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn tune_storage(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasurement> {
     block_on(tune_storage_async(gpu, graph, tuning))

@@ -66,7 +66,8 @@ pub trait WeightFormat: Sync {
     fn extensions(&self) -> &'static [&'static str];
     /// Whether a file starting with `head` is of this format. `path` may break a tie, it need not exist.
     fn sniff(&self, head: &[u8], path: &Path) -> bool;
-    /// Reads a whole file. `path` is for errors only; `state` is the name of the state dict to read, of a file with several.
+    /// Reads a whole file. `path` is for errors only; `state` is the name of the state dict to read, of a file with
+    /// several.
     fn read(&self, bytes: &[u8], path: &Path, state: Option<&str>) -> Result<Checkpoint>;
     /// Reads a file without loading it into memory first, if the format supports it.
     fn read_file(&self, _path: &Path, _state: Option<&str>) -> Option<Result<Checkpoint>> {
@@ -83,8 +84,8 @@ pub fn open(model: &str) -> Result<Checkpoint> {
     open_state(model, None)
 }
 
-/// [`open`] with a choice of state dict by name (`ema`, `teacher.model`), for files with several. Errors if there is none of
-/// that name.
+/// [`open`] with a choice of state dict by name (`ema`, `teacher.model`), for files with several. Errors if there is
+/// none of that name.
 pub fn open_state(model: &str, state: Option<&str>) -> Result<Checkpoint> {
     if let Some(builtin) = builtin::find(model) {
         if let Some(state) = state {
@@ -168,9 +169,10 @@ pub fn save(output: impl Into<Output>, checkpoint: &Checkpoint, stored: StoredTy
     let path = output.name();
     let packed = has_extension(path, &["gz"]);
     let plain = if packed { path.with_extension("") } else { path.to_path_buf() };
-    let format = FORMATS.iter().find(|f| has_extension(&plain, f.extensions())).ok_or_else(|| {
-        Error::file(path, format!("the ending does not say which format to write; known: {}", known()))
-    })?;
+    let format = FORMATS
+        .iter()
+        .find(|f| has_extension(&plain, f.extensions()))
+        .ok_or_else(|| Error::file(path, format!("no format has this extension; known: {}", known())))?;
     let mut bytes = format.write(checkpoint, stored, path)?;
     if packed {
         bytes = gzip::deflate(&bytes, path)?;

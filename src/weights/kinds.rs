@@ -16,7 +16,7 @@ pub(crate) fn looks_like(head: &[u8]) -> Option<&'static str> {
         (b"%PDF-", "a PDF document"),
         (b"\x93NUMPY", "a NumPy array (.npy)"),
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras weights?)"),
-        (b"PK\x03\x04", "a zip archive, not of PyTorch"),
+        (b"PK\x03\x04", "a zip archive, but not PyTorch's"),
         (b"\x80\x02", "a Python pickle without tensors"),
         (b"\x80\x04", "a Python pickle"),
         (b"GGUF", "a GGUF model"),
@@ -40,7 +40,7 @@ pub(crate) fn looks_like(head: &[u8]) -> Option<&'static str> {
     let text = std::str::from_utf8(head).or_else(|e| std::str::from_utf8(&head[..e.valid_up_to()])).ok()?;
     let text = text.trim_start();
     if text.get(..5).is_some_and(|t| t.eq_ignore_ascii_case("<html") || t.eq_ignore_ascii_case("<!doc")) {
-        return Some("a web page: was the download answered with one?");
+        return Some("a web page (a failed download?)");
     }
     if text.starts_with('{') || text.starts_with('[') {
         return Some("JSON text");

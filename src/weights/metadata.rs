@@ -188,7 +188,8 @@ impl FromStr for Normalisation {
     type Err = String;
 
     /// `none`, `unit`, `scale:255`, `minmax`, `zscore`, `percentile:1,99.8` (`percentile:1,99.8:0,1.5` clamps),
-    /// `fixed:0.5/0.25` (`fixed:0.485,0.456,0.406/0.229,0.224,0.225` by channel; of values divided by the largest of the type).
+    /// `fixed:0.5/0.25` (`fixed:0.485,0.456,0.406/0.229,0.224,0.225` by channel; of values divided by the largest of
+    /// the type).
     fn from_str(text: &str) -> Result<Self, String> {
         let (kind, rest) = text.split_once(':').map_or((text, None), |(kind, rest)| (kind, Some(rest)));
         let numbers = |text: &str| -> Result<Vec<f64>, String> {

@@ -1,9 +1,9 @@
 //! Zip archives whose directory the `zip` crate finds in the wrong place.
 //!
-//! The crate guesses where the directory starts from its size, and takes it to end right before the end record. Archives
-//! that end in zip64 records which they do not need, as PyTorch writes them, have 76 bytes between the two. When the first
-//! entry of the directory is 76 bytes long (a name of 30 characters, `data.pkl` in a folder named with 21), the guess hits
-//! the second entry, and every offset is wrong by 76.
+//! The crate guesses where the directory starts from its size, and takes it to end right before the end record.
+//! Archives that end in zip64 records which they do not need, as PyTorch writes them, have 76 bytes between the two.
+//! When the first entry of the directory is 76 bytes long (a name of 30 characters, `data.pkl` in a folder named with
+//! 21), the guess hits the second entry, and every offset is wrong by 76.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -151,7 +151,7 @@ fn diagnose(bytes: &[u8]) -> Option<String> {
         return Some(format!("cut off: {} bytes, and the length of the header alone takes {LENGTH}", bytes.len()));
     };
     if length > MAX_HEADER {
-        return Some(format!("not safetensors: the header is said to have {length} bytes"));
+        return Some(format!("not safetensors: the header claims {length} bytes"));
     }
     let end = LENGTH + length as usize;
     let Some(header) = bytes.get(LENGTH..end) else {
@@ -168,7 +168,7 @@ fn diagnose(bytes: &[u8]) -> Option<String> {
         if key == "__metadata__" {
             let texts = entry.as_object().is_some_and(|m| m.values().all(Value::is_string));
             if !texts && !entry.is_null() {
-                return Some("`__metadata__` in the header is not a table of texts".into());
+                return Some("`__metadata__` in the header is not a map of strings".into());
             }
             continue;
         }

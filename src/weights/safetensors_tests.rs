@@ -92,10 +92,10 @@ fn invalid_headers_are_explained() {
     assert!(error(&file("{nonsense", &[])).starts_with("the header is not JSON: "));
     assert_eq!(error(&file("{}", &[])[..8]), "cut off inside the header: 8 of 10 bytes are there");
     let metadata = r#"{"__metadata__":{"unet":{"format":1}}}"#;
-    assert_eq!(error(&file(metadata, &[])), "`__metadata__` in the header is not a table of texts");
+    assert_eq!(error(&file(metadata, &[])), "`__metadata__` in the header is not a map of strings");
     let mut huge = u64::MAX.to_le_bytes().to_vec();
     huge.extend(b"{\"");
-    assert_eq!(error(&huge), format!("not safetensors: the header is said to have {} bytes", u64::MAX));
+    assert_eq!(error(&huge), format!("not safetensors: the header claims {} bytes", u64::MAX));
 }
 
 #[test]

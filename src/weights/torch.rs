@@ -48,7 +48,7 @@ const MAX_PICKLE: u64 = 16 << 20;
 const HARMLESS: u64 = 64 << 20;
 /// Beyond [`HARMLESS`], no real checkpoint takes more than so many times its own size: bytes become four each.
 const LARGEST_RATIO: u64 = 8;
-/// Beyond [`HARMLESS`], storages that were largest_packed after PyTorch wrote them inflate to at most so many times the file.
+/// Beyond [`HARMLESS`], storages that were packed after PyTorch wrote them inflate to at most so many times the file.
 const LARGEST_INFLATION: u64 = 200;
 /// Bytes that may be inflated for all tensors together: each begins at the start of its storage.
 const MAX_INFLATED: u64 = 16 << 30;
@@ -342,12 +342,12 @@ fn holds_tensors(v: &PickleValue) -> bool {
 fn what(v: &PickleValue) -> String {
     match v {
         PickleValue::None => "None".into(),
-        PickleValue::Bool(b) => format!("the truth value {b}"),
+        PickleValue::Bool(b) => format!("the boolean {b}"),
         PickleValue::Int(i) => format!("the number {i}"),
         PickleValue::Float(f) => format!("the number {f}"),
-        PickleValue::String(s) => format!("the text \"{}\"", shown(s)),
+        PickleValue::String(s) => format!("the string \"{}\"", shown(s)),
         PickleValue::List(l) => format!("a list of {}", l.len()),
-        PickleValue::Dict(d) => format!("a table of {}", d.len()),
+        PickleValue::Dict(d) => format!("a dict of {}", d.len()),
         PickleValue::Bytes(b) => format!("{} bytes", b.len()),
         PickleValue::Unsupported(kind) if kind == "torch.Tensor" => "a tensor".into(),
         PickleValue::Unsupported(kind) => format!("a `{}`", shown(kind)),

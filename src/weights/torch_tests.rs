@@ -42,7 +42,7 @@ fn state_dicts_are_found_inside_training_states() {
     let reasons = reasons(&c);
     assert!(reasons.contains(&"epoch: the number 7, not a tensor".to_string()), "{reasons:?}");
     assert!(reasons.iter().any(|r| r.starts_with("optimizer_state_dict.") && r.ends_with(": state of training")));
-    assert!(reasons.contains(&"config.name: the text \"block\", not a tensor".to_string()));
+    assert!(reasons.contains(&"config.name: the string \"block\", not a tensor".to_string()));
 }
 
 /// A pickle of tables that hold one tensor `w` of two floats each, which start at the given element of one storage.

@@ -1,5 +1,5 @@
-//! Pixel sizes, georeferences and pyramids of files that tifffile wrote (scripts/make_calibration_fixtures.py), and what
-//! results keep of them.
+//! Pixel sizes, georeferences and pyramids of files written by tifffile (scripts/make_calibration_fixtures.py), and how
+//! they are passed on to results.
 
 use std::path::{Path, PathBuf};
 
@@ -16,12 +16,12 @@ fn at(level: usize) -> OpenOptions {
     OpenOptions { level, ..OpenOptions::default() }
 }
 
-/// The values that the script writes.
+/// The pixel values that the script writes.
 fn value(x: usize, y: usize, channel: usize) -> u16 {
     ((3 * x + 5 * y + 7 * channel) % 251) as u16
 }
 
-/// Reads a level as a whole and in odd windows, and compares it with every `step`th pixel of the full size.
+/// Reads a level as a whole and in odd windows, and compares it with every `step`-th pixel of the full resolution.
 fn check(name: &str, level: usize, step: usize, [w, h, channels]: [usize; 3]) {
     let mut source = open_image(fixture(name), &at(level)).unwrap();
     let info = source.info();
@@ -50,7 +50,7 @@ fn every_level_is_read() {
 }
 
 #[test]
-fn a_level_that_is_not_there_is_named() {
+fn missing_levels_are_named() {
     let error = |name: &str, level| match open_image(fixture(name), &at(level)) {
         Err(e) => e.to_string(),
         Ok(_) => panic!("{name}"),
@@ -67,7 +67,7 @@ fn a_level_that_is_not_there_is_named() {
 }
 
 #[test]
-fn copies_masks_labels_and_thumbnails_are_no_pages() {
+fn copies_masks_labels_and_thumbnails_are_not_pages() {
     for (name, pages) in
         [("pyramid.ome.tif", 1), ("aperio.svs", 1), ("geo.tif", 1), ("imagej.tif", 3), ("big_endian.btf", 1)]
     {
@@ -103,17 +103,17 @@ fn georeferences() {
     let map = whole.to_world().unwrap();
     assert_eq!(map.at([0.0, 0.0]), [500_000.0, 5_200_000.0]);
     assert_eq!(map.at([41.0, 30.0]), [500_410.0, 5_199_400.0]);
-    // An overview has the extent of the image, as GDAL has it.
+    // An overview has the extent of the image, as in GDAL.
     let half = geo("geo.tif", 1).to_world().unwrap().at([21.0, 15.0]);
     assert!((half[0] - 500_410.0).abs() < 1e-6 && (half[1] - 5_199_400.0).abs() < 1e-6, "{half:?}");
-    let turned = geo("geo_turned_points.tif", 0).to_world().unwrap();
-    assert_eq!(turned.at([0.5, 0.5]), [7.0, 90.0]);
-    let next = turned.at([1.5, 2.5]);
+    let rotated = geo("geo_turned_points.tif", 0).to_world().unwrap();
+    assert_eq!(rotated.at([0.5, 0.5]), [7.0, 90.0]);
+    let next = rotated.at([1.5, 2.5]);
     assert!((next[0] - 7.7).abs() < 1e-12 && (next[1] - 89.1).abs() < 1e-12, "{next:?}");
 }
 
 #[test]
-fn an_orientation_tag_turns_the_calibration_too() {
+fn the_orientation_tag_applies_to_the_calibration_too() {
     let of = |ignore_orientation| {
         let options = OpenOptions { ignore_orientation, ..at(0) };
         calibration_of(fixture("geo_orientation6.tif"), &options, None).unwrap()
@@ -122,7 +122,7 @@ fn an_orientation_tag_turns_the_calibration_too() {
     let size = |c: &Calibration| c.pixel.as_ref().map(|p| [p.x.round(), p.y.round()]);
     assert_eq!((size(&stored), size(&upright)), (Some([2.0, 3.0]), Some([3.0, 2.0])));
     let world = |c: Calibration, at| c.georeference.unwrap().to_world().unwrap().at(at);
-    // 24 x 16 pixels are stored; tag 6 turns them clockwise, so the stored lower left corner comes first.
+    // 24 x 16 stored pixels; tag 6 rotates them clockwise, so the stored lower left corner becomes the upper left.
     assert_eq!(world(stored, [0.0, 16.0]), [500_000.0, 5_199_680.0]);
     assert_eq!(world(upright.clone(), [0.0, 0.0]), [500_000.0, 5_199_680.0]);
     assert_eq!(world(upright, [16.0, 24.0]), [500_240.0, 5_200_000.0]);
@@ -131,13 +131,13 @@ fn an_orientation_tag_turns_the_calibration_too() {
 /// Writes a mask, probabilities of three classes, and labels of 6 x 4 pixels.
 fn results(dir: &Path, calibration: &Calibration) -> [PathBuf; 3] {
     let paths = ["mask.tif", "prob.tif", "labels.tif"].map(|name| dir.join(name));
-    let known = || calibration.clone();
-    let objects = InstanceOptions { scratch: dir.to_path_buf(), ..InstanceOptions::default() };
-    let objects = InstanceSink::new(objects, "a.tif", vec![(&instances::Labels as _, paths[2].clone())]);
+    let copy = || calibration.clone();
+    let options = InstanceOptions { scratch: dir.to_path_buf(), ..InstanceOptions::default() };
+    let instances_sink = InstanceSink::new(options, "a.tif", vec![(&instances::Labels as _, paths[2].clone())]);
     let sinks: [Box<dyn BandSink>; 3] = [
-        Box::new(MaskSink::new(&paths[0]).with_calibration(known())),
-        Box::new(ProbabilitySink::new(&paths[1]).unwrap().with_calibration(known())),
-        Box::new(objects.with_calibration(known(), Coordinates::Pixel)),
+        Box::new(MaskSink::new(&paths[0]).with_calibration(copy())),
+        Box::new(ProbabilitySink::new(&paths[1]).unwrap().with_calibration(copy())),
+        Box::new(instances_sink.with_calibration(copy(), Coordinates::Pixel)),
     ];
     let mask = Mask::new(6, 4, 3, Ids::U8((0..24).map(|i| i % 3).collect())).unwrap();
     let classes = (0..3).map(|i| format!("class {i}")).collect();
@@ -150,7 +150,7 @@ fn results(dir: &Path, calibration: &Calibration) -> [PathBuf; 3] {
 }
 
 #[test]
-fn results_keep_sizes_and_places() {
+fn results_have_pixel_sizes_and_georeferences() {
     for (name, level) in [
         ("pyramid.ome.tif", 0),
         ("pyramid.ome.tif", 1),
@@ -167,17 +167,17 @@ fn results_keep_sizes_and_places() {
         let dir = tempfile::tempdir().unwrap();
         for path in results(dir.path(), &of) {
             let name = format!("{name} level {level}: {}", path.display());
-            let kept = calibration_of(&path, &at(0), None).unwrap();
-            assert_eq!(kept.georeference, of.georeference, "{name}");
-            match (&kept.pixel, &of.pixel) {
+            let written = calibration_of(&path, &at(0), None).unwrap();
+            assert_eq!(written.georeference, of.georeference, "{name}");
+            match (&written.pixel, &of.pixel) {
                 (Some(a), Some(b)) => {
                     assert!((a.x / b.x - 1.0).abs() < 1e-9 && (a.y / b.y - 1.0).abs() < 1e-9, "{name}: {a:?} {b:?}")
                 }
                 (a, b) => assert_eq!(a, b, "{name}"),
             }
-            // The same numbers where the size stands in the tags or they say nothing of it.
+            // The same resolution tags if they hold the pixel size, or if no size is known.
             if !name.starts_with("pyramid") && !name.starts_with("aperio") {
-                assert_eq!(kept.resolution, of.resolution, "{name}");
+                assert_eq!(written.resolution, of.resolution, "{name}");
             }
             assert_eq!(page_count(&path).unwrap(), if path.ends_with("prob.tif") { 3 } else { 1 }, "{name}");
             let info = open_image(&path, &at(0)).unwrap().info();

@@ -1,5 +1,5 @@
-//! The documents and the package: links lead somewhere, commands parse, every command and option is described, and the
-//! models are packed once.
+//! Documents and package: links resolve, commands parse, every command and option is documented, and models are packed
+//! once.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -12,7 +12,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// Every Markdown file that a reader may open first, and all of `docs`.
+/// The top-level Markdown files, and all of `docs`.
 fn documents() -> Vec<PathBuf> {
     let top = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "assets/README.md", "assets/fixtures/README.md"];
     let mut documents: Vec<_> =
@@ -52,14 +52,14 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// The name that GitHub gives a heading in links.
+/// GitHub's anchor of a heading.
 fn anchor(heading: &str) -> String {
     let name = heading.trim_start_matches('#').trim().to_lowercase();
     name.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
 #[test]
-fn links_lead_somewhere() {
+fn links_resolve() {
     let (mut links, mut broken) = (0, Vec::new());
     for document in documents() {
         for part in read(&document).split("](").skip(1) {
@@ -81,7 +81,7 @@ fn links_lead_somewhere() {
     assert!(links > 100, "only {links} links were found");
 }
 
-/// With `--help` at its end a command is parsed, and not run.
+/// With a final `--help`, a command is parsed but not run.
 #[test]
 fn commands_parse() {
     let (mut commands, mut wrong) = (0, Vec::new());
@@ -103,7 +103,7 @@ fn commands_parse() {
 }
 
 #[test]
-fn every_command_and_option_is_described() {
+fn every_command_and_option_is_documented() {
     let page = read(&root().join("docs/cli.md"));
     let section = |heading: &str| {
         let start = page.find(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no section `{heading}`"));
@@ -119,7 +119,7 @@ fn every_command_and_option_is_described() {
     let common = section("Common options");
     let top = help("");
     let commands: Vec<_> = top.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap().lines().collect();
-    let (mut described, mut missing) = (0, Vec::new());
+    let (mut documented, mut missing) = (0, Vec::new());
     for line in commands.iter().filter(|l| l.starts_with("  ") && !l.starts_with("   ")) {
         let command = line.split_whitespace().next().unwrap();
         if command == "help" {
@@ -127,14 +127,14 @@ fn every_command_and_option_is_described() {
         }
         let text = section(&format!("unet {command}"));
         for option in options(&help(command)) {
-            described += 1;
+            documented += 1;
             if ![text, common].iter().any(|t| t.contains(&format!("`{option}")) || t.contains(&format!("{option} "))) {
                 missing.push(format!("unet {command} {option}"));
             }
         }
     }
     assert!(missing.is_empty(), "not in docs/cli.md:\n{}", missing.join("\n"));
-    assert!(described > 100, "only {described} options were found");
+    assert!(documented > 100, "only {documented} options were found");
 }
 
 #[test]
@@ -149,6 +149,6 @@ fn the_program_holds_each_model_once() {
         let copies = program.windows(part.len()).filter(|w| w[0] == part[0] && *w == part).count();
         assert_eq!(copies, 1, "{}", path.display());
     }
-    // What crates.io accepts is 10 MiB; deflated data does not shrink again.
+    // crates.io accepts 10 MiB; deflated data does not shrink further.
     assert!((1..10 << 20).contains(&(size + 100_000)), "{size} bytes of models");
 }

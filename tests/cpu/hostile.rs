@@ -1,4 +1,4 @@
-//! Nothing that a file or a command line can say makes the library panic, overflow or allocate without bound.
+//! No file and no command line makes the library panic, overflow or allocate without bound.
 
 mod files;
 mod formats;
@@ -38,7 +38,7 @@ const KEYS: [&str; 20] = [
     "cgm_gate",
 ];
 
-/// Sizes that are usual, at a limit, or absurd.
+/// Common, limiting and absurd sizes.
 fn number() -> impl Strategy<Value = u64> {
     prop_oneof![
         8 => 1u64..9,
@@ -63,14 +63,14 @@ fn value() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// A config of which most values have the type they should have.
+/// A config in which most values have the right type.
 fn config() -> impl Strategy<Value = Value> {
     prop::collection::vec((0..KEYS.len(), value()), 0..5).prop_map(|pairs| {
         Value::Object(pairs.into_iter().map(|(k, v)| (KEYS[k].to_string(), v)).collect::<Map<_, _>>())
     })
 }
 
-/// Everything that is done with a config before weights are looked at.
+/// Everything that is done with a config before weights are read.
 fn digest(arch: &str, config: &Value, size: [u64; 2]) -> Result<(), Error> {
     let model = parse(arch, config)?;
     let rule = model.size_rule();
@@ -94,7 +94,7 @@ proptest! {
     #[test]
     fn configs_never_panic(arch in 0usize..3, mut config in config(), sound: bool, size in [number(), number()], step in 0u32..9) {
         let arch = ArchitectureId::all().nth(arch).unwrap().id();
-        // Half of the time only what the architecture knows, or hardly one config would come through.
+        // Half of the time, remove keys that the architecture rejects: otherwise hardly any config is accepted.
         while let Err(e) = parse(arch, &config) {
             let text = e.to_string();
             let Some(object) = config.as_object_mut().filter(|_| sound) else { break };
@@ -153,7 +153,7 @@ fn absurd_sizes_are_limits() {
     limits("unet", json!({"widths": vec![16_384; 9], "depth": 8}), [3068, 3068]);
     limits("unet3p", json!({"widths": vec![16_384; 9], "depth": 8}), [256, 256]);
 
-    // What the graph may say, but 32 bits cannot count, no plan takes.
+    // Valid in a graph, but too large for 32-bit indices: no plan.
     let model = parse("unet", &json!({"padding": "same", "width": 16})).unwrap();
     let graph = whole_graph(&*model, 1, 30_000, 30_000).unwrap();
     let unlimited = Target::from(Caps::unlimited());
@@ -164,9 +164,9 @@ fn absurd_sizes_are_limits() {
     );
 }
 
-/// What fuzzing starts from must be good, or it starts nowhere.
+/// Fuzzing must start from valid files.
 #[test]
-fn seeds_are_good_files() {
+fn seeds_are_valid_files() {
     let folder = tempfile::tempdir().unwrap();
     for (target, name, bytes) in seeds::all() {
         let path = folder.path().join(&name);

@@ -1,5 +1,5 @@
-//! The house rules that the compiler does not know: which module may import which, which crates may be named where, how
-//! long a file may be, that rustfmt sees every file. Reads the sources; needs no GPU.
+//! Project rules that the compiler does not check: module layers, where crates may be used, file length, and that
+//! rustfmt sees every file. Reads the sources; needs no GPU.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -32,13 +32,13 @@ const LAYERS: &[(&str, u32)] = &[
     ("main", 9),
 ];
 
-/// Imports inside one layer: who, whom, and why that is no cycle.
+/// Allowed imports within a layer, with the reason why they form no cycle.
 const NEIGHBOURS: &[(&str, &str)] = &[
-    // A loaded model is an architecture with its checkpoint; weights know nothing of architectures.
+    // A loaded model is an architecture with its checkpoint; weights do not depend on architectures.
     ("model", "weights"),
     // Training reads and normalises images as segmentation does, and evaluates by segmenting.
     ("train", "infer"),
-    // The self-test drives what the tests drive.
+    // The self-test shares code with the tests.
     ("selftest", "testing"),
     // Tuning checks kernels as the tests do.
     ("tune", "testing"),
@@ -46,7 +46,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("main", "cli"),
 ];
 
-/// Crates that only some modules may name.
+/// Crates that only some modules may use.
 const CRATES: &[(&str, &[&str])] = &[
     ("wgpu", &["gpu", "session", "testing", "lib", "cli/devices"]),
     ("ash", &["gpu/driver"]),
@@ -62,13 +62,13 @@ const CRATES: &[(&str, &[&str])] = &[
     ("zune_jpeg", &["infer/decode"]),
 ];
 
-/// Who reads the environment: the program, and the device of the tests.
+/// Modules that may read the environment: the program, and the tests' device.
 const ENVIRONMENT: &[&str] = &["cli", "main", "testing/device"];
 
-/// Where a driver is called by its name; everything else asks `kernel::DriverPolicy`.
+/// Modules that may name a driver; all others use `kernel::DriverPolicy`.
 const DRIVERS: &[&str] = &["kernel/policy", "gpu/driver", "cli", "testing/device"];
 
-const LONGEST_FILE: usize = 600;
+const MAX_FILE_LINES: usize = 600;
 
 #[derive(Debug, PartialEq)]
 enum Token {
@@ -76,11 +76,11 @@ enum Token {
     /// `::`
     Path,
     Mark(char),
-    /// What stands in a string.
+    /// The content of a string literal.
     Text(String),
 }
 
-/// The words, marks and strings of a source text, without comments and characters.
+/// Words, marks and strings of a source text, without comments and character literals.
 fn tokens(text: &str) -> Vec<Token> {
     let chars: Vec<char> = text.chars().collect();
     let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
@@ -113,7 +113,7 @@ fn tokens(text: &str) -> Vec<Token> {
                 out.push(Token::Text(chars[start + 1..i.min(chars.len())].iter().collect()));
                 i += 1;
             }
-            // A character; a lifetime has no closing quote.
+            // A character literal; a lifetime has no closing quote.
             ('\'', '\\') => {
                 i += 3;
                 while i < chars.len() && at(i) != '\'' {
@@ -180,7 +180,7 @@ fn group(t: &[Token]) -> usize {
     t.len()
 }
 
-/// Takes `#[cfg(test)] mod name { .. }` out; gives the names of `#[cfg(test)] mod name;`.
+/// Removes `#[cfg(test)] mod name { .. }`; also returns the names of `#[cfg(test)] mod name;`.
 fn without_tests(mut t: Vec<Token>) -> (Vec<Token>, Vec<String>) {
     let marker = tokens("#[cfg(test)]");
     let mut names = Vec::new();
@@ -206,7 +206,7 @@ fn without_tests(mut t: Vec<Token>) -> (Vec<Token>, Vec<String>) {
                 end += 3;
             }
             (Some("mod"), Some(_), Some(Token::Mark('{'))) => end += 2 + group(&t[end + 2..]),
-            // Only modules are test code as a whole.
+            // Only modules are removed.
             _ => {
                 i = end;
                 continue;
@@ -217,7 +217,7 @@ fn without_tests(mut t: Vec<Token>) -> (Vec<Token>, Vec<String>) {
     (t, names)
 }
 
-/// Top-level modules named by `crate::..`, or by enough `super::`, from a file that lies `depth` modules deep.
+/// Top-level modules that a file `depth` modules deep names by `crate::..` or by enough `super::`.
 fn imports(t: &[Token], depth: usize) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for i in 0..t.len() {
@@ -268,7 +268,7 @@ fn imports(t: &[Token], depth: usize) -> BTreeSet<String> {
     found
 }
 
-/// Crates of [`CRATES`] that are named, as `name::..` or `use name;`.
+/// Crates of [`CRATES`] that are used, as `name::..` or `use name;`.
 fn crates(t: &[Token]) -> BTreeSet<String> {
     let named = |i: usize, name: &str| {
         let before = i.checked_sub(1).map(|b| &t[b]);
@@ -283,7 +283,7 @@ fn crates(t: &[Token]) -> BTreeSet<String> {
     all.filter(|name| (0..t.len()).any(|i| named(i, name))).map(String::from).collect()
 }
 
-/// Options of the program, `--so`, that strings name.
+/// Command line options (`--name`) in string literals.
 fn options(t: &[Token]) -> BTreeSet<String> {
     let texts = t.iter().filter_map(|token| match token {
         // A new line is still as it is spelt in the source.
@@ -296,27 +296,27 @@ fn options(t: &[Token]) -> BTreeSet<String> {
     named.map(String::from).collect()
 }
 
-/// Modules that speak of the program's options, or run other programs with theirs.
-const SPEAKS_OF_OPTIONS: [&str; 3] = ["cli", "main", "testing"];
+/// Modules that may name options: the program's, or those of other programs they run.
+const OPTION_USERS: [&str; 3] = ["cli", "main", "testing"];
 
 fn layer(module: &str) -> Option<u32> {
     LAYERS.iter().find(|l| l.0 == module).map(|l| l.1)
 }
 
-/// What is wrong with a file: `path` is under `src/`, such as `ops/conv2d.rs`.
+/// The violations in a file. `path` is relative to `src/`, such as `ops/conv2d.rs`.
 fn violations(path: &str, text: &str) -> Vec<String> {
     let place = path.trim_end_matches(".rs");
     let place = place.strip_suffix("/mod").unwrap_or(place);
     let module = place.split('/').next().unwrap_or(place);
     let mut wrong = Vec::new();
     let Some(own) = layer(module) else {
-        return vec![format!("{path}: module `{module}` has no layer; give it one in tests/layering.rs")];
+        return vec![format!("{path}: module `{module}` has no layer; give it one in tests/cpu/layering.rs")];
     };
     let (t, _) = without_tests(tokens(text));
     for used in imports(&t, if module == "lib" || module == "main" { 0 } else { place.split('/').count() }) {
         // Macros and items of the crate root are not modules.
         let Some(theirs) = layer(&used) else {
-            wrong.push(format!("{path}: imports `{used}`, which has no layer; give it one in tests/layering.rs"));
+            wrong.push(format!("{path}: imports `{used}`, which has no layer; give it one in tests/cpu/layering.rs"));
             continue;
         };
         let neighbour = theirs == own && NEIGHBOURS.contains(&(module, &used));
@@ -324,7 +324,7 @@ fn violations(path: &str, text: &str) -> Vec<String> {
             wrong.push(format!("{path}: layer {own} imports `{used}` of layer {theirs}"));
         }
     }
-    if !SPEAKS_OF_OPTIONS.contains(&module) {
+    if !OPTION_USERS.contains(&module) {
         for option in options(&t) {
             wrong.push(format!("{path}: names the program's option `{option}`; a library gives an `error::Hint`"));
         }
@@ -341,12 +341,12 @@ fn violations(path: &str, text: &str) -> Vec<String> {
     wrong
 }
 
-/// Whether a module is one of `places` or lies in one.
+/// Whether a module is one of `places` or inside one.
 fn is_in(module: &str, places: &[&str]) -> bool {
     places.iter().any(|p| module == *p || module.starts_with(&format!("{p}/")))
 }
 
-/// Whether variables of the environment are named: `env::var` and the like, or imported.
+/// Whether environment variables are read: `env::var` and the like, or an import of it.
 fn reads_environment(t: &[Token]) -> bool {
     let is_variable = |i: usize| word(t.get(i)).is_some_and(|w| w.contains("var"));
     (0..t.len()).any(|i| {
@@ -363,7 +363,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Files under `folder` that end in `extension`, relative to it, with their texts.
+/// Files under `folder` with `extension`: relative path and text.
 fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
     fn walk(dir: &Path, out: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(dir).unwrap() {
@@ -380,7 +380,7 @@ fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
     paths.iter().map(|p| (name(p), std::fs::read_to_string(p).unwrap())).collect()
 }
 
-/// Files that are `#[cfg(test)] mod name;` of another: `name.rs` beside it or below it, or `#[path]` of either form.
+/// Files declared by `#[cfg(test)] mod name;`: `name.rs` beside or below the declaring file, or its `#[path]` forms.
 fn test_files(all: &[(String, String)]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (path, text) in all {
@@ -401,7 +401,7 @@ fn modules_import_lower_layers_only() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// Comments count: the core reads as if only real GPUs existed.
+/// Comments count too: the core knows hardware GPUs only.
 #[test]
 fn only_the_policy_knows_drivers_by_name() {
     let mut all = files("src", "rs");
@@ -417,12 +417,15 @@ fn only_the_policy_knows_drivers_by_name() {
 #[test]
 fn files_are_short() {
     let all = files("src", "rs").into_iter().chain(files("shaders", "wgsl"));
-    let long: Vec<_> =
-        all.map(|(p, t)| (p, t.lines().count())).filter(|(_, n)| *n > LONGEST_FILE).map(|f| format!("{f:?}")).collect();
-    assert!(long.is_empty(), "longer than {LONGEST_FILE} lines: {}", long.join(", "));
+    let long: Vec<_> = all
+        .map(|(p, t)| (p, t.lines().count()))
+        .filter(|(_, n)| *n > MAX_FILE_LINES)
+        .map(|f| format!("{f:?}"))
+        .collect();
+    assert!(long.is_empty(), "longer than {MAX_FILE_LINES} lines: {}", long.join(", "));
 }
 
-/// Modules that a file declares as rustfmt sees them: a plain `mod name;` outside of macros and blocks, with its `#[path]`.
+/// Modules of a file that rustfmt sees: plain `mod name;` outside macros and blocks, with `#[path]`.
 fn plain_modules(text: &str) -> Vec<(String, Option<String>)> {
     let paths: BTreeMap<&str, &str> = text
         .split("#[path = \"")
@@ -547,8 +550,8 @@ fn reading_the_environment_is_found() {
         assert!(violations("gpu/mod.rs", text).join("").contains("reads the environment"), "{text}");
         assert!(violations("cli/environment.rs", text).is_empty(), "{text}");
     }
-    let fine = "use std::env::temp_dir; const V: &str = env!(\"CARGO_PKG_VERSION\"); #[cfg(test)] mod t { fn f() { std::env::var(\"A\"); } }";
-    assert!(violations("gpu/mod.rs", fine).is_empty());
+    let allowed_code = "use std::env::temp_dir; const V: &str = env!(\"CARGO_PKG_VERSION\"); #[cfg(test)] mod t { fn f() { std::env::var(\"A\"); } }";
+    assert!(violations("gpu/mod.rs", allowed_code).is_empty());
 }
 
 #[test]
@@ -562,18 +565,21 @@ fn options_in_the_library_are_found() {
 }
 
 #[test]
-fn what_is_allowed_is_not_reported() {
-    let fine = |path: &str, text: &str| assert_eq!(violations(path, text), Vec::<String>::new(), "{path}: {text}");
-    fine("ops/conv2d.rs", "use super::{Op, spatial}; use crate::{error::{Error, Result}, tensor::Shape};");
-    fine("ops/conv2d/tiled.rs", "use super::super::Op;");
-    fine("ops/conv2d.rs", "pub(in crate::low_level::ops) struct X;");
-    fine("ops/conv2d.rs", "// use crate::session::X;\n/* wgpu::Buffer /* */ naga:: */ const A: &str = \"crate::gpu\";");
-    fine("ops/conv2d.rs", "const A: &str = r#\"a \" crate::gpu\"#; const Q: char = '\"'; fn f<'a>(x: &'a str) {}");
-    fine("ops/conv2d.rs", "#[cfg(test)]\nmod tests { use crate::session::Session; fn f() { wgpu::x() } }");
-    fine("ops/conv2d.rs", "#[cfg(test)]\n#[path = \"conv2d_tests.rs\"]\nmod tests;");
-    fine("model/loaded.rs", "use crate::weights::Weights;");
-    fine("infer/segment.rs", "use super::image::Image; use crate::session::Session; let p = infer::image::X;");
-    fine("weights/mod.rs", "use crate::error::Error; let image = 3; struct S { png: u8 }");
+fn allowed_code_is_not_reported() {
+    let allowed = |path: &str, text: &str| assert_eq!(violations(path, text), Vec::<String>::new(), "{path}: {text}");
+    allowed("ops/conv2d.rs", "use super::{Op, spatial}; use crate::{error::{Error, Result}, tensor::Shape};");
+    allowed("ops/conv2d/tiled.rs", "use super::super::Op;");
+    allowed("ops/conv2d.rs", "pub(in crate::low_level::ops) struct X;");
+    allowed(
+        "ops/conv2d.rs",
+        "// use crate::session::X;\n/* wgpu::Buffer /* */ naga:: */ const A: &str = \"crate::gpu\";",
+    );
+    allowed("ops/conv2d.rs", "const A: &str = r#\"a \" crate::gpu\"#; const Q: char = '\"'; fn f<'a>(x: &'a str) {}");
+    allowed("ops/conv2d.rs", "#[cfg(test)]\nmod tests { use crate::session::Session; fn f() { wgpu::x() } }");
+    allowed("ops/conv2d.rs", "#[cfg(test)]\n#[path = \"conv2d_tests.rs\"]\nmod tests;");
+    allowed("model/loaded.rs", "use crate::weights::Weights;");
+    allowed("infer/segment.rs", "use super::image::Image; use crate::session::Session; let p = infer::image::X;");
+    allowed("weights/mod.rs", "use crate::error::Error; let image = 3; struct S { png: u8 }");
     let tests = test_files(&[("a/b.rs".into(), "#[cfg(test)] mod tests;".into())]);
     assert!(tests.contains("a/b/tests.rs") && tests.contains("a/b_tests.rs"), "{tests:?}");
 }

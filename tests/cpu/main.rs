@@ -1,4 +1,4 @@
-//! Tests that need no GPU: the house rules, every shader through naga, the parsers. One program, linked once.
+//! Tests that need no GPU: project rules, every shader through naga, parsers. One binary, linked once.
 
 mod calibration;
 mod docs;

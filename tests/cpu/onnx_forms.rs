@@ -1,5 +1,5 @@
-//! Small ONNX files of many forms, written and run through onnxruntime by `scripts/check_onnx_forms.py`: what the CPU reference
-//! makes of them, and what their output is taken for.
+//! Small ONNX files of many forms, written and run through onnxruntime by `scripts/check_onnx_forms.py`: the CPU
+//! reference's outputs, and the inferred kind of output.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ fn folder() -> PathBuf {
 struct Form {
     name: String,
     activation: String,
-    allowed: f32,
+    tolerance: f32,
 }
 
 fn forms() -> Vec<Form> {
@@ -23,7 +23,7 @@ fn forms() -> Vec<Form> {
     let form = |v: &serde_json::Value| Form {
         name: v["name"].as_str().unwrap().into(),
         activation: v["activation"].as_str().unwrap().into(),
-        allowed: v["allowed"].as_f64().unwrap() as f32,
+        tolerance: v["allowed"].as_f64().unwrap() as f32,
     };
     list.iter().map(form).collect()
 }
@@ -32,24 +32,24 @@ fn open(name: &str) -> Model {
     Model::open(&folder().join(format!("{name}.onnx")).to_string_lossy()).unwrap()
 }
 
-/// What was assumed of the output.
+/// The inferred output activation.
 fn activation(model: &Model) -> String {
     let assumed = model.import().unwrap().assumed();
-    let said = assumed.iter().find_map(|a| a.strip_prefix("activation=")).unwrap();
-    said.split(' ').next().unwrap().into()
+    let inferred = assumed.iter().find_map(|a| a.strip_prefix("activation=")).unwrap();
+    inferred.split(' ').next().unwrap().into()
 }
 
 #[test]
-fn every_form_is_computed_and_understood_as_it_is() {
+fn every_form_is_computed_and_inferred_correctly() {
     let tensors = weights::load(folder().join("forms.safetensors")).unwrap().weights;
     let forms = forms();
     assert!(forms.len() > 140);
     let mut wrong = Vec::new();
     for form in &forms {
         let model = open(&form.name);
-        let said = activation(&model);
-        if said != form.activation {
-            wrong.push(format!("{}: taken for {said}, is {}", form.name, form.activation));
+        let inferred = activation(&model);
+        if inferred != form.activation {
+            wrong.push(format!("{}: inferred as {inferred}, is {}", form.name, form.activation));
         }
         let x = tensors.get(&format!("{}/x", form.name)).unwrap();
         let expected = tensors.get(&format!("{}/y", form.name)).unwrap();
@@ -66,14 +66,14 @@ fn every_form_is_computed_and_understood_as_it_is() {
             .iter()
             .zip(expected.data())
             .fold(0.0f32, |worst, (a, b)| if (a - b).is_nan() { f32::NAN } else { worst.max((a - b).abs()) });
-        if dims != expected.dims() || worst.is_nan() || worst > form.allowed {
+        if dims != expected.dims() || worst.is_nan() || worst > form.tolerance {
             wrong.push(format!("{}: {dims:?} for {:?}, off by {worst}", form.name, expected.dims()));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The class of a pixel follows from the probability, whatever it is written as.
+/// A pixel's class follows from its probability, however the output encodes that.
 #[test]
 fn classes_are_decided_at_one_half_of_the_probability() {
     let tensors = weights::load(folder().join("forms.safetensors")).unwrap().weights;
@@ -106,7 +106,7 @@ fn classes_are_decided_at_one_half_of_the_probability() {
 }
 
 #[test]
-fn a_setting_wins_over_what_is_worked_out() {
+fn settings_override_inferred_activations() {
     let path = folder().join("x255.onnx");
     let set = |value: &str| {
         let set = serde_json::Map::from_iter([("activation".to_string(), value.into())]);
@@ -123,7 +123,7 @@ fn a_setting_wins_over_what_is_worked_out() {
 }
 
 #[test]
-fn what_is_quantised_or_of_whole_numbers_is_said() {
+fn quantisation_and_integer_inputs_are_reported() {
     let report = |name: &str| open(name).import().unwrap().clone();
     assert!(report("qdq_sigmoid").notes.iter().any(|n| n.to_string().starts_with("quantised")));
     assert!(report("qop_channel_logits").notes.iter().any(|n| n.to_string().starts_with("quantised")));
@@ -134,15 +134,15 @@ fn what_is_quantised_or_of_whole_numbers_is_said() {
     assert!(report("sigmoid").assumed().join("; ").contains("normalisation=unit"));
 }
 
-/// Files on which an earlier version was wrong, or which it refused.
+/// Files that an earlier version misread or rejected.
 #[test]
-fn files_that_were_taken_wrongly_are_right() {
+fn regressions() {
     let folder = folder().with_file_name("onnx_cases");
     let open = |name: &str| Model::open(&folder.join(format!("{name}.onnx")).to_string_lossy());
     for (name, expected) in [
         ("prob_clip", "after_sigmoid"),
         ("prob_hardsigmoid", "after_sigmoid"),
-        // The background of its softmax is cut off.
+        // A softmax whose background channel is cut off.
         ("prob_softmax", "after_sigmoid"),
         ("log_softmax", "after_log_softmax"),
         ("celu", "sigmoid"),
@@ -154,9 +154,9 @@ fn files_that_were_taken_wrongly_are_right() {
     let e = open("git_lfs_pointer").unwrap_err().to_string();
     assert!(e.ends_with("is a Git LFS pointer, not the file: run `git lfs pull`"), "{e}");
     let tensors = weights::load(folder.join("cases.safetensors")).unwrap().weights;
-    // Of the quantised one two steps of its output.
+    // For the quantised one, two quantisation steps of its output.
     let cases = [("celu", 1e-4), ("log_softmax", 1e-4), ("concat_zero_channels", 1e-4), ("quantised_qdq", 0.01)];
-    for (name, allowed) in cases {
+    for (name, tolerance) in cases {
         let model = open(name).unwrap();
         let (x, expected) = (tensors.get(&format!("{name}/x")).unwrap(), tensors.get(&format!("{name}/y")).unwrap());
         let s = x.shape().unwrap();
@@ -165,6 +165,6 @@ fn files_that_were_taken_wrongly_are_right() {
         let got = Backend::Cpu.run(&graph, &inputs, model.stored()).unwrap().remove("output").unwrap();
         assert_eq!(got.dims(), expected.dims(), "{name}");
         let worst = got.data().iter().zip(expected.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst <= allowed, "{name}: {worst}");
+        assert!(worst <= tolerance, "{name}: {worst}");
     }
 }

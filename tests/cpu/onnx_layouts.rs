@@ -1,5 +1,5 @@
-//! ONNX files whose axes, sizes and skips exporters spell in every way: `scripts/onnx_layouts.py` made them with random weights,
-//! onnxruntime their outputs. The outputs agree, and masks are what follows from onnxruntime's outputs.
+//! ONNX files with the axes, sizes and skips of many exporters, made by `scripts/onnx_layouts.py` with random weights.
+//! Outputs and masks must match onnxruntime's.
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -42,23 +42,23 @@ fn assert_same_output(name: &str, model: &Model) {
     assert!(off <= 1e-5 * max, "{name}: off by {off} of {max}");
 }
 
-/// The class ids of the fixture's image, as the program gives them.
+/// The class ids of the fixture's image, as segmented.
 fn segmented(name: &str, model: Model) -> Result<Vec<u16>, String> {
     let image = tensor(name, "image");
     let &[c, h, w] = image.dims() else { panic!("{name}: {:?}", image.dims()) };
-    // Channel by channel in the file, pixel by pixel in an image.
+    // Planar in the file, interleaved in an image.
     let bytes = (0..h * w * c).map(|i| image.data()[i % c * h * w + i / c] as u8).collect();
     let image = Image::new(w, h, c, Pixels::U8(bytes)).unwrap();
     let mut segmenter = Segmenter::new(Backend::Cpu, model);
-    let done = segmenter.segment(&image, &SegmentOptions::default(), |_| Ok(())).map_err(|e| e.to_string())?;
-    assert_eq!((done.mask.width(), done.mask.height()), (w, h), "{name}");
-    Ok(match done.mask.ids() {
+    let result = segmenter.segment(&image, &SegmentOptions::default(), |_| Ok(())).map_err(|e| e.to_string())?;
+    assert_eq!((result.mask.width(), result.mask.height()), (w, h), "{name}");
+    Ok(match result.mask.ids() {
         Ids::U8(ids) => ids.iter().map(|&v| v.into()).collect(),
         Ids::U16(ids) => ids.clone(),
     })
 }
 
-/// Class ids of onnxruntime's output, and how clear each is; `threshold` of a single channel.
+/// Class ids of onnxruntime's output with their margins; `threshold` is for a single channel.
 fn expected(name: &str, threshold: f32) -> (Vec<u16>, Vec<f32>) {
     let (image, y) = (tensor(name, "image"), tensor(name, "output"));
     let (s, &[_, h, w]) = (y.shape().unwrap(), image.dims()) else { panic!("{name}: {:?}", image.dims()) };
@@ -75,10 +75,10 @@ fn expected(name: &str, threshold: f32) -> (Vec<u16>, Vec<f32>) {
 }
 
 fn assert_same_mask(name: &str, model: Model, threshold: f32) {
-    let (expected, clear) = expected(name, threshold);
+    let (expected, margins) = expected(name, threshold);
     let got = segmented(name, model).unwrap();
-    assert!(expected.iter().any(|&v| v != expected[0]), "{name}: one class only shows nothing");
-    let wrong = (0..expected.len()).filter(|&i| got[i] != expected[i] && clear[i] > 1e-5).count();
+    assert!(expected.iter().any(|&v| v != expected[0]), "{name}: a single class proves nothing");
+    let wrong = (0..expected.len()).filter(|&i| got[i] != expected[i] && margins[i] > 1e-5).count();
     assert_eq!(wrong, 0, "{name}: of {} pixels", expected.len());
 }
 
@@ -102,7 +102,7 @@ fn axes_are_found_in_any_order() {
 }
 
 #[test]
-fn nothing_moves_where_only_the_order_of_axes_changes() {
+fn axis_permutations_need_no_rearrange_node() {
     for name in ["grey_reshape", "grey_unsqueeze", "grey_flat", "channels_12_of_5", "preprocessed_gated", "no_batch"] {
         let model = open(name, &json!({}));
         let s = model.architecture.example();
@@ -112,7 +112,7 @@ fn nothing_moves_where_only_the_order_of_axes_changes() {
 }
 
 #[test]
-fn the_order_of_axes_can_be_said() {
+fn the_order_of_axes_can_be_set() {
     let set = json!({ "layout": "NHWC", "output_layout": "nhwc" });
     assert_same_output("channels_12_of_5", &open("channels_12_of_5", &set));
     let wrong = |set: Value| {
@@ -138,7 +138,7 @@ fn a_cascade_with_cropped_skips_has_a_rule() {
 }
 
 #[test]
-fn a_network_without_a_rule_runs_on_the_size_at_hand() {
+fn a_network_without_a_size_rule_runs_on_the_given_size() {
     let model = open("windows_12", &json!({}));
     assert!(!model.architecture.ruled());
     assert_eq!(model.architecture.tried_size([13, 30]).unwrap(), [24, 36]);
@@ -152,26 +152,26 @@ fn a_network_without_a_rule_runs_on_the_size_at_hand() {
 }
 
 #[test]
-fn a_network_that_upsamples_or_shrinks_only_runs() {
-    for (name, said) in [("double", "upsamples by 2"), ("half", "stands for 2x2 of the image")] {
+fn networks_that_change_the_size_run_but_cannot_segment() {
+    for (name, part) in [("double", "upsamples by 2"), ("half", "stands for 2x2 of the image")] {
         let model = open(name, &json!({}));
         assert_same_output(name, &model);
         let e = segmented(name, model).unwrap_err();
-        assert!(e.contains(said) && e.contains("cannot segment"), "{name}: {e}");
+        assert!(e.contains(part) && e.contains("cannot segment"), "{name}: {e}");
     }
 }
 
 #[test]
-fn keras_networks_by_tf2onnx_give_the_masks_of_onnxruntime() {
+fn tf2onnx_networks_match_the_masks_of_onnxruntime() {
     for name in ["tf_grey128_13", "tf_grey_dyn_13", "tf_rgb128_13"] {
         let model = open(name, &json!({}));
         assert_eq!((model.architecture.config()["layout"].as_str(), model.architecture.classes()), (Some("NHWC"), 2));
         let image = Image::open(path(&format!("{name}.png"))).unwrap();
         let mask = Image::open(path(&format!("{name}_mask.png"))).unwrap();
         let mut segmenter = Segmenter::new(Backend::Cpu, model);
-        let done = segmenter.segment(&image, &SegmentOptions::default(), |_| Ok(())).unwrap();
-        let (Ids::U8(got), Pixels::U8(expected)) = (done.mask.ids(), mask.pixels()) else { panic!("{name}") };
-        assert_eq!((done.mask.width(), done.mask.height()), (mask.width(), mask.height()), "{name}");
+        let result = segmenter.segment(&image, &SegmentOptions::default(), |_| Ok(())).unwrap();
+        let (Ids::U8(got), Pixels::U8(expected)) = (result.mask.ids(), mask.pixels()) else { panic!("{name}") };
+        assert_eq!((result.mask.width(), result.mask.height()), (mask.width(), mask.height()), "{name}");
         assert!(got.iter().zip(expected).all(|(&a, &b)| (a == 1) == (b == 255)), "{name}");
         assert!(expected.contains(&0) && expected.contains(&255), "{name}");
     }

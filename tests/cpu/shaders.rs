@@ -12,7 +12,7 @@ use unet_wgpu::low_level::plan::{Plan, Resource};
 use unet_wgpu::low_level::tensor::{Precision, Shape, TensorDesc};
 use unet_wgpu::testing::{family_caps, matrix_caps, tile_caps};
 
-/// Target that make ops choose each of their kernel families.
+/// Targets for which ops choose each of their kernel families.
 fn targets() -> Vec<Target> {
     let plain = Target::default();
     let subgroup = Target::typical(unet_wgpu::low_level::kernel::AdapterClass::Cpu);
@@ -33,7 +33,7 @@ fn dispatches() -> Vec<(String, Dispatch)> {
         let inputs: Vec<_> = case.inputs.iter().map(|i| i.0).collect();
         let outputs = case.op.infer(&inputs).unwrap_or_else(|e| panic!("{}: {e}", case.name));
         for target in targets() {
-            // Where parameters change from run to run, some ops prepare them on the device.
+            // In training, some ops repack parameters on the device.
             let lower = |training: bool| {
                 let mut cx = Lowering::new(&case.name, &target, &inputs, &outputs);
                 cx.training = training;
@@ -60,7 +60,7 @@ fn dispatches() -> Vec<(String, Dispatch)> {
     all
 }
 
-/// The planner's kernels that bring weights into a kernel's order in training, with one input and with two.
+/// The planner's kernels that repack weights in training, with one input and with two.
 fn gathers() -> Vec<Dispatch> {
     let mut all = Vec::new();
     for bias in [false, true] {
@@ -88,7 +88,7 @@ fn gathers() -> Vec<Dispatch> {
     all
 }
 
-/// Where the parameters that an op fills differ from what the shader declares, if they do.
+/// The first difference between the parameters that an op fills and those that the shader declares.
 fn difference(module: &naga::Module, ty: naga::Handle<naga::Type>, filled: ParamType) -> Option<String> {
     let declared = &module.types[ty].inner;
     let scalar = |s: naga::Scalar| match (s.kind, s.width) {
@@ -135,10 +135,10 @@ fn uniform(module: &naga::Module) -> naga::Handle<naga::Type> {
 }
 
 #[test]
-fn params_are_what_the_shaders_declare() {
+fn params_match_the_shaders_declarations() {
     let mut seen = BTreeSet::new();
     for (case, d) in dispatches() {
-        // A shader has another struct for each set of constants, at most.
+        // A shader's struct depends on its constants only.
         if !seen.insert((d.kernel.clone(), d.params.members().iter().map(|m| m.name).collect::<Vec<_>>())) {
             continue;
         }
@@ -185,7 +185,7 @@ fn differences_of_params_are_found() {
 }
 
 #[test]
-fn bindings_are_what_the_ops_bind() {
+fn bindings_match_the_ops() {
     let mut parsed = BTreeMap::new();
     for (case, d) in dispatches() {
         let r = parsed
@@ -202,8 +202,8 @@ fn bindings_are_what_the_ops_bind() {
     }
 }
 
-/// The first place where operators stand side by side that WGSL's grammar wants apart by parentheses; naga does not mind, browsers
-/// do. Shifts stand alone, `&`, `|` and `^` among their like.
+/// The first mix of operators that WGSL's grammar requires parentheses for. naga accepts them, browsers do not. Shifts
+/// cannot be mixed with any operator, `&`, `|` and `^` only with themselves.
 fn mixed_operators(text: &str) -> Option<String> {
     let code: Vec<&str> = text.lines().map(|l| l.split("//").next().unwrap_or(l)).collect();
     let code =
@@ -237,7 +237,7 @@ fn mixed_operators(text: &str) -> Option<String> {
 }
 
 #[test]
-fn operators_are_parenthesised_as_the_grammar_wants() {
+fn operators_are_parenthesised_as_wgsl_requires() {
     for (text, wrong) in [
         ("let a = b / c << d;", true),
         ("let a = (b / c) << d;", false),
@@ -281,7 +281,7 @@ fn browsers_get_floats_that_they_can_read() {
 }
 
 #[test]
-fn every_variant_on_images_becomes_spirv_and_binds_what_the_ops_bind() {
+fn texture_variants_become_spirv_and_match_the_ops() {
     let variants: BTreeMap<KernelKey, (String, Dispatch)> =
         dispatches().into_iter().map(|(c, d)| (d.kernel.clone(), (c, d))).collect();
     let mut textures = 0;
@@ -338,7 +338,7 @@ fn every_variant_becomes_spirv_msl_and_hlsl() {
     }
 }
 
-/// Run on few machines, if any: naga has no HLSL for it, and Metal has matrices of 8 only.
+/// Few devices run these: naga has no HLSL for cooperative matrices, and Metal has 8x8 only.
 #[test]
 fn kernels_with_cooperative_matrices_are_valid_and_become_spirv() {
     let mut variants = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What waits for the device is a future of any executor: here of a small one, on one thread. Needs a GPU.
+//! Waiting for the device is a future that any executor can run: here a minimal single-threaded one. Needs a GPU.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -52,7 +52,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Runs futures together on this thread until all are ready; also gives how often one had to wait.
+/// Runs futures concurrently on this thread until all are ready; also returns how often one was pending.
 fn join<T>(futures: Vec<impl Future<Output = T>>) -> (Vec<T>, usize) {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut cx = Context::from_waker(&waker);
@@ -71,7 +71,7 @@ fn join<T>(futures: Vec<impl Future<Output = T>>) -> (Vec<T>, usize) {
         }
         let before = std::time::Instant::now();
         std::thread::park_timeout(Duration::from_secs(120));
-        assert!(before.elapsed() < Duration::from_secs(120), "nobody woke the executor");
+        assert!(before.elapsed() < Duration::from_secs(120), "the executor was not woken");
     }
 }
 
@@ -80,7 +80,7 @@ fn once<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
 }
 
 #[test]
-fn sessions_joined_on_one_thread_give_what_blocking_calls_give() {
+fn sessions_joined_on_one_thread_match_blocking_calls() {
     let Some(gpu) = gpu_or_skip() else { return };
     let expected: Vec<Tensors> =
         (0..3).map(|i| Session::new(&gpu, plan(&gpu), random_parameter).unwrap().run_all(&input(i)).unwrap()).collect();
@@ -92,7 +92,7 @@ fn sessions_joined_on_one_thread_give_what_blocking_calls_give() {
     };
     let (got, waits) = join((0..3).map(job).collect());
     let got: Vec<Tensors> = got.into_iter().map(Result::unwrap).collect();
-    assert!(got == expected, "other bytes than blocking calls give");
+    assert!(got == expected, "results differ from those of blocking calls");
     assert!(waits > 0, "the executor's thread was blocked");
 }
 
@@ -144,12 +144,12 @@ fn futures_that_are_dropped_leave_a_usable_session() {
     }
     assert!(session.run_all(&input(0)).unwrap() == expected);
     {
-        // A copy alone may be done by now.
+        // A copy may already be done.
         let mut read = std::pin::pin!(session.read_async("y"));
         let _ = once(read.as_mut());
     }
     assert!(session.read("y").unwrap() == expected["y"]);
-    // What an executor began, a blocking call may end.
+    // A blocking call may finish what an executor began.
     let other = input(1);
     let mut run = Box::pin(session.run_all_async(&other));
     assert!(once(run.as_mut()).is_pending());
@@ -169,7 +169,7 @@ fn progress_cancels_a_future() {
 }
 
 #[test]
-fn a_device_that_is_gone_ends_a_future() {
+fn a_lost_device_ends_a_future() {
     if gpu_or_skip().is_none() {
         return;
     }

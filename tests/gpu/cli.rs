@@ -1,4 +1,4 @@
-//! The program as a user meets it: output, messages, exit codes. `--device cpu` where no GPU is needed.
+//! The command line: output, messages, exit codes. `--device cpu` where no GPU is needed.
 
 mod images;
 mod models;
@@ -9,13 +9,13 @@ use serde_json::Value;
 use std::path::Path;
 use unet_wgpu::testing::gpu_or_skip;
 
-/// The program, with an environment of which only what it needs is left.
+/// The program, with a clean environment.
 fn unet(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unet"));
     for name in ["RUST_LOG", "UNET_DEVICE", "XDG_RUNTIME_DIR", "NODEVICE_SELECT"] {
         command.env_remove(name);
     }
-    // What this user's programs have kept is no part of a test.
+    // Tests do not use the user's cache.
     command.env("UNET_CACHE_DIR", "").args(args);
     command
 }
@@ -29,13 +29,13 @@ struct Run {
 fn run(args: &[&str]) -> Run {
     let output = unet(args).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    // Some drivers chat on stderr; what would look like ours must be ours.
+    // Some drivers write to stderr: keep only lines in this program's form.
     let ours = |line: &&str| ["error", "warning", "device", "note", "Usage", "  "].iter().any(|p| line.starts_with(p));
     let stderr = text(output.stderr).lines().filter(ours).collect::<Vec<_>>().join("\n");
     Run { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr }
 }
 
-/// Runs what must fail with one line on stderr, nothing on stdout, exit code 1; gives the line.
+/// Runs a command that must fail with one line on stderr, nothing on stdout and exit code 1; returns the line.
 fn error(args: &[&str]) -> String {
     let r = run(args);
     assert_eq!((r.code, r.stdout.as_str()), (1, ""), "{args:?}: {}", r.stderr);
@@ -101,7 +101,7 @@ fn devices_are_listed() {
 }
 
 #[test]
-fn without_a_driver_the_way_to_one_is_told() {
+fn without_a_driver_the_error_says_how_to_get_one() {
     let without = |args: &[&str]| {
         let output = unet(args).env("VK_DRIVER_FILES", "/none").env("VK_ICD_FILENAMES", "/none").output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -118,7 +118,7 @@ fn without_a_driver_the_way_to_one_is_told() {
 }
 
 #[test]
-fn an_unknown_device_is_told_with_the_known_ones() {
+fn an_unknown_device_is_reported_with_the_known_ones() {
     let json: Value = serde_json::from_str(&run(&["devices", "--json"]).stdout).unwrap();
     let Some(first) = json["adapters"].get(0) else { return };
     for command in ["devices", "selftest"] {
@@ -194,7 +194,7 @@ fn selftest_fails_loudly() {
     assert!(error(&["selftest", "--device", "cpu", "--fixtures", "/no/such"]).contains("/no/such/manifest.json: "));
 }
 
-/// `unet devices | true`: a reader that has gone is no error.
+/// `unet devices | true`: a closed reader is not an error.
 #[test]
 #[cfg(unix)]
 fn a_closed_pipe_is_not_an_error() {

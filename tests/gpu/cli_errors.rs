@@ -1,4 +1,4 @@
-//! What a user can hand the program that is bad: one clear line, an exit code that is not 0, nothing half done.
+//! Bad input on the command line: one clear line, a non-zero exit code, no partial output.
 
 use crate::folder::Folder;
 use image::{ImageBuffer, Luma, Rgb};
@@ -76,7 +76,7 @@ fn float_tiff(data: &[f32], width: u32) -> Vec<u8> {
 }
 
 #[test]
-fn unusual_images_are_fine() {
+fn unusual_images_are_accepted() {
     let f = Folder::new();
     f.unet("grey.safetensors", small(), |_| ());
     f.unet("rgb.safetensors", json!({"width": 2, "depth": 1, "padding": "same", "in_channels": 3}), |_| ());
@@ -115,11 +115,11 @@ fn outputs() {
         (&["x.png"], &["x_mask.png: cannot be written: it is a folder"]),
     ];
     for (args, parts) in cases {
-        // No device and no model is needed to see that.
+        // Detected without a device or a model.
         let args = [&["segment", "--device", "none"], *args].concat();
         check(&f.error(&args), parts);
     }
-    // Asked for twice is written once.
+    // An output requested twice is written once.
     f.unet("m.safetensors", small(), |_| ());
     let r =
         f.run(&["segment", "a.png", "-m", "m.safetensors", "--save", "mask,mask", "-o", "m.png", "--device", "cpu"]);
@@ -127,7 +127,7 @@ fn outputs() {
 }
 
 #[test]
-fn files_that_are_no_model() {
+fn files_that_are_not_models() {
     let f = Folder::new();
     f.image("a.png");
     f.write("text.safetensors", "these are no weights");
@@ -149,13 +149,13 @@ fn files_that_are_no_model() {
     ];
     for (model, parts) in cases {
         check(&f.error(&["segment", "a.png", "-m", model, "--device", "cpu"]), parts);
-        // An image is a thing to inspect too, but not as a model.
+        // `inspect` reads images too, but not as models.
         check(&f.error(&["inspect", model, "--keys"]), parts);
     }
 }
 
 #[test]
-fn models_that_are_wrong() {
+fn invalid_models() {
     let f = Folder::new();
     let sound = ("unet", small());
     let with = |key: &str, value: Value| {
@@ -234,7 +234,7 @@ fn architectures_on_the_command_line() {
     check(&f.error(&["inspect", "--set", "nonsense"]), &["--set nonsense: must be KEY=VALUE"]);
     check(&f.error(&["inspect", "nuclei", "--width", "4"]), &["--width: nuclei says itself what it is"]);
     f.usage(&["bench", "--size", "64"], "--model");
-    // Options of an architecture without its name are a U-Net's.
+    // Without an architecture, options are those of a U-Net.
     let named = f.run(&["inspect", "--arch", "unet", "--width", "4", "--set", "up=bilinear", "--json"]);
     let unnamed = f.run(&["inspect", "--width", "4", "--set", "up=bilinear", "--json"]);
     assert_eq!((unnamed.code, &unnamed.stdout), (0, &named.stdout), "{}", unnamed.stderr);
@@ -275,7 +275,7 @@ fn devices_and_limits() {
 }
 
 #[test]
-fn what_cannot_be_tiled_is_refused_under_small_memory() {
+fn untileable_networks_are_errors_under_small_memory() {
     let f = Folder::new();
     let config = json!({ "width": 2, "depth": 1, "deep_supervision": true, "cgm": true });
     f.model("m.safetensors", json!({ "arch": "unet3p", "config": config }), ("unet3p", config.clone()), |_| ());
@@ -297,27 +297,27 @@ fn one_bad_image_of_several() {
     let r = f.run(&[&args[..], &["--json"]].concat());
     assert_eq!(r.code, 1);
     check(&r.stderr, &["error: bad.png: not an image", "error: 1 of 3 images failed"]);
-    // A line an image.
+    // A line per image.
     let images: Vec<Value> = r.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(images.len(), 3);
     assert!(images[1]["error"].as_str().unwrap().starts_with("bad.png: not an image"));
     assert!(images[0]["error"].is_null() && images[2]["width"] == 24);
     assert!(["a_mask.png", "a_overlay.png", "z_mask.png"].iter().all(|n| f.path("out").join(n).exists()));
-    // The same again passes over what is there.
+    // A second run skips existing outputs.
     std::fs::remove_file(f.path("out").join("z_overlay.png")).unwrap();
-    let kept = std::fs::metadata(f.path("out").join("a_mask.png")).unwrap().modified().unwrap();
+    let modified = std::fs::metadata(f.path("out").join("a_mask.png")).unwrap().modified().unwrap();
     let r = f.run(&[&args[..], &["--json", "--skip-existing"]].concat());
     assert_eq!(r.code, 1);
     check(&r.stderr, &["error: 1 of 3 images failed", "1 of 3 images were skipped"]);
     let lines: Vec<Value> = r.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(lines[0], json!({ "input": "a.png", "skipped": true }));
     assert!(lines[1]["error"].is_string() && lines[2]["outputs"]["overlay"] == "out/z_overlay.png");
-    assert_eq!(std::fs::metadata(f.path("out").join("a_mask.png")).unwrap().modified().unwrap(), kept);
+    assert_eq!(std::fs::metadata(f.path("out").join("a_mask.png")).unwrap().modified().unwrap(), modified);
     assert!(f.path("out/z_overlay.png").exists());
 }
 
 #[test]
-fn objects_are_written_beside_the_mask() {
+fn instances_are_written_beside_the_mask() {
     let f = Folder::new();
     f.unet("m.safetensors", small(), |_| ());
     f.image("a.png");
@@ -338,10 +338,10 @@ fn objects_are_written_beside_the_mask() {
     }
 }
 
-/// A name that is no text, as old archives hold: it must not stop the program.
+/// File names that are not UTF-8, as in old archives, must not stop the program.
 #[test]
 #[cfg(target_os = "linux")]
-fn names_that_are_no_text() {
+fn names_that_are_not_utf8() {
     use std::os::unix::ffi::OsStrExt;
     let f = Folder::new();
     f.unet("m.safetensors", small(), |_| ());
@@ -418,7 +418,7 @@ fn closed_pipes() {
     };
     let output = command(&["inspect"]).stdout(closed()).stderr(std::process::Stdio::piped()).output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
-    // What matters are the files: they are written though nobody listens.
+    // The files are written even if nobody reads stdout and stderr.
     let args = ["segment", "a.png", "-m", "m.safetensors", "--device", "cpu"];
     assert_eq!(command(&args).stdout(closed()).stderr(closed()).status().unwrap().code(), Some(0));
     assert!(f.path("a_mask.png").exists());

@@ -1,11 +1,11 @@
-//! The commands about speed as a user meets them: `bench`, `tune`, `inspect --plan`.
+//! The command line of `bench`, `tune` and `inspect --plan`.
 
 use assert_cmd::Command;
 use serde_json::Value;
 use std::path::Path;
 use unet_wgpu::testing::gpu_or_skip;
 
-/// The program with its cache in `cache`; stdout of a run that succeeds.
+/// Runs the program with its cache in `cache`; returns stdout. The run must succeed.
 fn unet(cache: &Path, args: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_unet"))
         .args(args)
@@ -28,7 +28,7 @@ fn small(command: &'static str, more: &[&'static str]) -> Vec<&'static str> {
 }
 
 #[test]
-fn bench_says_how_fast_and_why() {
+fn bench_reports_speed_and_reasons() {
     if gpu_or_skip().is_none() {
         return;
     }
@@ -52,7 +52,7 @@ fn bench_says_how_fast_and_why() {
 }
 
 #[test]
-fn tuned_choices_are_kept_used_and_can_be_ignored() {
+fn tuned_choices_are_cached_used_and_can_be_ignored() {
     if gpu_or_skip().is_none() {
         return;
     }

@@ -1,4 +1,4 @@
-//! `unet eval` as a user meets it. `--device cpu`: no GPU is needed.
+//! The command line of `unet eval`. `--device cpu`: no GPU is needed.
 
 use crate::folder::Folder;
 use image::{GrayImage, Luma};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 const CPU: [&str; 2] = ["--device", "cpu"];
 
-/// A data set of two images whose masks are what the small model `m.safetensors` makes of them.
+/// A data set of two images whose masks are the predictions of the small model `m.safetensors`.
 fn perfect() -> Folder {
     let f = Folder::new();
     f.unet("m.safetensors", json!({ "width": 2, "depth": 1, "padding": "same" }), |_| {});
@@ -58,9 +58,9 @@ fn a_model_agrees_with_its_own_masks() {
 }
 
 #[test]
-fn the_table_shows_what_is_wrong() {
+fn the_table_shows_errors() {
     let f = perfect();
-    // One of 480 pixels of one of two images.
+    // Changes one of 480 pixels in one of two images.
     let mut mask: GrayImage = image::open(f.path("data/masks/b_mask.png")).unwrap().into_luma8();
     let old = mask.get_pixel(3, 4).0[0];
     mask.put_pixel(3, 4, Luma([255 - old]));
@@ -98,10 +98,10 @@ fn bad_data_is_named() {
 }
 
 #[test]
-fn bad_options_are_refused() {
+fn bad_options_are_errors() {
     let f = perfect();
-    assert_eq!(f.error(&eval(&["--iou", "0.5,1"])), "threshold of IoU: 1 is not from 0 to below 1");
-    assert_eq!(f.error(&eval(&["--object-class", "2"])), "class of instances: 2 does not exist, there are 2");
+    assert_eq!(f.error(&eval(&["--iou", "0.5,1"])), "IoU threshold: 1 is not in [0, 1)");
+    assert_eq!(f.error(&eval(&["--object-class", "2"])), "instance class: 2 does not exist, there are 2");
     assert!(f.error(&eval(&["--csv", "data"])).contains("data: cannot be written: it is a folder"));
     f.usage(&eval(&["--connectivity", "6"]), "there are: 4, 8");
     f.usage(&["eval"], "--data");

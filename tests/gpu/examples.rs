@@ -1,4 +1,4 @@
-//! The examples, run: what users copy from must work.
+//! Runs the examples that users copy from.
 
 use unet_wgpu::testing::gpu_or_skip;
 
@@ -21,7 +21,7 @@ fn custom_architecture_runs() {
     }
 }
 
-/// Without an adapter an example must fail, and its one line must say how to get one.
+/// Without an adapter an example must fail with one line that says how to get one.
 #[test]
 fn the_error_without_an_adapter_helps() {
     let text = unet_wgpu::Error::NoAdapter.to_string();

@@ -1,5 +1,5 @@
-//! The fixtures of `assets/fixtures` on the GPU and on the CPU reference, through the code of `unet selftest`. The number
-//! of passed checks is counted from the manifest by this test itself, so that leaving one out is a failure.
+//! The fixtures of `assets/fixtures` on the GPU and on the CPU reference, through the code of `unet selftest`. The
+//! expected number of passed checks is counted here from the manifest, so that a skipped check is a failure.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,15 +36,16 @@ fn expected() -> BTreeMap<String, usize> {
                 let tensors = |group: &str| entry["groups"][group]["tensors"].as_u64().unwrap_or(0) as usize;
                 tensors("out") + tensors("act")
             }
-            // Also for an input of another size where there is one.
+            // Also for an input of another size, if there is one.
             "onnx" => {
                 let tensors = |group: &str| entry["groups"][group]["tensors"].as_u64().unwrap_or(0) as usize;
                 tensors("out") + tensors("out_b/*")
             }
             "checkpoint" => entry["groups"]["out"]["tensors"].as_u64().unwrap() as usize,
-            // The value and the gradient of each.
+            // Value and gradient of each loss.
             "losses" => 2 * entry["case"]["losses"].as_array().unwrap().len(),
-            // Of each item: the separated labels, two distances, the weight; twelve measures and three maps.
+            // Per item of a weight map: separated labels, two distances, the weight. Of metrics: twelve measures, three
+            // maps.
             kind @ ("weightmap" | "metrics") => {
                 let items = entry["case"]["items"].as_array().unwrap().len();
                 items * if kind == "metrics" { 15 } else { 4 }
@@ -65,7 +66,7 @@ fn assert_all_pass(backend: &Backend) {
         match c.verdict.outcome() {
             Outcome::Passed => *passed.entry(c.case.split('/').next().unwrap().to_string()).or_insert(0) += 1,
             Outcome::Failed => panic!("{on}: {c:?}"),
-            // Gradients, in f16.
+            // Gradients in f16.
             Outcome::Skipped => {
                 assert_eq!(c.verdict, Verdict::Skipped("training is f32 only".into()), "{on}: {c:?}");
                 assert!(c.case.starts_with("ops/"), "{on}: {c:?}");
@@ -74,7 +75,7 @@ fn assert_all_pass(backend: &Backend) {
         }
     }
     let mut expected = expected();
-    // 70 tensors of gradients.
+    // 70 gradient tensors.
     assert_eq!(skipped, if f32 { 0 } else { 70 }, "{on}");
     *expected.get_mut("ops").unwrap() += 70 - skipped;
     assert_eq!(passed, expected, "{on}");
@@ -101,7 +102,7 @@ fn fixtures_pass_on_the_reference() {
     assert_all_pass(&Backend::Cpu);
 }
 
-/// A copy of the fixtures with another manifest; gives what fails there.
+/// The failures of a copy of the fixtures with a changed manifest.
 fn failures(change: impl Fn(&mut serde_json::Value)) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     for file in std::fs::read_dir(folder()).unwrap() {
@@ -137,7 +138,7 @@ fn wrong_fixtures_fail() {
     one(&|m| case(m, "unet_caffe_valid_eval")["kind"] = "novel".into(), "unknown kind `novel`");
     one(&|m| case(m, "unet_caffe_valid_eval")["case"]["arch"] = "unet9".into(), "unet9");
     one(&|m| case(m, "unet_caffe_valid_eval")["case"]["config"]["width"] = 5.into(), "enc.0.conv1.weight");
-    // Another network with the same parameters: only the numbers can tell.
+    // Another network with the same parameters: only the values differ.
     one(
         &|m| case(m, "unet_caffe_valid_eval")["case"]["config"]["skip_first"] = true.into(),
         "unet_caffe_valid_eval logits: Compared",

@@ -1,4 +1,4 @@
-//! A folder to run the program in.
+//! A temporary folder in which the program runs.
 
 use assert_cmd::Command;
 use image::{ImageBuffer, Luma};
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use unet_wgpu::low_level::model::{parse, whole_graph};
 use unet_wgpu::testing::random_parameter;
 
-/// How the program ended.
+/// Result of a run of the program.
 pub struct Run {
     pub code: i32,
     pub stdout: String,
@@ -53,27 +53,27 @@ impl Folder {
         Run { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
-    /// Runs what must fail with one line and leave nothing behind; gives the line.
+    /// Runs a command that must fail with one line and leave no files; returns the line.
     pub fn error(&self, args: &[&str]) -> String {
         let files = || std::fs::read_dir(self.0.path()).unwrap().map(|f| f.unwrap().path()).collect::<Vec<_>>();
         let before = files().len();
         let r = self.run(args);
         assert_eq!((r.code, r.stdout.as_str()), (1, ""), "{args:?}: {}", r.stderr);
-        // Some drivers chat on stderr too.
+        // Some drivers write to stderr too.
         let lines: Vec<_> = r.stderr.lines().filter(|l| l.starts_with("error: ")).collect();
         assert!(lines.len() == 1 && !r.stderr.contains("panic"), "{args:?}: {}", r.stderr);
         assert_eq!(files().len(), before, "{args:?} left something: {:?}", files());
         lines[0]["error: ".len()..].to_string()
     }
 
-    /// Runs what must be refused as a command line.
+    /// Runs a command line that must be a usage error.
     pub fn usage(&self, args: &[&str], part: &str) {
         let r = self.run(args);
         assert_eq!((r.code, r.stdout.as_str()), (2, ""), "{args:?}: {}", r.stderr);
         assert!(r.stderr.contains(part), "{args:?}: {}", r.stderr);
     }
 
-    /// A checkpoint with random parameters, changed by `change`; `config` may be wrong.
+    /// A checkpoint with random parameters of the network `sound`, changed by `change`; `metadata` may be invalid.
     pub fn model(&self, name: &str, metadata: Value, sound: (&str, Value), change: impl FnOnce(&mut Tensors)) {
         let architecture = parse(sound.0, &sound.1).unwrap();
         let size = architecture.size_rule().minimum;

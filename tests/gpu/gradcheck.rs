@@ -1,5 +1,5 @@
-//! The gradient of every op that has one, in the middle of a graph and with random gradients coming in: against finite
-//! differences of its CPU reference, and on the GPU against the CPU.
+//! Gradients of every op that has one, inside a graph and with random incoming gradients: against finite differences of
+//! the CPU reference, and on the GPU against the CPU.
 
 use std::collections::BTreeMap;
 use unet_wgpu::Result;
@@ -14,9 +14,9 @@ use unet_wgpu::testing::{
     GradientGraph, OP_TOLERANCE, WINOGRAD_TOLERANCE, again_with_wide_vectors, family_caps, gpu_or_skip, random_input,
 };
 
-/// Ops of networks in training: those must have a gradient, whatever else has. Of convolutions and pools every case must:
-/// see [`EVERY`].
-const MUST: [&str; 29] = [
+/// Ops of networks in training, which must have a gradient. For convolutions and pools every case must: see
+/// [`ALL_CASES`].
+const DIFFERENTIABLE: [&str; 29] = [
     "argmax_gate",
     "avg_pool2d",
     "batch_norm2d",
@@ -48,25 +48,26 @@ const MUST: [&str; 29] = [
     "weighted_sum",
 ];
 
-/// Ops whose every case must have a gradient, however strided, dilated, grouped or overlapping; but for those that rewrites made.
-const EVERY: [&str; 7] =
+/// Ops whose every case must have a gradient, whether strided, dilated, grouped or overlapping, except for forms that
+/// only rewrites produce.
+const ALL_CASES: [&str; 7] =
     ["avg_pool2d", "batch_norm2d", "conv2d", "conv_transpose2d", "instance_norm2d", "max_pool2d", "pool2d"];
 
-/// Few numbers of many: what one element changes drowns in their rounding. Checked along directions of many elements, where
-/// losses are composed of them (`train::LossConfig`).
+/// Reductions: the effect of one element drowns in rounding. Checked along directions of many elements, as parts of
+/// losses (`train::LossConfig`).
 const REDUCTIONS: [&str; 4] = ["overlap", "pixel_loss", "softmax_cross_entropy", "ssim_means"];
 
-/// A case with its gradients: the graph, what its inputs are called, and inputs, gradients of the outputs among them.
+/// A case with its gradients: the graph and its inputs, including the gradients of the outputs.
 struct Check {
     graph: Graph,
     inputs: BTreeMap<String, HostTensor>,
     /// Names of inputs that have a gradient `d<name>`.
     requested: Vec<String>,
-    /// Names of outputs that have a gradient: outputs are `y<i>`, their gradients the inputs `g<i>`.
+    /// Indices of outputs that have a gradient: outputs are `y<i>`, their gradients the inputs `g<i>`.
     outputs: Vec<usize>,
 }
 
-/// `None` where the op has no gradient.
+/// The check of a case; `None` if the op has no gradient.
 fn build(case: &OpCase) -> Result<Option<Check>> {
     let Some(GradientGraph { graph, requested, outputs }) = GradientGraph::new(case)? else { return Ok(None) };
     let mut inputs: BTreeMap<String, HostTensor> =
@@ -97,7 +98,7 @@ impl Check {
         self.outputs.iter().map(|&i| dot(i)).sum()
     }
 
-    /// What disagrees with finite differences.
+    /// Disagreements with finite differences.
     fn against_differences(&self, case: &OpCase) -> Result<Vec<String>> {
         let grads = self.run(&self.inputs)?;
         let mut wrong = Vec::new();
@@ -106,7 +107,7 @@ impl Check {
             let scale = grad.data().iter().fold(1e-3f32, |a, v| a.max(v.abs()));
             let len = grad.data().len();
             let (mut checked, mut kinks) = (0, 0);
-            // A prime stride meets all channels and columns.
+            // An odd stride visits all channels and columns.
             for at in (0..len).step_by((len / 20).max(1) | 1) {
                 let shifted = |by: f32| {
                     let mut inputs = self.inputs.clone();
@@ -116,7 +117,7 @@ impl Check {
                 let eps = 1e-3f32;
                 let (up, here, down) = (shifted(eps), shifted(0.0), shifted(-eps));
                 let (right, left) = ((up - here) / f64::from(eps), (here - down) / f64::from(eps));
-                // At a kink of a maximum or ReLU there is no derivative.
+                // There is no derivative at a kink of a maximum or ReLU.
                 if (right - left).abs() > 4e-3 * f64::from(scale) {
                     kinks += 1;
                     continue;
@@ -143,7 +144,7 @@ fn gradients_match_finite_differences() {
         let op = case.name.split('/').next().unwrap();
         let check = build(&case).unwrap_or_else(|e| panic!("{}: {e}", case.name));
         let fused = case.op.as_op::<FusedConv2d>().is_some() || case.op.as_op::<FusedConvTranspose2d>().is_some();
-        if check.is_none() && EVERY.contains(&op) && !fused {
+        if check.is_none() && ALL_CASES.contains(&op) && !fused {
             wrong.push(format!("{}: has no gradient", case.name));
         }
         if let Some(check) = check {
@@ -156,16 +157,16 @@ fn gradients_match_finite_differences() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let functions = Function::ALL.iter().map(|f| f.name());
-    let missing: Vec<_> = MUST.into_iter().chain(functions).filter(|m| !seen.contains(*m)).collect();
+    let missing: Vec<_> = DIFFERENTIABLE.into_iter().chain(functions).filter(|m| !seen.contains(*m)).collect();
     assert!(missing.is_empty(), "without a gradient: {missing:?}");
 }
 
-/// What disagrees between GPU and CPU, with the kernels chosen for `target`.
+/// Disagreements between GPU and CPU, with the kernels chosen for `target`.
 fn against_cpu(gpu: &Gpu, target: &Target, case: &OpCase) -> Vec<String> {
     let Some(check) = build(case).unwrap() else { return vec![] };
     let expected = check.run(&check.inputs).unwrap();
     let plan = Plan::new(&check.graph, target).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-    // The rule of single ops: whether a Winograd transform takes part.
+    // As for single ops: Winograd has a larger tolerance.
     let winograd = plan.steps.iter().any(|s| s.dispatch.kernel.shader.starts_with("winograd"));
     let tolerance = if winograd { WINOGRAD_TOLERANCE } else { OP_TOLERANCE };
     let stored = |name: &str, _: &[usize]| Ok(check.inputs[name].clone());
@@ -175,7 +176,7 @@ fn against_cpu(gpu: &Gpu, target: &Target, case: &OpCase) -> Vec<String> {
         let c = got[name].compare(&expected[name]).unwrap();
         (!c.within(tolerance)).then(|| format!("{}: {name} is off by {} of scale {}", case.name, c.max_error, c.scale))
     };
-    // Outputs too: their weights are made on the device.
+    // Outputs too: their weights are packed on the device.
     got.keys().filter_map(compare).collect()
 }
 

@@ -1,4 +1,4 @@
-//! Ground ground truth as users have it, through `unet eval` and `unet train`.
+//! Ground truth in users' forms, through `unet eval` and `unet train`.
 
 use crate::folder::Folder;
 use image::{GrayImage, Luma, Rgb, RgbImage};
@@ -31,7 +31,7 @@ fn json_of(f: &Folder, more: &[&str]) -> Value {
     serde_json::from_str(&r.stdout).unwrap()
 }
 
-/// Dice of a class: `2 |P n T| / (|P| + |T|)`; none of nothing. Written down anew, as one would in numpy.
+/// Dice of a class: `2 |P n T| / (|P| + |T|)`, `None` if it is absent. An independent implementation.
 fn dice(pred: &[u32], ground_truth: &[u32], class: u32) -> Option<f64> {
     let count = |m: &[u32]| m.iter().filter(|&&v| v == class).count();
     let both = pred.iter().zip(ground_truth).filter(|(p, t)| **p == class && **t == class).count();
@@ -45,10 +45,10 @@ fn absent_classes_do_not_count_as_right() {
     let r = f.run(&["segment", "data/images/a.png", "-m", "m.safetensors", "-o", "p.png", "--device", "cpu"]);
     assert_eq!(r.code, 0, "{}", r.stderr);
     let pred = LabelMap::open(f.path("p.png")).unwrap().into_labels();
-    // Every image is the same, so is the prediction; of the masks one is empty.
-    let truths: Vec<Vec<u32>> =
+    // All images, and so all predictions, are equal; one of the masks is empty.
+    let masks: Vec<Vec<u32>> =
         [0u32, 2, 3].map(|n| (0..480).map(|i| if n > 0 && i % 7 < 3 { n - 1 } else { 0 }).collect()).into();
-    for (name, ground_truth) in ["a", "b", "c"].iter().zip(&truths) {
+    for (name, ground_truth) in ["a", "b", "c"].iter().zip(&masks) {
         let mask = GrayImage::from_fn(24, 20, |x, y| Luma([ground_truth[(y * 24 + x) as usize] as u8]));
         mask.save(f.path(&format!("data/masks/{name}.png"))).unwrap();
     }
@@ -58,7 +58,7 @@ fn absent_classes_do_not_count_as_right() {
     };
     let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
     let (mut present, mut all) = (Vec::new(), Vec::new());
-    for ground_truth in &truths {
+    for ground_truth in &masks {
         let scores: Vec<_> = (1..4).map(|c| dice(&pred, ground_truth, c)).collect();
         let found: Vec<f64> = scores.iter().flatten().copied().collect();
         present.extend((!found.is_empty()).then(|| mean(&found)));
@@ -67,7 +67,7 @@ fn absent_classes_do_not_count_as_right() {
     near(&d["mean_dice"], mean(&present));
     near(&d["mean_dice_all"], mean(&all));
     for (class, entry) in d["classes"].as_array().unwrap().iter().enumerate() {
-        let scores: Vec<_> = truths.iter().map(|t| dice(&pred, t, class as u32)).collect();
+        let scores: Vec<_> = masks.iter().map(|t| dice(&pred, t, class as u32)).collect();
         let found: Vec<f64> = scores.iter().flatten().copied().collect();
         match found.is_empty() {
             true => {
@@ -104,7 +104,7 @@ fn masks_in_colour_need_a_table() {
     }
     let e = f.error(&eval(&[]));
     assert!(e.contains("data/masks/a.png: holds 3 colours and no ids ("), "{e}");
-    // What the hint says can be given back as it is.
+    // The hint can be pasted as it is.
     let table = e.split("colours = ").nth(1).unwrap().split(" (in [data]").next().unwrap().to_string();
     assert!(table.contains("\"#000000\" = 0") && table.contains("\"#0080ff\" = "), "{table}");
     json_of(&f, &["--colours", &table]);
@@ -116,7 +116,7 @@ fn masks_in_colour_need_a_table() {
 }
 
 #[test]
-fn the_kind_of_numbers_can_be_said() {
+fn the_kind_of_ground_truth_can_be_given() {
     let f = four_classes();
     std::fs::rename(f.path("data/masks"), f.path("data/labels")).unwrap();
     for name in ["a", "b", "c"] {
@@ -125,7 +125,7 @@ fn the_kind_of_numbers_can_be_said() {
             .unwrap();
     }
     let e = f.error(&eval(&[]));
-    assert!(e.contains("of which of 4 classes") && e.contains("--ground-truth classes"), "{e}");
+    assert!(e.contains("which of 4 classes") && e.contains("--ground-truth classes"), "{e}");
     let r = f.run(&eval(&["--ground-truth", "classes"]));
     assert!(r.code == 0 && r.stderr.contains("ground truth: labels/ as class ids"), "{}", r.stderr);
     let ignored = json_of(&f, &["--ground-truth", "classes", "--ignore", "0"]);
@@ -136,10 +136,10 @@ fn the_kind_of_numbers_can_be_said() {
         .flat_map(|r| r.as_array().unwrap())
         .map(|n| n.as_u64().unwrap())
         .sum();
-    assert_eq!(pixels, 3 * 18 * 20, "a class that is to be ignored is none");
+    assert_eq!(pixels, 3 * 18 * 20, "an ignored class does not count");
 }
 
-/// Discs on noise, with masks by `value` of the image and of whether a pixel is inside.
+/// Images of discs on noise; `value` maps the image's index and whether a pixel is inside to a mask value.
 fn discs(value: impl Fn(usize, bool) -> u8) -> Folder {
     let f = Folder::new();
     for folder in ["images", "masks"] {
@@ -176,32 +176,32 @@ fn train<'a>(classes: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
-fn what_is_wrong_with_ground_truth_is_said_before_training() {
+fn suspicious_ground_truth_is_reported_before_training() {
     if gpu_or_skip().is_none() {
         return;
     }
-    let said = |f: &Folder, classes| {
+    let messages = |f: &Folder, classes| {
         let r = f.run(&train(classes, &[]));
         assert_eq!(r.code, 0, "{}", r.stderr);
         let before = r.stderr.split("step 1: loss").next().unwrap().to_string();
         std::fs::remove_dir_all(f.path("run")).ok();
         before
     };
-    let good = said(&discs(|_, inside| 255 * u8::from(inside)), "out_channels=2");
+    let good = messages(&discs(|_, inside| 255 * u8::from(inside)), "out_channels=2");
     assert!(good.contains("ground truth: masks/ as class ids") && !good.contains("warning: "), "{good}");
     assert!(good.contains("class 1: 1") && good.contains("% of pixels, in 3 of 3; to validate on"), "{good}");
-    let empty = said(&discs(|_, _| 0), "out_channels=2");
+    let empty = messages(&discs(|_, _| 0), "out_channels=2");
     assert!(empty.contains("warning: all 3 training masks are empty"), "{empty}");
-    let full = said(&discs(|_, _| 1), "out_channels=2");
+    let full = messages(&discs(|_, _| 1), "out_channels=2");
     assert!(full.contains("warning: every pixel of all 3 training masks is of class 1"), "{full}");
     let absent = discs(|_, inside| u8::from(inside));
-    assert!(said(&absent, "out_channels=4").contains("warning: no training mask has a pixel of class 2, class 3"));
+    assert!(messages(&absent, "out_channels=4").contains("warning: no training mask has a pixel of class 2, class 3"));
     let white = discs(|_, inside| 255 * u8::from(inside));
     let e = white.error(&train("out_channels=3", &[]));
     assert!(e.contains("class 255 at column") && e.contains("black and white, of two classes, not 3"), "{e}");
     assert!(e.ends_with("ignore = 255"), "{e}");
 
-    // Nothing to be found and nothing found is no Dice, not a perfect one.
+    // An absent class with an empty prediction has no Dice, not a perfect one.
     let r = absent.run(&train("out_channels=2", &[]));
     assert_eq!(r.code, 0, "{}", r.stderr);
     let line = std::fs::read_to_string(absent.path("run/metrics.jsonl")).unwrap().lines().last().unwrap().to_string();
@@ -227,16 +227,16 @@ fn colours_and_negative_numbers_reach_training() {
     let config = std::fs::read_to_string(f.path("run/config.toml")).unwrap();
     assert!(config.contains("[data.colours]") && config.contains("\"#ff0000\" = 0"), "{config}");
 
-    // int32 TIFF, as tifffile writes it, with -1 for what nobody knows.
+    // int32 TIFF, as tifffile writes it, with -1 for unknown pixels.
     let fixture = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/labels/minus_one.tif");
-    let (f, known) = (four_classes(), "--ignore=-1");
+    let (f, ignore) = (four_classes(), "--ignore=-1");
     for name in ["a", "b", "c"] {
         GrayImage::new(9, 7).save(f.path(&format!("data/images/{name}.png"))).unwrap();
         std::fs::copy(&fixture, f.path(&format!("data/masks/{name}.tif"))).unwrap();
     }
     let e = f.error(&eval(&[]));
     assert!(e.contains("a.tif: holds the value -1 at column 2, row 0") && e.ends_with("set ignore = -1"), "{e}");
-    let d = json_of(&f, &[known]);
+    let d = json_of(&f, &[ignore]);
     let pixels: u64 = d["confusion"]
         .as_array()
         .unwrap()

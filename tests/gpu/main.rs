@@ -1,4 +1,4 @@
-//! Tests on the device: kernels, networks, training and the program as a user meets it. One program, linked once.
+//! Tests on the device: kernels, networks, training and the command line. One binary, linked once.
 
 mod async_core;
 mod cli;

@@ -1,5 +1,5 @@
-//! The three networks: rewritten graphs equal plain ones, the GPU equals the CPU reference, counts and sizes are the
-//! papers', and every plan encodes under WebGPU's default limits without a GPU.
+//! The three networks: rewritten graphs match plain ones, the GPU matches the CPU reference, counts and sizes match the
+//! papers, and every plan encodes under WebGPU's default limits without a GPU.
 
 use std::collections::BTreeMap;
 use unet_wgpu::low_level::gpu::Gpu;
@@ -35,8 +35,8 @@ fn assert_close(name: &str, got: &BTreeMap<String, HostTensor>, expected: &BTree
 }
 
 #[test]
-fn each_rewrite_keeps_what_the_graph_computes() {
-    // What costs decide differs between these.
+fn rewrites_preserve_results() {
+    // Rewrites that depend on costs differ between these.
     let targets = [AdapterClass::Cpu, AdapterClass::Other].map(Target::typical);
     for (name, graph, inputs) in cases() {
         let expected = reference(&graph, &inputs);
@@ -186,7 +186,7 @@ fn sizes_of_the_unpadded_network_are_the_papers() {
 }
 
 #[test]
-fn a_trained_unet_plus_plus_is_pruned_when_it_is_opened() {
+fn unet_plus_plus_can_be_pruned_on_opening() {
     use serde_json::{Value, json};
     let open = |set: Value| Model::open_with("nuclei-unet++", set.as_object().unwrap());
     let run = |set: Value| {
@@ -198,7 +198,7 @@ fn a_trained_unet_plus_plus_is_pruned_when_it_is_opened() {
     let whole = run(json!({}));
     let (pruned, fast) = (run(json!({"level": 2})), run(json!({"deep_supervision": false})));
     let alone = run(json!({"level": 1, "deep_supervision": false}));
-    // The heads of the whole network, by hand: a pruned one averages those it has, the fast mode takes its last.
+    // From the heads of the whole network: a pruned one averages its heads, the fast mode takes its last.
     let mean = whole["fast.1"].data().iter().zip(whole["fast.2"].data()).map(|(a, b)| (a + b) / 2.0);
     let mean = HostTensor::new(whole["fast.1"].dims(), mean.collect()).unwrap();
     for (name, got, expected) in [

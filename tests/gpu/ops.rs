@@ -1,4 +1,5 @@
-//! Every registered op case on the GPU against its CPU reference, unchecked as shipped and with every index checked.
+//! Every registered op case on the GPU against its CPU reference, with unchecked shaders as shipped and with bounds
+//! checks.
 
 use std::collections::HashSet;
 use unet_wgpu::low_level::gpu::{Gpu, PrecisionChoice};
@@ -8,7 +9,7 @@ use unet_wgpu::testing::{
     again_with_wide_vectors, check_case_with, family_caps, gpu_or_skip, lowered, matrix_caps, tile_caps, tolerance,
 };
 
-/// What is wrong with a case, if anything.
+/// The failure of a case, if any.
 fn failure(gpu: &Gpu, target: &Target, case: &OpCase) -> Option<String> {
     let outcome = tolerance(target, case).and_then(|t| Ok((t, check_case_with(gpu, target, case)?)));
     match outcome {
@@ -18,7 +19,7 @@ fn failure(gpu: &Gpu, target: &Target, case: &OpCase) -> Option<String> {
     }
 }
 
-/// The device storing activations and weights as f16; `None`, after saying so, if its shaders cannot.
+/// The device with f16 storage; `None`, with a message, if its shaders have no f16.
 fn halves(gpu: Gpu) -> Option<Gpu> {
     if !gpu.caps().f16 {
         eprintln!("skipped: {} has no f16 in shaders", gpu.describe());
@@ -32,13 +33,13 @@ fn check_all(gpu: &Gpu) {
     assert!(failures.is_empty(), "on {}:\n{}", gpu.describe(), failures.join("\n"));
 }
 
-/// Convolutions, and the sums of their taps, on every family of kernels, also those that the device would not choose.
+/// Convolutions and tap sums on every kernel family, including those that the device would not choose.
 fn check_families(gpu: &Gpu) {
     check_forced(gpu, family_caps(gpu.target()), |name| ["conv", "tap_sum"].iter().any(|n| name.starts_with(n)));
 }
 
-/// Every tile of the matrix product that real GPUs use: several of it and parts of it in both directions, steps of K that
-/// fill a block and that do not, several sources.
+/// Every GEMM tile of hardware GPUs: several and partial tiles in both directions, full and partial K blocks, several
+/// sources.
 fn check_tiles(gpu: &Gpu) {
     let edges = [
         "conv2d/two tiles of every kernel, batch 2",
@@ -57,7 +58,7 @@ fn check_forced(gpu: &Gpu, all: Vec<(String, Target)>, of_interest: impl Fn(&str
     let mut seen = HashSet::new();
     for (name, target) in all {
         for case in registry().iter().filter(|c| of_interest(&c.name)) {
-            // Where a family does not apply, the case would only run once more on what it ran on before.
+            // A family that does not apply would only repeat an earlier run.
             let dispatches =
                 lowered(&target, case).map(|l| format!("{}{:?}{:?}", case.name, target.options.storage, l.dispatches));
             if dispatches.is_ok_and(|d| !seen.insert(d)) {
@@ -97,7 +98,7 @@ fn ops_match_their_reference_with_tensors_in_textures_and_in_buffers() {
     }
 }
 
-/// The other tests then run with such textures, as the program does.
+/// The other tests then run with aliased textures, as the program does.
 #[test]
 fn llvmpipe_writes_textures_as_buffers() {
     let Some(gpu) = gpu_or_skip() else { return };
@@ -156,12 +157,12 @@ fn convolutions_match_with_every_tile_of_real_gpus_and_every_index_checked() {
     }
 }
 
-/// lavapipe of Mesa 26 has matrices of 8, the one of Mesa 22 none.
+/// lavapipe has 8x8 matrices in Mesa 26 and none in Mesa 22.
 #[test]
 fn convolutions_match_on_cooperative_matrices() {
     let Some(gpu) = gpu_or_skip() else { return };
     let Some(gpu) = gpu.with_matrices() else {
-        eprintln!("skipped: {} lists no matrices that we can use", gpu.describe());
+        eprintln!("skipped: {} lists no usable matrices", gpu.describe());
         return;
     };
     check_forced(&gpu, matrix_caps(gpu.target()), |name| name.starts_with("conv"));

@@ -1,5 +1,5 @@
-//! Plans that store activations and weights as f16: how near they come to the CPU reference, what memory they take, and
-//! that whatever f16 cannot hold is never taken for a result.
+//! Plans that store activations and weights as f16: their accuracy against the CPU reference, their memory, and that an
+//! overflow is never returned as a result.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use unet_wgpu::low_level::weights::{Checkpoint, ModelMetadata, Normalisation};
 use unet_wgpu::testing::{F16_TOLERANCE, gpu_or_skip, model_cases, random_input, random_parameter};
 use unet_wgpu::{Error, Result};
 
-/// The GPU for f16 plans; `None`, after saying so, where shaders have no f16.
+/// The GPU for f16 plans; `None`, with a message, if shaders have no f16.
 fn halves() -> Option<Gpu> {
     let gpu = gpu_or_skip()?;
     if !gpu.caps().f16 {
@@ -47,7 +47,7 @@ fn networks_in_f16_are_near_the_reference() {
             // The gate of the classification-guided module is 0 or 1.
             let c = got[key].compare(expected).unwrap();
             assert!(c.within(F16_TOLERANCE), "{name}: {key}: error {} of scale {}", c.max_error, c.scale);
-            // f16 it is indeed: nothing of f32's accuracy.
+            // The results do have f16 accuracy, not f32's.
             assert!(key.contains("gate") || c.max_error > 1e-6 * c.scale, "{name}: {key}: error {}", c.max_error);
         }
         assert_eq!(got, session.run_all(&inputs).unwrap(), "{name}: second run");
@@ -57,7 +57,7 @@ fn networks_in_f16_are_near_the_reference() {
 #[test]
 fn f16_plans_take_half_the_memory() {
     for class in [AdapterClass::Cpu, AdapterClass::Nvidia] {
-        // The same kernels: Winograd's, in f32 only, take more.
+        // Force the same kernels: Winograd's, which are f32 only, take more memory.
         let caps = Caps { f16: true, ..Caps::typical(class) };
         let target = Target::from(caps).with_conv(ConvFamily::Gemm);
         for name in ["nuclei", "nuclei-unet++", "nuclei-unet3+"] {
@@ -70,7 +70,7 @@ fn f16_plans_take_half_the_memory() {
             assert!(is_half(half.live, wide.live), "{name}: live {} of {}", half.live, wide.live);
             assert!(is_half(half.slots, wide.slots), "{name}: slots {} of {}", half.slots, wide.slots);
             assert!(is_half(half.weights, wide.weights), "{name}: weights {} of {}", half.weights, wide.weights);
-            assert_eq!(half.io, wide.io, "{name}: ports stay f32");
+            assert_eq!(half.io, wide.io, "{name}: I/O bindings stay f32");
         }
     }
 }
@@ -111,7 +111,7 @@ fn scaled(factor: f32) -> Model {
         let mut w = random_parameter(k, d).unwrap();
         match k {
             "enc.0.conv1.weight" => w.data_mut().iter_mut().for_each(|v| *v *= factor),
-            // What comes behind is of ordinary size again: only the guard can tell.
+            // Later values have ordinary size again: only the guard detects the overflow.
             "enc.0.conv2.weight" => w.data_mut().iter_mut().for_each(|v| *v /= factor),
             _ => {}
         }
@@ -171,7 +171,7 @@ static RECORDING: LazyLock<()> = LazyLock::new(|| {
 });
 
 #[test]
-fn an_overflow_is_noticed_and_named() {
+fn an_overflow_is_detected_and_named() {
     let Some(gpu) = halves() else { return };
     let run = |factor: f32| -> Result<BTreeMap<String, HostTensor>> {
         let model = scaled(factor);
@@ -180,7 +180,7 @@ fn an_overflow_is_noticed_and_named() {
         let mut session = Session::new(&gpu, plan(&graph, &gpu), model.stored())?;
         let got = session.run_all(&inputs);
         if got.is_err() {
-            // The session is fit for other inputs.
+            // The session still works for other inputs.
             session.write(INPUT, &vec![1e-3; 32 * 32])?;
             session.run()?;
         }
@@ -191,16 +191,16 @@ fn an_overflow_is_noticed_and_named() {
         got
     };
     assert!(run(1.0).is_ok() && run(1000.0).is_ok());
-    let Err(e @ Error::F16Range { .. }) = run(4.0e4) else { panic!("an overflow went unnoticed") };
+    let Err(e @ Error::F16Range { .. }) = run(4.0e4) else { panic!("an overflow was not detected") };
     let text = e.to_string();
     assert!(text.starts_with("the output of `enc.0.conv1`"), "{text}");
     assert!(text.ends_with("goes beyond what f16 holds (65504); f32 holds it"), "{text}");
-    let Err(e @ Error::F16Range { .. }) = run(1e6) else { panic!("a weight's overflow went unnoticed") };
+    let Err(e @ Error::F16Range { .. }) = run(1e6) else { panic!("a weight's overflow was not detected") };
     assert_eq!(e.to_string(), "parameter `enc.0.conv1.weight` goes beyond what f16 holds (65504); f32 holds it");
 }
 
 #[test]
-fn what_f16_cannot_hold_is_done_again_in_f32_and_said() {
+fn f16_overflow_falls_back_to_f32_with_a_warning() {
     let Some(gpu) = halves() else { return };
     LazyLock::force(&RECORDING);
     for (factor, what) in [(4.0e4, "the output of `enc.0.conv1`"), (1e6, "parameter `enc.0.conv1.weight`")] {
@@ -214,8 +214,8 @@ fn what_f16_cannot_hold_is_done_again_in_f32_and_said() {
         let warned = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner).clone();
         assert!(warned.contains(&format!("{reason}: doing it again in f32")), "{warned:?}");
     }
-    let fine = segment(&gpu, &scaled(1.0), &noise()).unwrap();
-    assert_eq!((fine.precision, fine.fallback), (Precision::F16, None));
+    let in_range = segment(&gpu, &scaled(1.0), &noise()).unwrap();
+    assert_eq!((in_range.precision, in_range.fallback), (Precision::F16, None));
 }
 
 #[test]

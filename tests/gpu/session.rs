@@ -1,4 +1,4 @@
-//! What a session promises to the application that embeds it. On wgpu's `noop` device: no GPU needed.
+//! The contract of a session with an embedding application. On wgpu's `noop` device: no GPU needed.
 
 use unet_wgpu::low_level::gpu::Gpu;
 use unet_wgpu::low_level::graph::Graph;
@@ -30,24 +30,24 @@ fn buffer(gpu: &Gpu, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
 }
 
 #[test]
-fn buffers_that_cannot_be_bound_are_refused_by_name() {
+fn buffers_that_cannot_be_bound_are_errors() {
     let gpu = noop();
     let mut session = session(&gpu);
     let bytes = SHAPE.len() as u64 * 4;
     let storage = wgpu::BufferUsages::STORAGE;
-    let mut refused = |name: &str, b: &wgpu::Buffer, offset: u64| session.bind_buffer(name, b, offset).unwrap_err();
+    let mut bind_error = |name: &str, b: &wgpu::Buffer, offset: u64| session.bind_buffer(name, b, offset).unwrap_err();
     let good = buffer(&gpu, bytes + 256, storage);
-    assert_eq!(refused("z", &good, 0).to_string(), "port `z`: unknown; there are: x, y");
-    assert!(refused("x", &good, 4).to_string().contains("offset 4 is not a multiple of 256"));
-    assert!(refused("x", &good, 512).to_string().contains("768 are needed"));
-    assert!(refused("y", &buffer(&gpu, bytes - 4, storage), 0).to_string().starts_with("buffer for `y`"));
+    assert_eq!(bind_error("z", &good, 0).to_string(), "port `z`: unknown; there are: x, y");
+    assert!(bind_error("x", &good, 4).to_string().contains("offset 4 is not a multiple of 256"));
+    assert!(bind_error("x", &good, 512).to_string().contains("768 are needed"));
+    assert!(bind_error("y", &buffer(&gpu, bytes - 4, storage), 0).to_string().starts_with("buffer for `y`"));
     let no_storage = buffer(&gpu, bytes, wgpu::BufferUsages::COPY_SRC);
-    assert!(refused("y", &no_storage, 0).to_string().contains("STORAGE"));
+    assert!(bind_error("y", &no_storage, 0).to_string().contains("STORAGE"));
     session.bind_buffer("x", &good, 256).unwrap();
 }
 
 #[test]
-fn a_buffer_of_another_device_is_refused_and_changes_nothing() {
+fn binding_a_foreign_buffer_is_an_error_without_effect() {
     let (gpu, other) = (noop(), noop());
     let mut session = session(&gpu);
     let foreign = buffer(&other, SHAPE.len() as u64 * 4, wgpu::BufferUsages::STORAGE);

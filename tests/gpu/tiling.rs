@@ -1,5 +1,5 @@
-//! Tiled output equals whole-image output, bit for bit where it is asked for; every pixel is written exactly once; networks that cannot be
-//! tiled say so.
+//! Tiled output matches whole-image output, bit for bit if requested; every pixel is written exactly once; networks
+//! that cannot be tiled are errors.
 
 use serde_json::json;
 use unet_wgpu::Result;
@@ -56,12 +56,12 @@ fn difference(model: &Model, image: &Image, tile: usize, exact: bool) -> f32 {
         assert_eq!(whole.mask, tiled.mask);
     }
     let (a, b) = (whole.probabilities.unwrap(), tiled.probabilities.unwrap());
-    // A pixel that no tile wrote would still be 0, which no sigmoid or softmax of these networks gives.
+    // A pixel that no tile wrote would be 0, which no sigmoid or softmax of these networks returns.
     assert!(b.iter().all(|&p| p > 0.0 && p < 1.0));
     a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// Equal to the last bit with position-independent kernels; within the tolerance of Winograd's kernels with any.
+/// Bit-exact with deterministic tiling; otherwise within Winograd's tolerance.
 fn assert_tiled_is_whole(model: &Model, image: &Image, tile: usize) {
     assert_eq!(difference(model, image, tile, true), 0.0);
     let rounding = difference(model, image, tile, false);
@@ -163,13 +163,13 @@ fn progress_can_cancel() {
     let (p, options) = (image(301, 215, 1), SegmentOptions::default().with_tile(Some(96)));
     let cancel = |f: f64| if f > 0.3 { Err(unet_wgpu::Error::Cancelled) } else { Ok(()) };
     assert!(matches!(segmenter.segment(&p, &options, cancel), Err(unet_wgpu::Error::Cancelled)));
-    // The session can be used again.
+    // The segmenter can be reused.
     assert!(segmenter.segment(&p, &options, |_| Ok(())).is_ok());
 }
 
-/// Every file of instances, for masks made in tiles of several sizes, joined in bands of several heights.
+/// Every instance file format, for masks made in tiles of several sizes and joined in bands of several heights.
 #[test]
-fn objects_across_tiles_are_those_of_the_whole_image() {
+fn instances_across_tiles_match_the_whole_image() {
     if gpu_or_skip().is_none() {
         return;
     }

@@ -1,4 +1,4 @@
-//! Training on the GPU: what a network can learn, and that the same steps give the same bytes.
+//! Training on the GPU: networks overfit, and the same steps give the same bytes.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ const SIDE: usize = 32;
 const ADAM: OptimiserKind = OptimiserKind::Adam { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0 };
 const SGD: OptimiserKind = OptimiserKind::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
 
-/// A bright disc on a dark, uneven ground, and which pixels are in it.
+/// A bright disc on a dark, uneven background, and its mask.
 fn pair(number: usize) -> [Vec<f32>; 2] {
     let (cy, cx, r) = (14.0 + number as f32, 17.0 - 2.0 * number as f32, 8.5);
     let inside = |i: usize| ((i / SIDE) as f32 - cy).hypot((i % SIDE) as f32 - cx) < r;
@@ -25,7 +25,7 @@ fn pair(number: usize) -> [Vec<f32>; 2] {
     [mask.iter().enumerate().map(|(i, m)| 0.6 * m + uneven(i)).collect(), mask]
 }
 
-/// A network, its loss and what its batches are.
+/// A network, its loss and its batches.
 struct Setup {
     arch: &'static str,
     config: Value,
@@ -44,7 +44,7 @@ impl Setup {
         Self { arch, config, loss, weighted: false, crops: 1, augment, options }
     }
 
-    /// Weights that begin with the seed.
+    /// A trainer with initial weights from `seed`.
     fn trainer(&self, gpu: &Gpu, seed: u64) -> Run {
         let network = model::parse(self.arch, &self.config).unwrap();
         let loss: LossConfig = serde_json::from_value(self.loss.clone()).unwrap();
@@ -65,11 +65,11 @@ struct Run {
 }
 
 impl Run {
-    /// One step on the pairs from `first`; what is random is number `draw`.
+    /// One step on the pairs from `first`; `draw` selects the random numbers.
     fn step(&mut self, first: usize, draw: u64, hyper: &Hyper) {
         let pairs: Vec<_> = (first..first + self.crops).map(pair).collect();
         let [images, targets] = [0, 1].map(|i| pairs.iter().flat_map(|p| p[i].clone()).collect::<Vec<f32>>());
-        // Heavier near the middle row.
+        // Larger weights near the middle row.
         let weights: Vec<f32> = (0..targets.len()).map(|i| if i / SIDE % SIDE / 8 == 1 { 3.0 } else { 1.0 }).collect();
         let (drawn, seed) = (self.augmenter.draw(draw), Dropout::seed(draw));
         let mut inputs = vec![(INPUT, &images[..]), (TARGET, &targets)];
@@ -90,7 +90,7 @@ impl Run {
         }
     }
 
-    /// All that is kept from step to step.
+    /// All persistent variables.
     fn states(&self) -> BTreeMap<String, HostTensor> {
         let mut all = self.trainer.weights().unwrap();
         all.extend(self.trainer.optimiser_state().unwrap());
@@ -112,21 +112,21 @@ fn same_bytes(a: &BTreeMap<String, HostTensor>, b: &BTreeMap<String, HostTensor>
     a.keys().eq(b.keys()) && a.values().zip(b.values()).all(|(a, b)| bits(a) == bits(b))
 }
 
-/// A loss's least value, of the share of the pixels in the mask.
-type Least = fn(f32) -> f32;
+/// A loss's minimum, given the fraction of pixels in the mask.
+type Minimum = fn(f32) -> f32;
 
-/// Every family of losses, with the channels it wants and its least value.
-fn losses() -> Vec<(&'static str, usize, Least)> {
-    let zero: Least = |_| 0.0;
+/// Every family of losses, with its number of channels and its minimum.
+fn losses() -> Vec<(&'static str, usize, Minimum)> {
+    let zero: Minimum = |_| 0.0;
     vec![
         ("weighted_ce", 2, zero),
         ("ce_dice", 2, zero),
         ("focal_softmax", 2, zero),
         // Also called `bce_dice`.
         ("unetpp_hybrid", 1, zero),
-        // A Dice of 1, and a logarithm of 0.
+        // Dice 1, cross entropy 0.
         ("unetpp_dlmia", 1, |_| -1.0),
-        // 1 for every pixel of the mask, and nothing for the others.
+        // 1 for every pixel of the mask, 0 for the others.
         ("unetpp_tmi", 1, |share| -share),
         ("focal_bce", 1, zero),
         ("ms_ssim", 1, zero),
@@ -135,7 +135,7 @@ fn losses() -> Vec<(&'static str, usize, Least)> {
     ]
 }
 
-/// Every loss comes down to a few percent of what it begins with above its least value.
+/// Every loss falls to a few percent of its initial distance from its minimum.
 fn overfits(arch: &'static str, config: fn(usize) -> Value) {
     let Some(gpu) = gpu_or_skip() else { return };
     let mut wrong = Vec::new();
@@ -143,7 +143,7 @@ fn overfits(arch: &'static str, config: fn(usize) -> Value) {
         let begin = std::time::Instant::now();
         let setup =
             Setup { weighted: name == "weighted_ce", ..Setup::new(arch, config(channels), json!({ "name": name })) };
-        // Of so few channels, most of a layer may begin dead: so with seed 1.
+        // With so few channels, most of a layer may start dead, as with seed 1.
         let mut run = setup.trainer(&gpu, 2);
         let mask = &pair(0)[1];
         let min = min(mask.iter().sum::<f32>() / mask.len() as f32);
@@ -157,10 +157,10 @@ fn overfits(arch: &'static str, config: fn(usize) -> Value) {
         run.drain();
         let (first, last) = (run.losses[0], run.losses[run.losses.len() - 1]);
         println!("{arch} {name}: {first} to {last}, {} steps, {:?}", run.losses.len(), begin.elapsed());
-        // Below its least value it is no such loss.
+        // A value below the minimum is an error of the loss.
         let fits = above(last) < 0.05 * above(first) && above(last) > -1e-4;
         if !fits || above(first) < 1e-3 {
-            wrong.push(format!("{arch} with {name}: {first} to {last}, least {min}"));
+            wrong.push(format!("{arch} with {name}: {first} to {last}, minimum {min}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -181,7 +181,7 @@ fn unet_3_plus_overfits_with_every_loss() {
     overfits("unet3p", |k| json!({"width": 4, "depth": 2, "cat": 4, "out_channels": k}));
 }
 
-/// Everything random at once: dropout, noise, deformation; unpadded.
+/// All random features at once: dropout, noise, deformation; an unpadded network.
 fn random() -> Setup {
     let augment = Augmentation {
         elastic: Some(Elastic { std: 2.0, grid: 3, probability: 0.7 }),
@@ -210,12 +210,12 @@ fn the_same_steps_give_the_same_bytes() {
     let (again, same_losses) = run(0);
     assert!(same_bytes(&states, &again) && losses == same_losses);
     let (other, other_losses) = run(100);
-    assert!(!same_bytes(&states, &other) && losses != other_losses, "what is drawn has no effect");
+    assert!(!same_bytes(&states, &other) && losses != other_losses, "the random numbers have no effect");
     assert_eq!(losses.len(), 5);
 }
 
-/// What is computed again for the backward pass has the same bits, so gradients have; and it takes less memory. U-Net has
-/// dropout here, so a mask that is drawn again must be the same one.
+/// Recomputed activations, and so gradients, have the same bits, and take less memory. The U-Net has dropout here, so a
+/// recomputed dropout mask must be the same.
 #[test]
 fn checkpointing_gives_the_same_bytes_in_less_memory() {
     let Some(gpu) = gpu_or_skip() else { return };
@@ -238,13 +238,13 @@ fn checkpointing_gives_the_same_bytes_in_less_memory() {
             (run.states(), run.trainer.plan().memory.live, again, setup.arch)
         };
         let ((plain, live, none, arch), (checkpointed, less, again, _)) = (run(false), run(true));
-        assert!(none == 0 && again > 0, "{arch}: {none} and {again} nodes are computed again");
+        assert!(none == 0 && again > 0, "{arch}: {none} and {again} nodes are recomputed");
         assert!(same_bytes(&plain, &checkpointed), "{arch}");
         assert!(less < live, "{arch}: {less} bytes live, {live} without checkpointing");
     }
 }
 
-/// A network whose crops do not meet in a batch normalisation.
+/// A network without batch normalisation, so that crops are independent.
 fn plain(crops: usize, optimiser: OptimiserKind, accumulate: bool) -> Setup {
     let config = json!({"width": 4, "depth": 2, "padding": "same", "norm": false});
     let mut setup = Setup { crops, ..Setup::new("unet", config, json!({"name": "ce_dice"})) };
@@ -273,7 +273,7 @@ fn two_parts_make_one_batch() {
     let largest = expected.iter().fold(0f32, |a, v| a.max(v.abs()));
     let off = |got: &[f32]| got.iter().zip(&expected).fold(0f32, |a, (g, w)| a.max((g - w).abs())) / largest;
     assert!(largest > 1e-3 && off(&got) < 1e-4, "{} of {largest}", off(&got));
-    assert!(off(&half) > 0.01, "both crops are the same to it: {}", off(&half));
+    assert!(off(&half) > 0.01, "both crops have the same effect: {}", off(&half));
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn a_clipped_step_is_as_long_as_allowed() {
         setup.options.clip = clip;
         let mut run = setup.trainer(&gpu, 4);
         let begin = run.weights();
-        // Twice the same crop, as one batch: what is clipped is the mean.
+        // The same crop twice, as one batch: the mean is clipped.
         for keep in [false, true] {
             run.step(0, 1, &Hyper { scale: 0.5, apply: keep, keep, ..hyper(1.0, 1) });
         }
@@ -298,11 +298,11 @@ fn a_clipped_step_is_as_long_as_allowed() {
 }
 
 #[test]
-fn a_restored_trainer_goes_on_with_the_same_bytes() {
+fn a_restored_trainer_continues_bit_exactly() {
     let Some(gpu) = gpu_or_skip() else { return };
     let mut setup = random();
     setup.options.accumulate = true;
-    // Three batches a step: it is stopped in the middle of the second.
+    // Three batches per step: interrupted within the second step.
     let batch = |run: &mut Run, i: u64| {
         let hyper = Hyper { scale: 1.0 / 3.0, apply: i % 3 == 2, keep: !i.is_multiple_of(3), ..hyper(0.01, i / 3 + 1) };
         run.step(i as usize % 2, i, &hyper);

@@ -1,4 +1,4 @@
-//! `unet train` as a user meets it: on a data set of seven small images of discs.
+//! The command line of `unet train`, on a data set of seven small images of discs.
 
 use crate::folder::Folder;
 use image::{GrayImage, Luma};
@@ -9,7 +9,7 @@ use unet_wgpu::testing::gpu_or_skip;
 const NETWORK: [&str; 8] = ["--arch", "unet", "--width", "4", "--depth", "2", "--padding", "same"];
 const SIZE: [&str; 4] = ["--crop", "32", "--batch", "2"];
 
-/// A data set `data`; `None` (said by whoever looks for it) where there is no GPU.
+/// A data set `data`; `None` without a GPU.
 fn discs() -> Option<Folder> {
     gpu_or_skip()?;
     let f = Folder::new();
@@ -33,7 +33,7 @@ fn train<'a>(more: &[&'a str]) -> Vec<&'a str> {
     ["train", "--out", "run"].into_iter().chain(more.iter().copied()).collect()
 }
 
-/// All numbers of a checkpoint.
+/// All elements of a checkpoint.
 fn numbers(f: &Folder, name: &str) -> Vec<f32> {
     let bytes = std::fs::read(f.path(name)).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
@@ -47,8 +47,8 @@ fn a_network_is_trained_and_used() {
     let short = ["--data", "data", "--steps", "40", "--eval-every", "20", "--lr", "0.01", "--json"];
     let r = f.run(&train(&[&short[..], &NETWORK, &SIZE].concat()));
     assert_eq!(r.code, 0, "{}", r.stderr);
-    let said = ["the network takes 1 channel; images: 7 grey", "6 images to train on, 1 to validate on"];
-    assert!(said.iter().all(|part| r.stderr.contains(part)), "{}", r.stderr);
+    let messages = ["the network takes 1 channel; images: 7 grey", "6 images to train on, 1 to validate on"];
+    assert!(messages.iter().all(|part| r.stderr.contains(part)), "{}", r.stderr);
     for part in ["on the device", "6 images to train on, 1 to validate on", "step 20: loss", "step 40: loss", "best"] {
         assert!(r.stderr.contains(part), "{part}: {}", r.stderr);
     }
@@ -61,7 +61,7 @@ fn a_network_is_trained_and_used() {
     assert!(config.contains("steps = 40") && config.contains("depth = 2"), "{config}");
     assert!(f.path("run/metrics.csv").is_file() && f.path("run/last.safetensors").is_file());
 
-    // The best model carries all that it needs.
+    // The best model is self-contained.
     let r = f.run(&["segment", "data/images/3.png", "-m", "run/best.safetensors", "-o", "m.png", "--device", "cpu"]);
     assert_eq!(r.code, 0, "{}", r.stderr);
     let made = image::open(f.path("m.png")).unwrap().into_luma8();
@@ -69,7 +69,7 @@ fn a_network_is_trained_and_used() {
     let right = made.pixels().zip(ground_truth.pixels()).filter(|(a, b)| (a.0[0] > 0) == (b.0[0] > 0)).count();
     assert!(right as f64 > 0.93 * (64.0 * 64.0), "{right} of 4096 pixels, dice {dice}");
 
-    // What is there is not overwritten.
+    // An existing run is not overwritten.
     let before = std::fs::read(f.path("run/last.safetensors")).unwrap();
     let again = f.error(&train(&["--config", "run/config.toml", "--steps", "1"]));
     assert!(again.contains("last.safetensors: there is a run here") && again.contains("--resume"), "{again}");
@@ -127,7 +127,7 @@ fn bad_data_is_named() {
         let line = f.error(&train(&[&["--data", "data"], &NETWORK[..], &SIZE].concat()));
         assert!(parts.iter().all(|p| line.contains(p)), "{parts:?} are not all in: {line}");
     };
-    // The last one in order of names, wherever it is needed.
+    // Image 3 may be in the training or the validation data.
     let third = std::fs::read(f.path("data/masks/3.png")).unwrap();
     mask(&f, 3, 60, |_, _| 0);
     error(&["data/masks/3.png: has 60x64 pixels, but data/images/3.png has 64x64"]);
@@ -144,9 +144,9 @@ fn bad_data_is_named() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_ends_the_run() {
+fn a_loss_that_is_not_finite_ends_the_run() {
     let Some(f) = discs() else { return };
-    // Sane for four steps, after which a checkpoint is written.
+    // Stable for four steps, after which a checkpoint is written.
     let config =
         "steps = 12\neval_every = 4\n[schedule]\nkind = \"step\"\nevery = 4\ngamma = 1e35\n[data]\nfolder = \"data\"\n";
     f.write("wild.toml", config);
@@ -170,14 +170,14 @@ fn a_loss_that_is_no_number_ends_the_run() {
     let left: Vec<_> = names.filter(|name| name.ends_with(".tmp")).collect();
     assert!(left.is_empty(), "{left:?}");
 
-    // Of a run that has saved nothing, nothing is promised.
+    // A run that has saved nothing says so.
     f.write("wild.toml", config.replace("\nevery = 4", "\nevery = 1"));
     let wild = ["train", "--out", "wild", "--config", "wild.toml", "--lr", "1e30"];
     let r = f.run(&[&wild[..], &NETWORK, &SIZE].concat());
     assert!(r.code == 1 && r.stderr.contains("nothing is saved"), "{} {}", r.code, r.stderr);
     assert!(!f.path("wild/last.safetensors").exists());
 
-    // Weights of which the loss has not told yet, at an evaluation: huge ones, and ones with which predictions are no numbers.
+    // Divergence found at an evaluation, before the loss shows it: huge weights, and weights with NaN predictions.
     for (lr, why) in [("1e30", "holds the value "), ("1e12", "the network's prediction for ")] {
         let config = config.replace("\nevery = 4", "\nevery = 100").replace("eval_every = 4", "eval_every = 1");
         f.write("wild.toml", &(config + "[optimiser]\nkind = \"sgd\"\n"));

@@ -1,4 +1,4 @@
-//! Interrupted training: killed while it writes a checkpoint, or by Ctrl-C. Going on gives what the run would have given.
+//! Interrupted training: killed while writing a checkpoint, or by Ctrl-C. Resuming gives the same results.
 #![cfg(unix)]
 
 use crate::folder::Folder;
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use unet_wgpu::testing::gpu_or_skip;
 
-/// Saved every step, some megabytes each: most of the time of the run is writing.
+/// Saves some megabytes every step: most of the run's time is writing.
 const OPTIONS: [&str; 17] = [
     "--data",
     "data",
@@ -28,7 +28,7 @@ const OPTIONS: [&str; 17] = [
     "--depth=2",
     "--quiet",
 ];
-/// What must be the same in the end.
+/// Files that must be the same in the end.
 const RESULTS: [&str; 4] = ["metrics.csv", "metrics.jsonl", "best.safetensors", "last.safetensors"];
 
 fn data() -> Option<Folder> {
@@ -67,7 +67,7 @@ fn resume(f: &Folder, run: &str) {
     assert_eq!(r.code, 0, "{}", r.stderr);
 }
 
-/// A checkpoint that is being written, once there is a whole one.
+/// The temporary file of a checkpoint being written, once there is a complete checkpoint.
 fn being_written(f: &Folder, run: &str) -> Option<PathBuf> {
     let dir = f.path(run);
     dir.join("last.safetensors").exists().then_some(())?;
@@ -77,10 +77,10 @@ fn being_written(f: &Folder, run: &str) -> Option<PathBuf> {
 }
 
 #[test]
-fn killed_in_the_middle_of_a_write_nothing_is_lost() {
+fn a_kill_during_a_write_loses_nothing() {
     let Some(f) = data() else { return };
     let expected = whole(&f);
-    // Whether the kill hits the write is luck: the file that stays half-written is the proof.
+    // Whether the kill hits the write is chance; a partial file that remains proves it.
     for attempt in 0..20 {
         let run = format!("run{attempt}");
         let mut child = start(&f, &[&["--out", &run][..], &OPTIONS].concat());
@@ -97,8 +97,8 @@ fn killed_in_the_middle_of_a_write_nothing_is_lost() {
         let r = f.run(&["inspect", earlier.to_str().unwrap(), "--quiet"]);
         assert_eq!(r.code, 0, "the earlier checkpoint is damaged: {}", r.stderr);
         resume(&f, &run);
-        assert!(results(&f, &run) == expected, "the run that went on is another one");
-        assert!(!half.exists(), "{half:?} stayed");
+        assert!(results(&f, &run) == expected, "the resumed run differs");
+        assert!(!half.exists(), "{half:?} was not removed");
         return;
     }
     panic!("twenty kills, and none in the middle of a write");
@@ -121,5 +121,5 @@ fn ctrl_c_finishes_the_step_and_saves() {
     let steps = std::fs::read_to_string(f.path("run/metrics.csv")).unwrap().matches(",train,loss,").count();
     assert!((1..8).contains(&steps), "{steps} of 8 steps before it stopped");
     resume(&f, "run");
-    assert!(results(&f, "run") == expected, "the run that went on is another one");
+    assert!(results(&f, "run") == expected, "the resumed run differs");
 }

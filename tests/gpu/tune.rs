@@ -1,4 +1,4 @@
-//! `unet tune`'s library side: choices are measured, kept, and respected.
+//! The tuning API: choices are measured, cached and respected.
 
 use unet_wgpu::low_level::graph::Graph;
 use unet_wgpu::low_level::graph::rewrite;
@@ -19,7 +19,7 @@ fn network(gpu: &Gpu) -> Graph {
 }
 
 #[test]
-fn choices_are_kept_and_respected() {
+fn choices_are_cached_and_respected() {
     let Some(gpu) = gpu_or_skip() else { return };
     let graph = network(&gpu);
     let mut calls = Vec::new();
@@ -33,7 +33,7 @@ fn choices_are_kept_and_respected() {
     assert_eq!(measured.iter().map(|m| m.layers.len()).sum::<usize>(), convolutions);
     for m in &measured {
         assert!(m.candidates.len() >= 2, "{m:?}");
-        // Our own kernels are right.
+        // The built-in kernels are correct.
         assert!(m.candidates.iter().all(|c| c.outcome.is_ok()), "{m:?}");
         assert!(m.candidates.iter().any(|c| m.chosen == Some(c.family)), "{m:?}");
     }
@@ -41,7 +41,7 @@ fn choices_are_kept_and_respected() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(load(&gpu, folder.path()), None, "nothing there");
     let mut tuning = choices(&measured);
-    // What nobody would choose, so that it shows.
+    // A choice that differs from any default.
     for m in &measured {
         tuning.set(m.class, ConvFamily::Plain);
     }
@@ -59,7 +59,7 @@ fn choices_are_kept_and_respected() {
         assert_eq!(family, "plain");
         assert!(why.contains("tuned"), "{why}");
     }
-    // Forcing a family, for tests and measuring, goes first; so does exactness.
+    // Forcing a family, for tests and measurements, takes precedence; so does deterministic tiling.
     let forced = tuned.target().clone().with_conv(ConvFamily::Tile);
     assert!(families(&forced).iter().all(|c| c.0 == "tile"));
     assert!(families(tuned.with_deterministic_tiling().target()).iter().all(|c| c.0 == "gemm"));
@@ -72,16 +72,16 @@ fn choices_are_kept_and_respected() {
 }
 
 #[test]
-fn what_tensors_lie_in_is_measured_and_respected() {
+fn tensor_storage_is_measured_and_respected() {
     let Some(gpu) = gpu_or_skip() else { return };
     let graph = network(&gpu);
     let measured = tune_storage(&gpu, &graph, &Default::default()).unwrap();
     let all: Vec<TensorStorage> = measured.candidates.iter().map(|c| c.storage).collect();
     assert_eq!(all, gpu.storages());
-    assert_eq!(all[0], gpu.target().options.storage, "the usual first");
+    assert_eq!(all[0], gpu.target().options.storage, "the default first");
     assert!(measured.candidates.iter().all(|c| c.outcome.is_ok()), "{measured:?}");
     assert!(measured.chosen.is_some());
-    assert_ne!(measured.choice(), Some(all[0]), "the usual needs no note");
+    assert_ne!(measured.choice(), Some(all[0]), "the default is not recorded");
 
     let folder = tempfile::tempdir().unwrap();
     for storage in all {
@@ -92,7 +92,7 @@ fn what_tensors_lie_in_is_measured_and_respected() {
         let plan = Plan::new(&graph, tuned.target()).unwrap();
         let uses = plan.steps.iter().any(|s| s.dispatch.kernel.value(TEXTURES).is_some());
         assert_eq!(uses, storage != TensorStorage::Buffers);
-        // Forgotten choices leave nothing behind.
+        // Removing choices restores the default.
         assert_eq!(tuned.with_tuning(Default::default()).target().options.storage, gpu.target().options.storage);
     }
     let mut impossible = unet_wgpu::low_level::kernel::Tuning::default();
@@ -108,7 +108,7 @@ fn tuning_can_be_cancelled() {
 }
 
 #[test]
-fn warming_up_changes_no_result() {
+fn warm_up_does_not_change_results() {
     let Some(gpu) = gpu_or_skip() else { return };
     let input = random_input("warm", Shape::new(1, 1, 24, 20)).unwrap();
     let run = |warm: bool| {
@@ -127,16 +127,16 @@ fn warming_up_changes_no_result() {
 }
 
 #[test]
-fn the_peak_is_above_what_a_loop_does_and_finite() {
+fn the_measured_peak_is_plausible() {
     let Some(gpu) = gpu_or_skip() else { return };
     let peak = gpu.measure_peak().unwrap();
     assert!(peak.gflops.is_finite() && peak.gflops > 0.5, "{peak:?}");
     assert!(peak.gbytes.is_finite() && peak.gbytes > 0.05, "{peak:?}");
 }
 
-/// Pipelines are stored where the backend keeps them, and a damaged file does no harm.
+/// Pipelines are cached on disk if the backend supports it, and a damaged cache file is replaced.
 #[test]
-fn pipelines_are_kept_on_disk() {
+fn pipelines_are_cached_on_disk() {
     use unet_wgpu::wgpu::Features;
     use unet_wgpu::{DeviceChoice, Gpu};
     if gpu_or_skip().is_none() {

@@ -19,7 +19,7 @@ struct Upsampled {
 }
 
 /// Splits a convolution over upsampled sources (and plain ones): a convolution over the plain sources, then for each
-/// upsampled one a 1x1 convolution at its own resolution and a [`TapSum`] onto what is there.
+/// upsampled one a 1x1 convolution at its own resolution and a [`TapSum`] added to the result so far.
 pub fn rewrite(graph: &Graph, target: &Target) -> Result<Graph> {
     let costs = target.preset().resize;
     graph.rebuild(|cx, node| {
@@ -65,9 +65,9 @@ fn upsampled_source(
     Some(Upsampled { source, small: producer.inputs[0], resize, factor })
 }
 
-/// Whether mixing channels first is cheaper, by cost per output pixel. From factor 4 on the multiply-adds
-/// saved decide. At factor 2 a 3x3 convolution by Winograd has no more to multiply than the taps at a quarter of the pixels,
-/// and its input transform upsamples by itself: what is left to compare is that transform and nine maps with their sum.
+/// Whether mixing channels first is cheaper, by cost per output pixel. From factor 4 on, the saved multiply-adds
+/// decide. At factor 2 a 3x3 convolution by Winograd has no more to multiply than the taps at a quarter of the pixels,
+/// and its input transform upsamples by itself: the comparison is between that transform and nine maps with their sum.
 fn pays(costs: &ResizeCosts, kernel: usize, channels: usize, out_channels: usize, factor: usize) -> bool {
     let (i, o) = (channels.div_ceil(LANES) as f64, out_channels.div_ceil(LANES) as f64);
     let taps = (kernel * kernel) as f64;
@@ -126,7 +126,7 @@ fn mix_before_upsampling(
             mode: e.resize.mode,
             factor: e.factor,
             residual: sum.is_some(),
-            // The convolution over the plain sources has added it already.
+            // The convolution over the plain sources has already added the bias.
             bias: conv.bias && sum.is_none(),
             activation: if last { fused.activation } else { Function::Identity },
         };
@@ -192,7 +192,7 @@ mod tests {
             // U-Net 3+: every factor. Nested U-Net: 64 channels at half the size to 32.
             assert!([2, 4, 8, 16].iter().all(|&f| pays(320, 64, f)), "{class:?}");
             assert!(!pays(64, 32, 2), "{class:?}");
-            // The bilinear U-Net's decoder: as many in as out.
+            // The bilinear U-Net's decoder: equal input and output channels.
             assert!(!pays(512, 512, 2), "{class:?}");
             assert!(pays(512, 512, 4), "{class:?}");
             assert!(!pays(8, 64, 2), "{class:?}");

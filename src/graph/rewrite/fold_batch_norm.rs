@@ -1,4 +1,4 @@
-//! Batch norm behind a convolution folds into its weight and bias (in `f64`, rounded once).
+//! Batch norm after a convolution folds into its weight and bias (in `f64`, rounded once).
 
 use crate::error::{Error, Result};
 use crate::graph::{Derived, Graph, Node, ParamSource, Parameter, Rebuild, ValueId, ValueKind};
@@ -20,7 +20,7 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
             return fold(cx, conv, bn.clone(), parameters, 1, op.bias, 0, Arc::new(folded)).map(Some);
         }
         let transposed = conv.op.as_op::<ConvTranspose2d>();
-        // Of groups, the weight's axis of output channels counts those of one group.
+        // With groups, the weight's output channel axis covers a single group only.
         if let Some(op) = transposed.filter(|op| op.groups == 1) {
             let folded = ConvTranspose2d { bias: true, ..op.clone() };
             return fold(cx, conv, bn.clone(), parameters, 1, op.bias, 1, Arc::new(folded)).map(Some);
@@ -61,7 +61,7 @@ fn fold(
     let compute = move |p: &[&HostTensor]| {
         let scales = bn_weight.coefficients([p[0].data(), p[1].data(), p[2].data(), p[3].data()])?;
         let mut weight = p[4].clone();
-        // Elements of one output channel, and how far apart its runs are.
+        // Length of the contiguous runs of one output channel.
         let run: usize = weight.dims()[out_axis + 1..].iter().product();
         for (i, w) in weight.data_mut().iter_mut().enumerate() {
             *w = (f64::from(*w) * scales[(i / run) % channels].0) as f32;

@@ -1,4 +1,4 @@
-//! An activation behind a convolution becomes its epilogue.
+//! An activation after a convolution becomes its epilogue.
 
 use crate::error::Result;
 use crate::graph::Graph;

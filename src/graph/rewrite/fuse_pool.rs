@@ -1,4 +1,4 @@
-//! A 2x2 max-pooling behind a convolution becomes the convolution's second output.
+//! A 2x2 max-pooling after a convolution becomes the convolution's second output.
 
 use crate::error::Result;
 use crate::graph::{Graph, Node, ValueId};
@@ -6,7 +6,7 @@ use crate::ops::{FusedConv2d, MaxPool2d};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// `max_pool2d(conv(x), 2)`, next to `conv(x)` for the skip connection. In ceil mode only where it makes no difference.
+/// `max_pool2d(conv(x), 2)`, next to `conv(x)` for the skip connection. In ceil mode only if it makes no difference.
 pub fn rewrite(graph: &Graph) -> Result<Graph> {
     let pools = |node: &Node| {
         let op = node.op.as_op::<MaxPool2d>()?;

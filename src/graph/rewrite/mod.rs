@@ -1,7 +1,7 @@
 //! Exact rewrites: functions from a graph to a cheaper graph that computes the same.
 //!
-//! Adding one: a file here with a `rewrite` function and a line in [`ALL`]. `tests/gpu/models.rs` then compares every network
-//! after it with the network before.
+//! Adding one: a file here with a `rewrite` function and a line in [`ALL`]. `tests/gpu/models.rs` then compares every
+//! network after it with the network before.
 
 mod commute_resize;
 mod fold_batch_norm;
@@ -20,7 +20,7 @@ use crate::kernel::Target;
 pub struct Rewrite {
     /// File name in `graph/rewrite/`.
     pub name: &'static str,
-    /// The function. What it decides by cost, it decides by the target's.
+    /// The function. Its cost decisions use the target's costs.
     pub apply: fn(&Graph, &Target) -> Result<Graph>,
 }
 

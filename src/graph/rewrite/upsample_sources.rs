@@ -1,12 +1,13 @@
-//! A convolution upsamples a source on the fly: the upsampled copy, the largest tensor of a bilinear decoder, never exists.
+//! A convolution upsamples a source on the fly: the upsampled copy, the largest tensor of a bilinear decoder, never
+//! exists.
 
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::ops::{FusedConv2d, Resize, ResizeSize, Source};
 use std::sync::Arc;
 
-/// `conv(.., resize(x), ..)` for 3x3 convolutions and a factor of 2, where `resize(x)` has no other reader. The input
-/// transform of Winograd makes the pixels it needs, from 16 to 25 where it would read 36; other kernels make them in
+/// `conv(.., resize(x), ..)` for 3x3 convolutions and a factor of 2, where `resize(x)` has no other reader. Winograd's
+/// input transform computes the pixels it needs, from 16 to 25 instead of reading 36; other kernels upsample into
 /// scratch memory.
 pub fn rewrite(graph: &Graph) -> Result<Graph> {
     let uses = graph.uses();

@@ -3,7 +3,7 @@
 /// An affine map of the plane: `origin + x * columns + y * rows`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affine {
-    /// The image of (0, 0), the first pixel's outer corner.
+    /// Where (0, 0), the first pixel's outer corner, maps to.
     pub origin: [f64; 2],
     /// Displacement per column.
     pub columns: [f64; 2],

@@ -87,7 +87,10 @@ fn a_fourth_sample_is_counted() {
     let rgba = samples.with_kind(ChannelKind::RGB.with_alpha(3));
     assert_eq!(rgba.to_channels(3).unwrap().pixels(), &Pixels::U8(vec![1, 2, 3]));
     assert!(
-        rgba.to_channels(4).unwrap_err().to_string().ends_with("unless OpenOptions::channels = [0, 1, 2, 3] says so")
+        rgba.to_channels(4)
+            .unwrap_err()
+            .to_string()
+            .ends_with("unless OpenOptions::channels = [0, 1, 2, 3] includes it")
     );
     let grey = Image::new(1, 1, 2, Pixels::U8(vec![5, 9])).unwrap().with_kind(ChannelKind::GREY.with_alpha(1));
     assert_eq!(grey.to_channels(1).unwrap().pixels(), &Pixels::U8(vec![5]));

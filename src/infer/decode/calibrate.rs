@@ -132,7 +132,10 @@ pub(super) fn of_directory<R: Read + Seek>(
     };
     let georeference = georeference(file, own).or_else(|| georeference(file, first));
     if let Some(why) = georeference.as_ref().and_then(|g| g.to_world().err()) {
-        log::info!("{}: its georeference has {why}; its tags are kept, coordinates are not", source.path.display());
+        log::info!(
+            "{}: its georeference has {why}; its tags are copied, but there are no world coordinates",
+            source.path.display()
+        );
     }
     Calibration { pixel: described.unwrap_or_else(plain), georeference, resolution }
 }

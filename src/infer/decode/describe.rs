@@ -195,11 +195,11 @@ fn directory<R: Read + Seek>(file: &mut Directories<R>, d: &Directory) -> PageFa
         Some(6) => "YCbCr",
         Some(8..=10) => "Lab",
         Some(32803) => "colour filter array",
-        _ => "not said",
+        _ => "not specified",
     };
     let extra = file.whole(d, 338).unwrap_or_default();
     let alpha = if extra.iter().any(|e| matches!(e, 1 | 2)) { " and alpha" } else { "" };
-    let planar = if samples > 1 && file.number(d, 284) == Some(2) { ", a plane a channel" } else { "" };
+    let planar = if samples > 1 && file.number(d, 284) == Some(2) { ", one plane per channel" } else { "" };
     let layout = match (file.number(d, 322), file.number(d, 323)) {
         (Some(w), Some(h)) => format!("tiles of {w}x{h}{planar}"),
         _ => match file.number(d, 278) {

@@ -1,7 +1,7 @@
 //! Orientation of an image file: TIFF by a tag, PNG, JPEG and WebP by EXIF, otherwise by XMP, like Pillow's
 //! `exif_transpose`.
 //!
-//! The containers are walked here, since the decoders drop metadata that follow the pixels.
+//! The containers are walked here, since the decoders drop metadata that follows the pixels.
 
 use std::io::{self, Read, Seek, SeekFrom};
 

@@ -181,7 +181,7 @@ impl Instance {
     }
 
     /// Perimeter by Crofton's formula: counts how often lines along rows, columns and both diagonals enter or leave the
-    /// instance. Unlike a count of pixel edges, it is unbiased on average for smooth shapes in any direction.
+    /// instance. Unlike a count of pixel edges, it is correct on average for smooth shapes in any direction.
     pub fn perimeter(&self) -> f64 {
         let [along_rows, along_columns, diagonal] = self.crossings();
         // Lines are 1 apart along rows and columns, and 1/sqrt(2) along diagonals.

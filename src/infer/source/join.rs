@@ -27,7 +27,7 @@ impl JoinChannels {
         }
         let sources: Vec<_> = sources.into_iter().map(|s| s.1).collect();
         let Some(first) = sources.first().map(|s| s.info()) else {
-            return Err(Error::invalid("channels", "no image has any"));
+            return Err(Error::invalid("channels", "there are no images"));
         };
         for (i, other) in sources.iter().map(|s| s.info()).enumerate() {
             if (other.width, other.height, other.sample) != (first.width, first.height, first.sample) {

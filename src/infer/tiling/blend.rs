@@ -34,8 +34,9 @@ impl BlendAxis {
         let step = if count > 1 { left as f64 / (count - 1) as f64 } else { 0.0 };
         let starts: Vec<usize> = (0..count).map(|i| (step * i as f64).round_ties_even() as usize).collect();
         let sigma = tile as f64 / 8.0;
-        let far = |i: usize| i as f64 - (tile / 2) as f64;
-        let weight: Vec<f32> = (0..tile).map(|i| (-far(i) * far(i) / (2.0 * sigma * sigma)).exp() as f32).collect();
+        let distance = |i: usize| i as f64 - (tile / 2) as f64;
+        let weight: Vec<f32> =
+            (0..tile).map(|i| (-distance(i) * distance(i) / (2.0 * sigma * sigma)).exp() as f32).collect();
         let mut total = vec![0.0f32; length];
         for &start in &starts {
             total.iter_mut().skip(start).zip(&weight).for_each(|(sum, w)| *sum += w);

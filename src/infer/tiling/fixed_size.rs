@@ -12,7 +12,7 @@ pub(in crate::low_level::infer) fn fixed_grid(
     margin: usize,
 ) -> Result<TileGrid> {
     let larger = (0..2).any(|i| image[i] > size[i].saturating_sub(2 * margin));
-    // A window without a valid region is useless.
+    // A window that is all halo has no valid region.
     let spec = spec.and_then(|spec| {
         let min = (0..2).map(|i| TileSpec { minimum: size[i], ..spec }.smallest_tile()).collect::<Result<Vec<_>>>();
         match min {

@@ -138,7 +138,7 @@ impl TilePlanner {
         let (shape, tiles) = (cut.shape(), cut.tiles());
         let count = tiles[0] * tiles[1];
         if count > 1 && !others.is_empty() {
-            return Err(Error::invalid("images", "several are run together as single tiles only"));
+            return Err(Error::invalid("images", "several run together only if each is a single tile"));
         }
         let host = others.iter().map(|b| b.host(shape)).sum();
         let batch = self.batch(request, shape, count * (1 + others.len()), host)?;
@@ -157,7 +157,10 @@ impl TilePlanner {
         let fixed = self.ensemble.first().architecture.fixed_size();
         if fixed != [None; 2] {
             if self.ensemble.transposes() && fixed[0] != fixed[1] {
-                return Err(Error::invalid("tta", "a network of one input size that is not square cannot be turned"));
+                return Err(Error::invalid(
+                    "tta",
+                    "a network of one input size that is not square cannot be rotated by 90 degrees",
+                ));
             }
             let min = |length: usize| length.max(rule.minimum);
             let window = [(fixed[0], height), (fixed[1], width)].map(|(n, length)| n.unwrap_or(min(length)));
@@ -187,13 +190,13 @@ impl TilePlanner {
             }
         }
         let spec = self.tile_spec()?.map_err(|why| {
-            let first = problem.map_or_else(|| "tiles were asked for".to_string(), |e| e.to_string());
+            let first = problem.map_or_else(|| "tiles were requested".to_string(), |e| e.to_string());
             let what = format!("{width}x{height} image");
             let way = match rule.margin {
                 0 => Message::from("with `")
                     .then(Hint::BlendGaussian)
                     .then("` it is tiled as nnU-Net does it, which is not the whole image's result"),
-                _ => "a smaller image, or more memory, is what helps".into(),
+                _ => "use a smaller image or allow more memory".into(),
             };
             let reason = format!("{first}; and this network cannot be tiled exactly: {why}; ");
             Error::invalid(what, Message::from(reason).then(way))
@@ -221,7 +224,7 @@ impl TilePlanner {
             return Ok(None);
         }
         let window = network.tried_size([height.min(max), width.min(max)])?;
-        let why = "for its sizes no rule was found".to_string();
+        let why = "no rule was found for its sizes".to_string();
         let [h, w] = window;
         if !blended && (options.blend == Blend::Gaussian || options.tile.is_some_and(|tile| tile < h.max(w))) {
             let what = format!("{width}x{height} image");
@@ -242,7 +245,7 @@ impl TilePlanner {
             let reason = match self.tile_spec()? {
                 Ok(_) => "a network without padding is tiled exactly; there is nothing to blend".to_string(),
                 Err(why) => format!(
-                    "a network without padding leaves nothing to blend; without it, it runs on the whole image: {why}"
+                    "a network without padding leaves nothing to blend; without blending, it runs on the whole image: {why}"
                 ),
             };
             return Err(Error::invalid("blend gaussian", reason));
@@ -357,7 +360,7 @@ fn tile_name([rows, columns]: [usize; 2]) -> String {
 /// Tiling requirements of a model, or why it cannot be tiled.
 fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
     if !model.architecture.ruled() {
-        return Ok(Err("for its sizes no rule was found".into()));
+        return Ok(Err("no rule was found for its sizes".into()));
     }
     // One rule for both axes: their order does not matter.
     let architecture = model.architecture.untransposed().unwrap_or_else(|| model.architecture.clone());

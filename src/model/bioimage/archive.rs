@@ -45,9 +45,9 @@ impl Archive {
             let name = zip.name_for_index(i).and_then(|n| n.ok()).map(|n| n.into_owned());
             let name = name.ok_or_else(|| bad(format!("entry {i} of the archive has no readable name")))?;
             let plain =
-                inside(&name).ok_or_else(|| bad(format!("entry `{}` is outside of the archive", shown(&name))))?;
+                inside(&name).ok_or_else(|| bad(format!("entry `{}` is outside of the archive", escaped(&name))))?;
             if entries.insert(plain.to_string(), i).is_some() {
-                return Err(bad(format!("entry `{}` occurs twice", shown(&name))));
+                return Err(bad(format!("entry `{}` occurs twice", escaped(&name))));
             }
         }
         Ok(Self { input: input.clone(), zip, entries })
@@ -61,7 +61,7 @@ impl Archive {
     /// Reads a file of at most `max` bytes and checks its checksum, if given.
     pub fn read(&mut self, name: &str, max: u64, sha256: Option<&str>) -> Result<Vec<u8>> {
         let input = self.input.clone();
-        let bad = |reason: String| Error::file(input.name(), format!("`{}`: {reason}", shown(name)));
+        let bad = |reason: String| Error::file(input.name(), format!("`{}`: {reason}", escaped(name)));
         let at = inside(name).and_then(|n| self.entries.get(n)).copied();
         let at = at.ok_or_else(|| bad("is not in the package".into()))?;
         let entry = self.zip.by_index(at).map_err(|e| bad(format!("cannot be read: {e}")))?;
@@ -80,7 +80,7 @@ impl Archive {
         let found: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         match sha256 {
             Some(requested) if !requested.eq_ignore_ascii_case(&found) => {
-                Err(bad(format!("sha256 is {found}, the description says {}", shown(requested))))
+                Err(bad(format!("sha256 is {found}, the description says {}", escaped(requested))))
             }
             _ => Ok(bytes),
         }
@@ -88,6 +88,6 @@ impl Archive {
 }
 
 /// Escapes and truncates a text from a package for use in messages.
-pub fn shown(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.chars().take(120).flat_map(char::escape_debug).collect()
 }

@@ -19,7 +19,7 @@ use super::onnx::export::parse_back;
 use crate::error::{Error, Result};
 use crate::io::Input;
 use crate::weights::{self, MAX_BYTES, Normalisation};
-use archive::{Archive, inside, shown};
+use archive::{Archive, escaped, inside};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -100,7 +100,7 @@ pub fn open(input: impl Into<Input>, set: &Map<String, Value>) -> Result<(Model,
 }
 
 fn read(archive: &mut Archive, file: &Input, rdf: &Value, set: &Map<String, Value>) -> Result<(Model, Arc<Package>)> {
-    let text = |key: &str| rdf.get(key).and_then(Value::as_str).map(shown);
+    let text = |key: &str| rdf.get(key).and_then(Value::as_str).map(escaped);
     let format_version = text("format_version").unwrap_or_default();
     if !(format_version.starts_with("0.4.") || format_version.starts_with("0.5.")) {
         return Err(Error::invalid("format_version", format!("`{format_version}`; 0.4 and 0.5 are supported")));
@@ -182,15 +182,15 @@ fn read(archive: &mut Archive, file: &Input, rdf: &Value, set: &Map<String, Valu
 
 /// General information about a package, for display.
 fn about(rdf: &Value, input: &Value) -> Vec<(&'static str, String)> {
-    let text = |key: &'static str| Some((key, shown(rdf.get(key)?.as_str()?)));
+    let text = |key: &'static str| Some((key, escaped(rdf.get(key)?.as_str()?)));
     let names = |key: &'static str, field: &str| {
         let list = rdf.get(key)?.as_array()?;
-        let names: Vec<String> = list.iter().filter_map(|a| Some(shown(a.get(field)?.as_str()?))).collect();
+        let names: Vec<String> = list.iter().filter_map(|a| Some(escaped(a.get(field)?.as_str()?))).collect();
         (!names.is_empty()).then(|| (key, names.join("; ")))
     };
     let data = input.get("data").map(|d| d.get(0).unwrap_or(d));
     let pixels = input.get("data_type").or(data.and_then(|d| d.get("type"))).and_then(Value::as_str);
-    let pixels = pixels.filter(|t| *t != "float32").map(|t| ("pixels", format!("of type {}", shown(t))));
+    let pixels = pixels.filter(|t| *t != "float32").map(|t| ("pixels", format!("of type {}", escaped(t))));
     let all =
         [text("name"), text("description"), text("license"), names("authors", "name"), names("cite", "text"), pixels];
     all.into_iter().flatten().collect()
@@ -247,9 +247,9 @@ fn only<'a>(rdf: &'a Value, key: &str) -> Result<&'a Value> {
 fn source_of(v: &Value) -> Result<Source> {
     let name = v.as_str().or(v.get("source").and_then(Value::as_str));
     let name =
-        name.ok_or_else(|| Error::invalid("source", format!("{} is not the name of a file", shown(&v.to_string()))))?;
+        name.ok_or_else(|| Error::invalid("source", format!("{} is not the name of a file", escaped(&v.to_string()))))?;
     let plain =
-        inside(name).ok_or_else(|| Error::invalid(format!("`{}`", shown(name)), "is not a file in the package"))?;
+        inside(name).ok_or_else(|| Error::invalid(format!("`{}`", escaped(name)), "is not a file in the package"))?;
     let sha256 = v.get("sha256").and_then(Value::as_str).map(str::to_string);
     Ok(Source { name: plain.into(), sha256 })
 }
@@ -297,7 +297,7 @@ fn open_weights(
         }
     }
     if errors.is_empty() {
-        let kinds: Vec<_> = weights.keys().map(|k| shown(k)).collect();
+        let kinds: Vec<_> = weights.keys().map(|k| escaped(k)).collect();
         let reason = format!("are {}; only onnx and pytorch_state_dict are supported", kinds.join(", "));
         return Err(Error::invalid("weights", reason));
     }

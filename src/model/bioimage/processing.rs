@@ -1,6 +1,6 @@
 //! Preprocessing and postprocessing of a package.
 
-use super::archive::shown;
+use super::archive::escaped;
 use super::tensors::Described;
 use crate::error::{Error, Result};
 use crate::weights::{Normalisation, PixelStep};
@@ -47,7 +47,7 @@ impl Step {
     }
 
     fn wrong(&self, reason: impl std::fmt::Display) -> Error {
-        Error::invalid(format!("processing `{}`", shown(&self.name)), reason.to_string())
+        Error::invalid(format!("processing `{}`", escaped(&self.name)), reason.to_string())
     }
 
     fn get(&self, key: &str) -> Option<&Value> {
@@ -65,7 +65,7 @@ impl Step {
             (None, Some(default)) => Ok(default),
             (None, None) => Err(self.wrong(format!("has no `{key}`"))),
             (Some(v), _) => {
-                number(v).ok_or_else(|| self.wrong(format!("`{key}` is not a number: {}", shown(&v.to_string()))))
+                number(v).ok_or_else(|| self.wrong(format!("`{key}` is not a number: {}", escaped(&v.to_string()))))
             }
         }
     }
@@ -74,7 +74,7 @@ impl Step {
     fn numbers(&self, key: &str, default: Option<f64>, tensor: &Described) -> Result<Vec<f64>> {
         let Some(Value::Array(list)) = self.get(key) else { return Ok(vec![self.number(key, default)?]) };
         if let Some(axis) = self.text("axis").filter(|axis| !is_channel(axis, tensor)) {
-            return Err(self.wrong(format!("along axis `{}` is not supported", shown(axis))));
+            return Err(self.wrong(format!("along axis `{}` is not supported", escaped(axis))));
         }
         let all: Option<Vec<f64>> = list.iter().map(|v| v.as_f64().filter(|v| v.is_finite())).collect();
         let all = all.ok_or_else(|| self.wrong(format!("`{key}` holds a value that is not a number")))?;
@@ -91,21 +91,21 @@ impl Step {
             None => None,
             Some(Value::String(letters)) => Some(letters.chars().map(|c| c.to_string()).collect()),
             Some(Value::Array(list)) => Some(list.iter().filter_map(Value::as_str).map(str::to_string).collect()),
-            Some(other) => return Err(self.wrong(format!("`axes` are {}", shown(&other.to_string())))),
+            Some(other) => return Err(self.wrong(format!("`axes` are {}", escaped(&other.to_string())))),
         };
         let has = |name: &str| axes.as_ref().is_none_or(|axes| axes.iter().any(|a| a == name));
         if !(has("x") && has("y")) {
-            let axes = shown(&axes.unwrap_or_default().join(", "));
+            let axes = escaped(&axes.unwrap_or_default().join(", "));
             return Err(self.wrong(format!("statistics over {axes} rather than over the image are not supported")));
         }
         let dataset = match self.text("mode") {
             None | Some("per_sample") => has("batch") || has("b"),
             Some("per_dataset") => true,
-            Some(mode) => return Err(self.wrong(format!("mode `{}` is not supported", shown(mode)))),
+            Some(mode) => return Err(self.wrong(format!("mode `{}` is not supported", escaped(mode)))),
         };
         match self.get("reference_tensor") {
             Some(v) if v.as_str() != Some(&tensor.id) => {
-                let other = shown(&v.to_string());
+                let other = escaped(&v.to_string());
                 return Err(self.wrong(format!("statistics of another tensor ({other}) are not supported")));
             }
             _ => {}
@@ -173,7 +173,7 @@ pub fn before(steps: &[Step], tensor: &Described, channels: usize) -> Result<(No
             // A leading conversion declares the pixel type of the package's images.
             "ensure_dtype" if i == 0 && step.text("dtype") != Some("bool") => continue,
             "ensure_dtype" => {
-                let kind = shown(step.text("dtype").unwrap_or("?"));
+                let kind = escaped(step.text("dtype").unwrap_or("?"));
                 return Err(step.wrong(format!("`{kind}` would round the result of earlier steps")));
             }
             _ if step.is_fixed() => {
@@ -214,7 +214,7 @@ pub fn after(steps: &[Step], tensor: &Described) -> Result<Vec<Post>> {
             _ if step.converts_to_float() => continue,
             "ensure_dtype" if binary => continue,
             "ensure_dtype" => {
-                let kind = shown(step.text("dtype").unwrap_or("?"));
+                let kind = escaped(step.text("dtype").unwrap_or("?"));
                 return Err(step.wrong(format!("`{kind}` would round the output")));
             }
             _ if binary => return Err(step.wrong("after `binarize` is not supported")),
@@ -225,7 +225,7 @@ pub fn after(steps: &[Step], tensor: &Described) -> Result<Vec<Post>> {
             "sigmoid" => Post::Sigmoid,
             "softmax" => match step.text("axis") {
                 Some(axis) if !is_channel(axis, tensor) => {
-                    return Err(step.wrong(format!("over axis `{}` is not supported", shown(axis))));
+                    return Err(step.wrong(format!("over axis `{}` is not supported", escaped(axis))));
                 }
                 _ => Post::Softmax,
             },

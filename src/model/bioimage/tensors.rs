@@ -1,7 +1,7 @@
 //! Inputs and outputs of a description: axes in any order, sizes and halos. Format 0.4 has letters and lists of
 //! numbers, 0.5 an object per axis; both are read into the same structs.
 
-use super::archive::shown;
+use super::archive::escaped;
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape};
 use serde_json::Value;
@@ -108,7 +108,7 @@ impl Described {
         let wrong = |reason: String| Error::invalid(format!("axes of {what}"), reason);
         let letters = letters(tensor).filter(|l| !l.is_empty() && l.len() <= MAX_AXES);
         let letters = letters.ok_or_else(|| wrong("are neither letters nor a list of axes with types".into()))?;
-        let named = || shown(&letters.join(if letters.iter().all(|l| l.len() == 1) { "" } else { ", " }));
+        let named = || escaped(&letters.join(if letters.iter().all(|l| l.len() == 1) { "" } else { ", " }));
         let output = what == "outputs";
         let (mut axes, mut sizes, mut halo) = (Vec::new(), [Size::Free, Size::Free], [0; 2]);
         let (mut channels, mut channel_names, mut channel_axis) = (None, Vec::new(), "channel".to_string());
@@ -139,9 +139,9 @@ impl Described {
                 Axis::Channel => {
                     let names = of.entry().and_then(|a| a.get("channel_names")).and_then(Value::as_array);
                     let names = names.into_iter().flatten().filter_map(Value::as_str);
-                    channel_names = names.map(shown).collect();
+                    channel_names = names.map(escaped).collect();
                     if let Some(id) = of.entry().and_then(|a| a.get("id")).and_then(Value::as_str) {
-                        channel_axis = shown(id);
+                        channel_axis = escaped(id);
                     }
                     channels = match of.size(letter)? {
                         Size::Fixed(n) => Some(n),
@@ -159,7 +159,7 @@ impl Described {
             return Err(wrong(format!("are `{}`; only batch, channel, y and x are supported", named())));
         }
         let id = tensor.get("id").or(tensor.get("name")).and_then(Value::as_str);
-        let id = id.map_or_else(|| what.trim_end_matches('s').to_string(), shown);
+        let id = id.map_or_else(|| what.trim_end_matches('s').to_string(), escaped);
         Ok(Self { id, axes, size: sizes, halo, channels, channels_like, channel_names, channel_axis })
     }
 
@@ -229,7 +229,7 @@ impl Part<'_> {
     }
 
     fn wrong(&self, letter: &str, v: &Value) -> Error {
-        let (axis, v) = (shown(letter), shown(&v.to_string()));
+        let (axis, v) = (escaped(letter), escaped(&v.to_string()));
         Error::invalid(format!("axis `{axis}` of {}", self.what), format!("{v} is not a size"))
     }
 
@@ -270,7 +270,7 @@ impl Part<'_> {
         match (get("min"), get("step"), get("tensor_id"), get("axis_id")) {
             (Some(min), Some(step), None, None) => self.steps(letter, size, min, step),
             (None, None, Some(tensor), Some(axis)) => {
-                let text = |v: &Value| v.as_str().map(shown).ok_or_else(|| self.wrong(letter, size));
+                let text = |v: &Value| v.as_str().map(escaped).ok_or_else(|| self.wrong(letter, size));
                 let number = |v: Option<&Value>, default: f64| match v.filter(|v| !v.is_null()) {
                     None => Ok(default),
                     Some(v) => v.as_f64().filter(|v| v.is_finite()).ok_or_else(|| self.wrong(letter, v)),
@@ -309,7 +309,7 @@ impl Part<'_> {
         if scale == 0.0 {
             return self.steps(letter, shape, &Value::from(offset), &Value::from(0));
         }
-        Ok(Size::Like { tensor: shown(tensor), axis: letter.into(), scale, offset })
+        Ok(Size::Like { tensor: escaped(tensor), axis: letter.into(), scale, offset })
     }
 }
 

@@ -159,7 +159,7 @@ fn version_5_with_a_state_dict() {
 }
 
 #[test]
-fn packages_in_the_style_of_the_collection() {
+fn collection_style_packages() {
     let (one, two) = (network_of(1), network_of(2));
     let per_sample =
         |axes: &str| format!("{{name: zero_mean_unit_variance, kwargs: {{axes: {axes}, mode: per_sample}}}}");
@@ -254,8 +254,8 @@ fn columns_before_rows() {
     let (upright, transposed) = (open("bcyx").unwrap(), open("bcxy").unwrap());
     let image = image(20, 12);
     let mut pixels = vec![0; 240];
-    let Pixels::U8(given) = image.pixels() else { panic!() };
-    (0..240).for_each(|i| pixels[i % 20 * 12 + i / 20] = given[i]);
+    let Pixels::U8(source) = image.pixels() else { panic!() };
+    (0..240).for_each(|i| pixels[i % 20 * 12 + i / 20] = source[i]);
     let mirrored = Image::new(12, 20, 1, Pixels::U8(pixels)).unwrap();
     let (a, b) = (segmented(&upright, &mirrored, None), segmented(&transposed, &image, None));
     for c in 0..2 {
@@ -324,9 +324,9 @@ fn postprocessing_decides_the_mask() {
             assert_eq!(tiled.mask, got.mask);
             let graph = whole_graph(&*model.architecture, 1, 16, 24).unwrap();
             let affine = crate::infer::normalise(&image, &model.metadata.normalisation).unwrap()[0];
-            let Pixels::U8(given) = image.pixels() else { panic!() };
+            let Pixels::U8(source) = image.pixels() else { panic!() };
             let x =
-                HostTensor::new([1, 1, 16, 24], given.iter().map(|&v| affine.apply(f32::from(v))).collect()).unwrap();
+                HostTensor::new([1, 1, 16, 24], source.iter().map(|&v| affine.apply(f32::from(v))).collect()).unwrap();
             let y = graph.run_reference(&[("input".to_string(), x)].into(), model.stored(), |_, _| Ok(())).unwrap();
             let last = y["seen"].data();
             match steps.contains("binarize") {

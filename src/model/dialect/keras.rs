@@ -1,5 +1,5 @@
-//! MrGiovanni/UNetPlusPlus, the Keras U-Net++: `conv{row}{column}_{1|2}`, `up{row}{column}`, `output_{j}`, counted from
-//! 1. A safetensors export has the same names, in Keras's layout (`kernel`) or PyTorch's (`weight`).
+//! MrGiovanni/UNetPlusPlus, the Keras U-Net++: `conv{row}{column}_{1|2}`, `up{row}{column}`, `output_{j}`, with indices
+//! from 1. A safetensors export has the same names, in Keras's layout (`kernel`) or PyTorch's (`weight`).
 
 use super::infer::{self, Settings};
 use super::{Description, Dialect, Shapes};
@@ -68,8 +68,8 @@ impl Dialect for KerasNested {
         Some(format!("{}.{role}", layer(name)?))
     }
 
-    /// Keras stores convolutions as `[h, w, in, out]` and transposed ones as `[h, w, out, in]`; PyTorch as `[out, in,
-    /// h, w]` and `[in, out, h, w]`. The same permutation converts both.
+    /// Keras stores convolutions as `[h, w, in, out]` and transposed ones as `[h, w, out, in]`; PyTorch stores
+    /// them as `[out, in, h, w]` and `[in, out, h, w]`. The same permutation converts both.
     fn layout(&self, key: &str, tensor: HostTensor) -> Result<HostTensor> {
         if !is_kernel(key) {
             return Ok(tensor);

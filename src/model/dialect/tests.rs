@@ -86,13 +86,13 @@ fn milesial_transposed_and_bilinear_with_prefix() {
     for network in [same(), bilinear] {
         let weights = random(&network);
         for prefix in ["", "module.", "_orig_mod.module.", "model.net."] {
-            let mut given = renamed(&weights, |k| format!("{prefix}{}", milesial(k)));
+            let mut file = renamed(&weights, |k| format!("{prefix}{}", milesial(k)));
             let counter = HostTensor::new([], vec![7.0]).unwrap();
-            given.weights.insert(format!("{prefix}inc.double_conv.1.num_batches_tracked"), counter.clone());
+            file.weights.insert(format!("{prefix}inc.double_conv.1.num_batches_tracked"), counter.clone());
             if !prefix.is_empty() {
-                given.weights.insert("loss.weight", counter);
+                file.weights.insert("loss.weight", counter);
             }
-            let got = understand(given, &Map::new()).unwrap();
+            let got = understand(file, &Map::new()).unwrap();
             assert_eq!(got.weights, weights);
             assert_eq!((got.report.dialect, got.report.prefix.as_str()), ("milesial/Pytorch-UNet", prefix));
             let found = parse("unet", &got.metadata.config).unwrap().config();
@@ -108,21 +108,21 @@ fn milesial_transposed_and_bilinear_with_prefix() {
 #[test]
 fn assumptions_are_reported_and_can_be_set() {
     let bilinear = UNet { up: crate::model::Up::Bilinear, slim: true, ..same() };
-    let given = renamed(&random(&bilinear), milesial);
-    let got = understand(given.clone(), &Map::new()).unwrap();
+    let file = renamed(&random(&bilinear), milesial);
+    let got = understand(file.clone(), &Map::new()).unwrap();
     let assumed = got.report.assumed().join("; ");
     for part in ["padding=same (", "skip_first=true (", "align_corners=true (its nn.Upsample", "normalisation=unit ("] {
         assert!(assumed.contains(part), "{part}: {assumed}");
     }
     let set = json!({ "align_corners": false, "normalisation": "z_score", "classes": "sky, cell" });
-    let got = understand(given.clone(), set.as_object().unwrap()).unwrap();
+    let got = understand(file.clone(), set.as_object().unwrap()).unwrap();
     assert_eq!(
         (got.metadata.config["align_corners"].clone(), got.metadata.classes.join("|")),
         (json!(false), "sky|cell".into())
     );
     assert_eq!(got.metadata.normalisation, Normalisation::ZScore);
     assert!(!got.report.assumed().iter().any(|a| a.starts_with("align") || a.starts_with("norm")));
-    let e = |set: Value| understand(given.clone(), set.as_object().unwrap()).unwrap_err().to_string();
+    let e = |set: Value| understand(file.clone(), set.as_object().unwrap()).unwrap_err().to_string();
     assert!(e(json!({ "colour": 1 })).contains("unknown field `colour`"), "{}", e(json!({ "colour": 1 })));
     assert!(e(json!({ "normalisation": "guess" })).contains("unknown variant `guess`"));
     assert!(e(json!({ "width": 5 })).contains("the network needs shape [5, 3, 3, 3], the file has [4, 3, 3, 3]"));
@@ -195,21 +195,21 @@ fn own_names_need_no_metadata() {
 #[test]
 fn missing_and_extra_parameters_are_reported() {
     let weights = random(&same());
-    let mut given = renamed(&weights, milesial);
-    given.weights.remove("up2.conv.double_conv.3.weight");
-    let e = error(given.clone());
+    let mut file = renamed(&weights, milesial);
+    file.weights.remove("up2.conv.double_conv.3.weight");
+    let e = error(file.clone());
     assert!(e.starts_with("milesial/Pytorch-UNet: ") && e.contains("dec.2.conv2.weight"), "{e}");
     let tensor = |dims: &[usize]| HostTensor::new(dims, vec![0.0; dims.iter().product()]).unwrap();
-    let mut given = renamed(&weights, milesial);
-    given.weights.remove("down2.maxpool_conv.1.double_conv.4.running_var");
-    let e = error(given);
+    let mut file = renamed(&weights, milesial);
+    file.weights.remove("down2.maxpool_conv.1.double_conv.4.running_var");
+    let e = error(file);
     assert!(e.contains("1 parameters are missing: `enc.2.bn2.running_var` (nearest name in the file: `inc."), "{e}");
-    let mut given = renamed(&weights, milesial);
-    given.weights.insert("att1.psi.weight", tensor(&[2]));
-    assert!(error(given).contains("1 parameters are not part of the network: `att1.psi.weight`"));
-    let mut given = renamed(&weights, milesial);
-    given.weights.insert("up4.conv.double_conv.0.weight", tensor(&[4, 9, 3, 3]));
-    let e = error(given);
+    let mut file = renamed(&weights, milesial);
+    file.weights.insert("att1.psi.weight", tensor(&[2]));
+    assert!(error(file).contains("1 parameters are not part of the network: `att1.psi.weight`"));
+    let mut file = renamed(&weights, milesial);
+    file.weights.insert("up4.conv.double_conv.0.weight", tensor(&[4, 9, 3, 3]));
+    let e = error(file);
     assert!(
         e.contains("parameter `up4.conv.double_conv.0.weight` (`dec.0.conv1.weight`): the network needs shape"),
         "{e}"
@@ -228,11 +228,11 @@ fn unknown_and_ambiguous_dialects_are_errors() {
     let e = named(&["encoder.blocks.0.block.1.weight", "decoder.samplers.0.conv.weight"]);
     assert!(e.contains("a checkpoint of torch_em (UNet2d)"), "{e}");
     let both = random(&same());
-    let mut given = renamed(&both, milesial);
+    let mut file = renamed(&both, milesial);
     for (k, t) in both.iter() {
-        given.weights.insert(k, t.clone());
+        file.weights.insert(k, t.clone());
     }
-    let e = error(given);
+    let e = error(file);
     assert_eq!(
         e,
         "checkpoint: the names match more than one dialect: milesial/Pytorch-UNet and unet (names without metadata)"

@@ -180,7 +180,7 @@ mod tests {
         }
     }
 
-    /// The file and the graph of one function.
+    /// ONNX file and graph of a single function.
     fn of_function(kind: Function, shape: Shape) -> (Vec<u8>, Graph) {
         let mut graph = Graph::new();
         let x = graph.input(INPUT, TensorDesc::linear(shape));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn other_onnx_files_are_refused() {
+    fn other_onnx_files_are_errors() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("m.onnx");
         let error = |bytes: &[u8]| {

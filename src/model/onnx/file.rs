@@ -1,8 +1,8 @@
 //! Reads an ONNX file, with limits on its contents. External data is read only from the file's own folder.
 
 use super::Reason;
+use super::external::ExternalData;
 use super::network::{OnnxNetwork, OnnxOptions};
-use super::outside::Outside;
 use super::parts::Parts;
 use super::proto::ModelProto;
 use super::quantised::{NOTE, to_floats};
@@ -51,7 +51,7 @@ pub fn open(input: impl Into<Input>, options: &OnnxOptions) -> Result<(OnnxNetwo
 /// [`open`] for the bytes of the file `path`; external data is read from its folder.
 #[cfg(feature = "std-fs")]
 pub fn parse(bytes: &[u8], path: &Path, options: &OnnxOptions) -> Result<(OnnxNetwork, ModelMetadata, Weights)> {
-    read_model(bytes, path, Outside::beside(path), options)
+    read_model(bytes, path, ExternalData::in_folder(path), options)
 }
 
 /// [`open`] for bytes in memory, which errors call `name`; `files` is the external data by its names in the model.
@@ -61,13 +61,13 @@ pub fn parse_with(
     files: &BTreeMap<String, Arc<[u8]>>,
     options: &OnnxOptions,
 ) -> Result<(OnnxNetwork, ModelMetadata, Weights)> {
-    read_model(bytes, name, Outside::given(files), options)
+    read_model(bytes, name, ExternalData::in_memory(files), options)
 }
 
 fn read_model(
     bytes: &[u8],
     path: &Path,
-    mut outside: Outside,
+    mut outside: ExternalData,
     options: &OnnxOptions,
 ) -> Result<(OnnxNetwork, ModelMetadata, Weights)> {
     let wrong = |reason: String| Error::file(path, reason);

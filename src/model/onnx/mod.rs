@@ -8,12 +8,12 @@
 mod attributes;
 mod ending;
 pub mod export;
+mod external;
 mod file;
 mod fold;
 mod layout;
 mod network;
 mod nodes;
-mod outside;
 mod parts;
 #[allow(missing_docs)] // The schema documents the fields; names are its own.
 pub mod proto;

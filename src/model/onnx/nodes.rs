@@ -55,7 +55,7 @@ pub struct Emitter<'a> {
     graph: &'a Graph,
     /// The ONNX name of every value so far.
     names: HashMap<ValueId, String>,
-    taken: HashSet<String>,
+    used_names: HashSet<String>,
     nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
 }
@@ -65,8 +65,8 @@ impl<'a> Emitter<'a> {
     pub fn new(graph: &'a Graph) -> Self {
         let sources = graph.ids().filter(|&id| graph.producer(id).is_none());
         let names: HashMap<_, _> = sources.map(|id| (id, graph.value(id).name.clone())).collect();
-        let taken = names.values().cloned().chain(graph.outputs().iter().map(|o| o.0.clone())).collect();
-        Self { graph, names, taken, nodes: vec![], constants: vec![] }
+        let used_names = names.values().cloned().chain(graph.outputs().iter().map(|o| o.0.clone())).collect();
+        Self { graph, names, used_names, nodes: vec![], constants: vec![] }
     }
 
     /// The nodes, and the constants that they read.
@@ -98,7 +98,7 @@ impl<'a> Emitter<'a> {
     fn fresh(&mut self, label: &str) -> String {
         let mut name = label.to_string();
         for i in 2.. {
-            if self.taken.insert(name.clone()) {
+            if self.used_names.insert(name.clone()) {
                 break;
             }
             name = format!("{label}#{i}");
@@ -134,7 +134,7 @@ impl<'a> Emitter<'a> {
         name
     }
 
-    /// A number without dimensions.
+    /// Adds a scalar constant.
     fn number(&mut self, label: &str, v: f32) -> String {
         let name = self.constant(label, DataType::Float, 1, v.to_le_bytes().to_vec());
         if let Some(constant) = self.constants.last_mut() {
@@ -228,7 +228,7 @@ impl<'a> Emitter<'a> {
         self.add("Conv", inputs, label, attributes)
     }
 
-    /// A function of every element; the identity behind something else is nothing.
+    /// Adds an elementwise function; the identity adds no node.
     fn activate(&mut self, label: &str, x: String, function: Function) -> String {
         if function == Function::Identity {
             return x;

@@ -100,10 +100,7 @@ fn labels_alone_are_foreground() {
     let ground_truth = GroundTruth::read(&pair, 2, &LabelOptions::default()).unwrap();
     assert_eq!(ground_truth.classes, ground_truth.instances.unwrap().map(|l| u32::from(l > 0)));
     assert!(
-        GroundTruth::read(&pair, 3, &LabelOptions::default())
-            .unwrap_err()
-            .to_string()
-            .contains("of which of 3 classes")
+        GroundTruth::read(&pair, 3, &LabelOptions::default()).unwrap_err().to_string().contains("which of 3 classes")
     );
 }
 

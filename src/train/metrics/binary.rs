@@ -61,8 +61,8 @@ pub fn pixel_error(pred: &LabelMap, ground_truth: &LabelMap) -> Result<f64> {
     Ok(wrong as f64 / ground_truth.labels().len() as f64)
 }
 
-/// ISBI 2012's pixel error: 1 - the largest F-score of the foreground over `thresholds` of its probability `[H, W]`. Errors
-/// unless `prob` has the size of `ground_truth`.
+/// ISBI 2012's pixel error: 1 - the largest F-score of the foreground over `thresholds` of its probability `[H, W]`.
+/// Errors unless `prob` has the size of `ground_truth`.
 pub fn pixel_error_f(prob: &[f32], ground_truth: &LabelMap, thresholds: &[f64]) -> Result<f64> {
     check_plane(prob, ground_truth)?;
     let score = |&threshold: &f64| {

@@ -44,8 +44,8 @@ impl Confusion {
         Self { classes, counts: vec![0; classes * classes] }
     }
 
-    /// The matrix of an image. Pixels whose ground truth class does not exist (ignored pixels) are left out. Errors if the
-    /// maps differ in size, or if a predicted class does not exist.
+    /// The matrix of an image. Pixels whose ground truth class does not exist (ignored pixels) are left out. Errors if
+    /// the maps differ in size, or if a predicted class does not exist.
     pub fn of(pred: &LabelMap, ground_truth: &LabelMap, classes: usize) -> Result<Self> {
         pred.check_same_size(ground_truth)?;
         if let Some(id) = pred.labels().iter().find(|&&id| id as usize >= classes) {

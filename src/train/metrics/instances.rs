@@ -65,8 +65,8 @@ impl InstanceOverlaps {
         self.ground_truth
     }
 
-    /// Matches predicted and ground truth instances with an IoU above a threshold, greedily by IoU, each instance once. From
-    /// 0.5 on, matches are unique.
+    /// Matches predicted and ground truth instances with an IoU above a threshold, greedily by IoU, each instance once.
+    /// From 0.5 on, matches are unique.
     pub fn matches(&self, threshold: f64) -> Matches {
         let (mut of_ground_truth, mut of_pred) = (std::collections::HashSet::new(), std::collections::HashSet::new());
         for (t, p, _) in self.overlaps.iter().take_while(|(_, _, iou)| *iou > threshold) {
@@ -92,7 +92,8 @@ impl InstanceOverlaps {
 }
 
 impl Matches {
-    /// Fraction of predicted instances that match; without predicted instances 0, or 1 if there are no ground truth ones.
+    /// Fraction of predicted instances that match; without predicted instances 0, or 1 if there are no ground truth
+    /// ones.
     pub fn precision(&self) -> f64 {
         match self.tp + self.fp {
             0 => f64::from(u8::from(self.fn_ == 0)),

@@ -1,8 +1,8 @@
 //! Rand and information scores of instances, restricted to the ground truth foreground (Arganda-Carreras et al.,
 //! "Crowdsourcing the creation of image segmentation algorithms for connectomics", 2015; details as in Fiji).
 //!
-//! Pixels of the ground truth background are left out. Other pixels that are predicted as background count as instances of
-//! one pixel each.
+//! Pixels of the ground truth background are left out. Other pixels that are predicted as background count as instances
+//! of one pixel each.
 
 use std::collections::BTreeMap;
 
@@ -80,7 +80,7 @@ pub fn rand_error(prob: &[f32], ground_truth: &LabelMap, thresholds: &[f64]) -> 
     Ok(1.0 - best)
 }
 
-/// V_info: mutual information of ground truth and prediction over the mean of their entropies; 1 if both entropies are 0.
+/// V_info: mutual information of ground truth and prediction over the mean of their entropies; 1 if both are 0.
 /// Errors if the maps differ in size.
 pub fn v_info(pred: &LabelMap, ground_truth: &LabelMap) -> Result<f64> {
     let Some(s) = Shares::of(pred, ground_truth)? else { return Ok(1.0) };

@@ -5,13 +5,13 @@ use super::check_plane;
 use crate::error::Result;
 use crate::infer::LabelMap;
 
-/// The warping error and the warped ground truth (0 and 1). The ground truth's foreground (above 0) is warped towards the
-/// prediction (probability `[H, W]` above `threshold`) without a change of topology; the error is the fraction of pixels
-/// that still differ. Errors unless `prob` has the size of `ground_truth`.
+/// The warping error and the warped ground truth (0 and 1). The ground truth's foreground (above 0) is warped towards
+/// the prediction (probability `[H, W]` above `threshold`) without a change of topology; the error is the fraction of
+/// pixels that still differ. Errors unless `prob` has the size of `ground_truth`.
 ///
-/// Pixels that differ are visited by decreasing distance of the probability from the threshold, then column by column. A
-/// pixel is flipped if that merges, splits, creates and removes nothing (foreground 4-connected, background 8-connected).
-/// Passes repeat until the count of differing pixels is stable. Outside the image is background.
+/// Pixels that differ are visited by decreasing distance of the probability from the threshold, then column by column.
+/// A pixel is flipped if that merges, splits, creates and removes nothing (foreground 4-connected, background
+/// 8-connected). Passes repeat until the count of differing pixels is stable. Outside the image is background.
 pub fn warping_error(prob: &[f32], ground_truth: &LabelMap, threshold: f64) -> Result<(f64, LabelMap)> {
     check_plane(prob, ground_truth)?;
     let (w, h) = (ground_truth.width(), ground_truth.height());
@@ -41,8 +41,8 @@ pub fn warping_error(prob: &[f32], ground_truth: &LabelMap, threshold: f64) -> R
     Ok((left as f64 / (w * h) as f64, warped))
 }
 
-/// Whether flipping a pixel preserves the topology: exactly one run of foreground in its ring touches it by an edge and is
-/// followed by a gap (the crossing number of 4-connectivity).
+/// Whether flipping a pixel preserves the topology: exactly one run of foreground in its ring touches it by an edge and
+/// is followed by a gap (the crossing number of 4-connectivity).
 fn is_simple(map: &[bool], [w, h]: [usize; 2], i: usize) -> bool {
     const RING: [(isize, isize); 8] = [(-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1)];
     let (x, y) = (i % w, i / w);

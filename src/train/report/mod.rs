@@ -1,7 +1,7 @@
 //! Reports of a run: values as CSV and JSON lines, TensorBoard events, curves, images.
 //!
-//! `metrics.csv` and `metrics.jsonl` hold no time stamps, so that a resumed run writes the same bytes as an uninterrupted
-//! one.
+//! `metrics.csv` and `metrics.jsonl` hold no time stamps, so that a resumed run writes the same bytes as an
+//! uninterrupted one.
 
 mod curves;
 mod events;
@@ -46,8 +46,8 @@ impl Report {
         Self::begin(folder, 0, CSV_HEADER.as_bytes(), &[], Vec::new())
     }
 
-    /// Continues a report after `step` steps; later steps are removed. Incomplete last lines are dropped; so is everything
-    /// from a damaged line on, with a logged warning.
+    /// Continues a report after `step` steps; later steps are removed. Incomplete last lines are dropped; so is
+    /// everything from a damaged line on, with a logged warning.
     pub fn resume(folder: impl AsRef<Path>, step: u64) -> Result<Self> {
         let folder = folder.as_ref();
         fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
@@ -103,8 +103,8 @@ impl Report {
         replace_file(&path, |w| w.write_all(curves::svg(&self.rows).as_bytes())).map_err(|e| Error::io(&path, e))
     }
 
-    /// Writes `predictions_<step>.png`: a row of image, ground truth and prediction for each pair of `data` in `predicted`
-    /// (its index and the predicted mask), in the colours of an overlay. Ignored pixels are grey.
+    /// Writes `predictions_<step>.png`: a row of image, ground truth and prediction for each pair of `data` in
+    /// `predicted` (its index and the predicted mask), in the colours of an overlay. Ignored pixels are grey.
     pub fn images(
         &mut self,
         step: u64,

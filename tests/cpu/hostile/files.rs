@@ -1,8 +1,8 @@
-//! Files that no program writes, from their parts.
+//! Builds files that no normal program writes.
 
 use std::io::{Cursor, Write};
 
-/// A zip of these entries.
+/// A zip of the given entries.
 pub fn zip_of(entries: &[(&str, &[u8])], deflate: bool) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let method = if deflate { zip::CompressionMethod::Deflated } else { zip::CompressionMethod::Stored };
@@ -16,16 +16,16 @@ pub fn zip_of(entries: &[(&str, &[u8])], deflate: bool) -> Vec<u8> {
 /// A little-endian TIFF of one directory.
 #[derive(Clone)]
 pub struct Tiff {
-    /// Offsets of 64 bits.
+    /// BigTIFF: 64-bit offsets.
     big: bool,
     tags: Vec<(u16, Vec<u64>)>,
     description: Option<String>,
-    /// Where the next directory is said to be.
+    /// Offset of the next directory.
     next: u64,
 }
 
 impl Tiff {
-    /// Eight bits, one sample a pixel, nothing compressed.
+    /// Uncompressed, 8 bits, one sample per pixel.
     pub fn grey(width: u64, height: u64) -> Self {
         let tags = [(256, width), (257, height), (258, 8), (259, 1), (262, 1), (277, 1)];
         let tags = tags.map(|(tag, v)| (tag, vec![v])).to_vec();
@@ -37,7 +37,7 @@ impl Tiff {
         Self { big: true, ..self }
     }
 
-    /// With another directory at this place in the file.
+    /// With a further directory at this offset.
     pub fn next(self, next: u64) -> Self {
         Self { next, ..self }
     }
@@ -90,7 +90,7 @@ fn directory(
     let number = |v: u64, wide: bool| if wide { v.to_le_bytes().to_vec() } else { (v as u32).to_le_bytes().to_vec() };
     let mut entries: Vec<(u16, u16, u64, Vec<u8>)> = Vec::new();
     for (tag, values) in tags {
-        // LONG, or LONG8 where a value needs it.
+        // LONG, or LONG8 if a value needs it.
         let wide = big && values.iter().any(|&v| v > u64::from(u32::MAX));
         let bytes = values.iter().flat_map(|&v| number(v, wide)).collect();
         entries.push((tag, if wide { 16 } else { 4 }, values.len() as u64, bytes));

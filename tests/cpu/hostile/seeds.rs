@@ -1,4 +1,4 @@
-//! A small good file of every kind that is read: what fuzzing starts from.
+//! A small valid file of every format: the seeds of fuzzing.
 
 use super::files::{Tiff, zip_of};
 use prost::Message;
@@ -16,7 +16,7 @@ use unet_wgpu::low_level::model::{parse, whole_graph};
 use unet_wgpu::low_level::weights::{Checkpoint, ModelMetadata, SafetensorsFormat, StoredType, WeightFormat};
 use unet_wgpu::testing::random_parameter;
 
-/// A file: the target it is for, its name, its bytes.
+/// A seed: fuzz target, file name, contents.
 pub type Seed = (&'static str, String, Vec<u8>);
 
 /// Tiny networks of the three architectures.
@@ -49,7 +49,7 @@ fn safetensors() -> Vec<Seed> {
             let bytes = SafetensorsFormat.write(&checkpoint(&model), stored, Path::new("m")).unwrap();
             all.push(("safetensors", format!("{}_{name}.safetensors", model.name), bytes));
         }
-        // Without metadata its names must be recognised.
+        // Without metadata, the names identify the network.
         let plain = Checkpoint { metadata: None, ..checkpoint(&model) };
         let bytes = SafetensorsFormat.write(&plain, StoredType::F32, Path::new("m")).unwrap();
         all.push(("safetensors", format!("{}_plain.safetensors", model.name), bytes));
@@ -94,7 +94,7 @@ pub fn numbers(name: &str, values: &[i64]) -> TensorProto {
     TensorProto { name: name.into(), dims, data_type, int64_data: values.to_vec(), ..Default::default() }
 }
 
-/// A network from `x` of dimensions `input` to `y`; 0 is a dimension without a number.
+/// A network from `x` of dimensions `input` to `y`; 0 stands for a dynamic dimension.
 pub fn onnx_model(nodes: Vec<NodeProto>, tensors: Vec<TensorProto>, input: &[i64]) -> ModelProto {
     let dim = |&d: &i64| Dimension { value: (d != 0).then_some(DimensionValue::Fixed(d)) };
     let value = |name: &str, dims: &[i64]| {
@@ -121,7 +121,7 @@ fn onnx() -> Vec<Seed> {
         node(op, &[x], &[y], vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])])
     };
     let w = floats("w", &[2, 1, 3, 3], &[0.25; 18]);
-    // Sizes worked out in the file.
+    // Sizes computed by nodes.
     let resized = vec![
         conv("x", "a"),
         pool("MaxPool", "a", "p"),
@@ -140,7 +140,7 @@ fn onnx() -> Vec<Seed> {
     let lists = [("zero", 0), ("one", 1), ("two", 2), ("four", 4)].map(|(n, v)| numbers(n, &[v]));
     let tensors = [lists.to_vec(), vec![w.clone(), numbers("split", &[2, 2])]].concat();
     all.push(("resized.onnx".into(), onnx_model(resized, tensors, &[0, 1, 0, 0]).encode_to_vec()));
-    // An excite block, and group normalisation as PyTorch writes it.
+    // Squeeze-and-excitation, and group normalisation as exported by PyTorch.
     let excite = vec![
         conv("x", "a"),
         node("Reshape", &["a", "groups"], &["r"], vec![]),
@@ -167,7 +167,7 @@ fn onnx() -> Vec<Seed> {
         floats("low", &[], &[-1.0]),
     ];
     all.push(("excite.onnx".into(), onnx_model(excite, tensors, &[1, 1, 16, 16]).encode_to_vec()));
-    // Rows and columns before channels, padding, a transposed convolution, classes.
+    // NHWC input, padding, a transposed convolution, class ids.
     let last = vec![
         node("Transpose", &["x"], &["t"], vec![ints("perm", &[0, 3, 1, 2])]),
         node("Pad", &["t", "pads"], &["p"], vec![text("mode", "reflect")]),
@@ -192,7 +192,7 @@ fn onnx() -> Vec<Seed> {
     all.into_iter().map(|(name, bytes)| ("onnx", name, bytes)).collect()
 }
 
-/// A description of format 0.4, of a package with `weights.onnx`.
+/// A format 0.4 description of a package with `weights.onnx`.
 pub const RDF: &str = "format_version: 0.4.9
 type: model
 name: cells
@@ -214,7 +214,7 @@ test_inputs: [x.npy]
 test_outputs: [y.npy]
 ";
 
-/// The same of format 0.5, with a state dict.
+/// A format 0.5 description of a package with a state dict.
 const RDF_5: &str = "format_version: 0.5.3
 type: model
 inputs:
@@ -320,7 +320,7 @@ fn image() -> Vec<Seed> {
         ];
         for (format, ending) in formats {
             let mut out = Cursor::new(Vec::new());
-            // Not every format takes every kind.
+            // Not every format supports every pixel type.
             if image.write_to(&mut out, format).is_ok() {
                 all.push((format!("{name}.{ending}"), out.into_inner()));
             }
@@ -346,7 +346,7 @@ fn cache() -> Vec<Seed> {
     vec![("cache", "tuning.json".into(), unet_wgpu::low_level::tune::write(&tuning, "fuzz".into()).into_bytes())]
 }
 
-/// All of them, without what lies in `assets/fixtures/torch`.
+/// All seeds, except those of `assets/fixtures/torch`.
 pub fn all() -> Vec<Seed> {
     [safetensors(), onnx(), rdf(), tiff(), image(), cache()].concat()
 }

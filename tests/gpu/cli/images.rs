@@ -1,4 +1,4 @@
-//! The options of `unet segment` about images, against the same done by hand.
+//! Image options of `unet segment`, against independent computations.
 
 use super::models::elements;
 use crate::folder::Folder;
@@ -20,7 +20,7 @@ fn grey(width: u32, height: u32) -> GrayImage {
     GrayImage::from_fn(width, height, |x, y| Luma([((x * 37 + y * 91 + x * y) % 251) as u8]))
 }
 
-/// Two planes of probabilities of an image.
+/// Probabilities `[2, H, W]` of an image.
 fn probabilities(f: &Folder, name: &str, args: &[&str]) -> Vec<f32> {
     let args = [&["segment", name, "-m", "m.safetensors", "-o", "p/", "--save", "prob-npy"], &CPU[..], args].concat();
     let r = f.run(&args);
@@ -29,10 +29,10 @@ fn probabilities(f: &Folder, name: &str, args: &[&str]) -> Vec<f32> {
     elements(f, &format!("p/{stem}_prob.npy"))
 }
 
-/// nnU-Net's sliding window, written down anew: `compute_steps_for_sliding_window` with step 0.5 and `compute_gaussian`
-/// with sigma an eighth of the tile. MONAI's importance map has its middle half a pixel earlier.
+/// An independent implementation of nnU-Net's sliding window: `compute_steps_for_sliding_window` with step 0.5 and
+/// `compute_gaussian` with sigma 1/8 of the tile. MONAI's importance map is centred half a pixel earlier.
 #[test]
-fn blended_tiles_are_nnunets_mean() {
+fn blended_tiles_match_nnunet() {
     let f = folder();
     let (w, h, tile) = (76usize, 40usize, 32usize);
     let image = grey(w as u32, h as u32);
@@ -66,7 +66,7 @@ fn blended_tiles_are_nnunets_mean() {
         let expected = sums[i] / weights[i % (w * h)];
         assert!((f64::from(*got) - expected).abs() <= 2e-6, "element {i}: {got}, by hand {expected}");
     }
-    // It is not the result of the whole image, which exact tiles are.
+    // It differs from the result of the whole image, which exact tiles match.
     let whole = probabilities(&f, "a.png", &[]);
     assert!(whole.iter().zip(&got).any(|(a, b)| (a - b).abs() > 1e-3));
     let exact = probabilities(&f, "a.png", &["--tile", "32"]);
@@ -81,14 +81,14 @@ fn orientations_are_averaged() {
     image.save(f.path("a.png")).unwrap();
     let mut mean = vec![0.0f64; 2 * w * h];
     for (across, down) in [(false, false), (true, false), (false, true), (true, true)] {
-        let mut turned = image.clone();
+        let mut oriented = image.clone();
         if across {
-            image::imageops::flip_horizontal_in_place(&mut turned);
+            image::imageops::flip_horizontal_in_place(&mut oriented);
         }
         if down {
-            image::imageops::flip_vertical_in_place(&mut turned);
+            image::imageops::flip_vertical_in_place(&mut oriented);
         }
-        turned.save(f.path("t.png")).unwrap();
+        oriented.save(f.path("t.png")).unwrap();
         let alone = probabilities(&f, "t.png", &[]);
         for (i, sum) in mean.iter_mut().enumerate() {
             let (plane, y, x) = (i / (w * h), i / w % h, i % w);
@@ -104,7 +104,7 @@ fn orientations_are_averaged() {
     assert!(probabilities(&f, "a.png", &["--tta", "d4"]) != got);
 }
 
-/// Pages of 24x20 pixels as ImageJ writes a hyperstack: channels change first, then slices.
+/// Pages of 24x20 pixels in ImageJ's hyperstack order: channels vary fastest, then slices.
 fn stack(description: Option<&str>, pages: std::ops::Range<usize>) -> Vec<u8> {
     let mut out = std::io::Cursor::new(Vec::new());
     let mut encoder = TiffEncoder::new(&mut out).unwrap();
@@ -142,7 +142,7 @@ fn pages_and_channels_of_a_stack() {
     assert!(beyond.contains("has 3 pages, there is no page 3"), "{beyond}");
     let none = error(&["--channels", "2"]);
     assert!(none.contains("there is no channel 2, the image has channels 0 to 1"), "{none}");
-    // Every page is an image of its own.
+    // Every page is a separate image.
     let all =
         ["segment", "stack.tif", "-m", "m.safetensors", "-o", "all", "--page", "all", "--channels", "1", "--json"];
     let r = f.run(&[&all[..], &CPU].concat());
@@ -150,7 +150,7 @@ fn pages_and_channels_of_a_stack() {
     let lines: Vec<Value> = r.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(lines.iter().map(|l| l["page"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 1, 2]);
     assert!((0..3).all(|p| f.path(&format!("all/stack_page{p}_mask.png")).is_file()));
-    // A network of two channels takes both, in the order asked for.
+    // A network of two channels takes both, in the requested order.
     let config = json!({ "width": 2, "depth": 1, "padding": "same", "in_channels": 2 });
     f.unet("m.safetensors", config, |_| ());
     let both = probabilities(&f, "stack.tif", &[]);
@@ -158,7 +158,7 @@ fn pages_and_channels_of_a_stack() {
     assert!(both != probabilities(&f, "stack.tif", &["--channels", "1,0"]));
 }
 
-/// Images of a batch come out as alone; what is in between, bad or of another size, changes nothing.
+/// Batched images have the same results as single ones, even with bad images or other sizes in between.
 #[test]
 fn batches_of_a_folder() {
     let f = folder();
@@ -196,9 +196,9 @@ fn batches_of_a_folder() {
     f.usage(&["segment", "in", "--batch", "0"], "--batch");
 }
 
-/// Where instances are asked for, the overlay shows each with an outline in its own colour.
+/// If instances are requested, the overlay outlines each in its own colour.
 #[test]
-fn overlays_show_single_objects() {
+fn overlays_show_instances() {
     let f = folder();
     f.image("a.png");
     let run = |save: &str, out: &str| {
@@ -237,7 +237,7 @@ fn calibrated(f: &Folder, name: &str) {
 }
 
 #[test]
-fn levels_lengths_and_places() {
+fn levels_pixel_sizes_and_coordinates() {
     let f = folder();
     f.unet("m3.safetensors", json!({ "width": 2, "depth": 1, "padding": "same", "in_channels": 3 }), |_| ());
     ["aperio.svs", "geo.tif", "imagej.tif"].iter().for_each(|name| calibrated(&f, name));
@@ -251,14 +251,14 @@ fn levels_lengths_and_places() {
     assert!(table.lines().next().unwrap().contains(",area_um2,centroid_x_um,"), "{table}");
     let e = f.error(&["segment", "aperio.svs", "-m", "m3.safetensors", "--level", "3"]);
     assert!(e.contains("aperio.svs: has levels 0 to 2 (96x64, 48x32, 24x16), there is no level 3"), "{e}");
-    // A stack of which one plane is read says so, until a page is named.
+    // Reading one plane of a stack gives a note, unless a page is chosen.
     let unread = "imagej.tif has 3 pages; page 0 is used (--page all for every page)";
     let stderr = |args: &[&str]| {
         let output = f.command(&[&["segment", "imagej.tif", "-m", "m.safetensors"], args, &CPU[..]].concat()).output();
         String::from_utf8(output.unwrap().stderr).unwrap()
     };
     assert!(stderr(&[]).contains(unread) && !stderr(&["--page", "0"]).contains(unread));
-    // World coordinates where there are some.
+    // World coordinates of a georeferenced image.
     let world = ["--save", "geojson", "--coordinates", "world", "-m", "m.safetensors"];
     assert_eq!(segment(&[&["geo.tif"][..], &world].concat()).code, 0);
     let outlines = std::fs::read_to_string(f.path("out/geo_contours.geojson")).unwrap();
@@ -292,7 +292,7 @@ fn images_are_inspected() {
     assert_eq!((&inspect("imagej.tif")["page_count"], &geo["read_as"]["width"]), (&json!(3), &json!(41)));
     let text = f.run(&["inspect", "imagej.tif"]).stdout;
     assert!(text.contains("pages 0 to 2, each") && text.contains("planes 2 µm apart"), "{text}");
-    // What is no image is a model, as before.
+    // Other files are inspected as models.
     assert!(f.run(&["inspect", "m.safetensors"]).stdout.contains("architecture"));
     std::fs::write(f.path("cut.png"), b"\x89PNG\r\n\x1a\n\0\0").unwrap();
     assert!(f.run(&["inspect", "cut.png"]).stdout.contains("not read"));

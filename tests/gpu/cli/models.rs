@@ -1,4 +1,4 @@
-//! Models from format to format, and against what they should give.
+//! Conversion of models between formats, and verification against expected outputs.
 
 use crate::folder::Folder;
 use serde_json::json;
@@ -33,7 +33,7 @@ fn noise(len: usize) -> Vec<f32> {
     (0..len).map(|i| ((i * 7919) % 997) as f32 / 997.0).collect()
 }
 
-fn done(f: &Folder, args: &[&str]) -> String {
+fn run_ok(f: &Folder, args: &[&str]) -> String {
     let r = f.run(args);
     assert_eq!(r.code, 0, "{args:?}: {}", r.stderr);
     r.stdout
@@ -44,17 +44,17 @@ fn converted_to_onnx_and_back() {
     let f = Folder::new();
     f.unet("m.safetensors", small(), |_| ());
     f.image("a.png");
-    done(&f, &["convert", "m.safetensors", "m.onnx"]);
-    done(&f, &["convert", "m.onnx", "back.safetensors"]);
+    run_ok(&f, &["convert", "m.safetensors", "m.onnx"]);
+    run_ok(&f, &["convert", "m.onnx", "back.safetensors"]);
     for (model, out) in [("m.safetensors", "m/"), ("m.onnx", "onnx/"), ("back.safetensors", "back/")] {
         let save = ["--save", "mask,prob-npy", "--normalise", "unit", "--device", "cpu"];
-        done(&f, &[&["segment", "a.png", "-m", model, "-o", out], &save[..]].concat());
+        run_ok(&f, &[&["segment", "a.png", "-m", model, "-o", out], &save[..]].concat());
     }
     let mask = |folder: &str| std::fs::read(f.path(&format!("{folder}/a_mask.png"))).unwrap();
     let probabilities = |folder: &str| elements(&f, &format!("{folder}/a_prob.npy"));
     let own = probabilities("m");
     assert_eq!(own.len(), 2 * 24 * 20);
-    assert!(own.iter().any(|p| (p - own[0]).abs() > 1e-3), "all alike");
+    assert!(own.iter().any(|p| (p - own[0]).abs() > 1e-3), "all equal");
     assert!(mask("back") == mask("m") && probabilities("back") == own);
     assert!(mask("onnx") == mask("m"));
     let off = probabilities("onnx").iter().zip(&own).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -68,27 +68,27 @@ fn another_programs_checkpoint_becomes_a_native_one() {
     let f = Folder::new();
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures");
     std::fs::copy(folder.join("ckpt_milesial_bilinear.ckpt.safetensors"), f.path("theirs.safetensors")).unwrap();
-    done(&f, &["convert", "theirs.safetensors", "ours.safetensors", "--set", "classes=background,car"]);
+    run_ok(&f, &["convert", "theirs.safetensors", "ours.safetensors", "--set", "classes=background,car"]);
     f.write("x.npy", npy(&[1, 3, 16, 32], &noise(3 * 16 * 32)));
     for (model, y) in [("theirs.safetensors", "theirs.npy"), ("ours.safetensors", "ours.npy")] {
-        done(&f, &["run", "-m", model, "--input", "x.npy", "--output", y, "--device", "cpu"]);
+        run_ok(&f, &["run", "-m", model, "--input", "x.npy", "--output", y, "--device", "cpu"]);
     }
     assert_eq!(elements(&f, "theirs.npy").len(), 2 * 16 * 32);
     assert!(elements(&f, "theirs.npy") == elements(&f, "ours.npy"));
-    assert!(done(&f, &["inspect", "ours.safetensors"]).contains("background, car"));
-    // It says what it is now.
-    let said = f.error(&["inspect", "ours.safetensors", "--set", "align_corners=false"]);
-    assert!(said.contains("--set align_corners: ours.safetensors has its own configuration"), "{said}");
+    assert!(run_ok(&f, &["inspect", "ours.safetensors"]).contains("background, car"));
+    // A native checkpoint has its configuration.
+    let message = f.error(&["inspect", "ours.safetensors", "--set", "align_corners=false"]);
+    assert!(message.contains("--set align_corners: ours.safetensors has its own configuration"), "{message}");
 }
 
 #[test]
-fn verified_against_what_should_come_out() {
+fn verification_against_expected_outputs() {
     let f = Folder::new();
     f.unet("m.safetensors", small(), |_| ());
     f.write("x.npy", npy(&[1, 1, 8, 12], &noise(96)));
-    done(&f, &["run", "-m", "m.safetensors", "--input", "x.npy", "--output", "y.npy", "--device", "cpu"]);
+    run_ok(&f, &["run", "-m", "m.safetensors", "--input", "x.npy", "--output", "y.npy", "--device", "cpu"]);
     let verify = ["inspect", "m.safetensors", "--verify", "--input", "x.npy", "--device", "cpu"];
-    let right = done(&f, &[&verify[..], &["--expected", "y.npy"]].concat());
+    let right = run_ok(&f, &[&verify[..], &["--expected", "y.npy"]].concat());
     let row = |text: &str| text.lines().find(|l| l.contains(" expected ")).unwrap().to_string();
     assert!(row(&right).ends_with("  ok") && row(&right).contains(" 0.00e0 "), "{right}");
     // One element is off by a hundredth of the largest.
@@ -99,10 +99,10 @@ fn verified_against_what_should_come_out() {
     let r = f.run(&[&verify[..], &["--expected", "wrong.npy"]].concat());
     assert_eq!(r.code, 1, "{}{}", r.stdout, r.stderr);
     assert!(row(&r.stdout).ends_with("TOO LARGE at element 41"), "{}", r.stdout);
-    let loose = done(&f, &[&verify[..], &["--expected", "wrong.npy", "--tolerance", "0.02"]].concat());
+    let loose = run_ok(&f, &[&verify[..], &["--expected", "wrong.npy", "--tolerance", "0.02"]].concat());
     assert!(row(&loose).ends_with("  ok"), "{loose}");
     if gpu_or_skip().is_some() {
-        let text = done(&f, &["inspect", "m.safetensors", "--verify"]);
+        let text = run_ok(&f, &["inspect", "m.safetensors", "--verify"]);
         let row = text.lines().find(|l| l.contains(" reference ")).unwrap();
         assert!(row.ends_with("  ok"), "{text}");
     }

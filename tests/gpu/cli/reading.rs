@@ -1,4 +1,4 @@
-//! What `unet segment` makes of channels, orientations and values that are no numbers.
+//! Channels, orientations and NaN values in `unet segment`.
 
 use super::models::elements;
 use crate::folder::Folder;
@@ -9,7 +9,7 @@ use tiff::encoder::{TiffEncoder, colortype::Gray32Float};
 
 const CPU: [&str; 4] = ["--device", "cpu", "--normalise", "unit"];
 
-/// A folder with files of `assets/fixtures/reading.zip`, and a small network of so many channels.
+/// A folder with files of `assets/fixtures/reading.zip` and a small network of `channels` channels.
 fn folder(channels: usize, names: &[&str]) -> Folder {
     let f = Folder::new();
     network(&f, channels);
@@ -31,34 +31,34 @@ fn args<'a>(name: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["segment", name, "-m", "m.safetensors", "-o", "p/", "--save", "mask,prob-npy"], &CPU[..], more].concat()
 }
 
-/// What was said beside the device, and the probabilities.
+/// Messages on stderr, except the device's, and the probabilities.
 fn segmented(f: &Folder, name: &str, more: &[&str]) -> (Vec<String>, Vec<f32>) {
     let r = f.run(&args(name, more));
     assert_eq!(r.code, 0, "{name} {more:?}: {}", r.stderr);
-    let said = r.stderr.lines().filter(|l| !l.starts_with("device: ")).map(String::from).collect();
-    (said, elements(f, &format!("p/{}_prob.npy", name.rsplit_once('.').unwrap().0)))
+    let messages = r.stderr.lines().filter(|l| !l.starts_with("device: ")).map(String::from).collect();
+    (messages, elements(f, &format!("p/{}_prob.npy", name.rsplit_once('.').unwrap().0)))
 }
 
 #[test]
-fn results_are_as_the_orientation_tag_has_it() {
+fn results_follow_the_orientation_tag() {
     let f = folder(3, &["exif6.png", "exif1.png", "strips8.tif", "exif6.webp"]);
     let size = |name: &str| image::image_dimensions(f.path(&format!("p/{name}_mask.png"))).unwrap();
     for name in ["exif6.png", "exif6.webp", "strips8.tif"] {
-        let (said, _) = segmented(&f, name, &[]);
+        let (messages, _) = segmented(&f, name, &[]);
         assert_eq!(size(name.rsplit_once('.').unwrap().0), (5, 9));
         let which = if name.contains('8') { "counterclockwise" } else { "clockwise" };
         let expected =
-            format!("{name}: turned by 90 degrees {which}, as its orientation tag says (--ignore-orientation keeps");
-        assert!(said.len() == 1 && said[0].contains(&expected), "{said:?}");
+            format!("{name}: rotated by 90 degrees {which}, as its orientation tag says (--ignore-orientation keeps");
+        assert!(messages.len() == 1 && messages[0].contains(&expected), "{messages:?}");
     }
-    let (said, stored) = segmented(&f, "exif6.png", &["--ignore-orientation"]);
-    assert_eq!((said, size("exif6")), (vec![], (9, 5)));
+    let (messages, stored) = segmented(&f, "exif6.png", &["--ignore-orientation"]);
+    assert_eq!((messages, size("exif6")), (vec![], (9, 5)));
     let (_, upright) = segmented(&f, "exif1.png", &[]);
     assert!(stored == upright);
 }
 
 #[test]
-fn dyes_are_no_colours() {
+fn dyes_are_not_colours() {
     let f = folder(1, &["dyes_imagej.tif", "dyes.ome.tif"]);
     let e = f.error(&args("dyes_imagej.tif", &[]));
     assert!(e.contains("dyes_imagej.tif: has 3 channels (0 DAPI, 1 GFP, 2 Cy5), the network takes 1 channel; "), "{e}");
@@ -67,8 +67,8 @@ fn dyes_are_no_colours() {
     assert!(one == segmented(&f, "dyes_imagej.tif", &["--channels", "2"]) && one.0.is_empty());
     assert!(one != segmented(&f, "dyes_imagej.tif", &["--channels", "1"]));
     network(&f, 3);
-    let (said, _) = segmented(&f, "dyes.ome.tif", &[]);
-    assert!(said[0].contains("its 3 separate channels (0 nuclei, 1 actin, 2 tubulin) are taken"), "{said:?}");
+    let (messages, _) = segmented(&f, "dyes.ome.tif", &[]);
+    assert!(messages[0].contains("its 3 separate channels (0 nuclei, 1 actin, 2 tubulin) are taken"), "{messages:?}");
     assert_eq!(segmented(&f, "dyes.ome.tif", &["--channels", "0,1,2"]).0, Vec::<String>::new());
 }
 
@@ -78,14 +78,14 @@ fn one_plane_is_not_repeated() {
     let e = f.error(&args("pages12.tif", &[]));
     assert!(e.contains("has 1 channel, the network takes 12 channels; one channel is never repeated"), "{e}");
     assert!(e.contains("the file has 12 pages: --pages-as-channels"), "{e}");
-    let (said, all) = segmented(&f, "pages12.tif", &["--pages-as-channels"]);
-    assert_eq!(said, Vec::<String>::new());
+    let (messages, all) = segmented(&f, "pages12.tif", &["--pages-as-channels"]);
+    assert_eq!(messages, Vec::<String>::new());
     let reversed = ["--pages-as-channels", "--channels", "11,10,9,8,7,6,5,4,3,2,1,0"];
     assert!(all != segmented(&f, "pages12.tif", &reversed).1);
     assert_eq!(f.run(&args("pages12.tif", &["--pages-as-channels", "--page", "1"])).code, 2);
     network(&f, 3);
-    let (said, _) = segmented(&f, "pages12.tif", &["--page", "1"]);
-    assert!(said[0].ends_with("its one channel is given to each of the network's 3"), "{said:?}");
+    let (messages, _) = segmented(&f, "pages12.tif", &["--page", "1"]);
+    assert!(messages[0].ends_with("its one channel is given to each of the network's 3"), "{messages:?}");
     network(&f, 2);
     assert!(f.error(&args("pages12.tif", &[])).contains("has 1 channel, the network takes 2 channels"));
 }
@@ -93,24 +93,27 @@ fn one_plane_is_not_repeated() {
 #[test]
 fn a_fourth_sample_reaches_the_network() {
     let f = folder(4, &["rgb_nir.tif", "rgba.png", "grey_alpha.png"]);
-    let (said, all) = segmented(&f, "rgb_nir.tif", &[]);
-    assert_eq!(said, Vec::<String>::new());
+    let (messages, all) = segmented(&f, "rgb_nir.tif", &[]);
+    assert_eq!(messages, Vec::<String>::new());
     assert!(all == segmented(&f, "rgb_nir.tif", &["--channels", "0,1,2,3"]).1);
     let e = f.error(&args("rgba.png", &[]));
     assert!(e.contains("has 3 channels (0 red, 1 green, 2 blue)") && e.contains("--channels 0,1,2,3"), "{e}");
     segmented(&f, "rgba.png", &["--channels", "0,1,2,3"]);
     network(&f, 3);
-    let (said, _) = segmented(&f, "rgb_nir.tif", &[]);
-    assert!(said[0].contains("of its channels (0 red, 1 green, 2 blue, 3) red, green and blue are used"), "{said:?}");
-    let (said, _) = segmented(&f, "rgba.png", &[]);
-    assert!(said[0].contains("its alpha, channel 3, is not opaque everywhere and is left out"), "{said:?}");
+    let (messages, _) = segmented(&f, "rgb_nir.tif", &[]);
+    assert!(
+        messages[0].contains("of its channels (0 red, 1 green, 2 blue, 3) red, green and blue are used"),
+        "{messages:?}"
+    );
+    let (messages, _) = segmented(&f, "rgba.png", &[]);
+    assert!(messages[0].contains("its alpha, channel 3, is not opaque everywhere and is left out"), "{messages:?}");
     network(&f, 2);
     let e = f.error(&args("grey_alpha.png", &[]));
-    assert!(e.contains("has 1 channel, the network takes 2") && e.contains("unless --channels 0,1 says so"), "{e}");
+    assert!(e.contains("has 1 channel, the network takes 2") && e.contains("unless --channels 0,1 includes it"), "{e}");
 }
 
 #[test]
-fn lost_colours_are_told_of_once() {
+fn lost_colours_are_reported_once() {
     let f = folder(1, &[]);
     std::fs::create_dir(f.path("in")).unwrap();
     let colour = |x: u32, y: u32| [(x * 9) as u8, (y * 7) as u8, (x * y) as u8];
@@ -119,18 +122,18 @@ fn lost_colours_are_told_of_once() {
     // Grey saved as RGB loses nothing.
     RgbImage::from_fn(20, 16, |x, y| image::Rgb([(x * y) as u8; 3])).save(f.path("grey.png")).unwrap();
     GrayImage::from_fn(20, 16, |x, y| Luma([(x * y) as u8])).save(f.path("plain.png")).unwrap();
-    let (said, grey) = segmented(&f, "grey.png", &[]);
-    assert_eq!(said, Vec::<String>::new());
+    let (messages, grey) = segmented(&f, "grey.png", &[]);
+    assert_eq!(messages, Vec::<String>::new());
     assert!(grey == segmented(&f, "plain.png", &[]).1);
     let r = f.run(&args("in", &["--json"]));
-    let said: Vec<&str> = r.stderr.lines().filter(|l| l.contains("luminance")).collect();
-    assert!(said.len() == 1 && said[0].ends_with("(said once)"), "{}", r.stderr);
+    let messages: Vec<&str> = r.stderr.lines().filter(|l| l.contains("luminance")).collect();
+    assert!(messages.len() == 1 && messages[0].ends_with("(said once)"), "{}", r.stderr);
     let notes = r.stdout.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["notes"].clone());
     assert!(notes.into_iter().all(|n| n[0].as_str().unwrap().starts_with("its colours became grey by luminance")));
 }
 
 #[test]
-fn a_number_stands_for_nan() {
+fn fill_nan_replaces_nan() {
     let f = folder(1, &[]);
     let write = |name: &str, hole: f32| {
         let mut out = std::io::Cursor::new(Vec::new());
@@ -146,8 +149,8 @@ fn a_number_stands_for_nan() {
     assert!(e.ends_with("the pixel at column 3, row 0 is NaN; --fill-nan VALUE replaces such values"), "{e}");
     let (_, half) = segmented(&f, "half.tif", &[]);
     for name in ["nan.tif", "inf.tif"] {
-        let (said, filled) = segmented(&f, name, &["--fill-nan", "0.5"]);
-        assert!(filled == half && said[0].ends_with("NaN and infinite values are replaced by 0.5"), "{said:?}");
+        let (messages, filled) = segmented(&f, name, &["--fill-nan", "0.5"]);
+        assert!(filled == half && messages[0].ends_with("NaN and infinite values are replaced by 0.5"), "{messages:?}");
     }
     assert_eq!(segmented(&f, "half.tif", &["--fill-nan", "-1"]), (vec![], half));
     assert_eq!(f.run(&args("nan.tif", &["--fill-nan", "nan"])).code, 2);

@@ -1,5 +1,5 @@
-//! Files written by tifffile, libtiff and Pillow, with the pixels those read (`scripts/check_tiff_layouts.py
-//! --fixtures`).
+//! Files written by tifffile, libtiff and Pillow, with the pixels those read
+//! (`scripts/check_tiff_layouts.py --fixtures`).
 
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};

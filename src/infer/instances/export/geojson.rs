@@ -1,8 +1,8 @@
 //! Outlines as GeoJSON (RFC 7946), with the properties that QuPath reads.
 //!
-//! Coordinates are pixels of the image, x to the right and y down; pixel `(x, y)` is the square from `(x, y)` to `(x +
-//! 1, y + 1)`, as in QuPath. On request they are coordinates of the image's reference system, whose name GDAL and QGIS
-//! read. Features are in the order of their last rows; `name` is the instance's number.
+//! Coordinates are pixels of the image, x to the right and y down; pixel `(x, y)` is the square from `(x, y)` to
+//! `(x + 1, y + 1)`, as in QuPath. On request they are coordinates of the image's reference system, whose name GDAL and
+//! QGIS read. Features are in the order of their last rows; `name` is the instance's number.
 
 use serde_json::{Value, json};
 

@@ -162,17 +162,17 @@ impl Analysis<'_> {
 
     /// A slice of a value's channels.
     fn channels(&mut self, key: &str, x: &Known, from: usize, first: usize, count: usize) -> Known {
-        let (mut at, mut taken) = (0, Vec::new());
+        let (mut at, mut slices) = (0, Vec::new());
         for (n, p) in &x.parts {
             if at >= first && at + n <= first + count {
-                taken.push((*n, p.clone()));
+                slices.push((*n, p.clone()));
             }
             at += n;
         }
-        if taken.iter().map(|t| t.0).sum::<usize>() == count {
-            let taken: Vec<_> =
-                taken.iter().map(|(n, p)| (*n, self.moved(key, p, *n, *n, Pixel::Whole, false))).collect();
-            return Known { value: self.joined(&taken), parts: taken, shares: Vec::new() };
+        if slices.iter().map(|t| t.0).sum::<usize>() == count {
+            let slices: Vec<_> =
+                slices.iter().map(|(n, p)| (*n, self.moved(key, p, *n, *n, Pixel::Whole, false))).collect();
+            return Known { value: self.joined(&slices), parts: slices, shares: Vec::new() };
         }
         let pixel = if count == from { Pixel::Whole } else { Pixel::Some };
         let value = self.moved(key, &x.value, from, count, pixel, false);

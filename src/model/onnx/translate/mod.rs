@@ -68,10 +68,10 @@ pub fn describe(failures: &[Failure]) -> String {
         groups[at].1.push(&f.node);
     }
     for (i, (f, nodes)) in groups.iter().take(LISTED).enumerate() {
-        let named: Vec<String> = nodes.iter().take(LISTED).map(|n| shown(n)).collect();
+        let named: Vec<String> = nodes.iter().take(LISTED).map(|n| short(n)).collect();
         let more = if nodes.len() > LISTED { format!(" and {} more", nodes.len() - LISTED) } else { String::new() };
         let start = if i == 0 { ":" } else { ";" };
-        let _ = write!(text, "{start} `{}`{more} ({}): {}", named.join("`, `"), shown(&f.op), f.reason);
+        let _ = write!(text, "{start} `{}`{more} ({}): {}", named.join("`, `"), short(&f.op), f.reason);
     }
     if groups.len() > LISTED {
         let _ = write!(text, "; and {} more reasons", groups.len() - LISTED);
@@ -80,7 +80,7 @@ pub fn describe(failures: &[Failure]) -> String {
 }
 
 /// A text from a file for use in a message, without control characters and of bounded length.
-fn shown(text: &str) -> String {
+fn short(text: &str) -> String {
     excerpt(text, MAX_NAME)
 }
 

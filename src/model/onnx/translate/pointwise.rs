@@ -39,12 +39,12 @@ pub fn unary(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     Ok(vec![Value::Data(Data { integral, ..d.with(id) })])
 }
 
-/// Whether an operator is a function of the table.
+/// Whether an operator is a function in the table.
 pub fn is_function(name: &str) -> bool {
     by_operator(name, |_, default| default).is_some()
 }
 
-/// The function that is one operator of ONNX, its arguments by the names of attributes, with their defaults.
+/// The function that corresponds to an ONNX operator. Its arguments are attributes, given with their defaults.
 fn by_operator(name: &str, attribute: impl Fn(&str, f32) -> f32) -> Option<Function> {
     Function::ALL.iter().find_map(|f| match f.row().onnx {
         Onnx::Operator(operator, attributes) if operator == name => {

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_goes_beside_a_view() {
+    fn constants_follow_a_view() {
         assert_eq!(beside(&[3], &[0, 2, 3, 1]).unwrap(), (vec![1, 3, 1, 1], vec![0, 3, 1, 2]));
         assert_eq!(beside(&[4, 5, 3], &[0, 2, 3, 1]).unwrap(), (vec![1, 3, 4, 5], vec![0, 3, 1, 2]));
         assert!(beside(&[1, 1, 1, 1, 3], &[0, 2, 3, 1]).is_err());

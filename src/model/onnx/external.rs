@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 /// Reader of tensors in other files.
-pub(super) struct Outside<'a> {
+pub(super) struct ExternalData<'a> {
     files: Files<'a>,
     /// Size in bytes of every file used.
     sizes: HashMap<PathBuf, u64>,
@@ -26,7 +26,7 @@ enum Files<'a> {
     #[cfg(feature = "std-fs")]
     Folder(PathBuf),
     /// In memory, by name.
-    Given(&'a BTreeMap<String, Arc<[u8]>>),
+    Memory(&'a BTreeMap<String, Arc<[u8]>>),
 }
 
 impl Files<'_> {
@@ -46,7 +46,7 @@ impl Files<'_> {
                 }
                 Ok(path.into())
             }
-            Self::Given(files) => {
+            Self::Memory(files) => {
                 let plain = location.trim_start_matches("./");
                 let bytes =
                     files.get(plain).ok_or_else(|| Reason::from(format!("its file `{location}` does not exist")))?;
@@ -56,17 +56,17 @@ impl Files<'_> {
     }
 }
 
-impl<'a> Outside<'a> {
+impl<'a> ExternalData<'a> {
     /// Reads from the folder of the model's file.
     #[cfg(feature = "std-fs")]
-    pub fn beside(path: &Path) -> Self {
+    pub fn in_folder(path: &Path) -> Self {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Self { files: Files::Folder(folder.to_path_buf()), sizes: HashMap::new(), bytes_read: 0 }
     }
 
     /// Reads from `files`, by name.
-    pub fn given(files: &'a BTreeMap<String, Arc<[u8]>>) -> Self {
-        Self { files: Files::Given(files), sizes: HashMap::new(), bytes_read: 0 }
+    pub fn in_memory(files: &'a BTreeMap<String, Arc<[u8]>>) -> Self {
+        Self { files: Files::Memory(files), sizes: HashMap::new(), bytes_read: 0 }
     }
 
     /// The bytes of a tensor if it is stored in another file.
