@@ -143,12 +143,12 @@ fn page_text(t: &mut String, page: &PageFacts) {
 fn oriented(orientation: u16) -> &'static str {
     match orientation {
         2 => "mirrored left to right",
-        3 => "turned by 180 degrees",
+        3 => "rotated by 180 degrees",
         4 => "mirrored top to bottom",
         5 => "mirrored along the diagonal",
-        6 => "to be turned clockwise by 90 degrees",
+        6 => "to be rotated clockwise by 90 degrees",
         7 => "mirrored along the other diagonal",
-        8 => "to be turned anticlockwise by 90 degrees",
+        8 => "to be rotated anticlockwise by 90 degrees",
         _ => "no orientation that there is",
     }
 }

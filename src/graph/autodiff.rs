@@ -158,7 +158,7 @@ impl GraphBuilder for Pass<'_> {
         self.graph.value(value).desc
     }
 
-    fn builder(&mut self, what: &str, op: Arc<dyn Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>> {
+    fn emit(&mut self, what: &str, op: Arc<dyn Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>> {
         self.graph.node_shared(format!("{}.{what}", self.label), op, inputs)
     }
 }

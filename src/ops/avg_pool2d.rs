@@ -62,7 +62,7 @@ impl Op for AvgPool2d {
     fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         let pool = Pool2d::new(PoolKind::Average { count_include_pad: true }, self.kernel);
-        Ok(vec![Some(Pool2dGrad::builder(pool, node.inputs[0], dy, builder)?)])
+        Ok(vec![Some(Pool2dGrad::emit(pool, node.inputs[0], dy, builder)?)])
     }
 }
 

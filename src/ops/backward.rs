@@ -27,13 +27,13 @@ pub trait GraphBuilder {
     fn desc(&self, value: ValueId) -> TensorDesc;
 
     /// Adds a node named after the forward node with `what` behind it; gives its outputs.
-    fn builder(&mut self, what: &str, op: Arc<dyn Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>>;
+    fn emit(&mut self, what: &str, op: Arc<dyn Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>>;
 }
 
 impl dyn GraphBuilder + '_ {
     /// Adds a node and gives its first output.
     pub fn node(&mut self, what: &str, op: impl Op, inputs: &[ValueId]) -> Result<ValueId> {
-        Ok(self.builder(what, Arc::new(op), inputs)?[0])
+        Ok(self.emit(what, Arc::new(op), inputs)?[0])
     }
 }
 

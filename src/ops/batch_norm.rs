@@ -135,7 +135,7 @@ impl Op for BatchNorm2d {
         let op =
             BatchNorm2dGrad { eps: self.eps, activation: Function::Identity, statistics: BatchStatistics::Running };
         let [x, gamma, beta, mean, var] = [0, 1, 2, 3, 4].map(|i| node.inputs[i]);
-        let grads = builder.builder("grad", Arc::new(op), &[x, dy, gamma, beta, mean, var])?;
+        let grads = builder.emit("grad", Arc::new(op), &[x, dy, gamma, beta, mean, var])?;
         Ok((0..5).map(|i| grads.get(i).copied().filter(|_| node.needs_grad(i))).collect())
     }
 }

@@ -65,7 +65,7 @@ impl Op for BatchNorm2dTrain {
         let Some(dy) = node.grad(0) else { return Ok(vec![None; 3]) };
         let op = BatchNorm2dGrad { eps: self.eps, activation: self.activation, statistics: BatchStatistics::Batch };
         let inputs = [node.inputs[0], dy, node.inputs[1], node.inputs[2], node.outputs[1], node.outputs[2]];
-        Ok(builder.builder("grad", std::sync::Arc::new(op), &inputs)?.into_iter().map(Some).collect())
+        Ok(builder.emit("grad", std::sync::Arc::new(op), &inputs)?.into_iter().map(Some).collect())
     }
 }
 

@@ -156,7 +156,7 @@ impl Op for ConvTranspose2d {
                 dilation: self.dilation,
                 groups: self.groups,
             };
-            grads[1] = Some(geometry.builder(node.inputs[0], dy, builder)?);
+            grads[1] = Some(geometry.emit(node.inputs[0], dy, builder)?);
         }
         if node.needs_grad(2) {
             grads[2] = Some(builder.node("grad_bias", ChannelSum, &[dy])?);

@@ -102,7 +102,7 @@ impl Op for GlobalAvgPool {
             stride: [s.h, s.w],
             ..Pool2d::new(PoolKind::Average { count_include_pad: true }, 1)
         };
-        Ok(vec![Some(Pool2dGrad::builder(whole, node.inputs[0], dy, builder)?)])
+        Ok(vec![Some(Pool2dGrad::emit(whole, node.inputs[0], dy, builder)?)])
     }
 }
 

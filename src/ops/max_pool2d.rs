@@ -133,7 +133,7 @@ impl Op for MaxPool2d {
     fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         if self.stride != self.kernel || self.padding != 0 {
-            return Ok(vec![Some(Pool2dGrad::builder(self.general(), node.inputs[0], dy, builder)?)]);
+            return Ok(vec![Some(Pool2dGrad::emit(self.general(), node.inputs[0], dy, builder)?)]);
         }
         let op = MaxPool2dGrad { pool: self.clone() };
         Ok(vec![Some(builder.node("grad", op, &[node.inputs[0], dy])?)])

@@ -158,7 +158,7 @@ impl Op for InstanceNorm2d {
         let mut inputs = vec![node.inputs[0], dy];
         inputs.extend(node.inputs.get(1));
         let op = InstanceNorm2dGrad { eps: self.eps, affine: self.affine };
-        let grads = builder.builder("grad", Arc::new(op), &inputs)?;
+        let grads = builder.emit("grad", Arc::new(op), &inputs)?;
         Ok((0..node.inputs.len()).map(|i| grads.get(i).copied().filter(|_| node.needs_grad(i))).collect())
     }
 }

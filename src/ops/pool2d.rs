@@ -163,7 +163,7 @@ impl Op for Pool2d {
 
     fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
-        Ok(vec![Some(Pool2dGrad::builder(self.clone(), node.inputs[0], dy, builder)?)])
+        Ok(vec![Some(Pool2dGrad::emit(self.clone(), node.inputs[0], dy, builder)?)])
     }
 }
 

@@ -119,7 +119,7 @@ fn general(
             dilation: op.conv.dilation,
             groups: op.conv.groups,
         };
-        grads[k] = Some(weight.builder(dy, x, builder)?);
+        grads[k] = Some(weight.emit(dy, x, builder)?);
     }
     if node.needs_grad(k + 1) {
         grads[k + 1] = Some(builder.node("grad_bias", ChannelSum, &[dy])?);

@@ -27,7 +27,7 @@ pub struct ConvWeightGradPlain {
 
 impl ConvWeightGradPlain {
     /// Writes the gradient down: for common geometries as the faster [`ConvWeightGrad`].
-    pub fn builder(self, g: ValueId, x: ValueId, builder: &mut dyn GraphBuilder) -> Result<ValueId> {
+    pub fn emit(self, g: ValueId, x: ValueId, builder: &mut dyn GraphBuilder) -> Result<ValueId> {
         let fast = ConvWeightGrad {
             kernel: self.kernel,
             stride: self.stride[0],

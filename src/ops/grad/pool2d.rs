@@ -20,7 +20,7 @@ pub struct Pool2dGrad {
 
 impl Pool2dGrad {
     /// Writes down the gradient of `x`.
-    pub fn builder(pool: Pool2d, x: ValueId, dy: ValueId, builder: &mut dyn GraphBuilder) -> Result<ValueId> {
+    pub fn emit(pool: Pool2d, x: ValueId, dy: ValueId, builder: &mut dyn GraphBuilder) -> Result<ValueId> {
         let s = builder.desc(x).shape;
         let max = pool.kind == PoolKind::Max;
         let op = Self { pool, h: s.h, w: s.w };
