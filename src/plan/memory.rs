@@ -43,8 +43,10 @@ pub(super) struct Place {
     pub offset: u64,
 }
 
-/// Rounds of the search for a better order.
+/// Maximum number of rounds of the search for a better order.
 const ROUNDS: usize = 3000;
+/// Pairs of items that the search compares at most, so that a plan of thousands of items takes seconds, not minutes.
+const COMPARISONS: usize = 1_500_000_000;
 
 /// Places every item; gives the places and the size of each slot. `limit` is the largest slot allowed; an item above it
 /// gets a slot of its own (the device will refuse it). `textures` is what slots of textures are.
@@ -58,14 +60,14 @@ pub(super) fn place(items: &[Item], limit: u64, textures: SlotKind) -> (Vec<Plac
     let min = largest_live_set(items);
     let mut best = place_in_order(items, &order, limit, textures);
     // A linear congruential generator: the same plan every time.
-    let mut variable = 1u64;
+    let mut state = 1u64;
     let mut below = |n: usize| {
-        variable = variable.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (variable >> 33) as usize % n.max(1)
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % n.max(1)
     };
     // Small items fill gaps wherever they come.
     let large = order.iter().filter(|&&i| items[i].bytes * 64 > min).count();
-    for _ in 0..ROUNDS {
+    for _ in 0..ROUNDS.min(COMPARISONS / (items.len() * items.len()).max(1)) {
         // Within a hundredth of what is needed at least.
         if large < 2 || total(&best.1) <= min + min / 100 {
             break;

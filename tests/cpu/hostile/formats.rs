@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use unet_wgpu::Model;
 use unet_wgpu::low_level::graph::{Graph, ValueId, footprint};
-use unet_wgpu::low_level::infer::{Image, OpenOptions, Pixels, open_image, page_count};
+use unet_wgpu::low_level::infer::{Image, LabelMap, OpenOptions, Pixels, open_image, page_count};
 use unet_wgpu::low_level::model::onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use unet_wgpu::low_level::model::onnx::{OnnxOptions, export::export, parse};
 use unet_wgpu::low_level::model::{Architecture, Built, SizeRule};
@@ -457,6 +457,10 @@ fn images_larger_than_the_memory_allowed() {
     // Formats read by windows have no limit.
     let tiff = folder.file("a.tif", &Tiff::grey(900, 700).chunks(false, &[&vec![1; 900 * 700]]));
     open(&tiff, 1000).unwrap();
+    // Labels are read as integers of 64 bits; a few kilobytes of them must not take a gigabyte.
+    let labels = Tiff::grey(11_000, 10_000).with(259, &[8]).chunks(false, &[&[7; 4000]]);
+    let e = LabelMap::open(folder.file("labels.tif", &labels)).map(drop).unwrap_err();
+    assert!(matches!(e, Error::Limit { .. }) && e.to_string().contains("reading labels of 11000x10000"), "{e}");
     // An array with a header of impossible length.
     let array = b"\x93NUMPY\x02\x00\xf6\xff\xff\x7f{'descr': '<f4'}";
     assert_rejected(&folder.file("long.npy", array), &["a header of 2147483638 bytes"], |p| Image::open(p).map(drop));

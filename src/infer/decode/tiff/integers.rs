@@ -5,9 +5,10 @@ use ::tiff::tags::Tag;
 use super::page::Format;
 use super::samples::Words;
 use super::{TiffImage, error, guarded};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::infer::decode::{Bounds, MAX_PIXELS, begin};
 use crate::io::Input;
+use crate::text::mib;
 
 /// A page of integers as stored: not inverted if white is zero, not looked up in a palette, not scaled to 8 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,11 @@ pub(in crate::low_level::infer::decode) struct RawIntegers {
     /// Row by row, interleaved.
     pub values: Vec<i64>,
 }
+
+/// Bytes of results that any file may be read into.
+const FREE_RESULTS: u64 = 512 << 20;
+/// Beyond [`FREE_RESULTS`], bytes of results per byte of the file: constant labels of 8 bits reach 8256 with deflate.
+const RESULTS_PER_BYTE: u64 = 12 << 10;
 
 /// The integers of page `page` of a TIFF file; `None` if its samples are floats or were changed by JPEG.
 pub(in crate::low_level::infer::decode) fn raw_integers(input: &Input, page: usize) -> Result<Option<RawIntegers>> {
@@ -89,6 +95,14 @@ impl TiffImage {
         let bytes = (width as u64).saturating_mul(height as u64).saturating_mul(samples as u64).saturating_mul(8);
         // The limit is for stored bytes; results take eight bytes per sample.
         source.check_bytes(bytes / 8)?;
+        let limit = FREE_RESULTS.saturating_add(source.bytes.saturating_mul(RESULTS_PER_BYTE));
+        if bytes > limit {
+            return Err(Error::Limit {
+                what: format!("{}: reading labels of {width}x{height} pixels", source.path.display()),
+                needed: mib(bytes),
+                limit: format!("{}, for a file of {} bytes", mib(limit), source.bytes),
+            });
+        }
         let mut values = source.zeros::<T>(width * height * samples)?;
         let (across, per_plane) = (self.page.across(), self.page.per_plane());
         let together = self.page.together();
