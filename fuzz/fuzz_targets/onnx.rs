@@ -19,7 +19,8 @@ fuzz_target!(|data: &[u8]| {
         for free_size in [false, true] {
             let options = OnnxOptions { free_size, ..OnnxOptions::default() };
             let Some((network, metadata, weights)) = names(onnx::parse(data, &path, &options), &path) else { return };
-            let fixed = onnx::is_onnx(data, &path) && unet_wgpu::low_level::model::Architecture::fixed_size(&network) == [None; 2];
+            let fixed = onnx::is_onnx(data, &path)
+                && unet_wgpu::low_level::model::Architecture::fixed_size(&network) == [None; 2];
             let name = path.display().to_string();
             if let Some(model) = names(Model::with_architecture(name, Arc::new(network), metadata, weights), &path) {
                 digest(&model);

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use unet_wgpu::low_level::infer::{LabelMap, Image, normalise, page_count};
+use unet_wgpu::low_level::infer::{Image, LabelMap, normalise, page_count};
 use unet_wgpu::low_level::weights::Normalisation;
 use unet_wgpu_fuzz::{file, names, run};
 

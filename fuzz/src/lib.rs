@@ -8,7 +8,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use unet_wgpu::Model;
 use unet_wgpu::low_level::graph::{Graph, footprint, rewrite};
-use unet_wgpu::low_level::kernel::Caps;
+use unet_wgpu::low_level::kernel::Target;
 use unet_wgpu::low_level::model::{Architecture, parameter_count, whole_graph};
 use unet_wgpu::low_level::plan::Plan;
 
@@ -146,16 +146,18 @@ fn planned(graph: &Graph) {
     if let (Some((_, x)), Some((_, y))) = (graph.inputs().next(), graph.outputs().first().cloned()) {
         let _ = (footprint(graph, x, y, 0), footprint(graph, x, y, 1));
     }
-    let Ok(cheap) = rewrite::optimise(graph) else { return };
-    if Plan::min_memory(&cheap, &Caps::default()).is_ok_and(|min| min < 4 << 30) {
-        let _ = Plan::new(&cheap, &Caps::default());
+    let Ok(cheap) = rewrite::optimise(graph, &Target::default()) else { return };
+    if Plan::min_memory(&cheap, &Target::default()).is_ok_and(|min| min < 4 << 30) {
+        let _ = Plan::new(&cheap, &Target::default());
     }
 }
 
 /// Loads the weights as a session does, those that are computed from others too.
 fn derived(network: &dyn Architecture, model: &Model) {
     let s = network.example();
-    let Ok(graph) = whole_graph(network, s.n, s.h, s.w).and_then(|g| rewrite::optimise(&g)) else { return };
+    let Ok(graph) = whole_graph(network, s.n, s.h, s.w).and_then(|g| rewrite::optimise(&g, &Target::default())) else {
+        return;
+    };
     let mut stored = model.stored();
     let mut values = vec![None; graph.values().len()];
     for id in graph.ids() {

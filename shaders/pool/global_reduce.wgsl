@@ -46,13 +46,13 @@ fn main(
     @builtin(local_invocation_id) local: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let start = plane_start(p.x, group.y, group.x);
+    let origin = plane_start(p.x, group.y, group.x);
     // Row parts first: the rounding of a sum grows with W + H, not with W * H.
     var total = start();
     let rows = trip_count(p.h, group.x);
     let columns = trip_count(p.w, group.x);
     for (var iy = local.y; iy < rows; iy += 16u) {
-        let row = start + iy * p.x.row;
+        let row = origin + iy * p.x.row;
         var part = start();
         for (var ix = local.x; ix < columns; ix += 16u) {
             part = combine(part, vec4<f32>(x[row + ix]));

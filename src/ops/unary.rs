@@ -25,7 +25,7 @@ impl Op for Unary {
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         expect_inputs(self.name(), inputs, 1)?;
         if self.kind.arguments().iter().any(|v| !v.is_finite()) {
-            return Err(Error::op(self.name(), format!("cannot be used: {:?}", self.kind)));
+            return Err(Error::op(self.name(), format!("its arguments must be finite: {:?}", self.kind)));
         }
         Ok(vec![TensorDesc::blocked(inputs[0].shape)])
     }

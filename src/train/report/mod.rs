@@ -66,7 +66,9 @@ impl Report {
         }
         let events = match last {
             Some(events) if events.len > 0 => events,
-            _ => {
+            // Nothing in it could be read: begun again.
+            Some(events) => Appended::open(&events.path.clone(), &events::version(now()))?,
+            None => {
                 let name = format!("{EVENTS_PREFIX}{:010}{EVENTS_SUFFIX}", now() as u64);
                 Appended::open(&folder.join(name), &events::version(now()))?
             }

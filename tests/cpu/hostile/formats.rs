@@ -276,7 +276,7 @@ fn absurd_attributes() {
         &["permutation"],
     );
     let nan = AttributeProto { name: "alpha".into(), f: Some(f32::NAN), ..Default::default() };
-    assert_error(onnx(vec![node("LeakyRelu", &["x"], &["y"], vec![nan])], vec![]), &["slope NaN"]);
+    assert_error(onnx(vec![node("LeakyRelu", &["x"], &["y"], vec![nan])], vec![]), &["slope: NaN"]);
 }
 
 /// Long chains take linear time and constant stack.
