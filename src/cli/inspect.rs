@@ -268,7 +268,7 @@ impl<'a> Report<'a> {
                 output::bytes(m.io),
                 output::bytes(m.largest_binding)
             ),
-            Err(e) => writeln!(t, "memory        not under WebGPU's default limits: {}", hints::error_text(&e)),
+            Err(e) => writeln!(t, "memory        not under WebGPU's default limits: {}", hints::error_text(e)),
         };
         let outputs: Vec<&str> = self.graph.outputs().iter().map(|o| o.0.as_str()).collect();
         let _ = write!(t, "outputs       {}", outputs.join(", "));

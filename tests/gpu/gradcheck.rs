@@ -203,7 +203,7 @@ fn gradients_of_convolutions_match_on_every_kernel_family() {
 #[test]
 fn gradients_match_with_wide_vectors() {
     again_with_wide_vectors(&[
-        "gradients_on_the_gpu_match_the_cpu",
-        "gradients_of_convolutions_match_on_every_kernel_family",
+        "gradcheck::gradients_on_the_gpu_match_the_cpu",
+        "gradcheck::gradients_of_convolutions_match_on_every_kernel_family",
     ]);
 }

@@ -219,5 +219,5 @@ fn unet_plus_plus_can_be_pruned_on_opening() {
 
 #[test]
 fn the_gpu_computes_what_the_reference_computes_with_wide_vectors() {
-    again_with_wide_vectors(&["the_gpu_computes_what_the_reference_computes"]);
+    again_with_wide_vectors(&["models::the_gpu_computes_what_the_reference_computes"]);
 }

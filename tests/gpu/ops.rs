@@ -170,5 +170,5 @@ fn convolutions_match_on_cooperative_matrices() {
 
 #[test]
 fn ops_and_convolutions_match_with_wide_vectors() {
-    again_with_wide_vectors(&["ops_match_their_reference", "convolutions_match_on_every_kernel_family"]);
+    again_with_wide_vectors(&["ops::ops_match_their_reference", "ops::convolutions_match_on_every_kernel_family"]);
 }
