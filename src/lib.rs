@@ -9,7 +9,7 @@
 //! | load a network | [`Model::open`]: a built-in model, a checkpoint, ONNX, a bioimage.io package |
 //! | bring an image | [`Image::open`], or [`Image::new`] from [`Pixels`] |
 //! | segment it | [`Segmenter`] with [`SegmentOptions`]; the result is a [`Segmentation`] |
-//! | train | [`TrainConfig`], `TrainRun` (a run in a folder) or [`Trainer`] (single steps) |
+//! | train | `TrainConfig`, `TrainRun` (a run in a folder) or [`Trainer`] (single steps) |
 //! | handle failures | [`enum@Error`], which may carry a [`Hint`] at the option that would help |
 //!
 //! # An image in, class ids out
@@ -102,9 +102,9 @@ pub use gpu::{DeviceChoice, Gpu, PrecisionChoice};
 pub use infer::{Image, Pixels, SegmentOptions, Segmentation, Segmenter};
 pub use model::Model;
 pub use session::Backend;
+pub use train::Trainer;
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
-pub use train::TrainRun;
-pub use train::{TrainConfig, Trainer};
+pub use train::{TrainConfig, TrainRun};
 pub use wgpu;
 
 /// The README's example must compile.

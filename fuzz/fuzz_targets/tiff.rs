@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
             let Some(mut source) = names(open_image(&path, &options), &path) else { continue };
             let info = source.info();
             let _ = (source.rows_at_once(), source.held_bytes(), source.cache_bytes(64));
-            source.keep(1 << 20);
+            source.set_cache(1 << 20);
             // The corners and the middle, as tiles of a segmentation lie.
             let (w, h) = (info.width.min(48), info.height.min(48));
             for (x, y) in [(0, 0), (info.width - w, info.height - h), ((info.width - w) / 2, (info.height - h) / 2)] {

@@ -1,7 +1,7 @@
 //! The network family. A config builds graph nodes with the canonical parameter names.
 //!
 //! To add an architecture, write one file with a config struct and its [`Architecture`], and add a line to
-//! [`registry`].
+//! `registry`.
 
 #[cfg(feature = "bioimage")]
 pub mod bioimage;

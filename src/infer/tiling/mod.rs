@@ -1,7 +1,7 @@
-//! Tiles: how an image is divided ([`plan`]), run ([`runner`]) and reassembled ([`assembly`]).
+//! Tiles: how an image is divided (`plan`), run (`runner`) and reassembled (`assembly`).
 //!
-//! [`plan::TilePlanner`] decides. It gets tile positions from [`grid`] and [`blend`], the size with the least work from
-//! [`search`], the host's memory use from [`budget`], and the device's use by a tile's [`graph`] from the backend.
+//! `plan::TilePlanner` decides. It gets tile positions from `grid` and `blend`, the size with the least work from
+//! `search`, the host's memory use from `budget`, and the device's use by a tile's `graph` from the backend.
 
 pub(super) mod assembly;
 pub(super) mod blend;
