@@ -46,7 +46,7 @@ pub(super) struct Place {
 /// Maximum number of rounds of the search for a better order.
 const ROUNDS: usize = 3000;
 /// Pairs of items that the search compares at most, so that a plan of thousands of items takes seconds, not minutes.
-const COMPARISONS: usize = 1_500_000_000;
+const COMPARISONS: usize = 300_000_000;
 
 /// Places every item; gives the places and the size of each slot. `limit` is the largest slot allowed; an item above it
 /// gets a slot of its own (the device will refuse it). `textures` is what slots of textures are.
