@@ -130,7 +130,7 @@ impl Plan {
         self.steps.push(step);
     }
 
-    /// Bytes that every plan of the graph needs at least: tensors alive at once and ports. Takes no planning.
+    /// Bytes that every plan of the graph needs at least: tensors alive at once, inputs and outputs. Takes no planning.
     pub fn min_memory(graph: &Graph, target: &Target) -> Result<u64> {
         let io: u64 = io(graph)?.iter().map(IoBinding::bytes).sum();
         Ok(io + memory::largest_live_set(&Tensors::new(graph, &[], target).items))
@@ -241,12 +241,15 @@ fn io(graph: &Graph) -> Result<Vec<IoBinding>> {
         io.push(IoBinding { names: vec![name.clone()], desc: graph.value(*v).desc, is_input: false });
     }
     match io.iter().find(|p| p.desc.layout != Layout::Linear) {
-        Some(p) => Err(Error::invalid(format!("port `{}`", p.names[0]), "is not in plain NCHW; import or export it")),
+        Some(p) => Err(Error::invalid(
+            format!("input or output `{}`", p.names[0]),
+            "is not in plain NCHW; import or export it",
+        )),
         None => Ok(io),
     }
 }
 
-/// The tensors that live in slots: node outputs (ports excepted) and scratch.
+/// The tensors that live in slots: node outputs (but those of the graph) and scratch.
 struct Tensors {
     items: Vec<Item>,
     of_value: HashMap<ValueId, usize>,

@@ -32,7 +32,10 @@ pub(super) fn variables(graph: &Graph) -> Result<Vec<PlannedVariable>> {
             return Err(Error::op(&graph.nodes()[late].label, format!("reads state `{name}` after it has changed")));
         }
         if let Some((name, _)) = graph.outputs().iter().find(|o| o.1 == next) {
-            return Err(Error::invalid(format!("output `{name}`"), "is what a state becomes; read the state"));
+            return Err(Error::invalid(
+                format!("output `{name}`"),
+                "is what a persistent variable becomes; read the variable",
+            ));
         }
     }
     for node in graph.nodes() {
@@ -40,7 +43,7 @@ pub(super) fn variables(graph: &Graph) -> Result<Vec<PlannedVariable>> {
             if !graph.updates().contains(&(node.inputs[input], node.outputs[output])) {
                 return Err(Error::op(
                     &node.label,
-                    format!("input {input} must be a state that output {output} updates"),
+                    format!("input {input} must be a persistent variable that output {output} updates"),
                 ));
             }
         }

@@ -168,7 +168,7 @@ impl Session {
         &self.gpu
     }
 
-    /// Bytes of device memory held: activations, weights, parameters, ports and read-back copies.
+    /// Bytes of device memory held: activations, weights, parameters, inputs, outputs and read-back copies.
     pub fn device_bytes(&self) -> u64 {
         let own = self.io.iter().filter(|p| !p.foreign).map(|p| p.buffer.size());
         let staging = self.io.iter().filter_map(|p| p.staging.as_ref()).map(wgpu::Buffer::size);
@@ -214,9 +214,9 @@ impl Session {
 
     fn io_binding(&self, name: &str) -> Result<usize> {
         let known = || self.plan.io.iter().flat_map(|p| p.names.clone()).collect::<Vec<_>>().join(", ");
-        self.plan
-            .io_binding(name)
-            .ok_or_else(|| Error::invalid(format!("port `{name}`"), format!("unknown; there are: {}", known())))
+        self.plan.io_binding(name).ok_or_else(|| {
+            Error::invalid(format!("input or output `{name}`"), format!("unknown; there are: {}", known()))
+        })
     }
 
     /// Shape of an input or output.
@@ -267,7 +267,7 @@ impl Session {
         let io_binding = self.io_binding(name)?;
         let (p, b) = (&self.plan.io[io_binding], &self.io[io_binding]);
         if !p.is_input {
-            return Err(Error::invalid(format!("port `{name}`"), "is an output"));
+            return Err(Error::invalid(format!("input `{name}`"), "is an output"));
         }
         if data.len() != p.desc.shape.len() {
             let reason = format!("{} elements, shape {} has {}", data.len(), p.desc.shape, p.desc.shape.len());

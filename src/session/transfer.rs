@@ -52,7 +52,7 @@ impl Session {
         self.plan.variables.iter().position(|s| s.name == name).ok_or_else(unknown)
     }
 
-    /// Reads a state, in its own dimensions.
+    /// Reads a persistent variable, in its own dimensions.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read_state(&self, name: &str) -> Result<HostTensor> {
         block_on(self.read_state_async(name))
@@ -69,7 +69,7 @@ impl Session {
         HostTensor::new(&variable.dims[..], data)
     }
 
-    /// Sets a state.
+    /// Sets a persistent variable.
     pub fn write_state(&self, name: &str, value: &HostTensor) -> Result<()> {
         let i = self.variable(name)?;
         let dims = &self.plan.variables[i].dims;

@@ -20,8 +20,8 @@ struct Document {
     /// The device that the choices are for.
     device: String,
     convolutions: Vec<Entry>,
-    /// Tensor storage, if it is not the default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Tensor storage, if it is not the default. Under its old key it fails to parse, and the file is reported and ignored.
+    #[serde(default, alias = "images", skip_serializing_if = "Option::is_none")]
     storage: Option<String>,
 }
 
@@ -100,6 +100,7 @@ mod tests {
             ("winograd", "magic"),
             (": \"textures", ": \"mirages"),
             ("\"kernel\"", "\"colonel\""),
+            ("\"storage\": \"textures", "\"images\": \"images"),
             ("3,", "-3,"),
         ] {
             assert!(text.contains(from));
