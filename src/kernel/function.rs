@@ -371,7 +371,7 @@ impl Function {
     /// The constant `ACTIVATION` of kernels: which row's expression they have, the first of several that share one.
     pub fn id(self) -> u32 {
         let wgsl = self.row().wgsl;
-        (0..).zip(Self::ALL).find(|f| f.1.row().wgsl == wgsl).map_or(u32::MAX, |f| f.0)
+        (1..).zip(Self::ALL).find(|f| f.1.row().wgsl == wgsl).map_or(u32::MAX, |f| f.0)
     }
 
     /// The arguments of the shader's `activate`, finite wherever the function is one.
@@ -424,7 +424,11 @@ pub(super) fn activation_slope(id: u32) -> Result<String, String> {
 }
 
 fn by_id(id: u32) -> Result<Row, String> {
-    Function::ALL.get(id as usize).map(|f| f.row()).ok_or_else(|| format!("no function has the number {id}"))
+    (id as usize)
+        .checked_sub(1)
+        .and_then(|i| Function::ALL.get(i))
+        .map(|f| f.row())
+        .ok_or_else(|| format!("no function has the number {id}"))
 }
 
 fn sign(v: f64) -> f64 {

@@ -33,7 +33,7 @@ pub(super) struct Overflow {
 impl Overflow {
     pub fn new(gpu: &Gpu, plan: &Plan) -> Self {
         let stride = gpu.caps().storage_alignment.max(4);
-        let size = stride * plan.graph.nodes().len().max(1) as u64;
+        let size = stride * plan.nodes.len().max(1) as u64;
         let buffer = |label, usage| {
             let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
             gpu.device().create_buffer(&descriptor)
@@ -77,7 +77,7 @@ impl Overflow {
             let view = self.staging.get_mapped_range(..).map_err(|e| fail(e.to_string()))?;
             let word =
                 |i: usize| view.get(i * self.stride as usize..).is_some_and(|w| w.iter().take(4).any(|&b| b != 0));
-            plan.graph.nodes().iter().enumerate().filter(|(i, _)| word(*i)).map(|(_, n)| n.label.as_str()).collect()
+            plan.nodes.iter().enumerate().filter(|(i, _)| word(*i)).map(|(_, n)| n.label.as_str()).collect()
         };
         self.staging.unmap();
         let mut names: Vec<String> = set.iter().take(MOST_NAMES).map(|n| format!("`{n}`")).collect();

@@ -154,7 +154,7 @@ fn batches_change_no_kernel() {
             let families = |n| {
                 let graph = rewrite::optimise(&whole_graph(&*network, n, size, size).unwrap()).unwrap();
                 let plan = Plan::new(&graph, &Target::typical(class)).unwrap();
-                let choices = plan.steps.iter().filter_map(|s| Some((s.node, s.choice?.0)));
+                let choices = plan.steps.iter().filter_map(|s| Some((s.node, s.choice?.family)));
                 choices.collect::<std::collections::BTreeMap<_, _>>()
             };
             let one = families(1);

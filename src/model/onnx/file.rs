@@ -1,7 +1,8 @@
 //! Reading an ONNX file: within bounds, and with tensors in other files only from the file's own folder.
 
 use super::Why;
-use super::network::{OnnxNetwork, OnnxOptions};
+use super::network::OnnxNetwork;
+use super::options::OnnxOptions;
 use super::parts::Parts;
 use super::proto::{ModelProto, TensorProto};
 use super::quantised::{NOTE, to_floats};

@@ -6,6 +6,7 @@
 //! [`Architecture`](super::Architecture). [`export`] writes.
 
 mod attributes;
+mod axes;
 mod ending;
 pub mod export;
 mod file;
@@ -13,6 +14,7 @@ mod fold;
 mod layout;
 mod network;
 mod nodes;
+mod options;
 mod parts;
 #[allow(missing_docs)] // The schema documents the fields; names are its own.
 pub mod proto;
@@ -21,11 +23,13 @@ mod range;
 mod sizes;
 mod tensor;
 mod translate;
+mod value;
 
+pub use axes::Layout;
 pub use ending::Ending;
 pub use file::{is_onnx, open, parse};
-pub use layout::Layout;
-pub use network::{OnnxNetwork, OnnxOptions, Size};
+pub use network::OnnxNetwork;
+pub use options::{OnnxOptions, Size};
 
 use crate::error::Error;
 use std::fmt;

@@ -1,12 +1,12 @@
 //! A file's network taken apart: live nodes in an order in which they can run, tensors, input and outputs.
 
 use super::Why;
-use super::layout::Layout;
-use super::network::OnnxOptions;
+use super::axes::Layout;
+use super::options::OnnxOptions;
 use super::proto::{AttributeProto, DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, ValueInfo};
 use super::quantised::real_form;
-use super::tensor::{Elements, Tensor};
-use super::translate::{Value, label};
+use super::tensor::{Elements, MAX_DIM, Tensor};
+use super::value::{Value, label};
 use crate::weights::{Normalisation, Weights};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -271,9 +271,6 @@ fn whole_type(input: &ValueInfo) -> Option<String> {
     let whole = [DataType::Uint8, DataType::Uint16, DataType::Int32, DataType::Int64].map(|k| k as i32);
     whole.contains(&kind).then(|| super::tensor::type_name(kind))
 }
-
-/// Most pixels or channels that an input may declare.
-pub const MAX_DIM: i64 = 1 << 20;
 
 /// The input's dimensions as the file has them.
 fn input_dims(input: &ValueInfo) -> Result<Vec<Option<usize>>, Why> {

@@ -10,6 +10,9 @@ pub const MAX_RANK: usize = 8;
 /// Most elements of a tensor made by folding constants.
 pub const MAX_FOLDED: usize = 1 << 24;
 
+/// Most pixels or channels that an input may declare.
+pub const MAX_DIM: i64 = 1 << 20;
+
 /// Elements. Floats of any width are `f32`; whole numbers and truth values are `i64`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Elements {

@@ -1,9 +1,9 @@
 //! Where a file's order of axes meets ours: its input, and its outputs.
 
-use super::value::{Data, canonical};
 use super::{Translator, Why};
 use crate::graph::ValueId;
-use crate::model::onnx::layout::Layout;
+use crate::model::onnx::axes::Layout;
+use crate::model::onnx::value::{Data, canonical};
 use crate::tensor::Shape;
 
 impl Layout {

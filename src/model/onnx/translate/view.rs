@@ -1,8 +1,8 @@
 //! Views kept through changes of shape: which axis of a view is which of its tensor, so that nothing moves until it must.
 
-use super::value::Data;
 use crate::model::onnx::Why;
 use crate::model::onnx::fold::broadcast;
+use crate::model::onnx::value::Data;
 use crate::tensor::Shape;
 
 impl Data {
