@@ -1,31 +1,32 @@
 #!/usr/bin/env python3
-"""Makes assets/weights/*: the trained networks, stored small enough to live in the repository and in the binary.
+"""Makes models/weights/*: the trained networks, packed for the repository and the program.
 
     pip install numpy safetensors
-    python3 scripts/make_assets.py FOLDER_WITH_TRAINED_MODELS [--out assets/weights]
+    python3 scripts/make_assets.py FOLDER_WITH_TRAINED_MODELS [--out models/weights]
+    python3 scripts/make_assets.py --unpack models/weights/nuclei_unet.planes nuclei_unet.safetensors
 
 FOLDER_WITH_TRAINED_MODELS holds nuclei_unet/, nuclei_unetpp/ and nuclei_unet3p/, each with NAME.safetensors (f32) and
-training.json, as the training recipe of assets/weights/README.md writes them.
+training.json, as the training recipe of models/README.md writes them.
 
-Tensors of two dimensions or more (convolutions) become f16; the others (batch normalisation, biases) stay f32.
-nuclei_unetpp has too many parameters for that: its large convolutions are rounded further, to 9 stored mantissa
-bits (f16 has 10), so that the last bit is zero, and the file is gzipped. The metadata key `unet` is copied as it
-is. The output depends on the input alone: sorted keys, no time stamp.
+Tensors of two or more dimensions (convolutions) become f16. The others (batch normalisation, biases) stay f32. Large
+convolutions of nuclei_unetpp are rounded to 9 stored mantissa bits (f16 has 10). The metadata key `unet` is copied.
+The safetensors file is then packed without loss as models/README.md describes. The packed bytes depend on the zlib
+version, their content does not.
 """
 
 import argparse
-import gzip
+import hashlib
 import json
 import pathlib
 import struct
+import zlib
 
 import numpy as np
-from safetensors import safe_open
 
 LIMIT = 4_000_000  # bytes a file may have
 LARGE = 16_384  # elements from which a convolution counts as large
-# name, stored mantissa bits of large convolutions, gzip
-MODELS = [("nuclei_unet", 10, False), ("nuclei_unetpp", 9, True), ("nuclei_unet3p", 10, False)]
+# name, stored mantissa bits of large convolutions
+MODELS = [("nuclei_unet", 10), ("nuclei_unetpp", 9), ("nuclei_unet3p", 10)]
 
 
 def round_mantissa(x, bits):
@@ -67,31 +68,66 @@ def encode(tensors, metadata):
     return struct.pack("<Q", len(text)) + text + b"".join(tensors[k].tobytes() for k in order)
 
 
-def convert(source, target, name, bits, pack):
+def section(width, data):
+    """Elements of `width` bytes as byte planes: all first bytes, then all second bytes, and so on."""
+    planes = np.frombuffer(data, np.uint8).reshape(-1, width).T.tobytes()
+    return struct.pack("<II", width, len(data)) + planes
+
+
+def pack(file):
+    """A safetensors file of `encode`: its header, f32 and f16 elements, each as byte planes, deflated together."""
+    start = 8 + struct.unpack("<Q", file[:8])[0]
+    tensors = [v for k, v in json.loads(file[8:start]).items() if k != "__metadata__"]
+    single = start + sum(v["data_offsets"][1] - v["data_offsets"][0] for v in tensors if v["dtype"] == "F32")
+    assert all(v["data_offsets"][1] <= single - start for v in tensors if v["dtype"] == "F32"), "f32 tensors come first"
+    stream = section(1, file[:start]) + section(4, file[start:single]) + section(2, file[single:])
+    packed = zlib.compress(stream, 9)
+    assert unpack(packed) == file
+    return packed
+
+
+def unpack(packed):
+    """The safetensors file again."""
+    stream, file = zlib.decompress(packed), b""
+    while stream:
+        width, length = struct.unpack("<II", stream[:8])
+        file += np.frombuffer(stream[8 : 8 + length], np.uint8).reshape(width, -1).T.tobytes()
+        stream = stream[8 + length :]
+    return file
+
+
+def convert(source, target, name, bits):
+    from safetensors import safe_open
+
     with safe_open(source / name / f"{name}.safetensors", "numpy") as f:
         metadata = f.metadata()
         original = {k: f.get_tensor(k) for k in f.keys()}
     tensors = {k: stored(v, bits) for k, v in original.items()}
-    data = encode(tensors, {"unet": metadata["unet"]})
-    plain = len(data)
-    if pack:
-        data = gzip.compress(data, 9, mtime=0)
-    if len(data) >= LIMIT:
-        raise SystemExit(f"{name}: {len(data)} bytes, more than {LIMIT}")
-    path = target / f"{name}.safetensors{'.gz' if pack else ''}"
-    path.write_bytes(data)
+    plain = encode(tensors, {"unet": metadata["unet"]})
+    packed = pack(plain)
+    if len(packed) >= LIMIT:
+        raise SystemExit(f"{name}: {len(packed)} bytes, more than {LIMIT}")
+    path = target / f"{name}.planes"
+    path.write_bytes(packed)
 
     worst = 0.0  # relative to the largest weight of the tensor
     for key, x in original.items():
         worst = max(worst, float(np.abs(tensors[key].astype(np.float32) - x).max() / max(np.abs(x).max(), 1e-30)))
-    print(f"{path.name}: {len(tensors)} tensors, {plain} -> {len(data)} bytes, largest error {worst:.1e} of the tensor's largest value")
+    print(f"{path.name}: {len(tensors)} tensors, {len(plain)} -> {len(packed)} bytes, largest error {worst:.1e} of the tensor's largest value")
+    print(f"  sha256 unpacked: {hashlib.sha256(plain).hexdigest()}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=pathlib.Path, help="folder with the trained models")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).parent.parent / "assets" / "weights")
+    parser.add_argument("source", type=pathlib.Path, nargs="?", help="folder with the trained models")
+    parser.add_argument("--unpack", type=pathlib.Path, nargs=2, metavar=("PLANES", "SAFETENSORS"), help="unpack one model")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).parent.parent / "models" / "weights")
     args = parser.parse_args()
+    if args.unpack:
+        args.unpack[1].write_bytes(unpack(args.unpack[0].read_bytes()))
+        return
+    if not args.source:
+        parser.error("FOLDER_WITH_TRAINED_MODELS is missing")
     args.out.mkdir(parents=True, exist_ok=True)
     for model in MODELS:
         convert(args.source, args.out, *model)

@@ -1,16 +1,22 @@
 //! The one error type of the library. Every variant names what it is about: the file, key, op or shape.
 
+mod hint;
+mod message;
+
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Result with the library's [`enum@Error`].
+pub use hint::Hint;
+pub use message::Message;
+
+/// Result with the library's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong. One line each, fit to be shown to a user as it is.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// Reading or writing a file failed.
-    #[error("{}: {source}", .path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -18,23 +24,20 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file was read but is not what it should be.
-    #[error("{}: {reason}", .path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        reason: Message,
     },
     /// An argument or a configuration value is wrong.
-    #[error("{what}: {reason}")]
     Invalid {
         /// The argument, option or configuration key.
-        what: String,
+        what: Message,
         /// What is wrong with it.
-        reason: String,
+        reason: Message,
     },
     /// An operation was given shapes or attributes it cannot work with.
-    #[error("{op}: {reason}")]
     Op {
         /// The node's label, or the op's name.
         op: String,
@@ -42,7 +45,6 @@ pub enum Error {
         reason: String,
     },
     /// A parameter the network needs is not in the checkpoint.
-    #[error("parameter `{key}` is missing{}", .nearest.as_ref().map(|n| format!(" (nearest name in the file: `{n}`)")).unwrap_or_default())]
     ParameterMissing {
         /// Canonical parameter name.
         key: String,
@@ -50,7 +52,6 @@ pub enum Error {
         nearest: Option<String>,
     },
     /// A parameter has another shape than the network needs.
-    #[error("parameter `{key}`: the network needs shape {expected:?}, the file has {found:?}")]
     ParameterShape {
         /// Canonical parameter name.
         key: String,
@@ -60,13 +61,8 @@ pub enum Error {
         found: Vec<usize>,
     },
     /// No adapter at all.
-    #[error(
-        "no GPU adapter found. Install a Vulkan, Metal or DX12 driver (software rendering on Debian: \
-         `apt-get install mesa-vulkan-drivers`), or run on the CPU reference with `--device cpu`"
-    )]
     NoAdapter,
     /// The adapter asked for does not exist.
-    #[error("unknown device `{wanted}`; available: {}cpu", .available.iter().map(|a| format!("{a}; ")).collect::<String>())]
     UnknownAdapter {
         /// What was asked for.
         wanted: String,
@@ -74,7 +70,6 @@ pub enum Error {
         available: Vec<String>,
     },
     /// Something needs more than the device, or the memory asked for, allows.
-    #[error("{what} needs {needed}, the limit is {limit}")]
     Limit {
         /// What is too large.
         what: String,
@@ -84,7 +79,6 @@ pub enum Error {
         limit: String,
     },
     /// The GPU or its driver refused something.
-    #[error("GPU error in {what}: {reason}")]
     Gpu {
         /// The op or step that failed.
         what: String,
@@ -92,16 +86,13 @@ pub enum Error {
         reason: String,
     },
     /// Something went beyond what `f16` holds; in `f32` it would not.
-    #[error("{what} goes beyond what f16 holds (65504); f32 holds it")]
     F16Range {
         /// The parameter or the layers.
         what: String,
     },
     /// The device is gone; the session must be rebuilt.
-    #[error("the GPU device was lost: {0}")]
     DeviceLost(String),
     /// The caller cancelled the work.
-    #[error("cancelled")]
     Cancelled,
 }
 
@@ -111,15 +102,68 @@ impl Error {
         Self::Io { path: path.as_ref().to_path_buf(), source }
     }
     /// An [`Error::File`] for `path`.
-    pub fn file(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
+    pub fn file(path: impl AsRef<Path>, reason: impl Into<Message>) -> Self {
         Self::File { path: path.as_ref().to_path_buf(), reason: reason.into() }
     }
     /// An [`Error::Invalid`] about `what`.
-    pub fn invalid(what: impl Into<String>, reason: impl Into<String>) -> Self {
+    pub fn invalid(what: impl Into<Message>, reason: impl Into<Message>) -> Self {
         Self::Invalid { what: what.into(), reason: reason.into() }
     }
     /// An [`Error::Op`] from `op`.
     pub fn op(op: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Op { op: op.into(), reason: reason.into() }
+    }
+
+    /// What is shown of it, with its hints in their places: for wrapping it in another error, and for programs that write
+    /// hints as options of their own.
+    pub fn message(&self) -> Message {
+        match self {
+            Self::Io { path, source } => format!("{}: {source}", path.display()).into(),
+            Self::File { path, reason } => Message::from(format!("{}: ", path.display())).then(reason.clone()),
+            Self::Invalid { what, reason } => what.clone().then(": ").then(reason.clone()),
+            Self::Op { op, reason } => format!("{op}: {reason}").into(),
+            Self::ParameterMissing { key, nearest } => {
+                let near = nearest.as_ref().map(|n| format!(" (nearest name in the file: `{n}`)")).unwrap_or_default();
+                format!("parameter `{key}` is missing{near}").into()
+            }
+            Self::ParameterShape { key, expected, found } => {
+                format!("parameter `{key}`: the network needs shape {expected:?}, the file has {found:?}").into()
+            }
+            Self::NoAdapter => Message::from(
+                "no GPU adapter found. Install a Vulkan, Metal or DX12 driver (software rendering on Debian: \
+                 `apt-get install mesa-vulkan-drivers`), or run on the CPU reference with `",
+            )
+            .then(Hint::UseCpu)
+            .then("`"),
+            Self::UnknownAdapter { wanted, available } => {
+                let available: String = available.iter().map(|a| format!("{a}; ")).collect();
+                format!("unknown device `{wanted}`; available: {available}cpu").into()
+            }
+            Self::Limit { what, needed, limit } => format!("{what} needs {needed}, the limit is {limit}").into(),
+            Self::Gpu { what, reason } => format!("GPU error in {what}: {reason}").into(),
+            Self::F16Range { what } => format!("{what} goes beyond what f16 holds (65504); f32 holds it").into(),
+            Self::DeviceLost(reason) => format!("the GPU device was lost: {reason}").into(),
+            Self::Cancelled => "cancelled".into(),
+        }
+    }
+
+    /// What the caller can change, where that is known: the first if there are several.
+    pub fn hint(&self) -> Option<Hint> {
+        self.message().hints().next().cloned()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.message().fmt(f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
     }
 }

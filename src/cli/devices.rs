@@ -1,6 +1,6 @@
 //! `unet devices`
 
-use super::{Common, output};
+use super::{Common, hints, output};
 use clap::Args;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -117,7 +117,7 @@ fn text(all: &[AdapterSummary], choice: Option<&Choice>) -> String {
         Some(Choice { index: Some(i), reason }) => format!("Would use {i}, {}: {reason}.", all[*i].info.name),
         Some(Choice { index: None, reason }) => format!("Would use cpu: {reason}."),
         None => {
-            let hint = Error::NoAdapter.to_string();
+            let hint = hints::error_text(&Error::NoAdapter);
             let mut letters = hint.chars();
             format!("{}{}.", letters.next().map(|c| c.to_ascii_uppercase()).unwrap_or_default(), letters.as_str())
         }

@@ -4,7 +4,7 @@ use super::models::SetArgs;
 use super::reading::{ReadArgs, TruthArgs};
 use super::segment::memory;
 use super::segment_group::{about, progress_bar};
-use super::{Common, output};
+use super::{Common, hints, output};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -137,7 +137,7 @@ impl Eval {
             result.map_err(|e| about(&pair.image, e))
         })?;
         for (note, n) in &scores.notes {
-            common.note(&format!("{n} of {count} images: {note}"));
+            common.note(&format!("{n} of {count} images: {}", hints::text(note)));
         }
         if let Some(path) = &self.csv {
             write_csv(path, &scores)?;

@@ -2,7 +2,7 @@
 
 use super::arch::ArchArgs;
 use super::inspect_verify::{self, Verify};
-use super::{Common, inspect_image, inspect_import, inspect_package, inspect_plan, output};
+use super::{Common, hints, inspect_image, inspect_import, inspect_package, inspect_plan, output};
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -262,7 +262,7 @@ impl<'a> Report<'a> {
                 output::bytes(m.ports),
                 output::bytes(m.largest_binding)
             ),
-            Err(e) => writeln!(t, "memory        not under WebGPU's default limits: {e}"),
+            Err(e) => writeln!(t, "memory        not under WebGPU's default limits: {}", hints::error_text(&e)),
         };
         let outputs: Vec<&str> = self.graph.outputs().iter().map(|o| o.0.as_str()).collect();
         let _ = write!(t, "outputs       {}", outputs.join(", "));

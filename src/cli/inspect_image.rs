@@ -1,7 +1,7 @@
 //! `unet inspect IMAGE`: what an image file is, and what the program reads of it.
 
-use super::output;
 use super::segment_group::short;
+use super::{hints, output};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::fs::File;
@@ -86,7 +86,7 @@ fn text(path: &Path, facts: &ImageFacts, read: &Result<SourceInfo>) -> String {
             let channels = if info.channels == 1 { "1 channel".into() } else { format!("{} channels", info.channels) };
             write!(t, "read as       {}x{}, {channels} of {}", info.width, info.height, sample(*info))
         }
-        Err(e) => write!(t, "not read      {e}"),
+        Err(e) => write!(t, "not read      {}", hints::error_text(e)),
     };
     t
 }
@@ -193,6 +193,6 @@ fn document(path: &Path, facts: &ImageFacts, read: &Result<SourceInfo>) -> Value
         "read_as": read.as_ref().ok().map(|i| json!({
             "width": i.width, "height": i.height, "channels": i.channels, "sample": sample(*i),
         })),
-        "not_read": read.as_ref().err().map(|e| e.to_string()),
+        "not_read": read.as_ref().err().map(hints::error_text),
     })
 }

@@ -1,5 +1,6 @@
 //! What `unet inspect` says of a checkpoint of another program.
 
+use super::hints;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -24,7 +25,7 @@ pub fn text(r: &Report, all: bool) -> String {
         let _ = writeln!(t, "{:<15}{assumed}", if i == 0 { "assumed" } else { "" });
     }
     for note in &r.notes {
-        let _ = writeln!(t, "{:<15}{note}", "note");
+        let _ = writeln!(t, "{:<15}{}", "note", hints::text(note));
     }
     if r.matched.is_empty() && r.ignored.is_empty() {
         t.truncate(t.trim_end().len());
@@ -69,7 +70,7 @@ pub fn document(r: &Report) -> Value {
         "dialect": r.dialect,
         "prefix": r.prefix,
         "settings": r.settings.iter().map(setting).collect::<Vec<_>>(),
-        "notes": r.notes,
+        "notes": r.notes.iter().map(hints::text).collect::<Vec<_>>(),
         "matched": r.matched.iter().map(|m| json!({ "key": m.key, "name": m.name })).collect::<Vec<_>>(),
         "ignored": r.ignored.iter().map(|i| json!({ "key": i.key, "reason": i.reason })).collect::<Vec<_>>(),
         "missing": [],

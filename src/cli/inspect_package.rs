@@ -74,7 +74,7 @@ pub fn verify(model: &Model, package: &Package, tolerance: Option<f32>, common: 
         return Err(Error::file(&package.path, "has no test tensors; give --input"));
     };
     let one = |path: &std::path::Path, axes: &Described| -> Result<HostTensor> {
-        let within = |e: Error| Error::file(&package.path, e.to_string());
+        let within = |e: Error| Error::file(&package.path, e.message());
         let tensor = tensors::read(path, INPUT).map_err(within)?.remove(INPUT);
         let tensor = tensor.ok_or_else(|| Error::file(&package.path, "has an empty test tensor"))?;
         axes.arranged(&tensor).map_err(within)

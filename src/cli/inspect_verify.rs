@@ -88,7 +88,7 @@ impl Verify<'_> {
         let (got, _) = backend.or_f32(|b| b.run(&graph, &inputs, self.model.stored()))?;
         let mut rows = Vec::new();
         let mut compare = |with: &'static str, name: &str, got: &HostTensor, wanted: &HostTensor| -> Result<()> {
-            let comparison = got.compare(wanted).map_err(|e| Error::invalid(name, e.to_string()))?;
+            let comparison = got.compare(wanted).map_err(|e| Error::invalid(name, e.message()))?;
             rows.push(Row { output: name.into(), with, comparison });
             Ok(())
         };

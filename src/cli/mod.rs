@@ -11,6 +11,7 @@ mod convert;
 mod devices;
 mod environment;
 mod eval;
+mod hints;
 mod inspect;
 mod inspect_image;
 mod inspect_import;
@@ -233,7 +234,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Err(e)) => {
-            output::error(&e.to_string());
+            output::error(&hints::error_text(&e));
             ExitCode::FAILURE
         }
         Err(_) => {

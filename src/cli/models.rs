@@ -1,6 +1,6 @@
 //! Opening a model that the user named, with the options that its file may leave open.
 
-use super::Common;
+use super::{Common, hints};
 use clap::Args;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -71,6 +71,6 @@ pub fn say_assumptions(model: &Model, common: &Common) {
         common.note(&format!("  assumed {assumed}"));
     }
     for note in &report.notes {
-        common.note(&format!("  note: {note}"));
+        common.note(&format!("  note: {}", hints::text(note)));
     }
 }

@@ -1,5 +1,6 @@
 //! Options of how image files and ground truth are read.
 
+use super::hints;
 use clap::{Args, ValueEnum};
 use unet_wgpu::infer::{ColourTable, OpenOptions};
 use unet_wgpu::train::GroundTruth;
@@ -34,7 +35,7 @@ impl TruthArgs {
 }
 
 fn colours(text: &str) -> Result<ColourTable, String> {
-    text.parse().map_err(|e: unet_wgpu::error::Error| e.to_string())
+    text.parse().map_err(|e| hints::error_text(&e))
 }
 
 #[derive(Args)]

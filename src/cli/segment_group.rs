@@ -1,14 +1,14 @@
 //! Pictures of `unet segment` from opening to the line that tells of them, alone or several in a batch.
 
 use super::objects::ObjectArgs;
-use super::{Common, output};
+use super::{Common, hints, output};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use unet_wgpu::error::{Error, Result};
+use unet_wgpu::error::{Error, Message, Result};
 use unet_wgpu::infer::{
     BandSink, Calibration, MaskSink, ObjectFile, ObjectReport, OpenOptions, OverlaySink, PictureSource, PictureTask,
     ProbabilityFormat, ProbabilitySink, SegmentOptions, Segmenter, Streamed, calibration_of, check_channels,
@@ -146,8 +146,8 @@ pub(super) struct Said<'a> {
 
 impl Said<'_> {
     /// Says how a picture was read, if that was not said yet.
-    fn notes(&mut self, input: &Path, notes: &[String]) {
-        for note in notes {
+    fn notes(&mut self, input: &Path, notes: &[Message]) {
+        for note in notes.iter().map(hints::text) {
             if self.notes.insert(note.clone()) {
                 let once = if self.several { " (said once)" } else { "" };
                 self.common.note(&format!("{}: {note}{once}", input.display()));
@@ -163,9 +163,10 @@ impl Said<'_> {
             e if !self.several => return Err(e),
             e => {
                 self.failed += 1;
-                output::error(&e.to_string());
+                let reason = hints::error_text(&e);
+                output::error(&reason);
                 if self.common.json {
-                    let line = json!({ "input": input.to_string_lossy(), "error": e.to_string() });
+                    let line = json!({ "input": input.to_string_lossy(), "error": reason });
                     output::line_if_read(&line.to_string())?;
                 }
             }
@@ -277,7 +278,7 @@ impl Work<'_> {
             "tiles": result.tiles,
             "tile": result.tile,
             "batch": result.batch,
-            "notes": result.notes,
+            "notes": result.notes.iter().map(hints::text).collect::<Vec<_>>(),
             "ms": ms,
             "device_bytes": segmenter.device_bytes(),
             "device": say.device,
@@ -303,7 +304,7 @@ fn class_shares(classes: Vec<String>, result: &Streamed) -> Vec<(String, f64)> {
 pub(super) fn about(input: &Path, e: Error) -> Error {
     match e {
         Error::Io { .. } | Error::File { .. } | Error::Cancelled | Error::DeviceLost(_) => e,
-        e => Error::file(input, e.to_string()),
+        e => Error::file(input, e.message()),
     }
 }
 

@@ -56,7 +56,7 @@ pub fn read(path: &Path, name: &str) -> Result<BTreeMap<String, HostTensor>> {
         _ => return Err(Error::file(path, format!("holds {dtype}; f4, f8, u1, u2, i1 to i8 and b1 can be read"))),
     };
     let data = if fortran { last_axis_first(&dims, &data) } else { data };
-    let tensor = HostTensor::new(dims, data).map_err(|e| Error::file(path, e.to_string()))?;
+    let tensor = HostTensor::new(dims, data).map_err(|e| Error::file(path, e.message()))?;
     Ok(BTreeMap::from([(name.to_string(), tensor)]))
 }
 

@@ -4,7 +4,7 @@ use super::arch::ArchArgs;
 use super::models::{option, say_assumptions};
 use super::reading::{ReadArgs, TruthArgs};
 use super::segment::memory;
-use super::{Common, output};
+use super::{Common, hints, output};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -207,8 +207,8 @@ impl Train {
 }
 
 /// The sums of equal texts.
-fn tally<'a>(texts: impl Iterator<Item = &'a (String, usize)>) -> Vec<(&'a str, usize)> {
-    let mut found: Vec<(&str, usize)> = Vec::new();
+fn tally<'a, T: PartialEq>(texts: impl Iterator<Item = &'a (T, usize)>) -> Vec<(&'a T, usize)> {
+    let mut found: Vec<(&T, usize)> = Vec::new();
     for (text, n) in texts {
         match found.iter_mut().find(|f| f.0 == text) {
             Some(f) => f.1 += n,
@@ -256,7 +256,7 @@ fn about(common: &Common, r: &Ready, names: &[String]) {
     common.note(&format!("the network takes {channels}; images: {}", kinds.join(", ")));
     let all = r.training.pictures + r.validation.pictures;
     for (note, n) in tally(r.training.notes.iter().chain(&r.validation.notes)) {
-        common.note(&format!("{n} of {all} images: {note}"));
+        common.note(&format!("{n} of {all} images: {}", hints::text(note)));
     }
     if r.channels == 1 && kinds.iter().any(|k| k.contains("RGB")) {
         common.note("--arch unet --in-channels 3 trains on colours");

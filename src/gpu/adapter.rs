@@ -54,8 +54,8 @@ fn instance() -> wgpu::Instance {
     })
 }
 
-fn list() -> Vec<wgpu::Adapter> {
-    let mut all = pollster::block_on(instance().enumerate_adapters(wgpu::Backends::PRIMARY));
+async fn list() -> Vec<wgpu::Adapter> {
+    let mut all = instance().enumerate_adapters(wgpu::Backends::PRIMARY).await;
     all.retain(|a| a.get_info().backend != wgpu::Backend::Noop);
     all
 }
@@ -71,8 +71,14 @@ fn rank(info: &wgpu::AdapterInfo) -> u32 {
 }
 
 /// All adapters of this machine, in the order of their indices.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn adapters() -> Vec<AdapterSummary> {
-    let all = list();
+    super::block_on(adapters_async())
+}
+
+/// [`adapters`] as a future.
+pub async fn adapters_async() -> Vec<AdapterSummary> {
+    let all = list().await;
     let best = (0..all.len()).min_by_key(|&i| rank(&all[i].get_info()));
     let summary = |(index, a): (usize, &wgpu::Adapter)| AdapterSummary {
         index,
@@ -98,8 +104,8 @@ fn matrix(adapter: &wgpu::Adapter) -> Option<u32> {
 }
 
 /// The device, its queue, and the side of the matrices it may use.
-pub(super) fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Queue, Option<u32>)> {
-    let all = list();
+pub(super) async fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Queue, Option<u32>)> {
+    let all = list().await;
     if all.is_empty() {
         return Err(Error::NoAdapter);
     }
@@ -144,7 +150,9 @@ pub(super) fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Queue, 
         experimental_features,
         ..Default::default()
     };
-    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+    let (device, queue) = adapter
+        .request_device(&descriptor)
+        .await
         .map_err(|e| Error::Gpu { what: format!("opening {}", infos[index].name), reason: e.to_string() })?;
     Ok((device, queue, matrix))
 }

@@ -6,20 +6,25 @@ mod cache;
 mod peak;
 mod pipeline;
 mod precision;
+mod wait;
 
-pub use adapter::{AdapterSummary, DeviceChoice, adapters};
+#[cfg(not(target_arch = "wasm32"))]
+pub use adapter::adapters;
+pub use adapter::{AdapterSummary, DeviceChoice, adapters_async};
 pub use alias::Alias;
 pub(crate) use cache::write_whole;
 pub use peak::{Peak, peak_params};
 pub use pipeline::Pipeline;
 pub use precision::PrecisionChoice;
+pub use wait::Submission;
+#[cfg(not(target_arch = "wasm32"))]
+pub use wait::block_on;
 
 use crate::error::{Error, Result};
 use crate::kernel::{Caps, Images, KernelKey, PlanOptions, Target, Tuning};
-use crate::parallel::*;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A device and queue, what they can do, and the pipelines compiled so far. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -37,12 +42,41 @@ struct Inner {
     pipelines: Mutex<HashMap<KernelKey, Arc<Pipeline>>>,
     disk: OnceLock<Option<cache::DiskCache>>,
     lost: Arc<Mutex<Option<String>>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    waiter: OnceLock<wait::Waiter>,
+}
+
+impl Inner {
+    fn new(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        info: wgpu::AdapterInfo,
+        lost: Arc<Mutex<Option<String>>>,
+    ) -> Self {
+        Self {
+            device,
+            queue,
+            info,
+            checked: false,
+            pipelines: Mutex::default(),
+            disk: OnceLock::new(),
+            lost,
+            #[cfg(not(target_arch = "wasm32"))]
+            waiter: OnceLock::new(),
+        }
+    }
 }
 
 impl Gpu {
     /// Opens an adapter. Never falls back to another one: what cannot be had is an error.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new(choice: &DeviceChoice) -> Result<Self> {
-        let (device, queue, matrix) = adapter::open(choice)?;
+        block_on(Self::new_async(choice))
+    }
+
+    /// [`Self::new`] as a future.
+    pub async fn new_async(choice: &DeviceChoice) -> Result<Self> {
+        let (device, queue, matrix) = adapter::open(choice).await?;
         let mut gpu = Self::from_wgpu(device, queue)?;
         Arc::make_mut(&mut gpu.target).caps.matrix = matrix;
         // Only on a device of our own: a host application may have a callback of its own on its device.
@@ -65,8 +99,7 @@ impl Gpu {
             });
         }
         let lost = Arc::new(Mutex::new(None));
-        let inner =
-            Inner { device, queue, info, checked: false, pipelines: Mutex::default(), disk: OnceLock::new(), lost };
+        let inner = Inner::new(device, queue, info, lost);
         Ok(Self { inner: Arc::new(inner), target: Arc::new(target) })
     }
 
@@ -100,15 +133,8 @@ impl Gpu {
     #[must_use]
     pub fn with_checked_shaders(&self) -> Self {
         let Inner { device, queue, info, lost, .. } = &*self.inner;
-        let inner = Inner {
-            device: device.clone(),
-            queue: queue.clone(),
-            info: info.clone(),
-            checked: true,
-            pipelines: Mutex::default(),
-            disk: OnceLock::new(),
-            lost: lost.clone(),
-        };
+        let inner = Inner::new(device.clone(), queue.clone(), info.clone(), lost.clone());
+        let inner = Inner { checked: true, ..inner };
         Self { inner: Arc::new(inner), target: self.target.clone() }
     }
 
@@ -184,25 +210,61 @@ impl Gpu {
     }
 
     /// The compiled pipeline of a kernel; compiled at first use.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn pipeline(&self, key: &KernelKey) -> Result<Arc<Pipeline>> {
-        let lock = || self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(p) = lock().get(key) {
-            return Ok(p.clone());
-        }
-        let cache = self.inner.disk.get().and_then(Option::as_ref).map(|d| &d.cache);
-        let pipeline = Arc::new(Pipeline::new(self.device(), key, self.inner.checked, cache)?);
-        // Another thread may have been faster; both are the same.
-        Ok(lock().entry(key.clone()).or_insert(pipeline).clone())
+        block_on(self.pipeline_async(key))
     }
 
-    /// Compiles kernels that are not yet compiled, in all threads, and stores them where [`Self::keep_pipelines`] says.
+    /// [`Self::pipeline`] as a future.
+    pub async fn pipeline_async(&self, key: &KernelKey) -> Result<Arc<Pipeline>> {
+        let known = self.known().get(key).cloned();
+        match known {
+            Some(p) => Ok(p),
+            None => self.new_pipeline(key)?.await,
+        }
+    }
+
+    /// Begins to compile a kernel. The future is its pipeline, or what the device has against it.
+    fn new_pipeline(&self, key: &KernelKey) -> Result<impl Future<Output = Result<Arc<Pipeline>>>> {
+        let cache = self.inner.disk.get().and_then(Option::as_ref).map(|d| &d.cache);
+        let compiling = Pipeline::compile(self.device(), key, self.inner.checked, cache)?;
+        Ok(async move {
+            let pipeline = Arc::new(compiling.await?);
+            // Another thread may have been faster; both are the same.
+            Ok(self.known().entry(key.clone()).or_insert(pipeline).clone())
+        })
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<KernelKey, Arc<Pipeline>>> {
+        self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Compiles kernels that are not yet compiled and stores them where [`Self::keep_pipelines`] says.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn compile<'a>(&self, keys: impl IntoIterator<Item = &'a KernelKey>) -> Result<()> {
+        block_on(self.compile_async(keys))
+    }
+
+    /// [`Self::compile`] as a future. A driver compiles in the thread that asks it to: natively the work is shared among all
+    /// threads, and the future is ready when it is first polled. A browser compiles all kernels at once, in its own time.
+    pub async fn compile_async<'a>(&self, keys: impl IntoIterator<Item = &'a KernelKey>) -> Result<()> {
         let missing: Vec<&KernelKey> = {
-            let known = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = self.known();
             let missing = keys.into_iter().filter(|k| !known.contains_key(k)).collect::<BTreeSet<_>>();
             missing.into_iter().collect()
         };
-        missing.par_iter().try_for_each(|key| self.pipeline(key).map(|_| ()))?;
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            use crate::parallel::*;
+            missing.par_iter().try_for_each(|key| self.pipeline(key).map(drop))?;
+        }
+        #[cfg(target_arch = "wasm32")]
+        {
+            let compiling = missing.into_iter().map(|key| self.new_pipeline(key)).collect::<Result<Vec<_>>>()?;
+            for pipeline in compiling {
+                pipeline.await?;
+            }
+        }
         if let Some(Some(disk)) = self.inner.disk.get() {
             disk.save(self.pipelines_compiled());
         }
@@ -211,27 +273,30 @@ impl Gpu {
 
     /// Number of pipelines compiled so far.
     pub fn pipelines_compiled(&self) -> usize {
-        self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.known().len()
     }
 
     /// Runs `f` and turns a validation or out-of-memory error inside it into an [`Error::Gpu`] about `what`.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn scoped<T>(&self, what: &str, f: impl FnOnce() -> Result<T>) -> Result<T> {
+        block_on(self.scoped_async(what, f))
+    }
+
+    /// [`Self::scoped`] as a future. `f` runs at once; the future waits for the device's verdict.
+    pub fn scoped_async<T>(&self, what: &str, f: impl FnOnce() -> Result<T>) -> impl Future<Output = Result<T>> {
         let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
         let result = f();
-        let errors = [pollster::block_on(validation.pop()), pollster::block_on(memory.pop())];
-        let value = result?;
-        match errors.into_iter().flatten().next() {
-            Some(e) => Err(Error::Gpu { what: what.into(), reason: first_line(&e.to_string()) }),
-            None => Ok(value),
+        // Scopes belong to a thread, and a browser has one stack of them: both close before anything is awaited.
+        let (validation, memory) = (validation.pop(), memory.pop());
+        async move {
+            let errors = [validation.await, memory.await];
+            let value = result?;
+            match errors.into_iter().flatten().next() {
+                Some(e) => Err(Error::Gpu { what: what.into(), reason: first_line(&e.to_string()) }),
+                None => Ok(value),
+            }
         }
-    }
-
-    /// Waits until a submission has finished.
-    pub fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
-        let poll = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
-        self.device().poll(poll).map_err(|e| self.lost_or(&e.to_string()))?;
-        Ok(())
     }
 
     fn lost_or(&self, reason: &str) -> Error {

@@ -44,29 +44,38 @@ const REPEAT: usize = 7;
 
 impl Gpu {
     /// Measures what the device can do at most; takes about half a second.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn measure_peak(&self) -> Result<Peak> {
-        Ok(Peak { gflops: self.multiply_adds()?, gbytes: self.copies()? })
+        super::block_on(self.measure_peak_async())
     }
 
-    fn multiply_adds(&self) -> Result<f64> {
+    /// [`Self::measure_peak`] as a future.
+    pub async fn measure_peak_async(&self) -> Result<Peak> {
+        Ok(Peak { gflops: self.multiply_adds().await?, gbytes: self.copies().await? })
+    }
+
+    async fn multiply_adds(&self) -> Result<f64> {
         let groups: u32 = 4096;
         let y = self.storage(u64::from(groups) * 64 * 16);
-        let time = |rounds: u32| {
+        let time = async |rounds: u32| {
             let params = MultiplyAddParams { rounds, factor: 0.999, term: 0.001 };
-            self.timed("peak_fma", &params.into(), &[&y], [groups, 1, 1])
+            self.timed("peak_fma", &params.into(), &[&y], [groups, 1, 1]).await
         };
-        time(1)?;
+        time(1).await?;
         let mut rounds = 1;
         // A device that is never busy for long is measured as it is.
-        while time(rounds)? < WANTED_MS && rounds < 1 << 20 {
+        while time(rounds).await? < WANTED_MS && rounds < 1 << 20 {
             rounds *= 2;
         }
-        let best = (0..REPEAT).map(|_| time(rounds)).try_fold(f64::INFINITY, |a, b| b.map(|b| a.min(b)))?;
+        let mut best = f64::INFINITY;
+        for _ in 0..REPEAT {
+            best = best.min(time(rounds).await?);
+        }
         let operations = 2.0 * 16.0 * 12.0 * f64::from(rounds) * f64::from(groups) * 64.0;
         Ok(operations / (best * 1e6))
     }
 
-    fn copies(&self) -> Result<f64> {
+    async fn copies(&self) -> Result<f64> {
         // More than the caches of most devices hold.
         let bytes = (256 << 20).min(self.caps().max_binding_bytes).min(self.caps().max_buffer_bytes) / 16 * 16;
         let (x, y) = (self.storage(bytes), self.storage(bytes));
@@ -74,9 +83,12 @@ impl Gpu {
         let row = groups.min(1 << 14).min(u64::from(self.caps().max_workgroups)) as u32;
         let grid = [row, groups.div_ceil(u64::from(row)) as u32, 1];
         let params = CopyParams { blocks: (bytes / 16) as u32, row: row * 64 }.into();
-        let time = || self.timed("peak_copy", &params, &[&x, &y], grid);
-        time()?;
-        let best = (0..REPEAT).map(|_| time()).try_fold(f64::INFINITY, |a, b| b.map(|b| a.min(b)))?;
+        let time = async || self.timed("peak_copy", &params, &[&x, &y], grid).await;
+        time().await?;
+        let mut best = f64::INFINITY;
+        for _ in 0..REPEAT {
+            best = best.min(time().await?);
+        }
         Ok(2.0 * bytes as f64 / (best * 1e6))
     }
 
@@ -90,14 +102,14 @@ impl Gpu {
     }
 
     /// Milliseconds of one dispatch by the clock of the host, from submission to its end.
-    fn timed(
+    async fn timed(
         &self,
         shader: &'static str,
         params: &Params,
         buffers: &[&wgpu::Buffer],
         [x, y, z]: [u32; 3],
     ) -> Result<f64> {
-        let pipeline = self.pipeline(&KernelKey::new(shader))?;
+        let pipeline = self.pipeline_async(&KernelKey::new(shader)).await?;
         let uniform = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("peak parameters"),
             size: params.len() as u64 * 4,
@@ -105,7 +117,9 @@ impl Gpu {
             mapped_at_creation: false,
         });
         self.queue().write_buffer(&uniform, 0, bytemuck::cast_slice(params));
-        let (index, start) = self.scoped(shader, || {
+        // What was written before must not be timed.
+        self.wait_async(self.submit([])).await?;
+        let submitted = self.scoped_async(shader, || {
             let all = [&uniform].into_iter().chain(buffers.iter().copied());
             let entries: Vec<_> = (0u32..)
                 .zip(all)
@@ -116,8 +130,6 @@ impl Gpu {
                 layout: &pipeline.layout,
                 entries: &entries,
             });
-            // What was written before must not be timed.
-            self.wait(self.queue().submit([]))?;
             let mut encoder = self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
@@ -127,9 +139,10 @@ impl Gpu {
             }
             let commands = encoder.finish();
             let start = Instant::now();
-            Ok((self.queue().submit([commands]), start))
-        })?;
-        self.wait(index)?;
+            Ok((self.submit([commands]), start))
+        });
+        let (submission, start) = submitted.await?;
+        self.wait_async(submission).await?;
         Ok(start.elapsed().as_secs_f64() * 1e3)
     }
 }

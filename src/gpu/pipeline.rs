@@ -15,12 +15,13 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    pub(super) fn new(
+    /// Begins to compile a kernel. The future is its pipeline, or what the device has against it.
+    pub(super) fn compile(
         device: &wgpu::Device,
         key: &KernelKey,
         checked: bool,
         cache: Option<&wgpu::PipelineCache>,
-    ) -> Result<Self> {
+    ) -> Result<impl Future<Output = Result<Self>> + use<>> {
         let reflected = parse(key)?;
         let label = key.to_string();
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -53,10 +54,15 @@ impl Pipeline {
             },
             cache,
         });
-        match pollster::block_on(scope.pop()) {
-            Some(e) => Err(Error::Gpu { what: format!("kernel {label}"), reason: super::first_line(&e.to_string()) }),
-            None => Ok(Self { pipeline, layout, bindings: reflected.bindings }),
-        }
+        let (verdict, bindings) = (scope.pop(), reflected.bindings);
+        Ok(async move {
+            match verdict.await {
+                Some(e) => {
+                    Err(Error::Gpu { what: format!("kernel {label}"), reason: super::first_line(&e.to_string()) })
+                }
+                None => Ok(Self { pipeline, layout, bindings }),
+            }
+        })
     }
 }
 

@@ -349,7 +349,7 @@ impl Graph {
         Ok(values)
     }
 
-    /// Runs the graph with every op's CPU reference: the oracle, and `--device cpu`. Gives the outputs, and what states
+    /// Runs the graph with every op's CPU reference: the oracle, and `Backend::Cpu`. Gives the outputs, and what states
     /// became under their names. `inputs` by name, `stored` gives the checkpoint's parameters, `progress(done, of)` may cancel by returning an error.
     pub fn run_reference(
         &self,

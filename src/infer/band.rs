@@ -73,8 +73,21 @@ impl Band<'_> {
     }
 }
 
+/// `Send` where there are threads: a future that holds a source or a sink may move to another. In a browser, where values
+/// of the page stay in their thread, it asks for nothing.
+#[cfg(not(target_arch = "wasm32"))]
+pub trait MaybeSend: Send {}
+#[cfg(not(target_arch = "wasm32"))]
+impl<T: Send + ?Sized> MaybeSend for T {}
+
+/// `Send` where there are threads; in a browser it asks for nothing.
+#[cfg(target_arch = "wasm32")]
+pub trait MaybeSend {}
+#[cfg(target_arch = "wasm32")]
+impl<T: ?Sized> MaybeSend for T {}
+
 /// Takes the rows of one segmented picture.
-pub trait BandSink {
+pub trait BandSink: MaybeSend {
     /// What the sink reads. Asked for once, before [`Self::start`].
     fn needs(&self) -> Needs {
         Needs::default()
@@ -145,13 +158,12 @@ pub fn feed(
 mod tests {
     use super::*;
     use crate::infer::image::Pixels;
-    use std::cell::RefCell;
-    use std::rc::Rc;
+    use std::sync::{Arc, Mutex};
 
     /// Rows as they came: first row, classes, probabilities, pixels.
     type Seen = Vec<(usize, Ids, Vec<f32>, Pixels)>;
 
-    struct Recorder(Needs, Rc<RefCell<Seen>>);
+    struct Recorder(Needs, Arc<Mutex<Seen>>);
 
     impl BandSink for Recorder {
         fn needs(&self) -> Needs {
@@ -163,7 +175,7 @@ mod tests {
         }
         fn band(&mut self, band: &Band) -> Result<()> {
             let (p, pixels) = (band.probabilities.unwrap_or_default().to_vec(), band.pixels.unwrap().pixels().clone());
-            self.1.borrow_mut().push((band.first, band.classes.clone(), p, pixels));
+            self.1.lock().unwrap().push((band.first, band.classes.clone(), p, pixels));
             Ok(())
         }
         fn finish(self: Box<Self>) -> Result<()> {
@@ -178,7 +190,7 @@ mod tests {
         let classes = vec!["background".to_string(), "cell".to_string()];
         let info = BandInfo { width: 2, height: 3, channels: 2, classes, planes: 2, contrast: None };
         let probabilities: Vec<f32> = (0..12).map(|i| i as f32).collect();
-        let seen = Rc::new(RefCell::new(Seen::new()));
+        let seen = Arc::new(Mutex::new(Seen::new()));
         let all = Needs { probabilities: true, pixels: true, contrast: false };
         let sink = || Box::new(Recorder(all, seen.clone()));
         feed(sink(), &info, &mask, Some(&probabilities), Some(&picture), 2).unwrap();
@@ -186,7 +198,7 @@ mod tests {
             (0, Ids::U8(vec![0, 1, 1, 0]), vec![0., 1., 2., 3., 6., 7., 8., 9.], Pixels::U8((0..8).collect())),
             (2, Ids::U8(vec![1, 1]), vec![4., 5., 10., 11.], Pixels::U8((8..12).collect())),
         ];
-        assert_eq!(*seen.borrow(), want);
+        assert_eq!(*seen.lock().unwrap(), want);
         let e = feed(sink(), &info, &mask, None, Some(&picture), 2).unwrap_err().to_string();
         assert!(e.contains("probabilities"), "{e}");
         assert!(feed(sink(), &info, &mask, Some(&probabilities[1..]), Some(&picture), 2).is_err());

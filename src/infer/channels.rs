@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::image::{Picture, Pixels};
 use super::source::SourceInfo;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Message, Result};
 
 /// What the channels of an image make together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -115,7 +115,7 @@ const LUMINANCE: [u32; 3] = [2125, 7154, 721];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelMap {
     how: How,
-    note: Option<String>,
+    note: Option<Message>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +141,8 @@ impl ChannelMap {
         let (how, note) = match (colour, shown.len(), wanted) {
             (colour, n, w) if n == w => {
                 let how = if n == info.channels { How::Same } else { How::Pick(shown) };
-                let note = || format!("its 3 separate channels ({list}) are taken for the network's 3, in this order");
+                let note =
+                    || format!("its 3 separate channels ({list}) are taken for the network's 3, in this order").into();
                 (how, (n == 3 && colour == Colour::Separate).then(note))
             }
             (_, 1, 3) => {
@@ -157,12 +158,12 @@ impl ChannelMap {
                 };
                 (
                     How::Luminance,
-                    Some(format!("its colours became grey by luminance ({r} red + {g} green + {b} blue){rest}")),
+                    Some(format!("its colours became grey by luminance ({r} red + {g} green + {b} blue){rest}").into()),
                 )
             }
             (Colour::Rgb, 4.., 3) => {
-                let note = format!("of its channels ({list}) red, green and blue are used; --channels takes others");
-                (How::Pick(vec![0, 1, 2]), Some(note))
+                let note = Message::from(format!("of its channels ({list}) red, green and blue are used; "));
+                (How::Pick(vec![0, 1, 2]), Some(note.then(Hint::SetChannels(vec![])).then(" takes others")))
             }
             (_, have, _) => return Err(refused(info, have, &list, wanted)),
         };
@@ -170,9 +171,9 @@ impl ChannelMap {
     }
 
     /// What is to be said of it; `coloured` says whether a pixel was seen that is not grey, see [`Self::shows_colour`].
-    pub fn note(&self, coloured: bool) -> Option<&str> {
+    pub fn note(&self, coloured: bool) -> Option<&Message> {
         // Grey saved as RGB is what it was.
-        self.note.as_deref().filter(|_| self.how != How::Luminance || coloured)
+        self.note.as_ref().filter(|_| self.how != How::Luminance || coloured)
     }
 
     /// Whether colours of this part of the image are lost.
@@ -208,25 +209,24 @@ impl ChannelMap {
 /// The error where the user has to choose.
 fn refused(info: &SourceInfo, have: usize, list: &str, wanted: usize) -> Error {
     let channels = |n: usize| if n == 1 { "1 channel".to_string() } else { format!("{n} channels") };
-    let numbers = |mut n: Vec<usize>| {
-        n.truncate(wanted);
-        n.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
-    };
+    let choose = |all: usize| Hint::SetChannels((0..all.min(wanted)).collect());
     let hint = match (info.kind.colour, info.kind.alpha) {
         // Which ones is the user's to know; the list shows how they are named.
         (Colour::Separate, _) if have == 3 && wanted == 1 => {
-            "; they are not said to be red, green and blue: choose one, such as --channels 0".into()
+            Message::from("; they are not said to be red, green and blue: choose one, such as ").then(choose(1))
         }
-        _ if have > wanted && wanted > 0 => format!("; choose with --channels {}", numbers((0..have).collect())),
+        _ if have > wanted && wanted > 0 => Message::from("; choose with ").then(choose(have)),
         (_, Alpha::At(alpha) | Alpha::LeftOut(alpha)) if have + 1 == wanted => {
-            let all = numbers((0..alpha.max(have) + 1).collect());
-            format!("; alpha, channel {alpha}, is no channel of the image unless --channels {all} says so")
+            Message::from(format!("; alpha, channel {alpha}, is no channel of the image unless "))
+                .then(choose(alpha.max(have) + 1))
+                .then(" says so")
         }
         _ if have == 1 => "; one channel is never repeated for that many".into(),
-        _ => String::new(),
+        _ => Message::default(),
     };
     let list = if have > 1 { format!(" ({list})") } else { String::new() };
-    Error::invalid("picture", format!("has {}{list}, the network takes {}{hint}", channels(have), channels(wanted)))
+    let reason = format!("has {}{list}, the network takes {}", channels(have), channels(wanted));
+    Error::invalid("picture", Message::from(reason).then(hint))
 }
 
 fn merge<T: Copy>(samples: &[T], channels: usize, grey: impl Fn([T; 3]) -> T) -> Result<Vec<T>> {

@@ -1,12 +1,11 @@
 //! Colours of masks and the ids they stand for.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Message, Result};
 
 /// Red, green, blue and opacity, each of 0 to 65535; 8 bits are spread over that range.
 pub type Rgba = [u16; 4];
@@ -154,15 +153,15 @@ impl Found {
     }
 }
 
-/// What a mask of these colours lacks: a table, ready to be pasted. Black, or else the most frequent, gets 0.
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Found {
+    /// What a mask of these colours lacks: a table, ready to be pasted. Black, or else the most frequent, gets 0.
+    pub fn message(&self) -> Message {
         if self.many {
-            return write!(
-                f,
+            return format!(
                 "holds more than {MANY} colours, not ids: an image in the place of a mask, or a mask whose edges were \
                  smoothed or compressed"
-            );
+            )
+            .into();
         }
         let mut listed: Vec<Rgba> = self.colours.iter().take(LISTED).map(|c| c.0).collect();
         let shares = self.shares();
@@ -181,12 +180,12 @@ impl fmt::Display for Found {
         let (count, s) = (self.colours.len(), if self.colours.len() == 1 { "" } else { "s" });
         let most =
             if count > LISTED { format!(", of which these {LISTED} are the most frequent") } else { String::new() };
-        write!(
-            f,
+        let text = format!(
             "holds {count} colour{s} and no ids{most} ({shares} of the pixels); say which class each is, as in: colours = \
-             {{{}}} (in [data] of the TOML file, or with --colours)",
+             {{{}}} (in [data] of the TOML file, or with ",
             entries.join(", ")
-        )
+        );
+        Message::from(text).then(Hint::SetColours).then(")")
     }
 }
 
@@ -221,16 +220,16 @@ mod tests {
     #[test]
     fn colours_are_listed_for_a_table() {
         let of = |r: u8, n: usize| std::iter::repeat_n([u16::from(r) * 0x101, 0, 0, OPAQUE], n);
-        let text = Found::of(of(255, 700).chain(of(0, 299)).chain(of(9, 1))).to_string();
+        let text = Found::of(of(255, 700).chain(of(0, 299)).chain(of(9, 1))).message().to_string();
         assert!(text.starts_with("holds 3 colours and no ids (70.0%, 29.9%, 0.1% of the pixels); "), "{text}");
         let table = text.split("colours = ").nth(1).unwrap().split(" (in").next().unwrap();
         assert_eq!(table, "{\"#ff0000\" = 1, \"#000000\" = 0, \"#090000\" = 2}");
         let read: ColourTable =
             toml::from_str::<BTreeMap<String, ColourTable>>(&format!("colours = {table}")).unwrap()["colours"].clone();
         assert_eq!(read, table.parse().unwrap());
-        let many = Found::of((0..12u8).flat_map(|r| of(r, 20 - usize::from(r)))).to_string();
+        let many = Found::of((0..12u8).flat_map(|r| of(r, 20 - usize::from(r)))).message().to_string();
         assert!(many.contains("12 colours") && many.contains("these 8 are") && !many.contains("#080000"), "{many}");
-        let image = Found::of((0..5000u16).map(|i| [i, 0, 0, OPAQUE])).to_string();
+        let image = Found::of((0..5000u16).map(|i| [i, 0, 0, OPAQUE])).message().to_string();
         assert!(image.contains("more than 4096 colours"), "{image}");
     }
 }

@@ -36,7 +36,7 @@ use super::channels::{Alpha, ChannelKind};
 use super::image::{Picture, Pixels, Sample};
 use super::orient::Orientation;
 use super::source::{Described, InMemory, OpenOptions, PictureSource, arranged, read_all};
-use crate::error::{Error, Result};
+use crate::error::{Error, Message, Result};
 
 /// Largest number of pixels that [`Picture::open`] decodes.
 pub const MAX_PIXELS: u64 = 1 << 32;
@@ -305,7 +305,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn error(&self, reason: impl Into<String>) -> Error {
+    fn error(&self, reason: impl Into<Message>) -> Error {
         Error::file(self.path, reason)
     }
 

@@ -10,7 +10,7 @@
 use super::orient::Orientation;
 use super::tile::TileSpec;
 use super::tile_graph::{TileOutputs, Wants, on_probabilities, tile_graph};
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Message, Result};
 use crate::graph::Graph;
 use crate::model::{Model, SizeRule, built};
 use crate::ops::MaskRule;
@@ -99,8 +99,9 @@ impl Ensemble {
             return differ("input size", size(a.fixed_size()), size(b.fixed_size()));
         }
         if let Some(of) = [&self.first, &model].into_iter().find(|m| !m.architecture.ruled()) {
-            let reason =
-                format!("{}: for its sizes no rule was found; say one with `--set size=ROWSxCOLUMNS`", of.name);
+            let reason = Message::from(format!("{}: for its sizes no rule was found; say one with `", of.name))
+                .then(Hint::model_option_with("size", "ROWSxCOLUMNS"))
+                .then("`");
             return Err(Error::invalid("ensemble", reason));
         }
         let (rule, theirs) = (self.rule, b.size_rule());

@@ -9,7 +9,7 @@ use super::fixed::fixed_grid;
 use super::options::{Blend, SegmentOptions};
 use super::tile::{TileGrid, TileSpec};
 use super::tile_graph::TileOutputs;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Message, Result};
 use crate::graph::{Graph, footprint};
 use crate::model::{Model, built};
 use crate::session::Backend;
@@ -108,10 +108,13 @@ impl Fit {
             let first = problem.map_or_else(|| "tiles were asked for".to_string(), |e| e.to_string());
             let what = format!("{width}x{height} picture");
             let way = match rule.margin {
-                0 => "with `--blend gaussian` it is tiled as nnU-Net does it, which is not the whole picture's result",
-                _ => "a smaller image, or more memory, is what helps",
+                0 => Message::from("with `")
+                    .then(Hint::BlendGaussian)
+                    .then("` it is tiled as nnU-Net does it, which is not the whole picture's result"),
+                _ => "a smaller image, or more memory, is what helps".into(),
             };
-            Error::invalid(what, format!("{first}; and this network cannot be tiled exactly: {why}; {way}"))
+            let reason = format!("{first}; and this network cannot be tiled exactly: {why}; ");
+            Error::invalid(what, Message::from(reason).then(way))
         })?;
         // What a pixel of a tile takes on the device decides how much a row of the band weighs against it.
         let smallest = spec.smallest_tile()?;

@@ -1,7 +1,7 @@
 //! Pictures for networks that take one size only: windows of exactly that size.
 
 use super::tile::{TileGrid, TileSpec, plan_axis};
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Message, Result};
 
 /// Windows of exactly `size` rows and columns over a picture. A smaller picture is mirrored up to the window; a larger one
 /// needs a network that can be tiled, which `spec` says, or why not.
@@ -26,12 +26,20 @@ pub(super) fn fixed_grid(
         Err(why) => {
             let [h, w] = picture;
             // What loses a margin cannot be blended.
-            let blend = if margin == 0 { "tile it with `--blend gaussian`, " } else { "" };
-            let reason = format!(
+            let blend = match margin {
+                0 => Message::from("tile it with `").then(Hint::BlendGaussian).then("`, "),
+                _ => Message::default(),
+            };
+            let reason = Message::from(format!(
                 "larger than the {}x{} pixels that are fixed as the network's input, and the network cannot be tiled \
-                 exactly: {why}; resize the picture, {blend}or, if its layers take other sizes, give `--set free_size=true`, or another `size=`",
+                 exactly: {why}; resize the picture, ",
                 size[1], size[0]
-            );
+            ));
+            let reason = reason
+                .then(blend)
+                .then("or, if its layers take other sizes, give `")
+                .then(Hint::model_option_with("free_size", "true"))
+                .then("`, or another `size=`");
             return Err(Error::invalid(format!("{w}x{h} picture"), reason));
         }
     };

@@ -35,7 +35,7 @@ mod stream;
 pub mod tile;
 mod tile_graph;
 
-pub use band::{Band, BandInfo, BandSink, Needs, feed};
+pub use band::{Band, BandInfo, BandSink, MaybeSend, Needs, feed};
 pub use calibration::{Affine, Calibration, Georeference, PixelSize, PixelSizeSource};
 pub use channels::{Alpha, ChannelKind, ChannelMap, Colour, list_channels};
 pub use colours::{ColourTable, Rgba};

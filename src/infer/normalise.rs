@@ -6,7 +6,7 @@ mod steps;
 use super::channels::ChannelMap;
 use super::image::Picture;
 use super::source::{InMemory, PictureSource, SourceInfo, pass};
-use crate::error::{Error, Result};
+use crate::error::{Error, Message, Result};
 use crate::weights::Normalisation;
 
 pub(crate) use statistics::{Collector, Wanted};
@@ -166,7 +166,7 @@ pub(super) fn percentiles<const N: usize>(picture: &Picture, q: [f64; N]) -> Res
     Ok((0..picture.channels()).map(one).collect())
 }
 
-fn wrong(reason: impl Into<String>) -> Error {
+fn wrong(reason: impl Into<Message>) -> Error {
     Error::invalid("normalisation", reason)
 }
 

@@ -9,8 +9,11 @@ use super::normalise::ChannelAffine;
 use super::orient::{Orientation, TilePlace};
 use super::tile_graph::{DECISION, INFO, MASK, PROBABILITY, TileOutputs, WINDOW, tile_graph};
 use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
 use crate::ops::{ImageInfo, MaskRule};
 use crate::session::{Backend, Executable};
+use crate::tensor::HostTensor;
 
 /// A tile to run.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +52,19 @@ pub struct TileRunner {
 
 impl TileRunner {
     /// Compiles and allocates what tiles of `tile` rows and columns need, `batch` of them or of their orientations a run.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new(
+        backend: &Backend,
+        ensemble: &Ensemble,
+        tile: [usize; 2],
+        outputs: TileOutputs,
+        batch: usize,
+    ) -> Result<Self> {
+        block_on(Self::new_async(backend, ensemble, tile, outputs, batch))
+    }
+
+    /// [`Self::new`] as a future.
+    pub async fn new_async(
         backend: &Backend,
         ensemble: &Ensemble,
         tile: [usize; 2],
@@ -64,7 +79,7 @@ impl TileRunner {
             for by in groups.iter().filter_map(|g| g.first()) {
                 let (graph, own) = tile_graph(model, (batch, by.size(tile)), wants, ensemble.planes())?;
                 rule = own;
-                sessions.push(backend.prepare(&graph, model.stored())?);
+                sessions.push(backend.prepare_async(&graph, model.stored()).await?);
             }
             members.push(sessions);
         }
@@ -92,7 +107,17 @@ impl TileRunner {
     }
 
     /// Runs tiles, any number. `progress` gets a fraction from 0 to 1 and may cancel.
-    pub fn run(&mut self, tiles: &[TileInput], mut progress: impl FnMut(f64) -> Result<()>) -> Result<Vec<TileOutput>> {
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run(&mut self, tiles: &[TileInput], progress: impl FnMut(f64) -> Result<()>) -> Result<Vec<TileOutput>> {
+        block_on(self.run_async(tiles, progress))
+    }
+
+    /// [`Self::run`] as a future.
+    pub async fn run_async(
+        &mut self,
+        tiles: &[TileInput<'_>],
+        mut progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Vec<TileOutput>> {
         for TileInput { place, affines, .. } in tiles {
             if place.size != self.tile || affines.len() != self.members.len() {
                 let reason = format!("a tile of {:?} with {} normalisations was given", place.size, affines.len());
@@ -124,16 +149,12 @@ impl TileRunner {
                     executable.write(WINDOW, &windows)?;
                     executable.write(INFO, &words)?;
                     let so_far = |part: f64| (done as f64 + part) / count as f64;
-                    executable.run(|k, of| progress(so_far(k as f64 / of.max(1) as f64)))?;
+                    executable.run_async(|k, of| progress(so_far(k as f64 / of.max(1) as f64))).await?;
                     done += 1;
-                    let mut read = |name: &str, wanted: bool| match wanted {
-                        true => executable.read(name).map(|t| t.into_data()),
-                        false => Ok(Vec::new()),
-                    };
                     let alone = runs_a_tile == 1;
-                    let mask = read(MASK, alone && !outputs.decision)?;
-                    let decision = read(DECISION, alone && outputs.decision)?;
-                    let planes = read(PROBABILITY, !alone || outputs.probabilities)?;
+                    let mask = read(executable, MASK, alone && !outputs.decision).await?;
+                    let decision = read(executable, DECISION, alone && outputs.decision).await?;
+                    let planes = read(executable, PROBABILITY, !alone || outputs.probabilities).await?;
                     for (k, (t, _, by)) in part.iter().enumerate() {
                         let Some(result) = results.get_mut(*t) else { continue };
                         let of = |all: &[f32]| {
@@ -176,6 +197,14 @@ impl TileRunner {
                 }
             }
         }
+    }
+}
+
+/// An output, if it is asked for.
+async fn read(executable: &mut Executable, name: &str, wanted: bool) -> Result<Vec<f32>> {
+    match wanted {
+        true => executable.read_async(name).await.map(HostTensor::into_data),
+        false => Ok(Vec::new()),
     }
 }
 

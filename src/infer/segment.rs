@@ -14,10 +14,12 @@ use super::options::{Blend, SegmentOptions};
 use super::output::{SHOWN, STRETCH, joint};
 use super::runner::{TileInput, TileOutput, TileRunner};
 use super::source::{InMemory, PictureSource, SourceInfo};
-use super::stream::{Assembly, Emitter, Exact, Ongoing, TileResult, Waiting, Windows, run_tiles};
+use super::stream::{Assembly, Emitter, Exact, Ongoing, RunTiles, TileResult, Waiting, Windows, run_tiles};
 use super::tile::TileSpec;
 use super::tile_graph::TileOutputs;
-use crate::error::{Error, Result};
+use crate::error::{Error, Message, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
 use crate::model::Model;
 use crate::session::Backend;
 use crate::tensor::Precision;
@@ -38,7 +40,7 @@ pub struct Segmentation {
     /// Why that is `f32` where the backend is for `f16`: what `f16` could not hold.
     pub fallback: Option<String>,
     /// What users should know of the way the picture was read, each a clause that follows its name and a colon.
-    pub notes: Vec<String>,
+    pub notes: Vec<Message>,
 }
 
 /// How a picture was segmented whose rows went to sinks.
@@ -59,7 +61,7 @@ pub struct Streamed {
     /// Why that is `f32` where the backend is for `f16`: what `f16` could not hold.
     pub fallback: Option<String>,
     /// What users should know of the way the picture was read, each a clause that follows its name and a colon.
-    pub notes: Vec<String>,
+    pub notes: Vec<Message>,
 }
 
 /// A picture to segment, and what takes its rows.
@@ -121,7 +123,18 @@ impl Segmenter {
     /// Segments a picture. `progress` gets a fraction from 0 to 1 and may cancel by returning an error. Where `f16` cannot
     /// hold some value of the network, the picture is segmented again in `f32`, with a warning in the log and
     /// [`Segmentation::fallback`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn segment(
+        &mut self,
+        picture: &Picture,
+        options: &SegmentOptions,
+        progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Segmentation> {
+        block_on(self.segment_async(picture, options, progress))
+    }
+
+    /// [`Self::segment`] as a future. Dropped before its end it is a cancelled run: the segmenter stays usable.
+    pub async fn segment_async(
         &mut self,
         picture: &Picture,
         options: &SegmentOptions,
@@ -129,7 +142,7 @@ impl Segmenter {
     ) -> Result<Segmentation> {
         let mut collected = Collected { probabilities: options.probabilities, ..Default::default() };
         let mut source = InMemory::borrowed(picture);
-        let run = self.stream(&mut source, options, vec![&mut collected], progress)?;
+        let run = self.stream(&mut source, options, vec![&mut collected], progress).await?;
         let mask = Mask::new(picture.width(), picture.height(), run.class_pixels.len(), collected.ids)?;
         let probabilities = options.probabilities.then_some(collected.planes);
         let Streamed { tiles, tile, precision, fallback, notes, .. } = run;
@@ -139,39 +152,63 @@ impl Segmenter {
     /// Segments a picture of any size: its rows go to the sinks as they become complete, and neither the picture nor its
     /// results are ever in memory as a whole. Sinks are finished once all rows went through. `progress` and `f16` are as in
     /// [`Self::segment`]; [`SegmentOptions::probabilities`] is what sinks say.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn segment_to(
+        &mut self,
+        source: &mut dyn PictureSource,
+        options: &SegmentOptions,
+        sinks: Vec<Box<dyn BandSink>>,
+        progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Streamed> {
+        block_on(self.segment_to_async(source, options, sinks, progress))
+    }
+
+    /// [`Self::segment_to`] as a future.
+    pub async fn segment_to_async(
         &mut self,
         source: &mut dyn PictureSource,
         options: &SegmentOptions,
         mut sinks: Vec<Box<dyn BandSink>>,
         progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Streamed> {
-        let run = self.stream(source, options, borrowed(&mut sinks), progress)?;
+        let run = self.stream(source, options, borrowed(&mut sinks), progress).await?;
         sinks.into_iter().try_for_each(|s| s.finish())?;
         Ok(run)
     }
 
     /// Segments pictures as [`Self::segment_to`] does, each with its own result. With [`SegmentOptions::batch`] above 1,
     /// pictures of one size that are a single tile each are run together; where that fails, each is done alone.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn segment_several(
         &mut self,
-        mut tasks: Vec<PictureTask>,
+        tasks: Vec<PictureTask>,
+        options: &SegmentOptions,
+        progress: impl FnMut(f64) -> Result<()>,
+    ) -> Vec<Result<Streamed>> {
+        block_on(self.segment_several_async(tasks, options, progress))
+    }
+
+    /// [`Self::segment_several`] as a future.
+    pub async fn segment_several_async(
+        &mut self,
+        mut tasks: Vec<PictureTask<'_>>,
         options: &SegmentOptions,
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Vec<Result<Streamed>> {
         let together = match tasks.len() > 1 && options.batch > 1 {
-            true => self.together(&mut tasks, options, &mut progress),
+            true => self.together(&mut tasks, options, &mut progress).await,
             false => None,
         };
         let results = match together {
             Some(all) => all.into_iter().map(Ok).collect(),
             None => {
                 let count = tasks.len() as f64;
-                let one = |(i, task): (usize, &mut PictureTask)| {
-                    let sinks = borrowed(&mut task.sinks);
-                    self.stream(&mut *task.source, options, sinks, |part| progress((i as f64 + part) / count))
-                };
-                tasks.iter_mut().enumerate().map(one).collect::<Vec<_>>()
+                let mut each = Vec::with_capacity(tasks.len());
+                for (i, task) in tasks.iter_mut().enumerate() {
+                    let (source, sinks) = (&mut *task.source, borrowed(&mut task.sinks));
+                    each.push(self.stream(source, options, sinks, |part| progress((i as f64 + part) / count)).await);
+                }
+                each
             }
         };
         let finish = |(task, result): (PictureTask, Result<Streamed>)| {
@@ -183,11 +220,11 @@ impl Segmenter {
     }
 
     /// Several pictures in batches, if they suit each other and nothing goes wrong.
-    fn together(
+    async fn together(
         &mut self,
-        tasks: &mut [PictureTask],
+        tasks: &mut [PictureTask<'_>],
         options: &SegmentOptions,
-        progress: &mut dyn FnMut(f64) -> Result<()>,
+        progress: &mut impl FnMut(f64) -> Result<()>,
     ) -> Option<Vec<Streamed>> {
         let first = tasks.first()?.source.info();
         if tasks.iter().any(|t| t.source.info() != first) {
@@ -198,14 +235,14 @@ impl Segmenter {
             pictures.push(self.prepare(&mut *task.source, borrowed(&mut task.sinks), options).ok()?);
         }
         let backend = self.backend_for(options);
-        self.stream_on(&backend, &mut pictures, options, progress).ok()
+        self.stream_on(&backend, &mut pictures, options, progress).await.ok()
     }
 
     fn backend_for(&self, options: &SegmentOptions) -> Backend {
         if options.exact { self.backend.with_deterministic_tiling() } else { self.backend.clone() }
     }
 
-    fn stream<'a>(
+    async fn stream<'a>(
         &mut self,
         source: &'a mut dyn PictureSource,
         options: &SegmentOptions,
@@ -214,7 +251,8 @@ impl Segmenter {
     ) -> Result<Streamed> {
         let mut picture = [self.prepare(source, sinks, options)?];
         let backend = self.backend_for(options);
-        let (run, fallback) = backend.or_f32(|b| self.stream_on(b, &mut picture, options, &mut progress))?;
+        let work = async |b: &Backend| self.stream_on(b, &mut picture, options, &mut progress).await;
+        let (run, fallback) = backend.or_f32_async(work).await?;
         match run.into_iter().next() {
             Some(run) => Ok(Streamed { fallback, ..run }),
             None => Err(Error::invalid("segmenter", "gave nothing")),
@@ -277,12 +315,12 @@ impl Segmenter {
     }
 
     /// Runs one picture in tiles; or several of one size, together, if each is a single tile.
-    fn stream_on(
+    async fn stream_on(
         &mut self,
         backend: &Backend,
-        pictures: &mut [Prepared],
+        pictures: &mut [Prepared<'_>],
         options: &SegmentOptions,
-        progress: &mut dyn FnMut(f64) -> Result<()>,
+        progress: &mut impl FnMut(f64) -> Result<()>,
     ) -> Result<Vec<Streamed>> {
         let needs = pictures.iter().fold(Needs::default(), |n, p| n.or(p.needs));
         let outputs = TileOutputs { probabilities: needs.probabilities, decision: options.blend == Blend::Gaussian };
@@ -311,7 +349,8 @@ impl Segmenter {
         if self.ready.as_ref().is_none_or(|r| r.0 != key) {
             // The old buffers go before the new ones come.
             self.ready = None;
-            self.ready = Some((key, TileRunner::new(backend, &self.fit.ensemble, shape, outputs, batch)?));
+            let runner = TileRunner::new_async(backend, &self.fit.ensemble, shape, outputs, batch).await?;
+            self.ready = Some((key, runner));
         }
         let Some((_, runner)) = &mut self.ready else { return Err(Error::invalid("segmenter", "is not ready")) };
         let rule = (runner.rule(), self.fit.ensemble.planes());
@@ -327,27 +366,35 @@ impl Segmenter {
             ongoing.push(Ongoing { windows, out: Emitter::new(info, *needs, sinks)?, assembly });
             affines.push(&own[..]);
         }
-        let mut run = |waiting: &[Waiting], progress: &mut dyn FnMut(f64) -> Result<()>| {
-            let normalised = |w: &Waiting| affines.get(w.picture).copied().unwrap_or_default();
-            let tiles = waiting.iter();
-            let tiles = tiles.map(|w| TileInput { place: &w.place, pixels: &w.pixels, affines: normalised(w) });
-            let tiles: Vec<TileInput> = tiles.collect();
-            let results = runner.run(&tiles, progress)?.into_iter();
-            Ok(results
-                .map(|TileOutput { mask, decision: mut planes, probabilities }| {
-                    planes.extend(probabilities);
-                    TileResult { mask, planes }
-                })
-                .collect())
-        };
-        run_tiles(&mut ongoing, at_once, &mut run, progress)?;
+        let mut networks = Networks { runner, affines };
+        run_tiles(&mut ongoing, at_once, &mut networks, progress).await?;
         let done = |Ongoing { windows, out, .. }: Ongoing| {
             let (class_pixels, picture, precision) = (out.counts, windows.source.info(), backend.precision());
             let mut notes = windows.source.notes();
-            notes.extend(windows.channels.note(windows.coloured).map(String::from));
+            notes.extend(windows.channels.note(windows.coloured).cloned());
             Streamed { picture, class_pixels, tiles, tile: shape, batch, precision, fallback: None, notes }
         };
         Ok(ongoing.into_iter().map(done).collect())
+    }
+}
+
+/// Networks that tiles go through, and how each picture is normalised for them.
+struct Networks<'a> {
+    runner: &'a mut TileRunner,
+    affines: Vec<&'a [Vec<ChannelAffine>]>,
+}
+
+impl RunTiles for Networks<'_> {
+    async fn run(&mut self, waiting: &[Waiting], progress: impl FnMut(f64) -> Result<()>) -> Result<Vec<TileResult>> {
+        let affines = |w: &Waiting| self.affines.get(w.picture).copied().unwrap_or_default();
+        let tiles = waiting.iter().map(|w| TileInput { place: &w.place, pixels: &w.pixels, affines: affines(w) });
+        let tiles: Vec<TileInput> = tiles.collect();
+        let results = self.runner.run_async(&tiles, progress).await?.into_iter();
+        let result = |TileOutput { mask, decision: mut planes, probabilities }| {
+            planes.extend(probabilities);
+            TileResult { mask, planes }
+        };
+        Ok(results.map(result).collect())
     }
 }
 

@@ -9,9 +9,10 @@ mod open;
 mod oriented;
 mod select;
 
+use super::band::MaybeSend;
 use super::channels::ChannelKind;
 use super::image::{Picture, Sample};
-use crate::error::{Error, Result};
+use crate::error::{Error, Message, Result};
 
 pub use alpha::WithoutAlpha;
 pub(super) use described::Described;
@@ -69,7 +70,7 @@ impl SourceInfo {
 }
 
 /// A picture that is read by windows.
-pub trait PictureSource {
+pub trait PictureSource: MaybeSend {
     /// What the picture is.
     fn info(&self) -> SourceInfo;
 
@@ -83,7 +84,7 @@ pub trait PictureSource {
 
     /// What users should know of the way the picture is read: each a clause that follows its name and a colon. Some are
     /// known only after its pixels were read.
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self) -> Vec<Message> {
         Vec::new()
     }
 

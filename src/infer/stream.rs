@@ -1,6 +1,6 @@
 //! From tiles to bands: a picture goes through the network tile by tile and comes out as complete rows.
 
-use super::band::{Band, BandInfo, BandSink, Needs};
+use super::band::{Band, BandInfo, BandSink, MaybeSend, Needs};
 use super::channels::ChannelMap;
 use super::image::Picture;
 use super::mask::Ids;
@@ -30,11 +30,14 @@ pub(super) struct Waiting {
     pub pixels: Vec<f32>,
 }
 
-/// Runs the network on tiles, with progress from 0 to 1; gives each one's result.
-pub(super) type RunTiles<'a> = dyn FnMut(&[Waiting], &mut dyn FnMut(f64) -> Result<()>) -> Result<Vec<TileResult>> + 'a;
+/// Runs the network on tiles.
+pub(super) trait RunTiles {
+    /// Gives each tile's result; `progress` goes from 0 to 1 and may cancel.
+    async fn run(&mut self, waiting: &[Waiting], progress: impl FnMut(f64) -> Result<()>) -> Result<Vec<TileResult>>;
+}
 
 /// How a picture is cut into tiles and put together again.
-pub(super) trait Assembly {
+pub(super) trait Assembly: MaybeSend {
     /// Number of tiles.
     fn tiles(&self) -> usize;
 
@@ -62,11 +65,11 @@ pub(super) struct Ongoing<'a, 'b> {
 }
 
 /// Runs the tiles of pictures, of all pictures in order, `at_once` tiles together.
-pub(super) fn run_tiles(
-    pictures: &mut [Ongoing],
+pub(super) async fn run_tiles(
+    pictures: &mut [Ongoing<'_, '_>],
     at_once: usize,
-    run: &mut RunTiles,
-    progress: &mut dyn FnMut(f64) -> Result<()>,
+    run: &mut impl RunTiles,
+    progress: &mut impl FnMut(f64) -> Result<()>,
 ) -> Result<()> {
     let counts: Vec<usize> = pictures.iter().map(|p| p.assembly.tiles()).collect();
     let total = counts.iter().sum::<usize>() as f64;
@@ -85,7 +88,7 @@ pub(super) fn run_tiles(
             }
         }
         let share = waiting.len() as f64;
-        let results = run(&waiting, &mut |part| progress((done + part * share) / total))?;
+        let results = run.run(&waiting, |part| progress((done + part * share) / total)).await?;
         done += share;
         for ((picture, tile), result) in now.into_iter().zip(results) {
             if let Some(Ongoing { windows, assembly, out }) = pictures.get_mut(picture) {

@@ -3,7 +3,7 @@
 use super::dialect::{self, Understood};
 use super::onnx::{self, OnnxOptions};
 use super::{Architecture, bioimage, parse, whole_graph};
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::tensor::HostTensor;
 use crate::weights::{self, Checkpoint, ModelMetadata, Weights};
 use serde_json::{Map, Value};
@@ -75,15 +75,14 @@ impl Model {
     pub fn new_with(name: impl Into<String>, checkpoint: Checkpoint, set: &Map<String, Value>) -> Result<Self> {
         let name = name.into();
         let Some(mut metadata) = checkpoint.metadata else {
-            let understood = dialect::understand(checkpoint, set).map_err(|e| Error::file(&name, e.to_string()))?;
+            let understood = dialect::understand(checkpoint, set).map_err(|e| Error::file(&name, e.message()))?;
             let Understood { metadata, weights, report } = understood;
-            let network = parse(&metadata.arch, &metadata.config).map_err(|e| Error::file(&name, e.to_string()))?;
+            let network = parse(&metadata.arch, &metadata.config).map_err(|e| Error::file(&name, e.message()))?;
             let model = Self::with_architecture(name, network.into(), metadata, weights)?;
             return Ok(Self { import: Some(Arc::new(report)), ..model });
         };
-        metadata.validate().map_err(|e| Error::file(&name, e.to_string()))?;
-        let mut architecture =
-            parse(&metadata.arch, &metadata.config).map_err(|e| Error::file(&name, e.to_string()))?;
+        metadata.validate().map_err(|e| Error::file(&name, e.message()))?;
+        let mut architecture = parse(&metadata.arch, &metadata.config).map_err(|e| Error::file(&name, e.message()))?;
         if !set.is_empty() {
             metadata.config = chosen(&*architecture, &name, set)?;
             architecture = parse(&metadata.arch, &metadata.config)?;
@@ -120,9 +119,9 @@ impl Model {
         }
         let s = self.architecture.example();
         let graph =
-            whole_graph(&*self.architecture, s.n, s.h, s.w).map_err(|e| Error::file(&self.name, e.to_string()))?;
+            whole_graph(&*self.architecture, s.n, s.h, s.w).map_err(|e| Error::file(&self.name, e.message()))?;
         for (key, dims) in graph.parameters() {
-            self.weights.require(key, dims).map_err(|e| Error::file(&self.name, e.to_string()))?;
+            self.weights.require(key, dims).map_err(|e| Error::file(&self.name, e.message()))?;
         }
         let (named, classes) = (self.metadata.classes.len(), self.architecture.classes());
         if named > classes {
@@ -189,7 +188,7 @@ fn chosen(architecture: &dyn Architecture, name: &str, set: &Map<String, Value>)
             [] => "nothing of it is left open".to_string(),
             _ => format!("only {} may be chosen", choices.join(" and ")),
         };
-        return Err(Error::invalid(format!("--set {key}"), format!("{name} says itself what it is; {left}")));
+        return Err(Error::invalid(Hint::model_option(key), format!("{name} says itself what it is; {left}")));
     }
     let mut config = architecture.config();
     if let Some(config) = config.as_object_mut() {

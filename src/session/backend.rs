@@ -2,6 +2,8 @@
 
 use super::Session;
 use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
 use crate::gpu::{Gpu, PrecisionChoice};
 use crate::graph::{Graph, rewrite};
 use crate::kernel::{Caps, Target};
@@ -23,12 +25,18 @@ impl Backend {
     pub const CPU: &str = "cpu";
 
     /// Opens a device by what the user calls it: `auto`, an index, a part of a name, or `cpu`.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn open(device: &str) -> Result<Self> {
+        block_on(Self::open_async(device))
+    }
+
+    /// [`Self::open`] as a future.
+    pub async fn open_async(device: &str) -> Result<Self> {
         if device.eq_ignore_ascii_case(Self::CPU) {
             return Ok(Self::Cpu);
         }
         let choice = device.parse().unwrap_or_default();
-        Ok(Self::Gpu(Gpu::new(&choice)?))
+        Ok(Self::Gpu(Gpu::new_async(&choice).await?))
     }
 
     /// One line that says what runs.
@@ -64,13 +72,32 @@ impl Backend {
     /// again in `f32`. The second value is then what went wrong: tell the user.
     pub fn or_f32<T>(&self, mut work: impl FnMut(&Self) -> Result<T>) -> Result<(T, Option<String>)> {
         match work(self) {
-            Err(e @ Error::F16Range { .. }) => {
-                log::warn!("{e}: doing it again in f32");
-                let wide = self.with_precision(PrecisionChoice::F32)?;
-                work(&wide).map(|value| (value, Some(e.to_string())))
+            Err(e) => {
+                let wide = self.widened(e)?;
+                work(&wide.backend).map(|value| (value, Some(wide.reason)))
             }
             result => result.map(|value| (value, None)),
         }
+    }
+
+    /// [`Self::or_f32`] as a future, of work that is one.
+    pub async fn or_f32_async<T>(&self, mut work: impl AsyncFnMut(&Self) -> Result<T>) -> Result<(T, Option<String>)> {
+        match work(self).await {
+            Err(e) => {
+                let wide = self.widened(e)?;
+                work(&wide.backend).await.map(|value| (value, Some(wide.reason)))
+            }
+            result => result.map(|value| (value, None)),
+        }
+    }
+
+    /// The backend on which to do work again that failed because `f16` cannot hold something; any other error is given back.
+    fn widened(&self, e: Error) -> Result<Widened> {
+        if !matches!(e, Error::F16Range { .. }) {
+            return Err(e);
+        }
+        log::warn!("{e}: doing it again in f32");
+        Ok(Widened { backend: self.with_precision(PrecisionChoice::F32)?, reason: e.to_string() })
     }
 
     /// How activations and weights are stored.
@@ -88,19 +115,35 @@ impl Backend {
 
     /// Runs a graph once; what runs more often should keep the [`Executable`] of [`Self::prepare`]. For [`Error::F16Range`]
     /// see [`Self::or_f32`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn run(
         &self,
         graph: &Graph,
         inputs: &BTreeMap<String, HostTensor>,
         stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
     ) -> Result<BTreeMap<String, HostTensor>> {
-        let mut executable = self.prepare(graph, stored)?;
+        block_on(self.run_async(graph, inputs, stored))
+    }
+
+    /// [`Self::run`] as a future.
+    pub async fn run_async(
+        &self,
+        graph: &Graph,
+        inputs: &BTreeMap<String, HostTensor>,
+        stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+    ) -> Result<BTreeMap<String, HostTensor>> {
+        let mut executable = self.prepare_async(graph, stored).await?;
         for (name, _) in graph.inputs() {
             let tensor = inputs.get(name).ok_or_else(|| Error::invalid(format!("input `{name}`"), "is missing"))?;
             executable.write(name, tensor.data())?;
         }
-        executable.run(|_, _| Ok(()))?;
-        executable.output_names().into_iter().map(|n| executable.read(&n).map(|t| (n, t))).collect()
+        executable.run_async(|_, _| Ok(())).await?;
+        let mut outputs = BTreeMap::new();
+        for name in executable.output_names() {
+            let value = executable.read_async(&name).await?;
+            outputs.insert(name, value);
+        }
+        Ok(outputs)
     }
 
     /// What a graph would take, without allocating anything. Fails with [`Error::Limit`] if the device cannot hold it, or
@@ -132,7 +175,17 @@ impl Backend {
     }
 
     /// Makes a graph ready to run; on a GPU it is rewritten first.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn prepare(
+        &self,
+        graph: &Graph,
+        stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+    ) -> Result<Executable> {
+        block_on(self.prepare_async(graph, stored))
+    }
+
+    /// [`Self::prepare`] as a future.
+    pub async fn prepare_async(
         &self,
         graph: &Graph,
         mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
@@ -140,7 +193,7 @@ impl Backend {
         match self {
             Self::Gpu(gpu) => {
                 let plan = Plan::new(&rewrite::optimise(graph)?, gpu.target())?;
-                Ok(Executable::Gpu(Box::new(Session::new(gpu, plan, stored)?)))
+                Ok(Executable::Gpu(Box::new(Session::new_async(gpu, plan, stored).await?)))
             }
             Self::Cpu => {
                 // An allocation that fails would end the program.
@@ -153,6 +206,13 @@ impl Backend {
             }
         }
     }
+}
+
+/// A backend in `f32`, in place of one in `f16`.
+struct Widened {
+    backend: Backend,
+    /// What `f16` could not hold.
+    reason: String,
 }
 
 /// A graph ready to run on its backend.
@@ -189,9 +249,15 @@ impl Executable {
     }
 
     /// Runs; `progress(done, of)` may cancel by returning an error.
-    pub fn run(&mut self, mut progress: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run(&mut self, progress: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
+        block_on(self.run_async(progress))
+    }
+
+    /// [`Self::run`] as a future. The CPU reference is ready when it is first polled.
+    pub async fn run_async(&mut self, mut progress: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
         match self {
-            Self::Gpu(session) => session.run_with(progress),
+            Self::Gpu(session) => session.run_with_async(progress).await,
             Self::Cpu(r) => {
                 let Reference { graph, parameters, inputs, outputs } = &mut **r;
                 let stored = |name: &str, _: &[usize]| {
@@ -205,9 +271,15 @@ impl Executable {
     }
 
     /// Reads an output, NCHW.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read(&mut self, name: &str) -> Result<HostTensor> {
+        block_on(self.read_async(name))
+    }
+
+    /// [`Self::read`] as a future.
+    pub async fn read_async(&mut self, name: &str) -> Result<HostTensor> {
         match self {
-            Self::Gpu(session) => session.read(name),
+            Self::Gpu(session) => session.read_async(name).await,
             Self::Cpu(r) => r
                 .outputs
                 .get(name)

@@ -2,6 +2,8 @@
 
 use super::Session;
 use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
 use crate::gpu::{Gpu, PrecisionChoice};
 use crate::graph::Graph;
 use crate::kernel::{ConvFamily, OperandPath};
@@ -15,10 +17,16 @@ const TOLERANCE: f32 = 5e-3;
 
 /// The device with [`Gpu::with_matrices`], if it has them and a convolution on them agrees with the reference; else as it is.
 /// wgpu calls the feature experimental, and drivers are young.
+#[cfg(not(target_arch = "wasm32"))]
 #[must_use]
 pub fn with_matrices(gpu: &Gpu) -> Gpu {
+    block_on(with_matrices_async(gpu))
+}
+
+/// [`with_matrices`] as a future.
+pub async fn with_matrices_async(gpu: &Gpu) -> Gpu {
     let Some(able) = gpu.with_matrices() else { return gpu.clone() };
-    match agrees(&able) {
+    match agrees(&able).await {
         Ok(true) => able,
         Ok(false) => {
             log::warn!("{}: cooperative matrices give wrong results, they are not used", gpu.describe());
@@ -32,7 +40,7 @@ pub fn with_matrices(gpu: &Gpu) -> Gpu {
 }
 
 /// Whether a 3x3 convolution with parts of tiles in every direction is right.
-fn agrees(gpu: &Gpu) -> Result<bool> {
+async fn agrees(gpu: &Gpu) -> Result<bool> {
     let gpu = gpu.with_precision(PrecisionChoice::F16)?;
     let target = gpu.target().clone().with_conv(ConvFamily::Gemm).with_operands(OperandPath::Matrix);
     let (input, dims) = (Shape::new(1, 37, 11, 9), [70, 37, 3, 3]);
@@ -48,7 +56,8 @@ fn agrees(gpu: &Gpu) -> Result<bool> {
     let tensor = |dims: &[usize]| HostTensor::new(dims, (0..dims.iter().product()).map(number).collect::<Vec<f32>>());
     let inputs = BTreeMap::from([("x".to_string(), tensor(&input.dims())?)]);
     let want = graph.run_reference(&inputs, |_, dims| tensor(dims), |_, _| Ok(()))?;
-    let got = Session::new(&gpu, Plan::new(&graph, &target)?, |_, dims| tensor(dims))?.run_all(&inputs)?;
+    let mut session = Session::new_async(&gpu, Plan::new(&graph, &target)?, |_, dims| tensor(dims)).await?;
+    let got = session.run_all_async(&inputs).await?;
     match (got.get("y"), want.get("y")) {
         (Some(got), Some(want)) => Ok(got.compare(want)?.within(TOLERANCE)),
         _ => Err(Error::invalid("output `y`", "missing")),

@@ -9,18 +9,23 @@ mod profile;
 mod transfer;
 
 pub use backend::{Backend, Executable, Reference};
+#[cfg(not(target_arch = "wasm32"))]
 pub use matrices::with_matrices;
+pub use matrices::with_matrices_async;
 use memory::{Arena, Memory, Weights, bind};
 pub use pending::Pending;
 pub use profile::Profile;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Pipeline};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
+use crate::gpu::{Gpu, Pipeline, Submission};
 use crate::kernel::AdapterClass;
 use crate::plan::{Plan, Resource, Step};
 use crate::tensor::{HostTensor, Precision, Shape};
 use overflow::Overflow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A plan with its buffers, pipelines and bind groups on a device.
@@ -36,7 +41,7 @@ pub struct Session {
     pipelines: Vec<Arc<Pipeline>>,
     bind_groups: Vec<wgpu::BindGroup>,
     /// Steps `[start, end)` of each submission.
-    submissions: Vec<std::ops::Range<usize>>,
+    submissions: Vec<Range<usize>>,
     /// In an `f16` plan.
     overflow: Option<Overflow>,
     /// Read-back copies of [`Session::start`] that no run uses.
@@ -54,14 +59,30 @@ struct PortBuffer {
     foreign: bool,
 }
 
+/// A buffer that a port is to have.
+struct NewBuffer {
+    port: usize,
+    buffer: PortBuffer,
+}
+
 impl Session {
     /// Makes a plan resident. `stored` gives each parameter of the checkpoint, and the first value of each state, by name
     /// and dimensions.
-    pub fn new(gpu: &Gpu, plan: Plan, mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>) -> Result<Self> {
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn new(gpu: &Gpu, plan: Plan, stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>) -> Result<Self> {
+        block_on(Self::new_async(gpu, plan, stored))
+    }
+
+    /// [`Self::new`] as a future.
+    pub async fn new_async(
+        gpu: &Gpu,
+        plan: Plan,
+        mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+    ) -> Result<Self> {
         // Weights first: a wrong checkpoint must fail before any GPU work.
         let values = plan.evaluate_parameters(&mut stored)?;
         let usage = wgpu::BufferUsages::STORAGE;
-        let (weights, uniforms, slots, ports, states) = gpu.scoped("allocating buffers", || {
+        let allocated = gpu.scoped_async("allocating buffers", || {
             let weights = Weights::new(gpu, &plan.weights)?;
             let sizes = plan.steps.iter().map(|s| s.dispatch.params.len() as u64 * 4);
             let uniforms =
@@ -84,7 +105,8 @@ impl Session {
             let copies = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
             let states = plan.states.iter().map(|s| buffer(&s.name, s.bytes, usage | copies)).collect::<Vec<_>>();
             Ok((weights, uniforms, slots, ports.collect(), states))
-        })?;
+        });
+        let (weights, uniforms, slots, ports, states) = allocated.await?;
         for (i, w) in plan.weights.iter().enumerate() {
             let name = || w.from.first().and_then(|&v| plan.parameter_name(v)).unwrap_or("a table").to_string();
             let from: Option<Vec<&HostTensor>> = w.from.iter().map(|v| values[v.index()].as_ref()).collect();
@@ -106,12 +128,15 @@ impl Session {
         for (i, step) in plan.steps.iter().enumerate() {
             uniforms.write(gpu, i, bytemuck::cast_slice(&step.dispatch.params));
         }
-        gpu.compile(plan.steps.iter().map(|s| &s.dispatch.kernel))?;
-        let pipelines = plan.steps.iter().map(|s| gpu.pipeline(&s.dispatch.kernel)).collect::<Result<Vec<_>>>()?;
+        gpu.compile_async(plan.steps.iter().map(|s| &s.dispatch.kernel)).await?;
+        let mut pipelines = Vec::with_capacity(plan.steps.len());
+        for step in &plan.steps {
+            pipelines.push(gpu.pipeline_async(&step.dispatch.kernel).await?);
+        }
         let submissions = split(&plan.steps, gpu.caps().class);
         let overflow = match plan.precision {
             Precision::F32 => None,
-            Precision::F16 => Some(gpu.scoped("allocating buffers", || Ok(Overflow::new(gpu, &plan)))?),
+            Precision::F16 => Some(gpu.scoped_async("allocating buffers", || Ok(Overflow::new(gpu, &plan))).await?),
         };
         let mut session = Self {
             gpu: gpu.clone(),
@@ -128,8 +153,9 @@ impl Session {
             spare: Vec::new(),
             poisoned: false,
         };
-        session.bind_groups =
-            gpu.scoped("binding", || (0..session.plan.steps.len()).map(|i| session.bind_group(i)).collect())?;
+        let bound = gpu
+            .scoped_async("binding", || (0..session.plan.steps.len()).map(|i| session.bind_group(i, None)).collect());
+        session.bind_groups = bound.await?;
         Ok(session)
     }
 
@@ -153,7 +179,8 @@ impl Session {
         overflow + self.weights.bytes() + self.uniforms.bytes() + slots.chain(own).chain(staging).sum::<u64>()
     }
 
-    fn bind_group(&self, step: usize) -> Result<wgpu::BindGroup> {
+    /// What a step binds; a port in a buffer that is to become its own.
+    fn bind_group(&self, step: usize, new: Option<&NewBuffer>) -> Result<wgpu::BindGroup> {
         let s = &self.plan.steps[step];
         let pipeline = &self.pipelines[step];
         if pipeline.bindings.len() != s.dispatch.bindings.len() + 1 {
@@ -164,7 +191,7 @@ impl Session {
             Resource::Slot { slot, offset, bytes, writes } => Ok(self.slots[slot].binding(offset, bytes, writes)),
             Resource::Weights(w) => Ok(self.weights.binding(w)),
             Resource::Port { port, .. } => {
-                let p = &self.ports[port];
+                let p = new.filter(|n| n.port == port).map_or(&self.ports[port], |n| &n.buffer);
                 Ok(bind(&p.buffer, p.offset, self.plan.ports[port].bytes()))
             }
             Resource::State { state, .. } => Ok(bind(&self.states[state], 0, self.plan.states[state].bytes)),
@@ -198,7 +225,13 @@ impl Session {
 
     /// Lets the plan read an input from, or write an output to, a buffer of the caller (plain NCHW `f32`, usage
     /// `STORAGE`, `offset` a multiple of the device's storage alignment) in place of the session's own.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn bind_buffer(&mut self, name: &str, buffer: &wgpu::Buffer, offset: u64) -> Result<()> {
+        block_on(self.bind_buffer_async(name, buffer, offset))
+    }
+
+    /// [`Self::bind_buffer`] as a future.
+    pub async fn bind_buffer_async(&mut self, name: &str, buffer: &wgpu::Buffer, offset: u64) -> Result<()> {
         let port = self.port(name)?;
         let bytes = self.plan.ports[port].bytes();
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
@@ -212,21 +245,19 @@ impl Session {
             let reason = format!("{} bytes from offset {offset}, {bytes} are needed", buffer.size());
             return Err(Error::invalid(format!("buffer for `{name}`"), reason));
         }
-        let bound = PortBuffer { buffer: buffer.clone(), offset, staging: None, foreign: true };
-        let before = std::mem::replace(&mut self.ports[port], bound);
+        let buffer = PortBuffer { buffer: buffer.clone(), offset, staging: None, foreign: true };
+        let new = NewBuffer { port, buffer };
         let uses = |r: &Resource| matches!(r, Resource::Port { port: p, .. } if *p == port);
         let steps = self.plan.steps.iter().enumerate().filter(|(_, s)| s.dispatch.bindings.iter().any(uses));
-        let made: Result<Vec<_>> = self.gpu.scoped(&format!("binding a buffer to `{name}`"), || {
-            steps.map(|(step, _)| Ok((step, self.bind_group(step)?))).collect()
+        let what = format!("binding a buffer to `{name}`");
+        let made = self.gpu.scoped_async(&what, || {
+            steps.map(|(step, _)| Ok((step, self.bind_group(step, Some(&new))?))).collect::<Result<Vec<_>>>()
         });
-        match made {
-            Ok(groups) => groups.into_iter().for_each(|(step, group)| self.bind_groups[step] = group),
-            // Such as a buffer of another device: the session stays as it was.
-            Err(e) => {
-                self.ports[port] = before;
-                return Err(e);
-            }
+        // What fails, such as a buffer of another device, leaves the session as it was.
+        for (step, group) in made.await? {
+            self.bind_groups[step] = group;
         }
+        self.ports[port] = new.buffer;
         Ok(())
     }
 
@@ -266,7 +297,7 @@ impl Session {
     fn encode_steps(
         &self,
         encoder: &mut wgpu::CommandEncoder,
-        steps: std::ops::Range<usize>,
+        steps: Range<usize>,
         timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
     ) {
         let mut pass =
@@ -282,11 +313,17 @@ impl Session {
     /// Has the driver do ahead of the first run what it would do then: some compile a kernel only when it is first
     /// dispatched. Runs one workgroup of every kernel, on whatever is in the session's buffers; outputs are meaningless
     /// until the next run. Not needed, only sooner.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn warm_up(&mut self) -> Result<()> {
+        block_on(self.warm_up_async())
+    }
+
+    /// [`Self::warm_up`] as a future.
+    pub async fn warm_up_async(&mut self) -> Result<()> {
         let mut seen = std::collections::HashSet::new();
         let steps = &self.plan.steps;
         let first: Vec<usize> = (0..steps.len()).filter(|&i| seen.insert(&steps[i].dispatch.kernel)).collect();
-        let index = self.gpu.scoped("warming up", || {
+        let submitted = self.gpu.scoped_async("warming up", || {
             let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
@@ -296,53 +333,81 @@ impl Session {
                     pass.dispatch_workgroups(1, 1, 1);
                 }
             }
-            Ok(self.gpu.queue().submit([encoder.finish()]))
-        })?;
-        self.gpu.wait(index).inspect_err(|_| self.poisoned = true)
+            Ok(self.gpu.submit([encoder.finish()]))
+        });
+        let submission = submitted.await?;
+        self.gpu.wait_async(submission).await.inspect_err(|_| self.poisoned = true)
     }
 
     /// Runs the plan and waits for it. Fails with [`Error::F16Range`] where an `f16` plan meets what `f16` cannot hold: its
     /// outputs are then worthless, and the session is fit for other inputs.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn run(&mut self) -> Result<()> {
-        self.run_with(|_, _| Ok(()))
+        block_on(self.run_async())
+    }
+
+    /// [`Self::run`] as a future.
+    pub async fn run_async(&mut self) -> Result<()> {
+        self.run_with_async(|_, _| Ok(())).await
     }
 
     /// Runs the plan in several submissions, each small enough that no driver's watchdog resets the device;
     /// `progress(done, of)` is called between them and may cancel by returning an error.
-    pub fn run_with(&mut self, mut progress: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
-        if self.poisoned {
-            return Err(Error::DeviceLost("this session's device failed before; make a new session".into()));
-        }
-        let gpu = self.gpu.clone();
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run_with(&mut self, progress: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
+        block_on(self.run_with_async(progress))
+    }
+
+    /// [`Self::run_with`] as a future. Dropped before its end it is a cancelled run: the session stays usable.
+    pub async fn run_with_async(&mut self, mut progress: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
+        self.check_alive()?;
         let of = self.submissions.len();
-        let mut in_flight = std::collections::VecDeque::new();
-        for (done, steps) in self.submissions.iter().enumerate() {
+        let mut in_flight = VecDeque::new();
+        for done in 0..of {
             progress(done, of)?;
-            let index = gpu.scoped(&self.plan.steps[steps.start].label, || {
-                let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                if done == 0 {
-                    self.clear_overflow(&mut encoder);
-                }
-                self.encode_steps(&mut encoder, steps.clone(), None);
-                Ok(gpu.queue().submit([encoder.finish()]))
-            })?;
-            in_flight.push_back(index);
+            in_flight.push_back(self.submit_steps(self.submissions[done].clone(), done == 0).await?);
             // Two in flight: the device never idles, and a cancel waits for little.
             if in_flight.len() > 2
                 && let Some(oldest) = in_flight.pop_front()
             {
-                gpu.wait(oldest).inspect_err(|_| self.poisoned = true)?;
+                self.gpu.wait_async(oldest).await.inspect_err(|_| self.poisoned = true)?;
             }
         }
         if let Some(last) = in_flight.pop_back() {
-            gpu.wait(last).inspect_err(|_| self.poisoned = true)?;
+            self.gpu.wait_async(last).await.inspect_err(|_| self.poisoned = true)?;
         }
-        self.check_range()?;
+        self.check_range_async().await?;
         progress(of, of)
     }
 
+    fn check_alive(&self) -> Result<()> {
+        if self.poisoned {
+            return Err(Error::DeviceLost("this session's device failed before; make a new session".into()));
+        }
+        Ok(())
+    }
+
+    /// Submits some of the plan's steps; `first` are those that a run begins with.
+    async fn submit_steps(&self, steps: Range<usize>, first: bool) -> Result<Submission> {
+        let submitted = self.gpu.scoped_async(&self.plan.steps[steps.start].label, || {
+            let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            if first {
+                self.clear_overflow(&mut encoder);
+            }
+            self.encode_steps(&mut encoder, steps.clone(), None);
+            Ok(self.gpu.submit([encoder.finish()]))
+        });
+        submitted.await
+    }
+
     /// Reads an output, NCHW.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read(&mut self, name: &str) -> Result<HostTensor> {
+        block_on(self.read_async(name))
+    }
+
+    /// [`Self::read`] as a future.
+    pub async fn read_async(&mut self, name: &str) -> Result<HostTensor> {
         let port = self.port(name)?;
         let desc = self.plan.ports[port].desc;
         let gpu = self.gpu.clone();
@@ -351,15 +416,26 @@ impl Session {
             return Err(Error::invalid(format!("output `{name}`"), "is in a buffer without COPY_SRC usage"));
         }
         let bytes = self.plan.ports[port].bytes();
-        let staging = p.staging.get_or_insert_with(|| transfer::staging(&gpu, bytes));
-        let index = transfer::copy(&gpu, name, (&p.buffer, p.offset), staging, bytes)?;
-        let mut data = transfer::read(&gpu, name, staging, index)?;
+        // A read that is given up leaves its copy mapped: it is not put back.
+        let staging = p.staging.take().unwrap_or_else(|| transfer::staging(&gpu, bytes));
+        let submission = transfer::copy(&gpu, name, (&p.buffer, p.offset), &staging, bytes).await?;
+        let mut data = transfer::read(&gpu, name, &staging, submission).await?;
+        p.staging = Some(staging);
         data.truncate(desc.shape.len());
         HostTensor::new(desc.shape.dims(), data)
     }
 
     /// Writes the inputs, runs, and reads every output under each of its names.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn run_all(&mut self, inputs: &BTreeMap<String, HostTensor>) -> Result<BTreeMap<String, HostTensor>> {
+        block_on(self.run_all_async(inputs))
+    }
+
+    /// [`Self::run_all`] as a future.
+    pub async fn run_all_async(
+        &mut self,
+        inputs: &BTreeMap<String, HostTensor>,
+    ) -> Result<BTreeMap<String, HostTensor>> {
         for port in self.plan.clone().ports.iter().filter(|p| p.is_input) {
             let name = &port.names[0];
             let t = inputs.get(name).ok_or_else(|| Error::invalid(format!("input `{name}`"), "is missing"))?;
@@ -369,10 +445,10 @@ impl Session {
             }
             self.write(name, t.data())?;
         }
-        self.run()?;
+        self.run_async().await?;
         let mut outputs = BTreeMap::new();
         for port in self.plan.clone().ports.iter().filter(|p| !p.is_input) {
-            let value = self.read(&port.names[0])?;
+            let value = self.read_async(&port.names[0]).await?;
             for name in &port.names {
                 outputs.insert(name.clone(), value.clone());
             }
@@ -382,7 +458,7 @@ impl Session {
 }
 
 /// Groups steps so that no submission holds more work than a slow device of the class does in a fraction of a second.
-fn split(steps: &[Step], class: AdapterClass) -> Vec<std::ops::Range<usize>> {
+fn split(steps: &[Step], class: AdapterClass) -> Vec<Range<usize>> {
     let budget: u64 = match class {
         AdapterClass::Cpu => 2_000_000_000,
         AdapterClass::Intel | AdapterClass::Other => 20_000_000_000,

@@ -1,12 +1,15 @@
 //! The guard of `f16` plans: every kernel tells, in a word of its node, when it stores what `f16` cannot hold. What comes
 //! behind it may look like a result (an activation turns a NaN into a zero), so the outputs alone would not show it.
 
+use super::transfer;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
 use crate::plan::Plan;
 use crate::tensor::Precision;
 use half::f16;
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError};
 
 /// Names that an error lists.
 const MOST_NAMES: usize = 3;
@@ -25,7 +28,8 @@ pub(super) fn halves(values: &[f32], name: impl FnOnce() -> String) -> Result<Ve
 #[derive(Debug)]
 pub(super) struct Overflow {
     words: wgpu::Buffer,
-    staging: wgpu::Buffer,
+    /// Where words are copied to be read; not there while somebody reads, nor after a read that was given up.
+    staging: Mutex<Option<wgpu::Buffer>>,
     /// From a node's word to the next, bytes.
     stride: u64,
 }
@@ -34,13 +38,10 @@ impl Overflow {
     pub fn new(gpu: &Gpu, plan: &Plan) -> Self {
         let stride = gpu.caps().storage_alignment.max(4);
         let size = stride * plan.nodes.len().max(1) as u64;
-        let buffer = |label, usage| {
-            let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
-            gpu.device().create_buffer(&descriptor)
-        };
-        let copy = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        let words = buffer("overflow", wgpu::BufferUsages::STORAGE | copy);
-        let staging = buffer("overflow read", wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let descriptor = wgpu::BufferDescriptor { label: Some("overflow"), size, usage, mapped_at_creation: false };
+        let words = gpu.device().create_buffer(&descriptor);
+        let staging = Mutex::new(Some(transfer::staging(gpu, size)));
         Self { words, staging, stride }
     }
 
@@ -49,7 +50,7 @@ impl Overflow {
     }
 
     pub fn bytes(&self) -> u64 {
-        self.words.size() + self.staging.size()
+        2 * self.words.size()
     }
 
     /// Records that no number is known to be too large.
@@ -58,28 +59,21 @@ impl Overflow {
     }
 
     /// Fails with [`Error::F16Range`] if a kernel told of one, naming the layers in their order.
-    pub fn check(&self, gpu: &Gpu, plan: &Plan) -> Result<()> {
-        let what = "reading the overflow guard";
-        let index = gpu.scoped(what, || {
-            let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encoder.copy_buffer_to_buffer(&self.words, 0, &self.staging, 0, self.words.size());
-            Ok(gpu.queue().submit([encoder.finish()]))
-        })?;
-        let (sender, mapped) = mpsc::channel();
-        self.staging.map_async(wgpu::MapMode::Read, .., move |r| {
-            // Nobody listens only if waiting failed, which is the error then.
-            let _ = sender.send(r.map_err(|e| e.to_string()));
-        });
-        gpu.wait(index)?;
-        let fail = |reason: String| Error::Gpu { what: what.into(), reason };
-        mapped.recv().map_err(|e| fail(e.to_string()))?.map_err(fail)?;
+    pub async fn check(&self, gpu: &Gpu, plan: &Plan) -> Result<()> {
+        let (what, size) = ("reading the overflow guard", self.words.size());
+        let spare = self.staging.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let staging = spare.unwrap_or_else(|| transfer::staging(gpu, size));
+        let submission = transfer::copy(gpu, what, (&self.words, 0), &staging, size).await?;
+        gpu.map_async(what, &staging, submission).await?;
         let set: Vec<&str> = {
-            let view = self.staging.get_mapped_range(..).map_err(|e| fail(e.to_string()))?;
+            let view = staging.get_mapped_range(..);
+            let view = view.map_err(|e| Error::Gpu { what: what.into(), reason: e.to_string() })?;
             let word =
                 |i: usize| view.get(i * self.stride as usize..).is_some_and(|w| w.iter().take(4).any(|&b| b != 0));
             plan.nodes.iter().enumerate().filter(|(i, _)| word(*i)).map(|(_, n)| n.label.as_str()).collect()
         };
-        self.staging.unmap();
+        staging.unmap();
+        *self.staging.lock().unwrap_or_else(PoisonError::into_inner) = Some(staging);
         let mut names: Vec<String> = set.iter().take(MOST_NAMES).map(|n| format!("`{n}`")).collect();
         match set.len() {
             0 => return Ok(()),
@@ -94,8 +88,17 @@ impl super::Session {
     /// Fails with [`Error::F16Range`] if the last run of an `f16` plan stored something that `f16` cannot hold, naming the
     /// layers: its outputs are worthless then. [`Self::run`] asks by itself; after [`Self::encode`] it is the caller's to
     /// ask, once the encoder was submitted.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn check_range(&self) -> Result<()> {
-        self.overflow.as_ref().map_or(Ok(()), |o| o.check(&self.gpu, &self.plan))
+        block_on(self.check_range_async())
+    }
+
+    /// [`Self::check_range`] as a future.
+    pub async fn check_range_async(&self) -> Result<()> {
+        match &self.overflow {
+            Some(overflow) => overflow.check(&self.gpu, &self.plan).await,
+            None => Ok(()),
+        }
     }
 
     /// How activations and weights are stored.

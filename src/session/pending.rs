@@ -1,7 +1,10 @@
 //! Runs that are not waited for at once, so that the device always has work: training reads each loss a step late.
 
 use super::{Session, transfer};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::gpu::Submission;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
 
 /// A run under way, and the output that will be read of it.
 #[derive(Debug)]
@@ -9,41 +12,43 @@ pub struct Pending {
     name: String,
     staging: wgpu::Buffer,
     len: usize,
-    index: wgpu::SubmissionIndex,
+    submission: Submission,
 }
 
 impl Session {
     /// Starts a run and a copy of one output, without waiting. Inputs may be written for the next run at once: the device
     /// takes writes and runs in the order they are given. Every run that is started must be finished, in that order.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn start(&mut self, output: &str) -> Result<Pending> {
-        if self.poisoned {
-            return Err(Error::DeviceLost("this session's device failed before; make a new session".into()));
-        }
+        block_on(self.start_async(output))
+    }
+
+    /// [`Self::start`] as a future, which waits for no work: only for the device's word that it takes it.
+    pub async fn start_async(&mut self, output: &str) -> Result<Pending> {
+        self.check_alive()?;
         let port = self.port(output)?;
         let (bytes, len) = (self.plan.ports[port].bytes(), self.plan.ports[port].desc.shape.len());
         let gpu = self.gpu.clone();
         for (i, steps) in self.submissions.iter().enumerate() {
-            gpu.scoped(&self.plan.steps[steps.start].label, || {
-                let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                if i == 0 {
-                    self.clear_overflow(&mut encoder);
-                }
-                self.encode_steps(&mut encoder, steps.clone(), None);
-                gpu.queue().submit([encoder.finish()]);
-                Ok(())
-            })?;
+            self.submit_steps(steps.clone(), i == 0).await?;
         }
         let free = self.spare.iter().position(|b| b.size() == bytes).map(|i| self.spare.swap_remove(i));
         let staging = free.unwrap_or_else(|| transfer::staging(&gpu, bytes));
         let source = (&self.ports[port].buffer, self.ports[port].offset);
-        let index = transfer::copy(&gpu, output, source, &staging, bytes)?;
-        Ok(Pending { name: output.into(), staging, len, index })
+        let submission = transfer::copy(&gpu, output, source, &staging, bytes).await?;
+        Ok(Pending { name: output.into(), staging, len, submission })
     }
 
     /// Waits for a run and gives the output it was started for.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn finish(&mut self, pending: Pending) -> Result<Vec<f32>> {
-        let Pending { name, staging, len, index } = pending;
-        let read = transfer::read(&self.gpu, &name, &staging, index);
+        block_on(self.finish_async(pending))
+    }
+
+    /// [`Self::finish`] as a future.
+    pub async fn finish_async(&mut self, pending: Pending) -> Result<Vec<f32>> {
+        let Pending { name, staging, len, submission } = pending;
+        let read = transfer::read(&self.gpu, &name, &staging, submission).await;
         let mut data = read.inspect_err(|_| self.poisoned = true)?;
         self.spare.push(staging);
         data.truncate(len);

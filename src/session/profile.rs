@@ -2,6 +2,8 @@
 
 use super::Session;
 use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
 use std::time::Instant;
 
 /// Queries of a query set: WebGPU's limit.
@@ -18,7 +20,13 @@ pub struct Profile {
 
 impl Session {
     /// Runs the plan `runs` times with every step timed by itself. Slower than [`Session::run`]: steps cannot overlap.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn profile(&mut self, runs: u32) -> Result<Profile> {
+        block_on(self.profile_async(runs))
+    }
+
+    /// [`Self::profile`] as a future.
+    pub async fn profile_async(&mut self, runs: u32) -> Result<Profile> {
         let device_clock = self.gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY);
         let mut steps = vec![f64::INFINITY; self.plan.steps.len()];
         for _ in 0..runs.max(1) {
@@ -30,8 +38,11 @@ impl Session {
                     groups.push(group.start + most..group.end);
                 }
                 let group = group.start..group.end.min(group.start + most);
-                let measured = if device_clock { self.stamped(group.clone()) } else { self.timed(group.clone()) };
-                for (least, ms) in steps[group].iter_mut().zip(measured?) {
+                let measured = match device_clock {
+                    true => self.stamped(group.clone()).await?,
+                    false => self.timed(group.clone()).await?,
+                };
+                for (least, ms) in steps[group].iter_mut().zip(measured) {
                     *least = least.min(ms);
                 }
             }
@@ -40,17 +51,17 @@ impl Session {
     }
 
     /// One submission by the clock of the host.
-    fn timed(&self, steps: std::ops::Range<usize>) -> Result<Vec<f64>> {
+    async fn timed(&self, steps: std::ops::Range<usize>) -> Result<Vec<f64>> {
         let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         self.encode_steps(&mut encoder, steps, None);
         let commands = encoder.finish();
         let start = Instant::now();
-        self.gpu.wait(self.gpu.queue().submit([commands]))?;
+        self.gpu.wait_async(self.gpu.submit([commands])).await?;
         Ok(vec![start.elapsed().as_secs_f64() * 1e3])
     }
 
     /// One submission with a pass per step, which writes the device's clock when it begins and when it ends.
-    fn stamped(&self, steps: std::ops::Range<usize>) -> Result<Vec<f64>> {
+    async fn stamped(&self, steps: std::ops::Range<usize>) -> Result<Vec<f64>> {
         let (device, queue) = (self.gpu.device(), self.gpu.queue());
         let (count, bytes) = (2 * steps.len() as u32, 16 * steps.len() as u64);
         let set = device.create_query_set(&wgpu::QuerySetDescriptor {
@@ -68,7 +79,7 @@ impl Session {
         };
         let resolved = buffer("timestamps", wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC);
         let staging = buffer("timestamps read", wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
-        let index = self.gpu.scoped("profiling", || {
+        let submitted = self.gpu.scoped_async("profiling", || {
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             for (i, step) in (0u32..).zip(steps) {
                 let stamps = wgpu::ComputePassTimestampWrites {
@@ -80,13 +91,13 @@ impl Session {
             }
             encoder.resolve_query_set(&set, 0..count, &resolved, 0);
             encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, bytes);
-            Ok(queue.submit([encoder.finish()]))
-        })?;
-        staging.map_async(wgpu::MapMode::Read, .., |_| ());
-        self.gpu.wait(index)?;
+            Ok(self.gpu.submit([encoder.finish()]))
+        });
+        let (what, submission) = ("reading timestamps", submitted.await?);
+        self.gpu.map_async(what, &staging, submission).await?;
         let ticks = {
             let view = staging.get_mapped_range(..);
-            let view = view.map_err(|e| Error::Gpu { what: "reading timestamps".into(), reason: e.to_string() })?;
+            let view = view.map_err(|e| Error::Gpu { what: what.into(), reason: e.to_string() })?;
             bytemuck::pod_collect_to_vec::<u8, u64>(&view)
         };
         let ms = f64::from(queue.get_timestamp_period()) * 1e-6;

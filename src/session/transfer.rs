@@ -2,9 +2,10 @@
 
 use super::Session;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
+use crate::gpu::{Gpu, Submission};
 use crate::tensor::HostTensor;
-use std::sync::{Arc, Mutex};
 
 /// A buffer that results are copied to, to be read.
 pub(super) fn staging(gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
@@ -17,36 +18,27 @@ pub(super) fn staging(gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
 }
 
 /// Submits a copy of `bytes` of `source` into `staging`.
-pub(super) fn copy(
+pub(super) async fn copy(
     gpu: &Gpu,
     what: &str,
     source: (&wgpu::Buffer, u64),
     staging: &wgpu::Buffer,
     bytes: u64,
-) -> Result<wgpu::SubmissionIndex> {
-    gpu.scoped(what, || {
+) -> Result<Submission> {
+    let submitted = gpu.scoped_async(what, || {
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(source.0, source.1, staging, 0, bytes);
-        Ok(gpu.queue().submit([encoder.finish()]))
-    })
+        Ok(gpu.submit([encoder.finish()]))
+    });
+    submitted.await
 }
 
 /// Waits for a submission and reads what it left in `staging`.
-pub(super) fn read(gpu: &Gpu, what: &str, staging: &wgpu::Buffer, index: wgpu::SubmissionIndex) -> Result<Vec<f32>> {
-    let failed = Arc::new(Mutex::new(None));
-    let slot = failed.clone();
-    staging.map_async(wgpu::MapMode::Read, .., move |r| {
-        if let (Err(e), Ok(mut s)) = (r, slot.lock()) {
-            *s = Some(e.to_string());
-        }
-    });
-    gpu.wait(index)?;
-    let fail = |reason: String| Error::Gpu { what: format!("reading `{what}`"), reason };
-    if let Some(reason) = failed.lock().ok().and_then(|mut f| f.take()) {
-        return Err(fail(reason));
-    }
+pub(super) async fn read(gpu: &Gpu, what: &str, staging: &wgpu::Buffer, submission: Submission) -> Result<Vec<f32>> {
+    let what = format!("reading `{what}`");
+    gpu.map_async(&what, staging, submission).await?;
     let data = {
-        let view = staging.get_mapped_range(..).map_err(|e| fail(e.to_string()))?;
+        let view = staging.get_mapped_range(..).map_err(|e| Error::Gpu { what, reason: e.to_string() })?;
         // Bytes may lie unaligned for f32.
         bytemuck::pod_collect_to_vec::<u8, f32>(&view)
     };
@@ -61,12 +53,18 @@ impl Session {
     }
 
     /// Reads a state, in its own dimensions.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read_state(&self, name: &str) -> Result<HostTensor> {
+        block_on(self.read_state_async(name))
+    }
+
+    /// [`Self::read_state`] as a future.
+    pub async fn read_state_async(&self, name: &str) -> Result<HostTensor> {
         let i = self.state(name)?;
         let state = &self.plan.states[i];
         let staging = staging(&self.gpu, state.bytes);
-        let index = copy(&self.gpu, name, (&self.states[i], 0), &staging, state.bytes)?;
-        let mut data = read(&self.gpu, name, &staging, index)?;
+        let submission = copy(&self.gpu, name, (&self.states[i], 0), &staging, state.bytes).await?;
+        let mut data = read(&self.gpu, name, &staging, submission).await?;
         data.truncate(state.dims.iter().product());
         HostTensor::new(&state.dims[..], data)
     }

@@ -9,7 +9,9 @@ use super::metrics::{
     rand_scores, v_info, warping_error,
 };
 use super::truth::Truth;
-use crate::error::{Error, Result};
+use crate::error::{Error, Message, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
 use crate::infer::{
     Connectivity, Ids, LabelMap, LabelOptions, Mask, OpenOptions, Picture, Segmentation, components, grow, read_picture,
 };
@@ -111,16 +113,27 @@ pub struct Evaluation {
     /// Scores of every picture, in the order of the data set.
     pub pictures: Vec<PictureScores>,
     /// What users should know of the way images were read, and of how many.
-    pub notes: Vec<(String, usize)>,
+    pub notes: Vec<(Message, usize)>,
 }
 
 /// Segments every picture of a data set with `segment` and compares with the truth, after a look at every file. `segment` gets the picture's number
 /// too, and may cancel; it must give probabilities if [`EvaluateOptions::em`] is set. Errors name the file.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn evaluate(
     data: &Dataset,
     classes: Vec<String>,
     options: &EvaluateOptions,
     mut segment: impl FnMut(usize, &Pair, &Picture) -> Result<Segmentation>,
+) -> Result<Evaluation> {
+    block_on(evaluate_async(data, classes, options, async |i, pair, picture| segment(i, pair, picture)))
+}
+
+/// [`evaluate`] as a future, of a `segment` that is one.
+pub async fn evaluate_async(
+    data: &Dataset,
+    classes: Vec<String>,
+    options: &EvaluateOptions,
+    mut segment: impl AsyncFnMut(usize, &Pair, &Picture) -> Result<Segmentation>,
 ) -> Result<Evaluation> {
     check(options, classes.len())?;
     let read = |pair: &Pair| {
@@ -135,11 +148,11 @@ pub fn evaluate(
     let mut notes = Vec::new();
     for (i, pair) in data.pairs().iter().enumerate() {
         let (picture, truth, said) = read(pair)?;
-        let result = segment(i, pair, &picture)?;
+        let result = segment(i, pair, &picture).await?;
         notes.extend(said.into_iter().chain(result.notes));
         let probability = result.probabilities.as_deref();
         let scores = score(&pair.name, &result.mask, probability, &truth, classes.len(), options);
-        pictures.push(scores.map_err(|e| Error::file(&pair.image, e.to_string()))?);
+        pictures.push(scores.map_err(|e| Error::file(&pair.image, e.message()))?);
     }
     Ok(Evaluation { classes, thresholds: options.thresholds.clone(), pictures, notes: tally(notes) })
 }

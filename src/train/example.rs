@@ -8,7 +8,7 @@ use crate::parallel::*;
 use super::dataset::{Dataset, Pair};
 use super::truth::Truth;
 use super::weight_map::{WeightMap, separate_touching, unet_weight_map};
-use crate::error::{Error, Result};
+use crate::error::{Error, Message, Result};
 use crate::infer::source::InMemory;
 use crate::infer::{
     ChannelMap, Colour, Connectivity, LabelOptions, OpenOptions, SourceInfo, check_channels, components, normalise,
@@ -53,7 +53,7 @@ pub struct Example {
     /// What the image's channels are.
     pub kind: String,
     /// What users should know of the way the image was read.
-    pub notes: Vec<String>,
+    pub notes: Vec<Message>,
 }
 
 impl Example {
@@ -61,7 +61,7 @@ impl Example {
     pub fn read(pair: &Pair, options: &ExampleOptions) -> Result<Self> {
         let about = |e| match e {
             e @ (Error::Io { .. } | Error::File { .. }) => e,
-            e => Error::file(&pair.image, e.to_string()),
+            e => Error::file(&pair.image, e.message()),
         };
         let (picture, mut notes) = read_picture(&pair.image, &options.read)?;
         let mut truth = Truth::read_for(&picture, pair, options.classes, &options.labels.turned_as(&options.read))?;
@@ -69,7 +69,7 @@ impl Example {
         let info = SourceInfo::of(&picture);
         let kind = describe(&info);
         let map = ChannelMap::of(&info, picture.channel_names(), options.channels).map_err(about)?;
-        notes.extend(map.note(map.shows_colour(&picture)).map(String::from));
+        notes.extend(map.note(map.shows_colour(&picture)).cloned());
         let picture = map.apply(&picture).map_err(about)?;
         let maps = normalise(&picture, &options.normalisation).map_err(about)?;
         let (width, height) = (picture.width(), picture.height());
@@ -130,12 +130,12 @@ pub struct DataSummary {
     /// What the channels of images are, and in how many: `RGB`, `grey`, `4 separate channels`.
     pub kinds: Vec<(String, usize)>,
     /// What users should know of the way images were read, and of how many.
-    pub notes: Vec<(String, usize)>,
+    pub notes: Vec<(Message, usize)>,
 }
 
 /// Texts and how often each comes, in the order of the first of each.
-pub(super) fn tally(texts: impl IntoIterator<Item = String>) -> Vec<(String, usize)> {
-    let mut found: Vec<(String, usize)> = Vec::new();
+pub(super) fn tally<T: PartialEq>(texts: impl IntoIterator<Item = T>) -> Vec<(T, usize)> {
+    let mut found: Vec<(T, usize)> = Vec::new();
     for text in texts {
         match found.iter_mut().find(|f| f.0 == text) {
             Some(f) => f.1 += 1,

@@ -31,7 +31,9 @@ pub use batch::{Batch, Batcher, Crop, CropOptions};
 pub use checkpoint::{TrainState, load_state, save_model, save_state};
 pub use config::{DataConfig, OptimiserConfig, TrainConfig, WeightMapConfig};
 pub use dataset::{Dataset, GroundTruth, Pair, Reading, Split};
-pub use evaluate::{EvaluateOptions, Evaluation, ObjectTruth, PictureScores, evaluate, score};
+#[cfg(not(target_arch = "wasm32"))]
+pub use evaluate::evaluate;
+pub use evaluate::{EvaluateOptions, Evaluation, ObjectTruth, PictureScores, evaluate_async, score};
 pub use example::{DataSummary, Example, ExampleOptions, Examples};
 pub use loss::{
     CrossEntropyArgs, DiceArgs, EpsArgs, FocalArgs, FocalProbsArgs, FocalSoftmaxArgs, HeadReduction, Heads, HybridArgs,

@@ -5,7 +5,7 @@ use super::batch::{Batch, Batcher, CropOptions};
 use super::checkpoint::{TrainState, load_state, save_model, save_state};
 use super::config::TrainConfig;
 use super::dataset::{Dataset, Pair};
-use super::evaluate::{EvaluateOptions, Evaluation, evaluate};
+use super::evaluate::{EvaluateOptions, Evaluation, evaluate_async};
 use super::example::{DataSummary, ExampleOptions, Examples};
 use super::fit::{Fit, fit};
 use super::metrics::{Classes, Measure};
@@ -16,8 +16,10 @@ use super::scan::{GroundTruthSummary, findings, scan};
 use super::schedule::Plateau;
 use super::step::StepOptions;
 use super::trainer::{StepLoss, Trainer};
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Message, Result};
 use crate::gpu::Gpu;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
 use crate::graph::DROPOUT_SEED;
 use crate::infer::{Picture, SegmentOptions, Segmentation, Segmenter, read_picture};
 use crate::model::{Architecture, INPUT, Model};
@@ -161,12 +163,26 @@ pub struct TrainRun {
 impl TrainRun {
     /// Reads and checks everything, and makes the step resident. With `resume`, goes on where `dir` was left; with `init`,
     /// begins with a model's weights. Fails where `dir` holds a run already and `resume` is not set.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new(gpu: &Gpu, config: TrainConfig, dir: &Path, resume: bool, init: Option<&Model>) -> Result<Self> {
         Self::new_while(gpu, config, dir, resume, init, &|| true)
     }
 
     /// [`Self::new`], which ends with [`Error::Cancelled`] while it looks at ground truth if `go_on` says no.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new_while(
+        gpu: &Gpu,
+        config: TrainConfig,
+        dir: &Path,
+        resume: bool,
+        init: Option<&Model>,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Self> {
+        block_on(Self::new_while_async(gpu, config, dir, resume, init, go_on))
+    }
+
+    /// [`Self::new_while`] as a future, which waits for the device only; files are read in the calling thread.
+    pub async fn new_while_async(
         gpu: &Gpu,
         config: TrainConfig,
         dir: &Path,
@@ -177,10 +193,8 @@ impl TrainRun {
         config.validate()?;
         let files = RunFiles { dir: dir.into() };
         if !resume && files.last().exists() {
-            return Err(Error::file(
-                files.last(),
-                "there is a run here; go on with it (--resume) or choose another folder",
-            ));
+            let reason = Message::from("there is a run here; go on with it (");
+            return Err(Error::file(files.last(), reason.then(Hint::Resume).then(") or choose another folder")));
         }
         let architecture: Arc<dyn Architecture> = config.architecture()?.into();
         let loss = config.loss(&*architecture)?;
@@ -236,20 +250,19 @@ impl TrainRun {
         let mut taken = 0;
         let begin = initial(&graph, config.seed);
         let options = StepOptions { accumulate: parts > 1, ..step_options };
-        let trainer = Trainer::new(gpu, &graph, &architecture.dropouts(), options, |name, dims| {
-            match init.map(|m| m.weights().require(name, dims)) {
-                Some(Ok(t)) => {
-                    taken += 1;
-                    Ok(t.clone())
-                }
-                // Such as a head for other classes: it begins anew.
-                Some(Err(e)) => {
-                    log::warn!("{e}: begins with random numbers");
-                    begin(name, dims)
-                }
-                None => begin(name, dims),
+        let first = |name: &str, dims: &[usize]| match init.map(|m| m.weights().require(name, dims)) {
+            Some(Ok(t)) => {
+                taken += 1;
+                Ok(t.clone())
             }
-        })?;
+            // Such as a head for other classes: it begins anew.
+            Some(Err(e)) => {
+                log::warn!("{e}: begins with random numbers");
+                begin(name, dims)
+            }
+            None => begin(name, dims),
+        };
+        let trainer = Trainer::new_async(gpu, &graph, &architecture.dropouts(), options, first).await?;
         if let Some(model) = init.filter(|_| taken == 0) {
             let reason = format!("has no parameter of this {}: the weights of another network", architecture.name());
             return Err(Error::file(&model.name, reason));
@@ -259,7 +272,7 @@ impl TrainRun {
         let (mut step, mut best, mut kept) = (0, None, Kept::default());
         if resume {
             let (state, _) = load_state(files.last())?;
-            trainer.restore(&state.tensors).map_err(|e| Error::file(files.last(), e.to_string()))?;
+            trainer.restore(&state.tensors).map_err(|e| Error::file(files.last(), e.message()))?;
             (step, best) = (state.step, state.best);
             kept = serde_json::from_value(state.extra).map_err(|e| Error::file(files.last(), e.to_string()))?;
         }
@@ -306,7 +319,13 @@ impl TrainRun {
     }
 
     /// Trains. `watch` sees every event and says whether to go on: at a no, the steps under way are finished and saved.
-    pub fn run(&mut self, mut watch: impl FnMut(Event) -> Result<bool>) -> Result<Outcome> {
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run(&mut self, watch: impl FnMut(Event) -> Result<bool>) -> Result<Outcome> {
+        block_on(self.run_async(watch))
+    }
+
+    /// [`Self::run`] as a future.
+    pub async fn run_async(&mut self, mut watch: impl FnMut(Event) -> Result<bool>) -> Result<Outcome> {
         let mut going = watch(Event::Ready(&self.ready))?;
         let parts = self.ready.parts as u64;
         let steps = self.config.steps;
@@ -323,33 +342,34 @@ impl TrainRun {
                     apply: part + 1 == parts,
                     keep: part > 0,
                 };
-                let arrived = self.queue(batch, &hyper)?;
+                let arrived = self.queue(batch, &hyper).await?;
                 going &= self.arrived(arrived, &mut watch)?;
             }
             self.step += 1;
             if self.step.is_multiple_of(self.config.eval_every) || self.step == steps {
-                going &= self.drain(&mut watch)?;
-                going &= self.evaluate(&mut watch)?;
-                self.save()?;
+                going &= self.drain(&mut watch).await?;
+                going &= self.evaluate(&mut watch).await?;
+                self.save().await?;
                 if self.config.patience > 0 && self.kept.waited >= self.config.patience {
                     return Ok(Outcome::Stopped);
                 }
             }
         }
         if self.step < steps {
-            self.drain(&mut watch)?;
+            self.drain(&mut watch).await?;
             if let Some(pair) = self.validation.pairs().first() {
                 let (picture, _) = read_picture(&pair.image, &self.config.data.read())?;
-                self.predict(&mut self.segmenter(&self.weights()?)?, pair, &picture)?;
+                let mut segmenter = self.segmenter(&self.weights().await?)?;
+                self.predict(&mut segmenter, pair, &picture).await?;
             }
-            self.save()?;
+            self.save().await?;
             return Ok(Outcome::Interrupted);
         }
         Ok(Outcome::Finished)
     }
 
     /// Queues a batch; gives an earlier batch's loss.
-    fn queue(&mut self, batch: Batch, hyper: &Hyper) -> Result<Option<StepLoss>> {
+    async fn queue(&mut self, batch: Batch, hyper: &Hyper) -> Result<Option<StepLoss>> {
         let drawn = self.augmenter.draw(batch.step * self.ready.crops as u64);
         let dropout = Dropout::seed(self.config.seed.rotate_left(17) ^ batch.step);
         let mut inputs = vec![(INPUT, batch.images.data()), (TARGET, batch.targets.data())];
@@ -359,7 +379,7 @@ impl TrainRun {
             inputs.push((DROPOUT_SEED, &dropout));
         }
         self.crops.push_back((batch.step, batch.crops.iter().map(|c| c.name.clone()).collect()));
-        self.trainer.step(batch.step, &inputs, hyper)
+        self.trainer.step_async(batch.step, &inputs, hyper).await
     }
 
     /// Takes a loss that has arrived: a NaN ends the run, with the pictures it came from.
@@ -390,8 +410,8 @@ impl TrainRun {
     }
 
     /// Parameters and running statistics, all of them numbers to go on with: a square that overflows is met in the next step.
-    fn weights(&self) -> Result<BTreeMap<String, HostTensor>> {
-        let weights = self.trainer.weights()?;
+    async fn weights(&self) -> Result<BTreeMap<String, HostTensor>> {
+        let weights = self.trainer.weights_async().await?;
         let lost = |v: &f32| !(v * v).is_finite();
         match weights.iter().find_map(|(name, t)| Some((name, t.data().iter().find(|v| lost(v))?))) {
             Some((name, value)) => {
@@ -401,9 +421,9 @@ impl TrainRun {
         }
     }
 
-    fn drain(&mut self, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<bool> {
+    async fn drain(&mut self, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<bool> {
         let mut going = true;
-        while let Some(loss) = self.trainer.oldest()? {
+        while let Some(loss) = self.trainer.oldest_async().await? {
             going &= self.arrived(Some(loss), watch)?;
         }
         Ok(going)
@@ -426,9 +446,9 @@ impl TrainRun {
 
     /// Segments a validation picture. A loss says what weights were worth before its step; this, what they are worth after
     /// it: predictions that are no numbers end the run before such weights replace good ones on the disk.
-    fn predict(&self, segmenter: &mut Segmenter, pair: &Pair, picture: &Picture) -> Result<Segmentation> {
+    async fn predict(&self, segmenter: &mut Segmenter, pair: &Pair, picture: &Picture) -> Result<Segmentation> {
         let options = SegmentOptions { probabilities: true, ..SegmentOptions::default() };
-        let result = segmenter.segment(picture, &options, |_| Ok(()))?;
+        let result = segmenter.segment_async(picture, &options, |_| Ok(())).await?;
         match result.probabilities.iter().flatten().find(|p| !p.is_finite()) {
             Some(p) => {
                 let what = format!("after step {}, the network's prediction for {} is {p}", self.step, pair.name);
@@ -439,8 +459,8 @@ impl TrainRun {
     }
 
     /// Scores the network on the validation pictures; keeps it if it is the best.
-    fn evaluate(&mut self, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<bool> {
-        let weights = self.weights()?;
+    async fn evaluate(&mut self, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<bool> {
+        let weights = self.weights().await?;
         let mut segmenter = self.segmenter(&weights)?;
         let classes = segmenter.model().classes();
         let options = EvaluateOptions {
@@ -451,13 +471,14 @@ impl TrainRun {
             ..EvaluateOptions::default()
         };
         let mut shown = Vec::new();
-        let evaluation = evaluate(&self.validation, classes, &options, |i, pair, picture| {
-            let result = self.predict(&mut segmenter, pair, picture)?;
+        let segment = async |i: usize, pair: &Pair, picture: &Picture| {
+            let result = self.predict(&mut segmenter, pair, picture).await?;
             if i < SHOWN {
                 shown.push((i, result.mask.clone()));
             }
             Ok(result)
-        })?;
+        };
+        let evaluation = evaluate_async(&self.validation, classes, &options, segment).await?;
         let scores = scores(&evaluation)?;
         let value = scores.iter().find(|s| s.0 == self.config.monitor).map(|s| s.1);
         let value =
@@ -478,9 +499,9 @@ impl TrainRun {
         watch(Event::Evaluated { step: self.step, scores: &scores, best })
     }
 
-    fn save(&mut self) -> Result<()> {
-        let mut tensors = self.weights()?;
-        tensors.extend(self.trainer.optimiser_state()?);
+    async fn save(&mut self) -> Result<()> {
+        let mut tensors = self.weights().await?;
+        tensors.extend(self.trainer.optimiser_state_async().await?);
         let extra = serde_json::to_value(self.kept).map_err(|e| Error::invalid("training state", e.to_string()))?;
         let state = TrainState { step: self.step, best: self.best, extra, tensors };
         save_state(self.files.last(), &state, &self.metadata)

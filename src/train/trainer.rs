@@ -3,6 +3,8 @@
 use super::step::{ACCUMULATED, HYPER, LOSS, StepOptions, moment, step_graph};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
 use crate::graph::{DropoutAt, Graph};
 use crate::ops::Hyper;
 use crate::plan::Plan;
@@ -38,7 +40,19 @@ impl Trainer {
 
     /// Makes the training step of `network` resident: a graph in evaluation mode whose output `loss` is the loss. `initial`
     /// gives parameters and running statistics by name and dimensions; moments begin at zero.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new(
+        gpu: &Gpu,
+        network: &Graph,
+        dropouts: &[DropoutAt],
+        options: StepOptions,
+        initial: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+    ) -> Result<Self> {
+        block_on(Self::new_async(gpu, network, dropouts, options, initial))
+    }
+
+    /// [`Self::new`] as a future.
+    pub async fn new_async(
         gpu: &Gpu,
         network: &Graph,
         dropouts: &[DropoutAt],
@@ -48,12 +62,11 @@ impl Trainer {
         let parameters: Vec<String> = network.parameters().map(|p| p.0.to_string()).collect();
         let graph = step_graph(network, dropouts, &options)?;
         let plan = Plan::new(&graph, gpu.target())?;
-        let session = Session::new(gpu, plan, |name, dims| {
-            if is_optimiser_state(name) {
-                return HostTensor::new(dims, vec![0.0; dims.iter().product()]);
-            }
-            initial(name, dims)
-        })?;
+        let first = |name: &str, dims: &[usize]| match is_optimiser_state(name) {
+            true => HostTensor::new(dims, vec![0.0; dims.iter().product()]),
+            false => initial(name, dims),
+        };
+        let session = Session::new_async(gpu, plan, first).await?;
         // The loss may not depend on all: those are in no step.
         let kept: Vec<String> =
             parameters.into_iter().filter(|p| session.plan().states.iter().any(|s| s.name == *p)).collect();
@@ -76,32 +89,69 @@ impl Trainer {
     }
 
     /// Queues a step on a batch: its inputs by name, plain NCHW. Gives the loss of an earlier batch once enough are queued.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn step(&mut self, batch: u64, inputs: &[(&str, &[f32])], hyper: &Hyper) -> Result<Option<StepLoss>> {
+        block_on(self.step_async(batch, inputs, hyper))
+    }
+
+    /// [`Self::step`] as a future.
+    pub async fn step_async(
+        &mut self,
+        batch: u64,
+        inputs: &[(&str, &[f32])],
+        hyper: &Hyper,
+    ) -> Result<Option<StepLoss>> {
         for (name, data) in inputs {
             self.session.write(name, data)?;
         }
         self.session.write(HYPER, &hyper.words(&self.options.optimiser))?;
-        let pending = self.session.start(LOSS)?;
+        let pending = self.session.start_async(LOSS).await?;
         self.pending.push_back((batch, pending));
-        if self.pending.len() > Self::LATE { self.oldest() } else { Ok(None) }
+        if self.pending.len() > Self::LATE { self.oldest_async().await } else { Ok(None) }
     }
 
     /// Waits for the oldest step under way; `None` if there is none.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn oldest(&mut self) -> Result<Option<StepLoss>> {
+        block_on(self.oldest_async())
+    }
+
+    /// [`Self::oldest`] as a future.
+    pub async fn oldest_async(&mut self) -> Result<Option<StepLoss>> {
         let Some((batch, pending)) = self.pending.pop_front() else { return Ok(None) };
-        let loss = self.session.finish(pending)?;
+        let loss = self.session.finish_async(pending).await?;
         Ok(Some(StepLoss { batch, loss: loss[0] }))
     }
 
     /// Parameters and running statistics as they are after all steps queued.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn weights(&self) -> Result<BTreeMap<String, HostTensor>> {
-        self.parameters.iter().map(|name| Ok((name.clone(), self.session.read_state(name)?))).collect()
+        block_on(self.weights_async())
+    }
+
+    /// [`Self::weights`] as a future.
+    pub async fn weights_async(&self) -> Result<BTreeMap<String, HostTensor>> {
+        self.states(self.parameters.iter()).await
     }
 
     /// The optimiser's moments and accumulated gradients, by names that say so.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn optimiser_state(&self) -> Result<BTreeMap<String, HostTensor>> {
-        let states = self.session.plan().states.iter().map(|s| &s.name).filter(|n| is_optimiser_state(n));
-        states.map(|name| Ok((name.clone(), self.session.read_state(name)?))).collect()
+        block_on(self.optimiser_state_async())
+    }
+
+    /// [`Self::optimiser_state`] as a future.
+    pub async fn optimiser_state_async(&self) -> Result<BTreeMap<String, HostTensor>> {
+        let states = self.session.plan().states.iter().map(|s| &s.name);
+        self.states(states.filter(|n| is_optimiser_state(n))).await
+    }
+
+    async fn states<'a>(&self, names: impl Iterator<Item = &'a String>) -> Result<BTreeMap<String, HostTensor>> {
+        let mut states = BTreeMap::new();
+        for name in names {
+            states.insert(name.clone(), self.session.read_state_async(name).await?);
+        }
+        Ok(states)
     }
 
     /// Sets what [`Trainer::weights`] and [`Trainer::optimiser_state`] gave: every state must be there.

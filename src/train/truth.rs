@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Once;
 
 use super::dataset::Pair;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Message, Result};
 use crate::infer::{LabelMap, LabelOptions, Picture, orientation_of};
 
 /// What white is in masks of two classes.
@@ -33,7 +33,7 @@ impl Truth {
         let numbers = LabelOptions { colours: Default::default(), ..options.clone() };
         let instances = |path| match LabelMap::open_with(path, &numbers) {
             Err(Error::File { path, reason }) if !options.colours.is_empty() => {
-                let reason = format!("{reason}; it is read as instances, for which `colours` does not count");
+                let reason = reason.then("; it is read as instances, for which `colours` does not count");
                 Err(Error::File { path, reason })
             }
             map => map,
@@ -50,10 +50,11 @@ impl Truth {
             }
             (None, Some(_)) => {
                 let path = pair.labels.as_deref().unwrap_or(&pair.image);
-                let reason = format!(
+                let reason = Message::from(format!(
                     "labels say which pixels are objects, not of which of {classes} classes; add masks/, or say that they \
-                     are classes: ground_truth = \"classes\" (--ground-truth classes)"
-                );
+                     are classes: ground_truth = \"classes\" ("
+                ));
+                let reason = reason.then(Hint::GroundTruthClasses).then(")");
                 return Err(Error::file(path, reason));
             }
             (None, None) => return Err(Error::file(&pair.image, "has neither mask nor labels")),
@@ -90,12 +91,13 @@ fn check_size(path: &Path, map: &LabelMap, other: &Path, [width, height]: [usize
     // A mask drawn over stored rows does not fit an image that its tag turns.
     let tagged = |path: &Path| orientation_of(path).is_ok_and(|o| o.transpose);
     let hint = match [map.height(), map.width()] == [width, height] && (tagged(path) != tagged(other)) {
-        true => {
-            "; only one of the two has an orientation tag that turns it: --ignore-orientation leaves both as they are stored"
-        }
-        false => "",
+        true => Message::from("; only one of the two has an orientation tag that turns it: ")
+            .then(Hint::IgnoreOrientation)
+            .then(" leaves both as they are stored"),
+        false => Message::default(),
     };
-    Err(Error::file(path, format!("has {own} pixels, but {} has {width}x{height}{hint}", other.display())))
+    let reason = Message::from(format!("has {own} pixels, but {} has {width}x{height}", other.display()));
+    Err(Error::file(path, reason.then(hint)))
 }
 
 /// The class ids of a mask, checked.

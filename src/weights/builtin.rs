@@ -1,6 +1,8 @@
 //! The models that come with the library.
 
-use super::{Checkpoint, load_bytes};
+use std::path::Path;
+
+use super::{Checkpoint, load_bytes, planes};
 use crate::error::Result;
 
 /// A model inside the library.
@@ -14,37 +16,45 @@ pub struct Builtin {
     pub arch: &'static str,
     /// One line about it.
     pub description: &'static str,
-    /// The checkpoint file.
-    pub bytes: &'static [u8],
+    /// The checkpoint file, packed.
+    packed: &'static [u8],
 }
+
+/// Bytes that an unpacked model may have.
+const LIMIT: u64 = 64 << 20;
 
 /// The model used when none is named.
 pub const DEFAULT: &str = "nuclei";
 
-/// Every built-in model, the default first. Where they are from: `assets/weights/README.md`.
-pub const BUILTIN: &[Builtin] = &[
+/// Every built-in model, the default first; none without the feature `builtin-models`. Where they are from: `models/README.md`.
+// A `static`: each use of a `const` may put the models into the program again.
+#[cfg(feature = "builtin-models")]
+pub static BUILTIN: &[Builtin] = &[
     Builtin {
         name: DEFAULT,
         aliases: &["nuclei-unet"],
         arch: "unet",
         description: "nuclei in fluorescence microscopy: U-Net, width 16, background and nucleus",
-        bytes: include_bytes!("../../assets/weights/nuclei_unet.safetensors"),
+        packed: unet_wgpu_models::NUCLEI_UNET,
     },
     Builtin {
         name: "nuclei-unet++",
         aliases: &["nuclei-unetpp"],
         arch: "unetpp",
         description: "nuclei in fluorescence microscopy: U-Net++, width 16, four heads",
-        bytes: include_bytes!("../../assets/weights/nuclei_unetpp.safetensors.gz"),
+        packed: unet_wgpu_models::NUCLEI_UNETPP,
     },
     Builtin {
         name: "nuclei-unet3+",
         aliases: &["nuclei-unet3p"],
         arch: "unet3p",
         description: "nuclei in fluorescence microscopy: U-Net 3+, width 16, deep supervision",
-        bytes: include_bytes!("../../assets/weights/nuclei_unet3p.safetensors"),
+        packed: unet_wgpu_models::NUCLEI_UNET3P,
     },
 ];
+/// Every built-in model: none without the feature `builtin-models`.
+#[cfg(not(feature = "builtin-models"))]
+pub static BUILTIN: &[Builtin] = &[];
 
 /// The built-in model of that name, in any case.
 pub fn find(name: &str) -> Option<&'static Builtin> {
@@ -55,18 +65,26 @@ pub fn find(name: &str) -> Option<&'static Builtin> {
 impl Builtin {
     /// Its checkpoint.
     pub fn load(&self) -> Result<Checkpoint> {
-        load_bytes(self.bytes, format!("built-in model {}", self.name))
+        let name = format!("built-in model {}", self.name);
+        load_bytes(&planes::unpack(self.packed, LIMIT, Path::new(&name))?, name)
+    }
+
+    /// Its checkpoint file: safetensors with the metadata of a native model.
+    pub fn file(&self) -> Result<Vec<u8>> {
+        planes::unpack(self.packed, LIMIT, Path::new(self.name))
     }
 }
 
 impl std::fmt::Debug for Builtin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Builtin({}, {}, {} bytes)", self.name, self.arch, self.bytes.len())
+        write!(f, "Builtin({}, {}, {} packed bytes)", self.name, self.arch, self.packed.len())
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "builtin-models"))]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
     use crate::weights::Normalisation;
 
@@ -78,7 +96,7 @@ mod tests {
             ("nuclei-unet3+", "unet3p", 214, 1_697_717),
         ] {
             let model = find(name).unwrap();
-            assert!(model.bytes.len() < 4_000_000, "{name}");
+            assert!(model.packed.len() < 4_000_000, "{name}");
             let c = model.load().unwrap();
             let m = c.metadata.unwrap();
             assert_eq!((m.arch.as_str(), model.arch), (arch, arch));
@@ -91,6 +109,20 @@ mod tests {
                 assert!(t.data().iter().any(|&v| v != 0.0), "{key} is all zero");
                 assert!(!key.ends_with("running_var") || t.data().iter().all(|&v| v > 0.0), "{key}");
             }
+        }
+    }
+
+    /// The checksums are those of the files before packing.
+    #[test]
+    fn packing_is_lossless() {
+        for (name, sha256) in [
+            ("nuclei", "ebbbf3011652b55ff4d7aabce1e1a8632e947cfd75b7542c9cd6807fa5eb1fea"),
+            ("nuclei-unet++", "89b5adcb71b575843cbf1f3ca874b9d113ec0d2ed28c0d20c27f78dc109ba6b3"),
+            ("nuclei-unet3+", "e55d9d41dbfb6b71026e345c0c4dbf2259b413e5e46cfcbbc98b0ae45fc925bb"),
+        ] {
+            let sum = Sha256::digest(find(name).unwrap().file().unwrap());
+            let hex: String = sum.iter().map(|b| format!("{b:02x}")).collect();
+            assert_eq!(hex, sha256, "{name}");
         }
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::steps::PixelStep;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Message, Result};
 
 /// The one version of the description there is.
 const FORMAT: u32 = 1;
@@ -73,7 +73,7 @@ impl ModelMetadata {
 }
 
 /// An error about the description; the reader of the file adds the path.
-fn wrong(reason: impl Into<String>) -> Error {
+fn wrong(reason: impl Into<Message>) -> Error {
     Error::invalid("metadata `unet`", reason)
 }
 
@@ -130,7 +130,7 @@ impl Normalisation {
     /// From a setting: as metadata has it, or in a word a kind without values of its own.
     pub(crate) fn from_setting(value: &serde_json::Value) -> Result<Self> {
         let value = if value.is_string() { serde_json::json!({ "kind": value }) } else { value.clone() };
-        serde_json::from_value(value).map_err(|e| Error::invalid("--set normalisation", e.to_string()))
+        serde_json::from_value(value).map_err(|e| Error::invalid(Hint::model_option("normalisation"), e.to_string()))
     }
 
     /// Whether every value is possible.

@@ -6,6 +6,7 @@ mod format;
 mod gzip;
 mod kinds;
 mod metadata;
+mod planes;
 mod replace;
 mod safetensors;
 mod steps;

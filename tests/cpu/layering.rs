@@ -65,9 +65,11 @@ enum Token {
     /// `::`
     Path,
     Mark(char),
+    /// What stands in a string.
+    Text(String),
 }
 
-/// The words and marks of a source text, without comments, strings and characters.
+/// The words, marks and strings of a source text, without comments and characters.
 fn tokens(text: &str) -> Vec<Token> {
     let chars: Vec<char> = text.chars().collect();
     let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
@@ -97,6 +99,7 @@ fn tokens(text: &str) -> Vec<Token> {
                 while i < chars.len() && at(i) != '"' {
                     i += if at(i) == '\\' { 2 } else { 1 };
                 }
+                out.push(Token::Text(chars[start + 1..i.min(chars.len())].iter().collect()));
                 i += 1;
             }
             // A character; a lifetime has no closing quote.
@@ -122,9 +125,11 @@ fn tokens(text: &str) -> Vec<Token> {
                     // A raw string ends at a quote with as many hashes.
                     i += hashes + 1;
                     let ends = |i: usize| at(i) == '"' && (1..=hashes).all(|k| at(i + k) == '#');
+                    let first = i;
                     while i < chars.len() && !ends(i) {
                         i += 1;
                     }
+                    out.push(Token::Text(chars[first..i].iter().collect()));
                     i += 1 + hashes;
                 } else {
                     out.push(Token::Word(word));
@@ -261,6 +266,20 @@ fn crates(t: &[Token]) -> BTreeSet<String> {
     all.filter(|name| (0..t.len()).any(|i| named(i, name))).map(String::from).collect()
 }
 
+/// Options of the program, `--so`, that strings name.
+fn options(t: &[Token]) -> BTreeSet<String> {
+    let texts = t.iter().filter_map(|token| match token {
+        Token::Text(text) => Some(text),
+        _ => None,
+    });
+    let words = texts.flat_map(|text| text.split(|c: char| c.is_whitespace() || "`'\"([{,;".contains(c)));
+    let named = words.filter(|w| w.strip_prefix("--").is_some_and(|w| w.starts_with(|c: char| c.is_ascii_lowercase())));
+    named.map(String::from).collect()
+}
+
+/// Modules that speak of the program's options, or run other programs with theirs.
+const SPEAKS_OF_OPTIONS: [&str; 3] = ["cli", "main", "testing"];
+
 fn layer(module: &str) -> Option<u32> {
     LAYERS.iter().find(|l| l.0 == module).map(|l| l.1)
 }
@@ -284,6 +303,11 @@ fn violations(path: &str, text: &str) -> Vec<String> {
         let neighbour = theirs == own && NEIGHBOURS.contains(&(module, &used));
         if used != module && theirs >= own && !neighbour {
             wrong.push(format!("{path}: layer {own} imports `{used}` of layer {theirs}"));
+        }
+    }
+    if !SPEAKS_OF_OPTIONS.contains(&module) {
+        for option in options(&t) {
+            wrong.push(format!("{path}: names the program's option `{option}`; a library gives an `error::Hint`"));
         }
     }
     for name in crates(&t) {
@@ -448,6 +472,16 @@ fn crates_in_the_wrong_place_are_found() {
     assert!(wrong("cli/run.rs", "wgpu::Limits::default()").contains("names the crate `wgpu`"));
     assert_eq!(wrong("cli/devices.rs", "use unet_wgpu::gpu::adapters; let l: wgpu::Limits;"), "");
     assert_eq!(wrong("infer/output/overlay.rs", "use image::RgbImage;"), "");
+}
+
+#[test]
+fn options_in_the_library_are_found() {
+    let wrong = |path: &str, text: &str| violations(path, text).join("\n");
+    for text in ["f(\"give `--set size=1`\")", "format!(r#\"{x} (--page N)\"#)", "\"--set\"", "\"a;\\n--set {k}\""] {
+        assert!(wrong("infer/fit.rs", text).contains("names the program's option `--"), "{text}");
+        assert_eq!(wrong("cli/run.rs", text), "");
+    }
+    assert_eq!(wrong("infer/fit.rs", "// --set\nlet s = \"a -- b, a--b, --, -1\";"), "");
 }
 
 #[test]

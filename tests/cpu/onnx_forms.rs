@@ -125,9 +125,9 @@ fn a_setting_wins_over_what_is_worked_out() {
 #[test]
 fn what_is_quantised_or_of_whole_numbers_is_said() {
     let report = |name: &str| open(name).import().unwrap().clone();
-    assert!(report("qdq_sigmoid").notes.iter().any(|n| n.starts_with("quantised")));
-    assert!(report("qop_channel_logits").notes.iter().any(|n| n.starts_with("quantised")));
-    assert!(report("dynamic_sigmoid").notes.iter().any(|n| n.starts_with("quantised")));
+    assert!(report("qdq_sigmoid").notes.iter().any(|n| n.to_string().starts_with("quantised")));
+    assert!(report("qop_channel_logits").notes.iter().any(|n| n.to_string().starts_with("quantised")));
+    assert!(report("dynamic_sigmoid").notes.iter().any(|n| n.to_string().starts_with("quantised")));
     assert!(report("sigmoid").notes.is_empty());
     let assumed = report("uint8_input").assumed().join("; ");
     assert!(assumed.contains("normalisation=none (its input is of uint8"), "{assumed}");

@@ -5,6 +5,7 @@ use image::{ImageBuffer, Luma, Rgb};
 use serde_json::{Value, json};
 use std::path::Path;
 use unet_wgpu::testing::gpu_or_skip;
+use unet_wgpu::weights;
 
 fn asset(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join(name)).unwrap()
@@ -132,8 +133,9 @@ fn files_that_are_no_model() {
     f.picture("a.png");
     f.write("text.safetensors", "these are no weights");
     f.write("empty.safetensors", "");
-    f.write("cut.safetensors", &asset("weights/nuclei_unet.safetensors")[..100_000]);
-    f.write("cut.safetensors.gz", &asset("weights/nuclei_unetpp.safetensors.gz")[..1000]);
+    f.write("cut.safetensors", &weights::builtin::find("nuclei").unwrap().file().unwrap()[..100_000]);
+    f.unet("whole.safetensors.gz", small(), |_| ());
+    f.write("cut.safetensors.gz", &std::fs::read(f.path("whole.safetensors.gz")).unwrap()[..1000]);
     let names = "nuclei, nuclei-unet++, nuclei-unet3+";
     let cases: &[(&str, &[&str])] = &[
         ("a.png", &["a.png: not a model file, it looks like a PNG picture; known formats: safetensors"]),

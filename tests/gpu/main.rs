@@ -1,5 +1,6 @@
 //! Tests on the device: kernels, networks, training and the program as a user meets it. One program, linked once.
 
+mod async_core;
 mod cli;
 mod cli_errors;
 mod cli_speed;

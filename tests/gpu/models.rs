@@ -224,7 +224,7 @@ fn a_trained_unet_plus_plus_is_pruned_when_it_is_opened() {
     assert!(pruned["accurate_prob"] != whole["accurate_prob"] && !pruned.contains_key("fast.3"));
     let error = |name: &str, set: Value| Model::open_with(name, set.as_object().unwrap()).unwrap_err().to_string();
     let e = error("nuclei-unet++", json!({"width": 8}));
-    assert!(e.contains("--set width") && e.contains("only level and deep_supervision may be chosen"), "{e}");
+    assert!(e.contains("model setting width") && e.contains("only level and deep_supervision may be chosen"), "{e}");
     assert!(error("nuclei-unet++", json!({"level": 5})).contains("5 is not in 1..4"));
     assert!(error("nuclei", json!({"level": 2})).contains("nothing of it is left open"));
 }

@@ -10,7 +10,7 @@ fn error(channels: usize, kind: ChannelKind, wanted: usize) -> String {
 }
 
 fn note(channels: usize, kind: ChannelKind, wanted: usize) -> Option<String> {
-    ChannelMap::of(&info(channels, kind), &[], wanted).unwrap().note(true).map(String::from)
+    ChannelMap::of(&info(channels, kind), &[], wanted).unwrap().note(true).map(ToString::to_string)
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn only_lost_colours_are_told_of() {
 #[test]
 fn other_numbers_are_refused_by_name() {
     let rgb = "picture: has 3 channels (0 red, 1 green, 2 blue), the network takes";
-    assert_eq!(error(3, ChannelKind::RGB, 2), format!("{rgb} 2 channels; choose with --channels 0,1"));
+    assert_eq!(error(3, ChannelKind::RGB, 2), format!("{rgb} 2 channels; choose with OpenOptions::channels = [0, 1]"));
     assert_eq!(error(3, ChannelKind::RGB, 5), format!("{rgb} 5 channels"));
     assert!(error(3, ChannelKind::RGB, 0).starts_with(rgb));
     // One plane is never spread, but over three.
@@ -59,7 +59,7 @@ fn other_numbers_are_refused_by_name() {
     // Dyes are no colours, whatever their number.
     for have in [2, 3, 4, 64] {
         let e = error(have, ChannelKind::SEPARATE, 1);
-        assert!(e.contains("--channels 0"), "{e}");
+        assert!(e.contains("OpenOptions::channels = [0]"), "{e}");
     }
     assert!(note(3, ChannelKind::SEPARATE, 3).unwrap().contains("3 separate channels (0, 1, 2)"));
     assert_eq!(note(2, ChannelKind::SEPARATE, 2), None);
@@ -76,7 +76,7 @@ fn a_fourth_sample_is_counted() {
     assert_eq!(note(4, ChannelKind::RGB, 4), None);
     assert_eq!(
         note(4, ChannelKind::RGB, 3).unwrap(),
-        "of its channels (0 red, 1 green, 2 blue, 3) red, green and blue are used; --channels takes others"
+        "of its channels (0 red, 1 green, 2 blue, 3) red, green and blue are used; OpenOptions::channels takes others"
     );
     assert!(note(4, ChannelKind::RGB, 1).unwrap().ends_with("(0 red, 1 green, 2 blue, 3) the others are not used"));
     assert!(error(4, ChannelKind::RGB, 2).contains("has 4 channels"));
@@ -86,7 +86,9 @@ fn a_fourth_sample_is_counted() {
     // Opacity is none.
     let rgba = samples.with_kind(ChannelKind::RGB.with_alpha(3));
     assert_eq!(rgba.to_channels(3).unwrap().pixels(), &Pixels::U8(vec![1, 2, 3]));
-    assert!(rgba.to_channels(4).unwrap_err().to_string().ends_with("unless --channels 0,1,2,3 says so"));
+    assert!(
+        rgba.to_channels(4).unwrap_err().to_string().ends_with("unless OpenOptions::channels = [0, 1, 2, 3] says so")
+    );
     let grey = Picture::new(1, 1, 2, Pixels::U8(vec![5, 9])).unwrap().with_kind(ChannelKind::GREY.with_alpha(1));
     assert_eq!(grey.to_channels(1).unwrap().pixels(), &Pixels::U8(vec![5]));
     assert_eq!(grey.to_channels(3).unwrap().pixels(), &Pixels::U8(vec![5; 3]));

@@ -1,7 +1,7 @@
 //! Decoded pieces of a picture, the latest of them kept.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::infer::image::Pixels;
 
@@ -30,7 +30,7 @@ pub(super) struct ChunkCache {
     most: u64,
     bytes: u64,
     clock: u64,
-    chunks: HashMap<Key, (u64, Rc<Chunk>)>,
+    chunks: HashMap<Key, (u64, Arc<Chunk>)>,
 }
 
 impl ChunkCache {
@@ -43,14 +43,14 @@ impl ChunkCache {
         self.shrink();
     }
 
-    pub fn get(&mut self, key: Key) -> Option<Rc<Chunk>> {
+    pub fn get(&mut self, key: Key) -> Option<Arc<Chunk>> {
         self.clock += 1;
         let entry = self.chunks.get_mut(&key)?;
         entry.0 = self.clock;
         Some(entry.1.clone())
     }
 
-    pub fn put(&mut self, key: Key, chunk: Rc<Chunk>) {
+    pub fn put(&mut self, key: Key, chunk: Arc<Chunk>) {
         self.clock += 1;
         self.bytes += chunk.bytes();
         if let Some((_, old)) = self.chunks.insert(key, (self.clock, chunk)) {
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_goes() {
-        let chunk = || Rc::new(Chunk { pixels: Pixels::U16(vec![0; 50]), width: 10, height: 5, together: 1 });
+        let chunk = || Arc::new(Chunk { pixels: Pixels::U16(vec![0; 50]), width: 10, height: 5, together: 1 });
         let mut cache = ChunkCache::new(250);
         cache.put((0, 0, 1), chunk());
         cache.put((0, 0, 2), chunk());

@@ -16,7 +16,7 @@ mod stack;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use ::tiff::TiffError;
 use ::tiff::tags::Tag;
@@ -151,7 +151,7 @@ impl TiffPicture {
     }
 
     /// A decoded chunk of a plane.
-    fn chunk(&mut self, plane: Plane, number: usize) -> Result<Rc<Chunk>> {
+    fn chunk(&mut self, plane: Plane, number: usize) -> Result<Arc<Chunk>> {
         let key = (plane.directory, plane.image, number);
         if let Some(chunk) = self.cache.get(key) {
             return Ok(chunk);
@@ -164,7 +164,7 @@ impl TiffPicture {
         if pixels.len() != width * height * together {
             return Err(source.error("damaged TIFF file: the size of its data contradicts its dimensions"));
         }
-        let chunk = Rc::new(Chunk { pixels, width, height, together });
+        let chunk = Arc::new(Chunk { pixels, width, height, together });
         self.cache.put(key, chunk.clone());
         Ok(chunk)
     }

@@ -4,7 +4,7 @@
 //! every value, the second the lower 16 bits of those that share them with a wanted rank, which is that order statistic to
 //! the last bit. Sums are `f64`, in the order of the pixels.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Message, Result};
 use crate::infer::image::Sample;
 use crate::infer::image::{Picture, Pixels};
 use crate::infer::source::SourceInfo;
@@ -138,9 +138,8 @@ impl Collector {
                     let pixels = self.info.width * self.info.channels / self.samples;
                     let (pixel, width) = (i / self.samples, pixels);
                     let place = format!("column {}, row {}", pixel % width, first + pixel / width);
-                    let reason =
-                        format!("the pixel at {place} is {x}; --fill-nan VALUE puts a number in place of such");
-                    return Err(Error::invalid("picture", reason));
+                    let reason = Message::from(format!("the pixel at {place} is {x}; ")).then(Hint::FillNan);
+                    return Err(Error::invalid("picture", reason.then(" puts a number in place of such")));
                 }
                 for (i, channel) in self.channels.iter_mut().enumerate() {
                     let Channel::Floats(floats) = channel else { continue };

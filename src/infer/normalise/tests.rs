@@ -100,7 +100,7 @@ fn nonsense_is_named() {
     let text = |r: Result<Vec<ChannelAffine>>| r.unwrap_err().to_string();
     assert_eq!(
         text(normalise(&p, &Normalisation::MinMax)),
-        "picture: the pixel at column 1, row 1 is NaN; --fill-nan VALUE puts a number in place of such"
+        "picture: the pixel at column 1, row 1 is NaN; OpenOptions::fill_nan puts a number in place of such"
     );
     let p = Picture::new(1, 2, 1, Pixels::F32(vec![0.0, f32::INFINITY])).unwrap();
     assert!(text(normalise(&p, &Normalisation::None)).contains("inf"));

@@ -1,7 +1,7 @@
 //! An image without its alpha channel.
 
 use super::{PictureSource, SourceInfo};
-use crate::error::Result;
+use crate::error::{Hint, Message, Result};
 use crate::infer::channels::{Alpha, ChannelKind};
 use crate::infer::image::{Picture, Pixels};
 
@@ -48,13 +48,12 @@ impl PictureSource for WithoutAlpha {
         self.kept.iter().filter_map(|&c| names.get(c).cloned()).collect()
     }
 
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self) -> Vec<Message> {
         let mut notes = self.source.notes();
         if self.transparent {
             let alpha = self.alpha;
-            notes.push(format!(
-                "its alpha, channel {alpha}, is not opaque everywhere and is left out; --channels takes it"
-            ));
+            let note = Message::from(format!("its alpha, channel {alpha}, is not opaque everywhere and is left out; "));
+            notes.push(note.then(Hint::SetChannels(vec![])).then(" takes it"));
         }
         notes
     }

@@ -1,7 +1,7 @@
 //! A source with what its file says of the channels.
 
 use super::{PictureSource, SourceInfo};
-use crate::error::Result;
+use crate::error::{Message, Result};
 use crate::infer::channels::ChannelKind;
 use crate::infer::image::Picture;
 
@@ -25,7 +25,7 @@ impl PictureSource for Described {
         self.names.clone()
     }
 
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self) -> Vec<Message> {
         self.source.notes()
     }
 

@@ -1,7 +1,7 @@
 //! Numbers in place of what is none.
 
 use super::{PictureSource, SourceInfo};
-use crate::error::Result;
+use crate::error::{Message, Result};
 use crate::infer::image::{Picture, Pixels};
 
 /// A source of floats in which a value stands for NaN and the infinities.
@@ -38,10 +38,10 @@ impl PictureSource for FillNan {
         self.source.channel_names()
     }
 
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self) -> Vec<Message> {
         let mut notes = self.source.notes();
         if self.met {
-            notes.push(format!("{} stands for values that are NaN or infinite", self.value));
+            notes.push(format!("{} stands for values that are NaN or infinite", self.value).into());
         }
         notes
     }

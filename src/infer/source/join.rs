@@ -1,7 +1,7 @@
 //! Images of one size as the channels of one.
 
 use super::{PictureSource, SourceInfo};
-use crate::error::{Error, Result};
+use crate::error::{Error, Message, Result};
 use crate::infer::channels::ChannelKind;
 use crate::infer::image::{Picture, Pixels, Sample};
 
@@ -65,7 +65,7 @@ impl PictureSource for JoinChannels {
         self.names.clone()
     }
 
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self) -> Vec<Message> {
         let mut notes = self.sources.first().map(|s| s.notes()).unwrap_or_default();
         for note in self.sources.iter().skip(1).flat_map(|s| s.notes()) {
             if !notes.contains(&note) {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::{FillNan, JoinChannels, Oriented, PictureSource, SelectChannels, WithoutAlpha, read_all};
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Message, Result};
 use crate::infer::calibration::Calibration;
 use crate::infer::channels::{Alpha, ChannelMap};
 use crate::infer::decode::{MAX_CHANNELS, calibration, check_whole, open_source, pages_of};
@@ -62,7 +62,7 @@ pub fn open_picture(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Box
     let path = path.as_ref();
     let about = |e| match e {
         e @ (Error::Io { .. } | Error::File { .. } | Error::Limit { .. }) => e,
-        e => Error::file(path, e.to_string()),
+        e => Error::file(path, e.message()),
     };
     let open = |page| open_source(path, page, options.level, options.memory.unwrap_or(u64::MAX));
     if !options.pages_as_channels {
@@ -114,7 +114,7 @@ fn selected(source: Box<dyn PictureSource>, options: &OpenOptions) -> Result<Box
 
 /// Reads a whole image into memory, at most [`MAX_PIXELS`](crate::infer::MAX_PIXELS) of it, with what users should know of
 /// the way it was read.
-pub fn read_picture(path: impl AsRef<Path>, options: &OpenOptions) -> Result<(Picture, Vec<String>)> {
+pub fn read_picture(path: impl AsRef<Path>, options: &OpenOptions) -> Result<(Picture, Vec<Message>)> {
     let path = path.as_ref();
     let mut source = open_picture(path, options)?;
     check_whole(path, &*source)?;
@@ -129,15 +129,17 @@ pub fn check_channels(path: impl AsRef<Path>, source: &dyn PictureSource, wanted
     let Err(e) = ChannelMap::of(&source.info(), &source.channel_names(), wanted) else { return Ok(()) };
     let reason = match e {
         Error::Invalid { reason, .. } => reason,
-        e => e.to_string(),
+        e => e.message(),
     };
     let pages = match pages_of(path) {
-        Ok(count @ 2..) if source.info().channels < wanted => {
-            format!("; the file has {count} pages: --pages-as-channels makes channels of them, --page N takes another")
-        }
-        _ => String::new(),
+        Ok(count @ 2..) if source.info().channels < wanted => Message::from(format!("; the file has {count} pages: "))
+            .then(Hint::PagesAsChannels)
+            .then(" makes channels of them, ")
+            .then(Hint::SetPage)
+            .then(" takes another"),
+        _ => Message::default(),
     };
-    Err(Error::file(path, format!("{reason}{pages}")))
+    Err(Error::file(path, reason.then(pages)))
 }
 
 /// Pages of a picture file: of a TIFF, every picture that is not a reduced copy of another; of OME-TIFF and ImageJ stacks,

@@ -1,7 +1,7 @@
 //! An image turned as its orientation tag says, window by window.
 
 use super::{PictureSource, SourceInfo};
-use crate::error::Result;
+use crate::error::{Hint, Message, Result};
 use crate::infer::image::{Picture, Pixels};
 use crate::infer::orient::Orientation;
 
@@ -43,10 +43,10 @@ impl PictureSource for Oriented {
         self.source.channel_names()
     }
 
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self) -> Vec<Message> {
         let mut notes = self.source.notes();
-        let what = self.by.describe();
-        notes.push(format!("{what}, as its orientation tag says (--ignore-orientation keeps the stored rows)"));
+        let note = Message::from(format!("{}, as its orientation tag says (", self.by.describe()));
+        notes.push(note.then(Hint::IgnoreOrientation).then(" keeps the stored rows)"));
         notes
     }
 

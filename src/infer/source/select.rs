@@ -1,7 +1,7 @@
 //! Some channels of a picture.
 
 use super::{PictureSource, SourceInfo};
-use crate::error::{Error, Result};
+use crate::error::{Error, Message, Result};
 use crate::infer::channels::{Alpha, ChannelKind, Colour, list_channels};
 use crate::infer::image::Picture;
 
@@ -53,7 +53,7 @@ impl PictureSource for SelectChannels {
         self.channels.iter().map(|&c| names.get(c).cloned().unwrap_or_default()).collect()
     }
 
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self) -> Vec<Message> {
         self.source.notes()
     }
 

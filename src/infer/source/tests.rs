@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::*;
+use crate::error::Hint;
 use crate::infer::{Alpha, ChannelMap, Colour, LabelMap, Pixels};
 
 #[derive(Deserialize)]
@@ -117,13 +118,13 @@ fn orientations_are_said_and_can_be_ignored() {
             let turned = files.open(&name, &OpenOptions::default());
             let notes = turned.notes();
             match tag {
-                1 => assert_eq!(notes, Vec::<String>::new()),
-                6 => assert!(notes[0].starts_with("turned by 90 degrees clockwise, as"), "{notes:?}"),
-                _ => assert!(notes[0].contains("--ignore-orientation"), "{notes:?}"),
+                1 => assert_eq!(notes, Vec::<Message>::new()),
+                6 => assert!(notes[0].to_string().starts_with("turned by 90 degrees clockwise, as"), "{notes:?}"),
+                _ => assert!(notes[0].hints().eq([&Hint::IgnoreOrientation]), "{notes:?}"),
             }
             let stored = OpenOptions { ignore_orientation: true, ..OpenOptions::default() };
             let mut stored = files.open(&name, &stored);
-            assert_eq!(stored.notes(), Vec::<String>::new());
+            assert_eq!(stored.notes(), Vec::<Message>::new());
             let mut first = files.open(&upright, &OpenOptions::default());
             assert_eq!(read_all(&mut *stored).unwrap(), read_all(&mut *first).unwrap(), "{name}");
         }
@@ -161,7 +162,7 @@ fn channels_are_what_the_file_says() {
     };
     let e = separate("dyes_imagej.tif", &["DAPI", "GFP", "Cy5"]);
     assert!(e.contains("dyes_imagej.tif: has 3 channels (0 DAPI, 1 GFP, 2 Cy5), the network takes 1 channel; "), "{e}");
-    assert!(e.ends_with("choose one, such as --channels 0"), "{e}");
+    assert!(e.ends_with("choose one, such as OpenOptions::channels = [0]"), "{e}");
     assert!(separate("dyes_unnamed.tif", &[]).contains("has 3 channels (0, 1, 2), "));
     assert!(separate("dyes.ome.tif", &["nuclei", "actin", "tubulin"]).contains("1 actin, 2 tubulin"));
     separate("bands_contig.tif", &[]);
@@ -185,7 +186,7 @@ fn pages_become_channels_only_if_asked() {
     let source = files.open("pages12.tif", &OpenOptions::default());
     let e = check_channels(files.path("pages12.tif"), &*source, 12).unwrap_err().to_string();
     assert!(e.contains("has 1 channel, the network takes 12 channels; one channel is never repeated"), "{e}");
-    assert!(e.contains("the file has 12 pages: --pages-as-channels makes channels of them"), "{e}");
+    assert!(e.contains("the file has 12 pages: OpenOptions::pages_as_channels makes channels of them"), "{e}");
     let some = OpenOptions { pages_as_channels: true, channels: Some(vec![11, 2]), ..OpenOptions::default() };
     let mut source = files.open("pages12.tif", &some);
     assert_eq!(source.channel_names(), ["page 11", "page 2"]);
@@ -202,7 +203,9 @@ fn a_fourth_sample_is_a_channel() {
     assert_eq!((source.info().kind, source.info().channels), (ChannelKind::RGB, 4));
     let map = |wanted| ChannelMap::of(&source.info(), &source.channel_names(), wanted).unwrap();
     let (three, four) = (map(3), map(4));
-    assert!(three.note(false).unwrap().contains("(0 red, 1 green, 2 blue, 3) red, green and blue are used"));
+    assert!(
+        three.note(false).unwrap().to_string().contains("(0 red, 1 green, 2 blue, 3) red, green and blue are used")
+    );
     assert_eq!(four.note(false), None);
     let picture = read_all(&mut *source).unwrap();
     assert_eq!(floats(&four.apply(&picture).unwrap()), right);
@@ -229,14 +232,17 @@ fn alpha_is_left_out_and_said_unless_it_is_opaque() {
         let right: Vec<f32> = right.chunks_exact(stored).flat_map(|p| &p[..colours]).copied().collect();
         assert_eq!(floats(&picture), right, "{name}");
         match name {
-            "opaque.png" => assert_eq!(notes, Vec::<String>::new()),
-            _ => assert!(notes[0].starts_with(&format!("its alpha, channel {colours}, is not opaque")), "{notes:?}"),
+            "opaque.png" => assert_eq!(notes, Vec::<Message>::new()),
+            _ => assert!(
+                notes[0].to_string().starts_with(&format!("its alpha, channel {colours}, is not opaque")),
+                "{notes:?}"
+            ),
         }
         // As many channels as with alpha are no reason to take it.
         let source = files.open(name, &OpenOptions::default());
         let e = check_channels(files.path(name), &*source, stored).unwrap_err().to_string();
         let list: Vec<String> = (0..stored).map(|c| c.to_string()).collect();
-        assert!(e.ends_with(&format!("unless --channels {} says so", list.join(","))), "{e}");
+        assert!(e.ends_with(&format!("unless OpenOptions::channels = [{}] says so", list.join(", "))), "{e}");
         check_channels(files.path(name), &*files.open(name, &all(stored)), stored).unwrap();
         assert_eq!(Picture::open(files.path(name)).unwrap().channels(), colours);
     }
@@ -264,9 +270,12 @@ fn a_number_stands_for_nan() {
     let pixels = Pixels::F32(vec![1.0, f32::NAN, f32::INFINITY, -f32::INFINITY]);
     let picture = Picture::new(2, 2, 1, pixels).unwrap();
     let mut source = FillNan::new(Box::new(InMemory::owned(picture.clone())), -2.5);
-    assert_eq!(source.notes(), Vec::<String>::new());
+    assert_eq!(source.notes(), Vec::<Message>::new());
     assert_eq!(read_all(&mut source).unwrap().pixels(), &Pixels::F32(vec![1.0, -2.5, -2.5, -2.5]));
     assert_eq!(source.notes(), ["-2.5 stands for values that are NaN or infinite"]);
     let e = crate::infer::normalise(&picture, &crate::weights::Normalisation::Unit).unwrap_err().to_string();
-    assert!(e.ends_with("the pixel at column 1, row 0 is NaN; --fill-nan VALUE puts a number in place of such"), "{e}");
+    assert!(
+        e.ends_with("the pixel at column 1, row 0 is NaN; OpenOptions::fill_nan puts a number in place of such"),
+        "{e}"
+    );
 }

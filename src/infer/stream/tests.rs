@@ -100,13 +100,29 @@ fn mock(
 }
 
 /// Runs the tiles of a batch one by one; none has more than `at_once`.
-fn each(
+struct Each<F> {
     at_once: usize,
-    mut run: impl FnMut(&TilePlace, &[f32], Progress<'_>) -> Result<TileResult>,
-) -> impl FnMut(&[Waiting], Progress<'_>) -> Result<Vec<TileResult>> {
-    move |waiting, progress| {
-        assert!((1..=at_once).contains(&waiting.len()));
-        waiting.iter().map(|w| run(&w.place, &w.pixels, progress)).collect()
+    one: F,
+}
+
+fn each<F>(at_once: usize, one: F) -> Each<F>
+where
+    F: FnMut(&TilePlace, &[f32], Progress<'_>) -> Result<TileResult>,
+{
+    Each { at_once, one }
+}
+
+impl<F> RunTiles for Each<F>
+where
+    F: FnMut(&TilePlace, &[f32], Progress<'_>) -> Result<TileResult>,
+{
+    async fn run(
+        &mut self,
+        waiting: &[Waiting],
+        mut progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Vec<TileResult>> {
+        assert!((1..=self.at_once).contains(&waiting.len()));
+        waiting.iter().map(|w| (self.one)(&w.place, &w.pixels, &mut progress)).collect()
     }
 }
 
@@ -167,7 +183,7 @@ proptest! {
         let mut run = each(at_once, mock(shape, output, spec.halo, [height, width]));
         let mut last = 0.0;
         let mut progress = |f| { assert!(f >= last && f <= 1.0); last = f; Ok(()) };
-        run_tiles(&mut ongoing, at_once, &mut run, &mut progress).unwrap();
+        pollster::block_on(run_tiles(&mut ongoing, at_once, &mut run, &mut progress)).unwrap();
         let counts = std::mem::take(&mut ongoing[0].out.counts);
         drop(ongoing);
         check(&recorder, &counts, &picture, true);
@@ -197,7 +213,7 @@ proptest! {
         });
         let assembly = Box::new(Blended::new(&grid, MaskRule::Threshold(0.5), 1));
         let mut ongoing = [Ongoing { windows, out, assembly }];
-        run_tiles(&mut ongoing, at_once, &mut run, &mut |_| Ok(())).unwrap();
+        pollster::block_on(run_tiles(&mut ongoing, at_once, &mut run, &mut |_| Ok(()))).unwrap();
         let counts = std::mem::take(&mut ongoing[0].out.counts);
         drop(ongoing);
         check(&recorder, &counts, &picture, false);

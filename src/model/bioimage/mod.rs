@@ -78,7 +78,7 @@ pub fn is_package(path: &Path) -> bool {
 pub fn open(path: &Path, set: &Map<String, Value>) -> Result<(Model, Arc<Package>)> {
     let within = |e: Error| match e {
         e @ (Error::File { .. } | Error::Io { .. }) => e,
-        e => Error::file(path, e.to_string()),
+        e => Error::file(path, e.message()),
     };
     let mut archive = Archive::open(path)?;
     let name = archive.first(&DESCRIPTIONS).ok_or_else(|| Error::file(path, "no rdf.yaml in it"))?;
@@ -321,7 +321,7 @@ fn open_onnx(
     // A name that no other file of the package has.
     let file = write("weights of the package.onnx", bytes)?;
     // The user knows the package, not where its weights were put for a moment.
-    let renamed = |e: Error| Error::invalid(name, e.to_string().replace(&*file.to_string_lossy(), name));
+    let renamed = |e: Error| Error::invalid(name, e.message().replace(&file.to_string_lossy(), name));
     let (mut model, foreign) = match read_back(&file) {
         Ok(checkpoint) => {
             // Rules of pictures, not of the checkpoint.

@@ -211,7 +211,7 @@ fn packages_in_the_style_of_the_collection() {
     let set = |set: Value| opened_with(&fixed, &[("weights.onnx", &own)], set);
     let free = set(json!({ "free_size": true, "normalisation": "unit" })).unwrap();
     assert_eq!((free.architecture.fixed_size(), &free.metadata.normalisation), ([None; 2], &Normalisation::Unit));
-    assert!(set(json!({ "width": 4 })).unwrap_err().to_string().contains("--set width"));
+    assert!(set(json!({ "width": 4 })).unwrap_err().to_string().contains("model setting width"));
 }
 
 /// The picture segmented on the CPU, in tiles of at most `tile`.

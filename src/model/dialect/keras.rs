@@ -3,7 +3,7 @@
 
 use super::infer::{self, Settings};
 use super::{Description, Dialect, Shapes};
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Message, Result};
 use crate::tensor::HostTensor;
 use crate::weights::Normalisation;
 
@@ -98,8 +98,8 @@ impl Dialect for KerasNested {
             normalisation: Normalisation::Unit,
             normalisation_from: "the code of its data sets is not part of it",
             notes: vec![
-                "without deep supervision in training, only the last head means anything: --set deep_supervision=false"
-                    .into(),
+                Message::from("without deep supervision in training, only the last head means anything: ")
+                    .then(Hint::model_option_with("deep_supervision", "false")),
             ],
         })
     }

@@ -21,7 +21,7 @@ pub use keys::Shapes;
 pub use report::{Matched, Origin, Report, Setting};
 
 use super::{Architecture, parse, whole_graph};
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Message, Result};
 use crate::tensor::HostTensor;
 use crate::weights::{Checkpoint, Ignored, ModelMetadata, Normalisation, Weights};
 use serde_json::{Map, Value};
@@ -78,7 +78,7 @@ pub struct Description {
     /// Where that is from.
     pub normalisation_from: &'static str,
     /// What else differs from the original program.
-    pub notes: Vec<String>,
+    pub notes: Vec<Message>,
 }
 
 /// A checkpoint in this program's terms.
@@ -95,9 +95,10 @@ pub struct Understood {
 /// Understands a checkpoint without metadata. `set` has options that override what would be assumed: those of the
 /// architecture, `normalisation` and `classes`.
 pub fn understand(checkpoint: Checkpoint, set: &Map<String, Value>) -> Result<Understood> {
-    let Checkpoint { weights, mut ignored, mut notes, .. } = checkpoint;
+    let Checkpoint { weights, mut ignored, notes, .. } = checkpoint;
+    let mut notes: Vec<Message> = notes.into_iter().map(Message::from).collect();
     let (prefix, inner, outside) = keys::without_prefix(weights);
-    notes.extend(keys::companions(&prefix, &outside));
+    notes.extend(keys::companions(&prefix, &outside).map(Message::from));
     for key in outside {
         let reason = format!("not one of the network's, which begin with `{prefix}`");
         ignored.push(Ignored { key, reason });
@@ -192,7 +193,7 @@ fn settings(description: &Description, set: &Map<String, Value>) -> Vec<Setting>
 /// What concerns pictures rather than the network.
 fn picture_settings(m: &mut ModelMetadata, d: &Description, set: &Map<String, Value>) -> Result<Vec<Setting>> {
     fn wrong(key: &'static str) -> impl Fn(serde_json::Error) -> Error {
-        move |e| Error::invalid(format!("--set {key}"), e.to_string())
+        move |e| Error::invalid(Hint::model_option(key), e.to_string())
     }
     let mut out = Vec::new();
     let origin = match set.get(NORMALISATION) {

@@ -3,7 +3,7 @@
 use super::infer::{self, Settings};
 use super::keys::number;
 use super::{Description, Dialect, Shapes};
-use crate::error::Result;
+use crate::error::{Message, Result};
 use crate::weights::Normalisation;
 
 /// `NestedUNet`.
@@ -28,7 +28,7 @@ fn depth(keys: &Shapes) -> usize {
 }
 
 /// ImageNet's mean and deviation for three channels, as its training script has it: applied, and then divided by 255.
-fn pictures(shapes: &Shapes, first: &str) -> (Normalisation, Vec<String>) {
+fn pictures(shapes: &Shapes, first: &str) -> (Normalisation, Vec<Message>) {
     if shapes.dim(first, 1) != Some(3) {
         return (Normalisation::Unit, vec!["the original is made for three channels".into()]);
     }

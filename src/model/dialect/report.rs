@@ -1,5 +1,6 @@
 //! What became of a checkpoint of another program.
 
+use crate::error::Message;
 use crate::weights::Ignored;
 use serde_json::Value;
 
@@ -44,7 +45,7 @@ pub struct Report {
     /// Options of the network and of its pictures.
     pub settings: Vec<Setting>,
     /// What differs from the original program.
-    pub notes: Vec<String>,
+    pub notes: Vec<Message>,
     /// Whether the original program's forward ends with a sigmoid that the outputs here do not have.
     pub sigmoid: bool,
     /// Parameters that are used.
@@ -83,7 +84,7 @@ impl Report {
 }
 
 impl Setting {
-    /// The value as `--set` takes it.
+    /// The value as a setting of the model has it.
     pub fn shown(&self) -> String {
         match &self.value {
             Value::String(word) => word.clone(),

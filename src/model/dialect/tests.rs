@@ -69,12 +69,12 @@ fn a_network_beside_others_is_told_by_its_role() {
     for role in ["student.", "generator.", "segmentation_model.", "backbone."] {
         let alone = understand(renamed(&weights, |k| format!("{role}{}", milesial(k))), &Map::new()).unwrap();
         assert_eq!((alone.weights.len(), alone.report.prefix), (weights.len(), role.to_string()));
-        assert!(alone.report.notes.iter().all(|n| !n.starts_with("it holds")));
+        assert!(alone.report.notes.iter().all(|n| !n.to_string().starts_with("it holds")));
         let found = with(role, "teacher.").unwrap();
         let name = role.trim_end_matches('.');
         assert_eq!(found.weights.len(), weights.len());
         let note = format!("it holds `{name}` and `teacher`; `{name}` is used");
-        assert!(found.report.notes.contains(&note), "{:?}", found.report.notes);
+        assert!(found.report.notes.contains(&Message::from(&note)), "{:?}", found.report.notes);
     }
     // A head beside a backbone is a part of the network: nothing may be left out.
     assert!(with("backbone.", "head.").is_err());

@@ -38,7 +38,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// What `--set activation=` takes.
+    /// What the setting `activation` takes.
     pub const SETTINGS: &'static str = "sigmoid, softmax, after_sigmoid, after_softmax, after_sigmoid_255, \
                                         after_softmax_255, after_log_sigmoid, after_log_softmax";
 

@@ -9,7 +9,7 @@ use super::quantised::real_form;
 use super::range;
 use super::sizes::{self, PROBED, Probe, Sizes};
 use super::translate::{Failure, NODE_COST, Translated, describe, translate};
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Message, Result};
 use crate::graph::{Graph, ValueId};
 use crate::model::dialect::{Origin, Report, Setting};
 use crate::model::{Architecture, Built, INPUT, SizeRule};
@@ -164,13 +164,11 @@ impl OnnxNetwork {
             let origin = if set { Origin::Set } else { Origin::Assumed(self.parts.pixels()) };
             settings.push(Setting { key: "normalisation".into(), value: json!(rule), origin });
         }
-        let mut notes = self.parts.notes.clone();
+        let mut notes: Vec<Message> = self.parts.notes.iter().map(Message::from).collect();
         if self.parts.outputs.len() > 1 {
-            notes.push(format!(
-                "of its outputs {} the classes are of `{}`",
-                self.parts.outputs.join(", "),
-                self.output
-            ));
+            notes.push(
+                format!("of its outputs {} the classes are of `{}`", self.parts.outputs.join(", "), self.output).into(),
+            );
         }
         Report { settings, notes, ..Report::new("ONNX") }
     }
@@ -301,8 +299,12 @@ impl Architecture for OnnxNetwork {
         let margin = self.size_rule().margin;
         let least = image.map(|n| n.saturating_add(2 * margin));
         let [h, w] = image;
-        let reason = "no size was found that it takes and that is large enough; say one with `--set size=ROWSxCOLUMNS`";
-        self.taken(least, margin).ok_or_else(|| Error::invalid(format!("{w}x{h} image"), reason))
+        let reason = || {
+            Message::from("no size was found that it takes and that is large enough; say one with `")
+                .then(Hint::model_option_with("size", "ROWSxCOLUMNS"))
+                .then("`")
+        };
+        self.taken(least, margin).ok_or_else(|| Error::invalid(format!("{w}x{h} image"), reason()))
     }
 
     fn fixed_size(&self) -> [Option<usize>; 2] {

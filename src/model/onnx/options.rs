@@ -3,7 +3,7 @@
 use super::axes::Layout;
 use super::ending::Ending;
 use super::tensor::MAX_DIM;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::weights::Normalisation;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -58,7 +58,7 @@ impl OnnxOptions {
                 "output, activation ({activations}), free_size, size (ROWSxCOLUMNS), layout and output_layout (NHWC ..), \
                  in_channels, normalisation"
             );
-            Error::invalid("--set", format!("{e}; an ONNX file takes: {known}"))
+            Error::invalid(Hint::SetModelOptions, format!("{e}; an ONNX file takes: {known}"))
         })?;
         Ok(Self { normalisation, ..options })
     }

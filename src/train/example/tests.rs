@@ -159,7 +159,7 @@ fn images_and_masks_are_turned_alike() {
     let (_dir, upright) = turned("exif1.png", "plain1.tif");
     let upright = Example::read(&upright, &options).unwrap();
     let colours = "its colours became grey by luminance (0.2125 red + 0.7154 green + 0.0721 blue)";
-    assert_eq!((upright.kind.as_str(), &upright.notes[..]), ("RGB", &[colours.to_string()][..]));
+    assert_eq!((upright.kind.as_str(), &upright.notes[..]), ("RGB", &[colours.into()][..]));
     for tag in 2..=8 {
         let (_dir, pair) = turned(&format!("exif{tag}.png"), &format!("plain{tag}.tif"));
         let by = Orientation::from_tag(tag).unwrap();
@@ -194,7 +194,7 @@ fn a_number_stands_for_nan_in_training_too() {
     encoder.write_image::<tiff::encoder::colortype::Gray32Float>(12, 10, &pixels).unwrap();
     let pair = Pair { image: dir.path().join("images/0.tif"), ..set.pairs()[0].clone() };
     let e = Example::read(&pair, &options()).unwrap_err().to_string();
-    assert!(e.contains("column 7, row 0 is NaN; --fill-nan VALUE"), "{e}");
+    assert!(e.contains("column 7, row 0 is NaN; OpenOptions::fill_nan"), "{e}");
     let read = OpenOptions { fill_nan: Some(1.0), ..OpenOptions::default() };
     let e = Example::read(&pair, &ExampleOptions { read, ..options() }).unwrap();
     assert_eq!((e.image[7], e.image[8], e.notes.len()), (1.0, 0.0, 1));

@@ -33,7 +33,7 @@ pub fn grid(data: &Dataset, read: &OpenOptions, labels: &LabelOptions, predicted
             let reason = format!("the prediction has {}x{} pixels", mask.width(), mask.height());
             return Err(Error::file(&pair.image, format!("has {width}x{height} pixels, {reason}")));
         }
-        let display = Display::of(&picture).map_err(|e| Error::file(&pair.image, e.to_string()))?;
+        let display = Display::of(&picture).map_err(|e| Error::file(&pair.image, e.message()))?;
         let colour = |class: usize| if class < mask.classes() { palette(class) } else { IGNORED };
         let shown = |id: &dyn Fn(usize) -> usize| {
             let mut data = Vec::with_capacity(3 * width * height);

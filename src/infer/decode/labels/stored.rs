@@ -55,7 +55,7 @@ impl Stored {
         let Self { width, height, pixels } = self;
         let labels = match pixels {
             Values::Colours(colours) if options.colours.is_empty() => {
-                return Err(Error::file(path, Found::of(colours).to_string()));
+                return Err(Error::file(path, Found::of(colours).message()));
             }
             Values::Colours(colours) => through_table(path, width, &options.colours, &colours, |&c| Some(c))?,
             Values::Integers(values, Shown::Grey(top)) if !options.colours.is_empty() => {

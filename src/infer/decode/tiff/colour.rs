@@ -1,7 +1,7 @@
 //! From samples to pixels: what a directory says that its numbers mean.
 
 use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use ::tiff::tags::Tag;
 
@@ -22,9 +22,9 @@ pub(in crate::infer::decode) enum Colour {
     /// White is zero: the numbers are turned round, except those of extra samples.
     Inverted,
     /// Indices of a palette of 8-bit colours; of one channel if all are grey.
-    Palette8 { grey: bool, table: Rc<Vec<[u16; 3]>> },
+    Palette8 { grey: bool, table: Arc<Vec<[u16; 3]>> },
     /// The same of 16-bit colours.
-    Palette16 { grey: bool, table: Rc<Vec<[u16; 3]>> },
+    Palette16 { grey: bool, table: Arc<Vec<[u16; 3]>> },
     /// Luma and chroma, 8 bits; luma of red, green and blue; black and white of each component.
     YCbCr { subsampling: [usize; 2], luma: [f64; 3], range: [f64; 6] },
 }
@@ -112,12 +112,12 @@ fn palette(source: &Source, decoder: &mut TiffDecoder, bits: u8) -> Result<Colou
     // Old writers put 8-bit colours into the low byte; others shift them, or repeat them in both bytes.
     let low = all(|v| v < 256);
     if !low && !all(|v| v & 255 == 0) && !all(|v| v >> 8 == v & 255) {
-        return Ok(Colour::Palette16 { grey, table: Rc::new(table) });
+        return Ok(Colour::Palette16 { grey, table: Arc::new(table) });
     }
     if !low {
         table.iter_mut().flatten().for_each(|v| *v >>= 8);
     }
-    Ok(Colour::Palette8 { grey, table: Rc::new(table) })
+    Ok(Colour::Palette8 { grey, table: Arc::new(table) })
 }
 
 /// Whether a palette only shows values in colours (green, fire, viridis), and is no set of colours of its own: its luma never

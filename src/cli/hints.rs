@@ -1,0 +1,50 @@
+//! The library's hints as options of this program.
+
+use unet_wgpu::error::{Error, Hint, Message};
+
+/// An error as this program shows it.
+pub fn error_text(e: &Error) -> String {
+    text(&e.message())
+}
+
+/// A message as this program shows it.
+pub fn text(message: &Message) -> String {
+    message.with_hints(option)
+}
+
+fn option(hint: &Hint) -> String {
+    match hint {
+        Hint::SetChannels(channels) if channels.is_empty() => "--channels".into(),
+        Hint::SetChannels(channels) => {
+            let numbers: Vec<String> = channels.iter().map(usize::to_string).collect();
+            format!("--channels {}", numbers.join(","))
+        }
+        Hint::PagesAsChannels => "--pages-as-channels".into(),
+        Hint::SetPage => "--page N".into(),
+        Hint::FillNan => "--fill-nan VALUE".into(),
+        Hint::IgnoreOrientation => "--ignore-orientation".into(),
+        Hint::BlendGaussian => "--blend gaussian".into(),
+        Hint::UseCpu => "--device cpu".into(),
+        Hint::SetModelOptions => "--set".into(),
+        Hint::SetModelOption { key, value: None } => format!("--set {key}"),
+        Hint::SetModelOption { key, value: Some(value) } => format!("--set {key}={value}"),
+        Hint::GroundTruthClasses => "--ground-truth classes".into(),
+        Hint::SetColours => "--colours".into(),
+        Hint::Resume => "--resume".into(),
+        // The enum may grow; what the library calls it is better than nothing.
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_are_options() {
+        let e = Error::invalid(Hint::model_option("width"), Message::from("no; ").then(Hint::SetChannels(vec![0, 2])));
+        assert_eq!(error_text(&e), "--set width: no; --channels 0,2");
+        assert!(error_text(&Error::NoAdapter).ends_with("on the CPU reference with `--device cpu`"));
+        assert_eq!(text(&Hint::model_option_with("size", "8x8").into()), "--set size=8x8");
+    }
+}

@@ -1,0 +1,196 @@
+//! What waits for the device is a future of any executor: here of a small one, on one thread. Needs a GPU.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+use unet_wgpu::gpu::{Gpu, block_on};
+use unet_wgpu::graph::Graph;
+use unet_wgpu::ops::{Activation, ActivationKind, Conv2d, ExportNchw, ImportNchw};
+use unet_wgpu::plan::Plan;
+use unet_wgpu::session::{Backend, Session};
+use unet_wgpu::tensor::{HostTensor, Shape, TensorDesc};
+use unet_wgpu::testing::{gpu_or_skip, random_input, random_parameter};
+use unet_wgpu::{Error, Result};
+
+const SHAPE: Shape = Shape::new(1, 16, 96, 96);
+/// Enough for several submissions on a software device.
+const LAYERS: usize = 24;
+
+fn graph() -> Graph {
+    let mut graph = Graph::new();
+    let x = graph.input("x", TensorDesc::linear(SHAPE));
+    let mut y = graph.node("import", ImportNchw, &[x]).unwrap();
+    for i in 0..LAYERS {
+        let w = graph.parameter(format!("{i}.weight"), &[48, if i == 0 { 16 } else { 48 }, 3, 3]).unwrap();
+        y = graph.node(format!("conv{i}"), Conv2d::new(48, 3, 1), &[y, w]).unwrap();
+        y = graph.node(format!("relu{i}"), Activation { kind: ActivationKind::Relu }, &[y]).unwrap();
+    }
+    let y = graph.node("export", ExportNchw, &[y]).unwrap();
+    graph.output("y", y);
+    graph
+}
+
+fn plan(gpu: &Gpu) -> Plan {
+    Plan::new(&graph(), gpu.target()).unwrap()
+}
+
+type Tensors = BTreeMap<String, HostTensor>;
+
+fn input(number: usize) -> Tensors {
+    BTreeMap::from([("x".to_string(), random_input(&format!("x{number}"), SHAPE).unwrap())])
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs futures together on this thread until all are ready; also gives how often one had to wait.
+fn join<T>(futures: Vec<impl Future<Output = T>>) -> (Vec<T>, usize) {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    let mut futures: Vec<Pin<Box<_>>> = futures.into_iter().map(Box::pin).collect();
+    let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
+    let mut waits = 0;
+    loop {
+        for (future, done) in futures.iter_mut().zip(&mut done).filter(|f| f.1.is_none()) {
+            match future.as_mut().poll(&mut cx) {
+                Poll::Ready(value) => *done = Some(value),
+                Poll::Pending => waits += 1,
+            }
+        }
+        if done.iter().all(Option::is_some) {
+            return (done.into_iter().flatten().collect(), waits);
+        }
+        let before = std::time::Instant::now();
+        std::thread::park_timeout(Duration::from_secs(120));
+        assert!(before.elapsed() < Duration::from_secs(120), "nobody woke the executor");
+    }
+}
+
+fn once<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn sessions_joined_on_one_thread_give_what_blocking_calls_give() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let want: Vec<Tensors> =
+        (0..3).map(|i| Session::new(&gpu, plan(&gpu), random_parameter).unwrap().run_all(&input(i)).unwrap()).collect();
+    assert_ne!(want[0], want[1]);
+    let job = async |i: usize| -> Result<Tensors> {
+        let mut session = Session::new_async(&gpu, plan(&gpu), random_parameter).await?;
+        session.warm_up_async().await?;
+        session.run_all_async(&input(i)).await
+    };
+    let (got, waits) = join((0..3).map(job).collect());
+    let got: Vec<Tensors> = got.into_iter().map(Result::unwrap).collect();
+    assert!(got == want, "other bytes than blocking calls give");
+    // Each was put aside at least for its warm-up, its run and its read.
+    assert!(waits >= 9, "the executor's thread was blocked: {waits} waits");
+}
+
+#[test]
+fn a_device_can_be_opened_and_used_without_blocking() {
+    if gpu_or_skip().is_none() {
+        return;
+    }
+    let name = std::env::var("UNET_DEVICE").unwrap_or_else(|_| "auto".into());
+    let job = async {
+        let backend = Backend::open_async(&name).await?;
+        backend.run_async(&graph(), &input(0), random_parameter).await
+    };
+    let (got, _) = join(vec![job]);
+    let want = Backend::open(&name).unwrap().run(&graph(), &input(0), random_parameter).unwrap();
+    assert!(got.into_iter().next().unwrap().unwrap() == want);
+}
+
+#[test]
+fn queued_runs_arrive_in_order() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let mut session = Session::new(&gpu, plan(&gpu), random_parameter).unwrap();
+    let want: Vec<Vec<f32>> =
+        (0..3).map(|i| session.run_all(&input(i)).unwrap().remove("y").unwrap().into_data()).collect();
+    let job = async {
+        let mut pending = Vec::new();
+        for i in 0..3 {
+            session.write("x", input(i)["x"].data())?;
+            pending.push(session.start_async("y").await?);
+        }
+        let mut got = Vec::new();
+        for p in pending {
+            got.push(session.finish_async(p).await?);
+        }
+        Ok::<_, Error>(got)
+    };
+    let (got, _) = join(vec![job]);
+    assert!(got.into_iter().next().unwrap().unwrap() == want);
+}
+
+#[test]
+fn futures_that_are_dropped_leave_a_usable_session() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let mut session = Session::new(&gpu, plan(&gpu), random_parameter).unwrap();
+    let want = session.run_all(&input(0)).unwrap();
+    {
+        let mut run = std::pin::pin!(session.run_async());
+        assert!(once(run.as_mut()).is_pending());
+    }
+    assert!(session.run_all(&input(0)).unwrap() == want);
+    {
+        let mut read = std::pin::pin!(session.read_async("y"));
+        assert!(once(read.as_mut()).is_pending());
+    }
+    assert!(session.read("y").unwrap() == want["y"]);
+    // What an executor began, a blocking call may end.
+    let other = input(1);
+    let mut run = Box::pin(session.run_all_async(&other));
+    assert!(once(run.as_mut()).is_pending());
+    let got = block_on(run).unwrap();
+    assert!(got == session.run_all(&input(1)).unwrap());
+}
+
+#[test]
+fn progress_cancels_a_future() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let mut session = Session::new(&gpu, plan(&gpu), random_parameter).unwrap();
+    let want = session.run_all(&input(0)).unwrap();
+    let cancel = |done: usize, _: usize| if done == 1 { Err(Error::Cancelled) } else { Ok(()) };
+    let (got, _) = join(vec![session.run_with_async(cancel)]);
+    assert!(matches!(got[..], [Err(Error::Cancelled)]));
+    assert!(session.run_all(&input(0)).unwrap() == want);
+}
+
+#[test]
+fn a_device_that_is_gone_ends_a_future() {
+    if gpu_or_skip().is_none() {
+        return;
+    }
+    let choice = std::env::var("UNET_DEVICE").unwrap_or_default().parse().unwrap_or_default();
+    let gpu = Gpu::new(&choice).unwrap();
+    let mut session = Session::new(&gpu, plan(&gpu), random_parameter).unwrap();
+    gpu.device().destroy();
+    let (got, _) = join(vec![session.run_async()]);
+    assert!(got[0].is_err());
+}
+
+#[test]
+fn futures_may_move_to_another_thread() {
+    fn send<T: Send>(_: &T) {}
+    let Some(gpu) = gpu_or_skip() else { return };
+    let mut session = Session::new(&gpu, plan(&gpu), random_parameter).unwrap();
+    send(&Session::new_async(&gpu, plan(&gpu), random_parameter));
+    send(&session.run_async());
+    send(&session.read_async("y"));
+    let (backend, graph, input) = (Backend::Gpu(gpu), graph(), input(0));
+    send(&backend.run_async(&graph, &input, random_parameter));
+    let choice = unet_wgpu::gpu::DeviceChoice::Auto;
+    send(&Gpu::new_async(&choice));
+}
