@@ -105,9 +105,9 @@ pub fn run() -> Result<()> {
     let x = HostTensor::from_fn(Shape::new(1, 1, 40, 52), |_, _, y, x| ((y * y + 3 * x) as f32 * 0.05).sin());
     let inputs = BTreeMap::from([(INPUT.to_string(), x)]);
     let got = gpu.run(&graph, &inputs, weights)?;
-    let want = Backend::Cpu.run(&graph, &inputs, weights)?;
-    for (name, want) in &want {
-        let c = got[name].compare(want)?;
+    let expected = Backend::Cpu.run(&graph, &inputs, weights)?;
+    for (name, expected) in &expected {
+        let c = got[name].compare(expected)?;
         println!("{name}: largest difference {:.1e}, largest value {:.2}", c.max_error, c.scale);
         assert!(c.within(1e-5), "{name}: the GPU and the CPU reference disagree");
     }

@@ -65,7 +65,7 @@ pub enum Error {
     /// The adapter asked for does not exist.
     UnknownAdapter {
         /// What was asked for.
-        wanted: String,
+        requested: String,
         /// `index: name` of every adapter.
         available: Vec<String>,
     },
@@ -135,9 +135,9 @@ impl Error {
             )
             .then(Hint::UseCpu)
             .then("`"),
-            Self::UnknownAdapter { wanted, available } => {
+            Self::UnknownAdapter { requested, available } => {
                 let available: String = available.iter().map(|a| format!("{a}; ")).collect();
-                format!("unknown device `{wanted}`; available: {available}cpu").into()
+                format!("unknown device `{requested}`; available: {available}cpu").into()
             }
             Self::Limit { what, needed, limit } => format!("{what} needs {needed}, the limit is {limit}").into(),
             Self::Gpu { what, reason } => format!("GPU error in {what}: {reason}").into(),

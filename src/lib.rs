@@ -2,17 +2,17 @@
 //!
 //! An architecture builds a small [`Graph`], exact rewrites make it cheaper, a [`Plan`] turns it into a list of
 //! dispatches over a few buffers, a [`Session`] makes that list resident on a device and replays it. On top of that, a
-//! [`Segmenter`] takes pictures of any size: it normalises them, cuts them into tiles that fit the device, and joins the
-//! results to what one run on the whole picture gives, without seams.
+//! [`Segmenter`] takes images of any size: it normalises them, cuts them into tiles that fit the device, and joins the
+//! results to what one run on the whole image gives, without seams.
 //!
-//! # A picture in, class ids out
+//! # An image in, class ids out
 //!
-//! The library holds three small models of nuclei in fluorescence pictures; `nuclei` is one of them. A path of a
+//! The library holds three small models of nuclei in fluorescence images; `nuclei` is one of them. A path of a
 //! checkpoint can stand in its place.
 //!
 //! ```
 //! use unet_wgpu::infer::Ids;
-//! use unet_wgpu::{Backend, Error, Model, Picture, Pixels, SegmentOptions, Segmenter};
+//! use unet_wgpu::{Backend, Error, Model, Image, Pixels, SegmentOptions, Segmenter};
 //!
 //! # fn main() -> unet_wgpu::Result<()> {
 //! let backend = match Backend::open("auto") {
@@ -20,11 +20,11 @@
 //!     opened => opened?,
 //! };
 //! let mut segmenter = Segmenter::new(backend, Model::open("nuclei")?);
-//! // `Picture::open("cells.tif")?` reads a file; this is a disc of 20 pixels on a dark ground.
+//! // `Image::open("cells.tif")?` reads a file; this is a disc of 20 pixels on a dark ground.
 //! let inside = |x: i32, y: i32| (x - 32).pow(2) + (y - 32).pow(2) < 100;
 //! let samples = (0..64 * 64).map(|i| if inside(i % 64, i / 64) { 3000 } else { 200 }).collect();
-//! let picture = Picture::new(64, 64, 1, Pixels::U16(samples))?;
-//! let result = segmenter.segment(&picture, &SegmentOptions::default(), |_fraction| Ok(()))?;
+//! let image = Image::new(64, 64, 1, Pixels::U16(samples))?;
+//! let result = segmenter.segment(&image, &SegmentOptions::default(), |_fraction| Ok(()))?;
 //! # let Ids::U8(ids) = result.mask.ids() else { panic!("two classes fit a byte") };
 //! # assert_eq!((ids[32 * 64 + 32], ids[0]), (1, 0), "the disc is a nucleus, the corner is not");
 //! unet_wgpu::infer::write_mask(std::env::temp_dir().join("cells_mask.png"), &result.mask)?;
@@ -56,7 +56,7 @@
 //!
 //! # Where to look
 //!
-//! - Pictures to masks: [`infer`]. Models and checkpoints: [`model`], [`weights`].
+//! - Images to masks: [`infer`]. Models and checkpoints: [`model`], [`weights`].
 //! - Training, data sets, and how good a model is: [`train`].
 //! - On the device of your own application, buffers included: [`Gpu::from_wgpu`], [`Session::bind_buffer`],
 //!   [`Session::encode`] and the example `embed`. wgpu is re-exported as [`unet_wgpu::wgpu`](wgpu).
@@ -89,7 +89,7 @@ pub mod weights;
 pub use error::{Error, Result};
 pub use gpu::{DeviceChoice, Gpu, PrecisionChoice};
 pub use graph::Graph;
-pub use infer::{Picture, Pixels, SegmentOptions, Segmentation, Segmenter};
+pub use infer::{Image, Pixels, SegmentOptions, Segmentation, Segmenter};
 pub use model::Model;
 pub use plan::Plan;
 pub use session::{Backend, Session};

@@ -116,8 +116,8 @@ pub fn gpu_or_skip() -> Option<Gpu> {
     let choice = std::env::var("UNET_DEVICE").unwrap_or_default().parse().unwrap_or_default();
     match Gpu::new(&choice) {
         Ok(gpu) => {
-            let wanted = std::env::var(WANTED_SUBGROUP).ok().and_then(|lanes| lanes.parse().ok());
-            assert!(wanted.is_none() || gpu.caps().subgroup == wanted, "subgroups of {:?}", gpu.caps().subgroup);
+            let requested = std::env::var(WANTED_SUBGROUP).ok().and_then(|lanes| lanes.parse().ok());
+            assert!(requested.is_none() || gpu.caps().subgroup == requested, "subgroups of {:?}", gpu.caps().subgroup);
             Some(gpu)
         }
         Err(Error::NoAdapter) if choice == DeviceChoice::Auto && std::env::var_os("UNET_REQUIRE_GPU").is_none() => {
@@ -158,7 +158,7 @@ pub fn case_graph(case: &OpCase) -> Result<Graph> {
     for (i, (desc, kind)) in case.inputs.iter().enumerate() {
         let name = format!("x{i}");
         if case.op.updates().iter().any(|u| u.1 == i) {
-            args.push(graph.state(&name, &desc.shape.dims())?);
+            args.push(graph.variable(&name, &desc.shape.dims())?);
             continue;
         }
         args.push(match (kind, desc.layout) {
@@ -222,13 +222,13 @@ pub fn check_case_with(gpu: &Gpu, target: &Target, case: &OpCase) -> Result<Comp
         let rounded = inputs.iter_mut().zip(&case.inputs).filter(|i| stored(&i.1.0));
         rounded.flat_map(|i| i.0.data_mut()).for_each(|v| *v = f16::from_f32(*v).to_f32());
     }
-    let want = case.op.reference(&inputs.iter().collect::<Vec<_>>())?;
+    let expected = case.op.reference(&inputs.iter().collect::<Vec<_>>())?;
     let got = run_case(gpu, target, case, &inputs)?;
     let mut worst = Comparison { max_error: 0.0, scale: 0.0, index: 0 };
-    if got.len() != want.len() {
-        return Err(Error::op(&case.name, format!("{} outputs, the reference has {}", got.len(), want.len())));
+    if got.len() != expected.len() {
+        return Err(Error::op(&case.name, format!("{} outputs, the reference has {}", got.len(), expected.len())));
     }
-    for (g, w) in got.iter().zip(&want) {
+    for (g, w) in got.iter().zip(&expected) {
         let c = g.compare(w)?;
         if c.max_error >= worst.max_error {
             worst = c;

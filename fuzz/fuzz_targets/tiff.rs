@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use unet_wgpu::infer::{
-    LabelMap, OpenOptions, Picture, PictureSource, calibration_of, describe_image, normalise, open_picture, page_count,
+    LabelMap, OpenOptions, Image, ImageSource, calibration_of, describe_image, normalise, open_image, page_count,
 };
 use unet_wgpu::weights::Normalisation;
 use unet_wgpu_fuzz::{file, names, run};
@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
         for (page, level) in [(0, 0), (1, 0), (pages.saturating_sub(1), 0), (0, 1)] {
             let options = OpenOptions { page, level, ..OpenOptions::default() };
             let _ = names(calibration_of(&path, &options, None), &path).map(|c| c.cropped(1, 1).oriented(6, [3, 2]));
-            let Some(mut source) = names(open_picture(&path, &options), &path) else { continue };
+            let Some(mut source) = names(open_image(&path, &options), &path) else { continue };
             let info = source.info();
             let _ = (source.rows_at_once(), source.held_bytes(), source.cache_bytes(64));
             source.keep(1 << 20);
@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
                 }
             }
         }
-        let _ = names(Picture::open_limited(&path, WHOLE), &path);
+        let _ = names(Image::open_limited(&path, WHOLE), &path);
         let _ = LabelMap::open(&path);
     });
 });

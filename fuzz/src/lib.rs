@@ -126,7 +126,7 @@ pub fn names<T>(result: Result<T, unet_wgpu::Error>, path: &Path) -> Option<T> {
     }
 }
 
-/// What the program does with a model before any picture is opened.
+/// What the program does with a model before any image is opened.
 pub fn digest(model: &Model) {
     let network = &*model.architecture;
     let _ = (network.config().to_string(), model.classes(), model.unused_keys());
@@ -147,7 +147,7 @@ fn planned(graph: &Graph) {
         let _ = (footprint(graph, x, y, 0), footprint(graph, x, y, 1));
     }
     let Ok(cheap) = rewrite::optimise(graph) else { return };
-    if Plan::least_memory(&cheap, &Caps::default()).is_ok_and(|least| least < 4 << 30) {
+    if Plan::min_memory(&cheap, &Caps::default()).is_ok_and(|min| min < 4 << 30) {
         let _ = Plan::new(&cheap, &Caps::default());
     }
 }

@@ -35,7 +35,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let column = i % p.w;
     let line = i / p.w % p.h;
     let plane = i - line * p.w - column;
-    let radius = i32(turns(u32(p.radius), group.x));
+    let radius = i32(trip_count(u32(p.radius), group.x));
     var sum = 0.0;
     for (var k = -radius; k <= radius; k++) {
         let weight = g[u32(k + radius) / 4u][u32(k + radius) % 4u];

@@ -24,7 +24,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> transform: array<f32>;
-@group(0) @binding(3) var<storage, read> bend: array<f32>;
+@group(0) @binding(3) var<storage, read> displacement: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
 // The cubic convolution kernel.
@@ -70,14 +70,14 @@ fn displacement(n: u32, q: vec2<f32>) -> vec2<f32> {
         let wy = cubic(at.x - base.x - f32(i), p.a);
         for (var j = -1; j <= 2; j++) {
             let g = start + row + u32(clamp(i32(base.y) + j, 0, i32(p.gw) - 1));
-            sum += vec2<f32>(bend[g], bend[g + plane]) * (wy * cubic(at.y - base.y - f32(j), p.a));
+            sum += vec2<f32>(displacement[g], displacement[g + plane]) * (wy * cubic(at.y - base.y - f32(j), p.a));
         }
     }
     return sum;
 #else
     let nearest = vec2<i32>(floor(q + 0.5));
     let g = start + u32(clamp(nearest.x, 0, i32(p.gh) - 1)) * p.gw + u32(clamp(nearest.y, 0, i32(p.gw) - 1));
-    return vec2<f32>(bend[g], bend[g + plane]);
+    return vec2<f32>(displacement[g], displacement[g + plane]);
 #endif
 }
 
@@ -87,7 +87,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     if (at >= p.len) {
         return;
     }
-    let channels = turns(p.c, group.x);
+    let channels = trip_count(p.c, group.x);
     let n = at / (p.ow * p.oh);
     let pixel = at % (p.ow * p.oh);
     let oy = f32(pixel / p.ow);

@@ -96,12 +96,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let ty = local / SPREAD;
     let first4 = group.y * (TM / 4u);
     let end4 = p.out_blocks;
-    let steps = turns(p.in_blocks, workgroup.x);
+    let steps = trip_count(p.in_blocks, workgroup.x);
     let stride = p.x.plane;
 #ifdef KH
     let taps = KH * KW;
 #else
-    let taps = turns(p.kh * p.kw, workgroup.x);
+    let taps = trip_count(p.kh * p.kw, workgroup.x);
 #endif
     let tiles = (p.out_blocks * 4u + TM - 1u) / TM;
     var wi = p.out_blocks + ((group.z & part) * tiles + group.y) * p.steps * TM;

@@ -46,7 +46,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let top = i32(id.y * p.stride_y) - i32(p.pad_top);
     let left = i32(id.x * p.stride_x) - i32(p.pad_left);
     var result = vec4<f32>(0.0);
-    let channels = turns(p.group_in, group.x);
+    let channels = trip_count(p.group_in, group.x);
     for (var lane = 0u; lane < 4u; lane++) {
         let o = block * 4u + lane;
         if (o >= p.out_channels) {

@@ -55,7 +55,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let top = i32(id.y * p.stride_y) - i32(p.pad_top);
     let left = i32(id.x * p.stride_x) - i32(p.pad_left);
     var weight = p.out_blocks + block * p.in_blocks * (KH * KW * 4u);
-    let blocks = turns(p.in_blocks, group.x);
+    let blocks = trip_count(p.in_blocks, group.x);
     for (var c = 0u; c < blocks; c++) {
         let plane = plane_start(p.x, n, c);
         for (var ky = 0u; ky < KH; ky++) {

@@ -62,7 +62,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let base1 = p.out_blocks + b1 * p.in_blocks * taps;
     // The last column that exists in the tensor, halo included, keeps reads of a partial tile inside the row.
     let last = columns + KW - 2u;
-    let blocks = turns(p.in_blocks, group.x);
+    let blocks = trip_count(p.in_blocks, group.x);
     for (var c = 0u; c < blocks; c++) {
         for (var ky = 0u; ky < KH; ky++) {
             let row = index(p.x, n, c, i32(oy + ky) - i32(p.pad_top), i32(ox) - i32(p.pad_left));

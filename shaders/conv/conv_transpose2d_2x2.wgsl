@@ -44,7 +44,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     var d = bias;
     let pixel = index(p.x, n, 0u, i32(id.y), i32(id.x));
     let weight = p.out_blocks + block * p.in_blocks * 16u;
-    let blocks = turns(p.in_blocks, group.x);
+    let blocks = trip_count(p.in_blocks, group.x);
     for (var i = 0u; i < blocks; i++) {
         let v = vec4<f32>(x[pixel + i * p.x.plane]);
         let at = weight + i * 16u;

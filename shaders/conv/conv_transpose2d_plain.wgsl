@@ -46,7 +46,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let n = id.z / p.out_blocks;
     let block = id.z % p.out_blocks;
     var sum = vec4<f32>(w[block]);
-    let blocks = turns(p.in_blocks, group.x);
+    let blocks = trip_count(p.in_blocks, group.x);
     for (var ky = 0u; ky < KH; ky++) {
         let ty = i32(id.y + p.pad_top) - i32(ky * p.dilation_y);
         if (ty < 0 || ty % i32(p.stride_y) != 0 || ty / i32(p.stride_y) >= i32(p.h)) {

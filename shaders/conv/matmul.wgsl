@@ -35,7 +35,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let block = id.z % p.blocks;
     let left = plane_start(p.a, n, block) + id.y * p.a.row;
     let right = plane_start(p.b, n, block) + id.x * p.b_step_column;
-    let depth = turns(p.depth, group.x);
+    let depth = trip_count(p.depth, group.x);
     var sum = vec4<f32>(0.0);
     for (var k = 0u; k < depth; k++) {
         var u = vec4<f32>(a[left + k]);

@@ -1,9 +1,9 @@
-// Adds the enlarged, shifted maps of a convolution's taps: the second half of "enlarge, then convolve".
+// Adds the upsampled, shifted maps of a convolution's taps: the second half of "upsample, then convolve".
 //   x  [N, KERNEL^2 * K, H, W]  blocked; the tap is the outer channel index, K is rounded up to 4
 //   r  [N, K, OH, OW]           blocked; added, if RESIDUAL is defined
 //   w  bias [K/4] vec4
 //   y  [N, K, OH, OW]           blocked
-// A tap's map is enlarged to EH x EW pixels; what it would read outside of those is zero.
+// A tap's map is upsampled to EH x EW pixels; what it would read outside of those is zero.
 // Bindings: 0 params, 1 x (read), [2 r (read)], w (read), y (write).
 // Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(K / 4)); an invocation makes one vec4.
 // Constants: KERNEL, ACTIVATION; BILINEAR, POWER_OF_TWO, RESIDUAL if defined.

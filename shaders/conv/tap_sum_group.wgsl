@@ -3,7 +3,7 @@
 //   r  [N, K, OH, OW]           blocked; added, if RESIDUAL is defined
 //   w  bias [K/4] vec4
 //   y  [N, K, OH, OW]           blocked
-// A tap's map is enlarged FACTOR times to EH x EW pixels; what it would read outside of those is zero.
+// A tap's map is upsampled FACTOR times to EH x EW pixels; what it would read outside of those is zero.
 // Bindings: 0 params, 1 x (read), [2 r (read)], w (read), y (write).
 // Dispatch: (ceil(OW / (8 TX)), ceil(OH / (8 TY)), N * ceil(K / 4)).
 // Constants: KERNEL, ACTIVATION, FACTOR, TY, TX; BILINEAR, POWER_OF_TWO, RESIDUAL if defined.

@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let ty = local / SPREAD;
     let first4 = group.y * (TM / 4u);
     let end4 = p.end4;
-    let steps = turns(p.steps, group.x);
+    let steps = trip_count(p.steps, group.x);
     let stride = COLUMNS;
     let taps = 1u;
     let tiles = (p.end4 * 4u + TM - 1u) / TM;

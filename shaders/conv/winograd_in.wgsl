@@ -1,11 +1,11 @@
 // Input transform of Winograd's F(OUT, 3): v = Bt d B of the T x T pixels (T = OUT + 2) under each tile of OUT x OUT
 // outputs, for a chunk of tiles of one source. Pixels past the last one that any output needs repeat that one: what lies
 // there never matters.
-//   x  [N, C, H, W]  blocked; with ENLARGED the pixels are those of x enlarged twice, made here
+//   x  [N, C, H, W]  blocked; with ENLARGED the pixels are those of x upsampled twice, made here
 //   v  [T * T][tile blocks][C of all sources / 4][COLUMNS] of vec4 over channels
 // Bindings: 0 params, 1 x (read), 2 v (write).
 // Dispatch: (ceil(PARTS tiles / 64), C / 4).
-// Constants: OUT, 2 or 4; COLUMNS, tiles of a block; ENLARGED if x is to be enlarged, then BILINEAR if not by the nearest
+// Constants: OUT, 2 or 4; COLUMNS, tiles of a block; ENLARGED if x is to be upsampled, then BILINEAR if not by the nearest
 // pixel, and POWER_OF_TWO if both denominators are; HALVES if two invocations share a tile, each with two of four channels:
 // PARTS = 2. All 36 points of four are more than many GPUs' registers hold.
 #import "lib/storage"
@@ -24,7 +24,7 @@ struct Params {
     last_column: u32,
     pad_top: u32,
     pad_left: u32,
-    up_h: u32,         // rows of the enlarged map
+    up_h: u32,         // rows of the upsampled map
     up_w: u32,         // columns of it
     first_tile: u32,   // of the chunk
     tiles: u32,        // of the chunk

@@ -88,8 +88,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let pooled_columns = columns / 2u;
 #endif
 #ifdef ROLLED
-    let bands = turns(2u, id.y);
-    let pools = turns(p.pools, id.y);
+    let bands = trip_count(2u, id.y);
+    let pools = trip_count(p.pools, id.y);
 #endif
 #generate winograd_out
 }

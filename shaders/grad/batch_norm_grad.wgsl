@@ -47,7 +47,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     if (n == 0u && id.x == 0u && id.y == 0u) {
         var gamma_sum = vec4<f32>(0.0);
         var beta_sum = vec4<f32>(0.0);
-        let images = turns(p.images, group.x);
+        let images = trip_count(p.images, group.x);
         for (var i = 0u; i < images; i++) {
             gamma_sum += coefficients[i * p.image + c + 6u];
             beta_sum += coefficients[i * p.image + c + 7u];

@@ -49,9 +49,9 @@ fn main(
 ) {
     let block = group.x;
     let start_image = group.y * p.images;
-    let images = start_image + turns(p.images, group.x);
-    let height = turns(p.h, group.x);
-    let width = turns(p.w, group.x);
+    let images = start_image + trip_count(p.images, group.x);
+    let height = trip_count(p.h, group.x);
+    let width = trip_count(p.w, group.x);
 #ifdef INSTANCE
     // As norm_statistics does, so that the result is normalised by the same.
     var pixels = vec4<f32>(0.0);

@@ -31,9 +31,9 @@ fn main(
 ) {
     // Sums of row parts first: rounding grows with W + H, not with W * H.
     var total = vec4<f32>(0.0);
-    let images = turns(p.images, group.x);
-    let height = turns(p.h, group.x);
-    let width = turns(p.w, group.x);
+    let images = trip_count(p.images, group.x);
+    let height = trip_count(p.h, group.x);
+    let width = trip_count(p.w, group.x);
     for (var n = 0u; n < images; n++) {
         for (var iy = local.y; iy < height; iy += 16u) {
             let row = plane_start(p.x, n, group.x) + iy * p.x.row;

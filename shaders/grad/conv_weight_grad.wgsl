@@ -67,11 +67,11 @@ fn main(
         let last = to - start - 1u;
         let bottom = last * STRIDE + TAP_ROWS - 1u;
 #ifdef SUBGROUP
-        let count = turns(to - start, group.x);
+        let count = trip_count(to - start, group.x);
 #else
         let count = to - start;
 #endif
-        let columns = turns(p.ow, group.x);
+        let columns = trip_count(p.ow, group.x);
         for (var column0 = 0u; column0 < columns; column0 += WIDTH) {
             let inside = column0 + local.x < p.ow;
             let column = min(column0 + local.x, p.ow - 1u);

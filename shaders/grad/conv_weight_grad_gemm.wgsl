@@ -66,15 +66,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let xx = lane % X_SPREAD;
     let start = group.z * p.band;
     let end = min(start + p.band, p.pixels);
-    let steps = turns((end - start + KB - 1u) / KB, group.x);
+    let steps = trip_count((end - start + KB - 1u) / KB, group.x);
     // Not a constant: unrolled whole, the loop over workgroup memory spills on Intel.
-    let turned = turns(KB, group.x);
+    let trips = trip_count(KB, group.x);
     // The invocation's pixel of g, carried from step to step: a division costs as much as twenty multiply-adds.
     var at = start + k;
     var column = at % p.ow;
     var row = at / p.ow % p.oh;
     var n = at / p.ow / p.oh;
-#generate weight_product_sums
+#generate weight_gemm_sums
     for (var step = 0u; step < steps; step++) {
         // Pixels past the band are the first one of all, times zero.
         let inside = at < end;
@@ -84,11 +84,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let gi = index(p.g, image, 0u, i32(y), i32(x_at));
         let top = i32(y * p.stride) - i32(p.pad_top);
         let xi = index(p.x, image, 0u, top, i32(x_at * p.stride) - i32(p.pad_left));
-#generate weight_product_loads
+#generate weight_gemm_loads
         workgroupBarrier();
-#generate weight_product_stores
+#generate weight_gemm_stores
         workgroupBarrier();
-#generate weight_product
+#generate weight_gemm
         at += KB;
         column += p.advance_column;
         let next_row = column >= p.ow;
@@ -101,5 +101,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row0 = first_row + gy;
     let column0 = first_column + xx;
     let base = group.z * 4u * p.r_blocks * p.columns + column0;
-#generate weight_product_results
+#generate weight_gemm_results
 }

@@ -61,9 +61,9 @@ fn main(
     let x_block = column_group;
     var totals = array<vec4<f32>, 4>();
 #endif
-    let images = turns(p.images, group.x);
-    let rows = turns(p.oh, group.x);
-    let columns = turns(p.ow, group.x);
+    let images = trip_count(p.images, group.x);
+    let rows = trip_count(p.oh, group.x);
+    let columns = trip_count(p.ow, group.x);
     for (var n = 0u; n < images; n++) {
         for (var oy = local.y; oy < rows; oy += 16u) {
             let iy = i32(oy * p.stride_y + ky * p.dilation_y) - i32(p.pad_top);

@@ -28,7 +28,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
         return;
     }
     var sum = vec4<f32>(0.0);
-    let bands = turns(p.bands, group.x);
+    let bands = trip_count(p.bands, group.x);
     for (var band = 0u; band < bands; band++) {
         sum += partial[band * p.stride + at];
     }

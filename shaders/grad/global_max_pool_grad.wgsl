@@ -25,7 +25,7 @@ var<workgroup> firsts: array<vec4<u32>, 256>;
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let plane = plane_start(p.x, group.y, group.x);
-    let pixels = turns(p.w * p.h, group.x);
+    let pixels = trip_count(p.w * p.h, group.x);
     var best = vec4<f32>(-3.4028234e38);
     var first = vec4<u32>(0xffffffffu);
     for (var i = lane; i < pixels; i += 256u) {

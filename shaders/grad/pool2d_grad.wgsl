@@ -60,8 +60,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let n = id.z / p.blocks;
     let block = id.z % p.blocks;
     let plane = plane_start(p.x, n, block);
-    let rows = i32(turns(u32(p.pool.kernel.x), group.x));
-    let columns = i32(turns(u32(p.pool.kernel.y), group.x));
+    let rows = i32(trip_count(u32(p.pool.kernel.x), group.x));
+    let columns = i32(trip_count(u32(p.pool.kernel.y), group.x));
     // Where the pixel lies from the beginning of window 0.
     let at_y = i32(id.y) + p.pool.padding.x;
     let at_x = i32(id.x) + p.pool.padding.y;

@@ -24,7 +24,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     }
     let first = index(p.y, id.z, 0u, i32(id.y), i32(id.x));
     var sum = 0.0;
-    let blocks = turns(p.size.blocks, group.x);
+    let blocks = trip_count(p.size.blocks, group.x);
     for (var block = 0u; block < blocks; block++) {
         let at = first + block * p.y.plane;
         let inside = vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.size.c);

@@ -1,6 +1,6 @@
-// From pixels to network input: tiles of pictures, mirrored where they leave the picture, normalised.
-//   x     [N, C, WH, WW]   linear f32: windows of the pictures, raw values
-//   info  [N, 8 + 4 C]     tile row, tile column, window row, window column, picture rows, picture columns, -, -;
+// From pixels to network input: tiles of images, mirrored where they leave the image, normalised.
+//   x     [N, C, WH, WW]   linear f32: windows of the images, raw values
+//   info  [N, 8 + 4 C]     tile row, tile column, window row, window column, image rows, image columns, -, -;
 //                          then offset, scale, low, high of each channel
 //   y     [N, C, H, W]     blocked; clamp((x - offset) * scale, low, high)
 // Bindings: 0 params, 1 x (read), 2 info (read), 3 y (write).

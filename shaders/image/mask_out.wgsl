@@ -28,7 +28,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let pixel = index(p.x, id.z, 0u, i32(id.y), i32(id.x));
     var best = f32(x[pixel].x);
     var class_id = 0u;
-    let classes = turns(p.classes, group.x);
+    let classes = trip_count(p.classes, group.x);
     for (var c = 1u; c < classes; c++) {
         let v = f32(x[pixel + (c / 4u) * p.x.plane][c % 4u]);
         if (v > best) {

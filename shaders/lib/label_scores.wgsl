@@ -12,7 +12,7 @@ fn channel(start: u32, c: u32) -> f32 {
     return f32(x[start + (c / 4u) * p.x.plane][c % 4u]);
 }
 
-// `start` is the pixel's place in channel block 0; `channels` comes from `turns`.
+// `start` is the pixel's place in channel block 0; `channels` comes from `trip_count`.
 fn scores(start: u32, label: u32, channels: u32) -> Scores {
     var best = 0u;
     var s = Scores(channel(start, 0u), 0.0, 0.0, 0.0);

@@ -16,13 +16,13 @@ fn alpha(is_one: vec4<bool>) -> vec4<f32> {
     return select(vec4<f32>(p.negative), vec4<f32>(p.positive), is_one);
 }
 
-// log(v), -100 at least: what is no normal number has none.
+// log(v), -100 at smallest: what is no normal number has none.
 fn log_or_low(v: vec4<f32>) -> vec4<f32> {
-    let least = vec4<f32>(1.2e-38);
-    return select(log_unit(max(v, least)), vec4<f32>(-100.0), v < least);
+    let smallest = vec4<f32>(1.2e-38);
+    return select(log_unit(max(v, smallest)), vec4<f32>(-100.0), v < smallest);
 }
 
-// Focal loss: what is true and what is not, each at least eps. Not 1 minus the other, which would round.
+// Focal loss: what is true and what is not, each at smallest eps. Not 1 minus the other, which would round.
 fn own_of(x: vec4<f32>, is_one: vec4<bool>) -> vec4<f32> {
     return max(select(1.0 - x, x, is_one), vec4<f32>(p.eps));
 }

@@ -1,4 +1,4 @@
-// The truth beside a block of four channels of x [N, C, H, W]; C in `p.c`.
+// The target beside a block of four channels of x [N, C, H, W]; C in `p.c`.
 //   t  [N, C, H, W]  linear f32, or with CLASSES [N, 1, H, W] class indices
 // Constants: CLASSES.
 
@@ -18,7 +18,7 @@ fn label_of(n: u32, pixel: u32, pixels: u32) -> u32 {
 }
 #else
 // Zero past the last channel.
-fn truth(n: u32, block: u32, pixel: u32, pixels: u32) -> vec4<f32> {
+fn target_of(n: u32, block: u32, pixel: u32, pixels: u32) -> vec4<f32> {
     var v = vec4<f32>(0.0);
     for (var lane = 0u; lane < 4u; lane++) {
         let c = 4u * block + lane;

@@ -36,10 +36,10 @@ struct Params {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let n = group.y;
     let pixels = p.w * p.h;
-    let channels = turns(p.c, group.x);
+    let channels = trip_count(p.c, group.x);
     var total = vec4<f32>(0.0);
-    for (var turn = 0u; turn < TURNS; turn++) {
-        let pixel = pixel_of(group.x, turn, lane);
+    for (var iteration = 0u; iteration < ITERATIONS; iteration++) {
+        let pixel = pixel_of(group.x, iteration, lane);
         if (pixel >= pixels) {
             break;
         }

@@ -41,7 +41,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let pixel = id.y * p.w + id.x;
     let label = label_of(n, pixel, pixels);
     let start = index(p.x, n, 0u, i32(id.y), i32(id.x));
-    let channels = turns(p.c, group.x);
+    let channels = trip_count(p.c, group.x);
     let blocks = (channels + 3u) / 4u;
     if (label == p.c) {
         for (var b = 0u; b < blocks; b++) {

@@ -1,7 +1,7 @@
-// Overlap of a prediction with the truth, first stage: sums over 4096 pixels of four channels.
+// Overlap of a prediction with the target, first stage: sums over 4096 pixels of four channels.
 //   x         [N, C, H, W]  blocked
 //   t         [N, C, H, W]  linear f32, or with CLASSES [N, 1, H, W] class indices
-//   partials  [N * C][parts] vec4; sums of x t, of x and of t over pixels that have a truth
+//   partials  [N * C][parts] vec4; sums of x t, of x and of t over pixels that have a target
 // Bindings: 0 params, 1 x (read), 2 t (read), 3 partials (write).
 // Dispatch: (parts = ceil(H * W / 4096), N * ceil(C / 4), 1).
 // Constants: CLASSES if defined.
@@ -33,8 +33,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var both = vec4<f32>(0.0);
     var guessed = vec4<f32>(0.0);
     var there = vec4<f32>(0.0);
-    for (var turn = 0u; turn < TURNS; turn++) {
-        let pixel = pixel_of(group.x, turn, lane);
+    for (var iteration = 0u; iteration < ITERATIONS; iteration++) {
+        let pixel = pixel_of(group.x, iteration, lane);
         if (pixel >= pixels) {
             break;
         }
@@ -46,7 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let hot = vec4<u32>(0u, 1u, 2u, 3u) + 4u * block == vec4<u32>(label);
         let real = select(vec4<f32>(0.0), vec4<f32>(1.0), hot);
 #else
-        let real = truth(n, block, pixel, pixels);
+        let real = target_of(n, block, pixel, pixels);
 #endif
         let v = vec4<f32>(x[index(p.x, n, block, i32(pixel / p.w), i32(pixel % p.w))]);
         both += v * real;

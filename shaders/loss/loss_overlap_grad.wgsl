@@ -39,7 +39,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let hot = vec4<u32>(0u, 1u, 2u, 3u) + 4u * block == vec4<u32>(label);
     let real = select(vec4<f32>(0.0), vec4<f32>(1.0), hot);
 #else
-    let real = truth(n, block, pixel, pixels);
+    let real = target_of(n, block, pixel, pixels);
 #endif
     var v = vec4<f32>(0.0);
     for (var lane = 0u; lane < 4u; lane++) {

@@ -41,15 +41,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let pixels = p.w * p.h;
     let valid = inside(block);
     var total = vec4<f32>(0.0);
-    for (var turn = 0u; turn < TURNS; turn++) {
-        let pixel = pixel_of(group.x, turn, lane);
+    for (var iteration = 0u; iteration < ITERATIONS; iteration++) {
+        let pixel = pixel_of(group.x, iteration, lane);
         if (pixel >= pixels) {
             break;
         }
         // What lies past the last channel is finite, but its loss may not be.
         let at = vec4<f32>(x[index(p.x, n, block, i32(pixel / p.w), i32(pixel % p.w))]);
         let v = select(vec4<f32>(0.5), at, valid);
-        var loss = select(vec4<f32>(0.0), loss_of(v, truth(n, block, pixel, pixels)), valid);
+        var loss = select(vec4<f32>(0.0), loss_of(v, target_of(n, block, pixel, pixels)), valid);
 #ifdef WEIGHTED
         loss *= weight[n * pixels + pixel];
 #endif

@@ -50,5 +50,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 #ifdef WEIGHTED
     scale *= weight[n * pixels + pixel];
 #endif
-    dx[place] = stored(select(vec4<f32>(0.0), scale * slope_of(v, truth(n, block, pixel, pixels)), valid));
+    dx[place] = stored(select(vec4<f32>(0.0), scale * slope_of(v, target_of(n, block, pixel, pixels)), valid));
 }

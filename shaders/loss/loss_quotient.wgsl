@@ -11,7 +11,7 @@
 struct Params {
     len: u32,
     divisor: u32,
-    least: f32,
+    min: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> sums: array<f32>;
@@ -22,11 +22,11 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) lane: u32) {
-    let under = select(max(sums[p.divisor], p.least), 1.0, p.divisor == 0u);
+    let under = select(max(sums[p.divisor], p.min), 1.0, p.divisor == 0u);
 #ifdef GRAD
     if (lane < p.len) {
         var v = select(0.0, dy[0] / under, lane == 0u);
-        if (lane == p.divisor && lane > 0u && sums[lane] >= p.least) {
+        if (lane == p.divisor && lane > 0u && sums[lane] >= p.min) {
             v = -dy[0] * (sums[0] / under) / under;
         }
         y[lane] = v;

@@ -17,7 +17,7 @@ struct Params {
     a: f32,
     b: f32,
     smooth_by: f32,
-    least: f32,   // floor
+    min: f32,   // floor
     factor: f32,  // 1 / groups
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -30,14 +30,14 @@ struct Params {
 @compute @workgroup_size(16, 16)
 fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group: vec3<u32>) {
     var total = 0.0;
-    for (var g = lane; g < turns(p.groups, group.x); g += 256u) {
+    for (var g = lane; g < trip_count(p.groups, group.x); g += 256u) {
         let both = sums[3u * g];
         let whole = sums[3u * g + 1u] + sums[3u * g + 2u] - p.b * both + p.smooth_by;
-        let under = max(whole, p.least);
+        let under = max(whole, p.min);
         let ratio = (p.a * both + p.smooth_by) / under;
 #ifdef GRAD
         // Nothing changes below the floor.
-        let moves = select(0.0, ratio / under, whole >= p.least);
+        let moves = select(0.0, ratio / under, whole >= p.min);
         let scale = dy[0] * p.factor;
         y[3u * g] = -scale * (p.a / under + p.b * moves);
         y[3u * g + 1u] = scale * moves;

@@ -21,7 +21,7 @@ struct Params {
 @compute @workgroup_size(16, 16)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     var total = vec4<f32>(0.0);
-    for (var i = lane; i < turns(p.len, group.x); i += 256u) {
+    for (var i = lane; i < trip_count(p.len, group.x); i += 256u) {
         total += partials[group.x * p.len + i];
     }
     let sum = reduce(lane, total) * p.factor;

@@ -29,7 +29,7 @@ fn weight(scale: u32) -> f32 {
     return p.weights[scale / 4u][scale % 4u];
 }
 
-// How often loops run, from `turns`.
+// How often loops run, from `trip_count`.
 var<private> planes: u32;
 var<private> scales: u32;
 
@@ -72,8 +72,8 @@ fn log_product(plane: u32) -> f32 {
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group: vec3<u32>) {
-    planes = turns(p.planes, group.x);
-    scales = turns(p.scales, group.x);
+    planes = trip_count(p.planes, group.x);
+    scales = trip_count(p.scales, group.x);
     var total = 0.0;
     for (var plane = lane; plane < planes; plane += 64u) {
         let product = exp(log_product(plane));

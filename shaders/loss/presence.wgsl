@@ -21,7 +21,7 @@ fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
 @compute @workgroup_size(16, 16)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     var found = 0.0;
-    for (var i = lane; i < turns(p.len, group.x); i += 256u) {
+    for (var i = lane; i < trip_count(p.len, group.x); i += 256u) {
         found = select(found, 1.0, t[group.x * p.len + i] > 0.0);
     }
     let any = reduce(lane, vec4<f32>(found));

@@ -24,7 +24,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
         return;
     }
     var sum = 0.0;
-    let window = turns(p.window, group.x);
+    let window = trip_count(p.window, group.x);
     for (var k = 0u; k < window; k++) {
         // Wraps where it is negative.
         let y = id.y - k;

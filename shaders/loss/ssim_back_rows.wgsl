@@ -36,7 +36,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let start = (id.z * p.h + id.y) * p.w2;
     let step = p.count * p.h * p.w2;
     var sum = vec3<f32>(0.0);
-    let window = turns(p.window, group.x);
+    let window = trip_count(p.window, group.x);
     for (var k = 0u; k < window; k++) {
         // Wraps where it is negative.
         let x = id.x - k;

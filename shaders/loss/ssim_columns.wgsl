@@ -44,9 +44,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let pixels = p.h2 * p.w2;
     let step = p.count * p.h * p.w2;
     var total = vec4<f32>(0.0);
-    let window = turns(p.window, group.x);
-    for (var turn = 0u; turn < TURNS; turn++) {
-        let pixel = pixel_of(group.x, turn, lane);
+    let window = trip_count(p.window, group.x);
+    for (var iteration = 0u; iteration < ITERATIONS; iteration++) {
+        let pixel = pixel_of(group.x, iteration, lane);
         if (pixel >= pixels) {
             break;
         }

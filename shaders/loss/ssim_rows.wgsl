@@ -29,7 +29,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     }
     let start = ((p.first + id.z) * p.h + id.y) * p.w + id.x;
     var mean = vec2<f32>(0.0);
-    let window = turns(p.window, group.x);
+    let window = trip_count(p.window, group.x);
     for (var k = 0u; k < window; k++) {
         mean += taps[k] * vec2<f32>(a[start + k], b[start + k]);
     }

@@ -31,8 +31,8 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let first = group.y * p.rows;
-    let end = turns(min(first + p.rows, p.h), group.x);
-    let columns = turns(p.w, group.x);
+    let end = trip_count(min(first + p.rows, p.h), group.x);
+    let columns = trip_count(p.w, group.x);
     let plane = plane_start(p.x, group.z, group.x);
     let factor = 1.0 / (f32(end - first) * f32(p.w));
     var total = vec4<f32>(0.0);

@@ -37,7 +37,7 @@ fn pixels(band: u32) -> f32 {
 @compute @workgroup_size(16, 16)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let block = group.x;
-    let items = turns(p.channels * p.bands, group.x);
+    let items = trip_count(p.channels * p.bands, group.x);
     // The first channel of each lane's group; lanes past the last channel follow the last one.
     let own = min(vec4<u32>(0u, 1u, 2u, 3u) + 4u * block, vec4<u32>(p.c - 1u));
     let first = own / p.channels * p.channels;

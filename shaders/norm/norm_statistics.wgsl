@@ -42,9 +42,9 @@ fn main(
 ) {
     let block = group.x;
     let first = group.y * p.images;
-    let end = first + turns(p.images, group.x);
-    let rows = turns(p.h, group.x);
-    let columns = turns(p.w, group.x);
+    let end = first + trip_count(p.images, group.x);
+    let rows = trip_count(p.h, group.x);
+    let columns = trip_count(p.w, group.x);
     // Sums of row parts first: rounding grows with W + H, not with W * H.
     var total = vec4<f32>(0.0);
     for (var n = first; n < end; n++) {

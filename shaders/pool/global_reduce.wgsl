@@ -44,8 +44,8 @@ fn main(
     let start = plane_start(p.x, group.y, group.x);
     // Row parts first: the rounding of a sum grows with W + H, not with W * H.
     var total = START;
-    let rows = turns(p.h, group.x);
-    let columns = turns(p.w, group.x);
+    let rows = trip_count(p.h, group.x);
+    let columns = trip_count(p.w, group.x);
     for (var iy = local.y; iy < rows; iy += 16u) {
         let row = start + iy * p.x.row;
         var part = START;

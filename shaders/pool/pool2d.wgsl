@@ -32,8 +32,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let plane = plane_start(p.x, n, block);
     let top = i32(id.y) * p.pool.stride.x - p.pool.padding.x;
     let left = i32(id.x) * p.pool.stride.y - p.pool.padding.y;
-    let rows = i32(turns(u32(p.pool.kernel.x), group.x));
-    let columns = i32(turns(u32(p.pool.kernel.y), group.x));
+    let rows = i32(trip_count(u32(p.pool.kernel.x), group.x));
+    let columns = i32(trip_count(u32(p.pool.kernel.y), group.x));
 #ifdef MAX
     var v = vec4<f32>(-3.4028234e38);
 #else

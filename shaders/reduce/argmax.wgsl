@@ -25,7 +25,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
         return;
     }
     let source = index(p.x, id.z, 0u, i32(id.y), i32(id.x));
-    let channels = turns(p.c, group.x);
+    let channels = trip_count(p.c, group.x);
     var best = 0u;
     var score = vec4<f32>(x[source]).x;
     for (var c = 1u; c < channels; c++) {

@@ -27,7 +27,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
         return;
     }
     let source = index(p.x, id.z, 0u, i32(id.y), i32(id.x));
-    let blocks = turns(p.size.blocks, group.x);
+    let blocks = trip_count(p.size.blocks, group.x);
     var all = start();
     for (var b = 0u; b < blocks; b++) {
         all = combine(all, select(start(), vec4<f32>(x[source + b * p.x.plane]), inside_lanes(b, p.size.c)));

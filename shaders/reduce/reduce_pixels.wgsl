@@ -33,8 +33,8 @@ fn main(
     let plane = plane_start(p.x, group.z, group.x);
     let row0 = select(oy, 0u, p.reduced.h == 1u);
     let column0 = select(ox, 0u, p.reduced.w == 1u);
-    let rows = turns(p.size.h / p.reduced.h, group.x);
-    let columns = turns(p.size.w / p.reduced.w, group.x);
+    let rows = trip_count(p.size.h / p.reduced.h, group.x);
+    let columns = trip_count(p.size.w / p.reduced.w, group.x);
     // Row parts first: the rounding of a sum grows with W + H, not with W * H.
     var total = start();
     for (var iy = local.y; iy < rows; iy += 16u) {

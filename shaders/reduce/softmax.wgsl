@@ -36,7 +36,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     }
     let source = index(p.x, id.z, 0u, i32(id.y), i32(id.x));
     let place = index(p.y, id.z, 0u, i32(id.y), i32(id.x));
-    let blocks = turns((p.c + 3u) / 4u, group.x);
+    let blocks = trip_count((p.c + 3u) / 4u, group.x);
     let lowest = vec4<f32>(-3.4028234e38);
     var best = lowest;
     for (var b = 0u; b < blocks; b++) {

@@ -32,8 +32,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let n = id.z / p.blocks;
     let block = id.z % p.blocks;
     let plane = plane_start(p.x, n, block);
-    let row_taps = turns(p.row_taps, group.x);
-    let column_taps = turns(p.column_taps, group.x);
+    let row_taps = trip_count(p.row_taps, group.x);
+    let column_taps = trip_count(p.column_taps, group.x);
     var sum = vec4<f32>(0.0);
     for (var i = 0u; i < row_taps; i++) {
         let row = table[p.first_row + id.y * p.row_taps + i];

@@ -1,4 +1,4 @@
-// Zero padding and cropping: a shift of the picture.
+// Zero padding and cropping: a shift of the image.
 //   x  [N, C, H, W]    blocked
 //   y  [N, C, OH, OW]  blocked; y[oy, ox] = x[oy - top, ox - left], 0 outside x
 // Bindings: 0 params, 1 x (read), 2 y (write).

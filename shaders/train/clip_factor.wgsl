@@ -1,4 +1,4 @@
-// What gradients are multiplied by so that their common norm is at most `most`: torch.nn.utils.clip_grad_norm_.
+// What gradients are multiplied by so that their common norm is at most `max`: torch.nn.utils.clip_grad_norm_.
 //   total  [1]  linear f32, sum of the squares of all gradients
 //   hyper  [8]  linear f32, see optimiser_step; [3] is what gradients are multiplied by already
 //   y      [1]  linear f32; min(1, most / (norm + 1e-6))
@@ -7,7 +7,7 @@
 #import "lib/storage"
 
 struct Params {
-    most: f32,
+    max: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> total: array<f32>;
@@ -16,5 +16,5 @@ struct Params {
 
 @compute @workgroup_size(1)
 fn main() {
-    y[0] = min(1.0, p.most / (sqrt(total[0]) * hyper[3] + 1e-6));
+    y[0] = min(1.0, p.max / (sqrt(total[0]) * hyper[3] + 1e-6));
 }

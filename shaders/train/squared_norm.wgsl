@@ -23,7 +23,7 @@ fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
 @compute @workgroup_size(16, 16)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     var sum = 0.0;
-    for (var i = group.x * 256u + lane; i < turns(p.len, group.x); i += p.groups * 256u) {
+    for (var i = group.x * 256u + lane; i < trip_count(p.len, group.x); i += p.groups * 256u) {
 #ifdef LAST
         sum += x[i];
 #else

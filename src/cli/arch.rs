@@ -30,7 +30,7 @@ pub struct ArchArgs {
     /// U-Net: valid or same
     #[arg(long)]
     padding: Option<String>,
-    /// Channels of the picture
+    /// Channels of the image
     #[arg(long, value_name = "N")]
     in_channels: Option<usize>,
     /// Classes

@@ -35,7 +35,7 @@ pub struct Bench {
     /// Input rows and columns
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: [usize; 2],
-    /// Pictures in a batch
+    /// Images in a batch
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
     /// Timed runs
@@ -165,7 +165,7 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let ((median, least), (gflops, gbytes)) = (self.times(), self.rates());
+        let ((median, min), (gflops, gbytes)) = (self.times(), self.rates());
         let runs = self.runs_ms.len();
         let mut rate = format!("{gflops:.1} GFLOP/s");
         let mut moved = format!("{} read and written a run, {gbytes:.1} GB/s", output::bytes(self.moved));
@@ -178,7 +178,7 @@ impl Report {
             false => format!("{:.2} GMAC, {:.2} as written", self.run_macs as f64 / 1e9, self.macs as f64 / 1e9),
         };
         let mut lines = vec![
-            format!("time      median {median:.1} ms, least {least:.1} ms of {runs} runs"),
+            format!("time      median {median:.1} ms, least {min:.1} ms of {runs} runs"),
             format!("start     load {:.0} ms, first run {:.0} ms", self.load_ms, self.first_run_ms),
             format!("rate      {rate}; {cost}"),
         ];
@@ -191,10 +191,10 @@ impl Report {
     }
 
     fn document(&self) -> Value {
-        let ((median, least), (gflops, gbytes)) = (self.times(), self.rates());
+        let ((median, min), (gflops, gbytes)) = (self.times(), self.rates());
         json!({
             "load_ms": self.load_ms, "first_run_ms": self.first_run_ms, "runs_ms": self.runs_ms,
-            "median_ms": median, "min_ms": least, "macs": self.macs, "macs_after_rewrites": self.run_macs,
+            "median_ms": median, "min_ms": min, "macs": self.macs, "macs_after_rewrites": self.run_macs,
             "bytes_moved": self.moved, "gflops": gflops, "gbytes_per_s": gbytes,
             "peak_gflops": self.peak.map(|p| p.gflops), "peak_gbytes_per_s": self.peak.map(|p| p.gbytes),
             "share_of_peak": self.peak.map(|p| gflops / p.gflops),

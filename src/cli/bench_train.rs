@@ -74,7 +74,7 @@ impl Step<'_> {
             let mut inputs = vec![(INPUT, image.data()), (TARGET, &target[..])];
             inputs.extend(weighted.then_some((WEIGHT, &weights[..])));
             inputs.extend(drawn.iter().map(|(name, data)| (*name, &data[..])));
-            if trainer.plan().port(DROPOUT_SEED).is_some() {
+            if trainer.plan().io_binding(DROPOUT_SEED).is_some() {
                 inputs.push((DROPOUT_SEED, &seed));
             }
             let hyper = Hyper { lr: 1e-3, step: step + 1, scale: 1.0, apply: true, keep: false };
@@ -89,7 +89,7 @@ impl Step<'_> {
         let first_ms = times.remove(0);
         let mut sorted = times.clone();
         sorted.sort_by(f64::total_cmp);
-        let (median, least) = (sorted[sorted.len() / 2], sorted[0]);
+        let (median, min) = (sorted[sorted.len() / 2], sorted[0]);
         let parameters = parameter_count(&graph);
         let (macs, device_bytes, live) = (trainer.plan().macs, trainer.device_bytes(), trainer.plan().memory.live);
         let layers = match self.per_layer {
@@ -104,7 +104,7 @@ impl Step<'_> {
                 "arch": architecture.id(), "config": architecture.config(), "size": self.size, "batch": batch,
                 "adapter": backend.describe(), "loss": loss, "checkpointing": self.checkpointing,
                 "parameters": parameters, "load_ms": load_ms, "first_step_ms": first_ms, "steps_ms": times,
-                "median_ms": median, "min_ms": least, "macs": macs, "device_bytes": device_bytes, "live_bytes": live,
+                "median_ms": median, "min_ms": min, "macs": macs, "device_bytes": device_bytes, "live_bytes": live,
                 "last_loss": last,
                 "layers": layers.as_ref().map(|l| bench_layers::document(&l.0, None)),
                 "clock": layers.as_ref().map(|l| l.1),
@@ -117,7 +117,7 @@ impl Step<'_> {
             "training {} {side}x{side} batch {batch}, {parameters} parameters",
             architecture.name()
         ))?;
-        output::line(&format!("time      median {median:.1} ms a step, least {least:.1} ms of {} steps", times.len()))?;
+        output::line(&format!("time      median {median:.1} ms a step, least {min:.1} ms of {} steps", times.len()))?;
         output::line(&format!("start     load {load_ms:.0} ms, first step {first_ms:.0} ms"))?;
         output::line(&format!("rate      {rate:.1} GFLOP/s; {:.2} GMAC", macs as f64 / 1e9))?;
         output::line(&format!("memory    {device} on the device, {live} of activations and gradients live at once"))?;

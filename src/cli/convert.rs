@@ -18,7 +18,7 @@ use unet_wgpu::weights::{self, Checkpoint, ModelMetadata, StoredType};
 Examples:
   unet convert unet_carvana.pth cars.safetensors
   unet convert brain.pth brain.safetensors --set classes=background,tumour
-  unet convert nuclei nuclei.onnx             batch and picture size stay free
+  unet convert nuclei nuclei.onnx             batch and image size stay free
   unet convert nuclei.onnx again.safetensors
   unet convert cells.safetensors small.safetensors --f16
 

@@ -56,7 +56,7 @@ fn choose(all: &[AdapterSummary], device: &str) -> Result<Option<Choice>> {
     };
     let Some(found) = found else {
         let available = all.iter().map(|a| format!("{}: {}", a.index, a.info.name)).collect();
-        return Err(Error::UnknownAdapter { wanted: device.into(), available });
+        return Err(Error::UnknownAdapter { requested: device.into(), available });
     };
     Ok(Some(Choice { index: Some(found.index), reason }))
 }

@@ -1,7 +1,7 @@
 //! `unet eval`
 
 use super::models::SetArgs;
-use super::reading::{ReadArgs, TruthArgs};
+use super::reading::{GroundTruthArgs, ReadArgs};
 use super::segment::memory;
 use super::segment_group::{about, progress_bar};
 use super::{Common, hints, output};
@@ -15,10 +15,10 @@ use unet_wgpu::infer::{
     Connectivity, LabelOptions, SegmentOptions, Segmenter, check_channels, check_writable, write_atomically,
 };
 use unet_wgpu::train::metrics::{AP_THRESHOLDS, Classes, Measure};
-use unet_wgpu::train::{Dataset, EvaluateOptions, Evaluation, ObjectTruth, Split, evaluate};
+use unet_wgpu::train::{Dataset, EvaluateOptions, Evaluation, InstanceTruth, Split, evaluate};
 use unet_wgpu::weights::builtin;
 
-/// Score a model on pictures with masks: Dice, IoU, and how well single objects are found
+/// Score a model on images with masks: Dice, IoU, and how well single instances are found
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -28,11 +28,11 @@ Examples:
   unet eval -m membranes.safetensors --data em --em --objects components
 
 A data set is a folder with images/ and masks/ (class ids; black and white for two classes) or labels/ (a number for every
-object) or both, with equal names; docs/training.md has other layouts. A folder of data sets is their union.
+instance) or both, with equal names; docs/training.md has other layouts. A folder of data sets is their union.
 
-Dice and IoU of classes are over all pixels; \"Dice a picture\" is a mean of pictures: of those in which a class is present (in
-the truth or the prediction), and of all, where one that is absent counts as 1. Objects are the connected components of the predicted mask; those of labels/ are
-the truth. An object is found if its IoU with a predicted one is above the threshold; AP is tp / (tp + fp + fn).")]
+Dice and IoU of classes are over all pixels; \"Dice an image\" is a mean of images: of those in which a class is present (in
+the ground truth or the prediction), and of all, where one that is absent counts as 1. Instances are the connected components of the predicted mask; those of labels/ are
+the truth. An instance is found if its IoU with a predicted one is above the threshold; AP is tp / (tp + fp + fn).")]
 pub struct Eval {
     /// Built-in model (`unet inspect` lists them) or a checkpoint file
     #[arg(short, long, default_value = builtin::DEFAULT)]
@@ -42,42 +42,42 @@ pub struct Eval {
     /// The data set
     #[arg(short, long, value_name = "DIR")]
     data: PathBuf,
-    /// Also write the scores of every picture
+    /// Also write the scores of every image
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Only the first picture and every N-th after it, by name
+    /// Only the first image and every N-th after it, by name
     #[arg(long, value_name = "N")]
     every: Option<usize>,
-    /// Which objects are the truth: those of labels/, there or else the components of the true mask, or none
-    #[arg(long, value_enum, default_value = "labels", value_name = "KIND")]
-    objects: Truths,
-    /// The class whose components are objects [default: every class but the background]
-    #[arg(long, value_name = "ID")]
-    object_class: Option<u32>,
-    /// Neighbours of a pixel in the same object: 4 or 8
+    /// Which instances are the ground truth: those of labels/, there or else the components of the true mask, or none
+    #[arg(long = "objects", value_enum, default_value = "labels", value_name = "KIND")]
+    instances: GroundTruthFiles,
+    /// The class whose components are instances [default: every class but the background]
+    #[arg(long = "object-class", value_name = "ID")]
+    instance_class: Option<u32>,
+    /// Neighbours of a pixel in the same instance: 4 or 8
     #[arg(long, default_value = "4", value_name = "4|8", value_parser = connectivity)]
     connectivity: Connectivity,
-    /// Pixels that predicted objects grow by before they are compared, for networks trained to leave a gap between them
+    /// Pixels that predicted instances grow by before they are compared, for networks trained to leave a gap between them
     #[arg(long, default_value_t = 0, value_name = "N")]
     grow: usize,
-    /// Thresholds of IoU above which an object counts as found [default: 0.5,0.55,..0.95]
+    /// Thresholds of IoU above which an instance counts as found [default: 0.5,0.55,..0.95]
     #[arg(long, value_delimiter = ',', value_name = "T,..")]
     iou: Vec<f64>,
     #[command(flatten)]
-    truth: TruthArgs,
+    ground_truth: GroundTruthArgs,
     /// Also the ISBI 2012 challenge's pixel, Rand and warping error (two classes)
     #[arg(long)]
     em: bool,
     #[command(flatten)]
     read: ReadArgs,
-    /// Device memory to stay under; larger pictures are cut into smaller tiles
+    /// Device memory to stay under; larger images are cut into smaller tiles
     #[arg(long, default_value = "2G", value_parser = memory, value_name = "SIZE")]
     memory: u64,
 }
 
-/// [`ObjectTruth`] on the command line.
+/// [`InstanceTruth`] on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Truths {
+enum GroundTruthFiles {
     Labels,
     Components,
     None,
@@ -93,7 +93,7 @@ fn connectivity(text: &str) -> std::result::Result<Connectivity, String> {
 
 impl Eval {
     pub fn run(&self, common: &Common) -> Result<ExitCode> {
-        let mut data = Dataset::open_as(&self.data, self.truth.numbers())?;
+        let mut data = Dataset::open_as(&self.data, self.ground_truth.numbers())?;
         let mut readings: Vec<String> = data.readings().iter().map(ToString::to_string).collect();
         readings.dedup();
         common.note(&format!("ground truth: {}", readings.join(", ")));
@@ -107,18 +107,18 @@ impl Eval {
         let device = backend.describe();
         let mut segmenter = Segmenter::new(backend, model);
         let options = EvaluateOptions {
-            truth: match self.objects {
-                Truths::Labels => ObjectTruth::Labels,
-                Truths::Components => ObjectTruth::Components,
-                Truths::None => ObjectTruth::None,
+            ground_truth: match self.instances {
+                GroundTruthFiles::Labels => InstanceTruth::Labels,
+                GroundTruthFiles::Components => InstanceTruth::Components,
+                GroundTruthFiles::None => InstanceTruth::None,
             },
             connectivity: self.connectivity,
-            object_class: self.object_class,
+            instance_class: self.instance_class,
             grow: self.grow,
             thresholds: if self.iou.is_empty() { AP_THRESHOLDS.to_vec() } else { self.iou.clone() },
             labels: LabelOptions {
-                colours: self.truth.colours.clone().unwrap_or_default(),
-                ignore: self.truth.ignore,
+                colours: self.ground_truth.colours.clone().unwrap_or_default(),
+                ignore: self.ground_truth.ignore,
                 ignore_orientation: self.read.ignore_orientation,
             },
             em: self.em,
@@ -126,10 +126,10 @@ impl Eval {
         };
         let segment = SegmentOptions { probabilities: self.em, memory: self.memory, ..Default::default() };
         let count = data.pairs().len();
-        let scores = evaluate(&data, classes, &options, |i, pair, picture| {
-            check_channels(&pair.image, &InMemory::borrowed(picture), segmenter.model().architecture.in_channels())?;
+        let scores = evaluate(&data, classes, &options, |i, pair, image| {
+            check_channels(&pair.image, &InMemory::borrowed(image), segmenter.model().architecture.in_channels())?;
             let bar = progress_bar(common, &pair.image, i + 1, count);
-            let result = segmenter.segment(picture, &segment, |done| {
+            let result = segmenter.segment(image, &segment, |done| {
                 bar.set_position((done * 1000.0) as u64);
                 Ok(())
             });
@@ -158,33 +158,33 @@ impl Eval {
 fn table(e: &Evaluation) -> Result<()> {
     let c = e.confusion()?;
     let width = e.classes.iter().map(|n| n.chars().count()).max().unwrap_or(0).max(10);
-    let pictures = e.pictures.len();
+    let images = e.images.len();
     let number = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.4}"));
-    let heads = ["Dice", "IoU", "Dice a picture", "absent as 1", "present in"];
+    let heads = ["Dice", "IoU", "Dice an image", "absent as 1", "present in"];
     let [dice, iou, present, all, within] = heads;
     output::line(&format!("{:width$}  {dice:>7}  {iou:>7}  {present:>14}  {all:>11}  {within:>10}", "class"))?;
     for (class, name) in e.classes.iter().enumerate() {
         let of = |measure| number(c.if_present(class, measure));
         let present = number(e.mean(|p| p.confusion.if_present(class, Measure::Dice)));
         let all = number(e.mean(|p| Some(p.confusion.dice(class))));
-        let within = e.pictures.iter().filter(|p| p.confusion.occurs(class)).count();
+        let within = e.images.iter().filter(|p| p.confusion.occurs(class)).count();
         let (dice, iou) = (of(Measure::Dice), of(Measure::Iou));
         output::line(&format!("{name:width$}  {dice:>7}  {iou:>7}  {present:>14}  {all:>11}  {within:>10}"))?;
     }
     let mean = |over| number(e.foreground(Measure::Dice, over));
     output::line(&format!(
-        "mean Dice of the foreground a picture: {} over the classes present, {} over all (absent ones as 1)",
+        "mean Dice of the foreground an image: {} over the classes present, {} over all (absent ones as 1)",
         mean(Classes::Present),
         mean(Classes::All)
     ))?;
-    output::line(&format!("mean IoU {:.4}, pixel error {:.4}, {pictures} pictures", c.mean_iou(), c.pixel_error()))?;
-    if e.objects().next().is_some() {
+    output::line(&format!("mean IoU {:.4}, pixel error {:.4}, {images} images", c.mean_iou(), c.pixel_error()))?;
+    if e.instances().next().is_some() {
         let (predicted, real) = counts(e);
-        let with = match e.objects().count() {
-            all if all == pictures => String::new(),
-            some => format!(" in the {some} pictures with labels"),
+        let with = match e.instances().count() {
+            all if all == images => String::new(),
+            some => format!(" in the {some} images with labels"),
         };
-        output::line(&format!("\n{real} objects, {predicted} predicted{with}"))?;
+        output::line(&format!("\n{real} instances, {predicted} predicted{with}"))?;
         output::line("IoU above  precision   recall       F1       AP      tp      fp      fn")?;
         for &t in &e.thresholds {
             let m = e.matches(t);
@@ -192,11 +192,11 @@ fn table(e: &Evaluation) -> Result<()> {
             output::line(&format!("{t:9}  {shares}{:8}{:8}{:8}", m.tp, m.fp, m.fn_))?;
         }
         output::line(&format!("mean AP {:.4}, SEG {:.4}", mean_ap(e), e.seg().unwrap_or(1.0)))?;
-        let mean = |of: fn(&unet_wgpu::train::evaluate::ObjectScores) -> f64| {
-            e.mean(|p| p.objects.as_ref().map(of)).unwrap_or(1.0)
+        let mean = |of: fn(&unet_wgpu::train::evaluate::InstanceScores) -> f64| {
+            e.mean(|p| p.instances.as_ref().map(of)).unwrap_or(1.0)
         };
         output::line(&format!(
-            "V_rand {:.4} (merges {:.4}, splits {:.4}), V_info {:.4}, means of pictures",
+            "V_rand {:.4} (merges {:.4}, splits {:.4}), V_info {:.4}, means of images",
             mean(|o| o.rand.v_rand),
             mean(|o| o.rand.precision),
             mean(|o| o.rand.recall),
@@ -213,9 +213,9 @@ fn table(e: &Evaluation) -> Result<()> {
     Ok(())
 }
 
-/// Predicted and true objects.
+/// Predicted and true instances.
 fn counts(e: &Evaluation) -> (usize, usize) {
-    e.objects().fold((0, 0), |(p, t), o| (p + o.objects.predicted(), t + o.objects.true_objects()))
+    e.instances().fold((0, 0), |(p, t), o| (p + o.instances.predicted(), t + o.instances.true_instances()))
 }
 
 fn mean_ap(e: &Evaluation) -> f64 {
@@ -231,7 +231,7 @@ fn document(e: &Evaluation) -> Result<Map<String, Value>> {
         let (dice, iou) = (c.if_present(i, Measure::Dice), c.if_present(i, Measure::Iou));
         json!({ "name": name, "dice": dice, "iou": iou, "mean_dice": present, "mean_dice_all": all, "occurs": c.occurs(i) })
     };
-    let one = |p: &unet_wgpu::train::PictureScores| {
+    let one = |p: &unet_wgpu::train::ImageScores| {
         let scores: Map<String, Value> = e.columns(p).into_iter().map(|(k, v)| (k, json!(v))).collect();
         json!({ "name": p.name, "width": p.width, "height": p.height, "scores": scores })
     };
@@ -244,7 +244,7 @@ fn document(e: &Evaluation) -> Result<Map<String, Value>> {
     put("mean_iou_all", json!(c.mean(0, Measure::Iou, Classes::All)));
     put("pixel_error", json!(c.pixel_error()));
     put("confusion", c.rows().map(|r| json!(r)).collect());
-    if e.objects().next().is_some() {
+    if e.instances().next().is_some() {
         let (predicted, real) = counts(e);
         let at = |&t: &f64| {
             let m = e.matches(t);
@@ -259,10 +259,10 @@ fn document(e: &Evaluation) -> Result<Map<String, Value>> {
                 "thresholds": e.thresholds.iter().map(at).collect::<Vec<_>>(),
                 "mean_ap": mean_ap(e),
                 "seg": e.seg(),
-                "v_rand": e.mean(|p| p.objects.as_ref().map(|o| o.rand.v_rand)),
-                "rand_precision": e.mean(|p| p.objects.as_ref().map(|o| o.rand.precision)),
-                "rand_recall": e.mean(|p| p.objects.as_ref().map(|o| o.rand.recall)),
-                "v_info": e.mean(|p| p.objects.as_ref().map(|o| o.v_info)),
+                "v_rand": e.mean(|p| p.instances.as_ref().map(|o| o.rand.v_rand)),
+                "rand_precision": e.mean(|p| p.instances.as_ref().map(|o| o.rand.precision)),
+                "rand_recall": e.mean(|p| p.instances.as_ref().map(|o| o.rand.recall)),
+                "v_info": e.mean(|p| p.instances.as_ref().map(|o| o.v_info)),
             }),
         );
     }
@@ -271,20 +271,20 @@ fn document(e: &Evaluation) -> Result<Map<String, Value>> {
         let warping = e.mean(|p| p.em.map(|em| em.warping_error));
         put("em", json!({ "pixel_error": pixel, "rand_error": rand, "warping_error": warping }));
     }
-    put("pictures", e.pictures.iter().map(one).collect());
+    put("pictures", e.images.iter().map(one).collect());
     Ok(out)
 }
 
 fn write_csv(path: &PathBuf, e: &Evaluation) -> Result<()> {
-    let rows = e.pictures.iter().map(|p| (p, e.columns(p)));
+    let rows = e.images.iter().map(|p| (p, e.columns(p)));
     write_atomically(path, |file| {
         let mut csv = csv::Writer::from_writer(file);
-        for (i, (picture, columns)) in rows.enumerate() {
+        for (i, (image, columns)) in rows.enumerate() {
             if i == 0 {
                 let names = columns.iter().map(|c| c.0.as_str());
                 csv.write_record(["name", "width", "height"].into_iter().chain(names))?;
             }
-            let size = [picture.name.clone(), picture.width.to_string(), picture.height.to_string()];
+            let size = [image.name.clone(), image.width.to_string(), image.height.to_string()];
             let values = columns.iter().map(|c| c.1.map(|v| v.to_string()).unwrap_or_default());
             csv.write_record(size.into_iter().chain(values))?;
         }

@@ -184,7 +184,7 @@ impl<'a> Report<'a> {
         let graph = whole_graph(&*architecture, architecture.example().n, size[0], size[1])?;
         let memory =
             Plan::new(&rewrite::optimise(&graph)?, &Target::default().with_precision(precision)).map(|p| p.memory);
-        let field = match architecture.unturned() {
+        let field = match architecture.untransposed() {
             Some(network) => receptive_field(&whole_graph(&*network, architecture.example().n, size[0], size[1])?),
             None => receptive_field(&graph),
         };
@@ -237,7 +237,7 @@ impl<'a> Report<'a> {
         }
         let _ = match &self.field {
             Ok(field) => writeln!(t, "receptive     {field}"),
-            Err(why) => writeln!(t, "receptive     the whole picture; cannot be tiled exactly: {why}"),
+            Err(why) => writeln!(t, "receptive     the whole image; cannot be tiled exactly: {why}"),
         };
         let _ = writeln!(
             t,
@@ -259,7 +259,7 @@ impl<'a> Report<'a> {
                 output::bytes(m.slots),
                 output::bytes(m.live),
                 output::bytes(m.weights),
-                output::bytes(m.ports),
+                output::bytes(m.io),
                 output::bytes(m.largest_binding)
             ),
             Err(e) => writeln!(t, "memory        not under WebGPU's default limits: {}", hints::error_text(&e)),
@@ -298,7 +298,7 @@ impl<'a> Report<'a> {
             "parameters": parameter_count(&self.graph),
             "macs": self.graph.macs(),
             "memory": self.memory.as_ref().ok().map(|m| json!({
-                "activations": m.slots, "live": m.live, "weights": m.weights, "ports": m.ports,
+                "activations": m.slots, "live": m.live, "weights": m.weights, "ports": m.io,
                 "largest_binding": m.largest_binding,
             })),
             "outputs": self.graph.outputs().iter().map(|o| &o.0).collect::<Vec<_>>(),

@@ -10,7 +10,7 @@ use std::path::Path;
 use unet_wgpu::error::Result;
 use unet_wgpu::infer::{
     Calibration, ImageFacts, OpenOptions, PageFacts, PixelSize, PixelSizeSource, Sample, SourceInfo, describe_image,
-    image_format, open_picture,
+    image_format, open_image,
 };
 
 /// Pages that are written out; of more, the rest is counted.
@@ -26,7 +26,7 @@ pub fn is_image(path: &Path) -> bool {
 /// Describes an image on stdout.
 pub fn run(path: &Path, as_json: bool) -> Result<()> {
     let Some(facts) = describe_image(path)? else { return Ok(()) };
-    let read = open_picture(path, &OpenOptions::default()).map(|s| s.info());
+    let read = open_image(path, &OpenOptions::default()).map(|s| s.info());
     if as_json { output::json(&document(path, &facts, &read)) } else { output::line(&text(path, &facts, &read)) }
 }
 
@@ -105,7 +105,7 @@ fn page_text(t: &mut String, page: &PageFacts) {
         let _ = writeln!(t, "levels        {}", levels.join(", "));
     }
     if page.orientation != 1 {
-        let _ = writeln!(t, "orientation   {} ({})", page.orientation, turned(page.orientation));
+        let _ = writeln!(t, "orientation   {} ({})", page.orientation, oriented(page.orientation));
     }
     let Calibration { pixel, georeference, resolution } = &page.calibration;
     let _ = match (pixel, resolution.and_then(|r| Some((r.values()?, r.unit)))) {
@@ -140,7 +140,7 @@ fn page_text(t: &mut String, page: &PageFacts) {
     }
 }
 
-fn turned(orientation: u16) -> &'static str {
+fn oriented(orientation: u16) -> &'static str {
     match orientation {
         2 => "mirrored left to right",
         3 => "turned by 180 degrees",

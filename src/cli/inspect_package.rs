@@ -10,7 +10,7 @@ use unet_wgpu::infer::normalise;
 use unet_wgpu::model::bioimage::{Described, Package, Size};
 use unet_wgpu::model::{INPUT, Model};
 use unet_wgpu::tensor::HostTensor;
-use unet_wgpu::{Picture, Pixels};
+use unet_wgpu::{Image, Pixels};
 
 pub fn text(p: &Package) -> String {
     let mut t = format!("\npackage        bioimage.io {}\n", p.format_version);
@@ -80,21 +80,21 @@ pub fn verify(model: &Model, package: &Package, tolerance: Option<f32>, common: 
         axes.arranged(&tensor).map_err(within)
     };
     let input = prepared(model, one(&x, &package.input)?)?;
-    let wanted = [(package.output.id.clone(), one(&y, &package.output)?)].into();
+    let requested = [(package.output.id.clone(), one(&y, &package.output)?)].into();
     let from = format!("the package's {}", package.test.as_ref().map_or("", |t| t[0].name.as_str()));
-    Verify { model, input: None, expected: None, size: None, tolerance }.compare(common, input, from, Some(wanted))
+    Verify { model, input: None, expected: None, size: None, tolerance }.compare(common, input, from, Some(requested))
 }
 
-/// The test's input as pictures are normalised, each on its own.
+/// The test's input as images are normalised, each on its own.
 fn prepared(model: &Model, x: HostTensor) -> Result<HostTensor> {
     let s = x.shape()?;
     let mut data = Vec::with_capacity(x.data().len());
-    for image in x.data().chunks((s.c * s.pixels()).max(1)) {
+    for item in x.data().chunks((s.c * s.pixels()).max(1)) {
         let interleaved =
-            (0..s.pixels()).flat_map(|p| (0..s.c).filter_map(move |c| image.get(c * s.pixels() + p))).copied();
-        let picture = Picture::new(s.w, s.h, s.c, Pixels::F32(interleaved.collect()))?;
-        let maps = normalise(&picture, &model.metadata.normalisation)?;
-        for (plane, map) in image.chunks(s.pixels().max(1)).zip(&maps) {
+            (0..s.pixels()).flat_map(|p| (0..s.c).filter_map(move |c| item.get(c * s.pixels() + p))).copied();
+        let image = Image::new(s.w, s.h, s.c, Pixels::F32(interleaved.collect()))?;
+        let maps = normalise(&image, &model.metadata.normalisation)?;
+        for (plane, map) in item.chunks(s.pixels().max(1)).zip(&maps) {
             data.extend(plane.iter().map(|&v| map.apply(v)));
         }
     }

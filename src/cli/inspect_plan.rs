@@ -159,9 +159,9 @@ const COLUMNS: usize = 120;
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
-        let most = width.saturating_sub(if lines.len() > 1 { 2 } else { 0 });
+        let max = width.saturating_sub(if lines.len() > 1 { 2 } else { 0 });
         match lines.last_mut() {
-            Some(line) if line.len() + 1 + word.len() <= most => *line = format!("{line} {word}"),
+            Some(line) if line.len() + 1 + word.len() <= max => *line = format!("{line} {word}"),
             _ => lines.push(word.to_string()),
         }
     }

@@ -52,13 +52,13 @@ impl Verify<'_> {
                 (x, path.display().to_string())
             }
             None => {
-                let least = network.example();
-                let [h, w] = self.size.unwrap_or([least.h, least.w]);
-                (random_input(INPUT, least.with_hw(h, w))?, "noise".to_string())
+                let min = network.example();
+                let [h, w] = self.size.unwrap_or([min.h, min.w]);
+                (random_input(INPUT, min.with_hw(h, w))?, "noise".to_string())
             }
         };
         let order = names(self.model)?;
-        let expected = self.expected.map(|path| wanted(path, &order)).transpose()?;
+        let expected = self.expected.map(|path| requested(path, &order)).transpose()?;
         self.compare(common, input, from, expected)
     }
 
@@ -87,8 +87,8 @@ impl Verify<'_> {
         let inputs = BTreeMap::from([(INPUT.to_string(), input)]);
         let (got, _) = backend.or_f32(|b| b.run(&graph, &inputs, self.model.stored()))?;
         let mut rows = Vec::new();
-        let mut compare = |with: &'static str, name: &str, got: &HostTensor, wanted: &HostTensor| -> Result<()> {
-            let comparison = got.compare(wanted).map_err(|e| Error::invalid(name, e.message()))?;
+        let mut compare = |with: &'static str, name: &str, got: &HostTensor, requested: &HostTensor| -> Result<()> {
+            let comparison = got.compare(requested).map_err(|e| Error::invalid(name, e.message()))?;
             rows.push(Row { output: name.into(), with, comparison });
             Ok(())
         };
@@ -97,12 +97,12 @@ impl Verify<'_> {
             order.iter().try_for_each(|name| compare("reference", name, &got[name], &reference[name]))?;
         }
         let mut own = network.output_dims(shape)?;
-        for (name, wanted) in expected.iter().flatten() {
+        for (name, requested) in expected.iter().flatten() {
             let y = got.get(name).ok_or_else(|| Error::invalid(name, "is none of the outputs"))?;
             // With the dimensions of the file, or as N, C, H, W.
-            match own.remove(name).filter(|dims| dims == wanted.dims()) {
-                Some(dims) => compare("expected", name, &y.clone().reshaped(dims)?, wanted)?,
-                None => compare("expected", name, y, wanted)?,
+            match own.remove(name).filter(|dims| dims == requested.dims()) {
+                Some(dims) => compare("expected", name, &y.clone().reshaped(dims)?, requested)?,
+                None => compare("expected", name, y, requested)?,
             }
         }
         let usual = if backend.precision() == Precision::F16 { F16 } else { F32 };
@@ -113,13 +113,13 @@ impl Verify<'_> {
 
 /// The network's outputs, in order.
 fn names(model: &Model) -> Result<Vec<String>> {
-    let least = model.architecture.size_rule().minimum;
-    let graph = whole_graph(&*model.architecture, 1, least, least)?;
+    let min = model.architecture.size_rule().minimum;
+    let graph = whole_graph(&*model.architecture, 1, min, min)?;
     Ok(graph.outputs().iter().map(|o| o.0.clone()).collect())
 }
 
 /// What should come out: a `.npy` is the first output.
-fn wanted(path: &Path, order: &[String]) -> Result<BTreeMap<String, HostTensor>> {
+fn requested(path: &Path, order: &[String]) -> Result<BTreeMap<String, HostTensor>> {
     let first = order.first().map(String::as_str).unwrap_or_default();
     let tensors = tensors::read(path, first)?;
     if let Some(name) = tensors.keys().find(|k| !order.contains(k)) {

@@ -18,9 +18,9 @@ mod inspect_import;
 mod inspect_package;
 mod inspect_plan;
 mod inspect_verify;
+mod instances;
 mod mesa;
 mod models;
-mod objects;
 mod output;
 mod reading;
 mod run;
@@ -65,11 +65,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Segment pictures: write a mask and an overlay of each
+    /// Segment images: write a mask and an overlay of each
     Segment(segment::Segment),
-    /// Train a network on pictures with masks, on this device
+    /// Train a network on images with masks, on this device
     Train(Box<train::Train>),
-    /// Score a model on pictures with masks: Dice, IoU, and how well single objects are found
+    /// Score a model on images with masks: Dice, IoU, and how well single instances are found
     Eval(eval::Eval),
     /// Run a network on raw tensors: for checking results and for timing
     Run(run::Run),
@@ -161,7 +161,7 @@ impl Common {
             }
         }
         if let (Backend::Gpu(gpu), Some(folder)) = (&mut backend, self.cache_dir()) {
-            gpu.keep_pipelines(&folder);
+            gpu.cache_pipelines(&folder);
             if !self.no_tune
                 && let Some(tuning) = tune_cache::load(gpu, &folder)
             {

@@ -3,10 +3,10 @@
 use super::hints;
 use clap::{Args, ValueEnum};
 use unet_wgpu::infer::{ColourTable, OpenOptions};
-use unet_wgpu::train::GroundTruth;
+use unet_wgpu::train::GroundTruthKind;
 
 #[derive(Args)]
-pub(super) struct TruthArgs {
+pub(super) struct GroundTruthArgs {
     /// What the numbers of masks or labels are, whatever their folder is called
     #[arg(long, value_enum, value_name = "KIND")]
     ground_truth: Option<Numbers>,
@@ -18,18 +18,18 @@ pub(super) struct TruthArgs {
     pub ignore: Option<i64>,
 }
 
-/// [`GroundTruth`] on the command line.
+/// [`GroundTruthKind`] on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Numbers {
     Classes,
     Instances,
 }
 
-impl TruthArgs {
-    pub fn numbers(&self) -> Option<GroundTruth> {
+impl GroundTruthArgs {
+    pub fn numbers(&self) -> Option<GroundTruthKind> {
         self.ground_truth.map(|n| match n {
-            Numbers::Classes => GroundTruth::Classes,
-            Numbers::Instances => GroundTruth::Instances,
+            Numbers::Classes => GroundTruthKind::Classes,
+            Numbers::Instances => GroundTruthKind::Instances,
         })
     }
 }

@@ -1,9 +1,9 @@
 //! `unet segment`
 
+use super::instances::InstanceArgs;
 use super::models::SetArgs;
-use super::objects::ObjectArgs;
 use super::reading::ReadArgs;
-use super::segment_group::{Job, Opened, Said, Save, Work};
+use super::segment_group::{Job, OpenJob, Reporter, Save, Work};
 use super::{Common, output};
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -17,12 +17,12 @@ use unet_wgpu::infer::{
 };
 use unet_wgpu::weights::{Normalisation, builtin};
 
-/// Segment pictures: write a mask and an overlay of each
+/// Segment images: write a mask and an overlay of each
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   unet segment cells.png                         writes cells_mask.png and cells_overlay.png beside it
-  unet segment scans/ -o results                 every picture of a folder
+  unet segment scans/ -o results                 every image of a folder
   unet segment 'day1/*.tif' -m nuclei-unet++ -o results --save mask,prob
   unet segment cells.png -m my_model.safetensors -o cells_mask.png
   unet segment cells.png -m first.safetensors -m second.safetensors --tta d4
@@ -30,8 +30,8 @@ Examples:
   unet segment cells.png -m nuclei -m nuclei-unet++
                                                  the same of two built-in models: p of a sigmoid is 1 - p and p of a softmax
   unet segment cells.tif --save labels,geojson,csv --instances watershed --min-area 20
-                                                 single objects: numbers, outlines for QuPath, a table
-  unet segment scans/ -o results --batch 8       eight pictures of one size at a time
+                                                 single instances: numbers, outlines for QuPath, a table
+  unet segment scans/ -o results --batch 8       eight images of one size at a time
   unet segment scans/ -o results --skip-existing --json >> log.jsonl
                                                  goes on where an earlier run stopped
 
@@ -50,11 +50,11 @@ luminance, grey becomes RGB by repetition; every other difference between a file
 until --channels says which ones to take. Large images are cut into tiles whose joined result equals one run on the whole
 image. TIFF and NPY are read by windows, results are written by strips; other formats are decoded into memory first.
 
-Objects are numbered from 1 on in the order of their first pixels, row by row, the same in all files. Outlines (geojson, coco,
+Instances are numbered from 1 on in the order of their first pixels, row by row, the same in all files. Outlines (geojson, coco,
 rois) run along the edges of pixels; the centre of pixel (0, 0) is at (0.5, 0.5) there, and at (0, 0) in the table. With --json
-every picture is one line on stdout as soon as it is done.")]
+every image is one line on stdout as soon as it is done.")]
 pub struct Segment {
-    /// Pictures, folders of pictures, or patterns such as 'day1/*.tif'
+    /// Images, folders of images, or patterns such as 'day1/*.tif'
     #[arg(required = true, value_name = "IMAGE|DIR|GLOB")]
     inputs: Vec<String>,
     /// Built-in model (`unet inspect` lists them) or a checkpoint file; given several times, their probabilities are
@@ -63,23 +63,23 @@ pub struct Segment {
     model: Vec<String>,
     #[command(flatten)]
     set: SetArgs,
-    /// Average the probabilities over orientations of the picture
+    /// Average the probabilities over orientations of the image
     #[arg(long, value_enum, default_value = "none", value_name = "WHICH")]
     tta: Orientations,
-    /// Where results go: a folder, or the mask's .png or .tif for a single picture [default: beside each picture]
+    /// Where results go: a folder, or the mask's .png or .tif for a single image [default: beside each image]
     #[arg(short, long, value_name = "OUT")]
     out: Option<PathBuf>,
     /// What to write
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["mask", "overlay"], value_name = "KIND")]
     save: Vec<Save>,
-    /// Memory to stay under, of the device and of pictures and results on the host together; larger pictures are cut into
+    /// Memory to stay under, of the device and of images and results on the host together; larger images are cut into
     /// smaller tiles
     #[arg(long, default_value = "2G", value_parser = memory, value_name = "SIZE")]
     memory: u64,
     /// Largest tile edge, pixels [default: as large as fits]
     #[arg(long, value_name = "N")]
     tile: Option<usize>,
-    /// Tiles that the network takes at once, also of several pictures of one size; for GPUs that one tile does not fill.
+    /// Tiles that the network takes at once, also of several images of one size; for GPUs that one tile does not fill.
     /// Results are the same; fewer are taken where the memory does not hold them
     #[arg(long, default_value = "1", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
@@ -87,12 +87,12 @@ pub struct Segment {
     /// the edges of tiles
     #[arg(long)]
     exact: bool,
-    /// How tiles become one picture
+    /// How tiles become one image
     #[arg(long, value_enum, default_value = "exact", value_name = "HOW")]
     blend: BlendArg,
     #[command(flatten)]
     read: ReadArgs,
-    /// Page of a TIFF file, or plane of a stack, counted from 0; `all` segments each as a picture of its own [default: 0]
+    /// Page of a TIFF file, or plane of a stack, counted from 0; `all` segments each as an image of its own [default: 0]
     #[arg(long, value_name = "N|all", conflicts_with = "pages_as_channels")]
     page: Option<PageChoice>,
     /// Level of a pyramid (OME-TIFF, SVS, cloud-optimised GeoTIFF): 0 is the full size, every further one a smaller copy;
@@ -104,20 +104,20 @@ pub struct Segment {
     /// (of values from 0 to 1, as `unit` makes them)
     #[arg(long, value_name = "RULE")]
     normalise: Option<Normalisation>,
-    /// Pass over pictures whose results all exist; files are there whole or not at all, so this resumes a run
+    /// Pass over images whose results all exist; files are there whole or not at all, so this resumes a run
     #[arg(long)]
     skip_existing: bool,
     /// Size of a pixel of the full size in micrometres, across and down, in place of what the file says: 0.325 or 0.25x0.5
     #[arg(long, value_name = "UM|XxY", value_parser = pixel_size)]
     pixel_size: Option<[f64; 2]>,
     #[command(flatten)]
-    objects: ObjectArgs,
+    instances: InstanceArgs,
 }
 
-/// How tiles become one picture.
+/// How tiles become one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum BlendArg {
-    /// Overlap by the network's halo and cut: the result of one run on the whole picture
+    /// Overlap by the network's halo and cut: the result of one run on the whole image
     Exact,
     /// Overlap by half and average with Gaussian weights as nnU-Net does: for networks that cannot be tiled exactly
     Gaussian,
@@ -126,7 +126,7 @@ enum BlendArg {
 /// Test-time augmentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Orientations {
-    /// The picture as it is
+    /// The image as it is
     None,
     /// Mirrored left to right, top to bottom, and both: 4 runs
     Flips,
@@ -215,13 +215,13 @@ impl Segment {
         let mut segmenter = Segmenter::new(backend, ensemble);
         let mut skipped = 0;
         if self.blend == BlendArg::Gaussian {
-            let whole = "tiles are blended: where there are several, the result is not that of the whole picture";
+            let whole = "tiles are blended: where there are several, the result is not that of the whole image";
             common.note(whole);
         }
         let work = Work {
             read: self.read.options(),
             network: segmenter.model().architecture.in_channels(),
-            objects: &self.objects,
+            instances: &self.instances,
             memory: self.memory,
             pages: self.page.unwrap_or_default() != PageChoice::default(),
             level: self.level,
@@ -239,8 +239,8 @@ impl Segment {
             },
         };
         let mut unread = UnreadPages::default();
-        let mut group: Vec<Opened> = Vec::new();
-        let mut say = Said {
+        let mut group: Vec<OpenJob> = Vec::new();
+        let mut say = Reporter {
             common,
             device,
             model: self.model.join(" + "),
@@ -285,15 +285,15 @@ impl Segment {
         work.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
         let failed = say.failed;
         if skipped > 0 {
-            common.note(&format!("{skipped} of {} pictures were skipped: their results exist", jobs.len()));
+            common.note(&format!("{skipped} of {} images were skipped: their results exist", jobs.len()));
         }
         if failed > 0 {
-            output::error(&format!("{failed} of {} pictures failed", jobs.len()));
+            output::error(&format!("{failed} of {} images failed", jobs.len()));
         }
         Ok(if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    /// The pictures of all files, each page one, with the names of their results.
+    /// The images of all files, each page one, with the names of their results.
     fn jobs<'a>(&self, inputs: &'a [PathBuf], save: &[Save]) -> Result<Vec<Job<'a>>> {
         let mut pages = Vec::new();
         for input in inputs {

@@ -1,6 +1,6 @@
-//! Pictures of `unet segment` from opening to the line that tells of them, alone or several in a batch.
+//! Images of `unet segment` from opening to the line that tells of them, alone or several in a batch.
 
-use super::objects::ObjectArgs;
+use super::instances::InstanceArgs;
 use super::{Common, hints, output};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use unet_wgpu::error::{Error, Message, Result};
 use unet_wgpu::infer::{
-    BandSink, Calibration, MaskSink, ObjectFile, ObjectReport, OpenOptions, OverlaySink, PictureSource, PictureTask,
+    BandSink, Calibration, ImageSource, ImageTask, InstanceFile, InstanceReport, MaskSink, OpenOptions, OverlaySink,
     ProbabilityFormat, ProbabilitySink, SegmentOptions, Segmenter, Streamed, calibration_of, check_channels,
-    open_picture,
+    open_image,
 };
 
-/// Pictures that are decoded as a whole wait for each other in at most this part of the memory.
+/// Images that are decoded as a whole wait for each other in at most this part of the memory.
 const WAITING: u64 = 4;
 
-/// One picture of a file, and where its results go.
+/// One image of a file, and where its results go.
 pub(super) struct Job<'a> {
     pub input: &'a Path,
     pub page: usize,
@@ -30,33 +30,33 @@ pub(super) struct Job<'a> {
 pub(super) enum Save {
     /// Class ids as PNG: black and white for two classes, a palette for more
     Mask,
-    /// The picture with the mask drawn over it; with every object in a colour of its own where objects are saved too
+    /// The image with the mask drawn over it; with every instance in a colour of its own where instances are saved too
     Overlay,
     /// Probabilities as 32-bit float TIFF, a page per class
     Prob,
     /// Probabilities as numpy array
     ProbNpy,
-    /// The number of every pixel's object: compressed 16-bit TIFF, 32-bit for more than 65,535 objects
+    /// The number of every pixel's instance: compressed 16-bit TIFF, 32-bit for more than 65,535 instances
     Labels,
-    /// Outlines of objects as GeoJSON for QuPath
+    /// Outlines of instances as GeoJSON for QuPath
     Geojson,
-    /// Outlines of objects as COCO annotations
+    /// Outlines of instances as COCO annotations
     Coco,
-    /// Outlines of objects as ImageJ's ROI archive
+    /// Outlines of instances as ImageJ's ROI archive
     Rois,
-    /// A table of objects: class, area, centroid, bounding box, perimeter, eccentricity, mean of every channel
+    /// A table of instances: class, area, centroid, bounding box, perimeter, eccentricity, mean of every channel
     Csv,
 }
 
 impl Save {
-    pub fn object(self) -> Option<ObjectFile> {
+    pub fn instance(self) -> Option<InstanceFile> {
         match self {
             Self::Mask | Self::Overlay | Self::Prob | Self::ProbNpy => None,
-            Self::Labels => Some(ObjectFile::Labels),
-            Self::Geojson => Some(ObjectFile::GeoJson),
-            Self::Coco => Some(ObjectFile::Coco),
-            Self::Rois => Some(ObjectFile::Rois),
-            Self::Csv => Some(ObjectFile::Table),
+            Self::Labels => Some(InstanceFile::Labels),
+            Self::Geojson => Some(InstanceFile::GeoJson),
+            Self::Coco => Some(InstanceFile::Coco),
+            Self::Rois => Some(InstanceFile::Rois),
+            Self::Csv => Some(InstanceFile::Table),
         }
     }
 
@@ -65,7 +65,7 @@ impl Save {
             Self::Mask => "mask",
             Self::Overlay => "overlay",
             Self::Prob | Self::ProbNpy => "prob",
-            other => other.object().map_or("", |o| o.name().0),
+            other => other.instance().map_or("", |o| o.name().0),
         }
     }
 
@@ -77,11 +77,11 @@ impl Save {
             Self::Overlay => "png",
             Self::Prob => ProbabilityFormat::Tiff.extension(),
             Self::ProbNpy => ProbabilityFormat::Npy.extension(),
-            other => other.object().map_or("", |o| o.name().1),
+            other => other.instance().map_or("", |o| o.name().1),
         }
     }
 
-    /// What writes it; those of objects are written together.
+    /// What writes it; those of instances are written together.
     pub fn sink(self, path: &Path, calibration: &Calibration) -> Result<Option<Box<dyn BandSink>>> {
         let known = || calibration.clone();
         Ok(match self {
@@ -93,13 +93,13 @@ impl Save {
     }
 }
 
-/// How pictures are segmented.
+/// How images are segmented.
 pub(super) struct Work<'a> {
     pub read: OpenOptions,
     /// Channels that the network takes.
     pub network: usize,
-    pub objects: &'a ObjectArgs,
-    /// Bytes, objects included.
+    pub instances: &'a InstanceArgs,
+    /// Bytes, instances included.
     pub memory: u64,
     /// Whether pages are named.
     pub pages: bool,
@@ -109,43 +109,43 @@ pub(super) struct Work<'a> {
     pub options: SegmentOptions,
 }
 
-/// A picture that waits for its run.
-pub(super) struct Opened<'a> {
+/// An image that waits for its run.
+pub(super) struct OpenJob<'a> {
     job: &'a Job<'a>,
-    /// Which of all pictures, from 1 on.
+    /// Which of all images, from 1 on.
     number: usize,
-    source: Box<dyn PictureSource>,
+    source: Box<dyn ImageSource>,
     sinks: Vec<Box<dyn BandSink>>,
-    objects: Option<Box<dyn Fn() -> Option<ObjectReport>>>,
+    instances: Option<Box<dyn Fn() -> Option<InstanceReport>>>,
     /// Micrometres, where they are known.
     pixel: Option<[f64; 2]>,
     /// Milliseconds that opening took.
     opening: f64,
 }
 
-impl Opened<'_> {
+impl OpenJob<'_> {
     /// Whether it can be run with those that wait already.
-    pub fn joins(&self, group: &[Opened], memory: u64) -> bool {
+    pub fn joins(&self, group: &[OpenJob], memory: u64) -> bool {
         let held: u64 = group.iter().chain([self]).map(|o| o.source.held_bytes()).sum();
         group.first().is_none_or(|first| first.source.info() == self.source.info() && held <= memory / WAITING)
     }
 }
 
-/// What is said of pictures.
-pub(super) struct Said<'a> {
+/// What is said of images.
+pub(super) struct Reporter<'a> {
     pub common: &'a Common,
     pub device: String,
     pub model: String,
-    /// Whether there is more than one picture.
+    /// Whether there is more than one image.
     pub several: bool,
-    /// Pictures that failed.
+    /// Images that failed.
     pub failed: usize,
     /// What was said of one, which is not said of the next again.
     pub notes: BTreeSet<String>,
 }
 
-impl Said<'_> {
-    /// Says how a picture was read, if that was not said yet.
+impl Reporter<'_> {
+    /// Says how an image was read, if that was not said yet.
     fn notes(&mut self, input: &Path, notes: &[Message]) {
         for note in notes.iter().map(hints::text) {
             if self.notes.insert(note.clone()) {
@@ -155,7 +155,7 @@ impl Said<'_> {
         }
     }
 
-    /// One bad picture must not stop the rest; a lost device or output would fail them all.
+    /// One bad image must not stop the rest; a lost device or output would fail them all.
     pub fn failed(&mut self, input: &Path, e: Error) -> Result<()> {
         match e {
             Error::DeviceLost(_) | Error::Cancelled => return Err(e),
@@ -176,50 +176,49 @@ impl Said<'_> {
 }
 
 impl Work<'_> {
-    pub fn open<'a>(&self, job: &'a Job<'a>, number: usize) -> Result<Opened<'a>> {
+    pub fn open<'a>(&self, job: &'a Job<'a>, number: usize) -> Result<OpenJob<'a>> {
         let start = Instant::now();
         let open = OpenOptions { page: job.page, level: self.level, memory: Some(self.memory), ..self.read.clone() };
-        let source = open_picture(job.input, &open)?;
+        let source = open_image(job.input, &open)?;
         check_channels(job.input, &*source, self.network)?;
         let calibration = calibration_of(job.input, &open, self.pixel_size)?;
         let pixel = calibration.pixel.as_ref().map(|p| [p.x, p.y].map(short));
-        let files: Vec<_> = job.outputs.iter().filter_map(|(s, p)| Some((s.object()?, p.to_path_buf()))).collect();
+        let files: Vec<_> = job.outputs.iter().filter_map(|(s, p)| Some((s.instance()?, p.to_path_buf()))).collect();
         let mut sinks = Vec::new();
-        // An overlay shows single objects where they are asked for.
+        // An overlay shows single instances where they are asked for.
         let overlay = job.outputs.iter().find(|(s, _)| *s == Save::Overlay && !files.is_empty()).map(|(_, p)| p);
         for (save, path) in job.outputs.iter().filter(|(s, _)| *s != Save::Overlay || overlay.is_none()) {
             sinks.extend(save.sink(path, &calibration)?);
         }
-        let mut opened = Opened { job, number, source, sinks, objects: None, pixel, opening: 0.0 };
+        let mut opened = OpenJob { job, number, source, sinks, instances: None, pixel, opening: 0.0 };
         if !files.is_empty() {
-            let mut sink = self.objects.sink(job.input, files, self.memory / 4, calibration)?;
+            let mut sink = self.instances.sink(job.input, files, self.memory / 4, calibration)?;
             if let Some(path) = overlay {
                 sink = sink.with_overlay(path);
             }
-            opened.objects = Some(Box::new(sink.report()));
+            opened.instances = Some(Box::new(sink.report()));
             opened.sinks.push(Box::new(sink));
         }
         opened.opening = output::ms(start);
         Ok(opened)
     }
 
-    /// Segments the pictures that wait, and tells of each.
+    /// Segments the images that wait, and tells of each.
     pub fn together(
         &self,
         segmenter: &mut Segmenter,
-        group: &mut Vec<Opened>,
+        group: &mut Vec<OpenJob>,
         of: usize,
-        say: &mut Said,
+        say: &mut Reporter,
     ) -> Result<()> {
         let mut group = std::mem::take(group);
         let (Some(first), count) = (group.first(), group.len()) else { return Ok(()) };
         let start = Instant::now();
         let bar = progress_bar(say.common, first.job.input, first.number, of);
-        // Objects keep a share of the memory for themselves.
-        let memory = if first.objects.is_some() { self.memory - self.memory / 4 } else { self.memory };
+        // Instances keep a share of the memory for themselves.
+        let memory = if first.instances.is_some() { self.memory - self.memory / 4 } else { self.memory };
         let options = SegmentOptions { memory, ..self.options.clone() };
-        let tasks =
-            group.iter_mut().map(|o| PictureTask { source: &mut *o.source, sinks: std::mem::take(&mut o.sinks) });
+        let tasks = group.iter_mut().map(|o| ImageTask { source: &mut *o.source, sinks: std::mem::take(&mut o.sinks) });
         let results = segmenter.segment_several(tasks.collect(), &options, |done| {
             bar.set_position((done * 1000.0) as u64);
             Ok(())
@@ -236,13 +235,20 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn tell(&self, say: &mut Said, segmenter: &Segmenter, opened: Opened, result: &Streamed, ms: f64) -> Result<()> {
+    fn tell(
+        &self,
+        say: &mut Reporter,
+        segmenter: &Segmenter,
+        opened: OpenJob,
+        result: &Streamed,
+        ms: f64,
+    ) -> Result<()> {
         let Job { input, page, outputs } = opened.job;
         say.notes(input, &result.notes);
         let pixel = opened.pixel;
-        let objects = opened.objects.and_then(|found| found());
+        let instances = opened.instances.and_then(|found| found());
         let shares = class_shares(segmenter.classes(), result);
-        let (width, height) = (result.picture.width, result.picture.height);
+        let (width, height) = (result.image.width, result.image.height);
         if !say.common.json {
             let classes: Vec<String> = shares.iter().map(|(name, s)| format!("{name} {:.1} %", s * 100.0)).collect();
             let files: Vec<String> = outputs.iter().map(|(_, p)| p.display().to_string()).collect();
@@ -250,7 +256,7 @@ impl Work<'_> {
             let tiles = if rows * columns == 1 { String::new() } else { format!(", {rows}x{columns} tiles") };
             let batch = if result.batch == 1 { String::new() } else { format!(", {} at once", result.batch) };
             let fallback = if result.fallback.is_some() { ", in f32 after f16 overflowed" } else { "" };
-            let found = objects.as_ref().map_or(String::new(), |o| format!("; {} objects", o.count));
+            let found = instances.as_ref().map_or(String::new(), |o| format!("; {} instances", o.count));
             let page = if self.pages { format!(", page {page}") } else { String::new() };
             return output::line_if_read(&format!(
                 "{}{page}: {width}x{height}{tiles}{batch}, {:.2} s{fallback}; {}{found}; wrote {}",
@@ -271,8 +277,8 @@ impl Work<'_> {
             "height": height,
             "outputs": outputs.iter().map(named).collect::<serde_json::Map<String, Value>>(),
             "classes": shares.iter().map(|(n, s)| (n.clone(), json!(s))).collect::<serde_json::Map<String, Value>>(),
-            "objects": objects.as_ref().map(|o| o.count),
-            "objects_left_whole": objects.map(|o| o.left_whole),
+            "objects": instances.as_ref().map(|o| o.count),
+            "objects_left_whole": instances.map(|o| o.left_whole),
             "precision": result.precision.name(),
             "fallback": result.fallback,
             "tiles": result.tiles,
@@ -293,14 +299,14 @@ pub(super) fn short(v: f64) -> f64 {
     format!("{v:.8e}").parse().unwrap_or(v)
 }
 
-/// Share of the picture's pixels of every class.
+/// Share of the image's pixels of every class.
 fn class_shares(classes: Vec<String>, result: &Streamed) -> Vec<(String, f64)> {
     let total: u64 = result.class_pixels.iter().sum();
     let share = |count: &u64| *count as f64 / total.max(1) as f64;
     classes.into_iter().zip(result.class_pixels.iter().map(share)).collect()
 }
 
-/// Says which picture an error is about, where the error does not.
+/// Says which image an error is about, where the error does not.
 pub(super) fn about(input: &Path, e: Error) -> Error {
     match e {
         Error::Io { .. } | Error::File { .. } | Error::Cancelled | Error::DeviceLost(_) => e,

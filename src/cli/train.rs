@@ -2,7 +2,7 @@
 
 use super::arch::ArchArgs;
 use super::models::{option, say_assumptions};
-use super::reading::{ReadArgs, TruthArgs};
+use super::reading::{GroundTruthArgs, ReadArgs};
 use super::segment::memory;
 use super::{Common, hints, output};
 use clap::Args;
@@ -17,7 +17,7 @@ use unet_wgpu::model::Model;
 use unet_wgpu::session::Backend;
 use unet_wgpu::train::{Elastic, Event, GroundTruthSummary, Outcome, Ready, TrainConfig, TrainRun};
 
-/// Train a network on your own pictures with masks
+/// Train a network on your own images with masks
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -25,10 +25,10 @@ Examples:
   unet train --data nuclei --arch unet++ --width 16 --set out_channels=1 --steps 4000 --out run
   unet train --config run/config.toml --out again       every option is in this file
   unet train --out run --resume                         go on where a run was left
-  unet segment -m run/best.safetensors picture.png      use the result
+  unet segment -m run/best.safetensors image.png      use the result
 
 A data set is a folder with images/ and masks/ (class ids; black and white for two classes) or labels/ (a number for every
-object) or both, with equal names; docs/training.md has other layouts (imgs/, image/ + label/, nnU-Net's), and masks in colour.
+instance) or both, with equal names; docs/training.md has other layouts (imgs/, image/ + label/, nnU-Net's), and masks in colour.
 --ground-truth says what the numbers are, whatever the folder is called. A fifth of it is kept for validation, unless --validation names another folder.
 
 OUT gets config.toml, metrics.csv, metrics.jsonl, curves.svg, predictions_STEP.png, a TensorBoard file, best.safetensors (the
@@ -84,7 +84,7 @@ pub struct Train {
     #[arg(long)]
     checkpointing: bool,
     #[command(flatten)]
-    truth: TruthArgs,
+    ground_truth: GroundTruthArgs,
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
@@ -181,11 +181,11 @@ impl Train {
             c.data.folder.clone_from(data);
         }
         if c.data.folder.as_os_str().is_empty() {
-            return Err(Error::invalid("--data", "is missing: which pictures and masks?"));
+            return Err(Error::invalid("--data", "is missing: which images and masks?"));
         }
-        c.data.ignore = self.truth.ignore.or(c.data.ignore);
-        c.data.ground_truth = self.truth.numbers().or(c.data.ground_truth);
-        c.data.colours = self.truth.colours.clone().unwrap_or(c.data.colours);
+        c.data.ignore = self.ground_truth.ignore.or(c.data.ignore);
+        c.data.ground_truth = self.ground_truth.numbers().or(c.data.ground_truth);
+        c.data.colours = self.ground_truth.colours.clone().unwrap_or(c.data.colours);
         c.data.channels = self.read.channels.clone().or(c.data.channels);
         c.data.pages_as_channels |= self.read.pages_as_channels;
         c.data.ignore_orientation |= self.read.ignore_orientation;
@@ -226,7 +226,7 @@ fn about(common: &Common, r: &Ready, names: &[String]) {
         r.crops,
         output::bytes(r.memory)
     ));
-    common.note(&format!("{} pictures to train on, {} to validate on", r.training.pictures, r.validation.pictures));
+    common.note(&format!("{} images to train on, {} to validate on", r.training.images, r.validation.images));
     let [training, validation] = &r.ground_truth;
     let mut readings = training.readings.clone();
     readings.extend(validation.readings.iter().filter(|r| !training.readings.contains(r)).cloned());
@@ -254,7 +254,7 @@ fn about(common: &Common, r: &Ready, names: &[String]) {
     let kinds = tally(r.training.kinds.iter().chain(&r.validation.kinds));
     let kinds: Vec<String> = kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
     common.note(&format!("the network takes {channels}; images: {}", kinds.join(", ")));
-    let all = r.training.pictures + r.validation.pictures;
+    let all = r.training.images + r.validation.images;
     for (note, n) in tally(r.training.notes.iter().chain(&r.validation.notes)) {
         common.note(&format!("{n} of {all} images: {}", hints::text(note)));
     }

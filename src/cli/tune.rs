@@ -12,7 +12,7 @@ use unet_wgpu::graph::rewrite;
 use unet_wgpu::kernel::ConvClass;
 use unet_wgpu::model::whole_graph;
 use unet_wgpu::session::Backend;
-use unet_wgpu::tune::{Measured, StorageMeasured, choices, load, save, tune, tune_images};
+use unet_wgpu::tune::{Measurement, StorageMeasurement, choices, load, save, tune, tune_images};
 
 /// Time the kernels that a network could use on this device, and keep the fastest of each
 #[derive(Args)]
@@ -32,7 +32,7 @@ pub struct Tune {
     model: Option<String>,
     #[command(flatten)]
     arch: ArchArgs,
-    /// Input rows and columns: those of your pictures, or of their tiles
+    /// Input rows and columns: those of your images, or of their tiles
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: [usize; 2],
 }
@@ -96,7 +96,7 @@ fn describe(class: &ConvClass) -> String {
     format!("{kh}x{kw}{stride}{dilation}, up to {inputs} -> {outputs} channels, about {pixels} pixels")
 }
 
-fn text(m: &Measured) -> String {
+fn text(m: &Measurement) -> String {
     let others = match m.layers.len() {
         1 => String::new(),
         n => format!(" and {} more", n - 1),
@@ -121,7 +121,7 @@ fn line(t: &mut String, name: &str, outcome: &std::result::Result<f64, String>, 
     };
 }
 
-fn storage_text(m: &StorageMeasured) -> String {
+fn storage_text(m: &StorageMeasurement) -> String {
     let mut t = "The whole network, what kernels read lying in\n".to_string();
     for (i, c) in m.candidates.iter().enumerate() {
         line(&mut t, c.images.name(), &c.outcome, m.chosen == Some(c.images), i == 0);
@@ -129,7 +129,7 @@ fn storage_text(m: &StorageMeasured) -> String {
     t + "\n"
 }
 
-fn storage_document(m: &StorageMeasured) -> Value {
+fn storage_document(m: &StorageMeasurement) -> Value {
     let candidates = m.candidates.iter();
     let candidates = candidates.map(
         |c| json!({ "storage": c.images.name(), "ms": c.outcome.as_ref().ok(), "dropped": c.outcome.as_ref().err() }),
@@ -137,7 +137,7 @@ fn storage_document(m: &StorageMeasured) -> Value {
     json!({ "chosen": m.chosen.map(|c| c.name()), "candidates": candidates.collect::<Vec<_>>() })
 }
 
-fn document(m: &Measured) -> Value {
+fn document(m: &Measurement) -> Value {
     let candidate = |c: &unet_wgpu::tune::Candidate| json!({ "family": c.family.name(), "ms": c.outcome.as_ref().ok(), "dropped": c.outcome.as_ref().err() });
     json!({
         "class": m.class, "layers": m.layers, "usual": m.usual.name(), "chosen": m.chosen.map(|c| c.name()),

@@ -64,7 +64,7 @@ impl fmt::Display for Hint {
             Self::SetModelOptions => f.write_str("model settings"),
             Self::SetModelOption { key, value: None } => write!(f, "model setting {key}"),
             Self::SetModelOption { key, value: Some(value) } => write!(f, "model setting {key}={value}"),
-            Self::GroundTruthClasses => f.write_str("GroundTruth::Classes"),
+            Self::GroundTruthClasses => f.write_str("GroundTruthKind::Classes"),
             Self::SetColours => f.write_str("LabelOptions::colours"),
             Self::Resume => f.write_str("resume = true"),
         }

@@ -119,33 +119,33 @@ pub(super) async fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Q
         }
     };
     let Some(index) = index else {
-        let wanted = match choice {
+        let requested = match choice {
             DeviceChoice::Auto => "auto".to_string(),
             DeviceChoice::Index(i) => i.to_string(),
             DeviceChoice::Name(n) => n.clone(),
         };
         let available = infos.iter().enumerate().map(|(i, info)| format!("{i}: {}", info.name)).collect();
-        return Err(Error::UnknownAdapter { wanted, available });
+        return Err(Error::UnknownAdapter { requested, available });
     };
     let adapter = &all[index];
-    let mut wanted = wgpu::Features::SUBGROUP
+    let mut requested = wgpu::Features::SUBGROUP
         | wgpu::Features::TIMESTAMP_QUERY
         | wgpu::Features::SHADER_F16
         | wgpu::Features::PIPELINE_CACHE;
     let image = adapter.get_texture_format_features(wgpu::TextureFormat::Rgba32Float);
     if image.flags.contains(wgpu::TextureFormatFeatureFlags::STORAGE_READ_WRITE) {
-        wanted |= READ_WRITE_IMAGES;
+        requested |= READ_WRITE_IMAGES;
     }
     let matrix = matrix(adapter);
     let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
     if matrix.is_some() {
-        wanted |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        requested |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
         // SAFETY: the feature may have bugs in wgpu; kernels with it run only after a check against the reference.
         experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
     }
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("unet-wgpu"),
-        required_features: adapter.features() & wanted,
+        required_features: adapter.features() & requested,
         required_limits: adapter.limits(),
         experimental_features,
         ..Default::default()

@@ -80,8 +80,8 @@ mod vulkan {
             // SAFETY: the descriptions are valid, the device lives, and what is bound is bound once, inside the memory.
             unsafe {
                 made.buffer = device.create_buffer(&buffer, None).map_err(reason)?;
-                let wanted = device.get_buffer_memory_requirements(made.buffer);
-                let (mut size, mut types) = (wanted.size, wanted.memory_type_bits);
+                let requested = device.get_buffer_memory_requirements(made.buffer);
+                let (mut size, mut types) = (requested.size, requested.memory_type_bits);
                 for &(offset, [width, height]) in regions {
                     let image = device.create_image(&image([width, height]), None).map_err(reason)?;
                     made.images.push(image);
@@ -90,12 +90,12 @@ mod vulkan {
                     if rows.offset != 0 || height > 1 && rows.row_pitch != u64::from(width) * TEXEL {
                         return Err(format!("rows of {width} texels lie {} bytes apart", rows.row_pitch));
                     }
-                    let wanted = device.get_image_memory_requirements(image);
-                    if !offset.is_multiple_of(wanted.alignment) {
-                        return Err(format!("an image at byte {offset} is to be aligned to {}", wanted.alignment));
+                    let requested = device.get_image_memory_requirements(image);
+                    if !offset.is_multiple_of(requested.alignment) {
+                        return Err(format!("an image at byte {offset} is to be aligned to {}", requested.alignment));
                     }
-                    size = size.max(offset + wanted.size);
-                    types &= wanted.memory_type_bits;
+                    size = size.max(offset + requested.size);
+                    types &= requested.memory_type_bits;
                 }
                 if types == 0 {
                     return Err("no memory is for images and buffers".into());

@@ -205,7 +205,7 @@ impl Gpu {
     /// Keeps compiled pipelines in files of `folder`, where the backend can (Vulkan) and the device
     /// has `Features::PIPELINE_CACHE`; elsewhere it does nothing. Without this call nothing is read from or written to
     /// disk. To be called before anything is compiled; the first call counts.
-    pub fn keep_pipelines(&self, folder: &Path) {
+    pub fn cache_pipelines(&self, folder: &Path) {
         self.inner.disk.get_or_init(|| cache::DiskCache::open(self.device(), self.info(), folder));
     }
 
@@ -239,7 +239,7 @@ impl Gpu {
         self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Compiles kernels that are not yet compiled and stores them where [`Self::keep_pipelines`] says.
+    /// Compiles kernels that are not yet compiled and stores them where [`Self::cache_pipelines`] says.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn compile<'a>(&self, keys: impl IntoIterator<Item = &'a KernelKey>) -> Result<()> {
         block_on(self.compile_async(keys))

@@ -4,14 +4,14 @@
 use super::checkpointing::Recomputed;
 use super::{Graph, ValueId};
 use crate::error::{Error, Result};
-use crate::ops::{Backward, Emit, Fill, Op, Sum};
+use crate::ops::{Backward, Fill, GraphBuilder, Op, Sum};
 use crate::tensor::{Layout, Shape, TensorDesc};
 use std::sync::Arc;
 
-/// Adds the backward pass of `loss`, a linear scalar; gives the gradient of each value of `wanted`, `None` where the loss
+/// Adds the backward pass of `loss`, a linear scalar; gives the gradient of each value of `requested`, `None` where the loss
 /// does not depend on it.
-pub fn differentiate(graph: &mut Graph, loss: ValueId, wanted: &[ValueId]) -> Result<Vec<Option<ValueId>>> {
-    of_loss(graph, loss, wanted, Keep::All)
+pub fn differentiate(graph: &mut Graph, loss: ValueId, requested: &[ValueId]) -> Result<Vec<Option<ValueId>>> {
+    of_loss(graph, loss, requested, Retain::All)
 }
 
 /// The same with activation checkpointing: activations inside the encoder's levels are not kept until the backward pass
@@ -19,19 +19,19 @@ pub fn differentiate(graph: &mut Graph, loss: ValueId, wanted: &[ValueId]) -> Re
 pub fn differentiate_checkpointed(
     graph: &mut Graph,
     loss: ValueId,
-    wanted: &[ValueId],
+    requested: &[ValueId],
 ) -> Result<Vec<Option<ValueId>>> {
-    of_loss(graph, loss, wanted, Keep::Checkpoints)
+    of_loss(graph, loss, requested, Retain::Checkpoints)
 }
 
 /// Which values of the forward pass the backward pass reads.
 #[derive(Clone, Copy, PartialEq)]
-enum Keep {
+enum Retain {
     All,
     Checkpoints,
 }
 
-fn of_loss(graph: &mut Graph, loss: ValueId, wanted: &[ValueId], keep: Keep) -> Result<Vec<Option<ValueId>>> {
+fn of_loss(graph: &mut Graph, loss: ValueId, requested: &[ValueId], keep: Retain) -> Result<Vec<Option<ValueId>>> {
     let desc = graph.value(loss).desc;
     if desc.layout != Layout::Linear || desc.shape.len() != 1 {
         return Err(Error::op(&graph.value(loss).name, format!("a loss is a single number, this is {}", desc.shape)));
@@ -39,7 +39,7 @@ fn of_loss(graph: &mut Graph, loss: ValueId, wanted: &[ValueId], keep: Keep) -> 
     // What comes after the loss has no part in it.
     let nodes = graph.nodes().len();
     let one = graph.node("grad.one", Fill { shape: Shape::new(1, 1, 1, 1), value: 1.0 }, &[])?;
-    backward(graph, nodes, &[(loss, one)], wanted, keep)
+    backward(graph, nodes, &[(loss, one)], requested, keep)
 }
 
 /// The same from the gradients of any values: pairs of a value and its gradient, of its shape and layout. Contributions to
@@ -47,10 +47,10 @@ fn of_loss(graph: &mut Graph, loss: ValueId, wanted: &[ValueId], keep: Keep) -> 
 pub fn differentiate_from(
     graph: &mut Graph,
     seeds: &[(ValueId, ValueId)],
-    wanted: &[ValueId],
+    requested: &[ValueId],
 ) -> Result<Vec<Option<ValueId>>> {
     let nodes = graph.nodes().len();
-    backward(graph, nodes, seeds, wanted, Keep::All)
+    backward(graph, nodes, seeds, requested, Retain::All)
 }
 
 /// The backward pass of the first `nodes` nodes.
@@ -58,19 +58,22 @@ fn backward(
     graph: &mut Graph,
     nodes: usize,
     seeds: &[(ValueId, ValueId)],
-    wanted: &[ValueId],
-    keep: Keep,
+    requested: &[ValueId],
+    keep: Retain,
 ) -> Result<Vec<Option<ValueId>>> {
-    let needed = dependants(graph, wanted);
+    let needed = dependants(graph, requested);
     let mut recomputed = match keep {
-        Keep::All => Recomputed::default(),
-        Keep::Checkpoints => Recomputed::encoder(graph, &needed),
+        Retain::All => Recomputed::default(),
+        Retain::Checkpoints => Recomputed::encoder(graph, &needed),
     };
     let mut pass = Pass { parts: vec![Vec::new(); graph.values().len()], label: String::new(), graph };
     for &(value, grad) in seeds {
-        let (want, got) = (pass.graph.value(value).desc, pass.graph.value(grad).desc);
-        if want != got {
-            return Err(Error::op(&pass.graph.value(value).name, format!("the gradient of a {want:?} is a {got:?}")));
+        let (expected, got) = (pass.graph.value(value).desc, pass.graph.value(grad).desc);
+        if expected != got {
+            return Err(Error::op(
+                &pass.graph.value(value).name,
+                format!("the gradient of a {expected:?} is a {got:?}"),
+            ));
         }
         pass.parts[value.index()].push(grad);
     }
@@ -81,28 +84,28 @@ fn backward(
         }
         pass.label.clone_from(&node.label);
         let grads = node.outputs.iter().map(|&o| pass.total(o)).collect::<Result<Vec<_>>>()?;
-        let wants: Vec<bool> = node.inputs.iter().map(|v| needed[v.index()]).collect();
+        let needs_grad: Vec<bool> = node.inputs.iter().map(|v| needed[v.index()]).collect();
         let mut stored = |v: &ValueId| recomputed.stored(pass.graph, *v);
         let inputs = node.inputs.iter().map(&mut stored).collect::<Result<Vec<_>>>()?;
         let outputs = node.outputs.iter().map(&mut stored).collect::<Result<Vec<_>>>()?;
-        let backward = Backward { inputs: &inputs, outputs: &outputs, grads: &grads, wants: &wants };
-        let emit: &mut dyn Emit = &mut pass;
-        let parts = node.op.backward(&backward, emit).map_err(|e| Error::op(&node.label, e.to_string()))?;
+        let backward = Backward { inputs: &inputs, outputs: &outputs, grads: &grads, needs_grad: &needs_grad };
+        let builder: &mut dyn GraphBuilder = &mut pass;
+        let parts = node.op.backward(&backward, builder).map_err(|e| Error::op(&node.label, e.to_string()))?;
         if parts.len() != node.inputs.len() {
             let reason = format!("{} gradients for {} inputs", parts.len(), node.inputs.len());
             return Err(Error::op(&node.label, reason));
         }
         for (&input, part) in node.inputs.iter().zip(parts).filter(|(v, _)| needed[v.index()]) {
             let Some(part) = part else { continue };
-            let (want, got) = (pass.graph.value(input).desc, pass.graph.value(part).desc);
-            if want != got {
-                let reason = format!("the gradient of a {want:?} is a {got:?}");
+            let (expected, got) = (pass.graph.value(input).desc, pass.graph.value(part).desc);
+            if expected != got {
+                let reason = format!("the gradient of a {expected:?} is a {got:?}");
                 return Err(Error::op(&node.label, reason));
             }
             pass.parts[input.index()].push(part);
         }
     }
-    wanted
+    requested
         .iter()
         .map(|&v| {
             pass.label.clone_from(&pass.graph.value(v).name);
@@ -111,10 +114,10 @@ fn backward(
         .collect()
 }
 
-/// Which values depend on one of `wanted`.
-fn dependants(graph: &Graph, wanted: &[ValueId]) -> Vec<bool> {
+/// Which values depend on one of `requested`.
+fn dependants(graph: &Graph, requested: &[ValueId]) -> Vec<bool> {
     let mut depends = vec![false; graph.values().len()];
-    wanted.iter().for_each(|v| depends[v.index()] = true);
+    requested.iter().for_each(|v| depends[v.index()] = true);
     for node in graph.nodes() {
         if node.inputs.iter().any(|v| depends[v.index()]) {
             node.outputs.iter().for_each(|v| depends[v.index()] = true);
@@ -140,8 +143,8 @@ impl Pass<'_> {
             [] => return Ok(None),
             [one] => one,
             _ => {
-                let emit: &mut dyn Emit = self;
-                emit.node("grad", Sum { inputs: parts.len() }, &parts)?
+                let builder: &mut dyn GraphBuilder = self;
+                builder.node("grad", Sum { inputs: parts.len() }, &parts)?
             }
         };
         self.parts[v.index()].push(total);
@@ -149,12 +152,12 @@ impl Pass<'_> {
     }
 }
 
-impl Emit for Pass<'_> {
+impl GraphBuilder for Pass<'_> {
     fn desc(&self, value: ValueId) -> TensorDesc {
         self.graph.value(value).desc
     }
 
-    fn emit(&mut self, what: &str, op: Arc<dyn Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>> {
+    fn builder(&mut self, what: &str, op: Arc<dyn Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>> {
         self.graph.node_shared(format!("{}.{what}", self.label), op, inputs)
     }
 }

@@ -32,7 +32,7 @@ pub enum ValueKind {
     Parameter(Parameter),
     /// A linear tensor that stays on the device from run to run, such as a parameter in training; its dimensions. What it
     /// becomes is among [`Graph::updates`].
-    State(Vec<usize>),
+    Variable(Vec<usize>),
     /// Output `output` of node `node`.
     Node {
         /// Index of the node.
@@ -205,22 +205,22 @@ impl Graph {
     }
 
     /// Declares a state.
-    pub fn state(&mut self, name: impl Into<String>, dims: &[usize]) -> Result<ValueId> {
+    pub fn variable(&mut self, name: impl Into<String>, dims: &[usize]) -> Result<ValueId> {
         let name = name.into();
         let desc = parameter_desc(&name, dims)?;
-        Ok(self.push(name, desc, ValueKind::State(dims.to_vec())))
+        Ok(self.push(name, desc, ValueKind::Variable(dims.to_vec())))
     }
 
     /// Says what a state becomes when the graph has run: a node's linear output of its shape. That node may read the state,
     /// and so may nodes before it.
-    pub fn update(&mut self, state: ValueId, next: ValueId) -> Result<()> {
-        let (old, new) = (self.value(state), self.value(next));
-        let made = matches!(new.kind, ValueKind::Node { .. }) && matches!(old.kind, ValueKind::State(_));
-        if !made || old.desc != new.desc || self.updates.iter().any(|u| u.0 == state || u.1 == next) {
+    pub fn update(&mut self, variable: ValueId, next: ValueId) -> Result<()> {
+        let (old, new) = (self.value(variable), self.value(next));
+        let made = matches!(new.kind, ValueKind::Node { .. }) && matches!(old.kind, ValueKind::Variable(_));
+        if !made || old.desc != new.desc || self.updates.iter().any(|u| u.0 == variable || u.1 == next) {
             let reason = format!("cannot become `{}`, {:?}", new.name, new.desc);
             return Err(Error::invalid(format!("state `{}`, {:?}", old.name, old.desc), reason));
         }
-        self.updates.push((state, next));
+        self.updates.push((variable, next));
         Ok(())
     }
 
@@ -279,9 +279,9 @@ impl Graph {
             let id = cx.map(*id)?;
             cx.new.output(name.clone(), id);
         }
-        for (state, next) in &self.updates {
-            let (state, next) = (cx.map(*state)?, cx.map(*next)?);
-            cx.new.update(state, next)?;
+        for (variable, next) in &self.updates {
+            let (variable, next) = (cx.map(*variable)?, cx.map(*next)?);
+            cx.new.update(variable, next)?;
         }
         Ok(cx.new.without_dead_nodes())
     }
@@ -295,7 +295,7 @@ impl Graph {
                 continue;
             }
             match &self.value(id).kind {
-                ValueKind::Input | ValueKind::State(_) => {}
+                ValueKind::Input | ValueKind::Variable(_) => {}
                 ValueKind::Parameter(p) => stack.extend(p.sources()),
                 ValueKind::Node { node, .. } => stack.extend(&self.nodes[*node].inputs),
             }
@@ -316,7 +316,7 @@ impl Graph {
             if live[id.index()] || matches!(value.kind, ValueKind::Input) {
                 let kind = match &value.kind {
                     ValueKind::Input => ValueKind::Input,
-                    ValueKind::State(dims) => ValueKind::State(dims.clone()),
+                    ValueKind::Variable(dims) => ValueKind::Variable(dims.clone()),
                     ValueKind::Parameter(p) => ValueKind::Parameter(p.mapped(|v| map[v.index()])),
                     ValueKind::Node { node, output } => ValueKind::Node { node: node_map[*node], output: *output },
                 };
@@ -342,7 +342,7 @@ impl Graph {
         for (i, value) in self.values.iter().enumerate() {
             match &value.kind {
                 ValueKind::Parameter(p) => values[i] = Some(p.evaluate(&value.name, &values, stored)?),
-                ValueKind::State(dims) => values[i] = Some(stored(&value.name, dims)?),
+                ValueKind::Variable(dims) => values[i] = Some(stored(&value.name, dims)?),
                 ValueKind::Input | ValueKind::Node { .. } => {}
             }
         }
@@ -382,7 +382,7 @@ impl Graph {
                 }
             }
         }
-        let updated = self.updates.iter().map(|(state, next)| (&self.value(*state).name, next));
+        let updated = self.updates.iter().map(|(variable, next)| (&self.value(*variable).name, next));
         self.outputs
             .iter()
             .map(|(name, v)| (name, v))
@@ -426,7 +426,7 @@ impl Rebuild<'_> {
             let value = self.old.value(at);
             let kind = match &value.kind {
                 ValueKind::Input => ValueKind::Input,
-                ValueKind::State(dims) => ValueKind::State(dims.clone()),
+                ValueKind::Variable(dims) => ValueKind::Variable(dims.clone()),
                 ValueKind::Parameter(p) => {
                     let before = stack.len();
                     stack.extend(p.sources().filter(|v| self.map[v.index()].is_none()));

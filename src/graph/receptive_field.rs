@@ -19,7 +19,7 @@ pub struct Footprint {
 
 /// The footprint of `output` in `input` along `axis`, or why the graph is not tile-safe.
 ///
-/// Intervals are propagated backwards through every op, without regard to picture borders.
+/// Intervals are propagated backwards through every op, without regard to image borders.
 pub fn footprint(graph: &Graph, input: ValueId, output: ValueId, axis: usize) -> Result<Footprint, String> {
     let align = alignment(graph, input, axis)?;
     let a = align as i64;
@@ -64,8 +64,8 @@ fn alignment(graph: &Graph, input: ValueId, axis: usize) -> Result<usize, String
             let (n, d) = num.checked_mul(wn).zip(den.checked_mul(wd)).ok_or_else(|| beyond(&node.label))?;
             let g = gcd(n, d);
             let (n, d) = (n / g, d / g);
-            let least = (align / gcd(align, n)).checked_mul(n);
-            align = least.filter(|&a| a <= MAX_ALIGN).ok_or_else(|| beyond(&node.label))?;
+            let min = (align / gcd(align, n)).checked_mul(n);
+            align = min.filter(|&a| a <= MAX_ALIGN).ok_or_else(|| beyond(&node.label))?;
             for &o in &node.outputs {
                 scale.insert(o, (n, d));
             }
@@ -83,7 +83,7 @@ pub struct Pitch {
     pub scale: (usize, usize),
 }
 
-/// [`Pitch`] of `output`, as far as layers say it. Layers that depend on the whole picture are taken by the sizes they make:
+/// [`Pitch`] of `output`, as far as layers say it. Layers that depend on the whole image are taken by the sizes they make:
 /// of one pixel, as an average of all is, nothing follows for the others.
 pub fn pitch(graph: &Graph, input: ValueId, output: ValueId, axis: usize) -> Option<Pitch> {
     let size = |v: ValueId| if axis == 0 { graph.shape(v).h } else { graph.shape(v).w } as i64;
@@ -124,9 +124,9 @@ fn needed(
     from: i64,
     to: i64,
 ) -> Result<Option<(i64, i64)>, String> {
-    let mut want: HashMap<ValueId, (i64, i64)> = HashMap::from([(output, (from, to))]);
+    let mut expected: HashMap<ValueId, (i64, i64)> = HashMap::from([(output, (from, to))]);
     for node in graph.nodes().iter().rev() {
-        let spans = node.outputs.iter().filter_map(|o| want.get(o).copied());
+        let spans = node.outputs.iter().filter_map(|o| expected.get(o).copied());
         let Some((from, to)) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { continue };
         let spatial = node.op.spatial(&graph.descs(&node.inputs), &graph.descs(&node.outputs));
         for (i, &v) in node.inputs.iter().enumerate() {
@@ -138,16 +138,16 @@ fn needed(
                 },
                 Spatial::Global(why) => return Err(format!("{} ({}): {why}", node.label, node.op.name())),
             };
-            let entry = want.entry(v).or_insert(span);
+            let entry = expected.entry(v).or_insert(span);
             *entry = (entry.0.min(span.0), entry.1.max(span.1));
         }
     }
-    Ok(want.get(&input).copied())
+    Ok(expected.get(&input).copied())
 }
 
 /// Why a node's dependence on pixels is not worked out.
 fn beyond(label: &str) -> String {
-    format!("{label}: pixels that lie together depend on others farther away than any picture is large")
+    format!("{label}: pixels that lie together depend on others farther away than any image is large")
 }
 
 fn gcd(a: i64, b: i64) -> i64 {

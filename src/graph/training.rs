@@ -27,7 +27,7 @@ pub struct DropoutAt {
 /// The graph in training mode. Parameters keep their names; running statistics are updated by every run. Concatenation
 /// disappears as it does in inference, the other rewrites do not apply.
 pub fn training(graph: &Graph, dropouts: &[DropoutAt]) -> Result<Graph> {
-    let graph = rewrite::join_sources::rewrite(graph)?.with_states()?;
+    let graph = rewrite::join_sources::rewrite(graph)?.with_variables()?;
     let uses = graph.uses();
     // A batch normalisation whose only reader is an activation that follows from a sign.
     let fused = |v: ValueId| {
@@ -63,12 +63,12 @@ pub fn training(graph: &Graph, dropouts: &[DropoutAt]) -> Result<Graph> {
             let activation = fused(node.outputs[0]).unwrap_or_default();
             let op = Arc::new(BatchNorm2dTrain { eps: bn.eps, activation });
             let out = cx.new.node_shared(node.label.clone(), op, &[x, gamma, beta])?;
-            for (name, state, batch, factor) in
+            for (name, variable, batch, factor) in
                 [("mean", mean, out[1], 1.0), ("var", var, out[2], count / (count - 1.0))]
             {
                 let op = MovingAverage { momentum: BN_MOMENTUM, factor };
-                let next = cx.new.node(format!("{}.running_{name}", node.label), op, &[state, batch])?;
-                cx.new.update(state, next)?;
+                let next = cx.new.node(format!("{}.running_{name}", node.label), op, &[variable, batch])?;
+                cx.new.update(variable, next)?;
             }
             return Ok(Some(vec![out[0]]));
         }
@@ -97,12 +97,12 @@ pub fn is_statistic(name: &str) -> bool {
 
 impl Graph {
     /// The same with every parameter of the checkpoint a state.
-    fn with_states(&self) -> Result<Graph> {
+    fn with_variables(&self) -> Result<Graph> {
         let mut graph = self.clone();
         for value in &mut graph.values {
             if let ValueKind::Parameter(Parameter { dims, source }) = &value.kind {
                 match source {
-                    ParamSource::Stored => value.kind = ValueKind::State(dims.clone()),
+                    ParamSource::Stored => value.kind = ValueKind::Variable(dims.clone()),
                     ParamSource::Derived(_) => {
                         return Err(Error::op(&value.name, "is computed from other parameters and cannot be trained"));
                     }
@@ -114,7 +114,7 @@ impl Graph {
 
     /// States that are trained: all but running statistics and what is not a parameter.
     pub fn trainable(&self) -> Vec<ValueId> {
-        let is_state = |v: &ValueId| matches!(self.value(*v).kind, ValueKind::State(_));
-        self.ids().filter(is_state).filter(|&v| !is_statistic(&self.value(v).name)).collect()
+        let is_variable = |v: &ValueId| matches!(self.value(*v).kind, ValueKind::Variable(_));
+        self.ids().filter(is_variable).filter(|&v| !is_statistic(&self.value(v).name)).collect()
     }
 }

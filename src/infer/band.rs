@@ -1,26 +1,26 @@
-//! A segmented picture as a stream of rows: what a picture of any size is handed on in.
+//! A segmented image as a stream of rows: what an image of any size is handed on in.
 //!
 //! Rows come complete, in order from top to bottom, each exactly once, in bands of a bounded number of rows. Whoever
-//! wants them implements [`BandSink`]; files are sinks, and so is what follows objects from band to band.
+//! wants them implements [`BandSink`]; files are sinks, and so is what follows instances from band to band.
 
-use super::image::Picture;
+use super::image::Image;
 use super::mask::{Ids, Mask};
 use crate::error::{Error, Result};
 
 /// What a sink is told before the first band.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BandInfo {
-    /// Columns of the picture, and of every band.
+    /// Columns of the image, and of every band.
     pub width: usize,
-    /// Rows of the picture: the sum of all bands' heights.
+    /// Rows of the image: the sum of all bands' heights.
     pub height: usize,
-    /// Channels of the picture as [`Band::pixels`] has them.
+    /// Channels of the image as [`Band::pixels`] has them.
     pub channels: usize,
     /// Class names, background first; ids are below their number.
     pub classes: Vec<String>,
     /// Probability planes of the network: one for a single sigmoid output, otherwise one a class.
     pub planes: usize,
-    /// Pixel values shown as black and white: percentiles over the picture, alike for all channels. Present if a sink needs
+    /// Pixel values shown as black and white: percentiles over the image, alike for all channels. Present if a sink needs
     /// it.
     pub contrast: Option<[f64; 2]>,
 }
@@ -48,22 +48,22 @@ impl Needs {
     }
 }
 
-/// Some complete rows of a segmented picture.
+/// Some complete rows of a segmented image.
 #[derive(Clone, Copy, Debug)]
 pub struct Band<'a> {
-    /// Row of the picture that the band begins with.
+    /// Row of the image that the band begins with.
     pub first: usize,
     /// Rows of the band, at least one.
     pub height: usize,
-    /// Columns, as of the picture.
+    /// Columns, as of the image.
     pub width: usize,
     /// Class of every pixel, `[height][width]`.
     pub classes: &'a Ids,
     /// Probabilities `[K][height][width]`, if a sink needs them; K is [`BandInfo::planes`].
     pub probabilities: Option<&'a [f32]>,
-    /// The picture's own pixels of these rows, as its file has them, if a sink needs them: `height` x `width` pixels of
+    /// The image's own pixels of these rows, as its file has them, if a sink needs them: `height` x `width` pixels of
     /// [`BandInfo::channels`] channels.
-    pub pixels: Option<&'a Picture>,
+    pub pixels: Option<&'a Image>,
 }
 
 impl Band<'_> {
@@ -86,7 +86,7 @@ pub trait MaybeSend {}
 #[cfg(target_arch = "wasm32")]
 impl<T: ?Sized> MaybeSend for T {}
 
-/// Takes the rows of one segmented picture.
+/// Takes the rows of one segmented image.
 pub trait BandSink: MaybeSend {
     /// What the sink reads. Asked for once, before [`Self::start`].
     fn needs(&self) -> Needs {
@@ -111,7 +111,7 @@ pub fn feed(
     info: &BandInfo,
     mask: &Mask,
     probabilities: Option<&[f32]>,
-    picture: Option<&Picture>,
+    image: Option<&Image>,
     rows: usize,
 ) -> Result<()> {
     let needs = sink.needs();
@@ -119,14 +119,14 @@ pub fn feed(
     if needs.probabilities && probabilities.is_none() {
         return Err(missing("probabilities"));
     }
-    if needs.pixels && picture.is_none() {
+    if needs.pixels && image.is_none() {
         return Err(missing("pixels"));
     }
     let (width, height) = (mask.width(), mask.height());
     let fits = |w: usize, h: usize| w == width && h == height;
     let plane = width * height;
     if !fits(info.width, info.height)
-        || !picture.is_none_or(|p| fits(p.width(), p.height()))
+        || !image.is_none_or(|p| fits(p.width(), p.height()))
         || probabilities.is_some_and(|p| p.len() != plane * info.planes)
     {
         return Err(Error::invalid("mask", format!("of {width}x{height} pixels does not belong to the rest")));
@@ -143,7 +143,7 @@ pub fn feed(
         let planes: Option<Vec<f32>> = probabilities
             .filter(|_| needs.probabilities)
             .map(|p| p.chunks_exact(plane).flat_map(|p| p.get(range.clone()).unwrap_or_default()).copied().collect());
-        let pixels = match picture.filter(|_| needs.pixels) {
+        let pixels = match image.filter(|_| needs.pixels) {
             Some(p) => Some(p.part(0, first, width, rows)?),
             None => None,
         };
@@ -186,21 +186,21 @@ mod tests {
     #[test]
     fn a_mask_is_fed_row_by_row() {
         let mask = Mask::new(2, 3, 2, Ids::U8(vec![0, 1, 1, 0, 1, 1])).unwrap();
-        let picture = Picture::new(2, 3, 2, Pixels::U8((0..12).collect())).unwrap();
+        let image = Image::new(2, 3, 2, Pixels::U8((0..12).collect())).unwrap();
         let classes = vec!["background".to_string(), "cell".to_string()];
         let info = BandInfo { width: 2, height: 3, channels: 2, classes, planes: 2, contrast: None };
         let probabilities: Vec<f32> = (0..12).map(|i| i as f32).collect();
         let seen = Arc::new(Mutex::new(Seen::new()));
         let all = Needs { probabilities: true, pixels: true, contrast: false };
         let sink = || Box::new(Recorder(all, seen.clone()));
-        feed(sink(), &info, &mask, Some(&probabilities), Some(&picture), 2).unwrap();
-        let want = vec![
+        feed(sink(), &info, &mask, Some(&probabilities), Some(&image), 2).unwrap();
+        let expected = vec![
             (0, Ids::U8(vec![0, 1, 1, 0]), vec![0., 1., 2., 3., 6., 7., 8., 9.], Pixels::U8((0..8).collect())),
             (2, Ids::U8(vec![1, 1]), vec![4., 5., 10., 11.], Pixels::U8((8..12).collect())),
         ];
-        assert_eq!(*seen.lock().unwrap(), want);
-        let e = feed(sink(), &info, &mask, None, Some(&picture), 2).unwrap_err().to_string();
+        assert_eq!(*seen.lock().unwrap(), expected);
+        let e = feed(sink(), &info, &mask, None, Some(&image), 2).unwrap_err().to_string();
         assert!(e.contains("probabilities"), "{e}");
-        assert!(feed(sink(), &info, &mask, Some(&probabilities[1..]), Some(&picture), 2).is_err());
+        assert!(feed(sink(), &info, &mask, Some(&probabilities[1..]), Some(&image), 2).is_err());
     }
 }

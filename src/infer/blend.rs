@@ -3,10 +3,10 @@
 //!
 //! Weights are a Gaussian of the tile's edge / 8 around its middle, tiles lie half an edge apart or a little less, spread
 //! evenly (nnU-Net's `compute_gaussian` and `compute_steps_for_sliding_window`, step 0.5). What is averaged is what the
-//! network decides on, and its probabilities. The result is not that of the whole picture.
+//! network decides on, and its probabilities. The result is not that of the whole image.
 
 use super::mask::Ids;
-use super::source::PictureSource;
+use super::source::ImageSource;
 use super::stream::{Assembly, Emitter, TileResult, no_ids, zeros};
 use crate::error::{Error, Result};
 use crate::ops::MaskRule;
@@ -14,15 +14,15 @@ use crate::ops::MaskRule;
 /// One axis of overlapping tiles.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct BlendAxis {
-    /// Pixels of the picture.
+    /// Pixels of the image.
     pub length: usize,
-    /// Pixels of a tile; may reach beyond a small picture.
+    /// Pixels of a tile; may reach beyond a small image.
     pub tile: usize,
     /// First pixels of the tiles, ascending.
     pub starts: Vec<usize>,
     /// Weight of a tile's pixels.
     weight: Vec<f32>,
-    /// Sum of all tiles' weights over the picture's pixels.
+    /// Sum of all tiles' weights over the image's pixels.
     total: Vec<f32>,
 }
 
@@ -92,7 +92,7 @@ impl Assembly for Blended<'_> {
         &mut self,
         tile: usize,
         result: &TileResult,
-        source: &mut dyn PictureSource,
+        source: &mut dyn ImageSource,
         out: &mut Emitter,
     ) -> Result<()> {
         let [first, left] = self.start(tile).map(isize::unsigned_abs);
@@ -131,7 +131,7 @@ impl Assembly for Blended<'_> {
 
 /// Turns the first `ready` rows of sums into means and classes, and hands them on.
 fn emit(
-    source: &mut dyn PictureSource,
+    source: &mut dyn ImageSource,
     grid: &BlendGrid,
     (rule, decision): (MaskRule, usize),
     out: &mut Emitter,

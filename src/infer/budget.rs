@@ -1,11 +1,11 @@
-//! What a picture takes of the memory budget besides the device's buffers.
+//! What an image takes of the memory budget besides the device's buffers.
 //!
 //! `memory` is divided by need: of a kind of tile it is known what the host holds while a row of such tiles goes through, and
-//! the rest is the device's. So wide pictures get flatter tiles rather than a smaller share.
+//! the rest is the device's. So wide images get flatter tiles rather than a smaller share.
 
 use super::band::{BandInfo, Needs};
 use super::options::{Blend, SegmentOptions};
-use super::source::{PictureSource, SourceInfo};
+use super::source::{ImageSource, SourceInfo};
 use super::stream::{SLICE, id_bytes};
 use crate::error::{Error, Result};
 
@@ -15,7 +15,7 @@ const CACHE_SHARE: u64 = 4;
 /// How the limit of an error ends where it is the caller's and not the device's.
 pub const OF_MEMORY: &str = "of memory";
 
-/// The memory that a picture of this kind needs on the host, by the tile's rows and columns.
+/// The memory that an image of this kind needs on the host, by the tile's rows and columns.
 pub(super) struct Budget<'a> {
     memory: u64,
     blend: Blend,
@@ -34,7 +34,7 @@ pub(super) struct Budget<'a> {
 
 impl<'a> Budget<'a> {
     pub fn new(
-        source: &dyn PictureSource,
+        source: &dyn ImageSource,
         options: &SegmentOptions,
         (channels, info, needs): (usize, &'a BandInfo, Needs),
         runs: usize,
@@ -48,8 +48,8 @@ impl<'a> Budget<'a> {
 
     /// Bytes that the source may keep of what it decoded, for tiles of this many rows.
     pub fn cache(&self, rows: usize) -> u64 {
-        let wanted = self.cache.iter().find(|(h, _)| *h >= rows).or(self.cache.last()).map_or(0, |c| c.1);
-        wanted.min(self.memory / CACHE_SHARE)
+        let requested = self.cache.iter().find(|(h, _)| *h >= rows).or(self.cache.last()).map_or(0, |c| c.1);
+        requested.min(self.memory / CACHE_SHARE)
     }
 
     /// Bytes on the host for one tile of this size more in a batch.
@@ -90,8 +90,8 @@ impl<'a> Budget<'a> {
             return Ok(self.memory - host);
         }
         let what = match self.held > self.memory / 2 {
-            true => "the picture's file, which has to be decoded in large pieces, and a row of tiles",
-            false => "the picture's pixels and results, on the host,",
+            true => "the image's file, which has to be decoded in large pieces, and a row of tiles",
+            false => "the image's pixels and results, on the host,",
         };
         Err([what.to_string(), mib(host), format!("{} {OF_MEMORY}", mib(self.memory))])
     }
@@ -99,7 +99,7 @@ impl<'a> Budget<'a> {
     /// The memory allowed, and the host's part of it, as the limit in an error.
     pub fn shared(&self, window: [usize; 2]) -> String {
         let host = mib(self.host(window));
-        format!("{} {OF_MEMORY}, of which the picture and its results take {host}", mib(self.memory))
+        format!("{} {OF_MEMORY}, of which the image and its results take {host}", mib(self.memory))
     }
 }
 
@@ -107,17 +107,17 @@ fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64)
 }
 
-/// Fails if not even a row of the picture, with the pieces that its file is decoded in, can be in memory: statistics are
+/// Fails if not even a row of the image, with the pieces that its file is decoded in, can be in memory: statistics are
 /// gathered row by row.
-pub(super) fn check_rows(source: &dyn PictureSource, memory: u64) -> Result<()> {
-    let least = source.info().row_bytes().saturating_add(source.held_bytes());
-    if least <= memory {
+pub(super) fn check_rows(source: &dyn ImageSource, memory: u64) -> Result<()> {
+    let min = source.info().row_bytes().saturating_add(source.held_bytes());
+    if min <= memory {
         return Ok(());
     }
     let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64);
     Err(Error::Limit {
-        what: "a row of the picture, in the pieces that its file is decoded in,".into(),
-        needed: mib(least),
+        what: "a row of the image, in the pieces that its file is decoded in,".into(),
+        needed: mib(min),
         limit: format!("{} {OF_MEMORY}", mib(memory)),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::image::{Picture, Pixels};
+use super::image::{Image, Pixels};
 use super::source::SourceInfo;
 use crate::error::{Error, Hint, Message, Result};
 
@@ -128,17 +128,17 @@ enum How {
 }
 
 impl ChannelMap {
-    /// How the channels of an image, by `names` where the file has any, become `wanted` ones. Fails where the user has to
+    /// How the channels of an image, by `names` where the file has any, become `requested` ones. Fails where the user has to
     /// choose.
     ///
     /// Alpha does not count unless it was chosen. One channel becomes three equal ones, and red, green and blue become one
     /// by luminance; of RGB with further channels the first three are colours. Nothing else is made of another number.
-    pub fn of(info: &SourceInfo, names: &[String], wanted: usize) -> Result<Self> {
+    pub fn of(info: &SourceInfo, names: &[String], requested: usize) -> Result<Self> {
         let ChannelKind { colour, alpha } = info.kind;
         let counts = |c: &usize| colour == Colour::Chosen || alpha != Alpha::At(*c);
         let shown: Vec<usize> = (0..info.channels).filter(counts).collect();
         let list = list_channels(info, names);
-        let (how, note) = match (colour, shown.len(), wanted) {
+        let (how, note) = match (colour, shown.len(), requested) {
             (colour, n, w) if n == w => {
                 let how = if n == info.channels { How::Same } else { How::Pick(shown) };
                 let note =
@@ -165,7 +165,7 @@ impl ChannelMap {
                 let note = Message::from(format!("of its channels ({list}) red, green and blue are used; "));
                 (How::Pick(vec![0, 1, 2]), Some(note.then(Hint::SetChannels(vec![])).then(" takes others")))
             }
-            (_, have, _) => return Err(refused(info, have, &list, wanted)),
+            (_, have, _) => return Err(refused(info, have, &list, requested)),
         };
         Ok(Self { how, note })
     }
@@ -177,46 +177,46 @@ impl ChannelMap {
     }
 
     /// Whether colours of this part of the image are lost.
-    pub fn shows_colour(&self, picture: &Picture) -> bool {
+    pub fn shows_colour(&self, image: &Image) -> bool {
         fn differ<T: Copy + PartialEq>(v: &[T], channels: usize) -> bool {
             v.chunks_exact(channels).any(|p| matches!(p, [r, g, b, ..] if r != g || g != b))
         }
         self.how == How::Luminance
-            && match picture.pixels() {
-                Pixels::U8(v) => differ(v, picture.channels()),
-                Pixels::U16(v) => differ(v, picture.channels()),
-                Pixels::F32(v) => differ(v, picture.channels()),
+            && match image.pixels() {
+                Pixels::U8(v) => differ(v, image.channels()),
+                Pixels::U16(v) => differ(v, image.channels()),
+                Pixels::F32(v) => differ(v, image.channels()),
             }
     }
 
     /// A part of the image with the network's channels.
-    pub fn apply<'a>(&self, picture: &'a Picture) -> Result<Cow<'a, Picture>> {
+    pub fn apply<'a>(&self, image: &'a Image) -> Result<Cow<'a, Image>> {
         match &self.how {
-            How::Same => Ok(Cow::Borrowed(picture)),
-            How::Pick(channels) => picture.pick(channels).map(Cow::Owned),
+            How::Same => Ok(Cow::Borrowed(image)),
+            How::Pick(channels) => image.pick(channels).map(Cow::Owned),
             How::Luminance => {
-                let pixels = match picture.pixels() {
-                    Pixels::U8(v) => Pixels::U8(merge(v, picture.channels(), |p| integer(p) as u8)?),
-                    Pixels::U16(v) => Pixels::U16(merge(v, picture.channels(), |p| integer(p) as u16)?),
-                    Pixels::F32(v) => Pixels::F32(merge(v, picture.channels(), float)?),
+                let pixels = match image.pixels() {
+                    Pixels::U8(v) => Pixels::U8(merge(v, image.channels(), |p| integer(p) as u8)?),
+                    Pixels::U16(v) => Pixels::U16(merge(v, image.channels(), |p| integer(p) as u16)?),
+                    Pixels::F32(v) => Pixels::F32(merge(v, image.channels(), float)?),
                 };
-                Picture::new(picture.width(), picture.height(), 1, pixels).map(Cow::Owned)
+                Image::new(image.width(), image.height(), 1, pixels).map(Cow::Owned)
             }
         }
     }
 }
 
 /// The error where the user has to choose.
-fn refused(info: &SourceInfo, have: usize, list: &str, wanted: usize) -> Error {
+fn refused(info: &SourceInfo, have: usize, list: &str, requested: usize) -> Error {
     let channels = |n: usize| if n == 1 { "1 channel".to_string() } else { format!("{n} channels") };
-    let choose = |all: usize| Hint::SetChannels((0..all.min(wanted)).collect());
+    let choose = |all: usize| Hint::SetChannels((0..all.min(requested)).collect());
     let hint = match (info.kind.colour, info.kind.alpha) {
         // Which ones is the user's to know; the list shows how they are named.
-        (Colour::Separate, _) if have == 3 && wanted == 1 => {
+        (Colour::Separate, _) if have == 3 && requested == 1 => {
             Message::from("; they are not said to be red, green and blue: choose one, such as ").then(choose(1))
         }
-        _ if have > wanted && wanted > 0 => Message::from("; choose with ").then(choose(have)),
-        (_, Alpha::At(alpha) | Alpha::LeftOut(alpha)) if have + 1 == wanted => {
+        _ if have > requested && requested > 0 => Message::from("; choose with ").then(choose(have)),
+        (_, Alpha::At(alpha) | Alpha::LeftOut(alpha)) if have + 1 == requested => {
             Message::from(format!("; alpha, channel {alpha}, is no channel of the image unless "))
                 .then(choose(alpha.max(have) + 1))
                 .then(" says so")
@@ -225,13 +225,13 @@ fn refused(info: &SourceInfo, have: usize, list: &str, wanted: usize) -> Error {
         _ => Message::default(),
     };
     let list = if have > 1 { format!(" ({list})") } else { String::new() };
-    let reason = format!("has {}{list}, the network takes {}", channels(have), channels(wanted));
-    Error::invalid("picture", Message::from(reason).then(hint))
+    let reason = format!("has {}{list}, the network takes {}", channels(have), channels(requested));
+    Error::invalid("image", Message::from(reason).then(hint))
 }
 
 fn merge<T: Copy>(samples: &[T], channels: usize, grey: impl Fn([T; 3]) -> T) -> Result<Vec<T>> {
     let mut out = Vec::new();
-    let too_large = |_| Error::invalid("picture", "its grey copy does not fit in memory");
+    let too_large = |_| Error::invalid("image", "its grey copy does not fit in memory");
     out.try_reserve_exact(samples.len() / channels.max(1)).map_err(too_large)?;
     out.extend(samples.chunks_exact(channels.max(1)).filter_map(|p| p.first_chunk::<3>().map(|p| grey(*p))));
     Ok(out)

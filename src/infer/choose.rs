@@ -1,4 +1,4 @@
-//! Which tiles a picture is cut into: those of the least work that fit.
+//! Which tiles an image is cut into: those of the least work that fit.
 
 use super::tile::{TileGrid, TileSpec};
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ fn cuts(length: usize, cap: usize, spec: &TileSpec) -> Result<Vec<Cut>> {
         false => {
             let output = window - 2 * margin;
             let stride = (output - 2 * halo) / align * align;
-            // Windows are added until they reach the end of the picture, or of the whole run.
+            // Windows are added until they reach the end of the image, or of the whole run.
             let left = (length + halo).saturating_sub(output).min(padded - output);
             Cut { window, count: 1 + left.div_ceil(stride) }
         }
@@ -61,10 +61,10 @@ fn candidates(rows: &[Cut], columns: &[Cut], size: impl Fn([usize; 2]) -> u128) 
     };
     let mut all: Vec<_> = rows.iter().flat_map(|r| columns.iter().map(move |c| grid(r, c))).collect();
     all.sort_by_key(|c| (c.work, c.tiles, c.window));
-    let mut least = u128::MAX;
+    let mut min = u128::MAX;
     all.retain(|c| {
-        let smaller = c.size < least;
-        least = least.min(c.size);
+        let smaller = c.size < min;
+        min = min.min(c.size);
         smaller
     });
     all
@@ -85,7 +85,7 @@ pub(super) fn choose(
     // All before `low` do not fit; the one at `high`, if any, does.
     let (mut low, mut high) = (0, candidates.len());
     let mut problem = None;
-    // The first is the likeliest: most pictures fit as they are.
+    // The first is the likeliest: most images fit as they are.
     let mut at = 0;
     while low < high {
         match fits(candidates[at].window) {

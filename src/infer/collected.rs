@@ -1,4 +1,4 @@
-//! A segmented picture in memory.
+//! A segmented image in memory.
 
 use super::band::{Band, BandInfo, BandSink, Needs};
 use super::mask::Ids;

@@ -178,10 +178,10 @@ impl Found {
             })
             .collect();
         let (count, s) = (self.colours.len(), if self.colours.len() == 1 { "" } else { "s" });
-        let most =
+        let max =
             if count > LISTED { format!(", of which these {LISTED} are the most frequent") } else { String::new() };
         let text = format!(
-            "holds {count} colour{s} and no ids{most} ({shares} of the pixels); say which class each is, as in: colours = \
+            "holds {count} colour{s} and no ids{max} ({shares} of the pixels); say which class each is, as in: colours = \
              {{{}}} (in [data] of the TOML file, or with ",
             entries.join(", ")
         );

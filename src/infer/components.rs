@@ -1,4 +1,4 @@
-//! Connected components: from a mask to single objects.
+//! Connected components: from a mask to single instances.
 
 use super::instances::{Connectivity, Union};
 use super::labels::LabelMap;
@@ -27,7 +27,7 @@ pub fn components(map: &LabelMap, connectivity: Connectivity) -> LabelMap {
     map.map(|_| labels.next().unwrap_or(0))
 }
 
-/// Lets every object grow by one pixel in all eight directions, `steps` times, into the background only; where several
+/// Lets every instance grow by one pixel in all eight directions, `steps` times, into the background only; where several
 /// meet, the one of the largest number wins.
 pub fn grow(map: &LabelMap, steps: usize) -> LabelMap {
     let (w, h) = (map.width(), map.height());
@@ -76,7 +76,7 @@ mod tests {
     fn different_labels_stay_apart() {
         let mask = map(&["1122", "1122", "3311"]);
         assert_eq!(components(&mask, Connectivity::Four), map(&["1122", "1122", "3344"]));
-        assert_eq!(components(&map(&["....", "...."]), Connectivity::Eight).objects(), [0u32; 0]);
+        assert_eq!(components(&map(&["....", "...."]), Connectivity::Eight).instances(), [0u32; 0]);
     }
 
     #[test]
@@ -97,19 +97,19 @@ mod tests {
         let mask = LabelMap::from_fn(37, 23, &mut noise).unwrap();
         for connectivity in [Connectivity::Four, Connectivity::Eight] {
             let (w, h) = (mask.width() as isize, mask.height() as isize);
-            let mut want = vec![0; (w * h) as usize];
+            let mut expected = vec![0; (w * h) as usize];
             let mut count = 0;
-            for start in 0..want.len() {
-                if want[start] > 0 || mask.labels()[start] == 0 {
+            for start in 0..expected.len() {
+                if expected[start] > 0 || mask.labels()[start] == 0 {
                     continue;
                 }
                 count += 1;
                 let mut open = vec![start as isize];
                 while let Some(i) = open.pop() {
-                    if want[i as usize] > 0 {
+                    if expected[i as usize] > 0 {
                         continue;
                     }
-                    want[i as usize] = count;
+                    expected[i as usize] = count;
                     for (dx, dy) in (-1..=1).flat_map(|dy| (-1..=1).map(move |dx| (dx, dy))) {
                         let (x, y) = (i % w + dx, i / w + dy);
                         let near = connectivity == Connectivity::Eight || dx == 0 || dy == 0;
@@ -120,7 +120,7 @@ mod tests {
                     }
                 }
             }
-            assert_eq!(components(&mask, connectivity).labels(), want, "{connectivity:?}");
+            assert_eq!(components(&mask, connectivity).labels(), expected, "{connectivity:?}");
         }
     }
 

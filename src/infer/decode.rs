@@ -1,4 +1,4 @@
-//! Reading picture files, told apart by their first bytes and never by their name.
+//! Reading image files, told apart by their first bytes and never by their name.
 
 mod calibrate;
 mod chunks;
@@ -33,12 +33,12 @@ use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, pnm::
 use ::image::{ColorType, ImageDecoder, ImageError, Limits};
 
 use super::channels::{Alpha, ChannelKind};
-use super::image::{Picture, Pixels, Sample};
+use super::image::{Image, Pixels, Sample};
 use super::orient::Orientation;
-use super::source::{Described, InMemory, OpenOptions, PictureSource, arranged, read_all};
+use super::source::{Described, ImageSource, InMemory, OpenOptions, arranged, read_all};
 use crate::error::{Error, Message, Result};
 
-/// Largest number of pixels that [`Picture::open`] decodes.
+/// Largest number of pixels that [`Image::open`] decodes.
 pub const MAX_PIXELS: u64 = 1 << 32;
 
 /// A file may always claim this many pixels: even raw they are no threat.
@@ -52,14 +52,14 @@ const MAX_BYTES_PER_BYTE: u64 = 1 << 15;
 /// What decoders may allocate beside the pixels.
 const SCRATCH: u64 = 64 << 20;
 
-impl Picture {
+impl Image {
     /// Reads a PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY file of at most [`MAX_PIXELS`] pixels.
     ///
-    /// The format is found by content. Pictures are 8 or 16 bits per sample or 32-bit float (TIFF, NPY), grey or RGB; TIFF
+    /// The format is found by content. Images are 8 or 16 bits per sample or 32-bit float (TIFF, NPY), grey or RGB; TIFF
     /// files and arrays of any number of plain channels are read as they are, of several pages the first. Palettes are
     /// expanded to RGB (PNG, BMP), fewer bits to 8 (one bit: 0 and 255). Alpha is left out. An image that its orientation tag
     /// turns is turned. What OME-TIFF and ImageJ call channels are channels, though they lie in several directories.
-    /// [`read_picture`](super::read_picture) does otherwise where asked.
+    /// [`read_image`](super::read_image) does otherwise where asked.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_limited(path, MAX_PIXELS)
     }
@@ -69,24 +69,24 @@ impl Picture {
         let path = path.as_ref();
         let (opened, orientation) = open_file(path, &Bounds { pixels: max_pixels, memory: u64::MAX }, 0, 0)?;
         let source = match opened {
-            Opened::Memory(p) if p.kind().alpha == Alpha::None && orientation == Orientation::default() => {
+            Decoded::Memory(p) if p.kind().alpha == Alpha::None && orientation == Orientation::default() => {
                 return Ok(p);
             }
             opened => opened.into_source(),
         };
         let mut source = arranged(source, orientation, &OpenOptions::default())?;
         check_whole(path, &*source)?;
-        let picture = read_all(&mut *source)?;
+        let image = read_all(&mut *source)?;
         source.notes().iter().for_each(|note| log::info!("{}: {note}", path.display()));
-        Ok(picture)
+        Ok(image)
     }
 
     /// The first page of a file with rows and columns as they are stored, and all its channels.
     fn open_stored(path: &Path) -> Result<Self> {
         let (opened, _) = open_file(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX }, 0, 0)?;
         let mut source = match opened {
-            Opened::Memory(picture) => return Ok(picture),
-            Opened::Windows(source) => source,
+            Decoded::Memory(image) => return Ok(image),
+            Decoded::Windows(source) => source,
         };
         check_whole(path, &*source)?;
         read_all(&mut *source)
@@ -94,24 +94,24 @@ impl Picture {
 }
 
 /// Refuses to read all of an image that a file of its size cannot hold.
-pub(super) fn check_whole(path: &Path, source: &dyn PictureSource) -> Result<()> {
+pub(super) fn check_whole(path: &Path, source: &dyn ImageSource) -> Result<()> {
     let (bytes, info) = (std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len(), source.info());
     let file = Source { path, bytes, max_pixels: MAX_PIXELS, memory: u64::MAX };
     file.check_bytes(info.row_bytes().saturating_mul(info.height as u64))
 }
 
 /// An opened file.
-enum Opened {
+enum Decoded {
     /// A format that is decoded as a whole.
-    Memory(Picture),
+    Memory(Image),
     /// One that is read by windows.
-    Windows(Box<dyn PictureSource>),
+    Windows(Box<dyn ImageSource>),
 }
 
-impl Opened {
-    fn into_source(self) -> Box<dyn PictureSource> {
+impl Decoded {
+    fn into_source(self) -> Box<dyn ImageSource> {
         match self {
-            Self::Memory(picture) => Box::new(InMemory::owned(picture)),
+            Self::Memory(image) => Box::new(InMemory::owned(image)),
             Self::Windows(source) => source,
         }
     }
@@ -132,12 +132,12 @@ pub(super) fn open_source(
     page: usize,
     level: usize,
     memory: u64,
-) -> Result<(Box<dyn PictureSource>, Orientation)> {
+) -> Result<(Box<dyn ImageSource>, Orientation)> {
     let (opened, orientation) = open_file(path, &Bounds { pixels: MAX_PIXELS, memory }, page, level)?;
     Ok((opened.into_source(), orientation))
 }
 
-/// Pages of a file: of a TIFF, every picture that is not a reduced copy of another; of OME-TIFF and ImageJ stacks, every
+/// Pages of a file: of a TIFF, every image that is not a reduced copy of another; of OME-TIFF and ImageJ stacks, every
 /// plane and time; one for other formats.
 pub(super) fn pages_of(path: &Path) -> Result<usize> {
     let (source, reader, head) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
@@ -173,7 +173,7 @@ fn begin(path: &Path, bounds: &Bounds) -> Result<(FileSource, BufReader<File>, V
     Ok((source, BufReader::new(file), head))
 }
 
-fn open_file(path: &Path, bounds: &Bounds, page: usize, level: usize) -> Result<(Opened, Orientation)> {
+fn open_file(path: &Path, bounds: &Bounds, page: usize, level: usize) -> Result<(Decoded, Orientation)> {
     let (file, mut reader, head) = begin(path, bounds)?;
     let source = file.as_source();
     let is_tiff = is_tiff(&head);
@@ -186,13 +186,13 @@ fn open_file(path: &Path, bounds: &Bounds, page: usize, level: usize) -> Result<
     match head.as_slice() {
         [] => Err(Error::file(path, "the file is empty")),
         _ if is_tiff => {
-            let mut picture = tiff::TiffPicture::open(file, reader, page, level)?;
-            let tiff::Meaning { kind, names, orientation } = picture.meaning(page)?;
-            Ok((Opened::Windows(Box::new(Described { source: Box::new(picture), kind, names })), orientation))
+            let mut image = tiff::TiffImage::open(file, reader, page, level)?;
+            let tiff::Meaning { kind, names, orientation } = image.meaning(page)?;
+            Ok((Decoded::Windows(Box::new(Described { source: Box::new(image), kind, names })), orientation))
         }
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
-            let picture = npy::NpyPicture::open(file, reader)?;
-            Ok((Opened::Windows(Box::new(picture)), Orientation::default()))
+            let image = npy::NpyImage::open(file, reader)?;
+            Ok((Decoded::Windows(Box::new(image)), Orientation::default()))
         }
         // A decoder that panics is at fault itself: that must be an error, not the end.
         head => {
@@ -200,13 +200,13 @@ fn open_file(path: &Path, bounds: &Bounds, page: usize, level: usize) -> Result<
             reader.rewind().map_err(|e| Error::io(path, e))?;
             catch_unwind(AssertUnwindSafe(|| whole(&source, reader, head)))
                 .unwrap_or_else(|_| Err(source.decoder_fault("image")))
-                .map(|picture| (Opened::Memory(picture), orientation))
+                .map(|image| (Decoded::Memory(image), orientation))
         }
     }
 }
 
-/// Decodes a picture of a format that is not read by windows.
-fn whole(source: &Source, reader: BufReader<File>, head: &[u8]) -> Result<Picture> {
+/// Decodes an image of a format that is not read by windows.
+fn whole(source: &Source, reader: BufReader<File>, head: &[u8]) -> Result<Image> {
     match head {
         [0x89, b'P', b'N', b'G', ..] => source.png(reader),
         [0xff, 0xd8, 0xff, ..] => source.jpeg(reader),
@@ -232,13 +232,13 @@ fn whole(source: &Source, reader: BufReader<File>, head: &[u8]) -> Result<Pictur
         }
         head => Err(source.error(match formats::name(head) {
             Some(name) => name,
-            None => format!("not a picture in a known format ({})", formats::READ),
+            None => format!("not an image in a known format ({})", formats::READ),
         })),
     }
 }
 
-/// Pictures of the same pixels become one with the channels of all.
-fn join_channels(source: &Source, mut parts: Vec<Picture>) -> Result<Picture> {
+/// Images of the same pixels become one with the channels of all.
+fn join_channels(source: &Source, mut parts: Vec<Image>) -> Result<Image> {
     if parts.len() == 1 {
         return parts.pop().ok_or_else(|| source.error("the page has no channels"));
     }
@@ -276,8 +276,8 @@ fn join_channels(source: &Source, mut parts: Vec<Picture>) -> Result<Picture> {
         Sample::U16 => joined!(U16),
         Sample::F32 => joined!(F32),
     };
-    let channels = parts.iter().map(Picture::channels).sum();
-    Picture::new(w, h, channels, pixels)
+    let channels = parts.iter().map(Image::channels).sum();
+    Image::new(w, h, channels, pixels)
 }
 
 /// A file and what reading it may cost.
@@ -300,7 +300,7 @@ struct Source<'a> {
     path: &'a Path,
     bytes: u64,
     max_pixels: u64,
-    /// Bytes that a picture which is decoded as a whole may take.
+    /// Bytes that an image which is decoded as a whole may take.
     memory: u64,
 }
 
@@ -320,11 +320,11 @@ impl Source<'_> {
     fn check_size(&self, width: u32, height: u32) -> Result<()> {
         let pixels = u64::from(width) * u64::from(height);
         if pixels == 0 {
-            return Err(self.error(format!("the picture has no pixels ({width}x{height})")));
+            return Err(self.error(format!("the image has no pixels ({width}x{height})")));
         }
         if pixels > self.max_pixels {
             let limit = self.max_pixels;
-            return Err(self.error(format!("the picture of {width}x{height} is over the limit of {limit} pixels")));
+            return Err(self.error(format!("the image of {width}x{height} is over the limit of {limit} pixels")));
         }
         if pixels > self.bytes.saturating_mul(MAX_PIXELS_PER_BYTE).saturating_add(FREE_PIXELS) {
             let bytes = self.bytes;
@@ -342,14 +342,14 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// Refuses a picture that is larger in memory than was allowed.
+    /// Refuses an image that is larger in memory than was allowed.
     fn check_memory(&self, bytes: u64) -> Result<()> {
         if bytes <= self.memory {
             return Ok(());
         }
         let mib = |b: u64| format!("{:.1} MiB", b as f64 / (1u64 << 20) as f64);
         Err(Error::Limit {
-            what: format!("{}: a picture of this format, which is decoded as a whole,", self.path.display()),
+            what: format!("{}: an image of this format, which is decoded as a whole,", self.path.display()),
             needed: mib(bytes),
             limit: format!("{} of memory", mib(self.memory)),
         })
@@ -369,7 +369,7 @@ impl Source<'_> {
         limits
     }
 
-    fn png(&self, reader: BufReader<File>) -> Result<Picture> {
+    fn png(&self, reader: BufReader<File>) -> Result<Image> {
         let decoder = PngDecoder::with_limits(reader, self.limits()).map_err(|e| self.image_error("PNG", e))?;
         self.decode("PNG", decoder)
     }
@@ -384,7 +384,7 @@ impl Source<'_> {
         Ok(bytes)
     }
 
-    fn jpeg(&self, reader: BufReader<File>) -> Result<Picture> {
+    fn jpeg(&self, reader: BufReader<File>) -> Result<Image> {
         let bytes = self.all_bytes(reader)?;
         // The decoder would fill what is missing with grey and say nothing.
         if !jpeg_is_complete(&bytes) {
@@ -394,7 +394,7 @@ impl Source<'_> {
         self.decode("JPEG", decoder)
     }
 
-    fn decode(&self, format: &str, decoder: impl ImageDecoder) -> Result<Picture> {
+    fn decode(&self, format: &str, decoder: impl ImageDecoder) -> Result<Image> {
         let (width, height) = decoder.dimensions();
         self.check_size(width, height)?;
         let color = decoder.color_type();
@@ -402,7 +402,7 @@ impl Source<'_> {
         let samples = usize::try_from(u64::from(width) * u64::from(height))
             .ok()
             .and_then(|n| n.checked_mul(stored))
-            .ok_or_else(|| self.error("the picture does not fit in memory"))?;
+            .ok_or_else(|| self.error("the image does not fit in memory"))?;
         let bytes = decoder.total_bytes();
         self.check_bytes(bytes)?;
         self.check_memory(bytes)?;
@@ -421,7 +421,7 @@ impl Source<'_> {
         };
         let kind = ChannelKind::of_count(if color.has_alpha() { stored - 1 } else { stored });
         let kind = if color.has_alpha() { kind.with_alpha(stored - 1) } else { kind };
-        Ok(Picture::new(width as usize, height as usize, stored, pixels)?.with_kind(kind))
+        Ok(Image::new(width as usize, height as usize, stored, pixels)?.with_kind(kind))
     }
 
     fn image_error(&self, format: &str, e: ImageError) -> Error {

@@ -1,4 +1,4 @@
-//! Several networks, and several orientations of a picture, as one: their probabilities averaged before the class is
+//! Several networks, and several orientations of an image, as one: their probabilities averaged before the class is
 //! decided.
 //!
 //! Every run is of the very window that the network would see alone, oriented and turned back, which is why the result does
@@ -9,16 +9,16 @@
 
 use super::orient::Orientation;
 use super::tile::TileSpec;
-use super::tile_graph::{TileOutputs, Wants, on_probabilities, tile_graph};
+use super::tile_graph::{TileOutputs, TileRequest, on_probabilities, tile_graph};
 use crate::error::{Error, Hint, Message, Result};
 use crate::graph::Graph;
 use crate::model::{Model, SizeRule, built};
 use crate::ops::MaskRule;
 
-/// Test-time augmentation: orientations of the picture whose probabilities are averaged.
+/// Test-time augmentation: orientations of the image whose probabilities are averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Tta {
-    /// The picture as it is.
+    /// The image as it is.
     #[default]
     None,
     /// Also mirrored left to right, top to bottom, and both: 4 runs of the network.
@@ -28,7 +28,7 @@ pub enum Tta {
 }
 
 impl Tta {
-    /// The orientations, the picture as it is first.
+    /// The orientations, the image as it is first.
     pub fn orientations(self) -> Vec<Orientation> {
         let count = match self {
             Self::None => 1,
@@ -39,7 +39,7 @@ impl Tta {
     }
 }
 
-/// Models that are used as one. They agree in classes, channels of the picture, and how they treat borders. Classes agree
+/// Models that are used as one. They agree in classes, channels of the image, and how they treat borders. Classes agree
 /// if there are equally many and no two names of one class differ; a model without names takes those of the others.
 #[derive(Clone, Debug)]
 pub struct Ensemble {
@@ -79,7 +79,7 @@ impl Ensemble {
         };
         let (a, b) = (&self.first.architecture, &model.architecture);
         if a.in_channels() != b.in_channels() {
-            return differ("channels of the picture", a.in_channels().to_string(), b.in_channels().to_string());
+            return differ("channels of the image", a.in_channels().to_string(), b.in_channels().to_string());
         }
         let names = &model.metadata.classes;
         let classes = [self.classes(), model.classes()];
@@ -87,7 +87,7 @@ impl Ensemble {
             let [ours, theirs] = classes.map(|list| format!("[{}]", list.join(", ")));
             return differ("classes", ours, theirs);
         }
-        let (ours, theirs) = (Decides::of(&self.first)?, Decides::of(&model)?);
+        let (ours, theirs) = (DecisionRule::of(&self.first)?, DecisionRule::of(&model)?);
         let Some(planes) = ours.common(theirs) else {
             return differ("how a class is decided", ours.to_string(), theirs.to_string());
         };
@@ -119,7 +119,7 @@ impl Ensemble {
         Ok(())
     }
 
-    /// The same over several orientations of the picture.
+    /// The same over several orientations of the image.
     #[must_use]
     pub fn with_tta(self, tta: Tta) -> Self {
         Self { tta, ..self }
@@ -151,8 +151,8 @@ impl Ensemble {
         (1 + self.others.len()) * self.tta.orientations().len()
     }
 
-    /// Whether some run is on a picture turned by 90 degrees.
-    pub fn turns(&self) -> bool {
+    /// Whether some run is on an image turned by 90 degrees.
+    pub fn transposes(&self) -> bool {
         self.tta == Tta::D4
     }
 
@@ -181,11 +181,11 @@ impl Ensemble {
     /// The orientations that run in one session, by session: turned tiles have one of their own unless they are square.
     pub(super) fn groups(&self, tile: [usize; 2]) -> Vec<Vec<Orientation>> {
         let all = self.tta.orientations();
-        match tile[0] == tile[1] || !self.turns() {
+        match tile[0] == tile[1] || !self.transposes() {
             true => vec![all],
             false => {
-                let (turned, upright) = all.into_iter().partition(|o| o.transpose);
-                vec![upright, turned]
+                let (oriented, upright) = all.into_iter().partition(|o| o.transpose);
+                vec![upright, oriented]
             }
         }
     }
@@ -199,21 +199,21 @@ impl Ensemble {
     /// its turned tiles.
     pub fn tile_graphs(&self, tile: [usize; 2], outputs: TileOutputs, batch: usize) -> Result<Vec<Graph>> {
         let shapes: Vec<_> = self.groups(tile).iter().filter_map(|g| Some(g.first()?.size(tile))).collect();
-        let wants = self.wants(outputs);
+        let request = self.request(outputs);
         let mut graphs = Vec::new();
         for model in self.models() {
             for &shape in &shapes {
-                graphs.push(tile_graph(model, (batch, shape), wants, self.planes)?.0);
+                graphs.push(tile_graph(model, (batch, shape), request, self.planes)?.0);
             }
         }
         Ok(graphs)
     }
 
-    pub(super) fn wants(&self, outputs: TileOutputs) -> Wants {
+    pub(super) fn request(&self, outputs: TileOutputs) -> TileRequest {
         let TileOutputs { probabilities, decision } = outputs;
         match self.runs() {
-            1 => Wants { mask: !decision, decision, probabilities },
-            _ => Wants { mask: false, decision: false, probabilities: true },
+            1 => TileRequest { mask: !decision, decision, probabilities },
+            _ => TileRequest { mask: false, decision: false, probabilities: true },
         }
     }
 }
@@ -229,12 +229,12 @@ fn common_multiple(a: usize, b: usize) -> usize {
 
 /// How a network decides a pixel's class on its probabilities.
 #[derive(Clone, Copy, PartialEq)]
-struct Decides {
+struct DecisionRule {
     rule: MaskRule,
     planes: usize,
 }
 
-impl Decides {
+impl DecisionRule {
     fn of(model: &Model) -> Result<Self> {
         let architecture = &*model.architecture;
         let rule = on_probabilities(&built(architecture, architecture.example())?.1);
@@ -253,7 +253,7 @@ impl Decides {
     }
 }
 
-impl std::fmt::Display for Decides {
+impl std::fmt::Display for DecisionRule {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self.rule {
             MaskRule::Argmax => write!(f, "the largest of {} planes", self.planes),

@@ -32,17 +32,17 @@ pub(super) struct TileKey {
     pub precision: Precision,
 }
 
-/// Finds tiles for an ensemble, and keeps what it has found: planning takes milliseconds, and pictures come in series.
+/// Finds tiles for an ensemble, and keeps what it has found: planning takes milliseconds, and images come in series.
 #[derive(Debug)]
 pub(super) struct Fit {
     pub ensemble: Ensemble,
     /// By kind of tile and the memory that the device may take: what stands against it, the parts of an [`Error::Limit`].
     sizes: HashMap<(TileKey, u64), Option<[String; 3]>>,
-    /// The network takes one picture at a time, as an ONNX file may.
+    /// The network takes one image at a time, as an ONNX file may.
     unbatched: bool,
 }
 
-/// How a picture is cut.
+/// How an image is cut.
 pub(super) enum Cut {
     Exact(TileGrid),
     Blended(BlendGrid),
@@ -71,11 +71,11 @@ impl Fit {
         let rule = self.ensemble.size_rule();
         let fixed = self.ensemble.first().architecture.fixed_size();
         if fixed != [None; 2] {
-            if self.ensemble.turns() && fixed[0] != fixed[1] {
+            if self.ensemble.transposes() && fixed[0] != fixed[1] {
                 return Err(Error::invalid("tta", "a network of one input size that is not square cannot be turned"));
             }
-            let least = |length: usize| length.max(rule.minimum);
-            let window = [(fixed[0], height), (fixed[1], width)].map(|(n, length)| n.unwrap_or(least(length)));
+            let min = |length: usize| length.max(rule.minimum);
+            let window = [(fixed[0], height), (fixed[1], width)].map(|(n, length)| n.unwrap_or(min(length)));
             self.fits(backend, window, options, outputs, budget)?;
             if options.blend == Blend::Gaussian && rule.margin == 0 {
                 return Ok(Cut::Blended(BlendGrid::new([height, width], window)));
@@ -85,7 +85,7 @@ impl Fit {
         if let Some(cut) = self.tried(backend, [height, width], options, outputs, budget)? {
             return Ok(cut);
         }
-        // A network that cannot be tiled still runs on the whole picture: any halo does for a single window.
+        // A network that cannot be tiled still runs on the whole image: any halo does for a single window.
         let whole_spec = TileSpec { align: rule.step, halo: 0, margin: rule.margin, minimum: rule.minimum };
         if options.blend == Blend::Gaussian {
             return self
@@ -110,7 +110,7 @@ impl Fit {
             let way = match rule.margin {
                 0 => Message::from("with `")
                     .then(Hint::BlendGaussian)
-                    .then("` it is tiled as nnU-Net does it, which is not the whole picture's result"),
+                    .then("` it is tiled as nnU-Net does it, which is not the whole image's result"),
                 _ => "a smaller image, or more memory, is what helps".into(),
             };
             let reason = format!("{first}; and this network cannot be tiled exactly: {why}; ");
@@ -118,17 +118,17 @@ impl Fit {
         })?;
         // What a pixel of a tile takes on the device decides how much a row of the band weighs against it.
         let smallest = spec.smallest_tile()?;
-        let mut least = 0;
+        let mut min = 0;
         for graph in self.ensemble.tile_graphs([smallest; 2], outputs, 1)? {
             let memory = backend.memory(&graph, u64::MAX)?;
-            least += memory.slots + memory.ports;
+            min += memory.slots + memory.io;
         }
-        let pixel = least / (smallest * smallest).max(1) as u64;
+        let pixel = min / (smallest * smallest).max(1) as u64;
         let bytes = |[h, w]: [usize; 2]| u128::from(pixel) * h as u128 * w as u128 + u128::from(budget.host([h, w]));
         choose([height, width], cap, &spec, bytes, |window| fits(self, window)).map(Cut::Exact)
     }
 
-    /// How a picture is cut for a network for whose sizes no rule was found: it runs on the whole picture, or on blended
+    /// How an image is cut for a network for whose sizes no rule was found: it runs on the whole image, or on blended
     /// tiles of a size that it takes. `None` for all others.
     fn tried(
         &mut self,
@@ -140,11 +140,11 @@ impl Fit {
     ) -> Result<Option<Cut>> {
         let (margin, network) = (self.ensemble.size_rule().margin, self.ensemble.first().architecture.clone());
         let blended = options.blend == Blend::Gaussian && margin == 0;
-        let most = if blended { options.tile.unwrap_or(EDGE) } else { usize::MAX };
+        let max = if blended { options.tile.unwrap_or(EDGE) } else { usize::MAX };
         if network.ruled() {
             return Ok(None);
         }
-        let window = network.tried_size([height.min(most), width.min(most)])?;
+        let window = network.tried_size([height.min(max), width.min(max)])?;
         let why = "for its sizes no rule was found".to_string();
         let [h, w] = window;
         if !blended && (options.blend == Blend::Gaussian || options.tile.is_some_and(|tile| tile < h.max(w))) {
@@ -240,7 +240,7 @@ impl Fit {
 
     /// How many of `tiles` tiles of a kind, and of their orientations, one run takes: at most what is asked for, no more
     /// than make the runs equally full, and half as many where memory does not hold them. `others` are bytes that other
-    /// pictures of the batch take on the host.
+    /// images of the batch take on the host.
     pub fn batch(
         &mut self,
         backend: &Backend,
@@ -250,7 +250,7 @@ impl Fit {
         (budget, others): (&Budget, u64),
     ) -> Result<usize> {
         let runs = tiles * self.ensemble.runs_together(key.shape);
-        let even = |most: usize| runs.div_ceil(runs.div_ceil(most.max(1)).max(1)).max(1);
+        let even = |max: usize| runs.div_ceil(runs.div_ceil(max.max(1)).max(1)).max(1);
         let mut batch = if self.unbatched { 1 } else { even(options.batch) };
         loop {
             let host = budget.host(key.shape) + others + (batch as u64 - 1) * budget.tile(key.shape);
@@ -260,7 +260,7 @@ impl Fit {
             };
             match problem {
                 Ok(None) => return Ok(batch),
-                // A picture alone was seen to fit.
+                // An image alone was seen to fit.
                 Ok(Some(_)) if batch == 1 && others == 0 => return Ok(1),
                 Ok(Some([what, needed, limit])) if batch == 1 => return Err(Error::Limit { what, needed, limit }),
                 Ok(Some(_)) => batch = even(batch / 2),
@@ -280,7 +280,7 @@ fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
         return Ok(Err("for its sizes no rule was found".into()));
     }
     // One rule for both axes: it does not matter which is which.
-    let architecture = model.architecture.unturned().unwrap_or_else(|| model.architecture.clone());
+    let architecture = model.architecture.untransposed().unwrap_or_else(|| model.architecture.clone());
     let rule = architecture.size_rule();
     let [h, w] = architecture.fixed_size().map(|n| n.unwrap_or(rule.minimum + 4 * rule.step));
     let (mut graph, built) = built(&*architecture, Shape::new(1, architecture.in_channels(), h, w))?;
@@ -289,8 +289,8 @@ fn tile_spec(model: &Model) -> Result<Result<TileSpec, String>> {
     let (Some((_, input)), Some((_, output))) = (graph.inputs().next(), graph.outputs().first().cloned()) else {
         return Err(Error::invalid("model", "has no input or output"));
     };
-    let untrusted = architecture.untrusted();
-    let mut halo = untrusted[0].max(untrusted[1]).next_multiple_of(rule.step);
+    let invalid_margin = architecture.invalid_margin();
+    let mut halo = invalid_margin[0].max(invalid_margin[1]).next_multiple_of(rule.step);
     for axis in 0..2 {
         match footprint(&graph, input, output, axis) {
             Ok(f) if f.align > rule.step || !rule.step.is_multiple_of(f.align) => {

@@ -1,22 +1,22 @@
-//! Pictures for networks that take one size only: windows of exactly that size.
+//! Images for networks that take one size only: windows of exactly that size.
 
 use super::tile::{TileGrid, TileSpec, plan_axis};
 use crate::error::{Error, Hint, Message, Result};
 
-/// Windows of exactly `size` rows and columns over a picture. A smaller picture is mirrored up to the window; a larger one
+/// Windows of exactly `size` rows and columns over an image. A smaller image is mirrored up to the window; a larger one
 /// needs a network that can be tiled, which `spec` says, or why not.
 pub(super) fn fixed_grid(
-    picture: [usize; 2],
+    image: [usize; 2],
     size: [usize; 2],
     spec: std::result::Result<TileSpec, String>,
     margin: usize,
 ) -> Result<TileGrid> {
-    let larger = (0..2).any(|i| picture[i] > size[i].saturating_sub(2 * margin));
+    let larger = (0..2).any(|i| image[i] > size[i].saturating_sub(2 * margin));
     // A window that is all halo keeps nothing.
     let spec = spec.and_then(|spec| {
-        let least = (0..2).map(|i| TileSpec { minimum: size[i], ..spec }.smallest_tile()).collect::<Result<Vec<_>>>();
-        match least {
-            Ok(least) if (0..2).all(|i| least[i] <= size[i]) => Ok(spec),
+        let min = (0..2).map(|i| TileSpec { minimum: size[i], ..spec }.smallest_tile()).collect::<Result<Vec<_>>>();
+        match min {
+            Ok(min) if (0..2).all(|i| min[i] <= size[i]) => Ok(spec),
             _ => Err(format!("every pixel of the result depends on {} pixels on each side", spec.halo)),
         }
     });
@@ -24,7 +24,7 @@ pub(super) fn fixed_grid(
         Ok(spec) => spec,
         Err(_) if !larger => TileSpec { align: 1, halo: 0, margin, minimum: 1 },
         Err(why) => {
-            let [h, w] = picture;
+            let [h, w] = image;
             // What loses a margin cannot be blended.
             let blend = match margin {
                 0 => Message::from("tile it with `").then(Hint::BlendGaussian).then("`, "),
@@ -32,7 +32,7 @@ pub(super) fn fixed_grid(
             };
             let reason = Message::from(format!(
                 "larger than the {}x{} pixels that are fixed as the network's input, and the network cannot be tiled \
-                 exactly: {why}; resize the picture, ",
+                 exactly: {why}; resize the image, ",
                 size[1], size[0]
             ));
             let reason = reason
@@ -43,7 +43,7 @@ pub(super) fn fixed_grid(
             return Err(Error::invalid(format!("{w}x{h} picture"), reason));
         }
     };
-    let axis = |i: usize| plan_axis(picture[i], size[i], &TileSpec { minimum: size[i], ..spec });
+    let axis = |i: usize| plan_axis(image[i], size[i], &TileSpec { minimum: size[i], ..spec });
     Ok(TileGrid { rows: axis(0)?, columns: axis(1)? })
 }
 
@@ -54,16 +54,16 @@ mod tests {
     #[test]
     fn windows_have_the_one_size() {
         let spec = TileSpec { align: 8, halo: 16, margin: 0, minimum: 64 };
-        for (picture, tiles) in [([64, 48], 1), ([10, 7], 1), ([65, 48], 2), ([200, 100], 6 * 5)] {
-            let grid = fixed_grid(picture, [64, 48], Ok(spec), 0).unwrap();
-            assert_eq!(([grid.rows.window, grid.columns.window], grid.len()), ([64, 48], tiles), "{picture:?}");
-            let kept: usize = grid.iter().map(|t| t.y.keep.len() * t.x.keep.len()).sum();
-            assert_eq!(kept, picture[0] * picture[1]);
+        for (image, tiles) in [([64, 48], 1), ([10, 7], 1), ([65, 48], 2), ([200, 100], 6 * 5)] {
+            let grid = fixed_grid(image, [64, 48], Ok(spec), 0).unwrap();
+            assert_eq!(([grid.rows.window, grid.columns.window], grid.len()), ([64, 48], tiles), "{image:?}");
+            let kept: usize = grid.iter().map(|t| t.y.valid.len() * t.x.valid.len()).sum();
+            assert_eq!(kept, image[0] * image[1]);
         }
     }
 
     #[test]
-    fn a_network_of_the_whole_picture_takes_no_larger_ones() {
+    fn a_network_of_the_whole_image_takes_no_larger_ones() {
         let global = || Err("global pooling".to_string());
         assert_eq!(fixed_grid([64, 64], [64, 64], global(), 0).unwrap().len(), 1);
         assert_eq!(fixed_grid([30, 64], [64, 64], global(), 0).unwrap().rows.window, 64);
@@ -71,6 +71,6 @@ mod tests {
         let e = fixed_grid([64, 65], [64, 64], wide, 0).unwrap_err().to_string();
         assert!(e.contains("depends on 32 pixels"), "{e}");
         let e = fixed_grid([64, 65], [64, 64], global(), 0).unwrap_err().to_string();
-        assert!(e.starts_with("65x64 picture: larger than the 64x64") && e.contains("global pooling"), "{e}");
+        assert!(e.starts_with("65x64 image: larger than the 64x64") && e.contains("global pooling"), "{e}");
     }
 }

@@ -1,4 +1,4 @@
-//! Pictures in host memory.
+//! Images in host memory.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use super::channels::{ChannelKind, ChannelMap};
 use super::source::SourceInfo;
 use crate::error::{Error, Result};
 
-/// The type of a picture's samples.
+/// The type of an image's samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sample {
     /// 8-bit unsigned integers.
@@ -37,7 +37,7 @@ impl Sample {
     }
 }
 
-/// The samples of a picture, interleaved (row, column, channel).
+/// The samples of an image, interleaved (row, column, channel).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pixels {
     /// 8-bit samples.
@@ -78,9 +78,9 @@ impl Pixels {
     }
 }
 
-/// A picture: at least one pixel of at least one channel. [`Picture::open`] reads one from a file.
+/// An image: at least one pixel of at least one channel. [`Image::open`] reads one from a file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Picture {
+pub struct Image {
     width: usize,
     height: usize,
     channels: usize,
@@ -89,15 +89,15 @@ pub struct Picture {
     names: Vec<String>,
 }
 
-impl Picture {
-    /// A picture from its samples. Fails if a dimension is zero or the samples do not fill the dimensions.
+impl Image {
+    /// An image from its samples. Fails if a dimension is zero or the samples do not fill the dimensions.
     ///
     /// One channel is grey and three are RGB; other numbers are separate channels. [`Self::with_kind`] says otherwise.
     pub fn new(width: usize, height: usize, channels: usize, pixels: Pixels) -> Result<Self> {
         let count = width.checked_mul(height).and_then(|n| n.checked_mul(channels));
         if count != Some(pixels.len()) || pixels.is_empty() {
             let reason = format!("{} samples do not make {width}x{height} pixels of {channels} channels", pixels.len());
-            return Err(Error::invalid("picture", reason));
+            return Err(Error::invalid("image", reason));
         }
         Ok(Self { width, height, channels, pixels, kind: ChannelKind::of_count(channels), names: Vec::new() })
     }
@@ -132,28 +132,28 @@ impl Picture {
         &self.names
     }
 
-    /// The same picture with channels of this kind.
+    /// The same image with channels of this kind.
     #[must_use]
     pub fn with_kind(self, kind: ChannelKind) -> Self {
         Self { kind, ..self }
     }
 
-    /// The same picture with names for its channels.
+    /// The same image with names for its channels.
     #[must_use]
     pub fn with_channel_names(self, names: Vec<String>) -> Self {
         Self { names, ..self }
     }
 
-    /// The picture with the number of channels a network wants, see [`ChannelMap::of`].
-    pub fn to_channels(&self, wanted: usize) -> Result<Cow<'_, Self>> {
-        ChannelMap::of(&SourceInfo::of(self), &self.names, wanted)?.apply(self)
+    /// The image with the number of channels a network wants, see [`ChannelMap::of`].
+    pub fn to_channels(&self, requested: usize) -> Result<Cow<'_, Self>> {
+        ChannelMap::of(&SourceInfo::of(self), &self.names, requested)?.apply(self)
     }
 
     /// Some channels in the order asked for; those that do not exist are left out. What they are is not known any more.
     pub(super) fn pick(&self, channels: &[usize]) -> Result<Self> {
         fn pick<T: Copy>(v: &[T], stored: usize, channels: &[usize]) -> Result<Vec<T>> {
             let mut out = Vec::new();
-            let too_large = |_| Error::invalid("picture", format!("{} channels do not fit in memory", channels.len()));
+            let too_large = |_| Error::invalid("image", format!("{} channels do not fit in memory", channels.len()));
             out.try_reserve_exact((v.len() / stored).saturating_mul(channels.len())).map_err(too_large)?;
             out.extend(v.chunks_exact(stored).flat_map(|p| channels.iter().filter_map(|&c| p.get(c).copied())));
             Ok(out)
@@ -166,7 +166,7 @@ impl Picture {
         Self::new(self.width, self.height, channels.len(), pixels)
     }
 
-    /// The rectangle of `w` x `h` pixels at column `x0`, row `y0` as a picture of its own.
+    /// The rectangle of `w` x `h` pixels at column `x0`, row `y0` as an image of its own.
     pub fn part(&self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Self> {
         self.check_inside(x0, y0, w, h)?;
         let c = self.channels;
@@ -193,7 +193,7 @@ impl Picture {
             return Ok(());
         }
         let reason =
-            format!("{w}x{h} pixels at ({x0}, {y0}) are not inside the picture of {}x{}", self.width, self.height);
+            format!("{w}x{h} pixels at ({x0}, {y0}) are not inside the image of {}x{}", self.width, self.height);
         Err(Error::invalid("window", reason))
     }
 
@@ -208,7 +208,7 @@ impl Picture {
     pub fn window_into(&self, x0: usize, y0: usize, w: usize, h: usize, out: &mut Vec<f32>) -> Result<()> {
         self.check_inside(x0, y0, w, h)?;
         out.clear();
-        // Inside the picture, so the product is at most its number of samples.
+        // Inside the image, so the product is at most its number of samples.
         out.reserve(w * h * self.channels);
         match &self.pixels {
             Pixels::U8(v) => self.planes(v, [x0, y0, w, h], out, f32::from),
@@ -234,15 +234,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_samples_must_fill_the_picture() {
-        assert!(Picture::new(2, 2, 1, Pixels::U8(vec![0; 3])).is_err());
-        assert!(Picture::new(0, 2, 1, Pixels::U8(vec![])).is_err());
-        assert!(Picture::new(usize::MAX, 2, 1, Pixels::U8(vec![0; 2])).is_err());
+    fn the_samples_must_fill_the_image() {
+        assert!(Image::new(2, 2, 1, Pixels::U8(vec![0; 3])).is_err());
+        assert!(Image::new(0, 2, 1, Pixels::U8(vec![])).is_err());
+        assert!(Image::new(usize::MAX, 2, 1, Pixels::U8(vec![0; 2])).is_err());
     }
 
     #[test]
     fn a_window_is_planar() {
-        let p = Picture::new(3, 2, 2, Pixels::U8((0..12).collect())).unwrap();
+        let p = Image::new(3, 2, 2, Pixels::U8((0..12).collect())).unwrap();
         assert_eq!(p.window(1, 0, 2, 2).unwrap(), [2., 4., 8., 10., 3., 5., 9., 11.]);
         assert_eq!(p.window(0, 1, 1, 1).unwrap(), [6., 7.]);
         assert_eq!(p.part(1, 0, 2, 2).unwrap().pixels(), &Pixels::U8(vec![2, 3, 4, 5, 8, 9, 10, 11]));

@@ -1,11 +1,11 @@
-//! Whole numbers over a picture: classes, or objects.
+//! Whole numbers over an image: classes, or instances.
 
 use super::colours::ColourTable;
 use super::orient::Orientation;
 use super::source::OpenOptions;
 use crate::error::{Error, Result};
 
-/// A whole number per pixel, row by row: class ids, or the numbers of objects with 0 for the background. Has at least
+/// A whole number per pixel, row by row: class ids, or the numbers of instances with 0 for the background. Has at least
 /// one pixel. [`LabelMap::open`] reads one from a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelMap {
@@ -28,7 +28,7 @@ pub struct LabelOptions {
 
 impl LabelOptions {
     /// The same for files that are turned, or are not, as images read with `read` are.
-    pub fn turned_as(&self, read: &OpenOptions) -> Self {
+    pub fn oriented_as(&self, read: &OpenOptions) -> Self {
         Self { ignore_orientation: self.ignore_orientation || read.ignore_orientation, ..self.clone() }
     }
 
@@ -99,7 +99,7 @@ impl LabelMap {
     }
 
     /// The labels that occur, ascending, without 0.
-    pub fn objects(&self) -> Vec<u32> {
+    pub fn instances(&self) -> Vec<u32> {
         let mut found: Vec<u32> = self.labels.iter().copied().filter(|&l| l > 0).collect();
         found.sort_unstable();
         found.dedup();
@@ -131,17 +131,17 @@ mod tests {
     fn maps_turn_as_images_do() {
         let map = LabelMap::from_fn(3, 2, |x, y| (3 * y + x) as u32).unwrap();
         // By Pillow: ImageOps.exif_transpose of an image of mode I with these pixels.
-        let turned = |tag| map.clone().oriented(Orientation::from_tag(tag).unwrap());
-        assert_eq!(turned(1), map);
-        assert_eq!((turned(6).width(), turned(6).labels()), (2, &[3, 0, 4, 1, 5, 2][..]));
-        assert_eq!((turned(8).width(), turned(8).labels()), (2, &[2, 5, 1, 4, 0, 3][..]));
-        assert_eq!((turned(3).width(), turned(3).labels()), (3, &[5, 4, 3, 2, 1, 0][..]));
+        let oriented = |tag| map.clone().oriented(Orientation::from_tag(tag).unwrap());
+        assert_eq!(oriented(1), map);
+        assert_eq!((oriented(6).width(), oriented(6).labels()), (2, &[3, 0, 4, 1, 5, 2][..]));
+        assert_eq!((oriented(8).width(), oriented(8).labels()), (2, &[2, 5, 1, 4, 0, 3][..]));
+        assert_eq!((oriented(3).width(), oriented(3).labels()), (3, &[5, 4, 3, 2, 1, 0][..]));
     }
 
     #[test]
     fn objects_are_the_labels_that_occur() {
         let map = LabelMap::from_fn(3, 2, |x, y| [7, 0, 3][x] * (y as u32)).unwrap();
-        assert_eq!((map.objects(), map.largest()), (vec![3, 7], 7));
+        assert_eq!((map.instances(), map.largest()), (vec![3, 7], 7));
         assert_eq!(map.map(|l| l / 7).labels(), [0, 0, 0, 1, 0, 0]);
         let other = LabelMap::from_fn(2, 3, |_, _| 0).unwrap();
         assert!(map.check_same_size(&other).unwrap_err().to_string().contains("3x2 and 2x3"));

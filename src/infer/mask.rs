@@ -21,7 +21,7 @@ impl Ids {
     }
 }
 
-/// The class of every pixel of a picture.
+/// The class of every pixel of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask {
     width: usize,

@@ -1,7 +1,7 @@
-//! Segmentation of pictures.
+//! Segmentation of images.
 //!
-//! The host's half: pictures and their decoding ([`Picture`]), pixel statistics ([`normalise`](fn@normalise)), exact
-//! tiling ([`TileGrid`]), single objects ([`components`](fn@components)), input and output paths ([`expand_inputs`],
+//! The host's half: images and their decoding ([`Image`]), pixel statistics ([`normalise`](fn@normalise)), exact
+//! tiling ([`TileGrid`]), single instances ([`components`](fn@components)), input and output paths ([`expand_inputs`],
 //! [`output_path`]) and the files written ([`write_mask`], [`write_overlay`], [`write_probabilities`]).
 
 pub mod band;
@@ -44,10 +44,10 @@ pub(crate) use decode::orientation_of;
 pub use decode::{ImageFacts, MAX_PIXELS, PageFacts, check_npy_header, describe_image, image_format};
 pub(crate) use distance::nearest_sites;
 pub use ensemble::{Ensemble, Tta};
-pub use image::{Picture, Pixels, Sample};
+pub use image::{Image, Pixels, Sample};
 pub use instances::{
-    Connectivity, Coordinates, InstanceOptions, Instances, Labeller, Object, ObjectFile, ObjectReport, ObjectSink,
-    Separation, write_objects,
+    ConnectedComponents, Connectivity, Coordinates, Instance, InstanceFile, InstanceOptions, InstanceReport,
+    InstanceSink, Instances, Separation, write_instances,
 };
 pub use labels::{LabelMap, LabelOptions};
 pub use mask::{Ids, Mask};
@@ -60,14 +60,14 @@ pub use output::{
     TiffTag, palette, write_atomically, write_mask, write_overlay, write_probabilities,
 };
 pub use paths::{
-    PICTURE_EXTENSIONS, check_distinct, check_writable, expand_inputs, expand_inputs_and_skipped, output_path,
+    IMAGE_EXTENSIONS, check_distinct, check_writable, expand_inputs, expand_inputs_and_skipped, output_path,
 };
 pub use runner::{TileInput, TileOutput, TileRunner};
-pub use segment::{PictureTask, Segmentation, Segmenter, Streamed};
+pub use segment::{ImageTask, Segmentation, Segmenter, Streamed};
 pub use skipped::{SkipReason, Skipped};
 pub use source::{
-    OpenOptions, PageChoice, PictureSource, SourceInfo, calibration_of, check_channels, open_picture, page_count,
-    read_picture,
+    ImageSource, OpenOptions, PageChoice, SourceInfo, calibration_of, check_channels, open_image, page_count,
+    read_image,
 };
 pub use tile::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
 pub use tile_graph::TileOutputs;

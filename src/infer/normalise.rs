@@ -1,15 +1,15 @@
-//! From pixels to network input: statistics of a picture as one affine map per channel.
+//! From pixels to network input: statistics of an image as one affine map per channel.
 
 mod statistics;
 mod steps;
 
 use super::channels::ChannelMap;
-use super::image::Picture;
-use super::source::{InMemory, PictureSource, SourceInfo, pass};
+use super::image::Image;
+use super::source::{ImageSource, InMemory, SourceInfo, pass};
 use crate::error::{Error, Message, Result};
 use crate::weights::Normalisation;
 
-pub(crate) use statistics::{Collector, Wanted};
+pub(crate) use statistics::{Collector, StatisticsRequest};
 
 /// Smallest divisor of the data-dependent rules.
 const FLOOR: f64 = 1e-6;
@@ -47,19 +47,19 @@ impl ChannelAffine {
     }
 }
 
-/// The maps of a picture's channels under `rule`. Statistics are per channel over the whole picture, in `f64`.
+/// The maps of an image's channels under `rule`. Statistics are per channel over the whole image, in `f64`.
 ///
 /// Fails on pixels that are not finite and on rules that make no sense.
-pub fn normalise(picture: &Picture, rule: &Normalisation) -> Result<Vec<ChannelAffine>> {
-    let mut source = InMemory::borrowed(picture);
-    let mut collector = Collector::new(source.info(), wanted(rule)?);
+pub fn normalise(image: &Image, rule: &Normalisation) -> Result<Vec<ChannelAffine>> {
+    let mut source = InMemory::borrowed(image);
+    let mut collector = Collector::new(source.info(), requested(rule)?);
     collect(&mut source, &mut [(&mut collector, None)])?;
     maps(&collector, source.info(), rule)
 }
 
-/// Shows a picture to collectors, as often as they need it: as it is, or with the number of channels a network takes.
+/// Shows an image to collectors, as often as they need it: as it is, or with the number of channels a network takes.
 pub(super) fn collect(
-    source: &mut dyn PictureSource,
+    source: &mut dyn ImageSource,
     collectors: &mut [(&mut Collector, Option<&ChannelMap>)],
 ) -> Result<()> {
     let passes = collectors.iter().map(|c| c.0.passes()).max().unwrap_or(0);
@@ -80,21 +80,21 @@ pub(super) fn collect(
     Ok(())
 }
 
-/// What `rule` must know of a picture; an error if the rule makes no sense.
-pub(crate) fn wanted(rule: &Normalisation) -> Result<Wanted> {
-    let mut wanted = Wanted { finite: true, ..Wanted::default() };
+/// What `rule` must know of an image; an error if the rule makes no sense.
+pub(crate) fn requested(rule: &Normalisation) -> Result<StatisticsRequest> {
+    let mut requested = StatisticsRequest { finite: true, ..StatisticsRequest::default() };
     match rule {
         Normalisation::Percentile { low, high, .. } => {
             if !(0.0 <= *low && low < high && *high <= 100.0) {
                 return Err(wrong(format!("percentiles {low} and {high} are not 0 <= low < high <= 100")));
             }
-            wanted.percentiles = vec![*low, *high];
+            requested.percentiles = vec![*low, *high];
         }
-        Normalisation::ZScore => wanted.deviation = true,
-        Normalisation::Steps { steps } => return Ok(steps::wanted(steps)),
+        Normalisation::ZScore => requested.deviation = true,
+        Normalisation::Steps { steps } => return Ok(steps::requested(steps)),
         _ => {}
     }
-    Ok(wanted)
+    Ok(requested)
 }
 
 /// Whether `rule` needs to see integer pixels; floats it always does, since they might not be finite.
@@ -106,7 +106,7 @@ pub(super) fn reads_integers(rule: &Normalisation) -> bool {
     }
 }
 
-/// The maps of a picture's channels, from what `collector` gathered of it for the same rule.
+/// The maps of an image's channels, from what `collector` gathered of it for the same rule.
 pub(super) fn maps(collector: &Collector, info: SourceInfo, rule: &Normalisation) -> Result<Vec<ChannelAffine>> {
     let unit = info.sample.unit();
     (0..info.channels)
@@ -118,11 +118,11 @@ pub(super) fn maps(collector: &Collector, info: SourceInfo, rule: &Normalisation
                 let found = collector.percentiles(channel);
                 let [bottom, top] = found[..] else { return Err(wrong("the percentiles were not gathered")) };
                 let mut map = ChannelAffine::dividing(bottom, (top - bottom).max(FLOOR));
-                if let Some([least, most]) = *clamp {
-                    if least.is_nan() || most.is_nan() || least > most {
-                        return Err(wrong(format!("clamp [{least}, {most}] is not a range")));
+                if let Some([min, max]) = *clamp {
+                    if min.is_nan() || max.is_nan() || min > max {
+                        return Err(wrong(format!("clamp [{min}, {max}] is not a range")));
                     }
-                    (map.low, map.high) = ((least as f32).max(-f32::MAX), (most as f32).min(f32::MAX));
+                    (map.low, map.high) = ((min as f32).max(-f32::MAX), (max as f32).min(f32::MAX));
                 }
                 Ok(map)
             }
@@ -156,14 +156,14 @@ pub(super) fn maps(collector: &Collector, info: SourceInfo, rule: &Normalisation
         .collect()
 }
 
-/// Percentiles (0 to 100) of every channel of a picture.
-pub(super) fn percentiles<const N: usize>(picture: &Picture, q: [f64; N]) -> Result<Vec<[f64; N]>> {
-    let mut source = InMemory::borrowed(picture);
-    let wanted = Wanted { percentiles: q.to_vec(), ..Wanted::default() };
-    let mut collector = Collector::new(source.info(), wanted);
+/// Percentiles (0 to 100) of every channel of an image.
+pub(super) fn percentiles<const N: usize>(image: &Image, q: [f64; N]) -> Result<Vec<[f64; N]>> {
+    let mut source = InMemory::borrowed(image);
+    let requested = StatisticsRequest { percentiles: q.to_vec(), ..StatisticsRequest::default() };
+    let mut collector = Collector::new(source.info(), requested);
     collect(&mut source, &mut [(&mut collector, None)])?;
     let one = |channel| <[f64; N]>::try_from(collector.percentiles(channel)).unwrap_or([f64::NAN; N]);
-    Ok((0..picture.channels()).map(one).collect())
+    Ok((0..image.channels()).map(one).collect())
 }
 
 fn wrong(reason: impl Into<Message>) -> Error {
@@ -174,7 +174,7 @@ fn per_channel(what: &str, values: &[f64], channel: usize, channels: usize) -> R
     match values {
         [all] => Ok(*all),
         _ if values.len() == channels => Ok(values[channel]),
-        _ => Err(wrong(format!("{what} has {} values, the picture has {channels} channels", values.len()))),
+        _ => Err(wrong(format!("{what} has {} values, the image has {channels} channels", values.len()))),
     }
 }
 

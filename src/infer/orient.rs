@@ -1,26 +1,26 @@
-//! The eight orientations of a picture, and tiles in them.
+//! The eight orientations of an image, and tiles in them.
 
 use std::ops::Range;
 
-/// Pixel `(y, x)` of the oriented picture is pixel `(y, x)` of the picture, exchanged with `transpose`, then counted from
+/// Pixel `(y, x)` of the oriented image is pixel `(y, x)` of the image, exchanged with `transpose`, then counted from
 /// the other end with `flip_rows` and `flip_columns`. The eight combinations are the symmetries of a square.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Orientation {
     /// Rows become columns.
     pub transpose: bool,
-    /// The picture's last row comes first.
+    /// The image's last row comes first.
     pub flip_rows: bool,
-    /// The picture's last column comes first.
+    /// The image's last column comes first.
     pub flip_columns: bool,
 }
 
 impl Orientation {
-    /// All eight; the picture as it is comes first, then those that exchange nothing.
+    /// All eight; the image as it is comes first, then those that exchange nothing.
     pub fn all() -> [Self; 8] {
         [0, 1, 2, 3, 4, 5, 6, 7].map(|i| Self { flip_columns: i & 1 > 0, flip_rows: i & 2 > 0, transpose: i & 4 > 0 })
     }
 
-    /// What makes the picture of the oriented one.
+    /// What makes the image of the oriented one.
     #[must_use]
     pub fn inverse(self) -> Self {
         let Self { transpose, flip_rows, flip_columns } = self;
@@ -90,7 +90,7 @@ impl Orientation {
         out
     }
 
-    /// Rows and columns of an oriented picture of `h` rows and `w` columns.
+    /// Rows and columns of an oriented image of `h` rows and `w` columns.
     pub fn size(self, [h, w]: [usize; 2]) -> [usize; 2] {
         if self.transpose { [w, h] } else { [h, w] }
     }
@@ -116,33 +116,33 @@ impl Orientation {
     }
 }
 
-/// Where a tile lies in its picture, and which of the picture's pixels were read for it.
+/// Where a tile lies in its image, and which of the image's pixels were read for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TilePlace {
-    /// Rows and columns of the picture.
-    pub picture: [usize; 2],
-    /// Row and column of the tile's first pixel; negative above and left of the picture.
+    /// Rows and columns of the image.
+    pub image: [usize; 2],
+    /// Row and column of the tile's first pixel; negative above and left of the image.
     pub start: [isize; 2],
     /// Rows and columns of the tile.
     pub size: [usize; 2],
-    /// The rows of the picture that are read.
+    /// The rows of the image that are read.
     pub rows: Range<usize>,
     /// The columns that are read.
     pub columns: Range<usize>,
 }
 
 impl TilePlace {
-    /// The same pixels in the oriented picture.
+    /// The same pixels in the oriented image.
     #[must_use]
     pub fn oriented(&self, by: Orientation) -> Self {
         let axis = |n: usize, start: isize, size: usize, read: &Range<usize>, flip: bool| match flip {
             true => (n, n as isize - start - size as isize, size, n - read.end..n - read.start),
             false => (n, start, size, read.clone()),
         };
-        let y = axis(self.picture[0], self.start[0], self.size[0], &self.rows, by.flip_rows);
-        let x = axis(self.picture[1], self.start[1], self.size[1], &self.columns, by.flip_columns);
+        let y = axis(self.image[0], self.start[0], self.size[0], &self.rows, by.flip_rows);
+        let x = axis(self.image[1], self.start[1], self.size[1], &self.columns, by.flip_columns);
         let (y, x) = if by.transpose { (x, y) } else { (y, x) };
-        Self { picture: [y.0, x.0], start: [y.1, x.1], size: [y.2, x.2], rows: y.3, columns: x.3 }
+        Self { image: [y.0, x.0], start: [y.1, x.1], size: [y.2, x.2], rows: y.3, columns: x.3 }
     }
 }
 
@@ -154,25 +154,25 @@ mod tests {
     #[test]
     fn the_eight_orientations_differ_and_go_back() {
         let x = [0., 1., 2., 3., 4., 5.];
-        let turned: Vec<_> = Orientation::all().iter().map(|o| (o.size([2, 3]), o.planes(&x, [2, 3]))).collect();
-        assert_eq!(turned[0].1, x);
-        assert_eq!(turned[1].1, [2., 1., 0., 5., 4., 3.]);
-        assert_eq!(turned[4], ([3, 2], vec![0., 3., 1., 4., 2., 5.]));
+        let oriented: Vec<_> = Orientation::all().iter().map(|o| (o.size([2, 3]), o.planes(&x, [2, 3]))).collect();
+        assert_eq!(oriented[0].1, x);
+        assert_eq!(oriented[1].1, [2., 1., 0., 5., 4., 3.]);
+        assert_eq!(oriented[4], ([3, 2], vec![0., 3., 1., 4., 2., 5.]));
         // A quarter turn clockwise: the last row becomes the first column.
-        assert_eq!(turned[6].1, [3., 0., 4., 1., 5., 2.]);
-        for (i, (size, planes)) in turned.iter().enumerate() {
-            assert!(turned[..i].iter().all(|o| o != &turned[i]), "{i}");
+        assert_eq!(oriented[6].1, [3., 0., 4., 1., 5., 2.]);
+        for (i, (size, planes)) in oriented.iter().enumerate() {
+            assert!(oriented[..i].iter().all(|o| o != &oriented[i]), "{i}");
             assert_eq!(Orientation::all()[i].inverse().planes(planes, *size), x, "{i}");
         }
     }
 
-    /// A tile's pixels, oriented, are those of the oriented tile in the oriented picture, mirrored borders included.
+    /// A tile's pixels, oriented, are those of the oriented tile in the oriented image, mirrored borders included.
     #[test]
-    fn places_turn_with_the_picture() {
+    fn places_turn_with_the_image() {
         let (h, w) = (9usize, 13usize);
         let pixels: Vec<f32> = (0..h * w).map(|i| i as f32).collect();
         let tile = |pixels: &[f32], place: &TilePlace| -> Vec<f32> {
-            let [h, w] = place.picture;
+            let [h, w] = place.image;
             let at = |y: usize, x: usize| {
                 let (y, x) = (mirror(place.start[0] + y as isize, h), mirror(place.start[1] + x as isize, w));
                 assert!(place.rows.contains(&y) && place.columns.contains(&x));
@@ -182,12 +182,12 @@ mod tests {
         };
         for (start, size) in [([0, 0], [9, 13]), ([-3, 4], [8, 12]), ([2, -5], [16, 20]), ([4, 3], [4, 8])] {
             let (rows, columns) = (source_window(start[0], size[0], h), source_window(start[1], size[1], w));
-            let place = TilePlace { picture: [h, w], start, size, rows, columns };
+            let place = TilePlace { image: [h, w], start, size, rows, columns };
             for by in Orientation::all() {
-                let want = by.planes(&tile(&pixels, &place), size);
-                let turned = place.oriented(by);
-                assert_eq!(tile(&by.planes(&pixels, [h, w]), &turned), want, "{by:?}");
-                assert_eq!(turned.oriented(by.inverse()), place, "{by:?}");
+                let expected = by.planes(&tile(&pixels, &place), size);
+                let oriented = place.oriented(by);
+                assert_eq!(tile(&by.planes(&pixels, [h, w]), &oriented), expected, "{by:?}");
+                assert_eq!(oriented.oriented(by.inverse()), place, "{by:?}");
             }
         }
     }

@@ -54,7 +54,7 @@ pub fn write_mask(path: impl AsRef<Path>, mask: &Mask) -> Result<()> {
     feed(Box::new(MaskSink::new(path.as_ref())), &info_of(mask), mask, None, None, 256)
 }
 
-/// What a mask alone says about a picture.
+/// What a mask alone says about an image.
 fn info_of(mask: &Mask) -> BandInfo {
     let classes = (0..mask.classes()).map(|i| format!("class {i}")).collect();
     BandInfo { width: mask.width(), height: mask.height(), channels: 0, classes, planes: 0, contrast: None }

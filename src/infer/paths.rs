@@ -1,4 +1,4 @@
-//! Which pictures are read, and where their results go.
+//! Which images are read, and where their results go.
 
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
@@ -10,7 +10,7 @@ use super::skipped::{SkipReason, Skipped, Tally, other_format};
 use crate::error::{Error, Result};
 
 /// Extensions of the files that are looked for in folders; a file named outright may have any.
-pub const PICTURE_EXTENSIONS: [&str; 22] = [
+pub const IMAGE_EXTENSIONS: [&str; 22] = [
     "png", "jpg", "jpeg", "tif", "tiff", "btf", "tf8", "svs", "qptiff", "lsm", "stk", "scn", "webp", "bmp", "npy",
     "gif", "pbm", "pgm", "ppm", "pnm", "jp2", "j2k",
 ];
@@ -18,11 +18,11 @@ pub const PICTURE_EXTENSIONS: [&str; 22] = [
 /// What our own results are called: `<stem>_<kind>`.
 const KINDS: [&str; 5] = ["mask", "overlay", "prob", "labels", "contours"];
 
-/// The pictures that arguments name, in their order, each once.
+/// The images that arguments name, in their order, each once.
 ///
-/// An argument is a file, a folder (its pictures by name, not those of folders in it) or a glob such as `*.png` or
+/// An argument is a file, a folder (its images by name, not those of folders in it) or a glob such as `*.png` or
 /// `runs/**/t?.tif` for shells that do not expand it. Folders and globs leave out hidden files, files without a
-/// picture's extension, and results of this program (`x_mask.png`).
+/// image's extension, and results of this program (`x_mask.png`).
 pub fn expand_inputs<S: AsRef<str>>(args: &[S]) -> Result<Vec<PathBuf>> {
     Ok(expand_inputs_and_skipped(args)?.0)
 }
@@ -33,11 +33,11 @@ pub fn expand_inputs_and_skipped<S: AsRef<str>>(args: &[S]) -> Result<(Vec<PathB
     for arg in args {
         let path = Path::new(arg.as_ref());
         let found = if path.is_dir() {
-            let found = walk(path, Some(1), is_picture_name)?;
+            let found = walk(path, Some(1), is_image_name)?;
             let left: Vec<Skipped> = left_out(path)?.of(arg.as_ref()).collect();
             if found.is_empty() {
                 let left = left.first().map_or(String::new(), |s| format!(": {}", s.text()));
-                return Err(Error::invalid("input", format!("no pictures in {}{left}", path.display())));
+                return Err(Error::invalid("input", format!("no images in {}{left}", path.display())));
             }
             skipped.extend(left);
             found
@@ -48,7 +48,7 @@ pub fn expand_inputs_and_skipped<S: AsRef<str>>(args: &[S]) -> Result<(Vec<PathB
             skipped.extend(left.of(arg.as_ref()));
             found
         } else if arg.as_ref().is_empty() {
-            return Err(Error::invalid("input", "the name of a picture is empty"));
+            return Err(Error::invalid("input", "the name of an image is empty"));
         } else {
             return Err(Error::file(path, "no such file or folder"));
         };
@@ -57,7 +57,7 @@ pub fn expand_inputs_and_skipped<S: AsRef<str>>(args: &[S]) -> Result<(Vec<PathB
     Ok((paths, skipped))
 }
 
-/// What a folder holds beside its pictures.
+/// What a folder holds beside its images.
 fn left_out(folder: &Path) -> Result<Tally> {
     let mut tally = Tally::default();
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
@@ -76,12 +76,12 @@ fn left_out(folder: &Path) -> Result<Tally> {
 }
 
 fn tally_file(tally: &mut Tally, path: &Path, name: &Path) {
-    if is_picture_name(path) {
+    if is_image_name(path) {
         return;
     }
     tally.add(
         match () {
-            () if is_picture_file(path) || is_result(path) => SkipReason::Result,
+            () if is_image_file(path) || is_result(path) => SkipReason::Result,
             () if other_format(path).is_some() => SkipReason::OtherFormat,
             () => SkipReason::NotAnImage,
         },
@@ -115,13 +115,13 @@ fn expand_glob(pattern: &Path) -> Result<(Vec<PathBuf>, Tally)> {
             if matches && path.is_file() {
                 tally_file(&mut tally, path, inner);
             }
-            matches && is_picture_name(path)
+            matches && is_image_name(path)
         })?
     } else {
         Vec::new()
     };
     if found.is_empty() {
-        return Err(wrong("no pictures match".into()));
+        return Err(wrong("no images match".into()));
     }
     // What is found under "." is named without it, as the pattern was.
     let plain = |p: PathBuf| {
@@ -130,13 +130,13 @@ fn expand_glob(pattern: &Path) -> Result<(Vec<PathBuf>, Tally)> {
     Ok((found.into_iter().map(plain).collect(), tally))
 }
 
-/// The pictures in a folder and in those under it, sorted; also such as are called like our own results.
-pub(crate) fn all_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
-    walk(folder, None, is_picture_file)
+/// The images in a folder and in those under it, sorted; also such as are called like our own results.
+pub(crate) fn all_images(folder: &Path) -> Result<Vec<PathBuf>> {
+    walk(folder, None, is_image_file)
 }
 
-/// The files under a folder that `wanted` accepts, sorted.
-fn walk(folder: &Path, depth: Option<usize>, mut wanted: impl FnMut(&Path) -> bool) -> Result<Vec<PathBuf>> {
+/// The files under a folder that `requested` accepts, sorted.
+fn walk(folder: &Path, depth: Option<usize>, mut requested: impl FnMut(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     // Only hidden files are passed over; what git ignores are often just the data.
     for entry in WalkBuilder::new(folder).standard_filters(false).hidden(true).max_depth(depth).build() {
@@ -145,7 +145,7 @@ fn walk(folder: &Path, depth: Option<usize>, mut wanted: impl FnMut(&Path) -> bo
             e.into_io_error().map_or_else(|| Error::file(folder, reason), |e| Error::io(folder, e))
         })?;
         let path = entry.path();
-        if wanted(path) && path.is_file() {
+        if requested(path) && path.is_file() {
             found.push(entry.into_path());
         }
     }
@@ -153,17 +153,17 @@ fn walk(folder: &Path, depth: Option<usize>, mut wanted: impl FnMut(&Path) -> bo
     Ok(found)
 }
 
-fn is_picture_file(path: &Path) -> bool {
-    let known = |e: &str| PICTURE_EXTENSIONS.iter().any(|k| k.eq_ignore_ascii_case(e));
+fn is_image_file(path: &Path) -> bool {
+    let known = |e: &str| IMAGE_EXTENSIONS.iter().any(|k| k.eq_ignore_ascii_case(e));
     path.extension().and_then(|e| e.to_str()).is_some_and(known)
 }
 
-fn is_picture_name(path: &Path) -> bool {
+fn is_image_name(path: &Path) -> bool {
     let ours = |s: &str| s.rsplit_once('_').is_some_and(|(stem, kind)| !stem.is_empty() && KINDS.contains(&kind));
-    is_picture_file(path) && !path.file_stem().is_some_and(|s| ours(&s.to_string_lossy()))
+    is_image_file(path) && !path.file_stem().is_some_and(|s| ours(&s.to_string_lossy()))
 }
 
-/// Whether a file is called like one of our results that are no pictures.
+/// Whether a file is called like one of our results that are no images.
 fn is_result(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     [".geojson", ".json", ".zip", ".csv", ".npy"]
@@ -172,14 +172,14 @@ fn is_result(path: &Path) -> bool {
         .any(|(extension, kind)| name.strip_suffix(extension).is_some_and(|stem| stem.ends_with(kind)))
 }
 
-/// Whether an output is meant as a folder: nobody names a picture without an extension.
+/// Whether an output is meant as a folder: nobody names an image without an extension.
 fn is_folder_name(out: &Path) -> bool {
     out.is_dir() || ends_in_separator(out) || (out.extension().is_none() && !out.is_file())
 }
 
-/// Where a result of kind `kind` (`mask`, `overlay`, ...) with extension `ext` of the picture `input` goes.
+/// Where a result of kind `kind` (`mask`, `overlay`, ...) with extension `ext` of the image `input` goes.
 ///
-/// Without `out` beside the picture: `<stem>_<kind>.<ext>`. If `out` is a folder (it exists as one, ends in a
+/// Without `out` beside the image: `<stem>_<kind>.<ext>`. If `out` is a folder (it exists as one, ends in a
 /// separator, has no extension, or there are several inputs) inside it under that name. Otherwise `out` is a file: the
 /// mask itself; other kinds are named after it, beside it. Never the input itself, and the mask's file must have the
 /// extension `ext`. Two inputs of one stem in one folder share their results' names: see [`check_distinct`].
@@ -194,8 +194,8 @@ pub fn output_path(out: Option<&Path>, input: &Path, kind: &str, ext: &str, seve
     };
     let path = match out {
         None => input.with_file_name(named(stem)),
-        Some(out) if several_inputs && is_picture_file(out) && !out.is_dir() && !ends_in_separator(out) => {
-            return Err(Error::file(out, "is one file; several pictures need a folder for their results"));
+        Some(out) if several_inputs && is_image_file(out) && !out.is_dir() && !ends_in_separator(out) => {
+            return Err(Error::file(out, "is one file; several images need a folder for their results"));
         }
         Some(out) if several_inputs || is_folder_name(out) => out.join(named(stem)),
         Some(out) => match out.file_stem() {
@@ -211,7 +211,7 @@ pub fn output_path(out: Option<&Path>, input: &Path, kind: &str, ext: &str, seve
     };
     let same = path == input || matches!((path.canonicalize(), input.canonicalize()), (Ok(a), Ok(b)) if a == b);
     if same {
-        return Err(Error::file(path, format!("the {kind} would overwrite the picture it is made from")));
+        return Err(Error::file(path, format!("the {kind} would overwrite the image it is made from")));
     }
     Ok(path)
 }
@@ -221,12 +221,12 @@ pub fn check_distinct(outputs: &[PathBuf], inputs: &[PathBuf]) -> Result<()> {
     let mut seen: HashSet<PathBuf> = inputs.iter().filter_map(|p| p.canonicalize().ok()).collect();
     for path in outputs {
         if path.canonicalize().is_ok_and(|p| seen.contains(&p)) {
-            return Err(Error::file(path, "a result would overwrite one of the pictures"));
+            return Err(Error::file(path, "a result would overwrite one of the images"));
         }
     }
     seen.clear();
     match outputs.iter().find(|path| !seen.insert(path.to_path_buf())) {
-        Some(path) => Err(Error::file(path, "two pictures would both be written here; use folders of their own")),
+        Some(path) => Err(Error::file(path, "two images would both be written here; use folders of their own")),
         None => Ok(()),
     }
 }

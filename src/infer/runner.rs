@@ -1,6 +1,6 @@
 //! Runs tiles: an [`Ensemble`]'s networks, ready for tiles of one shape, so many a run.
 //!
-//! A batch is tiles and their orientations, of one or several pictures. Every kernel treats the pictures of a batch alone,
+//! A batch is tiles and their orientations, of one or several images. Every kernel treats the images of a batch alone,
 //! so results do not depend on who else is in it. Probabilities of several runs are added on the host, in `f32` and in a
 //! fixed order.
 
@@ -22,7 +22,7 @@ pub struct TileInput<'a> {
     pub place: &'a TilePlace,
     /// The raw samples of the place's rows and columns, planar (channel, row, column).
     pub pixels: &'a [f32],
-    /// How its picture is normalised, for each model.
+    /// How its image is normalised, for each model.
     pub affines: &'a [Vec<ChannelAffine>],
 }
 
@@ -71,13 +71,13 @@ impl TileRunner {
         outputs: TileOutputs,
         batch: usize,
     ) -> Result<Self> {
-        let (wants, groups, batch) = (ensemble.wants(outputs), ensemble.groups(tile), batch.max(1));
+        let (request, groups, batch) = (ensemble.request(outputs), ensemble.groups(tile), batch.max(1));
         let mut rule = MaskRule::Argmax;
         let mut members = Vec::new();
         for model in ensemble.models() {
             let mut sessions = Vec::new();
             for by in groups.iter().filter_map(|g| g.first()) {
-                let (graph, own) = tile_graph(model, (batch, by.size(tile)), wants, ensemble.planes())?;
+                let (graph, own) = tile_graph(model, (batch, by.size(tile)), request, ensemble.planes())?;
                 rule = own;
                 sessions.push(backend.prepare_async(&graph, model.stored()).await?);
             }
@@ -201,8 +201,8 @@ impl TileRunner {
 }
 
 /// An output, if it is asked for.
-async fn read(executable: &mut Executable, name: &str, wanted: bool) -> Result<Vec<f32>> {
-    match wanted {
+async fn read(executable: &mut Executable, name: &str, requested: bool) -> Result<Vec<f32>> {
+    match requested {
         true => executable.read_async(name).await.map(HostTensor::into_data),
         false => Ok(Vec::new()),
     }
@@ -229,7 +229,7 @@ fn inputs(
     let info = ImageInfo {
         tile: place.start.map(|n| n as i64),
         window: [place.rows.start, place.columns.start],
-        picture: place.picture,
+        image: place.image,
         channels: affine.iter().map(|a| [a.offset, a.scale, a.low, a.high]).collect(),
     };
     words.extend(info.words());

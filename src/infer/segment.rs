@@ -1,4 +1,4 @@
-//! The segmenter: a picture in, class ids (and probabilities) out, in tiles that fit the device.
+//! The segmenter: an image in, class ids (and probabilities) out, in tiles that fit the device.
 
 use super::band::{BandInfo, BandSink, Needs};
 use super::blend::Blended;
@@ -7,14 +7,14 @@ use super::channels::ChannelMap;
 use super::collected::Collected;
 use super::ensemble::Ensemble;
 use super::fit::{Cut, Fit, TileKey};
-use super::image::{Picture, Sample};
+use super::image::{Image, Sample};
 use super::mask::Mask;
-use super::normalise::{ChannelAffine, Collector, Wanted, collect, maps, reads_integers, wanted};
+use super::normalise::{ChannelAffine, Collector, StatisticsRequest, collect, maps, reads_integers, requested};
 use super::options::{Blend, SegmentOptions};
 use super::output::{SHOWN, STRETCH, joint};
 use super::runner::{TileInput, TileOutput, TileRunner};
-use super::source::{InMemory, PictureSource, SourceInfo};
-use super::stream::{Assembly, Emitter, Exact, Ongoing, RunTiles, TileResult, Waiting, Windows, run_tiles};
+use super::source::{ImageSource, InMemory, SourceInfo};
+use super::stream::{Assembly, Emitter, Exact, ImageInProgress, QueuedTile, RunTiles, TileResult, Windows, run_tiles};
 use super::tile::TileSpec;
 use super::tile_graph::TileOutputs;
 use crate::error::{Error, Message, Result};
@@ -24,7 +24,7 @@ use crate::model::Model;
 use crate::session::Backend;
 use crate::tensor::Precision;
 
-/// A segmented picture.
+/// A segmented image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Segmentation {
     /// Class of every pixel.
@@ -39,15 +39,15 @@ pub struct Segmentation {
     pub precision: Precision,
     /// Why that is `f32` where the backend is for `f16`: what `f16` could not hold.
     pub fallback: Option<String>,
-    /// What users should know of the way the picture was read, each a clause that follows its name and a colon.
+    /// What users should know of the way the image was read, each a clause that follows its name and a colon.
     pub notes: Vec<Message>,
 }
 
-/// How a picture was segmented whose rows went to sinks.
+/// How an image was segmented whose rows went to sinks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Streamed {
-    /// What the picture is.
-    pub picture: SourceInfo,
+    /// What the image is.
+    pub image: SourceInfo,
     /// Pixels of every class.
     pub class_pixels: Vec<u64>,
     /// Rows and columns of tiles it took.
@@ -60,21 +60,21 @@ pub struct Streamed {
     pub precision: Precision,
     /// Why that is `f32` where the backend is for `f16`: what `f16` could not hold.
     pub fallback: Option<String>,
-    /// What users should know of the way the picture was read, each a clause that follows its name and a colon.
+    /// What users should know of the way the image was read, each a clause that follows its name and a colon.
     pub notes: Vec<Message>,
 }
 
-/// A picture to segment, and what takes its rows.
-pub struct PictureTask<'a> {
-    /// The picture.
-    pub source: &'a mut dyn PictureSource,
+/// An image to segment, and what takes its rows.
+pub struct ImageTask<'a> {
+    /// The image.
+    pub source: &'a mut dyn ImageSource,
     /// Finished once all rows went through.
     pub sinks: Vec<Box<dyn BandSink>>,
 }
 
-/// A picture that is measured.
+/// An image that is measured.
 struct Prepared<'a> {
-    source: &'a mut dyn PictureSource,
+    source: &'a mut dyn ImageSource,
     sinks: Vec<&'a mut dyn BandSink>,
     info: BandInfo,
     needs: Needs,
@@ -82,17 +82,17 @@ struct Prepared<'a> {
     channels: ChannelMap,
 }
 
-/// A model on a backend, ready for pictures of any size. Tile shapes it has met stay compiled and allocated.
+/// A model on a backend, ready for images of any size. Tile shapes it has met stay compiled and allocated.
 #[derive(Debug)]
 pub struct Segmenter {
     backend: Backend,
     fit: Fit,
-    /// What runs one kind of tile. One entry: the next picture is likely of the same size.
+    /// What runs one kind of tile. One entry: the next image is likely of the same size.
     ready: Option<(TileKey, TileRunner)>,
 }
 
 /// How each model's input is normalised, and what is shown black and white.
-type Measured = (Vec<Vec<ChannelAffine>>, Option<[f64; 2]>);
+type Measurement = (Vec<Vec<ChannelAffine>>, Option<[f64; 2]>);
 
 impl Segmenter {
     /// A segmenter with a model, or with several as one. Nothing is compiled or allocated yet.
@@ -120,42 +120,42 @@ impl Segmenter {
         self.fit.tile_spec()
     }
 
-    /// Segments a picture. `progress` gets a fraction from 0 to 1 and may cancel by returning an error. Where `f16` cannot
-    /// hold some value of the network, the picture is segmented again in `f32`, with a warning in the log and
+    /// Segments an image. `progress` gets a fraction from 0 to 1 and may cancel by returning an error. Where `f16` cannot
+    /// hold some value of the network, the image is segmented again in `f32`, with a warning in the log and
     /// [`Segmentation::fallback`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn segment(
         &mut self,
-        picture: &Picture,
+        image: &Image,
         options: &SegmentOptions,
         progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Segmentation> {
-        block_on(self.segment_async(picture, options, progress))
+        block_on(self.segment_async(image, options, progress))
     }
 
     /// [`Self::segment`] as a future. Dropped before its end it is a cancelled run: the segmenter stays usable.
     pub async fn segment_async(
         &mut self,
-        picture: &Picture,
+        image: &Image,
         options: &SegmentOptions,
         progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Segmentation> {
         let mut collected = Collected { probabilities: options.probabilities, ..Default::default() };
-        let mut source = InMemory::borrowed(picture);
+        let mut source = InMemory::borrowed(image);
         let run = self.stream(&mut source, options, vec![&mut collected], progress).await?;
-        let mask = Mask::new(picture.width(), picture.height(), run.class_pixels.len(), collected.ids)?;
+        let mask = Mask::new(image.width(), image.height(), run.class_pixels.len(), collected.ids)?;
         let probabilities = options.probabilities.then_some(collected.planes);
         let Streamed { tiles, tile, precision, fallback, notes, .. } = run;
         Ok(Segmentation { mask, probabilities, tiles, tile, precision, fallback, notes })
     }
 
-    /// Segments a picture of any size: its rows go to the sinks as they become complete, and neither the picture nor its
+    /// Segments an image of any size: its rows go to the sinks as they become complete, and neither the image nor its
     /// results are ever in memory as a whole. Sinks are finished once all rows went through. `progress` and `f16` are as in
     /// [`Self::segment`]; [`SegmentOptions::probabilities`] is what sinks say.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn segment_to(
         &mut self,
-        source: &mut dyn PictureSource,
+        source: &mut dyn ImageSource,
         options: &SegmentOptions,
         sinks: Vec<Box<dyn BandSink>>,
         progress: impl FnMut(f64) -> Result<()>,
@@ -166,7 +166,7 @@ impl Segmenter {
     /// [`Self::segment_to`] as a future.
     pub async fn segment_to_async(
         &mut self,
-        source: &mut dyn PictureSource,
+        source: &mut dyn ImageSource,
         options: &SegmentOptions,
         mut sinks: Vec<Box<dyn BandSink>>,
         progress: impl FnMut(f64) -> Result<()>,
@@ -176,12 +176,12 @@ impl Segmenter {
         Ok(run)
     }
 
-    /// Segments pictures as [`Self::segment_to`] does, each with its own result. With [`SegmentOptions::batch`] above 1,
-    /// pictures of one size that are a single tile each are run together; where that fails, each is done alone.
+    /// Segments images as [`Self::segment_to`] does, each with its own result. With [`SegmentOptions::batch`] above 1,
+    /// images of one size that are a single tile each are run together; where that fails, each is done alone.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn segment_several(
         &mut self,
-        tasks: Vec<PictureTask>,
+        tasks: Vec<ImageTask>,
         options: &SegmentOptions,
         progress: impl FnMut(f64) -> Result<()>,
     ) -> Vec<Result<Streamed>> {
@@ -191,7 +191,7 @@ impl Segmenter {
     /// [`Self::segment_several`] as a future.
     pub async fn segment_several_async(
         &mut self,
-        mut tasks: Vec<PictureTask<'_>>,
+        mut tasks: Vec<ImageTask<'_>>,
         options: &SegmentOptions,
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Vec<Result<Streamed>> {
@@ -211,7 +211,7 @@ impl Segmenter {
                 each
             }
         };
-        let finish = |(task, result): (PictureTask, Result<Streamed>)| {
+        let finish = |(task, result): (ImageTask, Result<Streamed>)| {
             let run = result?;
             task.sinks.into_iter().try_for_each(|s| s.finish())?;
             Ok(run)
@@ -219,10 +219,10 @@ impl Segmenter {
         tasks.into_iter().zip(results).map(finish).collect()
     }
 
-    /// Several pictures in batches, if they suit each other and nothing goes wrong.
+    /// Several images in batches, if they suit each other and nothing goes wrong.
     async fn together(
         &mut self,
-        tasks: &mut [PictureTask<'_>],
+        tasks: &mut [ImageTask<'_>],
         options: &SegmentOptions,
         progress: &mut impl FnMut(f64) -> Result<()>,
     ) -> Option<Vec<Streamed>> {
@@ -230,12 +230,12 @@ impl Segmenter {
         if tasks.iter().any(|t| t.source.info() != first) {
             return None;
         }
-        let mut pictures = Vec::new();
+        let mut images = Vec::new();
         for task in tasks {
-            pictures.push(self.prepare(&mut *task.source, borrowed(&mut task.sinks), options).ok()?);
+            images.push(self.prepare(&mut *task.source, borrowed(&mut task.sinks), options).ok()?);
         }
         let backend = self.backend_for(options);
-        self.stream_on(&backend, &mut pictures, options, progress).await.ok()
+        self.stream_on(&backend, &mut images, options, progress).await.ok()
     }
 
     fn backend_for(&self, options: &SegmentOptions) -> Backend {
@@ -244,14 +244,14 @@ impl Segmenter {
 
     async fn stream<'a>(
         &mut self,
-        source: &'a mut dyn PictureSource,
+        source: &'a mut dyn ImageSource,
         options: &SegmentOptions,
         sinks: Vec<&'a mut dyn BandSink>,
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Streamed> {
-        let mut picture = [self.prepare(source, sinks, options)?];
+        let mut image = [self.prepare(source, sinks, options)?];
         let backend = self.backend_for(options);
-        let work = async |b: &Backend| self.stream_on(b, &mut picture, options, &mut progress).await;
+        let work = async |b: &Backend| self.stream_on(b, &mut image, options, &mut progress).await;
         let (run, fallback) = backend.or_f32_async(work).await?;
         match run.into_iter().next() {
             Some(run) => Ok(Streamed { fallback, ..run }),
@@ -261,7 +261,7 @@ impl Segmenter {
 
     fn prepare<'a>(
         &self,
-        source: &'a mut dyn PictureSource,
+        source: &'a mut dyn ImageSource,
         sinks: Vec<&'a mut dyn BandSink>,
         options: &SegmentOptions,
     ) -> Result<Prepared<'a>> {
@@ -281,21 +281,21 @@ impl Segmenter {
     /// How pixels are normalised, for each model, and what is shown black and white.
     fn measure(
         &self,
-        source: &mut dyn PictureSource,
+        source: &mut dyn ImageSource,
         options: &SegmentOptions,
         needs: Needs,
         map: &ChannelMap,
-    ) -> Result<Measured> {
+    ) -> Result<Measurement> {
         let rules =
             self.fit.ensemble.models().map(|m| options.normalisation.as_ref().unwrap_or(&m.metadata.normalisation));
         let info = source.info();
         let channels = self.model().architecture.in_channels();
         check_rows(&*source, options.memory)?;
         let input = SourceInfo { channels, ..info };
-        let pixels = rules.map(|rule| Ok((rule, Collector::new(input, wanted(rule)?))));
+        let pixels = rules.map(|rule| Ok((rule, Collector::new(input, requested(rule)?))));
         let mut pixels = pixels.collect::<Result<Vec<_>>>()?;
         let shown = if needs.contrast { STRETCH.to_vec() } else { Vec::new() };
-        let mut shown = Collector::new(info, Wanted { percentiles: shown, ..Wanted::default() });
+        let mut shown = Collector::new(info, StatisticsRequest { percentiles: shown, ..StatisticsRequest::default() });
         let mut all = Vec::new();
         for (rule, pixels) in &mut pixels {
             if info.sample == Sample::F32 || reads_integers(rule) {
@@ -314,22 +314,22 @@ impl Segmenter {
         Ok((affines.collect::<Result<_>>()?, contrast))
     }
 
-    /// Runs one picture in tiles; or several of one size, together, if each is a single tile.
+    /// Runs one image in tiles; or several of one size, together, if each is a single tile.
     async fn stream_on(
         &mut self,
         backend: &Backend,
-        pictures: &mut [Prepared<'_>],
+        images: &mut [Prepared<'_>],
         options: &SegmentOptions,
         progress: &mut impl FnMut(f64) -> Result<()>,
     ) -> Result<Vec<Streamed>> {
-        let needs = pictures.iter().fold(Needs::default(), |n, p| n.or(p.needs));
+        let needs = images.iter().fold(Needs::default(), |n, p| n.or(p.needs));
         let outputs = TileOutputs { probabilities: needs.probabilities, decision: options.blend == Blend::Gaussian };
         let channels = self.model().architecture.in_channels();
-        let infos: Vec<BandInfo> = pictures.iter().map(|p| p.info.clone()).collect();
+        let infos: Vec<BandInfo> = images.iter().map(|p| p.info.clone()).collect();
         let budget = |(p, info): (&Prepared, _)| {
             Budget::new(&*p.source, options, (channels, info, p.needs), self.fit.ensemble.runs())
         };
-        let budgets: Vec<Budget> = pictures.iter().zip(&infos).map(budget).collect();
+        let budgets: Vec<Budget> = images.iter().zip(&infos).map(budget).collect();
         let (Some(info), Some((budget, others))) = (infos.first(), budgets.split_first()) else {
             return Ok(Vec::new());
         };
@@ -339,12 +339,12 @@ impl Segmenter {
             Cut::Blended(g) => ([g.rows.tile, g.columns.tile], [g.rows.starts.len(), g.columns.starts.len()]),
         };
         let count = tiles[0] * tiles[1];
-        if count > 1 && pictures.len() > 1 {
+        if count > 1 && images.len() > 1 {
             return Err(Error::invalid("pictures", "several are run together as single tiles only"));
         }
         let others = others.iter().map(|b| b.host(shape)).sum();
         let key = TileKey { shape, outputs, exact: options.exact, precision: backend.precision(), batch: 1 };
-        let batch = self.fit.batch(backend, key, count * pictures.len(), options, (budget, others))?;
+        let batch = self.fit.batch(backend, key, count * images.len(), options, (budget, others))?;
         let key = TileKey { batch, ..key };
         if self.ready.as_ref().is_none_or(|r| r.0 != key) {
             // The old buffers go before the new ones come.
@@ -356,37 +356,41 @@ impl Segmenter {
         let rule = (runner.rule(), self.fit.ensemble.planes());
         let (keep, at_once) = (budget.cache(shape[0]), runner.tiles_at_once());
         let (mut ongoing, mut affines) = (Vec::new(), Vec::new());
-        for (Prepared { source, sinks, needs, affines: own, channels, .. }, info) in pictures.iter_mut().zip(&infos) {
-            source.keep(keep);
+        for (Prepared { source, sinks, needs, affines: own, channels, .. }, info) in images.iter_mut().zip(&infos) {
+            source.set_cache(keep);
             let assembly: Box<dyn Assembly> = match &cut {
                 Cut::Exact(grid) => Box::new(Exact::new(grid)),
                 Cut::Blended(grid) => Box::new(Blended::new(grid, rule.0, rule.1)),
             };
             let windows = Windows { source: &mut **source, channels, coloured: false };
-            ongoing.push(Ongoing { windows, out: Emitter::new(info, *needs, sinks)?, assembly });
+            ongoing.push(ImageInProgress { windows, out: Emitter::new(info, *needs, sinks)?, assembly });
             affines.push(&own[..]);
         }
         let mut networks = Networks { runner, affines };
         run_tiles(&mut ongoing, at_once, &mut networks, progress).await?;
-        let done = |Ongoing { windows, out, .. }: Ongoing| {
-            let (class_pixels, picture, precision) = (out.counts, windows.source.info(), backend.precision());
+        let done = |ImageInProgress { windows, out, .. }: ImageInProgress| {
+            let (class_pixels, image, precision) = (out.counts, windows.source.info(), backend.precision());
             let mut notes = windows.source.notes();
             notes.extend(windows.channels.note(windows.coloured).cloned());
-            Streamed { picture, class_pixels, tiles, tile: shape, batch, precision, fallback: None, notes }
+            Streamed { image, class_pixels, tiles, tile: shape, batch, precision, fallback: None, notes }
         };
         Ok(ongoing.into_iter().map(done).collect())
     }
 }
 
-/// Networks that tiles go through, and how each picture is normalised for them.
+/// Networks that tiles go through, and how each image is normalised for them.
 struct Networks<'a> {
     runner: &'a mut TileRunner,
     affines: Vec<&'a [Vec<ChannelAffine>]>,
 }
 
 impl RunTiles for Networks<'_> {
-    async fn run(&mut self, waiting: &[Waiting], progress: impl FnMut(f64) -> Result<()>) -> Result<Vec<TileResult>> {
-        let affines = |w: &Waiting| self.affines.get(w.picture).copied().unwrap_or_default();
+    async fn run(
+        &mut self,
+        waiting: &[QueuedTile],
+        progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Vec<TileResult>> {
+        let affines = |w: &QueuedTile| self.affines.get(w.image).copied().unwrap_or_default();
         let tiles = waiting.iter().map(|w| TileInput { place: &w.place, pixels: &w.pixels, affines: affines(w) });
         let tiles: Vec<TileInput> = tiles.collect();
         let results = self.runner.run_async(&tiles, progress).await?.into_iter();

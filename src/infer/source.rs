@@ -1,4 +1,4 @@
-//! Where pixels come from: pictures in memory, or files read by windows.
+//! Where pixels come from: images in memory, or files read by windows.
 
 mod alpha;
 mod described;
@@ -11,7 +11,7 @@ mod select;
 
 use super::band::MaybeSend;
 use super::channels::ChannelKind;
-use super::image::{Picture, Sample};
+use super::image::{Image, Sample};
 use crate::error::{Error, Message, Result};
 
 pub use alpha::WithoutAlpha;
@@ -20,11 +20,11 @@ pub use fill::FillNan;
 pub use join::JoinChannels;
 pub use memory::InMemory;
 pub(super) use open::arranged;
-pub use open::{OpenOptions, PageChoice, calibration_of, check_channels, open_picture, page_count, read_picture};
+pub use open::{OpenOptions, PageChoice, calibration_of, check_channels, open_image, page_count, read_image};
 pub use oriented::Oriented;
 pub use select::SelectChannels;
 
-/// What a picture is, before any pixel is read.
+/// What an image is, before any pixel is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceInfo {
     /// Columns.
@@ -40,18 +40,18 @@ pub struct SourceInfo {
 }
 
 impl SourceInfo {
-    /// What a picture in memory is.
-    pub fn of(picture: &Picture) -> Self {
+    /// What an image in memory is.
+    pub fn of(image: &Image) -> Self {
         Self {
-            width: picture.width(),
-            height: picture.height(),
-            channels: picture.channels(),
-            sample: picture.pixels().sample(),
-            kind: picture.kind(),
+            width: image.width(),
+            height: image.height(),
+            channels: image.channels(),
+            sample: image.pixels().sample(),
+            kind: image.kind(),
         }
     }
 
-    /// Fails unless a rectangle of at least one pixel lies in the picture.
+    /// Fails unless a rectangle of at least one pixel lies in the image.
     pub fn check_inside(&self, x0: usize, y0: usize, w: usize, h: usize) -> Result<()> {
         let inside =
             |at: usize, len: usize, limit: usize| len > 0 && at.checked_add(len).is_some_and(|end| end <= limit);
@@ -59,7 +59,7 @@ impl SourceInfo {
             return Ok(());
         }
         let reason =
-            format!("{w}x{h} pixels at ({x0}, {y0}) are not inside the picture of {}x{}", self.width, self.height);
+            format!("{w}x{h} pixels at ({x0}, {y0}) are not inside the image of {}x{}", self.width, self.height);
         Err(Error::invalid("window", reason))
     }
 
@@ -69,29 +69,29 @@ impl SourceInfo {
     }
 }
 
-/// A picture that is read by windows.
-pub trait PictureSource: MaybeSend {
-    /// What the picture is.
+/// An image that is read by windows.
+pub trait ImageSource: MaybeSend {
+    /// What the image is.
     fn info(&self) -> SourceInfo;
 
     /// The rectangle of `w` x `h` pixels at column `x0`, row `y0`.
-    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture>;
+    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Image>;
 
     /// What the file calls the channels, from the first on; empty where it does not.
     fn channel_names(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// What users should know of the way the picture is read: each a clause that follows its name and a colon. Some are
+    /// What users should know of the way the image is read: each a clause that follows its name and a colon. Some are
     /// known only after its pixels were read.
     fn notes(&self) -> Vec<Message> {
         Vec::new()
     }
 
-    /// Rows that are best read together when the whole picture is passed over.
+    /// Rows that are best read together when the whole image is passed over.
     fn rows_at_once(&self) -> usize;
 
-    /// Host memory that the source holds whatever is read, bytes: decoded pictures, buffers of the decoder.
+    /// Host memory that the source holds whatever is read, bytes: decoded images, buffers of the decoder.
     fn held_bytes(&self) -> u64 {
         0
     }
@@ -103,13 +103,13 @@ pub trait PictureSource: MaybeSend {
     }
 
     /// Lets the source keep this many bytes of what it decoded.
-    fn keep(&mut self, bytes: u64) {
+    fn set_cache(&mut self, bytes: u64) {
         let _ = bytes;
     }
 }
 
-/// Goes over a picture once, from top to bottom, in bands of all columns and of bounded size.
-pub fn pass(source: &mut dyn PictureSource, mut visit: impl FnMut(Picture) -> Result<()>) -> Result<()> {
+/// Goes over an image once, from top to bottom, in bands of all columns and of bounded size.
+pub fn pass(source: &mut dyn ImageSource, mut visit: impl FnMut(Image) -> Result<()>) -> Result<()> {
     /// Bytes of a band, about.
     const BAND: u64 = 8 << 20;
     let info = source.info();
@@ -127,11 +127,11 @@ pub fn pass(source: &mut dyn PictureSource, mut visit: impl FnMut(Picture) -> Re
     Ok(())
 }
 
-/// The whole picture in memory.
-pub(super) fn read_all(source: &mut dyn PictureSource) -> Result<Picture> {
+/// The whole image in memory.
+pub(super) fn read_all(source: &mut dyn ImageSource) -> Result<Image> {
     let SourceInfo { width, height, .. } = source.info();
-    let picture = source.read(0, 0, width, height)?;
-    Ok(picture.with_kind(source.info().kind).with_channel_names(source.channel_names()))
+    let image = source.read(0, 0, width, height)?;
+    Ok(image.with_kind(source.info().kind).with_channel_names(source.channel_names()))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! From tiles to bands: a picture goes through the network tile by tile and comes out as complete rows.
+//! From tiles to bands: an image goes through the network tile by tile and comes out as complete rows.
 
 use super::band::{Band, BandInfo, BandSink, MaybeSend, Needs};
 use super::channels::ChannelMap;
-use super::image::Picture;
+use super::image::Image;
 use super::mask::Ids;
 use super::orient::TilePlace;
-use super::source::{PictureSource, SourceInfo};
+use super::source::{ImageSource, SourceInfo};
 use super::tile::{TileGrid, source_window};
 use crate::error::{Error, Result};
 
@@ -23,9 +23,9 @@ pub(super) struct TileResult {
     pub planes: Vec<f32>,
 }
 
-/// A tile that waits for its run: of which picture, where it lies, the raw pixels read for it.
-pub(super) struct Waiting {
-    pub picture: usize,
+/// A tile that waits for its run: of which image, where it lies, the raw pixels read for it.
+pub(super) struct QueuedTile {
+    pub image: usize,
     pub place: TilePlace,
     pub pixels: Vec<f32>,
 }
@@ -33,10 +33,11 @@ pub(super) struct Waiting {
 /// Runs the network on tiles.
 pub(super) trait RunTiles {
     /// Gives each tile's result; `progress` goes from 0 to 1 and may cancel.
-    async fn run(&mut self, waiting: &[Waiting], progress: impl FnMut(f64) -> Result<()>) -> Result<Vec<TileResult>>;
+    async fn run(&mut self, waiting: &[QueuedTile], progress: impl FnMut(f64) -> Result<()>)
+    -> Result<Vec<TileResult>>;
 }
 
-/// How a picture is cut into tiles and put together again.
+/// How an image is cut into tiles and put together again.
 pub(super) trait Assembly: MaybeSend {
     /// Number of tiles.
     fn tiles(&self) -> usize;
@@ -48,30 +49,25 @@ pub(super) trait Assembly: MaybeSend {
     fn start(&self, tile: usize) -> [isize; 2];
 
     /// Takes the result of a tile; they come in order. Complete rows go on.
-    fn take(
-        &mut self,
-        tile: usize,
-        result: &TileResult,
-        source: &mut dyn PictureSource,
-        out: &mut Emitter,
-    ) -> Result<()>;
+    fn take(&mut self, tile: usize, result: &TileResult, source: &mut dyn ImageSource, out: &mut Emitter)
+    -> Result<()>;
 }
 
-/// A picture on its way through the network.
-pub(super) struct Ongoing<'a, 'b> {
+/// An image on its way through the network.
+pub(super) struct ImageInProgress<'a, 'b> {
     pub windows: Windows<'a>,
     pub out: Emitter<'a, 'b>,
     pub assembly: Box<dyn Assembly + 'a>,
 }
 
-/// Runs the tiles of pictures, of all pictures in order, `at_once` tiles together.
+/// Runs the tiles of images, of all images in order, `at_once` tiles together.
 pub(super) async fn run_tiles(
-    pictures: &mut [Ongoing<'_, '_>],
+    images: &mut [ImageInProgress<'_, '_>],
     at_once: usize,
     run: &mut impl RunTiles,
     progress: &mut impl FnMut(f64) -> Result<()>,
 ) -> Result<()> {
-    let counts: Vec<usize> = pictures.iter().map(|p| p.assembly.tiles()).collect();
+    let counts: Vec<usize> = images.iter().map(|p| p.assembly.tiles()).collect();
     let total = counts.iter().sum::<usize>() as f64;
     let mut all = counts.iter().enumerate().flat_map(|(p, &tiles)| (0..tiles).map(move |t| (p, t)));
     let mut done = 0.0;
@@ -81,26 +77,26 @@ pub(super) async fn run_tiles(
             return Ok(());
         }
         let mut waiting = Vec::new();
-        for &(picture, tile) in &now {
-            if let Some(Ongoing { windows, assembly, .. }) = pictures.get_mut(picture) {
+        for &(image, tile) in &now {
+            if let Some(ImageInProgress { windows, assembly, .. }) = images.get_mut(image) {
                 let (place, pixels) = windows.tile(assembly.start(tile), assembly.shape())?;
-                waiting.push(Waiting { picture, place, pixels });
+                waiting.push(QueuedTile { image, place, pixels });
             }
         }
         let share = waiting.len() as f64;
         let results = run.run(&waiting, |part| progress((done + part * share) / total)).await?;
         done += share;
-        for ((picture, tile), result) in now.into_iter().zip(results) {
-            if let Some(Ongoing { windows, assembly, out }) = pictures.get_mut(picture) {
+        for ((image, tile), result) in now.into_iter().zip(results) {
+            if let Some(ImageInProgress { windows, assembly, out }) = images.get_mut(image) {
                 assembly.take(tile, &result, &mut *windows.source, out)?;
             }
         }
     }
 }
 
-/// Where the windows of a picture come from.
+/// Where the windows of an image come from.
 pub(super) struct Windows<'a> {
-    pub source: &'a mut dyn PictureSource,
+    pub source: &'a mut dyn ImageSource,
     /// How its channels become those of the network.
     pub channels: &'a ChannelMap,
     /// Whether colours were lost.
@@ -116,14 +112,14 @@ impl Windows<'_> {
         let part = self.source.read(columns.start, rows.start, columns.len(), rows.len())?;
         self.coloured = self.coloured || self.channels.shows_colour(&part);
         let pixels = self.channels.apply(&part)?.window(0, 0, columns.len(), rows.len())?;
-        Ok((TilePlace { picture: [height, width], start, size: [h, w], rows, columns }, pixels))
+        Ok((TilePlace { image: [height, width], start, size: [h, w], rows, columns }, pixels))
     }
 }
 
 /// Zeros, or an error where a failed allocation would end the program.
 pub(super) fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
     let mut v = Vec::new();
-    let error = |_| Error::invalid("picture", format!("its {len} results do not fit in memory"));
+    let error = |_| Error::invalid("image", format!("its {len} results do not fit in memory"));
     v.try_reserve_exact(len).map_err(error)?;
     v.resize(len, T::default());
     Ok(v)
@@ -148,7 +144,7 @@ impl<'a, 'b> Emitter<'a, 'b> {
     /// The next `rows` rows: ids, and probability planes whose rows begin `stride` rows apart.
     pub fn rows(
         &mut self,
-        source: &mut dyn PictureSource,
+        source: &mut dyn ImageSource,
         rows: usize,
         ids: &Ids,
         planes: &[f32],
@@ -156,9 +152,9 @@ impl<'a, 'b> Emitter<'a, 'b> {
     ) -> Result<()> {
         let width = self.info.width;
         let per_row = self.row_bytes(source.info());
-        let most = usize::try_from(SLICE / per_row.max(1)).unwrap_or(SLICE_ROWS).clamp(1, SLICE_ROWS);
-        for first in (0..rows).step_by(most) {
-            let height = most.min(rows - first);
+        let max = usize::try_from(SLICE / per_row.max(1)).unwrap_or(SLICE_ROWS).clamp(1, SLICE_ROWS);
+        for first in (0..rows).step_by(max) {
+            let height = max.min(rows - first);
             let range = first * width..(first + height) * width;
             let classes = match ids {
                 Ids::U8(v) => Ids::U8(v.get(range.clone()).unwrap_or_default().to_vec()),
@@ -173,7 +169,7 @@ impl<'a, 'b> Emitter<'a, 'b> {
                 let planes = planes.chunks_exact((stride * width).max(1));
                 planes.flat_map(|p| p.get(range.clone()).unwrap_or_default()).copied().collect()
             });
-            let pixels: Option<Picture> = match self.needs.pixels {
+            let pixels: Option<Image> = match self.needs.pixels {
                 true => Some(source.read(0, self.next, width, height)?),
                 false => None,
             };
@@ -235,7 +231,7 @@ impl Assembly for Exact<'_> {
         &mut self,
         tile: usize,
         result: &TileResult,
-        source: &mut dyn PictureSource,
+        source: &mut dyn ImageSource,
         out: &mut Emitter,
     ) -> Result<()> {
         let Self { grid, ids, values } = self;
@@ -243,7 +239,7 @@ impl Assembly for Exact<'_> {
         let (Some(y), Some(x)) = (grid.rows.windows.get(tile / across), grid.columns.windows.get(tile % across)) else {
             return Err(Error::invalid("tile", "lies outside the grid"));
         };
-        let (width, rows) = (grid.columns.length, y.keep.len());
+        let (width, rows) = (grid.columns.length, y.valid.len());
         let planes = if out.needs.probabilities { out.info.planes } else { 0 };
         let [oh, ow] = [grid.rows.output, grid.columns.output];
         if tile.is_multiple_of(across) {
@@ -255,15 +251,15 @@ impl Assembly for Exact<'_> {
         }
         for row in 0..rows {
             let from = (y.offset + row) * ow + x.offset;
-            let at = row * width + x.keep.start;
-            let line = result.mask.get(from..from + x.keep.len()).unwrap_or_default();
+            let at = row * width + x.valid.start;
+            let line = result.mask.get(from..from + x.valid.len()).unwrap_or_default();
             match ids {
                 Ids::U8(v) => v.iter_mut().skip(at).zip(line).for_each(|(id, &c)| *id = c as u8),
                 Ids::U16(v) => v.iter_mut().skip(at).zip(line).for_each(|(id, &c)| *id = c as u16),
             }
             for plane in 0..planes {
                 let (from, at) = (plane * oh * ow + from, plane * rows * width + at);
-                let line = result.planes.get(from..from + x.keep.len()).unwrap_or_default();
+                let line = result.planes.get(from..from + x.valid.len()).unwrap_or_default();
                 if let Some(to) = values.get_mut(at..at + line.len()) {
                     to.copy_from_slice(line);
                 }

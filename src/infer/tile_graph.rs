@@ -23,7 +23,7 @@ pub struct TileOutputs {
 
 /// What a tile's graph gives.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wants {
+pub(super) struct TileRequest {
     pub mask: bool,
     pub decision: bool,
     pub probabilities: bool,
@@ -43,7 +43,7 @@ pub(super) fn on_probabilities(built: &Built) -> MaskRule {
 pub(super) fn tile_graph(
     model: &Model,
     (batch, [h, w]): (usize, [usize; 2]),
-    wants: Wants,
+    request: TileRequest,
     planes: usize,
 ) -> Result<(Graph, MaskRule)> {
     let channels = model.architecture.in_channels();
@@ -58,18 +58,18 @@ pub(super) fn tile_graph(
         let both = graph.node("class planes", Concat, &[background, built.probability])?;
         (built.probability, built.decision, built.rule) = (both, both, MaskRule::Argmax);
     }
-    if wants.mask {
+    if request.mask {
         let mask = graph.node("mask", MaskOut { rule: built.rule }, &[built.decision])?;
         graph.output(MASK, mask);
     }
-    if wants.decision {
+    if request.decision {
         let exported = graph.node("export decision", ExportNchw, &[built.decision])?;
         graph.output(DECISION, exported);
     }
-    if wants.probabilities {
+    if request.probabilities {
         let exported = graph.node("export probability", ExportNchw, &[built.probability])?;
         graph.output(PROBABILITY, exported);
     }
-    let rule = if wants.decision { built.rule } else { on_probabilities(&built) };
+    let rule = if request.decision { built.rule } else { on_probabilities(&built) };
     Ok((graph.without_dead_nodes(), rule))
 }

@@ -118,9 +118,9 @@ impl FromStr for Images {
     }
 }
 
-fn find<T: Copy, const N: usize>(all: [T; N], name: fn(T) -> &'static str, what: &str, wanted: &str) -> Result<T> {
-    all.into_iter().find(|&t| name(t) == wanted).ok_or_else(|| {
-        Error::invalid(format!("{what} `{wanted}`"), format!("unknown; there are: {}", all.map(name).join(", ")))
+fn find<T: Copy, const N: usize>(all: [T; N], name: fn(T) -> &'static str, what: &str, requested: &str) -> Result<T> {
+    all.into_iter().find(|&t| name(t) == requested).ok_or_else(|| {
+        Error::invalid(format!("{what} `{requested}`"), format!("unknown; there are: {}", all.map(name).join(", ")))
     })
 }
 

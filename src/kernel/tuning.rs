@@ -44,7 +44,7 @@ impl Tuning {
         self.families.insert(class, family);
     }
 
-    /// The choice for a class, or for the next size of the same convolution: a network is tuned at one picture size and
+    /// The choice for a class, or for the next size of the same convolution: a network is tuned at one image size and
     /// run at others.
     pub fn family(&self, class: &ConvClass) -> Option<ConvFamily> {
         let sizes = [class.pixels, class.pixels * 4, class.pixels / 4];

@@ -62,7 +62,7 @@ pub trait Architecture: Debug + Send + Sync {
     /// Name for people.
     fn name(&self) -> &'static str;
 
-    /// Channels of the input picture.
+    /// Channels of the input image.
     fn in_channels(&self) -> usize;
 
     /// Classes.
@@ -85,7 +85,7 @@ pub trait Architecture: Debug + Send + Sync {
     }
 
     /// Why no class of every pixel follows from the output, of a network that can only be run: its output has another size
-    /// than its input, as that of one which enlarges.
+    /// than its input, as that of one which upsamples.
     fn unfit(&self) -> Option<String> {
         None
     }
@@ -104,7 +104,7 @@ pub trait Architecture: Debug + Send + Sync {
 
     /// Rows and columns at the border of an output that are not to be trusted, by those who made the network. Tiles overlap
     /// at least as far.
-    fn untrusted(&self) -> [usize; 2] {
+    fn invalid_margin(&self) -> [usize; 2] {
         [0; 2]
     }
 
@@ -113,9 +113,9 @@ pub trait Architecture: Debug + Send + Sync {
         None
     }
 
-    /// The same for pictures whose rows and columns are exchanged, of a network that exchanges them first: what can be tiled
+    /// The same for images whose rows and columns are exchanged, of a network that exchanges them first: what can be tiled
     /// there can be tiled here.
-    fn unturned(&self) -> Option<Arc<dyn Architecture>> {
+    fn untransposed(&self) -> Option<Arc<dyn Architecture>> {
         None
     }
 

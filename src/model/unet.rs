@@ -18,7 +18,7 @@ pub enum Padding {
     Same,
 }
 
-/// How the decoder enlarges.
+/// How the decoder upsamples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Up {
@@ -37,7 +37,7 @@ pub enum Up {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UNet {
-    /// Channels of the picture.
+    /// Channels of the image.
     pub in_channels: usize,
     /// Classes.
     pub out_channels: usize,
@@ -49,9 +49,9 @@ pub struct UNet {
     pub depth: usize,
     /// Padding of the 3x3 convolutions.
     pub padding: Padding,
-    /// How the decoder enlarges.
+    /// How the decoder upsamples.
     pub up: Up,
-    /// Of bilinear enlarging.
+    /// Of bilinear upsampling.
     pub align_corners: bool,
     /// Only for bilinear: halves the bottom and decoder widths, as milesial/Pytorch-UNet does.
     pub slim: bool,
@@ -105,7 +105,7 @@ impl UNet {
     }
 
     /// Enlarges `x` into level `i`, to `lift` channels where a convolution does it.
-    fn enlarge(&self, g: &mut Graph, i: usize, x: ValueId, lift: usize) -> Result<ValueId> {
+    fn upsample(&self, g: &mut Graph, i: usize, x: ValueId, lift: usize) -> Result<ValueId> {
         let name = format!("up.{i}");
         match self.up {
             Up::Transpose => {
@@ -122,7 +122,7 @@ impl UNet {
         }
     }
 
-    /// Makes the skip and the enlarged map equally large.
+    /// Makes the skip and the upsampled map equally large.
     fn fit(&self, g: &mut Graph, i: usize, skip: ValueId, up: ValueId) -> Result<(ValueId, ValueId)> {
         let (s, u) = (g.shape(skip), g.shape(up));
         if (s.h, s.w) == (u.h, u.w) {
@@ -209,7 +209,7 @@ impl Architecture for UNet {
         }
         for i in (0..self.depth).rev() {
             let lift = self.last_up_channels.filter(|_| i == 0).unwrap_or(w[i]);
-            let up = self.enlarge(g, i, x, lift)?;
+            let up = self.upsample(g, i, x, lift)?;
             let (skip, up) = self.fit(g, i, skips[i], up)?;
             let pair = if self.skip_first { [skip, up] } else { [up, skip] };
             let cat = concat(g, &format!("dec.{i}.concat"), &pair)?;

@@ -37,7 +37,7 @@ pub enum HeadActivation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UNet3Plus {
-    /// Channels of the picture.
+    /// Channels of the image.
     pub in_channels: usize,
     /// Classes.
     pub out_channels: usize,
@@ -63,7 +63,7 @@ pub struct UNet3Plus {
     pub cgm_dropout: f64,
     /// From logits to probabilities.
     pub activation: HeadActivation,
-    /// Of bilinear enlarging.
+    /// Of bilinear upsampling.
     pub align_corners: bool,
 }
 

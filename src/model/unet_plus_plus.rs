@@ -19,7 +19,7 @@ pub enum NestedUp {
     Bilinear,
 }
 
-/// Configuration of a U-Net++. Node X(i, j) sees every X(i, k < j) and the enlarged X(i + 1, j - 1).
+/// Configuration of a U-Net++. Node X(i, j) sees every X(i, k < j) and the upsampled X(i + 1, j - 1).
 ///
 /// Outputs, `[N, out_channels, H, W]` each: `logits.{j}` of every head X(0, j); `accurate_prob` (mean of the heads'
 /// probabilities), `accurate_logit` (probability of the mean logits), `fast.{j}` (probability of head j alone).
@@ -27,7 +27,7 @@ pub enum NestedUp {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UNetPlusPlus {
-    /// Channels of the picture.
+    /// Channels of the image.
     pub in_channels: usize,
     /// Classes.
     pub out_channels: usize,
@@ -41,9 +41,9 @@ pub struct UNetPlusPlus {
     pub level: Option<usize>,
     /// A head on every X(0, j), not only on X(0, level).
     pub deep_supervision: bool,
-    /// How rows are enlarged.
+    /// How rows are upsampled.
     pub up: NestedUp,
-    /// Of bilinear enlarging.
+    /// Of bilinear upsampling.
     pub align_corners: bool,
     /// Batch normalisation after each 3x3 convolution.
     pub norm: bool,

@@ -2,7 +2,7 @@
 
 use super::max_pool2d::pooled_size;
 use super::{
-    Backward, Emit, Lowering, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId, Window, by_plane,
+    Backward, GraphBuilder, Lowering, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId, Window, by_plane,
     expect_inputs, output_shape,
 };
 use crate::error::{Error, Result};
@@ -59,10 +59,10 @@ impl Op for AvgPool2d {
         Spatial::Windows(vec![[Window { num: k, den: 1, first: 0, last: k - 1 }; 2]])
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         let pool = Pool2d::new(PoolKind::Average { count_include_pad: true }, self.kernel);
-        Ok(vec![Some(Pool2dGrad::emit(pool, node.inputs[0], dy, emit)?)])
+        Ok(vec![Some(Pool2dGrad::builder(pool, node.inputs[0], dy, builder)?)])
     }
 }
 

@@ -1,4 +1,4 @@
-//! How an op writes down its gradient: as nodes of further ops, through [`Emit`].
+//! How an op writes down its gradient: as nodes of further ops, through [`GraphBuilder`].
 
 use super::Op;
 use crate::error::Result;
@@ -22,18 +22,18 @@ impl ValueId {
 }
 
 /// What an op's gradient is written down in.
-pub trait Emit {
+pub trait GraphBuilder {
     /// Description of a value.
     fn desc(&self, value: ValueId) -> TensorDesc;
 
     /// Adds a node named after the forward node with `what` behind it; gives its outputs.
-    fn emit(&mut self, what: &str, op: Arc<dyn Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>>;
+    fn builder(&mut self, what: &str, op: Arc<dyn Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>>;
 }
 
-impl dyn Emit + '_ {
+impl dyn GraphBuilder + '_ {
     /// Adds a node and gives its first output.
     pub fn node(&mut self, what: &str, op: impl Op, inputs: &[ValueId]) -> Result<ValueId> {
-        Ok(self.emit(what, Arc::new(op), inputs)?[0])
+        Ok(self.builder(what, Arc::new(op), inputs)?[0])
     }
 }
 
@@ -47,7 +47,7 @@ pub struct Backward<'a> {
     /// The gradient of each output, of its shape and layout; `None` where nothing depends on it.
     pub grads: &'a [Option<ValueId>],
     /// Which inputs need a gradient.
-    pub wants: &'a [bool],
+    pub needs_grad: &'a [bool],
 }
 
 impl Backward<'_> {
@@ -57,7 +57,7 @@ impl Backward<'_> {
     }
 
     /// Whether input `i` needs a gradient.
-    pub fn wants(&self, i: usize) -> bool {
-        self.wants.get(i).copied().unwrap_or(false)
+    pub fn needs_grad(&self, i: usize) -> bool {
+        self.needs_grad.get(i).copied().unwrap_or(false)
     }
 }

@@ -3,7 +3,7 @@
 use super::fold::batch_norm_coefficients;
 use super::packing::Packing;
 use super::{
-    Backward, BatchNorm2dGrad, BatchStatistics, Emit, Function, InputKind, Lowering, Op, OpCase, ValueId,
+    Backward, BatchNorm2dGrad, BatchStatistics, Function, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueId,
     expect_inputs, expect_per_channel, map_elements, output_shape,
 };
 use crate::error::Result;
@@ -98,13 +98,13 @@ impl Op for BatchNorm2d {
     }
 
     /// The running statistics are constants.
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None; 5]) };
         let op =
             BatchNorm2dGrad { eps: self.eps, activation: Function::Identity, statistics: BatchStatistics::Running };
         let [x, gamma, beta, mean, var] = [0, 1, 2, 3, 4].map(|i| node.inputs[i]);
-        let grads = emit.emit("grad", Arc::new(op), &[x, dy, gamma, beta, mean, var])?;
-        Ok((0..5).map(|i| grads.get(i).copied().filter(|_| node.wants(i))).collect())
+        let grads = builder.builder("grad", Arc::new(op), &[x, dy, gamma, beta, mean, var])?;
+        Ok((0..5).map(|i| grads.get(i).copied().filter(|_| node.needs_grad(i))).collect())
     }
 }
 

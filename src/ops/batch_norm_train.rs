@@ -2,7 +2,9 @@
 
 use super::grad::{BatchNorm2dGrad, BatchStatistics};
 use super::normalise::{Statistics, infer_affine, lower_normalise};
-use super::{Backward, Emit, Function, InputKind, Lowering, Op, OpCase, Spatial, ValueId, map_elements, output_shape};
+use super::{
+    Backward, Function, GraphBuilder, InputKind, Lowering, Op, OpCase, Spatial, ValueId, map_elements, output_shape,
+};
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
@@ -57,17 +59,17 @@ impl Op for BatchNorm2dTrain {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("batch norm in training mode averages over the whole picture")
+        Spatial::Global("batch norm in training mode averages over the whole image")
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         if node.grad(1).is_some() || node.grad(2).is_some() {
             return Err(Error::op(self.name(), "has no gradient through its statistics' outputs"));
         }
         let Some(dy) = node.grad(0) else { return Ok(vec![None; 3]) };
         let op = BatchNorm2dGrad { eps: self.eps, activation: self.activation, statistics: BatchStatistics::Batch };
         let inputs = [node.inputs[0], dy, node.inputs[1], node.inputs[2], node.outputs[1], node.outputs[2]];
-        Ok(emit.emit("grad", std::sync::Arc::new(op), &inputs)?.into_iter().map(Some).collect())
+        Ok(builder.builder("grad", std::sync::Arc::new(op), &inputs)?.into_iter().map(Some).collect())
     }
 }
 

@@ -1,8 +1,8 @@
 //! Two tensors, element by element.
 
 use super::{
-    Backward, ChannelSum, Emit, Function, InputKind, Lowering, Op, OpCase, Reduce, ReduceKind, Spatial, Unary, ValueId,
-    by_plane, expect_inputs,
+    Backward, ChannelSum, Function, GraphBuilder, InputKind, Lowering, Op, OpCase, Reduce, ReduceKind, Spatial, Unary,
+    ValueId, by_plane, expect_inputs,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
@@ -179,9 +179,7 @@ impl Op for Binary {
         let size = |s: Shape| (s.h, s.w);
         for input in inputs {
             let global = match input.layout {
-                Layout::Blocked if size(input.shape) != size(outputs[0].shape) => {
-                    "one pixel goes with the whole picture"
-                }
+                Layout::Blocked if size(input.shape) != size(outputs[0].shape) => "one pixel goes with the whole image",
                 Layout::Linear if size(input.shape) != (1, 1) => "a parameter differs from pixel to pixel",
                 _ => continue,
             };
@@ -190,28 +188,28 @@ impl Op for Binary {
         Spatial::Pointwise
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None, None]) };
         let [a, b] = [node.inputs[0], node.inputs[1]];
-        let of = |emit: &mut dyn Emit, what: &str, kind: BinaryKind, u: ValueId, v: ValueId| {
-            emit.node(what, Self { kind }, &[u, v])
+        let of = |builder: &mut dyn GraphBuilder, what: &str, kind: BinaryKind, u: ValueId, v: ValueId| {
+            builder.node(what, Self { kind }, &[u, v])
         };
         let mut grads = vec![None, None];
-        for (i, grad) in grads.iter_mut().enumerate().filter(|g| node.wants(g.0)) {
+        for (i, grad) in grads.iter_mut().enumerate().filter(|g| node.needs_grad(g.0)) {
             let full = match (self.kind, i) {
                 (BinaryKind::Add, _) | (BinaryKind::Sub, 0) => dy,
-                (BinaryKind::Sub, _) => emit.node("grad_neg", Unary { kind: Function::Neg }, &[dy])?,
-                (BinaryKind::Mul, 0) => of(emit, "grad_a", BinaryKind::Mul, dy, b)?,
-                (BinaryKind::Mul, _) => of(emit, "grad_b", BinaryKind::Mul, dy, a)?,
-                (BinaryKind::Div, 0) => of(emit, "grad_a", BinaryKind::Div, dy, b)?,
+                (BinaryKind::Sub, _) => builder.node("grad_neg", Unary { kind: Function::Neg }, &[dy])?,
+                (BinaryKind::Mul, 0) => of(builder, "grad_a", BinaryKind::Mul, dy, b)?,
+                (BinaryKind::Mul, _) => of(builder, "grad_b", BinaryKind::Mul, dy, a)?,
+                (BinaryKind::Div, 0) => of(builder, "grad_a", BinaryKind::Div, dy, b)?,
                 (BinaryKind::Div, _) => {
-                    let share = of(emit, "grad_share", BinaryKind::Mul, dy, node.outputs[0])?;
-                    let share = of(emit, "grad_quotient", BinaryKind::Div, share, b)?;
-                    emit.node("grad_neg", Unary { kind: Function::Neg }, &[share])?
+                    let share = of(builder, "grad_share", BinaryKind::Mul, dy, node.outputs[0])?;
+                    let share = of(builder, "grad_quotient", BinaryKind::Div, share, b)?;
+                    builder.node("grad_neg", Unary { kind: Function::Neg }, &[share])?
                 }
                 _ => return Err(Error::op(self.name(), "has no gradient")),
             };
-            *grad = Some(self.unbroadcast(full, node.inputs[i], emit)?);
+            *grad = Some(self.unbroadcast(full, node.inputs[i], builder)?);
         }
         Ok(grads)
     }
@@ -219,8 +217,8 @@ impl Op for Binary {
 
 impl Binary {
     /// The sum of a gradient over the axes along which `input` was broadcast, in its shape and layout.
-    fn unbroadcast(&self, grad: ValueId, input: ValueId, emit: &mut dyn Emit) -> Result<ValueId> {
-        let (s, desc) = (emit.desc(grad).shape, emit.desc(input));
+    fn unbroadcast(&self, grad: ValueId, input: ValueId, builder: &mut dyn GraphBuilder) -> Result<ValueId> {
+        let (s, desc) = (builder.desc(grad).shape, builder.desc(input));
         let to = desc.shape;
         let linear = desc.layout == Layout::Linear;
         let refused = if linear { (to.n, to.h, to.w) != (1, 1, 1) } else { to.n != s.n };
@@ -237,8 +235,8 @@ impl Binary {
             columns: !linear && to.w != s.w,
         };
         let needed = reduce.channels || reduce.rows || reduce.columns;
-        let sum = if needed { emit.node("grad_sum", reduce, &[grad])? } else { grad };
-        if linear { emit.node("grad_parameter", ChannelSum, &[sum]) } else { Ok(sum) }
+        let sum = if needed { builder.node("grad_sum", reduce, &[grad])? } else { grad };
+        if linear { builder.node("grad_parameter", ChannelSum, &[sum]) } else { Ok(sum) }
     }
 }
 
@@ -293,7 +291,7 @@ pub(super) fn cases() -> Vec<OpCase> {
         case("both broadcast", BinaryKind::Sub, s(1, 5, 6, 1), s(3, 1, 1, 7)),
         case("rows and images", BinaryKind::Max, s(1, 4, 1, 9), s(2, 4, 3, 9)),
         case("scalar on the left", BinaryKind::Sub, s(1, 1, 1, 1), s(2, 5, 3, 4)),
-        with("a picture of parameters", BinaryKind::Add, s(2, 3, 4, 5), &[1, 3, 4, 5]),
+        with("an image of parameters", BinaryKind::Add, s(2, 3, 4, 5), &[1, 3, 4, 5]),
         with("scalar", BinaryKind::Div, s(1, 6, 3, 3), &[1]),
     ]);
     cases
@@ -311,13 +309,13 @@ mod tests {
         let x = [s(1, 2, 4, 5), s(1, 3, 4, 5)].map(TensorDesc::blocked);
         let e = Binary { kind: BinaryKind::Add }.infer(&x).unwrap_err().to_string();
         assert_eq!(e, "add: 1x2x4x5 and 1x3x4x5 do not go together");
-        // PReLU's slope must not enlarge its input.
+        // PReLU's slope must not upsample its input.
         let x = [s(1, 1, 4, 5), s(1, 3, 1, 1)].map(TensorDesc::blocked);
         assert!(Binary { kind: BinaryKind::Prelu }.infer(&x).is_err());
     }
 
     #[test]
-    fn what_looks_at_the_whole_picture_says_so() {
+    fn what_looks_at_the_whole_image_says_so() {
         let (map, pixel) = (Shape::new(1, 3, 8, 8), Shape::new(1, 3, 1, 1));
         let spatial = |a: TensorDesc, b: TensorDesc| {
             let op = Binary { kind: BinaryKind::Mul };

@@ -1,6 +1,6 @@
 //! Concatenation of channels.
 
-use super::{Backward, ChannelSlice, Emit, Lowering, Op, OpCase, ValueId, by_plane, output_shape};
+use super::{Backward, ChannelSlice, GraphBuilder, Lowering, Op, OpCase, ValueId, by_plane, output_shape};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -74,14 +74,14 @@ impl Op for Concat {
         Ok(())
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None; node.inputs.len()]) };
         let mut first = 0;
         let mut grads = Vec::with_capacity(node.inputs.len());
         for (i, &input) in node.inputs.iter().enumerate() {
-            let count = emit.desc(input).shape.c;
+            let count = builder.desc(input).shape.c;
             let slice = ChannelSlice { first, count };
-            grads.push(if node.wants(i) { Some(emit.node("grad", slice, &[dy])?) } else { None });
+            grads.push(if node.needs_grad(i) { Some(builder.node("grad", slice, &[dy])?) } else { None });
             first += count;
         }
         Ok(grads)

@@ -15,7 +15,7 @@ mod winograd;
 pub use fused::{FusedConv2d, Source};
 pub use joined::JoinedConv2d;
 
-use super::{Backward, Emit, Function, Lowering, Op, OpCase, Spatial, ValueId, Window};
+use super::{Backward, Function, GraphBuilder, Lowering, Op, OpCase, Spatial, ValueId, Window};
 use crate::error::Result;
 use crate::tensor::{HostTensor, TensorDesc};
 
@@ -115,8 +115,8 @@ impl Op for Conv2d {
         input == 0 && self.padding != [0; 4]
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
-        JoinedConv2d::from(self.clone()).backward(node, emit)
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
+        JoinedConv2d::from(self.clone()).backward(node, builder)
     }
 }
 

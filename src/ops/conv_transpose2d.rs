@@ -4,8 +4,8 @@ use super::conv2d::params::{GemmParams, GroupedParams, PlainParams};
 use super::gemm::Tile;
 use super::packing::{ConvOrder, ConvPacking, Packing};
 use super::{
-    Backward, ChannelSum, Conv2d, ConvWeightGradPlain, Emit, Function, InputKind, Lowering, Op, OpCase, Spatial,
-    ValueId, Window, by_plane, expect_inputs,
+    Backward, ChannelSum, Conv2d, ConvWeightGradPlain, Function, GraphBuilder, InputKind, Lowering, Op, OpCase,
+    Spatial, ValueId, Window, by_plane, expect_inputs,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{ConvFamily, KernelKey, Operand, OperandPath, Size, Target, View, shader_struct};
@@ -89,9 +89,9 @@ impl Op for ConvTranspose2d {
         let fail = |reason: String| Err(Error::op("conv_transpose2d", reason));
         let (s, weight) = (inputs[0].shape, inputs[1].shape);
         let groups = self.groups.max(1);
-        let want = Shape::new(s.c, self.out_channels / groups, self.kernel[0], self.kernel[1]);
-        if weight != want || !s.c.is_multiple_of(groups) || !self.out_channels.is_multiple_of(groups) {
-            return fail(format!("weight {weight} does not fit input {s}, expected {want}"));
+        let expected = Shape::new(s.c, self.out_channels / groups, self.kernel[0], self.kernel[1]);
+        if weight != expected || !s.c.is_multiple_of(groups) || !self.out_channels.is_multiple_of(groups) {
+            return fail(format!("weight {weight} does not fit input {s}, expected {expected}"));
         }
         let late = (0..2).any(|a| self.output_padding[a] >= self.stride[a].max(self.dilation[a]));
         if [self.kernel, self.stride, self.dilation].concat().contains(&0) || self.groups == 0 || late {
@@ -129,7 +129,7 @@ impl Op for ConvTranspose2d {
         Spatial::Windows(vec![window; inputs.len()])
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None; node.inputs.len()]) };
         let mut grads = vec![None; node.inputs.len()];
         if self.output_padding.iter().zip(&self.stride).any(|(o, s)| o >= s) {
@@ -138,18 +138,18 @@ impl Op for ConvTranspose2d {
                 format!("has no gradient for an output padding from the stride on: {self:?}"),
             ));
         }
-        if node.wants(0) {
+        if node.needs_grad(0) {
             let conv = Conv2d {
                 kernel: self.kernel,
                 stride: self.stride,
                 padding: self.padding,
                 dilation: self.dilation,
                 groups: self.groups,
-                ..Conv2d::new(emit.desc(node.inputs[0]).shape.c, 1, 0)
+                ..Conv2d::new(builder.desc(node.inputs[0]).shape.c, 1, 0)
             };
-            grads[0] = Some(emit.node("grad_input", conv, &[dy, node.inputs[1]])?);
+            grads[0] = Some(builder.node("grad_input", conv, &[dy, node.inputs[1]])?);
         }
-        if node.wants(1) {
+        if node.needs_grad(1) {
             let geometry = ConvWeightGradPlain {
                 kernel: self.kernel,
                 stride: self.stride,
@@ -157,10 +157,10 @@ impl Op for ConvTranspose2d {
                 dilation: self.dilation,
                 groups: self.groups,
             };
-            grads[1] = Some(geometry.emit(node.inputs[0], dy, emit)?);
+            grads[1] = Some(geometry.builder(node.inputs[0], dy, builder)?);
         }
-        if node.wants(2) {
-            grads[2] = Some(emit.node("grad_bias", ChannelSum, &[dy])?);
+        if node.needs_grad(2) {
+            grads[2] = Some(builder.node("grad_bias", ChannelSum, &[dy])?);
         }
         Ok(grads)
     }

@@ -1,7 +1,7 @@
 //! Cropping.
 
 use super::pad2d::{lower_shifted, shift_windows, shifted};
-use super::{Backward, Emit, Lowering, Op, OpCase, Pad2d, Spatial, ValueId, expect_inputs, output_shape};
+use super::{Backward, GraphBuilder, Lowering, Op, OpCase, Pad2d, Spatial, ValueId, expect_inputs, output_shape};
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
@@ -57,9 +57,9 @@ impl Op for Crop2d {
         shift_windows(-(self.top as i64), -(self.left as i64))
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
-        let s = emit.desc(node.inputs[0]).shape;
+        let s = builder.desc(node.inputs[0]).shape;
         let after = |n: usize, from: usize, len: usize| (n - from - len) as i64;
         let pad = Pad2d {
             left: self.left as i64,
@@ -67,7 +67,7 @@ impl Op for Crop2d {
             top: self.top as i64,
             bottom: after(s.h, self.top, self.h),
         };
-        Ok(vec![Some(emit.node("grad", pad, &[dy])?)])
+        Ok(vec![Some(builder.node("grad", pad, &[dy])?)])
     }
 }
 

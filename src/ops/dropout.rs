@@ -1,7 +1,7 @@
 //! Dropout.
 
 use super::random::{random, stream_of};
-use super::{Backward, Emit, InputKind, Lowering, Op, OpCase, ValueId, by_plane, expect_inputs};
+use super::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueId, by_plane, expect_inputs};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
@@ -81,9 +81,9 @@ impl Op for Dropout {
         cx.dispatch(KernelKey::new("dropout"), params, bindings, Lowering::per_vec4(o))
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None, None]) };
-        Ok(vec![Some(emit.node("grad", self.clone(), &[dy, node.inputs[1]])?), None])
+        Ok(vec![Some(builder.node("grad", self.clone(), &[dy, node.inputs[1]])?), None])
     }
 }
 

@@ -15,7 +15,7 @@ pub fn batch_norm_coefficients(eps: f32, parameters: [&[f32]; 4]) -> Result<Vec<
     (0..len)
         .map(|c| {
             let var = f64::from(var[c]) + f64::from(eps);
-            // Also false for a NaN: a broken checkpoint must not become a broken picture.
+            // Also false for a NaN: a broken checkpoint must not become a broken image.
             if !(var > 0.0 && var.is_finite()) {
                 return Err(Error::op(NAME, format!("variance + eps is {var} in channel {c}")));
             }

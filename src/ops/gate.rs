@@ -1,6 +1,8 @@
-//! The classification-guided module of U-Net 3+: a yes-or-no gate on the whole picture.
+//! The classification-guided module of U-Net 3+: a yes-or-no gate on the whole image.
 
-use super::{Backward, Emit, Lowering, Op, OpCase, Spatial, ValueId, expect_inputs, map_elements, output_shape};
+use super::{
+    Backward, GraphBuilder, Lowering, Op, OpCase, Spatial, ValueId, expect_inputs, map_elements, output_shape,
+};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::Sensitivity;
@@ -45,7 +47,7 @@ impl Op for ArgmaxGate {
     }
 
     /// Nothing flows through a decision: the module learns by a loss on its scores alone.
-    fn backward(&self, _: &Backward, _: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, _: &Backward, _: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         Ok(vec![None])
     }
 }
@@ -79,12 +81,12 @@ impl Op for ScaleByGate {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("the classification gate judges the whole picture")
+        Spatial::Global("the classification gate judges the whole image")
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None, None]) };
-        Ok(vec![Some(emit.node("grad", Self, &[dy, node.inputs[1]])?), None])
+        Ok(vec![Some(builder.node("grad", Self, &[dy, node.inputs[1]])?), None])
     }
 }
 

@@ -51,8 +51,8 @@ impl Tile {
         // Each tile is half a second of compiling the first time. 32 x 8 loads as little as 64 x 4 with 8 lanes, and makes up
         // for 64 x 8 with 16 where there is little to do.
         let little = lanes == 8 || rows * columns * copies.max(1) < 1 << 22;
-        let most = if images && image && little { 32 } else { 64 };
-        let tiles = tiles.filter(|&(r, e)| r <= most && r * vectors(e) <= 256);
+        let max = if images && image && little { 32 } else { 64 };
+        let tiles = tiles.filter(|&(r, e)| r <= max && r * vectors(e) <= 256);
         let cost = |&(r, e): &(usize, usize)| {
             let loads = weight * r.div_ceil(lanes) + column * vectors(e);
             rows.div_ceil(r) * columns.div_ceil(e * 8) * (loads + sum * r * vectors(e))
@@ -90,11 +90,11 @@ impl Tile {
         match self.path {
             OperandPath::Workgroup => {
                 // Invocations beyond the columns stage further steps at once; both operands fit in 16 KiB.
-                let least = (self.invocations() / self.columns()).max(1);
-                let most = if self.narrow() { 64 / self.rows } else { 1024 / (self.rows + self.columns()) };
+                let min = (self.invocations() / self.columns()).max(1);
+                let max = if self.narrow() { 64 / self.rows } else { 1024 / (self.rows + self.columns()) };
                 let padded = |kb: &usize| steps.div_ceil(*kb) * kb * 8 + steps.div_ceil(*kb);
-                let fits = [4, 2, 1].into_iter().filter(|&kb| kb <= most && kb >= least);
-                fits.min_by_key(padded).unwrap_or(least)
+                let fits = [4, 2, 1].into_iter().filter(|&kb| kb <= max && kb >= min);
+                fits.min_by_key(padded).unwrap_or(min)
             }
             OperandPath::Matrix => self.matrix / 4,
             OperandPath::Subgroup | OperandPath::Uniform => 1,
@@ -140,13 +140,13 @@ impl Tile {
 
     /// The blocks that cover `columns`, in as few dispatches as the grid's limit allows: first block and number.
     pub fn dispatches(self, target: &Target, columns: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let (blocks, most) = (columns.div_ceil(self.columns()), target.caps.max_workgroups.max(1) as usize);
-        (0..blocks).step_by(most).map(move |first| (first, most.min(blocks - first)))
+        let (blocks, max) = (columns.div_ceil(self.columns()), target.caps.max_workgroups.max(1) as usize);
+        (0..blocks).step_by(max).map(move |first| (first, max.min(blocks - first)))
     }
 
     /// Whether the tiles of the same columns should run one after the other: what they share is then still in a cache,
     /// and the weights are read again for the next columns. That pays where the weights, of `steps` vec4s a row in
-    /// `tiles` tiles of rows, are less than the `input` of one picture, in vec4s. Measured on lavapipe: 320 channels at
+    /// `tiles` tiles of rows, are less than the `input` of one image, in vec4s. Measured on lavapipe: 320 channels at
     /// 128 x 128 to 576, 152 ms without and 109 with; 128 to 4 x 64 at 128 x 128, 57 and 29.
     pub fn rows_first(self, tiles: usize, steps: usize, input: usize) -> bool {
         tiles > 1 && tiles * steps * self.rows < input

@@ -1,8 +1,8 @@
 //! Pooling of whole planes.
 
 use super::{
-    Backward, Emit, GlobalMaxPoolGrad, Lowering, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId, by_plane,
-    expect_inputs, output_shape,
+    Backward, GlobalMaxPoolGrad, GraphBuilder, Lowering, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId,
+    by_plane, expect_inputs, output_shape,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
@@ -61,12 +61,12 @@ impl Op for GlobalMaxPool {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("global max pooling looks at the whole picture")
+        Spatial::Global("global max pooling looks at the whole image")
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
-        Ok(vec![Some(emit.node("grad", GlobalMaxPoolGrad, &[node.inputs[0], dy])?)])
+        Ok(vec![Some(builder.node("grad", GlobalMaxPoolGrad, &[node.inputs[0], dy])?)])
     }
 }
 
@@ -91,18 +91,18 @@ impl Op for GlobalAvgPool {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("global average pooling averages over the whole picture")
+        Spatial::Global("global average pooling averages over the whole image")
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
-        let s = emit.desc(node.inputs[0]).shape;
+        let s = builder.desc(node.inputs[0]).shape;
         let whole = Pool2d {
             kernel: [s.h, s.w],
             stride: [s.h, s.w],
             ..Pool2d::new(PoolKind::Average { count_include_pad: true }, 1)
         };
-        Ok(vec![Some(Pool2dGrad::emit(whole, node.inputs[0], dy, emit)?)])
+        Ok(vec![Some(Pool2dGrad::builder(whole, node.inputs[0], dy, builder)?)])
     }
 }
 
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_without_pixels_is_refused() {
+    fn an_image_without_pixels_is_refused() {
         let x = [TensorDesc::blocked(Shape::new(1, 2, 0, 3))];
         assert!(GlobalMaxPool.infer(&x).unwrap_err().to_string().contains("1x2x0x3"));
         assert!(GlobalAvgPool.infer(&x).is_err());

@@ -58,7 +58,7 @@ impl Op for GroupNorm {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("group norm averages over the whole picture")
+        Spatial::Global("group norm averages over the whole image")
     }
 }
 

@@ -21,7 +21,7 @@ pub enum HeadOutput {
 /// Inputs: data `[N, C, H, W]` blocked, weight `[K, C, 1, 1]`, bias `[K]` if `bias`. Output: linear.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head2d {
-    /// Classes, at most [`Head2d::MOST_CLASSES`].
+    /// Classes, at most [`Head2d::MAX_CLASSES`].
     pub classes: usize,
     /// Whether there is a bias.
     pub bias: bool,
@@ -38,7 +38,7 @@ const PIXELS: usize = 4;
 
 impl Head2d {
     /// Classes whose sums an invocation holds for each of its pixels.
-    pub const MOST_CLASSES: usize = 8;
+    pub const MAX_CLASSES: usize = 8;
 
     fn convolution(&self) -> FusedConv2d {
         Conv2d::new(self.classes, 1, 0).with_bias(self.bias).with_activation(self.activation)
@@ -58,8 +58,8 @@ impl Op for Head2d {
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
-        if self.classes > Self::MOST_CLASSES {
-            return Err(Error::op(self.name(), format!("{} classes, at most {}", self.classes, Self::MOST_CLASSES)));
+        if self.classes > Self::MAX_CLASSES {
+            return Err(Error::op(self.name(), format!("{} classes, at most {}", self.classes, Self::MAX_CLASSES)));
         }
         let shape = self.convolution().infer(inputs)?[0].shape;
         let channels = if self.output == HeadOutput::Values { self.classes } else { 1 };

@@ -1,14 +1,14 @@
-//! From pixels to network input: crop, mirror at the picture's border, normalise.
+//! From pixels to network input: crop, mirror at the image's border, normalise.
 
 use super::{InputKind, Lowering, Op, OpCase, Spatial, by_plane, expect_inputs};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 
-/// Cuts a tile out of a window of a picture, extends the picture by mirroring where the tile leaves it (the edge pixel
+/// Cuts a tile out of a window of an image, extends the image by mirroring where the tile leaves it (the edge pixel
 /// is not repeated), and normalises: `clamp((x - offset) * scale, low, high)` per channel.
 ///
-/// Inputs, both linear: the windows `[N, C, WH, WW]` (raw values of a rectangle of a picture that holds every pixel
+/// Inputs, both linear: the windows `[N, C, WH, WW]` (raw values of a rectangle of an image that holds every pixel
 /// the tile needs after mirroring), and each one's [`ImageInfo`] words `[N, 1, 1, 8 + 4 C]`. Output `[N, C, height, width]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageIn {
@@ -18,15 +18,15 @@ pub struct ImageIn {
     pub width: usize,
 }
 
-/// Where a tile lies, and how it is normalised: what changes from tile to tile and picture to picture.
+/// Where a tile lies, and how it is normalised: what changes from tile to tile and image to image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageInfo {
-    /// Picture row and column of the tile's first pixel; negative above and left of the picture.
+    /// Image row and column of the tile's first pixel; negative above and left of the image.
     pub tile: [i64; 2],
-    /// Picture row and column of the window's first pixel.
+    /// Image row and column of the window's first pixel.
     pub window: [usize; 2],
-    /// Picture rows and columns.
-    pub picture: [usize; 2],
+    /// Image rows and columns.
+    pub image: [usize; 2],
     /// Offset, scale, low, high of each channel.
     pub channels: Vec<[f32; 4]>,
 }
@@ -43,7 +43,7 @@ impl ImageInfo {
     /// The words the kernel reads. Sizes up to 2^24 are exact as `f32`.
     pub fn words(&self) -> Vec<f32> {
         let mut words = vec![self.tile[0] as f32, self.tile[1] as f32, self.window[0] as f32, self.window[1] as f32];
-        words.extend([self.picture[0] as f32, self.picture[1] as f32, 0.0, 0.0]);
+        words.extend([self.image[0] as f32, self.image[1] as f32, 0.0, 0.0]);
         words.extend(self.channels.iter().flatten());
         words
     }
@@ -82,12 +82,12 @@ impl Op for ImageIn {
         Ok(vec![by_plane(out, |n, c, plane| {
             let info = &inputs[1].data()[n * ImageInfo::len(window.c)..];
             let (tile, origin) = ([info[0] as isize, info[1] as isize], [info[2] as usize, info[3] as usize]);
-            let picture = [info[4] as usize, info[5] as usize];
+            let image = [info[4] as usize, info[5] as usize];
             let [offset, scale, low, high] = [0, 1, 2, 3].map(|k| info[ImageInfo::HEAD + 4 * c + k]);
             for y in 0..out.h {
-                let wy = mirror(y as isize + tile[0], picture[0]).saturating_sub(origin[0]).min(window.h - 1);
+                let wy = mirror(y as isize + tile[0], image[0]).saturating_sub(origin[0]).min(window.h - 1);
                 for x_ in 0..out.w {
-                    let wx = mirror(x_ as isize + tile[1], picture[1]).saturating_sub(origin[1]).min(window.w - 1);
+                    let wx = mirror(x_ as isize + tile[1], image[1]).saturating_sub(origin[1]).min(window.w - 1);
                     let v = x[window.index(n, c, wy, wx)];
                     plane[y * out.w + x_] = ((v - offset) * scale).max(low).min(high);
                 }
@@ -105,7 +105,7 @@ impl Op for ImageIn {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("places a tile inside a picture")
+        Spatial::Global("places a tile inside an image")
     }
 }
 
@@ -137,9 +137,9 @@ pub(super) fn cases() -> Vec<OpCase> {
     let unit = [0.0, 1.0, f32::MIN, f32::MAX];
     let scaled = [0.25, 3.0, -1.0, 1.5];
     let info =
-        |tile, window, picture, channels: &[[f32; 4]]| ImageInfo { tile, window, picture, channels: channels.to_vec() };
+        |tile, window, image, channels: &[[f32; 4]]| ImageInfo { tile, window, image, channels: channels.to_vec() };
     let pair = [info([2, 3], [0, 0], [10, 12], &[unit, scaled]), info([-5, 40], [0, 30], [7, 50], &[scaled, unit])];
-    let mut two = case("two tiles of different pictures", [6, 7], Shape::new(1, 2, 10, 20), pair[0].clone());
+    let mut two = case("two tiles of different images", [6, 7], Shape::new(1, 2, 10, 20), pair[0].clone());
     let words = pair.iter().flat_map(ImageInfo::words).collect();
     two.inputs = vec![
         (TensorDesc::linear(Shape::new(2, 2, 10, 20)), InputKind::Data),
@@ -155,13 +155,13 @@ pub(super) fn cases() -> Vec<OpCase> {
             info([-3, -4], [0, 0], [9, 11], &[scaled]),
         ),
         case(
-            "window of a large picture, three channels",
+            "window of a large image, three channels",
             [8, 8],
             Shape::new(1, 3, 8, 9),
             info([100, 200], [98, 199], [1000, 900], &[unit, scaled, unit]),
         ),
         case(
-            "picture smaller than the margin",
+            "image smaller than the margin",
             [21, 21],
             Shape::new(1, 5, 3, 1),
             info([-9, -9], [0, 0], [3, 1], &[unit; 5]),

@@ -16,7 +16,7 @@ pub enum InterpolateKernel {
     Cubic {
         /// The coefficient a: ONNX's default is -0.75, as PyTorch's.
         a: f32,
-        /// Leave neighbours outside the picture out in place of repeating the border.
+        /// Leave neighbours outside the image out in place of repeating the border.
         exclude_outside: bool,
     },
 }
@@ -39,7 +39,7 @@ pub enum NearestRule {
 pub enum Coordinates {
     /// `(i + 0.5) / scale - 0.5`.
     HalfPixel,
-    /// The same around the middle of the picture where the output size was rounded.
+    /// The same around the middle of the image where the output size was rounded.
     HalfPixelSymmetric,
     /// The same, and 0 if the output is one pixel.
     PytorchHalfPixel,
@@ -233,10 +233,10 @@ impl Op for Interpolate {
         };
         match (self.coordinates, window(0, s.h, o.h), window(1, s.w, o.w)) {
             (Coordinates::AlignCorners, ..) => {
-                Spatial::Global("resizing with align_corners depends on the size of the whole picture")
+                Spatial::Global("resizing with align_corners depends on the size of the whole image")
             }
             (_, Some(rows), Some(columns)) => Spatial::Windows(vec![[rows, columns]]),
-            _ => Spatial::Global("resizing by a broken ratio depends on the size of the whole picture"),
+            _ => Spatial::Global("resizing by a broken ratio depends on the size of the whole image"),
         }
     }
 }

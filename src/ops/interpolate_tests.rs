@@ -1,4 +1,4 @@
-//! Against onnxruntime 1.32.0's `Resize` (opset 19) of a 3x4 picture whose pixel `i` is `7 i mod 11`.
+//! Against onnxruntime 1.32.0's `Resize` (opset 19) of a 3x4 image whose pixel `i` is `7 i mod 11`.
 
 use super::*;
 
@@ -139,18 +139,18 @@ const KNOWN: &[Known] = &[
 #[test]
 fn results_are_onnxruntimes() {
     let x = HostTensor::new([1, 1, 3, 4], (0..12).map(|i| (i * 7 % 11) as f32).collect()).unwrap();
-    for &(kernel, coordinates, size, [h, w], want) in KNOWN {
+    for &(kernel, coordinates, size, [h, w], expected) in KNOWN {
         let op = Interpolate { kernel, coordinates, size };
         let y = op.reference(&[&x]).unwrap().remove(0);
         assert_eq!(y.dims(), [1, 1, h, w], "{op:?}");
-        let worst = y.data().iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst < 1e-5, "{op:?}: {:?}, onnxruntime {want:?}", y.data());
+        let worst = y.data().iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-5, "{op:?}: {:?}, onnxruntime {expected:?}", y.data());
         // Where a faster op is said to do, it does.
         if let Some(simple) = op.simpler(x.shape().unwrap()) {
             let simple = simple.reference(&[&x]).unwrap().remove(0);
             assert_eq!(simple.dims(), y.dims());
             assert!(
-                simple.data().iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-5),
+                simple.data().iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5),
                 "{op:?} is not {:?}",
                 simple.data()
             );

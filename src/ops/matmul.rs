@@ -89,7 +89,7 @@ impl Op for MatMul {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("a product of planes looks at the whole picture")
+        Spatial::Global("a product of planes looks at the whole image")
     }
 }
 

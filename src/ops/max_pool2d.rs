@@ -1,8 +1,8 @@
 //! Max pooling.
 
 use super::{
-    Backward, Emit, Lowering, MaxPool2dGrad, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId, Window,
-    by_plane, expect_inputs,
+    Backward, GraphBuilder, Lowering, MaxPool2dGrad, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId,
+    Window, by_plane, expect_inputs,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
@@ -130,13 +130,13 @@ impl Op for MaxPool2d {
         Spatial::Windows(vec![[w; 2]])
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         if self.stride != self.kernel || self.padding != 0 {
-            return Ok(vec![Some(Pool2dGrad::emit(self.general(), node.inputs[0], dy, emit)?)]);
+            return Ok(vec![Some(Pool2dGrad::builder(self.general(), node.inputs[0], dy, builder)?)]);
         }
         let op = MaxPool2dGrad { pool: self.clone() };
-        Ok(vec![Some(emit.node("grad", op, &[node.inputs[0], dy])?)])
+        Ok(vec![Some(builder.node("grad", op, &[node.inputs[0], dy])?)])
     }
 }
 

@@ -53,10 +53,10 @@ mod tap_sum;
 mod unary;
 
 pub use crate::kernel::Function;
-pub use augment::{Bend, Border, Intensity, Interpolation, MOST_SIGMA, SimardField, Similarity, Warp};
+pub use augment::{Border, DisplacementField, Intensity, Interpolation, MAX_SIGMA, SimardField, Similarity, Warp};
 pub use average::Average;
 pub use avg_pool2d::AvgPool2d;
-pub use backward::{Backward, Emit, ValueId};
+pub use backward::{Backward, GraphBuilder, ValueId};
 pub use batch_norm::BatchNorm2d;
 pub use batch_norm_train::BatchNorm2dTrain;
 pub use binary::{Binary, BinaryKind};
@@ -80,7 +80,7 @@ pub use interpolate::{Coordinates, Interpolate, InterpolateKernel, NearestRule, 
 pub use loss::{
     LossMean, LossMeanGrad, LossReduction, MsSsim, MsSsimForm, MsSsimGrad, OneHot, Overlap, OverlapGrad, OverlapGroup,
     OverlapRatio, OverlapRatioGrad, PixelLoss, PixelLossGrad, PixelLossKind, Presence, SoftmaxCrossEntropy,
-    SoftmaxCrossEntropyGrad, SsimMeans, SsimMeansGrad, Truth, WeightedSum,
+    SoftmaxCrossEntropyGrad, SsimMeans, SsimMeansGrad, TargetEncoding, WeightedSum,
 };
 pub use lowering::{Lowered, Lowering, PackedWeights, halo};
 pub use mask_out::{MaskOut, MaskRule};
@@ -140,8 +140,8 @@ pub trait Op: Any + Debug + Send + Sync {
         &[]
     }
 
-    /// The gradients of the inputs, one each and `None` where it is zero or not wanted, as nodes written through `emit`.
-    fn backward(&self, _node: &Backward, _emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    /// The gradients of the inputs, one each and `None` where it is zero or not wanted, as nodes written through `builder`.
+    fn backward(&self, _node: &Backward, _emit: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         Err(Error::op(self.name(), "has no gradient"))
     }
 

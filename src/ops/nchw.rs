@@ -1,6 +1,6 @@
 //! The border of the engine: plain NCHW in and out.
 
-use super::{Backward, Emit, InputKind, Lowering, Op, OpCase, ValueId, expect_inputs};
+use super::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueId, expect_inputs};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Params, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
@@ -44,9 +44,9 @@ impl Op for ImportNchw {
         lower(cx, "import_nchw", ImportNchwParams { y: view, size: cx.input(0).into() })
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
-        Ok(vec![Some(emit.node("grad", ExportNchw, &[dy])?)])
+        Ok(vec![Some(builder.node("grad", ExportNchw, &[dy])?)])
     }
 }
 
@@ -68,9 +68,9 @@ impl Op for ExportNchw {
         lower(cx, "export_nchw", ExportNchwParams { x: view, size: cx.input(0).into() })
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
-        Ok(vec![Some(emit.node("grad", ImportNchw, &[dy])?)])
+        Ok(vec![Some(builder.node("grad", ImportNchw, &[dy])?)])
     }
 }
 

@@ -36,7 +36,7 @@ shader_struct! {
     }
 }
 
-/// Normalises `groups` groups of channels of every image, in bands of rows: as many workgroups as a large picture needs.
+/// Normalises `groups` groups of channels of every image, in bands of rows: as many workgroups as a large image needs.
 pub(super) fn lower_groups(cx: &mut Lowering, groups: usize, eps: f32) -> Result<()> {
     let s = cx.input(0);
     let (blocks, channels) = (s.c.div_ceil(LANES), s.c / groups);

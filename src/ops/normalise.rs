@@ -4,8 +4,8 @@ use super::batch_norm::lower_scale_shift;
 use super::norm_groups::lower_groups;
 use super::packing::Packing;
 use super::{
-    Backward, Emit, Function, InputKind, InstanceNorm2dGrad, Lowering, Op, OpCase, Spatial, ValueId, expect_inputs,
-    expect_per_channel, map_elements, output_shape,
+    Backward, Function, GraphBuilder, InputKind, InstanceNorm2dGrad, Lowering, Op, OpCase, Spatial, ValueId,
+    expect_inputs, expect_per_channel, map_elements, output_shape,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
@@ -149,16 +149,16 @@ impl Op for InstanceNorm2d {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("instance norm averages over the whole picture")
+        Spatial::Global("instance norm averages over the whole image")
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None; node.inputs.len()]) };
         let mut inputs = vec![node.inputs[0], dy];
         inputs.extend(node.inputs.get(1));
         let op = InstanceNorm2dGrad { eps: self.eps, affine: self.affine };
-        let grads = emit.emit("grad", Arc::new(op), &inputs)?;
-        Ok((0..node.inputs.len()).map(|i| grads.get(i).copied().filter(|_| node.wants(i))).collect())
+        let grads = builder.builder("grad", Arc::new(op), &inputs)?;
+        Ok((0..node.inputs.len()).map(|i| grads.get(i).copied().filter(|_| node.needs_grad(i))).collect())
     }
 }
 

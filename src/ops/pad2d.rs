@@ -1,6 +1,8 @@
 //! Zero padding.
 
-use super::{Backward, Emit, Lowering, Op, OpCase, Spatial, ValueId, Window, by_plane, expect_inputs, output_shape};
+use super::{
+    Backward, GraphBuilder, Lowering, Op, OpCase, Spatial, ValueId, Window, by_plane, expect_inputs, output_shape,
+};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
@@ -56,11 +58,11 @@ impl Op for Pad2d {
         shift_windows(self.top, self.left)
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         let Self { left, right, top, bottom } = *self;
         let back = Self { left: -left, right: -right, top: -top, bottom: -bottom };
-        Ok(vec![Some(emit.node("grad", back, &[dy])?)])
+        Ok(vec![Some(builder.node("grad", back, &[dy])?)])
     }
 }
 

@@ -6,16 +6,16 @@ use super::{Lowering, Op, OpCase, Spatial, expect_inputs, output_shape};
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// What lies outside the picture.
+/// What lies outside the image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum PadMode {
     /// This value.
     Constant(f32),
-    /// The picture mirrored at its first and last pixels, which are not repeated.
+    /// The image mirrored at its first and last pixels, which are not repeated.
     Reflect,
     /// The border's pixels. PyTorch's `replicate`.
     Edge,
-    /// The picture again. PyTorch's `circular`.
+    /// The image again. PyTorch's `circular`.
     Wrap,
 }
 
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_holds_the_picture_once() {
+    fn a_mirror_holds_the_image_once() {
         let x = [TensorDesc::blocked(Shape::new(1, 1, 4, 4))];
         let pad = |left, mode| PadWith { left, right: 0, top: 0, bottom: 0, mode };
         assert!(pad(3, PadMode::Reflect).infer(&x).is_ok() && pad(4, PadMode::Reflect).infer(&x).is_err());

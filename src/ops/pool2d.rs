@@ -1,6 +1,8 @@
 //! Pooling of any geometry. [`MaxPool2d`](super::MaxPool2d) and [`AvgPool2d`](super::AvgPool2d) are faster where they do.
 
-use super::{Backward, Emit, Lowering, Op, OpCase, Pool2dGrad, Spatial, ValueId, Window, by_plane, expect_inputs};
+use super::{
+    Backward, GraphBuilder, Lowering, Op, OpCase, Pool2dGrad, Spatial, ValueId, Window, by_plane, expect_inputs,
+};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
@@ -159,9 +161,9 @@ impl Op for Pool2d {
         Spatial::Windows(vec![[window(0), window(1)]])
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
-        Ok(vec![Some(Pool2dGrad::emit(self.clone(), node.inputs[0], dy, emit)?)])
+        Ok(vec![Some(Pool2dGrad::builder(self.clone(), node.inputs[0], dy, builder)?)])
     }
 }
 

@@ -1,4 +1,4 @@
-//! Against onnxruntime 1.32.0's `MaxPool` and `AveragePool` (opset 19) of a 6x7 picture whose pixel `i` is `17 i mod 23`.
+//! Against onnxruntime 1.32.0's `MaxPool` and `AveragePool` (opset 19) of a 6x7 image whose pixel `i` is `17 i mod 23`.
 
 use super::*;
 
@@ -24,12 +24,12 @@ const KNOWN: &[Known] = &[
 #[test]
 fn results_are_onnxruntimes() {
     let x = HostTensor::new([1, 1, 6, 7], (0..42).map(|i| (i * 17 % 23) as f32).collect()).unwrap();
-    for &(kind, kernel, stride, padding, dilation, ceil_mode, [h, w], want) in KNOWN {
+    for &(kind, kernel, stride, padding, dilation, ceil_mode, [h, w], expected) in KNOWN {
         let op = Pool2d { kind, kernel, stride, padding, dilation, ceil_mode };
         let y = op.reference(&[&x]).unwrap().remove(0);
         assert_eq!(y.dims(), [1, 1, h, w], "{op:?}");
-        let close = y.data().iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-5);
-        assert!(close, "{op:?}: {:?}, onnxruntime {want:?}", y.data());
+        let close = y.data().iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(close, "{op:?}: {:?}, onnxruntime {expected:?}", y.data());
     }
 }
 

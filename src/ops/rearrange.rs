@@ -1,7 +1,9 @@
 //! Reshaped, transposed and shuffled tensors.
 
 use super::strided::Strided;
-use super::{Backward, Emit, Lowering, Op, OpCase, Spatial, ValueId, Window, by_plane, expect_inputs, output_shape};
+use super::{
+    Backward, GraphBuilder, Lowering, Op, OpCase, Spatial, ValueId, Window, by_plane, expect_inputs, output_shape,
+};
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
@@ -111,13 +113,13 @@ impl Op for Rearrange {
         Spatial::Global("pixels change places")
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         let mut order = vec![0; self.order.len()];
         self.order.iter().enumerate().for_each(|(i, &axis)| order[axis] = i);
         let dims = self.order.iter().map(|&axis| self.dims[axis]).collect();
-        let back = Self { dims, order, shape: emit.desc(node.inputs[0]).shape };
-        Ok(vec![Some(emit.node("grad", back, &[dy])?)])
+        let back = Self { dims, order, shape: builder.desc(node.inputs[0]).shape };
+        Ok(vec![Some(builder.node("grad", back, &[dy])?)])
     }
 }
 
@@ -168,9 +170,9 @@ impl Op for DepthToSpace {
         Spatial::Windows(vec![[Window { num: 1, den: self.block as i64, first: 0, last: 0 }; 2]])
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
-        Ok(vec![Some(emit.node("grad", SpaceToDepth { block: self.block, order: self.order }, &[dy])?)])
+        Ok(vec![Some(builder.node("grad", SpaceToDepth { block: self.block, order: self.order }, &[dy])?)])
     }
 }
 
@@ -216,9 +218,9 @@ impl Op for SpaceToDepth {
         Spatial::Windows(vec![[Window { num: b, den: 1, first: 0, last: b - 1 }; 2]])
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
-        Ok(vec![Some(emit.node("grad", DepthToSpace { block: self.block, order: self.order }, &[dy])?)])
+        Ok(vec![Some(builder.node("grad", DepthToSpace { block: self.block, order: self.order }, &[dy])?)])
     }
 }
 

@@ -124,7 +124,7 @@ impl Op for Reduce {
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         if self.rows || self.columns {
-            return Spatial::Global("a reduction along rows or columns looks at the whole picture");
+            return Spatial::Global("a reduction along rows or columns looks at the whole image");
         }
         Spatial::Pointwise
     }

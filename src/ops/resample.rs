@@ -8,7 +8,7 @@ use crate::ops::packing::Packing;
 use crate::tensor::{HostTensor, Shape};
 
 /// Pixels are numbered in `f32` tables.
-const MOST: usize = 1 << 24;
+const MAX: usize = 1 << 24;
 
 /// Along one axis: the input pixels of each output pixel with their weights; no pixel is the fill value.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,9 +72,9 @@ shader_struct! {
 pub(super) fn lower(cx: &mut Lowering, rows: &Table, columns: &Table, fill: f32) -> Result<()> {
     let (s, o) = (cx.input(0), cx.output(0));
     let largest = s.h.max(s.w);
-    if largest > MOST {
+    if largest > MAX {
         let what = format!("{} ({s} to {o})", cx.label);
-        return Err(Error::Limit { what, needed: format!("{largest} pixels"), limit: MOST.to_string() });
+        return Err(Error::Limit { what, needed: format!("{largest} pixels"), limit: MAX.to_string() });
     }
     let mut packed = Vec::with_capacity(2 * (rows.entries.len() + columns.entries.len()));
     for &(pixel, weight) in columns.entries.iter().chain(&rows.entries) {

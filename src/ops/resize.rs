@@ -1,7 +1,8 @@
 //! Resizing by interpolation.
 
 use super::{
-    Backward, Emit, Lowering, Op, OpCase, ResizeGrad, Spatial, ValueId, Window, by_plane, expect_inputs, output_shape,
+    Backward, GraphBuilder, Lowering, Op, OpCase, ResizeGrad, Spatial, ValueId, Window, by_plane, expect_inputs,
+    output_shape,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
@@ -15,7 +16,7 @@ pub enum ResizeMode {
     /// Between the two neighbours on each axis.
     Bilinear {
         /// If set, the centres of the corner pixels coincide: coordinate `i * (n - 1) / (m - 1)`. Else the corners of
-        /// the pictures do: `max(0, (i + 0.5) * n / m - 0.5)`.
+        /// the images do: `max(0, (i + 0.5) * n / m - 0.5)`.
         align_corners: bool,
     },
 }
@@ -83,7 +84,7 @@ impl ResizeMode {
         cx.dispatch(kernel, params, [Operand::Input(input), to], Lowering::per_vec4(o))
     }
 
-    /// Input `input` of the node enlarged into scratch memory: what to read, and its view.
+    /// Input `input` of the node upsampled into scratch memory: what to read, and its view.
     pub(super) fn into_scratch(self, cx: &mut Lowering, input: usize, factor: usize) -> Result<(Operand, View)> {
         let s = cx.input(input);
         let desc = TensorDesc::blocked(s.with_hw(s.h * factor, s.w * factor));
@@ -92,13 +93,13 @@ impl ResizeMode {
         Ok((read, Lowering::view(&desc)))
     }
 
-    /// How output pixels of a map enlarged from `i` to `o` depend on input pixels.
+    /// How output pixels of a map upsampled from `i` to `o` depend on input pixels.
     pub(super) fn windows(self, i: Shape, o: Shape) -> Spatial {
         let reach = match self {
             Self::Nearest => 0,
             Self::Bilinear { align_corners: false } => 1,
             Self::Bilinear { align_corners: true } => {
-                return Spatial::Global("resizing with align_corners depends on the size of the whole picture");
+                return Spatial::Global("resizing with align_corners depends on the size of the whole image");
             }
         };
         let window = |n: usize, m: usize| {
@@ -108,12 +109,12 @@ impl ResizeMode {
         };
         match (window(i.h, o.h), window(i.w, o.w)) {
             (Some(rows), Some(columns)) => Spatial::Windows(vec![[rows, columns]]),
-            _ => Spatial::Global("resizing by a broken ratio depends on the size of the whole picture"),
+            _ => Spatial::Global("resizing by a broken ratio depends on the size of the whole image"),
         }
     }
 }
 
-/// The size of a resized picture.
+/// The size of a resized image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResizeSize {
     /// This many times the input's size.
@@ -227,10 +228,10 @@ impl Op for Resize {
         self.mode.windows(inputs[0].shape, outputs[0].shape)
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
-        let s = emit.desc(node.inputs[0]).shape;
-        Ok(vec![Some(emit.node("grad", ResizeGrad { mode: self.mode, h: s.h, w: s.w }, &[dy])?)])
+        let s = builder.desc(node.inputs[0]).shape;
+        Ok(vec![Some(builder.node("grad", ResizeGrad { mode: self.mode, h: s.h, w: s.w }, &[dy])?)])
     }
 }
 
@@ -306,12 +307,12 @@ mod tests {
                         let (low, rest) = axis.source(i);
                         assert!(low < n, "{mode:?} {n} to {m}: {i} -> {low}");
                         let got = low as f64 + rest as f64 / axis.den as f64;
-                        let want = match mode {
+                        let expected = match mode {
                             _ if mode == half => ((i as f64 + 0.5) * n as f64 / m as f64 - 0.5).max(0.0),
                             _ if mode == corners => (i * (n - 1)) as f64 / (m - 1).max(1) as f64,
                             _ => (i * n) as f64 / m as f64,
                         };
-                        assert!((got - want).abs() < 1e-12, "{mode:?} {n} to {m}: {i} -> {got}, not {want}");
+                        assert!((got - expected).abs() < 1e-12, "{mode:?} {n} to {m}: {i} -> {got}, not {expected}");
                     }
                 }
             }

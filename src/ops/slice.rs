@@ -58,7 +58,7 @@ impl Op for Slice {
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         if self.step[2] < 1 || self.step[3] < 1 {
-            return Spatial::Global("a flip depends on the size of the whole picture");
+            return Spatial::Global("a flip depends on the size of the whole image");
         }
         let window = |axis: usize| {
             let first = self.start[axis] as i64;
@@ -131,7 +131,7 @@ impl Op for ConcatPixels {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("where pixels come to lie depends on the size of the whole picture")
+        Spatial::Global("where pixels come to lie depends on the size of the whole image")
     }
 }
 

@@ -1,6 +1,8 @@
 //! Softmax over channels.
 
-use super::{Backward, Emit, Lowering, Op, OpCase, SoftmaxGrad, ValueId, by_plane, expect_inputs, output_shape};
+use super::{
+    Backward, GraphBuilder, Lowering, Op, OpCase, SoftmaxGrad, ValueId, by_plane, expect_inputs, output_shape,
+};
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
@@ -40,9 +42,9 @@ impl Op for Softmax {
         cx.dispatch(KernelKey::new("softmax"), params, [Operand::Input(0), Operand::Output(0)], pixels)
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
-        Ok(vec![Some(emit.node("grad", SoftmaxGrad, &[node.outputs[0], dy])?)])
+        Ok(vec![Some(builder.node("grad", SoftmaxGrad, &[node.outputs[0], dy])?)])
     }
 }
 

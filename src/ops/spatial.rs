@@ -7,7 +7,7 @@ pub enum Spatial {
     Pointwise,
     /// Output pixel `o` needs a run of input pixels, per input, for rows and columns.
     Windows(Vec<[Window; 2]>),
-    /// Output pixels depend on the whole picture, or on its size: such a network cannot be tiled exactly. Says why.
+    /// Output pixels depend on the whole image, or on its size: such a network cannot be tiled exactly. Says why.
     Global(&'static str),
 }
 

@@ -1,6 +1,6 @@
 //! The sum of several tensors, of either layout: how gradients that come from several readers meet.
 
-use super::{Backward, Emit, InputKind, Lowering, Op, OpCase, ValueId, expect_inputs};
+use super::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueId, expect_inputs};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
@@ -57,7 +57,7 @@ impl Op for Sum {
         Ok(())
     }
 
-    fn backward(&self, node: &Backward, _: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, _: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         Ok(vec![node.grad(0); self.inputs])
     }
 }

@@ -1,8 +1,8 @@
-//! The second half of "enlarge, then convolve" done in the cheap order.
+//! The second half of "upsample, then convolve" done in the cheap order.
 //!
 //! Enlarging and convolving are both linear, so `conv(resize(x))` equals: mix channels at the low resolution into one
-//! map per tap (a 1x1 convolution), enlarge those, and add them shifted by their taps' offsets, with zeros from outside
-//! the *enlarged* picture. That cuts the channel mixing by the square of the factor, and the enlarged input never exists.
+//! map per tap (a 1x1 convolution), upsample those, and add them shifted by their taps' offsets, with zeros from outside
+//! the *upsampled* image. That cuts the channel mixing by the square of the factor, and the upsampled input never exists.
 
 use super::resize::Axis;
 use super::{Function, InputKind, Lowering, Op, OpCase, ResizeMode, Spatial, Window, by_plane, expect_per_channel};
@@ -12,7 +12,7 @@ use crate::ops::packing::Packing;
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// `y[o, Y, X] = act(bias[o] + residual[o, Y, X] + sum over taps (ky, kx) of E[tap][o, Y + ky - padding, X + kx - padding])`
-/// where `E` is the input enlarged by `factor`.
+/// where `E` is the input upsampled by `factor`.
 ///
 /// Inputs: taps `[N, kernel^2 * P, h, w]` with `P = out_channels` rounded up to 4 and the tap as the outer index; the
 /// residual `[N, out_channels, H, W]` if `residual`; the bias `[out_channels]` if `bias`.
@@ -24,7 +24,7 @@ pub struct TapSum {
     pub kernel: usize,
     /// Its zero padding.
     pub padding: usize,
-    /// How the taps are enlarged.
+    /// How the taps are upsampled.
     pub mode: ResizeMode,
     /// By how much.
     pub factor: usize,
@@ -42,7 +42,7 @@ impl TapSum {
         self.kernel * self.kernel * self.out_channels.next_multiple_of(LANES)
     }
 
-    fn enlarged(&self, taps: Shape) -> Shape {
+    fn upsampled(&self, taps: Shape) -> Shape {
         taps.with_hw(taps.h * self.factor, taps.w * self.factor)
     }
 }
@@ -54,25 +54,25 @@ impl Op for TapSum {
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         let fail = |reason: String| Err(Error::op("tap_sum", reason));
-        let wanted = 1 + usize::from(self.residual) + usize::from(self.bias);
-        if inputs.len() != wanted || self.kernel == 0 || self.factor == 0 {
+        let requested = 1 + usize::from(self.residual) + usize::from(self.bias);
+        if inputs.len() != requested || self.kernel == 0 || self.factor == 0 {
             return fail(format!("{} inputs, kernel {}, factor {}", inputs.len(), self.kernel, self.factor));
         }
         let taps = inputs[0].shape;
         if taps.c != self.tap_channels() || taps.is_empty() {
             return fail(format!("taps {taps}, expected {} channels", self.tap_channels()));
         }
-        let large = self.enlarged(taps);
+        let large = self.upsampled(taps);
         let size = |n: usize| (n + 2 * self.padding + 1).checked_sub(self.kernel).filter(|&n| n > 0);
         let (Some(h), Some(w)) = (size(large.h), size(large.w)) else {
-            return fail(format!("taps {taps} enlarged by {} are smaller than the kernel", self.factor));
+            return fail(format!("taps {taps} upsampled by {} are smaller than the kernel", self.factor));
         };
         let out = Shape::new(taps.n, self.out_channels, h, w);
         if self.residual && inputs[1].shape != out {
             return fail(format!("residual {} does not fit output {out}", inputs[1].shape));
         }
         if self.bias {
-            expect_per_channel("tap_sum", "bias", &inputs[wanted - 1], self.out_channels)?;
+            expect_per_channel("tap_sum", "bias", &inputs[requested - 1], self.out_channels)?;
         }
         Ok(vec![TensorDesc::blocked(out)])
     }
@@ -81,7 +81,7 @@ impl Op for TapSum {
         let shapes = inputs.iter().map(|i| i.shape()).collect::<Result<Vec<_>>>()?;
         let out = self.infer(&shapes.iter().map(|&s| TensorDesc::blocked(s)).collect::<Vec<_>>())?[0].shape;
         let (s, x) = (shapes[0], inputs[0].data());
-        let large = self.enlarged(s);
+        let large = self.upsampled(s);
         let (rows, columns) = (self.mode.samples(s.h, large.h), self.mode.samples(s.w, large.w));
         let stride = self.out_channels.next_multiple_of(LANES);
         Ok(vec![by_plane(out, |n, o, plane| {
@@ -108,7 +108,7 @@ impl Op for TapSum {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (taps, out) = (cx.input(0), cx.output(0));
-        let large = self.enlarged(taps);
+        let large = self.upsampled(taps);
         let axes = self.mode.axes(cx.label, taps, large)?;
         let blocks = out.c.div_ceil(LANES);
         let inputs = if self.bias { vec![cx.inputs.len() - 1] } else { vec![] };
@@ -156,11 +156,11 @@ impl Op for TapSum {
 
     fn spatial(&self, inputs: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         let taps = inputs[0].shape;
-        let Spatial::Windows(enlarge) = self.mode.windows(taps, self.enlarged(taps)) else {
-            return self.mode.windows(taps, self.enlarged(taps));
+        let Spatial::Windows(upsample) = self.mode.windows(taps, self.upsampled(taps)) else {
+            return self.mode.windows(taps, self.upsampled(taps));
         };
-        let window = enlarge[0].map(|w| {
-            // The taps reach this far in the enlarged map, which is at most that far in the small one.
+        let window = upsample[0].map(|w| {
+            // The taps reach this far in the upsampled map, which is at most that far in the small one.
             let (before, after) = (self.padding as i64, (self.kernel - 1) as i64 - self.padding as i64);
             let far = |pixels: i64| pixels.max(0).unsigned_abs().div_ceil(self.factor as u64) as i64;
             Window { first: w.first - far(before), last: w.last + far(after), ..w }

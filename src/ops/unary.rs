@@ -2,8 +2,8 @@
 
 use super::binary::blocked_input;
 use super::{
-    ActivationGrad, Backward, Emit, ExportNchw, InputKind, Lowering, Op, OpCase, Sensitivity, ValueId, expect_inputs,
-    map_elements,
+    ActivationGrad, Backward, ExportNchw, GraphBuilder, InputKind, Lowering, Op, OpCase, Sensitivity, ValueId,
+    expect_inputs, map_elements,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{Function, KernelKey, Operand, Size, View, shader_struct};
@@ -51,15 +51,15 @@ impl Op for Unary {
         cx.dispatch(kernel, params, [x, Operand::Output(0)], Lowering::per_vec4(o))
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
-        let Some(dy) = node.grad(0).filter(|_| node.wants(0)) else { return Ok(vec![None]) };
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
+        let Some(dy) = node.grad(0).filter(|_| node.needs_grad(0)) else { return Ok(vec![None]) };
         let op = ActivationGrad { kind: self.kind };
         let at = if self.kind.slope_follows_from_result() { node.outputs[0] } else { node.inputs[0] };
-        let dx = emit.node("grad", op, &[at, dy])?;
+        let dx = builder.node("grad", op, &[at, dy])?;
         // A parameter has its gradient in its own layout.
-        let dx = match emit.desc(node.inputs[0]).layout {
+        let dx = match builder.desc(node.inputs[0]).layout {
             Layout::Blocked => dx,
-            Layout::Linear => emit.node("grad_export", ExportNchw, &[dx])?,
+            Layout::Linear => builder.node("grad_export", ExportNchw, &[dx])?,
         };
         Ok(vec![Some(dx)])
     }

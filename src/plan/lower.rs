@@ -2,7 +2,9 @@
 
 use super::memory::{self, Item, Place};
 use super::resident::{self, pack_on_device};
-use super::{Choice, Plan, PlanMemory, PlannedNode, PlannedParameter, PlannedWeights, Port, Resource, SlotKind, Step};
+use super::{
+    Choice, IoBinding, Plan, PlanMemory, PlannedNode, PlannedParameter, PlannedWeights, Resource, SlotKind, Step,
+};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId, ValueKind};
 use crate::kernel::{Dispatch, IMAGES, Images, Operand, Target, image_size, may_be_image};
@@ -15,16 +17,16 @@ impl Plan {
     pub fn new(graph: &Graph, target: &Target) -> Result<Self> {
         check_values(graph, target)?;
         let lowered = lower_nodes(graph, target)?;
-        let ports = ports(graph)?;
-        let port_of = |v: ValueId| {
+        let io = io(graph)?;
+        let io_of = |v: ValueId| {
             let name = graph.outputs().iter().find(|o| o.1 == v).map(|o| &o.0);
             let name = name.unwrap_or(&graph.value(v).name);
-            ports.iter().position(|p| p.names.contains(name))
+            io.iter().position(|p| p.names.contains(name))
         };
-        let states = resident::states(graph)?;
-        let state_of = |v: ValueId| {
+        let variables = resident::variables(graph)?;
+        let variable_of = |v: ValueId| {
             let updated = graph.updates().iter().find(|u| u.1 == v).map_or(v, |u| u.0);
-            states.iter().position(|s| s.value == updated)
+            variables.iter().position(|s| s.value == updated)
         };
         let tensors = Tensors::new(graph, &lowered, target);
         let images = if target.options.images == Images::Aliased { SlotKind::Aliased } else { SlotKind::Image };
@@ -40,13 +42,13 @@ impl Plan {
             memory: PlanMemory {
                 slots: slots.iter().map(|s| s.bytes).sum(),
                 live: memory::largest_live_set(&tensors.items),
-                ports: ports.iter().map(Port::bytes).sum(),
-                states: states.iter().map(|s| s.bytes).sum(),
+                io: io.iter().map(IoBinding::bytes).sum(),
+                variables: variables.iter().map(|s| s.bytes).sum(),
                 ..PlanMemory::default()
             },
             slots,
-            ports: ports.clone(),
-            states: states.clone(),
+            io: io.clone(),
+            variables: variables.clone(),
             precision: target.options.precision,
         };
         for (i, (node, low)) in graph.nodes().iter().zip(&lowered).enumerate() {
@@ -76,9 +78,11 @@ impl Plan {
                     ValueKind::Parameter(_) => {
                         Err(Error::op(&node.label, format!("binds parameter `{}` unpacked", graph.value(v).name)))
                     }
-                    _ if state_of(v).is_some() => Ok(Resource::State { state: state_of(v).unwrap_or(0), writes }),
-                    _ if graph.value(v).desc.layout == Layout::Linear && port_of(v).is_some() => {
-                        Ok(Resource::Port { port: port_of(v).unwrap_or(0), writes })
+                    _ if variable_of(v).is_some() => {
+                        Ok(Resource::Variable { variable: variable_of(v).unwrap_or(0), writes })
+                    }
+                    _ if graph.value(v).desc.layout == Layout::Linear && io_of(v).is_some() => {
+                        Ok(Resource::IoBinding { io_binding: io_of(v).unwrap_or(0), writes })
                     }
                     _ => tensors.resource(v, &places, writes),
                 };
@@ -119,7 +123,7 @@ impl Plan {
                 SlotKind::Aliased => !writes,
             },
             Resource::Weights(w) => self.weights[w].image,
-            Resource::Port { .. } | Resource::State { .. } | Resource::Overflow(_) => false,
+            Resource::IoBinding { .. } | Resource::Variable { .. } | Resource::Overflow(_) => false,
         };
         let bit = |(i, r): (u32, &Resource)| if image(r) { 2u32.checked_shl(i).unwrap_or(0) } else { 0 };
         let images: u32 = (0..).zip(&step.dispatch.bindings).map(bit).sum();
@@ -130,9 +134,9 @@ impl Plan {
     }
 
     /// Bytes that every plan of the graph needs at least: tensors alive at once and ports. Takes no planning.
-    pub fn least_memory(graph: &Graph, target: &Target) -> Result<u64> {
-        let ports: u64 = ports(graph)?.iter().map(Port::bytes).sum();
-        Ok(ports + memory::largest_live_set(&Tensors::new(graph, &[], target).items))
+    pub fn min_memory(graph: &Graph, target: &Target) -> Result<u64> {
+        let io: u64 = io(graph)?.iter().map(IoBinding::bytes).sum();
+        Ok(io + memory::largest_live_set(&Tensors::new(graph, &[], target).items))
     }
 
     /// Bytes of activations that exist while each node of a graph runs, whatever the kernels need besides.
@@ -152,11 +156,11 @@ impl Plan {
                         bytes
                     }
                     Resource::Weights(w) => self.weights[w].bytes(),
-                    Resource::State { state, writes } => {
-                        used.push((self.slots.len() + state, 0..self.states[state].bytes, writes));
-                        self.states[state].bytes
+                    Resource::Variable { variable, writes } => {
+                        used.push((self.slots.len() + variable, 0..self.variables[variable].bytes, writes));
+                        self.variables[variable].bytes
                     }
-                    Resource::Port { port, .. } => self.ports[port].bytes(),
+                    Resource::IoBinding { io_binding, .. } => self.io[io_binding].bytes(),
                     // Only ever set, by as many as like.
                     Resource::Overflow(_) => continue,
                 };
@@ -239,27 +243,27 @@ fn planned_parameters(graph: &Graph) -> Vec<PlannedParameter> {
     graph.ids().filter_map(planned).collect()
 }
 
-fn ports(graph: &Graph) -> Result<Vec<Port>> {
-    let mut ports = Vec::new();
+fn io(graph: &Graph) -> Result<Vec<IoBinding>> {
+    let mut io = Vec::new();
     for (name, v) in graph.inputs() {
-        ports.push(Port { names: vec![name.to_string()], desc: graph.value(v).desc, is_input: true });
+        io.push(IoBinding { names: vec![name.to_string()], desc: graph.value(v).desc, is_input: true });
     }
     let mut seen: HashMap<ValueId, usize> = HashMap::new();
     for (name, v) in graph.outputs() {
-        if let Some(&port) = seen.get(v) {
-            let port: &mut Port = &mut ports[port];
-            port.names.push(name.clone());
+        if let Some(&io_binding) = seen.get(v) {
+            let io_binding: &mut IoBinding = &mut io[io_binding];
+            io_binding.names.push(name.clone());
             continue;
         }
         if !matches!(graph.value(*v).kind, ValueKind::Node { .. }) {
             return Err(Error::invalid(format!("output `{name}`"), "is an input or a parameter, not a result"));
         }
-        seen.insert(*v, ports.len());
-        ports.push(Port { names: vec![name.clone()], desc: graph.value(*v).desc, is_input: false });
+        seen.insert(*v, io.len());
+        io.push(IoBinding { names: vec![name.clone()], desc: graph.value(*v).desc, is_input: false });
     }
-    match ports.iter().find(|p| p.desc.layout != Layout::Linear) {
+    match io.iter().find(|p| p.desc.layout != Layout::Linear) {
         Some(p) => Err(Error::invalid(format!("port `{}`", p.names[0]), "is not in plain NCHW; import or export it")),
-        None => Ok(ports),
+        None => Ok(io),
     }
 }
 
@@ -275,7 +279,7 @@ struct Tensors {
 impl Tensors {
     fn new(graph: &Graph, lowered: &[Lowered], target: &Target) -> Self {
         let align = |b: u64| b.div_ceil(target.caps.storage_alignment) * target.caps.storage_alignment;
-        let is_port = |v: ValueId| graph.outputs().iter().any(|o| o.1 == v) || graph.updates().iter().any(|u| u.1 == v);
+        let is_io = |v: ValueId| graph.outputs().iter().any(|o| o.1 == v) || graph.updates().iter().any(|u| u.1 == v);
         let mut t = Self {
             items: vec![],
             of_value: HashMap::new(),
@@ -284,7 +288,7 @@ impl Tensors {
             precision: target.options.precision,
         };
         for (i, node) in graph.nodes().iter().enumerate() {
-            for &v in node.outputs.iter().filter(|&&v| !is_port(v)) {
+            for &v in node.outputs.iter().filter(|&&v| !is_io(v)) {
                 let bytes = graph.value(v).desc.bytes(target.options.precision);
                 t.of_value.insert(v, t.items.len());
                 let image = target.options.images != Images::Never && value_is_image(graph, lowered, v, bytes, target);
@@ -367,7 +371,7 @@ fn reads(low: &Lowered, operand: Operand) -> f64 {
 }
 
 fn is_image(target: &Target, bytes: u64, reads: f64, possible: impl FnOnce() -> bool) -> bool {
-    let wanted = match target.options.images {
+    let requested = match target.options.images {
         Images::Never => false,
         // It is read four times as fast as a buffer, and written more slowly by as much as one read gains.
         Images::WhereRead => reads > 1.0,
@@ -375,7 +379,7 @@ fn is_image(target: &Target, bytes: u64, reads: f64, possible: impl FnOnce() -> 
         Images::Aliased => reads > 0.0,
         Images::Always => true,
     };
-    wanted && image_size(bytes).is_some() && possible()
+    requested && image_size(bytes).is_some() && possible()
 }
 
 fn value_is_image(graph: &Graph, lowered: &[Lowered], v: ValueId, bytes: u64, target: &Target) -> bool {

@@ -55,19 +55,19 @@ pub(super) fn place(items: &[Item], limit: u64, images: SlotKind) -> (Vec<Place>
     let total = |slots: &[Slot]| slots.iter().map(|s| s.bytes).sum::<u64>();
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(items[i].bytes), items[i].first));
-    let least = largest_live_set(items);
+    let min = largest_live_set(items);
     let mut best = place_in_order(items, &order, limit, images);
     // A linear congruential generator: the same plan every time.
-    let mut state = 1u64;
+    let mut variable = 1u64;
     let mut below = |n: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as usize % n.max(1)
+        variable = variable.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (variable >> 33) as usize % n.max(1)
     };
     // Small items fill gaps wherever they come.
-    let large = order.iter().filter(|&&i| items[i].bytes * 64 > least).count();
+    let large = order.iter().filter(|&&i| items[i].bytes * 64 > min).count();
     for _ in 0..ROUNDS {
         // Within a hundredth of what is needed at least.
-        if large < 2 || total(&best.1) <= least + least / 100 {
+        if large < 2 || total(&best.1) <= min + min / 100 {
             break;
         }
         let mut other = order.clone();

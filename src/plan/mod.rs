@@ -30,16 +30,16 @@ pub enum Resource {
     /// Packed weights, read.
     Weights(usize),
     /// A port: a buffer that the caller fills or reads.
-    Port {
+    IoBinding {
         /// Which port.
-        port: usize,
+        io_binding: usize,
         /// Whether the kernel may write it.
         writes: bool,
     },
     /// A state.
-    State {
+    Variable {
         /// Which state.
-        state: usize,
+        variable: usize,
         /// Whether the kernel may write it.
         writes: bool,
     },
@@ -151,7 +151,7 @@ pub struct PlannedNode {
 
 /// A named buffer at the border of the plan, plain NCHW `f32`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Port {
+pub struct IoBinding {
     /// Names: one for an input; an output may have several.
     pub names: Vec<String>,
     /// Shape; the layout is linear.
@@ -160,7 +160,7 @@ pub struct Port {
     pub is_input: bool,
 }
 
-impl Port {
+impl IoBinding {
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
         self.desc.bytes(Precision::F32)
@@ -169,7 +169,7 @@ impl Port {
 
 /// A tensor that stays on the device from run to run, plain NCHW `f32`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedState {
+pub struct PlannedVariable {
     /// Name.
     pub name: String,
     /// Dimensions.
@@ -190,9 +190,9 @@ pub struct PlanMemory {
     /// Packed weights.
     pub weights: u64,
     /// Input and output buffers.
-    pub ports: u64,
+    pub io: u64,
     /// States.
-    pub states: u64,
+    pub variables: u64,
     /// Largest range one kernel binds.
     pub largest_binding: u64,
 }
@@ -200,7 +200,7 @@ pub struct PlanMemory {
 impl PlanMemory {
     /// Everything on the device, except the copies that uploads and downloads need.
     pub fn total(&self) -> u64 {
-        self.slots + self.weights + self.ports + self.states
+        self.slots + self.weights + self.io + self.variables
     }
 }
 
@@ -220,9 +220,9 @@ pub struct Plan {
     /// Packed weights.
     pub weights: Vec<PlannedWeights>,
     /// Input and output buffers.
-    pub ports: Vec<Port>,
+    pub io: Vec<IoBinding>,
     /// Tensors that stay from run to run.
-    pub states: Vec<PlannedState>,
+    pub variables: Vec<PlannedVariable>,
     /// Dispatches, in order.
     pub steps: Vec<Step>,
     /// How activations and most packed weights are stored.
@@ -235,8 +235,8 @@ pub struct Plan {
 
 impl Plan {
     /// The port of that name.
-    pub fn port(&self, name: &str) -> Option<usize> {
-        self.ports.iter().position(|p| p.names.iter().any(|n| n == name))
+    pub fn io_binding(&self, name: &str) -> Option<usize> {
+        self.io.iter().position(|p| p.names.iter().any(|n| n == name))
     }
 
     /// The elements of every parameter and the first ones of every state, by value: stored ones from `stored` (name,
@@ -245,14 +245,14 @@ impl Plan {
         &self,
         stored: &mut impl FnMut(&str, &[usize]) -> Result<HostTensor>,
     ) -> Result<Vec<Option<HostTensor>>> {
-        let states = self.states.iter().map(|s| s.value);
-        let last = self.parameters.iter().map(|p| p.value).chain(states).max();
+        let variables = self.variables.iter().map(|s| s.value);
+        let last = self.parameters.iter().map(|p| p.value).chain(variables).max();
         let mut values = vec![None; last.map_or(0, |v| v.index() + 1)];
         for PlannedParameter { value, name, parameter } in &self.parameters {
             values[value.index()] = Some(parameter.evaluate(name, &values, stored)?);
         }
-        for state in &self.states {
-            values[state.value.index()] = Some(stored(&state.name, &state.dims)?);
+        for variable in &self.variables {
+            values[variable.value.index()] = Some(stored(&variable.name, &variable.dims)?);
         }
         Ok(values)
     }
@@ -287,8 +287,8 @@ impl fmt::Display for Resource {
                 write!(f, "slot{slot}[{offset}..{}]:{}", offset + bytes, access(writes))
             }
             Self::Weights(w) => write!(f, "weights{w}:read"),
-            Self::Port { port, writes } => write!(f, "port{port}:{}", access(writes)),
-            Self::State { state, writes } => write!(f, "state{state}:{}", access(writes)),
+            Self::IoBinding { io_binding, writes } => write!(f, "port{io_binding}:{}", access(writes)),
+            Self::Variable { variable, writes } => write!(f, "state{variable}:{}", access(writes)),
             Self::Overflow(node) => write!(f, "overflow{node}:write"),
         }
     }

@@ -1,7 +1,7 @@
 //! What stays on the device from run to run, and weights that are made of it: kernels read weights in an order of their
 //! own, so each run begins by bringing them into it.
 
-use super::PlannedState;
+use super::PlannedVariable;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId, ValueKind};
 use crate::kernel::{Dispatch, Images, KernelKey, Operand, Target, may_be_image, shader_struct};
@@ -19,12 +19,12 @@ shader_struct! {
 }
 
 /// The states of a graph. Fails where one would be read after it has changed.
-pub(super) fn states(graph: &Graph) -> Result<Vec<PlannedState>> {
-    for &(state, next) in graph.updates() {
+pub(super) fn variables(graph: &Graph) -> Result<Vec<PlannedVariable>> {
+    for &(variable, next) in graph.updates() {
         let made = graph.nodes().iter().position(|n| n.outputs.contains(&next));
-        let late = graph.nodes().iter().rposition(|n| n.inputs.contains(&state));
+        let late = graph.nodes().iter().rposition(|n| n.inputs.contains(&variable));
         if let Some(late) = late.filter(|&l| made.is_some_and(|m| m < l)) {
-            let name = &graph.value(state).name;
+            let name = &graph.value(variable).name;
             return Err(Error::op(&graph.nodes()[late].label, format!("reads state `{name}` after it has changed")));
         }
         if let Some((name, _)) = graph.outputs().iter().find(|o| o.1 == next) {
@@ -41,8 +41,8 @@ pub(super) fn states(graph: &Graph) -> Result<Vec<PlannedState>> {
             }
         }
     }
-    let state = |v: ValueId| match &graph.value(v).kind {
-        ValueKind::State(dims) => Some(PlannedState {
+    let variable = |v: ValueId| match &graph.value(v).kind {
+        ValueKind::Variable(dims) => Some(PlannedVariable {
             name: graph.value(v).name.clone(),
             dims: dims.clone(),
             value: v,
@@ -50,12 +50,12 @@ pub(super) fn states(graph: &Graph) -> Result<Vec<PlannedState>> {
         }),
         _ => None,
     };
-    Ok(graph.ids().filter_map(state).collect())
+    Ok(graph.ids().filter_map(variable).collect())
 }
 
 /// Whether some weights of a graph change from run to run.
 pub(super) fn is_training(graph: &Graph) -> bool {
-    graph.values().iter().any(|v| matches!(v.kind, ValueKind::State(_)))
+    graph.values().iter().any(|v| matches!(v.kind, ValueKind::Variable(_)))
 }
 
 /// Packs on the device what is not there before the first run: for each packed weight made of inputs that `varies` tells, a

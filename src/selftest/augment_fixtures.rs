@@ -1,11 +1,11 @@
-//! Fixtures of kind `augment`: displacement fields, warped pictures and labels, grey values; from numpy in double precision.
+//! Fixtures of kind `augment`: displacement fields, warped images and labels, grey values; from numpy in double precision.
 
 use super::manifest::under;
 use super::{CaseFile, Entry, Selftest, Verdict, compare};
 use crate::error::{Error, Result};
 use crate::gpu::PrecisionChoice;
 use crate::graph::{Graph, ValueId};
-use crate::ops::{Bend, Border, Dropout, Intensity, Interpolation, SimardField, Similarity, Warp};
+use crate::ops::{Border, DisplacementField, Dropout, Intensity, Interpolation, SimardField, Similarity, Warp};
 use crate::session::Backend;
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 use crate::testing::OP_TOLERANCE;
@@ -185,7 +185,7 @@ fn check(backend: &Backend, item: &Item, given: &mut Tensors) -> Result<Vec<(Str
         run.input("transform", words, Shape::new(1, 8, 1, 1))
     };
     let identity = Similarity::IDENTITY.words(h, w);
-    let (transform, bend, kind, a) = match item {
+    let (transform, displacement, kind, a) = match item {
         Item::Intensity { args, .. } => {
             let changes = HostTensor::new([4], vec![args.gain, args.bias, args.gamma, 0.0])?;
             let changes = run.input("changes", changes, Shape::new(1, 4, 1, 1))?;
@@ -195,68 +195,68 @@ fn check(backend: &Backend, item: &Item, given: &mut Tensors) -> Result<Vec<(Str
             return finish(backend, run, vec![("out".into(), take("out")?)]);
         }
         Item::MirrorPad { pad: [top, bottom, left, right], .. } => {
-            let bend = still(&mut run)?;
+            let displacement = still(&mut run)?;
             let mut shifted = identity;
             (shifted[2], shifted[5]) = (-(*top as f32), -(*left as f32));
             let transform = words(&mut run, shifted)?;
             let op = warp([h + top + bottom, w + left + right], Interpolation::Nearest, Border::Mirror, -0.5);
-            run.output("out", op, &[x, transform, bend])?;
+            run.output("out", op, &[x, transform, displacement])?;
             return finish(backend, run, vec![("out".into(), take("out")?)]);
         }
         Item::Elastic { a, .. } => {
             let grid = take("grid")?;
             let points = grid.shape()?;
-            let bend = run.input("bend", grid, Shape::new(1, 2, points.h, points.w))?;
-            (words(&mut run, identity)?, bend, Bend::Grid, *a)
+            let displacement = run.input("bend", grid, Shape::new(1, 2, points.h, points.w))?;
+            (words(&mut run, identity)?, displacement, DisplacementField::Grid, *a)
         }
         Item::Simard { alpha, sigma, .. } => {
             let noise = run.input("noise", take("noise")?, Shape::new(1, 2, h, w))?;
             let field = run.graph.node("field", SimardField { alpha: *alpha, sigma: *sigma }, &[noise])?;
             run.graph.output("field", field);
-            (words(&mut run, identity)?, field, Bend::Field, -0.5)
+            (words(&mut run, identity)?, field, DisplacementField::Field, -0.5)
         }
         Item::Affine { args, .. } => {
             let AffineArgs { angle, scale, shift, flip_y, flip_x } = *args;
             let how = Similarity { angle, scale, shift, flip: [flip_y, flip_x] };
-            let bend = still(&mut run)?;
-            (words(&mut run, how.words(h, w))?, bend, Bend::Grid, -0.5)
+            let displacement = still(&mut run)?;
+            (words(&mut run, how.words(h, w))?, displacement, DisplacementField::Grid, -0.5)
         }
     };
-    let warp = |interpolation, border| Warp { bend: kind, ..warp([h, w], interpolation, border, a) };
-    let mut wanted = Vec::new();
+    let warp = |interpolation, border| Warp { displacement: kind, ..warp([h, w], interpolation, border, a) };
+    let mut requested = Vec::new();
     for (order, interpolation) in [("bilinear", Interpolation::Bilinear), ("bicubic", Interpolation::Bicubic)] {
         for (outside, border) in [("mirror", Border::Mirror), ("clamp", Border::Clamp)] {
             let name = format!("out_{order}_{outside}");
-            run.output(&name, warp(interpolation, border), &[x, transform, bend])?;
-            wanted.push((name.clone(), take(&name)?));
+            run.output(&name, warp(interpolation, border), &[x, transform, displacement])?;
+            requested.push((name.clone(), take(&name)?));
         }
     }
     let field = take("field")?;
     if matches!(item, Item::Simard { .. }) {
-        wanted.push(("field".into(), field));
+        requested.push(("field".into(), field));
     } else {
         // Where every pixel comes from: what two ramps show there.
         let ramps = HostTensor::from_fn(shape.with_c(2), |_, c, y, x| [y, x][c] as f32);
         let ramps = run.input("ramps", ramps, shape.with_c(2))?;
-        run.output("field", warp(Interpolation::Bilinear, Border::Mirror), &[ramps, transform, bend])?;
-        wanted.push(("field".into(), places(&field, [h, w])?));
+        run.output("field", warp(Interpolation::Bilinear, Border::Mirror), &[ramps, transform, displacement])?;
+        requested.push(("field".into(), places(&field, [h, w])?));
     }
     let ids = run.input("labels", labels, shape.with_c(1))?;
     let name = "out_labels_mirror";
-    run.output(name, warp(Interpolation::Nearest, Border::Mirror), &[ids, transform, bend])?;
+    run.output(name, warp(Interpolation::Nearest, Border::Mirror), &[ids, transform, displacement])?;
     let (labels, ties) = (take(name)?, take("label_tie_distance")?);
     let mut outputs = run.run(backend)?;
     let got = outputs.remove(name).ok_or_else(|| Error::invalid(name, "is not computed"))?;
-    let mut verdicts = compared(outputs, wanted)?;
+    let mut verdicts = compared(outputs, requested)?;
     verdicts.push((name.into(), label_verdict(got, labels, &ties)));
     Ok(verdicts)
 }
 
 fn warp([h, w]: [usize; 2], interpolation: Interpolation, border: Border, a: f32) -> Warp {
-    Warp { h, w, interpolation, border, a, bend: Bend::Grid }
+    Warp { h, w, interpolation, border, a, displacement: DisplacementField::Grid }
 }
 
-/// Coordinates that a field shows, mirrored into the picture as its pixels are.
+/// Coordinates that a field shows, mirrored into the image as its pixels are.
 fn places(field: &HostTensor, [h, w]: [usize; 2]) -> Result<HostTensor> {
     if field.dims() != [2, h, w] {
         return Err(Error::invalid("tensor `field`", format!("has dimensions {:?}", field.dims())));
@@ -275,28 +275,28 @@ fn places(field: &HostTensor, [h, w]: [usize; 2]) -> Result<HostTensor> {
 }
 
 /// Labels must be equal where no rounding decides.
-fn label_verdict(mut got: HostTensor, want: HostTensor, ties: &HostTensor) -> Verdict {
-    if got.data().len() == want.data().len() && want.data().len() == ties.data().len() {
-        for ((g, w), t) in got.data_mut().iter_mut().zip(want.data()).zip(ties.data()) {
+fn label_verdict(mut got: HostTensor, expected: HostTensor, ties: &HostTensor) -> Verdict {
+    if got.data().len() == expected.data().len() && expected.data().len() == ties.data().len() {
+        for ((g, w), t) in got.data_mut().iter_mut().zip(expected.data()).zip(ties.data()) {
             if *t <= TIE {
                 *g = *w;
             }
         }
-        return Verdict::of(compare(&got, &want), 0.0);
+        return Verdict::of(compare(&got, &expected), 0.0);
     }
-    Verdict::Failed(format!("got {:?}, labels are {:?}, distances {:?}", got.dims(), want.dims(), ties.dims()))
+    Verdict::Failed(format!("got {:?}, labels are {:?}, distances {:?}", got.dims(), expected.dims(), ties.dims()))
 }
 
-fn finish(backend: &Backend, run: Run, wanted: Vec<(String, HostTensor)>) -> Result<Vec<(String, Verdict)>> {
-    compared(run.run(backend)?, wanted)
+fn finish(backend: &Backend, run: Run, requested: Vec<(String, HostTensor)>) -> Result<Vec<(String, Verdict)>> {
+    compared(run.run(backend)?, requested)
 }
 
-fn compared(mut outputs: Tensors, wanted: Vec<(String, HostTensor)>) -> Result<Vec<(String, Verdict)>> {
-    let verdict = |(name, want): (String, HostTensor)| {
+fn compared(mut outputs: Tensors, requested: Vec<(String, HostTensor)>) -> Result<Vec<(String, Verdict)>> {
+    let verdict = |(name, expected): (String, HostTensor)| {
         let got = outputs.remove(&name).ok_or_else(|| Error::invalid(&name, "is not computed"))?;
-        Ok((name, Verdict::of(compare(&got, &want), OP_TOLERANCE)))
+        Ok((name, Verdict::of(compare(&got, &expected), OP_TOLERANCE)))
     };
-    wanted.into_iter().map(verdict).collect()
+    requested.into_iter().map(verdict).collect()
 }
 
 #[cfg(test)]

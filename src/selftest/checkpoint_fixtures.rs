@@ -37,10 +37,10 @@ fn read(entry: &Entry, files: &[CaseFile]) -> Result<Fixture> {
         None => return Err(wrong("no `config` to compare with".into())),
     };
     let arch = field("arch").as_str().unwrap_or_default().to_string();
-    let want = parse(&arch, &Value::Object(made))?.config();
+    let expected = parse(&arch, &Value::Object(made))?.config();
     let got = model.architecture.config();
-    if (model.architecture.id(), &got) != (arch.as_str(), &want) {
-        return Err(wrong(format!("understood as {} {got}, it is {arch} {want}", model.architecture.id())));
+    if (model.architecture.id(), &got) != (arch.as_str(), &expected) {
+        return Err(wrong(format!("understood as {} {got}, it is {arch} {expected}", model.architecture.id())));
     }
     let counters = report.ignored.iter().filter(|i| i.key.ends_with("num_batches_tracked")).count();
     if report.matched.len() + counters != tensors_there || entry.keys.is_some_and(|n| n != tensors_there) {
@@ -48,10 +48,10 @@ fn read(entry: &Entry, files: &[CaseFile]) -> Result<Fixture> {
         return Err(wrong(format!("of {m} tensors {n} are parameters and {counters} counters")));
     }
     let input = tensors.remove(model::INPUT).ok_or_else(|| wrong("no tensor `input`".into()))?;
-    let wanted = under(&tensors, "out/");
-    if wanted.is_empty() {
+    let requested = under(&tensors, "out/");
+    if requested.is_empty() {
         return Err(wrong("no tensor `out/..` to compare with".into()));
     }
     let (weights, config) = (model.weights().clone(), model.architecture.config());
-    Ok(Fixture { arch, config, weights, input, wanted })
+    Ok(Fixture { arch, config, weights, input, requested })
 }

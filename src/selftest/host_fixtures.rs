@@ -7,8 +7,8 @@ use crate::infer::{Connectivity, LabelMap, components};
 use crate::tensor::HostTensor;
 use crate::testing::OP_TOLERANCE;
 use crate::train::metrics::{
-    Confusion, Objects, Overlap, THRESHOLDS, above, pixel_error, pixel_error_f, rand_error, rand_scores, v_info,
-    warping_error,
+    Confusion, InstanceOverlaps, Overlap, THRESHOLDS, above, pixel_error, pixel_error_f, rand_error, rand_scores,
+    v_info, warping_error,
 };
 use crate::train::{ClassWeights, WeightMap, instance_distances, separate_touching, unet_weight_map};
 use serde::Deserialize;
@@ -87,10 +87,10 @@ impl Selftest<'_> {
                 Ok(computed) => computed,
                 Err(e) => return Ok(Err(format!("item {i}: {e}"))),
             };
-            for (name, want) in given.iter().filter(|(name, _)| !inputs.contains(&name.as_str())) {
+            for (name, expected) in given.iter().filter(|(name, _)| !inputs.contains(&name.as_str())) {
                 let verdict = match computed.remove(name) {
                     None => Verdict::Failed("not understood".into()),
-                    Some(got) => verdict(got, want),
+                    Some(got) => verdict(got, expected),
                 };
                 self.report(&entry.name, &format!("{i:02}/{name}"), verdict)?;
             }
@@ -103,20 +103,20 @@ impl Selftest<'_> {
 }
 
 /// Whole numbers must be equal, others within the tolerance of single operations.
-fn verdict(got: Values, want: &HostTensor) -> Verdict {
+fn verdict(got: Values, expected: &HostTensor) -> Verdict {
     let (got, tolerance) = match got {
         Values::Whole(got) => (got, 0.0),
         Values::Real(got) => (got, OP_TOLERANCE),
     };
     let compared = got.and_then(|mut got| {
-        let mut want = want.clone();
+        let mut expected = expected.clone();
         // Where both are infinite they are equal; an infinite scale would let everything pass.
-        for (g, w) in got.data_mut().iter_mut().zip(want.data_mut()) {
+        for (g, w) in got.data_mut().iter_mut().zip(expected.data_mut()) {
             if g == w && g.is_infinite() {
                 (*g, *w) = (0.0, 0.0);
             }
         }
-        compare(&got, &want)
+        compare(&got, &expected)
     });
     Verdict::of(compared, tolerance)
 }
@@ -177,7 +177,7 @@ fn metrics(item: &Item, given: &Tensors) -> Result<Computed> {
         ("rand_error", rand_error(prob, &truth, &THRESHOLDS)?),
         ("v_info", v_info(&objects, &truth)?),
         ("warping_error", warping),
-        ("seg", Objects::of(&objects, &truth)?.seg()),
+        ("seg", InstanceOverlaps::of(&objects, &truth)?.seg()),
     ];
     let scalar = |v: f64| Values::Real(HostTensor::new([1], vec![v as f32]));
     let mut out: Computed = values.map(|(name, v)| (format!("metric.{name}"), scalar(v))).into();

@@ -8,7 +8,7 @@ use crate::graph::{Graph, differentiate};
 use crate::ops::{ExportNchw, Function, ImportNchw, Unary};
 use crate::session::Backend;
 use crate::tensor::{Comparison, HostTensor, Shape, TensorDesc};
-use crate::train::{Heads, LossConfig, Targets, TruthKind};
+use crate::train::{Heads, LossConfig, TargetKind, Targets};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -104,10 +104,11 @@ fn check(backend: &Backend, spec: &Spec, given: &mut Tensors) -> Result<[Compari
     let targets = if spec.name == "cgm_bce" {
         heads.scores = Some(graph.node("cls", Unary { kind: Function::Sigmoid }, &[x])?);
         let target = input(&mut graph, "present", take("present")?, map)?;
-        Targets { target, kind: TruthKind::Masks, weight: None }
+        Targets { target, kind: TargetKind::Masks, weight: None }
     } else {
         heads.logits.push(x);
-        let (kind, shape) = if config.needs_classes() { (TruthKind::Classes, map) } else { (TruthKind::Masks, shape) };
+        let (kind, shape) =
+            if config.needs_classes() { (TargetKind::Classes, map) } else { (TargetKind::Masks, shape) };
         let target = input(&mut graph, "target", take("target")?, shape)?;
         let weight = take("weight").ok().map(|w| input(&mut graph, "weight", w, map)).transpose()?;
         Targets { target, kind, weight }
@@ -122,9 +123,9 @@ fn check(backend: &Backend, spec: &Spec, given: &mut Tensors) -> Result<[Compari
     let backend = backend.with_precision(PrecisionChoice::F32)?;
     let stored = |key: &str, _: &[usize]| Err(Error::ParameterMissing { key: key.into(), nearest: None });
     let mut outputs = backend.run(&graph, &inputs, stored)?;
-    let mut compared = |name: &str, want: &HostTensor| {
+    let mut compared = |name: &str, expected: &HostTensor| {
         let got = outputs.remove(name).ok_or_else(|| Error::invalid(name, "is not computed"))?;
-        compare(&got, want)
+        compare(&got, expected)
     };
     Ok([compared("value", &value)?, compared("gradient", &gradient)?])
 }

@@ -182,13 +182,13 @@ fn count(n: usize, what: &str) -> String {
 
 /// Compares what was computed with a fixture's tensor: dimensions (those of size 1 aside, which formats write in
 /// different ways), then elements.
-fn compare(got: &HostTensor, want: &HostTensor) -> Result<Comparison> {
+fn compare(got: &HostTensor, expected: &HostTensor) -> Result<Comparison> {
     let squeezed = |t: &HostTensor| t.dims().iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
-    if squeezed(got) != squeezed(want) {
-        let reason = format!("got dimensions {:?}, the fixture has {:?}", got.dims(), want.dims());
+    if squeezed(got) != squeezed(expected) {
+        let reason = format!("got dimensions {:?}, the fixture has {:?}", got.dims(), expected.dims());
         return Err(Error::invalid("shape", reason));
     }
-    got.compare(want)
+    got.compare(expected)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ fn run_model(backend: &Backend, f: &Fixture) -> Result<BTreeMap<String, HostTens
     let stored = |key: &str, dims: &[usize]| f.weights.require(key, dims).cloned();
     let mut outputs = backend.run(&graph, &inputs, stored)?;
     // Apart, because an activation that is read as an output keeps rewrites from fusing it away.
-    let modules: Vec<&str> = f.wanted.keys().filter_map(|k| k.strip_prefix(ACTIVATION)).collect();
+    let modules: Vec<&str> = f.requested.keys().filter_map(|k| k.strip_prefix(ACTIVATION)).collect();
     if !modules.is_empty() {
         outputs.extend(backend.run(&activations(&graph, &modules)?, &inputs, stored)?);
     }
@@ -57,12 +57,12 @@ fn activations(graph: &Graph, modules: &[&str]) -> Result<Graph> {
 
 /// The tolerance of a tensor, as a factor of its scale. A probability is off by what its logit is off, times a slope of at
 /// most a quarter; logits of 30 in `f16` have larger errors than 1/200.
-fn tolerance(precision: Precision, name: &str, wanted: &BTreeMap<String, HostTensor>) -> f32 {
+fn tolerance(precision: Precision, name: &str, requested: &BTreeMap<String, HostTensor>) -> f32 {
     let factor = network_tolerance(precision);
     if precision == Precision::F32 || name.starts_with(LOGITS) || name.starts_with(ACTIVATION) {
         return factor;
     }
-    let logits = wanted.iter().filter(|t| t.0.starts_with(LOGITS)).flat_map(|t| t.1.data());
+    let logits = requested.iter().filter(|t| t.0.starts_with(LOGITS)).flat_map(|t| t.1.data());
     factor * logits.fold(1.0f32, |scale, v| scale.max(v.abs() / 4.0))
 }
 
@@ -83,14 +83,14 @@ pub(super) fn compare_outputs(t: &mut Selftest<'_>, entry: &Entry, fixture: &Fix
         Ok(got) => got,
         Err(e) => return Ok(Err(e.to_string())),
     };
-    for (name, want) in &fixture.wanted {
+    for (name, expected) in &fixture.requested {
         let got = got.remove(name).ok_or_else(|| {
             let there = got.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
             Error::invalid(format!("output `{name}`"), format!("the network has none; it has: {there}"))
         });
         let verdict = Verdict::of(
-            got.and_then(|got| compare(&got, want)),
-            tolerance(t.backend.precision(), name, &fixture.wanted),
+            got.and_then(|got| compare(&got, expected)),
+            tolerance(t.backend.precision(), name, &fixture.requested),
         );
         t.report(&entry.name, name, verdict)?;
     }
@@ -104,7 +104,7 @@ pub(super) struct Fixture {
     pub weights: Weights,
     pub input: HostTensor,
     /// Outputs under their names, activations under `act/<module>`.
-    pub wanted: BTreeMap<String, HostTensor>,
+    pub requested: BTreeMap<String, HostTensor>,
 }
 
 impl Fixture {
@@ -114,10 +114,10 @@ impl Fixture {
         let arch = entry.case.get("arch").and_then(Value::as_str).ok_or_else(|| wrong("no `arch`"))?;
         let input = tensors.remove("input").ok_or_else(|| wrong("no tensor `input`"))?;
         let weights = under(&tensors, "param/").into_iter().chain(under(&tensors, "buffer/")).collect();
-        let mut wanted = under(&tensors, "out/");
-        wanted
+        let mut requested = under(&tensors, "out/");
+        requested
             .extend(tensors.iter().filter(|(k, _)| k.starts_with(ACTIVATION)).map(|(k, t)| (k.to_string(), t.clone())));
-        if wanted.is_empty() {
+        if requested.is_empty() {
             return Err(wrong("no tensor `out/..` to compare with"));
         }
         let known = |k: &str| ["param/", "buffer/", "out/", ACTIVATION].iter().any(|p| k.starts_with(p));
@@ -126,7 +126,7 @@ impl Fixture {
             return Err(wrong(&format!("tensor `{stray}` is not understood")));
         }
         let config = entry.case.get("config").cloned().unwrap_or_default();
-        Ok(Self { arch: arch.into(), config, weights, input, wanted })
+        Ok(Self { arch: arch.into(), config, weights, input, requested })
     }
 }
 

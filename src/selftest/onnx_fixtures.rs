@@ -22,19 +22,19 @@ impl Selftest<'_> {
         };
         let mut compared = 0;
         for (input, prefix) in RUNS {
-            let wanted = under(&tensors, prefix);
-            let Some(x) = tensors.get(input).filter(|_| !wanted.is_empty()) else { continue };
+            let requested = under(&tensors, prefix);
+            let Some(x) = tensors.get(input).filter(|_| !requested.is_empty()) else { continue };
             let mut got = match self.run_network(&network, &weights, x) {
                 Ok(got) => got,
                 Err(e) => return Ok(Err(e.to_string())),
             };
-            for (name, want) in &wanted {
+            for (name, expected) in &requested {
                 let got = got.remove(name).ok_or_else(|| {
                     let there = got.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
                     Error::invalid(format!("output `{name}`"), format!("the network has none; it has: {there}"))
                 });
                 let factor = network_tolerance(self.backend.precision());
-                let verdict = Verdict::of(got.and_then(|got| compare(&got, want)), factor);
+                let verdict = Verdict::of(got.and_then(|got| compare(&got, expected)), factor);
                 self.report(&entry.name, &format!("{prefix}{name}"), verdict)?;
                 compared += 1;
             }

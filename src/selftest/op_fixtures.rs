@@ -91,7 +91,7 @@ struct Fixture {
     inputs: Vec<HostTensor>,
     /// What gradients are called in the file, in the same order.
     names: Vec<String>,
-    want: HostTensor,
+    expected: HostTensor,
 }
 
 impl Fixture {
@@ -102,7 +102,7 @@ impl Fixture {
             names.push(format!("grad_{key}"));
             given.remove(key).ok_or_else(|| Error::invalid(format!("tensor `{key}`"), "is not in the fixture"))
         };
-        let want = take("y")?;
+        let expected = take("y")?;
         let mut args = Args::new(spec);
         let mut inputs = vec![(take("x")?, InputKind::Data)];
         let op = build(&mut args, &mut inputs, take)?;
@@ -115,7 +115,7 @@ impl Fixture {
         let case = OpCase { name: name.into(), op, inputs: descs.collect::<Result<_>>()? };
         let inputs = inputs.into_iter().map(|(t, _)| t).collect();
         // The first that was taken is y.
-        Ok(Self { case, inputs, names: names.split_off(1), want })
+        Ok(Self { case, inputs, names: names.split_off(1), expected })
     }
 
     fn named(&self) -> BTreeMap<String, HostTensor> {
@@ -134,7 +134,7 @@ impl Fixture {
         let data = data.into_iter().filter(|(name, _)| is_input(name)).collect();
         let mut outputs = backend.run(&graph, &data, stored)?;
         let got = outputs.remove("y0").ok_or_else(|| Error::op(&self.case.name, "computes nothing"))?;
-        compare(&got, &self.want)
+        compare(&got, &self.expected)
     }
 
     /// Every gradient of the file, and what else training mode computes; takes them out of `given`.
@@ -142,21 +142,21 @@ impl Fixture {
         let seed = given.remove("gy");
         let training = |key: &String| key.starts_with("grad_") || key == "batch_mean" || key == "running_var_update";
         let keys: Vec<String> = given.keys().filter(|k| training(k)).cloned().collect();
-        let wanted: Vec<(String, HostTensor)> = keys.into_iter().filter_map(|k| given.remove_entry(&k)).collect();
+        let requested: Vec<(String, HostTensor)> = keys.into_iter().filter_map(|k| given.remove_entry(&k)).collect();
         if backend.precision() != Precision::F32 {
             let skipped = |(key, _)| (key, Verdict::Skipped("training is f32 only".into()));
-            return wanted.into_iter().map(skipped).collect();
+            return requested.into_iter().map(skipped).collect();
         }
         let got = match self.gradients(backend, seed) {
             Ok(got) => got,
-            Err(e) => return wanted.into_iter().map(|(key, _)| (key, Verdict::Failed(e.to_string()))).collect(),
+            Err(e) => return requested.into_iter().map(|(key, _)| (key, Verdict::Failed(e.to_string()))).collect(),
         };
-        let verdict = |(key, want): (String, HostTensor)| {
+        let verdict = |(key, expected): (String, HostTensor)| {
             let comparison = got.get(&key).ok_or_else(|| Error::invalid(&key, "is not computed"));
-            let verdict = Verdict::of(comparison.and_then(|g| compare(g, &want)), GRADIENT_TOLERANCE);
+            let verdict = Verdict::of(comparison.and_then(|g| compare(g, &expected)), GRADIENT_TOLERANCE);
             (key, verdict)
         };
-        wanted.into_iter().map(verdict).collect()
+        requested.into_iter().map(verdict).collect()
     }
 
     /// Gradients by the file's names.
@@ -182,7 +182,7 @@ impl Fixture {
             Backend::Gpu(gpu) => Session::new(gpu, Plan::new(&built.graph, gpu.target())?, given)?.run_all(&inputs)?,
         };
         let mut got = BTreeMap::new();
-        for i in built.wanted {
+        for i in built.requested {
             got.extend(outputs.get(&format!("dx{i}")).map(|t| (self.names[i].clone(), t.clone())));
         }
         if let (true, Some(mean), Some(var)) = (statistics, outputs.get("y1"), outputs.get("y2")) {

@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::session::{Backend, Session};
 use crate::tensor::{Comparison, HostTensor, TensorDesc};
 use crate::testing::WINOGRAD_TOLERANCE;
-use crate::train::{GRADIENT, HYPER, Heads, LOSS, LossConfig, StepOptions, Targets, TruthKind, step_graph};
+use crate::train::{GRADIENT, HYPER, Heads, LOSS, LossConfig, StepOptions, TargetKind, Targets, step_graph};
 use crate::weights::Weights;
 use serde::Deserialize;
 use serde_json::json;
@@ -113,7 +113,7 @@ impl Steps {
         }
     }
 
-    fn state(&self, name: &str) -> Result<HostTensor> {
+    fn variable(&self, name: &str) -> Result<HostTensor> {
         match self {
             Self::Gpu(session) => session.read_state(name),
             Self::Cpu(_, states) => states.get(name).cloned().ok_or_else(|| Error::invalid(name, "is no state")),
@@ -128,7 +128,7 @@ struct Case<'a> {
     loss: LossConfig,
     inputs: Tensors,
     initial: Weights,
-    wanted: Tensors,
+    requested: Tensors,
     optimisers: BTreeMap<String, Optimiser>,
     steps: u64,
     /// Parameters whose exact gradient is zero.
@@ -171,12 +171,12 @@ impl<'a> Case<'a> {
         let given = ["param/", "buffer/", "out/", "act/"];
         let known =
             |k: &str| given.iter().any(|p| k.starts_with(p)) || ["input", "target", "weight", "present"].contains(&k);
-        let wanted = tensors.iter().filter(|(k, _)| !known(k)).map(|(k, t)| (k.to_string(), t.clone())).collect();
+        let requested = tensors.iter().filter(|(k, _)| !known(k)).map(|(k, t)| (k.to_string(), t.clone())).collect();
         let zero = entry.zero_grad_params.clone();
         let loss_floor = entry.groups.get(LOSS).map_or(0.0, |g| 4.0 * g.f32_err);
         let steps = part("steps").as_u64().unwrap_or(1);
         let model = model::parse(&arch, &config)?;
-        Ok(Self { name: &entry.name, model, loss, inputs, initial, wanted, optimisers, steps, zero, loss_floor })
+        Ok(Self { name: &entry.name, model, loss, inputs, initial, requested, optimisers, steps, zero, loss_floor })
     }
 
     /// The training step with all that is compared as outputs.
@@ -191,7 +191,7 @@ impl<'a> Case<'a> {
         let built = self.model.build(&mut graph, x)?;
         let target = input(&mut graph, "target")?;
         let weight = if self.inputs.contains_key("weight") { Some(input(&mut graph, "weight")?) } else { None };
-        let kind = if self.loss.needs_classes() { TruthKind::Classes } else { TruthKind::Masks };
+        let kind = if self.loss.needs_classes() { TargetKind::Classes } else { TargetKind::Masks };
         let loss = self.loss.build(&mut graph, &Heads::of(&built), &Targets { target, kind, weight })?;
         graph.output(LOSS, loss);
         for (name, value) in built.outputs {
@@ -204,18 +204,18 @@ impl<'a> Case<'a> {
 
     /// The largest gradient of the model.
     fn largest_gradient(&self) -> f32 {
-        let gradients = self.wanted.iter().filter(|(k, _)| k.starts_with(GRADIENT));
+        let gradients = self.requested.iter().filter(|(k, _)| k.starts_with(GRADIENT));
         gradients.flat_map(|(_, t)| t.data()).fold(0.0, |a, v| a.max(v.abs()))
     }
 }
 
 /// The largest difference of elements that count.
-fn masked(got: &HostTensor, want: &HostTensor, counts: impl Fn(usize) -> bool) -> Result<Comparison> {
+fn masked(got: &HostTensor, expected: &HostTensor, counts: impl Fn(usize) -> bool) -> Result<Comparison> {
     let mut c = Comparison { max_error: 0.0, scale: 0.0, index: 0 };
-    if got.data().len() != want.data().len() {
-        return Err(Error::invalid("shape", format!("got {:?}, the fixture has {:?}", got.dims(), want.dims())));
+    if got.data().len() != expected.data().len() {
+        return Err(Error::invalid("shape", format!("got {:?}, the fixture has {:?}", got.dims(), expected.dims())));
     }
-    for (i, (g, w)) in got.data().iter().zip(want.data()).enumerate().filter(|(i, _)| counts(*i)) {
+    for (i, (g, w)) in got.data().iter().zip(expected.data()).enumerate().filter(|(i, _)| counts(*i)) {
         let error = (g - w).abs();
         // No number is as far off as can be.
         let error = if error.is_nan() { f32::INFINITY } else { error };
@@ -234,7 +234,7 @@ impl Selftest<'_> {
             Ok(case) => case,
             Err(e) => return Ok(Err(e.to_string())),
         };
-        let mut left: Vec<&String> = case.wanted.keys().collect();
+        let mut left: Vec<&String> = case.requested.keys().collect();
         for (number, (tag, optimiser)) in case.optimisers.iter().enumerate() {
             let checks = match self.train(&case, tag, optimiser, number == 0) {
                 Ok(checks) => checks,
@@ -276,11 +276,11 @@ impl Selftest<'_> {
             if step > 1 || !first {
                 continue;
             }
-            for (key, want) in &case.wanted {
+            for (key, expected) in &case.requested {
                 let (got, factor, floor) = if let Some(name) = key.strip_prefix("buffer_after/") {
-                    (run.state(name)?, FORWARD, 0.0)
+                    (run.variable(name)?, FORWARD, 0.0)
                 } else if let Some(name) = key.strip_prefix(GRADIENT) {
-                    let zeros = || HostTensor::new(want.dims(), vec![0.0; want.data().len()]);
+                    let zeros = || HostTensor::new(expected.dims(), vec![0.0; expected.data().len()]);
                     let got = outputs.get(key).cloned().map_or_else(zeros, Ok)?;
                     let floor = if case.zero.iter().any(|z| z == name) { 10.0 } else { 1.0 } * GRADIENTS[1] * top;
                     (got, GRADIENTS[0], floor)
@@ -291,29 +291,29 @@ impl Selftest<'_> {
                 } else {
                     continue;
                 };
-                let comparison = compare(&got, want);
+                let comparison = compare(&got, expected);
                 verdicts.push((key.clone(), Verdict::within(comparison, factor, floor)));
             }
         }
         let adam = optimiser.kind != "sgd";
         let step_size = ADAM * optimiser.lr as f32 * case.steps as f32;
-        for (key, want) in &case.wanted {
+        for (key, expected) in &case.requested {
             let Some(rest) = key.strip_prefix(&format!("{tag}/")) else { continue };
             let verdict = if rest == "loss_step" {
                 let got = HostTensor::new([losses.len()], losses.clone())?;
-                Verdict::within(compare(&got, want), self.loss_factor(), if adam { 1e-4 } else { case.loss_floor })
+                Verdict::within(compare(&got, expected), self.loss_factor(), if adam { 1e-4 } else { case.loss_floor })
             } else if let Some(name) = rest.strip_prefix("param/") {
-                let got = run.state(name)?;
+                let got = run.variable(name)?;
                 if adam && case.zero.iter().any(|z| z == name) {
                     // Noise, which Adam makes steps of: not comparable, but bounded.
-                    let most = optimiser.lr as f32 * case.steps as f32 * 4.0;
-                    Verdict::within(compare(&got, want), 0.0, most)
+                    let max = optimiser.lr as f32 * case.steps as f32 * 4.0;
+                    Verdict::within(compare(&got, expected), 0.0, max)
                 } else if adam {
-                    let gradient = &case.wanted[&format!("{GRADIENT}{name}")];
+                    let gradient = &case.requested[&format!("{GRADIENT}{name}")];
                     let counts = |i: usize| gradient.data()[i].abs() >= ADAM_FLOOR * top;
-                    Verdict::within(masked(&got, want, counts), 0.0, step_size)
+                    Verdict::within(masked(&got, expected, counts), 0.0, step_size)
                 } else {
-                    Verdict::within(compare(&got, want), SGD, 0.0)
+                    Verdict::within(compare(&got, expected), SGD, 0.0)
                 }
             } else if let Some(name) = rest.strip_prefix("buffer/") {
                 let noisy = adam && !case.zero.is_empty() && name.ends_with("running_mean");
@@ -324,7 +324,7 @@ impl Selftest<'_> {
                 } else {
                     0.0
                 };
-                Verdict::within(compare(&run.state(name)?, want), FORWARD, floor)
+                Verdict::within(compare(&run.variable(name)?, expected), FORWARD, floor)
             } else {
                 continue;
             };

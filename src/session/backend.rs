@@ -147,8 +147,8 @@ impl Backend {
     }
 
     /// What a graph would take, without allocating anything. Fails with [`Error::Limit`] if the device cannot hold it, or
-    /// if it is more than `most` bytes.
-    pub fn memory(&self, graph: &Graph, most: u64) -> Result<PlanMemory> {
+    /// if it is more than `max` bytes.
+    pub fn memory(&self, graph: &Graph, max: u64) -> Result<PlanMemory> {
         let unlimited = Target::from(Caps::unlimited());
         let rewritten;
         let (graph, target) = match self {
@@ -163,15 +163,15 @@ impl Backend {
         let limit = |needed: String| Error::Limit {
             what: "the network".into(),
             needed,
-            limit: format!("{} of memory", mib(most)),
+            limit: format!("{} of memory", mib(max)),
         };
         // Planning what is far too large would take long.
-        let least = Plan::least_memory(graph, target)?;
-        if least > most {
-            return Err(limit(format!("at least {}", mib(least))));
+        let min = Plan::min_memory(graph, target)?;
+        if min > max {
+            return Err(limit(format!("at least {}", mib(min))));
         }
         let memory = Plan::new(graph, target)?.memory;
-        if memory.total() > most { Err(limit(mib(memory.total()))) } else { Ok(memory) }
+        if memory.total() > max { Err(limit(mib(memory.total()))) } else { Ok(memory) }
     }
 
     /// Makes a graph ready to run; on a GPU it is rewritten first.

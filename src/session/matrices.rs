@@ -55,11 +55,11 @@ async fn agrees(gpu: &Gpu) -> Result<bool> {
     let number = |i: usize| ((i * 7919 + i / 13) % 17) as f32 - 8.0;
     let tensor = |dims: &[usize]| HostTensor::new(dims, (0..dims.iter().product()).map(number).collect::<Vec<f32>>());
     let inputs = BTreeMap::from([("x".to_string(), tensor(&input.dims())?)]);
-    let want = graph.run_reference(&inputs, |_, dims| tensor(dims), |_, _| Ok(()))?;
+    let expected = graph.run_reference(&inputs, |_, dims| tensor(dims), |_, _| Ok(()))?;
     let mut session = Session::new_async(&gpu, Plan::new(&graph, &target)?, |_, dims| tensor(dims)).await?;
     let got = session.run_all_async(&inputs).await?;
-    match (got.get("y"), want.get("y")) {
-        (Some(got), Some(want)) => Ok(got.compare(want)?.within(TOLERANCE)),
+    match (got.get("y"), expected.get("y")) {
+        (Some(got), Some(expected)) => Ok(got.compare(expected)?.within(TOLERANCE)),
         _ => Err(Error::invalid("output `y`", "missing")),
     }
 }

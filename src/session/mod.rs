@@ -36,8 +36,8 @@ pub struct Session {
     slots: Vec<Memory>,
     weights: Weights,
     uniforms: Arena,
-    ports: Vec<PortBuffer>,
-    states: Vec<wgpu::Buffer>,
+    io: Vec<IoBuffer>,
+    variables: Vec<wgpu::Buffer>,
     pipelines: Vec<Arc<Pipeline>>,
     bind_groups: Vec<wgpu::BindGroup>,
     /// Steps `[start, end)` of each submission.
@@ -50,7 +50,7 @@ pub struct Session {
 }
 
 #[derive(Debug)]
-struct PortBuffer {
+struct IoBuffer {
     buffer: wgpu::Buffer,
     offset: u64,
     /// Where results are copied to be read; made at the first read.
@@ -61,8 +61,8 @@ struct PortBuffer {
 
 /// A buffer that a port is to have.
 struct NewBuffer {
-    port: usize,
-    buffer: PortBuffer,
+    io_binding: usize,
+    buffer: IoBuffer,
 }
 
 impl Session {
@@ -97,16 +97,16 @@ impl Session {
                 })
             };
             let slots = (0..plan.slots.len()).map(|i| Memory::slot(gpu, &plan, i)).collect::<Result<_>>()?;
-            let ports = plan.ports.iter().map(|p| {
+            let io = plan.io.iter().map(|p| {
                 let copy = if p.is_input { wgpu::BufferUsages::COPY_DST } else { wgpu::BufferUsages::COPY_SRC };
                 let buffer = buffer(&p.names[0], p.bytes(), usage | copy);
-                PortBuffer { buffer, offset: 0, staging: None, foreign: false }
+                IoBuffer { buffer, offset: 0, staging: None, foreign: false }
             });
             let copies = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-            let states = plan.states.iter().map(|s| buffer(&s.name, s.bytes, usage | copies)).collect::<Vec<_>>();
-            Ok((weights, uniforms, slots, ports.collect(), states))
+            let variables = plan.variables.iter().map(|s| buffer(&s.name, s.bytes, usage | copies)).collect::<Vec<_>>();
+            Ok((weights, uniforms, slots, io.collect(), variables))
         });
-        let (weights, uniforms, slots, ports, states) = allocated.await?;
+        let (weights, uniforms, slots, io, variables) = allocated.await?;
         for (i, w) in plan.weights.iter().enumerate() {
             let name = || w.from.first().and_then(|&v| plan.parameter_name(v)).unwrap_or("a table").to_string();
             let from: Option<Vec<&HostTensor>> = w.from.iter().map(|v| values[v.index()].as_ref()).collect();
@@ -121,8 +121,8 @@ impl Session {
                 Precision::F16 => weights.write_halves(gpu, i, &overflow::halves(&packed, name)?),
             }
         }
-        for (buffer, state) in states.iter().zip(&plan.states) {
-            let value = values[state.value.index()].as_ref().map_or(&[][..], HostTensor::data);
+        for (buffer, variable) in variables.iter().zip(&plan.variables) {
+            let value = values[variable.value.index()].as_ref().map_or(&[][..], HostTensor::data);
             gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(value));
         }
         for (i, step) in plan.steps.iter().enumerate() {
@@ -144,8 +144,8 @@ impl Session {
             slots,
             weights,
             uniforms,
-            ports,
-            states,
+            io,
+            variables,
             pipelines,
             bind_groups: Vec::new(),
             submissions,
@@ -171,11 +171,11 @@ impl Session {
 
     /// Bytes of device memory held: activations, weights, parameters, ports and read-back copies.
     pub fn device_bytes(&self) -> u64 {
-        let own = self.ports.iter().filter(|p| !p.foreign).map(|p| p.buffer.size());
-        let staging = self.ports.iter().filter_map(|p| p.staging.as_ref()).map(wgpu::Buffer::size);
+        let own = self.io.iter().filter(|p| !p.foreign).map(|p| p.buffer.size());
+        let staging = self.io.iter().filter_map(|p| p.staging.as_ref()).map(wgpu::Buffer::size);
         let slots = self.slots.iter().map(Memory::bytes);
         let overflow = self.overflow.as_ref().map_or(0, Overflow::bytes);
-        let slots = slots.chain(self.states.iter().chain(&self.spare).map(wgpu::Buffer::size));
+        let slots = slots.chain(self.variables.iter().chain(&self.spare).map(wgpu::Buffer::size));
         overflow + self.weights.bytes() + self.uniforms.bytes() + slots.chain(own).chain(staging).sum::<u64>()
     }
 
@@ -190,11 +190,13 @@ impl Session {
         let resource = |r: &Resource| match *r {
             Resource::Slot { slot, offset, bytes, writes } => Ok(self.slots[slot].binding(offset, bytes, writes)),
             Resource::Weights(w) => Ok(self.weights.binding(w)),
-            Resource::Port { port, .. } => {
-                let p = new.filter(|n| n.port == port).map_or(&self.ports[port], |n| &n.buffer);
-                Ok(bind(&p.buffer, p.offset, self.plan.ports[port].bytes()))
+            Resource::IoBinding { io_binding, .. } => {
+                let p = new.filter(|n| n.io_binding == io_binding).map_or(&self.io[io_binding], |n| &n.buffer);
+                Ok(bind(&p.buffer, p.offset, self.plan.io[io_binding].bytes()))
             }
-            Resource::State { state, .. } => Ok(bind(&self.states[state], 0, self.plan.states[state].bytes)),
+            Resource::Variable { variable, .. } => {
+                Ok(bind(&self.variables[variable], 0, self.plan.variables[variable].bytes))
+            }
             Resource::Overflow(node) => match &self.overflow {
                 Some(overflow) => Ok(overflow.binding(node)),
                 None => Err(Error::op(&s.label, "an f32 plan binds the guard of f16 plans")),
@@ -211,16 +213,16 @@ impl Session {
         }))
     }
 
-    fn port(&self, name: &str) -> Result<usize> {
-        let known = || self.plan.ports.iter().flat_map(|p| p.names.clone()).collect::<Vec<_>>().join(", ");
+    fn io_binding(&self, name: &str) -> Result<usize> {
+        let known = || self.plan.io.iter().flat_map(|p| p.names.clone()).collect::<Vec<_>>().join(", ");
         self.plan
-            .port(name)
+            .io_binding(name)
             .ok_or_else(|| Error::invalid(format!("port `{name}`"), format!("unknown; there are: {}", known())))
     }
 
     /// Shape of an input or output.
     pub fn shape(&self, name: &str) -> Result<Shape> {
-        Ok(self.plan.ports[self.port(name)?].desc.shape)
+        Ok(self.plan.io[self.io_binding(name)?].desc.shape)
     }
 
     /// Lets the plan read an input from, or write an output to, a buffer of the caller (plain NCHW `f32`, usage
@@ -232,8 +234,8 @@ impl Session {
 
     /// [`Self::bind_buffer`] as a future.
     pub async fn bind_buffer_async(&mut self, name: &str, buffer: &wgpu::Buffer, offset: u64) -> Result<()> {
-        let port = self.port(name)?;
-        let bytes = self.plan.ports[port].bytes();
+        let io_binding = self.io_binding(name)?;
+        let bytes = self.plan.io[io_binding].bytes();
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return Err(Error::invalid(format!("buffer for `{name}`"), "has no STORAGE usage"));
         }
@@ -245,9 +247,9 @@ impl Session {
             let reason = format!("{} bytes from offset {offset}, {bytes} are needed", buffer.size());
             return Err(Error::invalid(format!("buffer for `{name}`"), reason));
         }
-        let buffer = PortBuffer { buffer: buffer.clone(), offset, staging: None, foreign: true };
-        let new = NewBuffer { port, buffer };
-        let uses = |r: &Resource| matches!(r, Resource::Port { port: p, .. } if *p == port);
+        let buffer = IoBuffer { buffer: buffer.clone(), offset, staging: None, foreign: true };
+        let new = NewBuffer { io_binding, buffer };
+        let uses = |r: &Resource| matches!(r, Resource::IoBinding { io_binding: p, .. } if *p == io_binding);
         let steps = self.plan.steps.iter().enumerate().filter(|(_, s)| s.dispatch.bindings.iter().any(uses));
         let what = format!("binding a buffer to `{name}`");
         let made = self.gpu.scoped_async(&what, || {
@@ -257,14 +259,14 @@ impl Session {
         for (step, group) in made.await? {
             self.bind_groups[step] = group;
         }
-        self.ports[port] = new.buffer;
+        self.io[io_binding] = new.buffer;
         Ok(())
     }
 
     /// Writes an input, NCHW.
     pub fn write(&self, name: &str, data: &[f32]) -> Result<()> {
-        let port = self.port(name)?;
-        let (p, b) = (&self.plan.ports[port], &self.ports[port]);
+        let io_binding = self.io_binding(name)?;
+        let (p, b) = (&self.plan.io[io_binding], &self.io[io_binding]);
         if !p.is_input {
             return Err(Error::invalid(format!("port `{name}`"), "is an output"));
         }
@@ -408,14 +410,14 @@ impl Session {
 
     /// [`Self::read`] as a future.
     pub async fn read_async(&mut self, name: &str) -> Result<HostTensor> {
-        let port = self.port(name)?;
-        let desc = self.plan.ports[port].desc;
+        let io_binding = self.io_binding(name)?;
+        let desc = self.plan.io[io_binding].desc;
         let gpu = self.gpu.clone();
-        let p = &mut self.ports[port];
+        let p = &mut self.io[io_binding];
         if !p.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
             return Err(Error::invalid(format!("output `{name}`"), "is in a buffer without COPY_SRC usage"));
         }
-        let bytes = self.plan.ports[port].bytes();
+        let bytes = self.plan.io[io_binding].bytes();
         // A read that is given up leaves its copy mapped: it is not put back.
         let staging = p.staging.take().unwrap_or_else(|| transfer::staging(&gpu, bytes));
         let submission = transfer::copy(&gpu, name, (&p.buffer, p.offset), &staging, bytes).await?;
@@ -436,20 +438,20 @@ impl Session {
         &mut self,
         inputs: &BTreeMap<String, HostTensor>,
     ) -> Result<BTreeMap<String, HostTensor>> {
-        for port in self.plan.clone().ports.iter().filter(|p| p.is_input) {
-            let name = &port.names[0];
+        for io_binding in self.plan.clone().io.iter().filter(|p| p.is_input) {
+            let name = &io_binding.names[0];
             let t = inputs.get(name).ok_or_else(|| Error::invalid(format!("input `{name}`"), "is missing"))?;
-            if t.shape()? != port.desc.shape {
-                let reason = format!("the plan is for shape {}, got {:?}", port.desc.shape, t.dims());
+            if t.shape()? != io_binding.desc.shape {
+                let reason = format!("the plan is for shape {}, got {:?}", io_binding.desc.shape, t.dims());
                 return Err(Error::invalid(format!("input `{name}`"), reason));
             }
             self.write(name, t.data())?;
         }
         self.run_async().await?;
         let mut outputs = BTreeMap::new();
-        for port in self.plan.clone().ports.iter().filter(|p| !p.is_input) {
-            let value = self.read_async(&port.names[0]).await?;
-            for name in &port.names {
+        for io_binding in self.plan.clone().io.iter().filter(|p| !p.is_input) {
+            let value = self.read_async(&io_binding.names[0]).await?;
+            for name in &io_binding.names {
                 outputs.insert(name.clone(), value.clone());
             }
         }

@@ -12,7 +12,7 @@ use half::f16;
 use std::sync::{Mutex, PoisonError};
 
 /// Names that an error lists.
-const MOST_NAMES: usize = 3;
+const MAX_NAMES: usize = 3;
 
 /// Numbers as `f16`, rounded to the nearest, filled up to whole words. Fails where one is too large, with `name`.
 pub(super) fn halves(values: &[f32], name: impl FnOnce() -> String) -> Result<Vec<f16>> {
@@ -74,10 +74,10 @@ impl Overflow {
         };
         staging.unmap();
         *self.staging.lock().unwrap_or_else(PoisonError::into_inner) = Some(staging);
-        let mut names: Vec<String> = set.iter().take(MOST_NAMES).map(|n| format!("`{n}`")).collect();
+        let mut names: Vec<String> = set.iter().take(MAX_NAMES).map(|n| format!("`{n}`")).collect();
         match set.len() {
             0 => return Ok(()),
-            n if n > MOST_NAMES => names.push(format!("{} more", n - MOST_NAMES)),
+            n if n > MAX_NAMES => names.push(format!("{} more", n - MAX_NAMES)),
             _ => {}
         }
         Err(Error::F16Range { what: format!("the output of {}", names.join(", ")) })

@@ -26,15 +26,15 @@ impl Session {
     /// [`Self::start`] as a future, which waits for no work: only for the device's word that it takes it.
     pub async fn start_async(&mut self, output: &str) -> Result<Pending> {
         self.check_alive()?;
-        let port = self.port(output)?;
-        let (bytes, len) = (self.plan.ports[port].bytes(), self.plan.ports[port].desc.shape.len());
+        let io_binding = self.io_binding(output)?;
+        let (bytes, len) = (self.plan.io[io_binding].bytes(), self.plan.io[io_binding].desc.shape.len());
         let gpu = self.gpu.clone();
         for (i, steps) in self.submissions.iter().enumerate() {
             self.submit_steps(steps.clone(), i == 0).await?;
         }
         let free = self.spare.iter().position(|b| b.size() == bytes).map(|i| self.spare.swap_remove(i));
         let staging = free.unwrap_or_else(|| transfer::staging(&gpu, bytes));
-        let source = (&self.ports[port].buffer, self.ports[port].offset);
+        let source = (&self.io[io_binding].buffer, self.io[io_binding].offset);
         let submission = transfer::copy(&gpu, output, source, &staging, bytes).await?;
         Ok(Pending { name: output.into(), staging, len, submission })
     }

@@ -7,7 +7,7 @@ use crate::gpu::block_on;
 use std::time::Instant;
 
 /// Queries of a query set: WebGPU's limit.
-const MOST_QUERIES: usize = 4096;
+const MAX_QUERIES: usize = 4096;
 
 /// How long each step of a plan takes.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,17 +33,17 @@ impl Session {
             let mut groups = self.submissions.clone();
             groups.reverse();
             while let Some(group) = groups.pop() {
-                let most = if device_clock { MOST_QUERIES / 2 } else { 1 };
-                if group.len() > most {
-                    groups.push(group.start + most..group.end);
+                let max = if device_clock { MAX_QUERIES / 2 } else { 1 };
+                if group.len() > max {
+                    groups.push(group.start + max..group.end);
                 }
-                let group = group.start..group.end.min(group.start + most);
+                let group = group.start..group.end.min(group.start + max);
                 let measured = match device_clock {
                     true => self.stamped(group.clone()).await?,
                     false => self.timed(group.clone()).await?,
                 };
-                for (least, ms) in steps[group].iter_mut().zip(measured) {
-                    *least = least.min(ms);
+                for (min, ms) in steps[group].iter_mut().zip(measured) {
+                    *min = min.min(ms);
                 }
             }
         }

@@ -47,9 +47,9 @@ pub(super) async fn read(gpu: &Gpu, what: &str, staging: &wgpu::Buffer, submissi
 }
 
 impl Session {
-    fn state(&self, name: &str) -> Result<usize> {
+    fn variable(&self, name: &str) -> Result<usize> {
         let unknown = || Error::invalid(format!("state `{name}`"), "the plan has none of that name");
-        self.plan.states.iter().position(|s| s.name == name).ok_or_else(unknown)
+        self.plan.variables.iter().position(|s| s.name == name).ok_or_else(unknown)
     }
 
     /// Reads a state, in its own dimensions.
@@ -60,23 +60,23 @@ impl Session {
 
     /// [`Self::read_state`] as a future.
     pub async fn read_state_async(&self, name: &str) -> Result<HostTensor> {
-        let i = self.state(name)?;
-        let state = &self.plan.states[i];
-        let staging = staging(&self.gpu, state.bytes);
-        let submission = copy(&self.gpu, name, (&self.states[i], 0), &staging, state.bytes).await?;
+        let i = self.variable(name)?;
+        let variable = &self.plan.variables[i];
+        let staging = staging(&self.gpu, variable.bytes);
+        let submission = copy(&self.gpu, name, (&self.variables[i], 0), &staging, variable.bytes).await?;
         let mut data = read(&self.gpu, name, &staging, submission).await?;
-        data.truncate(state.dims.iter().product());
-        HostTensor::new(&state.dims[..], data)
+        data.truncate(variable.dims.iter().product());
+        HostTensor::new(&variable.dims[..], data)
     }
 
     /// Sets a state.
     pub fn write_state(&self, name: &str, value: &HostTensor) -> Result<()> {
-        let i = self.state(name)?;
-        let dims = &self.plan.states[i].dims;
+        let i = self.variable(name)?;
+        let dims = &self.plan.variables[i].dims;
         if value.dims() != &dims[..] {
             return Err(Error::invalid(format!("state `{name}`"), format!("is {dims:?}, got {:?}", value.dims())));
         }
-        self.gpu.queue().write_buffer(&self.states[i], 0, bytemuck::cast_slice(value.data()));
+        self.gpu.queue().write_buffer(&self.variables[i], 0, bytemuck::cast_slice(value.data()));
         Ok(())
     }
 }

@@ -118,8 +118,8 @@ impl TensorDesc {
         Self { shape, layout: Layout::Linear }
     }
 
-    /// Fails if the tensor, `what`, has more than `most` elements, halo and unused lanes included.
-    pub fn check_size(&self, what: &str, most: u64) -> Result<()> {
+    /// Fails if the tensor, `what`, has more than `max` elements, halo and unused lanes included.
+    pub fn check_size(&self, what: &str, max: u64) -> Result<()> {
         let Shape { n, c, h, w } = self.shape;
         let dims = match self.layout {
             Layout::Blocked => {
@@ -128,11 +128,11 @@ impl TensorDesc {
             Layout::Linear => [Some(n), Some(c), Some(h), Some(w)],
         };
         let count = dims.into_iter().try_fold(1u64, |a, d| a.checked_mul(d? as u64));
-        if count.is_some_and(|e| e <= most) {
+        if count.is_some_and(|e| e <= max) {
             return Ok(());
         }
         let needed = count.map_or_else(|| "more than 2^64".into(), |e| e.to_string());
-        let limit = format!("{most} elements");
+        let limit = format!("{max} elements");
         Err(Error::Limit { what: format!("{what}: a tensor of shape {}", self.shape), needed, limit })
     }
 

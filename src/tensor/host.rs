@@ -75,12 +75,12 @@ impl HostTensor {
     }
 
     /// Compares with the wanted values; `self` is what was computed.
-    pub fn compare(&self, want: &HostTensor) -> Result<Comparison> {
-        if self.data.len() != want.data.len() {
-            return Err(Error::invalid("comparison", format!("shapes {:?} and {:?} differ", self.dims, want.dims)));
+    pub fn compare(&self, expected: &HostTensor) -> Result<Comparison> {
+        if self.data.len() != expected.data.len() {
+            return Err(Error::invalid("comparison", format!("shapes {:?} and {:?} differ", self.dims, expected.dims)));
         }
         let mut c = Comparison { max_error: 0.0, scale: 0.0, index: 0 };
-        for (i, (&g, &w)) in self.data.iter().zip(&want.data).enumerate() {
+        for (i, (&g, &w)) in self.data.iter().zip(&expected.data).enumerate() {
             c.scale = c.scale.max(w.abs());
             let e = if g == w { 0.0 } else { (g - w).abs() };
             // A NaN on either side must never pass: it counts as an infinite error.
@@ -96,16 +96,16 @@ impl HostTensor {
 /// The largest difference between two tensors, and the yardstick for it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Comparison {
-    /// Largest `|got - want|`; infinite if a NaN is involved.
+    /// Largest `|got - expected|`; infinite if a NaN is involved.
     pub max_error: f32,
-    /// Largest `|want|`.
+    /// Largest `|expected|`.
     pub scale: f32,
     /// Where the largest difference is.
     pub index: usize,
 }
 
 impl Comparison {
-    /// The documented tolerance rule of the whole project: `|got - want| <= factor * scale`, with a scale of at least
+    /// The documented tolerance rule of the whole project: `|got - expected| <= factor * scale`, with a scale of at least
     /// 1e-3 so that an all-zero tensor does not ask for exactness below rounding.
     pub fn within(&self, factor: f32) -> bool {
         self.max_error <= self.tolerance(factor)
@@ -123,11 +123,11 @@ mod tests {
 
     #[test]
     fn a_nan_never_passes() {
-        let want = HostTensor::new([2], vec![1.0, 2.0]).unwrap();
+        let expected = HostTensor::new([2], vec![1.0, 2.0]).unwrap();
         let got = HostTensor::new([2], vec![1.0, f32::NAN]).unwrap();
-        assert!(!got.compare(&want).unwrap().within(1e9));
-        assert!(!want.compare(&got).unwrap().within(1e9));
-        assert!(want.compare(&want).unwrap().within(0.0));
+        assert!(!got.compare(&expected).unwrap().within(1e9));
+        assert!(!expected.compare(&got).unwrap().within(1e9));
+        assert!(expected.compare(&expected).unwrap().within(0.0));
     }
 
     #[test]

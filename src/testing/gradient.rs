@@ -12,7 +12,7 @@ pub struct GradientGraph {
     /// `dx<i>`, the gradients of its inputs.
     pub graph: Graph,
     /// Numbers of the inputs that have a gradient.
-    pub wanted: Vec<usize>,
+    pub requested: Vec<usize>,
     /// Numbers of the outputs that a gradient comes from.
     pub outputs: Vec<usize>,
 }
@@ -26,7 +26,7 @@ impl GradientGraph {
             let name = format!("x{i}");
             let parameter = matches!(kind, InputKind::Parameter | InputKind::Positive);
             args.push(match desc.layout {
-                _ if parameter => graph.state(&name, &desc.shape.dims())?,
+                _ if parameter => graph.variable(&name, &desc.shape.dims())?,
                 Layout::Blocked => {
                     let x = graph.input(&name, TensorDesc::linear(desc.shape));
                     graph.node(&name, ImportNchw, &[x])?
@@ -62,17 +62,17 @@ impl GradientGraph {
             graph.output(name, v);
             Ok(())
         };
-        let mut wanted = Vec::new();
+        let mut requested = Vec::new();
         for (&i, grad) in asked.iter().zip(grads) {
             // A gradient that is the incoming one itself, as of a sum, has nothing to check.
             if let Some(grad) = grad.filter(|g| graph.producer(*g).is_some()) {
                 export(&mut graph, format!("dx{i}"), grad)?;
-                wanted.push(i);
+                requested.push(i);
             }
         }
         for &i in &outputs {
             export(&mut graph, format!("y{i}"), results[i])?;
         }
-        Ok(Some(Self { graph, wanted, outputs }))
+        Ok(Some(Self { graph, requested, outputs }))
     }
 }

@@ -3,7 +3,9 @@
 use super::rng::Rng;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
-use crate::ops::{Bend, Border, Dropout, Intensity, Interpolation, MOST_SIGMA, SimardField, Similarity, Warp};
+use crate::ops::{
+    Border, DisplacementField, Dropout, Intensity, Interpolation, MAX_SIGMA, SimardField, Similarity, Warp,
+};
 use crate::tensor::{Shape, TensorDesc};
 use serde::{Deserialize, Serialize};
 
@@ -132,7 +134,7 @@ impl Augmenter {
             .elastic
             .is_none_or(|e| e.std >= 0.0 && (2..=64).contains(&e.grid) && (0.0..=1.0).contains(&e.probability));
         let simard = o.simard.is_none_or(|e| {
-            e.alpha.is_finite() && e.sigma > 0.0 && e.sigma <= MOST_SIGMA && (0.0..=1.0).contains(&e.probability)
+            e.alpha.is_finite() && e.sigma > 0.0 && e.sigma <= MAX_SIGMA && (0.0..=1.0).contains(&e.probability)
         });
         let ordered =
             [o.scale, o.gain, o.offset, o.gamma].iter().all(|[a, b]| a <= b && a.is_finite() && b.is_finite());
@@ -148,8 +150,8 @@ impl Augmenter {
 
     fn warps(&self) -> bool {
         let o = &self.options;
-        let bends = o.elastic.is_some() || o.simard.is_some();
-        let moves = bends || o.flips || o.turns || o.rotate > 0.0 || o.scale != [1.0; 2] || o.shift > 0.0;
+        let displaces = o.elastic.is_some() || o.simard.is_some();
+        let moves = displaces || o.flips || o.turns || o.rotate > 0.0 || o.scale != [1.0; 2] || o.shift > 0.0;
         moves || self.margin > 0
     }
 
@@ -166,17 +168,17 @@ impl Augmenter {
         }
     }
 
-    /// Adds the nodes; picture, target and weight by one field, class ids by nearest pixels.
+    /// Adds the nodes; image, target and weight by one field, class ids by nearest pixels.
     pub fn build(&self, g: &mut Graph, image: ValueId, target: ValueId, weight: Option<ValueId>) -> Result<Augmented> {
         let mut out = Augmented { image, target, weight };
         let linear = |g: &mut Graph, name: &str, shape: Shape| g.input(name, TensorDesc::linear(shape));
         if self.warps() {
             let drawn = linear(g, BEND, Shape::new(self.n, 2, self.grid(), self.grid()));
-            let (bend, kind) = match self.options.simard {
-                None => (drawn, Bend::Grid),
+            let (displacement, kind) = match self.options.simard {
+                None => (drawn, DisplacementField::Grid),
                 Some(Simard { alpha, sigma, .. }) => {
                     let field = SimardField { alpha: alpha as f32, sigma: sigma as f32 };
-                    (g.node("augment.field", field, &[drawn])?, Bend::Field)
+                    (g.node("augment.field", field, &[drawn])?, DisplacementField::Field)
                 }
             };
             let whole = linear(g, TRANSFORM, Shape::new(self.n, 8, 1, 1));
@@ -187,14 +189,16 @@ impl Augmenter {
                 interpolation,
                 border: Border::Mirror,
                 a: -0.5,
-                bend: kind,
+                displacement: kind,
             };
             let output = self.side - 2 * self.margin;
-            out.image = g.node("augment.image", warp(self.side, Interpolation::Bilinear), &[image, whole, bend])?;
-            out.target = g.node("augment.target", warp(output, Interpolation::Nearest), &[target, middle, bend])?;
+            out.image =
+                g.node("augment.image", warp(self.side, Interpolation::Bilinear), &[image, whole, displacement])?;
+            out.target =
+                g.node("augment.target", warp(output, Interpolation::Nearest), &[target, middle, displacement])?;
             if let Some(w) = weight {
                 let op = warp(output, Interpolation::Bilinear);
-                out.weight = Some(g.node("augment.weight", op, &[w, middle, bend])?);
+                out.weight = Some(g.node("augment.weight", op, &[w, middle, displacement])?);
             }
         }
         if self.changes() {
@@ -209,7 +213,7 @@ impl Augmenter {
     /// that number alone.
     pub fn draw(&self, first: u64) -> Vec<(&'static str, Vec<f32>)> {
         let o = &self.options;
-        let (mut whole, mut middle, mut bends, mut changes) = (vec![], vec![], vec![], vec![]);
+        let (mut whole, mut middle, mut displaces, mut changes) = (vec![], vec![], vec![], vec![]);
         for crop in first..first + self.n as u64 {
             let mut rng = Rng::new(self.seed, STREAM + crop);
             let within = |rng: &mut Rng, [a, b]: [f64; 2]| a + (b - a) * rng.uniform();
@@ -220,10 +224,10 @@ impl Augmenter {
                 Some(e) => {
                     let deformed = rng.uniform() < e.probability;
                     let mut noise = Rng::new(self.seed, NOISE + crop);
-                    bends
+                    displaces
                         .extend((0..points).map(|_| if deformed { (2.0 * noise.uniform() - 1.0) as f32 } else { 0.0 }));
                 }
-                None => bends.extend((0..points).map(|_| {
+                None => displaces.extend((0..points).map(|_| {
                     // Drawn in any case: what follows does not depend on it.
                     let displacement = std * rng.normal();
                     if deformed { displacement as f32 } else { 0.0 }
@@ -247,7 +251,7 @@ impl Augmenter {
         }
         let mut inputs = Vec::new();
         if self.warps() {
-            inputs.extend([(BEND, bends), (TRANSFORM, whole), (TRANSFORM_TARGET, middle)]);
+            inputs.extend([(BEND, displaces), (TRANSFORM, whole), (TRANSFORM_TARGET, middle)]);
         }
         if self.changes() {
             let noise = Dropout::seed(self.seed.rotate_left(32) ^ first).to_vec();
@@ -288,9 +292,9 @@ mod tests {
         Augmentation { gain: [1.0; 2], elastic: None, simard, ..all() }
     }
 
-    /// The augmented picture.
+    /// The augmented image.
     fn stay_together(options: Augmentation) -> HostTensor {
-        // A picture whose grey value is its class, in large squares: away from their edges both must agree.
+        // An image whose grey value is its class, in large squares: away from their edges both must agree.
         let (n, side, margin) = (3, 24, 4);
         let augmenter = Augmenter::new(options, n, side, margin, 5).unwrap();
         let mut g = Graph::new();
@@ -299,8 +303,8 @@ mod tests {
         let out = augmenter.build(&mut g, image, target, None).unwrap();
         g.output("y", out.image);
         g.output("t", out.target);
-        let picture = HostTensor::from_fn(shape, |_, _, y, x| f32::from(u8::from((y / 8 + x / 8) % 2 == 1)));
-        let mut inputs = BTreeMap::from([("image".to_string(), picture.clone()), ("target".to_string(), picture)]);
+        let image = HostTensor::from_fn(shape, |_, _, y, x| f32::from(u8::from((y / 8 + x / 8) % 2 == 1)));
+        let mut inputs = BTreeMap::from([("image".to_string(), image.clone()), ("target".to_string(), image)]);
         for (name, data) in augmenter.draw(11) {
             let id = g.inputs().find(|i| i.0 == name).unwrap().1;
             inputs.insert(name.into(), HostTensor::new(g.shape(id).dims(), data).unwrap());

@@ -1,4 +1,4 @@
-//! Batches of random crops. Which pictures and which crops is a function of the seed and the step alone.
+//! Batches of random crops. Which count_of_pictures and which crops is a function of the seed and the step alone.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::infer::mirror;
 use crate::tensor::HostTensor;
 
-/// What is cut out of pictures.
+/// What is cut out of count_of_pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CropOptions {
     /// Rows of the network's input.
@@ -26,7 +26,7 @@ pub struct Crop {
     pub example: usize,
     /// Its name.
     pub name: String,
-    /// Column of the crop's first pixel; negative where the crop begins before the picture.
+    /// Column of the crop's first pixel; negative where the crop begins before the image.
     pub x: isize,
     /// Row of the crop's first pixel.
     pub y: isize,
@@ -49,7 +49,7 @@ pub struct Batch {
     pub crops: Vec<Crop>,
 }
 
-/// Makes the batch of any step. An epoch visits every picture once, in an order of its own, and takes one crop of each;
+/// Makes the batch of any step. An epoch visits every image once, in an order of its own, and takes one crop of each;
 /// batches go on over the ends of epochs.
 #[derive(Clone, Debug)]
 pub struct Batcher {
@@ -63,7 +63,7 @@ impl Batcher {
     /// Batches of `batch` crops. Fails if nothing is left of a crop, or if there is nothing to crop.
     pub fn new(examples: Arc<Examples>, batch: usize, crop: CropOptions, seed: u64) -> Result<Self> {
         if batch == 0 || examples.is_empty() {
-            return Err(Error::invalid("batch", format!("of {batch} crops of {} pictures", examples.len())));
+            return Err(Error::invalid("batch", format!("of {batch} crops of {} count_of_pictures", examples.len())));
         }
         let lost = crop.margin.saturating_mul(2);
         if crop.height <= lost || crop.width <= lost {
@@ -78,20 +78,20 @@ impl Batcher {
         &self.examples
     }
 
-    /// Steps after which every picture has been visited as often as the others, rounded up.
+    /// Steps after which every image has been visited as often as the others, rounded up.
     pub fn steps_per_epoch(&self) -> u64 {
         self.examples.len().div_ceil(self.batch) as u64
     }
 
     /// The batch of a step. Errors name the file.
     pub fn batch(&self, step: u64) -> Result<Batch> {
-        let (n, pictures) = (self.batch as u64, self.examples.len() as u64);
+        let (n, examples) = (self.batch as u64, self.examples.len() as u64);
         let first = step.wrapping_mul(n);
         let mut order = (u64::MAX, Vec::new());
         let (mut images, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         let mut crops = Vec::with_capacity(self.batch);
         for sample in first..first.saturating_add(n) {
-            let (epoch, at) = (sample / pictures, (sample % pictures) as usize);
+            let (epoch, at) = (sample / examples, (sample % examples) as usize);
             if order.0 != epoch {
                 order = (epoch, self.order(epoch));
             }
@@ -103,7 +103,7 @@ impl Batcher {
                 self.cut(plane, &example, [y, x], &mut images, |v| v);
             }
             // Exact: class ids are far below 2^24.
-            self.cut(example.truth.classes.labels(), &example, [y, x], &mut targets, |class| class as f32);
+            self.cut(example.ground_truth.classes.labels(), &example, [y, x], &mut targets, |class| class as f32);
             if let Some(map) = &example.weights {
                 self.cut(map, &example, [y, x], &mut weights, |v| v);
             }
@@ -112,7 +112,7 @@ impl Batcher {
         let dims = |channels: usize| [self.batch, channels, self.crop.height, self.crop.width];
         Ok(Batch {
             step,
-            epoch: first / pictures,
+            epoch: first / examples,
             images: HostTensor::new(dims(self.examples.options().channels), images)?,
             targets: HostTensor::new(dims(1), targets)?,
             weights: (!weights.is_empty()).then(|| HostTensor::new(dims(1), weights)).transpose()?,
@@ -120,21 +120,21 @@ impl Batcher {
         })
     }
 
-    /// The order of the pictures in an epoch.
+    /// The order of the count_of_pictures in an epoch.
     fn order(&self, epoch: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.examples.len()).collect();
         Rng::new(self.seed, SHUFFLE.wrapping_add(epoch)).shuffle(&mut order);
         order
     }
 
-    /// Where a crop begins on an axis: the network's output lies in the picture, or the picture in the output.
-    fn start(&self, rng: &mut Rng, picture: usize, crop: usize) -> isize {
+    /// Where a crop begins on an axis: the network's output lies in the image, or the image in the output.
+    fn start(&self, rng: &mut Rng, image: usize, crop: usize) -> isize {
         let output = crop - 2 * self.crop.margin;
-        let drawn = rng.below(picture.abs_diff(output) + 1) as isize;
-        (if picture >= output { drawn } else { -drawn }) - self.crop.margin as isize
+        let drawn = rng.below(image.abs_diff(output) + 1) as isize;
+        (if image >= output { drawn } else { -drawn }) - self.crop.margin as isize
     }
 
-    /// Adds the crop of a plane; outside of the picture it is mirrored.
+    /// Adds the crop of a plane; outside of the image it is mirrored.
     fn cut<T: Copy>(
         &self,
         plane: &[T],
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
     use crate::train::Prefetch;
 
-    /// Five pictures of 12x10 pixels, numbered by their class; batches of three.
+    /// Five images of 12x10 pixels, numbered by their class; batches of three.
     fn batcher(crop: CropOptions, seed: u64) -> (tempfile::TempDir, Batcher) {
         let (dir, set) = data(5, [12, 10]);
         let examples = Arc::new(Examples::new(set, options(), 1 << 20));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_visits_every_picture_once() {
+    fn an_epoch_visits_every_image_once() {
         let (_dir, batcher) = batcher(CropOptions { height: 4, width: 6, margin: 0 }, 1);
         let visited: Vec<usize> =
             (0..10).flat_map(|s| batcher.batch(s).unwrap().crops).map(|crop| crop.example).collect();
@@ -203,7 +203,7 @@ mod tests {
                     assert_eq!(crop.name, example.name);
                     let out = |start: isize, side: usize| start + margin as isize..start + (side - margin) as isize;
                     let (rows, columns) = (out(crop.y, height), out(crop.x, width));
-                    // The output is inside the picture, or the other way round.
+                    // The output is inside the image, or the other way round.
                     assert!(rows.start >= 0 && rows.end <= 10 || rows.start <= 0 && rows.end >= 10, "{crop:?}");
                     assert!(
                         columns.start >= 0 && columns.end <= 12 || columns.start <= 0 && columns.end >= 12,
@@ -213,7 +213,7 @@ mod tests {
                         let from = mirror(crop.y + y as isize, 10) * 12 + mirror(crop.x + x as isize, 12);
                         let at = (n * height + y) * width + x;
                         assert_eq!(batch.images.data()[at], example.image[from]);
-                        assert_eq!(batch.targets.data()[at], example.truth.classes.labels()[from] as f32);
+                        assert_eq!(batch.targets.data()[at], example.ground_truth.classes.labels()[from] as f32);
                         assert_eq!(batch.weights.as_ref().unwrap().data()[at], example.weights.as_ref().unwrap()[from]);
                     }
                 }

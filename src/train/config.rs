@@ -1,7 +1,7 @@
 //! Everything that a training run is asked for: `run.toml`, or the options of `unet train`.
 
 use super::augment::Augmentation;
-use super::dataset::{GroundTruth, Split};
+use super::dataset::{GroundTruthKind, Split};
 use super::loss::LossConfig;
 use super::schedule::Schedule;
 use super::weight_map::{ClassWeights, WeightMap};
@@ -101,7 +101,7 @@ pub struct DataConfig {
     pub validation_folder: Option<PathBuf>,
     /// Share kept for validation.
     pub validation: Option<f64>,
-    /// Or the first picture and every n-th after it.
+    /// Or the first image and every n-th after it.
     pub validation_every: Option<usize>,
     /// Channels of images that the network gets, in this order, counted from 0; all but alpha if none are named.
     pub channels: Option<Vec<usize>>,
@@ -114,7 +114,7 @@ pub struct DataConfig {
     /// Number of pixels in masks that do not count; may be negative.
     pub ignore: Option<i64>,
     /// What the numbers of ground truth are, whatever its folder is called.
-    pub ground_truth: Option<GroundTruth>,
+    pub ground_truth: Option<GroundTruthKind>,
     /// Put background between touching objects of `labels/`.
     pub separate_touching: bool,
     /// How pixels become network input; kept in the model.
@@ -311,7 +311,7 @@ impl TrainConfig {
         Ok(enabled.then_some(WeightMap { w0, sigma, class_weights, background_only }))
     }
 
-    /// Which pictures are kept for validation, where there is no folder for it.
+    /// Which images are kept for validation, where there is no folder for it.
     pub fn split(&self) -> Result<Split> {
         match (self.data.validation, self.data.validation_every) {
             (Some(_), Some(_)) => Err(Error::invalid("data", "give `validation` or `validation_every`, not both")),
@@ -343,9 +343,9 @@ impl TrainConfig {
         self.optimiser.kind()?;
         let model = self.architecture()?;
         let rule = model.size_rule();
-        let (least, step) = (rule.minimum, rule.step);
-        if self.crop < least || !(self.crop - least).is_multiple_of(step) {
-            let below = least + self.crop.saturating_sub(least) / step * step;
+        let (min, step) = (rule.minimum, rule.step);
+        if self.crop < min || !(self.crop - min).is_multiple_of(step) {
+            let below = min + self.crop.saturating_sub(min) / step * step;
             let reason = format!("{} does not fit {}: take {below} or {}", self.crop, model.name(), below + step);
             return Err(Error::invalid("crop", reason));
         }
@@ -372,7 +372,7 @@ mod tests {
         config.config = json!({"width": 8, "cat": null});
         config.loss = serde_json::from_value(json!({"name": "unet3p", "args": {"weights": [0.5, 0.5]}})).unwrap();
         config.data.colours = "#ff0000=1,#000000=0".parse().unwrap();
-        (config.data.ignore, config.data.ground_truth) = (Some(-1), Some(GroundTruth::Classes));
+        (config.data.ignore, config.data.ground_truth) = (Some(-1), Some(GroundTruthKind::Classes));
         config.weight_map = Some(WeightMapConfig { enabled: false, ..WeightMapConfig::default() });
         let text = config.to_toml().unwrap();
         let again: TrainConfig = toml::from_str(&text).unwrap_or_else(|e| panic!("{text}\n{e}"));

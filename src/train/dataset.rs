@@ -1,4 +1,4 @@
-//! Folders of pictures with their masks.
+//! Folders of images with their masks.
 
 mod find;
 mod names;
@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 use super::rng::{Rng, SPLIT};
 use crate::error::{Error, Result};
 
-pub use find::{GroundTruth, Reading};
+pub use find::{GroundTruthKind, Reading};
 
-/// A picture with its truth. At least one of `mask` and `labels` is there.
+/// An image with its truth. At least one of `mask` and `labels` is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
     /// Name in the data set: the path below `images/` without extension.
     pub name: String,
-    /// The picture.
+    /// The image.
     pub image: PathBuf,
     /// Class ids.
     pub mask: Option<PathBuf>,
-    /// Numbers of single objects.
+    /// Numbers of single instances.
     pub labels: Option<PathBuf>,
 }
 
@@ -56,7 +56,7 @@ impl Dataset {
     }
 
     /// [`Self::open`], with the numbers of ground truth for what they are said to be, whatever its folder is called.
-    pub fn open_as(folder: impl AsRef<Path>, numbers: Option<GroundTruth>) -> Result<Self> {
+    pub fn open_as(folder: impl AsRef<Path>, numbers: Option<GroundTruthKind>) -> Result<Self> {
         let folder = folder.as_ref();
         if !folder.is_dir() {
             let reason = if folder.exists() { "is not a folder" } else { "no such folder" };
@@ -117,7 +117,7 @@ impl Dataset {
         let held = chosen.iter().filter(|&&c| c).count();
         if held == 0 || held == n {
             let reason = format!(
-                "{held} of {n} pictures for validation leaves none for {}",
+                "{held} of {n} images for validation leaves none for {}",
                 if held == 0 { "it" } else { "training" }
             );
             return Err(Error::file(&self.folder, reason));
@@ -204,7 +204,7 @@ mod tests {
         let others = ["images/a.png", "lables/a.png", "annotations/a.xml"];
         assert_eq!(error(&others), format!("{neither}; there are annotations/, lables/"));
         let none = error(&["images/a.txt", "masks/a.png"]);
-        assert!(none.starts_with("D/images: holds no picture (png, jpg, "), "{none}");
+        assert!(none.starts_with("D/images: holds no image (png, jpg, "), "{none}");
         assert!(none.ends_with("); there are 1 files such as a.txt"), "{none}");
         assert!(error(&["a.png"]).starts_with("D: holds no folder `images`"));
         assert!(error(&["pics/a.png", "truth/a.png"]).ends_with("; it holds pics/, truth/"));
@@ -216,14 +216,14 @@ mod tests {
     }
 
     /// The ground truth of the only image: its file, and whether it holds classes.
-    fn truth(files: &[&str], numbers: Option<GroundTruth>) -> (String, bool) {
+    fn ground_truth(files: &[&str], numbers: Option<GroundTruthKind>) -> (String, bool) {
         let dir = folder(files);
         let data = Dataset::open_as(dir.path(), numbers).unwrap_or_else(|e| panic!("{files:?}: {e}"));
         assert_eq!((data.pairs().len(), data.readings().len()), (1, 1), "{files:?}");
         let pair = &data.pairs()[0];
         let path = pair.mask.as_ref().or(pair.labels.as_ref()).unwrap().strip_prefix(dir.path()).unwrap();
         let classes = pair.mask.is_some();
-        assert_eq!(data.readings()[0].numbers == GroundTruth::Classes, classes);
+        assert_eq!(data.readings()[0].numbers == GroundTruthKind::Classes, classes);
         (path.to_str().unwrap().replace('\\', "/"), classes)
     }
 
@@ -250,7 +250,7 @@ mod tests {
             if name.starts_with('A') {
                 assert!(error(&["images/a.png", &file]).contains("the nearest file there is A_mask.x.tif"));
             } else {
-                assert_eq!(truth(&["images/a.png", &file], None), (file.clone(), true));
+                assert_eq!(ground_truth(&["images/a.png", &file], None), (file.clone(), true));
             }
         }
         for (image, file, classes) in [
@@ -270,10 +270,16 @@ mod tests {
                 assert!(error(&[image, file]).contains("a.gif.png"));
                 continue;
             }
-            assert_eq!(truth(&[image, file], None), (file.to_string(), classes), "{image}");
+            assert_eq!(ground_truth(&[image, file], None), (file.to_string(), classes), "{image}");
         }
-        assert_eq!(truth(&["images/a.png", "labels/a.png"], Some(GroundTruth::Classes)), ("labels/a.png".into(), true));
-        assert_eq!(truth(&["image/a.png", "label/a.png"], Some(GroundTruth::Instances)), ("label/a.png".into(), false));
+        assert_eq!(
+            ground_truth(&["images/a.png", "labels/a.png"], Some(GroundTruthKind::Classes)),
+            ("labels/a.png".into(), true)
+        );
+        assert_eq!(
+            ground_truth(&["image/a.png", "label/a.png"], Some(GroundTruthKind::Instances)),
+            ("label/a.png".into(), false)
+        );
     }
 
     #[test]
@@ -289,7 +295,7 @@ mod tests {
         assert!(channels.contains("c_0001.png: and D/imagesTr/c_0000.png are channels of one case"), "{channels}");
         assert!(error(&["imagesTr/c.png", "labelsTr/c.png"]).contains("CASE_0000"));
         let dir = folder(&["images/a.png", "masks/a.png", "labels/a.png"]);
-        let e = Dataset::open_as(dir.path(), Some(GroundTruth::Classes)).unwrap_err().to_string();
+        let e = Dataset::open_as(dir.path(), Some(GroundTruthKind::Classes)).unwrap_err().to_string();
         assert!(e.contains("`ground_truth` is for one folder alone"), "{e}");
         // A name of an image's own is not taken for another's with a word behind it.
         let dir = folder(&["images/a.png", "images/a_seg.png", "masks/a.png", "masks/a_seg.png"]);

@@ -6,13 +6,13 @@ use std::sync::{Arc, OnceLock};
 use crate::parallel::*;
 
 use super::dataset::{Dataset, Pair};
-use super::truth::Truth;
+use super::ground_truth::GroundTruth;
 use super::weight_map::{WeightMap, separate_touching, unet_weight_map};
 use crate::error::{Error, Message, Result};
 use crate::infer::source::InMemory;
 use crate::infer::{
     ChannelMap, Colour, Connectivity, LabelOptions, OpenOptions, SourceInfo, check_channels, components, normalise,
-    read_picture,
+    read_image,
 };
 use crate::weights::Normalisation;
 
@@ -27,11 +27,11 @@ pub struct ExampleOptions {
     pub normalisation: Normalisation,
     /// How ground truth is read.
     pub labels: LabelOptions,
-    /// Put background between touching objects, where there are labels.
+    /// Put background between touching instances, where there are labels.
     pub separate_touching: bool,
     /// How images are read.
     pub read: OpenOptions,
-    /// Compute pixel weights. Where there are no labels the objects are the 4-connected components of the foreground.
+    /// Compute pixel weights. Where there are no labels the instances are the 4-connected components of the foreground.
     pub weight_map: Option<WeightMap>,
 }
 
@@ -47,7 +47,7 @@ pub struct Example {
     /// Network input `[C, H, W]`, normalised.
     pub image: Vec<f32>,
     /// The truth.
-    pub truth: Truth,
+    pub ground_truth: GroundTruth,
     /// Pixel weights `[H, W]`.
     pub weights: Option<Vec<f32>>,
     /// What the image's channels are.
@@ -63,45 +63,46 @@ impl Example {
             e @ (Error::Io { .. } | Error::File { .. }) => e,
             e => Error::file(&pair.image, e.message()),
         };
-        let (picture, mut notes) = read_picture(&pair.image, &options.read)?;
-        let mut truth = Truth::read_for(&picture, pair, options.classes, &options.labels.turned_as(&options.read))?;
-        check_channels(&pair.image, &InMemory::borrowed(&picture), options.channels)?;
-        let info = SourceInfo::of(&picture);
+        let (image, mut notes) = read_image(&pair.image, &options.read)?;
+        let mut ground_truth =
+            GroundTruth::read_for(&image, pair, options.classes, &options.labels.oriented_as(&options.read))?;
+        check_channels(&pair.image, &InMemory::borrowed(&image), options.channels)?;
+        let info = SourceInfo::of(&image);
         let kind = describe(&info);
-        let map = ChannelMap::of(&info, picture.channel_names(), options.channels).map_err(about)?;
-        notes.extend(map.note(map.shows_colour(&picture)).cloned());
-        let picture = map.apply(&picture).map_err(about)?;
-        let maps = normalise(&picture, &options.normalisation).map_err(about)?;
-        let (width, height) = (picture.width(), picture.height());
-        let mut image = picture.window(0, 0, width, height).map_err(about)?;
+        let map = ChannelMap::of(&info, image.channel_names(), options.channels).map_err(about)?;
+        notes.extend(map.note(map.shows_colour(&image)).cloned());
+        let image = map.apply(&image).map_err(about)?;
+        let maps = normalise(&image, &options.normalisation).map_err(about)?;
+        let (width, height) = (image.width(), image.height());
+        let mut image = image.window(0, 0, width, height).map_err(about)?;
         for (plane, map) in image.chunks_exact_mut(width * height).zip(&maps) {
             plane.iter_mut().for_each(|x| *x = map.apply(*x));
         }
         if options.separate_touching
-            && let Some(objects) = &mut truth.objects
+            && let Some(instances) = &mut ground_truth.instances
         {
-            let separated = separate_touching(objects);
-            let cleared = |i: usize| objects.labels()[i] > 0 && separated.labels()[i] == 0;
+            let separated = separate_touching(instances);
+            let cleared = |i: usize| instances.labels()[i] > 0 && separated.labels()[i] == 0;
             let mut at = 0;
-            truth.classes = truth.classes.map(|class| {
+            ground_truth.classes = ground_truth.classes.map(|class| {
                 at += 1;
                 if cleared(at - 1) { 0 } else { class }
             });
-            *objects = separated;
+            *instances = separated;
         }
         let weights = options.weight_map.as_ref().map(|weight_map| {
             let foreground = |l: u32| u32::from(l > 0 && (l as usize) < options.classes);
-            let pieces = || components(&truth.classes.map(foreground), Connectivity::Four);
-            let objects = truth.objects.clone().unwrap_or_else(pieces);
-            unet_weight_map(&truth.classes, options.classes, Some(&objects), weight_map)
+            let pieces = || components(&ground_truth.classes.map(foreground), Connectivity::Four);
+            let instances = ground_truth.instances.clone().unwrap_or_else(pieces);
+            unet_weight_map(&ground_truth.classes, options.classes, Some(&instances), weight_map)
         });
         let weights = weights.transpose().map_err(about)?;
-        Ok(Self { name: pair.name.clone(), width, height, image, truth, weights, kind, notes })
+        Ok(Self { name: pair.name.clone(), width, height, image, ground_truth, weights, kind, notes })
     }
 
     /// Bytes of memory it takes.
     pub fn bytes(&self) -> u64 {
-        let maps = 1 + u64::from(self.truth.objects.is_some()) + u64::from(self.weights.is_some());
+        let maps = 1 + u64::from(self.ground_truth.instances.is_some()) + u64::from(self.weights.is_some());
         4 * (self.image.len() as u64 + maps * (self.width * self.height) as u64)
     }
 }
@@ -119,13 +120,13 @@ pub struct Examples {
 /// What a data set holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataSummary {
-    /// Number of pictures.
-    pub pictures: usize,
+    /// Number of images.
+    pub images: usize,
     /// Pixels of every class.
     pub class_pixels: Vec<u64>,
-    /// Columns and rows of the narrowest and of the lowest picture.
+    /// Columns and rows of the narrowest and of the lowest image.
     pub smallest: [usize; 2],
-    /// Columns and rows of the widest and of the highest picture.
+    /// Columns and rows of the widest and of the highest image.
     pub largest: [usize; 2],
     /// What the channels of images are, and in how many: `RGB`, `grey`, `4 separate channels`.
     pub kinds: Vec<(String, usize)>,
@@ -206,7 +207,7 @@ impl Examples {
         let count = |i: usize| {
             let example = self.example(i)?;
             let mut pixels = vec![0u64; self.options.classes];
-            for &class in example.truth.classes.labels() {
+            for &class in example.ground_truth.classes.labels() {
                 if let Some(n) = pixels.get_mut(class as usize) {
                     *n += 1;
                 }
@@ -215,7 +216,7 @@ impl Examples {
         };
         let all: Vec<Result<_>> = (0..self.len()).into_par_iter().map(count).collect();
         let mut sum = DataSummary {
-            pictures: self.len(),
+            images: self.len(),
             class_pixels: vec![0; self.options.classes],
             smallest: [usize::MAX; 2],
             largest: [0; 2],

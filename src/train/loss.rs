@@ -289,21 +289,21 @@ impl Heads {
 
 /// What a target holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TruthKind {
+pub enum TargetKind {
     /// Class indices, NCHW `[N, 1, H, W]`.
     Classes,
     /// A mask for each channel, NCHW `[N, K, H, W]`, zeros and ones.
     Masks,
 }
 
-/// The truth that heads are compared with.
+/// The ground truth that heads are compared with.
 #[derive(Clone, Copy, Debug)]
 pub struct Targets {
     /// The target.
     pub target: ValueId,
     /// What it holds. Where the loss wants masks and it holds classes, a channel's mask is its class; that of a single
     /// channel is class 1.
-    pub kind: TruthKind,
+    pub kind: TargetKind,
     /// A weight for each pixel, NCHW `[N, 1, H, W]`.
     pub weight: Option<ValueId>,
 }

@@ -1,4 +1,4 @@
-//! Training: a network, pairs of pictures and masks, and what makes one of the other.
+//! Training: a network, pairs of images and masks, and what makes one of the other.
 //!
 //! Pairs in a folder ([`Dataset`]), read ([`Examples`]), cut into batches ([`Batcher`]) by a thread that works ahead
 //! ([`Prefetch`]); the U-Net paper's pixel weights ([`unet_weight_map`]); repeatable random numbers ([`Rng`]); steps on
@@ -12,6 +12,7 @@ mod dataset;
 pub mod evaluate;
 mod example;
 mod fit;
+mod ground_truth;
 mod loss;
 pub mod metrics;
 mod network;
@@ -23,21 +24,21 @@ mod scan;
 mod schedule;
 mod step;
 mod trainer;
-mod truth;
 mod weight_map;
 
 pub use augment::{Augmentation, Augmented, Augmenter, Elastic, Simard};
 pub use batch::{Batch, Batcher, Crop, CropOptions};
 pub use checkpoint::{TrainState, load_state, save_model, save_state};
 pub use config::{DataConfig, OptimiserConfig, TrainConfig, WeightMapConfig};
-pub use dataset::{Dataset, GroundTruth, Pair, Reading, Split};
+pub use dataset::{Dataset, GroundTruthKind, Pair, Reading, Split};
 #[cfg(not(target_arch = "wasm32"))]
 pub use evaluate::evaluate;
-pub use evaluate::{EvaluateOptions, Evaluation, ObjectTruth, PictureScores, evaluate_async, score};
+pub use evaluate::{EvaluateOptions, Evaluation, ImageScores, InstanceTruth, evaluate_async, score};
 pub use example::{DataSummary, Example, ExampleOptions, Examples};
+pub use ground_truth::GroundTruth;
 pub use loss::{
     CrossEntropyArgs, DiceArgs, EpsArgs, FocalArgs, FocalProbsArgs, FocalSoftmaxArgs, HeadReduction, Heads, HybridArgs,
-    IouArgs, Loss, LossActivation, LossConfig, MsSsimArgs, NoArgs, PixelTerm, Targets, TruthKind, Unet3pArgs,
+    IouArgs, Loss, LossActivation, LossConfig, MsSsimArgs, NoArgs, PixelTerm, TargetKind, Targets, Unet3pArgs,
 };
 pub use network::{TARGET, WEIGHT, initial, loss_graph};
 pub use prefetch::Prefetch;
@@ -48,5 +49,4 @@ pub use scan::{GroundTruthSummary, findings, scan};
 pub use schedule::{Plateau, Schedule};
 pub use step::{ACCUMULATED, GRADIENT, HYPER, LOSS, StepOptions, moment, step_graph};
 pub use trainer::{StepLoss, Trainer};
-pub use truth::Truth;
 pub use weight_map::{ClassWeights, WeightMap, class_weights, instance_distances, separate_touching, unet_weight_map};

@@ -1,7 +1,7 @@
 //! The network, its loss and the augmentation of its inputs as one graph; and the weights it begins with.
 
 use super::augment::Augmenter;
-use super::loss::{Heads, LossConfig, Targets, TruthKind};
+use super::loss::{Heads, LossConfig, TargetKind, Targets};
 use super::rng::Rng;
 use super::step::LOSS;
 use crate::error::Result;
@@ -32,7 +32,7 @@ pub fn loss_graph(
     let augmented = augmenter.build(&mut g, image, target, weight)?;
     let x = g.node("import", ImportNchw, &[augmented.image])?;
     let built = model.build(&mut g, x)?;
-    let targets = Targets { target: augmented.target, kind: TruthKind::Classes, weight: augmented.weight };
+    let targets = Targets { target: augmented.target, kind: TargetKind::Classes, weight: augmented.weight };
     let value = loss.build(&mut g, &Heads::of(&built), &targets)?;
     g.output(LOSS, value);
     Ok(g)

@@ -21,7 +21,7 @@ pub struct Rng {
 }
 
 impl Rng {
-    /// The beginning of a stream. Streams of one seed are independent: give each purpose, step or picture its own.
+    /// The beginning of a stream. Streams of one seed are independent: give each purpose, step or image its own.
     pub fn new(seed: u64, stream: u64) -> Self {
         Self { key: [seed as u32, (seed >> 32) as u32], stream, block: 0, words: [0; 4], used: 4 }
     }

@@ -21,7 +21,7 @@ use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::graph::DROPOUT_SEED;
-use crate::infer::{Picture, SegmentOptions, Segmentation, Segmenter, read_picture};
+use crate::infer::{Image, SegmentOptions, Segmentation, Segmenter, read_image};
 use crate::model::{Architecture, INPUT, Model};
 use crate::ops::{Dropout, Hyper};
 use crate::session::Backend;
@@ -35,9 +35,9 @@ use std::sync::Arc;
 
 /// Batches that are prepared ahead.
 const AHEAD: usize = 3;
-/// Host memory for pictures, bytes.
+/// Host memory for images, bytes.
 const EXAMPLES: u64 = 4 << 30;
-/// Pictures in the grid of predictions.
+/// Images in the grid of predictions.
 const SHOWN: usize = 6;
 
 /// What happens in a run, for who watches it.
@@ -56,7 +56,7 @@ pub enum Event<'a> {
         /// Its learning rate.
         lr: f64,
     },
-    /// The network was evaluated on the validation pictures.
+    /// The network was evaluated on the validation images.
     Evaluated {
         /// Steps done.
         step: u64,
@@ -76,11 +76,11 @@ pub struct Ready {
     pub parameters: usize,
     /// Channels that the network takes.
     pub channels: usize,
-    /// Training pictures.
+    /// Training images.
     pub training: DataSummary,
-    /// Validation pictures.
+    /// Validation images.
     pub validation: DataSummary,
-    /// Ground truth to train on, and to validate on.
+    /// Ground ground truth to train on, and to validate on.
     pub ground_truth: [GroundTruthSummary; 2],
     /// What users should be told of it before training.
     pub findings: Vec<String>,
@@ -131,7 +131,7 @@ impl RunFiles {
 
 /// What the loop keeps beside tensors.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Kept {
+struct Progress {
     plateau: Plateau,
     /// Evaluations since the best.
     waited: u32,
@@ -153,10 +153,10 @@ pub struct TrainRun {
     /// Steps done.
     step: u64,
     best: Option<f64>,
-    kept: Kept,
+    progress: Progress,
     /// Sum of the losses of a step's parts so far.
     sum: f64,
-    /// Names of the pictures of batches whose loss has not arrived.
+    /// Names of the images of batches whose loss has not arrived.
     crops: VecDeque<(u64, Vec<String>)>,
 }
 
@@ -219,8 +219,8 @@ impl TrainRun {
             return Err(Error::file(validation.folder(), "has no labels/, which monitor `f1` needs"));
         }
         // Every file is looked at before the first step; first what is small, and may stop the run.
-        let truth_of = |data| scan(data, options.classes, &options.labels, go_on);
-        let ground_truth = [truth_of(&training)?, truth_of(&validation)?];
+        let ground_truth_of = |data| scan(data, options.classes, &options.labels, go_on);
+        let ground_truth = [ground_truth_of(&training)?, ground_truth_of(&validation)?];
         let names = (0..options.classes).map(|i| config.data.classes.get(i).cloned().unwrap_or_else(|| i.to_string()));
         let findings = findings(&ground_truth[0], &ground_truth[1], &names.collect::<Vec<_>>());
         let summary = Examples::new(validation.clone(), ExampleOptions { weight_map: None, ..options.clone() }, 0);
@@ -269,12 +269,12 @@ impl TrainRun {
         }
         let crop = CropOptions { height: config.crop, width: config.crop, margin };
         let batcher = Batcher::new(examples, crops, crop, config.seed)?;
-        let (mut step, mut best, mut kept) = (0, None, Kept::default());
+        let (mut step, mut best, mut progress) = (0, None, Progress::default());
         if resume {
             let (state, _) = load_state(files.last())?;
             trainer.restore(&state.tensors).map_err(|e| Error::file(files.last(), e.message()))?;
             (step, best) = (state.step, state.best);
-            kept = serde_json::from_value(state.extra).map_err(|e| Error::file(files.last(), e.to_string()))?;
+            progress = serde_json::from_value(state.extra).map_err(|e| Error::file(files.last(), e.to_string()))?;
         }
         std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
         let report = if resume { Report::resume(dir, step)? } else { Report::create(dir)? };
@@ -307,7 +307,7 @@ impl TrainRun {
             ready,
             step,
             best,
-            kept,
+            progress,
             sum: 0.0,
             crops: VecDeque::new(),
         })
@@ -350,7 +350,7 @@ impl TrainRun {
                 going &= self.drain(&mut watch).await?;
                 going &= self.evaluate(&mut watch).await?;
                 self.save().await?;
-                if self.config.patience > 0 && self.kept.waited >= self.config.patience {
+                if self.config.patience > 0 && self.progress.waited >= self.config.patience {
                     return Ok(Outcome::Stopped);
                 }
             }
@@ -358,9 +358,9 @@ impl TrainRun {
         if self.step < steps {
             self.drain(&mut watch).await?;
             if let Some(pair) = self.validation.pairs().first() {
-                let (picture, _) = read_picture(&pair.image, &self.config.data.read())?;
+                let (image, _) = read_image(&pair.image, &self.config.data.read())?;
                 let mut segmenter = self.segmenter(&self.weights().await?)?;
-                self.predict(&mut segmenter, pair, &picture).await?;
+                self.predict(&mut segmenter, pair, &image).await?;
             }
             self.save().await?;
             return Ok(Outcome::Interrupted);
@@ -375,14 +375,14 @@ impl TrainRun {
         let mut inputs = vec![(INPUT, batch.images.data()), (TARGET, batch.targets.data())];
         inputs.extend(batch.weights.as_ref().map(|w| (WEIGHT, w.data())));
         inputs.extend(drawn.iter().map(|(name, data)| (*name, &data[..])));
-        if self.trainer.plan().port(DROPOUT_SEED).is_some() {
+        if self.trainer.plan().io_binding(DROPOUT_SEED).is_some() {
             inputs.push((DROPOUT_SEED, &dropout));
         }
         self.crops.push_back((batch.step, batch.crops.iter().map(|c| c.name.clone()).collect()));
         self.trainer.step_async(batch.step, &inputs, hyper).await
     }
 
-    /// Takes a loss that has arrived: a NaN ends the run, with the pictures it came from.
+    /// Takes a loss that has arrived: a NaN ends the run, with the images it came from.
     fn arrived(&mut self, loss: Option<StepLoss>, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<bool> {
         let Some(StepLoss { batch, loss }) = loss else { return Ok(true) };
         let crops = self.crops.pop_front().map(|c| c.1).unwrap_or_default();
@@ -431,7 +431,7 @@ impl TrainRun {
 
     fn lr(&self, step: u64) -> f64 {
         let TrainConfig { schedule, steps, warmup, ref optimiser, .. } = self.config;
-        schedule.lr(optimiser.lr, step, steps, warmup, &self.kept.plateau)
+        schedule.lr(optimiser.lr, step, steps, warmup, &self.progress.plateau)
     }
 
     /// The network as it is now.
@@ -444,11 +444,11 @@ impl TrainRun {
         Ok(Segmenter::new(Backend::Gpu(self.gpu.clone()), self.model(weights)?))
     }
 
-    /// Segments a validation picture. A loss says what weights were worth before its step; this, what they are worth after
+    /// Segments a validation image. A loss says what weights were worth before its step; this, what they are worth after
     /// it: predictions that are no numbers end the run before such weights replace good ones on the disk.
-    async fn predict(&self, segmenter: &mut Segmenter, pair: &Pair, picture: &Picture) -> Result<Segmentation> {
+    async fn predict(&self, segmenter: &mut Segmenter, pair: &Pair, image: &Image) -> Result<Segmentation> {
         let options = SegmentOptions { probabilities: true, ..SegmentOptions::default() };
-        let result = segmenter.segment_async(picture, &options, |_| Ok(())).await?;
+        let result = segmenter.segment_async(image, &options, |_| Ok(())).await?;
         match result.probabilities.iter().flatten().find(|p| !p.is_finite()) {
             Some(p) => {
                 let what = format!("after step {}, the network's prediction for {} is {p}", self.step, pair.name);
@@ -458,7 +458,7 @@ impl TrainRun {
         }
     }
 
-    /// Scores the network on the validation pictures; keeps it if it is the best.
+    /// Scores the network on the validation images; keeps it if it is the best.
     async fn evaluate(&mut self, watch: &mut impl FnMut(Event) -> Result<bool>) -> Result<bool> {
         let weights = self.weights().await?;
         let mut segmenter = self.segmenter(&weights)?;
@@ -471,8 +471,8 @@ impl TrainRun {
             ..EvaluateOptions::default()
         };
         let mut shown = Vec::new();
-        let segment = async |i: usize, pair: &Pair, picture: &Picture| {
-            let result = self.predict(&mut segmenter, pair, picture).await?;
+        let segment = async |i: usize, pair: &Pair, image: &Image| {
+            let result = self.predict(&mut segmenter, pair, image).await?;
             if i < SHOWN {
                 shown.push((i, result.mask.clone()));
             }
@@ -486,8 +486,8 @@ impl TrainRun {
         // Nothing to be found and nothing found is no success: it is no better than anything.
         let value = if value.is_nan() { 0.0 } else { value };
         let best = self.best.is_none_or(|b| value > b);
-        self.kept.waited = if best { 0 } else { self.kept.waited + 1 };
-        self.kept.plateau.evaluated(&self.config.schedule, value);
+        self.progress.waited = if best { 0 } else { self.progress.waited + 1 };
+        self.progress.plateau.evaluated(&self.config.schedule, value);
         if best {
             self.best = Some(value);
             save_model(self.files.best(), &weights, &self.metadata)?;
@@ -495,14 +495,14 @@ impl TrainRun {
         self.report.validation(self.step, &scores)?;
         self.report.curves()?;
         let data = &self.config.data;
-        self.report.pictures(self.step, &self.validation, &data.read(), &data.labels(), &shown)?;
+        self.report.images(self.step, &self.validation, &data.read(), &data.labels(), &shown)?;
         watch(Event::Evaluated { step: self.step, scores: &scores, best })
     }
 
     async fn save(&mut self) -> Result<()> {
         let mut tensors = self.weights().await?;
         tensors.extend(self.trainer.optimiser_state_async().await?);
-        let extra = serde_json::to_value(self.kept).map_err(|e| Error::invalid("training state", e.to_string()))?;
+        let extra = serde_json::to_value(self.progress).map_err(|e| Error::invalid("training state", e.to_string()))?;
         let state = TrainState { step: self.step, best: self.best, extra, tensors };
         save_state(self.files.last(), &state, &self.metadata)
     }
@@ -517,7 +517,7 @@ fn scores(evaluation: &Evaluation) -> Result<Vec<(&'static str, f64)>> {
         ("dice_all", foreground(Measure::Dice, Classes::All)),
         ("iou_all", foreground(Measure::Iou, Classes::All)),
     ];
-    if evaluation.objects().next().is_some() {
+    if evaluation.instances().next().is_some() {
         scores.push(("f1", evaluation.matches(0.5).f1()));
     }
     scores.push(("pixel_error", evaluation.confusion()?.pixel_error()));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::parallel::*;
 
 use super::dataset::{Dataset, Reading};
-use super::truth::Truth;
+use super::ground_truth::GroundTruth;
 use crate::error::{Error, Result};
 use crate::infer::{Connectivity, LabelOptions, components};
 
@@ -22,9 +22,9 @@ pub struct GroundTruthSummary {
     pub ignored: u64,
     /// Images of which every pixel that counts is of one class.
     pub uniform: usize,
-    /// Objects of all instance maps.
-    pub objects: usize,
-    /// Instance maps of one object that lies in several pieces: perhaps a mask of classes.
+    /// Instances of all instance maps.
+    pub instances: usize,
+    /// Instance maps of one instance that lies in several pieces: perhaps a mask of classes.
     pub in_pieces: usize,
     /// How folders were read: `labels/ as instances`.
     pub readings: Vec<String>,
@@ -50,14 +50,14 @@ pub fn scan(
         if !go_on() {
             return Err(Error::Cancelled);
         }
-        let truth = Truth::read(pair, classes, options)?;
+        let ground_truth = GroundTruth::read(pair, classes, options)?;
         let (mut pixels, mut ignored) = (vec![0u64; classes], 0u64);
-        for &class in truth.classes.labels() {
+        for &class in ground_truth.classes.labels() {
             *pixels.get_mut(class as usize).unwrap_or(&mut ignored) += 1;
         }
-        let objects = truth.objects.as_ref().map(|o| (o.objects().len(), o));
-        let pieces = objects.filter(|o| o.0 == 1).map(|(_, o)| components(o, Connectivity::Eight).largest());
-        Ok((pixels, ignored, objects.map_or(0, |o| o.0), pieces.is_some_and(|n| n > 1)))
+        let instances = ground_truth.instances.as_ref().map(|o| (o.instances().len(), o));
+        let pieces = instances.filter(|o| o.0 == 1).map(|(_, o)| components(o, Connectivity::Eight).largest());
+        Ok((pixels, ignored, instances.map_or(0, |o| o.0), pieces.is_some_and(|n| n > 1)))
     };
     let all: Vec<Result<_>> = data.pairs().par_iter().map(one).collect();
     let mut sum = GroundTruthSummary {
@@ -68,12 +68,12 @@ pub fn scan(
         ..GroundTruthSummary::default()
     };
     for one in all {
-        let (pixels, ignored, objects, in_pieces) = one?;
+        let (pixels, ignored, instances, in_pieces) = one?;
         sum.uniform += usize::from(pixels.iter().filter(|&&n| n > 0).count() < 2);
         sum.pixels.iter_mut().zip(&pixels).for_each(|(a, b)| *a += b);
         sum.occurs_in.iter_mut().zip(&pixels).for_each(|(a, &b)| *a += usize::from(b > 0));
         sum.ignored += ignored;
-        sum.objects += objects;
+        sum.instances += instances;
         sum.in_pieces += usize::from(in_pieces);
     }
     Ok(sum)
@@ -106,7 +106,7 @@ pub fn findings(training: &GroundTruthSummary, validation: &GroundTruthSummary, 
         }
         if data.in_pieces > 0 && data.in_pieces == data.images {
             out.push(format!(
-                "every {what} instance map is of one object in several pieces: if its numbers are classes, say ground_truth = \
+                "every {what} instance map is of one instance in several pieces: if its numbers are classes, say ground_truth = \
                  \"classes\""
             ));
         }

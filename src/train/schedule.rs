@@ -101,8 +101,8 @@ mod tests {
     fn rates_follow_pytorch() {
         let lr = |s: Schedule, step| s.lr(0.1, step, 100, 0, &Plateau::default());
         // torch.optim.lr_scheduler.CosineAnnealingLR(opt, 100, 0.001) after 0, 25, 50 and 100 steps.
-        for (step, want) in [(0, 0.1), (25, 0.085_501_785_7), (50, 0.0505), (100, 0.001)] {
-            assert!((lr(Schedule::Cosine { min_lr: 0.001 }, step) - want).abs() < 1e-9, "{step}");
+        for (step, expected) in [(0, 0.1), (25, 0.085_501_785_7), (50, 0.0505), (100, 0.001)] {
+            assert!((lr(Schedule::Cosine { min_lr: 0.001 }, step) - expected).abs() < 1e-9, "{step}");
         }
         assert!((lr(Schedule::Step { every: 30, gamma: 0.1 }, 59) - 0.01).abs() < 1e-12);
         assert!((lr(Schedule::Poly { power: 0.9 }, 50) - 0.1 * 0.5f64.powf(0.9)).abs() < 1e-12);

@@ -54,14 +54,14 @@ pub fn step_graph(network: &Graph, dropouts: &[DropoutAt], options: &StepOptions
         }
         let mut grad = grad;
         if options.accumulate {
-            let sum = graph.state(format!("{ACCUMULATED}{name}"), &dims(&graph, parameter))?;
+            let sum = graph.variable(format!("{ACCUMULATED}{name}"), &dims(&graph, parameter))?;
             grad = graph.node(format!("{name}.accumulate"), Accumulate, &[grad, hyper, sum])?;
             graph.update(sum, grad)?;
         }
         trained.push((parameter, grad));
     }
     let clip = match options.clip {
-        Some(most) => Some(clip_factor(&mut graph, &trained, hyper, most)?),
+        Some(max) => Some(clip_factor(&mut graph, &trained, hyper, max)?),
         None => None,
     };
     for (parameter, grad) in trained {
@@ -71,7 +71,7 @@ pub fn step_graph(network: &Graph, dropouts: &[DropoutAt], options: &StepOptions
         let first = inputs.len();
         inputs.push(parameter);
         for i in 1..=options.optimiser.moments() {
-            inputs.push(graph.state(moment(i, &name), &dims(&graph, parameter))?);
+            inputs.push(graph.variable(moment(i, &name), &dims(&graph, parameter))?);
         }
         let op = Arc::new(OptimiserStep { kind: options.optimiser, clip: clip.is_some() });
         let next = graph.node_shared(format!("{name}.step"), op, &inputs)?;
@@ -85,13 +85,13 @@ pub fn step_graph(network: &Graph, dropouts: &[DropoutAt], options: &StepOptions
 /// Dimensions of a state, as in the checkpoint.
 fn dims(graph: &Graph, state: ValueId) -> Vec<usize> {
     match &graph.value(state).kind {
-        crate::graph::ValueKind::State(dims) => dims.clone(),
+        crate::graph::ValueKind::Variable(dims) => dims.clone(),
         _ => graph.shape(state).dims().to_vec(),
     }
 }
 
-/// The factor that brings all gradients' common norm down to `most`.
-fn clip_factor(graph: &mut Graph, trained: &[(ValueId, ValueId)], hyper: ValueId, most: f32) -> Result<ValueId> {
+/// The factor that brings all gradients' common norm down to `max`.
+fn clip_factor(graph: &mut Graph, trained: &[(ValueId, ValueId)], hyper: ValueId, max: f32) -> Result<ValueId> {
     let mut squares = Vec::with_capacity(trained.len());
     for (parameter, grad) in trained {
         let label = format!("{}.squared_norm", graph.value(*parameter).name);
@@ -101,5 +101,5 @@ fn clip_factor(graph: &mut Graph, trained: &[(ValueId, ValueId)], hyper: ValueId
         [one] => one,
         _ => graph.node("squared_norm", Sum { inputs: squares.len() }, &squares)?,
     };
-    graph.node("clip", ClipFactor { most }, &[total, hyper])
+    graph.node("clip", ClipFactor { max }, &[total, hyper])
 }

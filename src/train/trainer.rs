@@ -69,7 +69,7 @@ impl Trainer {
         let session = Session::new_async(gpu, plan, first).await?;
         // The loss may not depend on all: those are in no step.
         let kept: Vec<String> =
-            parameters.into_iter().filter(|p| session.plan().states.iter().any(|s| s.name == *p)).collect();
+            parameters.into_iter().filter(|p| session.plan().variables.iter().any(|s| s.name == *p)).collect();
         Ok(Self { session, options, parameters: kept, pending: VecDeque::new() })
     }
 
@@ -142,7 +142,7 @@ impl Trainer {
 
     /// [`Self::optimiser_state`] as a future.
     pub async fn optimiser_state_async(&self) -> Result<BTreeMap<String, HostTensor>> {
-        let states = self.session.plan().states.iter().map(|s| &s.name);
+        let states = self.session.plan().variables.iter().map(|s| &s.name);
         self.states(states.filter(|n| is_optimiser_state(n))).await
     }
 
@@ -156,7 +156,7 @@ impl Trainer {
 
     /// Sets what [`Trainer::weights`] and [`Trainer::optimiser_state`] gave: every state must be there.
     pub fn restore(&self, tensors: &BTreeMap<String, HostTensor>) -> Result<()> {
-        for state in &self.session.plan().states {
+        for state in &self.session.plan().variables {
             let missing = || Error::ParameterMissing { key: state.name.clone(), nearest: None };
             self.session.write_state(&state.name, tensors.get(&state.name).ok_or_else(missing)?)?;
         }

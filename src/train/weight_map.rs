@@ -1,8 +1,8 @@
-//! Pixel weights that make a network separate touching objects (Ronneberger, Fischer, Brox, "U-Net", MICCAI 2015,
+//! Pixel weights that make a network separate touching instances (Ronneberger, Fischer, Brox, "U-Net", MICCAI 2015,
 //! section 3): `w(x) = w_c(x) + w0 exp(-(d1(x) + d2(x))^2 / (2 sigma^2))`.
 //!
 //! `w_c` balances the classes; `d1` and `d2` are the Euclidean distances, in pixels from centre to centre, to the nearest
-//! and the second nearest object. A background pixel beside an object has distance 1, the object's own pixels 0.
+//! and the second nearest instance. A background pixel beside an instance has distance 1, the instance's own pixels 0.
 
 use crate::parallel::*;
 
@@ -41,7 +41,7 @@ impl Default for WeightMap {
     }
 }
 
-/// Puts background between touching objects: clears every pixel that has a 4-neighbour of a different label above 0. All
+/// Puts background between touching instances: clears every pixel that has a 4-neighbour of a different label above 0. All
 /// decisions look at the input, so the gap is two pixels wide whatever the order.
 pub fn separate_touching(labels: &LabelMap) -> LabelMap {
     let (w, h, from) = (labels.width(), labels.height(), labels.labels());
@@ -83,14 +83,14 @@ pub fn class_weights(classes: &LabelMap, count: usize, mode: &ClassWeights) -> R
 }
 
 /// The pixel weights `[H, W]` for a map of class ids below `count`; ids from `count` on have weight 0. The border term is
-/// computed from `objects` (single objects, already separated: [`separate_touching`]); without any, or with fewer than
-/// two, there is none. With two classes `classes` is usually `objects` above 0.
+/// computed from `instances` (single instances, already separated: [`separate_touching`]); without any, or with fewer than
+/// two, there is none. With two classes `classes` is usually `instances` above 0.
 ///
 /// Fails if the maps differ in size, or on options that make no sense.
 pub fn unet_weight_map(
     classes: &LabelMap,
     count: usize,
-    objects: Option<&LabelMap>,
+    instances: Option<&LabelMap>,
     options: &WeightMap,
 ) -> Result<Vec<f32>> {
     let WeightMap { w0, sigma, background_only, .. } = *options;
@@ -100,13 +100,13 @@ pub fn unet_weight_map(
     let table = class_weights(classes, count, &options.class_weights)?;
     let weight = |id: u32| table.get(id as usize).copied().unwrap_or(0.0);
     let plain = || classes.labels().iter().map(|&id| weight(id) as f32).collect();
-    let Some(objects) = objects else { return Ok(plain()) };
-    classes.check_same_size(objects)?;
-    let [nearest, second] = instance_distances(objects);
-    let pixels = classes.labels().iter().zip(objects.labels()).zip(nearest.iter().zip(&second));
+    let Some(instances) = instances else { return Ok(plain()) };
+    classes.check_same_size(instances)?;
+    let [nearest, second] = instance_distances(instances);
+    let pixels = classes.labels().iter().zip(instances.labels()).zip(nearest.iter().zip(&second));
     Ok(pixels
-        .map(|((&id, &object), (d1, d2))| {
-            let border = if background_only && object > 0 || id as usize >= count || d2.is_infinite() {
+        .map(|((&id, &instance), (d1, d2))| {
+            let border = if background_only && instance > 0 || id as usize >= count || d2.is_infinite() {
                 0.0
             } else {
                 w0 * (-(d1 + d2).powi(2) / (2.0 * sigma * sigma)).exp()
@@ -116,18 +116,18 @@ pub fn unet_weight_map(
         .collect())
 }
 
-/// The distance of every pixel to the nearest and to the second nearest object (label above 0), exactly, in pixels;
+/// The distance of every pixel to the nearest and to the second nearest instance (label above 0), exactly, in pixels;
 /// infinite where there are fewer.
 pub fn instance_distances(labels: &LabelMap) -> [Vec<f64>; 2] {
-    let objects = labels.objects();
+    let instances = labels.instances();
     let (w, map) = (labels.width(), labels.labels());
-    // From here on objects have numbers from 0 on; background pixels have none.
-    let number: Vec<Option<u32>> = map.iter().map(|l| objects.binary_search(l).ok().map(|i| i as u32)).collect();
+    // From here on instances have numbers from 0 on; background pixels have none.
+    let number: Vec<Option<u32>> = map.iter().map(|l| instances.binary_search(l).ok().map(|i| i as u32)).collect();
     let first = nearest_sites(w, map.len(), |i| number[i].is_some());
     let mut second = vec![u64::MAX; map.len()];
-    // Two numbers differ in some bit. So the nearest object but one is the nearest of all that differ from the nearest in
-    // the first bit, or in the second, ..: two distance transforms a bit, whatever the number of objects.
-    let bits = usize::BITS - objects.len().saturating_sub(1).leading_zeros();
+    // Two numbers differ in some bit. So the nearest instance but one is the nearest of all that differ from the nearest in
+    // the first bit, or in the second, ..: two distance transforms a bit, whatever the number of instances.
+    let bits = usize::BITS - instances.len().saturating_sub(1).leading_zeros();
     for bit in 0..bits {
         for value in 0..2 {
             let others = nearest_sites(w, map.len(), |i| number[i].is_some_and(|n| n >> bit & 1 == value));
@@ -189,7 +189,7 @@ mod tests {
             [(1, 40, 30, 9, 4.0), (2, 33, 17, 40, 2.0), (3, 1, 50, 5, 3.0), (4, 50, 1, 3, 2.0), (5, 30, 30, 2, 3.0)]
         {
             let map = cells(seed, w, h, count, radius);
-            assert!(map.objects().len() > 1, "{seed}");
+            assert!(map.instances().len() > 1, "{seed}");
             assert!(instance_distances(&map) == plain_distances(&map), "{seed}");
         }
     }
@@ -218,15 +218,15 @@ mod tests {
 
     #[test]
     fn the_gap_weighs_most() {
-        let objects = LabelMap::from_fn(9, 1, |x, _| [1, 1, 0, 0, 2, 2, 0, 0, 0][x]).unwrap();
-        let classes = objects.map(|l| (l > 0).into());
+        let instances = LabelMap::from_fn(9, 1, |x, _| [1, 1, 0, 0, 2, 2, 0, 0, 0][x]).unwrap();
+        let classes = instances.map(|l| (l > 0).into());
         let options = WeightMap { class_weights: ClassWeights::None, ..WeightMap::default() };
-        let weights = unet_weight_map(&classes, 2, Some(&objects), &options).unwrap();
+        let weights = unet_weight_map(&classes, 2, Some(&instances), &options).unwrap();
         let border = |d: f64| (1.0 + 10.0 * (-d * d / 50.0).exp()) as f32;
         assert_eq!(weights[2..4], [border(3.0); 2]);
         assert_eq!((weights[0], weights[6]), (1.0, border(6.0)));
         let all = WeightMap { background_only: false, ..options };
-        assert_eq!(unet_weight_map(&classes, 2, Some(&objects), &all).unwrap()[1], border(3.0));
+        assert_eq!(unet_weight_map(&classes, 2, Some(&instances), &all).unwrap()[1], border(3.0));
     }
 
     #[test]

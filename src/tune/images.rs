@@ -1,7 +1,7 @@
 //! Whether what kernels read is better a storage image than a buffer on a device. Some have a faster way to read images, or
 //! check the bounds of buffers in code.
 
-use super::{Outcome, choose, convolutions, fault, first_runs, in_turns, small};
+use super::{Outcome, choose, convolutions, fault, first_runs, in_rounds, small};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::Graph;
@@ -23,14 +23,14 @@ pub struct StorageCandidate {
 
 /// All ways to store tensors on a device.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StorageMeasured {
+pub struct StorageMeasurement {
     /// The usual one first.
     pub candidates: Vec<StorageCandidate>,
     /// What tensors lie in from now on; none if no candidate is right.
     pub chosen: Option<Images>,
 }
 
-impl StorageMeasured {
+impl StorageMeasurement {
     /// For [`Tuning::set_images`]: the choice, where it is not the usual.
     pub fn choice(&self) -> Option<Images> {
         self.chosen.filter(|&c| self.candidates.first().is_some_and(|usual| usual.images != c))
@@ -39,7 +39,7 @@ impl StorageMeasured {
 
 /// Measures a graph (after rewrites) with tensors in buffers and in images, its kernels chosen by `tuning`. Every kind of
 /// convolution is checked against the CPU reference first.
-pub fn tune_images(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasured> {
+pub fn tune_images(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasurement> {
     let gpu = gpu.with_tuning(tuning.clone());
     // Tensors of f16 plans are always in buffers: there is nothing to choose, and noise must not.
     let all =
@@ -54,11 +54,11 @@ pub fn tune_images(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageM
         outcomes.push(outcome);
         sessions.push(session);
     }
-    in_turns(&mut outcomes, &mut sessions)?;
+    in_rounds(&mut outcomes, &mut sessions)?;
     let chosen = choose(&outcomes, Some(0)).map(|i| all[i]);
     let candidates =
         all.into_iter().zip(outcomes).map(|(images, outcome)| StorageCandidate { images, outcome }).collect();
-    Ok(StorageMeasured { candidates, chosen })
+    Ok(StorageMeasurement { candidates, chosen })
 }
 
 fn first_fault(gpu: &Gpu, target: &Target, graph: &Graph) -> Result<Option<String>> {

@@ -6,7 +6,7 @@ mod file;
 mod images;
 
 pub use file::{load, parse, save, write};
-pub use images::{StorageCandidate, StorageMeasured, tune_images};
+pub use images::{StorageCandidate, StorageMeasurement, tune_images};
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -41,7 +41,7 @@ pub struct Candidate {
 
 /// A class of convolutions with what was measured of it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Measured {
+pub struct Measurement {
     /// The class.
     pub class: ConvClass,
     /// Labels of the layers that belong to it; the first was measured.
@@ -74,9 +74,9 @@ fn case(node: &Node, op: &FusedConv2d, inputs: &[TensorDesc]) -> OpCase {
 
 /// The same convolution on few pixels.
 fn small(op: &FusedConv2d, case: &OpCase) -> OpCase {
-    // Nothing is cropped; what is enlarged stays so.
+    // Nothing is cropped; what is upsampled stays so.
     let sources: Vec<Source> = op.sources.iter().map(|s| Source { top: 0, left: 0, ..*s }).collect();
-    let factor = |s: &Source| s.enlarge.map_or(1, |e| e.1.max(1));
+    let factor = |s: &Source| s.upsample.map_or(1, |e| e.1.max(1));
     let step = op.sources.iter().map(factor).max().unwrap_or(1);
     let weight = case.inputs[op.weight_input()].0.shape;
     let pixels = CHECK_MACS / weight.len().max(1);
@@ -131,14 +131,14 @@ fn first_runs(session: Result<Session>) -> (Outcome, Option<Session>) {
 }
 
 /// Runs candidates that are near the fastest in turns, and keeps the least time of each.
-fn in_turns(outcomes: &mut [Outcome], sessions: &mut [Option<Session>]) -> Result<()> {
+fn in_rounds(outcomes: &mut [Outcome], sessions: &mut [Option<Session>]) -> Result<()> {
     for _ in 1..ROUNDS {
         let hopeless = HOPELESS * fastest(outcomes);
         for (outcome, session) in outcomes.iter_mut().zip(&mut *sessions) {
-            if let (Ok(least), Some(session)) = (outcome, session)
-                && *least <= hopeless
+            if let (Ok(min), Some(session)) = (outcome, session)
+                && *min <= hopeless
             {
-                *least = least.min(run(session)?);
+                *min = min.min(run(session)?);
             }
         }
     }
@@ -164,15 +164,15 @@ fn fault(target: &Target, small: &OpCase, check: Check) -> Option<String> {
     match compared {
         Err(e) => Some(e.to_string()),
         // Written so that NaN is a fault.
-        Ok((c, most)) if c.max_error <= most * c.scale => None,
-        Ok((c, most)) => {
+        Ok((c, max)) if c.max_error <= max * c.scale => None,
+        Ok((c, max)) => {
             let off = c.max_error / c.scale;
-            Some(format!("differs from the reference by {off:.1e} of its scale, {most:.0e} is allowed"))
+            Some(format!("differs from the reference by {off:.1e} of its scale, {max:.0e} is allowed"))
         }
     }
 }
 
-fn measure(gpu: &Gpu, class: ConvClass, layers: Vec<String>, case: &OpCase, check: Check) -> Result<Measured> {
+fn measure(gpu: &Gpu, class: ConvClass, layers: Vec<String>, case: &OpCase, check: Check) -> Result<Measurement> {
     let op = FusedConv2d::of(&*case.op).ok_or_else(|| Error::op(&case.name, "is no convolution"))?;
     let usual = gpu.target().clone().with_tuning(None);
     let usual = lowered(&usual, case)?.choice.and_then(|c| c.0.parse().ok()).unwrap_or(ConvFamily::Plain);
@@ -191,16 +191,20 @@ fn measure(gpu: &Gpu, class: ConvClass, layers: Vec<String>, case: &OpCase, chec
         outcomes.push(outcome);
         sessions.push(session);
     }
-    in_turns(&mut outcomes, &mut sessions)?;
+    in_rounds(&mut outcomes, &mut sessions)?;
     let chosen = choose(&outcomes, families.iter().position(|&f| f == usual)).map(|i| families[i]);
     let candidates =
         families.into_iter().zip(outcomes).map(|(family, outcome)| Candidate { family, outcome }).collect();
-    Ok(Measured { class, layers, candidates, usual, chosen })
+    Ok(Measurement { class, layers, candidates, usual, chosen })
 }
 
 /// Measures every class of convolutions in a graph (after rewrites); `progress(done, of)` may cancel by returning an
 /// error. Takes seconds to minutes. Give what it returns to [`Gpu::with_tuning`], through [`choices`].
-pub fn tune(gpu: &Gpu, graph: &Graph, mut progress: impl FnMut(usize, usize) -> Result<()>) -> Result<Vec<Measured>> {
+pub fn tune(
+    gpu: &Gpu,
+    graph: &Graph,
+    mut progress: impl FnMut(usize, usize) -> Result<()>,
+) -> Result<Vec<Measurement>> {
     let classes = convolutions(graph)?;
     let of = classes.len();
     let mut all = Vec::new();
@@ -213,7 +217,7 @@ pub fn tune(gpu: &Gpu, graph: &Graph, mut progress: impl FnMut(usize, usize) -> 
 }
 
 /// The choices that follow from measurements.
-pub fn choices(measured: &[Measured]) -> Tuning {
+pub fn choices(measured: &[Measurement]) -> Tuning {
     let mut tuning = Tuning::default();
     for m in measured {
         if let Some(family) = m.chosen {

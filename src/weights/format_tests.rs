@@ -49,13 +49,13 @@ fn f16_keeps_what_is_small_or_large_exact() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("m.safetensors");
     save(&path, &checkpoint(), StoredType::F16).unwrap();
-    let (got, want) = (load(&path).unwrap(), checkpoint());
-    assert_eq!(got.metadata, want.metadata);
+    let (got, expected) = (load(&path).unwrap(), checkpoint());
+    assert_eq!(got.metadata, expected.metadata);
     for key in ["enc.0.bn1.running_var", "large"] {
-        assert_eq!(got.weights.get(key), want.weights.get(key));
+        assert_eq!(got.weights.get(key), expected.weights.get(key));
     }
     let key = "enc.0.conv1.weight";
-    let c = got.weights.get(key).unwrap().compare(want.weights.get(key).unwrap()).unwrap();
+    let c = got.weights.get(key).unwrap().compare(expected.weights.get(key).unwrap()).unwrap();
     assert!(c.max_error > 0.0 && c.within(4.9e-4), "{c:?}");
 }
 
@@ -69,10 +69,10 @@ fn files_that_are_no_model() {
     assert_eq!(error(&write("0.safetensors", b"")), "the file is empty");
     assert_eq!(error(&write("0.gz", &gzip::deflate(b"", Path::new("x")).unwrap())), "the file is empty");
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
-    let want = format!("not a model file, it looks like a PNG picture; {known}");
-    assert_eq!(error(&write("cat.png", png)), want);
-    assert_eq!(error(&write("cat.safetensors", png)), want);
-    assert_eq!(error(&write("cat.gz", &gzip::deflate(png, Path::new("x")).unwrap())), want);
+    let expected = format!("not a model file, it looks like a PNG image; {known}");
+    assert_eq!(error(&write("cat.png", png)), expected);
+    assert_eq!(error(&write("cat.safetensors", png)), expected);
+    assert_eq!(error(&write("cat.gz", &gzip::deflate(png, Path::new("x")).unwrap())), expected);
     assert_eq!(error(&write("noise", &[0xf7; 99])), format!("not a model file; {known}"));
     assert_eq!(error(&write("m.safetensors", &[1, 2])), "cut off: 2 bytes, and the length of the header alone takes 8");
     assert!(error(&write("m.gz", b"\x1f\x8b\x08\0\0")).starts_with("the gzip data is damaged or cut off"));

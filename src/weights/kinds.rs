@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn common_mistakes_are_recognised() {
-        for (head, want) in [
+        for (head, expected) in [
             (&b"\x89PNG\r\n\x1a\n\0\0"[..], Some("PNG")),
             (b"\n<!DOCTYPE html><html>", Some("web page")),
             (b"version https://git-lfs.github.com/spec/v1\n", Some("Git LFS")),
@@ -67,8 +67,8 @@ mod tests {
             (b"", None),
             (b"\xff\xfe\0\x01", None),
         ] {
-            assert_eq!(looks_like(head).is_some(), want.is_some(), "{head:?}");
-            assert!(looks_like(head).unwrap_or_default().contains(want.unwrap_or_default()), "{head:?}");
+            assert_eq!(looks_like(head).is_some(), expected.is_some(), "{head:?}");
+            assert!(looks_like(head).unwrap_or_default().contains(expected.unwrap_or_default()), "{head:?}");
         }
     }
 }

@@ -77,7 +77,7 @@ fn wrong(reason: impl Into<Message>) -> Error {
     Error::invalid("metadata `unet`", reason)
 }
 
-/// How the pixels of a picture are normalised, per picture and channel, before they enter the network.
+/// How the pixels of an image are normalised, per image and channel, before they enter the network.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Normalisation {

@@ -34,10 +34,10 @@ fn valid() -> Vec<u8> {
 #[test]
 fn every_element_type_becomes_f32() {
     let bytes = |values: [f32; 2], f: &dyn Fn(f32) -> Vec<u8>| values.map(f).concat();
-    let check = |dtype: &str, data: Vec<u8>, want: [f32; 2]| {
+    let check = |dtype: &str, data: Vec<u8>, expected: [f32; 2]| {
         let c = load_bytes(&one(dtype, "[2]", &data), "m").unwrap();
         assert_eq!(c.metadata, None);
-        assert_eq!(c.weights.require("k", &[2]).unwrap().data(), want, "{dtype}");
+        assert_eq!(c.weights.require("k", &[2]).unwrap().data(), expected, "{dtype}");
     };
     let v = [-1.5, 2.0];
     check("F32", bytes(v, &|x| x.to_le_bytes().to_vec()), v);

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use unet_wgpu::infer::{
-    BandInfo, BandSink, Calibration, Coordinates, Ids, InstanceOptions, Mask, MaskSink, ObjectFile, ObjectSink,
-    OpenOptions, PixelSizeSource, Pixels, ProbabilitySink, calibration_of, describe_image, feed, open_picture,
+    BandInfo, BandSink, Calibration, Coordinates, Ids, InstanceFile, InstanceOptions, InstanceSink, Mask, MaskSink,
+    OpenOptions, PixelSizeSource, Pixels, ProbabilitySink, calibration_of, describe_image, feed, open_image,
     page_count,
 };
 
@@ -24,19 +24,19 @@ fn value(x: usize, y: usize, channel: usize) -> u16 {
 
 /// Reads a level as a whole and in odd windows, and compares it with every `step`th pixel of the full size.
 fn check(name: &str, level: usize, step: usize, [w, h, channels]: [usize; 3]) {
-    let mut source = open_picture(fixture(name), &at(level)).unwrap();
+    let mut source = open_image(fixture(name), &at(level)).unwrap();
     let info = source.info();
     assert_eq!([info.width, info.height, info.channels], [w, h, channels], "{name} level {level}");
     for [x0, y0, ww, hh] in [[0, 0, w, h], [3, 2, w - 5, h - 3], [w - 1, h - 1, 1, 1]] {
-        let picture = source.read(x0, y0, ww, hh).unwrap();
-        let values: Vec<u16> = match picture.pixels() {
+        let image = source.read(x0, y0, ww, hh).unwrap();
+        let values: Vec<u16> = match image.pixels() {
             Pixels::U8(v) => v.iter().map(|&v| v.into()).collect(),
             Pixels::U16(v) => v.clone(),
             Pixels::F32(_) => panic!(),
         };
-        let want = (0..hh).flat_map(|y| (0..ww).flat_map(move |x| (0..channels).map(move |c| (x, y, c))));
-        let want: Vec<u16> = want.map(|(x, y, c)| value((x0 + x) * step, (y0 + y) * step, c)).collect();
-        assert_eq!(values, want, "{name} level {level}");
+        let expected = (0..hh).flat_map(|y| (0..ww).flat_map(move |x| (0..channels).map(move |c| (x, y, c))));
+        let expected: Vec<u16> = expected.map(|(x, y, c)| value((x0 + x) * step, (y0 + y) * step, c)).collect();
+        assert_eq!(values, expected, "{name} level {level}");
     }
 }
 
@@ -52,7 +52,7 @@ fn every_level_is_read() {
 
 #[test]
 fn a_level_that_is_not_there_is_named() {
-    let error = |name: &str, level| match open_picture(fixture(name), &at(level)) {
+    let error = |name: &str, level| match open_image(fixture(name), &at(level)) {
         Err(e) => e.to_string(),
         Ok(_) => panic!("{name}"),
     };
@@ -64,7 +64,7 @@ fn a_level_that_is_not_there_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.npy");
     std::fs::write(&path, b"\x93NUMPY\x01\0").unwrap();
-    assert!(open_picture(&path, &at(1)).err().unwrap().to_string().contains("full size only"));
+    assert!(open_image(&path, &at(1)).err().unwrap().to_string().contains("full size only"));
 }
 
 #[test]
@@ -79,10 +79,10 @@ fn copies_masks_labels_and_thumbnails_are_no_pages() {
 #[test]
 fn pixel_sizes() {
     let size = |name: &str, level| calibration_of(fixture(name), &at(level), None).unwrap().pixel;
-    let near = |name: &str, level, want: [f64; 2], source: PixelSizeSource| {
+    let near = |name: &str, level, expected: [f64; 2], source: PixelSizeSource| {
         let p = size(name, level).unwrap_or_else(|| panic!("{name} has no pixel size"));
         let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-6;
-        assert!(close(p.x, want[0]) && close(p.y, want[1]), "{name}: {p:?}");
+        assert!(close(p.x, expected[0]) && close(p.y, expected[1]), "{name}: {p:?}");
         assert_eq!(p.source, source, "{name}");
     };
     near("pyramid.ome.tif", 0, [0.25, 0.5], PixelSizeSource::Ome);
@@ -134,7 +134,7 @@ fn results(dir: &Path, calibration: &Calibration) -> [PathBuf; 3] {
     let paths = ["mask.tif", "prob.tif", "labels.tif"].map(|name| dir.join(name));
     let known = || calibration.clone();
     let objects = InstanceOptions { scratch: dir.to_path_buf(), ..InstanceOptions::default() };
-    let objects = ObjectSink::new(objects, "a.tif", vec![(ObjectFile::Labels, paths[2].clone())]);
+    let objects = InstanceSink::new(objects, "a.tif", vec![(InstanceFile::Labels, paths[2].clone())]);
     let sinks: [Box<dyn BandSink>; 3] = [
         Box::new(MaskSink::new(&paths[0]).with_calibration(known())),
         Box::new(ProbabilitySink::new(&paths[1]).unwrap().with_calibration(known())),
@@ -181,7 +181,7 @@ fn results_keep_sizes_and_places() {
                 assert_eq!(kept.resolution, of.resolution, "{name}");
             }
             assert_eq!(page_count(&path).unwrap(), if path.ends_with("prob.tif") { 3 } else { 1 }, "{name}");
-            let info = open_picture(&path, &at(0)).unwrap().info();
+            let info = open_image(&path, &at(0)).unwrap().info();
             assert_eq!((info.width, info.height, info.channels), (6, 4, 1), "{name}");
         }
     }
@@ -209,7 +209,7 @@ fn damage_is_never_a_panic() {
             let _ = describe_image(&path).map_err(|e| named(e.to_string()));
             for level in 0..2 {
                 let _ = calibration_of(&path, &at(level), None).map_err(|e| named(e.to_string()));
-                let _ = open_picture(&path, &at(level))
+                let _ = open_image(&path, &at(level))
                     .and_then(|mut s| s.read(0, 0, 1, 1))
                     .map_err(|e| named(e.to_string()));
             }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use unet_wgpu::Model;
 use unet_wgpu::error::Error;
 use unet_wgpu::graph::{footprint, rewrite};
-use unet_wgpu::infer::{LabelMap, Picture};
+use unet_wgpu::infer::{Image, LabelMap};
 use unet_wgpu::kernel::{Caps, Target};
 use unet_wgpu::model::{ARCHITECTURES, parameter_count, parse, whole_graph};
 use unet_wgpu::plan::Plan;
@@ -130,7 +130,7 @@ proptest! {
         std::fs::write(file.path(), [heads[kind], &bytes[..]].concat()).unwrap();
         // Every error names the file.
         let labels = LabelMap::open(file.path()).map(drop);
-        for e in [weights::load(file.path()).map(drop), Picture::open(file.path()).map(drop), labels].into_iter().filter_map(Result::err) {
+        for e in [weights::load(file.path()).map(drop), Image::open(file.path()).map(drop), labels].into_iter().filter_map(Result::err) {
             prop_assert!(e.to_string().starts_with(&file.path().display().to_string()), "{}", e);
         }
     }
@@ -174,8 +174,8 @@ fn seeds_are_good_files() {
         let result = match target {
             "safetensors" | "onnx" | "rdf" if name.starts_with("type_") => weights::load(&path).map(drop),
             "safetensors" | "onnx" | "rdf" => Model::open(&path.display().to_string()).map(drop),
-            "tiff" | "picture" if name == "imagej.tif" => Picture::open(&path).map(drop).or(Ok(())),
-            "tiff" | "picture" => Picture::open(&path).map(drop),
+            "tiff" | "image" if name == "imagej.tif" => Image::open(&path).map(drop).or(Ok(())),
+            "tiff" | "image" => Image::open(&path).map(drop),
             _ => unet_wgpu::tune::parse(std::str::from_utf8(&bytes).unwrap(), "fuzz")
                 .map(drop)
                 .ok_or_else(|| Error::file(&path, "unread")),
@@ -201,7 +201,7 @@ fn write_seeds() {
     let images = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/images");
     for entry in std::fs::read_dir(images).unwrap().map(Result::unwrap) {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let target = if name.ends_with(".tif") { "tiff" } else { "picture" };
+        let target = if name.ends_with(".tif") { "tiff" } else { "image" };
         write(target, &name, &std::fs::read(entry.path()).unwrap());
     }
 }

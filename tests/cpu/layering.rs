@@ -31,7 +31,7 @@ const LAYERS: &[(&str, u32)] = &[
 const NEIGHBOURS: &[(&str, &str)] = &[
     // A loaded model is an architecture with its checkpoint; weights know nothing of architectures.
     ("model", "weights"),
-    // Training reads and normalises pictures as segmentation does, and evaluates by segmenting.
+    // Training reads and normalises images as segmentation does, and evaluates by segmenting.
     ("train", "infer"),
     // The self-test drives what the tests drive.
     ("selftest", "testing"),
@@ -494,7 +494,7 @@ fn what_is_allowed_is_not_reported() {
     fine("ops/conv2d.rs", "#[cfg(test)]\nmod tests { use crate::session::Session; fn f() { wgpu::x() } }");
     fine("ops/conv2d.rs", "#[cfg(test)]\n#[path = \"conv2d_tests.rs\"]\nmod tests;");
     fine("model/loaded.rs", "use crate::weights::Weights;");
-    fine("infer/segment.rs", "use super::image::Picture; use crate::session::Session; let p = infer::image::X;");
+    fine("infer/segment.rs", "use super::image::Image; use crate::session::Session; let p = infer::image::X;");
     fine("weights/mod.rs", "use crate::error::Error; let image = 3; struct S { png: u8 }");
     let tests = test_files(&[("a/b.rs".into(), "#[cfg(test)] mod tests;".into())]);
     assert!(tests.contains("a/b/tests.rs") && tests.contains("a/b_tests.rs"), "{tests:?}");

@@ -1,5 +1,5 @@
 //! lavapipe compiles a kernel anew in every dispatch, and never forgets it, where a uniform alone decides how often a loop
-//! runs: a millisecond and a third of a megabyte each. `turns` of lib/loops.wgsl prevents it; this reads all shaders for
+//! runs: a millisecond and a third of a megabyte each. `trip_count` of lib/loops.wgsl prevents it; this reads all shaders for
 //! loops without it. Needs no GPU.
 
 use std::collections::HashMap;

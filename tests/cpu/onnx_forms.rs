@@ -52,7 +52,7 @@ fn every_form_is_computed_and_understood_as_it_is() {
             wrong.push(format!("{}: taken for {said}, is {}", form.name, form.activation));
         }
         let x = tensors.get(&format!("{}/x", form.name)).unwrap();
-        let want = tensors.get(&format!("{}/y", form.name)).unwrap();
+        let expected = tensors.get(&format!("{}/y", form.name)).unwrap();
         let s = x.shape().unwrap();
         let graph = whole_graph(&*model.architecture, s.n, s.h, s.w).unwrap();
         let inputs = BTreeMap::from([(INPUT.to_string(), x.clone())]);
@@ -64,10 +64,10 @@ fn every_form_is_computed_and_understood_as_it_is() {
         let worst = got
             .data()
             .iter()
-            .zip(want.data())
+            .zip(expected.data())
             .fold(0.0f32, |worst, (a, b)| if (a - b).is_nan() { f32::NAN } else { worst.max((a - b).abs()) });
-        if dims != want.dims() || worst.is_nan() || worst > form.allowed {
-            wrong.push(format!("{}: {dims:?} for {:?}, off by {worst}", form.name, want.dims()));
+        if dims != expected.dims() || worst.is_nan() || worst > form.allowed {
+            wrong.push(format!("{}: {dims:?} for {:?}, off by {worst}", form.name, expected.dims()));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -88,7 +88,7 @@ fn classes_are_decided_at_one_half_of_the_probability() {
     ];
     for (name, probability) in cases {
         let model = open(name);
-        let (x, want) = (tensors.get(&format!("{name}/x")).unwrap(), tensors.get(&format!("{name}/y")).unwrap());
+        let (x, expected) = (tensors.get(&format!("{name}/x")).unwrap(), tensors.get(&format!("{name}/y")).unwrap());
         let s = x.shape().unwrap();
         let mut graph = unet_wgpu::graph::Graph::new();
         let input = graph.input(INPUT, unet_wgpu::tensor::TensorDesc::linear(s));
@@ -99,7 +99,7 @@ fn classes_are_decided_at_one_half_of_the_probability() {
         graph.output("p", out);
         let inputs = BTreeMap::from([(INPUT.to_string(), x.clone())]);
         let got = Backend::Cpu.run(&graph, &inputs, model.stored()).unwrap();
-        for (p, &v) in got["p"].data().iter().zip(want.data()) {
+        for (p, &v) in got["p"].data().iter().zip(expected.data()) {
             assert!((p - probability(v)).abs() < 1e-4, "{name}: {p} of {v}");
         }
     }
@@ -139,7 +139,7 @@ fn what_is_quantised_or_of_whole_numbers_is_said() {
 fn files_that_were_taken_wrongly_are_right() {
     let folder = folder().with_file_name("onnx_cases");
     let open = |name: &str| Model::open(&folder.join(format!("{name}.onnx")).to_string_lossy());
-    for (name, want) in [
+    for (name, expected) in [
         ("prob_clip", "after_sigmoid"),
         ("prob_hardsigmoid", "after_sigmoid"),
         // The background of its softmax is cut off.
@@ -149,7 +149,7 @@ fn files_that_were_taken_wrongly_are_right() {
         ("concat_zero_channels", "sigmoid"),
         ("quantised_qdq", "softmax"),
     ] {
-        assert_eq!(activation(&open(name).unwrap()), want, "{name}");
+        assert_eq!(activation(&open(name).unwrap()), expected, "{name}");
     }
     let e = open("git_lfs_pointer").unwrap_err().to_string();
     assert!(e.ends_with("is a Git LFS pointer, not the file: run `git lfs pull`"), "{e}");
@@ -158,13 +158,13 @@ fn files_that_were_taken_wrongly_are_right() {
     let cases = [("celu", 1e-4), ("log_softmax", 1e-4), ("concat_zero_channels", 1e-4), ("quantised_qdq", 0.01)];
     for (name, allowed) in cases {
         let model = open(name).unwrap();
-        let (x, want) = (tensors.get(&format!("{name}/x")).unwrap(), tensors.get(&format!("{name}/y")).unwrap());
+        let (x, expected) = (tensors.get(&format!("{name}/x")).unwrap(), tensors.get(&format!("{name}/y")).unwrap());
         let s = x.shape().unwrap();
         let graph = whole_graph(&*model.architecture, s.n, s.h, s.w).unwrap();
         let inputs = BTreeMap::from([(INPUT.to_string(), x.clone())]);
         let got = Backend::Cpu.run(&graph, &inputs, model.stored()).unwrap().remove("output").unwrap();
-        assert_eq!(got.dims(), want.dims(), "{name}");
-        let worst = got.data().iter().zip(want.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert_eq!(got.dims(), expected.dims(), "{name}");
+        let worst = got.data().iter().zip(expected.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst <= allowed, "{name}: {worst}");
     }
 }

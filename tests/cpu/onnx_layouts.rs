@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use unet_wgpu::infer::{Ids, Picture, Pixels, SegmentOptions, Segmenter};
+use unet_wgpu::infer::{Ids, Image, Pixels, SegmentOptions, Segmenter};
 use unet_wgpu::model::{INPUT, Model, whole_graph};
 use unet_wgpu::session::Backend;
 use unet_wgpu::tensor::HostTensor;
@@ -35,22 +35,22 @@ fn run(name: &str, model: &Model) -> HostTensor {
 }
 
 fn assert_same_output(name: &str, model: &Model) {
-    let (got, want) = (run(name, model), tensor(name, "output"));
-    assert_eq!(got.dims(), want.dims(), "{name}");
-    let most = want.data().iter().fold(0.0f32, |m, v| m.max(v.abs()));
-    let off = got.data().iter().zip(want.data()).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
-    assert!(off <= 1e-5 * most, "{name}: off by {off} of {most}");
+    let (got, expected) = (run(name, model), tensor(name, "output"));
+    assert_eq!(got.dims(), expected.dims(), "{name}");
+    let max = expected.data().iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    let off = got.data().iter().zip(expected.data()).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+    assert!(off <= 1e-5 * max, "{name}: off by {off} of {max}");
 }
 
 /// The class ids of the fixture's image, as the program gives them.
 fn segmented(name: &str, model: Model) -> Result<Vec<u16>, String> {
     let image = tensor(name, "image");
     let &[c, h, w] = image.dims() else { panic!("{name}: {:?}", image.dims()) };
-    // Channel by channel in the file, pixel by pixel in a picture.
+    // Channel by channel in the file, pixel by pixel in an image.
     let bytes = (0..h * w * c).map(|i| image.data()[i % c * h * w + i / c] as u8).collect();
-    let picture = Picture::new(w, h, c, Pixels::U8(bytes)).unwrap();
+    let image = Image::new(w, h, c, Pixels::U8(bytes)).unwrap();
     let mut segmenter = Segmenter::new(Backend::Cpu, model);
-    let done = segmenter.segment(&picture, &SegmentOptions::default(), |_| Ok(())).map_err(|e| e.to_string())?;
+    let done = segmenter.segment(&image, &SegmentOptions::default(), |_| Ok(())).map_err(|e| e.to_string())?;
     assert_eq!((done.mask.width(), done.mask.height()), (w, h), "{name}");
     Ok(match done.mask.ids() {
         Ids::U8(ids) => ids.iter().map(|&v| v.into()).collect(),
@@ -75,11 +75,11 @@ fn expected(name: &str, threshold: f32) -> (Vec<u16>, Vec<f32>) {
 }
 
 fn assert_same_mask(name: &str, model: Model, threshold: f32) {
-    let (want, clear) = expected(name, threshold);
+    let (expected, clear) = expected(name, threshold);
     let got = segmented(name, model).unwrap();
-    assert!(want.iter().any(|&v| v != want[0]), "{name}: one class only shows nothing");
-    let wrong = (0..want.len()).filter(|&i| got[i] != want[i] && clear[i] > 1e-5).count();
-    assert_eq!(wrong, 0, "{name}: of {} pixels", want.len());
+    assert!(expected.iter().any(|&v| v != expected[0]), "{name}: one class only shows nothing");
+    let wrong = (0..expected.len()).filter(|&i| got[i] != expected[i] && clear[i] > 1e-5).count();
+    assert_eq!(wrong, 0, "{name}: of {} pixels", expected.len());
 }
 
 #[test]
@@ -152,8 +152,8 @@ fn a_network_without_a_rule_runs_on_the_size_at_hand() {
 }
 
 #[test]
-fn a_network_that_enlarges_or_shrinks_only_runs() {
-    for (name, said) in [("double", "enlarges by 2"), ("half", "stands for 2x2 of the image")] {
+fn a_network_that_upsamples_or_shrinks_only_runs() {
+    for (name, said) in [("double", "upsamples by 2"), ("half", "stands for 2x2 of the image")] {
         let model = open(name, &json!({}));
         assert_same_output(name, &model);
         let e = segmented(name, model).unwrap_err();
@@ -166,13 +166,13 @@ fn keras_networks_by_tf2onnx_give_the_masks_of_onnxruntime() {
     for name in ["tf_grey128_13", "tf_grey_dyn_13", "tf_rgb128_13"] {
         let model = open(name, &json!({}));
         assert_eq!((model.architecture.config()["layout"].as_str(), model.architecture.classes()), (Some("NHWC"), 2));
-        let image = Picture::open(path(&format!("{name}.png"))).unwrap();
-        let mask = Picture::open(path(&format!("{name}_mask.png"))).unwrap();
+        let image = Image::open(path(&format!("{name}.png"))).unwrap();
+        let mask = Image::open(path(&format!("{name}_mask.png"))).unwrap();
         let mut segmenter = Segmenter::new(Backend::Cpu, model);
         let done = segmenter.segment(&image, &SegmentOptions::default(), |_| Ok(())).unwrap();
-        let (Ids::U8(got), Pixels::U8(want)) = (done.mask.ids(), mask.pixels()) else { panic!("{name}") };
+        let (Ids::U8(got), Pixels::U8(expected)) = (done.mask.ids(), mask.pixels()) else { panic!("{name}") };
         assert_eq!((done.mask.width(), done.mask.height()), (mask.width(), mask.height()), "{name}");
-        assert!(got.iter().zip(want).all(|(&a, &b)| (a == 1) == (b == 255)), "{name}");
-        assert!(want.contains(&0) && want.contains(&255), "{name}");
+        assert!(got.iter().zip(expected).all(|(&a, &b)| (a == 1) == (b == 255)), "{name}");
+        assert!(expected.contains(&0) && expected.contains(&255), "{name}");
     }
 }

@@ -194,8 +194,8 @@ fn bindings_are_what_the_ops_bind() {
         assert_eq!(r.bindings.first(), Some(&BindingKind::Uniform), "{case} {}: binding 0", d.kernel);
         assert_eq!(r.bindings.len(), d.bindings.len() + 1, "{case} {}: number of bindings", d.kernel);
         for (i, (kind, operand)) in r.bindings[1..].iter().zip(&d.bindings).enumerate() {
-            let want = if operand.writes() { BindingKind::ReadWrite } else { BindingKind::Read };
-            assert_eq!(*kind, want, "{case} {}: binding {}", d.kernel, i + 1);
+            let expected = if operand.writes() { BindingKind::ReadWrite } else { BindingKind::Read };
+            assert_eq!(*kind, expected, "{case} {}: binding {}", d.kernel, i + 1);
         }
         let bytes = r.module.types[uniform(&r.module)].inner.size(r.module.to_ctx());
         assert_eq!(bytes as usize, d.params.len() * 4, "{case} {}: bytes of Params", d.kernel);

@@ -82,9 +82,9 @@ fn once<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
 #[test]
 fn sessions_joined_on_one_thread_give_what_blocking_calls_give() {
     let Some(gpu) = gpu_or_skip() else { return };
-    let want: Vec<Tensors> =
+    let expected: Vec<Tensors> =
         (0..3).map(|i| Session::new(&gpu, plan(&gpu), random_parameter).unwrap().run_all(&input(i)).unwrap()).collect();
-    assert_ne!(want[0], want[1]);
+    assert_ne!(expected[0], expected[1]);
     let job = async |i: usize| -> Result<Tensors> {
         let mut session = Session::new_async(&gpu, plan(&gpu), random_parameter).await?;
         session.warm_up_async().await?;
@@ -92,7 +92,7 @@ fn sessions_joined_on_one_thread_give_what_blocking_calls_give() {
     };
     let (got, waits) = join((0..3).map(job).collect());
     let got: Vec<Tensors> = got.into_iter().map(Result::unwrap).collect();
-    assert!(got == want, "other bytes than blocking calls give");
+    assert!(got == expected, "other bytes than blocking calls give");
     // Each was put aside at least for its warm-up, its run and its read.
     assert!(waits >= 9, "the executor's thread was blocked: {waits} waits");
 }
@@ -108,15 +108,15 @@ fn a_device_can_be_opened_and_used_without_blocking() {
         backend.run_async(&graph(), &input(0), random_parameter).await
     };
     let (got, _) = join(vec![job]);
-    let want = Backend::open(&name).unwrap().run(&graph(), &input(0), random_parameter).unwrap();
-    assert!(got.into_iter().next().unwrap().unwrap() == want);
+    let expected = Backend::open(&name).unwrap().run(&graph(), &input(0), random_parameter).unwrap();
+    assert!(got.into_iter().next().unwrap().unwrap() == expected);
 }
 
 #[test]
 fn queued_runs_arrive_in_order() {
     let Some(gpu) = gpu_or_skip() else { return };
     let mut session = Session::new(&gpu, plan(&gpu), random_parameter).unwrap();
-    let want: Vec<Vec<f32>> =
+    let expected: Vec<Vec<f32>> =
         (0..3).map(|i| session.run_all(&input(i)).unwrap().remove("y").unwrap().into_data()).collect();
     let job = async {
         let mut pending = Vec::new();
@@ -131,24 +131,24 @@ fn queued_runs_arrive_in_order() {
         Ok::<_, Error>(got)
     };
     let (got, _) = join(vec![job]);
-    assert!(got.into_iter().next().unwrap().unwrap() == want);
+    assert!(got.into_iter().next().unwrap().unwrap() == expected);
 }
 
 #[test]
 fn futures_that_are_dropped_leave_a_usable_session() {
     let Some(gpu) = gpu_or_skip() else { return };
     let mut session = Session::new(&gpu, plan(&gpu), random_parameter).unwrap();
-    let want = session.run_all(&input(0)).unwrap();
+    let expected = session.run_all(&input(0)).unwrap();
     {
         let mut run = std::pin::pin!(session.run_async());
         assert!(once(run.as_mut()).is_pending());
     }
-    assert!(session.run_all(&input(0)).unwrap() == want);
+    assert!(session.run_all(&input(0)).unwrap() == expected);
     {
         let mut read = std::pin::pin!(session.read_async("y"));
         assert!(once(read.as_mut()).is_pending());
     }
-    assert!(session.read("y").unwrap() == want["y"]);
+    assert!(session.read("y").unwrap() == expected["y"]);
     // What an executor began, a blocking call may end.
     let other = input(1);
     let mut run = Box::pin(session.run_all_async(&other));
@@ -161,11 +161,11 @@ fn futures_that_are_dropped_leave_a_usable_session() {
 fn progress_cancels_a_future() {
     let Some(gpu) = gpu_or_skip() else { return };
     let mut session = Session::new(&gpu, plan(&gpu), random_parameter).unwrap();
-    let want = session.run_all(&input(0)).unwrap();
+    let expected = session.run_all(&input(0)).unwrap();
     let cancel = |done: usize, _: usize| if done == 1 { Err(Error::Cancelled) } else { Ok(()) };
     let (got, _) = join(vec![session.run_with_async(cancel)]);
     assert!(matches!(got[..], [Err(Error::Cancelled)]));
-    assert!(session.run_all(&input(0)).unwrap() == want);
+    assert!(session.run_all(&input(0)).unwrap() == expected);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The program as a user meets it: output, messages, exit codes. `--device cpu` where no GPU is needed.
 
+mod images;
 mod models;
-mod pictures;
 mod reading;
 
 use assert_cmd::Command;

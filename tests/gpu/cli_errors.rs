@@ -20,10 +20,10 @@ fn check(line: &str, parts: &[&str]) {
 }
 
 #[test]
-fn pictures() {
+fn images() {
     let f = Folder::new();
     let png = asset("images/nuclei_hff.png");
-    f.write("text.png", "this is no picture");
+    f.write("text.png", "this is no image");
     f.write("cut.png", &png[..png.len() / 2]);
     f.write("empty.png", "");
     std::fs::create_dir(f.path("folder")).unwrap();
@@ -37,19 +37,19 @@ fn pictures() {
     f.write("nan.tif", float_tiff(&[0.5, f32::NAN, 0.25, 1.0], 2));
     let cases: &[(&str, &[&str])] = &[
         ("none.png", &["none.png: no such file"]),
-        ("", &["input: the name of a picture is empty"]),
+        ("", &["input: the name of an image is empty"]),
         (
             "text.png",
-            &["text.png: not a picture in a known format (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)"],
+            &["text.png: not an image in a known format (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)"],
         ),
-        ("b.xyz", &["b.xyz: not a picture in a known format"]),
+        ("b.xyz", &["b.xyz: not an image in a known format"]),
         ("cut.png", &["cut.png: the PNG file is truncated"]),
         ("empty.png", &["empty.png: the file is empty"]),
         ("cut.jpg", &["cut.jpg: the JPEG file is truncated"]),
         ("cut.tif", &["cut.tif: ", "TIFF file"]),
         ("head.tif", &["head.tif: the TIFF file is truncated"]),
-        ("folder", &["no pictures in folder"]),
-        ("*.bmp", &["*.bmp: no pictures match"]),
+        ("folder", &["no images in folder"]),
+        ("*.bmp", &["*.bmp: no images match"]),
         ("[", &["not a glob"]),
         ("nan.tif", &["nan.tif: ", "column 1, row 0", "NaN"]),
     ];
@@ -76,20 +76,19 @@ fn float_tiff(data: &[f32], width: u32) -> Vec<u8> {
 }
 
 #[test]
-fn unusual_pictures_are_fine() {
+fn unusual_images_are_fine() {
     let f = Folder::new();
     f.unet("grey.safetensors", small(), |_| ());
     f.unet("rgb.safetensors", json!({"width": 2, "depth": 1, "padding": "same", "in_channels": 3}), |_| ());
     f.unet("five.safetensors", json!({"width": 2, "depth": 1, "padding": "same", "in_channels": 5}), |_| ());
-    f.picture("grey.png");
+    f.image("grey.png");
     ImageBuffer::from_fn(24, 20, |x, y| Rgb([x as u8, y as u8, 9])).save(f.path("rgb.png")).unwrap();
     ImageBuffer::from_pixel(1, 1, Luma([7u8])).save(f.path("one.png")).unwrap();
     f.write("deep.tif", tiff(20, 24));
     f.write("float.tif", float_tiff(&[0.5, 0.75, 0.25, 1.0], 2));
-    for (model, picture) in ["grey.png", "rgb.png", "one.png", "deep.tif", "float.tif"].map(|p| ("grey.safetensors", p))
-    {
-        let r = f.run(&["segment", picture, "-m", model, "-o", "out/", "--device", "cpu"]);
-        assert_eq!(r.code, 0, "{picture}: {}", r.stderr);
+    for (model, image) in ["grey.png", "rgb.png", "one.png", "deep.tif", "float.tif"].map(|p| ("grey.safetensors", p)) {
+        let r = f.run(&["segment", image, "-m", model, "-o", "out/", "--device", "cpu"]);
+        assert_eq!(r.code, 0, "{image}: {}", r.stderr);
     }
     assert_eq!(f.run(&["segment", "grey.png", "-m", "rgb.safetensors", "-o", "out/", "--device", "cpu"]).code, 0);
     let e = f.error(&["segment", "rgb.png", "-m", "five.safetensors", "--device", "cpu"]);
@@ -99,19 +98,19 @@ fn unusual_pictures_are_fine() {
 #[test]
 fn outputs() {
     let f = Folder::new();
-    ["a.png", "b.png"].iter().for_each(|n| f.picture(n));
+    ["a.png", "b.png"].iter().for_each(|n| f.image(n));
     f.write("file", "in the way");
     std::fs::create_dir_all(f.path("x_mask.png")).unwrap();
     std::fs::create_dir_all(f.path("d")).unwrap();
-    f.picture("x.png");
-    f.picture("d/a.png");
+    f.image("x.png");
+    f.image("d/a.png");
     let cases: &[(&[&str], &[&str])] = &[
         (&["a.png", "-o", "file/x/"], &["file/x/a_mask.png: cannot be written: file is not a folder"]),
         (&["a.png", "b.png", "-o", "file"], &["file/a_mask.png: cannot be written"]),
-        (&["a.png", "-o", "a.png"], &["a.png: the mask would overwrite the picture it is made from"]),
-        (&["a.png", "b.png", "-o", "b.png"], &["b.png: ", "several pictures need a folder"]),
-        (&["a.png", "b.png", "-o", "new.png"], &["new.png: is one file; several pictures need a folder"]),
-        (&["a.png", "d/a.png", "-o", "out"], &["a_mask.png: two pictures would both be written here"]),
+        (&["a.png", "-o", "a.png"], &["a.png: the mask would overwrite the image it is made from"]),
+        (&["a.png", "b.png", "-o", "b.png"], &["b.png: ", "several images need a folder"]),
+        (&["a.png", "b.png", "-o", "new.png"], &["new.png: is one file; several images need a folder"]),
+        (&["a.png", "d/a.png", "-o", "out"], &["a_mask.png: two images would both be written here"]),
         (&["a.png", "-o", "a.jpg"], &["a.jpg: the mask is a .png or a .tif file"]),
         (&["x.png"], &["x_mask.png: cannot be written: it is a folder"]),
     ];
@@ -130,7 +129,7 @@ fn outputs() {
 #[test]
 fn files_that_are_no_model() {
     let f = Folder::new();
-    f.picture("a.png");
+    f.image("a.png");
     f.write("text.safetensors", "these are no weights");
     f.write("empty.safetensors", "");
     f.write("cut.safetensors", &weights::builtin::find("nuclei").unwrap().file().unwrap()[..100_000]);
@@ -138,7 +137,7 @@ fn files_that_are_no_model() {
     f.write("cut.safetensors.gz", &std::fs::read(f.path("whole.safetensors.gz")).unwrap()[..1000]);
     let names = "nuclei, nuclei-unet++, nuclei-unet3+";
     let cases: &[(&str, &[&str])] = &[
-        ("a.png", &["a.png: not a model file, it looks like a PNG picture; known formats: safetensors"]),
+        ("a.png", &["a.png: not a model file, it looks like a PNG image; known formats: safetensors"]),
         ("text.safetensors", &["text.safetensors: not a model file, it looks like plain text"]),
         ("empty.safetensors", &["empty.safetensors: the file is empty"]),
         ("cut.safetensors", &["cut.safetensors: cut off: the header announces 3902760 bytes"]),
@@ -199,7 +198,7 @@ fn models_that_are_wrong() {
     f.unet("m.safetensors", small(), |t| drop(t.insert("optimizer.step".into(), (vec![1], vec![9.0]))));
     let r = f.run(&["inspect", "m.safetensors"]);
     assert!(r.code == 0 && r.stdout.ends_with("unused keys   optimizer.step\n"), "{}{}", r.stdout, r.stderr);
-    f.picture("a.png");
+    f.image("a.png");
     f.unet("m.safetensors", small(), |t| t.get_mut("head.weight").unwrap().1[0] = f32::NAN);
     let r = f.run(&["segment", "a.png", "-m", "m.safetensors", "--device", "cpu"]);
     assert_eq!(r.code, 0, "{}", r.stderr);
@@ -245,7 +244,7 @@ fn architectures_on_the_command_line() {
 #[test]
 fn devices_and_limits() {
     let f = Folder::new();
-    f.picture("a.png");
+    f.image("a.png");
     let half = f.error(&["segment", "a.png", "--device", "cpu", "--precision", "f16"]);
     check(&half, &["precision f16: the CPU reference has f32 only"]);
     for (memory, part) in [("0", "at least one byte"), ("nonsense", "unknown unit"), ("1e9", "unknown unit")] {
@@ -289,27 +288,27 @@ fn what_cannot_be_tiled_is_refused_under_small_memory() {
 }
 
 #[test]
-fn one_bad_picture_of_several() {
+fn one_bad_image_of_several() {
     let f = Folder::new();
     f.unet("m.safetensors", small(), |_| ());
-    ["a.png", "z.png"].iter().for_each(|n| f.picture(n));
-    f.write("bad.png", "no picture");
+    ["a.png", "z.png"].iter().for_each(|n| f.image(n));
+    f.write("bad.png", "no image");
     let args = ["segment", "a.png", "bad.png", "z.png", "-m", "m.safetensors", "-o", "out", "--device", "cpu"];
     let r = f.run(&[&args[..], &["--json"]].concat());
     assert_eq!(r.code, 1);
-    check(&r.stderr, &["error: bad.png: not a picture", "error: 1 of 3 pictures failed"]);
-    // A line a picture.
-    let pictures: Vec<Value> = r.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-    assert_eq!(pictures.len(), 3);
-    assert!(pictures[1]["error"].as_str().unwrap().starts_with("bad.png: not a picture"));
-    assert!(pictures[0]["error"].is_null() && pictures[2]["width"] == 24);
+    check(&r.stderr, &["error: bad.png: not an image", "error: 1 of 3 images failed"]);
+    // A line an image.
+    let images: Vec<Value> = r.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(images.len(), 3);
+    assert!(images[1]["error"].as_str().unwrap().starts_with("bad.png: not an image"));
+    assert!(images[0]["error"].is_null() && images[2]["width"] == 24);
     assert!(["a_mask.png", "a_overlay.png", "z_mask.png"].iter().all(|n| f.path("out").join(n).exists()));
     // The same again passes over what is there.
     std::fs::remove_file(f.path("out").join("z_overlay.png")).unwrap();
     let kept = std::fs::metadata(f.path("out").join("a_mask.png")).unwrap().modified().unwrap();
     let r = f.run(&[&args[..], &["--json", "--skip-existing"]].concat());
     assert_eq!(r.code, 1);
-    check(&r.stderr, &["error: 1 of 3 pictures failed", "1 of 3 pictures were skipped"]);
+    check(&r.stderr, &["error: 1 of 3 images failed", "1 of 3 images were skipped"]);
     let lines: Vec<Value> = r.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(lines[0], json!({ "input": "a.png", "skipped": true }));
     assert!(lines[1]["error"].is_string() && lines[2]["outputs"]["overlay"] == "out/z_overlay.png");
@@ -321,7 +320,7 @@ fn one_bad_picture_of_several() {
 fn objects_are_written_beside_the_mask() {
     let f = Folder::new();
     f.unet("m.safetensors", small(), |_| ());
-    f.picture("a.png");
+    f.image("a.png");
     let all = "mask,labels,geojson,coco,rois,csv";
     let args = ["segment", "a.png", "-m", "m.safetensors", "--device", "cpu", "--save", all, "--json"];
     let r = f.run(&[&args[..], &["--instances", "watershed", "--fill-holes", "--connectivity", "8"]].concat());
@@ -347,7 +346,7 @@ fn names_that_are_no_text() {
     let f = Folder::new();
     f.unet("m.safetensors", small(), |_| ());
     std::fs::create_dir(f.path("in")).unwrap();
-    f.picture("in/a.png");
+    f.image("in/a.png");
     std::fs::rename(f.path("in/a.png"), f.path("in").join(std::ffi::OsStr::from_bytes(b"\xff.png"))).unwrap();
     let r = f.run(&["segment", "in", "-m", "m.safetensors", "-o", "out", "--device", "cpu", "--json"]);
     assert_eq!(r.code, 0, "{}", r.stderr);
@@ -406,7 +405,7 @@ fn raw_tensors() {
 fn closed_pipes() {
     let f = Folder::new();
     f.unet("m.safetensors", small(), |_| ());
-    f.picture("a.png");
+    f.image("a.png");
     let closed = || {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 const CPU: [&str; 2] = ["--device", "cpu"];
 
-/// A data set of two pictures whose masks are what the small model `m.safetensors` makes of them.
+/// A data set of two images whose masks are what the small model `m.safetensors` makes of them.
 fn perfect() -> Folder {
     let f = Folder::new();
     f.unet("m.safetensors", json!({ "width": 2, "depth": 1, "padding": "same" }), |_| {});
@@ -14,7 +14,7 @@ fn perfect() -> Folder {
         std::fs::create_dir_all(f.path("data").join(folder)).unwrap();
     }
     for name in ["data/images/a.png", "data/images/b.png"] {
-        f.picture(name);
+        f.image(name);
     }
     let r = f.run(&[
         "segment",
@@ -60,17 +60,17 @@ fn a_model_agrees_with_its_own_masks() {
 #[test]
 fn the_table_shows_what_is_wrong() {
     let f = perfect();
-    // One of 480 pixels of one of two pictures.
+    // One of 480 pixels of one of two images.
     let mut mask: GrayImage = image::open(f.path("data/masks/b_mask.png")).unwrap().into_luma8();
     let old = mask.get_pixel(3, 4).0[0];
     mask.put_pixel(3, 4, Luma([255 - old]));
     mask.save(f.path("data/masks/b_mask.png")).unwrap();
     let r = f.run(&eval(&[]));
     assert_eq!(r.code, 0, "{}", r.stderr);
-    assert!(r.stdout.contains("pixel error 0.0010, 2 pictures"), "{}", r.stdout);
+    assert!(r.stdout.contains("pixel error 0.0010, 2 images"), "{}", r.stdout);
     assert!(!r.stdout.contains("objects"), "there are no labels: {}", r.stdout);
     let only_a = f.run(&eval(&["--every", "2"]));
-    assert!(only_a.stdout.contains("pixel error 0.0000, 1 pictures"), "{}", only_a.stdout);
+    assert!(only_a.stdout.contains("pixel error 0.0000, 1 images"), "{}", only_a.stdout);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn bad_data_is_named() {
     std::fs::write(&mask, "text").unwrap();
     assert_eq!(
         error(&[]),
-        "data/masks/b_mask.png: not a picture in a known format (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)"
+        "data/masks/b_mask.png: not an image in a known format (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)"
     );
     std::fs::remove_file(&mask).unwrap();
     assert_eq!(
@@ -101,7 +101,7 @@ fn bad_data_is_named() {
 fn bad_options_are_refused() {
     let f = perfect();
     assert_eq!(f.error(&eval(&["--iou", "0.5,1"])), "threshold of IoU: 1 is not from 0 to below 1");
-    assert_eq!(f.error(&eval(&["--object-class", "2"])), "class of objects: 2 does not exist, there are 2");
+    assert_eq!(f.error(&eval(&["--object-class", "2"])), "class of instances: 2 does not exist, there are 2");
     assert!(f.error(&eval(&["--csv", "data"])).contains("data: cannot be written: it is a folder"));
     f.usage(&eval(&["--connectivity", "6"]), "there are: 4, 8");
     f.usage(&["eval"], "--data");

@@ -32,8 +32,8 @@ impl Folder {
         std::fs::write(self.path(name), bytes).unwrap();
     }
 
-    /// A small grey picture.
-    pub fn picture(&self, name: &str) {
+    /// A small grey image.
+    pub fn image(&self, name: &str) {
         let noise = |x: u32, y: u32| ((x * 37 + y * 91 + x * y) % 251) as u8;
         ImageBuffer::from_fn(24, 20, |x, y| Luma([noise(x, y)])).save(self.path(name)).unwrap();
     }

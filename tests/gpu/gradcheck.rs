@@ -58,14 +58,14 @@ struct Check {
     graph: Graph,
     inputs: BTreeMap<String, HostTensor>,
     /// Names of inputs that have a gradient `d<name>`.
-    wanted: Vec<String>,
+    requested: Vec<String>,
     /// Names of outputs that have a gradient: outputs are `y<i>`, their gradients the inputs `g<i>`.
     outputs: Vec<usize>,
 }
 
 /// `None` where the op has no gradient.
 fn build(case: &OpCase) -> Result<Option<Check>> {
-    let Some(GradientGraph { graph, wanted, outputs }) = GradientGraph::new(case)? else { return Ok(None) };
+    let Some(GradientGraph { graph, requested, outputs }) = GradientGraph::new(case)? else { return Ok(None) };
     let mut inputs: BTreeMap<String, HostTensor> =
         case.inputs()?.into_iter().enumerate().map(|(i, t)| (format!("x{i}"), t)).collect();
     for &i in &outputs {
@@ -73,8 +73,8 @@ fn build(case: &OpCase) -> Result<Option<Check>> {
         let shape = graph.inputs().find(|input| input.0 == name).map(|input| graph.shape(input.1));
         inputs.insert(name.clone(), random_input(&format!("{} {name}", case.name), shape.unwrap())?);
     }
-    let wanted = wanted.into_iter().map(|i| format!("x{i}")).collect();
-    Ok(Some(Check { graph, inputs, wanted, outputs }))
+    let requested = requested.into_iter().map(|i| format!("x{i}")).collect();
+    Ok(Some(Check { graph, inputs, requested, outputs }))
 }
 
 impl Check {
@@ -98,7 +98,7 @@ impl Check {
     fn against_differences(&self, case: &OpCase) -> Result<Vec<String>> {
         let grads = self.run(&self.inputs)?;
         let mut wrong = Vec::new();
-        for name in &self.wanted {
+        for name in &self.requested {
             let grad = &grads[&format!("d{name}")];
             let scale = grad.data().iter().fold(1e-3f32, |a, v| a.max(v.abs()));
             let len = grad.data().len();
@@ -119,9 +119,9 @@ impl Check {
                     continue;
                 }
                 checked += 1;
-                let (want, got) = ((right + left) / 2.0, f64::from(grad.data()[at]));
-                if (want - got).abs() > 2e-3 * f64::from(scale) {
-                    wrong.push(format!("{}: d{name}[{at}] is {got}, differences say {want}", case.name));
+                let (expected, got) = ((right + left) / 2.0, f64::from(grad.data()[at]));
+                if (expected - got).abs() > 2e-3 * f64::from(scale) {
+                    wrong.push(format!("{}: d{name}[{at}] is {got}, differences say {expected}", case.name));
                 }
             }
             if checked < len.min(3) {
@@ -160,7 +160,7 @@ fn gradients_match_finite_differences() {
 /// What disagrees between GPU and CPU, with the kernels chosen for `target`.
 fn against_cpu(gpu: &Gpu, target: &Target, case: &OpCase) -> Vec<String> {
     let Some(check) = build(case).unwrap() else { return vec![] };
-    let want = check.run(&check.inputs).unwrap();
+    let expected = check.run(&check.inputs).unwrap();
     let plan = Plan::new(&check.graph, target).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     // The rule of single ops: whether a Winograd transform takes part.
     let winograd = plan.steps.iter().any(|s| s.dispatch.kernel.is_winograd());
@@ -169,7 +169,7 @@ fn against_cpu(gpu: &Gpu, target: &Target, case: &OpCase) -> Vec<String> {
     let mut session = Session::new(gpu, plan, stored).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     let got = session.run_all(&check.inputs).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     let compare = |name: &String| {
-        let c = got[name].compare(&want[name]).unwrap();
+        let c = got[name].compare(&expected[name]).unwrap();
         (!c.within(tolerance)).then(|| format!("{}: {name} is off by {} of scale {}", case.name, c.max_error, c.scale))
     };
     // Outputs too: their weights are made on the device.

@@ -1,4 +1,4 @@
-//! Ground truth as users have it, through `unet eval` and `unet train`.
+//! Ground ground truth as users have it, through `unet eval` and `unet train`.
 
 use crate::folder::Folder;
 use image::{GrayImage, Luma, Rgb, RgbImage};
@@ -13,7 +13,7 @@ fn four_classes() -> Folder {
     std::fs::create_dir_all(f.path("data/images")).unwrap();
     std::fs::create_dir_all(f.path("data/masks")).unwrap();
     for name in ["a", "b", "c"] {
-        f.picture(&format!("data/images/{name}.png"));
+        f.image(&format!("data/images/{name}.png"));
     }
     f
 }
@@ -32,10 +32,10 @@ fn json_of(f: &Folder, more: &[&str]) -> Value {
 }
 
 /// Dice of a class: `2 |P n T| / (|P| + |T|)`; none of nothing. Written down anew, as one would in numpy.
-fn dice(pred: &[u32], truth: &[u32], class: u32) -> Option<f64> {
+fn dice(pred: &[u32], ground_truth: &[u32], class: u32) -> Option<f64> {
     let count = |m: &[u32]| m.iter().filter(|&&v| v == class).count();
-    let both = pred.iter().zip(truth).filter(|(p, t)| **p == class && **t == class).count();
-    let sum = count(pred) + count(truth);
+    let both = pred.iter().zip(ground_truth).filter(|(p, t)| **p == class && **t == class).count();
+    let sum = count(pred) + count(ground_truth);
     (sum > 0).then(|| 2.0 * both as f64 / sum as f64)
 }
 
@@ -48,16 +48,18 @@ fn absent_classes_do_not_count_as_right() {
     // Every image is the same, so is the prediction; of the masks one is empty.
     let truths: Vec<Vec<u32>> =
         [0u32, 2, 3].map(|n| (0..480).map(|i| if n > 0 && i % 7 < 3 { n - 1 } else { 0 }).collect()).into();
-    for (name, truth) in ["a", "b", "c"].iter().zip(&truths) {
-        let mask = GrayImage::from_fn(24, 20, |x, y| Luma([truth[(y * 24 + x) as usize] as u8]));
+    for (name, ground_truth) in ["a", "b", "c"].iter().zip(&truths) {
+        let mask = GrayImage::from_fn(24, 20, |x, y| Luma([ground_truth[(y * 24 + x) as usize] as u8]));
         mask.save(f.path(&format!("data/masks/{name}.png"))).unwrap();
     }
     let d = json_of(&f, &["--csv", "scores.csv"]);
-    let near = |value: &Value, want: f64| assert!((value.as_f64().unwrap() - want).abs() < 1e-12, "{value} {want}");
+    let near = |value: &Value, expected: f64| {
+        assert!((value.as_f64().unwrap() - expected).abs() < 1e-12, "{value} {expected}")
+    };
     let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
     let (mut present, mut all) = (Vec::new(), Vec::new());
-    for truth in &truths {
-        let scores: Vec<_> = (1..4).map(|c| dice(&pred, truth, c)).collect();
+    for ground_truth in &truths {
+        let scores: Vec<_> = (1..4).map(|c| dice(&pred, ground_truth, c)).collect();
         let found: Vec<f64> = scores.iter().flatten().copied().collect();
         present.extend((!found.is_empty()).then(|| mean(&found)));
         all.push(mean(&scores.iter().map(|s| s.unwrap_or(1.0)).collect::<Vec<_>>()));
@@ -94,7 +96,7 @@ fn masks_in_colour_need_a_table() {
             .save(f.path(&format!("data/masks/{name}.png")))
             .unwrap();
     }
-    let want = json_of(&f, &[]);
+    let expected = json_of(&f, &[]);
     let colours = [Rgb([0, 0, 0]), Rgb([255, 0, 0]), Rgb([0, 128, 255])];
     for name in ["a", "b", "c"] {
         let mask = RgbImage::from_fn(24, 20, |x, y| colours[grey(x, y) as usize]);
@@ -107,7 +109,7 @@ fn masks_in_colour_need_a_table() {
     assert!(table.contains("\"#000000\" = 0") && table.contains("\"#0080ff\" = "), "{table}");
     json_of(&f, &["--colours", &table]);
     let got = json_of(&f, &["--colours", "#000000=0,#f00=1,#0080ff=2"]);
-    assert_eq!((&got["confusion"], &got["mean_dice"]), (&want["confusion"], &want["mean_dice"]));
+    assert_eq!((&got["confusion"], &got["mean_dice"]), (&expected["confusion"], &expected["mean_dice"]));
     let e = f.error(&eval(&["--colours", "#000000=0,#f00=1"]));
     assert!(e.contains("the colour #0080ff at column 8, row 0; `colours` has no id for it"), "{e}");
     f.usage(&eval(&["--colours", "red=1"]), "`red` is not a colour such as #ff0000");

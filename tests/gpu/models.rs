@@ -26,10 +26,10 @@ fn reference(graph: &Graph, inputs: &BTreeMap<String, HostTensor>) -> BTreeMap<S
     graph.run_reference(inputs, random_parameter, |_, _| Ok(())).unwrap()
 }
 
-fn assert_close(name: &str, got: &BTreeMap<String, HostTensor>, want: &BTreeMap<String, HostTensor>, factor: f32) {
-    assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>(), "{name}");
-    for (key, want) in want {
-        let c = got[key].compare(want).unwrap();
+fn assert_close(name: &str, got: &BTreeMap<String, HostTensor>, expected: &BTreeMap<String, HostTensor>, factor: f32) {
+    assert_eq!(got.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{name}");
+    for (key, expected) in expected {
+        let c = got[key].compare(expected).unwrap();
         assert!(c.within(factor), "{name}: {key}: error {} of scale {}", c.max_error, c.scale);
     }
 }
@@ -37,11 +37,11 @@ fn assert_close(name: &str, got: &BTreeMap<String, HostTensor>, want: &BTreeMap<
 #[test]
 fn each_rewrite_keeps_what_the_graph_computes() {
     for (name, graph, inputs) in cases() {
-        let want = reference(&graph, &inputs);
+        let expected = reference(&graph, &inputs);
         let mut rewritten = graph.clone();
         for r in rewrite::ALL {
             rewritten = (r.apply)(&rewritten).unwrap_or_else(|e| panic!("{name}: {}: {e}", r.name));
-            assert_close(&format!("{name} after {}", r.name), &reference(&rewritten, &inputs), &want, 5e-6);
+            assert_close(&format!("{name} after {}", r.name), &reference(&rewritten, &inputs), &expected, 5e-6);
         }
         for op in ["concat", "batch_norm2d", "crop2d"] {
             assert!(rewritten.nodes().iter().all(|n| n.op.name() != op), "{name}: {op} is left:\n{rewritten}");
@@ -65,9 +65,9 @@ fn a_plan_read_back_is_the_same_and_runs_to_the_same_bytes() {
         assert_eq!(plan.to_string().lines().count(), plan.steps.len() + 1, "{name}: a line a dispatch");
         let run = |plan: Plan| Session::new(&gpu, plan, random_parameter).unwrap().run_all(&inputs).unwrap();
         let (first, second) = (run(plan.clone()), run(back));
-        for (key, want) in first {
+        for (key, expected) in first {
             let bits = |t: &HostTensor| t.data().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-            assert_eq!(bits(&second[&key]), bits(&want), "{name}: {key}");
+            assert_eq!(bits(&second[&key]), bits(&expected), "{name}: {key}");
         }
         before = Some(plan);
     }
@@ -77,13 +77,13 @@ fn a_plan_read_back_is_the_same_and_runs_to_the_same_bytes() {
 fn the_gpu_computes_what_the_reference_computes() {
     let Some(gpu) = gpu_or_skip() else { return };
     for (name, graph, inputs) in cases() {
-        let want = reference(&graph, &inputs);
+        let expected = reference(&graph, &inputs);
         for (kind, graph) in [("plain", graph.without_dead_nodes()), ("rewritten", rewrite::optimise(&graph).unwrap())]
         {
             let plan = Plan::new(&graph, gpu.target()).unwrap_or_else(|e| panic!("{name}: {e}"));
             let mut session = Session::new(&gpu, plan, random_parameter).unwrap_or_else(|e| panic!("{name}: {e}"));
             let first = session.run_all(&inputs).unwrap();
-            assert_close(&format!("{name} {kind}"), &first, &want, 1e-5);
+            assert_close(&format!("{name} {kind}"), &first, &expected, 1e-5);
             // A second run starts with every slot dirty, and must give the same bytes.
             assert_eq!(first, session.run_all(&inputs).unwrap(), "{name} {kind}: second run");
         }
@@ -128,9 +128,9 @@ fn parameter_counts_are_the_papers() {
     assert_eq!(count("unet", caffe), 31_100_354);
     let slim = json!({"in_channels": 3, "padding": "same", "up": "bilinear", "slim": true});
     assert_eq!(count("unet", slim), 17_263_042);
-    for (level, want) in [(1, 100_961), (2, 511_105), (3, 2_204_961), (4, 9_041_601)] {
+    for (level, expected) in [(1, 100_961), (2, 511_105), (3, 2_204_961), (4, 9_041_601)] {
         let config = json!({"norm": false, "deep_supervision": false, "level": level});
-        assert_eq!(count("unetpp", config), want, "L{level}");
+        assert_eq!(count("unetpp", config), expected, "L{level}");
     }
     let rgb = json!({"in_channels": 3});
     assert_eq!(count("unet3p", rgb), 26_971_777);
@@ -162,7 +162,7 @@ fn sizes_of_the_unpadded_network_are_the_papers() {
         assert_eq!(s.h, s.w);
         (s.c, s.h)
     };
-    let want = [
+    let expected = [
         ("enc.0.relu1", 64, 570),
         ("enc.0", 64, 568),
         ("enc.1.relu1", 128, 282),
@@ -189,7 +189,7 @@ fn sizes_of_the_unpadded_network_are_the_papers() {
         ("dec.0", 64, 388),
         ("head", 2, 388),
     ];
-    for (label, c, n) in want {
+    for (label, c, n) in expected {
         assert_eq!(size(label), (c, n), "{label}");
     }
     let crops: Vec<_> =
@@ -213,12 +213,12 @@ fn a_trained_unet_plus_plus_is_pruned_when_it_is_opened() {
     // The heads of the whole network, by hand: a pruned one averages those it has, the fast mode takes its last.
     let mean = whole["fast.1"].data().iter().zip(whole["fast.2"].data()).map(|(a, b)| (a + b) / 2.0);
     let mean = HostTensor::new(whole["fast.1"].dims(), mean.collect()).unwrap();
-    for (name, got, want) in [
+    for (name, got, expected) in [
         ("L2", &pruned["accurate_prob"], &mean),
         ("fast", &fast["accurate_prob"], &whole["fast.4"]),
         ("L1 fast", &alone["accurate_prob"], &whole["fast.1"]),
     ] {
-        let c = got.compare(want).unwrap();
+        let c = got.compare(expected).unwrap();
         assert!(c.within(1e-6), "{name}: {} of {}", c.max_error, c.scale);
     }
     assert!(pruned["accurate_prob"] != whole["accurate_prob"] && !pruned.contains_key("fast.3"));

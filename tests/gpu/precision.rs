@@ -7,7 +7,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::gpu::{Gpu, PrecisionChoice};
 use unet_wgpu::graph::{Graph, rewrite};
-use unet_wgpu::infer::{Ids, Picture, Pixels, SegmentOptions, Segmentation, Segmenter};
+use unet_wgpu::infer::{Ids, Image, Pixels, SegmentOptions, Segmentation, Segmenter};
 use unet_wgpu::kernel::{AdapterClass, Caps, ConvFamily, Target};
 use unet_wgpu::model::{self, INPUT, Model, whole_graph};
 use unet_wgpu::plan::{Plan, PlanMemory};
@@ -38,14 +38,14 @@ fn networks_in_f16_are_near_the_reference() {
         let graph = whole_graph(&*model::parse(arch, &config).unwrap(), n, h, w).unwrap();
         let input = random_input(&name, Shape::new(n, c, h, w)).unwrap();
         let inputs = BTreeMap::from([(INPUT.to_string(), input)]);
-        let want = graph.run_reference(&inputs, random_parameter, |_, _| Ok(())).unwrap();
+        let expected = graph.run_reference(&inputs, random_parameter, |_, _| Ok(())).unwrap();
         let plan = plan(&graph, &gpu);
         assert!(plan.steps.iter().all(|s| s.dispatch.kernel.value("F16").is_some()), "{name}");
         let mut session = Session::new(&gpu, plan, random_parameter).unwrap();
         let got = session.run_all(&inputs).unwrap();
-        for (key, want) in &want {
+        for (key, expected) in &expected {
             // The gate of the classification-guided module is 0 or 1.
-            let c = got[key].compare(want).unwrap();
+            let c = got[key].compare(expected).unwrap();
             assert!(c.within(F16_TOLERANCE), "{name}: {key}: error {} of scale {}", c.max_error, c.scale);
             // f16 it is indeed: nothing of f32's accuracy.
             assert!(key.contains("gate") || c.max_error > 1e-6 * c.scale, "{name}: {key}: error {}", c.max_error);
@@ -70,14 +70,14 @@ fn f16_plans_take_half_the_memory() {
             assert!(is_half(half.live, wide.live), "{name}: live {} of {}", half.live, wide.live);
             assert!(is_half(half.slots, wide.slots), "{name}: slots {} of {}", half.slots, wide.slots);
             assert!(is_half(half.weights, wide.weights), "{name}: weights {} of {}", half.weights, wide.weights);
-            assert_eq!(half.ports, wide.ports, "{name}: ports stay f32");
+            assert_eq!(half.io, wide.io, "{name}: ports stay f32");
         }
     }
 }
 
-fn segment(gpu: &Gpu, model: &Model, picture: &Picture) -> Result<Segmentation> {
+fn segment(gpu: &Gpu, model: &Model, image: &Image) -> Result<Segmentation> {
     let options = SegmentOptions { probabilities: true, ..SegmentOptions::default() };
-    Segmenter::new(Backend::Gpu(gpu.clone()), model.clone()).segment(picture, &options, |_| Ok(()))
+    Segmenter::new(Backend::Gpu(gpu.clone()), model.clone()).segment(image, &options, |_| Ok(()))
 }
 
 fn ids(s: &Segmentation) -> &[u8] {
@@ -86,15 +86,15 @@ fn ids(s: &Segmentation) -> &[u8] {
 }
 
 #[test]
-fn the_mask_of_a_shipped_picture_is_the_same_in_f16() {
+fn the_mask_of_a_shipped_image_is_the_same_in_f16() {
     let Some(gpu) = halves() else { return };
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/images/nuclei_hff.png");
-    let (model, picture) = (Model::open("nuclei").unwrap(), Picture::open(file).unwrap());
-    let half = segment(&gpu, &model, &picture).unwrap();
+    let (model, image) = (Model::open("nuclei").unwrap(), Image::open(file).unwrap());
+    let half = segment(&gpu, &model, &image).unwrap();
     assert_eq!((half.precision, &half.fallback), (Precision::F16, &None));
-    let wide = segment(&gpu.with_precision(PrecisionChoice::F32).unwrap(), &model, &picture).unwrap();
+    let wide = segment(&gpu.with_precision(PrecisionChoice::F32).unwrap(), &model, &image).unwrap();
     assert_eq!(wide.precision, Precision::F32);
-    assert!(ids(&wide).contains(&1) && ids(&wide).contains(&0), "the picture has both classes");
+    assert!(ids(&wide).contains(&1) && ids(&wide).contains(&0), "the image has both classes");
     let differ = ids(&half).iter().zip(ids(&wide)).filter(|(a, b)| a != b).count();
     assert!(differ * 1000 <= ids(&wide).len(), "{differ} of {} pixels differ", ids(&wide).len());
     let (a, b) = (half.probabilities.unwrap(), wide.probabilities.unwrap());
@@ -123,10 +123,10 @@ fn scaled(factor: f32) -> Model {
     Model::new("scaled", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }
 
-fn noise() -> Picture {
-    let noise = random_input("picture", Shape::new(1, 1, 40, 36)).unwrap();
+fn noise() -> Image {
+    let noise = random_input("image", Shape::new(1, 1, 40, 36)).unwrap();
     let pixels = noise.data().iter().map(|v| (v * 30_000.0 + 30_000.0) as u16).collect();
-    Picture::new(36, 40, 1, Pixels::U16(pixels)).unwrap()
+    Image::new(36, 40, 1, Pixels::U16(pixels)).unwrap()
 }
 
 #[test]
@@ -134,11 +134,11 @@ fn exact_tiles_are_exact_in_f16() {
     let Some(gpu) = halves() else { return };
     let noise = random_input("tiles", Shape::new(1, 1, 150, 170)).unwrap();
     let pixels = noise.data().iter().map(|v| (v * 30_000.0 + 30_000.0) as u16).collect();
-    let picture = Picture::new(170, 150, 1, Pixels::U16(pixels)).unwrap();
+    let image = Image::new(170, 150, 1, Pixels::U16(pixels)).unwrap();
     let run = |tile| {
         let options = SegmentOptions { probabilities: true, exact: true, tile, ..SegmentOptions::default() };
         let mut segmenter = Segmenter::new(Backend::Gpu(gpu.clone()), scaled(1.0));
-        segmenter.segment(&picture, &options, |_| Ok(())).unwrap()
+        segmenter.segment(&image, &options, |_| Ok(())).unwrap()
     };
     let (whole, tiled) = (run(None), run(Some(96)));
     assert!(whole.tiles == [1, 1] && tiled.tiles[0] * tiled.tiles[1] > 1, "{:?}", tiled.tiles);
@@ -184,9 +184,9 @@ fn an_overflow_is_noticed_and_named() {
             session.write(INPUT, &vec![1e-3; 32 * 32])?;
             session.run()?;
         }
-        let want = graph.run_reference(&inputs, model.stored(), |_, _| Ok(()))?;
+        let expected = graph.run_reference(&inputs, model.stored(), |_, _| Ok(()))?;
         for (key, value) in got.as_ref().into_iter().flatten() {
-            assert!(value.compare(&want[key])?.within(F16_TOLERANCE), "{factor}: {key}");
+            assert!(value.compare(&expected[key])?.within(F16_TOLERANCE), "{factor}: {key}");
         }
         got
     };
@@ -204,9 +204,9 @@ fn what_f16_cannot_hold_is_done_again_in_f32_and_said() {
     let Some(gpu) = halves() else { return };
     LazyLock::force(&RECORDING);
     for (factor, what) in [(4.0e4, "the output of `enc.0.conv1`"), (1e6, "parameter `enc.0.conv1.weight`")] {
-        let (model, picture) = (scaled(factor), noise());
-        let half = segment(&gpu, &model, &picture).unwrap();
-        let wide = segment(&gpu.with_precision(PrecisionChoice::F32).unwrap(), &model, &picture).unwrap();
+        let (model, image) = (scaled(factor), noise());
+        let half = segment(&gpu, &model, &image).unwrap();
+        let wide = segment(&gpu.with_precision(PrecisionChoice::F32).unwrap(), &model, &image).unwrap();
         let reason = half.fallback.clone().unwrap();
         assert!(reason.starts_with(what), "{reason}");
         assert_eq!(half, Segmentation { fallback: Some(reason.clone()), ..wide });
@@ -230,8 +230,8 @@ fn precisions_are_chosen_by_the_device() {
     assert_eq!(Backend::Cpu.with_precision(PrecisionChoice::Auto).unwrap().precision(), Precision::F32);
     if let Some(gpu) = halves() {
         let auto = gpu.with_precision(PrecisionChoice::Auto).unwrap().target().options.precision;
-        let want = if gpu.caps().class == AdapterClass::Cpu { Precision::F32 } else { Precision::F16 };
-        assert_eq!(auto, want, "{}", gpu.describe());
+        let expected = if gpu.caps().class == AdapterClass::Cpu { Precision::F32 } else { Precision::F16 };
+        assert_eq!(auto, expected, "{}", gpu.describe());
     }
     assert!("f64".parse::<PrecisionChoice>().unwrap_err().to_string().contains("f32, f16, auto"));
 }

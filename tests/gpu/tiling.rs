@@ -1,10 +1,10 @@
-//! Tiled output equals whole-picture output, bit for bit where it is asked for; every pixel is written exactly once; networks that cannot be
+//! Tiled output equals whole-image output, bit for bit where it is asked for; every pixel is written exactly once; networks that cannot be
 //! tiled say so.
 
 use serde_json::json;
 use unet_wgpu::error::Result;
 use unet_wgpu::infer::{
-    BandInfo, InstanceOptions, ObjectFile, ObjectSink, Picture, Pixels, SegmentOptions, Segmentation, Segmenter,
+    BandInfo, Image, InstanceFile, InstanceOptions, InstanceSink, Pixels, SegmentOptions, Segmentation, Segmenter,
     Separation, feed,
 };
 use unet_wgpu::model::{Model, parse, whole_graph};
@@ -28,27 +28,27 @@ fn model(arch: &str, config: serde_json::Value) -> Model {
     Model::new("random", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }
 
-fn picture(width: usize, height: usize, channels: usize) -> Picture {
-    let noise = random_input("picture", Shape::new(1, 1, height, width * channels)).unwrap();
+fn image(width: usize, height: usize, channels: usize) -> Image {
+    let noise = random_input("image", Shape::new(1, 1, height, width * channels)).unwrap();
     let pixels = noise.data().iter().map(|v| (v * 30_000.0 + 30_000.0) as u16).collect();
-    Picture::new(width, height, channels, Pixels::U16(pixels)).unwrap()
+    Image::new(width, height, channels, Pixels::U16(pixels)).unwrap()
 }
 
-fn segment_with(model: &Model, picture: &Picture, tile: Option<usize>, exact: bool) -> Result<Segmentation> {
+fn segment_with(model: &Model, image: &Image, tile: Option<usize>, exact: bool) -> Result<Segmentation> {
     let gpu = gpu_or_skip().unwrap();
     let options = SegmentOptions { probabilities: true, tile, memory: 8 << 30, exact, ..Default::default() };
-    Segmenter::new(Backend::Gpu(gpu), model.clone()).segment(picture, &options, |_| Ok(()))
+    Segmenter::new(Backend::Gpu(gpu), model.clone()).segment(image, &options, |_| Ok(()))
 }
 
-fn segment(model: &Model, picture: &Picture, tile: Option<usize>) -> Result<Segmentation> {
-    segment_with(model, picture, tile, false)
+fn segment(model: &Model, image: &Image, tile: Option<usize>) -> Result<Segmentation> {
+    segment_with(model, image, tile, false)
 }
 
-/// Largest difference of a probability between tiles and one run on the whole picture.
-fn difference(model: &Model, picture: &Picture, tile: usize, exact: bool) -> f32 {
-    let whole = segment_with(model, picture, None, exact).unwrap();
+/// Largest difference of a probability between tiles and one run on the whole image.
+fn difference(model: &Model, image: &Image, tile: usize, exact: bool) -> f32 {
+    let whole = segment_with(model, image, None, exact).unwrap();
     assert_eq!(whole.tiles, [1, 1]);
-    let tiled = segment_with(model, picture, Some(tile), exact).unwrap();
+    let tiled = segment_with(model, image, Some(tile), exact).unwrap();
     assert!(tiled.tiles[0] * tiled.tiles[1] > 1, "{:?}", tiled.tiles);
     if exact {
         assert_eq!(whole.mask, tiled.mask);
@@ -60,9 +60,9 @@ fn difference(model: &Model, picture: &Picture, tile: usize, exact: bool) -> f32
 }
 
 /// Equal to the last bit with position-independent kernels; within the tolerance of Winograd's kernels with any.
-fn assert_tiled_is_whole(model: &Model, picture: &Picture, tile: usize) {
-    assert_eq!(difference(model, picture, tile, true), 0.0);
-    let rounding = difference(model, picture, tile, false);
+fn assert_tiled_is_whole(model: &Model, image: &Image, tile: usize) {
+    assert_eq!(difference(model, image, tile, true), 0.0);
+    let rounding = difference(model, image, tile, false);
     assert!(rounding <= WINOGRAD_TOLERANCE, "{rounding}");
 }
 
@@ -70,7 +70,7 @@ fn assert_tiled_is_whole(model: &Model, picture: &Picture, tile: usize) {
 fn unet_same_padding() {
     if gpu_or_skip().is_some() {
         let m = model("unet", json!({"width": 12, "depth": 3, "padding": "same"}));
-        assert_tiled_is_whole(&m, &picture(301, 215, 1), 160);
+        assert_tiled_is_whole(&m, &image(301, 215, 1), 160);
     }
 }
 
@@ -78,7 +78,7 @@ fn unet_same_padding() {
 fn unet_valid_padding() {
     if gpu_or_skip().is_some() {
         let m = model("unet", json!({"width": 4, "depth": 2}));
-        assert_tiled_is_whole(&m, &picture(201, 155, 1), 100);
+        assert_tiled_is_whole(&m, &image(201, 155, 1), 100);
     }
 }
 
@@ -87,10 +87,10 @@ fn unet_nearest_and_bilinear() {
     if gpu_or_skip().is_some() {
         let m =
             model("unet", json!({"in_channels": 3, "width": 4, "depth": 2, "padding": "same", "up": "nearest_conv"}));
-        assert_tiled_is_whole(&m, &picture(151, 115, 3), 96);
+        assert_tiled_is_whole(&m, &image(151, 115, 3), 96);
         let m =
             model("unet", json!({"width": 4, "depth": 2, "padding": "same", "up": "bilinear", "align_corners": false}));
-        assert_tiled_is_whole(&m, &picture(151, 115, 1), 96);
+        assert_tiled_is_whole(&m, &image(151, 115, 1), 96);
     }
 }
 
@@ -98,7 +98,7 @@ fn unet_nearest_and_bilinear() {
 fn unet_plus_plus() {
     if gpu_or_skip().is_some() {
         let m = model("unetpp", json!({"out_channels": 2, "width": 4, "depth": 3}));
-        assert_tiled_is_whole(&m, &picture(301, 215, 1), 160);
+        assert_tiled_is_whole(&m, &image(301, 215, 1), 160);
     }
 }
 
@@ -106,18 +106,18 @@ fn unet_plus_plus() {
 fn unet_3_plus() {
     if gpu_or_skip().is_some() {
         let m = model("unet3p", json!({"width": 4, "depth": 3, "deep_supervision": true}));
-        assert_tiled_is_whole(&m, &picture(401, 215, 1), 352);
+        assert_tiled_is_whole(&m, &image(401, 215, 1), 352);
     }
 }
 
 #[test]
-fn small_and_odd_pictures() {
+fn small_and_odd_images() {
     if gpu_or_skip().is_some() {
         let m = model("unet", json!({"width": 4, "depth": 2, "padding": "same"}));
         let v = model("unet", json!({"width": 4, "depth": 2}));
         for (w, h) in [(1, 1), (3, 2), (17, 1), (33, 47)] {
             for m in [&m, &v] {
-                let s = segment(m, &picture(w, h, 1), None).unwrap();
+                let s = segment(m, &image(w, h, 1), None).unwrap();
                 assert_eq!((s.mask.width(), s.mask.height()), (w, h));
             }
         }
@@ -128,12 +128,12 @@ fn small_and_odd_pictures() {
 fn networks_that_cannot_be_tiled_say_why() {
     if gpu_or_skip().is_some() {
         let m = model("unet3p", json!({"width": 4, "depth": 2, "deep_supervision": true, "cgm": true}));
-        assert!(segment(&m, &picture(100, 80, 1), None).is_ok());
-        let e = segment(&m, &picture(100, 80, 1), Some(48)).unwrap_err().to_string();
+        assert!(segment(&m, &image(100, 80, 1), None).is_ok());
+        let e = segment(&m, &image(100, 80, 1), Some(48)).unwrap_err().to_string();
         assert!(e.contains("cannot be tiled exactly") && e.contains("cgm"), "{e}");
         let m = model("unet", json!({"width": 4, "depth": 2, "padding": "same", "up": "bilinear"}));
-        let e = segment(&m, &picture(100, 80, 1), Some(48)).unwrap_err().to_string();
-        assert!(e.contains("size of the whole picture"), "{e}");
+        let e = segment(&m, &image(100, 80, 1), Some(48)).unwrap_err().to_string();
+        assert!(e.contains("size of the whole image"), "{e}");
     }
 }
 
@@ -141,7 +141,7 @@ fn networks_that_cannot_be_tiled_say_why() {
 fn a_memory_budget_makes_tiles_smaller() {
     let Some(gpu) = gpu_or_skip() else { return };
     let m = model("unet", json!({"width": 4, "depth": 2, "padding": "same"}));
-    let p = picture(501, 415, 1);
+    let p = image(501, 415, 1);
     let options = |memory| SegmentOptions { memory, ..Default::default() };
     let mut segmenter = Segmenter::new(Backend::Gpu(gpu), m);
     let large = segmenter.segment(&p, &options(1 << 30), |_| Ok(())).unwrap();
@@ -158,38 +158,38 @@ fn progress_can_cancel() {
     let Some(gpu) = gpu_or_skip() else { return };
     let m = model("unet", json!({"width": 4, "depth": 2, "padding": "same"}));
     let mut segmenter = Segmenter::new(Backend::Gpu(gpu), m);
-    let (p, options) = (picture(301, 215, 1), SegmentOptions { tile: Some(96), ..Default::default() });
+    let (p, options) = (image(301, 215, 1), SegmentOptions { tile: Some(96), ..Default::default() });
     let cancel = |f: f64| if f > 0.3 { Err(unet_wgpu::error::Error::Cancelled) } else { Ok(()) };
     assert!(matches!(segmenter.segment(&p, &options, cancel), Err(unet_wgpu::error::Error::Cancelled)));
     // The session can be used again.
     assert!(segmenter.segment(&p, &options, |_| Ok(())).is_ok());
 }
 
-/// Every file of objects, for masks made in tiles of several sizes, joined in bands of several heights.
+/// Every file of instances, for masks made in tiles of several sizes, joined in bands of several heights.
 #[test]
-fn objects_across_tiles_are_those_of_the_whole_picture() {
+fn objects_across_tiles_are_those_of_the_whole_image() {
     if gpu_or_skip().is_none() {
         return;
     }
     let m = model("unet", json!({"width": 4, "depth": 2, "padding": "same", "out_channels": 3}));
-    let p = picture(1388, 1040, 1);
+    let p = image(1388, 1040, 1);
     let dir = tempfile::tempdir().unwrap();
-    let objects = |tile: Option<usize>, rows: usize, separation: Separation| -> (usize, Vec<Vec<u8>>) {
+    let instances = |tile: Option<usize>, rows: usize, separation: Separation| -> (usize, Vec<Vec<u8>>) {
         let s = segment_with(&m, &p, tile, true).unwrap();
         assert_eq!(s.tiles == [1, 1], tile.is_none());
-        let files = ObjectFile::ALL.map(|k| (k, dir.path().join(k.name().0))).to_vec();
+        let files = InstanceFile::ALL.map(|k| (k, dir.path().join(k.name().0))).to_vec();
         let options = InstanceOptions { separation, fill_holes: true, min_area: 4, ..Default::default() };
-        let sink = ObjectSink::new(options, "picture", files.clone());
+        let sink = InstanceSink::new(options, "image", files.clone());
         let report = sink.report();
         let info = BandInfo { width: 1388, height: 1040, channels: 1, classes: m.classes(), planes: 3, contrast: None };
         feed(Box::new(sink), &info, &s.mask, None, Some(&p), rows).unwrap();
         (report().unwrap().count, files.iter().map(|f| std::fs::read(&f.1).unwrap()).collect())
     };
     for separation in [Separation::Components, Separation::Watershed { depth: 1.0 }] {
-        let whole = objects(None, 1040, separation);
+        let whole = instances(None, 1040, separation);
         assert!(whole.0 > 1000, "{}", whole.0);
         for (tile, rows) in [(700, 64), (352, 1), (160, 100)] {
-            assert!(objects(Some(tile), rows, separation) == whole, "{separation:?}, tiles of {tile}");
+            assert!(instances(Some(tile), rows, separation) == whole, "{separation:?}, tiles of {tile}");
         }
     }
 }

@@ -77,7 +77,7 @@ impl Run {
             inputs.push((WEIGHT, &weights));
         }
         inputs.extend(drawn.iter().map(|(name, data)| (*name, &data[..])));
-        if self.trainer.plan().port(DROPOUT_SEED).is_some() {
+        if self.trainer.plan().io_binding(DROPOUT_SEED).is_some() {
             inputs.push((DROPOUT_SEED, &seed));
         }
         let loss = self.trainer.step(draw, &inputs, hyper).unwrap();
@@ -94,7 +94,7 @@ impl Run {
     fn states(&self) -> BTreeMap<String, HostTensor> {
         let mut all = self.trainer.weights().unwrap();
         all.extend(self.trainer.optimiser_state().unwrap());
-        assert_eq!(all.len(), self.trainer.plan().states.len());
+        assert_eq!(all.len(), self.trainer.plan().variables.len());
         all
     }
 
@@ -139,15 +139,15 @@ fn losses() -> Vec<(&'static str, usize, Least)> {
 fn overfits(arch: &'static str, config: fn(usize) -> Value) {
     let Some(gpu) = gpu_or_skip() else { return };
     let mut wrong = Vec::new();
-    for (name, channels, least) in losses() {
+    for (name, channels, min) in losses() {
         let begin = std::time::Instant::now();
         let setup =
             Setup { weighted: name == "weighted_ce", ..Setup::new(arch, config(channels), json!({ "name": name })) };
         // Of so few channels, most of a layer may begin dead: so with seed 1.
         let mut run = setup.trainer(&gpu, 2);
         let mask = &pair(0)[1];
-        let least = least(mask.iter().sum::<f32>() / mask.len() as f32);
-        let above = |loss: f32| loss - least;
+        let min = min(mask.iter().sum::<f32>() / mask.len() as f32);
+        let above = |loss: f32| loss - min;
         for step in 1..=300 {
             run.step(0, step, &hyper(0.01, step));
             if run.losses.last().is_some_and(|&l| above(l) < 0.04 * above(run.losses[0])) {
@@ -160,7 +160,7 @@ fn overfits(arch: &'static str, config: fn(usize) -> Value) {
         // Below its least value it is no such loss.
         let fits = above(last) < 0.05 * above(first) && above(last) > -1e-4;
         if !fits || above(first) < 1e-3 {
-            wrong.push(format!("{arch} with {name}: {first} to {last}, least {least}"));
+            wrong.push(format!("{arch} with {name}: {first} to {last}, least {min}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -269,9 +269,9 @@ fn two_parts_make_one_batch() {
         }
     }
     let moved = |run: &Run| run.weights().iter().zip(&begin).map(|(a, b)| a - b).collect::<Vec<_>>();
-    let (want, got, half) = (moved(&whole), moved(&parts), moved(&half));
-    let largest = want.iter().fold(0f32, |a, v| a.max(v.abs()));
-    let off = |got: &[f32]| got.iter().zip(&want).fold(0f32, |a, (g, w)| a.max((g - w).abs())) / largest;
+    let (expected, got, half) = (moved(&whole), moved(&parts), moved(&half));
+    let largest = expected.iter().fold(0f32, |a, v| a.max(v.abs()));
+    let off = |got: &[f32]| got.iter().zip(&expected).fold(0f32, |a, (g, w)| a.max((g - w).abs())) / largest;
     assert!(largest > 1e-3 && off(&got) < 1e-4, "{} of {largest}", off(&got));
     assert!(off(&half) > 0.01, "both crops are the same to it: {}", off(&half));
 }
@@ -315,8 +315,8 @@ fn a_restored_trainer_goes_on_with_the_same_bytes() {
     second.trainer.restore(&saved).unwrap();
     assert!(same_bytes(&second.states(), &saved));
     (5..9).for_each(|i| batch(&mut second, i));
-    let (want, got) = (first.states(), second.states());
-    assert!(same_bytes(&want, &got) && !same_bytes(&want, &saved));
+    let (expected, got) = (first.states(), second.states());
+    assert!(same_bytes(&expected, &got) && !same_bytes(&expected, &saved));
     let mut less = saved;
     less.pop_first();
     assert!(second.trainer.restore(&less).unwrap_err().to_string().contains("accumulated/"), "of another run");

@@ -1,4 +1,4 @@
-//! `unet train` as a user meets it: on a data set of seven small pictures of discs.
+//! `unet train` as a user meets it: on a data set of seven small images of discs.
 
 use crate::folder::Folder;
 use image::{GrayImage, Luma};
@@ -47,10 +47,9 @@ fn a_network_is_trained_and_used() {
     let short = ["--data", "data", "--steps", "40", "--eval-every", "20", "--lr", "0.01", "--json"];
     let r = f.run(&train(&[&short[..], &NETWORK, &SIZE].concat()));
     assert_eq!(r.code, 0, "{}", r.stderr);
-    let said = ["the network takes 1 channel; images: 7 grey", "6 pictures to train on, 1 to validate on"];
+    let said = ["the network takes 1 channel; images: 7 grey", "6 images to train on, 1 to validate on"];
     assert!(said.iter().all(|part| r.stderr.contains(part)), "{}", r.stderr);
-    for part in ["on the device", "6 pictures to train on, 1 to validate on", "step 20: loss", "step 40: loss", "best"]
-    {
+    for part in ["on the device", "6 images to train on, 1 to validate on", "step 20: loss", "step 40: loss", "best"] {
         assert!(r.stderr.contains(part), "{part}: {}", r.stderr);
     }
     assert_eq!(r.stderr.lines().filter(|l| l.starts_with("device: ")).count(), 1, "{}", r.stderr);
@@ -66,8 +65,8 @@ fn a_network_is_trained_and_used() {
     let r = f.run(&["segment", "data/images/3.png", "-m", "run/best.safetensors", "-o", "m.png", "--device", "cpu"]);
     assert_eq!(r.code, 0, "{}", r.stderr);
     let made = image::open(f.path("m.png")).unwrap().into_luma8();
-    let truth = image::open(f.path("data/masks/3.png")).unwrap().into_luma8();
-    let right = made.pixels().zip(truth.pixels()).filter(|(a, b)| (a.0[0] > 0) == (b.0[0] > 0)).count();
+    let ground_truth = image::open(f.path("data/masks/3.png")).unwrap().into_luma8();
+    let right = made.pixels().zip(ground_truth.pixels()).filter(|(a, b)| (a.0[0] > 0) == (b.0[0] > 0)).count();
     assert!(right as f64 > 0.93 * (64.0 * 64.0), "{right} of 4096 pixels, dice {dice}");
 
     // What is there is not overwritten.
@@ -92,7 +91,7 @@ fn bad_options_are_one_line() {
         (&[], &["--data: is missing"]),
         (&["--data", "none"], &["none: no such folder"]),
         (&["--data", "empty"], &["empty: holds no folder `images`"]),
-        (&["--data", "bare"], &["bare/images: holds no picture"]),
+        (&["--data", "bare"], &["bare/images: holds no image"]),
         (&["--data", "data", "--validation", "empty"], &["empty: holds no folder `images`"]),
         (&["--config", "none.toml"], &["none.toml"]),
         (&["--config", "key.toml"], &["key.toml: line 2: ", "stepz"]),
@@ -141,7 +140,7 @@ fn bad_data_is_named() {
     for i in 1..7 {
         std::fs::remove_file(f.path(&format!("data/images/{i}.png"))).unwrap();
     }
-    error(&["data: 1 of 1 pictures for validation leaves none for training"]);
+    error(&["data: 1 of 1 images for validation leaves none for training"]);
 }
 
 #[test]
@@ -160,7 +159,7 @@ fn a_loss_that_is_no_number_ends_the_run() {
     for part in ["training: ", "its crops are of ", "run/last.safetensors has the state before", "learning rate"] {
         assert!(line.contains(part), "{part}: {line}");
     }
-    // Two pictures, by name.
+    // Two images, by name.
     let crops = line.split("crops are of ").nth(1).unwrap().split(';').next().unwrap();
     assert!(crops.split(", ").all(|name| name.parse::<usize>().is_ok_and(|n| n < 7)) && crops.len() == 4, "{line}");
     for name in ["run/last.safetensors", "run/best.safetensors"] {

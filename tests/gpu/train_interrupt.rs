@@ -79,7 +79,7 @@ fn being_written(f: &Folder, run: &str) -> Option<PathBuf> {
 #[test]
 fn killed_in_the_middle_of_a_write_nothing_is_lost() {
     let Some(f) = data() else { return };
-    let want = whole(&f);
+    let expected = whole(&f);
     // Whether the kill hits the write is luck: the file that stays half-written is the proof.
     for attempt in 0..20 {
         let run = format!("run{attempt}");
@@ -97,7 +97,7 @@ fn killed_in_the_middle_of_a_write_nothing_is_lost() {
         let r = f.run(&["inspect", earlier.to_str().unwrap(), "--quiet"]);
         assert_eq!(r.code, 0, "the earlier checkpoint is damaged: {}", r.stderr);
         resume(&f, &run);
-        assert!(results(&f, &run) == want, "the run that went on is another one");
+        assert!(results(&f, &run) == expected, "the run that went on is another one");
         assert!(!half.exists(), "{half:?} stayed");
         return;
     }
@@ -107,7 +107,7 @@ fn killed_in_the_middle_of_a_write_nothing_is_lost() {
 #[test]
 fn ctrl_c_finishes_the_step_and_saves() {
     let Some(f) = data() else { return };
-    let want = whole(&f);
+    let expected = whole(&f);
     let mut child = start(&f, &[&["--out", "run"][..], &OPTIONS].concat());
     let begin = Instant::now();
     while !f.path("run/last.safetensors").exists() && child.try_wait().unwrap().is_none() {
@@ -121,5 +121,5 @@ fn ctrl_c_finishes_the_step_and_saves() {
     let steps = std::fs::read_to_string(f.path("run/metrics.csv")).unwrap().matches(",train,loss,").count();
     assert!((1..8).contains(&steps), "{steps} of 8 steps before it stopped");
     resume(&f, "run");
-    assert!(results(&f, "run") == want, "the run that went on is another one");
+    assert!(results(&f, "run") == expected, "the run that went on is another one");
 }

@@ -141,7 +141,7 @@ fn pipelines_are_kept_on_disk() {
     let files = || std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).collect::<Vec<_>>();
     let session = || {
         let gpu = Gpu::new(&DeviceChoice::Auto).unwrap();
-        gpu.keep_pipelines(folder.path());
+        gpu.cache_pipelines(folder.path());
         let plan = Plan::new(&network(), gpu.target()).unwrap();
         Session::new(&gpu, plan, random_parameter).unwrap().run().unwrap();
         gpu

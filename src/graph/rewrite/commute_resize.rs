@@ -1,23 +1,23 @@
-//! `conv(resize(x))` mixes channels before it enlarges: see [`TapSum`]. The largest saving there is: in U-Net 3+ at
-//! 320x320 the enlarged skips fall from 147 to 10 GMAC, and the 1024-channel map at full resolution never exists.
+//! `conv(resize(x))` mixes channels before it upsamples: see [`TapSum`]. The largest saving there is: in U-Net 3+ at
+//! 320x320 the upsampled skips fall from 147 to 10 GMAC, and the 1024-channel map at full resolution never exists.
 
 use crate::error::Result;
 use crate::graph::{Derived, Formula, Graph, Node, Rebuild, ValueId};
 use crate::ops::{Conv2d, Function, FusedConv2d, Resize, ResizeSize, Source, TapSum};
 use crate::tensor::LANES;
 
-/// An enlarged source of a convolution.
-struct Enlarged {
+/// An upsampled source of a convolution.
+struct Upsampled {
     /// Its place among the sources.
     source: usize,
-    /// What is enlarged.
+    /// What is upsampled.
     small: ValueId,
     resize: Resize,
     factor: usize,
 }
 
-/// Splits a convolution over enlarged sources (and plain ones): a convolution over the plain sources, then for each
-/// enlarged one a 1x1 convolution at its own resolution and a [`TapSum`] onto what is there.
+/// Splits a convolution over upsampled sources (and plain ones): a convolution over the plain sources, then for each
+/// upsampled one a 1x1 convolution at its own resolution and a [`TapSum`] onto what is there.
 pub fn rewrite(graph: &Graph) -> Result<Graph> {
     graph.rebuild(|cx, node| {
         let Some(fused) = FusedConv2d::of(&*node.op) else { return Ok(None) };
@@ -35,15 +35,15 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
         {
             return Ok(None);
         }
-        let enlarged: Vec<Enlarged> = (0..k).filter_map(|source| find(cx.old, node, source, conv)).collect();
-        if enlarged.is_empty() {
+        let upsampled: Vec<Upsampled> = (0..k).filter_map(|source| find(cx.old, node, source, conv)).collect();
+        if upsampled.is_empty() {
             return Ok(None);
         }
-        emit(cx, node, &fused, &enlarged).map(|y| Some(vec![y]))
+        builder(cx, node, &fused, &upsampled).map(|y| Some(vec![y]))
     })
 }
 
-fn find(graph: &Graph, node: &Node, source: usize, conv: &Conv2d) -> Option<Enlarged> {
+fn find(graph: &Graph, node: &Node, source: usize, conv: &Conv2d) -> Option<Upsampled> {
     let producer = graph.producer(node.inputs[source])?;
     let resize = producer.op.as_op::<Resize>()?.clone();
     let factor = match resize.size {
@@ -52,13 +52,13 @@ fn find(graph: &Graph, node: &Node, source: usize, conv: &Conv2d) -> Option<Enla
     };
     let channels = graph.shape(producer.inputs[0]).c;
     pays(conv.kernel[0], channels, conv.out_channels, factor).then_some(())?;
-    Some(Enlarged { source, small: producer.inputs[0], resize, factor })
+    Some(Upsampled { source, small: producer.inputs[0], resize, factor })
 }
 
 /// Whether mixing channels first is cheaper, by the loads of a vec4 that an output pixel costs on lavapipe (a store is
 /// half of one). Mixing four channels into four: 0.27 a tap. From factor 4 on the saving there decides. At factor 2 a
 /// 3x3 convolution by Winograd has no more to multiply than the taps at a quarter of the pixels, and its input transform
-/// enlarges by itself: what is left to compare is that transform and nine maps with their sum.
+/// upsamples by itself: what is left to compare is that transform and nine maps with their sum.
 fn pays(kernel: usize, channels: usize, out_channels: usize, factor: usize) -> bool {
     let (i, o) = (channels.div_ceil(LANES) as f64, out_channels.div_ceil(LANES) as f64);
     let taps = (kernel * kernel) as f64;
@@ -73,10 +73,10 @@ fn pays(kernel: usize, channels: usize, out_channels: usize, factor: usize) -> b
     mixed_first < plain
 }
 
-fn emit(cx: &mut Rebuild<'_>, node: &Node, fused: &FusedConv2d, enlarged: &[Enlarged]) -> Result<ValueId> {
+fn builder(cx: &mut Rebuild<'_>, node: &Node, fused: &FusedConv2d, upsampled: &[Upsampled]) -> Result<ValueId> {
     let (conv, k) = (&fused.conv, fused.sources.len());
     let old = cx.old;
-    let plain: Vec<usize> = (0..k).filter(|s| enlarged.iter().all(|e| e.source != *s)).collect();
+    let plain: Vec<usize> = (0..k).filter(|s| upsampled.iter().all(|e| e.source != *s)).collect();
     let channels: Vec<usize> = node.inputs[..k].iter().map(|&v| old.shape(v).c).collect();
     let first_channel = |s: usize| channels[..s].iter().sum::<usize>();
     let weight = cx.map(node.inputs[k])?;
@@ -103,8 +103,8 @@ fn emit(cx: &mut Rebuild<'_>, node: &Node, fused: &FusedConv2d, enlarged: &[Enla
         };
         sum = Some(cx.new.node(format!("{}.plain", node.label), op, &inputs)?);
     }
-    for (i, e) in enlarged.iter().enumerate() {
-        let last = i + 1 == enlarged.len();
+    for (i, e) in upsampled.iter().enumerate() {
+        let last = i + 1 == upsampled.len();
         let op = TapSum {
             out_channels: conv.out_channels,
             kernel: conv.kernel[0],
@@ -119,7 +119,7 @@ fn emit(cx: &mut Rebuild<'_>, node: &Node, fused: &FusedConv2d, enlarged: &[Enla
         let (first, count, outputs) = (first_channel(e.source), channels[e.source], conv.out_channels);
         let dims = [op.tap_channels(), count, 1, 1];
         let taps = Derived { from: vec![weight], formula: Formula::TapsToChannels { first, count, outputs } };
-        let name = format!("{}.taps{}", node.label, if enlarged.len() > 1 { i.to_string() } else { String::new() });
+        let name = format!("{}.taps{}", node.label, if upsampled.len() > 1 { i.to_string() } else { String::new() });
         let taps = cx.new.derived(format!("{name}_weight"), &dims, taps)?;
         let small = cx.map(e.small)?;
         let mixed = cx.new.node(name, Conv2d::new(op.tap_channels(), 1, 0), &[small, taps])?;

@@ -31,7 +31,7 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
             (s.h, s.w) == (h, w)
         });
         let same = FusedConv2d { region: conv.region, ..plain } == conv;
-        if !same || !region || out_channels > Head2d::MOST_CLASSES {
+        if !same || !region || out_channels > Head2d::MAX_CLASSES {
             return Ok(None);
         }
         let op = Head2d { classes: out_channels, bias, activation, softmax, output };

@@ -4,12 +4,12 @@
 //! after it with the network before.
 
 mod commute_resize;
-mod enlarge_sources;
 mod fold_batch_norm;
 mod fuse_activation;
 mod fuse_head;
 mod fuse_pool;
 pub(super) mod join_sources;
+mod upsample_sources;
 
 use super::Graph;
 use crate::error::Result;
@@ -29,7 +29,7 @@ pub const ALL: &[Rewrite] = &[
     Rewrite { name: "fuse_activation", apply: fuse_activation::rewrite },
     Rewrite { name: "join_sources", apply: join_sources::rewrite },
     Rewrite { name: "commute_resize", apply: commute_resize::rewrite },
-    Rewrite { name: "enlarge_sources", apply: enlarge_sources::rewrite },
+    Rewrite { name: "enlarge_sources", apply: upsample_sources::rewrite },
     Rewrite { name: "fuse_pool", apply: fuse_pool::rewrite },
     Rewrite { name: "fuse_head", apply: fuse_head::rewrite },
 ];

@@ -54,8 +54,8 @@ fn agree(part: &Calibration, whole: &Calibration, to_whole: impl Fn([f64; 2]) ->
 fn crops_levels_and_orientations_stay_in_place() {
     let matrix = [0.5, 0.1, 0.0, 7.0, 0.2, -0.4, 0.0, 90.0, 0.0, 0.0, 0.0, 3.0, 0.0, 0.0, 0.0, 1.0];
     for raster_type in [1, 2] {
-        let turned = Georeference { transformation: Some(matrix), keys: keys(raster_type), ..Default::default() };
-        for geo in [scaled(raster_type), turned] {
+        let oriented = Georeference { transformation: Some(matrix), keys: keys(raster_type), ..Default::default() };
+        for geo in [scaled(raster_type), oriented] {
             let whole = Calibration { georeference: Some(geo), ..Default::default() };
             agree(&whole.clone().cropped(5, 9), &whole, |[x, y]| [x + 5.0, y + 9.0]);
             agree(&whole.clone().scaled([2.0, 4.0]), &whole, |[x, y]| [2.0 * x, 4.0 * y]);
@@ -86,8 +86,8 @@ fn sizes_change_with_levels_and_swap_when_turned() {
     let half = whole.clone().scaled([2.0, 2.0]);
     let size = |c: &Calibration| c.pixel.as_ref().map(|p| (p.x, p.y));
     assert_eq!((size(&half), half.resolution.unwrap().x), (Some((0.5, 1.0)), [20_000, 1]));
-    let turned = whole.clone().oriented(6, [10, 20]);
-    assert_eq!((size(&turned), turned.resolution.unwrap().y), (Some((0.5, 0.25)), [40_000, 1]));
+    let oriented = whole.clone().oriented(6, [10, 20]);
+    assert_eq!((size(&oriented), oriented.resolution.unwrap().y), (Some((0.5, 0.25)), [40_000, 1]));
     assert_eq!(whole.clone().scaled([1.0, 1.0]), whole);
     assert_eq!(size(&whole.with_pixel_size(2.0, 3.0)), Some((2.0, 3.0)));
 }
@@ -107,7 +107,7 @@ fn print_resolutions_are_no_pixel_sizes() {
 
 #[test]
 fn units_of_length() {
-    for (text, want) in [
+    for (text, expected) in [
         ("micron", Some(1.0)),
         ("\\u00B5m", Some(1.0)),
         ("µm", Some(1.0)),
@@ -121,7 +121,7 @@ fn units_of_length() {
         ("", None),
         ("reference frame", None),
     ] {
-        assert_eq!(micrometres(text), want, "{text}");
+        assert_eq!(micrometres(text), expected, "{text}");
     }
 }
 

@@ -5,31 +5,31 @@ fn info(channels: usize, kind: ChannelKind) -> SourceInfo {
     SourceInfo { width: 1, height: 1, channels, sample: Sample::U8, kind }
 }
 
-fn error(channels: usize, kind: ChannelKind, wanted: usize) -> String {
-    ChannelMap::of(&info(channels, kind), &[], wanted).unwrap_err().to_string()
+fn error(channels: usize, kind: ChannelKind, requested: usize) -> String {
+    ChannelMap::of(&info(channels, kind), &[], requested).unwrap_err().to_string()
 }
 
-fn note(channels: usize, kind: ChannelKind, wanted: usize) -> Option<String> {
-    ChannelMap::of(&info(channels, kind), &[], wanted).unwrap().note(true).map(ToString::to_string)
+fn note(channels: usize, kind: ChannelKind, requested: usize) -> Option<String> {
+    ChannelMap::of(&info(channels, kind), &[], requested).unwrap().note(true).map(ToString::to_string)
 }
 
 #[test]
 fn grey_becomes_rgb_and_rgb_becomes_grey() {
-    let grey = Picture::new(2, 1, 1, Pixels::U16(vec![7, 9])).unwrap();
+    let grey = Image::new(2, 1, 1, Pixels::U16(vec![7, 9])).unwrap();
     assert_eq!(grey.to_channels(3).unwrap().pixels(), &Pixels::U16(vec![7, 7, 7, 9, 9, 9]));
     assert!(matches!(grey.to_channels(1).unwrap(), Cow::Borrowed(_)));
     // By skimage.color.rgb2gray: 0, 0.1442, 19.3..
-    let rgb = Picture::new(3, 1, 3, Pixels::U8(vec![255, 255, 255, 0, 0, 2, 10, 20, 31])).unwrap();
+    let rgb = Image::new(3, 1, 3, Pixels::U8(vec![255, 255, 255, 0, 0, 2, 10, 20, 31])).unwrap();
     assert_eq!(rgb.to_channels(1).unwrap().pixels(), &Pixels::U8(vec![255, 0, 19]));
-    let wide = Picture::new(2, 1, 3, Pixels::U16(vec![65535, 65535, 65535, 1, 1, 0])).unwrap();
+    let wide = Image::new(2, 1, 3, Pixels::U16(vec![65535, 65535, 65535, 1, 1, 0])).unwrap();
     assert_eq!(wide.to_channels(1).unwrap().pixels(), &Pixels::U16(vec![65535, 1]));
     // Every value survives in three equal channels.
     let all: Vec<u16> = (0..=u16::MAX).flat_map(|x| [x; 3]).collect();
-    let all = Picture::new(65536, 1, 3, Pixels::U16(all)).unwrap();
+    let all = Image::new(65536, 1, 3, Pixels::U16(all)).unwrap();
     assert_eq!(all.to_channels(1).unwrap().pixels(), &Pixels::U16((0..=u16::MAX).collect()));
     // Weights are not exact in binary: equal channels must still come back bit for bit.
     for x in [0.1f32, 1.0 / 3.0, f32::MAX, f32::MIN_POSITIVE, 16777215.0] {
-        let p = Picture::new(1, 1, 3, Pixels::F32(vec![x; 3])).unwrap();
+        let p = Image::new(1, 1, 3, Pixels::F32(vec![x; 3])).unwrap();
         assert_eq!(p.to_channels(1).unwrap().pixels(), &Pixels::F32(vec![x]));
     }
 }
@@ -37,9 +37,9 @@ fn grey_becomes_rgb_and_rgb_becomes_grey() {
 #[test]
 fn only_lost_colours_are_told_of() {
     let map = ChannelMap::of(&info(3, ChannelKind::RGB), &[], 1).unwrap();
-    let picture = |v: Vec<u8>| Picture::new(2, 1, 3, Pixels::U8(v)).unwrap();
-    assert!(!map.shows_colour(&picture(vec![4, 4, 4, 9, 9, 9])));
-    assert!(map.shows_colour(&picture(vec![4, 4, 4, 9, 9, 8])));
+    let image = |v: Vec<u8>| Image::new(2, 1, 3, Pixels::U8(v)).unwrap();
+    assert!(!map.shows_colour(&image(vec![4, 4, 4, 9, 9, 9])));
+    assert!(map.shows_colour(&image(vec![4, 4, 4, 9, 9, 8])));
     assert_eq!(map.note(false), None);
     let said = map.note(true).unwrap();
     assert_eq!(said, "its colours became grey by luminance (0.2125 red + 0.7154 green + 0.0721 blue)");
@@ -47,13 +47,13 @@ fn only_lost_colours_are_told_of() {
 
 #[test]
 fn other_numbers_are_refused_by_name() {
-    let rgb = "picture: has 3 channels (0 red, 1 green, 2 blue), the network takes";
+    let rgb = "image: has 3 channels (0 red, 1 green, 2 blue), the network takes";
     assert_eq!(error(3, ChannelKind::RGB, 2), format!("{rgb} 2 channels; choose with OpenOptions::channels = [0, 1]"));
     assert_eq!(error(3, ChannelKind::RGB, 5), format!("{rgb} 5 channels"));
     assert!(error(3, ChannelKind::RGB, 0).starts_with(rgb));
     // One plane is never spread, but over three.
-    for wanted in [0, 2, 4, 12, usize::MAX] {
-        assert!(error(1, ChannelKind::GREY, wanted).starts_with("picture: has 1 channel, the network"), "{wanted}");
+    for requested in [0, 2, 4, 12, usize::MAX] {
+        assert!(error(1, ChannelKind::GREY, requested).starts_with("image: has 1 channel, the network"), "{requested}");
     }
     assert!(note(1, ChannelKind::GREY, 3).unwrap().contains("one channel is given to each"));
     // Dyes are no colours, whatever their number.
@@ -80,7 +80,7 @@ fn a_fourth_sample_is_counted() {
     );
     assert!(note(4, ChannelKind::RGB, 1).unwrap().ends_with("(0 red, 1 green, 2 blue, 3) the others are not used"));
     assert!(error(4, ChannelKind::RGB, 2).contains("has 4 channels"));
-    let samples = Picture::new(1, 1, 4, Pixels::U8(vec![1, 2, 3, 4])).unwrap().with_kind(ChannelKind::RGB);
+    let samples = Image::new(1, 1, 4, Pixels::U8(vec![1, 2, 3, 4])).unwrap().with_kind(ChannelKind::RGB);
     assert_eq!(samples.to_channels(3).unwrap().pixels(), &Pixels::U8(vec![1, 2, 3]));
     assert_eq!(samples.to_channels(4).unwrap().pixels(), &Pixels::U8(vec![1, 2, 3, 4]));
     // Opacity is none.
@@ -89,7 +89,7 @@ fn a_fourth_sample_is_counted() {
     assert!(
         rgba.to_channels(4).unwrap_err().to_string().ends_with("unless OpenOptions::channels = [0, 1, 2, 3] says so")
     );
-    let grey = Picture::new(1, 1, 2, Pixels::U8(vec![5, 9])).unwrap().with_kind(ChannelKind::GREY.with_alpha(1));
+    let grey = Image::new(1, 1, 2, Pixels::U8(vec![5, 9])).unwrap().with_kind(ChannelKind::GREY.with_alpha(1));
     assert_eq!(grey.to_channels(1).unwrap().pixels(), &Pixels::U8(vec![5]));
     assert_eq!(grey.to_channels(3).unwrap().pixels(), &Pixels::U8(vec![5; 3]));
     assert!(grey.to_channels(2).is_err());

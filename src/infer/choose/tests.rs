@@ -115,8 +115,8 @@ proptest! {
             prop_assert!(c.window <= cap || c.count == 1);
         }
         prop_assert!(cuts.windows(2).all(|p| p[1].window < p[0].window));
-        let least = spec.smallest_tile().unwrap().min(largest.window);
-        prop_assert!(cuts.last().unwrap().window <= least);
+        let min = spec.smallest_tile().unwrap().min(largest.window);
+        prop_assert!(cuts.last().unwrap().window <= min);
     }
 
     #[test]
@@ -126,15 +126,15 @@ proptest! {
         }
         let [rows, columns] = size.map(|n| cuts(n, cap, &spec).unwrap());
         let all = rows.iter().flat_map(|r| columns.iter().map(move |c| (r.window * c.window, r.count * c.count)));
-        let want = all.filter(|c| c.0 <= limit).map(|c| c.0 * c.1).min();
+        let expected = all.filter(|c| c.0 <= limit).map(|c| c.0 * c.1).min();
         let (got, tried) = best(size, cap, &spec, limit);
         prop_assert!(tried <= 12);
         match got {
             Ok(grid) => {
                 prop_assert!(grid.rows.window * grid.columns.window <= limit);
-                prop_assert_eq!(Some(work(&grid)), want);
+                prop_assert_eq!(Some(work(&grid)), expected);
             }
-            Err(e) => prop_assert!(want.is_none(), "{}", e),
+            Err(e) => prop_assert!(expected.is_none(), "{}", e),
         }
     }
 }

@@ -39,14 +39,14 @@ pub(in crate::infer) fn calibration(
             let source = source.as_source();
             tiff::guarded(&source, || of_tiff(&source, reader, [page, level], known, upright))
         }
-        [0x89, b'P', b'N', b'G', ..] => turned(path, of_png(reader).unwrap_or_default(), known, upright),
-        [0xff, 0xd8, 0xff, ..] => turned(path, of_jpeg(reader).unwrap_or_default(), known, upright),
+        [0x89, b'P', b'N', b'G', ..] => oriented(path, of_png(reader).unwrap_or_default(), known, upright),
+        [0xff, 0xd8, 0xff, ..] => oriented(path, of_jpeg(reader).unwrap_or_default(), known, upright),
         _ => Ok(overridden(Calibration::default(), known)),
     }
 }
 
 /// Of a file without a place on Earth, so whose size does not matter.
-fn turned(path: &Path, found: Calibration, known: Option<[f64; 2]>, upright: bool) -> Result<Calibration> {
+fn oriented(path: &Path, found: Calibration, known: Option<[f64; 2]>, upright: bool) -> Result<Calibration> {
     let tag = if upright { orientation_of(path)?.tag() } else { 1 };
     Ok(overridden(found.oriented(tag, [0; 2]), known))
 }
@@ -84,8 +84,8 @@ fn of_tiff(
     Ok(match (sizes.first(), sizes.get(level)) {
         (Some(whole), Some(part)) => {
             let [x, y] = ratio(whole, part, full.georeference.is_some());
-            let turned = upright && file.number(&own.directory, ORIENTATION).is_some_and(|o| o >= 5);
-            full.scaled(if turned { [y, x] } else { [x, y] })
+            let oriented = upright && file.number(&own.directory, ORIENTATION).is_some_and(|o| o >= 5);
+            full.scaled(if oriented { [y, x] } else { [x, y] })
         }
         _ => full,
     })

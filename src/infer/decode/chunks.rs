@@ -1,4 +1,4 @@
-//! Decoded pieces of a picture, the latest of them kept.
+//! Decoded pieces of an image, the latest of them kept.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,19 +27,19 @@ pub(super) type Key = (usize, usize, usize);
 /// Chunks by plane and number; when they are too many bytes, those that were not used for longest go.
 #[derive(Debug)]
 pub(super) struct ChunkCache {
-    most: u64,
+    max: u64,
     bytes: u64,
     clock: u64,
     chunks: HashMap<Key, (u64, Arc<Chunk>)>,
 }
 
 impl ChunkCache {
-    pub fn new(most: u64) -> Self {
-        Self { most, bytes: 0, clock: 0, chunks: HashMap::new() }
+    pub fn new(max: u64) -> Self {
+        Self { max, bytes: 0, clock: 0, chunks: HashMap::new() }
     }
 
-    pub fn resize(&mut self, most: u64) {
-        self.most = most;
+    pub fn resize(&mut self, max: u64) {
+        self.max = max;
         self.shrink();
     }
 
@@ -60,7 +60,7 @@ impl ChunkCache {
     }
 
     fn shrink(&mut self) {
-        while self.bytes > self.most {
+        while self.bytes > self.max {
             let Some(oldest) = self.chunks.iter().min_by_key(|(_, (used, _))| *used).map(|(k, _)| *k) else { return };
             if let Some((_, chunk)) = self.chunks.remove(&oldest) {
                 self.bytes -= chunk.bytes();

@@ -7,7 +7,7 @@ use ::image::codecs::gif::GifDecoder;
 
 use super::Source;
 use crate::error::Result;
-use crate::infer::image::Picture;
+use crate::infer::image::Image;
 
 /// What the blocks of a file say before anything is decoded.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ fn frames(bytes: &[u8]) -> Frames {
     }
 }
 
-pub(super) fn decode(source: &Source, bytes: &[u8]) -> Result<Picture> {
+pub(super) fn decode(source: &Source, bytes: &[u8]) -> Result<Image> {
     let frames = frames(bytes);
     // The decoder takes memory for whatever a frame claims.
     if !frames.inside {
@@ -50,12 +50,12 @@ pub(super) fn decode(source: &Source, bytes: &[u8]) -> Result<Picture> {
     }
     let mut decoder = GifDecoder::new(Cursor::new(bytes)).map_err(|e| source.image_error("GIF", e))?;
     decoder.set_limits(source.limits()).map_err(|e| source.image_error("GIF", e))?;
-    let picture = source.decode("GIF", decoder)?;
+    let image = source.decode("GIF", decoder)?;
     if frames.count > 1 {
         let path = source.path.display();
         log::warn!("{path}: an animation of {} frames, of which the first is read", frames.count);
     }
-    Ok(picture)
+    Ok(image)
 }
 
 #[cfg(test)]
@@ -73,7 +73,7 @@ mod tests {
         bytes[at + 5..at + 7].copy_from_slice(&[0xff, 0x4f]);
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a.gif"), &bytes).unwrap();
-        let text = Picture::open(dir.path().join("a.gif")).unwrap_err().to_string();
+        let text = Image::open(dir.path().join("a.gif")).unwrap_err().to_string();
         assert!(text.ends_with("its first frame does not lie in the image"), "{text}");
         assert_eq!(frames(b"GIF89a").count, 0);
     }

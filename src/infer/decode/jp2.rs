@@ -1,17 +1,17 @@
 //! JPEG 2000 files and codestreams, of 8 bits.
 
-use hayro_jpeg2000::{ColorSpace, DecodeSettings, Image};
+use hayro_jpeg2000::{ColorSpace, DecodeSettings, Image as Codestream};
 
 use super::Source;
 use crate::error::Result;
 use crate::infer::channels::ChannelKind;
-use crate::infer::image::{Picture, Pixels};
+use crate::infer::image::{Image, Pixels};
 
 /// Decodes a file that is in memory.
-pub(super) fn decode(source: &Source, bytes: &[u8]) -> Result<Picture> {
+pub(super) fn decode(source: &Source, bytes: &[u8]) -> Result<Image> {
     let damaged = |e: &dyn std::fmt::Display| source.error(format!("damaged or unsupported JPEG 2000 file: {e}"));
     let settings = DecodeSettings { strict: true, ..DecodeSettings::default() };
-    let image = Image::new(bytes, &settings).map_err(|e| damaged(&e))?;
+    let image = Codestream::new(bytes, &settings).map_err(|e| damaged(&e))?;
     source.check_size(image.width(), image.height())?;
     let bits = image.original_bit_depth();
     if bits != 8 {
@@ -33,5 +33,5 @@ pub(super) fn decode(source: &Source, bytes: &[u8]) -> Result<Picture> {
     }
     let kind = ChannelKind::of_count(colours);
     let kind = if image.has_alpha() { kind.with_alpha(colours) } else { kind };
-    Ok(Picture::new(width, height, stored, Pixels::U8(pixels))?.with_kind(kind))
+    Ok(Image::new(width, height, stored, Pixels::U8(pixels))?.with_kind(kind))
 }

@@ -14,7 +14,7 @@ use self::stored::Stored;
 use super::orientation::orientation_of;
 use super::{Bounds, MAX_PIXELS, begin, is_tiff};
 use crate::error::{Error, Result};
-use crate::infer::image::Picture;
+use crate::infer::image::Image;
 use crate::infer::labels::{LabelMap, LabelOptions};
 
 impl LabelMap {
@@ -60,7 +60,7 @@ fn read(path: &Path) -> Result<Stored> {
         [b'R', b'I', b'F', b'F', ..] if webp_is_lossy(reader)? => {
             Err(source.error("a lossy WebP file cannot hold labels: its compression changes them; use PNG"))
         }
-        _ => stored::of_picture(&source, &Picture::open_stored(path)?),
+        _ => stored::of_image(&source, &Image::open_stored(path)?),
     }
 }
 

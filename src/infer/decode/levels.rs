@@ -61,8 +61,12 @@ pub(super) fn failed(source: &Source, e: std::io::Error) -> Error {
     }
 }
 
-/// The main chain of directories, until there are more than `wanted` pages.
-pub(super) fn chain<R: Read + Seek>(source: &Source, file: &mut Directories<R>, wanted: usize) -> Result<Vec<Listed>> {
+/// The main chain of directories, until there are more than `requested` pages.
+pub(super) fn chain<R: Read + Seek>(
+    source: &Source,
+    file: &mut Directories<R>,
+    requested: usize,
+) -> Result<Vec<Listed>> {
     let (mut found, mut seen, mut pages): (Vec<Listed>, _, usize) = (Vec::new(), HashSet::new(), 0);
     let mut next = file.header.first;
     let mut aperio = false;
@@ -92,7 +96,7 @@ pub(super) fn chain<R: Read + Seek>(source: &Source, file: &mut Directories<R>, 
         };
         pages += usize::from(kind == Kind::Page);
         found.push(Listed { directory, kind, size });
-        if pages > wanted {
+        if pages > requested {
             break;
         }
     }

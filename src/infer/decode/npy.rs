@@ -1,4 +1,4 @@
-//! numpy arrays as pictures.
+//! numpy arrays as images.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -11,8 +11,8 @@ use super::tiff::MAX_CHANNELS;
 use super::{FileSource, Source};
 use crate::error::{Error, Result};
 use crate::infer::channels::ChannelKind;
-use crate::infer::image::{Picture, Sample};
-use crate::infer::source::{PictureSource, SourceInfo};
+use crate::infer::image::{Image, Sample};
+use crate::infer::source::{ImageSource, SourceInfo};
 
 /// The longest header that is read, bytes; those of plain arrays have 118.
 const MAX_HEADER: usize = 4000;
@@ -38,13 +38,13 @@ pub fn check_npy_header(head: &[u8]) -> std::result::Result<(), String> {
 }
 
 /// An array of `[rows, columns]`, `[rows, columns, channels]` (up to four) or `[channels, rows, columns]`, read by windows.
-pub(super) struct NpyPicture {
+pub(super) struct NpyImage {
     source: FileSource,
     reader: BufReader<File>,
     layout: RawLayout,
 }
 
-impl NpyPicture {
+impl NpyImage {
     pub fn open(file: FileSource, mut reader: BufReader<File>) -> Result<Self> {
         let source = file.as_source();
         let head = reader.fill_buf().map_err(|e| Error::io(&file.path, e))?;
@@ -108,12 +108,12 @@ fn layout(source: &Source, header: &NpyHeader, at: u64) -> Result<RawLayout> {
     Ok(RawLayout { info, together, stored: together, strips, rows: h, big_endian: order == ">" })
 }
 
-impl PictureSource for NpyPicture {
+impl ImageSource for NpyImage {
     fn info(&self) -> SourceInfo {
         self.layout.info
     }
 
-    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture> {
+    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Image> {
         self.layout.read(&self.source.as_source(), &mut self.reader, [x0, y0, w, h])
     }
 

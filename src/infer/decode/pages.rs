@@ -100,9 +100,9 @@ fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<(Stack, Nu
     Ok(whole.map(|stack| (stack, Numbers::Directories)))
 }
 
-/// Directories that are pages, until there are more than `wanted`.
-fn full_directories(source: &Source, decoder: &mut TiffDecoder, wanted: usize) -> Result<Vec<usize>> {
+/// Directories that are pages, until there are more than `requested`.
+fn full_directories(source: &Source, decoder: &mut TiffDecoder, requested: usize) -> Result<Vec<usize>> {
     let mut file = Directories::new(decoder.inner()).map_err(|e| levels::failed(source, e))?;
-    let chain = levels::chain(source, &mut file, wanted)?;
+    let chain = levels::chain(source, &mut file, requested)?;
     Ok(chain.iter().enumerate().filter(|(_, l)| l.kind == Kind::Page).map(|(i, _)| i).collect())
 }

@@ -5,14 +5,14 @@ use std::io::{Read, Seek, SeekFrom};
 use super::Source;
 use crate::error::{Error, Result};
 use crate::infer::image::Sample;
-use crate::infer::image::{Picture, Pixels};
+use crate::infer::image::{Image, Pixels};
 use crate::infer::source::SourceInfo;
 
-/// Where the samples of a picture lie.
+/// Where the samples of an image lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RawLayout {
     pub info: SourceInfo,
-    /// Samples of a pixel that lie together; the picture's channels are planes of these.
+    /// Samples of a pixel that lie together; the image's channels are planes of these.
     pub together: usize,
     /// Samples of a pixel that are stored together; at least `together`.
     pub stored: usize,
@@ -26,7 +26,7 @@ pub(super) struct RawLayout {
 
 impl RawLayout {
     /// The rectangle of `w` x `h` pixels at column `x0`, row `y0`.
-    pub fn read(&self, source: &Source, file: &mut (impl Read + Seek), [x0, y0, w, h]: [usize; 4]) -> Result<Picture> {
+    pub fn read(&self, source: &Source, file: &mut (impl Read + Seek), [x0, y0, w, h]: [usize; 4]) -> Result<Image> {
         self.info.check_inside(x0, y0, w, h)?;
         let len = w * h * self.info.channels;
         let pixels = match self.info.sample {
@@ -40,7 +40,7 @@ impl RawLayout {
                 Pixels::F32(self.samples(source, file, [x0, y0, w, h], len, order)?)
             }
         };
-        Picture::new(w, h, self.info.channels, pixels)
+        Image::new(w, h, self.info.channels, pixels)
     }
 
     fn samples<T: Copy + Default, const N: usize>(

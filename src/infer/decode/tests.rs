@@ -18,8 +18,8 @@ impl Folder {
         std::fs::write(&path, bytes).unwrap();
         path
     }
-    fn open(&self, bytes: &[u8]) -> Result<Picture> {
-        Picture::open(self.file(bytes))
+    fn open(&self, bytes: &[u8]) -> Result<Image> {
+        Image::open(self.file(bytes))
     }
     fn fails(&self, bytes: &[u8], with: &str) {
         let text = self.open(bytes).unwrap_err().to_string();
@@ -103,14 +103,14 @@ pub(super) fn base(width: u16, height: u16, bits: u16, samples: u16, photometric
     ]
 }
 
-fn picture(width: usize, height: usize, channels: usize, pixels: Pixels) -> Picture {
-    Picture::new(width, height, channels, pixels).unwrap()
+fn image(width: usize, height: usize, channels: usize, pixels: Pixels) -> Image {
+    Image::new(width, height, channels, pixels).unwrap()
 }
 
 /// What is left of an image whose alpha was this channel.
-fn without_alpha(picture: Picture, alpha: usize) -> Picture {
-    let kind = ChannelKind { alpha: Alpha::LeftOut(alpha), ..picture.kind() };
-    picture.with_kind(kind)
+fn without_alpha(image: Image, alpha: usize) -> Image {
+    let kind = ChannelKind { alpha: Alpha::LeftOut(alpha), ..image.kind() };
+    image.with_kind(kind)
 }
 
 #[test]
@@ -118,20 +118,20 @@ fn png_of_every_kind() {
     use png::{BitDepth as D, ColorType as C};
     let f = Folder::new();
     let open = |c, d, data: &[u8]| f.open(&png(2, 1, c, d, data)).unwrap();
-    assert_eq!(open(C::Grayscale, D::Eight, &[3, 200]), picture(2, 1, 1, Pixels::U8(vec![3, 200])));
-    assert_eq!(open(C::Grayscale, D::One, &[0b0100_0000]), picture(2, 1, 1, Pixels::U8(vec![0, 255])));
-    assert_eq!(open(C::Grayscale, D::Sixteen, &[1, 2, 3, 4]), picture(2, 1, 1, Pixels::U16(vec![258, 772])));
-    let grey = picture(2, 1, 1, Pixels::U8(vec![3, 200]));
+    assert_eq!(open(C::Grayscale, D::Eight, &[3, 200]), image(2, 1, 1, Pixels::U8(vec![3, 200])));
+    assert_eq!(open(C::Grayscale, D::One, &[0b0100_0000]), image(2, 1, 1, Pixels::U8(vec![0, 255])));
+    assert_eq!(open(C::Grayscale, D::Sixteen, &[1, 2, 3, 4]), image(2, 1, 1, Pixels::U16(vec![258, 772])));
+    let grey = image(2, 1, 1, Pixels::U8(vec![3, 200]));
     assert_eq!(open(C::GrayscaleAlpha, D::Eight, &[3, 0, 200, 9]), without_alpha(grey, 1));
-    assert_eq!(open(C::Rgb, D::Eight, &[1, 2, 3, 4, 5, 6]), picture(2, 1, 3, Pixels::U8(vec![1, 2, 3, 4, 5, 6])));
+    assert_eq!(open(C::Rgb, D::Eight, &[1, 2, 3, 4, 5, 6]), image(2, 1, 3, Pixels::U8(vec![1, 2, 3, 4, 5, 6])));
     assert_eq!(
         open(C::Rgba, D::Eight, &[1, 2, 3, 0, 4, 5, 6, 9]),
-        without_alpha(picture(2, 1, 3, Pixels::U8(vec![1, 2, 3, 4, 5, 6])), 3)
+        without_alpha(image(2, 1, 3, Pixels::U8(vec![1, 2, 3, 4, 5, 6])), 3)
     );
     let rgba = [0, 1, 0, 2, 0, 3, 9, 9, 1, 0, 2, 0, 3, 0, 9, 9];
-    let colours = picture(2, 1, 3, Pixels::U16(vec![1, 2, 3, 256, 512, 768]));
+    let colours = image(2, 1, 3, Pixels::U16(vec![1, 2, 3, 256, 512, 768]));
     assert_eq!(open(C::Rgba, D::Sixteen, &rgba), without_alpha(colours, 3));
-    let colours = picture(2, 1, 3, Pixels::U8(vec![1, 2, 3, 40, 50, 60]));
+    let colours = image(2, 1, 3, Pixels::U8(vec![1, 2, 3, 40, 50, 60]));
     assert_eq!(open(C::Indexed, D::One, &[0b0100_0000]), without_alpha(colours, 3));
 }
 
@@ -155,21 +155,21 @@ fn tiff_of_every_kind() {
     {
         let open = |bytes: Vec<u8>| f.open(&bytes).unwrap();
         let grey = tiff_of::<colortype::Gray8>(c, &[1, 2, 3, 4]);
-        assert_eq!(open(grey), picture(2, 2, 1, Pixels::U8(vec![1, 2, 3, 4])));
+        assert_eq!(open(grey), image(2, 2, 1, Pixels::U8(vec![1, 2, 3, 4])));
         let grey = tiff_of::<colortype::Gray16>(c, &[1, 2, 3, 65535]);
-        assert_eq!(open(grey), picture(2, 2, 1, Pixels::U16(vec![1, 2, 3, 65535])));
+        assert_eq!(open(grey), image(2, 2, 1, Pixels::U16(vec![1, 2, 3, 65535])));
         let grey = tiff_of::<colortype::Gray32Float>(c, &[1.5, -2.0, 3.0, 4.0]);
-        assert_eq!(open(grey), picture(2, 2, 1, Pixels::F32(vec![1.5, -2.0, 3.0, 4.0])));
+        assert_eq!(open(grey), image(2, 2, 1, Pixels::F32(vec![1.5, -2.0, 3.0, 4.0])));
         let rgb: Vec<u16> = (0..12).collect();
-        assert_eq!(open(tiff_of::<colortype::RGB16>(c, &rgb)), picture(2, 2, 3, Pixels::U16(rgb)));
+        assert_eq!(open(tiff_of::<colortype::RGB16>(c, &rgb)), image(2, 2, 3, Pixels::U16(rgb)));
         let rgba: Vec<u8> = (0..16).collect();
         // This encoder does not say that the fourth sample is alpha.
-        let four = picture(2, 2, 4, Pixels::U8(rgba.clone())).with_kind(ChannelKind::RGB);
+        let four = image(2, 2, 4, Pixels::U8(rgba.clone())).with_kind(ChannelKind::RGB);
         assert_eq!(open(tiff_of::<colortype::RGBA8>(c, &rgba)), four);
     }
     let float: Vec<f32> = (0..12).map(|i| i as f32).collect();
     let bytes = tiff_of::<colortype::RGB32Float>(Compression::Uncompressed, &float);
-    assert_eq!(f.open(&bytes).unwrap(), picture(2, 2, 3, Pixels::F32(float)));
+    assert_eq!(f.open(&bytes).unwrap(), image(2, 2, 3, Pixels::F32(float)));
 }
 
 #[test]
@@ -178,8 +178,8 @@ fn tiff_planes_tiles_and_bits() {
     let mut planar = base(2, 2, 8, 3, 2);
     planar.extend([(278, vec![1]), (284, vec![2])]);
     let strips: [&[u8]; 6] = [&[1, 2], &[3, 4], &[11, 12], &[13, 14], &[21, 22], &[23, 24]];
-    let want = vec![1, 11, 21, 2, 12, 22, 3, 13, 23, 4, 14, 24];
-    assert_eq!(f.open(&raw_tiff(&planar, false, &strips)).unwrap(), picture(2, 2, 3, Pixels::U8(want)));
+    let expected = vec![1, 11, 21, 2, 12, 22, 3, 13, 23, 4, 14, 24];
+    assert_eq!(f.open(&raw_tiff(&planar, false, &strips)).unwrap(), image(2, 2, 3, Pixels::U8(expected)));
 
     let mut tiled = base(20, 17, 16, 1, 1);
     tiled.extend([(322, vec![16]), (323, vec![16])]);
@@ -188,14 +188,14 @@ fn tiff_planes_tiles_and_bits() {
     };
     let tiles = [tile(0, 0), tile(16, 0), tile(0, 16), tile(16, 16)];
     let bytes = raw_tiff(&tiled, true, &tiles.iter().map(Vec::as_slice).collect::<Vec<_>>());
-    let want = (0..340).map(|i| i / 20 * 100 + i % 20).collect();
-    assert_eq!(f.open(&bytes).unwrap(), picture(20, 17, 1, Pixels::U16(want)));
+    let expected = (0..340).map(|i| i / 20 * 100 + i % 20).collect();
+    assert_eq!(f.open(&bytes).unwrap(), image(20, 17, 1, Pixels::U16(expected)));
 
     let bits = raw_tiff(&base(10, 2, 1, 1, 1), false, &[&[0b1010_0000, 0b0100_0000, 0, 0b1000_0000]]);
-    let want = vec![255, 0, 255, 0, 0, 0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 0, 255, 0];
-    assert_eq!(f.open(&bits).unwrap(), picture(10, 2, 1, Pixels::U8(want)));
+    let expected = vec![255, 0, 255, 0, 0, 0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 0, 255, 0];
+    assert_eq!(f.open(&bits).unwrap(), image(10, 2, 1, Pixels::U8(expected)));
     let four = raw_tiff(&base(3, 1, 4, 1, 1), false, &[&[0x0f, 0x10]]);
-    assert_eq!(f.open(&four).unwrap(), picture(3, 1, 1, Pixels::U8(vec![0, 255, 17])));
+    assert_eq!(f.open(&four).unwrap(), image(3, 1, 1, Pixels::U8(vec![0, 255, 17])));
     // White is zero: the values are turned round.
     assert_eq!(
         f.open(&raw_tiff(&base(2, 1, 8, 1, 0), false, &[&[0, 250]])).unwrap().pixels(),
@@ -203,11 +203,11 @@ fn tiff_planes_tiles_and_bits() {
     );
     let mut alpha = base(2, 1, 8, 2, 1);
     alpha.push((338, vec![2]));
-    let grey = without_alpha(picture(2, 1, 1, Pixels::U8(vec![1, 3])), 1);
+    let grey = without_alpha(image(2, 1, 1, Pixels::U8(vec![1, 3])), 1);
     assert_eq!(f.open(&raw_tiff(&alpha, false, &[&[1, 2, 3, 4]])).unwrap(), grey);
     // Five plain channels, as microscopes write them.
     let five = raw_tiff(&base(1, 1, 8, 5, 1), false, &[&[1, 2, 3, 4, 5]]);
-    assert_eq!(f.open(&five).unwrap(), picture(1, 1, 5, Pixels::U8(vec![1, 2, 3, 4, 5])));
+    assert_eq!(f.open(&five).unwrap(), image(1, 1, 5, Pixels::U8(vec![1, 2, 3, 4, 5])));
 }
 
 #[test]
@@ -219,14 +219,14 @@ fn what_is_not_supported_is_named() {
 }
 
 #[test]
-fn what_is_not_a_picture_is_named() {
+fn what_is_not_an_image_is_named() {
     let f = Folder::new();
     f.fails(b"", "the file is empty");
-    f.fails(b"P", "not a picture in a known format (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)");
+    f.fails(b"P", "not an image in a known format (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)");
     f.fails(b"hello, this is a text", "PNG, JPEG, WebP");
     let missing = f.0.path().join("nowhere.png");
-    assert!(Picture::open(&missing).unwrap_err().to_string().contains("nowhere.png: No such file"));
-    assert!(Picture::open(f.0.path()).unwrap_err().to_string().ends_with("is a folder"));
+    assert!(Image::open(&missing).unwrap_err().to_string().contains("nowhere.png: No such file"));
+    assert!(Image::open(f.0.path()).unwrap_err().to_string().ends_with("is a folder"));
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn truncated_files_are_errors() {
     for cut in 4..bytes.len() - 60 {
         let path = f.file(&bytes[..cut]);
         // The first page may come before the cut; then it must be right.
-        if let Ok(p) = Picture::open(path) {
+        if let Ok(p) = Image::open(path) {
             assert_eq!(p.pixels(), &Pixels::U16(vec![1, 2, 3, 4]));
         }
     }
@@ -269,8 +269,8 @@ fn absurd_dimensions_allocate_nothing() {
     f.fails(&raw_tiff(&base(65535, 65535, 8, 1, 1), false, &[&[0; 9]]), "cannot come from");
     f.fails(&raw_tiff(&base(0, 5, 8, 1, 1), false, &[&[0; 9]]), "");
     let path = f.file(&png(3, 3, png::ColorType::Grayscale, png::BitDepth::Eight, &[0; 9]));
-    assert!(Picture::open_limited(&path, 8).unwrap_err().to_string().contains("over the limit of 8 pixels"));
-    assert!(Picture::open_limited(&path, 9).is_ok());
+    assert!(Image::open_limited(&path, 8).unwrap_err().to_string().contains("over the limit of 8 pixels"));
+    assert!(Image::open_limited(&path, 9).is_ok());
 }
 
 proptest! {

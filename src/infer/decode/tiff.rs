@@ -21,7 +21,7 @@ use std::sync::Arc;
 use ::tiff::TiffError;
 use ::tiff::tags::Tag;
 
-use self::colour::Said;
+use self::colour::Warned;
 use self::page::{Page, Places};
 use self::samples::Words;
 use super::chunks::{Chunk, ChunkCache};
@@ -33,9 +33,9 @@ use super::{FileSource, Source};
 use crate::error::{Error, Result};
 use crate::infer::channels::ChannelKind;
 use crate::infer::image::Sample;
-use crate::infer::image::{Picture, Pixels};
+use crate::infer::image::{Image, Pixels};
 use crate::infer::orient::Orientation;
-use crate::infer::source::{PictureSource, SourceInfo};
+use crate::infer::source::{ImageSource, SourceInfo};
 
 pub(super) use self::directory::TiffDecoder;
 pub(super) use self::integers::{RawIntegers, raw_floats, raw_integers};
@@ -52,7 +52,7 @@ const CACHE: u64 = 64 << 20;
 const DNG_VERSION: u16 = 50706;
 
 /// One page of a TIFF file, with the channels that other directories hold (OME-TIFF, ImageJ).
-pub(super) struct TiffPicture {
+pub(super) struct TiffImage {
     source: FileSource,
     decoder: TiffDecoder,
     /// The directory that the decoder is at, and where its chunks lie.
@@ -63,7 +63,7 @@ pub(super) struct TiffPicture {
     cache: ChunkCache,
     /// Where the samples lie, where they can be read without decoding: by plane.
     raw: Option<Vec<RawLayout>>,
-    said: Said,
+    warned: Warned,
     /// How the page is to be turned; smaller copies of it need not say so themselves.
     orientation: Orientation,
 }
@@ -73,7 +73,7 @@ pub(super) fn guarded<T>(source: &Source, work: impl FnOnce() -> Result<T>) -> R
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(source.decoder_fault("TIFF")))
 }
 
-impl TiffPicture {
+impl TiffImage {
     pub fn open(source: FileSource, reader: BufReader<File>, page: usize, level: usize) -> Result<Self> {
         let s = source.as_source();
         let (decoder, orientation, current, places, planes, described, raw) = guarded(&s, || {
@@ -87,8 +87,8 @@ impl TiffPicture {
             let Some(first) = planes.first() else { return Err(s.error("the page has no channels")) };
             seek(&mut decoder, first)?;
             let described = Page::read(&s, &mut decoder)?;
-            if planes.len() * described.kept > MAX_CHANNELS {
-                let count = planes.len() * described.kept;
+            if planes.len() * described.stored_channels > MAX_CHANNELS {
+                let count = planes.len() * described.stored_channels;
                 return Err(s.error(format!("{count} channels are more than the {MAX_CHANNELS} that are supported")));
             }
             let mut places = Places::read(&s, &mut decoder, &described)?;
@@ -116,8 +116,8 @@ impl TiffPicture {
             }
             Ok((decoder, orientation, current, places, planes, described, raw))
         })?;
-        let (cache, said) = (ChunkCache::new(CACHE), Said::default());
-        Ok(Self { source, decoder, current, places, planes, page: described, cache, raw, said, orientation })
+        let (cache, warned) = (ChunkCache::new(CACHE), Warned::default());
+        Ok(Self { source, decoder, current, places, planes, page: described, cache, raw, warned, orientation })
     }
 
     /// The samples of a chunk as they are stored; of planar images chunks of further planes follow.
@@ -131,7 +131,7 @@ impl TiffPicture {
         let page = &self.page;
         let rows = page.rows_of(number);
         let Some((offset, length)) = page.place(&source, &self.places, number)? else {
-            if !self.said.missing.replace(true) {
+            if !self.warned.missing.replace(true) {
                 let missing = self.places.missing;
                 log::warn!("{}: strips or tiles that the file leaves out are read as {missing}", source.path.display());
             }
@@ -158,7 +158,7 @@ impl TiffPicture {
         }
         let (words, height) = self.words(plane, number)?;
         let (page, source) = (&self.page, self.source.as_source());
-        let pixels = colour::pixels(&source, page, &self.said, number / page.per_plane().max(1), words)?;
+        let pixels = colour::pixels(&source, page, &self.warned, number / page.per_plane().max(1), words)?;
         let together = if page.planar { 1 } else { page.given };
         let width = page.chunk[0];
         if pixels.len() != width * height * together {
@@ -174,8 +174,8 @@ impl TiffPicture {
         [x0, y0, w, h]: [usize; 4],
         samples: fn(&Pixels) -> &[T],
     ) -> Result<Vec<T>> {
-        let Page { kept, planar, chunk: [cw, ch], .. } = self.page;
-        let channels = self.planes.len() * kept;
+        let Page { stored_channels, planar, chunk: [cw, ch], .. } = self.page;
+        let channels = self.planes.len() * stored_channels;
         let mut out = self.source.as_source().zeros::<T>(w * h * channels)?;
         let (across, per_plane) = (self.page.across(), self.page.per_plane());
         for plane in 0..self.planes.len() {
@@ -184,16 +184,16 @@ impl TiffPicture {
                 for cx in x0 / cw..=(x0 + w - 1) / cw {
                     let number = cy * across + cx;
                     // Of planar images every channel is in a chunk of its own.
-                    for part in 0..if planar { kept } else { 1 } {
+                    for part in 0..if planar { stored_channels } else { 1 } {
                         let chunk = self.chunk(place, part * per_plane + number)?;
                         let from = samples(&chunk.pixels);
                         let (left, right) = (x0.max(cx * cw), (x0 + w).min(cx * cw + chunk.width));
                         let (top, bottom) = (y0.max(cy * ch), (y0 + h).min(cy * ch + chunk.height));
                         for y in top..bottom {
                             let row = ((y - cy * ch) * chunk.width + left - cx * cw) * chunk.together;
-                            for k in 0..if planar { 1 } else { kept } {
+                            for k in 0..if planar { 1 } else { stored_channels } {
                                 let line = from.get(row + k..).unwrap_or_default().iter().step_by(chunk.together);
-                                let at = ((y - y0) * w + left - x0) * channels + plane * kept + part + k;
+                                let at = ((y - y0) * w + left - x0) * channels + plane * stored_channels + part + k;
                                 let to = out.get_mut(at..).unwrap_or_default().iter_mut().step_by(channels);
                                 to.zip(line).take(right.saturating_sub(left)).for_each(|(to, &v)| *to = v);
                             }
@@ -206,15 +206,15 @@ impl TiffPicture {
     }
 }
 
-impl PictureSource for TiffPicture {
+impl ImageSource for TiffImage {
     fn info(&self) -> SourceInfo {
-        let Page { width, height, kept, sample, .. } = self.page;
-        let channels = self.planes.len() * kept;
+        let Page { width, height, stored_channels, sample, .. } = self.page;
+        let channels = self.planes.len() * stored_channels;
         // What the file says of them is read by `meaning`.
         SourceInfo { width, height, channels, sample, kind: ChannelKind::of_count(channels) }
     }
 
-    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture> {
+    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Image> {
         let info = self.info();
         info.check_inside(x0, y0, w, h)?;
         let window = [x0, y0, w, h];
@@ -232,7 +232,7 @@ impl PictureSource for TiffPicture {
                 Sample::F32 => Pixels::F32(self.window(window, |p| if let Pixels::F32(v) = p { v } else { &[] })?),
             })
         })?;
-        Picture::new(w, h, info.channels, pixels)
+        Image::new(w, h, info.channels, pixels)
     }
 
     fn rows_at_once(&self) -> usize {
@@ -258,7 +258,7 @@ impl PictureSource for TiffPicture {
         (rows * width) as u64 * (self.planes.len() * given * sample.bytes()) as u64
     }
 
-    fn keep(&mut self, bytes: u64) {
+    fn set_cache(&mut self, bytes: u64) {
         self.cache.resize(bytes);
     }
 }
@@ -276,11 +276,17 @@ impl Page {
         if !self.is_plain() || !self.strips || strip <= RAW_STRIP || places.is_sparse() {
             return None;
         }
-        let Self { width, height, kept, sample, .. } = *self;
+        let Self { width, height, stored_channels, sample, .. } = *self;
         let skipped = self.image_bytes().saturating_mul(image as u64);
         Some(RawLayout {
-            info: SourceInfo { width, height, channels: kept, sample, kind: ChannelKind::of_count(kept) },
-            together: if self.planar { 1 } else { kept },
+            info: SourceInfo {
+                width,
+                height,
+                channels: stored_channels,
+                sample,
+                kind: ChannelKind::of_count(stored_channels),
+            },
+            together: if self.planar { 1 } else { stored_channels },
             stored: self.together(),
             strips: places.offsets().iter().map(|o| o.saturating_add(skipped)).collect(),
             rows: self.strip_rows(),

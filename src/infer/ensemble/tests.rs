@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::infer::tile::{Tile, TileGrid};
 use crate::infer::{
-    Picture, Pixels, SegmentOptions, Segmenter, TileInput, TileOutputs, TilePlace, TileRunner, normalise, source_window,
+    Image, Pixels, SegmentOptions, Segmenter, TileInput, TileOutputs, TilePlace, TileRunner, normalise, source_window,
 };
 use crate::model::{parse, whole_graph};
 use crate::session::Backend;
@@ -27,32 +27,26 @@ fn small(name: &str) -> Model {
     model(name, config, Normalisation::Unit)
 }
 
-fn picture(width: usize, height: usize) -> Picture {
-    let noise = random_input("picture", Shape::new(1, 1, height, width)).unwrap();
+fn image(width: usize, height: usize) -> Image {
+    let noise = random_input("image", Shape::new(1, 1, height, width)).unwrap();
     let pixels = noise.data().iter().map(|v| (v * 30_000.0 + 30_000.0) as u16).collect();
-    Picture::new(width, height, 1, Pixels::U16(pixels)).unwrap()
+    Image::new(width, height, 1, Pixels::U16(pixels)).unwrap()
 }
 
 /// Class ids and probabilities, in tiles of at most `tile` pixels.
-fn run(ensemble: &Ensemble, picture: &Picture, tile: usize) -> (Vec<f32>, Vec<f32>) {
-    run_on(&Backend::Cpu, ensemble, picture, tile, 1)
+fn run(ensemble: &Ensemble, image: &Image, tile: usize) -> (Vec<f32>, Vec<f32>) {
+    run_on(&Backend::Cpu, ensemble, image, tile, 1)
 }
 
 /// The same, `batch` tiles or orientations a run.
-fn run_on(
-    backend: &Backend,
-    ensemble: &Ensemble,
-    picture: &Picture,
-    tile: usize,
-    batch: usize,
-) -> (Vec<f32>, Vec<f32>) {
-    let (w, h) = (picture.width(), picture.height());
+fn run_on(backend: &Backend, ensemble: &Ensemble, image: &Image, tile: usize, batch: usize) -> (Vec<f32>, Vec<f32>) {
+    let (w, h) = (image.width(), image.height());
     let spec = ensemble.tile_spec(|m| Segmenter::new(Backend::Cpu, m.clone()).tile_spec()).unwrap().unwrap();
     let grid = TileGrid::plan(h, w, (tile, tile), &spec).unwrap();
     let size = [grid.rows.window, grid.columns.window];
     let outputs = TileOutputs { probabilities: true, decision: false };
     let mut runner = TileRunner::new(backend, ensemble, size, outputs, batch).unwrap();
-    let affines: Vec<_> = ensemble.models().map(|m| normalise(picture, &m.metadata.normalisation).unwrap()).collect();
+    let affines: Vec<_> = ensemble.models().map(|m| normalise(image, &m.metadata.normalisation).unwrap()).collect();
     let planes = ensemble.planes();
     let (mut mask, mut probabilities) = (vec![-1.0; w * h], vec![-1.0; planes * w * h]);
     let tiles: Vec<_> = grid.iter().collect();
@@ -60,8 +54,8 @@ fn run_on(
         let place = |t: &Tile| {
             let rows = source_window(t.y.start, size[0], h);
             let columns = source_window(t.x.start, size[1], w);
-            let pixels = picture.window(columns.start, rows.start, columns.len(), rows.len()).unwrap();
-            (TilePlace { picture: [h, w], start: [t.y.start, t.x.start], size, rows, columns }, pixels)
+            let pixels = image.window(columns.start, rows.start, columns.len(), rows.len()).unwrap();
+            (TilePlace { image: [h, w], start: [t.y.start, t.x.start], size, rows, columns }, pixels)
         };
         let read: Vec<_> = some.iter().map(place).collect();
         let inputs: Vec<_> =
@@ -76,9 +70,9 @@ fn run_on(
         assert_eq!(results.len(), some.len());
         for (t, result) in some.iter().zip(results) {
             let (oh, ow) = (grid.rows.output, grid.columns.output);
-            for (k, y) in t.y.keep.clone().enumerate() {
+            for (k, y) in t.y.valid.clone().enumerate() {
                 let from = |plane: usize| (plane * oh + t.y.offset + k) * ow + t.x.offset;
-                let (at, n) = (y * w + t.x.keep.start, t.x.keep.len());
+                let (at, n) = (y * w + t.x.valid.start, t.x.valid.len());
                 mask[at..at + n].copy_from_slice(&result.mask[from(0)..from(0) + n]);
                 for c in 0..planes {
                     let line = &result.probabilities[from(c)..from(c) + n];
@@ -90,15 +84,15 @@ fn run_on(
     (mask, probabilities)
 }
 
-fn alone(model: &Model, picture: &Picture) -> (Vec<f32>, Vec<f32>) {
+fn alone(model: &Model, image: &Image) -> (Vec<f32>, Vec<f32>) {
     let options = SegmentOptions { probabilities: true, ..Default::default() };
-    let s = Segmenter::new(Backend::Cpu, model.clone()).segment(picture, &options, |_| Ok(())).unwrap();
-    ((0..picture.width() * picture.height()).map(|i| s.mask.id(i) as f32).collect(), s.probabilities.unwrap())
+    let s = Segmenter::new(Backend::Cpu, model.clone()).segment(image, &options, |_| Ok(())).unwrap();
+    ((0..image.width() * image.height()).map(|i| s.mask.id(i) as f32).collect(), s.probabilities.unwrap())
 }
 
 #[test]
 fn one_model_is_the_segmenter() {
-    let (m, p) = (small("a"), picture(30, 22));
+    let (m, p) = (small("a"), image(30, 22));
     assert_eq!(run(&m.clone().into(), &p, 1 << 20), alone(&m, &p));
 }
 
@@ -106,7 +100,7 @@ fn one_model_is_the_segmenter() {
 fn tiles_leave_no_trace() {
     for tta in [Tta::None, Tta::Flips, Tta::D4] {
         let ensemble = Ensemble::new(vec![small("a"), small("b")]).unwrap().with_tta(tta);
-        let p = picture(53, 39);
+        let p = image(53, 39);
         let whole = run(&ensemble, &p, 1 << 20);
         assert!(whole.1.iter().all(|p| (0.0..=1.0).contains(p)));
         assert!((0..3).filter(|c| whole.0.contains(&(*c as f32))).count() > 1, "one class only");
@@ -120,7 +114,7 @@ fn tiles_leave_no_trace() {
 fn networks_without_padding_too() {
     let config = json!({ "width": 2, "depth": 1, "out_channels": 2 });
     let ensemble = Ensemble::from(model("v", config, Normalisation::ZScore)).with_tta(Tta::D4);
-    let p = picture(41, 30);
+    let p = image(41, 30);
     assert!(run(&ensemble, &p, 40) == run(&ensemble, &p, 1 << 20));
 }
 
@@ -128,7 +122,7 @@ fn networks_without_padding_too() {
 fn probabilities_are_averaged_and_each_model_normalises_its_way() {
     let config = json!({ "width": 2, "depth": 2, "padding": "same", "out_channels": 3 });
     let (a, b) = (small("a"), model("b", config, Normalisation::ZScore));
-    let p = picture(28, 20);
+    let p = image(28, 20);
     let (mask, mean) = run(&Ensemble::new(vec![a.clone(), b.clone()]).unwrap(), &p, 1 << 20);
     let (one, two) = (alone(&a, &p).1, alone(&b, &p).1);
     for (i, m) in mean.iter().enumerate() {
@@ -141,25 +135,25 @@ fn probabilities_are_averaged_and_each_model_normalises_its_way() {
     }
 }
 
-/// The mean over all symmetries turns with the picture.
+/// The mean over all symmetries turns with the image.
 #[test]
-fn symmetric_means_turn_with_the_picture() {
+fn symmetric_means_turn_with_the_image() {
     for (tta, count) in [(Tta::Flips, 4), (Tta::D4, 8)] {
         let ensemble = Ensemble::from(small("a")).with_tta(tta);
         let (w, h) = (36, 20);
-        let p = picture(w, h);
+        let p = image(w, h);
         let (_, upright) = run(&ensemble, &p, 1 << 20);
         let raw = p.window(0, 0, w, h).unwrap();
         for by in Orientation::all().into_iter().take(count) {
             let pixels = by.planes(&raw, [h, w]).iter().map(|&v| v as u16).collect();
             let [rows, columns] = by.size([h, w]);
-            let turned = Picture::new(columns, rows, 1, Pixels::U16(pixels)).unwrap();
-            let (_, got) = run(&ensemble, &turned, 1 << 20);
-            let want = by.planes(&upright, [h, w]);
-            let largest = got.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let oriented = Image::new(columns, rows, 1, Pixels::U16(pixels)).unwrap();
+            let (_, got) = run(&ensemble, &oriented, 1 << 20);
+            let expected = by.planes(&upright, [h, w]);
+            let largest = got.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(largest <= OP_TOLERANCE, "{tta:?} {by:?}: {largest}");
         }
-        // The network itself does not turn with the picture, or this would show nothing.
+        // The network itself does not turn with the image, or this would show nothing.
         let (_, plain) = run(&small("a").into(), &p, 1 << 20);
         assert!(plain.iter().zip(&upright).any(|(a, b)| (a - b).abs() > 1e-3));
     }
@@ -169,7 +163,7 @@ fn symmetric_means_turn_with_the_picture() {
 fn a_single_sigmoid_has_a_threshold() {
     let config = json!({ "width": 2, "depth": 1, "padding": "same", "out_channels": 1 });
     let ensemble = Ensemble::from(model("s", config, Normalisation::Unit)).with_tta(Tta::Flips);
-    let (mask, mean) = run(&ensemble, &picture(20, 16), 1 << 20);
+    let (mask, mean) = run(&ensemble, &image(20, 16), 1 << 20);
     assert!(mask.iter().zip(&mean).all(|(&id, &p)| id == if p > 0.5 { 1.0 } else { 0.0 }));
 }
 
@@ -183,7 +177,7 @@ fn models_that_disagree_are_named() {
     };
     let error = |m: Model| Ensemble::new(vec![small("a"), m]).unwrap_err().to_string();
     assert!(
-        error(with("in_channels", json!(3))).contains("a and other do not agree in channels of the picture: 1 and 3")
+        error(with("in_channels", json!(3))).contains("a and other do not agree in channels of the image: 1 and 3")
     );
     assert_eq!(
         error(with("out_channels", json!(4))),
@@ -210,7 +204,7 @@ fn a_sigmoid_and_a_softmax_of_two_classes_are_averaged() {
     let (sigmoid, softmax) = (two_class("s", 1, Normalisation::Unit), two_class("t", 2, Normalisation::ZScore));
     // Sizes that both networks take as they are: alone each would mirror as far as it needs.
     let (w, h) = (72, 40);
-    let (p, pixels) = (picture(w, h), w * h);
+    let (p, pixels) = (image(w, h), w * h);
     let alone = |m: &Model, tta| run(&Ensemble::from(m.clone()).with_tta(tta), &p, 1 << 20).1;
     for tta in [Tta::None, Tta::Flips, Tta::D4] {
         let (one, two) = (alone(&sigmoid, tta), alone(&softmax, tta));
@@ -239,7 +233,7 @@ fn a_sigmoid_and_a_softmax_of_two_classes_are_averaged() {
 #[test]
 fn mixed_planes_on_the_device() {
     let Some(gpu) = gpu_or_skip() else { return };
-    let p = picture(40, 32);
+    let p = image(40, 32);
     let members = [two_class("s", 1, Normalisation::Unit), two_class("t", 2, Normalisation::ZScore)];
     for blend in [crate::infer::Blend::Exact, crate::infer::Blend::Gaussian] {
         let options = SegmentOptions { probabilities: true, blend, tile: Some(40), ..Default::default() };
@@ -254,8 +248,10 @@ fn mixed_planes_on_the_device() {
         let pixels = 40 * 32;
         assert_eq!(got.len(), 2 * pixels);
         for i in 0..pixels {
-            let want = [(1.0 - one[i] + two[i]) / 2.0, (one[i] + two[pixels + i]) / 2.0];
-            assert!((got[i] - want[0]).abs() <= OP_TOLERANCE && (got[pixels + i] - want[1]).abs() <= OP_TOLERANCE);
+            let expected = [(1.0 - one[i] + two[i]) / 2.0, (one[i] + two[pixels + i]) / 2.0];
+            assert!(
+                (got[i] - expected[0]).abs() <= OP_TOLERANCE && (got[pixels + i] - expected[1]).abs() <= OP_TOLERANCE
+            );
         }
     }
 }
@@ -279,7 +275,7 @@ fn names_of_classes_agree_or_are_taken_over() {
 fn batches_leave_no_trace() {
     let Some(gpu) = gpu_or_skip() else { return };
     for backend in [Backend::Cpu, Backend::Gpu(gpu)] {
-        let p = picture(77, 59);
+        let p = image(77, 59);
         for tta in [Tta::None, Tta::D4] {
             let members = vec![two_class("s", 1, Normalisation::Unit), two_class("t", 2, Normalisation::ZScore)];
             for ensemble in [Ensemble::from(members[1].clone()), Ensemble::new(members.clone()).unwrap()] {

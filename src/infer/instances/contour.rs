@@ -1,17 +1,17 @@
-//! The outline of an object along the edges of its pixels, as polygons with holes.
+//! The outline of an instance along the edges of its pixels, as polygons with holes.
 //!
 //! Pixel `(x, y)` covers the square from `(x, y)` to `(x + 1, y + 1)`. Outlines are traced on runs, so they need memory for
 //! the outline, not for the rectangle around it. Every ring is simple: one that meets itself in a point becomes several.
 
 use std::collections::HashMap;
 
-use super::object::{Object, ObjectRun};
+use super::instance::{Instance, InstanceRun};
 
 /// A closed line through corners of pixels `[x, y]`; the last is joined to the first. Clockwise on the screen (x to the
-/// right, y down) around pixels of the object, counter-clockwise around holes.
+/// right, y down) around pixels of the instance, counter-clockwise around holes.
 pub type Ring = Vec<[u32; 2]>;
 
-/// One piece of an object. Objects whose pixels are joined by edges have one, those joined at corners may have several.
+/// One piece of an instance. Instances whose pixels are joined by edges have one, those joined at corners may have several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Polygon {
     /// Around the piece.
@@ -20,7 +20,7 @@ pub struct Polygon {
     pub holes: Vec<Ring>,
 }
 
-/// An edge with the object on its right.
+/// An edge with the instance on its right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Edge {
     from: [u32; 2],
@@ -33,7 +33,7 @@ impl Edge {
     }
 }
 
-impl Object {
+impl Instance {
     /// Its outline.
     pub fn contours(&self) -> Vec<Polygon> {
         let (mut outers, mut holes) = (Vec::new(), Vec::new());
@@ -68,11 +68,11 @@ fn contains(ring: &[[u32; 2]], [x, y]: [u32; 2]) -> bool {
     ring.iter().zip(next).filter(crossed).count() % 2 == 1
 }
 
-/// All edges between the object and what is around it, sorted by where they begin.
-fn edges(runs: &[ObjectRun]) -> Vec<Edge> {
+/// All edges between the instance and what is around it, sorted by where they begin.
+fn edges(runs: &[InstanceRun]) -> Vec<Edge> {
     let mut edges = Vec::with_capacity(4 * runs.len());
-    let rows: Vec<&[ObjectRun]> = runs.chunk_by(|a, b| a.y == b.y).collect();
-    let mut above: &[ObjectRun] = &[];
+    let rows: Vec<&[InstanceRun]> = runs.chunk_by(|a, b| a.y == b.y).collect();
+    let mut above: &[InstanceRun] = &[];
     for row in rows.iter().copied() {
         let Some(y) = row.first().map(|r| r.y) else { continue };
         if let Some(last) = above.first().map(|r| r.y).filter(|last| last + 1 != y) {
@@ -93,18 +93,18 @@ fn edges(runs: &[ObjectRun]) -> Vec<Edge> {
     edges
 }
 
-/// The horizontal edges between two rows: where one of them has the object and the other has not.
-fn between(above: &[ObjectRun], below: &[ObjectRun], y: u32, edges: &mut Vec<Edge>) {
+/// The horizontal edges between two rows: where one of them has the instance and the other has not.
+fn between(above: &[InstanceRun], below: &[InstanceRun], y: u32, edges: &mut Vec<Edge>) {
     for (start, end, is_below) in differences(above, below) {
         let (from, to) = if is_below { (start, end) } else { (end, start) };
         edges.push(Edge { from: [from, y], to: [to, y] });
     }
 }
 
-/// The columns where exactly one of two rows has the object: first, behind the last, and whether it is the second row.
+/// The columns where exactly one of two rows has the instance: first, behind the last, and whether it is the second row.
 /// Stretches of one row that meet in a point are one; stretches of different rows are two.
-pub(super) fn differences(above: &[ObjectRun], below: &[ObjectRun]) -> Vec<(u32, u32, bool)> {
-    let ends = |runs: &[ObjectRun], row: bool| runs.iter().flat_map(|r| [r.start, r.end]).map(|x| (x, row)).collect();
+pub(super) fn differences(above: &[InstanceRun], below: &[InstanceRun]) -> Vec<(u32, u32, bool)> {
+    let ends = |runs: &[InstanceRun], row: bool| runs.iter().flat_map(|r| [r.start, r.end]).map(|x| (x, row)).collect();
     let mut events: Vec<(u32, bool)> = ends(above, false);
     let second: Vec<(u32, bool)> = ends(below, true);
     events.extend(second);

@@ -1,15 +1,15 @@
-//! Single objects of a segmented picture of any size: numbered, measured, outlined, in bounded memory.
+//! Single instances of a segmented image of any size: numbered, measured, outlined, in bounded memory.
 //!
-//! Rows of class ids go into a [`Labeller`], which finds connected components by union-find over runs of equal classes and
-//! keeps the runs (in a temporary file when there are many). [`Labeller::finish`] numbers the objects from 1 on in the
+//! Rows of class ids go into a [`ConnectedComponents`], which finds connected components by union-find over runs of equal classes and
+//! keeps the runs (in a temporary file when there are many). [`ConnectedComponents::finish`] numbers the instances from 1 on in the
 //! order of their first pixels (row by row), so the numbers do not depend on how the rows came about: tiles leave no trace.
-//! The [`Instances`] it gives are read as rows ([`Instances::rows`]) or as objects ([`Instances::objects`]).
+//! The [`Instances`] it gives are read as rows ([`Instances::rows`]) or as instances ([`Instances::instances`]).
 //!
-//! Memory is for tables of some 20 bytes an object and for the objects that the current row meets, never for the picture.
+//! Memory is for tables of some 20 bytes an instance and for the instances that the current row meets, never for the image.
 
 pub mod contour;
 mod export;
-mod object;
+mod instance;
 mod runs;
 mod samples;
 mod shown;
@@ -20,24 +20,24 @@ mod union;
 use std::path::PathBuf;
 
 pub use contour::{Polygon, Ring};
-pub use export::{Coordinates, ObjectFile, Source as ObjectSource, write_objects};
-pub use object::{Object, ObjectRun};
+pub use export::{Coordinates, InstanceFile, Source as InstanceSource, write_instances};
+pub use instance::{Instance, InstanceRun};
 pub use runs::Run;
 use runs::{Bands, Rows};
 use samples::Samples;
-pub use sink::{ObjectReport, ObjectSink};
+pub use sink::{InstanceReport, InstanceSink};
 pub use union::Connectivity;
 pub(super) use union::Union;
 
 use crate::error::{Error, Result};
 
-/// How touching objects are told apart.
+/// How touching instances are told apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Separation {
-    /// Not at all: objects are the connected components of a class.
+    /// Not at all: instances are the connected components of a class.
     #[default]
     Components,
-    /// By the watershed of the distance to the object's edge. Seeds are the maxima of the distance that stand at least
+    /// By the watershed of the distance to the instance's edge. Seeds are the maxima of the distance that stand at least
     /// `depth` pixels above every path to a higher one.
     Watershed {
         /// Pixels, above 0. Small values split more.
@@ -45,17 +45,17 @@ pub enum Separation {
     },
 }
 
-/// How objects are found.
+/// How instances are found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceOptions {
-    /// How touching objects are told apart.
+    /// How touching instances are told apart.
     pub separation: Separation,
     /// Which pixels are connected.
     pub connectivity: Connectivity,
-    /// Objects of fewer pixels are left out.
+    /// Instances of fewer pixels are left out.
     pub min_area: u64,
-    /// Makes background that one object encloses part of that object. Holes at the picture's border are open, and a hole
-    /// with another object in it is not filled.
+    /// Makes background that one instance encloses part of that instance. Holes at the image's border are open, and a hole
+    /// with another instance in it is not filled.
     pub fill_holes: bool,
     /// Memory to stay under, bytes.
     pub memory: u64,
@@ -87,9 +87,9 @@ impl InstanceOptions {
     }
 }
 
-/// Takes the class ids of a picture row by row.
+/// Takes the class ids of an image row by row.
 #[derive(Debug)]
-pub struct Labeller {
+pub struct ConnectedComponents {
     width: usize,
     height: usize,
     options: InstanceOptions,
@@ -100,13 +100,13 @@ pub struct Labeller {
     pushed: usize,
 }
 
-impl Labeller {
-    /// For a picture of `width` x `height` pixels.
+impl ConnectedComponents {
+    /// For an image of `width` x `height` pixels.
     pub fn new(width: usize, height: usize, options: &InstanceOptions) -> Result<Self> {
         options.check()?;
         let side = |n: usize| u32::try_from(n).ok().filter(|&n| n > 0 && n <= i32::MAX as u32);
         let (Some(w), Some(h)) = (side(width), side(height)) else {
-            return Err(Error::invalid("picture", format!("objects of {width}x{height} pixels cannot be numbered")));
+            return Err(Error::invalid("image", format!("instances of {width}x{height} pixels cannot be numbered")));
         };
         Ok(Self {
             width,
@@ -120,7 +120,7 @@ impl Labeller {
         })
     }
 
-    /// Keeps the picture's samples of objects, for their means; comes before the first row. From then on every row has
+    /// Keeps the image's samples of instances, for their means; comes before the first row. From then on every row has
     /// samples of `channels` channels.
     #[must_use]
     pub fn with_samples(mut self, channels: usize) -> Self {
@@ -136,7 +136,7 @@ impl Labeller {
         }
     }
 
-    /// Takes the next row: as many class ids as the picture has columns; 0 is the background.
+    /// Takes the next row: as many class ids as the image has columns; 0 is the background.
     pub fn push_row<T: Copy + Into<u32>>(&mut self, classes: &[T]) -> Result<()> {
         if classes.len() != self.width || self.pushed == self.height {
             let reason = format!("row {} of {} class ids", self.pushed, classes.len());
@@ -149,7 +149,7 @@ impl Labeller {
         let needed = 2 * self.union.bytes();
         if needed > self.options.memory || self.union.labels() > (u32::MAX - 2) as usize - self.width {
             return Err(Error::Limit {
-                what: format!("the table of {} pieces of objects up to row {}", self.union.labels(), self.pushed - 1),
+                what: format!("the table of {} pieces of instances up to row {}", self.union.labels(), self.pushed - 1),
                 needed: mib(needed),
                 limit: format!("{} of memory", mib(self.options.memory)),
             });
@@ -157,7 +157,7 @@ impl Labeller {
         Ok(())
     }
 
-    /// Numbers the objects, once all rows are in.
+    /// Numbers the instances, once all rows are in.
     pub fn finish(self) -> Result<Instances> {
         let Self { width, height, options, union, rows, samples, pushed, .. } = self;
         if pushed != height || samples.as_ref().is_some_and(|s| s.rows() != height) {
@@ -196,7 +196,7 @@ enum Source {
     Bands(Bands),
 }
 
-/// The numbered objects of a picture.
+/// The numbered instances of an image.
 #[derive(Debug)]
 pub struct Instances {
     width: usize,
@@ -204,9 +204,9 @@ pub struct Instances {
     memory: u64,
     source: Source,
     samples: Option<Samples>,
-    /// Number of the object by the label of runs in `source`.
+    /// Number of the instance by the label of runs in `source`.
     number: Vec<u32>,
-    /// By number; entry 0 stands for no object.
+    /// By number; entry 0 stands for no instance.
     class: Vec<u32>,
     last: Vec<u32>,
     whole: Vec<String>,
@@ -223,12 +223,12 @@ impl Instances {
         self.height
     }
 
-    /// Number of objects, and the largest number of one.
+    /// Number of instances, and the largest number of one.
     pub fn count(&self) -> usize {
         self.class.len() - 1
     }
 
-    /// Class of the object `number`; 0 if there is none.
+    /// Class of the instance `number`; 0 if there is none.
     pub fn class(&self, number: u32) -> usize {
         self.class.get(number as usize).map_or(0, |&c| c as usize)
     }
@@ -238,8 +238,8 @@ impl Instances {
         &self.whole
     }
 
-    /// Gives the rows of the picture in order: the runs of objects, by column, labelled with the object's number. No two
-    /// runs of one object touch.
+    /// Gives the rows of the image in order: the runs of instances, by column, labelled with the instance's number. No two
+    /// runs of one instance touch.
     pub fn rows(&mut self, mut each: impl FnMut(usize, &[Run]) -> Result<()>) -> Result<()> {
         let Self { source, number, height, .. } = self;
         let mut next: NextRow = match source {

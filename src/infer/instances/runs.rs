@@ -23,7 +23,7 @@ pub struct Run {
     pub start: u32,
     /// Column behind the last.
     pub end: u32,
-    /// The label; never 0 where runs are of objects.
+    /// The label; never 0 where runs are of instances.
     pub label: u32,
 }
 
@@ -66,7 +66,7 @@ impl Scratch {
 }
 
 pub(super) fn failed(folder: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
-    move |e| Error::io(folder, std::io::Error::new(e.kind(), format!("temporary file of objects: {e}")))
+    move |e| Error::io(folder, std::io::Error::new(e.kind(), format!("temporary file of instances: {e}")))
 }
 
 /// Rows written one after the other, to be read in the same order.
@@ -124,7 +124,7 @@ pub(super) struct Bands {
 
 #[derive(Clone, Debug, Default)]
 struct Band {
-    /// Row in the picture and run.
+    /// Row in the image and run.
     waiting: Vec<(u32, Run)>,
     /// Where runs lie in the file, and how many.
     blocks: Vec<(u64, usize)>,
@@ -207,9 +207,9 @@ mod tests {
         for _ in 0..2 {
             let mut next = rows.read().unwrap();
             let mut row = vec![run(9, 9)];
-            for want in &all {
+            for expected in &all {
                 next(&mut row).unwrap();
-                assert_eq!(&row, want);
+                assert_eq!(&row, expected);
             }
             assert!(next(&mut row).is_err(), "there is no fourth row");
         }
@@ -231,8 +231,8 @@ mod tests {
             let mut row = Vec::new();
             for y in 0..height {
                 next(&mut row).unwrap();
-                let want: Vec<Run> = (0..per_row).map(|x| run(3 * x, y * per_row + x)).collect();
-                assert_eq!(row, want, "row {y}");
+                let expected: Vec<Run> = (0..per_row).map(|x| run(3 * x, y * per_row + x)).collect();
+                assert_eq!(row, expected, "row {y}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The picture's samples in objects, kept in a temporary file until it is known which object a pixel belongs to.
+//! The image's samples in instances, kept in a temporary file until it is known which instance a pixel belongs to.
 
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};

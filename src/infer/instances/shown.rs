@@ -1,5 +1,5 @@
-//! The picture with its objects drawn over it, each in a colour of its own. Which object a pixel belongs to is known when all
-//! rows are in, so the picture waits in a temporary file, as it is shown: three bytes a pixel.
+//! The image with its instances drawn over it, each in a colour of its own. Which instance a pixel belongs to is known when all
+//! rows are in, so the image waits in a temporary file, as it is shown: three bytes a pixel.
 
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tempfile::SpooledTempFile;
 use super::Instances;
 use super::runs::{Run, Scratch, failed};
 use crate::error::Result;
-use crate::infer::image::Picture;
+use crate::infer::image::Image;
 use crate::infer::output::{Levels, PngFile, palette, tinted};
 
 /// Rows of RGB.
@@ -27,8 +27,8 @@ impl Shown {
         Self { file: BufWriter::with_capacity(1 << 16, file), folder, contrast }
     }
 
-    /// The next rows of the picture.
-    pub fn push(&mut self, rows: &Picture) -> Result<()> {
+    /// The next rows of the image.
+    pub fn push(&mut self, rows: &Image) -> Result<()> {
         let levels = Levels::new(self.contrast, rows.pixels().unit());
         let mut write =
             || (0..rows.width() * rows.height()).try_for_each(|i| self.file.write_all(&levels.rgb(rows, i)));

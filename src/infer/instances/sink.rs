@@ -1,47 +1,47 @@
-//! Objects from the bands of a segmented picture.
+//! Instances from the bands of a segmented image.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::export::{Coordinates, ObjectFile, Source, write_objects};
+use super::export::{Coordinates, InstanceFile, Source, write_instances};
 use super::shown::Shown;
-use super::{InstanceOptions, Labeller};
+use super::{ConnectedComponents, InstanceOptions};
 use crate::error::{Error, Result};
 use crate::infer::calibration::Calibration;
 use crate::infer::mask::Ids;
 use crate::infer::{Band, BandInfo, BandSink, Needs};
 
-/// Finds the objects of a picture whose rows come in bands, and writes their files.
+/// Finds the instances of an image whose rows come in bands, and writes their files.
 #[derive(Debug)]
-pub struct ObjectSink {
+pub struct InstanceSink {
     options: InstanceOptions,
-    picture: String,
+    image: String,
     calibration: Calibration,
     coordinates: Coordinates,
-    files: Vec<(ObjectFile, PathBuf)>,
-    report: Arc<Mutex<Option<ObjectReport>>>,
+    files: Vec<(InstanceFile, PathBuf)>,
+    report: Arc<Mutex<Option<InstanceReport>>>,
     overlay: Option<PathBuf>,
-    state: Option<(Labeller, Source)>,
+    state: Option<(ConnectedComponents, Source)>,
     shown: Option<Shown>,
     planes: Vec<f32>,
 }
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ObjectReport {
-    /// Number of objects.
+pub struct InstanceReport {
+    /// Number of instances.
     pub count: usize,
-    /// Where objects lie that were not split for want of memory.
+    /// Where instances lie that were not split for want of memory.
     pub left_whole: Vec<String>,
 }
 
-impl ObjectSink {
-    /// A sink that writes `files` of the picture called `picture`.
-    pub fn new(options: InstanceOptions, picture: impl Into<String>, files: Vec<(ObjectFile, PathBuf)>) -> Self {
+impl InstanceSink {
+    /// A sink that writes `files` of the image called `image`.
+    pub fn new(options: InstanceOptions, image: impl Into<String>, files: Vec<(InstanceFile, PathBuf)>) -> Self {
         let (calibration, coordinates) = (Calibration::default(), Coordinates::Pixel);
         Self {
             options,
-            picture: picture.into(),
+            image: image.into(),
             calibration,
             coordinates,
             files,
@@ -59,26 +59,26 @@ impl ObjectSink {
         Self { calibration, coordinates, ..self }
     }
 
-    /// Also draws the objects over the picture, each in a colour of its own, so that a line parts those that touch: a PNG
-    /// file. The picture waits for that in a temporary file, three bytes a pixel.
+    /// Also draws the instances over the image, each in a colour of its own, so that a line parts those that touch: a PNG
+    /// file. The image waits for that in a temporary file, three bytes a pixel.
     #[must_use]
     pub fn with_overlay(self, path: impl Into<PathBuf>) -> Self {
         Self { overlay: Some(path.into()), ..self }
     }
 
-    /// Whether the objects' samples are wanted.
+    /// Whether the instances' samples are wanted.
     fn measures(&self) -> bool {
-        self.files.iter().any(|f| f.0 == ObjectFile::Table)
+        self.files.iter().any(|f| f.0 == InstanceFile::Table)
     }
 
     /// Gives what was found, once the sink is finished. Keep it before the sink is handed over.
-    pub fn report(&self) -> impl Fn() -> Option<ObjectReport> + use<> {
+    pub fn report(&self) -> impl Fn() -> Option<InstanceReport> + use<> {
         let report = self.report.clone();
         move || report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl BandSink for ObjectSink {
+impl BandSink for InstanceSink {
     fn needs(&self) -> Needs {
         let overlay = self.overlay.is_some();
         Needs { pixels: overlay || self.measures(), contrast: overlay, ..Needs::default() }
@@ -87,9 +87,9 @@ impl BandSink for ObjectSink {
     fn start(&mut self, info: &BandInfo) -> Result<()> {
         let scratch = &self.options.scratch;
         std::fs::create_dir_all(scratch).map_err(|e| Error::io(scratch, e))?;
-        let mut labeller = Labeller::new(info.width, info.height, &self.options)?;
+        let mut components_of_rows = ConnectedComponents::new(info.width, info.height, &self.options)?;
         if self.measures() {
-            labeller = labeller.with_samples(info.channels);
+            components_of_rows = components_of_rows.with_samples(info.channels);
         }
         self.shown = match (&self.overlay, info.contrast) {
             (None, _) => None,
@@ -97,45 +97,45 @@ impl BandSink for ObjectSink {
             (Some(path), None) => return Err(Error::file(path, "no contrast was given")),
         };
         let source = Source {
-            picture: self.picture.clone(),
+            image: self.image.clone(),
             classes: info.classes.clone(),
             calibration: self.calibration.clone(),
             coordinates: self.coordinates,
         };
-        self.state = Some((labeller, source));
+        self.state = Some((components_of_rows, source));
         Ok(())
     }
 
     fn band(&mut self, band: &Band) -> Result<()> {
         let measures = self.measures();
-        if let (Some(shown), Some(picture)) = (&mut self.shown, band.pixels) {
-            shown.push(picture)?;
+        if let (Some(shown), Some(image)) = (&mut self.shown, band.pixels) {
+            shown.push(image)?;
         }
-        let Some((labeller, _)) = &mut self.state else { return Err(not_started()) };
+        let Some((components_of_rows, _)) = &mut self.state else { return Err(not_started()) };
         for y in 0..band.height {
             let row = y * band.width..(y + 1) * band.width;
             match band.classes {
-                Ids::U8(v) => labeller.push_row(v.get(row).unwrap_or_default())?,
-                Ids::U16(v) => labeller.push_row(v.get(row).unwrap_or_default())?,
+                Ids::U8(v) => components_of_rows.push_row(v.get(row).unwrap_or_default())?,
+                Ids::U16(v) => components_of_rows.push_row(v.get(row).unwrap_or_default())?,
             }
-            if let Some(picture) = band.pixels.filter(|_| measures) {
-                picture.window_into(0, y, band.width, 1, &mut self.planes)?;
-                labeller.push_samples(&self.planes)?;
+            if let Some(image) = band.pixels.filter(|_| measures) {
+                image.window_into(0, y, band.width, 1, &mut self.planes)?;
+                components_of_rows.push_samples(&self.planes)?;
             }
         }
         Ok(())
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        let Some((labeller, source)) = self.state else { return Err(not_started()) };
-        let mut instances = labeller.finish()?;
+        let Some((components_of_rows, source)) = self.state else { return Err(not_started()) };
+        let mut instances = components_of_rows.finish()?;
         for (kind, path) in &self.files {
-            write_objects(path, *kind, &mut instances, &source)?;
+            write_instances(path, *kind, &mut instances, &source)?;
         }
         if let (Some(shown), Some(path)) = (self.shown, &self.overlay) {
             shown.write(path, &mut instances)?;
         }
-        let report = ObjectReport { count: instances.count(), left_whole: instances.left_whole().to_vec() };
+        let report = InstanceReport { count: instances.count(), left_whole: instances.left_whole().to_vec() };
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Touching objects told apart: the watershed of the distance to the object's edge.
+//! Touching instances told apart: the watershed of the distance to the instance's edge.
 //!
 //! Every connected component is treated alone, as a whole, so the result is the same for any tiles and needs memory for
 //! the largest component only.
@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::object::{Object, ObjectRun};
+use super::instance::{Instance, InstanceRun};
 use super::runs::{Bands, Run};
 use super::{InstanceOptions, Instances, Source, mib};
 use crate::error::Result;
@@ -15,7 +15,7 @@ use crate::infer::{Connectivity, nearest_sites};
 /// Bytes a pixel of a component's bounding box: the distance transform, the order of pixels, basins, labels, the queue.
 const BYTES: u64 = 96;
 
-/// A part of an object, provisionally labelled in the order in which they are found.
+/// A part of an instance, provisionally labelled in the order in which they are found.
 struct Part {
     class: u32,
     first: (u32, u32),
@@ -23,27 +23,27 @@ struct Part {
     area: u64,
 }
 
-/// Splits the objects of `whole`. Objects that need more memory than allowed stay whole, with a warning.
+/// Splits the instances of `whole`. Instances that need more memory than allowed stay whole, with a warning.
 pub(super) fn split(whole: &mut Instances, depth: f64, options: &InstanceOptions) -> Result<Instances> {
     let (width, height) = (whole.width, whole.height);
     let mut bands = Bands::new(&options.scratch, height as u32);
     let mut parts: Vec<Part> = Vec::new();
     let mut left_whole = Vec::new();
-    whole.without_samples(|object| {
-        let crop = Crop::of(&object, width as u32, height as u32);
+    whole.without_samples(|instance| {
+        let crop = Crop::of(&instance, width as u32, height as u32);
         let needed = crop.pixels() as u64 * BYTES;
         let labels = if needed > options.memory {
-            let place = object.place();
-            log::warn!("an object of {place} stays whole: the watershed in it needs {}", mib(needed));
+            let place = instance.place();
+            log::warn!("an instance of {place} stays whole: the watershed in it needs {}", mib(needed));
             left_whole.push(place);
             None
         } else {
-            let distance = crop.distances(&object);
+            let distance = crop.distances(&instance);
             let seeds = seeds(crop.width, &distance, depth);
             (seeds.len() > 1).then(|| flood(crop.width, &distance, &seeds, options.connectivity))
         };
         let base = parts.len();
-        for run in object.runs() {
+        for run in instance.runs() {
             let mut start = run.start;
             while start < run.end {
                 let label = |x: u32| labels.as_ref().map_or(1, |l| l[crop.index(x, run.y)]);
@@ -51,8 +51,8 @@ pub(super) fn split(whole: &mut Instances, depth: f64, options: &InstanceOptions
                 let end = (start + 1..run.end).find(|&x| label(x) != own).unwrap_or(run.end);
                 let at = base + own as usize - 1;
                 while parts.len() <= at {
-                    // Set with its first run; seeds lie in the object, so every part has one.
-                    let class = object.class() as u32;
+                    // Set with its first run; seeds lie in the instance, so every part has one.
+                    let class = instance.class() as u32;
                     parts.push(Part { class, first: (u32::MAX, 0), last: 0, area: 0 });
                 }
                 let part = &mut parts[at];
@@ -81,7 +81,7 @@ pub(super) fn split(whole: &mut Instances, depth: f64, options: &InstanceOptions
     Ok(Instances { width, height, memory: options.memory, source, samples, number, class, last, whole: left_whole })
 }
 
-/// The bounding box of an object with one pixel around it, as far as the picture goes.
+/// The bounding box of an instance with one pixel around it, as far as the image goes.
 struct Crop {
     x: u32,
     y: u32,
@@ -90,8 +90,8 @@ struct Crop {
 }
 
 impl Crop {
-    fn of(object: &Object, width: u32, height: u32) -> Self {
-        let [x, y, w, h] = object.bounds();
+    fn of(instance: &Instance, width: u32, height: u32) -> Self {
+        let [x, y, w, h] = instance.bounds();
         let (left, top) = (x.saturating_sub(1), y.saturating_sub(1));
         let (right, bottom) = ((x + w + 1).min(width), (y + h + 1).min(height));
         Self { x: left, y: top, width: (right - left) as usize, height: (bottom - top) as usize }
@@ -105,11 +105,11 @@ impl Crop {
         (y - self.y) as usize * self.width + (x - self.x) as usize
     }
 
-    /// Squares of the distances to the nearest pixel that is not of the object, 0 outside it. What lies beyond the picture
+    /// Squares of the distances to the nearest pixel that is not of the instance, 0 outside it. What lies beyond the image
     /// is unknown and counts as far away.
-    fn distances(&self, object: &Object) -> Vec<u64> {
+    fn distances(&self, instance: &Instance) -> Vec<u64> {
         let mut inside = vec![false; self.pixels()];
-        for &ObjectRun { y, start, end } in object.runs() {
+        for &InstanceRun { y, start, end } in instance.runs() {
             let at = self.index(start, y);
             inside[at..at + (end - start) as usize].fill(true);
         }

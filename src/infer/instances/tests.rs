@@ -3,11 +3,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::infer::{LabelMap, components};
 
-/// The numbers of a mask's objects, by the streaming way.
+/// The numbers of a mask's instances, by the streaming way.
 fn label(mask: &LabelMap, options: &InstanceOptions) -> (LabelMap, Instances) {
-    let mut labeller = Labeller::new(mask.width(), mask.height(), options).unwrap();
-    mask.labels().chunks(mask.width()).for_each(|row| labeller.push_row(row).unwrap());
-    let mut instances = labeller.finish().unwrap();
+    let mut components_of_rows = ConnectedComponents::new(mask.width(), mask.height(), options).unwrap();
+    mask.labels().chunks(mask.width()).for_each(|row| components_of_rows.push_row(row).unwrap());
+    let mut instances = components_of_rows.finish().unwrap();
     let map = whole(&mut instances);
     (map, instances)
 }
@@ -123,10 +123,10 @@ proptest! {
         let options = InstanceOptions { connectivity, fill_holes, min_area, ..Default::default() };
         let (got, mut instances) = label(&mask, &options);
         prop_assert_eq!(got.labels(), &plain(&mask, &options)[..]);
-        // Every object comes once, with all its pixels, in the order of last rows.
+        // Every instance comes once, with all its pixels, in the order of last rows.
         let mut pixels = vec![0; w * h];
         let mut order = Vec::new();
-        instances.objects(|o| {
+        instances.instances(|o| {
             for r in o.runs() {
                 pixels[r.y as usize * w..][r.start as usize..r.end as usize].fill(o.number());
             }
@@ -144,23 +144,23 @@ proptest! {
 fn holes_with_one_object_around_are_filled() {
     let mask = map(&["11111.22", "1...1.2.", "1.1.1.22", "1...1...", "11111.22", ".1..1.2."]);
     let options = InstanceOptions { fill_holes: true, ..Default::default() };
-    // An island keeps its ring open, and so does the picture's border.
+    // An island keeps its ring open, and so does the image's border.
     assert_eq!(
         label(&mask, &options).0,
         map(&["11111.22", "1...1.2.", "1.3.1.22", "1...1...", "11111.44", ".1..1.4."])
     );
     let mask = map(&["1111.", "1..1.", "1.11.", "1111.", "....."]);
     assert_eq!(label(&mask, &options).0, map(&["1111.", "1111.", "1111.", "1111.", "....."]));
-    // A gap at a corner is open to four-connected objects' background, and closed by eight-connected objects.
+    // A gap at a corner is open to four-connected instances' background, and closed by eight-connected instances.
     let corner = map(&[".....", ".111.", ".1.1.", ".11..", "....."]);
     assert_eq!(label(&corner, &options).0, corner);
     let eight = InstanceOptions { connectivity: Connectivity::Eight, ..options };
     assert_eq!(label(&corner, &eight).0, map(&[".....", ".111.", ".111.", ".11..", "....."]));
 }
 
-/// The same objects for a large picture, whose runs go through a file, as by the map in memory.
+/// The same instances for a large image, whose runs go through a file, as by the map in memory.
 #[test]
-fn a_large_picture_goes_through_a_file() {
+fn a_large_image_goes_through_a_file() {
     let mut state = 7u32;
     let mut noise = |_, _| {
         state = state.wrapping_mul(1664525).wrapping_add(1013904223);
@@ -175,27 +175,31 @@ fn a_large_picture_goes_through_a_file() {
 #[test]
 fn a_memory_budget_is_kept() {
     let options = InstanceOptions { memory: 10_000, ..Default::default() };
-    let mut labeller = Labeller::new(64, 64, &options).unwrap();
+    let mut components_of_rows = ConnectedComponents::new(64, 64, &options).unwrap();
     let row: Vec<u32> = (0..64).map(|x| x % 2).collect();
     let blank = vec![0u32; 64];
-    let error = (0..64).find_map(|y| labeller.push_row(if y % 2 == 0 { &row } else { &blank }).err()).unwrap();
-    assert!(matches!(&error, Error::Limit { what, .. } if what.contains("pieces of objects up to row")), "{error}");
-    // One object of many runs.
-    let mut labeller = Labeller::new(64, 500, &InstanceOptions { memory: 60_000, ..Default::default() }).unwrap();
-    (0..500).for_each(|y| labeller.push_row(if y == 0 { &[1u32; 64][..] } else { &row }).unwrap());
-    let error = labeller.finish().unwrap().objects(|_| Ok(())).unwrap_err().to_string();
+    let error =
+        (0..64).find_map(|y| components_of_rows.push_row(if y % 2 == 0 { &row } else { &blank }).err()).unwrap();
+    assert!(matches!(&error, Error::Limit { what, .. } if what.contains("pieces of instances up to row")), "{error}");
+    // One instance of many runs.
+    let mut components_of_rows =
+        ConnectedComponents::new(64, 500, &InstanceOptions { memory: 60_000, ..Default::default() }).unwrap();
+    (0..500).for_each(|y| components_of_rows.push_row(if y == 0 { &[1u32; 64][..] } else { &row }).unwrap());
+    let error = components_of_rows.finish().unwrap().instances(|_| Ok(())).unwrap_err().to_string();
     assert!(error.contains("number 1, 64x"), "{error}");
 }
 
 #[test]
 fn rows_that_do_not_fit_are_named() {
-    let mut labeller = Labeller::new(3, 1, &InstanceOptions::default()).unwrap();
-    assert!(labeller.push_row(&[0u32; 2]).unwrap_err().to_string().contains("row 0 of 2 class ids is not of 3x1"));
-    labeller.push_row(&[0u32; 3]).unwrap();
-    assert!(labeller.push_row(&[0u32; 3]).is_err());
-    assert_eq!(labeller.finish().unwrap().count(), 0);
-    assert!(Labeller::new(3, 2, &InstanceOptions::default()).unwrap().finish().is_err());
-    assert!(Labeller::new(usize::MAX, 2, &InstanceOptions::default()).is_err());
+    let mut components_of_rows = ConnectedComponents::new(3, 1, &InstanceOptions::default()).unwrap();
+    assert!(
+        components_of_rows.push_row(&[0u32; 2]).unwrap_err().to_string().contains("row 0 of 2 class ids is not of 3x1")
+    );
+    components_of_rows.push_row(&[0u32; 3]).unwrap();
+    assert!(components_of_rows.push_row(&[0u32; 3]).is_err());
+    assert_eq!(components_of_rows.finish().unwrap().count(), 0);
+    assert!(ConnectedComponents::new(3, 2, &InstanceOptions::default()).unwrap().finish().is_err());
+    assert!(ConnectedComponents::new(usize::MAX, 2, &InstanceOptions::default()).is_err());
     let depth = InstanceOptions { separation: Separation::Watershed { depth: 0.0 }, ..Default::default() };
-    assert!(Labeller::new(1, 1, &depth).unwrap_err().to_string().contains("depth 0"));
+    assert!(ConnectedComponents::new(1, 1, &depth).unwrap_err().to_string().contains("depth 0"));
 }

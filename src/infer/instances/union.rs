@@ -36,29 +36,29 @@ struct Sets {
     last: Vec<u32>,
 }
 
-/// What tells holes from the background around objects.
+/// What tells holes from the background around instances.
 #[derive(Debug, Default)]
 struct Holes {
-    /// Whether a component of the background meets the picture's border; at its root.
+    /// Whether a component of the background meets the image's border; at its root.
     open: Vec<bool>,
-    /// Labels of background and of an object beside it.
+    /// Labels of background and of an instance beside it.
     beside: HashSet<(u32, u32)>,
 }
 
 /// What [`Union::finish`] gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::infer) struct Numbered {
-    /// Number of the object that a provisional label belongs to; 0 for none.
+    /// Number of the instance that a provisional label belongs to; 0 for none.
     pub number: Vec<u32>,
-    /// Class of an object, by its number; entry 0 stands for no object.
+    /// Class of an instance, by its number; entry 0 stands for no instance.
     pub class: Vec<u32>,
     /// Its last row.
     pub last: Vec<u32>,
 }
 
 impl Union {
-    /// For a picture of these sides. With `holes`, background is labelled too, and [`Union::finish`] gives holes to the
-    /// objects around them.
+    /// For an image of these sides. With `holes`, background is labelled too, and [`Union::finish`] gives holes to the
+    /// instances around them.
     pub fn new(width: u32, height: u32, connectivity: Connectivity, holes: bool) -> Self {
         let sets = Sets { parent: vec![0], class: vec![0], area: vec![0], last: vec![0] };
         let holes = holes.then(|| Holes { open: vec![false], ..Default::default() });
@@ -92,7 +92,7 @@ impl Union {
         let mut first = 0;
         for run in runs.iter_mut() {
             let class = run.label;
-            // Of two diagonal pairs that cross only one is connected: background uses the other rule than objects.
+            // Of two diagonal pairs that cross only one is connected: background uses the other rule than instances.
             let corners = *diagonal == (class > 0);
             while above.get(first).is_some_and(|a| a.end < run.start) {
                 first += 1;
@@ -121,7 +121,7 @@ impl Union {
         self.y += 1;
     }
 
-    /// Which objects lie beside which background, and which background meets the border.
+    /// Which instances lie beside which background, and which background meets the border.
     fn note_neighbours(&mut self, runs: &[Run]) {
         let Some(holes) = &mut self.holes else { return };
         let edge_row = self.y == 0 || self.y + 1 == self.height;
@@ -131,14 +131,14 @@ impl Union {
         }
         let sets = &mut self.sets;
         let mut beside = |a: &Run, b: &Run| {
-            let (ground, object) = match (sets.class[a.label as usize], sets.class[b.label as usize]) {
+            let (ground, instance) = match (sets.class[a.label as usize], sets.class[b.label as usize]) {
                 (0, 1..) => (a.label, b.label),
                 (1.., 0) => (b.label, a.label),
                 _ => return,
             };
             let ground = sets.root(ground);
             if !holes.open[ground as usize] {
-                holes.beside.insert((ground, sets.root(object)));
+                holes.beside.insert((ground, sets.root(instance)));
             }
         };
         // With background the runs cover the row without gaps.
@@ -152,25 +152,25 @@ impl Union {
         }
     }
 
-    /// Numbers the objects of at least `min_area` pixels from 1 on, in the order of their first pixels. A hole is
-    /// background that does not meet the picture's border and has one object beside it, and is part of that object.
+    /// Numbers the instances of at least `min_area` pixels from 1 on, in the order of their first pixels. A hole is
+    /// background that does not meet the image's border and has one instance beside it, and is part of that instance.
     pub fn finish(mut self, min_area: u64) -> Numbered {
         let count = self.sets.parent.len();
-        // The object around each hole, at the hole's root.
+        // The instance around each hole, at the hole's root.
         let mut around = vec![0u32; if self.holes.is_some() { count } else { 0 }];
         if let Some(holes) = self.holes.take() {
             const SEVERAL: u32 = u32::MAX;
-            for (ground, object) in holes.beside {
-                let (ground, object) = (self.sets.root(ground), self.sets.root(object));
+            for (ground, instance) in holes.beside {
+                let (ground, instance) = (self.sets.root(ground), self.sets.root(instance));
                 let entry = &mut around[ground as usize];
-                *entry = if *entry == 0 || *entry == object { object } else { SEVERAL };
+                *entry = if *entry == 0 || *entry == instance { instance } else { SEVERAL };
             }
-            for (ground, object) in around.iter_mut().enumerate() {
-                if *object == SEVERAL || holes.open[ground] {
-                    *object = 0;
-                } else if *object > 0 {
+            for (ground, instance) in around.iter_mut().enumerate() {
+                if *instance == SEVERAL || holes.open[ground] {
+                    *instance = 0;
+                } else if *instance > 0 {
                     let area = self.sets.area[ground];
-                    self.sets.area[*object as usize] += area;
+                    self.sets.area[*instance as usize] += area;
                 }
             }
         }
@@ -179,8 +179,8 @@ impl Union {
             let root = self.sets.root(label);
             let at = root as usize;
             out.number[label as usize] = match self.sets.class[at] {
-                // A hole's first pixel comes after that of the object around it.
-                0 => around.get(at).map_or(0, |&object| out.number[object as usize]),
+                // A hole's first pixel comes after that of the instance around it.
+                0 => around.get(at).map_or(0, |&instance| out.number[instance as usize]),
                 class if root == label && self.sets.area[at] >= min_area => {
                     out.class.push(class);
                     out.last.push(self.sets.last[at]);

@@ -1,4 +1,4 @@
-//! Statistics of a picture's channels, band by band: exact, at bounded memory, whatever the picture's size.
+//! Statistics of an image's channels, band by band: exact, at bounded memory, whatever the image's size.
 //!
 //! Integers have a histogram, which holds everything in one pass. Floats take two: the first counts the upper 16 bits of
 //! every value, the second the lower 16 bits of those that share them with a wanted rank, which is that order statistic to
@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Hint, Message, Result};
 use crate::infer::image::Sample;
-use crate::infer::image::{Picture, Pixels};
+use crate::infer::image::{Image, Pixels};
 use crate::infer::source::SourceInfo;
 
 /// Least, largest, mean and population standard deviation of a channel.
@@ -18,9 +18,9 @@ pub(crate) struct Moments {
     pub std: f64,
 }
 
-/// What is gathered of a picture.
+/// What is gathered of an image.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Wanted {
+pub(crate) struct StatisticsRequest {
     /// Percentiles, 0 to 100.
     pub percentiles: Vec<f64>,
     /// The standard deviation (the rest of the moments comes with the first pass).
@@ -31,13 +31,13 @@ pub(crate) struct Wanted {
     pub joint: bool,
 }
 
-/// Gathers statistics of a picture that it is shown from top to bottom, as often as [`Collector::passes`] says.
+/// Gathers statistics of an image that it is shown from top to bottom, as often as [`Collector::passes`] says.
 #[derive(Debug)]
 pub(crate) struct Collector {
     info: SourceInfo,
     /// Samples beside each other that belong to one pixel.
     samples: usize,
-    wanted: Wanted,
+    requested: StatisticsRequest,
     pass: usize,
     /// Rows seen in this pass.
     rows: usize,
@@ -87,10 +87,10 @@ fn find(histogram: &[u64], rank: u64) -> (usize, u64) {
 }
 
 impl Collector {
-    pub fn new(info: SourceInfo, wanted: Wanted) -> Self {
+    pub fn new(info: SourceInfo, requested: StatisticsRequest) -> Self {
         let samples = info.channels;
         // Interleaved samples of several channels are a row of as many more pixels of one.
-        let info = match wanted.joint {
+        let info = match requested.joint {
             true => SourceInfo { channels: 1, width: info.width * samples, ..info },
             false => info,
         };
@@ -99,7 +99,7 @@ impl Collector {
             Sample::U16 => 1 << 16,
             Sample::F32 => 0,
         };
-        let coarse = if wanted.percentiles.is_empty() { 0 } else { 1 << 16 };
+        let coarse = if requested.percentiles.is_empty() { 0 } else { 1 << 16 };
         let channel = |_| match info.sample {
             Sample::F32 => Channel::Floats(Box::new(Floats {
                 min: f64::INFINITY,
@@ -112,26 +112,26 @@ impl Collector {
             })),
             sample => Channel::Integers(vec![0; values(sample)]),
         };
-        Self { info, samples, wanted, pass: 0, rows: 0, channels: (0..info.channels).map(channel).collect() }
+        Self { info, samples, requested, pass: 0, rows: 0, channels: (0..info.channels).map(channel).collect() }
     }
 
-    /// How often the picture must be seen.
+    /// How often the image must be seen.
     pub fn passes(&self) -> usize {
         match self.info.sample {
-            Sample::F32 if self.wanted.deviation || !self.wanted.percentiles.is_empty() => 2,
+            Sample::F32 if self.requested.deviation || !self.requested.percentiles.is_empty() => 2,
             _ => 1,
         }
     }
 
-    /// The next rows of the picture.
-    pub fn see(&mut self, rows: &Picture) -> Result<()> {
+    /// The next rows of the image.
+    pub fn see(&mut self, rows: &Image) -> Result<()> {
         let (c, first) = (self.info.channels, self.rows);
         self.rows += rows.height();
         match rows.pixels() {
             Pixels::U8(v) if self.pass == 0 => self.count(v),
             Pixels::U16(v) if self.pass == 0 => self.count(v),
             Pixels::F32(v) => {
-                if self.wanted.finite
+                if self.requested.finite
                     && self.pass == 0
                     && let Some((i, x)) = v.iter().enumerate().find(|(_, x)| !x.is_finite())
                 {
@@ -139,7 +139,7 @@ impl Collector {
                     let (pixel, width) = (i / self.samples, pixels);
                     let place = format!("column {}, row {}", pixel % width, first + pixel / width);
                     let reason = Message::from(format!("the pixel at {place} is {x}; ")).then(Hint::FillNan);
-                    return Err(Error::invalid("picture", reason.then(" puts a number in place of such")));
+                    return Err(Error::invalid("image", reason.then(" puts a number in place of such")));
                 }
                 for (i, channel) in self.channels.iter_mut().enumerate() {
                     let Channel::Floats(floats) = channel else { continue };
@@ -164,10 +164,10 @@ impl Collector {
         }
     }
 
-    /// The picture begins anew.
+    /// The image begins anew.
     pub fn next_pass(&mut self) {
         (self.pass, self.rows) = (self.pass + 1, 0);
-        let ranks: Vec<u64> = self.wanted.percentiles.iter().flat_map(|&q| self.place(q).0).collect();
+        let ranks: Vec<u64> = self.requested.percentiles.iter().flat_map(|&q| self.place(q).0).collect();
         for channel in &mut self.channels {
             let Channel::Floats(floats) = channel else { continue };
             for &rank in ranks.iter().filter(|_| !floats.coarse.is_empty()) {
@@ -190,16 +190,16 @@ impl Collector {
     /// Percentiles of a channel: the order statistic at `(n - 1) q / 100`, linear between neighbours, which is numpy's
     /// default.
     pub fn percentiles(&self, channel: usize) -> Vec<f64> {
-        let channel = if self.wanted.joint { 0 } else { channel };
+        let channel = if self.requested.joint { 0 } else { channel };
         let mix = |a: f64, b: f64, t: f64| if t < 0.5 { a + (b - a) * t } else { b - (b - a) * (1.0 - t) };
         let of = |rank| self.channels.get(channel).map_or(0.0, |c| c.at(rank));
-        let all = self.wanted.percentiles.iter().map(|&q| self.place(q));
+        let all = self.requested.percentiles.iter().map(|&q| self.place(q));
         all.map(|([below, above], t)| mix(of(below), of(above), t)).collect()
     }
 
     /// Moments of a channel.
     pub fn moments(&self, channel: usize) -> Moments {
-        let channel = if self.wanted.joint { 0 } else { channel };
+        let channel = if self.requested.joint { 0 } else { channel };
         match self.channels.get(channel) {
             None => Moments { min: 0.0, max: 0.0, mean: 0.0, std: 0.0 },
             Some(Channel::Floats(f)) => {

@@ -1,22 +1,22 @@
 //! Several steps as one map: an affine one and a clamp after it.
 
 use super::ChannelAffine;
-use super::statistics::{Moments, Wanted};
+use super::statistics::{Moments, StatisticsRequest};
 use crate::error::{Error, Result};
 use crate::weights::PixelStep;
 
-/// What the steps must know of a picture.
-pub(super) fn wanted(steps: &[PixelStep]) -> Wanted {
-    let mut wanted = Wanted { finite: true, ..Wanted::default() };
+/// What the steps must know of an image.
+pub(super) fn requested(steps: &[PixelStep]) -> StatisticsRequest {
+    let mut requested = StatisticsRequest { finite: true, ..StatisticsRequest::default() };
     for step in steps {
         match *step {
-            PixelStep::Standardise { .. } => wanted.deviation = true,
-            PixelStep::Range { low, high, .. } => wanted.percentiles.extend([low, high]),
+            PixelStep::Standardise { .. } => requested.deviation = true,
+            PixelStep::Range { low, high, .. } => requested.percentiles.extend([low, high]),
             PixelStep::Linear { .. } | PixelStep::Clip { .. } => {}
         }
-        wanted.joint |= step.joint() == Some(true);
+        requested.joint |= step.joint() == Some(true);
     }
-    wanted
+    requested
 }
 
 /// `clamp(scale * x + shift, low, high)` of raw pixels, in `f64`.
@@ -41,7 +41,7 @@ impl Map {
     }
 }
 
-/// The map of one channel. `percentiles` are those of [`wanted`], in its order.
+/// The map of one channel. `percentiles` are those of [`requested`], in its order.
 pub(super) fn map(
     steps: &[PixelStep],
     (channel, channels): (usize, usize),
@@ -84,7 +84,7 @@ pub(super) fn map(
 
 #[cfg(test)]
 mod tests {
-    use crate::infer::{Picture, Pixels, normalise};
+    use crate::infer::{Image, Pixels, normalise};
     use crate::weights::{Normalisation, PixelStep::*};
 
     /// The steps one after the other, on all pixels, as numpy would do them.
@@ -144,15 +144,18 @@ mod tests {
                         false => Pixels::U8(raw.iter().map(|&v| v as u8).collect()),
                         true => Pixels::F32(raw.iter().map(|&v| v as f32).collect()),
                     };
-                    let maps = normalise(&Picture::new(w, h, c, pixels).unwrap(), &rule).unwrap();
-                    let mut want: Vec<Vec<f64>> =
+                    let maps = normalise(&Image::new(w, h, c, pixels).unwrap(), &rule).unwrap();
+                    let mut expected: Vec<Vec<f64>> =
                         (0..c).map(|k| raw.iter().skip(k).step_by(c).copied().collect()).collect();
-                    plainly(&rule, &mut want);
-                    for (k, plane) in want.iter().enumerate() {
+                    plainly(&rule, &mut expected);
+                    for (k, plane) in expected.iter().enumerate() {
                         let scale = plane.iter().fold(1.0, |a: f64, v| a.max(v.abs()));
-                        for (i, want) in plane.iter().enumerate() {
+                        for (i, expected) in plane.iter().enumerate() {
                             let got = f64::from(maps[k].apply(raw[i * c + k] as f32));
-                            assert!((got - want).abs() < 1e-5 * scale, "{rule:?} {floats} {k} {i}: {got} {want}");
+                            assert!(
+                                (got - expected).abs() < 1e-5 * scale,
+                                "{rule:?} {floats} {k} {i}: {got} {expected}"
+                            );
                         }
                     }
                 }

@@ -1,4 +1,4 @@
-//! The mask over the picture, to look at.
+//! The mask over the image, to look at.
 
 use std::path::{Path, PathBuf};
 
@@ -6,33 +6,32 @@ use super::sinks::{PngFile, check_order, not_started};
 use super::{Ids, Mask, info_of, palette};
 use crate::error::{Error, Result};
 use crate::infer::band::{Band, BandInfo, BandSink, Needs, feed};
-use crate::infer::image::{Picture, Pixels};
+use crate::infer::image::{Image, Pixels};
 use crate::infer::normalise::percentiles;
 
 /// How much of a region's colour is in its pixels, in percent.
 const TINT: u32 = 35;
-/// Percentiles of the picture that become black and white.
+/// Percentiles of the image that become black and white.
 pub(crate) const STRETCH: [f64; 2] = [0.5, 99.8];
 /// Channels that are shown.
 pub(crate) const SHOWN: usize = 3;
 
-/// Writes the picture as RGB PNG with every class but the background tinted by its [`palette`] colour and outlined by
-/// one solid pixel. Contrast is stretched, alike for all channels so that hues stay. Of a picture with two channels red
+/// Writes the image as RGB PNG with every class but the background tinted by its [`palette`] colour and outlined by
+/// one solid pixel. Contrast is stretched, alike for all channels so that hues stay. Of an image with two channels red
 /// and green are made, of more than three the first three are shown.
-pub fn write_overlay(path: impl AsRef<Path>, picture: &Picture, mask: &Mask) -> Result<()> {
-    let (width, height) = (picture.width(), picture.height());
+pub fn write_overlay(path: impl AsRef<Path>, image: &Image, mask: &Mask) -> Result<()> {
+    let (width, height) = (image.width(), image.height());
     if (width, height) != (mask.width(), mask.height()) {
-        let reason =
-            format!("the mask of {}x{} is not over a picture of {width}x{height}", mask.width(), mask.height());
+        let reason = format!("the mask of {}x{} is not over an image of {width}x{height}", mask.width(), mask.height());
         return Err(Error::invalid("overlay", reason));
     }
-    let info = BandInfo { contrast: Some(contrast(picture)?), channels: picture.channels(), ..info_of(mask) };
-    feed(Box::new(OverlaySink::new(path.as_ref())), &info, mask, None, Some(picture), 256)
+    let info = BandInfo { contrast: Some(contrast(image)?), channels: image.channels(), ..info_of(mask) };
+    feed(Box::new(OverlaySink::new(path.as_ref())), &info, mask, None, Some(image), 256)
 }
 
 /// The smallest and the largest of the shown channels' percentiles.
-fn contrast(picture: &Picture) -> Result<[f64; 2]> {
-    let channels = percentiles(picture, STRETCH)?;
+fn contrast(image: &Image) -> Result<[f64; 2]> {
+    let channels = percentiles(image, STRETCH)?;
     Ok(joint(channels.get(..SHOWN).unwrap_or(&channels)))
 }
 
@@ -52,17 +51,17 @@ impl Levels {
     /// From the values shown black and white; `unit` is white where these are one.
     pub(crate) fn new([low, high]: [f64; 2], unit: f64) -> Self {
         let range = high - low;
-        // A flat picture is shown grey as its values are, which keeps black black.
+        // A flat image is shown grey as its values are, which keeps black black.
         let (low, scale) = if range > 0.0 { (low, 255.0 / range) } else { (0.0, 255.0 / unit) };
         Self { low, scale }
     }
 
     /// How a pixel is shown.
-    pub(crate) fn rgb(&self, picture: &Picture, pixel: usize) -> [u8; 3] {
-        let channels = picture.channels();
+    pub(crate) fn rgb(&self, image: &Image, pixel: usize) -> [u8; 3] {
+        let channels = image.channels();
         let level = |c: usize| {
             let at = pixel * channels + c;
-            let x = match picture.pixels() {
+            let x = match image.pixels() {
                 Pixels::U8(v) => v.get(at).map_or(0.0, |&x| f64::from(x)),
                 Pixels::U16(v) => v.get(at).map_or(0.0, |&x| f64::from(x)),
                 Pixels::F32(v) => v.get(at).map_or(0.0, |&x| f64::from(x)),
@@ -78,7 +77,7 @@ impl Levels {
     }
 }
 
-/// Adds a row of RGB: regions of any id but 0 tinted by their colour and outlined. `id(x, dy)` is the class or object of a
+/// Adds a row of RGB: regions of any id but 0 tinted by their colour and outlined. `id(x, dy)` is the class or instance of a
 /// pixel of this row, or of the row above (-1) or below (1), if there is one.
 pub(crate) fn tinted(
     width: usize,
@@ -105,16 +104,16 @@ pub(crate) fn tinted(
     }
 }
 
-/// A picture as it is shown.
+/// An image as it is shown.
 pub(crate) struct Display<'a> {
-    picture: &'a Picture,
+    image: &'a Image,
     levels: Levels,
 }
 
 impl<'a> Display<'a> {
-    /// Contrast is stretched by the picture's percentiles.
-    pub(crate) fn of(picture: &'a Picture) -> Result<Self> {
-        Ok(Self { picture, levels: Levels::new(contrast(picture)?, picture.pixels().unit()) })
+    /// Contrast is stretched by the image's percentiles.
+    pub(crate) fn of(image: &'a Image) -> Result<Self> {
+        Ok(Self { image, levels: Levels::new(contrast(image)?, image.pixels().unit()) })
     }
 
     /// Adds a row of RGB: regions of any class but 0 tinted by their colour and outlined. `id` gives the class of a pixel,
@@ -126,12 +125,12 @@ impl<'a> Display<'a> {
         colour: impl Fn(usize) -> [u8; 3],
         out: &mut Vec<u8>,
     ) {
-        let (width, height) = (self.picture.width(), self.picture.height());
+        let (width, height) = (self.image.width(), self.image.height());
         let near = |x: usize, dy: isize| {
             let row = y.checked_add_signed(dy).filter(|&r| r < height)?;
             Some(id(row * width + x))
         };
-        tinted(width, |x| self.levels.rgb(self.picture, y * width + x), near, colour, out);
+        tinted(width, |x| self.levels.rgb(self.image, y * width + x), near, colour, out);
     }
 }
 
@@ -149,7 +148,7 @@ struct State {
     /// Classes of the row above the one held back.
     above: Option<Vec<usize>>,
     /// The row that waits for the one below: its classes and pixels.
-    held: Option<(Vec<usize>, Picture)>,
+    held: Option<(Vec<usize>, Image)>,
     row: Vec<u8>,
 }
 

@@ -23,7 +23,7 @@ pub(super) fn sides(path: &Path, width: usize, height: usize) -> Result<(u32, u3
     let side = |n: usize| u32::try_from(n).ok().filter(|&n| n > 0 && n <= i32::MAX as u32);
     match (side(width), side(height)) {
         (Some(w), Some(h)) => Ok((w, h)),
-        _ => Err(Error::file(path, format!("cannot hold a picture of {width}x{height}"))),
+        _ => Err(Error::file(path, format!("cannot hold an image of {width}x{height}"))),
     }
 }
 

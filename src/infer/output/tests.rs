@@ -2,7 +2,7 @@ use std::fs::File;
 use std::io::Write;
 
 use super::*;
-use crate::infer::image::{Picture, Pixels};
+use crate::infer::image::{Image, Pixels};
 
 fn decode(path: &Path) -> (png::OutputInfo, Option<Vec<u8>>, Vec<u8>) {
     let mut reader = png::Decoder::new(std::io::BufReader::new(File::open(path).unwrap())).read_info().unwrap();
@@ -62,11 +62,11 @@ fn masks_as_tiff_say_the_same() {
     let path = folder.path().join("m.tif");
     let mask = |classes, ids| write_mask(&path, &Mask::new(3, 1, classes, ids).unwrap()).unwrap();
     mask(2, Ids::U8(vec![0, 1, 0]));
-    assert_eq!(Picture::open(&path).unwrap().pixels(), &Pixels::U8(vec![0, 255, 0]));
+    assert_eq!(Image::open(&path).unwrap().pixels(), &Pixels::U8(vec![0, 255, 0]));
     mask(300, Ids::U16(vec![299, 1, 0]));
-    assert_eq!(Picture::open(&path).unwrap().pixels(), &Pixels::U16(vec![299, 1, 0]));
+    assert_eq!(Image::open(&path).unwrap().pixels(), &Pixels::U16(vec![299, 1, 0]));
     mask(4, Ids::U8(vec![3, 1, 0]));
-    assert_eq!(Picture::open(&path).unwrap().pixels(), &Pixels::U8(vec![3, 1, 0]));
+    assert_eq!(Image::open(&path).unwrap().pixels(), &Pixels::U8(vec![3, 1, 0]));
 }
 
 #[test]
@@ -93,13 +93,13 @@ fn nothing_partial_is_left() {
 }
 
 #[test]
-fn the_overlay_shows_picture_tint_and_contour() {
+fn the_overlay_shows_image_tint_and_contour() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("o.png");
-    let picture = Picture::new(5, 5, 1, Pixels::U16((0..25).map(|i| if i == 0 { 0 } else { 1000 }).collect())).unwrap();
+    let image = Image::new(5, 5, 1, Pixels::U16((0..25).map(|i| if i == 0 { 0 } else { 1000 }).collect())).unwrap();
     let inside = |i: usize| (1..4).contains(&(i % 5)) && (1..4).contains(&(i / 5));
     let mask = Mask::new(5, 5, 2, Ids::U8((0..25).map(|i| u8::from(inside(i))).collect())).unwrap();
-    write_overlay(&path, &picture, &mask).unwrap();
+    write_overlay(&path, &image, &mask).unwrap();
     let (info, _, data) = decode(&path);
     assert_eq!((info.width, info.height, info.color_type), (5, 5, png::ColorType::Rgb));
     let at = |x: usize, y: usize| [0, 1, 2].map(|c| data[(y * 5 + x) * 3 + c]);
@@ -108,9 +108,9 @@ fn the_overlay_shows_picture_tint_and_contour() {
     // 65 % of white and 35 % of the colour.
     assert_eq!(at(2, 2), palette(1).map(|c| ((255 * 65 + u32::from(c) * 35 + 50) / 100) as u8));
     let other = Mask::new(25, 1, 2, Ids::U8(vec![0; 25])).unwrap();
-    assert!(write_overlay(&path, &picture, &other).unwrap_err().to_string().contains("25x1"));
+    assert!(write_overlay(&path, &image, &other).unwrap_err().to_string().contains("25x1"));
     for (channels, pixels) in [(2, Pixels::U8(vec![9; 50])), (5, Pixels::F32(vec![f32::NAN; 125]))] {
-        write_overlay(&path, &Picture::new(5, 5, channels, pixels).unwrap(), &mask).unwrap();
+        write_overlay(&path, &Image::new(5, 5, channels, pixels).unwrap(), &mask).unwrap();
     }
 }
 
@@ -121,15 +121,15 @@ fn probabilities_come_back() {
     let tif = folder.path().join("p.tif");
     write_probabilities(&tif, ProbabilityFormat::of(&tif).unwrap(), 4, 3, &planes).unwrap();
     let mut pages = tiff::decoder::Decoder::new(std::io::BufReader::new(File::open(&tif).unwrap())).unwrap();
-    for want in planes.chunks(12) {
+    for expected in planes.chunks(12) {
         assert_eq!(pages.dimensions().unwrap(), (4, 3));
         let tiff::decoder::DecodingResult::F32(got) = pages.read_image().unwrap() else { panic!() };
-        assert_eq!(got, want);
+        assert_eq!(got, expected);
         if pages.more_images() {
             pages.next_image().unwrap();
         }
     }
-    assert_eq!(Picture::open(&tif).unwrap().pixels(), &Pixels::F32(planes[..12].to_vec()));
+    assert_eq!(Image::open(&tif).unwrap().pixels(), &Pixels::F32(planes[..12].to_vec()));
     let npy = folder.path().join("p.NPY");
     for (n, shape) in [(24, vec![2, 3, 4]), (12, vec![3, 4])] {
         write_probabilities(&npy, ProbabilityFormat::of(&npy).unwrap(), 4, 3, &planes[..n]).unwrap();
@@ -172,9 +172,9 @@ fn a_synthetic_overlay() {
     let folder = std::env::var_os("UNET_OVERLAY").map_or(temporary.path().to_path_buf(), Into::into);
     let rgb = grey.iter().flat_map(|&g| [230 - (g / 20) as u8, 190 - (g / 20) as u8, 215 - (g / 30) as u8]).collect();
     let mask = Mask::new(w, h, 4, Ids::U8(ids)).unwrap();
-    write_overlay(folder.join("fluorescence_overlay.png"), &Picture::new(w, h, 1, Pixels::U16(grey)).unwrap(), &mask)
+    write_overlay(folder.join("fluorescence_overlay.png"), &Image::new(w, h, 1, Pixels::U16(grey)).unwrap(), &mask)
         .unwrap();
-    write_overlay(folder.join("stain_overlay.png"), &Picture::new(w, h, 3, Pixels::U8(rgb)).unwrap(), &mask).unwrap();
+    write_overlay(folder.join("stain_overlay.png"), &Image::new(w, h, 3, Pixels::U8(rgb)).unwrap(), &mask).unwrap();
     write_mask(folder.join("blobs_mask.png"), &mask).unwrap();
-    assert!(Picture::open(folder.join("stain_overlay.png")).is_ok());
+    assert!(Image::open(folder.join("stain_overlay.png")).is_ok());
 }

@@ -63,10 +63,10 @@ fn folders_globs_and_files() {
 fn what_is_not_there_is_named() {
     let t = Tree::new(&FILES);
     t.fails("z.png", "z.png: no such file or folder");
-    t.fails("empty", "no pictures in ");
-    t.fails("*.bmp", "no pictures match");
-    t.fails("nowhere/*.png", "nowhere/*.png: no pictures match");
-    t.fails("*_mask.png", "no pictures match");
+    t.fails("empty", "no images in ");
+    t.fails("*.bmp", "no images match");
+    t.fails("nowhere/*.png", "nowhere/*.png: no images match");
+    t.fails("*_mask.png", "no images match");
     t.fails("a[.png", "not a glob");
     assert!(expand_inputs::<String>(&[]).unwrap().is_empty());
 }
@@ -106,7 +106,7 @@ fn what_is_left_out_is_counted_by_reason() {
 
 #[test]
 fn globs_relative_to_here() {
-    // The tests run in the crate's folder, which has no pictures at its top.
+    // The tests run in the crate's folder, which has no images at its top.
     assert!(expand_inputs(&["*.nothing"]).is_err());
 }
 
@@ -131,19 +131,17 @@ fn where_results_go() {
 }
 
 #[test]
-fn a_picture_is_never_overwritten() {
+fn an_image_is_never_overwritten() {
     let t = Tree::new(&["x.png", "d/x.png", "e/x.png"]);
     let input = t.path("x.png");
     for out in [input.clone(), t.path("d/../x.png")] {
         let text = output_path(Some(&out), &input, "mask", "png", false).unwrap_err().to_string();
-        assert!(text.contains("would overwrite the picture"), "{text}");
+        assert!(text.contains("would overwrite the image"), "{text}");
     }
     let inputs = [t.path("d/x.png"), t.path("e/x.png")];
     let outputs: Vec<_> =
         inputs.iter().map(|i| output_path(Some(&t.path("o")), i, "mask", "png", true).unwrap()).collect();
-    assert!(check_distinct(&outputs, &inputs).unwrap_err().to_string().contains("x_mask.png: two pictures"));
+    assert!(check_distinct(&outputs, &inputs).unwrap_err().to_string().contains("x_mask.png: two images"));
     assert!(check_distinct(&outputs[..1], &inputs).is_ok());
-    assert!(
-        check_distinct(&[t.path("d/../e/x.png")], &inputs).unwrap_err().to_string().contains("one of the pictures")
-    );
+    assert!(check_distinct(&[t.path("d/../e/x.png")], &inputs).unwrap_err().to_string().contains("one of the images"));
 }

@@ -14,22 +14,22 @@ fn model() -> Model {
     let config = json!({ "width": 4, "depth": 2, "padding": "same", "out_channels": 2 });
     let graph = whole_graph(&*parse("unet", &config).unwrap(), 1, 4, 4).unwrap();
     let weights = graph.parameters().map(|(k, d)| (k.to_string(), random_parameter(k, d).unwrap())).collect();
-    // Statistics of a picture's own: each picture of a batch has others.
+    // Statistics of an image's own: each image of a batch has others.
     let normalisation = Normalisation::ZScore;
     let metadata = ModelMetadata { format: 1, arch: "unet".into(), config, normalisation, classes: vec![] };
     Model::new("m", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }
 
-fn picture(name: &str, width: usize, height: usize) -> Picture {
+fn image(name: &str, width: usize, height: usize) -> Image {
     let noise = random_input(name, Shape::new(1, 1, height, width)).unwrap();
     let pixels = noise.data().iter().map(|v| (v * 30_000.0 + 30_000.0) as u16).collect();
-    Picture::new(width, height, 1, Pixels::U16(pixels)).unwrap()
+    Image::new(width, height, 1, Pixels::U16(pixels)).unwrap()
 }
 
 /// Class ids, probabilities, and whether all rows came.
 type Everything = (Vec<usize>, Vec<f32>, bool);
 
-/// All rows of a picture, kept.
+/// All rows of an image, kept.
 #[derive(Clone, Default)]
 struct Kept(std::sync::Arc<std::sync::Mutex<Everything>>);
 
@@ -55,12 +55,12 @@ impl BandSink for Kept {
 
 type Results = Vec<(Result<Streamed>, (Vec<usize>, Vec<f32>, bool))>;
 
-/// Pictures through one segmenter, together.
-fn several(backend: &Backend, pictures: &[Picture], options: &SegmentOptions) -> Results {
-    let mut sources: Vec<InMemory> = pictures.iter().map(InMemory::borrowed).collect();
-    let kept: Vec<Kept> = pictures.iter().map(|_| Kept::default()).collect();
+/// Images through one segmenter, together.
+fn several(backend: &Backend, images: &[Image], options: &SegmentOptions) -> Results {
+    let mut sources: Vec<InMemory> = images.iter().map(InMemory::borrowed).collect();
+    let kept: Vec<Kept> = images.iter().map(|_| Kept::default()).collect();
     let sinks = kept.iter().map(|k| vec![Box::new(k.clone()) as Box<dyn BandSink>]);
-    let tasks = sources.iter_mut().zip(sinks).map(|(source, sinks)| PictureTask { source, sinks }).collect();
+    let tasks = sources.iter_mut().zip(sinks).map(|(source, sinks)| ImageTask { source, sinks }).collect();
     let progress = |f: f64| {
         assert!((0.0..=1.0).contains(&f));
         Ok(())
@@ -70,41 +70,41 @@ fn several(backend: &Backend, pictures: &[Picture], options: &SegmentOptions) ->
 }
 
 #[test]
-fn pictures_of_a_batch_come_out_as_alone() {
+fn images_of_a_batch_come_out_as_alone() {
     let Some(gpu) = gpu_or_skip() else { return };
-    let pictures = ["a", "b", "c", "d", "e"].map(|name| picture(name, 30, 22));
+    let images = ["a", "b", "c", "d", "e"].map(|name| image(name, 30, 22));
     for backend in [Backend::Cpu, Backend::Gpu(gpu)] {
         let options = |batch, tile| SegmentOptions { batch, tile, ..Default::default() };
-        let alone = several(&backend, &pictures, &options(1, None));
-        // Runs are equally full: five pictures at most four at once are three and two.
-        for (most, took) in [(2, 2), (4, 3), (8, 5)] {
-            let got = several(&backend, &pictures, &options(most, None));
+        let alone = several(&backend, &images, &options(1, None));
+        // Runs are equally full: five images at most four at once are three and two.
+        for (max, took) in [(2, 2), (4, 3), (8, 5)] {
+            let got = several(&backend, &images, &options(max, None));
             for ((a, b), (c, d)) in got.iter().zip(&alone) {
                 let (a, c) = (a.as_ref().unwrap(), c.as_ref().unwrap());
-                assert!(b == d && b.2, "at most {most} at once");
+                assert!(b == d && b.2, "at most {max} at once");
                 assert_eq!((a.batch, &a.class_pixels, a.tiles), (took, &c.class_pixels, [1, 1]));
             }
         }
         // What does not suit a batch is done as alone: several tiles each, other sizes.
-        let wide = ["g", "h"].map(|name| picture(name, 90, 22));
+        let wide = ["g", "h"].map(|name| image(name, 90, 22));
         let tiled = several(&backend, &wide, &options(2, Some(52)));
         assert!(tiled.iter().all(|t| t.0.as_ref().unwrap().tiles != [1, 1] && t.0.as_ref().unwrap().batch == 2));
         let one = several(&backend, &wide, &options(1, Some(52)));
         assert!(tiled.iter().zip(&one).all(|(a, b)| a.1 == b.1));
-        let mixed = [pictures[0].clone(), picture("f", 17, 22)];
+        let mixed = [images[0].clone(), image("f", 17, 22)];
         let mixed = several(&backend, &mixed, &options(2, None));
         assert!(mixed.iter().all(|m| m.0.as_ref().unwrap().batch == 1) && mixed[0].1 == alone[0].1);
     }
 }
 
 #[test]
-fn a_bad_picture_fails_alone() {
-    let pictures = ["a", "b", "c"].map(|name| picture(name, 30, 22));
-    let nan = Picture::new(30, 22, 1, Pixels::F32(vec![0.5; 660])).unwrap();
-    let two = Picture::new(30, 22, 2, Pixels::U16(vec![7; 1320])).unwrap();
+fn a_bad_image_fails_alone() {
+    let images = ["a", "b", "c"].map(|name| image(name, 30, 22));
+    let nan = Image::new(30, 22, 1, Pixels::F32(vec![0.5; 660])).unwrap();
+    let two = Image::new(30, 22, 2, Pixels::U16(vec![7; 1320])).unwrap();
     let options = SegmentOptions { batch: 4, ..Default::default() };
-    let alone = several(&Backend::Cpu, &pictures, &SegmentOptions::default());
-    let [a, b, c] = pictures;
+    let alone = several(&Backend::Cpu, &images, &SegmentOptions::default());
+    let [a, b, c] = images;
     for bad in [nan, two] {
         let fails = bad.channels() == 2;
         let got = several(&Backend::Cpu, &[a.clone(), bad, b.clone(), c.clone()], &options);
@@ -118,7 +118,7 @@ fn a_bad_picture_fails_alone() {
 /// Memory that holds one tile holds no batch: the tile stays, the batch shrinks.
 #[test]
 fn memory_shrinks_the_batch() {
-    let p = picture("a", 100, 60);
+    let p = image("a", 100, 60);
     let run = |memory, batch| {
         let options = SegmentOptions { memory, batch, tile: Some(64), ..Default::default() };
         let mut segmenter = Segmenter::new(Backend::Cpu, model());
@@ -144,7 +144,7 @@ fn memory_shrinks_the_batch() {
     assert!(between.contains(&2) && between.is_sorted() && between.last() == Some(&4), "{between:?}");
 }
 
-/// A batch takes the kernels that one picture takes, on any class of adapters: others would round differently.
+/// A batch takes the kernels that one image takes, on any class of adapters: others would round differently.
 #[test]
 fn batches_change_no_kernel() {
     for (width, size) in [(8, 64), (256, 16)] {

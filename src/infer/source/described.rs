@@ -1,23 +1,23 @@
 //! A source with what its file says of the channels.
 
-use super::{PictureSource, SourceInfo};
+use super::{ImageSource, SourceInfo};
 use crate::error::{Message, Result};
 use crate::infer::channels::ChannelKind;
-use crate::infer::image::Picture;
+use crate::infer::image::Image;
 
 /// A source whose channels are of a kind, and have names.
 pub struct Described {
-    pub source: Box<dyn PictureSource>,
+    pub source: Box<dyn ImageSource>,
     pub kind: ChannelKind,
     pub names: Vec<String>,
 }
 
-impl PictureSource for Described {
+impl ImageSource for Described {
     fn info(&self) -> SourceInfo {
         SourceInfo { kind: self.kind, ..self.source.info() }
     }
 
-    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture> {
+    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Image> {
         Ok(self.source.read(x0, y0, w, h)?.with_kind(self.kind))
     }
 
@@ -41,7 +41,7 @@ impl PictureSource for Described {
         self.source.cache_bytes(rows)
     }
 
-    fn keep(&mut self, bytes: u64) {
-        self.source.keep(bytes);
+    fn set_cache(&mut self, bytes: u64) {
+        self.source.set_cache(bytes);
     }
 }

@@ -1,37 +1,37 @@
 //! Numbers in place of what is none.
 
-use super::{PictureSource, SourceInfo};
+use super::{ImageSource, SourceInfo};
 use crate::error::{Message, Result};
-use crate::infer::image::{Picture, Pixels};
+use crate::infer::image::{Image, Pixels};
 
 /// A source of floats in which a value stands for NaN and the infinities.
 pub struct FillNan {
-    source: Box<dyn PictureSource>,
+    source: Box<dyn ImageSource>,
     value: f32,
     met: bool,
 }
 
 impl FillNan {
     /// The source with `value` in their place.
-    pub fn new(source: Box<dyn PictureSource>, value: f32) -> Self {
+    pub fn new(source: Box<dyn ImageSource>, value: f32) -> Self {
         Self { source, value, met: false }
     }
 }
 
-impl PictureSource for FillNan {
+impl ImageSource for FillNan {
     fn info(&self) -> SourceInfo {
         self.source.info()
     }
 
-    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture> {
-        let picture = self.source.read(x0, y0, w, h)?;
-        let Pixels::F32(v) = picture.pixels() else { return Ok(picture) };
+    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Image> {
+        let image = self.source.read(x0, y0, w, h)?;
+        let Pixels::F32(v) = image.pixels() else { return Ok(image) };
         if v.iter().all(|x| x.is_finite()) {
-            return Ok(picture);
+            return Ok(image);
         }
         self.met = true;
         let filled = v.iter().map(|x| if x.is_finite() { *x } else { self.value }).collect();
-        Ok(Picture::new(w, h, picture.channels(), Pixels::F32(filled))?.with_kind(picture.kind()))
+        Ok(Image::new(w, h, image.channels(), Pixels::F32(filled))?.with_kind(image.kind()))
     }
 
     fn channel_names(&self) -> Vec<String> {
@@ -58,7 +58,7 @@ impl PictureSource for FillNan {
         self.source.cache_bytes(rows)
     }
 
-    fn keep(&mut self, bytes: u64) {
-        self.source.keep(bytes);
+    fn set_cache(&mut self, bytes: u64) {
+        self.source.set_cache(bytes);
     }
 }

@@ -1,20 +1,20 @@
 //! Images of one size as the channels of one.
 
-use super::{PictureSource, SourceInfo};
+use super::{ImageSource, SourceInfo};
 use crate::error::{Error, Message, Result};
 use crate::infer::channels::ChannelKind;
-use crate::infer::image::{Picture, Pixels, Sample};
+use crate::infer::image::{Image, Pixels, Sample};
 
 /// Sources of equal size and type, such as the pages of a file: the channels of all, in order.
 pub struct JoinChannels {
-    sources: Vec<Box<dyn PictureSource>>,
+    sources: Vec<Box<dyn ImageSource>>,
     names: Vec<String>,
     channels: usize,
 }
 
 impl JoinChannels {
     /// Fails if there is none, or if sizes or types differ. A source's channels are called by its name here.
-    pub fn new(sources: Vec<(String, Box<dyn PictureSource>)>) -> Result<Self> {
+    pub fn new(sources: Vec<(String, Box<dyn ImageSource>)>) -> Result<Self> {
         let mut names = Vec::new();
         for (name, source) in &sources {
             let own = source.channel_names();
@@ -41,7 +41,7 @@ impl JoinChannels {
     }
 }
 
-impl PictureSource for JoinChannels {
+impl ImageSource for JoinChannels {
     fn info(&self) -> SourceInfo {
         let kind = if self.channels == 1 { ChannelKind::GREY } else { ChannelKind::SEPARATE };
         match self.sources.first() {
@@ -51,14 +51,14 @@ impl PictureSource for JoinChannels {
         }
     }
 
-    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture> {
+    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Image> {
         let parts = self.sources.iter_mut().map(|s| s.read(x0, y0, w, h)).collect::<Result<Vec<_>>>()?;
-        let pixels = match parts.first().map(Picture::pixels) {
+        let pixels = match parts.first().map(Image::pixels) {
             Some(Pixels::U8(_)) => Pixels::U8(interleave(&parts, |p| if let Pixels::U8(v) = p { v } else { &[] })?),
             Some(Pixels::U16(_)) => Pixels::U16(interleave(&parts, |p| if let Pixels::U16(v) = p { v } else { &[] })?),
             _ => Pixels::F32(interleave(&parts, |p| if let Pixels::F32(v) = p { v } else { &[] })?),
         };
-        Ok(Picture::new(w, h, self.channels, pixels)?.with_kind(self.info().kind))
+        Ok(Image::new(w, h, self.channels, pixels)?.with_kind(self.info().kind))
     }
 
     fn channel_names(&self) -> Vec<String> {
@@ -87,14 +87,14 @@ impl PictureSource for JoinChannels {
         self.sources.iter().map(|s| s.cache_bytes(rows)).sum()
     }
 
-    fn keep(&mut self, bytes: u64) {
+    fn set_cache(&mut self, bytes: u64) {
         let share = bytes / self.sources.len().max(1) as u64;
-        self.sources.iter_mut().for_each(|s| s.keep(share));
+        self.sources.iter_mut().for_each(|s| s.set_cache(share));
     }
 }
 
 /// The samples of all parts, pixel by pixel.
-fn interleave<T: Copy>(parts: &[Picture], samples: impl Fn(&Pixels) -> &[T]) -> Result<Vec<T>> {
+fn interleave<T: Copy>(parts: &[Image], samples: impl Fn(&Pixels) -> &[T]) -> Result<Vec<T>> {
     let mut out = Vec::new();
     let total = parts.iter().map(|p| p.pixels().len()).sum();
     let too_large = |_| Error::invalid("pages as channels", format!("{total} samples do not fit in memory"));

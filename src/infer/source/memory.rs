@@ -1,39 +1,39 @@
-//! Pictures in memory behind the interface of files.
+//! Images in memory behind the interface of files.
 
 use std::borrow::Cow;
 
-use super::{PictureSource, SourceInfo};
+use super::{ImageSource, SourceInfo};
 use crate::error::Result;
-use crate::infer::image::Picture;
+use crate::infer::image::Image;
 
-/// A picture in memory as a source.
+/// An image in memory as a source.
 pub struct InMemory<'a> {
-    picture: Cow<'a, Picture>,
+    image: Cow<'a, Image>,
 }
 
 impl<'a> InMemory<'a> {
-    /// A picture of someone else's, which counts as theirs.
-    pub fn borrowed(picture: &'a Picture) -> Self {
-        Self { picture: Cow::Borrowed(picture) }
+    /// An image of someone else's, which counts as theirs.
+    pub fn borrowed(image: &'a Image) -> Self {
+        Self { image: Cow::Borrowed(image) }
     }
 
-    /// A picture of its own.
-    pub fn owned(picture: Picture) -> InMemory<'static> {
-        InMemory { picture: Cow::Owned(picture) }
+    /// An image of its own.
+    pub fn owned(image: Image) -> InMemory<'static> {
+        InMemory { image: Cow::Owned(image) }
     }
 }
 
-impl PictureSource for InMemory<'_> {
+impl ImageSource for InMemory<'_> {
     fn info(&self) -> SourceInfo {
-        SourceInfo::of(&self.picture)
+        SourceInfo::of(&self.image)
     }
 
-    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture> {
-        self.picture.part(x0, y0, w, h)
+    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Image> {
+        self.image.part(x0, y0, w, h)
     }
 
     fn channel_names(&self) -> Vec<String> {
-        self.picture.channel_names().to_vec()
+        self.image.channel_names().to_vec()
     }
 
     fn rows_at_once(&self) -> usize {
@@ -41,7 +41,7 @@ impl PictureSource for InMemory<'_> {
     }
 
     fn held_bytes(&self) -> u64 {
-        match &self.picture {
+        match &self.image {
             Cow::Borrowed(_) => 0,
             Cow::Owned(p) => (p.pixels().len() * p.pixels().sample().bytes()) as u64,
         }

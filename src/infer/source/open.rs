@@ -1,14 +1,14 @@
-//! Pictures from files, as users name them: which page, which channels.
+//! Images from files, as users name them: which page, which channels.
 
 use std::path::Path;
 use std::str::FromStr;
 
-use super::{FillNan, JoinChannels, Oriented, PictureSource, SelectChannels, WithoutAlpha, read_all};
+use super::{FillNan, ImageSource, JoinChannels, Oriented, SelectChannels, WithoutAlpha, read_all};
 use crate::error::{Error, Hint, Message, Result};
 use crate::infer::calibration::Calibration;
 use crate::infer::channels::{Alpha, ChannelMap};
 use crate::infer::decode::{MAX_CHANNELS, calibration, check_whole, open_source, pages_of};
-use crate::infer::image::{Picture, Sample};
+use crate::infer::image::{Image, Sample};
 use crate::infer::orient::Orientation;
 
 /// Which pages of a file are meant.
@@ -16,7 +16,7 @@ use crate::infer::orient::Orientation;
 pub enum PageChoice {
     /// One, counted from 0.
     One(usize),
-    /// Every page, each a picture of its own.
+    /// Every page, each an image of its own.
     All,
 }
 
@@ -52,13 +52,13 @@ pub struct OpenOptions {
     pub ignore_orientation: bool,
     /// What stands for values of a float image that are NaN or infinite.
     pub fill_nan: Option<f32>,
-    /// Bytes of memory that the picture may take where its format is decoded as a whole (PNG, JPEG, WebP, BMP); no limit
+    /// Bytes of memory that the image may take where its format is decoded as a whole (PNG, JPEG, WebP, BMP); no limit
     /// if absent.
     pub memory: Option<u64>,
 }
 
-/// Opens a picture file: TIFF and NPY are read by windows, other formats are decoded into memory.
-pub fn open_picture(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Box<dyn PictureSource>> {
+/// Opens an image file: TIFF and NPY are read by windows, other formats are decoded into memory.
+pub fn open_image(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Box<dyn ImageSource>> {
     let path = path.as_ref();
     let about = |e| match e {
         e @ (Error::Io { .. } | Error::File { .. } | Error::Limit { .. }) => e,
@@ -76,7 +76,7 @@ pub fn open_picture(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Box
     }
     let one = |page| {
         let (source, orientation) = open(page)?;
-        Ok((format!("page {page}"), turned(source, orientation, options)))
+        Ok((format!("page {page}"), oriented(source, orientation, options)))
     };
     let pages = (0..count).map(one).collect::<Result<_>>()?;
     selected(Box::new(JoinChannels::new(pages).map_err(about)?), options).map_err(about)
@@ -84,14 +84,14 @@ pub fn open_picture(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Box
 
 /// A source as it is stored, turned and with the channels that are asked for.
 pub(in crate::infer) fn arranged(
-    source: Box<dyn PictureSource>,
+    source: Box<dyn ImageSource>,
     orientation: Orientation,
     options: &OpenOptions,
-) -> Result<Box<dyn PictureSource>> {
-    selected(turned(source, orientation, options), options)
+) -> Result<Box<dyn ImageSource>> {
+    selected(oriented(source, orientation, options), options)
 }
 
-fn turned(source: Box<dyn PictureSource>, by: Orientation, options: &OpenOptions) -> Box<dyn PictureSource> {
+fn oriented(source: Box<dyn ImageSource>, by: Orientation, options: &OpenOptions) -> Box<dyn ImageSource> {
     if options.ignore_orientation || by == Orientation::default() {
         source
     } else {
@@ -99,8 +99,8 @@ fn turned(source: Box<dyn PictureSource>, by: Orientation, options: &OpenOptions
     }
 }
 
-fn selected(source: Box<dyn PictureSource>, options: &OpenOptions) -> Result<Box<dyn PictureSource>> {
-    let source: Box<dyn PictureSource> = match (&options.channels, source.info().kind.alpha) {
+fn selected(source: Box<dyn ImageSource>, options: &OpenOptions) -> Result<Box<dyn ImageSource>> {
+    let source: Box<dyn ImageSource> = match (&options.channels, source.info().kind.alpha) {
         (Some(channels), _) => Box::new(SelectChannels::new(source, channels.clone())?),
         // An image of nothing but opacity stays what it is.
         (None, Alpha::At(alpha)) if source.info().channels > 1 => Box::new(WithoutAlpha::new(source, alpha)),
@@ -114,41 +114,43 @@ fn selected(source: Box<dyn PictureSource>, options: &OpenOptions) -> Result<Box
 
 /// Reads a whole image into memory, at most [`MAX_PIXELS`](crate::infer::MAX_PIXELS) of it, with what users should know of
 /// the way it was read.
-pub fn read_picture(path: impl AsRef<Path>, options: &OpenOptions) -> Result<(Picture, Vec<Message>)> {
+pub fn read_image(path: impl AsRef<Path>, options: &OpenOptions) -> Result<(Image, Vec<Message>)> {
     let path = path.as_ref();
-    let mut source = open_picture(path, options)?;
+    let mut source = open_image(path, options)?;
     check_whole(path, &*source)?;
-    let picture = read_all(&mut *source)?;
-    Ok((picture, source.notes()))
+    let image = read_all(&mut *source)?;
+    Ok((image, source.notes()))
 }
 
-/// Fails unless the channels of an opened file suit a network that takes `wanted`, or can be made to; says what the user
+/// Fails unless the channels of an opened file suit a network that takes `requested`, or can be made to; says what the user
 /// can choose.
-pub fn check_channels(path: impl AsRef<Path>, source: &dyn PictureSource, wanted: usize) -> Result<()> {
+pub fn check_channels(path: impl AsRef<Path>, source: &dyn ImageSource, requested: usize) -> Result<()> {
     let path = path.as_ref();
-    let Err(e) = ChannelMap::of(&source.info(), &source.channel_names(), wanted) else { return Ok(()) };
+    let Err(e) = ChannelMap::of(&source.info(), &source.channel_names(), requested) else { return Ok(()) };
     let reason = match e {
         Error::Invalid { reason, .. } => reason,
         e => e.message(),
     };
     let pages = match pages_of(path) {
-        Ok(count @ 2..) if source.info().channels < wanted => Message::from(format!("; the file has {count} pages: "))
-            .then(Hint::PagesAsChannels)
-            .then(" makes channels of them, ")
-            .then(Hint::SetPage)
-            .then(" takes another"),
+        Ok(count @ 2..) if source.info().channels < requested => {
+            Message::from(format!("; the file has {count} pages: "))
+                .then(Hint::PagesAsChannels)
+                .then(" makes channels of them, ")
+                .then(Hint::SetPage)
+                .then(" takes another")
+        }
         _ => Message::default(),
     };
     Err(Error::file(path, reason.then(pages)))
 }
 
-/// Pages of a picture file: of a TIFF, every picture that is not a reduced copy of another; of OME-TIFF and ImageJ stacks,
+/// Pages of an image file: of a TIFF, every image that is not a reduced copy of another; of OME-TIFF and ImageJ stacks,
 /// every plane and time; one for other formats.
 pub fn page_count(path: impl AsRef<Path>) -> Result<usize> {
     pages_of(path.as_ref())
 }
 
-/// The size and place of the pixels that [`open_picture`] gives, as far as the file says. A `known` size of a pixel of the
+/// The size and place of the pixels that [`open_image`] gives, as far as the file says. A `known` size of a pixel of the
 /// full size, micrometres across and down, stands in place of the file's.
 pub fn calibration_of(path: impl AsRef<Path>, options: &OpenOptions, known: Option<[f64; 2]>) -> Result<Calibration> {
     calibration(path.as_ref(), [options.page, options.level], known, !options.ignore_orientation)

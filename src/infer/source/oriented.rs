@@ -1,42 +1,42 @@
 //! An image turned as its orientation tag says, window by window.
 
-use super::{PictureSource, SourceInfo};
+use super::{ImageSource, SourceInfo};
 use crate::error::{Hint, Message, Result};
-use crate::infer::image::{Picture, Pixels};
+use crate::infer::image::{Image, Pixels};
 use crate::infer::orient::Orientation;
 
 /// A source turned or mirrored; a window of it is one window of what is stored.
 pub struct Oriented {
-    source: Box<dyn PictureSource>,
+    source: Box<dyn ImageSource>,
     by: Orientation,
 }
 
 impl Oriented {
     /// The source, turned.
-    pub fn new(source: Box<dyn PictureSource>, by: Orientation) -> Self {
+    pub fn new(source: Box<dyn ImageSource>, by: Orientation) -> Self {
         Self { source, by }
     }
 }
 
-impl PictureSource for Oriented {
+impl ImageSource for Oriented {
     fn info(&self) -> SourceInfo {
         let info = self.source.info();
         let [height, width] = self.by.size([info.height, info.width]);
         SourceInfo { width, height, ..info }
     }
 
-    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture> {
+    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Image> {
         self.info().check_inside(x0, y0, w, h)?;
         let stored = self.source.info();
         let [sx, sy, sw, sh] = self.by.stored_window([x0, y0, w, h], [stored.width, stored.height]);
-        let picture = self.source.read(sx, sy, sw, sh)?;
-        let (size, channels) = ([sw, sh], picture.channels());
-        let pixels = match picture.pixels() {
+        let image = self.source.read(sx, sy, sw, sh)?;
+        let (size, channels) = ([sw, sh], image.channels());
+        let pixels = match image.pixels() {
             Pixels::U8(v) => Pixels::U8(self.by.interleaved(v, size, channels)),
             Pixels::U16(v) => Pixels::U16(self.by.interleaved(v, size, channels)),
             Pixels::F32(v) => Pixels::F32(self.by.interleaved(v, size, channels)),
         };
-        Ok(Picture::new(w, h, channels, pixels)?.with_kind(picture.kind()))
+        Ok(Image::new(w, h, channels, pixels)?.with_kind(image.kind()))
     }
 
     fn channel_names(&self) -> Vec<String> {
@@ -65,7 +65,7 @@ impl PictureSource for Oriented {
         self.source.cache_bytes(if self.by.transpose { self.source.info().height } else { rows })
     }
 
-    fn keep(&mut self, bytes: u64) {
-        self.source.keep(bytes);
+    fn set_cache(&mut self, bytes: u64) {
+        self.source.set_cache(bytes);
     }
 }

@@ -1,19 +1,19 @@
-//! Some channels of a picture.
+//! Some channels of an image.
 
-use super::{PictureSource, SourceInfo};
+use super::{ImageSource, SourceInfo};
 use crate::error::{Error, Message, Result};
 use crate::infer::channels::{Alpha, ChannelKind, Colour, list_channels};
-use crate::infer::image::Picture;
+use crate::infer::image::Image;
 
 /// Some channels of a source, in the order asked for; a channel may come more than once.
 pub struct SelectChannels {
-    source: Box<dyn PictureSource>,
+    source: Box<dyn ImageSource>,
     channels: Vec<usize>,
 }
 
 impl SelectChannels {
     /// Fails if a channel does not exist, or none is asked for.
-    pub fn new(source: Box<dyn PictureSource>, channels: Vec<usize>) -> Result<Self> {
+    pub fn new(source: Box<dyn ImageSource>, channels: Vec<usize>) -> Result<Self> {
         let have = source.info().channels;
         if channels.is_empty() {
             return Err(Error::invalid("channels", "none are asked for"));
@@ -25,13 +25,13 @@ impl SelectChannels {
                 _ if list.chars().any(char::is_alphabetic) => format!("channels 0 to {} ({list})", have - 1),
                 _ => format!("channels 0 to {}", have - 1),
             };
-            return Err(Error::invalid("channels", format!("there is no channel {c}, the picture has {what}")));
+            return Err(Error::invalid("channels", format!("there is no channel {c}, the image has {what}")));
         }
         Ok(Self { source, channels })
     }
 }
 
-impl PictureSource for SelectChannels {
+impl ImageSource for SelectChannels {
     fn info(&self) -> SourceInfo {
         let info = self.source.info();
         let colour = match (info.kind.colour, &self.channels[..]) {
@@ -41,7 +41,7 @@ impl PictureSource for SelectChannels {
         SourceInfo { channels: self.channels.len(), kind: ChannelKind { colour, alpha: Alpha::None }, ..info }
     }
 
-    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Picture> {
+    fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Image> {
         Ok(self.source.read(x0, y0, w, h)?.pick(&self.channels)?.with_kind(self.info().kind))
     }
 
@@ -69,7 +69,7 @@ impl PictureSource for SelectChannels {
         self.source.cache_bytes(rows)
     }
 
-    fn keep(&mut self, bytes: u64) {
-        self.source.keep(bytes);
+    fn set_cache(&mut self, bytes: u64) {
+        self.source.set_cache(bytes);
     }
 }

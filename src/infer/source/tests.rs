@@ -51,13 +51,13 @@ impl Files {
         serde_json::from_value(self.expected[name].clone()).unwrap()
     }
 
-    fn open(&self, name: &str, options: &OpenOptions) -> Box<dyn PictureSource> {
-        open_picture(self.path(name), options).unwrap()
+    fn open(&self, name: &str, options: &OpenOptions) -> Box<dyn ImageSource> {
+        open_image(self.path(name), options).unwrap()
     }
 }
 
-fn floats(picture: &Picture) -> Vec<f32> {
-    match picture.pixels() {
+fn floats(image: &Image) -> Vec<f32> {
+    match image.pixels() {
         Pixels::U8(v) => v.iter().map(|&x| x.into()).collect(),
         Pixels::U16(v) => v.iter().map(|&x| x.into()).collect(),
         Pixels::F32(v) => v.clone(),
@@ -85,9 +85,9 @@ fn every_file_is_what_other_readers_make_of_it() {
         let info = source.info();
         assert_eq!([info.width, info.height, info.channels], [right.width, right.height, right.channels], "{name}");
         let whole = read_all(&mut *source).unwrap();
-        let most = if name.ends_with(".jpg") { 2.0 } else { 0.0 };
+        let max = if name.ends_with(".jpg") { 2.0 } else { 0.0 };
         let off = floats(&whole).iter().zip(&right.pixels).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(off <= most, "{name}: off by {off}");
+        assert!(off <= max, "{name}: off by {off}");
         // Windows are parts of the whole.
         let (w, h) = (info.width, info.height);
         for (i, [x0, y0]) in [[0, 0], [w / 3, 1], [1, h / 2], [w - 2, h - 1]].into_iter().enumerate() {
@@ -115,8 +115,8 @@ fn orientations_are_said_and_can_be_ignored() {
             ["exif{}.png", "exif_at_end{}.png", "profile{}.png", "xmp{}.png", "exif{}.webp", "xmp{}.jpg", "tiles{}.tif"]
         {
             let (name, upright) = (kind.replace("{}", &tag.to_string()), kind.replace("{}", "1"));
-            let turned = files.open(&name, &OpenOptions::default());
-            let notes = turned.notes();
+            let oriented = files.open(&name, &OpenOptions::default());
+            let notes = oriented.notes();
             match tag {
                 1 => assert_eq!(notes, Vec::<Message>::new()),
                 6 => assert!(notes[0].to_string().starts_with("turned by 90 degrees clockwise, as"), "{notes:?}"),
@@ -128,12 +128,12 @@ fn orientations_are_said_and_can_be_ignored() {
             let mut first = files.open(&upright, &OpenOptions::default());
             assert_eq!(read_all(&mut *stored).unwrap(), read_all(&mut *first).unwrap(), "{name}");
         }
-        // Pictures and labels alike.
+        // Images and labels alike.
         let (name, right) = (format!("plain{tag}.tif"), files.right(&format!("plain{tag}.tif")));
         let labels = LabelMap::open(files.path(&name)).unwrap();
         assert_eq!([labels.width(), labels.height()], [right.width, right.height]);
         assert_eq!(labels.labels().iter().map(|&l| l as f32).collect::<Vec<_>>(), right.pixels);
-        assert_eq!(floats(&Picture::open(files.path(&name)).unwrap()), right.pixels);
+        assert_eq!(floats(&Image::open(files.path(&name)).unwrap()), right.pixels);
         let rows = LabelMap::open_stored(files.path(&name)).unwrap();
         assert_eq!(rows, LabelMap::open(files.path("plain1.tif")).unwrap());
     }
@@ -142,11 +142,11 @@ fn orientations_are_said_and_can_be_ignored() {
 #[test]
 fn turned_images_are_not_held_as_a_whole() {
     let files = Files::new();
-    let (upright, turned) =
+    let (upright, oriented) =
         (files.open("tiles1.tif", &Default::default()), files.open("tiles6.tif", &Default::default()));
-    assert_eq!(upright.held_bytes(), turned.held_bytes());
+    assert_eq!(upright.held_bytes(), oriented.held_bytes());
     // Every band of the turned image touches all rows of tiles.
-    assert_eq!(turned.cache_bytes(1), upright.cache_bytes(37));
+    assert_eq!(oriented.cache_bytes(1), upright.cache_bytes(37));
     assert_eq!(files.open("tiles4.tif", &Default::default()).cache_bytes(16), upright.cache_bytes(16));
 }
 
@@ -173,11 +173,8 @@ fn channels_are_what_the_file_says() {
     assert_eq!((chosen.channel_names(), chosen.info().kind.colour), (vec!["GFP".into()], Colour::Chosen));
     check_channels(files.path("dyes_imagej.tif"), &*chosen, 1).unwrap();
     let none = OpenOptions { channels: Some(vec![3]), ..OpenOptions::default() };
-    let e = open_picture(files.path("dyes.ome.tif"), &none).err().unwrap().to_string();
-    assert!(
-        e.ends_with("there is no channel 3, the picture has channels 0 to 2 (0 nuclei, 1 actin, 2 tubulin)"),
-        "{e}"
-    );
+    let e = open_image(files.path("dyes.ome.tif"), &none).err().unwrap().to_string();
+    assert!(e.ends_with("there is no channel 3, the image has channels 0 to 2 (0 nuclei, 1 actin, 2 tubulin)"), "{e}");
 }
 
 #[test]
@@ -201,16 +198,16 @@ fn a_fourth_sample_is_a_channel() {
     let right = files.right("rgb_nir.tif").pixels;
     let mut source = files.open("rgb_nir.tif", &OpenOptions::default());
     assert_eq!((source.info().kind, source.info().channels), (ChannelKind::RGB, 4));
-    let map = |wanted| ChannelMap::of(&source.info(), &source.channel_names(), wanted).unwrap();
+    let map = |requested| ChannelMap::of(&source.info(), &source.channel_names(), requested).unwrap();
     let (three, four) = (map(3), map(4));
     assert!(
         three.note(false).unwrap().to_string().contains("(0 red, 1 green, 2 blue, 3) red, green and blue are used")
     );
     assert_eq!(four.note(false), None);
-    let picture = read_all(&mut *source).unwrap();
-    assert_eq!(floats(&four.apply(&picture).unwrap()), right);
+    let image = read_all(&mut *source).unwrap();
+    assert_eq!(floats(&four.apply(&image).unwrap()), right);
     let colours: Vec<f32> = right.chunks_exact(4).flat_map(|p| &p[..3]).copied().collect();
-    assert_eq!(floats(&three.apply(&picture).unwrap()), colours);
+    assert_eq!(floats(&three.apply(&image).unwrap()), colours);
     let last = OpenOptions { channels: Some(vec![3]), ..OpenOptions::default() };
     let near: Vec<f32> = right.iter().skip(3).step_by(4).copied().collect();
     assert_eq!(floats(&read_all(&mut *files.open("rgb_nir.tif", &last)).unwrap()), near);
@@ -226,11 +223,11 @@ fn alpha_is_left_out_and_said_unless_it_is_opaque() {
         ("grey_alpha.tif", 1, 2),
         ("opaque.png", 3, 4),
     ] {
-        let (picture, notes) = read_picture(files.path(name), &OpenOptions::default()).unwrap();
-        assert_eq!((picture.channels(), picture.kind().alpha), (colours, Alpha::LeftOut(colours)), "{name}");
+        let (image, notes) = read_image(files.path(name), &OpenOptions::default()).unwrap();
+        assert_eq!((image.channels(), image.kind().alpha), (colours, Alpha::LeftOut(colours)), "{name}");
         let right = files.right(name).pixels;
         let right: Vec<f32> = right.chunks_exact(stored).flat_map(|p| &p[..colours]).copied().collect();
-        assert_eq!(floats(&picture), right, "{name}");
+        assert_eq!(floats(&image), right, "{name}");
         match name {
             "opaque.png" => assert_eq!(notes, Vec::<Message>::new()),
             _ => assert!(
@@ -244,7 +241,7 @@ fn alpha_is_left_out_and_said_unless_it_is_opaque() {
         let list: Vec<String> = (0..stored).map(|c| c.to_string()).collect();
         assert!(e.ends_with(&format!("unless OpenOptions::channels = [{}] says so", list.join(", "))), "{e}");
         check_channels(files.path(name), &*files.open(name, &all(stored)), stored).unwrap();
-        assert_eq!(Picture::open(files.path(name)).unwrap().channels(), colours);
+        assert_eq!(Image::open(files.path(name)).unwrap().channels(), colours);
     }
 }
 
@@ -252,15 +249,15 @@ fn alpha_is_left_out_and_said_unless_it_is_opaque() {
 fn colours_become_grey_as_scikit_image_has_it() {
     let files = Files::new();
     for name in ["rgba.png", "rgba.tif"] {
-        let picture = Picture::open(files.path(name)).unwrap();
+        let image = Image::open(files.path(name)).unwrap();
         let right: Vec<f64> = serde_json::from_value(files.expected[&format!("luminance {name}")].clone()).unwrap();
-        let grey = picture.to_channels(1).unwrap();
-        for (got, want) in floats(&grey).iter().zip(&right) {
-            assert!((f64::from(*got) - want).abs() <= 0.5 + 1e-6, "{name}: {got} {want}");
+        let grey = image.to_channels(1).unwrap();
+        for (got, expected) in floats(&grey).iter().zip(&right) {
+            assert!((f64::from(*got) - expected).abs() <= 0.5 + 1e-6, "{name}: {got} {expected}");
         }
-        let float = Picture::new(picture.width(), picture.height(), 3, Pixels::F32(floats(&picture))).unwrap();
-        for (got, want) in floats(&float.to_channels(1).unwrap()).iter().zip(&right) {
-            assert!((f64::from(*got) - want).abs() <= 1e-6 * want.abs(), "{name}: {got} {want}");
+        let float = Image::new(image.width(), image.height(), 3, Pixels::F32(floats(&image))).unwrap();
+        for (got, expected) in floats(&float.to_channels(1).unwrap()).iter().zip(&right) {
+            assert!((f64::from(*got) - expected).abs() <= 1e-6 * expected.abs(), "{name}: {got} {expected}");
         }
     }
 }
@@ -268,12 +265,12 @@ fn colours_become_grey_as_scikit_image_has_it() {
 #[test]
 fn a_number_stands_for_nan() {
     let pixels = Pixels::F32(vec![1.0, f32::NAN, f32::INFINITY, -f32::INFINITY]);
-    let picture = Picture::new(2, 2, 1, pixels).unwrap();
-    let mut source = FillNan::new(Box::new(InMemory::owned(picture.clone())), -2.5);
+    let image = Image::new(2, 2, 1, pixels).unwrap();
+    let mut source = FillNan::new(Box::new(InMemory::owned(image.clone())), -2.5);
     assert_eq!(source.notes(), Vec::<Message>::new());
     assert_eq!(read_all(&mut source).unwrap().pixels(), &Pixels::F32(vec![1.0, -2.5, -2.5, -2.5]));
     assert_eq!(source.notes(), ["-2.5 stands for values that are NaN or infinite"]);
-    let e = crate::infer::normalise(&picture, &crate::weights::Normalisation::Unit).unwrap_err().to_string();
+    let e = crate::infer::normalise(&image, &crate::weights::Normalisation::Unit).unwrap_err().to_string();
     assert!(
         e.ends_with("the pixel at column 1, row 0 is NaN; OpenOptions::fill_nan puts a number in place of such"),
         "{e}"

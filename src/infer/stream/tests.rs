@@ -7,10 +7,10 @@ use crate::infer::image::Pixels;
 use crate::infer::source::InMemory;
 use crate::ops::{MaskRule, mirror};
 
-/// A picture whose pixels say where they are.
-fn picture(width: usize, height: usize) -> Picture {
+/// An image whose pixels say where they are.
+fn image(width: usize, height: usize) -> Image {
     let pixels = (0..width * height).map(|i| (i % 60_000) as u16).collect();
-    Picture::new(width, height, 1, Pixels::U16(pixels)).unwrap()
+    Image::new(width, height, 1, Pixels::U16(pixels)).unwrap()
 }
 
 /// Counts how often every pixel comes, and in which order; keeps what comes.
@@ -56,7 +56,7 @@ impl BandSink for Recorder {
     }
 }
 
-/// The value that a network without a memory of other pixels gives a pixel: what it is in the whole picture.
+/// The value that a network without a memory of other pixels gives a pixel: what it is in the whole image.
 fn value(pixel: f32) -> f32 {
     pixel / 60_000.0
 }
@@ -64,7 +64,7 @@ fn value(pixel: f32) -> f32 {
 type Progress<'a> = &'a mut dyn FnMut(f64) -> Result<()>;
 
 /// Runs a mock of a network on tiles: it looks its pixels up in what was read as the device does, and fills the
-/// halo at edges inside the picture with rubbish, which nobody may keep.
+/// halo at edges inside the image with rubbish, which nobody may keep.
 fn mock(
     shape: [usize; 2],
     output: [usize; 2],
@@ -81,9 +81,9 @@ fn mock(
             for x in 0..output[1] {
                 let at = [start[0] + (y + margin) as i64, start[1] + (x + margin) as i64];
                 // Of the whole run's output only what lies beyond it is near no edge.
-                let inside = |d: i64, start: i64, len: usize, picture: usize| {
+                let inside = |d: i64, start: i64, len: usize, image: usize| {
                     let (first, last) = (start + margin as i64, start + (len - margin) as i64 - 1);
-                    (d >= first + halo as i64 || first <= 0) && (d <= last - halo as i64 || last >= picture as i64 - 1)
+                    (d >= first + halo as i64 || first <= 0) && (d <= last - halo as i64 || last >= image as i64 - 1)
                 };
                 let right = inside(at[0], start[0], shape[0], size[0]) && inside(at[1], start[1], shape[1], size[1]);
                 let row = mirror(at[0] as isize, size[0]) - place.rows.start;
@@ -118,7 +118,7 @@ where
 {
     async fn run(
         &mut self,
-        waiting: &[Waiting],
+        waiting: &[QueuedTile],
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Vec<TileResult>> {
         assert!((1..=self.at_once).contains(&waiting.len()));
@@ -131,25 +131,25 @@ fn info(width: usize, height: usize) -> BandInfo {
     BandInfo { width, height, channels: 1, classes, planes: 2, contrast: None }
 }
 
-fn check(recorder: &Recorder, counts: &[u64], picture: &Picture, exact: bool) {
-    let Pixels::U16(own) = picture.pixels() else { panic!() };
-    let want: Vec<f32> = own.iter().map(|&p| value(f32::from(p))).collect();
+fn check(recorder: &Recorder, counts: &[u64], image: &Image, exact: bool) {
+    let Pixels::U16(own) = image.pixels() else { panic!() };
+    let expected: Vec<f32> = own.iter().map(|&p| value(f32::from(p))).collect();
     assert_eq!(&recorder.pixels, own);
-    let classes: Vec<usize> = want.iter().map(|&v| usize::from(v > 0.5)).collect();
+    let classes: Vec<usize> = expected.iter().map(|&v| usize::from(v > 0.5)).collect();
     assert_eq!(counts.iter().sum::<u64>() as usize, own.len());
     if exact {
         assert_eq!(recorder.classes, classes);
         assert_eq!(counts[1] as usize, classes.iter().sum::<usize>());
-        assert_eq!(recorder.planes[0], want);
+        assert_eq!(recorder.planes[0], expected);
     } else {
         // The mean of equal values is that value, but for rounding.
-        assert_eq!(recorder.planes[0].len(), want.len());
-        let off = recorder.planes[0].iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert_eq!(recorder.planes[0].len(), expected.len());
+        let off = recorder.planes[0].iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(off <= 1e-6, "{off}");
         let wrong = recorder
             .classes
             .iter()
-            .zip(&want)
+            .zip(&expected)
             .filter(|(c, v)| (**v - 0.5).abs() > 1e-5 && **c != usize::from(**v > 0.5));
         assert_eq!(wrong.count(), 0);
     }
@@ -158,9 +158,9 @@ fn check(recorder: &Recorder, counts: &[u64], picture: &Picture, exact: bool) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
-    /// Every pixel comes exactly once, in order, with the value of the whole picture, whatever the sizes.
+    /// Every pixel comes exactly once, in order, with the value of the whole image, whatever the sizes.
     #[test]
-    fn bands_are_the_whole_picture(
+    fn bands_are_the_whole_image(
         width in 1usize..220, height in 1usize..220, tile_h in 1usize..12, tile_w in 1usize..12, depth in 0u32..4,
         halo in 0usize..3, margin in 0usize..2, at_once in 1usize..7,
     ) {
@@ -170,8 +170,8 @@ proptest! {
         let smallest = spec.smallest_tile().unwrap();
         let tile = (smallest + tile_h * align, smallest + tile_w * align);
         let grid = TileGrid::plan(height, width, tile, &spec).unwrap();
-        let picture = picture(width, height);
-        let mut source = InMemory::borrowed(&picture);
+        let image = image(width, height);
+        let mut source = InMemory::borrowed(&image);
         let mut recorder = Recorder::new(2);
         let (info, needs) = (info(width, height), recorder.needs());
         let mut sinks: [&mut dyn BandSink; 1] = [&mut recorder];
@@ -179,14 +179,14 @@ proptest! {
         let channels = ChannelMap::of(&source.info(), &[], 1).unwrap();
         let windows = Windows { source: &mut source, channels: &channels, coloured: false };
         let (shape, output) = ([grid.rows.window, grid.columns.window], [grid.rows.output, grid.columns.output]);
-        let mut ongoing = [Ongoing { windows, out, assembly: Box::new(Exact::new(&grid)) }];
+        let mut ongoing = [ImageInProgress { windows, out, assembly: Box::new(Exact::new(&grid)) }];
         let mut run = each(at_once, mock(shape, output, spec.halo, [height, width]));
         let mut last = 0.0;
         let mut progress = |f| { assert!(f >= last && f <= 1.0); last = f; Ok(()) };
         pollster::block_on(run_tiles(&mut ongoing, at_once, &mut run, &mut progress)).unwrap();
         let counts = std::mem::take(&mut ongoing[0].out.counts);
         drop(ongoing);
-        check(&recorder, &counts, &picture, true);
+        check(&recorder, &counts, &image, true);
     }
 
     /// Blended tiles of a network that looks at single pixels give that network's output, each pixel once.
@@ -195,8 +195,8 @@ proptest! {
         let spec = TileSpec::same(1, 0);
         let tile = [tile_h.min(spec.whole(height).unwrap()), tile_w.min(spec.whole(width).unwrap())];
         let grid = BlendGrid::new([height, width], tile);
-        let picture = picture(width, height);
-        let mut source = InMemory::borrowed(&picture);
+        let image = image(width, height);
+        let mut source = InMemory::borrowed(&image);
         let mut recorder = Recorder::new(2);
         let (info, needs) = (info(width, height), recorder.needs());
         let mut sinks: [&mut dyn BandSink; 1] = [&mut recorder];
@@ -212,10 +212,10 @@ proptest! {
             Ok(tile)
         });
         let assembly = Box::new(Blended::new(&grid, MaskRule::Threshold(0.5), 1));
-        let mut ongoing = [Ongoing { windows, out, assembly }];
+        let mut ongoing = [ImageInProgress { windows, out, assembly }];
         pollster::block_on(run_tiles(&mut ongoing, at_once, &mut run, &mut |_| Ok(()))).unwrap();
         let counts = std::mem::take(&mut ongoing[0].out.counts);
         drop(ongoing);
-        check(&recorder, &counts, &picture, false);
+        check(&recorder, &counts, &image, false);
     }
 }

@@ -46,35 +46,35 @@ proptest! {
         }
         let mut next = 0;
         for w in &plan.windows {
-            prop_assert_eq!(w.keep.start, next);
-            prop_assert!(w.keep.end > w.keep.start);
-            next = w.keep.end;
+            prop_assert_eq!(w.valid.start, next);
+            prop_assert!(w.valid.end > w.valid.start);
+            next = w.valid.end;
             let first = w.start + margin as isize;
             prop_assert!(first >= 0 && first % align as isize == 0);
             let first = first as usize;
-            prop_assert_eq!(w.keep.start - first, w.offset);
+            prop_assert_eq!(w.valid.start - first, w.offset);
             prop_assert!(first + plan.output <= plan.padded, "no window leaves the whole run");
             prop_assert!(first == 0 || w.offset >= halo);
-            let from_end = first + plan.output - w.keep.end;
+            let from_end = first + plan.output - w.valid.end;
             prop_assert!(first + plan.output == plan.padded || from_end >= halo);
         }
         prop_assert_eq!(next, length);
     }
 
     #[test]
-    fn the_source_window_is_the_pixels_the_tile_sees(start in -300isize..300, tile in 1usize..200, picture in 1usize..120) {
-        let range = source_window(start, tile, picture);
-        let seen: std::collections::BTreeSet<usize> = (0..tile).map(|i| mirror(start + i as isize, picture)).collect();
+    fn the_source_window_is_the_pixels_the_tile_sees(start in -300isize..300, tile in 1usize..200, image in 1usize..120) {
+        let range = source_window(start, tile, image);
+        let seen: std::collections::BTreeSet<usize> = (0..tile).map(|i| mirror(start + i as isize, image)).collect();
         prop_assert_eq!(seen.first(), Some(&range.start));
         prop_assert_eq!(seen.last(), Some(&(range.end - 1)));
         prop_assert_eq!(seen.len(), range.len());
-        prop_assert!(range.len() <= tile.min(picture) && range.end <= picture);
+        prop_assert!(range.len() <= tile.min(image) && range.end <= image);
     }
 
     #[test]
     fn tiled_equals_whole_with_padding((length, tile) in (1usize..400, 1usize..200), seed in any::<u32>()) {
-        let picture = picture(length, seed);
-        let run = |window: usize| run(&picture, window, &TileSpec::same(8, 8 + 2 + 8), toy_same);
+        let image = image(length, seed);
+        let run = |window: usize| run(&image, window, &TileSpec::same(8, 8 + 2 + 8), toy_same);
         if let Some(tiled) = run(tile) {
             prop_assert_eq!(Some(tiled), run(usize::MAX));
         }
@@ -82,16 +82,16 @@ proptest! {
 
     #[test]
     fn tiled_equals_whole_without_padding((length, tile) in (1usize..400, 1usize..200), seed in any::<u32>()) {
-        let picture = picture(length, seed);
+        let image = image(length, seed);
         // Legal inputs: a conv takes 2, the rest must divide by 4 and leave one coarse pixel after its own conv.
-        let run = |window: usize| run(&picture, window, &TileSpec::valid(4, 6, 18), toy_valid);
+        let run = |window: usize| run(&image, window, &TileSpec::valid(4, 6, 18), toy_valid);
         if let Some(tiled) = run(tile) {
             prop_assert_eq!(Some(tiled), run(usize::MAX));
         }
     }
 }
 
-fn picture(length: usize, seed: u32) -> Vec<i64> {
+fn image(length: usize, seed: u32) -> Vec<i64> {
     let mut x = seed | 1;
     let mut next = || {
         x = x.wrapping_mul(1664525).wrapping_add(1013904223);
@@ -100,17 +100,17 @@ fn picture(length: usize, seed: u32) -> Vec<i64> {
     (0..length).map(|_| next()).collect()
 }
 
-/// Runs a network over a picture as a segmenter does: fetch by mirroring, run, keep.
-fn run(picture: &[i64], window: usize, spec: &TileSpec, net: fn(&[i64]) -> Vec<i64>) -> Option<Vec<i64>> {
-    let plan = plan_axis(picture.len(), window, spec).ok()?;
+/// Runs a network over an image as a segmenter does: fetch by mirroring, run, keep.
+fn run(image: &[i64], window: usize, spec: &TileSpec, net: fn(&[i64]) -> Vec<i64>) -> Option<Vec<i64>> {
+    let plan = plan_axis(image.len(), window, spec).ok()?;
     let mut out = Vec::new();
     for w in &plan.windows {
-        let range = source_window(w.start, plan.window, picture.len());
-        let source = &picture[range.clone()];
-        let fetch = |i| source[mirror(w.start + i as isize, picture.len()) - range.start];
+        let range = source_window(w.start, plan.window, image.len());
+        let source = &image[range.clone()];
+        let fetch = |i| source[mirror(w.start + i as isize, image.len()) - range.start];
         let output = net(&(0..plan.window).map(fetch).collect::<Vec<_>>());
         assert_eq!(output.len(), plan.output);
-        out.extend(&output[w.offset..w.offset + w.keep.len()]);
+        out.extend(&output[w.offset..w.offset + w.valid.len()]);
     }
     Some(out)
 }
@@ -153,7 +153,7 @@ fn the_paper_net_strides_384() {
     assert_eq!((plan.padded, plan.window, plan.output), (1012, 572, 388));
     let starts: Vec<isize> = plan.windows.iter().map(|w| w.start).collect();
     assert_eq!(starts, [-92, 384 - 92, 1012 - 388 - 92]);
-    assert_eq!(plan.windows[1].keep, 388..772);
+    assert_eq!(plan.windows[1].valid, 388..772);
     assert_eq!(plan_axis(300, 572, &spec).unwrap().window, 308 + 184);
     // Between two legal sizes the smaller one is used.
     assert_eq!(plan_axis(1000, 580, &spec).unwrap().window, 572);
@@ -186,8 +186,8 @@ fn nonsense_is_an_error() {
 
 #[test]
 fn mirroring_at_the_extremes() {
-    let want = [2, 1, 0, 1, 2, 3, 2, 1, 0];
-    assert_eq!((-2..7).map(|i| mirror(i, 4)).collect::<Vec<_>>(), want);
+    let expected = [2, 1, 0, 1, 2, 3, 2, 1, 0];
+    assert_eq!((-2..7).map(|i| mirror(i, 4)).collect::<Vec<_>>(), expected);
     assert_eq!(mirror(isize::MIN, 1), 0);
     assert!(mirror(isize::MIN, usize::MAX) < usize::MAX);
     assert_eq!(source_window(isize::MAX, usize::MAX, 7), 0..7);
@@ -202,8 +202,8 @@ fn a_grid_is_row_major() {
     assert_eq!(tiles.len(), grid.len());
     let mut seen = vec![0; 40 * 70];
     for t in &tiles {
-        for y in t.y.keep.clone() {
-            for x in t.x.keep.clone() {
+        for y in t.y.valid.clone() {
+            for x in t.x.valid.clone() {
                 seen[y * 70 + x] += 1;
             }
         }

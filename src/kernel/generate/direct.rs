@@ -31,7 +31,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     t.line(format!("var wi = p.out_blocks + g * p.in_blocks * {}u;", taps * ocs));
     t.line("let end_lane = lane == SUBGROUP - 1u;");
     t.line("let next = (lane + 1u) % SUBGROUP;");
-    t.line("let blocks = turns(p.in_blocks, group.x);");
+    t.line("let blocks = trip_count(p.in_blocks, group.x);");
     t.line("for (var c = 0u; c < blocks; c++) {");
     t.line("let s = c * p.x.plane;");
     for e in 0..loads {

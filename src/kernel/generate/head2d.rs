@@ -20,7 +20,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
         }
     }
     t.line("var wi = p.bias_vec4s;");
-    t.line("let blocks = turns(p.blocks, group.x);\nfor (var b = 0u; b < blocks; b++) {");
+    t.line("let blocks = trip_count(p.blocks, group.x);\nfor (var b = 0u; b < blocks; b++) {");
     for j in 0..pixels {
         t.line(format!("let x{j} = vec4<f32>(x[at{j} + b * p.x.plane]);"));
     }

@@ -8,8 +8,8 @@ mod gemm;
 mod head2d;
 mod shares;
 mod tap_sum;
+mod weight_gemm;
 mod weight_grad;
-mod weight_product;
 mod window;
 mod winograd;
 
@@ -31,11 +31,11 @@ pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
         "weight_grad" => weight_grad::body(key),
         "weight_grad_results" => weight_grad::results(key),
         "weight_grad_sums" => weight_grad::sums(key),
-        "weight_product" => weight_product::body(key),
-        "weight_product_loads" => weight_product::loads(key),
-        "weight_product_results" => weight_product::results(key),
-        "weight_product_stores" => weight_product::stores(key),
-        "weight_product_sums" => weight_product::sums(key),
+        "weight_gemm" => weight_gemm::body(key),
+        "weight_gemm_loads" => weight_gemm::loads(key),
+        "weight_gemm_results" => weight_gemm::results(key),
+        "weight_gemm_stores" => weight_gemm::stores(key),
+        "weight_gemm_sums" => weight_gemm::sums(key),
         "window" => window::body(key),
         "winograd_in" => winograd::input(key),
         "winograd_out" => winograd::output(key),

@@ -10,7 +10,7 @@ pub(super) fn window(outputs: u32, factor: u32, each: u32) -> u32 {
 }
 
 /// The shares `{v}{o}_{slot}` of the window's pixels in each of the `outputs` from `start` on along an axis, the window's
-/// first pixel `{v}_first` and the last slot that any output needs, `{v}_last`. What lies outside the enlarged map of
+/// first pixel `{v}_first` and the last slot that any output needs, `{v}_last`. What lies outside the upsampled map of
 /// `size` pixels has no share in anything.
 pub(super) fn shares(t: &mut Text, v: &str, axis: &str, start: &str, size: &str, [outputs, slots, each]: [u32; 3]) {
     t.line(format!("let {v}_start = {start};"));

@@ -36,7 +36,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
         }
     }
     t.line(format!("let base = band * {}u + column;", ROWS * span));
-    t.line("let blocks = turns(p.in_blocks, group.x);\nlet kernel_columns = turns(p.kw, group.x);");
+    t.line("let blocks = trip_count(p.in_blocks, group.x);\nlet kernel_columns = trip_count(p.kw, group.x);");
     t.line("for (var c = 0u; c < blocks; c++) {");
     for i in 0..pixels.rounds() {
         t.line(format!("let v{i} = vec4<f32>(x[from{i}]);"));

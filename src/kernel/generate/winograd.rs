@@ -5,7 +5,7 @@ use super::shares::{shares, window};
 use super::{Text, constant};
 use crate::kernel::KernelKey;
 
-/// The factor of enlarging that the input transform takes along.
+/// The factor of upsampling that the input transform takes along.
 const FACTOR: u32 = 2;
 
 /// Outputs of a tile and points of its transform along an axis.
@@ -71,8 +71,8 @@ fn transform_out(t: &mut Text, to: &str, v: &[String]) {
 pub(super) fn input(key: &KernelKey) -> Result<String, String> {
     let (_, points) = sizes(key)?;
     let mut t = Text::default();
-    if key.value("ENLARGED").is_some() {
-        enlarged(&mut t, points, if key.value("BILINEAR").is_some() { 2 } else { 1 });
+    if key.value("UPSAMPLED").is_some() {
+        upsampled(&mut t, points, if key.value("BILINEAR").is_some() { 2 } else { 1 });
     } else {
         plain(&mut t, points);
     }
@@ -115,8 +115,8 @@ fn slots_of(k: u32, each: u32) -> std::ops::RangeInclusive<u32> {
     k.saturating_sub(1).div_ceil(FACTOR).saturating_sub(1)..=k.div_ceil(FACTOR) + each - 1
 }
 
-/// The same of pixels that are made as they are needed, from the map that is to be enlarged.
-fn enlarged(t: &mut Text, points: u32, each: u32) {
+/// The same of pixels that are made as they are needed, from the map that is to be upsampled.
+fn upsampled(t: &mut Text, points: u32, each: u32) {
     let slots = window(points, FACTOR, each);
     shares(t, "a", "p.rows, p.row_factor", "i32(top) - i32(p.pad_top)", "p.up_h", [points, slots, each]);
     shares(t, "b", "p.columns, p.column_factor", "i32(left) - i32(p.pad_left)", "p.up_w", [points, slots, each]);
@@ -252,8 +252,8 @@ fn pools(t: &mut Text, key: &KernelKey, outputs: u32, rows: u32, first: &str) {
     }
     for (r, c) in (0..rows / 2).flat_map(|r| (0..outputs / 2).map(move |c| (r, c))) {
         let of = |dy: u32, dx: u32| format!("y{}_{}", 2 * r + dy, 2 * c + dx);
-        let most = format!("max(max({}, {}), max({}, {}))", of(0, 0), of(0, 1), of(1, 0), of(1, 1));
-        let store = format!("z[(pooled + ({first}{r}u) * p.z.row + {c}u) * PARTS + part] = keep({most});");
+        let max = format!("max(max({}, {}), max({}, {}))", of(0, 0), of(0, 1), of(1, 0), of(1, 1));
+        let store = format!("z[(pooled + ({first}{r}u) * p.z.row + {c}u) * PARTS + part] = keep({max});");
         // Of an odd size the last row or column makes no pooled pixel, not even the tile's first.
         t.line(if key.value("WHOLE").is_some() {
             store

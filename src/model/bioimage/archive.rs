@@ -58,16 +58,16 @@ impl Archive {
         names.iter().copied().find(|n| self.entries.contains_key(*n))
     }
 
-    /// A file of at most `most` bytes; its sum is checked where one is given.
-    pub fn read(&mut self, name: &str, most: u64, sha256: Option<&str>) -> Result<Vec<u8>> {
+    /// A file of at most `max` bytes; its sum is checked where one is given.
+    pub fn read(&mut self, name: &str, max: u64, sha256: Option<&str>) -> Result<Vec<u8>> {
         let path = self.path.clone();
         let bad = |reason: String| Error::file(&path, format!("`{}`: {reason}", shown(name)));
         let at = inside(name).and_then(|n| self.entries.get(n)).copied();
         let at = at.ok_or_else(|| bad("is not in the package".into()))?;
         let entry = self.zip.by_index(at).map_err(|e| bad(format!("cannot be read: {e}")))?;
         let (size, packed) = (entry.size(), entry.compressed_size());
-        if size > most {
-            return Err(bad(format!("has {size} bytes, more than the {most} allowed")));
+        if size > max {
+            return Err(bad(format!("has {size} bytes, more than the {max} allowed")));
         }
         if size > HARMLESS && size / LARGEST_RATIO > packed {
             return Err(bad(format!("{packed} bytes inflate to {size}, over {LARGEST_RATIO} times as many")));
@@ -79,8 +79,8 @@ impl Archive {
         }
         let found: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         match sha256 {
-            Some(wanted) if !wanted.eq_ignore_ascii_case(&found) => {
-                Err(bad(format!("sha256 is {found}, the description says {}", shown(wanted))))
+            Some(requested) if !requested.eq_ignore_ascii_case(&found) => {
+                Err(bad(format!("sha256 is {found}, the description says {}", shown(requested))))
             }
             _ => Ok(bytes),
         }

@@ -1,6 +1,6 @@
 //! Packages of bioimage.io: a zip with a description (`rdf.yaml` or `bioimageio.yaml`, formats 0.4 and 0.5), weights and test
 //! tensors. Weights are ONNX, or a state dict of a dialect that is known; axes, sizes, halos and processing become part of
-//! the network or of how its pictures are normalised, and what has no counterpart is refused by its name.
+//! the network or of how its images are normalised, and what has no counterpart is refused by its name.
 
 mod archive;
 mod network;
@@ -54,7 +54,7 @@ pub struct Package {
     pub weights: (String, Source),
     /// Its input.
     pub input: Described,
-    /// Its output: the first picture.
+    /// Its output: the first image.
     pub output: Described,
     /// What is done with the network's output.
     pub post: Vec<Post>,
@@ -74,7 +74,7 @@ pub fn is_package(path: &Path) -> bool {
 }
 
 /// Opens a package as a model. `set` is for its weights, as in [`Model::open_with`]; `free_size` takes the description's sizes
-/// for those of its author's pictures only, `normalisation` replaces its preprocessing.
+/// for those of its author's images only, `normalisation` replaces its preprocessing.
 pub fn open(path: &Path, set: &Map<String, Value>) -> Result<(Model, Arc<Package>)> {
     let within = |e: Error| match e {
         e @ (Error::File { .. } | Error::Io { .. }) => e,
@@ -111,15 +111,15 @@ fn read(archive: &mut Archive, path: &Path, rdf: &Value, set: &Map<String, Value
     let given = only(rdf, "inputs")?;
     let input = Described::read("inputs", given)?;
     let outputs = list(rdf, "outputs")?;
-    let index = outputs.iter().position(tensors::is_picture).unwrap_or(0);
+    let index = outputs.iter().position(tensors::is_image).unwrap_or(0);
     let made = outputs.get(index).ok_or_else(|| Error::invalid("outputs", "there is none"))?;
     let output = Described::read("outputs", made)?.knowing(&input);
     let mut post = processing::after(&Step::list(made.get("postprocessing"))?, &output)?;
     let mut notes = Vec::new();
     if outputs.len() > 1 {
-        notes.push(format!("the first picture of {} outputs is used: `{}`", outputs.len(), output.id));
+        notes.push(format!("the first image of {} outputs is used: `{}`", outputs.len(), output.id));
     }
-    let Opened { mut model, kind, source, foreign } = open_weights(archive, path, rdf, set, index)?;
+    let OpenedWeights { mut model, kind, source, foreign } = open_weights(archive, path, rdf, set, index)?;
     let network = model.architecture.clone();
     if kind == "pytorch_state_dict" && model.import().is_some_and(|r| r.sigmoid) {
         post.insert(0, Post::Sigmoid);
@@ -153,7 +153,7 @@ fn read(archive: &mut Archive, path: &Path, rdf: &Value, set: &Map<String, Value
         output: network_output.clone(),
         id: output.id.clone(),
         post: post.clone(),
-        turned: [input.turned(), output.turned()],
+        transposed: [input.transposed(), output.transposed()],
         sizes,
         halo: output.halo,
         network,
@@ -251,7 +251,7 @@ fn source_of(v: &Value) -> Result<Source> {
 }
 
 /// Weights as a model, without what the description adds.
-struct Opened {
+struct OpenedWeights {
     model: Model,
     /// What they are in.
     kind: String,
@@ -267,7 +267,7 @@ fn open_weights(
     rdf: &Value,
     set: &Map<String, Value>,
     index: usize,
-) -> Result<Opened> {
+) -> Result<OpenedWeights> {
     let weights = rdf.get("weights").and_then(Value::as_object);
     let weights = weights.ok_or_else(|| Error::invalid("weights", "are not in the description"))?;
     let mut why = Vec::new();
@@ -279,13 +279,13 @@ fn open_weights(
             let (model, foreign) = match kind {
                 "onnx" => open_onnx(archive, &bytes, &source.name, entry, (&called, set, index))?,
                 _ => {
-                    // A rule of pictures, not of the checkpoint.
+                    // A rule of images, not of the checkpoint.
                     let mut set = set.clone();
                     set.remove("free_size");
                     (Model::new_with(called, weights::load_bytes(&bytes, &source.name)?, &set)?, false)
                 }
             };
-            Ok(Opened { model, kind: kind.into(), source, foreign })
+            Ok(OpenedWeights { model, kind: kind.into(), source, foreign })
         });
         match opened {
             Ok(opened) => return Ok(opened),
@@ -324,7 +324,7 @@ fn open_onnx(
     let renamed = |e: Error| Error::invalid(name, e.message().replace(&file.to_string_lossy(), name));
     let (mut model, foreign) = match read_back(&file) {
         Ok(checkpoint) => {
-            // Rules of pictures, not of the checkpoint.
+            // Rules of images, not of the checkpoint.
             let mut set = set.clone();
             ["free_size", "normalisation"].iter().for_each(|key| drop(set.remove(*key)));
             (Model::new_with(called, checkpoint, &set).map_err(renamed)?, false)
@@ -333,9 +333,9 @@ fn open_onnx(
             let open = |set: &Map<String, Value>| Model::open_file(&file.to_string_lossy(), set).map_err(renamed);
             let model = open(set)?;
             let config = model.architecture.config();
-            let wanted = config.get("outputs").and_then(|names| names.get(index));
+            let requested = config.get("outputs").and_then(|names| names.get(index));
             // The package counts outputs as the file does.
-            match wanted.filter(|w| config.get("output") != Some(w) && !set.contains_key("output")) {
+            match requested.filter(|w| config.get("output") != Some(w) && !set.contains_key("output")) {
                 None => (model, true),
                 Some(name) => {
                     let mut set = set.clone();

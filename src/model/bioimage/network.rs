@@ -24,7 +24,7 @@ pub struct Packaged {
     /// What is done with it.
     pub post: Vec<Post>,
     /// Whether the network takes, and whether it gives, columns before rows.
-    pub turned: [bool; 2],
+    pub transposed: [bool; 2],
     /// The sizes it takes.
     pub sizes: Sizes,
     /// Pixels at the border of an output that the package does not trust.
@@ -158,11 +158,11 @@ impl Architecture for Packaged {
 
     fn tried_size(&self, image: [usize; 2]) -> Result<[usize; 2]> {
         // The network has columns first where it is turned.
-        let turn = |[a, b]: [usize; 2]| if self.turned[0] { [b, a] } else { [a, b] };
-        self.network.tried_size(turn(image)).map(turn)
+        let transpose = |[a, b]: [usize; 2]| if self.transposed[0] { [b, a] } else { [a, b] };
+        self.network.tried_size(transpose(image)).map(transpose)
     }
 
-    fn untrusted(&self) -> [usize; 2] {
+    fn invalid_margin(&self) -> [usize; 2] {
         self.halo
     }
 
@@ -170,8 +170,8 @@ impl Architecture for Packaged {
         Some(self.network.clone())
     }
 
-    fn unturned(&self) -> Option<Arc<dyn Architecture>> {
-        (self.turned != [false; 2]).then(|| Arc::new(Self { turned: [false; 2], ..self.clone() }) as _)
+    fn untransposed(&self) -> Option<Arc<dyn Architecture>> {
+        (self.transposed != [false; 2]).then(|| Arc::new(Self { transposed: [false; 2], ..self.clone() }) as _)
     }
 
     fn example(&self) -> Shape {
@@ -184,11 +184,11 @@ impl Architecture for Packaged {
     }
 
     fn build(&self, graph: &mut Graph, x: ValueId) -> Result<Built> {
-        let x = if self.turned[0] { transposed(graph, "columns first", x)? } else { x };
+        let x = if self.transposed[0] { transposed(graph, "columns first", x)? } else { x };
         let mut built = self.network.build(graph, x)?;
-        if self.turned[1] {
+        if self.transposed[1] {
             let mut done: Vec<(ValueId, ValueId)> = Vec::new();
-            let mut turn = |graph: &mut Graph, name: &str, v: ValueId| -> Result<ValueId> {
+            let mut transpose = |graph: &mut Graph, name: &str, v: ValueId| -> Result<ValueId> {
                 if let Some((_, to)) = done.iter().find(|d| d.0 == v) {
                     return Ok(*to);
                 }
@@ -197,10 +197,10 @@ impl Architecture for Packaged {
                 Ok(to)
             };
             for (name, v) in &mut built.outputs {
-                *v = turn(graph, name, *v)?;
+                *v = transpose(graph, name, *v)?;
             }
-            built.probability = turn(graph, "probability", built.probability)?;
-            built.decision = turn(graph, "decision", built.decision)?;
+            built.probability = transpose(graph, "probability", built.probability)?;
+            built.decision = transpose(graph, "decision", built.decision)?;
         }
         let raw = built.outputs.iter().find(|o| o.0 == self.output).map(|o| o.1);
         let raw = raw.ok_or_else(|| Error::invalid(&self.output, "is none of the network's outputs"))?;

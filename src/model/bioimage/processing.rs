@@ -96,7 +96,7 @@ impl Step {
         let has = |name: &str| axes.as_ref().is_none_or(|axes| axes.iter().any(|a| a == name));
         if !(has("x") && has("y")) {
             let axes = shown(&axes.unwrap_or_default().join(", "));
-            return Err(self.wrong(format!("statistics over {axes} rather than over the picture are not supported")));
+            return Err(self.wrong(format!("statistics over {axes} rather than over the image are not supported")));
         }
         let dataset = match self.text("mode") {
             None | Some("per_sample") => has("batch") || has("b"),
@@ -111,7 +111,7 @@ impl Step {
             _ => {}
         }
         if dataset {
-            notes.push(format!("`{}` is of a whole data set; here every picture is one", self.name));
+            notes.push(format!("`{}` is of a whole data set; here every image is one", self.name));
         }
         let channel = axes.as_ref().is_none_or(|axes| axes.iter().any(|a| is_channel(a, tensor)));
         Ok(channel && channels > 1)
@@ -273,7 +273,7 @@ mod tests {
             json!([{ "name": "scale_range",
             "kwargs": { "mode": "per_sample", "axes": axes, "min_percentile": 1, "max_percentile": 99.8 } }])
         };
-        for (list, channels, want, notes) in [
+        for (list, channels, expected, notes) in [
             (q(json!("xy")), 3, vec![range(false)], 0),
             (q(json!("cyx")), 3, vec![range(true)], 0),
             (q(json!("xyc")), 1, vec![range(false)], 0),
@@ -318,7 +318,7 @@ mod tests {
             ),
         ] {
             let (rule, said) = before(&steps(list.clone()), &tensor(channels), channels).unwrap();
-            assert_eq!((rule, said.len()), (Normalisation::Steps { steps: want }, notes), "{list}");
+            assert_eq!((rule, said.len()), (Normalisation::Steps { steps: expected }, notes), "{list}");
         }
         assert_eq!(before(&[], &tensor(1), 1).unwrap(), (Normalisation::None, vec![]));
     }
@@ -378,7 +378,7 @@ mod tests {
             { "id": "scale_linear", "kwargs": { "gain": 255 } }, { "id": "clip", "kwargs": { "min": 0, "max": 1 } },
             { "id": "binarize", "kwargs": { "threshold": [0.3, 0.3], "axis": "channel" } },
             { "id": "ensure_dtype", "kwargs": { "dtype": "uint8" } }]);
-        let want = [
+        let expected = [
             Post::Sigmoid,
             Post::Softmax,
             Post::Softmax,
@@ -386,6 +386,6 @@ mod tests {
             Post::Clip(0.0, 1.0),
             Post::Binarize(0.3),
         ];
-        assert_eq!(after(&steps(list), &tensor(2)).unwrap(), want);
+        assert_eq!(after(&steps(list), &tensor(2)).unwrap(), expected);
     }
 }

@@ -18,12 +18,12 @@ pub struct Sizes {
     pub fixed: [Option<usize>; 2],
 }
 
-/// The sizes of `input` that `network` takes. Rows and columns of both are in the picture's order; `turned` networks have
+/// The sizes of `input` that `network` takes. Rows and columns of both are in the image's order; `transposed` networks have
 /// columns first.
 pub fn input_sizes(network: &dyn Architecture, input: &Described) -> Result<Sizes> {
     let mut rule = network.size_rule();
     let mut fixed = network.fixed_size();
-    if input.turned() {
+    if input.transposed() {
         fixed.reverse();
     }
     // A network of one size only has no rule for others.

@@ -14,7 +14,7 @@ const MAX_AXES: usize = 8;
 /// What an axis counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
-    /// Pictures.
+    /// Images.
     Batch,
     /// Channels.
     Channel,
@@ -75,7 +75,7 @@ pub struct Described {
 }
 
 /// Whether a tensor of a description has rows and columns.
-pub fn is_picture(tensor: &Value) -> bool {
+pub fn is_image(tensor: &Value) -> bool {
     let letters = letters(tensor).unwrap_or_default();
     letters.iter().any(|l| l == "y") && letters.iter().any(|l| l == "x")
 }
@@ -175,7 +175,7 @@ impl Described {
     }
 
     /// Whether columns come before rows.
-    pub fn turned(&self) -> bool {
+    pub fn transposed(&self) -> bool {
         self.place(Axis::X) < self.place(Axis::Y)
     }
 
@@ -196,7 +196,7 @@ impl Described {
         self.axes.iter().map(letter).collect()
     }
 
-    /// A tensor with these axes as pictures, channels, rows, columns.
+    /// A tensor with these axes as images, channels, rows, columns.
     pub fn arranged(&self, x: &HostTensor) -> Result<HostTensor> {
         let dims = x.dims();
         let of = |axis| self.place(axis).and_then(|i| dims.get(i)).copied().unwrap_or(1);
@@ -350,7 +350,7 @@ mod tests {
         let five = Described::read("outputs", &five).unwrap();
         assert_eq!(five, Described { channel_names: ["a", "b", "c"].map(String::from).into(), ..four.clone() });
         assert_eq!(four.size, [like("raw", "y", 1.0, -4.0), like("raw", "x", 1.0, -8.0)]);
-        assert_eq!((four.halo, four.channels, four.turned(), four.channels_last()), ([16, 8], Some(3), true, true));
+        assert_eq!((four.halo, four.channels, four.transposed(), four.channels_last()), ([16, 8], Some(3), true, true));
     }
 
     #[test]

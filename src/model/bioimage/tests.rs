@@ -1,5 +1,5 @@
 use super::*;
-use crate::infer::{Picture, Pixels, SegmentOptions, Segmentation, Segmenter};
+use crate::infer::{Image, Pixels, SegmentOptions, Segmentation, Segmenter};
 use crate::model::onnx::{export::export, proto::ModelProto};
 use crate::model::{Padding, UNet, whole_graph};
 use crate::session::Backend;
@@ -134,7 +134,7 @@ fn version_4_with_onnx() {
     assert_eq!(of, ([16, 24], &[Post::Sigmoid][..], "logits"));
     // Rows are 16 + 8 k, columns 32 + 16 k, the network's own 4 k: 32 + 16 k does for all.
     let rule = model.architecture.size_rule();
-    assert_eq!((rule.minimum, rule.step, model.architecture.untrusted()), (32, 16, [16, 24]));
+    assert_eq!((rule.minimum, rule.step, model.architecture.invalid_margin()), (32, 16, [16, 24]));
     let about = [("name", "cells"), ("license", "MIT"), ("authors", "A. Author; B. Author"), ("cite", "A paper")];
     let about = about.into_iter().chain([("pixels", "of type uint16")]);
     assert_eq!(package.about, about.map(|(k, v)| (k, v.to_string())).collect::<Vec<_>>());
@@ -149,7 +149,7 @@ fn version_5_with_a_state_dict() {
     crate::weights::save(&path, &Checkpoint { weights, ..Checkpoint::default() }, StoredType::F32).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let model = opened(V5, &[("weights.safetensors", &bytes)]).unwrap();
-    assert_eq!((model.weights(), model.architecture.untrusted()), (network().weights(), [8, 8]));
+    assert_eq!((model.weights(), model.architecture.invalid_margin()), (network().weights(), [8, 8]));
     let linear = |gain: f64, offset: f64| PixelStep::Linear { gain: vec![gain], offset: vec![offset] };
     let steps = vec![linear(0.5, 1.0), linear(1.0 / 4.000001, -2.0 / 4.000001)];
     assert_eq!(model.metadata.normalisation, Normalisation::Steps { steps });
@@ -196,7 +196,7 @@ fn packages_in_the_style_of_the_collection() {
         for bytes in [foreign(&own), own] {
             let model = opened(rdf, &[("weights.onnx", &bytes)]).unwrap_or_else(|e| panic!("{e}\n{rdf}"));
             let a = &model.architecture;
-            assert_eq!((a.size_rule().minimum, a.fixed_size(), a.untrusted()), (minimum, fixed, halo), "{rdf}");
+            assert_eq!((a.size_rule().minimum, a.fixed_size(), a.invalid_margin()), (minimum, fixed, halo), "{rdf}");
             assert_eq!(model.classes().len(), classes);
             assert_eq!(whole_graph(&**a, 1, 256, 256).unwrap().outputs()[0].0, "output0");
         }
@@ -214,17 +214,17 @@ fn packages_in_the_style_of_the_collection() {
     assert!(set(json!({ "width": 4 })).unwrap_err().to_string().contains("model setting width"));
 }
 
-/// The picture segmented on the CPU, in tiles of at most `tile`.
-fn segmented(model: &Model, picture: &Picture, tile: Option<usize>) -> Segmentation {
+/// The image segmented on the CPU, in tiles of at most `tile`.
+fn segmented(model: &Model, image: &Image, tile: Option<usize>) -> Segmentation {
     let mut segmenter = Segmenter::new(Backend::Cpu, model.clone());
     let options = SegmentOptions { probabilities: true, tile, ..SegmentOptions::default() };
-    segmenter.segment(picture, &options, |_| Ok(())).unwrap()
+    segmenter.segment(image, &options, |_| Ok(())).unwrap()
 }
 
-fn picture(width: usize, height: usize) -> Picture {
-    let noise = random_input("picture", Shape::new(1, 1, height, width)).unwrap();
+fn image(width: usize, height: usize) -> Image {
+    let noise = random_input("image", Shape::new(1, 1, height, width)).unwrap();
     let pixels = noise.data().iter().map(|v| (v * 100.0 + 120.0) as u8).collect();
-    Picture::new(width, height, 1, Pixels::U8(pixels)).unwrap()
+    Image::new(width, height, 1, Pixels::U8(pixels)).unwrap()
 }
 
 fn five(order: &str, channels: usize, size: &str, output: &str, post: &str) -> String {
@@ -251,13 +251,13 @@ const ANY: &str = "{min: 4, step: 4}";
 fn columns_may_come_first() {
     let bytes = foreign(&export(&network_of(2)).unwrap());
     let open = |order: &str| opened(&five(order, 2, ANY, "", "{id: sigmoid}"), &[("w.onnx", &bytes)]);
-    let (upright, turned) = (open("bcyx").unwrap(), open("bcxy").unwrap());
-    let picture = picture(20, 12);
+    let (upright, transposed) = (open("bcyx").unwrap(), open("bcxy").unwrap());
+    let image = image(20, 12);
     let mut pixels = vec![0; 240];
-    let Pixels::U8(given) = picture.pixels() else { panic!() };
+    let Pixels::U8(given) = image.pixels() else { panic!() };
     (0..240).for_each(|i| pixels[i % 20 * 12 + i / 20] = given[i]);
-    let mirrored = Picture::new(12, 20, 1, Pixels::U8(pixels)).unwrap();
-    let (a, b) = (segmented(&upright, &mirrored, None), segmented(&turned, &picture, None));
+    let mirrored = Image::new(12, 20, 1, Pixels::U8(pixels)).unwrap();
+    let (a, b) = (segmented(&upright, &mirrored, None), segmented(&transposed, &image, None));
     for c in 0..2 {
         for (y, x) in (0..12).flat_map(|y| (0..20).map(move |x| (y, x))) {
             let [p, q] = [(&a, (c * 20 + x) * 12 + y), (&b, (c * 12 + y) * 20 + x)]
@@ -267,7 +267,7 @@ fn columns_may_come_first() {
     }
     // Tiles as of the network that is not turned.
     let spec = |m: &Model| Segmenter::new(Backend::Cpu, m.clone()).tile_spec().unwrap().unwrap();
-    assert_eq!(spec(&upright), spec(&turned));
+    assert_eq!(spec(&upright), spec(&transposed));
     let e = open("byxc").unwrap_err().to_string();
     assert!(e.contains("are `byxc`, the network takes its channels as the second axis"), "{e}");
     assert!(open("bycx").unwrap_err().to_string().contains("are `bycx`; networks that take bcyx"));
@@ -280,12 +280,12 @@ fn what_follows_the_network_decides_the_mask() {
         let network = network_of(channels);
         let bytes = foreign(&export(&network).unwrap());
         let open = |post: &str| opened(&five("bcyx", channels, ANY, "", post), &[("w.onnx", &bytes)]);
-        let picture = picture(24, 16);
+        let image = image(24, 16);
         let pixels = 24 * 16;
         // Raw logits of the same pixels.
         let raw =
             opened(&five("bcyx", channels, ANY, "", "{id: binarize, kwargs: {threshold: 0.0}}"), &[("w.onnx", &bytes)]);
-        let raw = segmented(&raw.unwrap(), &picture, None).probabilities.unwrap();
+        let raw = segmented(&raw.unwrap(), &image, None).probabilities.unwrap();
         let post = |name: &str, kwargs: &str| format!("{{id: {name}, kwargs: {{{kwargs}}}}}");
         let binary = |t: f32| post("binarize", &format!("threshold: {t:?}"));
         let value: Vec<f32> = raw.iter().map(|&x| sigmoid(x)).collect();
@@ -296,7 +296,7 @@ fn what_follows_the_network_decides_the_mask() {
         };
         let scaled: Vec<f32> = value.iter().map(|v| v * 200.0 + 5.0).collect();
         let clipped: Vec<f32> = value.iter().map(|v| v.clamp(0.2, 0.8)).collect();
-        for (steps, want, threshold) in [
+        for (steps, expected, threshold) in [
             ("{id: sigmoid}".to_string(), &value, 0.5),
             (format!("{{id: sigmoid}}, {}", binary(middle(&value))), &value, middle(&value)),
             (binary(middle(&raw)), &raw, middle(&raw)),
@@ -304,9 +304,9 @@ fn what_follows_the_network_decides_the_mask() {
             (format!("{{id: sigmoid}}, {}", post("clip", "min: 0.2, max: 0.8")), &clipped, 0.5),
         ] {
             let model = open(&steps).unwrap();
-            let got = segmented(&model, &picture, None);
-            let scale = want.iter().fold(1.0f32, |a, v| a.max(v.abs()));
-            for (i, (a, b)) in got.probabilities.as_ref().unwrap().iter().zip(want).enumerate() {
+            let got = segmented(&model, &image, None);
+            let scale = expected.iter().fold(1.0f32, |a, v| a.max(v.abs()));
+            for (i, (a, b)) in got.probabilities.as_ref().unwrap().iter().zip(expected).enumerate() {
                 assert!((a - b).abs() < 1e-5 * scale, "{steps} {i}: {a} {b}");
             }
             let names = [&["background"], &["cell", "rim"][..channels]].concat();
@@ -320,11 +320,11 @@ fn what_follows_the_network_decides_the_mask() {
                 assert!(got.mask.id(i) == class || (value - threshold).abs() < 1e-4 * scale, "{steps} {i}");
             }
             // Tiles give the same, and so does the package's own output.
-            let tiled = segmented(&model, &picture, Some(64));
+            let tiled = segmented(&model, &image, Some(64));
             assert_eq!(tiled.mask, got.mask);
             let graph = whole_graph(&*model.architecture, 1, 16, 24).unwrap();
-            let affine = crate::infer::normalise(&picture, &model.metadata.normalisation).unwrap()[0];
-            let Pixels::U8(given) = picture.pixels() else { panic!() };
+            let affine = crate::infer::normalise(&image, &model.metadata.normalisation).unwrap()[0];
+            let Pixels::U8(given) = image.pixels() else { panic!() };
             let x =
                 HostTensor::new([1, 1, 16, 24], given.iter().map(|&v| affine.apply(f32::from(v))).collect()).unwrap();
             let y = graph.run_reference(&[("input".to_string(), x)].into(), model.stored(), |_, _| Ok(())).unwrap();
@@ -341,7 +341,7 @@ fn what_follows_the_network_decides_the_mask() {
         if channels > 1 {
             let softmax = open("{id: softmax}").unwrap();
             assert_eq!(softmax.classes(), ["cell", "rim"]);
-            let got = segmented(&softmax, &picture, None);
+            let got = segmented(&softmax, &image, None);
             let planes = got.probabilities.unwrap();
             for i in 0..pixels {
                 let (a, b) = (raw[i].exp(), raw[pixels + i].exp());
@@ -349,10 +349,10 @@ fn what_follows_the_network_decides_the_mask() {
                 assert_eq!(got.mask.id(i), usize::from(b > a));
             }
             let each = post("scale_linear", "axis: channel, gain: [1.0, 3.0], offset: [0.5, 0.0]");
-            let got = segmented(&open(&format!("{each}, {}", binary(0.1))).unwrap(), &picture, None);
+            let got = segmented(&open(&format!("{each}, {}", binary(0.1))).unwrap(), &image, None);
             for (i, v) in got.probabilities.unwrap().iter().enumerate() {
-                let want = if i < pixels { raw[i] + 0.5 } else { raw[i] * 3.0 };
-                assert!((v - want).abs() < 1e-4, "{i}: {v} {want}");
+                let expected = if i < pixels { raw[i] + 0.5 } else { raw[i] * 3.0 };
+                assert!((v - expected).abs() < 1e-4, "{i}: {v} {expected}");
             }
         }
     }
@@ -373,16 +373,16 @@ fn sizes_and_halos_are_those_of_tiles() {
     assert_eq!(spec(&open(ANY, ", halo: 50")).halo, 52);
     let wide = spec(&open("{min: 32, step: 16}", ""));
     assert_eq!((wide.minimum, wide.align, wide.halo), (32, 16, own.halo.next_multiple_of(16)));
-    let picture = picture(150, 90);
-    // A picture is mirrored up to the next size, which differs with the steps.
-    let whole = |size: &str| segmented(&open(size, ""), &picture, None);
+    let image = image(150, 90);
+    // An image is mirrored up to the next size, which differs with the steps.
+    let whole = |size: &str| segmented(&open(size, ""), &image, None);
     let sixteen = "{min: 32, step: 16}";
     for (model, whole, tile, edge, tiles) in [
         (open(sixteen, ""), whole(sixteen), Some(100), [96, 96], None),
         (open("80", ""), whole(ANY), None, [80, 80], None),
         (open("80", ", halo: 30"), whole(ANY), None, [80, 80], Some([2, 6])),
     ] {
-        let got = segmented(&model, &picture, tile);
+        let got = segmented(&model, &image, tile);
         assert_eq!(got.tile, edge);
         assert!(tiles.is_none_or(|t| t == got.tiles), "{:?}", got.tiles);
         let [a, b] = [&got, &whole].map(|s| s.probabilities.as_ref().unwrap());
@@ -405,7 +405,7 @@ fn what_cannot_be_honoured_is_refused_by_name() {
         ("name: scale_range", "name: stardist", "processing `stardist`: before the network is not supported"),
         ("name: sigmoid", "name: cellpose_flow_dynamics", "processing `cellpose_flow_dynamics`: after the network"),
         ("mode: per_sample", "mode: percentiles", "mode `percentiles`"),
-        ("axes: xy,", "axes: bzt,", "rather than over the picture"),
+        ("axes: xy,", "axes: bzt,", "rather than over the image"),
         ("weights.onnx", "../weights.onnx", "is not a file in the package"),
         ("weights.onnx", "https://a.b/weights.onnx", "is not a file in the package"),
         ("weights.onnx", "other.onnx", "`other.onnx`: is not in the package"),

@@ -60,7 +60,7 @@ impl Dialect for BrainSegmentation {
             arch: "unet",
             settings,
             normalisation: Normalisation::ZScore,
-            normalisation_from: "torch.hub's example subtracts each picture's mean and divides by its deviation",
+            normalisation_from: "torch.hub's example subtracts each image's mean and divides by its deviation",
             notes,
         })
     }

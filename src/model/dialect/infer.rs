@@ -25,7 +25,7 @@ impl Settings {
         self.0.iter().find(|s| s.key == key).map(|s| &s.value)
     }
 
-    /// Whether rows are enlarged bilinearly.
+    /// Whether rows are upsampled bilinearly.
     pub fn is_bilinear(&self) -> bool {
         self.get("up") == Some(&json!("bilinear"))
     }

@@ -1,7 +1,7 @@
 //! Checkpoints of other programs: whose they are, what network they belong to, and which parameter is which.
 //!
-//! A dialect is recognised by names that only it has. Widths, depth, normalisation layers, biases and the way of enlarging
-//! follow from names and shapes; what cannot follow from them (`align_corners`, the order of concatenation, how pictures
+//! A dialect is recognised by names that only it has. Widths, depth, normalisation layers, biases and the way of upsampling
+//! follow from names and shapes; what cannot follow from them (`align_corners`, the order of concatenation, how images
 //! are normalised) takes the value that the dialect's own code has, is reported as assumed, and can be set.
 //!
 //! Adding one: a file with its [`Dialect`], and an entry in [`DIALECTS`].
@@ -73,7 +73,7 @@ pub struct Description {
     pub settings: Vec<Setting>,
     /// Whether the original's forward ends with a sigmoid that the outputs here do not have.
     pub sigmoid: bool,
-    /// How pictures are normalised, which no checkpoint says.
+    /// How images are normalised, which no checkpoint says.
     pub normalisation: Normalisation,
     /// Where that is from.
     pub normalisation_from: &'static str,
@@ -125,16 +125,16 @@ pub fn understand(checkpoint: Checkpoint, set: &Map<String, Value>) -> Result<Un
     }
     let canonical = Shapes::of(weights.iter().map(|(k, t)| (k, t.dims())));
     let description = dialect.describe(&canonical)?;
-    let wanted = settings(&description, set);
+    let requested = settings(&description, set);
     let mut metadata = ModelMetadata {
         format: 1,
         arch: description.arch.into(),
-        config: Value::Object(wanted.iter().map(|s| (s.key.clone(), s.value.clone())).collect()),
+        config: Value::Object(requested.iter().map(|s| (s.key.clone(), s.value.clone())).collect()),
         normalisation: description.normalisation.clone(),
         classes: vec![],
     };
-    let mut settings = wanted;
-    settings.extend(picture_settings(&mut metadata, &description, set)?);
+    let mut settings = requested;
+    settings.extend(image_settings(&mut metadata, &description, set)?);
     let network = parse(&metadata.arch, &metadata.config)?;
     account(dialect, &*network, &weights, &mut matched, &mut ignored, &unknown)?;
     metadata.config = network.config();
@@ -190,8 +190,8 @@ fn settings(description: &Description, set: &Map<String, Value>) -> Vec<Setting>
     order.iter().filter_map(|k| all.remove(k)).collect()
 }
 
-/// What concerns pictures rather than the network.
-fn picture_settings(m: &mut ModelMetadata, d: &Description, set: &Map<String, Value>) -> Result<Vec<Setting>> {
+/// What concerns images rather than the network.
+fn image_settings(m: &mut ModelMetadata, d: &Description, set: &Map<String, Value>) -> Result<Vec<Setting>> {
     fn wrong(key: &'static str) -> impl Fn(serde_json::Error) -> Error {
         move |e| Error::invalid(Hint::model_option(key), e.to_string())
     }

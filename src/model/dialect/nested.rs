@@ -12,7 +12,7 @@ pub struct NestedUNet;
 pub struct PlainUNet;
 
 const UP: &str = "its nn.Upsample has align_corners=True";
-const PICTURES: &str = "albumentations' Normalize, and then / 255";
+const IMAGES: &str = "albumentations' Normalize, and then / 255";
 
 /// `(i, j, conv1.weight)` of `conv{i}_{j}.conv1.weight`.
 fn node(key: &str) -> Option<(usize, usize, &str)> {
@@ -28,13 +28,13 @@ fn depth(keys: &Shapes) -> usize {
 }
 
 /// ImageNet's mean and deviation for three channels, as its training script has it: applied, and then divided by 255.
-fn pictures(shapes: &Shapes, first: &str) -> (Normalisation, Vec<Message>) {
+fn images(shapes: &Shapes, first: &str) -> (Normalisation, Vec<Message>) {
     if shapes.dim(first, 1) != Some(3) {
         return (Normalisation::Unit, vec!["the original is made for three channels".into()]);
     }
     // 0.229, 0.224 and 0.225 times 255.
     let std = vec![58.395, 57.12, 57.375];
-    let note = "the original reads pictures by OpenCV, as blue, green, red; here they are red, green, blue";
+    let note = "the original reads images by OpenCV, as blue, green, red; here they are red, green, blue";
     (Normalisation::Fixed { mean: vec![0.485, 0.456, 0.406], std }, vec![note.into()])
 }
 
@@ -59,11 +59,11 @@ impl Dialect for NestedUNet {
     }
 
     fn describe(&self, shapes: &Shapes) -> Result<Description> {
-        let (normalisation, notes) = pictures(shapes, "node.x0_0.conv1.weight");
+        let (normalisation, notes) = images(shapes, "node.x0_0.conv1.weight");
         let s = infer::unet_plus_plus(shapes)?;
         let Settings(settings) =
             s.assumed("skip_first", true, "it concatenates [skips, up]").assumed("align_corners", true, UP);
-        Ok(Description { sigmoid: false, arch: "unetpp", settings, normalisation, normalisation_from: PICTURES, notes })
+        Ok(Description { sigmoid: false, arch: "unetpp", settings, normalisation, normalisation_from: IMAGES, notes })
     }
 }
 
@@ -86,11 +86,11 @@ impl Dialect for PlainUNet {
     }
 
     fn describe(&self, shapes: &Shapes) -> Result<Description> {
-        let (normalisation, notes) = pictures(shapes, "enc.0.conv1.weight");
+        let (normalisation, notes) = images(shapes, "enc.0.conv1.weight");
         let Settings(settings) = infer::unet(shapes)?
             .assumed("padding", "same", "its convolutions have padding=1")
             .assumed("skip_first", true, "it concatenates [skip, up]")
             .assumed("align_corners", true, UP);
-        Ok(Description { sigmoid: false, arch: "unet", settings, normalisation, normalisation_from: PICTURES, notes })
+        Ok(Description { sigmoid: false, arch: "unet", settings, normalisation, normalisation_from: IMAGES, notes })
     }
 }

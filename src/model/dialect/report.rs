@@ -42,7 +42,7 @@ pub struct Report {
     pub dialect: &'static str,
     /// What all names began with; may be empty.
     pub prefix: String,
-    /// Options of the network and of its pictures.
+    /// Options of the network and of its images.
     pub settings: Vec<Setting>,
     /// What differs from the original program.
     pub notes: Vec<Message>,

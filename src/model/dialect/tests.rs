@@ -96,9 +96,9 @@ fn milesial_transposed_and_bilinear_with_prefixes() {
             assert_eq!(got.weights, weights);
             assert_eq!((got.report.dialect, got.report.prefix.as_str()), ("milesial/Pytorch-UNet", prefix));
             let found = parse("unet", &got.metadata.config).unwrap().config();
-            let mut want = network.config();
-            want["conv_bias"] = json!(false);
-            assert_eq!(found, want);
+            let mut expected = network.config();
+            expected["conv_bias"] = json!(false);
+            assert_eq!(found, expected);
             assert_eq!(got.report.matched.len(), weights.len());
             assert_eq!(got.report.ignored.len(), if prefix.is_empty() { 1 } else { 2 });
         }

@@ -1,6 +1,6 @@
 //! Attributes of a node, by name and type.
 
-use super::Why;
+use super::Reason;
 use super::proto::{AttributeProto, NodeProto, TensorProto};
 
 /// The attributes of a node.
@@ -53,13 +53,13 @@ impl<'a> Attributes<'a> {
     }
 
     /// A text.
-    pub fn text(&self, name: &str, default: &'static str) -> Result<&'a str, Why> {
+    pub fn text(&self, name: &str, default: &'static str) -> Result<&'a str, Reason> {
         let Some(a) = self.find(name) else { return Ok(default) };
         std::str::from_utf8(a.s.as_deref().unwrap_or_default()).map_err(|_| format!("`{name}` is not text").into())
     }
 
     /// Two lengths, for rows and columns.
-    pub fn pair(&self, name: &str, default: usize) -> Result<[usize; 2], Why> {
+    pub fn pair(&self, name: &str, default: usize) -> Result<[usize; 2], Reason> {
         match self.ints(name) {
             None => Ok([default; 2]),
             Some(&[a, b]) => Ok([length(name, a)?, length(name, b)?]),
@@ -68,7 +68,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// Four lengths: top, left, bottom, right.
-    pub fn pads(&self) -> Result<[usize; 4], Why> {
+    pub fn pads(&self) -> Result<[usize; 4], Reason> {
         match self.ints("pads") {
             None => Ok([0; 4]),
             Some(&[t, l, b, r]) => Ok([length("pads", t)?, length("pads", l)?, length("pads", b)?, length("pads", r)?]),
@@ -80,6 +80,6 @@ impl<'a> Attributes<'a> {
 /// Most pixels of a kernel, stride, dilation or padding: more than any network has.
 const MAX_LENGTH: i64 = 1 << 16;
 
-fn length(name: &str, v: i64) -> Result<usize, Why> {
+fn length(name: &str, v: i64) -> Result<usize, Reason> {
     if (0..=MAX_LENGTH).contains(&v) { Ok(v as usize) } else { Err(format!("`{name}` of {v}").into()) }
 }

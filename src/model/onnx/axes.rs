@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use std::fmt;
 
-/// What an axis of a picture counts.
+/// What an axis of an image counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
     /// Images of a batch.

@@ -1,5 +1,5 @@
 //! A network of the family as an ONNX file (opset 17): its graph as it was built, before any rewriting, with free batch and
-//! picture size where the network allows it. The file's properties hold the same description as a native checkpoint's, so
+//! image size where the network allows it. The file's properties hold the same description as a native checkpoint's, so
 //! that reading it back gives the same model.
 
 use super::nodes::{Emitter, tensor};
@@ -116,7 +116,7 @@ fn graph_input(graph: &Graph) -> Result<Shape> {
     input.map(|v| v.desc.shape).ok_or_else(|| Error::invalid("graph", "has no input"))
 }
 
-/// A border value: any number of pictures, and any size where it has one.
+/// A border value: any number of images, and any size where it has one.
 fn value(name: &str, shape: Shape, output: bool) -> ValueInfo {
     let named = |n: &str| Dimension { value: Some(DimensionValue::Named(n.into())) };
     let fixed = |n: usize| Dimension { value: Some(DimensionValue::Fixed(n as i64)) };

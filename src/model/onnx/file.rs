@@ -1,6 +1,6 @@
 //! Reading an ONNX file: within bounds, and with tensors in other files only from the file's own folder.
 
-use super::Why;
+use super::Reason;
 use super::network::OnnxNetwork;
 use super::options::OnnxOptions;
 use super::parts::Parts;
@@ -146,14 +146,14 @@ impl Outside {
     }
 
     /// The bytes of a tensor that lies in another file.
-    fn read(&mut self, proto: &TensorProto) -> Result<Option<Vec<u8>>, Why> {
+    fn read(&mut self, proto: &TensorProto) -> Result<Option<Vec<u8>>, Reason> {
         if proto.data_location != 1 {
             return Ok(None);
         }
         let entry = |key: &str| proto.external_data.iter().find(|e| e.key == key).map(|e| e.value.trim());
         let number = |key: &str| match entry(key) {
             None => Ok(None),
-            Some(text) => text.parse::<u64>().map(Some).map_err(|_| Why::from(format!("its {key} is `{text}`"))),
+            Some(text) => text.parse::<u64>().map(Some).map_err(|_| Reason::from(format!("its {key} is `{text}`"))),
         };
         let location = entry("location").ok_or("lies in another file, which is not named")?;
         let relative = Path::new(location);
@@ -161,7 +161,7 @@ impl Outside {
         if !inside || location.contains('\\') || location.is_empty() {
             return Err(format!("lies in `{location}`, outside of the model's folder: refused").into());
         }
-        let failed = |e: std::io::Error| Why::from(format!("its file `{location}`: {e}"));
+        let failed = |e: std::io::Error| Reason::from(format!("its file `{location}`: {e}"));
         let folder = self.folder.canonicalize().map_err(failed)?;
         let path = self.folder.join(relative).canonicalize().map_err(failed)?;
         // A link may lead out.
@@ -188,8 +188,8 @@ impl Outside {
         }
         // No type has more than 8 bytes, so this bounds what is read before it is.
         let dims: Option<Vec<usize>> = proto.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
-        let most = count(&dims.ok_or("negative dimensions")?)? as u64 * 8;
-        if length > most {
+        let max = count(&dims.ok_or("negative dimensions")?)? as u64 * 8;
+        if length > max {
             return Err(format!("{length} bytes in `{location}` for dimensions {:?}", proto.dims).into());
         }
         self.files.insert(path, size);
@@ -200,7 +200,7 @@ impl Outside {
         }
         file.seek(SeekFrom::Start(offset)).map_err(failed)?;
         let mut bytes = Vec::new();
-        bytes.try_reserve_exact(length as usize).map_err(|e| Why::from(format!("does not fit into memory: {e}")))?;
+        bytes.try_reserve_exact(length as usize).map_err(|e| Reason::from(format!("does not fit into memory: {e}")))?;
         file.take(length).read_to_end(&mut bytes).map_err(failed)?;
         Ok(Some(bytes))
     }
@@ -231,7 +231,7 @@ impl Kind {
 }
 
 /// Counts what a message holds before any memory is taken for it. `left` is how many entries there may be.
-fn walk(mut bytes: &[u8], kind: Kind, depth: usize, left: &mut usize) -> Result<(), Why> {
+fn walk(mut bytes: &[u8], kind: Kind, depth: usize, left: &mut usize) -> Result<(), Reason> {
     if depth > MAX_DEPTH {
         return Err("networks inside networks, too deep".into());
     }
@@ -262,7 +262,7 @@ fn walk(mut bytes: &[u8], kind: Kind, depth: usize, left: &mut usize) -> Result<
 }
 
 /// Takes a number off the front.
-fn varint(bytes: &mut &[u8]) -> Result<u64, Why> {
+fn varint(bytes: &mut &[u8]) -> Result<u64, Reason> {
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first().ok_or("it ends too early")?;

@@ -29,8 +29,8 @@ fn whole_numbers(name: &str, values: &[i64]) -> TensorProto {
     TensorProto { name: name.into(), dims, data_type, int64_data: values.to_vec(), ..Default::default() }
 }
 
-/// A picture; 0 is a dimension without a number.
-fn picture(name: &str, dims: &[i64]) -> ValueInfo {
+/// An image; 0 is a dimension without a number.
+fn image(name: &str, dims: &[i64]) -> ValueInfo {
     let dim = |&d: &i64| Dimension { value: (d != 0).then_some(DimensionValue::Fixed(d)) };
     let shape = Some(TensorShape { dim: dims.iter().map(dim).collect() });
     let tensor_type = Some(TensorType { elem_type: DataType::Float as i32, shape });
@@ -41,8 +41,8 @@ fn model(nodes: Vec<NodeProto>, tensors: Vec<TensorProto>, input: &[i64]) -> Mod
     let graph = GraphProto {
         node: nodes,
         initializer: tensors,
-        input: vec![picture("x", input)],
-        output: vec![picture("y", &[0, 0, 0, 0])],
+        input: vec![image("x", input)],
+        output: vec![image("y", &[0, 0, 0, 0])],
         ..Default::default()
     };
     let opset_import = vec![OperatorSetId { domain: String::new(), version: 17 }];

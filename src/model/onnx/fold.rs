@@ -7,7 +7,7 @@ pub use dims::{
     Range, axis, broadcast, flatten, lengths, permutation, reshape, shape_of, slice, split, squeeze, unsqueeze,
 };
 
-use super::Why;
+use super::Reason;
 use super::attributes::Attributes;
 use super::proto::DataType;
 use super::tensor::{Elements, Tensor, read};
@@ -28,12 +28,12 @@ pub struct Call<'a> {
 }
 
 /// The outputs of an operator on known tensors; `None` for an operator that is not folded.
-pub fn apply(call: &Call<'_>, inputs: &[Option<&Tensor>]) -> Result<Option<Vec<Tensor>>, Why> {
+pub fn apply(call: &Call<'_>, inputs: &[Option<&Tensor>]) -> Result<Option<Vec<Tensor>>, Reason> {
     let a = call.attributes;
-    let get = |i: usize| inputs.get(i).copied().flatten().ok_or_else(|| Why::from(format!("input {i} is missing")));
+    let get = |i: usize| inputs.get(i).copied().flatten().ok_or_else(|| Reason::from(format!("input {i} is missing")));
     let maybe = |i: usize| inputs.get(i).copied().flatten();
     // A list that older operators have as an attribute and newer ones as an input.
-    let list = |name: &str, i: usize| -> Result<Option<Vec<i64>>, Why> {
+    let list = |name: &str, i: usize| -> Result<Option<Vec<i64>>, Reason> {
         match (maybe(i), a.ints(name)) {
             (Some(t), _) => Ok(Some(t.as_ints()?.to_vec())),
             (None, attribute) => Ok(attribute.map(<[i64]>::to_vec)),

@@ -3,7 +3,7 @@
 //! A file does not say it. What says it are the layers: a convolution works on N, C, H, W, so of all orders the one is right
 //! from which the first convolution is reached without elements changing places.
 
-use super::Why;
+use super::Reason;
 use super::axes::{Axis, Layout};
 use super::parts::Parts;
 use super::translate::Failure;
@@ -33,7 +33,7 @@ impl Moves {
 /// Why no order of the input is possible.
 pub enum Stuck {
     /// The file's own words.
-    Why(Why),
+    Reason(Reason),
     /// The nodes that cannot be translated in the likeliest order.
     Nodes(Vec<Failure>),
 }
@@ -50,7 +50,7 @@ pub fn find(
         Some(layout) if layout.axes().len() == rank => vec![layout],
         Some(layout) => {
             let reason = format!("layout is {layout}, its input `{}` has {rank} dimensions", parts.input);
-            return Err(Stuck::Why(reason.into()));
+            return Err(Stuck::Reason(reason.into()));
         }
         None => Layout::of_rank(&parts.file_dims),
     };
@@ -58,7 +58,7 @@ pub fn find(
     let mut best: Option<(Moves, Layout, [usize; 2])> = None;
     for layout in candidates {
         if let Err(why) = parts.arrange(layout) {
-            problem.get_or_insert(Stuck::Why(why));
+            problem.get_or_insert(Stuck::Reason(why));
             continue;
         }
         match translated(parts) {
@@ -71,7 +71,7 @@ pub fn find(
                     break;
                 }
             }
-            Err(failures) if matches!(problem, None | Some(Stuck::Why(_))) => problem = Some(Stuck::Nodes(failures)),
+            Err(failures) if matches!(problem, None | Some(Stuck::Reason(_))) => problem = Some(Stuck::Nodes(failures)),
             Err(_) => {}
         }
     }
@@ -82,9 +82,9 @@ pub fn find(
                     "nothing in the file says the order of its input's axes; {layout} is assumed, `layout=` says it"
                 );
             }
-            parts.arrange(layout).map(|()| size).map_err(Stuck::Why)
+            parts.arrange(layout).map(|()| size).map_err(Stuck::Reason)
         }
         (None, Some(problem)) => Err(problem),
-        (None, None) => Err(Stuck::Why(format!("its input has {rank} dimensions; 2 to 4 are supported").into())),
+        (None, None) => Err(Stuck::Reason(format!("its input has {rank} dimensions; 2 to 4 are supported").into())),
     }
 }

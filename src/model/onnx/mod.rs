@@ -36,21 +36,21 @@ use std::fmt;
 
 /// Why a node or a tensor cannot be translated: the reason alone, since who asks knows of what.
 #[derive(Clone, Debug, PartialEq)]
-struct Why(String);
+struct Reason(String);
 
-impl From<String> for Why {
+impl From<String> for Reason {
     fn from(reason: String) -> Self {
         Self(reason)
     }
 }
 
-impl From<&str> for Why {
+impl From<&str> for Reason {
     fn from(reason: &str) -> Self {
         Self(reason.into())
     }
 }
 
-impl From<Error> for Why {
+impl From<Error> for Reason {
     fn from(e: Error) -> Self {
         match e {
             Error::Op { reason, .. } => Self(reason),
@@ -59,7 +59,7 @@ impl From<Error> for Why {
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

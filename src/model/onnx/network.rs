@@ -1,6 +1,6 @@
 //! An ONNX file's network as an architecture.
 
-use super::Why;
+use super::Reason;
 use super::ending::{Decision, Ending};
 use super::layout::{self, Stuck};
 use super::options::OnnxOptions;
@@ -40,14 +40,14 @@ pub struct OnnxNetwork {
 
 impl OnnxNetwork {
     /// Understands a file's network: translates it for one size, and finds out which others it takes.
-    pub(super) fn new(mut parts: Parts, weights: &Weights, options: &OnnxOptions) -> Result<Self, Why> {
+    pub(super) fn new(mut parts: Parts, weights: &Weights, options: &OnnxOptions) -> Result<Self, Reason> {
         let found = layout::find(&mut parts, options.layout, |parts| first_size(parts, options));
         let at = found.map_err(|stuck| match stuck {
-            Stuck::Why(why) => why,
-            Stuck::Nodes(failures) => Why(describe(&failures)),
+            Stuck::Reason(why) => why,
+            Stuck::Nodes(failures) => Reason(describe(&failures)),
         })?;
         let fixed = fixed_size(&parts, options)?;
-        let (graph, translated) = graph_at(&parts, at, "").map_err(|f| Why(describe(&f)))?;
+        let (graph, translated) = graph_at(&parts, at, "").map_err(|f| Reason(describe(&f)))?;
         let mut network = Self {
             parts: Arc::new(parts),
             output: String::new(),
@@ -84,7 +84,7 @@ impl OnnxNetwork {
     }
 
     /// Small constants that became no parameter, such as scales of a resize: they are no weights.
-    pub(super) fn without_arithmetic(mut self, weights: &mut Weights) -> Result<Self, Why> {
+    pub(super) fn without_arithmetic(mut self, weights: &mut Weights) -> Result<Self, Reason> {
         let s = self.example();
         let (graph, _) = self.translate_at([s.h, s.w])?;
         let used: std::collections::HashSet<&str> = graph.parameters().map(|p| p.0).collect();
@@ -99,37 +99,37 @@ impl OnnxNetwork {
     }
 
     /// The graph for an input of so many rows and columns, not yet with outputs.
-    fn translate_at(&self, at: [usize; 2]) -> Result<(Graph, Translated), Why> {
-        graph_at(&self.parts, at, &self.decision).map_err(|f| Why(describe(&f)))
+    fn translate_at(&self, at: [usize; 2]) -> Result<(Graph, Translated), Reason> {
+        graph_at(&self.parts, at, &self.decision).map_err(|f| Reason(describe(&f)))
     }
 
-    fn translated(&self, s: Shape) -> Result<(Graph, Translated), Why> {
+    fn translated(&self, s: Shape) -> Result<(Graph, Translated), Reason> {
         let mut graph = Graph::new();
         let x = graph.input(INPUT, TensorDesc::linear(s));
         let x = graph.node("import", ImportNchw, &[x])?;
-        let translated = translate(&self.parts, &mut graph, x, &self.decision).map_err(|f| Why(describe(&f)))?;
+        let translated = translate(&self.parts, &mut graph, x, &self.decision).map_err(|f| Reason(describe(&f)))?;
         Ok((graph, translated))
     }
 
     /// Chooses the output that segmentation uses, and what is behind it; says whether it is an image.
-    fn choose_output(&mut self, graph: &Graph, translated: &Translated, options: &OnnxOptions) -> Result<bool, Why> {
+    fn choose_output(&mut self, graph: &Graph, translated: &Translated, options: &OnnxOptions) -> Result<bool, Reason> {
         let found = &translated.outputs;
         let names = || found.iter().map(|o| o.0.as_str()).collect::<Vec<_>>().join(", ");
-        let picture = |v: ValueId| graph.shape(v).pixels();
+        let pixels_of = |v: ValueId| graph.shape(v).pixels();
         self.output = match &options.output {
             Some(name) => {
                 let known = found.iter().any(|o| o.0 == *name);
                 known.then(|| name.clone()).ok_or_else(|| format!("has no output `{name}`, only {}", names()))?
             }
             None => {
-                let most = found.iter().map(|o| picture(o.1)).max().unwrap_or_default();
-                found.iter().find(|o| picture(o.1) == most).map(|o| o.0.clone()).unwrap_or_default()
+                let max = found.iter().map(|o| pixels_of(o.1)).max().unwrap_or_default();
+                found.iter().find(|o| pixels_of(o.1) == max).map(|o| o.0.clone()).unwrap_or_default()
             }
         };
         let real = real_form(&self.output);
         let real = self.parts.is_made(&real).then_some(real);
         self.decision = self.before(&self.output, "ArgMax").or(real).unwrap_or_else(|| self.output.clone());
-        Ok(found.iter().any(|o| o.0 == self.output && picture(o.1) > 1))
+        Ok(found.iter().any(|o| o.0 == self.output && pixels_of(o.1) > 1))
     }
 
     /// What the node `op` reads, if `name` is its result or that in other words.
@@ -152,7 +152,7 @@ impl OnnxNetwork {
     }
 
     /// What the output is, as the file's arithmetic shows.
-    fn decided(&self, weights: &Weights, at: [usize; 2]) -> Result<Decision, Why> {
+    fn decided(&self, weights: &Weights, at: [usize; 2]) -> Result<Decision, Reason> {
         let (graph, translated) = self.translate_at(at)?;
         Ok(Decision::of(&range::read(&graph, weights, translated.decision), self.out_channels))
     }
@@ -179,20 +179,20 @@ impl OnnxNetwork {
     }
 
     /// What the output is of an input of that size, and what finding it out cost.
-    fn made(&self, at: [usize; 2]) -> Result<(Shape, u64), Why> {
+    fn made(&self, at: [usize; 2]) -> Result<(Shape, u64), Reason> {
         let (graph, translated) = self.translate_at(at)?;
         Ok((graph.shape(translated.decision), translated.cost))
     }
 
     /// The smallest input of at least that size which loses `margin` pixels on every side.
-    fn taken(&self, least: [usize; 2], margin: usize) -> Option<[usize; 2]> {
+    fn taken(&self, min: [usize; 2], margin: usize) -> Option<[usize; 2]> {
         let takes = |at: [usize; 2]| self.made(at).is_ok_and(|m| self.probe.resized(at, m.0).margin() == Some(margin));
-        sizes::smallest(least, self.at, takes)
+        sizes::smallest(min, self.at, takes)
     }
 }
 
 /// The rows and columns that a file or its user fixes.
-fn fixed_size(parts: &Parts, options: &OnnxOptions) -> Result<[Option<usize>; 2], Why> {
+fn fixed_size(parts: &Parts, options: &OnnxOptions) -> Result<[Option<usize>; 2], Reason> {
     let [_, _, h, w] = parts.dims;
     let Some(Size([rows, columns])) = options.size else {
         return Ok(if options.free_size { [None; 2] } else { [h, w] });
@@ -209,7 +209,7 @@ fn fixed_size(parts: &Parts, options: &OnnxOptions) -> Result<[Option<usize>; 2]
 
 /// The first size that translates, of those that networks of the family take, unless a file asks for its own; with the graph.
 fn first_size(parts: &Parts, options: &OnnxOptions) -> Result<(Graph, [usize; 2]), Vec<Failure>> {
-    let failed = |why: Why| vec![Failure { node: parts.input.clone(), op: "input".into(), reason: why.0 }];
+    let failed = |why: Reason| vec![Failure { node: parts.input.clone(), op: "input".into(), reason: why.0 }];
     let [_, _, h, w] = parts.dims;
     let fixed = fixed_size(parts, options).map_err(failed)?;
     let at = |n: usize| [fixed[0].or(h).unwrap_or(n), fixed[1].or(w).unwrap_or(n)];
@@ -228,7 +228,7 @@ fn first_size(parts: &Parts, options: &OnnxOptions) -> Result<(Graph, [usize; 2]
 /// The graph for an input of so many rows and columns, not yet with outputs.
 fn graph_at(parts: &Parts, [h, w]: [usize; 2], decision: &str) -> Result<(Graph, Translated), Vec<Failure>> {
     let mut graph = Graph::new();
-    let failed = |e: Error| vec![Failure { node: parts.input.clone(), op: "input".into(), reason: Why::from(e).0 }];
+    let failed = |e: Error| vec![Failure { node: parts.input.clone(), op: "input".into(), reason: Reason::from(e).0 }];
     let shape = Shape::new(parts.dims[0].unwrap_or(1), parts.dims[1].unwrap_or(1), h, w);
     let x = graph.input(INPUT, TensorDesc::linear(shape));
     let x = graph.node("import", ImportNchw, &[x]).map_err(failed)?;
@@ -297,14 +297,14 @@ impl Architecture for OnnxNetwork {
 
     fn tried_size(&self, image: [usize; 2]) -> Result<[usize; 2]> {
         let margin = self.size_rule().margin;
-        let least = image.map(|n| n.saturating_add(2 * margin));
+        let min = image.map(|n| n.saturating_add(2 * margin));
         let [h, w] = image;
         let reason = || {
             Message::from("no size was found that it takes and that is large enough; say one with `")
                 .then(Hint::model_option_with("size", "ROWSxCOLUMNS"))
                 .then("`")
         };
-        self.taken(least, margin).ok_or_else(|| Error::invalid(format!("{w}x{h} image"), reason()))
+        self.taken(min, margin).ok_or_else(|| Error::invalid(format!("{w}x{h} image"), reason()))
     }
 
     fn fixed_size(&self) -> [Option<usize>; 2] {
@@ -327,14 +327,14 @@ impl Architecture for OnnxNetwork {
 
     fn build(&self, graph: &mut Graph, x: ValueId) -> Result<Built> {
         let s = graph.shape(x);
-        for (at, (want, got)) in self.fixed.iter().zip([s.h, s.w]).enumerate() {
-            if let Some(want) = want.filter(|&n| n != got) {
+        for (at, (expected, got)) in self.fixed.iter().zip([s.h, s.w]).enumerate() {
+            if let Some(expected) = expected.filter(|&n| n != got) {
                 let axis = ["rows", "columns"][at];
                 let hint = "`free_size=true` tries whether its layers take others";
-                let by_file = self.parts.dims[2..].get(at) == Some(&Some(want));
+                let by_file = self.parts.dims[2..].get(at) == Some(&Some(expected));
                 let reason = match by_file {
-                    true => format!("{s}: the file fixes {axis} at {want}; {hint}"),
-                    false => format!("{s}: `size` fixes {axis} at {want}"),
+                    true => format!("{s}: the file fixes {axis} at {expected}; {hint}"),
+                    false => format!("{s}: `size` fixes {axis} at {expected}"),
                 };
                 return Err(Error::invalid("input", reason));
             }
@@ -350,10 +350,7 @@ impl Architecture for OnnxNetwork {
         let value = translated.decision;
         let out = graph.shape(value);
         if out.n != s.n {
-            return Err(Error::invalid(
-                format!("input {s}"),
-                format!("the output is {out}: another number of pictures"),
-            ));
+            return Err(Error::invalid(format!("input {s}"), format!("the output is {out}: another number of images")));
         }
         let (probability, rule) = self.ending.probability(graph, value)?;
         Ok(Built { outputs: translated.outputs, probability, decision: probability, rule })

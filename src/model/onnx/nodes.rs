@@ -293,7 +293,7 @@ impl<'a> Emitter<'a> {
         self.add("Slice", &[x, &starts, &ends, &axes], label, vec![])
     }
 
-    /// An enlarged map made as large as its skip, whatever that is: half of what is missing in front, the rest behind.
+    /// An upsampled map made as large as its skip, whatever that is: half of what is missing in front, the rest behind.
     fn pad(&mut self, node: &Node, x: &str) -> Result<String> {
         let label = node.label.as_str();
         let padded = node.outputs.first();
@@ -307,9 +307,9 @@ impl<'a> Emitter<'a> {
         let skip = self.name(skip)?;
         let part = |p: &str| format!("{label}.{p}");
         let size = || vec![int("start", 2), int("end", 4)];
-        let wanted = self.add("Shape", &[&skip], &part("wanted"), size());
+        let requested = self.add("Shape", &[&skip], &part("wanted"), size());
         let there = self.add("Shape", &[x], &part("there"), size());
-        let missing = self.add("Sub", &[&wanted, &there], &part("missing"), vec![]);
+        let missing = self.add("Sub", &[&requested, &there], &part("missing"), vec![]);
         let two = self.integers(&part("two"), &[2]);
         let front = self.add("Div", &[&missing, &two], &part("front"), vec![]);
         let behind = self.add("Sub", &[&missing, &front], &part("behind"), vec![]);

@@ -1,6 +1,6 @@
 //! A file's network taken apart: live nodes in an order in which they can run, tensors, input and outputs.
 
-use super::Why;
+use super::Reason;
 use super::axes::Layout;
 use super::options::OnnxOptions;
 use super::proto::{AttributeProto, DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, ValueInfo};
@@ -62,7 +62,7 @@ impl Parts {
         graph: GraphProto,
         tensors: HashMap<String, Tensor>,
         options: &OnnxOptions,
-    ) -> Result<(Self, Weights), Why> {
+    ) -> Result<(Self, Weights), Reason> {
         let own = |domain: &str| domain.is_empty() || domain == "ai.onnx";
         let opset = model.opset_import.iter().filter(|o| own(&o.domain)).map(|o| o.version).max();
         let opset = opset.ok_or("does not say which version of ONNX's operators it uses")?;
@@ -73,7 +73,7 @@ impl Parts {
         let inputs: Vec<&ValueInfo> = graph.input.iter().filter(|i| !tensors.contains_key(&i.name)).collect();
         let [input] = inputs[..] else {
             let names: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
-            return Err(format!("takes {} inputs ({}); one picture is supported", names.len(), names.join(", ")).into());
+            return Err(format!("takes {} inputs ({}); one image is supported", names.len(), names.join(", ")).into());
         };
         let outputs: Vec<String> = graph.output.iter().map(|o| o.name.clone()).collect();
         if outputs.is_empty() {
@@ -127,7 +127,7 @@ impl Parts {
     }
 
     /// Takes the file's input to be in that order. Fails if channels are not known then, or are not those asked for.
-    pub fn arrange(&mut self, layout: Layout) -> Result<(), Why> {
+    pub fn arrange(&mut self, layout: Layout) -> Result<(), Reason> {
         let mut dims = layout.dims(&self.file_dims);
         let [asked, first] = self.channels;
         if let (Some(asked), Some(has)) = (asked, dims[1])
@@ -209,7 +209,7 @@ fn order(
     input: &str,
     tensors: &HashMap<String, Tensor>,
     outputs: &[String],
-) -> Result<Vec<NodeProto>, Why> {
+) -> Result<Vec<NodeProto>, Reason> {
     let mut maker: HashMap<&str, usize> = HashMap::new();
     for (i, node) in nodes.iter().enumerate() {
         for name in node.output.iter().filter(|o| !o.is_empty()) {
@@ -273,10 +273,10 @@ fn whole_type(input: &ValueInfo) -> Option<String> {
 }
 
 /// The input's dimensions as the file has them.
-fn input_dims(input: &ValueInfo) -> Result<Vec<Option<usize>>, Why> {
+fn input_dims(input: &ValueInfo) -> Result<Vec<Option<usize>>, Reason> {
     let name = &input.name;
     let kind = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
-    let kind = kind.ok_or_else(|| Why::from(format!("input `{name}` is not a tensor")))?;
+    let kind = kind.ok_or_else(|| Reason::from(format!("input `{name}` is not a tensor")))?;
     let floats = [DataType::Float, DataType::Float16, DataType::Double, DataType::Bfloat16, DataType::Undefined];
     if !floats.iter().any(|&f| f as i32 == kind.elem_type) && whole_type(input).is_none() {
         let is = super::tensor::type_name(kind.elem_type);

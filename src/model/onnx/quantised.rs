@@ -6,7 +6,7 @@
 
 mod weights;
 
-use super::Why;
+use super::Reason;
 use super::attributes::Attributes;
 use super::proto::{AttributeProto, DataType, NodeProto};
 use super::tensor::{Elements, Tensor};
@@ -68,7 +68,7 @@ pub fn to_floats(
     nodes: Vec<NodeProto>,
     tensors: &mut HashMap<String, Tensor>,
     kinds: &HashMap<String, i32>,
-) -> Result<(Vec<NodeProto>, bool), Why> {
+) -> Result<(Vec<NodeProto>, bool), Reason> {
     if !nodes.iter().any(|n| is_quantised(&n.op_type)) {
         return Ok((nodes, false));
     }
@@ -79,7 +79,7 @@ pub fn to_floats(
     for node in nodes {
         let label = super::translate::label(&node).to_string();
         let op = node.op_type.clone();
-        q.node(node).map_err(|Why(why)| Why(format!("node `{label}` ({op}): {why}")))?;
+        q.node(node).map_err(|Reason(why)| Reason(format!("node `{label}` ({op}): {why}")))?;
     }
     Ok((q.nodes, true))
 }
@@ -103,17 +103,17 @@ fn input(node: &NodeProto, i: usize) -> Option<&str> {
     node.input.get(i).map(String::as_str).filter(|n| !n.is_empty())
 }
 
-fn needed(node: &NodeProto, i: usize) -> Result<&str, Why> {
+fn needed(node: &NodeProto, i: usize) -> Result<&str, Reason> {
     input(node, i).ok_or_else(|| format!("input {i} is missing").into())
 }
 
 /// Scale and zero of a value at inputs `i` and `i + 1`.
-fn steps(node: &NodeProto, i: usize) -> Result<[String; 2], Why> {
+fn steps(node: &NodeProto, i: usize) -> Result<[String; 2], Reason> {
     Ok([needed(node, i)?.into(), input(node, i + 1).unwrap_or_default().into()])
 }
 
 impl Quantised<'_> {
-    fn node(&mut self, node: NodeProto) -> Result<(), Why> {
+    fn node(&mut self, node: NodeProto) -> Result<(), Reason> {
         let own = node.domain.is_empty() || node.domain == "ai.onnx" || node.domain == "com.microsoft";
         let Some(y) = node.output.first().cloned().filter(|_| own) else {
             self.nodes.push(node);
@@ -237,7 +237,7 @@ impl Quantised<'_> {
     }
 
     /// The same, whose result is quantised with the scale and zero at inputs `at` and `at + 1`.
-    fn replaced(&mut self, node: &NodeProto, op: &str, inputs: &[String], y: &str, at: usize) -> Result<(), Why> {
+    fn replaced(&mut self, node: &NodeProto, op: &str, inputs: &[String], y: &str, at: usize) -> Result<(), Reason> {
         let made = self.name(y);
         self.like(node, op, inputs, &made);
         self.quantised(&made, y, steps(node, at)?, None)
@@ -251,7 +251,7 @@ impl Quantised<'_> {
     }
 
     /// The least and the largest whole number of a quantised value, from the type of its zero.
-    fn limits(&self, zero: &str, kind: Option<i64>) -> Result<[f64; 2], Why> {
+    fn limits(&self, zero: &str, kind: Option<i64>) -> Result<[f64; 2], Reason> {
         let kind = self.kinds.get(zero).copied().or(kind.and_then(|k| i32::try_from(k).ok()).filter(|&k| k != 0));
         Ok(match kind.map(DataType::try_from) {
             None | Some(Ok(DataType::Uint8)) => [0.0, 255.0],
@@ -265,15 +265,15 @@ impl Quantised<'_> {
     }
 
     /// One number of a constant; 0 for a zero that is left out.
-    fn one(&self, name: &str) -> Result<f64, Why> {
+    fn one(&self, name: &str) -> Result<f64, Reason> {
         if name.is_empty() {
             return Ok(0.0);
         }
-        let t = self.tensors.get(name).ok_or_else(|| Why::from(format!("`{name}` is not a constant")))?;
+        let t = self.tensors.get(name).ok_or_else(|| Reason::from(format!("`{name}` is not a constant")))?;
         t.scalar().map_err(|_| "values with a scale for each channel are not supported".into())
     }
 
-    fn quantise(&mut self, node: &NodeProto, y: &str) -> Result<(), Why> {
+    fn quantise(&mut self, node: &NodeProto, y: &str) -> Result<(), Reason> {
         let x = needed(node, 0)?.to_string();
         let steps = steps(node, 1)?;
         // Weights that training has prepared for it: they are floats already.
@@ -285,7 +285,7 @@ impl Quantised<'_> {
     }
 
     /// Both forms of a value that is quantised as `y`.
-    fn quantised(&mut self, x: &str, y: &str, steps: [String; 2], kind: Option<i64>) -> Result<(), Why> {
+    fn quantised(&mut self, x: &str, y: &str, steps: [String; 2], kind: Option<i64>) -> Result<(), Reason> {
         let (scale, zero) = (self.one(&steps[0])?, self.one(&steps[1])?);
         if !(scale > 0.0 && scale.is_finite()) {
             return Err(format!("its scale is {scale}").into());
@@ -304,7 +304,7 @@ impl Quantised<'_> {
         Ok(())
     }
 
-    fn dequantise(&mut self, node: &NodeProto, y: &str) -> Result<(), Why> {
+    fn dequantise(&mut self, node: &NodeProto, y: &str) -> Result<(), Reason> {
         let (x, steps) = (needed(node, 0)?.to_string(), steps(node, 1)?);
         if let Some(t) = self.tensors.get(&x) {
             let a = Attributes::of(node);
@@ -319,11 +319,11 @@ impl Quantised<'_> {
     }
 
     /// The numbers that the value at input `i`, with its scale and zero behind it, stands for.
-    fn value(&mut self, node: &NodeProto, i: usize) -> Result<String, Why> {
+    fn value(&mut self, node: &NodeProto, i: usize) -> Result<String, Reason> {
         self.value_of(needed(node, i)?, &steps(node, i + 1)?)
     }
 
-    fn value_of(&mut self, x: &str, steps: &[String; 2]) -> Result<String, Why> {
+    fn value_of(&mut self, x: &str, steps: &[String; 2]) -> Result<String, Reason> {
         if let Some(real) = self.real.get(x).filter(|r| self.same(&r.steps, steps)) {
             return Ok(real.name.clone());
         }
@@ -352,7 +352,7 @@ impl Quantised<'_> {
     }
 
     /// `ConvInteger` and `MatMulInteger`: products of whole numbers less their zeros.
-    fn whole(&mut self, node: &NodeProto, y: &str) -> Result<(), Why> {
+    fn whole(&mut self, node: &NodeProto, y: &str) -> Result<(), Reason> {
         let conv = node.op_type == "ConvInteger";
         let x = needed(node, 0)?.to_string();
         let zero = input(node, 2).unwrap_or_default().to_string();
@@ -373,7 +373,7 @@ impl Quantised<'_> {
     }
 
     /// What moves elements of a quantised value moves what they stand for.
-    fn follow(&mut self, node: &NodeProto) -> Result<(), Why> {
+    fn follow(&mut self, node: &NodeProto) -> Result<(), Reason> {
         let mut copy = node.clone();
         let reals = |names: &[String]| names.iter().map(|n| self.real.get(n).cloned()).collect::<Vec<_>>();
         let steps = match (&node.op_type[..], reals(&node.input).first().cloned().flatten()) {

@@ -1,6 +1,6 @@
 //! Which sizes a network takes, found out by translating it.
 
-use super::Why;
+use super::Reason;
 use crate::graph::{Graph, ValueId, footprint, pitch};
 use crate::model::SizeRule;
 use crate::tensor::Shape;
@@ -83,7 +83,7 @@ impl Probe {
         };
         match [by(h, oh, self.scale[0]), by(w, ow, self.scale[1])] {
             [Some((true, a)), Some((true, b))] if a == b => {
-                format!("{made}: it enlarges by {a}, so its output has no class for each pixel of the image")
+                format!("{made}: it upsamples by {a}, so its output has no class for each pixel of the image")
             }
             [Some((false, a)), Some((false, b))] if a == b => {
                 format!("{made}: one pixel of its output stands for {a}x{a} of the image")
@@ -113,7 +113,7 @@ pub fn find(
     fixed: [Option<usize>; 2],
     first: &Probe,
     failing: u64,
-    made: impl Fn([usize; 2]) -> Result<(Shape, u64), Why>,
+    made: impl Fn([usize; 2]) -> Result<(Shape, u64), Reason>,
 ) -> Sizes {
     let unfit = || Sizes::Unfit(first.unfit());
     let longest = |pair: [usize; 2]| match fixed {
@@ -148,7 +148,7 @@ pub fn find(
         };
         let sizes = (0..).map(|k| remainder + k * step).filter(|&n| n > 2 * margin);
         let minimum = sizes.take_while(|&n| n <= base + remainder && left.get() > 0).find(|&n| lost(n) == Some(margin));
-        // A network that enlarges or shrinks loses another number of pixels at the next size.
+        // A network that upsamples or shrinks loses another number of pixels at the next size.
         let minimum = minimum.filter(|&n| lost(n + step) == Some(margin) && left.get() > 0)?;
         Some(SizeRule { minimum, step, margin })
     };
@@ -176,22 +176,22 @@ pub fn find(
     }
 }
 
-/// The smallest size of at least `least` rows and columns that `takes` says is right, and about which; `known` is one that is.
-pub fn smallest(least: [usize; 2], known: [usize; 2], takes: impl Fn([usize; 2]) -> bool) -> Option<[usize; 2]> {
+/// The smallest size of at least `min` rows and columns that `takes` says is right, and about which; `known` is one that is.
+pub fn smallest(min: [usize; 2], known: [usize; 2], takes: impl Fn([usize; 2]) -> bool) -> Option<[usize; 2]> {
     const CLOSE: usize = 64;
     let candidates = |from: usize, known: usize| {
         let next = from.next_multiple_of(CLOSE);
         let far = (0..24).map(move |k| next + k * CLOSE);
         (0..CLOSE).map(move |k| from + k).chain(far).chain((known >= from).then_some(known))
     };
-    if takes(least) {
-        return Some(least);
+    if takes(min) {
+        return Some(min);
     }
-    let rows = candidates(least[0], known[0]).find(|&h| takes([h, known[1]]));
-    let columns = candidates(least[1], known[1]).find(|&w| takes([known[0], w]));
+    let rows = candidates(min[0], known[0]).find(|&h| takes([h, known[1]]));
+    let columns = candidates(min[1], known[1]).find(|&w| takes([known[0], w]));
     let apart = rows.zip(columns).map(|(h, w)| [h, w]).filter(|&size| takes(size));
     // Rows and columns may depend on each other.
-    let longest = least[0].max(least[1]);
+    let longest = min[0].max(min[1]);
     let square = candidates(longest, known[0].max(known[1])).map(|n| [n, n]).find(|&size| takes(size));
     apart.into_iter().chain(square).min_by_key(|[h, w]| h * w)
 }
@@ -214,8 +214,8 @@ mod tests {
         assert_eq!(probe([64, 64], [60, 60], Some((2, 1))).margin(), None);
         assert_eq!(probe([64, 64], [60, 62], None).margin(), None);
         assert_eq!(probe([64, 64], [63, 63], None).margin(), None);
-        assert!(probe([64, 64], [128, 128], None).unfit().contains("enlarges by 2"));
-        assert!(probe([64, 64], [100, 100], Some((1, 2))).unfit().contains("enlarges by 2"));
+        assert!(probe([64, 64], [128, 128], None).unfit().contains("upsamples by 2"));
+        assert!(probe([64, 64], [100, 100], Some((1, 2))).unfit().contains("upsamples by 2"));
         assert!(probe([64, 64], [16, 16], None).unfit().contains("stands for 4x4"));
         assert!(probe([64, 64], [63, 63], None).unfit().contains("not the same margin"));
     }
@@ -226,7 +226,7 @@ mod tests {
             let ok = move |n: usize| n > 2 * margin + 8 && (n - offset).is_multiple_of(step);
             let made = move |[h, w]: [usize; 2]| match ok(h) && ok(w) {
                 true => Ok((Shape::new(1, 1, h - 2 * margin, w - 2 * margin), 1)),
-                false => Err(Why::from("no")),
+                false => Err(Reason::from("no")),
             };
             let at = if ok(512 + offset) { 512 + offset } else { 504 + offset };
             let first = Probe { strides: Some([8, 8]), ..probe([at; 2], [at - 2 * margin; 2], None) };

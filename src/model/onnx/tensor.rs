@@ -1,6 +1,6 @@
 //! Tensors of an ONNX file in host memory: what shape arithmetic is done on, and what becomes parameters.
 
-use super::Why;
+use super::Reason;
 use super::proto::{DataType, TensorProto};
 use crate::tensor::HostTensor;
 use half::{bf16, f16};
@@ -39,17 +39,17 @@ impl Tensor {
     }
 
     /// Floats of the given dimensions, which hold as many.
-    pub fn floats(dims: Vec<usize>, values: Vec<f32>) -> Result<Self, Why> {
+    pub fn floats(dims: Vec<usize>, values: Vec<f32>) -> Result<Self, Reason> {
         Self { dims, elements: Elements::Float(values) }.checked()
     }
 
     /// Zeros of the same type under other dimensions.
-    pub fn zeros_like(dims: &[usize]) -> Result<Self, Why> {
+    pub fn zeros_like(dims: &[usize]) -> Result<Self, Reason> {
         Self::floats(dims.to_vec(), vec![0.0; count(dims)?])
     }
 
     /// Itself, if dimensions and elements go together.
-    pub fn checked(self) -> Result<Self, Why> {
+    pub fn checked(self) -> Result<Self, Reason> {
         if count(&self.dims)? == self.len() {
             return Ok(self);
         }
@@ -73,7 +73,7 @@ impl Tensor {
     }
 
     /// The elements as whole numbers; fails for floats.
-    pub fn as_ints(&self) -> Result<&[i64], Why> {
+    pub fn as_ints(&self) -> Result<&[i64], Reason> {
         match &self.elements {
             Elements::Int(v) => Ok(v),
             Elements::Float(_) => Err("floats where whole numbers are needed".into()),
@@ -89,23 +89,23 @@ impl Tensor {
     }
 
     /// The one element.
-    pub fn scalar(&self) -> Result<f64, Why> {
+    pub fn scalar(&self) -> Result<f64, Reason> {
         if self.len() == 1 { Ok(self.at(0)) } else { Err(format!("{} numbers where one is needed", self.len()).into()) }
     }
 
     /// The same elements under other dimensions of the same number.
-    pub fn reshaped(&self, dims: Vec<usize>) -> Result<Self, Why> {
+    pub fn reshaped(&self, dims: Vec<usize>) -> Result<Self, Reason> {
         Self { dims, elements: self.elements.clone() }.checked()
     }
 
     /// The elements at `indices`, under `dims`.
-    pub fn pick(&self, dims: Vec<usize>, indices: impl Iterator<Item = usize>) -> Result<Self, Why> {
+    pub fn pick(&self, dims: Vec<usize>, indices: impl Iterator<Item = usize>) -> Result<Self, Reason> {
         // Where there is nothing to be taken, what would be gone through to find that out may be long.
         let indices = indices.take(count(&dims)?);
         fn take<T: Copy>(from: &[T], indices: impl Iterator<Item = usize>) -> Option<Vec<T>> {
             indices.map(|i| from.get(i).copied()).collect()
         }
-        let outside = || Why::from("an index is outside of the tensor");
+        let outside = || Reason::from("an index is outside of the tensor");
         let elements = match &self.elements {
             Elements::Float(v) => Elements::Float(take(v, indices).ok_or_else(outside)?),
             Elements::Int(v) => Elements::Int(take(v, indices).ok_or_else(outside)?),
@@ -114,7 +114,7 @@ impl Tensor {
     }
 
     /// For the engine.
-    pub fn host(&self) -> Result<HostTensor, Why> {
+    pub fn host(&self) -> Result<HostTensor, Reason> {
         Ok(HostTensor::new(self.dims.clone(), self.to_floats())?)
     }
 
@@ -125,8 +125,8 @@ impl Tensor {
 }
 
 /// Number of elements of some dimensions. Those beside a zero are bounded too, so that no product of some of them overflows.
-pub fn count(dims: &[usize]) -> Result<usize, Why> {
-    let wrong = || Why::from(format!("dimensions {dims:?} are too many or too large"));
+pub fn count(dims: &[usize]) -> Result<usize, Reason> {
+    let wrong = || Reason::from(format!("dimensions {dims:?} are too many or too large"));
     if dims.len() > MAX_RANK {
         return Err(wrong());
     }
@@ -150,11 +150,11 @@ pub fn type_name(code: i32) -> String {
 }
 
 /// Reads a tensor of the file. `external` is the content of its part of another file, where it has one.
-pub fn read(proto: &TensorProto, external: Option<Vec<u8>>) -> Result<Tensor, Why> {
+pub fn read(proto: &TensorProto, external: Option<Vec<u8>>) -> Result<Tensor, Reason> {
     let dims = proto.dims.iter().map(|&d| usize::try_from(d)).collect::<Result<Vec<_>, _>>();
-    let dims = dims.map_err(|_| Why::from(format!("negative dimensions {:?}", proto.dims)))?;
-    let wanted = count(&dims)?;
-    let unsupported = || Why::from(format!("elements of {} are not supported", type_name(proto.data_type)));
+    let dims = dims.map_err(|_| Reason::from(format!("negative dimensions {:?}", proto.dims)))?;
+    let requested = count(&dims)?;
+    let unsupported = || Reason::from(format!("elements of {} are not supported", type_name(proto.data_type)));
     let kind = DataType::try_from(proto.data_type).map_err(|_| unsupported())?;
     let raw = external.as_deref().or(proto.raw_data.as_deref());
     let elements = match raw {
@@ -166,7 +166,7 @@ pub fn read(proto: &TensorProto, external: Option<Vec<u8>>) -> Result<Tensor, Wh
                 DataType::Double | DataType::Int64 | DataType::Uint64 => 8,
                 _ => return Err(unsupported()),
             };
-            if wanted.checked_mul(size) != Some(raw.len()) {
+            if requested.checked_mul(size) != Some(raw.len()) {
                 let kind = type_name(proto.data_type);
                 return Err(format!("dimensions {dims:?} of {kind}, but {} bytes of elements", raw.len()).into());
             }

@@ -1,4 +1,4 @@
-//! What changes pictures at random in training. Random numbers are drawn on the host, except noise; each op is a pure function
+//! What changes images at random in training. Random numbers are drawn on the host, except noise; each op is a pure function
 //! of its inputs. All tensors are linear.
 
 mod intensity;
@@ -6,8 +6,8 @@ mod simard;
 mod warp;
 
 pub use intensity::Intensity;
-pub use simard::{MOST_SIGMA, SimardField};
-pub use warp::{Bend, Border, Interpolation, Similarity, Warp};
+pub use simard::{MAX_SIGMA, SimardField};
+pub use warp::{Border, DisplacementField, Interpolation, Similarity, Warp};
 
 use super::OpCase;
 

@@ -18,7 +18,7 @@ pub struct SimardField {
 }
 
 /// The largest [`SimardField::sigma`].
-pub const MOST_SIGMA: f64 = 256.0;
+pub const MAX_SIGMA: f64 = 256.0;
 
 impl SimardField {
     /// The window, of unit sum.
@@ -48,7 +48,7 @@ impl Op for SimardField {
         if inputs[0].layout != Layout::Linear || inputs[0].shape.is_empty() {
             return Err(Error::op(self.name(), format!("noise is {:?}", inputs[0])));
         }
-        if !(self.sigma > 0.0 && f64::from(self.sigma) <= MOST_SIGMA && self.alpha.is_finite()) {
+        if !(self.sigma > 0.0 && f64::from(self.sigma) <= MAX_SIGMA && self.alpha.is_finite()) {
             return Err(Error::op(self.name(), format!("sigma {}, alpha {}", self.sigma, self.alpha)));
         }
         Ok(vec![inputs[0]])

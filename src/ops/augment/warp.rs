@@ -1,4 +1,4 @@
-//! Warping of pictures, masks and weight maps by one field.
+//! Warping of images, masks and weight maps by one field.
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, shader_struct};
@@ -17,18 +17,18 @@ pub enum Interpolation {
     Bicubic,
 }
 
-/// What lies outside of the picture.
+/// What lies outside of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Border {
-    /// The picture mirrored, its edge pixel not repeated.
+    /// The image mirrored, its edge pixel not repeated.
     Mirror,
     /// The edge pixel.
     Clamp,
 }
 
-/// How a picture is bent.
+/// How an image is bent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bend {
+pub enum DisplacementField {
     /// Displacements `[N, 2, GH, GW]` of control points, the corner ones on the corner pixels, and cubic convolution between
     /// them (the U-Net paper's elastic deformation, section 3.1: 3 x 3 of them).
     Grid,
@@ -36,10 +36,10 @@ pub enum Bend {
     Field,
 }
 
-/// Backward warping. Output pixel (y, x) shows the input at `q + bend(q)`, with `q` an affine map of (y, x).
+/// Backward warping. Output pixel (y, x) shows the input at `q + displacement(q)`, with `q` an affine map of (y, x).
 ///
 /// Inputs, all linear: `[N, C, H, W]`, transforms `[N, 8, 1, 1]` ([`Similarity::words`]), displacements (dy, dx) in pixels
-/// ([`Bend`]). Output: `[N, C, h, w]`.
+/// ([`DisplacementField`]). Output: `[N, C, h, w]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Warp {
     /// Rows of the output.
@@ -53,15 +53,15 @@ pub struct Warp {
     /// Parameter of cubic convolution: -0.5 is Keys', -0.75 that of PyTorch and OpenCV.
     pub a: f32,
     /// How it is bent.
-    pub bend: Bend,
+    pub displacement: DisplacementField,
 }
 
-/// Turning, scaling, shifting and mirroring about the middle of a picture.
+/// Turning, scaling, shifting and mirroring about the middle of an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Similarity {
     /// Radians.
     pub angle: f64,
-    /// Above 1 enlarges.
+    /// Above 1 upsamples.
     pub scale: f64,
     /// Rows and columns, pixels.
     pub shift: [f64; 2],
@@ -73,7 +73,7 @@ impl Similarity {
     /// Nothing changes.
     pub const IDENTITY: Self = Self { angle: 0.0, scale: 1.0, shift: [0.0; 2], flip: [false; 2] };
 
-    /// The transform of pictures of `h` x `w` pixels, as [`Warp`] takes it: pixel (y, x) of the output shows the input at
+    /// The transform of images of `h` x `w` pixels, as [`Warp`] takes it: pixel (y, x) of the output shows the input at
     /// `c + R (s u) / scale + shift`, where `c` is the middle, `u` the offset from it, `s` -1 where mirrored, and
     /// `R = [[cos, sin], [-sin, cos]]` in the order row, column.
     pub fn words(&self, h: usize, w: usize) -> [f32; 8] {
@@ -115,13 +115,13 @@ impl Border {
 
 impl Warp {
     /// The displacement at `q` of image `n`.
-    fn displacement(&self, bend: &HostTensor, n: usize, q: [f64; 2], [h, w]: [usize; 2]) -> Result<[f64; 2]> {
-        let g = bend.shape()?;
+    fn displacement(&self, displacement: &HostTensor, n: usize, q: [f64; 2], [h, w]: [usize; 2]) -> Result<[f64; 2]> {
+        let g = displacement.shape()?;
         let at = |c: usize, y: i64, x: i64| {
             let (y, x) = (y.clamp(0, g.h as i64 - 1) as usize, x.clamp(0, g.w as i64 - 1) as usize);
-            f64::from(bend.data()[g.index(n, c, y, x)])
+            f64::from(displacement.data()[g.index(n, c, y, x)])
         };
-        if self.bend == Bend::Field {
+        if self.displacement == DisplacementField::Field {
             let [y, x] = q.map(|v| (v + 0.5).floor() as i64);
             return Ok([at(0, y, x), at(1, y, x)]);
         }
@@ -146,10 +146,13 @@ impl Op for Warp {
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         expect_inputs(self.name(), inputs, 3)?;
-        let (s, transform, bend) = (inputs[0].shape, inputs[1].shape, inputs[2].shape);
+        let (s, transform, displacement) = (inputs[0].shape, inputs[1].shape, inputs[2].shape);
         let linear = inputs.iter().all(|i| i.layout == Layout::Linear);
-        let field = self.bend == Bend::Grid || (bend.h, bend.w) == (s.h, s.w);
-        let fits = transform == Shape::new(s.n, 8, 1, 1) && (bend.n, bend.c) == (s.n, 2) && !bend.is_empty() && field;
+        let field = self.displacement == DisplacementField::Grid || (displacement.h, displacement.w) == (s.h, s.w);
+        let fits = transform == Shape::new(s.n, 8, 1, 1)
+            && (displacement.n, displacement.c) == (s.n, 2)
+            && !displacement.is_empty()
+            && field;
         if !linear || !fits || s.is_empty() || self.h * self.w == 0 {
             return Err(Error::op(self.name(), format!("inputs {inputs:?} do not fit {self:?}")));
         }
@@ -204,7 +207,7 @@ impl Op for Warp {
         };
         let key = KernelKey::new("warp")
             .with("ORDER", order)
-            .flag("GRID", self.bend == Bend::Grid)
+            .flag("GRID", self.displacement == DisplacementField::Grid)
             .flag("CLAMP", self.border == Border::Clamp);
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Input(2), Operand::Output(0)];
         cx.dispatch(key, params, bindings, cx.per_element(len))
@@ -231,28 +234,70 @@ shader_struct! {
 pub(super) fn cases() -> Vec<OpCase> {
     let turned = Similarity { angle: 0.35, scale: 1.15, shift: [2.25, -3.5], flip: [false, true] };
     let quarter = Similarity { angle: std::f64::consts::FRAC_PI_2, ..Similarity::IDENTITY };
-    let case =
-        |name: &str, interpolation, border, bend: Bend, s: Shape, points: [usize; 2], how: Similarity, a: f32| {
-            let op = Warp { h: s.h, w: s.w, interpolation, border, a, bend };
-            let words: Vec<f32> = (0..s.n).flat_map(|_| how.words(s.h, s.w)).collect();
-            let linear = |shape: Shape| TensorDesc::linear(shape);
-            OpCase {
-                name: format!("warp/{name}"),
-                op: Arc::new(op),
-                inputs: vec![
-                    (linear(s), InputKind::Data),
-                    (linear(Shape::new(s.n, 8, 1, 1)), InputKind::Fixed(words)),
-                    (linear(Shape::new(s.n, 2, points[0], points[1])), InputKind::Data),
-                ],
-            }
-        };
+    let case = |name: &str,
+                interpolation,
+                border,
+                displacement: DisplacementField,
+                s: Shape,
+                points: [usize; 2],
+                how: Similarity,
+                a: f32| {
+        let op = Warp { h: s.h, w: s.w, interpolation, border, a, displacement };
+        let words: Vec<f32> = (0..s.n).flat_map(|_| how.words(s.h, s.w)).collect();
+        let linear = |shape: Shape| TensorDesc::linear(shape);
+        OpCase {
+            name: format!("warp/{name}"),
+            op: Arc::new(op),
+            inputs: vec![
+                (linear(s), InputKind::Data),
+                (linear(Shape::new(s.n, 8, 1, 1)), InputKind::Fixed(words)),
+                (linear(Shape::new(s.n, 2, points[0], points[1])), InputKind::Data),
+            ],
+        }
+    };
     let (mirror, clamp) = (Border::Mirror, Border::Clamp);
     let s = Shape::new;
     use Interpolation::{Bicubic, Bilinear, Nearest};
     vec![
-        case("bilinear, elastic", Bilinear, mirror, Bend::Grid, s(2, 3, 17, 23), [3, 3], Similarity::IDENTITY, -0.5),
-        case("bicubic, elastic, turned", Bicubic, mirror, Bend::Grid, s(1, 2, 20, 16), [5, 4], turned, -0.75),
-        case("bilinear, a field, clamped", Bilinear, clamp, Bend::Field, s(2, 1, 9, 12), [9, 12], quarter, -0.5),
-        case("nearest, a quarter turn", Nearest, mirror, Bend::Grid, s(1, 1, 11, 11), [3, 3], quarter, -0.5),
+        case(
+            "bilinear, elastic",
+            Bilinear,
+            mirror,
+            DisplacementField::Grid,
+            s(2, 3, 17, 23),
+            [3, 3],
+            Similarity::IDENTITY,
+            -0.5,
+        ),
+        case(
+            "bicubic, elastic, turned",
+            Bicubic,
+            mirror,
+            DisplacementField::Grid,
+            s(1, 2, 20, 16),
+            [5, 4],
+            turned,
+            -0.75,
+        ),
+        case(
+            "bilinear, a field, clamped",
+            Bilinear,
+            clamp,
+            DisplacementField::Field,
+            s(2, 1, 9, 12),
+            [9, 12],
+            quarter,
+            -0.5,
+        ),
+        case(
+            "nearest, a quarter turn",
+            Nearest,
+            mirror,
+            DisplacementField::Grid,
+            s(1, 1, 11, 11),
+            [3, 3],
+            quarter,
+            -0.5,
+        ),
     ]
 }

@@ -9,7 +9,7 @@ pub(in crate::ops) fn cases() -> Vec<OpCase> {
     for (name, op, data) in fused() {
         // What is fused has no gradient: the convolution without its activation is a case too.
         let alone = FusedConv2d { activation: Function::Identity, ..op.clone() };
-        if op.activation != Function::Identity && !op.pool && op.sources.iter().all(|s| s.enlarge.is_none()) {
+        if op.activation != Function::Identity && !op.pool && op.sources.iter().all(|s| s.upsample.is_none()) {
             all.push(case(&format!("{name}, no activation"), &alone, &data));
         }
         all.push(case(name, &op, &data));
@@ -141,11 +141,7 @@ fn fused() -> Vec<(&'static str, FusedConv2d, Vec<Shape>)> {
             Conv2d { padding: [0, 0, 1, 1], ..Conv2d::new(9, 2, 0) }.with_activation(relu),
             &[s(1, 7, 9, 17)],
         ),
-        entry(
-            "picture to 20 channels",
-            Conv2d::new(20, 3, 1).with_bias(true).with_activation(relu),
-            &[s(2, 1, 11, 18)],
-        ),
+        entry("image to 20 channels", Conv2d::new(20, 3, 1).with_bias(true).with_activation(relu), &[s(2, 1, 11, 18)]),
         entry(
             "pooled too",
             FusedConv2d { pool: true, ..Conv2d::new(9, 3, 1).with_bias(true).with_activation(relu) },
@@ -158,45 +154,45 @@ fn fused() -> Vec<(&'static str, FusedConv2d, Vec<Shape>)> {
             &[s(1, 3, 7, 6)],
         ),
         entry(
-            "enlarged, bilinear x2",
-            FusedConv2d { sources: vec![Source::enlarged(half, 2)], ..Conv2d::new(9, 3, 1).with_bias(true).into() },
+            "upsampled, bilinear x2",
+            FusedConv2d { sources: vec![Source::upsampled(half, 2)], ..Conv2d::new(9, 3, 1).with_bias(true).into() },
             &[s(2, 6, 7, 9)],
         ),
         entry(
-            "enlarged, corners x2, and a plain source",
+            "upsampled, corners x2, and a plain source",
             FusedConv2d {
-                sources: vec![Source::WHOLE, Source::enlarged(corners, 2)],
+                sources: vec![Source::WHOLE, Source::upsampled(corners, 2)],
                 ..Conv2d::new(37, 3, 1).with_bias(true).with_activation(relu)
             },
             &[s(1, 5, 22, 26), s(1, 33, 11, 13)],
         ),
         entry(
-            "enlarged, nearest x2, pooled too",
+            "upsampled, nearest x2, pooled too",
             FusedConv2d {
-                sources: vec![Source::enlarged(ResizeMode::Nearest, 2)],
+                sources: vec![Source::upsampled(ResizeMode::Nearest, 2)],
                 pool: true,
                 ..Conv2d::new(6, 3, 1).into()
             },
             &[s(1, 7, 5, 6)],
         ),
         entry(
-            "enlarged, corners x2, from two rows",
-            FusedConv2d { sources: vec![Source::enlarged(corners, 2)], ..Conv2d::new(3, 3, 1).into() },
+            "upsampled, corners x2, from two rows",
+            FusedConv2d { sources: vec![Source::upsampled(corners, 2)], ..Conv2d::new(3, 3, 1).into() },
             &[s(1, 4, 2, 3)],
         ),
         entry(
-            "enlarged, bilinear x2, from one pixel",
-            FusedConv2d { sources: vec![Source::enlarged(half, 2)], ..Conv2d::new(3, 3, 1).into() },
+            "upsampled, bilinear x2, from one pixel",
+            FusedConv2d { sources: vec![Source::upsampled(half, 2)], ..Conv2d::new(3, 3, 1).into() },
             &[s(1, 4, 1, 1)],
         ),
         entry(
-            "enlarged, bilinear x2, valid",
-            FusedConv2d { sources: vec![Source::enlarged(half, 2)], ..Conv2d::new(4, 3, 0).with_activation(relu) },
+            "upsampled, bilinear x2, valid",
+            FusedConv2d { sources: vec![Source::upsampled(half, 2)], ..Conv2d::new(4, 3, 0).with_activation(relu) },
             &[s(2, 5, 5, 8)],
         ),
         entry(
-            "enlarged, bilinear x4",
-            FusedConv2d { sources: vec![Source::enlarged(half, 4)], ..Conv2d::new(4, 3, 1).into() },
+            "upsampled, bilinear x4",
+            FusedConv2d { sources: vec![Source::upsampled(half, 4)], ..Conv2d::new(4, 3, 1).into() },
             &[s(1, 5, 3, 4)],
         ),
         entry(

@@ -20,9 +20,9 @@ pub(super) fn choose(op: &FusedConv2d, cx: &Lowering) -> (ConvFamily, &'static s
     }
     let channels: usize = cx.inputs[..op.sources.len()].iter().map(|i| i.shape.c).sum();
     // Winograd saves 3/4 of the multiply-adds, as the product of the channels, and costs transforms, as their sum.
-    // It enlarges on the way, where other kernels need a pass of their own: worth as much again.
-    let enlarges = op.sources.iter().any(|s| s.enlarge.is_some());
-    let transforms = cx.target.preset().winograd / if enlarges { 2 } else { 1 };
+    // It upsamples on the way, where other kernels need a pass of their own: worth as much again.
+    let upsamples = op.sources.iter().any(|s| s.upsample.is_some());
+    let transforms = cx.target.preset().winograd / if upsamples { 2 } else { 1 };
     let pays = |transforms| channels * op.conv.out_channels > transforms * (channels + op.conv.out_channels);
     let winograd = pays(transforms);
     // F(2, 3) saves 5/9 only, and its transforms move twice the data. In f16 there is no other.
@@ -41,7 +41,7 @@ pub(super) fn choose(op: &FusedConv2d, cx: &Lowering) -> (ConvFamily, &'static s
             "at most 4 output channels",
         ),
         // Where no subgroup of 8 spreads operands, pixels are staged once for all taps in place of once a tap.
-        // Not of pictures: the product skips the empty lanes of their vec4s.
+        // Not of images: the product skips the empty lanes of their vec4s.
         (
             ConvFamily::Window,
             [OperandPath::Workgroup, OperandPath::Uniform].contains(&cx.target.operand_path())
@@ -57,7 +57,7 @@ pub(super) fn choose(op: &FusedConv2d, cx: &Lowering) -> (ConvFamily, &'static s
     best.map_or((ConvFamily::Plain, "no other kernel takes this geometry"), |b| (b.0, b.2))
 }
 
-/// The output that choices are made by. Families round differently: a picture must come out the same alone and in a batch.
+/// The output that choices are made by. Families round differently: an image must come out the same alone and in a batch.
 /// Training has one batch only.
 fn counted(cx: &Lowering) -> Shape {
     let out = cx.output(0);

@@ -38,26 +38,26 @@ pub struct Source {
     /// Column at which the region starts.
     pub left: usize,
     /// Interpolation to a whole multiple of its size, before anything else.
-    pub enlarge: Option<(ResizeMode, usize)>,
+    pub upsample: Option<(ResizeMode, usize)>,
 }
 
 impl Source {
     /// All of the tensor as it is.
-    pub const WHOLE: Self = Self { top: 0, left: 0, enlarge: None };
+    pub const WHOLE: Self = Self { top: 0, left: 0, upsample: None };
 
     /// A crop.
     pub const fn at(top: usize, left: usize) -> Self {
-        Self { top, left, enlarge: None }
+        Self { top, left, upsample: None }
     }
 
-    /// All of the tensor, enlarged.
-    pub const fn enlarged(mode: ResizeMode, factor: usize) -> Self {
-        Self { top: 0, left: 0, enlarge: Some((mode, factor)) }
+    /// All of the tensor, upsampled.
+    pub const fn upsampled(mode: ResizeMode, factor: usize) -> Self {
+        Self { top: 0, left: 0, upsample: Some((mode, factor)) }
     }
 
     /// The shape that the convolution sees of a tensor, before cropping.
     fn shape(&self, s: Shape) -> Option<Shape> {
-        let Some((_, factor)) = self.enlarge else { return Some(s) };
+        let Some((_, factor)) = self.upsample else { return Some(s) };
         Some(s.with_hw(s.h.checked_mul(factor)?, s.w.checked_mul(factor)?))
     }
 }
@@ -126,14 +126,14 @@ impl Op for FusedConv2d {
         let [h, w] = self.region(first);
         let channels: usize = inputs[..k].iter().map(|i| i.shape.c).sum();
         let weight = inputs[k].shape;
-        let want =
+        let expected =
             Shape::new(self.conv.out_channels, channels / self.conv.groups, self.conv.kernel[0], self.conv.kernel[1]);
-        if weight != want
+        if weight != expected
             || !channels.is_multiple_of(self.conv.groups)
             || !self.conv.out_channels.is_multiple_of(self.conv.groups)
         {
             return fail(format!(
-                "weight {weight} does not fit {channels} input channels in {} groups, expected {want}",
+                "weight {weight} does not fit {channels} input channels in {} groups, expected {expected}",
                 self.conv.groups
             ));
         }
@@ -141,9 +141,9 @@ impl Op for FusedConv2d {
             return fail("grouped convolution over several sources".into());
         }
         for (s, source) in inputs[..k].iter().zip(&self.sources) {
-            let Source { top, left, enlarge } = *source;
+            let Source { top, left, upsample } = *source;
             let Some(s) = source.shape(s.shape).filter(|s| !s.is_empty()) else {
-                return fail(format!("source {} cannot be enlarged by {enlarge:?}", s.shape));
+                return fail(format!("source {} cannot be upsampled by {upsample:?}", s.shape));
             };
             if s.n != first.n || top + h > s.h || left + w > s.w {
                 return fail(format!(
@@ -154,8 +154,8 @@ impl Op for FusedConv2d {
             if cropped && self.conv.padding != [0; 4] {
                 return fail("a padded convolution cannot read a crop: the halo is not zero there".into());
             }
-            if enlarge.is_some() && (cropped || self.conv.groups > 1) {
-                return fail("an enlarged source is read whole, and by an ungrouped convolution".into());
+            if upsample.is_some() && (cropped || self.conv.groups > 1) {
+                return fail("an upsampled source is read whole, and by an ungrouped convolution".into());
             }
         }
         if self.conv.bias && inputs[k + 1].shape.len() != self.conv.out_channels {
@@ -181,7 +181,7 @@ impl Op for FusedConv2d {
         // Sources as the sums below see them, and their shapes.
         let mut sources = Vec::with_capacity(k);
         for (&input, source) in inputs.iter().zip(&self.sources) {
-            sources.push(match source.enlarge {
+            sources.push(match source.upsample {
                 Some((mode, factor)) => Resize { mode, size: ResizeSize::Scale(factor) }.reference(&[input])?.remove(0),
                 None => input.clone(),
             });
@@ -253,7 +253,7 @@ impl Op for FusedConv2d {
     }
 
     fn reads_halo(&self, input: usize) -> bool {
-        self.conv.padding != [0; 4] && self.sources.get(input).is_some_and(|s| s.enlarge.is_none())
+        self.conv.padding != [0; 4] && self.sources.get(input).is_some_and(|s| s.upsample.is_none())
     }
 }
 

@@ -5,44 +5,48 @@ use super::{Conv2d, JoinedConv2d};
 use crate::error::{Error, Result};
 use crate::ops::{
     Backward, ChannelSlice, ChannelSum, Concat, ConvTranspose2d, ConvWeightGrad, ConvWeightGradPlain, Corner, Crop2d,
-    Emit, FlipWeights, Pad2d, ValueId,
+    FlipWeights, GraphBuilder, Pad2d, ValueId,
 };
 use crate::tensor::{HALO, Shape};
 
-pub(super) fn backward(op: &JoinedConv2d, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+pub(super) fn backward(
+    op: &JoinedConv2d,
+    node: &Backward,
+    builder: &mut dyn GraphBuilder,
+) -> Result<Vec<Option<ValueId>>> {
     let Some(dy) = node.grad(0) else { return Ok(vec![None; node.inputs.len()]) };
     if !is_dense(op) {
-        return general(op, node, dy, emit);
+        return general(op, node, dy, builder);
     }
     let mut grads = vec![None; node.inputs.len()];
     let k = op.sources.len();
-    let [h, w] = region(op, emit.desc(node.inputs[0]).shape);
+    let [h, w] = region(op, builder.desc(node.inputs[0]).shape);
     let mut padded = None;
     let mut first = 0;
     for (s, source) in op.sources.iter().enumerate() {
-        let shape = emit.desc(node.inputs[s]).shape;
-        if node.wants(s) {
+        let shape = builder.desc(node.inputs[s]).shape;
+        if node.needs_grad(s) {
             let (from, padding) = match padded {
                 Some(padded) => padded,
-                None => *padded.insert(pad(op, dy, emit)?),
+                None => *padded.insert(pad(op, dy, builder)?),
             };
             let flip = FlipWeights { first, count: shape.c };
-            let weight = emit.node("flip", flip, &[node.inputs[op.sources.len()]])?;
+            let weight = builder.node("flip", flip, &[node.inputs[op.sources.len()]])?;
             let conv = Conv2d { kernel: op.conv.kernel, padding, ..Conv2d::new(shape.c, 1, 0) };
-            let dx = emit.node("grad_input", conv, &[from, weight])?;
-            grads[s] = Some(uncrop(dx, shape, source, [h, w], emit)?);
+            let dx = builder.node("grad_input", conv, &[from, weight])?;
+            grads[s] = Some(uncrop(dx, shape, source, [h, w], builder)?);
         }
         first += shape.c;
     }
-    if node.wants(k) {
+    if node.needs_grad(k) {
         let sources = op.sources.clone();
         let weight = ConvWeightGrad { kernel: op.conv.kernel, stride: 1, padding: op.conv.padding, sources };
         let mut inputs = vec![dy];
         inputs.extend(&node.inputs[..k]);
-        grads[k] = Some(emit.node("grad_weight", weight, &inputs)?);
+        grads[k] = Some(builder.node("grad_weight", weight, &inputs)?);
     }
-    if node.wants(k + 1) {
-        grads[k + 1] = Some(emit.node("grad_bias", ChannelSum, &[dy])?);
+    if node.needs_grad(k + 1) {
+        grads[k + 1] = Some(builder.node("grad_bias", ChannelSum, &[dy])?);
     }
     Ok(grads)
 }
@@ -63,17 +67,22 @@ fn is_dense(op: &JoinedConv2d) -> bool {
 }
 
 /// Of any geometry: the sources, put together, have the gradient of a transposed convolution with the same weight.
-fn general(op: &JoinedConv2d, node: &Backward, dy: ValueId, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+fn general(
+    op: &JoinedConv2d,
+    node: &Backward,
+    dy: ValueId,
+    builder: &mut dyn GraphBuilder,
+) -> Result<Vec<Option<ValueId>>> {
     let k = op.sources.len();
     let mut grads = vec![None; node.inputs.len()];
-    let [h, w] = region(op, emit.desc(node.inputs[0]).shape);
-    let shapes: Vec<Shape> = node.inputs[..k].iter().map(|&v| emit.desc(v).shape).collect();
+    let [h, w] = region(op, builder.desc(node.inputs[0]).shape);
+    let shapes: Vec<Shape> = node.inputs[..k].iter().map(|&v| builder.desc(v).shape).collect();
     let channels = shapes.iter().map(|s| s.c).sum();
     let rest = |axis: usize, n: usize| {
         let span = op.conv.dilation[axis] * (op.conv.kernel[axis] - 1) + 1;
         (n + op.conv.padding[axis] + op.conv.padding[axis + 2] - span) % op.conv.stride[axis]
     };
-    if (0..k).any(|s| node.wants(s)) {
+    if (0..k).any(|s| node.needs_grad(s)) {
         let back = ConvTranspose2d {
             out_channels: channels,
             kernel: op.conv.kernel,
@@ -85,24 +94,24 @@ fn general(op: &JoinedConv2d, node: &Backward, dy: ValueId, emit: &mut dyn Emit)
             output_padding: [rest(0, h), rest(1, w)],
             bias: false,
         };
-        let dx = emit.node("grad_input", back, &[dy, node.inputs[op.sources.len()]])?;
+        let dx = builder.node("grad_input", back, &[dy, node.inputs[op.sources.len()]])?;
         let mut first = 0;
         for (s, source) in op.sources.iter().enumerate() {
             let count = shapes[s].c;
-            if node.wants(s) {
-                let part = if k == 1 { dx } else { emit.node("grad_part", ChannelSlice { first, count }, &[dx])? };
-                grads[s] = Some(uncrop(part, shapes[s], source, [h, w], emit)?);
+            if node.needs_grad(s) {
+                let part = if k == 1 { dx } else { builder.node("grad_part", ChannelSlice { first, count }, &[dx])? };
+                grads[s] = Some(uncrop(part, shapes[s], source, [h, w], builder)?);
             }
             first += count;
         }
     }
-    if node.wants(k) {
+    if node.needs_grad(k) {
         let mut parts = Vec::with_capacity(k);
         for ((&input, source), s) in node.inputs[..k].iter().zip(&op.sources).zip(&shapes) {
             let crop = Crop2d { top: source.top, left: source.left, h, w };
-            parts.push(if (s.h, s.w) == (h, w) { input } else { emit.node("grad_crop", crop, &[input])? });
+            parts.push(if (s.h, s.w) == (h, w) { input } else { builder.node("grad_crop", crop, &[input])? });
         }
-        let x = if k == 1 { parts[0] } else { emit.node("grad_concat", Concat, &parts)? };
+        let x = if k == 1 { parts[0] } else { builder.node("grad_concat", Concat, &parts)? };
         let weight = ConvWeightGradPlain {
             kernel: op.conv.kernel,
             stride: op.conv.stride,
@@ -110,16 +119,16 @@ fn general(op: &JoinedConv2d, node: &Backward, dy: ValueId, emit: &mut dyn Emit)
             dilation: op.conv.dilation,
             groups: op.conv.groups,
         };
-        grads[k] = Some(weight.emit(dy, x, emit)?);
+        grads[k] = Some(weight.builder(dy, x, builder)?);
     }
-    if node.wants(k + 1) {
-        grads[k + 1] = Some(emit.node("grad_bias", ChannelSum, &[dy])?);
+    if node.needs_grad(k + 1) {
+        grads[k + 1] = Some(builder.node("grad_bias", ChannelSum, &[dy])?);
     }
     Ok(grads)
 }
 
 /// The gradient of the result with so much padding added that the rest, the second value, is at most the halo.
-fn pad(op: &JoinedConv2d, dy: ValueId, emit: &mut dyn Emit) -> Result<(ValueId, [usize; 4])> {
+fn pad(op: &JoinedConv2d, dy: ValueId, builder: &mut dyn GraphBuilder) -> Result<(ValueId, [usize; 4])> {
     let [kh, kw] = op.conv.kernel;
     let mut padding = [kh, kw, kh, kw];
     for (p, forward) in padding.iter_mut().zip(op.conv.padding) {
@@ -134,12 +143,18 @@ fn pad(op: &JoinedConv2d, dy: ValueId, emit: &mut dyn Emit) -> Result<(ValueId, 
     if [top, left, bottom, right] == [0; 4] {
         return Ok((dy, padding));
     }
-    let padded = emit.node("grad_pad", Pad2d { left, right, top, bottom }, &[dy])?;
+    let padded = builder.node("grad_pad", Pad2d { left, right, top, bottom }, &[dy])?;
     Ok((padded, padding.map(|p| p.min(HALO))))
 }
 
 /// The gradient of a whole source from that of the region that was read.
-fn uncrop(dx: ValueId, shape: Shape, source: &Corner, [h, w]: [usize; 2], emit: &mut dyn Emit) -> Result<ValueId> {
+fn uncrop(
+    dx: ValueId,
+    shape: Shape,
+    source: &Corner,
+    [h, w]: [usize; 2],
+    builder: &mut dyn GraphBuilder,
+) -> Result<ValueId> {
     if (shape.h, shape.w) == (h, w) {
         return Ok(dx);
     }
@@ -149,5 +164,5 @@ fn uncrop(dx: ValueId, shape: Shape, source: &Corner, [h, w]: [usize; 2], emit: 
         top: source.top as i64,
         bottom: (shape.h - source.top - h) as i64,
     };
-    emit.node("grad_uncrop", pad, &[dx])
+    builder.node("grad_uncrop", pad, &[dx])
 }

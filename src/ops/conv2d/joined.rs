@@ -2,7 +2,7 @@
 
 use super::{Conv2d, FusedConv2d, gradient};
 use crate::error::Result;
-use crate::ops::{Backward, Corner, Emit, Lowering, Op, Spatial, ValueId};
+use crate::ops::{Backward, Corner, GraphBuilder, Lowering, Op, Spatial, ValueId};
 use crate::tensor::{HostTensor, TensorDesc};
 
 /// [`Conv2d`] over the concatenation of crops.
@@ -62,7 +62,7 @@ impl Op for JoinedConv2d {
         self.conv.padding != [0; 4] && input < self.sources.len()
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
-        gradient::backward(self, node, emit)
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
+        gradient::backward(self, node, builder)
     }
 }

@@ -35,18 +35,18 @@ impl Part {
 }
 
 impl FusedConv2d {
-    /// All parts, for kernels that read pixels as they are: enlarged sources are made in scratch memory first.
+    /// All parts, for kernels that read pixels as they are: upsampled sources are made in scratch memory first.
     pub(super) fn parts(&self, cx: &mut Lowering) -> Result<Vec<Part>> {
         let mut parts = self.parts_as_given(cx);
         for part in &mut parts {
-            if let Some((mode, factor)) = self.sources[part.source].enlarge {
+            if let Some((mode, factor)) = self.sources[part.source].upsample {
                 (part.operand, part.view) = mode.into_scratch(cx, part.source, factor)?;
             }
         }
         Ok(parts)
     }
 
-    /// All parts, enlarged sources as they are before that.
+    /// All parts, upsampled sources as they are before that.
     pub(super) fn parts_as_given(&self, cx: &Lowering) -> Vec<Part> {
         let k = self.sources.len();
         let mut first = 0;

@@ -13,7 +13,7 @@ fn tile_channels(channels: usize) -> usize {
     if channels <= 4 { 4 } else { 8 }
 }
 
-/// Output rows of the tile: as many as the instruction cache and the picture allow.
+/// Output rows of the tile: as many as the instruction cache and the image allow.
 fn tile_rows(rows: usize) -> usize {
     [4, 2].into_iter().find(|&r| rows >= r).unwrap_or(1)
 }

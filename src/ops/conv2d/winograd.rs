@@ -15,7 +15,7 @@ shader_struct! {
     /// Of `winograd_in`.
     struct WinogradInParams {
         x: View,
-        /// Where the source is enlarged.
+        /// Where the source is upsampled.
         columns: Axis,
         rows: Axis,
         column_factor: f32,
@@ -29,7 +29,7 @@ shader_struct! {
         last_column: u32,
         pad_top: u32,
         pad_left: u32,
-        /// Of the enlarged map.
+        /// Of the upsampled map.
         up_h: u32,
         up_w: u32,
         /// Of the chunk.
@@ -88,19 +88,19 @@ shader_struct! {
 /// Tiles of a chunk: as many as leave both buffers in the last cache of the device, a multiple of `block`.
 fn chunk_tiles(cx: &Lowering, tiles: usize, block: usize, channel_blocks: usize, points: usize) -> usize {
     let per_tile = (points * LANES * channel_blocks) as u64 * cx.target.options.precision.bytes();
-    let Preset { chunk_bytes: budget, chunk_tiles: least, .. } = cx.target.preset();
+    let Preset { chunk_bytes: budget, chunk_tiles: min, .. } = cx.target.preset();
     // Both buffers together stay below the limit of a binding whatever the budget says.
-    let most = (cx.target.caps.max_binding_bytes.min(128 << 20) / per_tile) as usize;
-    let wanted = ((budget / per_tile) as usize).max(least).min(most).min(tiles);
-    wanted.div_ceil(block).max(1) * block
+    let max = (cx.target.caps.max_binding_bytes.min(128 << 20) / per_tile) as usize;
+    let requested = ((budget / per_tile) as usize).max(min).min(max).min(tiles);
+    requested.div_ceil(block).max(1) * block
 }
 
 pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: WinogradForm) -> Result<()> {
     let out = cx.output(0);
     let mut parts = op.parts_as_given(cx);
     for part in &mut parts {
-        // The input transform enlarges twice by itself.
-        if let Some((mode, factor)) = op.sources[part.source].enlarge.filter(|e| e.1 != 2) {
+        // The input transform upsamples twice by itself.
+        if let Some((mode, factor)) = op.sources[part.source].upsample.filter(|e| e.1 != 2) {
             (part.operand, part.view) = mode.into_scratch(cx, part.source, factor)?;
         }
     }
@@ -139,8 +139,8 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: WinogradForm) -> 
             let s = cx.input(part.source);
             let ib = part.channels.div_ceil(LANES);
             if first == 0 {
-                // Such as 6 x 6 pixels for 4 x 4; of a map to be enlarged, about 20 for 2 x 2.
-                let times = if op.sources[part.source].enlarge.is_some_and(|e| e.1 == 2) { 2.0 } else { 1.0 };
+                // Such as 6 x 6 pixels for 4 x 4; of a map to be upsampled, about 20 for 2 x 2.
+                let times = if op.sources[part.source].upsample.is_some_and(|e| e.1 == 2) { 2.0 } else { 1.0 };
                 cx.reads(part.operand, times * points as f64 / (outputs * outputs) as f64);
             }
             let mut params = WinogradInParams {
@@ -164,7 +164,7 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: WinogradForm) -> 
             };
             block += ib;
             let mut key = key("winograd_in").flag("HALVES", halves);
-            if let Some((mode, 2)) = op.sources[part.source].enlarge {
+            if let Some((mode, 2)) = op.sources[part.source].upsample {
                 let axes = mode.axes(cx.label, s, s.with_hw(2 * s.h, 2 * s.w))?;
                 (params.columns, params.rows) = (axes.columns, axes.rows);
                 (params.column_factor, params.row_factor) = (axes.column_factor, axes.row_factor);

@@ -51,7 +51,7 @@ impl ConvWeightGrad {
         let taps = self.kernel[0] * self.kernel[1];
         let c_blocks = x.c.div_ceil(LANES);
         // A product over fewer rows would mostly multiply what is not there.
-        let (partial, bands) = if broadcasts(cx.target).is_none() && g.c > LEAST_ROWS {
+        let (partial, bands) = if broadcasts(cx.target).is_none() && g.c > MIN_ROWS {
             self.products(cx, source)?
         } else {
             self.blocks(cx, source)?
@@ -83,8 +83,8 @@ impl ConvWeightGrad {
         // Sums in registers: those of all taps, or of a row of taps: more spill on real GPUs.
         let (tap_rows, rows, height) = if subgroup.is_some() { (kh, 2, 1) } else { (1, 1, 8) };
         let groups = [r_blocks, c_blocks * kh / tap_rows];
-        let wanted = wanted_bands(cx.target, groups[0] * groups[1] * g.n).min(g.h.div_ceil(4 * height)).max(1);
-        let band = g.h.div_ceil(wanted).next_multiple_of(height);
+        let requested = band_count(cx.target, groups[0] * groups[1] * g.n).min(g.h.div_ceil(4 * height)).max(1);
+        let band = g.h.div_ceil(requested).next_multiple_of(height);
         let bands = g.h.div_ceil(band);
         let partial = cx.scratch((g.n * bands * LANES * r_blocks * c_blocks * kh * kw * 16) as u64);
         let params = WeightGradParams {
@@ -125,8 +125,8 @@ impl ConvWeightGrad {
         let at_a_time = rows / 4;
         let groups = [g.c.div_ceil(rows), columns.div_ceil(1024 / rows)];
         let pixels = g.n * g.pixels();
-        let wanted = wanted_bands(cx.target, groups[0] * groups[1]).min(pixels.div_ceil(LEAST_PIXELS));
-        let band = pixels.div_ceil(wanted).next_multiple_of(at_a_time);
+        let requested = band_count(cx.target, groups[0] * groups[1]).min(pixels.div_ceil(MIN_PIXELS));
+        let band = pixels.div_ceil(requested).next_multiple_of(at_a_time);
         let bands = pixels.div_ceil(band);
         let partial = cx.scratch((bands * LANES * r_blocks * columns * 16) as u64);
         let params = WeightGradGemmParams {
@@ -163,12 +163,12 @@ impl ConvWeightGrad {
 }
 
 /// Rows of g above which the gradient is made as a matrix product.
-const LEAST_ROWS: usize = 8;
+const MIN_ROWS: usize = 8;
 /// Pixels that are worth a part of the sum of their own, as large as all weights.
-const LEAST_PIXELS: usize = 256;
+const MIN_PIXELS: usize = 256;
 
 /// Bands that `groups` workgroups are cut into, so that they fill the device.
-fn wanted_bands(target: &Target, groups: usize) -> usize {
+fn band_count(target: &Target, groups: usize) -> usize {
     let full: usize = if target.caps.class == AdapterClass::Cpu { 32 } else { 1024 };
     full.div_ceil(groups.max(1))
 }

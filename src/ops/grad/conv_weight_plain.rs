@@ -3,7 +3,7 @@
 use super::{ConvWeightGrad, Corner};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, View, shader_struct};
-use crate::ops::{Emit, Lowering, Op, OpCase, ValueId, expect_inputs};
+use crate::ops::{GraphBuilder, Lowering, Op, OpCase, ValueId, expect_inputs};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// `dW[r, i, ky, kx] = sum over n, y, x of g[n, r, y, x] * X[n, c, y * stride + ky * dilation - top, ..]` with
@@ -27,7 +27,7 @@ pub struct ConvWeightGradPlain {
 
 impl ConvWeightGradPlain {
     /// Writes the gradient down: for common geometries as the faster [`ConvWeightGrad`].
-    pub fn emit(self, g: ValueId, x: ValueId, emit: &mut dyn Emit) -> Result<ValueId> {
+    pub fn builder(self, g: ValueId, x: ValueId, builder: &mut dyn GraphBuilder) -> Result<ValueId> {
         let fast = ConvWeightGrad {
             kernel: self.kernel,
             stride: self.stride[0],
@@ -35,10 +35,10 @@ impl ConvWeightGradPlain {
             sources: vec![Corner::default()],
         };
         let simple = self.stride[0] == self.stride[1] && self.dilation == [1; 2] && self.groups == 1;
-        if simple && fast.infer(&[emit.desc(g), emit.desc(x)]).is_ok() {
-            return emit.node("grad_weight", fast, &[g, x]);
+        if simple && fast.infer(&[builder.desc(g), builder.desc(x)]).is_ok() {
+            return builder.node("grad_weight", fast, &[g, x]);
         }
-        emit.node("grad_weight", self, &[g, x])
+        builder.node("grad_weight", self, &[g, x])
     }
 
     /// The input pixel along an axis that tap `k` of output pixel `o` reads, if it is inside.

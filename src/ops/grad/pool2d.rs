@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::Sensitivity;
 use crate::ops::pool2d::PoolGeometry;
-use crate::ops::{Emit, Lowering, Op, OpCase, Pool2d, PoolKind, ValueId, expect_inputs};
+use crate::ops::{GraphBuilder, Lowering, Op, OpCase, Pool2d, PoolKind, ValueId, expect_inputs};
 use crate::tensor::{HostTensor, TensorDesc};
 
 /// Gradient of [`Pool2d`]. Inputs: dy and, of a maximum, x. Every element of x gathers what the windows over it give: of a
@@ -21,11 +21,11 @@ pub struct Pool2dGrad {
 
 impl Pool2dGrad {
     /// Writes down the gradient of `x`.
-    pub fn emit(pool: Pool2d, x: ValueId, dy: ValueId, emit: &mut dyn Emit) -> Result<ValueId> {
-        let s = emit.desc(x).shape;
+    pub fn builder(pool: Pool2d, x: ValueId, dy: ValueId, builder: &mut dyn GraphBuilder) -> Result<ValueId> {
+        let s = builder.desc(x).shape;
         let max = pool.kind == PoolKind::Max;
         let op = Self { pool, h: s.h, w: s.w };
-        if max { emit.node("grad", op, &[dy, x]) } else { emit.node("grad", op, &[dy]) }
+        if max { builder.node("grad", op, &[dy, x]) } else { builder.node("grad", op, &[dy]) }
     }
 }
 

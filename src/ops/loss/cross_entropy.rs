@@ -3,7 +3,7 @@
 use super::{PIXELS, case, expect, expect_pixels, labels, linear, partials, parts, pixel_weights, second_stage};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
-use crate::ops::{Backward, Emit, InputKind, Lowering, Op, OpCase, Spatial, ValueId};
+use crate::ops::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, Spatial, ValueId};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// The sums of `w (1 - p)^gamma (-log p)` with `p = softmax(x)` at the label, of pixels that have a class, and of their
@@ -39,12 +39,12 @@ impl SoftmaxCrossEntropy {
             return Err(Error::op(op, format!("gamma is {}", self.gamma)));
         }
         let map = TensorDesc::linear(s.with_c(1));
-        let mut want = vec![("x", TensorDesc::blocked(s)), ("target", map)];
+        let mut expected = vec![("x", TensorDesc::blocked(s)), ("target", map)];
         if self.weighted {
-            want.push(("weight", map));
+            expected.push(("weight", map));
         }
-        want.extend(more);
-        expect(op, inputs, &want).map(|()| s)
+        expected.extend(more);
+        expect(op, inputs, &expected).map(|()| s)
     }
 
     fn ignored(&self) -> f32 {
@@ -128,17 +128,17 @@ impl Op for SoftmaxCrossEntropy {
         second_stage(cx, scratch, [1, s.n * parts], 3, 0, 1.0)
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let mut grads = vec![None; node.inputs.len()];
-        if let (Some(dy), true) = (node.grad(0), node.wants(0)) {
+        if let (Some(dy), true) = (node.grad(0), node.needs_grad(0)) {
             let inputs = [node.inputs, &[dy]].concat();
-            grads[0] = Some(emit.node("grad", SoftmaxCrossEntropyGrad { forward: self.clone() }, &inputs)?);
+            grads[0] = Some(builder.node("grad", SoftmaxCrossEntropyGrad { forward: self.clone() }, &inputs)?);
         }
         Ok(grads)
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("a loss sums over the whole picture")
+        Spatial::Global("a loss sums over the whole image")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Losses of training, each from a prediction in the device layout and a truth in plain NCHW to a single number.
+//! Losses of training, each from a prediction in the device layout and a target in plain NCHW to a single number.
 //!
 //! What a loss sums over pixels takes two stages: a workgroup a few thousand pixels, then one workgroup all their sums, in
 //! a fixed order. What it makes of the sums is a further op, so every piece has a gradient of its own and
@@ -18,7 +18,7 @@ mod weighted_sum;
 pub use cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad};
 pub use ms_ssim::{MsSsim, MsSsimForm, MsSsimGrad};
 pub use one_hot::OneHot;
-pub use overlap::{Overlap, OverlapGrad, OverlapGroup, Truth};
+pub use overlap::{Overlap, OverlapGrad, OverlapGroup, TargetEncoding};
 pub use pixel::{PixelLoss, PixelLossGrad, PixelLossKind};
 pub use presence::Presence;
 pub use quotient::{LossMean, LossMeanGrad, LossReduction};
@@ -64,13 +64,18 @@ pub(super) fn cases() -> Vec<OpCase> {
 }
 
 /// Fails unless the inputs are exactly these: name and description of each.
-fn expect(op: &str, inputs: &[TensorDesc], want: &[(&str, TensorDesc)]) -> Result<()> {
-    super::expect_inputs(op, inputs, want.len())?;
-    for (got, (name, want)) in inputs.iter().zip(want) {
-        if got != want {
+fn expect(op: &str, inputs: &[TensorDesc], expected: &[(&str, TensorDesc)]) -> Result<()> {
+    super::expect_inputs(op, inputs, expected.len())?;
+    for (got, (name, expected)) in inputs.iter().zip(expected) {
+        if got != expected {
             let layout = |l| if l == Layout::Linear { "NCHW" } else { "blocked" };
-            let reason =
-                format!("{name} is {} {}, not {} {}", got.shape, layout(got.layout), want.shape, layout(want.layout));
+            let reason = format!(
+                "{name} is {} {}, not {} {}",
+                got.shape,
+                layout(got.layout),
+                expected.shape,
+                layout(expected.layout)
+            );
             return Err(Error::op(op, reason));
         }
     }
@@ -124,7 +129,7 @@ fn labels(s: Shape, classes: usize, ignored: Option<f32>) -> (TensorDesc, InputK
     (TensorDesc::linear(s), InputKind::Fixed((0..s.len()).map(label).collect()))
 }
 
-/// Reproducible truth of zeros and ones for a case.
+/// Reproducible target of zeros and ones for a case.
 fn masks(s: Shape) -> (TensorDesc, InputKind) {
     let one = |i: usize| f32::from(u8::from((i * 5 + i * i / 11).is_multiple_of(3)));
     (TensorDesc::linear(s), InputKind::Fixed((0..s.len()).map(one).collect()))

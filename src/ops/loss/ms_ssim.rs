@@ -3,7 +3,7 @@
 use super::{SCALAR, case, expect};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, shader_struct};
-use crate::ops::{Backward, Emit, InputKind, Lowering, Op, OpCase, ValueId};
+use crate::ops::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueId};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,7 @@ pub struct MsSsimGrad {
 }
 
 /// Most scales.
-const MOST: usize = 8;
+const MAX: usize = 8;
 
 impl MsSsim {
     /// Least mean before the power.
@@ -52,13 +52,13 @@ impl MsSsim {
 
     fn check(&self, op: &str, inputs: &[TensorDesc], more: &[(&str, TensorDesc)]) -> Result<TensorDesc> {
         let scales = self.weights.len();
-        if !(1..=MOST).contains(&scales) || self.weights.iter().any(|w| !(*w > 0.0 && w.is_finite())) {
-            return Err(Error::op(op, format!("weights {:?}: 1 to {MOST} numbers above 0", self.weights)));
+        if !(1..=MAX).contains(&scales) || self.weights.iter().any(|w| !(*w > 0.0 && w.is_finite())) {
+            return Err(Error::op(op, format!("weights {:?}: 1 to {MAX} numbers above 0", self.weights)));
         }
         let s = super::expect_pixels(op, inputs)?;
         let means = TensorDesc::linear(Shape::new(scales, s.c, s.h, 3));
-        let want: Vec<_> = [("means", means)].into_iter().chain(more.iter().copied()).collect();
-        expect(op, inputs, &want).map(|()| means)
+        let expected: Vec<_> = [("means", means)].into_iter().chain(more.iter().copied()).collect();
+        expect(op, inputs, &expected).map(|()| means)
     }
 
     /// The exponent of mean `k` of a scale.
@@ -96,7 +96,7 @@ impl MsSsim {
         let mut bindings: Vec<_> = (0..cx.inputs.len()).map(Operand::Input).collect();
         bindings.push(Operand::Output(0));
         let key = KernelKey::new("ms_ssim").with("FORM", self.form as u32 + 1).with("Y", bindings.len() as u32);
-        let mut weights = [[0.0; 4]; MOST / 4];
+        let mut weights = [[0.0; 4]; MAX / 4];
         weights.as_flattened_mut()[..self.weights.len()].copy_from_slice(&self.weights);
         let params = MsSsimParams {
             planes: planes as u32,
@@ -134,10 +134,10 @@ impl Op for MsSsim {
         self.dispatch(cx, false)
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         let grad = MsSsimGrad { forward: self.clone() };
-        Ok(vec![Some(emit.node("grad", grad, &[node.inputs[0], dy])?)])
+        Ok(vec![Some(builder.node("grad", grad, &[node.inputs[0], dy])?)])
     }
 }
 

@@ -1,9 +1,9 @@
-//! How far a prediction and the truth overlap: the sums that Dice and IoU are made of.
+//! How far a prediction and the target overlap: the sums that Dice and IoU are made of.
 
 use super::{case, expect, expect_pixels, labels, linear, masks, partials, parts, probabilities, second_stage};
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
-use crate::ops::{Backward, Emit, Lowering, Op, OpCase, Spatial, ValueId, by_plane};
+use crate::ops::{Backward, GraphBuilder, Lowering, Op, OpCase, Spatial, ValueId, by_plane};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 use serde::{Deserialize, Serialize};
 
@@ -20,9 +20,9 @@ pub enum OverlapGroup {
     Batch,
 }
 
-/// What the truth is given as.
+/// What the target is given as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Truth {
+pub enum TargetEncoding {
     /// Zeros and ones, NCHW `[N, K, H, W]`.
     Masks,
     /// Class indices, NCHW `[N, 1, H, W]`; what is no class 0 .. K and what is the ignored one counts nowhere.
@@ -32,17 +32,17 @@ pub enum Truth {
     },
 }
 
-/// Sums of `p t`, of `p` and of `t` over groups of pixels. Inputs: p `[N, K, H, W]`, the truth t. Output: NCHW
+/// Sums of `p t`, of `p` and of `t` over groups of pixels. Inputs: p `[N, K, H, W]`, the target t. Output: NCHW
 /// `[groups, 3, 1, 1]`, for [`OverlapRatio`](crate::ops::OverlapRatio).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlap {
     /// What is summed up together.
     pub per: OverlapGroup,
     /// What t is.
-    pub truth: Truth,
+    pub encoding: TargetEncoding,
 }
 
-/// Gradient of [`Overlap`]. Inputs: the truth, the gradient of the sums. Output: `[N, K, H, W]`.
+/// Gradient of [`Overlap`]. Inputs: the target, the gradient of the sums. Output: `[N, K, H, W]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverlapGrad {
     /// The op whose gradient it is.
@@ -65,20 +65,20 @@ impl Overlap {
         Shape::new(s.n * s.c / self.planes(s).max(1), 3, 1, 1)
     }
 
-    fn truth(&self, s: Shape) -> TensorDesc {
-        TensorDesc::linear(if self.truth == Truth::Masks { s } else { s.with_c(1) })
+    fn target_desc(&self, s: Shape) -> TensorDesc {
+        TensorDesc::linear(if self.encoding == TargetEncoding::Masks { s } else { s.with_c(1) })
     }
 
     fn ignored(&self) -> f32 {
-        match self.truth {
-            Truth::Classes { ignore_index: Some(i) } => i as f32,
+        match self.encoding {
+            TargetEncoding::Classes { ignore_index: Some(i) } => i as f32,
             _ => -1.0,
         }
     }
 
-    /// The truth of a pixel of a plane, if it has one.
+    /// The target of a pixel of a plane, if it has one.
     fn at(&self, t: &HostTensor, s: Shape, n: usize, c: usize, i: usize) -> Option<f64> {
-        if self.truth == Truth::Masks {
+        if self.encoding == TargetEncoding::Masks {
             return Some(f64::from(t.data()[s.index(n, c, 0, 0) + i]));
         }
         let v = (t.data()[n * s.pixels() + i] + 0.5).floor();
@@ -87,7 +87,7 @@ impl Overlap {
     }
 
     fn key(&self, shader: &'static str) -> KernelKey {
-        KernelKey::new(shader).flag("CLASSES", self.truth != Truth::Masks)
+        KernelKey::new(shader).flag("CLASSES", self.encoding != TargetEncoding::Masks)
     }
 }
 
@@ -98,7 +98,7 @@ impl Op for Overlap {
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         let s = expect_pixels(self.name(), inputs)?;
-        expect(self.name(), inputs, &[("x", TensorDesc::blocked(s)), ("target", self.truth(s))])?;
+        expect(self.name(), inputs, &[("x", TensorDesc::blocked(s)), ("target", self.target_desc(s))])?;
         Ok(vec![TensorDesc::linear(self.sums(s))])
     }
 
@@ -133,14 +133,14 @@ impl Op for Overlap {
         second_stage(cx, scratch, [self.sums(s).n, self.planes(s) * parts], 3, 0, 1.0)
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
-        let (Some(dy), true) = (node.grad(0), node.wants(0)) else { return Ok(vec![None, None]) };
-        let grad = OverlapGrad { forward: self.clone(), channels: emit.desc(node.inputs[0]).shape.c };
-        Ok(vec![Some(emit.node("grad", grad, &[node.inputs[1], dy])?), None])
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
+        let (Some(dy), true) = (node.grad(0), node.needs_grad(0)) else { return Ok(vec![None, None]) };
+        let grad = OverlapGrad { forward: self.clone(), channels: builder.desc(node.inputs[0]).shape.c };
+        Ok(vec![Some(builder.node("grad", grad, &[node.inputs[1], dy])?), None])
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("a loss sums over the whole picture")
+        Spatial::Global("a loss sums over the whole image")
     }
 }
 
@@ -151,8 +151,9 @@ impl Op for OverlapGrad {
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         let s = expect_pixels(self.name(), inputs)?.with_c(self.channels);
-        let want = [("target", self.forward.truth(s)), ("gradient", TensorDesc::linear(self.forward.sums(s)))];
-        expect(self.name(), inputs, &want)?;
+        let expected =
+            [("target", self.forward.target_desc(s)), ("gradient", TensorDesc::linear(self.forward.sums(s)))];
+        expect(self.name(), inputs, &expected)?;
         Ok(vec![TensorDesc::blocked(s)])
     }
 
@@ -201,17 +202,21 @@ shader_struct! {
 }
 
 pub(super) fn cases() -> Vec<OpCase> {
-    let ignore = Truth::Classes { ignore_index: Some(255) };
+    let ignore = TargetEncoding::Classes { ignore_index: Some(255) };
     let mut all = Vec::new();
-    for (name, per, truth, s) in [
-        ("per sample", OverlapGroup::Sample, Truth::Masks, Shape::new(2, 3, 2, 3)),
+    for (name, per, encoding, s) in [
+        ("per sample", OverlapGroup::Sample, TargetEncoding::Masks, Shape::new(2, 3, 2, 3)),
         ("per class, classes", OverlapGroup::Class, ignore, Shape::new(2, 3, 3, 2)),
-        ("batch, classes", OverlapGroup::Batch, Truth::Classes { ignore_index: None }, Shape::new(2, 2, 2, 3)),
+        ("batch, classes", OverlapGroup::Batch, TargetEncoding::Classes { ignore_index: None }, Shape::new(2, 2, 2, 3)),
         ("several workgroups and blocks", OverlapGroup::Sample, ignore, Shape::new(2, 6, 61, 73)),
-        ("batch of several workgroups", OverlapGroup::Batch, Truth::Masks, Shape::new(3, 5, 61, 73)),
+        ("batch of several workgroups", OverlapGroup::Batch, TargetEncoding::Masks, Shape::new(3, 5, 61, 73)),
     ] {
-        let forward = Overlap { per, truth };
-        let t = if truth == Truth::Masks { masks(s) } else { labels(s, s.c, (truth == ignore).then_some(255.0)) };
+        let forward = Overlap { per, encoding };
+        let t = if encoding == TargetEncoding::Masks {
+            masks(s)
+        } else {
+            labels(s, s.c, (encoding == ignore).then_some(255.0))
+        };
         let sums = linear(forward.sums(s));
         all.push(case(format!("overlap/{name}"), forward.clone(), vec![probabilities(s), t.clone()]));
         let grad = OverlapGrad { forward, channels: s.c };
@@ -226,7 +231,7 @@ mod tests {
 
     #[test]
     fn ignored_pixels_count_nowhere() {
-        let op = Overlap { per: OverlapGroup::Class, truth: Truth::Classes { ignore_index: Some(255) } };
+        let op = Overlap { per: OverlapGroup::Class, encoding: TargetEncoding::Classes { ignore_index: Some(255) } };
         let p = HostTensor::new([1, 2, 1, 3], vec![0.25, 0.5, 1.0, 0.75, 0.5, 1.0]).unwrap();
         let t = HostTensor::new([1, 1, 1, 3], vec![0.0, 1.0, 255.0]).unwrap();
         assert_eq!(op.reference(&[&p, &t]).unwrap()[0].data(), [0.25, 0.75, 1.0, 0.5, 1.25, 1.0]);

@@ -5,10 +5,10 @@ use super::{case, expect, expect_pixels, linear, logistic, masks, partials, part
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::Sensitivity;
-use crate::ops::{Backward, Emit, InputKind, Lowering, Op, OpCase, Spatial, ValueId, by_plane};
+use crate::ops::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, Spatial, ValueId, by_plane};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
-/// The loss of an element from a prediction x and its truth t, 0 or 1.
+/// The loss of an element from a prediction x and its target t, 0 or 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum PixelLossKind {
     /// `torch.nn.functional.binary_cross_entropy_with_logits`.
@@ -43,7 +43,7 @@ pub enum PixelLossKind {
     },
 }
 
-/// The mean of a loss over all elements. Inputs: x `[N, K, H, W]`, truth NCHW `[N, K, H, W]`, weights NCHW `[N, 1, H, W]` if
+/// The mean of a loss over all elements. Inputs: x `[N, K, H, W]`, target NCHW `[N, K, H, W]`, weights NCHW `[N, 1, H, W]` if
 /// `weighted`. Output: a number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PixelLoss {
@@ -143,12 +143,12 @@ impl PixelLoss {
         if !(gamma >= 0.0 && gamma.is_finite() && eps > 0.0 && eps < 0.5) {
             return Err(Error::op(op, format!("gamma is {gamma}, eps is {eps}")));
         }
-        let mut want = vec![("x", TensorDesc::blocked(s)), ("target", TensorDesc::linear(s))];
+        let mut expected = vec![("x", TensorDesc::blocked(s)), ("target", TensorDesc::linear(s))];
         if self.weighted {
-            want.push(("weight", TensorDesc::linear(s.with_c(1))));
+            expected.push(("weight", TensorDesc::linear(s.with_c(1))));
         }
-        want.extend(more);
-        expect(op, inputs, &want).map(|()| s)
+        expected.extend(more);
+        expect(op, inputs, &expected).map(|()| s)
     }
 
     fn key(&self, shader: &'static str, bindings: usize) -> KernelKey {
@@ -218,17 +218,17 @@ impl Op for PixelLoss {
         second_stage(cx, scratch, [1, planes * parts], 1, 0, 1.0 / s.len() as f64)
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let mut grads = vec![None; node.inputs.len()];
-        if let (Some(dy), true) = (node.grad(0), node.wants(0)) {
+        if let (Some(dy), true) = (node.grad(0), node.needs_grad(0)) {
             let inputs = [node.inputs, &[dy]].concat();
-            grads[0] = Some(emit.node("grad", PixelLossGrad { forward: self.clone() }, &inputs)?);
+            grads[0] = Some(builder.node("grad", PixelLossGrad { forward: self.clone() }, &inputs)?);
         }
         Ok(grads)
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("a loss sums over the whole picture")
+        Spatial::Global("a loss sums over the whole image")
     }
 }
 
@@ -378,9 +378,12 @@ mod tests {
             for t in [0.0, 1.0] {
                 for x in [0.01, 0.2, 0.5, 0.9, 0.99] {
                     let h = 1e-6;
-                    let want = (kind.at(x + h, t).0 - kind.at(x - h, t).0) / (2.0 * h);
+                    let expected = (kind.at(x + h, t).0 - kind.at(x - h, t).0) / (2.0 * h);
                     let got = kind.at(x, t).1;
-                    assert!((got - want).abs() < 1e-6 * want.abs().max(1.0), "{kind:?} at {x}, {t}: {got}, not {want}");
+                    assert!(
+                        (got - expected).abs() < 1e-6 * expected.abs().max(1.0),
+                        "{kind:?} at {x}, {t}: {got}, not {expected}"
+                    );
                 }
             }
         }

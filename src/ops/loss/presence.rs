@@ -1,4 +1,4 @@
-//! The truth of the classification-guided module: whether there is anything to see.
+//! The target of the classification-guided module: whether there is anything to see.
 
 use super::{case, expect, expect_pixels};
 use crate::error::Result;
@@ -6,7 +6,7 @@ use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{InputKind, Lowering, Op, OpCase, Spatial};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// For each image of a truth NCHW `[N, K, H, W]` the pair (absent, present), `[N, 2, 1, 1]`: (0, 1) where an element is
+/// For each image of a target NCHW `[N, K, H, W]` the pair (absent, present), `[N, 2, 1, 1]`: (0, 1) where an element is
 /// above 0, else (1, 0).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence;
@@ -38,7 +38,7 @@ impl Op for Presence {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("presence is judged by the whole picture")
+        Spatial::Global("presence is judged by the whole image")
     }
 }
 
@@ -53,12 +53,12 @@ shader_struct! {
 pub(super) fn cases() -> Vec<OpCase> {
     let s = Shape::new(4, 3, 11, 13);
     // Only the last element of image 1, none of image 2.
-    let truth = |i: usize| match i / (s.len() / 4) {
+    let encoding = |i: usize| match i / (s.len() / 4) {
         0 | 3 => f32::from(u8::from(i % 5 == 2)),
         1 => f32::from(u8::from(i == s.len() / 2 - 1)),
         _ => 0.0,
     };
-    let fixed = InputKind::Fixed((0..s.len()).map(truth).collect());
+    let fixed = InputKind::Fixed((0..s.len()).map(encoding).collect());
     let given = InputKind::Fixed(vec![0.0, 1.0, 1.0]);
     vec![
         case("presence/masks".into(), Presence, vec![(TensorDesc::linear(s), fixed)]),

@@ -3,7 +3,7 @@
 use super::{SCALAR, case, expect, linear};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, shader_struct};
-use crate::ops::{Backward, Emit, InputKind, Lowering, Op, OpCase, ValueId};
+use crate::ops::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueId};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +51,7 @@ impl LossReduction {
     fn of(self, sums: &[f32]) -> f64 {
         match self.divisor() {
             (0, _) => 1.0,
-            (i, least) => f64::from(sums[i].max(least)),
+            (i, min) => f64::from(sums[i].max(min)),
         }
     }
 }
@@ -61,16 +61,16 @@ shader_struct! {
     struct QuotientParams {
         len: u32,
         divisor: u32,
-        least: f32,
+        min: f32,
     }
 }
 
 fn lower(cx: &mut Lowering, reduction: LossReduction, grad: bool) -> Result<()> {
-    let (divisor, least) = reduction.divisor();
+    let (divisor, min) = reduction.divisor();
     let mut bindings: Vec<_> = (0..cx.inputs.len()).map(Operand::Input).collect();
     bindings.push(Operand::Output(0));
     let key = KernelKey::new("loss_quotient").with("Y", bindings.len() as u32).flag("GRAD", grad);
-    let params = QuotientParams { len: 3, divisor: divisor as u32, least };
+    let params = QuotientParams { len: 3, divisor: divisor as u32, min };
     cx.dispatch(key, params, bindings, [1, 1, 1])
 }
 
@@ -101,10 +101,10 @@ impl Op for LossMean {
         lower(cx, self.reduction, false)
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         let grad = LossMeanGrad { reduction: self.reduction };
-        Ok(vec![Some(emit.node("grad", grad, &[node.inputs[0], dy])?)])
+        Ok(vec![Some(builder.node("grad", grad, &[node.inputs[0], dy])?)])
     }
 }
 
@@ -121,10 +121,10 @@ impl Op for LossMeanGrad {
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
         let sums = elements(self.name(), inputs, 2)?;
         let dy = f64::from(inputs[1].data()[0]);
-        let (divisor, least) = self.reduction.divisor();
+        let (divisor, min) = self.reduction.divisor();
         let under = self.reduction.of(sums);
         let mut grad = vec![(dy / under) as f32, 0.0, 0.0];
-        if divisor > 0 && sums[divisor] >= least {
+        if divisor > 0 && sums[divisor] >= min {
             grad[divisor] = (-dy * f64::from(sums[0]) / under / under) as f32;
         }
         Ok(vec![HostTensor::new([1, 3, 1, 1], grad)?])

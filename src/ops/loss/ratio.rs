@@ -3,7 +3,7 @@
 use super::{SCALAR, case, expect};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, shader_struct};
-use crate::ops::{Backward, Emit, InputKind, Lowering, Op, OpCase, ValueId};
+use crate::ops::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueId};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// The mean over groups of `offset - (a I + s) / max(P + T - b I + s, floor)`, from sums `I = p t`, `P = p`, `T = t` as
@@ -65,7 +65,7 @@ impl OverlapRatio {
             a: self.counted,
             b: self.shared,
             smooth_by: self.smooth,
-            least: self.floor,
+            min: self.floor,
             factor,
         };
         cx.dispatch(key, params, bindings, [1, 1, 1])
@@ -78,8 +78,8 @@ fn check(op: &str, inputs: &[TensorDesc], more: &[(&str, TensorDesc)]) -> Result
         return Err(Error::op(op, "no sums"));
     }
     let sums = TensorDesc::linear(Shape::new(groups, 3, 1, 1));
-    let want: Vec<_> = [("sums", sums)].into_iter().chain(more.iter().copied()).collect();
-    expect(op, inputs, &want).map(|()| sums)
+    let expected: Vec<_> = [("sums", sums)].into_iter().chain(more.iter().copied()).collect();
+    expect(op, inputs, &expected).map(|()| sums)
 }
 
 fn descs(inputs: &[&HostTensor]) -> Result<Vec<TensorDesc>> {
@@ -108,10 +108,10 @@ impl Op for OverlapRatio {
         self.dispatch(cx, false)
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let Some(dy) = node.grad(0) else { return Ok(vec![None]) };
         let grad = OverlapRatioGrad { forward: self.clone() };
-        Ok(vec![Some(emit.node("grad", grad, &[node.inputs[0], dy])?)])
+        Ok(vec![Some(builder.node("grad", grad, &[node.inputs[0], dy])?)])
     }
 }
 
@@ -153,7 +153,7 @@ shader_struct! {
         b: f32,
         smooth_by: f32,
         /// Floor.
-        least: f32,
+        min: f32,
         /// 1 / groups
         factor: f32,
     }

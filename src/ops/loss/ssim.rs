@@ -7,7 +7,7 @@ use super::{case, expect, partials, second_stage};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::packing::Packing;
-use crate::ops::{Backward, Emit, InputKind, Lowering, Op, OpCase, Spatial, ValueId};
+use crate::ops::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, Spatial, ValueId};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// Spatial means of luminance l, contrast-structure cs and l cs of each plane at each scale. Inputs: a and b, both NCHW
@@ -91,12 +91,12 @@ impl SsimMeans {
             return Err(Error::op(op, format!("{self:?}")));
         }
         if s.h >> (self.scales - 1) == 0 || s.w >> (self.scales - 1) == 0 {
-            let least = 1 << (self.scales - 1);
-            return Err(Error::op(op, format!("{} scales need {least}x{least} pixels, input is {s}", self.scales)));
+            let min = 1 << (self.scales - 1);
+            return Err(Error::op(op, format!("{} scales need {min}x{min} pixels, input is {s}", self.scales)));
         }
         let map = TensorDesc::linear(s);
-        let want = [("a", map), ("b", map), ("gradient", self.means(s))];
-        expect(op, inputs, &want[..if grad { 3 } else { 2 }]).map(|()| s)
+        let expected = [("a", map), ("b", map), ("gradient", self.means(s))];
+        expect(op, inputs, &expected[..if grad { 3 } else { 2 }]).map(|()| s)
     }
 
     /// The inputs at every scale.
@@ -209,17 +209,17 @@ impl Op for SsimMeans {
         Ok(())
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
-        if node.wants(1) {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
+        if node.needs_grad(1) {
             return Err(Error::op(self.name(), "has no gradient of its second input"));
         }
-        let (Some(dy), true) = (node.grad(0), node.wants(0)) else { return Ok(vec![None, None]) };
+        let (Some(dy), true) = (node.grad(0), node.needs_grad(0)) else { return Ok(vec![None, None]) };
         let grad = SsimMeansGrad { forward: self.clone() };
-        Ok(vec![Some(emit.node("grad", grad, &[node.inputs[0], node.inputs[1], dy])?), None])
+        Ok(vec![Some(builder.node("grad", grad, &[node.inputs[0], node.inputs[1], dy])?), None])
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("a loss averages over the whole picture")
+        Spatial::Global("a loss averages over the whole image")
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{SCALAR, case, linear};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, shader_struct};
-use crate::ops::{Backward, Emit, Lowering, Op, OpCase, ValueId, expect_inputs};
+use crate::ops::{Backward, GraphBuilder, Lowering, Op, OpCase, ValueId, expect_inputs};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 
 /// `w0 x0 + w1 x1 + ..` of NCHW tensors of one shape, added in this order.
@@ -67,13 +67,14 @@ impl Op for WeightedSum {
         Ok(())
     }
 
-    fn backward(&self, node: &Backward, emit: &mut dyn Emit) -> Result<Vec<Option<ValueId>>> {
+    fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         let mut grads = vec![None; node.inputs.len()];
         let Some(dy) = node.grad(0) else { return Ok(grads) };
         for (i, (grad, &w)) in grads.iter_mut().zip(&self.weights).enumerate() {
-            if node.wants(i) {
-                let scaled = |emit: &mut dyn Emit| emit.node("grad", WeightedSum { weights: vec![w] }, &[dy]);
-                *grad = Some(if w == 1.0 { dy } else { scaled(emit)? });
+            if node.needs_grad(i) {
+                let scaled =
+                    |builder: &mut dyn GraphBuilder| builder.node("grad", WeightedSum { weights: vec![w] }, &[dy]);
+                *grad = Some(if w == 1.0 { dy } else { scaled(builder)? });
             }
         }
         Ok(grads)

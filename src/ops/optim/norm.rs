@@ -13,12 +13,12 @@ const SCALAR: Shape = Shape::new(1, 1, 1, 1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SquaredNorm;
 
-/// `torch.nn.utils.clip_grad_norm_`: the factor that brings the norm of all gradients down to `most`. Inputs: the sum of their
+/// `torch.nn.utils.clip_grad_norm_`: the factor that brings the norm of all gradients down to `max`. Inputs: the sum of their
 /// squares, a linear scalar, and hyper-parameters ([`Hyper`]), whose scale is on the gradients already. Output: a scalar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClipFactor {
     /// Largest norm.
-    pub most: f32,
+    pub max: f32,
 }
 
 impl Op for SquaredNorm {
@@ -68,13 +68,13 @@ impl Op for ClipFactor {
 
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
         let norm = f64::from(inputs[0].data()[0]).sqrt() * f64::from(inputs[1].data()[3]);
-        let factor = (f64::from(self.most) / (norm + 1e-6)).min(1.0);
+        let factor = (f64::from(self.max) / (norm + 1e-6)).min(1.0);
         Ok(vec![HostTensor::new([1, 1, 1, 1], vec![factor as f32])?])
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let bindings = [Operand::Input(0), Operand::Input(1), Operand::Output(0)];
-        cx.dispatch(KernelKey::new("clip_factor"), ClipFactorParams { most: self.most }, bindings, [1; 3])
+        cx.dispatch(KernelKey::new("clip_factor"), ClipFactorParams { max: self.max }, bindings, [1; 3])
     }
 }
 
@@ -87,7 +87,7 @@ shader_struct! {
 
     /// Of `clip_factor`.
     struct ClipFactorParams {
-        most: f32,
+        max: f32,
     }
 }
 
@@ -102,7 +102,7 @@ pub(super) fn cases() -> Vec<OpCase> {
         let kind = OptimiserKind::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
         OpCase {
             name: format!("clip_factor/{name}"),
-            op: Arc::new(ClipFactor { most: 1.5 }),
+            op: Arc::new(ClipFactor { max: 1.5 }),
             inputs: vec![
                 (TensorDesc::linear(SCALAR), InputKind::Fixed(vec![total])),
                 (TensorDesc::linear(Hyper::SHAPE), InputKind::Fixed(hyper.words(&kind).to_vec())),

@@ -37,20 +37,20 @@ fn error(path: &Path) -> String {
 fn a_state_keeps_every_bit() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("last.safetensors");
-    let mut want = state();
-    save_state(&path, &want, &metadata()).unwrap();
+    let mut expected = state();
+    save_state(&path, &expected, &metadata()).unwrap();
     let (got, described) = load_state(&path).unwrap();
-    assert_eq!((&got, bits(&got), described), (&want, bits(&want), metadata()));
+    assert_eq!((&got, bits(&got), described), (&expected, bits(&expected), metadata()));
     let first = fs::read(&path).unwrap();
     save_state(&path, &got, &metadata()).unwrap();
     assert_eq!(fs::read(&path).unwrap(), first, "the same bytes again");
     // Also what no comparison of numbers sees.
     let odd = vec![f32::from_bits(0x7fc0_1234), f32::NEG_INFINITY];
-    want.tensors.insert("odd".into(), HostTensor::new([2], odd).unwrap());
-    want.best = None;
-    save_state(&path, &want, &metadata()).unwrap();
+    expected.tensors.insert("odd".into(), HostTensor::new([2], odd).unwrap());
+    expected.best = None;
+    save_state(&path, &expected, &metadata()).unwrap();
     let got = load_state(&path).unwrap().0;
-    assert_eq!((bits(&got), got.best), (bits(&want), None));
+    assert_eq!((bits(&got), got.best), (bits(&expected), None));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
 }
 
@@ -107,8 +107,8 @@ fn files_that_are_no_state() {
     let training = r#"{"format": 2}"#;
     let unet = metadata().to_json().unwrap();
     fs::write(&path, header(&BTreeMap::new(), &unet, training)).unwrap();
-    let want = "metadata `unet_training`: format 2 is not supported, this version reads format 1";
-    assert_eq!(error(&path), want);
+    let expected = "metadata `unet_training`: format 2 is not supported, this version reads format 1";
+    assert_eq!(error(&path), expected);
     fs::write(&path, header(&BTreeMap::new(), &unet, r#"{"format": 1, "step": -1}"#)).unwrap();
     assert!(error(&path).starts_with("metadata `unet_training`: invalid value: integer `-1`"), "{}", error(&path));
 }

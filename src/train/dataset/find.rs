@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Pair;
 use super::names::{cases, files, matched};
 use crate::error::{Error, Result};
-use crate::infer::paths::{PICTURE_EXTENSIONS, all_pictures};
+use crate::infer::paths::{IMAGE_EXTENSIONS, all_images};
 
 /// Names of folders of images, in any case.
 const IMAGES: &[&str] = &["images", "image", "imgs", "img", NNUNET];
@@ -36,10 +36,10 @@ const INSTANCES: &[&str] = &["labels", "instances", "instance"];
 /// What the numbers of ground truth are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum GroundTruth {
+pub enum GroundTruthKind {
     /// The class of every pixel, 0 for the background.
     Classes,
-    /// A number for every single object, 0 for the background.
+    /// A number for every single instance, 0 for the background.
     Instances,
 }
 
@@ -49,21 +49,21 @@ pub struct Reading {
     /// The folder.
     pub folder: PathBuf,
     /// What its numbers are.
-    pub numbers: GroundTruth,
+    pub numbers: GroundTruthKind,
 }
 
 impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let numbers = match self.numbers {
-            GroundTruth::Classes => "class ids",
-            GroundTruth::Instances => "instances",
+            GroundTruthKind::Classes => "class ids",
+            GroundTruthKind::Instances => "instances",
         };
         write!(f, "{}/ as {numbers}", file_name(&self.folder))
     }
 }
 
 /// The folders of ground truth in a folder.
-struct Truths {
+struct GroundTruthFiles {
     masks: Option<PathBuf>,
     labels: Option<PathBuf>,
 }
@@ -121,13 +121,13 @@ pub(super) fn no_images(folder: &Path) -> Error {
     Error::file(folder, format!("{reason}; {there}"))
 }
 
-fn truths_in(folder: &Path, as_: Option<GroundTruth>) -> Result<Truths> {
+fn ground_truth_in(folder: &Path, as_: Option<GroundTruthKind>) -> Result<GroundTruthFiles> {
     let all = folders(folder)?;
     // Such as annotations/ of XML files are not meant.
     let with_images = |found: Vec<&'_ PathBuf>| -> Result<Vec<PathBuf>> {
         let mut kept = Vec::new();
         for at in found {
-            if !all_pictures(at)?.is_empty() {
+            if !all_images(at)?.is_empty() {
                 kept.push(at.clone());
             }
         }
@@ -137,15 +137,15 @@ fn truths_in(folder: &Path, as_: Option<GroundTruth>) -> Result<Truths> {
     let masks = only(masks.iter().collect(), folder, "class ids")?;
     let labels = only(labels.iter().collect(), folder, "instances")?;
     Ok(match (as_, masks, labels) {
-        (None, masks, labels) => Truths { masks, labels },
+        (None, masks, labels) => GroundTruthFiles { masks, labels },
         (Some(_), Some(masks), Some(labels)) => {
             let (masks, labels) = (file_name(&masks), file_name(&labels));
             let reason =
                 format!("holds {masks}/ and {labels}/, classes and instances: `ground_truth` is for one folder alone");
             return Err(Error::file(folder, reason));
         }
-        (Some(GroundTruth::Classes), masks, labels) => Truths { masks: masks.or(labels), labels: None },
-        (Some(GroundTruth::Instances), masks, labels) => Truths { masks: None, labels: labels.or(masks) },
+        (Some(GroundTruthKind::Classes), masks, labels) => GroundTruthFiles { masks: masks.or(labels), labels: None },
+        (Some(GroundTruthKind::Instances), masks, labels) => GroundTruthFiles { masks: None, labels: labels.or(masks) },
     })
 }
 
@@ -154,20 +154,20 @@ pub(super) fn pairs(
     folder: &Path,
     images_at: &Path,
     prefix: &str,
-    as_: Option<GroundTruth>,
+    as_: Option<GroundTruthKind>,
 ) -> Result<(Vec<Pair>, Vec<Reading>)> {
     let mut images = by_name(images_at)?;
     if images.is_empty() {
         let there = files(images_at, images_at, 0);
         let example =
             there.first().map(|f| format!("; there are {} files such as {f}", there.len())).unwrap_or_default();
-        let known = PICTURE_EXTENSIONS.join(", ");
-        return Err(Error::file(images_at, format!("holds no picture ({known}){example}")));
+        let known = IMAGE_EXTENSIONS.join(", ");
+        return Err(Error::file(images_at, format!("holds no image ({known}){example}")));
     }
     if file_name(images_at).eq_ignore_ascii_case(NNUNET) {
         images = cases(images)?;
     }
-    let Truths { masks, labels } = truths_in(folder, as_)?;
+    let GroundTruthFiles { masks, labels } = ground_truth_in(folder, as_)?;
     if masks.is_none() && labels.is_none() {
         let own = file_name(images_at);
         let others: Vec<String> =
@@ -178,17 +178,17 @@ pub(super) fn pairs(
     }
     let mut readings = Vec::new();
     let mut take =
-        |at: &Option<PathBuf>, numbers: GroundTruth, kind: &str| -> Result<Option<BTreeMap<String, PathBuf>>> {
+        |at: &Option<PathBuf>, numbers: GroundTruthKind, kind: &str| -> Result<Option<BTreeMap<String, PathBuf>>> {
             let Some(at) = at else { return Ok(None) };
             let (found, left) = matched(&images, &by_name(at)?, at, kind)?;
             if let Some(example) = left.first() {
-                log::warn!("{}: {} files belong to no picture, such as {example}", at.display(), left.len());
+                log::warn!("{}: {} files belong to no image, such as {example}", at.display(), left.len());
             }
             readings.push(Reading { folder: at.clone(), numbers });
             Ok(Some(found))
         };
-    let masks = take(&masks, GroundTruth::Classes, "mask")?;
-    let labels = take(&labels, GroundTruth::Instances, "labels")?;
+    let masks = take(&masks, GroundTruthKind::Classes, "mask")?;
+    let labels = take(&labels, GroundTruthKind::Instances, "labels")?;
     let of = |found: &Option<BTreeMap<String, PathBuf>>, name: &str| found.as_ref().and_then(|f| f.get(name).cloned());
     let pair = |(name, image): (&String, &PathBuf)| Pair {
         name: format!("{prefix}{name}"),
@@ -202,7 +202,7 @@ pub(super) fn pairs(
 /// The images under a folder by their paths in it without extension, with `/` on every system.
 fn by_name(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
-    for path in all_pictures(folder)? {
+    for path in all_images(folder)? {
         let inside = path.strip_prefix(folder).unwrap_or(&path).with_extension("");
         let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
         if let Some(other) = found.insert(parts.join("/"), path.clone()) {

@@ -71,7 +71,7 @@ pub(super) fn matched(
             found.extend(short.filter_map(|s| by_short.get(&s)).flatten().copied());
         }
         let mut found = found.into_iter();
-        let path_of = |truth: &String| truths.get(truth).map(PathBuf::as_path).unwrap_or(at).display();
+        let path_of = |ground_truth: &String| truths.get(ground_truth).map(PathBuf::as_path).unwrap_or(at).display();
         match (found.next(), found.next()) {
             (None, _) => return Err(Error::file(image, missing(name, at, kind))),
             (Some(one), Some(two)) => {

@@ -15,22 +15,22 @@ pub fn png(path: &Path, [w, h]: [usize; 2], data: &[u8]) {
     encoder.write_header().unwrap().write_image_data(data).unwrap();
 }
 
-/// `count` pictures of noise with two touching objects each, which have masks of 0 and 255, and labels.
+/// `count` images of noise with two touching instances each, which have masks of 0 and 255, and labels.
 pub fn data(count: usize, [w, h]: [usize; 2]) -> (tempfile::TempDir, Dataset) {
     let dir = tempfile::tempdir().unwrap();
     for n in 0..count {
         let at = |folder: &str| dir.path().join(folder).join(format!("{n}.png"));
-        let object = |i: usize| match (i % w, i / w) {
+        let instance = |i: usize| match (i % w, i / w) {
             (2..5, 2..6) => 1,
             (5..8, 2..6) => 2,
             _ => 0u8,
         };
-        let objects: Vec<u8> = (0..w * h).map(object).collect();
+        let instances: Vec<u8> = (0..w * h).map(instance).collect();
         let pixels: Vec<u8> =
-            objects.iter().enumerate().map(|(i, o)| 100 * o + ((i * 7 + n * 13) % 50) as u8).collect();
+            instances.iter().enumerate().map(|(i, o)| 100 * o + ((i * 7 + n * 13) % 50) as u8).collect();
         png(&at("images"), [w, h], &pixels);
-        png(&at("masks"), [w, h], &objects.iter().map(|&o| if o > 0 { 255 } else { 0 }).collect::<Vec<_>>());
-        png(&at("labels"), [w, h], &objects);
+        png(&at("masks"), [w, h], &instances.iter().map(|&o| if o > 0 { 255 } else { 0 }).collect::<Vec<_>>());
+        png(&at("labels"), [w, h], &instances);
     }
     let set = Dataset::open(dir.path()).unwrap();
     (dir, set)
@@ -55,7 +55,10 @@ fn an_example_is_what_the_files_hold() {
     let e = examples.example(1).unwrap();
     assert_eq!((e.name.as_str(), e.width, e.height, e.image.len()), ("1", 12, 10, 120));
     assert_eq!(e.image.iter().copied().fold(0.0, f32::max), 1.0);
-    assert_eq!((e.truth.classes.labels()[2 * 12 + 2], e.truth.objects.as_ref().unwrap().labels()[2 * 12 + 6]), (1, 2));
+    assert_eq!(
+        (e.ground_truth.classes.labels()[2 * 12 + 2], e.ground_truth.instances.as_ref().unwrap().labels()[2 * 12 + 6]),
+        (1, 2)
+    );
     assert!(Arc::ptr_eq(&e, &examples.example(1).unwrap()), "kept");
     assert!(examples.example(2).is_err());
     let scarce = Examples::new(examples.data().clone(), options(), 100);
@@ -68,7 +71,7 @@ fn touching_objects_are_separated_in_the_classes_too() {
     let (_dir, set) = data(1, [12, 10]);
     let separated = ExampleOptions { separate_touching: true, ..options() };
     let e = Example::read(&set.pairs()[0], &separated).unwrap();
-    let row: Vec<u32> = e.truth.classes.labels()[3 * 12..4 * 12].to_vec();
+    let row: Vec<u32> = e.ground_truth.classes.labels()[3 * 12..4 * 12].to_vec();
     assert_eq!(row, [0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0]);
     let weights = e.weights.unwrap();
     // The gap between the two weighs more than the background elsewhere.
@@ -85,7 +88,7 @@ fn without_labels_the_pieces_of_the_mask_are_the_objects() {
     let plain = WeightMap { class_weights: ClassWeights::None, ..WeightMap::default() };
     let options = ExampleOptions { weight_map: Some(plain), ..options() };
     let e = Example::read(&Dataset::open(dir.path()).unwrap().pairs()[0], &options).unwrap();
-    assert_eq!(e.truth.objects, None);
+    assert_eq!(e.ground_truth.instances, None);
     assert_eq!(e.weights.unwrap()[64], (1.0 + 10.0 * (-16.0f64 / 50.0).exp()) as f32);
 }
 
@@ -94,9 +97,14 @@ fn labels_alone_are_foreground() {
     let (dir, _) = data(1, [12, 10]);
     std::fs::remove_dir_all(dir.path().join("masks")).unwrap();
     let pair = Dataset::open(dir.path()).unwrap().pairs()[0].clone();
-    let truth = Truth::read(&pair, 2, &LabelOptions::default()).unwrap();
-    assert_eq!(truth.classes, truth.objects.unwrap().map(|l| u32::from(l > 0)));
-    assert!(Truth::read(&pair, 3, &LabelOptions::default()).unwrap_err().to_string().contains("of which of 3 classes"));
+    let ground_truth = GroundTruth::read(&pair, 2, &LabelOptions::default()).unwrap();
+    assert_eq!(ground_truth.classes, ground_truth.instances.unwrap().map(|l| u32::from(l > 0)));
+    assert!(
+        GroundTruth::read(&pair, 3, &LabelOptions::default())
+            .unwrap_err()
+            .to_string()
+            .contains("of which of 3 classes")
+    );
 }
 
 #[test]
@@ -120,23 +128,23 @@ fn bad_pairs_are_named() {
     assert_eq!(error(&options()), "D/labels/0.png: has 12x10 pixels, but D/masks/0.png has 10x12");
     png(&at(labels), [10, 12], &[0; 120]);
     assert_eq!(error(&options()), "D/masks/0.png: has 10x12 pixels, but D/images/0.png has 12x10");
-    std::fs::write(at(mask), "no picture").unwrap();
-    assert!(error(&options()).starts_with("D/masks/0.png: not a picture"));
+    std::fs::write(at(mask), "no image").unwrap();
+    assert!(error(&options()).starts_with("D/masks/0.png: not an image"));
     assert_eq!(
         error(&options()),
-        "D/masks/0.png: not a picture in a known format (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)"
+        "D/masks/0.png: not an image in a known format (PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY)"
     );
     png(&at(mask), [12, 10], &[0; 120]);
     png(&at(labels), [12, 10], &[0; 120]);
     let fixed = Normalisation::Fixed { mean: vec![0.5; 2], std: vec![1.0; 2] };
     let normalised = error(&ExampleOptions { normalisation: fixed, ..options() });
-    assert_eq!(normalised, "D/images/0.png: normalisation: mean has 2 values, the picture has 1 channels");
+    assert_eq!(normalised, "D/images/0.png: normalisation: mean has 2 values, the image has 1 channels");
     std::fs::write(at(image), "").unwrap();
     assert_eq!(error(&options()), "D/images/0.png: the file is empty");
 }
 
 /// Files of `assets/fixtures/reading.zip` as a data set of one pair.
-fn turned(image: &str, mask: &str) -> (tempfile::TempDir, Pair) {
+fn oriented(image: &str, mask: &str) -> (tempfile::TempDir, Pair) {
     let dir = tempfile::tempdir().unwrap();
     let zip = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/fixtures/reading.zip");
     let mut zip = zip::ZipArchive::new(File::open(zip).unwrap()).unwrap();
@@ -156,22 +164,22 @@ fn images_and_masks_are_turned_alike() {
     let options = ExampleOptions { classes: 256, weight_map: None, ..options() };
     let stored = OpenOptions { ignore_orientation: true, ..OpenOptions::default() };
     let stored = ExampleOptions { read: stored, ..options.clone() };
-    let (_dir, upright) = turned("exif1.png", "plain1.tif");
+    let (_dir, upright) = oriented("exif1.png", "plain1.tif");
     let upright = Example::read(&upright, &options).unwrap();
     let colours = "its colours became grey by luminance (0.2125 red + 0.7154 green + 0.0721 blue)";
     assert_eq!((upright.kind.as_str(), &upright.notes[..]), ("RGB", &[colours.into()][..]));
     for tag in 2..=8 {
-        let (_dir, pair) = turned(&format!("exif{tag}.png"), &format!("plain{tag}.tif"));
+        let (_dir, pair) = oriented(&format!("exif{tag}.png"), &format!("plain{tag}.tif"));
         let by = Orientation::from_tag(tag).unwrap();
         let e = Example::read(&pair, &options).unwrap();
         assert_eq!(e.image, by.planes(&upright.image, [5, 9]), "{tag}");
-        assert_eq!(e.truth.classes, upright.truth.classes.clone().oriented(by), "{tag}");
+        assert_eq!(e.ground_truth.classes, upright.ground_truth.classes.clone().oriented(by), "{tag}");
         assert_eq!(e.notes.len(), 2, "{:?}", e.notes);
         let e = Example::read(&pair, &stored).unwrap();
-        assert_eq!((&e.image, &e.truth, e.notes.len()), (&upright.image, &upright.truth, 1), "{tag}");
+        assert_eq!((&e.image, &e.ground_truth, e.notes.len()), (&upright.image, &upright.ground_truth, 1), "{tag}");
     }
     // A mask of stored rows over an image that is turned.
-    let (_dir, pair) = turned("exif6.png", "plain1.tif");
+    let (_dir, pair) = oriented("exif6.png", "plain1.tif");
     let e = Example::read(&pair, &options).unwrap_err().to_string();
     assert!(
         e.contains("has 9x5 pixels, but ") && e.contains("a.png has 5x9; only one of the two has an orientation"),
@@ -209,6 +217,6 @@ fn checking_reads_everything() {
     assert!(error.contains("1.png: has 12x10 pixels"), "{error}");
     let (_, good) = set.split(Split::Every(2), 0).unwrap();
     let summary = Examples::new(good, options(), 0).check().unwrap();
-    assert_eq!((summary.pictures, summary.class_pixels), (2, vec![2 * 96, 2 * 24]));
+    assert_eq!((summary.images, summary.class_pixels), (2, vec![2 * 96, 2 * 24]));
     assert_eq!((summary.smallest, summary.largest), ([12, 10], [12, 10]));
 }

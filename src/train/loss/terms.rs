@@ -1,11 +1,11 @@
 //! The terms of a loss: ops on one head.
 
-use super::{Heads, Loss, LossActivation, LossConfig, MsSsimArgs, PixelTerm, Targets, TruthKind, masks};
+use super::{Heads, Loss, LossActivation, LossConfig, MsSsimArgs, PixelTerm, TargetKind, Targets, masks};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
 use crate::ops::{
     ExportNchw, Function, LossMean, LossReduction, MsSsim, Overlap, OverlapGroup, OverlapRatio, PixelLoss,
-    PixelLossKind, Presence, Softmax, SoftmaxCrossEntropy, SsimMeans, Truth, Unary,
+    PixelLossKind, Presence, Softmax, SoftmaxCrossEntropy, SsimMeans, TargetEncoding, Unary,
 };
 
 /// Standard deviation of MS-SSIM's windows, pixels.
@@ -37,8 +37,8 @@ impl<'a> Terms<'a> {
                 let ce = self.cross_entropy(LossReduction::Mean, 0.0, Some(255))?;
                 let z = self.logits()?;
                 let p = self.graph.node(self.label("softmax"), Softmax, &[z])?;
-                let truth = Truth::Classes { ignore_index: Some(255) };
-                let dice = self.overlap(p, self.targets.target, truth, a.per, OverlapRatio::dice(a.smooth))?;
+                let encoding = TargetEncoding::Classes { ignore_index: Some(255) };
+                let dice = self.overlap(p, self.targets.target, encoding, a.per, OverlapRatio::dice(a.smooth))?;
                 vec![(1.0, ce), (1.0, dice)]
             }
             Loss::Bce(_) => vec![(1.0, self.pixel_of_logits(PixelLossKind::BceWithLogits)?)],
@@ -116,7 +116,7 @@ impl<'a> Terms<'a> {
 
     /// The target as a mask for each channel.
     fn masks(&mut self) -> Result<ValueId> {
-        if self.targets.kind == TruthKind::Masks {
+        if self.targets.kind == TargetKind::Masks {
             return Ok(self.targets.target);
         }
         let channels = self.channels()?;
@@ -129,7 +129,7 @@ impl<'a> Terms<'a> {
     }
 
     fn cross_entropy(&mut self, reduction: LossReduction, gamma: f32, ignore_index: Option<u32>) -> Result<ValueId> {
-        if self.targets.kind != TruthKind::Classes {
+        if self.targets.kind != TargetKind::Classes {
             return Err(Error::invalid("loss", "cross entropy over classes needs class indices, not masks"));
         }
         let mut inputs = vec![self.logits()?, self.targets.target];
@@ -160,17 +160,17 @@ impl<'a> Terms<'a> {
         &mut self,
         p: ValueId,
         target: ValueId,
-        truth: Truth,
+        encoding: TargetEncoding,
         per: OverlapGroup,
         ratio: OverlapRatio,
     ) -> Result<ValueId> {
-        let sums = self.graph.node(self.label("overlap"), Overlap { per, truth }, &[p, target])?;
+        let sums = self.graph.node(self.label("overlap"), Overlap { per, encoding }, &[p, target])?;
         self.graph.node(self.label("ratio"), ratio, &[sums])
     }
 
     fn overlap_of_probs(&mut self, per: OverlapGroup, ratio: OverlapRatio) -> Result<ValueId> {
         let (p, target) = (self.probs()?, self.masks()?);
-        self.overlap(p, target, Truth::Masks, per, ratio)
+        self.overlap(p, target, TargetEncoding::Masks, per, ratio)
     }
 
     fn ms_ssim(&mut self, a: &MsSsimArgs) -> Result<ValueId> {

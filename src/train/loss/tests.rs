@@ -48,7 +48,7 @@ fn graph_of(config: &LossConfig, s: Shape) -> (Graph, BTreeMap<String, HostTenso
     let target = graph.input("target", map);
     let weight = config.takes_weights().then(|| graph.input("weight", map));
     let heads = Heads { logits: vec![x], ..Heads::default() };
-    let targets = Targets { target, kind: TruthKind::Classes, weight };
+    let targets = Targets { target, kind: TargetKind::Classes, weight };
     let loss = config.build(&mut graph, &heads, &targets).unwrap();
     graph.output("loss", loss);
     let dx = differentiate(&mut graph, loss, &[x]).unwrap()[0].unwrap();
@@ -95,8 +95,8 @@ fn gradients_match_finite_differences() {
             };
             let eps = 2e-3f32;
             let got = (moved(eps) - moved(-eps)) / (2.0 * f64::from(eps));
-            let want: f64 = grad.data().iter().zip(&step).map(|(&g, &d)| f64::from(g) * f64::from(d)).sum();
-            assert!((got - want).abs() < 1e-3 * want.abs(), "{config}: differences {got}, gradient {want}");
+            let expected: f64 = grad.data().iter().zip(&step).map(|(&g, &d)| f64::from(g) * f64::from(d)).sum();
+            assert!((got - expected).abs() < 1e-3 * expected.abs(), "{config}: differences {got}, gradient {expected}");
         }
     }
 }
@@ -137,7 +137,7 @@ fn heads_are_found_and_combined() {
     let (mut graph, of) = heads(&guided, 32);
     assert_eq!(count(&of), (3, 3, true));
     let target = graph.input("target", TensorDesc::linear(Shape::new(1, 1, 32, 32)));
-    let targets = Targets { target, kind: TruthKind::Masks, weight: None };
+    let targets = Targets { target, kind: TargetKind::Masks, weight: None };
     let config = |v| parse(v).unwrap();
     let loss = config(json!({"name": "iou", "weights": [1, 2, 1], "cgm_weight": 0.5}));
     let loss = loss.build(&mut graph, &of, &targets).unwrap();

@@ -4,7 +4,7 @@ use super::ratio;
 use crate::error::{Error, Result};
 use crate::infer::LabelMap;
 
-/// Pixel counts by true and predicted class. Counts of several pictures add up.
+/// Pixel counts by true and predicted class. Counts of several images add up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confusion {
     classes: usize,
@@ -32,7 +32,7 @@ impl Measure {
 /// Which classes a mean is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Classes {
-    /// Those that occur in the truth or in the prediction.
+    /// Those that occur in the ground truth or in the prediction.
     Present,
     /// All; one that occurs in neither counts as 1.
     All,
@@ -44,15 +44,15 @@ impl Confusion {
         Self { classes, counts: vec![0; classes * classes] }
     }
 
-    /// The matrix of a picture. Pixels whose true class does not exist (to be ignored) are left out. Fails if the maps
+    /// The matrix of an image. Pixels whose true class does not exist (to be ignored) are left out. Fails if the maps
     /// differ in size, or if a class is predicted that does not exist.
-    pub fn of(pred: &LabelMap, truth: &LabelMap, classes: usize) -> Result<Self> {
-        pred.check_same_size(truth)?;
+    pub fn of(pred: &LabelMap, ground_truth: &LabelMap, classes: usize) -> Result<Self> {
+        pred.check_same_size(ground_truth)?;
         if let Some(id) = pred.labels().iter().find(|&&id| id as usize >= classes) {
             return Err(Error::invalid("prediction", format!("class {id} does not exist, there are {classes}")));
         }
         let mut matrix = Self::new(classes);
-        for (&t, &p) in truth.labels().iter().zip(pred.labels()).filter(|(t, _)| (**t as usize) < classes) {
+        for (&t, &p) in ground_truth.labels().iter().zip(pred.labels()).filter(|(t, _)| (**t as usize) < classes) {
             matrix.counts[t as usize * classes + p as usize] += 1;
         }
         Ok(matrix)
@@ -81,26 +81,26 @@ impl Confusion {
     fn pixels(&self, class: usize) -> [f64; 3] {
         let at = |t: usize, p: usize| self.counts.get(t * self.classes + p).copied().unwrap_or(0);
         let predicted: u64 = (0..self.classes).map(|t| at(t, class)).sum();
-        let truth: u64 = (0..self.classes).map(|p| at(class, p)).sum();
-        [at(class, class), predicted, truth].map(|n| n as f64)
+        let ground_truth: u64 = (0..self.classes).map(|p| at(class, p)).sum();
+        [at(class, class), predicted, ground_truth].map(|n| n as f64)
     }
 
     /// Whether a class occurs in either map.
     pub fn occurs(&self, class: usize) -> bool {
-        let [_, predicted, truth] = self.pixels(class);
-        predicted + truth > 0.0
+        let [_, predicted, ground_truth] = self.pixels(class);
+        predicted + ground_truth > 0.0
     }
 
     /// Intersection over union (Jaccard index) of a class; 1 if it occurs in neither map.
     pub fn iou(&self, class: usize) -> f64 {
-        let [both, predicted, truth] = self.pixels(class);
-        ratio(both, predicted + truth - both)
+        let [both, predicted, ground_truth] = self.pixels(class);
+        ratio(both, predicted + ground_truth - both)
     }
 
     /// Dice coefficient (F-score) of a class: `2 |P n T| / (|P| + |T|)`; 1 if it occurs in neither map.
     pub fn dice(&self, class: usize) -> f64 {
-        let [both, predicted, truth] = self.pixels(class);
-        ratio(2.0 * both, predicted + truth)
+        let [both, predicted, ground_truth] = self.pixels(class);
+        ratio(2.0 * both, predicted + ground_truth)
     }
 
     /// A measure of a class; none if it occurs in neither map.
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_add_up() {
+    fn images_add_up() {
         let (a, b) = (row(&[0, 1]), row(&[1, 1]));
         let mut sum = Confusion::of(&a, &b, 2).unwrap();
         sum.add(&Confusion::of(&b, &a, 2).unwrap()).unwrap();

@@ -1,31 +1,31 @@
 //! Measures of a segmentation against the truth.
 //!
 //! Classes: [`Confusion`] with IoU (Jaccard) and Dice. Binary masks and probabilities: [`Overlap`], [`pixel_error`],
-//! [`pixel_error_f`], [`warping_error`]. Single objects: [`Objects`] with precision, recall, F1 and AP over thresholds of
+//! [`pixel_error_f`], [`warping_error`]. Single instances: [`InstanceOverlaps`] with precision, recall, F1 and AP over thresholds of
 //! IoU and the Cell Tracking Challenge's SEG, [`rand_scores`], [`rand_error`] and [`v_info`].
 //!
-//! Objects are numbered from 1 on, 0 is the background. Measures that divide nothing by nothing (no object in either map)
+//! Instances are numbered from 1 on, 0 is the background. Measures that divide nothing by nothing (no instance in either map)
 //! are 1: nothing was wrong.
 
 mod binary;
 mod confusion;
-mod objects;
+mod instances;
 mod rand;
 mod warping;
 
 pub use binary::{Overlap, THRESHOLDS, above, pixel_error, pixel_error_f};
 pub use confusion::{Classes, Confusion, Measure};
-pub use objects::{AP_THRESHOLDS, Matches, Objects};
+pub use instances::{AP_THRESHOLDS, InstanceOverlaps, Matches};
 pub use rand::{RandScores, rand_error, rand_scores, v_info};
 pub use warping::warping_error;
 
 use crate::error::{Error, Result};
 use crate::infer::LabelMap;
 
-/// How often each pair of labels (truth, prediction) occurs, ascending. Fails if the maps differ in size.
-fn pairs(pred: &LabelMap, truth: &LabelMap) -> Result<Vec<((u32, u32), u64)>> {
-    pred.check_same_size(truth)?;
-    let mut all: Vec<_> = truth.labels().iter().copied().zip(pred.labels().iter().copied()).collect();
+/// How often each pair of labels (ground truth, prediction) occurs, ascending. Fails if the maps differ in size.
+fn pairs(pred: &LabelMap, ground_truth: &LabelMap) -> Result<Vec<((u32, u32), u64)>> {
+    pred.check_same_size(ground_truth)?;
+    let mut all: Vec<_> = ground_truth.labels().iter().copied().zip(pred.labels().iter().copied()).collect();
     all.sort_unstable();
     let mut found: Vec<((u32, u32), u64)> = Vec::new();
     for pair in all {
@@ -38,11 +38,11 @@ fn pairs(pred: &LabelMap, truth: &LabelMap) -> Result<Vec<((u32, u32), u64)>> {
 }
 
 /// Fails unless there is a probability for every pixel.
-fn check_plane(prob: &[f32], truth: &LabelMap) -> Result<()> {
-    if prob.len() == truth.labels().len() {
+fn check_plane(prob: &[f32], ground_truth: &LabelMap) -> Result<()> {
+    if prob.len() == ground_truth.labels().len() {
         return Ok(());
     }
-    let reason = format!("{} for {}x{} pixels", prob.len(), truth.width(), truth.height());
+    let reason = format!("{} for {}x{} pixels", prob.len(), ground_truth.width(), ground_truth.height());
     Err(Error::invalid("probabilities", reason))
 }
 

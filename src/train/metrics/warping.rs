@@ -5,17 +5,17 @@ use super::check_plane;
 use crate::error::Result;
 use crate::infer::LabelMap;
 
-/// Share of pixels that still differ after the truth's foreground (above 0) was warped towards the prediction
-/// (probability `[H, W]` above `threshold`) without a change of topology, and the warped truth (0 and 1).
+/// Share of pixels that still differ after the ground truth's foreground (above 0) was warped towards the prediction
+/// (probability `[H, W]` above `threshold`) without a change of topology, and the warped ground truth (0 and 1).
 ///
 /// Among the pixels that differ, those of the clearest probability first (then column by column), every one is flipped
 /// whose flip merges, splits, makes or removes nothing (foreground 4-connected, background 8-connected), again and again
-/// until that changes nothing more. Outside the picture is background.
-pub fn warping_error(prob: &[f32], truth: &LabelMap, threshold: f64) -> Result<(f64, LabelMap)> {
-    check_plane(prob, truth)?;
-    let (w, h) = (truth.width(), truth.height());
+/// until that changes nothing more. Outside the image is background.
+pub fn warping_error(prob: &[f32], ground_truth: &LabelMap, threshold: f64) -> Result<(f64, LabelMap)> {
+    check_plane(prob, ground_truth)?;
+    let (w, h) = (ground_truth.width(), ground_truth.height());
     let goal: Vec<bool> = prob.iter().map(|&p| f64::from(p) > threshold).collect();
-    let mut now: Vec<bool> = truth.labels().iter().map(|&t| t > 0).collect();
+    let mut now: Vec<bool> = ground_truth.labels().iter().map(|&t| t > 0).collect();
     let mut before = None;
     let left = loop {
         let columns = (0..w).flat_map(|x| (0..h).map(move |y| y * w + x));
@@ -33,7 +33,7 @@ pub fn warping_error(prob: &[f32], truth: &LabelMap, threshold: f64) -> Result<(
         }
     };
     let mut at = 0;
-    let warped = truth.map(|_| {
+    let warped = ground_truth.map(|_| {
         at += 1;
         now[at - 1].into()
     });
@@ -62,9 +62,9 @@ mod tests {
         LabelMap::from_fn(rows[0].len(), rows.len(), |x, y| (rows[y].as_bytes()[x] == b'#').into()).unwrap()
     }
 
-    fn error(pred: &[&str], truth: &[&str]) -> (f64, LabelMap) {
+    fn error(pred: &[&str], ground_truth: &[&str]) -> (f64, LabelMap) {
         let prob: Vec<f32> = map(pred).labels().iter().map(|&l| l as f32).collect();
-        warping_error(&prob, &map(truth), 0.5).unwrap()
+        warping_error(&prob, &map(ground_truth), 0.5).unwrap()
     }
 
     #[test]
@@ -77,7 +77,7 @@ mod tests {
     fn mergers_and_lost_objects_are() {
         assert_eq!(error(&["#####"], &["##.##"]), (0.2, map(&["##.##"])));
         assert_eq!(error(&["##.##"], &["#####"]).0, 0.2);
-        // An object cannot vanish: one pixel of it stays.
+        // An instance cannot vanish: one pixel of it stays.
         assert_eq!(error(&["....", "....", "...."], &["....", ".##.", "...."]).0, 1.0 / 12.0);
     }
 

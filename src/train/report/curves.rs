@@ -147,11 +147,11 @@ impl Axis {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, not below `least`.
-fn round_step(least: f64) -> f64 {
-    let power = 10f64.powf(least.log10().floor());
+/// 1, 2 or 5 times a power of ten, not below `min`.
+fn round_step(min: f64) -> f64 {
+    let power = 10f64.powf(min.log10().floor());
     // Slack for rounding: 0.2 is not above 2 times 0.1.
-    [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= least * 0.999_999).unwrap_or(10.0 * power)
+    [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= min * 0.999_999).unwrap_or(10.0 * power)
 }
 
 /// `i * step` with as many digits as tell ticks apart.

@@ -22,8 +22,8 @@ pub fn scalars(wall: f64, row: &Row) -> Vec<u8> {
     record(&event(wall, row.step, |e| field_bytes(e, 5, &summary)))
 }
 
-/// A record with an RGB picture as PNG.
-pub fn picture(wall: f64, step: u64, tag: &str, [width, height]: [usize; 2], png: &[u8]) -> Vec<u8> {
+/// A record with an RGB image as PNG.
+pub fn image(wall: f64, step: u64, tag: &str, [width, height]: [usize; 2], png: &[u8]) -> Vec<u8> {
     let mut image = Vec::new();
     field_number(&mut image, 1, height as u64);
     field_number(&mut image, 2, width as u64);
@@ -185,9 +185,9 @@ mod tests {
     fn an_event_byte_by_byte() {
         let got = scalars(1.5, &Row { values: vec![("a".into(), 1.0)], ..row(300) });
         let data = &got[12..got.len() - 4];
-        let want = b"\x09\0\0\0\0\0\0\xf8\x3f\x10\xac\x02\x2a\x10\x0a\x0e\x0a\x07train/a\x15\0\0\x80\x3f";
-        assert_eq!(data, want, "{data:x?}");
-        assert_eq!(got[..8], (want.len() as u64).to_le_bytes());
+        let expected = b"\x09\0\0\0\0\0\0\xf8\x3f\x10\xac\x02\x2a\x10\x0a\x0e\x0a\x07train/a\x15\0\0\x80\x3f";
+        assert_eq!(data, expected, "{data:x?}");
+        assert_eq!(got[..8], (expected.len() as u64).to_le_bytes());
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
         let parts: Vec<Vec<u8>> = vec![
             version(9.0),
             scalars(9.0, &row(1)),
-            picture(9.0, 200, "p", [3, 4], &png),
+            image(9.0, 200, "p", [3, 4], &png),
             scalars(9.0, &row(201)),
             scalars(9.0, &row(u64::MAX)),
         ];

@@ -1,11 +1,11 @@
-//! What a run leaves to look at: numbers as CSV and JSON lines, TensorBoard's events, curves, pictures.
+//! What a run leaves to look at: numbers as CSV and JSON lines, TensorBoard's events, curves, images.
 //!
 //! `metrics.csv` and `metrics.jsonl` hold no time of day, so that a run that was continued leaves the same bytes as one
 //! that was never interrupted.
 
 mod curves;
 mod events;
-mod pictures;
+mod images;
 mod rows;
 
 use std::fs::{self, File, OpenOptions};
@@ -25,7 +25,7 @@ const EVENTS_PREFIX: &str = "events.out.tfevents.";
 const EVENTS_SUFFIX: &str = ".unet";
 
 /// The reports of a run, in its folder: `metrics.csv` (a line a number: step, split, name, value), `metrics.jsonl` (an
-/// object a step and split), an event file for TensorBoard, `curves.svg` and `predictions_<step>.png`.
+/// instance a step and split), an event file for TensorBoard, `curves.svg` and `predictions_<step>.png`.
 #[derive(Debug)]
 pub struct Report {
     folder: PathBuf,
@@ -104,8 +104,8 @@ impl Report {
     }
 
     /// Writes `predictions_<step>.png`: of pairs of `data`, given by their number with the mask predicted, a row each of
-    /// picture, truth and prediction, in the colours of `unet segment --overlay`. Pixels to be ignored are grey.
-    pub fn pictures(
+    /// image, ground truth and prediction, in the colours of `unet segment --overlay`. Pixels to be ignored are grey.
+    pub fn images(
         &mut self,
         step: u64,
         data: &Dataset,
@@ -117,10 +117,10 @@ impl Report {
             return Ok(());
         }
         let path = self.folder.join(format!("predictions_{step}.png"));
-        let grid = pictures::grid(data, read, labels, predicted)?;
+        let grid = images::grid(data, read, labels, predicted)?;
         let png = grid.png().map_err(|e| Error::io(&path, e))?;
         replace_file(&path, |w| w.write_all(&png)).map_err(|e| Error::io(&path, e))?;
-        self.events.append(&events::picture(now(), step, "predictions", [grid.width, grid.height], &png))
+        self.events.append(&events::image(now(), step, "predictions", [grid.width, grid.height], &png))
     }
 }
 

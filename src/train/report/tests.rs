@@ -114,11 +114,11 @@ fn predictions_are_shown_beside_the_truth() {
     let ids = (0..w * h).map(|i| disc(i % w, i / w, 70)).collect();
     let mask = Mask::new(w, h, 2, Ids::U8(ids)).unwrap();
     let mut report = Report::create(dir.path().join("run")).unwrap();
-    report.pictures(3, &data, &Default::default(), &Default::default(), &[]).unwrap();
+    report.images(3, &data, &Default::default(), &Default::default(), &[]).unwrap();
     assert!(!dir.path().join("run/predictions_3.png").exists());
-    report.pictures(40, &data, &Default::default(), &Default::default(), &[(0, mask.clone())]).unwrap();
+    report.images(40, &data, &Default::default(), &Default::default(), &[(0, mask.clone())]).unwrap();
     let path = dir.path().join("run/predictions_40.png");
-    let grid = crate::Picture::open(&path).unwrap();
+    let grid = crate::Image::open(&path).unwrap();
     assert_eq!([grid.width(), grid.height(), grid.channels()], [6 + 3 * 326, 6 + 186, 3]);
     let at = |x: usize, y: usize| grid.window(6 + x, 6 + y, 1, 1).unwrap();
     // The middle of the disc is white; there the class's colour tints it.
@@ -129,19 +129,18 @@ fn predictions_are_shown_beside_the_truth() {
     // In the event file too, after the version.
     assert!(events(&dir.path().join("run")).windows(8).any(|w| w == b"\x89PNG\r\n\x1a\n"));
     let small = Mask::new(2, 1, 2, Ids::U8(vec![0, 1])).unwrap();
-    let e =
-        report.pictures(41, &data, &Default::default(), &Default::default(), &[(0, small)]).unwrap_err().to_string();
+    let e = report.images(41, &data, &Default::default(), &Default::default(), &[(0, small)]).unwrap_err().to_string();
     assert!(e.contains("a.png: has 160x90 pixels, the prediction has 2x1"), "{e}");
     let e = report
-        .pictures(41, &data, &Default::default(), &Default::default(), &[(7, mask.clone())])
+        .images(41, &data, &Default::default(), &Default::default(), &[(7, mask.clone())])
         .unwrap_err()
         .to_string();
-    assert_eq!(e, "prediction: of picture 7, which does not exist");
-    fs::write(data.pairs()[0].mask.as_ref().unwrap(), b"no picture").unwrap();
-    assert!(report.pictures(42, &data, &Default::default(), &Default::default(), &[(0, mask)]).is_err());
+    assert_eq!(e, "prediction: of image 7, which does not exist");
+    fs::write(data.pairs()[0].mask.as_ref().unwrap(), b"no image").unwrap();
+    assert!(report.images(42, &data, &Default::default(), &Default::default(), &[(0, mask)]).is_err());
 }
 
-/// Writes reports for a look, with pictures of the data set in `UNET_LOOK_DATA` if there is one:
+/// Writes reports for a look, with images of the data set in `UNET_LOOK_DATA` if there is one:
 /// `UNET_LOOK=folder cargo test --lib look_at_reports -- --ignored`.
 #[test]
 #[ignore = "for eyes"]
@@ -163,12 +162,12 @@ fn look_at_reports() {
     let Ok(data) = std::env::var("UNET_LOOK_DATA") else { return };
     let data = Dataset::open(data).unwrap();
     let shown = data.pairs().iter().take(3).enumerate().map(|(i, pair)| {
-        let picture = crate::Picture::open(&pair.image).unwrap();
-        let truth = super::super::Truth::read_for(&picture, pair, 2, &Default::default()).unwrap().classes;
-        let (w, h) = (picture.width(), picture.height());
+        let image = crate::Image::open(&pair.image).unwrap();
+        let ground_truth = super::super::GroundTruth::read_for(&image, pair, 2, &Default::default()).unwrap().classes;
+        let (w, h) = (image.width(), image.height());
         // As if predicted three pixels too far to the right.
-        let ids = (0..w * h).map(|i| if i % w < 3 { 0 } else { truth.labels()[i - 3] as u8 }).collect();
+        let ids = (0..w * h).map(|i| if i % w < 3 { 0 } else { ground_truth.labels()[i - 3] as u8 }).collect();
         (i, Mask::new(w, h, 2, Ids::U8(ids)).unwrap())
     });
-    report.pictures(1200, &data, &Default::default(), &Default::default(), &shown.collect::<Vec<_>>()).unwrap();
+    report.images(1200, &data, &Default::default(), &Default::default(), &shown.collect::<Vec<_>>()).unwrap();
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use unet_wgpu::Model;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::graph::{Graph, ValueId, footprint};
-use unet_wgpu::infer::{OpenOptions, Picture, Pixels, open_picture, page_count};
+use unet_wgpu::infer::{Image, OpenOptions, Pixels, open_image, page_count};
 use unet_wgpu::model::onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use unet_wgpu::model::onnx::{OnnxOptions, export::export, parse};
 use unet_wgpu::model::{Architecture, Built, SizeRule};
@@ -309,7 +309,7 @@ fn networks_of_very_many_nodes() {
 
 /// Sizes that are found by trying must not take for ever to be found.
 #[test]
-fn strides_beyond_every_picture() {
+fn strides_beyond_every_image() {
     let pool = |i: usize, o: usize| {
         let a = vec![ints("kernel_shape", &[1, 1]), ints("strides", &[3, 3])];
         node("MaxPool", &[&format!("v{i}")], &[&format!("v{o}")], a)
@@ -376,7 +376,7 @@ fn tiffs_that_claim_and_loop() {
     let mut number = 0;
     let mut refuse = |bytes: Vec<u8>, parts: &[&str]| {
         number += 1;
-        refused(&folder.file(&format!("{number}.tif"), &bytes), parts, |p| Picture::open(p).map(drop));
+        refused(&folder.file(&format!("{number}.tif"), &bytes), parts, |p| Image::open(p).map(drop));
     };
     let grey = || Tiff::grey(12, 10);
     let data = [7u8; 120];
@@ -403,7 +403,7 @@ fn tiffs_that_claim_and_loop() {
     refuse(long, &["more memory than it can need"]);
     // How long uncompressed data are follows from the image, whatever the file says.
     let long = folder.file("long.tif", &grey().with(279, &[u64::from(u32::MAX)]).chunks(false, &[&data]));
-    assert_eq!(Picture::open(long).unwrap().pixels(), &Pixels::U8(data.to_vec()));
+    assert_eq!(Image::open(long).unwrap().pixels(), &Pixels::U8(data.to_vec()));
     // Directories in a circle: the first page can be read, and counting ends.
     let circle = grey().next(8 + 120).chunks(false, &[&data]);
     let path = folder.file("circle.tif", &circle);
@@ -413,11 +413,11 @@ fn tiffs_that_claim_and_loop() {
 }
 
 #[test]
-fn pictures_larger_than_the_memory_allowed() {
+fn images_larger_than_the_memory_allowed() {
     let folder = Folder::new();
     let grey = image::GrayImage::from_pixel(900, 700, image::Luma([3]));
     let open = |path: &Path, memory: u64| {
-        open_picture(path, &OpenOptions { memory: Some(memory), ..OpenOptions::default() }).map(drop)
+        open_image(path, &OpenOptions { memory: Some(memory), ..OpenOptions::default() }).map(drop)
     };
     for ending in ["png", "jpg", "webp", "bmp"] {
         let path = folder.0.path().join(format!("a.{ending}"));
@@ -435,19 +435,19 @@ fn pictures_larger_than_the_memory_allowed() {
         assert!(e.to_string().contains("decoded as a whole, needs"), "{ending}: {e}");
         open(&path, 4 << 20).unwrap();
     }
-    // By windows a picture of any size is opened.
+    // By windows an image of any size is opened.
     let tiff = folder.file("a.tif", &Tiff::grey(900, 700).chunks(false, &[&vec![1; 900 * 700]]));
     open(&tiff, 1000).unwrap();
     // A header of an array that is said to be longer than any.
     let array = b"\x93NUMPY\x02\x00\xf6\xff\xff\x7f{'descr': '<f4'}";
-    refused(&folder.file("long.npy", array), &["a header of 2147483638 bytes"], |p| Picture::open(p).map(drop));
+    refused(&folder.file("long.npy", array), &["a header of 2147483638 bytes"], |p| Image::open(p).map(drop));
     // Brackets in brackets, which take the parser twice as long each.
     let nested = format!("{{'descr': '<f8', 'fortran_order': {}", "{".repeat(60));
     let array = [b"\x93NUMPY\x01\x00", &(nested.len() as u16).to_le_bytes()[..], nested.as_bytes()].concat();
-    refused(&folder.file("nested.npy", &array), &["records are not supported"], |p| Picture::open(p).map(drop));
+    refused(&folder.file("nested.npy", &array), &["records are not supported"], |p| Image::open(p).map(drop));
     // One on which the decoder unwraps nothing, found by fuzzing.
     let jpeg = folder.file("assertion.jpg", include_bytes!("assertion.jpg"));
-    refused(&jpeg, &["assertion.jpg: a fault of the image decoder"], |p| Picture::open(p).map(drop));
+    refused(&jpeg, &["assertion.jpg: a fault of the image decoder"], |p| Image::open(p).map(drop));
     // Samples that a few bytes cannot hold.
     let mut png = Vec::new();
     let mut encoder = png::Encoder::new(&mut png, 60_000, 60_000);
@@ -460,5 +460,5 @@ fn pictures_larger_than_the_memory_allowed() {
     sum.update(&pixels);
     let chunk = [&7u32.to_be_bytes()[..], &pixels, &sum.sum().to_be_bytes()].concat();
     png.splice(33..33, chunk);
-    refused(&folder.file("wide.png", &png), &["cannot come from"], |p| Picture::open(p).map(drop));
+    refused(&folder.file("wide.png", &png), &["cannot come from"], |p| Image::open(p).map(drop));
 }

@@ -299,19 +299,19 @@ fn tiff() -> Vec<Seed> {
     all.into_iter().map(|(name, bytes)| ("tiff", name, bytes)).collect()
 }
 
-fn picture() -> Vec<Seed> {
+fn image() -> Vec<Seed> {
     use image::{DynamicImage, ImageFormat, RgbImage, RgbaImage};
     let mut all: Vec<(String, Vec<u8>)> = Vec::new();
     let rgb = DynamicImage::ImageRgb8(RgbImage::from_fn(9, 7, |x, y| image::Rgb([x as u8, y as u8, 9])));
     let rgba = RgbaImage::from_fn(9, 7, |x, y| image::Rgba([x as u8 * 9, y as u8, 9, 200]));
     let rgba = DynamicImage::ImageRgba8(rgba);
-    let pictures = [
+    let images = [
         ("grey", DynamicImage::ImageLuma8(rgb.to_luma8())),
         ("wide", DynamicImage::ImageLuma16(rgb.to_luma16())),
         ("rgb", rgb),
         ("rgba", rgba),
     ];
-    for (name, picture) in &pictures {
+    for (name, image) in &images {
         let formats = [
             (ImageFormat::Png, "png"),
             (ImageFormat::Jpeg, "jpg"),
@@ -321,7 +321,7 @@ fn picture() -> Vec<Seed> {
         for (format, ending) in formats {
             let mut out = Cursor::new(Vec::new());
             // Not every format takes every kind.
-            if picture.write_to(&mut out, format).is_ok() {
+            if image.write_to(&mut out, format).is_ok() {
                 all.push((format!("{name}.{ending}"), out.into_inner()));
             }
         }
@@ -336,7 +336,7 @@ fn picture() -> Vec<Seed> {
     all.push(("array.npy".into(), npy(&[7, 9])));
     all.push(("channels.npy".into(), npy(&[7, 9, 3])));
     all.push(("planes.npy".into(), npy(&[2, 9, 7])));
-    all.into_iter().map(|(name, bytes)| ("picture", name, bytes)).collect()
+    all.into_iter().map(|(name, bytes)| ("image", name, bytes)).collect()
 }
 
 fn cache() -> Vec<Seed> {
@@ -348,5 +348,5 @@ fn cache() -> Vec<Seed> {
 
 /// All of them, without what lies in `assets/fixtures/torch`.
 pub fn all() -> Vec<Seed> {
-    [safetensors(), onnx(), rdf(), tiff(), picture(), cache()].concat()
+    [safetensors(), onnx(), rdf(), tiff(), image(), cache()].concat()
 }

@@ -43,7 +43,7 @@ fn done(f: &Folder, args: &[&str]) -> String {
 fn converted_to_onnx_and_back() {
     let f = Folder::new();
     f.unet("m.safetensors", small(), |_| ());
-    f.picture("a.png");
+    f.image("a.png");
     done(&f, &["convert", "m.safetensors", "m.onnx"]);
     done(&f, &["convert", "m.onnx", "back.safetensors"]);
     for (model, out) in [("m.safetensors", "m/"), ("m.onnx", "onnx/"), ("back.safetensors", "back/")] {

@@ -47,9 +47,9 @@ fn results_are_as_the_orientation_tag_has_it() {
         let (said, _) = segmented(&f, name, &[]);
         assert_eq!(size(name.rsplit_once('.').unwrap().0), (5, 9));
         let which = if name.contains('8') { "counterclockwise" } else { "clockwise" };
-        let want =
+        let expected =
             format!("{name}: turned by 90 degrees {which}, as its orientation tag says (--ignore-orientation keeps");
-        assert!(said.len() == 1 && said[0].contains(&want), "{said:?}");
+        assert!(said.len() == 1 && said[0].contains(&expected), "{said:?}");
     }
     let (said, stored) = segmented(&f, "exif6.png", &["--ignore-orientation"]);
     assert_eq!((said, size("exif6")), (vec![], (9, 5)));

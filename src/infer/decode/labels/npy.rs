@@ -13,8 +13,8 @@ use crate::infer::decode::npy::check_npy_header;
 
 pub(super) fn read(source: &Source, mut reader: BufReader<File>) -> Result<Stored> {
     let head = reader.fill_buf().map_err(|e| Error::io(source.path, e))?;
-    let objects = |text: &[u8]| text.windows(9).any(|w| w == b"'descr': ") && text.windows(4).any(|w| w == b"'|O'");
-    if objects(head.get(..head.len().min(256)).unwrap_or_default()) {
+    let instances = |text: &[u8]| text.windows(9).any(|w| w == b"'descr': ") && text.windows(4).any(|w| w == b"'|O'");
+    if instances(head.get(..head.len().min(256)).unwrap_or_default()) {
         return Err(source.error(
             "holds Python objects and no array (such as Cellpose's _seg.npy); save the labels as TIFF, PNG or a plain array",
         ));

@@ -7,11 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use ::image::ImageDecoder;
 use ::image::codecs::bmp::BmpDecoder;
 
-use super::stored::{Shown, Stored, Values, of_picture};
+use super::stored::{Shown, Stored, Values, of_image};
 use crate::error::{Error, Result};
 use crate::infer::colours::{OPAQUE, Rgba};
 use crate::infer::decode::Source;
-use crate::infer::image::Picture;
+use crate::infer::image::Image;
 
 fn colour([r, g, b]: [u8; 3]) -> Rgba {
     let wide = |v: u8| u16::from(v) * 0x101;
@@ -47,7 +47,7 @@ pub(super) fn bmp(source: &Source, reader: BufReader<File>) -> Result<Stored> {
         let (width, height) = decoder.dimensions();
         source.check_size(width, height)?;
         let Some(palette) = decoder.get_palette().map(|p| p.iter().map(|&c| colour(c)).collect()) else {
-            return of_picture(source, &Picture::open_stored(source.path)?);
+            return of_image(source, &Image::open_stored(source.path)?);
         };
         let bytes = std::fs::read(source.path).map_err(|e| Error::io(source.path, e))?;
         let cut = || source.error("the BMP file is truncated");

@@ -23,7 +23,7 @@ pub(super) fn read(source: &Source, reader: BufReader<File>) -> Result<Stored> {
     source.check_size(width, height)?;
     let mut reader = decoder.read_info().map_err(bad)?;
     let (color, depth) = reader.output_color_type();
-    let size = reader.output_buffer_size().ok_or_else(|| source.error("the picture does not fit in memory"))?;
+    let size = reader.output_buffer_size().ok_or_else(|| source.error("the image does not fit in memory"))?;
     source.check_bytes(size as u64)?;
     let mut raw = source.zeros::<u8>(size)?;
     let frame = reader.next_frame(&mut raw).map_err(bad)?;

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::infer::channels::Alpha;
 use crate::infer::colours::{Found, OPAQUE, Rgba};
 use crate::infer::decode::Source;
-use crate::infer::image::{Picture, Pixels};
+use crate::infer::image::{Image, Pixels};
 use crate::infer::labels::{LabelMap, LabelOptions};
 
 /// The pixels of a ground truth file, before they have a meaning.
@@ -170,9 +170,9 @@ pub(super) fn of_samples(
 }
 
 /// Of a file of a format whose decoder changes no numbers.
-pub(super) fn of_picture(source: &Source, picture: &Picture) -> Result<Stored> {
-    let (size, channels) = ([picture.width(), picture.height()], picture.channels());
-    if let Alpha::At(alpha) = picture.kind().alpha
+pub(super) fn of_image(source: &Source, image: &Image) -> Result<Stored> {
+    let (size, channels) = ([image.width(), image.height()], image.channels());
+    if let Alpha::At(alpha) = image.kind().alpha
         && alpha + 1 != channels
     {
         return Err(source.error(format!("holds {channels} channels, not labels")));
@@ -182,7 +182,7 @@ pub(super) fn of_picture(source: &Source, picture: &Picture) -> Result<Stored> {
         v.iter_mut().enumerate().for_each(|(i, to)| *to = of(i));
         Ok::<_, Error>(v)
     };
-    match picture.pixels() {
+    match image.pixels() {
         Pixels::U8(v) => of_samples(source, size, channels, Some(255), wide(v.len(), &mut |i| v[i].into())?),
         Pixels::U16(v) => of_samples(source, size, channels, Some(OPAQUE), wide(v.len(), &mut |i| v[i].into())?),
         Pixels::F32(_) => Err(source.error("holds floats of a kind that is not read as labels")),

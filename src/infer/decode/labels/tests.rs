@@ -1,4 +1,4 @@
-//! Ground truth files of every kind.
+//! Ground ground truth files of every kind.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -89,12 +89,12 @@ fn fixture(name: &str) -> std::path::PathBuf {
 /// What tifffile, Pillow and numpy read from the files that they wrote (scripts/make_label_fixtures.py).
 #[test]
 fn files_of_other_programs_hold_the_numbers_that_those_read() {
-    let want: BTreeMap<String, Vec<u32>> =
+    let expected: BTreeMap<String, Vec<u32>> =
         serde_json::from_str(&std::fs::read_to_string(fixture("want.json")).unwrap()).unwrap();
-    assert!(want.len() > 40);
+    assert!(expected.len() > 40);
     let colours = "#000000=0,#ff0000=1,#00ff00=2,#5a5ac8=3".parse().unwrap();
     let colours = LabelOptions { colours, ..LabelOptions::default() };
-    for (name, ids) in want {
+    for (name, ids) in expected {
         let got = match name.strip_prefix("colours:") {
             Some(name) => LabelMap::open_with(fixture(name), &colours),
             None => LabelMap::open(fixture(&name)),

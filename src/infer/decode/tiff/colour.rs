@@ -177,13 +177,13 @@ impl Colour {
 
 /// What was said of the values of a file, so that it is said once.
 #[derive(Debug, Default)]
-pub(in crate::infer::decode) struct Said {
+pub(in crate::infer::decode) struct Warned {
     pub rounded: Cell<bool>,
     pub missing: Cell<bool>,
 }
 
 /// The decoded samples of a chunk of plane `plane`.
-pub(super) fn pixels(source: &Source, page: &Page, said: &Said, plane: usize, mut words: Words) -> Result<Pixels> {
+pub(super) fn pixels(source: &Source, page: &Page, warned: &Warned, plane: usize, mut words: Words) -> Result<Pixels> {
     if page.colour == Colour::Inverted {
         invert(page, plane, &mut words);
     }
@@ -213,14 +213,14 @@ pub(super) fn pixels(source: &Source, page: &Page, said: &Said, plane: usize, mu
             Format::Float => Pixels::F32(v.iter().map(|&x| half::f16::from_bits(x).to_f32()).collect()),
         }),
         (_, Words::W32(v)) => match page.format {
-            Format::Unsigned => rounded(source, page, said, v.iter().map(|&x| whole(x.into()))),
-            Format::Signed => rounded(source, page, said, v.iter().map(|&x| whole((x as i32).into()))),
+            Format::Unsigned => rounded(source, page, warned, v.iter().map(|&x| whole(x.into()))),
+            Format::Signed => rounded(source, page, warned, v.iter().map(|&x| whole((x as i32).into()))),
             Format::Float => Ok(Pixels::F32(v.iter().map(|&x| f32::from_bits(x)).collect())),
         },
         (_, Words::W64(v)) => match page.format {
-            Format::Unsigned => rounded(source, page, said, v.iter().map(|&x| whole(x.into()))),
-            Format::Signed => rounded(source, page, said, v.iter().map(|&x| whole((x as i64).into()))),
-            Format::Float => rounded(source, page, said, v.iter().map(|&x| real(f64::from_bits(x)))),
+            Format::Unsigned => rounded(source, page, warned, v.iter().map(|&x| whole(x.into()))),
+            Format::Signed => rounded(source, page, warned, v.iter().map(|&x| whole((x as i64).into()))),
+            Format::Float => rounded(source, page, warned, v.iter().map(|&x| real(f64::from_bits(x)))),
         },
     }
 }
@@ -240,7 +240,7 @@ fn real(value: f64) -> (f32, Option<f64>) {
 fn rounded(
     source: &Source,
     page: &Page,
-    said: &Said,
+    warned: &Warned,
     values: impl ExactSizeIterator<Item = (f32, Option<f64>)>,
 ) -> Result<Pixels> {
     let mut out = source.zeros::<f32>(values.len())?;
@@ -250,7 +250,7 @@ fn rounded(
         if value.is_infinite() {
             return Err(source.error(format!("holds the value {before:e}, which is beyond 32-bit floats")));
         }
-        if !said.rounded.replace(true) {
+        if !warned.rounded.replace(true) {
             let kind = if page.format == Format::Float { "floats" } else { "integers" };
             let path = source.path.display();
             log::warn!("{path}: its {}-bit {kind} are rounded to 32-bit floats ({before} to {value})", page.bits);
@@ -261,18 +261,18 @@ fn rounded(
 
 fn invert(page: &Page, plane: usize, words: &mut Words) {
     let together = page.together();
-    let kept = page.stored.saturating_sub(page.extra.len()).max(1).saturating_sub(plane);
-    fn turn<T: Copy>(v: &mut [T], together: usize, kept: usize, f: impl Fn(T) -> T) {
+    let stored_channels = page.stored.saturating_sub(page.extra.len()).max(1).saturating_sub(plane);
+    fn turn<T: Copy>(v: &mut [T], together: usize, stored_channels: usize, f: impl Fn(T) -> T) {
         for pixel in v.chunks_exact_mut(together.max(1)) {
-            pixel.iter_mut().take(kept).for_each(|x| *x = f(*x));
+            pixel.iter_mut().take(stored_channels).for_each(|x| *x = f(*x));
         }
     }
     let bits = page.bits.clamp(1, 64);
     match words {
-        Words::W8(v) => turn(v, together, kept, |x| (u8::MAX >> (8 - bits.min(8))).saturating_sub(x)),
-        Words::W16(v) => turn(v, together, kept, |x| (u16::MAX >> (16 - bits.min(16))).saturating_sub(x)),
-        Words::W32(v) => turn(v, together, kept, |x| (u32::MAX >> (32 - bits.min(32))).saturating_sub(x)),
-        Words::W64(v) => turn(v, together, kept, |x| u64::MAX - x),
+        Words::W8(v) => turn(v, together, stored_channels, |x| (u8::MAX >> (8 - bits.min(8))).saturating_sub(x)),
+        Words::W16(v) => turn(v, together, stored_channels, |x| (u16::MAX >> (16 - bits.min(16))).saturating_sub(x)),
+        Words::W32(v) => turn(v, together, stored_channels, |x| (u32::MAX >> (32 - bits.min(32))).saturating_sub(x)),
+        Words::W64(v) => turn(v, together, stored_channels, |x| u64::MAX - x),
     }
 }
 

@@ -6,7 +6,7 @@ use ::tiff::tags::Tag;
 
 use super::page::Format;
 use super::samples::Words;
-use super::{TiffPicture, error, guarded};
+use super::{TiffImage, error, guarded};
 use crate::error::Result;
 use crate::infer::decode::{Bounds, MAX_PIXELS, begin};
 
@@ -30,7 +30,7 @@ pub(in crate::infer::decode) struct RawIntegers {
 /// The integers of page `page` of a TIFF file; none if its samples are floats or were changed by JPEG.
 pub(in crate::infer::decode) fn raw_integers(path: &Path, page: usize) -> Result<Option<RawIntegers>> {
     let (file, reader, _) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
-    let mut image = TiffPicture::open(file.clone(), reader, page, 0)?;
+    let mut image = TiffImage::open(file.clone(), reader, page, 0)?;
     let source = file.as_source();
     guarded(&source, || image.integers())
 }
@@ -50,12 +50,12 @@ pub(in crate::infer::decode) struct RawFloats {
 /// The floats of page `page` of a TIFF file; none if its samples are integers.
 pub(in crate::infer::decode) fn raw_floats(path: &Path, page: usize) -> Result<Option<RawFloats>> {
     let (file, reader, _) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
-    let mut image = TiffPicture::open(file.clone(), reader, page, 0)?;
+    let mut image = TiffImage::open(file.clone(), reader, page, 0)?;
     let source = file.as_source();
     guarded(&source, || image.floats())
 }
 
-impl TiffPicture {
+impl TiffImage {
     fn integers(&mut self) -> Result<Option<RawIntegers>> {
         let file = self.source.clone();
         let source = file.as_source();

@@ -116,7 +116,7 @@ pub(super) fn decode(source: &Source, page: &Page, places: &Places, raw: Vec<u8>
         return Err(damaged(&format_args!("{} components for {together} samples", head.components)));
     }
     // Frames are padded to whole blocks at most; anything larger would be allocated for nothing.
-    let fits = |have: usize, need: usize, most: usize| (need..=most.next_multiple_of(16)).contains(&have);
+    let fits = |have: usize, need: usize, max: usize| (need..=max.next_multiple_of(16)).contains(&have);
     let width = page.chunk[0];
     if !fits(head.width, width, width) || !fits(head.height, rows, page.chunk[1]) {
         let text = format!("{}x{} pixels in a strip or tile of {width}x{rows}", head.width, head.height);

@@ -3,11 +3,11 @@
 use ::tiff::tags::{ByteOrder, Tag};
 
 use super::super::{Source, ome};
-use super::{TiffDecoder, TiffPicture, error, guarded};
+use super::{TiffDecoder, TiffImage, error, guarded};
 use crate::error::Result;
 use crate::infer::channels::ChannelKind;
 use crate::infer::orient::Orientation;
-use crate::infer::source::PictureSource;
+use crate::infer::source::ImageSource;
 
 /// ImageJ's own metadata: lengths of parts, and the parts.
 const IJ_LENGTHS: u16 = 50838;
@@ -24,7 +24,7 @@ pub(in crate::infer::decode) struct Meaning {
     pub orientation: Orientation,
 }
 
-impl TiffPicture {
+impl TiffImage {
     /// What the file says of this page, which is the `page`-th.
     pub fn meaning(&mut self, page: usize) -> Result<Meaning> {
         let file = self.source.clone();

@@ -34,7 +34,7 @@ pub(in crate::infer::decode) struct Page {
     pub stored: usize,
     /// Channels of a pixel as decoded, and how many of them are kept.
     pub given: usize,
-    pub kept: usize,
+    pub stored_channels: usize,
     pub bits: u8,
     pub format: Format,
     /// The type of the decoded samples.
@@ -145,7 +145,7 @@ impl Page {
             height,
             stored,
             given,
-            kept: given,
+            stored_channels: given,
             bits,
             format,
             sample,

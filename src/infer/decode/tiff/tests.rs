@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::infer::decode::tests::{base, raw_tiff};
-use crate::infer::source::{OpenOptions, open_picture, page_count};
+use crate::infer::source::{OpenOptions, open_image, page_count};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/images")
 }
 
-fn values(picture: &Picture) -> Vec<f64> {
-    match picture.pixels() {
+fn values(image: &Image) -> Vec<f64> {
+    match image.pixels() {
         Pixels::U8(v) => v.iter().map(|&x| x.into()).collect(),
         Pixels::U16(v) => v.iter().map(|&x| x.into()).collect(),
         Pixels::F32(v) => v.iter().map(|&x| x.into()).collect(),
@@ -23,15 +23,15 @@ fn values(picture: &Picture) -> Vec<f64> {
 fn check(path: &Path) {
     let right = path.with_extension("npy");
     let right = if right.exists() { right } else { PathBuf::from(format!("{}.npy", path.display())) };
-    let (got, right) = (Picture::open(path).unwrap(), Picture::open(right).unwrap());
-    let size = |p: &Picture| [p.width(), p.height(), p.channels()];
+    let (got, right) = (Image::open(path).unwrap(), Image::open(right).unwrap());
+    let size = |p: &Image| [p.width(), p.height(), p.channels()];
     assert_eq!(size(&got), size(&right), "{path:?}");
     assert_eq!(got.pixels().sample(), right.pixels().sample(), "{path:?}");
     // Decoders of JPEG may round otherwise; chroma weighs that by up to 1.8.
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
-    let most = if name.contains("jpeg_") { 4.0 } else { 0.0 };
+    let max = if name.contains("jpeg_") { 4.0 } else { 0.0 };
     let far = values(&got).iter().zip(values(&right)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    assert!(far <= most, "{path:?}: {far}");
+    assert!(far <= max, "{path:?}: {far}");
 }
 
 #[test]
@@ -53,8 +53,8 @@ fn windows_are_parts_of_the_whole() {
         ["None_rgb16_planar_tiles", "lzw_predictor_rgb_nir", "jpeg_ycbcr_420_tiles", "packed_12_bits", "jpeg2000_rgb"]
     {
         let path = folder().join(format!("{name}.tif"));
-        let whole = Picture::open(&path).unwrap();
-        let mut source = open_picture(&path, &OpenOptions::default()).unwrap();
+        let whole = Image::open(&path).unwrap();
+        let mut source = open_image(&path, &OpenOptions::default()).unwrap();
         for (x, y, w, h) in [(0, 0, 1, 1), (13, 5, 20, 14), (34, 20, 1, 1), (0, 15, 35, 2)] {
             assert_eq!(source.read(x, y, w, h).unwrap(), whole.part(x, y, w, h).unwrap(), "{name}");
         }
@@ -67,7 +67,7 @@ fn palettes_are_colours_or_show_values() {
         let mut tags = base(1, 1, 8, 1, 3);
         tags.push((320, (0..3).flat_map(|c| (0..256).map(move |i| colour(i)[c])).collect()));
         let (_dir, path) = temp(&raw_tiff(&tags, false, &[&[value]]));
-        Picture::open(path).unwrap().pixels().clone()
+        Image::open(path).unwrap().pixels().clone()
     };
     assert_eq!(open(|i| [i * 257; 3], 77), Pixels::U8(vec![77]));
     assert_eq!(open(|i| [(255 - i) * 257; 3], 77), Pixels::U8(vec![178]));
@@ -87,7 +87,7 @@ fn temp(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
 
 fn fails(tags: &[(u16, Vec<u16>)], with: &str) {
     let (_dir, path) = temp(&raw_tiff(tags, false, &[&[0; 64]]));
-    let text = Picture::open(path).unwrap_err().to_string();
+    let text = Image::open(path).unwrap_err().to_string();
     assert!(text.contains(with) && !text.contains("damaged"), "{text}");
 }
 
@@ -134,7 +134,7 @@ fn what_is_not_read_is_named() {
     dng.push((50706, vec![1, 4]));
     fails(&dng, "camera raw");
     let (_dir, path) = temp(&raw_tiff(&with(5), false, &[&[0, 1, 9, 9, 9]]));
-    assert!(Picture::open(path).unwrap_err().to_string().contains("old-style LZW"));
+    assert!(Image::open(path).unwrap_err().to_string().contains("old-style LZW"));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn cut_off_files_are_called_so() {
     for name in ["zstd_u2_strips", "jpeg_rgb", "lzw_predictor_i2", "None_rgb16_planar_tiles"] {
         let bytes = std::fs::read(folder().join(format!("{name}.tif"))).unwrap();
         let (_dir, path) = temp(&bytes[..bytes.len() - 60]);
-        let text = Picture::open(path).unwrap_err().to_string();
+        let text = Image::open(path).unwrap_err().to_string();
         assert!(text.contains("truncated"), "{name}: {text}");
     }
 }
@@ -167,7 +167,7 @@ fn images_behind_one_directory_are_pages() {
     let data: Vec<u8> = (0..30u16).flat_map(|v| (v * 1000).to_le_bytes()).collect();
     let (_dir, path) = temp(&stack("ImageJ=1.54f\nimages=5\nslices=5\n", &data));
     assert_eq!(page_count(&path).unwrap(), 5);
-    let page = |page| open_picture(&path, &OpenOptions { page, ..OpenOptions::default() });
+    let page = |page| open_image(&path, &OpenOptions { page, ..OpenOptions::default() });
     for n in [0, 3, 4] {
         let right = (0..6).map(|i| (n as u16 * 6 + i) * 1000).collect();
         assert_eq!(page(n).unwrap().read(0, 0, 3, 2).unwrap().pixels(), &Pixels::U16(right));
@@ -176,7 +176,7 @@ fn images_behind_one_directory_are_pages() {
     // Channels are channels in this layout too.
     let (_dir, path) = temp(&stack("ImageJ=1.54f\nimages=4\nchannels=2\nslices=2\n", &data));
     assert_eq!(page_count(&path).unwrap(), 2);
-    let mut source = open_picture(&path, &OpenOptions { page: 1, ..OpenOptions::default() }).unwrap();
+    let mut source = open_image(&path, &OpenOptions { page: 1, ..OpenOptions::default() }).unwrap();
     assert_eq!(source.read(1, 0, 1, 1).unwrap().pixels(), &Pixels::U16(vec![13000, 19000]));
     // tifffile's own words for the same.
     let (_dir, path) = temp(&stack(r#"{"shape": [5, 2, 3], "truncated": true}"#, &data));
@@ -209,7 +209,7 @@ fn stacks_beyond_four_gigabytes_are_read() {
     assert!(file.metadata().unwrap().len() > 6 << 30);
     assert_eq!(page_count(&path).unwrap(), images as usize);
     let last = OpenOptions { page: images as usize - 1, ..OpenOptions::default() };
-    let mut source = open_picture(&path, &last).unwrap();
+    let mut source = open_image(&path, &last).unwrap();
     assert_eq!(source.read(76, 1000, 3, 1).unwrap().pixels(), &Pixels::U16(vec![0, 54321, 0]));
 }
 

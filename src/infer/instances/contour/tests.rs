@@ -2,25 +2,25 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::infer::Connectivity;
-use crate::infer::instances::{InstanceOptions, Labeller};
+use crate::infer::instances::{ConnectedComponents, InstanceOptions};
 
-/// The objects of a mask, and the mask of each.
-fn objects(w: usize, h: usize, mask: &[u8], connectivity: Connectivity) -> Vec<Object> {
+/// The instances of a mask, and the mask of each.
+fn instances(w: usize, h: usize, mask: &[u8], connectivity: Connectivity) -> Vec<Instance> {
     let options = InstanceOptions { connectivity, ..Default::default() };
-    let mut labeller = Labeller::new(w, h, &options).unwrap();
-    mask.chunks(w).for_each(|row| labeller.push_row(row).unwrap());
+    let mut components_of_rows = ConnectedComponents::new(w, h, &options).unwrap();
+    mask.chunks(w).for_each(|row| components_of_rows.push_row(row).unwrap());
     let mut found = Vec::new();
     let keep = |o| {
         found.push(o);
         Ok(())
     };
-    labeller.finish().unwrap().objects(keep).unwrap();
+    components_of_rows.finish().unwrap().instances(keep).unwrap();
     found
 }
 
-fn pixels(w: usize, h: usize, object: &Object) -> Vec<bool> {
+fn pixels(w: usize, h: usize, instance: &Instance) -> Vec<bool> {
     let mut all = vec![false; w * h];
-    object.runs().iter().for_each(|r| all[r.y as usize * w..][r.start as usize..r.end as usize].fill(true));
+    instance.runs().iter().for_each(|r| all[r.y as usize * w..][r.start as usize..r.end as usize].fill(true));
     all
 }
 
@@ -32,11 +32,11 @@ fn filled(w: usize, h: usize, polygons: &[Polygon]) -> Vec<bool> {
 }
 
 fn check(w: usize, h: usize, mask: &[u8], connectivity: Connectivity) {
-    for object in objects(w, h, mask, connectivity) {
-        let polygons = object.contours();
-        assert_eq!(filled(w, h, &polygons), pixels(w, h, &object), "{object:?}");
+    for instance in instances(w, h, mask, connectivity) {
+        let polygons = instance.contours();
+        assert_eq!(filled(w, h, &polygons), pixels(w, h, &instance), "{instance:?}");
         if connectivity == Connectivity::Four {
-            assert_eq!(polygons.len(), 1, "{object:?}");
+            assert_eq!(polygons.len(), 1, "{instance:?}");
         }
         let mut area = 0;
         for polygon in &polygons {
@@ -55,7 +55,7 @@ fn check(w: usize, h: usize, mask: &[u8], connectivity: Connectivity) {
             }
             assert!(polygon.holes.iter().all(|hole| twice_area(hole) < 0));
         }
-        assert_eq!(area, 2 * object.area() as i64);
+        assert_eq!(area, 2 * instance.area() as i64);
     }
 }
 
@@ -78,21 +78,21 @@ proptest! {
 #[test]
 fn a_ring_of_pixels_has_a_hole() {
     let mask = [1, 1, 1, 1, 0, 1, 1, 1, 1];
-    let [object] = &objects(3, 3, &mask, Connectivity::Four)[..] else { panic!() };
-    let want =
+    let [instance] = &instances(3, 3, &mask, Connectivity::Four)[..] else { panic!() };
+    let expected =
         Polygon { outer: vec![[0, 0], [3, 0], [3, 3], [0, 3]], holes: vec![vec![[2, 1], [1, 1], [1, 2], [2, 2]]] };
-    let mut got = object.contours();
+    let mut got = instance.contours();
     // Where a ring begins does not matter.
     let hole = &mut got[0].holes[0];
     let first = hole.iter().position(|p| *p == [2, 1]).unwrap();
     hole.rotate_left(first);
-    assert_eq!(got, [want]);
+    assert_eq!(got, [expected]);
 }
 
 #[test]
 fn pieces_that_meet_at_a_corner_are_polygons_of_their_own() {
     let mask = [1, 0, 0, 1];
-    let [object] = &objects(2, 2, &mask, Connectivity::Eight)[..] else { panic!() };
+    let [instance] = &instances(2, 2, &mask, Connectivity::Eight)[..] else { panic!() };
     let square = |x, y| Polygon { outer: vec![[x, y], [x + 1, y], [x + 1, y + 1], [x, y + 1]], holes: vec![] };
-    assert_eq!(object.contours(), [square(0, 0), square(1, 1)]);
+    assert_eq!(instance.contours(), [square(0, 0), square(1, 1)]);
 }

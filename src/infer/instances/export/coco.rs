@@ -1,6 +1,6 @@
-//! Objects as COCO annotations of one picture: <https://cocodataset.org/#format-data>.
+//! Instances as COCO annotations of one image: <https://cocodataset.org/#format-data>.
 //!
-//! Polygons run along pixel edges, which COCO's tools fill to exactly the object's pixels. They cannot have holes; objects
+//! Polygons run along pixel edges, which COCO's tools fill to exactly the instance's pixels. They cannot have holes; instances
 //! with holes are run lengths (`counts`, down the columns), which the tools read in the same place.
 
 use std::io::Write;
@@ -9,45 +9,45 @@ use serde_json::{Value, json};
 
 use super::{Out, Source, Written, for_each};
 use crate::infer::instances::contour::differences;
-use crate::infer::instances::{Instances, Object, ObjectRun, Polygon};
+use crate::infer::instances::{Instance, InstanceRun, Instances, Polygon};
 
 pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Written {
     let (width, height) = (instances.width(), instances.height());
-    let image = json!([{ "id": 1, "file_name": source.picture, "width": width, "height": height }]);
+    let image = json!([{ "id": 1, "file_name": source.image, "width": width, "height": height }]);
     let names = source.classes.iter().enumerate().skip(1);
     let categories: Vec<Value> = names.map(|(id, name)| json!({ "id": id, "name": name })).collect();
     write!(out, "{{\"images\":{image},\n\"categories\":{},\n\"annotations\":[", json!(categories))?;
     let mut separator = "\n";
-    for_each(instances, |object| {
+    for_each(instances, |instance| {
         out.write_all(separator.as_bytes())?;
         separator = ",\n";
-        Ok(serde_json::to_writer(&mut *out, &annotation(&object, [height, width]))?)
+        Ok(serde_json::to_writer(&mut *out, &annotation(&instance, [height, width]))?)
     })?;
     Ok(out.write_all(b"\n]}\n")?)
 }
 
-fn annotation(object: &Object, size: [usize; 2]) -> Value {
-    let polygons = object.contours();
+fn annotation(instance: &Instance, size: [usize; 2]) -> Value {
+    let polygons = instance.contours();
     let segmentation = if polygons.iter().all(|p| p.holes.is_empty()) {
         let flat = |p: &Polygon| p.outer.iter().flatten().copied().collect::<Vec<u32>>();
         json!(polygons.iter().map(flat).collect::<Vec<_>>())
     } else {
-        json!({ "counts": counts(object, size), "size": size })
+        json!({ "counts": counts(instance, size), "size": size })
     };
     json!({
-        "id": object.number(),
+        "id": instance.number(),
         "image_id": 1,
-        "category_id": object.class(),
+        "category_id": instance.class(),
         "segmentation": segmentation,
-        "area": object.area(),
-        "bbox": object.bounds(),
+        "area": instance.area(),
+        "bbox": instance.bounds(),
         "iscrowd": 0,
     })
 }
 
-/// Lengths of stretches outside and inside the object, in turn, down the columns of a picture of `size` rows and columns.
-fn counts(object: &Object, [height, width]: [usize; 2]) -> Vec<u64> {
-    let mut found = columns(object);
+/// Lengths of stretches outside and inside the instance, in turn, down the columns of an image of `size` rows and columns.
+fn counts(instance: &Instance, [height, width]: [usize; 2]) -> Vec<u64> {
+    let mut found = columns(instance);
     found.sort_unstable();
     let mut counts = Vec::with_capacity(2 * found.len() + 1);
     let mut at = 0;
@@ -65,13 +65,13 @@ fn counts(object: &Object, [height, width]: [usize; 2]) -> Vec<u64> {
     counts
 }
 
-/// The object's pixels as pieces of columns: column, first row, row behind the last.
-fn columns(object: &Object) -> Vec<(u32, u32, u32)> {
-    let [left, top, columns, rows] = object.bounds();
+/// The instance's pixels as pieces of columns: column, first row, row behind the last.
+fn columns(instance: &Instance) -> Vec<(u32, u32, u32)> {
+    let [left, top, columns, rows] = instance.bounds();
     let mut since = vec![0u32; columns as usize];
     let mut found = Vec::new();
-    let mut lines = object.runs().chunk_by(|a, b| a.y == b.y).peekable();
-    let mut above: &[ObjectRun] = &[];
+    let mut lines = instance.runs().chunk_by(|a, b| a.y == b.y).peekable();
+    let mut above: &[InstanceRun] = &[];
     for y in top..=top + rows {
         let here = lines.next_if(|line| line.first().is_some_and(|r| r.y == y)).unwrap_or_default();
         for (start, end, begins) in differences(above, here) {

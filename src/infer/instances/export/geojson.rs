@@ -1,8 +1,8 @@
 //! Outlines as GeoJSON (RFC 7946), with the properties that QuPath reads.
 //!
-//! Coordinates are pixels of the picture, x to the right and y down; pixel `(x, y)` is the square from `(x, y)` to
+//! Coordinates are pixels of the image, x to the right and y down; pixel `(x, y)` is the square from `(x, y)` to
 //! `(x + 1, y + 1)`, as QuPath has it. On request they are coordinates of the image's reference system, which is named as
-//! GDAL and QGIS read it. Features lie in the order of their last rows; `name` is the object's number.
+//! GDAL and QGIS read it. Features lie in the order of their last rows; `name` is the instance's number.
 
 use std::io::Write;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Failure, Out, Source, Written, colour, exact, for_each};
 use crate::infer::calibration::{Affine, Georeference, PixelSize};
-use crate::infer::instances::{Instances, Object, Polygon, Ring};
+use crate::infer::instances::{Instance, Instances, Polygon, Ring};
 
 pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Written {
     let world = source.world().map_err(Failure::Other)?;
@@ -22,19 +22,19 @@ pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Wri
     }
     out.write_all(b"\"features\":[")?;
     let mut separator = "\n";
-    for_each(instances, |object| {
+    for_each(instances, |instance| {
         out.write_all(separator.as_bytes())?;
         separator = ",\n";
-        Ok(serde_json::to_writer(&mut *out, &feature(&object, source, world.as_ref()))?)
+        Ok(serde_json::to_writer(&mut *out, &feature(&instance, source, world.as_ref()))?)
     })?;
     Ok(out.write_all(b"\n]}\n")?)
 }
 
-fn feature(object: &Object, source: &Source, world: Option<&Affine>) -> Value {
-    let polygons: Vec<Value> = object.contours().iter().map(|p| polygon(p, world)).collect();
-    let mut measurements = json!({ "Area px^2": object.area() });
+fn feature(instance: &Instance, source: &Source, world: Option<&Affine>) -> Value {
+    let polygons: Vec<Value> = instance.contours().iter().map(|p| polygon(p, world)).collect();
+    let mut measurements = json!({ "Area px^2": instance.area() });
     if let Some(PixelSize { x, y, .. }) = source.calibration.pixel {
-        measurements["Area µm^2"] = json!(exact(object.area() as f64 * x * y));
+        measurements["Area µm^2"] = json!(exact(instance.area() as f64 * x * y));
     }
     let geometry = match &polygons[..] {
         [one] => json!({ "type": "Polygon", "coordinates": one }),
@@ -45,8 +45,8 @@ fn feature(object: &Object, source: &Source, world: Option<&Affine>) -> Value {
         "geometry": geometry,
         "properties": {
             "objectType": "detection",
-            "name": object.number().to_string(),
-            "classification": { "name": source.class(object.class()), "color": colour(object.class()) },
+            "name": instance.number().to_string(),
+            "classification": { "name": source.class(instance.class()), "color": colour(instance.class()) },
             "measurements": measurements,
         },
     })

@@ -1,4 +1,4 @@
-//! Numbers of objects as TIFF, in deflate-compressed strips.
+//! Numbers of instances as TIFF, in deflate-compressed strips.
 
 use super::{Failure, Out, Source, Written};
 use crate::error::Error;

@@ -1,4 +1,4 @@
-//! Files of objects: numbers as a picture, outlines, and a table.
+//! Files of instances: numbers as an image, outlines, and a table.
 
 mod coco;
 mod geojson;
@@ -17,23 +17,23 @@ use crate::infer::{palette, write_atomically};
 
 /// A kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ObjectFile {
-    /// The number of every pixel's object, 0 for none: TIFF of 16 bits, or of 32 for more than 65,535 objects, in
+pub enum InstanceFile {
+    /// The number of every pixel's instance, 0 for none: TIFF of 16 bits, or of 32 for more than 65,535 instances, in
     /// deflate-compressed strips.
     Labels,
-    /// Outlines along pixel edges as GeoJSON, as QuPath reads it: a FeatureCollection of Polygons (MultiPolygons of objects
+    /// Outlines along pixel edges as GeoJSON, as QuPath reads it: a FeatureCollection of Polygons (MultiPolygons of instances
     /// whose pixels meet at corners only).
     GeoJson,
-    /// COCO annotations of one picture: polygons along pixel edges, or run lengths of objects with holes, which COCO's
+    /// COCO annotations of one image: polygons along pixel edges, or run lengths of instances with holes, which COCO's
     /// polygons cannot have.
     Coco,
-    /// ImageJ's ROI archive: traced outlines, composite ones of objects with holes.
+    /// ImageJ's ROI archive: traced outlines, composite ones of instances with holes.
     Rois,
-    /// Comma-separated values, a line an object.
+    /// Comma-separated values, a line an instance.
     Table,
 }
 
-impl ObjectFile {
+impl InstanceFile {
     /// All kinds.
     pub const ALL: [Self; 5] = [Self::Labels, Self::GeoJson, Self::Coco, Self::Rois, Self::Table];
 
@@ -49,11 +49,11 @@ impl ObjectFile {
     }
 }
 
-/// What files say of the picture that objects were found in.
+/// What files say of the image that instances were found in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Source {
     /// Name of its file.
-    pub picture: String,
+    pub image: String,
     /// Class names, the background first.
     pub classes: Vec<String>,
     /// How large its pixels are and where they lie.
@@ -75,7 +75,7 @@ pub enum Coordinates {
 impl Source {
     /// The map to world coordinates, if those are wanted. Fails if there is none.
     fn world(&self) -> Result<Option<Affine>> {
-        let wrong = |why: String| Error::file(&self.picture, format!("has no world coordinates: {why}"));
+        let wrong = |why: String| Error::file(&self.image, format!("has no world coordinates: {why}"));
         match (self.coordinates, &self.calibration.georeference) {
             (Coordinates::Pixel, _) => Ok(None),
             (Coordinates::World, None) => Err(wrong("it is not georeferenced".into())),
@@ -88,10 +88,10 @@ impl Source {
     }
 }
 
-/// Writes a file of objects. It appears whole or not at all.
-pub fn write_objects(
+/// Writes a file of instances. It appears whole or not at all.
+pub fn write_instances(
     path: impl AsRef<Path>,
-    kind: ObjectFile,
+    kind: InstanceFile,
     instances: &mut Instances,
     source: &Source,
 ) -> Result<()> {
@@ -99,11 +99,11 @@ pub fn write_objects(
     let mut failure = None;
     let written = write_atomically(path, |file| {
         let done = match kind {
-            ObjectFile::Labels => labels::write(file, instances, source),
-            ObjectFile::GeoJson => geojson::write(file, instances, source),
-            ObjectFile::Coco => coco::write(file, instances, source),
-            ObjectFile::Rois => roi::write(file, instances),
-            ObjectFile::Table => table::write(file, instances, source),
+            InstanceFile::Labels => labels::write(file, instances, source),
+            InstanceFile::GeoJson => geojson::write(file, instances, source),
+            InstanceFile::Coco => coco::write(file, instances, source),
+            InstanceFile::Rois => roi::write(file, instances),
+            InstanceFile::Table => table::write(file, instances, source),
         };
         done.map_err(|e| match e {
             Failure::Io(e) => e,
@@ -152,11 +152,11 @@ impl From<csv::Error> for Failure {
 type Written = std::result::Result<(), Failure>;
 type Out<'a, 'b> = &'a mut BufWriter<&'b File>;
 
-/// Does `each` with every object, in the order in which they are complete.
-fn for_each(instances: &mut Instances, mut each: impl FnMut(super::Object) -> Written) -> Written {
+/// Does `each` with every instance, in the order in which they are complete.
+fn for_each(instances: &mut Instances, mut each: impl FnMut(super::Instance) -> Written) -> Written {
     let mut failure = None;
-    let done = instances.objects(|object| {
-        each(object).map_err(|e| match e {
+    let done = instances.instances(|instance| {
+        each(instance).map_err(|e| match e {
             Failure::Other(e) => e,
             Failure::Io(e) => {
                 failure = Some(e);

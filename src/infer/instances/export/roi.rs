@@ -1,7 +1,7 @@
 //! Outlines as ImageJ's ROI archive: a zip of `.roi` records, which ImageJ's ROI Manager opens.
 //!
 //! The record as ImageJ's `RoiDecoder` reads it, big-endian: 64 bytes of header, coordinates, and a second header with the
-//! name behind it. An object without holes is a traced ROI, as the wand makes them: corners of pixels relative to the
+//! name behind it. An instance without holes is a traced ROI, as the wand makes them: corners of pixels relative to the
 //! bounding box, in 16 bits. One with holes, of several pieces, or beyond what 16 bits hold is a composite ROI: a path of
 //! 32-bit floats, filled by the even-odd rule.
 
@@ -11,7 +11,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::{Out, Written, for_each};
-use crate::infer::instances::{Instances, Object, Polygon, Ring};
+use crate::infer::instances::{Instance, Instances, Polygon, Ring};
 
 const HEADER: usize = 64;
 const SECOND_HEADER: usize = 64;
@@ -25,23 +25,23 @@ const CLOSE: f32 = 4.0;
 
 pub(super) fn write(out: Out, instances: &mut Instances) -> Written {
     let mut zip = ZipWriter::new(out);
-    // No time of day: the same objects make the same file.
+    // No time of day: the same instances make the same file.
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .last_modified_time(DateTime::default());
-    for_each(instances, |object| {
-        let name = format!("{:06}", object.number());
+    for_each(instances, |instance| {
+        let name = format!("{:06}", instance.number());
         zip.start_file(format!("{name}.roi"), options)?;
-        Ok(zip.write_all(&record(&object, &name))?)
+        Ok(zip.write_all(&record(&instance, &name))?)
     })?;
     zip.finish()?.flush()?;
     Ok(())
 }
 
 /// A `.roi` file.
-pub(super) fn record(object: &Object, name: &str) -> Vec<u8> {
-    let polygons = object.contours();
-    let [x, y, width, height] = object.bounds();
+pub(super) fn record(instance: &Instance, name: &str) -> Vec<u8> {
+    let polygons = instance.contours();
+    let [x, y, width, height] = instance.bounds();
     let (right, bottom) = (x + width, y + height);
     let small = right.max(bottom) <= i16::MAX as u32;
     let (kind, count, shape, body) = match &polygons[..] {

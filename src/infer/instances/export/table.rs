@@ -1,11 +1,11 @@
-//! Measures of objects as comma-separated values.
+//! Measures of instances as comma-separated values.
 
 use std::collections::BTreeMap;
 
 use super::{Failure, Out, Source, Written, exact, for_each};
 use crate::infer::instances::Instances;
 
-/// Columns that every table has; `mean_0` and so on follow, a channel of the picture each, then [`LENGTHS`] and [`WORLD`]
+/// Columns that every table has; `mean_0` and so on follow, a channel of the image each, then [`LENGTHS`] and [`WORLD`]
 /// where they are known.
 const COLUMNS: [&str; 11] =
     ["label", "class", "area", "centroid_x", "centroid_y", "x", "y", "width", "height", "perimeter", "eccentricity"];
@@ -26,27 +26,27 @@ pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Wri
     columns.extend(LENGTHS.iter().filter(|_| pixel.is_some()).map(|c| c.to_string()));
     columns.extend(WORLD.iter().filter(|_| world.is_some()).map(|c| c.to_string()));
     table.write_record(columns)?;
-    // Objects are complete in another order than that of their numbers.
+    // Instances are complete in another order than that of their numbers.
     let mut waiting: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     let mut next = 1;
-    for_each(instances, |object| {
-        let [x, y] = object.centroid();
-        let mut line = vec![object.number().to_string(), source.class(object.class()), object.area().to_string()];
+    for_each(instances, |instance| {
+        let [x, y] = instance.centroid();
+        let mut line = vec![instance.number().to_string(), source.class(instance.class()), instance.area().to_string()];
         line.extend([x, y].map(|v| format!("{v:.3}")));
-        line.extend(object.bounds().map(|v| v.to_string()));
-        line.extend([format!("{:.3}", object.perimeter()), format!("{:.4}", object.eccentricity())]);
-        line.extend(object.means().iter().map(|v| format!("{}", significant(*v))));
+        line.extend(instance.bounds().map(|v| v.to_string()));
+        line.extend([format!("{:.3}", instance.perimeter()), format!("{:.4}", instance.eccentricity())]);
+        line.extend(instance.means().iter().map(|v| format!("{}", significant(*v))));
         if let Some([sx, sy]) = pixel {
-            let [.., w, h] = object.bounds().map(f64::from);
+            let [.., w, h] = instance.bounds().map(f64::from);
             let lengths =
-                [object.area() as f64 * sx * sy, x * sx, y * sy, w * sx, h * sy, object.perimeter_of([sx, sy])];
+                [instance.area() as f64 * sx * sy, x * sx, y * sy, w * sx, h * sy, instance.perimeter_of([sx, sy])];
             line.extend(lengths.map(|v| format!("{}", significant(v))));
         }
         if let Some(map) = &world {
             // Maps are of pixels' corners, centroids of their centres.
             line.extend(map.at([x + 0.5, y + 0.5]).map(|v| format!("{}", exact(v))));
         }
-        waiting.insert(object.number(), line);
+        waiting.insert(instance.number(), line);
         while let Some(line) = waiting.remove(&next) {
             table.write_record(line)?;
             next += 1;

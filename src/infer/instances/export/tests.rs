@@ -5,30 +5,32 @@ use serde_json::Value;
 use super::*;
 use crate::infer::calibration::{Georeference, PixelSize, PixelSizeSource};
 use crate::infer::instances::split::tests::{Case, cases};
-use crate::infer::instances::{InstanceOptions, Labeller, Object};
-use crate::infer::{Band, BandInfo, BandSink, Connectivity, Mask, ObjectSink, Picture, Pixels, feed};
+use crate::infer::instances::{ConnectedComponents, Instance, InstanceOptions};
+use crate::infer::{Band, BandInfo, BandSink, Connectivity, Image, InstanceSink, Mask, Pixels, feed};
 
 fn instances(w: usize, h: usize, mask: &[u32], connectivity: Connectivity) -> Instances {
-    let mut labeller = Labeller::new(w, h, &InstanceOptions { connectivity, ..Default::default() }).unwrap();
-    mask.chunks(w).for_each(|row| labeller.push_row(row).unwrap());
-    labeller.finish().unwrap()
+    let mut components_of_rows =
+        ConnectedComponents::new(w, h, &InstanceOptions { connectivity, ..Default::default() }).unwrap();
+    mask.chunks(w).for_each(|row| components_of_rows.push_row(row).unwrap());
+    components_of_rows.finish().unwrap()
 }
 
-fn measured(case: &Case) -> Vec<Object> {
-    let mut labeller = Labeller::new(case.width, case.height, &InstanceOptions::default()).unwrap().with_samples(2);
+fn measured(case: &Case) -> Vec<Instance> {
+    let mut components_of_rows =
+        ConnectedComponents::new(case.width, case.height, &InstanceOptions::default()).unwrap().with_samples(2);
     for (row, intensity) in case.mask.chunks(case.width).zip(case.intensity.chunks(case.width)) {
-        labeller.push_row(row).unwrap();
+        components_of_rows.push_row(row).unwrap();
         // The second channel is another.
         let samples: Vec<f32> = intensity.iter().map(|&v| v as f32).chain(row.iter().map(|_| 7.5)).collect();
-        labeller.push_samples(&samples).unwrap();
+        components_of_rows.push_samples(&samples).unwrap();
     }
     let mut found = Vec::new();
     let keep = |o| {
         found.push(o);
         Ok(())
     };
-    labeller.finish().unwrap().objects(keep).unwrap();
-    found.sort_by_key(Object::number);
+    components_of_rows.finish().unwrap().instances(keep).unwrap();
+    found.sort_by_key(Instance::number);
     found
 }
 
@@ -36,18 +38,23 @@ fn measured(case: &Case) -> Vec<Object> {
 fn measures_are_skimages() {
     let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs().max(1.0);
     for case in cases() {
-        let objects = measured(&case);
-        assert_eq!(objects.len(), case.objects.len());
-        for (got, want) in objects.iter().zip(&case.objects) {
+        let instances = measured(&case);
+        assert_eq!(instances.len(), case.instances.len());
+        for (got, expected) in instances.iter().zip(&case.instances) {
             let number = got.number();
-            assert_eq!(got.area(), want.area, "{number}");
-            let [top, left, bottom, right] = want.bbox;
+            assert_eq!(got.area(), expected.area, "{number}");
+            let [top, left, bottom, right] = expected.bbox;
             assert_eq!(got.bounds(), [left, top, right - left, bottom - top], "{number}");
             let [x, y] = got.centroid();
-            assert!(close(x, want.centroid[1]) && close(y, want.centroid[0]), "{number}: {x} {y}");
-            assert!(close(got.eccentricity(), want.eccentricity), "{number}: {}", got.eccentricity());
-            assert!(close(got.perimeter(), want.perimeter), "{number}: {} is not {}", got.perimeter(), want.perimeter);
-            assert!(close(got.means()[0], want.mean) && got.means()[1] == 7.5, "{number}: {:?}", got.means());
+            assert!(close(x, expected.centroid[1]) && close(y, expected.centroid[0]), "{number}: {x} {y}");
+            assert!(close(got.eccentricity(), expected.eccentricity), "{number}: {}", got.eccentricity());
+            assert!(
+                close(got.perimeter(), expected.perimeter),
+                "{number}: {} is not {}",
+                got.perimeter(),
+                expected.perimeter
+            );
+            assert!(close(got.means()[0], expected.mean) && got.means()[1] == 7.5, "{number}: {:?}", got.means());
         }
     }
 }
@@ -55,9 +62,9 @@ fn measures_are_skimages() {
 #[test]
 fn perimeters_of_wide_pixels() {
     for case in cases() {
-        for object in measured(&case) {
-            let (plain, scaled) = (object.perimeter(), object.perimeter_of([0.3, 0.3]));
-            assert!((scaled - 0.3 * plain).abs() < 1e-9 * plain, "{}: {plain} {scaled}", object.number());
+        for instance in measured(&case) {
+            let (plain, scaled) = (instance.perimeter(), instance.perimeter_of([0.3, 0.3]));
+            assert!((scaled - 0.3 * plain).abs() < 1e-9 * plain, "{}: {plain} {scaled}", instance.number());
         }
     }
     // A disc of 40 rows and 80 columns whose pixels are half as wide as they are high.
@@ -68,11 +75,11 @@ fn perimeters_of_wide_pixels() {
     };
     let classes: Vec<u32> = (0..w * h).map(|i| inside(i % w, i / w)).collect();
     instances(w, h, &classes, Connectivity::Four)
-        .objects(|object| {
-            let (got, want) = (object.perimeter_of([0.5, 1.0]), 2.0 * std::f64::consts::PI * r);
-            assert!((got / want - 1.0).abs() < 0.02, "{got} is not {want}");
+        .instances(|instance| {
+            let (got, expected) = (instance.perimeter_of([0.5, 1.0]), 2.0 * std::f64::consts::PI * r);
+            assert!((got / expected - 1.0).abs() < 0.02, "{got} is not {expected}");
             // Taken for square pixels it is far off.
-            assert!((object.perimeter() / want - 1.0).abs() > 0.2);
+            assert!((instance.perimeter() / expected - 1.0).abs() > 0.2);
             Ok(())
         })
         .unwrap();
@@ -85,7 +92,7 @@ fn lengths_and_world_coordinates() {
     let georeference = Some(Georeference { transformation, keys, ..Default::default() });
     let pixel = PixelSize::new(0.5, 0.25, PixelSizeSource::User);
     let source = Source {
-        picture: "a.tif".into(),
+        image: "a.tif".into(),
         calibration: Calibration { pixel, georeference, ..Calibration::default() },
         coordinates: Coordinates::World,
         ..Source::default()
@@ -93,10 +100,10 @@ fn lengths_and_world_coordinates() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out");
     let write = |kind, source: &Source| {
-        write_objects(&path, kind, &mut ring(), source)?;
+        write_instances(&path, kind, &mut ring(), source)?;
         Ok::<_, crate::error::Error>(std::fs::read_to_string(&path).unwrap())
     };
-    let table = write(ObjectFile::Table, &source).unwrap();
+    let table = write(InstanceFile::Table, &source).unwrap();
     let mut lines = table.lines();
     let columns = lines.next().unwrap();
     assert!(
@@ -109,7 +116,7 @@ fn lengths_and_world_coordinates() {
     let first: Vec<f64> = lines.next().unwrap().split(',').skip(11).map(|v| v.parse().unwrap()).collect();
     assert_eq!(first[..5], [1.0, 1.0, 0.25, 1.5, 0.75]);
     assert_eq!(first[6..], [105.0, 47.0]);
-    let geojson: serde_json::Value = serde_json::from_str(&write(ObjectFile::GeoJson, &source).unwrap()).unwrap();
+    let geojson: serde_json::Value = serde_json::from_str(&write(InstanceFile::GeoJson, &source).unwrap()).unwrap();
     assert_eq!(geojson["crs"]["properties"]["name"], "urn:ogc:def:crs:EPSG::32632");
     let ring = geojson["features"].as_array().unwrap().iter().find(|f| f["properties"]["name"] == "1").unwrap();
     assert_eq!(ring["properties"]["measurements"]["Area µm^2"], 1.0);
@@ -120,20 +127,20 @@ fn lengths_and_world_coordinates() {
     assert!(outer.contains(&[102.0, 50.0]) && outer.contains(&[108.0, 44.0]), "{outer:?}");
     // Pixels stay what is written by default; and what is not known is an error.
     let plain = Source { coordinates: Coordinates::Pixel, ..source.clone() };
-    let geojson = write(ObjectFile::GeoJson, &plain).unwrap();
+    let geojson = write(InstanceFile::GeoJson, &plain).unwrap();
     assert!(!geojson.contains("crs") && geojson.contains("[1,0]"), "{geojson}");
-    assert!(!write(ObjectFile::Table, &plain).unwrap().contains("world"));
+    assert!(!write(InstanceFile::Table, &plain).unwrap().contains("world"));
     let unknown = Source { calibration: Calibration::default(), ..source };
-    let e = write(ObjectFile::Table, &unknown).unwrap_err().to_string();
+    let e = write(InstanceFile::Table, &unknown).unwrap_err().to_string();
     assert!(e.contains("a.tif: has no world coordinates"), "{e}");
 }
 
-fn file(kind: ObjectFile, instances: &mut Instances) -> Vec<u8> {
+fn file(kind: InstanceFile, instances: &mut Instances) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out");
     let classes = vec!["background".into(), "cell".into()];
-    let source = Source { picture: "cells.png".into(), classes, ..Source::default() };
-    write_objects(&path, kind, instances, &source).unwrap();
+    let source = Source { image: "cells.png".into(), classes, ..Source::default() };
+    write_instances(&path, kind, instances, &source).unwrap();
     std::fs::read(path).unwrap()
 }
 
@@ -151,21 +158,21 @@ fn labels_are_sixteen_bits_until_there_are_too_many() {
         let mut d = tiff::decoder::Decoder::new(std::io::Cursor::new(bytes)).unwrap();
         (d.dimensions().unwrap(), d.read_image().unwrap())
     };
-    let (size, image) = read(file(ObjectFile::Labels, &mut ring()));
+    let (size, image) = read(file(InstanceFile::Labels, &mut ring()));
     let tiff::decoder::DecodingResult::U16(got) = image else { panic!("not of 16 bits") };
     assert_eq!(size, (6, 4));
     assert_eq!(got, [0, 1, 1, 1, 0, 0, 0, 1, 0, 1, 0, 2, 0, 1, 1, 1, 0, 2, 0, 0, 0, 0, 0, 0]);
-    // More objects than 16 bits can number, in several strips.
+    // More instances than 16 bits can number, in several strips.
     let (w, h) = (600, 600);
     let mask: Vec<u32> = (0..w * h).map(|i| u32::from(i % w % 2 == 0 && i / w % 2 == 0)).collect();
-    let (_, image) = read(file(ObjectFile::Labels, &mut instances(w, h, &mask, Connectivity::Four)));
+    let (_, image) = read(file(InstanceFile::Labels, &mut instances(w, h, &mask, Connectivity::Four)));
     let tiff::decoder::DecodingResult::U32(got) = image else { panic!("not of 32 bits") };
     assert_eq!((got[0], got[1], got[w * (h - 2) + w - 2]), (1, 0, 90_000));
 }
 
 #[test]
 fn geojson_is_what_qupath_reads() {
-    let json: Value = serde_json::from_slice(&file(ObjectFile::GeoJson, &mut ring())).unwrap();
+    let json: Value = serde_json::from_slice(&file(InstanceFile::GeoJson, &mut ring())).unwrap();
     assert_eq!(json["type"], "FeatureCollection");
     let features = json["features"].as_array().unwrap();
     assert_eq!(features.len(), 2);
@@ -178,16 +185,16 @@ fn geojson_is_what_qupath_reads() {
     assert_eq!(ring["properties"]["objectType"], "detection");
     assert_eq!(ring["properties"]["classification"]["name"], "cell");
     let mut corners = instances(2, 2, &[1, 0, 0, 1], Connectivity::Eight);
-    let json: Value = serde_json::from_slice(&file(ObjectFile::GeoJson, &mut corners)).unwrap();
+    let json: Value = serde_json::from_slice(&file(InstanceFile::GeoJson, &mut corners)).unwrap();
     assert_eq!(json["features"][0]["geometry"]["type"], "MultiPolygon");
     let none: Value =
-        serde_json::from_slice(&file(ObjectFile::GeoJson, &mut instances(1, 1, &[0], Connectivity::Four))).unwrap();
+        serde_json::from_slice(&file(InstanceFile::GeoJson, &mut instances(1, 1, &[0], Connectivity::Four))).unwrap();
     assert_eq!(none["features"], serde_json::json!([]));
 }
 
 #[test]
 fn coco_has_polygons_and_run_lengths() {
-    let json: Value = serde_json::from_slice(&file(ObjectFile::Coco, &mut ring())).unwrap();
+    let json: Value = serde_json::from_slice(&file(InstanceFile::Coco, &mut ring())).unwrap();
     assert_eq!(json["images"][0]["file_name"], "cells.png");
     assert_eq!(json["categories"], serde_json::json!([{ "id": 1, "name": "cell" }]));
     let [ring, bar] = &json["annotations"].as_array().unwrap()[..] else { panic!() };
@@ -199,24 +206,24 @@ fn coco_has_polygons_and_run_lengths() {
         pixels.extend(std::iter::repeat_n(i % 2 == 1, n.as_u64().unwrap() as usize));
     }
     let (w, h, mask) = RING;
-    let want: Vec<bool> = (0..w * h).map(|i| i / h < 5 && mask[i % h * w + i / h] == 1).collect();
-    assert_eq!(pixels, want);
+    let expected: Vec<bool> = (0..w * h).map(|i| i / h < 5 && mask[i % h * w + i / h] == 1).collect();
+    assert_eq!(pixels, expected);
     assert_eq!(ring["segmentation"]["size"], serde_json::json!([4, 6]));
 }
 
 #[test]
 fn run_lengths_join_from_column_to_column() {
-    // The first object takes whole columns: its last row of one and the first of the next are one stretch.
+    // The first instance takes whole columns: its last row of one and the first of the next are one stretch.
     let mask = [1, 1, 1, 1, 0, 1, 1, 1, 1];
     let json: Value =
-        serde_json::from_slice(&file(ObjectFile::Coco, &mut instances(3, 3, &mask, Connectivity::Four))).unwrap();
+        serde_json::from_slice(&file(InstanceFile::Coco, &mut instances(3, 3, &mask, Connectivity::Four))).unwrap();
     assert_eq!(json["annotations"][0]["segmentation"]["counts"], serde_json::json!([0, 4, 1, 4, 0]));
 }
 
 /// The bytes at the places where ImageJ's decoder looks for them.
 #[test]
 fn rois_have_imagejs_layout() {
-    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(file(ObjectFile::Rois, &mut ring()))).unwrap();
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(file(InstanceFile::Rois, &mut ring()))).unwrap();
     let mut roi = |name: &str| {
         let mut bytes = Vec::new();
         zip.by_name(name).unwrap().read_to_end(&mut bytes).unwrap();
@@ -243,10 +250,10 @@ fn rois_have_imagejs_layout() {
 
 #[test]
 fn the_table_is_in_the_order_of_numbers() {
-    // The first object is the last to be complete.
+    // The first instance is the last to be complete.
     let mask = [1, 0, 1, 1, 0, 0, 1, 0, 1];
     let mut found = instances(3, 3, &mask, Connectivity::Four);
-    let text = String::from_utf8(file(ObjectFile::Table, &mut found)).unwrap();
+    let text = String::from_utf8(file(InstanceFile::Table, &mut found)).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "label,class,area,centroid_x,centroid_y,x,y,width,height,perimeter,eccentricity");
     assert!(lines[1].starts_with("1,cell,3,0.000,1.000,0,0,1,3,"), "{text}");
@@ -261,7 +268,7 @@ fn bands_leave_no_trace() {
     let (w, h) = (case.width, case.height);
     let ids = case.mask.iter().map(|&v| v as u8).collect();
     let mask = Mask::new(w, h, 2, crate::infer::Ids::U8(ids)).unwrap();
-    let picture = Picture::new(w, h, 1, Pixels::U16(case.intensity.iter().map(|&v| v as u16).collect())).unwrap();
+    let image = Image::new(w, h, 1, Pixels::U16(case.intensity.iter().map(|&v| v as u16).collect())).unwrap();
     let classes = vec!["background".to_string(), "cell".to_string()];
     let info = BandInfo { width: w, height: h, channels: 1, classes, planes: 1, contrast: None };
     let separation = crate::infer::instances::Separation::Watershed { depth: 1.0 };
@@ -269,20 +276,20 @@ fn bands_leave_no_trace() {
     let dir = tempfile::tempdir().unwrap();
     let mut first: Option<Vec<Vec<u8>>> = None;
     for rows in [h, 1, 7] {
-        let path = |k: ObjectFile| dir.path().join(format!("{rows}_{}.{}", k.name().0, k.name().1));
-        let files = ObjectFile::ALL.map(|k| (k, path(k))).to_vec();
-        let sink = ObjectSink::new(options.clone(), "a.png", files);
+        let path = |k: InstanceFile| dir.path().join(format!("{rows}_{}.{}", k.name().0, k.name().1));
+        let files = InstanceFile::ALL.map(|k| (k, path(k))).to_vec();
+        let sink = InstanceSink::new(options.clone(), "a.png", files);
         assert!(sink.needs().pixels);
         let report = sink.report();
         assert_eq!(report(), None);
-        feed(Box::new(sink), &info, &mask, None, Some(&picture), rows).unwrap();
-        assert!(report().unwrap().count > case.objects.len());
-        let bytes: Vec<Vec<u8>> = ObjectFile::ALL.iter().map(|&k| std::fs::read(path(k)).unwrap()).collect();
+        feed(Box::new(sink), &info, &mask, None, Some(&image), rows).unwrap();
+        assert!(report().unwrap().count > case.instances.len());
+        let bytes: Vec<Vec<u8>> = InstanceFile::ALL.iter().map(|&k| std::fs::read(path(k)).unwrap()).collect();
         assert!(bytes.iter().all(|b| b.len() > 100));
         assert!(first.get_or_insert_with(|| bytes.clone()) == &bytes, "bands of {rows} rows");
     }
     let band = Band { first: 0, height: 1, width: w, classes: mask.ids(), probabilities: None, pixels: None };
-    assert!(ObjectSink::new(options, "a.png", vec![]).band(&band).is_err());
+    assert!(InstanceSink::new(options, "a.png", vec![]).band(&band).is_err());
 }
 
 /// A file that cannot be written is named, and leaves nothing.
@@ -291,6 +298,6 @@ fn failures_name_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("folder.csv");
     std::fs::create_dir(&path).unwrap();
-    let e = write_objects(&path, ObjectFile::Table, &mut ring(), &Source::default()).unwrap_err().to_string();
+    let e = write_instances(&path, InstanceFile::Table, &mut ring(), &Source::default()).unwrap_err().to_string();
     assert!(e.contains("folder.csv"), "{e}");
 }

@@ -1,7 +1,7 @@
 use serde::Deserialize;
 
 use super::*;
-use crate::infer::instances::{Labeller, Separation};
+use crate::infer::instances::{ConnectedComponents, Separation};
 use crate::infer::{LabelMap, components};
 
 /// What scikit-image and SciPy make of a mask; see scripts/skimage_objects.py.
@@ -17,11 +17,12 @@ pub(in crate::infer::instances) struct Case {
     seeds: Vec<usize>,
     floods: [Vec<u32>; 2],
     pub intensity: Vec<u32>,
-    pub objects: Vec<Measured>,
+    #[serde(rename = "objects")]
+    pub instances: Vec<Measurement>,
 }
 
 #[derive(Deserialize)]
-pub(in crate::infer::instances) struct Measured {
+pub(in crate::infer::instances) struct Measurement {
     pub area: u64,
     pub centroid: [f64; 2],
     pub bbox: [u32; 4],
@@ -41,7 +42,7 @@ fn mask(case: &Case) -> LabelMap {
     LabelMap::new(case.width, case.height, case.mask.clone()).unwrap()
 }
 
-/// The whole picture as one crop.
+/// The whole image as one crop.
 fn squared(mask: &LabelMap) -> Vec<u64> {
     let inside = mask.labels();
     nearest_sites(mask.width(), inside.len(), |i| inside[i] == 0).into_iter().map(|n| n.squared).collect()
@@ -76,8 +77,8 @@ fn seeds_are_one_of_each_of_skimages_h_maxima() {
 fn flooding_is_skimages_watershed() {
     for case in cases() {
         let inside: Vec<u64> = case.heights.iter().zip(&case.mask).map(|(h, m)| h * u64::from(*m)).collect();
-        for (connectivity, want) in [Connectivity::Four, Connectivity::Eight].into_iter().zip(&case.floods) {
-            assert_eq!(&flood(case.width, &inside, &case.seeds, connectivity), want, "{connectivity:?}");
+        for (connectivity, expected) in [Connectivity::Four, Connectivity::Eight].into_iter().zip(&case.floods) {
+            assert_eq!(&flood(case.width, &inside, &case.seeds, connectivity), expected, "{connectivity:?}");
         }
     }
 }
@@ -87,24 +88,24 @@ fn flooding_is_skimages_watershed() {
 fn flooding_takes_the_highest_pixel_first() {
     let case = &cases()[0];
     let inside: Vec<u64> = case.heights.iter().zip(&case.mask).map(|(h, m)| h * u64::from(*m)).collect();
-    let mut want = vec![0; inside.len()];
-    case.seeds.iter().enumerate().for_each(|(k, &i)| want[i] = k as u32 + 1);
+    let mut expected = vec![0; inside.len()];
+    case.seeds.iter().enumerate().for_each(|(k, &i)| expected[i] = k as u32 + 1);
     let near = |i: usize| around(i, case.width, inside.len(), false);
     // A pixel belongs to the first flooded neighbour that was itself expanded; heights differ, so that is the highest.
     let mut expanded = vec![false; inside.len()];
-    while let Some(i) = (0..inside.len()).filter(|&i| want[i] > 0 && !expanded[i]).max_by_key(|&i| inside[i]) {
+    while let Some(i) = (0..inside.len()).filter(|&i| expected[i] > 0 && !expanded[i]).max_by_key(|&i| inside[i]) {
         expanded[i] = true;
-        for k in near(i).filter(|&k| want[k] == 0 && inside[k] > 0).collect::<Vec<_>>() {
-            want[k] = want[i];
+        for k in near(i).filter(|&k| expected[k] == 0 && inside[k] > 0).collect::<Vec<_>>() {
+            expected[k] = expected[i];
         }
     }
-    assert_eq!(flood(case.width, &inside, &case.seeds, Connectivity::Four), want);
+    assert_eq!(flood(case.width, &inside, &case.seeds, Connectivity::Four), expected);
 }
 
 fn split_map(map: &LabelMap, options: InstanceOptions) -> (LabelMap, Instances) {
-    let mut labeller = Labeller::new(map.width(), map.height(), &options).unwrap();
-    map.labels().chunks(map.width()).for_each(|row| labeller.push_row(row).unwrap());
-    let mut instances = labeller.finish().unwrap();
+    let mut components_of_rows = ConnectedComponents::new(map.width(), map.height(), &options).unwrap();
+    map.labels().chunks(map.width()).for_each(|row| components_of_rows.push_row(row).unwrap());
+    let mut instances = components_of_rows.finish().unwrap();
     let mut labels = vec![0; map.labels().len()];
     let fill = |y: usize, row: &[Run]| {
         row.iter().for_each(|r| labels[y * map.width()..][r.start as usize..r.end as usize].fill(r.label));
@@ -118,16 +119,16 @@ fn watershed(depth: f64) -> InstanceOptions {
     InstanceOptions { separation: Separation::Watershed { depth }, ..Default::default() }
 }
 
-/// Component by component equals the whole picture at once.
+/// Component by component equals the whole image at once.
 #[test]
-fn components_alone_split_as_in_the_whole_picture() {
+fn components_alone_split_as_in_the_whole_image() {
     for case in cases() {
         let mask = mask(&case);
         let whole = squared(&mask);
         let flooded = flood(case.width, &whole, &seeds(case.width, &whole, 1.0), Connectivity::Four);
         // Numbered by first pixels.
         let mut number = std::collections::BTreeMap::new();
-        let want: Vec<u32> = flooded
+        let expected: Vec<u32> = flooded
             .iter()
             .map(|&l| {
                 let next = number.len() as u32 + 1;
@@ -135,7 +136,7 @@ fn components_alone_split_as_in_the_whole_picture() {
             })
             .collect();
         let (got, instances) = split_map(&mask, watershed(1.0));
-        assert_eq!(got.labels(), want);
+        assert_eq!(got.labels(), expected);
         assert!(instances.count() > components(&mask, Connectivity::Four).largest() as usize);
         assert!(instances.left_whole().is_empty());
         // Parts are connected.
@@ -159,7 +160,7 @@ fn two_discs_that_touch_are_two_objects() {
     }
     let mut areas = Vec::new();
     instances
-        .objects(|o| {
+        .instances(|o| {
             areas.push(o.area());
             Ok(())
         })
@@ -181,9 +182,9 @@ fn what_needs_too_much_memory_stays_whole() {
     assert_eq!(got, two_discs());
 }
 
-/// No pixel outside the object: no distance is known, and the object stays whole.
+/// No pixel outside the instance: no distance is known, and the instance stays whole.
 #[test]
-fn an_object_that_fills_the_picture_is_one() {
+fn an_object_that_fills_the_image_is_one() {
     let full = LabelMap::from_fn(9, 7, |_, _| 1).unwrap();
     assert_eq!(split_map(&full, watershed(0.5)).0, full);
 }

@@ -108,7 +108,7 @@ pub(super) fn results(key: &KernelKey) -> Result<String, String> {
     }
     // lavapipe inlines every store, half of the time it takes to compile: a loop over columns, which move up in its turns.
     let each = columns.min(STORED);
-    t.line(format!("let rounds = turns({}u, group.x);", columns / each));
+    t.line(format!("let rounds = trip_count({}u, group.x);", columns / each));
     t.line("for (var round = 0u; round < rounds; round++) {");
     for j in 0..each {
         stores(&mut t, j, format!("(round * {each}u + {j}u) * {spread}u"));

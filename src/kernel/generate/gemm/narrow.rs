@@ -28,9 +28,9 @@ pub(super) fn steps(t: &mut Text, key: &KernelKey, rows: u32, columns: u32) -> R
         format!("if (local < {staged}u) {{ ws[local] = u; }}")
     });
     t.line("workgroupBarrier();");
-    // A number of turns that compilers do not know: Intel's spill where they unroll them.
-    t.line(format!("let turns = min({kb}u, steps - k);"));
-    t.line("for (var i = 0u; i < turns; i++) {");
+    // A number of trips that compilers do not know: Intel's spill where they unroll them.
+    t.line(format!("let trips = min({kb}u, steps - k);"));
+    t.line("for (var i = 0u; i < trips; i++) {");
     for j in 0..columns {
         t.line(format!("let x{j} = vec4<f32>(x[b{j} + s]);"));
     }

@@ -1,6 +1,6 @@
 //! Arithmetic on dimensions: what operators that move elements make of the dimensions of their inputs.
 
-use crate::model::onnx::Why;
+use crate::model::onnx::Reason;
 use crate::model::onnx::attributes::Attributes;
 use crate::model::onnx::tensor::{MAX_FOLDED, MAX_RANK, Tensor, count};
 
@@ -13,21 +13,21 @@ pub fn shape_of(dims: &[usize], a: Attributes<'_>) -> Tensor {
 }
 
 /// Axis `axis` of `rank`, counted from the end if negative.
-pub fn axis(axis: i64, rank: usize) -> Result<usize, Why> {
+pub fn axis(axis: i64, rank: usize) -> Result<usize, Reason> {
     let at = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
     usize::try_from(at).ok().filter(|&a| a < rank).ok_or_else(|| format!("axis {axis} of {rank} dimensions").into())
 }
 
 /// Dimensions from whole numbers.
-pub fn lengths(v: &[i64]) -> Result<Vec<usize>, Why> {
+pub fn lengths(v: &[i64]) -> Result<Vec<usize>, Reason> {
     let dims: Option<Vec<usize>> = v.iter().map(|&d| usize::try_from(d).ok()).collect();
-    let dims = dims.ok_or_else(|| Why::from(format!("negative dimensions {v:?}")))?;
+    let dims = dims.ok_or_else(|| Reason::from(format!("negative dimensions {v:?}")))?;
     count(&dims)?;
     Ok(dims)
 }
 
 /// Number of elements of a tensor that is about to be made.
-pub fn bounded(dims: &[usize]) -> Result<usize, Why> {
+pub fn bounded(dims: &[usize]) -> Result<usize, Reason> {
     let n = count(dims)?;
     if n > MAX_FOLDED {
         return Err(format!("a constant of dimensions {dims:?} is larger than {MAX_FOLDED} elements").into());
@@ -36,12 +36,12 @@ pub fn bounded(dims: &[usize]) -> Result<usize, Why> {
 }
 
 /// The dimensions that `Reshape` asks for.
-pub fn reshape(from: &[usize], to: &[i64], zero_is_zero: bool) -> Result<Vec<usize>, Why> {
+pub fn reshape(from: &[usize], to: &[i64], zero_is_zero: bool) -> Result<Vec<usize>, Reason> {
     if to.len() > MAX_RANK {
         return Err(format!("a reshape to {} dimensions", to.len()).into());
     }
     let total = count(from)?;
-    let wrong = || Why::from(format!("{from:?} cannot be reshaped to {to:?}"));
+    let wrong = || Reason::from(format!("{from:?} cannot be reshaped to {to:?}"));
     let mut dims = Vec::with_capacity(to.len());
     let mut open = None;
     for (i, &d) in to.iter().enumerate() {
@@ -62,13 +62,13 @@ pub fn reshape(from: &[usize], to: &[i64], zero_is_zero: bool) -> Result<Vec<usi
 }
 
 /// The dimensions of `Flatten`.
-pub fn flatten(dims: &[usize], at: i64) -> Result<Vec<usize>, Why> {
+pub fn flatten(dims: &[usize], at: i64) -> Result<Vec<usize>, Reason> {
     let at = if at == dims.len() as i64 { dims.len() } else { axis(at, dims.len())? };
     Ok(vec![count(&dims[..at])?, count(&dims[at..])?])
 }
 
 /// The dimensions of `Unsqueeze`.
-pub fn unsqueeze(dims: &[usize], axes: &[i64]) -> Result<Vec<usize>, Why> {
+pub fn unsqueeze(dims: &[usize], axes: &[i64]) -> Result<Vec<usize>, Reason> {
     let rank = dims.len() + axes.len();
     if rank > MAX_RANK {
         return Err(format!("{rank} dimensions").into());
@@ -81,7 +81,7 @@ pub fn unsqueeze(dims: &[usize], axes: &[i64]) -> Result<Vec<usize>, Why> {
 }
 
 /// The dimensions of `Squeeze`.
-pub fn squeeze(dims: &[usize], axes: Option<&[i64]>) -> Result<Vec<usize>, Why> {
+pub fn squeeze(dims: &[usize], axes: Option<&[i64]>) -> Result<Vec<usize>, Reason> {
     let Some(axes) = axes else { return Ok(dims.iter().copied().filter(|&d| d != 1).collect()) };
     let axes = axes.iter().map(|&a| axis(a, dims.len())).collect::<Result<Vec<_>, _>>()?;
     if let Some(&a) = axes.iter().find(|&&a| dims[a] != 1) {
@@ -91,7 +91,7 @@ pub fn squeeze(dims: &[usize], axes: Option<&[i64]>) -> Result<Vec<usize>, Why> 
 }
 
 /// The permutation of `Transpose`.
-pub fn permutation(rank: usize, perm: Option<&[i64]>) -> Result<Vec<usize>, Why> {
+pub fn permutation(rank: usize, perm: Option<&[i64]>) -> Result<Vec<usize>, Reason> {
     let Some(perm) = perm else { return Ok((0..rank).rev().collect()) };
     let found = perm.iter().map(|&p| axis(p, rank)).collect::<Result<Vec<_>, _>>()?;
     let mut sorted = found.clone();
@@ -115,7 +115,10 @@ pub struct Range {
 }
 
 /// What `Slice` takes along every axis. `list(name, input)` gives an attribute or an input.
-pub fn slice(dims: &[usize], list: impl Fn(&str, usize) -> Result<Option<Vec<i64>>, Why>) -> Result<Vec<Range>, Why> {
+pub fn slice(
+    dims: &[usize],
+    list: impl Fn(&str, usize) -> Result<Option<Vec<i64>>, Reason>,
+) -> Result<Vec<Range>, Reason> {
     let starts = list("starts", 1)?.ok_or("starts are missing")?;
     let ends = list("ends", 2)?.ok_or("ends are missing")?;
     let axes = list("axes", 3)?.unwrap_or_else(|| (0..starts.len() as i64).collect());
@@ -153,7 +156,7 @@ pub fn split(
     a: Attributes<'_>,
     sizes: Option<&Tensor>,
     outputs: usize,
-) -> Result<Vec<(usize, usize, usize)>, Why> {
+) -> Result<Vec<(usize, usize, usize)>, Reason> {
     let at = axis(a.int("axis").unwrap_or(0), dims.len())?;
     let n = dims[at];
     let sizes = match (sizes, a.ints("split")) {
@@ -179,7 +182,7 @@ pub fn split(
 }
 
 /// The dimensions two tensors broadcast to, as in NumPy.
-pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Why> {
+pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Reason> {
     let rank = a.len().max(b.len());
     let get = |d: &[usize], i: usize| if i + d.len() < rank { 1 } else { d[i + d.len() - rank] };
     (0..rank)

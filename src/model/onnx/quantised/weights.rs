@@ -1,14 +1,14 @@
 //! Constants of whole numbers as floats.
 
 use super::{Quantised, steps};
-use crate::model::onnx::Why;
+use crate::model::onnx::Reason;
 use crate::model::onnx::fold::axis;
 use crate::model::onnx::proto::NodeProto;
 use crate::model::onnx::tensor::{Elements, Tensor, strides};
 
 impl Quantised<'_> {
     /// A file may use the same whole numbers again and again.
-    fn charge(&mut self, elements: usize) -> Result<(), Why> {
+    fn charge(&mut self, elements: usize) -> Result<(), Reason> {
         let left = self.left.checked_sub(elements);
         self.left = left.ok_or("the same whole numbers are made floats of again and again: refused")?;
         Ok(())
@@ -21,15 +21,15 @@ impl Quantised<'_> {
         steps: &[String; 2],
         along: i64,
         block: Option<usize>,
-    ) -> Result<Tensor, Why> {
+    ) -> Result<Tensor, Reason> {
         self.charge(x.len())?;
         let scale =
-            self.tensors.get(&steps[0]).ok_or_else(|| Why::from(format!("`{}` is not a constant", steps[0])))?;
+            self.tensors.get(&steps[0]).ok_or_else(|| Reason::from(format!("`{}` is not a constant", steps[0])))?;
         let zero = match steps[1].is_empty() {
             true => None,
             false => {
                 let zero = self.tensors.get(&steps[1]);
-                Some(zero.ok_or_else(|| Why::from(format!("`{}` is not a constant", steps[1])))?)
+                Some(zero.ok_or_else(|| Reason::from(format!("`{}` is not a constant", steps[1])))?)
             }
         };
         let at: Box<dyn Fn(usize) -> usize> = if let Some(block) = block {
@@ -50,14 +50,14 @@ impl Quantised<'_> {
                     .sum()
             })
         } else {
-            let most = scale.len().max(zero.map_or(1, Tensor::len));
-            if most == 1 {
+            let max = scale.len().max(zero.map_or(1, Tensor::len));
+            if max == 1 {
                 Box::new(|_| 0)
             } else {
                 let along = axis(along, x.dims.len())?;
                 let (stride, n) = (strides(&x.dims)[along], x.dims[along]);
-                if n != most {
-                    return Err(format!("{most} scales for {n} elements along axis {along}").into());
+                if n != max {
+                    return Err(format!("{max} scales for {n} elements along axis {along}").into());
                 }
                 Box::new(move |i| i / stride % n)
             }
@@ -69,7 +69,7 @@ impl Quantised<'_> {
     }
 
     /// A weight as floats: a new constant, or what it was before it was quantised.
-    pub(super) fn weight(&mut self, name: &str, steps: &[String; 2], along: i64) -> Result<String, Why> {
+    pub(super) fn weight(&mut self, name: &str, steps: &[String; 2], along: i64) -> Result<String, Reason> {
         if let Some(t) = self.tensors.get(name).cloned() {
             let floats = self.floats(&t, steps, along, None)?;
             let made = self.name(name);
@@ -80,16 +80,16 @@ impl Quantised<'_> {
     }
 
     /// The second matrix of a product: its scales are of columns.
-    pub(super) fn matrix(&mut self, node: &NodeProto, i: usize) -> Result<String, Why> {
+    pub(super) fn matrix(&mut self, node: &NodeProto, i: usize) -> Result<String, Reason> {
         let name = super::needed(node, i)?.to_string();
         self.weight(&name, &steps(node, i + 1)?, -1)
     }
 
     /// A bias of 32 bits: its scale is the product of those of input and weight.
-    pub(super) fn bias(&mut self, name: &str, x: &str, w: &str, alpha: f64) -> Result<String, Why> {
+    pub(super) fn bias(&mut self, name: &str, x: &str, w: &str, alpha: f64) -> Result<String, Reason> {
         self.charge(self.tensors.get(name).map_or(0, Tensor::len))?;
         let x = self.one(x)?;
-        let missing = |name: &str| Why::from(format!("`{name}` is not a constant"));
+        let missing = |name: &str| Reason::from(format!("`{name}` is not a constant"));
         let scale = self.tensors.get(w).ok_or_else(|| missing(w))?;
         let t = self.tensors.get(name).ok_or_else(|| missing(name))?;
         if let Elements::Float(_) = t.elements {

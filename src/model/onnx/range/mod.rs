@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Most elements of parameters that are looked at: those of the largest networks.
-const MOST: usize = 1 << 28;
+const MAX: usize = 1 << 28;
 /// Elements of a parameter that is kept.
 const KEPT: usize = 1 << 16;
 
@@ -62,7 +62,7 @@ pub fn read(graph: &Graph, weights: &Weights, output: ValueId) -> Reading {
         known: Knowledge::default(),
         values: HashMap::new(),
         parameters: HashMap::new(),
-        left: MOST,
+        left: MAX,
     };
     for node in graph.nodes() {
         let first = analysis.node(node);

@@ -15,7 +15,7 @@ use crate::tensor::Shape;
 /// Weights of a convolution that are looked at although its input is unbounded.
 const SMALL: usize = 4096;
 /// Parts of a concatenation that are kept apart.
-const MOST_PARTS: usize = 64;
+const MAX_SPLITS: usize = 64;
 
 impl Analysis<'_> {
     /// What a node's first output is.
@@ -91,7 +91,7 @@ impl Analysis<'_> {
                 }
             }
             let value = self.joined(&parts);
-            parts.truncate(if parts.len() > MOST_PARTS { 0 } else { parts.len() });
+            parts.truncate(if parts.len() > MAX_SPLITS { 0 } else { parts.len() });
             return Some(Known { parts, ..plain(value) });
         }
         node.op.as_op::<ConcatPixels>()?;

@@ -237,10 +237,9 @@ impl Analysis<'_> {
             let About { lo, hi, channels, overshoots, .. } = *known.of(atom);
             let together = if known.of(atom).together.compete() { Channels::Compete } else { Channels::Unknown };
             let ends = [lo * lo, hi * hi];
-            let least = if lo <= 0.0 && hi >= 0.0 { 0.0 } else { ends[0].min(ends[1]) };
+            let min = if lo <= 0.0 && hi >= 0.0 { 0.0 } else { ends[0].min(ends[1]) };
             let made = Made::Square(atom);
-            let mut about =
-                About { made, together, overshoots, ..About::within(least, ends[0].max(ends[1]), channels) };
+            let mut about = About { made, together, overshoots, ..About::within(min, ends[0].max(ends[1]), channels) };
             if lo.is_finite() && hi.is_finite() {
                 // A parabola lies above its tangents and below its secant.
                 let tangent = |at: f64| Poly::constant(-at * at).plus(&Poly::atom(atom), 2.0 * at);

@@ -89,7 +89,7 @@ impl Poly {
 
     /// The largest factor.
     pub fn largest(&self) -> f64 {
-        self.0.iter().filter(|t| !t.0.is_empty()).fold(0.0, |most, (_, v)| most.max(v.abs()))
+        self.0.iter().filter(|t| !t.0.is_empty()).fold(0.0, |max, (_, v)| max.max(v.abs()))
     }
 
     /// Whether it is small enough to be kept.
@@ -235,7 +235,7 @@ pub struct Knowledge {
 /// How many facts are used one after the other.
 const DEPTH: usize = 3;
 /// How often facts are used in a network; some thousand times in real ones.
-const MOST_USES: u32 = 1 << 20;
+const MAX_USES: u32 = 1 << 20;
 /// Most facts of a quantity, on each side.
 const MAX_FACTS: usize = 4;
 
@@ -303,7 +303,7 @@ impl Knowledge {
 
     fn lower_by(&self, p: &Poly, depth: usize) -> f64 {
         let mut best = self.plain(p);
-        if depth == 0 || self.used.get() > MOST_USES {
+        if depth == 0 || self.used.get() > MAX_USES {
             return best;
         }
         for a in p.atoms() {

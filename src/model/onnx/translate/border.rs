@@ -1,6 +1,6 @@
 //! Where a file's order of axes meets ours: its input, and its outputs.
 
-use super::{Translator, Why};
+use super::{Reason, Translator};
 use crate::graph::ValueId;
 use crate::model::onnx::axes::Layout;
 use crate::model::onnx::value::{Data, canonical};
@@ -70,7 +70,7 @@ fn readings(dims: &[usize], input: Shape, asked: Option<Layout>) -> Vec<Reading>
 /// A value at the network's border, as N, C, H, W. Of what its dimensions may be that is taken which has the input's rows and
 /// columns, then that which lies so, then the order that the input has.
 /// Also says whether the elements then lie as the file has them.
-pub fn exported(t: &mut Translator<'_>, name: &str, d: &Data) -> Result<(ValueId, bool), Why> {
+pub fn exported(t: &mut Translator<'_>, name: &str, d: &Data) -> Result<(ValueId, bool), Reason> {
     let (input, from) = (t.input, t.graph.shape(d.id));
     let mut d = d.clone();
     // Of more than four axes those of one element say nothing.
@@ -100,7 +100,7 @@ pub fn exported(t: &mut Translator<'_>, name: &str, d: &Data) -> Result<(ValueId
             Ok((t.arranged(name, &permuted(&r.perm), r.shape)?, long.is_sorted()))
         }
         None => {
-            let shape = canonical(&dims).ok_or_else(|| Why::from(format!("has dimensions {dims:?}")))?;
+            let shape = canonical(&dims).ok_or_else(|| Reason::from(format!("has dimensions {dims:?}")))?;
             Ok((t.arranged(name, &d, shape)?, true))
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Call, Data, Outputs, Translator, Value};
 use crate::graph::Formula;
-use crate::model::onnx::Why;
+use crate::model::onnx::Reason;
 use crate::model::onnx::value::canonical;
 use crate::ops::{Conv2d, ConvTranspose2d, MatMul};
 use crate::tensor::Shape;
@@ -17,7 +17,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    pub fn of(call: &Call<'_>, kernel: [usize; 2], size: [usize; 2]) -> Result<Self, Why> {
+    pub fn of(call: &Call<'_>, kernel: [usize; 2], size: [usize; 2]) -> Result<Self, Reason> {
         let a = call.attributes;
         let (stride, dilation) = (a.pair("strides", 1)?, a.pair("dilations", 1)?);
         if [kernel, stride, dilation].concat().contains(&0) {
@@ -46,7 +46,7 @@ impl Geometry {
 }
 
 /// The dimensions of a weight, which must be four and go with `kernel_shape`.
-fn weight_dims(call: &Call<'_>) -> Result<[usize; 4], Why> {
+fn weight_dims(call: &Call<'_>) -> Result<[usize; 4], Reason> {
     let dims = call.value(1)?.dims();
     let Ok(dims) = <[usize; 4]>::try_from(&dims[..]) else {
         return Err(format!("weight of dimensions {dims:?}: only two-dimensional convolutions are supported").into());
@@ -101,7 +101,7 @@ pub fn conv_transpose(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
             let list = a.ints("output_shape").unwrap_or_default();
             let last = list.get(list.len().wrapping_sub(2)..).unwrap_or_default();
             let last: Vec<usize> = last.iter().filter_map(|&v| usize::try_from(v).ok()).collect();
-            Some(<[usize; 2]>::try_from(last).map_err(|_| Why::from("output_shape is not two numbers"))?)
+            Some(<[usize; 2]>::try_from(last).map_err(|_| Reason::from("output_shape is not two numbers"))?)
         }
         (_, "SAME_UPPER" | "SAME_LOWER") => Some([0, 1].map(|i| size[i] * stride[i])),
         (_, "NOTSET" | "VALID" | "") => None,

@@ -11,7 +11,7 @@ mod shape;
 mod spatial;
 mod view;
 
-use super::Why;
+use super::Reason;
 use super::attributes::Attributes;
 use super::fold;
 use super::parts::Parts;
@@ -114,12 +114,12 @@ impl Call<'_> {
     }
 
     /// Input `i`.
-    pub fn value(&self, i: usize) -> Result<&Value, Why> {
+    pub fn value(&self, i: usize) -> Result<&Value, Reason> {
         self.maybe(i).ok_or_else(|| format!("input {i} is missing").into())
     }
 
     /// Input `i`, computed by the network.
-    pub fn data(&self, i: usize) -> Result<&Data, Why> {
+    pub fn data(&self, i: usize) -> Result<&Data, Reason> {
         match self.value(i)? {
             Value::Data(d) => Ok(d),
             _ => Err(format!("input {i} is a constant, which is supported only where all inputs are").into()),
@@ -127,7 +127,7 @@ impl Call<'_> {
     }
 
     /// Input `i`, if it is there: it must be known.
-    pub fn known(&self, i: usize) -> Result<Option<&Tensor>, Why> {
+    pub fn known(&self, i: usize) -> Result<Option<&Tensor>, Reason> {
         match self.maybe(i) {
             None => Ok(None),
             Some(Value::Known(t, _)) => Ok(Some(t)),
@@ -136,7 +136,7 @@ impl Call<'_> {
     }
 
     /// The whole numbers of input `i`, or of the attribute that older operators have in its place.
-    pub fn list(&self, name: &str, i: usize) -> Result<Option<Vec<i64>>, Why> {
+    pub fn list(&self, name: &str, i: usize) -> Result<Option<Vec<i64>>, Reason> {
         match self.known(i)? {
             Some(t) => Ok(Some(t.as_ints()?.to_vec())),
             None => Ok(self.attributes.ints(name).map(<[i64]>::to_vec)),
@@ -149,7 +149,7 @@ impl Call<'_> {
     }
 }
 
-type Outputs = Result<Vec<Value>, Why>;
+type Outputs = Result<Vec<Value>, Reason>;
 type Translate = fn(&mut Translator<'_>, &Call<'_>) -> Outputs;
 
 /// The function that translates an operator of ONNX's own domain.
@@ -211,7 +211,7 @@ pub struct Translator<'a> {
     input: Shape,
     /// Elements that constants have cost so far, and may.
     spent: u64,
-    most: u64,
+    max: u64,
     /// The graph that is made.
     pub graph: &'a mut Graph,
     values: HashMap<&'a str, Value>,
@@ -236,8 +236,8 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
     let fail = |node: &str, op: &str, reason: String| vec![Failure { node: node.into(), op: op.into(), reason }];
     let shape = graph.shape(x);
     let input = Data { whole: parts.whole_pixels(), ..parts.layout.view(x, shape) };
-    let most = FREE_ELEMENTS.saturating_add(parts.elements().saturating_mul(PER_ELEMENT));
-    let mut t = Translator { parts, input: shape, graph, values: HashMap::new(), spent: 0, most };
+    let max = FREE_ELEMENTS.saturating_add(parts.elements().saturating_mul(PER_ELEMENT));
+    let mut t = Translator { parts, input: shape, graph, values: HashMap::new(), spent: 0, max };
     t.values.insert(&parts.input, Value::Data(input));
     let mut failures = Vec::new();
     for node in &parts.nodes {
@@ -252,7 +252,7 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
             }
             // What it reads has failed.
             Ok(None) => {}
-            Err(Why(reason)) => failures.push(Failure { node: label.into(), op, reason }),
+            Err(Reason(reason)) => failures.push(Failure { node: label.into(), op, reason }),
         }
     }
     if !failures.is_empty() {
@@ -287,7 +287,7 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
 
 impl<'a> Translator<'a> {
     /// The outputs of a node; `None` if an input has none because its own node failed.
-    fn node(&mut self, node: &'a NodeProto, label: &'a str) -> Result<Option<Vec<Value>>, Why> {
+    fn node(&mut self, node: &'a NodeProto, label: &'a str) -> Result<Option<Vec<Value>>, Reason> {
         let own = node.domain.is_empty() || node.domain == "ai.onnx";
         let known = own && (translator(&node.op_type).is_some() || FOLDED_ONLY.contains(&&node.op_type[..]));
         // Said even where inputs have failed too: one look at the message is to be enough.
@@ -327,23 +327,23 @@ impl<'a> Translator<'a> {
     }
 
     /// [`fold::apply`] within bounds: a few nodes can double a constant again and again.
-    fn folded(&mut self, call: &fold::Call<'_>, inputs: &[Option<&Tensor>]) -> Result<Option<Vec<Tensor>>, Why> {
+    fn folded(&mut self, call: &fold::Call<'_>, inputs: &[Option<&Tensor>]) -> Result<Option<Vec<Tensor>>, Reason> {
         self.charge(inputs.iter().flatten().map(|t| t.len() as u64).sum())?;
         let outputs = fold::apply(call, inputs)?;
         self.charge(outputs.iter().flatten().map(|t| t.len() as u64).sum())?;
         Ok(outputs)
     }
 
-    fn charge(&mut self, elements: u64) -> Result<(), Why> {
+    fn charge(&mut self, elements: u64) -> Result<(), Reason> {
         self.spent = self.spent.saturating_add(elements);
-        if self.spent > self.most {
-            return Err(format!("arithmetic on constants goes through more than {} elements", self.most).into());
+        if self.spent > self.max {
+            return Err(format!("arithmetic on constants goes through more than {} elements", self.max).into());
         }
         Ok(())
     }
 
     /// A stored parameter as a value: declared at its first use.
-    fn settled(&mut self, value: Value) -> Result<Value, Why> {
+    fn settled(&mut self, value: Value) -> Result<Value, Reason> {
         match value {
             Value::Stored(name, dims) => {
                 let id = self.graph.parameter(&name[..], &dims)?;
@@ -354,7 +354,7 @@ impl<'a> Translator<'a> {
     }
 
     /// The outputs of a node on parameters, some of them large: computed when weights are loaded.
-    fn derive(&mut self, call: &Call<'_>, fold: &fold::Call<'_>) -> Result<Option<Vec<Value>>, Why> {
+    fn derive(&mut self, call: &Call<'_>, fold: &fold::Call<'_>) -> Result<Option<Vec<Value>>, Reason> {
         // Dimensions come from zeros in place of the parameters.
         let mut shapes = Vec::with_capacity(call.inputs.len());
         for v in &call.inputs {
@@ -395,7 +395,7 @@ impl<'a> Translator<'a> {
                     kept.iter().map(|k| k.clone().unwrap_or_else(|| next.next())).collect();
                 let inputs: Vec<Option<&Tensor>> = inputs.iter().map(Option::as_ref).collect();
                 let call = fold::Call { op: &node.op_type, attributes: Attributes::of(&node), opset, outputs };
-                let fail = |why: Why| crate::error::Error::op(label(&node), why.0);
+                let fail = |why: Reason| crate::error::Error::op(label(&node), why.0);
                 let results = fold::apply(&call, &inputs).map_err(fail)?.unwrap_or_default();
                 let result = results.get(i).ok_or_else(|| fail("has no such output".into()))?;
                 result.host().map_err(fail)
@@ -410,7 +410,7 @@ impl<'a> Translator<'a> {
     }
 
     /// A constant as a parameter of dimensions `dims`, which have as many elements.
-    pub fn parameter(&mut self, value: &Value, dims: &[usize]) -> Result<ValueId, Why> {
+    pub fn parameter(&mut self, value: &Value, dims: &[usize]) -> Result<ValueId, Reason> {
         let id = match value {
             Value::Data(_) => return Err("a constant is needed, the network computes it".into()),
             Value::Param(id, _) => *id,
@@ -436,7 +436,7 @@ impl<'a> Translator<'a> {
     }
 
     /// A constant of up to four dimensions with its axes, padded to four, in the order `perm`: then it has dimensions `dims`.
-    pub fn permuted(&mut self, value: &Value, dims: &[usize], perm: &[usize]) -> Result<ValueId, Why> {
+    pub fn permuted(&mut self, value: &Value, dims: &[usize], perm: &[usize]) -> Result<ValueId, Reason> {
         // With one long axis nothing moves.
         if dims.iter().filter(|&&n| n != 1).count() <= 1 {
             return self.parameter(value, dims);
@@ -447,13 +447,13 @@ impl<'a> Translator<'a> {
     }
 
     /// A parameter computed from another one.
-    pub fn derived(&mut self, from: ValueId, dims: &[usize], formula: Formula) -> Result<ValueId, Why> {
+    pub fn derived(&mut self, from: ValueId, dims: &[usize], formula: Formula) -> Result<ValueId, Reason> {
         let name = self.graph.value(from).name.clone();
         Ok(self.graph.derived(name, dims, Derived { from: vec![from], formula })?)
     }
 
     /// Adds a node and gives its first output.
-    pub fn add(&mut self, call: &Call<'_>, op: impl Op, inputs: &[ValueId]) -> Result<ValueId, Why> {
+    pub fn add(&mut self, call: &Call<'_>, op: impl Op, inputs: &[ValueId]) -> Result<ValueId, Reason> {
         Ok(self.graph.node(call.label, op, inputs)?)
     }
 
@@ -464,11 +464,11 @@ impl<'a> Translator<'a> {
     }
 
     /// A value's elements as a tensor of `shape`.
-    pub fn shaped(&mut self, call: &Call<'_>, d: &Data, shape: Shape) -> Result<ValueId, Why> {
+    pub fn shaped(&mut self, call: &Call<'_>, d: &Data, shape: Shape) -> Result<ValueId, Reason> {
         self.arranged(call.label, d, shape)
     }
 
-    fn arranged(&mut self, label: &str, d: &Data, shape: Shape) -> Result<ValueId, Why> {
+    fn arranged(&mut self, label: &str, d: &Data, shape: Shape) -> Result<ValueId, Reason> {
         let from = self.graph.shape(d.id);
         if count(&d.base)? != shape.len() {
             return Err(format!("{:?} are not {shape}", d.dims()).into());
@@ -481,7 +481,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Data input `i`, which must have four dimensions, as NCHW.
-    pub fn nchw(&mut self, call: &Call<'_>, i: usize) -> Result<ValueId, Why> {
+    pub fn nchw(&mut self, call: &Call<'_>, i: usize) -> Result<ValueId, Reason> {
         let d = call.data(i)?.clone();
         match d.dims()[..] {
             [n, c, h, w] => self.shaped(call, &d, Shape::new(n, c, h, w)),
@@ -490,7 +490,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Any value as a tensor of `shape`: a constant becomes a tensor of the network.
-    pub fn tensor(&mut self, call: &Call<'_>, value: &Value, shape: Shape) -> Result<ValueId, Why> {
+    pub fn tensor(&mut self, call: &Call<'_>, value: &Value, shape: Shape) -> Result<ValueId, Reason> {
         match value {
             Value::Data(d) => self.shaped(call, d, shape),
             constant => {

@@ -3,7 +3,7 @@
 use super::reduce::{along_axes, log_softmax, two, unary};
 use super::{Call, Data, Outputs, Translator, Value, pointwise};
 use crate::graph::{Formula, ValueId};
-use crate::model::onnx::Why;
+use crate::model::onnx::Reason;
 use crate::model::onnx::tensor::Tensor;
 use crate::model::onnx::value::canonical;
 use crate::ops::{BatchNorm2d, Binary, BinaryKind, Function, GroupNorm, InstanceNorm2d, ReduceKind, Softmax};
@@ -16,7 +16,7 @@ pub fn batch(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let d = call.data(0)?.clone();
     let dims = d.dims();
     let shape = canonical(&dims).filter(|_| dims.len() >= 2);
-    let shape = shape.ok_or_else(|| Why::from(format!("an input of dimensions {dims:?} is not supported")))?;
+    let shape = shape.ok_or_else(|| Reason::from(format!("an input of dimensions {dims:?} is not supported")))?;
     let mut inputs = vec![t.shaped(call, &d, shape)?];
     for i in 1..5 {
         inputs.push(t.parameter(call.value(i)?, &[shape.c])?);
@@ -143,7 +143,7 @@ fn over_channels(
     call: &Call<'_>,
     d: &Data,
     axis: usize,
-    op: impl FnOnce(&mut Translator<'_>, ValueId) -> Result<ValueId, Why>,
+    op: impl FnOnce(&mut Translator<'_>, ValueId) -> Result<ValueId, Reason>,
 ) -> Outputs {
     let (x, view) = channels_at(t, call, d, axis)?;
     let y = op(t, x)?;
@@ -151,7 +151,7 @@ fn over_channels(
 }
 
 /// A value with `axis` as the channels of its tensor, and the view of that tensor that the value is.
-pub fn channels_at(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, axis: usize) -> Result<(ValueId, Data), Why> {
+pub fn channels_at(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, axis: usize) -> Result<(ValueId, Data), Reason> {
     let dims = d.dims();
     if d.channels_of(t.graph.shape(d.id)) == Some(axis) {
         return Ok((d.id, d.clone()));

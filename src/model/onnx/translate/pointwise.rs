@@ -4,7 +4,7 @@ use super::view::{alike, beside};
 use super::{Call, Data, Outputs, Translator, Value};
 use crate::graph::ValueId;
 use crate::kernel::Onnx;
-use crate::model::onnx::Why;
+use crate::model::onnx::Reason;
 use crate::model::onnx::fold::broadcast;
 use crate::model::onnx::tensor::Tensor;
 use crate::model::onnx::value::canonical;
@@ -56,7 +56,7 @@ fn by_operator(name: &str, attribute: impl Fn(&str, f32) -> f32) -> Option<Funct
 }
 
 /// A number as a value.
-fn number(v: f32) -> Result<Value, Why> {
+fn number(v: f32) -> Result<Value, Reason> {
     Ok(Value::known(Tensor::floats(vec![1], vec![v])?))
 }
 
@@ -122,7 +122,7 @@ pub fn choose(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// The bounds of `Clip`: attributes up to opset 10, then inputs.
-fn bounds(call: &Call<'_>) -> Result<(f32, f32), Why> {
+fn bounds(call: &Call<'_>) -> Result<(f32, f32), Reason> {
     let bound = |name: &str, i: usize, default: f32| match call.known(i)? {
         Some(t) => t.scalar().map(|v| v as f32),
         None => Ok(call.attributes.float(name, default)),
@@ -176,7 +176,7 @@ type Lying = (Vec<usize>, [ValueId; 2]);
 
 /// The inputs of a node as they lie, and in what order the file has the axes: of tensors that the file sees in the same order
 /// but not in ours, or of one and a constant.
-fn as_they_lie(t: &mut Translator<'_>, a: &Value, b: &Value) -> Result<Option<Lying>, Why> {
+fn as_they_lie(t: &mut Translator<'_>, a: &Value, b: &Value) -> Result<Option<Lying>, Reason> {
     let view = |d: &Data, t: &Translator<'_>| d.is_of(t.graph.shape(d.id)) && d.reordered();
     Ok(match (a, b) {
         (Value::Data(a), Value::Data(b)) => {
@@ -195,7 +195,7 @@ fn as_they_lie(t: &mut Translator<'_>, a: &Value, b: &Value) -> Result<Option<Ly
     })
 }
 
-pub fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Value, b: &Value) -> Result<Value, Why> {
+pub fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Value, b: &Value) -> Result<Value, Reason> {
     let (da, db) = (a.dims(), b.dims());
     let dims = broadcast(&da, &db)?;
     // Tensors seen the same way, or a tensor and a number: where the elements lie does not matter.
@@ -225,7 +225,7 @@ pub fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Value,
     let shapes = match (canonical(&padded(&da)), canonical(&padded(&db))) {
         (Some(a), Some(b)) => [a, b],
         _ => grouped(&padded(&da), &padded(&db))
-            .ok_or_else(|| Why::from(format!("dimensions {da:?} and {db:?} are not supported")))?,
+            .ok_or_else(|| Reason::from(format!("dimensions {da:?} and {db:?} are not supported")))?,
     };
     let mut inputs = shapes.into_iter().zip([a, b]).map(|(s, v)| match v {
         Value::Data(d) => t.shaped(call, d, s),

@@ -4,7 +4,7 @@ use super::norm::channels_at;
 use super::shape::{placed, reshaped, take};
 use super::{Call, Data, Outputs, Translator, Value, pointwise};
 use crate::graph::ValueId;
-use crate::model::onnx::Why;
+use crate::model::onnx::Reason;
 use crate::model::onnx::fold::{Range, axis};
 use crate::model::onnx::tensor::Tensor;
 use crate::model::onnx::value::canonical;
@@ -14,7 +14,7 @@ use crate::ops::{
 use crate::tensor::Shape;
 
 /// The axes that a node reduces; `None` if it leaves everything as it is.
-fn axes(call: &Call<'_>, rank: usize) -> Result<Option<Vec<usize>>, Why> {
+fn axes(call: &Call<'_>, rank: usize) -> Result<Option<Vec<usize>>, Reason> {
     let list = call.list("axes", 1)?.filter(|a| !a.is_empty());
     if list.is_none() && call.attributes.flag("noop_with_empty_axes", false) {
         return Ok(None);
@@ -54,11 +54,11 @@ pub fn reduce(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// The product, element by element.
-fn product(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, along: &[usize]) -> Result<Data, Why> {
+fn product(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, along: &[usize]) -> Result<Data, Reason> {
     let mut result = d.clone();
     for &at in along {
         let dims = result.dims();
-        if dims[at] > MOST_SLICES {
+        if dims[at] > MAX_SLICES {
             return Err(format!("of {} elements is not supported", dims[at]).into());
         }
         let all: Vec<Range> = dims.iter().map(|&count| Range { start: 0, step: 1, count }).collect();
@@ -84,7 +84,7 @@ pub fn along_axes(
     d: &Data,
     along: &[usize],
     kind: ReduceKind,
-) -> Result<Data, Why> {
+) -> Result<Data, Reason> {
     let dims = d.dims();
     let kept: Vec<usize> = (0..dims.len()).map(|i| if along.contains(&i) { 1 } else { dims[i] }).collect();
     if kept == dims {
@@ -109,11 +109,17 @@ pub fn along_axes(
 }
 
 /// Of a tensor of the graph, along the axes that are on.
-fn nchw(t: &mut Translator<'_>, call: &Call<'_>, x: ValueId, on: [bool; 4], kind: ReduceKind) -> Result<ValueId, Why> {
-    let [pictures, channels, rows, columns] = on;
+fn nchw(
+    t: &mut Translator<'_>,
+    call: &Call<'_>,
+    x: ValueId,
+    on: [bool; 4],
+    kind: ReduceKind,
+) -> Result<ValueId, Reason> {
+    let [images, channels, rows, columns] = on;
     let s = t.graph.shape(x);
-    let x = match pictures && s.n > 1 {
-        true if s.n > MOST_SLICES => return Err(format!("over {} pictures of a batch is not supported", s.n).into()),
+    let x = match images && s.n > 1 {
+        true if s.n > MAX_SLICES => return Err(format!("over {} images of a batch is not supported", s.n).into()),
         true => {
             let mut parts = Vec::new();
             for i in 0..s.n {
@@ -135,7 +141,7 @@ fn nchw(t: &mut Translator<'_>, call: &Call<'_>, x: ValueId, on: [bool; 4], kind
 }
 
 /// Of a value of more than four dimensions: its axes are brought together to those that are reduced and those that are not.
-fn many(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, along: &[usize], kind: ReduceKind) -> Result<Data, Why> {
+fn many(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, along: &[usize], kind: ReduceKind) -> Result<Data, Reason> {
     let dims = d.dims();
     let kept: Vec<usize> = (0..dims.len()).map(|i| if along.contains(&i) { 1 } else { dims[i] }).collect();
     // The reduced axes last: one axis of channels.
@@ -156,10 +162,10 @@ fn stacked(
     d: &Data,
     at: usize,
     kind: ReduceKind,
-) -> Result<Option<ValueId>, Why> {
+) -> Result<Option<ValueId>, Reason> {
     let s = t.graph.shape(d.id);
     let r = d.base.len();
-    // Axes before the last two, behind the pictures.
+    // Axes before the last two, behind the images.
     let (n, before, after) = match r.checked_sub(2).filter(|&pixels| at < pixels) {
         Some(pixels) if d.base[pixels..] == [s.h, s.w] => {
             let first = usize::from(d.base[0] == s.n && at > 0);
@@ -172,7 +178,7 @@ fn stacked(
     if count == s.n && d.base[..at].iter().all(|&n| n == 1) && behind == s.c {
         return nchw(t, call, d.id, [true, false, false, false], kind).map(Some);
     }
-    if s.n != n || before * count * after != s.c || (before != 1 && after != 1) || count > MOST_SLICES {
+    if s.n != n || before * count * after != s.c || (before != 1 && after != 1) || count > MAX_SLICES {
         return Ok(None);
     }
     let mut parts = Vec::new();
@@ -188,7 +194,7 @@ fn stacked(
 }
 
 /// Several tensors of one shape as one, element by element.
-fn together(t: &mut Translator<'_>, call: &Call<'_>, parts: &[ValueId], kind: ReduceKind) -> Result<ValueId, Why> {
+fn together(t: &mut Translator<'_>, call: &Call<'_>, parts: &[ValueId], kind: ReduceKind) -> Result<ValueId, Reason> {
     let op = match kind {
         ReduceKind::Mean | ReduceKind::Sum => BinaryKind::Add,
         ReduceKind::Max => BinaryKind::Max,
@@ -207,16 +213,16 @@ fn together(t: &mut Translator<'_>, call: &Call<'_>, parts: &[ValueId], kind: Re
 }
 
 /// Most slices of a stack that are taken one by one.
-const MOST_SLICES: usize = 64;
+const MAX_SLICES: usize = 64;
 
 /// A function of each element.
-pub fn unary(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, kind: Function) -> Result<Data, Why> {
+pub fn unary(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, kind: Function) -> Result<Data, Reason> {
     let id = t.add(call, Unary { kind }, &[d.id])?;
     Ok(Data { whole: false, ..d.with(id) })
 }
 
 /// A function of two values.
-pub fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Data, b: &Data) -> Result<Data, Why> {
+pub fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Data, b: &Data) -> Result<Data, Reason> {
     match pointwise::two(t, call, kind, &Value::Data(a.clone()), &Value::Data(b.clone()))? {
         Value::Data(d) => Ok(d),
         _ => Err("is a constant".into()),
@@ -224,20 +230,20 @@ pub fn two(t: &mut Translator<'_>, call: &Call<'_>, kind: BinaryKind, a: &Data, 
 }
 
 /// `max + log(sum(exp(x - max)))`.
-fn log_sum_exp(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, along: &[usize]) -> Result<Data, Why> {
-    let most = along_axes(t, call, d, along, ReduceKind::Max)?;
-    let less = two(t, call, BinaryKind::Sub, d, &most)?;
+fn log_sum_exp(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, along: &[usize]) -> Result<Data, Reason> {
+    let max = along_axes(t, call, d, along, ReduceKind::Max)?;
+    let less = two(t, call, BinaryKind::Sub, d, &max)?;
     let e = unary(t, call, &less, Function::Exp)?;
     let sum = along_axes(t, call, &e, along, ReduceKind::Sum)?;
     let log = unary(t, call, &sum, Function::Log)?;
-    two(t, call, BinaryKind::Add, &most, &log)
+    two(t, call, BinaryKind::Add, &max, &log)
 }
 
 /// `x - max - log(sum(exp(x - max)))` over channels.
-pub fn log_softmax(t: &mut Translator<'_>, call: &Call<'_>, x: ValueId) -> Result<ValueId, Why> {
+pub fn log_softmax(t: &mut Translator<'_>, call: &Call<'_>, x: ValueId) -> Result<ValueId, Reason> {
     let over = |kind| Reduce { kind, channels: true, rows: false, columns: false };
-    let most = t.add(call, over(ReduceKind::Max), &[x])?;
-    let less = t.add(call, Binary { kind: BinaryKind::Sub }, &[x, most])?;
+    let max = t.add(call, over(ReduceKind::Max), &[x])?;
+    let less = t.add(call, Binary { kind: BinaryKind::Sub }, &[x, max])?;
     let e = t.add(call, Unary { kind: Function::Exp }, &[less])?;
     let sum = t.add(call, over(ReduceKind::Sum), &[e])?;
     let log = t.add(call, Unary { kind: Function::Log }, &[sum])?;

@@ -3,7 +3,7 @@
 use super::view::beside;
 use super::{Call, Data, Outputs, Translator, Value, pointwise};
 use crate::graph::ValueId;
-use crate::model::onnx::Why;
+use crate::model::onnx::Reason;
 use crate::model::onnx::fold::{self, Range, axis};
 use crate::model::onnx::proto::DataType;
 use crate::model::onnx::tensor::{Elements, Tensor};
@@ -71,7 +71,7 @@ pub fn reshape(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// The same elements under other dimensions; moved only if no view of the tensor as it lies has them.
-pub fn reshaped(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, dims: Vec<usize>) -> Result<Data, Why> {
+pub fn reshaped(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, dims: Vec<usize>) -> Result<Data, Reason> {
     let own = t.graph.shape(d.id);
     if let Some(view) = d.viewed_as(&dims, own).filter(|v| v.is_of(own) || !d.in_order()) {
         return Ok(view);
@@ -111,12 +111,12 @@ pub struct Placed {
 }
 
 /// A value as it lies, if its axes are the tensor's in some order; else in the order of its dimensions.
-pub fn placed(t: &mut Translator<'_>, call: &Call<'_>, d: &Data) -> Result<Placed, Why> {
+pub fn placed(t: &mut Translator<'_>, call: &Call<'_>, d: &Data) -> Result<Placed, Reason> {
     if d.base == t.graph.shape(d.id).dims() {
         return Ok(Placed { id: d.id, axes: d.order.clone(), viewed: true });
     }
     let dims = d.dims();
-    let shape = canonical(&dims).ok_or_else(|| Why::from(format!("dimensions {dims:?} are not supported")))?;
+    let shape = canonical(&dims).ok_or_else(|| Reason::from(format!("dimensions {dims:?} are not supported")))?;
     let axes = (0..dims.len()).map(|i| canonical_axis(i, dims.len())).collect();
     Ok(Placed { id: t.shaped(call, d, shape)?, axes, viewed: false })
 }
@@ -175,13 +175,13 @@ pub fn concat(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
         1 => t.add(call, Concat, &ids)?,
         2 => t.add(call, ConcatPixels { columns: false }, &ids)?,
         3 => t.add(call, ConcatPixels { columns: true }, &ids)?,
-        _ => return Err("along the pictures of a batch is not supported".into()),
+        _ => return Err("along the images of a batch is not supported".into()),
     };
     Ok(vec![Value::Data(place.result(t, id, joined))])
 }
 
 /// [`placed`] for all inputs of a node: as they lie if they are all seen in the same order, else each as its dimensions say.
-fn joint(t: &mut Translator<'_>, call: &Call<'_>, first: &Data) -> Result<Placed, Why> {
+fn joint(t: &mut Translator<'_>, call: &Call<'_>, first: &Data) -> Result<Placed, Reason> {
     let same = |v: &Value| match v {
         Value::Data(d) => d.order == first.order && d.is_of(t.graph.shape(d.id)),
         _ => true,
@@ -190,7 +190,7 @@ fn joint(t: &mut Translator<'_>, call: &Call<'_>, first: &Data) -> Result<Placed
         return placed(t, call, first);
     }
     let dims = first.dims();
-    let shape = canonical(&dims).ok_or_else(|| Why::from(format!("dimensions {dims:?} are not supported")))?;
+    let shape = canonical(&dims).ok_or_else(|| Reason::from(format!("dimensions {dims:?} are not supported")))?;
     let axes = (0..dims.len()).map(|i| canonical_axis(i, dims.len())).collect();
     Ok(Placed { id: t.shaped(call, first, shape)?, axes, viewed: false })
 }
@@ -203,9 +203,9 @@ fn stacked(
     inputs: &[&Value],
     joined: &[usize],
     at: usize,
-) -> Result<Option<Data>, Why> {
+) -> Result<Option<Data>, Reason> {
     if let (&[n, c, h, w], 0) = (joined, at) {
-        // Pictures one behind the other in the channels, until something needs them as pictures.
+        // Images one behind the other in the channels, until something needs them as images.
         let mut ids = Vec::new();
         for value in inputs {
             let shape = Shape::new(1, value.dims()[0] * c, h, w);
@@ -241,7 +241,7 @@ fn stacked(
 }
 
 /// Some elements along each axis.
-pub fn take(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> Result<Data, Why> {
+pub fn take(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> Result<Data, Reason> {
     let dims: Vec<usize> = ranges.iter().map(|r| r.count).collect();
     let whole = |r: &Range, n: usize| r.step == 1 && r.count == n;
     if ranges.iter().zip(d.dims()).all(|(r, n)| whole(r, n)) {
@@ -269,7 +269,7 @@ pub fn take(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range])
 }
 
 /// Of more than four dimensions: those along one axis, which becomes the outermost one of the channels.
-fn take_of_many(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> Result<Data, Why> {
+fn take_of_many(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> Result<Data, Reason> {
     let (mut d, all) = (d.clone(), d.dims());
     for (at, r) in ranges.iter().enumerate().filter(|(at, r)| r.step != 1 || r.count != all[*at]) {
         let dims = d.dims();
@@ -301,7 +301,7 @@ fn take_of_many(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Ran
 }
 
 /// [`take`] as a value: nothing at all is a constant.
-fn taken(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> Result<Value, Why> {
+fn taken(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, ranges: &[Range]) -> Result<Value, Reason> {
     let dims: Vec<usize> = ranges.iter().map(|r| r.count).collect();
     if dims.contains(&0) {
         return Ok(Value::known(Tensor::floats(dims, Vec::new())?));

@@ -3,7 +3,7 @@
 use super::conv::Geometry;
 use super::shape::{Placed, placed};
 use super::{Call, Outputs, Translator, Value};
-use crate::model::onnx::Why;
+use crate::model::onnx::Reason;
 use crate::model::onnx::fold::{axis, lengths};
 use crate::ops::{
     AvgPool2d, Coordinates, DepthOrder, DepthToSpace, GlobalAvgPool, GlobalMaxPool, Interpolate, InterpolateKernel,
@@ -46,7 +46,7 @@ pub fn global_pool(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// Input 0, which must have four dimensions, as it lies.
-fn placed_map(t: &mut Translator<'_>, call: &Call<'_>) -> Result<Placed, Why> {
+fn placed_map(t: &mut Translator<'_>, call: &Call<'_>) -> Result<Placed, Reason> {
     let d = call.data(0)?.clone();
     match d.order.len() {
         4 => placed(t, call, &d),
@@ -108,7 +108,7 @@ pub fn resize(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
             let mut all = [1.0f32; 4];
             fill(&mut all, &axes, &scales)?;
             if all[0] != 1.0 || all[1] != 1.0 {
-                return Err("of pictures or channels is not supported".into());
+                return Err("of images or channels is not supported".into());
             }
             if !(all[2] > 0.0 && all[3] > 0.0 && all.iter().all(|v| v.is_finite())) {
                 return Err(format!("scales {scales:?}").into());
@@ -119,7 +119,7 @@ pub fn resize(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
             let mut all = whole;
             fill(&mut all, &axes, &lengths(sizes.as_ints()?)?)?;
             if all[..2] != whole[..2] {
-                return Err("of pictures or channels is not supported".into());
+                return Err("of images or channels is not supported".into());
             }
             OutputSize::Sizes([all[2], all[3]])
         }
@@ -134,7 +134,7 @@ pub fn resize(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
 }
 
 /// Puts the numbers that an operator has for some axes where these are.
-fn fill<T: Copy>(all: &mut [T; 4], axes: &[usize], numbers: &[T]) -> Result<(), Why> {
+fn fill<T: Copy>(all: &mut [T; 4], axes: &[usize], numbers: &[T]) -> Result<(), Reason> {
     if axes.len() != numbers.len() {
         return Err(format!("{} numbers for {} axes", numbers.len(), axes.len()).into());
     }
@@ -170,7 +170,7 @@ pub fn pad(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     let mut on = [[0i64; 2]; 4];
     place.axes.iter().zip(&all).for_each(|(&axis, pads)| on[axis] = *pads);
     let ([_, _, [top, bottom], [left, right]], true) = (on, on[..2] == [[0; 2]; 2]) else {
-        return Err(format!("of pictures or channels ({pads:?}) is not supported").into());
+        return Err(format!("of images or channels ({pads:?}) is not supported").into());
     };
     if pads.iter().any(|&p| i32::try_from(p).is_err()) {
         return Err(format!("pads {pads:?}").into());

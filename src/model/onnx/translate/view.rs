@@ -1,6 +1,6 @@
 //! Views kept through changes of shape: which axis of a view is which of its tensor, so that nothing moves until it must.
 
-use crate::model::onnx::Why;
+use crate::model::onnx::Reason;
 use crate::model::onnx::fold::broadcast;
 use crate::model::onnx::value::Data;
 use crate::tensor::Shape;
@@ -103,7 +103,7 @@ impl Data {
 
 /// A constant of dimensions `dims` beside a view whose axes are `order` of its tensor's: the constant's dimensions on the
 /// tensor's axes, and in what order its own axes come there.
-pub fn beside(dims: &[usize], order: &[usize]) -> Result<(Vec<usize>, Vec<usize>), Why> {
+pub fn beside(dims: &[usize], order: &[usize]) -> Result<(Vec<usize>, Vec<usize>), Reason> {
     let missing =
         order.len().checked_sub(dims.len()).ok_or("a constant of more dimensions than the tensor beside it")?;
     let padded = [vec![1; missing], dims.to_vec()].concat();

@@ -1,4 +1,4 @@
-//! One object at a time, and what is measured of it.
+//! One instance at a time, and what is measured of it.
 
 use std::collections::HashMap;
 
@@ -6,9 +6,9 @@ use super::samples::Samples;
 use super::{Instances, mib};
 use crate::error::{Error, Result};
 
-/// Neighbouring pixels of an object in one row.
+/// Neighbouring pixels of an instance in one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ObjectRun {
+pub struct InstanceRun {
     /// Row.
     pub y: u32,
     /// First column.
@@ -17,41 +17,41 @@ pub struct ObjectRun {
     pub end: u32,
 }
 
-impl ObjectRun {
+impl InstanceRun {
     fn len(&self) -> u64 {
         u64::from(self.end - self.start)
     }
 }
 
-/// A single object: its pixels, row by row.
+/// A single instance: its pixels, row by row.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Object {
+pub struct Instance {
     number: u32,
     class: usize,
-    runs: Vec<ObjectRun>,
+    runs: Vec<InstanceRun>,
     sums: Vec<f64>,
 }
 
 impl Instances {
-    /// Gives every object once its last row has been read: in the order of last rows, then of numbers.
-    pub fn objects(&mut self, each: impl FnMut(Object) -> Result<()>) -> Result<()> {
+    /// Gives every instance once its last row has been read: in the order of last rows, then of numbers.
+    pub fn instances(&mut self, each: impl FnMut(Instance) -> Result<()>) -> Result<()> {
         let mut samples = self.samples.take();
         let done = self.collect(samples.as_mut(), each);
         self.samples = samples;
         done
     }
 
-    /// The same without [`Object::means`].
-    pub(super) fn without_samples(&mut self, each: impl FnMut(Object) -> Result<()>) -> Result<()> {
+    /// The same without [`Instance::means`].
+    pub(super) fn without_samples(&mut self, each: impl FnMut(Instance) -> Result<()>) -> Result<()> {
         self.collect(None, each)
     }
 
-    fn collect(&mut self, samples: Option<&mut Samples>, mut each: impl FnMut(Object) -> Result<()>) -> Result<()> {
+    fn collect(&mut self, samples: Option<&mut Samples>, mut each: impl FnMut(Instance) -> Result<()>) -> Result<()> {
         let channels = samples.as_ref().map_or(0, |s| s.channels());
         let mut next_samples = samples.map(Samples::read).transpose()?;
         let (class, last) = (std::mem::take(&mut self.class), std::mem::take(&mut self.last));
-        let (width, most) = (self.width, self.memory / std::mem::size_of::<ObjectRun>() as u64);
-        let mut open: HashMap<u32, Object> = HashMap::new();
+        let (width, max) = (self.width, self.memory / std::mem::size_of::<InstanceRun>() as u64);
+        let mut open: HashMap<u32, Instance> = HashMap::new();
         let (mut held, mut planes, mut complete) = (0u64, Vec::new(), Vec::new());
         let done = self.rows(|y, row| {
             if let Some(next) = &mut next_samples {
@@ -59,15 +59,15 @@ impl Instances {
             }
             for run in row {
                 let number = run.label;
-                let object = open.entry(number).or_insert_with(|| Object {
+                let instance = open.entry(number).or_insert_with(|| Instance {
                     number,
                     class: class.get(number as usize).map_or(0, |&c| c as usize),
                     runs: Vec::new(),
                     sums: vec![0.0; channels],
                 });
-                object.runs.push(ObjectRun { y: y as u32, start: run.start, end: run.end });
+                instance.runs.push(InstanceRun { y: y as u32, start: run.start, end: run.end });
                 held += 1;
-                for (sum, line) in object.sums.iter_mut().zip(planes.chunks_exact(width)) {
+                for (sum, line) in instance.sums.iter_mut().zip(planes.chunks_exact(width)) {
                     let line = line.get(run.start as usize..run.end as usize).unwrap_or_default();
                     *sum += line.iter().map(|&v| f64::from(v)).sum::<f64>();
                 }
@@ -75,25 +75,25 @@ impl Instances {
                     complete.push(number);
                 }
             }
-            if held > most
+            if held > max
                 && let Some(largest) = open.values().max_by_key(|o| (o.runs.len(), o.number))
             {
                 return Err(Error::Limit {
                     what: format!(
-                        "objects down to row {y} (the largest is number {}, {})",
+                        "instances down to row {y} (the largest is number {}, {})",
                         largest.number,
                         largest.place()
                     ),
-                    needed: mib(held * std::mem::size_of::<ObjectRun>() as u64),
-                    limit: format!("{} of memory", mib(most * std::mem::size_of::<ObjectRun>() as u64)),
+                    needed: mib(held * std::mem::size_of::<InstanceRun>() as u64),
+                    limit: format!("{} of memory", mib(max * std::mem::size_of::<InstanceRun>() as u64)),
                 });
             }
             complete.sort_unstable();
             complete.dedup();
             for number in complete.drain(..) {
-                if let Some(object) = open.remove(&number) {
-                    held -= object.runs.len() as u64;
-                    each(object)?;
+                if let Some(instance) = open.remove(&number) {
+                    held -= instance.runs.len() as u64;
+                    each(instance)?;
                 }
             }
             Ok(())
@@ -103,7 +103,7 @@ impl Instances {
     }
 }
 
-impl Object {
+impl Instance {
     /// Its number, from 1 on.
     pub fn number(&self) -> u32 {
         self.number
@@ -115,13 +115,13 @@ impl Object {
     }
 
     /// Its pixels, row by row; runs of a row do not touch.
-    pub fn runs(&self) -> &[ObjectRun] {
+    pub fn runs(&self) -> &[InstanceRun] {
         &self.runs
     }
 
     /// Pixels.
     pub fn area(&self) -> u64 {
-        self.runs.iter().map(ObjectRun::len).sum()
+        self.runs.iter().map(InstanceRun::len).sum()
     }
 
     /// The smallest rectangle around it: first column, first row, columns, rows.
@@ -138,7 +138,7 @@ impl Object {
         format!("{w}x{h} pixels at column {x}, row {y}")
     }
 
-    /// Mean of the picture's raw samples in the object, a channel; empty where none were kept.
+    /// Mean of the image's raw samples in the instance, a channel; empty where none were kept.
     pub fn means(&self) -> Vec<f64> {
         let area = self.area() as f64;
         self.sums.iter().map(|s| s / area).collect()
@@ -180,7 +180,7 @@ impl Object {
     }
 
     /// Length of its boundary by Crofton's formula: how often lines along rows, columns and both diagonals enter or leave
-    /// the object. Unlike the count of pixel edges, right on average for smooth shapes in any direction.
+    /// the instance. Unlike the count of pixel edges, right on average for smooth shapes in any direction.
     pub fn perimeter(&self) -> f64 {
         let [along_rows, along_columns, diagonal] = self.crossings();
         // Lines lie 1 apart along rows and columns, and 1/sqrt(2) along diagonals.
@@ -200,10 +200,10 @@ impl Object {
 
     /// How often lines along rows, columns and both diagonals cross its boundary.
     fn crossings(&self) -> [u64; 3] {
-        let rows: Vec<&[ObjectRun]> = self.runs.chunk_by(|a, b| a.y == b.y).collect();
+        let rows: Vec<&[InstanceRun]> = self.runs.chunk_by(|a, b| a.y == b.y).collect();
         let total: u64 = self.area();
         let along_rows = 2 * self.runs.len() as u64;
-        // A line leaves the object wherever the next pixel on it is not of the object.
+        // A line leaves the instance wherever the next pixel on it is not of the instance.
         let crossings = |shift: i64| {
             let shared: u64 = rows
                 .windows(2)
@@ -217,7 +217,7 @@ impl Object {
 }
 
 /// Pixels of row `a` with one of row `b` at the column `shift` beyond theirs.
-fn common(a: &[ObjectRun], b: &[ObjectRun], shift: i64) -> u64 {
+fn common(a: &[InstanceRun], b: &[InstanceRun], shift: i64) -> u64 {
     let (mut i, mut k, mut sum) = (0, 0, 0);
     while let (Some(p), Some(q)) = (a.get(i), b.get(k)) {
         let (start, end) = (i64::from(p.start) + shift, i64::from(p.end) + shift);

@@ -1,27 +1,29 @@
-//! The options of `unet segment` about single objects.
+//! The options of `unet segment` about single instances.
 
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use unet_wgpu::error::{Error, Result};
-use unet_wgpu::infer::{Calibration, Connectivity, Coordinates, InstanceOptions, ObjectFile, ObjectSink, Separation};
+use unet_wgpu::infer::{
+    Calibration, Connectivity, Coordinates, InstanceFile, InstanceOptions, InstanceSink, Separation,
+};
 
-/// How single objects are found.
+/// How single instances are found.
 #[derive(Args)]
-#[command(next_help_heading = "Single objects (for --save labels, geojson, coco, rois, csv)")]
-pub struct ObjectArgs {
-    /// How touching objects are told apart
+#[command(next_help_heading = "Single instances (for --save labels, geojson, coco, rois, csv)")]
+pub struct InstanceArgs {
+    /// How touching instances are told apart
     #[arg(long, value_enum, default_value = "components", value_name = "HOW")]
     instances: Separate,
-    /// For the watershed: how many pixels an object must be wider than its neck to become two; smaller splits more
+    /// For the watershed: how many pixels an instance must be wider than its neck to become two; smaller splits more
     #[arg(long, default_value = "1", value_name = "PIXELS", value_parser = depth)]
     seed_depth: f64,
-    /// Which pixels are of one object: those that share an edge (4), or a corner too (8)
+    /// Which pixels are of one instance: those that share an edge (4), or a corner too (8)
     #[arg(long, default_value = "4", value_name = "4|8", value_parser = connectivity)]
     connectivity: Connectivity,
-    /// Leave out objects of fewer pixels
+    /// Leave out instances of fewer pixels
     #[arg(long, default_value = "0", value_name = "PIXELS")]
     min_area: u64,
-    /// Fill background that lies inside one object
+    /// Fill background that lies inside one instance
     #[arg(long)]
     fill_holes: bool,
     /// Coordinates of outlines in GeoJSON: pixels, as QuPath reads them, or those of a GeoTIFF's reference system; the table
@@ -39,10 +41,10 @@ enum CoordinatesArg {
     World,
 }
 
-/// How touching objects are told apart.
+/// How touching instances are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Separate {
-    /// Not at all: an object is what is connected in the mask
+    /// Not at all: an instance is what is connected in the mask
     Components,
     /// At necks: the watershed of the distance to the edge
     Watershed,
@@ -60,15 +62,15 @@ fn connectivity(text: &str) -> std::result::Result<Connectivity, String> {
     }
 }
 
-impl ObjectArgs {
-    /// What finds the objects of `input` and writes `files`, in at most `memory` bytes. Temporary files lie beside results.
+impl InstanceArgs {
+    /// What finds the instances of `input` and writes `files`, in at most `memory` bytes. Temporary files lie beside results.
     pub fn sink(
         &self,
         input: &Path,
-        files: Vec<(ObjectFile, PathBuf)>,
+        files: Vec<(InstanceFile, PathBuf)>,
         memory: u64,
         calibration: Calibration,
-    ) -> Result<ObjectSink> {
+    ) -> Result<InstanceSink> {
         let coordinates = match self.coordinates {
             CoordinatesArg::Pixel => Coordinates::Pixel,
             CoordinatesArg::World => {
@@ -96,7 +98,7 @@ impl ObjectArgs {
             memory,
             scratch: folder.unwrap_or(Path::new(".")).to_path_buf(),
         };
-        let sink = ObjectSink::new(options, input.file_name().unwrap_or_default().to_string_lossy(), files);
+        let sink = InstanceSink::new(options, input.file_name().unwrap_or_default().to_string_lossy(), files);
         Ok(sink.with_calibration(calibration, coordinates))
     }
 }

@@ -1,4 +1,4 @@
-//! Ground truth of a pair: class ids and instances.
+//! Ground ground truth of a pair: class ids and instances.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,30 +6,30 @@ use std::sync::Once;
 
 use super::dataset::Pair;
 use crate::error::{Error, Hint, Message, Result};
-use crate::infer::{LabelMap, LabelOptions, Picture, orientation_of};
+use crate::infer::{Image, LabelMap, LabelOptions, orientation_of};
 
 /// What white is in masks of two classes.
 const WHITE: [u32; 2] = [255, 65535];
 
-/// What a picture shows.
+/// What an image shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Truth {
+pub struct GroundTruth {
     /// Class ids; those from the number of classes on are to be ignored.
     pub classes: LabelMap,
-    /// Single objects, if the data set has `labels/`.
-    pub objects: Option<LabelMap>,
+    /// Single instances, if the data set has `labels/`.
+    pub instances: Option<LabelMap>,
 }
 
-impl Truth {
-    /// Reads the truth of a pair: `classes` classes, background first, but for pixels of `options.ignore`, which are left out.
+impl GroundTruth {
+    /// Reads the ground truth of a pair: `classes` classes, background first, but for pixels of `options.ignore`, which are left out.
     ///
     /// Masks and labels are turned as their own orientation tags say, unless `options` say otherwise.
     ///
     /// With two classes masks may also be of 0 and 255 or of 0 and 65535 (unless those are to be ignored), and without a mask
-    /// the objects are the foreground. Fails on a class that does not exist, on maps of different sizes, and on files that
+    /// the instances are the foreground. Fails on a class that does not exist, on maps of different sizes, and on files that
     /// hold no labels.
     pub fn read(pair: &Pair, classes: usize, options: &LabelOptions) -> Result<Self> {
-        // A number for every object has nothing to do with a table of classes.
+        // A number for every instance has nothing to do with a table of classes.
         let numbers = LabelOptions { colours: Default::default(), ..options.clone() };
         let instances = |path| match LabelMap::open_with(path, &numbers) {
             Err(Error::File { path, reason }) if !options.colours.is_empty() => {
@@ -38,20 +38,22 @@ impl Truth {
             }
             map => map,
         };
-        let objects = pair.labels.as_ref().map(instances).transpose()?;
+        let instances = pair.labels.as_ref().map(instances).transpose()?;
         let negative = options.ignore.is_some_and(|i| i < 0);
         let left_out = ignored_as(classes);
-        let maps = match (&pair.mask, objects) {
-            (Some(path), objects) => (class_ids(path, LabelMap::open_with(path, options)?, classes, options)?, objects),
-            (None, Some(objects)) if classes == 2 => {
+        let maps = match (&pair.mask, instances) {
+            (Some(path), instances) => {
+                (class_ids(path, LabelMap::open_with(path, options)?, classes, options)?, instances)
+            }
+            (None, Some(instances)) if classes == 2 => {
                 let unknown = |l: u32| negative && l == LabelMap::IGNORED;
                 let foreground = |l: u32| if unknown(l) { left_out } else { u32::from(l > 0) };
-                (objects.map(foreground), Some(objects))
+                (instances.map(foreground), Some(instances))
             }
             (None, Some(_)) => {
                 let path = pair.labels.as_deref().unwrap_or(&pair.image);
                 let reason = Message::from(format!(
-                    "labels say which pixels are objects, not of which of {classes} classes; add masks/, or say that they \
+                    "labels say which pixels are instances, not of which of {classes} classes; add masks/, or say that they \
                      are classes: ground_truth = \"classes\" ("
                 ));
                 let reason = reason.then(Hint::GroundTruthClasses).then(")");
@@ -59,22 +61,22 @@ impl Truth {
             }
             (None, None) => return Err(Error::file(&pair.image, "has neither mask nor labels")),
         };
-        let (classes, mut objects) = maps;
-        if let (Some(objects), Some(labels), Some(mask)) = (&objects, &pair.labels, &pair.mask) {
-            check_size(labels, objects, mask, [classes.width(), classes.height()])?;
+        let (classes, mut instances) = maps;
+        if let (Some(instances), Some(labels), Some(mask)) = (&instances, &pair.labels, &pair.mask) {
+            check_size(labels, instances, mask, [classes.width(), classes.height()])?;
         }
         if negative {
-            objects = objects.map(|o| o.map(|l| if l == LabelMap::IGNORED { 0 } else { l }));
+            instances = instances.map(|o| o.map(|l| if l == LabelMap::IGNORED { 0 } else { l }));
         }
-        Ok(Self { classes, objects })
+        Ok(Self { classes, instances })
     }
 
-    /// [`Self::read`], and fails unless it has the size of its picture.
-    pub fn read_for(picture: &Picture, pair: &Pair, classes: usize, options: &LabelOptions) -> Result<Self> {
-        let truth = Self::read(pair, classes, options)?;
+    /// [`Self::read`], and fails unless it has the size of its image.
+    pub fn read_for(image: &Image, pair: &Pair, classes: usize, options: &LabelOptions) -> Result<Self> {
+        let ground_truth = Self::read(pair, classes, options)?;
         let path = pair.mask.as_ref().or(pair.labels.as_ref()).unwrap_or(&pair.image);
-        check_size(path, &truth.classes, &pair.image, [picture.width(), picture.height()])?;
-        Ok(truth)
+        check_size(path, &ground_truth.classes, &pair.image, [image.width(), image.height()])?;
+        Ok(ground_truth)
     }
 }
 
@@ -168,18 +170,19 @@ mod tests {
     fn two_classes_may_be_black_and_white() {
         // 13 pixels are foreground: by numpy, from the arrays that the files were made of.
         for name in ["bool.tif", "bool.npy", "onebit.png", "onebit.tif", "grey.bmp", "grey16.png", "miniswhite8.tif"] {
-            let truth = Truth::read(&pair(Some(name), None), 2, &LabelOptions::default()).unwrap();
-            assert_eq!((sum(&truth.classes), truth.classes.largest()), (13, 1), "{name}");
+            let ground_truth = GroundTruth::read(&pair(Some(name), None), 2, &LabelOptions::default()).unwrap();
+            assert_eq!((sum(&ground_truth.classes), ground_truth.classes.largest()), (13, 1), "{name}");
         }
-        let e = Truth::read(&pair(Some("grey16.png"), None), 2, &ignoring(65535)).unwrap();
+        let e = GroundTruth::read(&pair(Some("grey16.png"), None), 2, &ignoring(65535)).unwrap();
         assert_eq!(e.classes.labels().iter().filter(|&&l| l == 255).count(), 13, "they do not count");
-        let e = Truth::read(&pair(Some("grey16.png"), None), 3, &LabelOptions::default()).unwrap_err().to_string();
+        let e =
+            GroundTruth::read(&pair(Some("grey16.png"), None), 3, &LabelOptions::default()).unwrap_err().to_string();
         assert!(e.contains("class 65535 at column 1, row 1; there are 3: 0 to 2; the mask is black and white"), "{e}");
     }
 
     #[test]
     fn what_is_to_be_ignored_is_no_class() {
-        let read = |pair, classes, ignore| Truth::read(&pair, classes, &ignoring(ignore)).unwrap();
+        let read = |pair, classes, ignore| GroundTruth::read(&pair, classes, &ignoring(ignore)).unwrap();
         let mask = read(pair(Some("minus_one.tif"), None), 4, -1);
         assert_eq!((mask.classes.labels()[2], mask.classes.labels()[0]), (255, 0));
         // A class that exists is none either if it is said so.
@@ -188,17 +191,18 @@ mod tests {
         let alone = read(pair(None, Some("minus_one.tif")), 2, -1);
         assert_eq!((alone.classes.labels()[2], alone.classes.labels()[10]), (255, 1));
         assert_eq!(
-            (alone.objects.unwrap().labels()[2], read(pair(None, Some("int16.npy")), 2, -1).classes.labels()[2]),
+            (alone.instances.unwrap().labels()[2], read(pair(None, Some("int16.npy")), 2, -1).classes.labels()[2]),
             (0, 0)
         );
-        let e = Truth::read(&pair(Some("minus_one.tif"), None), 4, &LabelOptions::default()).unwrap_err().to_string();
+        let e =
+            GroundTruth::read(&pair(Some("minus_one.tif"), None), 4, &LabelOptions::default()).unwrap_err().to_string();
         assert!(e.contains("the value -1 at column 2, row 0"), "{e}");
     }
 
     #[test]
     fn instances_in_colour_have_no_table() {
         let options = LabelOptions { colours: "#000=0,#f00=1".parse().unwrap(), ..LabelOptions::default() };
-        let e = Truth::read(&pair(None, Some("rgb.png")), 2, &options).unwrap_err().to_string();
+        let e = GroundTruth::read(&pair(None, Some("rgb.png")), 2, &options).unwrap_err().to_string();
         assert!(e.contains("holds 4 colours") && e.ends_with("for which `colours` does not count"), "{e}");
     }
 }

@@ -1,4 +1,4 @@
-//! The options of `unet segment` about pictures, against the same done by hand.
+//! The options of `unet segment` about images, against the same done by hand.
 
 use super::models::elements;
 use crate::folder::Folder;
@@ -20,7 +20,7 @@ fn grey(width: u32, height: u32) -> GrayImage {
     GrayImage::from_fn(width, height, |x, y| Luma([((x * 37 + y * 91 + x * y) % 251) as u8]))
 }
 
-/// Two planes of probabilities of a picture.
+/// Two planes of probabilities of an image.
 fn probabilities(f: &Folder, name: &str, args: &[&str]) -> Vec<f32> {
     let args = [&["segment", name, "-m", "m.safetensors", "-o", "p/", "--save", "prob-npy"], &CPU[..], args].concat();
     let r = f.run(&args);
@@ -35,8 +35,8 @@ fn probabilities(f: &Folder, name: &str, args: &[&str]) -> Vec<f32> {
 fn blended_tiles_are_nnunets_mean() {
     let f = folder();
     let (w, h, tile) = (76usize, 40usize, 32usize);
-    let picture = grey(w as u32, h as u32);
-    picture.save(f.path("a.png")).unwrap();
+    let image = grey(w as u32, h as u32);
+    image.save(f.path("a.png")).unwrap();
     let steps = |size: usize| -> Vec<usize> {
         let count = ((size - tile) as f64 / (tile as f64 * 0.5)).ceil() as usize + 1;
         let step = (size - tile) as f64 / (count - 1) as f64;
@@ -48,7 +48,7 @@ fn blended_tiles_are_nnunets_mean() {
     let (mut sums, mut weights) = (vec![0.0; 2 * w * h], vec![0.0; w * h]);
     for top in steps(h) {
         for left in steps(w) {
-            let crop = image::imageops::crop_imm(&picture, left as u32, top as u32, tile as u32, tile as u32);
+            let crop = image::imageops::crop_imm(&image, left as u32, top as u32, tile as u32, tile as u32);
             crop.to_image().save(f.path("crop.png")).unwrap();
             let alone = probabilities(&f, "crop.png", &[]);
             for (y, x) in (0..tile).flat_map(|y| (0..tile).map(move |x| (y, x))) {
@@ -63,10 +63,10 @@ fn blended_tiles_are_nnunets_mean() {
     let got = probabilities(&f, "a.png", &["--blend", "gaussian", "--tile", "32"]);
     assert_eq!(got.len(), sums.len());
     for (i, got) in got.iter().enumerate() {
-        let want = sums[i] / weights[i % (w * h)];
-        assert!((f64::from(*got) - want).abs() <= 2e-6, "element {i}: {got}, by hand {want}");
+        let expected = sums[i] / weights[i % (w * h)];
+        assert!((f64::from(*got) - expected).abs() <= 2e-6, "element {i}: {got}, by hand {expected}");
     }
-    // It is not the result of the whole picture, which exact tiles are.
+    // It is not the result of the whole image, which exact tiles are.
     let whole = probabilities(&f, "a.png", &[]);
     assert!(whole.iter().zip(&got).any(|(a, b)| (a - b).abs() > 1e-3));
     let exact = probabilities(&f, "a.png", &["--tile", "32"]);
@@ -77,11 +77,11 @@ fn blended_tiles_are_nnunets_mean() {
 fn orientations_are_averaged() {
     let f = folder();
     let (w, h) = (24usize, 20usize);
-    let picture = grey(w as u32, h as u32);
-    picture.save(f.path("a.png")).unwrap();
+    let image = grey(w as u32, h as u32);
+    image.save(f.path("a.png")).unwrap();
     let mut mean = vec![0.0f64; 2 * w * h];
     for (across, down) in [(false, false), (true, false), (false, true), (true, true)] {
-        let mut turned = picture.clone();
+        let mut turned = image.clone();
         if across {
             image::imageops::flip_horizontal_in_place(&mut turned);
         }
@@ -141,8 +141,8 @@ fn pages_and_channels_of_a_stack() {
     let beyond = error(&["--page", "3", "--channels", "0"]);
     assert!(beyond.contains("has 3 pages, there is no page 3"), "{beyond}");
     let none = error(&["--channels", "2"]);
-    assert!(none.contains("there is no channel 2, the picture has channels 0 to 1"), "{none}");
-    // Every page is a picture of its own.
+    assert!(none.contains("there is no channel 2, the image has channels 0 to 1"), "{none}");
+    // Every page is an image of its own.
     let all =
         ["segment", "stack.tif", "-m", "m.safetensors", "-o", "all", "--page", "all", "--channels", "1", "--json"];
     let r = f.run(&[&all[..], &CPU].concat());
@@ -158,27 +158,27 @@ fn pages_and_channels_of_a_stack() {
     assert!(both != probabilities(&f, "stack.tif", &["--channels", "1,0"]));
 }
 
-/// Pictures of a batch come out as alone; what is in between, bad or of another size, changes nothing.
+/// Images of a batch come out as alone; what is in between, bad or of another size, changes nothing.
 #[test]
 fn batches_of_a_folder() {
     let f = folder();
     std::fs::create_dir(f.path("in")).unwrap();
     for (name, width) in [("a", 24), ("b", 24), ("d", 30), ("e", 24), ("f", 24), ("g", 24), ("h", 24)] {
-        let mut picture = grey(width, 20);
-        picture.pixels_mut().for_each(|p| p.0[0] = p.0[0].wrapping_add(name.as_bytes()[0].wrapping_mul(31)));
-        picture.save(f.path(&format!("in/{name}.png"))).unwrap();
+        let mut image = grey(width, 20);
+        image.pixels_mut().for_each(|p| p.0[0] = p.0[0].wrapping_add(name.as_bytes()[0].wrapping_mul(31)));
+        image.save(f.path(&format!("in/{name}.png"))).unwrap();
     }
-    f.write("in/c.png", "no picture");
+    f.write("in/c.png", "no image");
     let run = |batch: &str, out: &str| {
         let args = ["segment", "in", "-m", "m.safetensors", "-o", out, "--save", "mask,overlay,prob-npy,csv"];
         let more = ["--device", "cpu", "--json", "--normalise", "zscore", "--batch", batch];
         let r = f.run(&[&args[..], &more].concat());
         assert_eq!(r.code, 1, "{}", r.stderr);
-        assert!(r.stderr.contains("error: 1 of 8 pictures failed"), "{}", r.stderr);
+        assert!(r.stderr.contains("error: 1 of 8 images failed"), "{}", r.stderr);
         let lines: Vec<Value> = r.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         let inputs: Vec<_> = lines.iter().map(|l| l["input"].as_str().unwrap().to_string()).collect();
         assert_eq!(inputs, ["a", "b", "c", "d", "e", "f", "g", "h"].map(|n| format!("in/{n}.png")));
-        assert!(lines[2]["error"].as_str().unwrap().contains("not a picture"));
+        assert!(lines[2]["error"].as_str().unwrap().contains("not an image"));
         lines.iter().map(|l| l["batch"].as_u64().unwrap_or(0)).collect::<Vec<_>>()
     };
     assert_eq!(run("1", "alone"), [1, 1, 0, 1, 1, 1, 1, 1]);
@@ -196,18 +196,18 @@ fn batches_of_a_folder() {
     f.usage(&["segment", "in", "--batch", "0"], "--batch");
 }
 
-/// Where objects are asked for, the overlay shows each with an outline in its own colour.
+/// Where instances are asked for, the overlay shows each with an outline in its own colour.
 #[test]
 fn overlays_show_single_objects() {
     let f = folder();
-    f.picture("a.png");
+    f.image("a.png");
     let run = |save: &str, out: &str| {
         let args = ["segment", "a.png", "-m", "m.safetensors", "-o", out, "--save", save, "--instances", "watershed"];
         let r = f.run(&[&args[..], &["--seed-depth", "0.1"], &CPU].concat());
         assert_eq!(r.code, 0, "{}", r.stderr);
         image::open(f.path(&format!("{out}a_overlay.png"))).unwrap().to_rgb8()
     };
-    let (classes, objects) = (run("overlay", "c/"), run("overlay,labels", "o/"));
+    let (classes, instances) = (run("overlay", "c/"), run("overlay,labels", "o/"));
     let bytes = std::fs::read(f.path("o/a_labels.tif")).unwrap();
     let mut decoder = tiff::decoder::Decoder::new(std::io::Cursor::new(bytes)).unwrap();
     assert_eq!(decoder.get_tag_u32(tiff::tags::Tag::Compression).unwrap(), 8, "deflate");
@@ -217,15 +217,15 @@ fn overlays_show_single_objects() {
     for (x, y) in (0..19).flat_map(|y| (0..23).map(move |x| (x, y))) {
         let own = label(x, y);
         if own == 0 {
-            assert_eq!(objects.get_pixel(x, y), classes.get_pixel(x, y));
+            assert_eq!(instances.get_pixel(x, y), classes.get_pixel(x, y));
             continue;
         }
         let near = [label(x + 1, y), label(x, y + 1)];
         if near.iter().any(|&n| n != own) {
-            assert_eq!(objects.get_pixel(x, y).0, palette(own.into()), "column {x}, row {y}");
+            assert_eq!(instances.get_pixel(x, y).0, palette(own.into()), "column {x}, row {y}");
             touching += usize::from(near.iter().any(|&n| n != own && n != 0));
         }
-        different += usize::from(objects.get_pixel(x, y) != classes.get_pixel(x, y));
+        different += usize::from(instances.get_pixel(x, y) != classes.get_pixel(x, y));
     }
     assert!(touching > 0 && different > 0, "{touching} {different}: nothing to see");
 }

@@ -1,12 +1,12 @@
-//! Pictures, truths and predictions side by side.
+//! Images, truths and predictions side by side.
 
 use std::io;
 
-use super::super::{Dataset, Truth};
+use super::super::{Dataset, GroundTruth};
 use crate::error::{Error, Result};
-use crate::infer::{Display, LabelOptions, Mask, OpenOptions, palette, read_picture};
+use crate::infer::{Display, LabelOptions, Mask, OpenOptions, palette, read_image};
 
-/// Largest side of a cell, pixels. Larger pictures are shrunk, small ones enlarged, by whole numbers.
+/// Largest side of a cell, pixels. Larger images are shrunk, small ones upsampled, by whole numbers.
 const CELL: usize = 320;
 /// Pixels between cells.
 const GAP: usize = 6;
@@ -14,33 +14,33 @@ const PAPER: u8 = 40;
 /// Of pixels to be ignored.
 const IGNORED: [u8; 3] = [128; 3];
 
-/// An RGB picture of 8 bits.
+/// An RGB image of 8 bits.
 pub struct Rgb {
     pub width: usize,
     pub height: usize,
     data: Vec<u8>,
 }
 
-/// A row for each pair: picture, truth, prediction.
+/// A row for each pair: image, ground truth, prediction.
 pub fn grid(data: &Dataset, read: &OpenOptions, labels: &LabelOptions, predicted: &[(usize, Mask)]) -> Result<Rgb> {
     let rows = predicted.iter().map(|(i, mask)| {
         let pair = data.pairs().get(*i);
-        let pair = pair.ok_or_else(|| Error::invalid("prediction", format!("of picture {i}, which does not exist")))?;
-        let (picture, _) = read_picture(&pair.image, read)?;
-        let truth = Truth::read_for(&picture, pair, mask.classes(), &labels.turned_as(read))?.classes;
-        let (width, height) = (picture.width(), picture.height());
+        let pair = pair.ok_or_else(|| Error::invalid("prediction", format!("of image {i}, which does not exist")))?;
+        let (image, _) = read_image(&pair.image, read)?;
+        let ground_truth = GroundTruth::read_for(&image, pair, mask.classes(), &labels.oriented_as(read))?.classes;
+        let (width, height) = (image.width(), image.height());
         if [mask.width(), mask.height()] != [width, height] {
             let reason = format!("the prediction has {}x{} pixels", mask.width(), mask.height());
             return Err(Error::file(&pair.image, format!("has {width}x{height} pixels, {reason}")));
         }
-        let display = Display::of(&picture).map_err(|e| Error::file(&pair.image, e.message()))?;
+        let display = Display::of(&image).map_err(|e| Error::file(&pair.image, e.message()))?;
         let colour = |class: usize| if class < mask.classes() { palette(class) } else { IGNORED };
         let shown = |id: &dyn Fn(usize) -> usize| {
             let mut data = Vec::with_capacity(3 * width * height);
             (0..height).for_each(|y| display.row(y, id, colour, &mut data));
             Rgb { width, height, data }.fitted()
         };
-        Ok([shown(&|_| 0), shown(&|at| truth.labels()[at] as usize), shown(&|at| mask.id(at))])
+        Ok([shown(&|_| 0), shown(&|at| ground_truth.labels()[at] as usize), shown(&|at| mask.id(at))])
     });
     Ok(joined(&rows.collect::<Result<Vec<_>>>()?))
 }
@@ -65,7 +65,7 @@ fn joined(rows: &[[Rgb; 3]]) -> Rgb {
 }
 
 impl Rgb {
-    /// The picture at the size of a cell.
+    /// The image at the size of a cell.
     fn fitted(self) -> Self {
         let side = self.width.max(self.height);
         if side > CELL {
@@ -123,7 +123,7 @@ mod tests {
             let data = (0..width * height).flat_map(|i| [(i % 251) as u8; 3]).collect();
             Rgb { width, height, data }.fitted()
         };
-        for (w, h, want) in [
+        for (w, h, expected) in [
             (1, 1, [320, 320]),
             (100, 50, [300, 150]),
             (320, 7, [320, 7]),
@@ -131,7 +131,7 @@ mod tests {
             (2000, 1000, [286, 143]),
         ] {
             let got = of(w, h);
-            assert_eq!(([got.width, got.height], got.data.len()), (want, 3 * want[0] * want[1]));
+            assert_eq!(([got.width, got.height], got.data.len()), (expected, 3 * expected[0] * expected[1]));
         }
         let got = of(160, 1);
         assert_eq!(got.data[..9], [0, 0, 0, 0, 0, 0, 1, 1, 1], "each pixel twice");

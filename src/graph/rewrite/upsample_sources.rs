@@ -1,4 +1,4 @@
-//! A convolution enlarges a source on the way: the enlarged copy, the largest tensor of a bilinear decoder, never exists.
+//! A convolution upsamples a source on the way: the upsampled copy, the largest tensor of a bilinear decoder, never exists.
 
 use crate::error::Result;
 use crate::graph::Graph;
@@ -22,7 +22,7 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
             let Some(producer) = cx.old.producer(*input) else { continue };
             let Some(Resize { mode, size: ResizeSize::Scale(2) }) = producer.op.as_op::<Resize>() else { continue };
             if uses[input.index()] == 1 {
-                *source = Source::enlarged(*mode, 2);
+                *source = Source::upsampled(*mode, 2);
                 *input = producer.inputs[0];
             }
         }

@@ -78,7 +78,7 @@ pub(super) fn sums(_: &KernelKey) -> Result<String, String> {
 /// The multiply-adds of what lies in workgroup memory.
 pub(super) fn body(_: &KernelKey) -> Result<String, String> {
     let mut t = Text::default();
-    t.line(format!("for (var q = 0u; q < turned; q += {UNROLLED}u) {{"));
+    t.line(format!("for (var q = 0u; q < trips; q += {UNROLLED}u) {{"));
     for i in 0..UNROLLED {
         for b in 0..2 {
             t.line(format!("let g{b}_{i} = g_tile[(q + {i}u) * PITCH + gy + {b}u * G_SPREAD];"));
