@@ -1,7 +1,7 @@
 //! Times one convolution on every family of kernels, interleaved: `cargo bench --bench conv -- IC,OC,H,W[,K[,PAD]] ...`.
 //!
 //! `benches/case` reads the cases. `FAMILIES=winograd,subgroup` limits the families, `ROUNDS=9` sets the number of runs,
-//! `BUFFERS=1` also times each family without storage images,
+//! `BUFFERS=1` also times each family without storage textures,
 //! `ONLY=part_of_a_name` times only the dispatches of such shaders, `GPU_PATH=1` chooses kernels as for a device without subgroups. Prints minimum and median of the convolution's own
 //! dispatches and how far its output lies from the first family's.
 
@@ -11,7 +11,7 @@ use case::case;
 use std::time::Instant;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::gpu::{DeviceChoice, Gpu};
-use unet_wgpu::kernel::{AdapterClass, ConvFamily, Images, Target};
+use unet_wgpu::kernel::{AdapterClass, Caps, ConvFamily, Target, TensorStorage};
 use unet_wgpu::ops::OpCase;
 use unet_wgpu::plan::Plan;
 use unet_wgpu::session::Session;
@@ -57,14 +57,15 @@ fn bench(gpu: &Gpu, text: &str) -> Result<()> {
     let rounds = std::env::var("ROUNDS").ok().and_then(|r| r.parse().ok()).unwrap_or(7);
     let mut runs = Vec::new();
     let both = if std::env::var_os("BUFFERS").is_some() { 2 } else { 1 };
-    for (family, images) in
-        families.split(',').flat_map(|f| [(f, gpu.target().options.images), (f, Images::Never)].into_iter().take(both))
+    for (family, storage) in families
+        .split(',')
+        .flat_map(|f| [(f, gpu.target().options.storage), (f, TensorStorage::Buffers)].into_iter().take(both))
     {
         let family: ConvFamily = family.parse()?;
-        let mut target = gpu.target().clone().with_conv(family).with_images(images);
+        let mut target = gpu.target().clone().with_conv(family).with_storage(storage);
         if std::env::var_os("GPU_PATH").is_some() {
-            (target.caps.class, target.caps.subgroup, target.options.images) =
-                (AdapterClass::Other, None, Images::Never);
+            let caps = Caps { class: AdapterClass::Other, subgroup: None, ..target.caps.clone() };
+            target = target.with_caps(caps).with_storage(TensorStorage::Buffers);
         }
         let start = Instant::now();
         let (session, output, kernels) = session(gpu, &target, &case, &inputs)?;

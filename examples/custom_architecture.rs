@@ -91,7 +91,8 @@ pub fn run() -> Result<()> {
     let network = TwoScales { width: 6, classes: 3 };
     let graph = whole_graph(&network, 1, 40, 52)?;
     println!("\n{}, {} parameters:\n\n{graph}", network.name(), parameter_count(&graph));
-    println!("as it runs on the GPU:\n\n{}", rewrite::optimise(&graph)?);
+    let target = gpu.gpu().map(|gpu| gpu.target().clone()).unwrap_or_default();
+    println!("as it runs on the GPU:\n\n{}", rewrite::optimise(&graph, &target)?);
 
     // What a tile must overlap by, from the graph itself.
     let (Some((_, input)), (_, logits)) = (graph.inputs().next(), &graph.outputs()[0]) else { unreachable!() };

@@ -43,7 +43,7 @@ pub fn run() -> Result<()> {
     // The network for one size of frame, planned for this device and made resident on it.
     let model = Model::open("nuclei")?;
     let graph = whole_graph(&*model.architecture, FRAME.n, FRAME.h, FRAME.w)?;
-    let plan = Plan::new(&rewrite::optimise(&graph)?, gpu.target())?;
+    let plan = Plan::new(&rewrite::optimise(&graph, gpu.target())?, gpu.target())?;
     let mut session = Session::new(&gpu, plan.clone(), model.stored())?;
     let result = session.shape("logits")?;
     println!("network: {} steps, {:.1} MiB on the device", plan.steps.len(), session.device_bytes() as f64 / 1048576.0);

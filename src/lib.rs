@@ -66,22 +66,31 @@
 //! The library prints nothing; it logs through [`log`](https://docs.rs/log). Every failure is an [`enum@Error`] that names
 //! the file, key, operation or shape it is about.
 #![warn(missing_docs)]
+#![cfg_attr(
+    not(all(feature = "std-fs", feature = "threads", feature = "image-formats")),
+    allow(dead_code, reason = "what only files, decoders or threads use is looked at where these are")
+)]
 
+mod clock;
 pub mod error;
 pub mod gpu;
 pub mod graph;
 pub mod infer;
+pub mod io;
 pub mod kernel;
 pub mod model;
+pub mod names;
 pub mod ops;
 mod parallel;
 pub mod plan;
+#[cfg(feature = "std-fs")]
 #[doc(hidden)]
 pub mod selftest;
 pub mod session;
 pub mod tensor;
 #[doc(hidden)]
 pub mod testing;
+mod text;
 pub mod train;
 pub mod tune;
 pub mod weights;

@@ -1,13 +1,15 @@
 //! What tests and `unet selftest` share: an op case as a graph, run on the device and on the CPU reference.
 
+mod device;
 mod gradient;
 
+pub use device::{again_with_wide_vectors, gpu_or_skip};
 pub use gradient::GradientGraph;
 
 use crate::error::{Error, Result};
-use crate::gpu::{DeviceChoice, Gpu};
+use crate::gpu::Gpu;
 use crate::graph::{Graph, ValueId};
-use crate::kernel::{AdapterClass, Caps, ConvFamily, Images, KernelOverrides, OperandPath, PlanOptions, Target};
+use crate::kernel::{AdapterClass, Caps, ConvFamily, KernelOverrides, OperandPath, PlanOptions, Target, TensorStorage};
 use crate::ops::{ExportNchw, ImportNchw, InputKind, Lowered, Lowering, OpCase, Sensitivity};
 use crate::plan::Plan;
 use crate::session::Session;
@@ -51,10 +53,10 @@ pub fn tolerance(target: &Target, case: &OpCase) -> Result<f32> {
 }
 
 /// What `target` become for each family of convolution kernels forced, with subgroups and as on a device without, and, on a
-/// device with images, with all tensors in images and all in buffers for those that are chosen there.
+/// device with textures, with all tensors in textures and all in buffers for those that are chosen there.
 pub fn family_caps(target: &Target) -> Vec<(String, Target)> {
     let other = Caps { class: AdapterClass::Other, subgroup: None, ..target.caps.clone() };
-    let without = target.clone().with_caps(other).with_images(Images::Never);
+    let without = target.clone().with_caps(other).with_storage(TensorStorage::Buffers);
     let mut all = vec![("no subgroups".to_string(), without.clone())];
     // Limits so tight that grids and transformed weights of small cases are split.
     let tight = Caps { max_workgroups: 40, max_binding_bytes: 384 << 10, ..target.caps.clone() };
@@ -67,9 +69,9 @@ pub fn family_caps(target: &Target) -> Vec<(String, Target)> {
         all.push((family.name().to_string(), forced(target)));
         all.push((format!("{}, no subgroups", family.name()), forced(&without)));
         let spread = matches!(family, ConvFamily::Gemm | ConvFamily::Winograd | ConvFamily::Subgroup);
-        if target.options.images != Images::Never && spread {
-            for (what, images) in [("images", Images::Always), ("buffers", Images::Never)] {
-                all.push((format!("{}, {what}", family.name()), forced(target).with_images(images)));
+        if target.options.storage != TensorStorage::Buffers && spread {
+            for (what, storage) in [("textures", TensorStorage::AlwaysTextures), ("buffers", TensorStorage::Buffers)] {
+                all.push((format!("{}, {what}", family.name()), forced(target).with_storage(storage)));
             }
         }
     }
@@ -98,8 +100,12 @@ pub fn matrix_caps(target: &Target) -> Vec<(String, Target)> {
         for &tile in OperandPath::Matrix.tiles() {
             for family in [ConvFamily::Gemm, ConvFamily::Winograd2] {
                 let caps = Caps { f16: true, matrix: Some(side), ..target.caps.clone() };
-                let options =
-                    PlanOptions { precision: Precision::F16, images: Images::Never, matrices: true, ..target.options };
+                let options = PlanOptions {
+                    precision: Precision::F16,
+                    storage: TensorStorage::Buffers,
+                    matrices: true,
+                    ..target.options
+                };
                 let overrides =
                     KernelOverrides { conv: Some(family), operands: Some(OperandPath::Matrix), tile: Some(tile) };
                 let forced = target.clone().with_caps(caps).with_options(options).with_overrides(overrides);
@@ -108,47 +114,6 @@ pub fn matrix_caps(target: &Target) -> Vec<(String, Target)> {
         }
     }
     all
-}
-
-/// The GPU tests run on: the one `UNET_DEVICE` names, else the best. `None` (after saying so on stderr) only when the
-/// machine has none and `UNET_REQUIRE_GPU` is not set, as it is in CI.
-pub fn gpu_or_skip() -> Option<Gpu> {
-    let choice = std::env::var("UNET_DEVICE").unwrap_or_default().parse().unwrap_or_default();
-    match Gpu::new(&choice) {
-        Ok(gpu) => {
-            let requested = std::env::var(WANTED_SUBGROUP).ok().and_then(|lanes| lanes.parse().ok());
-            assert!(requested.is_none() || gpu.caps().subgroup == requested, "subgroups of {:?}", gpu.caps().subgroup);
-            Some(gpu)
-        }
-        Err(Error::NoAdapter) if choice == DeviceChoice::Auto && std::env::var_os("UNET_REQUIRE_GPU").is_none() => {
-            eprintln!("skipped: no GPU adapter on this machine");
-            None
-        }
-        Err(e) => panic!("the GPU for the tests: {e}"),
-    }
-}
-
-/// The subgroup size that a test binary run by another one must find.
-const WANTED_SUBGROUP: &str = "UNET_TEST_SUBGROUP";
-
-/// On llvmpipe with subgroups of 8, runs tests of the calling test binary once more with vectors of 512 bits, so with
-/// subgroups of 16, as the program does where the processor has them (others compute them in halves).
-pub fn again_with_wide_vectors(tests: &[&str]) {
-    let Some(gpu) = gpu_or_skip() else { return };
-    if !gpu.describe().contains("llvmpipe") || gpu.caps().subgroup != Some(8) {
-        return;
-    }
-    let program = std::env::current_exe().expect("the test binary");
-    let mut command = std::process::Command::new(program);
-    // A folder of its own: Mesa's cache does not tell widths apart.
-    let cache = std::env::temp_dir().join("unet-wgpu-mesa-512");
-    std::fs::create_dir_all(&cache).expect("a folder for temporary files");
-    command.arg("--exact").args(tests).env("LP_NATIVE_VECTOR_WIDTH", "512").env("MESA_SHADER_CACHE_DIR", cache);
-    command.env(WANTED_SUBGROUP, "16");
-    let output = command.output().expect("the test binary");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}");
-    assert!(text.contains(&format!("{} passed", tests.len())), "a test was renamed:\n{text}");
 }
 
 /// A graph around one op: inputs `x0`, `x1`, .. and parameters `p0`, ..; outputs `y0`, ...

@@ -38,13 +38,7 @@ impl Step<'_> {
         let Some(gpu) = backend.gpu() else {
             return Err(Error::invalid("device cpu", "the CPU reference is far too slow to train on; choose a GPU"));
         };
-        let config = TrainConfig {
-            arch: architecture.id().into(),
-            config: architecture.config(),
-            batch,
-            crop: side,
-            ..TrainConfig::default()
-        };
+        let config = TrainConfig { batch, crop: side, ..TrainConfig::default() };
         let loss = config.loss(architecture)?;
         let weighted = config.weight_map(&loss)?.is_some();
         let margin = architecture.size_rule().margin;

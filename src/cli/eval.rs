@@ -1,5 +1,6 @@
 //! `unet eval`
 
+use super::instances::connectivity;
 use super::models::SetArgs;
 use super::reading::{GroundTruthArgs, ReadArgs};
 use super::segment::memory;
@@ -81,14 +82,6 @@ enum GroundTruthFiles {
     Labels,
     Components,
     None,
-}
-
-fn connectivity(text: &str) -> std::result::Result<Connectivity, String> {
-    match text {
-        "4" => Ok(Connectivity::Four),
-        "8" => Ok(Connectivity::Eight),
-        _ => Err("there are: 4, 8".into()),
-    }
 }
 
 impl Eval {

@@ -182,8 +182,8 @@ impl<'a> Report<'a> {
         let known = (!architecture.ruled()).then_some([own.h, own.w]);
         let size = size.or(known).unwrap_or(architecture.fixed_size().map(|n| n.unwrap_or(default)));
         let graph = whole_graph(&*architecture, architecture.example().n, size[0], size[1])?;
-        let memory =
-            Plan::new(&rewrite::optimise(&graph)?, &Target::default().with_precision(precision)).map(|p| p.memory);
+        let target = Target::default().with_precision(precision);
+        let memory = Plan::new(&rewrite::optimise(&graph, &target)?, &target).map(|p| p.memory);
         let field = match architecture.untransposed() {
             Some(network) => receptive_field(&whole_graph(&*network, architecture.example().n, size[0], size[1])?),
             None => receptive_field(&graph),
@@ -192,8 +192,8 @@ impl<'a> Report<'a> {
         Ok(Self { model, architecture, graph, size, memory, field, unused })
     }
 
-    /// Rows of label, op, output shape, parameters, MACs.
-    fn layers(&self) -> Vec<(String, &'static str, String, usize, u64)> {
+    /// The layers in order, without imports and exports of the plain layout.
+    fn layers(&self) -> Vec<Layer> {
         let g = &self.graph;
         let parameters = |inputs: &[unet_wgpu::graph::ValueId]| {
             let values = inputs.iter().map(|&v| g.value(v));
@@ -202,8 +202,13 @@ impl<'a> Report<'a> {
         };
         let row = |n: &unet_wgpu::graph::Node| {
             let s = g.shape(n.outputs[0]);
-            let shape = format!("{} x {} x {}", s.c, s.h, s.w);
-            (n.label.clone(), n.op.name(), shape, parameters(&n.inputs), g.node_macs(n))
+            Layer {
+                label: n.label.clone(),
+                op: n.op.name(),
+                output: [s.c, s.h, s.w],
+                parameters: parameters(&n.inputs),
+                macs: g.node_macs(n),
+            }
         };
         g.nodes().iter().filter(|n| !n.op.name().ends_with("port_nchw")).map(row).collect()
     }
@@ -244,7 +249,8 @@ impl<'a> Report<'a> {
             "\n{:<22} {:<18} {:>20} {:>12} {:>10}",
             "layer", "op", "output (C x H x W)", "parameters", "MMAC"
         );
-        for (label, op, shape, parameters, macs) in self.layers() {
+        for Layer { label, op, output: [c, h, w], parameters, macs } in self.layers() {
+            let shape = format!("{c} x {h} x {w}");
             let parameters = if parameters == 0 { String::new() } else { grouped(parameters as u64) };
             let macs = if macs == 0 { String::new() } else { format!("{:.1}", macs as f64 / 1e6) };
             let _ = writeln!(t, "{label:<22} {op:<18} {shape:>20} {parameters:>12} {macs:>10}");
@@ -277,10 +283,7 @@ impl<'a> Report<'a> {
         let layers: Vec<Value> = self
             .layers()
             .into_iter()
-            .map(|(label, op, shape, parameters, macs)| {
-                let shape: Vec<usize> = shape.split(" x ").filter_map(|d| d.parse().ok()).collect();
-                json!({ "label": label, "op": op, "output": shape, "parameters": parameters, "macs": macs })
-            })
+            .map(|l| json!({ "label": l.label, "op": l.op, "output": l.output, "parameters": l.parameters, "macs": l.macs }))
             .collect();
         let rule = a.size_rule();
         json!({
@@ -305,6 +308,16 @@ impl<'a> Report<'a> {
             "unused_keys": self.unused,
         })
     }
+}
+
+/// A layer as it is listed.
+struct Layer {
+    label: String,
+    op: &'static str,
+    /// Channels, rows, columns.
+    output: [usize; 3],
+    parameters: usize,
+    macs: u64,
 }
 
 /// Receptive field of the network, in words.

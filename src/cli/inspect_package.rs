@@ -69,14 +69,14 @@ pub fn document(p: &Package) -> Value {
 /// Runs the package's own test: its input normalised, the network, its processing, against its output. Both tensors have
 /// the description's axes.
 pub fn verify(model: &Model, package: &Package, tolerance: Option<f32>, common: &Common) -> Result<Report> {
-    let folder = tempfile::tempdir().map_err(|e| Error::io(&package.path, e))?;
+    let folder = tempfile::tempdir().map_err(|e| Error::io(package.file.name(), e))?;
     let Some([x, y]) = package.extract_test(folder.path())? else {
-        return Err(Error::file(&package.path, "has no test tensors; give --input"));
+        return Err(Error::file(package.file.name(), "has no test tensors; give --input"));
     };
     let one = |path: &std::path::Path, axes: &Described| -> Result<HostTensor> {
-        let within = |e: Error| Error::file(&package.path, e.message());
+        let within = |e: Error| Error::file(package.file.name(), e.message());
         let tensor = tensors::read(path, INPUT).map_err(within)?.remove(INPUT);
-        let tensor = tensor.ok_or_else(|| Error::file(&package.path, "has an empty test tensor"))?;
+        let tensor = tensor.ok_or_else(|| Error::file(package.file.name(), "has an empty test tensor"))?;
         axes.arranged(&tensor).map_err(within)
     };
     let input = prepared(model, one(&x, &package.input)?)?;

@@ -37,12 +37,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// For a device of these `target`, which the user knows as `device`.
+    /// For a `target`, which the user knows as `device`.
     pub fn new(graph: &Graph, target: &Target, device: String) -> Result<Self> {
         let mut now = graph.without_dead_nodes();
         let (before, mut stages) = (nodes(&now, target), vec![stage("as written", &now, target)]);
         for r in rewrite::ALL {
-            now = (r.apply)(&now)?;
+            now = (r.apply)(&now, target)?;
             stages.push(stage(r.name, &now, target));
         }
         let plan = Plan::new(&now, target)?;
@@ -100,7 +100,7 @@ impl Report {
             "before": rows(&self.before, "op", "output"),
             "after": rows(&self.after, "op", "output"),
             "steps": rows(&self.steps, "kernel", "workgroups"),
-            "slots": self.plan.slots.iter().map(|s| json!({ "bytes": s.bytes, "image": s.kind != SlotKind::Buffer })).collect::<Vec<_>>(),
+            "slots": self.plan.slots.iter().map(|s| json!({ "bytes": s.bytes, "texture": s.kind != SlotKind::Buffer })).collect::<Vec<_>>(),
         })
     }
 }

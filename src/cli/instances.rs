@@ -1,10 +1,11 @@
 //! The options of `unet segment` about single instances.
 
+use super::values;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::infer::{
-    Calibration, Connectivity, Coordinates, InstanceFile, InstanceOptions, InstanceSink, Separation,
+    Calibration, Connectivity, Coordinates, InstanceOptions, InstanceSink, InstanceWriter, Separation,
 };
 
 /// How single instances are found.
@@ -28,17 +29,8 @@ pub struct InstanceArgs {
     fill_holes: bool,
     /// Coordinates of outlines in GeoJSON: pixels, as QuPath reads them, or those of a GeoTIFF's reference system; the table
     /// has the latter as two more columns
-    #[arg(long, value_enum, default_value = "pixel", value_name = "pixel|world")]
-    coordinates: CoordinatesArg,
-}
-
-/// Which coordinates outlines have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum CoordinatesArg {
-    /// Columns and rows
-    Pixel,
-    /// The image's reference system
-    World,
+    #[arg(long, value_parser = values::named::<Coordinates>(), default_value = "pixel", value_name = "pixel|world")]
+    coordinates: Coordinates,
 }
 
 /// How touching instances are told apart.
@@ -54,7 +46,7 @@ fn depth(text: &str) -> std::result::Result<f64, String> {
     text.parse().ok().filter(|d: &f64| d.is_finite() && *d > 0.0).ok_or_else(|| "not a number above 0".into())
 }
 
-fn connectivity(text: &str) -> std::result::Result<Connectivity, String> {
+pub(super) fn connectivity(text: &str) -> std::result::Result<Connectivity, String> {
     match text {
         "4" => Ok(Connectivity::Four),
         "8" => Ok(Connectivity::Eight),
@@ -67,24 +59,20 @@ impl InstanceArgs {
     pub fn sink(
         &self,
         input: &Path,
-        files: Vec<(InstanceFile, PathBuf)>,
+        files: Vec<(&'static dyn InstanceWriter, PathBuf)>,
         memory: u64,
         calibration: Calibration,
     ) -> Result<InstanceSink> {
-        let coordinates = match self.coordinates {
-            CoordinatesArg::Pixel => Coordinates::Pixel,
-            CoordinatesArg::World => {
-                // Before any work, not after it.
-                let map = calibration.georeference.as_ref().map(|g| g.to_world());
-                if let Some(why) = match map {
-                    None => Some("it is not georeferenced".to_string()),
-                    Some(map) => map.err(),
-                } {
-                    return Err(Error::file(input, format!("has no world coordinates ({why}); see `unet inspect`")));
-                }
-                Coordinates::World
+        if self.coordinates == Coordinates::World {
+            // Before any work, not after it.
+            let map = calibration.georeference.as_ref().map(|g| g.to_world());
+            if let Some(why) = match map {
+                None => Some("it is not georeferenced".to_string()),
+                Some(map) => map.err(),
+            } {
+                return Err(Error::file(input, format!("has no world coordinates ({why}); see `unet inspect`")));
             }
-        };
+        }
         let separation = match self.instances {
             Separate::Components => Separation::Components,
             Separate::Watershed => Separation::Watershed { depth: self.seed_depth },
@@ -99,6 +87,6 @@ impl InstanceArgs {
             scratch: folder.unwrap_or(Path::new(".")).to_path_buf(),
         };
         let sink = InstanceSink::new(options, input.file_name().unwrap_or_default().to_string_lossy(), files);
-        Ok(sink.with_calibration(calibration, coordinates))
+        Ok(sink.with_calibration(calibration, self.coordinates))
     }
 }

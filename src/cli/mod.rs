@@ -31,6 +31,7 @@ mod shaders;
 mod tensors;
 mod train;
 mod tune;
+mod values;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::io::ErrorKind;

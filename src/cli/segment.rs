@@ -4,8 +4,8 @@ use super::instances::InstanceArgs;
 use super::models::SetArgs;
 use super::reading::ReadArgs;
 use super::segment_group::{Job, OpenJob, Reporter, Save, Work};
-use super::{Common, output};
-use clap::{Args, ValueEnum};
+use super::{Common, output, values};
+use clap::Args;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -64,13 +64,13 @@ pub struct Segment {
     #[command(flatten)]
     set: SetArgs,
     /// Average the probabilities over orientations of the image
-    #[arg(long, value_enum, default_value = "none", value_name = "WHICH")]
-    tta: Orientations,
+    #[arg(long, value_parser = values::named::<Tta>(), default_value = "none", value_name = "WHICH")]
+    tta: Tta,
     /// Where results go: a folder, or the mask's .png or .tif for a single image [default: beside each image]
     #[arg(short, long, value_name = "OUT")]
     out: Option<PathBuf>,
     /// What to write
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["mask", "overlay"], value_name = "KIND")]
+    #[arg(long, value_parser = values::writer(), value_delimiter = ',', default_values = ["mask", "overlay"], value_name = "KIND")]
     save: Vec<Save>,
     /// Memory to stay under, of the device and of images and results on the host together; larger images are cut into
     /// smaller tiles
@@ -88,8 +88,8 @@ pub struct Segment {
     #[arg(long)]
     exact: bool,
     /// How tiles become one image
-    #[arg(long, value_enum, default_value = "exact", value_name = "HOW")]
-    blend: BlendArg,
+    #[arg(long, value_parser = values::named::<Blend>(), default_value = "exact", value_name = "HOW")]
+    blend: Blend,
     #[command(flatten)]
     read: ReadArgs,
     /// Page of a TIFF file, or plane of a stack, counted from 0; `all` segments each as an image of its own [default: 0]
@@ -112,26 +112,6 @@ pub struct Segment {
     pixel_size: Option<[f64; 2]>,
     #[command(flatten)]
     instances: InstanceArgs,
-}
-
-/// How tiles become one image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum BlendArg {
-    /// Overlap by the network's halo and cut: the result of one run on the whole image
-    Exact,
-    /// Overlap by half and average with Gaussian weights as nnU-Net does: for networks that cannot be tiled exactly
-    Gaussian,
-}
-
-/// Test-time augmentation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Orientations {
-    /// The image as it is
-    None,
-    /// Mirrored left to right, top to bottom, and both: 4 runs
-    Flips,
-    /// Those, and each turned by 90 degrees: 8 runs
-    D4,
 }
 
 /// Files of which only the first page is read.
@@ -205,16 +185,12 @@ impl Segment {
         check_distinct(&outputs, &inputs)?;
         outputs.iter().try_for_each(check_writable)?;
         let models = self.model.iter().map(|m| self.set.open(m, common)).collect::<Result<Vec<_>>>()?;
-        let ensemble = Ensemble::new(models)?.with_tta(match self.tta {
-            Orientations::None => Tta::None,
-            Orientations::Flips => Tta::Flips,
-            Orientations::D4 => Tta::D4,
-        });
+        let ensemble = Ensemble::new(models)?.with_tta(self.tta);
         let backend = common.backend()?;
         let device = backend.describe();
         let mut segmenter = Segmenter::new(backend, ensemble);
         let mut skipped = 0;
-        if self.blend == BlendArg::Gaussian {
+        if self.blend == Blend::Gaussian {
             let whole = "tiles are blended: where there are several, the result is not that of the whole image";
             common.note(whole);
         }
@@ -229,10 +205,7 @@ impl Segment {
             options: SegmentOptions {
                 tile: self.tile,
                 exact: self.exact,
-                blend: match self.blend {
-                    BlendArg::Exact => Blend::Exact,
-                    BlendArg::Gaussian => Blend::Gaussian,
-                },
+                blend: self.blend,
                 normalisation: self.normalise.clone(),
                 batch: self.batch.into(),
                 ..Default::default()
@@ -321,7 +294,7 @@ impl Segment {
                 }
                 _ => input.clone(),
             };
-            let path = |s: &Save| Ok((*s, output_path(out, &named, s.name(), s.extension(out), several)?));
+            let path = |s: &Save| Ok((*s, output_path(out, &named, s.suffix(), s.extension(out), several)?));
             Ok(Job { input, page, outputs: save.iter().map(path).collect::<Result<_>>()? })
         };
         pages.into_iter().map(job).collect()

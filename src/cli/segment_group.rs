@@ -2,7 +2,6 @@
 
 use super::instances::InstanceArgs;
 use super::{Common, hints, output};
-use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -10,87 +9,21 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use unet_wgpu::error::{Error, Message, Result};
 use unet_wgpu::infer::{
-    BandSink, Calibration, ImageSource, ImageTask, InstanceFile, InstanceReport, MaskSink, OpenOptions, OverlaySink,
-    ProbabilityFormat, ProbabilitySink, SegmentOptions, Segmenter, Streamed, calibration_of, check_channels,
-    open_image,
+    BandSink, ImageSource, ImageTask, InstanceReport, OpenOptions, ResultSink, SegmentOptions, Segmenter, Streamed,
+    Writer, calibration_of, check_channels, open_image,
 };
 
 /// Images that are decoded as a whole wait for each other in at most this part of the memory.
 const WAITING: u64 = 4;
+
+/// A kind of result.
+pub(super) type Save = &'static dyn Writer;
 
 /// One image of a file, and where its results go.
 pub(super) struct Job<'a> {
     pub input: &'a Path,
     pub page: usize,
     pub outputs: Vec<(Save, PathBuf)>,
-}
-
-/// A kind of result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Save {
-    /// Class ids as PNG: black and white for two classes, a palette for more
-    Mask,
-    /// The image with the mask drawn over it; with every instance in a colour of its own where instances are saved too
-    Overlay,
-    /// Probabilities as 32-bit float TIFF, a page per class
-    Prob,
-    /// Probabilities as numpy array
-    ProbNpy,
-    /// The number of every pixel's instance: compressed 16-bit TIFF, 32-bit for more than 65,535 instances
-    Labels,
-    /// Outlines of instances as GeoJSON for QuPath
-    Geojson,
-    /// Outlines of instances as COCO annotations
-    Coco,
-    /// Outlines of instances as ImageJ's ROI archive
-    Rois,
-    /// A table of instances: class, area, centroid, bounding box, perimeter, eccentricity, mean of every channel
-    Csv,
-}
-
-impl Save {
-    pub fn instance(self) -> Option<InstanceFile> {
-        match self {
-            Self::Mask | Self::Overlay | Self::Prob | Self::ProbNpy => None,
-            Self::Labels => Some(InstanceFile::Labels),
-            Self::Geojson => Some(InstanceFile::GeoJson),
-            Self::Coco => Some(InstanceFile::Coco),
-            Self::Rois => Some(InstanceFile::Rois),
-            Self::Csv => Some(InstanceFile::Table),
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mask => "mask",
-            Self::Overlay => "overlay",
-            Self::Prob | Self::ProbNpy => "prob",
-            other => other.instance().map_or("", |o| o.name().0),
-        }
-    }
-
-    /// Extension of its file; a mask is TIFF where `out` says so.
-    pub fn extension(self, out: Option<&Path>) -> &'static str {
-        let tiff = |e: &std::ffi::OsStr| ["tif", "tiff"].iter().find(|t| e.eq_ignore_ascii_case(t)).copied();
-        match self {
-            Self::Mask => out.and_then(Path::extension).and_then(tiff).unwrap_or("png"),
-            Self::Overlay => "png",
-            Self::Prob => ProbabilityFormat::Tiff.extension(),
-            Self::ProbNpy => ProbabilityFormat::Npy.extension(),
-            other => other.instance().map_or("", |o| o.name().1),
-        }
-    }
-
-    /// What writes it; those of instances are written together.
-    pub fn sink(self, path: &Path, calibration: &Calibration) -> Result<Option<Box<dyn BandSink>>> {
-        let known = || calibration.clone();
-        Ok(match self {
-            Self::Mask => Some(Box::new(MaskSink::new(path).with_calibration(known()))),
-            Self::Overlay => Some(Box::new(OverlaySink::new(path))),
-            Self::Prob | Self::ProbNpy => Some(Box::new(ProbabilitySink::new(path)?.with_calibration(known()))),
-            Self::Labels | Self::Geojson | Self::Coco | Self::Rois | Self::Csv => None,
-        })
-    }
 }
 
 /// How images are segmented.
@@ -183,12 +116,17 @@ impl Work<'_> {
         check_channels(job.input, &*source, self.network)?;
         let calibration = calibration_of(job.input, &open, self.pixel_size)?;
         let pixel = calibration.pixel.as_ref().map(|p| [p.x, p.y].map(short));
-        let files: Vec<_> = job.outputs.iter().filter_map(|(s, p)| Some((s.instance()?, p.to_path_buf()))).collect();
-        let mut sinks = Vec::new();
-        // An overlay shows single instances where they are asked for.
-        let overlay = job.outputs.iter().find(|(s, _)| *s == Save::Overlay && !files.is_empty()).map(|(_, p)| p);
-        for (save, path) in job.outputs.iter().filter(|(s, _)| *s != Save::Overlay || overlay.is_none()) {
-            sinks.extend(save.sink(path, &calibration)?);
+        let made = job.outputs.iter().map(|(save, path)| Ok((*save, path, save.sink(path.into(), &calibration)?)));
+        let made: Vec<_> = made.collect::<Result<_>>()?;
+        let instances = made.iter().any(|(.., sink)| matches!(sink, ResultSink::Instances(_)));
+        let (mut sinks, mut files, mut overlay) = (Vec::new(), Vec::new(), None);
+        for (save, path, sink) in made {
+            match sink {
+                ResultSink::Instances(writer) => files.push((writer, path.clone())),
+                // An overlay shows single instances where they are asked for.
+                ResultSink::Rows(_) if instances && save.shows_instances() => overlay = Some(path),
+                ResultSink::Rows(sink) => sinks.push(sink),
+            }
         }
         let mut opened = OpenJob { job, number, source, sinks, instances: None, pixel, opening: 0.0 };
         if !files.is_empty() {
@@ -266,7 +204,7 @@ impl Work<'_> {
                 files.join(", ")
             ));
         }
-        let named = |(s, p): &(Save, PathBuf)| (s.name().to_string(), json!(p.to_string_lossy()));
+        let named = |(s, p): &(Save, PathBuf)| (s.suffix().to_string(), json!(p.to_string_lossy()));
         let line = json!({
             // Names that are no text would panic as paths.
             "input": input.to_string_lossy(),

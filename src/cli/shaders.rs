@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use unet_wgpu::error::{Error, Result};
 use unet_wgpu::graph::rewrite;
-use unet_wgpu::kernel::{AdapterClass, BindingKind, Images, KernelKey, Target, compose, parse};
+use unet_wgpu::kernel::{AdapterClass, BindingKind, KernelKey, Target, TensorStorage, compose, parse};
 use unet_wgpu::model::{parse as architecture, whole_graph};
 use unet_wgpu::ops::registry;
 use unet_wgpu::plan::Plan;
@@ -86,12 +86,12 @@ impl Shaders {
         for &class in classes {
             let typical = Target::typical(class);
             for (name, arch, config, [h, w]) in networks() {
-                let graph = rewrite::optimise(&whole_graph(architecture(arch, &config)?.as_ref(), 1, h, w)?)?;
-                // What no device chooses by itself has no class: images are used where `unet tune` finds them faster.
-                for (chosen, images) in
-                    [(true, typical.options.images), (false, Images::WhereRead), (false, Images::Aliased)]
+                let graph = rewrite::optimise(&whole_graph(architecture(arch, &config)?.as_ref(), 1, h, w)?, &typical)?;
+                // What no device chooses by itself has no class: textures are used where `unet tune` finds them faster.
+                for (chosen, storage) in
+                    [(true, typical.options.storage), (false, TensorStorage::Textures), (false, TensorStorage::Aliased)]
                 {
-                    for step in Plan::new(&graph, &typical.clone().with_images(images))?.steps {
+                    for step in Plan::new(&graph, &typical.clone().with_storage(storage))?.steps {
                         let uses = all.entry(step.dispatch.kernel).or_default();
                         uses.classes.extend(chosen.then_some(class.name()));
                         uses.networks.insert(name.to_string());
@@ -135,9 +135,9 @@ fn entry(key: &KernelKey, file: &str, uses: &Uses) -> Result<Value> {
         BindingKind::Uniform => "uniform",
         BindingKind::Read => "read",
         BindingKind::ReadWrite => "read_write",
-        BindingKind::Image { stores: false, .. } => "image_read",
-        BindingKind::Image { loads: false, .. } => "image_write",
-        BindingKind::Image { .. } => "image_read_write",
+        BindingKind::Texture { stores: false, .. } => "texture_read",
+        BindingKind::Texture { loads: false, .. } => "texture_write",
+        BindingKind::Texture { .. } => "texture_read_write",
     };
     let constants: serde_json::Map<String, Value> =
         key.consts.iter().map(|&(name, value)| (name.to_string(), value.into())).collect();
@@ -161,7 +161,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use unet_wgpu::kernel::IMAGES;
+    use unet_wgpu::kernel::TEXTURES;
 
     #[test]
     fn every_variant_has_a_file_of_its_own() {
@@ -171,8 +171,8 @@ mod tests {
         assert_eq!(names.len(), variants.len());
         let chosen = variants.values().filter(|u| u.classes.contains("nvidia")).count();
         assert!(chosen > 10 && chosen < variants.len(), "{chosen} of {}", variants.len());
-        let on_images = |k: &&KernelKey| k.value(IMAGES).is_some() && k.value("SUBGROUP").is_none();
-        assert!(variants.keys().any(|k| on_images(&k) && k.shader == "winograd_gemm"));
+        let on_textures = |k: &&KernelKey| k.value(TEXTURES).is_some() && k.value("SUBGROUP").is_none();
+        assert!(variants.keys().any(|k| on_textures(&k) && k.shader == "winograd_gemm"));
         let nets = Shaders { nets: true, ..all }.variants(&[AdapterClass::Nvidia]).unwrap();
         assert!(nets.keys().all(|k| variants.contains_key(k)) && nets.len() < variants.len());
     }

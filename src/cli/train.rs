@@ -174,8 +174,8 @@ impl Train {
         };
         if self.arch.is_given() {
             let config = if c.config.is_null() { c.architecture()?.config() } else { c.config.clone() };
-            let network = self.arch.build_over(&c.arch, &config)?;
-            (c.arch, c.config) = (network.id().into(), network.config());
+            let network = self.arch.build_over(&c.arch.to_string(), &config)?;
+            (c.arch, c.config) = (network.id().parse()?, network.config());
         }
         if let Some(data) = &self.data {
             c.data.folder.clone_from(data);

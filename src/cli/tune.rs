@@ -12,7 +12,7 @@ use unet_wgpu::graph::rewrite;
 use unet_wgpu::kernel::ConvClass;
 use unet_wgpu::model::whole_graph;
 use unet_wgpu::session::Backend;
-use unet_wgpu::tune::{Measurement, StorageMeasurement, choices, load, save, tune, tune_images};
+use unet_wgpu::tune::{Measurement, StorageMeasurement, choices, load, save, tune, tune_storage};
 
 /// Time the kernels that a network could use on this device, and keep the fastest of each
 #[derive(Args)]
@@ -22,7 +22,7 @@ Examples:
   unet tune --arch unet3+ --in-channels 3 --size 256x256
 
 Every family of kernels is first checked against the CPU reference, on few pixels; one that is wrong is dropped and
-reported. Then the whole network is timed with what kernels read lying in buffers, in storage images or, on llvmpipe, in both
+reported. Then the whole network is timed with what kernels read lying in buffers, in storage textures or, where the driver can, in both
 (aliased). Choices are kept for this adapter, driver, backend and version of the program, in the user's cache folder or in
 UNET_CACHE_DIR, and are used from then on; choices of earlier calls stay. --no-tune ignores them, deleting the file forgets
 them.")]
@@ -44,24 +44,24 @@ impl Tune {
             (None, Some(a)) => a,
             (None, None) => return Err(Error::invalid("tune", "needs --model or --arch")),
         };
-        let graph = rewrite::optimise(&whole_graph(&*architecture, 1, self.size[0], self.size[1])?)?;
         let Backend::Gpu(gpu) = common.backend()? else {
             return Err(Error::invalid("--device cpu", "the CPU reference has no kernels to choose from"));
         };
+        let graph = rewrite::optimise(&whole_graph(&*architecture, 1, self.size[0], self.size[1])?, gpu.target())?;
         let measured = tune(&gpu, &graph, |done, of| {
             common.note(&format!("{done} of {of} kinds of convolution"));
             Ok(())
         })?;
         let chosen = choices(&measured);
-        common.note("the whole network, with buffers and with images");
-        let storage = tune_images(&gpu, &graph, &chosen)?;
+        common.note("the whole network, with buffers and with textures");
+        let storage = tune_storage(&gpu, &graph, &chosen)?;
         let path = match common.cache_dir() {
             None => None,
             Some(folder) => {
                 let mut tuning = load(&gpu, &folder).unwrap_or_default();
                 tuning.merge(chosen);
                 if storage.candidates.len() > 1 {
-                    tuning.set_images(storage.choice());
+                    tuning.set_storage(storage.choice());
                 }
                 Some(save(&gpu, &folder, &tuning)?)
             }
@@ -124,7 +124,7 @@ fn line(t: &mut String, name: &str, outcome: &std::result::Result<f64, String>, 
 fn storage_text(m: &StorageMeasurement) -> String {
     let mut t = "The whole network, what kernels read lying in\n".to_string();
     for (i, c) in m.candidates.iter().enumerate() {
-        line(&mut t, c.images.name(), &c.outcome, m.chosen == Some(c.images), i == 0);
+        line(&mut t, c.storage.name(), &c.outcome, m.chosen == Some(c.storage), i == 0);
     }
     t + "\n"
 }
@@ -132,7 +132,7 @@ fn storage_text(m: &StorageMeasurement) -> String {
 fn storage_document(m: &StorageMeasurement) -> Value {
     let candidates = m.candidates.iter();
     let candidates = candidates.map(
-        |c| json!({ "storage": c.images.name(), "ms": c.outcome.as_ref().ok(), "dropped": c.outcome.as_ref().err() }),
+        |c| json!({ "storage": c.storage.name(), "ms": c.outcome.as_ref().ok(), "dropped": c.outcome.as_ref().err() }),
     );
     json!({ "chosen": m.chosen.map(|c| c.name()), "candidates": candidates.collect::<Vec<_>>() })
 }

@@ -1,8 +1,8 @@
 //! Finding, choosing and opening adapters.
 
-use super::alias;
+use super::driver;
 use crate::error::{Error, Result};
-use crate::kernel::{AdapterClass, Caps, Images, Target};
+use crate::kernel::{AdapterClass, Caps, Target};
 use std::str::FromStr;
 
 /// Which adapter to open.
@@ -132,9 +132,9 @@ pub(super) async fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Q
         | wgpu::Features::TIMESTAMP_QUERY
         | wgpu::Features::SHADER_F16
         | wgpu::Features::PIPELINE_CACHE;
-    let image = adapter.get_texture_format_features(wgpu::TextureFormat::Rgba32Float);
-    if image.flags.contains(wgpu::TextureFormatFeatureFlags::STORAGE_READ_WRITE) {
-        requested |= READ_WRITE_IMAGES;
+    let texels = adapter.get_texture_format_features(wgpu::TextureFormat::Rgba32Float);
+    if texels.flags.contains(wgpu::TextureFormatFeatureFlags::STORAGE_READ_WRITE) {
+        requested |= driver::READ_WRITE_TEXTURES;
     }
     let matrix = matrix(adapter);
     let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
@@ -157,34 +157,15 @@ pub(super) async fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Q
     Ok((device, queue, matrix))
 }
 
-/// Kernels that add to an image both read and write it.
-const READ_WRITE_IMAGES: wgpu::Features = wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES;
-
-/// What tensors can lie in, the usual first. Images are measured on llvmpipe only, a software rasteriser with subgroups of 8 or
-/// 16; elsewhere `unet tune` says whether they pay.
-pub(super) fn images(device: &wgpu::Device, info: &wgpu::AdapterInfo, subgroup: Option<u32>) -> Vec<Images> {
-    let limits = device.limits();
-    let able = device.features().contains(READ_WRITE_IMAGES)
-        && limits.max_storage_textures_per_shader_stage >= 8
-        && limits.max_texture_dimension_2d >= 8192;
-    if !able {
-        return vec![Images::Never];
-    }
-    if class(info) != AdapterClass::Cpu || !matches!(subgroup, Some(8 | 16)) {
-        return vec![Images::Never, Images::WhereRead];
-    }
-    let aliased = alias::is_possible(device, info).then_some(Images::Aliased);
-    aliased.into_iter().chain([Images::WhereRead, Images::Never]).collect()
-}
-
 /// The facts of a device, with the usual options for it.
 pub(super) fn target(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Target {
     let limits = device.limits();
     let fixed_subgroup =
         device.features().contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size;
     let subgroup = fixed_subgroup.then_some(info.subgroup_min_size);
-    let images = images(device, info, subgroup)[0];
-    let alignment = if images == Images::Aliased { alias::ALIGNMENT } else { 16 };
+    let storage_textures = driver::has_storage_textures(device);
+    let aliased_memory = storage_textures && driver::has_aliased_memory(device, info);
+    let alignment = if aliased_memory { driver::ALIGNMENT } else { 16 };
     let caps = Caps {
         class: class(info),
         subgroup,
@@ -196,8 +177,10 @@ pub(super) fn target(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Target 
         uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment).max(16),
         f16: device.features().contains(wgpu::Features::SHADER_F16),
         matrix: None,
+        storage_textures,
+        aliased_memory,
     };
-    Target::from(caps).with_images(images)
+    caps.into()
 }
 
 fn class(info: &wgpu::AdapterInfo) -> AdapterClass {

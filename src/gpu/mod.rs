@@ -1,8 +1,8 @@
 //! The GPU: an adapter opened by us or a device of the host application, with compiled pipelines.
 
 mod adapter;
-mod alias;
 mod cache;
+mod driver;
 mod peak;
 mod pipeline;
 mod precision;
@@ -11,8 +11,9 @@ mod wait;
 #[cfg(not(target_arch = "wasm32"))]
 pub use adapter::adapters;
 pub use adapter::{AdapterSummary, DeviceChoice, adapters_async};
-pub use alias::Alias;
+#[cfg(feature = "std-fs")]
 pub(crate) use cache::write_whole;
+pub use driver::Alias;
 pub use peak::{Peak, peak_params};
 pub use pipeline::Pipeline;
 pub use precision::PrecisionChoice;
@@ -21,8 +22,9 @@ pub use wait::Submission;
 pub use wait::block_on;
 
 use crate::error::{Error, Result};
-use crate::kernel::{Caps, Images, KernelKey, PlanOptions, Target, Tuning};
+use crate::kernel::{Caps, HIDE_TRIP_COUNTS, KernelKey, PlanOptions, Target, TensorStorage, Tuning};
 use std::collections::{BTreeSet, HashMap};
+#[cfg(feature = "std-fs")]
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -174,16 +176,16 @@ impl Gpu {
     }
 
     /// What tensors can lie in on this device: the usual first.
-    pub fn images(&self) -> Vec<Images> {
-        adapter::images(self.device(), self.info(), self.caps().subgroup)
+    pub fn storages(&self) -> &'static [TensorStorage] {
+        self.target.policy.storage
     }
 
     /// The same device, with choices of kernels that were measured on it.
     #[must_use]
     pub fn with_tuning(&self, tuning: Tuning) -> Self {
-        let possible = self.images();
-        let images = tuning.images().filter(|i| possible.contains(i)).unwrap_or(possible[0]);
-        let target = (*self.target).clone().with_tuning(Some(Arc::new(tuning))).with_images(images);
+        let possible = self.storages();
+        let storage = tuning.storage().filter(|s| possible.contains(s)).unwrap_or(possible[0]);
+        let target = (*self.target).clone().with_tuning(Some(Arc::new(tuning))).with_storage(storage);
         self.with_target(target)
     }
 
@@ -193,6 +195,7 @@ impl Gpu {
     }
 
     /// Where a cache file of this device lies.
+    #[cfg(feature = "std-fs")]
     pub(crate) fn cache_file(&self, folder: &Path, kind: &str, extension: &str) -> PathBuf {
         folder.join(cache::file_name(kind, &self.identity(), extension))
     }
@@ -205,6 +208,7 @@ impl Gpu {
     /// Keeps compiled pipelines in files of `folder`, where the backend can (Vulkan) and the device
     /// has `Features::PIPELINE_CACHE`; elsewhere it does nothing. Without this call nothing is read from or written to
     /// disk. To be called before anything is compiled; the first call counts.
+    #[cfg(feature = "std-fs")]
     pub fn cache_pipelines(&self, folder: &Path) {
         self.inner.disk.get_or_init(|| cache::DiskCache::open(self.device(), self.info(), folder));
     }
@@ -226,8 +230,9 @@ impl Gpu {
 
     /// Begins to compile a kernel. The future is its pipeline, or what the device has against it.
     fn new_pipeline(&self, key: &KernelKey) -> Result<impl Future<Output = Result<Arc<Pipeline>>>> {
-        let cache = self.inner.disk.get().and_then(Option::as_ref).map(|d| &d.cache);
-        let compiling = Pipeline::compile(self.device(), key, self.inner.checked, cache)?;
+        let cache = self.inner.disk.get().and_then(Option::as_ref).map(cache::DiskCache::cache);
+        let compiled = key.clone().flag(HIDE_TRIP_COUNTS, self.target.policy.hides_trip_counts);
+        let compiling = Pipeline::compile(self.device(), &compiled, self.inner.checked, cache)?;
         Ok(async move {
             let pipeline = Arc::new(compiling.await?);
             // Another thread may have been faster; both are the same.

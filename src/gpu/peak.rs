@@ -1,9 +1,9 @@
 //! What a device can do at most, measured: what times of kernels are compared with.
 
 use super::Gpu;
+use crate::clock::Instant;
 use crate::error::Result;
 use crate::kernel::{KernelKey, Params, shader_struct};
-use std::time::Instant;
 
 /// The most that was measured of a device.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -72,7 +72,7 @@ fn layout_entry(binding: u32, kind: BindingKind) -> wgpu::BindGroupLayoutEntry {
         BindingKind::Uniform => buffer(wgpu::BufferBindingType::Uniform),
         BindingKind::Read => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
         BindingKind::ReadWrite => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
-        BindingKind::Image { loads, stores } => wgpu::BindingType::StorageTexture {
+        BindingKind::Texture { loads, stores } => wgpu::BindingType::StorageTexture {
             access: match (loads, stores) {
                 (_, false) => wgpu::StorageTextureAccess::ReadOnly,
                 (false, true) => wgpu::StorageTextureAccess::WriteOnly,

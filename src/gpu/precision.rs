@@ -2,7 +2,6 @@
 
 use super::Gpu;
 use crate::error::{Error, Result};
-use crate::kernel::AdapterClass;
 use crate::tensor::Precision;
 use std::str::FromStr;
 
@@ -22,6 +21,7 @@ impl PrecisionChoice {
     /// The precision on a device.
     pub fn resolve(self, gpu: &Gpu) -> Result<Precision> {
         let caps = gpu.caps();
+        let gains = gpu.target().preset().gains_from_f16;
         match self {
             Self::F32 => Ok(Precision::F32),
             Self::F16 if caps.f16 => Ok(Precision::F16),
@@ -29,8 +29,7 @@ impl PrecisionChoice {
                 let reason = format!("{} has no f16 in shaders; use f32 or auto", gpu.describe());
                 Err(Error::invalid("precision f16", reason))
             }
-            // Software has no use for the bandwidth saved, and converts every number.
-            Self::Auto if caps.f16 && caps.class != AdapterClass::Cpu => Ok(Precision::F16),
+            Self::Auto if caps.f16 && gains => Ok(Precision::F16),
             Self::Auto => Ok(Precision::F32),
         }
     }

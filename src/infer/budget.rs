@@ -8,6 +8,7 @@ use super::options::{Blend, SegmentOptions};
 use super::source::{ImageSource, SourceInfo};
 use super::stream::{SLICE, id_bytes};
 use crate::error::{Error, Result};
+use crate::text::mib;
 
 /// Largest share of the budget that decoded parts of the file may take, as a divisor.
 const CACHE_SHARE: u64 = 4;
@@ -103,10 +104,6 @@ impl<'a> Budget<'a> {
     }
 }
 
-fn mib(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64)
-}
-
 /// Fails if not even a row of the image, with the pieces that its file is decoded in, can be in memory: statistics are
 /// gathered row by row.
 pub(super) fn check_rows(source: &dyn ImageSource, memory: u64) -> Result<()> {
@@ -114,7 +111,6 @@ pub(super) fn check_rows(source: &dyn ImageSource, memory: u64) -> Result<()> {
     if min <= memory {
         return Ok(());
     }
-    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64);
     Err(Error::Limit {
         what: "a row of the image, in the pieces that its file is decoded in,".into(),
         needed: mib(min),

@@ -24,10 +24,9 @@ pub use npy::check_npy_header;
 pub(crate) use orientation::orientation_of;
 pub(super) use tiff::MAX_CHANNELS;
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, pnm::PnmDecoder, webp::WebPDecoder};
 use ::image::{ColorType, ImageDecoder, ImageError, Limits};
@@ -37,6 +36,8 @@ use super::image::{Image, Pixels, Sample};
 use super::orient::Orientation;
 use super::source::{Described, ImageSource, InMemory, OpenOptions, arranged, read_all};
 use crate::error::{Error, Message, Result};
+use crate::io::{Input, Nature, Reader};
+use crate::text::mib;
 
 /// Largest number of pixels that [`Image::open`] decodes.
 pub const MAX_PIXELS: u64 = 1 << 32;
@@ -60,14 +61,24 @@ impl Image {
     /// expanded to RGB (PNG, BMP), fewer bits to 8 (one bit: 0 and 255). Alpha is left out. An image that its orientation tag
     /// turns is turned. What OME-TIFF and ImageJ call channels are channels, though they lie in several directories.
     /// [`read_image`](super::read_image) does otherwise where asked.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_limited(path, MAX_PIXELS)
+    pub fn open(input: impl Into<Input>) -> Result<Self> {
+        Self::open_limited(input, MAX_PIXELS)
+    }
+
+    /// [`Self::open`] of a file that is in memory.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::open(Input::bytes("image", bytes))
+    }
+
+    /// [`Self::open`] of what a reader gives from its start on.
+    pub fn from_reader(reader: impl Read + Seek + Send + 'static) -> Result<Self> {
+        Self::open(Input::reader("image", reader))
     }
 
     /// [`Self::open`] with another limit of the number of pixels.
-    pub fn open_limited(path: impl AsRef<Path>, max_pixels: u64) -> Result<Self> {
-        let path = path.as_ref();
-        let (opened, orientation) = open_file(path, &Bounds { pixels: max_pixels, memory: u64::MAX }, 0, 0)?;
+    pub fn open_limited(input: impl Into<Input>, max_pixels: u64) -> Result<Self> {
+        let input = &input.into();
+        let (opened, orientation) = open_file(input, &Bounds { pixels: max_pixels, memory: u64::MAX }, 0, 0)?;
         let source = match opened {
             Decoded::Memory(p) if p.kind().alpha == Alpha::None && orientation == Orientation::default() => {
                 return Ok(p);
@@ -75,29 +86,29 @@ impl Image {
             opened => opened.into_source(),
         };
         let mut source = arranged(source, orientation, &OpenOptions::default())?;
-        check_whole(path, &*source)?;
+        check_whole(input, &*source)?;
         let image = read_all(&mut *source)?;
-        source.notes().iter().for_each(|note| log::info!("{}: {note}", path.display()));
+        source.notes().iter().for_each(|note| log::info!("{}: {note}", input.name().display()));
         Ok(image)
     }
 
     /// The first page of a file with rows and columns as they are stored, and all its channels.
-    fn open_stored(path: &Path) -> Result<Self> {
-        let (opened, _) = open_file(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX }, 0, 0)?;
+    fn open_stored(input: &Input) -> Result<Self> {
+        let (opened, _) = open_file(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX }, 0, 0)?;
         let mut source = match opened {
             Decoded::Memory(image) => return Ok(image),
             Decoded::Windows(source) => source,
         };
-        check_whole(path, &*source)?;
+        check_whole(input, &*source)?;
         read_all(&mut *source)
     }
 }
 
 /// Refuses to read all of an image that a file of its size cannot hold.
-pub(super) fn check_whole(path: &Path, source: &dyn ImageSource) -> Result<()> {
-    let (bytes, info) = (std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len(), source.info());
-    let file = Source { path, bytes, max_pixels: MAX_PIXELS, memory: u64::MAX };
-    file.check_bytes(info.row_bytes().saturating_mul(info.height as u64))
+pub(super) fn check_whole(input: &Input, source: &dyn ImageSource) -> Result<()> {
+    let ((_, bytes), info) = (input.open()?, source.info());
+    let file = FileSource { input: input.clone(), bytes, max_pixels: MAX_PIXELS, memory: u64::MAX };
+    file.as_source().check_bytes(info.row_bytes().saturating_mul(info.height as u64))
 }
 
 /// An opened file.
@@ -128,19 +139,19 @@ struct Bounds {
 /// else of at most `memory` bytes. `page` and `level` count
 /// from 0.
 pub(super) fn open_source(
-    path: &Path,
+    input: &Input,
     page: usize,
     level: usize,
     memory: u64,
 ) -> Result<(Box<dyn ImageSource>, Orientation)> {
-    let (opened, orientation) = open_file(path, &Bounds { pixels: MAX_PIXELS, memory }, page, level)?;
+    let (opened, orientation) = open_file(input, &Bounds { pixels: MAX_PIXELS, memory }, page, level)?;
     Ok((opened.into_source(), orientation))
 }
 
 /// Pages of a file: of a TIFF, every image that is not a reduced copy of another; of OME-TIFF and ImageJ stacks, every
 /// plane and time; one for other formats.
-pub(super) fn pages_of(path: &Path) -> Result<usize> {
-    let (source, reader, head) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
+pub(super) fn pages_of(input: &Input) -> Result<usize> {
+    let (source, reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     match head.as_slice() {
         head if is_tiff(head) => {
             let source = source.as_source();
@@ -155,26 +166,24 @@ fn is_tiff(head: &[u8]) -> bool {
 }
 
 /// Opens a file and reads what tells its format.
-fn begin(path: &Path, bounds: &Bounds) -> Result<(FileSource, BufReader<File>, Vec<u8>)> {
-    let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
-    let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
-    if !metadata.is_file() {
-        return Err(Error::file(path, if metadata.is_dir() { formats::folder(path) } else { "is not a regular file" }));
+fn begin(input: &Input, bounds: &Bounds) -> Result<(FileSource, Reader, Vec<u8>)> {
+    let path = input.name();
+    let (mut reader, bytes) = input.open()?;
+    match reader.get_ref().nature().map_err(|e| Error::io(path, e))? {
+        Nature::File | Nature::Memory => {}
+        Nature::Folder => return Err(Error::file(path, formats::folder(path))),
+        Nature::Stream => return Err(Error::file(path, "is not a regular file")),
     }
-    let source = FileSource {
-        path: path.to_path_buf(),
-        bytes: metadata.len(),
-        max_pixels: bounds.pixels,
-        memory: bounds.memory,
-    };
+    let source = FileSource { input: input.clone(), bytes, max_pixels: bounds.pixels, memory: bounds.memory };
     let mut head = Vec::new();
-    (&mut file).take(formats::HEAD).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
-    file.seek(SeekFrom::Start(0)).map_err(|e| Error::io(path, e))?;
-    Ok((source, BufReader::new(file), head))
+    (&mut reader).take(formats::HEAD).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
+    reader.seek(SeekFrom::Start(0)).map_err(|e| Error::io(path, e))?;
+    Ok((source, reader, head))
 }
 
-fn open_file(path: &Path, bounds: &Bounds, page: usize, level: usize) -> Result<(Decoded, Orientation)> {
-    let (file, mut reader, head) = begin(path, bounds)?;
+fn open_file(input: &Input, bounds: &Bounds, page: usize, level: usize) -> Result<(Decoded, Orientation)> {
+    let path = input.name();
+    let (file, mut reader, head) = begin(input, bounds)?;
     let source = file.as_source();
     let is_tiff = is_tiff(&head);
     if page > 0 && !is_tiff && !head.is_empty() {
@@ -206,7 +215,7 @@ fn open_file(path: &Path, bounds: &Bounds, page: usize, level: usize) -> Result<
 }
 
 /// Decodes an image of a format that is not read by windows.
-fn whole(source: &Source, reader: BufReader<File>, head: &[u8]) -> Result<Image> {
+fn whole(source: &Source, reader: Reader, head: &[u8]) -> Result<Image> {
     match head {
         [0x89, b'P', b'N', b'G', ..] => source.png(reader),
         [0xff, 0xd8, 0xff, ..] => source.jpeg(reader),
@@ -283,7 +292,7 @@ fn join_channels(source: &Source, mut parts: Vec<Image>) -> Result<Image> {
 /// A file and what reading it may cost.
 #[derive(Clone, Debug)]
 struct FileSource {
-    path: PathBuf,
+    input: Input,
     bytes: u64,
     max_pixels: u64,
     memory: u64,
@@ -291,12 +300,20 @@ struct FileSource {
 
 impl FileSource {
     fn as_source(&self) -> Source<'_> {
-        Source { path: &self.path, bytes: self.bytes, max_pixels: self.max_pixels, memory: self.memory }
+        Source {
+            input: &self.input,
+            path: self.input.name(),
+            bytes: self.bytes,
+            max_pixels: self.max_pixels,
+            memory: self.memory,
+        }
     }
 }
 
 /// A file to be decoded and what it may cost.
 struct Source<'a> {
+    input: &'a Input,
+    /// Its name.
     path: &'a Path,
     bytes: u64,
     max_pixels: u64,
@@ -347,7 +364,6 @@ impl Source<'_> {
         if bytes <= self.memory {
             return Ok(());
         }
-        let mib = |b: u64| format!("{:.1} MiB", b as f64 / (1u64 << 20) as f64);
         Err(Error::Limit {
             what: format!("{}: an image of this format, which is decoded as a whole,", self.path.display()),
             needed: mib(bytes),
@@ -369,13 +385,13 @@ impl Source<'_> {
         limits
     }
 
-    fn png(&self, reader: BufReader<File>) -> Result<Image> {
+    fn png(&self, reader: Reader) -> Result<Image> {
         let decoder = PngDecoder::with_limits(reader, self.limits()).map_err(|e| self.image_error("PNG", e))?;
         self.decode("PNG", decoder)
     }
 
     /// The whole file.
-    fn all_bytes(&self, mut reader: BufReader<File>) -> Result<Vec<u8>> {
+    fn all_bytes(&self, mut reader: Reader) -> Result<Vec<u8>> {
         self.check_memory(self.bytes)?;
         let mut bytes = self.zeros::<u8>(0)?;
         let len = usize::try_from(self.bytes).map_err(|_| self.error("the file does not fit in memory"))?;
@@ -384,7 +400,7 @@ impl Source<'_> {
         Ok(bytes)
     }
 
-    fn jpeg(&self, reader: BufReader<File>) -> Result<Image> {
+    fn jpeg(&self, reader: Reader) -> Result<Image> {
         let bytes = self.all_bytes(reader)?;
         // The decoder would fill what is missing with grey and say nothing.
         if !jpeg_is_complete(&bytes) {

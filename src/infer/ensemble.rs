@@ -13,6 +13,7 @@ use super::tile_graph::{TileOutputs, TileRequest, on_probabilities, tile_graph};
 use crate::error::{Error, Hint, Message, Result};
 use crate::graph::Graph;
 use crate::model::{Model, SizeRule, built};
+use crate::names::{Name, Named, named};
 use crate::ops::MaskRule;
 
 /// Test-time augmentation: orientations of the image whose probabilities are averaged.
@@ -26,6 +27,17 @@ pub enum Tta {
     /// Those, and each turned by 90 degrees: the symmetries of a square, 8 runs.
     D4,
 }
+
+impl Named for Tta {
+    const WHAT: &'static str = "test-time augmentation";
+    const NAMES: &'static [Name<Self>] = &[
+        Name::new(Self::None, "none", "The image as it is"),
+        Name::new(Self::Flips, "flips", "Mirrored left to right, top to bottom, and both: 4 runs"),
+        Name::new(Self::D4, "d4", "Those, and each turned by 90 degrees: 8 runs"),
+    ];
+}
+
+named!(Tta);
 
 impl Tta {
     /// The orientations, the image as it is first.

@@ -1,5 +1,6 @@
 //! How images are segmented.
 
+use crate::names::{Name, Named, named};
 use crate::weights::Normalisation;
 
 /// How tiles become one image.
@@ -12,6 +13,24 @@ pub enum Blend {
     /// image; works with networks that cannot be tiled exactly.
     Gaussian,
 }
+
+impl Named for Blend {
+    const WHAT: &'static str = "blend";
+    const NAMES: &'static [Name<Self>] = &[
+        Name::new(
+            Self::Exact,
+            "exact",
+            "Overlap by the network's halo and cut: the result of one run on the whole image",
+        ),
+        Name::new(
+            Self::Gaussian,
+            "gaussian",
+            "Overlap by half and average with Gaussian weights as nnU-Net does: for networks that cannot be tiled exactly",
+        ),
+    ];
+}
+
+named!(Blend);
 
 /// How images are segmented.
 #[derive(Clone, Debug, PartialEq)]

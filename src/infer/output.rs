@@ -1,18 +1,16 @@
 //! Result files: masks, overlays and probabilities. Each appears whole or not at all.
 
-mod file;
 mod overlay;
 mod sinks;
 mod strips;
 mod tags;
 
-use std::path::Path;
-
-pub use file::{PendingFile, write_atomically};
-pub(crate) use overlay::{Display, Levels, SHOWN, STRETCH, joint, tinted};
-pub use overlay::{OverlaySink, write_overlay};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+pub(crate) use overlay::Display;
+pub(crate) use overlay::{Levels, SHOWN, STRETCH, joint, tinted};
+pub use overlay::{OverlaySink, OverlayWriter, write_overlay};
 pub(crate) use sinks::PngFile;
-pub use sinks::{MaskSink, ProbabilitySink};
+pub use sinks::{MaskSink, MaskWriter, ProbabilitySink, ProbabilityWriter};
 pub use strips::{SampleKind, StripLayout, StripTiff};
 pub use tags::TiffTag;
 pub(in crate::infer) use tags::tags as calibration_tags;
@@ -20,6 +18,7 @@ pub(in crate::infer) use tags::tags as calibration_tags;
 use super::band::{Band, BandInfo, BandSink, feed};
 use super::mask::{Ids, Mask};
 use crate::error::{Error, Result};
+use crate::io::Output;
 
 /// The colour of a class: black for the background, then colours far apart from their neighbours, all different.
 pub fn palette(class: usize) -> [u8; 3] {
@@ -50,8 +49,8 @@ pub fn palette(class: usize) -> [u8; 3] {
 
 /// Writes a mask as PNG, or TIFF by its extension: 0 and 255 for up to two classes, a palette whose indices are the class
 /// ids for up to 256 (TIFF: grey class ids), and 16-bit grey class ids for more.
-pub fn write_mask(path: impl AsRef<Path>, mask: &Mask) -> Result<()> {
-    feed(Box::new(MaskSink::new(path.as_ref())), &info_of(mask), mask, None, None, 256)
+pub fn write_mask(output: impl Into<Output>, mask: &Mask) -> Result<()> {
+    feed(Box::new(MaskSink::new(output)), &info_of(mask), mask, None, None, 256)
 }
 
 /// What a mask alone says about an image.
@@ -71,7 +70,7 @@ pub enum ProbabilityFormat {
 
 impl ProbabilityFormat {
     /// The format that a file name asks for: `.tif`, `.tiff` or `.npy`.
-    pub fn of(path: impl AsRef<Path>) -> Result<Self> {
+    pub fn of(path: impl AsRef<std::path::Path>) -> Result<Self> {
         let path = path.as_ref();
         match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
             Some("tif" | "tiff") => Ok(Self::Tiff),
@@ -79,33 +78,25 @@ impl ProbabilityFormat {
             _ => Err(Error::file(path, "probabilities are written as .tif or .npy")),
         }
     }
-
-    /// The extension of its files.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Tiff => "tif",
-            Self::Npy => "npy",
-        }
-    }
 }
 
 /// Writes probabilities given as planes (class, row, column) of `width` x `height`.
 pub fn write_probabilities(
-    path: impl AsRef<Path>,
+    output: impl Into<Output>,
     format: ProbabilityFormat,
     width: usize,
     height: usize,
     planes: &[f32],
 ) -> Result<()> {
-    let path = path.as_ref();
-    sinks::sides(path, width, height)?;
+    let output = output.into();
+    sinks::sides(output.name(), width, height)?;
     let plane = width.checked_mul(height).filter(|p| !planes.is_empty() && planes.len().is_multiple_of(*p));
     let Some(plane) = plane else {
         let reason = format!("{} values are not planes of {width}x{height}", planes.len());
         return Err(Error::invalid("probabilities", reason));
     };
     let count = planes.len() / plane;
-    let sink = ProbabilitySink::with_format(path.to_path_buf(), format);
+    let sink = ProbabilitySink::with_format(output, format);
     let info = BandInfo { width, height, channels: 0, classes: Vec::new(), planes: count, contrast: None };
     // Classes are not written here, and need not be known.
     let mut sink: Box<dyn BandSink> = Box::new(sink);

@@ -1,11 +1,14 @@
 //! Where pixels come from: images in memory, or files read by windows.
 
 mod alpha;
+#[cfg(feature = "image-formats")]
 mod described;
 mod fill;
 mod join;
 mod memory;
+#[cfg(feature = "image-formats")]
 mod open;
+mod options;
 mod oriented;
 mod select;
 
@@ -15,12 +18,16 @@ use super::image::{Image, Sample};
 use crate::error::{Error, Message, Result};
 
 pub use alpha::WithoutAlpha;
+#[cfg(feature = "image-formats")]
 pub(super) use described::Described;
 pub use fill::FillNan;
 pub use join::JoinChannels;
 pub use memory::InMemory;
+#[cfg(feature = "image-formats")]
 pub(super) use open::arranged;
-pub use open::{OpenOptions, PageChoice, calibration_of, check_channels, open_image, page_count, read_image};
+#[cfg(feature = "image-formats")]
+pub use open::{calibration_of, check_channels, open_image, page_count, read_image};
+pub use options::{OpenOptions, PageChoice};
 pub use oriented::Oriented;
 pub use select::SelectChannels;
 
@@ -77,34 +84,47 @@ pub trait ImageSource: MaybeSend {
     /// The rectangle of `w` x `h` pixels at column `x0`, row `y0`.
     fn read(&mut self, x0: usize, y0: usize, w: usize, h: usize) -> Result<Image>;
 
+    /// The source that it wraps: what a wrapper does not define is as there.
+    fn inner(&self) -> Option<&dyn ImageSource> {
+        None
+    }
+
+    /// The same, to change it.
+    fn inner_mut(&mut self) -> Option<&mut dyn ImageSource> {
+        None
+    }
+
     /// What the file calls the channels, from the first on; empty where it does not.
     fn channel_names(&self) -> Vec<String> {
-        Vec::new()
+        self.inner().map(|s| s.channel_names()).unwrap_or_default()
     }
 
     /// What users should know of the way the image is read: each a clause that follows its name and a colon. Some are
     /// known only after its pixels were read.
     fn notes(&self) -> Vec<Message> {
-        Vec::new()
+        self.inner().map(|s| s.notes()).unwrap_or_default()
     }
 
     /// Rows that are best read together when the whole image is passed over.
-    fn rows_at_once(&self) -> usize;
+    fn rows_at_once(&self) -> usize {
+        self.inner().map_or(1, |s| s.rows_at_once())
+    }
 
     /// Host memory that the source holds whatever is read, bytes: decoded images, buffers of the decoder.
     fn held_bytes(&self) -> u64 {
-        0
+        self.inner().map_or(0, |s| s.held_bytes())
     }
 
     /// Bytes that it should keep so that going over windows of `rows` rows column by column decodes nothing twice.
     fn cache_bytes(&self, rows: usize) -> u64 {
-        let _ = rows;
-        0
+        self.inner().map_or(0, |s| s.cache_bytes(rows))
     }
 
     /// Lets the source keep this many bytes of what it decoded.
     fn set_cache(&mut self, bytes: u64) {
-        let _ = bytes;
+        if let Some(source) = self.inner_mut() {
+            source.set_cache(bytes);
+        }
     }
 }
 

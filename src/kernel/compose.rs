@@ -1,11 +1,14 @@
 //! From a [`KernelKey`] to WGSL: constants in front, then the shader with `#import` and `#ifdef` resolved.
 
-use super::{IMAGES, KernelKey, generate, images, sources};
+use super::{KernelKey, TEXTURES, generate, sources, textures};
 use crate::error::{Error, Result};
 use std::fmt::Write;
 
 /// The constant of kernels that store activations and weights as f16: see `shaders/lib/storage.wgsl`.
 pub const F16: &str = "F16";
+
+/// The constant of kernels for drivers that want trip counts hidden: see `shaders/lib/loops.wgsl`.
+pub const HIDE_TRIP_COUNTS: &str = "HIDE_TRIP_COUNTS";
 
 /// The complete WGSL of a kernel.
 ///
@@ -27,8 +30,8 @@ pub fn compose(key: &KernelKey) -> Result<String> {
     }
     let mut imported = Vec::new();
     append(&mut out, key, key.shader, &mut imported)?;
-    match key.value(IMAGES) {
-        Some(bindings) => images::rewrite(&out, bindings).map_err(|what| Error::op(format!("kernel {key}"), what)),
+    match key.value(TEXTURES) {
+        Some(bindings) => textures::rewrite(&out, bindings).map_err(|what| Error::op(format!("kernel {key}"), what)),
         None => Ok(out),
     }
 }

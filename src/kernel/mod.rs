@@ -4,25 +4,27 @@ mod compose;
 mod family;
 mod function;
 mod generate;
-mod images;
 mod params;
+mod policy;
 mod sources;
 mod stored;
 mod table;
 mod target;
+mod textures;
 mod tuning;
 mod validate;
 
-pub use compose::{F16, compose};
+pub use compose::{F16, HIDE_TRIP_COUNTS, compose};
 pub use family::ConvFamily;
 pub use function::{Function, Onnx, Term};
-pub use images::{IMAGES, image_size, may_be_image};
 pub(crate) use params::shader_struct;
 pub use params::{KernelParams, Member, ParamType, Params, ShaderType, Size, View};
+pub use policy::{BroadcastCosts, DriverPolicy};
 pub use sources::{all_shaders, source};
 pub use stored::name;
-pub use table::{OperandPath, Preset, preset};
+pub use table::{OperandPath, Preset, ResizeCosts, preset};
 pub use target::{Caps, KernelOverrides, PlanOptions, Target};
+pub use textures::{TEXTURES, may_be_texture, texture_size};
 pub use tuning::{ConvClass, Tuning};
 pub use validate::{BindingKind, Reflected, parse};
 
@@ -32,7 +34,7 @@ use std::fmt;
 /// The constant of kernels that add to what their output holds.
 const ACCUMULATE: &str = "ACCUMULATE";
 
-/// A shader with its constants: what a compiled pipeline is looked up by. Image sizes never enter.
+/// A shader with its constants: what a compiled pipeline is looked up by. Sizes of images never enter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct KernelKey {
     /// Name of the file in a folder of `shaders/`, without `.wgsl`.
@@ -147,7 +149,7 @@ pub struct Dispatch<B = Operand> {
 /// The kind of machine behind an adapter: what kernel choice depends on besides features and limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum AdapterClass {
-    /// A software rasteriser (lavapipe, WARP, SwiftShader).
+    /// A software rasteriser.
     Cpu,
     /// Intel.
     Intel,
@@ -162,16 +164,16 @@ pub enum AdapterClass {
     Other,
 }
 
-/// Whether kernels read weights and activations as storage images where they can, in place of storage buffers.
+/// What kernels read weights and activations from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Images {
-    /// Never.
+pub enum TensorStorage {
+    /// Storage buffers.
     #[default]
-    Never,
-    /// Where that is faster, with images that kernels write as images.
-    WhereRead,
-    /// The same with images that kernels write as buffers in the same memory.
+    Buffers,
+    /// Storage textures where that is faster; kernels write them as textures too.
+    Textures,
+    /// The same, where kernels write them as buffers in the same memory.
     Aliased,
-    /// Wherever possible. For tests.
-    Always,
+    /// Storage textures wherever possible. For tests.
+    AlwaysTextures,
 }

@@ -1,15 +1,15 @@
 //! Classes of adapters, and the static table of what suits each: how the matrix product fetches its operands, its tiles,
-//! when Winograd pays, how large its chunks are. Only the rows for `Cpu` were measured (lavapipe); the others are
+//! when Winograd pays, how large its chunks are. Only the row for `Cpu` was measured; the others are
 //! reasoned from what the compilers of these chips say (docs/performance.md) and from their caches, and untuned.
 
-use super::{AdapterClass, Caps, Images};
+use super::{AdapterClass, TensorStorage};
 use crate::error::{Error, Result};
 use std::str::FromStr;
 
 /// How the generated matrix product fetches its operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OperandPath {
-    /// By subgroup broadcast: needs subgroups of one size, see [`Caps::broadcast_lanes`].
+    /// By subgroup broadcast: needs subgroups of one size, see [`super::DriverPolicy::broadcast_lanes`].
     Subgroup,
     /// Through workgroup memory.
     Workgroup,
@@ -95,26 +95,26 @@ impl FromStr for AdapterClass {
     }
 }
 
-impl Images {
+impl TensorStorage {
     /// All choices.
-    pub const ALL: [Self; 4] = [Self::Never, Self::WhereRead, Self::Aliased, Self::Always];
+    pub const ALL: [Self; 4] = [Self::Buffers, Self::Textures, Self::Aliased, Self::AlwaysTextures];
 
     /// Its name in `unet tune` and its file.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Never => "buffers",
-            Self::WhereRead => "images",
+            Self::Buffers => "buffers",
+            Self::Textures => "textures",
             Self::Aliased => "aliased",
-            Self::Always => "always images",
+            Self::AlwaysTextures => "always textures",
         }
     }
 }
 
-impl FromStr for Images {
+impl FromStr for TensorStorage {
     type Err = Error;
 
     fn from_str(s: &str) -> Result<Self> {
-        find(Self::ALL, Self::name, "choice of images", s)
+        find(Self::ALL, Self::name, "tensor storage", s)
     }
 }
 
@@ -139,6 +139,67 @@ pub struct Preset {
     pub chunk_bytes: u64,
     /// Tiles that a chunk has at least, or the device is not full.
     pub chunk_tiles: usize,
+    /// Workgroups of a reduction that fill the device.
+    pub reduction_workgroups: usize,
+    /// Rows and columns of outputs that an invocation of `tap_sum` makes together; they share what they load. The second is
+    /// for factors of 8 and more.
+    pub tap_sum: [[usize; 2]; 2],
+    /// Multiply-accumulates of a submission: what a slow device of the class does in a fraction of a second.
+    pub submission_macs: u64,
+    /// Whether storing `f16` is faster: where bandwidth is scarce.
+    pub gains_from_f16: bool,
+    /// What rewrites of resized inputs weigh.
+    pub resize: ResizeCosts,
+}
+
+/// What the ways to convolve a resized map cost per vec4 (four channels) of an output pixel, each in the same unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ResizeCosts {
+    /// Mixing four channels into four: 16 multiply-adds.
+    pub mix: f64,
+    /// Enlarging an input in a pass of its own.
+    pub upsample: f64,
+    /// Winograd's transform of an input.
+    pub transform: f64,
+    /// The same, upsampling by 2 on the way.
+    pub enlarging_transform: f64,
+    /// Winograd's transform of an output.
+    pub inverse_transform: f64,
+    /// Writing one of the small maps of taps, per pixel of that map.
+    pub map: f64,
+    /// Sampling one of them.
+    pub tap: f64,
+    /// The sum of the samples.
+    pub sum: f64,
+}
+
+impl ResizeCosts {
+    /// In loads of a vec4, as measured where the CPU does the GPU's work; a store is half of one.
+    const CPU: Self = Self {
+        mix: 0.27,
+        upsample: 4.5,
+        transform: 3.4,
+        enlarging_transform: 2.4,
+        inverse_transform: 0.0,
+        map: 0.5,
+        tap: 0.7,
+        sum: 1.5,
+    };
+
+    /// In vec4s moved to or from memory, reasoned: GPUs do 80 to 150 multiply-adds in the time they move 16 bytes, at half of
+    /// their peak. What stays in the last cache, as a chunk of Winograd's buffers, costs a third of that; a sample that comes
+    /// from the first cache a tenth at most. So: `upsample` writes a vec4 and reads it again, `transform` writes and reads 36
+    /// for 16 pixels in the cache, as the inverse does, `map` is written once and read once.
+    const GPU: Self = Self {
+        mix: 0.12,
+        upsample: 2.1,
+        transform: 1.5,
+        enlarging_transform: 1.75,
+        inverse_transform: 1.5,
+        map: 2.0,
+        tap: 0.1,
+        sum: 0.0,
+    };
 }
 
 /// The table.
@@ -150,14 +211,33 @@ pub const fn preset(class: AdapterClass) -> Preset {
         winograd: 64,
         chunk_bytes: 16 << 20,
         chunk_tiles: 1024,
+        reduction_workgroups: 1024,
+        // Half the loads, neighbouring lanes on neighbouring columns, few registers.
+        tap_sum: [[4, 1]; 2],
+        submission_macs: 100_000_000_000,
+        gains_from_f16: true,
+        resize: ResizeCosts::GPU,
     };
     match class {
-        // Product against Winograd on lavapipe, ms: 32 -> 64 channels at 128 x 128 6.6 and 6.8, 64 -> 32 5.7 and 6.5; but
+        // Product against Winograd, ms: 32 -> 64 channels at 128 x 128 6.6 and 6.8, 64 -> 32 5.7 and 6.5; but
         // `nuclei`, which has both, is no slower with Winograd there, and has one kernel less to compile. 256 tiles of 64
         // channels each way: what it is fastest with.
-        AdapterClass::Cpu => Preset { invocations: 1, winograd: 20, chunk_bytes: 5 << 20, chunk_tiles: 256, ..base },
+        AdapterClass::Cpu => Preset {
+            invocations: 1,
+            winograd: 20,
+            chunk_bytes: 5 << 20,
+            chunk_tiles: 256,
+            reduction_workgroups: 32,
+            // Loads are what costs. At factor 2: 36 an output by itself, about 7 in 4 x 4; larger groups were no faster.
+            tap_sum: [[4, 4], [8, 4]],
+            submission_macs: 2_000_000_000,
+            // It converts every number.
+            gains_from_f16: false,
+            resize: ResizeCosts::CPU,
+            ..base
+        },
         // Some 500 to 4000 lanes; 16 MiB of cache on the discrete ones.
-        AdapterClass::Intel => Preset { invocations: 4096, winograd: 48, ..base },
+        AdapterClass::Intel => Preset { invocations: 4096, winograd: 48, submission_macs: 20_000_000_000, ..base },
         // Up to 6144 lanes that issue two at a time; 32 to 96 MiB of last cache.
         // Weights at uniform addresses become scalar loads: nothing is staged for few rows.
         AdapterClass::Amd => {
@@ -169,14 +249,7 @@ pub const fn preset(class: AdapterClass) -> Preset {
         AdapterClass::Apple => Preset { invocations: 2048, winograd: 40, ..base },
         // Mobile chips: Adreno stages well; for Mali, where workgroup memory is plain memory, `Uniform` is the candidate,
         // but nothing tells it apart here.
-        AdapterClass::Other => base,
-    }
-}
-
-impl Caps {
-    /// Lanes of the kernels by subgroup broadcast where they can run: 8, or 16 on llvmpipe with vectors of 512 bits.
-    pub fn broadcast_lanes(&self) -> Option<u32> {
-        self.subgroup.filter(|&lanes| lanes == 8 || lanes == 16 && self.class == AdapterClass::Cpu)
+        AdapterClass::Other => Preset { submission_macs: 20_000_000_000, ..base },
     }
 }
 
@@ -188,13 +261,13 @@ mod tests {
     fn classes_and_paths_have_names() {
         for class in AdapterClass::ALL {
             assert_eq!(class.name().parse::<AdapterClass>().unwrap(), class);
-            assert_eq!(Caps::typical(class).class, class);
+            assert_eq!(crate::kernel::Caps::typical(class).class, class);
         }
         for path in OperandPath::ALL {
             assert_eq!(path.name().parse::<OperandPath>().unwrap(), path);
         }
-        for images in Images::ALL {
-            assert_eq!(images.name().parse::<Images>().unwrap(), images);
+        for storage in TensorStorage::ALL {
+            assert_eq!(storage.name().parse::<TensorStorage>().unwrap(), storage);
         }
         assert!("voodoo".parse::<AdapterClass>().unwrap_err().to_string().contains("nvidia"));
     }

@@ -1,7 +1,7 @@
-//! What a graph is planned for: a device's facts, the options of the plan, choices measured on the device, and what tests
-//! and measurements force. Plain data, four types; lowering reads them through [`Target`].
+//! What a graph is planned for: a device's facts and its driver's policy, the options of the plan, choices measured on the
+//! device, and what tests and measurements force. Plain data, a type each; lowering reads them through [`Target`].
 
-use super::{AdapterClass, ConvFamily, Images, OperandPath, Preset, Tuning, preset};
+use super::{AdapterClass, ConvFamily, DriverPolicy, OperandPath, Preset, TensorStorage, Tuning, preset};
 use crate::tensor::Precision;
 use std::sync::Arc;
 
@@ -28,6 +28,10 @@ pub struct Caps {
     pub f16: bool,
     /// The side of the cooperative matrices that the device multiplies in `f16`: 8 or 16.
     pub matrix: Option<u32>,
+    /// Whether kernels can read and write large tensors in storage textures.
+    pub storage_textures: bool,
+    /// Whether memory can be a storage buffer and storage textures at once ([`crate::gpu::Alias`]).
+    pub aliased_memory: bool,
 }
 
 impl Default for Caps {
@@ -44,6 +48,8 @@ impl Default for Caps {
             uniform_alignment: 256,
             f16: false,
             matrix: None,
+            storage_textures: false,
+            aliased_memory: false,
         }
     }
 }
@@ -69,8 +75,8 @@ pub struct PlanOptions {
     /// Whether every pixel must come out the same, to the last bit, wherever it lies in a tile. Kernels that compute blocks
     /// of pixels together, as Winograd's do, are then left out.
     pub deterministic_tiling: bool,
-    /// What is a storage image in place of a buffer.
-    pub images: Images,
+    /// What kernels read weights and activations from.
+    pub storage: TensorStorage,
     /// Whether products of `f16` plans use cooperative matrices ([`Caps::matrix`]), an experimental feature of wgpu.
     pub matrices: bool,
 }
@@ -91,6 +97,8 @@ pub struct KernelOverrides {
 pub struct Target {
     /// The device.
     pub caps: Caps,
+    /// What its driver wants; follows from the facts.
+    pub policy: DriverPolicy,
     /// The caller's options.
     pub options: PlanOptions,
     /// Choices measured on the device, which go before the usual ones.
@@ -100,8 +108,11 @@ pub struct Target {
 }
 
 impl From<Caps> for Target {
+    /// With the usual options.
     fn from(caps: Caps) -> Self {
-        Self { caps, ..Self::default() }
+        let target = Self::default().with_caps(caps);
+        let storage = target.policy.storage[0];
+        target.with_storage(storage)
     }
 }
 
@@ -114,7 +125,7 @@ impl Target {
     /// The same on another device.
     #[must_use]
     pub fn with_caps(self, caps: Caps) -> Self {
-        Self { caps, ..self }
+        Self { policy: DriverPolicy::of(&caps), caps, ..self }
     }
 
     /// The same with other options.
@@ -130,10 +141,10 @@ impl Target {
         self
     }
 
-    /// The same with tensors in other memory.
+    /// The same with kernels that read tensors from other memory.
     #[must_use]
-    pub fn with_images(mut self, images: Images) -> Self {
-        self.options.images = images;
+    pub fn with_storage(mut self, storage: TensorStorage) -> Self {
+        self.options.storage = storage;
         self
     }
 
@@ -189,7 +200,7 @@ impl Target {
 
     /// How matrix products fetch their operands.
     pub fn operand_path(&self) -> OperandPath {
-        let broadcasts = self.caps.broadcast_lanes().is_some();
+        let broadcasts = self.policy.broadcast_lanes.is_some();
         let matrices = self.matrix().is_some() && self.options.precision == Precision::F16;
         let possible = |o: &OperandPath| match o {
             OperandPath::Subgroup => broadcasts,

@@ -1,6 +1,6 @@
 //! Choices of kernels that were measured on a device: plain data that [`super::Target`] carries and ops ask first.
 
-use super::{ConvFamily, Images};
+use super::{ConvFamily, TensorStorage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -31,11 +31,11 @@ impl ConvClass {
     }
 }
 
-/// The fastest family of kernels for each class of convolutions that was measured, and whether tensors are better images.
+/// The fastest family of kernels for each class of convolutions that was measured, and what kernels read tensors from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
     families: BTreeMap<ConvClass, ConvFamily>,
-    images: Option<Images>,
+    storage: Option<TensorStorage>,
 }
 
 impl Tuning {
@@ -52,13 +52,13 @@ impl Tuning {
     }
 
     /// What tensors that kernels read lie in, where that is not the usual.
-    pub fn images(&self) -> Option<Images> {
-        self.images
+    pub fn storage(&self) -> Option<TensorStorage> {
+        self.storage
     }
 
     /// Notes what they lie in; none for the usual.
-    pub fn set_images(&mut self, images: Option<Images>) {
-        self.images = images;
+    pub fn set_storage(&mut self, storage: Option<TensorStorage>) {
+        self.storage = storage;
     }
 
     /// All choices of families.
@@ -69,7 +69,7 @@ impl Tuning {
     /// Takes over all choices of `other`.
     pub fn merge(&mut self, other: Self) {
         self.families.extend(other.families);
-        self.images = other.images.or(self.images);
+        self.storage = other.storage.or(self.storage);
     }
 
     /// Number of choices of families.

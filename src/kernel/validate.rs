@@ -13,7 +13,7 @@ pub enum BindingKind {
     /// `var<storage, read_write>`.
     ReadWrite,
     /// `texture_storage_2d<rgba32float, ..>`.
-    Image {
+    Texture {
         /// Whether the kernel reads it.
         loads: bool,
         /// Whether the kernel writes it.
@@ -52,8 +52,8 @@ pub fn parse(key: &KernelKey) -> Result<Reflected> {
                 BindingKind::ReadWrite
             }
             naga::AddressSpace::Storage { .. } => BindingKind::Read,
-            naga::AddressSpace::Handle => image(&module.types[var.ty].inner)
-                .ok_or_else(|| fail(format!("binding {} is no storage image", binding.binding)))?,
+            naga::AddressSpace::Handle => texture(&module.types[var.ty].inner)
+                .ok_or_else(|| fail(format!("binding {} is no storage texture", binding.binding)))?,
             other => return Err(fail(format!("binding {} is in {other:?}", binding.binding))),
         };
         if binding.group != 0 {
@@ -68,8 +68,8 @@ pub fn parse(key: &KernelKey) -> Result<Reflected> {
     Ok(Reflected { bindings: found.into_iter().map(|f| f.1).collect(), workgroup_size, module })
 }
 
-fn image(ty: &naga::TypeInner) -> Option<BindingKind> {
+fn texture(ty: &naga::TypeInner) -> Option<BindingKind> {
     let naga::TypeInner::Image { class: naga::ImageClass::Storage { access, .. }, .. } = ty else { return None };
     let has = |a| access.contains(a);
-    Some(BindingKind::Image { loads: has(naga::StorageAccess::LOAD), stores: has(naga::StorageAccess::STORE) })
+    Some(BindingKind::Texture { loads: has(naga::StorageAccess::LOAD), stores: has(naga::StorageAccess::STORE) })
 }

@@ -30,30 +30,35 @@ pub fn conv(g: &mut Graph, name: &str, x: ValueId, op: Conv2d) -> Result<ValueId
     g.node(name, op, &inputs)
 }
 
-/// conv3x3 -> [BN] -> ReLU with parameters `{conv}.*` and `{bn}.*`; the result is labelled `label`.
-pub fn conv_norm_relu(
-    g: &mut Graph,
-    [label, conv_name, bn]: [&str; 3],
-    x: ValueId,
-    out: usize,
-    style: ConvStyle,
-) -> Result<ValueId> {
-    let mut y = conv(g, conv_name, x, Conv2d::new(out, 3, style.padding).with_bias(style.bias))?;
+/// The names of a [`conv_norm_relu`].
+pub struct UnitNames<'a> {
+    /// Label of the result.
+    pub label: &'a str,
+    /// The convolution: its label, and what its parameters begin with.
+    pub conv: &'a str,
+    /// The batch normalisation, likewise.
+    pub norm: &'a str,
+}
+
+/// conv3x3 -> [BN] -> ReLU with parameters `{conv}.*` and `{norm}.*`.
+pub fn conv_norm_relu(g: &mut Graph, names: UnitNames, x: ValueId, out: usize, style: ConvStyle) -> Result<ValueId> {
+    let mut y = conv(g, names.conv, x, Conv2d::new(out, 3, style.padding).with_bias(style.bias))?;
     if style.norm {
         let mut inputs = vec![y];
         for part in ["weight", "bias", "running_mean", "running_var"] {
-            inputs.push(g.parameter(format!("{bn}.{part}"), &[out])?);
+            inputs.push(g.parameter(format!("{}.{part}", names.norm), &[out])?);
         }
-        y = g.node(bn, BatchNorm2d { eps: BN_EPS }, &inputs)?;
+        y = g.node(names.norm, BatchNorm2d { eps: BN_EPS }, &inputs)?;
     }
-    g.node(label, Unary { kind: Function::Relu }, &[y])
+    g.node(names.label, Unary { kind: Function::Relu }, &[y])
 }
 
 /// The double convolution of every level: `[N, C, H, W]` -> `[N, out, H', W']`; its result is labelled `name`.
 pub fn double_conv(g: &mut Graph, name: &str, x: ValueId, mid: usize, out: usize, style: ConvStyle) -> Result<ValueId> {
     let part = |p: &str| format!("{name}.{p}");
-    let y = conv_norm_relu(g, [&part("relu1"), &part("conv1"), &part("bn1")], x, mid, style)?;
-    conv_norm_relu(g, [name, &part("conv2"), &part("bn2")], y, out, style)
+    let (relu1, conv1, bn1, conv2, bn2) = (part("relu1"), part("conv1"), part("bn1"), part("conv2"), part("bn2"));
+    let y = conv_norm_relu(g, UnitNames { label: &relu1, conv: &conv1, norm: &bn1 }, x, mid, style)?;
+    conv_norm_relu(g, UnitNames { label: name, conv: &conv2, norm: &bn2 }, y, out, style)
 }
 
 /// The 2x2 up-convolution with stride 2, parameters `{name}.weight` `[C, out, 2, 2]` and `{name}.bias`.

@@ -1,13 +1,17 @@
 //! A network with its weights: what a checkpoint is once it has been understood.
 
+#[cfg(feature = "bioimage")]
+use super::bioimage;
 use super::dialect::{self, Understood};
-use super::onnx::{self, OnnxOptions};
-use super::{Architecture, bioimage, parse, whole_graph};
+use super::onnx::{self, OnnxNetwork, OnnxOptions};
+use super::{Architecture, parse, whole_graph};
 use crate::error::{Error, Hint, Result};
+use crate::io::Input;
 use crate::tensor::HostTensor;
 use crate::weights::{self, Checkpoint, ModelMetadata, Weights};
 use serde_json::{Map, Value};
 use std::io::Read;
+#[cfg(feature = "bioimage")]
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,6 +29,7 @@ pub struct Model {
     pub metadata: ModelMetadata,
     weights: Arc<Weights>,
     import: Option<Arc<dialect::Report>>,
+    #[cfg(feature = "bioimage")]
     package: Option<Arc<bioimage::Package>>,
 }
 
@@ -37,32 +42,72 @@ impl Model {
     /// The same with options in place of those that would be assumed of another program's checkpoint, see
     /// [`dialect::understand`], and of an ONNX file, [`OnnxOptions`]; of our own, with [`Architecture::choices`].
     pub fn open_with(name_or_path: &str, set: &Map<String, Value>) -> Result<Self> {
-        let path = Path::new(name_or_path);
-        if bioimage::is_package(path) {
-            return Ok(bioimage::open(path, set)?.0);
+        #[cfg(feature = "std-fs")]
+        if let Some(model) = Self::self_described(&name_or_path.into(), set)? {
+            return Ok(model);
         }
-        Self::open_file(name_or_path, set)
+        let (state, set) = variable_of(set)?;
+        Self::new_with(name_or_path, weights::open_state(name_or_path, state.as_deref())?, &set)
     }
 
-    /// [`Self::open_with`] of anything but a package.
-    pub(super) fn open_file(name_or_path: &str, set: &Map<String, Value>) -> Result<Self> {
-        if is_onnx_file(Path::new(name_or_path)) {
-            let (network, metadata, weights) = onnx::open(name_or_path, &OnnxOptions::from_settings(set)?)?;
-            // A file of this program says what it is.
-            let own = metadata.arch != "onnx";
-            let said = own && !set.contains_key("normalisation");
-            let report = network.report((!said).then_some(&metadata.normalisation), set.contains_key("normalisation"));
-            let silent = said && network.is_plain();
-            let model = Self::with_architecture(name_or_path, Arc::new(network), metadata, weights)?;
-            return Ok(Self { import: (!silent).then(|| Arc::new(report)), ..model });
+    /// A checkpoint, an ONNX file or a package that is in memory. `name` is what errors call it.
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
+        Self::read(Input::bytes(name, bytes), &Map::new())
+    }
+
+    /// A checkpoint, an ONNX file or a package, with options as in [`Self::open_with`].
+    pub fn read(input: impl Into<Input>, set: &Map<String, Value>) -> Result<Self> {
+        let input = input.into();
+        if let Some(model) = Self::self_described(&input, set)? {
+            return Ok(model);
         }
-        let mut set = set.clone();
-        let checkpoint = match set.remove(STATE) {
-            None => weights::open(name_or_path)?,
-            Some(Value::String(state)) => weights::open_state(name_or_path, Some(&state))?,
-            Some(other) => return Err(Error::invalid(format!("state={other}"), "must be a name in the checkpoint")),
-        };
-        Self::new_with(name_or_path, checkpoint, &set)
+        let (state, set) = variable_of(set)?;
+        let name = input.name().display().to_string();
+        Self::new_with(name, weights::load_state(input, state.as_deref())?, &set)
+    }
+
+    /// A package or an ONNX file; `None` if it is neither.
+    fn self_described(input: &Input, set: &Map<String, Value>) -> Result<Option<Self>> {
+        #[cfg(feature = "bioimage")]
+        if bioimage::is_package(input) {
+            return Ok(Some(bioimage::open(input.clone(), set)?.0));
+        }
+        if !is_onnx_file(input) {
+            return Ok(None);
+        }
+        let network = onnx::open(input.clone(), &OnnxOptions::from_settings(set)?)?;
+        Self::of_onnx(&input.name().display().to_string(), network, set).map(Some)
+    }
+
+    /// An ONNX file of a package, with the other files that belong to it.
+    #[cfg(feature = "bioimage")]
+    pub(super) fn from_onnx(
+        name: &str,
+        bytes: &[u8],
+        files: &std::collections::BTreeMap<String, Arc<[u8]>>,
+        set: &Map<String, Value>,
+    ) -> Result<Self> {
+        // What the package says of it counts, not its name.
+        if onnx::is_onnx(bytes, Path::new("model.onnx")) {
+            let options = OnnxOptions::from_settings(set)?;
+            return Self::of_onnx(name, onnx::parse_with(bytes, Path::new(name), files, &options)?, set);
+        }
+        let (_, set) = variable_of(set)?;
+        Self::new_with(name, weights::load_bytes(bytes, name)?, &set)
+    }
+
+    fn of_onnx(
+        name: &str,
+        (network, metadata, weights): (OnnxNetwork, ModelMetadata, Weights),
+        set: &Map<String, Value>,
+    ) -> Result<Self> {
+        // A file of this program says what it is.
+        let own = metadata.arch != "onnx";
+        let said = own && !set.contains_key("normalisation");
+        let report = network.report((!said).then_some(&metadata.normalisation), set.contains_key("normalisation"));
+        let silent = said && network.is_plain();
+        let model = Self::with_architecture(name, Arc::new(network), metadata, weights)?;
+        Ok(Self { import: (!silent).then(|| Arc::new(report)), ..model })
     }
 
     /// Understands a checkpoint: builds its architecture and checks that every parameter is there with the right shape.
@@ -98,8 +143,15 @@ impl Model {
         metadata: ModelMetadata,
         weights: Weights,
     ) -> Result<Self> {
-        let model =
-            Self { name: name.into(), architecture, metadata, weights: Arc::new(weights), import: None, package: None };
+        let model = Self {
+            name: name.into(),
+            architecture,
+            metadata,
+            weights: Arc::new(weights),
+            import: None,
+            #[cfg(feature = "bioimage")]
+            package: None,
+        };
         let model = model.checked()?;
         let wrong = model.weights.non_finite();
         if let Some((key, count)) = wrong.first() {
@@ -141,6 +193,7 @@ impl Model {
     }
 
     /// The same network with what its package adds.
+    #[cfg(feature = "bioimage")]
     pub(super) fn packaged(self, architecture: Arc<dyn Architecture>, package: Arc<bioimage::Package>) -> Result<Self> {
         // What an ONNX file leaves open its package says.
         let import = self.import.clone().filter(|r| r.dialect != "ONNX");
@@ -148,12 +201,14 @@ impl Model {
     }
 
     /// The network alone, without what its package adds.
+    #[cfg(feature = "bioimage")]
     pub fn unpackaged(&self) -> Self {
         let architecture = self.architecture.inner().unwrap_or_else(|| self.architecture.clone());
         Self { architecture, package: None, ..self.clone() }
     }
 
     /// The package of bioimage.io that it was opened from.
+    #[cfg(feature = "bioimage")]
     pub fn package(&self) -> Option<&bioimage::Package> {
         self.package.as_deref()
     }
@@ -197,10 +252,21 @@ fn chosen(architecture: &dyn Architecture, name: &str, set: &Map<String, Value>)
     Ok(config)
 }
 
-/// Whether there is a file of that name that begins as an ONNX file does.
-fn is_onnx_file(path: &Path) -> bool {
+/// The state dict that is asked for, and the other settings.
+fn variable_of(set: &Map<String, Value>) -> Result<(Option<String>, Map<String, Value>)> {
+    let mut set = set.clone();
+    let state = match set.remove(STATE) {
+        None => None,
+        Some(Value::String(state)) => Some(state),
+        Some(other) => return Err(Error::invalid(format!("state={other}"), "must be a name in the checkpoint")),
+    };
+    Ok((state, set))
+}
+
+/// Whether it is there and begins as an ONNX file does.
+fn is_onnx_file(input: &Input) -> bool {
     let mut head = Vec::new();
     // What cannot be read is left to the reader of checkpoints, which says why.
-    let read = std::fs::File::open(path).and_then(|f| f.take(16).read_to_end(&mut head));
-    read.is_ok() && onnx::is_onnx(&head, path)
+    let read = input.open().is_ok_and(|(f, _)| f.take(16).read_to_end(&mut head).is_ok());
+    read && onnx::is_onnx(&head, input.name())
 }

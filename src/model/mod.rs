@@ -1,17 +1,21 @@
 //! The network family: a config that builds nodes on a graph, with the canonical parameter names.
 //!
-//! Adding an architecture: one file with a config struct and its [`Architecture`], and a line in [`parse`].
+//! Adding an architecture: one file with a config struct and its [`Architecture`], and a line in [`registry`].
 
+#[cfg(feature = "bioimage")]
 pub mod bioimage;
 mod blocks;
 pub mod dialect;
 mod loaded;
 pub mod onnx;
+mod registry;
 mod unet;
 mod unet_3_plus;
 mod unet_plus_plus;
 
 pub use loaded::Model;
+pub(crate) use registry::Configured;
+pub use registry::{ArchitectureId, parse};
 pub use unet::{Padding, UNet, Up};
 pub use unet_3_plus::{Gate, HeadActivation, UNet3Plus};
 pub use unet_plus_plus::{NestedUp, UNetPlusPlus};
@@ -23,9 +27,6 @@ use crate::tensor::{Shape, TensorDesc};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
-
-/// Architecture ids, as files and the command line spell them.
-pub const ARCHITECTURES: [&str; 3] = ["unet", "unetpp", "unet3p"];
 
 /// Name of the network's input.
 pub const INPUT: &str = "input";
@@ -54,9 +55,22 @@ pub struct SizeRule {
     pub margin: usize,
 }
 
+/// Losses that architectures are trained with by default; the data decide the details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultLoss {
+    /// Binary cross entropy and soft Dice.
+    CrossEntropyDice,
+    /// Softmax cross entropy and soft Dice.
+    SoftmaxCrossEntropyDice,
+    /// Pixel-weighted softmax cross entropy: the U-Net paper's.
+    WeightedCrossEntropy,
+    /// Focal loss, MS-SSIM and IoU: the U-Net 3+ paper's.
+    UNet3Plus,
+}
+
 /// A network of the family, fully configured.
 pub trait Architecture: Debug + Send + Sync {
-    /// `unet`, `unetpp` or `unet3p`.
+    /// Its id in the registry, as checkpoints have it.
     fn id(&self) -> &'static str;
 
     /// Name for people.
@@ -135,6 +149,11 @@ pub trait Architecture: Debug + Send + Sync {
         &[]
     }
 
+    /// What it is trained to minimise unless something else is asked for.
+    fn default_loss(&self) -> DefaultLoss {
+        if self.out_channels() == 1 { DefaultLoss::CrossEntropyDice } else { DefaultLoss::SoftmaxCrossEntropyDice }
+    }
+
     /// Where elements are dropped out in training.
     fn dropouts(&self) -> Vec<DropoutAt> {
         Vec::new()
@@ -142,29 +161,6 @@ pub trait Architecture: Debug + Send + Sync {
 
     /// Adds the network to a graph; `x` is blocked, `[N, in_channels, H, W]`.
     fn build(&self, graph: &mut Graph, x: ValueId) -> Result<Built>;
-}
-
-/// The architecture `arch` with `config` as in a checkpoint's metadata. Unknown keys are errors.
-pub fn parse(arch: &str, config: &serde_json::Value) -> Result<Box<dyn Architecture>> {
-    fn read<T: serde::de::DeserializeOwned>(arch: &str, config: &serde_json::Value) -> Result<T> {
-        let empty = serde_json::json!({});
-        let config = if config.is_null() { &empty } else { config };
-        T::deserialize(config).map_err(|e| {
-            // The message does not say at which key it stopped: the first that is wrong alone.
-            let wrong = |(k, v): &(&String, &serde_json::Value)| T::deserialize(&serde_json::json!({ *k: v })).is_err();
-            let key = config.as_object().and_then(|m| m.iter().find(wrong)).map(|(k, _)| format!("`{k}`: "));
-            let reason = e.to_string().replace("expected usize", "expected a whole number").replace("f64", "a number");
-            Error::invalid(format!("config of {arch}"), format!("{}{reason}", key.unwrap_or_default()))
-        })
-    }
-    Ok(match arch {
-        "unet" => Box::new(read::<UNet>(arch, config)?.checked()?),
-        "unetpp" | "unet++" => Box::new(read::<UNetPlusPlus>(arch, config)?.checked()?),
-        "unet3p" | "unet3+" => Box::new(read::<UNet3Plus>(arch, config)?.checked()?),
-        _ => {
-            return Err(Error::invalid("architecture", format!("`{arch}` is not one of {}", ARCHITECTURES.join(", "))));
-        }
-    })
 }
 
 /// The network on an input `input` of plain NCHW, not yet with outputs.

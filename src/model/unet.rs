@@ -1,7 +1,7 @@
 //! U-Net (Ronneberger, Fischer, Brox 2015, arXiv 1505.04597) with the variants public code knows.
 
 use super::blocks::{ConvStyle, concat, conv, double_conv, mask_rule, probability, resize, up_conv};
-use super::{Architecture, Built, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
+use super::{Architecture, Built, Configured, DefaultLoss, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
 use crate::error::{Error, Result};
 use crate::graph::{DropoutAt, Graph, ValueId};
 use crate::ops::{Conv2d, Crop2d, Function, MaxPool2d, Pad2d, ResizeMode, Unary};
@@ -148,9 +148,21 @@ fn relu(g: &mut Graph, name: &str, x: ValueId) -> Result<ValueId> {
     g.node(format!("{name}.relu"), Unary { kind: Function::Relu }, &[x])
 }
 
+impl Configured for UNet {
+    const SPELLINGS: &'static [&'static str] = &["unet"];
+
+    fn validated(self) -> Result<Self> {
+        self.checked()
+    }
+
+    fn small() -> serde_json::Value {
+        serde_json::json!({ "width": 16, "padding": "same" })
+    }
+}
+
 impl Architecture for UNet {
     fn id(&self) -> &'static str {
-        "unet"
+        Self::SPELLINGS[0]
     }
 
     fn name(&self) -> &'static str {
@@ -187,6 +199,10 @@ impl Architecture for UNet {
     fn dropouts(&self) -> Vec<DropoutAt> {
         let at = |i: usize| DropoutAt { node: format!("enc.{i}"), input: false, p: self.dropout as f32 };
         (self.depth.saturating_sub(1)..=self.depth).map(at).collect()
+    }
+
+    fn default_loss(&self) -> DefaultLoss {
+        if self.out_channels == 1 { DefaultLoss::CrossEntropyDice } else { DefaultLoss::WeightedCrossEntropy }
     }
 
     fn build(&self, g: &mut Graph, x: ValueId) -> Result<Built> {

@@ -1,11 +1,12 @@
 //! U-Net 3+ (Huang et al. 2020, arXiv 2004.08790): full-scale skips, deep supervision, classification-guided module.
 
-use super::blocks::{ConvStyle, concat, conv, conv_norm_relu, double_conv, resize, sigmoid};
-use super::{Architecture, Built, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
+use super::blocks::{ConvStyle, UnitNames, concat, conv, conv_norm_relu, double_conv, resize, sigmoid};
+use super::{Architecture, Built, Configured, DefaultLoss, MAX_CHANNELS, SizeRule, check_common, in_range, levels};
 use crate::error::{Error, Result};
 use crate::graph::{DropoutAt, Graph, ValueId};
 use crate::ops::{ArgmaxGate, Conv2d, GlobalMaxPool, MaskRule, MaxPool2d, ResizeMode, ScaleByGate, Softmax};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// Where the gate of the classification-guided module acts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +89,12 @@ impl Default for UNet3Plus {
     }
 }
 
+/// A convolution with its normalisation, all named after `name`.
+fn unit(g: &mut Graph, name: &str, x: ValueId, out: usize, style: ConvStyle) -> Result<ValueId> {
+    let (conv, norm) = (format!("{name}.conv"), format!("{name}.bn"));
+    conv_norm_relu(g, UnitNames { label: name, conv: &conv, norm: &norm }, x, out, style)
+}
+
 impl UNet3Plus {
     /// The same after checking every value.
     pub fn checked(self) -> Result<Self> {
@@ -122,9 +129,24 @@ impl UNet3Plus {
     }
 }
 
+impl Configured for UNet3Plus {
+    const SPELLINGS: &'static [&'static str] = &["unet3p", "unet3+"];
+
+    fn validated(self) -> Result<Self> {
+        self.checked()
+    }
+
+    fn for_training(options: &mut Map<String, Value>) {
+        if options.get("out_channels").and_then(Value::as_u64).unwrap_or(1) > 1 {
+            // A sigmoid a channel would be the default: classes that do not exclude each other.
+            options.entry("activation").or_insert("softmax".into());
+        }
+    }
+}
+
 impl Architecture for UNet3Plus {
     fn id(&self) -> &'static str {
-        "unet3p"
+        Self::SPELLINGS[0]
     }
 
     fn name(&self) -> &'static str {
@@ -161,6 +183,10 @@ impl Architecture for UNet3Plus {
         if self.cgm { vec![at] } else { vec![] }
     }
 
+    fn default_loss(&self) -> DefaultLoss {
+        if self.out_channels == 1 { DefaultLoss::UNet3Plus } else { DefaultLoss::SoftmaxCrossEntropyDice }
+    }
+
     fn build(&self, g: &mut Graph, x: ValueId) -> Result<Built> {
         let (shape, step) = (g.shape(x), self.size_rule().step);
         if shape.h % step != 0 || shape.w % step != 0 || shape.is_empty() {
@@ -184,12 +210,12 @@ impl Architecture for UNet3Plus {
             for s in 0..=bottom {
                 let source = self.source(g, d, s, &enc, &dec)?;
                 let n = format!("skip.{d}_{s}");
-                parts.push(conv_norm_relu(g, [&n, &format!("{n}.conv"), &format!("{n}.bn")], source, cat, style)?);
+                parts.push(unit(g, &n, source, cat, style)?);
             }
             let n = format!("fuse.{d}");
             let all = concat(g, &format!("{n}.concat"), &parts)?;
             let fused = cat * (bottom + 1);
-            dec[d] = Some(conv_norm_relu(g, [&n, &format!("{n}.conv"), &format!("{n}.bn")], all, fused, style)?);
+            dec[d] = Some(unit(g, &n, all, fused, style)?);
         }
         let mut outputs = Vec::new();
         let gate = match self.cgm {

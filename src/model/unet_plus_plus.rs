@@ -1,7 +1,7 @@
 //! U-Net++ (Zhou et al. 2018, arXiv 1807.10165; 2019, arXiv 1912.05074): nested dense skips, deep supervision, pruning.
 
 use super::blocks::{ConvStyle, concat, conv, double_conv, mask_rule, probability, resize, up_conv};
-use super::{Architecture, Built, SizeRule, check_common, levels};
+use super::{Architecture, Built, Configured, SizeRule, check_common, levels};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
 use crate::ops::{Average, Conv2d, MaxPool2d, ResizeMode};
@@ -120,9 +120,17 @@ impl UNetPlusPlus {
     }
 }
 
+impl Configured for UNetPlusPlus {
+    const SPELLINGS: &'static [&'static str] = &["unetpp", "unet++"];
+
+    fn validated(self) -> Result<Self> {
+        self.checked()
+    }
+}
+
 impl Architecture for UNetPlusPlus {
     fn id(&self) -> &'static str {
-        "unetpp"
+        Self::SPELLINGS[0]
     }
 
     fn name(&self) -> &'static str {

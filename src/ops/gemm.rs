@@ -1,7 +1,7 @@
 //! The tile of the generated matrix product: which one, and where its weights lie.
 
 use super::packing::TileOrder;
-use crate::kernel::{Images, KernelKey, OperandPath, Target};
+use crate::kernel::{KernelKey, OperandPath, Target, TensorStorage};
 
 /// A workgroup's share of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub(crate) struct Tile {
 }
 
 impl Tile {
-    /// The best tile for `copies` products of `rows` x `columns` on a device. `image` says whether the columns' operand can
-    /// be an image where images are used; the weights always can.
-    pub fn choose(target: &Target, rows: usize, columns: usize, copies: usize, image: bool) -> Self {
+    /// The best tile for `copies` products of `rows` x `columns` on a device. `texture` says whether the columns' operand can
+    /// be a texture where textures are used; the weights always can.
+    pub fn choose(target: &Target, rows: usize, columns: usize, copies: usize, texture: bool) -> Self {
         let matrix = target.matrix().unwrap_or(0) as usize;
-        let lanes = target.caps.broadcast_lanes().unwrap_or(8) as usize;
+        let lanes = target.policy.broadcast_lanes.unwrap_or(8) as usize;
         // Few rows wait for memory, and would leave half of a matrix empty.
         let path = match target.operand_path() {
             OperandPath::Matrix if rows <= 16 => OperandPath::Workgroup,
@@ -39,23 +39,22 @@ impl Tile {
             let other = best.narrow() && target.overrides.operands.is_none();
             return if other { Self { path: target.preset().narrow, ..best } } else { best };
         }
-        // Cost of the blocks that cover the product, measured on lavapipe, in tenths of ns for a step of K: loads of weights and
-        // columns, from images or buffers, and four multiply-adds for each of the sums. 64 x 8 sums of 8 lanes are more than
-        // a loop that stays in the caches of the decoder.
-        let (from_image, from_buffer, sum) = if lanes > 8 { (100, 530, 4 * 3) } else { (80, 400, 4 * 2) };
-        let load = |image: bool| if image { from_image } else { from_buffer };
-        let images = target.options.images != Images::Never;
-        let (weight, column) = (load(images), load(images && image));
+        // Cost of the blocks that cover the product: loads of weights and columns, and multiply-adds. 64 x 8 sums of 8 lanes are
+        // more than a loop that stays in the caches of the decoder.
+        let costs = target.policy.broadcast_costs();
+        let textures = target.options.storage != TensorStorage::Buffers;
+        let load = |texture: bool| if texture { costs.texture_load } else { costs.buffer_load };
+        let (weight, column) = (load(textures), load(textures && texture));
         let vectors = |e: usize| e * 8 / lanes;
         let tiles = [64, 32, 16, 8, 4].into_iter().flat_map(|r| [8, 4, 2].map(|e| (r, e)));
         // Each tile is half a second of compiling the first time. 32 x 8 loads as little as 64 x 4 with 8 lanes, and makes up
         // for 64 x 8 with 16 where there is little to do.
         let little = lanes == 8 || rows * columns * copies.max(1) < 1 << 22;
-        let max = if images && image && little { 32 } else { 64 };
+        let max = if textures && texture && little { 32 } else { 64 };
         let tiles = tiles.filter(|&(r, e)| r <= max && r * vectors(e) <= 256);
         let cost = |&(r, e): &(usize, usize)| {
             let loads = weight * r.div_ceil(lanes) + column * vectors(e);
-            rows.div_ceil(r) * columns.div_ceil(e * 8) * (loads + sum * r * vectors(e))
+            rows.div_ceil(r) * columns.div_ceil(e * 8) * (loads + costs.sum * r * vectors(e))
         };
         let (rows, eights) = tiles.min_by_key(cost).unwrap_or((64, 4));
         Self { rows, eights, path, matrix, lanes }
@@ -146,7 +145,7 @@ impl Tile {
 
     /// Whether the tiles of the same columns should run one after the other: what they share is then still in a cache,
     /// and the weights are read again for the next columns. That pays where the weights, of `steps` vec4s a row in
-    /// `tiles` tiles of rows, are less than the `input` of one image, in vec4s. Measured on lavapipe: 320 channels at
+    /// `tiles` tiles of rows, are less than the `input` of one image, in vec4s. Measured where the CPU does the GPU's work: 320 channels at
     /// 128 x 128 to 576, 152 ms without and 109 with; 128 to 4 x 64 at 128 x 128, 57 and 29.
     pub fn rows_first(self, tiles: usize, steps: usize, input: usize) -> bool {
         tiles > 1 && tiles * steps * self.rows < input
@@ -178,5 +177,5 @@ impl Tile {
 
 /// The lanes of a subgroup, if operands are best spread by subgroup broadcast on this device.
 pub(crate) fn broadcasts(target: &Target) -> Option<u32> {
-    target.caps.broadcast_lanes().filter(|_| target.operand_path() == OperandPath::Subgroup)
+    target.policy.broadcast_lanes.filter(|_| target.operand_path() == OperandPath::Subgroup)
 }

@@ -7,7 +7,7 @@
 use super::resize::Axis;
 use super::{Function, InputKind, Lowering, Op, OpCase, ResizeMode, Spatial, Window, by_plane, expect_per_channel};
 use crate::error::{Error, Result};
-use crate::kernel::{AdapterClass, ConvFamily, KernelKey, Operand, Target, View, shader_struct};
+use crate::kernel::{ConvFamily, KernelKey, Operand, Target, View, shader_struct};
 use crate::ops::packing::Packing;
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
@@ -174,12 +174,9 @@ impl Op for TapSum {
 /// Rows and columns of outputs that an invocation makes together, if it is not one: they share what they load. Asking
 /// for the plain family of convolutions asks for the plain kernel here too.
 fn group(target: &Target, factor: usize) -> Option<[usize; 2]> {
-    match (target.overrides.conv, target.caps.class) {
-        (Some(ConvFamily::Plain), _) => None,
-        // Loads are what costs. At factor 2: 36 an output by itself, about 7 in 4 x 4; larger groups were no faster.
-        (_, AdapterClass::Cpu) => Some(if factor >= 8 { [8, 4] } else { [4, 4] }),
-        // Half the loads, neighbouring lanes on neighbouring columns, few registers.
-        _ => Some([4, 1]),
+    match target.overrides.conv {
+        Some(ConvFamily::Plain) => None,
+        _ => Some(target.preset().tap_sum[usize::from(factor >= 8)]),
     }
 }
 

@@ -7,9 +7,10 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId, ValueKind};
-use crate::kernel::{Dispatch, IMAGES, Images, Operand, Target, image_size, may_be_image};
+use crate::kernel::{Dispatch, Operand, TEXTURES, Target, TensorStorage, may_be_texture, texture_size};
 use crate::ops::{Lowered, Lowering, halo};
 use crate::tensor::{BlockedLayout, LANES, Layout, MAX_INDEXED, Precision, TensorDesc};
+use crate::text::mib;
 use std::collections::HashMap;
 
 impl Plan {
@@ -29,8 +30,9 @@ impl Plan {
             variables.iter().position(|s| s.value == updated)
         };
         let tensors = Tensors::new(graph, &lowered, target);
-        let images = if target.options.images == Images::Aliased { SlotKind::Aliased } else { SlotKind::Image };
-        let (places, slots) = memory::place(&tensors.items, target.caps.max_buffer_bytes, images);
+        let textures =
+            if target.options.storage == TensorStorage::Aliased { SlotKind::Aliased } else { SlotKind::Texture };
+        let (places, slots) = memory::place(&tensors.items, target.caps.max_buffer_bytes, textures);
         let mut plan = Plan {
             nodes: graph.nodes().iter().map(planned_node).collect(),
             parameters: planned_parameters(graph),
@@ -55,16 +57,16 @@ impl Plan {
             let first_weights = plan.weights.len();
             for (k, w) in low.weights.iter().enumerate() {
                 let from = w.inputs.iter().map(|&k| node.inputs[k]).collect();
-                let image = target.options.images != Images::Never
+                let texture = target.options.storage != TensorStorage::Buffers
                     && w.precision == Precision::F32
-                    && image_size(w.len as u64 * 4).is_some()
-                    && all_may_be_images(low, Operand::Weights(k));
+                    && texture_size(w.len as u64 * 4).is_some()
+                    && all_may_be_textures(low, Operand::Weights(k));
                 plan.weights.push(PlannedWeights {
                     from,
                     len: w.len,
                     precision: w.precision,
                     packing: w.packing.clone(),
-                    image,
+                    texture,
                 });
             }
             for &v in &node.outputs {
@@ -114,21 +116,21 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Adds a step, its kernel told which bindings are images.
+    /// Adds a step, its kernel told which bindings are textures.
     fn push(&mut self, mut step: Step) {
-        let image = |r: &Resource| match *r {
+        let texture = |r: &Resource| match *r {
             Resource::Slot { slot, writes, .. } => match self.slots[slot].kind {
                 SlotKind::Buffer => false,
-                SlotKind::Image => true,
+                SlotKind::Texture => true,
                 SlotKind::Aliased => !writes,
             },
-            Resource::Weights(w) => self.weights[w].image,
+            Resource::Weights(w) => self.weights[w].texture,
             Resource::IoBinding { .. } | Resource::Variable { .. } | Resource::Overflow(_) => false,
         };
-        let bit = |(i, r): (u32, &Resource)| if image(r) { 2u32.checked_shl(i).unwrap_or(0) } else { 0 };
-        let images: u32 = (0..).zip(&step.dispatch.bindings).map(bit).sum();
-        if images != 0 {
-            step.dispatch.kernel = step.dispatch.kernel.with(IMAGES, images);
+        let bit = |(i, r): (u32, &Resource)| if texture(r) { 2u32.checked_shl(i).unwrap_or(0) } else { 0 };
+        let textures: u32 = (0..).zip(&step.dispatch.bindings).map(bit).sum();
+        if textures != 0 {
+            step.dispatch.kernel = step.dispatch.kernel.with(TEXTURES, textures);
         }
         self.steps.push(step);
     }
@@ -168,7 +170,7 @@ impl Plan {
                 check_binding(|| format!("{} ({})", step.label, step.dispatch.kernel), bytes, target)?;
             }
             let clash = |(i, (slot, range, writes)): (usize, &(usize, std::ops::Range<u64>, bool))| {
-                // wgpu tracks whole buffers, but each image for itself; writes to one buffer go together.
+                // wgpu tracks whole buffers, but each texture for itself; writes to one buffer go together.
                 let whole = self.slots.get(*slot).is_none_or(|s| s.kind != SlotKind::Aliased);
                 used[..i].iter().any(|(other, o, w)| {
                     let over = whole || o.start < range.end && range.start < o.end;
@@ -182,16 +184,12 @@ impl Plan {
         match self.slots.iter().map(|s| s.bytes).find(|&s| s > target.caps.max_buffer_bytes) {
             Some(s) => Err(Error::Limit {
                 what: "the largest buffer".into(),
-                needed: format!("{:.1} MiB", mib(s)),
-                limit: format!("{:.1} MiB", mib(target.caps.max_buffer_bytes)),
+                needed: mib(s),
+                limit: mib(target.caps.max_buffer_bytes),
             }),
             None => Ok(()),
         }
     }
-}
-
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / (1u64 << 20) as f64
 }
 
 /// Refuses tensors that are too large before the work that only they make long: lowering casts strides to 32 bits, and
@@ -212,8 +210,8 @@ fn check_binding(whose: impl FnOnce() -> String, bytes: u64, target: &Target) ->
     }
     Err(Error::Limit {
         what: format!("a tensor of {}", whose()),
-        needed: format!("{:.1} MiB in one binding", mib(bytes)),
-        limit: format!("{:.1} MiB", mib(target.caps.max_binding_bytes)),
+        needed: format!("{} in one binding", mib(bytes)),
+        limit: mib(target.caps.max_binding_bytes),
     })
 }
 
@@ -291,8 +289,9 @@ impl Tensors {
             for &v in node.outputs.iter().filter(|&&v| !is_io(v)) {
                 let bytes = graph.value(v).desc.bytes(target.options.precision);
                 t.of_value.insert(v, t.items.len());
-                let image = target.options.images != Images::Never && value_is_image(graph, lowered, v, bytes, target);
-                t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![], image });
+                let texture = target.options.storage != TensorStorage::Buffers
+                    && value_is_texture(graph, lowered, v, bytes, target);
+                t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![], texture });
                 t.bytes.push(bytes);
             }
             for v in &node.inputs {
@@ -305,8 +304,8 @@ impl Tensors {
             for (k, &bytes) in scratch.iter().enumerate() {
                 t.of_scratch.insert((i, k), t.items.len());
                 // Written and read inside the node: never in a buffer with anything the node touches.
-                let image = lowered.get(i).is_some_and(|l| scratch_is_image(l, k, bytes, target));
-                t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![i], image });
+                let texture = lowered.get(i).is_some_and(|l| scratch_is_texture(l, k, bytes, target));
+                t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![i], texture });
                 t.bytes.push(bytes);
             }
         }
@@ -354,14 +353,16 @@ impl Tensors {
     }
 }
 
-/// Whether every kernel of a lowering that binds an operand takes an image there.
-fn all_may_be_images(low: &Lowered, operand: Operand) -> bool {
-    low.dispatches.iter().all(|d| (0..).zip(&d.bindings).all(|(i, &o)| o != operand || may_be_image(&d.kernel, i + 1)))
+/// Whether every kernel of a lowering that binds an operand takes a texture there.
+fn all_may_be_textures(low: &Lowered, operand: Operand) -> bool {
+    low.dispatches
+        .iter()
+        .all(|d| (0..).zip(&d.bindings).all(|(i, &o)| o != operand || may_be_texture(&d.kernel, i + 1)))
 }
 
-/// Whether every kernel of a lowering that writes an operand can do so if it is an image.
+/// Whether every kernel of a lowering that writes an operand can do so if it is a texture.
 fn may_be_written(low: &Lowered, operand: Operand, target: &Target) -> bool {
-    target.options.images == Images::Aliased || all_may_be_images(low, operand)
+    target.options.storage == TensorStorage::Aliased || all_may_be_textures(low, operand)
 }
 
 /// How often a lowering reads each element of an operand.
@@ -370,37 +371,37 @@ fn reads(low: &Lowered, operand: Operand) -> f64 {
     said.unwrap_or_else(|| if low.dispatches.iter().any(|d| d.bindings.contains(&operand)) { 1.0 } else { 0.0 })
 }
 
-fn is_image(target: &Target, bytes: u64, reads: f64, possible: impl FnOnce() -> bool) -> bool {
-    let requested = match target.options.images {
-        Images::Never => false,
+fn is_texture(target: &Target, bytes: u64, reads: f64, possible: impl FnOnce() -> bool) -> bool {
+    let requested = match target.options.storage {
+        TensorStorage::Buffers => false,
         // It is read four times as fast as a buffer, and written more slowly by as much as one read gains.
-        Images::WhereRead => reads > 1.0,
+        TensorStorage::Textures => reads > 1.0,
         // It is written as fast as a buffer.
-        Images::Aliased => reads > 0.0,
-        Images::Always => true,
+        TensorStorage::Aliased => reads > 0.0,
+        TensorStorage::AlwaysTextures => true,
     };
-    requested && image_size(bytes).is_some() && possible()
+    requested && texture_size(bytes).is_some() && possible()
 }
 
-fn value_is_image(graph: &Graph, lowered: &[Lowered], v: ValueId, bytes: u64, target: &Target) -> bool {
+fn value_is_texture(graph: &Graph, lowered: &[Lowered], v: ValueId, bytes: u64, target: &Target) -> bool {
     let mut times = 0.0;
     let mut possible = true;
     for (node, low) in graph.nodes().iter().zip(lowered) {
         let inputs = node.inputs.iter().enumerate().filter(|i| *i.1 == v).map(|i| Operand::Input(i.0));
         for operand in inputs {
             times += reads(low, operand);
-            possible &= all_may_be_images(low, operand);
+            possible &= all_may_be_textures(low, operand);
         }
         let mut outputs = node.outputs.iter().enumerate().filter(|o| *o.1 == v).map(|o| Operand::Output(o.0));
         possible &= outputs.all(|operand| may_be_written(low, operand, target));
     }
-    is_image(target, bytes, times, || possible)
+    is_texture(target, bytes, times, || possible)
 }
 
-fn scratch_is_image(low: &Lowered, k: usize, bytes: u64, target: &Target) -> bool {
+fn scratch_is_texture(low: &Lowered, k: usize, bytes: u64, target: &Target) -> bool {
     let [read, written] = [Operand::ScratchRead(k), Operand::ScratchWrite(k)];
-    let possible = || all_may_be_images(low, read) && may_be_written(low, written, target);
-    is_image(target, bytes, reads(low, read), possible)
+    let possible = || all_may_be_textures(low, read) && may_be_written(low, written, target);
+    is_texture(target, bytes, reads(low, read), possible)
 }
 
 /// Bytes that a dispatch must move at least. Dispatches that bind the same cut one piece of work between them, so each

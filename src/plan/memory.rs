@@ -1,9 +1,9 @@
-//! Lifetimes to slots: where each tensor lies, in a few buffers and images.
+//! Lifetimes to slots: where each tensor lies, in a few buffers and textures.
 //!
 //! wgpu tracks whole buffers, so a dispatch must never read and write the same one: tensors that meet in a node as
 //! input and output need different slots. Inside a slot, tensors with disjoint lifetimes overlap, and tensors that
-//! live together lie side by side; an image holds one at a time, unless images are cut out of one buffer (aliased):
-//! then each tensor is an image of its own that wgpu tracks for itself.
+//! live together lie side by side; a texture holds one at a time, unless textures are cut out of one buffer (aliased):
+//! then each tensor is a texture of its own that wgpu tracks for itself.
 
 use super::{Slot, SlotKind};
 
@@ -20,8 +20,8 @@ pub(super) struct Item {
     pub written: Vec<usize>,
     /// Nodes that read it.
     pub read: Vec<usize>,
-    /// Whether it lies in an image in place of a buffer.
-    pub image: bool,
+    /// Whether it lies in a texture in place of a buffer.
+    pub texture: bool,
 }
 
 impl Item {
@@ -47,16 +47,16 @@ pub(super) struct Place {
 const ROUNDS: usize = 3000;
 
 /// Places every item; gives the places and the size of each slot. `limit` is the largest slot allowed; an item above it
-/// gets a slot of its own (the device will refuse it). `images` is what slots of images are.
+/// gets a slot of its own (the device will refuse it). `textures` is what slots of textures are.
 ///
 /// Items are placed one after the other, each where it makes the total grow least. The largest come first; then other
 /// orders of the large ones are tried for a while, and the best wins.
-pub(super) fn place(items: &[Item], limit: u64, images: SlotKind) -> (Vec<Place>, Vec<Slot>) {
+pub(super) fn place(items: &[Item], limit: u64, textures: SlotKind) -> (Vec<Place>, Vec<Slot>) {
     let total = |slots: &[Slot]| slots.iter().map(|s| s.bytes).sum::<u64>();
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(items[i].bytes), items[i].first));
     let min = largest_live_set(items);
-    let mut best = place_in_order(items, &order, limit, images);
+    let mut best = place_in_order(items, &order, limit, textures);
     // A linear congruential generator: the same plan every time.
     let mut variable = 1u64;
     let mut below = |n: usize| {
@@ -76,7 +76,7 @@ pub(super) fn place(items: &[Item], limit: u64, images: SlotKind) -> (Vec<Place>
             let item = other.remove(from);
             other.insert(below(large), item);
         }
-        let placed = place_in_order(items, &other, limit, images);
+        let placed = place_in_order(items, &other, limit, textures);
         if total(&placed.1) <= total(&best.1) {
             (best, order) = (placed, other);
         }
@@ -85,19 +85,19 @@ pub(super) fn place(items: &[Item], limit: u64, images: SlotKind) -> (Vec<Place>
 }
 
 /// Places the items in that order.
-fn place_in_order(items: &[Item], order: &[usize], limit: u64, images: SlotKind) -> (Vec<Place>, Vec<Slot>) {
+fn place_in_order(items: &[Item], order: &[usize], limit: u64, textures: SlotKind) -> (Vec<Place>, Vec<Slot>) {
     let mut slots: Vec<Slot> = Vec::new();
     let mut members: Vec<Vec<usize>> = Vec::new();
     let mut places = vec![Place { slot: 0, offset: 0 }; items.len()];
     for &i in order {
         let item = &items[i];
-        let kind = if item.image { images } else { SlotKind::Buffer };
+        let kind = if item.texture { textures } else { SlotKind::Buffer };
         // (growth, slot, offset)
         let mut best = (item.bytes, slots.len(), 0);
         for (s, &Slot { bytes: size, kind: other }) in slots.iter().enumerate() {
             let apart = |&m: &usize| match kind {
                 SlotKind::Buffer => items[m].clashes(item),
-                SlotKind::Image => items[m].clashes(item) || items[m].lives_with(item),
+                SlotKind::Texture => items[m].clashes(item) || items[m].lives_with(item),
                 SlotKind::Aliased => false,
             };
             if kind != other || members[s].iter().any(apart) {
@@ -159,7 +159,7 @@ mod tests {
             last: i + 1,
             written: vec![i],
             read: vec![i + 1],
-            image: false,
+            texture: false,
         };
         sizes.iter().enumerate().map(item).collect()
     }
@@ -167,17 +167,17 @@ mod tests {
     #[test]
     fn a_chain_of_equal_tensors_needs_two_slots() {
         let items = chain(&[512; 10]);
-        let (_, slots) = place(&items, 1 << 30, SlotKind::Image);
+        let (_, slots) = place(&items, 1 << 30, SlotKind::Texture);
         assert_eq!(slots, vec![Slot { bytes: 512, kind: SlotKind::Buffer }; 2]);
         assert_eq!(largest_live_set(&items), 1024);
     }
 
     #[test]
-    fn images_that_are_ranges_of_a_buffer_share_a_slot() {
-        let items: Vec<Item> = chain(&[512; 10]).into_iter().map(|i| Item { image: true, ..i }).collect();
+    fn textures_that_are_ranges_of_a_buffer_share_a_slot() {
+        let items: Vec<Item> = chain(&[512; 10]).into_iter().map(|i| Item { texture: true, ..i }).collect();
         let slots = |kind| place(&items, 1 << 30, kind).1;
         assert_eq!(slots(SlotKind::Aliased), vec![Slot { bytes: 1024, kind: SlotKind::Aliased }]);
-        assert_eq!(slots(SlotKind::Image), vec![Slot { bytes: 512, kind: SlotKind::Image }; 2]);
+        assert_eq!(slots(SlotKind::Texture), vec![Slot { bytes: 512, kind: SlotKind::Texture }; 2]);
     }
 
     proptest! {
@@ -185,21 +185,21 @@ mod tests {
         fn places_never_overlap_or_clash(
             sizes in proptest::collection::vec(1u64..50, 1..40),
             spans in proptest::collection::vec(0usize..12, 40),
-            images in proptest::collection::vec(proptest::bool::weighted(0.3), 40),
+            textures in proptest::collection::vec(proptest::bool::weighted(0.3), 40),
             aliased: bool,
         ) {
             let items: Vec<Item> = sizes.iter().enumerate().map(|(i, &b)| Item {
                 bytes: b * 256, first: i, last: i + spans[i], written: vec![i], read: (i + 1..=i + spans[i]).collect(),
-                image: images[i],
+                texture: textures[i],
             }).collect();
-            let kind = if aliased { SlotKind::Aliased } else { SlotKind::Image };
+            let kind = if aliased { SlotKind::Aliased } else { SlotKind::Texture };
             let (places, slots) = place(&items, 1 << 30, kind);
             for (i, a) in items.iter().enumerate() {
                 prop_assert!(places[i].offset + a.bytes <= slots[places[i].slot].bytes);
-                prop_assert_eq!(slots[places[i].slot].kind, if a.image { kind } else { SlotKind::Buffer });
-                prop_assert!(aliased || !(a.image && places[i].offset > 0));
+                prop_assert_eq!(slots[places[i].slot].kind, if a.texture { kind } else { SlotKind::Buffer });
+                prop_assert!(aliased || !(a.texture && places[i].offset > 0));
                 for (j, b) in items.iter().enumerate().filter(|(j, _)| *j != i && places[*j].slot == places[i].slot) {
-                    prop_assert!(aliased && a.image || !a.clashes(b));
+                    prop_assert!(aliased && a.texture || !a.clashes(b));
                     let apart = places[i].offset + a.bytes <= places[j].offset || places[j].offset + b.bytes <= places[i].offset;
                     prop_assert!(apart || !a.lives_with(b), "{i} and {j} overlap");
                 }

@@ -16,7 +16,7 @@ use std::fmt;
 /// What a dispatch binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resource {
-    /// A byte range of a slot; all of it if the slot is an image.
+    /// A byte range of a slot; all of it if the slot is a texture.
     Slot {
         /// Which slot.
         slot: usize,
@@ -47,7 +47,7 @@ pub enum Resource {
     Overflow(usize),
 }
 
-/// A buffer or image that tensors lie in.
+/// A buffer or texture that tensors lie in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
     /// Size.
@@ -61,9 +61,9 @@ pub struct Slot {
 pub enum SlotKind {
     /// A buffer.
     Buffer,
-    /// A storage image.
-    Image,
-    /// A buffer to those that write it, and each range that one reads a storage image in the same memory.
+    /// A storage texture.
+    Texture,
+    /// A buffer to those that write it, and each range that one reads a storage texture in the same memory.
     Aliased,
 }
 
@@ -118,8 +118,8 @@ pub struct PlannedWeights {
     pub precision: Precision,
     /// Their order.
     pub packing: Packing,
-    /// Whether they are a storage image in place of a buffer.
-    pub image: bool,
+    /// Whether they are a storage texture in place of a buffer.
+    pub texture: bool,
 }
 
 impl PlannedWeights {
@@ -215,7 +215,7 @@ pub struct Plan {
     pub outputs: Vec<String>,
     /// Multiply-accumulates of a run.
     pub macs: u64,
-    /// The buffers and images that tensors lie in.
+    /// The buffers and textures that tensors lie in.
     pub slots: Vec<Slot>,
     /// Packed weights.
     pub weights: Vec<PlannedWeights>,

@@ -4,7 +4,7 @@
 use super::PlannedVariable;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId, ValueKind};
-use crate::kernel::{Dispatch, Images, KernelKey, Operand, Target, may_be_image, shader_struct};
+use crate::kernel::{Dispatch, KernelKey, Operand, Target, TensorStorage, may_be_texture, shader_struct};
 use crate::ops::{Lowered, PackedWeights, Packing};
 use crate::tensor::{Layout, Precision, TensorDesc};
 
@@ -84,18 +84,18 @@ pub(super) fn pack_on_device(
             return Err(Error::op(label, "computes with weights that change from run to run"));
         }
         let operand = Operand::Weights(k);
-        let image = target.options.images != Images::Never
+        let texture = target.options.storage != TensorStorage::Buffers
             && low
                 .dispatches
                 .iter()
-                .all(|d| (0..).zip(&d.bindings).all(|(i, &o)| o != operand || may_be_image(&d.kernel, i + 1)));
+                .all(|d| (0..).zip(&d.bindings).all(|(i, &o)| o != operand || may_be_texture(&d.kernel, i + 1)));
         let scratch = low.scratch.len();
         low.scratch.push(len.div_ceil(4) as u64 * 16);
         for bound in low.dispatches.iter_mut().flat_map(|d| &mut d.bindings).filter(|b| **b == operand) {
             *bound = Operand::ScratchRead(scratch);
         }
         // Weights are read again for every pixel.
-        low.reads.push((Operand::ScratchRead(scratch), if image { 100.0 } else { 0.0 }));
+        low.reads.push((Operand::ScratchRead(scratch), if texture { 100.0 } else { 0.0 }));
         let vec4s = len.div_ceil(4);
         let row = vec4s.div_ceil(64).clamp(1, target.caps.max_workgroups as usize) * 64;
         let mut bindings = vec![operand];

@@ -9,6 +9,7 @@ use crate::graph::{Graph, rewrite};
 use crate::kernel::{Caps, Target};
 use crate::plan::{Plan, PlanMemory};
 use crate::tensor::{HostTensor, MAX_INDEXED, Precision};
+use crate::text::mib;
 use std::collections::BTreeMap;
 
 /// What runs a network.
@@ -153,13 +154,12 @@ impl Backend {
         let rewritten;
         let (graph, target) = match self {
             Self::Gpu(gpu) => {
-                rewritten = rewrite::optimise(graph)?;
+                rewritten = rewrite::optimise(graph, gpu.target())?;
                 (&rewritten, gpu.target())
             }
             // The same plan for a device without limits: what lives at once is the same.
             Self::Cpu => (graph, &unlimited),
         };
-        let mib = |b: u64| format!("{:.1} MiB", b as f64 / (1u64 << 20) as f64);
         let limit = |needed: String| Error::Limit {
             what: "the network".into(),
             needed,
@@ -192,7 +192,7 @@ impl Backend {
     ) -> Result<Executable> {
         match self {
             Self::Gpu(gpu) => {
-                let plan = Plan::new(&rewrite::optimise(graph)?, gpu.target())?;
+                let plan = Plan::new(&rewrite::optimise(graph, gpu.target())?, gpu.target())?;
                 Ok(Executable::Gpu(Box::new(Session::new_async(gpu, plan, stored).await?)))
             }
             Self::Cpu => {

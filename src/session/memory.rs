@@ -1,8 +1,8 @@
-//! Device memory of a session: buffers, and the storage images that stand for some of them.
+//! Device memory of a session: buffers, and the storage textures that stand for some of them.
 
 use crate::error::{Error, Result};
 use crate::gpu::{Alias, Gpu};
-use crate::kernel::image_size;
+use crate::kernel::texture_size;
 use crate::plan::{Plan, PlannedWeights, Resource, SlotKind};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,14 +66,14 @@ pub(super) fn bind(buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::Bindi
     wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size: std::num::NonZeroU64::new(size) })
 }
 
-/// A storage image of vec4s.
+/// A storage texture of vec4s.
 #[derive(Debug)]
-pub(super) struct Image {
+pub(super) struct Texture {
     texture: wgpu::Texture,
     view: wgpu::TextureView,
 }
 
-impl Image {
+impl Texture {
     fn new(gpu: &Gpu, label: &str, bytes: u64) -> Result<Self> {
         let [width, height] = Self::size(label, bytes)?;
         let texture = gpu.device().create_texture(&wgpu::TextureDescriptor {
@@ -91,7 +91,7 @@ impl Image {
     }
 
     fn size(label: &str, bytes: u64) -> Result<[u32; 2]> {
-        image_size(bytes).ok_or_else(|| Error::op(label, format!("an image of {bytes} bytes was planned")))
+        texture_size(bytes).ok_or_else(|| Error::op(label, format!("a texture of {bytes} bytes was planned")))
     }
 
     fn bytes(&self) -> u64 {
@@ -115,8 +115,8 @@ impl Image {
 #[derive(Debug)]
 pub(super) enum Memory {
     Buffer(wgpu::Buffer),
-    Image(Image),
-    /// A buffer to be written, and the ranges of it that are read, as images.
+    Texture(Texture),
+    /// A buffer to be written, and the ranges of it that are read, as textures.
     Aliased(wgpu::Buffer, BTreeMap<(u64, u64), wgpu::TextureView>),
 }
 
@@ -126,7 +126,7 @@ impl Memory {
         let slot = &plan.slots[index];
         match slot.kind {
             SlotKind::Buffer => {}
-            SlotKind::Image => return Ok(Self::Image(Image::new(gpu, "slot", slot.bytes)?)),
+            SlotKind::Texture => return Ok(Self::Texture(Texture::new(gpu, "slot", slot.bytes)?)),
             SlotKind::Aliased => return Self::aliased(gpu, plan, index),
         }
         let descriptor = wgpu::BufferDescriptor {
@@ -138,14 +138,14 @@ impl Memory {
         Ok(Self::Buffer(gpu.device().create_buffer(&descriptor)))
     }
 
-    /// An image for every range of the slot that a kernel reads; zeros.
+    /// A texture for every range of the slot that a kernel reads; zeros.
     fn aliased(gpu: &Gpu, plan: &Plan, index: usize) -> Result<Self> {
         let read = |r: &Resource| match *r {
             Resource::Slot { slot, offset, bytes, writes: false } if slot == index => Some((offset, bytes)),
             _ => None,
         };
         let ranges: BTreeSet<_> = plan.steps.iter().flat_map(|s| s.dispatch.bindings.iter().filter_map(read)).collect();
-        let region = |&(offset, bytes): &(u64, u64)| Ok((offset, Image::size("slot", bytes)?));
+        let region = |&(offset, bytes): &(u64, u64)| Ok((offset, Texture::size("slot", bytes)?));
         let regions: Vec<_> = ranges.iter().map(region).collect::<Result<_>>()?;
         let Alias { buffer, textures } = Alias::new(gpu.device(), "slot", plan.slots[index].bytes.max(16), &regions)?;
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -159,11 +159,11 @@ impl Memory {
         Ok(Self::Aliased(buffer, ranges.into_iter().zip(views).collect()))
     }
 
-    /// A range of a buffer, or an image: all of it, or the one in that range.
+    /// A range of a buffer, or a texture: all of it, or the one in that range.
     pub fn binding(&self, offset: u64, size: u64, writes: bool) -> wgpu::BindingResource<'_> {
         match self {
-            Self::Image(image) => wgpu::BindingResource::TextureView(&image.view),
-            Self::Aliased(buffer, images) => match images.get(&(offset, size)) {
+            Self::Texture(texture) => wgpu::BindingResource::TextureView(&texture.view),
+            Self::Aliased(buffer, textures) => match textures.get(&(offset, size)) {
                 Some(view) if !writes => wgpu::BindingResource::TextureView(view),
                 _ => bind(buffer, offset, size),
             },
@@ -174,12 +174,12 @@ impl Memory {
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Buffer(buffer) | Self::Aliased(buffer, _) => buffer.size(),
-            Self::Image(image) => image.bytes(),
+            Self::Texture(texture) => texture.bytes(),
         }
     }
 }
 
-/// Packed weights: each an image of its own, or a region of an arena.
+/// Packed weights: each a texture of its own, or a region of an arena.
 #[derive(Debug)]
 pub(super) struct Weights {
     arena: Arena,
@@ -192,8 +192,8 @@ impl Weights {
         let mut each = Vec::with_capacity(planned.len());
         for w in planned {
             let bytes = w.bytes();
-            each.push(if w.image {
-                Place::Image(Image::new(gpu, "weights", bytes)?)
+            each.push(if w.texture {
+                Place::Texture(Texture::new(gpu, "weights", bytes)?)
             } else {
                 sizes.push(bytes);
                 Place::Region(sizes.len() - 1)
@@ -206,19 +206,19 @@ impl Weights {
 
     pub fn binding(&self, i: usize) -> wgpu::BindingResource<'_> {
         match &self.each[i] {
-            Place::Image(image) => wgpu::BindingResource::TextureView(&image.view),
+            Place::Texture(texture) => wgpu::BindingResource::TextureView(&texture.view),
             Place::Region(region) => self.arena.binding(*region),
         }
     }
 
     pub fn write(&self, gpu: &Gpu, i: usize, packed: Vec<f32>) {
         match &self.each[i] {
-            Place::Image(image) => image.write(gpu, packed),
+            Place::Texture(texture) => texture.write(gpu, packed),
             Place::Region(region) => self.arena.write(gpu, *region, bytemuck::cast_slice(&packed)),
         }
     }
 
-    /// Writes what is stored as `f16`; never an image.
+    /// Writes what is stored as `f16`; never a texture.
     pub fn write_halves(&self, gpu: &Gpu, i: usize, packed: &[half::f16]) {
         if let Place::Region(region) = &self.each[i] {
             self.arena.write(gpu, *region, bytemuck::cast_slice(packed));
@@ -226,18 +226,18 @@ impl Weights {
     }
 
     pub fn bytes(&self) -> u64 {
-        let image = |p: &Place| match p {
-            Place::Image(image) => image.bytes(),
+        let texture = |p: &Place| match p {
+            Place::Texture(texture) => texture.bytes(),
             Place::Region(_) => 0,
         };
-        self.arena.bytes() + self.each.iter().map(image).sum::<u64>()
+        self.arena.bytes() + self.each.iter().map(texture).sum::<u64>()
     }
 }
 
 /// Where packed weights lie.
 #[derive(Debug)]
 enum Place {
-    Image(Image),
+    Texture(Texture),
     /// Of the arena.
     Region(usize),
 }

@@ -20,7 +20,6 @@ use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::gpu::{Gpu, Pipeline, Submission};
-use crate::kernel::AdapterClass;
 use crate::plan::{Plan, Resource, Step};
 use crate::tensor::{HostTensor, Precision, Shape};
 use overflow::Overflow;
@@ -133,7 +132,7 @@ impl Session {
         for step in &plan.steps {
             pipelines.push(gpu.pipeline_async(&step.dispatch.kernel).await?);
         }
-        let submissions = split(&plan.steps, gpu.caps().class);
+        let submissions = split(&plan.steps, gpu.target().preset().submission_macs);
         let overflow = match plan.precision {
             Precision::F32 => None,
             Precision::F16 => Some(gpu.scoped_async("allocating buffers", || Ok(Overflow::new(gpu, &plan))).await?),
@@ -459,13 +458,8 @@ impl Session {
     }
 }
 
-/// Groups steps so that no submission holds more work than a slow device of the class does in a fraction of a second.
-fn split(steps: &[Step], class: AdapterClass) -> Vec<Range<usize>> {
-    let budget: u64 = match class {
-        AdapterClass::Cpu => 2_000_000_000,
-        AdapterClass::Intel | AdapterClass::Other => 20_000_000_000,
-        AdapterClass::Amd | AdapterClass::Nvidia | AdapterClass::Apple => 100_000_000_000,
-    };
+/// Groups steps so that no submission holds more work than `budget` multiply-accumulates, by whole steps.
+fn split(steps: &[Step], budget: u64) -> Vec<Range<usize>> {
     let mut groups = Vec::new();
     let (mut start, mut work) = (0, 0u64);
     for (i, step) in steps.iter().enumerate() {

@@ -1,10 +1,10 @@
 //! Time of every step of a plan, on the device's own clock where it has one.
 
 use super::Session;
+use crate::clock::Instant;
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
-use std::time::Instant;
 
 /// Queries of a query set: WebGPU's limit.
 const MAX_QUERIES: usize = 4096;

@@ -5,9 +5,7 @@
 //! one; the rest as JSON under `unet_training`; and a checksum of all of it under `unet_crc32`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
 
 use ::safetensors::SafeTensors;
 use flate2::Crc;
@@ -16,9 +14,10 @@ use serde_json::{Map, Value, json};
 
 use super::trainer::is_optimiser_state;
 use crate::error::{Error, Result};
+use crate::io::{Input, Nature, Output};
 use crate::tensor::HostTensor;
 use crate::weights::{
-    self, Checkpoint, MAX_BYTES, METADATA_KEY, ModelMetadata, SafetensorsFormat, StoredType, WeightFormat, replace_file,
+    self, Checkpoint, MAX_BYTES, METADATA_KEY, ModelMetadata, SafetensorsFormat, StoredType, WeightFormat,
 };
 
 /// The metadata key of [`Training`].
@@ -53,8 +52,9 @@ struct Training {
 }
 
 /// Writes a state. The file appears whole and on the disk; when anything fails, an earlier one stays as it was.
-pub fn save_state(path: impl AsRef<Path>, state: &TrainState, metadata: &ModelMetadata) -> Result<()> {
-    let path = path.as_ref();
+pub fn save_state(output: impl Into<Output>, state: &TrainState, metadata: &ModelMetadata) -> Result<()> {
+    let output = output.into();
+    let path = output.name();
     let bad = |e: &dyn std::fmt::Display| Error::file(path, e.to_string());
     if let Some(best) = state.best.filter(|b| !b.is_finite()) {
         return Err(bad(&format!("a best score of {best} cannot be kept")));
@@ -65,13 +65,14 @@ pub fn save_state(path: impl AsRef<Path>, state: &TrainState, metadata: &ModelMe
     let training = Training { format: FORMAT, step: state.step, best: state.best, extra: state.extra.clone() };
     let training = serde_json::to_string(&training).map_err(|e| bad(&e))?;
     let header = header(&state.tensors, &metadata.to_json().map_err(|e| bad(&e))?, &training);
-    replace_file(path, |w| write(w, &header, &state.tensors)).map_err(|e| Error::io(path, e))
+    output.replace(|w| write(w, &header, &state.tensors))
 }
 
 /// Reads a state and the description of its model. Fails on a file that is cut off or damaged, or is no state.
-pub fn load_state(path: impl AsRef<Path>) -> Result<(TrainState, ModelMetadata)> {
-    let path = path.as_ref();
-    let bytes = read(path)?;
+pub fn load_state(input: impl Into<Input>) -> Result<(TrainState, ModelMetadata)> {
+    let input = input.into();
+    let path = input.name();
+    let bytes = read(&input)?;
     let Checkpoint { metadata, weights, .. } = SafetensorsFormat.read(&bytes, path, None)?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| Error::file(path, e.to_string()))?;
     let none = HashMap::new();
@@ -100,30 +101,26 @@ pub fn load_state(path: impl AsRef<Path>) -> Result<(TrainState, ModelMetadata)>
 /// floats; the optimiser's tensors are left out. The ending says the format. The file appears whole and on the disk;
 /// when anything fails, an earlier one stays as it was.
 pub fn save_model(
-    path: impl AsRef<Path>,
+    output: impl Into<Output>,
     tensors: &BTreeMap<String, HostTensor>,
     metadata: &ModelMetadata,
 ) -> Result<()> {
     let network = tensors.iter().filter(|(name, _)| !is_optimiser_state(name));
     let weights = network.map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
     weights::save(
-        path,
+        output,
         &Checkpoint { metadata: Some(metadata.clone()), weights, ..Checkpoint::default() },
         StoredType::F32,
     )
 }
 
 /// The bytes of a file of bounded size.
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let io = |e| Error::io(path, e);
-    let found = fs::metadata(path).map_err(io)?;
-    if !found.is_file() {
+fn read(input: &Input) -> Result<Vec<u8>> {
+    let (path, nature) = (input.name(), input.open()?.0.get_ref().nature());
+    if !matches!(nature.map_err(|e| Error::io(path, e))?, Nature::File | Nature::Memory) {
         return Err(Error::file(path, "is not a file"));
     }
-    if found.len() > MAX_BYTES {
-        return Err(Error::file(path, format!("larger than the {MAX_BYTES} bytes allowed")));
-    }
-    fs::read(path).map_err(io)
+    input.read_all(MAX_BYTES)
 }
 
 /// What stands before the data: the length of the JSON, and the JSON, filled up so that the data is aligned. Written

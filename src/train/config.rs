@@ -7,7 +7,8 @@ use super::schedule::Schedule;
 use super::weight_map::{ClassWeights, WeightMap};
 use crate::error::{Error, Result};
 use crate::infer::{ColourTable, LabelOptions, OpenOptions};
-use crate::model::{self, Architecture};
+use crate::model::{Architecture, ArchitectureId};
+use crate::names::{Name, Named, named};
 use crate::ops::OptimiserKind;
 use crate::weights::Normalisation;
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
     /// `unet`, `unetpp` or `unet3p`.
-    pub arch: String,
+    pub arch: ArchitectureId,
     /// Crops of a step.
     pub batch: usize,
     /// Batches whose gradients are added up for a step.
@@ -33,7 +34,7 @@ pub struct TrainConfig {
     /// Evaluations without a better result after which training stops; 0: never.
     pub patience: u32,
     /// What is best: `dice`, `iou` or `f1`.
-    pub monitor: String,
+    pub monitor: Monitor,
     /// Seed of everything random.
     pub seed: u64,
     /// Largest norm of all gradients together; 0: no limit.
@@ -66,14 +67,14 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
-            arch: "unet".into(),
+            arch: ArchitectureId::default(),
             batch: 8,
             accumulate: 1,
             crop: 128,
             steps: 1000,
             eval_every: 200,
             patience: 0,
-            monitor: "dice".into(),
+            monitor: Monitor::Dice,
             seed: 0,
             clip: 0.0,
             warmup: 0,
@@ -188,12 +189,56 @@ impl Default for WeightMapConfig {
     }
 }
 
+/// A score that decides which step is the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Monitor {
+    /// Mean Dice of the classes.
+    Dice,
+    /// Mean IoU of the classes.
+    Iou,
+    /// F1 of the instances found.
+    F1,
+}
+
+impl Named for Monitor {
+    const WHAT: &'static str = "monitor";
+    const NAMES: &'static [Name<Self>] = &[
+        Name::new(Self::Dice, "dice", "Mean Dice of the classes"),
+        Name::new(Self::Iou, "iou", "Mean IoU of the classes"),
+        Name::new(Self::F1, "f1", "F1 of the instances found"),
+    ];
+}
+
+named!(Monitor);
+
+/// The name of an optimiser, as in `torch.optim`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptimiserName {
+    /// Stochastic gradient descent.
+    Sgd,
+    /// Adam.
+    Adam,
+    /// Adam with decoupled weight decay.
+    AdamW,
+}
+
+impl Named for OptimiserName {
+    const WHAT: &'static str = "optimiser";
+    const NAMES: &'static [Name<Self>] = &[
+        Name::new(Self::Sgd, "sgd", "Stochastic gradient descent"),
+        Name::new(Self::Adam, "adam", "Adam"),
+        Name::new(Self::AdamW, "adamw", "Adam with decoupled weight decay"),
+    ];
+}
+
+named!(OptimiserName);
+
 /// The optimiser: names and defaults as in `torch.optim`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptimiserConfig {
     /// `sgd`, `adam` or `adamw`.
-    pub kind: String,
+    pub kind: OptimiserName,
     /// Learning rate.
     pub lr: f64,
     /// Of `sgd`.
@@ -211,7 +256,7 @@ pub struct OptimiserConfig {
 impl Default for OptimiserConfig {
     fn default() -> Self {
         Self {
-            kind: "adam".into(),
+            kind: OptimiserName::Adam,
             lr: 1e-3,
             momentum: 0.9,
             nesterov: false,
@@ -230,12 +275,11 @@ impl OptimiserConfig {
         if !positive || !(0.0..1.0).contains(&momentum) || betas.iter().any(|b| !(0.0..1.0).contains(b)) {
             return Err(Error::invalid("optimiser", format!("{self:?} has an impossible value")));
         }
-        match self.kind.as_str() {
-            "sgd" => Ok(OptimiserKind::Sgd { momentum, nesterov, weight_decay }),
-            "adam" => Ok(OptimiserKind::Adam { betas, eps, weight_decay }),
-            "adamw" => Ok(OptimiserKind::AdamW { betas, eps, weight_decay }),
-            kind => Err(Error::invalid("optimiser", format!("`{kind}` is not one of sgd, adam, adamw"))),
-        }
+        Ok(match self.kind {
+            OptimiserName::Sgd => OptimiserKind::Sgd { momentum, nesterov, weight_decay },
+            OptimiserName::Adam => OptimiserKind::Adam { betas, eps, weight_decay },
+            OptimiserName::AdamW => OptimiserKind::AdamW { betas, eps, weight_decay },
+        })
     }
 }
 
@@ -259,17 +303,7 @@ impl TrainConfig {
 
     /// The network.
     pub fn architecture(&self) -> Result<Box<dyn Architecture>> {
-        let small = match self.arch.as_str() {
-            "unet" => json!({"width": 16, "padding": "same"}),
-            _ => json!({"width": 16}),
-        };
-        let mut config = if self.config.is_null() { small } else { self.config.clone() };
-        let channels = config.get("out_channels").and_then(Value::as_u64).unwrap_or(1);
-        if let Some(options) = config.as_object_mut().filter(|_| channels > 1 && self.arch.starts_with("unet3")) {
-            // A sigmoid a channel would be the default: classes that do not exclude each other.
-            options.entry("activation").or_insert("softmax".into());
-        }
-        let model = model::parse(&self.arch, &config)?;
+        let model = self.arch.build_for_training(&self.config)?;
         if model.classes() != model.out_channels().max(2) {
             let reason = "a pixel's target is one class, the network's sigmoids are several: use softmax";
             return Err(Error::invalid("activation", reason));
@@ -282,14 +316,7 @@ impl TrainConfig {
         if let Some(loss) = &self.loss {
             return Ok(loss.clone());
         }
-        let name = match (model.id(), model.out_channels()) {
-            ("unetpp", 1) => "unetpp_hybrid",
-            ("unet3p", 1) => "unet3p",
-            (_, 1) => "bce_dice",
-            ("unet", _) => "weighted_ce",
-            _ => "ce_dice",
-        };
-        serde_json::from_value(json!({ "name": name })).map_err(|e| Error::invalid("loss", e.to_string()))
+        Ok(LossConfig::from(model.default_loss()))
     }
 
     /// The pixel weights, where the loss takes them and they are not switched off.
@@ -330,9 +357,6 @@ impl TrainConfig {
         if self.steps == 0 || self.eval_every == 0 {
             return Err(Error::invalid("steps", "steps and eval_every are at least 1"));
         }
-        if !["dice", "iou", "f1"].contains(&self.monitor.as_str()) {
-            return Err(Error::invalid("monitor", format!("`{}` is not one of dice, iou, f1", self.monitor)));
-        }
         if !(self.clip >= 0.0 && self.clip.is_finite()) {
             return Err(Error::invalid("clip", format!("{} is not a norm", self.clip)));
         }
@@ -368,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_configuration_survives_its_toml() {
-        let mut config = TrainConfig { arch: "unet3p".into(), ..TrainConfig::default() };
+        let mut config = TrainConfig { arch: "unet3p".parse().unwrap(), ..TrainConfig::default() };
         config.config = json!({"width": 8, "cat": null});
         config.loss = serde_json::from_value(json!({"name": "unet3p", "args": {"weights": [0.5, 0.5]}})).unwrap();
         config.data.colours = "#ff0000=1,#000000=0".parse().unwrap();
@@ -382,7 +406,9 @@ mod tests {
 
     #[test]
     fn several_classes_exclude_each_other() {
-        let of = |config: Value| TrainConfig { arch: "unet3p".into(), config, ..TrainConfig::default() }.architecture();
+        let of = |config: Value| {
+            TrainConfig { arch: "unet3p".parse().unwrap(), config, ..TrainConfig::default() }.architecture()
+        };
         let three = of(json!({"out_channels": 3})).unwrap();
         assert_eq!((three.config()["activation"].as_str(), three.classes()), (Some("softmax"), 3));
         let one = of(json!({"out_channels": 1})).unwrap();
@@ -393,8 +419,8 @@ mod tests {
 
     #[test]
     fn the_default_and_the_documented_configuration_are_possible() {
-        for arch in model::ARCHITECTURES {
-            TrainConfig { arch: arch.into(), ..TrainConfig::default() }.validate().unwrap();
+        for arch in ArchitectureId::all() {
+            TrainConfig { arch, ..TrainConfig::default() }.validate().unwrap();
         }
         let page = include_str!("../../docs/training.md");
         let blocks: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|b| b.split("```").next()).collect();
@@ -414,7 +440,8 @@ mod tests {
         assert!(error("[optimiser]\nlearning_rate = 3").contains("learning_rate"));
         let config = TrainConfig { crop: 100, ..TrainConfig::default() };
         assert!(config.validate().unwrap_err().to_string().contains("take"), "{:?}", config.validate());
-        let config = TrainConfig { monitor: "loss".into(), ..TrainConfig::default() };
-        assert!(config.validate().unwrap_err().to_string().contains("loss"));
+        assert!(error("monitor = \"loss\"").contains("monitor: `loss` is not one of dice, iou, f1"));
+        assert!(error("arch = \"segnet\"").contains("`segnet` is not one of unet, unetpp, unet3p"));
+        assert!(error("[optimiser]\nkind = \"lion\"").contains("optimiser: `lion` is not one of sgd, adam, adamw"));
     }
 }

@@ -91,7 +91,7 @@ fn check_size(path: &Path, map: &LabelMap, other: &Path, [width, height]: [usize
     }
     let own = format!("{}x{}", map.width(), map.height());
     // A mask drawn over stored rows does not fit an image that its tag turns.
-    let tagged = |path: &Path| orientation_of(path).is_ok_and(|o| o.transpose);
+    let tagged = |path: &Path| orientation_of(&path.into()).is_ok_and(|o| o.transpose);
     let hint = match [map.height(), map.width()] == [width, height] && (tagged(path) != tagged(other)) {
         true => Message::from("; only one of the two has an orientation tag that turns it: ")
             .then(Hint::IgnoreOrientation)

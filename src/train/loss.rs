@@ -4,7 +4,7 @@ mod terms;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
-use crate::model::Built;
+use crate::model::{Built, DefaultLoss};
 use crate::ops::{LossReduction, MsSsimForm, OneHot, OverlapGroup, WeightedSum};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
@@ -306,6 +306,17 @@ pub struct Targets {
     pub kind: TargetKind,
     /// A weight for each pixel, NCHW `[N, 1, H, W]`.
     pub weight: Option<ValueId>,
+}
+
+impl From<DefaultLoss> for LossConfig {
+    fn from(default: DefaultLoss) -> Self {
+        Self::from(match default {
+            DefaultLoss::CrossEntropyDice => Loss::UnetppHybrid(HybridArgs::default()),
+            DefaultLoss::SoftmaxCrossEntropyDice => Loss::CeDice(DiceArgs::default()),
+            DefaultLoss::WeightedCrossEntropy => Loss::WeightedCe(CrossEntropyArgs::default()),
+            DefaultLoss::UNet3Plus => Loss::Unet3p(Unet3pArgs::default()),
+        })
+    }
 }
 
 impl From<Loss> for LossConfig {

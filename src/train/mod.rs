@@ -5,21 +5,32 @@
 //! the device ([`Trainer`]); measures ([`metrics`]) and a model's scores on a data set ([`evaluate`](fn@evaluate)).
 
 mod augment;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod batch;
 mod checkpoint;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod config;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod dataset;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub mod evaluate;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod example;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod fit;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod ground_truth;
 mod loss;
 pub mod metrics;
 mod network;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod prefetch;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod report;
 mod rng;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod run;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 mod scan;
 mod schedule;
 mod step;
@@ -27,24 +38,34 @@ mod trainer;
 mod weight_map;
 
 pub use augment::{Augmentation, Augmented, Augmenter, Elastic, Simard};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use batch::{Batch, Batcher, Crop, CropOptions};
 pub use checkpoint::{TrainState, load_state, save_model, save_state};
-pub use config::{DataConfig, OptimiserConfig, TrainConfig, WeightMapConfig};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
+pub use config::{DataConfig, Monitor, OptimiserConfig, OptimiserName, TrainConfig, WeightMapConfig};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use dataset::{Dataset, GroundTruthKind, Pair, Reading, Split};
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "std-fs", feature = "image-formats", not(target_arch = "wasm32")))]
 pub use evaluate::evaluate;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use evaluate::{EvaluateOptions, Evaluation, ImageScores, InstanceTruth, evaluate_async, score};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use example::{DataSummary, Example, ExampleOptions, Examples};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use ground_truth::GroundTruth;
 pub use loss::{
     CrossEntropyArgs, DiceArgs, EpsArgs, FocalArgs, FocalProbsArgs, FocalSoftmaxArgs, HeadReduction, Heads, HybridArgs,
     IouArgs, Loss, LossActivation, LossConfig, MsSsimArgs, NoArgs, PixelTerm, TargetKind, Targets, Unet3pArgs,
 };
 pub use network::{TARGET, WEIGHT, initial, loss_graph};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use prefetch::Prefetch;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use report::Report;
 pub use rng::Rng;
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use run::{Event, Outcome, Ready, RunFiles, TrainRun};
+#[cfg(all(feature = "std-fs", feature = "image-formats"))]
 pub use scan::{GroundTruthSummary, findings, scan};
 pub use schedule::{Plateau, Schedule};
 pub use step::{ACCUMULATED, GRADIENT, HYPER, LOSS, StepOptions, moment, step_graph};

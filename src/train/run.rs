@@ -3,7 +3,7 @@
 use super::augment::Augmenter;
 use super::batch::{Batch, Batcher, CropOptions};
 use super::checkpoint::{TrainState, load_state, save_model, save_state};
-use super::config::TrainConfig;
+use super::config::{Monitor, TrainConfig};
 use super::dataset::{Dataset, Pair};
 use super::evaluate::{EvaluateOptions, Evaluation, evaluate_async};
 use super::example::{DataSummary, ExampleOptions, Examples};
@@ -23,6 +23,7 @@ use crate::gpu::block_on;
 use crate::graph::DROPOUT_SEED;
 use crate::infer::{Image, SegmentOptions, Segmentation, Segmenter, read_image};
 use crate::model::{Architecture, INPUT, Model};
+use crate::names::Named;
 use crate::ops::{Dropout, Hyper};
 use crate::session::Backend;
 use crate::tensor::HostTensor;
@@ -215,7 +216,7 @@ impl TrainRun {
             read: config.data.read(),
             weight_map,
         };
-        if config.monitor == "f1" && validation.pairs().iter().all(|p| p.labels.is_none()) {
+        if config.monitor == Monitor::F1 && validation.pairs().iter().all(|p| p.labels.is_none()) {
             return Err(Error::file(validation.folder(), "has no labels/, which monitor `f1` needs"));
         }
         // Every file is looked at before the first step; first what is small, and may stop the run.
@@ -480,7 +481,7 @@ impl TrainRun {
         };
         let evaluation = evaluate_async(&self.validation, classes, &options, segment).await?;
         let scores = scores(&evaluation)?;
-        let value = scores.iter().find(|s| s.0 == self.config.monitor).map(|s| s.1);
+        let value = scores.iter().find(|s| s.0 == self.config.monitor.name()).map(|s| s.1);
         let value =
             value.ok_or_else(|| Error::invalid("monitor", format!("`{}` has no value", self.config.monitor)))?;
         // Nothing to be found and nothing found is no success: it is no better than anything.

@@ -1,13 +1,17 @@
 //! Tuned choices on disk: a JSON file for each adapter, driver, backend and version of this crate.
 
+#[cfg(feature = "std-fs")]
 use crate::error::{Error, Result};
+#[cfg(feature = "std-fs")]
 use crate::gpu::Gpu;
 use crate::kernel::{ConvClass, ConvFamily, Tuning};
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "std-fs")]
 use std::path::{Path, PathBuf};
 
 const FORMAT: u32 = 1;
 /// Far more than all networks of the family together.
+#[cfg(feature = "std-fs")]
 const LARGEST: u64 = 16 << 20;
 
 #[derive(Serialize, Deserialize)]
@@ -18,7 +22,7 @@ struct Document {
     convolutions: Vec<Entry>,
     /// What tensors lie in, where that is not the usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    images: Option<String>,
+    storage: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -30,6 +34,7 @@ struct Entry {
 
 /// The choices kept in `folder` for this device. A file that is damaged, or of another adapter, driver or version, is
 /// not there.
+#[cfg(feature = "std-fs")]
 pub fn load(gpu: &Gpu, folder: &Path) -> Option<Tuning> {
     let path = gpu.cache_file(folder, "tuning", "json");
     if std::fs::metadata(&path).ok()?.len() > LARGEST {
@@ -53,19 +58,20 @@ pub fn parse(text: &str, device: &str) -> Option<Tuning> {
     for e in document.convolutions {
         tuning.set(e.class, e.family.parse::<ConvFamily>().ok()?);
     }
-    tuning.set_images(document.images.map(|i| i.parse()).transpose().ok()?);
+    tuning.set_storage(document.storage.map(|i| i.parse()).transpose().ok()?);
     Some(tuning)
 }
 
 /// Choices as a text, marked as those of `device`.
 pub fn write(tuning: &Tuning, device: String) -> String {
     let entry = |(class, family): (&ConvClass, ConvFamily)| Entry { class: *class, family: family.name().into() };
-    let images = tuning.images().map(|i| i.name().into());
-    let document = Document { format: FORMAT, device, convolutions: tuning.iter().map(entry).collect(), images };
+    let storage = tuning.storage().map(|i| i.name().into());
+    let document = Document { format: FORMAT, device, convolutions: tuning.iter().map(entry).collect(), storage };
     serde_json::to_string_pretty(&document).unwrap_or_default()
 }
 
 /// Keeps choices in `folder`, in place of what was there; gives the file.
+#[cfg(feature = "std-fs")]
 pub fn save(gpu: &Gpu, folder: &Path, tuning: &Tuning) -> Result<PathBuf> {
     let path = gpu.cache_file(folder, "tuning", "json");
     crate::gpu::write_whole(&path, &[write(tuning, gpu.identity()).as_bytes()]).map_err(|e| Error::io(&path, e))?;
@@ -75,14 +81,14 @@ pub fn save(gpu: &Gpu, folder: &Path, tuning: &Tuning) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::Images;
+    use crate::kernel::TensorStorage;
 
     #[test]
     fn only_an_intact_file_of_the_same_device_is_read() {
         let mut tuning = Tuning::default();
         tuning.set(ConvClass::new([[3; 2], [1; 2], [1; 2]], [64, 32], 65536), ConvFamily::Winograd);
         tuning.set(ConvClass::new([[1; 2], [1; 2], [1; 2]], [64, 2], 4096), ConvFamily::Tile);
-        tuning.set_images(Some(Images::WhereRead));
+        tuning.set_storage(Some(TensorStorage::Textures));
         let text = write(&tuning, "this".into());
         assert_eq!(parse(&text, "this"), Some(tuning));
         assert_eq!(parse(&text, "other"), None);
@@ -92,7 +98,7 @@ mod tests {
         for (from, to) in [
             ("\"format\": 1", "\"format\": 2"),
             ("winograd", "magic"),
-            (": \"images", ": \"mirages"),
+            (": \"textures", ": \"mirages"),
             ("\"kernel\"", "\"colonel\""),
             ("3,", "-3,"),
         ] {

@@ -1,13 +1,16 @@
 //! Tuning: every family of kernels that a network's convolutions could run on, checked against the CPU reference and
 //! timed on the user's device. The fastest becomes the choice for convolutions like it. Then the whole network, with tensors as
-//! buffers and as images.
+//! buffers and as textures.
 
 mod file;
-mod images;
+mod storage;
 
-pub use file::{load, parse, save, write};
-pub use images::{StorageCandidate, StorageMeasurement, tune_images};
+#[cfg(feature = "std-fs")]
+pub use file::{load, save};
+pub use file::{parse, write};
+pub use storage::{StorageCandidate, StorageMeasurement, tune_storage};
 
+use crate::clock::Instant;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::{Graph, Node};
@@ -19,7 +22,6 @@ use crate::tensor::{Comparison, HostTensor, Shape, TensorDesc};
 use crate::testing::{case_graph, check_case_with, lowered, tolerance};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Timed runs of each candidate that is near the fastest.
 const ROUNDS: usize = 7;

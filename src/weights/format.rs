@@ -1,17 +1,17 @@
 //! Checkpoint files: the formats known, and loading and saving by them.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::builtin::{self, Builtin};
+use super::builtin;
 use super::gzip::{self, Bounds};
 use super::kinds::looks_like;
-use super::replace::replace_file;
 use super::safetensors::SafetensorsFormat;
+#[cfg(feature = "pytorch")]
 use super::torch::TorchFormat;
 use super::{ModelMetadata, Weights};
 use crate::error::{Error, Result};
+use crate::io::{Input, Nature, Output};
 
 /// Largest checkpoint that is read, in bytes, before and after inflating.
 pub const MAX_BYTES: u64 = 8 << 30;
@@ -19,7 +19,11 @@ pub const MAX_BYTES: u64 = 8 << 30;
 const HEAD: usize = 4096;
 
 /// Every format known. A new one is one file and one entry here.
-pub const FORMATS: &[&dyn WeightFormat] = &[&SafetensorsFormat, &TorchFormat];
+pub const FORMATS: &[&dyn WeightFormat] = &[
+    &SafetensorsFormat,
+    #[cfg(feature = "pytorch")]
+    &TorchFormat,
+];
 
 /// What a checkpoint file holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -88,33 +92,37 @@ pub fn open_state(model: &str, state: Option<&str>) -> Result<Checkpoint> {
         return builtin.load();
     }
     let path = Path::new(model);
-    if !path.try_exists().map_err(|e| Error::io(path, e))? {
-        let names: Vec<_> = builtin::BUILTIN.iter().map(|b: &Builtin| b.name).collect();
-        let names = names.join(", ");
-        // A bare word was meant as a name.
-        return Err(if path.extension().is_none() && path.components().count() <= 1 {
-            Error::invalid(format!("model `{model}`"), format!("neither a file nor a built-in model ({names})"))
-        } else {
-            Error::file(path, format!("no such file (built-in models: {names})"))
-        });
+    #[cfg(feature = "std-fs")]
+    if path.try_exists().map_err(|e| Error::io(path, e))? {
+        return load_state(path, state);
     }
-    load_state(path, state)
+    let names: Vec<_> = builtin::BUILTIN.iter().map(|b| b.name).collect();
+    let names = if names.is_empty() { "none".to_string() } else { names.join(", ") };
+    // A bare word was meant as a name.
+    Err(if path.extension().is_none() && path.components().count() <= 1 {
+        Error::invalid(format!("model `{model}`"), format!("neither a file nor a built-in model ({names})"))
+    } else {
+        Error::file(path, format!("no such file (built-in models: {names})"))
+    })
 }
 
-/// Reads a checkpoint file of any known format, gzipped or not.
-pub fn load(path: impl AsRef<Path>) -> Result<Checkpoint> {
-    load_state(path.as_ref(), None)
+/// Reads a checkpoint of any known format, gzipped or not.
+pub fn load(input: impl Into<Input>) -> Result<Checkpoint> {
+    load_state(input, None)
 }
 
-fn load_state(path: &Path, state: Option<&str>) -> Result<Checkpoint> {
+/// The same, of one with several state dicts that of the name `state`, as in [`open_state`].
+pub fn load_state(input: impl Into<Input>, state: Option<&str>) -> Result<Checkpoint> {
+    let input = input.into();
+    let path = input.name();
     let io = |e| Error::io(path, e);
-    let file = File::open(path).map_err(io)?;
-    if file.metadata().map_err(io)?.is_dir() {
+    let (mut file, expected) = input.open()?;
+    let nature = file.get_ref().nature().map_err(io)?;
+    if nature == Nature::Folder {
         return Err(Error::file(path, "is a folder, not a model file"));
     }
-    let expected = file.metadata().map_err(io)?.len();
     let mut bytes = Vec::new();
-    (&file).take(HEAD as u64).read_to_end(&mut bytes).map_err(io)?;
+    (&mut file).take(HEAD as u64).read_to_end(&mut bytes).map_err(io)?;
     // Decided before the rest is read: a large video, or an endless device file, costs nothing.
     let format = if gzip::is_gzip(&bytes) { None } else { Some(recognise(&bytes, path)?) };
     let large = || Error::file(path, format!("larger than the {MAX_BYTES} bytes allowed"));
@@ -122,9 +130,8 @@ fn load_state(path: &Path, state: Option<&str>) -> Result<Checkpoint> {
         return Err(large());
     }
     // A pipe can be read only once, and has been begun.
-    if let Some(format) = format
-        && file.metadata().map_err(io)?.is_file()
-        && let Some(checkpoint) = format.read_file(path, state)
+    if nature == Nature::File
+        && let Some(checkpoint) = format.and_then(|f| f.read_file(path, state))
     {
         return checkpoint;
     }
@@ -153,10 +160,11 @@ fn read_bytes(bytes: &[u8], path: &Path, state: Option<&str>) -> Result<Checkpoi
     recognise_as(&inflated, path, &inner)?.read(&inflated, path, state)
 }
 
-/// Writes a checkpoint in the format of the path's ending, gzipped if `.gz` follows it. The file appears complete or not
+/// Writes a checkpoint in the format of the output's name, gzipped if it ends in `.gz`. The file appears complete or not
 /// at all, and an older file of that name stays until then.
-pub fn save(path: impl AsRef<Path>, checkpoint: &Checkpoint, stored: StoredType) -> Result<()> {
-    let path = path.as_ref();
+pub fn save(output: impl Into<Output>, checkpoint: &Checkpoint, stored: StoredType) -> Result<()> {
+    let output = output.into();
+    let path = output.name();
     let packed = has_extension(path, &["gz"]);
     let plain = if packed { path.with_extension("") } else { path.to_path_buf() };
     let format = FORMATS.iter().find(|f| has_extension(&plain, f.extensions())).ok_or_else(|| {
@@ -166,7 +174,7 @@ pub fn save(path: impl AsRef<Path>, checkpoint: &Checkpoint, stored: StoredType)
     if packed {
         bytes = gzip::deflate(&bytes, path)?;
     }
-    replace_file(path, |w| std::io::Write::write_all(w, &bytes)).map_err(|e| Error::io(path, e))
+    output.replace(|w| w.write_all(&bytes))
 }
 
 /// Whether the name ends in `.` and one of `extensions`, in any case.

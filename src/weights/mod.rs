@@ -7,20 +7,25 @@ mod gzip;
 mod kinds;
 mod metadata;
 mod planes;
-mod replace;
+#[cfg(feature = "pytorch")]
+mod readable_zip;
 mod safetensors;
 mod steps;
+#[cfg(feature = "pytorch")]
 mod torch;
+#[cfg(any(feature = "pytorch", feature = "bioimage"))]
 mod zip_file;
 
 pub use collection::Weights;
 pub use format::{
-    Checkpoint, FORMATS, Ignored, MAX_BYTES, StoredType, WeightFormat, load, load_bytes, open, open_state, save,
+    Checkpoint, FORMATS, Ignored, MAX_BYTES, StoredType, WeightFormat, load, load_bytes, load_state, open, open_state,
+    save,
 };
 pub(crate) use kinds::{LFS_POINTER, looks_like};
 pub use metadata::{ModelMetadata, Normalisation};
-pub(crate) use replace::{open_temporary, replace_file, temporary_file};
 pub use safetensors::{METADATA_KEY, SafetensorsFormat};
 pub use steps::PixelStep;
+#[cfg(feature = "pytorch")]
 pub use torch::TorchFormat;
+#[cfg(feature = "bioimage")]
 pub(crate) use zip_file::open_zip;

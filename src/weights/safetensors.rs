@@ -12,6 +12,7 @@ use super::format::{Checkpoint, StoredType, WeightFormat};
 use super::{ModelMetadata, Weights};
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
+use crate::text::excerpt;
 
 /// The metadata key of native checkpoints. Its value is [`ModelMetadata`] as JSON.
 pub const METADATA_KEY: &str = "unet";
@@ -141,11 +142,7 @@ fn header_length(bytes: &[u8]) -> Option<u64> {
 
 /// A name from a file as it may stand in an error: no control characters, not endless.
 pub(super) fn shown(key: &str) -> String {
-    let mut out: String = key.chars().take(120).flat_map(char::escape_debug).collect();
-    if key.chars().nth(120).is_some() {
-        out.push_str("...");
-    }
-    out
+    excerpt(key, 120)
 }
 
 /// What exactly is wrong with a file that the reader refused, in the order in which it would be noticed.

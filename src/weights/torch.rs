@@ -10,8 +10,9 @@ use ::safetensors::tensor::Dtype;
 use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader};
 
 use super::format::{Checkpoint, Ignored, MAX_BYTES, WeightFormat, has_extension};
+use super::readable_zip::ReadableZip;
 use super::safetensors::{shown, to_f32};
-use super::zip_file::{ReadableZip, open_zip};
+use super::zip_file::open_zip;
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
 
@@ -180,7 +181,7 @@ fn check_zip(file: &Path, name: &Path, bytes: u64) -> Result<u64> {
     if std::io::Read::read_exact(&mut &opened, &mut magic).is_err() || magic != *b"PK\x03\x04" {
         return Ok(0);
     }
-    let mut zip = open_zip(opened).map_err(|e| bad(damaged(&e)))?;
+    let mut zip = open_zip(&file.into()).map_err(|e| bad(damaged(&e)))?;
     let names: Vec<String> = (0..zip.len()).filter_map(|i| Some(zip.name_for_index(i)?.ok()?.into_owned())).collect();
     let within = |entry: &str| names.iter().any(|n| n == entry || n.ends_with(&format!("/{entry}")));
     if within("constants.pkl") {

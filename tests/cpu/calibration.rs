@@ -4,9 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use unet_wgpu::infer::{
-    BandInfo, BandSink, Calibration, Coordinates, Ids, InstanceFile, InstanceOptions, InstanceSink, Mask, MaskSink,
-    OpenOptions, PixelSizeSource, Pixels, ProbabilitySink, calibration_of, describe_image, feed, open_image,
-    page_count,
+    BandInfo, BandSink, Calibration, Coordinates, Ids, InstanceOptions, InstanceSink, Mask, MaskSink, OpenOptions,
+    PixelSizeSource, Pixels, ProbabilitySink, calibration_of, describe_image, feed, instances, open_image, page_count,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -134,7 +133,7 @@ fn results(dir: &Path, calibration: &Calibration) -> [PathBuf; 3] {
     let paths = ["mask.tif", "prob.tif", "labels.tif"].map(|name| dir.join(name));
     let known = || calibration.clone();
     let objects = InstanceOptions { scratch: dir.to_path_buf(), ..InstanceOptions::default() };
-    let objects = InstanceSink::new(objects, "a.tif", vec![(InstanceFile::Labels, paths[2].clone())]);
+    let objects = InstanceSink::new(objects, "a.tif", vec![(&instances::Labels as _, paths[2].clone())]);
     let sinks: [Box<dyn BandSink>; 3] = [
         Box::new(MaskSink::new(&paths[0]).with_calibration(known())),
         Box::new(ProbabilitySink::new(&paths[1]).unwrap().with_calibration(known())),

@@ -7,7 +7,11 @@ use std::path::{Path, PathBuf};
 /// Modules from the bottom up. A module imports lower layers only.
 const LAYERS: &[(&str, u32)] = &[
     ("error", 0),
+    ("clock", 0),
     ("parallel", 0),
+    ("text", 0),
+    ("names", 1),
+    ("io", 1),
     ("tensor", 1),
     ("kernel", 2),
     ("ops", 3),
@@ -44,7 +48,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
 /// Crates that only some modules may name.
 const CRATES: &[(&str, &[&str])] = &[
     ("wgpu", &["gpu", "session", "testing", "lib", "cli/devices"]),
-    ("ash", &["gpu"]),
+    ("ash", &["gpu/driver"]),
     ("naga", &["kernel"]),
     ("gif", &["infer"]),
     ("image", &["infer", "train", "cli"]),
@@ -56,6 +60,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ("weezl", &["infer/decode"]),
     ("zune_jpeg", &["infer/decode"]),
 ];
+
+/// Who reads the environment: the program, and the device of the tests.
+const ENVIRONMENT: &[&str] = &["cli", "main", "testing/device"];
+
+/// Where a driver is called by its name; everything else asks `kernel::DriverPolicy`.
+const DRIVERS: &[&str] = &["kernel/policy", "gpu/driver", "cli", "testing/device"];
 
 const LONGEST_FILE: usize = 600;
 
@@ -312,11 +322,32 @@ fn violations(path: &str, text: &str) -> Vec<String> {
     }
     for name in crates(&t) {
         let allowed = CRATES.iter().find(|c| c.0 == name).map_or(&[][..], |c| c.1);
-        if !allowed.iter().any(|a| place == *a || place.starts_with(&format!("{a}/"))) {
+        if !is_in(place, allowed) {
             wrong.push(format!("{path}: names the crate `{name}`, which belongs to {}", allowed.join(", ")));
         }
     }
+    if !is_in(place, ENVIRONMENT) && reads_environment(&t) {
+        wrong.push(format!("{path}: reads the environment, which belongs to {}", ENVIRONMENT.join(", ")));
+    }
     wrong
+}
+
+/// Whether a module is one of `places` or lies in one.
+fn is_in(module: &str, places: &[&str]) -> bool {
+    places.iter().any(|p| module == *p || module.starts_with(&format!("{p}/")))
+}
+
+/// Whether variables of the environment are named: `env::var` and the like, or imported.
+fn reads_environment(t: &[Token]) -> bool {
+    let is_variable = |i: usize| word(t.get(i)).is_some_and(|w| w.contains("var"));
+    (0..t.len()).any(|i| {
+        word(t.get(i)) == Some("env")
+            && t.get(i + 1) == Some(&Token::Path)
+            && match t.get(i + 2) {
+                Some(Token::Mark('{')) => (i + 2..i + 2 + group(&t[i + 2..])).any(is_variable),
+                _ => is_variable(i + 2),
+            }
+    })
 }
 
 fn root() -> &'static Path {
@@ -359,6 +390,19 @@ fn modules_import_lower_layers_only() {
     let tests = test_files(&all);
     let wrong: Vec<_> = all.iter().filter(|f| !tests.contains(&f.0)).flat_map(|(p, t)| violations(p, t)).collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Comments count: the core reads as if only real GPUs existed.
+#[test]
+fn only_the_policy_knows_drivers_by_name() {
+    let mut all = files("src", "rs");
+    all.extend(files("shaders", "wgsl"));
+    let named = |text: &str| ["lavapipe", "llvmpipe"].iter().any(|name| text.to_lowercase().contains(name));
+    let place = |path: &str| path.trim_end_matches(".rs").trim_end_matches("/mod").to_string();
+    let (known, wrong): (Vec<_>, Vec<_>) =
+        all.iter().filter(|f| named(&f.1)).map(|f| f.0.as_str()).partition(|path| is_in(&place(path), DRIVERS));
+    assert!(wrong.is_empty(), "a driver is named in {}", wrong.join(", "));
+    assert!(known.contains(&"kernel/policy.rs"), "{known:?}");
 }
 
 #[test]
@@ -472,6 +516,21 @@ fn crates_in_the_wrong_place_are_found() {
     assert!(wrong("cli/run.rs", "wgpu::Limits::default()").contains("names the crate `wgpu`"));
     assert_eq!(wrong("cli/devices.rs", "use unet_wgpu::gpu::adapters; let l: wgpu::Limits;"), "");
     assert_eq!(wrong("infer/output/overlay.rs", "use image::RgbImage;"), "");
+}
+
+#[test]
+fn reading_the_environment_is_found() {
+    for text in [
+        "fn f() { std::env::var(\"A\"); }",
+        "use std::env; fn f() { env::var_os(\"A\"); }",
+        "use std::env::{temp_dir, vars};",
+        "use std::env::var as read;",
+    ] {
+        assert!(violations("gpu/mod.rs", text).join("").contains("reads the environment"), "{text}");
+        assert!(violations("cli/environment.rs", text).is_empty(), "{text}");
+    }
+    let fine = "use std::env::temp_dir; const V: &str = env!(\"CARGO_PKG_VERSION\"); #[cfg(test)] mod t { fn f() { std::env::var(\"A\"); } }";
+    assert!(violations("gpu/mod.rs", fine).is_empty());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use unet_wgpu::gpu::peak_params;
 use unet_wgpu::graph::{Graph, training};
 use unet_wgpu::kernel::{
-    BindingKind, Dispatch, IMAGES, KernelKey, Member, Operand, ParamType, Target, compose, may_be_image, parse,
+    BindingKind, Dispatch, KernelKey, Member, Operand, ParamType, TEXTURES, Target, compose, may_be_texture, parse,
 };
 use unet_wgpu::ops::{Conv2d, ExportNchw, ImportNchw, Lowering, halo, registry};
 use unet_wgpu::plan::{Plan, Resource};
@@ -259,18 +259,18 @@ fn operators_are_parenthesised_as_the_grammar_wants() {
 fn every_variant_on_images_becomes_spirv_and_binds_what_the_ops_bind() {
     let variants: BTreeMap<KernelKey, (String, Dispatch)> =
         dispatches().into_iter().map(|(c, d)| (d.kernel.clone(), (c, d))).collect();
-    let mut images = 0;
+    let mut textures = 0;
     for (key, (case, d)) in variants {
-        let possible: Vec<usize> = (1..=d.bindings.len()).filter(|&b| may_be_image(&key, b)).collect();
+        let possible: Vec<usize> = (1..=d.bindings.len()).filter(|&b| may_be_texture(&key, b)).collect();
         let mask: u32 = possible.iter().map(|&b| 1 << b).sum();
         if mask == 0 {
             continue;
         }
-        images += 1;
-        let key = key.with(IMAGES, mask);
+        textures += 1;
+        let key = key.with(TEXTURES, mask);
         let r = parse(&key).unwrap_or_else(|e| panic!("{case}: {e}"));
         for b in possible {
-            let BindingKind::Image { loads, stores } = r.bindings[b] else { panic!("{case} {key}: binding {b}") };
+            let BindingKind::Texture { loads, stores } = r.bindings[b] else { panic!("{case} {key}: binding {b}") };
             assert_eq!(stores, d.bindings[b - 1].writes(), "{case} {key}: binding {b}");
             assert!(loads || stores, "{case} {key}: binding {b}");
         }
@@ -280,7 +280,7 @@ fn every_variant_on_images_becomes_spirv_and_binds_what_the_ops_bind() {
         naga::back::spv::write_vec(&r.module, &info, &naga::back::spv::Options::default(), None)
             .unwrap_or_else(|e| panic!("{case} {key}: SPIR-V: {e}"));
     }
-    assert!(images > 50, "only {images} variants bind images");
+    assert!(textures > 50, "only {textures} variants bind textures");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::thread::Thread;
 use std::time::Duration;
 use unet_wgpu::gpu::{Gpu, block_on};
 use unet_wgpu::graph::Graph;
-use unet_wgpu::ops::{Activation, ActivationKind, Conv2d, ExportNchw, ImportNchw};
+use unet_wgpu::ops::{Conv2d, ExportNchw, Function, ImportNchw, Unary};
 use unet_wgpu::plan::Plan;
 use unet_wgpu::session::{Backend, Session};
 use unet_wgpu::tensor::{HostTensor, Shape, TensorDesc};
@@ -27,7 +27,7 @@ fn graph() -> Graph {
     for i in 0..LAYERS {
         let w = graph.parameter(format!("{i}.weight"), &[48, if i == 0 { 16 } else { 48 }, 3, 3]).unwrap();
         y = graph.node(format!("conv{i}"), Conv2d::new(48, 3, 1), &[y, w]).unwrap();
-        y = graph.node(format!("relu{i}"), Activation { kind: ActivationKind::Relu }, &[y]).unwrap();
+        y = graph.node(format!("relu{i}"), Unary { kind: Function::Relu }, &[y]).unwrap();
     }
     let y = graph.node("export", ExportNchw, &[y]).unwrap();
     graph.output("y", y);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use unet_wgpu::gpu::{Gpu, PrecisionChoice};
-use unet_wgpu::kernel::{Images, Target};
+use unet_wgpu::kernel::{Target, TensorStorage};
 use unet_wgpu::ops::{OpCase, registry};
 use unet_wgpu::testing::{
     again_with_wide_vectors, check_case_with, family_caps, gpu_or_skip, lowered, matrix_caps, tile_caps, tolerance,
@@ -59,7 +59,7 @@ fn check_forced(gpu: &Gpu, all: Vec<(String, Target)>, of_interest: impl Fn(&str
         for case in registry().iter().filter(|c| of_interest(&c.name)) {
             // Where a family does not apply, the case would only run once more on what it ran on before.
             let dispatches =
-                lowered(&target, case).map(|l| format!("{}{:?}{:?}", case.name, target.options.images, l.dispatches));
+                lowered(&target, case).map(|l| format!("{}{:?}{:?}", case.name, target.options.storage, l.dispatches));
             if dispatches.is_ok_and(|d| !seen.insert(d)) {
                 continue;
             }
@@ -85,24 +85,24 @@ fn ops_match_their_reference_with_every_index_checked() {
 }
 
 #[test]
-fn ops_match_their_reference_with_tensors_in_images_and_in_buffers() {
+fn ops_match_their_reference_with_tensors_in_textures_and_in_buffers() {
     let Some(gpu) = gpu_or_skip() else { return };
-    if gpu.target().options.images == Images::Never {
+    if gpu.target().options.storage == TensorStorage::Buffers {
         return;
     }
-    for images in [Images::Always, Images::WhereRead, Images::Never] {
-        let target = gpu.target().clone().with_images(images);
+    for storage in [TensorStorage::AlwaysTextures, TensorStorage::Textures, TensorStorage::Buffers] {
+        let target = gpu.target().clone().with_storage(storage);
         let failures: Vec<String> = registry().iter().filter_map(|case| failure(&gpu, &target, case)).collect();
-        assert!(failures.is_empty(), "{images:?} on {}:\n{}", gpu.describe(), failures.join("\n"));
+        assert!(failures.is_empty(), "{storage:?} on {}:\n{}", gpu.describe(), failures.join("\n"));
     }
 }
 
-/// The other tests then run with such images, as the program does.
+/// The other tests then run with such textures, as the program does.
 #[test]
-fn llvmpipe_writes_images_as_buffers() {
+fn llvmpipe_writes_textures_as_buffers() {
     let Some(gpu) = gpu_or_skip() else { return };
     if cfg!(target_os = "linux") && gpu.describe().contains("llvmpipe") {
-        assert_eq!(gpu.target().options.images, Images::Aliased);
+        assert_eq!(gpu.target().options.storage, TensorStorage::Aliased);
     }
 }
 

@@ -27,7 +27,7 @@ fn halves() -> Option<Gpu> {
 }
 
 fn plan(graph: &Graph, gpu: &Gpu) -> Plan {
-    Plan::new(&rewrite::optimise(graph).unwrap(), gpu.target()).unwrap()
+    Plan::new(&rewrite::optimise(graph, gpu.target()).unwrap(), gpu.target()).unwrap()
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn f16_plans_take_half_the_memory() {
         for name in ["nuclei", "nuclei-unet++", "nuclei-unet3+"] {
             let model = Model::open(name).unwrap();
             let graph = whole_graph(&*model.architecture, 1, 256, 256).unwrap();
-            let graph = rewrite::optimise(&graph).unwrap();
+            let graph = rewrite::optimise(&graph, &target).unwrap();
             let memory = |precision| Plan::new(&graph, &target.clone().with_precision(precision)).unwrap().memory;
             let (wide, half): (PlanMemory, PlanMemory) = (memory(Precision::F32), memory(Precision::F16));
             let is_half = |a: u64, b: u64| (a as f64 / b as f64 - 0.5).abs() < 0.01;

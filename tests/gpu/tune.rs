@@ -1,23 +1,23 @@
 //! `unet tune`'s library side: choices are measured, kept, and respected.
 
 use unet_wgpu::graph::rewrite;
-use unet_wgpu::kernel::{ConvFamily, IMAGES, Images, Target};
+use unet_wgpu::kernel::{ConvFamily, TEXTURES, Target, TensorStorage};
 use unet_wgpu::model::{INPUT, parse, whole_graph};
 use unet_wgpu::ops::FusedConv2d;
 use unet_wgpu::testing::{gpu_or_skip, random_input, random_parameter};
-use unet_wgpu::tune::{choices, load, save, tune, tune_images};
-use unet_wgpu::{Error, Graph, Plan, Session, Shape};
+use unet_wgpu::tune::{choices, load, save, tune, tune_storage};
+use unet_wgpu::{Error, Gpu, Graph, Plan, Session, Shape};
 
-fn network() -> Graph {
+fn network(gpu: &Gpu) -> Graph {
     let architecture =
         parse("unet", &serde_json::json!({"width": 8, "depth": 1, "padding": "same"})).expect("a small network");
-    rewrite::optimise(&whole_graph(&*architecture, 1, 24, 20).expect("a graph")).expect("rewrites")
+    rewrite::optimise(&whole_graph(&*architecture, 1, 24, 20).expect("a graph"), gpu.target()).expect("rewrites")
 }
 
 #[test]
 fn choices_are_kept_and_respected() {
     let Some(gpu) = gpu_or_skip() else { return };
-    let graph = network();
+    let graph = network(&gpu);
     let mut calls = Vec::new();
     let measured = tune(&gpu, &graph, |done, of| {
         calls.push((done, of));
@@ -70,36 +70,36 @@ fn choices_are_kept_and_respected() {
 #[test]
 fn what_tensors_lie_in_is_measured_and_respected() {
     let Some(gpu) = gpu_or_skip() else { return };
-    let graph = network();
-    let measured = tune_images(&gpu, &graph, &Default::default()).unwrap();
-    let all: Vec<Images> = measured.candidates.iter().map(|c| c.images).collect();
-    assert_eq!(all, gpu.images());
-    assert_eq!(all[0], gpu.target().options.images, "the usual first");
+    let graph = network(&gpu);
+    let measured = tune_storage(&gpu, &graph, &Default::default()).unwrap();
+    let all: Vec<TensorStorage> = measured.candidates.iter().map(|c| c.storage).collect();
+    assert_eq!(all, gpu.storages());
+    assert_eq!(all[0], gpu.target().options.storage, "the usual first");
     assert!(measured.candidates.iter().all(|c| c.outcome.is_ok()), "{measured:?}");
     assert!(measured.chosen.is_some());
     assert_ne!(measured.choice(), Some(all[0]), "the usual needs no note");
 
     let folder = tempfile::tempdir().unwrap();
-    for images in all {
+    for storage in all {
         let mut tuning = unet_wgpu::kernel::Tuning::default();
-        tuning.set_images(Some(images));
+        tuning.set_storage(Some(storage));
         save(&gpu, folder.path(), &tuning).unwrap();
         let tuned = gpu.with_tuning(load(&gpu, folder.path()).unwrap());
         let plan = Plan::new(&graph, tuned.target()).unwrap();
-        let uses = plan.steps.iter().any(|s| s.dispatch.kernel.value(IMAGES).is_some());
-        assert_eq!(uses, images != Images::Never);
+        let uses = plan.steps.iter().any(|s| s.dispatch.kernel.value(TEXTURES).is_some());
+        assert_eq!(uses, storage != TensorStorage::Buffers);
         // Forgotten choices leave nothing behind.
-        assert_eq!(tuned.with_tuning(Default::default()).target().options.images, gpu.target().options.images);
+        assert_eq!(tuned.with_tuning(Default::default()).target().options.storage, gpu.target().options.storage);
     }
     let mut impossible = unet_wgpu::kernel::Tuning::default();
-    impossible.set_images(Some(Images::Always));
-    assert_eq!(gpu.with_tuning(impossible).target().options.images, gpu.target().options.images);
+    impossible.set_storage(Some(TensorStorage::AlwaysTextures));
+    assert_eq!(gpu.with_tuning(impossible).target().options.storage, gpu.target().options.storage);
 }
 
 #[test]
 fn tuning_can_be_cancelled() {
     let Some(gpu) = gpu_or_skip() else { return };
-    let cancelled = tune(&gpu, &network(), |done, _| if done == 1 { Err(Error::Cancelled) } else { Ok(()) });
+    let cancelled = tune(&gpu, &network(&gpu), |done, _| if done == 1 { Err(Error::Cancelled) } else { Ok(()) });
     assert!(matches!(cancelled, Err(Error::Cancelled)));
 }
 
@@ -108,7 +108,8 @@ fn warming_up_changes_no_result() {
     let Some(gpu) = gpu_or_skip() else { return };
     let input = random_input("warm", Shape::new(1, 1, 24, 20)).unwrap();
     let run = |warm: bool| {
-        let mut session = Session::new(&gpu, Plan::new(&network(), gpu.target()).unwrap(), random_parameter).unwrap();
+        let mut session =
+            Session::new(&gpu, Plan::new(&network(&gpu), gpu.target()).unwrap(), random_parameter).unwrap();
         session.write(INPUT, input.data()).unwrap();
         for _ in 0..2 {
             if warm {
@@ -142,7 +143,7 @@ fn pipelines_are_kept_on_disk() {
     let session = || {
         let gpu = Gpu::new(&DeviceChoice::Auto).unwrap();
         gpu.cache_pipelines(folder.path());
-        let plan = Plan::new(&network(), gpu.target()).unwrap();
+        let plan = Plan::new(&network(&gpu), gpu.target()).unwrap();
         Session::new(&gpu, plan, random_parameter).unwrap().run().unwrap();
         gpu
     };

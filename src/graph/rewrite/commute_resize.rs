@@ -3,6 +3,7 @@
 
 use crate::error::Result;
 use crate::graph::{Derived, Formula, Graph, Node, Rebuild, ValueId};
+use crate::kernel::{ResizeCosts, Target};
 use crate::ops::{Conv2d, Function, FusedConv2d, Resize, ResizeSize, Source, TapSum};
 use crate::tensor::LANES;
 
@@ -18,7 +19,8 @@ struct Upsampled {
 
 /// Splits a convolution over upsampled sources (and plain ones): a convolution over the plain sources, then for each
 /// upsampled one a 1x1 convolution at its own resolution and a [`TapSum`] onto what is there.
-pub fn rewrite(graph: &Graph) -> Result<Graph> {
+pub fn rewrite(graph: &Graph, target: &Target) -> Result<Graph> {
+    let costs = target.preset().resize;
     graph.rebuild(|cx, node| {
         let Some(fused) = FusedConv2d::of(&*node.op) else { return Ok(None) };
         let (conv, k) = (&fused.conv, fused.sources.len());
@@ -35,7 +37,7 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
         {
             return Ok(None);
         }
-        let upsampled: Vec<Upsampled> = (0..k).filter_map(|source| find(cx.old, node, source, conv)).collect();
+        let upsampled: Vec<Upsampled> = (0..k).filter_map(|source| find(cx.old, node, source, conv, &costs)).collect();
         if upsampled.is_empty() {
             return Ok(None);
         }
@@ -43,7 +45,7 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
     })
 }
 
-fn find(graph: &Graph, node: &Node, source: usize, conv: &Conv2d) -> Option<Upsampled> {
+fn find(graph: &Graph, node: &Node, source: usize, conv: &Conv2d, costs: &ResizeCosts) -> Option<Upsampled> {
     let producer = graph.producer(node.inputs[source])?;
     let resize = producer.op.as_op::<Resize>()?.clone();
     let factor = match resize.size {
@@ -51,25 +53,24 @@ fn find(graph: &Graph, node: &Node, source: usize, conv: &Conv2d) -> Option<Upsa
         _ => return None,
     };
     let channels = graph.shape(producer.inputs[0]).c;
-    pays(conv.kernel[0], channels, conv.out_channels, factor).then_some(())?;
+    pays(costs, conv.kernel[0], channels, conv.out_channels, factor).then_some(())?;
     Some(Upsampled { source, small: producer.inputs[0], resize, factor })
 }
 
-/// Whether mixing channels first is cheaper, by the loads of a vec4 that an output pixel costs on lavapipe (a store is
-/// half of one). Mixing four channels into four: 0.27 a tap. From factor 4 on the saving there decides. At factor 2 a
-/// 3x3 convolution by Winograd has no more to multiply than the taps at a quarter of the pixels, and its input transform
-/// upsamples by itself: what is left to compare is that transform and nine maps with their sum.
-fn pays(kernel: usize, channels: usize, out_channels: usize, factor: usize) -> bool {
+/// Whether mixing channels first is cheaper, by what each way costs an output pixel. From factor 4 on the multiply-adds
+/// saved decide. At factor 2 a 3x3 convolution by Winograd has no more to multiply than the taps at a quarter of the pixels,
+/// and its input transform upsamples by itself: what is left to compare is that transform and nine maps with their sum.
+fn pays(costs: &ResizeCosts, kernel: usize, channels: usize, out_channels: usize, factor: usize) -> bool {
     let (i, o) = (channels.div_ceil(LANES) as f64, out_channels.div_ceil(LANES) as f64);
     let taps = (kernel * kernel) as f64;
     let maps = taps / (factor * factor) as f64;
-    let (mixing, each) = match (kernel, factor) {
-        (3, 2) => (taps / 4.0, 2.4),
-        (3, _) => (taps / 4.0, 4.5 + 3.4),
-        _ => (taps, 4.5),
+    let (mixing, each_input, each_output) = match (kernel, factor) {
+        (3, 2) => (taps / 4.0, costs.enlarging_transform, costs.inverse_transform),
+        (3, _) => (taps / 4.0, costs.upsample + costs.transform, costs.inverse_transform),
+        _ => (taps, costs.upsample, 0.0),
     };
-    let plain = 0.27 * mixing * i * o + each * i;
-    let mixed_first = 0.27 * maps * i * o + 0.5 * maps * o + (0.7 * taps + 1.5) * o;
+    let plain = costs.mix * mixing * i * o + each_input * i + each_output * o;
+    let mixed_first = costs.mix * maps * i * o + costs.map * maps * o + (costs.tap * taps + costs.sum) * o;
     mixed_first < plain
 }
 
@@ -137,15 +138,26 @@ fn builder(cx: &mut Rebuild<'_>, node: &Node, fused: &FusedConv2d, upsampled: &[
 #[cfg(test)]
 mod tests {
     use super::pays;
+    use crate::kernel::{AdapterClass, preset};
 
     #[test]
     fn pays_for_large_factors_and_many_input_channels() {
-        // U-Net 3+: every factor. Nested U-Net: 64 channels at half the size to 32.
-        assert!([2, 4, 8, 16].iter().all(|&f| pays(3, 320, 64, f)));
-        assert!(!pays(3, 64, 32, 2));
-        // The bilinear U-Net's decoder: as many in as out.
-        assert!(!pays(3, 512, 512, 2));
-        assert!(pays(3, 512, 512, 4));
-        assert!(!pays(3, 8, 64, 2));
+        for class in AdapterClass::ALL {
+            let pays = |i, o, factor| pays(&preset(class).resize, 3, i, o, factor);
+            // U-Net 3+: every factor. Nested U-Net: 64 channels at half the size to 32.
+            assert!([2, 4, 8, 16].iter().all(|&f| pays(320, 64, f)), "{class:?}");
+            assert!(!pays(64, 32, 2), "{class:?}");
+            // The bilinear U-Net's decoder: as many in as out.
+            assert!(!pays(512, 512, 2), "{class:?}");
+            assert!(pays(512, 512, 4), "{class:?}");
+            assert!(!pays(8, 64, 2), "{class:?}");
+        }
+    }
+
+    #[test]
+    fn the_class_of_the_device_decides() {
+        let pays = |class| pays(&preset(class).resize, 3, 192, 64, 2);
+        assert!(!pays(AdapterClass::Cpu), "samples of maps cost more than the transform saves");
+        assert!(pays(AdapterClass::Nvidia), "samples come from the first cache");
     }
 }

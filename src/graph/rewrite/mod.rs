@@ -13,32 +13,33 @@ mod upsample_sources;
 
 use super::Graph;
 use crate::error::Result;
+use crate::kernel::Target;
 
 /// A rewrite with its name.
 #[derive(Clone, Copy)]
 pub struct Rewrite {
     /// File name in `graph/rewrite/`.
     pub name: &'static str,
-    /// The function.
-    pub apply: fn(&Graph) -> Result<Graph>,
+    /// The function. What it decides by cost, it decides by the target's.
+    pub apply: fn(&Graph, &Target) -> Result<Graph>,
 }
 
 /// All rewrites, in the order they are applied.
 pub const ALL: &[Rewrite] = &[
-    Rewrite { name: "fold_batch_norm", apply: fold_batch_norm::rewrite },
-    Rewrite { name: "fuse_activation", apply: fuse_activation::rewrite },
-    Rewrite { name: "join_sources", apply: join_sources::rewrite },
+    Rewrite { name: "fold_batch_norm", apply: |g, _| fold_batch_norm::rewrite(g) },
+    Rewrite { name: "fuse_activation", apply: |g, _| fuse_activation::rewrite(g) },
+    Rewrite { name: "join_sources", apply: |g, _| join_sources::rewrite(g) },
     Rewrite { name: "commute_resize", apply: commute_resize::rewrite },
-    Rewrite { name: "enlarge_sources", apply: upsample_sources::rewrite },
-    Rewrite { name: "fuse_pool", apply: fuse_pool::rewrite },
-    Rewrite { name: "fuse_head", apply: fuse_head::rewrite },
+    Rewrite { name: "enlarge_sources", apply: |g, _| upsample_sources::rewrite(g) },
+    Rewrite { name: "fuse_pool", apply: |g, _| fuse_pool::rewrite(g) },
+    Rewrite { name: "fuse_head", apply: |g, _| fuse_head::rewrite(g) },
 ];
 
-/// Applies every rewrite.
-pub fn optimise(graph: &Graph) -> Result<Graph> {
+/// Applies every rewrite, for the target that the result is planned for.
+pub fn optimise(graph: &Graph, target: &Target) -> Result<Graph> {
     let mut graph = graph.without_dead_nodes();
     for rewrite in ALL {
-        graph = (rewrite.apply)(&graph)?;
+        graph = (rewrite.apply)(&graph, target)?;
     }
     Ok(graph)
 }

@@ -1,8 +1,6 @@
 //! What image files say of their pixels' size and place.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek};
-use std::path::Path;
+use std::io::{Read, Seek};
 
 use roxmltree::{Document, Node};
 
@@ -12,6 +10,7 @@ use super::orientation_of;
 use super::{Bounds, MAX_PIXELS, SCRATCH, Source, begin, is_tiff, pages, tiff};
 use crate::error::Result;
 use crate::infer::calibration::{Calibration, Georeference, PixelSize, PixelSizeSource, Resolution, micrometres};
+use crate::io::{Input, Reader};
 
 const DESCRIPTION: u16 = 270;
 const ORIENTATION: u16 = 274;
@@ -28,26 +27,26 @@ const GEO_ASCII: u16 = 34737;
 /// What the file says of a page and level of it, both counted from 0. Nothing where it says nothing. A `known` size of a
 /// pixel of level 0, micrometres, stands in place of the file's. `upright` is of the image that its orientation tag turns.
 pub(in crate::infer) fn calibration(
-    path: &Path,
+    input: &Input,
     [page, level]: [usize; 2],
     known: Option<[f64; 2]>,
     upright: bool,
 ) -> Result<Calibration> {
-    let (source, reader, head) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
+    let (source, reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     match head.as_slice() {
         head if is_tiff(head) => {
             let source = source.as_source();
             tiff::guarded(&source, || of_tiff(&source, reader, [page, level], known, upright))
         }
-        [0x89, b'P', b'N', b'G', ..] => oriented(path, of_png(reader).unwrap_or_default(), known, upright),
-        [0xff, 0xd8, 0xff, ..] => oriented(path, of_jpeg(reader).unwrap_or_default(), known, upright),
+        [0x89, b'P', b'N', b'G', ..] => oriented(input, of_png(reader).unwrap_or_default(), known, upright),
+        [0xff, 0xd8, 0xff, ..] => oriented(input, of_jpeg(reader).unwrap_or_default(), known, upright),
         _ => Ok(overridden(Calibration::default(), known)),
     }
 }
 
 /// Of a file without a place on Earth, so whose size does not matter.
-fn oriented(path: &Path, found: Calibration, known: Option<[f64; 2]>, upright: bool) -> Result<Calibration> {
-    let tag = if upright { orientation_of(path)?.tag() } else { 1 };
+fn oriented(input: &Input, found: Calibration, known: Option<[f64; 2]>, upright: bool) -> Result<Calibration> {
+    let tag = if upright { orientation_of(input)?.tag() } else { 1 };
     Ok(overridden(found.oriented(tag, [0; 2]), known))
 }
 
@@ -60,7 +59,7 @@ fn overridden(calibration: Calibration, known: Option<[f64; 2]>) -> Calibration 
 
 fn of_tiff(
     source: &Source,
-    reader: BufReader<File>,
+    reader: Reader,
     [page, level]: [usize; 2],
     known: Option<[f64; 2]>,
     upright: bool,
@@ -223,7 +222,7 @@ pub(super) fn ome_channels(xml: &str, page: usize) -> Vec<String> {
 }
 
 /// PNG's `pHYs`, in metres.
-fn of_png(reader: BufReader<File>) -> Option<Calibration> {
+fn of_png(reader: Reader) -> Option<Calibration> {
     let limits = png::Limits { bytes: SCRATCH as usize };
     let reader = png::Decoder::new_with_limits(reader, limits).read_info().ok()?;
     let dims = reader.info().pixel_dims.filter(|d| d.unit == png::Unit::Meter)?;
@@ -233,7 +232,7 @@ fn of_png(reader: BufReader<File>) -> Option<Calibration> {
 }
 
 /// The density of JFIF's first segment.
-fn of_jpeg(reader: BufReader<File>) -> Option<Calibration> {
+fn of_jpeg(reader: Reader) -> Option<Calibration> {
     let mut head = Vec::new();
     reader.take(18).read_to_end(&mut head).ok()?;
     let (&[0xff, 0xd8, 0xff, 0xe0, _, _, b'J', b'F', b'I', b'F', 0, _, _, unit, a, b, c, d], []) =

@@ -1,8 +1,6 @@
 //! What image files are, as far as their headers say: for people, and before anything is decoded.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek};
-use std::path::Path;
+use std::io::{Read, Seek};
 
 use ::image::codecs::gif::GifDecoder;
 use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, pnm::PnmDecoder, webp::WebPDecoder};
@@ -13,8 +11,9 @@ use super::directory::{Directories, Directory};
 use super::levels::{self, Kind, Level, Listed};
 use super::pages::{self, Plane};
 use super::{Bounds, MAX_PIXELS, Source, begin, is_tiff, tiff};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::infer::calibration::Calibration;
+use crate::io::{Input, Reader};
 
 /// What an image file is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,9 +74,9 @@ pub fn image_format(head: &[u8]) -> Option<&'static str> {
 }
 
 /// Describes an image file; none of a file that is no image.
-pub fn describe_image(path: impl AsRef<Path>) -> Result<Option<ImageFacts>> {
-    let path = path.as_ref();
-    let (source, reader, head) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
+pub fn describe_image(input: impl Into<Input>) -> Result<Option<ImageFacts>> {
+    let input = &input.into();
+    let (source, reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let Some(format) = image_format(&head) else { return Ok(None) };
     let source = source.as_source();
     if is_tiff(&head) {
@@ -92,7 +91,7 @@ pub fn describe_image(path: impl AsRef<Path>) -> Result<Option<ImageFacts>> {
         "PNM" => of_decoder(PnmDecoder::new(reader)),
         _ => None,
     };
-    let calibration = calibrate::calibration(path, [0, 0], None, false).unwrap_or_default();
+    let calibration = calibrate::calibration(input, [0, 0], None, false).unwrap_or_default();
     let pages = page.map(|p| PageFacts { calibration, ..p }).into_iter().collect();
     Ok(Some(ImageFacts { format: format.to_string(), pages, ..ImageFacts::default() }))
 }
@@ -119,10 +118,10 @@ fn of_decoder<D: ImageDecoder>(decoder: ImageResult<D>) -> Option<PageFacts> {
     })
 }
 
-fn of_tiff(source: &Source, reader: BufReader<File>, format: &str) -> Result<ImageFacts> {
+fn of_tiff(source: &Source, reader: Reader, format: &str) -> Result<ImageFacts> {
     // A handle with a position of its own.
-    let own = File::open(source.path).map_err(|e| Error::io(source.path, e))?;
-    let mut file = Directories::new(BufReader::new(own)).map_err(|e| levels::failed(source, e))?;
+    let (own, _) = source.input.open()?;
+    let mut file = Directories::new(own).map_err(|e| levels::failed(source, e))?;
     let chain = levels::chain(source, &mut file, usize::MAX)?;
     let Some(first) = chain.first().map(|l| l.directory.clone()) else { return Ok(ImageFacts::default()) };
     let text = file.text(&first, 270).unwrap_or_default();

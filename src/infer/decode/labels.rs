@@ -16,6 +16,7 @@ use super::{Bounds, MAX_PIXELS, begin, is_tiff};
 use crate::error::{Error, Result};
 use crate::infer::image::Image;
 use crate::infer::labels::{LabelMap, LabelOptions};
+use crate::io::Input;
 
 impl LabelMap {
     /// Reads class ids or instance numbers from a file of one channel: PNG, BMP, GIF, TIFF, NPY, PGM or lossless WebP.
@@ -26,25 +27,25 @@ impl LabelMap {
     /// numbers that are not whole, negative or larger than a `u32`.
     ///
     /// A map that an orientation tag turns is turned, as images are.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_with(path, &LabelOptions::default())
+    pub fn open(input: impl Into<Input>) -> Result<Self> {
+        Self::open_with(input, &LabelOptions::default())
     }
 
     /// [`Self::open`] without a look at orientation tags: rows as they are stored.
-    pub fn open_stored(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_with(path, &LabelOptions { ignore_orientation: true, ..LabelOptions::default() })
+    pub fn open_stored(input: impl Into<Input>) -> Result<Self> {
+        Self::open_with(input, &LabelOptions { ignore_orientation: true, ..LabelOptions::default() })
     }
 
     /// [`Self::open`], with what the file leaves open.
-    pub fn open_with(path: impl AsRef<Path>, options: &LabelOptions) -> Result<Self> {
-        let path = path.as_ref();
-        let map = read(path)?.labels(path, options)?;
-        Ok(if options.ignore_orientation { map } else { map.oriented(orientation_of(path)?) })
+    pub fn open_with(input: impl Into<Input>, options: &LabelOptions) -> Result<Self> {
+        let input = &input.into();
+        let map = read(input)?.labels(input.name(), options)?;
+        Ok(if options.ignore_orientation { map } else { map.oriented(orientation_of(input)?) })
     }
 }
 
-fn read(path: &Path) -> Result<Stored> {
-    let (file, reader, head) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
+fn read(input: &Input) -> Result<Stored> {
+    let (file, reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let source = file.as_source();
     match head.as_slice() {
         [0x89, b'P', b'N', b'G', ..] => png::read(&source, reader),
@@ -60,7 +61,7 @@ fn read(path: &Path) -> Result<Stored> {
         [b'R', b'I', b'F', b'F', ..] if webp_is_lossy(reader)? => {
             Err(source.error("a lossy WebP file cannot hold labels: its compression changes them; use PNG"))
         }
-        _ => stored::of_image(&source, &Image::open_stored(path)?),
+        _ => stored::of_image(&source, &Image::open_stored(input)?),
     }
 }
 

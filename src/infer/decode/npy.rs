@@ -1,7 +1,6 @@
 //! numpy arrays as images.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use npyz::{DType, NpyHeader, Order};
@@ -13,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::infer::channels::ChannelKind;
 use crate::infer::image::{Image, Sample};
 use crate::infer::source::{ImageSource, SourceInfo};
+use crate::io::Reader;
 
 /// The longest header that is read, bytes; those of plain arrays have 118.
 const MAX_HEADER: usize = 4000;
@@ -40,20 +40,20 @@ pub fn check_npy_header(head: &[u8]) -> std::result::Result<(), String> {
 /// An array of `[rows, columns]`, `[rows, columns, channels]` (up to four) or `[channels, rows, columns]`, read by windows.
 pub(super) struct NpyImage {
     source: FileSource,
-    reader: BufReader<File>,
+    reader: Reader,
     layout: RawLayout,
 }
 
 impl NpyImage {
-    pub fn open(file: FileSource, mut reader: BufReader<File>) -> Result<Self> {
+    pub fn open(file: FileSource, mut reader: Reader) -> Result<Self> {
         let source = file.as_source();
-        let head = reader.fill_buf().map_err(|e| Error::io(&file.path, e))?;
+        let head = reader.fill_buf().map_err(|e| Error::io(source.path, e))?;
         check_npy_header(head).map_err(|e| source.error(e))?;
         // A header is text of the file's own; it is parsed by a crate that may assert.
         let header = catch_unwind(AssertUnwindSafe(|| NpyHeader::from_reader(&mut reader)))
             .map_err(|_| source.decoder_fault("NPY"))?
             .map_err(|e| source.error(format!("damaged NPY file: {e}")))?;
-        let at = std::io::Seek::stream_position(&mut reader).map_err(|e| Error::io(&file.path, e))?;
+        let at = std::io::Seek::stream_position(&mut reader).map_err(|e| Error::io(source.path, e))?;
         let layout = layout(&source, &header, at)?;
         Ok(Self { source: file, reader, layout })
     }

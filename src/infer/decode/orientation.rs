@@ -4,7 +4,6 @@
 //! The containers are walked here and not by the decoders, which leave out what follows the pixels.
 
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
 
 use ::image::metadata::Orientation as Exif;
 use ::tiff::tags::Tag;
@@ -12,6 +11,7 @@ use ::tiff::tags::Tag;
 use super::{Bounds, MAX_PIXELS, Source, begin, is_tiff, tiff};
 use crate::error::Result;
 use crate::infer::orient::Orientation;
+use crate::io::Input;
 
 /// Metadata longer than this are not looked at.
 const MAX_BLOCK: u64 = 4 << 20;
@@ -26,8 +26,8 @@ struct Metadata {
 }
 
 /// How the image of a file is to be turned; for a TIFF that of its first page.
-pub(crate) fn orientation_of(path: &Path) -> Result<Orientation> {
-    let (file, mut reader, head) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
+pub(crate) fn orientation_of(input: &Input) -> Result<Orientation> {
+    let (file, mut reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     match head.as_slice() {
         head if is_tiff(head) => {
             let source = file.as_source();

@@ -5,6 +5,7 @@ use ::tiff::encoder::{Compression, TiffEncoder, colortype};
 use proptest::prelude::*;
 
 use super::*;
+use crate::infer::LabelMap;
 
 struct Folder(tempfile::TempDir);
 
@@ -299,4 +300,39 @@ proptest! {
             prop_assert!(!e.to_string().contains('\n'));
         }
     }
+}
+
+#[test]
+fn files_bytes_and_readers_give_the_same() {
+    let assets = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+    let folders = ["fixtures/images", "fixtures/labels", "fixtures/layouts", "fixtures/calibration", "images"];
+    let mut read = 0;
+    for entry in folders.iter().flat_map(|f| std::fs::read_dir(assets.join(f)).unwrap()) {
+        let path = entry.unwrap().path();
+        if !path.is_file() {
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        let inputs = || [Input::bytes(&path, &bytes[..]), Input::reader(&path, std::io::Cursor::new(bytes.clone()))];
+        fn same<T: PartialEq + std::fmt::Debug>(path: Input, inputs: [Input; 2], read: impl Fn(Input) -> Result<T>) {
+            let [expected, got @ ..] = [path]
+                .into_iter()
+                .chain(inputs)
+                .map(|i| read(i).map_err(|e| e.to_string()))
+                .collect::<Vec<_>>()
+                .try_into()
+                .map(|all: [_; 3]| all)
+                .unwrap();
+            assert!(got.iter().all(|g| *g == expected));
+        }
+        same((&path).into(), inputs(), Image::open);
+        same((&path).into(), inputs(), LabelMap::open);
+        same((&path).into(), inputs(), describe_image);
+        same((&path).into(), inputs(), super::super::source::page_count);
+        same((&path).into(), inputs(), |i| calibration(&i, [0, 0], None, true));
+        same((&path).into(), inputs(), |i| orientation_of(&i));
+        read += usize::from(Image::from_bytes(&bytes).is_ok());
+        assert_eq!(Image::from_bytes(&bytes).ok(), Image::from_reader(std::io::Cursor::new(bytes)).ok());
+    }
+    assert!(read > 60, "{read} images were read");
 }

@@ -13,8 +13,7 @@ mod page;
 mod samples;
 mod stack;
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -36,6 +35,7 @@ use crate::infer::image::Sample;
 use crate::infer::image::{Image, Pixels};
 use crate::infer::orient::Orientation;
 use crate::infer::source::{ImageSource, SourceInfo};
+use crate::io::Reader;
 
 pub(super) use self::directory::TiffDecoder;
 pub(super) use self::integers::{RawIntegers, raw_floats, raw_integers};
@@ -74,7 +74,7 @@ pub(super) fn guarded<T>(source: &Source, work: impl FnOnce() -> Result<T>) -> R
 }
 
 impl TiffImage {
-    pub fn open(source: FileSource, reader: BufReader<File>, page: usize, level: usize) -> Result<Self> {
+    pub fn open(source: FileSource, reader: Reader, page: usize, level: usize) -> Result<Self> {
         let s = source.as_source();
         let (decoder, orientation, current, places, planes, described, raw) = guarded(&s, || {
             let mut decoder = TiffDecoder::new(&s, reader)?;

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::Instances;
 use super::samples::Samples;
-use super::{Instances, mib};
 use crate::error::{Error, Result};
+use crate::text::mib;
 
 /// Neighbouring pixels of an instance in one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -20,7 +20,9 @@ mod union;
 use std::path::PathBuf;
 
 pub use contour::{Polygon, Ring};
-pub use export::{Coordinates, InstanceFile, Source as InstanceSource, write_instances};
+#[cfg(feature = "bioimage")]
+pub use export::Rois;
+pub use export::{Coco, Coordinates, GeoJson, Labels, Source as InstanceSource, Table, write_instances};
 pub use instance::{Instance, InstanceRun};
 pub use runs::Run;
 use runs::{Bands, Rows};
@@ -30,6 +32,7 @@ pub use union::Connectivity;
 pub(super) use union::Union;
 
 use crate::error::{Error, Result};
+use crate::text::mib;
 
 /// How touching instances are told apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -71,7 +74,7 @@ impl Default for InstanceOptions {
             min_area: 0,
             fill_holes: false,
             memory: 1 << 30,
-            scratch: std::env::temp_dir(),
+            scratch: crate::io::temporary_folder(),
         }
     }
 }
@@ -181,10 +184,6 @@ impl ConnectedComponents {
             Separation::Watershed { depth } => split::split(&mut instances, depth, &options),
         }
     }
-}
-
-fn mib(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64)
 }
 
 /// Gives the next row.

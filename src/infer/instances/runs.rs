@@ -3,9 +3,8 @@
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::SpooledTempFile;
-
 use crate::error::{Error, Result};
+use crate::io::{Spool, spool};
 
 /// Bytes of runs up to which no file is made.
 const IN_MEMORY: usize = 16 << 20;
@@ -55,13 +54,13 @@ impl Run {
 /// A temporary file with the folder that errors name.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    pub file: SpooledTempFile,
+    pub file: Spool,
     pub folder: PathBuf,
 }
 
 impl Scratch {
     pub fn new(folder: &Path) -> Self {
-        Self { file: SpooledTempFile::new_in(IN_MEMORY, folder), folder: folder.to_path_buf() }
+        Self { file: spool(IN_MEMORY, folder), folder: folder.to_path_buf() }
     }
 }
 
@@ -72,7 +71,7 @@ pub(super) fn failed(folder: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
 /// Rows written one after the other, to be read in the same order.
 #[derive(Debug)]
 pub(super) struct Rows {
-    file: BufWriter<SpooledTempFile>,
+    file: BufWriter<Spool>,
     folder: PathBuf,
 }
 

@@ -3,15 +3,14 @@
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::SpooledTempFile;
-
 use super::runs::{Run, Scratch, failed};
 use crate::error::{Error, Result};
+use crate::io::Spool;
 
 /// Samples of runs, row by row.
 #[derive(Debug)]
 pub(super) struct Samples {
-    file: BufWriter<SpooledTempFile>,
+    file: BufWriter<Spool>,
     folder: PathBuf,
     width: usize,
     channels: usize,

@@ -4,18 +4,17 @@
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::SpooledTempFile;
-
 use super::Instances;
 use super::runs::{Run, Scratch, failed};
 use crate::error::Result;
 use crate::infer::image::Image;
 use crate::infer::output::{Levels, PngFile, palette, tinted};
+use crate::io::{Output, Spool};
 
 /// Rows of RGB.
 #[derive(Debug)]
 pub(super) struct Shown {
-    file: BufWriter<SpooledTempFile>,
+    file: BufWriter<Spool>,
     folder: PathBuf,
     contrast: [f64; 2],
 }
@@ -36,10 +35,10 @@ impl Shown {
     }
 
     /// Writes the overlay, a PNG file.
-    pub fn write(mut self, path: &Path, instances: &mut Instances) -> Result<()> {
+    pub fn write(mut self, output: &Output, instances: &mut Instances) -> Result<()> {
         self.file.seek(SeekFrom::Start(0)).map_err(failed(&self.folder))?;
         let (width, size) = (instances.width(), (instances.width(), instances.height()));
-        let file = PngFile::create(path, size, (png::ColorType::Rgb, png::BitDepth::Eight), None)?;
+        let file = PngFile::create(output, size, (png::ColorType::Rgb, png::BitDepth::Eight), None)?;
         let mut rows = Rows {
             seen: BufReader::with_capacity(1 << 16, self.file.get_mut()),
             folder: &self.folder,
@@ -61,7 +60,7 @@ impl Shown {
 
 /// A row is written when the next one is known, since that decides its outlines.
 struct Rows<'a> {
-    seen: BufReader<&'a mut SpooledTempFile>,
+    seen: BufReader<&'a mut Spool>,
     folder: &'a Path,
     file: PngFile,
     above: Option<Vec<u32>>,

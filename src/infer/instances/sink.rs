@@ -1,15 +1,16 @@
 //! Instances from the bands of a segmented image.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::export::{Coordinates, InstanceFile, Source, write_instances};
+use super::export::{Coordinates, Source, write_instances};
 use super::shown::Shown;
 use super::{ConnectedComponents, InstanceOptions};
 use crate::error::{Error, Result};
 use crate::infer::calibration::Calibration;
 use crate::infer::mask::Ids;
+use crate::infer::writers::InstanceWriter;
 use crate::infer::{Band, BandInfo, BandSink, Needs};
+use crate::io::{Output, make_folder};
 
 /// Finds the instances of an image whose rows come in bands, and writes their files.
 #[derive(Debug)]
@@ -18,9 +19,9 @@ pub struct InstanceSink {
     image: String,
     calibration: Calibration,
     coordinates: Coordinates,
-    files: Vec<(InstanceFile, PathBuf)>,
+    files: Vec<(&'static dyn InstanceWriter, Output)>,
     report: Arc<Mutex<Option<InstanceReport>>>,
-    overlay: Option<PathBuf>,
+    overlay: Option<Output>,
     state: Option<(ConnectedComponents, Source)>,
     shown: Option<Shown>,
     planes: Vec<f32>,
@@ -37,7 +38,12 @@ pub struct InstanceReport {
 
 impl InstanceSink {
     /// A sink that writes `files` of the image called `image`.
-    pub fn new(options: InstanceOptions, image: impl Into<String>, files: Vec<(InstanceFile, PathBuf)>) -> Self {
+    pub fn new<O: Into<Output>>(
+        options: InstanceOptions,
+        image: impl Into<String>,
+        files: Vec<(&'static dyn InstanceWriter, O)>,
+    ) -> Self {
+        let files = files.into_iter().map(|(writer, output)| (writer, output.into())).collect();
         let (calibration, coordinates) = (Calibration::default(), Coordinates::Pixel);
         Self {
             options,
@@ -62,13 +68,13 @@ impl InstanceSink {
     /// Also draws the instances over the image, each in a colour of its own, so that a line parts those that touch: a PNG
     /// file. The image waits for that in a temporary file, three bytes a pixel.
     #[must_use]
-    pub fn with_overlay(self, path: impl Into<PathBuf>) -> Self {
-        Self { overlay: Some(path.into()), ..self }
+    pub fn with_overlay(self, output: impl Into<Output>) -> Self {
+        Self { overlay: Some(output.into()), ..self }
     }
 
     /// Whether the instances' samples are wanted.
     fn measures(&self) -> bool {
-        self.files.iter().any(|f| f.0 == InstanceFile::Table)
+        self.files.iter().any(|f| f.0.needs_samples())
     }
 
     /// Gives what was found, once the sink is finished. Keep it before the sink is handed over.
@@ -86,7 +92,7 @@ impl BandSink for InstanceSink {
 
     fn start(&mut self, info: &BandInfo) -> Result<()> {
         let scratch = &self.options.scratch;
-        std::fs::create_dir_all(scratch).map_err(|e| Error::io(scratch, e))?;
+        make_folder(scratch).map_err(|e| Error::io(scratch, e))?;
         let mut components_of_rows = ConnectedComponents::new(info.width, info.height, &self.options)?;
         if self.measures() {
             components_of_rows = components_of_rows.with_samples(info.channels);
@@ -94,7 +100,7 @@ impl BandSink for InstanceSink {
         self.shown = match (&self.overlay, info.contrast) {
             (None, _) => None,
             (Some(_), Some(contrast)) => Some(Shown::new(scratch, contrast)),
-            (Some(path), None) => return Err(Error::file(path, "no contrast was given")),
+            (Some(output), None) => return Err(Error::file(output.name(), "no contrast was given")),
         };
         let source = Source {
             image: self.image.clone(),
@@ -129,11 +135,11 @@ impl BandSink for InstanceSink {
     fn finish(self: Box<Self>) -> Result<()> {
         let Some((components_of_rows, source)) = self.state else { return Err(not_started()) };
         let mut instances = components_of_rows.finish()?;
-        for (kind, path) in &self.files {
-            write_instances(path, *kind, &mut instances, &source)?;
+        for (writer, output) in &self.files {
+            write_instances(output.clone(), *writer, &mut instances, &source)?;
         }
-        if let (Some(shown), Some(path)) = (self.shown, &self.overlay) {
-            shown.write(path, &mut instances)?;
+        if let (Some(shown), Some(output)) = (self.shown, &self.overlay) {
+            shown.write(output, &mut instances)?;
         }
         let report = InstanceReport { count: instances.count(), left_whole: instances.left_whole().to_vec() };
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);

@@ -8,9 +8,10 @@ use std::collections::BinaryHeap;
 
 use super::instance::{Instance, InstanceRun};
 use super::runs::{Bands, Run};
-use super::{InstanceOptions, Instances, Source, mib};
+use super::{InstanceOptions, Instances, Source};
 use crate::error::Result;
 use crate::infer::{Connectivity, nearest_sites};
+use crate::text::mib;
 
 /// Bytes a pixel of a component's bounding box: the distance transform, the order of pixels, basins, labels, the queue.
 const BYTES: u64 = 96;

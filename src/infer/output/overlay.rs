@@ -1,13 +1,14 @@
 //! The mask over the image, to look at.
 
-use std::path::{Path, PathBuf};
-
 use super::sinks::{PngFile, check_order, not_started};
 use super::{Ids, Mask, info_of, palette};
 use crate::error::{Error, Result};
 use crate::infer::band::{Band, BandInfo, BandSink, Needs, feed};
+use crate::infer::calibration::Calibration;
 use crate::infer::image::{Image, Pixels};
 use crate::infer::normalise::percentiles;
+use crate::infer::writers::{ResultSink, Writer};
+use crate::io::Output;
 
 /// How much of a region's colour is in its pixels, in percent.
 const TINT: u32 = 35;
@@ -19,14 +20,14 @@ pub(crate) const SHOWN: usize = 3;
 /// Writes the image as RGB PNG with every class but the background tinted by its [`palette`] colour and outlined by
 /// one solid pixel. Contrast is stretched, alike for all channels so that hues stay. Of an image with two channels red
 /// and green are made, of more than three the first three are shown.
-pub fn write_overlay(path: impl AsRef<Path>, image: &Image, mask: &Mask) -> Result<()> {
+pub fn write_overlay(output: impl Into<Output>, image: &Image, mask: &Mask) -> Result<()> {
     let (width, height) = (image.width(), image.height());
     if (width, height) != (mask.width(), mask.height()) {
         let reason = format!("the mask of {}x{} is not over an image of {width}x{height}", mask.width(), mask.height());
         return Err(Error::invalid("overlay", reason));
     }
     let info = BandInfo { contrast: Some(contrast(image)?), channels: image.channels(), ..info_of(mask) };
-    feed(Box::new(OverlaySink::new(path.as_ref())), &info, mask, None, Some(image), 256)
+    feed(Box::new(OverlaySink::new(output)), &info, mask, None, Some(image), 256)
 }
 
 /// The smallest and the largest of the shown channels' percentiles.
@@ -134,9 +135,35 @@ impl<'a> Display<'a> {
     }
 }
 
+/// Overlays as result files.
+#[derive(Clone, Copy, Debug)]
+pub struct OverlayWriter;
+
+impl Writer for OverlayWriter {
+    fn name(&self) -> &'static str {
+        "overlay"
+    }
+
+    fn about(&self) -> &'static str {
+        "The image with the mask drawn over it; with every instance in a colour of its own where instances are saved too"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["png"]
+    }
+
+    fn sink(&self, output: Output, _calibration: &Calibration) -> Result<ResultSink> {
+        Ok(ResultSink::Rows(Box::new(OverlaySink::new(output))))
+    }
+
+    fn shows_instances(&self) -> bool {
+        true
+    }
+}
+
 /// The overlay of [`write_overlay`] as a sink. A row is written when the next one is known, since that decides its outline.
 pub struct OverlaySink {
-    path: PathBuf,
+    output: Output,
     state: Option<State>,
 }
 
@@ -153,9 +180,9 @@ struct State {
 }
 
 impl OverlaySink {
-    /// An overlay that will be at `path`, a PNG file.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), state: None }
+    /// An overlay in `output`, a PNG file.
+    pub fn new(output: impl Into<Output>) -> Self {
+        Self { output: output.into(), state: None }
     }
 }
 
@@ -187,19 +214,21 @@ impl BandSink for OverlaySink {
     }
 
     fn start(&mut self, info: &BandInfo) -> Result<()> {
-        let Some(contrast) = info.contrast else { return Err(Error::file(&self.path, "no contrast was given")) };
+        let Some(contrast) = info.contrast else {
+            return Err(Error::file(self.output.name(), "no contrast was given"));
+        };
         self.state = None;
         let format = (png::ColorType::Rgb, png::BitDepth::Eight);
-        let file = PngFile::create(&self.path, (info.width, info.height), format, None)?;
+        let file = PngFile::create(&self.output, (info.width, info.height), format, None)?;
         let height = info.height;
         self.state = Some(State { file, contrast, height, next: 0, above: None, held: None, row: Vec::new() });
         Ok(())
     }
 
     fn band(&mut self, band: &Band) -> Result<()> {
-        let Some(state) = &mut self.state else { return Err(not_started(&self.path)) };
-        check_order(&self.path, state.next, band)?;
-        let Some(pixels) = band.pixels else { return Err(Error::file(&self.path, "no pixels were given")) };
+        let Some(state) = &mut self.state else { return Err(not_started(self.output.name())) };
+        check_order(self.output.name(), state.next, band)?;
+        let Some(pixels) = band.pixels else { return Err(Error::file(self.output.name(), "no pixels were given")) };
         state.next += band.height;
         for y in 0..band.height {
             let own = ids(band.classes, y, band.width);
@@ -210,10 +239,10 @@ impl BandSink for OverlaySink {
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        let Self { path, state } = *self;
-        let Some(mut state) = state else { return Err(not_started(&path)) };
+        let Self { output, state } = *self;
+        let Some(mut state) = state else { return Err(not_started(output.name())) };
         if state.next != state.height {
-            return Err(Error::file(path, format!("{} of {} rows came", state.next, state.height)));
+            return Err(Error::file(output.name(), format!("{} of {} rows came", state.next, state.height)));
         }
         state.release(None)?;
         state.file.finish()

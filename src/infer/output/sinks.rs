@@ -1,18 +1,18 @@
 //! Masks and probabilities as files, written band by band.
 
-use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use npyz::WriterBuilder;
 
-use super::file::PendingFile;
 use super::strips::{SampleKind, StripLayout, StripTiff};
 use super::tags::tags;
 use super::{Ids, ProbabilityFormat, palette};
 use crate::error::{Error, Result};
 use crate::infer::band::{Band, BandInfo, BandSink, Needs};
 use crate::infer::calibration::Calibration;
+use crate::infer::writers::{ResultSink, Writer};
+use crate::io::{Output, PendingFile, PendingHandle};
 
 /// Bytes that PNG data are gathered in.
 const PNG_BUFFER: usize = 1 << 18;
@@ -30,18 +30,18 @@ pub(super) fn sides(path: &Path, width: usize, height: usize) -> Result<(u32, u3
 /// A PNG file being written row by row.
 pub(crate) struct PngFile {
     file: PendingFile,
-    rows: png::StreamWriter<'static, File>,
+    rows: png::StreamWriter<'static, PendingHandle>,
 }
 
 impl PngFile {
     pub(crate) fn create(
-        path: &Path,
+        output: &Output,
         (width, height): (usize, usize),
         (color, depth): (png::ColorType, png::BitDepth),
         palette: Option<Vec<u8>>,
     ) -> Result<Self> {
-        let (w, h) = sides(path, width, height)?;
-        let file = PendingFile::create(path)?;
+        let (w, h) = sides(output.name(), width, height)?;
+        let file = PendingFile::create(output.clone())?;
         let mut encoder = png::Encoder::new(file.handle()?, w, h);
         encoder.set_color(color);
         encoder.set_depth(depth);
@@ -77,10 +77,32 @@ pub(super) fn not_started(path: &Path) -> Error {
     Error::file(path, "rows came before the start")
 }
 
+/// Masks as result files.
+#[derive(Clone, Copy, Debug)]
+pub struct MaskWriter;
+
+impl Writer for MaskWriter {
+    fn name(&self) -> &'static str {
+        "mask"
+    }
+
+    fn about(&self) -> &'static str {
+        "Class ids as PNG: black and white for two classes, a palette for more"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["png", "tif", "tiff"]
+    }
+
+    fn sink(&self, output: Output, calibration: &Calibration) -> Result<ResultSink> {
+        Ok(ResultSink::Rows(Box::new(MaskSink::new(output).with_calibration(calibration.clone()))))
+    }
+}
+
 /// The mask as PNG or, by its extension, TIFF: 0 and 255 for up to two classes, a palette whose indices are the class ids
 /// for up to 256 (TIFF: grey class ids), and 16-bit grey class ids for more. TIFF files are BigTIFF above 4 GB.
 pub struct MaskSink {
-    path: PathBuf,
+    output: Output,
     calibration: Calibration,
     state: Option<MaskFile>,
     next: usize,
@@ -88,13 +110,13 @@ pub struct MaskSink {
 
 enum MaskFile {
     Png(Box<PngFile>, usize),
-    Tiff(PendingFile, Box<StripTiff<File>>, usize),
+    Tiff(PendingFile, Box<StripTiff<PendingHandle>>, usize),
 }
 
 impl MaskSink {
-    /// A mask that will be at `path`.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), calibration: Calibration::default(), state: None, next: 0 }
+    /// A mask in `output`, whose name chooses the format.
+    pub fn new(output: impl Into<Output>) -> Self {
+        Self { output: output.into(), calibration: Calibration::default(), state: None, next: 0 }
     }
 
     /// Keeps what is known of the image's pixels, in a TIFF file.
@@ -116,10 +138,10 @@ impl BandSink for MaskSink {
         self.next = 0;
         // The file of an earlier start goes first.
         self.state = None;
-        self.state = Some(if is_tiff(&self.path) {
-            let (width, height) = sides(&self.path, info.width, info.height)?;
+        self.state = Some(if is_tiff(self.output.name()) {
+            let (width, height) = sides(self.output.name(), info.width, info.height)?;
             let sample = SampleKind::Uint(if classes <= 256 { 1 } else { 2 });
-            let file = PendingFile::create(&self.path)?;
+            let file = PendingFile::create(self.output.clone())?;
             let layout = StripLayout { width, height, pages: 1, sample };
             let strips = StripTiff::new(file.handle()?, layout).map_err(|e| file.error(e))?;
             let strips = strips.with_tags(tags(&self.calibration, 1));
@@ -131,20 +153,20 @@ impl BandSink for MaskSink {
                 _ => (ColorType::Grayscale, BitDepth::Sixteen, None),
             };
             let size = (info.width, info.height);
-            MaskFile::Png(Box::new(PngFile::create(&self.path, size, (color, depth), colours)?), classes)
+            MaskFile::Png(Box::new(PngFile::create(&self.output, size, (color, depth), colours)?), classes)
         });
         Ok(())
     }
 
     fn band(&mut self, band: &Band) -> Result<()> {
-        check_order(&self.path, self.next, band)?;
+        check_order(self.output.name(), self.next, band)?;
         self.next += band.height;
         let mut row = Vec::new();
         for y in 0..band.height {
             let ids = y * band.width..(y + 1) * band.width;
             row.clear();
             match &mut self.state {
-                None => return Err(not_started(&self.path)),
+                None => return Err(not_started(self.output.name())),
                 Some(MaskFile::Png(file, classes)) => {
                     encode(&mut row, band.classes, ids, *classes, u16::to_be_bytes);
                     file.row(&row)?;
@@ -160,7 +182,7 @@ impl BandSink for MaskSink {
 
     fn finish(self: Box<Self>) -> Result<()> {
         match self.state {
-            None => Err(not_started(&self.path)),
+            None => Err(not_started(self.output.name())),
             Some(MaskFile::Png(file, _)) => file.finish(),
             Some(MaskFile::Tiff(file, strips, _)) => {
                 strips.finish().map_err(|e| file.error(e))?;
@@ -179,9 +201,46 @@ fn encode(row: &mut Vec<u8>, ids: &Ids, at: std::ops::Range<usize>, classes: usi
     }
 }
 
+/// Probabilities as result files of one format.
+#[derive(Clone, Copy, Debug)]
+pub struct ProbabilityWriter {
+    /// What options call it.
+    pub name: &'static str,
+    /// The format.
+    pub format: ProbabilityFormat,
+}
+
+impl Writer for ProbabilityWriter {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        match self.format {
+            ProbabilityFormat::Tiff => "Probabilities as 32-bit float TIFF, a page per class",
+            ProbabilityFormat::Npy => "Probabilities as numpy array",
+        }
+    }
+
+    fn suffix(&self) -> &'static str {
+        "prob"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        match self.format {
+            ProbabilityFormat::Tiff => &["tif"],
+            ProbabilityFormat::Npy => &["npy"],
+        }
+    }
+
+    fn sink(&self, output: Output, calibration: &Calibration) -> Result<ResultSink> {
+        Ok(ResultSink::Rows(Box::new(ProbabilitySink::new(output)?.with_calibration(calibration.clone()))))
+    }
+}
+
 /// Probabilities as 32-bit float TIFF with a page per class (BigTIFF above 4 GB), or as a numpy array.
 pub struct ProbabilitySink {
-    path: PathBuf,
+    output: Output,
     calibration: Calibration,
     format: ProbabilityFormat,
     state: Option<(PendingFile, Planes)>,
@@ -190,21 +249,21 @@ pub struct ProbabilitySink {
 }
 
 enum Planes {
-    Tiff(Box<StripTiff<File>>),
+    Tiff(Box<StripTiff<PendingHandle>>),
     /// Where the data begin.
-    Npy(File, u64),
+    Npy(PendingHandle, u64),
 }
 
 impl ProbabilitySink {
-    /// Probabilities that will be at `path`, a `.tif` or `.npy`.
-    pub fn new(path: impl Into<PathBuf>) -> Result<Self> {
-        let path = path.into();
-        let format = ProbabilityFormat::of(&path)?;
-        Ok(Self::with_format(path, format))
+    /// Probabilities in `output`, a `.tif` or `.npy`.
+    pub fn new(output: impl Into<Output>) -> Result<Self> {
+        let output = output.into();
+        let format = ProbabilityFormat::of(output.name())?;
+        Ok(Self::with_format(output, format))
     }
 
-    pub(super) fn with_format(path: PathBuf, format: ProbabilityFormat) -> Self {
-        Self { path, calibration: Calibration::default(), format, state: None, shape: [0; 3], next: 0 }
+    pub(super) fn with_format(output: Output, format: ProbabilityFormat) -> Self {
+        Self { output, calibration: Calibration::default(), format, state: None, shape: [0; 3], next: 0 }
     }
 
     /// Keeps what is known of the image's pixels, in a TIFF file.
@@ -220,10 +279,10 @@ impl BandSink for ProbabilitySink {
     }
 
     fn start(&mut self, info: &BandInfo) -> Result<()> {
-        let (width, height) = sides(&self.path, info.width, info.height)?;
+        let (width, height) = sides(self.output.name(), info.width, info.height)?;
         (self.state, self.next) = (None, 0);
         self.shape = [info.planes, info.height, info.width];
-        let file = PendingFile::create(&self.path)?;
+        let file = PendingFile::create(self.output.clone())?;
         let mut handle = file.handle()?;
         let planes = match self.format {
             ProbabilityFormat::Tiff => {
@@ -243,11 +302,11 @@ impl BandSink for ProbabilitySink {
     }
 
     fn band(&mut self, band: &Band) -> Result<()> {
-        check_order(&self.path, self.next, band)?;
+        check_order(self.output.name(), self.next, band)?;
         self.next += band.height;
-        let Some((file, out)) = &mut self.state else { return Err(not_started(&self.path)) };
+        let Some((file, out)) = &mut self.state else { return Err(not_started(self.output.name())) };
         let Some(values) = band.probabilities else {
-            return Err(Error::file(&self.path, "no probabilities were given"));
+            return Err(Error::file(self.output.name(), "no probabilities were given"));
         };
         let [_, height, width] = self.shape;
         for (c, plane) in values.chunks_exact((band.height * band.width).max(1)).enumerate() {
@@ -264,7 +323,7 @@ impl BandSink for ProbabilitySink {
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        let Some((file, planes)) = self.state else { return Err(not_started(&self.path)) };
+        let Some((file, planes)) = self.state else { return Err(not_started(self.output.name())) };
         if let Planes::Tiff(strips) = planes {
             strips.finish().map_err(|e| file.error(e))?;
         }

@@ -1,8 +1,10 @@
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 
 use super::*;
 use crate::infer::image::{Image, Pixels};
+use crate::io::write_atomically;
 
 fn decode(path: &Path) -> (png::OutputInfo, Option<Vec<u8>>, Vec<u8>) {
     let mut reader = png::Decoder::new(std::io::BufReader::new(File::open(path).unwrap())).read_info().unwrap();

@@ -152,8 +152,9 @@ fn batches_change_no_kernel() {
         let network = parse("unet", &config).unwrap();
         for class in AdapterClass::ALL {
             let families = |n| {
-                let graph = rewrite::optimise(&whole_graph(&*network, n, size, size).unwrap()).unwrap();
-                let plan = Plan::new(&graph, &Target::typical(class)).unwrap();
+                let target = Target::typical(class);
+                let graph = rewrite::optimise(&whole_graph(&*network, n, size, size).unwrap(), &target).unwrap();
+                let plan = Plan::new(&graph, &target).unwrap();
                 let choices = plan.steps.iter().filter_map(|s| Some((s.node, s.choice?.family)));
                 choices.collect::<std::collections::BTreeMap<_, _>>()
             };

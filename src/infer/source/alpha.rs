@@ -22,6 +22,14 @@ impl WithoutAlpha {
 }
 
 impl ImageSource for WithoutAlpha {
+    fn inner(&self) -> Option<&dyn ImageSource> {
+        Some(&*self.source)
+    }
+
+    fn inner_mut(&mut self) -> Option<&mut dyn ImageSource> {
+        Some(&mut *self.source)
+    }
+
     fn info(&self) -> SourceInfo {
         let info = self.source.info();
         let kind = ChannelKind { alpha: Alpha::LeftOut(self.alpha), ..info.kind };
@@ -56,21 +64,5 @@ impl ImageSource for WithoutAlpha {
             notes.push(note.then(Hint::SetChannels(vec![])).then(" takes it"));
         }
         notes
-    }
-
-    fn rows_at_once(&self) -> usize {
-        self.source.rows_at_once()
-    }
-
-    fn held_bytes(&self) -> u64 {
-        self.source.held_bytes()
-    }
-
-    fn cache_bytes(&self, rows: usize) -> u64 {
-        self.source.cache_bytes(rows)
-    }
-
-    fn set_cache(&mut self, bytes: u64) {
-        self.source.set_cache(bytes);
     }
 }

@@ -1,7 +1,7 @@
 //! A source with what its file says of the channels.
 
 use super::{ImageSource, SourceInfo};
-use crate::error::{Message, Result};
+use crate::error::Result;
 use crate::infer::channels::ChannelKind;
 use crate::infer::image::Image;
 
@@ -13,6 +13,14 @@ pub struct Described {
 }
 
 impl ImageSource for Described {
+    fn inner(&self) -> Option<&dyn ImageSource> {
+        Some(&*self.source)
+    }
+
+    fn inner_mut(&mut self) -> Option<&mut dyn ImageSource> {
+        Some(&mut *self.source)
+    }
+
     fn info(&self) -> SourceInfo {
         SourceInfo { kind: self.kind, ..self.source.info() }
     }
@@ -23,25 +31,5 @@ impl ImageSource for Described {
 
     fn channel_names(&self) -> Vec<String> {
         self.names.clone()
-    }
-
-    fn notes(&self) -> Vec<Message> {
-        self.source.notes()
-    }
-
-    fn rows_at_once(&self) -> usize {
-        self.source.rows_at_once()
-    }
-
-    fn held_bytes(&self) -> u64 {
-        self.source.held_bytes()
-    }
-
-    fn cache_bytes(&self, rows: usize) -> u64 {
-        self.source.cache_bytes(rows)
-    }
-
-    fn set_cache(&mut self, bytes: u64) {
-        self.source.set_cache(bytes);
     }
 }

@@ -19,6 +19,14 @@ impl FillNan {
 }
 
 impl ImageSource for FillNan {
+    fn inner(&self) -> Option<&dyn ImageSource> {
+        Some(&*self.source)
+    }
+
+    fn inner_mut(&mut self) -> Option<&mut dyn ImageSource> {
+        Some(&mut *self.source)
+    }
+
     fn info(&self) -> SourceInfo {
         self.source.info()
     }
@@ -34,31 +42,11 @@ impl ImageSource for FillNan {
         Ok(Image::new(w, h, image.channels(), Pixels::F32(filled))?.with_kind(image.kind()))
     }
 
-    fn channel_names(&self) -> Vec<String> {
-        self.source.channel_names()
-    }
-
     fn notes(&self) -> Vec<Message> {
         let mut notes = self.source.notes();
         if self.met {
             notes.push(format!("{} stands for values that are NaN or infinite", self.value).into());
         }
         notes
-    }
-
-    fn rows_at_once(&self) -> usize {
-        self.source.rows_at_once()
-    }
-
-    fn held_bytes(&self) -> u64 {
-        self.source.held_bytes()
-    }
-
-    fn cache_bytes(&self, rows: usize) -> u64 {
-        self.source.cache_bytes(rows)
-    }
-
-    fn set_cache(&mut self, bytes: u64) {
-        self.source.set_cache(bytes);
     }
 }

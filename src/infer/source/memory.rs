@@ -36,10 +36,6 @@ impl ImageSource for InMemory<'_> {
         self.image.channel_names().to_vec()
     }
 
-    fn rows_at_once(&self) -> usize {
-        1
-    }
-
     fn held_bytes(&self) -> u64 {
         match &self.image {
             Cow::Borrowed(_) => 0,

@@ -1,8 +1,6 @@
-//! Images from files, as users name them: which page, which channels.
+//! Images from files.
 
-use std::path::Path;
-use std::str::FromStr;
-
+use super::options::OpenOptions;
 use super::{FillNan, ImageSource, JoinChannels, Oriented, SelectChannels, WithoutAlpha, read_all};
 use crate::error::{Error, Hint, Message, Result};
 use crate::infer::calibration::Calibration;
@@ -10,66 +8,22 @@ use crate::infer::channels::{Alpha, ChannelMap};
 use crate::infer::decode::{MAX_CHANNELS, calibration, check_whole, open_source, pages_of};
 use crate::infer::image::{Image, Sample};
 use crate::infer::orient::Orientation;
-
-/// Which pages of a file are meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PageChoice {
-    /// One, counted from 0.
-    One(usize),
-    /// Every page, each an image of its own.
-    All,
-}
-
-impl Default for PageChoice {
-    fn default() -> Self {
-        Self::One(0)
-    }
-}
-
-impl FromStr for PageChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "all" => Ok(Self::All),
-            _ => text.parse().map(Self::One).map_err(|_| "write a number, counted from 0, or `all`".into()),
-        }
-    }
-}
-
-/// What of a file is read, and how.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct OpenOptions {
-    /// The page, counted from 0.
-    pub page: usize,
-    /// Level of a pyramid: 0 is the full size, every further one a smaller copy.
-    pub level: usize,
-    /// Whether every page gives channels of one image. Then `page` does not count.
-    pub pages_as_channels: bool,
-    /// Channels in the order that the network takes them, counted from 0; all but alpha if none are named.
-    pub channels: Option<Vec<usize>>,
-    /// Whether rows stay as they are stored, whatever an orientation tag says.
-    pub ignore_orientation: bool,
-    /// What stands for values of a float image that are NaN or infinite.
-    pub fill_nan: Option<f32>,
-    /// Bytes of memory that the image may take where its format is decoded as a whole (PNG, JPEG, WebP, BMP); no limit
-    /// if absent.
-    pub memory: Option<u64>,
-}
+use crate::io::Input;
 
 /// Opens an image file: TIFF and NPY are read by windows, other formats are decoded into memory.
-pub fn open_image(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Box<dyn ImageSource>> {
-    let path = path.as_ref();
+pub fn open_image(input: impl Into<Input>, options: &OpenOptions) -> Result<Box<dyn ImageSource>> {
+    let input = &input.into();
+    let path = input.name();
     let about = |e| match e {
         e @ (Error::Io { .. } | Error::File { .. } | Error::Limit { .. }) => e,
         e => Error::file(path, e.message()),
     };
-    let open = |page| open_source(path, page, options.level, options.memory.unwrap_or(u64::MAX));
+    let open = |page| open_source(input, page, options.level, options.memory.unwrap_or(u64::MAX));
     if !options.pages_as_channels {
         let (source, orientation) = open(options.page)?;
         return arranged(source, orientation, options).map_err(about);
     }
-    let count = pages_of(path)?;
+    let count = pages_of(input)?;
     if count > MAX_CHANNELS {
         let reason = format!("{count} pages as channels are more than the {MAX_CHANNELS} that are supported");
         return Err(Error::file(path, reason));
@@ -114,24 +68,24 @@ fn selected(source: Box<dyn ImageSource>, options: &OpenOptions) -> Result<Box<d
 
 /// Reads a whole image into memory, at most [`MAX_PIXELS`](crate::infer::MAX_PIXELS) of it, with what users should know of
 /// the way it was read.
-pub fn read_image(path: impl AsRef<Path>, options: &OpenOptions) -> Result<(Image, Vec<Message>)> {
-    let path = path.as_ref();
-    let mut source = open_image(path, options)?;
-    check_whole(path, &*source)?;
+pub fn read_image(input: impl Into<Input>, options: &OpenOptions) -> Result<(Image, Vec<Message>)> {
+    let input = input.into();
+    let mut source = open_image(input.clone(), options)?;
+    check_whole(&input, &*source)?;
     let image = read_all(&mut *source)?;
     Ok((image, source.notes()))
 }
 
 /// Fails unless the channels of an opened file suit a network that takes `requested`, or can be made to; says what the user
 /// can choose.
-pub fn check_channels(path: impl AsRef<Path>, source: &dyn ImageSource, requested: usize) -> Result<()> {
-    let path = path.as_ref();
+pub fn check_channels(input: impl Into<Input>, source: &dyn ImageSource, requested: usize) -> Result<()> {
+    let input = &input.into();
     let Err(e) = ChannelMap::of(&source.info(), &source.channel_names(), requested) else { return Ok(()) };
     let reason = match e {
         Error::Invalid { reason, .. } => reason,
         e => e.message(),
     };
-    let pages = match pages_of(path) {
+    let pages = match pages_of(input) {
         Ok(count @ 2..) if source.info().channels < requested => {
             Message::from(format!("; the file has {count} pages: "))
                 .then(Hint::PagesAsChannels)
@@ -141,17 +95,17 @@ pub fn check_channels(path: impl AsRef<Path>, source: &dyn ImageSource, requeste
         }
         _ => Message::default(),
     };
-    Err(Error::file(path, reason.then(pages)))
+    Err(Error::file(input.name(), reason.then(pages)))
 }
 
 /// Pages of an image file: of a TIFF, every image that is not a reduced copy of another; of OME-TIFF and ImageJ stacks,
 /// every plane and time; one for other formats.
-pub fn page_count(path: impl AsRef<Path>) -> Result<usize> {
-    pages_of(path.as_ref())
+pub fn page_count(input: impl Into<Input>) -> Result<usize> {
+    pages_of(&input.into())
 }
 
 /// The size and place of the pixels that [`open_image`] gives, as far as the file says. A `known` size of a pixel of the
 /// full size, micrometres across and down, stands in place of the file's.
-pub fn calibration_of(path: impl AsRef<Path>, options: &OpenOptions, known: Option<[f64; 2]>) -> Result<Calibration> {
-    calibration(path.as_ref(), [options.page, options.level], known, !options.ignore_orientation)
+pub fn calibration_of(input: impl Into<Input>, options: &OpenOptions, known: Option<[f64; 2]>) -> Result<Calibration> {
+    calibration(&input.into(), [options.page, options.level], known, !options.ignore_orientation)
 }

@@ -19,6 +19,14 @@ impl Oriented {
 }
 
 impl ImageSource for Oriented {
+    fn inner(&self) -> Option<&dyn ImageSource> {
+        Some(&*self.source)
+    }
+
+    fn inner_mut(&mut self) -> Option<&mut dyn ImageSource> {
+        Some(&mut *self.source)
+    }
+
     fn info(&self) -> SourceInfo {
         let info = self.source.info();
         let [height, width] = self.by.size([info.height, info.width]);
@@ -39,10 +47,6 @@ impl ImageSource for Oriented {
         Ok(Image::new(w, h, channels, pixels)?.with_kind(image.kind()))
     }
 
-    fn channel_names(&self) -> Vec<String> {
-        self.source.channel_names()
-    }
-
     fn notes(&self) -> Vec<Message> {
         let mut notes = self.source.notes();
         let note = Message::from(format!("{}, as its orientation tag says (", self.by.describe()));
@@ -56,16 +60,8 @@ impl ImageSource for Oriented {
         if self.by.transpose { self.source.rows_at_once().min(info.width) } else { self.source.rows_at_once() }
     }
 
-    fn held_bytes(&self) -> u64 {
-        self.source.held_bytes()
-    }
-
     fn cache_bytes(&self, rows: usize) -> u64 {
         // Where rows become columns, every band of a turned image touches all rows that are stored.
         self.source.cache_bytes(if self.by.transpose { self.source.info().height } else { rows })
-    }
-
-    fn set_cache(&mut self, bytes: u64) {
-        self.source.set_cache(bytes);
     }
 }

@@ -1,7 +1,7 @@
 //! Some channels of an image.
 
 use super::{ImageSource, SourceInfo};
-use crate::error::{Error, Message, Result};
+use crate::error::{Error, Result};
 use crate::infer::channels::{Alpha, ChannelKind, Colour, list_channels};
 use crate::infer::image::Image;
 
@@ -32,6 +32,14 @@ impl SelectChannels {
 }
 
 impl ImageSource for SelectChannels {
+    fn inner(&self) -> Option<&dyn ImageSource> {
+        Some(&*self.source)
+    }
+
+    fn inner_mut(&mut self) -> Option<&mut dyn ImageSource> {
+        Some(&mut *self.source)
+    }
+
     fn info(&self) -> SourceInfo {
         let info = self.source.info();
         let colour = match (info.kind.colour, &self.channels[..]) {
@@ -51,25 +59,5 @@ impl ImageSource for SelectChannels {
             return names;
         }
         self.channels.iter().map(|&c| names.get(c).cloned().unwrap_or_default()).collect()
-    }
-
-    fn notes(&self) -> Vec<Message> {
-        self.source.notes()
-    }
-
-    fn rows_at_once(&self) -> usize {
-        self.source.rows_at_once()
-    }
-
-    fn held_bytes(&self) -> u64 {
-        self.source.held_bytes()
-    }
-
-    fn cache_bytes(&self, rows: usize) -> u64 {
-        self.source.cache_bytes(rows)
-    }
-
-    fn set_cache(&mut self, bytes: u64) {
-        self.source.set_cache(bytes);
     }
 }

@@ -1,12 +1,11 @@
 //! The zip around a package, read with bounds on everything it claims.
 
 use crate::error::{Error, Result};
+use crate::io::{Input, Reader};
 use crate::weights::open_zip;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::io::Read;
 use zip::ZipArchive;
 
 /// Files in a package that are looked at; real ones have some twenty.
@@ -18,8 +17,8 @@ const LARGEST_RATIO: u64 = 200;
 
 /// An open package.
 pub struct Archive {
-    path: PathBuf,
-    zip: ZipArchive<BufReader<File>>,
+    input: Input,
+    zip: ZipArchive<Reader>,
     /// Entry by name, without `./` in front.
     entries: BTreeMap<String, usize>,
 }
@@ -33,10 +32,11 @@ pub fn inside(name: &str) -> Option<&str> {
 
 impl Archive {
     /// Opens a zip. Fails if any name in it leaves it, or is there twice.
-    pub fn open(path: &Path) -> Result<Self> {
-        let bad = |reason: String| Error::file(path, reason);
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        let zip = open_zip(file).map_err(|e| bad(format!("a damaged zip archive: {e}")))?;
+    pub fn open(input: &Input) -> Result<Self> {
+        let bad = |reason: String| Error::file(input.name(), reason);
+        // What cannot be read is no damage.
+        input.open()?;
+        let zip = open_zip(input).map_err(|e| bad(format!("a damaged zip archive: {e}")))?;
         if zip.len() > MAX_ENTRIES {
             return Err(bad(format!("{} files in the archive, more than the {MAX_ENTRIES} allowed", zip.len())));
         }
@@ -50,7 +50,7 @@ impl Archive {
                 return Err(bad(format!("entry `{}` is there twice", shown(&name))));
             }
         }
-        Ok(Self { path: path.to_path_buf(), zip, entries })
+        Ok(Self { input: input.clone(), zip, entries })
     }
 
     /// The first of `names` that is there.
@@ -60,8 +60,8 @@ impl Archive {
 
     /// A file of at most `max` bytes; its sum is checked where one is given.
     pub fn read(&mut self, name: &str, max: u64, sha256: Option<&str>) -> Result<Vec<u8>> {
-        let path = self.path.clone();
-        let bad = |reason: String| Error::file(&path, format!("`{}`: {reason}", shown(name)));
+        let input = self.input.clone();
+        let bad = |reason: String| Error::file(input.name(), format!("`{}`: {reason}", shown(name)));
         let at = inside(name).and_then(|n| self.entries.get(n)).copied();
         let at = at.ok_or_else(|| bad("is not in the package".into()))?;
         let entry = self.zip.by_index(at).map_err(|e| bad(format!("cannot be read: {e}")))?;

@@ -15,14 +15,15 @@ pub use tensors::{Axis, Described, Size};
 
 use super::Architecture;
 use super::loaded::Model;
-use super::onnx::export::read_back;
+use super::onnx::export::parse_back;
 use crate::error::{Error, Result};
+use crate::io::Input;
 use crate::weights::{self, MAX_BYTES, Normalisation};
 use archive::{Archive, inside, shown};
 use serde_json::{Map, Value};
-use std::fs::File;
+use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What the description may be called.
@@ -42,10 +43,10 @@ pub struct Source {
 }
 
 /// What a package says of itself.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Package {
-    /// The file.
-    pub path: PathBuf,
+    /// The package itself.
+    pub file: Input,
     /// Version of the description.
     pub format_version: String,
     /// Name, description, license, authors, citations, as far as it has them.
@@ -67,20 +68,22 @@ pub struct Package {
 }
 
 /// Whether a file is a zip with a description.
-pub fn is_package(path: &Path) -> bool {
+pub fn is_package(input: &Input) -> bool {
     let mut magic = [0; 4];
-    let read = File::open(path).and_then(|mut f| f.read_exact(&mut magic));
-    read.is_ok() && magic == *b"PK\x03\x04" && Archive::open(path).is_ok_and(|a| a.first(&DESCRIPTIONS).is_some())
+    let read = input.open().is_ok_and(|(mut f, _)| f.read_exact(&mut magic).is_ok());
+    read && magic == *b"PK\x03\x04" && Archive::open(input).is_ok_and(|a| a.first(&DESCRIPTIONS).is_some())
 }
 
 /// Opens a package as a model. `set` is for its weights, as in [`Model::open_with`]; `free_size` takes the description's sizes
 /// for those of its author's images only, `normalisation` replaces its preprocessing.
-pub fn open(path: &Path, set: &Map<String, Value>) -> Result<(Model, Arc<Package>)> {
+pub fn open(input: impl Into<Input>, set: &Map<String, Value>) -> Result<(Model, Arc<Package>)> {
+    let input = &input.into();
+    let path = input.name();
     let within = |e: Error| match e {
         e @ (Error::File { .. } | Error::Io { .. }) => e,
         e => Error::file(path, e.message()),
     };
-    let mut archive = Archive::open(path)?;
+    let mut archive = Archive::open(input)?;
     let name = archive.first(&DESCRIPTIONS).ok_or_else(|| Error::file(path, "no rdf.yaml in it"))?;
     let text = archive.read(name, MAX_DESCRIPTION, None)?;
     let text = std::str::from_utf8(&text).map_err(|_| Error::file(path, format!("`{name}` is not UTF-8 text")))?;
@@ -93,10 +96,10 @@ pub fn open(path: &Path, set: &Map<String, Value>) -> Result<(Model, Arc<Package
         let first = e.to_string().lines().next().unwrap_or_default().to_string();
         Error::file(path, format!("`{name}` is not YAML: {first}"))
     })?;
-    read(&mut archive, path, &rdf, set).map_err(within)
+    read(&mut archive, input, &rdf, set).map_err(within)
 }
 
-fn read(archive: &mut Archive, path: &Path, rdf: &Value, set: &Map<String, Value>) -> Result<(Model, Arc<Package>)> {
+fn read(archive: &mut Archive, file: &Input, rdf: &Value, set: &Map<String, Value>) -> Result<(Model, Arc<Package>)> {
     let text = |key: &str| rdf.get(key).and_then(Value::as_str).map(shown);
     let format_version = text("format_version").unwrap_or_default();
     if !(format_version.starts_with("0.4.") || format_version.starts_with("0.5.")) {
@@ -119,7 +122,7 @@ fn read(archive: &mut Archive, path: &Path, rdf: &Value, set: &Map<String, Value
     if outputs.len() > 1 {
         notes.push(format!("the first image of {} outputs is used: `{}`", outputs.len(), output.id));
     }
-    let OpenedWeights { mut model, kind, source, foreign } = open_weights(archive, path, rdf, set, index)?;
+    let OpenedWeights { mut model, kind, source, foreign } = open_weights(archive, file.name(), rdf, set, index)?;
     let network = model.architecture.clone();
     if kind == "pytorch_state_dict" && model.import().is_some_and(|r| r.sigmoid) {
         post.insert(0, Post::Sigmoid);
@@ -170,8 +173,9 @@ fn read(archive: &mut Archive, path: &Path, rdf: &Value, set: &Map<String, Value
     };
     let test = one(given, "test_inputs", 0)?.zip(one(made, "test_outputs", index)?).map(|(x, y)| [x, y]);
     let about = about(rdf, given);
-    let (path, weights) = (path.to_path_buf(), (kind, source));
-    let package = Package { path, format_version, about, weights, input, output, post, network_output, test, notes };
+    let weights = (kind, source);
+    let file = file.clone();
+    let package = Package { file, format_version, about, weights, input, output, post, network_output, test, notes };
     let package = Arc::new(package);
     Ok((model.packaged(Arc::new(packaged), package.clone())?, package))
 }
@@ -308,29 +312,23 @@ fn open_onnx(
     entry: &Value,
     (called, set, index): (&str, &Map<String, Value>, usize),
 ) -> Result<(Model, bool)> {
-    let folder = tempfile::tempdir().map_err(|e| Error::io(name, e))?;
-    let write = |name: &str, bytes: &[u8]| {
-        let file = folder.path().join(name);
-        std::fs::write(&file, bytes).map_err(|e| Error::io(&file, e)).map(|()| file)
-    };
+    let mut files = BTreeMap::new();
     if let Some(data) = entry.get("external_data").filter(|v| !v.is_null()) {
         let source = source_of(data)?;
         let bytes = archive.read(&source.name, MAX_BYTES, source.sha256.as_deref())?;
-        write(source.name.rsplit('/').next().unwrap_or_default(), &bytes)?;
+        let name = source.name.rsplit('/').next().unwrap_or_default();
+        files.insert(name.to_string(), bytes.into());
     }
-    // A name that no other file of the package has.
-    let file = write("weights of the package.onnx", bytes)?;
-    // The user knows the package, not where its weights were put for a moment.
-    let renamed = |e: Error| Error::invalid(name, e.message().replace(&file.to_string_lossy(), name));
-    let (mut model, foreign) = match read_back(&file) {
+    let named = |e: Error| Error::invalid(name, e.message());
+    let (mut model, foreign) = match parse_back(bytes, Path::new(name)) {
         Ok(checkpoint) => {
             // Rules of images, not of the checkpoint.
             let mut set = set.clone();
             ["free_size", "normalisation"].iter().for_each(|key| drop(set.remove(*key)));
-            (Model::new_with(called, checkpoint, &set).map_err(renamed)?, false)
+            (Model::new_with(called, checkpoint, &set).map_err(named)?, false)
         }
         Err(_) => {
-            let open = |set: &Map<String, Value>| Model::open_file(&file.to_string_lossy(), set).map_err(renamed);
+            let open = |set: &Map<String, Value>| Model::from_onnx(name, bytes, &files, set).map_err(named);
             let model = open(set)?;
             let config = model.architecture.config();
             let requested = config.get("outputs").and_then(|names| names.get(index));
@@ -371,18 +369,23 @@ fn output_name(network: &dyn Architecture, kind: &str, foreign: bool, index: usi
 }
 
 impl Package {
-    /// Writes the package's test into a folder: the files of its input and of what should come out.
-    pub fn extract_test(&self, folder: &Path) -> Result<Option<[PathBuf; 2]>> {
-        let Some(test) = &self.test else { return Ok(None) };
-        let mut archive = Archive::open(&self.path)?;
-        let mut out = Vec::new();
-        for (source, name) in test.iter().zip(["input.npy", "output.npy"]) {
-            let bytes = archive.read(&source.name, MAX_TENSOR, source.sha256.as_deref())?;
+    /// The package's test: the bytes of the NPY files of its input and of what should come out.
+    pub fn test_tensors(&self) -> Result<Option<[Vec<u8>; 2]>> {
+        let Some([input, output]) = &self.test else { return Ok(None) };
+        let mut archive = Archive::open(&self.file)?;
+        let mut read = |source: &Source| archive.read(&source.name, MAX_TENSOR, source.sha256.as_deref());
+        Ok(Some([read(input)?, read(output)?]))
+    }
+
+    /// Writes them into a folder.
+    #[cfg(feature = "std-fs")]
+    pub fn extract_test(&self, folder: &Path) -> Result<Option<[std::path::PathBuf; 2]>> {
+        let Some([input, output]) = self.test_tensors()? else { return Ok(None) };
+        let write = |name: &str, bytes: Vec<u8>| {
             let file = folder.join(name);
-            std::fs::write(&file, bytes).map_err(|e| Error::io(&file, e))?;
-            out.push(file);
-        }
-        Ok(out.try_into().ok())
+            std::fs::write(&file, bytes).map_err(|e| Error::io(&file, e)).map(|()| file)
+        };
+        Ok(Some([write("input.npy", input)?, write("output.npy", output)?]))
     }
 }
 

@@ -6,7 +6,7 @@ use super::sizes::Sizes;
 use crate::error::{Error, Result};
 use crate::graph::{DropoutAt, Graph, ValueId};
 use crate::model::blocks::sigmoid;
-use crate::model::{self, Architecture, Built, SizeRule};
+use crate::model::{self, Architecture, Built, DefaultLoss, SizeRule};
 use crate::ops::{Binary, BinaryKind, Concat, Fill, Function, ImportNchw, MaskRule, Rearrange, Softmax, Unary};
 use crate::tensor::Shape;
 use serde_json::Value;
@@ -117,6 +117,10 @@ impl Packaged {
 impl Architecture for Packaged {
     fn id(&self) -> &'static str {
         self.network.id()
+    }
+
+    fn default_loss(&self) -> DefaultLoss {
+        self.network.default_loss()
     }
 
     fn name(&self) -> &'static str {

@@ -10,6 +10,7 @@ use super::proto::{
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueKind};
+use crate::io::Input;
 use crate::model::{Architecture, INPUT, Model, whole_graph};
 use crate::tensor::{HostTensor, Shape};
 use crate::weights::{Checkpoint, MAX_BYTES, METADATA_KEY, ModelMetadata, Weights};
@@ -58,14 +59,15 @@ pub fn export(model: &Model) -> Result<Vec<u8>> {
 }
 
 /// Reads back what [`export`] wrote. Any other ONNX file is refused: a graph has no names for its layers.
-pub fn read_back(path: &Path) -> Result<Checkpoint> {
+pub fn read_back(input: impl Into<Input>) -> Result<Checkpoint> {
+    let input = input.into();
+    parse_back(&input.read_all(MAX_BYTES)?, input.name())
+}
+
+/// [`read_back`] of the bytes of the file `path`.
+pub fn parse_back(bytes: &[u8], path: &Path) -> Result<Checkpoint> {
     let bad = |reason: String| Error::file(path, reason);
-    let length = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
-    if length > MAX_BYTES {
-        return Err(bad(format!("larger than the {MAX_BYTES} bytes allowed")));
-    }
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    let file = ModelProto::decode(&bytes[..]).map_err(|e| bad(format!("not an ONNX file, or damaged: {e}")))?;
+    let file = ModelProto::decode(bytes).map_err(|e| bad(format!("not an ONNX file, or damaged: {e}")))?;
     let property = file.metadata_props.iter().find(|p| p.key == METADATA_KEY);
     let (Some(property), Some(graph)) = (property, file.graph) else {
         let reason = "an ONNX file that `unet convert` did not write; only its own files become checkpoints again, since a \

@@ -3,16 +3,18 @@
 use super::Reason;
 use super::network::OnnxNetwork;
 use super::options::OnnxOptions;
+use super::outside::Outside;
 use super::parts::Parts;
-use super::proto::{ModelProto, TensorProto};
+use super::proto::ModelProto;
 use super::quantised::{NOTE, to_floats};
-use super::tensor::{Tensor, count, read};
+use super::tensor::{Tensor, read};
 use crate::error::{Error, Result};
+use crate::io::Input;
 use crate::weights::{self, METADATA_KEY, ModelMetadata, Normalisation, Weights};
 use prost::Message;
-use std::collections::HashMap;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Component, Path, PathBuf};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
 
 /// Largest file that is read: protobuf has no larger ones.
 const MAX_BYTES: u64 = 2 << 30;
@@ -21,7 +23,7 @@ const MAX_ENTRIES: usize = 1 << 20;
 /// How deep messages may lie in each other.
 const MAX_DEPTH: usize = 64;
 /// First bytes that another kind of file is recognised by.
-const HEAD: usize = 512;
+pub(super) const HEAD: usize = 512;
 
 /// Whether a file is an ONNX file by its first bytes, or, where these say nothing, by its name: the message begins with
 /// `ir_version`, a small number, and goes on with another of the model's first fields.
@@ -36,22 +38,38 @@ pub fn is_onnx(head: &[u8], path: &Path) -> bool {
 }
 
 /// Reads a network. Its weights are named as in the file.
-pub fn open(path: impl AsRef<Path>, options: &OnnxOptions) -> Result<(OnnxNetwork, ModelMetadata, Weights)> {
-    let path = path.as_ref();
-    let io = |e| Error::io(path, e);
-    let file = std::fs::File::open(path).map_err(io)?;
-    let size = file.metadata().map_err(io)?.len();
-    if size > MAX_BYTES {
-        return Err(Error::file(path, format!("larger than the {MAX_BYTES} bytes an ONNX file can have")));
+pub fn open(input: impl Into<Input>, options: &OnnxOptions) -> Result<(OnnxNetwork, ModelMetadata, Weights)> {
+    let input = input.into();
+    let bytes = input.read_all(MAX_BYTES)?;
+    #[cfg(feature = "std-fs")]
+    if let Some(path) = input.path() {
+        return parse(&bytes, path, options);
     }
-    let mut bytes = Vec::new();
-    bytes.try_reserve(size as usize).map_err(|e| Error::file(path, format!("does not fit into memory: {e}")))?;
-    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(io)?;
-    parse(&bytes, path, options)
+    parse_with(&bytes, input.name(), &BTreeMap::new(), options)
 }
 
 /// [`open`] for the bytes of the file `path`, whose folder other files of the network lie in.
+#[cfg(feature = "std-fs")]
 pub fn parse(bytes: &[u8], path: &Path, options: &OnnxOptions) -> Result<(OnnxNetwork, ModelMetadata, Weights)> {
+    read_model(bytes, path, Outside::beside(path), options)
+}
+
+/// [`open`] for bytes that errors call `name`, with the other files of the network by the names that it has for them.
+pub fn parse_with(
+    bytes: &[u8],
+    name: &Path,
+    files: &BTreeMap<String, Arc<[u8]>>,
+    options: &OnnxOptions,
+) -> Result<(OnnxNetwork, ModelMetadata, Weights)> {
+    read_model(bytes, name, Outside::given(files), options)
+}
+
+fn read_model(
+    bytes: &[u8],
+    path: &Path,
+    mut outside: Outside,
+    options: &OnnxOptions,
+) -> Result<(OnnxNetwork, ModelMetadata, Weights)> {
     let wrong = |reason: String| Error::file(path, reason);
     let foreign = |why: String| match weights::looks_like(bytes.get(..HEAD).unwrap_or(bytes)) {
         Some(what) => wrong(format!("is {what}")),
@@ -81,7 +99,6 @@ pub fn parse(bytes: &[u8], path: &Path, options: &OnnxOptions) -> Result<(OnnxNe
         t.name = name;
         tensors.push(*t);
     }
-    let mut outside = Outside::new(path);
     let mut all: HashMap<String, Tensor> = HashMap::with_capacity(tensors.len());
     let mut kinds = HashMap::new();
     for proto in tensors {
@@ -129,81 +146,6 @@ fn metadata(model: &ModelProto, options: &OnnxOptions) -> Result<ModelMetadata> 
     }
     metadata.validate()?;
     Ok(metadata)
-}
-
-/// Tensors in other files.
-struct Outside {
-    folder: PathBuf,
-    /// Size of every file met.
-    files: HashMap<PathBuf, u64>,
-    taken: u64,
-}
-
-impl Outside {
-    fn new(path: &Path) -> Self {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self { folder: folder.to_path_buf(), files: HashMap::new(), taken: 0 }
-    }
-
-    /// The bytes of a tensor that lies in another file.
-    fn read(&mut self, proto: &TensorProto) -> Result<Option<Vec<u8>>, Reason> {
-        if proto.data_location != 1 {
-            return Ok(None);
-        }
-        let entry = |key: &str| proto.external_data.iter().find(|e| e.key == key).map(|e| e.value.trim());
-        let number = |key: &str| match entry(key) {
-            None => Ok(None),
-            Some(text) => text.parse::<u64>().map(Some).map_err(|_| Reason::from(format!("its {key} is `{text}`"))),
-        };
-        let location = entry("location").ok_or("lies in another file, which is not named")?;
-        let relative = Path::new(location);
-        let inside = relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-        if !inside || location.contains('\\') || location.is_empty() {
-            return Err(format!("lies in `{location}`, outside of the model's folder: refused").into());
-        }
-        let failed = |e: std::io::Error| Reason::from(format!("its file `{location}`: {e}"));
-        let folder = self.folder.canonicalize().map_err(failed)?;
-        let path = self.folder.join(relative).canonicalize().map_err(failed)?;
-        // A link may lead out.
-        if !path.starts_with(&folder) {
-            return Err(format!("lies in `{location}`, which leads out of the model's folder: refused").into());
-        }
-        let mut file = std::fs::File::open(&path).map_err(failed)?;
-        let about = file.metadata().map_err(failed)?;
-        if !about.is_file() {
-            return Err(format!("lies in `{location}`, which is not a file").into());
-        }
-        let size = about.len();
-        let mut head = Vec::new();
-        Read::by_ref(&mut file).take(HEAD as u64).read_to_end(&mut head).map_err(failed)?;
-        if head.starts_with(weights::LFS_POINTER) {
-            return Err(format!("its file `{location}` is {}", weights::looks_like(&head).unwrap_or_default()).into());
-        }
-        let offset = number("offset")?.unwrap_or(0);
-        let length = number("length")?.unwrap_or(size.saturating_sub(offset));
-        if offset.checked_add(length).is_none_or(|end| end > size) {
-            return Err(
-                format!("bytes {offset} to {offset} + {length} are not in `{location}`, which has {size}").into()
-            );
-        }
-        // No type has more than 8 bytes, so this bounds what is read before it is.
-        let dims: Option<Vec<usize>> = proto.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
-        let max = count(&dims.ok_or("negative dimensions")?)? as u64 * 8;
-        if length > max {
-            return Err(format!("{length} bytes in `{location}` for dimensions {:?}", proto.dims).into());
-        }
-        self.files.insert(path, size);
-        self.taken = self.taken.saturating_add(length);
-        // Some tensors may share their bytes, but not all of them.
-        if self.taken > self.files.values().sum::<u64>().saturating_mul(4) {
-            return Err("the same bytes of other files are used again and again: refused".into());
-        }
-        file.seek(SeekFrom::Start(offset)).map_err(failed)?;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(length as usize).map_err(|e| Reason::from(format!("does not fit into memory: {e}")))?;
-        file.take(length).read_to_end(&mut bytes).map_err(failed)?;
-        Ok(Some(bytes))
-    }
 }
 
 /// Messages that [`walk`] looks into.

@@ -2,13 +2,12 @@
 
 use super::super::proto::{
     AttributeProto, AttributeType, DataType, Dimension, DimensionValue, GraphProto, NodeProto, OperatorSetId,
-    StringEntry, TensorShape, TensorType, TypeProto, ValueInfo,
+    StringEntry, TensorProto, TensorShape, TensorType, TypeProto, ValueInfo,
 };
 use super::*;
 use crate::model::{Architecture, INPUT, whole_graph};
 use crate::session::Backend;
 use crate::tensor::HostTensor;
-use std::collections::BTreeMap;
 
 fn attribute(name: &str, ints: &[i64]) -> AttributeProto {
     AttributeProto { name: name.into(), ints: ints.to_vec(), r#type: AttributeType::Ints as i32, ..Default::default() }

@@ -15,6 +15,7 @@ mod layout;
 mod network;
 mod nodes;
 mod options;
+mod outside;
 mod parts;
 #[allow(missing_docs)] // The schema documents the fields; names are its own.
 pub mod proto;
@@ -27,7 +28,9 @@ mod value;
 
 pub use axes::Layout;
 pub use ending::Ending;
-pub use file::{is_onnx, open, parse};
+#[cfg(feature = "std-fs")]
+pub use file::parse;
+pub use file::{is_onnx, open, parse_with};
 pub use network::OnnxNetwork;
 pub use options::{OnnxOptions, Size};
 

@@ -361,6 +361,7 @@ impl Architecture for OnnxNetwork {
 mod tests {
     use super::super::{OnnxOptions, export, parse};
     use crate::graph::{Graph, rewrite};
+    use crate::kernel::Target;
     use crate::model::{Architecture, Model, whole_graph};
     use std::path::Path;
 
@@ -372,7 +373,9 @@ mod tests {
             let (network, metadata, _) = parse(&bytes, Path::new("m.onnx"), &OnnxOptions::default()).unwrap();
             assert_eq!(network.size_rule(), model.architecture.size_rule(), "{name}");
             assert_eq!(metadata.normalisation, model.metadata.normalisation);
-            let optimised = |n: &dyn Architecture| rewrite::optimise(&whole_graph(n, 1, 64, 64).unwrap()).unwrap();
+            let optimised = |n: &dyn Architecture| {
+                rewrite::optimise(&whole_graph(n, 1, 64, 64).unwrap(), &Target::default()).unwrap()
+            };
             let (ours, theirs) = (optimised(&*model.architecture), optimised(&network));
             let ops = |g: &Graph| g.nodes().iter().map(|n| n.op.name()).collect::<Vec<_>>();
             assert_eq!(ops(&ours), ops(&theirs), "{name}");

@@ -34,7 +34,7 @@ pub(super) fn choose(op: &FusedConv2d, cx: &Lowering) -> (ConvFamily, &'static s
     let order = [
         (ConvFamily::Winograd2, winograd2, "3x3; few pixels for F(4,3)'s large weights, or f16"),
         (ConvFamily::Winograd, winograd, "3x3, channels enough to pay for transforms"),
-        // Few rows make the product read each pixel nine times for little; but llvmpipe permutes 16 lanes one by one.
+        // Few rows make the product read each pixel nine times for little; but 16 lanes are permuted one by one.
         (
             ConvFamily::Subgroup,
             broadcasts(cx.target) == Some(8) && op.conv.kernel != [1; 2] && op.conv.out_channels <= 4,

@@ -123,7 +123,7 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: WinogradForm) -> 
     // Two invocations share a tile of 36 points, except where loads of whole vec4s are what counts.
     let halves = outputs == 4 && broadcasts(cx.target).is_none();
     let shares = if halves { 2 } else { 1 };
-    // lavapipe inlines every store. A kernel that pools in a loop of one turn or none serves layers of both sorts; a vec4 that
+    // Where stores are inlined, compiling them is what costs. A kernel that pools in a loop of one turn or none serves layers of both sorts; a vec4 that
     // nothing writes stands for the pooled map.
     let rolled = outputs == 4 && !halves;
     let pooled = match (op.pool, rolled) {

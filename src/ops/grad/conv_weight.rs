@@ -1,7 +1,7 @@
 //! Weight gradient of convolutions and transposed convolutions.
 
 use crate::error::{Error, Result};
-use crate::kernel::{AdapterClass, KernelKey, Operand, Target, View, shader_struct};
+use crate::kernel::{KernelKey, Operand, Target, View, shader_struct};
 use crate::ops::gemm::broadcasts;
 use crate::ops::{Lowering, Op, OpCase};
 use crate::tensor::{HALO, HostTensor, LANES, Shape, TensorDesc};
@@ -169,8 +169,7 @@ const MIN_PIXELS: usize = 256;
 
 /// Bands that `groups` workgroups are cut into, so that they fill the device.
 fn band_count(target: &Target, groups: usize) -> usize {
-    let full: usize = if target.caps.class == AdapterClass::Cpu { 32 } else { 1024 };
-    full.div_ceil(groups.max(1))
+    target.preset().reduction_workgroups.div_ceil(groups.max(1))
 }
 
 impl Op for ConvWeightGrad {

@@ -1,7 +1,8 @@
 use super::*;
 use crate::model::{UNet, whole_graph};
 use crate::{Model, model};
-use std::fs::File;
+use std::fs::{self, File};
+use std::path::Path;
 
 fn metadata() -> ModelMetadata {
     ModelMetadata::parse(r#"{"arch": "unet", "config": {"width": 2, "depth": 1}, "classes": ["a", "b"]}"#).unwrap()

@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::Dataset;
 use crate::error::{Error, Result};
 use crate::infer::{self, Mask};
-use crate::weights::replace_file;
+use crate::io::replace_file;
 use rows::{CSV_HEADER, Row, Split};
 
 /// What the names of event files begin with; TensorBoard looks for `tfevents`.

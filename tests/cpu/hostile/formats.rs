@@ -296,7 +296,7 @@ fn networks_of_very_many_nodes() {
     {
         let model = Model::with_architecture("m", Arc::new(network), metadata, weights).unwrap();
         let graph = unet_wgpu::model::whole_graph(&*model.architecture, 1, 8, 8).unwrap();
-        let _ = unet_wgpu::graph::rewrite::optimise(&graph).unwrap();
+        let _ = unet_wgpu::graph::rewrite::optimise(&graph, &Default::default()).unwrap();
     }
     // Every node fails for a reason of its own.
     let nodes = (0..30_000).map(|i| node(&format!("Op{i}"), &["x"], &[&format!("o{i}")], vec![]));

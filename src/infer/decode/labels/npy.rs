@@ -1,7 +1,6 @@
 //! numpy arrays of any type of number.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use npyz::{DType, NpyHeader, Order};
@@ -10,8 +9,9 @@ use super::stored::{Stored, Values, of_samples};
 use crate::error::{Error, Result};
 use crate::infer::decode::Source;
 use crate::infer::decode::npy::check_npy_header;
+use crate::io::Reader;
 
-pub(super) fn read(source: &Source, mut reader: BufReader<File>) -> Result<Stored> {
+pub(super) fn read(source: &Source, mut reader: Reader) -> Result<Stored> {
     let head = reader.fill_buf().map_err(|e| Error::io(source.path, e))?;
     let instances = |text: &[u8]| text.windows(9).any(|w| w == b"'descr': ") && text.windows(4).any(|w| w == b"'|O'");
     if instances(head.get(..head.len().min(256)).unwrap_or_default()) {

@@ -1,17 +1,16 @@
 //! BMP and GIF, whose pixels are mostly indices of a palette.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ::image::ImageDecoder;
 use ::image::codecs::bmp::BmpDecoder;
 
 use super::stored::{Shown, Stored, Values, of_image};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::infer::colours::{OPAQUE, Rgba};
 use crate::infer::decode::Source;
 use crate::infer::image::Image;
+use crate::io::Reader;
 
 fn colour([r, g, b]: [u8; 3]) -> Rgba {
     let wide = |v: u8| u16::from(v) * 0x101;
@@ -41,15 +40,15 @@ fn guarded<T>(source: &Source, format: &str, work: impl FnOnce() -> Result<T>) -
 }
 
 /// Indices are unpacked here: of fewer than 8 bits the crate gives none.
-pub(super) fn bmp(source: &Source, reader: BufReader<File>) -> Result<Stored> {
+pub(super) fn bmp(source: &Source, reader: Reader) -> Result<Stored> {
     guarded(source, "BMP", || {
         let decoder = BmpDecoder::new(reader).map_err(|e| source.image_error("BMP", e))?;
         let (width, height) = decoder.dimensions();
         source.check_size(width, height)?;
         let Some(palette) = decoder.get_palette().map(|p| p.iter().map(|&c| colour(c)).collect()) else {
-            return of_image(source, &Image::open_stored(source.path)?);
+            return of_image(source, &Image::open_stored(source.input)?);
         };
-        let bytes = std::fs::read(source.path).map_err(|e| Error::io(source.path, e))?;
+        let bytes = source.all_bytes(source.input.open()?.0)?;
         let cut = || source.error("the BMP file is truncated");
         let word = |at: usize| Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
         let long = |at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
@@ -79,7 +78,7 @@ pub(super) fn bmp(source: &Source, reader: BufReader<File>) -> Result<Stored> {
 }
 
 /// The first frame.
-pub(super) fn gif(source: &Source, reader: BufReader<File>) -> Result<Stored> {
+pub(super) fn gif(source: &Source, reader: Reader) -> Result<Stored> {
     guarded(source, "GIF", || {
         let bad = |e: ::gif::DecodingError| source.error(format!("damaged GIF file: {e}"));
         let mut options = ::gif::DecodeOptions::new();

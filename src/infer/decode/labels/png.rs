@@ -1,14 +1,12 @@
 //! PNG: numbers of every depth, and indices of palettes.
 
-use std::fs::File;
-use std::io::BufReader;
-
 use super::stored::{Shown, Stored, Values, of_samples};
 use crate::error::{Error, Result};
 use crate::infer::colours::{OPAQUE, Rgba};
 use crate::infer::decode::{SCRATCH, Source};
+use crate::io::Reader;
 
-pub(super) fn read(source: &Source, reader: BufReader<File>) -> Result<Stored> {
+pub(super) fn read(source: &Source, reader: Reader) -> Result<Stored> {
     let bad = |e: ::png::DecodingError| match e {
         ::png::DecodingError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
             source.error("the PNG file is truncated")

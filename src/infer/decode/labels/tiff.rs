@@ -7,8 +7,8 @@ use crate::infer::decode::Source;
 use crate::infer::decode::tiff::{RawIntegers, raw_floats, raw_integers};
 
 pub(super) fn read(source: &Source) -> Result<Stored> {
-    let Some(raw) = raw_integers(source.path, 0)? else {
-        let Some(floats) = raw_floats(source.path, 0)? else {
+    let Some(raw) = raw_integers(source.input, 0)? else {
+        let Some(floats) = raw_floats(source.input, 0)? else {
             return Err(
                 source.error("is compressed in a way that changes numbers (such as JPEG), which labels must not be")
             );

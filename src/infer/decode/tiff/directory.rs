@@ -1,8 +1,7 @@
 //! The directories of a TIFF file. The crate reads their entries and values; which image they hold is our own business.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 
 use ::tiff::decoder::ifd::Value;
 use ::tiff::decoder::{Decoder, Limits};
@@ -12,6 +11,7 @@ use ::tiff::{Directory, TiffResult};
 use super::error;
 use crate::error::Result;
 use crate::infer::decode::{SCRATCH, Source};
+use crate::io::Reader;
 
 /// A TIFF file at one of its directories. Its tags can be read whatever they say, also of directories outside the chain.
 pub(in crate::infer::decode) struct TiffDecoder {
@@ -28,7 +28,7 @@ pub(in crate::infer::decode) struct TiffDecoder {
 /// The file; before that a tiny image, since the crate gives no tag of a file whose first directory it does not take for an image.
 struct Switch {
     stand_in: Option<Cursor<Vec<u8>>>,
-    file: BufReader<File>,
+    file: Reader,
 }
 
 impl Read for Switch {
@@ -80,7 +80,7 @@ fn stand_in(big_endian: bool, wide: bool) -> Vec<u8> {
 
 impl TiffDecoder {
     /// Reads the header and the first directory.
-    pub fn new(source: &Source, mut file: BufReader<File>) -> Result<Self> {
+    pub fn new(source: &Source, mut file: Reader) -> Result<Self> {
         let short = || source.error("the TIFF file is truncated");
         let mut head = [0; 16];
         let mut len = 0;
@@ -178,7 +178,7 @@ impl TiffDecoder {
     }
 
     /// The file itself.
-    pub fn inner(&mut self) -> &mut BufReader<File> {
+    pub fn inner(&mut self) -> &mut Reader {
         &mut self.decoder.inner().file
     }
 }

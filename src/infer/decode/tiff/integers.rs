@@ -1,7 +1,5 @@
 //! The integers of a page as they are stored: what labels are read from.
 
-use std::path::Path;
-
 use ::tiff::tags::Tag;
 
 use super::page::Format;
@@ -9,6 +7,7 @@ use super::samples::Words;
 use super::{TiffImage, error, guarded};
 use crate::error::Result;
 use crate::infer::decode::{Bounds, MAX_PIXELS, begin};
+use crate::io::Input;
 
 /// A page of integers as stored: not turned round where white is zero, not looked up in a palette, not spread to 8 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +27,8 @@ pub(in crate::infer::decode) struct RawIntegers {
 }
 
 /// The integers of page `page` of a TIFF file; none if its samples are floats or were changed by JPEG.
-pub(in crate::infer::decode) fn raw_integers(path: &Path, page: usize) -> Result<Option<RawIntegers>> {
-    let (file, reader, _) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
+pub(in crate::infer::decode) fn raw_integers(input: &Input, page: usize) -> Result<Option<RawIntegers>> {
+    let (file, reader, _) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let mut image = TiffImage::open(file.clone(), reader, page, 0)?;
     let source = file.as_source();
     guarded(&source, || image.integers())
@@ -48,8 +47,8 @@ pub(in crate::infer::decode) struct RawFloats {
 }
 
 /// The floats of page `page` of a TIFF file; none if its samples are integers.
-pub(in crate::infer::decode) fn raw_floats(path: &Path, page: usize) -> Result<Option<RawFloats>> {
-    let (file, reader, _) = begin(path, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
+pub(in crate::infer::decode) fn raw_floats(input: &Input, page: usize) -> Result<Option<RawFloats>> {
+    let (file, reader, _) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
     let mut image = TiffImage::open(file.clone(), reader, page, 0)?;
     let source = file.as_source();
     guarded(&source, || image.floats())

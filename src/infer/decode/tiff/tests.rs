@@ -217,7 +217,7 @@ fn stacks_beyond_four_gigabytes_are_read() {
 fn raw_integers_are_what_is_stored() {
     let open = |bytes: &[u8]| {
         let (_dir, path) = temp(bytes);
-        raw_integers(&path, 0).unwrap()
+        raw_integers(&path.into(), 0).unwrap()
     };
     // White is zero, few bits, a palette: the numbers stay.
     let bits = open(&raw_tiff(&base(10, 1, 1, 1, 0), false, &[&[0b1010_0000, 0b0100_0000]])).unwrap();
@@ -231,7 +231,7 @@ fn raw_integers_are_what_is_stored() {
         let mut tags = base(2, 1, 64, 1, 1);
         tags.push((339, vec![format]));
         let (_dir, path) = temp(&raw_tiff(&tags, false, &[&values]));
-        raw_integers(&path, 0)
+        raw_integers(&path.into(), 0)
     };
     let mut values = [0; 16];
     values[..8].copy_from_slice(&(1i64 << 60 | 1).to_le_bytes());
@@ -250,7 +250,7 @@ fn raw_integers_are_what_is_stored() {
 #[test]
 fn a_panic_is_a_fault_of_the_decoder() {
     let path = folder().join("bool.tif");
-    let file = FileSource { path, bytes: 1, max_pixels: 1, memory: 1 };
+    let file = FileSource { input: path.into(), bytes: 1, max_pixels: 1, memory: 1 };
     let text = guarded::<()>(&file.as_source(), || panic!("as a crate may")).unwrap_err().to_string();
     assert!(text.contains("bool.tif: a fault of the TIFF decoder, not of the file"), "{text}");
     assert!(text.contains("report") && !text.contains("damaged"), "{text}");

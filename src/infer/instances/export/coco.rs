@@ -3,15 +3,46 @@
 //! Polygons run along pixel edges, which COCO's tools fill to exactly the instance's pixels. They cannot have holes; instances
 //! with holes are run lengths (`counts`, down the columns), which the tools read in the same place.
 
-use std::io::Write;
-
 use serde_json::{Value, json};
 
-use super::{Out, Source, Written, for_each};
+use super::{Source, for_each};
+use crate::error::Result;
+use crate::infer::calibration::Calibration;
 use crate::infer::instances::contour::differences;
 use crate::infer::instances::{Instance, InstanceRun, Instances, Polygon};
+use crate::infer::writers::{InstanceWriter, ResultSink, WriteSeek, Writer, Written};
+use crate::io::Output;
 
-pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Written {
+/// COCO annotations of one image: polygons along pixel edges, or run lengths of instances with holes, which COCO's
+/// polygons cannot have.
+#[derive(Clone, Copy, Debug)]
+pub struct Coco;
+
+impl Writer for Coco {
+    fn name(&self) -> &'static str {
+        "coco"
+    }
+
+    fn about(&self) -> &'static str {
+        "Outlines of instances as COCO annotations"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["json"]
+    }
+
+    fn sink(&self, _output: Output, _calibration: &Calibration) -> Result<ResultSink> {
+        Ok(ResultSink::Instances(&Self))
+    }
+}
+
+impl InstanceWriter for Coco {
+    fn write(&self, out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) -> Written {
+        write(out, instances, source)
+    }
+}
+
+fn write(out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) -> Written {
     let (width, height) = (instances.width(), instances.height());
     let image = json!([{ "id": 1, "file_name": source.image, "width": width, "height": height }]);
     let names = source.classes.iter().enumerate().skip(1);

@@ -4,16 +4,50 @@
 //! `(x + 1, y + 1)`, as QuPath has it. On request they are coordinates of the image's reference system, which is named as
 //! GDAL and QGIS read it. Features lie in the order of their last rows; `name` is the instance's number.
 
-use std::io::Write;
-
 use serde_json::{Value, json};
 
-use super::{Failure, Out, Source, Written, colour, exact, for_each};
-use crate::infer::calibration::{Affine, Georeference, PixelSize};
+use super::{Source, colour, exact, for_each};
+use crate::error::Result;
+use crate::infer::calibration::{Affine, Calibration, Georeference, PixelSize};
 use crate::infer::instances::{Instance, Instances, Polygon, Ring};
+use crate::infer::writers::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
+use crate::io::Output;
 
-pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Written {
-    let world = source.world().map_err(Failure::Other)?;
+/// Outlines along pixel edges as GeoJSON, as QuPath reads it: a FeatureCollection of Polygons (MultiPolygons of instances
+/// whose pixels meet at corners only).
+#[derive(Clone, Copy, Debug)]
+pub struct GeoJson;
+
+impl Writer for GeoJson {
+    fn name(&self) -> &'static str {
+        "geojson"
+    }
+
+    fn about(&self) -> &'static str {
+        "Outlines of instances as GeoJSON for QuPath"
+    }
+
+    fn suffix(&self) -> &'static str {
+        "contours"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["geojson"]
+    }
+
+    fn sink(&self, _output: Output, _calibration: &Calibration) -> Result<ResultSink> {
+        Ok(ResultSink::Instances(&Self))
+    }
+}
+
+impl InstanceWriter for GeoJson {
+    fn write(&self, out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) -> Written {
+        write(out, instances, source)
+    }
+}
+
+fn write(out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) -> Written {
+    let world = source.world().map_err(WriteFailure::Other)?;
     out.write_all(b"{\"type\":\"FeatureCollection\",")?;
     let system = source.calibration.georeference.as_ref().and_then(Georeference::epsg).filter(|_| world.is_some());
     if let Some(code) = system {

@@ -1,12 +1,44 @@
 //! Numbers of instances as TIFF, in deflate-compressed strips.
 
-use super::{Failure, Out, Source, Written};
-use crate::error::Error;
+use super::Source;
+use crate::error::{Error, Result};
+use crate::infer::calibration::Calibration;
 use crate::infer::instances::Instances;
 use crate::infer::instances::runs::Run;
 use crate::infer::output::{SampleKind, StripLayout, StripTiff, calibration_tags};
+use crate::infer::writers::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
+use crate::io::Output;
 
-pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Written {
+/// The number of every pixel's instance, 0 for none: TIFF of 16 bits, or of 32 for more than 65,535 instances, in
+/// deflate-compressed strips.
+#[derive(Clone, Copy, Debug)]
+pub struct Labels;
+
+impl Writer for Labels {
+    fn name(&self) -> &'static str {
+        "labels"
+    }
+
+    fn about(&self) -> &'static str {
+        "The number of every pixel's instance: compressed 16-bit TIFF, 32-bit for more than 65,535 instances"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["tif"]
+    }
+
+    fn sink(&self, _output: Output, _calibration: &Calibration) -> Result<ResultSink> {
+        Ok(ResultSink::Instances(&Self))
+    }
+}
+
+impl InstanceWriter for Labels {
+    fn write(&self, out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) -> Written {
+        write(out, instances, source)
+    }
+}
+
+fn write(out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) -> Written {
     // Sides were checked when the labeller was made.
     let (width, height) = (instances.width() as u32, instances.height() as u32);
     let bytes = if instances.count() <= usize::from(u16::MAX) { 2 } else { 4 };
@@ -24,14 +56,14 @@ pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Wri
             _ => strips.rows(0, bytemuck::cast_slice(&wide)),
         };
         written.map_err(|e| {
-            failure = Some(Failure::from(e));
+            failure = Some(WriteFailure::from(e));
             Error::Cancelled
         })
     });
     if let Some(e) = failure {
         return Err(e);
     }
-    done.map_err(Failure::Other)?;
+    done.map_err(WriteFailure::Other)?;
     strips.finish()?;
     Ok(())
 }

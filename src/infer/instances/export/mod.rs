@@ -3,51 +3,24 @@
 mod coco;
 mod geojson;
 mod labels;
+#[cfg(feature = "bioimage")]
 mod roi;
 mod table;
 
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::Path;
+pub use coco::Coco;
+pub use geojson::GeoJson;
+pub use labels::Labels;
+#[cfg(feature = "bioimage")]
+pub use roi::Rois;
+pub use table::Table;
 
 use super::Instances;
 use crate::error::{Error, Result};
 use crate::infer::calibration::{Affine, Calibration};
-use crate::infer::{palette, write_atomically};
-
-/// A kind of file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum InstanceFile {
-    /// The number of every pixel's instance, 0 for none: TIFF of 16 bits, or of 32 for more than 65,535 instances, in
-    /// deflate-compressed strips.
-    Labels,
-    /// Outlines along pixel edges as GeoJSON, as QuPath reads it: a FeatureCollection of Polygons (MultiPolygons of instances
-    /// whose pixels meet at corners only).
-    GeoJson,
-    /// COCO annotations of one image: polygons along pixel edges, or run lengths of instances with holes, which COCO's
-    /// polygons cannot have.
-    Coco,
-    /// ImageJ's ROI archive: traced outlines, composite ones of instances with holes.
-    Rois,
-    /// Comma-separated values, a line an instance.
-    Table,
-}
-
-impl InstanceFile {
-    /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Labels, Self::GeoJson, Self::Coco, Self::Rois, Self::Table];
-
-    /// The last part of the names of its files, and their extension.
-    pub fn name(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Labels => ("labels", "tif"),
-            Self::GeoJson => ("contours", "geojson"),
-            Self::Coco => ("coco", "json"),
-            Self::Rois => ("rois", "zip"),
-            Self::Table => ("objects", "csv"),
-        }
-    }
-}
+use crate::infer::palette;
+use crate::infer::writers::{InstanceWriter, WriteFailure, Written};
+use crate::io::{Output, write_atomically};
+use crate::names::{Name, Named, named};
 
 /// What files say of the image that instances were found in.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -72,6 +45,16 @@ pub enum Coordinates {
     World,
 }
 
+impl Named for Coordinates {
+    const WHAT: &'static str = "coordinates";
+    const NAMES: &'static [Name<Self>] = &[
+        Name::new(Self::Pixel, "pixel", "Columns and rows"),
+        Name::new(Self::World, "world", "The image's reference system"),
+    ];
+}
+
+named!(Coordinates);
+
 impl Source {
     /// The map to world coordinates, if those are wanted. Fails if there is none.
     fn world(&self) -> Result<Option<Affine>> {
@@ -90,24 +73,17 @@ impl Source {
 
 /// Writes a file of instances. It appears whole or not at all.
 pub fn write_instances(
-    path: impl AsRef<Path>,
-    kind: InstanceFile,
+    output: impl Into<Output>,
+    writer: &dyn InstanceWriter,
     instances: &mut Instances,
     source: &Source,
 ) -> Result<()> {
-    let path = path.as_ref();
     let mut failure = None;
-    let written = write_atomically(path, |file| {
-        let done = match kind {
-            InstanceFile::Labels => labels::write(file, instances, source),
-            InstanceFile::GeoJson => geojson::write(file, instances, source),
-            InstanceFile::Coco => coco::write(file, instances, source),
-            InstanceFile::Rois => roi::write(file, instances),
-            InstanceFile::Table => table::write(file, instances, source),
-        };
+    let written = write_atomically(output, |file| {
+        let done = writer.write(file, instances, source);
         done.map_err(|e| match e {
-            Failure::Io(e) => e,
-            Failure::Other(e) => {
+            WriteFailure::Io(e) => e,
+            WriteFailure::Other(e) => {
                 failure = Some(e);
                 std::io::Error::other("stopped")
             }
@@ -119,54 +95,28 @@ pub fn write_instances(
     }
 }
 
-/// What stopped a file: writing it, or reading what it is made of.
-enum Failure {
-    Io(std::io::Error),
-    Other(Error),
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(e: std::io::Error) -> Self {
-        Self::Io(e)
-    }
-}
-
-impl From<serde_json::Error> for Failure {
-    fn from(e: serde_json::Error) -> Self {
-        Self::Io(e.into())
-    }
-}
-
-impl From<zip::result::ZipError> for Failure {
+#[cfg(feature = "bioimage")]
+impl From<zip::result::ZipError> for WriteFailure {
     fn from(e: zip::result::ZipError) -> Self {
         Self::Io(e.into())
     }
 }
-
-impl From<csv::Error> for Failure {
-    fn from(e: csv::Error) -> Self {
-        Self::Io(e.into())
-    }
-}
-
-type Written = std::result::Result<(), Failure>;
-type Out<'a, 'b> = &'a mut BufWriter<&'b File>;
 
 /// Does `each` with every instance, in the order in which they are complete.
 fn for_each(instances: &mut Instances, mut each: impl FnMut(super::Instance) -> Written) -> Written {
     let mut failure = None;
     let done = instances.instances(|instance| {
         each(instance).map_err(|e| match e {
-            Failure::Other(e) => e,
-            Failure::Io(e) => {
+            WriteFailure::Other(e) => e,
+            WriteFailure::Io(e) => {
                 failure = Some(e);
                 Error::Cancelled
             }
         })
     });
     match failure {
-        Some(e) => Err(Failure::Io(e)),
-        None => done.map_err(Failure::Other),
+        Some(e) => Err(WriteFailure::Io(e)),
+        None => done.map_err(WriteFailure::Other),
     }
 }
 

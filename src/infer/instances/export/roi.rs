@@ -10,8 +10,12 @@ use std::io::Write;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-use super::{Out, Written, for_each};
+use super::{Source, for_each};
+use crate::error::Result;
+use crate::infer::calibration::Calibration;
 use crate::infer::instances::{Instance, Instances, Polygon, Ring};
+use crate::infer::writers::{InstanceWriter, ResultSink, WriteSeek, Writer, Written};
+use crate::io::Output;
 
 const HEADER: usize = 64;
 const SECOND_HEADER: usize = 64;
@@ -23,7 +27,35 @@ const MOVE: f32 = 0.0;
 const LINE: f32 = 1.0;
 const CLOSE: f32 = 4.0;
 
-pub(super) fn write(out: Out, instances: &mut Instances) -> Written {
+/// ImageJ's ROI archive: traced outlines, composite ones of instances with holes.
+#[derive(Clone, Copy, Debug)]
+pub struct Rois;
+
+impl Writer for Rois {
+    fn name(&self) -> &'static str {
+        "rois"
+    }
+
+    fn about(&self) -> &'static str {
+        "Outlines of instances as ImageJ's ROI archive"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["zip"]
+    }
+
+    fn sink(&self, _output: Output, _calibration: &Calibration) -> Result<ResultSink> {
+        Ok(ResultSink::Instances(&Self))
+    }
+}
+
+impl InstanceWriter for Rois {
+    fn write(&self, out: &mut dyn WriteSeek, instances: &mut Instances, _source: &Source) -> Written {
+        write(out, instances)
+    }
+}
+
+fn write(out: &mut dyn WriteSeek, instances: &mut Instances) -> Written {
     let mut zip = ZipWriter::new(out);
     // No time of day: the same instances make the same file.
     let options = SimpleFileOptions::default()

@@ -1,9 +1,14 @@
 //! Measures of instances as comma-separated values.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
-use super::{Failure, Out, Source, Written, exact, for_each};
+use super::{Source, exact, for_each};
+use crate::error::Result;
+use crate::infer::calibration::Calibration;
 use crate::infer::instances::Instances;
+use crate::infer::writers::{InstanceWriter, ResultSink, WriteFailure, WriteSeek, Writer, Written};
+use crate::io::Output;
 
 /// Columns that every table has; `mean_0` and so on follow, a channel of the image each, then [`LENGTHS`] and [`WORLD`]
 /// where they are known.
@@ -16,16 +21,51 @@ const LENGTHS: [&str; 6] = ["area_um2", "centroid_x_um", "centroid_y_um", "width
 /// Columns where world coordinates are asked for.
 const WORLD: [&str; 2] = ["centroid_world_x", "centroid_world_y"];
 
-pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Written {
-    let mut table = csv::Writer::from_writer(out);
+/// Comma-separated values, a line an instance.
+#[derive(Clone, Copy, Debug)]
+pub struct Table;
+
+impl Writer for Table {
+    fn name(&self) -> &'static str {
+        "csv"
+    }
+
+    fn about(&self) -> &'static str {
+        "A table of instances: class, area, centroid, bounding box, perimeter, eccentricity, mean of every channel"
+    }
+
+    fn suffix(&self) -> &'static str {
+        "objects"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["csv"]
+    }
+
+    fn sink(&self, _output: Output, _calibration: &Calibration) -> Result<ResultSink> {
+        Ok(ResultSink::Instances(&Self))
+    }
+}
+
+impl InstanceWriter for Table {
+    fn needs_samples(&self) -> bool {
+        true
+    }
+
+    fn write(&self, out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) -> Written {
+        write(out, instances, source)
+    }
+}
+
+fn write(out: &mut dyn WriteSeek, instances: &mut Instances, source: &Source) -> Written {
     let channels = instances.samples.as_ref().map_or(0, |s| s.channels());
     let means = (0..channels).map(|c| format!("mean_{c}"));
     let pixel = source.calibration.pixel.as_ref().map(|p| [p.x, p.y]);
-    let world = source.world().map_err(Failure::Other)?;
+    let world = source.world().map_err(WriteFailure::Other)?;
     let mut columns: Vec<String> = COLUMNS.iter().map(|c| c.to_string()).chain(means).collect();
     columns.extend(LENGTHS.iter().filter(|_| pixel.is_some()).map(|c| c.to_string()));
     columns.extend(WORLD.iter().filter(|_| world.is_some()).map(|c| c.to_string()));
-    table.write_record(columns)?;
+    write_line(out, &columns)?;
     // Instances are complete in another order than that of their numbers.
     let mut waiting: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     let mut next = 1;
@@ -48,15 +88,39 @@ pub(super) fn write(out: Out, instances: &mut Instances, source: &Source) -> Wri
         }
         waiting.insert(instance.number(), line);
         while let Some(line) = waiting.remove(&next) {
-            table.write_record(line)?;
+            write_line(out, &line)?;
             next += 1;
         }
         Ok(())
     })?;
-    Ok(table.flush()?)
+    Ok(())
+}
+
+/// Fields with commas between them; in quotes where they hold what would end them.
+fn write_line(out: &mut (impl Write + ?Sized), fields: &[String]) -> std::io::Result<()> {
+    let field = |f: &String| match f.contains([',', '"', '\r', '\n']) {
+        true => format!("\"{}\"", f.replace('"', "\"\"")),
+        false => f.clone(),
+    };
+    writeln!(out, "{}", fields.iter().map(field).collect::<Vec<_>>().join(","))
 }
 
 /// Seven digits that count: what 32-bit samples have.
 fn significant(v: f64) -> f64 {
     format!("{v:.6e}").parse().unwrap_or(v)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_quoted_where_they_must_be() {
+        let fields = ["1", "", "a, b", "the \"core\"", "two\nlines", "plain; text"].map(String::from);
+        let mut own = Vec::new();
+        write_line(&mut own, &fields).unwrap();
+        let mut theirs = csv::Writer::from_writer(Vec::new());
+        theirs.write_record(&fields).unwrap();
+        assert_eq!(own, theirs.into_inner().unwrap());
+    }
 }

@@ -8,6 +8,9 @@ use crate::infer::instances::split::tests::{Case, cases};
 use crate::infer::instances::{ConnectedComponents, Instance, InstanceOptions};
 use crate::infer::{Band, BandInfo, BandSink, Connectivity, Image, InstanceSink, Mask, Pixels, feed};
 
+/// Every format.
+const ALL: [&dyn InstanceWriter; 5] = [&Labels, &GeoJson, &Coco, &Rois, &Table];
+
 fn instances(w: usize, h: usize, mask: &[u32], connectivity: Connectivity) -> Instances {
     let mut components_of_rows =
         ConnectedComponents::new(w, h, &InstanceOptions { connectivity, ..Default::default() }).unwrap();
@@ -99,11 +102,11 @@ fn lengths_and_world_coordinates() {
     };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out");
-    let write = |kind, source: &Source| {
+    let write = |kind: &dyn InstanceWriter, source: &Source| {
         write_instances(&path, kind, &mut ring(), source)?;
         Ok::<_, crate::error::Error>(std::fs::read_to_string(&path).unwrap())
     };
-    let table = write(InstanceFile::Table, &source).unwrap();
+    let table = write(&Table, &source).unwrap();
     let mut lines = table.lines();
     let columns = lines.next().unwrap();
     assert!(
@@ -116,7 +119,7 @@ fn lengths_and_world_coordinates() {
     let first: Vec<f64> = lines.next().unwrap().split(',').skip(11).map(|v| v.parse().unwrap()).collect();
     assert_eq!(first[..5], [1.0, 1.0, 0.25, 1.5, 0.75]);
     assert_eq!(first[6..], [105.0, 47.0]);
-    let geojson: serde_json::Value = serde_json::from_str(&write(InstanceFile::GeoJson, &source).unwrap()).unwrap();
+    let geojson: serde_json::Value = serde_json::from_str(&write(&GeoJson, &source).unwrap()).unwrap();
     assert_eq!(geojson["crs"]["properties"]["name"], "urn:ogc:def:crs:EPSG::32632");
     let ring = geojson["features"].as_array().unwrap().iter().find(|f| f["properties"]["name"] == "1").unwrap();
     assert_eq!(ring["properties"]["measurements"]["Area µm^2"], 1.0);
@@ -127,15 +130,15 @@ fn lengths_and_world_coordinates() {
     assert!(outer.contains(&[102.0, 50.0]) && outer.contains(&[108.0, 44.0]), "{outer:?}");
     // Pixels stay what is written by default; and what is not known is an error.
     let plain = Source { coordinates: Coordinates::Pixel, ..source.clone() };
-    let geojson = write(InstanceFile::GeoJson, &plain).unwrap();
+    let geojson = write(&GeoJson, &plain).unwrap();
     assert!(!geojson.contains("crs") && geojson.contains("[1,0]"), "{geojson}");
-    assert!(!write(InstanceFile::Table, &plain).unwrap().contains("world"));
+    assert!(!write(&Table, &plain).unwrap().contains("world"));
     let unknown = Source { calibration: Calibration::default(), ..source };
-    let e = write(InstanceFile::Table, &unknown).unwrap_err().to_string();
+    let e = write(&Table, &unknown).unwrap_err().to_string();
     assert!(e.contains("a.tif: has no world coordinates"), "{e}");
 }
 
-fn file(kind: InstanceFile, instances: &mut Instances) -> Vec<u8> {
+fn file(kind: &dyn InstanceWriter, instances: &mut Instances) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out");
     let classes = vec!["background".into(), "cell".into()];
@@ -158,21 +161,21 @@ fn labels_are_sixteen_bits_until_there_are_too_many() {
         let mut d = tiff::decoder::Decoder::new(std::io::Cursor::new(bytes)).unwrap();
         (d.dimensions().unwrap(), d.read_image().unwrap())
     };
-    let (size, image) = read(file(InstanceFile::Labels, &mut ring()));
+    let (size, image) = read(file(&Labels, &mut ring()));
     let tiff::decoder::DecodingResult::U16(got) = image else { panic!("not of 16 bits") };
     assert_eq!(size, (6, 4));
     assert_eq!(got, [0, 1, 1, 1, 0, 0, 0, 1, 0, 1, 0, 2, 0, 1, 1, 1, 0, 2, 0, 0, 0, 0, 0, 0]);
     // More instances than 16 bits can number, in several strips.
     let (w, h) = (600, 600);
     let mask: Vec<u32> = (0..w * h).map(|i| u32::from(i % w % 2 == 0 && i / w % 2 == 0)).collect();
-    let (_, image) = read(file(InstanceFile::Labels, &mut instances(w, h, &mask, Connectivity::Four)));
+    let (_, image) = read(file(&Labels, &mut instances(w, h, &mask, Connectivity::Four)));
     let tiff::decoder::DecodingResult::U32(got) = image else { panic!("not of 32 bits") };
     assert_eq!((got[0], got[1], got[w * (h - 2) + w - 2]), (1, 0, 90_000));
 }
 
 #[test]
 fn geojson_is_what_qupath_reads() {
-    let json: Value = serde_json::from_slice(&file(InstanceFile::GeoJson, &mut ring())).unwrap();
+    let json: Value = serde_json::from_slice(&file(&GeoJson, &mut ring())).unwrap();
     assert_eq!(json["type"], "FeatureCollection");
     let features = json["features"].as_array().unwrap();
     assert_eq!(features.len(), 2);
@@ -185,16 +188,15 @@ fn geojson_is_what_qupath_reads() {
     assert_eq!(ring["properties"]["objectType"], "detection");
     assert_eq!(ring["properties"]["classification"]["name"], "cell");
     let mut corners = instances(2, 2, &[1, 0, 0, 1], Connectivity::Eight);
-    let json: Value = serde_json::from_slice(&file(InstanceFile::GeoJson, &mut corners)).unwrap();
+    let json: Value = serde_json::from_slice(&file(&GeoJson, &mut corners)).unwrap();
     assert_eq!(json["features"][0]["geometry"]["type"], "MultiPolygon");
-    let none: Value =
-        serde_json::from_slice(&file(InstanceFile::GeoJson, &mut instances(1, 1, &[0], Connectivity::Four))).unwrap();
+    let none: Value = serde_json::from_slice(&file(&GeoJson, &mut instances(1, 1, &[0], Connectivity::Four))).unwrap();
     assert_eq!(none["features"], serde_json::json!([]));
 }
 
 #[test]
 fn coco_has_polygons_and_run_lengths() {
-    let json: Value = serde_json::from_slice(&file(InstanceFile::Coco, &mut ring())).unwrap();
+    let json: Value = serde_json::from_slice(&file(&Coco, &mut ring())).unwrap();
     assert_eq!(json["images"][0]["file_name"], "cells.png");
     assert_eq!(json["categories"], serde_json::json!([{ "id": 1, "name": "cell" }]));
     let [ring, bar] = &json["annotations"].as_array().unwrap()[..] else { panic!() };
@@ -215,15 +217,14 @@ fn coco_has_polygons_and_run_lengths() {
 fn run_lengths_join_from_column_to_column() {
     // The first instance takes whole columns: its last row of one and the first of the next are one stretch.
     let mask = [1, 1, 1, 1, 0, 1, 1, 1, 1];
-    let json: Value =
-        serde_json::from_slice(&file(InstanceFile::Coco, &mut instances(3, 3, &mask, Connectivity::Four))).unwrap();
+    let json: Value = serde_json::from_slice(&file(&Coco, &mut instances(3, 3, &mask, Connectivity::Four))).unwrap();
     assert_eq!(json["annotations"][0]["segmentation"]["counts"], serde_json::json!([0, 4, 1, 4, 0]));
 }
 
 /// The bytes at the places where ImageJ's decoder looks for them.
 #[test]
 fn rois_have_imagejs_layout() {
-    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(file(InstanceFile::Rois, &mut ring()))).unwrap();
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(file(&Rois, &mut ring()))).unwrap();
     let mut roi = |name: &str| {
         let mut bytes = Vec::new();
         zip.by_name(name).unwrap().read_to_end(&mut bytes).unwrap();
@@ -253,7 +254,7 @@ fn the_table_is_in_the_order_of_numbers() {
     // The first instance is the last to be complete.
     let mask = [1, 0, 1, 1, 0, 0, 1, 0, 1];
     let mut found = instances(3, 3, &mask, Connectivity::Four);
-    let text = String::from_utf8(file(InstanceFile::Table, &mut found)).unwrap();
+    let text = String::from_utf8(file(&Table, &mut found)).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "label,class,area,centroid_x,centroid_y,x,y,width,height,perimeter,eccentricity");
     assert!(lines[1].starts_with("1,cell,3,0.000,1.000,0,0,1,3,"), "{text}");
@@ -276,20 +277,22 @@ fn bands_leave_no_trace() {
     let dir = tempfile::tempdir().unwrap();
     let mut first: Option<Vec<Vec<u8>>> = None;
     for rows in [h, 1, 7] {
-        let path = |k: InstanceFile| dir.path().join(format!("{rows}_{}.{}", k.name().0, k.name().1));
-        let files = InstanceFile::ALL.map(|k| (k, path(k))).to_vec();
+        let path = |k: &dyn InstanceWriter| dir.path().join(format!("{rows}_{k:?}"));
+        let files = ALL.map(|k| (k, path(k))).to_vec();
         let sink = InstanceSink::new(options.clone(), "a.png", files);
         assert!(sink.needs().pixels);
         let report = sink.report();
         assert_eq!(report(), None);
         feed(Box::new(sink), &info, &mask, None, Some(&image), rows).unwrap();
         assert!(report().unwrap().count > case.instances.len());
-        let bytes: Vec<Vec<u8>> = InstanceFile::ALL.iter().map(|&k| std::fs::read(path(k)).unwrap()).collect();
+        let bytes: Vec<Vec<u8>> = ALL.iter().map(|&k| std::fs::read(path(k)).unwrap()).collect();
         assert!(bytes.iter().all(|b| b.len() > 100));
         assert!(first.get_or_insert_with(|| bytes.clone()) == &bytes, "bands of {rows} rows");
     }
     let band = Band { first: 0, height: 1, width: w, classes: mask.ids(), probabilities: None, pixels: None };
-    assert!(InstanceSink::new(options, "a.png", vec![]).band(&band).is_err());
+    assert!(
+        InstanceSink::new(options, "a.png", Vec::<(&'static dyn InstanceWriter, Output)>::new()).band(&band).is_err()
+    );
 }
 
 /// A file that cannot be written is named, and leaves nothing.
@@ -298,6 +301,6 @@ fn failures_name_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("folder.csv");
     std::fs::create_dir(&path).unwrap();
-    let e = write_instances(&path, InstanceFile::Table, &mut ring(), &Source::default()).unwrap_err().to_string();
+    let e = write_instances(&path, &Table, &mut ring(), &Source::default()).unwrap_err().to_string();
     assert!(e.contains("folder.csv"), "{e}");
 }

@@ -106,7 +106,7 @@ pub(super) fn results(key: &KernelKey) -> Result<String, String> {
         (0..columns).for_each(|j| stores(&mut t, j, format!("{}u", j * spread)));
         return Ok(t.0);
     }
-    // lavapipe inlines every store, half of the time it takes to compile: a loop over columns, which move up in its turns.
+    // Stores are inlined, half of the time it takes to compile: a loop over columns, which move up in its turns.
     let each = columns.min(STORED);
     t.line(format!("let rounds = trip_count({}u, group.x);", columns / each));
     t.line("for (var round = 0u; round < rounds; round++) {");

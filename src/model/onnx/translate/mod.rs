@@ -22,6 +22,7 @@ pub use super::value::{Data, Value};
 use crate::graph::{Derived, Formula, Graph, Imported, ValueId};
 use crate::ops::{Function, Op, Rearrange, Unary};
 use crate::tensor::{HostTensor, Shape};
+use crate::text::excerpt;
 use prost::Message;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -81,11 +82,7 @@ pub fn describe(failures: &[Failure]) -> String {
 
 /// A text from a file as it may stand in a message: no control characters, not endless.
 fn shown(text: &str) -> String {
-    let mut out: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        out.push_str("...");
-    }
-    out
+    excerpt(text, LONGEST)
 }
 
 /// A node with its inputs.

@@ -17,7 +17,11 @@ pub(crate) fn replace_file(path: &Path, write: impl FnOnce(&mut BufWriter<&File>
     // Shortened, since a file system bounds the length of names.
     let prefix = format!(".{}.", name.chars().take(50).collect::<String>());
     remove_leftovers(folder, &prefix);
-    let file = temporary_file(folder, &prefix, write)?;
+    let file = open_temporary(folder, &prefix)?;
+    let mut writer = BufWriter::with_capacity(1 << 18, file.as_file());
+    write(&mut writer)?;
+    writer.flush()?;
+    drop(writer);
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|e| e.error)?;
     // The new name is on the disk once the folder is. Where a folder cannot be opened the system sees to it.
@@ -27,22 +31,8 @@ pub(crate) fn replace_file(path: &Path, write: impl FnOnce(&mut BufWriter<&File>
     Ok(())
 }
 
-/// A temporary file with what `write` writes, to be given its name.
-pub(crate) fn temporary_file(
-    folder: &Path,
-    prefix: &str,
-    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
-) -> io::Result<tempfile::NamedTempFile> {
-    let file = open_temporary(folder, prefix)?;
-    let mut writer = BufWriter::with_capacity(1 << 18, file.as_file());
-    write(&mut writer)?;
-    writer.flush()?;
-    drop(writer);
-    Ok(file)
-}
-
 /// An empty temporary file, to be written and given its name.
-pub(crate) fn open_temporary(folder: &Path, prefix: &str) -> io::Result<tempfile::NamedTempFile> {
+pub(super) fn open_temporary(folder: &Path, prefix: &str) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix).suffix(SUFFIX);
     // Temporary files are private by default; this one becomes an ordinary file (the umask applies).

@@ -1,11 +1,11 @@
-//! Whether what kernels read is better a storage image than a buffer on a device. Some have a faster way to read images, or
+//! Whether what kernels read is better a storage texture than a buffer on a device. Some have a faster way to read textures, or
 //! check the bounds of buffers in code.
 
 use super::{Outcome, choose, convolutions, fault, first_runs, in_rounds, small};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::Graph;
-use crate::kernel::{Images, Target, Tuning};
+use crate::kernel::{Target, TensorStorage, Tuning};
 use crate::ops::FusedConv2d;
 use crate::plan::Plan;
 use crate::session::Session;
@@ -16,7 +16,7 @@ use crate::testing::{check_case_with, random_input, random_parameter};
 #[derive(Clone, Debug, PartialEq)]
 pub struct StorageCandidate {
     /// What tensors lie in.
-    pub images: Images,
+    pub storage: TensorStorage,
     /// Milliseconds of the network's fastest run, or why it was dropped: it fails on the device, or a result is wrong.
     pub outcome: std::result::Result<f64, String>,
 }
@@ -27,26 +27,29 @@ pub struct StorageMeasurement {
     /// The usual one first.
     pub candidates: Vec<StorageCandidate>,
     /// What tensors lie in from now on; none if no candidate is right.
-    pub chosen: Option<Images>,
+    pub chosen: Option<TensorStorage>,
 }
 
 impl StorageMeasurement {
-    /// For [`Tuning::set_images`]: the choice, where it is not the usual.
-    pub fn choice(&self) -> Option<Images> {
-        self.chosen.filter(|&c| self.candidates.first().is_some_and(|usual| usual.images != c))
+    /// For [`Tuning::set_textures`]: the choice, where it is not the usual.
+    pub fn choice(&self) -> Option<TensorStorage> {
+        self.chosen.filter(|&c| self.candidates.first().is_some_and(|usual| usual.storage != c))
     }
 }
 
-/// Measures a graph (after rewrites) with tensors in buffers and in images, its kernels chosen by `tuning`. Every kind of
+/// Measures a graph (after rewrites) with tensors in buffers and in textures, its kernels chosen by `tuning`. Every kind of
 /// convolution is checked against the CPU reference first.
-pub fn tune_images(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasurement> {
+pub fn tune_storage(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageMeasurement> {
     let gpu = gpu.with_tuning(tuning.clone());
     // Tensors of f16 plans are always in buffers: there is nothing to choose, and noise must not.
-    let all =
-        if gpu.target().options.precision == Precision::F16 { vec![gpu.target().options.images] } else { gpu.images() };
+    let all = if gpu.target().options.precision == Precision::F16 {
+        vec![gpu.target().options.storage]
+    } else {
+        gpu.storages().to_vec()
+    };
     let (mut outcomes, mut sessions) = (Vec::new(), Vec::new());
-    for &images in &all {
-        let target = gpu.target().clone().with_images(images);
+    for &storage in &all {
+        let target = gpu.target().clone().with_storage(storage);
         let (outcome, session): (Outcome, _) = match first_fault(&gpu, &target, graph)? {
             Some(why) => (Err(why), None),
             None => first_runs(whole(&gpu, &target, graph)),
@@ -57,7 +60,7 @@ pub fn tune_images(gpu: &Gpu, graph: &Graph, tuning: &Tuning) -> Result<StorageM
     in_rounds(&mut outcomes, &mut sessions)?;
     let chosen = choose(&outcomes, Some(0)).map(|i| all[i]);
     let candidates =
-        all.into_iter().zip(outcomes).map(|(images, outcome)| StorageCandidate { images, outcome }).collect();
+        all.into_iter().zip(outcomes).map(|(storage, outcome)| StorageCandidate { storage, outcome }).collect();
     Ok(StorageMeasurement { candidates, chosen })
 }
 

@@ -1,0 +1,25 @@
+//! Values of options, by the names that the library gives them.
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use unet_wgpu::error::Error;
+use unet_wgpu::infer::{WRITERS, Writer};
+use unet_wgpu::names::Named;
+
+/// A value by its name.
+pub fn named<T: Named + Send + Sync>() -> impl TypedValueParser<Value = T> {
+    let values = T::NAMES.iter().map(|n| possible(n.name, n.about));
+    PossibleValuesParser::new(values).try_map(|name| T::from_name(&name))
+}
+
+/// A kind of result file by its name.
+pub fn writer() -> impl TypedValueParser<Value = &'static dyn Writer> {
+    let values = WRITERS.iter().map(|w| possible(w.name(), w.about()));
+    PossibleValuesParser::new(values).try_map(|name| {
+        <dyn Writer>::named(&name).ok_or_else(|| Error::invalid("--save", format!("there is no {name}")))
+    })
+}
+
+fn possible(name: &'static str, about: &'static str) -> PossibleValue {
+    let value = PossibleValue::new(name);
+    if about.is_empty() { value } else { value.help(about) }
+}

@@ -1,0 +1,16 @@
+//! Bytes from anywhere and to anywhere: files by path with the feature `std-fs`, memory, readers and writers always.
+
+mod input;
+mod output;
+#[cfg(feature = "std-fs")]
+mod replace;
+mod spool;
+
+pub(crate) use input::Nature;
+#[cfg(any(feature = "image-formats", feature = "pytorch", feature = "bioimage"))]
+pub(crate) use input::Reader;
+pub use input::{Input, ReadSeek};
+pub use output::{Output, PendingFile, PendingHandle, write_atomically};
+#[cfg(feature = "std-fs")]
+pub(crate) use replace::replace_file;
+pub(crate) use spool::{Spool, make_folder, spool, temporary_folder};

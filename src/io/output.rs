@@ -1,0 +1,248 @@
+//! What is written: a file that appears whole or not at all, or bytes that go to a writer when they are whole.
+
+use std::fmt;
+#[cfg(feature = "std-fs")]
+use std::fs::File;
+use std::io::{self, BufWriter, Cursor, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+#[cfg(feature = "std-fs")]
+use super::replace::open_temporary;
+use crate::error::{Error, Result};
+
+/// What temporary files of results are called.
+#[cfg(feature = "std-fs")]
+const PREFIX: &str = ".unet-";
+/// Bytes that are gathered before they are written.
+const BUFFER: usize = 1 << 18;
+
+/// Where results go, and the name that errors give it; its extension may choose a format. Where files are supported, paths
+/// turn into it.
+#[derive(Clone, Debug)]
+pub struct Output {
+    name: PathBuf,
+    to: Destination,
+}
+
+#[derive(Clone)]
+enum Destination {
+    #[cfg(feature = "std-fs")]
+    File,
+    Writer(Arc<Mutex<dyn Write + Send>>),
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            #[cfg(feature = "std-fs")]
+            Self::File => "file",
+            Self::Writer(_) => "writer",
+        })
+    }
+}
+
+#[cfg(feature = "std-fs")]
+impl<P: AsRef<Path> + ?Sized> From<&P> for Output {
+    fn from(path: &P) -> Self {
+        Self::from(path.as_ref().to_path_buf())
+    }
+}
+
+#[cfg(feature = "std-fs")]
+impl From<PathBuf> for Output {
+    fn from(path: PathBuf) -> Self {
+        Self { name: path, to: Destination::File }
+    }
+}
+
+impl Output {
+    /// A writer, which gets all bytes at once when they are whole. Until then they are in memory.
+    pub fn writer(name: impl Into<PathBuf>, writer: impl Write + Send + 'static) -> Self {
+        Self { name: name.into(), to: Destination::Writer(Arc::new(Mutex::new(writer))) }
+    }
+
+    /// Bytes in memory: the second value gives them when they are whole, empty before.
+    pub fn memory(name: impl Into<PathBuf>) -> (Self, Arc<Mutex<Vec<u8>>>) {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        (Self { name: name.into(), to: Destination::Writer(bytes.clone()) }, bytes)
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// Writes it whole or not at all; a file is on the disk then, and its folder has to exist.
+    pub(crate) fn replace(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+        match &self.to {
+            #[cfg(feature = "std-fs")]
+            Destination::File => super::replace_file(&self.name, |w| write(w)).map_err(|e| Error::io(&self.name, e)),
+            Destination::Writer(_) => write_atomically(self.clone(), |w| write(w)),
+        }
+    }
+}
+
+/// Writes a file by way of a temporary one in the same folder, which is made if it does not exist. When anything fails
+/// no trace is left and an older file stays as it was; a writer gets nothing then.
+pub fn write_atomically(
+    output: impl Into<Output>,
+    write: impl FnOnce(&mut BufWriter<PendingHandle>) -> io::Result<()>,
+) -> Result<()> {
+    // Not waited for until it is on the disk, as checkpoints are: a result can be made again.
+    let file = PendingFile::create(output)?;
+    let mut writer = BufWriter::with_capacity(BUFFER, file.handle()?);
+    write(&mut writer).and_then(|()| writer.flush()).map_err(|e| file.error(e))?;
+    drop(writer);
+    file.finish()
+}
+
+#[cfg(feature = "std-fs")]
+fn folder_of(path: &Path) -> Result<&Path> {
+    if path.is_dir() {
+        return Err(Error::file(path, "cannot be written, a folder of this name exists"));
+    }
+    let folder = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+    Ok(folder)
+}
+
+/// A file being written under a temporary name beside its own, or bytes on their way to a writer. Dropped, it leaves no
+/// trace.
+#[derive(Debug)]
+pub struct PendingFile {
+    name: PathBuf,
+    kind: Pending,
+}
+
+enum Pending {
+    #[cfg(feature = "std-fs")]
+    File(tempfile::NamedTempFile),
+    Memory(Arc<Mutex<Cursor<Vec<u8>>>>, Arc<Mutex<dyn Write + Send>>),
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            #[cfg(feature = "std-fs")]
+            Self::File(file) => file.fmt(f),
+            Self::Memory(..) => f.write_str("memory"),
+        }
+    }
+}
+
+impl PendingFile {
+    /// Begins a file; its folder is made if it does not exist.
+    pub fn create(output: impl Into<Output>) -> Result<Self> {
+        let Output { name, to } = output.into();
+        let kind = match to {
+            #[cfg(feature = "std-fs")]
+            Destination::File => {
+                Pending::File(open_temporary(folder_of(&name)?, PREFIX).map_err(|e| Error::io(&name, e))?)
+            }
+            Destination::Writer(writer) => Pending::Memory(Arc::default(), writer),
+        };
+        Ok(Self { name, kind })
+    }
+
+    /// The name that the file will have.
+    pub fn path(&self) -> &Path {
+        &self.name
+    }
+
+    /// A handle to write with. All handles share one position.
+    pub fn handle(&self) -> Result<PendingHandle> {
+        Ok(PendingHandle(match &self.kind {
+            #[cfg(feature = "std-fs")]
+            Pending::File(file) => Kind::File(file.as_file().try_clone().map_err(|e| self.error(e))?),
+            Pending::Memory(bytes, _) => Kind::Memory(bytes.clone()),
+        }))
+    }
+
+    /// An error about this file.
+    pub fn error(&self, e: io::Error) -> Error {
+        Error::io(&self.name, e)
+    }
+
+    /// Gives the file its name, in place of an older file; a writer gets its bytes.
+    pub fn finish(self) -> Result<()> {
+        let Self { name, kind } = self;
+        match kind {
+            #[cfg(feature = "std-fs")]
+            Pending::File(temporary) => temporary.persist(&name).map(drop).map_err(|e| Error::io(&name, e.error)),
+            Pending::Memory(bytes, writer) => {
+                let mut writer = lock(&*writer);
+                writer.write_all(lock(&bytes).get_ref()).and_then(|()| writer.flush()).map_err(|e| Error::io(&name, e))
+            }
+        }
+    }
+}
+
+/// What a [`PendingFile`] is written with.
+#[derive(Debug)]
+pub struct PendingHandle(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    #[cfg(feature = "std-fs")]
+    File(File),
+    Memory(Arc<Mutex<Cursor<Vec<u8>>>>),
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Write for PendingHandle {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            #[cfg(feature = "std-fs")]
+            Kind::File(file) => file.write(bytes),
+            Kind::Memory(memory) => lock(memory).write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.0 {
+            #[cfg(feature = "std-fs")]
+            Kind::File(file) => file.flush(),
+            Kind::Memory(_) => Ok(()),
+        }
+    }
+}
+
+impl Seek for PendingHandle {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match &mut self.0 {
+            #[cfg(feature = "std-fs")]
+            Kind::File(file) => file.seek(to),
+            Kind::Memory(memory) => lock(memory).seek(to),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_gets_all_bytes_or_none() {
+        let (output, bytes) = Output::memory("a.bin");
+        let failed = write_atomically(output.clone(), |w| {
+            w.write_all(b"half")?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        });
+        assert!(failed.unwrap_err().to_string().starts_with("a.bin: "));
+        assert!(bytes.lock().unwrap().is_empty());
+        write_atomically(output, |w| {
+            w.write_all(b"xxxx whole")?;
+            w.seek(SeekFrom::Start(0))?;
+            w.write_all(b"the ")
+        })
+        .unwrap();
+        assert_eq!(*bytes.lock().unwrap(), b"the  whole"[..]);
+    }
+}

@@ -1,0 +1,192 @@
+//! The architectures that configurations and checkpoints name. A new one is its file with [`Configured`], and a line in
+//! [`REGISTRY`].
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{self, DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value, json};
+
+use super::{Architecture, UNet, UNet3Plus, UNetPlusPlus};
+use crate::error::{Error, Result};
+
+/// Every architecture.
+static REGISTRY: [Entry; 3] = [Entry::of::<UNet>(), Entry::of::<UNetPlusPlus>(), Entry::of::<UNet3Plus>()];
+
+/// A config that is an architecture: what the registry knows of it.
+pub(crate) trait Configured: Architecture + DeserializeOwned + 'static {
+    /// Its id first, then what else it may be called.
+    const SPELLINGS: &'static [&'static str];
+
+    /// The same after checking every value.
+    fn validated(self) -> Result<Self>;
+
+    /// The options of a network to train where none are given: smaller than the paper's.
+    fn small() -> Value {
+        json!({ "width": 16 })
+    }
+
+    /// Adds the options that training needs where `options` do not say otherwise.
+    fn for_training(_options: &mut Map<String, Value>) {}
+}
+
+/// An architecture by its names.
+struct Entry {
+    spellings: &'static [&'static str],
+    read: fn(&str, &Value) -> Result<Box<dyn Architecture>>,
+    small: fn() -> Value,
+    for_training: fn(&mut Map<String, Value>),
+}
+
+impl Entry {
+    const fn of<T: Configured>() -> Self {
+        Self { spellings: T::SPELLINGS, read: read::<T>, small: T::small, for_training: T::for_training }
+    }
+
+    fn id(&self) -> &'static str {
+        self.spellings.first().copied().unwrap_or_default()
+    }
+}
+
+/// Reads and checks a config; `arch` is what errors call the architecture.
+fn read<T: Configured>(arch: &str, config: &Value) -> Result<Box<dyn Architecture>> {
+    let empty = json!({});
+    let config = if config.is_null() { &empty } else { config };
+    let network = T::deserialize(config).map_err(|e| {
+        // The message does not say at which key it stopped: the first that is wrong alone.
+        let wrong = |(k, v): &(&String, &Value)| T::deserialize(&json!({ *k: v })).is_err();
+        let key = config.as_object().and_then(|m| m.iter().find(wrong)).map(|(k, _)| format!("`{k}`: "));
+        let reason = e.to_string().replace("expected usize", "expected a whole number").replace("f64", "a number");
+        Error::invalid(format!("config of {arch}"), format!("{}{reason}", key.unwrap_or_default()))
+    })?;
+    Ok(Box::new(network.validated()?))
+}
+
+/// An architecture of the registry as a configuration spells it: `unet`, `unetpp` or `unet++`, `unet3p` or `unet3+`.
+#[derive(Clone, Copy)]
+pub struct ArchitectureId {
+    entry: &'static Entry,
+    spelling: &'static str,
+}
+
+impl ArchitectureId {
+    /// Every architecture by its id.
+    pub fn all() -> impl Iterator<Item = Self> {
+        REGISTRY.iter().map(|entry| Self { entry, spelling: entry.id() })
+    }
+
+    /// The id, whatever the spelling.
+    pub fn id(self) -> &'static str {
+        self.entry.id()
+    }
+
+    /// The network of `config`, as in a checkpoint's metadata. Unknown keys are errors.
+    pub fn build(self, config: &Value) -> Result<Box<dyn Architecture>> {
+        (self.entry.read)(self.spelling, config)
+    }
+
+    /// The network to train: of a config of its own where there is none, and with what training needs.
+    pub fn build_for_training(self, config: &Value) -> Result<Box<dyn Architecture>> {
+        let mut config = if config.is_null() { (self.entry.small)() } else { config.clone() };
+        if let Some(options) = config.as_object_mut() {
+            (self.entry.for_training)(options);
+        }
+        self.build(&config)
+    }
+}
+
+/// The first of the registry: U-Net.
+impl Default for ArchitectureId {
+    fn default() -> Self {
+        let [entry, ..] = &REGISTRY;
+        Self { entry, spelling: entry.id() }
+    }
+}
+
+impl FromStr for ArchitectureId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let spelt = |entry: &'static Entry| {
+            let spelling = entry.spellings.iter().copied().find(|s| *s == text)?;
+            Some(Self { entry, spelling })
+        };
+        REGISTRY.iter().find_map(spelt).ok_or_else(|| {
+            let ids: Vec<&str> = REGISTRY.iter().map(Entry::id).collect();
+            Error::invalid("architecture", format!("`{text}` is not one of {}", ids.join(", ")))
+        })
+    }
+}
+
+impl PartialEq for ArchitectureId {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for ArchitectureId {}
+
+impl fmt::Display for ArchitectureId {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.spelling)
+    }
+}
+
+impl fmt::Debug for ArchitectureId {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        fmt::Debug::fmt(self.spelling, f)
+    }
+}
+
+impl Serialize for ArchitectureId {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.spelling)
+    }
+}
+
+impl<'de> Deserialize<'de> for ArchitectureId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// The architecture `arch` with `config` as in a checkpoint's metadata. Unknown keys are errors.
+pub fn parse(arch: &str, config: &Value) -> Result<Box<dyn Architecture>> {
+    arch.parse::<ArchitectureId>()?.build(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_are_kept_and_mean_the_same() {
+        let mut all: Vec<&str> = REGISTRY.iter().flat_map(|e| e.spellings).copied().collect();
+        for spelling in &all {
+            let id: ArchitectureId = spelling.parse().unwrap();
+            assert_eq!((id.to_string(), serde_json::to_value(id).unwrap()), (spelling.to_string(), json!(spelling)));
+            assert_eq!(
+                (id.build(&Value::Null).unwrap().id(), id.id().parse::<ArchitectureId>().unwrap()),
+                (id.id(), id)
+            );
+        }
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 5, "a spelling is taken twice");
+        let e = parse("segnet", &Value::Null).unwrap_err().to_string();
+        assert_eq!(e, "architecture: `segnet` is not one of unet, unetpp, unet3p");
+    }
+
+    #[test]
+    fn networks_to_train_are_small_and_have_one_class_a_pixel() {
+        let of = |arch: &str, config: Value| {
+            arch.parse::<ArchitectureId>().unwrap().build_for_training(&config).unwrap().config()
+        };
+        assert_eq!(of("unet", Value::Null)["padding"], "same");
+        assert_eq!(of("unet", json!({}))["padding"], "valid");
+        assert_eq!(of("unet3+", json!({ "out_channels": 3 }))["activation"], "softmax");
+        assert_eq!(of("unet3+", json!({ "out_channels": 3, "activation": "sigmoid" }))["activation"], "sigmoid");
+        assert_eq!(of("unet3p", Value::Null)["activation"], "sigmoid");
+    }
+}
