@@ -65,7 +65,7 @@ fn a_plan_read_back_is_the_same_and_runs_to_the_same_bytes() {
     let Some(gpu) = gpu_or_skip() else { return };
     let mut before: Option<Plan> = None;
     for (name, graph, inputs) in cases().into_iter().step_by(2) {
-        let graph = rewrite::optimise(&graph).unwrap();
+        let graph = rewrite::optimise(&graph, gpu.target()).unwrap();
         let plan = Plan::new(&graph, gpu.target()).unwrap();
         assert_eq!(plan, Plan::new(&graph, gpu.target()).unwrap(), "{name}");
         assert_ne!(before.as_ref(), Some(&plan), "{name}");
