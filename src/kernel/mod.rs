@@ -7,6 +7,7 @@ mod generate;
 mod params;
 mod policy;
 mod sources;
+mod stored;
 mod table;
 mod target;
 mod textures;
@@ -20,6 +21,7 @@ pub(crate) use params::shader_struct;
 pub use params::{KernelParams, Member, ParamType, Params, ShaderType, Size, View};
 pub use policy::{BroadcastCosts, DriverPolicy};
 pub use sources::{all_shaders, source};
+pub use stored::name;
 pub use table::{OperandPath, Preset, ResizeCosts, preset};
 pub use target::{Caps, KernelOverrides, PlanOptions, Target};
 pub use textures::{TEXTURES, may_be_texture, texture_size};
@@ -29,8 +31,11 @@ pub use validate::{BindingKind, Reflected, parse};
 use crate::tensor::Precision;
 use std::fmt;
 
+/// The constant of kernels that add to what their output holds.
+const ACCUMULATE: &str = "ACCUMULATE";
+
 /// A shader with its constants: what a compiled pipeline is looked up by. Sizes of images never enter.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct KernelKey {
     /// Name of the file in a folder of `shaders/`, without `.wgsl`.
     pub shader: &'static str,
@@ -64,6 +69,22 @@ impl KernelKey {
             Precision::F32 => self,
             Precision::F16 => self.with(F16, bindings as u32 + 1),
         }
+    }
+
+    /// The same, adding to what the output holds if `on`.
+    #[must_use]
+    pub fn accumulating(self, on: bool) -> Self {
+        self.flag(ACCUMULATE, on)
+    }
+
+    /// Whether it adds to what its output holds.
+    pub fn accumulates(&self) -> bool {
+        self.value(ACCUMULATE).is_some()
+    }
+
+    /// Whether it is a transform of Winograd's, whose points amplify rounding.
+    pub fn is_winograd(&self) -> bool {
+        self.shader.starts_with("winograd")
     }
 
     /// The same with a constant of value 1 if `on`, else without it (for `#ifdef`).
@@ -113,7 +134,7 @@ impl Operand {
 }
 
 /// One dispatch of a kernel. Binding 0 is the parameter uniform, `bindings[i]` is binding `i + 1`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Dispatch<B = Operand> {
     /// Which kernel.
     pub kernel: KernelKey,

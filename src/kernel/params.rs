@@ -97,13 +97,26 @@ macro_rules! shader_struct {
 pub(crate) use shader_struct;
 
 /// The words of a dispatch's parameters, and what they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Params {
     words: Vec<u32>,
     members: &'static [Member],
 }
 
+/// The words alone: their names say nothing that the shader does not.
+impl PartialEq for Params {
+    fn eq(&self, other: &Self) -> bool {
+        self.words == other.words
+    }
+}
+
+impl Eq for Params {}
+
 impl Params {
+    pub(super) fn of_words(words: Vec<u32>) -> Self {
+        Self { words, members: &[] }
+    }
+
     /// The fields that the words are.
     pub fn members(&self) -> &'static [Member] {
         self.members
