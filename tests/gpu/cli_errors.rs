@@ -234,7 +234,10 @@ fn architectures_on_the_command_line() {
         check(&f.error(&[&["inspect", "--arch"], *args].concat()), parts);
     }
     check(&f.error(&["inspect", "--set", "nonsense"]), &["--set nonsense: must be KEY=VALUE"]);
-    check(&f.error(&["inspect", "nuclei", "--width", "4"]), &["--width: nuclei says itself what it is"]);
+    check(
+        &f.error(&["inspect", "nuclei", "--width", "4"]),
+        &["--width: describes a new network, but nuclei already defines one"],
+    );
     f.usage(&["bench", "--size", "64"], "--model");
     // Without an architecture, options are those of a U-Net.
     let named = f.run(&["inspect", "--arch", "unet", "--width", "4", "--set", "up=bilinear", "--json"]);
