@@ -97,7 +97,7 @@ fn applies(family: ConvFamily, op: &FusedConv2d, cx: &Lowering) -> bool {
 }
 
 /// Whether transformed weights fit in one binding, as required where they change from run to run. They are padded to
-/// tiles of rows; a multiple of 128 rows is an upper bound.
+/// tiles of at most 128 rows.
 fn in_one_piece(op: &FusedConv2d, cx: &Lowering, points: usize) -> bool {
     let channels: usize = cx.inputs[..op.sources.len()].iter().map(|i| i.shape.c.next_multiple_of(4)).sum();
     let bytes = points * op.conv.out_channels.next_multiple_of(128) * channels.next_multiple_of(16) * 4;
