@@ -71,7 +71,7 @@ shader_struct! {
     struct AvgPool2dParams {
         x: View,
         y: View,
-        /// Of y.
+        /// Size of y.
         size: Size,
     }
 }

@@ -3,7 +3,7 @@
 use crate::kernel::{View, shader_struct};
 
 shader_struct! {
-    /// Of `conv2d_plain` and `conv_transpose2d_plain`.
+    /// Parameters of `conv2d_plain` and `conv_transpose2d_plain`.
     pub(in crate::low_level::ops) struct PlainParams {
         x: View,
         y: View,
@@ -23,7 +23,7 @@ shader_struct! {
         beta: f32,
     }
 
-    /// Of `conv2d_grouped` and `conv_transpose2d_grouped`.
+    /// Parameters of `conv2d_grouped` and `conv_transpose2d_grouped`.
     pub(in crate::low_level::ops) struct GroupedParams {
         x: View,
         y: View,
@@ -47,7 +47,7 @@ shader_struct! {
         beta: f32,
     }
 
-    /// Of `conv2d_gemm`.
+    /// Parameters of `conv2d_gemm`.
     pub(in crate::low_level::ops) struct GemmParams {
         x: View,
         y: View,

@@ -80,7 +80,7 @@ impl Op for ChannelSlice {
 }
 
 shader_struct! {
-    /// Of `channel_sum`.
+    /// Parameters of `channel_sum`.
     struct ChannelSumParams {
         x: View,
         w: u32,
@@ -89,7 +89,7 @@ shader_struct! {
         images: u32,
     }
 
-    /// Of `channel_slice`.
+    /// Parameters of `channel_slice`.
     struct ChannelSliceParams {
         x: View,
         y: View,

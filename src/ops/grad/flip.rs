@@ -56,7 +56,7 @@ impl Op for FlipWeights {
 }
 
 shader_struct! {
-    /// Of `flip_weights`.
+    /// Parameters of `flip_weights`.
     struct FlipWeightsParams {
         len: u32,
         row: u32,

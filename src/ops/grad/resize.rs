@@ -77,7 +77,7 @@ impl Op for ResizeGrad {
 }
 
 shader_struct! {
-    /// Of `resize_grad`.
+    /// Parameters of `resize_grad`.
     struct ResizeGradParams {
         dx: View,
         dy: View,

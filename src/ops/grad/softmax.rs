@@ -41,7 +41,7 @@ impl Op for SoftmaxGrad {
 }
 
 shader_struct! {
-    /// Of `softmax_grad`.
+    /// Parameters of `softmax_grad`.
     struct SoftmaxGradParams {
         /// And that of the others: they have one shape.
         y: View,
