@@ -119,7 +119,7 @@ pub struct Common {
 }
 
 fn precision(text: &str) -> Result<PrecisionChoice, String> {
-    text.parse().map_err(|_| "there are: f32, f16, auto".into())
+    text.parse().map_err(|_| "expected f32, f16 or auto".into())
 }
 
 impl Common {

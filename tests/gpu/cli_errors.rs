@@ -336,7 +336,7 @@ fn instances_are_written_beside_the_mask() {
     let table = std::fs::read_to_string(f.path("a_objects.csv")).unwrap();
     assert_eq!(table.lines().count() as u64 - 1, line["objects"].as_u64().unwrap());
     assert!(table.lines().next().unwrap().ends_with(",eccentricity,mean_0,mean_1,mean_2") || !table.contains("mean_1"));
-    for (wrong, part) in [(["--connectivity", "6"], "there are: 4, 8"), (["--seed-depth", "0"], "not a number above 0")]
+    for (wrong, part) in [(["--connectivity", "6"], "expected 4 or 8"), (["--seed-depth", "0"], "not a number above 0")]
     {
         let r = f.run(&[&args[..], &wrong[..]].concat());
         assert!(r.code == 2 && r.stderr.contains(part), "{}", r.stderr);
