@@ -50,7 +50,7 @@ pub(super) fn connectivity(text: &str) -> std::result::Result<Connectivity, Stri
     match text {
         "4" => Ok(Connectivity::Four),
         "8" => Ok(Connectivity::Eight),
-        _ => Err("there are: 4, 8".into()),
+        _ => Err("expected 4 or 8".into()),
     }
 }
 
