@@ -5,7 +5,7 @@
 //   y  [N, K, OH, OW]    blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(K / 4)).
-// Constants: KH, KW, ACTIVATION; ACCUMULATE if defined.
+// Constants: KH, KW, ACTIVATION; optionally ACCUMULATE.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"

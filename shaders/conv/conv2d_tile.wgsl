@@ -6,7 +6,7 @@
 //   y  [N, K, OH, OW]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OW / 32), ceil(OH / 8), N * ceil(K / 8)).
-// Constants: KH, KW, ACTIVATION; ACCUMULATE if defined.
+// Constants: KH, KW, ACTIVATION; optionally ACCUMULATE.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"

@@ -6,7 +6,7 @@
 //   y  [N, K, OH, OW]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OW / BW), ceil(OH / (8 BANDS)), N * ceil(K / TM)).
-// Constants: KH, KW (at most 3), ACTIVATION, TM, BW, BANDS; ACCUMULATE if defined; WHOLE if K is a multiple of TM.
+// Constants: KH, KW (at most 3), ACTIVATION, TM, BW, BANDS; optionally ACCUMULATE; WHOLE if K is a multiple of TM.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"

@@ -89,7 +89,7 @@ impl Op for Concat {
 }
 
 shader_struct! {
-    /// Of `concat`.
+    /// Parameters of `concat`.
     struct ConcatParams {
         x: View,
         y: View,

@@ -88,7 +88,7 @@ impl Op for Dropout {
 }
 
 shader_struct! {
-    /// Of `dropout`.
+    /// Parameters of `dropout`.
     struct DropoutParams {
         x: View,
         y: View,

@@ -107,7 +107,7 @@ impl Op for GlobalAvgPool {
 }
 
 shader_struct! {
-    /// Of `global_reduce`.
+    /// Parameters of `global_reduce`.
     struct GlobalReduceParams {
         x: View,
         y: View,

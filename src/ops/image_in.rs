@@ -110,7 +110,7 @@ impl Op for ImageIn {
 }
 
 shader_struct! {
-    /// Of `image_in`.
+    /// Parameters of `image_in`.
     struct ImageInParams {
         y: View,
         w: u32,

@@ -94,7 +94,7 @@ impl Op for MatMul {
 }
 
 shader_struct! {
-    /// Of `matmul`.
+    /// Parameters of `matmul`.
     struct MatMulParams {
         /// Strides of broadcast axes are 0.
         a: View,

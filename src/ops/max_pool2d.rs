@@ -141,7 +141,7 @@ impl Op for MaxPool2d {
 }
 
 shader_struct! {
-    /// Of `max_pool2d`.
+    /// Parameters of `max_pool2d`.
     struct MaxPool2dParams {
         x: View,
         y: View,

@@ -75,13 +75,13 @@ impl Op for ExportNchw {
 }
 
 shader_struct! {
-    /// Of `import_nchw`.
+    /// Parameters of `import_nchw`.
     struct ImportNchwParams {
         y: View,
         size: Size,
     }
 
-    /// Of `export_nchw`.
+    /// Parameters of `export_nchw`.
     struct ExportNchwParams {
         x: View,
         size: Size,

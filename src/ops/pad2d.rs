@@ -97,7 +97,7 @@ pub(super) fn shift_windows(top: i64, left: i64) -> Spatial {
 }
 
 shader_struct! {
-    /// Of `pad`.
+    /// Parameters of `pad`.
     struct PadParams {
         x: View,
         y: View,

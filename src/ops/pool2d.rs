@@ -186,7 +186,7 @@ shader_struct! {
         padding: [i32; 2],
     }
 
-    /// Of `pool2d`.
+    /// Parameters of `pool2d`.
     struct Pool2dParams {
         x: View,
         y: View,

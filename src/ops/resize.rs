@@ -245,7 +245,7 @@ shader_struct! {
         shift: u32,
     }
 
-    /// Of `resize`.
+    /// Parameters of `resize`.
     struct ResizeParams {
         x: View,
         y: View,

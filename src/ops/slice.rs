@@ -136,7 +136,7 @@ impl Op for ConcatPixels {
 }
 
 shader_struct! {
-    /// Of `place`.
+    /// Parameters of `place`.
     struct PlaceParams {
         x: View,
         y: View,

@@ -49,7 +49,7 @@ impl Op for Softmax {
 }
 
 shader_struct! {
-    /// Of `softmax`.
+    /// Parameters of `softmax`.
     struct SoftmaxParams {
         x: View,
         y: View,

@@ -63,7 +63,7 @@ impl Op for Sum {
 }
 
 shader_struct! {
-    /// Of `sum`.
+    /// Parameters of `sum`.
     struct SumParams {
         /// View of a and b.
         x: View,

@@ -75,7 +75,7 @@ pub(super) fn sums(_: &KernelKey) -> Result<String, String> {
     Ok(t.0)
 }
 
-/// The multiply-adds of what lies in workgroup memory.
+/// The multiply-adds of a staged block.
 pub(super) fn body(_: &KernelKey) -> Result<String, String> {
     let mut t = Text::default();
     t.line(format!("for (var q = 0u; q < trips; q += {UNROLLED}u) {{"));

@@ -216,7 +216,7 @@ impl Op for Warp {
 }
 
 shader_struct! {
-    /// Of `warp`.
+    /// Parameters of `warp`.
     struct WarpParams {
         len: u32,
         row: u32,

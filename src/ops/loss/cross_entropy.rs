@@ -183,7 +183,7 @@ impl Op for SoftmaxCrossEntropyGrad {
 }
 
 shader_struct! {
-    /// Of `loss_cross_entropy`.
+    /// Parameters of `loss_cross_entropy`.
     struct CrossEntropyParams {
         x: View,
         w: u32,
@@ -194,7 +194,7 @@ shader_struct! {
         gamma: f32,
     }
 
-    /// Of `loss_cross_entropy_grad`.
+    /// Parameters of `loss_cross_entropy_grad`.
     struct CrossEntropyGradParams {
         x: View,
         w: u32,

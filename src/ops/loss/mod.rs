@@ -38,7 +38,7 @@ const PIXELS: usize = 4096;
 const SCALAR: TensorDesc = TensorDesc::linear(Shape::new(1, 1, 1, 1));
 
 shader_struct! {
-    /// Of `loss_sum`.
+    /// Parameters of `loss_sum`.
     struct LossSumParams {
         len: u32,
         take: u32,

@@ -174,7 +174,7 @@ impl Op for MsSsimGrad {
 }
 
 shader_struct! {
-    /// Of `ms_ssim`.
+    /// Parameters of `ms_ssim`.
     struct MsSsimParams {
         planes: u32,
         scales: u32,

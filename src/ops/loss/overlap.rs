@@ -180,7 +180,7 @@ impl Op for OverlapGrad {
 }
 
 shader_struct! {
-    /// Of `loss_overlap`.
+    /// Parameters of `loss_overlap`.
     struct OverlapParams {
         x: View,
         w: u32,
@@ -190,7 +190,7 @@ shader_struct! {
         ignored: f32,
     }
 
-    /// Of `loss_overlap_grad`.
+    /// Parameters of `loss_overlap_grad`.
     struct OverlapGradParams {
         x: View,
         w: u32,

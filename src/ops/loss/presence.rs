@@ -43,7 +43,7 @@ impl Op for Presence {
 }
 
 shader_struct! {
-    /// Of `presence`.
+    /// Parameters of `presence`.
     struct PresenceParams {
         /// C * H * W
         len: u32,

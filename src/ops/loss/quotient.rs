@@ -57,7 +57,7 @@ impl LossReduction {
 }
 
 shader_struct! {
-    /// Of `loss_quotient`.
+    /// Parameters of `loss_quotient`.
     struct QuotientParams {
         len: u32,
         divisor: u32,

@@ -145,7 +145,7 @@ impl Op for OverlapRatioGrad {
 }
 
 shader_struct! {
-    /// Of `loss_ratio`.
+    /// Parameters of `loss_ratio`.
     struct RatioParams {
         groups: u32,
         offset: f32,

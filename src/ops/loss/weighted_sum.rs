@@ -82,7 +82,7 @@ impl Op for WeightedSum {
 }
 
 shader_struct! {
-    /// Of `weighted_sum`.
+    /// Parameters of `weighted_sum`.
     struct WeightedSumParams {
         weight_a: f32,
         weight_b: f32,

@@ -80,13 +80,13 @@ impl Op for ClipFactor {
 }
 
 shader_struct! {
-    /// Of `squared_norm`.
+    /// Parameters of `squared_norm`.
     struct SquaredNormParams {
         len: u32,
         groups: u32,
     }
 
-    /// Of `clip_factor`.
+    /// Parameters of `clip_factor`.
     struct ClipFactorParams {
         max: f32,
     }
