@@ -139,6 +139,8 @@ pub struct Row {
 struct Derivative {
     /// Whether `v` is the function's result rather than its input.
     of_result: bool,
+    /// Whether it jumps, or the function does.
+    kinks: bool,
     wgsl: &'static str,
     value: fn(f64, [f64; 2]) -> f64,
 }
@@ -170,9 +172,10 @@ const PIECEWISE_SLOPE: &str = "select(vec4<f32>(a), vec4<f32>(1.0), v > vec4<f32
 impl Function {
     /// Its definition.
     pub fn row(self) -> Row {
-        let by_input = |wgsl, value| Derivative { of_result: false, wgsl, value };
-        let by_result = |wgsl, value| Derivative { of_result: true, wgsl, value };
-        let zero_slope = || by_input("vec4<f32>(0.0)", |_, _| 0.0);
+        let by_input = |wgsl, value| Derivative { of_result: false, kinks: false, wgsl, value };
+        let by_result = |wgsl, value| Derivative { of_result: true, kinks: false, wgsl, value };
+        let kinked = |wgsl, value| Derivative { of_result: false, kinks: true, wgsl, value };
+        let zero_slope = || kinked("vec4<f32>(0.0)", |_, _| 0.0);
         // Linear on each side of zero: one kernel for all, with the slope as an argument.
         let piecewise = |name, value, onnx, of_result| Row {
             name,
@@ -180,6 +183,7 @@ impl Function {
             value,
             derivative: Derivative {
                 of_result,
+                kinks: self != Self::Identity,
                 wgsl: PIECEWISE_SLOPE,
                 value: |v, [a, _]| if v > 0.0 { 1.0 } else { a },
             },
@@ -203,7 +207,7 @@ impl Function {
                 Operator("Sigmoid", &[]),
             ),
             Self::Abs => {
-                row("abs", "abs(v)", |v, _| v.abs(), by_input("sign(v)", |v, _| sign(v)), Operator("Abs", &[]))
+                row("abs", "abs(v)", |v, _| v.abs(), kinked("sign(v)", |v, _| sign(v)), Operator("Abs", &[]))
             }
             Self::Neg => row("neg", "-v", |v, _| -v, by_input("vec4<f32>(-1.0)", |_, _| -1.0), Operator("Neg", &[])),
             Self::Exp => row("exp", "exp(v)", |v, _| v.exp(), by_result("v", |y, _| y), Operator("Exp", &[])),
@@ -313,7 +317,7 @@ impl Function {
                 "hard_swish",
                 "v * clamp(v / 6.0 + 0.5, vec4<f32>(0.0), vec4<f32>(1.0))",
                 |v, _| v * (v / 6.0 + 0.5).clamp(0.0, 1.0),
-                by_input(
+                kinked(
                     "select(select(v / 3.0 + 0.5, vec4<f32>(1.0), v >= vec4<f32>(3.0)), vec4<f32>(0.0), v <= vec4<f32>(-3.0))",
                     |v, _| {
                         if v <= -3.0 {
@@ -332,7 +336,7 @@ impl Function {
                     "hard_sigmoid",
                     "clamp(v * a + b, vec4<f32>(0.0), vec4<f32>(1.0))",
                     |v, [a, b]| (a * v + b).clamp(0.0, 1.0),
-                    by_input("a * inside(v * a + b, 0.0, 1.0)", |v, [a, b]| {
+                    kinked("a * inside(v * a + b, 0.0, 1.0)", |v, [a, b]| {
                         if (0.0..=1.0).contains(&(a * v + b)) { a } else { 0.0 }
                     }),
                     Operator("HardSigmoid", &["alpha", "beta"]),
@@ -343,21 +347,21 @@ impl Function {
                 "clip",
                 "min(max(v, vec4<f32>(a)), vec4<f32>(b))",
                 |v, [a, b]| v.max(a).min(b),
-                by_input("inside(v, a, b)", |v, [a, b]| f64::from(u8::from((a..=b).contains(&v)))),
+                kinked("inside(v, a, b)", |v, [a, b]| f64::from(u8::from((a..=b).contains(&v)))),
                 Formula(&[("Clip", &[X, Arg(0), Arg(1)])]),
             ),
             Self::Elu { .. } => row(
                 "elu",
                 "exponential_unit(v, a)",
                 |v, [a, _]| if v > 0.0 { v } else { a * v.exp_m1() },
-                by_input("exponential_unit_slope(v, a)", |v, [a, _]| if v > 0.0 { 1.0 } else { a * v.exp() }),
+                kinked("exponential_unit_slope(v, a)", |v, [a, _]| if v > 0.0 { 1.0 } else { a * v.exp() }),
                 Operator("Elu", &["alpha"]),
             ),
             Self::Selu { .. } => row(
                 "selu",
                 "b * exponential_unit(v, a)",
                 |v, [a, b]| b * if v > 0.0 { v } else { a * v.exp_m1() },
-                by_input("b * exponential_unit_slope(v, a)", |v, [a, b]| b * if v > 0.0 { 1.0 } else { a * v.exp() }),
+                kinked("b * exponential_unit_slope(v, a)", |v, [a, b]| b * if v > 0.0 { 1.0 } else { a * v.exp() }),
                 Operator("Selu", &["alpha", "gamma"]),
             ),
         }
@@ -399,6 +403,11 @@ impl Function {
     /// The derivative where the result, or the input, is `v`: see [`Function::slope_follows_from_result`].
     pub fn slope(self, v: f64) -> f64 {
         (self.row().derivative.value)(v, self.arguments().map(f64::from))
+    }
+
+    /// Whether it has no derivative somewhere.
+    pub fn has_kinks(self) -> bool {
+        self.row().derivative.kinks
     }
 
     /// Whether the slope depends only on the sign of the element.

@@ -135,6 +135,12 @@ pub struct Preset {
     pub invocations: usize,
     /// Winograd pays where the product of input and output channels is more than this times their sum.
     pub winograd: usize,
+    /// F(2,3) may replace F(4,3) where the transformed weights of F(4,3) have more bytes than this. They exceed any
+    /// last-level cache then, so each run reads them from memory.
+    pub winograd2_weight_bytes: u64,
+    /// It does where there are at most this many tiles of 4 x 4 outputs. A GEMM does a multiply-accumulate per tile and
+    /// weight. With so few, reading the weights takes longer, and F(2,3) reads 16 where F(4,3) reads 36.
+    pub winograd2_tiles: usize,
     /// Bytes of a Winograd chunk, both buffers together: a fraction of the last-level cache.
     pub chunk_bytes: u64,
     /// Min tiles of a chunk; fewer do not fill the device.
@@ -210,6 +216,10 @@ pub const fn preset(class: AdapterClass) -> Preset {
         narrow: OperandPath::Workgroup,
         invocations: 2048,
         winograd: 64,
+        // 32 multiply-accumulates per 4 bytes of weights: CPUs do 5 to 10 in the time they read a byte, GPUs about 20.
+        // On lavapipe U-Net 64 takes 389 MiB in place of 513, and 2 % more time.
+        winograd2_weight_bytes: 64 << 20,
+        winograd2_tiles: 32,
         chunk_bytes: 16 << 20,
         chunk_tiles: 1024,
         reduction_workgroups: 1024,

@@ -124,6 +124,11 @@ impl Op for Binary {
         self.kind.name()
     }
 
+    fn has_kinks(&self) -> bool {
+        use BinaryKind as K;
+        matches!(self.kind, K::Min | K::Max | K::Prelu | K::Less | K::Greater | K::Equal)
+    }
+
     fn sensitivity(&self) -> Sensitivity {
         match self.kind {
             BinaryKind::Less | BinaryKind::Greater | BinaryKind::Equal => Sensitivity::JumpsWithAll,

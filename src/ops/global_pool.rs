@@ -47,6 +47,10 @@ impl Op for GlobalMaxPool {
         "global_max_pool"
     }
 
+    fn has_kinks(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         infer(self.name(), inputs)
     }

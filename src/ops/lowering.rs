@@ -18,6 +18,10 @@ pub struct PackedWeights {
     pub packing: Packing,
 }
 
+/// For [`Lowering::reads`] of packed weights, which kernels read again for every few pixels. Their storage depends only on
+/// whether an element is read more than once, so the exact number does not matter.
+pub const MANY_READS: f64 = f64::INFINITY;
+
 /// The outcome of lowering one node.
 #[derive(Clone, Debug, Default)]
 pub struct Lowered {

@@ -78,6 +78,10 @@ impl Op for MaxPool2d {
         "max_pool2d"
     }
 
+    fn has_kinks(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         expect_inputs(self.name(), inputs, 1)?;
         let s = inputs[0].shape;

@@ -82,7 +82,7 @@ pub use loss::{
     OverlapRatio, OverlapRatioGrad, PixelLoss, PixelLossGrad, PixelLossKind, Presence, SoftmaxCrossEntropy,
     SoftmaxCrossEntropyGrad, SsimMeans, SsimMeansGrad, TargetEncoding, WeightedSum,
 };
-pub use lowering::{Lowered, Lowering, PackedWeights, halo};
+pub use lowering::{Lowered, Lowering, MANY_READS, PackedWeights, halo};
 pub use mask_out::{MaskOut, MaskRule};
 pub use matmul::MatMul;
 pub use max_pool2d::MaxPool2d;
@@ -148,6 +148,11 @@ pub trait Op: Any + Debug + Send + Sync {
     /// What small changes of the inputs do to the result, for tests that round them.
     fn sensitivity(&self) -> Sensitivity {
         Sensitivity::Smooth
+    }
+
+    /// Whether the result has kinks or jumps, where there is no derivative, as at a maximum or a bound.
+    fn has_kinks(&self) -> bool {
+        false
     }
 
     /// Outputs that a gradient can come from, the first ones; the others are statistics.

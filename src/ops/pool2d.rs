@@ -125,6 +125,10 @@ impl Op for Pool2d {
         "pool2d"
     }
 
+    fn has_kinks(&self) -> bool {
+        self.kind == PoolKind::Max
+    }
+
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         expect_inputs(self.name(), inputs, 1)?;
         Ok(vec![TensorDesc::blocked(self.output(self.name(), inputs[0].shape)?)])

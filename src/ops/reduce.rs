@@ -70,6 +70,10 @@ impl Op for Reduce {
         }
     }
 
+    fn has_kinks(&self) -> bool {
+        matches!(self.kind, ReduceKind::Max | ReduceKind::Min)
+    }
+
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         expect_inputs(self.name(), inputs, 1)?;
         let s = inputs[0].shape;

@@ -22,6 +22,10 @@ impl Op for Unary {
         self.kind.name()
     }
 
+    fn has_kinks(&self) -> bool {
+        self.kind.has_kinks()
+    }
+
     fn sensitivity(&self) -> Sensitivity {
         match self.kind {
             Function::Floor | Function::Ceil | Function::Round | Function::Sign => Sensitivity::JumpsWithData,

@@ -5,7 +5,7 @@ use super::PlannedVariable;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId, ValueKind};
 use crate::kernel::{Dispatch, KernelKey, Operand, Target, TensorStorage, may_be_texture, shader_struct};
-use crate::ops::{Lowered, PackedWeights, Packing};
+use crate::ops::{Lowered, MANY_READS, PackedWeights, Packing};
 use crate::tensor::{Layout, Precision, TensorDesc};
 
 shader_struct! {
@@ -98,7 +98,7 @@ pub(super) fn pack_on_device(
             *bound = Operand::ScratchRead(scratch);
         }
         // Weights are read again for every pixel.
-        low.reads.push((Operand::ScratchRead(scratch), if texture { 100.0 } else { 0.0 }));
+        low.reads.push((Operand::ScratchRead(scratch), if texture { MANY_READS } else { 0.0 }));
         let vec4s = len.div_ceil(4);
         let row = vec4s.div_ceil(64).clamp(1, target.caps.max_workgroups as usize) * 64;
         let mut bindings = vec![operand];

@@ -27,7 +27,7 @@ pub(super) fn choose(op: &FusedConv2d, cx: &Lowering) -> (ConvFamily, &'static s
     let winograd = pays(transforms);
     // F(2, 3) saves only 5/9, and its transforms move twice the data. It is the only Winograd form in f16.
     let winograd2 = match cx.target.options.precision {
-        Precision::F32 => winograd && few_tiles_for_large_weights(op, channels, counted(cx)),
+        Precision::F32 => winograd && few_tiles_for_large_weights(op, cx, channels),
         Precision::F16 => pays(2 * transforms),
     };
     // Best first; the last one always applies.
@@ -67,9 +67,12 @@ fn counted(cx: &Lowering) -> Shape {
 
 /// Whether the weights of F(4, 3) are much larger than the data, as in deep layers. With few tiles the GEMM is bound by
 /// loading weights, and those of F(2, 3) are less than half as large (1024 to 1024 channels: 67 MB, not 151).
-fn few_tiles_for_large_weights(op: &FusedConv2d, channels: usize, out: Shape) -> bool {
+fn few_tiles_for_large_weights(op: &FusedConv2d, cx: &Lowering, channels: usize) -> bool {
+    let out = counted(cx);
     let tiles = out.n * out.h.div_ceil(4) * out.w.div_ceil(4);
-    36 * op.conv.out_channels * channels * 4 > 64 << 20 && tiles <= 32
+    let bytes = (36 * op.conv.out_channels * channels * 4) as u64;
+    let preset = cx.target.preset();
+    bytes > preset.winograd2_weight_bytes && tiles <= preset.winograd2_tiles
 }
 
 fn applies(family: ConvFamily, op: &FusedConv2d, cx: &Lowering) -> bool {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Preset, View, shader_struct};
 use crate::ops::gemm::{Tile, broadcasts};
 use crate::ops::resize::Axis;
-use crate::ops::{Lowering, Packing, ResizeMode, WinogradForm, WinogradOrder};
+use crate::ops::{Lowering, MANY_READS, Packing, ResizeMode, WinogradForm, WinogradOrder};
 use crate::tensor::LANES;
 
 shader_struct! {
@@ -271,7 +271,7 @@ fn filters_on_device(
     let table = cx.weights_f32([], size, map);
     let scratch = cx.scratch((form.points() * size * 4) as u64);
     // Every block of tiles reads all of it.
-    cx.reads(Operand::ScratchRead(scratch), 100.0);
+    cx.reads(Operand::ScratchRead(scratch), MANY_READS);
     let len = size / LANES;
     let params = WinogradWeightsParams { len: len as u32, row: cx.linear_row(len) };
     let bindings = [table, Operand::Input(op.weight_input()), Operand::ScratchWrite(scratch)];

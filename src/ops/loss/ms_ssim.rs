@@ -118,6 +118,10 @@ impl Op for MsSsim {
         "ms_ssim"
     }
 
+    fn has_kinks(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         self.check(self.name(), inputs, &[])?;
         Ok(vec![SCALAR])

@@ -172,6 +172,11 @@ impl Op for PixelLoss {
         "pixel_loss"
     }
 
+    fn has_kinks(&self) -> bool {
+        use PixelLossKind as K;
+        matches!(self.kind, K::Focal { .. } | K::PositiveLog { .. } | K::TmiHybrid { .. })
+    }
+
     fn sensitivity(&self) -> Sensitivity {
         Sensitivity::JumpsWithData
     }

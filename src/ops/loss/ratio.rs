@@ -91,6 +91,10 @@ impl Op for OverlapRatio {
         "overlap_ratio"
     }
 
+    fn has_kinks(&self) -> bool {
+        self.floor > 0.0
+    }
+
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         check(self.name(), inputs, &[])?;
         Ok(vec![SCALAR])
