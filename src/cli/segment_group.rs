@@ -116,11 +116,11 @@ impl Work<'_> {
         check_channels(job.input, &*source, self.network)?;
         let calibration = calibration_of(job.input, &open, self.pixel_size)?;
         let pixel = calibration.pixel.as_ref().map(|p| [p.x, p.y].map(short));
-        let made = job.outputs.iter().map(|(save, path)| Ok((*save, path, save.sink(path.into(), &calibration)?)));
-        let made: Vec<_> = made.collect::<Result<_>>()?;
-        let instances = made.iter().any(|(.., sink)| matches!(sink, ResultSink::Instances(_)));
+        let created = job.outputs.iter().map(|(save, path)| Ok((*save, path, save.sink(path.into(), &calibration)?)));
+        let created: Vec<_> = created.collect::<Result<_>>()?;
+        let instances = created.iter().any(|(.., sink)| matches!(sink, ResultSink::Instances(_)));
         let (mut sinks, mut files, mut overlay) = (Vec::new(), Vec::new(), None);
-        for (save, path, sink) in made {
+        for (save, path, sink) in created {
             match sink {
                 ResultSink::Instances(writer) => files.push((writer, path.clone())),
                 // The overlay shows single instances if they are requested.

@@ -221,7 +221,7 @@ impl Gpu {
 
     /// [`Self::pipeline`] as a future.
     pub async fn pipeline_async(&self, key: &KernelKey) -> Result<Arc<Pipeline>> {
-        let known = self.known().get(key).cloned();
+        let known = self.pipelines().get(key).cloned();
         match known {
             Some(p) => Ok(p),
             None => self.new_pipeline(key)?.await,
@@ -236,11 +236,11 @@ impl Gpu {
         Ok(async move {
             let pipeline = Arc::new(compiling.await?);
             // Another thread may have been faster; both are the same.
-            Ok(self.known().entry(key.clone()).or_insert(pipeline).clone())
+            Ok(self.pipelines().entry(key.clone()).or_insert(pipeline).clone())
         })
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<KernelKey, Arc<Pipeline>>> {
+    fn pipelines(&self) -> MutexGuard<'_, HashMap<KernelKey, Arc<Pipeline>>> {
         self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -254,7 +254,7 @@ impl Gpu {
     /// and the future is ready when it is first polled. A browser compiles all kernels concurrently in the background.
     pub async fn compile_async<'a>(&self, keys: impl IntoIterator<Item = &'a KernelKey>) -> Result<()> {
         let missing: Vec<&KernelKey> = {
-            let known = self.known();
+            let known = self.pipelines();
             let missing = keys.into_iter().filter(|k| !known.contains_key(k)).collect::<BTreeSet<_>>();
             missing.into_iter().collect()
         };
@@ -278,7 +278,7 @@ impl Gpu {
 
     /// Number of pipelines compiled so far.
     pub fn pipelines_compiled(&self) -> usize {
-        self.known().len()
+        self.pipelines().len()
     }
 
     /// Runs `f` and turns a validation or out-of-memory error inside it into an [`Error::Gpu`] about `what`.

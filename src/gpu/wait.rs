@@ -1,7 +1,7 @@
 //! Waiting for the device without a runtime.
 //!
 //! Every future of this crate ends in a promise of the browser, in a [`Submission`] or in a buffer that is mapped. For the
-//! last two somebody has to poll the device. In a browser the browser does. Elsewhere there are two ways:
+//! last two the device has to be polled. A browser does so itself. Elsewhere there are two ways:
 //!
 //! - Inside [`block_on`] a future polls the device in the calling thread until its work is done. The blocking calls use it.
 //! - Under any other executor a thread that belongs to the [`Gpu`] polls and wakes the task. The first future that needs the

@@ -97,13 +97,26 @@ macro_rules! shader_struct {
 pub(crate) use shader_struct;
 
 /// The parameter words of a dispatch, with their layout.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Params {
     words: Vec<u32>,
     members: &'static [Member],
 }
 
+/// Compares words only: the layout follows from the shader.
+impl PartialEq for Params {
+    fn eq(&self, other: &Self) -> bool {
+        self.words == other.words
+    }
+}
+
+impl Eq for Params {}
+
 impl Params {
+    pub(super) fn of_words(words: Vec<u32>) -> Self {
+        Self { words, members: &[] }
+    }
+
     /// The fields that the words hold.
     pub fn members(&self) -> &'static [Member] {
         self.members

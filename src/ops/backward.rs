@@ -6,7 +6,7 @@ use crate::tensor::TensorDesc;
 use std::sync::Arc;
 
 /// Names a value of one graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct ValueId(u32);
 
 impl ValueId {

@@ -24,6 +24,10 @@ impl Op for BatchNorm2dTrain {
         "batch_norm2d_train"
     }
 
+    fn differentiable_outputs(&self, _: usize) -> usize {
+        1
+    }
+
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         if !self.activation.is_piecewise_linear() {
             return Err(Error::op(self.name(), format!("cannot have {} behind it", self.activation.name())));

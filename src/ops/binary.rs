@@ -6,6 +6,8 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
+use crate::ops::packing::Packing;
 use crate::tensor::{BlockedLayout, HostTensor, Layout, Precision, Shape, TensorDesc};
 
 /// What is made of two elements.
@@ -104,14 +106,7 @@ pub(super) fn blocked_input(cx: &mut Lowering, i: usize) -> (Operand, View) {
     }
     let (shape, layout) = (desc.shape, BlockedLayout::new(desc.shape));
     let len = (layout.bytes(Precision::F32) / 4) as usize;
-    let operand = cx.weights([i], len, move |p| {
-        let mut packed = vec![0.0; len];
-        for (at, &v) in p[0].data().iter().enumerate() {
-            let (plane, pixel) = (at / shape.pixels(), at % shape.pixels());
-            packed[layout.element(plane / shape.c, plane % shape.c, pixel / shape.w, pixel % shape.w)] = v;
-        }
-        Ok(packed)
-    });
+    let operand = cx.weights([i], len, Packing::Blocked(shape));
     (operand, view)
 }
 
@@ -127,6 +122,13 @@ fn broadcast_view(view: View, s: Shape, out: Shape) -> (View, u32, u32) {
 impl Op for Binary {
     fn name(&self) -> &'static str {
         self.kind.name()
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        match self.kind {
+            BinaryKind::Less | BinaryKind::Greater | BinaryKind::Equal => Sensitivity::JumpsWithAll,
+            _ => Sensitivity::Smooth,
+        }
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {

@@ -2,6 +2,7 @@
 
 use super::conv2d::params::{GemmParams, GroupedParams, PlainParams};
 use super::gemm::Tile;
+use super::packing::{ConvOrder, ConvPacking, Packing};
 use super::{
     Backward, ChannelSum, Conv2d, ConvWeightGradPlain, Function, GraphBuilder, InputKind, Lowering, Op, OpCase,
     Spatial, ValueId, Window, by_plane, expect_inputs,
@@ -283,9 +284,8 @@ impl ConvTranspose2d {
         let tile = Tile::choose(cx.target, out.c, input.pixels(), 4 * input.n, true);
         let (ob, ib, tiles) = (out.c.div_ceil(LANES), input.c.div_ceil(LANES), out.c.div_ceil(tile.rows));
         let product = tiles * tile.packed(ib) * tile.rows;
-        let weights = self.pack_as(cx, input.c, LANES * (ob + 4 * product), move |o, i, t| {
-            (ob + t * product + tile.weight(tile.packed(ib), o, i / LANES)) * LANES + i % LANES
-        });
+        let order = ConvOrder::Products { tile: tile.order(), steps: tile.packed(ib), product, bias_blocks: ob };
+        let weights = self.pack_as(cx, input.c, LANES * (ob + 4 * product), order);
         let key = match tile.path {
             OperandPath::Subgroup => KernelKey::new("conv2d_gemm"),
             _ => KernelKey::new("conv2d_gemm").with("KH", 1).with("KW", 1),
@@ -332,11 +332,7 @@ impl ConvTranspose2d {
         let len = out.c + input.c * group_out * kh * kw;
         let bias = self.bias;
         let inputs: Vec<usize> = (1..=1 + usize::from(bias)).collect();
-        let weights = cx.weights(inputs, len, move |p| {
-            let mut packed = if bias { p[1].data().to_vec() } else { vec![0.0; out.c] };
-            packed.extend_from_slice(p[0].data());
-            Ok(packed)
-        });
+        let weights = cx.weights(inputs, len, Packing::BiasFirst { outputs: out.c, bias, weight: len - out.c });
         let Size { w: ow, h: oh, blocks: out_blocks, c: out_channels } = out.into();
         let params = GroupedParams {
             x: cx.input_view(0),
@@ -369,37 +365,23 @@ impl ConvTranspose2d {
     fn pack(&self, cx: &mut Lowering, channels: usize) -> Operand {
         let taps = self.kernel[0] * self.kernel[1];
         let (ob, ib) = (self.out_channels.div_ceil(LANES), channels.div_ceil(LANES));
-        self.pack_as(cx, channels, ob * LANES + ob * ib * taps * LANES * LANES, move |o, i, t| {
-            let block = ((o / LANES) * ib + i / LANES) * taps + t;
-            ob * LANES + (block * LANES + i % LANES) * LANES + o % LANES
-        })
+        let order = ConvOrder::Plain { blocks: ib, bias: ob * LANES };
+        self.pack_as(cx, channels, ob * LANES + ob * ib * taps * LANES * LANES, order)
     }
 
-    /// The bias, then element (output channel, input channel, tap) at `at`; zero where none goes.
-    fn pack_as(
-        &self,
-        cx: &mut Lowering,
-        channels: usize,
-        len: usize,
-        at: impl Fn(usize, usize, usize) -> usize + Send + Sync + 'static,
-    ) -> Operand {
-        let taps = self.kernel[0] * self.kernel[1];
-        let (out_channels, bias) = (self.out_channels, self.bias);
-        let inputs: Vec<usize> = (1..=1 + usize::from(bias)).collect();
-        cx.weights(inputs, len, move |p| {
-            let mut packed = vec![0.0; len];
-            if bias {
-                packed[..out_channels].copy_from_slice(p[1].data());
-            }
-            for o in 0..out_channels {
-                for i in 0..channels {
-                    for t in 0..taps {
-                        packed[at(o, i, t)] = p[0].data()[(i * out_channels + o) * taps + t];
-                    }
-                }
-            }
-            Ok(packed)
-        })
+    /// Weight and bias in a kernel's order.
+    fn pack_as(&self, cx: &mut Lowering, channels: usize, len: usize, order: ConvOrder) -> Operand {
+        let packing = ConvPacking {
+            out_channels: self.out_channels,
+            channels,
+            taps: self.kernel[0] * self.kernel[1],
+            bias: self.bias,
+            weight_channels: 0,
+            first: 0,
+            order,
+        };
+        let inputs: Vec<usize> = (1..=1 + usize::from(self.bias)).collect();
+        cx.weights(inputs, len, Packing::Convolution(packing))
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// Scores `[N, 2, 1, 1]` (absent, present) to a gate `[N, 1, 1, 1]`: 1 if present scores higher, else 0. Ties give 0.
@@ -18,6 +19,10 @@ pub struct ScaleByGate;
 impl Op for ArgmaxGate {
     fn name(&self) -> &'static str {
         "argmax_gate"
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithData
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {

@@ -1,5 +1,6 @@
 //! The tile of the generated matrix product: which one, and where its weights lie.
 
+use super::packing::TileOrder;
 use crate::kernel::{KernelKey, OperandPath, Target, TensorStorage};
 
 /// A workgroup's share of a product.
@@ -168,15 +169,9 @@ impl Tile {
         }
     }
 
-    /// Index of the weight vec4 of a row and step of K in `[rows/TM][steps][TM]`.
-    pub fn weight(self, steps: usize, row: usize, step: usize) -> usize {
-        let at = row % self.rows;
-        let at = match self.path {
-            // As the invocations read workgroup memory: neighbours side by side, each one's 8 rows apart.
-            OperandPath::Workgroup if !self.narrow() => at % 8 * (self.rows / 8) + at / 8,
-            _ => at,
-        };
-        ((row / self.rows) * steps + step) * self.rows + at
+    /// How the packed weights lie.
+    pub fn order(self) -> TileOrder {
+        TileOrder { rows: self.rows, interleaved: self.path == OperandPath::Workgroup && !self.narrow() }
     }
 }
 

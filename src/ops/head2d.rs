@@ -3,6 +3,8 @@
 use super::{Conv2d, ExportNchw, Function, FusedConv2d, InputKind, Lowering, MaskOut, MaskRule, Op, OpCase, Softmax};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
+use crate::ops::packing::{ConvOrder, ConvPacking, Packing};
 use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
 
 /// What becomes of the classes' values.
@@ -48,6 +50,13 @@ impl Op for Head2d {
         "head2d"
     }
 
+    fn sensitivity(&self) -> Sensitivity {
+        match self.output {
+            HeadOutput::Values => Sensitivity::Smooth,
+            HeadOutput::Mask(_) => Sensitivity::JumpsWithData,
+        }
+    }
+
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         if self.classes > Self::MAX_CLASSES {
             return Err(Error::op(self.name(), format!("{} classes, at most {}", self.classes, Self::MAX_CLASSES)));
@@ -74,17 +83,17 @@ impl Op for Head2d {
         // The bias, then a vec4 of input channels for each block and class.
         let first = classes.next_multiple_of(LANES);
         let len = first + blocks * classes * LANES;
-        let weights = cx.weights_f32((1..=1 + usize::from(bias)).collect::<Vec<_>>(), len, move |p| {
-            let mut packed = vec![0.0; len];
-            if bias {
-                packed[..classes].copy_from_slice(p[1].data());
-            }
-            let channels = p[0].shape()?.c;
-            for (k, c) in (0..classes).flat_map(|k| (0..channels).map(move |c| (k, c))) {
-                packed[first + (c / LANES * classes + k) * LANES + c % LANES] = p[0].data()[k * channels + c];
-            }
-            Ok(packed)
-        });
+        let packing = ConvPacking {
+            out_channels: classes,
+            channels: s.c,
+            taps: 1,
+            bias,
+            weight_channels: s.c,
+            first: 0,
+            order: ConvOrder::Head { classes, bias: first },
+        };
+        let parameters: Vec<usize> = (1..=1 + usize::from(bias)).collect();
+        let weights = cx.weights_f32(parameters, len, Packing::Convolution(packing));
         let threshold = match self.output {
             HeadOutput::Mask(MaskRule::Threshold(t)) => t,
             _ => 0.0,

@@ -1,31 +1,21 @@
 //! What an op writes down when it lowers itself: dispatches, packed weights and scratch, all plain data.
 
+use super::packing::Packing;
 use crate::error::{Error, Result};
 use crate::kernel::{Dispatch, KernelKey, Operand, Params, Size, Target, View, shader_struct};
-use crate::tensor::{BlockedLayout, HostTensor, LANES, Layout, Precision, Shape, TensorDesc};
-use std::fmt;
-use std::sync::Arc;
-
-/// Turns parameter tensors into the words a kernel reads.
-pub type PackFn = Arc<dyn Fn(&[&HostTensor]) -> Result<Vec<f32>> + Send + Sync>;
+use crate::tensor::{BlockedLayout, LANES, Layout, Precision, Shape, TensorDesc};
 
 /// Weights in a kernel's own order, computed from parameters when a session is made.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PackedWeights {
     /// Indices of the node's inputs that are packed.
     pub inputs: Vec<usize>,
-    /// Number of elements that `pack` yields.
+    /// Number of packed elements.
     pub len: usize,
     /// How the kernel reads them.
     pub precision: Precision,
-    /// The packing.
-    pub pack: PackFn,
-}
-
-impl fmt::Debug for PackedWeights {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PackedWeights {{ inputs: {:?}, len: {} }}", self.inputs, self.len)
-    }
+    /// Their order.
+    pub packing: Packing,
 }
 
 /// The outcome of lowering one node.
@@ -102,27 +92,17 @@ impl<'a> Lowering<'a> {
 
     /// Adds packed weights of `len` elements made from the node's inputs `inputs`, stored in the plan's precision:
     /// `array<Stored>` in the shader.
-    pub fn weights(
-        &mut self,
-        inputs: impl Into<Vec<usize>>,
-        len: usize,
-        pack: impl Fn(&[&HostTensor]) -> Result<Vec<f32>> + Send + Sync + 'static,
-    ) -> Operand {
-        self.packed(inputs.into(), len, self.target.options.precision, Arc::new(pack))
+    pub fn weights(&mut self, inputs: impl Into<Vec<usize>>, len: usize, packing: Packing) -> Operand {
+        self.packed(inputs.into(), len, self.target.options.precision, packing)
     }
 
     /// The same stored in `f32` whatever the plan's precision: what is small, and what a few bits more serve well.
-    pub fn weights_f32(
-        &mut self,
-        inputs: impl Into<Vec<usize>>,
-        len: usize,
-        pack: impl Fn(&[&HostTensor]) -> Result<Vec<f32>> + Send + Sync + 'static,
-    ) -> Operand {
-        self.packed(inputs.into(), len, Precision::F32, Arc::new(pack))
+    pub fn weights_f32(&mut self, inputs: impl Into<Vec<usize>>, len: usize, packing: Packing) -> Operand {
+        self.packed(inputs.into(), len, Precision::F32, packing)
     }
 
-    fn packed(&mut self, inputs: Vec<usize>, len: usize, precision: Precision, pack: PackFn) -> Operand {
-        self.lowered.weights.push(PackedWeights { inputs, len, precision, pack });
+    fn packed(&mut self, inputs: Vec<usize>, len: usize, precision: Precision, packing: Packing) -> Operand {
+        self.lowered.weights.push(PackedWeights { inputs, len, precision, packing });
         Operand::Weights(self.lowered.weights.len() - 1)
     }
 

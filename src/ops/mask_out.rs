@@ -3,6 +3,7 @@
 use super::{Lowering, Op, OpCase, by_plane, expect_inputs};
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
 use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
 
 /// How a pixel's class is decided.
@@ -37,6 +38,10 @@ pub struct MaskOut {
 impl Op for MaskOut {
     fn name(&self) -> &'static str {
         "mask_out"
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithData
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {

@@ -16,6 +16,7 @@ mod conv_transpose2d;
 mod crop2d;
 mod dropout;
 mod fill;
+mod fold;
 mod gate;
 mod gemm;
 mod global_pool;
@@ -31,8 +32,10 @@ mod matmul;
 mod max_pool2d;
 mod moving_average;
 mod nchw;
+mod norm_groups;
 mod normalise;
 mod optim;
+mod packing;
 mod pad2d;
 mod pad_mode;
 mod pool2d;
@@ -63,6 +66,7 @@ pub use conv2d::{Conv2d, FusedConv2d, JoinedConv2d, Source};
 pub use crop2d::Crop2d;
 pub use dropout::Dropout;
 pub use fill::Fill;
+pub use fold::batch_norm_coefficients;
 pub use gate::{ArgmaxGate, ScaleByGate};
 pub use global_pool::{GlobalAvgPool, GlobalMaxPool};
 pub use grad::{
@@ -78,7 +82,7 @@ pub use loss::{
     OverlapRatio, OverlapRatioGrad, PixelLoss, PixelLossGrad, PixelLossKind, Presence, SoftmaxCrossEntropy,
     SoftmaxCrossEntropyGrad, SsimMeans, SsimMeansGrad, TargetEncoding, WeightedSum,
 };
-pub use lowering::{Lowered, Lowering, PackFn, PackedWeights, halo};
+pub use lowering::{Lowered, Lowering, PackedWeights, halo};
 pub use mask_out::{MaskOut, MaskRule};
 pub use matmul::MatMul;
 pub use max_pool2d::MaxPool2d;
@@ -86,6 +90,7 @@ pub use moving_average::MovingAverage;
 pub use nchw::{ExportNchw, ImportNchw};
 pub use normalise::InstanceNorm2d;
 pub use optim::{Accumulate, ClipFactor, Hyper, OptimiserKind, OptimiserStep, SquaredNorm};
+pub use packing::{ConvOrder, ConvPacking, Packing, TileOrder, WinogradForm, WinogradOrder};
 pub use pad_mode::{PadMode, PadWith};
 pub use pad2d::Pad2d;
 pub use pool2d::{Pool2d, PoolKind};
@@ -140,6 +145,16 @@ pub trait Op: Any + Debug + Send + Sync {
         Err(Error::op(self.name(), "has no gradient"))
     }
 
+    /// What small changes of the inputs do to the result, for tests that round them.
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::Smooth
+    }
+
+    /// Outputs that a gradient can come from, the first ones; the others are statistics.
+    fn differentiable_outputs(&self, outputs: usize) -> usize {
+        outputs
+    }
+
     /// Inputs read with their zero halo, so that the planner must keep it zero.
     fn reads_halo(&self, _input: usize) -> bool {
         false
@@ -151,6 +166,17 @@ impl dyn Op {
     pub fn as_op<T: Op>(&self) -> Option<&T> {
         (self as &dyn Any).downcast_ref::<T>()
     }
+}
+
+/// How a result depends on its inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sensitivity {
+    /// Rounded inputs give about the same.
+    Smooth,
+    /// It jumps, or is steep, where data change by a rounding.
+    JumpsWithData,
+    /// It jumps where parameters do too.
+    JumpsWithAll,
 }
 
 /// An op with input shapes, for the tests that every registered op takes part in. Inputs are filled with reproducible

@@ -1,7 +1,8 @@
 //! Normalisations with statistics of the data itself.
 
-use super::batch_norm::{lower_scale_shift, pack_pairs, packed_len};
-use super::group_norm::lower_groups;
+use super::batch_norm::lower_scale_shift;
+use super::norm_groups::lower_groups;
+use super::packing::Packing;
 use super::{
     Backward, Function, GraphBuilder, InputKind, InstanceNorm2dGrad, Lowering, Op, OpCase, Spatial, ValueId,
     expect_inputs, expect_per_channel, map_elements, output_shape,
@@ -90,11 +91,9 @@ pub(super) fn lower_normalise(
     let s = cx.input(0);
     let (blocks, groups) = (s.c.div_ceil(LANES), s.n / images);
     let parameters: Vec<usize> = (1..cx.inputs.len()).collect();
-    let affine = cx.weights_f32(parameters, packed_len(s.c), move |p| {
-        let at = |i: usize, c: usize, otherwise: f32| p.get(i).map_or(otherwise, |t| t.data()[c]);
-        Ok(pack_pairs((0..s.c).map(|c| (at(0, c, 1.0), at(1, c, 0.0))), s.c))
-    });
-    let scratch = cx.scratch((groups * packed_len(s.c) * 4) as u64);
+    let affine = Packing::affine(s.c, parameters.len());
+    let affine = cx.weights_f32(parameters, Packing::pairs_len(s.c), affine);
+    let scratch = cx.scratch((groups * Packing::pairs_len(s.c) * 4) as u64);
     let Size { w, h, c, .. } = s.into();
     let (x, factor) = (cx.input_view(0), (1.0 / (images * s.pixels()) as f64) as f32);
     let params = NormStatisticsParams { x, w, h, c, images: images as u32, factor, eps };

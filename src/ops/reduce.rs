@@ -3,6 +3,7 @@
 use super::{Lowering, Op, OpCase, Spatial, by_plane, expect_inputs, output_shape};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// What is made of the elements along the axes.
@@ -139,6 +140,10 @@ pub struct ArgMax {
 impl Op for ArgMax {
     fn name(&self) -> &'static str {
         "argmax"
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithAll
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {

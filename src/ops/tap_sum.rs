@@ -8,6 +8,7 @@ use super::resize::Axis;
 use super::{Function, InputKind, Lowering, Op, OpCase, ResizeMode, Spatial, Window, by_plane, expect_per_channel};
 use crate::error::{Error, Result};
 use crate::kernel::{ConvFamily, KernelKey, Operand, Target, View, shader_struct};
+use crate::ops::packing::Packing;
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// `y[o, Y, X] = act(bias[o] + residual[o, Y, X] + sum over taps (ky, kx) of E[tap][o, Y + ky - padding, X + kx - padding])`
@@ -110,15 +111,9 @@ impl Op for TapSum {
         let large = self.upsampled(taps);
         let axes = self.mode.axes(cx.label, taps, large)?;
         let blocks = out.c.div_ceil(LANES);
-        let (bias, out_channels) = (self.bias, out.c);
-        let inputs = if bias { vec![cx.inputs.len() - 1] } else { vec![] };
-        let weights = cx.weights_f32(inputs, blocks * LANES, move |p| {
-            let mut packed = vec![0.0; blocks * LANES];
-            if bias {
-                packed[..out_channels].copy_from_slice(p[0].data());
-            }
-            Ok(packed)
-        });
+        let inputs = if self.bias { vec![cx.inputs.len() - 1] } else { vec![] };
+        let bias = if self.bias { out.c } else { 0 };
+        let weights = cx.weights_f32(inputs, blocks * LANES, Packing::Copied(bias));
         let params = TapSumParams {
             x: cx.input_view(0),
             r: if self.residual { cx.input_view(1) } else { View::default() },

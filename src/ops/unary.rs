@@ -2,8 +2,8 @@
 
 use super::binary::blocked_input;
 use super::{
-    ActivationGrad, Backward, ExportNchw, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueId, expect_inputs,
-    map_elements,
+    ActivationGrad, Backward, ExportNchw, GraphBuilder, InputKind, Lowering, Op, OpCase, Sensitivity, ValueId,
+    expect_inputs, map_elements,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{Function, KernelKey, Operand, Size, View, shader_struct};
@@ -20,6 +20,13 @@ pub struct Unary {
 impl Op for Unary {
     fn name(&self) -> &'static str {
         self.kind.name()
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        match self.kind {
+            Function::Floor | Function::Ceil | Function::Round | Function::Sign => Sensitivity::JumpsWithData,
+            _ => Sensitivity::Smooth,
+        }
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {

@@ -2,7 +2,9 @@
 
 use super::memory::{self, Item, Place};
 use super::resident::{self, pack_on_device};
-use super::{IoBinding, Plan, PlanMemory, PlannedWeights, Resource, SlotKind, Step};
+use super::{
+    Choice, IoBinding, Plan, PlanMemory, PlannedNode, PlannedParameter, PlannedWeights, Resource, SlotKind, Step,
+};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId, ValueKind};
 use crate::kernel::{Dispatch, Operand, TEXTURES, Target, TensorStorage, may_be_texture, texture_size};
@@ -32,7 +34,10 @@ impl Plan {
             if target.options.storage == TensorStorage::Aliased { SlotKind::Aliased } else { SlotKind::Texture };
         let (places, slots) = memory::place(&tensors.items, target.caps.max_buffer_bytes, textures);
         let mut plan = Plan {
-            graph: graph.clone(),
+            nodes: graph.nodes().iter().map(planned_node).collect(),
+            parameters: planned_parameters(graph),
+            outputs: graph.outputs().iter().map(|o| o.0.clone()).collect(),
+            macs: graph.macs(),
             weights: Vec::new(),
             steps: Vec::new(),
             live: memory::live_sets(&tensors.items, graph.nodes().len()),
@@ -60,7 +65,7 @@ impl Plan {
                     from,
                     len: w.len,
                     precision: w.precision,
-                    pack: w.pack.clone(),
+                    packing: w.packing.clone(),
                     texture,
                 });
             }
@@ -101,7 +106,7 @@ impl Plan {
                     dispatch,
                     macs,
                     bytes: traffic(graph, node, low, d, target.options.precision),
-                    choice: low.choice,
+                    choice: low.choice.map(|(family, reason)| Choice { family, reason }),
                     node: i,
                 });
             }
@@ -220,6 +225,20 @@ fn lower_nodes(graph: &Graph, target: &Target) -> Result<Vec<Lowered>> {
         pack_on_device(&node.label, cx.finish(), target, &inputs, |k| !fixed(k))
     };
     graph.nodes().iter().map(lower).collect()
+}
+
+fn planned_node(node: &Node) -> PlannedNode {
+    PlannedNode { label: node.label.clone(), op: node.op.name().to_string() }
+}
+
+fn planned_parameters(graph: &Graph) -> Vec<PlannedParameter> {
+    let planned = |value| match &graph.value(value).kind {
+        ValueKind::Parameter(parameter) => {
+            Some(PlannedParameter { value, name: graph.value(value).name.clone(), parameter: parameter.clone() })
+        }
+        _ => None,
+    };
+    graph.ids().filter_map(planned).collect()
 }
 
 fn io(graph: &Graph) -> Result<Vec<IoBinding>> {
@@ -393,7 +412,7 @@ fn scratch_is_texture(low: &Lowered, k: usize, bytes: u64, target: &Target) -> b
 fn traffic(graph: &Graph, node: &Node, low: &Lowered, d: &Dispatch, precision: Precision) -> u64 {
     let together = low.dispatches.iter().filter(|o| o.bindings == d.bindings && o.kernel == d.kernel).count() as u64;
     // It reads what earlier sources left, and adds to it.
-    let again = if d.kernel.value("ACCUMULATE").is_some() { 2 } else { 1 };
+    let again = if d.kernel.accumulates() { 2 } else { 1 };
     let operand = |o: &Operand| match *o {
         Operand::Input(k) => graph.value(node.inputs[k]).desc.bytes(precision) / together,
         Operand::Output(k) => again * graph.value(node.outputs[k]).desc.bytes(precision) / together,

@@ -4,14 +4,17 @@ mod lower;
 mod memory;
 mod resident;
 
-use crate::graph::{Graph, ValueId};
-use crate::kernel::Dispatch;
-use crate::ops::PackFn;
-use crate::tensor::{Precision, TensorDesc};
+use crate::error::Result;
+use crate::graph::{Parameter, ValueId};
+use crate::kernel::{self, Dispatch};
+use crate::ops::Packing;
+use crate::tensor::{HostTensor, Precision, TensorDesc};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
 /// What a dispatch binds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resource {
     /// A byte range of a slot; all of it if the slot is a texture.
     Slot {
@@ -45,7 +48,7 @@ pub enum Resource {
 }
 
 /// A buffer or texture that tensors lie in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
     /// Size.
     pub bytes: u64,
@@ -54,7 +57,7 @@ pub struct Slot {
 }
 
 /// What a slot is to kernels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SlotKind {
     /// A buffer.
     Buffer,
@@ -64,8 +67,30 @@ pub enum SlotKind {
     Aliased,
 }
 
+/// The family of kernels that an op chose, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Choice {
+    /// Name of the family.
+    pub family: &'static str,
+    /// Why.
+    pub reason: &'static str,
+}
+
+impl<'de> Deserialize<'de> for Choice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Stored {
+            family: String,
+            reason: String,
+        }
+        let Stored { family, reason } = Stored::deserialize(deserializer)?;
+        let name = |text: &str| kernel::name(text).map_err(D::Error::custom);
+        Ok(Self { family: name(&family)?, reason: name(&reason)? })
+    }
+}
+
 /// A dispatch with its place in the network.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// Label of the node it belongs to.
     pub label: String,
@@ -77,13 +102,13 @@ pub struct Step {
     /// weights and scratch.
     pub bytes: u64,
     /// The family of kernels that the node's op chose, and why; where there is a choice.
-    pub choice: Option<(&'static str, &'static str)>,
-    /// Index of the node in the graph.
+    pub choice: Option<Choice>,
+    /// Index of the node among the plan's.
     pub node: usize,
 }
 
 /// Weights in a kernel's own order.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedWeights {
     /// The parameters they are packed from.
     pub from: Vec<ValueId>,
@@ -91,8 +116,8 @@ pub struct PlannedWeights {
     pub len: usize,
     /// How they are stored.
     pub precision: Precision,
-    /// The packing.
-    pub pack: PackFn,
+    /// Their order.
+    pub packing: Packing,
     /// Whether they are a storage texture in place of a buffer.
     pub texture: bool,
 }
@@ -104,14 +129,28 @@ impl PlannedWeights {
     }
 }
 
-impl fmt::Debug for PlannedWeights {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PlannedWeights {{ from: {:?}, len: {} }}", self.from, self.len)
-    }
+/// A parameter that weights are made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedParameter {
+    /// The value of the graph.
+    pub value: ValueId,
+    /// Name.
+    pub name: String,
+    /// Where its elements come from.
+    pub parameter: Parameter,
+}
+
+/// A node of the graph that was planned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedNode {
+    /// Where in the network it is.
+    pub label: String,
+    /// Name of its op.
+    pub op: String,
 }
 
 /// A named buffer at the border of the plan, plain NCHW `f32`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoBinding {
     /// Names: one for an input; an output may have several.
     pub names: Vec<String>,
@@ -129,7 +168,7 @@ impl IoBinding {
 }
 
 /// A tensor that stays on the device from run to run, plain NCHW `f32`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedVariable {
     /// Name.
     pub name: String,
@@ -142,7 +181,7 @@ pub struct PlannedVariable {
 }
 
 /// Sizes of a plan, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanMemory {
     /// All slots: activations and scratch.
     pub slots: u64,
@@ -165,11 +204,17 @@ impl PlanMemory {
     }
 }
 
-/// An immutable program.
-#[derive(Clone, Debug)]
+/// An immutable program: plain data that can be compared, printed, stored and read back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The graph it was made from.
-    pub graph: Graph,
+    /// The nodes it was made from.
+    pub nodes: Vec<PlannedNode>,
+    /// The parameters of the graph, each after those it is computed from.
+    pub parameters: Vec<PlannedParameter>,
+    /// Names of the outputs in the graph's order.
+    pub outputs: Vec<String>,
+    /// Multiply-accumulates of a run.
+    pub macs: u64,
     /// The buffers and textures that tensors lie in.
     pub slots: Vec<Slot>,
     /// Packed weights.
@@ -192,5 +237,59 @@ impl Plan {
     /// The port of that name.
     pub fn io_binding(&self, name: &str) -> Option<usize> {
         self.io.iter().position(|p| p.names.iter().any(|n| n == name))
+    }
+
+    /// The elements of every parameter and the first ones of every state, by value: stored ones from `stored` (name,
+    /// dimensions), derived ones computed.
+    pub fn evaluate_parameters(
+        &self,
+        stored: &mut impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+    ) -> Result<Vec<Option<HostTensor>>> {
+        let variables = self.variables.iter().map(|s| s.value);
+        let last = self.parameters.iter().map(|p| p.value).chain(variables).max();
+        let mut values = vec![None; last.map_or(0, |v| v.index() + 1)];
+        for PlannedParameter { value, name, parameter } in &self.parameters {
+            values[value.index()] = Some(parameter.evaluate(name, &values, stored)?);
+        }
+        for variable in &self.variables {
+            values[variable.value.index()] = Some(stored(&variable.name, &variable.dims)?);
+        }
+        Ok(values)
+    }
+
+    /// The name of a parameter.
+    pub fn parameter_name(&self, value: ValueId) -> Option<&str> {
+        self.parameters.iter().find(|p| p.value == value).map(|p| p.name.as_str())
+    }
+}
+
+impl fmt::Display for Plan {
+    /// A line a dispatch: what it binds, and how many workgroups.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} dispatches, {} bytes in {} slots", self.steps.len(), self.memory.slots, self.slots.len())?;
+        for step in &self.steps {
+            let [x, y, z] = step.dispatch.workgroups;
+            write!(f, "{}: {} {x}x{y}x{z}", step.label, step.dispatch.kernel)?;
+            for binding in &step.dispatch.bindings {
+                write!(f, " {binding}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let access = |writes: bool| if writes { "write" } else { "read" };
+        match *self {
+            Self::Slot { slot, offset, bytes, writes } => {
+                write!(f, "slot{slot}[{offset}..{}]:{}", offset + bytes, access(writes))
+            }
+            Self::Weights(w) => write!(f, "weights{w}:read"),
+            Self::IoBinding { io_binding, writes } => write!(f, "port{io_binding}:{}", access(writes)),
+            Self::Variable { variable, writes } => write!(f, "state{variable}:{}", access(writes)),
+            Self::Overflow(node) => write!(f, "overflow{node}:write"),
+        }
     }
 }

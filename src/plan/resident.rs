@@ -5,12 +5,8 @@ use super::PlannedVariable;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId, ValueKind};
 use crate::kernel::{Dispatch, KernelKey, Operand, Target, TensorStorage, may_be_texture, shader_struct};
-use crate::ops::{Lowered, PackedWeights};
-use crate::tensor::{HostTensor, Layout, Precision, TensorDesc};
-use std::sync::Arc;
-
-/// Elements of all packed parameters of a kernel together, at most: `f32` counts no further.
-const MAX: usize = 1 << 24;
+use crate::ops::{Lowered, PackedWeights, Packing};
+use crate::tensor::{Layout, Precision, TensorDesc};
 
 shader_struct! {
     /// Of `gather`.
@@ -76,7 +72,7 @@ pub(super) fn pack_on_device(
 ) -> Result<Lowered> {
     let mut before = Vec::new();
     for k in 0..low.weights.len() {
-        let PackedWeights { inputs: from, len, precision, .. } = low.weights[k].clone();
+        let PackedWeights { inputs: from, len, precision, packing } = low.weights[k].clone();
         if !from.iter().any(|&i| varies(i)) {
             continue;
         }
@@ -86,7 +82,10 @@ pub(super) fn pack_on_device(
         if from.len() > 2 || from.iter().any(|&i| !varies(i) || inputs[i].layout != Layout::Linear) {
             return Err(Error::op(label, "packs more than two parameters, or some that change and some that do not"));
         }
-        let table = table(label, &low.weights[k], inputs)?;
+        let counts: Vec<usize> = from.iter().map(|&i| inputs[i].shape.len()).collect();
+        if !packing.is_copy() {
+            return Err(Error::op(label, "computes with weights that change from run to run"));
+        }
         let operand = Operand::Weights(k);
         let texture = target.options.storage != TensorStorage::Buffers
             && low
@@ -112,33 +111,10 @@ pub(super) fn pack_on_device(
             bindings,
             workgroups: [row / 64, vec4s.div_ceil(row), 1].map(|g| g as u32),
         });
-        let pack = Arc::new(move |_: &[&HostTensor]| Ok(table.iter().map(|&i| f32::from_bits(i)).collect()));
-        low.weights[k] = PackedWeights { inputs: vec![], len: vec4s * 4, precision: Precision::F32, pack };
+        let packing = Packing::IndexMap { of: Box::new(packing), inputs: counts };
+        low.weights[k] = PackedWeights { inputs: vec![], len: vec4s * 4, precision: Precision::F32, packing };
     }
     before.append(&mut low.dispatches);
     low.dispatches = before;
     Ok(low)
-}
-
-/// Which element each packed one is, counted from 1 through all inputs; 0 is none. Found by packing the numbers of the
-/// elements in their place.
-fn table(label: &str, weights: &PackedWeights, inputs: &[TensorDesc]) -> Result<Vec<u32>> {
-    let mut count = 0;
-    let mut numbered = Vec::new();
-    for &i in &weights.inputs {
-        let shape = inputs[i].shape;
-        let numbers: Vec<f32> = (count + 1..=count + shape.len()).map(|i| i as f32).collect();
-        count += shape.len();
-        numbered.push(HostTensor::new(shape.dims(), numbers)?);
-    }
-    if count >= MAX {
-        return Err(Error::op(label, format!("{count} weights; at most {MAX} can change from run to run")));
-    }
-    let packed = (weights.pack)(&numbered.iter().collect::<Vec<_>>())?;
-    if let Some(v) = packed.iter().find(|v| v.fract() != 0.0 || !(0.0..=count as f32).contains(*v)) {
-        return Err(Error::op(label, format!("computes with weights that change from run to run (one became {v})")));
-    }
-    let mut table: Vec<u32> = packed.iter().map(|&v| v as u32).collect();
-    table.resize(weights.len.div_ceil(4) * 4, 0);
-    Ok(table)
 }

@@ -31,7 +31,7 @@ impl Drop for Memory {
 
 impl Memory {
     fn new(device: &ash::Device, bytes: u64, regions: &[Region]) -> std::result::Result<Self, String> {
-        let mut made = Self {
+        let mut owned = Self {
             device: device.clone(),
             images: Vec::new(),
             buffer: vk::Buffer::null(),
@@ -44,12 +44,12 @@ impl Memory {
         let reason = |e: vk::Result| e.to_string();
         // SAFETY: the descriptions are valid, the device is alive, and each resource is bound once, inside the memory.
         unsafe {
-            made.buffer = device.create_buffer(&buffer, None).map_err(reason)?;
-            let required = device.get_buffer_memory_requirements(made.buffer);
+            owned.buffer = device.create_buffer(&buffer, None).map_err(reason)?;
+            let required = device.get_buffer_memory_requirements(owned.buffer);
             let (mut size, mut types) = (required.size, required.memory_type_bits);
             for &(offset, [width, height]) in regions {
                 let image = device.create_image(&image([width, height]), None).map_err(reason)?;
-                made.images.push(image);
+                owned.images.push(image);
                 let plane = vk::ImageSubresource::default().aspect_mask(vk::ImageAspectFlags::COLOR);
                 let rows = device.get_image_subresource_layout(image, plane);
                 if rows.offset != 0 || height > 1 && rows.row_pitch != u64::from(width) * TEXEL {
@@ -67,13 +67,13 @@ impl Memory {
             }
             let allocation =
                 vk::MemoryAllocateInfo::default().allocation_size(size).memory_type_index(types.trailing_zeros());
-            made.memory = device.allocate_memory(&allocation, None).map_err(reason)?;
-            device.bind_buffer_memory(made.buffer, made.memory, 0).map_err(reason)?;
-            for (&image, &(offset, _)) in made.images.iter().zip(regions) {
-                device.bind_image_memory(image, made.memory, offset).map_err(reason)?;
+            owned.memory = device.allocate_memory(&allocation, None).map_err(reason)?;
+            device.bind_buffer_memory(owned.buffer, owned.memory, 0).map_err(reason)?;
+            for (&image, &(offset, _)) in owned.images.iter().zip(regions) {
+                device.bind_image_memory(image, owned.memory, offset).map_err(reason)?;
             }
         }
-        Ok(made)
+        Ok(owned)
     }
 }
 

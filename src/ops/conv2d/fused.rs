@@ -7,7 +7,7 @@ use super::{Conv2d, JoinedConv2d, gemm, subgroup, window, winograd};
 use crate::error::{Error, Result};
 use crate::kernel::{ConvClass, ConvFamily, Function, KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::resize::{Resize, ResizeMode, ResizeSize};
-use crate::ops::{Lowering, MaxPool2d, Op, Spatial, by_plane};
+use crate::ops::{ConvOrder, Lowering, MaxPool2d, Op, Packing, Spatial, WinogradForm, by_plane};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// A convolution over several sources with an activation and a pooling behind it.
@@ -232,8 +232,8 @@ impl Op for FusedConv2d {
             _ if self.conv.groups > 1 => self.lower_grouped(cx)?,
             ConvFamily::Plain => self.lower_plain(cx, false)?,
             ConvFamily::Tile => self.lower_plain(cx, true)?,
-            ConvFamily::Winograd => winograd::lower(self, cx, winograd::Form::F4)?,
-            ConvFamily::Winograd2 => winograd::lower(self, cx, winograd::Form::F2)?,
+            ConvFamily::Winograd => winograd::lower(self, cx, WinogradForm::F4)?,
+            ConvFamily::Winograd2 => winograd::lower(self, cx, WinogradForm::F2)?,
             ConvFamily::Gemm => gemm::lower(self, cx)?,
             ConvFamily::Subgroup => subgroup::lower(self, cx)?,
             ConvFamily::Window => window::lower(self, cx)?,
@@ -282,10 +282,8 @@ impl FusedConv2d {
         for part in self.parts(cx)? {
             let taps = self.conv.kernel[0] * self.conv.kernel[1];
             let (ob, ib) = (out.c.div_ceil(LANES), part.channels.div_ceil(LANES));
-            let weights = self.pack(cx, &part, ob * LANES * (1 + ib * taps * LANES), move |o, i, t| {
-                let block = ((o / LANES) * ib + i / LANES) * taps + t;
-                ob * LANES + (block * LANES + i % LANES) * LANES + o % LANES
-            });
+            let order = ConvOrder::Plain { blocks: ib, bias: ob * LANES };
+            let weights = self.pack(cx, &part, ob * LANES * (1 + ib * taps * LANES), order);
             let (x, y, [alpha, beta]) = (part.view, cx.output_view(0), part.activation.arguments());
             let Size { w: ow, h: oh, blocks: out_blocks, .. } = out.into();
             let (in_blocks, [pad_top, pad_left, ..]) = (ib as u32, self.conv.padding.map(|p| p as u32));
@@ -324,13 +322,9 @@ impl FusedConv2d {
         let [kh, kw] = self.conv.kernel;
         let group_in = input.c / self.conv.groups;
         let len = self.conv.out_channels * (1 + group_in * kh * kw);
-        let (out_channels, bias) = (self.conv.out_channels, self.conv.bias);
+        let (outputs, bias) = (self.conv.out_channels, self.conv.bias);
         let inputs: Vec<usize> = (1..=1 + usize::from(bias)).collect();
-        let weights = cx.weights(inputs, len, move |p| {
-            let mut packed = if bias { p[1].data().to_vec() } else { vec![0.0; out_channels] };
-            packed.extend_from_slice(p[0].data());
-            Ok(packed)
-        });
+        let weights = cx.weights(inputs, len, Packing::BiasFirst { outputs, bias, weight: len - outputs });
         let [h, w] = self.region(input);
         let Size { w: ow, h: oh, blocks: out_blocks, c: out_channels } = out.into();
         let params = GroupedParams {

@@ -4,8 +4,8 @@ use super::FusedConv2d;
 use super::params::GemmParams;
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, OperandPath};
-use crate::ops::Lowering;
 use crate::ops::gemm::Tile;
+use crate::ops::{ConvOrder, Lowering};
 use crate::tensor::LANES;
 
 /// One dispatch per source.
@@ -28,10 +28,8 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
         let channels = if few { part.channels } else { tile.packed(ib) * LANES };
         let needed = (taps * channels).div_ceil(LANES);
         let steps = if few { Tile::packed_gathered(needed) } else { needed };
-        let weights = op.pack(cx, &part, LANES * (ob + tiles * steps * tile.rows), move |o, i, t| {
-            let k = t * channels + i;
-            (ob + tile.weight(steps, o, k / LANES)) * LANES + k % LANES
-        });
+        let order = ConvOrder::Gemm { tile: tile.order(), steps, channels, bias_blocks: ob };
+        let weights = op.pack(cx, &part, LANES * (ob + tiles * steps * tile.rows), order);
         cx.reads(part.operand, (taps * tiles) as f64 / (op.conv.stride[0] * op.conv.stride[1]) as f64);
         let rows_first = tile.rows_first(tiles, steps, op.region(cx.input(0)).iter().product::<usize>() * ib);
         // By broadcast a size that is known gains nothing, and one kernel serves all.

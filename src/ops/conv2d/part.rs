@@ -3,7 +3,7 @@
 use super::FusedConv2d;
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, View};
-use crate::ops::{Function, Lowering};
+use crate::ops::{ConvOrder, ConvPacking, Function, Lowering, Packing};
 
 /// What one dispatch over one source needs to know.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ impl Part {
 
     /// The same but for the kernel's size.
     pub fn finish(&self, key: KernelKey) -> KernelKey {
-        key.with("ACTIVATION", self.activation.id()).flag("ACCUMULATE", self.source > 0)
+        key.with("ACTIVATION", self.activation.id()).accumulating(self.source > 0)
     }
 }
 
@@ -68,33 +68,19 @@ impl FusedConv2d {
             .collect()
     }
 
-    /// Packs a part's weight into `len` elements: the bias first, element `(output, input channel of the part, tap)` at
-    /// `at`. What no element goes to is zero.
-    pub(super) fn pack(
-        &self,
-        cx: &mut Lowering,
-        part: &Part,
-        len: usize,
-        at: impl Fn(usize, usize, usize) -> usize + Send + Sync + 'static,
-    ) -> Operand {
-        let taps = self.conv.kernel[0] * self.conv.kernel[1];
-        let (out_channels, Part { first, channels, bias, .. }) = (self.conv.out_channels, *part);
+    /// Packs a part's weight into `len` elements in a kernel's order, the bias first.
+    pub(super) fn pack(&self, cx: &mut Lowering, part: &Part, len: usize, order: ConvOrder) -> Operand {
         let mut inputs = vec![self.weight_input()];
-        inputs.extend(bias.then_some(self.weight_input() + 1));
-        cx.weights(inputs, len, move |p| {
-            let total = p[0].shape()?.c;
-            let mut packed = vec![0.0; len];
-            if bias {
-                packed[..out_channels].copy_from_slice(p[1].data());
-            }
-            for o in 0..out_channels {
-                for i in 0..channels {
-                    for t in 0..taps {
-                        packed[at(o, i, t)] = p[0].data()[(o * total + first + i) * taps + t];
-                    }
-                }
-            }
-            Ok(packed)
-        })
+        inputs.extend(part.bias.then_some(self.weight_input() + 1));
+        let packing = ConvPacking {
+            out_channels: self.conv.out_channels,
+            channels: part.channels,
+            taps: self.conv.kernel[0] * self.conv.kernel[1],
+            bias: part.bias,
+            weight_channels: cx.input(self.weight_input()).c,
+            first: part.first,
+            order,
+        };
+        cx.weights(inputs, len, Packing::Convolution(packing))
     }
 }

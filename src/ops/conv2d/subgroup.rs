@@ -3,8 +3,8 @@
 use super::FusedConv2d;
 use crate::error::Result;
 use crate::kernel::{Operand, View, shader_struct};
-use crate::ops::Lowering;
 use crate::ops::gemm::broadcasts;
+use crate::ops::{ConvOrder, Lowering};
 use crate::tensor::LANES;
 
 /// Output channels of a workgroup's tile for `channels` in all. With 16 the unrolled loop is too long for the
@@ -45,10 +45,8 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
     let (ob, groups) = (out.c.div_ceil(LANES), out.c.div_ceil(ocs));
     for part in op.parts(cx)? {
         let ib = part.channels.div_ceil(LANES);
-        let weights = op.pack(cx, &part, LANES * (ob + groups * ib * taps * ocs), move |o, i, t| {
-            let vec4 = ob + (((o / ocs) * ib + i / LANES) * taps + t) * ocs + o % ocs;
-            vec4 * LANES + i % LANES
-        });
+        let order = ConvOrder::Direct { outputs: ocs, side: 1, blocks: ib, bias_blocks: ob };
+        let weights = op.pack(cx, &part, LANES * (ob + groups * ib * taps * ocs), order);
         // A tile loads its lines and, in few more loads, the columns right of them.
         let lines = rows + op.conv.kernel[0] - 1;
         let loads = lines + (lines * (op.conv.kernel[1] - 1)).div_ceil(lanes);

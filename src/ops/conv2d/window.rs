@@ -3,7 +3,7 @@
 use super::FusedConv2d;
 use crate::error::Result;
 use crate::kernel::{Operand, Target, View, shader_struct};
-use crate::ops::Lowering;
+use crate::ops::{ConvOrder, Lowering};
 use crate::tensor::{LANES, Shape};
 
 /// Output channels of an invocation.
@@ -81,12 +81,9 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
     let (tm, ob, tiles) = (block.channels, out.c.div_ceil(LANES), out.c.div_ceil(block.channels));
     for part in op.parts(cx)? {
         let ib = part.channels.div_ceil(LANES);
-        let weights = op.pack(cx, &part, LANES * (ob + tiles * ib * taps * tm), move |o, i, t| {
-            let row = o % tm;
-            // As the invocations read workgroup memory: neighbours side by side, each one's channels apart.
-            let vec4 = (((o / tm) * ib + i / LANES) * taps + t) * tm + row % SIDE * (tm / SIDE) + row / SIDE;
-            (ob + vec4) * LANES + i % LANES
-        });
+        // As the invocations read workgroup memory: neighbours side by side, each one's channels apart.
+        let order = ConvOrder::Direct { outputs: tm, side: SIDE, blocks: ib, bias_blocks: ob };
+        let weights = op.pack(cx, &part, LANES * (ob + tiles * ib * taps * tm), order);
         let params = WindowParams {
             x: part.view,
             y: cx.output_view(0),

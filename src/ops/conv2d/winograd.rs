@@ -8,49 +8,8 @@ use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Preset, View, shader_struct};
 use crate::ops::gemm::{Tile, broadcasts};
 use crate::ops::resize::Axis;
-use crate::ops::{Lowering, ResizeMode};
-use crate::parallel::*;
-use crate::tensor::{HostTensor, LANES};
-
-/// Outputs of a tile along an axis: F(4, 3) needs the fewest multiplications, F(2, 3) less than half the
-/// weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    F4,
-    F2,
-}
-
-/// The filter transform's `G` (`G g Gt`) of F(4, 3) and F(2, 3).
-const G4: &[[f64; 3]] = &[
-    [0.25, 0.0, 0.0],
-    [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
-    [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
-    [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
-    [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
-    [0.0, 0.0, 1.0],
-];
-const G2: &[[f64; 3]] = &[[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
-
-impl Form {
-    const fn outputs(self) -> usize {
-        match self {
-            Self::F4 => 4,
-            Self::F2 => 2,
-        }
-    }
-
-    const fn g(self) -> &'static [[f64; 3]] {
-        match self {
-            Self::F4 => G4,
-            Self::F2 => G2,
-        }
-    }
-
-    /// Points of the transform: matrix products.
-    const fn points(self) -> usize {
-        self.g().len() * self.g().len()
-    }
-}
+use crate::ops::{Lowering, Packing, ResizeMode, WinogradForm, WinogradOrder};
+use crate::tensor::LANES;
 
 shader_struct! {
     /// Of `winograd_in`.
@@ -136,7 +95,7 @@ fn chunk_tiles(cx: &Lowering, tiles: usize, block: usize, channel_blocks: usize,
     requested.div_ceil(block).max(1) * block
 }
 
-pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: Form) -> Result<()> {
+pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: WinogradForm) -> Result<()> {
     let out = cx.output(0);
     let mut parts = op.parts_as_given(cx);
     for part in &mut parts {
@@ -252,14 +211,11 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: Form) -> Result<(
 }
 
 fn bias(op: &FusedConv2d, cx: &mut Lowering, ob: usize) -> Operand {
-    if !op.conv.bias {
-        return cx.weights_f32(vec![], ob * LANES, move |_| Ok(vec![0.0; ob * LANES]));
-    }
-    cx.weights_f32(vec![op.weight_input() + 1], ob * LANES, move |p| {
-        let mut packed = p[0].data().to_vec();
-        packed.resize(ob * LANES, 0.0);
-        Ok(packed)
-    })
+    let (inputs, count) = match op.conv.bias {
+        true => (vec![op.weight_input() + 1], op.conv.out_channels),
+        false => (vec![], 0),
+    };
+    cx.weights_f32(inputs, ob * LANES, Packing::Copied(count))
 }
 
 /// The transformed filters, `[xi][K/TM][C/4][TM]` of vec4, cut into ranges of xi that each fit in a binding: first xi,
@@ -267,7 +223,7 @@ fn bias(op: &FusedConv2d, cx: &mut Lowering, ob: usize) -> Operand {
 fn filters(
     op: &FusedConv2d,
     cx: &mut Lowering,
-    form: Form,
+    form: WinogradForm,
     tile: Tile,
     parts: &[Part],
 ) -> Result<Vec<(usize, usize, Operand)>> {
@@ -289,74 +245,37 @@ fn filters(
         starts.push((part.first, part.channels, block * LANES));
         block += part.channels.div_ceil(LANES);
     }
-    let (g, points) = (form.g(), form.points());
+    let points = form.points();
+    let order = WinogradOrder { out_channels: op.conv.out_channels, tile: tile.order(), steps, size, sources: starts };
     if cx.training {
-        return filters_on_device(
-            op,
-            cx,
-            form,
-            size,
-            move |o, k| tile.weight(steps, o, k / LANES) * LANES + k % LANES,
-            starts,
-        );
+        return filters_on_device(op, cx, form, order);
     }
     let ranges = (0..points).step_by(fit.min(points)).map(|xi| (xi, fit.min(points - xi)));
-    let range = |(xi, number): (usize, usize)| {
-        let starts = starts.clone();
-        let pack = move |p: &[&HostTensor]| {
-            let mut packed = vec![0.0f32; number * size];
-            let shape = p[0].shape()?;
-            packed.par_chunks_mut(size).enumerate().for_each(|(i, packed)| {
-                let (gy, gx) = (g[(xi + i) / g.len()], g[(xi + i) % g.len()]);
-                for o in 0..shape.n {
-                    for &(first, channels, to) in &starts {
-                        for c in 0..channels {
-                            let w = &p[0].data()[(o * shape.c + first + c) * 9..][..9];
-                            let row = |y: usize| (0..3).map(|x| f64::from(w[y * 3 + x]) * gx[x]).sum::<f64>();
-                            let value: f64 = (0..3).map(|y| gy[y] * row(y)).sum();
-                            let k = to + c;
-                            let at = tile.weight(steps, o, k / LANES) * LANES + k % LANES;
-                            packed[at] = value as f32;
-                        }
-                    }
-                }
-            });
-            Ok(packed)
-        };
-        (xi, number, cx.weights(vec![op.weight_input()], number * size, pack))
+    let range = |(first, points): (usize, usize)| {
+        let packing = Packing::WinogradFilters { form, order: order.clone(), first, points };
+        (first, points, cx.weights(vec![op.weight_input()], points * size, packing))
     };
     Ok(ranges.map(range).collect())
 }
 
-/// The same where weights change from run to run: transformed by a kernel, in one piece. `at` is the place of output channel
-/// and padded input channel among `size` elements.
+/// The same where weights change from run to run: transformed by a kernel, in one piece.
 fn filters_on_device(
     op: &FusedConv2d,
     cx: &mut Lowering,
-    form: Form,
-    size: usize,
-    at: impl Fn(usize, usize) -> usize + Send + Sync + 'static,
-    starts: Vec<(usize, usize, usize)>,
+    form: WinogradForm,
+    order: WinogradOrder,
 ) -> Result<Vec<(usize, usize, Operand)>> {
-    let (outputs, channels) = (op.conv.out_channels, starts.iter().map(|s| s.1).sum::<usize>());
-    let table = cx.weights_f32(vec![], size, move |_| {
-        let mut table = vec![0u32; size];
-        for o in 0..outputs {
-            for &(first, count, to) in &starts {
-                for c in 0..count {
-                    table[at(o, to + c)] = ((o * channels + first + c) * 9 + 1) as u32;
-                }
-            }
-        }
-        Ok(table.into_iter().map(f32::from_bits).collect())
-    });
+    let size = order.size;
+    let inputs = vec![cx.input(op.weight_input()).len()];
+    let map = Packing::IndexMap { of: Box::new(Packing::WinogradTaps(order)), inputs };
+    let table = cx.weights_f32([], size, map);
     let scratch = cx.scratch((form.points() * size * 4) as u64);
     // Every block of tiles reads all of it.
     cx.reads(Operand::ScratchRead(scratch), 100.0);
     let len = size / LANES;
     let params = WinogradWeightsParams { len: len as u32, row: cx.linear_row(len) };
     let bindings = [table, Operand::Input(op.weight_input()), Operand::ScratchWrite(scratch)];
-    let key = KernelKey::new("winograd_weights").flag("F4", form == Form::F4);
+    let key = KernelKey::new("winograd_weights").flag("F4", form == WinogradForm::F4);
     cx.dispatch(key, params, bindings, cx.per_element(len))?;
     Ok(vec![(0, form.points(), Operand::ScratchRead(scratch))])
 }

@@ -1,0 +1,26 @@
+//! What a batch normalisation is besides itself: an affine map of each channel.
+
+use crate::error::{Error, Result};
+
+/// The affine map `(scale, shift)` of every channel that a batch normalisation is, in `f64` so that folding it into a
+/// convolution rounds once. The parameters come in the order of the op's inputs.
+pub fn batch_norm_coefficients(eps: f32, parameters: [&[f32]; 4]) -> Result<Vec<(f64, f64)>> {
+    const NAME: &str = "batch_norm2d";
+    let [gamma, beta, mean, var] = parameters;
+    let len = gamma.len();
+    if [beta, mean, var].iter().any(|p| p.len() != len) {
+        let lens = parameters.map(<[f32]>::len);
+        return Err(Error::op(NAME, format!("gamma, beta, mean and variance have {lens:?} elements")));
+    }
+    (0..len)
+        .map(|c| {
+            let var = f64::from(var[c]) + f64::from(eps);
+            // Also false for a NaN: a broken checkpoint must not become a broken image.
+            if !(var > 0.0 && var.is_finite()) {
+                return Err(Error::op(NAME, format!("variance + eps is {var} in channel {c}")));
+            }
+            let scale = f64::from(gamma[c]) / var.sqrt();
+            Ok((scale, f64::from(beta[c]) - f64::from(mean[c]) * scale))
+        })
+        .collect()
+}
