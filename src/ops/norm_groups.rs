@@ -13,7 +13,7 @@ shader_struct! {
         x: View,
         w: u32,
         h: u32,
-        /// Per band.
+        /// Rows per band.
         rows: u32,
         bands: u32,
         blocks: u32,
@@ -23,12 +23,12 @@ shader_struct! {
     struct NormGroupsParams {
         w: u32,
         h: u32,
-        /// Per band.
+        /// Rows per band.
         rows: u32,
         bands: u32,
         c: u32,
         blocks: u32,
-        /// Per group.
+        /// Channels per group.
         channels: u32,
         /// 1 / elements per group.
         factor: f32,
@@ -36,7 +36,7 @@ shader_struct! {
     }
 }
 
-/// Normalises `groups` groups of channels of every image, in bands of rows: as many workgroups as a large image needs.
+/// Normalises `groups` groups of channels of every image, in bands of rows so that a large image fills the device.
 pub(super) fn lower_groups(cx: &mut Lowering, groups: usize, eps: f32) -> Result<()> {
     let s = cx.input(0);
     let (blocks, channels) = (s.c.div_ceil(LANES), s.c / groups);
