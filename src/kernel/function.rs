@@ -206,9 +206,7 @@ impl Function {
                 by_result("v * (1.0 - v)", |y, _| y * (1.0 - y)),
                 Operator("Sigmoid", &[]),
             ),
-            Self::Abs => {
-                row("abs", "abs(v)", |v, _| v.abs(), kinked("sign(v)", |v, _| sign(v)), Operator("Abs", &[]))
-            }
+            Self::Abs => row("abs", "abs(v)", |v, _| v.abs(), kinked("sign(v)", |v, _| sign(v)), Operator("Abs", &[])),
             Self::Neg => row("neg", "-v", |v, _| -v, by_input("vec4<f32>(-1.0)", |_, _| -1.0), Operator("Neg", &[])),
             Self::Exp => row("exp", "exp(v)", |v, _| v.exp(), by_result("v", |y, _| y), Operator("Exp", &[])),
             Self::Log => row("log", "log(v)", |v, _| v.ln(), by_input("1.0 / v", |v, _| 1.0 / v), Operator("Log", &[])),
@@ -331,17 +329,18 @@ impl Function {
                 ),
                 Operator("HardSwish", &[]),
             ),
-            Self::HardSigmoid { .. } => {
-                row(
-                    "hard_sigmoid",
-                    "clamp(v * a + b, vec4<f32>(0.0), vec4<f32>(1.0))",
-                    |v, [a, b]| (a * v + b).clamp(0.0, 1.0),
-                    kinked("a * inside(v * a + b, 0.0, 1.0)", |v, [a, b]| {
+            Self::HardSigmoid { .. } => row(
+                "hard_sigmoid",
+                "clamp(v * a + b, vec4<f32>(0.0), vec4<f32>(1.0))",
+                |v, [a, b]| (a * v + b).clamp(0.0, 1.0),
+                kinked(
+                    "a * inside(v * a + b, 0.0, 1.0)",
+                    |v, [a, b]| {
                         if (0.0..=1.0).contains(&(a * v + b)) { a } else { 0.0 }
-                    }),
-                    Operator("HardSigmoid", &["alpha", "beta"]),
-                )
-            }
+                    },
+                ),
+                Operator("HardSigmoid", &["alpha", "beta"]),
+            ),
             // ONNX: the upper bound wins where they cross.
             Self::Clip { .. } => row(
                 "clip",
