@@ -6,7 +6,7 @@ mod resident;
 
 use crate::error::Result;
 use crate::graph::{Parameter, ValueId};
-use crate::kernel::{self, Dispatch};
+use crate::kernel::{self, KernelKey, Params};
 use crate::ops::Packing;
 use crate::tensor::{HostTensor, Precision, TensorDesc};
 use serde::de::Error;
@@ -89,13 +89,19 @@ impl<'de> Deserialize<'de> for Choice {
     }
 }
 
-/// A dispatch with its place in the network.
+/// A [`Dispatch`](kernel::Dispatch) of a node, with the memory that it binds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Step {
+pub struct PlannedDispatch {
     /// Label of the node it belongs to.
     pub label: String,
-    /// What runs.
-    pub dispatch: Dispatch<Resource>,
+    /// The kernel.
+    pub kernel: KernelKey,
+    /// Its parameters.
+    pub params: Params,
+    /// Binding `i + 1` of the kernel; binding 0 is the uniform of `params`.
+    pub bindings: Vec<Resource>,
+    /// Workgroups in each dimension.
+    pub workgroups: [u32; 3],
     /// Multiply-accumulates, of the node's first dispatch; the others have 0.
     pub macs: u64,
     /// Bytes that it must read and write at least: its share of the node's inputs and outputs, and the whole of its
@@ -224,7 +230,7 @@ pub struct Plan {
     /// Tensors that stay from run to run.
     pub variables: Vec<PlannedVariable>,
     /// Dispatches, in order.
-    pub steps: Vec<Step>,
+    pub dispatches: Vec<PlannedDispatch>,
     /// How activations and most packed weights are stored.
     pub precision: Precision,
     /// Bytes of activations and scratch that exist while each node of the graph runs.
@@ -266,11 +272,11 @@ impl Plan {
 impl fmt::Display for Plan {
     /// A line a dispatch: what it binds, and how many workgroups.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} dispatches, {} bytes in {} slots", self.steps.len(), self.memory.slots, self.slots.len())?;
-        for step in &self.steps {
-            let [x, y, z] = step.dispatch.workgroups;
-            write!(f, "{}: {} {x}x{y}x{z}", step.label, step.dispatch.kernel)?;
-            for binding in &step.dispatch.bindings {
+        writeln!(f, "{} dispatches, {} bytes in {} slots", self.dispatches.len(), self.memory.slots, self.slots.len())?;
+        for dispatch in &self.dispatches {
+            let [x, y, z] = dispatch.workgroups;
+            write!(f, "{}: {} {x}x{y}x{z}", dispatch.label, dispatch.kernel)?;
+            for binding in &dispatch.bindings {
                 write!(f, " {binding}")?;
             }
             writeln!(f)?;
