@@ -36,7 +36,7 @@ pub use validate::{BindingKind, Reflected, parse};
 use crate::tensor::Precision;
 use std::fmt;
 
-/// The constant of kernels that add to the contents of their output.
+/// Constant of kernels that add to the contents of their output.
 const ACCUMULATE: &str = "ACCUMULATE";
 
 /// A shader and its constants: the key of a compiled pipeline. Image sizes are not part of it.

@@ -103,7 +103,7 @@ pub struct Params {
     members: &'static [Member],
 }
 
-/// Compares words only: the layout follows from the shader.
+/// Compares the words only; their layout follows from the shader.
 impl PartialEq for Params {
     fn eq(&self, other: &Self) -> bool {
         self.words == other.words
@@ -117,7 +117,7 @@ impl Params {
         Self { words, members: &[] }
     }
 
-    /// The fields that the words hold.
+    /// The fields that the words hold; empty for deserialised parameters.
     pub fn members(&self) -> &'static [Member] {
         self.members
     }

@@ -1,4 +1,4 @@
-//! Kernels as they are stored: keys hold names that live as long as the program, which a file cannot.
+//! Serialisation of kernels. Keys hold `&'static str` names, so names that are read back are interned.
 
 use super::{KernelKey, Params, all_shaders};
 use serde::de::Error;
@@ -6,18 +6,19 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-/// A key with names of its own.
+/// A key with owned names.
 #[derive(Deserialize)]
 struct Key {
     shader: String,
     consts: Vec<(String, u32)>,
 }
 
-/// Longest name of a constant, and most of them in all: what is read back may not fill the memory.
+/// Max length of a name, and max number of names: interned names are never freed.
 const MAX_NAME: usize = 200;
 const MAX_NAMES: usize = 4096;
 
-/// The one copy of a name that lives as long as the program: there are as many as the program has literals.
+/// Interns a name for the rest of the program. Fails above the limits; valid plans have no more names than the program
+/// has literals.
 pub fn name(text: &str) -> Result<&'static str, String> {
     static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let mut names = NAMES.lock().map_err(|e| e.to_string())?;
@@ -25,7 +26,7 @@ pub fn name(text: &str) -> Result<&'static str, String> {
         return Ok(known);
     }
     if text.len() > MAX_NAME || names.len() >= MAX_NAMES {
-        return Err(format!("`{}` is no name of a plan", text.chars().take(MAX_NAME).collect::<String>()));
+        return Err(format!("`{}` is not a name of a plan", text.chars().take(MAX_NAME).collect::<String>()));
     }
     let known: &'static str = Box::leak(text.to_string().into_boxed_str());
     names.insert(known);
@@ -56,7 +57,7 @@ impl Serialize for Params {
 }
 
 impl<'de> Deserialize<'de> for Params {
-    /// The words; what they are is known to the shader alone.
+    /// The words only; their layout follows from the shader.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Vec::deserialize(deserializer).map(Self::of_words)
     }

@@ -21,8 +21,8 @@ pub struct BatchNorm2d {
 const NAME: &str = "batch_norm2d";
 
 impl BatchNorm2d {
-    /// The affine map `(scale, shift)` of every channel that the normalisation is, in `f64` so that folding it into a
-    /// convolution rounds once. The parameters come in the order of the op's inputs.
+    /// The normalisation as an affine map `(scale, shift)` per channel, in `f64` so that folding it into a convolution
+    /// rounds once. Parameters are in the order of the op's inputs.
     pub fn coefficients(&self, parameters: [&[f32]; 4]) -> Result<Vec<(f64, f64)>> {
         batch_norm_coefficients(self.eps, parameters)
     }
@@ -77,7 +77,7 @@ impl Op for BatchNorm2d {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let channels = cx.output(0).c;
         if cx.training {
-            // The parameters are states: the device makes the coefficients of them in every run.
+            // Parameters are persistent variables: the device computes the coefficients from them in every run.
             let coefficients = cx.scratch((Packing::pairs_len(channels) * 4) as u64);
             let Size { blocks, c, .. } = cx.output(0).into();
             let params = BatchNormCoefficientsParams { c, blocks, eps: self.eps };
@@ -109,20 +109,20 @@ impl Op for BatchNorm2d {
 }
 
 shader_struct! {
-    /// Of `scale_shift`.
+    /// Parameters of `scale_shift`.
     struct ScaleShiftParams {
         x: View,
         y: View,
         w: u32,
         h: u32,
         blocks: u32,
-        /// Coefficients of an image, 0 where all images share them.
+        /// Stride of the coefficients per image; 0 if all images share them.
         image: u32,
         alpha: f32,
         beta: f32,
     }
 
-    /// Of `batch_norm_coefficients`.
+    /// Parameters of `batch_norm_coefficients`.
     struct BatchNormCoefficientsParams {
         c: u32,
         blocks: u32,

@@ -1,9 +1,10 @@
-//! What a batch normalisation is besides itself: an affine map of each channel.
+//! Batch normalisation as an affine map per channel.
 
 use crate::error::{Error, Result};
 
-/// The affine map `(scale, shift)` of every channel that a batch normalisation is, in `f64` so that folding it into a
-/// convolution rounds once. The parameters come in the order of the op's inputs.
+/// A batch normalisation as an affine map `(scale, shift)` per channel, in `f64` so that folding it into a convolution
+/// rounds once. Parameters are in the order of the op's inputs. Fails if their lengths differ or a variance is not
+/// positive.
 pub fn batch_norm_coefficients(eps: f32, parameters: [&[f32]; 4]) -> Result<Vec<(f64, f64)>> {
     const NAME: &str = "batch_norm2d";
     let [gamma, beta, mean, var] = parameters;

@@ -1,4 +1,4 @@
-//! The classification-guided module of U-Net 3+: a yes-or-no gate on the whole image.
+//! The classification-guided module of U-Net 3+: a binary gate per image.
 
 use super::{
     Backward, GraphBuilder, Lowering, Op, OpCase, Spatial, ValueId, expect_inputs, map_elements, output_shape,
@@ -12,7 +12,7 @@ use crate::tensor::{HostTensor, Shape, TensorDesc};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArgmaxGate;
 
-/// `x * gate`. Inputs: x `[N, C, H, W]`, gate `[N, 1, 1, 1]`, a constant for gradients.
+/// `x * gate`. Inputs: x `[N, C, H, W]`, gate `[N, 1, 1, 1]`, which receives no gradient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScaleByGate;
 
@@ -46,7 +46,7 @@ impl Op for ArgmaxGate {
         cx.dispatch(KernelKey::new("gate"), params, bindings, Lowering::per_vec4(cx.output(0)))
     }
 
-    /// Nothing flows through a decision: the module learns by a loss on its scores alone.
+    /// The decision has no gradient: the module is trained only by a loss on its scores.
     fn backward(&self, _: &Backward, _: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         Ok(vec![None])
     }
@@ -81,7 +81,7 @@ impl Op for ScaleByGate {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("the classification gate judges the whole image")
+        Spatial::Global("the classification gate depends on the whole image")
     }
 
     fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
@@ -91,13 +91,13 @@ impl Op for ScaleByGate {
 }
 
 shader_struct! {
-    /// Of `gate`.
+    /// Parameters of `gate`.
     struct GateParams {
         x: View,
         y: View,
     }
 
-    /// Of `scale_by_gate`.
+    /// Parameters of `scale_by_gate`.
     struct ScaleByGateParams {
         x: View,
         gate: View,

@@ -1,4 +1,4 @@
-//! Normalisation of groups of channels.
+//! Group normalisation.
 
 use super::norm_groups::lower_groups;
 use super::normalise::infer_affine;
@@ -6,8 +6,9 @@ use super::{InputKind, Lowering, Op, OpCase, Spatial, expect_inputs, map_element
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// `torch.nn.GroupNorm`: each group of neighbouring channels of each image by its own mean and biased variance. Inputs: x, then
-/// gamma and beta, one number a channel, if `affine`. One group is `LayerNorm` over channels, rows and columns.
+/// `torch.nn.GroupNorm`: normalises each group of adjacent channels of each image by its mean and biased variance.
+/// Inputs: x `[N, C, H, W]`, then gamma and beta `[C]` if `affine`. One group is `LayerNorm` over channels, rows and
+/// columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupNorm {
     /// Number of groups; divides the channels.

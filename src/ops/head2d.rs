@@ -1,4 +1,4 @@
-//! The end of a network in one kernel: the 1x1 convolution to classes, its activation or softmax, and what is asked for.
+//! The head of a network in one kernel: the 1x1 convolution to the classes, activation or softmax, and the output.
 
 use super::{Conv2d, ExportNchw, Function, FusedConv2d, InputKind, Lowering, MaskOut, MaskRule, Op, OpCase, Softmax};
 use crate::error::{Error, Result};
@@ -7,12 +7,12 @@ use crate::ops::Sensitivity;
 use crate::ops::packing::{ConvOrder, ConvPacking, Packing};
 use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
 
-/// What becomes of the classes' values.
+/// Output of a head.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum HeadOutput {
-    /// They are the output, as [`ExportNchw`] writes them: `[N, K, H, W]`.
+    /// The values of the classes, as written by [`ExportNchw`]: `[N, K, H, W]`.
     Values,
-    /// A class id for each pixel, as [`MaskOut`] writes it: `[N, 1, H, W]`.
+    /// A class id per pixel, as written by [`MaskOut`]: `[N, 1, H, W]`.
     Mask(MaskRule),
 }
 
@@ -29,15 +29,15 @@ pub struct Head2d {
     pub activation: Function,
     /// Whether softmax over the classes follows.
     pub softmax: bool,
-    /// What is written.
+    /// Values or mask.
     pub output: HeadOutput,
 }
 
-/// Neighbouring pixels of a row that an invocation makes: they share the weights they load.
+/// Adjacent pixels of a row per invocation, which share loaded weights.
 const PIXELS: usize = 4;
 
 impl Head2d {
-    /// Classes whose sums an invocation holds for each of its pixels.
+    /// Maximum number of classes: an invocation holds a sum per class and pixel.
     pub const MAX_CLASSES: usize = 8;
 
     fn convolution(&self) -> FusedConv2d {
@@ -118,13 +118,13 @@ impl Op for Head2d {
 }
 
 shader_struct! {
-    /// Of `head2d`.
+    /// Parameters of `head2d`.
     struct HeadParams {
         x: View,
         w: u32,
         h: u32,
         blocks: u32,
-        /// Before the weights.
+        /// vec4s of the bias, before the weights.
         bias_vec4s: u32,
         alpha: f32,
         beta: f32,

@@ -8,39 +8,39 @@ use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::LANES;
 
 shader_struct! {
-    /// Of `norm_bands`.
+    /// Parameters of `norm_bands`.
     struct NormBandsParams {
         x: View,
         w: u32,
         h: u32,
-        /// Of a band.
+        /// Rows per band.
         rows: u32,
         bands: u32,
         blocks: u32,
     }
 
-    /// Of `norm_groups`.
+    /// Parameters of `norm_groups`.
     struct NormGroupsParams {
         w: u32,
         h: u32,
-        /// Of a band.
+        /// Rows per band.
         rows: u32,
         bands: u32,
         c: u32,
         blocks: u32,
-        /// Of a group.
+        /// Channels per group.
         channels: u32,
-        /// 1 / elements of a group.
+        /// 1 / elements per group.
         factor: f32,
         eps: f32,
     }
 }
 
-/// Normalises `groups` groups of channels of every image, in bands of rows: as many workgroups as a large image needs.
+/// Normalises `groups` groups of channels of every image, in bands of rows so that a large image fills the device.
 pub(super) fn lower_groups(cx: &mut Lowering, groups: usize, eps: f32) -> Result<()> {
     let s = cx.input(0);
     let (blocks, channels) = (s.c.div_ceil(LANES), s.c / groups);
-    // Some 8192 pixels a band: worth a workgroup, and few enough to add up.
+    // About 8192 pixels per band: enough work for a workgroup, and few enough bands to sum.
     let rows = s.h.div_ceil((s.pixels() / 8192).clamp(1, 64));
     let bands = s.h.div_ceil(rows);
     let parts = cx.scratch((s.n * blocks * bands * 2 * LANES * 4) as u64);

@@ -1,5 +1,5 @@
-//! How kernels order the weights they read: plain data, evaluated when a session is made, or followed as an index map by the
-//! device where weights change from run to run.
+//! The order in which kernels read weights, as plain data. It is evaluated when a session is created, or, where weights
+//! change from run to run, applied by the device as an index map.
 
 mod convolution;
 mod winograd;
@@ -12,34 +12,34 @@ use crate::error::{Error, Result};
 use crate::tensor::{BlockedLayout, HostTensor, LANES, Shape};
 use serde::{Deserialize, Serialize};
 
-/// What a kernel's weights are made of a node's inputs. What nothing goes to is zero.
+/// How a kernel's weights are computed from a node's inputs. Elements without a source are zero.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Packing {
-    /// These numbers, whatever the parameters are.
+    /// Constants that do not depend on parameters.
     Constants(Vec<f32>),
-    /// So many elements of the first input as they are; none without an input.
+    /// The given number of leading elements of the first input, unchanged; 0 if there is no input.
     Copied(usize),
-    /// So many of a bias or zeros, then so many of the first input as they are: the bias is the second input.
+    /// The bias, which is the second input, or zeros; then the first input, unchanged.
     BiasFirst {
         /// Elements of the bias.
         outputs: usize,
-        /// Whether there is one.
+        /// Whether there is a bias.
         bias: bool,
         /// Elements of the weight.
         weight: usize,
     },
-    /// A tensor of this shape in the device layout.
+    /// A tensor of the given shape in the device layout.
     Blocked(Shape),
-    /// A factor and an offset for each channel, in vec4s by turns.
+    /// A factor and an offset per channel, in alternating vec4s.
     Pairs {
         /// Channels.
         channels: usize,
-        /// Which input holds the factors; 1 without.
+        /// Input that holds the factors; they are 1 if absent.
         factors: Option<usize>,
-        /// Which input holds the offsets; 0 without.
+        /// Input that holds the offsets; they are 0 if absent.
         offsets: Option<usize>,
     },
-    /// [`Packing::Pairs`] of a batch normalisation: of its weight, bias, mean and variance.
+    /// [`Packing::Pairs`] of a batch normalisation, from its weight, bias, mean and variance.
     BatchNorm {
         /// Channels.
         channels: usize,
@@ -48,25 +48,26 @@ pub enum Packing {
     },
     /// Weight and bias of a convolution in the order of one of its kernels.
     Convolution(ConvPacking),
-    /// Winograd's transformed filters, for a range of points.
+    /// Transformed Winograd filters for a range of points.
     WinogradFilters {
-        /// Which transform.
+        /// The transform.
         form: WinogradForm,
-        /// Where the filters go.
+        /// Order of the filters.
         order: WinogradOrder,
         /// First point.
         first: usize,
         /// Number of points.
         points: usize,
     },
-    /// The first taps of filters where the filters themselves will go: what its index map tells is where filters begin.
+    /// The first tap of each filter at the position of that filter, so that the index map gives where each filter
+    /// begins.
     WinogradTaps(WinogradOrder),
-    /// The index map of another packing, as words: the number of the element that goes there, counted from 1 through all
-    /// inputs, 0 for none.
+    /// The index map of another packing, as words: the index of the source of each element, counted from 1 across all
+    /// inputs; 0 for none.
     IndexMap {
-        /// Whose.
+        /// The packing that it maps.
         of: Box<Packing>,
-        /// Elements of each input.
+        /// Number of elements of each input.
         inputs: Vec<usize>,
     },
 }
@@ -74,8 +75,8 @@ pub enum Packing {
 impl Packing {
     /// Pairs of a factor and an offset from the first two of `inputs` inputs, where they exist.
     pub(super) fn affine(channels: usize, inputs: usize) -> Self {
-        let given = |i: usize| (i < inputs).then_some(i);
-        Self::Pairs { channels, factors: given(0), offsets: given(1) }
+        let present = |i: usize| (i < inputs).then_some(i);
+        Self::Pairs { channels, factors: present(0), offsets: present(1) }
     }
 
     /// Length of [`Packing::Pairs`].
@@ -89,17 +90,17 @@ impl Packing {
         match self {
             Self::Constants(numbers) => copy(&mut packed, numbers)?,
             Self::BatchNorm { channels, eps } => {
-                let [gamma, beta, mean, var] = inputs else { return Err(fits("four parameters")) };
+                let [gamma, beta, mean, var] = inputs else { return Err(mismatch("four parameters")) };
                 let parameters = [gamma.data(), beta.data(), mean.data(), var.data()];
                 let pairs = batch_norm_coefficients(*eps, parameters)?;
                 for (c, (factor, offset)) in pairs.into_iter().take(*channels).enumerate() {
                     let at = pair(c);
-                    *packed.get_mut(at).ok_or_else(|| fits("channels"))? = factor as f32;
-                    *packed.get_mut(at + LANES).ok_or_else(|| fits("channels"))? = offset as f32;
+                    *packed.get_mut(at).ok_or_else(|| mismatch("the channels"))? = factor as f32;
+                    *packed.get_mut(at + LANES).ok_or_else(|| mismatch("the channels"))? = offset as f32;
                 }
             }
             Self::WinogradFilters { form, order, first, points } => {
-                let weight = inputs.first().ok_or_else(|| fits("a weight"))?;
+                let weight = inputs.first().ok_or_else(|| mismatch("a weight"))?;
                 order.transform(*form, *first, *points, weight, &mut packed)?;
             }
             Self::IndexMap { of, inputs } => {
@@ -109,7 +110,7 @@ impl Packing {
             _ => {
                 if let Self::Pairs { channels, factors: None, .. } = self {
                     for c in 0..*channels {
-                        *packed.get_mut(pair(c)).ok_or_else(|| fits("channels"))? = 1.0;
+                        *packed.get_mut(pair(c)).ok_or_else(|| mismatch("the channels"))? = 1.0;
                     }
                 }
                 let mut outside = false;
@@ -121,17 +122,18 @@ impl Packing {
                     }
                 });
                 if outside {
-                    return Err(fits("its order"));
+                    return Err(mismatch("their order"));
                 }
             }
         }
         Ok(packed)
     }
 
-    /// Which element each of `len` packed ones is, counted from 1 through all inputs; 0 is none. Fails for what computes.
+    /// The source of each of `len` packed elements, counted from 1 across all inputs; 0 for none. Fails if the packing
+    /// computes values.
     pub fn index_map(&self, len: usize, inputs: &[usize]) -> Result<Vec<u32>> {
         if u32::try_from(inputs.iter().sum::<usize>()).is_err() {
-            return Err(Error::op("packed weights", format!("{inputs:?} elements, more than 32 bits count")));
+            return Err(Error::op("packed weights", format!("{inputs:?} elements are more than u32 can index")));
         }
         let starts: Vec<usize> = inputs
             .iter()
@@ -148,12 +150,14 @@ impl Packing {
         });
         match (copies, outside) {
             (true, false) => Ok(map),
-            (true, true) => Err(fits("its order")),
-            (false, _) => Err(Error::op("packed weights", "computes with weights that change from run to run")),
+            (true, true) => Err(mismatch("their order")),
+            (false, _) => {
+                Err(Error::op("packed weights", "cannot be computed from weights that change from run to run"))
+            }
         }
     }
 
-    /// Whether it only copies, so that it has an index map.
+    /// Whether it only copies elements, and so has an index map.
     pub fn is_copy(&self) -> bool {
         match self {
             Self::Copied(_) | Self::BiasFirst { .. } | Self::Blocked(_) => true,
@@ -163,7 +167,8 @@ impl Packing {
         }
     }
 
-    /// Calls `put` with the place of every packed element, its input and its place there. False for what does not only copy.
+    /// Calls `put` with the index of every packed element, its input, and its index there. False if the packing does
+    /// not only copy.
     fn copies(&self, mut put: impl FnMut(usize, usize, usize)) -> bool {
         match self {
             Self::Copied(count) => (0..*count).for_each(|i| put(i, 0, i)),
@@ -196,17 +201,17 @@ impl Packing {
     }
 }
 
-/// Where a channel's factor lies; its offset is a vec4 on.
+/// Index of a channel's factor; its offset is one vec4 further.
 fn pair(c: usize) -> usize {
     c / LANES * 2 * LANES + c % LANES
 }
 
 fn copy(to: &mut [f32], from: &[f32]) -> Result<()> {
-    to.get_mut(..from.len()).ok_or_else(|| fits("its numbers"))?.copy_from_slice(from);
+    to.get_mut(..from.len()).ok_or_else(|| mismatch("the constants"))?.copy_from_slice(from);
     Ok(())
 }
 
-fn fits(what: &str) -> Error {
+fn mismatch(what: &str) -> Error {
     Error::op("packed weights", format!("do not fit {what}"))
 }
 
@@ -215,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_index_map_tells_what_packing_does() {
+    fn index_maps_match_packing() {
         let tile = TileOrder { rows: 16, interleaved: true };
         let conv = ConvPacking {
             out_channels: 10,
@@ -252,9 +257,9 @@ mod tests {
         }
     }
 
-    /// `f32` would count to 2^24 only.
+    /// `f32` is exact only up to 2^24.
     #[test]
-    fn the_index_map_of_a_large_layer_is_right() {
+    fn index_map_of_a_large_layer() {
         let (outputs, channels, taps) = (2048, 1024, 9);
         let conv = ConvPacking {
             out_channels: outputs,
@@ -278,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_lie_block_by_block() {
+    fn pairs_alternate_per_block() {
         let tensor = |from: f32| HostTensor::new([5], (0..5).map(|i| from + i as f32).collect()).unwrap();
         let packed = Packing::affine(5, 2).pack(16, &[&tensor(0.0), &tensor(10.0)]).unwrap();
         assert_eq!(packed, [0., 1., 2., 3., 10., 11., 12., 13., 4., 0., 0., 0., 14., 0., 0., 0.]);
@@ -287,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_computes_has_no_index_map() {
+    fn computed_packings_have_no_index_map() {
         assert!(Packing::BatchNorm { channels: 4, eps: 1e-5 }.index_map(8, &[4; 4]).is_err());
         assert!(Packing::Copied(9).index_map(8, &[9]).is_err(), "a place outside");
         assert!(Packing::Copied(8).pack(8, &[]).is_err(), "an input that is missing");

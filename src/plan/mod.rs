@@ -1,4 +1,4 @@
-//! The plan: a graph turned into a list of dispatches over a few buffers. Immutable plain data, made without a GPU.
+//! The plan: a graph lowered to a list of dispatches over a few buffers. Immutable plain data, created without a GPU.
 
 mod lower;
 mod memory;
@@ -13,12 +13,12 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
-/// What a dispatch binds.
+/// A resource that a dispatch binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resource {
-    /// A byte range of a slot; all of it if the slot is a texture.
+    /// A byte range of a slot; the whole slot if it is a texture.
     Slot {
-        /// Which slot.
+        /// Index of the slot.
         slot: usize,
         /// First byte.
         offset: u64,
@@ -27,47 +27,48 @@ pub enum Resource {
         /// Whether the kernel may write it.
         writes: bool,
     },
-    /// Packed weights, read.
+    /// Packed weights, read-only.
     Weights(usize),
-    /// A port: a buffer that the caller fills or reads.
+    /// An I/O binding: a buffer that the caller fills or reads.
     IoBinding {
-        /// Which port.
+        /// Index of the I/O binding.
         io_binding: usize,
         /// Whether the kernel may write it.
         writes: bool,
     },
-    /// A state.
+    /// A persistent variable.
     Variable {
-        /// Which state.
+        /// Index of the variable.
         variable: usize,
         /// Whether the kernel may write it.
         writes: bool,
     },
-    /// The word of a node in which its kernels tell of numbers that `f16` cannot hold.
+    /// The flag that a node's kernels set when a stored value exceeds `f16`.
     Overflow(usize),
 }
 
-/// A buffer or texture that tensors lie in.
+/// A buffer or texture that holds tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
     /// Size.
     pub bytes: u64,
-    /// What it is to kernels.
+    /// How kernels see it.
     pub kind: SlotKind,
 }
 
-/// What a slot is to kernels.
+/// How kernels see a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SlotKind {
     /// A buffer.
     Buffer,
     /// A storage texture.
     Texture,
-    /// A buffer to those that write it, and each range that one reads a storage texture in the same memory.
+    /// A buffer for kernels that write it. For kernels that read it, each range is a storage texture over the same
+    /// memory.
     Aliased,
 }
 
-/// The family of kernels that an op chose, and why.
+/// The kernel family that an op chose, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Choice {
     /// Name of the family.
@@ -102,18 +103,18 @@ pub struct PlannedDispatch {
     pub bindings: Vec<Resource>,
     /// Workgroups in each dimension.
     pub workgroups: [u32; 3],
-    /// Multiply-accumulates, of the node's first dispatch; the others have 0.
+    /// Multiply-accumulates of the node, all counted for its first dispatch; the others have 0.
     pub macs: u64,
-    /// Bytes that it must read and write at least: its share of the node's inputs and outputs, and the whole of its
-    /// weights and scratch.
+    /// Min bytes that it reads and writes: its share of the node's inputs and outputs, and all of its weights and
+    /// scratch.
     pub bytes: u64,
-    /// The family of kernels that the node's op chose, and why; where there is a choice.
+    /// The kernel family that the node's op chose, if it had a choice.
     pub choice: Option<Choice>,
-    /// Index of the node among the plan's.
+    /// Index of the node in [`Plan::nodes`].
     pub node: usize,
 }
 
-/// Weights in a kernel's own order.
+/// Weights packed in a kernel's order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedWeights {
     /// The parameters they are packed from.
@@ -124,21 +125,21 @@ pub struct PlannedWeights {
     pub precision: Precision,
     /// Their order.
     pub packing: Packing,
-    /// Whether they are a storage texture in place of a buffer.
+    /// Whether they are a storage texture instead of a buffer.
     pub texture: bool,
 }
 
 impl PlannedWeights {
-    /// Bytes on the device: whole words of 32 bits.
+    /// Bytes on the device, rounded up to 32-bit words.
     pub fn bytes(&self) -> u64 {
         (self.len as u64 * self.precision.bytes()).next_multiple_of(4)
     }
 }
 
-/// A parameter that weights are made of.
+/// A parameter that weights are packed from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedParameter {
-    /// The value of the graph.
+    /// Its value in the graph.
     pub value: ValueId,
     /// Name.
     pub name: String,
@@ -146,16 +147,16 @@ pub struct PlannedParameter {
     pub parameter: Parameter,
 }
 
-/// A node of the graph that was planned.
+/// A node of the planned graph.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedNode {
-    /// Where in the network it is.
+    /// Its place in the network.
     pub label: String,
     /// Name of its op.
     pub op: String,
 }
 
-/// A named buffer at the border of the plan, plain NCHW `f32`.
+/// A named input or output buffer, plain NCHW `f32`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoBinding {
     /// Names: one for an input; an output may have several.
@@ -173,38 +174,38 @@ impl IoBinding {
     }
 }
 
-/// A tensor that stays on the device from run to run, plain NCHW `f32`.
+/// A persistent variable: a tensor that stays on the device between runs, plain NCHW `f32`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedVariable {
     /// Name.
     pub name: String,
     /// Dimensions.
     pub dims: Vec<usize>,
-    /// The value of the graph.
+    /// Its value in the graph.
     pub value: ValueId,
     /// Bytes on the device.
     pub bytes: u64,
 }
 
-/// Sizes of a plan, in bytes.
+/// Memory of a plan, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanMemory {
     /// All slots: activations and scratch.
     pub slots: u64,
-    /// Largest set of tensors alive at once: the least any plan could do with.
+    /// Largest set of tensors alive at once: a lower bound on the slots of any plan.
     pub live: u64,
     /// Packed weights.
     pub weights: u64,
     /// Input and output buffers.
     pub io: u64,
-    /// States.
+    /// Persistent variables.
     pub variables: u64,
-    /// Largest range one kernel binds.
+    /// Largest range that a kernel binds.
     pub largest_binding: u64,
 }
 
 impl PlanMemory {
-    /// Everything on the device, except the copies that uploads and downloads need.
+    /// Everything on the device, except staging copies for uploads and downloads.
     pub fn total(&self) -> u64 {
         self.slots + self.weights + self.io + self.variables
     }
@@ -219,34 +220,34 @@ pub struct Plan {
     pub parameters: Vec<PlannedParameter>,
     /// Names of the outputs in the graph's order.
     pub outputs: Vec<String>,
-    /// Multiply-accumulates of a run.
+    /// Multiply-accumulates per run.
     pub macs: u64,
-    /// The buffers and textures that tensors lie in.
+    /// The buffers and textures that hold tensors.
     pub slots: Vec<Slot>,
     /// Packed weights.
     pub weights: Vec<PlannedWeights>,
     /// Input and output buffers.
     pub io: Vec<IoBinding>,
-    /// Tensors that stay from run to run.
+    /// Persistent variables.
     pub variables: Vec<PlannedVariable>,
     /// Dispatches, in order.
     pub dispatches: Vec<PlannedDispatch>,
     /// How activations and most packed weights are stored.
     pub precision: Precision,
-    /// Bytes of activations and scratch that exist while each node of the graph runs.
+    /// Bytes of activations and scratch alive while each node runs.
     pub live: Vec<u64>,
-    /// Sizes.
+    /// Memory totals.
     pub memory: PlanMemory,
 }
 
 impl Plan {
-    /// The port of that name.
+    /// Index of the I/O binding with that name.
     pub fn io_binding(&self, name: &str) -> Option<usize> {
         self.io.iter().position(|p| p.names.iter().any(|n| n == name))
     }
 
-    /// The elements of every parameter and the first ones of every state, by value: stored ones from `stored` (name,
-    /// dimensions), derived ones computed.
+    /// The elements of every parameter and the initial ones of every persistent variable, by value. Stored ones come
+    /// from `stored` (name, dimensions); derived ones are computed.
     pub fn evaluate_parameters(
         &self,
         stored: &mut impl FnMut(&str, &[usize]) -> Result<HostTensor>,
@@ -270,7 +271,7 @@ impl Plan {
 }
 
 impl fmt::Display for Plan {
-    /// A line a dispatch: what it binds, and how many workgroups.
+    /// One line per dispatch: its kernel, number of workgroups and bindings.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} dispatches, {} bytes in {} slots", self.dispatches.len(), self.memory.slots, self.slots.len())?;
         for dispatch in &self.dispatches {
@@ -293,8 +294,8 @@ impl fmt::Display for Resource {
                 write!(f, "slot{slot}[{offset}..{}]:{}", offset + bytes, access(writes))
             }
             Self::Weights(w) => write!(f, "weights{w}:read"),
-            Self::IoBinding { io_binding, writes } => write!(f, "port{io_binding}:{}", access(writes)),
-            Self::Variable { variable, writes } => write!(f, "state{variable}:{}", access(writes)),
+            Self::IoBinding { io_binding, writes } => write!(f, "io{io_binding}:{}", access(writes)),
+            Self::Variable { variable, writes } => write!(f, "variable{variable}:{}", access(writes)),
             Self::Overflow(node) => write!(f, "overflow{node}:write"),
         }
     }

@@ -1,5 +1,5 @@
-//! What stays on the device from run to run, and weights that are made of it: kernels read weights in an order of their
-//! own, so each run begins by bringing them into it.
+//! Persistent variables, and weights that are packed from them: kernels read weights in their own order, so each run
+//! begins by repacking them.
 
 use super::PlannedVariable;
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use crate::ops::{Lowered, PackedWeights, Packing};
 use crate::tensor::{Layout, Precision, TensorDesc};
 
 shader_struct! {
-    /// Of `gather`.
+    /// Parameters of `gather`.
     struct GatherParams {
         len: u32,
         row: u32,
@@ -18,19 +18,22 @@ shader_struct! {
     }
 }
 
-/// The states of a graph. Fails where one would be read after it has changed.
+/// The persistent variables of a graph. Fails if one would be read after its update.
 pub(super) fn variables(graph: &Graph) -> Result<Vec<PlannedVariable>> {
     for &(variable, next) in graph.updates() {
-        let made = graph.nodes().iter().position(|n| n.outputs.contains(&next));
-        let late = graph.nodes().iter().rposition(|n| n.inputs.contains(&variable));
-        if let Some(late) = late.filter(|&l| made.is_some_and(|m| m < l)) {
+        let update = graph.nodes().iter().position(|n| n.outputs.contains(&next));
+        let last_read = graph.nodes().iter().rposition(|n| n.inputs.contains(&variable));
+        if let Some(reader) = last_read.filter(|&r| update.is_some_and(|u| u < r)) {
             let name = &graph.value(variable).name;
-            return Err(Error::op(&graph.nodes()[late].label, format!("reads state `{name}` after it has changed")));
+            return Err(Error::op(
+                &graph.nodes()[reader].label,
+                format!("reads persistent variable `{name}` after its update"),
+            ));
         }
         if let Some((name, _)) = graph.outputs().iter().find(|o| o.1 == next) {
             return Err(Error::invalid(
                 format!("output `{name}`"),
-                "is what a persistent variable becomes; read the variable",
+                "is the new value of a persistent variable; read the variable",
             ));
         }
     }
@@ -56,13 +59,13 @@ pub(super) fn variables(graph: &Graph) -> Result<Vec<PlannedVariable>> {
     Ok(graph.ids().filter_map(variable).collect())
 }
 
-/// Whether some weights of a graph change from run to run.
+/// Whether any weights of a graph change between runs.
 pub(super) fn is_training(graph: &Graph) -> bool {
     graph.values().iter().any(|v| matches!(v.kind, ValueKind::Variable(_)))
 }
 
-/// Packs on the device what is not there before the first run: for each packed weight made of inputs that `varies` tells, a
-/// table says which element goes where, and a kernel before the others follows it into scratch memory.
+/// Moves the packing of weights that change between runs to the device. For packed weights whose inputs vary, a table
+/// gives the source of each element, and a dispatch ahead of the node's own gathers them into scratch memory.
 pub(super) fn pack_on_device(
     label: &str,
     mut low: Lowered,
@@ -80,7 +83,7 @@ pub(super) fn pack_on_device(
             return Err(Error::op(label, "weights that change from run to run are f32 only"));
         }
         if from.len() > 2 || from.iter().any(|&i| !varies(i) || inputs[i].layout != Layout::Linear) {
-            return Err(Error::op(label, "packs more than two parameters, or some that change and some that do not"));
+            return Err(Error::op(label, "packs more than two parameters, or both constant and changing ones"));
         }
         let counts: Vec<usize> = from.iter().map(|&i| inputs[i].shape.len()).collect();
         if !packing.is_copy() {

@@ -49,7 +49,7 @@ impl Op for ActivationGrad {
 }
 
 shader_struct! {
-    /// Of `activation_grad`.
+    /// Parameters of `activation_grad`.
     struct ActivationGradParams {
         v: View,
         /// View of dx and dy, which have one shape.

@@ -114,7 +114,7 @@ impl Op for BatchNorm2dGrad {
 }
 
 shader_struct! {
-    /// Of `batch_norm_grad_statistics`.
+    /// Parameters of `batch_norm_grad_statistics`.
     pub(super) struct StatisticsParams {
         x: View,
         dy: View,
@@ -130,7 +130,7 @@ shader_struct! {
         beta: f32,
     }
 
-    /// Of `batch_norm_grad`.
+    /// Parameters of `batch_norm_grad`.
     pub(super) struct BatchNormGradParams {
         x: View,
         /// View of dx and dy.

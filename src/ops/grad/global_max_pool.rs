@@ -50,7 +50,7 @@ impl Op for GlobalMaxPoolGrad {
 }
 
 shader_struct! {
-    /// Of `global_max_pool_grad`.
+    /// Parameters of `global_max_pool_grad`.
     struct GlobalMaxPoolGradParams {
         /// View of x and dx.
         x: View,

@@ -61,7 +61,7 @@ impl Op for InstanceNorm2dGrad {
         let s = cx.input(0);
         let blocks = s.c.div_ceil(LANES);
         let parameters: Vec<usize> = (2..cx.inputs.len()).collect();
-        // Without an activation behind it the shift is of no use.
+        // Without an activation the shift does not matter.
         let affine = Packing::affine(s.c, parameters.len().min(1));
         let affine = cx.weights_f32(parameters, Packing::pairs_len(s.c), affine);
         let coefficients = cx.scratch((s.n * blocks * 8 * LANES * 4) as u64);

@@ -72,7 +72,7 @@ impl Op for MaxPool2dGrad {
 }
 
 shader_struct! {
-    /// Of `max_pool2d_grad`.
+    /// Parameters of `max_pool2d_grad`.
     struct MaxPool2dGradParams {
         /// View of x and dx.
         x: View,

@@ -1,9 +1,9 @@
-//! The orders that convolutions' kernels read weights in.
+//! The orders in which kernels of convolutions read weights.
 
 use crate::tensor::LANES;
 use serde::{Deserialize, Serialize};
 
-/// A weight, or the part of it for some of its input channels, with the bias before it.
+/// The weight, or its part for some of the input channels, after the bias.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConvPacking {
     /// Output channels.
@@ -18,73 +18,74 @@ pub struct ConvPacking {
     pub weight_channels: usize,
     /// The part's first input channel.
     pub first: usize,
-    /// Where elements go.
+    /// Order of the elements.
     pub order: ConvOrder,
 }
 
-/// Where an element goes.
+/// Order of the elements of a weight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ConvOrder {
     /// `[C_out/4][C_in/4][tap][4 input channels]` of vec4 over output channels.
     Plain {
-        /// Input channels in fours.
+        /// Input channels / 4.
         blocks: usize,
-        /// Elements of the bias, in whole vec4s.
+        /// Elements of the bias, rounded up to vec4s.
         bias: usize,
     },
-    /// Tiles of a matrix product whose K goes over channels, then taps; of vec4 over K.
+    /// Tiles of a GEMM, of vec4 over K. K runs over channels, then taps.
     Gemm {
         /// Rows of a tile.
         tile: TileOrder,
-        /// Vec4s of K.
+        /// vec4s of K.
         steps: usize,
-        /// Elements of K that a tap takes.
+        /// Elements of K per tap.
         channels: usize,
-        /// Vec4s of the bias.
+        /// vec4s of the bias.
         bias_blocks: usize,
     },
-    /// A matrix product for each tap.
+    /// A GEMM per tap.
     Products {
         /// Rows of a tile.
         tile: TileOrder,
-        /// Vec4s of K.
+        /// vec4s of K.
         steps: usize,
-        /// Vec4s of a product.
+        /// vec4s per GEMM.
         product: usize,
-        /// Vec4s of the bias.
+        /// vec4s of the bias.
         bias_blocks: usize,
     },
     /// `[C_out/outputs][C_in/4][tap][outputs]` of vec4 over input channels.
     Direct {
-        /// Output channels side by side.
+        /// Output channels of a tile.
         outputs: usize,
-        /// How many neighbours an invocation makes; they lie apart.
+        /// Adjacent output channels per invocation; they are stored `outputs / side` vec4s apart.
         side: usize,
-        /// Input channels in fours.
+        /// Input channels / 4.
         blocks: usize,
-        /// Vec4s of the bias.
+        /// vec4s of the bias.
         bias_blocks: usize,
     },
     /// `[C_in/4][classes]` of vec4 over input channels.
     Head {
         /// Classes.
         classes: usize,
-        /// Elements of the bias, in whole vec4s.
+        /// Elements of the bias, rounded up to vec4s.
         bias: usize,
     },
 }
 
-/// The rows of a tile of a matrix product.
+/// The rows of a GEMM tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TileOrder {
-    /// Their number.
+    /// Number of rows.
     pub rows: usize,
-    /// Whether neighbours lie side by side as invocations read them, each one's 8 rows apart.
+    /// Whether the 8 rows of an invocation are stored `rows / 8` vec4s apart, so that neighbouring invocations read
+    /// adjacent vec4s.
     pub interleaved: bool,
 }
 
 impl TileOrder {
-    /// Index of the weight vec4 of a row and step of K in `[rows/TM][steps][TM]`.
+    /// Index of the weight vec4 of a row and K block in `[rows/TM][steps][TM]`.
     pub fn weight(self, steps: usize, row: usize, step: usize) -> usize {
         let at = row % self.rows;
         let at = if self.interleaved { at % 8 * (self.rows / 8) + at / 8 } else { at };
@@ -93,7 +94,7 @@ impl TileOrder {
 }
 
 impl ConvPacking {
-    /// Where the element of an output channel, an input channel of the part and a tap goes.
+    /// Packed index of the element of an output channel, an input channel of the part and a tap.
     #[cfg(test)]
     pub(super) fn at(&self, o: usize, i: usize, t: usize) -> usize {
         let mut found = 0;
@@ -109,7 +110,7 @@ impl ConvPacking {
     pub(super) fn copies(&self, mut put: impl FnMut(usize, usize, usize)) {
         (0..self.out_channels).filter(|_| self.bias).for_each(|o| put(o, 1, o));
         let taps = self.taps;
-        // A loop for each order, so that none chooses in its innermost one.
+        // One loop per order keeps the branch out of the innermost loop.
         match self.order {
             ConvOrder::Plain { blocks, bias } => self.each(put, |o, i, t| {
                 let block = ((o / LANES) * blocks + i / LANES) * taps + t;

@@ -1,12 +1,12 @@
-//! Winograd's filters: where they go, and their transform.
+//! Order and transform of Winograd filters.
 
-use super::{TileOrder, fits};
+use super::{TileOrder, mismatch};
 use crate::error::Result;
 use crate::parallel::*;
 use crate::tensor::{HostTensor, LANES};
 use serde::{Deserialize, Serialize};
 
-/// Which transform: F(4, 3) needs the fewest multiplications, F(2, 3) less than half the weights.
+/// The transform: F(4, 3) needs the fewest multiplications, F(2, 3) less than half the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WinogradForm {
     /// Tiles of 4 x 4 outputs.
@@ -27,7 +27,7 @@ const G4: &[[f64; 3]] = &[
 const G2: &[[f64; 3]] = &[[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
 
 impl WinogradForm {
-    /// Outputs of a tile along an axis.
+    /// Outputs per tile along an axis.
     pub const fn outputs(self) -> usize {
         match self {
             Self::F4 => 4,
@@ -42,24 +42,24 @@ impl WinogradForm {
         }
     }
 
-    /// Points of the transform: matrix products.
+    /// Points of the transform, one GEMM each.
     pub const fn points(self) -> usize {
         self.g().len() * self.g().len()
     }
 }
 
-/// The filters of one point: tiles of a matrix product, `[K/TM][C/4][TM]` of vec4.
+/// Order of the filters of a point: GEMM tiles, `[K/TM][C/4][TM]` of vec4.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WinogradOrder {
     /// Output channels.
     pub out_channels: usize,
     /// Rows of a tile.
     pub tile: TileOrder,
-    /// Input channels in fours.
+    /// Input channels / 4.
     pub steps: usize,
-    /// Elements of a point.
+    /// Elements per point.
     pub size: usize,
-    /// For each source its first channel in the weight, their number, and where they begin among the padded channels.
+    /// For each source: first channel in the weight, number of channels, and first channel among the padded ones.
     pub sources: Vec<(usize, usize, usize)>,
 }
 
@@ -68,7 +68,7 @@ impl WinogradOrder {
         self.tile.weight(self.steps, o, k / LANES) * LANES + k % LANES
     }
 
-    /// Calls `put` with the place of each filter in a point, and that of its first tap in the weight.
+    /// Calls `put` with the index of each filter in a point, and that of its first tap in the weight.
     pub(super) fn copies(&self, mut put: impl FnMut(usize, usize)) {
         let channels: usize = self.sources.iter().map(|s| s.1).sum();
         for o in 0..self.out_channels {
@@ -94,7 +94,7 @@ impl WinogradOrder {
         let inside = largest / LANES < self.steps && tiles * self.steps * self.tile.rows * LANES <= self.size;
         let fitting = (shape.n, shape.h * shape.w) == (self.out_channels, 9) && channels <= shape.c;
         if !inside || !fitting || packed.len() != points * self.size || first + points > form.points() {
-            return Err(fits("a weight of 3x3"));
+            return Err(mismatch("a 3x3 weight"));
         }
         packed.par_chunks_mut(self.size).enumerate().for_each(|(i, packed)| {
             let (gy, gx) = (g[(first + i) / g.len()], g[(first + i) % g.len()]);

@@ -96,7 +96,7 @@ impl Op for Pool2dGrad {
 }
 
 shader_struct! {
-    /// Of `pool2d_grad`.
+    /// Parameters of `pool2d_grad`.
     struct Pool2dGradParams {
         dy: View,
         /// View of x and dx.

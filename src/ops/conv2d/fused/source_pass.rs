@@ -1,41 +1,41 @@
-//! One source's share of a convolution: its own dispatch, the later ones adding to what the earlier ones wrote.
+//! The source passes of a convolution: one dispatch per source, each adding to the result of the previous ones.
 
 use super::FusedConv2d;
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, View};
 use crate::ops::{ConvOrder, ConvPacking, Function, Lowering, Packing};
 
-/// What one dispatch over one source needs to know.
+/// The pass over one source.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SourcePass {
-    /// Its place among the sources.
+    /// Index of the source.
     pub source: usize,
-    /// What is read, and the view of its region.
+    /// The source, and the view of its region.
     pub operand: Operand,
     pub view: View,
-    /// First input channel in the weight, and their number.
+    /// First input channel in the weight, and number of channels.
     pub first: usize,
     pub channels: usize,
-    /// Whether it brings the bias in: the first.
+    /// Whether it adds the bias: only the first does.
     pub bias: bool,
-    /// The activation if it is the last, else none.
+    /// The activation of the last pass; identity for the others.
     pub activation: Function,
 }
 
 impl SourcePass {
-    /// The constants that kernels of one source have in common.
+    /// Constants shared by the kernels of a pass.
     pub fn key(&self, op: &FusedConv2d, shader: &'static str) -> KernelKey {
         self.finish(KernelKey::new(shader).with("KH", op.conv.kernel[0] as u32).with("KW", op.conv.kernel[1] as u32))
     }
 
-    /// The same but for the kernel's size.
+    /// The same without the kernel size.
     pub fn finish(&self, key: KernelKey) -> KernelKey {
         key.with("ACTIVATION", self.activation.id()).accumulating(self.source > 0)
     }
 }
 
 impl FusedConv2d {
-    /// All passes, for kernels that read pixels as they are: upsampled sources are made in scratch memory first.
+    /// All passes, for kernels that do not upsample: upsampled sources are first computed in scratch memory.
     pub(super) fn source_passes(&self, cx: &mut Lowering) -> Result<Vec<SourcePass>> {
         let mut passes = self.source_passes_as_given(cx);
         for pass in &mut passes {
@@ -46,7 +46,7 @@ impl FusedConv2d {
         Ok(passes)
     }
 
-    /// All passes, upsampled sources as they are before that.
+    /// All passes, with sources not yet upsampled.
     pub(super) fn source_passes_as_given(&self, cx: &Lowering) -> Vec<SourcePass> {
         let k = self.sources.len();
         let mut first = 0;

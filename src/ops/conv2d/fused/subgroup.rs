@@ -1,4 +1,4 @@
-//! Lowering to the direct kernel by subgroup broadcast.
+//! Lowering to the direct kernel with subgroup broadcast.
 
 use super::FusedConv2d;
 use crate::error::Result;
@@ -7,8 +7,8 @@ use crate::ops::gemm::broadcasts;
 use crate::ops::{ConvOrder, Lowering};
 use crate::tensor::LANES;
 
-/// Output channels of a workgroup's tile for `channels` in all. With 16 the unrolled loop is too long for the
-/// instruction cache: 22 ms against 15 for 16 -> 16 channels at 256 x 256.
+/// Output channels of a tile, for `channels` in total. With 16 the unrolled loop exceeds the instruction cache: 22 ms
+/// instead of 15 ms for 16 -> 16 channels at 256 x 256.
 fn tile_channels(channels: usize) -> usize {
     if channels <= 4 { 4 } else { 8 }
 }
@@ -19,7 +19,7 @@ fn tile_rows(rows: usize) -> usize {
 }
 
 shader_struct! {
-    /// Of `conv2d_subgroup`.
+    /// Parameters of `conv2d_subgroup`.
     struct SubgroupParams {
         x: View,
         y: View,
@@ -29,7 +29,7 @@ shader_struct! {
         in_blocks: u32,
         pad_top: u32,
         pad_left: u32,
-        /// Of output channels.
+        /// Tiles of output channels.
         groups: u32,
         alpha: f32,
         beta: f32,
@@ -47,7 +47,7 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
         let ib = pass.channels.div_ceil(LANES);
         let order = ConvOrder::Direct { outputs: ocs, side: 1, blocks: ib, bias_blocks: ob };
         let weights = op.pack(cx, &pass, LANES * (ob + groups * ib * taps * ocs), order);
-        // A tile loads its lines and, in few more loads, the columns right of them.
+        // A tile loads its lines and, in a few more loads, the columns to their right.
         let lines = rows + op.conv.kernel[0] - 1;
         let loads = lines + (lines * (op.conv.kernel[1] - 1)).div_ceil(lanes);
         cx.reads(pass.operand, (loads * groups) as f64 / rows as f64);

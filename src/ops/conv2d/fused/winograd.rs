@@ -1,6 +1,6 @@
-//! Winograd: a 3x3 convolution with a quarter of the multiplications, or 4/9 of them. Input transform of every source
-//! into one buffer, a matrix product for each point of the transform, output transform; in chunks of tiles, so that both
-//! buffers stay in the caches.
+//! Winograd: a 3x3 convolution with 1/4 or 4/9 of the multiplications. The input transform of every source writes to
+//! one buffer; a GEMM per point of the transform and the output transform follow. They run in chunks of tiles, so that
+//! both buffers stay in the caches.
 
 use super::FusedConv2d;
 use super::source_pass::SourcePass;
@@ -12,31 +12,31 @@ use crate::ops::{Lowering, Packing, ResizeMode, WinogradForm, WinogradOrder};
 use crate::tensor::LANES;
 
 shader_struct! {
-    /// Of `winograd_in`.
+    /// Parameters of `winograd_in`.
     struct WinogradInParams {
         x: View,
-        /// Where the source is upsampled.
+        /// Used if the source is upsampled.
         columns: Axis,
         rows: Axis,
         column_factor: f32,
         row_factor: f32,
-        /// Tiles in a row.
+        /// Tiles per row.
         tiles_x: u32,
-        /// Tiles of an image.
+        /// Tiles per image.
         image_tiles: u32,
-        /// That a window reads.
+        /// Last row and column that a window reads.
         last_row: u32,
         last_column: u32,
         pad_top: u32,
         pad_left: u32,
-        /// Of the upsampled map.
+        /// Size of the upsampled map.
         up_h: u32,
         up_w: u32,
-        /// Of the chunk.
+        /// First tile of the chunk, and number of tiles.
         first_tile: u32,
         tiles: u32,
         tile_blocks: u32,
-        /// C/4 of all sources.
+        /// Sum of C/4 over all sources.
         steps: u32,
         /// First channel block of this source.
         first_block: u32,
@@ -44,7 +44,7 @@ shader_struct! {
         w: u32,
     }
 
-    /// Of `winograd_gemm`.
+    /// Parameters of `winograd_gemm`.
     struct WinogradGemmParams {
         /// Tile blocks of the chunk.
         blocks: u32,
@@ -56,40 +56,40 @@ shader_struct! {
         xi: u32,
     }
 
-    /// Of `winograd_out`.
+    /// Parameters of `winograd_out`.
     struct WinogradOutParams {
         y: View,
-        /// Of the pooled map, if there is one.
+        /// View of the pooled map, if there is one.
         z: View,
-        /// Tiles in a row.
+        /// Tiles per row.
         tiles_x: u32,
-        /// Tiles of an image.
+        /// Tiles per image.
         image_tiles: u32,
         oh: u32,
         ow: u32,
-        /// Of the chunk.
+        /// First tile of the chunk, and number of tiles.
         first_tile: u32,
         tiles: u32,
         /// K/4
         out_blocks: u32,
-        /// Whether it pools, where one kernel serves both.
+        /// Whether to pool, where one kernel serves pooled and unpooled layers.
         pools: u32,
         alpha: f32,
         beta: f32,
     }
 
-    /// Of `winograd_weights`.
+    /// Parameters of `winograd_weights`.
     struct WinogradWeightsParams {
         len: u32,
         row: u32,
     }
 }
 
-/// Tiles of a chunk: as many as leave both buffers in the last cache of the device, a multiple of `block`.
+/// Tiles of a chunk, a multiple of `block`: as many as keep both buffers in the last-level cache.
 fn chunk_tiles(cx: &Lowering, tiles: usize, block: usize, channel_blocks: usize, points: usize) -> usize {
     let per_tile = (points * LANES * channel_blocks) as u64 * cx.target.options.precision.bytes();
     let Preset { chunk_bytes: budget, chunk_tiles: min, .. } = cx.target.preset();
-    // Both buffers together stay below the limit of a binding whatever the budget says.
+    // Both buffers together stay below the binding limit, whatever the budget.
     let max = (cx.target.caps.max_binding_bytes.min(128 << 20) / per_tile) as usize;
     let requested = ((budget / per_tile) as usize).max(min).min(max).min(tiles);
     requested.div_ceil(block).max(1) * block
@@ -99,7 +99,7 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: WinogradForm) -> 
     let out = cx.output(0);
     let mut passes = op.source_passes_as_given(cx);
     for pass in &mut passes {
-        // The input transform upsamples twice by itself.
+        // The input transform itself upsamples by 2.
         if let Some((mode, factor)) = op.sources[pass.source].upsample.filter(|e| e.1 != 2) {
             (pass.operand, pass.view) = mode.into_scratch(cx, pass.source, factor)?;
         }
@@ -120,11 +120,11 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: WinogradForm) -> 
     let bias = bias(op, cx, ob);
     let grid = [tiles_x, tiles_x * tiles_y];
     let key = |shader| KernelKey::new(shader).with("OUT", outputs as u32).with("COLUMNS", columns as u32);
-    // Two invocations share a tile of 36 points, except where loads of whole vec4s are what counts.
+    // Two invocations share a tile of 36 points, except where the number of vec4 loads dominates.
     let halves = outputs == 4 && broadcasts(cx.target).is_none();
     let shares = if halves { 2 } else { 1 };
-    // Where stores are inlined, compiling them is what costs. A kernel that pools in a loop of one turn or none serves layers of both sorts; a vec4 that
-    // nothing writes stands for the pooled map.
+    // Where stores are inlined, compiling them dominates. A zero-or-one-iteration loop lets one pipeline serve pooled
+    // and unpooled layers; in the latter an unused vec4 replaces the pooled map.
     let rolled = outputs == 4 && !halves && cx.target.policy.rolled_loops;
     let pooled = match (op.pool, rolled) {
         (true, _) => Some(Operand::Output(1)),
@@ -139,7 +139,7 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: WinogradForm) -> 
             let s = cx.input(pass.source);
             let ib = pass.channels.div_ceil(LANES);
             if first == 0 {
-                // Such as 6 x 6 pixels for 4 x 4; of a map to be upsampled, about 20 for 2 x 2.
+                // For example 6 x 6 pixels for 4 x 4 outputs; from a map to be upsampled, about 20 for 2 x 2.
                 let times = if op.sources[pass.source].upsample.is_some_and(|e| e.1 == 2) { 2.0 } else { 1.0 };
                 cx.reads(pass.operand, times * points as f64 / (outputs * outputs) as f64);
             }
@@ -218,8 +218,8 @@ fn bias(op: &FusedConv2d, cx: &mut Lowering, ob: usize) -> Operand {
     cx.weights_f32(inputs, ob * LANES, Packing::Copied(count))
 }
 
-/// The transformed filters, `[xi][K/TM][C/4][TM]` of vec4, cut into ranges of xi that each fit in a binding: first xi,
-/// number, operand.
+/// The transformed filters, `[xi][K/TM][C/4][TM]` of vec4, split into ranges of xi that each fit in a binding: first
+/// xi, count, operand.
 fn filters(
     op: &FusedConv2d,
     cx: &mut Lowering,
@@ -228,7 +228,7 @@ fn filters(
     passes: &[SourcePass],
 ) -> Result<Vec<(usize, usize, Operand)>> {
     let steps = tile.packed(passes.iter().map(|p| p.channels.div_ceil(LANES)).sum());
-    // Elements of one xi.
+    // Elements per xi.
     let size = op.conv.out_channels.div_ceil(tile.rows) * steps * tile.rows * LANES;
     let fit = (cx.target.caps.max_binding_bytes / (size as u64 * cx.target.options.precision.bytes())) as usize;
     if fit == 0 {
@@ -238,7 +238,7 @@ fn filters(
             limit: format!("{} bytes", cx.target.caps.max_binding_bytes),
         });
     }
-    // Where each source's channels begin, in the weight and in the padded blocks of the transform.
+    // First channel of each source, in the weight and in the padded blocks of the transform.
     let mut block = 0;
     let mut starts = Vec::new();
     for pass in passes {
@@ -258,7 +258,7 @@ fn filters(
     Ok(ranges.map(range).collect())
 }
 
-/// The same where weights change from run to run: transformed by a kernel, in one piece.
+/// The same for weights that change from run to run: transformed by a kernel, in one piece.
 fn filters_on_device(
     op: &FusedConv2d,
     cx: &mut Lowering,
