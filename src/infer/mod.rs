@@ -72,4 +72,4 @@ pub use source::{calibration_of, check_channels, open_image, page_count, read_im
 pub use tiling::graph::TileOutputs;
 pub use tiling::grid::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
 pub use tiling::runner::{TileInput, TileOutput, TileRunner};
-pub use writers::{InstanceWriter, ResultSink, WRITERS, Writer};
+pub use writers::{InstanceWriter, ResultSink, WRITERS, Writer, instance_writers};

@@ -28,6 +28,16 @@ pub static WRITERS: &[&dyn Writer] = &[
     &Table,
 ];
 
+/// Every format of instances.
+pub fn instance_writers() -> Vec<&'static dyn InstanceWriter> {
+    let sink = |w: &&dyn Writer| w.sink(Output::memory(w.name()).0, &Calibration::default());
+    let instances = |w: &&dyn Writer| match sink(w) {
+        Ok(ResultSink::Instances(writer)) => Some(writer),
+        _ => None,
+    };
+    WRITERS.iter().filter_map(instances).collect()
+}
+
 /// A kind of result file.
 pub trait Writer: Debug + Sync {
     /// Option name.

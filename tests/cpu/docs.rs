@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use unet_wgpu::low_level::infer::WRITERS;
+use unet_wgpu::low_level::model::ArchitectureId;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -135,6 +137,17 @@ fn every_command_and_option_is_documented() {
     }
     assert!(missing.is_empty(), "not in docs/cli.md:\n{}", missing.join("\n"));
     assert!(documented > 100, "only {documented} options were found");
+}
+
+#[test]
+fn every_result_format_and_architecture_is_documented() {
+    let [cli, training] = ["docs/cli.md", "docs/training.md"].map(|name| read(&root().join(name)));
+    let formats = WRITERS.iter().filter(|w| !cli.contains(&format!("\n| `{}` |", w.name()))).map(|w| w.name());
+    let ids: Vec<String> = ArchitectureId::all().map(|id| id.to_string()).collect();
+    let listed = training.lines().find(|l| l.starts_with("arch = ")).unwrap();
+    let networks = ids.iter().map(String::as_str).filter(|id| !listed.contains(id));
+    let missing: Vec<&str> = formats.chain(networks).collect();
+    assert!(missing.is_empty(), "neither in the table of docs/cli.md nor at `arch` in docs/training.md: {missing:?}");
 }
 
 #[test]

@@ -143,7 +143,13 @@ impl Check {
             if kinks > agreed / 9 {
                 wrong.push(format!("{}: d{name} has {kinks} kinks and {agreed} derivatives", case.name));
             }
-            eprintln!("STAT {} d{name} count {count} kinks {kinks} agreed {agreed} worst {:.2e} r {:.2e} steps {}", case.name, around.worst.get().0, around.worst.get().1, around.worst.get().2);
+            eprintln!(
+                "STAT {} d{name} count {count} kinks {kinks} agreed {agreed} worst {:.2e} r {:.2e} steps {}",
+                case.name,
+                around.worst.get().0,
+                around.worst.get().1,
+                around.worst.get().2
+            );
             around.worst.set((0.0, 0.0, 0));
         }
         wrong

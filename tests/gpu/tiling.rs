@@ -3,10 +3,9 @@
 
 use serde_json::json;
 use unet_wgpu::Result;
-use unet_wgpu::low_level::infer::instances::{Coco, GeoJson, Labels, Rois, Table};
 use unet_wgpu::low_level::infer::{
-    BandInfo, Image, InstanceOptions, InstanceSink, InstanceWriter, Pixels, SegmentOptions, Segmentation, Segmenter,
-    Separation, feed,
+    BandInfo, Image, InstanceOptions, InstanceSink, Pixels, SegmentOptions, Segmentation, Segmenter, Separation, feed,
+    instance_writers,
 };
 use unet_wgpu::low_level::model::{Model, parse, whole_graph};
 use unet_wgpu::low_level::session::Backend;
@@ -179,8 +178,7 @@ fn instances_across_tiles_match_the_whole_image() {
     let instances = |tile: Option<usize>, rows: usize, separation: Separation| -> (usize, Vec<Vec<u8>>) {
         let s = segment_with(&m, &p, tile, true).unwrap();
         assert_eq!(s.tiles == [1, 1], tile.is_none());
-        const FORMATS: [&dyn InstanceWriter; 5] = [&Labels, &GeoJson, &Coco, &Rois, &Table];
-        let files = FORMATS.map(|k| (k, dir.path().join(format!("{k:?}")))).to_vec();
+        let files: Vec<_> = instance_writers().into_iter().map(|k| (k, dir.path().join(format!("{k:?}")))).collect();
         let options = InstanceOptions { separation, fill_holes: true, min_area: 4, ..Default::default() };
         let sink = InstanceSink::new(options, "image", files.clone());
         let report = sink.report();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{UNet, UNet3Plus, UNetPlusPlus};
+use crate::model::{ArchitectureId, UNet, UNet3Plus, UNetPlusPlus};
 use serde_json::json;
 
 /// Weights for every parameter of a network; all elements of a parameter differ.
@@ -184,7 +184,10 @@ fn own_names_need_no_metadata() {
     let nearest = UNet { up: crate::model::Up::NearestConv, ..same() };
     let upp = UNetPlusPlus { width: 3, depth: 2, deep_supervision: false, ..UNetPlusPlus::default() };
     let u3p = UNet3Plus { width: 2, depth: 3, cat: Some(3), deep_supervision: true, cgm: true, ..UNet3Plus::default() };
-    for network in [&unet as &dyn Architecture, &nearest, &upp, &u3p] {
+    // What a new architecture misses here is in `native.rs`.
+    let every: Vec<_> = ArchitectureId::all().map(|id| id.build(&json!({ "width": 4, "depth": 2 })).unwrap()).collect();
+    let every = every.iter().map(|network| &**network);
+    for network in [&unet as &dyn Architecture, &nearest, &upp, &u3p].into_iter().chain(every) {
         let weights = random(network);
         let got = understand(checkpoint(weights.clone()), &Map::new()).unwrap();
         assert_eq!((got.metadata.arch.as_str(), &got.weights), (network.id(), &weights));

@@ -136,15 +136,19 @@ fn value(name: &str, shape: Shape, output: bool) -> ValueInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Padding, UNet, UNet3Plus, UNetPlusPlus, Up};
-    use crate::ops::{ExportNchw, Function, ImportNchw, Unary};
+    use crate::graph::ValueId;
+    use crate::model::{ArchitectureId, Padding, UNet, UNet3Plus, Up};
+    use crate::ops::{Binary, BinaryKind, ExportNchw, Function, ImportNchw, Unary};
     use crate::tensor::TensorDesc;
     use std::collections::BTreeMap;
-    use std::sync::Arc;
 
     fn model(network: impl Architecture + 'static) -> Model {
+        boxed(Box::new(network))
+    }
+
+    fn boxed(network: Box<dyn Architecture>) -> Model {
         let size = network.size_rule().minimum;
-        let graph = whole_graph(&network, 1, size, size).unwrap();
+        let graph = whole_graph(&*network, 1, size, size).unwrap();
         let tensor = |(at, (name, dims)): (usize, (&str, &[usize]))| {
             let n: usize = dims.iter().product();
             (name.to_string(), HostTensor::new(dims, (0..n).map(|i| (at * 1000 + i) as f32).collect()).unwrap())
@@ -152,7 +156,7 @@ mod tests {
         let weights = graph.parameters().enumerate().map(tensor).collect();
         let json = format!(r#"{{"arch": "{}", "config": {{}}, "normalisation": {{"kind": "z_score"}}}}"#, network.id());
         let metadata = ModelMetadata::parse(&json).unwrap();
-        Model::with_architecture("m", Arc::new(network), metadata, weights).unwrap()
+        Model::with_architecture("m", network.into(), metadata, weights).unwrap()
     }
 
     fn ops(bytes: &[u8]) -> Vec<String> {
@@ -164,15 +168,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("m.onnx");
         let small = |up| UNet { width: 2, depth: 2, up, padding: Padding::Same, ..UNet::default() };
-        let models = [
+        let every = ArchitectureId::all().map(|id| id.build(&serde_json::json!({ "width": 2, "depth": 2 })).unwrap());
+        let more = [
             model(small(Up::Transpose)),
             model(small(Up::Bilinear)),
             model(small(Up::NearestConv)),
-            model(UNet { width: 2, depth: 2, ..UNet::default() }),
-            model(UNetPlusPlus { width: 2, depth: 2, ..UNetPlusPlus::default() }),
             model(UNet3Plus { width: 2, depth: 2, deep_supervision: true, cgm: true, ..UNet3Plus::default() }),
         ];
-        for m in models {
+        for m in every.map(boxed).chain(more) {
             std::fs::write(&path, export(&m).unwrap()).unwrap();
             let back = Model::new("back", read_back(&path).unwrap()).unwrap();
             assert_eq!((back.architecture.config(), back.weights()), (m.architecture.config(), m.weights()));
@@ -180,12 +183,12 @@ mod tests {
         }
     }
 
-    /// ONNX file and graph of a single function.
-    fn of_function(kind: Function, shape: Shape) -> (Vec<u8>, Graph) {
+    /// ONNX file and graph of the nodes that `build` adds to an input.
+    fn of_nodes(shape: Shape, build: impl Fn(&mut Graph, ValueId) -> ValueId) -> (Vec<u8>, Graph) {
         let mut graph = Graph::new();
         let x = graph.input(INPUT, TensorDesc::linear(shape));
         let x = graph.node("import", ImportNchw, &[x]).unwrap();
-        let y = graph.node("f", Unary { kind }, &[x]).unwrap();
+        let y = build(&mut graph, x);
         let y = graph.node("export", ExportNchw, &[y]).unwrap();
         graph.output("y", y);
         let mut emitter = Emitter::new(&graph);
@@ -201,23 +204,40 @@ mod tests {
         (file.encode_to_vec(), graph)
     }
 
+    /// Whether the nodes compute the same after they are written and read.
+    fn assert_written(what: &str, shape: Shape, low: f32, build: impl Fn(&mut Graph, ValueId) -> ValueId) {
+        let (bytes, graph) = of_nodes(shape, build);
+        let options = crate::model::onnx::OnnxOptions::default();
+        let (network, _, weights) = crate::model::onnx::parse(&bytes, Path::new("f.onnx"), &options).unwrap();
+        let back = whole_graph(&network, 1, shape.h, shape.w).unwrap();
+        let x = (0..shape.len()).map(|i| low + 0.031 * i as f32).collect();
+        let inputs = BTreeMap::from([(INPUT.to_string(), HostTensor::new(shape.dims(), x).unwrap())]);
+        let run = |graph: &Graph| {
+            let stored = |name: &str, dims: &[usize]| weights.require(name, dims).cloned();
+            let outputs = graph.run_reference(&inputs, stored, |_, _| Ok(())).unwrap();
+            outputs.into_values().next().unwrap()
+        };
+        assert!(run(&back).compare(&run(&graph)).unwrap().within(1e-6), "{what}");
+    }
+
     #[test]
     fn every_function_is_written_as_what_it_is() {
-        let shape = Shape::new(1, 3, 8, 8);
         for &kind in Function::ALL {
-            let (bytes, graph) = of_function(kind, shape);
-            let options = crate::model::onnx::OnnxOptions::default();
-            let (network, _, weights) = crate::model::onnx::parse(&bytes, Path::new("f.onnx"), &options).unwrap();
-            let back = whole_graph(&network, 1, shape.h, shape.w).unwrap();
             let low = if kind.apply(-1.0).is_finite() && kind.apply(0.0).is_finite() { -3.0 } else { 0.05 };
-            let x = (0..shape.len()).map(|i| low + 0.031 * i as f32).collect();
-            let inputs = BTreeMap::from([(INPUT.to_string(), HostTensor::new(shape.dims(), x).unwrap())]);
-            let run = |graph: &Graph| {
-                let stored = |name: &str, dims: &[usize]| weights.require(name, dims).cloned();
-                let outputs = graph.run_reference(&inputs, stored, |_, _| Ok(())).unwrap();
-                outputs.into_values().next().unwrap()
+            let build = |g: &mut Graph, x| g.node("f", Unary { kind }, &[x]).unwrap();
+            assert_written(kind.name(), Shape::new(1, 3, 8, 8), low, build);
+        }
+    }
+
+    #[test]
+    fn functions_of_two_tensors_are_written_as_what_they_are() {
+        use BinaryKind as K;
+        for kind in [K::Add, K::Sub, K::Mul, K::Div, K::Min, K::Max, K::Pow, K::Less, K::Greater, K::Equal] {
+            let build = |g: &mut Graph, x| {
+                let clipped = g.node("clip", Unary { kind: Function::Clip { min: 0.5, max: 2.0 } }, &[x]).unwrap();
+                g.node("f", Binary { kind }, &[x, clipped]).unwrap()
             };
-            assert!(run(&back).compare(&run(&graph)).unwrap().within(1e-6), "{kind:?}");
+            assert_written(kind.name(), Shape::new(1, 3, 8, 8), 0.05, build);
         }
     }
 

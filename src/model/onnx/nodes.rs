@@ -5,10 +5,11 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId};
 use crate::kernel::{Onnx, Term};
 use crate::ops::{
-    ArgmaxGate, Average, BatchNorm2d, Concat, Conv2d, ConvTranspose2d, Crop2d, ExportNchw, Function, GlobalAvgPool,
-    GlobalMaxPool, ImportNchw, MaxPool2d, Pad2d, Resize, ResizeMode, ResizeSize, ScaleByGate, Softmax, Unary,
+    ArgmaxGate, Average, BatchNorm2d, Binary, BinaryKind, Concat, Conv2d, ConvTranspose2d, Crop2d, ExportNchw,
+    Function, GlobalAvgPool, GlobalMaxPool, ImportNchw, MaxPool2d, Pad2d, Resize, ResizeMode, ResizeSize, ScaleByGate,
+    Softmax, Unary,
 };
-use crate::tensor::HostTensor;
+use crate::tensor::{HostTensor, Layout};
 use std::collections::{HashMap, HashSet};
 
 /// Name prefix of constants that are not parameters.
@@ -176,6 +177,9 @@ impl<'a> Emitter<'a> {
         if let Some(op) = op.as_op::<Unary>() {
             return Ok(self.activate(label, x.to_string(), op.kind));
         }
+        if let Some(op) = op.as_op::<Binary>() {
+            return self.binary(node, op.kind, &all);
+        }
         if let Some(op) = op.as_op::<MaxPool2d>() {
             let (k, s, p) = (op.kernel as i64, op.stride as i64, op.padding as i64);
             let attributes = vec![
@@ -215,6 +219,31 @@ impl<'a> Emitter<'a> {
             return Err(Error::op(label, format!("`{}` is not supported in ONNX export", op.name())));
         };
         Ok(self.add(name, &all, label, attributes))
+    }
+
+    /// A function of two tensors; a parameter would lose the axes that its stored shape lacks.
+    fn binary(&mut self, node: &Node, kind: BinaryKind, inputs: &[&str]) -> Result<String> {
+        let (name, is_bool) = match kind {
+            BinaryKind::Add => ("Add", false),
+            BinaryKind::Sub => ("Sub", false),
+            BinaryKind::Mul => ("Mul", false),
+            BinaryKind::Div => ("Div", false),
+            BinaryKind::Min => ("Min", false),
+            BinaryKind::Max => ("Max", false),
+            BinaryKind::Pow => ("Pow", false),
+            BinaryKind::Prelu => ("PRelu", false),
+            BinaryKind::Less => ("Less", true),
+            BinaryKind::Greater => ("Greater", true),
+            BinaryKind::Equal => ("Equal", true),
+        };
+        if node.inputs.iter().any(|&i| self.graph.value(i).desc.layout == Layout::Linear) {
+            return Err(Error::op(&node.label, format!("`{}` of a parameter has no ONNX export", kind.name())));
+        }
+        if !is_bool {
+            return Ok(self.add(name, inputs, &node.label, vec![]));
+        }
+        let result = self.add(name, inputs, &format!("{}.bool", node.label), vec![]);
+        Ok(self.add("Cast", &[&result], &node.label, vec![int("to", DataType::Float as i64)]))
     }
 
     fn conv(&mut self, label: &str, op: &Conv2d, inputs: &[&str]) -> String {
