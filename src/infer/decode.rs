@@ -4,7 +4,6 @@ mod calibrate;
 mod chunks;
 mod describe;
 mod directory;
-mod formats;
 mod gif;
 mod jp2;
 mod labels;
@@ -14,7 +13,9 @@ mod ome;
 mod orientation;
 mod pages;
 mod raw;
+mod refused;
 mod shaped;
+mod tag;
 mod tiff;
 
 pub(super) use calibrate::calibration;
@@ -36,6 +37,7 @@ use super::image::{Image, Pixels, Sample};
 use super::orient::Orientation;
 use super::source::{Described, ImageSource, InMemory, OpenOptions, arranged, read_all};
 use crate::error::{Error, Message, Result};
+use crate::io::image_formats::{Decoder, HEAD};
 use crate::io::{Input, Nature, Reader};
 use crate::text::mib;
 
@@ -151,17 +153,13 @@ pub(super) fn open_source(
 /// time; other formats: 1.
 pub(super) fn pages_of(input: &Input) -> Result<usize> {
     let (source, reader, head) = begin(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX })?;
-    match head.as_slice() {
-        head if is_tiff(head) => {
+    match Decoder::of_head(&head) {
+        Some(Decoder::Tiff) => {
             let source = source.as_source();
             tiff::guarded(&source, || pages::count(&source, &mut tiff::TiffDecoder::new(&source, reader)?))
         }
         _ => Ok(1),
     }
-}
-
-fn is_tiff(head: &[u8]) -> bool {
-    matches!(head, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..])
 }
 
 /// Opens a file and reads the bytes that identify its format.
@@ -170,12 +168,12 @@ fn begin(input: &Input, bounds: &Bounds) -> Result<(FileSource, Reader, Vec<u8>)
     let (mut reader, bytes) = input.open()?;
     match reader.get_ref().nature().map_err(|e| Error::io(path, e))? {
         Nature::File | Nature::Memory => {}
-        Nature::Folder => return Err(Error::file(path, formats::folder(path))),
+        Nature::Folder => return Err(Error::file(path, refused::folder(path))),
         Nature::Stream => return Err(Error::file(path, "is not a regular file")),
     }
     let source = FileSource { input: input.clone(), bytes, max_pixels: bounds.pixels, memory: bounds.memory };
     let mut head = Vec::new();
-    (&mut reader).take(formats::HEAD).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
+    (&mut reader).take(HEAD).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
     reader.seek(SeekFrom::Start(0)).map_err(|e| Error::io(path, e))?;
     Ok((source, reader, head))
 }
@@ -184,29 +182,31 @@ fn open_file(input: &Input, bounds: &Bounds, page: usize, level: usize) -> Resul
     let path = input.name();
     let (file, mut reader, head) = begin(input, bounds)?;
     let source = file.as_source();
-    let is_tiff = is_tiff(&head);
+    let decoder = Decoder::of_head(&head);
+    let is_tiff = decoder == Some(Decoder::Tiff);
     if page > 0 && !is_tiff && !head.is_empty() {
         return Err(Error::file(path, format!("has one page, there is no page {page} (they count from 0)")));
     }
     if level > 0 && !is_tiff && !head.is_empty() {
         return Err(Error::file(path, levels::missing(&[], level)));
     }
-    match head.as_slice() {
-        [] => Err(Error::file(path, "the file is empty")),
-        _ if is_tiff => {
+    match decoder {
+        None if head.is_empty() => Err(Error::file(path, "the file is empty")),
+        None => Err(source.error(refused::reason(&head))),
+        Some(Decoder::Tiff) => {
             let mut image = tiff::TiffImage::open(file, reader, page, level)?;
             let tiff::Meaning { kind, names, orientation } = image.meaning(page)?;
             Ok((Decoded::Windows(Box::new(Described { source: Box::new(image), kind, names })), orientation))
         }
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
+        Some(Decoder::Npy) => {
             let image = npy::NpyImage::open(file, reader)?;
             Ok((Decoded::Windows(Box::new(image)), Orientation::default()))
         }
         // A panic is the decoder's fault: report it as an error instead of aborting.
-        head => {
-            let orientation = orientation::of_container(&mut reader, head);
+        Some(decoder) => {
+            let orientation = orientation::of_container(&mut reader, decoder);
             reader.rewind().map_err(|e| Error::io(path, e))?;
-            catch_unwind(AssertUnwindSafe(|| whole(&source, reader, head)))
+            catch_unwind(AssertUnwindSafe(|| whole(&source, reader, decoder)))
                 .unwrap_or_else(|_| Err(source.decoder_fault("image")))
                 .map(|image| (Decoded::Memory(image), orientation))
         }
@@ -214,11 +214,11 @@ fn open_file(input: &Input, bounds: &Bounds, page: usize, level: usize) -> Resul
 }
 
 /// Decodes an image of a format that is not read by windows.
-fn whole(source: &Source, reader: Reader, head: &[u8]) -> Result<Image> {
-    match head {
-        [0x89, b'P', b'N', b'G', ..] => source.png(reader),
-        [0xff, 0xd8, 0xff, ..] => source.jpeg(reader),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
+fn whole(source: &Source, reader: Reader, decoder: Decoder) -> Result<Image> {
+    match decoder {
+        Decoder::Png => source.png(reader),
+        Decoder::Jpeg => source.jpeg(reader),
+        Decoder::WebP => {
             let mut decoder = WebPDecoder::new(reader).map_err(|e| source.image_error("WebP", e))?;
             if decoder.has_animation() {
                 return Err(source.error("WebP animations are not supported"));
@@ -226,22 +226,17 @@ fn whole(source: &Source, reader: Reader, head: &[u8]) -> Result<Image> {
             decoder.set_limits(source.limits()).map_err(|e| source.image_error("WebP", e))?;
             source.decode("WebP", decoder)
         }
-        [b'B', b'M', ..] => {
+        Decoder::Bmp => {
             let decoder = BmpDecoder::new(reader).map_err(|e| source.image_error("BMP", e))?;
             source.decode("BMP", decoder)
         }
-        [b'G', b'I', b'F', b'8', ..] => gif::decode(source, &source.all_bytes(reader)?),
-        [b'P', b'1'..=b'7', b' ' | b'\t' | b'\r' | b'\n' | b'#', ..] => {
+        Decoder::Gif => gif::decode(source, &source.all_bytes(reader)?),
+        Decoder::Pnm => {
             let decoder = PnmDecoder::new(reader).map_err(|e| source.image_error("PNM", e))?;
             source.decode("PNM", decoder)
         }
-        [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => {
-            jp2::decode(source, &source.all_bytes(reader)?)
-        }
-        head => Err(source.error(match formats::name(head) {
-            Some(name) => name,
-            None => format!("not an image in a known format ({})", formats::READ),
-        })),
+        Decoder::Jpeg2000 => jp2::decode(source, &source.all_bytes(reader)?),
+        Decoder::Tiff | Decoder::Npy => Err(source.error("is read by windows, not as a whole")),
     }
 }
 

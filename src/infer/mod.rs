@@ -60,9 +60,7 @@ pub use output::{
     write_mask, write_overlay, write_probabilities,
 };
 #[cfg(feature = "std-fs")]
-pub use paths::{
-    IMAGE_EXTENSIONS, check_distinct, check_writable, expand_inputs, expand_inputs_and_skipped, output_path,
-};
+pub use paths::{check_distinct, check_writable, expand_inputs, expand_inputs_and_skipped, output_path};
 pub use segment::{ImageTask, Segmentation, Segmenter, Streamed};
 #[cfg(feature = "std-fs")]
 pub use skipped::{SkipReason, Skipped};

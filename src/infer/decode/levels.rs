@@ -4,21 +4,11 @@
 use std::collections::HashSet;
 use std::io::{Read, Seek};
 
-use super::Source;
-use super::directory::{Directories, Directory};
+use super::directory::{Directories, Directory, failed};
 use super::pages::Plane;
 use super::tiff::TiffDecoder;
-use crate::error::{Error, Result};
-
-const NEW_SUBFILE_TYPE: u16 = 254;
-const SUBFILE_TYPE: u16 = 255;
-const WIDTH: u16 = 256;
-const HEIGHT: u16 = 257;
-const BITS: u16 = 258;
-const DESCRIPTION: u16 = 270;
-const SAMPLES: u16 = 277;
-const TILE_WIDTH: u16 = 322;
-const SUB_IFDS: u16 = 330;
+use super::{Source, tag};
+use crate::error::Result;
 
 /// Files with more directories are refused.
 const MAX_DIRECTORIES: usize = 1 << 16;
@@ -53,14 +43,6 @@ pub(super) struct Level {
     pub size: [u64; 2],
 }
 
-/// The error of a file whose directories cannot be read.
-pub(super) fn failed(source: &Source, e: std::io::Error) -> Error {
-    match e.kind() {
-        std::io::ErrorKind::UnexpectedEof => source.error("the TIFF file is truncated"),
-        _ => source.error(format!("damaged TIFF file: {e}")),
-    }
-}
-
 /// The main chain of directories, until it has more than `requested` pages.
 pub(super) fn chain<R: Read + Seek>(
     source: &Source,
@@ -79,15 +61,15 @@ pub(super) fn chain<R: Read + Seek>(
         }
         let directory = file.read(next).map_err(|e| failed(source, e))?;
         next = directory.next;
-        let size = [WIDTH, HEIGHT].map(|tag| file.number(&directory, tag).unwrap_or(0));
+        let size = [tag::WIDTH, tag::HEIGHT].map(|t| file.number(&directory, t).unwrap_or(0));
         let first = found.first().map(|f| f.size);
         if first.is_none() {
-            aperio = file.text(&directory, DESCRIPTION).is_some_and(|t| t.starts_with("Aperio"));
+            aperio = file.text(&directory, tag::DESCRIPTION).is_some_and(|t| t.starts_with("Aperio"));
         }
         let kind = match first {
             // The first is a page whatever its tags.
             None => Kind::Page,
-            Some(first) if aperio => match directory.has(TILE_WIDTH) {
+            Some(first) if aperio => match directory.has(tag::TILE_WIDTH) {
                 true if size == first => Kind::Page,
                 true => Kind::Reduced,
                 false => Kind::Associated,
@@ -108,8 +90,8 @@ pub(super) fn chain<R: Read + Seek>(
 
 /// The role of a directory by its tags.
 fn kind<R: Read + Seek>(file: &mut Directories<R>, directory: &Directory) -> Kind {
-    let old = file.number(directory, SUBFILE_TYPE);
-    match (file.number(directory, NEW_SUBFILE_TYPE), old) {
+    let old = file.number(directory, tag::SUBFILE_TYPE);
+    match (file.number(directory, tag::NEW_SUBFILE_TYPE), old) {
         (Some(bits), _) if bits & 4 != 0 => Kind::Mask,
         (Some(bits), _) if bits & 1 != 0 => Kind::Reduced,
         (None, Some(2)) => Kind::Reduced,
@@ -129,13 +111,13 @@ pub(super) fn of<R: Read + Seek>(
         return Err(source.error(format!("damaged: its description names directory {at}, there are {}", chain.len())));
     };
     let samples = |file: &mut Directories<R>, d: &Directory| {
-        (file.number(d, SAMPLES).unwrap_or(1), file.number(d, BITS).unwrap_or(1))
+        (file.number(d, tag::SAMPLES_PER_PIXEL).unwrap_or(1), file.number(d, tag::BITS_PER_SAMPLE).unwrap_or(1))
     };
     let own = samples(file, &full.directory);
     let mut copies = Vec::new();
-    for offset in file.whole(&full.directory, SUB_IFDS).unwrap_or_default().into_iter().take(MAX_LEVELS) {
+    for offset in file.whole(&full.directory, tag::SUB_IFDS).unwrap_or_default().into_iter().take(MAX_LEVELS) {
         let directory = file.read(offset).map_err(|e| failed(source, e))?;
-        let size = [WIDTH, HEIGHT].map(|tag| file.number(&directory, tag).unwrap_or(0));
+        let size = [tag::WIDTH, tag::HEIGHT].map(|t| file.number(&directory, t).unwrap_or(0));
         if kind(file, &directory) != Kind::Mask {
             copies.push((directory, size));
         }
@@ -170,13 +152,13 @@ pub(super) fn seek(source: &Source, decoder: &mut TiffDecoder, planes: Vec<Plane
     if level == 0 {
         return Ok(planes);
     }
-    let mut file = Directories::new(decoder.inner()).map_err(|e| failed(source, e))?;
+    let file = decoder.directories();
     // Read up to the page after the last requested one.
     let last = planes.iter().map(|p| p.directory).max().unwrap_or(0);
-    let chain = chain(source, &mut file, last + 1)?;
+    let chain = chain(source, file, last + 1)?;
     let (mut offsets, mut moved) = (Vec::new(), Vec::new());
     for plane in &planes {
-        let levels = of(source, &mut file, &chain, plane.directory)?;
+        let levels = of(source, file, &chain, plane.directory)?;
         let Some(chosen) = levels.get(level) else { return Err(source.error(missing(&levels, level))) };
         let place = offsets.iter().position(|o| *o == chosen.offset).unwrap_or_else(|| {
             offsets.push(chosen.offset);

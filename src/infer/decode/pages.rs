@@ -1,10 +1,10 @@
 //! Roles of a TIFF file's directories: pages, reduced copies, or channels of one page.
 
 use super::Source;
-use super::directory::Directories;
+use super::directory::failed;
 use super::levels::{self, Kind};
-use super::tiff::{TiffDecoder, error, images_inside};
-use super::{ome, shaped};
+use super::tiff::{TiffDecoder, images_inside};
+use super::{ome, shaped, tag};
 use crate::error::Result;
 
 /// A directory that holds channels of a page.
@@ -15,9 +15,6 @@ pub(super) struct Plane {
     /// Index of the image, where one directory describes several that follow each other (ImageJ).
     pub image: usize,
 }
-
-/// `ImageDescription`.
-const DESCRIPTION: u16 = 270;
 
 /// The directories of page `page`, counted from 0.
 pub(super) fn planes(source: &Source, decoder: &mut TiffDecoder, page: usize) -> Result<Vec<Plane>> {
@@ -71,11 +68,9 @@ enum Numbers {
 
 /// The stack that the description of the first directory declares (OME-XML, ImageJ, tifffile).
 fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<(Stack, Numbers)>> {
-    let mut file = Directories::new(decoder.inner()).map_err(|e| levels::failed(source, e))?;
-    let first = file.read(file.header.first).map_err(|e| levels::failed(source, e))?;
-    let text = file.text(&first, DESCRIPTION).unwrap_or_default();
+    decoder.enter_first().map_err(|e| failed(source, e))?;
+    let text = decoder.text(tag::DESCRIPTION).unwrap_or_default();
     let text = text.trim();
-    decoder.enter_first().map_err(|e| error(source, e))?;
     if text.contains("<OME") {
         let name = source.path.file_name().unwrap_or_default().to_string_lossy();
         return match ome::stack(text, &name) {
@@ -102,7 +97,6 @@ fn stack(source: &Source, decoder: &mut TiffDecoder) -> Result<Option<(Stack, Nu
 
 /// Directories that are pages, until more than `requested` are found.
 fn full_directories(source: &Source, decoder: &mut TiffDecoder, requested: usize) -> Result<Vec<usize>> {
-    let mut file = Directories::new(decoder.inner()).map_err(|e| levels::failed(source, e))?;
-    let chain = levels::chain(source, &mut file, requested)?;
+    let chain = levels::chain(source, decoder.directories(), requested)?;
     Ok(chain.iter().enumerate().filter(|(_, l)| l.kind == Kind::Page).map(|(i, _)| i).collect())
 }

@@ -1,7 +1,6 @@
 //! TIFF, read strip by strip or tile by tile, chunky or planar; never the whole image at once.
 //!
-//! The crate reads directories. Strips and tiles are read here, since the crate supports fewer layouts and asserts
-//! properties that files may violate.
+//! No crate for TIFF is used: it would support fewer layouts and assert properties that files may violate.
 
 mod colour;
 mod compression;
@@ -18,18 +17,16 @@ use std::io::{Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use ::tiff::TiffError;
-use ::tiff::tags::Tag;
-
 use self::colour::Warned;
 use self::page::{Page, Places};
 use self::samples::Words;
 use super::chunks::{Chunk, ChunkCache};
+use super::directory::failed;
 use super::levels;
 use super::orientation::tiff_orientation;
 use super::pages::{self, Plane};
 use super::raw::RawLayout;
-use super::{FileSource, Source};
+use super::{FileSource, Source, tag};
 use crate::error::{Error, Result};
 use crate::infer::channels::ChannelKind;
 use crate::infer::image::Sample;
@@ -49,8 +46,6 @@ pub(in crate::low_level::infer) const MAX_CHANNELS: usize = 64;
 const RAW_STRIP: usize = 4 << 20;
 /// Default size of the cache of decoded chunks, in bytes.
 const CACHE: u64 = 64 << 20;
-/// Tag of Adobe's camera raw files (DNG) only.
-const DNG_VERSION: u16 = 50706;
 
 /// One page of a TIFF file, with the channels that other directories hold (OME-TIFF, ImageJ).
 pub(super) struct TiffImage {
@@ -81,7 +76,7 @@ impl TiffImage {
             let mut decoder = TiffDecoder::new(&s, reader)?;
             refuse_camera_raw(&s, &mut decoder)?;
             let planes = pages::planes(&s, &mut decoder, page)?;
-            let seek = |d: &mut TiffDecoder, p: &Plane| d.seek_to_image(p.directory).map_err(|e| error(&s, e));
+            let seek = |d: &mut TiffDecoder, p: &Plane| d.seek_to_image(p.directory).map_err(|e| failed(&s, e));
             planes.first().map(|p| seek(&mut decoder, p)).transpose()?;
             let orientation = tiff_orientation(&s, &mut decoder)?;
             let planes = levels::seek(&s, &mut decoder, planes, level)?;
@@ -125,7 +120,7 @@ impl TiffImage {
     fn words(&mut self, plane: Plane, number: usize) -> Result<(Words, usize)> {
         let source = self.source.as_source();
         if self.current != plane.directory {
-            self.decoder.seek_to_image(plane.directory).map_err(|e| error(&source, e))?;
+            self.decoder.seek_to_image(plane.directory).map_err(|e| failed(&source, e))?;
             self.places = Places::read(&source, &mut self.decoder, &self.page)?;
             self.current = plane.directory;
         }
@@ -298,25 +293,13 @@ impl Page {
 
 /// Refuses camera raw files, whose first image is a thumbnail.
 fn refuse_camera_raw(source: &Source, decoder: &mut TiffDecoder) -> Result<()> {
-    let reduced: Option<u32> = decoder.find_tag_unsigned(Tag::NewSubfileType).map_err(|e| error(source, e))?;
-    let [dng, camera, inner] = [Tag::Unknown(DNG_VERSION), Tag::Make, Tag::SubIfd].map(|tag| decoder.count_of(tag));
-    if dng.is_some() || reduced.unwrap_or(0) & 1 == 1 && camera.is_some() && inner.is_some() {
+    let reduced: Option<u32> = decoder.unsigned(tag::NEW_SUBFILE_TYPE).map_err(|e| failed(source, e))?;
+    let [dng, camera, inner] = [tag::DNG_VERSION, tag::MAKE, tag::SUB_IFDS].map(|t| decoder.has(t));
+    if dng || reduced.unwrap_or(0) & 1 == 1 && camera && inner {
         return Err(source
             .error("is a camera raw file (DNG, NEF, ARW or the like), which is not supported; develop it to TIFF"));
     }
     Ok(())
-}
-
-pub(super) fn error(source: &Source, e: TiffError) -> Error {
-    match e {
-        TiffError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-            source.error("the TIFF file is truncated")
-        }
-        TiffError::IoError(e) => source.error(format!("damaged TIFF file: {e}")),
-        TiffError::LimitsExceeded => source.error("damaged TIFF file: it asks for more memory than it can need"),
-        TiffError::UnsupportedError(e) => source.error(format!("unsupported TIFF file: {e}")),
-        e => source.error(format!("damaged TIFF file: {e}")),
-    }
 }
 
 #[cfg(test)]

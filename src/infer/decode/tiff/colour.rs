@@ -3,13 +3,12 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use ::tiff::tags::Tag;
-
 use super::compression;
 use super::directory::TiffDecoder;
-use super::error;
+use super::failed;
 use super::page::{Format, Page};
 use super::samples::Words;
+use super::tag;
 use crate::error::Result;
 use crate::infer::decode::Source;
 use crate::infer::image::{Pixels, Sample};
@@ -85,8 +84,8 @@ pub(super) fn of(source: &Source, decoder: &mut TiffDecoder, fields: &ColourFiel
 
 fn palette(source: &Source, decoder: &mut TiffDecoder, bits: u8) -> Result<Colour> {
     let map: Vec<u16> = decoder
-        .find_tag_unsigned_vec(Tag::ColorMap)
-        .map_err(|e| error(source, e))?
+        .unsigned_list(tag::PALETTE)
+        .map_err(|e| failed(source, e))?
         .ok_or_else(|| source.error("damaged TIFF file: its palette is missing"))?;
     let len = 1usize << bits;
     let Some((red, rest)) = map.split_at_checked(len).filter(|_| map.len() >= 3 * len) else {
@@ -133,23 +132,23 @@ fn is_display(table: &[[u16; 3]]) -> bool {
 
 /// Whether ImageJ wrote the directory: its palettes are display colour maps of measured values.
 fn is_imagej(decoder: &mut TiffDecoder) -> bool {
-    let text = decoder.find_tag(Tag::ImageDescription).ok().flatten().and_then(|v| v.into_string().ok());
+    let text = decoder.text(tag::DESCRIPTION);
     text.is_some_and(|t| t.starts_with("ImageJ="))
 }
 
 fn ycbcr(source: &Source, decoder: &mut TiffDecoder) -> Result<Colour> {
-    let fail = |e| error(source, e);
-    let subsampling: Option<Vec<u16>> = decoder.find_tag_unsigned_vec(Tag::ChromaSubsampling).map_err(fail)?;
+    let fail = |e| failed(source, e);
+    let subsampling: Option<Vec<u16>> = decoder.unsigned_list(tag::YCBCR_SUBSAMPLING).map_err(fail)?;
     let subsampling = match subsampling.as_deref() {
         None => [2, 2],
         Some(&[h @ (1 | 2 | 4), v @ (1 | 2 | 4)]) => [h, v].map(usize::from),
         Some(other) => return Err(source.error(format!("damaged TIFF file: chroma subsampling {other:?}"))),
     };
-    let mut floats = |tag| -> Result<Option<Vec<f64>>> {
-        Ok(decoder.find_tag(Tag::Unknown(tag)).map_err(fail)?.and_then(|v| v.into_f64_vec().ok()))
-    };
-    let luma = floats(529)?.and_then(|v| v.try_into().ok()).unwrap_or([0.299, 0.587, 0.114]);
-    let range = floats(532)?.and_then(|v| v.try_into().ok()).unwrap_or([0.0, 255.0, 128.0, 255.0, 128.0, 255.0]);
+    let luma = decoder.floats(tag::YCBCR_COEFFICIENTS).and_then(|v| v.try_into().ok()).unwrap_or([0.299, 0.587, 0.114]);
+    let range = decoder
+        .floats(tag::REFERENCE_BLACK_WHITE)
+        .and_then(|v| v.try_into().ok())
+        .unwrap_or([0.0, 255.0, 128.0, 255.0, 128.0, 255.0]);
     let sound = luma.iter().all(|v| *v > 0.0 && *v < 1.0) && range.as_chunks::<2>().0.iter().all(|[b, w]| w > b);
     match sound {
         true => Ok(Colour::YCbCr { subsampling, luma, range }),

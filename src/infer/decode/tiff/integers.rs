@@ -1,10 +1,8 @@
 //! A page's integers as stored, the source of labels.
 
-use ::tiff::tags::Tag;
-
 use super::page::Format;
 use super::samples::Words;
-use super::{TiffImage, error, guarded};
+use super::{TiffImage, failed, guarded, tag};
 use crate::error::{Error, Result};
 use crate::infer::decode::{Bounds, MAX_PIXELS, begin};
 use crate::io::Input;
@@ -131,7 +129,7 @@ impl TiffImage {
         if self.page.photometric != 3 {
             return Ok(None);
         }
-        let map: Option<Vec<u16>> = self.decoder.find_tag_unsigned_vec(Tag::ColorMap).map_err(|e| error(source, e))?;
+        let map: Option<Vec<u16>> = self.decoder.unsigned_list(tag::PALETTE).map_err(|e| failed(source, e))?;
         let map = map.unwrap_or_default();
         let (red, rest) = map.split_at(map.len() / 3);
         let (green, blue) = rest.split_at(rest.len() / 2);

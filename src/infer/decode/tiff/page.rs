@@ -1,10 +1,8 @@
 //! Pixel layout of a TIFF directory, and whether it can be read.
 
-use ::tiff::tags::Tag;
-
 use super::colour::{self, Colour};
 use super::directory::TiffDecoder;
-use super::{MAX_CHANNELS, RAW_STRIP, compression, error};
+use super::{MAX_CHANNELS, RAW_STRIP, compression, failed, tag};
 use crate::error::Result;
 use crate::infer::decode::Source;
 use crate::infer::image::Sample;
@@ -74,24 +72,23 @@ pub(in crate::low_level::infer::decode) struct Places {
 impl Page {
     /// Reads and checks the decoder's current directory.
     pub fn read(source: &Source, decoder: &mut TiffDecoder) -> Result<Self> {
-        let mut number = |tag, default: u32| -> Result<u32> {
-            Ok(decoder.find_tag_unsigned(tag).map_err(|e| error(source, e))?.unwrap_or(default))
+        let mut number = |t, default: u32| -> Result<u32> {
+            Ok(decoder.unsigned(t).map_err(|e| failed(source, e))?.unwrap_or(default))
         };
-        let (width, height) = (number(Tag::ImageWidth, 0)?, number(Tag::ImageLength, 0)?);
+        let (width, height) = (number(tag::WIDTH, 0)?, number(tag::HEIGHT, 0)?);
         source.check_size(width, height)?;
-        let compression = number(Tag::Compression, 1)? as u16;
-        let stored = number(Tag::SamplesPerPixel, 1)? as usize;
-        let planar = match number(Tag::PlanarConfiguration, 1)? {
+        let compression = number(tag::COMPRESSION, 1)? as u16;
+        let stored = number(tag::SAMPLES_PER_PIXEL, 1)? as usize;
+        let planar = match number(tag::PLANAR, 1)? {
             1 => false,
             2 => stored > 1,
             n => return Err(source.error(format!("damaged TIFF file: planar configuration {n}"))),
         };
-        let predictor = number(Tag::Predictor, 1)?;
-        let reversed = number(Tag::FillOrder, 1)? == 2;
-        let strip_rows = number(Tag::RowsPerStrip, u32::MAX)?;
-        let tile = [number(Tag::TileWidth, 0)?, number(Tag::TileLength, 0)?].map(|n| n as usize);
-        let photometric: Option<u16> =
-            decoder.find_tag_unsigned(Tag::PhotometricInterpretation).map_err(|e| error(source, e))?;
+        let predictor = number(tag::PREDICTOR, 1)?;
+        let reversed = number(tag::FILL_ORDER, 1)? == 2;
+        let strip_rows = number(tag::ROWS_PER_STRIP, u32::MAX)?;
+        let tile = [number(tag::TILE_WIDTH, 0)?, number(tag::TILE_HEIGHT, 0)?].map(|n| n as usize);
+        let photometric: Option<u16> = decoder.unsigned(tag::PHOTOMETRIC).map_err(|e| failed(source, e))?;
         if stored == 0 || stored > MAX_CHANNELS {
             return Err(source.error(format!("{stored} channels are not 1 to the {MAX_CHANNELS} that are supported")));
         }
@@ -109,7 +106,7 @@ impl Page {
             }
         };
         let extra: Vec<u16> =
-            decoder.find_tag_unsigned_vec(Tag::ExtraSamples).map_err(|e| error(source, e))?.unwrap_or_default();
+            decoder.unsigned_list(tag::EXTRA_SAMPLES).map_err(|e| failed(source, e))?.unwrap_or_default();
         let predictor = match predictor {
             1 => Predictor::None,
             _ if matches!(compression, compression::JPEG | compression::FAX3 | compression::FAX4)
@@ -159,7 +156,7 @@ impl Page {
             extra,
             colour,
             reversed,
-            big_endian: decoder.byte_order() == ::tiff::tags::ByteOrder::BigEndian,
+            big_endian: decoder.is_big_endian(),
         };
         // Large strips with locatable rows are read in pieces.
         if page.strips && compression == compression::NONE && page.subsampling() == [1, 1] {
@@ -280,23 +277,22 @@ impl Page {
 impl Places {
     /// Reads the chunk locations from the decoder's current directory.
     pub fn read(source: &Source, decoder: &mut TiffDecoder, page: &Page) -> Result<Self> {
-        let fail = |e| error(source, e);
+        let fail = |e| failed(source, e);
         let (offsets, lengths) = match page.strips {
-            true => (Tag::StripOffsets, Tag::StripByteCounts),
-            false => (Tag::TileOffsets, Tag::TileByteCounts),
+            true => (tag::STRIP_OFFSETS, tag::STRIP_LENGTHS),
+            false => (tag::TILE_OFFSETS, tag::TILE_LENGTHS),
         };
         let offsets: Vec<u64> = decoder
-            .find_tag_unsigned_vec(offsets)
+            .unsigned_list(offsets)
             .map_err(fail)?
             .ok_or_else(|| source.error("damaged TIFF file: it does not say where its strips or tiles are"))?;
-        let lengths = decoder.find_tag_unsigned_vec(lengths).map_err(fail)?.unwrap_or_default();
-        let tables = match decoder.find_tag(Tag::JPEGTables).map_err(fail)? {
-            Some(value) if page.compression == compression::JPEG => Some(value.into_u8_vec().map_err(fail)?),
+        let lengths = decoder.unsigned_list(lengths).map_err(fail)?.unwrap_or_default();
+        let tables = match page.compression {
+            compression::JPEG => decoder.bytes(tag::JPEG_TABLES).map_err(fail)?,
             _ => None,
         };
-        let missing = decoder.find_tag(Tag::GdalNodata).map_err(fail)?.and_then(|v| v.into_string().ok());
-        let missing = missing.and_then(|t| t.trim_end_matches('\0').trim().parse().ok()).unwrap_or(0.0);
-        let fax = decoder.find_tag_unsigned(Tag::Unknown(292)).map_err(fail)?.unwrap_or(0);
+        let missing = decoder.text(tag::GDAL_NODATA).and_then(|t| t.trim().parse().ok()).unwrap_or(0.0);
+        let fax = decoder.unsigned(tag::T4_OPTIONS).map_err(fail)?.unwrap_or(0);
         Ok(Self { offsets, lengths, tables, missing, fax })
     }
 
@@ -313,7 +309,7 @@ impl Places {
 
 /// Bits and format of the samples; all samples of a pixel must agree.
 fn samples(source: &Source, decoder: &mut TiffDecoder) -> Result<(u8, Format)> {
-    let fail = |e| error(source, e);
+    let fail = |e| failed(source, e);
     let list = |all: &[u32]| all.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     let one = |all: Vec<u32>, what: &str| {
         let first = *all.first().ok_or_else(|| source.error(format!("damaged TIFF file: its {what} are missing")))?;
@@ -322,8 +318,8 @@ fn samples(source: &Source, decoder: &mut TiffDecoder) -> Result<(u8, Format)> {
             false => Err(source.error(format!("samples of different {what} ({}) are not supported", list(&all)))),
         }
     };
-    let bits: Vec<u32> = decoder.find_tag_unsigned_vec(Tag::BitsPerSample).map_err(fail)?.unwrap_or(vec![1]);
-    let formats: Vec<u32> = decoder.find_tag_unsigned_vec(Tag::SampleFormat).map_err(fail)?.unwrap_or(vec![1]);
+    let bits: Vec<u32> = decoder.unsigned_list(tag::BITS_PER_SAMPLE).map_err(fail)?.unwrap_or(vec![1]);
+    let formats: Vec<u32> = decoder.unsigned_list(tag::SAMPLE_FORMAT).map_err(fail)?.unwrap_or(vec![1]);
     let (bits, format) = (one(bits, "bits")?, one(formats, "formats")?);
     let known = match (format, bits) {
         // Untyped data are read as unsigned integers, as in libtiff.
