@@ -68,6 +68,6 @@ pub use source::{ImageSource, OpenOptions, PageChoice, SourceInfo};
 #[cfg(feature = "image-formats")]
 pub use source::{calibration_of, check_channels, open_image, page_count, read_image};
 pub use tiling::graph::TileOutputs;
-pub use tiling::grid::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, mirror, plan_axis, source_window};
+pub use tiling::grid::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, Tileability, mirror, plan_axis, source_window};
 pub use tiling::runner::{TileInput, TileOutput, TileRunner};
 pub use writers::{InstanceWriter, ResultSink, WRITERS, Writer};
