@@ -6,16 +6,17 @@
 #[cfg(feature = "bioimage")]
 pub mod bioimage;
 mod blocks;
+mod configured;
 pub mod dialect;
 mod loaded;
 pub mod onnx;
+mod options;
 mod registry;
 mod unet;
 mod unet_3_plus;
 mod unet_plus_plus;
 
 pub use loaded::Model;
-pub(crate) use registry::Configured;
 pub use registry::{ArchitectureId, parse};
 pub use unet::{Padding, UNet, Up};
 pub use unet_3_plus::{Gate, HeadActivation, UNet3Plus};
