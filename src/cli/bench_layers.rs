@@ -6,7 +6,7 @@ use std::fmt::Write;
 use unet_wgpu::low_level::gpu::Peak;
 use unet_wgpu::low_level::plan::Plan;
 
-/// Whose clock the times of layers are.
+/// Name of the clock that timed the layers.
 pub fn clock(of_device: bool) -> &'static str {
     if of_device { "device" } else { "host" }
 }
@@ -42,7 +42,7 @@ impl Layer {
     }
 }
 
-/// The plan's steps with their times, those of one node together.
+/// The plan's dispatches with their times in ms, grouped by node.
 pub fn layers(plan: &Plan, ms: &[f64]) -> Vec<Layer> {
     let mut layers: Vec<(usize, Layer)> = Vec::new();
     for (step, &ms) in plan.steps.iter().zip(ms) {
@@ -63,7 +63,7 @@ pub fn layers(plan: &Plan, ms: &[f64]) -> Vec<Layer> {
     layers.into_iter().map(|l| l.1).collect()
 }
 
-/// Billions a second.
+/// Billions per second.
 fn rate(count: f64, ms: f64) -> f64 {
     count / (ms.max(1e-6) * 1e6)
 }
@@ -71,7 +71,7 @@ fn rate(count: f64, ms: f64) -> f64 {
 /// A table of 120 columns: the layers in the order they run, and the sums by shader.
 pub fn text(layers: &[Layer], clock: &str, peak: Option<Peak>) -> String {
     let total: f64 = layers.iter().map(Layer::ms).sum();
-    let mut t = format!("\n{total:.1} ms in all steps, least of the runs, by the {clock}'s clock\n");
+    let mut t = format!("\n{total:.1} ms in all dispatches, minimum of the runs, by the {clock}'s clock\n");
     let _ = writeln!(
         t,
         "{:>8} {:>6} {:>8} {:>6} {:>8} {:>6} {:>5}  layer, and its kernels",
@@ -93,7 +93,7 @@ pub fn text(layers: &[Layer], clock: &str, peak: Option<Peak>) -> String {
     };
     let mut shaders: BTreeMap<&str, (f64, u64, usize)> = BTreeMap::new();
     for l in layers {
-        // One kernel that nobody chose needs no line of its own.
+        // A layer's only kernel, if it had no alternative, goes on the layer's own line.
         let only = l.kernels.first().filter(|_| l.choice.is_none() && l.kernels.len() == 1);
         let why = l.choice.map(|(family, why)| format!(": {family} ({why})"));
         let why = why.or(only.map(|k| format!(": {}", k.name))).unwrap_or_default();

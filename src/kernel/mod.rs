@@ -1,4 +1,5 @@
-//! Compute kernels as plain data: which shader, which constants, which bindings, how many workgroups. No GPU handle here.
+//! Compute kernels as plain data: which shader, which constants, which bindings, how many workgroups. No GPU handle
+//! here.
 
 mod compose;
 mod family;
@@ -29,12 +30,12 @@ pub use validate::{BindingKind, Reflected, parse};
 use crate::tensor::Precision;
 use std::fmt;
 
-/// A shader with its constants: what a compiled pipeline is looked up by. Sizes of images never enter.
+/// A shader and its constants: the key of a compiled pipeline. Image sizes are not part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KernelKey {
     /// Name of the file in a folder of `shaders/`, without `.wgsl`.
     pub shader: &'static str,
-    /// Constants, in order: `const NAME: u32 = VALUE;` in front of the source, and what `#ifdef` tests.
+    /// Constants in order. Each becomes `const NAME: u32 = VALUE;` in front of the source and a name for `#ifdef`.
     pub consts: Vec<(&'static str, u32)>,
 }
 
@@ -44,20 +45,20 @@ impl KernelKey {
         Self { shader, consts: Vec::new() }
     }
 
-    /// The same with one constant more.
+    /// Appends a constant.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: u32) -> Self {
         self.consts.push((name, value));
         self
     }
 
-    /// The value of a constant.
+    /// The value of a constant, if the key has it.
     pub fn value(&self, name: &str) -> Option<u32> {
         self.consts.iter().find(|c| c.0 == name).map(|c| c.1)
     }
 
-    /// The same for tensors and weights stored in `precision`; `bindings` is the number of the kernel's own, the parameters
-    /// aside.
+    /// Sets the storage precision of tensors and weights. `bindings` counts the kernel's own bindings, without the
+    /// parameters.
     #[must_use]
     pub fn stored(self, precision: Precision, bindings: usize) -> Self {
         match precision {
@@ -66,7 +67,7 @@ impl KernelKey {
         }
     }
 
-    /// The same with a constant of value 1 if `on`, else without it (for `#ifdef`).
+    /// Appends a constant of value 1 if `on`, for `#ifdef`.
     #[must_use]
     pub fn flag(self, name: &'static str, on: bool) -> Self {
         if on { self.with(name, 1) } else { self }
@@ -86,14 +87,14 @@ impl fmt::Display for KernelKey {
     }
 }
 
-/// What a kernel binds, seen from the op that lowers to it.
+/// A binding of a kernel, as the op that lowers to it sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operand {
     /// Input `i` of the node, read.
     Input(usize),
     /// Output `i` of the node, written.
     Output(usize),
-    /// Output `i` of the node, read by a later dispatch of it.
+    /// Output `i` of the node, read by a later dispatch of the same node.
     OutputRead(usize),
     /// Packed weights `i` of this lowering, read.
     Weights(usize),
@@ -101,7 +102,7 @@ pub enum Operand {
     ScratchRead(usize),
     /// Scratch `i` of this lowering, written.
     ScratchWrite(usize),
-    /// The word that tells of numbers which `f16` cannot hold; the last binding of every kernel of an `f16` plan.
+    /// The flag that is set when a stored value exceeds `f16`; the last binding of every kernel of an `f16` plan.
     Overflow,
 }
 
@@ -125,7 +126,7 @@ pub struct Dispatch<B = Operand> {
     pub workgroups: [u32; 3],
 }
 
-/// The kind of machine behind an adapter: what kernel choice depends on besides features and limits.
+/// Class of an adapter, a vendor's or software: what kernel selection depends on besides features and limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum AdapterClass {
     /// A software rasteriser.
@@ -143,7 +144,7 @@ pub enum AdapterClass {
     Other,
 }
 
-/// What kernels read weights and activations from.
+/// Where kernels read weights and activations from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum TensorStorage {
     /// Storage buffers.
@@ -151,7 +152,7 @@ pub enum TensorStorage {
     Buffers,
     /// Storage textures where that is faster; kernels write them as textures too.
     Textures,
-    /// The same, where kernels write them as buffers in the same memory.
+    /// Storage textures for reads; kernels write them as buffers over the same memory.
     Aliased,
     /// Storage textures wherever possible. For tests.
     AlwaysTextures,

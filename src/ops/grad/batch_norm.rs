@@ -1,4 +1,4 @@
-//! Gradients of batch and instance normalisation.
+//! Gradient of batch normalisation.
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
@@ -6,12 +6,12 @@ use crate::ops::batch_norm::{pack_pairs, packed_len};
 use crate::ops::{Function, InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
-/// Where a normalisation had its statistics from.
+/// Source of the statistics of a normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchStatistics {
-    /// From the batch: they depend on x.
+    /// The batch: statistics depend on x.
     Batch,
-    /// From batches before: they are constants.
+    /// Previous batches: statistics are constants.
     Running,
 }
 
@@ -21,9 +21,9 @@ pub enum BatchStatistics {
 pub struct BatchNorm2dGrad {
     /// Added to the variance.
     pub eps: f32,
-    /// The activation behind it.
+    /// The activation after the normalisation.
     pub activation: Function,
-    /// Where mean and variance are from.
+    /// Source of mean and variance.
     pub statistics: BatchStatistics,
 }
 
@@ -55,7 +55,7 @@ impl Op for BatchNorm2dGrad {
             let [gamma, beta, mean, var] = [2, 3, 4, 5].map(|i| f64::from(inputs[i].data()[c]));
             let inverse = 1.0 / (var + f64::from(self.eps)).sqrt();
             let indices = || (0..s.n).flat_map(move |n| s.index(n, c, 0, 0)..s.index(n, c, 0, 0) + s.pixels());
-            // The normalised element and the gradient behind the activation.
+            // The normalised element, and the gradient before the activation.
             let at = |i: usize| {
                 let hat = (f64::from(inputs[0].data()[i]) - mean) * inverse;
                 (hat, f64::from(inputs[1].data()[i]) * self.activation.slope(hat * gamma + beta))
@@ -63,7 +63,7 @@ impl Op for BatchNorm2dGrad {
             let (sum, product) = indices().map(at).fold((0.0, 0.0), |a, (hat, dy)| (a.0 + dy, a.1 + dy * hat));
             for i in indices() {
                 let (hat, dy) = at(i);
-                // What x does through the statistics.
+                // The gradient through the statistics.
                 let through = match self.statistics {
                     BatchStatistics::Batch => (sum + hat * product) / count,
                     BatchStatistics::Running => 0.0,
@@ -123,9 +123,9 @@ shader_struct! {
         w: u32,
         h: u32,
         c: u32,
-        /// That share statistics.
+        /// Images that share statistics.
         images: u32,
-        /// 1 / elements that share statistics, 0 where these are constants.
+        /// 1 / elements that share statistics; 0 for constant statistics.
         factor: f32,
         eps: f32,
         alpha: f32,
@@ -135,7 +135,7 @@ shader_struct! {
     /// Of `batch_norm_grad`.
     pub(super) struct BatchNormGradParams {
         x: View,
-        /// And that of dy.
+        /// View of dx and dy.
         dx: View,
         w: u32,
         h: u32,
@@ -143,9 +143,9 @@ shader_struct! {
         alpha: f32,
         beta: f32,
         c: u32,
-        /// Coefficients of an image, 0 where all images share them.
+        /// Stride of the coefficients per image; 0 if all images share them.
         image: u32,
-        /// Whose dgamma and dbeta add up.
+        /// Images whose dgamma and dbeta are summed.
         images: u32,
     }
 }

@@ -8,12 +8,12 @@ use crate::ops::{Function, InputKind, Lowering, Op, OpCase, expect_inputs, expec
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// Gradient of [`InstanceNorm2d`](crate::ops::InstanceNorm2d). Inputs: x, dy, and gamma if `affine`. Outputs: dx, and linear
-/// dgamma and dbeta. The statistics are found again: that costs less than keeping them.
+/// dgamma and dbeta. Recomputing the statistics is cheaper than storing them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceNorm2dGrad {
     /// Added to the variance.
     pub eps: f32,
-    /// Whether there is a gamma; else it is 1.
+    /// Whether there is a gamma; otherwise it is 1.
     pub affine: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Gradient of pooling of any geometry.
+//! Gradient of pooling with any geometry.
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
@@ -6,8 +6,9 @@ use crate::ops::pool2d::PoolGeometry;
 use crate::ops::{GraphBuilder, Lowering, Op, OpCase, Pool2d, PoolKind, ValueId, expect_inputs};
 use crate::tensor::{HostTensor, TensorDesc};
 
-/// Gradient of [`Pool2d`]. Inputs: dy and, of a maximum, x. Every element of x gathers what the windows over it give: of a
-/// maximum the first largest element in row-major order takes all, looked for again; of a mean all take the same.
+/// Gradient of [`Pool2d`]. Inputs: dy and, for max pooling, x. Each element gathers from the windows that cover it. In
+/// max pooling the first maximum of a window in row-major order, found again, receives all of dy; in average pooling
+/// all elements receive equal shares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool2dGrad {
     /// The pooling.
@@ -19,7 +20,7 @@ pub struct Pool2dGrad {
 }
 
 impl Pool2dGrad {
-    /// Writes down the gradient of `x`.
+    /// Adds the gradient with respect to `x` to the graph.
     pub fn emit(pool: Pool2d, x: ValueId, dy: ValueId, builder: &mut dyn GraphBuilder) -> Result<ValueId> {
         let s = builder.desc(x).shape;
         let max = pool.kind == PoolKind::Max;
@@ -93,13 +94,13 @@ shader_struct! {
     /// Of `pool2d_grad`.
     struct Pool2dGradParams {
         dy: View,
-        /// And that of dx.
+        /// View of x and dx.
         x: View,
         pool: PoolGeometry,
         w: u32,
         h: u32,
         blocks: u32,
-        /// Whether a mean counts it.
+        /// Whether a mean includes padding.
         counts_padding: u32,
         ow: u32,
         oh: u32,

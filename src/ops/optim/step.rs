@@ -1,4 +1,4 @@
-//! One step of an optimiser on one parameter, as `torch.optim` computes it.
+//! One optimiser step on one parameter, as in `torch.optim`.
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, shader_struct};
@@ -6,40 +6,40 @@ use crate::ops::{InputKind, Lowering, Op, OpCase, expect_inputs};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
 
-/// Which optimiser, with what does not change from step to step.
+/// The optimiser, with the settings that stay constant over steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OptimiserKind {
     /// `torch.optim.SGD` without dampening.
     Sgd {
         /// 0 for none.
         momentum: f32,
-        /// Nesterov's form.
+        /// Nesterov momentum.
         nesterov: bool,
         /// L2 penalty, added to the gradient.
         weight_decay: f32,
     },
     /// `torch.optim.Adam`.
     Adam {
-        /// Decay of the two moments.
+        /// Decay rates of the two moments.
         betas: [f32; 2],
-        /// Added to the root of the second moment.
+        /// Added to the square root of the second moment.
         eps: f32,
         /// L2 penalty, added to the gradient.
         weight_decay: f32,
     },
     /// `torch.optim.AdamW`.
     AdamW {
-        /// Decay of the two moments.
+        /// Decay rates of the two moments.
         betas: [f32; 2],
-        /// Added to the root of the second moment.
+        /// Added to the square root of the second moment.
         eps: f32,
-        /// Decay of the parameter, times the learning rate.
+        /// Decoupled decay of the parameter, multiplied by the learning rate.
         weight_decay: f32,
     },
 }
 
 impl OptimiserKind {
-    /// Tensors of a parameter's shape that are kept beside it.
+    /// Number of moment tensors per parameter, each of its shape.
     pub const fn moments(&self) -> usize {
         match self {
             Self::Sgd { momentum, .. } if *momentum == 0.0 => 0,
@@ -48,7 +48,7 @@ impl OptimiserKind {
         }
     }
 
-    /// Decay of the gradient: L2 penalty.
+    /// L2 penalty added to the gradient.
     const fn decay(&self) -> f32 {
         match *self {
             Self::Sgd { weight_decay, .. } | Self::Adam { weight_decay, .. } => weight_decay,
@@ -57,18 +57,19 @@ impl OptimiserKind {
     }
 }
 
-/// What changes from step to step: the elements of a linear input `[1, 8, 1, 1]`, so that no step compiles or allocates.
+/// Hyper-parameters that change per step. They are a linear input `[1, 8, 1, 1]`, so a step neither compiles nor
+/// allocates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hyper {
     /// Learning rate.
     pub lr: f64,
-    /// Number of the step, from 1.
+    /// Step number, from 1.
     pub step: u64,
-    /// What gradients are multiplied by: 1 over the number of batches that are accumulated.
+    /// Factor on the gradients: 1 over the number of accumulated batches.
     pub scale: f64,
-    /// Whether parameters change, or gradients are only accumulated.
+    /// Whether to update the parameters, rather than only accumulate gradients.
     pub apply: bool,
-    /// Whether accumulated gradients are kept, or begun anew.
+    /// Whether to add to the accumulated gradients, rather than start over.
     pub keep: bool,
 }
 
@@ -92,13 +93,14 @@ impl Hyper {
     }
 }
 
-/// A step. Inputs, all linear: gradient, hyper-parameters ([`Hyper`]), a factor `[1, 1, 1, 1]` on the gradient if `clip`, the
-/// parameter, then its moments: states that the outputs are updates of.
+/// An optimiser step. Inputs, all linear: gradient, hyper-parameters ([`Hyper`]), a factor `[1, 1, 1, 1]` on the
+/// gradient if `clip`, the parameter, then its moments. Parameter and moments are persistent variables that the outputs
+/// update.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OptimiserStep {
-    /// Which optimiser.
+    /// The optimiser.
     pub kind: OptimiserKind,
-    /// Whether there is a factor on the gradient.
+    /// Whether the gradient is multiplied by a clipping factor.
     pub clip: bool,
 }
 
@@ -197,7 +199,7 @@ impl Op for OptimiserStep {
 }
 
 shader_struct! {
-    /// Of `optimiser_step`.
+    /// Parameters of `optimiser_step`.
     struct OptimiserStepParams {
         len: u32,
         row: u32,
@@ -206,7 +208,7 @@ shader_struct! {
         /// beta2
         second: f32,
         eps: f32,
-        /// Of the gradient: added times the parameter.
+        /// L2 penalty: times the parameter, added to the gradient.
         decay: f32,
         nesterov: u32,
     }
