@@ -12,6 +12,7 @@ mod npy;
 mod ome;
 mod orientation;
 mod pages;
+mod plane;
 mod raw;
 mod refused;
 mod shaped;
@@ -23,7 +24,6 @@ pub use describe::{ImageFacts, PageFacts, describe_image, image_format};
 pub use npy::check_npy_header;
 
 pub(crate) use orientation::orientation_of;
-pub(super) use tiff::MAX_CHANNELS;
 
 use std::io::{Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,10 +32,10 @@ use std::path::Path;
 use ::image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, pnm::PnmDecoder, webp::WebPDecoder};
 use ::image::{ColorType, ImageDecoder, ImageError, Limits};
 
-use super::channels::{Alpha, ChannelKind};
+use super::channel_kind::ChannelKind;
 use super::image::{Image, Pixels, Sample};
 use super::orient::Orientation;
-use super::source::{Described, ImageSource, InMemory, OpenOptions, arranged, read_all};
+use super::source::{Described, ImageSource, InMemory, read_all};
 use crate::error::{Error, Message, Result};
 use crate::io::image_formats::{Decoder, HEAD};
 use crate::io::{Input, Nature, Reader};
@@ -44,6 +44,8 @@ use crate::text::mib;
 /// Largest number of pixels that [`Image::open`] decodes.
 pub const MAX_PIXELS: u64 = 1 << 32;
 
+/// Images with more channels are refused.
+pub(super) const MAX_CHANNELS: usize = 64;
 /// Any file may claim this many pixels: even uncompressed they fit in memory.
 const FREE_PIXELS: u64 = 16 << 20;
 /// Maximum pixels per byte of a valid file (one-bit deflate reaches 8256).
@@ -56,44 +58,6 @@ const MAX_BYTES_PER_BYTE: u64 = 1 << 15;
 const SCRATCH: u64 = 64 << 20;
 
 impl Image {
-    /// Reads a PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF or NPY file of at most [`MAX_PIXELS`] pixels.
-    ///
-    /// The format is found from the content. Samples are 8 or 16-bit integers or 32-bit floats (TIFF, NPY), grey or
-    /// RGB; TIFF files and arrays may have any number of plain channels. Of several pages, the first is read. Palettes
-    /// are expanded to RGB (PNG, BMP), samples of fewer bits to 8 (one bit: 0 and 255). Alpha is dropped. Orientation
-    /// tags are applied. OME-TIFF and ImageJ channels are read as channels even if they are in several directories. For
-    /// other choices see [`read_image`](super::read_image).
-    pub fn open(input: impl Into<Input>) -> Result<Self> {
-        Self::open_limited(input, MAX_PIXELS)
-    }
-
-    /// [`Self::open`] for a file in memory.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Self::open(Input::bytes("image", bytes))
-    }
-
-    /// [`Self::open`] for the contents of a reader, from its start.
-    pub fn from_reader(reader: impl Read + Seek + Send + 'static) -> Result<Self> {
-        Self::open(Input::reader("image", reader))
-    }
-
-    /// [`Self::open`] with another limit on the number of pixels.
-    pub fn open_limited(input: impl Into<Input>, max_pixels: u64) -> Result<Self> {
-        let input = &input.into();
-        let (opened, orientation) = open_file(input, &Bounds { pixels: max_pixels, memory: u64::MAX }, 0, 0)?;
-        let source = match opened {
-            Decoded::Memory(p) if p.kind().alpha == Alpha::None && orientation == Orientation::default() => {
-                return Ok(p);
-            }
-            opened => opened.into_source(),
-        };
-        let mut source = arranged(source, orientation, &OpenOptions::default())?;
-        check_whole(input, &*source)?;
-        let image = read_all(&mut *source)?;
-        source.notes().iter().for_each(|note| log::info!("{}: {note}", input.name().display()));
-        Ok(image)
-    }
-
     /// The first page of a file with all its channels, rows and columns as stored.
     fn open_stored(input: &Input) -> Result<Self> {
         let (opened, _) = open_file(input, &Bounds { pixels: MAX_PIXELS, memory: u64::MAX }, 0, 0)?;
@@ -114,7 +78,7 @@ pub(super) fn check_whole(input: &Input, source: &dyn ImageSource) -> Result<()>
 }
 
 /// An opened file.
-enum Decoded {
+pub(super) enum Decoded {
     /// From a format that is decoded as a whole.
     Memory(Image),
     /// From a format that is read by windows.
@@ -122,7 +86,7 @@ enum Decoded {
 }
 
 impl Decoded {
-    fn into_source(self) -> Box<dyn ImageSource> {
+    pub(super) fn into_source(self) -> Box<dyn ImageSource> {
         match self {
             Self::Memory(image) => Box::new(InMemory::owned(image)),
             Self::Windows(source) => source,
@@ -131,10 +95,11 @@ impl Decoded {
 }
 
 /// What decoding a file may cost.
-struct Bounds {
-    pixels: u64,
+pub(super) struct Bounds {
+    /// Maximum number of pixels.
+    pub pixels: u64,
     /// Maximum bytes of memory for the pixels of a format that is decoded as a whole.
-    memory: u64,
+    pub memory: u64,
 }
 
 /// Opens a file as a source with all channels as stored, and returns its orientation. It is read by windows where the
@@ -178,7 +143,8 @@ fn begin(input: &Input, bounds: &Bounds) -> Result<(FileSource, Reader, Vec<u8>)
     Ok((source, reader, head))
 }
 
-fn open_file(input: &Input, bounds: &Bounds, page: usize, level: usize) -> Result<(Decoded, Orientation)> {
+/// Opens a file; also returns its orientation.
+pub(super) fn open_file(input: &Input, bounds: &Bounds, page: usize, level: usize) -> Result<(Decoded, Orientation)> {
     let path = input.name();
     let (file, mut reader, head) = begin(input, bounds)?;
     let source = file.as_source();

@@ -6,6 +6,7 @@
 
 pub mod band;
 pub mod calibration;
+pub mod channel_kind;
 pub mod channels;
 mod collected;
 mod colours;
@@ -29,12 +30,14 @@ pub mod segment;
 mod skipped;
 pub mod source;
 pub mod tiling;
+pub mod writer;
 pub mod writers;
 
 pub use crate::io::{Output, PendingFile, write_atomically};
 pub use band::{Band, BandInfo, BandSink, MaybeSend, Needs, feed};
 pub use calibration::{Affine, Calibration, Georeference, PixelSize, PixelSizeSource};
-pub use channels::{Alpha, ChannelKind, ChannelMap, Colour, list_channels};
+pub use channel_kind::{Alpha, ChannelKind, Colour};
+pub use channels::{ChannelMap, list_channels};
 pub use colours::{ColourTable, Rgba};
 pub use components::{components, grow};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
@@ -70,4 +73,5 @@ pub use source::{calibration_of, check_channels, open_image, page_count, read_im
 pub use tiling::graph::TileOutputs;
 pub use tiling::grid::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, Tileability, mirror, plan_axis, source_window};
 pub use tiling::runner::{TileInput, TileOutput, TileRunner};
-pub use writers::{InstanceWriter, ResultSink, WRITERS, Writer};
+pub use writer::{InstanceWriter, ResultSink, Writer};
+pub use writers::WRITERS;

@@ -13,7 +13,7 @@ mod oriented;
 mod select;
 
 use super::band::MaybeSend;
-use super::channels::ChannelKind;
+use super::channel_kind::ChannelKind;
 use super::image::{Image, Sample};
 use crate::error::{Error, Message, Result};
 
@@ -23,8 +23,6 @@ pub(super) use described::Described;
 pub use fill::FillNan;
 pub use join::JoinChannels;
 pub use memory::InMemory;
-#[cfg(feature = "image-formats")]
-pub(super) use open::arranged;
 #[cfg(feature = "image-formats")]
 pub use open::{calibration_of, check_channels, open_image, page_count, read_image};
 pub use options::{OpenOptions, PageChoice};

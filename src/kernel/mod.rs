@@ -1,7 +1,9 @@
 //! Compute kernels as plain data: which shader, which constants, which bindings, how many workgroups. No GPU handle
 //! here.
 
+mod caps;
 mod compose;
+mod conditions;
 mod family;
 mod function;
 mod generate;
@@ -14,7 +16,8 @@ mod textures;
 mod tuning;
 mod validate;
 
-pub use compose::{F16, HIDE_TRIP_COUNTS, compose};
+pub use caps::Caps;
+pub use compose::{HIDE_TRIP_COUNTS, compose};
 pub use family::ConvFamily;
 pub use function::{Function, Onnx, Term};
 pub(crate) use params::shader_struct;
@@ -22,13 +25,16 @@ pub use params::{KernelParams, Member, ParamType, Params, ShaderType, Size, View
 pub use policy::{BroadcastCosts, DriverPolicy};
 pub use sources::{all_shaders, source};
 pub use table::{OperandPath, Preset, ResizeCosts, preset};
-pub use target::{Caps, KernelOverrides, PlanOptions, Target};
+pub use target::{KernelOverrides, PlanOptions, Target};
 pub use textures::{TEXTURES, may_be_texture, texture_size};
 pub use tuning::{ConvClass, Tuning};
 pub use validate::{BindingKind, Reflected, parse};
 
 use crate::tensor::Precision;
 use std::fmt;
+
+/// Constant that makes a kernel store activations and weights as f16: see `shaders/lib/storage.wgsl`.
+pub const F16: &str = "F16";
 
 /// A shader and its constants: the key of a compiled pipeline. Image sizes are not part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

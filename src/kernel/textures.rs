@@ -2,7 +2,7 @@
 //! [`DriverPolicy`](super::DriverPolicy). Element `i` of the array is texel `(i % TEXTURE_COLUMNS, i /
 //! TEXTURE_COLUMNS)`.
 
-use super::compose::is_active;
+use super::conditions::is_active;
 use super::{F16, KernelKey, sources};
 
 /// Width of a texture with more than one row, in texels.

@@ -10,6 +10,7 @@ mod configured;
 pub mod dialect;
 mod loaded;
 pub mod onnx;
+mod open;
 mod options;
 mod registry;
 mod unet;

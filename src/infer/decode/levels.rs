@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::io::{Read, Seek};
 
 use super::directory::{Directories, Directory, failed};
-use super::pages::Plane;
+use super::plane::Plane;
 use super::tiff::TiffDecoder;
 use super::{Source, tag};
 use crate::error::Result;

@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use ::image::metadata::Orientation as Exif;
 
-use super::{Bounds, MAX_PIXELS, Source, begin, directory, tag, tiff};
+use super::{Bounds, MAX_PIXELS, begin, tiff};
 use crate::error::Result;
 use crate::infer::orient::Orientation;
 use crate::io::Input;
@@ -31,17 +31,13 @@ pub(crate) fn orientation_of(input: &Input) -> Result<Orientation> {
     match Decoder::of_head(&head) {
         Some(Decoder::Tiff) => {
             let source = file.as_source();
-            tiff::guarded(&source, || tiff_orientation(&source, &mut tiff::TiffDecoder::new(&source, reader)?))
+            tiff::guarded(&source, || {
+                tiff::orientation_of_directory(&source, &mut tiff::TiffDecoder::new(&source, reader)?)
+            })
         }
         Some(decoder) => Ok(of_container(&mut reader, decoder)),
         None => Ok(Orientation::default()),
     }
-}
-
-/// The orientation of the decoder's current directory.
-pub(super) fn tiff_orientation(source: &Source, decoder: &mut tiff::TiffDecoder) -> Result<Orientation> {
-    let value: Option<u64> = decoder.unsigned(tag::ORIENTATION).map_err(|e| directory::failed(source, e))?;
-    Ok(value.and_then(|t| u16::try_from(t).ok()).and_then(Orientation::from_tag).unwrap_or_default())
 }
 
 /// The orientation of a file that `decoder` reads; the default if it is missing or invalid.

@@ -3,18 +3,10 @@
 use super::Source;
 use super::directory::failed;
 use super::levels::{self, Kind};
+use super::plane::{Plane, Stack};
 use super::tiff::{TiffDecoder, images_inside};
 use super::{ome, shaped, tag};
 use crate::error::Result;
-
-/// A directory that holds channels of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plane {
-    /// Index in the file's chain of directories.
-    pub directory: usize,
-    /// Index of the image, where one directory describes several that follow each other (ImageJ).
-    pub image: usize,
-}
 
 /// The directories of page `page`, counted from 0.
 pub(super) fn planes(source: &Source, decoder: &mut TiffDecoder, page: usize) -> Result<Vec<Plane>> {
@@ -54,9 +46,6 @@ pub(super) fn count(source: &Source, decoder: &mut TiffDecoder) -> Result<usize>
         None => Ok(full_directories(source, decoder, usize::MAX)?.len()),
     }
 }
-
-/// Pages of a stack: for each channel its directory, or why it cannot be read.
-pub(super) type Stack = Vec<Vec<Result<usize, String>>>;
 
 /// What the numbers of a stack index.
 enum Numbers {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::infer::LabelMap;
+use crate::infer::channel_kind::Alpha;
 
 struct Folder(tempfile::TempDir);
 

@@ -23,12 +23,12 @@ use self::samples::Words;
 use super::chunks::{Chunk, ChunkCache};
 use super::directory::failed;
 use super::levels;
-use super::orientation::tiff_orientation;
-use super::pages::{self, Plane};
+use super::pages;
+use super::plane::Plane;
 use super::raw::RawLayout;
-use super::{FileSource, Source, tag};
+use super::{FileSource, MAX_CHANNELS, Source, tag};
 use crate::error::{Error, Result};
-use crate::infer::channels::ChannelKind;
+use crate::infer::channel_kind::ChannelKind;
 use crate::infer::image::Sample;
 use crate::infer::image::{Image, Pixels};
 use crate::infer::orient::Orientation;
@@ -37,11 +37,9 @@ use crate::io::Reader;
 
 pub(super) use self::directory::TiffDecoder;
 pub(super) use self::integers::{RawIntegers, raw_floats, raw_integers};
-pub(super) use self::meaning::Meaning;
+pub(super) use self::meaning::{Meaning, orientation_of_directory};
 pub(super) use self::stack::images_inside;
 
-/// Images with more channels are refused.
-pub(in crate::low_level::infer) const MAX_CHANNELS: usize = 64;
 /// Larger uncompressed strips, in bytes, are read by rows.
 const RAW_STRIP: usize = 4 << 20;
 /// Default size of the cache of decoded chunks, in bytes.
@@ -78,7 +76,7 @@ impl TiffImage {
             let planes = pages::planes(&s, &mut decoder, page)?;
             let seek = |d: &mut TiffDecoder, p: &Plane| d.seek_to_image(p.directory).map_err(|e| failed(&s, e));
             planes.first().map(|p| seek(&mut decoder, p)).transpose()?;
-            let orientation = tiff_orientation(&s, &mut decoder)?;
+            let orientation = orientation_of_directory(&s, &mut decoder)?;
             let planes = levels::seek(&s, &mut decoder, planes, level)?;
             let Some(first) = planes.first() else { return Err(s.error("the page has no channels")) };
             seek(&mut decoder, first)?;

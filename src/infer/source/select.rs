@@ -2,7 +2,8 @@
 
 use super::{ImageSource, SourceInfo};
 use crate::error::{Error, Result};
-use crate::infer::channels::{Alpha, ChannelKind, Colour, list_channels};
+use crate::infer::channel_kind::{Alpha, ChannelKind, Colour};
+use crate::infer::channels::list_channels;
 use crate::infer::image::Image;
 
 /// Some channels of a source, in the requested order; a channel may be repeated.

@@ -1,7 +1,7 @@
 //! Reads an ONNX file, with limits on its contents. External data is read only from the file's own folder.
 
 use super::Reason;
-use super::external::ExternalData;
+use super::external::{ExternalData, HEAD};
 use super::network::{OnnxNetwork, OnnxOptions};
 use super::parts::Parts;
 use super::proto::ModelProto;
@@ -22,8 +22,6 @@ const MAX_BYTES: u64 = 2 << 30;
 const MAX_ENTRIES: usize = 1 << 20;
 /// Maximum nesting depth of messages.
 const MAX_DEPTH: usize = 64;
-/// Number of first bytes used to recognise other file formats.
-pub(super) const HEAD: usize = 512;
 
 /// Whether a file is an ONNX file by its first bytes or, if they are inconclusive, by its name. The message begins with
 /// `ir_version`, a small number, followed by another of the model's first fields.

@@ -3,7 +3,7 @@
 use super::super::{Source, ome};
 use super::{TiffDecoder, TiffImage, failed, guarded, tag};
 use crate::error::Result;
-use crate::infer::channels::ChannelKind;
+use crate::infer::channel_kind::ChannelKind;
 use crate::infer::orient::Orientation;
 use crate::infer::source::ImageSource;
 
@@ -40,6 +40,15 @@ impl TiffImage {
             Ok(Meaning { kind, names, orientation: self.orientation })
         })
     }
+}
+
+/// The orientation of the decoder's current directory.
+pub(in crate::low_level::infer::decode) fn orientation_of_directory(
+    source: &Source,
+    decoder: &mut TiffDecoder,
+) -> Result<Orientation> {
+    let value: Option<u64> = decoder.unsigned(tag::ORIENTATION).map_err(|e| failed(source, e))?;
+    Ok(value.and_then(|t| u16::try_from(t).ok()).and_then(Orientation::from_tag).unwrap_or_default())
 }
 
 /// Channel names of a page from OME-XML or ImageJ.

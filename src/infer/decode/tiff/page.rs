@@ -2,8 +2,9 @@
 
 use super::colour::{self, Colour};
 use super::directory::TiffDecoder;
-use super::{MAX_CHANNELS, RAW_STRIP, compression, failed, tag};
+use super::{RAW_STRIP, compression, failed, tag};
 use crate::error::Result;
+use crate::infer::decode::MAX_CHANNELS;
 use crate::infer::decode::Source;
 use crate::infer::image::Sample;
 

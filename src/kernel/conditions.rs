@@ -1,0 +1,23 @@
+//! Conditions in shaders: `#ifdef`, `#ifndef`, `#else`, `#endif`.
+
+use super::KernelKey;
+
+/// Whether the conditions around a line keep it; `open` tracks them. False for the conditionals themselves.
+pub(super) fn is_active(line: &str, key: &KernelKey, open: &mut Vec<bool>) -> bool {
+    let mut words = line.split_whitespace();
+    match (words.next(), words.next()) {
+        (Some(directive @ ("#ifdef" | "#ifndef")), Some(name)) => {
+            open.push(key.value(name).is_some() == (directive == "#ifdef"));
+            false
+        }
+        (Some("#else"), _) => {
+            open.last_mut().into_iter().for_each(|top| *top = !*top);
+            false
+        }
+        (Some("#endif"), _) => {
+            open.pop();
+            false
+        }
+        _ => open.iter().all(|&b| b),
+    }
+}
