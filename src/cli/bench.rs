@@ -101,7 +101,7 @@ impl Bench {
         let (run_macs, live, moved) = match &executable {
             Executable::Gpu(s) => {
                 let plan = s.plan();
-                (plan.graph.macs(), plan.memory.live, plan.steps.iter().map(|s| s.bytes).sum())
+                (plan.macs, plan.memory.live, plan.steps.iter().map(|s| s.bytes).sum())
             }
             Executable::Cpu(_) => (macs, 0, 0),
         };

@@ -86,8 +86,7 @@ impl Step<'_> {
         sorted.sort_by(f64::total_cmp);
         let (median, min) = (sorted[sorted.len() / 2], sorted[0]);
         let parameters = parameter_count(&graph);
-        let (macs, device_bytes, live) =
-            (trainer.plan().graph.macs(), trainer.device_bytes(), trainer.plan().memory.live);
+        let (macs, device_bytes, live) = (trainer.plan().macs, trainer.device_bytes(), trainer.plan().memory.live);
         let layers = match self.per_layer {
             true => {
                 let profile = trainer.session().profile(self.repeat)?;

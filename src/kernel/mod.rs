@@ -10,6 +10,7 @@ mod generate;
 mod params;
 mod policy;
 mod sources;
+mod stored;
 mod table;
 mod target;
 mod textures;
@@ -24,6 +25,7 @@ pub(crate) use params::shader_struct;
 pub use params::{KernelParams, Member, ParamType, Params, ShaderType, Size, View};
 pub use policy::{BroadcastCosts, DriverPolicy};
 pub use sources::{all_shaders, source};
+pub use stored::name;
 pub use table::{OperandPath, Preset, ResizeCosts, preset};
 pub use target::{KernelOverrides, PlanOptions, Target};
 pub use textures::{TEXTURES, may_be_texture, texture_size};
@@ -35,9 +37,11 @@ use std::fmt;
 
 /// Constant that makes a kernel store activations and weights as f16: see `shaders/lib/storage.wgsl`.
 pub const F16: &str = "F16";
+/// Constant of kernels that add to the contents of their output.
+const ACCUMULATE: &str = "ACCUMULATE";
 
 /// A shader and its constants: the key of a compiled pipeline. Image sizes are not part of it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct KernelKey {
     /// Name of the file in a folder of `shaders/`, without `.wgsl`.
     pub shader: &'static str,
@@ -71,6 +75,22 @@ impl KernelKey {
             Precision::F32 => self,
             Precision::F16 => self.with(F16, bindings as u32 + 1),
         }
+    }
+
+    /// Makes the kernel add to the contents of its output if `on`.
+    #[must_use]
+    pub fn accumulating(self, on: bool) -> Self {
+        self.flag(ACCUMULATE, on)
+    }
+
+    /// Whether the kernel adds to the contents of its output.
+    pub fn accumulates(&self) -> bool {
+        self.value(ACCUMULATE).is_some()
+    }
+
+    /// Whether the kernel is part of a Winograd convolution, which amplifies rounding errors.
+    pub fn is_winograd(&self) -> bool {
+        self.shader.starts_with("winograd")
     }
 
     /// Appends a constant of value 1 if `on`, for `#ifdef`.
@@ -120,7 +140,7 @@ impl Operand {
 }
 
 /// One dispatch of a kernel. Binding 0 is the parameter uniform, `bindings[i]` is binding `i + 1`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Dispatch<B = Operand> {
     /// Which kernel.
     pub kernel: KernelKey,

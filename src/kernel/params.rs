@@ -97,14 +97,27 @@ macro_rules! shader_struct {
 pub(crate) use shader_struct;
 
 /// The parameter words of a dispatch, with their layout.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Params {
     words: Vec<u32>,
     members: &'static [Member],
 }
 
+/// Compares the words only; their layout follows from the shader.
+impl PartialEq for Params {
+    fn eq(&self, other: &Self) -> bool {
+        self.words == other.words
+    }
+}
+
+impl Eq for Params {}
+
 impl Params {
-    /// The fields that the words hold.
+    pub(super) fn of_words(words: Vec<u32>) -> Self {
+        Self { words, members: &[] }
+    }
+
+    /// The fields that the words hold; empty for deserialised parameters.
     pub fn members(&self) -> &'static [Member] {
         self.members
     }

@@ -168,11 +168,12 @@ mod tests {
                 (id.id(), id)
             );
         }
+        let count = all.len();
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 5, "duplicate spelling");
+        assert_eq!(all.len(), count, "duplicate spelling");
         let e = parse("segnet", &Value::Null).unwrap_err().to_string();
-        assert_eq!(e, "architecture: `segnet` is not one of unet, unetpp, unet3p");
+        assert!(e.starts_with("architecture: `segnet` is not one of unet, unetpp, unet3p"), "{e}");
     }
 
     #[test]

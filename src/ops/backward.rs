@@ -5,8 +5,8 @@ use crate::error::Result;
 use crate::tensor::TensorDesc;
 use std::sync::Arc;
 
-/// Names a value of one graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Identifies a value of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct ValueId(u32);
 
 impl ValueId {

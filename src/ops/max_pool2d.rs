@@ -23,7 +23,7 @@ pub struct MaxPool2d {
 }
 
 impl MaxPool2d {
-    /// Kernel = stride = `k`, no padding, floor: what the encoders use.
+    /// Kernel = stride = `k`, no padding, floor mode, as in the encoders.
     pub const fn new(k: usize) -> Self {
         Self { kernel: k, stride: k, padding: 0, ceil_mode: false }
     }

@@ -4,6 +4,7 @@
 use super::{Lowering, by_plane};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::packing::Packing;
 use crate::tensor::{HostTensor, Shape};
 
 /// Maximum number of pixels along an axis: tables hold pixel indices as `f32`.
@@ -79,7 +80,7 @@ pub(super) fn lower(cx: &mut Lowering, rows: &Table, columns: &Table, fill: f32)
     for &(pixel, weight) in columns.entries.iter().chain(&rows.entries) {
         packed.extend([pixel.map_or(-1.0, |p| p as f32), weight as f32]);
     }
-    let table = cx.weights_f32([], packed.len(), move |_| Ok(packed.clone()));
+    let table = cx.weights_f32([], packed.len(), Packing::Constants(packed));
     let Size { w: ow, h: oh, blocks, .. } = o.into();
     let params = ResampleParams {
         x: cx.input_view(0),

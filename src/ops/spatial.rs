@@ -1,6 +1,6 @@
 //! How output pixels depend on input pixels. Receptive fields, halos and tile safety are computed from this.
 
-/// The dependency of an op's outputs on its inputs, the same for rows and columns unless `Window` says otherwise.
+/// Spatial dependency of an op's outputs on its inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Spatial {
     /// Each output pixel needs the same pixel of every input.

@@ -375,11 +375,10 @@ impl Executable {
 
     /// Names of the outputs.
     pub fn output_names(&self) -> Vec<String> {
-        let graph = match self {
-            Self::Gpu(session) => &session.plan().graph,
-            Self::Cpu(r) => &r.graph,
-        };
-        graph.outputs().iter().map(|o| o.0.clone()).collect()
+        match self {
+            Self::Gpu(session) => session.plan().outputs.clone(),
+            Self::Cpu(r) => r.graph.outputs().iter().map(|o| o.0.clone()).collect(),
+        }
     }
 
     /// How activations and weights are stored.

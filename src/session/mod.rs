@@ -79,7 +79,7 @@ impl Session {
         mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
     ) -> Result<Self> {
         // Weights first: a wrong checkpoint must fail before any GPU work.
-        let values = plan.graph.evaluate_parameters(&mut stored)?;
+        let values = plan.evaluate_parameters(&mut stored)?;
         let usage = wgpu::BufferUsages::STORAGE;
         let allocated = gpu.scoped_async("allocating buffers", || {
             let weights = Weights::new(gpu, &plan.weights)?;
@@ -107,10 +107,10 @@ impl Session {
         });
         let (weights, uniforms, slots, io, variables) = allocated.await?;
         for (i, w) in plan.weights.iter().enumerate() {
-            let name = || w.from.first().map_or("a table".into(), |&v| plan.graph.value(v).name.clone());
+            let name = || w.from.first().and_then(|&v| plan.parameter_name(v)).unwrap_or("a table").to_string();
             let from: Option<Vec<&HostTensor>> = w.from.iter().map(|v| values[v.index()].as_ref()).collect();
-            let packed =
-                (w.pack)(&from.ok_or_else(|| Error::invalid("weights", "a packed value is not a parameter"))?)?;
+            let from = from.ok_or_else(|| Error::invalid("weights", "a packed value is not a parameter"))?;
+            let packed = w.packing.pack(w.len, &from)?;
             if packed.len() != w.len {
                 let reason = format!("packed into {} elements, planned {}", packed.len(), w.len);
                 return Err(Error::op(format!("weights of {:?}", name()), reason));

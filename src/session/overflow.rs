@@ -37,7 +37,7 @@ pub(super) struct Overflow {
 impl Overflow {
     pub fn new(gpu: &Gpu, plan: &Plan) -> Self {
         let stride = gpu.caps().storage_alignment.max(4);
-        let size = stride * plan.graph.nodes().len().max(1) as u64;
+        let size = stride * plan.nodes.len().max(1) as u64;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let descriptor = wgpu::BufferDescriptor { label: Some("overflow"), size, usage, mapped_at_creation: false };
         let words = gpu.device().create_buffer(&descriptor);
@@ -70,7 +70,7 @@ impl Overflow {
             let view = view.map_err(|e| Error::Gpu { what: what.into(), reason: e.to_string() })?;
             let word =
                 |i: usize| view.get(i * self.stride as usize..).is_some_and(|w| w.iter().take(4).any(|&b| b != 0));
-            plan.graph.nodes().iter().enumerate().filter(|(i, _)| word(*i)).map(|(_, n)| n.label.as_str()).collect()
+            plan.nodes.iter().enumerate().filter(|(i, _)| word(*i)).map(|(_, n)| n.label.as_str()).collect()
         };
         staging.unmap();
         *self.staging.lock().unwrap_or_else(PoisonError::into_inner) = Some(staging);

@@ -2,12 +2,14 @@
 //!
 //! No crate for TIFF is used: it would support fewer layouts and assert properties that files may violate.
 
+mod codes;
 mod colour;
 mod compression;
 mod directory;
 mod integers;
 mod jpeg;
 mod jpeg2000;
+mod layout;
 mod meaning;
 mod page;
 mod samples;
@@ -18,7 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use self::colour::Warned;
-use self::page::{Page, Places};
+use self::layout::{Page, Places};
 use self::samples::Words;
 use super::chunks::{Chunk, ChunkCache};
 use super::directory::failed;

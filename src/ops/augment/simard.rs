@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, shader_struct};
+use crate::ops::packing::Packing;
 use crate::ops::{InputKind, Lowering, Op, OpCase, by_plane, expect_inputs};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
@@ -75,11 +76,7 @@ impl Op for SimardField {
         let (s, window) = (cx.input(0), self.window());
         let radius = window.len() / 2;
         let len = window.len().next_multiple_of(4);
-        let weights = cx.weights_f32(vec![], len, move |_| {
-            let mut packed: Vec<f32> = window.iter().map(|&v| v as f32).collect();
-            packed.resize(len, 0.0);
-            Ok(packed)
-        });
+        let weights = cx.weights_f32([], len, Packing::Constants(window.iter().map(|&v| v as f32).collect()));
         let rows = cx.scratch(s.len() as u64 * 4);
         for (from, to, along_rows, factor) in [
             (Operand::Input(0), Operand::ScratchWrite(rows), false, 1.0),

@@ -36,8 +36,7 @@ pub enum DisplacementField {
     Field,
 }
 
-/// Backward warping. Output pixel (y, x) samples the input at `q + displacement(q)`, where `q` is an affine map of (y,
-/// x).
+/// Backward warping. Output pixel `(y, x)` samples the input at `q + displacement(q)`; `q` is an affine map of `(y, x)`.
 ///
 /// Inputs, all linear: `[N, C, H, W]`, transforms `[N, 8, 1, 1]` ([`Similarity::words`]), displacements (dy, dx) in pixels
 /// ([`DisplacementField`]). Output: `[N, C, h, w]`.

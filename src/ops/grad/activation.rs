@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernel::{Function, KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
 use crate::ops::binary::blocked_input;
 use crate::ops::{InputKind, Lowering, Op, OpCase, expect_inputs};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
@@ -18,6 +19,10 @@ pub struct ActivationGrad {
 impl Op for ActivationGrad {
     fn name(&self) -> &'static str {
         "activation_grad"
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithData
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
@@ -45,7 +50,7 @@ impl Op for ActivationGrad {
 }
 
 shader_struct! {
-    /// Of `activation_grad`.
+    /// Parameters of `activation_grad`.
     struct ActivationGradParams {
         v: View,
         /// View of dx and dy, which have one shape.

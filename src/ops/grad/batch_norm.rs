@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
-use crate::ops::batch_norm::{pack_pairs, packed_len};
+use crate::ops::Packing;
 use crate::ops::{Function, InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
@@ -79,9 +79,7 @@ impl Op for BatchNorm2dGrad {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let s = cx.input(0);
         let blocks = s.c.div_ceil(LANES);
-        let affine = cx.weights_f32([2, 3], packed_len(s.c), move |p| {
-            Ok(pack_pairs((0..s.c).map(|c| (p[0].data()[c], p[1].data()[c])), s.c))
-        });
+        let affine = cx.weights_f32([2, 3], Packing::pairs_len(s.c), Packing::affine(s.c, 2));
         let coefficients = cx.scratch((blocks * 8 * LANES * 4) as u64);
         let Size { w, h, c, blocks: channel_blocks } = s.into();
         let factor = match self.statistics {
@@ -116,7 +114,7 @@ impl Op for BatchNorm2dGrad {
 }
 
 shader_struct! {
-    /// Of `batch_norm_grad_statistics`.
+    /// Parameters of `batch_norm_grad_statistics`.
     pub(super) struct StatisticsParams {
         x: View,
         dy: View,
@@ -132,7 +130,7 @@ shader_struct! {
         beta: f32,
     }
 
-    /// Of `batch_norm_grad`.
+    /// Parameters of `batch_norm_grad`.
     pub(super) struct BatchNormGradParams {
         x: View,
         /// View of dx and dy.

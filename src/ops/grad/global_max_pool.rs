@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
 use crate::ops::{Lowering, Op, OpCase, by_plane, expect_inputs};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
@@ -13,6 +14,10 @@ pub struct GlobalMaxPoolGrad;
 impl Op for GlobalMaxPoolGrad {
     fn name(&self) -> &'static str {
         "global_max_pool_grad"
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithData
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
@@ -45,7 +50,7 @@ impl Op for GlobalMaxPoolGrad {
 }
 
 shader_struct! {
-    /// Of `global_max_pool_grad`.
+    /// Parameters of `global_max_pool_grad`.
     struct GlobalMaxPoolGradParams {
         /// View of x and dx.
         x: View,

@@ -3,7 +3,7 @@
 use super::batch_norm::{BatchNormGradParams, StatisticsParams};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size};
-use crate::ops::batch_norm::{pack_pairs, packed_len};
+use crate::ops::Packing;
 use crate::ops::{Function, InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
@@ -61,10 +61,9 @@ impl Op for InstanceNorm2dGrad {
         let s = cx.input(0);
         let blocks = s.c.div_ceil(LANES);
         let parameters: Vec<usize> = (2..cx.inputs.len()).collect();
-        // Without an activation behind it the shift is of no use.
-        let affine = cx.weights_f32(parameters, packed_len(s.c), move |p| {
-            Ok(pack_pairs((0..s.c).map(|c| (p.first().map_or(1.0, |g| g.data()[c]), 0.0)), s.c))
-        });
+        // Without an activation the shift does not matter.
+        let affine = Packing::affine(s.c, parameters.len().min(1));
+        let affine = cx.weights_f32(parameters, Packing::pairs_len(s.c), affine);
         let coefficients = cx.scratch((s.n * blocks * 8 * LANES * 4) as u64);
         let Size { w, h, c, blocks: channel_blocks } = s.into();
         let factor = (1.0 / s.pixels() as f64) as f32;

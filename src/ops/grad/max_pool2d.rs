@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
 use crate::ops::{Lowering, MaxPool2d, Op, OpCase, expect_inputs};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
@@ -16,6 +17,10 @@ pub struct MaxPool2dGrad {
 impl Op for MaxPool2dGrad {
     fn name(&self) -> &'static str {
         "max_pool2d_grad"
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithData
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
@@ -67,7 +72,7 @@ impl Op for MaxPool2dGrad {
 }
 
 shader_struct! {
-    /// Of `max_pool2d_grad`.
+    /// Parameters of `max_pool2d_grad`.
     struct MaxPool2dGradParams {
         /// View of x and dx.
         x: View,

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
 use crate::ops::pool2d::PoolGeometry;
 use crate::ops::{GraphBuilder, Lowering, Op, OpCase, Pool2d, PoolKind, ValueId, expect_inputs};
 use crate::tensor::{HostTensor, TensorDesc};
@@ -32,6 +33,10 @@ impl Pool2dGrad {
 impl Op for Pool2dGrad {
     fn name(&self) -> &'static str {
         "pool2d_grad"
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithAll
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
@@ -91,7 +96,7 @@ impl Op for Pool2dGrad {
 }
 
 shader_struct! {
-    /// Of `pool2d_grad`.
+    /// Parameters of `pool2d_grad`.
     struct Pool2dGradParams {
         dy: View,
         /// View of x and dx.

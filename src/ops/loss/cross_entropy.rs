@@ -8,8 +8,8 @@ use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// Three sums over the pixels that have a class: the loss `w (1 - p)^gamma (-log p)` with `p = softmax(x)` at the
 /// label, the number of pixels, and their weights. Inputs: x `[N, K, H, W]`, class indices NCHW `[N, 1, H, W]`, weights
-/// NCHW `[N, 1, H, W]` if `weighted`. Output: `[1, 3, 1, 1]`, for [`LossMean`](crate::ops::LossMean). Labels outside 0
-/// .. K and the ignored label are excluded.
+/// NCHW `[N, 1, H, W]` if `weighted`. Output: `[1, 3, 1, 1]`, for [`LossMean`](crate::ops::LossMean). Labels outside
+/// 0 .. K and the ignored label are excluded.
 ///
 /// From: Ronneberger et al., U-Net, arXiv 1505.04597; Lin et al., Focal loss, arXiv 1708.02002.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,6 +4,7 @@ use super::{SCALAR, second_stage};
 use super::{case, expect, expect_pixels, linear, logistic, masks, partials, parts, pixel_weights, probabilities};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
 use crate::ops::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, Spatial, ValueId, by_plane};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
@@ -171,6 +172,10 @@ impl Op for PixelLoss {
         "pixel_loss"
     }
 
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithData
+    }
+
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         self.infer_inputs(self.name(), inputs, &[])?;
         Ok(vec![SCALAR])
@@ -230,6 +235,10 @@ impl Op for PixelLoss {
 impl Op for PixelLossGrad {
     fn name(&self) -> &'static str {
         "pixel_loss_grad"
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithData
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {

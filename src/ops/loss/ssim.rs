@@ -6,6 +6,7 @@ use super::PIXELS;
 use super::{case, expect, partials, second_stage};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, shader_struct};
+use crate::ops::packing::Packing;
 use crate::ops::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, Spatial, ValueId};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
@@ -118,7 +119,7 @@ impl SsimMeans {
 
     fn packed_taps(&self, cx: &mut Lowering, window: usize) -> Operand {
         let taps: Vec<f32> = self.taps(window).into_iter().map(|v| v as f32).collect();
-        cx.weights_f32([], window, move |_| Ok(taps.clone()))
+        cx.weights_f32([], window, Packing::Constants(taps))
     }
 }
 

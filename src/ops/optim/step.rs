@@ -119,23 +119,23 @@ impl Op for OptimiserStep {
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         let count = self.first() + 1 + self.kind.moments();
         expect_inputs(self.name(), inputs, count)?;
-        let states = &inputs[self.first()..];
+        let variables = &inputs[self.first()..];
         let linear = inputs.iter().all(|i| i.layout == Layout::Linear);
-        if !linear || inputs[1].shape != Hyper::SHAPE || states.iter().any(|s| s.shape != inputs[0].shape) {
+        if !linear || inputs[1].shape != Hyper::SHAPE || variables.iter().any(|s| s.shape != inputs[0].shape) {
             return Err(Error::op(self.name(), format!("inputs {inputs:?} do not fit")));
         }
-        Ok(states.to_vec())
+        Ok(variables.to_vec())
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
         let hyper: Vec<f64> = inputs[1].data().iter().map(|&v| f64::from(v)).collect();
-        let mut states: Vec<HostTensor> = inputs[self.first()..].iter().map(|&t| t.clone()).collect();
+        let mut variables: Vec<HostTensor> = inputs[self.first()..].iter().map(|&t| t.clone()).collect();
         if hyper[4] == 0.0 {
-            return Ok(states);
+            return Ok(variables);
         }
         let clip = if self.clip { f64::from(inputs[2].data()[0]) } else { 1.0 };
         for i in 0..inputs[0].data().len() {
-            let old: Vec<f64> = states.iter().map(|s| f64::from(s.data()[i])).collect();
+            let old: Vec<f64> = variables.iter().map(|s| f64::from(s.data()[i])).collect();
             let g = f64::from(inputs[0].data()[i]) * hyper[3] * clip + f64::from(self.kind.decay()) * old[0];
             let (step, moments) = match self.kind {
                 OptimiserKind::Sgd { momentum: 0.0, .. } => (g, vec![]),
@@ -149,12 +149,12 @@ impl Op for OptimiserStep {
                     (m / (v.sqrt() * hyper[1] + f64::from(eps)), vec![m, v])
                 }
             };
-            states[0].data_mut()[i] = (old[0] * (1.0 - hyper[2]) - hyper[0] * step) as f32;
-            for (state, m) in states[1..].iter_mut().zip(moments) {
-                state.data_mut()[i] = m as f32;
+            variables[0].data_mut()[i] = (old[0] * (1.0 - hyper[2]) - hyper[0] * step) as f32;
+            for (variable, m) in variables[1..].iter_mut().zip(moments) {
+                variable.data_mut()[i] = m as f32;
             }
         }
-        Ok(states)
+        Ok(variables)
     }
 
     fn updates(&self) -> &[(usize, usize)] {

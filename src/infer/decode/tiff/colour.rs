@@ -3,30 +3,15 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::compression;
+use super::codes;
 use super::directory::TiffDecoder;
 use super::failed;
-use super::page::{Format, Page};
+use super::layout::{Colour, Format, Page};
 use super::samples::Words;
 use super::tag;
 use crate::error::Result;
 use crate::infer::decode::Source;
 use crate::infer::image::{Pixels, Sample};
-
-/// Conversion of a pixel's samples.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::low_level::infer::decode) enum Colour {
-    /// None.
-    Plain,
-    /// White is zero: values are inverted, except extra samples.
-    Inverted,
-    /// Palette indices with 8-bit colours; one channel if all are grey.
-    Palette8 { grey: bool, table: Arc<Vec<[u16; 3]>> },
-    /// The same with 16-bit colours.
-    Palette16 { grey: bool, table: Arc<Vec<[u16; 3]>> },
-    /// 8-bit luma and chroma. `luma`: weights of red, green and blue; `range`: reference black and white per component.
-    YCbCr { subsampling: [usize; 2], luma: [f64; 3], range: [f64; 6] },
-}
 
 /// The directory's fields that colours depend on.
 pub(super) struct ColourFields {
@@ -43,11 +28,11 @@ pub(super) fn of(source: &Source, decoder: &mut TiffDecoder, fields: &ColourFiel
     let ColourFields { photometric, stored, bits, format, planar, compression } = *fields;
     let refuse =
         |what: &str| Err(source.error(format!("a TIFF file of {what} is not supported; save it as grey or RGB")));
-    if !compression::is_bytes(compression) && (bits != 8 || format != Format::Unsigned) {
-        let name = compression::name(compression);
+    if !codes::is_bytes(compression) && (bits != 8 || format != Format::Unsigned) {
+        let name = codes::name(compression);
         return Err(source.error(format!("{bits}-bit samples with {name} are not supported (8-bit ones are)")));
     }
-    if matches!(compression, compression::FAX3 | compression::FAX4) && (bits != 1 || stored != 1) {
+    if matches!(compression, codes::FAX3 | codes::FAX4) && (bits != 1 || stored != 1) {
         return Err(source.error("damaged TIFF file: fax compression of more than one bit"));
     }
     match photometric {
@@ -64,7 +49,7 @@ pub(super) fn of(source: &Source, decoder: &mut TiffDecoder, fields: &ColourFiel
         3 => palette(source, decoder, bits),
         4 => refuse("a transparency mask"),
         5 => refuse("CMYK colours"),
-        6 if compression::is_bytes(compression) => {
+        6 if codes::is_bytes(compression) => {
             if planar || stored != 3 || bits != 8 || format != Format::Unsigned {
                 return refuse("YCbCr colours in planes, with extra samples or other than 8-bit ones");
             }

@@ -1,6 +1,6 @@
 //! A page's integers as stored, the source of labels.
 
-use super::page::Format;
+use super::layout::Format;
 use super::samples::Words;
 use super::{TiffImage, failed, guarded, tag};
 use crate::error::{Error, Result};
@@ -62,7 +62,7 @@ impl TiffImage {
     fn integers(&mut self) -> Result<Option<RawIntegers>> {
         let file = self.source.clone();
         let source = file.as_source();
-        if self.page.format == Format::Float || !super::compression::is_bytes(self.page.compression) {
+        if self.page.format == Format::Float || !super::codes::is_bytes(self.page.compression) {
             return Ok(None);
         }
         let signed = self.page.format == Format::Signed;
@@ -76,7 +76,7 @@ impl TiffImage {
     }
 
     fn floats(&mut self) -> Result<Option<RawFloats>> {
-        if self.page.format != Format::Float || !super::compression::is_bytes(self.page.compression) {
+        if self.page.format != Format::Float || !super::codes::is_bytes(self.page.compression) {
             return Ok(None);
         }
         let values = self.stored_samples(&|words: &Words, i| Ok(words.float(i).unwrap_or(f64::NAN)))?;

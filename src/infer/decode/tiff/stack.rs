@@ -1,8 +1,8 @@
 //! Stacks in which only the first image has a directory; the others follow it (ImageJ, MetaMorph, tifffile).
 
-use super::compression;
+use super::codes;
 use super::directory::TiffDecoder;
-use super::page::{Page, Places};
+use super::layout::{Page, Places};
 use super::tag;
 use crate::error::Result;
 use crate::infer::decode::Source;
@@ -38,7 +38,7 @@ pub(in crate::low_level::infer::decode) fn images_inside(
         return Ok(1);
     }
     let first = places.offsets().first().copied().unwrap_or(0);
-    let available = match page.compression == compression::NONE && places.follow(&page) && first > 0 {
+    let available = match page.compression == codes::NONE && places.follow(&page) && first > 0 {
         true => source.bytes.saturating_sub(first) / page.image_bytes().max(1),
         false => 1,
     };
