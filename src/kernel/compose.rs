@@ -1,7 +1,7 @@
 //! Composes the WGSL of a [`KernelKey`]: its constants, then the shader with `#import` and `#ifdef` resolved.
 
-use super::conditions::is_active;
-use super::{F16, KernelKey, TEXTURES, generate, sources, textures};
+use super::conditions::{F16, is_active};
+use super::{KernelKey, TEXTURES, generate, sources, textures};
 use crate::error::{Error, Result};
 use std::fmt::Write;
 

@@ -1,6 +1,9 @@
-//! Conditions in shaders: `#ifdef`, `#ifndef`, `#else`, `#endif`.
+//! Conditions in shaders: `#ifdef` and its like, and the constant that most of them ask for.
 
 use super::KernelKey;
+
+/// Constant that makes a kernel store activations and weights as f16: see `shaders/lib/storage.wgsl`.
+pub const F16: &str = "F16";
 
 /// Whether the conditions around a line keep it; `open` tracks them. False for the conditionals themselves.
 pub(super) fn is_active(line: &str, key: &KernelKey, open: &mut Vec<bool>) -> bool {

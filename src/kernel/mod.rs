@@ -19,6 +19,7 @@ mod validate;
 
 pub use caps::Caps;
 pub use compose::{HIDE_TRIP_COUNTS, compose};
+pub use conditions::F16;
 pub use family::ConvFamily;
 pub use function::{Function, Onnx, Term};
 pub(crate) use params::shader_struct;
@@ -35,8 +36,6 @@ pub use validate::{BindingKind, Reflected, parse};
 use crate::tensor::Precision;
 use std::fmt;
 
-/// Constant that makes a kernel store activations and weights as f16: see `shaders/lib/storage.wgsl`.
-pub const F16: &str = "F16";
 /// Constant of kernels that add to the contents of their output.
 const ACCUMULATE: &str = "ACCUMULATE";
 

@@ -1,6 +1,6 @@
-//! Values of a graph: logical shape and storage layout.
+//! Values with their storage.
 
-use super::{HALO, LANES, Precision, Shape};
+use super::{BlockedLayout, HALO, LANES, Precision, Shape};
 use crate::error::{Error, Result};
 
 /// Maximum number of elements of a tensor in a graph: more than any device holds, and few enough that no sum or product
@@ -12,7 +12,7 @@ pub const MAX_INDEXED: u64 = u32::MAX as u64;
 /// Layout of a value in device memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Layout {
-    /// NC4HW4 with a zero halo, the layout of all kernels. See [`super::BlockedLayout`].
+    /// NC4HW4 with a zero halo, the layout of all kernels. See [`BlockedLayout`].
     Blocked,
     /// Plain NCHW in `f32`, for the engine's inputs and outputs.
     Linear,
@@ -59,7 +59,7 @@ impl TensorDesc {
     /// Bytes in device memory, with blocked tensors stored in `precision`.
     pub fn bytes(&self, precision: Precision) -> u64 {
         match self.layout {
-            Layout::Blocked => super::BlockedLayout::new(self.shape).bytes(precision),
+            Layout::Blocked => BlockedLayout::new(self.shape).bytes(precision),
             Layout::Linear => (self.shape.len() as u64 * 4).max(4),
         }
     }

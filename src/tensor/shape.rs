@@ -1,4 +1,4 @@
-//! Logical shapes: NCHW.
+//! Logical shapes, NCHW.
 
 use crate::error::{Error, Result};
 

@@ -1,8 +1,8 @@
 //! External data: tensors that an ONNX file stores in other files, in its own folder or supplied in memory.
 
-use super::Reason;
 use super::proto::TensorProto;
 use super::tensor::count;
+use super::{HEAD, Reason};
 use crate::error::Error;
 use crate::io::Input;
 use crate::weights;
@@ -10,9 +10,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-
-/// Number of first bytes used to recognise other file formats.
-pub(super) const HEAD: usize = 512;
 
 /// Reader of tensors in other files.
 pub(super) struct ExternalData<'a> {

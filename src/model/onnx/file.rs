@@ -1,13 +1,13 @@
 //! Reads an ONNX file, with limits on its contents. External data is read only from the file's own folder.
 
-use super::Reason;
-use super::external::{ExternalData, HEAD};
+use super::external::ExternalData;
 use super::network::OnnxNetwork;
 use super::options::OnnxOptions;
 use super::parts::Parts;
 use super::proto::ModelProto;
 use super::quantised::{NOTE, to_floats};
 use super::tensor::{Tensor, read};
+use super::{HEAD, Reason};
 use crate::error::{Error, Result};
 use crate::io::Input;
 use crate::weights::{self, METADATA_KEY, ModelMetadata, Normalisation, Weights};

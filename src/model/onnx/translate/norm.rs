@@ -1,6 +1,7 @@
 //! Normalisations and softmax.
 
-use super::reduce::{along_axes, channels_at, log_softmax, two, unary};
+use super::reduce::{along_axes, log_softmax, two, unary};
+use super::view::channels_at;
 use super::{Call, Data, Outputs, Translator, Value, pointwise};
 use crate::graph::{Formula, ValueId};
 use crate::model::onnx::Reason;
