@@ -7,11 +7,9 @@ mod directory;
 mod gif;
 mod jp2;
 mod labels;
-mod levels;
 mod npy;
 mod ome;
 mod orientation;
-mod pages;
 mod plane;
 mod raw;
 mod refused;
@@ -121,7 +119,7 @@ pub(super) fn pages_of(input: &Input) -> Result<usize> {
     match Decoder::of_head(&head) {
         Some(Decoder::Tiff) => {
             let source = source.as_source();
-            tiff::guarded(&source, || pages::count(&source, &mut tiff::TiffDecoder::new(&source, reader)?))
+            tiff::guarded(&source, || tiff::pages::count(&source, &mut tiff::TiffDecoder::new(&source, reader)?))
         }
         _ => Ok(1),
     }
@@ -154,7 +152,7 @@ pub(super) fn open_file(input: &Input, bounds: &Bounds, page: usize, level: usiz
         return Err(Error::file(path, format!("has one page, there is no page {page} (they count from 0)")));
     }
     if level > 0 && !is_tiff && !head.is_empty() {
-        return Err(Error::file(path, levels::missing(&[], level)));
+        return Err(Error::file(path, tiff::levels::missing(&[], level)));
     }
     match decoder {
         None if head.is_empty() => Err(Error::file(path, "the file is empty")),

@@ -20,6 +20,8 @@ pub mod instances;
 pub mod labels;
 pub mod mask;
 pub mod normalise;
+#[cfg(feature = "image-formats")]
+mod open;
 pub mod options;
 mod orient;
 pub mod output;
@@ -37,7 +39,7 @@ pub use crate::io::{Output, PendingFile, write_atomically};
 pub use band::{Band, BandInfo, BandSink, MaybeSend, Needs, feed};
 pub use calibration::{Affine, Calibration, Georeference, PixelSize, PixelSizeSource};
 pub use channel_kind::{Alpha, ChannelKind, Colour};
-pub use channels::{ChannelMap, list_channels};
+pub use channels::ChannelMap;
 pub use colours::{ColourTable, Rgba};
 pub use components::{components, grow};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
@@ -54,6 +56,8 @@ pub use instances::{
 pub use labels::{LabelMap, LabelOptions};
 pub use mask::{Ids, Mask};
 pub use normalise::{ChannelAffine, normalise};
+#[cfg(feature = "image-formats")]
+pub use open::{calibration_of, check_channels, open_image, page_count, read_image};
 pub use options::{Blend, SegmentOptions};
 pub use orient::{Orientation, TilePlace};
 #[cfg(all(feature = "std-fs", feature = "image-formats"))]
@@ -67,9 +71,7 @@ pub use paths::{check_distinct, check_writable, expand_inputs, expand_inputs_and
 pub use segment::{ImageTask, Segmentation, Segmenter, Streamed};
 #[cfg(feature = "std-fs")]
 pub use skipped::{SkipReason, Skipped};
-pub use source::{ImageSource, OpenOptions, PageChoice, SourceInfo};
-#[cfg(feature = "image-formats")]
-pub use source::{calibration_of, check_channels, open_image, page_count, read_image};
+pub use source::{ImageSource, OpenOptions, PageChoice, SourceInfo, list_channels};
 pub use tiling::graph::TileOutputs;
 pub use tiling::grid::{AxisPlan, AxisWindow, Tile, TileGrid, TileSpec, Tileability, mirror, plan_axis, source_window};
 pub use tiling::runner::{TileInput, TileOutput, TileRunner};

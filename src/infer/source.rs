@@ -5,9 +5,8 @@ mod alpha;
 mod described;
 mod fill;
 mod join;
+mod listed;
 mod memory;
-#[cfg(feature = "image-formats")]
-mod open;
 mod options;
 mod oriented;
 mod select;
@@ -22,9 +21,8 @@ pub use alpha::WithoutAlpha;
 pub(super) use described::Described;
 pub use fill::FillNan;
 pub use join::JoinChannels;
+pub use listed::list_channels;
 pub use memory::InMemory;
-#[cfg(feature = "image-formats")]
-pub use open::{calibration_of, check_channels, open_image, page_count, read_image};
 pub use options::{OpenOptions, PageChoice};
 pub use oriented::Oriented;
 pub use select::SelectChannels;

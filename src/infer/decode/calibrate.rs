@@ -5,9 +5,10 @@ use std::io::{Read, Seek};
 use roxmltree::{Document, Node};
 
 use super::directory::{Directories, Directory};
-use super::levels::{self, Level};
 use super::orientation_of;
-use super::{Bounds, MAX_PIXELS, SCRATCH, Source, begin, pages, tag, tiff};
+use super::tiff::levels::{self, Level};
+use super::tiff::pages;
+use super::{Bounds, MAX_PIXELS, SCRATCH, Source, begin, tag, tiff};
 use crate::error::Result;
 use crate::infer::calibration::{Calibration, Georeference, PixelSize, PixelSizeSource, Resolution, micrometres};
 use crate::io::image_formats::Decoder;

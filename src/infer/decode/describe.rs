@@ -8,9 +8,9 @@ use ::image::{ImageDecoder, ImageResult};
 
 use super::calibrate::{self, ome_channels};
 use super::directory::{Directories, Directory, failed};
-use super::levels::{self, Kind, Level, Listed};
-use super::pages;
 use super::plane::Plane;
+use super::tiff::levels::{self, Kind, Level, Listed};
+use super::tiff::pages;
 use super::{Bounds, MAX_PIXELS, Source, begin, tag, tiff};
 use crate::error::Result;
 use crate::infer::calibration::Calibration;

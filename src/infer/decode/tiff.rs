@@ -10,8 +10,10 @@ mod integers;
 mod jpeg;
 mod jpeg2000;
 mod layout;
+pub(super) mod levels;
 mod meaning;
 mod page;
+pub(super) mod pages;
 mod samples;
 mod stack;
 
@@ -24,8 +26,6 @@ use self::layout::{Page, Places};
 use self::samples::Words;
 use super::chunks::{Chunk, ChunkCache};
 use super::directory::failed;
-use super::levels;
-use super::pages;
 use super::plane::Plane;
 use super::raw::RawLayout;
 use super::{FileSource, MAX_CHANNELS, Source, tag};
@@ -40,7 +40,6 @@ use crate::io::Reader;
 pub(super) use self::directory::TiffDecoder;
 pub(super) use self::integers::{RawIntegers, raw_floats, raw_integers};
 pub(super) use self::meaning::{Meaning, orientation_of_directory};
-pub(super) use self::stack::images_inside;
 
 /// Larger uncompressed strips, in bytes, are read by rows.
 const RAW_STRIP: usize = 4 << 20;

@@ -2,8 +2,9 @@
 
 use std::io::{Read, Seek};
 
-use super::options::OpenOptions;
-use super::{FillNan, ImageSource, JoinChannels, Oriented, SelectChannels, WithoutAlpha, read_all};
+use super::source::{
+    FillNan, ImageSource, JoinChannels, OpenOptions, Oriented, SelectChannels, WithoutAlpha, read_all,
+};
 use crate::error::{Error, Hint, Message, Result};
 use crate::infer::calibration::Calibration;
 use crate::infer::channel_kind::Alpha;

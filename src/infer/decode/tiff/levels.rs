@@ -4,11 +4,11 @@
 use std::collections::HashSet;
 use std::io::{Read, Seek};
 
-use super::directory::{Directories, Directory, failed};
-use super::plane::Plane;
-use super::tiff::TiffDecoder;
-use super::{Source, tag};
+use super::directory::TiffDecoder;
 use crate::error::Result;
+use crate::infer::decode::directory::{Directories, Directory, failed};
+use crate::infer::decode::plane::Plane;
+use crate::infer::decode::{Source, tag};
 
 /// Files with more directories are refused.
 const MAX_DIRECTORIES: usize = 1 << 16;
@@ -17,7 +17,7 @@ const MAX_LEVELS: usize = 64;
 
 /// Role of a directory of the main chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::low_level::infer::decode) enum Kind {
     Page,
     /// A reduced copy of the page before it.
     Reduced,
@@ -29,7 +29,7 @@ pub(super) enum Kind {
 
 /// A directory of the main chain.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Listed {
+pub(in crate::low_level::infer::decode) struct Listed {
     pub directory: Directory,
     pub kind: Kind,
     pub size: [u64; 2],
@@ -37,14 +37,14 @@ pub(super) struct Listed {
 
 /// A resolution of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Level {
+pub(in crate::low_level::infer::decode) struct Level {
     pub offset: u64,
     /// Columns and rows.
     pub size: [u64; 2],
 }
 
 /// The main chain of directories, until it has more than `requested` pages.
-pub(super) fn chain<R: Read + Seek>(
+pub(in crate::low_level::infer::decode) fn chain<R: Read + Seek>(
     source: &Source,
     file: &mut Directories<R>,
     requested: usize,
@@ -101,7 +101,7 @@ fn kind<R: Read + Seek>(file: &mut Directories<R>, directory: &Directory) -> Kin
 
 /// The levels of a page: itself, then its reduced copies, largest first. `at` is its index in the chain, which must
 /// extend to the next page.
-pub(super) fn of<R: Read + Seek>(
+pub(in crate::low_level::infer::decode) fn of<R: Read + Seek>(
     source: &Source,
     file: &mut Directories<R>,
     chain: &[Listed],
@@ -148,7 +148,12 @@ fn is_copy([w, h]: [u64; 2], [a, b]: [u64; 2]) -> bool {
 }
 
 /// Moves the decoder to the reduced copies of planes (level 0 is the full size) and returns the planes' new indices.
-pub(super) fn seek(source: &Source, decoder: &mut TiffDecoder, planes: Vec<Plane>, level: usize) -> Result<Vec<Plane>> {
+pub(in crate::low_level::infer::decode) fn seek(
+    source: &Source,
+    decoder: &mut TiffDecoder,
+    planes: Vec<Plane>,
+    level: usize,
+) -> Result<Vec<Plane>> {
     if level == 0 {
         return Ok(planes);
     }
@@ -171,7 +176,7 @@ pub(super) fn seek(source: &Source, decoder: &mut TiffDecoder, planes: Vec<Plane
 }
 
 /// The message for a missing level; lists the existing ones.
-pub(super) fn missing(levels: &[Level], level: usize) -> String {
+pub(in crate::low_level::infer::decode) fn missing(levels: &[Level], level: usize) -> String {
     let sizes: Vec<String> = levels.iter().map(|l| format!("{}x{}", l.size[0], l.size[1])).collect();
     match sizes.len() {
         0 | 1 => format!("holds the image in its full size only, there is no level {level} (level 0 is the full size)"),

@@ -1,15 +1,19 @@
 //! Roles of a TIFF file's directories: pages, reduced copies, or channels of one page.
 
-use super::Source;
-use super::directory::failed;
+use super::directory::TiffDecoder;
 use super::levels::{self, Kind};
-use super::plane::{Plane, Stack};
-use super::tiff::{TiffDecoder, images_inside};
-use super::{ome, shaped, tag};
+use super::stack::images_inside;
 use crate::error::Result;
+use crate::infer::decode::directory::failed;
+use crate::infer::decode::plane::{Plane, Stack};
+use crate::infer::decode::{Source, ome, shaped, tag};
 
 /// The directories of page `page`, counted from 0.
-pub(super) fn planes(source: &Source, decoder: &mut TiffDecoder, page: usize) -> Result<Vec<Plane>> {
+pub(in crate::low_level::infer::decode) fn planes(
+    source: &Source,
+    decoder: &mut TiffDecoder,
+    page: usize,
+) -> Result<Vec<Plane>> {
     let missing = |count: usize| {
         let have = if count == 1 { "one page".to_string() } else { format!("{count} pages") };
         source.error(format!("has {have}, there is no page {page} (they count from 0)"))
@@ -40,7 +44,7 @@ pub(super) fn planes(source: &Source, decoder: &mut TiffDecoder, page: usize) ->
 }
 
 /// Number of pages.
-pub(super) fn count(source: &Source, decoder: &mut TiffDecoder) -> Result<usize> {
+pub(in crate::low_level::infer::decode) fn count(source: &Source, decoder: &mut TiffDecoder) -> Result<usize> {
     match stack(source, decoder)? {
         Some((stack, _)) => Ok(stack.len()),
         None => Ok(full_directories(source, decoder, usize::MAX)?.len()),
