@@ -17,7 +17,7 @@ mod network;
 mod nodes;
 mod options;
 mod parts;
-#[allow(missing_docs)] // The schema documents the fields; names are its own.
+#[expect(missing_docs, reason = "the schema documents the fields; names are its own")]
 pub mod proto;
 mod quantised;
 mod range;
