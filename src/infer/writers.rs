@@ -1,5 +1,5 @@
-//! The kinds of result files. To add one, write a file with its [`Writer`] (and [`InstanceWriter`](super::InstanceWriter)
-//! if it is made of instances) and a line in [`WRITERS`].
+//! The kinds of result files. To add one, write a file with its [`Writer`] (and [`InstanceWriter`] if it is made of
+//! instances) and a line in [`WRITERS`].
 
 use super::calibration::Calibration;
 #[cfg(feature = "bioimage")]

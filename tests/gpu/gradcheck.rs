@@ -113,7 +113,6 @@ impl Check {
             case,
             here: self.outputs(case, &self.inputs),
             seeds: seeds.map(|&g| f64::from(g)).collect(),
-            worst: Default::default(),
         };
         let mut wrong = Vec::new();
         for name in &self.requested {
@@ -143,14 +142,6 @@ impl Check {
             if kinks > agreed / 9 {
                 wrong.push(format!("{}: d{name} has {kinks} kinks and {agreed} derivatives", case.name));
             }
-            eprintln!(
-                "STAT {} d{name} count {count} kinks {kinks} agreed {agreed} worst {:.2e} r {:.2e} steps {}",
-                case.name,
-                around.worst.get().0,
-                around.worst.get().1,
-                around.worst.get().2
-            );
-            around.worst.set((0.0, 0.0, 0));
         }
         wrong
     }
@@ -174,7 +165,6 @@ struct Surroundings<'a> {
     case: &'a OpCase,
     here: Vec<f64>,
     seeds: Vec<f64>,
-    worst: std::cell::Cell<(f64, f64, i32)>,
 }
 
 impl Surroundings<'_> {
@@ -208,8 +198,6 @@ impl Surroundings<'_> {
             }
             let extrapolated = (4.0 * slope - coarse) / 3.0;
             if (extrapolated - got).abs() <= error {
-                let w = self.worst.get();
-                self.worst.set((w.0.max((extrapolated - got).abs() / scale), w.1.max(rounding / scale), w.2.max(k)));
                 return Outcome::Agrees;
             }
             if !kinks {
