@@ -21,8 +21,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ("infer/decode/tiff", &["colour", "compression", "jpeg", "jpeg2000", "page", "samples"]),
     // `Model::open` reads packages and ONNX files, which are made of models.
     ("model", &["bioimage", "loaded", "onnx"]),
-    // The table of formats names every format, and each implements the trait declared beside the table.
-    ("weights", &["builtin", "format", "safetensors", "torch"]),
 ];
 
 /// A module as its source file has it.
