@@ -4,7 +4,7 @@
 pub(crate) mod attributes;
 mod expression;
 pub(crate) mod fold;
-#[allow(missing_docs)] // The schema documents the fields; names are its own.
+#[expect(missing_docs, reason = "the schema documents the fields; names are its own")]
 pub mod proto;
 pub(crate) mod tensor;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Checkpoint, SafetensorsFormat, WeightFormat, planes};
+use super::{Checkpoint, load_bytes, planes};
 use crate::error::Result;
 
 /// A model inside the library.
@@ -66,8 +66,7 @@ impl Builtin {
     /// Its checkpoint.
     pub fn load(&self) -> Result<Checkpoint> {
         let name = format!("built-in model {}", self.name);
-        let path = Path::new(&name);
-        SafetensorsFormat.read(&planes::unpack(self.packed, MAX_UNPACKED, path)?, path, None)
+        load_bytes(&planes::unpack(self.packed, MAX_UNPACKED, Path::new(&name))?, name)
     }
 
     /// Its checkpoint file: safetensors with the metadata of a native model.

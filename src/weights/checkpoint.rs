@@ -1,8 +1,9 @@
-//! The content of a checkpoint file, and what a file format implements.
+//! The content of a checkpoint file, and what a file format must do.
+
+use std::path::Path;
 
 use super::{ModelMetadata, Weights};
 use crate::error::{Error, Result};
-use std::path::Path;
 
 /// Largest checkpoint that is read, in bytes, before and after inflating.
 pub const MAX_BYTES: u64 = 8 << 30;

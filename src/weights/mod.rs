@@ -7,6 +7,7 @@ mod format;
 mod gzip;
 mod kinds;
 mod metadata;
+mod open;
 mod planes;
 #[cfg(feature = "pytorch")]
 mod readable_zip;
@@ -19,9 +20,10 @@ mod zip_file;
 
 pub use checkpoint::{Checkpoint, Ignored, MAX_BYTES, StoredType, WeightFormat};
 pub use collection::Weights;
-pub use format::{FORMATS, load, load_bytes, load_state, open, open_state, save};
+pub use format::{FORMATS, load, load_bytes, load_state, save};
 pub(crate) use kinds::{LFS_POINTER, looks_like};
 pub use metadata::{ModelMetadata, Normalisation};
+pub use open::{open, open_state};
 pub use safetensors::{METADATA_KEY, SafetensorsFormat};
 pub use steps::PixelStep;
 #[cfg(feature = "pytorch")]
