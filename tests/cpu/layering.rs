@@ -14,6 +14,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("io", 1),
     ("tensor", 1),
     ("kernel", 2),
+    ("onnx", 2),
     ("ops", 3),
     ("graph", 4),
     ("gpu", 4),

@@ -23,12 +23,11 @@ use super::proto::NodeProto;
 use super::tensor::{Tensor, count};
 use super::value::label;
 pub use super::value::{Data, Value};
-use crate::graph::{Derived, Formula, Graph, Imported, ValueId};
+use crate::graph::{Derived, Formula, Graph, ValueId};
+use crate::onnx::{Expression, Input};
 use crate::ops::{Function, Op, Rearrange, Unary};
-use crate::tensor::{HostTensor, Shape};
-use prost::Message;
+use crate::tensor::Shape;
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// A node with its inputs.
@@ -313,38 +312,21 @@ impl<'a> Translator<'a> {
         }
         let borrowed: Vec<Option<&Tensor>> = shapes.iter().map(Option::as_ref).collect();
         let Some(results) = self.folded(fold, &borrowed)? else { return Ok(None) };
-        let mut from = Vec::new();
-        // The inputs that are constants; `None` for parameters.
-        let mut constants: Vec<Option<Option<Tensor>>> = Vec::new();
+        let (mut from, mut inputs) = (Vec::new(), Vec::new());
         for v in &call.inputs {
-            constants.push(match v {
-                None => Some(None),
-                Some(Value::Known(t, _)) => Some(Some((**t).clone())),
+            inputs.push(match v {
+                None => Input::Absent,
+                Some(Value::Known(t, _)) => Input::Constant((**t).clone()),
                 Some(v) => {
                     from.push(self.parameter(v, &v.dims())?);
-                    None
+                    Input::Parameter
                 }
             });
         }
-        let (node, opset, outputs) = (Arc::new(call.node.clone()), fold.opset, fold.outputs);
-        let constants = Arc::new(constants);
-        let fingerprint = fingerprint(&node, opset, &constants);
+        let expressions = Expression::all(call.label, fold, results.len(), inputs);
         let mut values = Vec::new();
-        for (i, result) in results.iter().enumerate() {
-            let (node, constants) = (node.clone(), constants.clone());
-            let compute = move |p: &[&HostTensor]| {
-                let mut next = p.iter().map(|t| Tensor::of_host(t));
-                let inputs: Vec<Option<Tensor>> =
-                    constants.iter().map(|k| k.clone().unwrap_or_else(|| next.next())).collect();
-                let inputs: Vec<Option<&Tensor>> = inputs.iter().map(Option::as_ref).collect();
-                let call = fold::Call { op: &node.op_type, attributes: Attributes::of(&node), opset, outputs };
-                let fail = |reason: Reason| crate::error::Error::op(label(&node), reason.0);
-                let results = fold::apply(&call, &inputs).map_err(fail)?.unwrap_or_default();
-                let result = results.get(i).ok_or_else(|| fail("has no such output".into()))?;
-                result.host().map_err(fail)
-            };
-            let what = format!("{} ({}), output {i}, {:016x}", call.label, call.node.op_type, fingerprint);
-            let derived = Derived { from: from.clone(), formula: Formula::Imported(Imported::new(what, compute)) };
+        for (i, (result, expression)) in results.iter().zip(expressions).enumerate() {
+            let derived = Derived { from: from.clone(), formula: Formula::Onnx(expression) };
             let name = call.node.output.get(i).filter(|n| !n.is_empty()).map_or(call.label, |n| n);
             let id = self.graph.derived(name, &result.dims, derived)?;
             values.push(Value::Param(id, result.dims.clone()));
@@ -363,7 +345,7 @@ impl<'a> Translator<'a> {
                 let name = name.as_deref().unwrap_or("constant").to_string();
                 self.charge(t.len() as u64)?;
                 let (t, own) = (t.reshaped(dims.to_vec())?, dims.to_vec());
-                let host = t.host()?;
+                let host = Arc::new(t.host()?);
                 let numbers = Derived { from: vec![], formula: Formula::Numbers(host) };
                 return Ok(self.graph.derived(name, &own, numbers)?);
             }
@@ -442,15 +424,4 @@ impl<'a> Translator<'a> {
             }
         }
     }
-}
-
-/// A number for all that a constant expression depends on besides its inputs.
-fn fingerprint(node: &NodeProto, opset: i64, kept: &[Option<Option<Tensor>>]) -> u64 {
-    let mut hash = std::hash::DefaultHasher::new();
-    (node.encode_to_vec(), opset).hash(&mut hash);
-    for t in kept.iter().map(|k| k.as_ref().and_then(Option::as_ref)) {
-        t.map(|t| &t.dims).hash(&mut hash);
-        (0..t.map_or(0, Tensor::len)).for_each(|i| t.map(|t| t.at(i).to_bits()).hash(&mut hash));
-    }
-    hash.finish()
 }
