@@ -217,7 +217,7 @@ pub const fn preset(class: AdapterClass) -> Preset {
         invocations: 2048,
         winograd: 64,
         // 32 multiply-accumulates per 4 bytes of weights: CPUs do 5 to 10 in the time they read a byte, GPUs about 20.
-        // On lavapipe U-Net 64 takes 389 MiB in place of 513, and 2 % more time.
+        // On a software rasteriser U-Net 64 takes 389 MiB in place of 513, and 2 % more time.
         winograd2_weight_bytes: 64 << 20,
         winograd2_tiles: 32,
         chunk_bytes: 16 << 20,
