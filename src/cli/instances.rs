@@ -12,7 +12,7 @@ use unet_wgpu::{Error, Result};
 #[derive(Args)]
 #[command(next_help_heading = "Single instances (for --save labels, geojson, coco, rois, csv)")]
 pub struct InstanceArgs {
-    /// How touching instances are told apart
+    /// How touching instances are separated
     #[arg(long, value_enum, default_value = "components", value_name = "HOW")]
     instances: Separate,
     /// For the watershed: how many pixels an instance must be wider than its neck to become two; smaller splits more
@@ -33,7 +33,7 @@ pub struct InstanceArgs {
     coordinates: Coordinates,
 }
 
-/// How touching instances are told apart.
+/// How touching instances are separated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Separate {
     /// Not at all: an instance is what is connected in the mask
@@ -50,12 +50,13 @@ pub(super) fn connectivity(text: &str) -> std::result::Result<Connectivity, Stri
     match text {
         "4" => Ok(Connectivity::Four),
         "8" => Ok(Connectivity::Eight),
-        _ => Err("there are: 4, 8".into()),
+        _ => Err("expected 4 or 8".into()),
     }
 }
 
 impl InstanceArgs {
-    /// What finds the instances of `input` and writes `files`, in at most `memory` bytes. Temporary files lie beside results.
+    /// The sink that finds the instances of `input` and writes `files`, in at most `memory` bytes. Temporary files are placed
+    /// beside the results.
     pub fn sink(
         &self,
         input: &Path,

@@ -9,7 +9,7 @@ use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// `torch.nn.functional.max_pool2d`: input `[N, C, H, W]`; padding counts as minus infinity; `ceil_mode` rounds the
-/// output size up, and the last window is then cut off at the border.
+/// output size up, and the last window is then clipped at the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaxPool2d {
     /// Window edge, pixels.
@@ -23,17 +23,17 @@ pub struct MaxPool2d {
 }
 
 impl MaxPool2d {
-    /// Kernel = stride = `k`, no padding, floor: what the encoders use.
+    /// Kernel = stride = `k`, no padding, floor mode, as in the encoders.
     pub const fn new(k: usize) -> Self {
         Self { kernel: k, stride: k, padding: 0, ceil_mode: false }
     }
 
-    /// The same in ceil mode: the skips of U-Net 3+.
+    /// The same in ceil mode: the skip connections of U-Net 3+.
     pub const fn ceil(k: usize) -> Self {
         Self { ceil_mode: true, ..Self::new(k) }
     }
 
-    /// The same as an op of any geometry.
+    /// The equivalent [`Pool2d`].
     pub fn general(&self) -> Pool2d {
         Pool2d {
             kind: PoolKind::Max,
@@ -45,7 +45,7 @@ impl MaxPool2d {
         }
     }
 
-    /// The dispatch that pools `from`, of that description, into output `to` of the node.
+    /// The dispatch that pools `from`, described by `desc`, into output `to` of the node.
     pub(super) fn lower_from(&self, cx: &mut Lowering, from: Operand, desc: TensorDesc, to: usize) -> Result<()> {
         let (i, o) = (desc.shape, cx.output(to));
         let (x, y) = (Lowering::view(&desc), cx.output_view(to));
@@ -88,7 +88,7 @@ impl Op for MaxPool2d {
                 format!("kernel {kernel}, stride {}, padding {}", self.stride, self.padding),
             ));
         }
-        // PyTorch's ceil mode accepts maps smaller than the window; floor mode does not.
+        // In PyTorch only ceil mode accepts maps smaller than the window.
         let size =
             |n: usize| if self.ceil_mode && n > 0 { self.output_size(n.max(kernel)) } else { self.output_size(n) };
         let (Some(h), Some(w)) = (size(s.h), size(s.w)) else {
@@ -141,7 +141,7 @@ impl Op for MaxPool2d {
 }
 
 shader_struct! {
-    /// Of `max_pool2d`.
+    /// Parameters of `max_pool2d`.
     struct MaxPool2dParams {
         x: View,
         y: View,

@@ -39,11 +39,11 @@ pub struct Session {
     variables: Vec<wgpu::Buffer>,
     pipelines: Vec<Arc<Pipeline>>,
     bind_groups: Vec<wgpu::BindGroup>,
-    /// Steps `[start, end)` of each submission.
+    /// Dispatches `[start, end)` of each submission.
     submissions: Vec<Range<usize>>,
-    /// In an `f16` plan.
+    /// Only for `f16` plans.
     overflow: Option<Overflow>,
-    /// Read-back copies of [`Session::start`] that no run uses.
+    /// Read-back buffers of [`Session::start`] that no run uses.
     spare: Vec<wgpu::Buffer>,
     poisoned: bool,
 }
@@ -52,21 +52,21 @@ pub struct Session {
 struct IoBuffer {
     buffer: wgpu::Buffer,
     offset: u64,
-    /// Where results are copied to be read; made at the first read.
+    /// The read-back buffer, created at the first read.
     staging: Option<wgpu::Buffer>,
     /// Whether the buffer is the caller's.
     foreign: bool,
 }
 
-/// A buffer that a port is to have.
+/// A new buffer for an I/O binding.
 struct NewBuffer {
     io_binding: usize,
     buffer: IoBuffer,
 }
 
 impl Session {
-    /// Makes a plan resident. `stored` gives each parameter of the checkpoint, and the first value of each state, by name
-    /// and dimensions.
+    /// Makes a plan resident. `stored` returns each parameter of the checkpoint, and the initial value of each persistent
+    /// variable, by name and dimensions.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new(gpu: &Gpu, plan: Plan, stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>) -> Result<Self> {
         block_on(Self::new_async(gpu, plan, stored))
@@ -79,7 +79,7 @@ impl Session {
         mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
     ) -> Result<Self> {
         // Weights first: a wrong checkpoint must fail before any GPU work.
-        let values = plan.graph.evaluate_parameters(&mut stored)?;
+        let values = plan.evaluate_parameters(&mut stored)?;
         let usage = wgpu::BufferUsages::STORAGE;
         let allocated = gpu.scoped_async("allocating buffers", || {
             let weights = Weights::new(gpu, &plan.weights)?;
@@ -107,10 +107,10 @@ impl Session {
         });
         let (weights, uniforms, slots, io, variables) = allocated.await?;
         for (i, w) in plan.weights.iter().enumerate() {
-            let name = || w.from.first().map_or("a table".into(), |&v| plan.graph.value(v).name.clone());
+            let name = || w.from.first().and_then(|&v| plan.parameter_name(v)).unwrap_or("a table").to_string();
             let from: Option<Vec<&HostTensor>> = w.from.iter().map(|v| values[v.index()].as_ref()).collect();
-            let packed =
-                (w.pack)(&from.ok_or_else(|| Error::invalid("weights", "a packed value is not a parameter"))?)?;
+            let from = from.ok_or_else(|| Error::invalid("weights", "a packed value is not a parameter"))?;
+            let packed = w.packing.pack(w.len, &from)?;
             if packed.len() != w.len {
                 let reason = format!("packed into {} elements, planned {}", packed.len(), w.len);
                 return Err(Error::op(format!("weights of {:?}", name()), reason));
@@ -178,7 +178,7 @@ impl Session {
         overflow + self.weights.bytes() + self.uniforms.bytes() + slots.chain(own).chain(staging).sum::<u64>()
     }
 
-    /// What a step binds; a port in a buffer that is to become its own.
+    /// The bind group of a dispatch; `new` replaces the buffer of its I/O binding.
     fn bind_group(&self, step: usize, new: Option<&NewBuffer>) -> Result<wgpu::BindGroup> {
         let s = &self.plan.steps[step];
         let pipeline = &self.pipelines[step];
@@ -215,7 +215,7 @@ impl Session {
     fn io_binding(&self, name: &str) -> Result<usize> {
         let known = || self.plan.io.iter().flat_map(|p| p.names.clone()).collect::<Vec<_>>().join(", ");
         self.plan.io_binding(name).ok_or_else(|| {
-            Error::invalid(format!("input or output `{name}`"), format!("unknown; there are: {}", known()))
+            Error::invalid(format!("input or output `{name}`"), format!("unknown; available: {}", known()))
         })
     }
 
@@ -225,7 +225,7 @@ impl Session {
     }
 
     /// Lets the plan read an input from, or write an output to, a buffer of the caller (plain NCHW `f32`, usage
-    /// `STORAGE`, `offset` a multiple of the device's storage alignment) in place of the session's own.
+    /// `STORAGE`, `offset` a multiple of the device's storage alignment) instead of the session's own.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn bind_buffer(&mut self, name: &str, buffer: &wgpu::Buffer, offset: u64) -> Result<()> {
         block_on(self.bind_buffer_async(name, buffer, offset))
@@ -251,11 +251,11 @@ impl Session {
         let uses = |r: &Resource| matches!(r, Resource::IoBinding { io_binding: p, .. } if *p == io_binding);
         let steps = self.plan.steps.iter().enumerate().filter(|(_, s)| s.dispatch.bindings.iter().any(uses));
         let what = format!("binding a buffer to `{name}`");
-        let made = self.gpu.scoped_async(&what, || {
+        let groups = self.gpu.scoped_async(&what, || {
             steps.map(|(step, _)| Ok((step, self.bind_group(step, Some(&new))?))).collect::<Result<Vec<_>>>()
         });
-        // What fails, such as a buffer of another device, leaves the session as it was.
-        for (step, group) in made.await? {
+        // A failure, such as a buffer of another device, leaves the session unchanged.
+        for (step, group) in groups.await? {
             self.bind_groups[step] = group;
         }
         self.io[io_binding] = new.buffer;
@@ -280,10 +280,10 @@ impl Session {
         Ok(())
     }
 
-    /// Records the whole plan into a command encoder of the caller, who submits it. In one submission: a network that
-    /// takes a slow device seconds is better left to [`Self::run_with`].
+    /// Records the whole plan into a command encoder of the caller, who submits it. It is one submission: for a network that
+    /// takes seconds on a slow device use [`Self::run_with`].
     ///
-    /// An `f16` plan's results are good only if [`Self::check_range`] then says so.
+    /// The results of an `f16` plan are valid only if [`Self::check_range`] then succeeds.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
         self.clear_overflow(encoder);
         self.encode_steps(encoder, 0..self.plan.steps.len(), None);
@@ -311,9 +311,9 @@ impl Session {
         }
     }
 
-    /// Has the driver do ahead of the first run what it would do then: some compile a kernel only when it is first
-    /// dispatched. Runs one workgroup of every kernel, on whatever is in the session's buffers; outputs are meaningless
-    /// until the next run. Not needed, only sooner.
+    /// Optional: moves lazy driver compilation ahead of the first run, since some drivers compile a kernel only when it is
+    /// first dispatched. Runs one workgroup of every kernel, on whatever is in the session's buffers; outputs are
+    /// meaningless until the next run.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn warm_up(&mut self) -> Result<()> {
         block_on(self.warm_up_async())
@@ -340,8 +340,8 @@ impl Session {
         self.gpu.wait_async(submission).await.inspect_err(|_| self.poisoned = true)
     }
 
-    /// Runs the plan and waits for it. Fails with [`Error::F16Range`] where an `f16` plan meets what `f16` cannot hold: its
-    /// outputs are then worthless, and the session is fit for other inputs.
+    /// Runs the plan and waits for it. Fails with [`Error::F16Range`] if an `f16` plan stores a value that `f16` cannot hold:
+    /// its outputs are then invalid, but the session remains usable.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(&mut self) -> Result<()> {
         block_on(self.run_async())
@@ -359,7 +359,7 @@ impl Session {
         block_on(self.run_with_async(progress))
     }
 
-    /// [`Self::run_with`] as a future. Dropped before its end it is a cancelled run: the session stays usable.
+    /// [`Self::run_with`] as a future. Dropping it early cancels the run; the session remains usable.
     pub async fn run_with_async(&mut self, mut progress: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
         self.check_alive()?;
         let of = self.submissions.len();
@@ -367,7 +367,7 @@ impl Session {
         for done in 0..of {
             progress(done, of)?;
             in_flight.push_back(self.submit_steps(self.submissions[done].clone(), done == 0).await?);
-            // Two in flight: the device never idles, and a cancel waits for little.
+            // With two in flight the device never idles, and cancelling is quick.
             if in_flight.len() > 2
                 && let Some(oldest) = in_flight.pop_front()
             {
@@ -383,12 +383,12 @@ impl Session {
 
     fn check_alive(&self) -> Result<()> {
         if self.poisoned {
-            return Err(Error::DeviceLost("this session's device failed before; make a new session".into()));
+            return Err(Error::DeviceLost("this session's device has failed; create a new session".into()));
         }
         Ok(())
     }
 
-    /// Submits some of the plan's steps; `first` are those that a run begins with.
+    /// Submits some of the plan's dispatches; `first` if they begin a run.
     async fn submit_steps(&self, steps: Range<usize>, first: bool) -> Result<Submission> {
         let submitted = self.gpu.scoped_async(&self.plan.steps[steps.start].label, || {
             let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -417,7 +417,7 @@ impl Session {
             return Err(Error::invalid(format!("output `{name}`"), "is in a buffer without COPY_SRC usage"));
         }
         let bytes = self.plan.io[io_binding].bytes();
-        // A read that is given up leaves its copy mapped: it is not put back.
+        // A cancelled read leaves its buffer mapped, so it is not put back.
         let staging = p.staging.take().unwrap_or_else(|| transfer::staging(&gpu, bytes));
         let submission = transfer::copy(&gpu, name, (&p.buffer, p.offset), &staging, bytes).await?;
         let mut data = transfer::read(&gpu, name, &staging, submission).await?;
@@ -458,7 +458,7 @@ impl Session {
     }
 }
 
-/// Groups steps so that no submission holds more work than `budget` multiply-accumulates, by whole steps.
+/// Groups dispatches into submissions, each of which ends when it reaches `budget` multiply-adds.
 fn split(steps: &[Step], budget: u64) -> Vec<Range<usize>> {
     let mut groups = Vec::new();
     let (mut start, mut work) = (0, 0u64);

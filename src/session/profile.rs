@@ -1,4 +1,4 @@
-//! Time of every step of a plan, on the device's own clock where it has one.
+//! Time of every dispatch of a plan, by the device's own clock if it has one.
 
 use super::Session;
 use crate::clock::Instant;
@@ -6,20 +6,21 @@ use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 
-/// Queries of a query set: WebGPU's limit.
+/// Maximum number of queries in a query set: WebGPU's limit.
 const MAX_QUERIES: usize = 4096;
 
-/// How long each step of a plan takes.
+/// The time of each dispatch of a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// Milliseconds of each step of the plan: the least of the runs, since whatever disturbs a run only adds to it.
+    /// Milliseconds of each dispatch: the minimum over the runs, since disturbances only add time.
     pub steps: Vec<f64>,
     /// Whether the device's clock measured them. If not, each includes the cost of a submission.
     pub device_clock: bool,
 }
 
 impl Session {
-    /// Runs the plan `runs` times with every step timed by itself. Slower than [`Session::run`]: steps cannot overlap.
+    /// Runs the plan `runs` times with every dispatch timed by itself. Slower than [`Session::run`]: dispatches cannot
+    /// overlap.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn profile(&mut self, runs: u32) -> Result<Profile> {
         block_on(self.profile_async(runs))
@@ -50,7 +51,7 @@ impl Session {
         Ok(Profile { steps, device_clock })
     }
 
-    /// One submission by the clock of the host.
+    /// Times one submission by the host's clock, ms.
     async fn timed(&self, steps: std::ops::Range<usize>) -> Result<Vec<f64>> {
         let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         self.encode_steps(&mut encoder, steps, None);
@@ -60,7 +61,7 @@ impl Session {
         Ok(vec![start.elapsed().as_secs_f64() * 1e3])
     }
 
-    /// One submission with a pass per step, which writes the device's clock when it begins and when it ends.
+    /// Times each dispatch of one submission by the device's clock, ms: a pass per dispatch writes it at its start and end.
     async fn stamped(&self, steps: std::ops::Range<usize>) -> Result<Vec<f64>> {
         let (device, queue) = (self.gpu.device(), self.gpu.queue());
         let (count, bytes) = (2 * steps.len() as u32, 16 * steps.len() as u64);

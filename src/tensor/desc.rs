@@ -10,7 +10,7 @@ pub const MAX_ELEMENTS: u64 = 1 << 36;
 pub const MAX_INDEXED: u64 = u32::MAX as u64;
 
 /// Logical shape of a tensor: images, channels, rows, columns.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Shape {
     /// Images in the batch.
     pub n: usize,
@@ -90,7 +90,7 @@ impl std::fmt::Debug for Shape {
 }
 
 /// Layout of a value in device memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Layout {
     /// NC4HW4 with a zero halo, the layout of all kernels. See [`super::BlockedLayout`].
     Blocked,
@@ -99,7 +99,7 @@ pub enum Layout {
 }
 
 /// A value's logical shape and storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct TensorDesc {
     /// Logical shape.
     pub shape: Shape,

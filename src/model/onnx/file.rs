@@ -2,7 +2,8 @@
 
 use super::Reason;
 use super::external::ExternalData;
-use super::network::{OnnxNetwork, OnnxOptions};
+use super::network::OnnxNetwork;
+use super::options::OnnxOptions;
 use super::parts::Parts;
 use super::proto::ModelProto;
 use super::quantised::{NOTE, to_floats};

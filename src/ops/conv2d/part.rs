@@ -1,41 +1,41 @@
-//! One source's share of a convolution: its own dispatch, the later ones adding to what the earlier ones wrote.
+//! The source passes of a convolution: one dispatch per source, each adding to the result of the previous ones.
 
 use super::FusedConv2d;
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, View};
-use crate::ops::{Function, Lowering};
+use crate::ops::{ConvOrder, ConvPacking, Function, Lowering, Packing};
 
-/// What one dispatch over one source needs to know.
+/// The pass over one source.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
-    /// Its place among the sources.
+    /// Index of the source.
     pub source: usize,
-    /// What is read, and the view of its region.
+    /// The source, and the view of its region.
     pub operand: Operand,
     pub view: View,
-    /// First input channel in the weight, and their number.
+    /// First input channel in the weight, and number of channels.
     pub first: usize,
     pub channels: usize,
-    /// Whether it brings the bias in: the first.
+    /// Whether it adds the bias: only the first does.
     pub bias: bool,
-    /// The activation if it is the last, else none.
+    /// The activation of the last pass; identity for the others.
     pub activation: Function,
 }
 
 impl Part {
-    /// The constants that kernels of one source have in common.
+    /// Constants shared by the kernels of a pass.
     pub fn key(&self, op: &FusedConv2d, shader: &'static str) -> KernelKey {
         self.finish(KernelKey::new(shader).with("KH", op.conv.kernel[0] as u32).with("KW", op.conv.kernel[1] as u32))
     }
 
-    /// The same but for the kernel's size.
+    /// The same without the kernel size.
     pub fn finish(&self, key: KernelKey) -> KernelKey {
-        key.with("ACTIVATION", self.activation.id()).flag("ACCUMULATE", self.source > 0)
+        key.with("ACTIVATION", self.activation.id()).accumulating(self.source > 0)
     }
 }
 
 impl FusedConv2d {
-    /// All parts, for kernels that read pixels as they are: upsampled sources are made in scratch memory first.
+    /// All parts, for kernels that do not upsample: upsampled sources are first computed in scratch memory.
     pub(super) fn parts(&self, cx: &mut Lowering) -> Result<Vec<Part>> {
         let mut parts = self.parts_as_given(cx);
         for part in &mut parts {
@@ -46,7 +46,7 @@ impl FusedConv2d {
         Ok(parts)
     }
 
-    /// All parts, upsampled sources as they are before that.
+    /// All parts, with sources not yet upsampled.
     pub(super) fn parts_as_given(&self, cx: &Lowering) -> Vec<Part> {
         let k = self.sources.len();
         let mut first = 0;
@@ -68,33 +68,19 @@ impl FusedConv2d {
             .collect()
     }
 
-    /// Packs a part's weight into `len` elements: the bias first, element `(output, input channel of the part, tap)` at
-    /// `at`. What no element goes to is zero.
-    pub(super) fn pack(
-        &self,
-        cx: &mut Lowering,
-        part: &Part,
-        len: usize,
-        at: impl Fn(usize, usize, usize) -> usize + Send + Sync + 'static,
-    ) -> Operand {
-        let taps = self.conv.kernel[0] * self.conv.kernel[1];
-        let (out_channels, Part { first, channels, bias, .. }) = (self.conv.out_channels, *part);
+    /// Packs a part's weight into `len` elements in a kernel's order, the bias first.
+    pub(super) fn pack(&self, cx: &mut Lowering, part: &Part, len: usize, order: ConvOrder) -> Operand {
         let mut inputs = vec![self.weight_input()];
-        inputs.extend(bias.then_some(self.weight_input() + 1));
-        cx.weights(inputs, len, move |p| {
-            let total = p[0].shape()?.c;
-            let mut packed = vec![0.0; len];
-            if bias {
-                packed[..out_channels].copy_from_slice(p[1].data());
-            }
-            for o in 0..out_channels {
-                for i in 0..channels {
-                    for t in 0..taps {
-                        packed[at(o, i, t)] = p[0].data()[(o * total + first + i) * taps + t];
-                    }
-                }
-            }
-            Ok(packed)
-        })
+        inputs.extend(part.bias.then_some(self.weight_input() + 1));
+        let packing = ConvPacking {
+            out_channels: self.conv.out_channels,
+            channels: part.channels,
+            taps: self.conv.kernel[0] * self.conv.kernel[1],
+            bias: part.bias,
+            weight_channels: cx.input(self.weight_input()).c,
+            first: part.first,
+            order,
+        };
+        cx.weights(inputs, len, Packing::Convolution(packing))
     }
 }

@@ -1,5 +1,5 @@
-//! Ops that are gradients of others: each beside the kernels of its own, written down by the forward op's
-//! [`Op::backward`](super::Op::backward).
+//! Ops that compute gradients of other ops with kernels of their own. [`Op::backward`](super::Op::backward) of the
+//! forward op adds them to the graph.
 
 mod activation;
 mod batch_norm;

@@ -1,13 +1,13 @@
 //! Normalisations and softmax.
 
 use super::reduce::{along_axes, log_softmax, two, unary};
-use super::value::canonical;
 use super::{Call, Data, Outputs, Translator, Value, pointwise};
-use crate::graph::ValueId;
+use crate::graph::{Formula, ValueId};
 use crate::model::onnx::Reason;
 use crate::model::onnx::tensor::Tensor;
+use crate::model::onnx::value::canonical;
 use crate::ops::{BatchNorm2d, Binary, BinaryKind, Function, GroupNorm, InstanceNorm2d, ReduceKind, Softmax};
-use crate::tensor::{HostTensor, Shape};
+use crate::tensor::Shape;
 
 pub fn batch(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     if call.attributes.flag("training_mode", false) || (call.opset < 7 && !call.attributes.flag("is_test", false)) {
@@ -68,9 +68,7 @@ pub fn group(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
         let len = if call.opset < 21 { groups } else { channels };
         let mut p = t.parameter(&value, &[len])?;
         if len != channels {
-            p = t.derived(p, &[channels], move |v| {
-                HostTensor::new([channels], (0..channels).map(|c| v.data()[c * len / channels]).collect())
-            })?;
+            p = t.derived(p, &[channels], Formula::Repeated { count: channels, factor: 1.0 })?;
         }
         inputs.push(p);
     }

@@ -1,8 +1,8 @@
 //! Views through changes of shape: tracks the axes of the tensor, so that no element moves until needed.
 
-use super::value::Data;
 use crate::model::onnx::Reason;
 use crate::model::onnx::fold::broadcast;
+use crate::model::onnx::value::Data;
 use crate::tensor::Shape;
 
 impl Data {
