@@ -101,7 +101,7 @@ impl Bench {
         let (run_macs, live, moved) = match &executable {
             Executable::Gpu(s) => {
                 let plan = s.plan();
-                (plan.macs, plan.memory.live, plan.steps.iter().map(|s| s.bytes).sum())
+                (plan.macs, plan.memory.live, plan.dispatches.iter().map(|s| s.bytes).sum())
             }
             Executable::Cpu(_) => (macs, 0, 0),
         };
@@ -109,7 +109,7 @@ impl Bench {
         let layers = match &mut executable {
             Executable::Gpu(session) if self.per_layer => {
                 let profile = session.profile(self.repeat)?;
-                Some((bench_layers::layers(session.plan(), &profile.steps), profile.device_clock))
+                Some((bench_layers::layers(session.plan(), &profile.dispatches), profile.device_clock))
             }
             _ => None,
         };

@@ -45,19 +45,19 @@ impl Layer {
 /// The plan's dispatches with their times in ms, grouped by node.
 pub fn layers(plan: &Plan, ms: &[f64]) -> Vec<Layer> {
     let mut layers: Vec<(usize, Layer)> = Vec::new();
-    for (step, &ms) in plan.steps.iter().zip(ms) {
-        if layers.last().is_none_or(|l| l.0 != step.node) {
-            let op = plan.nodes[step.node].op.clone();
-            let layer = Layer { label: step.label.clone(), op, macs: 0, choice: None, kernels: Vec::new() };
-            layers.push((step.node, layer));
+    for (dispatch, &ms) in plan.dispatches.iter().zip(ms) {
+        if layers.last().is_none_or(|l| l.0 != dispatch.node) {
+            let op = plan.nodes[dispatch.node].op.clone();
+            let layer = Layer { label: dispatch.label.clone(), op, macs: 0, choice: None, kernels: Vec::new() };
+            layers.push((dispatch.node, layer));
         }
         let Some((_, layer)) = layers.last_mut() else { continue };
-        layer.macs += step.macs;
-        layer.choice = layer.choice.or(step.choice);
-        let name = step.dispatch.kernel.to_string();
+        layer.macs += dispatch.macs;
+        layer.choice = layer.choice.or(dispatch.choice);
+        let name = dispatch.kernel.to_string();
         match layer.kernels.iter_mut().find(|k| k.name == name) {
-            Some(k) => (k.dispatches, k.ms, k.bytes) = (k.dispatches + 1, k.ms + ms, k.bytes + step.bytes),
-            None => layer.kernels.push(Kernel { name, dispatches: 1, ms, bytes: step.bytes }),
+            Some(k) => (k.dispatches, k.ms, k.bytes) = (k.dispatches + 1, k.ms + ms, k.bytes + dispatch.bytes),
+            None => layer.kernels.push(Kernel { name, dispatches: 1, ms, bytes: dispatch.bytes }),
         }
     }
     layers.into_iter().map(|l| l.1).collect()

@@ -90,7 +90,7 @@ impl Step<'_> {
         let layers = match self.per_layer {
             true => {
                 let profile = trainer.session().profile(self.repeat)?;
-                Some((bench_layers::layers(trainer.plan(), &profile.steps), clock(profile.device_clock)))
+                Some((bench_layers::layers(trainer.plan(), &profile.dispatches), clock(profile.device_clock)))
             }
             false => None,
         };

@@ -32,7 +32,7 @@ pub struct Report {
     stages: Vec<Stage>,
     before: Vec<Row>,
     after: Vec<Row>,
-    steps: Vec<Row>,
+    dispatches: Vec<Row>,
     plan: Plan,
 }
 
@@ -46,16 +46,16 @@ impl Report {
             stages.push(stage(r.name, &now, target));
         }
         let plan = Plan::new(&now, target)?;
-        let step = |s: &unet_wgpu::low_level::plan::Step| Row {
+        let dispatch = |s: &unet_wgpu::low_level::plan::PlannedDispatch| Row {
             label: s.label.clone(),
-            what: s.dispatch.kernel.to_string(),
-            shape: s.dispatch.workgroups.map(|g| g.to_string()).join(" x "),
+            what: s.kernel.to_string(),
+            shape: s.workgroups.map(|g| g.to_string()).join(" x "),
             macs: s.macs,
             bytes: s.bytes,
             live: plan.live[s.node],
         };
-        let steps = plan.steps.iter().map(step).collect();
-        Ok(Self { device, stages, before, after: nodes(&now, target), steps, plan })
+        let dispatches = plan.dispatches.iter().map(dispatch).collect();
+        Ok(Self { device, stages, before, after: nodes(&now, target), dispatches, plan })
     }
 
     /// Tables of at most 120 columns.
@@ -69,7 +69,7 @@ impl Report {
         }
         table(&mut t, "Before rewriting", ["node", "op", "output"], &self.before);
         table(&mut t, "After rewriting", ["node", "op", "output"], &self.after);
-        table(&mut t, "Dispatches", ["node", "kernel", "workgroups"], &self.steps);
+        table(&mut t, "Dispatches", ["node", "kernel", "workgroups"], &self.dispatches);
         let m = &self.plan.memory;
         let _ = write!(
             t,
@@ -99,7 +99,7 @@ impl Report {
             "rewrites": self.stages.iter().map(stage).collect::<Vec<_>>(),
             "before": rows(&self.before, "op", "output"),
             "after": rows(&self.after, "op", "output"),
-            "steps": rows(&self.steps, "kernel", "workgroups"),
+            "steps": rows(&self.dispatches, "kernel", "workgroups"),
             "slots": self.plan.slots.iter().map(|s| json!({ "bytes": s.bytes, "texture": s.kind != SlotKind::Buffer })).collect::<Vec<_>>(),
         })
     }

@@ -91,8 +91,8 @@ impl Shaders {
                 for (chosen, storage) in
                     [(true, typical.options.storage), (false, TensorStorage::Textures), (false, TensorStorage::Aliased)]
                 {
-                    for step in Plan::new(&graph, &typical.clone().with_storage(storage))?.steps {
-                        let uses = all.entry(step.dispatch.kernel).or_default();
+                    for dispatch in Plan::new(&graph, &typical.clone().with_storage(storage))?.dispatches {
+                        let uses = all.entry(dispatch.kernel).or_default();
                         uses.classes.extend(chosen.then_some(class.name()));
                         uses.networks.insert(name.to_string());
                     }

@@ -1,11 +1,9 @@
 //! Composes the WGSL of a [`KernelKey`]: its constants, then the shader with `#import` and `#ifdef` resolved.
 
+use super::conditions::{F16, is_active};
 use super::{KernelKey, TEXTURES, generate, sources, textures};
 use crate::error::{Error, Result};
 use std::fmt::Write;
-
-/// Constant that makes a kernel store activations and weights as f16: see `shaders/lib/storage.wgsl`.
-pub const F16: &str = "F16";
 
 /// Constant of kernels for drivers that need hidden trip counts: see `shaders/lib/loops.wgsl`.
 pub const HIDE_TRIP_COUNTS: &str = "HIDE_TRIP_COUNTS";
@@ -33,26 +31,6 @@ pub fn compose(key: &KernelKey) -> Result<String> {
     match key.value(TEXTURES) {
         Some(bindings) => textures::rewrite(&out, bindings).map_err(|what| Error::op(format!("kernel {key}"), what)),
         None => Ok(out),
-    }
-}
-
-/// Whether the conditions around a line keep it; `open` tracks them. False for the conditionals themselves.
-pub(super) fn is_active(line: &str, key: &KernelKey, open: &mut Vec<bool>) -> bool {
-    let mut words = line.split_whitespace();
-    match (words.next(), words.next()) {
-        (Some(directive @ ("#ifdef" | "#ifndef")), Some(name)) => {
-            open.push(key.value(name).is_some() == (directive == "#ifdef"));
-            false
-        }
-        (Some("#else"), _) => {
-            open.last_mut().into_iter().for_each(|top| *top = !*top);
-            false
-        }
-        (Some("#endif"), _) => {
-            open.pop();
-            false
-        }
-        _ => open.iter().all(|&b| b),
     }
 }
 

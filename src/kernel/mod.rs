@@ -1,7 +1,9 @@
 //! Compute kernels as plain data: which shader, which constants, which bindings, how many workgroups. No GPU handle
 //! here.
 
+mod caps;
 mod compose;
+mod conditions;
 mod family;
 mod function;
 mod generate;
@@ -15,7 +17,9 @@ mod textures;
 mod tuning;
 mod validate;
 
-pub use compose::{F16, HIDE_TRIP_COUNTS, compose};
+pub use caps::Caps;
+pub use compose::{HIDE_TRIP_COUNTS, compose};
+pub use conditions::F16;
 pub use family::ConvFamily;
 pub use function::{Function, Onnx, Term};
 pub(crate) use params::shader_struct;
@@ -24,7 +28,7 @@ pub use policy::{BroadcastCosts, DriverPolicy};
 pub use sources::{all_shaders, source};
 pub use stored::name;
 pub use table::{OperandPath, Preset, ResizeCosts, preset};
-pub use target::{Caps, KernelOverrides, PlanOptions, Target};
+pub use target::{KernelOverrides, PlanOptions, Target};
 pub use textures::{TEXTURES, may_be_texture, texture_size};
 pub use tuning::{ConvClass, Tuning};
 pub use validate::{BindingKind, Reflected, parse};

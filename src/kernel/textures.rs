@@ -2,8 +2,8 @@
 //! [`DriverPolicy`](super::DriverPolicy). Element `i` of the array is texel `(i % TEXTURE_COLUMNS, i /
 //! TEXTURE_COLUMNS)`.
 
-use super::compose::is_active;
-use super::{F16, KernelKey, sources};
+use super::conditions::{F16, is_active};
+use super::{KernelKey, sources};
 
 /// Width of a texture with more than one row, in texels.
 pub const TEXTURE_COLUMNS: u64 = 1 << 12;

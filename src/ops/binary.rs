@@ -7,8 +7,7 @@ use super::{
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::Sensitivity;
-use crate::ops::packing::Packing;
-use crate::tensor::{BlockedLayout, HostTensor, Layout, Precision, Shape, TensorDesc};
+use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 
 /// A function of two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,19 +96,6 @@ pub(super) fn broadcast(a: Shape, b: Shape) -> Option<Shape> {
     Some(Shape::new(axis(a.n, b.n)?, axis(a.c, b.c)?, axis(a.h, b.h)?, axis(a.w, b.w)?))
 }
 
-/// Input `i` of the node as a blocked tensor: itself, or, if it is a parameter, packed into that layout.
-pub(super) fn blocked_input(cx: &mut Lowering, i: usize) -> (Operand, View) {
-    let desc = cx.inputs[i];
-    let view = Lowering::view(&TensorDesc::blocked(desc.shape));
-    if desc.layout == Layout::Blocked {
-        return (Operand::Input(i), view);
-    }
-    let (shape, layout) = (desc.shape, BlockedLayout::new(desc.shape));
-    let len = (layout.bytes(Precision::F32) / 4) as usize;
-    let operand = cx.weights([i], len, Packing::Blocked(shape));
-    (operand, view)
-}
-
 /// A blocked tensor of shape `s` read as one of shape `out`: the view, the column stride, and whether its one channel
 /// is broadcast.
 fn broadcast_view(view: View, s: Shape, out: Shape) -> (View, u32, u32) {
@@ -157,8 +143,8 @@ impl Op for Binary {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (out, sizes) = (cx.output(0), [cx.input(0), cx.input(1)]);
-        let (a, a_view) = blocked_input(cx, 0);
-        let (b, b_view) = blocked_input(cx, 1);
+        let (a, a_view) = cx.blocked_input(0);
+        let (b, b_view) = cx.blocked_input(1);
         let (a_view, a_step, a_one_channel) = broadcast_view(a_view, sizes[0], out);
         let (b_view, b_step, b_one_channel) = broadcast_view(b_view, sizes[1], out);
         let params = BinaryParams {

@@ -2,19 +2,14 @@
 //! ([`FusedConv2d`]).
 
 mod cases;
-mod choose;
 mod fused;
-mod gemm;
-mod gradient;
 mod joined;
-pub(super) mod params;
-mod part;
-mod subgroup;
-mod window;
-mod winograd;
+mod params;
+mod transposed;
 
 pub use fused::{FusedConv2d, Source};
 pub use joined::JoinedConv2d;
+pub use transposed::{ConvTranspose2d, FusedConvTranspose2d};
 
 use super::{Backward, Function, GraphBuilder, Lowering, Op, OpCase, Spatial, ValueId, Window};
 use crate::error::Result;
@@ -123,6 +118,30 @@ impl Op for Conv2d {
     }
 }
 
+impl From<Conv2d> for FusedConv2d {
+    fn from(conv: Conv2d) -> Self {
+        JoinedConv2d::from(conv).into()
+    }
+}
+
+impl From<JoinedConv2d> for FusedConv2d {
+    fn from(JoinedConv2d { conv, sources, region }: JoinedConv2d) -> Self {
+        let sources = sources.iter().map(|s| Source::at(s.top, s.left)).collect();
+        Self { conv, sources, region, activation: Function::Identity, pool: false }
+    }
+}
+
+impl FusedConv2d {
+    /// An op as a fused convolution, if it is a convolution.
+    pub fn of(op: &dyn Op) -> Option<Self> {
+        let plain = || op.as_op::<Conv2d>().map(|c| c.clone().into());
+        let joined = || op.as_op::<JoinedConv2d>().map(|c| c.clone().into());
+        op.as_op::<Self>().cloned().or_else(joined).or_else(plain)
+    }
+}
+
 pub(super) fn cases() -> Vec<OpCase> {
-    cases::cases()
+    let mut all = cases::cases();
+    all.extend(transposed::cases());
+    all
 }

@@ -85,6 +85,17 @@ impl<'a> Lowering<'a> {
         view(&self.inputs[i], y, x)
     }
 
+    /// Input `i` for a kernel that reads blocked tensors, with its view. A parameter is packed like a blocked tensor.
+    pub fn blocked_input(&mut self, i: usize) -> (Operand, View) {
+        let desc = self.inputs[i];
+        let view = Self::view(&TensorDesc::blocked(desc.shape));
+        if desc.layout == Layout::Blocked {
+            return (Operand::Input(i), view);
+        }
+        let len = (BlockedLayout::new(desc.shape).bytes(Precision::F32) / 4) as usize;
+        (self.weights([i], len, Packing::Blocked(desc.shape)), view)
+    }
+
     /// The shader's view of blocked output `i`.
     pub fn output_view(&self, i: usize) -> View {
         view(&self.outputs[i], 0, 0)

@@ -1,6 +1,6 @@
 //! Batched matrix multiplication: every plane is a matrix.
 
-use super::binary::{blocked_input, broadcast};
+use super::binary::broadcast;
 use super::{InputKind, Lowering, Op, OpCase, Spatial, by_plane, expect_inputs};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
@@ -57,8 +57,8 @@ impl Op for MatMul {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (a, b, o) = (cx.input(0), cx.input(1), cx.output(0));
-        let (left, mut left_view) = blocked_input(cx, 0);
-        let (right, mut right_view) = blocked_input(cx, 1);
+        let (left, mut left_view) = cx.blocked_input(0);
+        let (right, mut right_view) = cx.blocked_input(1);
         for (view, s) in [(&mut left_view, a), (&mut right_view, b)] {
             view.plane = if s.c == o.c { view.plane } else { 0 };
             view.batch = if s.n == o.n { view.batch } else { 0 };

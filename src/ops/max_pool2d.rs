@@ -1,8 +1,12 @@
 //! Max pooling.
 
+mod grad;
+
+pub use grad::MaxPool2dGrad;
+
 use super::{
-    Backward, GraphBuilder, Lowering, MaxPool2dGrad, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId,
-    Window, by_plane, expect_inputs,
+    Backward, GraphBuilder, Lowering, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId, Window, by_plane,
+    expect_inputs,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
@@ -157,7 +161,7 @@ shader_struct! {
 
 pub(super) fn cases() -> Vec<OpCase> {
     let case = |name: &str, op: MaxPool2d, s: Shape| OpCase::new(format!("max_pool2d/{name}"), op, &[s]);
-    vec![
+    let mut all = vec![
         case("2x2", MaxPool2d::new(2), Shape::new(2, 5, 8, 12)),
         case("2x2 odd size, floor", MaxPool2d::new(2), Shape::new(1, 3, 9, 11)),
         case("2x2 odd size, ceil", MaxPool2d::ceil(2), Shape::new(1, 3, 9, 11)),
@@ -170,7 +174,9 @@ pub(super) fn cases() -> Vec<OpCase> {
             Shape::new(1, 3, 13, 10),
         ),
         case("one pixel left", MaxPool2d::new(2), Shape::new(3, 1, 2, 2)),
-    ]
+    ];
+    all.extend(grad::cases());
+    all
 }
 
 #[cfg(test)]

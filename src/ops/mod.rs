@@ -13,7 +13,6 @@ mod batch_norm_train;
 mod binary;
 mod concat;
 mod conv2d;
-mod conv_transpose2d;
 mod crop2d;
 mod dropout;
 mod fill;
@@ -62,8 +61,7 @@ pub use batch_norm::BatchNorm2d;
 pub use batch_norm_train::BatchNorm2dTrain;
 pub use binary::{Binary, BinaryKind};
 pub use concat::Concat;
-pub use conv_transpose2d::{ConvTranspose2d, FusedConvTranspose2d};
-pub use conv2d::{Conv2d, FusedConv2d, JoinedConv2d, Source};
+pub use conv2d::{Conv2d, ConvTranspose2d, FusedConv2d, FusedConvTranspose2d, JoinedConv2d, Source};
 pub use crop2d::Crop2d;
 pub use dropout::Dropout;
 pub use fill::Fill;
@@ -72,7 +70,7 @@ pub use gate::{ArgmaxGate, ScaleByGate};
 pub use global_pool::{GlobalAvgPool, GlobalMaxPool};
 pub use grad::{
     ActivationGrad, BatchNorm2dGrad, BatchStatistics, ChannelSlice, ChannelSum, ConvWeightGrad, ConvWeightGradPlain,
-    Corner, FlipWeights, GlobalMaxPoolGrad, InstanceNorm2dGrad, MaxPool2dGrad, Pool2dGrad, ResizeGrad, SoftmaxGrad,
+    Corner, FlipWeights, GlobalMaxPoolGrad, InstanceNorm2dGrad, SoftmaxGrad,
 };
 pub use group_norm::GroupNorm;
 pub use head2d::{Head2d, HeadOutput};
@@ -86,7 +84,7 @@ pub use loss::{
 pub use lowering::{Lowered, Lowering, PackedWeights, halo};
 pub use mask_out::{MaskOut, MaskRule};
 pub use matmul::MatMul;
-pub use max_pool2d::MaxPool2d;
+pub use max_pool2d::{MaxPool2d, MaxPool2dGrad};
 pub use moving_average::MovingAverage;
 pub use nchw::{ExportNchw, ImportNchw};
 pub use normalise::InstanceNorm2d;
@@ -94,10 +92,10 @@ pub use optim::{Accumulate, ClipFactor, Hyper, OptimiserKind, OptimiserStep, Squ
 pub use packing::{ConvOrder, ConvPacking, Packing, TileOrder, WinogradForm, WinogradOrder};
 pub use pad_mode::{PadMode, PadWith};
 pub use pad2d::Pad2d;
-pub use pool2d::{Pool2d, PoolKind};
+pub use pool2d::{Pool2d, Pool2dGrad, PoolKind};
 pub use rearrange::{DepthOrder, DepthToSpace, Rearrange, SpaceToDepth};
 pub use reduce::{ArgMax, Reduce, ReduceKind};
-pub use resize::{Resize, ResizeMode, ResizeSize};
+pub use resize::{Resize, ResizeGrad, ResizeMode, ResizeSize};
 pub use slice::{ConcatPixels, Slice};
 pub use softmax::Softmax;
 pub use spatial::{Spatial, Window};
@@ -308,7 +306,6 @@ const CASES: &[fn() -> Vec<OpCase>] = &[
     binary::cases,
     concat::cases,
     conv2d::cases,
-    conv_transpose2d::cases,
     crop2d::cases,
     dropout::cases,
     fill::cases,

@@ -1,9 +1,11 @@
 //! Pooling with any geometry. [`MaxPool2d`](super::MaxPool2d) and [`AvgPool2d`](super::AvgPool2d) are faster where they
 //! apply.
 
-use super::{
-    Backward, GraphBuilder, Lowering, Op, OpCase, Pool2dGrad, Spatial, ValueId, Window, by_plane, expect_inputs,
-};
+mod grad;
+
+pub use grad::Pool2dGrad;
+
+use super::{Backward, GraphBuilder, Lowering, Op, OpCase, Spatial, ValueId, Window, by_plane, expect_inputs};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
@@ -201,7 +203,8 @@ shader_struct! {
 
 pub(super) fn cases() -> Vec<OpCase> {
     let case = |name: &str, op: Pool2d, s: Shape| OpCase::new(format!("pool2d/{name}"), op, &[s]);
-    all().into_iter().map(|(name, op, s)| case(name, op, s)).collect()
+    let forward = all().into_iter().map(|(name, op, s)| case(name, op, s));
+    forward.chain(grad::cases()).collect()
 }
 
 /// Geometries to test, each with an input shape.

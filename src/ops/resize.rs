@@ -1,8 +1,11 @@
 //! Resizing by interpolation.
 
+mod grad;
+
+pub use grad::ResizeGrad;
+
 use super::{
-    Backward, GraphBuilder, Lowering, Op, OpCase, ResizeGrad, Spatial, ValueId, Window, by_plane, expect_inputs,
-    output_shape,
+    Backward, GraphBuilder, Lowering, Op, OpCase, Spatial, ValueId, Window, by_plane, expect_inputs, output_shape,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
@@ -270,7 +273,7 @@ pub(super) fn cases() -> Vec<OpCase> {
     let exact = |name: &str, mode, s: Shape, h, w| {
         OpCase::new(format!("resize/{name} to {h}x{w}"), Resize { mode, size: ResizeSize::Exact { h, w } }, &[s])
     };
-    vec![
+    let mut all = vec![
         scale("bilinear", half, 1, Shape::new(1, 3, 4, 5)),
         scale("bilinear", half, 2, Shape::new(2, 5, 3, 9)),
         scale("bilinear", half, 3, Shape::new(1, 4, 3, 5)),
@@ -288,7 +291,9 @@ pub(super) fn cases() -> Vec<OpCase> {
         scale("nearest", ResizeMode::Nearest, 3, Shape::new(1, 1, 1, 1)),
         exact("nearest", ResizeMode::Nearest, Shape::new(1, 3, 4, 5), 7, 10),
         exact("nearest shrink", ResizeMode::Nearest, Shape::new(1, 8, 11, 9), 4, 9),
-    ]
+    ];
+    all.extend(grad::cases());
+    all
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Element-wise functions: activations and the others in the table of [`Function`].
 
-use super::binary::blocked_input;
 use super::{
     ActivationGrad, Backward, ExportNchw, GraphBuilder, InputKind, Lowering, Op, OpCase, Sensitivity, ValueId,
     expect_inputs, map_elements,
@@ -44,7 +43,7 @@ impl Op for Unary {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let o = cx.output(0);
-        let (x, view) = blocked_input(cx, 0);
+        let (x, view) = cx.blocked_input(0);
         let [alpha, beta] = self.kind.arguments();
         let params = UnaryParams { x: view, y: cx.output_view(0), size: o.into(), alpha, beta };
         let kernel = KernelKey::new("unary").with("ACTIVATION", self.kind.id());

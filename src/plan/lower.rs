@@ -3,7 +3,8 @@
 use super::memory::{self, Item, Place};
 use super::resident::{self, pack_on_device};
 use super::{
-    Choice, IoBinding, Plan, PlanMemory, PlannedNode, PlannedParameter, PlannedWeights, Resource, SlotKind, Step,
+    Choice, IoBinding, Plan, PlanMemory, PlannedDispatch, PlannedNode, PlannedParameter, PlannedWeights, Resource,
+    SlotKind,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId, ValueKind};
@@ -39,7 +40,7 @@ impl Plan {
             outputs: graph.outputs().iter().map(|o| o.0.clone()).collect(),
             macs: graph.macs(),
             weights: Vec::new(),
-            steps: Vec::new(),
+            dispatches: Vec::new(),
             live: memory::live_sets(&tensors.items, graph.nodes().len()),
             memory: PlanMemory {
                 slots: slots.iter().map(|s| s.bytes).sum(),
@@ -72,7 +73,7 @@ impl Plan {
             for &v in &node.outputs {
                 if tensors.needs_clean_halo(graph, v, &places) {
                     let halo_of = tensors.resource(v, &places, true)?;
-                    plan.push(halo_step(node, i, graph.value(v).desc, halo_of, target.options.precision));
+                    plan.push(halo_dispatch(node, i, graph.value(v).desc, halo_of, target.options.precision));
                 }
             }
             for (k, d) in low.dispatches.iter().enumerate() {
@@ -98,12 +99,13 @@ impl Plan {
                     Operand::Overflow => Ok(Resource::Overflow(i)),
                 };
                 let bindings = d.bindings.iter().map(bind).collect::<Result<Vec<_>>>()?;
-                let dispatch =
-                    Dispatch { kernel: d.kernel.clone(), params: d.params.clone(), bindings, workgroups: d.workgroups };
                 let macs = if k == 0 { graph.node_macs(node) } else { 0 };
-                plan.push(Step {
+                plan.push(PlannedDispatch {
                     label: node.label.clone(),
-                    dispatch,
+                    kernel: d.kernel.clone(),
+                    params: d.params.clone(),
+                    bindings,
+                    workgroups: d.workgroups,
                     macs,
                     bytes: traffic(graph, node, low, d, target.options.precision),
                     choice: low.choice.map(|(family, reason)| Choice { family, reason }),
@@ -116,8 +118,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Adds a step, with the mask of its texture bindings in the kernel's key.
-    fn push(&mut self, mut step: Step) {
+    /// Adds a dispatch, with the mask of its texture bindings in the kernel's key.
+    fn push(&mut self, mut dispatch: PlannedDispatch) {
         let texture = |r: &Resource| match *r {
             Resource::Slot { slot, writes, .. } => match self.slots[slot].kind {
                 SlotKind::Buffer => false,
@@ -128,11 +130,11 @@ impl Plan {
             Resource::IoBinding { .. } | Resource::Variable { .. } | Resource::Overflow(_) => false,
         };
         let bit = |(i, r): (u32, &Resource)| if texture(r) { 2u32.checked_shl(i).unwrap_or(0) } else { 0 };
-        let textures: u32 = (0..).zip(&step.dispatch.bindings).map(bit).sum();
+        let textures: u32 = (0..).zip(&dispatch.bindings).map(bit).sum();
         if textures != 0 {
-            step.dispatch.kernel = step.dispatch.kernel.with(TEXTURES, textures);
+            dispatch.kernel = dispatch.kernel.with(TEXTURES, textures);
         }
-        self.steps.push(step);
+        self.dispatches.push(dispatch);
     }
 
     /// Lower bound on the bytes of any plan of the graph: tensors alive at once, inputs and outputs. Needs no planning.
@@ -148,10 +150,10 @@ impl Plan {
 
     /// Checks the invariants of every plan, and records its largest binding.
     fn check(&mut self, target: &Target) -> Result<()> {
-        for step in &self.steps {
+        for dispatch in &self.dispatches {
             // Buffer, range in it, and whether it is written.
             let mut used: Vec<(usize, std::ops::Range<u64>, bool)> = Vec::new();
-            for r in &step.dispatch.bindings {
+            for r in &dispatch.bindings {
                 let bytes = match *r {
                     Resource::Slot { slot, offset, bytes, writes } => {
                         used.push((slot, offset..offset + bytes, writes));
@@ -167,7 +169,7 @@ impl Plan {
                     Resource::Overflow(_) => continue,
                 };
                 self.memory.largest_binding = self.memory.largest_binding.max(bytes);
-                check_binding(|| format!("{} ({})", step.label, step.dispatch.kernel), bytes, target)?;
+                check_binding(|| format!("{} ({})", dispatch.label, dispatch.kernel), bytes, target)?;
             }
             let clash = |(i, (slot, range, writes)): (usize, &(usize, std::ops::Range<u64>, bool))| {
                 // wgpu tracks whole buffers, but each texture separately; several writes to one buffer are compatible.
@@ -178,7 +180,7 @@ impl Plan {
                 })
             };
             if used.iter().enumerate().any(clash) {
-                return Err(Error::op(&step.label, "planned to read and write one buffer in a dispatch"));
+                return Err(Error::op(&dispatch.label, "planned to read and write one buffer in a dispatch"));
             }
         }
         match self.slots.iter().map(|s| s.bytes).find(|&s| s > target.caps.max_buffer_bytes) {
@@ -425,10 +427,18 @@ fn traffic(graph: &Graph, node: &Node, low: &Lowered, d: &Dispatch, precision: P
     d.bindings.iter().map(operand).sum()
 }
 
-fn halo_step(node: &Node, index: usize, desc: TensorDesc, target: Resource, precision: Precision) -> Step {
+fn halo_dispatch(
+    node: &Node,
+    index: usize,
+    desc: TensorDesc,
+    target: Resource,
+    precision: Precision,
+) -> PlannedDispatch {
     let guard = (precision == Precision::F16).then_some(Resource::Overflow(index));
     let border = 2 * BlockedLayout::new(desc.shape).row + 2 * desc.shape.h;
     let vec4 = LANES as u64 * precision.bytes();
     let bytes = (border * desc.shape.n * BlockedLayout::new(desc.shape).blocks) as u64 * vec4;
-    Step { label: node.label.clone(), dispatch: halo(desc, target, guard), macs: 0, bytes, choice: None, node: index }
+    let Dispatch { kernel, params, bindings, workgroups } = halo(desc, target, guard);
+    let label = node.label.clone();
+    PlannedDispatch { label, kernel, params, bindings, workgroups, macs: 0, bytes, choice: None, node: index }
 }

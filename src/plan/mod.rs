@@ -6,7 +6,7 @@ mod resident;
 
 use crate::error::Result;
 use crate::graph::{Parameter, ValueId};
-use crate::kernel::{self, Dispatch};
+use crate::kernel::{self, KernelKey, Params};
 use crate::ops::Packing;
 use crate::tensor::{HostTensor, Precision, TensorDesc};
 use serde::de::Error;
@@ -90,13 +90,19 @@ impl<'de> Deserialize<'de> for Choice {
     }
 }
 
-/// A dispatch with its place in the network.
+/// A [`Dispatch`](kernel::Dispatch) of a node, with the memory that it binds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Step {
+pub struct PlannedDispatch {
     /// Label of the node it belongs to.
     pub label: String,
-    /// The dispatch.
-    pub dispatch: Dispatch<Resource>,
+    /// The kernel.
+    pub kernel: KernelKey,
+    /// Its parameters.
+    pub params: Params,
+    /// Binding `i + 1` of the kernel; binding 0 is the uniform of `params`.
+    pub bindings: Vec<Resource>,
+    /// Workgroups in each dimension.
+    pub workgroups: [u32; 3],
     /// Multiply-accumulates of the node, all counted for its first dispatch; the others have 0.
     pub macs: u64,
     /// Min bytes that it reads and writes: its share of the node's inputs and outputs, and all of its weights and
@@ -225,7 +231,7 @@ pub struct Plan {
     /// Persistent variables.
     pub variables: Vec<PlannedVariable>,
     /// Dispatches, in order.
-    pub steps: Vec<Step>,
+    pub dispatches: Vec<PlannedDispatch>,
     /// How activations and most packed weights are stored.
     pub precision: Precision,
     /// Bytes of activations and scratch alive while each node runs.
@@ -267,11 +273,11 @@ impl Plan {
 impl fmt::Display for Plan {
     /// One line per dispatch: its kernel, number of workgroups and bindings.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} dispatches, {} bytes in {} slots", self.steps.len(), self.memory.slots, self.slots.len())?;
-        for step in &self.steps {
-            let [x, y, z] = step.dispatch.workgroups;
-            write!(f, "{}: {} {x}x{y}x{z}", step.label, step.dispatch.kernel)?;
-            for binding in &step.dispatch.bindings {
+        writeln!(f, "{} dispatches, {} bytes in {} slots", self.dispatches.len(), self.memory.slots, self.slots.len())?;
+        for dispatch in &self.dispatches {
+            let [x, y, z] = dispatch.workgroups;
+            write!(f, "{}: {} {x}x{y}x{z}", dispatch.label, dispatch.kernel)?;
+            for binding in &dispatch.bindings {
                 write!(f, " {binding}")?;
             }
             writeln!(f)?;

@@ -144,7 +144,7 @@ impl Memory {
             Resource::Slot { slot, offset, bytes, writes: false } if slot == index => Some((offset, bytes)),
             _ => None,
         };
-        let ranges: BTreeSet<_> = plan.steps.iter().flat_map(|s| s.dispatch.bindings.iter().filter_map(read)).collect();
+        let ranges: BTreeSet<_> = plan.dispatches.iter().flat_map(|s| s.bindings.iter().filter_map(read)).collect();
         let region = |&(offset, bytes): &(u64, u64)| Ok((offset, Texture::size("slot", bytes)?));
         let regions: Vec<_> = ranges.iter().map(region).collect::<Result<_>>()?;
         let Alias { buffer, textures } = Alias::new(gpu.device(), "slot", plan.slots[index].bytes.max(16), &regions)?;

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::gpu::{Gpu, Pipeline, Submission};
-use crate::plan::{Plan, Resource, Step};
+use crate::plan::{Plan, PlannedDispatch, Resource};
 use crate::tensor::{HostTensor, Precision, Shape};
 use overflow::Overflow;
 use std::collections::{BTreeMap, VecDeque};
@@ -83,7 +83,7 @@ impl Session {
         let usage = wgpu::BufferUsages::STORAGE;
         let allocated = gpu.scoped_async("allocating buffers", || {
             let weights = Weights::new(gpu, &plan.weights)?;
-            let sizes = plan.steps.iter().map(|s| s.dispatch.params.len() as u64 * 4);
+            let sizes = plan.dispatches.iter().map(|s| s.params.len() as u64 * 4);
             let uniforms =
                 Arena::new(gpu, "parameters", wgpu::BufferUsages::UNIFORM, gpu.caps().uniform_alignment, sizes);
             let buffer = |label: &str, size: u64, usage| {
@@ -124,15 +124,15 @@ impl Session {
             let value = values[variable.value.index()].as_ref().map_or(&[][..], HostTensor::data);
             gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(value));
         }
-        for (i, step) in plan.steps.iter().enumerate() {
-            uniforms.write(gpu, i, bytemuck::cast_slice(&step.dispatch.params));
+        for (i, dispatch) in plan.dispatches.iter().enumerate() {
+            uniforms.write(gpu, i, bytemuck::cast_slice(&dispatch.params));
         }
-        gpu.compile_async(plan.steps.iter().map(|s| &s.dispatch.kernel)).await?;
-        let mut pipelines = Vec::with_capacity(plan.steps.len());
-        for step in &plan.steps {
-            pipelines.push(gpu.pipeline_async(&step.dispatch.kernel).await?);
+        gpu.compile_async(plan.dispatches.iter().map(|s| &s.kernel)).await?;
+        let mut pipelines = Vec::with_capacity(plan.dispatches.len());
+        for dispatch in &plan.dispatches {
+            pipelines.push(gpu.pipeline_async(&dispatch.kernel).await?);
         }
-        let submissions = split(&plan.steps, gpu.target().preset().submission_macs);
+        let submissions = split(&plan.dispatches, gpu.target().preset().submission_macs);
         let overflow = match plan.precision {
             Precision::F32 => None,
             Precision::F16 => Some(gpu.scoped_async("allocating buffers", || Ok(Overflow::new(gpu, &plan))).await?),
@@ -152,8 +152,9 @@ impl Session {
             spare: Vec::new(),
             poisoned: false,
         };
-        let bound = gpu
-            .scoped_async("binding", || (0..session.plan.steps.len()).map(|i| session.bind_group(i, None)).collect());
+        let bound = gpu.scoped_async("binding", || {
+            (0..session.plan.dispatches.len()).map(|i| session.bind_group(i, None)).collect()
+        });
         session.bind_groups = bound.await?;
         Ok(session)
     }
@@ -179,11 +180,11 @@ impl Session {
     }
 
     /// The bind group of a dispatch; `new` replaces the buffer of its I/O binding.
-    fn bind_group(&self, step: usize, new: Option<&NewBuffer>) -> Result<wgpu::BindGroup> {
-        let s = &self.plan.steps[step];
-        let pipeline = &self.pipelines[step];
-        if pipeline.bindings.len() != s.dispatch.bindings.len() + 1 {
-            let reason = format!("{} binds {} buffers", s.dispatch.kernel, s.dispatch.bindings.len());
+    fn bind_group(&self, index: usize, new: Option<&NewBuffer>) -> Result<wgpu::BindGroup> {
+        let s = &self.plan.dispatches[index];
+        let pipeline = &self.pipelines[index];
+        if pipeline.bindings.len() != s.bindings.len() + 1 {
+            let reason = format!("{} binds {} buffers", s.kernel, s.bindings.len());
             return Err(Error::op(&s.label, format!("{reason}, the shader declares {}", pipeline.bindings.len())));
         }
         let resource = |r: &Resource| match *r {
@@ -201,8 +202,8 @@ impl Session {
                 None => Err(Error::op(&s.label, "an f32 plan binds the guard of f16 plans")),
             },
         };
-        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: self.uniforms.binding(step) }];
-        for (binding, r) in (1u32..).zip(&s.dispatch.bindings) {
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: self.uniforms.binding(index) }];
+        for (binding, r) in (1u32..).zip(&s.bindings) {
             entries.push(wgpu::BindGroupEntry { binding, resource: resource(r)? });
         }
         Ok(self.gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
@@ -249,14 +250,16 @@ impl Session {
         let buffer = IoBuffer { buffer: buffer.clone(), offset, staging: None, foreign: true };
         let new = NewBuffer { io_binding, buffer };
         let uses = |r: &Resource| matches!(r, Resource::IoBinding { io_binding: p, .. } if *p == io_binding);
-        let steps = self.plan.steps.iter().enumerate().filter(|(_, s)| s.dispatch.bindings.iter().any(uses));
+        let dispatches = self.plan.dispatches.iter().enumerate().filter(|(_, s)| s.bindings.iter().any(uses));
         let what = format!("binding a buffer to `{name}`");
         let groups = self.gpu.scoped_async(&what, || {
-            steps.map(|(step, _)| Ok((step, self.bind_group(step, Some(&new))?))).collect::<Result<Vec<_>>>()
+            dispatches
+                .map(|(dispatch, _)| Ok((dispatch, self.bind_group(dispatch, Some(&new))?)))
+                .collect::<Result<Vec<_>>>()
         });
         // A failure, such as a buffer of another device, leaves the session unchanged.
-        for (step, group) in groups.await? {
-            self.bind_groups[step] = group;
+        for (dispatch, group) in groups.await? {
+            self.bind_groups[dispatch] = group;
         }
         self.io[io_binding] = new.buffer;
         Ok(())
@@ -286,7 +289,7 @@ impl Session {
     /// The results of an `f16` plan are valid only if [`Self::check_range`] then succeeds.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
         self.clear_overflow(encoder);
-        self.encode_steps(encoder, 0..self.plan.steps.len(), None);
+        self.encode_dispatches(encoder, 0..self.plan.dispatches.len(), None);
     }
 
     fn clear_overflow(&self, encoder: &mut wgpu::CommandEncoder) {
@@ -295,16 +298,16 @@ impl Session {
         }
     }
 
-    fn encode_steps(
+    fn encode_dispatches(
         &self,
         encoder: &mut wgpu::CommandEncoder,
-        steps: Range<usize>,
+        dispatches: Range<usize>,
         timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
     ) {
         let mut pass =
             encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("unet"), timestamp_writes });
-        for i in steps {
-            let [x, y, z] = self.plan.steps[i].dispatch.workgroups;
+        for i in dispatches {
+            let [x, y, z] = self.plan.dispatches[i].workgroups;
             pass.set_pipeline(&self.pipelines[i].pipeline);
             pass.set_bind_group(0, &self.bind_groups[i], &[]);
             pass.dispatch_workgroups(x, y, z);
@@ -322,8 +325,8 @@ impl Session {
     /// [`Self::warm_up`] as a future.
     pub async fn warm_up_async(&mut self) -> Result<()> {
         let mut seen = std::collections::HashSet::new();
-        let steps = &self.plan.steps;
-        let first: Vec<usize> = (0..steps.len()).filter(|&i| seen.insert(&steps[i].dispatch.kernel)).collect();
+        let dispatches = &self.plan.dispatches;
+        let first: Vec<usize> = (0..dispatches.len()).filter(|&i| seen.insert(&dispatches[i].kernel)).collect();
         let submitted = self.gpu.scoped_async("warming up", || {
             let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             {
@@ -366,7 +369,7 @@ impl Session {
         let mut in_flight = VecDeque::new();
         for done in 0..of {
             progress(done, of)?;
-            in_flight.push_back(self.submit_steps(self.submissions[done].clone(), done == 0).await?);
+            in_flight.push_back(self.submit_dispatches(self.submissions[done].clone(), done == 0).await?);
             // With two in flight the device never idles, and cancelling is quick.
             if in_flight.len() > 2
                 && let Some(oldest) = in_flight.pop_front()
@@ -389,13 +392,13 @@ impl Session {
     }
 
     /// Submits some of the plan's dispatches; `first` if they begin a run.
-    async fn submit_steps(&self, steps: Range<usize>, first: bool) -> Result<Submission> {
-        let submitted = self.gpu.scoped_async(&self.plan.steps[steps.start].label, || {
+    async fn submit_dispatches(&self, dispatches: Range<usize>, first: bool) -> Result<Submission> {
+        let submitted = self.gpu.scoped_async(&self.plan.dispatches[dispatches.start].label, || {
             let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             if first {
                 self.clear_overflow(&mut encoder);
             }
-            self.encode_steps(&mut encoder, steps.clone(), None);
+            self.encode_dispatches(&mut encoder, dispatches.clone(), None);
             Ok(self.gpu.submit([encoder.finish()]))
         });
         submitted.await
@@ -459,12 +462,12 @@ impl Session {
 }
 
 /// Groups dispatches into submissions, each of which ends when it reaches `budget` multiply-adds.
-fn split(steps: &[Step], budget: u64) -> Vec<Range<usize>> {
+fn split(dispatches: &[PlannedDispatch], budget: u64) -> Vec<Range<usize>> {
     let mut groups = Vec::new();
     let (mut start, mut work) = (0, 0u64);
-    for (i, step) in steps.iter().enumerate() {
-        work += step.macs;
-        if work >= budget || i + 1 == steps.len() {
+    for (i, dispatch) in dispatches.iter().enumerate() {
+        work += dispatch.macs;
+        if work >= budget || i + 1 == dispatches.len() {
             groups.push(start..i + 1);
             (start, work) = (i + 1, 0);
         }

@@ -29,8 +29,8 @@ impl Session {
         let io_binding = self.io_binding(output)?;
         let (bytes, len) = (self.plan.io[io_binding].bytes(), self.plan.io[io_binding].desc.shape.len());
         let gpu = self.gpu.clone();
-        for (i, steps) in self.submissions.iter().enumerate() {
-            self.submit_steps(steps.clone(), i == 0).await?;
+        for (i, dispatches) in self.submissions.iter().enumerate() {
+            self.submit_dispatches(dispatches.clone(), i == 0).await?;
         }
         let free = self.spare.iter().position(|b| b.size() == bytes).map(|i| self.spare.swap_remove(i));
         let staging = free.unwrap_or_else(|| transfer::staging(&gpu, bytes));

@@ -72,7 +72,7 @@ fn a_plan_read_back_is_the_same_and_runs_to_the_same_bytes() {
         let text = serde_json::to_string(&plan).unwrap();
         let back: Plan = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(back, plan, "{name}");
-        assert_eq!(plan.to_string().lines().count(), plan.steps.len() + 1, "{name}: a line a dispatch");
+        assert_eq!(plan.to_string().lines().count(), plan.dispatches.len() + 1, "{name}: a line a dispatch");
         let run = |plan: Plan| Session::new(&gpu, plan, random_parameter).unwrap().run_all(&inputs).unwrap();
         let (first, second) = (run(plan.clone()), run(back));
         for (key, expected) in first {

@@ -40,7 +40,7 @@ fn networks_in_f16_are_near_the_reference() {
         let inputs = BTreeMap::from([(INPUT.to_string(), input)]);
         let expected = graph.run_reference(&inputs, random_parameter, |_, _| Ok(())).unwrap();
         let plan = plan(&graph, &gpu);
-        assert!(plan.steps.iter().all(|s| s.dispatch.kernel.value("F16").is_some()), "{name}");
+        assert!(plan.dispatches.iter().all(|s| s.kernel.value("F16").is_some()), "{name}");
         let mut session = Session::new(&gpu, plan, random_parameter).unwrap();
         let got = session.run_all(&inputs).unwrap();
         for (key, expected) in &expected {

@@ -51,7 +51,7 @@ fn choices_are_cached_and_respected() {
 
     let families = |target: &Target| {
         let plan = Plan::new(&graph, target).unwrap();
-        plan.steps.iter().filter_map(|s| s.choice).collect::<Vec<_>>()
+        plan.dispatches.iter().filter_map(|s| s.choice).collect::<Vec<_>>()
     };
     let tuned = gpu.with_tuning(tuning);
     assert!(families(gpu.target()).iter().any(|c| c.family != "plain"));
@@ -90,7 +90,7 @@ fn tensor_storage_is_measured_and_respected() {
         save(&gpu, folder.path(), &tuning).unwrap();
         let tuned = gpu.with_tuning(load(&gpu, folder.path()).unwrap());
         let plan = Plan::new(&graph, tuned.target()).unwrap();
-        let uses = plan.steps.iter().any(|s| s.dispatch.kernel.value(TEXTURES).is_some());
+        let uses = plan.dispatches.iter().any(|s| s.kernel.value(TEXTURES).is_some());
         assert_eq!(uses, storage != TensorStorage::Buffers);
         // Removing choices restores the default.
         assert_eq!(tuned.with_tuning(Default::default()).target().options.storage, gpu.target().options.storage);

@@ -37,6 +37,9 @@ pub use options::{OnnxOptions, Size};
 use crate::error::Error;
 use std::fmt;
 
+/// Number of first bytes used to recognise other file formats.
+const HEAD: usize = 512;
+
 /// Why a node or a tensor cannot be translated. The caller adds its name.
 #[derive(Clone, Debug, PartialEq)]
 struct Reason(String);

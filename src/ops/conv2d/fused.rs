@@ -1,14 +1,21 @@
 //! A convolution with neighbouring ops fused, as produced by rewrites. It has no gradient; networks in training use
 //! [`Conv2d`] and [`JoinedConv2d`].
 
-use super::choose::choose;
-use super::params::{GroupedParams, PlainParams};
-use super::{Conv2d, JoinedConv2d, gemm, subgroup, window, winograd};
+mod choose;
+mod gemm;
+mod source_pass;
+mod subgroup;
+mod window;
+mod winograd;
+
+use super::Conv2d;
+use super::params::{GroupedParams, PlainParams, TileParams};
 use crate::error::{Error, Result};
-use crate::kernel::{ConvClass, ConvFamily, Function, KernelKey, Operand, Size, View, shader_struct};
+use crate::kernel::{ConvClass, ConvFamily, Function, KernelKey, Operand, Size};
 use crate::ops::resize::{Resize, ResizeMode, ResizeSize};
 use crate::ops::{ConvOrder, Lowering, MaxPool2d, Op, Packing, Spatial, WinogradForm, by_plane};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use choose::choose;
 
 /// A convolution over several sources, followed by an activation and optionally by pooling.
 ///
@@ -63,27 +70,7 @@ impl Source {
     }
 }
 
-impl From<Conv2d> for FusedConv2d {
-    fn from(conv: Conv2d) -> Self {
-        JoinedConv2d::from(conv).into()
-    }
-}
-
-impl From<JoinedConv2d> for FusedConv2d {
-    fn from(JoinedConv2d { conv, sources, region }: JoinedConv2d) -> Self {
-        let sources = sources.iter().map(|s| Source::at(s.top, s.left)).collect();
-        Self { conv, sources, region, activation: Function::Identity, pool: false }
-    }
-}
-
 impl FusedConv2d {
-    /// An op as a fused convolution, if it is a convolution.
-    pub fn of(op: &dyn Op) -> Option<Self> {
-        let plain = || op.as_op::<Conv2d>().map(|c| c.clone().into());
-        let joined = || op.as_op::<JoinedConv2d>().map(|c| c.clone().into());
-        op.as_op::<Self>().cloned().or_else(joined).or_else(plain)
-    }
-
     /// The same with an activation.
     #[must_use]
     pub fn with_activation(self, activation: Function) -> Self {
@@ -258,41 +245,25 @@ impl Op for FusedConv2d {
     }
 }
 
-shader_struct! {
-    /// Parameters of `conv2d_tile`.
-    struct TileParams {
-        x: View,
-        y: View,
-        ow: u32,
-        oh: u32,
-        out_blocks: u32,
-        in_blocks: u32,
-        pad_top: u32,
-        pad_left: u32,
-        alpha: f32,
-        beta: f32,
-    }
-}
-
 impl FusedConv2d {
     /// Kernels that read weights uniformly, packed as `[C_out/4][C_in/4][kh][kw][4 input channels]` of vec4 over
     /// output channels.
     fn lower_plain(&self, cx: &mut Lowering, tile: bool) -> Result<()> {
         let out = cx.output(0);
         let [h, w] = self.region(cx.input(0));
-        for part in self.parts(cx)? {
+        for pass in self.source_passes(cx)? {
             let taps = self.conv.kernel[0] * self.conv.kernel[1];
-            let (ob, ib) = (out.c.div_ceil(LANES), part.channels.div_ceil(LANES));
+            let (ob, ib) = (out.c.div_ceil(LANES), pass.channels.div_ceil(LANES));
             let order = ConvOrder::Plain { blocks: ib, bias: ob * LANES };
-            let weights = self.pack(cx, &part, ob * LANES * (1 + ib * taps * LANES), order);
-            let (x, y, [alpha, beta]) = (part.view, cx.output_view(0), part.activation.arguments());
+            let weights = self.pack(cx, &pass, ob * LANES * (1 + ib * taps * LANES), order);
+            let (x, y, [alpha, beta]) = (pass.view, cx.output_view(0), pass.activation.arguments());
             let Size { w: ow, h: oh, blocks: out_blocks, .. } = out.into();
             let (in_blocks, [pad_top, pad_left, ..]) = (ib as u32, self.conv.padding.map(|p| p as u32));
-            let bindings = [part.operand, weights, Operand::Output(0)];
+            let bindings = [pass.operand, weights, Operand::Output(0)];
             if tile {
                 let params = TileParams { x, y, ow, oh, out_blocks, in_blocks, pad_top, pad_left, alpha, beta };
                 let workgroups = [out.w.div_ceil(8 * 4), out.h.div_ceil(8), out.n * ob.div_ceil(2)];
-                cx.dispatch(part.key(self, "conv2d_tile"), params, bindings, workgroups)?;
+                cx.dispatch(pass.key(self, "conv2d_tile"), params, bindings, workgroups)?;
             } else {
                 let params = PlainParams {
                     x,
@@ -312,7 +283,7 @@ impl FusedConv2d {
                     alpha,
                     beta,
                 };
-                cx.dispatch(part.key(self, "conv2d_plain"), params, bindings, Lowering::per_vec4(out))?;
+                cx.dispatch(pass.key(self, "conv2d_plain"), params, bindings, Lowering::per_vec4(out))?;
             }
         }
         Ok(())

@@ -1,6 +1,8 @@
 //! Convolution over the channel-wise concatenation of tensors or crops, without a copy.
 
-use super::{Conv2d, FusedConv2d, gradient};
+mod gradient;
+
+use super::{Conv2d, FusedConv2d};
 use crate::error::Result;
 use crate::ops::{Backward, Corner, GraphBuilder, Lowering, Op, Spatial, ValueId};
 use crate::tensor::{HostTensor, TensorDesc};

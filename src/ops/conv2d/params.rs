@@ -1,4 +1,4 @@
-//! Parameters of kernels shared by convolution and transposed convolution.
+//! Parameters of the kernels that need no file of their own. Convolution and transposed convolution share most.
 
 use crate::kernel::{View, shader_struct};
 
@@ -19,6 +19,20 @@ shader_struct! {
         pad_left: u32,
         dilation_y: u32,
         dilation_x: u32,
+        alpha: f32,
+        beta: f32,
+    }
+
+    /// Parameters of `conv2d_tile`.
+    pub(in crate::low_level::ops) struct TileParams {
+        x: View,
+        y: View,
+        ow: u32,
+        oh: u32,
+        out_blocks: u32,
+        in_blocks: u32,
+        pad_top: u32,
+        pad_left: u32,
         alpha: f32,
         beta: f32,
     }

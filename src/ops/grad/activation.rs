@@ -3,7 +3,6 @@
 use crate::error::{Error, Result};
 use crate::kernel::{Function, KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::Sensitivity;
-use crate::ops::binary::blocked_input;
 use crate::ops::{InputKind, Lowering, Op, OpCase, expect_inputs};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
@@ -41,7 +40,7 @@ impl Op for ActivationGrad {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let o = cx.output(0);
-        let (v, view) = blocked_input(cx, 0);
+        let (v, view) = cx.blocked_input(0);
         let [alpha, beta] = self.kind.arguments();
         let params = ActivationGradParams { v: view, dx: cx.output_view(0), size: Size::from(o), alpha, beta };
         let kernel = KernelKey::new("activation_grad").with("ACTIVATION", self.kind.id());

@@ -1,7 +1,7 @@
 //! Reductions along axes, and operators composed of them.
 
-use super::norm::channels_at;
 use super::shape::{placed, reshaped, take};
+use super::view::channels_at;
 use super::{Call, Data, Outputs, Translator, Value, pointwise};
 use crate::graph::ValueId;
 use crate::model::onnx::Reason;

@@ -1,11 +1,11 @@
 //! Gradients of a convolution: for each source a convolution with the flipped weight, for the weight a product over
 //! pixels, for the bias a sum.
 
-use super::{Conv2d, JoinedConv2d};
+use super::JoinedConv2d;
 use crate::error::{Error, Result};
 use crate::ops::{
-    Backward, ChannelSlice, ChannelSum, Concat, ConvTranspose2d, ConvWeightGrad, ConvWeightGradPlain, Corner, Crop2d,
-    FlipWeights, GraphBuilder, Pad2d, ValueId,
+    Backward, ChannelSlice, ChannelSum, Concat, Conv2d, ConvTranspose2d, ConvWeightGrad, ConvWeightGradPlain, Corner,
+    Crop2d, FlipWeights, GraphBuilder, Pad2d, ValueId,
 };
 use crate::tensor::{HALO, Shape};
 

@@ -1,14 +1,13 @@
 //! 2-D transposed convolution.
 
-use super::conv2d::params::{GemmParams, GroupedParams, PlainParams};
-use super::gemm::Tile;
-use super::packing::{ConvOrder, ConvPacking, Packing};
-use super::{
-    Backward, ChannelSum, Conv2d, ConvWeightGradPlain, Function, GraphBuilder, InputKind, Lowering, Op, OpCase,
-    Spatial, ValueId, Window, by_plane, expect_inputs,
-};
+use super::params::{GemmParams, GroupedParams, PlainParams};
 use crate::error::{Error, Result};
 use crate::kernel::{ConvFamily, KernelKey, Operand, OperandPath, Size, Target, View, shader_struct};
+use crate::ops::gemm::Tile;
+use crate::ops::{
+    Backward, ChannelSum, Conv2d, ConvOrder, ConvPacking, ConvWeightGradPlain, Function, GraphBuilder, InputKind,
+    Lowering, Op, OpCase, Packing, Spatial, ValueId, Window, by_plane, expect_inputs,
+};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use crate::ops::{ConvOrder, ConvPacking, Function, Lowering, Packing};
 
 /// The pass over one source.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part {
+pub(super) struct SourcePass {
     /// Index of the source.
     pub source: usize,
     /// The source, and the view of its region.
@@ -22,7 +22,7 @@ pub(super) struct Part {
     pub activation: Function,
 }
 
-impl Part {
+impl SourcePass {
     /// Constants shared by the kernels of a pass.
     pub fn key(&self, op: &FusedConv2d, shader: &'static str) -> KernelKey {
         self.finish(KernelKey::new(shader).with("KH", op.conv.kernel[0] as u32).with("KW", op.conv.kernel[1] as u32))
@@ -35,19 +35,19 @@ impl Part {
 }
 
 impl FusedConv2d {
-    /// All parts, for kernels that do not upsample: upsampled sources are first computed in scratch memory.
-    pub(super) fn parts(&self, cx: &mut Lowering) -> Result<Vec<Part>> {
-        let mut parts = self.parts_as_given(cx);
-        for part in &mut parts {
-            if let Some((mode, factor)) = self.sources[part.source].upsample {
-                (part.operand, part.view) = mode.into_scratch(cx, part.source, factor)?;
+    /// All passes, for kernels that do not upsample: upsampled sources are first computed in scratch memory.
+    pub(super) fn source_passes(&self, cx: &mut Lowering) -> Result<Vec<SourcePass>> {
+        let mut passes = self.source_passes_as_given(cx);
+        for pass in &mut passes {
+            if let Some((mode, factor)) = self.sources[pass.source].upsample {
+                (pass.operand, pass.view) = mode.into_scratch(cx, pass.source, factor)?;
             }
         }
-        Ok(parts)
+        Ok(passes)
     }
 
-    /// All parts, with sources not yet upsampled.
-    pub(super) fn parts_as_given(&self, cx: &Lowering) -> Vec<Part> {
+    /// All passes, with sources not yet upsampled.
+    pub(super) fn source_passes_as_given(&self, cx: &Lowering) -> Vec<SourcePass> {
         let k = self.sources.len();
         let mut first = 0;
         (0..k)
@@ -55,7 +55,7 @@ impl FusedConv2d {
                 let channels = cx.input(source).c;
                 first += channels;
                 let s = self.sources[source];
-                Part {
+                SourcePass {
                     source,
                     operand: Operand::Input(source),
                     view: cx.cropped_view(source, s.top, s.left),
@@ -68,17 +68,17 @@ impl FusedConv2d {
             .collect()
     }
 
-    /// Packs a part's weight into `len` elements in a kernel's order, the bias first.
-    pub(super) fn pack(&self, cx: &mut Lowering, part: &Part, len: usize, order: ConvOrder) -> Operand {
+    /// Packs the weight of a source's channels into `len` elements in a kernel's order, the bias first.
+    pub(super) fn pack(&self, cx: &mut Lowering, pass: &SourcePass, len: usize, order: ConvOrder) -> Operand {
         let mut inputs = vec![self.weight_input()];
-        inputs.extend(part.bias.then_some(self.weight_input() + 1));
+        inputs.extend(pass.bias.then_some(self.weight_input() + 1));
         let packing = ConvPacking {
             out_channels: self.conv.out_channels,
-            channels: part.channels,
+            channels: pass.channels,
             taps: self.conv.kernel[0] * self.conv.kernel[1],
-            bias: part.bias,
+            bias: pass.bias,
             weight_channels: cx.input(self.weight_input()).c,
-            first: part.first,
+            first: pass.first,
             order,
         };
         cx.weights(inputs, len, Packing::Convolution(packing))

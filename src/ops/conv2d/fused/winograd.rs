@@ -3,7 +3,7 @@
 //! both buffers stay in the caches.
 
 use super::FusedConv2d;
-use super::part::Part;
+use super::source_pass::SourcePass;
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Preset, View, shader_struct};
 use crate::ops::gemm::{Tile, broadcasts};
@@ -97,11 +97,11 @@ fn chunk_tiles(cx: &Lowering, tiles: usize, block: usize, channel_blocks: usize,
 
 pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: WinogradForm) -> Result<()> {
     let out = cx.output(0);
-    let mut parts = op.parts_as_given(cx);
-    for part in &mut parts {
+    let mut passes = op.source_passes_as_given(cx);
+    for pass in &mut passes {
         // The input transform itself upsamples by 2.
-        if let Some((mode, factor)) = op.sources[part.source].upsample.filter(|e| e.1 != 2) {
-            (part.operand, part.view) = mode.into_scratch(cx, part.source, factor)?;
+        if let Some((mode, factor)) = op.sources[pass.source].upsample.filter(|e| e.1 != 2) {
+            (pass.operand, pass.view) = mode.into_scratch(cx, pass.source, factor)?;
         }
     }
     let (outputs, points) = (form.outputs(), form.points());
@@ -109,14 +109,14 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: WinogradForm) -> 
     let tiles = out.n * tiles_x * tiles_y;
     let tile = Tile::choose(cx.target, out.c, tiles, points, true);
     let columns = tile.columns();
-    let steps: usize = parts.iter().map(|p| p.channels.div_ceil(LANES)).sum();
+    let steps: usize = passes.iter().map(|p| p.channels.div_ceil(LANES)).sum();
     let ob = out.c.div_ceil(LANES);
     let chunk = chunk_tiles(cx, tiles, columns, steps + ob, points);
     let precision = cx.target.options.precision;
     let bytes = |blocks: usize| (points * chunk * blocks * LANES) as u64 * precision.bytes();
     let (v, m) = (cx.scratch(bytes(steps)), cx.scratch(bytes(ob)));
     cx.reads(Operand::ScratchRead(v), out.c.div_ceil(tile.rows) as f64);
-    let weights = filters(op, cx, form, tile, &parts)?;
+    let weights = filters(op, cx, form, tile, &passes)?;
     let bias = bias(op, cx, ob);
     let grid = [tiles_x, tiles_x * tiles_y];
     let key = |shader| KernelKey::new(shader).with("OUT", outputs as u32).with("COLUMNS", columns as u32);
@@ -135,16 +135,16 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: WinogradForm) -> 
         let count = chunk.min(tiles - first);
         let blocks = count.div_ceil(columns);
         let mut block = 0;
-        for part in &parts {
-            let s = cx.input(part.source);
-            let ib = part.channels.div_ceil(LANES);
+        for pass in &passes {
+            let s = cx.input(pass.source);
+            let ib = pass.channels.div_ceil(LANES);
             if first == 0 {
                 // For example 6 x 6 pixels for 4 x 4 outputs; from a map to be upsampled, about 20 for 2 x 2.
-                let times = if op.sources[part.source].upsample.is_some_and(|e| e.1 == 2) { 2.0 } else { 1.0 };
-                cx.reads(part.operand, times * points as f64 / (outputs * outputs) as f64);
+                let times = if op.sources[pass.source].upsample.is_some_and(|e| e.1 == 2) { 2.0 } else { 1.0 };
+                cx.reads(pass.operand, times * points as f64 / (outputs * outputs) as f64);
             }
             let mut params = WinogradInParams {
-                x: part.view,
+                x: pass.view,
                 tiles_x: grid[0] as u32,
                 image_tiles: grid[1] as u32,
                 last_row: out.h as u32 + 1,
@@ -164,7 +164,7 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: WinogradForm) -> 
             };
             block += ib;
             let mut key = key("winograd_in").flag("HALVES", halves);
-            if let Some((mode, 2)) = op.sources[part.source].upsample {
+            if let Some((mode, 2)) = op.sources[pass.source].upsample {
                 let axes = mode.axes(cx.label, s, s.with_hw(2 * s.h, 2 * s.w))?;
                 (params.columns, params.rows) = (axes.columns, axes.rows);
                 (params.column_factor, params.row_factor) = (axes.column_factor, axes.row_factor);
@@ -172,7 +172,7 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: WinogradForm) -> 
                 let bilinear = mode != ResizeMode::Nearest;
                 key = key.flag("UPSAMPLED", true).flag("BILINEAR", bilinear).flag("POWER_OF_TWO", power_of_two);
             }
-            let bindings = [part.operand, Operand::ScratchWrite(v)];
+            let bindings = [pass.operand, Operand::ScratchWrite(v)];
             cx.dispatch(key, params, bindings, [(shares * count).div_ceil(64), ib, 1])?;
         }
         for &(xi, number, weights) in &weights {
@@ -225,9 +225,9 @@ fn filters(
     cx: &mut Lowering,
     form: WinogradForm,
     tile: Tile,
-    parts: &[Part],
+    passes: &[SourcePass],
 ) -> Result<Vec<(usize, usize, Operand)>> {
-    let steps = tile.packed(parts.iter().map(|p| p.channels.div_ceil(LANES)).sum());
+    let steps = tile.packed(passes.iter().map(|p| p.channels.div_ceil(LANES)).sum());
     // Elements per xi.
     let size = op.conv.out_channels.div_ceil(tile.rows) * steps * tile.rows * LANES;
     let fit = (cx.target.caps.max_binding_bytes / (size as u64 * cx.target.options.precision.bytes())) as usize;
@@ -241,9 +241,9 @@ fn filters(
     // First channel of each source, in the weight and in the padded blocks of the transform.
     let mut block = 0;
     let mut starts = Vec::new();
-    for part in parts {
-        starts.push((part.first, part.channels, block * LANES));
-        block += part.channels.div_ceil(LANES);
+    for pass in passes {
+        starts.push((pass.first, pass.channels, block * LANES));
+        block += pass.channels.div_ceil(LANES);
     }
     let points = form.points();
     let order = WinogradOrder { out_channels: op.conv.out_channels, tile: tile.order(), steps, size, sources: starts };

@@ -79,13 +79,13 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
     let taps = op.conv.kernel[0] * op.conv.kernel[1];
     let block = Block::choose(cx.target, out);
     let (tm, ob, tiles) = (block.channels, out.c.div_ceil(LANES), out.c.div_ceil(block.channels));
-    for part in op.parts(cx)? {
-        let ib = part.channels.div_ceil(LANES);
+    for pass in op.source_passes(cx)? {
+        let ib = pass.channels.div_ceil(LANES);
         // The order in which workgroup memory is read: neighbouring invocations read adjacent vec4s.
         let order = ConvOrder::Direct { outputs: tm, side: SIDE, blocks: ib, bias_blocks: ob };
-        let weights = op.pack(cx, &part, LANES * (ob + tiles * ib * taps * tm), order);
+        let weights = op.pack(cx, &pass, LANES * (ob + tiles * ib * taps * tm), order);
         let params = WindowParams {
-            x: part.view,
+            x: pass.view,
             y: cx.output_view(0),
             ow: out.w as u32,
             oh: out.h as u32,
@@ -95,16 +95,16 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
             pad_left: op.conv.padding[1] as u32,
             tiles: tiles as u32,
             kw: op.conv.kernel[1] as u32,
-            alpha: part.activation.arguments()[0],
-            beta: part.activation.arguments()[1],
+            alpha: pass.activation.arguments()[0],
+            beta: pass.activation.arguments()[1],
         };
-        let key = part
+        let key = pass
             .key(op, "conv2d_window")
             .with("TM", tm as u32)
             .with("BW", block.width as u32)
             .with("BANDS", block.bands as u32)
             .flag("WHOLE", out.c.is_multiple_of(tm));
-        let bindings = [part.operand, weights, Operand::Output(0)];
+        let bindings = [pass.operand, weights, Operand::Output(0)];
         cx.dispatch(key, params, bindings, block.grid(out))?;
     }
     Ok(())
