@@ -1,6 +1,6 @@
 //! `unet segment`
 
-use super::instances::InstanceArgs;
+use super::instances::{self, InstanceArgs};
 use super::models::SetArgs;
 use super::reading::ReadArgs;
 use super::segment_group::{Job, OpenJob, Reporter, Save, Work};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use unet_wgpu::Result;
 use unet_wgpu::low_level::infer::{
-    Blend, Ensemble, PageChoice, SegmentOptions, Segmenter, Tta, check_distinct, check_writable,
+    Blend, Coordinates, Ensemble, PageChoice, SegmentOptions, Segmenter, Tta, check_distinct, check_writable,
     expand_inputs_and_skipped, output_path, page_count,
 };
 use unet_wgpu::low_level::weights::{Normalisation, builtin};
@@ -29,8 +29,10 @@ Examples:
                                                  the mean of two models over eight orientations
   unet segment cells.png -m nuclei -m nuclei-unet++
                                                  the same of two built-in models: p of a sigmoid is 1 - p and p of a softmax
-  unet segment cells.tif --save labels,geojson,csv --instances watershed --min-area 20
+  unet segment cells.tif --save labels,geojson,csv
                                                  single instances: numbers, outlines for QuPath, a table
+  unet segment cells.tif -m my_model.safetensors --save labels --instances watershed --min-area 20,10%
+                                                 in place of what the model's file says
   unet segment scans/ -o results --batch 8       eight images of one size at a time
   unet segment scans/ -o results --skip-existing --json >> log.jsonl
                                                  goes on where an earlier run stopped
@@ -50,7 +52,7 @@ luminance, grey becomes RGB by repetition; every other difference between a file
 until --channels says which ones to take. Large images are cut into tiles whose joined result equals one run on the whole
 image. TIFF and NPY are read by windows, results are written by strips; other formats are decoded into memory first.
 
-Instances are numbered from 1 on in the order of their first pixels, row by row, the same in all files. Outlines (geojson, coco,
+How instances are found stands in the model's file; options replace it. They are numbered from 1 on in the order of their first pixels, row by row, the same in all files. Outlines (geojson, coco,
 rois) run along the edges of pixels; the centre of pixel (0, 0) is at (0.5, 0.5) there, and at (0, 0) in the table. With --json
 every image is one line on stdout as soon as it is done.")]
 pub struct Segment {
@@ -110,6 +112,10 @@ pub struct Segment {
     /// Size of a pixel of the full size in micrometres, across and down, in place of what the file says: 0.325 or 0.25x0.5
     #[arg(long, value_name = "UM|XxY", value_parser = pixel_size)]
     pixel_size: Option<[f64; 2]>,
+    /// Coordinates of outlines in GeoJSON: pixels, as QuPath reads them, or those of a GeoTIFF's reference system; the table
+    /// has the latter as two more columns
+    #[arg(long, value_parser = values::named::<Coordinates>(), default_value = "pixel", value_name = "pixel|world")]
+    coordinates: Coordinates,
     #[command(flatten)]
     instances: InstanceArgs,
 }
@@ -194,10 +200,20 @@ impl Segment {
             let whole = "tiles are blended: where there are several, the result is not that of the whole image";
             common.note(whole);
         }
+        let requested = self.instances.settings();
+        // Instances keep a share of the memory for themselves.
+        let instances = segmenter.instance_options(&requested).with_memory(self.memory / 4);
+        if save.iter().any(|s| s.finds_instances()) {
+            let own = segmenter.model().metadata.instances.as_ref();
+            instances::note(&instances, &requested, own).iter().for_each(|text| common.note(text));
+        } else if requested != Default::default() {
+            common.note("options of single instances have no effect without --save labels, geojson, coco, rois or csv");
+        }
         let work = Work {
             read: self.read.options(),
             network: segmenter.model().architecture.in_channels(),
-            instances: &self.instances,
+            instances: &instances,
+            coordinates: self.coordinates,
             memory: self.memory,
             pages: self.page.unwrap_or_default() != PageChoice::default(),
             level: self.level,

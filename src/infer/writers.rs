@@ -47,6 +47,11 @@ pub trait Writer: Debug + Sync {
     /// Creates the sink for a result of an image with this calibration.
     fn sink(&self, output: Output, calibration: &Calibration) -> Result<ResultSink>;
 
+    /// Whether it is made of instances.
+    fn finds_instances(&self) -> bool {
+        false
+    }
+
     /// Whether it shows instances instead of classes, if instances are found.
     fn shows_instances(&self) -> bool {
         false
@@ -137,6 +142,8 @@ mod tests {
         assert_eq!((names.len(), files.len()), (WRITERS.len(), WRITERS.len()));
         for w in WRITERS {
             assert!(<dyn Writer>::named(w.name()).is_some_and(|found| found == *w), "{w:?}");
+            let sink = w.sink(Output::memory(w.name()).0, &Calibration::default()).unwrap();
+            assert_eq!(w.finds_instances(), matches!(sink, ResultSink::Instances(_)), "{w:?}");
         }
         assert!(<dyn Writer>::named("jpeg").is_none());
     }

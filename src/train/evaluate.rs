@@ -6,14 +6,14 @@ use super::dataset::{Dataset, Pair};
 use super::example::tally;
 use super::ground_truth::GroundTruth;
 use super::metrics::{
-    AP_THRESHOLDS, Classes, Confusion, InstanceOverlaps, Matches, Measure, RandScores, THRESHOLDS, pixel_error_f,
-    rand_error, rand_scores, v_info, warping_error,
+    AP_THRESHOLDS, Classes, Confusion, InstanceOverlaps, Jaccard, Matches, Measure, Panoptic, RandScores, THRESHOLDS,
+    pixel_error_f, rand_error, rand_scores, v_info, warping_error,
 };
 use crate::error::{Error, Message, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::infer::{
-    Connectivity, Ids, Image, LabelMap, LabelOptions, Mask, OpenOptions, Segmentation, components, grow, read_image,
+    Connectivity, Ids, Image, LabelMap, LabelOptions, OpenOptions, Segmentation, components, grow, read_image,
 };
 
 /// The source of ground truth instances.
@@ -33,12 +33,13 @@ pub enum InstanceTruth {
 pub struct EvaluateOptions {
     /// The source of ground truth instances.
     pub ground_truth: InstanceTruth,
-    /// Connectivity of predicted instances.
+    /// Connectivity of ground truth instances that are components of a mask; of predicted ones too, if the segmentation has
+    /// no instances.
     pub connectivity: Connectivity,
-    /// The class whose components are the predicted instances; without it, every class but the background.
+    /// The class of the instances that are compared; without it, every class but the background.
     pub instance_class: Option<u32>,
-    /// Pixels that predicted instances are dilated by before they are compared: closes the gap that a network is
-    /// trained to leave.
+    /// Pixels by which components of the mask are dilated before they are compared, during training, where the instances
+    /// are not those of [`Segmentation::instances`]: closes the gap that a network is trained to leave.
     pub grow: usize,
     /// IoU thresholds above which an instance counts as found, in `[0, 1)`.
     pub thresholds: Vec<f64>,
@@ -117,8 +118,8 @@ pub struct Evaluation {
     pub notes: Vec<(Message, usize)>,
 }
 
-/// Segments every image of a data set with `segment` and compares it with the ground truth. All files are read and
-/// checked first. `segment` gets the image's index too, and may cancel by an error; it must return probabilities if
+/// Segments every image of a data set with `segment` and compares it with the ground truth. Predicted instances are
+/// [`Segmentation::instances`], or else the components of the mask. All files are read and checked first. `segment` gets the image's index too, and may cancel by an error; it must return probabilities if
 /// [`EvaluateOptions::em`] is set. Errors name the file.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn evaluate(
@@ -152,9 +153,9 @@ pub async fn evaluate_async(
     for (i, pair) in data.pairs().iter().enumerate() {
         let (image, ground_truth, read_notes) = read(pair)?;
         let result = segment(i, pair, &image).await?;
-        notes.extend(read_notes.into_iter().chain(result.notes));
-        let probability = result.probabilities.as_deref();
-        let scores = score(&pair.name, &result.mask, probability, &ground_truth, classes.len(), options);
+        notes.extend(read_notes);
+        let scores = score(&pair.name, &result, &ground_truth, classes.len(), options);
+        notes.extend(result.notes);
         images.push(scores.map_err(|e| Error::file(&pair.image, e.message()))?);
     }
     Ok(Evaluation { classes, thresholds: options.thresholds.clone(), images, notes: tally(notes) })
@@ -173,17 +174,18 @@ fn check(options: &EvaluateOptions, classes: usize) -> Result<()> {
     Ok(())
 }
 
-/// Compares a mask with the ground truth; with [`EvaluateOptions::em`], also its probabilities `[K, H, W]`, K = 1 or 2.
-/// Errors if sizes differ, or if `em` is set without probabilities.
+/// Compares a segmentation with the ground truth; with [`EvaluateOptions::em`], also its probabilities `[K, H, W]`, K = 1
+/// or 2. Errors if sizes differ, or if `em` is set without probabilities.
 pub fn score(
     name: &str,
-    mask: &Mask,
-    probability: Option<&[f32]>,
+    result: &Segmentation,
     ground_truth: &GroundTruth,
     classes: usize,
     options: &EvaluateOptions,
 ) -> Result<ImageScores> {
     check(options, classes)?;
+    let Segmentation { mask, probabilities, .. } = result;
+    let probability = probabilities.as_deref();
     let (width, height) = (mask.width(), mask.height());
     let pred = match mask.ids() {
         Ids::U8(ids) => ids.iter().map(|&id| id.into()).collect(),
@@ -206,7 +208,11 @@ pub fn score(
         (InstanceTruth::Components, None) => Some(found(&foreground_ids())),
     };
     let instances = true_instances.map(|instances| {
-        let pred = grow(&found(&pred), options.grow);
+        let requested = |class: usize| options.instance_class.is_none_or(|c| c as usize == class);
+        let pred = match &result.instances {
+            Some(own) => own.labels.map(|n| if requested(own.classes[n as usize]) { n } else { 0 }),
+            None => grow(&found(&pred), options.grow),
+        };
         Ok::<_, Error>(InstanceScores {
             instances: InstanceOverlaps::of(&pred, &instances)?,
             rand: rand_scores(&pred, &instances)?,
@@ -279,6 +285,25 @@ impl Evaluation {
         (count > 0).then(|| sum / count as f64)
     }
 
+    /// The mean of AP over the thresholds, of the matches in all images.
+    pub fn mean_ap(&self) -> f64 {
+        self.thresholds.iter().map(|&t| self.matches(t).ap()).sum::<f64>() / self.thresholds.len().max(1) as f64
+    }
+
+    /// The aggregated Jaccard index over the pixels of all images.
+    pub fn aji(&self) -> f64 {
+        let mut sum = Jaccard::default();
+        self.instances().for_each(|o| sum += o.instances.aji());
+        sum.index()
+    }
+
+    /// Panoptic quality over the matches in all images.
+    pub fn pq(&self) -> f64 {
+        let mut sum = Panoptic::default();
+        self.instances().for_each(|o| sum += o.instances.pq());
+        sum.quality()
+    }
+
     /// The scores of an image by name, for tables. All images have the same names; a missing score is `None`.
     pub fn columns(&self, image: &ImageScores) -> Vec<(String, Option<f64>)> {
         let c = &image.confusion;
@@ -302,6 +327,9 @@ impl Evaluation {
                 push(&format!("f1@{t}"), &|o| o.instances.matches(t).f1());
                 push(&format!("ap@{t}"), &|o| o.instances.matches(t).ap());
             }
+            push("mean_ap", &|o| o.instances.mean_ap(&self.thresholds));
+            push("aji", &|o| o.instances.aji().index());
+            push("pq", &|o| o.instances.pq().quality());
             push("seg", &|o| o.instances.seg());
             push("v_rand", &|o| o.rand.v_rand);
             push("rand_precision", &|o| o.rand.precision);
@@ -322,6 +350,7 @@ impl Evaluation {
 mod tests {
     use super::super::example::tests::data;
     use super::*;
+    use crate::infer::{InstanceMap, Mask};
     use crate::tensor::Precision;
 
     /// A perfect prediction, plus a stray foreground pixel at column 9, row 8.
@@ -332,6 +361,7 @@ mod tests {
         Segmentation {
             probabilities: Some(ids.iter().map(|&id| 0.1 + 0.8 * f32::from(id)).collect()),
             mask: Mask::new(w, h, 2, Ids::U8(ids)).unwrap(),
+            instances: None,
             tiles: [1, 1],
             tile: [h, w],
             precision: Precision::F32,
@@ -363,10 +393,37 @@ mod tests {
         );
         let names: Vec<String> = e.columns(&e.images[0]).into_iter().map(|c| c.0).collect();
         assert!(
-            ["dice.nucleus", "f1@0.5", "ap@0.95", "v_info", "em_rand_error"]
+            ["dice.nucleus", "f1@0.5", "ap@0.9", "mean_ap", "aji", "pq", "v_info", "em_rand_error"]
                 .iter()
                 .all(|n| names.contains(&n.to_string()))
         );
+    }
+
+    /// Instances that were found count, not the mask's components.
+    #[test]
+    fn instances_of_the_segmentation_count() {
+        let (_dir, set) = data(2, [12, 10]);
+        let classes = vec!["background".to_string(), "nucleus".into()];
+        let scores = |options: &EvaluateOptions| {
+            let segment = |_: usize, _: &Pair, image: &Image| {
+                let result = segmentation(image);
+                // As in the ground truth: two nuclei that touch. The stray pixel belongs to none.
+                let label = |x, y| match (x, y) {
+                    (2..=4, 2..=5) => 1,
+                    (5..=7, 2..=5) => 2,
+                    _ => 0,
+                };
+                let labels = LabelMap::from_fn(12, 10, label)?;
+                Ok(Segmentation { instances: Some(InstanceMap { labels, classes: vec![0, 1, 1] }), ..result })
+            };
+            evaluate(&set, classes.clone(), options, segment).unwrap()
+        };
+        // A dilation is for components only.
+        let e = scores(&EvaluateOptions { grow: 1, ..Default::default() });
+        assert_eq!(e.matches(0.5), Matches { tp: 4, fp: 0, fn_: 0 });
+        assert_eq!((e.mean_ap(), e.aji(), e.pq(), e.seg()), (1.0, 1.0, 1.0, Some(1.0)));
+        let none = scores(&EvaluateOptions { instance_class: Some(0), ..Default::default() });
+        assert_eq!(none.matches(0.5), Matches { tp: 0, fp: 0, fn_: 4 });
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod builtin;
 mod collection;
 mod format;
 mod gzip;
+mod instances;
 mod kinds;
 mod metadata;
 mod planes;
@@ -21,6 +22,7 @@ pub use format::{
     Checkpoint, FORMATS, Ignored, MAX_BYTES, StoredType, WeightFormat, load, load_bytes, load_state, open, open_state,
     save,
 };
+pub use instances::{Connectivity, InstanceMethod, InstanceSettings, MAX_GAP};
 pub(crate) use kinds::{LFS_POINTER, looks_like};
 pub use metadata::{ModelMetadata, Normalisation};
 pub use safetensors::{METADATA_KEY, SafetensorsFormat};

@@ -25,6 +25,7 @@ fn model(arch: &str, config: serde_json::Value) -> Model {
         config,
         normalisation: Normalisation::Percentile { low: 1.0, high: 99.8, clamp: Some([0.0, 1.5]) },
         classes: vec![],
+        instances: None,
     };
     Model::new("random", Checkpoint { metadata: Some(metadata), weights, ..Checkpoint::default() }).unwrap()
 }
@@ -181,7 +182,7 @@ fn instances_across_tiles_match_the_whole_image() {
         assert_eq!(s.tiles == [1, 1], tile.is_none());
         const FORMATS: [&dyn InstanceWriter; 5] = [&Labels, &GeoJson, &Coco, &Rois, &Table];
         let files = FORMATS.map(|k| (k, dir.path().join(format!("{k:?}")))).to_vec();
-        let options = InstanceOptions { separation, fill_holes: true, min_area: 4, ..Default::default() };
+        let options = InstanceOptions::default().with_separation(separation).with_fill_holes(true).with_min_area(4);
         let sink = InstanceSink::new(options, "image", files.clone());
         let report = sink.report();
         let info = BandInfo { width: 1388, height: 1040, channels: 1, classes: m.classes(), planes: 3, contrast: None };
