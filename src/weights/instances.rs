@@ -198,8 +198,11 @@ impl TryFrom<Value> for InstanceSettings {
                 let name = crate::text::excerpt(name, 40);
                 return Err(format!("`instances`: `{name}` is not one of its keys: {}", all.join(", ")));
             };
-            let value_text = || crate::text::excerpt(&value.to_string(), 40);
-            (key.read)(&mut settings, value).map_err(|e| format!("`instances`: `{name}`: {} {e}", value_text()))?;
+            let shown = match value {
+                Value::String(text) => format!("`{}`", crate::text::excerpt(text, 40)),
+                other => crate::text::excerpt(&other.to_string(), 40),
+            };
+            (key.read)(&mut settings, value).map_err(|e| format!("`instances`: `{name}`: {shown} {e}"))?;
         }
         settings.validate().map_err(|e| format!("`instances`: {e}"))?;
         Ok(settings)
@@ -258,10 +261,10 @@ mod tests {
         for (json, expected) in [
             ("[]", "`instances` is not an object: []"),
             (r#"{"min_size": 3}"#, "`instances`: `min_size` is not one of its keys: method, seed_depth,"),
-            (r#"{"method": "flood"}"#, "`method`: \"flood\" is not one of components, watershed"),
+            (r#"{"method": "flood"}"#, "`method`: `flood` is not one of components, watershed"),
             (r#"{"method": 3}"#, "`method`: 3 is not one of"),
             (r#"{"min_area": -1}"#, "`min_area`: -1 is not a whole number of pixels"),
-            (r#"{"min_area": "10%"}"#, "`min_area`: \"10%\" is not a whole"),
+            (r#"{"min_area": "10%"}"#, "`min_area`: `10%` is not a whole"),
             (r#"{"min_area_percent": 101}"#, "`min_area_percent`: 101 is not from 0 to 100"),
             (r#"{"threshold": 1}"#, "`threshold`: 1 is not from 0 up to, but not including, 1"),
             (r#"{"threshold": null}"#, "`threshold`: null is not a probability"),

@@ -304,7 +304,7 @@ mod tests {
         let with = read(r#""instances": {"method": "watershed", "min_area": 20}"#).unwrap();
         assert_eq!(ModelMetadata::parse(&with.to_json().unwrap()).unwrap(), with);
         let e = read(r#""instances": {"min_area": "few"}"#).unwrap_err().to_string();
-        assert_eq!(e, "metadata `unet`: `instances`: `min_area`: \"few\" is not a whole number of pixels");
+        assert_eq!(e, "metadata `unet`: `instances`: `min_area`: `few` is not a whole number of pixels");
         let bad = ModelMetadata { instances: Some(InstanceSettings::default().with_threshold(2.0)), ..without };
         assert!(bad.to_json().unwrap_err().to_string().contains("`instances`: `threshold`: 2 is not"));
     }

@@ -275,4 +275,51 @@ mod tests {
         sum += missed.matches(0.5);
         assert_eq!(sum, Matches { tp: 0, fp: 0, fn_: 1 });
     }
+    /// Label maps with their scores by scripts/check_instance_scores.py, each image and all together.
+    #[test]
+    fn scores_match_numpy() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fixtures/instance_scores.json");
+        let file: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let mut all = Vec::new();
+        let compare = |of: &[InstanceOverlaps], expected: &serde_json::Value| {
+            let matches = |t: f64| {
+                let mut sum = Matches::default();
+                of.iter().for_each(|o| sum += o.matches(t));
+                sum
+            };
+            let (mut aji, mut pq) = (Jaccard::default(), Panoptic::default());
+            for o in of {
+                aji += o.aji();
+                pq += o.pq();
+            }
+            let real = of.iter().map(|o| o.true_instances()).sum::<usize>() as f64;
+            let mut scores = vec![
+                ("mean_ap".to_string(), AP_THRESHOLDS.map(|t| matches(t).ap()).iter().sum::<f64>() / 9.0),
+                ("aji".into(), aji.index()),
+                ("pq".into(), pq.quality()),
+                ("seg".into(), ratio(of.iter().map(InstanceOverlaps::seg_sum).sum(), real)),
+            ];
+            for t in AP_THRESHOLDS {
+                scores.extend([(format!("f1@{t}"), matches(t).f1()), (format!("ap@{t}"), matches(t).ap())]);
+            }
+            assert_eq!(scores.len(), expected.as_object().unwrap().len());
+            for (name, score) in scores {
+                assert!((score - expected[&name].as_f64().unwrap()).abs() < 1e-12, "{name}: {score}, {expected}");
+            }
+        };
+        for image in file["images"].as_array().unwrap() {
+            let [width, height] = ["width", "height"].map(|k| image[k].as_u64().unwrap() as usize);
+            let map = |key: &str| {
+                let labels = image[key].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as u32).collect();
+                LabelMap::new(width, height, labels).unwrap()
+            };
+            let overlaps = InstanceOverlaps::of(&map("found"), &map("truth")).unwrap();
+            compare(std::slice::from_ref(&overlaps), &image["scores"]);
+            let ap = image["scores"]["mean_ap"].as_f64().unwrap();
+            assert!((overlaps.mean_ap(&AP_THRESHOLDS) - ap).abs() < 1e-12);
+            all.push(overlaps);
+        }
+        assert!(all.len() > 2);
+        compare(&all, &file["pooled"]);
+    }
 }
