@@ -30,12 +30,11 @@ fn session(gpu: &Gpu, target: &Target, case: &OpCase, inputs: &[HostTensor]) -> 
     let mut outputs = full.run_all(&named)?;
     let output = outputs.remove("y0").ok_or_else(|| Error::invalid("output", "missing"))?;
     let mut plan = Plan::new(&graph, target)?;
-    plan.steps.retain(|s| s.label == case.name);
+    plan.dispatches.retain(|s| s.label == case.name);
     if let Ok(only) = std::env::var("ONLY") {
-        plan.steps.retain(|s| s.dispatch.kernel.shader.contains(&only));
+        plan.dispatches.retain(|s| s.kernel.shader.contains(&only));
     }
-    let kernels: std::collections::BTreeSet<String> =
-        plan.steps.iter().map(|s| s.dispatch.kernel.to_string()).collect();
+    let kernels: std::collections::BTreeSet<String> = plan.dispatches.iter().map(|s| s.kernel.to_string()).collect();
     Ok((Session::new(gpu, plan, stored)?, output, kernels.into_iter().collect::<Vec<_>>().join(" + ")))
 }
 
@@ -84,7 +83,7 @@ fn bench(gpu: &Gpu, text: &str) -> Result<()> {
     for (family, session, output, kernels, setup, mut times, mut cpu) in runs {
         times.sort_by(f64::total_cmp);
         cpu.sort_by(f64::total_cmp);
-        let flop = 2.0 * session.plan().steps.iter().map(|s| s.macs as f64).sum::<f64>();
+        let flop = 2.0 * session.plan().dispatches.iter().map(|s| s.macs as f64).sum::<f64>();
         let error = output.compare(&reference)?;
         println!(
             "  {:9} min {:8.2} ms {:6.1} GFLOP/s   median {:8.2} ms   cpu {:8.2} ms   off {:.1e}   setup {setup:.1} s   {kernels}",

@@ -22,7 +22,7 @@ const CASES: &str = "64,64,64,64 16,16,128,128 64+64,64,64,64 64,2,128,128,1 128
 /// A session of the operation's own dispatches.
 fn session(gpu: &Gpu, target: &Target, case: &OpCase) -> Result<Session> {
     let mut plan = Plan::new(&case_graph(case)?, target)?;
-    plan.steps.retain(|s| s.label == case.name);
+    plan.dispatches.retain(|s| s.label == case.name);
     Session::new(gpu, plan, random_parameter)
 }
 
@@ -41,7 +41,7 @@ fn bench(criterion: &mut Criterion, gpu: &Gpu, text: &str) -> Result<()> {
         kernels.push(used);
         let mut session = session(gpu, &target, &case)?;
         session.warm_up()?;
-        let macs = session.plan().steps.iter().map(|s| s.macs).sum::<u64>();
+        let macs = session.plan().dispatches.iter().map(|s| s.macs).sum::<u64>();
         group.throughput(Throughput::Elements(macs));
         let mut failed = None;
         group.bench_function(BenchmarkId::from_parameter(family.name()), |b| {

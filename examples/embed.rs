@@ -49,7 +49,11 @@ pub fn run() -> Result<()> {
     let plan = Plan::new(&rewrite::optimise(&graph, gpu.target())?, gpu.target())?;
     let mut session = Session::new(&gpu, plan.clone(), model.stored())?;
     let result = session.shape("logits")?;
-    println!("network: {} steps, {:.1} MiB on the device", plan.steps.len(), session.device_bytes() as f64 / 1048576.0);
+    println!(
+        "network: {} dispatches, {:.1} MiB on the device",
+        plan.dispatches.len(),
+        session.device_bytes() as f64 / 1048576.0
+    );
 
     // The application's buffers, which the session reads and writes in place.
     let buffer = |label, elements: usize, usage| {

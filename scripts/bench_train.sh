@@ -3,7 +3,7 @@
 #
 #     sh scripts/bench_train.sh                 # U-Net of width 16, 256x256, batch 2; --help lists the options
 #
-# Installs PyTorch as scripts/bench_peers.sh does; VENV=DIR and UNET=PROGRAM are as there.
+# Installs PyTorch as scripts/bench_peers.sh does; VENV=DIR and UNET=PROGRAM have the same meaning.
 set -eu
 cd "$(dirname "$0")/.."
 case " $* " in *" --help "* | *" -h "*) PYTHONDONTWRITEBYTECODE=1 exec python3 scripts/peers/train.py --program unet --help ;; esac

@@ -1,4 +1,4 @@
-"""Packages of bioimage.io against bioimage.io's own runtime; see check_bioimageio.sh."""
+"""Compares packages of bioimage.io with bioimage.io's own runtime; see check_bioimageio.sh."""
 
 import json
 import os
@@ -16,12 +16,12 @@ from bioimageio.core.digest_spec import create_sample_for_model
 from PIL import Image
 
 UNET = os.environ["UNET"]
-# Of the largest value: two programs that sum in float32 in another order.
+# Relative to the largest value: two programs that sum in float32 in different orders.
 TOLERANCE = 1e-4
 
 
 class Small(torch.nn.Module):
-    """Two levels, `same` padding; takes and gives tensors with the axes `order`. Rows are what comes first in it."""
+    """Two levels, `same` padding; input and output tensors have the axes `order`, of which the first spatial one is rows."""
 
     def __init__(self, channels, classes, order, ending):
         super().__init__()
@@ -83,7 +83,7 @@ def four(order, channels, classes, shape, pre, post, halo=None, dtype="float32")
 
 
 def cases():
-    """Name, order of axes, channels, classes, the network's last step, rows and columns of the picture, description."""
+    """Name, order of axes, channels, classes, the network's last step, rows and columns of the image, description."""
     steps = {"min": 16, "step": 2}
     s4, s5 = (lambda *a, **k: step(4, *a, **k)), (lambda *a, **k: step(5, *a, **k))
     sigmoid, softmax = s5("sigmoid"), s5("softmax", axis="channel")
@@ -173,10 +173,10 @@ def unet(*args):
 
 
 def core(file, x):
-    """What bioimageio.core makes of a tensor with the description's axes."""
+    """The output of bioimageio.core for a tensor with the description's axes."""
     model = bioimageio.spec.load_model_description(file, perform_io_checks=False)
     sample = create_sample_for_model(model, inputs={"raw": x})
-    # As it tests packages itself: without mirroring a halo around the image.
+    # As bioimageio.core tests packages: without mirroring a halo around the image.
     alone = {"skip_input_padding": True, "skip_output_cropping": True}
     sample = bioimageio.core.create_prediction_pipeline(model).predict_sample_without_blocking(sample, **alone)
     return np.asarray(sample.members["seen"].data)
@@ -185,8 +185,8 @@ def core(file, x):
 def check(name, order, channels, classes, ending, size, describe, folder, rng):
     torch.manual_seed(channels * 7 + classes)
     net = Small(channels, classes, order, ending).eval()
-    picture = rng.integers(20, 236, (*size, channels), dtype=np.uint8)
-    x = picture.transpose(["yxc".index(axis) for axis in order[1:]])[None].astype(np.float32)
+    pixels = rng.integers(20, 236, (*size, channels), dtype=np.uint8)
+    x = pixels.transpose(["yxc".index(axis) for axis in order[1:]])[None].astype(np.float32)
     description = describe(order, channels, classes)
     onnx, file = folder / "weights.onnx", folder / "package.zip"
     places = {i: letter for i, letter in enumerate(order) if letter in "yx"}
@@ -202,31 +202,31 @@ def check(name, order, channels, classes, ending, size, describe, folder, rng):
     write(file, description, name, onnx, {"x.npy": x.astype(typed), "y.npy": y})
     if y.min() == y.max():
         return "a flat output, which says nothing"
-    said = bioimageio.spec.load_description_and_validate_format_only(file)
-    if said.status == "failed":
-        return f"bioimageio.spec: {said.format() if hasattr(said, 'format') else said}"
+    validated = bioimageio.spec.load_description_and_validate_format_only(file)
+    if validated.status == "failed":
+        return f"bioimageio.spec: {validated.format() if hasattr(validated, 'format') else validated}"
     verified = json.loads(unet("--json", "inspect", file, "--verify"))["verify"]
     tests = [c for c in verified["checks"] if c["against"] == "expected"]
     if len(tests) != 1:
         return f"{len(tests)} tests"
     test = tests[0]["max_error"] / tests[0]["scale"]
-    # An image, as users have it; fixed sizes are the image's.
+    # An image file, as users have it; fixed sizes are the image's.
     shot = folder / "picture.png"
-    Image.fromarray(picture if channels == 3 else picture[..., 0]).save(shot)
+    Image.fromarray(pixels if channels == 3 else pixels[..., 0]).save(shot)
     (folder / "out").mkdir()
     unet("segment", shot, "-m", file, "-o", folder / "out", "--save", "mask,prob-npy")
     probabilities = np.load(next((folder / "out").glob("*.npy")))
     mask = np.asarray(Image.open(folder / "out" / "picture_mask.png"))
-    want = y.transpose([order.index(axis) for axis in "bcyx"])[0]
+    expected = y.transpose([order.index(axis) for axis in "bcyx"])[0]
     binary = description["outputs"][0].get("postprocessing", [])[-1:]
     if binary and "binarize" in binary[0].values():
-        # Its values before the threshold are what the probabilities are.
-        differ = int((np.asarray(mask > 0) != (want > 0.5).any(0)).sum())
+        # The probabilities are the values before the threshold, so only masks can be compared.
+        differ = int((np.asarray(mask > 0) != (expected > 0.5).any(0)).sum())
         worst = differ / mask.size
     else:
-        worst = np.abs(probabilities.reshape(want.shape) - want).max() / np.abs(want).max()
+        worst = np.abs(probabilities.reshape(expected.shape) - expected).max() / np.abs(expected).max()
     if max(test, worst) > TOLERANCE:
-        return f"test tensor {test:.1e}, picture {worst:.1e}"
+        return f"test tensor {test:.1e}, image {worst:.1e}"
     return test, worst
 
 
@@ -243,10 +243,10 @@ def main():
             wrong += 1
             print(f"{name:<42} WRONG: {result}", flush=True)
         else:
-            print(f"{name:<42} test tensor {result[0]:.1e}, picture {result[1]:.1e}", flush=True)
+            print(f"{name:<42} test tensor {result[0]:.1e}, image {result[1]:.1e}", flush=True)
     if wrong:
         sys.exit(f"{wrong} packages differ")
-    print("every package gives what bioimageio.core gives")
+    print("every package agrees with bioimageio.core")
 
 
 if __name__ == "__main__":

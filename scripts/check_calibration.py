@@ -1,8 +1,8 @@
-"""Compares what tifffile reads of `unet segment`'s TIFF results with what it reads of the images.
+"""Compares the calibration of `unet segment`'s TIFF results with that of the images, both read by tifffile.
 
     python scripts/check_calibration.py target/release/unet [IMAGE...]
 
-Without images those of assets/fixtures/calibration. Needs tifffile and numpy.
+The default images are those of assets/fixtures/calibration. Needs tifffile and numpy.
 """
 
 import json
@@ -39,25 +39,25 @@ def check(unet, image, model, out):
     done = subprocess.run([*map(str, command), "--normalise", "unit", "--json", "-q"], capture_output=True, text=True)
     if done.returncode:
         return [f"{image.name}: {done.stderr.strip()}"]
-    said = json.loads(done.stdout)
+    report = json.loads(done.stdout)
     wrong = []
     resolution, unit, name, geo = tags(image)
-    for path in map(Path, said["outputs"].values()):
+    for path in map(Path, report["outputs"].values()):
         got = tags(path)
         with tifffile.TiffFile(path) as tif:
             shape = tif.series[0].shape
-        if shape[-2:] != (said["height"], said["width"]):
+        if shape[-2:] != (report["height"], report["width"]):
             wrong.append(f"{path.name}: shape {shape}")
         if got[3] != geo:
             wrong.append(f"{path.name}: georeference {got[3]} is not {geo}")
-        if said["pixel_size_um"] is None:
+        if report["pixel_size_um"] is None:
             if got[:3] != (resolution, unit, name):
                 wrong.append(f"{path.name}: {got[:3]} is not {(resolution, unit, name)}")
             continue
-        for a, b in zip(size(*got[:3]), said["pixel_size_um"]):
+        for a, b in zip(size(*got[:3]), report["pixel_size_um"]):
             if a is None or abs(a / b - 1) > 1e-6:
                 wrong.append(f"{path.name}: {a} is not {b} micrometres")
-    print(f"{image.name}: {said['pixel_size_um']} um, {len(geo)} tags of a georeference, {len(said['outputs'])} results")
+    print(f"{image.name}: {report['pixel_size_um']} um, {len(geo)} tags of a georeference, {len(report['outputs'])} results")
     return wrong
 
 
@@ -68,7 +68,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for image in images:
             wrong += check(unet, image, "nuclei", Path(folder))
-    print("\n".join(wrong) or "all right")
+    print("\n".join(wrong) or "all equal")
     sys.exit(bool(wrong))
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of other programs against the programs' own modules; see check_dialects.sh."""
+"""Compares checkpoints of other programs with those programs' own modules; see check_dialects.sh."""
 
 import contextlib
 import importlib
@@ -15,7 +15,7 @@ import torch
 from safetensors.numpy import load_file
 
 UNET = os.environ["UNET"]
-# Of the largest value: two programs that sum in float32 in another order.
+# Relative to the largest value: two programs that sum in float32 in different orders.
 TOLERANCE = 1e-4
 
 
@@ -24,7 +24,7 @@ def unet(*args):
 
 
 def module(folder, name, beside=()):
-    """A module of a fetched repository, without the others' names staying in the way."""
+    """Imports a module of a fetched repository, without conflicts with names of the others."""
     sys.path.insert(0, str(folder))
     try:
         for other in (*beside, name.split(".")[0]):
@@ -62,7 +62,7 @@ def plain(y):
 
 
 def from_sigmoid(y):
-    """`logits`, of which the module returns the sigmoid."""
+    """For modules that return the sigmoid of `logits`."""
     return {"sigmoid(logits)": y}
 
 
@@ -80,7 +80,7 @@ def outputs(net, x):
 
 
 def varied(net, x, named, seed):
-    """The network with weights that do not make an output flat: a gate may be closed."""
+    """The network with random weights for which no output is flat, as behind a closed gate."""
     for attempt in range(seed, seed + 2000, 100):
         net = randomised(net, attempt)
         if all(v.std() > 1e-2 * v.abs().max() for v in named(outputs(net, x)).values()):
@@ -89,7 +89,7 @@ def varied(net, x, named, seed):
 
 
 def compare(net, x, named, checkpoint, folder):
-    """The largest difference of any output, as a part of its largest value."""
+    """The largest difference of any output, relative to its largest value."""
     given, found = folder / "x.npy", folder / "y.safetensors"
     if isinstance(checkpoint, pathlib.Path):
         file = checkpoint
@@ -101,15 +101,15 @@ def compare(net, x, named, checkpoint, folder):
     if ran.returncode:
         return ran.stderr.strip()
     y, got, worst = outputs(net, x), load_file(found), 0.0
-    for name, want in named(y).items():
+    for name, expected in named(y).items():
         if name.startswith("sigmoid("):
             have = sigmoid(got[name[8:-1]])
         else:
             have = got[name].astype(np.float64)
-        want = np.asarray(want, np.float64)
-        if have.shape != want.shape:
-            return f"{name}: shapes {have.shape} and {want.shape}"
-        worst = max(worst, np.abs(have - want).max() / np.abs(want).max())
+        expected = np.asarray(expected, np.float64)
+        if have.shape != expected.shape:
+            return f"{name}: shapes {have.shape} and {expected.shape}"
+        worst = max(worst, np.abs(have - expected).max() / np.abs(expected).max())
     return worst
 
 
@@ -127,7 +127,7 @@ def networks(root):
     heads = lambda y: {f"logits.{i + 1}": v for i, v in enumerate(y)}
     yield "nested-unet NestedUNet, deep supervision", nested.NestedUNet(1, 1, True), 1, heads, [(1, 32, 48)]
     sys.path.insert(0, str(root / "UNet-Version" / "models"))
-    # Not needed by what is run here, and not installed everywhere.
+    # Not needed here, and not installed everywhere.
     sys.modules.setdefault("torchvision", types.SimpleNamespace(models=None))
     three = module(root / "UNet-Version" / "models", "UNet_3Plus", ("layers", "init_weights"))
     three.np = np  # Its file uses the name and does not import it.
@@ -138,7 +138,7 @@ def networks(root):
 
 
 def keras_network(root, folder):
-    """The U-Net++ of Keras, on its present version with PyTorch below: the module's names are of a version of 2018."""
+    """The U-Net++ of Keras, on the present version with the PyTorch backend: the module uses names of a version of 2018."""
     os.environ["KERAS_BACKEND"] = "torch"
     import keras
     from keras import backend, layers
@@ -171,17 +171,17 @@ def keras_network(root, folder):
     return call, named, file
 
 
-def refused(root, folder):
-    """What is known and cannot be built from a checkpoint says so, and where to go on."""
+def rejections(root, folder):
+    """Known networks that cannot be built from a checkpoint must be rejected with a hint at the ONNX exporter."""
     models = root / "UNet-Version" / "models"
     with contextlib.redirect_stdout(None):  # It prints its parameters.
         two = module(models, "UNet_2Plus", ("layers", "init_weights")).UNet_2Plus(3, 1)
     one = module(models, "UNet", ("layers", "init_weights")).UNet(3, 1)
     for name, net in [("UNet_2Plus", two), ("UNet", one)]:
         torch.save(net.state_dict(), folder / "net.pth")
-        said = unet("inspect", folder / "net.pth")
-        if said.returncode == 0 or f"({name})" not in said.stderr or "torch.onnx.export" not in said.stderr:
-            yield f"UNet-Version {name}: {said.returncode} {said.stderr.strip()}"
+        result = unet("inspect", folder / "net.pth")
+        if result.returncode == 0 or f"({name})" not in result.stderr or "torch.onnx.export" not in result.stderr:
+            yield f"UNet-Version {name}: {result.returncode} {result.stderr.strip()}"
 
 
 def main():
@@ -209,10 +209,10 @@ def main():
             print(f"{'UNetPlusPlus (Keras)':<42} 1x32x48   {'safetensors, HWIO':<26} {worst}{'' if fine else '  WRONG'}")
             if not fine:
                 wrong.append("UNetPlusPlus (Keras)")
-        wrong.extend(refused(root, folder))
+        wrong.extend(rejections(root, folder))
     if wrong:
         sys.exit("\n".join(["these differ:", *wrong]))
-    print("every checkpoint gives what its own module gives")
+    print("every checkpoint agrees with its own module")
 
 
 if __name__ == "__main__":

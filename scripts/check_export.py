@@ -1,4 +1,4 @@
-"""Round trips of model files; see check_export.sh."""
+"""Checks round trips of model files; see check_export.sh."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import onnxruntime
 from safetensors.numpy import load_file, save_file
 
 UNET = os.environ["UNET"]
-# Of the largest value: what two orders of summation may differ by in float32.
+# Relative to the largest value: two orders of summation in float32.
 TOLERANCE = 2e-5
 
 
@@ -26,13 +26,13 @@ def run(model, x, folder):
     return load_file(folder / "y.safetensors")
 
 
-def worst(got, want, what):
-    """Largest difference of any tensor, as a part of its largest value."""
-    if set(got) != set(want):
-        sys.exit(f"{what}: outputs {sorted(got)} and {sorted(want)}")
+def worst(got, expected, what):
+    """Largest difference of any tensor, relative to its largest value."""
+    if set(got) != set(expected):
+        sys.exit(f"{what}: outputs {sorted(got)} and {sorted(expected)}")
     largest = 0.0
-    for name in want:
-        a, b = got[name].astype(np.float64), want[name].astype(np.float64)
+    for name in expected:
+        a, b = got[name].astype(np.float64), expected[name].astype(np.float64)
         if a.squeeze().shape != b.squeeze().shape:
             sys.exit(f"{what}: {name} has shapes {a.shape} and {b.shape}")
         largest = max(largest, np.abs(a.squeeze() - b.squeeze()).max() / max(1.0, np.abs(b).max()))
@@ -42,7 +42,7 @@ def worst(got, want, what):
 
 
 def other_size(config, arch, shape):
-    """An input of another batch and size that the network takes; odd where it may be."""
+    """An input with another batch and size that the network accepts; odd if that is allowed."""
     n, c, h, w = shape
     step = 2 ** (config.get("level") or config.get("depth", 4))
     if arch == "unet" and config.get("padding", "valid") == "same":
@@ -50,7 +50,7 @@ def other_size(config, arch, shape):
     return n + 1, c, h + step, w + 2 * step
 
 
-def check(name, arch, config, weights, x, want, folder, rng):
+def check(name, arch, config, weights, x, expected, folder, rng):
     native, exported, back = folder / "m.safetensors", folder / "m.onnx", folder / "back.safetensors"
     if weights is not None:
         description = {"arch": arch, "config": config, "normalisation": {"kind": "z_score"}}
@@ -64,7 +64,7 @@ def check(name, arch, config, weights, x, want, folder, rng):
     names = [o.name for o in session.get_outputs()]
     ort = lambda x: dict(zip(names, session.run(names, {"input": x})))
     y = ort(x)
-    torch = worst({k: v for k, v in y.items() if k in want}, want, f"{name}: onnxruntime and PyTorch")
+    torch = worst({k: v for k, v in y.items() if k in expected}, expected, f"{name}: onnxruntime and PyTorch")
     ours = worst(y, run(native, x, folder), f"{name}: onnxruntime and unet run")
     x = rng.standard_normal(other_size(config, arch, x.shape), dtype=np.float32)
     other = worst(ort(x), run(native, x, folder), f"{name}: onnxruntime and unet run at {x.shape}")
@@ -88,13 +88,13 @@ def main():
                 check(name, case["arch"], case["config"], weights, t["input"], under("out/"), folder, rng)
             elif entry["kind"] == "checkpoint":
                 t = load_file(fixtures / f"{name}.safetensors")
-                want = {k[4:]: v for k, v in t.items() if k.startswith("out/")}
+                expected = {k[4:]: v for k, v in t.items() if k.startswith("out/")}
                 file = next(f for f in entry["files"] if ".ckpt." in f)
                 unet("convert", fixtures / file, folder / "m.safetensors")
-                direct = worst(run(fixtures / file, t["input"], folder), want, f"{name}: unet run of {file}")
-                native = worst(run(folder / "m.safetensors", t["input"], folder), want, f"{name}: converted")
-                print(f"{name:<34} as it is {direct:.1e}  native {native:.1e}", flush=True)
-                check(name, case["arch"], case["config"], None, t["input"], want, folder, rng)
+                direct = worst(run(fixtures / file, t["input"], folder), expected, f"{name}: unet run of {file}")
+                native = worst(run(folder / "m.safetensors", t["input"], folder), expected, f"{name}: converted")
+                print(f"{name:<34} original {direct:.1e}  native {native:.1e}", flush=True)
+                check(name, case["arch"], case["config"], None, t["input"], expected, folder, rng)
             else:
                 continue
             checked += 1

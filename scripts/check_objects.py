@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Reads the object files that `unet segment --save labels,geojson,coco,rois,csv` wrote with other people's readers, and
-compares them with each other: scikit-image, Shapely, pycocotools, roifile.
+"""Reads the instance files of `unet segment --save labels,geojson,coco,rois,csv` with other readers (scikit-image, Shapely,
+pycocotools, roifile) and compares them with each other.
 
     pip install scikit-image shapely pycocotools roifile
     python3 scripts/check_objects.py results/cells cells.tif
@@ -16,15 +16,15 @@ from shapely import contains_xy
 from shapely.geometry import shape
 from skimage import io, measure
 
-stem, picture = sys.argv[1], io.imread(sys.argv[2])
+stem, pixels = sys.argv[1], io.imread(sys.argv[2])
 labels = io.imread(stem + "_labels.tif")
 height, width = labels.shape
-props = {p.label: p for p in measure.regionprops(labels, picture)}
+props = {p.label: p for p in measure.regionprops(labels, pixels)}
 assert sorted(props) == list(range(1, len(props) + 1)), "numbers have gaps"
 
 
 def inside(geometry, box):
-    """Pixels whose centre lies in the geometry, in the box of rows and columns."""
+    """Pixels of the box (rows and columns) whose centre lies in the geometry."""
     y, x = np.mgrid[box[0] : box[2], box[1] : box[3]]
     return contains_xy(geometry, x + 0.5, y + 0.5)
 
@@ -61,8 +61,8 @@ rows = list(csv.DictReader(open(stem + "_objects.csv")))
 assert [int(r["label"]) for r in rows] == sorted(props)
 for r in rows:
     p = props[int(r["label"])]
-    close = lambda key, want, tolerance: abs(float(r[key]) - want) <= tolerance * max(1, abs(want)) or sys.exit(f"{r} {key} {want}")
+    close = lambda key, expected, tolerance: abs(float(r[key]) - expected) <= tolerance * max(1, abs(expected)) or sys.exit(f"{r} {key} {expected}")
     close("area", p.area, 0), close("centroid_x", p.centroid[1], 5.1e-4), close("centroid_y", p.centroid[0], 5.1e-4)
     close("eccentricity", p.eccentricity, 5.1e-5), close("mean_0", float(np.ravel(p.intensity_mean)[0]), 1e-6)
     close("perimeter", measure.perimeter_crofton(np.pad(p.image, 1), 4), 5.1e-4)
-print(f"{len(props)} objects agree in all files; ROIs: {kinds}")
+print(f"{len(props)} instances agree in all files; ROIs: {kinds}")

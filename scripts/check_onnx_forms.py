@@ -1,12 +1,12 @@
-"""ONNX files of many forms against onnxruntime: what `unet run` gives, and what `unet inspect` says the output is.
+"""Compares ONNX files of many forms with onnxruntime: the outputs of `unet run`, and the activation `unet inspect` reports.
 
     python scripts/check_onnx_forms.py --unet target/release/unet [--keep FOLDER] [NAME ..]
     python scripts/check_onnx_forms.py --fixtures assets/fixtures/onnx_forms
 
-Each case is a small network made here: one convolution, and behind it a form of a probability, of its logarithm, of logits, an
-operator in some spelling, or a quantised network of onnxruntime's own tools. The value of every output must be onnxruntime's
-within 1e-4 of its largest value (a quantised network's within 0.08 of it), and the activation the one that follows from the
-form. With --fixtures the cases are written for tests/cpu/onnx_forms.rs. Needs numpy, onnx, onnxruntime.
+Each case is a small network: one convolution followed by some form of a probability, of its logarithm or of logits, by an
+operator in some spelling, or a network quantised by onnxruntime's tools. Every output must equal onnxruntime's within 1e-4 of
+its largest value (quantised networks within 0.08 of it), and the activation must be the one that follows from the form. With
+--fixtures the cases are written for tests/cpu/onnx_forms.rs. Needs numpy, onnx, onnxruntime.
 """
 
 import argparse
@@ -26,7 +26,7 @@ CASES = {}
 
 
 class Net:
-    """A network in the making. `z(c)` are logits of c channels."""
+    """A network under construction. `z(c)` are logits of c channels."""
 
     def __init__(self, opset=17, kind=TensorProto.FLOAT, size=(H, W)):
         self.nodes, self.constants, self.count, self.opset, self.kind, self.size = [], [], 0, opset, kind, size
@@ -65,7 +65,7 @@ class Net:
         return self.op("Softmax", self.z(c), axis=1)
 
     def model(self, out, first=None):
-        """With the output `y`, and before it `first` if there is one."""
+        """The model with the output `y`, preceded by the output `first` if there is one."""
         self.nodes.append(helper.make_node("Identity", [out], ["y"]))
         outputs = [helper.make_empty_tensor_value_info("y")]
         if first is not None:
@@ -81,7 +81,7 @@ class Net:
         opsets = [helper.make_opsetid("", self.opset)] + [helper.make_opsetid(d, 1) for d in self.domains]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
         model = onnx.shape_inference.infer_shapes(model)
-        # The type of the output, as onnxruntime finds it.
+        # The type of the output, as onnxruntime infers it.
         session_type = next((v for v in model.graph.value_info if v.name == out), None)
         if session_type is not None:
             model.graph.output[-1].type.CopyFrom(session_type.type)
@@ -425,7 +425,7 @@ form("logit_of_p", "sigmoid", lambda n: n.op("Sub", n.op("Log", n.p()), n.op("Lo
 form("leaky", "sigmoid", lambda n: n.op("LeakyRelu", n.z(), alpha=0.1))
 form("sum_of_two_logits", "softmax", lambda n: n.op("Add", n.z(2), n.p(2)))
 
-# Operators and detours.
+# Operators and roundabout forms.
 form("celu", "sigmoid", lambda n: n.op("Celu", n.z(), alpha=0.7))
 form("thresholded_relu", "sigmoid", lambda n: n.op("ThresholdedRelu", n.z(), alpha=0.3))
 form("layer_norm_channels_last", "sigmoid", lambda n: n.conv(n.op("Transpose", n.op("LayerNormalization", n.op("Transpose", n.z(4), perm=[0, 2, 3, 1]), n.random.standard_normal(4), n.random.standard_normal(4), axis=-1), perm=[0, 3, 1, 2]), 4, 1))
@@ -594,8 +594,8 @@ for how in ["qdq", "qdq_channel", "qdq_signed", "qop", "qop_channel", "dynamic"]
         CASES[f"{how}_{end}"] = (lambda n, how=how, end=end: quantised(n, how, end), activation, {"quantised": 0.08})
 
 
-def made(name):
-    """A case's file, its input, and what onnxruntime makes of it."""
+def prepare(name):
+    """A case's file, its input, onnxruntime's output and the tolerance."""
     build, _, options = CASES[name]
     net = Net(options.get("opset", 17), options.get("kind", TensorProto.FLOAT))
     out = build(net)
@@ -610,9 +610,9 @@ def made(name):
     x = r.integers(0, 256, (1, 1, H, W)).astype(np.uint8) if whole else r.random((1, 1, H, W), np.float32)
     data = model.SerializeToString()
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    want = session.run(None, {"x": x})[0].astype(np.float32)
-    allowed = options.get("atol", options.get("quantised", 1e-4) * max(np.abs(want).max(), 1e-3))
-    return data, x.astype(np.float32), want, float(allowed)
+    expected = session.run(None, {"x": x})[0].astype(np.float32)
+    allowed = options.get("atol", options.get("quantised", 1e-4) * max(np.abs(expected).max(), 1e-3))
+    return data, x.astype(np.float32), expected, float(allowed)
 
 
 def save_safetensors(path, tensors):
@@ -629,18 +629,18 @@ def write_fixtures(folder):
     folder.mkdir(parents=True, exist_ok=True)
     tensors, list_ = {}, []
     for name, (_, activation, _) in CASES.items():
-        data, x, want, allowed = made(name)
+        data, x, expected, allowed = prepare(name)
         (folder / f"{name}.onnx").write_bytes(data)
-        tensors[f"{name}/x"], tensors[f"{name}/y"] = x, want
+        tensors[f"{name}/x"], tensors[f"{name}/y"] = x, expected
         list_.append({"name": name, "activation": activation, "allowed": allowed})
     save_safetensors(folder / "forms.safetensors", tensors)
     (folder / "forms.json").write_text("[\n" + ",\n".join(json.dumps(c) for c in list_) + "\n]\n")
 
 
 def check(name, unet, device, folder):
-    """What is wrong with a case."""
+    """The problems of a case."""
     activation = CASES[name][1]
-    data, x, want, allowed = made(name)
+    data, x, expected, allowed = prepare(name)
     path = folder / f"{name}.onnx"
     path.write_bytes(data)
     np.save(folder / f"{name}_x.npy", x)
@@ -650,12 +650,12 @@ def check(name, unet, device, folder):
     if done.returncode:
         return [done.stderr.strip()[-300:]]
     got = np.load(output)
-    if got.shape != want.shape:
-        return [f"shape {got.shape}, not {want.shape}"]
-    said = " ".join(line.strip() for line in done.stderr.splitlines() if "activation=" in line)
-    error = np.abs(got - want).max()
+    if got.shape != expected.shape:
+        return [f"shape {got.shape}, not {expected.shape}"]
+    notes = " ".join(line.strip() for line in done.stderr.splitlines() if "activation=" in line)
+    error = np.abs(got - expected).max()
     problems = [] if error <= allowed else [f"differs by {error:.3g}, allowed {allowed:.3g}"]
-    return problems + ([] if f"activation={activation} " in said else [f"activation is not {activation}: {said}"])
+    return problems + ([] if f"activation={activation} " in notes else [f"activation is not {activation}: {notes}"])
 
 
 def main():
@@ -676,7 +676,7 @@ def main():
         failed += bool(problems)
         if problems:
             print(f"{name:<28} {'; '.join(problems)}", flush=True)
-    print(f"{len(names) - failed} of {len(names)} are right")
+    print(f"{len(names) - failed} of {len(names)} are correct")
     return failed > 0
 
 

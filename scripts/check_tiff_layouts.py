@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""TIFF layouts that tifffile, Pillow or this script write, read by `unet` and compared with tifffile.
+"""Compares how `unet` and tifffile read TIFF layouts written by tifffile, Pillow or this script.
 
 Usage: check_tiff_layouts.py [--unet target/debug/unet] [--fixtures DIR] [--only TEXT] [--keep DIR]
 
-Every file goes through `unet segment --save prob-npy` with a network that gives its input back (a 1x1 convolution and a
-sigmoid, which is undone here). Each must be read exactly, refused by name, or read with a note; the script fails if one
-is wrong. With --fixtures small files and what tifffile reads are written for the unit tests. Needs numpy, tifffile,
-imagecodecs, Pillow, onnx.
+Every file goes through `unet segment --save prob-npy` with a network that returns its input (a 1x1 convolution and a
+sigmoid, which is undone here). Each must be read exactly, rejected with the right reason, or read with a note; the script
+fails if one is wrong. With --fixtures, small files and what tifffile reads from them are written for the unit tests. Needs
+numpy, tifffile, imagecodecs, Pillow, onnx.
 """
 import argparse
 import os
@@ -27,8 +27,8 @@ H, W = 37, 45
 rng = np.random.default_rng(16)
 
 
-def picture(dtype, channels=1, h=None, w=None):
-    """Smooth with some noise, over the whole range of the type."""
+def pattern(dtype, channels=1, h=None, w=None):
+    """A smooth image with some noise, over the whole range of the type."""
     h, w = h or H, w or W
     y, x = np.mgrid[0:h, 0:w]
     planes = [(np.sin(x / (5 + c)) * np.cos(y / (7 + c)) + 1) / 2 + 0.05 * (rng.random((h, w)) - 0.5) for c in range(channels)]
@@ -89,18 +89,18 @@ def base(w, h, bits, samples, photometric, compression=1):
 CASES = []
 
 
-def case(name, refused=None, tol=0.0, expect=None, page=0, said=None, fixture=False):
-    """Registers a function that writes a file; `expect` makes of tifffile's array what is right, or is None."""
+def case(name, refused=None, tol=0.0, expect=None, page=0, warned=None, fixture=False):
+    """Registers a function that writes a file; `expect` turns tifffile's array into the expected one, or is None."""
 
     def add(write):
-        CASES.append(dict(name=name, write=write, refused=refused, tol=tol, expect=expect, page=page, said=said, fixture=fixture))
+        CASES.append(dict(name=name, write=write, refused=refused, tol=tol, expect=expect, page=page, warned=warned, fixture=fixture))
         return write
 
     return add
 
 
-def written(name, array, refused=None, tol=0.0, expect=None, said=None, fixture=False, **how):
-    case(name, refused, tol, expect, said=said, fixture=fixture)(lambda path: tifffile.imwrite(path, array, metadata=None, **how))
+def written(name, array, refused=None, tol=0.0, expect=None, warned=None, fixture=False, **how):
+    case(name, refused, tol, expect, warned=warned, fixture=fixture)(lambda path: tifffile.imwrite(path, array, metadata=None, **how))
 
 
 def spread(bits):
@@ -108,11 +108,11 @@ def spread(bits):
 
 
 def define():
-    rgb8, rgb16 = picture("u1", 3), picture("u2", 3)
+    rgb8, rgb16 = pattern("u1", 3), pattern("u2", 3)
     rgb = dict(photometric="rgb")
     for comp in [None, "lzw", "adobe_deflate", "deflate", "zstd", "packbits"]:
         for dtype in ["u1", "u2", "f4"]:
-            written(f"{comp}_{dtype}_strips", picture(dtype), compression=comp, rowsperstrip=5, fixture=comp == "zstd" and dtype == "u2")
+            written(f"{comp}_{dtype}_strips", pattern(dtype), compression=comp, rowsperstrip=5, fixture=comp == "zstd" and dtype == "u2")
         written(f"{comp}_rgb8_tiles", rgb8, compression=comp, tile=(16, 32), **rgb)
         written(f"{comp}_rgb16_planar_tiles", np.moveaxis(rgb16, -1, 0), compression=comp, tile=(32, 16), planarconfig="separate",
                 fixture=comp in ("zstd", None), expect=lambda a: np.moveaxis(a, 0, -1), **rgb)
@@ -120,38 +120,38 @@ def define():
                 expect=lambda a: np.moveaxis(a, 0, -1), **rgb)
     for comp in ["lzw", "adobe_deflate", "zstd"]:
         for dtype in ["u1", "u2", "u4", "i1", "i2", "i4", "f2", "f4", "f8"]:
-            how = dict(said="rounded") if dtype == "f8" else {}
+            how = dict(warned="rounded") if dtype == "f8" else {}
             tol = 1e-6 if dtype == "f8" else 0
-            written(f"{comp}_predictor_{dtype}", picture(dtype), compression=comp, predictor=True, rowsperstrip=9, tol=tol,
+            written(f"{comp}_predictor_{dtype}", pattern(dtype), compression=comp, predictor=True, rowsperstrip=9, tol=tol,
                     fixture=comp == "lzw" and dtype in ("i2", "u4", "f2", "f4"), **how)
-        four = picture("u2", 4)
+        four = pattern("u2", 4)
         written(f"{comp}_predictor_rgb_nir", four, compression=comp, predictor=True, extrasamples=["unspecified"],
                 fixture=comp == "lzw", **rgb)
-        written(f"{comp}_predictor_rgba", picture("u1", 4), compression=comp, predictor=True, extrasamples=["unassalpha"],
+        written(f"{comp}_predictor_rgba", pattern("u1", 4), compression=comp, predictor=True, extrasamples=["unassalpha"],
                 expect=lambda a: a[..., :3], fixture=comp == "lzw", **rgb)
-        written(f"{comp}_predictor_planar_f4", np.moveaxis(picture("f4", 3), -1, 0), compression=comp, predictor=True, tile=(16, 16),
+        written(f"{comp}_predictor_planar_f4", np.moveaxis(pattern("f4", 3), -1, 0), compression=comp, predictor=True, tile=(16, 16),
                 planarconfig="separate", expect=lambda a: np.moveaxis(a, 0, -1), photometric="minisblack")
     for dtype in ["u1", "i1", "u2", "i2", "u4", "i4", "f2", "f4", "f8", "i8", "u8"]:
         for order in "<>":
-            said = dict(said="rounded", tol=1e-6) if dtype == "f8" else {}
+            warned = dict(warned="rounded", tol=1e-6) if dtype == "f8" else {}
             name = "big" if order == ">" else "little"
-            written(f"{name}_endian_{dtype}", picture(dtype), byteorder=order, fixture=order == ">" and dtype in ("i2", "f8"), **said)
+            written(f"{name}_endian_{dtype}", pattern(dtype), byteorder=order, fixture=order == ">" and dtype in ("i2", "f8"), **warned)
     written("bigtiff_rgb16", rgb16, bigtiff=True, compression="lzw", predictor=True, tile=(16, 16), **rgb)
-    written("bigtiff_big_endian_f4", picture("f4"), bigtiff=True, byteorder=">", compression="zstd", predictor=True)
-    written("big_endian_predictor_u2", picture("u2"), byteorder=">", compression="lzw", predictor=True, fixture=True)
-    written("big_endian_predictor_u4", picture("u4"), byteorder=">", compression="adobe_deflate", predictor=True)
-    written("twelve_bands_planar_tiles", picture("u2", 12).transpose(2, 0, 1), tile=(16, 16), planarconfig="separate",
+    written("bigtiff_big_endian_f4", pattern("f4"), bigtiff=True, byteorder=">", compression="zstd", predictor=True)
+    written("big_endian_predictor_u2", pattern("u2"), byteorder=">", compression="lzw", predictor=True, fixture=True)
+    written("big_endian_predictor_u4", pattern("u4"), byteorder=">", compression="adobe_deflate", predictor=True)
+    written("twelve_bands_planar_tiles", pattern("u2", 12).transpose(2, 0, 1), tile=(16, 16), planarconfig="separate",
             photometric="minisblack", expect=lambda a: np.moveaxis(a, 0, -1))
-    written("seven_bands_contig", picture("u2", 7), planarconfig="contig", photometric="minisblack", compression="lzw", predictor=True)
-    written("miniswhite_u1", picture("u1"), photometric="miniswhite", expect=lambda a: 255 - a, fixture=True)
-    written("miniswhite_u2_lzw", picture("u2"), photometric="miniswhite", compression="lzw", predictor=True, expect=lambda a: 65535 - a)
-    written("miniswhite_i2", picture("i2"), photometric="miniswhite", said="white is said to be zero")
-    written("bool", picture("?"), photometric="minisblack", expect=lambda a: a * np.uint8(255), fixture=True)
-    written("bool_miniswhite", picture("?"), photometric="miniswhite", expect=lambda a: (1 - a) * np.uint8(255))
-    big = picture("u4")
+    written("seven_bands_contig", pattern("u2", 7), planarconfig="contig", photometric="minisblack", compression="lzw", predictor=True)
+    written("miniswhite_u1", pattern("u1"), photometric="miniswhite", expect=lambda a: 255 - a, fixture=True)
+    written("miniswhite_u2_lzw", pattern("u2"), photometric="miniswhite", compression="lzw", predictor=True, expect=lambda a: 65535 - a)
+    written("miniswhite_i2", pattern("i2"), photometric="miniswhite", warned="white is said to be zero")
+    written("bool", pattern("?"), photometric="minisblack", expect=lambda a: a * np.uint8(255), fixture=True)
+    written("bool_miniswhite", pattern("?"), photometric="miniswhite", expect=lambda a: (1 - a) * np.uint8(255))
+    big = pattern("u4")
     big[3, 4] = 2**24 + 1
-    written("u4_above_2_24", big, said="rounded", expect=lambda a: a.astype(np.float32), tol=1e-6)
-    huge = picture("f8")
+    written("u4_above_2_24", big, warned="rounded", expect=lambda a: a.astype(np.float32), tol=1e-6)
+    huge = pattern("f8")
     huge[0, 0] = 1e300
     written("f8_beyond_f4", huge, refused="beyond 32-bit floats")
 
@@ -178,19 +178,19 @@ def define():
     def colormap(f):
         return np.array([[f(i, c) for i in range(256)] for c in range(3)], dtype=np.uint16)
     pal = dict(photometric="palette", compression="lzw")
-    written("palette_grey_ramp", picture("u1"), colormap=colormap(lambda i, c: i * 257), fixture=True, **pal)
-    written("palette_grey_ramp_256", picture("u1"), colormap=colormap(lambda i, c: i * 256), **pal)
-    written("palette_inverted_ramp", picture("u1"), colormap=colormap(lambda i, c: (255 - i) * 257), expect=lambda a: 255 - a, **pal)
+    written("palette_grey_ramp", pattern("u1"), colormap=colormap(lambda i, c: i * 257), fixture=True, **pal)
+    written("palette_grey_ramp_256", pattern("u1"), colormap=colormap(lambda i, c: i * 256), **pal)
+    written("palette_inverted_ramp", pattern("u1"), colormap=colormap(lambda i, c: (255 - i) * 257), expect=lambda a: 255 - a, **pal)
     rainbow = colormap(lambda i, c: (i * (3 + 2 * c) % 256) * 257)
-    written("palette_rgb", picture("u1"), colormap=rainbow, expect=lambda a: (rainbow.T >> 8).astype(np.uint8)[a], fixture=True, **pal)
+    written("palette_rgb", pattern("u1"), colormap=rainbow, expect=lambda a: (rainbow.T >> 8).astype(np.uint8)[a], fixture=True, **pal)
     smooth = colormap(lambda i, c: (i * (31 + c) * 97) % 65536)
-    written("palette_rgb_16", picture("u1"), colormap=smooth, expect=lambda a: smooth.T[a], **pal)
+    written("palette_rgb_16", pattern("u1"), colormap=smooth, expect=lambda a: smooth.T[a], **pal)
     green = colormap(lambda i, c: i * 257 if c == 1 else 0)
-    written("palette_green_ramp", picture("u1"), colormap=green, said="colours of display", fixture=True, **pal)
+    written("palette_green_ramp", pattern("u1"), colormap=green, warned="colours of display", fixture=True, **pal)
     low = colormap(lambda i, c: (i * (3 + 2 * c)) % 256)
-    written("palette_of_8_bits", picture("u1"), colormap=low, expect=lambda a: low.T.astype(np.uint8)[a], **pal)
+    written("palette_of_8_bits", pattern("u1"), colormap=low, expect=lambda a: low.T.astype(np.uint8)[a], **pal)
     case("palette_imagej", fixture=True)(
-        lambda path: tifffile.imwrite(path, picture("u1"), imagej=True, colormap=rainbow, metadata={"mode": "color"}))
+        lambda path: tifffile.imwrite(path, pattern("u1"), imagej=True, colormap=rainbow, metadata={"mode": "color"}))
 
     for quality in (90,):
         for sub in ("4:4:4", "4:2:0", "4:2:2", "4:1:1"):
@@ -200,15 +200,15 @@ def define():
                         compressionargs=dict(level=quality), subsampling=s, tile=tiles, rowsperstrip=None if tiles else 16, tol=4,
                         fixture=sub in ("4:2:0", "4:4:4") and bool(tiles))
     written("jpeg_rgb", rgb8, compression="jpeg", compressionargs=dict(outcolorspace="rgb"), tile=(16, 16), tol=4, fixture=True, **rgb)
-    written("jpeg_grey_tiles", picture("u1"), compression="jpeg", tile=(32, 16), tol=4)
-    written("jpeg_grey_strips", picture("u1"), compression="jpeg", rowsperstrip=8, tol=4, fixture=True)
+    written("jpeg_grey_tiles", pattern("u1"), compression="jpeg", tile=(32, 16), tol=4)
+    written("jpeg_grey_strips", pattern("u1"), compression="jpeg", rowsperstrip=8, tol=4, fixture=True)
     written("jpeg_planar", np.moveaxis(rgb8, -1, 0), compression="jpeg", planarconfig="separate", tile=(16, 16), tol=4,
             expect=lambda a: np.moveaxis(a, 0, -1), **rgb)
-    written("jpeg_12_bits", (picture("u2") >> 4), compression="jpeg", bitspersample=12, refused="12-bit|more than 8 bits|not supported")
+    written("jpeg_12_bits", (pattern("u2") >> 4), compression="jpeg", bitspersample=12, refused="12-bit|more than 8 bits|not supported")
 
     def libtiff(path, mode, **how):
-        picture8 = Image.fromarray(rgb8 if mode == "RGB" else picture("u1"))
-        (picture8 if mode != "1" else picture8.convert("1")).save(path, **how)
+        pattern8 = Image.fromarray(rgb8 if mode == "RGB" else pattern("u1"))
+        (pattern8 if mode != "1" else pattern8.convert("1")).save(path, **how)
     case("libtiff_jpeg_shared_tables", tol=4, fixture=True)(lambda p: libtiff(p, "RGB", compression="jpeg", quality=80))
     case("libtiff_jpeg_grey", tol=4)(lambda p: libtiff(p, "L", compression="jpeg", quality=80))
     bilevel = lambda a: a.astype(np.uint8) * np.uint8(255)
@@ -216,7 +216,7 @@ def define():
         case(f"libtiff_bilevel_{kind}", expect=bilevel, fixture=kind in ("group3", "group4"))(lambda p, k=kind: libtiff(p, "1", compression=k))
     case("libtiff_ccitt_rle", refused="CCITT modified Huffman")(lambda p: libtiff(p, "1", compression="tiff_ccitt"))
     case("libtiff_cmyk", refused="CMYK")(lambda p: Image.fromarray(rgb8).convert("CMYK").save(p))
-    case("libtiff_lab", refused=r"L\*a\*b")(lambda p: Image.fromarray(picture("u1", 3), "LAB").save(p))
+    case("libtiff_lab", refused=r"L\*a\*b")(lambda p: Image.fromarray(pattern("u1", 3), "LAB").save(p))
     case("libtiff_webp", refused="WebP")(lambda p: Image.fromarray(rgb8).save(p, compression="webp"))
     case("libtiff_lzma", refused="LZMA")(lambda p: Image.fromarray(rgb8).save(p, compression="lzma"))
 
@@ -241,13 +241,13 @@ def define():
             return np.clip(np.round(np.stack([r, g, b], -1)), 0, 255).astype(np.uint8)
         case(f"ycbcr_uncompressed_{units[0]}{units[1]}", tol=1)(ycbcr)
 
-    written("jpeg2000_grey", picture("u1"), compression="jpeg2000", tile=(32, 32), tol=1)
+    written("jpeg2000_grey", pattern("u1"), compression="jpeg2000", tile=(32, 32), tol=1)
     written("jpeg2000_rgb", rgb8, compression="jpeg2000", tile=(32, 32), compressionargs=dict(level=0), tol=1, fixture=True, **rgb)
     written("jpeg2000_aperio_rgb", rgb8, compression=33005, tile=(32, 32), compressionargs=dict(level=0), tol=1, **rgb)
-    written("jpeg2000_16_bits", picture("u2"), compression="jpeg2000", tile=(32, 32), refused="JPEG 2000")
+    written("jpeg2000_16_bits", pattern("u2"), compression="jpeg2000", tile=(32, 32), refused="JPEG 2000")
     for comp, text in [("webp", "WebP"), ("lerc", "LERC"), ("jpegxl", "JPEG XL"), ("jpegxr", "JPEG XR"), ("png", "PNG"), ("lzma", "LZMA")]:
         written(f"refused_{comp}", rgb8, compression=comp, refused=text, **rgb)
-    written("refused_complex", picture("f4").astype(np.complex64), refused="complex")
+    written("refused_complex", pattern("f4").astype(np.complex64), refused="complex")
     case("float_24", refused="24-bit float")(
         lambda p: raw_tiff(p, base(8, 8, 24, 1, 1) | {339: [3]}, [b"\0" * 192]))
 
@@ -259,13 +259,13 @@ def define():
     case("thunderscan", refused="ThunderScan")(lambda p: raw_tiff(p, base(8, 8, 4, 1, 1, 32809), [b"\0" * 32]))
 
     def cut(path):
-        tifffile.imwrite(path, picture("u2"), metadata=None)
+        tifffile.imwrite(path, pattern("u2"), metadata=None)
         data = open(path, "rb").read()
         open(path, "wb").write(data[: len(data) - 900])
     case("cut_off_data", refused="truncated")(cut)
 
     def cut_lzw(path):
-        tifffile.imwrite(path, picture("u2"), metadata=None, compression="lzw", rowsperstrip=64)
+        tifffile.imwrite(path, pattern("u2"), metadata=None, compression="lzw", rowsperstrip=64)
         data = open(path, "rb").read()
         open(path, "wb").write(data[: len(data) - 900])
     case("cut_off_lzw", refused="truncated")(cut_lzw)
@@ -279,10 +279,10 @@ def define():
     def sparse(path):
         tile = lambda k: bytes([k]) * 256
         raw_tiff(path, base(32, 32, 8, 1, 1) | {322: [16], 323: [16]}, [tile(7), b"", tile(9), tile(3)], tiled=True)
-    case("sparse_tiles", said="leaves out")(sparse)
+    case("sparse_tiles", warned="leaves out")(sparse)
 
     def stack(path, how, n=5):
-        planes = np.stack([picture("u2") for _ in range(n)])
+        planes = np.stack([pattern("u2") for _ in range(n)])
         if how == "imagej":
             tifffile.imwrite(path, planes, imagej=True, metadata={"axes": "ZYX"})
         elif how == "truncated":
@@ -299,25 +299,25 @@ def define():
         case(f"stack_{how}_page_3", page=3)(lambda p, h=how: stack(p, h)[3])
 
     def metamorph(path):
-        planes = np.stack([picture("u2") for _ in range(4)])
+        planes = np.stack([pattern("u2") for _ in range(4)])
         uic2 = ("R", [(1, 1)] * 4)
         raw_tiff(path, base(W, H, 16, 1, 1) | {33629: uic2}, [planes[0].astype("<u2").tobytes()])
         data = open(path, "rb").read()
-        # Behind the first strip only: the directory is moved to the end of all planes.
+        # The first strip must come first, so the directory is moved to the end of all planes.
         raw_tiff(path, base(W, H, 16, 1, 1) | {33629: uic2}, [planes.astype("<u2").tobytes()])
         del data
         return planes[2]
     case("stack_metamorph_page_2", page=2)(metamorph)
     copied = b"ImageJ=1.54f\nimages=9\nslices=9\n\0"
-    case("description_of_a_lost_stack", said="the file holds one")(
-        lambda p: raw_tiff(p, base(W, H, 8, 1, 1) | {270: ("s", copied)}, [picture("u1").tobytes()]))
-    written("one_large_strip_i2", picture("i2", 1, 1500, 1700), fixture=False)
-    written("one_large_strip_miniswhite", picture("u2", 1, 1500, 1700), photometric="miniswhite", expect=lambda a: 65535 - a)
-    written("large_strips_u4", picture("u4", 1, 1500, 1700), rowsperstrip=701)
+    case("description_of_a_lost_stack", warned="the file holds one")(
+        lambda p: raw_tiff(p, base(W, H, 8, 1, 1) | {270: ("s", copied)}, [pattern("u1").tobytes()]))
+    written("one_large_strip_i2", pattern("i2", 1, 1500, 1700), fixture=False)
+    written("one_large_strip_miniswhite", pattern("u2", 1, 1500, 1700), photometric="miniswhite", expect=lambda a: 65535 - a)
+    written("large_strips_u4", pattern("u4", 1, 1500, 1700), rowsperstrip=701)
 
 
 def network(path, channels, low, high):
-    """Gives sigmoid((x - middle) * scale) of its input."""
+    """Writes a network that computes sigmoid((x - middle) * scale); returns scale and middle."""
     scale = 8.0 / max(high - low, 1e-6)
     middle = (low + high) / 2
     weight = np.eye(channels, dtype=np.float32).reshape(channels, channels, 1, 1) * np.float32(scale)
@@ -333,7 +333,7 @@ def network(path, channels, low, high):
 
 
 def read(unet, folder, path, right, page):
-    """What `unet` reads, or None, and what it says."""
+    """What `unet` reads, or None, and its messages."""
     h, w, c = right.shape
     low, high = float(right.min()), float(right.max())
     scale, middle = network(f"{folder}/identity.onnx", c, low, high)
@@ -350,7 +350,7 @@ def read(unet, folder, path, right, page):
         return None, done.stderr.strip()
     made = [n for n in os.listdir(out) if n.endswith(".npy")]
     p = np.load(f"{out}/{made[0]}").astype(np.float64).reshape(-1, h, w)
-    # Of one channel the background's probability may come first.
+    # With one channel the background's probability may come first.
     p = p[-c:]
     got = np.log(p / (1 - p)) / scale + middle
     return np.moveaxis(got, 0, -1), done.stderr.strip()
@@ -367,7 +367,7 @@ def main():
         global H, W
         H, W = 21, 35
     define()
-    counts = {"exact": 0, "said": 0, "refused": 0, "wrong": 0, "not made": 0}
+    counts = {"exact": 0, "warned": 0, "refused": 0, "wrong": 0, "not made": 0}
     with tempfile.TemporaryDirectory() as folder:
         folder = options.keep or folder
         os.makedirs(folder, exist_ok=True)
@@ -408,13 +408,13 @@ def main():
                 range_ = max(float(right.max()) - float(right.min()), 1e-6)
                 error = np.abs(got - right.astype(np.float64)).max()
                 allowed = max(c["tol"] * (range_ if c["tol"] < 1e-3 else 1), range_ * 3e-6)
-                # Whole numbers come back with some dust.
+                # Integers come back with some rounding.
                 allowed += 0.01 if c["tol"] >= 1 else 0
                 if right.dtype.kind in "ui" and c["tol"] == 0 and range_ < 1e5:
                     allowed = 0.49
                 word, note = ("exact", f"error {error:.3g}") if error <= allowed else ("wrong", f"error {error:.3g} of {range_:.4g}")
-                if c["said"]:
-                    word = "said" if word == "exact" and c["said"] in text else "wrong"
+                if c["warned"]:
+                    word = "warned" if word == "exact" and c["warned"] in text else "wrong"
                     note += f"; {last}"
             counts[word] += 1
             print(f"{word:9} {c['name']}: {note}", flush=True)

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 minutes=${1:-10}
 [ $# -gt 0 ] && shift
 targets=${*:-safetensors torch onnx rdf tiff picture cache}
-# cargo-fuzz needs unstable compiler flags: from a nightly toolchain where there is one, else from the stable compiler.
+# cargo-fuzz needs unstable compiler flags: use a nightly toolchain if there is one, else allow them in the stable compiler.
 if cargo +nightly --version >/dev/null 2>&1; then
     nightly=+nightly
 else

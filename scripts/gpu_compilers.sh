@@ -1,11 +1,11 @@
 #!/bin/sh
-# What the compilers of real GPUs make of our kernels, with no GPU: registers, spills, multiply-adds in the hottest loop.
+# Compiles our kernels with the compilers of real GPUs, without a GPU: registers, spills, multiply-adds in the hottest loop.
 #
 #     sh scripts/gpu_compilers.sh RADV_STATS [PATTERN] > table.md
 #
-# RADV_STATS is the program of that name (it compiles a WGSL file with Mesa's compilers of AMD, NVIDIA, Intel, Adreno and
-# Apple). PATTERN is a regular expression of file names; without it, the kernels that the standard networks run on GPUs.
-# TARGETS=navi31,ad102 takes fewer chips. Exit code 1 if a bar is missed: see scripts/gpu_table.py.
+# RADV_STATS is the program radv-stats, which compiles a WGSL file with Mesa's compilers for AMD, NVIDIA, Intel, Adreno and
+# Apple. PATTERN is a regular expression of file names; the default is the kernels that the standard networks run on GPUs.
+# TARGETS=navi31,ad102 selects chips. Exit code 1 if a threshold is missed: see scripts/gpu_table.py.
 set -eu
 tool=${1:?the program radv-stats}
 cd "$(dirname "$0")/.."

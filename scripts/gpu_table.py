@@ -1,4 +1,4 @@
-"""The table of scripts/gpu_compilers.sh: gpu_table.py RADV_STATS DIR PATTERN TARGETS, DIR from `unet shaders --out DIR`."""
+"""Prints the table of scripts/gpu_compilers.sh: gpu_table.py RADV_STATS DIR PATTERN TARGETS, DIR from `unet shaders --out DIR`."""
 
 import json
 import re
@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 
 MAKERS = ["amd", "nvidia", "intel", "adreno", "apple"]
-# Share of multiply-adds in the vector instructions of the hottest loop, per cent.
-LEAST = {"amd": 85, "nvidia": 85, "intel": 85, "adreno": 75, "apple": 75}
-# Bytes of workgroup memory read for a multiply-add.
-MOST = 1.0
+# Minimum share of multiply-adds in the vector instructions of the hottest loop, per cent.
+MIN_SHARE = {"amd": 85, "nvidia": 85, "intel": 85, "adreno": 75, "apple": 75}
+# Maximum bytes of workgroup memory read per multiply-add.
+MAX_BYTES = 1.0
 REGISTERS = {"amd": ["VGPRs"], "nvidia": ["Number of GPRs"], "intel": ["Max live registers"], "adreno": ["Registers used"], "apple": ["GPRs"]}
 SPILLS = {
     "amd": ["Spilled VGPRs", "Spilled SGPRs", "Scratch size"],
@@ -22,9 +22,9 @@ SPILLS = {
 }
 # The class of adapters that a maker's chips belong to.
 CLASS = {"amd": "amd", "nvidia": "nvidia", "intel": "intel", "adreno": "other", "apple": "apple"}
-# Constants that change only what happens before and after the loop.
+# Constants that affect only the code before and after the loop.
 EPILOGUE = {"ACTIVATION", "ACCUMULATE", "WHOLE", "POOL"}
-# Kernels that are one long multiply-add; the others have no loop, and only the spills count.
+# GEMM kernels; the others have no loop, and only the spills count.
 PRODUCTS = ("winograd_gemm", "conv2d_gemm", "conv2d_window", "conv_weight_grad_gemm")
 
 
@@ -41,7 +41,7 @@ def maker(target):
 
 def stat(row, names):
     pairs = [s for e in row["executables"] for s in e["stats"] if s[0] in names]
-    # Intel compiles several widths; the widest counts, the last.
+    # Intel compiles several widths; the last, which is the widest, counts.
     return {s[0]: float(s[1]) for s in pairs}
 
 
@@ -56,7 +56,7 @@ def measure(tool, file, targets):
 
 
 def cell(rows, name):
-    """Most registers, most spills, least share, most workgroup bytes; and whether the last two are known."""
+    """Max registers, max spills, min share, max workgroup bytes; and whether the last two are known."""
     registers = max(sum(stat(r, REGISTERS[name]).values()) for r in rows)
     spills = max(sum(stat(r, SPILLS[name]).values()) for r in rows)
     share, shared, scratch, judged = 100.0, 0.0, 0, False
@@ -64,10 +64,10 @@ def cell(rows, name):
         scratch = max(scratch, r["mix"]["scratch"])
         loop = r.get("hot_loop")
         if not loop:
-            # So short a K that all is unrolled: what comes before and after would count as much.
+            # K is so short that the loop is unrolled: code before and after it would count as much.
             continue
         if loop["fma"] + loop["fma.h"] + loop["fma.h2"] + loop["mma"] == 0:
-            # The tool took another loop for the innermost one: nothing to say about this chip.
+            # The tool took another loop for the innermost one: no verdict for this chip.
             continue
         judged = True
         math = sum(loop[k] for k in ("fma", "fma.h", "fma.h2", "dot", "mma"))
@@ -84,7 +84,7 @@ def main():
     else:
         main_ones = PRODUCTS + ("winograd_in", "winograd_out")
         gpu = [k for k in index if set(k["classes"]) - {"cpu"} and k["networks"]]
-        # One of those that differ in the epilogue only: the one with most of it.
+        # Of kernels that differ in the epilogue only, the one with the largest epilogue.
         best = {}
         for k in (k for k in gpu if k["shader"] in main_ones and "SUBGROUP" not in k["constants"]):
             same = (k["shader"], *((n, v) for n, v in sorted(k["constants"].items()) if n not in EPILOGUE))
@@ -97,7 +97,7 @@ def main():
     print("|---|" + "---|" * len(MAKERS))
     missed = []
     for k in chosen:
-        # Of forced kernels, which no class chooses, all makers are shown.
+        # For forced kernels, which no class chooses, all makers are shown.
         makers = [m for m in MAKERS if CLASS[m] in k["classes"]] or MAKERS
         rows = measure(tool, folder / k["file"], ",".join(makers) if targets == "all" else targets)
         failed = [r["target"] for r in rows if not r.get("ok")]
@@ -110,7 +110,7 @@ def main():
                 continue
             registers, spills, share, shared, judged = cell(mine, name)
             product = judged and k["shader"] in PRODUCTS
-            wrong = spills > 0 or (product and (share < LEAST[name] or shared > MOST + 1e-9))
+            wrong = spills > 0 or (product and (share < MIN_SHARE[name] or shared > MAX_BYTES + 1e-9))
             text = f"{registers:.0f}, {spills:.0f}, {share:.0f} %, {shared:.2f}" if product else f"{registers:.0f}, {spills:.0f}"
             cells.append(f"**{text}**" if wrong else text)
             if wrong:
@@ -118,7 +118,7 @@ def main():
         print(f"| {k['file'].removesuffix('.wgsl')} | " + " | ".join(cells) + " |", flush=True)
     for m in missed:
         print(f"missed  {m}", file=sys.stderr)
-    print(f"{len(chosen)} kernels, {len(missed)} bars missed", file=sys.stderr)
+    print(f"{len(chosen)} kernels, {len(missed)} thresholds missed", file=sys.stderr)
     sys.exit(1 if missed else 0)
 
 

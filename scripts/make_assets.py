@@ -49,7 +49,7 @@ def round_mantissa(x, bits):
     if drop == 0:
         return x
     u = x.view(np.uint16).astype(np.uint32)
-    # A carry out of the mantissa goes on into the exponent, which is what rounding up means there.
+    # A carry out of the mantissa propagates into the exponent, which is correct rounding.
     u = (u + (1 << (drop - 1)) - 1 + ((u >> drop) & 1)) & ~np.uint32((1 << drop) - 1)
     return u.astype(np.uint16).view(np.float16)
 
@@ -101,7 +101,7 @@ def pack(file):
 
 
 def unpack(packed):
-    """The safetensors file again."""
+    """The inverse of `pack`."""
     stream, file = zlib.decompress(packed), b""
     while stream:
         width, length = struct.unpack("<II", stream[:8])

@@ -2,7 +2,7 @@
 
     python scripts/make_calibration_fixtures.py
 
-A pixel's value is (3 * column + 5 * row + 7 * channel) % 251 of the full size; a level takes every 2nd, 4th... pixel.
+A pixel's value is (3 * column + 5 * row + 7 * channel) % 251 at full size; a level has every 2nd, 4th... pixel.
 """
 
 from pathlib import Path
@@ -77,7 +77,7 @@ def main():
         tif.write(np.ascontiguousarray(ground[::2, ::2]), subfiletype=1, **options)
         tif.write(np.ones((15, 21), bool), subfiletype=5, photometric="mask", **options)
 
-    # Turned by a matrix, of pixels' centres.
+    # Rotated by a matrix that maps pixel centres.
     matrix = (0.5, 0.1, 0.0, 7.0, 0.1, -0.5, 0.0, 90.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
     tags = [(34264, "d", 16, matrix, True), geo_keys(2), CITATION]
     tifffile.imwrite(OUT / "geo_turned_points.tif", plane(24, 16), extratags=tags, metadata=None)

@@ -3,10 +3,10 @@
 
     python3 scripts/make_fixtures.py FOLDER [--out assets/fixtures]
 
-FOLDER is what our reference generator (`make_golden.py`, PyTorch in float64) writes: *.safetensors and a manifest.json of
-format unet-golden-1. Copied, byte for byte: the single operations, losses, weight maps, metrics, and
-every network in evaluation mode whose file is at
-most 250 kB, checkpoints of other programs of at most 330 kB, and ONNX files of at most 131 kB with their tensors. The new manifest lists these only. The output depends on the input alone.
+FOLDER is the output of our reference generator (`make_golden.py`, PyTorch in float64): *.safetensors and a manifest.json of
+format unet-golden-1. Copied byte for byte: the single operations, losses, weight maps, metrics, every network in evaluation
+mode whose file is at most 250 kB, checkpoints of other programs of at most 330 kB, and ONNX files of at most 131 kB with their
+tensors. The new manifest lists only these. The output depends on the input alone.
 """
 
 import argparse
@@ -21,7 +21,7 @@ LARGEST_ONNX = 131_000
 TOTAL = 3_800_000
 
 
-def wanted(entry: dict) -> bool:
+def selected(entry: dict) -> bool:
     if entry["kind"] in ("ops", "losses", "weightmap", "metrics"):
         return True
     size = sum(f["bytes"] for f in entry["files"].values())
@@ -42,7 +42,7 @@ def main() -> None:
     manifest = json.loads((args.folder / "manifest.json").read_text())
     if manifest["format"] != "unet-golden-1":
         sys.exit(f"error: {args.folder}/manifest.json has format {manifest['format']}, not unet-golden-1")
-    cases = [entry for entry in manifest["cases"] if wanted(entry)]
+    cases = [entry for entry in manifest["cases"] if selected(entry)]
     files = {}
     for entry in cases:
         for name, expected in entry["files"].items():

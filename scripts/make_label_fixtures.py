@@ -1,5 +1,5 @@
-"""Writes assets/fixtures/labels: ground truth files as tifffile, Pillow, imageio and numpy write them, and in want.json the
-numbers that those read from them. Needs numpy, tifffile, imagecodecs, Pillow, imageio."""
+"""Writes assets/fixtures/labels: ground truth files written by tifffile, Pillow, imageio and numpy, and in want.json the
+numbers that these read back. Needs numpy, tifffile, imagecodecs, Pillow, imageio."""
 
 import json
 import pathlib

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes assets/fixtures/reading.zip: small images of all orientations and kinds of channels, and what they are by Pillow,
-tifffile and scikit-image. Needs numpy, Pillow, tifffile, imagecodecs, scikit-image."""
+"""Writes assets/fixtures/reading.zip: small images of all orientations and kinds of channels, and their pixels as Pillow,
+tifffile and scikit-image read them. Needs numpy, Pillow, tifffile, imagecodecs, scikit-image."""
 
 import io
 import json
@@ -58,8 +58,8 @@ def before(png, kind, new):
     return png[:at] + new + png[at:]
 
 
-def turned(array, tag):
-    """What the TIFF specification says of tag 274: where row 0 and column 0 are."""
+def oriented(array, tag):
+    """Applies tag 274 of the TIFF specification: where row 0 and column 0 are."""
     return {
         1: array,
         2: array[:, ::-1],
@@ -109,7 +109,7 @@ for tag in range(1, 9):
         out = io.BytesIO()
         tifffile.imwrite(out, array, extratags=[(274, "H", 1, tag, True)], metadata=None, **options)
         files[name] = out.getvalue()
-        right(name, turned(tifffile.imread(io.BytesIO(files[name])), tag))
+        right(name, oriented(tifffile.imread(io.BytesIO(files[name])), tag))
 
 
 def tiff(name, array, **options):
@@ -153,11 +153,11 @@ files["grey_alpha.png"] = saved(Image.fromarray(small[:, :, :2]), "PNG")
 right("grey_alpha.png", small[:, :, :2])
 tiff("dyes_shaped.tif", dyes, photometric="minisblack", metadata={"axes": "CYX"})
 right("dyes_shaped.tif", last(dyes))
-# Zeiss LSM files are known by tag 34412, and call three dyes RGB.
+# Zeiss LSM files are recognised by tag 34412, and call three dyes RGB.
 tiff("dyes_lsm.tif", dyes, photometric="rgb", planarconfig="separate", metadata=None,
      extratags=[(34412, "B", 4, bytes(4), True)])
 right("dyes_lsm.tif", last(dyes))
-# Colours as grey, by scikit-image, as values from 0 to 1 times the type's largest value, not rounded.
+# Colours converted to grey by scikit-image: values from 0 to 1 times the type's largest value, not rounded.
 expected["luminance rgba.png"] = (rgb2gray(small[:, :, :3]) * 255).flatten().tolist()
 expected["luminance rgba.tif"] = (rgb2gray(four[:, :, :3]) * 65535).flatten().tolist()
 

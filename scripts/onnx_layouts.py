@@ -1,5 +1,5 @@
-"""Networks whose axes, sizes and skips exporters spell in every way, made with random weights; each is run through `unet run`
-and `unet segment` and compared with onnxruntime.
+"""Compares `unet run` and `unet segment` with onnxruntime on networks with random weights, whose axes, sizes and skips are
+spelt in all the ways exporters spell them.
 
     python scripts/onnx_layouts.py [--unet target/debug/unet] [--device cpu] [--folder target/onnx_layouts] [NAME ..]
     python scripts/onnx_layouts.py --fixtures assets/fixtures/layouts     # the small ones that tests/cpu/onnx_layouts.rs reads
@@ -136,7 +136,7 @@ def from_nchw(net, y, how, k, h, w, fixed):
     if how == "squeeze":
         assert k == 1
         return net.op("Unsqueeze", net.op("Squeeze", y, net.ints(1)), net.ints(3))
-    if how == "flat":  # rows behind one another, as older Keras networks have it
+    if how == "flat":  # rows one after another, as in older Keras networks
         y = net.op("Transpose", y, perm=[0, 2, 3, 1])
         return net.op("Reshape", y, net.ints(0, -1, k))
     if how == "hwc":
@@ -192,7 +192,7 @@ def build(path, how_in, how_out, cin, cout, ending, when, fixed, opset=13, width
 
 
 def cases():
-    """Name, and what `build` takes."""
+    """Names, and arguments of `build`."""
     one_in = ["transpose", "reshape", "unsqueeze_reshape", "squeeze", "hwc", "hwc_late", "hw", "nhw", "nchw"]
     more_in = ["transpose", "two_transposes", "steps", "hwc", "hwc_late", "chw", "preprocessed", "padded", "reversed", "dense", "nchw"]
     one_out = ["transpose", "reshape", "squeeze", "flat", "hwc", "hw", "nhw", "gated", "nchw"]
@@ -215,8 +215,8 @@ def cases():
 
 
 def cunet(path, classes, cin=3, up=False, width=4, se=True, seed=3):
-    """Two U-Nets without padding with squeeze and excite, the second of what the first makes, and a cropped skip around it:
-    what waifu2x calls cunet, thinner."""
+    """Two unpadded U-Nets with squeeze and excite in sequence, with a cropped skip around the second: waifu2x's cunet with
+    fewer channels."""
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -283,7 +283,7 @@ def cunet(path, classes, cin=3, up=False, width=4, se=True, seed=3):
 
 
 def shrinking(path, how):
-    """Networks whose output has another size than their input."""
+    """Networks whose output differs in size from their input."""
     net = Net(17)
     y = net.conv("x", 3, 4)
     if how == "half":
@@ -300,7 +300,7 @@ def shrinking(path, how):
 
 
 def windows(path, step, width=4, seed=7):
-    """Attention-like windows: sizes are multiples of `step`, which is no power of two."""
+    """Attention-like windows: sizes are multiples of `step`, which is not a power of two."""
     net = Net(17, seed)
     y = net.conv("x", 3, width)
     dims = lambda x, *parts: net.op("Concat", *parts, axis=0)
@@ -320,7 +320,7 @@ LAYOUT_OUT = {**LAYOUT_IN, "flat": "NPC"}
 
 
 def lay(x, order):
-    """N, C, H, W in the order of a file."""
+    """From N, C, H, W to the order of a file."""
     return {
         "NCHW": lambda: x, "NHWC": lambda: x.transpose(0, 2, 3, 1), "CHW": lambda: x[0],
         "HWC": lambda: x[0].transpose(1, 2, 0), "NHW": lambda: x[:, 0], "HW": lambda: x[0, 0],
@@ -328,7 +328,7 @@ def lay(x, order):
 
 
 def unlay(y, order, h, w):
-    """And back."""
+    """The inverse of `lay`."""
     return {
         "NCHW": lambda: y, "NHWC": lambda: y.transpose(0, 3, 1, 2), "CHW": lambda: y[None],
         "HWC": lambda: y.transpose(2, 0, 1)[None], "NHW": lambda: y[:, None], "HW": lambda: y[None, None],
@@ -337,7 +337,7 @@ def unlay(y, order, h, w):
 
 
 def classes_of(y, ending):
-    """Class ids of N, C, H, W, and which of them are near a border."""
+    """Class ids of N, C, H, W, and which of them are near a class boundary."""
     if y.shape[1] == 1:
         edge = 0.5 if ending == "sigmoid" else 0.0
         return (y[:, 0] > edge).astype(int)[0], np.abs(y[0, 0] - edge)
@@ -363,7 +363,7 @@ class Checker:
             return f"run: {done.stderr.strip()}"
         y = np.load(out)
         if y.ndim < 4:
-            # The file's own rank; elements lie as in N, C, H, W.
+            # The file's own rank, with elements in the order of N, C, H, W.
             y = y.reshape(reference.shape)
         if y.shape != reference.shape:
             return f"run: shape {y.shape}, onnxruntime {reference.shape}"
@@ -371,7 +371,7 @@ class Checker:
         return None if off < 5e-5 else f"run: differs by {off:.2g}"
 
     def segment(self, path, pixels, ids, sure, settings=()):
-        """`unet segment` of an image (.npy of C, H, W) against class ids; near a border either class is right."""
+        """`unet segment` of an image (.npy of C, H, W) against class ids; near a class boundary either class is correct."""
         inp, out = self.folder / "image.npy", self.folder / "mask.tif"
         np.save(inp, pixels)
         out.unlink(missing_ok=True)
@@ -383,7 +383,7 @@ class Checker:
         mask = np.asarray(Image.open(out)).astype(int)
         if mask.shape != ids.shape:
             return f"segment: mask {mask.shape}, image {ids.shape}"
-        # Of two classes the mask is black and white.
+        # The mask of two classes is black and white.
         mask = np.where(mask == 255, 1, mask)
         levels = np.unique(mask)
         if len(levels) > 64:
@@ -400,18 +400,18 @@ class Checker:
 
 
 def mirrored(x, margin, h, w):
-    """The image with `margin` pixels mirrored before it, and as many behind as make it h by w."""
+    """The image with `margin` mirrored pixels before it, and as many after it as make it h by w."""
     rows, columns = h - x.shape[2] - margin, w - x.shape[3] - margin
     return np.pad(x, ((0, 0), (0, 0), (margin, rows), (margin, columns)), "reflect")
 
 
-def truth(path, x):
+def computed(path, x):
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(x)})[0]
 
 
 def save_tensors(path, tensors):
-    """A .safetensors file."""
+    """Writes a .safetensors file."""
     head, data = {}, b""
     for name, t in tensors.items():
         raw = np.ascontiguousarray(t, np.float32).tobytes()
@@ -429,7 +429,7 @@ def mixed(y, h, w, ending):
 
 
 def fixtures(folder):
-    """Small networks, each with an image (C, H, W of bytes), what the network reads and makes of it (N, C, H, W)."""
+    """Writes small networks, each with an image (C, H, W of bytes) and the network's input and output (N, C, H, W)."""
     folder.mkdir(parents=True, exist_ok=True)
     small = {"width": 2, "size": (12, 20)}
     for name, spec in {
@@ -447,7 +447,7 @@ def fixtures(folder):
         x = (image / 255).astype(np.float32)
         for seed in range(200):
             build(path, *spec, **small, seed=seed)
-            y = truth(path, lay(x, LAYOUT_IN.get(spec[0], "NHWC")))
+            y = computed(path, lay(x, LAYOUT_IN.get(spec[0], "NHWC")))
             y = unlay(y, LAYOUT_OUT.get(spec[1], "NHWC"), 12, 20)
             if mixed(y, 12, 20, spec[4]):
                 break
@@ -459,7 +459,7 @@ def fixtures(folder):
         path = folder / f"{name}.onnx"
         h, w = (rows - 2 * margin - 3, columns - 2 * margin - 2)
         image = np.random.default_rng(6).integers(0, 256, (1, 1 if margin else 3, h, w))
-        if margin:  # mirrored by more than the image has
+        if margin:  # mirrored by more pixels than the image has
             index = lambda n, whole: [abs((i - margin + (n - 1)) % (2 * (n - 1)) - (n - 1)) for i in range(whole)]
             padded = image[:, :, index(h, rows)][:, :, :, index(w, columns)]
         else:
@@ -467,7 +467,7 @@ def fixtures(folder):
         x = (padded / 255).astype(np.float32)
         for seed in range(200):
             make(path, seed)
-            y = truth(path, x)
+            y = computed(path, x)
             if mixed(y, h, w, "none"):
                 break
         save_tensors(path.with_suffix(".safetensors"), {"image": image[0], "input": x, "output": y})
@@ -475,7 +475,7 @@ def fixtures(folder):
         path = folder / f"{how}.onnx"
         shrinking(path, how)
         x = np.random.default_rng(2).random((1, 3, 6, 8), np.float32)
-        save_tensors(path.with_suffix(".safetensors"), {"image": x[0], "input": x, "output": truth(path, x)})
+        save_tensors(path.with_suffix(".safetensors"), {"image": x[0], "input": x, "output": computed(path, x)})
 
 
 def main():
@@ -491,9 +491,9 @@ def main():
         return fixtures(a.fixtures)
     a.folder.mkdir(parents=True, exist_ok=True)
     check = Checker(a.unet, a.device, a.folder)
-    wanted = lambda name: not a.names or any(n in name for n in a.names)
+    selected = lambda name: not a.names or any(n in name for n in a.names)
     for name, spec in cases():
-        if not wanted(name):
+        if not selected(name):
             continue
         path = a.folder / f"{name}.onnx"
         build(path, *spec)
@@ -502,12 +502,12 @@ def main():
         h, w = (48, 64) if fixed else (40, 72)
         image = np.random.default_rng(5).integers(0, 256, (1, cin, h, w)).astype(np.uint8)
         x = (image / 255).astype(np.float32)
-        y = unlay(truth(path, lay(x, LAYOUT_IN.get(how_in, "NHWC"))), LAYOUT_OUT.get(how_out, "NHWC"), h, w)
+        y = unlay(computed(path, lay(x, LAYOUT_IN.get(how_in, "NHWC"))), LAYOUT_OUT.get(how_out, "NHWC"), h, w)
         ids, sure = classes_of(y, ending)
         problems = [check.run(path, x, y), check.segment(path, image[0], ids, sure)]
         check.report(name, *problems)
     for name, options in [("cunet_2", {"classes": 2}), ("cunet_1", {"classes": 1}), ("cunet_3", {"classes": 3}), ("cunet_grey", {"classes": 2, "cin": 1}), ("cunet_plain", {"classes": 2, "se": False})]:
-        if not wanted(name):
+        if not selected(name):
             continue
         path = a.folder / f"{name}.onnx"
         cunet(path, **options)
@@ -520,12 +520,12 @@ def main():
             if h <= 28 or w <= 28:
                 continue
             padded = mirrored(x, 28, rows, columns)
-            y = truth(path, padded)
+            y = computed(path, padded)
             ids, sure = classes_of(y[:, :, :h, :w], "none")
             problems += [check.run(path, padded, y), check.segment(path, image[0], ids, sure)]
         check.report(name, *problems)
     for name in ["half", "double", "shuffled", "even", "class", "cunet_up"]:
-        if not wanted(name):
+        if not selected(name):
             continue
         path = a.folder / f"other_{name}.onnx"
         if name == "cunet_up":
@@ -533,16 +533,16 @@ def main():
         else:
             shrinking(path, name)
         x = np.random.default_rng(2).random((1, 3, 108, 100), np.float32)
-        y = truth(path, x)
+        y = computed(path, x)
         problem = check.run(path, x, y)
-        refused = check.segment(path, x[0], x[0, 0], x[0, 0])
-        said = refused and "cannot segment" in refused
-        check.report(f"other_{name}", problem, None if said else f"not refused: {refused}")
+        reason = check.segment(path, x[0], x[0, 0], x[0, 0])
+        rejected = reason and "cannot segment" in reason
+        check.report(f"other_{name}", problem, None if rejected else f"not refused: {reason}")
         if "-v" in sys.argv or a.names:
-            print(refused)
+            print(reason)
     for step in (12, 20):
         name = f"windows_{step}"
-        if not wanted(name):
+        if not selected(name):
             continue
         path = a.folder / f"{name}.onnx"
         windows(path, step)
@@ -551,10 +551,10 @@ def main():
         x = (image / 255).astype(np.float32)
         rows, columns = (-(-s // step) * step for s in (h, w))
         padded = mirrored(x, 0, rows, columns)
-        y = truth(path, padded)
+        y = computed(path, padded)
         ids, sure = classes_of(y[:, :, :h, :w], "none")
         wide = mirrored(x, 0, 60, 120)
-        more = classes_of(truth(path, wide)[:, :, :h, :w], "none")
+        more = classes_of(computed(path, wide)[:, :, :h, :w], "none")
         settings = ["--set", "size=60x120"]
         check.report(name, check.run(path, padded, y), check.segment(path, image[0], ids, sure), check.segment(path, image[0], *more, settings))
     print(f"{check.done} networks, {check.bad} bad")

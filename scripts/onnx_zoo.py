@@ -1,9 +1,9 @@
-"""Networks of public libraries, exported to ONNX with random weights: what this engine makes of them against onnxruntime.
+"""Compares this engine with onnxruntime on networks of public libraries, exported to ONNX with random weights.
 
 Called by onnx_zoo.sh. For each network: PyTorch's exporter writes the file, onnxruntime runs it, `unet run` runs it, and the
-largest difference from onnxruntime must be at most 1e-4 of the largest value of the output. Distances of both from PyTorch in
-double precision are shown. Known: smp_unet_resnet18_scse (static) is at 1.02e-4, ours 7.3e-5 and onnxruntime 2.9e-5 from double
-precision (Winograd rounds more; plain kernels are at 1.4e-5).
+largest difference from onnxruntime must be at most 1e-4 of the output's largest value. The errors of both relative to PyTorch
+in double precision are shown. Known failure: smp_unet_resnet18_scse (static) differs by 1.02e-4; ours is 7.3e-5 and onnxruntime
+2.9e-5 from double precision (Winograd rounds more; plain kernels are at 1.4e-5).
 """
 
 import argparse
@@ -58,7 +58,7 @@ NETWORKS = {
 
 
 def randomise(net, seed):
-    """Statistics and gains that a trained network could have; PyTorch's own for the other weights."""
+    """Sets statistics and gains as a trained network could have; other weights keep PyTorch's initial values."""
     g = torch.Generator().manual_seed(seed)
     for m in net.modules():
         if isinstance(m, (nn.BatchNorm2d, nn.InstanceNorm2d)) and m.weight is not None:
@@ -92,7 +92,7 @@ def check(name, unet, folder, dynamic, device):
     torch.onnx.export(First(net).eval(), (x,), str(path), opset_version=17, input_names=["image"], dynamo=False, dynamic_axes=axes)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
-    want = dict(zip(names, session.run(names, {"image": x.numpy()})))
+    expected = dict(zip(names, session.run(names, {"image": x.numpy()})))
     from safetensors.numpy import load_file
 
     np.save(folder / "x.npy", x.numpy())
@@ -107,7 +107,7 @@ def check(name, unet, folder, dynamic, device):
         exact = First(net).eval().double()(x.double())
     exact = [y.numpy() for y in (exact if isinstance(exact, tuple) else (exact,))]
     worst = theirs = ours = 0.0
-    for (key, y), z in zip(want.items(), exact):
+    for (key, y), z in zip(expected.items(), exact):
         scale = max(1e-3, np.abs(z).max())
         g = got[key].reshape(y.shape)
         off = [float(np.abs(a - b).max() / scale) for a, b in ((g, y), (y, z), (g, z))]

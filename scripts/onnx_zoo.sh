@@ -1,6 +1,6 @@
 #!/bin/sh
 # Exports networks of segmentation_models.pytorch, MONAI and nnU-Net with random weights to ONNX and compares this engine
-# with onnxruntime. Needs network access the first time: makes a Python environment in $ZOO (default target/zoo).
+# with onnxruntime. The first run needs network access: it makes a Python environment in $ZOO (default target/zoo).
 #   scripts/onnx_zoo.sh [--unet target/release/unet] [--device 0] [NETWORK ..]
 set -eu
 cd "$(dirname "$0")/.."

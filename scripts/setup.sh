@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what building and running unet-wgpu takes on Debian and its relatives, and is not there yet:
-# a C linker, and a software Vulkan driver if this machine has no Vulkan driver at all.
+# Installs what is missing to build and run unet-wgpu on Debian and its relatives: a C linker, and a software Vulkan driver if
+# this machine has no Vulkan driver at all.
 #
 #     sh scripts/setup.sh
 set -eu
@@ -11,7 +11,7 @@ fail() {
     exit 1
 }
 
-# Vulkan drivers announce themselves by a file in one of these folders, or by an environment variable.
+# Vulkan drivers are registered by a file in one of these folders, or by an environment variable.
 has_vulkan() {
     [ -n "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ] && return 0
     for dir in /usr/share/vulkan/icd.d /usr/local/share/vulkan/icd.d /etc/vulkan/icd.d \
@@ -42,13 +42,13 @@ fi
 
 if [ "$(uname -s)" = Linux ]; then
     if has_vulkan; then
-        say "Vulkan driver: there"
+        say "Vulkan driver: found"
     else
         say "Vulkan driver: none, installing Mesa's (with software rendering, slow but complete)"
         packages="$packages mesa-vulkan-drivers"
     fi
     if has_vulkan_loader; then
-        say "Vulkan loader: there"
+        say "Vulkan loader: found"
     else
         say "Vulkan loader: none, installing it"
         packages="$packages libvulkan1"
@@ -57,7 +57,7 @@ fi
 
 if [ -n "$packages" ]; then
     command -v apt-get >/dev/null 2>&1 ||
-        fail "no apt-get here; install with this system's package manager what Debian calls:$packages"
+        fail "no apt-get here; install the equivalents of these Debian packages:$packages"
     as_root=
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null 2>&1 || fail "not root and no sudo; run as root: apt-get install$packages"
@@ -68,14 +68,14 @@ if [ -n "$packages" ]; then
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages
 fi
 
-wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../Cargo.toml")
+required=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../Cargo.toml")
 if ! command -v cargo >/dev/null 2>&1; then
     [ -x "${CARGO_HOME:-${HOME:-/root}/.cargo}/bin/cargo" ] &&
         fail "cargo is installed but not in PATH; run: . \"${CARGO_HOME:-${HOME:-/root}/.cargo}/env\""
-    fail "no cargo; install Rust $wanted or later from https://rustup.rs, then run this again"
+    fail "no cargo; install Rust $required or later from https://rustup.rs, then run this again"
 fi
 found=$(cargo --version | sed 's/^cargo \([0-9.]*\).*/\1/')
-oldest=$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n 1)
-[ "$oldest" = "$wanted" ] || fail "cargo $found is older than Rust $wanted, which this needs; run: rustup update"
+oldest=$(printf '%s\n%s\n' "$required" "$found" | sort -V | head -n 1)
+[ "$oldest" = "$required" ] || fail "cargo $found is older than Rust $required, the minimum; run: rustup update"
 say "cargo: $found"
 say "ready. Next: cargo run --release -- devices"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes assets/fixtures/objects_skimage.json: what scikit-image and SciPy make of two masks, which the tests of
-src/infer/instances compare with. Needs: pip install scikit-image (made with 0.26).
+"""Writes assets/fixtures/objects_skimage.json: the results of scikit-image and SciPy for two masks, with which the tests of
+src/infer/instances compare. Needs: pip install scikit-image (made with 0.26).
 
     python3 scripts/skimage_objects.py > assets/fixtures/objects_skimage.json
 """
@@ -18,8 +18,8 @@ def discs(height, width, count, radius):
     mask = np.zeros((height, width), bool)
     for _ in range(count):
         cy, cx = rng.uniform(0, height), rng.uniform(0, width)
-        a, b, turn = radius * rng.uniform(0.6, 1.4), radius * rng.uniform(0.6, 1.4), rng.uniform(0, np.pi)
-        u, v = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn), (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
+        a, b, angle = radius * rng.uniform(0.6, 1.4), radius * rng.uniform(0.6, 1.4), rng.uniform(0, np.pi)
+        u, v = (x - cx) * np.cos(angle) + (y - cy) * np.sin(angle), (y - cy) * np.cos(angle) - (x - cx) * np.sin(angle)
         mask |= (u / a) ** 2 + (v / b) ** 2 <= 1
     return mask
 
@@ -29,12 +29,12 @@ for height, width, count, radius in [(46, 61, 12, 8), (39, 33, 6, 7)]:
     mask = discs(height, width, count, radius)
     labels, found = ndimage.label(mask)
     squared = np.rint(ndimage.distance_transform_edt(mask) ** 2).astype(int)
-    # h-maxima of the distance itself; float rounding decides nothing at depths that are no difference of roots.
+    # h-maxima of the distance itself. No depth is a difference of square roots, so float rounding decides nothing.
     maxima = {}
     for depth in [0.37, 1.13, 2.21]:
         regions, n = ndimage.label(morphology.h_maxima(np.sqrt(squared), depth), np.ones((3, 3)))
         maxima[str(depth)] = [np.flatnonzero(regions == k).tolist() for k in range(1, n + 1)]
-    # A landscape without equal heights: which pixel comes first is then no question of taste.
+    # A landscape without equal heights, so that the order of pixels is unambiguous.
     heights = rng.permutation(mask.size).reshape(mask.shape) + 1
     smooth = ndimage.gaussian_filter(heights.astype(float), 2)
     heights = np.argsort(np.argsort(smooth.ravel())).reshape(mask.shape) + 1

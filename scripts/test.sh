@@ -3,19 +3,19 @@
 #
 #     sh scripts/test.sh
 #
-# Without a GPU driver the tests fail (sh scripts/setup.sh installs a software one): set UNET_REQUIRE_GPU to nothing to
-# have them skipped.
+# Without a GPU driver the tests fail (sh scripts/setup.sh installs a software one). An empty UNET_REQUIRE_GPU skips them
+# instead.
 set -eu
 cd "$(dirname "$0")/.."
 
 # Installs what is missing: a linker, a Vulkan driver.
 sh scripts/setup.sh >&2
 
-# Any value, even an empty one, that the caller has set stays.
+# A value set by the caller takes precedence, even an empty one.
 UNET_REQUIRE_GPU=${UNET_REQUIRE_GPU-1}
 if [ -n "$UNET_REQUIRE_GPU" ]; then export UNET_REQUIRE_GPU; else unset UNET_REQUIRE_GPU; fi
 
-# Without a desktop Mesa prints an error per device that is none; the program silences it for itself.
+# Without a desktop Mesa prints a harmless error per device; the program silences it for itself.
 if [ -z "${XDG_RUNTIME_DIR:-}" ]; then export NODEVICE_SELECT=1; fi
 
 step() {
@@ -27,7 +27,7 @@ step cargo fmt --check
 step cargo fmt --check --manifest-path fuzz/Cargo.toml
 step cargo fmt --check --all --manifest-path tests/web/Cargo.toml
 step cargo clippy --all-targets -- -D warnings
-# Every feature alone: none may lean on another that it does not name.
+# Every feature alone: none may depend on another that it does not name.
 for feature in '' std-fs threads image-formats pytorch bioimage builtin-models vulkan-alias; do
     step cargo clippy --lib --no-default-features --features "$feature" -- -D warnings
 done

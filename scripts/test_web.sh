@@ -1,11 +1,11 @@
 #!/bin/sh
-# The library in a real browser: a page segments an image, trains a few steps and compiles every kernel of a device of
-# default limits, all on WebGPU in software, and the results are compared with those of this machine.
+# Tests the library in a real browser: a page segments an image, trains a few steps and compiles every kernel of a device with
+# default limits, all on WebGPU in software. The results are compared with native ones.
 #
 #     sh scripts/test_web.sh
 #
-# Installs what is missing: a compiler for wasm32, Chromium. Where that cannot be downloaded the last line says
-# `skipped: ..` and the status is 0.
+# Installs what is missing: a compiler for wasm32, Chromium. If that cannot be downloaded, the last line says `skipped: ..`
+# and the status is 0.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -26,12 +26,12 @@ install() {
     { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1"; } >&2
 }
 
-# A compiler whose standard library for wasm32 is there; a folder of its own remembers which.
+# Whether the compiler has a standard library for wasm32. Otherwise another compiler is cached in a separate folder.
 has_target() { [ -d "$(${RUSTC:-rustc} --print target-libdir --target $target 2>/dev/null)" ]; }
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/unet-wgpu-web
 toolchain=${WASM_TOOLCHAIN:-$cache/wasm}
 wasm() (
-    # Another compiler for the page only: what is native stays as it is.
+    # Another compiler for the page only: native builds keep theirs.
     [ -f "$build/env" ] && . "$build/env"
     exec "$@"
 )

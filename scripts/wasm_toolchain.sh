@@ -1,6 +1,6 @@
 #!/bin/sh
-# A Rust compiler for wasm32-unknown-unknown from the packages of Debian sid, in a folder of its own, for machines where
-# rustup cannot fetch the target: 170 MB to download, 765 MB on disk. The system and its toolchain stay as they are; the
+# Installs a Rust compiler for wasm32-unknown-unknown from the packages of Debian sid in a separate folder, for machines where
+# rustup cannot fetch the target: 170 MB to download, 765 MB on disk. The system and its toolchain are unchanged; the
 # installed cargo drives this compiler.
 #
 #     sh scripts/wasm_toolchain.sh FOLDER
@@ -38,7 +38,7 @@ rm -rf "$dir"
 mkdir -p "$dir/root" "$dir/bin"
 for package in "$work"/archives/*.deb; do dpkg -x "$package" "$dir/root"; done
 dir=$(cd "$dir" && pwd)
-# The packages' own C library and loader: those of this system may be older.
+# Use the packages' own C library and loader: those of this system may be older.
 wrap() {
     cat > "$dir/bin/$1" <<W
 #!/bin/sh

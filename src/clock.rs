@@ -1,4 +1,4 @@
-//! The clock. A browser has one of its own: the standard library's panics there.
+//! The clock. The standard library's panics in a browser, which has its own.
 
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 pub(crate) use std::time::Instant;

@@ -12,7 +12,7 @@ pub use message::Message;
 /// Result with the library's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can go wrong. One line each, fit to be shown to a user as it is.
+/// Everything that can go wrong. Each error is one line that can be shown to a user.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,10 +20,10 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A file was read but is not what it should be.
+    /// A file was read but its content is invalid.
     File {
         /// The file.
         path: PathBuf,
@@ -37,7 +37,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: Message,
     },
-    /// An operation was given shapes or attributes it cannot work with.
+    /// An operation does not support the given shapes or attributes.
     Op {
         /// The node's label, or the op's name.
         op: String,
@@ -51,7 +51,7 @@ pub enum Error {
         /// The most similar name that the file does hold.
         nearest: Option<String>,
     },
-    /// A parameter has another shape than the network needs.
+    /// A parameter's shape differs from what the network needs.
     ParameterShape {
         /// Canonical parameter name.
         key: String,
@@ -62,14 +62,14 @@ pub enum Error {
     },
     /// No adapter at all.
     NoAdapter,
-    /// The adapter asked for does not exist.
+    /// The requested adapter does not exist.
     UnknownAdapter {
-        /// What was asked for.
+        /// The request.
         requested: String,
         /// `index: name` of every adapter.
         available: Vec<String>,
     },
-    /// Something needs more than the device, or the memory asked for, allows.
+    /// Something exceeds a limit of the device or the memory limit.
     Limit {
         /// What is too large.
         what: String,
@@ -82,10 +82,10 @@ pub enum Error {
     Gpu {
         /// The op or step that failed.
         what: String,
-        /// What wgpu said.
+        /// wgpu's error.
         reason: String,
     },
-    /// Something went beyond what `f16` holds; in `f32` it would not.
+    /// A value exceeds the range of `f16`; `f32` can hold it.
     F16Range {
         /// The parameter or the layers.
         what: String,
@@ -114,8 +114,8 @@ impl Error {
         Self::Op { op: op.into(), reason: reason.into() }
     }
 
-    /// What is shown of it, with its hints in their places: for wrapping it in another error, and for programs that write
-    /// hints as options of their own.
+    /// The text with its hints in place, for wrapping it in another error, and for programs that show hints as their own
+    /// options.
     pub fn message(&self) -> Message {
         match self {
             Self::Io { path, source } => format!("{}: {source}", path.display()).into(),
@@ -141,13 +141,13 @@ impl Error {
             }
             Self::Limit { what, needed, limit } => format!("{what} needs {needed}, the limit is {limit}").into(),
             Self::Gpu { what, reason } => format!("GPU error in {what}: {reason}").into(),
-            Self::F16Range { what } => format!("{what} goes beyond what f16 holds (65504); f32 holds it").into(),
+            Self::F16Range { what } => format!("{what} exceeds the range of f16 (65504); f32 can hold it").into(),
             Self::DeviceLost(reason) => format!("the GPU device was lost: {reason}").into(),
             Self::Cancelled => "cancelled".into(),
         }
     }
 
-    /// What the caller can change, where that is known: the first if there are several.
+    /// The first hint at what the caller can change, if there is one.
     pub fn hint(&self) -> Option<Hint> {
         self.message().hints().next().cloned()
     }

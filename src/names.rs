@@ -1,33 +1,33 @@
-//! Values with names: what options, configuration files and messages call them, each spelt in one place.
+//! Values with names, as options, configuration files and messages write them. Each name is defined once.
 
 use crate::error::{Error, Result};
 
-/// A value, its name and what it is.
+/// A value with its name and description.
 #[derive(Clone, Copy, Debug)]
 pub struct Name<T> {
     /// The value.
     pub value: T,
-    /// What files and options call it.
+    /// Its name in files and options.
     pub name: &'static str,
     /// One line for help texts.
     pub about: &'static str,
 }
 
 impl<T> Name<T> {
-    /// A value's name, and what it is.
+    /// A value with its name and description.
     pub const fn new(value: T, name: &'static str, about: &'static str) -> Self {
         Self { value, name, about }
     }
 }
 
-/// A type all of whose values have names. The macro `named!` gives it `FromStr`, `Display` and serde's traits.
+/// A type whose values all have names. The macro `named!` gives it `FromStr`, `Display` and serde's traits.
 pub trait Named: Copy + PartialEq + 'static {
-    /// What one of them is, for errors.
+    /// What a value is, for errors.
     const WHAT: &'static str;
     /// All values in the order of help texts.
     const NAMES: &'static [Name<Self>];
 
-    /// What it is called.
+    /// Its name.
     fn name(self) -> &'static str {
         Self::NAMES.iter().find(|n| n.value == self).map_or("", |n| n.name)
     }
@@ -95,7 +95,7 @@ mod tests {
     named!(Side);
 
     #[test]
-    fn values_are_read_as_they_are_written() {
+    fn round_trip() {
         for n in Side::NAMES {
             assert_eq!((n.value.to_string().parse::<Side>().unwrap(), n.value.name()), (n.value, n.name));
             let json = serde_json::to_string(&n.value).unwrap();

@@ -1,4 +1,4 @@
-//! Loops over all cores with the feature `threads`, and one after another without: the same items in the same order.
+//! Loops over all cores with the feature `threads`, sequential loops without it: the same items in the same order.
 
 #[cfg(feature = "threads")]
 pub(crate) use rayon::{current_num_threads as threads, prelude::*};
@@ -13,7 +13,7 @@ mod sequential {
         1
     }
 
-    /// What rayon's traits of the same methods do, in one thread.
+    /// Rayon's slice methods in one thread.
     pub(crate) trait ParallelSlice<T> {
         fn par_iter(&self) -> std::slice::Iter<'_, T>;
         fn par_iter_mut(&mut self) -> std::slice::IterMut<'_, T>;
@@ -34,7 +34,7 @@ mod sequential {
         }
     }
 
-    /// The same for what gives its items away.
+    /// Rayon's iterators by value in one thread.
     pub(crate) trait IntoParallelIterator: IntoIterator + Sized {
         fn into_par_iter(self) -> Self::IntoIter {
             self.into_iter()

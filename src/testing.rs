@@ -14,7 +14,7 @@ use crate::gpu::Gpu;
 use crate::gpu::block_on;
 use crate::graph::{Graph, ValueId};
 use crate::kernel::{AdapterClass, Caps, ConvFamily, KernelOverrides, OperandPath, PlanOptions, Target, TensorStorage};
-use crate::ops::{ExportNchw, Head2d, HeadOutput, ImportNchw, InputKind, Lowered, Lowering, OpCase};
+use crate::ops::{ExportNchw, ImportNchw, InputKind, Lowered, Lowering, OpCase, Sensitivity};
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::tensor::{Comparison, HostTensor, Layout, Precision, TensorDesc};
@@ -52,7 +52,7 @@ pub fn tolerance(target: &Target, case: &OpCase) -> Result<f32> {
     if target.options.precision == Precision::F16 {
         return Ok(F16_TOLERANCE);
     }
-    let winograd = lowered(target, case)?.dispatches.iter().any(|d| d.kernel.shader.starts_with("winograd"));
+    let winograd = lowered(target, case)?.dispatches.iter().any(|d| d.kernel.is_winograd());
     Ok(if winograd { WINOGRAD_TOLERANCE } else { OP_TOLERANCE })
 }
 
@@ -205,17 +205,10 @@ pub fn check_case_with(gpu: &Gpu, target: &Target, case: &OpCase) -> Result<Comp
 /// [`check_case_with`] as a future.
 pub async fn check_case_with_async(gpu: &Gpu, target: &Target, case: &OpCase) -> Result<Comparison> {
     let mut inputs = case.inputs()?;
-    let head_to_mask = case.op.as_op::<Head2d>().is_some_and(|h| h.output != HeadOutput::Values);
-    let sensitive =
-        ["mask_out", "argmax_gate", "max_pool2d_grad", "global_max_pool_grad", "pixel_loss", "pixel_loss_grad"];
-    let discontinuous = ["argmax", "pool2d_grad", "less", "greater", "equal"];
-    let name = case.op.name();
-    if target.options.precision == Precision::F16
-        && (head_to_mask || sensitive.contains(&name) || discontinuous.contains(&name))
-    {
-        // Results jump where two channels are nearly equal, or are steep near probabilities of 0 and 1: the reference
-        // gets inputs as the device stores them. Discontinuous ops read parameters as stored too.
-        let stored = |desc: &TensorDesc| desc.layout == Layout::Blocked || discontinuous.contains(&name);
+    let sensitivity = case.op.sensitivity();
+    if target.options.precision == Precision::F16 && sensitivity != Sensitivity::Smooth {
+        // The reference gets what the device stores.
+        let stored = |desc: &TensorDesc| desc.layout == Layout::Blocked || sensitivity == Sensitivity::JumpsWithAll;
         let rounded = inputs.iter_mut().zip(&case.inputs).filter(|i| stored(&i.1.0));
         rounded.flat_map(|i| i.0.data_mut()).for_each(|v| *v = f16::from_f32(*v).to_f32());
     }

@@ -1,11 +1,11 @@
-//! How messages write what comes up in many of them.
+//! Text formatting shared by many messages.
 
 /// A number of bytes, in MiB.
 pub(crate) fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64)
 }
 
-/// The first `max` characters of a text from a file, without control characters that a terminal would obey.
+/// The first `max` characters of a text from a file, with control characters escaped for terminals.
 pub(crate) fn excerpt(text: &str, max: usize) -> String {
     let mut out: String = text.chars().take(max).flat_map(char::escape_debug).collect();
     if text.chars().nth(max).is_some() {

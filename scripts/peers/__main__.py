@@ -11,7 +11,7 @@ import numpy as np
 from engines import Missing, Ncnn, OnnxRuntime, Torch, Unet
 from network import CASES, Network
 
-# Of the largest output. Above it two engines do not compute the same network, and their times mean nothing.
+# Relative to the largest output. Beyond it two engines do not compute the same network, and their times mean nothing.
 TOLERANCE = 1e-3
 
 
@@ -19,8 +19,8 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def engines(wanted, device):
-    """Those that are there, and why the others are not."""
+def engines(selected, device):
+    """The available engines, and why the others are missing."""
     makers = {
         "onnxruntime": OnnxRuntime,
         "ncnn": lambda: Ncnn(False),
@@ -28,7 +28,7 @@ def engines(wanted, device):
         "pytorch": Torch,
     }
     there, missing = [], {}
-    for name in wanted:
+    for name in selected:
         try:
             there.append(makers[name]())
         except Missing as e:
@@ -36,12 +36,12 @@ def engines(wanted, device):
     return there, missing
 
 
-def difference(got, want):
-    """The largest difference of any output, as a share of that output's scale."""
+def difference(got, expected):
+    """The largest difference of any output, relative to that output's scale."""
     worst = 0.0
     for name in got:
-        scale = float(np.abs(want[name]).max())
-        worst = max(worst, float(np.abs(got[name] - want[name]).max()) / max(scale, 1e-30))
+        scale = float(np.abs(expected[name]).max())
+        worst = max(worst, float(np.abs(got[name] - expected[name]).max()) / max(scale, 1e-30))
     return worst
 
 
@@ -54,13 +54,13 @@ def bench(key, ours, peers, options):
     case = {"case": key, "title": title, "size": [size, size], "arch": arch, "config": config, "engines": {}}
     with tempfile.TemporaryDirectory(prefix="bench_peers.") as folder:
         ours.prepare(network, folder)
-        want = ours.outputs(x, folder)
+        expected = ours.outputs(x, folder)
         running = [ours]
         for peer in peers:
             try:
                 peer.prepare(network, folder)
-                off = difference(peer.outputs(x, folder), want)
-            except Exception as e:  # Whatever a peer throws is a result about the peer.
+                off = difference(peer.outputs(x, folder), expected)
+            except Exception as e:  # Any exception of a peer is a result about the peer.
                 case["engines"][peer.name] = {"failed": str(e) or type(e).__name__}
                 say(f"  {peer.name}: failed: {e}")
                 continue
@@ -72,7 +72,7 @@ def bench(key, ours, peers, options):
             running.append(peer)
         case["engines"][ours.name] = {"rounds_ms": []}
         for round in range(options.rounds):
-            # The order changes, so that nobody always runs on a machine that another one has just heated.
+            # Rotate the order, so that no engine always runs on a machine that another has just heated.
             for engine in running[round % len(running) :] + running[: round % len(running)]:
                 ms = statistics.median(engine.times(x, options.runs))
                 case["engines"][engine.name]["rounds_ms"].append(ms)
@@ -91,7 +91,7 @@ def bench(key, ours, peers, options):
 
 
 def table(cases, names):
-    """Markdown: a row a case, a column an engine: its time and, but for ours, its time over ours."""
+    """Markdown: a row per case, a column per engine with its time and, except for ours, its time over ours."""
     lines = ["| network | unet ms | " + " | ".join(f"{n} ms, / unet" for n in names) + " |"]
     lines.append("|---" * (2 + len(names)) + "|")
     for case in cases:
@@ -99,7 +99,7 @@ def table(cases, names):
         for name in names:
             entry = case["engines"].get(name)
             if entry is None:
-                cells.append("not there")
+                cells.append("missing")
             elif "failed" in entry:
                 cells.append("failed")
             else:
@@ -130,8 +130,8 @@ def main():
     try:
         used = [a for a in json.loads(ours.call("devices", "--json"))["adapters"] if a["used"]]
         device = used[0]["name"] if used else ""
-        wanted = options.peers.split(",")
-        peers, missing = engines(wanted, device)
+        selected = options.peers.split(",")
+        peers, missing = engines(selected, device)
         for name, why in missing.items():
             say(f"not there: {name}: {why}")
         cases = [bench(key, ours, peers, options) for key in options.cases.split(",")]
@@ -142,10 +142,10 @@ def main():
     for peer in peers:
         print(f"{peer.name}: {peer.device}")
     for name, why in missing.items():
-        print(f"{name}: not there: {why}")
+        print(f"{name}: missing: {why}")
     print(f"\nBatch 1, f32, medians of {options.rounds} rounds of {options.runs} runs. The second number is the engine's time")
-    print("over ours, above 1 we are faster; in brackets the least and the largest of the rounds.\n")
-    print(table(cases, wanted))
+    print("over ours, above 1 we are faster; in brackets the minimum and maximum of the rounds.\n")
+    print(table(cases, selected))
     for case in cases:
         for name, entry in case["engines"].items():
             if "failed" in entry:

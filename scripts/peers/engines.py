@@ -1,4 +1,4 @@
-"""The engines that are timed: `prepare` a network, `run` it once, give its outputs as arrays."""
+"""The engines to time: each can `prepare` a network, `run` it once, and return its outputs as arrays."""
 
 import json
 import os
@@ -14,7 +14,7 @@ class Missing(Exception):
 
 
 class Unet:
-    """This engine, as the program `unet`; a round is one process, in which only the runs are timed."""
+    """This engine as the program `unet`; a round is one process, in which only the runs are timed."""
 
     name = "unet"
 
@@ -53,7 +53,7 @@ class Unet:
 
 
 class InProcess:
-    """An engine that lives in this process."""
+    """An engine in this process."""
 
     def times(self, x, runs):
         times = []
@@ -96,7 +96,7 @@ class OnnxRuntime(InProcess):
 
 
 def onnx_model(onnx, network):
-    """The network as ONNX, opset 13; batch normalisation folded, ReLU a node of its own."""
+    """The network as ONNX, opset 13; batch normalisation is folded, ReLU is a separate node."""
     h, nodes, initialisers, aliases = onnx.helper, [], [], {}
 
     def constant(name, values):
@@ -148,7 +148,7 @@ def onnx_model(onnx, network):
 class Ncnn(InProcess):
     """ncnn: on the CPU, or through Vulkan on the device that our engine uses."""
 
-    def __init__(self, vulkan, wanted=""):
+    def __init__(self, vulkan, adapter=""):
         try:
             import ncnn
         except ImportError as e:
@@ -159,11 +159,11 @@ class Ncnn(InProcess):
             if not hasattr(ncnn, "get_gpu_count"):
                 raise Missing("this ncnn is built without Vulkan")
             names = [ncnn.get_gpu_info(i).device_name() for i in range(ncnn.get_gpu_count())]
-            # llvmpipe is one device at any width; ncnn is faster at the usual one than at the one that `unet` asks for.
+            # llvmpipe is the same device at any vector width; ncnn is faster at the default one than at the one `unet` requests.
             name_of = lambda text: re.sub(r", \d+ bits\)", ")", text)
-            same = [i for i, n in enumerate(names) if name_of(n) in name_of(wanted)]
+            same = [i for i, n in enumerate(names) if name_of(n) in name_of(adapter)]
             if not same:
-                raise Missing(f"ncnn does not see our device ({wanted}), only: {', '.join(names) or 'none'}")
+                raise Missing(f"ncnn does not see our device ({adapter}), only: {', '.join(names) or 'none'}")
             self.index = same[0]
             self.device = f"ncnn {ncnn.__version__}, Vulkan, {names[self.index]}, f32"
 
@@ -173,7 +173,7 @@ class Ncnn(InProcess):
         net = self.ncnn.Net()
         net.opt.use_vulkan_compute = self.vulkan
         net.opt.num_threads = os.cpu_count()
-        # f32 like everybody else.
+        # f32, as the other engines.
         for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
             setattr(net.opt, option, False)
         if self.vulkan:
@@ -195,7 +195,7 @@ class Ncnn(InProcess):
 
 
 def write_ncnn(network, base):
-    """`base`.param and `base`.bin. A blob has one reader, so those with several go through a Split."""
+    """Writes `base`.param and `base`.bin. A blob has one reader, so those with several go through a Split."""
     readers = {}
     for l in network.layers:
         for x in l.inputs:
@@ -246,7 +246,7 @@ def write_ncnn(network, base):
                 n = len(inputs)
                 put("Eltwise", "0=1", f"-23301={n}," + ",".join([f"{1 / n}"] * n))
             if l.weight is not None:
-                # Deconvolution wants output channels first, too.
+                # Deconvolution takes output channels first, too.
                 weight = l.weight.transpose(1, 0, 2, 3) if l.kind == "up" else l.weight
                 file.write(b"\0\0\0\0" + np.ascontiguousarray(weight, "<f4").tobytes() + l.bias.astype("<f4").tobytes())
             split(l.name)
@@ -257,7 +257,7 @@ def write_ncnn(network, base):
 
 
 class Torch(InProcess):
-    """PyTorch, eager, on the CPU: what a Python user has."""
+    """PyTorch, eager, on the CPU, as a Python user runs it."""
 
     name = "pytorch"
 

@@ -1,5 +1,5 @@
-"""The networks that are timed, each described once: layers with folded weights for the peers, and the same parameters
-under the names of our checkpoints."""
+"""The networks to time, each described once: layers with folded weights for the peers, and the same parameters under the
+names of our checkpoints."""
 
 import json
 import struct
@@ -24,7 +24,7 @@ class Layer:
 
 
 class Network:
-    """Layers in order; the output of a layer goes by the layer's name."""
+    """Layers in order; the output of a layer has the layer's name."""
 
     def __init__(self, arch, config, size, seed=0):
         self.arch, self.config = arch, config
@@ -44,7 +44,7 @@ class Network:
         return self.parameters[name].astype(np.float64)
 
     def conv(self, name, x, out, kernel=3, pad=0, norm=None, relu=False, bias=True):
-        """A convolution; batch normalisation of the parameters `norm` is folded into what the peers get."""
+        """A convolution; for the peers, batch normalisation with the parameters `norm` is folded into it."""
         c, h, w = self.shapes[x]
         std = np.sqrt(2 / (c * kernel * kernel))
         weight = self.parameter(f"{name}.weight", self.random.normal(0, std, (out, c, kernel, kernel)))

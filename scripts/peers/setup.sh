@@ -7,7 +7,7 @@ fail() {
 }
 say() { printf 'bench_peers: %s\n' "$*" >&2; }
 
-# PyPI's torch for Linux is the one for CUDA, gigabytes of it: PyTorch's own index has the CPU's.
+# PyPI's torch for Linux includes CUDA and takes gigabytes: PyTorch's own index has a CPU build.
 install() {
     say "installing $* into $venv"
     if "$venv/bin/pip" install --quiet --disable-pip-version-check "$@" >&2; then return 0; fi
@@ -38,5 +38,5 @@ if [ -z "${UNET:-}" ]; then
 fi
 [ -x "$UNET" ] || fail "$UNET is not a program"
 
-# Without a desktop Mesa prints an error per device that is none.
+# Without a desktop Mesa prints a harmless error per device.
 if [ -z "${XDG_RUNTIME_DIR:-}" ]; then export NODEVICE_SELECT=1; fi

@@ -11,7 +11,7 @@ WIDTH, DEPTH = 16, 4
 
 
 def unet(torch):
-    """U-Net of width 16 with batch normalisation and same padding: the network that `unet bench --train` is asked for."""
+    """U-Net of width 16 with batch normalisation and same padding: the network that `unet bench --train` is run with."""
     nn = torch.nn
 
     def twice(i, o):
@@ -42,7 +42,7 @@ def unet(torch):
 
 
 class Torch:
-    """PyTorch, eager; with `channels_last` in the memory order that its CPU convolutions like best."""
+    """PyTorch, eager; `channels_last` is the memory order in which its CPU convolutions are fastest."""
 
     def __init__(self, torch, batch, size, channels_last):
         self.torch, self.name = torch, "pytorch channels_last" if channels_last else "pytorch"
@@ -74,7 +74,7 @@ class Torch:
 
 
 class Unet:
-    """This engine; a round is one process, in which only the steps after the first are timed."""
+    """This engine; a round is one process, in which all steps but the first are timed."""
 
     name = "unet"
 
@@ -95,7 +95,7 @@ class Unet:
 def main():
     parser = argparse.ArgumentParser(prog="bench_train.sh", description=__doc__)
     parser.add_argument("--program", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--batch", type=int, default=2, help="crops of a step (2)")
+    parser.add_argument("--batch", type=int, default=2, help="crops per step (2)")
     parser.add_argument("--size", type=int, default=256, help="rows and columns of a crop (256)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds in which the engines take turns (5)")
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each engine in a round (5)")
@@ -109,7 +109,7 @@ def main():
     engines = [ours, *(Torch(torch, options.batch, options.size, last) for last in (False, True))]
     rounds = {engine.name: [] for engine in engines}
     for round in range(options.rounds):
-        # The order changes, so that nobody always runs on a machine that another one has just heated.
+        # Rotate the order, so that no engine always runs on a machine that another has just heated.
         for engine in engines[round % 3 :] + engines[: round % 3]:
             rounds[engine.name].append(statistics.median(engine.times(options.steps)))
             print(f"round {round + 1}: {engine.name} {rounds[engine.name][-1]:.0f} ms", file=sys.stderr, flush=True)
@@ -118,7 +118,7 @@ def main():
         return 1
     print(f"unet on {ours.device}; torch {torch.__version__}, CPU, {torch.get_num_threads()} threads")
     print(f"A training step of U-Net of width {WIDTH}, {ours.parameters} parameters, {options.size}x{options.size}, batch {options.batch}, Adam\n")
-    print("| engine | ms a step, median | least | over ours |\n|---|---|---|---|")
+    print("| engine | ms per step, median | min | over ours |\n|---|---|---|---|")
     median = {name: statistics.median(times) for name, times in rounds.items()}
     for name, times in rounds.items():
         print(f"| {name} | {median[name]:.0f} | {min(times):.0f} | {median[name] / median['unet']:.2f} |")

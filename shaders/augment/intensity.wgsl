@@ -1,11 +1,11 @@
-// Grey values changed: gain, offset, gamma and noise.
+// Intensity augmentation: gain, offset, gamma and noise.
 //   x       [N, C, H, W]  linear f32
 //   change  [N, 4]        linear f32: gain, offset, gamma, standard deviation of the noise
 //   seed    [4]           linear f32, see lib/random
-//   y       [N, C, H, W]  linear f32; y = gain * x^gamma + offset + noise; the power of what is negative is mirrored
+//   y       [N, C, H, W]  linear f32; y = gain * sign(x) |x|^gamma + offset + noise
 // Bindings: 0 params, 1 x (read), 2 change (read), 3 seed (read), 4 y (write).
-// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; an invocation makes one element.
-// Constants: CLIP, if defined x and y are clipped to 0 .. 1.
+// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; each invocation computes one element.
+// Constants: optionally CLIP, which clips x and y to 0 .. 1.
 #import "lib/storage"
 #import "lib/random"
 
@@ -38,7 +38,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     v = change[c] * v + change[c + 1u];
     if (change[c + 3u] != 0.0) {
         let stream = stream_of(vec4<f32>(seed[0], seed[1], seed[2], seed[3]), p.salt);
-        // Box and Muller; 24 bits each, the first never 0.
+        // Box-Muller transform from 24 bits each; the first is never 0.
         let first = (f32(random(stream, 2u * i) >> 8u) + 1.0) / 16777216.0;
         let second = f32(random(stream, 2u * i + 1u) >> 8u) / 16777216.0;
         v += change[c + 3u] * sqrt(-2.0 * log(first)) * cos(6.2831853 * second);

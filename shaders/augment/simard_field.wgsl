@@ -1,10 +1,11 @@
-// A Gaussian blur along one axis, times a factor: the field of Simard's elastic deformation, in two dispatches.
+// Gaussian blur along one axis, times a factor. Two dispatches make the displacement field of Simard's elastic
+// deformation.
 //   x, y  [planes, H, W]  linear f32
 //   g     [2 RADIUS + 1]  linear f32, the window
-// Half-sample reflection outside.
+// Pixels outside are mirrored, with the edge repeated (half-sample reflection).
 // Bindings: 0 params, 1 x (read), 2 g (read), 3 y (write).
-// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; an invocation makes one element.
-// Constants: ROWS, if defined along columns of pixels, else along rows.
+// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; each invocation computes one element.
+// Constants: optionally ROWS, to blur across rows (vertically) instead of along them.
 #import "lib/loops"
 #import "lib/storage"
 

@@ -1,11 +1,13 @@
-// Warping: every output pixel says where in the input it comes from.
-//   x          [N, C, H, W]    linear f32
-//   transform  [N, 8]          linear f32: q = (t0 y + t1 x + t2, t3 y + t4 x + t5) is the pixel that output (y, x) shows
-//   bend       [N, 2, GH, GW]  linear f32, (dy, dx) in pixels: with GRID control points over q's whole range, else one a pixel
-//   y          [N, C, OH, OW]  linear f32; y = x at q + bend(q), mirrored outside (CLAMP: the edge is repeated)
-// Bindings: 0 params, 1 x (read), 2 transform (read), 3 bend (read), 4 y (write).
-// Dispatch: (row / 64, ceil(len / row), 1), len = N OH OW, row a multiple of 64; an invocation makes all channels of a pixel.
-// Constants: ORDER, 0 nearest, 1 bilinear, 3 bicubic; GRID, CLAMP if defined.
+// Warping: every output pixel samples the input at its own coordinate.
+//   x             [N, C, H, W]    linear f32
+//   transform     [N, 8]          linear f32: output (y, x) samples q = (t0 y + t1 x + t2, t3 y + t4 x + t5)
+//   displacement  [N, 2, GH, GW]  linear f32, (dy, dx) in pixels: with GRID at control points over q's whole range,
+//                                 else per pixel
+//   y             [N, C, OH, OW]  linear f32; y = x at q + displacement(q), mirrored outside; CLAMP repeats the edge
+// Bindings: 0 params, 1 x (read), 2 transform (read), 3 displacement (read), 4 y (write).
+// Dispatch: (row / 64, ceil(len / row), 1), len = N OH OW, row a multiple of 64; each invocation computes all channels
+// of one pixel.
+// Constants: ORDER, 0 nearest, 1 bilinear, 3 bicubic; optionally GRID, CLAMP.
 #import "lib/loops"
 #import "lib/storage"
 
@@ -35,7 +37,7 @@ fn cubic(at: f32, a: f32) -> f32 {
     return select(select(0.0, far, t < 2.0), near, t <= 1.0);
 }
 
-// An index outside of 0 .. n brought inside.
+// Brings an index into 0 .. n - 1.
 fn inside(i: i32, n: i32) -> i32 {
 #ifdef CLAMP
     return clamp(i, 0, n - 1);

@@ -1,16 +1,17 @@
-// Convolution as an implicit matrix product: rows are output channels, columns are output pixels, K runs over taps and
-// input channels. Padding of at most 1 is the tensors' zero halo. Several sources are several dispatches. Transposed
-// convolution 2x2, stride 2 (UP = 1, else 0): four products of one tap, one for each output of an input pixel's 2x2;
-// columns are input pixels, the store scatters.
+// Convolution as an implicit GEMM: rows are output channels, columns are output pixels, K runs over taps and input
+// channels. Padding of at most 1 is the tensors' zero halo. Several sources take several dispatches. A transposed
+// convolution 2x2 with stride 2 (UP = 1, else 0) is four GEMMs of one tap, one for each of the 2x2 outputs of an input
+// pixel; columns are input pixels, and the store scatters.
 //   x  [N, C, H, W]    blocked
-//   w  bias [K/4] vec4, then [4^UP][K/TM][KH][KW][C/4, a multiple of KB][TM] of vec4 over input channels; [K/TM][KH KW CIN / 4][TM] of
-//      vec4 over taps and channels with CIN
+//   w  bias [K/4] vec4, then [4^UP][K/TM][KH][KW][C/4, a multiple of KB][TM] of vec4 over input channels; with CIN
+//      [K/TM][KH KW CIN / 4][TM] of vec4 over taps and channels
 //   y  [N, K, OH << UP, OW << UP]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
-// Dispatch: (ceil(OH OW / COLUMNS), ceil(K / TM), 4^UP N), COLUMNS = 8 TN; several where the grid is too small for x. With rows
-// first (4^UP ceil(K / TM), ceil(OH OW / COLUMNS), N): the tiles of the same columns run one after the other.
-// Constants: ACTIVATION, those of lib/gemm; KH, KW where compilers should know them, else they are in the parameters; CIN, the
-// input channels, where there are 1 to 3 and vec4s of K gathered; ACCUMULATE if defined; WHOLE if K is a multiple of TM.
+// Dispatch: (ceil(OH OW / COLUMNS), ceil(K / TM), 4^UP N), COLUMNS = 8 TN; several if x exceeds the grid's limit. With
+// rows first (4^UP ceil(K / TM), ceil(OH OW / COLUMNS), N): the tiles of the same columns run one after the other.
+// Constants: ACTIVATION, those of lib/gemm; KH, KW if compilers should know them, else they are parameters; CIN, the
+// number of input channels, if it is 1 to 3 and vec4s of K are gathered; optionally ACCUMULATE; WHOLE if K is a
+// multiple of TM.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"
@@ -30,7 +31,7 @@ struct Params {
     stride_x: u32,
     dilation_y: u32,
     dilation_x: u32,
-    steps: u32,       // of K in all
+    steps: u32,       // of K, in total
     first_block: u32, // of columns
     kh: u32,
     kw: u32,
@@ -86,7 +87,7 @@ fn put(row4: u32, at: u32, v: vec4<f32>) {
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    // The 4^UP products of a transposed convolution: 2 UP bits of the product's number.
+    // The number of one of the 4^UP GEMMs of a transposed convolution takes 2 UP bits.
     let bits = 2u * p.up;
     let part = (1u << bits) - 1u;
     let rows_first = vec3<u32>(workgroup.y, workgroup.x >> bits, (workgroup.z << bits) + (workgroup.x & part));

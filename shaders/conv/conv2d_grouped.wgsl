@@ -1,5 +1,5 @@
-// Grouped and depthwise convolution, the plain way: one vec4 of output channels of one pixel an invocation; its four
-// lanes may belong to different groups, so each lane gathers its own channels.
+// Grouped and depthwise convolution, untiled: one vec4 of output channels of one pixel per invocation. Its four lanes
+// may belong to different groups, so each lane gathers its own channels.
 //   x  [N, C, H, W]    blocked
 //   w  bias [K], then [K][C / groups][KH][KW]
 //   y  [N, K, OH, OW]  blocked
@@ -26,8 +26,8 @@ struct Params {
     pad_left: u32,
     dilation_y: u32,
     dilation_x: u32,
-    group_in: u32,   // input channels of a group
-    group_out: u32,  // output channels of a group
+    group_in: u32,   // input channels per group
+    group_out: u32,  // output channels per group
     alpha: f32,  // arguments of the activation
     beta: f32,
 }

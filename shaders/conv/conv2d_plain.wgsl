@@ -1,11 +1,11 @@
-// Convolution of any geometry, the plain way: one vec4 of output channels of one pixel an invocation, every tap checked
-// against the border of the region. Several sources are several dispatches: ACCUMULATE adds to what is there.
-//   x  [N, C, >=H, >=W]  blocked, read in a region of H x W pixels whose corner the view's origin is
+// Convolution of any geometry, untiled: one vec4 of output channels of one pixel per invocation, with every tap checked
+// against the edges of the region. Several sources take several dispatches: ACCUMULATE adds to y.
+//   x  [N, C, >=H, >=W]  blocked, read in a region of H x W pixels from the view's origin on
 //   w  bias [K/4] vec4, then [K/4][C/4][KH][KW][4 input channels] of vec4 over output channels
 //   y  [N, K, OH, OW]    blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(K / 4)).
-// Constants: KH, KW, ACTIVATION; ACCUMULATE if defined.
+// Constants: KH, KW, ACTIVATION; optionally ACCUMULATE.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"

@@ -1,11 +1,11 @@
-// Convolution with stride 1 and no dilation by subgroup broadcast: one subgroup makes as many columns as it has lanes
-// x ROWS rows x OCS output channels. Padding of at most 1 is the tensors' zero halo. Several sources are several dispatches.
+// Convolution with stride 1 and no dilation, by subgroup broadcast: each subgroup computes one column per lane x ROWS
+// rows x OCS output channels. Padding of at most 1 is the tensors' zero halo. Several sources take several dispatches.
 //   x  [N, C, H, W]    blocked
 //   w  bias [K/4] vec4, then [K/OCS][C/4][KH][KW][OCS] of vec4 over input channels
 //   y  [N, K, OH, OW]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OW / SUBGROUP), ceil(OH / ROWS), N * ceil(K / OCS)).
-// Constants: KH, KW, ROWS, OCS (a multiple of 4), ACTIVATION; SUBGROUP, the lanes of all subgroups; ACCUMULATE if defined.
+// Constants: KH, KW, ROWS, OCS (a multiple of 4), ACTIVATION; SUBGROUP, the fixed subgroup size; optionally ACCUMULATE.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"

@@ -1,11 +1,12 @@
-// Convolution with stride 1 and no dilation: a register tile of 4 pixels x 8 output channels an invocation, weights read
-// uniformly by the workgroup. Padding of at most 1 is the tensors' zero halo. Several sources are several dispatches.
+// Convolution with stride 1 and no dilation: a register tile of 4 pixels x 8 output channels per invocation; weights
+// are read at uniform addresses. Padding of at most 1 is the tensors' zero halo. Several sources take several
+// dispatches.
 //   x  [N, C, H, W]    blocked
 //   w  bias [K/4] vec4, then [K/4][C/4][KH][KW][4 input channels] of vec4 over output channels
 //   y  [N, K, OH, OW]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OW / 32), ceil(OH / 8), N * ceil(K / 8)).
-// Constants: KH, KW, ACTIVATION; ACCUMULATE if defined.
+// Constants: KH, KW, ACTIVATION; optionally ACCUMULATE.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"
@@ -60,7 +61,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let taps = KH * KW * 4u;
     let base0 = p.out_blocks + b0 * p.in_blocks * taps;
     let base1 = p.out_blocks + b1 * p.in_blocks * taps;
-    // The last column that exists in the tensor, halo included, keeps reads of a partial tile inside the row.
+    // Clamping to the last column of the tensor, halo included, keeps reads of a partial tile inside the row.
     let last = columns + KW - 2u;
     let blocks = trip_count(p.in_blocks, group.x);
     for (var c = 0u; c < blocks; c++) {

@@ -1,12 +1,12 @@
-// Convolution with stride 1 and no dilation through workgroup memory: a block of BW x 8 BANDS output pixels x TM output
-// channels a workgroup; the pixels under it are staged once for all taps. Padding of at most 1 is the tensors' zero halo.
-// Several sources are several dispatches.
+// Convolution with stride 1 and no dilation, through workgroup memory: each workgroup computes a block of BW x 8 BANDS
+// output pixels x TM output channels, and stages the pixels under it once for all taps. Padding of at most 1 is the
+// tensors' zero halo. Several sources take several dispatches.
 //   x  [N, C, H, W]    blocked
-//   w  bias [K/4] vec4, then [K/TM][C/4][KH][KW][8][TM/8] of vec4 over input channels: channel 8 i + j of a tile at [j][i]
+//   w  bias [K/4] vec4, then [K/TM][C/4][KH][KW][8][TM/8] of vec4 over input channels; [j][i] is channel 8 i + j
 //   y  [N, K, OH, OW]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
 // Dispatch: (ceil(OW / BW), ceil(OH / (8 BANDS)), N * ceil(K / TM)).
-// Constants: KH, KW (at most 3), ACTIVATION, TM, BW, BANDS; ACCUMULATE if defined; WHOLE if K is a multiple of TM.
+// Constants: KH, KW (at most 3), ACTIVATION, TM, BW, BANDS; optionally ACCUMULATE; WHOLE if K is a multiple of TM.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"
@@ -31,7 +31,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> w: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
-// Rows of an invocation; the generator counts on 8.
+// Rows per invocation; the generator requires 8.
 const ROWS: u32 = 8u;
 const LINES: u32 = BANDS * ROWS + KH - 1u;
 var<workgroup> xs: array<vec4<f32>, (BW + KW - 1u) * LINES>;

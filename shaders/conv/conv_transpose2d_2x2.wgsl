@@ -1,9 +1,9 @@
-// Transposed convolution 2x2, stride 2: each input pixel makes its own 2x2 output pixels; nothing overlaps.
+// Transposed convolution 2x2, stride 2: each input pixel contributes to its own 2x2 output pixels; nothing overlaps.
 //   x  [N, C, H, W]      blocked
 //   w  bias [K/4] vec4, then [K/4][C/4][2][2][4 input channels] of vec4 over output channels
 //   y  [N, K, 2 H, 2 W]  blocked
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(K / 4)); an invocation makes the 2x2 vec4s of one input pixel.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(K / 4)); each invocation computes the 2x2 vec4s of one input pixel.
 // Constants: ACTIVATION.
 #import "lib/storage"
 #import "lib/loops"

@@ -1,4 +1,4 @@
-// Transposed convolution of any geometry, the plain way: an output pixel gathers the input pixels whose windows cover it.
+// Transposed convolution of any geometry, untiled: each output pixel gathers the input pixels whose windows cover it.
 //   x  [N, C, H, W]    blocked
 //   w  bias [K/4] vec4, then [K/4][C/4][KH][KW][4 input channels] of vec4 over output channels
 //   y  [N, K, OH, OW]  blocked

@@ -1,11 +1,11 @@
-// The end of a network: 1x1 convolution to classes, activation, softmax, and a mask if asked for.
+// The head of a network: 1x1 convolution to classes, activation, and optionally softmax and mask.
 //   x  [N, C, H, W]  blocked
 //   w  bias [ceil(CLASSES/4)] vec4, then [C/4][CLASSES] vec4 over input channels
-//   y  [N, CLASSES, H, W] linear f32; with MASK [N, 1, H, W]: the class with the largest value (the first of equals),
-//      with THRESHOLD that plus one where the value is above the threshold, else 0
+//   y  [N, CLASSES, H, W] linear f32; with MASK [N, 1, H, W]: the class with the largest value, the first on ties;
+//      with THRESHOLD, that class plus one where its value is above the threshold, else 0
 // Bindings: 0 params, 1 x (read), 2 w (read), 3 y (write).
-// Dispatch: (ceil(W / (16 PIXELS)), ceil(H / 4), N); an invocation makes PIXELS neighbouring pixels of a row.
-// Constants: CLASSES, 1 to 8; PIXELS; ACTIVATION; SOFTMAX, MASK, THRESHOLD if defined.
+// Dispatch: (ceil(W / (16 PIXELS)), ceil(H / 4), N); each invocation computes PIXELS neighbouring pixels of a row.
+// Constants: CLASSES, 1 to 8; PIXELS; ACTIVATION; optionally SOFTMAX, MASK, THRESHOLD.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"

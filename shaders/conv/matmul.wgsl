@@ -1,9 +1,9 @@
-// Products of planes.
+// Matrix products of planes.
 //   a  [N or 1, C or 1, H, K]  blocked
 //   b  [N or 1, C or 1, K, W]  blocked, or transposed
 //   y  [N, C, H, W]            blocked; y[i, j] = sum over k of a[i, k] * b[k, j]
 // Bindings: 0 params, 1 a (read), 2 b (read), 3 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); each invocation computes one vec4.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"
@@ -18,8 +18,8 @@ struct Params {
     depth: u32,          // K
     b_step_k: u32,       // stride of b along k
     b_step_column: u32,  // and along columns of y
-    a_one_channel: u32,  // 1 if the one channel of a is every channel
-    b_one_channel: u32,  // the same of b
+    a_one_channel: u32,  // 1 if the single channel of a is broadcast
+    b_one_channel: u32,  // the same for b
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<Stored>;

@@ -1,12 +1,12 @@
 // Adds the upsampled, shifted maps of a convolution's taps: the second half of "upsample, then convolve".
 //   x  [N, KERNEL^2 * K, H, W]  blocked; the tap is the outer channel index, K is rounded up to 4
-//   r  [N, K, OH, OW]           blocked; added, if RESIDUAL is defined
+//   r  [N, K, OH, OW]           blocked; added with RESIDUAL
 //   w  bias [K/4] vec4
 //   y  [N, K, OH, OW]           blocked
-// A tap's map is upsampled to EH x EW pixels; what it would read outside of those is zero.
+// The map of a tap is upsampled to EH x EW pixels; outside of those it is zero.
 // Bindings: 0 params, 1 x (read), [2 r (read)], w (read), y (write).
-// Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(K / 4)); an invocation makes one vec4.
-// Constants: KERNEL, ACTIVATION; BILINEAR, POWER_OF_TWO, RESIDUAL if defined.
+// Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(K / 4)); each invocation computes one vec4.
+// Constants: KERNEL, ACTIVATION; optionally BILINEAR, POWER_OF_TWO, RESIDUAL.
 #import "lib/storage"
 #import "lib/tensor"
 #import "lib/resize"
@@ -55,7 +55,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 #endif
     for (var ky = 0u; ky < KERNEL; ky++) {
         let ey = id.y + ky - p.padding;
-        // Above the map the difference wraps to a huge number.
+        // Above the map, the difference wraps around to a huge number.
         if (ey >= p.up_h) {
             continue;
         }
@@ -69,7 +69,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             let tap = (ky * KERNEL + kx) * p.blocks + block;
             let low = plane_start(p.x, n, tap) + row.low * p.x.row + column.low;
 #ifdef BILINEAR
-            // At the border the upper neighbour is the lower one.
+            // At the edge, the upper neighbour is the lower one.
             let right = select(0u, 1u, column.low + 1u < p.w);
             let below = select(0u, p.x.row, row.low + 1u < p.h);
             let left = 1.0 - column.weight;

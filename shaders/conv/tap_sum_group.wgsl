@@ -1,12 +1,12 @@
-// The same as tap_sum for groups of TY x TX outputs, which share the low-resolution pixels between them.
+// tap_sum for groups of TY x TX outputs, which share low-resolution pixels.
 //   x  [N, KERNEL^2 * K, H, W]  blocked; the tap is the outer channel index, K is rounded up to 4
-//   r  [N, K, OH, OW]           blocked; added, if RESIDUAL is defined
+//   r  [N, K, OH, OW]           blocked; added with RESIDUAL
 //   w  bias [K/4] vec4
 //   y  [N, K, OH, OW]           blocked
-// A tap's map is upsampled FACTOR times to EH x EW pixels; what it would read outside of those is zero.
+// The map of a tap is upsampled FACTOR times to EH x EW pixels; outside of those it is zero.
 // Bindings: 0 params, 1 x (read), [2 r (read)], w (read), y (write).
 // Dispatch: (ceil(OW / (8 TX)), ceil(OH / (8 TY)), N * ceil(K / 4)).
-// Constants: KERNEL, ACTIVATION, FACTOR, TY, TX; BILINEAR, POWER_OF_TWO, RESIDUAL if defined.
+// Constants: KERNEL, ACTIVATION, FACTOR, TY, TX; optionally BILINEAR, POWER_OF_TWO, RESIDUAL.
 #import "lib/storage"
 #import "lib/tensor"
 #import "lib/resize"

@@ -1,5 +1,5 @@
-// The matrix products of Winograd's convolution, one for each point: M[xi] = W[xi] V[xi], for a chunk of tiles.
-//   v  [xi][tile blocks][C/4][COLUMNS] of vec4 over input channels, COLUMNS = 8 TN tiles a block
+// The batched GEMM of Winograd's convolution, one product per point: M[xi] = W[xi] V[xi], for a chunk of tiles.
+//   v  [xi][tile blocks][C/4][COLUMNS] of vec4 over input channels, COLUMNS = 8 TN tiles per block
 //   w  [xi of the range][K/TM][C/4, a multiple of KB][TM] of vec4 over input channels
 //   m  [tile blocks][K/4][POINTS][COLUMNS] of vec4 over output channels
 // Bindings: 0 params, 1 v (read), 2 w (read), 3 m (write).

@@ -1,13 +1,13 @@
 // Input transform of Winograd's F(OUT, 3): v = Bt d B of the T x T pixels (T = OUT + 2) under each tile of OUT x OUT
-// outputs, for a chunk of tiles of one source. Pixels past the last one that any output needs repeat that one: what lies
-// there never matters.
-//   x  [N, C, H, W]  blocked; with UPSAMPLED the pixels are those of x upsampled twice, made here
+// outputs, for a chunk of tiles of one source. Pixels past the last one that any output needs repeat it; their values
+// do not matter.
+//   x  [N, C, H, W]  blocked; with UPSAMPLED, d comes from x upsampled by 2 on the fly
 //   v  [T * T][tile blocks][C of all sources / 4][COLUMNS] of vec4 over channels
 // Bindings: 0 params, 1 x (read), 2 v (write).
 // Dispatch: (ceil(PARTS tiles / 64), C / 4).
-// Constants: OUT, 2 or 4; COLUMNS, tiles of a block; UPSAMPLED if x is to be upsampled, then BILINEAR if not by the nearest
-// pixel, and POWER_OF_TWO if both denominators are; HALVES if two invocations share a tile, each with two of four channels:
-// PARTS = 2. All 36 points of four are more than many GPUs' registers hold.
+// Constants: OUT, 2 or 4; COLUMNS, tiles per block; UPSAMPLED to upsample x, then BILINEAR (else nearest) and
+// POWER_OF_TWO if both denominators are powers of two; HALVES if two invocations share a tile, each with two of four
+// channels: PARTS = 2. The 36 points of four channels exceed the registers of many GPUs.
 #import "lib/storage"
 #import "lib/tensor"
 #import "lib/resize"
@@ -20,7 +20,7 @@ struct Params {
     row_factor: f32,
     tiles_x: u32,      // tiles in a row
     image_tiles: u32,  // tiles of an image
-    last_row: u32,     // that a window reads
+    last_row: u32,     // that any window reads
     last_column: u32,
     pad_top: u32,
     pad_left: u32,

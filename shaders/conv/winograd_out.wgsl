@@ -2,12 +2,12 @@
 //   m  [tile blocks][K/4][T * T][COLUMNS] of vec4 over output channels, T = OUT + 2
 //   w  bias [K/4] vec4
 //   y  [N, K, OH, OW]                    blocked
-//   z  [N, K, floor(OH/2), floor(OW/2)]  blocked; with POOL: the largest of each 2x2 outputs
+//   z  [N, K, floor(OH/2), floor(OW/2)]  blocked; with POOL: the max of each 2x2 outputs
 // Bindings: 0 params, 1 m (read), 2 w (read), 3 y (write), [4 z (write)].
 // Dispatch: (ceil(PARTS tiles / 64), K / 4).
-// Constants: OUT, 2 or 4; COLUMNS, tiles of a block; ACTIVATION; WHOLE if OH and OW are multiples of OUT; POOL; HALVES if two
-// invocations share a tile, each with two of four channels (see winograd_in.wgsl): PARTS = 2. ROLLED, with OUT = 4, if the two
-// pairs of rows are made in a loop, and POOL does nothing but where `pools` is 1: less to compile.
+// Constants: OUT, 2 or 4; COLUMNS, tiles per block; ACTIVATION; WHOLE if OH and OW are multiples of OUT; POOL; HALVES
+// if two invocations share a tile, each with two of four channels (see winograd_in.wgsl): PARTS = 2. ROLLED (OUT = 4)
+// computes the two pairs of rows in a loop and pools only if `pools` is 1: less to compile.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"

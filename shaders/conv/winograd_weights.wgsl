@@ -1,10 +1,10 @@
-// Winograd's filter transform on the device, where weights change from run to run: U = G g Gt of every 3x3 filter.
-//   table  [len]          vec4<u32>: for four input channels, the place of the filter's first tap in w plus 1; 0 is none
+// Winograd's filter transform on the device, for weights that change from run to run: U = G g Gt of every 3x3 filter.
+//   table  [len]          vec4<u32>: per input channel, the index in w of the filter's first tap, plus 1; 0 is none
 //   w      [K, C, 3, 3]   linear f32
 //   u      [POINTS][len]  vec4; len is [K/TM][C/4][TM]
 // Bindings: 0 params, 1 table (read), 2 w (read), 3 u (write).
-// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; an invocation transforms four filters.
-// Constants: F4 if defined F(4, 3), else F(2, 3).
+// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; each invocation transforms four filters.
+// Constants: F4 for F(4, 3), else F(2, 3).
 #import "lib/storage"
 
 struct Params {
@@ -21,7 +21,7 @@ fn tap(source: vec4<u32>, t: u32) -> vec4<f32> {
     return select(vec4<f32>(0.0), vec4<f32>(w[at.x], w[at.y], w[at.z], w[at.w]), source > vec4<u32>(0u));
 }
 
-// Stores the transform of a row of three, points `first` and on.
+// Stores the transform of a row of three, as points `first` and following.
 fn put(i: u32, first: u32, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>) {
     let len = p.len;
 #ifdef F4

@@ -1,9 +1,10 @@
-// Weights into the order a kernel reads them in.
-//   table  [len]  vec4<u32>: which element, counted from 1 through a and b; 0 is none
+// Gathers weights into the order in which a kernel reads them.
+//   table  [len]  vec4<u32>: element numbers, from 1 through a and then b; 0 is none
 //   a, b   linear f32; b with TWO
 //   y      [len]  vec4
 // Bindings: 0 params, 1 table (read), 2 a (read), 3 b (read) with TWO, then y (write).
-// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; an invocation makes one vec4.
+// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; each invocation computes one vec4.
+// Constants: optionally TWO.
 #import "lib/storage"
 
 struct Params {

@@ -1,13 +1,13 @@
-// Clears the halo of a blocked tensor whose memory held something else before.
-//   y  [N, C, H, W]  blocked; its border of one pixel around every plane becomes 0
+// Clears the halo of a blocked tensor in reused memory.
+//   y  [N, C, H, W]  blocked; the halo of one pixel around every plane becomes 0
 // Bindings: 0 params, 1 y (write).
-// Dispatch: (ceil((2 * row + 2 * H) / 64), N * ceil(C / 4)); an invocation clears one border pixel of one plane.
+// Dispatch: (ceil((2 * row + 2 * H) / 64), N * ceil(C / 4)); each invocation clears one halo pixel of one plane.
 #import "lib/storage"
 struct Params {
     row: u32,     // W + 2
     height: u32,  // H
     plane: u32,   // vec4s of a plane
-    border: u32,  // border pixels of a plane
+    border: u32,  // halo pixels of a plane
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> y: array<Stored>;
@@ -19,7 +19,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     var at = id.x;
     if (id.x >= 2u * p.row) {
-        // Left and right columns, in turn.
+        // Left and right columns, alternately.
         let k = id.x - 2u * p.row;
         at = (1u + k / 2u) * p.row + (k % 2u) * (p.row - 1u);
     } else if (id.x >= p.row) {

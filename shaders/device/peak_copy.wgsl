@@ -1,7 +1,7 @@
-// How fast a device moves memory: a copy.
+// Measures a device's memory bandwidth with a copy.
 //   x, y  [blocks] of vec4
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (a, b) with a * b * 64 >= blocks; an invocation copies one vec4.
+// Dispatch: (a, b) with a * b * 64 >= blocks; each invocation copies one vec4.
 struct Params {
     blocks: u32,
     row: u32,     // invocations in a row of workgroups, 64 a

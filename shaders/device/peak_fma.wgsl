@@ -1,7 +1,7 @@
-// The most multiply-adds a device does: chains of them in registers, enough of them that none waits for another.
-//   y  [invocations] of vec4, so that nothing is optimised away
+// Measures a device's peak rate of multiply-adds: chains in registers, enough of them to hide latency.
+//   y  [invocations] of vec4; written so that nothing is optimised away
 // Bindings: 0 params, 1 y (write).
-// Dispatch: (invocations / 64); an invocation does 16 * 12 * rounds multiply-adds.
+// Dispatch: (invocations / 64); each invocation does 16 * 12 * rounds multiply-adds.
 struct Params {
     rounds: u32,
     factor: f32,  // just below 1
@@ -17,7 +17,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var a0 = vec4<f32>(f32(id.x));
     var a1 = a0 + 1.0;
     var a2 = a0 + 2.0;
-    // The id takes part, as a zero: see lib/loops.wgsl.
+    // The id contributes zero: see lib/loops.wgsl.
     let rounds = p.rounds + (id.y >> 31u);
     for (var i = 0u; i < rounds; i++) {
 #generate multiply_adds

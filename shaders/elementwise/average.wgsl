@@ -2,13 +2,13 @@
 //   x0 .. x5  [N, C, H, W]  blocked, INPUTS of them
 //   y         [N, C, H, W]  blocked; y = (x0 + x1 + ..) * factor
 // Bindings: 0 params, 1 .. INPUTS the inputs (read), INPUTS + 1 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
-// Constants: INPUTS; X1 .. X5, defined for the inputs there are; ACCUMULATE, if defined y's old value comes first.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); each invocation computes one vec4.
+// Constants: INPUTS; X1 .. X5 for the inputs present; optionally ACCUMULATE, which starts the sum with y's old value.
 #import "lib/storage"
 #import "lib/tensor"
 
 struct Params {
-    x: View,  // of every input: they have one shape
+    x: View,  // of all inputs: they share a shape
     y: View,
     w: u32,
     h: u32,

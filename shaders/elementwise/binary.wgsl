@@ -1,9 +1,9 @@
-// Two tensors element by element; an axis of one element goes with every element of the other's.
+// Elementwise operations on two tensors, with broadcasting of axes of one element.
 //   a, b  [N or 1, C or 1, H or 1, W or 1]  blocked
 //   y     [N, C, H, W]                      blocked; y = a KIND b, 0 past the last channel
 // Bindings: 0 params, 1 a (read), 2 b (read), 3 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
-// Constants: KIND, 0 a + b, 1 a - b, 2 a * b, 3 a / b, 4 smaller, 5 larger, 6 power, 7 PReLU of slope b, 8 a < b, 9 a > b,
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); each invocation computes one vec4.
+// Constants: KIND, 0 a + b, 1 a - b, 2 a * b, 3 a / b, 4 min, 5 max, 6 power, 7 PReLU of slope b, 8 a < b, 9 a > b,
 // 10 a == b.
 #import "lib/storage"
 #import "lib/tensor"
@@ -14,9 +14,9 @@ struct Params {
     b: View,
     y: View,
     size: Size,
-    a_step: u32,         // stride of a column of a
-    a_one_channel: u32,  // 1 if its one channel is every channel
-    b_step: u32,         // the same of b
+    a_step: u32,         // column stride of a
+    a_one_channel: u32,  // 1 if its single channel is broadcast
+    b_step: u32,         // the same for b
     b_one_channel: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -24,7 +24,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
-// pow with the cases that WGSL leaves open: negative bases with whole exponents, and powers that need no logarithm.
+// pow, also for negative bases with integer exponents, which WGSL leaves undefined. Common exponents need no logarithm.
 fn power(base: f32, exponent: f32) -> f32 {
     if (exponent == 2.0) {
         return base * base;
@@ -46,7 +46,7 @@ fn power(base: f32, exponent: f32) -> f32 {
         return size;
     }
     if (exponent != floor(exponent)) {
-        return sqrt(base);  // not a number
+        return sqrt(base);  // NaN
     }
     let half = 0.5 * exponent;
     return select(-size, size, half == floor(half));

@@ -1,7 +1,7 @@
-// A constant.
+// Fills a tensor with a constant.
 //   y  [len]  linear f32
 // Bindings: 0 params, 1 y (write).
-// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; an invocation makes one element.
+// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; each invocation computes one element.
 #import "lib/storage"
 
 struct Params {

@@ -1,8 +1,8 @@
-// The gate of the classification-guided module.
+// The gate of the classification-guided module (CGM).
 //   x  [N, 2, 1, 1]  blocked; scores of absent, present
-//   y  [N, 1, 1, 1]  blocked; 1 if present scores higher, else 0 (ties included)
+//   y  [N, 1, 1, 1]  blocked; 1 if present scores higher, else 0, also on ties
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (1, 1, N); the first invocation of a workgroup makes one vec4.
+// Dispatch: (1, 1, N); the first invocation of each workgroup computes one vec4.
 #import "lib/storage"
 #import "lib/tensor"
 

@@ -1,9 +1,9 @@
-// Every image times its gate.
+// Multiplies every image by its gate.
 //   x     [N, C, H, W]  blocked
 //   gate  [N, 1, 1, 1]  blocked
 //   y     [N, C, H, W]  blocked; y = x * gate
 // Bindings: 0 params, 1 x (read), 2 gate (read), 3 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); each invocation computes one vec4.
 #import "lib/storage"
 #import "lib/tensor"
 

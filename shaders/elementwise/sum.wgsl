@@ -1,9 +1,9 @@
-// Sum of tensors of one shape, a pair of them a dispatch.
+// Sum of tensors of one shape, two of them per dispatch.
 //   a, b, y  [N, C, H, W]  blocked, with BLOCKED; else [len] linear f32
-// y = a + b; without TWO a alone; with ACCUMULATE its old value comes first.
+// y = a + b; without TWO, y = a; with ACCUMULATE, the sum starts with y's old value.
 // Bindings: 0 params, 1 a (read), 2 b (read) with TWO, Y y (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); linear (row / 64, ceil(len / row), 1), row a multiple of 64.
-// Constants: Y; BLOCKED, TWO, ACCUMULATE if defined.
+// Constants: Y; optionally BLOCKED, TWO, ACCUMULATE.
 #import "lib/storage"
 #import "lib/tensor"
 

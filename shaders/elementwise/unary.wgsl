@@ -1,8 +1,8 @@
-// A function of every element.
+// An elementwise function.
 //   x  [N, C, H, W]  blocked
 //   y  [N, C, H, W]  blocked; y = f(x), 0 past the last channel
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); each invocation computes one vec4.
 // Constants: ACTIVATION, see lib/activation.
 #import "lib/storage"
 #import "lib/tensor"

@@ -1,9 +1,9 @@
-// Gradient of a function of every element.
-//   v   [N, C, H, W]  blocked, the function's result or what it was applied to
+// Gradient of an elementwise function.
+//   v   [N, C, H, W]  blocked, the function's result or its input
 //   dy  [N, C, H, W]  blocked
 //   dx  [N, C, H, W]  blocked; dy times the function's slope there, 0 past the last channel
 // Bindings: 0 params, 1 v (read), 2 dy (read), 3 dx (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); each invocation computes one vec4.
 // Constants: ACTIVATION, see lib/activation_slope
 #import "lib/storage"
 #import "lib/activation_slope"
@@ -12,7 +12,7 @@
 
 struct Params {
     v: View,
-    dx: View,  // and dy's: they have one shape
+    dx: View,  // and dy's: they share a shape
     size: Size,
     alpha: f32,
     beta: f32,

@@ -1,10 +1,11 @@
 // Gradient of batch or instance normalisation, second step.
 //   x, dy, dx     [N, C, H, W]            blocked
-//   coefficients  [1 or N][ceil(C / 4)][8] vec4  A, B, mean, D, scale, shift, dgamma, dbeta: from batch_norm_grad_statistics
+//   coefficients  [1 or N][ceil(C / 4)][8] vec4  A, B, mean, D, scale, shift, dgamma, dbeta, by
+//                                               batch_norm_grad_statistics
 //   dgamma, dbeta [C]                     linear f32
 // dx = A * dy' + B * (x - mean) + D, dy' = dy times the activation's slope at x * scale + shift.
 // Bindings: 0 params, 1 x (read), 2 dy (read), 3 coefficients (read), 4 dx (write), 5 dgamma (write), 6 dbeta (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); each invocation computes one vec4.
 // Constants: ACTIVATION, 1: see lib/activation_slope.
 #import "lib/storage"
 #import "lib/loops"
@@ -20,8 +21,8 @@ struct Params {
     alpha: f32,  // arguments of the activation
     beta: f32,
     c: u32,
-    image: u32,   // coefficients of an image, 0 where all images share them
-    images: u32,  // whose dgamma and dbeta add up
+    image: u32,   // coefficients per image, 0 if all images share them
+    images: u32,  // whose dgamma and dbeta are summed
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;

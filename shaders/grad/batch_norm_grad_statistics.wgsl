@@ -1,12 +1,12 @@
-// Gradient of batch or instance normalisation, first step: the sums, and what dx is made with.
+// Gradient of batch or instance normalisation, first step: the sums, and the coefficients of dx.
 //   x, dy         [N, C, H, W]            blocked
 //   affine        [ceil(C / 4)][2] vec4   gamma, beta
 //   mean, var     [C]                     linear f32, of the batch; var biased
 //   coefficients  [1 or N][ceil(C / 4)][8] vec4  A, B, mean, D, scale, shift, dgamma, dbeta: see batch_norm_grad
-// Bindings: 0 params, 1 x (read), 2 dy (read), 3 affine (read), 4 mean (read), 5 var (read), 6 coefficients (write); with
-// INSTANCE 4 coefficients (write).
-// Dispatch: (ceil(C / 4), 1 or N, 1); a workgroup makes one block of channels, with INSTANCE of one image.
-// Constants: ACTIVATION, 1: see lib/activation_slope; INSTANCE, if defined each image has statistics of its own, found here.
+// Bindings: 0 params, 1 x (read), 2 dy (read), 3 affine (read), 4 mean (read), 5 var (read), 6 coefficients (write);
+// with INSTANCE 4 coefficients (write).
+// Dispatch: (ceil(C / 4), 1 or N, 1); each workgroup computes one block of channels, with INSTANCE of one image.
+// Constants: ACTIVATION, 1: see lib/activation_slope; optionally INSTANCE: statistics per image, computed here.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/activation_slope"
@@ -20,7 +20,7 @@ struct Params {
     h: u32,
     c: u32,
     images: u32,  // that share statistics
-    factor: f32,  // 1 / elements that share statistics, 0 where these are constants
+    factor: f32,  // 1 / elements that share statistics, 0 if these are constants
     eps: f32,
     alpha: f32,  // arguments of the activation
     beta: f32,
@@ -53,7 +53,7 @@ fn main(
     let height = trip_count(p.h, group.x);
     let width = trip_count(p.w, group.x);
 #ifdef INSTANCE
-    // As norm_statistics does, so that the result is normalised by the same.
+    // The same computation as in norm_statistics, so that the statistics are those of the forward pass.
     var pixels = vec4<f32>(0.0);
     for (var iy = local.y; iy < height; iy += 16u) {
         let start = plane_start(p.x, start_image, block) + iy * p.x.row;
@@ -111,7 +111,7 @@ fn main(
     let spread = reduce(lane, product) * inverse;
     if (lane == 0u) {
         let at = 8u * (group.y * ((p.c + 3u) / 4u) + block);
-        // Lanes past the last channel may hold anything: zeros keep them finite.
+        // Lanes past the last channel may hold anything; zero coefficients keep them finite.
         let inside = vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.c);
         let zero = vec4<f32>(0.0);
         coefficients[at] = select(zero, scale, inside);

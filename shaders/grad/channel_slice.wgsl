@@ -1,8 +1,8 @@
-// Some channels of a tensor, from any first one on.
+// A slice of a tensor's channels, from any channel on.
 //   x  [N, C, H, W]      blocked
 //   y  [N, COUNT, H, W]  blocked; y[c] = x[first + c]
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(COUNT / 4)); an invocation makes one vec4.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(COUNT / 4)); each invocation computes one vec4.
 #import "lib/storage"
 #import "lib/tensor"
 
@@ -34,7 +34,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var v = vec4<f32>(0.0);
     for (var lane = 0u; lane < 4u; lane++) {
         let at = first % 4u + lane;
-        // Lanes past the last channel are other channels' gradients: they become 0.
+        // Lanes past the last channel hold other channels' gradients and become 0.
         if (4u * block + lane < p.count) {
             v[lane] = select(high[at & 3u], low[at & 3u], at < 4u);
         }

@@ -1,8 +1,8 @@
-// Sum over images, rows and columns of every channel: the gradient of a bias.
+// Sum over images, rows and columns, per channel: the gradient of a bias.
 //   x  [N, C, H, W]  blocked
 //   y  [C]           linear f32
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (ceil(C / 4), 1, 1); a workgroup sums one block of channels.
+// Dispatch: (ceil(C / 4), 1, 1); each workgroup sums one block of channels.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/reduce"
@@ -29,7 +29,7 @@ fn main(
     @builtin(local_invocation_id) local: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    // Sums of row parts first: rounding grows with W + H, not with W * H.
+    // Sums within rows first: rounding error grows with W + H, not with W * H.
     var total = vec4<f32>(0.0);
     let images = trip_count(p.images, group.x);
     let height = trip_count(p.h, group.x);

@@ -1,11 +1,11 @@
-// Weight gradient of a convolution, by parts: what each band of rows of each image contributes.
-//   g        [N, R, OH, OW]  blocked, the gradient of the result (or a transposed convolution's input)
-//   x        [N, C, H, W]    blocked, what the convolution read (or the gradient of a transposed convolution's result)
+// Weight gradient of a convolution, first step: the partial sums of each band of rows of each image.
+//   g        [N, R, OH, OW]  blocked, the gradient of the output (or a transposed convolution's input)
+//   x        [N, C, H, W]    blocked, the convolution's input (or the gradient of a transposed convolution's output)
 //   partial  [bands][4 ceil(R / 4)][ceil(C / 4)][KH KW] vec4 over channels of x
 // Bindings: 0 params, 1 g (read), 2 x (read), 3 partial (write).
-// Dispatch: (ceil(R / 4), ceil(C / 4) KH / TAP_ROWS, bands); a workgroup makes a block of R by one of C.
-// Constants: KW, STRIDE; TAP_ROWS, the rows of taps that a workgroup makes: KH or 1; ROWS, rows of g a step; SUBGROUP, if
-// defined a workgroup is one subgroup of so many lanes, else 8 x 8 invocations.
+// Dispatch: (ceil(R / 4), ceil(C / 4) KH / TAP_ROWS, bands); each workgroup computes a block of R by one of C.
+// Constants: KW, STRIDE; TAP_ROWS, the rows of taps per workgroup: KH or 1; ROWS, rows of g per step; optionally
+// SUBGROUP: a workgroup is one subgroup of that many lanes, else 8 x 8 invocations.
 #import "lib/storage"
 #import "lib/tensor"
 #import "lib/loops"
@@ -20,9 +20,9 @@ struct Params {
     pad_top: u32,
     pad_left: u32,
     kh: u32,
-    bands: u32,            // of an image
-    band_rows: u32,        // of a band
-    invocation_rows: u32,  // of an invocation
+    bands: u32,            // per image
+    band_rows: u32,        // rows per band
+    invocation_rows: u32,  // rows per invocation
     columns: u32,          // ceil(C / 4) KH KW
 }
 @group(0) @binding(0) var<uniform> p: Params;

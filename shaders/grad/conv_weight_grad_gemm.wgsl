@@ -1,13 +1,13 @@
-// Weight gradient of a convolution as a matrix product over workgroup memory, by parts: rows are channels of g, columns are
-// taps of channel blocks of x, and each band of pixels contributes its sum.
-//   g        [N, R, OH, OW]  blocked, the gradient of the result (or a transposed convolution's input)
-//   x        [N, C, H, W]    blocked, what the convolution read (or the gradient of a transposed convolution's result)
+// Weight gradient of a convolution as a GEMM over workgroup memory, first step: rows are channels of g, columns are
+// taps of channel blocks of x, and each band of pixels has its partial sum.
+//   g        [N, R, OH, OW]  blocked, the gradient of the output (or a transposed convolution's input)
+//   x        [N, C, H, W]    blocked, the convolution's input (or the gradient of a transposed convolution's output)
 //   partial  [bands][4 ceil(R / 4)][ceil(C / 4)][KH KW] vec4 over channels of x
 // Bindings: 0 params, 1 g (read), 2 x (read), 3 partial (write).
-// Dispatch: (ceil(R / TM), ceil(columns / X_BLOCKS), bands), columns = ceil(C / 4) KH KW, X_BLOCKS = 1024 / TM; a band is a
-// run of pixels of all images in their order.
-// Constants: TM rows, 16, 32 or 64; KB pixels in workgroup memory at a time, 4, 8 or 16. 64 invocations with 8 rows x 8
-// channels each.
+// Dispatch: (ceil(R / TM), ceil(columns / X_BLOCKS), bands), columns = ceil(C / 4) KH KW, X_BLOCKS = 1024 / TM; a band
+// is a run of consecutive pixels through all images.
+// Constants: TM rows, 16, 32 or 64; KB pixels in workgroup memory at a time, 4, 8 or 16. A workgroup has 64 invocations
+// with 8 rows x 8 channels each.
 #import "lib/storage"
 #import "lib/tensor"
 #import "lib/loops"
@@ -23,7 +23,7 @@ struct Params {
     pad_left: u32,
     kw: u32,
     taps: u32,            // KH KW
-    band: u32,            // pixels of a band
+    band: u32,            // pixels per band
     pixels: u32,          // of all images
     stride: u32,
     advance_column: u32,  // KB pixels as columns, less than OW,
@@ -37,16 +37,16 @@ struct Params {
 
 const G_BLOCKS: u32 = TM / 4u;
 const X_BLOCKS: u32 = 1024u / TM;
-// Invocations side by side in either direction; each has two blocks, this far apart.
+// Invocations along either axis; each holds two blocks, this far apart.
 const G_SPREAD: u32 = G_BLOCKS / 2u;
 const X_SPREAD: u32 = X_BLOCKS / 2u;
-// The same for both operands, so that they share addresses: two of them spill on Intel. One more than blocks, so that
-// invocations with neighbouring pixels write to different banks.
+// The same for both operands, so that they share addresses: two address registers spill on Intel. One more than the
+// blocks, so that invocations with neighbouring pixels write to different banks.
 const PITCH: u32 = max(G_BLOCKS, X_BLOCKS) + 1u;
 
 var<workgroup> g_tile: array<vec4<f32>, KB * PITCH>;
 var<workgroup> x_tile: array<vec4<f32>, KB * PITCH>;
-// Of each column, from the pixel that the first tap of the first block reads.
+// Offset of each column from the pixel that the first tap of the first block reads.
 var<workgroup> offsets: array<u32, X_BLOCKS>;
 
 @compute @workgroup_size(64)
@@ -54,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first_row = group.x * G_BLOCKS;
     let first_column = group.y * X_BLOCKS;
     if (lane < X_BLOCKS) {
-        // Columns past the last one repeat it, as rows do; neither are stored.
+        // Columns past the last one repeat it, as rows do; neither is stored.
         let column = min(first_column + lane, p.columns - 1u);
         let tap = column % p.taps;
         offsets[lane] = column / p.taps * p.x.plane + tap / p.kw * p.x.row + tap % p.kw;
@@ -67,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let start = group.z * p.band;
     let end = min(start + p.band, p.pixels);
     let steps = trip_count((end - start + KB - 1u) / KB, group.x);
-    // Not a constant: unrolled whole, the loop over workgroup memory spills on Intel.
+    // Not a constant: fully unrolled, the loop over workgroup memory spills on Intel.
     let trips = trip_count(KB, group.x);
     // The invocation's pixel of g, carried from step to step: a division costs as much as twenty multiply-adds.
     var at = start + k;
@@ -76,7 +76,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var n = at / p.ow / p.oh;
 #generate weight_gemm_sums
     for (var step = 0u; step < steps; step++) {
-        // Pixels past the band are the first one of all, times zero.
+        // Pixels past the band repeat the very first one, times zero.
         let inside = at < end;
         let y = select(0u, row, inside);
         let x_at = select(0u, column, inside);

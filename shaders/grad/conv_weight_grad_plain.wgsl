@@ -1,11 +1,12 @@
 // Weight gradient of a convolution of any geometry.
-//   g   [N, R, OH, OW]  blocked, the gradient of the result (or a transposed convolution's input)
-//   x   [N, C, H, W]    blocked, what the convolution read (or the gradient of a transposed convolution's result)
-//   dw  [R, C / groups, KH, KW]  linear f32; the sum over n, y, x of g[n, r, y, x] * x[n, c, y * stride + ky * dilation - top, ..]
+//   g   [N, R, OH, OW]  blocked, the gradient of the output (or a transposed convolution's input)
+//   x   [N, C, H, W]    blocked, the convolution's input (or the gradient of a transposed convolution's output)
+//   dw  [R, C / groups, KH, KW]  linear f32; the sum over n, y, x of g[n, r, y, x] * x[n, c, iy, ix],
+//                                iy = y * stride + ky * dilation - top, ix likewise
 // Bindings: 0 params, 1 g (read), 2 x (read), 3 dw (write).
-// Dispatch: (ceil(R / 4), ceil(C / 4) * KH, KW), a workgroup makes one tap of 4 x 4 channels; with GROUPED
-// (R, C / groups * KH, KW), a workgroup makes one element.
-// Constants: GROUPED, where there are groups.
+// Dispatch: (ceil(R / 4), ceil(C / 4) * KH, KW); each workgroup computes one tap of 4 x 4 channels. With GROUPED
+// (R, C / groups * KH, KW); each workgroup computes one element.
+// Constants: GROUPED if there are groups.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/reduce"
@@ -70,7 +71,7 @@ fn main(
             if (iy < 0 || iy >= i32(p.h)) {
                 continue;
             }
-            // Rows first: rounding grows with W + H, not with W * H.
+            // Sums within rows first: rounding error grows with W + H, not with W * H.
 #ifdef GROUPED
             var part = 0.0;
 #else

@@ -1,8 +1,9 @@
-// The second step of a weight gradient: the contributions of all bands, added up in their order.
+// Weight gradient of a convolution, second step: adds up the partial sums of all bands in order.
 //   partial  [bands][4 ceil(R / 4)][ceil(C / 4)][T] vec4 over channels of x, T taps
-//   dw       [R, I, KH, KW]  linear f32; channels first .. first + C of it
+//   dw       [R, I, KH, KW]  linear f32; input channels first .. first + C of it
 // Bindings: 0 params, 1 partial (read), 2 dw (write).
-// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64, len = R ceil(C / 4) T; an invocation makes four elements.
+// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64, len = R ceil(C / 4) T; each invocation computes four
+// elements.
 #import "lib/storage"
 #import "lib/loops"
 
@@ -10,7 +11,7 @@ struct Params {
     len: u32,
     row: u32,
     bands: u32,
-    stride: u32,  // vec4s of a band
+    stride: u32,  // vec4s per band
     taps: u32,
     blocks: u32,  // ceil(C / 4)
     c: u32,

@@ -1,8 +1,8 @@
-// A convolution's weight as that of its gradient: input and output channels change places, taps are read backwards.
+// A convolution's weight, as its input gradient needs it: input and output channels swapped, taps in reverse order.
 //   w  [O, I, KH, KW]      linear f32
 //   y  [COUNT, O, KH, KW]  linear f32; y[i, o, t] = w[o, first + i, KH KW - 1 - t]
 // Bindings: 0 params, 1 w (read), 2 y (write).
-// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; an invocation makes one element.
+// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; each invocation computes one element.
 #import "lib/storage"
 
 struct Params {

@@ -1,9 +1,9 @@
-// Gradient of the maximum of whole planes.
+// Gradient of global max pooling.
 //   x   [N, C, H, W]  blocked
 //   dy  [N, C, 1, 1]  blocked
 //   dx  [N, C, H, W]  blocked; dy at the first maximum of each plane in row-major order, else 0
 // Bindings: 0 params, 1 x (read), 2 dy (read), 3 dx (write).
-// Dispatch: (ceil(C / 4), N, 1); a workgroup makes one block of planes.
+// Dispatch: (ceil(C / 4), N, 1); each workgroup computes one block of planes.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"
@@ -26,7 +26,7 @@ var<workgroup> firsts: array<vec4<u32>, 256>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let plane = plane_start(p.x, group.y, group.x);
     let pixels = trip_count(p.w * p.h, group.x);
-    // The lowest float, by its bits: naga writes it as a decimal that browsers find too large.
+    // The lowest float, as bits: naga writes it as a decimal that browsers reject as too large.
     var best = bitcast<vec4<f32>>(vec4<u32>(0xff7fffffu));
     var first = vec4<u32>(0xffffffffu);
     for (var i = lane; i < pixels; i += 256u) {

@@ -3,8 +3,9 @@
 //   dy  [N, C, OH, OW]  blocked
 //   dx  [N, C, H, W]    blocked; dy at the first maximum of each window in row-major order, else 0
 // Bindings: 0 params, 1 x (read), 2 dy (read), 3 dx (write).
-// Dispatch: (ceil(ceil(W / K) / 16), ceil(ceil(H / K) / 4), N * ceil(C / 4)); an invocation makes one window of dx.
-// Constants: K, the window's edge and stride.
+// Dispatch: (ceil(ceil(W / K) / 16), ceil(ceil(H / K) / 4), N * ceil(C / 4)); each invocation computes one window of
+// dx.
+// Constants: K, the window's side and stride.
 #import "lib/storage"
 #import "lib/tensor"
 
@@ -32,7 +33,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let n = id.z / p.blocks;
     let block = id.z % p.blocks;
     let plane = plane_start(p.x, n, block);
-    // The lowest float, by its bits: naga writes it as a decimal that browsers find too large.
+    // The lowest float, as bits: naga writes it as a decimal that browsers reject as too large.
     var best = bitcast<vec4<f32>>(vec4<u32>(0xff7fffffu));
     var first = vec4<u32>(0u);
     for (var k = 0u; k < K * K; k++) {

@@ -1,11 +1,11 @@
-// Gradient of pooling of any geometry: an element of x gathers what the windows over it give.
+// Gradient of pooling of any geometry: each element of x gathers the gradients of the windows that cover it.
 //   dy  [N, C, OH, OW]  blocked
 //   x   [N, C, H, W]    blocked, with MAX
-//   dx  [N, C, H, W]    blocked; of a maximum dy goes to the first largest element of its window in row-major order, of a
-//                       mean its share to each
+//   dx  [N, C, H, W]    blocked; for a max, dy goes to the first maximum of its window in row-major order; for a mean,
+//                       each element gets its share
 // Bindings: 0 params, 1 dy (read); with MAX 2 x (read), 3 dx (write), else 2 dx (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
-// Constants: MAX, if defined the largest, else the mean.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); each invocation computes one vec4.
+// Constants: optionally MAX, for the max instead of the mean.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"
@@ -18,7 +18,7 @@ struct Params {
     w: u32,
     h: u32,
     blocks: u32,          // of channels
-    counts_padding: u32,  // 1 if a mean counts it
+    counts_padding: u32,  // 1 if the mean includes padding
     ow: u32,
     oh: u32,
 }
@@ -28,11 +28,11 @@ struct Params {
 @group(0) @binding(2) var<storage, read> x: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> dx: array<Stored>;
 
-// Which element of window (oy, ox) is the first largest, of each channel: ky * kernel columns + kx.
+// The first maximum of window (oy, ox), per channel: ky * kernel columns + kx.
 fn winner(plane: u32, oy: i32, ox: i32, rows: i32, columns: i32) -> vec4<i32> {
     let top = oy * p.pool.stride.x - p.pool.padding.x;
     let left = ox * p.pool.stride.y - p.pool.padding.y;
-    // The lowest float, by its bits: naga writes it as a decimal that browsers find too large.
+    // The lowest float, as bits: naga writes it as a decimal that browsers reject as too large.
     var best = bitcast<vec4<f32>>(vec4<u32>(0xff7fffffu));
     var first = vec4<i32>(-1);
     for (var ky = 0; ky < rows; ky++) {
@@ -63,11 +63,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let plane = plane_start(p.x, n, block);
     let rows = i32(trip_count(u32(p.pool.kernel.x), group.x));
     let columns = i32(trip_count(u32(p.pool.kernel.y), group.x));
-    // Where the pixel lies from the beginning of window 0.
+    // The pixel's position from the start of window 0.
     let at_y = i32(id.y) + p.pool.padding.x;
     let at_x = i32(id.x) + p.pool.padding.y;
     var sum = vec4<f32>(0.0);
-    // From the last window that begins at the pixel or before.
+    // Starts with the last window that begins at the pixel or before.
     for (var ky = at_y % p.pool.stride.x; ky <= (rows - 1) * p.pool.dilation.x; ky += p.pool.stride.x) {
         let oy = (at_y - ky) / p.pool.stride.x;
         if (ky % p.pool.dilation.x != 0 || at_y < ky || oy >= i32(p.oh)) {

@@ -1,9 +1,9 @@
-// Gradient of resizing, nearest or bilinear: what each input pixel gave to which output pixels.
+// Gradient of resizing, nearest or bilinear: each input pixel gathers from the output pixels it contributed to.
 //   dy  [N, C, OH, OW]  blocked
 //   dx  [N, C, H, W]    blocked
 // Bindings: 0 params, 1 dy (read), 2 dx (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
-// Constants: BILINEAR, if not defined nearest; POWER_OF_TWO, if defined both denominators are.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); each invocation computes one vec4.
+// Constants: optionally BILINEAR (else nearest) and POWER_OF_TWO (both denominators are powers of two).
 #import "lib/storage"
 #import "lib/tensor"
 #import "lib/resize"
@@ -25,7 +25,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> dy: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> dx: array<Stored>;
 
-// The output pixels of an axis whose lower neighbour is below `i`: they are the first so many of `m`.
+// The number of output pixels of an axis, of `m`, whose lower neighbour is below `i`. They are the first ones.
 fn before(a: Axis, i: i32, m: u32) -> u32 {
     if (i <= 0) {
         return 0u;
@@ -36,12 +36,12 @@ fn before(a: Axis, i: i32, m: u32) -> u32 {
     return u32(clamp((i * i32(a.den) - a.start + a.step - 1) / a.step, 0, i32(m)));
 }
 
-// What output pixel `j` took of input pixel `i`, the last of which is `last`.
+// The weight of input pixel `i` in output pixel `j`; `last` is the last input pixel.
 fn share(a: Axis, factor: f32, j: u32, i: u32, last: u32) -> f32 {
     let s = source(a, factor, j);
 #ifdef BILINEAR
     if (s.low == i) {
-        // At the border the upper neighbour is the lower one.
+        // At the edge, the upper neighbour is the lower one.
         return select(1.0 - s.weight, 1.0, i == last);
     }
     return s.weight;

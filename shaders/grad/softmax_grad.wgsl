@@ -1,15 +1,15 @@
-// Gradient of softmax over channels, from its result.
+// Gradient of softmax over channels, from its output.
 //   y   [N, C, H, W]  blocked, the softmax
 //   dy  [N, C, H, W]  blocked
 //   dx  [N, C, H, W]  blocked; dx = y (dy - sum over channels of y dy)
 // Bindings: 0 params, 1 y (read), 2 dy (read), 3 dx (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N); an invocation makes all channels of one pixel.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N); each invocation computes all channels of one pixel.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"
 
 struct Params {
-    y: View,     // and of the others: they have one shape
+    y: View,     // and of the others: they share a shape
     size: Size,
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -28,7 +28,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     for (var block = 0u; block < blocks; block++) {
         let at = first + block * p.y.plane;
         let inside = vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.size.c);
-        // Lanes past the last channel hold anything.
+        // Lanes past the last channel may hold anything.
         sum += dot(select(vec4<f32>(0.0), vec4<f32>(y[at]), inside), select(vec4<f32>(0.0), vec4<f32>(dy[at]), inside));
     }
     for (var block = 0u; block < blocks; block++) {

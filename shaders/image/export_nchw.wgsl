@@ -1,4 +1,4 @@
-// The device layout to plain NCHW.
+// Converts the device layout to plain NCHW.
 //   x  [N, C, H, W]  blocked
 //   y  [N, C, H, W]  linear f32
 // Bindings: 0 params, 1 x (read), 2 y (write).

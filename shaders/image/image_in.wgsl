@@ -1,4 +1,4 @@
-// From pixels to network input: tiles of images, mirrored where they leave the image, normalised.
+// From pixels to network input: normalised tiles of images, mirrored outside the image.
 //   x     [N, C, WH, WW]   linear f32: windows of the images, raw values
 //   info  [N, 8 + 4 C]     tile row, tile column, window row, window column, image rows, image columns, -, -;
 //                          then offset, scale, low, high of each channel
@@ -16,14 +16,14 @@ struct Params {
     window_h: u32,    // WH
     blocks: u32,      // of channels
     c: u32,
-    tile_words: u32,  // words of a tile
+    tile_words: u32,  // words of info per tile
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> info: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
-// Mirrors i into 0 .. n - 1 without repeating the edge, any number of times.
+// Mirrors i into 0 .. n - 1 without repeating the edge, from any distance.
 fn mirror(i: i32, n: i32) -> i32 {
     if (n == 1) {
         return 0;

@@ -1,4 +1,4 @@
-// Plain NCHW to the device layout; lanes past the last channel become 0.
+// Converts plain NCHW to the device layout; lanes past the last channel become 0.
 //   x  [N, C, H, W]  linear f32
 //   y  [N, C, H, W]  blocked
 // Bindings: 0 params, 1 x (read), 2 y (write).

@@ -1,10 +1,10 @@
 // Class ids from probabilities or logits.
 //   x  [N, K, H, W]  blocked
-//   y  [N, 1, H, W]  linear f32: the channel with the largest value (the first of equals); with THRESHOLD that plus one
-//      where the value is above the threshold, else 0
+//   y  [N, 1, H, W]  linear f32: the channel with the largest value, the first on ties; with THRESHOLD, that channel
+//      plus one where its value is above the threshold, else 0
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), N).
-// Constants: THRESHOLD if defined.
+// Constants: optionally THRESHOLD.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"

@@ -1,4 +1,4 @@
-// `activate(v, a, b)`: the function of the table in src/kernel/function.rs that the constant ACTIVATION chooses, with its
+// `activate(v, a, b)`: the function that the constant ACTIVATION selects from src/kernel/function.rs; a, b are its
 // arguments.
 #import "lib/functions"
 #generate activation

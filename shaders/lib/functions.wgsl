@@ -1,13 +1,13 @@
-// What the functions of src/kernel/function.rs are made of.
+// Building blocks of the functions in src/kernel/function.rs.
 #import "lib/log"
 
-// Good to 1e-7 and finite everywhere, which WGSL does not promise of its own.
+// Accurate to 1e-7 and finite everywhere; WGSL's tanh guarantees neither.
 fn tangent(v: vec4<f32>) -> vec4<f32> {
     let e = exp(-2.0 * min(abs(v), vec4<f32>(40.0)));
     return sign(v) * (1.0 - e) / (1.0 + e);
 }
 
-// Abramowitz and Stegun 7.1.26, good to 1.5e-7.
+// Abramowitz and Stegun 7.1.26, accurate to 1.5e-7.
 fn error_function(v: vec4<f32>) -> vec4<f32> {
     let a = min(abs(v), vec4<f32>(6.0));
     let t = 1.0 / (1.0 + 0.3275911 * a);
@@ -33,12 +33,12 @@ fn square(v: vec4<f32>) -> vec4<f32> {
     return v * v;
 }
 
-// 1 where v lies between two bounds, else 0.
+// 1 where v lies between two bounds, inclusive, else 0.
 fn inside(v: vec4<f32>, low: f32, high: f32) -> vec4<f32> {
     return select(vec4<f32>(0.0), vec4<f32>(1.0), v >= vec4<f32>(low)) * select(vec4<f32>(0.0), vec4<f32>(1.0), v <= vec4<f32>(high));
 }
 
-// The argument of GELU's hyperbolic tangent. Beyond 10 the tangent is 1.
+// The argument of GELU's hyperbolic tangent, which is 1 beyond v = 10.
 fn gelu_argument(v: vec4<f32>) -> vec4<f32> {
     let u = clamp(v, vec4<f32>(-10.0), vec4<f32>(10.0));
     return 0.79788456 * (u + 0.044715 * u * u * u);

@@ -1,10 +1,10 @@
-// What kernels around the generated matrix product have in common: the constants TM, TN; and SUBGROUP, its lanes, or
-// UNIFORM, or, where operands are staged in workgroup memory, KB, the steps of K staged at a time, EVEN if all taps have a multiple of them,
-// NARROW if only weights are staged, and MATRIX, the side of cooperative matrices, if those multiply.
+// Common parts of the kernels around the generated GEMM. Constants: TM, TN; SUBGROUP, the subgroup size, or UNIFORM;
+// else operands are staged in workgroup memory: KB, the steps of K staged at a time, EVEN if all taps have a multiple
+// of KB steps, NARROW if only weights are staged, and MATRIX, the side of the cooperative matrices, if any.
 const COLUMNS: u32 = TN * 8u;
 #ifdef SUBGROUP
 const INVOCATIONS: u32 = SUBGROUP;
-// Invocations on neighbouring columns.
+// Invocations along columns.
 const SPREAD: u32 = SUBGROUP;
 const KB: u32 = 1u;
 #else
@@ -38,7 +38,7 @@ const NOWHERE: u32 = 0xffffffffu;
 // The workgroup's id, for the functions that the generated code calls.
 var<private> tile: vec3<u32>;
 
-// Steps of K that the weights of a tap have: whole blocks of KB.
+// Steps of K in a tap's packed weights: whole blocks of KB.
 fn packed_steps(steps: u32) -> u32 {
     return (steps + KB - 1u) / KB * KB;
 }

@@ -1,6 +1,6 @@
-// Softmax over channels at one pixel, seen from its label. The importing shader has x blocked, its view `p.x` and gamma in
-// `p.gamma`.
-// Constants: FOCAL, if defined gamma is not 0.
+// Softmax over channels at one pixel, relative to its label. The importing shader declares x (blocked), its view `p.x`
+// and gamma as `p.gamma`.
+// Constants: FOCAL if gamma is not 0.
 struct Scores {
     top: f32,     // the largest channel
     rest: f32,    // sum of exp(x - top) over the others
@@ -12,7 +12,7 @@ fn channel(start: u32, c: u32) -> f32 {
     return f32(x[start + (c / 4u) * p.x.plane][c % 4u]);
 }
 
-// `start` is the pixel's place in channel block 0; `channels` comes from `trip_count`.
+// `start` is the pixel's index in channel block 0; `channels` comes from `trip_count`.
 fn scores(start: u32, label: u32, channels: u32) -> Scores {
     var best = 0u;
     var s = Scores(channel(start, 0u), 0.0, 0.0, 0.0);

@@ -1,6 +1,6 @@
-// The number of turns of a loop, from a uniform; `workgroup` is a component of the workgroup's id. Some drivers compile a
-// kernel anew, in each dispatch, for every value of a uniform that alone decides how often a loop runs: with HIDE_TRIP_COUNTS
-// the id takes part, as a zero.
+// A loop's trip count from a uniform; `workgroup` is a component of the workgroup's id. If uniforms alone determine a
+// trip count, some drivers recompile the kernel, in each dispatch, for every new value. With HIDE_TRIP_COUNTS the id
+// contributes a zero.
 fn trip_count(n: u32, workgroup: u32) -> u32 {
 #ifdef HIDE_TRIP_COUNTS
     return n + (workgroup >> 31u);

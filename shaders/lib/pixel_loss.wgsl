@@ -1,8 +1,8 @@
-// Losses of single elements and their slopes, chosen by the constant KIND: 1 BCE of logits, 2 focal of logits, 3 BCE of
-// probabilities, 4 focal of probabilities, 5 -t log p, 6 the U-Net++ hybrid pixel by pixel (TMI).
-// `p.gamma`; `p.positive` and `p.negative` are alpha where t = 1 and elsewhere; `p.eps` is the smallest probability.
+// Elementwise losses and their derivatives, selected by the constant KIND: 1 BCE of logits, 2 focal of logits, 3 BCE of
+// probabilities, 4 focal of probabilities, 5 -t log p, 6 the U-Net++ hybrid per pixel (TMI).
+// Parameters: `p.gamma`; `p.positive` and `p.negative`, alpha where t = 1 and elsewhere; `p.eps`, the min probability.
 
-// 1 / (1 + exp(-v)); WGSL promises nothing about infinities.
+// 1 / (1 + exp(-v)); WGSL guarantees nothing about infinities.
 fn logistic(v: vec4<f32>) -> vec4<f32> {
     return 1.0 / (1.0 + exp(min(-v, vec4<f32>(87.0))));
 }
@@ -16,13 +16,13 @@ fn alpha(is_one: vec4<bool>) -> vec4<f32> {
     return select(vec4<f32>(p.negative), vec4<f32>(p.positive), is_one);
 }
 
-// log(v), -100 at smallest: what is no normal number has none.
+// log(v), or -100 where v is below the smallest normal float.
 fn log_or_low(v: vec4<f32>) -> vec4<f32> {
     let smallest = vec4<f32>(1.2e-38);
     return select(log_unit(max(v, smallest)), vec4<f32>(-100.0), v < smallest);
 }
 
-// Focal loss: what is true and what is not, each at smallest eps. Not 1 minus the other, which would round.
+// Focal loss: the probability of the target, at least eps. Its complement is own_of(x, !is_one); 1 - own would round.
 fn own_of(x: vec4<f32>, is_one: vec4<bool>) -> vec4<f32> {
     return max(select(1.0 - x, x, is_one), vec4<f32>(p.eps));
 }

@@ -1,14 +1,14 @@
-// Windows of pooling.
+// Pooling windows.
 struct Geometry {
     size: vec2<i32>,      // H, W
-    padded: vec2<i32>,    // the same with the padding at the end
+    padded: vec2<i32>,    // H, W plus the padding at the end
     kernel: vec2<i32>,    // rows, columns
     stride: vec2<i32>,    // y, x
     dilation: vec2<i32>,  // y, x
     padding: vec2<i32>,   // top, left
 }
 
-// Elements of window `o` along an axis that a mean divides by; with padding if `all`.
+// The number of elements of window `o` along an axis, as the divisor of a mean; includes padding if `all`.
 fn counted(g: Geometry, all: bool, axis: u32, o: u32, taps: i32) -> i32 {
     let first = i32(o) * g.stride[axis] - g.padding[axis];
     let low = select(0, first, all);

@@ -2,7 +2,7 @@
 // The importing shader has @workgroup_size(16, 16) and defines combine(a, b).
 var<workgroup> partial: array<vec4<f32>, 256>;
 
-// Combines `v` of all invocations; every one gets the result. Call it in uniform control flow only.
+// Combines `v` of all invocations; all get the result. Call it in uniform control flow only.
 fn reduce(lane: u32, v: vec4<f32>) -> vec4<f32> {
     partial[lane] = v;
     workgroupBarrier();
@@ -13,7 +13,7 @@ fn reduce(lane: u32, v: vec4<f32>) -> vec4<f32> {
         workgroupBarrier();
     }
     let result = partial[0];
-    // The next call must not overwrite what a slow invocation still reads.
+    // The next call must not overwrite the result while another invocation still reads it.
     workgroupBarrier();
     return result;
 }

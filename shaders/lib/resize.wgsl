@@ -1,5 +1,5 @@
-// Source coordinates of resizing: max(0, i * step + start) / den along an axis. Whole numbers up to 2^31 - 1, divided
-// with remainder: no device can round them otherwise. POWER_OF_TWO, if defined: both denominators are.
+// Source coordinates of resizing: max(0, i * step + start) / den along an axis. Integers up to 2^31 - 1, divided with
+// remainder, so that no device rounds differently. Optionally POWER_OF_TWO: both denominators are powers of two.
 struct Axis {
     step: i32,
     start: i32,

@@ -1,6 +1,6 @@
-// How activations and packed weights are stored: f32, or f16 where F16 is defined. Arithmetic is f32 either way: kernels
-// load with `vec4<f32>(x[i])` and store with `y[i] = stored(v)`. The value of F16 is the binding after the kernel's own:
-// a word that becomes 1 when a value is stored that f16 cannot hold.
+// How activations and packed weights are stored: f32, or f16 if F16 is defined. Arithmetic is f32 either way: kernels
+// load with `vec4<f32>(x[i])` and store with `y[i] = stored(v)`. The value of F16 is the binding after the kernel's
+// own: the overflow flag, which becomes 1 when a stored value exceeds f16.
 #ifdef F16
 alias Stored = vec4<f16>;
 alias StoredScalar = f16;

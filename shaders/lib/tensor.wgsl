@@ -1,13 +1,13 @@
-// Views of blocked tensors, all in vec4s. A halo of one zero pixel lies around every plane, so y = -1 .. H and x = -1 .. W
-// may be read.
+// Views of blocked tensors, all in vec4s. A halo of one zero pixel surrounds every plane, so that y = -1 .. H and
+// x = -1 .. W may be read.
 struct View {
-    origin: u32,  // pixel (0, 0) of channel block 0 of image 0 inside the binding
-    row: u32,     // from a row to the next
-    plane: u32,   // from a channel block to the next
-    batch: u32,   // from an image to the next
+    origin: u32,  // pixel (0, 0) of channel block 0 of image 0 in the binding
+    row: u32,     // row stride
+    plane: u32,   // channel block stride
+    batch: u32,   // image stride
 }
 
-// A tensor's dimensions but for the batch.
+// A tensor's dimensions without the batch.
 struct Size {
     w: u32,
     h: u32,
@@ -20,7 +20,7 @@ fn plane_start(v: View, n: u32, block: u32) -> u32 {
     return v.origin + n * v.batch + block * v.plane;
 }
 
-// Offset of a pixel from its plane's start; negative inside the halo, so the sum wraps as two's complement must.
+// Offset of a pixel from its plane's start. It is negative inside the halo; adding it then wraps (two's complement).
 fn pixel_offset(v: View, y: i32, x: i32) -> u32 {
     return u32(y * i32(v.row) + x);
 }

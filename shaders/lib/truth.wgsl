@@ -1,14 +1,14 @@
-// The target beside a block of four channels of x [N, C, H, W]; C in `p.c`.
+// The target for a block of four channels of x [N, C, H, W]; C is `p.c`.
 //   t  [N, C, H, W]  linear f32, or with CLASSES [N, 1, H, W] class indices
-// Constants: CLASSES.
+// Constants: optionally CLASSES.
 
-// Channels that there are.
+// Whether each lane holds a channel.
 fn inside(block: u32) -> vec4<bool> {
     return vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.c);
 }
 
 #ifdef CLASSES
-// The class of a pixel; C where it has none: a label that is no class, or the ignored one.
+// The class of a pixel, or C if it has none: its label is not a class, or is the ignored one.
 fn label_of(n: u32, pixel: u32, pixels: u32) -> u32 {
     let v = floor(t[n * pixels + pixel] + 0.5);
     if (v >= 0.0 && v < f32(p.c) && v != p.ignored) {

@@ -5,7 +5,7 @@
 //   partials  [N][parts] vec4; sum of w (1 - p)^gamma (-log p), number of pixels with a class, sum of w
 // Bindings: 0 params, 1 x (read), 2 t (read), 3 weight (read) with WEIGHTED, Y partials (write).
 // Dispatch: (parts = ceil(H * W / 4096), N, 1).
-// Constants: Y; WEIGHTED, FOCAL if defined; CLASSES.
+// Constants: Y; CLASSES; optionally WEIGHTED, FOCAL.
 #import "lib/storage"
 #import "lib/label_scores"
 #import "lib/log"

@@ -2,11 +2,11 @@
 //   x       [N, C, H, W]  blocked
 //   t       [N, 1, H, W]  linear f32, class indices
 //   weight  [N, 1, H, W]  linear f32, with WEIGHTED
-//   dsums   [3]           linear f32; only that of the first sum depends on x
+//   dsums   [3]           linear f32; only the first sum depends on x
 //   dx      [N, C, H, W]  blocked; dsums[0] w k (softmax - one-hot), k = 1 without FOCAL
 // Bindings: 0 params, 1 x (read), 2 t (read), 3 weight (read) with WEIGHTED, Y - 1 dsums (read), Y dx (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N); an invocation makes one pixel.
-// Constants: Y; WEIGHTED, FOCAL if defined; CLASSES.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N); each invocation computes one pixel.
+// Constants: Y; CLASSES; optionally WEIGHTED, FOCAL.
 #import "lib/storage"
 #import "lib/label_scores"
 #import "lib/log"

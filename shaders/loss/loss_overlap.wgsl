@@ -1,10 +1,10 @@
 // Overlap of a prediction with the target, first stage: sums over 4096 pixels of four channels.
 //   x         [N, C, H, W]  blocked
 //   t         [N, C, H, W]  linear f32, or with CLASSES [N, 1, H, W] class indices
-//   partials  [N * C][parts] vec4; sums of x t, of x and of t over pixels that have a target
+//   partials  [N * C][parts] vec4; sums of x t, of x and of t over pixels with a target
 // Bindings: 0 params, 1 x (read), 2 t (read), 3 partials (write).
 // Dispatch: (parts = ceil(H * W / 4096), N * ceil(C / 4), 1).
-// Constants: CLASSES if defined.
+// Constants: optionally CLASSES.
 #import "lib/storage"
 #import "lib/planes"
 #import "lib/reduce"

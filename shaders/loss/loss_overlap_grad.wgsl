@@ -1,10 +1,10 @@
 // Gradient of the sums of an overlap: see loss_overlap.
 //   t      [N, C, H, W]  linear f32, or with CLASSES [N, 1, H, W] class indices
-//   dsums  [groups][3]   linear f32, of the sums of x t, of x and of t; a group is `planes` planes (n, c)
+//   dsums  [groups][3]   linear f32, of the sums of x t, of x and of t; a group has `planes` planes (n, c)
 //   dx     [N, C, H, W]  blocked
 // Bindings: 0 params, 1 t (read), 2 dsums (read), 3 dx (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
-// Constants: CLASSES if defined.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); each invocation computes one vec4.
+// Constants: optionally CLASSES.
 #import "lib/storage"
 #import "lib/tensor"
 #import "lib/truth"

@@ -1,11 +1,11 @@
-// Losses of single elements, first stage: sums over 4096 pixels of four channels.
+// Elementwise losses, first stage: sums over 4096 pixels of four channels.
 //   x         [N, C, H, W]  blocked
 //   t         [N, C, H, W]  linear f32
 //   weight    [N, 1, H, W]  linear f32, with WEIGHTED
-//   partials  [N * ceil(C / 4)][parts] vec4, the first component alone
+//   partials  [N * ceil(C / 4)][parts] vec4, only the first component
 // Bindings: 0 params, 1 x (read), 2 t (read), 3 weight (read) with WEIGHTED, Y partials (write).
 // Dispatch: (parts = ceil(H * W / 4096), N * ceil(C / 4), 1).
-// Constants: KIND, Y; WEIGHTED if defined.
+// Constants: KIND, Y; optionally WEIGHTED.
 #import "lib/storage"
 #import "lib/log"
 #import "lib/pixel_loss"
@@ -46,7 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (pixel >= pixels) {
             break;
         }
-        // What lies past the last channel is finite, but its loss may not be.
+        // Values past the last channel are finite, but their losses may not be.
         let at = vec4<f32>(x[index(p.x, n, block, i32(pixel / p.w), i32(pixel % p.w))]);
         let v = select(vec4<f32>(0.5), at, valid);
         var loss = select(vec4<f32>(0.0), loss_of(v, target_of(n, block, pixel, pixels)), valid);

@@ -1,12 +1,12 @@
-// Gradient of the mean of losses of single elements: see loss_pixel.
+// Gradient of the mean of elementwise losses: see loss_pixel.
 //   x       [N, C, H, W]  blocked
 //   t       [N, C, H, W]  linear f32
 //   weight  [N, 1, H, W]  linear f32, with WEIGHTED
 //   dy      [1]           linear f32
 //   dx      [N, C, H, W]  blocked
 // Bindings: 0 params, 1 x (read), 2 t (read), 3 weight (read) with WEIGHTED, Y - 1 dy (read), Y dx (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
-// Constants: KIND, Y; WEIGHTED if defined.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); each invocation computes one vec4.
+// Constants: KIND, Y; optionally WEIGHTED.
 #import "lib/storage"
 #import "lib/log"
 #import "lib/pixel_loss"

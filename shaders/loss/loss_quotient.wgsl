@@ -1,11 +1,11 @@
-// The mean of a loss from its sum and what it is divided by, or its gradient.
-//   sums   [len]  linear f32: the sum, then what it may be divided by
+// The mean of a loss from its sum and divisor, or the gradient of the mean.
+//   sums   [len]  linear f32: the sum, then possible divisors
 //   dy     [1]    linear f32, with GRAD
-//   y      [1]    linear f32; sums[0] / max(sums[divisor], least), or sums[0] where divisor is 0
+//   y      [1]    linear f32; sums[0] / max(sums[divisor], min), or sums[0] if divisor is 0
 //   dsums  [len]  linear f32, with GRAD in place of y
 // Bindings: 0 params, 1 sums (read), 2 dy (read) with GRAD, Y y or dsums (write).
 // Dispatch: (1, 1, 1).
-// Constants: Y; GRAD if defined.
+// Constants: Y; optionally GRAD.
 #import "lib/storage"
 
 struct Params {

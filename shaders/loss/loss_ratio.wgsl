@@ -1,11 +1,11 @@
-// A loss from the sums of overlaps, or its gradient.
+// A loss from the sums of an overlap, or its gradient.
 //   sums   [groups][3]  linear f32: I, P, T
 //   dy     [1]          linear f32, with GRAD
 //   y      [1]          linear f32; mean over groups of offset - (a I + s) / max(P + T - b I + s, floor)
 //   dsums  [groups][3]  linear f32, with GRAD in place of y
 // Bindings: 0 params, 1 sums (read), 2 dy (read) with GRAD, Y y or dsums (write).
 // Dispatch: (1, 1, 1).
-// Constants: Y; GRAD if defined.
+// Constants: Y; optionally GRAD.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/planes"
@@ -36,7 +36,7 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
         let under = max(whole, p.min);
         let ratio = (p.a * both + p.smooth_by) / under;
 #ifdef GRAD
-        // Nothing changes below the floor.
+        // The denominator is constant below the floor.
         let moves = select(0.0, ratio / under, whole >= p.min);
         let scale = dy[0] * p.factor;
         y[3u * g] = -scale * (p.a / under + p.b * moves);

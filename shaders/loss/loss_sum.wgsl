@@ -1,8 +1,8 @@
 // Second stage of a loss: sums of groups of partial sums, in a fixed order.
 //   partials  [groups][len] vec4
-//   y         linear f32; y[start + take * group + k] = factor * sum of component k, k < take
+//   y         linear f32; y[start + take * group + k] = factor * sum of component k, for k < take
 // Bindings: 0 params, 1 partials (read), 2 y (write).
-// Dispatch: (groups, 1, 1); a workgroup makes one group.
+// Dispatch: (groups, 1, 1); each workgroup computes one group.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/planes"

@@ -1,11 +1,11 @@
-// Multi-scale SSIM from the means of every scale, as a loss, or its gradient.
+// Multi-scale SSIM loss from the means of every scale, or its gradient.
 //   means   [M][planes][3]  linear f32; of luminance l, contrast-structure cs and l cs
 //   dy      [1]             linear f32, with GRAD
 //   y       [1]             linear f32; 1 - MS-SSIM
 //   dmeans  [M][planes][3]  linear f32, with GRAD in place of y
 // Bindings: 0 params, 1 means (read), 2 dy (read) with GRAD, Y y or dmeans (write).
 // Dispatch: (1, 1, 1).
-// Constants: FORM, 1 wang, 2 paper, 3 official; Y; GRAD if defined.
+// Constants: FORM, 1 wang, 2 paper, 3 official; Y; optionally GRAD.
 #import "lib/storage"
 #import "lib/log"
 #import "lib/loops"
@@ -29,11 +29,11 @@ fn weight(scale: u32) -> f32 {
     return p.weights[scale / 4u][scale % 4u];
 }
 
-// How often loops run, from `trip_count`.
+// Trip counts, from `trip_count`.
 var<private> planes: u32;
 var<private> scales: u32;
 
-// Mean k of a plane at a scale; of all planes together in the official form, mapped to 0 .. 1.
+// Mean k of a plane at a scale. In the official form: the mean over all planes, mapped to 0 .. 1.
 fn mean(scale: u32, plane: u32, k: u32) -> f32 {
     if (FORM != 3u) {
         return means[(scale * p.planes + plane) * 3u + k];
@@ -45,7 +45,7 @@ fn mean(scale: u32, plane: u32, k: u32) -> f32 {
     return 0.5 + 0.5 * sum * p.factor;
 }
 
-// How often mean k of a scale is a factor of the result, its exponent included.
+// The exponent of mean k of a scale in the result.
 fn exponent(scale: u32, k: u32) -> f32 {
     let last = scale + 1u == p.scales;
     if (FORM == 2u) {
@@ -56,7 +56,7 @@ fn exponent(scale: u32, k: u32) -> f32 {
     return select(0.0, times * weight(scale), counts);
 }
 
-// Logarithms of the factors, added up.
+// The sum of the logarithms of the factors.
 fn log_product(plane: u32) -> f32 {
     var sum = 0.0;
     for (var scale = 0u; scale < scales; scale++) {
@@ -84,7 +84,7 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
                 var v = 0.0;
                 if (e > 0.0) {
                     let at = mean(scale, plane, k);
-                    // Nothing changes below the floor.
+                    // The factor is constant below the floor.
                     let slope = select(0.0, e * product / at, at >= p.floor_at);
                     v = -dy[0] * p.factor * slope * select(1.0, 0.5, FORM == 3u);
                 }

@@ -1,6 +1,6 @@
-// Class indices to a mask for each class.
+// One-hot encoding: class indices to one mask per class.
 //   t  [N, 1, H, W]  linear f32
-//   y  [N, C, H, W]  linear f32; 1 where t is class first + c, else 0
+//   y  [N, C, H, W]  linear f32; 1 where t is class `first` + c, else 0
 // Bindings: 0 params, 1 t (read), 2 y (write).
 // Dispatch: (row / 64, ceil(N C H W / row), 1), row a multiple of 64.
 #import "lib/storage"

@@ -1,8 +1,8 @@
-// Whether each image of a batch shows anything.
+// Whether each image of a batch has any foreground.
 //   t  [N, C, H, W]  linear f32
 //   y  [N, 2]        linear f32; (0, 1) where an element is above 0, else (1, 0)
 // Bindings: 0 params, 1 t (read), 2 y (write).
-// Dispatch: (N, 1, 1); a workgroup judges one image.
+// Dispatch: (N, 1, 1); one workgroup per image.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/reduce"

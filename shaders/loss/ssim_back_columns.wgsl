@@ -1,4 +1,4 @@
-// Gradient of SSIM, third step: from windows to the rows they see.
+// Gradient of SSIM, third step: from windows to the rows they cover.
 //   maps     [3][count][H2][W2]  linear f32: see ssim_columns
 //   taps     [window]            f32
 //   columns  [3][count][H][W2]   linear f32; columns[y] = sum over k of taps[k] maps[y - k]
@@ -26,7 +26,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     var sum = 0.0;
     let window = trip_count(p.window, group.x);
     for (var k = 0u; k < window; k++) {
-        // Wraps where it is negative.
+        // A negative difference wraps and fails the test.
         let y = id.y - k;
         if (y < p.h2) {
             sum += taps[k] * maps[(id.z * p.h2 + y) * p.w2 + id.x];

@@ -1,12 +1,13 @@
-// Gradient of SSIM, last step: from rows to pixels, and what comes from the coarser scale.
+// Gradient of SSIM, last step: from rows to pixels, plus the gradient from the coarser scale.
 //   columns  [3][count][H][W2]          linear f32: see ssim_back_columns
 //   taps     [window]                   f32
 //   a, b     [planes][H][W]             linear f32
 //   coarse   [planes][H / 2][W / 2]     linear f32, with COARSE: the gradient of means of 2 x 2 pixels
 //   da       [planes][H][W]             linear f32
-// Bindings: 0 params, 1 columns (read), 2 taps (read), 3 a (read), 4 b (read), 5 coarse (read) with COARSE, Y da (write).
+// Bindings: 0 params, 1 columns (read), 2 taps (read), 3 a (read), 4 b (read), 5 coarse (read) with COARSE, Y da
+// (write).
 // Dispatch: (ceil(W / 16), ceil(H / 4), count), planes first .. first + count.
-// Constants: Y; COARSE if defined.
+// Constants: Y; optionally COARSE.
 #import "lib/storage"
 #import "lib/loops"
 
@@ -38,7 +39,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     var sum = vec3<f32>(0.0);
     let window = trip_count(p.window, group.x);
     for (var k = 0u; k < window; k++) {
-        // Wraps where it is negative.
+        // A negative difference wraps and fails the test.
         let x = id.x - k;
         if (x < p.w2) {
             let at = start + x;

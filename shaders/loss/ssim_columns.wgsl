@@ -1,15 +1,15 @@
-// SSIM, second step: windows of rows become windows; luminance l and contrast-structure cs of each; their sums, or what
-// the gradient is made of.
+// SSIM, second step: combines the statistics of rows into those of windows, with luminance l and contrast-structure cs
+// of each window; sums them, or computes the maps of the gradient.
 //   rows      [5][count][H][W2]      linear f32: see ssim_rows
-//   taps      [window]               f32, of sum 1
-//   dmeans    linear f32, with GRAD; of the means of l, cs and l cs of plane `i` from element start + 3 i on
+//   taps      [window]               f32, with sum 1
+//   dmeans    linear f32, with GRAD; of the means of l, cs and l cs of plane i, from element start + 3 i on
 //   partials  [planes][parts] vec4   sums of l, cs and l cs over 4096 pixels
 //   maps      [3][count][H2][W2]     linear f32, with GRAD in place of partials; A, B, C with da = sum of
-//                                    taps (A + a B + b C) over the windows that see a; H2 = H - window + 1
+//                                    taps (A + a B + b C) over the windows that cover a; H2 = H - window + 1
 // l = (2 ma mb + c1) / (ma^2 + mb^2 + c1), cs = (2 cov + c2) / (va + vb + c2)
 // Bindings: 0 params, 1 rows (read), 2 taps (read), 3 dmeans (read) with GRAD, Y partials or maps (write).
 // Dispatch: (parts = ceil(H2 * W2 / 4096), count, 1), planes first .. first + count.
-// Constants: Y; GRAD if defined.
+// Constants: Y; optionally GRAD.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/planes"
@@ -57,7 +57,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let at = start + k * p.w2;
             mean += taps[k] * vec2<f32>(rows[at], rows[at + step]);
         }
-        // The variance of the whole is the mean of the rows' variances and the variance of their means.
+        // The variance of a window is the mean of its rows' variances plus the variance of their means.
         var spread = vec3<f32>(0.0);
         for (var k = 0u; k < window; k++) {
             let at = start + k * p.w2;

@@ -1,4 +1,4 @@
-// The next coarser scale of SSIM: means of 2 x 2 pixels, rows and columns left over dropped.
+// The next coarser scale of SSIM: means of 2 x 2 pixels; an odd last row or column is dropped.
 //   x  [planes][H][W]          linear f32
 //   y  [planes][H / 2][W / 2]  linear f32
 // Bindings: 0 params, 1 x (read), 2 y (write).

@@ -1,8 +1,8 @@
 // SSIM, first step: means, variances and covariance of two images over windows of one row.
 //   a, b  [planes][H][W]         linear f32
-//   taps  [window]               f32, of sum 1
+//   taps  [window]               f32, with sum 1
 //   rows  [5][count][H][W2]      linear f32; mean of a, of b, variance of a, of b, covariance; W2 = W - window + 1
-// Variances are taken around each window's own mean: E[a^2] - E[a]^2 would leave nothing of what is small.
+// Variances are taken around each window's own mean: E[a^2] - E[a]^2 would lose small variances to cancellation.
 // Bindings: 0 params, 1 a (read), 2 b (read), 3 taps (read), 4 rows (write).
 // Dispatch: (ceil(W2 / 16), ceil(H / 4), count), planes first .. first + count.
 #import "lib/storage"

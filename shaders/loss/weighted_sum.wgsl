@@ -1,9 +1,9 @@
-// Weighted sum of linear tensors, up to four of them a dispatch.
+// Weighted sum of linear tensors, up to four of them per dispatch.
 //   a, b, c, d  [len]  linear f32, COUNT of them
-//   y           [len]  linear f32; y = a w.x + b w.y + ..; with ACCUMULATE its old value comes first
+//   y           [len]  linear f32; y = weight_a a + weight_b b + ..; with ACCUMULATE plus y's old value
 // Bindings: 0 params, 1 .. COUNT inputs (read), COUNT + 1 y (write).
 // Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64.
-// Constants: COUNT; B, C, D for the inputs there are; ACCUMULATE if defined.
+// Constants: COUNT; B, C, D for the inputs present; optionally ACCUMULATE.
 #import "lib/storage"
 
 struct Params {

@@ -1,8 +1,8 @@
-// Scale and shift of batch normalisation with stored statistics, where its parameters lie on the device.
+// Scale and shift of batch normalisation with stored statistics, from parameters on the device.
 //   gamma, beta, mean, var  [C]                    linear f32
 //   coefficients            [ceil(C / 4)][2] vec4  scale = gamma / sqrt(var + eps), shift = beta - mean * scale
 // Bindings: 0 params, 1 gamma (read), 2 beta (read), 3 mean (read), 4 var (read), 5 coefficients (write).
-// Dispatch: (ceil(C / 256), 1, 1); an invocation makes one block.
+// Dispatch: (ceil(C / 256), 1, 1); each invocation computes one block.
 struct Params {
     c: u32,
     blocks: u32,

@@ -1,8 +1,8 @@
-// Statistics of bands of rows: mean and sum of squared deviations of every channel.
+// Statistics of bands of rows: mean and sum of squared deviations, per channel.
 //   x      [N, C, H, W]                     blocked
 //   parts  [N][ceil(C / 4)][bands][2] vec4  mean, sum of (x - mean)^2
 // Bindings: 0 params, 1 x (read), 2 parts (write).
-// Dispatch: (ceil(C / 4), bands, N); a workgroup makes one pair.
+// Dispatch: (ceil(C / 4), bands, N); each workgroup computes one pair.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/reduce"
@@ -12,7 +12,7 @@ struct Params {
     x: View,
     w: u32,
     h: u32,
-    rows: u32,   // of a band
+    rows: u32,   // per band
     bands: u32,
     blocks: u32,  // of channels
 }
@@ -44,7 +44,7 @@ fn main(
         total += part;
     }
     let rough = reduce(lane, total) * factor;
-    // Deviations from the rounded mean: their mean corrects it, and the squares with it.
+    // Deviations from the rounded mean: their mean corrects it, and the sum of squares too.
     var deviation = vec4<f32>(0.0);
     var square = vec4<f32>(0.0);
     for (var iy = first + local.y; iy < end; iy += 16u) {

@@ -1,9 +1,9 @@
-// Statistics of groups of channels from those of bands, as the scale and shift that a normalisation amounts to.
+// Statistics of groups of channels from those of bands, as the scale and shift of a normalisation.
 //   parts         [N][ceil(C / 4)][bands][2] vec4  mean, sum of squared deviations: see norm_bands
 //   affine        [ceil(C / 4)][2] vec4            gamma, beta
 //   coefficients  [N][ceil(C / 4)][2] vec4         scale = gamma / sqrt(var + eps), shift = beta - mean * scale
 // Bindings: 0 params, 1 parts (read), 2 affine (read), 3 coefficients (write).
-// Dispatch: (ceil(C / 4), N, 1); a workgroup makes one block of coefficients, each lane by its own group.
+// Dispatch: (ceil(C / 4), N, 1); each workgroup computes one block of coefficients, each lane from its own group.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/reduce"
@@ -12,12 +12,12 @@
 struct Params {
     w: u32,
     h: u32,
-    rows: u32,      // of a band
+    rows: u32,      // per band
     bands: u32,
     c: u32,
     blocks: u32,    // of channels
-    channels: u32,  // of a group
-    factor: f32,    // 1 / elements of a group
+    channels: u32,  // per group
+    factor: f32,    // 1 / elements per group
     eps: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -38,7 +38,7 @@ fn pixels(band: u32) -> f32 {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let block = group.x;
     let items = trip_count(p.channels * p.bands, group.x);
-    // The first channel of each lane's group; lanes past the last channel follow the last one.
+    // The first channel of each lane's group; lanes past the last channel repeat the last one.
     let own = min(vec4<u32>(0u, 1u, 2u, 3u) + 4u * block, vec4<u32>(p.c - 1u));
     let first = own / p.channels * p.channels;
     var total = vec4<f32>(0.0);

@@ -1,12 +1,12 @@
-// Statistics of a normalisation, as the scale and shift that it amounts to.
+// Statistics of a normalisation, as its scale and shift.
 //   x             [N, C, H, W]                   blocked
 //   affine        [ceil(C / 4)][2] vec4          gamma, beta
 //   coefficients  [1 or N][ceil(C / 4)][2] vec4  scale = gamma / sqrt(var + eps), shift = beta - mean * scale
 //   mean, var     [C]                            linear f32, with KEEP
-// Mean and biased variance are taken over H, W and, where all images share them, N.
+// Mean and biased variance are taken over H, W and, if all images share them, N.
 // Bindings: 0 params, 1 x (read), 2 affine (read), 3 coefficients (write); with KEEP 4 mean (write), 5 var (write).
-// Dispatch: (ceil(C / 4), N / images, 1); a workgroup makes one block of coefficients.
-// Constants: KEEP if defined, where all images share the statistics.
+// Dispatch: (ceil(C / 4), N / images, 1); each workgroup computes one block of coefficients.
+// Constants: optionally KEEP, if all images share the statistics.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/reduce"
@@ -45,7 +45,7 @@ fn main(
     let end = first + trip_count(p.images, group.x);
     let rows = trip_count(p.h, group.x);
     let columns = trip_count(p.w, group.x);
-    // Sums of row parts first: rounding grows with W + H, not with W * H.
+    // Sums within rows first: rounding error grows with W + H, not with W * H.
     var total = vec4<f32>(0.0);
     for (var n = first; n < end; n++) {
         for (var iy = local.y; iy < rows; iy += 16u) {
@@ -59,7 +59,7 @@ fn main(
     }
     let rough = reduce(lane, total) * p.factor;
 
-    // Deviations from the rounded mean: their mean corrects it, and the variance with it.
+    // Deviations from the rounded mean: their mean corrects it, and the variance too.
     var deviation = vec4<f32>(0.0);
     var square = vec4<f32>(0.0);
     for (var n = first; n < end; n++) {
@@ -84,7 +84,7 @@ fn main(
         let variance = max(spread - offset * offset, vec4<f32>(0.0));
         let scale = affine[2u * block] / sqrt(variance + p.eps);
         let shift = affine[2u * block + 1u] - mean * scale;
-        // Squares of what lies past the last channel may overflow; zeros keep those lanes finite.
+        // Squares in lanes past the last channel may overflow; zeros keep those lanes finite.
         let inside = vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.c);
         let at = 2u * (group.y * ((p.c + 3u) / 4u) + block);
         coefficients[at] = select(vec4<f32>(0.0), scale, inside);

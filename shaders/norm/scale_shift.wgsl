@@ -1,9 +1,9 @@
-// A scale and a shift for every channel: the last step of all normalisations.
+// A scale and a shift per channel: the last step of all normalisations.
 //   x             [N, C, H, W]                   blocked
 //   coefficients  [1 or N][ceil(C / 4)][2] vec4  scale, shift
 //   y             [N, C, H, W]                   blocked; y = activate(x * scale + shift)
 // Bindings: 0 params, 1 x (read), 2 coefficients (read), 3 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); each invocation computes one vec4.
 // Constants: ACTIVATION, see lib/activation.
 #import "lib/storage"
 #import "lib/activation"
@@ -15,7 +15,7 @@ struct Params {
     w: u32,
     h: u32,
     blocks: u32,  // of channels
-    image: u32,   // coefficients of an image, 0 where all images share them
+    image: u32,   // coefficients per image, 0 if all images share them
     alpha: f32,  // arguments of the activation
     beta: f32,
 }

@@ -2,8 +2,8 @@
 //   x  [N, C, H, W]    blocked
 //   y  [N, C, OH, OW]  blocked, OH = floor(H / KERNEL); y = mean of x over the window
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(C / 4)); an invocation makes one vec4.
-// Constants: KERNEL, the window's edge.
+// Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(C / 4)); each invocation computes one vec4.
+// Constants: KERNEL, the window's side.
 #import "lib/storage"
 #import "lib/tensor"
 

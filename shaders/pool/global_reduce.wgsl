@@ -1,9 +1,9 @@
-// Maximum or mean of whole planes.
+// Global max or average pooling.
 //   x  [N, C, H, W]  blocked
 //   y  [N, C, 1, 1]  blocked
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (ceil(C / 4), N, 1); a workgroup makes one vec4.
-// Constants: MAX, if defined the maximum, else the mean.
+// Dispatch: (ceil(C / 4), N, 1); each workgroup computes one vec4.
+// Constants: optionally MAX, for the max instead of the mean.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/reduce"
@@ -22,7 +22,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
 #ifdef MAX
-// The lowest float, by its bits: naga writes it as a decimal that browsers find too large.
+// The lowest float, as bits: naga writes it as a decimal that browsers reject as too large.
 fn start() -> vec4<f32> {
     return bitcast<vec4<f32>>(vec4<u32>(0xff7fffffu));
 }
@@ -47,7 +47,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let origin = plane_start(p.x, group.y, group.x);
-    // Row parts first: the rounding of a sum grows with W + H, not with W * H.
+    // Reduces within rows first: a sum's rounding error grows with W + H, not with W * H.
     var total = start();
     let rows = trip_count(p.h, group.x);
     let columns = trip_count(p.w, group.x);
@@ -64,7 +64,7 @@ fn main(
     v *= p.factor;
 #endif
     if (lane == 0u) {
-        // A sum of what lies past the last channel may overflow.
+        // Sums in lanes past the last channel may overflow.
         let inside = vec4<u32>(0u, 1u, 2u, 3u) + 4u * group.x < vec4<u32>(p.c);
         y[plane_start(p.y, group.y, group.x)] = stored(select(vec4<f32>(0.0), v, inside));
     }

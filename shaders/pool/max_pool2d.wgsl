@@ -1,9 +1,9 @@
 // Max pooling.
 //   x  [N, C, H, W]    blocked
-//   y  [N, C, OH, OW]  blocked; y = max of x over the window, windows cut off at the border
+//   y  [N, C, OH, OW]  blocked; y = max of x over the window, clipped to the map
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(C / 4)); an invocation makes one vec4.
-// Constants: KERNEL, the window's edge.
+// Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(C / 4)); each invocation computes one vec4.
+// Constants: KERNEL, the window's side.
 #import "lib/storage"
 #import "lib/tensor"
 
@@ -32,7 +32,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let top = i32(id.y * p.stride) - i32(p.padding);
     let left = i32(id.x * p.stride) - i32(p.padding);
     let plane = plane_start(p.x, n, block);
-    // The lowest float, by its bits: naga writes it as a decimal that browsers find too large.
+    // The lowest float, as bits: naga writes it as a decimal that browsers reject as too large.
     var best = bitcast<vec4<f32>>(vec4<u32>(0xff7fffffu));
     for (var ky = 0; ky < i32(KERNEL); ky++) {
         let iy = top + ky;

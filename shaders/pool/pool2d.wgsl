@@ -1,9 +1,9 @@
 // Pooling of any geometry.
 //   x  [N, C, H, W]    blocked
-//   y  [N, C, OH, OW]  blocked; y = largest or mean of x over the window
+//   y  [N, C, OH, OW]  blocked; y = max or mean of x over the window
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(C / 4)); an invocation makes one vec4.
-// Constants: MAX, if defined the largest, else the mean.
+// Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(C / 4)); each invocation computes one vec4.
+// Constants: optionally MAX, for the max instead of the mean.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"
@@ -16,7 +16,7 @@ struct Params {
     ow: u32,
     oh: u32,
     blocks: u32,          // of channels
-    counts_padding: u32,  // 1 if a mean counts it
+    counts_padding: u32,  // 1 if the mean includes padding
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
@@ -35,7 +35,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let rows = i32(trip_count(u32(p.pool.kernel.x), group.x));
     let columns = i32(trip_count(u32(p.pool.kernel.y), group.x));
 #ifdef MAX
-    // The lowest float, by its bits: naga writes it as a decimal that browsers find too large.
+    // The lowest float, as bits: naga writes it as a decimal that browsers reject as too large.
     var v = bitcast<vec4<f32>>(vec4<u32>(0xff7fffffu));
 #else
     var v = vec4<f32>(0.0);

@@ -1,8 +1,8 @@
-// The number of the largest channel.
+// The index of the largest channel.
 //   x  [N, C, H, W]  blocked
 //   y  [N, 1, H, W]  blocked
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N); an invocation makes one pixel.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N); each invocation computes one pixel.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"
@@ -13,7 +13,7 @@ struct Params {
     w: u32,
     h: u32,
     c: u32,
-    last: u32,  // 1 if the last of several largest counts
+    last: u32,  // 1 to take the last one on ties, else the first
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;

@@ -1,8 +1,8 @@
-// Reduction along channels.
+// Reduction over channels.
 //   x  [N, C, H, W]  blocked
 //   y  [N, 1, H, W]  blocked
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N); an invocation makes one pixel.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N); each invocation computes one pixel.
 // Constants: KIND, see lib/reduction.
 #import "lib/storage"
 #import "lib/loops"

@@ -1,8 +1,8 @@
-// Reduction along rows, columns or both.
+// Reduction over rows, columns or both.
 //   x  [N, C, H, W]            blocked
 //   y  [N, C, 1 or H, 1 or W]  blocked
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (ceil(C / 4), pixels of y, N); a workgroup makes one vec4.
+// Dispatch: (ceil(C / 4), pixels of y, N); each workgroup computes one vec4.
 // Constants: KIND, see lib/reduction.
 #import "lib/storage"
 #import "lib/loops"
@@ -35,7 +35,7 @@ fn main(
     let column0 = select(ox, 0u, p.reduced.w == 1u);
     let rows = trip_count(p.size.h / p.reduced.h, group.x);
     let columns = trip_count(p.size.w / p.reduced.w, group.x);
-    // Row parts first: the rounding of a sum grows with W + H, not with W * H.
+    // Reduces within rows first: a sum's rounding error grows with W + H, not with W * H.
     var total = start();
     for (var iy = local.y; iy < rows; iy += 16u) {
         let row = plane + (row0 + iy) * p.x.row + column0;

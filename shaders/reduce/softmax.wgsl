@@ -2,7 +2,7 @@
 //   x  [N, C, H, W]  blocked
 //   y  [N, C, H, W]  blocked; y = exp(x - m) / sum over channels of exp(x - m), m the largest channel
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N); an invocation makes one pixel.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N); each invocation computes one pixel.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"
@@ -22,7 +22,7 @@ fn inside(block: u32) -> vec4<bool> {
     return vec4<u32>(0u, 1u, 2u, 3u) + 4u * block < vec4<u32>(p.c);
 }
 
-// exp(v - top), 0 past the last channel, where v is anything finite and exp might overflow.
+// exp(v - top); 0 past the last channel, where v is an arbitrary finite value and exp might overflow.
 fn power(v: vec4<f32>, top: f32, block: u32) -> vec4<f32> {
     let valid = inside(block);
     let d = select(vec4<f32>(0.0), v - top, valid);
@@ -37,7 +37,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let source = index(p.x, id.z, 0u, i32(id.y), i32(id.x));
     let place = index(p.y, id.z, 0u, i32(id.y), i32(id.x));
     let blocks = trip_count((p.c + 3u) / 4u, group.x);
-    // The lowest float, by its bits: naga writes it as a decimal that browsers find too large.
+    // The lowest float, as bits: naga writes it as a decimal that browsers reject as too large.
     let lowest = bitcast<vec4<f32>>(vec4<u32>(0xff7fffffu));
     var best = lowest;
     for (var b = 0u; b < blocks; b++) {
@@ -48,7 +48,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     for (var b = 0u; b < blocks; b++) {
         sums += power(vec4<f32>(x[source + b * p.x.plane]), top, b);
     }
-    // At least 1: the largest channel's own.
+    // At least 1, from the largest channel.
     let sum = (sums.x + sums.y) + (sums.z + sums.w);
     for (var b = 0u; b < blocks; b++) {
         y[place + b * p.y.plane] = stored(power(vec4<f32>(x[source + b * p.x.plane]), top, b) / sum);

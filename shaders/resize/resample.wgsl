@@ -1,9 +1,9 @@
-// Pixels made of others as tables say: resizing and padding of any kind.
+// Table-driven resampling: resizing and padding of any kind.
 //   x      [N, C, H, W]    blocked
-//   table  [OW][column taps] then [OH][row taps] of vec2: number of the input pixel, -1 for the fill value, and its weight
+//   table  [OW][column taps] then [OH][row taps] of vec2: the input pixel's index, or -1 for the fill value; its weight
 //   y      [N, C, OH, OW]  blocked; y = sum over row taps and column taps of weights times x
 // Bindings: 0 params, 1 x (read), 2 table (read), 3 y (write).
-// Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(C / 4)); an invocation makes one vec4.
+// Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(C / 4)); each invocation computes one vec4.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/tensor"

@@ -2,8 +2,8 @@
 //   x  [N, C, H, W]    blocked
 //   y  [N, C, OH, OW]  blocked; interpolated at the coordinate max(0, i * step + start) / den of each axis
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(C / 4)); an invocation makes one vec4.
-// Constants: BILINEAR, if not defined nearest; POWER_OF_TWO, if defined both denominators are.
+// Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(C / 4)); each invocation computes one vec4.
+// Constants: optionally BILINEAR (else nearest) and POWER_OF_TWO (both denominators are powers of two).
 #import "lib/storage"
 #import "lib/tensor"
 #import "lib/resize"
@@ -36,7 +36,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = source(p.rows, p.row_factor, id.y);
     let low = plane_start(p.x, n, block) + row.low * p.x.row + column.low;
 #ifdef BILINEAR
-    // At the border the upper neighbour is the lower one.
+    // At the edge, the upper neighbour is the lower one.
     let right = select(0u, 1u, column.low + 1u < p.w);
     let below = select(0u, p.x.row, row.low + 1u < p.h);
     let left = 1.0 - column.weight;

@@ -1,10 +1,10 @@
 // Copies one input of a concatenation into its channels of the output.
 //   x  [N, C, H, W]   blocked
-//   y  [N, OC, H, W]  blocked; channels OFFSET .. OFFSET + C become x, lanes before them are kept
+//   y  [N, OC, H, W]  blocked; channels OFFSET .. OFFSET + C become x; lanes before them are preserved
 // Bindings: 0 params, 1 x (read), 2 y (read and write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil((SHIFT + C) / 4)), inputs in order; an invocation makes one vec4.
-// Constants: SHIFT = OFFSET mod 4. The lanes past the last channel of x go along: finite, and overwritten by the next
-// input if there is one. The first input has SHIFT 0 and reads nothing of y.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil((SHIFT + C) / 4)), inputs in order; each invocation computes one vec4.
+// Constants: SHIFT = OFFSET mod 4. Lanes past the last channel of x are copied too: they are finite, and the next
+// input, if any, overwrites them. The first input has SHIFT 0 and does not read y.
 #import "lib/storage"
 #import "lib/tensor"
 
@@ -13,9 +13,9 @@ struct Params {
     y: View,
     w: u32,
     h: u32,
-    blocks: u32,       // of y touched
-    in_blocks: u32,    // of x
-    first_block: u32,  // of y touched
+    blocks: u32,       // channel blocks of y that are written
+    in_blocks: u32,    // channel blocks of x
+    first_block: u32,  // of y that is written
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;

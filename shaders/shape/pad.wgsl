@@ -1,8 +1,8 @@
-// Zero padding and cropping: a shift of the image.
+// Zero padding and cropping.
 //   x  [N, C, H, W]    blocked
 //   y  [N, C, OH, OW]  blocked; y[oy, ox] = x[oy - top, ox - left], 0 outside x
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(C / 4)); an invocation makes one vec4.
+// Dispatch: (ceil(OW / 16), ceil(OH / 4), N * ceil(C / 4)); each invocation computes one vec4.
 #import "lib/storage"
 #import "lib/tensor"
 

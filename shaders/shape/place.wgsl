@@ -1,8 +1,8 @@
-// Copies a tensor into a part of another.
+// Copies a tensor into a window of another.
 //   x  [N, C, H, W]    blocked
 //   y  [N, C, OH, OW]  blocked; y[top + iy, left + ix] = x[iy, ix]
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); each invocation computes one vec4.
 #import "lib/storage"
 #import "lib/tensor"
 

@@ -1,10 +1,10 @@
-// Elements in another order: y as a strided view of x.
+// Reorders elements: y is a strided view of x.
 //   x  [N, C, H, W]      blocked
 //   y  [ON, OC, OH, OW]  blocked; 0 past the last channel
 // Element number k of y in NCHW order, as coordinates i0, i1, .. of `dims`, is element number
 // offset + i0 * stride0 + i1 * stride1 + .. of x.
 // Bindings: 0 params, 1 x (read), 2 y (write).
-// Dispatch: (ceil(OW / 16), ceil(OH / 4), ON * ceil(OC / 4)); an invocation makes one vec4.
+// Dispatch: (ceil(OW / 16), ceil(OH / 4), ON * ceil(OC / 4)); each invocation computes one vec4.
 #import "lib/storage"
 #import "lib/tensor"
 
@@ -16,7 +16,7 @@ struct Params {
     h: u32,
     c: u32,
     offset: u32,
-    dims: array<vec4<u32>, 2>,  // the last axis first; 1 where there is none
+    dims: array<vec4<u32>, 2>,  // the last axis first; 1 for missing axes
     strides: array<vec4<i32>, 2>,
 }
 @group(0) @binding(0) var<uniform> p: Params;

@@ -1,9 +1,9 @@
-// Gradients of several batches, added up.
+// Accumulates the gradients of several batches.
 //   grad   [len]  linear f32
-//   hyper  [8]    linear f32, see optimiser_step; [5], keep, is 0 where the sum begins anew
+//   hyper  [8]    linear f32, see optimiser_step; [5], keep, is 0 to start a new sum
 //   sum    [len]  linear f32; sum = sum * keep + grad
 // Bindings: 0 params, 1 grad (read), 2 hyper (read), 3 sum (read and write).
-// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; an invocation makes one element.
+// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; each invocation computes one element.
 #import "lib/storage"
 
 struct Params {
@@ -19,7 +19,7 @@ struct Params {
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = id.y * p.row + id.x;
     if (i < p.len) {
-        // Not a product with keep: what begins anew may have been infinite.
+        // Not multiplied by keep: the discarded sum may be infinite.
         sum[i] = select(0.0, sum[i], hyper[5] != 0.0) + grad[i];
     }
 }

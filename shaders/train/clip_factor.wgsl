@@ -1,7 +1,7 @@
-// What gradients are multiplied by so that their common norm is at most `max`: torch.nn.utils.clip_grad_norm_.
+// The factor that limits the global norm of the gradients to `max`: torch.nn.utils.clip_grad_norm_.
 //   total  [1]  linear f32, sum of the squares of all gradients
-//   hyper  [8]  linear f32, see optimiser_step; [3] is what gradients are multiplied by already
-//   y      [1]  linear f32; min(1, most / (norm + 1e-6))
+//   hyper  [8]  linear f32, see optimiser_step; [3] is the scale already applied to gradients
+//   y      [1]  linear f32; min(1, max / (norm + 1e-6))
 // Bindings: 0 params, 1 total (read), 2 hyper (read), 3 y (write).
 // Dispatch: (1, 1, 1).
 #import "lib/storage"

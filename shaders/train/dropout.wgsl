@@ -3,8 +3,8 @@
 //   seed  [4]           linear f32, see lib/random
 //   y     [N, C, H, W]  blocked
 // Bindings: 0 params, 1 x (read), 2 seed (read), 3 y (write).
-// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); an invocation makes one vec4.
-// An element's random number is a hash of the seed, the node's salt and the element's place in NCHW order.
+// Dispatch: (ceil(W / 16), ceil(H / 4), N * ceil(C / 4)); each invocation computes one vec4.
+// An element's random number is a hash of the seed, the node's salt and the element's index in NCHW order.
 #import "lib/storage"
 #import "lib/random"
 #import "lib/tensor"
@@ -14,7 +14,7 @@ struct Params {
     y: View,
     size: Size,
     salt: u32,
-    threshold: u32,  // numbers below it are dropped
+    threshold: u32,  // elements with random numbers below it are dropped
     scale: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;

@@ -1,8 +1,8 @@
-// A running statistic.
+// Updates a running statistic.
 //   x  [len]  linear f32, the statistic of the batch
-//   y  [len]  linear f32, the running one: y = y * keep + x * add
+//   y  [len]  linear f32, the running statistic: y = y * keep + x * add
 // Bindings: 0 params, 1 x (read), 2 y (read and write).
-// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; an invocation makes one element.
+// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; each invocation computes one element.
 #import "lib/storage"
 
 struct Params {

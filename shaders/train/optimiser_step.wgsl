@@ -1,12 +1,13 @@
 // One step of SGD, Adam or AdamW on a parameter, in place.
 //   grad   [len]  linear f32
-//   hyper  [8]    linear f32: step size, 1 / sqrt(1 - beta2^t), decay of the parameter, scale of the gradient, apply, keep, -, -
+//   hyper  [8]    linear f32: step size, 1 / sqrt(1 - beta2^t), decay of the parameter, scale of the gradient, apply,
+//                 keep, -, -
 //   clip   [1]    linear f32: a factor on the gradient, with CLIP
-//   param, m, v  [len]  linear f32; m with MOMENTS > 0, v with MOMENTS > 1
-// Bindings: 0 params, 1 grad (read), 2 hyper (read), 3 clip (read) with CLIP, then param, m and v (read and write) from FIRST
-// on. Nothing changes where `apply` is 0.
-// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; an invocation makes one element.
-// Constants: FIRST; MOMENTS; CLIP, ADAM, HAS_M, HAS_V if defined.
+//   param, m, v  [len]  linear f32; m with HAS_M, v with HAS_V
+// Bindings: 0 params, 1 grad (read), 2 hyper (read), 3 clip (read) with CLIP, then param, m and v (read and write) from
+// FIRST on. If `apply` is 0, nothing changes.
+// Dispatch: (row / 64, ceil(len / row), 1), row a multiple of 64; each invocation computes one element.
+// Constants: FIRST; optionally CLIP, ADAM, HAS_M, HAS_V.
 #import "lib/storage"
 
 struct Params {
@@ -15,7 +16,7 @@ struct Params {
     first: f32,     // momentum, or beta1
     second: f32,    // beta2
     eps: f32,
-    decay: f32,     // of the gradient: added times the parameter
+    decay: f32,     // weight decay added to the gradient, times the parameter
     nesterov: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;

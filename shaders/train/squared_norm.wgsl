@@ -1,9 +1,9 @@
-// Sum of the squares of all elements, in two steps.
+// Sum of the squares of all elements, in two dispatches.
 //   x  [len]     linear f32
-//   y  [groups]  linear f32; a workgroup sums the squares, or with LAST the elements, of every groups-th 256 elements
+//   y  [groups]  linear f32; each workgroup sums the squares, or with LAST the elements, of every groups-th run of 256
 // Bindings: 0 params, 1 x (read), 2 y (write).
 // Dispatch: (groups, 1, 1); 1 with LAST.
-// Constants: LAST if defined.
+// Constants: optionally LAST.
 #import "lib/storage"
 #import "lib/loops"
 #import "lib/reduce"

@@ -36,14 +36,14 @@ pub struct ArchArgs {
     /// Classes
     #[arg(long, value_name = "N")]
     out_channels: Option<usize>,
-    /// Any other option as in a checkpoint's config, such as `norm=false`, `up=bilinear`, `level=2`; of another program's
-    /// checkpoint, what would be assumed, such as `align_corners=false`, `normalisation=z_score`
+    /// Any other option of a checkpoint's config, such as `norm=false`, `up=bilinear`, `level=2`; for another program's
+    /// checkpoint, a setting that would otherwise be assumed, such as `align_corners=false`, `normalisation=z_score`
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
 impl ArchArgs {
-    /// Opens a model, with `--set` for what its file does not say.
+    /// Opens a model; `--set` supplies what its file does not specify.
     pub fn open(&self, name: &str, common: &Common) -> Result<Model> {
         let set = self.set.iter().map(|pair| option(pair)).collect::<Result<_>>()?;
         let model = Model::open_with(name, &set)?;
@@ -51,8 +51,8 @@ impl ArchArgs {
         Ok(model)
     }
 
-    /// The architecture, if one was named or described: a U-Net unless `--arch` says otherwise. `model` is the model that was
-    /// named beside it, whose file says itself what it is: only `--set` goes with it.
+    /// The architecture, if one is named or described; a U-Net without `--arch`. `model` is the model given alongside: its
+    /// file defines the network, so only `--set` may accompany it.
     pub fn build(&self, model: Option<&str>) -> Result<Option<Arc<dyn Architecture>>> {
         let numbers = self.numbers();
         if let Some(model) = model {
@@ -60,7 +60,7 @@ impl ArchArgs {
                 None => Ok(None),
                 Some(key) => {
                     let option = format!("--{}", key.replace('_', "-"));
-                    Err(Error::invalid(option, format!("{model} says itself what it is; this is for a new network")))
+                    Err(Error::invalid(option, format!("describes a new network, but {model} already defines one")))
                 }
             };
         }
@@ -70,12 +70,13 @@ impl ArchArgs {
         self.build_over(DEFAULT, &Value::Null).map(Some)
     }
 
-    /// Whether anything of an architecture was said.
+    /// Whether any architecture option is given.
     pub fn is_given(&self) -> bool {
         self.arch.is_some() || !self.numbers().is_empty() || !self.set.is_empty()
     }
 
-    /// The architecture `arch` of `config`, with what was said over it. With `--arch` the config is another network's.
+    /// The architecture `arch` with `config`, overridden by the options. With `--arch`, `config` belongs to another network
+    /// and is ignored.
     pub fn build_over(&self, arch: &str, config: &Value) -> Result<Arc<dyn Architecture>> {
         let mut options = config.as_object().filter(|_| self.arch.is_none()).cloned().unwrap_or_default();
         options.extend(self.numbers());

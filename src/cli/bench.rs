@@ -41,16 +41,16 @@ pub struct Bench {
     /// Timed runs
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
-    /// Also each layer: time, rate, memory traffic, the kernels chosen and why
+    /// Also report each layer: time, rate, memory traffic, the kernels chosen and why
     #[arg(long)]
     per_layer: bool,
-    /// Time a training step in place of a run: forward, loss, backward, optimiser
+    /// Time a training step instead of a run: forward, loss, backward, optimiser
     #[arg(long)]
     train: bool,
-    /// With --train: compute the encoder's activations again, as `unet train --checkpointing` does
+    /// With --train: recompute the encoder's activations, as `unet train --checkpointing` does
     #[arg(long, requires = "train")]
     checkpointing: bool,
-    /// Do not measure what the device can do at most (half a second)
+    /// Do not measure the device's peak rates (half a second)
     #[arg(long)]
     no_peak: bool,
 }
@@ -96,12 +96,12 @@ impl Bench {
             Some(gpu) if !self.no_peak => Some(gpu.measure_peak()?),
             _ => None,
         };
-        // Rewrites do the same with fewer multiplications: both counts are worth knowing.
+        // Rewrites need fewer multiplications for the same result, so both counts are reported.
         let macs = graph.macs();
         let (run_macs, live, moved) = match &executable {
             Executable::Gpu(s) => {
                 let plan = s.plan();
-                (plan.graph.macs(), plan.memory.live, plan.steps.iter().map(|s| s.bytes).sum())
+                (plan.macs, plan.memory.live, plan.dispatches.iter().map(|s| s.bytes).sum())
             }
             Executable::Cpu(_) => (macs, 0, 0),
         };
@@ -109,7 +109,7 @@ impl Bench {
         let layers = match &mut executable {
             Executable::Gpu(session) if self.per_layer => {
                 let profile = session.profile(self.repeat)?;
-                Some((bench_layers::layers(session.plan(), &profile.steps), profile.device_clock))
+                Some((bench_layers::layers(session.plan(), &profile.dispatches), profile.device_clock))
             }
             _ => None,
         };
@@ -137,7 +137,7 @@ impl Bench {
     }
 }
 
-/// What was measured of a network as a whole.
+/// Measurements of a whole network.
 struct Report {
     load_ms: f64,
     first_run_ms: f64,
@@ -151,14 +151,14 @@ struct Report {
 }
 
 impl Report {
-    /// Median and least of the runs.
+    /// Median and minimum of the runs, ms.
     fn times(&self) -> (f64, f64) {
         let mut sorted = self.runs_ms.clone();
         sorted.sort_by(f64::total_cmp);
         (sorted[sorted.len() / 2], sorted[0])
     }
 
-    /// Billions of operations and of bytes a second, of what is left after rewrites.
+    /// GFLOP/s and GB/s of the rewritten graph.
     fn rates(&self) -> (f64, f64) {
         let median = self.times().0;
         (2.0 * self.run_macs as f64 / (median * 1e6), self.moved as f64 / (median * 1e6))
@@ -168,17 +168,17 @@ impl Report {
         let ((median, min), (gflops, gbytes)) = (self.times(), self.rates());
         let runs = self.runs_ms.len();
         let mut rate = format!("{gflops:.1} GFLOP/s");
-        let mut moved = format!("{} read and written a run, {gbytes:.1} GB/s", output::bytes(self.moved));
+        let mut moved = format!("{} read and written per run, {gbytes:.1} GB/s", output::bytes(self.moved));
         if let Some(peak) = self.peak {
-            rate += &format!(", {:.0} % of the {:.0} measured", 100.0 * gflops / peak.gflops, peak.gflops);
-            moved += &format!(", {:.0} % of the {:.1} of a copy", 100.0 * gbytes / peak.gbytes, peak.gbytes);
+            rate += &format!(", {:.0} % of the measured peak of {:.0}", 100.0 * gflops / peak.gflops, peak.gflops);
+            moved += &format!(", {:.0} % of a copy's {:.1}", 100.0 * gbytes / peak.gbytes, peak.gbytes);
         }
         let cost = match self.run_macs == self.macs {
             true => format!("{:.2} GMAC", self.macs as f64 / 1e9),
-            false => format!("{:.2} GMAC, {:.2} as written", self.run_macs as f64 / 1e9, self.macs as f64 / 1e9),
+            false => format!("{:.2} GMAC, {:.2} before rewrites", self.run_macs as f64 / 1e9, self.macs as f64 / 1e9),
         };
         let mut lines = vec![
-            format!("time      median {median:.1} ms, least {min:.1} ms of {runs} runs"),
+            format!("time      median {median:.1} ms, min {min:.1} ms of {runs} runs"),
             format!("start     load {:.0} ms, first run {:.0} ms", self.load_ms, self.first_run_ms),
             format!("rate      {rate}; {cost}"),
         ];

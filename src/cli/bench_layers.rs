@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use unet_wgpu::low_level::gpu::Peak;
-use unet_wgpu::low_level::plan::Plan;
+use unet_wgpu::low_level::plan::{Choice, Plan};
 
-/// Whose clock the times of layers are.
+/// Name of the clock that timed the layers.
 pub fn clock(of_device: bool) -> &'static str {
     if of_device { "device" } else { "host" }
 }
@@ -22,9 +22,9 @@ struct Kernel {
 /// A node of the graph after rewrites, with all of its kernels.
 pub struct Layer {
     label: String,
-    op: &'static str,
+    op: String,
     macs: u64,
-    choice: Option<(&'static str, &'static str)>,
+    choice: Option<Choice>,
     kernels: Vec<Kernel>,
 }
 
@@ -42,28 +42,28 @@ impl Layer {
     }
 }
 
-/// The plan's steps with their times, those of one node together.
+/// The plan's dispatches with their times in ms, grouped by node.
 pub fn layers(plan: &Plan, ms: &[f64]) -> Vec<Layer> {
     let mut layers: Vec<(usize, Layer)> = Vec::new();
-    for (step, &ms) in plan.steps.iter().zip(ms) {
-        if layers.last().is_none_or(|l| l.0 != step.node) {
-            let op = plan.graph.nodes()[step.node].op.name();
-            let layer = Layer { label: step.label.clone(), op, macs: 0, choice: None, kernels: Vec::new() };
-            layers.push((step.node, layer));
+    for (dispatch, &ms) in plan.dispatches.iter().zip(ms) {
+        if layers.last().is_none_or(|l| l.0 != dispatch.node) {
+            let op = plan.nodes[dispatch.node].op.clone();
+            let layer = Layer { label: dispatch.label.clone(), op, macs: 0, choice: None, kernels: Vec::new() };
+            layers.push((dispatch.node, layer));
         }
         let Some((_, layer)) = layers.last_mut() else { continue };
-        layer.macs += step.macs;
-        layer.choice = layer.choice.or(step.choice);
-        let name = step.dispatch.kernel.to_string();
+        layer.macs += dispatch.macs;
+        layer.choice = layer.choice.or(dispatch.choice);
+        let name = dispatch.kernel.to_string();
         match layer.kernels.iter_mut().find(|k| k.name == name) {
-            Some(k) => (k.dispatches, k.ms, k.bytes) = (k.dispatches + 1, k.ms + ms, k.bytes + step.bytes),
-            None => layer.kernels.push(Kernel { name, dispatches: 1, ms, bytes: step.bytes }),
+            Some(k) => (k.dispatches, k.ms, k.bytes) = (k.dispatches + 1, k.ms + ms, k.bytes + dispatch.bytes),
+            None => layer.kernels.push(Kernel { name, dispatches: 1, ms, bytes: dispatch.bytes }),
         }
     }
     layers.into_iter().map(|l| l.1).collect()
 }
 
-/// Billions a second.
+/// Billions per second.
 fn rate(count: f64, ms: f64) -> f64 {
     count / (ms.max(1e-6) * 1e6)
 }
@@ -71,7 +71,7 @@ fn rate(count: f64, ms: f64) -> f64 {
 /// A table of 120 columns: the layers in the order they run, and the sums by shader.
 pub fn text(layers: &[Layer], clock: &str, peak: Option<Peak>) -> String {
     let total: f64 = layers.iter().map(Layer::ms).sum();
-    let mut t = format!("\n{total:.1} ms in all steps, least of the runs, by the {clock}'s clock\n");
+    let mut t = format!("\n{total:.1} ms in all dispatches, minimum of the runs, by the {clock}'s clock\n");
     let _ = writeln!(
         t,
         "{:>8} {:>6} {:>8} {:>6} {:>8} {:>6} {:>5}  layer, and its kernels",
@@ -93,9 +93,9 @@ pub fn text(layers: &[Layer], clock: &str, peak: Option<Peak>) -> String {
     };
     let mut shaders: BTreeMap<&str, (f64, u64, usize)> = BTreeMap::new();
     for l in layers {
-        // One kernel that nobody chose needs no line of its own.
+        // A layer's only kernel, if it had no alternative, goes on the layer's own line.
         let only = l.kernels.first().filter(|_| l.choice.is_none() && l.kernels.len() == 1);
-        let why = l.choice.map(|(family, why)| format!(": {family} ({why})"));
+        let why = l.choice.map(|c| format!(": {} ({})", c.family, c.reason));
         let why = why.or(only.map(|k| format!(": {}", k.name))).unwrap_or_default();
         row(&mut t, l.ms(), Some(l.macs), l.bytes(), l.dispatches(), &format!("{}{why}", l.label));
         for k in &l.kernels {
@@ -125,7 +125,7 @@ pub fn document(layers: &[Layer], peak: Option<Peak>) -> Value {
             "label": l.label, "op": l.op, "ms": l.ms(), "macs": l.macs, "bytes": l.bytes(),
             "dispatches": l.dispatches(), "gflops": gflops, "gbytes_per_s": rate(l.bytes() as f64, l.ms()),
             "share_of_peak": peak.map(|p| gflops / p.gflops),
-            "family": l.choice.map(|c| c.0), "reason": l.choice.map(|c| c.1),
+            "family": l.choice.map(|c| c.family), "reason": l.choice.map(|c| c.reason),
             "kernels": l.kernels.iter().map(kernel).collect::<Vec<_>>(),
         })
     };

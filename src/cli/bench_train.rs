@@ -15,7 +15,7 @@ use unet_wgpu::low_level::train::{
 use unet_wgpu::testing::random_input;
 use unet_wgpu::{Error, Result};
 
-/// What is timed.
+/// The training step to time.
 pub(super) struct Step<'a> {
     pub architecture: &'a dyn Architecture,
     pub size: [usize; 2],
@@ -27,7 +27,7 @@ pub(super) struct Step<'a> {
 
 impl Step<'_> {
     /// Times forward pass, loss, backward pass and Adam's step on random crops, without augmentation, and prints the result.
-    /// Every step is waited for; the first one, which compiles, is not counted.
+    /// Waits for every step; the first, which compiles kernels, is not counted.
     pub fn run(&self, common: &Common) -> Result<()> {
         let Self { architecture, batch, .. } = *self;
         let [side, width] = self.size;
@@ -57,7 +57,7 @@ impl Step<'_> {
         let load_ms = ms(start);
         let map = Shape::new(batch, 1, side, side);
         let image = random_input("bench", map.with_c(architecture.in_channels()))?;
-        // Half of the pixels in one class: the largest gradients.
+        // With half of the pixels in each class gradients are largest.
         let target: Vec<f32> =
             random_input("target", map)?.data().iter().map(|v| f32::from(u8::from(*v > 0.0))).collect();
         let weights = vec![1.0; target.len()];
@@ -86,12 +86,11 @@ impl Step<'_> {
         sorted.sort_by(f64::total_cmp);
         let (median, min) = (sorted[sorted.len() / 2], sorted[0]);
         let parameters = parameter_count(&graph);
-        let (macs, device_bytes, live) =
-            (trainer.plan().graph.macs(), trainer.device_bytes(), trainer.plan().memory.live);
+        let (macs, device_bytes, live) = (trainer.plan().macs, trainer.device_bytes(), trainer.plan().memory.live);
         let layers = match self.per_layer {
             true => {
                 let profile = trainer.session().profile(self.repeat)?;
-                Some((bench_layers::layers(trainer.plan(), &profile.steps), clock(profile.device_clock)))
+                Some((bench_layers::layers(trainer.plan(), &profile.dispatches), clock(profile.device_clock)))
             }
             false => None,
         };
@@ -113,7 +112,7 @@ impl Step<'_> {
             "training {} {side}x{side} batch {batch}, {parameters} parameters",
             architecture.name()
         ))?;
-        output::line(&format!("time      median {median:.1} ms a step, least {min:.1} ms of {} steps", times.len()))?;
+        output::line(&format!("time      median {median:.1} ms per step, min {min:.1} ms of {} steps", times.len()))?;
         output::line(&format!("start     load {load_ms:.0} ms, first step {first_ms:.0} ms"))?;
         output::line(&format!("rate      {rate:.1} GFLOP/s; {:.2} GMAC", macs as f64 / 1e9))?;
         output::line(&format!("memory    {device} on the device, {live} of activations and gradients live at once"))?;

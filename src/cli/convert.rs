@@ -18,12 +18,13 @@ use unet_wgpu::{Error, Result};
 Examples:
   unet convert unet_carvana.pth cars.safetensors
   unet convert brain.pth brain.safetensors --set classes=background,tumour
-  unet convert nuclei nuclei.onnx             batch and image size stay free
+  unet convert nuclei nuclei.onnx             with free batch and image size
   unet convert nuclei.onnx again.safetensors
   unet convert cells.safetensors small.safetensors --f16
 
-IN is a built-in model, .safetensors, .pt, .pth, .ckpt, or an .onnx of this command. OUT is .safetensors (.gz after it packs
-it) or .onnx (opset 17). What a checkpoint does not say and is assumed of its dialect is printed; --set overrides it.")]
+IN is a built-in model, .safetensors, .pt, .pth, .ckpt, or an .onnx written by this command. OUT is .safetensors (or
+.safetensors.gz, compressed) or .onnx (opset 17). Settings that a checkpoint lacks are assumed from its source and printed;
+--set overrides them.")]
 pub struct Convert {
     /// The model
     #[arg(value_name = "IN")]
@@ -50,7 +51,7 @@ impl Convert {
         }
         let model = self.set.open_checkpoint(&self.input, common)?;
         if model.package().is_some_and(|p| !p.post.is_empty()) {
-            common.note("  note: what the package does with the network's output stays behind");
+            common.note("  note: the package's postprocessing is not converted");
         }
         let model = model.unpackaged();
         if !to_onnx && model.architecture.id() == "onnx" {

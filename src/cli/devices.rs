@@ -37,10 +37,10 @@ impl Devices {
     }
 }
 
-/// `None` if no device was asked for and there is no adapter.
+/// `None` if no device is requested and there is no adapter.
 fn choose(all: &[AdapterSummary], device: &str) -> Result<Option<Choice>> {
     if device.eq_ignore_ascii_case(Backend::CPU) {
-        return Ok(Some(Choice { index: None, reason: "--device cpu asks for it".into() }));
+        return Ok(Some(Choice { index: None, reason: "requested by --device cpu".into() }));
     }
     let choice: DeviceChoice = device.parse().unwrap_or_default();
     let found = match &choice {
@@ -51,8 +51,10 @@ fn choose(all: &[AdapterSummary], device: &str) -> Result<Option<Choice>> {
     let reason = match (&choice, all.len()) {
         (DeviceChoice::Auto, 0) => return Ok(None),
         (DeviceChoice::Auto, 1) => "it is the only adapter".into(),
-        (DeviceChoice::Auto, _) => "the order is: discrete, integrated, virtual, software rendering".into(),
-        _ => format!("--device {device} asks for it"),
+        (DeviceChoice::Auto, _) => {
+            "the order of preference is discrete, integrated, virtual, software rendering".into()
+        }
+        _ => format!("requested by --device {device}"),
     };
     let Some(found) = found else {
         let available = all.iter().map(|a| format!("{}: {}", a.index, a.info.name)).collect();
@@ -111,7 +113,7 @@ fn text(all: &[AdapterSummary], choice: Option<&Choice>) -> String {
         row("features", format!("f16 {f16}, subgroups {subgroups}, timers {}", yes(wgpu::Features::TIMESTAMP_QUERY)));
     }
     lines.push(format!("{} cpu: reference executor", mark(None)));
-    lines.push("       plain loops, slow, for checking results; never used unless `--device cpu` asks for it".into());
+    lines.push("       slow, plain loops for checking results; used only with `--device cpu`".into());
     lines.push(String::new());
     lines.push(match choice {
         Some(Choice { index: Some(i), reason }) => format!("Would use {i}, {}: {reason}.", all[*i].info.name),
@@ -166,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_adapter_is_said_clearly() {
+    fn missing_adapter() {
         assert!(choose(&[], "auto").unwrap().is_none());
         let text = text(&[], None);
         assert!(text.contains("No GPU adapter found. Install a Vulkan"), "{text}");

@@ -1,12 +1,12 @@
-//! What the environment says: the library reads none of it.
+//! Environment variables: only the program reads them, never the library.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use unet_wgpu::Result;
 use unet_wgpu::low_level::gpu::Gpu;
 
-/// The device as `UNET_CONV`, `UNET_OPERANDS` and `UNET_CHECKED_SHADERS` ask for it, for measurements: a forced family of
-/// convolution kernels, a forced way to fetch the operands of matrix products, shaders with every index checked.
+/// The device as `UNET_CONV`, `UNET_OPERANDS` and `UNET_CHECKED_SHADERS` configure it, for measurements: a forced family of
+/// convolution kernels, a forced operand path of GEMM kernels, shaders with every index checked.
 pub fn forced(gpu: &Gpu) -> Result<Gpu> {
     let mut target = gpu.target().clone();
     if let Ok(family) = std::env::var("UNET_CONV") {
@@ -19,8 +19,8 @@ pub fn forced(gpu: &Gpu) -> Result<Gpu> {
     Ok(if std::env::var_os("UNET_CHECKED_SHADERS").is_some() { gpu.with_checked_shaders() } else { gpu })
 }
 
-/// The folder for cache files of this user: `UNET_CACHE_DIR`, else the system's place for such. `None` if there is none,
-/// or if `UNET_CACHE_DIR` is set and empty.
+/// This user's cache folder: `UNET_CACHE_DIR`, else the system's default. `None` if there is none, or if `UNET_CACHE_DIR`
+/// is set and empty.
 pub fn user_cache_dir() -> Option<PathBuf> {
     cache_dir(|name| std::env::var_os(name))
 }
@@ -29,7 +29,7 @@ fn cache_dir(var: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     if let Some(dir) = var("UNET_CACHE_DIR") {
         return Some(dir).filter(|d| !d.is_empty()).map(PathBuf::from);
     }
-    // A relative path would depend on where the program is started.
+    // A relative path would depend on the working directory.
     let absolute = |name: &str| var(name).map(PathBuf::from).filter(|p| p.is_absolute());
     let system = if cfg!(target_os = "windows") {
         absolute("LOCALAPPDATA")

@@ -32,10 +32,10 @@ Examples:
 A data set is a folder with images/ and masks/ (class ids; black and white for two classes) or labels/ (a number for every
 instance) or both, with equal names; docs/training.md has other layouts. A folder of data sets is their union.
 
-Dice and IoU of classes are over all pixels; \"Dice an image\" is a mean of images: of those in which a class is present (in
-the ground truth or the prediction), and of all, where one that is absent counts as 1. Predicted instances are those that
-`unet segment --save labels` writes with the same options; those of labels/ are the truth. An instance is found if its IoU with
-a predicted one is above the threshold; AP is tp / (tp + fp + fn), mean AP its mean over the thresholds. Scores of instances
+Dice and IoU of classes are over all pixels. \"Dice per image\" is a mean over images: those in which the class is present (in
+the ground truth or the prediction), and all images, where an absent class counts as 1. Predicted instances are those that
+`unet segment --save labels` writes with the same options; the ground truth is in labels/. An instance counts as found if its
+IoU with a predicted one is above the threshold; AP is tp / (tp + fp + fn), mean AP its mean over the thresholds. Scores of instances
 are over the instances of all images together; --csv and --json have those of every image too.")]
 pub struct Eval {
     /// Built-in model (`unet inspect` lists them) or a checkpoint file
@@ -49,26 +49,26 @@ pub struct Eval {
     /// Also write the scores of every image
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Only the first image and every N-th after it, by name
+    /// Use only the first image and every N-th after it, by name
     #[arg(long, value_name = "N")]
     every: Option<usize>,
-    /// Which instances are the ground truth: those of labels/, there or else the components of the true mask, or none
+    /// Ground-truth instances: those of labels/; those or, without labels, the components of the ground-truth mask; or none
     #[arg(long = "objects", value_enum, default_value = "labels", value_name = "KIND")]
     objects: GroundTruthFiles,
     /// The class of the instances that are compared [default: every class but the background]
     #[arg(long = "object-class", value_name = "ID")]
     instance_class: Option<u32>,
-    /// Thresholds of IoU above which an instance counts as found [default: 0.5,0.55,..0.9]
+    /// IoU thresholds above which an instance counts as found [default: 0.5,0.55,..0.9]
     #[arg(long, value_delimiter = ',', value_name = "T,..")]
     iou: Vec<f64>,
     #[command(flatten)]
     ground_truth: GroundTruthArgs,
-    /// Also the ISBI 2012 challenge's pixel, Rand and warping error (two classes)
+    /// Also report the ISBI 2012 challenge's pixel, Rand and warping error (two classes)
     #[arg(long)]
     em: bool,
     #[command(flatten)]
     read: ReadArgs,
-    /// Device memory to stay under; larger images are cut into smaller tiles
+    /// Limit of device memory; larger images are cut into smaller tiles
     #[arg(long, default_value = "2G", value_parser = memory, value_name = "SIZE")]
     memory: u64,
     #[command(flatten)]
@@ -164,7 +164,7 @@ fn table(e: &Evaluation) -> Result<()> {
     let width = e.classes.iter().map(|n| n.chars().count()).max().unwrap_or(0).max(10);
     let images = e.images.len();
     let number = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.4}"));
-    let heads = ["Dice", "IoU", "Dice an image", "absent as 1", "present in"];
+    let heads = ["Dice", "IoU", "Dice per image", "absent as 1", "present in"];
     let [dice, iou, present, all, within] = heads;
     output::line(&format!("{:width$}  {dice:>7}  {iou:>7}  {present:>14}  {all:>11}  {within:>10}", "class"))?;
     for (class, name) in e.classes.iter().enumerate() {
@@ -177,18 +177,18 @@ fn table(e: &Evaluation) -> Result<()> {
     }
     let mean = |over| number(e.foreground(Measure::Dice, over));
     output::line(&format!(
-        "mean Dice of the foreground an image: {} over the classes present, {} over all (absent ones as 1)",
+        "mean foreground Dice per image: {} over the classes present, {} over all (absent ones as 1)",
         mean(Classes::Present),
         mean(Classes::All)
     ))?;
     output::line(&format!("mean IoU {:.4}, pixel error {:.4}, {images} images", c.mean_iou(), c.pixel_error()))?;
     if e.instances().next().is_some() {
-        let (predicted, real) = counts(e);
+        let (predicted, actual) = counts(e);
         let with = match e.instances().count() {
             all if all == images => String::new(),
             some => format!(" in the {some} images with labels"),
         };
-        output::line(&format!("\n{real} instances, {predicted} predicted{with}"))?;
+        output::line(&format!("\n{actual} instances, {predicted} predicted{with}"))?;
         output::line("IoU above  precision   recall       F1       AP      tp      fp      fn")?;
         for &t in &e.thresholds {
             let m = e.matches(t);
@@ -200,14 +200,14 @@ fn table(e: &Evaluation) -> Result<()> {
         let mean = |of: fn(&InstanceScores) -> f64| e.mean(|p| p.instances.as_ref().map(of)).unwrap_or(1.0);
         let all = e.mean(|p| p.instances.as_ref().map(|o| o.instances.mean_ap(&e.thresholds))).unwrap_or(1.0);
         output::line(&format!(
-            "means of images: F1 at 0.5 {:.4}, mean AP {all:.4}, AJI {:.4}, PQ {:.4}, SEG {:.4}",
+            "means over images: F1 at 0.5 {:.4}, mean AP {all:.4}, AJI {:.4}, PQ {:.4}, SEG {:.4}",
             mean(|o| o.instances.matches(0.5).f1()),
             mean(|o| o.instances.aji().index()),
             mean(|o| o.instances.pq().quality()),
             mean(|o| o.instances.seg())
         ))?;
         output::line(&format!(
-            "V_rand {:.4} (merges {:.4}, splits {:.4}), V_info {:.4}, means of images",
+            "V_rand {:.4} (merges {:.4}, splits {:.4}), V_info {:.4}, means over images",
             mean(|o| o.rand.v_rand),
             mean(|o| o.rand.precision),
             mean(|o| o.rand.recall),
@@ -224,12 +224,12 @@ fn table(e: &Evaluation) -> Result<()> {
     Ok(())
 }
 
-/// Predicted and true instances.
+/// Numbers of predicted and ground-truth instances.
 fn counts(e: &Evaluation) -> (usize, usize) {
     e.instances().fold((0, 0), |(p, t), o| (p + o.instances.predicted(), t + o.instances.true_instances()))
 }
 
-/// The JSON document, without what was run.
+/// The JSON document of the scores; the caller adds device, model and data.
 fn document(e: &Evaluation) -> Result<Map<String, Value>> {
     let c = e.confusion()?;
     let class = |(i, name): (usize, &String)| {
@@ -252,7 +252,7 @@ fn document(e: &Evaluation) -> Result<Map<String, Value>> {
     put("pixel_error", json!(c.pixel_error()));
     put("confusion", c.rows().map(|r| json!(r)).collect());
     if e.instances().next().is_some() {
-        let (predicted, real) = counts(e);
+        let (predicted, actual) = counts(e);
         let at = |&t: &f64| {
             let m = e.matches(t);
             json!({ "iou": t, "precision": m.precision(), "recall": m.recall(), "f1": m.f1(), "ap": m.ap(),
@@ -261,7 +261,7 @@ fn document(e: &Evaluation) -> Result<Map<String, Value>> {
         put(
             "objects",
             json!({
-                "true": real,
+                "true": actual,
                 "predicted": predicted,
                 "thresholds": e.thresholds.iter().map(at).collect::<Vec<_>>(),
                 "mean_ap": e.mean_ap(),

@@ -31,7 +31,7 @@ fn option(hint: &Hint) -> String {
         Hint::GroundTruthClasses => "--ground-truth classes".into(),
         Hint::SetColours => "--colours".into(),
         Hint::Resume => "--resume".into(),
-        // The enum may grow; what the library calls it is better than nothing.
+        // The enum is non-exhaustive: fall back to the library's own wording.
         other => other.to_string(),
     }
 }

@@ -26,9 +26,9 @@ Examples:
   unet inspect                                   the built-in models
   unet inspect nuclei-unet3+ --size 512x512
   unet inspect --arch unet --size 572x572        the U-Net of the paper, without weights
-  unet inspect nuclei-unet++ --plan              what rewriting does, and the steps that are left
+  unet inspect nuclei-unet++ --plan              the graph before and after rewriting, and its dispatches
   unet inspect --arch unet++ --set norm=false --set level=2 --set deep_supervision=false
-  unet inspect unet_carvana.pth --keys           how another program's checkpoint was understood, every name of it
+  unet inspect unet_carvana.pth --keys           how another program's checkpoint was understood, name by name
   unet inspect model.pth --verify                the device against the CPU reference, on noise of the smallest size
   unet inspect model.pth --verify --input x.npy --expected y.npy
   unet inspect package.zip --verify              a bioimage.io package with its own test tensors
@@ -36,19 +36,19 @@ Examples:
 
 Exit code: 1 if --verify finds a difference that is too large.")]
 pub struct Inspect {
-    /// Built-in model or checkpoint file; or an image file, which is told by its content
+    /// Built-in model or checkpoint file; or an image file, recognised by its content
     #[arg(group = "network", value_name = "MODEL|IMAGE")]
     model: Option<String>,
     #[command(flatten)]
     arch: ArchArgs,
-    /// Input rows and columns that sizes and costs are given for
+    /// Input rows and columns at which sizes and costs are reported
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<[usize; 2]>,
-    /// Also the graph before and after rewriting, and the steps it becomes: multiply-adds, bytes and memory of each; for
+    /// Also show the graph before and after rewriting, and its dispatches, with multiply-adds, bytes and memory of each; for
     /// the device of --device, else for WebGPU's default limits
     #[arg(long)]
     plan: bool,
-    /// Every name in another program's checkpoint, and the parameter that it became
+    /// List every name in another program's checkpoint with the parameter that it maps to
     #[arg(long, requires = "model")]
     keys: bool,
     /// Run the model on the device and on the slow CPU reference, and compare: with noise of --size, with --input, or with
@@ -58,10 +58,10 @@ pub struct Inspect {
     /// With --verify: the input, a .npy of [N, C, H, W] or a .safetensors with a tensor `input`
     #[arg(long, requires = "verify", value_name = "X")]
     input: Option<PathBuf>,
-    /// With --verify: what should come out, a .npy of the first output or a .safetensors of outputs by name
+    /// With --verify: the expected output, a .npy of the first output or a .safetensors of outputs by name
     #[arg(long, requires = "input", value_name = "Y")]
     expected: Option<PathBuf>,
-    /// With --verify: largest difference allowed, as a part of an output's largest value [default: 1e-4, in f16 5e-3]
+    /// With --verify: largest difference allowed, relative to an output's largest value [default: 1e-4, in f16 5e-3]
     #[arg(long, requires = "verify", value_name = "FACTOR")]
     tolerance: Option<f32>,
 }
@@ -78,7 +78,7 @@ pub fn size(text: &str) -> std::result::Result<[usize; 2], String> {
 
 impl Inspect {
     pub fn run(&self, common: &Common) -> Result<ExitCode> {
-        // With what only models have it is taken for one, and refused.
+        // With an option that only models have, an image is opened as a model and refused.
         let of_models = self.plan || self.keys || self.verify || self.size.is_some();
         let path = self.model.as_deref().filter(|_| !of_models).map(Path::new);
         if let Some(path) = path.filter(|p| inspect_image::is_image(p)) {
@@ -193,7 +193,7 @@ impl<'a> Report<'a> {
         Ok(Self { model, architecture, graph, size, memory, field, unused })
     }
 
-    /// The layers in order, without imports and exports of the plain layout.
+    /// The layers in order, without layout imports and exports.
     fn layers(&self) -> Vec<Layer> {
         let g = &self.graph;
         let parameters = |inputs: &[unet_wgpu::low_level::graph::ValueId]| {
@@ -237,7 +237,7 @@ impl<'a> Report<'a> {
             [Some(h), Some(w)] => write!(t, "input size    {h}x{w} only, as the file says"),
             _ if !a.ruled() => {
                 let s = a.example();
-                write!(t, "input sizes   {}x{} for one; no rule was found", s.h, s.w)
+                write!(t, "input sizes   {}x{}, for example; no rule was found", s.h, s.w)
             }
             _ => write!(t, "input sizes   {} + k * {}", rule.minimum, rule.step),
         };
@@ -273,7 +273,7 @@ impl<'a> Report<'a> {
                 output::bytes(m.io),
                 output::bytes(m.largest_binding)
             ),
-            Err(e) => writeln!(t, "memory        not under WebGPU's default limits: {}", hints::error_text(e)),
+            Err(e) => writeln!(t, "memory        not within WebGPU's default limits: {}", hints::error_text(e)),
         };
         let outputs: Vec<&str> = self.graph.outputs().iter().map(|o| o.0.as_str()).collect();
         let _ = write!(t, "outputs       {}", outputs.join(", "));
@@ -316,7 +316,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// A layer as it is listed.
+/// A row of the layer table.
 struct Layer {
     label: String,
     op: &'static str,
@@ -328,7 +328,7 @@ struct Layer {
 
 /// Receptive field of the network, in words.
 fn receptive_field(graph: &Graph) -> std::result::Result<String, String> {
-    // The output that segmentation looks at: all heads of a U-Net++, the head at full resolution of a U-Net 3+.
+    // The output that segmentation uses: all heads of a U-Net++, the head at full resolution of a U-Net 3+.
     let named = |name: &str| graph.outputs().iter().find(|o| o.0 == name);
     let first = named("accurate_prob").or_else(|| named("probs.0")).or(graph.outputs().first());
     let (Some((_, output)), Some((_, input))) = (first.cloned(), graph.inputs().next()) else {

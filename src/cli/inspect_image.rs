@@ -1,4 +1,4 @@
-//! `unet inspect IMAGE`: what an image file is, and what the program reads of it.
+//! `unet inspect IMAGE`: what an image file contains, and how the program reads it.
 
 use super::segment_group::short;
 use super::{hints, output};
@@ -13,10 +13,10 @@ use unet_wgpu::low_level::infer::{
     image_format, open_image,
 };
 
-/// Pages that are written out; of more, the rest is counted.
+/// Groups of pages that are listed; further pages are only counted.
 const SHOWN: usize = 8;
 
-/// Whether a file's first bytes are an image's.
+/// Whether a file starts as an image does.
 pub fn is_image(path: &Path) -> bool {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|f| f.take(12).read_to_end(&mut head));
@@ -54,7 +54,7 @@ fn text(path: &Path, facts: &ImageFacts, read: &Result<SourceInfo>) -> String {
     let _ = writeln!(t, "image         {}", path.display());
     let _ = writeln!(t, "format        {}", facts.format);
     let pages = facts.pages.len() + facts.more_pages;
-    // Pages that are alike are told of once.
+    // Successive pages that are alike are listed once.
     let mut groups: Vec<(usize, usize, &PageFacts)> = Vec::new();
     for (i, page) in facts.pages.iter().enumerate() {
         match groups.last_mut() {
@@ -116,8 +116,8 @@ fn page_text(t: &mut String, page: &PageFacts) {
         }
         (None, Some(([x, y], unit))) => {
             let unit = if unit == 2 { " per inch" } else { " per cm" };
-            let meant = "taken for a printer's or none; --pixel-size says otherwise";
-            writeln!(t, "pixel size    not known (resolution {} x {}{unit}: {meant})", short(x), short(y))
+            let reading = "assumed to be for printing or meaningless; --pixel-size overrides it";
+            writeln!(t, "pixel size    not known (resolution {} x {}{unit}: {reading})", short(x), short(y))
         }
         (None, None) => writeln!(t, "pixel size    not known"),
     };
@@ -126,7 +126,7 @@ fn page_text(t: &mut String, page: &PageFacts) {
             (Some(code), Some(name)) => format!("EPSG:{code} ({name})"),
             (Some(code), None) => format!("EPSG:{code}"),
             (None, Some(name)) => name,
-            (None, None) => "a coordinate system that it does not name".into(),
+            (None, None) => "an unnamed coordinate system".into(),
         };
         let _ = match geo.to_world() {
             Ok(map) => {
@@ -149,7 +149,7 @@ fn oriented(orientation: u16) -> &'static str {
         6 => "to be rotated clockwise by 90 degrees",
         7 => "mirrored along the other diagonal",
         8 => "to be rotated anticlockwise by 90 degrees",
-        _ => "no orientation that there is",
+        _ => "not a valid orientation",
     }
 }
 

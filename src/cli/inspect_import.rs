@@ -1,4 +1,4 @@
-//! What `unet inspect` says of a checkpoint of another program.
+//! The section of `unet inspect` about another program's checkpoint.
 
 use super::hints;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use unet_wgpu::low_level::model::dialect::{Origin, Report, Setting};
 
-/// Names of one kind that are listed without `--keys`.
+/// Ignored names that are listed for each reason without `--keys`.
 const LISTED: usize = 4;
 
 pub fn text(r: &Report, all: bool) -> String {

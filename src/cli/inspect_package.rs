@@ -1,4 +1,4 @@
-//! What `unet inspect` says of a package of bioimage.io, and the package's own test.
+//! The section of `unet inspect` about a bioimage.io package, and the package's own test.
 
 use super::Common;
 use super::inspect_verify::{Report, Verify};
@@ -25,12 +25,12 @@ pub fn text(p: &Package) -> String {
         let _ = if h + w > 0 { writeln!(t, ", halo {h} and {w}") } else { writeln!(t) };
     }
     let steps: Vec<String> = p.post.iter().map(|s| format!("{s:?}")).collect();
-    let steps = if steps.is_empty() { "as it is".into() } else { steps.join(", ") };
-    let _ = writeln!(t, "{:<15}`{}` of the network: {steps}", "afterwards", p.network_output);
+    let steps = if steps.is_empty() { "none".into() } else { steps.join(", ") };
+    let _ = writeln!(t, "{:<15}of the network's `{}`: {steps}", "postprocessing", p.network_output);
     for note in &p.notes {
         let _ = writeln!(t, "{:<15}{note}", "note");
     }
-    let test = if p.test.is_some() { "has test tensors: --verify" } else { "has none" };
+    let test = if p.test.is_some() { "included; run it with --verify" } else { "none" };
     let _ = write!(t, "{:<15}{test}", "test");
     t
 }
@@ -66,8 +66,8 @@ pub fn document(p: &Package) -> Value {
     })
 }
 
-/// Runs the package's own test: its input normalised, the network, its processing, against its output. Both tensors have
-/// the description's axes.
+/// Runs the package's own test: normalises its input, runs the network with postprocessing, and compares with its output.
+/// Both tensors have the axes of the description.
 pub fn verify(model: &Model, package: &Package, tolerance: Option<f32>, common: &Common) -> Result<Report> {
     let folder = tempfile::tempdir().map_err(|e| Error::io(package.file.name(), e))?;
     let Some([x, y]) = package.extract_test(folder.path())? else {
@@ -80,12 +80,12 @@ pub fn verify(model: &Model, package: &Package, tolerance: Option<f32>, common: 
         axes.arranged(&tensor).map_err(within)
     };
     let input = prepared(model, one(&x, &package.input)?)?;
-    let requested = [(package.output.id.clone(), one(&y, &package.output)?)].into();
+    let expected = [(package.output.id.clone(), one(&y, &package.output)?)].into();
     let from = format!("the package's {}", package.test.as_ref().map_or("", |t| t[0].name.as_str()));
-    Verify { model, input: None, expected: None, size: None, tolerance }.compare(common, input, from, Some(requested))
+    Verify { model, input: None, expected: None, size: None, tolerance }.compare(common, input, from, Some(expected))
 }
 
-/// The test's input as images are normalised, each on its own.
+/// The test's input, each batch item normalised as an image.
 fn prepared(model: &Model, x: HostTensor) -> Result<HostTensor> {
     let s = x.shape()?;
     let mut data = Vec::with_capacity(x.data().len());

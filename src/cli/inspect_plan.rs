@@ -1,4 +1,4 @@
-//! `unet inspect --plan`: the graph before and after rewriting, and the steps it becomes.
+//! `unet inspect --plan`: the graph before and after rewriting, and its dispatches.
 
 use super::output;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use unet_wgpu::low_level::graph::{Graph, rewrite};
 use unet_wgpu::low_level::kernel::Target;
 use unet_wgpu::low_level::plan::{Plan, SlotKind};
 
-/// A line of a table: a node, or a step.
+/// A row of a table: a node, or a dispatch.
 struct Row {
     label: String,
     what: String,
@@ -18,7 +18,7 @@ struct Row {
     live: u64,
 }
 
-/// A graph at some point of the rewriting.
+/// The graph after a rewrite.
 struct Stage {
     name: &'static str,
     nodes: usize,
@@ -32,12 +32,12 @@ pub struct Report {
     stages: Vec<Stage>,
     before: Vec<Row>,
     after: Vec<Row>,
-    steps: Vec<Row>,
+    dispatches: Vec<Row>,
     plan: Plan,
 }
 
 impl Report {
-    /// For a `target`, which the user knows as `device`.
+    /// The plan for `target`, which the report calls `device`.
     pub fn new(graph: &Graph, target: &Target, device: String) -> Result<Self> {
         let mut now = graph.without_dead_nodes();
         let (before, mut stages) = (nodes(&now, target), vec![stage("as written", &now, target)]);
@@ -46,22 +46,22 @@ impl Report {
             stages.push(stage(r.name, &now, target));
         }
         let plan = Plan::new(&now, target)?;
-        let step = |s: &unet_wgpu::low_level::plan::Step| Row {
+        let dispatch = |s: &unet_wgpu::low_level::plan::PlannedDispatch| Row {
             label: s.label.clone(),
-            what: s.dispatch.kernel.to_string(),
-            shape: s.dispatch.workgroups.map(|g| g.to_string()).join(" x "),
+            what: s.kernel.to_string(),
+            shape: s.workgroups.map(|g| g.to_string()).join(" x "),
             macs: s.macs,
             bytes: s.bytes,
             live: plan.live[s.node],
         };
-        let steps = plan.steps.iter().map(step).collect();
-        Ok(Self { device, stages, before, after: nodes(&now, target), steps, plan })
+        let dispatches = plan.dispatches.iter().map(dispatch).collect();
+        Ok(Self { device, stages, before, after: nodes(&now, target), dispatches, plan })
     }
 
     /// Tables of at most 120 columns.
     pub fn text(&self) -> String {
         let mut t = format!("\nPlan for {}\n\n", self.device);
-        let _ = writeln!(t, "{:<18} {:>6} {:>9} {:>11} {:>11}", "rewrite", "nodes", "GMAC", "moved", "live, most");
+        let _ = writeln!(t, "{:<18} {:>6} {:>9} {:>11} {:>11}", "rewrite", "nodes", "GMAC", "moved", "max live");
         for s in &self.stages {
             let (moved, live) = (output::bytes(s.bytes), output::bytes(s.live));
             let gmac = s.macs as f64 / 1e9;
@@ -69,12 +69,12 @@ impl Report {
         }
         table(&mut t, "Before rewriting", ["node", "op", "output"], &self.before);
         table(&mut t, "After rewriting", ["node", "op", "output"], &self.after);
-        table(&mut t, "Steps", ["node", "kernel", "workgroups"], &self.steps);
+        table(&mut t, "Dispatches", ["node", "kernel", "workgroups"], &self.dispatches);
         let m = &self.plan.memory;
         let _ = write!(
             t,
-            "\nMoved: inputs, outputs, parameters and scratch, each once. Live: activations and scratch that exist then.\n\
-             {} slots of {} in all hold them, {} live at once at most; {} of weights as the kernels want them.",
+            "\nMoved: inputs, outputs, parameters and scratch, each counted once. Live: activations and scratch that exist at \
+             that point.\n{} slots of {} in total hold them, at most {} are live at once; {} of weights in kernel layout.",
             self.plan.slots.len(),
             output::bytes(m.slots),
             output::bytes(m.live),
@@ -99,7 +99,7 @@ impl Report {
             "rewrites": self.stages.iter().map(stage).collect::<Vec<_>>(),
             "before": rows(&self.before, "op", "output"),
             "after": rows(&self.after, "op", "output"),
-            "steps": rows(&self.steps, "kernel", "workgroups"),
+            "steps": rows(&self.dispatches, "kernel", "workgroups"),
             "slots": self.plan.slots.iter().map(|s| json!({ "bytes": s.bytes, "texture": s.kind != SlotKind::Buffer })).collect::<Vec<_>>(),
         })
     }
@@ -155,7 +155,7 @@ fn table(t: &mut String, title: &str, [label, what, shape]: [&str; 3], rows: &[R
 
 const COLUMNS: usize = 120;
 
-/// Lines of at most `width` columns, the later ones two less, broken at spaces.
+/// Breaks text at spaces into lines of at most `width` columns, or two fewer from the second line on.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

@@ -1,4 +1,4 @@
-//! `unet inspect --verify`: a model on the device against the CPU reference, and against a result that is known.
+//! `unet inspect --verify`: a model on the device against the CPU reference, and against a known result.
 
 use super::{Common, tensors};
 use serde_json::{Value, json};
@@ -11,9 +11,9 @@ use unet_wgpu::low_level::tensor::{Comparison, HostTensor, Precision};
 use unet_wgpu::testing::random_input;
 use unet_wgpu::{Error, Result};
 
-/// What two programs that both sum in `f32` may differ by, as a part of the largest value.
+/// Tolerance between two programs that both sum in `f32`, relative to the largest value.
 const F32: f32 = 1e-4;
-/// The same of a device that stores `f16`.
+/// The same for a device that stores `f16`.
 const F16: f32 = 5e-3;
 
 /// One comparison.
@@ -33,12 +33,12 @@ pub struct Report {
 /// What is compared.
 pub struct Verify<'a> {
     pub model: &'a Model,
-    /// A file of the input; noise of `size` without one.
+    /// File of the input; without one, noise of `size`.
     pub input: Option<&'a Path>,
-    /// A file of what should come out.
+    /// File of the expected outputs.
     pub expected: Option<&'a Path>,
     pub size: Option<[usize; 2]>,
-    /// Largest difference allowed, as a part of the largest value.
+    /// Largest difference allowed, relative to the largest value.
     pub tolerance: Option<f32>,
 }
 
@@ -58,11 +58,11 @@ impl Verify<'_> {
             }
         };
         let order = names(self.model)?;
-        let expected = self.expected.map(|path| requested(path, &order)).transpose()?;
+        let expected = self.expected.map(|path| expected_outputs(path, &order)).transpose()?;
         self.compare(common, input, from, expected)
     }
 
-    /// `expected` are outputs by name.
+    /// Compares the outputs for `input`; `expected` holds known outputs by name, `from` describes the input.
     pub fn compare(
         &self,
         common: &Common,
@@ -81,14 +81,14 @@ impl Verify<'_> {
         let backend = common.backend()?;
         let cpu = matches!(backend, Backend::Cpu);
         if cpu && expected.is_none() {
-            let reason = "the CPU reference has only itself to be compared with; give --expected, or a GPU";
+            let reason = "would compare the CPU reference with itself; give --expected, or use a GPU";
             return Err(Error::invalid("--device cpu", reason));
         }
         let inputs = BTreeMap::from([(INPUT.to_string(), input)]);
         let (got, _) = backend.or_f32(|b| b.run(&graph, &inputs, self.model.stored()))?;
         let mut rows = Vec::new();
-        let mut compare = |with: &'static str, name: &str, got: &HostTensor, requested: &HostTensor| -> Result<()> {
-            let comparison = got.compare(requested).map_err(|e| Error::invalid(name, e.message()))?;
+        let mut compare = |with: &'static str, name: &str, got: &HostTensor, expected: &HostTensor| -> Result<()> {
+            let comparison = got.compare(expected).map_err(|e| Error::invalid(name, e.message()))?;
             rows.push(Row { output: name.into(), with, comparison });
             Ok(())
         };
@@ -97,12 +97,12 @@ impl Verify<'_> {
             order.iter().try_for_each(|name| compare("reference", name, &got[name], &reference[name]))?;
         }
         let mut own = network.output_dims(shape)?;
-        for (name, requested) in expected.iter().flatten() {
-            let y = got.get(name).ok_or_else(|| Error::invalid(name, "is none of the outputs"))?;
-            // With the dimensions of the file, or as N, C, H, W.
-            match own.remove(name).filter(|dims| dims == requested.dims()) {
-                Some(dims) => compare("expected", name, &y.clone().reshaped(dims)?, requested)?,
-                None => compare("expected", name, y, requested)?,
+        for (name, expected) in expected.iter().flatten() {
+            let y = got.get(name).ok_or_else(|| Error::invalid(name, "is not one of the outputs"))?;
+            // In the dimensions of the network's file, or as N, C, H, W.
+            match own.remove(name).filter(|dims| dims == expected.dims()) {
+                Some(dims) => compare("expected", name, &y.clone().reshaped(dims)?, expected)?,
+                None => compare("expected", name, y, expected)?,
             }
         }
         let usual = if backend.precision() == Precision::F16 { F16 } else { F32 };
@@ -118,12 +118,12 @@ fn names(model: &Model) -> Result<Vec<String>> {
     Ok(graph.outputs().iter().map(|o| o.0.clone()).collect())
 }
 
-/// What should come out: a `.npy` is the first output.
-fn requested(path: &Path, order: &[String]) -> Result<BTreeMap<String, HostTensor>> {
+/// The expected outputs by name; a `.npy` is the first output.
+fn expected_outputs(path: &Path, order: &[String]) -> Result<BTreeMap<String, HostTensor>> {
     let first = order.first().map(String::as_str).unwrap_or_default();
     let tensors = tensors::read(path, first)?;
     if let Some(name) = tensors.keys().find(|k| !order.contains(k)) {
-        return Err(Error::file(path, format!("tensor `{name}` is none of the outputs {}", order.join(", "))));
+        return Err(Error::file(path, format!("tensor `{name}` is not one of the outputs {}", order.join(", "))));
     }
     Ok(tensors)
 }

@@ -13,7 +13,7 @@ use unet_wgpu::{Error, Result};
 #[derive(Args)]
 #[command(next_help_heading = "Single instances (defaults: what the model's file says, see `unet inspect`)")]
 pub struct InstanceArgs {
-    /// How touching instances are told apart
+    /// How touching instances are separated
     #[arg(long = "instances", value_parser = values::named::<InstanceMethod>(), value_name = "HOW")]
     method: Option<InstanceMethod>,
     /// For the watershed: how many pixels an instance must be wider than its neck to become two; smaller splits more
@@ -32,7 +32,7 @@ pub struct InstanceArgs {
     /// Leave out instances whose mean probability is lower
     #[arg(long, value_name = "P", value_parser = probability)]
     min_confidence: Option<f64>,
-    /// Fill background that lies inside one instance, before touching ones are told apart
+    /// Fill background that lies inside one instance, before touching ones are separated
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     fill_holes: Option<bool>,
     /// Close gaps between instances that are at most so many pixels wide: 0, 1 or 2; nothing grows outwards
@@ -70,7 +70,7 @@ fn connectivity(text: &str) -> std::result::Result<Connectivity, String> {
     match text {
         "4" => Ok(Connectivity::Four),
         "8" => Ok(Connectivity::Eight),
-        _ => Err("there are: 4, 8".into()),
+        _ => Err("expected 4 or 8".into()),
     }
 }
 

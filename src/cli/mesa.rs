@@ -1,4 +1,4 @@
-//! What Mesa must be told by the environment, before any driver is loaded. Whatever the user has set stays.
+//! Environment variables for Mesa, set before any driver is loaded. Variables that the user has set are left alone.
 
 mod llvmpipe;
 
@@ -6,7 +6,7 @@ use super::environment::user_cache_dir;
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// Sets the variables. To be called before there is any other thread.
+/// Sets the variables. Call it before any other thread exists.
 pub fn prepare() {
     if cfg!(target_os = "linux") {
         quiet();
@@ -15,18 +15,18 @@ pub fn prepare() {
 }
 
 /// Mesa's device-select layer complains on stderr where no desktop runs (`error: XDG_RUNTIME_DIR is invalid or not set`),
-/// which looks like a failure of ours. It only puts the desktop's GPU first, so it is switched off there, unless the
-/// user gives it orders.
+/// which looks like a failure of ours. The layer only puts the desktop's GPU first, so without a desktop it is disabled,
+/// unless the user configures it.
 fn quiet() {
     if !is_set("XDG_RUNTIME_DIR") && !is_set("MESA_VK_DEVICE_SELECT") {
         set("NODEVICE_SELECT", "1");
     }
 }
 
-/// llvmpipe computes 256 bits at a time unless it is told to use all 512 of a processor that has them. Up to Mesa 22 that is
-/// faster; Mesa 25 and 26 take 3.3 to 3.8 times as long with it, so a version that is newer or not found keeps its own width.
-/// Compiled kernels are kept in a folder of their own: Mesa's cache does not tell widths apart. Where there is a GPU, nobody
-/// waits for llvmpipe, and the GPU's driver keeps its cache where it was.
+/// llvmpipe uses 256-bit vectors by default, also on processors with 512 bits. Up to Mesa 22, 512 bits are faster; Mesa 25
+/// and 26 take 3.3 to 3.8 times as long with them, so newer or unknown versions keep their default. Compiled kernels go to a
+/// separate folder, since Mesa's cache does not distinguish widths. On a machine with a GPU nothing is set: llvmpipe's speed
+/// does not matter there, and the GPU driver's cache must not move.
 fn widen() {
     const WIDTH: &str = "LP_NATIVE_VECTOR_WIDTH";
     const CACHE: &str = "MESA_SHADER_CACHE_DIR";
@@ -66,6 +66,6 @@ fn is_set(name: &str) -> bool {
 }
 
 fn set(name: &str, value: impl AsRef<OsStr>) {
-    // SAFETY: no other thread exists yet, this is the first thing the program does.
+    // SAFETY: no other thread exists yet: this is the first thing the program does.
     unsafe { std::env::set_var(name, value) };
 }

@@ -52,7 +52,7 @@ Examples:
   unet selftest                     check every kernel on it
   unet selftest --device cpu --fixtures assets/fixtures
 
-Exit code: 0 if all went well, 1 on failure, 2 if the command line is wrong.";
+Exit code: 0 on success, 1 on failure, 2 for an invalid command line.";
 
 /// U-Net, U-Net++ and U-Net 3+ on any GPU
 #[derive(Parser)]
@@ -76,7 +76,7 @@ enum Command {
     Run(run::Run),
     /// Time a network on this device, with a model's weights or random ones
     Bench(bench::Bench),
-    /// Time the kernels that a network could use on this device, and keep the fastest of each
+    /// Time the kernels that a network could use on this device, and remember the fastest
     Tune(tune::Tune),
     /// Show what a model is: architecture, layers, sizes, parameters, cost, memory; or what an image is
     Inspect(inspect::Inspect),
@@ -94,7 +94,7 @@ enum Command {
 #[derive(Args)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {
-    /// What to compute on: an index or a part of a name from `unet devices`, or `cpu` for the slow reference
+    /// Device to compute on: an index or part of a name from `unet devices`, or `cpu` for the slow reference
     #[arg(long, global = true, value_name = "INDEX|NAME|cpu", env = "UNET_DEVICE", hide_env_values = true)]
     device: Option<String>,
     /// Number format of weights and activations on the device
@@ -110,7 +110,7 @@ pub struct Common {
     /// Print one JSON document on stdout
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say nothing on stderr but errors
+    /// Print only errors on stderr
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Log more on stderr; -vv and -vvv more still (the variable RUST_LOG takes precedence)
@@ -119,16 +119,16 @@ pub struct Common {
 }
 
 fn precision(text: &str) -> Result<PrecisionChoice, String> {
-    text.parse().map_err(|_| "there are: f32, f16, auto".into())
+    text.parse().map_err(|_| "expected f32, f16 or auto".into())
 }
 
 impl Common {
-    /// The device as asked for; `auto` if nothing was.
+    /// The requested device; `auto` without one.
     pub fn device(&self) -> &str {
         self.device.as_deref().filter(|d| !d.is_empty()).unwrap_or("auto")
     }
 
-    /// The precision to show sizes for where no device is opened.
+    /// The precision of reported sizes where no device is opened.
     pub fn precision_of_sizes(&self) -> Precision {
         match self.precision {
             PrecisionChoice::F16 => Precision::F16,
@@ -136,7 +136,7 @@ impl Common {
         }
     }
 
-    /// Opens the device, and says on stderr which one it is.
+    /// Opens the device and reports it on stderr.
     pub fn backend(&self) -> Result<Backend> {
         let mut backend = Backend::open(self.device())?;
         if let Backend::Gpu(gpu) = &mut backend {
@@ -147,10 +147,10 @@ impl Common {
         let precision = backend.precision();
         if self.precision != PrecisionChoice::F32 {
             let why = match (self.precision, backend.precision(), backend.gpu()) {
-                (PrecisionChoice::Auto, Precision::F16, _) => ": the GPU has it in shaders",
-                (PrecisionChoice::Auto, _, None) => ": the CPU reference has no other",
-                (PrecisionChoice::Auto, _, Some(gpu)) if gpu.caps().f16 => ": f16 gains nothing in software",
-                (PrecisionChoice::Auto, ..) => ": the GPU has no f16 in shaders",
+                (PrecisionChoice::Auto, Precision::F16, _) => ": the GPU's shaders support it",
+                (PrecisionChoice::Auto, _, None) => ": the CPU reference supports no other",
+                (PrecisionChoice::Auto, _, Some(gpu)) if gpu.caps().f16 => ": f16 is no faster with software rendering",
+                (PrecisionChoice::Auto, ..) => ": the GPU's shaders do not support f16",
                 _ => "",
             };
             self.note(&format!("precision: {}{why}", backend.precision()));
@@ -158,7 +158,7 @@ impl Common {
         if let (Backend::Gpu(gpu), Precision::F16) = (&mut backend, precision) {
             *gpu = session::with_matrices(gpu);
             if let Some(side) = gpu.target().matrix() {
-                self.note(&format!("products: matrices of {side}x{side}, checked"));
+                self.note(&format!("GEMM: {side}x{side} cooperative matrices, checked"));
             }
         }
         if let (Backend::Gpu(gpu), Some(folder)) = (&mut backend, self.cache_dir()) {
@@ -172,7 +172,7 @@ impl Common {
         Ok(backend)
     }
 
-    /// The folder for cache files, unless there is none or none is wanted.
+    /// The folder for cache files; `None` with `--no-cache`, or if there is none.
     pub fn cache_dir(&self) -> Option<PathBuf> {
         if self.no_cache { None } else { environment::user_cache_dir() }
     }
@@ -214,7 +214,7 @@ pub fn main() -> ExitCode {
     mesa::prepare();
     let cli = Cli::parse();
     cli.common.start_logging();
-    keep_panics();
+    capture_panics();
     let run = || match &cli.command {
         Command::Segment(c) => c.run(&cli.common),
         Command::Train(c) => c.run(&cli.common),
@@ -230,7 +230,7 @@ pub fn main() -> ExitCode {
     };
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         Ok(Ok(code)) => code,
-        // The reader of our output has seen enough: `unet devices | head -1`.
+        // The reader closed the pipe, as in `unet devices | head -1`.
         Ok(Err(Error::Io { path, source })) if output::is_stdout(&path) && source.kind() == ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
@@ -240,18 +240,18 @@ pub fn main() -> ExitCode {
         }
         Err(_) => {
             let what = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-            output::error(&format!("a bug in this program: {what} (RUST_BACKTRACE=1 tells more); please report it"));
+            output::error(&format!("bug in this program: {what} (RUST_BACKTRACE=1 shows more); please report it"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// What the last panic said.
+/// Message of the last panic.
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
-/// Keeps what a panic says for the one line that [`main`] prints, or for nobody where a decoder's panic on a damaged
-/// file is caught and becomes an ordinary error.
-fn keep_panics() {
+/// Stores panic messages for the one line that [`main`] prints. They are not printed at once, since a decoder's panic on a
+/// damaged file is caught and becomes an ordinary error.
+fn capture_panics() {
     if std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0") {
         return;
     }
@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn definition_of_the_command_line() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
     }

@@ -1,4 +1,4 @@
-//! Opening a model that the user named, with the options that its file may leave open.
+//! Opening the model that the user names, with options for what its file does not specify.
 
 use super::{Common, hints};
 use clap::Args;
@@ -10,46 +10,46 @@ use unet_wgpu::{Error, Result};
 /// Options of another program's checkpoint.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SetArgs {
-    /// What a PyTorch checkpoint does not say, in place of what is assumed: an option of the network such as
+    /// A setting that a PyTorch checkpoint does not contain, instead of the assumed one: an option of the network such as
     /// `align_corners=false`, `normalisation=z_score` or `classes=background,cell`; `state=ema` reads that state dict of a file
-    /// with several. Of any U-Net++: `level=2` prunes it to L2, `deep_supervision=false` takes its last head alone in place of
-    /// the mean of all. Of an ONNX file: `activation=sigmoid` (or softmax, after_sigmoid, after_softmax, after_sigmoid_255,
-    /// after_softmax_255, after_log_sigmoid, after_log_softmax) says what its output is, `output=NAME` which one is meant,
+    /// with several. For any U-Net++: `level=2` prunes it to L2, `deep_supervision=false` uses its last head instead of the
+    /// mean of all. For an ONNX file: `activation=sigmoid` (or softmax, after_sigmoid, after_softmax, after_sigmoid_255,
+    /// after_softmax_255, after_log_sigmoid, after_log_softmax) states what its output is, `output=NAME` which output to use,
     /// `size=480x640` (rows x columns), `layout=NHWC`, `free_size=true`, `in_channels=3`
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
-/// `KEY=VALUE` as a config holds it.
+/// `KEY=VALUE` as an entry of a config.
 pub fn option(pair: &str) -> Result<(String, Value)> {
     let Some((key, value)) = pair.split_once('=') else {
         return Err(Error::invalid(format!("--set {pair}"), "must be KEY=VALUE"));
     };
-    // What is not JSON is a word: up=bilinear.
+    // A value that is not JSON is a string: up=bilinear.
     Ok((key.to_string(), serde_json::from_str(value).unwrap_or_else(|_| Value::from(value))))
 }
 
 impl SetArgs {
-    /// All of them.
+    /// The options as a config.
     pub fn options(&self) -> Result<Map<String, Value>> {
         self.set.iter().map(|pair| option(pair)).collect()
     }
 
-    /// Opens a model, and says on stderr what was assumed of it.
+    /// Opens a model and reports assumed settings on stderr.
     pub fn open(&self, name: &str, common: &Common) -> Result<Model> {
         let model = Model::open_with(name, &self.options()?)?;
         say_assumptions(&model, common);
         Ok(model)
     }
 
-    /// The same, of ONNX files those only that this program wrote: with the architecture they are of.
+    /// The same, but reads ONNX files only if this program wrote them, as the architecture they were written from.
     pub fn open_checkpoint(&self, name: &str, common: &Common) -> Result<Model> {
         let path = Path::new(name);
         if !is_onnx(path) {
             return self.open(name, common);
         }
         if let Some(key) = self.options()?.keys().next() {
-            return Err(Error::invalid(format!("--set {key}"), "an ONNX file leaves nothing open"));
+            return Err(Error::invalid(format!("--set {key}"), "does not apply to an ONNX file"));
         }
         Model::new(name, onnx::export::read_back(path)?)
     }
@@ -60,7 +60,7 @@ pub fn is_onnx(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"))
 }
 
-/// Says on stderr what the file does not say and was assumed.
+/// Reports on stderr what was assumed because the file does not specify it.
 pub fn say_assumptions(model: &Model, common: &Common) {
     for note in model.package().iter().flat_map(|p| &p.notes) {
         common.note(&format!("{}: {note}", model.name));

@@ -11,13 +11,13 @@ pub fn is_stdout(path: &Path) -> bool {
     path == Path::new(STDOUT)
 }
 
-/// Writes a line to stdout, at once.
+/// Writes a line to stdout and flushes it.
 pub fn line(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|e| Error::io(STDOUT, e))
 }
 
-/// [`line()`] for a reader who may have left: work whose result is files goes on without one.
+/// [`line()`] that ignores a closed pipe, for commands that write files: they continue without a reader.
 pub fn line_if_read(text: &str) -> Result<()> {
     match line(text) {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -25,7 +25,7 @@ pub fn line_if_read(text: &str) -> Result<()> {
     }
 }
 
-/// Writes a line to stderr. If nobody can read it there is nobody to tell.
+/// Writes a line to stderr. Failure is ignored: there is nowhere to report it.
 pub fn aside(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! Options of how image files and ground truth are read.
+//! Options for reading image files and ground truth.
 
 use super::hints;
 use clap::{Args, ValueEnum};
@@ -7,13 +7,13 @@ use unet_wgpu::low_level::train::GroundTruthKind;
 
 #[derive(Args)]
 pub(super) struct GroundTruthArgs {
-    /// What the numbers of masks or labels are, whatever their folder is called
+    /// Meaning of the numbers in masks or labels, regardless of their folder's name
     #[arg(long, value_enum, value_name = "KIND")]
     ground_truth: Option<Numbers>,
     /// Class ids of colours, for masks in colour: '#000000=0,#ff0000=1'
     #[arg(long, value_name = "COLOUR=ID,..", value_parser = colours)]
     pub colours: Option<ColourTable>,
-    /// Number of pixels in masks that do not count, such as 255 or -1
+    /// Class id of mask pixels to ignore, such as 255 or -1
     #[arg(long, value_name = "ID", allow_negative_numbers = true)]
     pub ignore: Option<i64>,
 }
@@ -40,16 +40,16 @@ fn colours(text: &str) -> Result<ColourTable, String> {
 
 #[derive(Args)]
 pub(super) struct ReadArgs {
-    /// Channels that the network gets, in this order, counted from 0; alpha has a number too [default: all but alpha]
+    /// Channels for the network, in this order, counted from 0; alpha has a number too [default: all but alpha]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub channels: Option<Vec<usize>>,
-    /// Take the pages of a TIFF file for the channels of one image
+    /// Read the pages of a TIFF file as the channels of one image
     #[arg(long)]
     pub pages_as_channels: bool,
-    /// Leave rows and columns as they are stored, whatever an orientation tag (TIFF, EXIF) says
+    /// Leave rows and columns as stored, whatever the orientation tag (TIFF, EXIF)
     #[arg(long)]
     pub ignore_orientation: bool,
-    /// Number that stands for values of float images that are NaN or infinite [default: they are an error]
+    /// Number that replaces NaN and infinity in float images [default: they are an error]
     #[arg(long, value_name = "VALUE", allow_negative_numbers = true, value_parser = finite)]
     pub fill_nan: Option<f32>,
 }

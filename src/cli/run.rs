@@ -22,7 +22,7 @@ Examples:
   unet run -m nuclei --input x.npy --output y.npy
   unet run -m model.safetensors --input in.safetensors --output out.safetensors --repeat 10 --json
 
-X is a .npy holding [N, C, H, W], or a .safetensors whose tensor `input` does. Y is a .npy (the first output) or a
+X is a .npy of shape [N, C, H, W], or a .safetensors with a tensor `input` like that. Y is a .npy (the first output) or a
 .safetensors holding every output under its name: U-Net `logits`; U-Net++ `logits.1` .., `accurate_prob`,
 `accurate_logit`, `fast.1` ..; U-Net 3+ `logits.0` .., `probs.0` .., with CGM `cls` and `gate`.")]
 pub struct Run {
@@ -65,9 +65,9 @@ impl Run {
         let shape = match *x.dims() {
             [n, c, h, w] if c == channels && ![n, h, w].contains(&0) => Shape::new(n, c, h, w),
             _ => {
-                // The file may have them in another order; here they are always in this one.
+                // The model's file may have another order of axes; `unet run` takes NCHW only.
                 let last = model.architecture.config().get("channels_last") == Some(&serde_json::Value::Bool(true));
-                let hint = if last { "; its file has channels last, `unet run` has not" } else { "" };
+                let hint = if last { "; its file has channels last, `unet run` takes them first" } else { "" };
                 let reason = format!("shape {:?}: the network takes [N, {channels}, H, W]{hint}", x.dims());
                 return Err(Error::file(&self.input, reason));
             }
@@ -122,7 +122,7 @@ impl Run {
     }
 }
 
-/// What running gave.
+/// Results of the timed runs.
 struct Timed {
     executable: Executable,
     outputs: BTreeMap<String, HostTensor>,

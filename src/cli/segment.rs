@@ -28,19 +28,19 @@ Examples:
   unet segment cells.png -m first.safetensors -m second.safetensors --tta d4
                                                  the mean of two models over eight orientations
   unet segment cells.png -m nuclei -m nuclei-unet++
-                                                 the same of two built-in models: p of a sigmoid is 1 - p and p of a softmax
+                                                 of two built-in models: a sigmoid's p counts as a softmax's 1 - p and p
   unet segment cells.tif --save labels,geojson,csv
                                                  single instances: numbers, outlines for QuPath, a table
   unet segment cells.tif -m my_model.safetensors --save labels --instances watershed --min-area 20,10%
-                                                 in place of what the model's file says
+                                                 instead of the settings in the model's file
   unet segment scans/ -o results --batch 8       eight images of one size at a time
   unet segment scans/ -o results --skip-existing --json >> log.jsonl
-                                                 goes on where an earlier run stopped
+                                                 resumes a run
 
   unet segment slide.ome.tif --channels 2,0 --page all -o results --memory 1G
-                                                 two dyes of every plane; TIFF is never in memory as a whole
+                                                 two dyes of every plane; a TIFF is never in memory as a whole
   unet segment slide.svs --level 1 --save labels,csv
-                                                 a pyramid's first smaller copy; sizes in micrometres where the file says them
+                                                 a pyramid's first smaller copy; sizes in micrometres if the file gives them
   unet segment field.tif --save geojson --coordinates world
                                                  outlines in the coordinates of a GeoTIFF, for QGIS
   unet segment bands.tif --pages-as-channels -m field.onnx
@@ -48,13 +48,13 @@ Examples:
 
 Images: PNG, JPEG, WebP, BMP, GIF, PNM, JPEG 2000, TIFF and BigTIFF (integers and floats of any size, strips and tiles;
 OME-TIFF and ImageJ stacks), NPY (8 and 16 bit, 32-bit float); grey, RGB, any number of channels; any size. RGB becomes grey by
-luminance, grey becomes RGB by repetition; every other difference between a file's channels and the network's is an error
-until --channels says which ones to take. Large images are cut into tiles whose joined result equals one run on the whole
-image. TIFF and NPY are read by windows, results are written by strips; other formats are decoded into memory first.
+luminance, grey becomes RGB by repetition; any other mismatch between a file's channels and the network's is an error unless
+--channels selects channels. Large images are cut into tiles; the joined result equals one run on the whole image. TIFF and
+NPY are read in windows and results are written in strips; other formats are decoded into memory first.
 
-How instances are found stands in the model's file; options replace it. They are numbered from 1 on in the order of their first pixels, row by row, the same in all files. Outlines (geojson, coco,
-rois) run along the edges of pixels; the centre of pixel (0, 0) is at (0.5, 0.5) there, and at (0, 0) in the table. With --json
-every image is one line on stdout as soon as it is done.")]
+The model's file says how instances are found; options override it. Instances are numbered from 1 in the order of their first
+pixels, row by row, alike in all files. Outlines (geojson, coco, rois) run along pixel edges; the centre of pixel (0, 0) is at
+(0.5, 0.5) there, and at (0, 0) in the table. With --json each image is one line on stdout as soon as it is done.")]
 pub struct Segment {
     /// Images, folders of images, or patterns such as 'day1/*.tif'
     #[arg(required = true, value_name = "IMAGE|DIR|GLOB")]
@@ -74,42 +74,40 @@ pub struct Segment {
     /// What to write
     #[arg(long, value_parser = values::writer(), value_delimiter = ',', default_values = ["mask", "overlay"], value_name = "KIND")]
     save: Vec<Save>,
-    /// Memory to stay under, of the device and of images and results on the host together; larger images are cut into
-    /// smaller tiles
+    /// Limit of memory on the device plus that of images and results on the host; larger images are cut into smaller tiles
     #[arg(long, default_value = "2G", value_parser = memory, value_name = "SIZE")]
     memory: u64,
     /// Largest tile edge, pixels [default: as large as fits]
     #[arg(long, value_name = "N")]
     tile: Option<usize>,
-    /// Tiles that the network takes at once, also of several images of one size; for GPUs that one tile does not fill.
-    /// Results are the same; fewer are taken where the memory does not hold them
+    /// Tiles per run of the network, also from several images of one size, for GPUs that one tile does not fill. Results
+    /// are the same; the batch shrinks where memory does not suffice
     #[arg(long, default_value = "1", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
-    /// The same bits whatever the tiles, with slower kernels; without it results differ in rounding (about 1e-6 in f32) near
-    /// the edges of tiles
+    /// Deterministic tiling: the same bits for any tile size, with slower kernels; without it results differ by rounding
+    /// (about 1e-6 in f32) near tile edges
     #[arg(long)]
     exact: bool,
-    /// How tiles become one image
+    /// How tiles are joined
     #[arg(long, value_parser = values::named::<Blend>(), default_value = "exact", value_name = "HOW")]
     blend: Blend,
     #[command(flatten)]
     read: ReadArgs,
-    /// Page of a TIFF file, or plane of a stack, counted from 0; `all` segments each as an image of its own [default: 0]
+    /// Page of a TIFF file, or plane of a stack, counted from 0; `all` segments each as a separate image [default: 0]
     #[arg(long, value_name = "N|all", conflicts_with = "pages_as_channels")]
     page: Option<PageChoice>,
-    /// Level of a pyramid (OME-TIFF, SVS, cloud-optimised GeoTIFF): 0 is the full size, every further one a smaller copy;
+    /// Level of a pyramid (OME-TIFF, SVS, cloud-optimised GeoTIFF): 0 is the full size, each further level a smaller copy;
     /// `unet inspect IMAGE` lists them
     #[arg(long, default_value = "0", value_name = "N")]
     level: usize,
-    /// How pixels become network input, in place of the model's rule: none, unit (by the type's largest value), scale:255,
-    /// minmax, zscore, percentile:LOW,HIGH or percentile:LOW,HIGH:LEAST,MOST (clamped), fixed:MEAN/STD
-    /// (of values from 0 to 1, as `unit` makes them)
+    /// Normalisation of pixels, instead of the model's: none, unit (by the type's largest value), scale:255, minmax, zscore,
+    /// percentile:LOW,HIGH or percentile:LOW,HIGH:MIN,MAX (clamped), fixed:MEAN/STD (of values scaled as by `unit`)
     #[arg(long, value_name = "RULE")]
     normalise: Option<Normalisation>,
-    /// Pass over images whose results all exist; files are there whole or not at all, so this resumes a run
+    /// Skip images whose results all exist; files are written atomically, so this resumes a run
     #[arg(long)]
     skip_existing: bool,
-    /// Size of a pixel of the full size in micrometres, across and down, in place of what the file says: 0.325 or 0.25x0.5
+    /// Pixel size at full resolution in micrometres, across and down, instead of the file's: 0.325 or 0.25x0.5
     #[arg(long, value_name = "UM|XxY", value_parser = pixel_size)]
     pixel_size: Option<[f64; 2]>,
     /// Coordinates of outlines in GeoJSON: pixels, as QuPath reads them, or those of a GeoTIFF's reference system; the table
@@ -128,8 +126,8 @@ struct UnreadPages {
 }
 
 impl UnreadPages {
-    fn look(&mut self, input: &Path) {
-        // A file that cannot be read is told of when it is opened.
+    fn add(&mut self, input: &Path) {
+        // A file that cannot be read is reported when it is opened.
         let pages = page_count(input).unwrap_or(1);
         if pages > 1 {
             self.files += 1;
@@ -197,7 +195,7 @@ impl Segment {
         let mut segmenter = Segmenter::new(backend, ensemble);
         let mut skipped = 0;
         if self.blend == Blend::Gaussian {
-            let whole = "tiles are blended: where there are several, the result is not that of the whole image";
+            let whole = "tiles are blended: with several tiles the result differs from that of the whole image";
             common.note(whole);
         }
         let requested = self.instances.settings();
@@ -227,7 +225,7 @@ impl Segment {
         };
         let mut unread = UnreadPages::default();
         let mut group: Vec<OpenJob> = Vec::new();
-        let mut say = Reporter {
+        let mut reporter = Reporter {
             common,
             device,
             model: self.model.join(" + "),
@@ -237,7 +235,7 @@ impl Segment {
         };
         for (i, job) in jobs.iter().enumerate() {
             if self.skip_existing && job.outputs.iter().all(|p| p.1.is_file()) {
-                work.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
+                work.run_queued(&mut segmenter, &mut group, jobs.len(), &mut reporter)?;
                 skipped += 1;
                 if common.json {
                     let line = json!({ "input": job.input.to_string_lossy(), "skipped": true });
@@ -246,7 +244,7 @@ impl Segment {
                 continue;
             }
             if self.page.is_none() && !self.read.pages_as_channels {
-                unread.look(job.input);
+                unread.add(job.input);
             }
             if i + 1 == jobs.len()
                 && let Some(text) = unread.text()
@@ -256,21 +254,21 @@ impl Segment {
             match work.open(job, i + 1) {
                 Ok(opened) => {
                     if !opened.joins(&group, self.memory) {
-                        work.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
+                        work.run_queued(&mut segmenter, &mut group, jobs.len(), &mut reporter)?;
                     }
                     group.push(opened);
                 }
                 Err(e) => {
-                    work.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
-                    say.failed(job.input, e)?;
+                    work.run_queued(&mut segmenter, &mut group, jobs.len(), &mut reporter)?;
+                    reporter.failed(job.input, e)?;
                 }
             }
             if group.len() == usize::from(self.batch) {
-                work.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
+                work.run_queued(&mut segmenter, &mut group, jobs.len(), &mut reporter)?;
             }
         }
-        work.together(&mut segmenter, &mut group, jobs.len(), &mut say)?;
-        let failed = say.failed;
+        work.run_queued(&mut segmenter, &mut group, jobs.len(), &mut reporter)?;
+        let failed = reporter.failed;
         if skipped > 0 {
             common.note(&format!("{skipped} of {} images were skipped: their results exist", jobs.len()));
         }
@@ -280,13 +278,13 @@ impl Segment {
         Ok(if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    /// The images of all files, each page one, with the names of their results.
+    /// The images of all files, one per page, with the paths of their results.
     fn jobs<'a>(&self, inputs: &'a [PathBuf], save: &[Save]) -> Result<Vec<Job<'a>>> {
         let mut pages = Vec::new();
         for input in inputs {
             match self.page.unwrap_or_default() {
                 PageChoice::One(page) => pages.push((input, page, None)),
-                // A file that cannot be read is told of when its turn comes.
+                // A file that cannot be read is reported when it is opened.
                 PageChoice::All => match page_count(input).unwrap_or(1) {
                     1 => pages.push((input, 0, None)),
                     count => pages.extend((0..count).map(|p| (input, p, Some(p)))),

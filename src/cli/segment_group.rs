@@ -1,4 +1,4 @@
-//! Images of `unet segment` from opening to the line that tells of them, alone or several in a batch.
+//! Images of `unet segment` from opening to their report, alone or several in a batch.
 
 use super::{Common, hints, instances, output};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,8 +12,8 @@ use unet_wgpu::low_level::infer::{
 };
 use unet_wgpu::{Error, Message, Result};
 
-/// Images that are decoded as a whole wait for each other in at most this part of the memory.
-const WAITING: u64 = 4;
+/// Queued images that are decoded whole take at most the memory divided by this.
+const QUEUE_SHARE: u64 = 4;
 
 /// A kind of result.
 pub(super) type Save = &'static dyn Writer;
@@ -32,20 +32,20 @@ pub(super) struct Work<'a> {
     pub network: usize,
     pub instances: &'a InstanceOptions,
     pub coordinates: Coordinates,
-    /// Bytes, instances included.
+    /// Limit in bytes, instances included.
     pub memory: u64,
-    /// Whether pages are named.
+    /// Whether reports name the page.
     pub pages: bool,
     pub level: usize,
-    /// Micrometres, in place of what files say.
+    /// Micrometres, instead of the files'.
     pub pixel_size: Option<[f64; 2]>,
     pub options: SegmentOptions,
 }
 
-/// An image that waits for its run.
+/// A queued image.
 pub(super) struct OpenJob<'a> {
     job: &'a Job<'a>,
-    /// Which of all images, from 1 on.
+    /// Its number among all images, from 1.
     number: usize,
     source: Box<dyn ImageSource>,
     sinks: Vec<Box<dyn BandSink>>,
@@ -57,14 +57,14 @@ pub(super) struct OpenJob<'a> {
 }
 
 impl OpenJob<'_> {
-    /// Whether it can be run with those that wait already.
+    /// Whether it can run in a batch with the queued images.
     pub fn joins(&self, group: &[OpenJob], memory: u64) -> bool {
         let held: u64 = group.iter().chain([self]).map(|o| o.source.held_bytes()).sum();
-        group.first().is_none_or(|first| first.source.info() == self.source.info() && held <= memory / WAITING)
+        group.first().is_none_or(|first| first.source.info() == self.source.info() && held <= memory / QUEUE_SHARE)
     }
 }
 
-/// What is said of images.
+/// Prints results, notes and failures.
 pub(super) struct Reporter<'a> {
     pub common: &'a Common,
     pub device: String,
@@ -73,16 +73,16 @@ pub(super) struct Reporter<'a> {
     pub several: bool,
     /// Images that failed.
     pub failed: usize,
-    /// What was said of one, which is not said of the next again.
+    /// Notes printed so far, each of which is printed once.
     pub notes: BTreeSet<String>,
 }
 
 impl Reporter<'_> {
-    /// Says how an image was read, if that was not said yet.
+    /// Prints notes on how an image was read, each once.
     fn notes(&mut self, input: &Path, notes: &[Message]) {
         for note in notes.iter().map(hints::text) {
             if self.notes.insert(note.clone()) {
-                let once = if self.several { " (said once)" } else { "" };
+                let once = if self.several { " (reported once)" } else { "" };
                 self.common.note(&format!("{}: {note}{once}", input.display()));
             }
         }
@@ -116,14 +116,14 @@ impl Work<'_> {
         check_channels(job.input, &*source, self.network)?;
         let calibration = calibration_of(job.input, &open, self.pixel_size)?;
         let pixel = calibration.pixel.as_ref().map(|p| [p.x, p.y].map(short));
-        let made = job.outputs.iter().map(|(save, path)| Ok((*save, path, save.sink(path.into(), &calibration)?)));
-        let made: Vec<_> = made.collect::<Result<_>>()?;
-        let instances = made.iter().any(|(.., sink)| matches!(sink, ResultSink::Instances(_)));
+        let created = job.outputs.iter().map(|(save, path)| Ok((*save, path, save.sink(path.into(), &calibration)?)));
+        let created: Vec<_> = created.collect::<Result<_>>()?;
+        let instances = created.iter().any(|(.., sink)| matches!(sink, ResultSink::Instances(_)));
         let (mut sinks, mut files, mut overlay) = (Vec::new(), Vec::new(), None);
-        for (save, path, sink) in made {
+        for (save, path, sink) in created {
             match sink {
                 ResultSink::Instances(writer) => files.push((writer, path.clone())),
-                // An overlay shows single instances where they are asked for.
+                // The overlay shows single instances if they are requested.
                 ResultSink::Rows(_) if instances && save.shows_instances() => overlay = Some(path),
                 ResultSink::Rows(sink) => sinks.push(sink),
             }
@@ -141,19 +141,19 @@ impl Work<'_> {
         Ok(opened)
     }
 
-    /// Segments the images that wait, and tells of each.
-    pub fn together(
+    /// Segments the queued images as a batch and reports each.
+    pub fn run_queued(
         &self,
         segmenter: &mut Segmenter,
         group: &mut Vec<OpenJob>,
         of: usize,
-        say: &mut Reporter,
+        reporter: &mut Reporter,
     ) -> Result<()> {
         let mut group = std::mem::take(group);
         let (Some(first), count) = (group.first(), group.len()) else { return Ok(()) };
         let start = Instant::now();
-        let bar = progress_bar(say.common, first.job.input, first.number, of);
-        // Instances keep a share of the memory for themselves.
+        let bar = progress_bar(reporter.common, first.job.input, first.number, of);
+        // A quarter of the memory is for instances.
         let memory = if first.instances.is_some() { self.memory - self.memory / 4 } else { self.memory };
         let options = self.options.clone().with_memory(memory);
         let tasks = group.iter_mut().map(|o| ImageTask { source: &mut *o.source, sinks: std::mem::take(&mut o.sinks) });
@@ -165,29 +165,29 @@ impl Work<'_> {
         let ms = output::ms(start) / count as f64;
         for (opened, result) in group.into_iter().zip(results) {
             let (input, ms) = (opened.job.input, opened.opening + ms);
-            let told = result.map_err(|e| about(input, e)).and_then(|r| self.tell(say, segmenter, opened, &r, ms));
-            if let Err(e) = told {
-                say.failed(input, e)?;
+            let result = result.map_err(|e| about(input, e));
+            if let Err(e) = result.and_then(|r| self.report(reporter, segmenter, opened, &r, ms)) {
+                reporter.failed(input, e)?;
             }
         }
         Ok(())
     }
 
-    fn tell(
+    fn report(
         &self,
-        say: &mut Reporter,
+        reporter: &mut Reporter,
         segmenter: &Segmenter,
         opened: OpenJob,
         result: &Streamed,
         ms: f64,
     ) -> Result<()> {
         let Job { input, page, outputs } = opened.job;
-        say.notes(input, &result.notes);
+        reporter.notes(input, &result.notes);
         let pixel = opened.pixel;
         let instances = opened.instances.and_then(|found| found());
         let shares = class_shares(segmenter.classes(), result);
         let (width, height) = (result.image.width, result.image.height);
-        if !say.common.json {
+        if !reporter.common.json {
             let classes: Vec<String> = shares.iter().map(|(name, s)| format!("{name} {:.1} %", s * 100.0)).collect();
             let files: Vec<String> = outputs.iter().map(|(_, p)| p.display().to_string()).collect();
             let [rows, columns] = result.tiles;
@@ -206,7 +206,7 @@ impl Work<'_> {
         }
         let named = |(s, p): &(Save, PathBuf)| (s.suffix().to_string(), json!(p.to_string_lossy()));
         let line = json!({
-            // Names that are no text would panic as paths.
+            // Serialising a path that is not UTF-8 would panic.
             "input": input.to_string_lossy(),
             "page": page,
             "level": self.level,
@@ -226,14 +226,14 @@ impl Work<'_> {
             "notes": result.notes.iter().map(hints::text).collect::<Vec<_>>(),
             "ms": ms,
             "device_bytes": segmenter.device_bytes(),
-            "device": say.device,
-            "model": say.model,
+            "device": reporter.device,
+            "model": reporter.model,
         });
         output::line_if_read(&line.to_string())
     }
 }
 
-/// A number without the noise of binary fractions.
+/// A number to 9 significant digits, without the noise of binary fractions.
 pub(super) fn short(v: f64) -> f64 {
     format!("{v:.8e}").parse().unwrap_or(v)
 }
@@ -245,7 +245,7 @@ fn class_shares(classes: Vec<String>, result: &Streamed) -> Vec<(String, f64)> {
     classes.into_iter().zip(result.class_pixels.iter().map(share)).collect()
 }
 
-/// Says which image an error is about, where the error does not.
+/// Adds the image's path to an error that does not name it.
 pub(super) fn about(input: &Path, e: Error) -> Error {
     match e {
         Error::Io { .. } | Error::File { .. } | Error::Cancelled | Error::DeviceLost(_) => e,

@@ -13,7 +13,7 @@ use unet_wgpu::{Error, Result};
 #[derive(Args)]
 #[command(after_help = "\
 Every kernel runs on small inputs and is compared with plain loops on the CPU that sum in double precision. \
-With --fixtures, whole networks are compared with what PyTorch computed.
+With --fixtures, whole networks are compared with PyTorch's results.
 
 Examples:
   unet selftest                               every kernel
@@ -26,7 +26,7 @@ pub struct Selftest {
     /// Folder of fixtures with a manifest.json
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
-    /// Only cases whose name contains this text
+    /// Run only cases whose name contains this text
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     filter: String,
 }
@@ -36,7 +36,7 @@ const CHECK_WIDTH: usize = 20;
 
 impl Selftest {
     pub fn run(&self, common: &Common) -> Result<ExitCode> {
-        // First, so that a mistyped folder is not noticed at the end only.
+        // Read first, so that a mistyped folder fails at once.
         let fixtures = self.fixtures.as_deref().map(Manifest::read).transpose()?;
         let backend = common.backend()?;
         let mut checks = Vec::new();
@@ -73,7 +73,7 @@ impl Selftest {
             output::line(&format!("\n{passed} passed, {failed} failed, {skipped} skipped"))?;
         }
         if matches!(backend, Backend::Cpu) && fixtures.is_none() {
-            common.note("note: `--device cpu` is compared with fixtures only: give it some with `--fixtures DIR`");
+            common.note("note: `--device cpu` can only be compared with fixtures; name them with `--fixtures DIR`");
         }
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

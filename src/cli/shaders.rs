@@ -14,7 +14,7 @@ use unet_wgpu::low_level::plan::Plan;
 use unet_wgpu::testing::{family_caps, lowered, matrix_caps, tile_caps};
 use unet_wgpu::{Error, Result};
 
-/// Write the WGSL of every kernel, as it is handed to the driver, for tools that read shaders
+/// Write the WGSL of every kernel, as compiled for a device, for tools that read shaders
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -22,22 +22,22 @@ Examples:
   unet shaders --out kernels --class nvidia
   unet shaders --out kernels --class amd --nets   only what the standard networks run
 
-One file a variant, entry point `main`, and `index.json`: file, constants, workgroup size,
+One file per variant, entry point `main`, and `index.json`: file, constants, workgroup size,
 bindings, the classes that choose it, and what uses it. Kernels run without bounds checks,
 without bounded loops and without zeroed workgroup memory.")]
 pub struct Shaders {
-    /// Folder to write to; made if it is not there
+    /// Folder to write to; created if missing
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Class of adapters: cpu, intel, amd, nvidia, apple, other, or all
     #[arg(long, default_value = "all")]
     class: String,
-    /// Leave out what only test cases and forced kernel families use
+    /// Omit kernels that only test cases and forced kernel families use
     #[arg(long)]
     nets: bool,
 }
 
-/// The networks whose kernels matter: name, architecture, options, input `[C, H, W]`.
+/// The networks whose kernels matter: name, architecture, options, input `[H, W]`.
 fn networks() -> [(&'static str, &'static str, Value, [usize; 2]); 5] {
     let bilinear = json!({ "width": 32, "in_channels": 3, "up": "bilinear" });
     [
@@ -49,7 +49,7 @@ fn networks() -> [(&'static str, &'static str, Value, [usize; 2]); 5] {
     ]
 }
 
-/// Who uses a variant.
+/// What uses a variant.
 #[derive(Default)]
 struct Uses {
     classes: BTreeSet<&'static str>,
@@ -87,12 +87,12 @@ impl Shaders {
             let typical = Target::typical(class);
             for (name, arch, config, [h, w]) in networks() {
                 let graph = rewrite::optimise(&whole_graph(architecture(arch, &config)?.as_ref(), 1, h, w)?, &typical)?;
-                // What no device chooses by itself has no class: textures are used where `unet tune` finds them faster.
+                // Variants on textures get no class: they are used only where `unet tune` finds them faster.
                 for (chosen, storage) in
                     [(true, typical.options.storage), (false, TensorStorage::Textures), (false, TensorStorage::Aliased)]
                 {
-                    for step in Plan::new(&graph, &typical.clone().with_storage(storage))?.steps {
-                        let uses = all.entry(step.dispatch.kernel).or_default();
+                    for dispatch in Plan::new(&graph, &typical.clone().with_storage(storage))?.dispatches {
+                        let uses = all.entry(dispatch.kernel).or_default();
                         uses.classes.extend(chosen.then_some(class.name()));
                         uses.networks.insert(name.to_string());
                     }
@@ -107,7 +107,7 @@ impl Shaders {
                     uses.classes.insert(class.name());
                     uses.cases.insert(case.name.clone());
                 }
-                // Forced kernels have none either.
+                // Forced kernels get no class either.
                 let forced = family_caps(&typical).into_iter().chain(tile_caps(&typical));
                 for (_, forced) in forced.chain(matrix_caps(&typical)) {
                     for d in lowered(&forced, &case)?.dispatches {
@@ -164,7 +164,7 @@ mod tests {
     use unet_wgpu::low_level::kernel::TEXTURES;
 
     #[test]
-    fn every_variant_has_a_file_of_its_own() {
+    fn variants_have_distinct_files() {
         let all = Shaders { out: PathBuf::new(), class: "all".into(), nets: false };
         let variants = all.variants(&[AdapterClass::Cpu, AdapterClass::Nvidia]).unwrap();
         let names: BTreeSet<String> = variants.keys().map(file_stem).collect();

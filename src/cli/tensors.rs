@@ -35,8 +35,8 @@ pub fn read(path: &Path, name: &str) -> Result<BTreeMap<String, HostTensor>> {
     if head.starts_with(b"\x93NUMPY") {
         check_npy_header(&head).map_err(|e| Error::file(path, e))?;
     }
-    let announced = elements(&head);
-    if announced.is_some_and(|n| n.is_none_or(|n| n > bytes)) {
+    let declared = elements(&head);
+    if declared.is_some_and(|n| n.is_none_or(|n| n > bytes)) {
         return Err(Error::file(path, format!("the .npy file is cut off: {bytes} bytes cannot hold its shape")));
     }
     let npy = npyz::NpyFile::new(BufReader::new(file)).map_err(fail)?;
@@ -60,9 +60,9 @@ pub fn read(path: &Path, name: &str) -> Result<BTreeMap<String, HostTensor>> {
     Ok(BTreeMap::from([(name.to_string(), tensor)]))
 }
 
-/// Elements stored with the first axis fastest, as numpy saves transposed arrays, with the last axis fastest.
+/// Reorders elements from Fortran order (first axis fastest), as numpy saves transposed arrays, to C order.
 fn last_axis_first(dims: &[usize], data: &[f32]) -> Vec<f32> {
-    // Of each axis, the outermost first: its length, and how far apart its elements lie.
+    // Length and stride of each axis, outermost first.
     let strides: Vec<(usize, usize)> = dims
         .iter()
         .scan(1, |stride, &n| {
@@ -81,7 +81,7 @@ fn last_axis_first(dims: &[usize], data: &[f32]) -> Vec<f32> {
     (0..data.len()).filter_map(|i| data.get(place(i)).copied()).collect()
 }
 
-/// The first bytes of a file, which is left at its start.
+/// The first 4 KiB of a file, which is rewound.
 fn head(mut file: &File) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::new();
     file.take(1 << 12).read_to_end(&mut head)?;
@@ -89,8 +89,8 @@ fn head(mut file: &File) -> std::io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// The number of elements that a `.npy` header announces: `Some(None)` for more than 64 bits count, which npyz does not
-/// survive; `None` where no shape is found, which npyz explains.
+/// The number of elements that a `.npy` header declares: `Some(None)` if it exceeds 64 bits, on which npyz panics; `None`
+/// where no shape is found, which npyz reports.
 fn elements(head: &[u8]) -> Option<Option<u64>> {
     let head = String::from_utf8_lossy(head);
     let shape = head.split_once("shape").and_then(|(_, rest)| rest.split_once('(')?.1.split_once(')'));
@@ -106,7 +106,7 @@ pub fn check_writable(path: &Path) -> Result<()> {
     unet_wgpu::low_level::infer::check_writable(path)
 }
 
-/// Writes the first output to a `.npy`, or all of them to a `.safetensors`. `order` lists the names, the first first.
+/// Writes the first output to a `.npy`, or all of them to a `.safetensors`. `order` lists the outputs' names in order.
 pub fn write(path: &Path, order: &[String], outputs: BTreeMap<String, HostTensor>) -> Result<()> {
     if !is_npy(path)? {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -24,15 +24,16 @@ Examples:
   unet train --data nuclei --out run                    U-Net, width 16, 1000 steps of 8 crops of 128x128
   unet train --data nuclei --arch unet++ --width 16 --set out_channels=1 --steps 4000 --out run
   unet train --config run/config.toml --out again       every option is in this file
-  unet train --out run --resume                         go on where a run was left
+  unet train --out run --resume                         continue a run
   unet segment -m run/best.safetensors image.png      use the result
 
 A data set is a folder with images/ and masks/ (class ids; black and white for two classes) or labels/ (a number for every
-instance) or both, with equal names; docs/training.md has other layouts (imgs/, image/ + label/, nnU-Net's), and masks in colour.
---ground-truth says what the numbers are, whatever the folder is called. A fifth of it is kept for validation, unless --validation names another folder.
+instance) or both, with equal names; docs/training.md has other layouts (imgs/, image/ + label/, nnU-Net's), and colour masks.
+--ground-truth states what the numbers are, regardless of the folder's name. A fifth of the images is held out for validation
+unless --validation names another folder.
 
 OUT gets config.toml, metrics.csv, metrics.jsonl, curves.svg, predictions_STEP.png, a TensorBoard file, best.safetensors (the
-model with the best validation score) and last.safetensors (where --resume goes on). Ctrl-C finishes the step and saves.")]
+model with the best validation score) and last.safetensors (where --resume continues). Ctrl-C finishes the step and saves.")]
 pub struct Train {
     /// The data set
     #[arg(short, long, value_name = "DIR")]
@@ -40,25 +41,25 @@ pub struct Train {
     /// Another data set for validation
     #[arg(long, value_name = "DIR")]
     validation: Option<PathBuf>,
-    /// Options of the run, TOML; what is given here besides comes before it
+    /// Options of the run in TOML; the command line takes precedence
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Folder of the run
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
-    /// Go on where the run in OUT was left
+    /// Continue the run in OUT
     #[arg(long)]
     resume: bool,
-    /// Begin with the weights of a model (built-in or file)
+    /// Start from the weights of a model (built-in or file)
     #[arg(long, value_name = "MODEL")]
     init: Option<String>,
-    /// What the checkpoint of --init does not say, in place of what is assumed, as `--set` of `unet segment`
+    /// A setting that the checkpoint of --init does not contain, instead of the assumed one, as `--set` of `unet segment`
     #[arg(long, value_name = "KEY=VALUE", requires = "init")]
     init_set: Vec<String>,
     /// Steps [default: 1000]
     #[arg(long)]
     steps: Option<u64>,
-    /// Crops of a step [default: 8]
+    /// Crops per step [default: 8]
     #[arg(long)]
     batch: Option<usize>,
     /// Rows and columns of a crop [default: 128]
@@ -70,17 +71,17 @@ pub struct Train {
     /// Steps between evaluations [default: 200]
     #[arg(long, value_name = "STEPS")]
     eval_every: Option<u64>,
-    /// Elastic deformation with displacements of this standard deviation, pixels
+    /// Elastic deformation with displacements of this standard deviation in pixels
     #[arg(long, value_name = "PIXELS")]
     elastic: Option<f64>,
     /// Seed of everything random [default: 0]
     #[arg(long)]
     seed: Option<u64>,
-    /// Device memory to stay under; a larger batch is divided and its gradients are added up [default: 4G]
+    /// Limit of device memory; a larger batch is divided and its gradients are accumulated [default: 4G]
     #[arg(long, value_parser = memory, value_name = "SIZE")]
     memory: Option<u64>,
-    /// Compute the encoder's activations again for the backward pass in place of keeping them: less memory, longer steps,
-    /// the same result
+    /// Gradient checkpointing: recompute the encoder's activations in the backward pass; less memory, longer steps, the same
+    /// result
     #[arg(long)]
     checkpointing: bool,
     #[command(flatten)]
@@ -104,16 +105,16 @@ impl Train {
         }
         let names = config.data.classes.clone();
         let stop = Arc::new(AtomicBool::new(false));
-        let asked = stop.clone();
+        let interrupted = stop.clone();
         ctrlc::set_handler(move || {
-            // A second Ctrl-C means it.
-            if asked.swap(true, Ordering::SeqCst) {
+            // A second Ctrl-C exits at once.
+            if interrupted.swap(true, Ordering::SeqCst) {
                 std::process::exit(130);
             }
         })
         .map_err(|e| Error::invalid("Ctrl-C", e.to_string()))?;
-        let go_on = || !stop.load(Ordering::SeqCst);
-        let run = TrainRun::new_while(&gpu, config, &self.out, self.resume, init.as_ref(), &go_on);
+        let running = || !stop.load(Ordering::SeqCst);
+        let run = TrainRun::new_while(&gpu, config, &self.out, self.resume, init.as_ref(), &running);
         if matches!(run, Err(Error::Cancelled)) {
             common.note("interrupted before the first step");
             return Ok(ExitCode::from(130));
@@ -130,7 +131,7 @@ impl Train {
                 Event::Step { step, of, loss, lr } => {
                     bar.set_length(of);
                     bar.set_position(step);
-                    // A mean over some 20 steps: single losses jump.
+                    // A running mean over about 20 steps, since single losses are noisy.
                     seen = (seen + 1).min(20);
                     mean += (f64::from(loss) - mean) / f64::from(seen);
                     bar.set_message(format!("loss {mean:.4} lr {lr:.1e}"));
@@ -149,8 +150,8 @@ impl Train {
         let (outcome, step) = (outcome?, run.step());
         let what = match outcome {
             Outcome::Finished => format!("done after {step} steps"),
-            Outcome::Stopped => format!("stopped after {step} steps: no better result any more"),
-            Outcome::Interrupted => format!("interrupted after {step} steps; go on with --resume"),
+            Outcome::Stopped => format!("stopped after {step} steps: no further improvement"),
+            Outcome::Interrupted => format!("interrupted after {step} steps; continue with --resume"),
         };
         if common.json {
             let scores: serde_json::Map<_, _> = last.iter().map(|(k, v)| ((*k).to_string(), json!(v))).collect();
@@ -164,7 +165,7 @@ impl Train {
         Ok(if outcome == Outcome::Interrupted { ExitCode::from(130) } else { ExitCode::SUCCESS })
     }
 
-    /// The file's options, or those of the run to go on with, and those of the command line over them.
+    /// The options of the file, or of the run to resume, overridden by those of the command line.
     fn config(&self) -> Result<TrainConfig> {
         let stored = self.out.join("config.toml");
         let mut c = match &self.config {
@@ -206,7 +207,7 @@ impl Train {
     }
 }
 
-/// The sums of equal texts.
+/// Adds up the counts of equal items.
 fn tally<'a, T: PartialEq>(texts: impl Iterator<Item = &'a (T, usize)>) -> Vec<(&'a T, usize)> {
     let mut found: Vec<(&T, usize)> = Vec::new();
     for (text, n) in texts {
@@ -219,7 +220,7 @@ fn tally<'a, T: PartialEq>(texts: impl Iterator<Item = &'a (T, usize)>) -> Vec<(
 }
 
 fn about(common: &Common, r: &Ready, names: &[String]) {
-    let parts = if r.parts > 1 { format!(", {} parts a step", r.parts) } else { String::new() };
+    let parts = if r.parts > 1 { format!(", {} parts per step", r.parts) } else { String::new() };
     common.note(&format!(
         "{} parameters, {} crops at a time{parts}, {} on the device",
         r.parameters,
@@ -245,7 +246,7 @@ fn about(common: &Common, r: &Ready, names: &[String]) {
     }
     let ignored = training.ignored + validation.ignored;
     if ignored > 0 {
-        common.note(&format!("  {ignored} pixels do not count (ignore)"));
+        common.note(&format!("  {ignored} pixels are ignored"));
     }
     for finding in &r.findings {
         common.note(&format!("warning: {finding}"));
@@ -259,9 +260,9 @@ fn about(common: &Common, r: &Ready, names: &[String]) {
         common.note(&format!("{n} of {all} images: {}", hints::text(note)));
     }
     if r.channels == 1 && kinds.iter().any(|k| k.contains("RGB")) {
-        common.note("--arch unet --in-channels 3 trains on colours");
+        common.note("to train on colours, use --arch unet --in-channels 3");
     }
     if r.resumed > 0 {
-        common.note(&format!("going on after step {}", r.resumed));
+        common.note(&format!("resuming after step {}", r.resumed));
     }
 }

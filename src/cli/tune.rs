@@ -14,17 +14,17 @@ use unet_wgpu::low_level::session::Backend;
 use unet_wgpu::low_level::tune::{Measurement, StorageMeasurement, choices, load, save, tune, tune_storage};
 use unet_wgpu::{Error, Result};
 
-/// Time the kernels that a network could use on this device, and keep the fastest of each
+/// Time the kernels that a network could use on this device, and remember the fastest
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   unet tune -m nuclei --size 512x512
   unet tune --arch unet3+ --in-channels 3 --size 256x256
 
-Every family of kernels is first checked against the CPU reference, on few pixels; one that is wrong is dropped and
-reported. Then the whole network is timed with what kernels read lying in buffers, in storage textures or, where the driver can, in both
-(aliased). Choices are kept for this adapter, driver, backend and version of the program, in the user's cache folder or in
-UNET_CACHE_DIR, and are used from then on; choices of earlier calls stay. --no-tune ignores them, deleting the file forgets
+Every kernel family is first checked against the CPU reference on a few pixels; one with wrong results is dropped and
+reported. Then the whole network is timed with its tensors in buffers, in storage textures or, where the driver allows it, in
+both (aliased). Choices are stored for this adapter, driver, backend and version of the program, in the user's cache folder or
+in UNET_CACHE_DIR, and are used from then on; earlier choices are retained. --no-tune ignores them; deleting the file discards
 them.")]
 pub struct Tune {
     /// Built-in model or checkpoint file
@@ -53,7 +53,7 @@ impl Tune {
             Ok(())
         })?;
         let chosen = choices(&measured);
-        common.note("the whole network, with buffers and with textures");
+        common.note("the whole network, in buffers and in textures");
         let storage = tune_storage(&gpu, &graph, &chosen)?;
         let path = match common.cache_dir() {
             None => None,
@@ -77,10 +77,10 @@ impl Tune {
             let mut t: String = measured.iter().map(text).collect();
             t += &storage_text(&storage);
             let changed = measured.iter().filter(|m| m.chosen.is_some_and(|c| c != m.usual)).count();
-            let _ = write!(t, "{changed} of {} kinds of convolution run on other kernels now; ", measured.len());
+            let _ = write!(t, "{changed} of {} kinds of convolution now use other kernels; ", measured.len());
             t += &match path {
-                Some(path) => format!("kept in {}", path.display()),
-                None => "not kept: there is no cache folder (--no-cache, or UNET_CACHE_DIR is empty)".into(),
+                Some(path) => format!("stored in {}", path.display()),
+                None => "not stored: there is no cache folder (--no-cache, or UNET_CACHE_DIR is empty)".into(),
             };
             output::line(&t)?;
         }
@@ -122,7 +122,7 @@ fn line(t: &mut String, name: &str, outcome: &std::result::Result<f64, String>, 
 }
 
 fn storage_text(m: &StorageMeasurement) -> String {
-    let mut t = "The whole network, what kernels read lying in\n".to_string();
+    let mut t = "The whole network, by tensor storage\n".to_string();
     for (i, c) in m.candidates.iter().enumerate() {
         line(&mut t, c.storage.name(), &c.outcome, m.chosen == Some(c.storage), i == 0);
     }

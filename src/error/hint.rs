@@ -2,20 +2,20 @@
 
 use std::fmt;
 
-/// A remedy that an error or a note names. The library writes it as its API has it; a program with options of its own
-/// writes those in its place, see [`Message::with_hints`](super::Message::with_hints).
+/// A remedy that an error or a note names. The library writes it as an item of its API; a program can write its own options
+/// instead, see [`Message::with_hints`](super::Message::with_hints).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Hint {
-    /// Choose channels of the image, for example these; none where any may be chosen.
+    /// Choose channels of the image, for example these; empty if any may be chosen.
     SetChannels(Vec<usize>),
     /// Read the pages of a file as channels of one image.
     PagesAsChannels,
     /// Read another page of the file.
     SetPage,
-    /// Read values that are NaN or infinite as a number.
+    /// Replace NaN and infinity with a number.
     FillNan,
-    /// Read rows as they are stored, whatever the orientation tag says.
+    /// Leave rows and columns as stored, whatever the orientation tag.
     IgnoreOrientation,
     /// Blend overlapping tiles.
     BlendGaussian,
@@ -32,7 +32,7 @@ pub enum Hint {
     },
     /// Read label files as class ids.
     GroundTruthClasses,
-    /// Say which class each colour of the masks is.
+    /// Assign a class to each colour of the masks.
     SetColours,
     /// Resume the training run.
     Resume,

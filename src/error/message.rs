@@ -1,11 +1,11 @@
-//! Text in which hints keep their places, so that whoever shows it decides how they read.
+//! Text with hints in place, so that whoever shows it decides how they read.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use super::Hint;
 
-/// Text with [hints](Hint) in it. Shown as it is, hints read as the library's API names them.
+/// Text with [hints](Hint) in it. `Display` writes hints as items of the library's API.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Message {
     pieces: Vec<Piece>,
@@ -47,7 +47,7 @@ impl Message {
         self.pieces.iter().map(text).collect()
     }
 
-    /// The message with another text in the place of every `from`.
+    /// The message with `to` in place of every `from`.
     #[must_use]
     pub fn replace(self, from: &str, to: &str) -> Self {
         let replaced = |piece| match piece {
@@ -57,7 +57,7 @@ impl Message {
         Self { pieces: self.pieces.into_iter().map(replaced).collect() }
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it has no text and no hint.
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
@@ -109,7 +109,7 @@ impl From<Hint> for Message {
     }
 }
 
-/// Without hints.
+/// The text with hints as `Display` writes them.
 impl From<Message> for String {
     fn from(message: Message) -> Self {
         message.to_string()

@@ -13,7 +13,7 @@ pub enum DeviceChoice {
     Auto,
     /// By its index in [`adapters`].
     Index(usize),
-    /// By a part of its name, upper or lower case.
+    /// By part of its name, in upper or lower case.
     Name(String),
 }
 
@@ -90,7 +90,7 @@ pub async fn adapters_async() -> Vec<AdapterSummary> {
     all.iter().enumerate().map(summary).collect()
 }
 
-/// The side of the square matrices, f16 times f16 into f32, that an adapter multiplies and naga can express.
+/// The side of the cooperative matrices (square, f16 times f16 into f32) that the adapter has and naga can express.
 fn matrix(adapter: &wgpu::Adapter) -> Option<u32> {
     let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
     if !adapter.features().contains(needed) {
@@ -103,7 +103,7 @@ fn matrix(adapter: &wgpu::Adapter) -> Option<u32> {
     })
 }
 
-/// The device, its queue, and the side of the matrices it may use.
+/// Opens a device. Returns it with its queue and the side of the cooperative matrices it may use.
 pub(super) async fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Queue, Option<u32>)> {
     let all = list().await;
     if all.is_empty() {
@@ -157,7 +157,7 @@ pub(super) async fn open(choice: &DeviceChoice) -> Result<(wgpu::Device, wgpu::Q
     Ok((device, queue, matrix))
 }
 
-/// The facts of a device, with the usual options for it.
+/// The capabilities of a device, with the default options for it.
 pub(super) fn target(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Target {
     let limits = device.limits();
     let fixed_subgroup =

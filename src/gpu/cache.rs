@@ -1,4 +1,4 @@
-//! What is kept of a device between runs of a program, and what tells devices apart.
+//! Data of a device that is cached between runs of a program, and the identity of devices.
 
 #[cfg(feature = "std-fs")]
 mod disk;
@@ -11,7 +11,7 @@ pub(crate) use disk::write_whole;
 #[cfg(feature = "std-fs")]
 use sha2::{Digest, Sha256};
 
-/// Where there are no files there is none.
+/// Never exists, since there are no files.
 #[cfg(not(feature = "std-fs"))]
 #[derive(Debug)]
 pub(super) enum DiskCache {}
@@ -27,8 +27,8 @@ impl DiskCache {
     }
 }
 
-/// Everything that decides whether what is kept of an adapter still holds: name, ids, driver, backend, version of this
-/// crate. One line.
+/// Everything that decides whether cached data of an adapter is valid: name, ids, driver, backend, version of this crate.
+/// One line.
 pub(super) fn identity(info: &wgpu::AdapterInfo) -> String {
     let wgpu::AdapterInfo { name, vendor, device, driver, driver_info, backend, .. } = info;
     let version = env!("CARGO_PKG_VERSION");

@@ -70,7 +70,7 @@ impl Inner {
 }
 
 impl Gpu {
-    /// Opens an adapter. Never falls back to another one: what cannot be had is an error.
+    /// Opens an adapter. Never falls back to another one: if it is unavailable, that is an error.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new(choice: &DeviceChoice) -> Result<Self> {
         block_on(Self::new_async(choice))
@@ -81,7 +81,7 @@ impl Gpu {
         let (device, queue, matrix) = adapter::open(choice).await?;
         let mut gpu = Self::from_wgpu(device, queue)?;
         Arc::make_mut(&mut gpu.target).caps.matrix = matrix;
-        // Only on a device of our own: a host application may have a callback of its own on its device.
+        // Only on our own device: a host application may have its own callback on its device.
         let lost = gpu.inner.lost.clone();
         gpu.device().set_device_lost_callback(move |reason, message| {
             *lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{reason:?} {message}"));
@@ -89,7 +89,7 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// Uses a device and queue that the host application made, with whatever limits and features it asked for.
+    /// Uses a device and queue of the host application, with whatever limits and features it requested.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         let info = device.adapter_info();
         let target = adapter::target(&device, &info);
@@ -130,8 +130,8 @@ impl Gpu {
         &self.target
     }
 
-    /// The same device, with pipelines of its own whose shaders have every index checked and every loop bounded by the
-    /// driver. Unchecked is the default; the tests run the same kernels checked.
+    /// The same device, with separate pipelines whose shaders have every index checked and every loop bounded. The default
+    /// is unchecked; the tests run the same kernels checked.
     #[must_use]
     pub fn with_checked_shaders(&self) -> Self {
         let Inner { device, queue, info, lost, .. } = &*self.inner;
@@ -153,29 +153,29 @@ impl Gpu {
         Self { inner: self.inner.clone(), target: Arc::new(target) }
     }
 
-    /// The same device, planning only with kernels that give every pixel the same sum wherever it lies in a tile:
+    /// The same device, planning only with kernels that sum every pixel in the same order wherever it lies in a tile:
     /// [`PlanOptions::deterministic_tiling`].
     #[must_use]
     pub fn with_deterministic_tiling(&self) -> Self {
         self.with_options(PlanOptions { deterministic_tiling: true, ..self.target.options })
     }
 
-    /// The same device, storing activations and weights of its plans in the precision asked for. Fails where that is `f16`
-    /// and the device lacks it; [`PrecisionChoice::Auto`] takes what [`PrecisionChoice::resolve`] says.
+    /// The same device, storing activations and weights of its plans in the precision that [`PrecisionChoice::resolve`]
+    /// returns. Fails for `f16` on a device without it.
     pub fn with_precision(&self, choice: PrecisionChoice) -> Result<Self> {
         let precision = choice.resolve(self)?;
         Ok(self.with_options(PlanOptions { precision, ..self.target.options }))
     }
 
-    /// The same device, with cooperative matrices in products of `f16` plans; `None` where the adapter lists none of a size
-    /// that we can use. An experimental feature of wgpu: `session::with_matrices` checks it against the reference first.
+    /// The same device, with cooperative matrices in the GEMM kernels of `f16` plans; `None` if the adapter lists none of a
+    /// usable size. An experimental feature of wgpu: `session::with_matrices` checks it against the reference first.
     #[must_use]
     pub fn with_matrices(&self) -> Option<Self> {
         self.caps().matrix?;
         Some(self.with_options(PlanOptions { matrices: true, ..self.target.options }))
     }
 
-    /// What tensors can lie in on this device: the usual first.
+    /// The kinds of tensor storage that this device supports, default first.
     pub fn storages(&self) -> &'static [TensorStorage] {
         self.target.policy.storage
     }
@@ -189,25 +189,25 @@ impl Gpu {
         self.with_target(target)
     }
 
-    /// What a file in a cache must have been made for: adapter, driver, backend and version of this crate.
+    /// What a cache file must match: adapter, driver, backend and version of this crate.
     pub(crate) fn identity(&self) -> String {
         cache::identity(self.info())
     }
 
-    /// Where a cache file of this device lies.
+    /// Path of a cache file of this device.
     #[cfg(feature = "std-fs")]
     pub(crate) fn cache_file(&self, folder: &Path, kind: &str, extension: &str) -> PathBuf {
         folder.join(cache::file_name(kind, &self.identity(), extension))
     }
 
-    /// One line that says which adapter this is: name, backend, driver.
+    /// The adapter in one line: name, backend, driver.
     pub fn describe(&self) -> String {
         adapter::describe(self.info())
     }
 
-    /// Keeps compiled pipelines in files of `folder`, where the backend can (Vulkan) and the device
-    /// has `Features::PIPELINE_CACHE`; elsewhere it does nothing. Without this call nothing is read from or written to
-    /// disk. To be called before anything is compiled; the first call counts.
+    /// Caches compiled pipelines in files of `folder` if the backend can (Vulkan) and the device has
+    /// `Features::PIPELINE_CACHE`; otherwise does nothing. Without this call nothing is read from or written to disk. Call it
+    /// before anything is compiled; only the first call counts.
     #[cfg(feature = "std-fs")]
     pub fn cache_pipelines(&self, folder: &Path) {
         self.inner.disk.get_or_init(|| cache::DiskCache::open(self.device(), self.info(), folder));
@@ -221,14 +221,14 @@ impl Gpu {
 
     /// [`Self::pipeline`] as a future.
     pub async fn pipeline_async(&self, key: &KernelKey) -> Result<Arc<Pipeline>> {
-        let known = self.known().get(key).cloned();
+        let known = self.pipelines().get(key).cloned();
         match known {
             Some(p) => Ok(p),
             None => self.new_pipeline(key)?.await,
         }
     }
 
-    /// Begins to compile a kernel. The future is its pipeline, or what the device has against it.
+    /// Starts to compile a kernel. The future returns its pipeline, or the device's error.
     fn new_pipeline(&self, key: &KernelKey) -> Result<impl Future<Output = Result<Arc<Pipeline>>>> {
         let cache = self.inner.disk.get().and_then(Option::as_ref).map(cache::DiskCache::cache);
         let compiled = key.clone().flag(HIDE_TRIP_COUNTS, self.target.policy.hides_trip_counts);
@@ -236,25 +236,25 @@ impl Gpu {
         Ok(async move {
             let pipeline = Arc::new(compiling.await?);
             // Another thread may have been faster; both are the same.
-            Ok(self.known().entry(key.clone()).or_insert(pipeline).clone())
+            Ok(self.pipelines().entry(key.clone()).or_insert(pipeline).clone())
         })
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<KernelKey, Arc<Pipeline>>> {
+    fn pipelines(&self) -> MutexGuard<'_, HashMap<KernelKey, Arc<Pipeline>>> {
         self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Compiles kernels that are not yet compiled and stores them where [`Self::cache_pipelines`] says.
+    /// Compiles kernels that are not yet compiled and stores them in the cache of [`Self::cache_pipelines`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn compile<'a>(&self, keys: impl IntoIterator<Item = &'a KernelKey>) -> Result<()> {
         block_on(self.compile_async(keys))
     }
 
-    /// [`Self::compile`] as a future. A driver compiles in the thread that asks it to: natively the work is shared among all
-    /// threads, and the future is ready when it is first polled. A browser compiles all kernels at once, in its own time.
+    /// [`Self::compile`] as a future. A native driver compiles in the calling thread, so the work is shared among all threads
+    /// and the future is ready when it is first polled. A browser compiles all kernels concurrently in the background.
     pub async fn compile_async<'a>(&self, keys: impl IntoIterator<Item = &'a KernelKey>) -> Result<()> {
         let missing: Vec<&KernelKey> = {
-            let known = self.known();
+            let known = self.pipelines();
             let missing = keys.into_iter().filter(|k| !known.contains_key(k)).collect::<BTreeSet<_>>();
             missing.into_iter().collect()
         };
@@ -278,7 +278,7 @@ impl Gpu {
 
     /// Number of pipelines compiled so far.
     pub fn pipelines_compiled(&self) -> usize {
-        self.known().len()
+        self.pipelines().len()
     }
 
     /// Runs `f` and turns a validation or out-of-memory error inside it into an [`Error::Gpu`] about `what`.
@@ -298,7 +298,7 @@ impl Gpu {
             let errors = [validation.await, memory.await];
             let value = result?;
             match errors.into_iter().flatten().next() {
-                Some(e) => Err(Error::Gpu { what: what.into(), reason: first_line(&e.to_string()) }),
+                Some(e) => Err(Error::Gpu { what: what.into(), reason: one_line(&e.to_string()) }),
                 None => Ok(value),
             }
         }
@@ -310,6 +310,6 @@ impl Gpu {
     }
 }
 
-fn first_line(text: &str) -> String {
+fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,21 +1,21 @@
-//! What a device can do at most, measured: what times of kernels are compared with.
+//! Measured peak rates of a device, with which times of kernels are compared.
 
 use super::Gpu;
 use crate::clock::Instant;
 use crate::error::Result;
 use crate::kernel::{KernelKey, Params, shader_struct};
 
-/// The most that was measured of a device.
+/// The peak rates measured on a device.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Peak {
-    /// Billions of `f32` operations a second; a fused multiply-add is two.
+    /// Billions of `f32` operations per second; a fused multiply-add is two.
     pub gflops: f64,
-    /// Billions of bytes a second of a copy in device memory, read and written bytes together.
+    /// Billions of bytes per second of a copy in device memory, bytes read and bytes written together.
     pub gbytes: f64,
 }
 
 shader_struct! {
-    /// Of `peak_fma`.
+    /// Parameters of `peak_fma`.
     struct MultiplyAddParams {
         rounds: u32,
         /// Just below 1.
@@ -23,7 +23,7 @@ shader_struct! {
         term: f32,
     }
 
-    /// Of `peak_copy`.
+    /// Parameters of `peak_copy`.
     struct CopyParams {
         blocks: u32,
         /// Invocations in a row of workgroups.
@@ -31,19 +31,19 @@ shader_struct! {
     }
 }
 
-/// The parameters of the kernels that measure, for tests.
+/// The parameters of the measuring kernels, for tests.
 #[doc(hidden)]
 pub fn peak_params() -> [(&'static str, Params); 2] {
     [("peak_fma", MultiplyAddParams::default().into()), ("peak_copy", CopyParams::default().into())]
 }
 
-/// Milliseconds that one measurement should take: long beside what a submission costs.
-const WANTED_MS: f64 = 20.0;
-/// Measurements of each; the best counts, since whatever disturbs one only adds to its time.
+/// Milliseconds that one measurement should take: long compared with the cost of a submission.
+const TARGET_MS: f64 = 20.0;
+/// Measurements of each rate; the fastest counts, since disturbances only add time.
 const REPEAT: usize = 7;
 
 impl Gpu {
-    /// Measures what the device can do at most; takes about half a second.
+    /// Measures the device's peak rates; takes about half a second.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn measure_peak(&self) -> Result<Peak> {
         super::block_on(self.measure_peak_async())
@@ -63,8 +63,8 @@ impl Gpu {
         };
         time(1).await?;
         let mut rounds = 1;
-        // A device that is never busy for long is measured as it is.
-        while time(rounds).await? < WANTED_MS && rounds < 1 << 20 {
+        // Bounded, for a device that never takes so long.
+        while time(rounds).await? < TARGET_MS && rounds < 1 << 20 {
             rounds *= 2;
         }
         let mut best = f64::INFINITY;
@@ -76,7 +76,7 @@ impl Gpu {
     }
 
     async fn copies(&self) -> Result<f64> {
-        // More than the caches of most devices hold.
+        // Larger than the caches of most devices.
         let bytes = (256 << 20).min(self.caps().max_binding_bytes).min(self.caps().max_buffer_bytes) / 16 * 16;
         let (x, y) = (self.storage(bytes), self.storage(bytes));
         let groups = (bytes / 16).div_ceil(64);
@@ -101,7 +101,7 @@ impl Gpu {
         })
     }
 
-    /// Milliseconds of one dispatch by the clock of the host, from submission to its end.
+    /// Milliseconds of one dispatch by the host's clock, from submission to completion.
     async fn timed(
         &self,
         shader: &'static str,
@@ -117,7 +117,7 @@ impl Gpu {
             mapped_at_creation: false,
         });
         self.queue().write_buffer(&uniform, 0, bytemuck::cast_slice(params));
-        // What was written before must not be timed.
+        // Flush earlier writes, which must not be timed.
         self.wait_async(self.submit([])).await?;
         let submitted = self.scoped_async(shader, || {
             let all = [&uniform].into_iter().chain(buffers.iter().copied());

@@ -10,12 +10,12 @@ pub struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
     /// Layout of its one bind group.
     pub layout: wgpu::BindGroupLayout,
-    /// What it binds: the parameters first.
+    /// Its bindings, the parameters first.
     pub bindings: Vec<BindingKind>,
 }
 
 impl Pipeline {
-    /// Begins to compile a kernel. The future is its pipeline, or what the device has against it.
+    /// Starts to compile a kernel. The future returns its pipeline, or the device's error.
     pub(super) fn compile(
         device: &wgpu::Device,
         key: &KernelKey,
@@ -48,7 +48,7 @@ impl Pipeline {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                // Our kernels write workgroup memory before they read it; clearing is done by one thread on some backends.
+                // Our kernels write workgroup memory before they read it; on some backends one thread clears it.
                 zero_initialize_workgroup_memory: checked,
                 ..Default::default()
             },
@@ -57,9 +57,7 @@ impl Pipeline {
         let (verdict, bindings) = (scope.pop(), reflected.bindings);
         Ok(async move {
             match verdict.await {
-                Some(e) => {
-                    Err(Error::Gpu { what: format!("kernel {label}"), reason: super::first_line(&e.to_string()) })
-                }
+                Some(e) => Err(Error::Gpu { what: format!("kernel {label}"), reason: super::one_line(&e.to_string()) }),
                 None => Ok(Self { pipeline, layout, bindings }),
             }
         })

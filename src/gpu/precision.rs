@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::tensor::Precision;
 use std::str::FromStr;
 
-/// What may be asked for.
+/// A requested precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PrecisionChoice {
     /// 32 bits.
@@ -18,7 +18,7 @@ pub enum PrecisionChoice {
 }
 
 impl PrecisionChoice {
-    /// The precision on a device.
+    /// The precision to use on a device.
     pub fn resolve(self, gpu: &Gpu) -> Result<Precision> {
         let caps = gpu.caps();
         let gains = gpu.target().preset().gains_from_f16;
@@ -43,7 +43,7 @@ impl FromStr for PrecisionChoice {
             "f32" => Ok(Self::F32),
             "f16" => Ok(Self::F16),
             "auto" => Ok(Self::Auto),
-            _ => Err(Error::invalid(format!("precision `{s}`"), "unknown; there are: f32, f16, auto")),
+            _ => Err(Error::invalid(format!("precision `{s}`"), "is not one of f32, f16, auto")),
         }
     }
 }

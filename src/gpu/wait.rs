@@ -1,10 +1,9 @@
 //! Waiting for the device without a runtime.
 //!
 //! Every future of this crate ends in a promise of the browser, in a [`Submission`] or in a buffer that is mapped. For the
-//! last two somebody has to poll the device. In a browser the browser does. Elsewhere there are two ways:
+//! last two the device has to be polled. A browser does so itself. Elsewhere there are two ways:
 //!
-//! - Inside [`block_on`] a future polls the device in the calling thread until its work is done. The blocking calls are
-//!   made of it.
+//! - Inside [`block_on`] a future polls the device in the calling thread until its work is done. The blocking calls use it.
 //! - Under any other executor a thread that belongs to the [`Gpu`] polls and wakes the task. The first future that needs the
 //!   thread starts it; a program that only blocks never has one.
 
@@ -21,7 +20,7 @@ pub(super) use thread::Waiter;
 use super::Gpu;
 use crate::error::{Error, Result};
 
-/// Work that the device was given.
+/// Work submitted to the device.
 #[derive(Debug)]
 pub struct Submission {
     #[cfg(not(target_arch = "wasm32"))]
@@ -38,7 +37,7 @@ impl Gpu {
         return Submission { index };
         #[cfg(target_arch = "wasm32")]
         {
-            // A browser knows no index: it reports the end of all work up to now.
+            // A browser has no index: it reports the end of all work submitted so far.
             let _ = index;
             let (sender, done) = oneshot();
             self.queue().on_submitted_work_done(move || sender.send(()));

@@ -1,13 +1,12 @@
 //! Parameters: read from a checkpoint, or computed from other parameters when weights are loaded.
 
-use super::ValueId;
+use super::{Formula, ValueId};
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
-use std::fmt;
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
 
 /// A parameter of the graph.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameter {
     /// Dimensions as in the checkpoint (rank 1 to 4).
     pub dims: Vec<usize>,
@@ -16,7 +15,7 @@ pub struct Parameter {
 }
 
 /// Source of a parameter's elements.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ParamSource {
     /// The checkpoint, under the value's name.
     Stored,
@@ -24,20 +23,13 @@ pub enum ParamSource {
     Derived(Derived),
 }
 
-/// How a parameter is computed from others. Rewrites make these, for example to fold batch norm into a convolution.
-#[derive(Clone)]
+/// How a parameter is computed from others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Derived {
     /// The parameters it is computed from.
     pub from: Vec<ValueId>,
     /// The computation.
-    #[allow(clippy::type_complexity)]
-    pub compute: Arc<dyn Fn(&[&HostTensor]) -> Result<HostTensor> + Send + Sync>,
-}
-
-impl fmt::Debug for Derived {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Derived from {:?}", self.from)
-    }
+    pub formula: Formula,
 }
 
 impl Parameter {
@@ -57,7 +49,7 @@ impl Parameter {
             ParamSource::Stored => ParamSource::Stored,
             ParamSource::Derived(d) => ParamSource::Derived(Derived {
                 from: d.from.iter().map(|&v| f(v)).collect(),
-                compute: d.compute.clone(),
+                formula: d.formula.clone(),
             }),
         };
         Self { dims: self.dims.clone(), source }
@@ -74,7 +66,7 @@ impl Parameter {
             ParamSource::Stored => stored(name, &self.dims),
             ParamSource::Derived(d) => {
                 let from: Option<Vec<&HostTensor>> = d.from.iter().map(|v| values[v.index()].as_ref()).collect();
-                (d.compute)(
+                d.formula.evaluate(
                     &from.ok_or_else(|| Error::invalid(format!("parameter `{name}`"), "its source is not loaded"))?,
                 )
             }

@@ -1,4 +1,4 @@
-//! What is read: a file, bytes in memory, or a reader.
+//! Input from a file, bytes in memory, or a reader.
 
 use std::fmt;
 #[cfg(feature = "std-fs")]
@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 
-/// What can be read from any place.
+/// A reader with random access.
 pub trait ReadSeek: Read + Seek + Send {}
 
 impl<T: Read + Seek + Send> ReadSeek for T {}
 
-/// Bytes to be read, and the name that errors and notes give them. Where files are supported, paths turn into it.
+/// Bytes to be read, with a name for errors and notes. Where files are supported, paths convert into it.
 #[derive(Clone, Debug)]
 pub struct Input {
     name: PathBuf,
@@ -54,7 +54,7 @@ impl From<PathBuf> for Input {
     }
 }
 
-/// A buffered handle with a position of its own.
+/// A buffered handle with its own position.
 pub(crate) type Reader = BufReader<Handle>;
 
 /// One of several readers of an [`Input`].
@@ -80,23 +80,23 @@ impl Input {
         Self { name: name.into(), from: Origin::Bytes(bytes.into()) }
     }
 
-    /// What a reader gives from its start on.
+    /// The bytes of a reader, from its start.
     pub fn reader(name: impl Into<PathBuf>, reader: impl Read + Seek + Send + 'static) -> Self {
         Self { name: name.into(), from: Origin::Reader(Arc::new(Mutex::new(Box::new(reader)))) }
     }
 
-    /// What it is called.
+    /// The name.
     pub fn name(&self) -> &Path {
         &self.name
     }
 
-    /// The path, where it is a file.
+    /// The path, if it is a file.
     #[cfg(feature = "std-fs")]
     pub fn path(&self) -> Option<&Path> {
         matches!(self.from, Origin::File).then_some(&*self.name)
     }
 
-    /// All bytes, at most `max` of them; an error instead of an abort when memory does not suffice.
+    /// All bytes. More than `max` bytes are an error, and so is a lack of memory, instead of an abort.
     pub(crate) fn read_all(&self, max: u64) -> Result<Vec<u8>> {
         let (reader, length) = self.open()?;
         let large = || Error::file(&self.name, format!("larger than the {max} bytes allowed"));
@@ -133,7 +133,7 @@ fn lock(reader: &Mutex<Box<dyn ReadSeek>>) -> std::sync::MutexGuard<'_, Box<dyn 
     reader.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What stands behind a handle.
+/// What a handle reads from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Nature {
     /// A regular file.
@@ -158,7 +158,7 @@ impl Nature {
 }
 
 impl Handle {
-    /// What it is.
+    /// What it reads from.
     pub fn nature(&self) -> io::Result<Nature> {
         match &self.0 {
             #[cfg(feature = "std-fs")]
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn handles_have_positions_of_their_own() {
+    fn handles_have_separate_positions() {
         let bytes: Vec<u8> = (0..=255).collect();
         for input in [Input::bytes("a", &bytes[..]), Input::reader("a", Cursor::new(bytes.clone()))] {
             let (mut one, length) = input.open().unwrap();

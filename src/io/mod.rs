@@ -1,4 +1,4 @@
-//! Bytes from anywhere and to anywhere: files by path with the feature `std-fs`, memory, readers and writers always.
+//! Input and output of bytes: files by path with the feature `std-fs`; memory, readers and writers always.
 
 mod input;
 mod output;

@@ -1,4 +1,4 @@
-//! What is written: a file that appears whole or not at all, or bytes that go to a writer when they are whole.
+//! Output to a file, which is written atomically, or to a writer, which gets the bytes when they are complete.
 
 use std::fmt;
 #[cfg(feature = "std-fs")]
@@ -11,14 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::replace::open_temporary;
 use crate::error::{Error, Result};
 
-/// What temporary files of results are called.
+/// Prefix of the names of temporary files.
 #[cfg(feature = "std-fs")]
 const PREFIX: &str = ".unet-";
-/// Bytes that are gathered before they are written.
+/// Size of the write buffer, bytes.
 const BUFFER: usize = 1 << 18;
 
-/// Where results go, and the name that errors give it; its extension may choose a format. Where files are supported, paths
-/// turn into it.
+/// Where a result goes, with a name for errors, whose extension may choose a format. Where files are supported, paths
+/// convert into it.
 #[derive(Clone, Debug)]
 pub struct Output {
     name: PathBuf,
@@ -57,23 +57,23 @@ impl From<PathBuf> for Output {
 }
 
 impl Output {
-    /// A writer, which gets all bytes at once when they are whole. Until then they are in memory.
+    /// A writer, which gets all bytes at once when they are complete. Until then they are in memory.
     pub fn writer(name: impl Into<PathBuf>, writer: impl Write + Send + 'static) -> Self {
         Self { name: name.into(), to: Destination::Writer(Arc::new(Mutex::new(writer))) }
     }
 
-    /// Bytes in memory: the second value gives them when they are whole, empty before.
+    /// Bytes in memory: the second value holds them when they are complete, and is empty before.
     pub fn memory(name: impl Into<PathBuf>) -> (Self, Arc<Mutex<Vec<u8>>>) {
         let bytes = Arc::new(Mutex::new(Vec::new()));
         (Self { name: name.into(), to: Destination::Writer(bytes.clone()) }, bytes)
     }
 
-    /// What it is called.
+    /// The name.
     pub fn name(&self) -> &Path {
         &self.name
     }
 
-    /// Writes it whole or not at all; a file is on the disk then, and its folder has to exist.
+    /// Writes it atomically. A file is synced to the disk, and its folder must exist.
     pub(crate) fn replace(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
         match &self.to {
             #[cfg(feature = "std-fs")]
@@ -83,13 +83,13 @@ impl Output {
     }
 }
 
-/// Writes a file by way of a temporary one in the same folder, which is made if it does not exist. When anything fails
-/// no trace is left and an older file stays as it was; a writer gets nothing then.
+/// Writes a file by way of a temporary one in the same folder, which is created if missing. On failure no trace is left
+/// and an older file is unchanged; a writer gets nothing.
 pub fn write_atomically(
     output: impl Into<Output>,
     write: impl FnOnce(&mut BufWriter<PendingHandle>) -> io::Result<()>,
 ) -> Result<()> {
-    // Not waited for until it is on the disk, as checkpoints are: a result can be made again.
+    // Unlike a checkpoint it is not synced to the disk: a result can be computed again.
     let file = PendingFile::create(output)?;
     let mut writer = BufWriter::with_capacity(BUFFER, file.handle()?);
     write(&mut writer).and_then(|()| writer.flush()).map_err(|e| file.error(e))?;
@@ -110,7 +110,7 @@ fn folder_of(path: &Path) -> Result<&Path> {
     Ok(folder)
 }
 
-/// A file being written under a temporary name beside its own, or bytes on their way to a writer. Dropped, it leaves no
+/// A file being written under a temporary name beside its own, or bytes on their way to a writer. Dropping it leaves no
 /// trace.
 #[derive(Debug)]
 pub struct PendingFile {
@@ -135,7 +135,7 @@ impl fmt::Debug for Pending {
 }
 
 impl PendingFile {
-    /// Begins a file; its folder is made if it does not exist.
+    /// Begins a file; its folder is created if missing.
     pub fn create(output: impl Into<Output>) -> Result<Self> {
         let Output { name, to } = output.into();
         let kind = match to {
@@ -167,7 +167,7 @@ impl PendingFile {
         Error::io(&self.name, e)
     }
 
-    /// Gives the file its name, in place of an older file; a writer gets its bytes.
+    /// Gives the file its name, replacing an older file; or gives the bytes to the writer.
     pub fn finish(self) -> Result<()> {
         let Self { name, kind } = self;
         match kind {
@@ -181,7 +181,7 @@ impl PendingFile {
     }
 }
 
-/// What a [`PendingFile`] is written with.
+/// A handle to write a [`PendingFile`] with.
 #[derive(Debug)]
 pub struct PendingHandle(Kind);
 

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_costs_nothing() {
+    fn a_full_disk_leaves_the_earlier_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.bin");
         replace_file(&path, |w| w.write_all(b"old")).unwrap();

@@ -1,16 +1,16 @@
-//! Bytes that wait: in memory while they are few, beyond that in a temporary file where there are files.
+//! Intermediate bytes: in memory up to a limit, beyond that in a temporary file where there are files.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Written and read again.
+/// Storage that is written and then read.
 #[cfg(feature = "std-fs")]
 pub(crate) type Spool = tempfile::SpooledTempFile;
-/// Written and read again.
+/// Storage that is written and then read.
 #[cfg(not(feature = "std-fs"))]
 pub(crate) type Spool = io::Cursor<Vec<u8>>;
 
-/// A spool that becomes a file of `folder` beyond `in_memory` bytes.
+/// A spool that moves to a file in `folder` beyond `in_memory` bytes.
 #[cfg(feature = "std-fs")]
 pub(crate) fn spool(in_memory: usize, folder: &Path) -> Spool {
     tempfile::SpooledTempFile::new_in(in_memory, folder)
@@ -22,12 +22,12 @@ pub(crate) fn spool(_in_memory: usize, _folder: &Path) -> Spool {
     io::Cursor::default()
 }
 
-/// Where temporary files lie; a browser has no such place, and asking for it panics there.
+/// The folder of temporary files; empty in a browser, where `temp_dir` panics.
 pub(crate) fn temporary_folder() -> PathBuf {
     if cfg!(all(feature = "std-fs", not(target_family = "wasm"))) { std::env::temp_dir() } else { PathBuf::new() }
 }
 
-/// Makes a folder for temporary files.
+/// Creates a folder for temporary files.
 pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     if cfg!(feature = "std-fs") { std::fs::create_dir_all(folder) } else { Ok(()) }
 }

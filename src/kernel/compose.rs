@@ -1,25 +1,23 @@
-//! From a [`KernelKey`] to WGSL: constants in front, then the shader with `#import` and `#ifdef` resolved.
+//! Composes the WGSL of a [`KernelKey`]: its constants, then the shader with `#import` and `#ifdef` resolved.
 
+use super::conditions::{F16, is_active};
 use super::{KernelKey, TEXTURES, generate, sources, textures};
 use crate::error::{Error, Result};
 use std::fmt::Write;
 
-/// The constant of kernels that store activations and weights as f16: see `shaders/lib/storage.wgsl`.
-pub const F16: &str = "F16";
-
-/// The constant of kernels for drivers that want trip counts hidden: see `shaders/lib/loops.wgsl`.
+/// Constant of kernels for drivers that need hidden trip counts: see `shaders/lib/loops.wgsl`.
 pub const HIDE_TRIP_COUNTS: &str = "HIDE_TRIP_COUNTS";
 
 /// The complete WGSL of a kernel.
 ///
-/// Directives, each alone on its line: `#import "lib/x"` (each file once), `#ifdef NAME`, `#ifndef NAME`, `#else`,
-/// `#endif`, `#generate name` (unrolled code, see `kernel/generate`). A name is defined when the key holds a constant of that
-/// name. Kernels with subgroup operations need no `enable`: naga knows none for them.
+/// Directives, each on its own line: `#import "lib/x"` (each file once), `#ifdef NAME`, `#ifndef NAME`, `#else`,
+/// `#endif`, `#generate name` (unrolled code, see `kernel/generate`). A name is defined if the key has a constant of
+/// that name. Subgroup operations need no `enable`: naga has none for them.
 pub fn compose(key: &KernelKey) -> Result<String> {
     let mut out = String::with_capacity(8192);
     let _ = writeln!(out, "// {key}");
     if key.value(F16).is_some() {
-        // Before anything else.
+        // `enable` must come first.
         out.push_str("enable f16;\n");
     }
     if key.value("MATRIX").is_some() {
@@ -33,26 +31,6 @@ pub fn compose(key: &KernelKey) -> Result<String> {
     match key.value(TEXTURES) {
         Some(bindings) => textures::rewrite(&out, bindings).map_err(|what| Error::op(format!("kernel {key}"), what)),
         None => Ok(out),
-    }
-}
-
-/// Whether a line of a shader is left by the conditions around it, `open` of which are open. Directives are not.
-pub(super) fn is_active(line: &str, key: &KernelKey, open: &mut Vec<bool>) -> bool {
-    let mut words = line.split_whitespace();
-    match (words.next(), words.next()) {
-        (Some(directive @ ("#ifdef" | "#ifndef")), Some(name)) => {
-            open.push(key.value(name).is_some() == (directive == "#ifdef"));
-            false
-        }
-        (Some("#else"), _) => {
-            open.last_mut().into_iter().for_each(|top| *top = !*top);
-            false
-        }
-        (Some("#endif"), _) => {
-            open.pop();
-            false
-        }
-        _ => open.iter().all(|&b| b),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The families of convolution kernels, and forcing one.
+//! Families of convolution kernels.
 
 use crate::error::{Error, Result};
 use std::str::FromStr;
@@ -7,19 +7,19 @@ use std::str::FromStr;
 /// [`super::KernelOverrides::conv`] forces one wherever it applies, for tests and measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ConvFamily {
-    /// Any geometry, one vec4 of outputs an invocation: what the others are measured against.
+    /// Any geometry, one vec4 of outputs per invocation: the baseline of the others.
     Plain,
-    /// A register tile an invocation, weights read uniformly.
+    /// A register tile per invocation; weights are read at uniform addresses.
     Tile,
-    /// Direct, operands spread by subgroup broadcast.
+    /// Direct; operands are shared by subgroup broadcast.
     Subgroup,
-    /// Direct, through workgroup memory: pixels staged once for all taps.
+    /// Direct, through workgroup memory: pixels are staged once for all taps.
     Window,
-    /// Implicit matrix product.
+    /// Implicit GEMM.
     Gemm,
-    /// Winograd F(4, 3): transforms around a batched matrix product.
+    /// Winograd F(4, 3): transforms around a batched GEMM.
     Winograd,
-    /// Winograd F(2, 3): more multiplications, less than half the weights, more exact.
+    /// Winograd F(2, 3): more multiplications, less than half the weights, more accurate.
     Winograd2,
 }
 

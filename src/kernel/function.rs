@@ -1,5 +1,5 @@
-//! Functions of one element: activations and all others, one row each. Adding one: its variant with the defaults of its
-//! arguments in `functions!`, and its arm in [`Function::row`]. Kernels, gradients, fusing, ONNX and test cases follow.
+//! Elementwise functions, activations included, one row each. To add one, add its variant with default arguments to
+//! `functions!` and its arm to [`Function::row`]. Kernels, gradients, fusion, ONNX and test cases follow.
 
 mod special;
 
@@ -7,17 +7,17 @@ use Onnx::{Formula, Operator};
 use Term::{Arg, Number, Step, X};
 use special::{erf, logistic, softplus};
 
-/// Declares the functions with the arguments that ONNX takes where nothing is said.
+/// Declares the functions with ONNX's default arguments.
 macro_rules! functions {
     ($($(#[$doc:meta])* $name:ident $({ $($(#[$argument_doc:meta])* $argument:ident = $default:literal),+ })?,)+) => {
-        /// A function of one element, named as in PyTorch or ONNX.
+        /// An elementwise function, named as in PyTorch or ONNX.
         #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
         pub enum Function {
             $($(#[$doc])* $name $({ $($(#[$argument_doc])* $argument: f32),+ })?,)+
         }
 
         impl Function {
-            /// Every function, with the arguments that ONNX takes where nothing is said.
+            /// Every function, with ONNX's default arguments.
             pub const ALL: &[Self] = &[$(Self::$name $({ $($argument: $default),+ })?),+];
 
             /// Its arguments in order.
@@ -27,10 +27,10 @@ macro_rules! functions {
                 }
             }
 
-            /// The same function with other arguments, in order; what is left out stays.
+            /// The same function with its first arguments replaced, in order; the rest stay.
             #[must_use]
             pub fn with_arguments(self, values: &[f32]) -> Self {
-                #[allow(unused_mut, unused_variables, reason = "of functions without arguments")]
+                #[allow(unused_mut, unused_variables, reason = "for functions without arguments")]
                 let mut values = values.iter().copied();
                 match self {
                     $(Self::$name $({ $($argument),+ })? => {
@@ -43,7 +43,7 @@ macro_rules! functions {
 }
 
 functions! {
-    /// `v`: of a parameter, the tensor that holds it.
+    /// `v`; of a parameter, its value as a tensor.
     #[default]
     Identity,
     /// `max(v, 0)`.
@@ -67,11 +67,11 @@ functions! {
     Sqrt,
     /// `1 / v`.
     Reciprocal,
-    /// The largest whole number not above.
+    /// The largest integer not above `v`.
     Floor,
-    /// The smallest whole number not below.
+    /// The smallest integer not below `v`.
     Ceil,
-    /// The nearest whole number, the even one of two.
+    /// The nearest integer, ties to even.
     Round,
     /// -1, 0 or 1.
     Sign,
@@ -100,7 +100,7 @@ functions! {
         /// Value at 0.
         beta = 0.5
     },
-    /// `v` between two bounds; ReLU6 is 0 and 6.
+    /// `v` clamped to two bounds; 0 and 6 for ReLU6.
     Clip {
         /// Lower bound.
         min = 0.0,
@@ -109,52 +109,52 @@ functions! {
     },
     /// `v` if positive, else `alpha * (e^v - 1)`.
     Elu {
-        /// Minus the limit at minus infinity.
+        /// The negated limit at minus infinity.
         alpha = 1.0
     },
-    /// `gamma` times ELU; the paper's are 1.0507 and 1.67326.
+    /// `gamma` times ELU; the paper has 1.0507 and 1.67326.
     Selu {
-        /// As of ELU.
+        /// As in ELU.
         alpha = 1.673_263_2,
         /// Factor.
         gamma = 1.050_701
     },
 }
 
-/// What is known of a function. In WGSL and in `f64`, `v` is the element, `a` and `b` are the arguments.
+/// The definition of a function. In WGSL and in `f64`, `v` is the element, `a` and `b` are the arguments.
 pub struct Row {
-    /// Name, snake case, as in PyTorch where there is one.
+    /// Name in snake case, PyTorch's where it has one.
     pub name: &'static str,
-    /// The function, an expression of WGSL on vec4s: see `shaders/lib/functions.wgsl`.
+    /// The function as a WGSL expression on vec4s: see `shaders/lib/functions.wgsl`.
     pub wgsl: &'static str,
     /// The same in `f64`.
     value: fn(f64, [f64; 2]) -> f64,
     /// The derivative. At a kink it is PyTorch's.
     derivative: Derivative,
-    /// What ONNX has for it.
+    /// Its equivalent in ONNX.
     pub onnx: Onnx,
 }
 
 /// A derivative.
 struct Derivative {
-    /// Whether `v` is the function's result, or what it was applied to.
+    /// Whether `v` is the function's result rather than its input.
     of_result: bool,
     wgsl: &'static str,
     value: fn(f64, [f64; 2]) -> f64,
 }
 
-/// An operator of ONNX.
+/// A function's equivalent in ONNX.
 pub enum Onnx {
-    /// One that opset 17 has: its name and the names of its attributes, the arguments in order.
+    /// One operator of opset 17: its name and the attribute names of the arguments, in order.
     Operator(&'static str, &'static [&'static str]),
-    /// Operators of opset 17 that make it together, each with its inputs.
+    /// Several operators of opset 17 in order, each with its inputs.
     Formula(&'static [(&'static str, &'static [Term])]),
 }
 
 /// An input of an operator in a formula.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Term {
-    /// What the function is applied to.
+    /// The function's input.
     X,
     /// The result of an earlier step.
     Step(usize),
@@ -168,12 +168,12 @@ const PIECEWISE: &str = "select(v * a, v, v > vec4<f32>(0.0))";
 const PIECEWISE_SLOPE: &str = "select(vec4<f32>(a), vec4<f32>(1.0), v > vec4<f32>(0.0))";
 
 impl Function {
-    /// What is known of it.
+    /// Its definition.
     pub fn row(self) -> Row {
         let by_input = |wgsl, value| Derivative { of_result: false, wgsl, value };
         let by_result = |wgsl, value| Derivative { of_result: true, wgsl, value };
-        let stepped = || by_input("vec4<f32>(0.0)", |_, _| 0.0);
-        // Linear on each side of zero: one kernel for all, told apart by the slope.
+        let zero_slope = || by_input("vec4<f32>(0.0)", |_, _| 0.0);
+        // Linear on each side of zero: one kernel for all, with the slope as an argument.
         let piecewise = |name, value, onnx, of_result| Row {
             name,
             wgsl: PIECEWISE,
@@ -189,14 +189,14 @@ impl Function {
         match self {
             Self::Identity => piecewise("identity", |v, _| v, Operator("Identity", &[]), true),
             Self::Relu => piecewise("relu", |v, _| v.max(0.0), Operator("Relu", &[]), true),
-            // The sign of the result is not that of the element where the slope is negative.
+            // With a negative slope, the sign of the result is not that of the element.
             Self::LeakyRelu { slope } => {
                 let value = |v: f64, [a, _]: [f64; 2]| if v > 0.0 { v } else { v * a };
                 piecewise("leaky_relu", value, Operator("LeakyRelu", &["alpha"]), slope >= 0.0)
             }
             Self::Sigmoid => row(
                 "sigmoid",
-                // WGSL promises nothing about infinities, nor about division by more than 2^126 = exp(87.3).
+                // WGSL guarantees nothing about infinities or about division by more than 2^126 = exp(87.3).
                 "1.0 / (1.0 + exp(min(-v, vec4<f32>(87.0))))",
                 |v, _| logistic(v),
                 by_result("v * (1.0 - v)", |y, _| y * (1.0 - y)),
@@ -218,10 +218,10 @@ impl Function {
                 by_result("-v * v", |y, _| -y * y),
                 Operator("Reciprocal", &[]),
             ),
-            Self::Floor => row("floor", "floor(v)", |v, _| v.floor(), stepped(), Operator("Floor", &[])),
-            Self::Ceil => row("ceil", "ceil(v)", |v, _| v.ceil(), stepped(), Operator("Ceil", &[])),
-            Self::Round => row("round", "round(v)", |v, _| v.round_ties_even(), stepped(), Operator("Round", &[])),
-            Self::Sign => row("sign", "sign(v)", |v, _| sign(v), stepped(), Operator("Sign", &[])),
+            Self::Floor => row("floor", "floor(v)", |v, _| v.floor(), zero_slope(), Operator("Floor", &[])),
+            Self::Ceil => row("ceil", "ceil(v)", |v, _| v.ceil(), zero_slope(), Operator("Ceil", &[])),
+            Self::Round => row("round", "round(v)", |v, _| v.round_ties_even(), zero_slope(), Operator("Round", &[])),
+            Self::Sign => row("sign", "sign(v)", |v, _| sign(v), zero_slope(), Operator("Sign", &[])),
             Self::Erf => row(
                 "erf",
                 "error_function(v)",
@@ -368,13 +368,14 @@ impl Function {
         self.row().name
     }
 
-    /// The constant `ACTIVATION` of kernels: which row's expression they have, the first of several that share one.
+    /// The constant `ACTIVATION` of kernels: the number of the first row with the same WGSL expression.
     pub fn id(self) -> u32 {
         let wgsl = self.row().wgsl;
         (1..).zip(Self::ALL).find(|f| f.1.row().wgsl == wgsl).map_or(u32::MAX, |f| f.0)
     }
 
-    /// The arguments of the shader's `activate`, finite wherever the function is one.
+    /// The arguments of the shader's `activate`. Infinite bounds of [`Function::Clip`] become the finite extremes of
+    /// `f32`.
     pub fn arguments(self) -> [f32; 2] {
         match self {
             Self::Identity => return [1.0, 0.0],
@@ -385,27 +386,27 @@ impl Function {
         [0, 1].map(|i| values.get(i).copied().unwrap_or(0.0))
     }
 
-    /// Of one element.
+    /// The value for one element.
     pub fn apply(self, v: f64) -> f64 {
         (self.row().value)(v, self.arguments().map(f64::from))
     }
 
-    /// Whether [`Function::slope`] is asked for by the function's result, in place of what it was applied to.
+    /// Whether [`Function::slope`] takes the function's result rather than its input.
     pub fn slope_follows_from_result(self) -> bool {
         self.row().derivative.of_result
     }
 
-    /// The derivative where the result is `v`, or where it is applied to `v`: see [`Function::slope_follows_from_result`].
+    /// The derivative where the result, or the input, is `v`: see [`Function::slope_follows_from_result`].
     pub fn slope(self, v: f64) -> f64 {
         (self.row().derivative.value)(v, self.arguments().map(f64::from))
     }
 
-    /// Whether the slope follows from the sign of the element.
+    /// Whether the slope depends only on the sign of the element.
     pub fn is_piecewise_linear(self) -> bool {
         matches!(self, Self::Identity | Self::Relu | Self::LeakyRelu { slope: 0.0.. })
     }
 
-    /// Whether it can be the last step of a convolution: lanes past the last channel hold 0 there and must stay finite.
+    /// Whether it can be fused into a convolution: lanes past the last channel hold 0 there and must stay finite.
     pub fn is_fusable(self) -> bool {
         self.apply(0.0).is_finite()
     }
@@ -453,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_told_apart() {
+    fn rows_are_distinct() {
         let names: BTreeSet<_> = Function::ALL.iter().map(|f| f.name()).collect();
         assert_eq!(names.len(), Function::ALL.len());
         // Functions that share an expression share its derivative: kernels have one number for both.
@@ -467,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn slopes_are_those_of_the_functions() {
+    fn slopes_match_difference_quotients() {
         for f in Function::ALL {
             for i in -30..30 {
                 let v = f64::from(i) * 0.1 + 0.03;
@@ -485,9 +486,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_at_zero_is_not_fused() {
-        let apart: Vec<_> = Function::ALL.iter().filter(|f| !f.is_fusable()).collect();
-        assert_eq!(apart, [&Function::Log, &Function::Reciprocal]);
+    fn functions_infinite_at_zero_are_not_fused() {
+        let excluded: Vec<_> = Function::ALL.iter().filter(|f| !f.is_fusable()).collect();
+        assert_eq!(excluded, [&Function::Log, &Function::Reciprocal]);
     }
 
     #[test]

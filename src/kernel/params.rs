@@ -1,9 +1,9 @@
-//! The parameters of kernels as structs with named fields. A test compares each with what its shader declares.
+//! Kernel parameters as structs with named fields. A test compares each with its shader's declaration.
 
 use bytemuck::Pod;
 use std::ops::Deref;
 
-/// A type that a shader's parameters are made of, as naga sees it.
+/// A type in a shader's parameters, as naga sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParamType {
     /// `u32`
@@ -23,17 +23,17 @@ pub enum ParamType {
 /// A member of a struct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Its name, the same in the shader.
+    /// Its name, which the shader shares.
     pub name: &'static str,
     /// Its type.
     pub ty: ParamType,
-    /// Bytes from the beginning of the struct.
+    /// Byte offset in the struct.
     pub offset: usize,
 }
 
-/// A type that may stand in a shader's parameters.
+/// A type allowed in a shader's parameters.
 pub trait ShaderType: Pod {
-    /// What it is in the shader.
+    /// Its type in the shader.
     const TYPE: ParamType;
 }
 
@@ -51,7 +51,7 @@ macro_rules! scalar {
             const TYPE: ParamType = ParamType::Vector(&ParamType::$name, 4);
         }
 
-        // Uniforms have arrays of vec4 only.
+        // Uniform buffers allow arrays of vec4 only.
         impl ShaderType for [[$type; 4]; 2] {
             const TYPE: ParamType = ParamType::Array(&<[$type; 4]>::TYPE, 2);
         }
@@ -59,13 +59,13 @@ macro_rules! scalar {
 }
 scalar!(u32: U32, i32: I32, f32: F32);
 
-/// A struct that is all of a shader's `Params`. Made by `shader_struct!`.
+/// A struct that mirrors all of a shader's `Params`. Declared by `shader_struct!`.
 pub trait KernelParams: ShaderType {
     /// Its fields in order.
     const MEMBERS: &'static [Member];
 }
 
-/// Declares structs that a shader declares too, field by field.
+/// Declares structs that mirror a shader's, field by field.
 macro_rules! shader_struct {
     ($(
         $(#[$attribute:meta])*
@@ -96,15 +96,28 @@ macro_rules! shader_struct {
 }
 pub(crate) use shader_struct;
 
-/// The words of a dispatch's parameters, and what they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The parameter words of a dispatch, with their layout.
+#[derive(Clone, Debug)]
 pub struct Params {
     words: Vec<u32>,
     members: &'static [Member],
 }
 
+/// Compares the words only; their layout follows from the shader.
+impl PartialEq for Params {
+    fn eq(&self, other: &Self) -> bool {
+        self.words == other.words
+    }
+}
+
+impl Eq for Params {}
+
 impl Params {
-    /// The fields that the words are.
+    pub(super) fn of_words(words: Vec<u32>) -> Self {
+        Self { words, members: &[] }
+    }
+
+    /// The fields that the words hold; empty for deserialised parameters.
     pub fn members(&self) -> &'static [Member] {
         self.members
     }
@@ -125,19 +138,19 @@ impl<P: KernelParams> From<P> for Params {
 }
 
 shader_struct! {
-    /// `View` of `shaders/lib/tensor.wgsl`: where a blocked tensor lies in its binding. In vec4s.
+    /// `View` of `shaders/lib/tensor.wgsl`: where a blocked tensor lies in its binding, in vec4s.
     pub struct View {
         /// Pixel (0, 0) of channel block 0 of image 0.
         origin: u32,
-        /// From a row to the next.
+        /// Row stride.
         row: u32,
-        /// From a channel block to the next.
+        /// Channel block stride.
         plane: u32,
-        /// From an image to the next.
+        /// Image stride.
         batch: u32,
     }
 
-    /// `Size` of `shaders/lib/tensor.wgsl`: a tensor's dimensions but for the batch.
+    /// `Size` of `shaders/lib/tensor.wgsl`: a tensor's dimensions without the batch.
     pub struct Size {
         /// Columns.
         w: u32,

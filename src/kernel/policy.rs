@@ -1,34 +1,35 @@
-//! What a driver needs from plans and kernels beyond what its limits and features say. The one place where kinds of drivers
-//! are told apart; the planner and the operations ask the policy for what it wants and know no driver's name.
+//! What a driver needs from plans and kernels beyond its limits and features. This is the only place that distinguishes
+//! drivers; the planner and the operations query the policy and know no driver by name.
 //!
-//! A GPU's driver has no wishes: [`DriverPolicy::default`]. A software rasteriser (measured: llvmpipe of Mesa 22 to 26) runs
-//! a subgroup as one vector of the CPU, and compiles with LLVM:
+//! GPU drivers need nothing special: [`DriverPolicy::default`]. A software rasteriser (measured: llvmpipe of Mesa 22 to
+//! 26) runs a subgroup as one CPU vector, and compiles with LLVM:
 //!
-//! - A vec4 of a storage buffer is loaded lane by lane behind a branch and a bounds check, 40 ns a subgroup of 8; one of a
-//!   storage texture without branches, 7 ns. A store into a buffer takes 19 ns and one into a texture about 49. So what is
-//!   read more than once is better a texture; and whatever is read, where kernels can write the texture as a buffer in the
-//!   same memory.
-//! - Operands of products are spread by subgroup broadcast, which is a permutation of a vector: see [`BroadcastCosts`].
-//! - Stores are inlined, half of the time a kernel takes to compile, and a kernel takes half a second: loops around stores
-//!   stay rolled, and one kernel serves layers of many sizes.
-//! - Where a uniform alone decides how often a loop runs, the kernel is compiled anew in each dispatch for every value, 1 to
-//!   60 ms, and never forgotten: trip counts are hidden.
+//! - Loading a vec4 from a storage buffer goes lane by lane, behind a branch and a bounds check: 40 ns per subgroup of
+//!   8. From a storage texture it has no branches: 7 ns. A store takes 19 ns to a buffer and about 49 ns to a texture.
+//!   So tensors that are read more than once are better as textures. Where kernels can write a texture as a buffer over
+//!   the same memory, so are all tensors that are read.
+//! - Matrix products share operands by subgroup broadcast, which is a vector permutation: see [`BroadcastCosts`].
+//! - A kernel takes half a second to compile, half of it for stores, which are inlined. So loops around stores stay
+//!   rolled, and one kernel serves layers of many sizes.
+//! - Where uniforms alone determine a loop's trip count, each dispatch recompiles the kernel for every new value, 1 to
+//!   60 ms, and keeps every copy. So trip counts are hidden.
 //!
-//! What such a driver reads from the environment before it is loaded (the width of its vectors) belongs to the program:
+//! The environment variables that such a driver reads at load time (its vector width) are the program's business:
 //! `src/cli/mesa.rs`.
 
 use super::{AdapterClass, Caps, TensorStorage};
 
-/// What a driver wants.
+/// What a driver needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DriverPolicy {
-    /// What tensors may lie in, the usual first.
+    /// Where tensors may be stored, the default first.
     pub storage: &'static [TensorStorage],
-    /// Lanes of the kernels that spread operands by subgroup broadcast, where those are the fastest.
+    /// Lanes of the kernels that share operands by subgroup broadcast, where those are the fastest.
     pub broadcast_lanes: Option<u32>,
-    /// Whether loops around stores stay rolled, and one kernel serves layers of many shapes: where compiling is slow.
+    /// Whether loops around stores stay rolled and one kernel serves layers of many shapes, because compilation is
+    /// slow.
     pub rolled_loops: bool,
-    /// Whether trip counts must not come from a uniform alone.
+    /// Whether trip counts must not depend on uniforms alone.
     pub hides_trip_counts: bool,
 }
 
@@ -48,27 +49,27 @@ impl DriverPolicy {
     pub fn of(caps: &Caps) -> Self {
         use TensorStorage::{Aliased, Buffers, Textures};
         let software = caps.class == AdapterClass::Cpu;
-        // Vectors of 256 bits, or of 512.
+        // 256-bit or 512-bit vectors.
         let vectors = software && matches!(caps.subgroup, Some(8 | 16));
         let storage: &[TensorStorage] = match (caps.storage_textures, vectors, caps.aliased_memory) {
             (false, ..) => &[Buffers],
-            // Not measured there: `unet tune` says whether textures pay.
+            // Not measured on GPUs: `unet tune` finds out whether textures pay.
             (true, false, _) => &[Buffers, Textures],
             (true, true, false) => &[Textures, Buffers],
             (true, true, true) => &[Aliased, Textures, Buffers],
         };
         let broadcast_lanes = caps.subgroup.filter(|&lanes| lanes == 8 || lanes == 16 && software);
-        // What is compiled for broadcasts is compiled for vectors of the CPU.
+        // Broadcast kernels are compiled for CPU vectors.
         let rolled_loops = broadcast_lanes.is_some();
         Self { storage, broadcast_lanes, rolled_loops, hides_trip_counts: software }
     }
 
-    /// Whether tensors that are read lie in textures unless something else was measured.
+    /// Whether tensors that are read are textures by default, before tuning.
     pub fn prefers_textures(&self) -> bool {
         self.storage[0] != TensorStorage::Buffers
     }
 
-    /// Costs of the product by subgroup broadcast.
+    /// Costs of the matrix product by subgroup broadcast.
     pub fn broadcast_costs(&self) -> BroadcastCosts {
         match self.broadcast_lanes {
             Some(lanes) if lanes > 8 => BroadcastCosts { texture_load: 100, buffer_load: 530, sum: 4 * 3 },
@@ -77,14 +78,14 @@ impl DriverPolicy {
     }
 }
 
-/// What a step of the inner dimension costs a subgroup of the product by broadcast, in tenths of a nanosecond.
+/// Costs per subgroup of a step of K in the matrix product by broadcast, in tenths of a nanosecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BroadcastCosts {
-    /// Loading a vec4 a lane from a texture.
+    /// Loading a vec4 per lane from a texture.
     pub texture_load: usize,
     /// The same from a buffer.
     pub buffer_load: usize,
-    /// The four multiply-adds of a sum a lane.
+    /// The four multiply-adds per sum and lane.
     pub sum: usize,
 }
 
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gpus_have_no_wishes() {
+    fn gpus_get_the_default_policy() {
         for class in AdapterClass::ALL.into_iter().filter(|&c| c != AdapterClass::Cpu) {
             let policy = DriverPolicy::of(&Caps { class, subgroup: Some(32), ..Caps::default() });
             assert_eq!(policy, DriverPolicy::default(), "{class:?}");
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_of_the_cpu_prefer_textures() {
+    fn cpu_vectors_prefer_textures() {
         let caps = |subgroup, aliased_memory| Caps {
             class: AdapterClass::Cpu,
             subgroup: Some(subgroup),

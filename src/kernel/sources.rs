@@ -2,9 +2,9 @@
 
 /// A file under `shaders/`.
 struct Source {
-    /// The folder: which operations the kernel belongs to; `lib` for pieces that kernels import.
+    /// The folder: the kernel's group of operations, or `lib` for files that kernels import.
     folder: &'static str,
-    /// The name, unique among kernels and among pieces.
+    /// The name, unique among kernels and among library files.
     name: &'static str,
     text: &'static str,
 }
@@ -19,7 +19,7 @@ macro_rules! shaders {
     };
 }
 
-// Braces: rustfmt leaves one name a line.
+// In braces, rustfmt leaves one name per line.
 shaders! {
     "augment": [
         "intensity",
@@ -162,27 +162,27 @@ shaders! {
     ],
 }
 
-/// The folder of pieces that kernels import.
+/// The folder of files that kernels import.
 const LIBRARY: &str = "lib";
 
 fn find(name: &str) -> Option<&'static Source> {
     match name.strip_prefix("lib/") {
-        Some(piece) => SOURCES.iter().find(|s| s.folder == LIBRARY && s.name == piece),
+        Some(file) => SOURCES.iter().find(|s| s.folder == LIBRARY && s.name == file),
         None => SOURCES.iter().find(|s| s.folder != LIBRARY && s.name == name),
     }
 }
 
-/// The text of a kernel's file, or of a piece, `lib/NAME`.
+/// The text of a kernel's file, or of the library file `lib/NAME`.
 pub fn source(name: &str) -> Option<&'static str> {
     find(name).map(|s| s.text)
 }
 
-/// Where that file lies, for messages.
+/// The path of that file, for messages.
 pub(super) fn path(name: &str) -> String {
     find(name).map_or_else(|| format!("shaders/{name}.wgsl"), |s| format!("shaders/{}/{}.wgsl", s.folder, s.name))
 }
 
-/// Names of all kernels (library pieces left out).
+/// Names of all kernels, without library files.
 pub fn all_shaders() -> impl Iterator<Item = &'static str> {
     SOURCES.iter().filter(|s| s.folder != LIBRARY).map(|s| s.name)
 }
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_kernels_are_unique() {
+    fn kernel_names_are_unique() {
         let mut names: Vec<_> = all_shaders().collect();
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");

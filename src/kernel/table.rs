@@ -1,6 +1,6 @@
-//! Classes of adapters, and the static table of what suits each: how the matrix product fetches its operands, its tiles,
-//! when Winograd pays, how large its chunks are. Only the row for `Cpu` was measured; the others are
-//! reasoned from what the compilers of these chips say (docs/performance.md) and from their caches, and untuned.
+//! Adapter classes and the static table of their presets: how the matrix product fetches its operands, its tiles, when
+//! Winograd pays, how large its chunks are. Only the row for `Cpu` was measured. The others are untuned: they are
+//! derived from the output of these chips' compilers (docs/performance.md) and from their caches.
 
 use super::{AdapterClass, TensorStorage};
 use crate::error::{Error, Result};
@@ -9,13 +9,13 @@ use std::str::FromStr;
 /// How the generated matrix product fetches its operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OperandPath {
-    /// By subgroup broadcast: needs subgroups of one size, see [`super::DriverPolicy::broadcast_lanes`].
+    /// By subgroup broadcast; needs a fixed subgroup size, see [`super::DriverPolicy::broadcast_lanes`].
     Subgroup,
     /// Through workgroup memory.
     Workgroup,
-    /// Through workgroup memory into matrix instructions: needs [`Target::matrix`](super::Target::matrix), and f16.
+    /// Through workgroup memory into cooperative matrices; needs [`Target::matrix`](super::Target::matrix) and f16.
     Matrix,
-    /// Weights at addresses that are uniform in the workgroup, pixels straight from storage: no workgroup memory.
+    /// Weights at addresses uniform across the workgroup, pixels straight from storage; no workgroup memory.
     Uniform,
 }
 
@@ -33,7 +33,7 @@ impl OperandPath {
         }
     }
 
-    /// The tiles that its kernels are made for: rows, and columns in eights.
+    /// The tiles that its kernels are generated for: rows, and columns / 8.
     pub const fn tiles(self) -> &'static [[usize; 2]] {
         match self {
             Self::Subgroup => &[
@@ -52,9 +52,9 @@ impl OperandPath {
                 [4, 4],
                 [4, 2],
             ],
-            // 64 sums an invocation whatever the shape: at most one byte of workgroup memory a multiply-add.
+            // 64 sums per invocation whatever the shape: at most one byte of workgroup memory per multiply-add.
             Self::Workgroup => &[[128, 16], [128, 8], [64, 16], [64, 8], [32, 16], [128, 4], [16, 32], [8, 32]],
-            // 16 matrices of 16 x 16 sums in a subgroup of 32.
+            // 16 matrices of 16 x 16 sums per subgroup of 32.
             Self::Matrix => &[[64, 8], [32, 8]],
             // 64 invocations side by side, each with all rows.
             Self::Uniform => &[[16, 32], [32, 16], [32, 8], [8, 32], [4, 32]],
@@ -124,57 +124,57 @@ fn find<T: Copy, const N: usize>(all: [T; N], name: fn(T) -> &'static str, what:
     })
 }
 
-/// What suits a class of adapters.
+/// Tuning parameters of a class of adapters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Preset {
-    /// Operand path where operands are not spread by subgroups.
+    /// Operand path where operands are not shared by subgroup broadcast.
     pub operands: OperandPath,
     /// The same for tiles of up to 16 rows.
     pub narrow: OperandPath,
-    /// Invocations below which the device is not full: smaller tiles are then better than idle units.
+    /// Invocations that fill the device. With fewer, smaller tiles beat idle units.
     pub invocations: usize,
     /// Winograd pays where the product of input and output channels is more than this times their sum.
     pub winograd: usize,
-    /// Bytes of a Winograd chunk, both buffers together: a part of the last cache.
+    /// Bytes of a Winograd chunk, both buffers together: a fraction of the last-level cache.
     pub chunk_bytes: u64,
-    /// Tiles that a chunk has at least, or the device is not full.
+    /// Min tiles of a chunk; fewer do not fill the device.
     pub chunk_tiles: usize,
     /// Workgroups of a reduction that fill the device.
     pub reduction_workgroups: usize,
-    /// Rows and columns of outputs that an invocation of `tap_sum` makes together; they share what they load. The second is
-    /// for factors of 8 and more.
+    /// Rows and columns of outputs per invocation of `tap_sum`; outputs share loads. The second pair is for factors of
+    /// 8 and more.
     pub tap_sum: [[usize; 2]; 2],
-    /// Multiply-accumulates of a submission: what a slow device of the class does in a fraction of a second.
+    /// Multiply-accumulates per submission: a fraction of a second on a slow device of the class.
     pub submission_macs: u64,
-    /// Whether storing `f16` is faster: where bandwidth is scarce.
+    /// Whether storing `f16` is faster, because bandwidth is scarce.
     pub gains_from_f16: bool,
-    /// What rewrites of resized inputs weigh.
+    /// Costs that decide rewrites of resized inputs.
     pub resize: ResizeCosts,
 }
 
-/// What the ways to convolve a resized map cost per vec4 (four channels) of an output pixel, each in the same unit.
+/// Costs of the ways to convolve a resized map, per vec4 (four channels) of an output pixel, all in the same unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ResizeCosts {
     /// Mixing four channels into four: 16 multiply-adds.
     pub mix: f64,
-    /// Enlarging an input in a pass of its own.
+    /// Upsampling an input in a separate pass.
     pub upsample: f64,
-    /// Winograd's transform of an input.
+    /// Winograd's input transform.
     pub transform: f64,
-    /// The same, upsampling by 2 on the way.
+    /// The same, upsampling by 2 on the fly.
     pub enlarging_transform: f64,
-    /// Winograd's transform of an output.
+    /// Winograd's output transform.
     pub inverse_transform: f64,
-    /// Writing one of the small maps of taps, per pixel of that map.
+    /// Writing the low-resolution map of one tap, per pixel of that map.
     pub map: f64,
-    /// Sampling one of them.
+    /// Sampling the map of one tap.
     pub tap: f64,
-    /// The sum of the samples.
+    /// Summing the samples.
     pub sum: f64,
 }
 
 impl ResizeCosts {
-    /// In loads of a vec4, as measured where the CPU does the GPU's work; a store is half of one.
+    /// In vec4 loads, measured on a software rasteriser; a store costs half a load.
     const CPU: Self = Self {
         mix: 0.27,
         upsample: 4.5,
@@ -186,10 +186,11 @@ impl ResizeCosts {
         sum: 1.5,
     };
 
-    /// In vec4s moved to or from memory, reasoned: GPUs do 80 to 150 multiply-adds in the time they move 16 bytes, at half of
-    /// their peak. What stays in the last cache, as a chunk of Winograd's buffers, costs a third of that; a sample that comes
-    /// from the first cache a tenth at most. So: `upsample` writes a vec4 and reads it again, `transform` writes and reads 36
-    /// for 16 pixels in the cache, as the inverse does, `map` is written once and read once.
+    /// In vec4s moved to or from memory; estimated. At half of their peak, GPUs do 80 to 150 multiply-adds in the time
+    /// they move 16 bytes. A vec4 in the last-level cache, such as in a chunk of Winograd's buffers, costs a third of
+    /// one in memory; a sample from the first-level cache costs a tenth at most. So `upsample` writes a vec4 and reads
+    /// it again; `transform` and its inverse each write and read 36 for 16 pixels in the cache; `map` is written once
+    /// and read once.
     const GPU: Self = Self {
         mix: 0.12,
         upsample: 2.1,
@@ -202,7 +203,7 @@ impl ResizeCosts {
     };
 }
 
-/// The table.
+/// The preset of a class.
 pub const fn preset(class: AdapterClass) -> Preset {
     let base = Preset {
         operands: OperandPath::Workgroup,
@@ -219,36 +220,37 @@ pub const fn preset(class: AdapterClass) -> Preset {
         resize: ResizeCosts::GPU,
     };
     match class {
-        // Product against Winograd, ms: 32 -> 64 channels at 128 x 128 6.6 and 6.8, 64 -> 32 5.7 and 6.5; but
-        // `nuclei`, which has both, is no slower with Winograd there, and has one kernel less to compile. 256 tiles of 64
-        // channels each way: what it is fastest with.
+        // GEMM against Winograd at 128 x 128: 6.6 and 6.8 ms for 32 -> 64 channels, 5.7 and 6.5 ms for 64 -> 32. But
+        // `nuclei`, which has both layers, is no slower with Winograd and has one kernel less to compile. Chunks are
+        // fastest at 256 tiles of 64 channels each way.
         AdapterClass::Cpu => Preset {
             invocations: 1,
             winograd: 20,
             chunk_bytes: 5 << 20,
             chunk_tiles: 256,
             reduction_workgroups: 32,
-            // Loads are what costs. At factor 2: 36 an output by itself, about 7 in 4 x 4; larger groups were no faster.
+            // Loads dominate. At factor 2, one output takes 36, or about 7 in a group of 4 x 4; larger groups were no
+            // faster.
             tap_sum: [[4, 4], [8, 4]],
             submission_macs: 2_000_000_000,
-            // It converts every number.
+            // The CPU converts every value.
             gains_from_f16: false,
             resize: ResizeCosts::CPU,
             ..base
         },
         // Some 500 to 4000 lanes; 16 MiB of cache on the discrete ones.
         AdapterClass::Intel => Preset { invocations: 4096, winograd: 48, submission_macs: 20_000_000_000, ..base },
-        // Up to 6144 lanes that issue two at a time; 32 to 96 MiB of last cache.
-        // Weights at uniform addresses become scalar loads: nothing is staged for few rows.
+        // Up to 6144 lanes with dual issue; 32 to 96 MiB of last-level cache.
+        // Weights at uniform addresses become scalar loads, so tiles of few rows need no staging.
         AdapterClass::Amd => {
             Preset { narrow: OperandPath::Uniform, invocations: 8192, winograd: 40, chunk_bytes: 32 << 20, ..base }
         }
-        // Up to 16384 lanes; 32 to 72 MiB of last cache since Ada, 6 MiB before.
+        // Up to 16384 lanes; 32 to 72 MiB of last-level cache since Ada, 6 MiB before.
         AdapterClass::Nvidia => Preset { invocations: 16_384, winograd: 40, chunk_bytes: 32 << 20, ..base },
-        // 1024 to 5120 lanes; a system cache of 8 MiB and more.
+        // 1024 to 5120 lanes; a system-level cache of 8 MiB or more.
         AdapterClass::Apple => Preset { invocations: 2048, winograd: 40, ..base },
-        // Mobile chips: Adreno stages well; for Mali, where workgroup memory is plain memory, `Uniform` is the candidate,
-        // but nothing tells it apart here.
+        // Mobile chips. Adreno stages well. Mali's workgroup memory is plain memory, so `Uniform` may suit it, but
+        // nothing identifies it here.
         AdapterClass::Other => Preset { submission_macs: 20_000_000_000, ..base },
     }
 }

@@ -1,94 +1,33 @@
-//! What a graph is planned for: a device's facts and its driver's policy, the options of the plan, choices measured on the
-//! device, and what tests and measurements force. Plain data, a type each; lowering reads them through [`Target`].
+//! What a graph is planned for: device facts and driver policy, plan options, choices measured on the device, and
+//! overrides for tests and measurements. Plain data, one type each; lowering reads them through [`Target`].
 
-use super::{AdapterClass, ConvFamily, DriverPolicy, OperandPath, Preset, TensorStorage, Tuning, preset};
+use super::{AdapterClass, Caps, ConvFamily, DriverPolicy, OperandPath, Preset, TensorStorage, Tuning, preset};
 use crate::tensor::Precision;
 use std::sync::Arc;
 
-/// Facts about a device: its class, limits and features. Nothing here is chosen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caps {
-    /// Kind of machine.
-    pub class: AdapterClass,
-    /// Subgroup size, when subgroup operations exist and the size is fixed.
-    pub subgroup: Option<u32>,
-    /// Storage buffers one kernel may bind.
-    pub max_storage_buffers: u32,
-    /// Bytes one binding may cover.
-    pub max_binding_bytes: u64,
-    /// Bytes of one buffer.
-    pub max_buffer_bytes: u64,
-    /// Workgroups per dimension.
-    pub max_workgroups: u32,
-    /// Alignment of a storage binding's offset, bytes.
-    pub storage_alignment: u64,
-    /// Alignment of a uniform binding's offset, bytes.
-    pub uniform_alignment: u64,
-    /// Whether shaders may use `f16`.
-    pub f16: bool,
-    /// The side of the cooperative matrices that the device multiplies in `f16`: 8 or 16.
-    pub matrix: Option<u32>,
-    /// Whether kernels can read and write large tensors in storage textures.
-    pub storage_textures: bool,
-    /// Whether memory can be a storage buffer and storage textures at once ([`crate::gpu::Alias`]).
-    pub aliased_memory: bool,
-}
-
-impl Default for Caps {
-    /// WebGPU's default limits and no optional feature: what every device has.
-    fn default() -> Self {
-        Self {
-            class: AdapterClass::Other,
-            subgroup: None,
-            max_storage_buffers: 8,
-            max_binding_bytes: 128 << 20,
-            max_buffer_bytes: 256 << 20,
-            max_workgroups: 65_535,
-            storage_alignment: 256,
-            uniform_alignment: 256,
-            f16: false,
-            matrix: None,
-            storage_textures: false,
-            aliased_memory: false,
-        }
-    }
-}
-
-impl Caps {
-    /// A device of a class, for looking at kernels without one: WebGPU's default limits, and subgroups where their size
-    /// is fixed.
-    pub fn typical(class: AdapterClass) -> Self {
-        Self { class, subgroup: (class == AdapterClass::Cpu).then_some(8), ..Self::default() }
-    }
-
-    /// The same without limits on sizes: for memory estimates of what no device has to hold.
-    pub fn unlimited() -> Self {
-        Self { max_binding_bytes: u64::MAX, max_buffer_bytes: u64::MAX, max_workgroups: u32::MAX, ..Self::default() }
-    }
-}
-
-/// What a caller decides about a plan.
+/// The caller's options for a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PlanOptions {
     /// How activations and packed weights are stored.
     pub precision: Precision,
-    /// Whether every pixel must come out the same, to the last bit, wherever it lies in a tile. Kernels that compute blocks
-    /// of pixels together, as Winograd's do, are then left out.
+    /// Whether every pixel must be bit-identical wherever it lies in a tile. Excludes kernels that compute blocks of
+    /// pixels together, such as Winograd's.
     pub deterministic_tiling: bool,
-    /// What kernels read weights and activations from.
+    /// Where kernels read weights and activations from.
     pub storage: TensorStorage,
-    /// Whether products of `f16` plans use cooperative matrices ([`Caps::matrix`]), an experimental feature of wgpu.
+    /// Whether matrix products of `f16` plans use cooperative matrices ([`Caps::matrix`]), an experimental feature of
+    /// wgpu.
     pub matrices: bool,
 }
 
-/// Choices forced on convolutions wherever they apply. For tests and measurements only.
+/// Kernel choices forced wherever they apply. For tests and measurements only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct KernelOverrides {
     /// The family of convolution kernels.
     pub conv: Option<ConvFamily>,
     /// How matrix products fetch their operands.
     pub operands: Option<OperandPath>,
-    /// Rows, and columns in eights, of the tile of matrix products.
+    /// Tile of matrix products: rows, and columns / 8.
     pub tile: Option<[usize; 2]>,
 }
 
@@ -97,18 +36,18 @@ pub struct KernelOverrides {
 pub struct Target {
     /// The device.
     pub caps: Caps,
-    /// What its driver wants; follows from the facts.
+    /// What its driver needs; derived from `caps`.
     pub policy: DriverPolicy,
     /// The caller's options.
     pub options: PlanOptions,
-    /// Choices measured on the device, which go before the usual ones.
+    /// Choices measured on the device; they take precedence over the defaults.
     pub tuning: Option<Arc<Tuning>>,
     /// Forced choices.
     pub overrides: KernelOverrides,
 }
 
 impl From<Caps> for Target {
-    /// With the usual options.
+    /// With the default options.
     fn from(caps: Caps) -> Self {
         let target = Self::default().with_caps(caps);
         let storage = target.policy.storage[0];
@@ -117,83 +56,83 @@ impl From<Caps> for Target {
 }
 
 impl Target {
-    /// [`Caps::typical`] with the usual options.
+    /// [`Caps::typical`] with the default options.
     pub fn typical(class: AdapterClass) -> Self {
         Caps::typical(class).into()
     }
 
-    /// The same on another device.
+    /// Replaces the device, and with it the policy.
     #[must_use]
     pub fn with_caps(self, caps: Caps) -> Self {
         Self { policy: DriverPolicy::of(&caps), caps, ..self }
     }
 
-    /// The same with other options.
+    /// Replaces the options.
     #[must_use]
     pub fn with_options(self, options: PlanOptions) -> Self {
         Self { options, ..self }
     }
 
-    /// The same, storing activations and weights in a precision.
+    /// Sets the precision in which activations and weights are stored.
     #[must_use]
     pub fn with_precision(mut self, precision: Precision) -> Self {
         self.options.precision = precision;
         self
     }
 
-    /// The same with kernels that read tensors from other memory.
+    /// Sets where kernels read weights and activations from.
     #[must_use]
     pub fn with_storage(mut self, storage: TensorStorage) -> Self {
         self.options.storage = storage;
         self
     }
 
-    /// The same with [`PlanOptions::deterministic_tiling`].
+    /// Sets [`PlanOptions::deterministic_tiling`].
     #[must_use]
     pub fn with_deterministic_tiling(mut self) -> Self {
         self.options.deterministic_tiling = true;
         self
     }
 
-    /// The same with measured choices, or with none.
+    /// Sets or removes the measured choices.
     #[must_use]
     pub fn with_tuning(self, tuning: Option<Arc<Tuning>>) -> Self {
         Self { tuning, ..self }
     }
 
-    /// The same with forced choices.
+    /// Replaces the forced choices.
     #[must_use]
     pub fn with_overrides(self, overrides: KernelOverrides) -> Self {
         Self { overrides, ..self }
     }
 
-    /// The same with convolutions forced on a family.
+    /// Forces a family of convolution kernels.
     #[must_use]
     pub fn with_conv(mut self, family: ConvFamily) -> Self {
         self.overrides.conv = Some(family);
         self
     }
 
-    /// The same with matrix products forced to fetch operands in one way.
+    /// Forces how matrix products fetch their operands.
     #[must_use]
     pub fn with_operands(mut self, path: OperandPath) -> Self {
         self.overrides.operands = Some(path);
         self
     }
 
-    /// The same with matrix products forced on one tile: rows, and columns in eights.
+    /// Forces the tile of matrix products: rows, and columns / 8.
     #[must_use]
     pub fn with_tile(mut self, tile: [usize; 2]) -> Self {
         self.overrides.tile = Some(tile);
         self
     }
 
-    /// What suits the device's class.
+    /// The preset of the device's class.
     pub const fn preset(&self) -> Preset {
         preset(self.caps.class)
     }
 
-    /// The side of the cooperative matrices that products use, if they do.
+    /// Side of the cooperative matrices that matrix products use, if any.
     pub fn matrix(&self) -> Option<u32> {
         self.caps.matrix.filter(|_| self.options.matrices)
     }
@@ -233,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn matrices_are_used_only_where_they_are_asked_for() {
+    fn matrices_are_used_only_on_request() {
         let mut target = Target::from(Caps { matrix: Some(16), ..Caps::default() }).with_precision(Precision::F16);
         assert_eq!((target.matrix(), target.operand_path()), (None, OperandPath::Workgroup));
         target.options.matrices = true;

@@ -1,27 +1,28 @@
-//! Storage textures in place of storage buffers, as a rewriting of a kernel's text: for devices that read them faster, see
-//! [`DriverPolicy`](super::DriverPolicy). Element `i` of the array is texel `(i % TEXTURE_COLUMNS, i / TEXTURE_COLUMNS)`.
+//! Rewrites a kernel's text to use storage textures in place of storage buffers, for devices that read them faster: see
+//! [`DriverPolicy`](super::DriverPolicy). Element `i` of the array is texel `(i % TEXTURE_COLUMNS, i /
+//! TEXTURE_COLUMNS)`.
 
-use super::compose::is_active;
-use super::{F16, KernelKey, sources};
+use super::conditions::{F16, is_active};
+use super::{KernelKey, sources};
 
-/// Texels in a row of a texture that has more than one.
+/// Width of a texture with more than one row, in texels.
 pub const TEXTURE_COLUMNS: u64 = 1 << 12;
 
-/// Rows that a texture may have: WebGPU's default limit.
+/// Max rows of a texture: WebGPU's default limit.
 const TEXTURE_ROWS: u64 = 8192;
 
-/// The constant of a [`KernelKey`] that says which bindings are textures: bit `i` for binding `i`.
+/// Constant of a [`KernelKey`]: the mask of bindings that are textures, bit `i` for binding `i`.
 pub const TEXTURES: &str = "TEXTURES";
 
-/// Columns and rows of a texture that holds `bytes` bytes, if one can.
+/// Columns and rows of a texture that holds `bytes` bytes; `None` if that exceeds the limit.
 pub fn texture_size(bytes: u64) -> Option<[u32; 2]> {
     let texels = bytes.div_ceil(16).max(1);
     let (columns, rows) = (texels.min(TEXTURE_COLUMNS), texels.div_ceil(TEXTURE_COLUMNS));
     (rows <= TEXTURE_ROWS).then_some([columns as u32, rows as u32])
 }
 
-/// Whether a binding of a kernel may be a texture: it is an array of vec4 wherever the shader declares it.
-/// One that the shader counts by constants, such as `@binding(INPUTS + 1)`, may not.
+/// Whether a binding of a kernel may be a texture: every declaration in the shader is an array of vec4.
+/// A binding numbered by an expression, such as `@binding(INPUTS + 1)`, may not.
 pub fn may_be_texture(key: &KernelKey, binding: usize) -> bool {
     let text = sources::source(key.shader).unwrap_or_default();
     if key.value(F16).is_some() {
@@ -34,7 +35,7 @@ pub fn may_be_texture(key: &KernelKey, binding: usize) -> bool {
     lines.peek().is_some() && lines.all(|l| Texture::parse(l).is_some())
 }
 
-/// A declaration that becomes one of a texture, and what the text does with it.
+/// A declaration to turn into a texture, and how the text uses it.
 struct Texture<'a> {
     binding: &'a str,
     name: &'a str,
@@ -65,7 +66,7 @@ impl<'a> Texture<'a> {
             (false, _) => "write",
         };
         let (mask, shift) = (TEXTURE_COLUMNS - 1, TEXTURE_COLUMNS.ilog2());
-        // Parameters that no binding is called like.
+        // Parameter names that no binding has.
         let at = format!("vec2<u32>(element & {mask}u, element >> {shift}u)");
         let mut text =
             format!("@group(0) @binding({binding}) var {name}: texture_storage_2d<rgba32float, {access}>;\n");
@@ -80,8 +81,7 @@ impl<'a> Texture<'a> {
     }
 }
 
-/// The text with the bindings of the mask turned into textures: `x[i]` becomes `load_x(i)`, and `x[i] = v` becomes
-/// `store_x(i, v)`.
+/// Turns the bindings of the mask into textures: `x[i]` becomes `load_x(i)`, and `x[i] = v` becomes `store_x(i, v)`.
 pub(super) fn rewrite(text: &str, bindings: u32) -> Result<String, String> {
     let mut textures = Vec::new();
     let mut rest = String::with_capacity(text.len());
@@ -97,11 +97,11 @@ pub(super) fn rewrite(text: &str, bindings: u32) -> Result<String, String> {
     if textures.len() != bindings.count_ones() as usize {
         return Err(format!("bindings {bindings:#b} are not all arrays of vec4"));
     }
-    let body = uses(&rest, &mut textures)?;
+    let body = rewrite_uses(&rest, &mut textures)?;
     Ok(textures.iter().map(Texture::declaration).collect::<String>() + &body)
 }
 
-fn uses(text: &str, textures: &mut [Texture]) -> Result<String, String> {
+fn rewrite_uses(text: &str, textures: &mut [Texture]) -> Result<String, String> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -120,13 +120,13 @@ fn uses(text: &str, textures: &mut [Texture]) -> Result<String, String> {
             out.push_str(piece);
             continue;
         };
-        let close = closing(after).ok_or_else(|| format!("no end of `{piece}[`"))?;
-        let at = uses(&after[1..close], textures)?;
+        let close = closing(after).ok_or_else(|| format!("`{piece}[` is not closed"))?;
+        let at = rewrite_uses(&after[1..close], textures)?;
         rest = &after[close + 1..];
         match rest.trim_start().strip_prefix('=').filter(|r| !r.starts_with('=')) {
             Some(assigned) => {
-                let (value, tail) = assigned.split_once(';').ok_or_else(|| format!("no end of `{piece}[..] =`"))?;
-                out += &format!("store_{piece}({at}, {});", uses(value, textures)?.trim());
+                let (value, tail) = assigned.split_once(';').ok_or_else(|| format!("`{piece}[..] =` has no `;`"))?;
+                out += &format!("store_{piece}({at}, {});", rewrite_uses(value, textures)?.trim());
                 textures[k].stores = true;
                 rest = tail;
             }
@@ -139,7 +139,7 @@ fn uses(text: &str, textures: &mut [Texture]) -> Result<String, String> {
     Ok(out)
 }
 
-/// Where the bracket that `text` begins with is closed.
+/// Index of the bracket that closes the one `text` begins with.
 fn closing(text: &str) -> Option<usize> {
     let mut depth = 0usize;
     for (i, c) in text.char_indices() {

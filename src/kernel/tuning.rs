@@ -1,10 +1,10 @@
-//! Choices of kernels that were measured on a device: plain data that [`super::Target`] carries and ops ask first.
+//! Kernel choices measured on a device: plain data that [`super::Target`] carries and ops consult first.
 
 use super::{ConvFamily, TensorStorage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Convolutions that a choice holds for: one geometry; channels up to a power of two; pixels about a power of four.
+/// Convolutions that share a choice: one geometry, channels rounded to a power of two, pixels to a power of four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConvClass {
     /// Kernel rows and columns.
@@ -25,13 +25,13 @@ impl ConvClass {
     /// The class of a convolution from `channels[0]` to `channels[1]` channels with `pixels` output pixels in a batch.
     pub fn new([kernel, stride, dilation]: [[usize; 2]; 3], channels: [usize; 2], pixels: usize) -> Self {
         let [inputs, outputs] = channels.map(usize::next_power_of_two);
-        // Halfway, as factors go, between two powers of four lies twice the smaller one.
+        // Rounded on a log scale: the midpoint between two powers of four is twice the smaller one.
         let log = pixels.max(1).ilog2().div_ceil(2);
         Self { kernel, stride, dilation, inputs, outputs, pixels: 1 << (2 * log) }
     }
 }
 
-/// The fastest family of kernels for each class of convolutions that was measured, and what kernels read tensors from.
+/// The fastest kernel family of each measured class of convolutions, and where kernels read tensors from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
     families: BTreeMap<ConvClass, ConvFamily>,
@@ -39,45 +39,45 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// Notes a choice, in place of an earlier one.
+    /// Records a choice and replaces an earlier one.
     pub fn set(&mut self, class: ConvClass, family: ConvFamily) {
         self.families.insert(class, family);
     }
 
-    /// The choice for a class, or for the next size of the same convolution: a network is tuned at one image size and
-    /// run at others.
+    /// The choice for a class, else for the next larger or smaller size of the same convolution: a network is tuned at
+    /// one image size and run at others.
     pub fn family(&self, class: &ConvClass) -> Option<ConvFamily> {
         let sizes = [class.pixels, class.pixels * 4, class.pixels / 4];
         sizes.iter().find_map(|&pixels| self.families.get(&ConvClass { pixels, ..*class })).copied()
     }
 
-    /// What tensors that kernels read lie in, where that is not the usual.
+    /// Where kernels read tensors from, if not from the default.
     pub fn storage(&self) -> Option<TensorStorage> {
         self.storage
     }
 
-    /// Notes what they lie in; none for the usual.
+    /// Sets where kernels read tensors from; `None` for the default.
     pub fn set_storage(&mut self, storage: Option<TensorStorage>) {
         self.storage = storage;
     }
 
-    /// All choices of families.
+    /// All family choices.
     pub fn iter(&self) -> impl Iterator<Item = (&ConvClass, ConvFamily)> {
         self.families.iter().map(|(c, &f)| (c, f))
     }
 
-    /// Takes over all choices of `other`.
+    /// Adds the choices of `other`, which take precedence.
     pub fn merge(&mut self, other: Self) {
         self.families.extend(other.families);
         self.storage = other.storage.or(self.storage);
     }
 
-    /// Number of choices of families.
+    /// Number of family choices.
     pub fn len(&self) -> usize {
         self.families.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no family choices.
     pub fn is_empty(&self) -> bool {
         self.families.is_empty()
     }

@@ -32,7 +32,7 @@ pub struct Reflected {
     pub workgroup_size: [u32; 3],
 }
 
-/// Composes and parses a kernel. Our own shaders are at fault when this fails; the error holds naga's message.
+/// Composes and parses a kernel. A failure is a bug in our shaders; the error holds naga's message.
 pub fn parse(key: &KernelKey) -> Result<Reflected> {
     let source = compose(key)?;
     let fail = |reason: String| Error::op(format!("kernel {key}"), reason);
@@ -53,7 +53,7 @@ pub fn parse(key: &KernelKey) -> Result<Reflected> {
             }
             naga::AddressSpace::Storage { .. } => BindingKind::Read,
             naga::AddressSpace::Handle => texture(&module.types[var.ty].inner)
-                .ok_or_else(|| fail(format!("binding {} is no storage texture", binding.binding)))?,
+                .ok_or_else(|| fail(format!("binding {} is not a storage texture", binding.binding)))?,
             other => return Err(fail(format!("binding {} is in {other:?}", binding.binding))),
         };
         if binding.group != 0 {

@@ -6,6 +6,7 @@
 #[cfg(feature = "bioimage")]
 pub mod bioimage;
 mod blocks;
+mod configured;
 pub mod dialect;
 mod loaded;
 pub mod onnx;
@@ -14,8 +15,8 @@ mod unet;
 mod unet_3_plus;
 mod unet_plus_plus;
 
+pub(crate) use configured::Configured;
 pub use loaded::Model;
-pub(crate) use registry::Configured;
 pub use registry::{ArchitectureId, parse};
 pub use unet::{Padding, UNet, Up};
 pub use unet_3_plus::{Gate, HeadActivation, UNet3Plus};

@@ -4,32 +4,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{self, DeserializeOwned};
+use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::{Architecture, UNet, UNet3Plus, UNetPlusPlus};
+use super::{Architecture, Configured, UNet, UNet3Plus, UNetPlusPlus};
 use crate::error::{Error, Result};
 
 /// Every architecture.
 static REGISTRY: [Entry; 3] = [Entry::of::<UNet>(), Entry::of::<UNetPlusPlus>(), Entry::of::<UNet3Plus>()];
-
-/// An architecture's config, as the registry needs it.
-pub(crate) trait Configured: Architecture + DeserializeOwned + 'static {
-    /// The id first, then its aliases.
-    const SPELLINGS: &'static [&'static str];
-
-    /// Checks every value.
-    fn validated(self) -> Result<Self>;
-
-    /// Default options of a network to train: smaller than the paper's.
-    fn small() -> Value {
-        json!({ "width": 16 })
-    }
-
-    /// Adds the options that training needs, unless `options` sets them.
-    fn for_training(_options: &mut Map<String, Value>) {}
-}
 
 /// An entry of the registry.
 struct Entry {

@@ -1,18 +1,18 @@
-//! The mean of several tensors.
+//! Mean of several tensors.
 
 use super::{Lowering, Op, OpCase, by_plane, expect_inputs, output_shape};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// The mean of tensors of one shape: the ensemble of the heads of a deeply supervised network.
+/// The mean of tensors of one shape, such as the outputs of a deeply supervised network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Average {
     /// Number of inputs.
     pub inputs: usize,
 }
 
-/// Inputs that the shader has bindings for; more are added in further dispatches.
+/// Inputs per dispatch; the rest are added in further dispatches.
 const PER_DISPATCH: usize = 6;
 
 impl Op for Average {
@@ -64,9 +64,9 @@ impl Op for Average {
 }
 
 shader_struct! {
-    /// Of `average`.
+    /// Parameters of `average`.
     struct AverageParams {
-        /// Of every input.
+        /// View of every input.
         x: View,
         y: View,
         w: u32,

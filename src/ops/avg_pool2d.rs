@@ -67,11 +67,11 @@ impl Op for AvgPool2d {
 }
 
 shader_struct! {
-    /// Of `avg_pool2d`.
+    /// Parameters of `avg_pool2d`.
     struct AvgPool2dParams {
         x: View,
         y: View,
-        /// Of y.
+        /// Size of y.
         size: Size,
     }
 }

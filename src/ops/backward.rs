@@ -1,12 +1,12 @@
-//! How an op writes down its gradient: as nodes of further ops, through [`GraphBuilder`].
+//! Gradients of ops, written as further nodes through [`GraphBuilder`].
 
 use super::Op;
 use crate::error::Result;
 use crate::tensor::TensorDesc;
 use std::sync::Arc;
 
-/// Names a value of one graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Identifies a value of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct ValueId(u32);
 
 impl ValueId {
@@ -21,30 +21,30 @@ impl ValueId {
     }
 }
 
-/// What an op's gradient is written down in.
+/// The graph that an op's gradient is added to.
 pub trait GraphBuilder {
     /// Description of a value.
     fn desc(&self, value: ValueId) -> TensorDesc;
 
-    /// Adds a node named after the forward node with `what` behind it; gives its outputs.
+    /// Adds a node labelled `<forward node>.<what>`; returns its outputs.
     fn emit(&mut self, what: &str, op: Arc<dyn Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>>;
 }
 
 impl dyn GraphBuilder + '_ {
-    /// Adds a node and gives its first output.
+    /// Adds a node and returns its first output.
     pub fn node(&mut self, what: &str, op: impl Op, inputs: &[ValueId]) -> Result<ValueId> {
         Ok(self.emit(what, Arc::new(op), inputs)?[0])
     }
 }
 
-/// A node whose gradient is asked for.
+/// A node to differentiate.
 #[derive(Debug)]
 pub struct Backward<'a> {
     /// Its inputs.
     pub inputs: &'a [ValueId],
     /// Its outputs.
     pub outputs: &'a [ValueId],
-    /// The gradient of each output, of its shape and layout; `None` where nothing depends on it.
+    /// The gradient of each output, in its shape and layout; `None` where the loss does not depend on it.
     pub grads: &'a [Option<ValueId>],
     /// Which inputs need a gradient.
     pub needs_grad: &'a [bool],

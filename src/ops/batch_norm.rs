@@ -1,12 +1,14 @@
 //! Batch normalisation with stored statistics.
 
+use super::fold::batch_norm_coefficients;
+use super::packing::Packing;
 use super::{
     Backward, BatchNorm2dGrad, BatchStatistics, Function, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueId,
     expect_inputs, expect_per_channel, map_elements, output_shape,
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
 use std::sync::Arc;
 
 /// `torch.nn.BatchNorm2d` in evaluation mode. Inputs: x, gamma, beta, running mean, running variance.
@@ -19,43 +21,11 @@ pub struct BatchNorm2d {
 const NAME: &str = "batch_norm2d";
 
 impl BatchNorm2d {
-    /// The affine map `(scale, shift)` of every channel that the normalisation is, in `f64` so that folding it into a
-    /// convolution rounds once. The parameters come in the order of the op's inputs.
+    /// The normalisation as an affine map `(scale, shift)` per channel, in `f64` so that folding it into a convolution
+    /// rounds once. Parameters are in the order of the op's inputs.
     pub fn coefficients(&self, parameters: [&[f32]; 4]) -> Result<Vec<(f64, f64)>> {
-        let [gamma, beta, mean, var] = parameters;
-        let len = gamma.len();
-        if [beta, mean, var].iter().any(|p| p.len() != len) {
-            let lens = parameters.map(<[f32]>::len);
-            return Err(Error::op(NAME, format!("gamma, beta, mean and variance have {lens:?} elements")));
-        }
-        (0..len)
-            .map(|c| {
-                let var = f64::from(var[c]) + f64::from(self.eps);
-                // Also false for a NaN: a broken checkpoint must not become a broken image.
-                if !(var > 0.0 && var.is_finite()) {
-                    return Err(Error::op(NAME, format!("variance + eps is {var} in channel {c}")));
-                }
-                let scale = f64::from(gamma[c]) / var.sqrt();
-                Ok((scale, f64::from(beta[c]) - f64::from(mean[c]) * scale))
-            })
-            .collect()
+        batch_norm_coefficients(self.eps, parameters)
     }
-}
-
-/// `(a, b)` of every channel as the pairs of vec4 that kernels read: `[blocks][2]`, zero past the last channel.
-pub(super) fn pack_pairs(pairs: impl IntoIterator<Item = (f32, f32)>, channels: usize) -> Vec<f32> {
-    let mut packed = vec![0.0; packed_len(channels)];
-    for (c, (a, b)) in pairs.into_iter().take(channels).enumerate() {
-        let at = c / LANES * 2 * LANES + c % LANES;
-        packed[at] = a;
-        packed[at + LANES] = b;
-    }
-    packed
-}
-
-/// Length of [`pack_pairs`].
-pub(super) const fn packed_len(channels: usize) -> usize {
-    channels.div_ceil(LANES) * 2 * LANES
 }
 
 /// Dispatches `y = activation(x * scale + shift)`; with `per_image`, every image has its own coefficients.
@@ -105,10 +75,10 @@ impl Op for BatchNorm2d {
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
-        let (op, channels) = (self.clone(), cx.output(0).c);
+        let channels = cx.output(0).c;
         if cx.training {
-            // The parameters are states: the device makes the coefficients of them in every run.
-            let coefficients = cx.scratch((packed_len(channels) * 4) as u64);
+            // Parameters are persistent variables: the device computes the coefficients from them in every run.
+            let coefficients = cx.scratch((Packing::pairs_len(channels) * 4) as u64);
             let Size { blocks, c, .. } = cx.output(0).into();
             let params = BatchNormCoefficientsParams { c, blocks, eps: self.eps };
             let mut bindings: Vec<Operand> = (1..5).map(Operand::Input).collect();
@@ -122,10 +92,8 @@ impl Op for BatchNorm2d {
             cx.reads(Operand::ScratchRead(coefficients), cx.output(0).pixels() as f64);
             return lower_scale_shift(cx, Operand::ScratchRead(coefficients), false, Function::Identity);
         }
-        let coefficients = cx.weights_f32([1, 2, 3, 4], packed_len(channels), move |p| {
-            let pairs = op.coefficients([p[0].data(), p[1].data(), p[2].data(), p[3].data()])?;
-            Ok(pack_pairs(pairs.into_iter().map(|(a, b)| (a as f32, b as f32)), channels))
-        });
+        let coefficients =
+            cx.weights_f32([1, 2, 3, 4], Packing::pairs_len(channels), Packing::BatchNorm { channels, eps: self.eps });
         lower_scale_shift(cx, coefficients, false, Function::Identity)
     }
 
@@ -141,20 +109,20 @@ impl Op for BatchNorm2d {
 }
 
 shader_struct! {
-    /// Of `scale_shift`.
+    /// Parameters of `scale_shift`.
     struct ScaleShiftParams {
         x: View,
         y: View,
         w: u32,
         h: u32,
         blocks: u32,
-        /// Coefficients of an image, 0 where all images share them.
+        /// Stride of the coefficients per image; 0 if all images share them.
         image: u32,
         alpha: f32,
         beta: f32,
     }
 
-    /// Of `batch_norm_coefficients`.
+    /// Parameters of `batch_norm_coefficients`.
     struct BatchNormCoefficientsParams {
         c: u32,
         blocks: u32,
@@ -181,12 +149,6 @@ pub(super) fn cases() -> Vec<OpCase> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pairs_lie_block_by_block() {
-        let packed = pack_pairs((0..5).map(|i| (i as f32, 10.0 + i as f32)), 5);
-        assert_eq!(packed, [0., 1., 2., 3., 10., 11., 12., 13., 4., 0., 0., 0., 14., 0., 0., 0.]);
-    }
 
     #[test]
     fn bad_parameters_are_named() {

@@ -8,14 +8,14 @@ use super::{
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// `torch.nn.BatchNorm2d` in training mode, with an activation: every channel by its mean and biased variance over the
-/// batch. Inputs: x, gamma, beta. Outputs: y, and linear `[1, C, 1, 1]` mean and biased variance. Running statistics are
-/// [`MovingAverage`](super::MovingAverage)s of these.
+/// `torch.nn.BatchNorm2d` in training mode, followed by an activation: normalises every channel by its mean and biased
+/// variance over the batch. Inputs: x, gamma, beta. Outputs: y, and linear `[1, C, 1, 1]` mean and biased variance.
+/// Running statistics are [`MovingAverage`](super::MovingAverage)s of these.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchNorm2dTrain {
     /// Added to the variance.
     pub eps: f32,
-    /// Applied at the end; its slope must follow from the sign of its argument.
+    /// Applied at the end; must be piecewise linear, so that its derivative follows from the sign of its argument.
     pub activation: Function,
 }
 
@@ -24,9 +24,16 @@ impl Op for BatchNorm2dTrain {
         "batch_norm2d_train"
     }
 
+    fn differentiable_outputs(&self, _: usize) -> usize {
+        1
+    }
+
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         if !self.activation.is_piecewise_linear() {
-            return Err(Error::op(self.name(), format!("cannot have {} behind it", self.activation.name())));
+            return Err(Error::op(
+                self.name(),
+                format!("activation {} is not piecewise linear", self.activation.name()),
+            ));
         }
         let y = infer_affine(self.name(), self.eps, true, inputs)?;
         let statistic = TensorDesc::linear(Shape::new(1, y.shape.c, 1, 1));
@@ -60,7 +67,7 @@ impl Op for BatchNorm2dTrain {
 
     fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         if node.grad(1).is_some() || node.grad(2).is_some() {
-            return Err(Error::op(self.name(), "has no gradient through its statistics' outputs"));
+            return Err(Error::op(self.name(), "has no gradient through the outputs of its statistics"));
         }
         let Some(dy) = node.grad(0) else { return Ok(vec![None; 3]) };
         let op = BatchNorm2dGrad { eps: self.eps, activation: self.activation, statistics: BatchStatistics::Batch };

@@ -1,4 +1,4 @@
-//! Two tensors, element by element.
+//! Element-wise functions of two tensors.
 
 use super::{
     Backward, ChannelSum, Function, GraphBuilder, InputKind, Lowering, Op, OpCase, Reduce, ReduceKind, Spatial, Unary,
@@ -6,9 +6,10 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
-use crate::tensor::{BlockedLayout, HostTensor, Layout, Precision, Shape, TensorDesc};
+use crate::ops::Sensitivity;
+use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 
-/// What is made of two elements.
+/// A function of two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BinaryKind {
     /// `a + b`.
@@ -23,7 +24,7 @@ pub enum BinaryKind {
     Min,
     /// The larger.
     Max,
-    /// `a` to the power of `b`; of a negative `a` only for whole `b`.
+    /// `a` to the power of `b`; for negative `a` only defined for integer `b`.
     Pow,
     /// `a` if positive, else `a * b`: `torch.nn.functional.prelu`.
     Prelu,
@@ -60,7 +61,7 @@ impl BinaryKind {
         Self::ALL[self.id() as usize].1
     }
 
-    /// Of two elements.
+    /// Applies the function to two elements.
     pub fn apply(self, a: f64, b: f64) -> f64 {
         match self {
             Self::Add => a + b,
@@ -79,13 +80,13 @@ impl BinaryKind {
     }
 }
 
-/// Two tensors element by element, with NumPy's broadcasting: an axis of one element goes with every element of the other's.
+/// An element-wise function of two tensors, with NumPy broadcasting.
 ///
-/// Inputs: a and b, each blocked, or linear: then a parameter (an initialiser of an imported network, `[1, C, 1, 1]` for one
-/// number a channel), which becomes part of the session as weights do.
+/// Inputs: a and b, each blocked, or linear if it is a parameter: an initialiser of an imported network, such as
+/// `[1, C, 1, 1]` for one number per channel, which is packed into the session as weights are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binary {
-    /// What is made of two elements.
+    /// The function.
     pub kind: BinaryKind,
 }
 
@@ -95,28 +96,8 @@ pub(super) fn broadcast(a: Shape, b: Shape) -> Option<Shape> {
     Some(Shape::new(axis(a.n, b.n)?, axis(a.c, b.c)?, axis(a.h, b.h)?, axis(a.w, b.w)?))
 }
 
-/// Input `i` of the node for a kernel that reads blocked tensors: itself, or, if it is a parameter, packed like one.
-pub(super) fn blocked_input(cx: &mut Lowering, i: usize) -> (Operand, View) {
-    let desc = cx.inputs[i];
-    let view = Lowering::view(&TensorDesc::blocked(desc.shape));
-    if desc.layout == Layout::Blocked {
-        return (Operand::Input(i), view);
-    }
-    let (shape, layout) = (desc.shape, BlockedLayout::new(desc.shape));
-    let len = (layout.bytes(Precision::F32) / 4) as usize;
-    let operand = cx.weights([i], len, move |p| {
-        let mut packed = vec![0.0; len];
-        for (at, &v) in p[0].data().iter().enumerate() {
-            let (plane, pixel) = (at / shape.pixels(), at % shape.pixels());
-            packed[layout.element(plane / shape.c, plane % shape.c, pixel / shape.w, pixel % shape.w)] = v;
-        }
-        Ok(packed)
-    });
-    (operand, view)
-}
-
-/// A blocked tensor of shape `s` read as one of shape `out`: the view, the stride of a column, and whether its one channel
-/// stands for all.
+/// A blocked tensor of shape `s` read as one of shape `out`: the view, the column stride, and whether its one channel
+/// is broadcast.
 fn broadcast_view(view: View, s: Shape, out: Shape) -> (View, u32, u32) {
     let View { origin, row, plane, batch } = view;
     let along = |n: usize, of: usize, stride: u32| if n == of { stride } else { 0 };
@@ -129,13 +110,20 @@ impl Op for Binary {
         self.kind.name()
     }
 
+    fn sensitivity(&self) -> Sensitivity {
+        match self.kind {
+            BinaryKind::Less | BinaryKind::Greater | BinaryKind::Equal => Sensitivity::JumpsWithAll,
+            _ => Sensitivity::Smooth,
+        }
+    }
+
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         expect_inputs(self.name(), inputs, 2)?;
         let [a, b] = [inputs[0].shape, inputs[1].shape];
         let out = broadcast(a, b).filter(|o| !o.is_empty() && (self.kind != BinaryKind::Prelu || *o == a));
         match out {
             Some(out) => Ok(vec![TensorDesc::blocked(out)]),
-            None => Err(Error::op(self.name(), format!("{a} and {b} do not go together"))),
+            None => Err(Error::op(self.name(), format!("{a} and {b} cannot be broadcast together"))),
         }
     }
 
@@ -155,8 +143,8 @@ impl Op for Binary {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (out, sizes) = (cx.output(0), [cx.input(0), cx.input(1)]);
-        let (a, a_view) = blocked_input(cx, 0);
-        let (b, b_view) = blocked_input(cx, 1);
+        let (a, a_view) = cx.blocked_input(0);
+        let (b, b_view) = cx.blocked_input(1);
         let (a_view, a_step, a_one_channel) = broadcast_view(a_view, sizes[0], out);
         let (b_view, b_step, b_one_channel) = broadcast_view(b_view, sizes[1], out);
         let params = BinaryParams {
@@ -177,7 +165,9 @@ impl Op for Binary {
         let size = |s: Shape| (s.h, s.w);
         for input in inputs {
             let global = match input.layout {
-                Layout::Blocked if size(input.shape) != size(outputs[0].shape) => "one pixel goes with the whole image",
+                Layout::Blocked if size(input.shape) != size(outputs[0].shape) => {
+                    "one pixel is broadcast over the whole image"
+                }
                 Layout::Linear if size(input.shape) != (1, 1) => "a parameter differs from pixel to pixel",
                 _ => continue,
             };
@@ -219,13 +209,13 @@ impl Binary {
         let (s, desc) = (builder.desc(grad).shape, builder.desc(input));
         let to = desc.shape;
         let linear = desc.layout == Layout::Linear;
-        let refused = if linear { (to.n, to.h, to.w) != (1, 1, 1) } else { to.n != s.n };
-        if refused {
+        let unsupported = if linear { (to.n, to.h, to.w) != (1, 1, 1) } else { to.n != s.n };
+        if unsupported {
             let reason =
-                format!("has no gradient for an input {to} of {s}, broadcast over images or a parameter of pixels");
+                format!("has no gradient for an input {to} of {s}, broadcast over images or a parameter per pixel");
             return Err(Error::op(self.name(), reason));
         }
-        // A parameter's sum over images and pixels is one of its own.
+        // The sum over images and pixels for a parameter is a separate op.
         let reduce = Reduce {
             kind: ReduceKind::Sum,
             channels: to.c != s.c,
@@ -239,16 +229,16 @@ impl Binary {
 }
 
 shader_struct! {
-    /// Of `binary`.
+    /// Parameters of `binary`.
     struct BinaryParams {
-        /// Strides of axes of one element are 0.
+        /// Strides of broadcast axes are 0.
         a: View,
         b: View,
         y: View,
         size: Size,
-        /// Stride of a column of a.
+        /// Column stride of a.
         a_step: u32,
-        /// Whether its one channel is every channel.
+        /// Whether its one channel is broadcast.
         a_one_channel: u32,
         b_step: u32,
         b_one_channel: u32,
@@ -265,7 +255,7 @@ pub(super) fn cases() -> Vec<OpCase> {
     };
     let mut cases: Vec<OpCase> =
         BinaryKind::ALL.map(|(kind, _)| with("one a channel", kind, s(2, 5, 4, 9), &[5])).into_iter().collect();
-    // Powers of what is negative have no result; quotients by nearly nothing no scale.
+    // Negative bases have no real powers. Parameters are positive, as quotients by tiny numbers are unbounded.
     for case in cases.iter_mut().filter(|c| c.name.starts_with("pow")) {
         case.inputs[0].1 = InputKind::Probability;
     }
@@ -306,14 +296,14 @@ mod tests {
         assert_eq!(broadcast(s(1, 5, 6, 2), s(3, 1, 1, 7)), None);
         let x = [s(1, 2, 4, 5), s(1, 3, 4, 5)].map(TensorDesc::blocked);
         let e = Binary { kind: BinaryKind::Add }.infer(&x).unwrap_err().to_string();
-        assert_eq!(e, "add: 1x2x4x5 and 1x3x4x5 do not go together");
-        // PReLU's slope must not upsample its input.
+        assert_eq!(e, "add: 1x2x4x5 and 1x3x4x5 cannot be broadcast together");
+        // PReLU's slope must not broadcast its input.
         let x = [s(1, 1, 4, 5), s(1, 3, 1, 1)].map(TensorDesc::blocked);
         assert!(Binary { kind: BinaryKind::Prelu }.infer(&x).is_err());
     }
 
     #[test]
-    fn what_looks_at_the_whole_image_says_so() {
+    fn broadcasts_over_pixels_are_global() {
         let (map, pixel) = (Shape::new(1, 3, 8, 8), Shape::new(1, 3, 1, 1));
         let spatial = |a: TensorDesc, b: TensorDesc| {
             let op = Binary { kind: BinaryKind::Mul };

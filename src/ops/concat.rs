@@ -5,9 +5,9 @@ use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
-/// `torch.cat(inputs, dim=1)` of any number of inputs with the same images and pixels.
+/// `torch.cat(inputs, dim=1)` of any number of inputs with equal N, H and W.
 ///
-/// The plain way, one copy per input. Networks avoid it by a graph rewrite.
+/// One copy per input. In networks a graph rewrite removes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Concat;
 
@@ -65,7 +65,7 @@ impl Op for Concat {
                 first_block: (offset / LANES) as u32,
             };
             let kernel = KernelKey::new("concat").with("SHIFT", shift as u32);
-            // No channels, no blocks: a shifted empty input would otherwise count as touching its first block.
+            // An empty input with a shift would otherwise count as touching its first block.
             if c > 0 {
                 cx.dispatch(kernel, params, [Operand::Input(i), Operand::Output(0)], Lowering::per_vec4(touched))?;
             }
@@ -89,17 +89,17 @@ impl Op for Concat {
 }
 
 shader_struct! {
-    /// Of `concat`.
+    /// Parameters of `concat`.
     struct ConcatParams {
         x: View,
         y: View,
         w: u32,
         h: u32,
-        /// Of y that are touched.
+        /// Blocks of y that are touched.
         blocks: u32,
-        /// Of x.
+        /// Blocks of x.
         in_blocks: u32,
-        /// Of y that is touched.
+        /// First block of y that is touched.
         first_block: u32,
     }
 }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn different_pixels_are_refused_by_name() {
+    fn different_sizes_are_refused() {
         let x = [Shape::new(1, 2, 4, 5), Shape::new(1, 3, 4, 6)].map(TensorDesc::blocked);
         let e = Concat.infer(&x).unwrap_err().to_string();
         assert_eq!(e, "concat: input 1 is 1x3x4x6, input 0 is 1x2x4x5: they may differ in channels only");

@@ -1,19 +1,15 @@
-//! 2-D convolution: the operation, over several sources ([`JoinedConv2d`]), and with its neighbours fused ([`FusedConv2d`]).
+//! 2-D convolution: the plain op, over several sources ([`JoinedConv2d`]), and with neighbouring ops fused
+//! ([`FusedConv2d`]).
 
 mod cases;
-mod choose;
 mod fused;
-mod gemm;
-mod gradient;
 mod joined;
-pub(super) mod params;
-mod part;
-mod subgroup;
-mod window;
-mod winograd;
+mod params;
+mod transposed;
 
 pub use fused::{FusedConv2d, Source};
 pub use joined::JoinedConv2d;
+pub use transposed::{ConvTranspose2d, FusedConvTranspose2d};
 
 use super::{Backward, Function, GraphBuilder, Lowering, Op, OpCase, Spatial, ValueId, Window};
 use crate::error::Result;
@@ -21,7 +17,9 @@ use crate::tensor::{HostTensor, TensorDesc};
 
 /// `torch.nn.functional.conv2d` (cross-correlation, zero padding).
 ///
-/// Inputs: a data tensor, the weight `[C_out, C_in / groups, kh, kw]`, then the bias `[C_out]` if `bias`.
+/// Inputs: x `[N, C_in, H, W]`, weight `[C_out, C_in / groups, kh, kw]`, bias `[C_out]` if `bias`. Output:
+/// `[N, C_out, OH, OW]` with `OH = (H + padding - dilation * (kh - 1) - 1) / stride + 1`, rounded down, where padding
+/// is top plus bottom; likewise OW.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv2d {
     /// Output channels.
@@ -41,7 +39,7 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// Square kernel, stride 1, the same padding on all sides, no bias.
+    /// Square kernel, stride 1, equal padding on all sides, no bias.
     pub fn new(out_channels: usize, kernel: usize, padding: usize) -> Self {
         Self {
             out_channels,
@@ -71,7 +69,7 @@ impl Conv2d {
         Some((n + self.padding[axis] + self.padding[axis + 2]).checked_sub(span)? / self.stride[axis] + 1)
     }
 
-    /// The input pixels that an output pixel needs of a source whose region starts at an offset.
+    /// The input pixels that an output pixel needs from a source whose region starts at `offset`.
     fn window(&self, offset: [usize; 2]) -> [Window; 2] {
         [0, 1].map(|axis| {
             let first = offset[axis] as i64 - self.padding[axis] as i64;
@@ -120,6 +118,30 @@ impl Op for Conv2d {
     }
 }
 
+impl From<Conv2d> for FusedConv2d {
+    fn from(conv: Conv2d) -> Self {
+        JoinedConv2d::from(conv).into()
+    }
+}
+
+impl From<JoinedConv2d> for FusedConv2d {
+    fn from(JoinedConv2d { conv, sources, region }: JoinedConv2d) -> Self {
+        let sources = sources.iter().map(|s| Source::at(s.top, s.left)).collect();
+        Self { conv, sources, region, activation: Function::Identity, pool: false }
+    }
+}
+
+impl FusedConv2d {
+    /// An op as a fused convolution, if it is a convolution.
+    pub fn of(op: &dyn Op) -> Option<Self> {
+        let plain = || op.as_op::<Conv2d>().map(|c| c.clone().into());
+        let joined = || op.as_op::<JoinedConv2d>().map(|c| c.clone().into());
+        op.as_op::<Self>().cloned().or_else(joined).or_else(plain)
+    }
+}
+
 pub(super) fn cases() -> Vec<OpCase> {
-    cases::cases()
+    let mut all = cases::cases();
+    all.extend(transposed::cases());
+    all
 }

@@ -5,21 +5,21 @@ use super::{Backward, GraphBuilder, Lowering, Op, OpCase, Pad2d, Spatial, ValueI
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// `x[:, :, top..top + h, left..left + w]`: the skips of the unpadded U-Net.
+/// `x[:, :, top..top + h, left..left + w]`: the skip connections of the unpadded U-Net.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crop2d {
-    /// First row kept.
+    /// First row of the crop.
     pub top: usize,
-    /// First column kept.
+    /// First column of the crop.
     pub left: usize,
-    /// Rows kept.
+    /// Rows of the crop.
     pub h: usize,
-    /// Columns kept.
+    /// Columns of the crop.
     pub w: usize,
 }
 
 impl Crop2d {
-    /// The middle `h` x `w` pixels of `from`, starting at half the surplus, rounded down. `None` if `from` is smaller.
+    /// The central `h` x `w` pixels of `from`, starting at half the surplus, rounded down. `None` if `from` is smaller.
     pub fn center(from: Shape, h: usize, w: usize) -> Option<Self> {
         Some(Self { top: from.h.checked_sub(h)? / 2, left: from.w.checked_sub(w)? / 2, h, w })
     }

@@ -6,15 +6,15 @@ use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 
-/// `torch.nn.functional.dropout` in training mode: each element is zeroed with probability `p`, the others are divided by
-/// `1 - p`. Inputs: x, and a seed, linear `[1, 4, 1, 1]`: words of 16 bits as numbers, so that they pass through `f32`
-/// unchanged. The random number of an element is a hash of seed, `salt` and its place: the same on every device. The
-/// gradient is the same op on dy.
+/// `torch.nn.functional.dropout` in training mode: each element is zeroed with probability `p`, the others are divided
+/// by `1 - p`. Inputs: x, and a seed, linear `[1, 4, 1, 1]`: 16-bit words, which are exact as `f32`. The random number
+/// for an element is a hash of seed, `salt` and its index, so it is the same on every device. The gradient is the same
+/// op on dy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dropout {
-    /// Probability of zero, 0 up to but not including 1.
+    /// Probability of zeroing an element, in 0 .. 1 without 1.
     pub p: f32,
-    /// Tells apart the dropouts of a network.
+    /// Distinguishes the dropouts of a network.
     pub salt: u32,
 }
 
@@ -22,7 +22,7 @@ impl Dropout {
     /// Shape of the seed.
     pub const SEED: Shape = Shape::new(1, 4, 1, 1);
 
-    /// A seed's elements.
+    /// The elements of a seed.
     pub fn seed(seed: u64) -> [f32; 4] {
         [0, 16, 32, 48].map(|shift| (seed >> shift & 0xffff) as f32)
     }
@@ -88,13 +88,13 @@ impl Op for Dropout {
 }
 
 shader_struct! {
-    /// Of `dropout`.
+    /// Parameters of `dropout`.
     struct DropoutParams {
         x: View,
         y: View,
         size: Size,
         salt: u32,
-        /// Numbers below it are dropped.
+        /// Elements with a random number below it are dropped.
         threshold: u32,
         scale: f32,
     }
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_share_of_zeros_is_p_and_seeds_differ() {
+    fn the_fraction_of_zeros_is_p_and_seeds_differ() {
         let x = HostTensor::from_fn(Shape::new(1, 4, 50, 50), |_, _, _, _| 1.0);
         let run = |salt: u32, seed: u64| {
             let seed = HostTensor::new([1, 4, 1, 1], Dropout::seed(seed).to_vec()).unwrap();
@@ -132,7 +132,7 @@ mod tests {
         for (salt, seed) in [(1, 0), (0, 1), (0, 1 << 40)] {
             let other = run(salt, seed);
             let same = first.data().iter().zip(other.data()).filter(|(a, b)| a == b).count() as f64 / 10_000.0;
-            assert!((same - 0.58).abs() < 0.03, "salt {salt}, seed {seed}: {same} of the mask is the same");
+            assert!((same - 0.58).abs() < 0.03, "salt {salt}, seed {seed}: {same} of the elements are equal");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! A constant.
+//! A constant tensor.
 
 use super::{InputKind, Lowering, Op, OpCase, expect_inputs};
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// A linear tensor of one value everywhere: no inputs.
+/// A linear tensor filled with one value; takes no inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fill {
     /// Its shape.
@@ -36,7 +36,7 @@ impl Op for Fill {
 }
 
 shader_struct! {
-    /// Of `fill`.
+    /// Parameters of `fill`.
     struct FillParams {
         len: u32,
         value: f32,

@@ -1,23 +1,28 @@
-//! The classification-guided module of U-Net 3+: a yes-or-no gate on the whole image.
+//! The classification-guided module of U-Net 3+: a binary gate per image.
 
 use super::{
     Backward, GraphBuilder, Lowering, Op, OpCase, Spatial, ValueId, expect_inputs, map_elements, output_shape,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// Scores `[N, 2, 1, 1]` (absent, present) to a gate `[N, 1, 1, 1]`: 1 if present scores higher, else 0. Ties give 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArgmaxGate;
 
-/// `x * gate`. Inputs: x `[N, C, H, W]`, gate `[N, 1, 1, 1]`, a constant for gradients.
+/// `x * gate`. Inputs: x `[N, C, H, W]`, gate `[N, 1, 1, 1]`, which receives no gradient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScaleByGate;
 
 impl Op for ArgmaxGate {
     fn name(&self) -> &'static str {
         "argmax_gate"
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithData
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
@@ -41,7 +46,7 @@ impl Op for ArgmaxGate {
         cx.dispatch(KernelKey::new("gate"), params, bindings, Lowering::per_vec4(cx.output(0)))
     }
 
-    /// Nothing flows through a decision: the module learns by a loss on its scores alone.
+    /// The decision has no gradient: the module is trained only by a loss on its scores.
     fn backward(&self, _: &Backward, _: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         Ok(vec![None])
     }
@@ -76,7 +81,7 @@ impl Op for ScaleByGate {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("the classification gate judges the whole image")
+        Spatial::Global("the classification gate depends on the whole image")
     }
 
     fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
@@ -86,13 +91,13 @@ impl Op for ScaleByGate {
 }
 
 shader_struct! {
-    /// Of `gate`.
+    /// Parameters of `gate`.
     struct GateParams {
         x: View,
         y: View,
     }
 
-    /// Of `scale_by_gate`.
+    /// Parameters of `scale_by_gate`.
     struct ScaleByGateParams {
         x: View,
         gate: View,

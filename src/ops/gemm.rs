@@ -1,29 +1,30 @@
-//! The tile of the generated matrix product: which one, and where its weights lie.
+//! Tiles of the generated GEMM: choice of a tile, and order of its weights.
 
+use super::packing::TileOrder;
 use crate::kernel::{KernelKey, OperandPath, Target, TensorStorage};
 
-/// A workgroup's share of a product.
+/// The part of a GEMM that a workgroup computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tile {
     /// Rows: output channels.
     pub rows: usize,
-    /// Columns in eights: pixels or Winograd tiles.
+    /// Columns / 8: pixels or Winograd tiles.
     pub eights: usize,
     /// How operands are fetched.
     pub path: OperandPath,
-    /// Side of the matrices, where matrices multiply.
+    /// Size of the cooperative matrices, where they are used.
     pub matrix: usize,
-    /// Lanes of a subgroup, where those spread operands.
+    /// Lanes of a subgroup, where operands are broadcast.
     pub lanes: usize,
 }
 
 impl Tile {
-    /// The best tile for `copies` products of `rows` x `columns` on a device. `texture` says whether the columns' operand can
-    /// be a texture where textures are used; the weights always can.
+    /// The best tile for `copies` GEMMs of `rows` x `columns` on a device. `texture` says whether the column operand
+    /// can be a texture where textures are used; the weights always can.
     pub fn choose(target: &Target, rows: usize, columns: usize, copies: usize, texture: bool) -> Self {
         let matrix = target.matrix().unwrap_or(0) as usize;
         let lanes = target.policy.broadcast_lanes.unwrap_or(8) as usize;
-        // Few rows wait for memory, and would leave half of a matrix empty.
+        // With few rows a GEMM is bound by memory, and half of a matrix would be empty.
         let path = match target.operand_path() {
             OperandPath::Matrix if rows <= 16 => OperandPath::Workgroup,
             path => path,
@@ -38,16 +39,16 @@ impl Tile {
             let other = best.narrow() && target.overrides.operands.is_none();
             return if other { Self { path: target.preset().narrow, ..best } } else { best };
         }
-        // Cost of the blocks that cover the product: loads of weights and columns, and multiply-adds. 64 x 8 sums of 8 lanes are
-        // more than a loop that stays in the caches of the decoder.
+        // Cost of the tiles that cover the product: loads of weights and columns, and multiply-adds. With 64 x 8 sums
+        // in 8 lanes the unrolled loop exceeds the decoder's cache.
         let costs = target.policy.broadcast_costs();
         let textures = target.options.storage != TensorStorage::Buffers;
         let load = |texture: bool| if texture { costs.texture_load } else { costs.buffer_load };
         let (weight, column) = (load(textures), load(textures && texture));
         let vectors = |e: usize| e * 8 / lanes;
         let tiles = [64, 32, 16, 8, 4].into_iter().flat_map(|r| [8, 4, 2].map(|e| (r, e)));
-        // Each tile is half a second of compiling the first time. 32 x 8 loads as little as 64 x 4 with 8 lanes, and makes up
-        // for 64 x 8 with 16 where there is little to do.
+        // Each tile takes half a second to compile the first time. 32 x 8 loads as little as 64 x 4 with 8 lanes, and
+        // replaces 64 x 8 with 16 lanes where there is little work.
         let little = lanes == 8 || rows * columns * copies.max(1) < 1 << 22;
         let max = if textures && texture && little { 32 } else { 64 };
         let tiles = tiles.filter(|&(r, e)| r <= max && r * vectors(e) <= 256);
@@ -59,12 +60,12 @@ impl Tile {
         Self { rows, eights, path, matrix, lanes }
     }
 
-    /// What the product costs on a device with many lanes: the multiply-adds of the blocks that cover it and their loads,
-    /// and more where there are fewer invocations than fill the device.
+    /// Cost of the product on a device with many lanes: multiply-adds and loads of the tiles that cover it, scaled up
+    /// if there are too few invocations to fill the device.
     fn cost(self, target: &Target, rows: usize, columns: usize, copies: usize) -> usize {
         let (width, full) = (self.columns(), target.preset().invocations);
         let blocks = rows.div_ceil(self.rows) * columns.div_ceil(width) * copies.max(1);
-        // A load costs some 16 multiply-adds of one lane: it goes to the second cache.
+        // A load goes to the L2 cache and costs about 16 multiply-adds of one lane.
         let work = blocks * (self.rows * width + 16 * (self.rows + width));
         work * full.max(1) / (blocks * self.invocations()).clamp(1, full.max(1))
     }
@@ -78,16 +79,16 @@ impl Tile {
         }
     }
 
-    /// Whether few rows make workgroup memory worth while for the weights only.
+    /// Whether there are so few rows that only the weights are worth staging in workgroup memory.
     fn narrow(self) -> bool {
         self.path == OperandPath::Workgroup && self.rows <= 16
     }
 
-    /// Steps of K staged at a time, where a tap has `steps`: at most 4, or workgroup memory and registers run short.
+    /// K blocks staged at a time, of `steps` per tap; at most 4, as workgroup memory and registers are limited.
     fn staged(self, steps: usize) -> usize {
         match self.path {
             OperandPath::Workgroup => {
-                // Invocations beyond the columns stage further steps at once; both operands fit in 16 KiB.
+                // Invocations beyond the columns stage further K blocks; both operands fit in 16 KiB.
                 let min = (self.invocations() / self.columns()).max(1);
                 let max = if self.narrow() { 64 / self.rows } else { 1024 / (self.rows + self.columns()) };
                 let padded = |kb: &usize| steps.div_ceil(*kb) * kb * 8 + steps.div_ceil(*kb);
@@ -99,25 +100,25 @@ impl Tile {
         }
     }
 
-    /// The tile for 1 to 3 input channels, where vec4s of K are gathered. In workgroup memory that is the one that stages a
-    /// column an invocation: with more, Intel's compiler spills, and such layers wait for memory in any case.
+    /// The tile for 1 to 3 input channels, where vec4s of K are gathered: each invocation stages one column. With more
+    /// columns Intel's compiler spills, and such layers are bound by memory anyway.
     pub fn gathering(self) -> Self {
         Self { rows: 64, eights: 16, path: OperandPath::Workgroup, ..self }
     }
 
-    /// Steps of K staged at a time where vec4s of `steps` in all are gathered, and the steps of the packed weights.
+    /// K blocks staged at a time for `steps` gathered vec4s in total, and the K blocks of the packed weights.
     fn gathered(steps: usize) -> (usize, usize) {
         let blocks = steps.div_ceil(4);
         let kb = steps.div_ceil(blocks);
         (kb, kb * blocks)
     }
 
-    /// As [`Tile::packed`], for `steps` of gathered vec4s.
+    /// As [`Tile::packed`], for `steps` gathered vec4s.
     pub fn packed_gathered(steps: usize) -> usize {
         Self::gathered(steps).1
     }
 
-    /// As [`Tile::constants`], for `steps` of vec4s gathered from taps of `channels`.
+    /// As [`Tile::constants`], for `steps` vec4s gathered from taps of `channels` channels.
     pub fn constants_gathered(self, key: KernelKey, rows: usize, steps: usize, channels: usize) -> KernelKey {
         key.with("TM", self.rows as u32)
             .with("TN", self.eights as u32)
@@ -126,7 +127,7 @@ impl Tile {
             .with("CIN", channels as u32)
     }
 
-    /// Steps of K that the packed weights have for a tap of `steps`.
+    /// K blocks of the packed weights for a tap of `steps` K blocks.
     pub fn packed(self, steps: usize) -> usize {
         steps.next_multiple_of(self.staged(steps))
     }
@@ -136,21 +137,22 @@ impl Tile {
         self.eights * 8
     }
 
-    /// The blocks that cover `columns`, in as few dispatches as the grid's limit allows: first block and number.
+    /// The blocks that cover `columns`, in as few dispatches as the grid's limit allows: first block and number of
+    /// blocks.
     pub fn dispatches(self, target: &Target, columns: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
         let (blocks, max) = (columns.div_ceil(self.columns()), target.caps.max_workgroups.max(1) as usize);
         (0..blocks).step_by(max).map(move |first| (first, max.min(blocks - first)))
     }
 
-    /// Whether the tiles of the same columns should run one after the other: what they share is then still in a cache,
-    /// and the weights are read again for the next columns. That pays where the weights, of `steps` vec4s a row in
-    /// `tiles` tiles of rows, are less than the `input` of one image, in vec4s. Measured where the CPU does the GPU's work: 320 channels at
-    /// 128 x 128 to 576, 152 ms without and 109 with; 128 to 4 x 64 at 128 x 128, 57 and 29.
+    /// Whether tiles of the same columns should run consecutively, so that their input stays in a cache while the
+    /// weights are read again for the next columns. That pays off if the weights, of `steps` vec4s per row in `tiles`
+    /// tiles of rows, are smaller than the `input` of one image, in vec4s. Measured on a software driver at 128 x 128:
+    /// 320 to 576 channels take 152 ms without and 109 ms with it, 128 to 4 x 64 channels 57 ms and 29 ms.
     pub fn rows_first(self, tiles: usize, steps: usize, input: usize) -> bool {
         tiles > 1 && tiles * steps * self.rows < input
     }
 
-    /// The key of a kernel around the product for `rows` rows and `steps` of K in a tap, with the tile's constants.
+    /// Adds the tile's constants to the key of a GEMM kernel with `rows` rows and `steps` K blocks per tap.
     pub fn constants(self, key: KernelKey, rows: usize, steps: usize) -> KernelKey {
         let key = key
             .with("TM", self.rows as u32)
@@ -168,19 +170,13 @@ impl Tile {
         }
     }
 
-    /// Index of the weight vec4 of a row and step of K in `[rows/TM][steps][TM]`.
-    pub fn weight(self, steps: usize, row: usize, step: usize) -> usize {
-        let at = row % self.rows;
-        let at = match self.path {
-            // As the invocations read workgroup memory: neighbours side by side, each one's 8 rows apart.
-            OperandPath::Workgroup if !self.narrow() => at % 8 * (self.rows / 8) + at / 8,
-            _ => at,
-        };
-        ((row / self.rows) * steps + step) * self.rows + at
+    /// The order of the packed weights.
+    pub fn order(self) -> TileOrder {
+        TileOrder { rows: self.rows, interleaved: self.path == OperandPath::Workgroup && !self.narrow() }
     }
 }
 
-/// The lanes of a subgroup, if operands are best spread by subgroup broadcast on this device.
+/// Lanes of a subgroup, if subgroup broadcast is the best operand path on this device.
 pub(crate) fn broadcasts(target: &Target) -> Option<u32> {
     target.policy.broadcast_lanes.filter(|_| target.operand_path() == OperandPath::Subgroup)
 }

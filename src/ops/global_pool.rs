@@ -1,4 +1,4 @@
-//! Pooling of whole planes.
+//! Global pooling.
 
 use super::{
     Backward, GlobalMaxPoolGrad, GraphBuilder, Lowering, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId,
@@ -20,7 +20,7 @@ fn infer(op: &str, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
     expect_inputs(op, inputs, 1)?;
     let s = inputs[0].shape;
     if s.pixels() == 0 {
-        return Err(Error::op(op, format!("input {s} has no pixel")));
+        return Err(Error::op(op, format!("input {s} has no pixels")));
     }
     Ok(vec![TensorDesc::blocked(s.with_hw(1, 1))])
 }
@@ -61,7 +61,7 @@ impl Op for GlobalMaxPool {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("global max pooling looks at the whole image")
+        Spatial::Global("global max pooling depends on the whole image")
     }
 
     fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
@@ -107,7 +107,7 @@ impl Op for GlobalAvgPool {
 }
 
 shader_struct! {
-    /// Of `global_reduce`.
+    /// Parameters of `global_reduce`.
     struct GlobalReduceParams {
         x: View,
         y: View,

@@ -1,14 +1,14 @@
-//! Normalisation of groups of channels.
+//! Group normalisation.
 
-use super::batch_norm::{lower_scale_shift, pack_pairs, packed_len};
+use super::norm_groups::lower_groups;
 use super::normalise::infer_affine;
-use super::{Function, InputKind, Lowering, Op, OpCase, Spatial, expect_inputs, map_elements};
+use super::{InputKind, Lowering, Op, OpCase, Spatial, expect_inputs, map_elements};
 use crate::error::{Error, Result};
-use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// `torch.nn.GroupNorm`: each group of neighbouring channels of each image by its own mean and biased variance. Inputs: x, then
-/// gamma and beta, one number a channel, if `affine`. One group is `LayerNorm` over channels, rows and columns.
+/// `torch.nn.GroupNorm`: normalises each group of adjacent channels of each image by its mean and biased variance.
+/// Inputs: x `[N, C, H, W]`, then gamma and beta `[C]` if `affine`. One group is `LayerNorm` over channels, rows and
+/// columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupNorm {
     /// Number of groups; divides the channels.
@@ -17,42 +17,6 @@ pub struct GroupNorm {
     pub eps: f32,
     /// Scale by gamma and add beta.
     pub affine: bool,
-}
-
-/// Normalises `groups` groups of channels of every image, in bands of rows: as many workgroups as a large image needs.
-pub(super) fn lower_groups(cx: &mut Lowering, groups: usize, eps: f32) -> Result<()> {
-    let s = cx.input(0);
-    let (blocks, channels) = (s.c.div_ceil(LANES), s.c / groups);
-    // Some 8192 pixels a band: worth a workgroup, and few enough to add up.
-    let rows = s.h.div_ceil((s.pixels() / 8192).clamp(1, 64));
-    let bands = s.h.div_ceil(rows);
-    let parts = cx.scratch((s.n * blocks * bands * 2 * LANES * 4) as u64);
-    let Size { w, h, c, blocks: channel_blocks } = s.into();
-    let (rows, band_count) = (rows as u32, bands as u32);
-    let params = NormBandsParams { x: cx.input_view(0), w, h, rows, bands: band_count, blocks: channel_blocks };
-    let bindings = [Operand::Input(0), Operand::ScratchWrite(parts)];
-    cx.dispatch(KernelKey::new("norm_bands"), params, bindings, [blocks, bands, s.n])?;
-    let parameters: Vec<usize> = (1..cx.inputs.len()).collect();
-    let affine = cx.weights_f32(parameters, packed_len(s.c), move |p| {
-        let at = |i: usize, c: usize, otherwise: f32| p.get(i).map_or(otherwise, |t| t.data()[c]);
-        Ok(pack_pairs((0..s.c).map(|c| (at(0, c, 1.0), at(1, c, 0.0))), s.c))
-    });
-    let coefficients = cx.scratch((s.n * packed_len(s.c) * 4) as u64);
-    let params = NormGroupsParams {
-        w,
-        h,
-        rows,
-        bands: band_count,
-        c,
-        blocks: channel_blocks,
-        channels: channels as u32,
-        factor: (1.0 / (channels * s.pixels()) as f64) as f32,
-        eps,
-    };
-    let bindings = [Operand::ScratchRead(parts), affine, Operand::ScratchWrite(coefficients)];
-    cx.dispatch(KernelKey::new("norm_groups"), params, bindings, [blocks, s.n, 1])?;
-    cx.reads(Operand::ScratchRead(coefficients), s.pixels() as f64);
-    lower_scale_shift(cx, Operand::ScratchRead(coefficients), true, Function::Identity)
 }
 
 impl Op for GroupNorm {
@@ -96,35 +60,6 @@ impl Op for GroupNorm {
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         Spatial::Global("group norm averages over the whole image")
-    }
-}
-
-shader_struct! {
-    /// Of `norm_bands`.
-    struct NormBandsParams {
-        x: View,
-        w: u32,
-        h: u32,
-        /// Of a band.
-        rows: u32,
-        bands: u32,
-        blocks: u32,
-    }
-
-    /// Of `norm_groups`.
-    struct NormGroupsParams {
-        w: u32,
-        h: u32,
-        /// Of a band.
-        rows: u32,
-        bands: u32,
-        c: u32,
-        blocks: u32,
-        /// Of a group.
-        channels: u32,
-        /// 1 / elements of a group.
-        factor: f32,
-        eps: f32,
     }
 }
 

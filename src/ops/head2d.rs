@@ -1,16 +1,18 @@
-//! The end of a network in one kernel: the 1x1 convolution to classes, its activation or softmax, and what is asked for.
+//! The head of a network in one kernel: the 1x1 convolution to the classes, activation or softmax, and the output.
 
 use super::{Conv2d, ExportNchw, Function, FusedConv2d, InputKind, Lowering, MaskOut, MaskRule, Op, OpCase, Softmax};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
+use crate::ops::packing::{ConvOrder, ConvPacking, Packing};
 use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
 
-/// What becomes of the classes' values.
+/// Output of a head.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum HeadOutput {
-    /// They are the output, as [`ExportNchw`] writes them: `[N, K, H, W]`.
+    /// The values of the classes, as written by [`ExportNchw`]: `[N, K, H, W]`.
     Values,
-    /// A class id for each pixel, as [`MaskOut`] writes it: `[N, 1, H, W]`.
+    /// A class id per pixel, as written by [`MaskOut`]: `[N, 1, H, W]`.
     Mask(MaskRule),
 }
 
@@ -27,15 +29,15 @@ pub struct Head2d {
     pub activation: Function,
     /// Whether softmax over the classes follows.
     pub softmax: bool,
-    /// What is written.
+    /// Values or mask.
     pub output: HeadOutput,
 }
 
-/// Neighbouring pixels of a row that an invocation makes: they share the weights they load.
+/// Adjacent pixels of a row per invocation, which share loaded weights.
 const PIXELS: usize = 4;
 
 impl Head2d {
-    /// Classes whose sums an invocation holds for each of its pixels.
+    /// Maximum number of classes: an invocation holds a sum per class and pixel.
     pub const MAX_CLASSES: usize = 8;
 
     fn convolution(&self) -> FusedConv2d {
@@ -46,6 +48,13 @@ impl Head2d {
 impl Op for Head2d {
     fn name(&self) -> &'static str {
         "head2d"
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        match self.output {
+            HeadOutput::Values => Sensitivity::Smooth,
+            HeadOutput::Mask(_) => Sensitivity::JumpsWithData,
+        }
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
@@ -74,17 +83,17 @@ impl Op for Head2d {
         // The bias, then a vec4 of input channels for each block and class.
         let first = classes.next_multiple_of(LANES);
         let len = first + blocks * classes * LANES;
-        let weights = cx.weights_f32((1..=1 + usize::from(bias)).collect::<Vec<_>>(), len, move |p| {
-            let mut packed = vec![0.0; len];
-            if bias {
-                packed[..classes].copy_from_slice(p[1].data());
-            }
-            let channels = p[0].shape()?.c;
-            for (k, c) in (0..classes).flat_map(|k| (0..channels).map(move |c| (k, c))) {
-                packed[first + (c / LANES * classes + k) * LANES + c % LANES] = p[0].data()[k * channels + c];
-            }
-            Ok(packed)
-        });
+        let packing = ConvPacking {
+            out_channels: classes,
+            channels: s.c,
+            taps: 1,
+            bias,
+            weight_channels: s.c,
+            first: 0,
+            order: ConvOrder::Head { classes, bias: first },
+        };
+        let parameters: Vec<usize> = (1..=1 + usize::from(bias)).collect();
+        let weights = cx.weights_f32(parameters, len, Packing::Convolution(packing));
         let threshold = match self.output {
             HeadOutput::Mask(MaskRule::Threshold(t)) => t,
             _ => 0.0,
@@ -109,13 +118,13 @@ impl Op for Head2d {
 }
 
 shader_struct! {
-    /// Of `head2d`.
+    /// Parameters of `head2d`.
     struct HeadParams {
         x: View,
         w: u32,
         h: u32,
         blocks: u32,
-        /// Before the weights.
+        /// vec4s of the bias, before the weights.
         bias_vec4s: u32,
         alpha: f32,
         beta: f32,

@@ -1,15 +1,15 @@
-//! From pixels to network input: crop, mirror at the image's border, normalise.
+//! From pixels to network input: crop, mirror at the edges of the image, normalise.
 
 use super::{InputKind, Lowering, Op, OpCase, Spatial, by_plane, expect_inputs};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 
-/// Cuts a tile out of a window of an image, extends the image by mirroring where the tile leaves it (the edge pixel
-/// is not repeated), and normalises: `clamp((x - offset) * scale, low, high)` per channel.
+/// Cuts a tile out of a window of an image, mirrors the image where the tile extends beyond it (the edge pixel is not
+/// repeated), and normalises: `clamp((x - offset) * scale, low, high)` per channel.
 ///
-/// Inputs, both linear: the windows `[N, C, WH, WW]` (raw values of a rectangle of an image that holds every pixel
-/// the tile needs after mirroring), and each one's [`ImageInfo`] words `[N, 1, 1, 8 + 4 C]`. Output `[N, C, height, width]`.
+/// Inputs, both linear: windows `[N, C, WH, WW]` (raw values of a rectangle of the image with every pixel that the tile
+/// needs after mirroring), and the [`ImageInfo`] words of each, `[N, 1, 1, 8 + 4 C]`. Output: `[N, C, height, width]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageIn {
     /// Rows of the tile.
@@ -18,7 +18,7 @@ pub struct ImageIn {
     pub width: usize,
 }
 
-/// Where a tile lies, and how it is normalised: what changes from tile to tile and image to image.
+/// Position and normalisation of a tile: the values that change per tile and image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageInfo {
     /// Image row and column of the tile's first pixel; negative above and left of the image.
@@ -32,7 +32,7 @@ pub struct ImageInfo {
 }
 
 impl ImageInfo {
-    /// Words before the channels' part.
+    /// Words before those of the channels.
     const HEAD: usize = 8;
 
     /// Number of words for `channels` channels.
@@ -40,7 +40,7 @@ impl ImageInfo {
         Self::HEAD + 4 * channels
     }
 
-    /// The words the kernel reads. Sizes up to 2^24 are exact as `f32`.
+    /// The words that the kernel reads. Sizes up to 2^24 are exact as `f32`.
     pub fn words(&self) -> Vec<f32> {
         let mut words = vec![self.tile[0] as f32, self.tile[1] as f32, self.window[0] as f32, self.window[1] as f32];
         words.extend([self.image[0] as f32, self.image[1] as f32, 0.0, 0.0]);
@@ -49,7 +49,7 @@ impl ImageInfo {
     }
 }
 
-/// The pixel that stands at coordinate `i` of an axis of `len` pixels mirrored without end; the edge pixel is not
+/// The pixel at coordinate `i` of an axis of `len` pixels that is mirrored periodically; the edge pixel is not
 /// repeated. 0 for an axis of one pixel.
 pub fn mirror(i: isize, len: usize) -> usize {
     if len <= 1 {
@@ -105,12 +105,12 @@ impl Op for ImageIn {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("places a tile inside an image")
+        Spatial::Global("the result depends on the position of the tile in the image")
     }
 }
 
 shader_struct! {
-    /// Of `image_in`.
+    /// Parameters of `image_in`.
     struct ImageInParams {
         y: View,
         w: u32,
@@ -119,13 +119,13 @@ shader_struct! {
         window_h: u32,
         blocks: u32,
         c: u32,
-        /// Words of a tile.
+        /// Words per tile.
         tile_words: u32,
     }
 }
 
 pub(super) fn cases() -> Vec<OpCase> {
-    // The info words are data of their own kind, so each case carries its own.
+    // Random data would not be valid info words, so each case has fixed ones.
     let case = |name: &str, tile: [usize; 2], window: Shape, info: ImageInfo| OpCase {
         name: format!("image_in/{name}"),
         op: std::sync::Arc::new(ImageIn { height: tile[0], width: tile[1] }),

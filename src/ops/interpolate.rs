@@ -1,34 +1,34 @@
-//! Resizing by any ratio, as ONNX's `Resize` defines it.
+//! Resizing by any ratio, as defined by ONNX `Resize`.
 
 use super::resample::{self, Table};
 use super::{Lowering, Op, OpCase, Resize, ResizeMode, ResizeSize, Spatial, Window, expect_inputs, output_shape};
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// How pixels between the given ones are made.
+/// The interpolation kernel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum InterpolateKernel {
-    /// The nearest one.
+    /// The nearest pixel.
     Nearest(NearestRule),
     /// Between the two neighbours on each axis.
     Linear,
-    /// A cubic through four neighbours on each axis.
+    /// Cubic convolution over four neighbours on each axis.
     Cubic {
-        /// The coefficient a: ONNX's default is -0.75, as PyTorch's.
+        /// The coefficient a: -0.75 by default in ONNX, as in PyTorch.
         a: f32,
-        /// Leave neighbours outside the image out in place of repeating the border.
+        /// Ignore neighbours outside the image instead of repeating the edge.
         exclude_outside: bool,
     },
 }
 
-/// Which pixel is the nearest one.
+/// How to choose the nearest pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NearestRule {
-    /// Rounded, halves down. ONNX's default.
+    /// Rounded, halves down. The default of ONNX.
     RoundPreferFloor,
     /// Rounded, halves up.
     RoundPreferCeil,
-    /// Rounded down. PyTorch's, with [`Coordinates::Asymmetric`].
+    /// Rounded down. PyTorch, with [`Coordinates::Asymmetric`].
     Floor,
     /// Rounded up.
     Ceil,
@@ -39,9 +39,9 @@ pub enum NearestRule {
 pub enum Coordinates {
     /// `(i + 0.5) / scale - 0.5`.
     HalfPixel,
-    /// The same around the middle of the image where the output size was rounded.
+    /// As [`Self::HalfPixel`], but symmetric about the centre of the image if the output size was rounded.
     HalfPixelSymmetric,
-    /// The same, and 0 if the output is one pixel.
+    /// As [`Self::HalfPixel`], but 0 if the output is one pixel.
     PytorchHalfPixel,
     /// `i * (n - 1) / (m - 1)`.
     AlignCorners,
@@ -51,31 +51,31 @@ pub enum Coordinates {
     TfHalfPixelForNn,
 }
 
-/// The size of the result.
+/// The output size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OutputSize {
-    /// So many times the input's rows and columns, rounded down.
+    /// Factors on the input's rows and columns; the products are rounded down.
     Scales([f32; 2]),
     /// Rows and columns.
     Sizes([usize; 2]),
 }
 
-/// Resizing of rows and columns without antialiasing.
+/// ONNX `Resize` of rows and columns, without antialiasing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interpolate {
-    /// How pixels are made.
+    /// The interpolation kernel.
     pub kernel: InterpolateKernel,
-    /// Where output pixels lie.
+    /// Coordinates of output pixels in the input.
     pub coordinates: Coordinates,
-    /// How many there are.
+    /// The output size.
     pub size: OutputSize,
 }
 
 impl Interpolate {
-    /// The faster op that computes the same of an input of shape `s`, if there is one.
+    /// The faster op that computes the same for an input of shape `s`, if there is one.
     pub fn simpler(&self, s: Shape) -> Option<Resize> {
         let [h, w] = self.output(s)?;
-        // Scales that are not quite the ratio of the sizes move pixels.
+        // A scale that differs from the ratio of the sizes shifts pixels.
         let exact = [(0, s.h, h), (1, s.w, w)].iter().all(|&(axis, n, m)| self.scale(axis, n) == m as f64 / n as f64);
         let mode = match (self.kernel, self.coordinates) {
             (InterpolateKernel::Nearest(NearestRule::Floor), Coordinates::Asymmetric) => ResizeMode::Nearest,
@@ -86,7 +86,7 @@ impl Interpolate {
             (InterpolateKernel::Linear, Coordinates::PytorchHalfPixel) if h > 1 && w > 1 => {
                 ResizeMode::Bilinear { align_corners: false }
             }
-            // For whole multiples all roundings of a pixel's middle agree.
+            // At integer factors all ways of rounding a pixel's centre agree.
             (InterpolateKernel::Nearest(NearestRule::Floor), Coordinates::TfHalfPixelForNn)
             | (
                 InterpolateKernel::Nearest(NearestRule::RoundPreferFloor | NearestRule::RoundPreferCeil),
@@ -100,12 +100,12 @@ impl Interpolate {
         (exact || align).then_some(Resize { mode, size })
     }
 
-    /// Rows and columns of the result.
+    /// Rows and columns of the output.
     fn output(&self, s: Shape) -> Option<[usize; 2]> {
         let countable = |v: usize| v > 0 && i32::try_from(v).is_ok();
         let size = match self.size {
             OutputSize::Sizes(size) => size,
-            // In f32, as onnxruntime does: 10 times 0.7 is 7.
+            // In f32, as in onnxruntime: 10 times 0.7 is 7.
             OutputSize::Scales(scales) => [(scales[0], s.h), (scales[1], s.w)].map(|(scale, n)| {
                 let size = (n as f32 * scale).floor();
                 if size >= 1.0 && size < i32::MAX as f32 { size as usize } else { 0 }
@@ -168,10 +168,10 @@ impl Interpolate {
                     let taps =
                         cubic(f64::from(a), v - low).into_iter().enumerate().map(|(k, w)| (low + k as f64 - 1.0, w));
                     let inside = |p: f64| p >= 0.0 && p <= (n - 1) as f64;
-                    let kept: Vec<(f64, f64)> =
+                    let weighted: Vec<(f64, f64)> =
                         taps.map(|(p, w)| (p, if exclude_outside && !inside(p) { 0.0 } else { w })).collect();
-                    let sum: f64 = if exclude_outside { kept.iter().map(|t| t.1).sum() } else { 1.0 };
-                    kept.into_iter().map(|(p, w)| (clamp(p) as usize, w / sum)).collect()
+                    let sum: f64 = if exclude_outside { weighted.iter().map(|t| t.1).sum() } else { 1.0 };
+                    weighted.into_iter().map(|(p, w)| (clamp(p) as usize, w / sum)).collect()
                 }),
             ),
         }
@@ -182,7 +182,7 @@ impl Interpolate {
     }
 }
 
-/// Weights of the four neighbours where the second is `t` before the point (Keys, with coefficient a).
+/// Weights of four neighbours for a point at distance `t` after the second one (Keys, with coefficient a).
 fn cubic(a: f64, t: f64) -> [f64; 4] {
     let near = |d: f64| ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0;
     let far = |d: f64| ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a;
@@ -217,7 +217,7 @@ impl Op for Interpolate {
 
     fn spatial(&self, inputs: &[TensorDesc], outputs: &[TensorDesc]) -> Spatial {
         let (s, o) = (inputs[0].shape, outputs[0].shape);
-        // Coordinates are at most one pixel from the ratio's, and kernels reach two.
+        // Coordinates differ from `i / scale` by at most one pixel, and kernels reach two.
         let reach = match self.kernel {
             InterpolateKernel::Nearest(_) => 1,
             InterpolateKernel::Linear => 2,
@@ -236,7 +236,7 @@ impl Op for Interpolate {
                 Spatial::Global("resizing with align_corners depends on the size of the whole image")
             }
             (_, Some(rows), Some(columns)) => Spatial::Windows(vec![[rows, columns]]),
-            _ => Spatial::Global("resizing by a broken ratio depends on the size of the whole image"),
+            _ => Spatial::Global("resizing by a fractional ratio depends on the size of the whole image"),
         }
     }
 }

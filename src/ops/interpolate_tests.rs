@@ -1,4 +1,4 @@
-//! Against onnxruntime 1.32.0's `Resize` (opset 19) of a 3x4 image whose pixel `i` is `7 i mod 11`.
+//! Comparison with `Resize` of onnxruntime 1.32.0 (opset 19) on a 3x4 image whose pixel `i` is `7 i mod 11`.
 
 use super::*;
 
@@ -137,7 +137,7 @@ const KNOWN: &[Known] = &[
 ];
 
 #[test]
-fn results_are_onnxruntimes() {
+fn results_match_onnxruntime() {
     let x = HostTensor::new([1, 1, 3, 4], (0..12).map(|i| (i * 7 % 11) as f32).collect()).unwrap();
     for &(kernel, coordinates, size, [h, w], expected) in KNOWN {
         let op = Interpolate { kernel, coordinates, size };
@@ -145,7 +145,7 @@ fn results_are_onnxruntimes() {
         assert_eq!(y.dims(), [1, 1, h, w], "{op:?}");
         let worst = y.data().iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-5, "{op:?}: {:?}, onnxruntime {expected:?}", y.data());
-        // Where a faster op is said to do, it does.
+        // The faster op, where there is one, computes the same.
         if let Some(simple) = op.simpler(x.shape().unwrap()) {
             let simple = simple.reference(&[&x]).unwrap().remove(0);
             assert_eq!(simple.dims(), y.dims());

@@ -1,60 +1,50 @@
-//! What an op writes down when it lowers itself: dispatches, packed weights and scratch, all plain data.
+//! Lowering of ops to dispatches, packed weights and scratch buffers, all plain data.
 
+use super::packing::Packing;
 use crate::error::{Error, Result};
 use crate::kernel::{Dispatch, KernelKey, Operand, Params, Size, Target, View, shader_struct};
-use crate::tensor::{BlockedLayout, HostTensor, LANES, Layout, Precision, Shape, TensorDesc};
-use std::fmt;
-use std::sync::Arc;
+use crate::tensor::{BlockedLayout, LANES, Layout, Precision, Shape, TensorDesc};
 
-/// Turns parameter tensors into the words a kernel reads.
-pub type PackFn = Arc<dyn Fn(&[&HostTensor]) -> Result<Vec<f32>> + Send + Sync>;
-
-/// Weights in a kernel's own order, computed from parameters when a session is made.
-#[derive(Clone)]
+/// Weights in a kernel's own order, computed from parameters when a session is created.
+#[derive(Clone, Debug, PartialEq)]
 pub struct PackedWeights {
     /// Indices of the node's inputs that are packed.
     pub inputs: Vec<usize>,
-    /// Number of elements that `pack` yields.
+    /// Number of packed elements.
     pub len: usize,
-    /// How the kernel reads them.
+    /// Storage precision.
     pub precision: Precision,
-    /// The packing.
-    pub pack: PackFn,
+    /// How they are computed from the inputs.
+    pub packing: Packing,
 }
 
-impl fmt::Debug for PackedWeights {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PackedWeights {{ inputs: {:?}, len: {} }}", self.inputs, self.len)
-    }
-}
-
-/// The outcome of lowering one node.
+/// A lowered node.
 #[derive(Clone, Debug, Default)]
 pub struct Lowered {
-    /// Dispatches in order.
+    /// Dispatches, in order.
     pub dispatches: Vec<Dispatch>,
     /// Packed weights, by index.
     pub weights: Vec<PackedWeights>,
-    /// Bytes of each scratch buffer, alive only inside this node.
+    /// Size of each scratch buffer, bytes. They are live only within this node.
     pub scratch: Vec<u64>,
-    /// The family of kernels that was chosen, and why; where there is a choice.
+    /// The chosen kernel family and the reason, where there is a choice.
     pub choice: Option<(&'static str, &'static str)>,
-    /// Inputs and scratch whose elements are read more than once, on average, and how often.
+    /// Average number of reads per element of an input or scratch buffer, where it is not 1.
     pub reads: Vec<(Operand, f64)>,
 }
 
-/// The context an op lowers itself in.
+/// Context in which an op is lowered.
 #[derive(Debug)]
 pub struct Lowering<'a> {
     /// The node's label, for errors.
     pub label: &'a str,
-    /// What the node is lowered for.
+    /// Device and options to lower for.
     pub target: &'a Target,
     /// Descriptions of the node's inputs.
     pub inputs: &'a [TensorDesc],
     /// Descriptions of the node's outputs.
     pub outputs: &'a [TensorDesc],
-    /// Whether weights change from run to run, so that kernels can only have them in another order.
+    /// Whether weights change from run to run, so that packing can only reorder them.
     pub training: bool,
     lowered: Lowered,
 }
@@ -65,7 +55,7 @@ impl<'a> Lowering<'a> {
         Self { label, target, inputs, outputs, training: false, lowered: Lowered::default() }
     }
 
-    /// What was written down.
+    /// The finished result.
     pub fn finish(self) -> Lowered {
         self.lowered
     }
@@ -90,9 +80,20 @@ impl<'a> Lowering<'a> {
         view(desc, 0, 0)
     }
 
-    /// The view of blocked input `i` whose pixel (0, 0) is the input's pixel `(y, x)`: a crop that costs nothing.
+    /// The view of blocked input `i` whose pixel (0, 0) is the input's pixel `(y, x)`: a crop without a copy.
     pub fn cropped_view(&self, i: usize, y: usize, x: usize) -> View {
         view(&self.inputs[i], y, x)
+    }
+
+    /// Input `i` for a kernel that reads blocked tensors, with its view. A parameter is packed like a blocked tensor.
+    pub fn blocked_input(&mut self, i: usize) -> (Operand, View) {
+        let desc = self.inputs[i];
+        let view = Self::view(&TensorDesc::blocked(desc.shape));
+        if desc.layout == Layout::Blocked {
+            return (Operand::Input(i), view);
+        }
+        let len = (BlockedLayout::new(desc.shape).bytes(Precision::F32) / 4) as usize;
+        (self.weights([i], len, Packing::Blocked(desc.shape)), view)
     }
 
     /// The shader's view of blocked output `i`.
@@ -100,33 +101,23 @@ impl<'a> Lowering<'a> {
         view(&self.outputs[i], 0, 0)
     }
 
-    /// Adds packed weights of `len` elements made from the node's inputs `inputs`, stored in the plan's precision:
-    /// `array<Stored>` in the shader.
-    pub fn weights(
-        &mut self,
-        inputs: impl Into<Vec<usize>>,
-        len: usize,
-        pack: impl Fn(&[&HostTensor]) -> Result<Vec<f32>> + Send + Sync + 'static,
-    ) -> Operand {
-        self.packed(inputs.into(), len, self.target.options.precision, Arc::new(pack))
+    /// Adds packed weights of `len` elements, computed from the node's inputs `inputs` and stored in the plan's
+    /// precision: `array<Stored>` in the shader.
+    pub fn weights(&mut self, inputs: impl Into<Vec<usize>>, len: usize, packing: Packing) -> Operand {
+        self.packed(inputs.into(), len, self.target.options.precision, packing)
     }
 
-    /// The same stored in `f32` whatever the plan's precision: what is small, and what a few bits more serve well.
-    pub fn weights_f32(
-        &mut self,
-        inputs: impl Into<Vec<usize>>,
-        len: usize,
-        pack: impl Fn(&[&HostTensor]) -> Result<Vec<f32>> + Send + Sync + 'static,
-    ) -> Operand {
-        self.packed(inputs.into(), len, Precision::F32, Arc::new(pack))
+    /// The same stored in `f32` whatever the plan's precision: for small tensors that benefit from more bits.
+    pub fn weights_f32(&mut self, inputs: impl Into<Vec<usize>>, len: usize, packing: Packing) -> Operand {
+        self.packed(inputs.into(), len, Precision::F32, packing)
     }
 
-    fn packed(&mut self, inputs: Vec<usize>, len: usize, precision: Precision, pack: PackFn) -> Operand {
-        self.lowered.weights.push(PackedWeights { inputs, len, precision, pack });
+    fn packed(&mut self, inputs: Vec<usize>, len: usize, precision: Precision, packing: Packing) -> Operand {
+        self.lowered.weights.push(PackedWeights { inputs, len, precision, packing });
         Operand::Weights(self.lowered.weights.len() - 1)
     }
 
-    /// Says which family of kernels was chosen, and why.
+    /// Records the chosen kernel family and the reason.
     pub fn explain(&mut self, family: &'static str, reason: &'static str) {
         self.lowered.choice = Some((family, reason));
     }
@@ -137,13 +128,13 @@ impl<'a> Lowering<'a> {
         self.lowered.scratch.len() - 1
     }
 
-    /// Storage buffers that a kernel's own bindings may be.
+    /// Maximum number of storage buffers that an op can bind; `f16` plans reserve one for the overflow flag.
     pub fn max_bindings(&self) -> usize {
         let guard = usize::from(self.target.options.precision == Precision::F16);
         (self.target.caps.max_storage_buffers as usize).saturating_sub(guard)
     }
 
-    /// Says how often kernels read each element of an input or scratch, on average; once if nothing is said.
+    /// Records how often kernels read each element of an input or scratch buffer, on average. The default is 1.
     pub fn reads(&mut self, operand: Operand, times: f64) {
         self.lowered.reads.push((operand, times));
     }
@@ -189,7 +180,7 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
-    /// A blocked tensor in scratch memory, its halo cleared: what it is written and read as.
+    /// Adds a blocked tensor in scratch memory with a cleared halo; returns its operands for writing and for reading.
     pub fn blocked_scratch(&mut self, desc: TensorDesc) -> [Operand; 2] {
         let k = self.scratch(desc.bytes(self.target.options.precision));
         let guard = (self.target.options.precision == Precision::F16).then_some(Operand::Overflow);
@@ -197,19 +188,19 @@ impl<'a> Lowering<'a> {
         [Operand::ScratchWrite(k), Operand::ScratchRead(k)]
     }
 
-    /// Elements that a row of workgroups of [`Lowering::per_element`] covers, a multiple of 64.
+    /// Elements covered by a row of workgroups of [`Lowering::per_element`], a multiple of 64.
     pub fn linear_row(&self, len: usize) -> u32 {
         len.div_ceil(64).clamp(1, self.target.caps.max_workgroups as usize) as u32 * 64
     }
 
-    /// Workgroups of a kernel that gives each invocation of workgroups of 64 one of `len` elements: a row of them, or
-    /// several where the device's limit asks for it.
+    /// Workgroups of 64 invocations with one of `len` elements each: one row, or several if the device's limit requires
+    /// it.
     pub fn per_element(&self, len: usize) -> [usize; 3] {
         let row = self.linear_row(len) as usize;
         [row / 64, len.div_ceil(row), 1]
     }
 
-    /// Workgroups of a kernel that gives each invocation of a 16 x 4 workgroup one vec4 of `shape`.
+    /// Workgroups of 16 x 4 invocations with one vec4 of `shape` each.
     pub fn per_vec4(shape: Shape) -> [usize; 3] {
         [shape.w.div_ceil(16), shape.h.div_ceil(4), shape.n * shape.c.div_ceil(4)]
     }
@@ -230,15 +221,15 @@ impl From<Shape> for Size {
 }
 
 shader_struct! {
-    /// Of `halo`.
+    /// Parameters of `halo`.
     struct HaloParams {
         /// W + 2
         row: u32,
         /// H
         height: u32,
-        /// vec4s of a plane.
+        /// vec4s per plane.
         plane: u32,
-        /// Border pixels of a plane.
+        /// Halo pixels per plane.
         border: u32,
     }
 }

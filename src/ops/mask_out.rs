@@ -3,12 +3,13 @@
 use super::{Lowering, Op, OpCase, by_plane, expect_inputs};
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
 use crate::tensor::{HostTensor, LANES, Layout, Shape, TensorDesc};
 
-/// How a pixel's class is decided.
+/// Rule that decides the class of a pixel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MaskRule {
-    /// The channel with the largest value; the first of equals. Channel 0 is the background.
+    /// The channel with the largest value; ties go to the first. Channel 0 is the background.
     Argmax,
     /// The channel with the largest value, plus one, if that value is above the threshold; else 0. For sigmoid outputs,
     /// which have no background channel.
@@ -16,7 +17,7 @@ pub enum MaskRule {
 }
 
 impl MaskRule {
-    /// The class of a pixel of `planes` planes with these values; of equal ones the first wins.
+    /// The class of a pixel with one value per plane; ties go to the first.
     pub(crate) fn class(self, planes: usize, value: impl Fn(usize) -> f32) -> usize {
         let best = (1..planes).fold(0, |best, c| if value(c) > value(best) { c } else { best });
         match self {
@@ -37,6 +38,10 @@ pub struct MaskOut {
 impl Op for MaskOut {
     fn name(&self) -> &'static str {
         "mask_out"
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithData
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
@@ -68,7 +73,7 @@ impl Op for MaskOut {
 }
 
 shader_struct! {
-    /// Of `mask_out`.
+    /// Parameters of `mask_out`.
     struct MaskOutParams {
         x: View,
         w: u32,

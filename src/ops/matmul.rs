@@ -1,15 +1,15 @@
-//! Products of the matrices that planes are.
+//! Batched matrix multiplication: every plane is a matrix.
 
-use super::binary::{blocked_input, broadcast};
+use super::binary::broadcast;
 use super::{InputKind, Lowering, Op, OpCase, Spatial, by_plane, expect_inputs};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// `torch.matmul` of `[N, C, H, K]` and `[N, C, K, W]`, plane by plane; one image or channel goes with all of the other's.
-/// Either input may be a parameter. `transposed` takes the second as `[N, C, W, K]`.
+/// `torch.matmul` of `[N, C, H, K]` and `[N, C, K, W]`, plane by plane; N and C broadcast. Either input may be a
+/// parameter. With `transposed` the second input is `[N, C, W, K]`.
 ///
-/// Fully connected layers over channels are 1x1 convolutions and faster as such.
+/// Fully connected layers over channels are faster as 1x1 convolutions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MatMul {
     /// Whether the second input's planes are transposed.
@@ -57,13 +57,13 @@ impl Op for MatMul {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (a, b, o) = (cx.input(0), cx.input(1), cx.output(0));
-        let (left, mut left_view) = blocked_input(cx, 0);
-        let (right, mut right_view) = blocked_input(cx, 1);
+        let (left, mut left_view) = cx.blocked_input(0);
+        let (right, mut right_view) = cx.blocked_input(1);
         for (view, s) in [(&mut left_view, a), (&mut right_view, b)] {
             view.plane = if s.c == o.c { view.plane } else { 0 };
             view.batch = if s.n == o.n { view.batch } else { 0 };
         }
-        // The second as k and x count: strides of both.
+        // Strides of the second input along k and along output columns.
         let (b_step_k, b_step_column) = if self.transposed { (1, right_view.row) } else { (right_view.row, 1) };
         let Size { w, h, blocks, .. } = o.into();
         let params = MatMulParams {
@@ -89,14 +89,14 @@ impl Op for MatMul {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("a product of planes looks at the whole image")
+        Spatial::Global("a matrix product depends on the whole image")
     }
 }
 
 shader_struct! {
-    /// Of `matmul`.
+    /// Parameters of `matmul`.
     struct MatMulParams {
-        /// Strides of axes of one element are 0.
+        /// Strides of broadcast axes are 0.
         a: View,
         b: View,
         y: View,
@@ -105,11 +105,11 @@ shader_struct! {
         blocks: u32,
         /// K
         depth: u32,
-        /// Stride of b along k,
+        /// Stride of b along k.
         b_step_k: u32,
-        /// and along columns of y.
+        /// Stride of b along columns of y.
         b_step_column: u32,
-        /// Whether the one channel of a is every channel.
+        /// Whether a has one channel that is broadcast.
         a_one_channel: u32,
         b_one_channel: u32,
     }
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_must_meet() {
+    fn inner_sizes_must_agree() {
         let x = [Shape::new(1, 2, 3, 4), Shape::new(1, 2, 5, 4)].map(TensorDesc::blocked);
         assert_eq!(MatMul { transposed: true }.infer(&x).unwrap()[0].shape, Shape::new(1, 2, 3, 5));
         assert!(MatMul { transposed: false }.infer(&x).unwrap_err().to_string().contains("1x2x5x4"));

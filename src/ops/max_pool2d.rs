@@ -1,15 +1,19 @@
 //! Max pooling.
 
+mod grad;
+
+pub use grad::MaxPool2dGrad;
+
 use super::{
-    Backward, GraphBuilder, Lowering, MaxPool2dGrad, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId,
-    Window, by_plane, expect_inputs,
+    Backward, GraphBuilder, Lowering, Op, OpCase, Pool2d, Pool2dGrad, PoolKind, Spatial, ValueId, Window, by_plane,
+    expect_inputs,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// `torch.nn.functional.max_pool2d`: input `[N, C, H, W]`; padding counts as minus infinity; `ceil_mode` rounds the
-/// output size up, and the last window is then cut off at the border.
+/// output size up, and the last window is then clipped at the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaxPool2d {
     /// Window edge, pixels.
@@ -23,17 +27,17 @@ pub struct MaxPool2d {
 }
 
 impl MaxPool2d {
-    /// Kernel = stride = `k`, no padding, floor: what the encoders use.
+    /// Kernel = stride = `k`, no padding, floor mode, as in the encoders.
     pub const fn new(k: usize) -> Self {
         Self { kernel: k, stride: k, padding: 0, ceil_mode: false }
     }
 
-    /// The same in ceil mode: the skips of U-Net 3+.
+    /// The same in ceil mode: the skip connections of U-Net 3+.
     pub const fn ceil(k: usize) -> Self {
         Self { ceil_mode: true, ..Self::new(k) }
     }
 
-    /// The same as an op of any geometry.
+    /// The equivalent [`Pool2d`].
     pub fn general(&self) -> Pool2d {
         Pool2d {
             kind: PoolKind::Max,
@@ -45,7 +49,7 @@ impl MaxPool2d {
         }
     }
 
-    /// The dispatch that pools `from`, of that description, into output `to` of the node.
+    /// The dispatch that pools `from`, described by `desc`, into output `to` of the node.
     pub(super) fn lower_from(&self, cx: &mut Lowering, from: Operand, desc: TensorDesc, to: usize) -> Result<()> {
         let (i, o) = (desc.shape, cx.output(to));
         let (x, y) = (Lowering::view(&desc), cx.output_view(to));
@@ -88,7 +92,7 @@ impl Op for MaxPool2d {
                 format!("kernel {kernel}, stride {}, padding {}", self.stride, self.padding),
             ));
         }
-        // PyTorch's ceil mode accepts maps smaller than the window; floor mode does not.
+        // In PyTorch only ceil mode accepts maps smaller than the window.
         let size =
             |n: usize| if self.ceil_mode && n > 0 { self.output_size(n.max(kernel)) } else { self.output_size(n) };
         let (Some(h), Some(w)) = (size(s.h), size(s.w)) else {
@@ -141,7 +145,7 @@ impl Op for MaxPool2d {
 }
 
 shader_struct! {
-    /// Of `max_pool2d`.
+    /// Parameters of `max_pool2d`.
     struct MaxPool2dParams {
         x: View,
         y: View,
@@ -157,7 +161,7 @@ shader_struct! {
 
 pub(super) fn cases() -> Vec<OpCase> {
     let case = |name: &str, op: MaxPool2d, s: Shape| OpCase::new(format!("max_pool2d/{name}"), op, &[s]);
-    vec![
+    let mut all = vec![
         case("2x2", MaxPool2d::new(2), Shape::new(2, 5, 8, 12)),
         case("2x2 odd size, floor", MaxPool2d::new(2), Shape::new(1, 3, 9, 11)),
         case("2x2 odd size, ceil", MaxPool2d::ceil(2), Shape::new(1, 3, 9, 11)),
@@ -170,7 +174,9 @@ pub(super) fn cases() -> Vec<OpCase> {
             Shape::new(1, 3, 13, 10),
         ),
         case("one pixel left", MaxPool2d::new(2), Shape::new(3, 1, 2, 2)),
-    ]
+    ];
+    all.extend(grad::cases());
+    all
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! Operations: each in one file with its shape rule, its CPU reference, its lowering to kernels and its test cases.
+//! Operations, each in one file with its shape rule, CPU reference, lowering to kernels and test cases.
 //!
-//! Adding one: a file here with the struct of its kernel's parameters, a shader in a folder of `shaders/`, its `mod` line
-//! and its line in `CASES`. Shader validation, `unet selftest` and the GPU-against-reference tests pick it up from there.
+//! To add one, write a file here with the parameter struct of its kernel and a shader in a folder of `shaders/`, and
+//! add its `mod` line and its line in `CASES`. Shader validation, `unet selftest` and the GPU-against-reference tests
+//! then include it.
 
 mod augment;
 mod average;
@@ -12,10 +13,10 @@ mod batch_norm_train;
 mod binary;
 mod concat;
 mod conv2d;
-mod conv_transpose2d;
 mod crop2d;
 mod dropout;
 mod fill;
+mod fold;
 mod gate;
 mod gemm;
 mod global_pool;
@@ -31,8 +32,10 @@ mod matmul;
 mod max_pool2d;
 mod moving_average;
 mod nchw;
+mod norm_groups;
 mod normalise;
 mod optim;
+mod packing;
 mod pad2d;
 mod pad_mode;
 mod pool2d;
@@ -58,16 +61,16 @@ pub use batch_norm::BatchNorm2d;
 pub use batch_norm_train::BatchNorm2dTrain;
 pub use binary::{Binary, BinaryKind};
 pub use concat::Concat;
-pub use conv_transpose2d::{ConvTranspose2d, FusedConvTranspose2d};
-pub use conv2d::{Conv2d, FusedConv2d, JoinedConv2d, Source};
+pub use conv2d::{Conv2d, ConvTranspose2d, FusedConv2d, FusedConvTranspose2d, JoinedConv2d, Source};
 pub use crop2d::Crop2d;
 pub use dropout::Dropout;
 pub use fill::Fill;
+pub use fold::batch_norm_coefficients;
 pub use gate::{ArgmaxGate, ScaleByGate};
 pub use global_pool::{GlobalAvgPool, GlobalMaxPool};
 pub use grad::{
     ActivationGrad, BatchNorm2dGrad, BatchStatistics, ChannelSlice, ChannelSum, ConvWeightGrad, ConvWeightGradPlain,
-    Corner, FlipWeights, GlobalMaxPoolGrad, InstanceNorm2dGrad, MaxPool2dGrad, Pool2dGrad, ResizeGrad, SoftmaxGrad,
+    Corner, FlipWeights, GlobalMaxPoolGrad, InstanceNorm2dGrad, SoftmaxGrad,
 };
 pub use group_norm::GroupNorm;
 pub use head2d::{Head2d, HeadOutput};
@@ -78,20 +81,21 @@ pub use loss::{
     OverlapRatio, OverlapRatioGrad, PixelLoss, PixelLossGrad, PixelLossKind, Presence, SoftmaxCrossEntropy,
     SoftmaxCrossEntropyGrad, SsimMeans, SsimMeansGrad, TargetEncoding, WeightedSum,
 };
-pub use lowering::{Lowered, Lowering, PackFn, PackedWeights, halo};
+pub use lowering::{Lowered, Lowering, PackedWeights, halo};
 pub use mask_out::{MaskOut, MaskRule};
 pub use matmul::MatMul;
-pub use max_pool2d::MaxPool2d;
+pub use max_pool2d::{MaxPool2d, MaxPool2dGrad};
 pub use moving_average::MovingAverage;
 pub use nchw::{ExportNchw, ImportNchw};
 pub use normalise::InstanceNorm2d;
 pub use optim::{Accumulate, ClipFactor, Hyper, OptimiserKind, OptimiserStep, SquaredNorm};
+pub use packing::{ConvOrder, ConvPacking, Packing, TileOrder, WinogradForm, WinogradOrder};
 pub use pad_mode::{PadMode, PadWith};
 pub use pad2d::Pad2d;
-pub use pool2d::{Pool2d, PoolKind};
+pub use pool2d::{Pool2d, Pool2dGrad, PoolKind};
 pub use rearrange::{DepthOrder, DepthToSpace, Rearrange, SpaceToDepth};
 pub use reduce::{ArgMax, Reduce, ReduceKind};
-pub use resize::{Resize, ResizeMode, ResizeSize};
+pub use resize::{Resize, ResizeGrad, ResizeMode, ResizeSize};
 pub use slice::{ConcatPixels, Slice};
 pub use softmax::Softmax;
 pub use spatial::{Spatial, Window};
@@ -110,16 +114,16 @@ pub trait Op: Any + Debug + Send + Sync {
     /// Name, snake case, as in PyTorch where there is one.
     fn name(&self) -> &'static str;
 
-    /// Descriptions of the outputs from those of the inputs, or why they do not fit.
+    /// Descriptions of the outputs from those of the inputs. Fails if the inputs do not fit.
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>>;
 
-    /// The plain, slow, certain way: one output element at a time with sums in `f64`, on the CPU.
+    /// Naive reference implementation on the CPU: one output element at a time, with sums in `f64`.
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>>;
 
     /// The kernels that compute the op on a device.
     fn lower(&self, cx: &mut Lowering) -> Result<()>;
 
-    /// Multiply-accumulates of convolutions (nothing else counts, as in the papers).
+    /// Multiply-accumulates of convolutions and matrix products; other ops count as 0, as in the papers.
     fn macs(&self, _inputs: &[TensorDesc], _outputs: &[TensorDesc]) -> u64 {
         0
     }
@@ -129,39 +133,60 @@ pub trait Op: Any + Debug + Send + Sync {
         Spatial::Pointwise
     }
 
-    /// Outputs that are made in place of inputs, as pairs of (output, input): the input must be a state and the output what it
-    /// becomes, and kernels bind the output alone.
+    /// Outputs computed in place, as pairs (output, input). The input must be a persistent variable that the output
+    /// updates; kernels bind only the output.
     fn updates(&self) -> &[(usize, usize)] {
         &[]
     }
 
-    /// The gradients of the inputs, one each and `None` where it is zero or not wanted, as nodes written through `builder`.
-    fn backward(&self, _node: &Backward, _emit: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
+    /// The gradient of each input, as nodes added through `builder`; `None` where it is zero or not needed.
+    fn backward(&self, _node: &Backward, _builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         Err(Error::op(self.name(), "has no gradient"))
     }
 
-    /// Inputs read with their zero halo, so that the planner must keep it zero.
+    /// How the result reacts to small changes of the inputs, for tests that round them.
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::Smooth
+    }
+
+    /// Number of leading outputs that gradients can come from; the others are statistics.
+    fn differentiable_outputs(&self, outputs: usize) -> usize {
+        outputs
+    }
+
+    /// Whether an input is read with its zero halo, which the planner must then keep zero.
     fn reads_halo(&self, _input: usize) -> bool {
         false
     }
 }
 
 impl dyn Op {
-    /// The op as its concrete type, if it is that.
+    /// The op as the concrete type `T`, if it is one.
     pub fn as_op<T: Op>(&self) -> Option<&T> {
         (self as &dyn Any).downcast_ref::<T>()
     }
 }
 
-/// An op with input shapes, for the tests that every registered op takes part in. Inputs are filled with reproducible
-/// noise by [`OpCase::inputs`].
+/// How a result reacts to small changes of its inputs, such as rounding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sensitivity {
+    /// It changes little.
+    Smooth,
+    /// It may jump, or is steep, if data are rounded.
+    JumpsWithData,
+    /// It may jump if data or parameters are rounded.
+    JumpsWithAll,
+}
+
+/// An op with inputs, for the tests that run on every registered op. [`OpCase::inputs`] fills the inputs with
+/// reproducible noise.
 #[derive(Debug)]
 pub struct OpCase {
-    /// Unique name, `op/what is special`.
+    /// Unique name, `op/variant`.
     pub name: String,
     /// The op.
     pub op: Arc<dyn Op>,
-    /// Inputs: their descriptions, and whether an input is a parameter (read from a checkpoint) or data.
+    /// Description and contents of each input: data, or a parameter (read from a checkpoint).
     pub inputs: Vec<(TensorDesc, InputKind)>,
 }
 
@@ -178,7 +203,7 @@ pub enum InputKind {
     Probability,
     /// Data, uniform in -6 .. 6.
     Wide,
-    /// These very elements.
+    /// The given elements.
     Fixed(Vec<f32>),
 }
 
@@ -189,7 +214,7 @@ impl OpCase {
         Self { name: name.into(), op: Arc::new(op), inputs }
     }
 
-    /// The same with a parameter input more.
+    /// Adds a parameter input.
     #[must_use]
     pub fn parameter(mut self, dims: &[usize], kind: InputKind) -> Self {
         let shape = Shape::from_dims(dims).unwrap_or(Shape::new(1, 1, 1, 1));
@@ -271,7 +296,7 @@ pub(crate) fn by_plane(shape: Shape, f: impl Fn(usize, usize, &mut [f32]) + Sync
     out
 }
 
-/// Where the test cases of every operation come from.
+/// Test cases of every operation.
 const CASES: &[fn() -> Vec<OpCase>] = &[
     augment::cases,
     average::cases,
@@ -281,7 +306,6 @@ const CASES: &[fn() -> Vec<OpCase>] = &[
     binary::cases,
     concat::cases,
     conv2d::cases,
-    conv_transpose2d::cases,
     crop2d::cases,
     dropout::cases,
     fill::cases,

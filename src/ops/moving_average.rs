@@ -6,13 +6,13 @@ use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
 
-/// `running * (1 - momentum) + batch * momentum * factor`, linear. Inputs: running, a state that the result must be the
-/// update of, and batch. The factor makes an unbiased variance of a biased one.
+/// `running * (1 - momentum) + batch * momentum * factor`. Inputs, both linear: running, a persistent variable that the
+/// result must update, and batch. The factor turns a biased variance into an unbiased one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MovingAverage {
-    /// Share of the new statistic, PyTorch's momentum.
+    /// Weight of the new statistic, as in PyTorch.
     pub momentum: f32,
-    /// What the new statistic is multiplied by.
+    /// Factor on the new statistic.
     pub factor: f32,
 }
 
@@ -58,7 +58,7 @@ impl Op for MovingAverage {
 }
 
 shader_struct! {
-    /// Of `moving_average`.
+    /// Parameters of `moving_average`.
     struct MovingAverageParams {
         len: u32,
         row: u32,

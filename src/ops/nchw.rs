@@ -1,4 +1,4 @@
-//! The border of the engine: plain NCHW in and out.
+//! Conversion between plain NCHW and the device layout, at the inputs and outputs of a graph.
 
 use super::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueId, expect_inputs};
 use crate::error::{Error, Result};
@@ -75,13 +75,13 @@ impl Op for ExportNchw {
 }
 
 shader_struct! {
-    /// Of `import_nchw`.
+    /// Parameters of `import_nchw`.
     struct ImportNchwParams {
         y: View,
         size: Size,
     }
 
-    /// Of `export_nchw`.
+    /// Parameters of `export_nchw`.
     struct ExportNchwParams {
         x: View,
         size: Size,
@@ -89,7 +89,7 @@ shader_struct! {
 }
 
 pub(super) fn cases() -> Vec<OpCase> {
-    // Every case of every op passes through both; these name the shapes that matter to them.
+    // Every case of every op passes through both; these are the shapes that matter to the conversion itself.
     let shapes = [Shape::new(2, 5, 3, 18), Shape::new(1, 1, 1, 1), Shape::new(3, 8, 5, 4)];
     let import = |s: Shape| OpCase {
         name: format!("import_nchw/{s}"),

@@ -1,7 +1,8 @@
-//! Normalisations with statistics of the data itself.
+//! Instance normalisation, and the lowering that it shares with batch normalisation in training.
 
-use super::batch_norm::{lower_scale_shift, pack_pairs, packed_len};
-use super::group_norm::lower_groups;
+use super::batch_norm::lower_scale_shift;
+use super::norm_groups::lower_groups;
+use super::packing::Packing;
 use super::{
     Backward, Function, GraphBuilder, InputKind, InstanceNorm2dGrad, Lowering, Op, OpCase, Spatial, ValueId,
     expect_inputs, expect_per_channel, map_elements, output_shape,
@@ -11,8 +12,8 @@ use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 use std::sync::Arc;
 
-/// `torch.nn.InstanceNorm2d`: every plane by its own mean and biased variance. Inputs: x, then gamma and beta if
-/// `affine`. A plane of one pixel becomes beta (PyTorch refuses it).
+/// `torch.nn.InstanceNorm2d`: normalises every plane by its mean and biased variance. Inputs: x `[N, C, H, W]`, then
+/// gamma and beta `[C]` if `affine`. A plane of one pixel becomes beta (PyTorch rejects it).
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceNorm2d {
     /// Added to the variance.
@@ -21,10 +22,10 @@ pub struct InstanceNorm2d {
     pub affine: bool,
 }
 
-/// Pixels of a plane from which on its statistics are found in bands.
+/// Planes of at least this many pixels compute their statistics in bands.
 const LARGE_PLANE: usize = 1 << 14;
 
-/// The description of the result of a normalisation with or without gamma and beta.
+/// The output description of a normalisation with or without gamma and beta.
 pub(super) fn infer_affine(op: &str, eps: f32, affine: bool, inputs: &[TensorDesc]) -> Result<TensorDesc> {
     expect_inputs(op, inputs, if affine { 3 } else { 1 })?;
     let s = inputs[0].shape;
@@ -49,7 +50,7 @@ pub(super) struct Statistics {
 }
 
 impl Statistics {
-    /// Of groups of `images` images each.
+    /// Statistics of groups of `images` images each.
     pub fn of(x: &HostTensor, images: usize) -> Result<Self> {
         let s = x.shape()?;
         let mut all = Vec::with_capacity(s.n / images * s.c);
@@ -69,7 +70,7 @@ impl Statistics {
         Ok(Self { images, channels: s.c, all })
     }
 
-    /// Of a channel of the first group.
+    /// Mean and variance of a channel in the first group.
     pub fn of_channel(&self, c: usize) -> (f64, f64) {
         self.all[c]
     }
@@ -79,40 +80,43 @@ impl Statistics {
     }
 }
 
-/// Normalises groups of `images` images together; with `keep`, outputs 1 and 2 become their mean and variance.
+/// Normalises groups of `images` images together. With `write_statistics`, outputs 1 and 2 are their mean and variance.
 pub(super) fn lower_normalise(
     cx: &mut Lowering,
     images: usize,
     eps: f32,
     activation: Function,
-    keep: bool,
+    write_statistics: bool,
 ) -> Result<()> {
     let s = cx.input(0);
     let (blocks, groups) = (s.c.div_ceil(LANES), s.n / images);
     let parameters: Vec<usize> = (1..cx.inputs.len()).collect();
-    let affine = cx.weights_f32(parameters, packed_len(s.c), move |p| {
-        let at = |i: usize, c: usize, otherwise: f32| p.get(i).map_or(otherwise, |t| t.data()[c]);
-        Ok(pack_pairs((0..s.c).map(|c| (at(0, c, 1.0), at(1, c, 0.0))), s.c))
-    });
-    let scratch = cx.scratch((groups * packed_len(s.c) * 4) as u64);
+    let affine = Packing::affine(s.c, parameters.len());
+    let affine = cx.weights_f32(parameters, Packing::pairs_len(s.c), affine);
+    let scratch = cx.scratch((groups * Packing::pairs_len(s.c) * 4) as u64);
     let Size { w, h, c, .. } = s.into();
     let (x, factor) = (cx.input_view(0), (1.0 / (images * s.pixels()) as f64) as f32);
     let params = NormStatisticsParams { x, w, h, c, images: images as u32, factor, eps };
     let mut bindings = vec![Operand::Input(0), affine, Operand::ScratchWrite(scratch)];
-    bindings.extend(keep.then_some([Operand::Output(1), Operand::Output(2)]).into_iter().flatten());
-    cx.dispatch(KernelKey::new("norm_statistics").flag("KEEP", keep), params, bindings, [blocks, groups, 1])?;
+    bindings.extend(write_statistics.then_some([Operand::Output(1), Operand::Output(2)]).into_iter().flatten());
+    cx.dispatch(
+        KernelKey::new("norm_statistics").flag("KEEP", write_statistics),
+        params,
+        bindings,
+        [blocks, groups, 1],
+    )?;
     cx.reads(Operand::ScratchRead(scratch), s.pixels() as f64);
     lower_scale_shift(cx, Operand::ScratchRead(scratch), groups > 1, activation)
 }
 
 shader_struct! {
-    /// Of `norm_statistics`.
+    /// Parameters of `norm_statistics`.
     struct NormStatisticsParams {
         x: View,
         w: u32,
         h: u32,
         c: u32,
-        /// Per statistic: 1 or N.
+        /// Images per statistic: 1 or N.
         images: u32,
         /// 1 / elements per statistic.
         factor: f32,
@@ -142,7 +146,7 @@ impl Op for InstanceNorm2d {
     }
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
-        // One workgroup a plane would leave most of a GPU idle.
+        // One workgroup per plane would leave most of a GPU idle.
         if cx.input(0).pixels() >= LARGE_PLANE {
             return lower_groups(cx, cx.input(0).c, self.eps);
         }

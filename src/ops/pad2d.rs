@@ -20,7 +20,7 @@ pub struct Pad2d {
     pub bottom: i64,
 }
 
-/// Size of an axis after padding, if it is at least 1 and shaders can count that far.
+/// Size of an axis after padding, if it is at least 1 and fits an `i32`, as shaders require.
 pub(super) fn padded(n: usize, before: i64, after: i64) -> Option<usize> {
     let fits = |v: i64| i32::try_from(v).is_ok();
     let out = i64::try_from(n).ok()?.checked_add(before)?.checked_add(after)?;
@@ -80,7 +80,7 @@ pub(super) fn shifted(x: &HostTensor, out: Shape, top: i64, left: i64) -> Result
     }))
 }
 
-/// The dispatch of [`shifted`]; `infer` has seen to it that both shifts fit an `i32`.
+/// The dispatch of [`shifted`]; `infer` has checked that both shifts fit an `i32`.
 pub(super) fn lower_shifted(cx: &mut Lowering, top: i64, left: i64) -> Result<()> {
     let (i, o) = (cx.input(0), cx.output(0));
     let Size { w: ow, h: oh, blocks, .. } = o.into();
@@ -90,14 +90,14 @@ pub(super) fn lower_shifted(cx: &mut Lowering, top: i64, left: i64) -> Result<()
     cx.dispatch(KernelKey::new("pad"), params, bindings, Lowering::per_vec4(o))
 }
 
-/// The dependency of [`shifted`].
+/// Spatial dependency of [`shifted`].
 pub(super) fn shift_windows(top: i64, left: i64) -> Spatial {
     let window = |shift: i64| Window { first: -shift, last: -shift, ..Window::SAME };
     Spatial::Windows(vec![[window(top), window(left)]])
 }
 
 shader_struct! {
-    /// Of `pad`.
+    /// Parameters of `pad`.
     struct PadParams {
         x: View,
         y: View,

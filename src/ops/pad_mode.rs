@@ -1,4 +1,4 @@
-//! Padding with something other than zeros.
+//! Padding modes other than zeros.
 
 use super::pad2d::{padded, shift_windows};
 use super::resample::{self, Table};
@@ -6,20 +6,20 @@ use super::{Lowering, Op, OpCase, Spatial, expect_inputs, output_shape};
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// What lies outside the image.
+/// What padding consists of.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum PadMode {
-    /// This value.
+    /// A constant.
     Constant(f32),
-    /// The image mirrored at its first and last pixels, which are not repeated.
+    /// The image mirrored; the edge pixel is not repeated.
     Reflect,
-    /// The border's pixels. PyTorch's `replicate`.
+    /// The edge pixel repeated. PyTorch's `replicate`.
     Edge,
-    /// The image again. PyTorch's `circular`.
+    /// The opposite side of the image. PyTorch's `circular`.
     Wrap,
 }
 
-/// `torch.nn.functional.pad(x, [left, right, top, bottom], mode)`; a negative amount crops that side. Of zeros see
+/// `torch.nn.functional.pad(x, [left, right, top, bottom], mode)`; a negative amount crops that side. For zeros see
 /// [`Pad2d`](super::Pad2d).
 #[derive(Clone, Debug, PartialEq)]
 pub struct PadWith {
@@ -31,12 +31,12 @@ pub struct PadWith {
     pub top: i64,
     /// Rows added after the last.
     pub bottom: i64,
-    /// What is added.
+    /// What padding consists of.
     pub mode: PadMode,
 }
 
 impl PadMode {
-    /// The input pixel at position `i` of an axis of `n`.
+    /// The input pixel for position `i` of an axis of `n` pixels; `None` for the constant.
     fn source(self, i: i64, n: usize) -> Option<usize> {
         let last = n as i64 - 1;
         let at = match self {
@@ -73,16 +73,16 @@ impl Op for PadWith {
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         expect_inputs(self.name(), inputs, 1)?;
         let s = inputs[0].shape;
-        // Mirrored once, or repeated once, at most.
+        // At most one reflection, or one repetition.
         let amounts = [(self.top, s.h), (self.bottom, s.h), (self.left, s.w), (self.right, s.w)];
-        let held = match self.mode {
+        let valid = match self.mode {
             PadMode::Constant(v) => v.is_finite(),
             PadMode::Reflect => amounts.iter().all(|&(a, n)| a < n as i64),
             PadMode::Edge => !s.is_empty(),
             PadMode::Wrap => amounts.iter().all(|&(a, n)| a <= n as i64),
         };
         match (padded(s.h, self.top, self.bottom), padded(s.w, self.left, self.right)) {
-            (Some(h), Some(w)) if held => Ok(vec![TensorDesc::blocked(s.with_hw(h, w))]),
+            (Some(h), Some(w)) if valid => Ok(vec![TensorDesc::blocked(s.with_hw(h, w))]),
             _ => Err(Error::op(self.name(), format!("{self:?} does not fit input {s}"))),
         }
     }
@@ -100,7 +100,7 @@ impl Op for PadWith {
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         match self.mode {
-            PadMode::Wrap => Spatial::Global("circular padding reaches from one border to the other"),
+            PadMode::Wrap => Spatial::Global("circular padding reads the opposite edge of the image"),
             _ => shift_windows(self.top, self.left),
         }
     }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_holds_the_image_once() {
+    fn reflection_is_limited_to_one_period() {
         let x = [TensorDesc::blocked(Shape::new(1, 1, 4, 4))];
         let pad = |left, mode| PadWith { left, right: 0, top: 0, bottom: 0, mode };
         assert!(pad(3, PadMode::Reflect).infer(&x).is_ok() && pad(4, PadMode::Reflect).infer(&x).is_err());

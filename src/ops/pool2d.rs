@@ -1,37 +1,41 @@
-//! Pooling of any geometry. [`MaxPool2d`](super::MaxPool2d) and [`AvgPool2d`](super::AvgPool2d) are faster where they do.
+//! Pooling with any geometry. [`MaxPool2d`](super::MaxPool2d) and [`AvgPool2d`](super::AvgPool2d) are faster where they
+//! apply.
 
-use super::{
-    Backward, GraphBuilder, Lowering, Op, OpCase, Pool2dGrad, Spatial, ValueId, Window, by_plane, expect_inputs,
-};
+mod grad;
+
+pub use grad::Pool2dGrad;
+
+use super::{Backward, GraphBuilder, Lowering, Op, OpCase, Spatial, ValueId, Window, by_plane, expect_inputs};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// What is made of a window.
+/// How a window is reduced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolKind {
-    /// The largest element; padding is not looked at.
+    /// The maximum; padding is ignored.
     Max,
     /// The mean.
     Average {
-        /// Padding counts as zeros; else it is not looked at. What `ceil_mode` adds behind the padding never counts.
+        /// Count padding as zeros rather than ignore it. Positions that `ceil_mode` adds beyond the padding never
+        /// count.
         count_include_pad: bool,
     },
 }
 
 /// `MaxPool` and `AveragePool` of ONNX, `max_pool2d` and `avg_pool2d` of `torch.nn.functional`. `ceil_mode` rounds the output
-/// size up; as in PyTorch, no window begins in the padding at the end.
+/// size up; as in PyTorch, no window starts in the bottom or right padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool2d {
-    /// What is made of a window.
+    /// How a window is reduced.
     pub kind: PoolKind,
     /// Rows and columns of a window.
     pub kernel: [usize; 2],
     /// Stride in rows and columns.
     pub stride: [usize; 2],
-    /// Padding: top, left, bottom, right; less than a window.
+    /// Padding: top, left, bottom, right; less than the span of a window.
     pub padding: [usize; 4],
-    /// Distance of a window's elements in rows and columns.
+    /// Dilation in rows and columns.
     pub dilation: [usize; 2],
     /// Round the output size up.
     pub ceil_mode: bool,
@@ -50,24 +54,24 @@ impl Pool2d {
 
     fn output_size(&self, axis: usize, n: usize) -> Option<usize> {
         let (span, before, after) = (self.span(axis)?, self.padding[axis], self.padding[axis + 2]);
-        // PyTorch's ceil mode accepts maps smaller than the window; floor mode does not.
+        // In PyTorch only ceil mode accepts maps smaller than the window.
         let n = if self.ceil_mode && n > 0 { n.max(span.saturating_sub(before + after)) } else { n };
-        let spare = (n + before + after).checked_sub(span)?;
-        let out = if self.ceil_mode { spare.div_ceil(self.stride[axis]) } else { spare / self.stride[axis] } + 1;
-        // A window may not begin in the padding at the end.
-        let late = self.ceil_mode && (out - 1) * self.stride[axis] >= n + before;
-        Some(out - usize::from(late))
+        let room = (n + before + after).checked_sub(span)?;
+        let out = if self.ceil_mode { room.div_ceil(self.stride[axis]) } else { room / self.stride[axis] } + 1;
+        // A window may not start in the bottom or right padding.
+        let surplus = self.ceil_mode && (out - 1) * self.stride[axis] >= n + before;
+        Some(out - usize::from(surplus))
     }
 
-    /// The result's shape for an input of shape `s`.
+    /// The output shape for an input of shape `s`.
     pub(super) fn output(&self, op: &str, s: Shape) -> Result<Shape> {
         let size = |axis: usize, n: usize| {
             let fits = |v: usize| i32::try_from(v).is_ok();
             let padding = [self.padding[axis], self.padding[axis + 2]];
             let span = self.span(axis).filter(|&span| fits(span) && padding.iter().all(|&p| p < span))?;
-            let known =
+            let valid =
                 span > 0 && self.stride[axis] > 0 && self.dilation[axis] > 0 && fits(self.stride[axis]) && fits(n);
-            known.then(|| self.output_size(axis, n)).flatten()
+            valid.then(|| self.output_size(axis, n)).flatten()
         };
         match (size(0, s.h), size(1, s.w)) {
             (Some(h), Some(w)) => Ok(s.with_hw(h, w)),
@@ -75,14 +79,14 @@ impl Pool2d {
         }
     }
 
-    /// Positions along an axis that window `o` looks at, those in the padding at either end among them.
+    /// Positions along an axis that window `o` covers, including those in the padding.
     pub(super) fn positions(&self, axis: usize, o: usize, n: usize) -> impl Iterator<Item = i64> + use<> {
         let first = (o * self.stride[axis]) as i64 - self.padding[axis] as i64;
         let (dilation, end) = (self.dilation[axis] as i64, (n + self.padding[axis + 2]) as i64);
         (0..self.kernel[axis] as i64).map(move |k| first + k * dilation).filter(move |&at| at < end)
     }
 
-    /// The elements of a window: rows and columns inside the input, and what a mean divides by.
+    /// Row and column of the elements of a window that lie inside the input, and the divisor of a mean.
     pub(super) fn window(&self, s: Shape, oy: usize, ox: usize) -> (Vec<(usize, usize)>, usize) {
         let mut inside = Vec::new();
         let mut all = 0;
@@ -98,12 +102,12 @@ impl Pool2d {
         (inside, count.max(1))
     }
 
-    /// Whether a mean counts padding.
+    /// Whether a mean includes padding.
     pub(super) fn counts_padding(&self) -> bool {
         self.kind == PoolKind::Average { count_include_pad: true }
     }
 
-    /// The windows over an input of a shape.
+    /// The kernel's description of the windows over an input of shape `s`.
     pub(super) fn geometry(&self, s: Shape) -> PoolGeometry {
         let [top, left, bottom, right] = self.padding;
         let pair = |v: [usize; 2]| v.map(|v| v as i32);
@@ -172,19 +176,19 @@ shader_struct! {
     pub(super) struct PoolGeometry {
         /// H, W
         size: [i32; 2],
-        /// The same with the padding at the end.
+        /// H, W with the bottom and right padding.
         padded: [i32; 2],
         /// Rows, columns.
         kernel: [i32; 2],
-        /// Of rows, of columns.
+        /// Rows, columns.
         stride: [i32; 2],
-        /// Of rows, of columns.
+        /// Rows, columns.
         dilation: [i32; 2],
         /// Top, left.
         padding: [i32; 2],
     }
 
-    /// Of `pool2d`.
+    /// Parameters of `pool2d`.
     struct Pool2dParams {
         x: View,
         y: View,
@@ -192,17 +196,18 @@ shader_struct! {
         ow: u32,
         oh: u32,
         blocks: u32,
-        /// Whether a mean counts it.
+        /// Whether a mean includes padding.
         counts_padding: u32,
     }
 }
 
 pub(super) fn cases() -> Vec<OpCase> {
     let case = |name: &str, op: Pool2d, s: Shape| OpCase::new(format!("pool2d/{name}"), op, &[s]);
-    all().into_iter().map(|(name, op, s)| case(name, op, s)).collect()
+    let forward = all().into_iter().map(|(name, op, s)| case(name, op, s));
+    forward.chain(grad::cases()).collect()
 }
 
-/// Geometries worth a test, with the shape of an input.
+/// Geometries to test, each with an input shape.
 pub(super) fn all() -> Vec<(&'static str, Pool2d, Shape)> {
     let s = Shape::new;
     let max = |k| Pool2d::new(PoolKind::Max, k);

@@ -1,10 +1,11 @@
-//! Against onnxruntime 1.32.0's `MaxPool` and `AveragePool` (opset 19) of a 6x7 image whose pixel `i` is `17 i mod 23`.
+//! Comparison with `MaxPool` and `AveragePool` of onnxruntime 1.32.0 (opset 19) on a 6x7 image whose pixel `i` is
+//! `17 i mod 23`.
 
 use super::*;
 
 type Known = (PoolKind, [usize; 2], [usize; 2], [usize; 4], [usize; 2], bool, [usize; 2], &'static [f32]);
 
-/// Kind, kernel, stride, padding, dilation, ceil mode; size and elements of the result.
+/// Kind, kernel, stride, padding, dilation, ceil mode; size and elements of the output.
 #[rustfmt::skip]
 const KNOWN: &[Known] = &[
     (PoolKind::Max, [3, 3], [2, 2], [1, 1, 1, 1], [1, 1], false, [3, 4], &[21.0, 21.0, 22.0, 20.0, 21.0, 21.0, 20.0, 22.0, 20.0, 21.0, 21.0, 22.0]),
@@ -22,7 +23,7 @@ const KNOWN: &[Known] = &[
 ];
 
 #[test]
-fn results_are_onnxruntimes() {
+fn results_match_onnxruntime() {
     let x = HostTensor::new([1, 1, 6, 7], (0..42).map(|i| (i * 17 % 23) as f32).collect()).unwrap();
     for &(kind, kernel, stride, padding, dilation, ceil_mode, [h, w], expected) in KNOWN {
         let op = Pool2d { kind, kernel, stride, padding, dilation, ceil_mode };
@@ -34,7 +35,7 @@ fn results_are_onnxruntimes() {
 }
 
 #[test]
-fn windows_that_cannot_be_are_refused() {
+fn invalid_windows_are_refused() {
     let x = [TensorDesc::blocked(Shape::new(1, 1, 4, 4))];
     let op = Pool2d::new(PoolKind::Max, 2);
     for bad in [

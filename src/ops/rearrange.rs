@@ -1,4 +1,4 @@
-//! Reshaped, transposed and shuffled tensors.
+//! Reshape, transpose and shuffle.
 
 use super::strided::Strided;
 use super::{
@@ -7,15 +7,15 @@ use super::{
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// The input reshaped to `dims`, its axes brought into another order, and reshaped to an NCHW shape: `reshape`, `transpose`,
-/// `flatten`, channel shuffles.
+/// The input reshaped to `dims`, its axes permuted, then reshaped to an NCHW shape: `reshape`, `transpose`, `flatten`,
+/// channel shuffles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rearrange {
-    /// What the input is taken for, at most 8 axes.
+    /// Dimensions that the input is viewed as, at most 8.
     pub dims: Vec<usize>,
-    /// Axis `i` of what is made is axis `order[i]` of `dims`.
+    /// Axis `i` after the permutation is axis `order[i]` of `dims`.
     pub order: Vec<usize>,
-    /// The result.
+    /// The output shape.
     pub shape: Shape,
 }
 
@@ -33,10 +33,10 @@ impl Rearrange {
     }
 }
 
-/// In what order the channels of [`DepthToSpace`] are read.
+/// Channel order of [`DepthToSpace`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DepthOrder {
-    /// Depth, column, row: channel `(dy * block + dx) * C + c`. ONNX's default.
+    /// Depth, column, row: channel `(dy * block + dx) * C + c`. The default of ONNX.
     Dcr,
     /// Column, row, depth: channel `(c * block + dy) * block + dx`. `torch.nn.PixelShuffle`.
     Crd,
@@ -51,8 +51,8 @@ pub struct DepthToSpace {
     pub order: DepthOrder,
 }
 
-/// `[N, C, H b, W b]` to `[N, C b b, H, W]`: the inverse of [`DepthToSpace`]. ONNX has it in the order [`DepthOrder::Dcr`],
-/// PyTorch, as `PixelUnshuffle`, in [`DepthOrder::Crd`].
+/// `[N, C, H b, W b]` to `[N, C b b, H, W]`: the inverse of [`DepthToSpace`]. ONNX uses [`DepthOrder::Dcr`], PyTorch's
+/// `PixelUnshuffle` [`DepthOrder::Crd`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpaceToDepth {
     /// b.
@@ -85,7 +85,7 @@ impl Op for Rearrange {
 
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
         let out = output_shape(self, inputs)?;
-        // Where each element goes, one axis of the input at a time.
+        // Destination of each element, one input axis at a time.
         let mut data = vec![0.0; out.len()];
         for (at, &v) in inputs[0].data().iter().enumerate() {
             let mut coordinates = vec![0; self.dims.len()];
@@ -110,7 +110,7 @@ impl Op for Rearrange {
         if k >= 2 && self.dims[k - 2..] == pixels && self.order[k - 2..] == [k - 2, k - 1] && [o.h, o.w] == pixels {
             return Spatial::Pointwise;
         }
-        Spatial::Global("pixels change places")
+        Spatial::Global("pixels are rearranged")
     }
 
     fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
@@ -123,7 +123,7 @@ impl Op for Rearrange {
     }
 }
 
-/// The channel that pixel `(dy, dx)` of a square of channel `c` of `channels` is.
+/// The deep channel that holds pixel `(dy, dx)` of a block of channel `c`, of `channels`.
 fn deep(order: DepthOrder, block: usize, channels: usize, c: usize, dy: usize, dx: usize) -> usize {
     match order {
         DepthOrder::Dcr => (dy * block + dx) * channels + c,
@@ -142,7 +142,7 @@ impl Op for DepthToSpace {
         let size = s.h.checked_mul(b).zip(s.w.checked_mul(b)).filter(|_| !s.is_empty());
         match (size, b.checked_mul(b).filter(|&d| d > 0 && s.c.is_multiple_of(d))) {
             (Some((h, w)), Some(depth)) => Ok(vec![TensorDesc::blocked(Shape::new(s.n, s.c / depth, h, w))]),
-            _ => Err(Error::op(self.name(), format!("input {s} has no squares of {b}x{b} in its channels"))),
+            _ => Err(Error::op(self.name(), format!("the channels of input {s} do not divide into {b}x{b} blocks"))),
         }
     }
 
@@ -187,7 +187,7 @@ impl Op for SpaceToDepth {
         let divides = b > 0 && s.h.is_multiple_of(b) && s.w.is_multiple_of(b) && !s.is_empty();
         match b.checked_mul(b).and_then(|d| d.checked_mul(s.c)).filter(|_| divides) {
             Some(c) => Ok(vec![TensorDesc::blocked(Shape::new(s.n, c, s.h / b, s.w / b))]),
-            None => Err(Error::op(self.name(), format!("input {s} is not made of squares of {b}x{b}"))),
+            None => Err(Error::op(self.name(), format!("input {s} does not divide into {b}x{b} blocks"))),
         }
     }
 
@@ -249,9 +249,9 @@ pub(super) fn cases() -> Vec<OpCase> {
 mod tests {
     use super::*;
 
-    /// The example of ONNX's operator documentation.
+    /// The example in ONNX's operator documentation.
     #[test]
-    fn depth_to_space_is_as_documented() {
+    fn depth_to_space_matches_onnx_documentation() {
         let data: Vec<f32> = [0., 9., 18., 27., 36., 45., 54., 63.]
             .iter()
             .flat_map(|&b| [0., 1., 2., 3., 4., 5.].map(|v| b + v))
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn invalid_shapes_are_refused() {
         let x = [TensorDesc::blocked(Shape::new(1, 6, 3, 4))];
         assert!(
             DepthToSpace { block: 2, order: DepthOrder::Dcr }.infer(&x).unwrap_err().to_string().contains("1x6x3x4")
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn shuffled_channels_keep_pixels_apart() {
+    fn a_channel_shuffle_is_pointwise() {
         let x = Shape::new(1, 6, 4, 5);
         let shuffle = Rearrange { dims: vec![2, 3, 4, 5], order: vec![1, 0, 2, 3], shape: x };
         let spatial = |op: &Rearrange| op.spatial(&[TensorDesc::blocked(x)], &[TensorDesc::blocked(op.shape)]);

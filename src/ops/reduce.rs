@@ -1,33 +1,34 @@
-//! Sums, means and extremes along axes.
+//! Reductions along axes.
 
 use super::{Lowering, Op, OpCase, Spatial, by_plane, expect_inputs, output_shape};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
-/// What is made of the elements along the axes.
+/// Kind of reduction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReduceKind {
-    /// Their mean.
+    /// Mean.
     Mean,
-    /// Their sum.
+    /// Sum.
     Sum,
-    /// The largest.
+    /// Maximum.
     Max,
-    /// The smallest.
+    /// Minimum.
     Min,
 }
 
-/// A reduction along some of channels, rows and columns, which become axes of one element (ONNX's `keepdims`).
+/// A reduction along any of channels, rows and columns, which become axes of size 1 (ONNX `keepdims`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reduce {
-    /// What is made.
+    /// Kind of reduction.
     pub kind: ReduceKind,
-    /// Along channels.
+    /// Reduce channels.
     pub channels: bool,
-    /// Along rows.
+    /// Reduce rows.
     pub rows: bool,
-    /// Along columns.
+    /// Reduce columns.
     pub columns: bool,
 }
 
@@ -37,7 +38,7 @@ impl Reduce {
         Shape::new(s.n, size(self.channels, s.c), size(self.rows, s.h), size(self.columns, s.w))
     }
 
-    /// One dispatch, of `count` elements each.
+    /// One dispatch that reduces `count` elements to each output element.
     fn dispatch(
         &self,
         cx: &mut Lowering,
@@ -123,22 +124,27 @@ impl Op for Reduce {
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         if self.rows || self.columns {
-            return Spatial::Global("a reduction along rows or columns looks at the whole image");
+            return Spatial::Global("a reduction along rows or columns depends on the whole image");
         }
         Spatial::Pointwise
     }
 }
 
-/// The number of the largest channel of each pixel, the first of several: `[N, C, H, W]` to `[N, 1, H, W]`.
+/// The index of the largest channel of each pixel: `[N, C, H, W]` to `[N, 1, H, W]`. Ties go to the first unless
+/// `last`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArgMax {
-    /// Of several largest the last.
+    /// Whether ties go to the last channel.
     pub last: bool,
 }
 
 impl Op for ArgMax {
     fn name(&self) -> &'static str {
         "argmax"
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithAll
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
@@ -171,25 +177,25 @@ impl Op for ArgMax {
 }
 
 shader_struct! {
-    /// Of `reduce_channels` and `reduce_pixels`.
+    /// Parameters of `reduce_channels` and `reduce_pixels`.
     struct ReduceParams {
         x: View,
         y: View,
-        /// Of x.
+        /// Size of x.
         size: Size,
-        /// Of y.
+        /// Size of y.
         reduced: Size,
         factor: f32,
     }
 
-    /// Of `argmax`.
+    /// Parameters of `argmax`.
     struct ArgMaxParams {
         x: View,
         y: View,
         w: u32,
         h: u32,
         c: u32,
-        /// Whether the last of several largest counts.
+        /// Whether ties go to the last channel.
         last: u32,
     }
 }
@@ -213,9 +219,9 @@ pub(super) fn cases() -> Vec<OpCase> {
     let mut ties = argmax("ties", false, s(1, 6, 1, 2));
     let scores = [0.5, 0.25, 0.5, 0.75, 0.25, 0.75, 0.5, 0.0, 0.5, 0.75, 0.0, 0.75];
     ties.inputs[0].1 = super::InputKind::Fixed(scores.to_vec());
-    let mut late = argmax("ties, last", true, s(1, 6, 1, 2));
-    late.inputs[0].1 = ties.inputs[0].1.clone();
-    cases.extend([argmax("blocks", false, s(2, 9, 5, 18)), argmax("one class", false, s(1, 1, 3, 3)), ties, late]);
+    let mut last_ties = argmax("ties, last", true, s(1, 6, 1, 2));
+    last_ties.inputs[0].1 = ties.inputs[0].1.clone();
+    cases.extend([argmax("blocks", false, s(2, 9, 5, 18)), argmax("one class", false, s(1, 1, 3, 3)), ties, last_ties]);
     cases
 }
 

@@ -1,30 +1,31 @@
-//! Tables of what output pixels are made of: the general way of resizing and padding. [`Resize`](super::Resize) and
-//! [`Pad2d`](super::Pad2d) are faster where they do.
+//! Resizing and padding by tables of source pixels and weights: the general case. [`Resize`](super::Resize) and
+//! [`Pad2d`](super::Pad2d) are faster where they apply.
 
 use super::{Lowering, by_plane};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::packing::Packing;
 use crate::tensor::{HostTensor, Shape};
 
-/// Pixels are numbered in `f32` tables.
+/// Maximum number of pixels along an axis: tables hold pixel indices as `f32`.
 const MAX: usize = 1 << 24;
 
-/// Along one axis: the input pixels of each output pixel with their weights; no pixel is the fill value.
+/// For one axis: the input pixels and weights of each output pixel. `None` stands for the fill value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Table {
-    /// Entries of each output pixel.
+    /// Entries per output pixel.
     pub taps: usize,
-    /// `taps` entries an output pixel.
+    /// `taps` entries for each output pixel.
     pub entries: Vec<(Option<usize>, f64)>,
 }
 
 impl Table {
-    /// Output pixels made of one input pixel each.
+    /// One input pixel per output pixel.
     pub fn of_single(pixels: impl Iterator<Item = Option<usize>>) -> Self {
         Self { taps: 1, entries: pixels.map(|p| (p, 1.0)).collect() }
     }
 
-    /// Of rows of equally many entries.
+    /// From rows of `taps` entries each.
     pub fn of_rows(taps: usize, rows: impl Iterator<Item = Vec<(usize, f64)>>) -> Self {
         Self { taps, entries: rows.flatten().map(|(p, w)| (Some(p), w)).collect() }
     }
@@ -34,7 +35,7 @@ impl Table {
     }
 }
 
-/// The tensor that two tables make of `x`.
+/// `x` resampled by two tables.
 pub(super) fn reference(x: &HostTensor, out: Shape, rows: &Table, columns: &Table, fill: f32) -> Result<HostTensor> {
     let s = x.shape()?;
     Ok(by_plane(out, |n, c, plane| {
@@ -52,14 +53,14 @@ pub(super) fn reference(x: &HostTensor, out: Shape, rows: &Table, columns: &Tabl
 }
 
 shader_struct! {
-    /// Of `resample`.
+    /// Parameters of `resample`.
     struct ResampleParams {
         x: View,
         y: View,
         ow: u32,
         oh: u32,
         blocks: u32,
-        /// Where rows begin in the table.
+        /// Index of the first entry for rows in the table.
         first_row: u32,
         column_taps: u32,
         row_taps: u32,
@@ -67,7 +68,7 @@ shader_struct! {
     }
 }
 
-/// The dispatch that does the same on a device.
+/// The dispatch of [`reference`].
 pub(super) fn lower(cx: &mut Lowering, rows: &Table, columns: &Table, fill: f32) -> Result<()> {
     let (s, o) = (cx.input(0), cx.output(0));
     let largest = s.h.max(s.w);
@@ -79,7 +80,7 @@ pub(super) fn lower(cx: &mut Lowering, rows: &Table, columns: &Table, fill: f32)
     for &(pixel, weight) in columns.entries.iter().chain(&rows.entries) {
         packed.extend([pixel.map_or(-1.0, |p| p as f32), weight as f32]);
     }
-    let table = cx.weights_f32([], packed.len(), move |_| Ok(packed.clone()));
+    let table = cx.weights_f32([], packed.len(), Packing::Constants(packed));
     let Size { w: ow, h: oh, blocks, .. } = o.into();
     let params = ResampleParams {
         x: cx.input_view(0),

@@ -1,29 +1,32 @@
 //! Resizing by interpolation.
 
+mod grad;
+
+pub use grad::ResizeGrad;
+
 use super::{
-    Backward, GraphBuilder, Lowering, Op, OpCase, ResizeGrad, Spatial, ValueId, Window, by_plane, expect_inputs,
-    output_shape,
+    Backward, GraphBuilder, Lowering, Op, OpCase, Spatial, ValueId, Window, by_plane, expect_inputs, output_shape,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// How pixels between the given ones are made.
+/// Interpolation mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResizeMode {
     /// Output pixel `i` of `m` is input pixel `floor(i * n / m)`.
     Nearest,
-    /// Between the two neighbours on each axis.
+    /// Linear between the two neighbours on each axis.
     Bilinear {
-        /// If set, the centres of the corner pixels coincide: coordinate `i * (n - 1) / (m - 1)`. Else the corners of
-        /// the images do: `max(0, (i + 0.5) * n / m - 0.5)`.
+        /// If set, the centres of the corner pixels coincide: coordinate `i * (n - 1) / (m - 1)`. Otherwise the corners
+        /// of the images do: `max(0, (i + 0.5) * n / m - 0.5)`.
         align_corners: bool,
     },
 }
 
 impl ResizeMode {
-    /// Lower neighbour, upper neighbour and the upper one's weight of each of `m` output pixels over `n` input pixels,
-    /// straight from the definitions.
+    /// For each of `m` output pixels over `n` input pixels: lower neighbour, upper neighbour and weight of the upper
+    /// one, straight from the definitions.
     pub(super) fn samples(self, n: usize, m: usize) -> Vec<(usize, usize, f64)> {
         let (nf, mf) = (n as f64, m as f64);
         let sample = |i: usize| {
@@ -39,7 +42,7 @@ impl ResizeMode {
         (0..m).map(sample).collect()
     }
 
-    /// Source coordinates as kernels take them.
+    /// Source coordinates in the form that kernels take.
     pub(super) fn axes(self, label: &str, i: Shape, o: Shape) -> Result<Axes> {
         let axes = [Coordinates::new(self, i.w, o.w), Coordinates::new(self, i.h, o.h)];
         for (axis, m) in axes.iter().zip([o.w, o.h]) {
@@ -52,7 +55,7 @@ impl ResizeMode {
                 });
             }
         }
-        // Scales 2, 4, 8, 16 need no division.
+        // Scales 2, 4, 8, 16 shift instead of dividing.
         let power_of_two = axes.iter().all(|a| a.den & (a.den - 1) == 0);
         let shift = |a: &Coordinates| if power_of_two { a.den.ilog2() } else { 0 };
         let [columns, rows] =
@@ -61,7 +64,7 @@ impl ResizeMode {
         Ok(Axes { columns, rows, column_factor, row_factor, power_of_two })
     }
 
-    /// The dispatch that resizes input `input` of the node into `to`, of that description.
+    /// The dispatch that resizes input `input` of the node into `to`, described by `desc`.
     fn lower_into(self, cx: &mut Lowering, input: usize, to: Operand, desc: TensorDesc) -> Result<()> {
         let (i, o) = (cx.input(input), desc.shape);
         let axes = self.axes(cx.label, i, o)?;
@@ -84,7 +87,7 @@ impl ResizeMode {
         cx.dispatch(kernel, params, [Operand::Input(input), to], Lowering::per_vec4(o))
     }
 
-    /// Input `input` of the node upsampled into scratch memory: what to read, and its view.
+    /// Upsamples input `input` of the node into scratch memory; returns its operand and view.
     pub(super) fn into_scratch(self, cx: &mut Lowering, input: usize, factor: usize) -> Result<(Operand, View)> {
         let s = cx.input(input);
         let desc = TensorDesc::blocked(s.with_hw(s.h * factor, s.w * factor));
@@ -109,17 +112,17 @@ impl ResizeMode {
         };
         match (window(i.h, o.h), window(i.w, o.w)) {
             (Some(rows), Some(columns)) => Spatial::Windows(vec![[rows, columns]]),
-            _ => Spatial::Global("resizing by a broken ratio depends on the size of the whole image"),
+            _ => Spatial::Global("resizing by a fractional ratio depends on the size of the whole image"),
         }
     }
 }
 
-/// The size of a resized image.
+/// The output size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResizeSize {
-    /// This many times the input's size.
+    /// The input's size times an integer.
     Scale(usize),
-    /// These pixels.
+    /// The size in pixels.
     Exact {
         /// Rows.
         h: usize,
@@ -128,28 +131,28 @@ pub enum ResizeSize {
     },
 }
 
-/// `torch.nn.functional.interpolate`, without antialiasing, to a whole multiple of the size or to a given one.
+/// `torch.nn.functional.interpolate` without antialiasing, by an integer factor or to an exact size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resize {
-    /// The interpolation.
+    /// Interpolation mode.
     pub mode: ResizeMode,
-    /// The size.
+    /// The output size.
     pub size: ResizeSize,
 }
 
-/// Source coordinates along both axes for a kernel.
+/// Source coordinates of a kernel along both axes.
 pub(super) struct Axes {
     pub columns: Axis,
     pub rows: Axis,
     /// 1 / den of the columns.
     pub column_factor: f32,
     pub row_factor: f32,
-    /// Whether both denominators are.
+    /// Whether both denominators are powers of two.
     pub power_of_two: bool,
 }
 
-/// Source coordinate of output pixel `i` as a fraction of whole numbers: `max(0, i * step + start) / den`. Index and
-/// weight come from a division with remainder, so they are the same on every device.
+/// Source coordinate of output pixel `i` as a rational number: `max(0, i * step + start) / den`. Index and weight come
+/// from integer division with remainder, so they are the same on every device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Coordinates {
     step: i64,
@@ -172,7 +175,7 @@ impl Coordinates {
         Self { step: step / g, start: start / g, den: den / g }
     }
 
-    /// Lower neighbour and numerator of the upper one's weight.
+    /// Lower neighbour, and numerator of the upper one's weight.
     #[cfg(test)]
     fn source(&self, i: usize) -> (usize, i64) {
         let at = (i as i64 * self.step + self.start).max(0);
@@ -196,9 +199,9 @@ impl Op for Resize {
             ResizeSize::Exact { h, w } => Some((h, w)),
             ResizeSize::Scale(k) => s.h.checked_mul(k).zip(s.w.checked_mul(k)),
         };
-        // Coordinates are counted in i32 on the device and in i64 here.
-        let countable = |v: usize| v > 0 && i32::try_from(v).is_ok();
-        match size.filter(|&(h, w)| [s.h, s.w, h, w].into_iter().all(countable)) {
+        // Coordinates are i32 on the device, i64 here.
+        let fits = |v: usize| v > 0 && i32::try_from(v).is_ok();
+        match size.filter(|&(h, w)| [s.h, s.w, h, w].into_iter().all(fits)) {
             Some((h, w)) => Ok(vec![TensorDesc::blocked(s.with_hw(h, w))]),
             None => Err(Error::op(self.name(), format!("cannot resize input {s} by {:?}", self.size))),
         }
@@ -245,7 +248,7 @@ shader_struct! {
         shift: u32,
     }
 
-    /// Of `resize`.
+    /// Parameters of `resize`.
     struct ResizeParams {
         x: View,
         y: View,
@@ -270,7 +273,7 @@ pub(super) fn cases() -> Vec<OpCase> {
     let exact = |name: &str, mode, s: Shape, h, w| {
         OpCase::new(format!("resize/{name} to {h}x{w}"), Resize { mode, size: ResizeSize::Exact { h, w } }, &[s])
     };
-    vec![
+    let mut all = vec![
         scale("bilinear", half, 1, Shape::new(1, 3, 4, 5)),
         scale("bilinear", half, 2, Shape::new(2, 5, 3, 9)),
         scale("bilinear", half, 3, Shape::new(1, 4, 3, 5)),
@@ -288,7 +291,9 @@ pub(super) fn cases() -> Vec<OpCase> {
         scale("nearest", ResizeMode::Nearest, 3, Shape::new(1, 1, 1, 1)),
         exact("nearest", ResizeMode::Nearest, Shape::new(1, 3, 4, 5), 7, 10),
         exact("nearest shrink", ResizeMode::Nearest, Shape::new(1, 8, 11, 9), 4, 9),
-    ]
+    ];
+    all.extend(grad::cases());
+    all
 }
 
 #[cfg(test)]
@@ -320,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_scales_reduce_to_small_numbers() {
+    fn integer_scales_reduce_to_small_numbers() {
         let half = ResizeMode::Bilinear { align_corners: false };
         assert_eq!(Coordinates::new(half, 16_384, 32_768), Coordinates { step: 2, start: -1, den: 4 });
         assert_eq!(Coordinates::new(ResizeMode::Nearest, 500, 2_000), Coordinates { step: 1, start: 0, den: 4 });

@@ -1,4 +1,4 @@
-//! Parts of tensors, and tensors joined along rows or columns.
+//! Strided slices, and concatenation along rows or columns.
 
 use super::strided::{Strided, strides};
 use super::{Lowering, Op, OpCase, Spatial, Window, by_plane, expect_inputs, output_shape};
@@ -6,15 +6,15 @@ use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// `x[n0::sn, c0::sc, y0::sy, x0::sx]` with so many elements along each axis; a negative step goes backwards, as a flip does.
-/// [`Crop2d`](super::Crop2d) and [`ChannelSlice`](super::ChannelSlice) are faster where they do.
+/// `x[n0::sn, c0::sc, y0::sy, x0::sx]`, cut to `len` elements along each axis; a negative step runs backwards, as in a
+/// flip. [`Crop2d`](super::Crop2d) and [`ChannelSlice`](super::ChannelSlice) are faster where they apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slice {
     /// First image, channel, row and column.
     pub start: [usize; 4],
-    /// Steps.
+    /// Step along each axis.
     pub step: [i64; 4],
-    /// Numbers of elements.
+    /// Number of elements along each axis.
     pub len: [usize; 4],
 }
 
@@ -68,10 +68,10 @@ impl Op for Slice {
     }
 }
 
-/// `torch.cat` along rows or columns.
+/// `torch.cat` along rows (`dim=2`) or columns (`dim=3`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConcatPixels {
-    /// Side by side in place of one below the other.
+    /// Concatenate columns, side by side, rather than rows.
     pub columns: bool,
 }
 
@@ -86,7 +86,7 @@ impl Op for ConcatPixels {
         };
         let one = |s: Shape| if self.columns { s.with_hw(s.h, 1) } else { s.with_hw(1, s.w) };
         if let Some(x) = inputs.iter().find(|x| one(x.shape) != one(first) || x.shape.is_empty()) {
-            return Err(Error::op(self.name(), format!("{} does not go with {first}", x.shape)));
+            return Err(Error::op(self.name(), format!("{} cannot be concatenated with {first}", x.shape)));
         }
         let total = |size: fn(Shape) -> usize| inputs.iter().map(|i| size(i.shape)).sum();
         let (h, w) = if self.columns { (first.h, total(|s| s.w)) } else { (total(|s| s.h), first.w) };
@@ -131,16 +131,16 @@ impl Op for ConcatPixels {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("where pixels come to lie depends on the size of the whole image")
+        Spatial::Global("positions of pixels depend on the size of the whole image")
     }
 }
 
 shader_struct! {
-    /// Of `place`.
+    /// Parameters of `place`.
     struct PlaceParams {
         x: View,
         y: View,
-        /// Of x.
+        /// Size of x.
         size: Size,
         top: u32,
         left: u32,

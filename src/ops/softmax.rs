@@ -49,7 +49,7 @@ impl Op for Softmax {
 }
 
 shader_struct! {
-    /// Of `softmax`.
+    /// Parameters of `softmax`.
     struct SoftmaxParams {
         x: View,
         y: View,
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_scores_do_not_overflow() {
+    fn large_logits_do_not_overflow() {
         let x = HostTensor::new([1, 3, 1, 1], vec![1e4, 1e4, -1e4]).unwrap();
         assert_eq!(Softmax.reference(&[&x]).unwrap()[0].data(), [0.5, 0.5, 0.0]);
     }

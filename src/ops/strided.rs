@@ -1,15 +1,15 @@
-//! Elements in another order: what slices, transposed and reshaped tensors and shuffled pixels come down to.
+//! Strided copies: how slices, transposes, reshapes and pixel shuffles are lowered.
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::Lowering;
 use crate::tensor::Shape;
 
-/// Axes that the kernel counts along.
+/// Maximum number of axes in the kernel.
 const AXES: usize = 8;
 
-/// `y` as a strided view of `x`, both in NCHW order: element `(i0, i1, ..)` of `dims`, whose product is the number of y's
-/// elements, is element `offset + i0 * strides[0] + i1 * strides[1] + ..` of x.
+/// `y` as a strided view of `x`, both in NCHW order: element `(i0, i1, ..)` of `dims` is element
+/// `offset + i0 * strides[0] + i1 * strides[1] + ..` of x. The product of `dims` is the number of elements of y.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Strided {
     pub dims: Vec<usize>,
@@ -18,7 +18,7 @@ pub(super) struct Strided {
 }
 
 impl Strided {
-    /// A tensor of `dims` with its axes in another order.
+    /// A tensor of `dims` with its axes permuted.
     pub fn permuted(dims: &[usize], order: &[usize]) -> Self {
         let mut strides = vec![1i64; dims.len()];
         for i in (1..dims.len()).rev() {
@@ -29,7 +29,7 @@ impl Strided {
         Self { dims: dims.into_iter().map(|d| d as usize).collect(), strides, offset: 0 }
     }
 
-    /// The dispatch that makes output 0 of input 0.
+    /// The dispatch that computes output 0 from input 0.
     pub fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (s, o) = (cx.input(0), cx.output(0));
         if self.dims.len() > AXES {
@@ -55,17 +55,17 @@ impl Strided {
 }
 
 shader_struct! {
-    /// Of `strided`.
+    /// Parameters of `strided`.
     struct StridedParams {
         x: View,
         y: View,
-        /// Of y.
+        /// Size of y.
         size: Size,
         w: u32,
         h: u32,
         c: u32,
         offset: u32,
-        /// The last axis first; 1 where there is none.
+        /// Last axis first; 1 for unused axes.
         dims: [[u32; 4]; AXES / 4],
         strides: [[i32; 4]; AXES / 4],
     }

@@ -1,11 +1,11 @@
-//! The sum of several tensors, of either layout: how gradients that come from several readers meet.
+//! Sum of several tensors of either layout. It combines the gradients of a value with several consumers.
 
 use super::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueId, expect_inputs};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 
-/// `x0 + x1 + ..`, two tensors or more of one shape and layout, added in the order of the inputs.
+/// `x0 + x1 + ..`: two or more tensors of one shape and layout, added in input order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sum {
     /// Number of inputs.
@@ -33,7 +33,7 @@ impl Op for Sum {
         Ok(vec![HostTensor::new(inputs[0].dims(), (0..inputs[0].data().len()).map(sum).collect::<Vec<_>>())?])
     }
 
-    /// The first dispatch adds two tensors, each further one a third and fourth to the result.
+    /// The first dispatch adds two tensors; each further one adds up to two more to the result.
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let (o, blocked) = (cx.output(0), cx.outputs[0].layout == Layout::Blocked);
         let mut first = 0;
@@ -63,9 +63,9 @@ impl Op for Sum {
 }
 
 shader_struct! {
-    /// Of `sum`.
+    /// Parameters of `sum`.
     struct SumParams {
-        /// Of a and b.
+        /// View of a and b.
         x: View,
         y: View,
         w: u32,
@@ -73,7 +73,7 @@ shader_struct! {
         blocks: u32,
     }
 
-    /// Of `sum` where tensors are linear.
+    /// Parameters of `sum` on linear tensors.
     struct LinearSumParams {
         len: u32,
         row: u32,

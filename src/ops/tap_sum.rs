@@ -1,13 +1,15 @@
-//! The second half of "upsample, then convolve" done in the cheap order.
+//! The second half of "upsample, then convolve" in the cheaper order.
 //!
-//! Enlarging and convolving are both linear, so `conv(resize(x))` equals: mix channels at the low resolution into one
-//! map per tap (a 1x1 convolution), upsample those, and add them shifted by their taps' offsets, with zeros from outside
-//! the *upsampled* image. That cuts the channel mixing by the square of the factor, and the upsampled input never exists.
+//! Upsampling and convolution are both linear, so `conv(resize(x))` equals the following: mix channels at the low
+//! resolution into one map per tap (a 1x1 convolution), upsample the maps, and add them shifted by the offsets of their
+//! taps, with zeros outside the *upsampled* image. That divides the cost of mixing channels by the square of the
+//! factor, and the upsampled input is never stored.
 
 use super::resize::Axis;
 use super::{Function, InputKind, Lowering, Op, OpCase, ResizeMode, Spatial, Window, by_plane, expect_per_channel};
 use crate::error::{Error, Result};
 use crate::kernel::{ConvFamily, KernelKey, Operand, Target, View, shader_struct};
+use crate::ops::packing::Packing;
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// `y[o, Y, X] = act(bias[o] + residual[o, Y, X] + sum over taps (ky, kx) of E[tap][o, Y + ky - padding, X + kx - padding])`
@@ -19,13 +21,13 @@ use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 pub struct TapSum {
     /// Output channels.
     pub out_channels: usize,
-    /// Kernel edge of the convolution this stands for.
+    /// Kernel size of the convolution that this replaces.
     pub kernel: usize,
     /// Its zero padding.
     pub padding: usize,
-    /// How the taps are upsampled.
+    /// Interpolation mode.
     pub mode: ResizeMode,
-    /// By how much.
+    /// Upsampling factor.
     pub factor: usize,
     /// Whether there is a residual.
     pub residual: bool,
@@ -110,15 +112,9 @@ impl Op for TapSum {
         let large = self.upsampled(taps);
         let axes = self.mode.axes(cx.label, taps, large)?;
         let blocks = out.c.div_ceil(LANES);
-        let (bias, out_channels) = (self.bias, out.c);
-        let inputs = if bias { vec![cx.inputs.len() - 1] } else { vec![] };
-        let weights = cx.weights_f32(inputs, blocks * LANES, move |p| {
-            let mut packed = vec![0.0; blocks * LANES];
-            if bias {
-                packed[..out_channels].copy_from_slice(p[0].data());
-            }
-            Ok(packed)
-        });
+        let inputs = if self.bias { vec![cx.inputs.len() - 1] } else { vec![] };
+        let bias = if self.bias { out.c } else { 0 };
+        let weights = cx.weights_f32(inputs, blocks * LANES, Packing::Copied(bias));
         let params = TapSumParams {
             x: cx.input_view(0),
             r: if self.residual { cx.input_view(1) } else { View::default() },
@@ -165,10 +161,10 @@ impl Op for TapSum {
             return self.mode.windows(taps, self.upsampled(taps));
         };
         let window = upsample[0].map(|w| {
-            // The taps reach this far in the upsampled map, which is at most that far in the small one.
+            // The reach of the taps in the upsampled map, converted to pixels of the small map and rounded up.
             let (before, after) = (self.padding as i64, (self.kernel - 1) as i64 - self.padding as i64);
-            let far = |pixels: i64| pixels.max(0).unsigned_abs().div_ceil(self.factor as u64) as i64;
-            Window { first: w.first - far(before), last: w.last + far(after), ..w }
+            let reach = |pixels: i64| pixels.max(0).unsigned_abs().div_ceil(self.factor as u64) as i64;
+            Window { first: w.first - reach(before), last: w.last + reach(after), ..w }
         });
         let mut windows = vec![window];
         windows.resize(inputs.len(), [Window::SAME; 2]);
@@ -176,8 +172,8 @@ impl Op for TapSum {
     }
 }
 
-/// Rows and columns of outputs that an invocation makes together, if it is not one: they share what they load. Asking
-/// for the plain family of convolutions asks for the plain kernel here too.
+/// Rows and columns of outputs per invocation, which share loads; `None` for the kernel with one output. Forcing the
+/// plain family of convolutions selects that kernel too.
 fn group(target: &Target, factor: usize) -> Option<[usize; 2]> {
     match target.overrides.conv {
         Some(ConvFamily::Plain) => None,
@@ -186,10 +182,10 @@ fn group(target: &Target, factor: usize) -> Option<[usize; 2]> {
 }
 
 shader_struct! {
-    /// Of `tap_sum` and `tap_sum_group`.
+    /// Parameters of `tap_sum` and `tap_sum_group`.
     struct TapSumParams {
         x: View,
-        /// Of the residual, if there is one.
+        /// View of the residual, if there is one.
         r: View,
         y: View,
         columns: Axis,

@@ -1,25 +1,31 @@
-//! A function of every element: activations and the others of [`Function`]'s table.
+//! Element-wise functions: activations and the others in the table of [`Function`].
 
-use super::binary::blocked_input;
 use super::{
-    ActivationGrad, Backward, ExportNchw, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueId, expect_inputs,
-    map_elements,
+    ActivationGrad, Backward, ExportNchw, GraphBuilder, InputKind, Lowering, Op, OpCase, Sensitivity, ValueId,
+    expect_inputs, map_elements,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{Function, KernelKey, Operand, Size, View, shader_struct};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 
-/// A function of every element. The input is blocked, or linear: then a parameter, and [`Function::Identity`] is how an
-/// initialiser of an imported network becomes a tensor for any op.
+/// An element-wise function. The input is blocked, or linear if it is a parameter: [`Function::Identity`] turns an
+/// initialiser of an imported network into a tensor for any op.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unary {
-    /// Which function.
+    /// The function.
     pub kind: Function,
 }
 
 impl Op for Unary {
     fn name(&self) -> &'static str {
         self.kind.name()
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        match self.kind {
+            Function::Floor | Function::Ceil | Function::Round | Function::Sign => Sensitivity::JumpsWithData,
+            _ => Sensitivity::Smooth,
+        }
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
@@ -37,7 +43,7 @@ impl Op for Unary {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let o = cx.output(0);
-        let (x, view) = blocked_input(cx, 0);
+        let (x, view) = cx.blocked_input(0);
         let [alpha, beta] = self.kind.arguments();
         let params = UnaryParams { x: view, y: cx.output_view(0), size: o.into(), alpha, beta };
         let kernel = KernelKey::new("unary").with("ACTIVATION", self.kind.id());
@@ -49,7 +55,7 @@ impl Op for Unary {
         let op = ActivationGrad { kind: self.kind };
         let at = if self.kind.slope_follows_from_result() { node.outputs[0] } else { node.inputs[0] };
         let dx = builder.node("grad", op, &[at, dy])?;
-        // A parameter has its gradient in its own layout.
+        // The gradient of a parameter has the parameter's layout.
         let dx = match builder.desc(node.inputs[0]).layout {
             Layout::Blocked => dx,
             Layout::Linear => builder.node("grad_export", ExportNchw, &[dx])?,
@@ -59,7 +65,7 @@ impl Op for Unary {
 }
 
 shader_struct! {
-    /// Of `unary`.
+    /// Parameters of `unary`.
     struct UnaryParams {
         x: View,
         y: View,
@@ -77,17 +83,17 @@ pub(super) fn cases() -> Vec<OpCase> {
         case
     };
     let s = Shape::new(2, 5, 4, 9);
-    // From -6 to 6, whole and half numbers among them.
+    // From -6 to 6, with integers and halves among them.
     let grid = || InputKind::Fixed((0..s.len()).map(|i| ((i * 37) % 97) as f32 / 8.0 - 6.0).collect());
     let mut cases = Vec::new();
     for &kind in F::ALL {
-        // Where it is not defined everywhere, and where it is steep.
+        // Functions that are not defined everywhere, or steep.
         if !kind.apply(-1.0).is_finite() || !kind.apply(0.0).is_finite() || kind == F::Exp {
             cases.push(case("0 to 1", kind, Shape::new(1, 6, 3, 17), InputKind::Probability));
             continue;
         }
         cases.push(case("-6 to 6", kind, s, grid()));
-        // Where a function jumps, f16 must hold the very elements.
+        // Where a function jumps, elements must be exact in f16.
         let jumps = matches!(kind, F::Floor | F::Ceil | F::Round | F::Sign);
         let input = if jumps { InputKind::Data } else { InputKind::Wide };
         cases.push(case("anything", kind, s, input));

@@ -1,8 +1,11 @@
-//! Graph to plan: lower every node, place its tensors, keep halos zero, resolve the bindings.
+//! From graph to plan: lowers every node, places its tensors, keeps halos zero and resolves the bindings.
 
 use super::memory::{self, Item, Place};
 use super::resident::{self, pack_on_device};
-use super::{IoBinding, Plan, PlanMemory, PlannedWeights, Resource, SlotKind, Step};
+use super::{
+    Choice, IoBinding, Plan, PlanMemory, PlannedDispatch, PlannedNode, PlannedParameter, PlannedWeights, Resource,
+    SlotKind,
+};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, ValueId, ValueKind};
 use crate::kernel::{Dispatch, Operand, TEXTURES, Target, TensorStorage, may_be_texture, texture_size};
@@ -12,7 +15,7 @@ use crate::text::mib;
 use std::collections::HashMap;
 
 impl Plan {
-    /// Plans a graph for a device. Fails when a tensor is larger than the device can bind, naming it.
+    /// Plans a graph for a device. Fails if a tensor is larger than the device can bind; the error names it.
     pub fn new(graph: &Graph, target: &Target) -> Result<Self> {
         check_values(graph, target)?;
         let lowered = lower_nodes(graph, target)?;
@@ -32,9 +35,12 @@ impl Plan {
             if target.options.storage == TensorStorage::Aliased { SlotKind::Aliased } else { SlotKind::Texture };
         let (places, slots) = memory::place(&tensors.items, target.caps.max_buffer_bytes, textures);
         let mut plan = Plan {
-            graph: graph.clone(),
+            nodes: graph.nodes().iter().map(planned_node).collect(),
+            parameters: planned_parameters(graph),
+            outputs: graph.outputs().iter().map(|o| o.0.clone()).collect(),
+            macs: graph.macs(),
             weights: Vec::new(),
-            steps: Vec::new(),
+            dispatches: Vec::new(),
             live: memory::live_sets(&tensors.items, graph.nodes().len()),
             memory: PlanMemory {
                 slots: slots.iter().map(|s| s.bytes).sum(),
@@ -60,14 +66,14 @@ impl Plan {
                     from,
                     len: w.len,
                     precision: w.precision,
-                    pack: w.pack.clone(),
+                    packing: w.packing.clone(),
                     texture,
                 });
             }
             for &v in &node.outputs {
                 if tensors.needs_clean_halo(graph, v, &places) {
                     let halo_of = tensors.resource(v, &places, true)?;
-                    plan.push(halo_step(node, i, graph.value(v).desc, halo_of, target.options.precision));
+                    plan.push(halo_dispatch(node, i, graph.value(v).desc, halo_of, target.options.precision));
                 }
             }
             for (k, d) in low.dispatches.iter().enumerate() {
@@ -93,15 +99,16 @@ impl Plan {
                     Operand::Overflow => Ok(Resource::Overflow(i)),
                 };
                 let bindings = d.bindings.iter().map(bind).collect::<Result<Vec<_>>>()?;
-                let dispatch =
-                    Dispatch { kernel: d.kernel.clone(), params: d.params.clone(), bindings, workgroups: d.workgroups };
                 let macs = if k == 0 { graph.node_macs(node) } else { 0 };
-                plan.push(Step {
+                plan.push(PlannedDispatch {
                     label: node.label.clone(),
-                    dispatch,
+                    kernel: d.kernel.clone(),
+                    params: d.params.clone(),
+                    bindings,
+                    workgroups: d.workgroups,
                     macs,
                     bytes: traffic(graph, node, low, d, target.options.precision),
-                    choice: low.choice,
+                    choice: low.choice.map(|(family, reason)| Choice { family, reason }),
                     node: i,
                 });
             }
@@ -111,8 +118,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Adds a step, its kernel told which bindings are textures.
-    fn push(&mut self, mut step: Step) {
+    /// Adds a dispatch, with the mask of its texture bindings in the kernel's key.
+    fn push(&mut self, mut dispatch: PlannedDispatch) {
         let texture = |r: &Resource| match *r {
             Resource::Slot { slot, writes, .. } => match self.slots[slot].kind {
                 SlotKind::Buffer => false,
@@ -123,30 +130,30 @@ impl Plan {
             Resource::IoBinding { .. } | Resource::Variable { .. } | Resource::Overflow(_) => false,
         };
         let bit = |(i, r): (u32, &Resource)| if texture(r) { 2u32.checked_shl(i).unwrap_or(0) } else { 0 };
-        let textures: u32 = (0..).zip(&step.dispatch.bindings).map(bit).sum();
+        let textures: u32 = (0..).zip(&dispatch.bindings).map(bit).sum();
         if textures != 0 {
-            step.dispatch.kernel = step.dispatch.kernel.with(TEXTURES, textures);
+            dispatch.kernel = dispatch.kernel.with(TEXTURES, textures);
         }
-        self.steps.push(step);
+        self.dispatches.push(dispatch);
     }
 
-    /// Bytes that every plan of the graph needs at least: tensors alive at once, inputs and outputs. Takes no planning.
+    /// Lower bound on the bytes of any plan of the graph: tensors alive at once, inputs and outputs. Needs no planning.
     pub fn min_memory(graph: &Graph, target: &Target) -> Result<u64> {
         let io: u64 = io(graph)?.iter().map(IoBinding::bytes).sum();
         Ok(io + memory::largest_live_set(&Tensors::new(graph, &[], target).items))
     }
 
-    /// Bytes of activations that exist while each node of a graph runs, whatever the kernels need besides.
+    /// Bytes of activations alive while each node of a graph runs, without the scratch of kernels.
     pub fn live_bytes(graph: &Graph, target: &Target) -> Vec<u64> {
         memory::live_sets(&Tensors::new(graph, &[], target).items, graph.nodes().len())
     }
 
-    /// What must hold for every plan, whatever the planner does.
+    /// Checks the invariants of every plan, and records its largest binding.
     fn check(&mut self, target: &Target) -> Result<()> {
-        for step in &self.steps {
-            // Buffer, range of it and whether it is written.
+        for dispatch in &self.dispatches {
+            // Buffer, range in it, and whether it is written.
             let mut used: Vec<(usize, std::ops::Range<u64>, bool)> = Vec::new();
-            for r in &step.dispatch.bindings {
+            for r in &dispatch.bindings {
                 let bytes = match *r {
                     Resource::Slot { slot, offset, bytes, writes } => {
                         used.push((slot, offset..offset + bytes, writes));
@@ -158,14 +165,14 @@ impl Plan {
                         self.variables[variable].bytes
                     }
                     Resource::IoBinding { io_binding, .. } => self.io[io_binding].bytes(),
-                    // Only ever set, by as many as like.
+                    // Write-only flag; concurrent writers are fine.
                     Resource::Overflow(_) => continue,
                 };
                 self.memory.largest_binding = self.memory.largest_binding.max(bytes);
-                check_binding(|| format!("{} ({})", step.label, step.dispatch.kernel), bytes, target)?;
+                check_binding(|| format!("{} ({})", dispatch.label, dispatch.kernel), bytes, target)?;
             }
             let clash = |(i, (slot, range, writes)): (usize, &(usize, std::ops::Range<u64>, bool))| {
-                // wgpu tracks whole buffers, but each texture for itself; writes to one buffer go together.
+                // wgpu tracks whole buffers, but each texture separately; several writes to one buffer are compatible.
                 let whole = self.slots.get(*slot).is_none_or(|s| s.kind != SlotKind::Aliased);
                 used[..i].iter().any(|(other, o, w)| {
                     let over = whole || o.start < range.end && range.start < o.end;
@@ -173,7 +180,7 @@ impl Plan {
                 })
             };
             if used.iter().enumerate().any(clash) {
-                return Err(Error::op(&step.label, "planned to read and write one buffer in a dispatch"));
+                return Err(Error::op(&dispatch.label, "planned to read and write one buffer in a dispatch"));
             }
         }
         match self.slots.iter().map(|s| s.bytes).find(|&s| s > target.caps.max_buffer_bytes) {
@@ -187,8 +194,8 @@ impl Plan {
     }
 }
 
-/// Refuses tensors that are too large before the work that only they make long: lowering casts strides to 32 bits, and
-/// may cut large tensors into very many dispatches.
+/// Rejects tensors that are too large before lowering, which casts strides to 32 bits and may split large tensors into
+/// very many dispatches.
 fn check_values(graph: &Graph, target: &Target) -> Result<()> {
     for v in graph.values() {
         v.desc.check_size(&v.name, MAX_INDEXED)?;
@@ -199,12 +206,12 @@ fn check_values(graph: &Graph, target: &Target) -> Result<()> {
     Ok(())
 }
 
-fn check_binding(whose: impl FnOnce() -> String, bytes: u64, target: &Target) -> Result<()> {
+fn check_binding(owner: impl FnOnce() -> String, bytes: u64, target: &Target) -> Result<()> {
     if bytes <= target.caps.max_binding_bytes {
         return Ok(());
     }
     Err(Error::Limit {
-        what: format!("a tensor of {}", whose()),
+        what: format!("a tensor of {}", owner()),
         needed: format!("{} in one binding", mib(bytes)),
         limit: mib(target.caps.max_binding_bytes),
     })
@@ -220,6 +227,20 @@ fn lower_nodes(graph: &Graph, target: &Target) -> Result<Vec<Lowered>> {
         pack_on_device(&node.label, cx.finish(), target, &inputs, |k| !fixed(k))
     };
     graph.nodes().iter().map(lower).collect()
+}
+
+fn planned_node(node: &Node) -> PlannedNode {
+    PlannedNode { label: node.label.clone(), op: node.op.name().to_string() }
+}
+
+fn planned_parameters(graph: &Graph) -> Vec<PlannedParameter> {
+    let planned = |value| match &graph.value(value).kind {
+        ValueKind::Parameter(parameter) => {
+            Some(PlannedParameter { value, name: graph.value(value).name.clone(), parameter: parameter.clone() })
+        }
+        _ => None,
+    };
+    graph.ids().filter_map(planned).collect()
 }
 
 fn io(graph: &Graph) -> Result<Vec<IoBinding>> {
@@ -249,7 +270,7 @@ fn io(graph: &Graph) -> Result<Vec<IoBinding>> {
     }
 }
 
-/// The tensors that live in slots: node outputs (but those of the graph) and scratch.
+/// The tensors in slots: node outputs, except those of the graph, and scratch.
 struct Tensors {
     items: Vec<Item>,
     of_value: HashMap<ValueId, usize>,
@@ -287,7 +308,7 @@ impl Tensors {
             let scratch = lowered.get(i).map_or(&[][..], |l| &l.scratch);
             for (k, &bytes) in scratch.iter().enumerate() {
                 t.of_scratch.insert((i, k), t.items.len());
-                // Written and read inside the node: never in a buffer with anything the node touches.
+                // Written and read within the node, so it never shares a buffer with other tensors of the node.
                 let texture = lowered.get(i).is_some_and(|l| scratch_is_texture(l, k, bytes, target));
                 t.items.push(Item { bytes: align(bytes), first: i, last: i, written: vec![i], read: vec![i], texture });
                 t.bytes.push(bytes);
@@ -310,8 +331,9 @@ impl Tensors {
         Resource::Slot { slot, offset, bytes: self.bytes[item], writes }
     }
 
-    /// Whether the halo of `v` must be cleared before it is written: somebody reads it, and something else lies over
-    /// it at another time with its halo elsewhere. Fresh buffers are zero, so a tensor alone in its place needs nothing.
+    /// Whether the halo of `v` must be cleared before `v` is written: some node reads it, and another tensor whose halo
+    /// lies elsewhere uses the same memory at another time. New buffers are zero, so a tensor with memory of its own
+    /// needs no clearing.
     fn needs_clean_halo(&self, graph: &Graph, v: ValueId, places: &[Place]) -> bool {
         let desc = graph.value(v).desc;
         let Some(&item) = self.of_value.get(&v) else { return false };
@@ -337,30 +359,30 @@ impl Tensors {
     }
 }
 
-/// Whether every kernel of a lowering that binds an operand takes a texture there.
+/// Whether every kernel of a lowering that binds an operand accepts a texture there.
 fn all_may_be_textures(low: &Lowered, operand: Operand) -> bool {
     low.dispatches
         .iter()
         .all(|d| (0..).zip(&d.bindings).all(|(i, &o)| o != operand || may_be_texture(&d.kernel, i + 1)))
 }
 
-/// Whether every kernel of a lowering that writes an operand can do so if it is a texture.
+/// Whether every kernel of a lowering that writes an operand can write a texture there.
 fn may_be_written(low: &Lowered, operand: Operand, target: &Target) -> bool {
     target.options.storage == TensorStorage::Aliased || all_may_be_textures(low, operand)
 }
 
 /// How often a lowering reads each element of an operand.
 fn reads(low: &Lowered, operand: Operand) -> f64 {
-    let said = low.reads.iter().filter(|r| r.0 == operand).map(|r| r.1).reduce(|a, b| a + b);
-    said.unwrap_or_else(|| if low.dispatches.iter().any(|d| d.bindings.contains(&operand)) { 1.0 } else { 0.0 })
+    let reported = low.reads.iter().filter(|r| r.0 == operand).map(|r| r.1).reduce(|a, b| a + b);
+    reported.unwrap_or_else(|| if low.dispatches.iter().any(|d| d.bindings.contains(&operand)) { 1.0 } else { 0.0 })
 }
 
 fn is_texture(target: &Target, bytes: u64, reads: f64, possible: impl FnOnce() -> bool) -> bool {
     let requested = match target.options.storage {
         TensorStorage::Buffers => false,
-        // It is read four times as fast as a buffer, and written more slowly by as much as one read gains.
+        // Reads are four times as fast as from a buffer; the write is slower by as much as one read gains.
         TensorStorage::Textures => reads > 1.0,
-        // It is written as fast as a buffer.
+        // Writes are as fast as to a buffer.
         TensorStorage::Aliased => reads > 0.0,
         TensorStorage::AlwaysTextures => true,
     };
@@ -388,16 +410,16 @@ fn scratch_is_texture(low: &Lowered, k: usize, bytes: u64, target: &Target) -> b
     is_texture(target, bytes, reads(low, read), possible)
 }
 
-/// Bytes that a dispatch must move at least. Dispatches that bind the same cut one piece of work between them, so each
-/// moves its share of inputs and outputs; weights and scratch it moves whole.
+/// Min bytes that a dispatch moves. Dispatches with the same kernel and bindings split one piece of work, so each moves
+/// its share of inputs and outputs, but all weights and scratch.
 fn traffic(graph: &Graph, node: &Node, low: &Lowered, d: &Dispatch, precision: Precision) -> u64 {
-    let together = low.dispatches.iter().filter(|o| o.bindings == d.bindings && o.kernel == d.kernel).count() as u64;
-    // It reads what earlier sources left, and adds to it.
-    let again = if d.kernel.value("ACCUMULATE").is_some() { 2 } else { 1 };
+    let parts = low.dispatches.iter().filter(|o| o.bindings == d.bindings && o.kernel == d.kernel).count() as u64;
+    // An accumulating kernel reads its output too.
+    let accesses = if d.kernel.accumulates() { 2 } else { 1 };
     let operand = |o: &Operand| match *o {
-        Operand::Input(k) => graph.value(node.inputs[k]).desc.bytes(precision) / together,
-        Operand::Output(k) => again * graph.value(node.outputs[k]).desc.bytes(precision) / together,
-        Operand::OutputRead(k) => graph.value(node.outputs[k]).desc.bytes(precision) / together,
+        Operand::Input(k) => graph.value(node.inputs[k]).desc.bytes(precision) / parts,
+        Operand::Output(k) => accesses * graph.value(node.outputs[k]).desc.bytes(precision) / parts,
+        Operand::OutputRead(k) => graph.value(node.outputs[k]).desc.bytes(precision) / parts,
         Operand::Weights(k) => low.weights[k].len as u64 * low.weights[k].precision.bytes(),
         Operand::Overflow => 0,
         Operand::ScratchRead(k) | Operand::ScratchWrite(k) => low.scratch[k],
@@ -405,10 +427,18 @@ fn traffic(graph: &Graph, node: &Node, low: &Lowered, d: &Dispatch, precision: P
     d.bindings.iter().map(operand).sum()
 }
 
-fn halo_step(node: &Node, index: usize, desc: TensorDesc, target: Resource, precision: Precision) -> Step {
+fn halo_dispatch(
+    node: &Node,
+    index: usize,
+    desc: TensorDesc,
+    target: Resource,
+    precision: Precision,
+) -> PlannedDispatch {
     let guard = (precision == Precision::F16).then_some(Resource::Overflow(index));
     let border = 2 * BlockedLayout::new(desc.shape).row + 2 * desc.shape.h;
     let vec4 = LANES as u64 * precision.bytes();
     let bytes = (border * desc.shape.n * BlockedLayout::new(desc.shape).blocks) as u64 * vec4;
-    Step { label: node.label.clone(), dispatch: halo(desc, target, guard), macs: 0, bytes, choice: None, node: index }
+    let Dispatch { kernel, params, bindings, workgroups } = halo(desc, target, guard);
+    let label = node.label.clone();
+    PlannedDispatch { label, kernel, params, bindings, workgroups, macs: 0, bytes, choice: None, node: index }
 }

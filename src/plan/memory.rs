@@ -1,9 +1,9 @@
-//! Lifetimes to slots: where each tensor lies, in a few buffers and textures.
+//! Assigns tensors to slots by their lifetimes, in a few buffers and textures.
 //!
-//! wgpu tracks whole buffers, so a dispatch must never read and write the same one: tensors that meet in a node as
-//! input and output need different slots. Inside a slot, tensors with disjoint lifetimes overlap, and tensors that
-//! live together lie side by side; a texture holds one at a time, unless textures are cut out of one buffer (aliased):
-//! then each tensor is a texture of its own that wgpu tracks for itself.
+//! wgpu tracks whole buffers, so a dispatch must never read and write the same one: input and output of a node need
+//! different slots. Within a slot, tensors with disjoint lifetimes overlap, and tensors that are alive together lie
+//! side by side. A texture holds one tensor at a time, unless textures are ranges of one buffer (aliased): then each
+//! tensor is a separate texture, which wgpu tracks separately.
 
 use super::{Slot, SlotKind};
 
@@ -20,7 +20,7 @@ pub(super) struct Item {
     pub written: Vec<usize>,
     /// Nodes that read it.
     pub read: Vec<usize>,
-    /// Whether it lies in a texture in place of a buffer.
+    /// Whether it is in a texture instead of a buffer.
     pub texture: bool,
 }
 
@@ -36,39 +36,39 @@ impl Item {
     }
 }
 
-/// Where an item lies.
+/// Where an item is placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub slot: usize,
     pub offset: u64,
 }
 
-/// Maximum number of rounds of the search for a better order.
+/// Max rounds of the search for a better order.
 const ROUNDS: usize = 3000;
-/// Pairs of items that the search compares at most, so that a plan of thousands of items takes seconds, not minutes.
+/// Max pairs of items that the search compares, so that a plan of thousands of items takes seconds, not minutes.
 const COMPARISONS: usize = 300_000_000;
 
-/// Places every item; gives the places and the size of each slot. `limit` is the largest slot allowed; an item above it
-/// gets a slot of its own (the device will refuse it). `textures` is what slots of textures are.
+/// Places every item; returns the places and the slots. `limit` is the max size of a slot; a larger item gets its own
+/// slot, which the device will reject. `textures` is the kind of texture slots.
 ///
-/// Items are placed one after the other, each where it makes the total grow least. The largest come first; then other
-/// orders of the large ones are tried for a while, and the best wins.
+/// Items are placed one by one, largest first, each where the total grows least. A bounded search then tries other
+/// orders of the large items and keeps the best.
 pub(super) fn place(items: &[Item], limit: u64, textures: SlotKind) -> (Vec<Place>, Vec<Slot>) {
     let total = |slots: &[Slot]| slots.iter().map(|s| s.bytes).sum::<u64>();
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(items[i].bytes), items[i].first));
     let min = largest_live_set(items);
     let mut best = place_in_order(items, &order, limit, textures);
-    // A linear congruential generator: the same plan every time.
+    // A linear congruential generator, for the same plan every time.
     let mut state = 1u64;
     let mut below = |n: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % n.max(1)
     };
-    // Small items fill gaps wherever they come.
+    // Small items fill gaps in any order.
     let large = order.iter().filter(|&&i| items[i].bytes * 64 > min).count();
     for _ in 0..ROUNDS.min(COMPARISONS / (items.len() * items.len()).max(1)) {
-        // Within a hundredth of what is needed at least.
+        // Within 1% of the lower bound.
         if large < 2 || total(&best.1) <= min + min / 100 {
             break;
         }
@@ -86,7 +86,7 @@ pub(super) fn place(items: &[Item], limit: u64, textures: SlotKind) -> (Vec<Plac
     best
 }
 
-/// Places the items in that order.
+/// Places the items in the given order.
 fn place_in_order(items: &[Item], order: &[usize], limit: u64, textures: SlotKind) -> (Vec<Place>, Vec<Slot>) {
     let mut slots: Vec<Slot> = Vec::new();
     let mut members: Vec<Vec<usize>> = Vec::new();
@@ -97,12 +97,12 @@ fn place_in_order(items: &[Item], order: &[usize], limit: u64, textures: SlotKin
         // (growth, slot, offset)
         let mut best = (item.bytes, slots.len(), 0);
         for (s, &Slot { bytes: size, kind: other }) in slots.iter().enumerate() {
-            let apart = |&m: &usize| match kind {
+            let excludes = |&m: &usize| match kind {
                 SlotKind::Buffer => items[m].clashes(item),
                 SlotKind::Texture => items[m].clashes(item) || items[m].lives_with(item),
                 SlotKind::Aliased => false,
             };
-            if kind != other || members[s].iter().any(apart) {
+            if kind != other || members[s].iter().any(excludes) {
                 continue;
             }
             let mut busy: Vec<(u64, u64)> = members[s]
@@ -119,7 +119,7 @@ fn place_in_order(items: &[Item], order: &[usize], limit: u64, textures: SlotKin
                 offset = offset.max(to);
             }
             let growth = (offset + item.bytes).saturating_sub(size);
-            // Side by side is as good as apart, and what comes later may lie over both.
+            // At equal growth, sharing a slot is better: later items may overlap both.
             let joins = kind == SlotKind::Aliased && growth == best.0 && best.1 == slots.len();
             if offset + item.bytes <= limit && (growth < best.0 || joins) {
                 best = (growth, s, offset);
@@ -137,12 +137,12 @@ fn place_in_order(items: &[Item], order: &[usize], limit: u64, textures: SlotKin
     (places, slots)
 }
 
-/// Bytes alive at each of so many nodes.
+/// Bytes alive at each of `nodes` nodes.
 pub(super) fn live_sets(items: &[Item], nodes: usize) -> Vec<u64> {
     (0..nodes).map(|n| items.iter().filter(|i| i.first <= n && n <= i.last).map(|i| i.bytes).sum()).collect()
 }
 
-/// Bytes alive at the node where most are: no plan can do with less.
+/// Max bytes alive at any node: a lower bound on any plan.
 pub(super) fn largest_live_set(items: &[Item]) -> u64 {
     let nodes = items.iter().map(|i| i.last + 1).max().unwrap_or(0);
     live_sets(items, nodes).into_iter().max().unwrap_or(0)

@@ -1,21 +1,24 @@
-//! The plan: a graph turned into a list of dispatches over a few buffers. Immutable plain data, made without a GPU.
+//! The plan: a graph lowered to a list of dispatches over a few buffers. Immutable plain data, created without a GPU.
 
 mod lower;
 mod memory;
 mod resident;
 
-use crate::graph::{Graph, ValueId};
-use crate::kernel::Dispatch;
-use crate::ops::PackFn;
-use crate::tensor::{Precision, TensorDesc};
+use crate::error::Result;
+use crate::graph::{Parameter, ValueId};
+use crate::kernel::{self, KernelKey, Params};
+use crate::ops::Packing;
+use crate::tensor::{HostTensor, Precision, TensorDesc};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
-/// What a dispatch binds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A resource that a dispatch binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resource {
-    /// A byte range of a slot; all of it if the slot is a texture.
+    /// A byte range of a slot; the whole slot if it is a texture.
     Slot {
-        /// Which slot.
+        /// Index of the slot.
         slot: usize,
         /// First byte.
         offset: u64,
@@ -24,66 +27,95 @@ pub enum Resource {
         /// Whether the kernel may write it.
         writes: bool,
     },
-    /// Packed weights, read.
+    /// Packed weights, read-only.
     Weights(usize),
-    /// A port: a buffer that the caller fills or reads.
+    /// An I/O binding: a buffer that the caller fills or reads.
     IoBinding {
-        /// Which port.
+        /// Index of the I/O binding.
         io_binding: usize,
         /// Whether the kernel may write it.
         writes: bool,
     },
-    /// A state.
+    /// A persistent variable.
     Variable {
-        /// Which state.
+        /// Index of the variable.
         variable: usize,
         /// Whether the kernel may write it.
         writes: bool,
     },
-    /// The word of a node in which its kernels tell of numbers that `f16` cannot hold.
+    /// The flag that a node's kernels set when a stored value exceeds `f16`.
     Overflow(usize),
 }
 
-/// A buffer or texture that tensors lie in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A buffer or texture that holds tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
     /// Size.
     pub bytes: u64,
-    /// What it is to kernels.
+    /// How kernels see it.
     pub kind: SlotKind,
 }
 
-/// What a slot is to kernels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How kernels see a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SlotKind {
     /// A buffer.
     Buffer,
     /// A storage texture.
     Texture,
-    /// A buffer to those that write it, and each range that one reads a storage texture in the same memory.
+    /// A buffer for kernels that write it. For kernels that read it, each range is a storage texture over the same
+    /// memory.
     Aliased,
 }
 
-/// A dispatch with its place in the network.
-#[derive(Clone, Debug)]
-pub struct Step {
+/// The kernel family that an op chose, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Choice {
+    /// Name of the family.
+    pub family: &'static str,
+    /// Why.
+    pub reason: &'static str,
+}
+
+impl<'de> Deserialize<'de> for Choice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Stored {
+            family: String,
+            reason: String,
+        }
+        let Stored { family, reason } = Stored::deserialize(deserializer)?;
+        let name = |text: &str| kernel::name(text).map_err(D::Error::custom);
+        Ok(Self { family: name(&family)?, reason: name(&reason)? })
+    }
+}
+
+/// A [`Dispatch`](kernel::Dispatch) of a node, with the memory that it binds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedDispatch {
     /// Label of the node it belongs to.
     pub label: String,
-    /// What runs.
-    pub dispatch: Dispatch<Resource>,
-    /// Multiply-accumulates, of the node's first dispatch; the others have 0.
+    /// The kernel.
+    pub kernel: KernelKey,
+    /// Its parameters.
+    pub params: Params,
+    /// Binding `i + 1` of the kernel; binding 0 is the uniform of `params`.
+    pub bindings: Vec<Resource>,
+    /// Workgroups in each dimension.
+    pub workgroups: [u32; 3],
+    /// Multiply-accumulates of the node, all counted for its first dispatch; the others have 0.
     pub macs: u64,
-    /// Bytes that it must read and write at least: its share of the node's inputs and outputs, and the whole of its
-    /// weights and scratch.
+    /// Min bytes that it reads and writes: its share of the node's inputs and outputs, and all of its weights and
+    /// scratch.
     pub bytes: u64,
-    /// The family of kernels that the node's op chose, and why; where there is a choice.
-    pub choice: Option<(&'static str, &'static str)>,
-    /// Index of the node in the graph.
+    /// The kernel family that the node's op chose, if it had a choice.
+    pub choice: Option<Choice>,
+    /// Index of the node in [`Plan::nodes`].
     pub node: usize,
 }
 
-/// Weights in a kernel's own order.
-#[derive(Clone)]
+/// Weights packed in a kernel's order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedWeights {
     /// The parameters they are packed from.
     pub from: Vec<ValueId>,
@@ -91,27 +123,41 @@ pub struct PlannedWeights {
     pub len: usize,
     /// How they are stored.
     pub precision: Precision,
-    /// The packing.
-    pub pack: PackFn,
-    /// Whether they are a storage texture in place of a buffer.
+    /// Their order.
+    pub packing: Packing,
+    /// Whether they are a storage texture instead of a buffer.
     pub texture: bool,
 }
 
 impl PlannedWeights {
-    /// Bytes on the device: whole words of 32 bits.
+    /// Bytes on the device, rounded up to 32-bit words.
     pub fn bytes(&self) -> u64 {
         (self.len as u64 * self.precision.bytes()).next_multiple_of(4)
     }
 }
 
-impl fmt::Debug for PlannedWeights {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PlannedWeights {{ from: {:?}, len: {} }}", self.from, self.len)
-    }
+/// A parameter that weights are packed from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedParameter {
+    /// Its value in the graph.
+    pub value: ValueId,
+    /// Name.
+    pub name: String,
+    /// Where its elements come from.
+    pub parameter: Parameter,
 }
 
-/// A named buffer at the border of the plan, plain NCHW `f32`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A node of the planned graph.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedNode {
+    /// Its place in the network.
+    pub label: String,
+    /// Name of its op.
+    pub op: String,
+}
+
+/// A named input or output buffer, plain NCHW `f32`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoBinding {
     /// Names: one for an input; an output may have several.
     pub names: Vec<String>,
@@ -128,69 +174,129 @@ impl IoBinding {
     }
 }
 
-/// A tensor that stays on the device from run to run, plain NCHW `f32`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A persistent variable: a tensor that stays on the device between runs, plain NCHW `f32`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedVariable {
     /// Name.
     pub name: String,
     /// Dimensions.
     pub dims: Vec<usize>,
-    /// The value of the graph.
+    /// Its value in the graph.
     pub value: ValueId,
     /// Bytes on the device.
     pub bytes: u64,
 }
 
-/// Sizes of a plan, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Memory of a plan, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanMemory {
     /// All slots: activations and scratch.
     pub slots: u64,
-    /// Largest set of tensors alive at once: the least any plan could do with.
+    /// Largest set of tensors alive at once: a lower bound on the slots of any plan.
     pub live: u64,
     /// Packed weights.
     pub weights: u64,
     /// Input and output buffers.
     pub io: u64,
-    /// States.
+    /// Persistent variables.
     pub variables: u64,
-    /// Largest range one kernel binds.
+    /// Largest range that a kernel binds.
     pub largest_binding: u64,
 }
 
 impl PlanMemory {
-    /// Everything on the device, except the copies that uploads and downloads need.
+    /// Everything on the device, except staging copies for uploads and downloads.
     pub fn total(&self) -> u64 {
         self.slots + self.weights + self.io + self.variables
     }
 }
 
-/// An immutable program.
-#[derive(Clone, Debug)]
+/// An immutable program: plain data that can be compared, printed, stored and read back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The graph it was made from.
-    pub graph: Graph,
-    /// The buffers and textures that tensors lie in.
+    /// The nodes it was made from.
+    pub nodes: Vec<PlannedNode>,
+    /// The parameters of the graph, each after those it is computed from.
+    pub parameters: Vec<PlannedParameter>,
+    /// Names of the outputs in the graph's order.
+    pub outputs: Vec<String>,
+    /// Multiply-accumulates per run.
+    pub macs: u64,
+    /// The buffers and textures that hold tensors.
     pub slots: Vec<Slot>,
     /// Packed weights.
     pub weights: Vec<PlannedWeights>,
     /// Input and output buffers.
     pub io: Vec<IoBinding>,
-    /// Tensors that stay from run to run.
+    /// Persistent variables.
     pub variables: Vec<PlannedVariable>,
     /// Dispatches, in order.
-    pub steps: Vec<Step>,
+    pub dispatches: Vec<PlannedDispatch>,
     /// How activations and most packed weights are stored.
     pub precision: Precision,
-    /// Bytes of activations and scratch that exist while each node of the graph runs.
+    /// Bytes of activations and scratch alive while each node runs.
     pub live: Vec<u64>,
-    /// Sizes.
+    /// Memory totals.
     pub memory: PlanMemory,
 }
 
 impl Plan {
-    /// The port of that name.
+    /// Index of the I/O binding with that name.
     pub fn io_binding(&self, name: &str) -> Option<usize> {
         self.io.iter().position(|p| p.names.iter().any(|n| n == name))
+    }
+
+    /// The elements of every parameter and the initial ones of every persistent variable, by value. Stored ones come
+    /// from `stored` (name, dimensions); derived ones are computed.
+    pub fn evaluate_parameters(
+        &self,
+        stored: &mut impl FnMut(&str, &[usize]) -> Result<HostTensor>,
+    ) -> Result<Vec<Option<HostTensor>>> {
+        let variables = self.variables.iter().map(|s| s.value);
+        let last = self.parameters.iter().map(|p| p.value).chain(variables).max();
+        let mut values = vec![None; last.map_or(0, |v| v.index() + 1)];
+        for PlannedParameter { value, name, parameter } in &self.parameters {
+            values[value.index()] = Some(parameter.evaluate(name, &values, stored)?);
+        }
+        for variable in &self.variables {
+            values[variable.value.index()] = Some(stored(&variable.name, &variable.dims)?);
+        }
+        Ok(values)
+    }
+
+    /// The name of a parameter.
+    pub fn parameter_name(&self, value: ValueId) -> Option<&str> {
+        self.parameters.iter().find(|p| p.value == value).map(|p| p.name.as_str())
+    }
+}
+
+impl fmt::Display for Plan {
+    /// One line per dispatch: its kernel, number of workgroups and bindings.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} dispatches, {} bytes in {} slots", self.dispatches.len(), self.memory.slots, self.slots.len())?;
+        for dispatch in &self.dispatches {
+            let [x, y, z] = dispatch.workgroups;
+            write!(f, "{}: {} {x}x{y}x{z}", dispatch.label, dispatch.kernel)?;
+            for binding in &dispatch.bindings {
+                write!(f, " {binding}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let access = |writes: bool| if writes { "write" } else { "read" };
+        match *self {
+            Self::Slot { slot, offset, bytes, writes } => {
+                write!(f, "slot{slot}[{offset}..{}]:{}", offset + bytes, access(writes))
+            }
+            Self::Weights(w) => write!(f, "weights{w}:read"),
+            Self::IoBinding { io_binding, writes } => write!(f, "io{io_binding}:{}", access(writes)),
+            Self::Variable { variable, writes } => write!(f, "variable{variable}:{}", access(writes)),
+            Self::Overflow(node) => write!(f, "overflow{node}:write"),
+        }
     }
 }

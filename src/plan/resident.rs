@@ -1,19 +1,15 @@
-//! What stays on the device from run to run, and weights that are made of it: kernels read weights in an order of their
-//! own, so each run begins by bringing them into it.
+//! Persistent variables, and weights that are packed from them: kernels read weights in their own order, so each run
+//! begins by repacking them.
 
 use super::PlannedVariable;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId, ValueKind};
 use crate::kernel::{Dispatch, KernelKey, Operand, Target, TensorStorage, may_be_texture, shader_struct};
-use crate::ops::{Lowered, PackedWeights};
-use crate::tensor::{HostTensor, Layout, Precision, TensorDesc};
-use std::sync::Arc;
-
-/// Elements of all packed parameters of a kernel together, at most: `f32` counts no further.
-const MAX: usize = 1 << 24;
+use crate::ops::{Lowered, PackedWeights, Packing};
+use crate::tensor::{Layout, Precision, TensorDesc};
 
 shader_struct! {
-    /// Of `gather`.
+    /// Parameters of `gather`.
     struct GatherParams {
         len: u32,
         row: u32,
@@ -22,19 +18,22 @@ shader_struct! {
     }
 }
 
-/// The states of a graph. Fails where one would be read after it has changed.
+/// The persistent variables of a graph. Fails if one would be read after its update.
 pub(super) fn variables(graph: &Graph) -> Result<Vec<PlannedVariable>> {
     for &(variable, next) in graph.updates() {
-        let made = graph.nodes().iter().position(|n| n.outputs.contains(&next));
-        let late = graph.nodes().iter().rposition(|n| n.inputs.contains(&variable));
-        if let Some(late) = late.filter(|&l| made.is_some_and(|m| m < l)) {
+        let update = graph.nodes().iter().position(|n| n.outputs.contains(&next));
+        let last_read = graph.nodes().iter().rposition(|n| n.inputs.contains(&variable));
+        if let Some(reader) = last_read.filter(|&r| update.is_some_and(|u| u < r)) {
             let name = &graph.value(variable).name;
-            return Err(Error::op(&graph.nodes()[late].label, format!("reads state `{name}` after it has changed")));
+            return Err(Error::op(
+                &graph.nodes()[reader].label,
+                format!("reads persistent variable `{name}` after its update"),
+            ));
         }
         if let Some((name, _)) = graph.outputs().iter().find(|o| o.1 == next) {
             return Err(Error::invalid(
                 format!("output `{name}`"),
-                "is what a persistent variable becomes; read the variable",
+                "is the new value of a persistent variable; read the variable",
             ));
         }
     }
@@ -60,13 +59,13 @@ pub(super) fn variables(graph: &Graph) -> Result<Vec<PlannedVariable>> {
     Ok(graph.ids().filter_map(variable).collect())
 }
 
-/// Whether some weights of a graph change from run to run.
+/// Whether any weights of a graph change between runs.
 pub(super) fn is_training(graph: &Graph) -> bool {
     graph.values().iter().any(|v| matches!(v.kind, ValueKind::Variable(_)))
 }
 
-/// Packs on the device what is not there before the first run: for each packed weight made of inputs that `varies` tells, a
-/// table says which element goes where, and a kernel before the others follows it into scratch memory.
+/// Moves the packing of weights that change between runs to the device. For packed weights whose inputs vary, a table
+/// gives the source of each element, and a dispatch ahead of the node's own gathers them into scratch memory.
 pub(super) fn pack_on_device(
     label: &str,
     mut low: Lowered,
@@ -76,7 +75,7 @@ pub(super) fn pack_on_device(
 ) -> Result<Lowered> {
     let mut before = Vec::new();
     for k in 0..low.weights.len() {
-        let PackedWeights { inputs: from, len, precision, .. } = low.weights[k].clone();
+        let PackedWeights { inputs: from, len, precision, packing } = low.weights[k].clone();
         if !from.iter().any(|&i| varies(i)) {
             continue;
         }
@@ -84,9 +83,12 @@ pub(super) fn pack_on_device(
             return Err(Error::op(label, "weights that change from run to run are f32 only"));
         }
         if from.len() > 2 || from.iter().any(|&i| !varies(i) || inputs[i].layout != Layout::Linear) {
-            return Err(Error::op(label, "packs more than two parameters, or some that change and some that do not"));
+            return Err(Error::op(label, "packs more than two parameters, or both constant and changing ones"));
         }
-        let table = table(label, &low.weights[k], inputs)?;
+        let counts: Vec<usize> = from.iter().map(|&i| inputs[i].shape.len()).collect();
+        if !packing.is_copy() {
+            return Err(Error::op(label, "computes with weights that change from run to run"));
+        }
         let operand = Operand::Weights(k);
         let texture = target.options.storage != TensorStorage::Buffers
             && low
@@ -112,33 +114,10 @@ pub(super) fn pack_on_device(
             bindings,
             workgroups: [row / 64, vec4s.div_ceil(row), 1].map(|g| g as u32),
         });
-        let pack = Arc::new(move |_: &[&HostTensor]| Ok(table.iter().map(|&i| f32::from_bits(i)).collect()));
-        low.weights[k] = PackedWeights { inputs: vec![], len: vec4s * 4, precision: Precision::F32, pack };
+        let packing = Packing::IndexMap { of: Box::new(packing), inputs: counts };
+        low.weights[k] = PackedWeights { inputs: vec![], len: vec4s * 4, precision: Precision::F32, packing };
     }
     before.append(&mut low.dispatches);
     low.dispatches = before;
     Ok(low)
-}
-
-/// Which element each packed one is, counted from 1 through all inputs; 0 is none. Found by packing the numbers of the
-/// elements in their place.
-fn table(label: &str, weights: &PackedWeights, inputs: &[TensorDesc]) -> Result<Vec<u32>> {
-    let mut count = 0;
-    let mut numbered = Vec::new();
-    for &i in &weights.inputs {
-        let shape = inputs[i].shape;
-        let numbers: Vec<f32> = (count + 1..=count + shape.len()).map(|i| i as f32).collect();
-        count += shape.len();
-        numbered.push(HostTensor::new(shape.dims(), numbers)?);
-    }
-    if count >= MAX {
-        return Err(Error::op(label, format!("{count} weights; at most {MAX} can change from run to run")));
-    }
-    let packed = (weights.pack)(&numbered.iter().collect::<Vec<_>>())?;
-    if let Some(v) = packed.iter().find(|v| v.fract() != 0.0 || !(0.0..=count as f32).contains(*v)) {
-        return Err(Error::op(label, format!("computes with weights that change from run to run (one became {v})")));
-    }
-    let mut table: Vec<u32> = packed.iter().map(|&v| v as u32).collect();
-    table.resize(weights.len.div_ceil(4) * 4, 0);
-    Ok(table)
 }

@@ -17,15 +17,16 @@ use std::collections::BTreeMap;
 pub enum Backend {
     /// A GPU.
     Gpu(Gpu),
-    /// Every op's CPU reference, in all threads: slow, everywhere, an independent oracle. Never chosen silently.
+    /// The CPU reference of every op, on all threads: slow, available everywhere, an independent oracle. Never chosen
+    /// silently.
     Cpu,
 }
 
 impl Backend {
-    /// What [`Backend::open`] calls the CPU reference.
+    /// The name of the CPU reference in [`Backend::open`].
     pub const CPU: &str = "cpu";
 
-    /// Opens a device by what the user calls it: `auto`, an index, a part of a name, or `cpu`.
+    /// Opens the device that the user names: `auto`, an index, part of a name, or `cpu`.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(device: &str) -> Result<Self> {
         block_on(Self::open_async(device))
@@ -40,7 +41,7 @@ impl Backend {
         Ok(Self::Gpu(Gpu::new_async(&choice).await?))
     }
 
-    /// One line that says what runs.
+    /// The device in one line.
     pub fn describe(&self) -> String {
         match self {
             Self::Gpu(gpu) => gpu.describe(),
@@ -48,7 +49,7 @@ impl Backend {
         }
     }
 
-    /// The same, with [`Gpu::with_deterministic_tiling`] kernels; the CPU reference is so anyway.
+    /// The same, with [`Gpu::with_deterministic_tiling`] kernels; the CPU reference is always deterministic.
     #[must_use]
     pub fn with_deterministic_tiling(&self) -> Self {
         match self {
@@ -57,8 +58,8 @@ impl Backend {
         }
     }
 
-    /// The same, storing activations and weights in the precision asked for: [`Gpu::with_precision`]. The CPU reference
-    /// computes in `f64` and stores `f32`; it refuses [`PrecisionChoice::F16`].
+    /// The same, storing activations and weights in the requested precision: [`Gpu::with_precision`]. The CPU reference
+    /// computes in `f64` and stores `f32`; it rejects [`PrecisionChoice::F16`].
     pub fn with_precision(&self, choice: PrecisionChoice) -> Result<Self> {
         match (self, choice) {
             (Self::Gpu(gpu), _) => Ok(Self::Gpu(gpu.with_precision(choice)?)),
@@ -69,8 +70,8 @@ impl Backend {
         }
     }
 
-    /// Does `work` on this backend; where that fails because `f16` cannot hold something, warns through `log` and does it
-    /// again in `f32`. The second value is then what went wrong: tell the user.
+    /// Does `work` on this backend. If it fails with [`Error::F16Range`], warns through `log` and repeats it in `f32`; the
+    /// second value is then the reason, to be shown to the user.
     pub fn or_f32<T>(&self, mut work: impl FnMut(&Self) -> Result<T>) -> Result<(T, Option<String>)> {
         match work(self) {
             Err(e) => {
@@ -81,7 +82,7 @@ impl Backend {
         }
     }
 
-    /// [`Self::or_f32`] as a future, of work that is one.
+    /// [`Self::or_f32`] for asynchronous work.
     pub async fn or_f32_async<T>(&self, mut work: impl AsyncFnMut(&Self) -> Result<T>) -> Result<(T, Option<String>)> {
         match work(self).await {
             Err(e) => {
@@ -92,12 +93,12 @@ impl Backend {
         }
     }
 
-    /// The backend on which to do work again that failed because `f16` cannot hold something; any other error is given back.
+    /// The backend for repeating work that failed with [`Error::F16Range`]; any other error is returned.
     fn widened(&self, e: Error) -> Result<Widened> {
         if !matches!(e, Error::F16Range { .. }) {
             return Err(e);
         }
-        log::warn!("{e}: doing it again in f32");
+        log::warn!("{e}: repeating in f32");
         Ok(Widened { backend: self.with_precision(PrecisionChoice::F32)?, reason: e.to_string() })
     }
 
@@ -114,8 +115,8 @@ impl Backend {
         }
     }
 
-    /// Runs a graph once; what runs more often should keep the [`Executable`] of [`Self::prepare`]. For [`Error::F16Range`]
-    /// see [`Self::or_f32`].
+    /// Runs a graph once; to run it more often, use the [`Executable`] of [`Self::prepare`]. For [`Error::F16Range`] see
+    /// [`Self::or_f32`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(
         &self,
@@ -147,8 +148,8 @@ impl Backend {
         Ok(outputs)
     }
 
-    /// What a graph would take, without allocating anything. Fails with [`Error::Limit`] if the device cannot hold it, or
-    /// if it is more than `max` bytes.
+    /// The memory that a graph needs; nothing is allocated. Fails with [`Error::Limit`] if the device cannot hold it, or if
+    /// it exceeds `max` bytes.
     pub fn memory(&self, graph: &Graph, max: u64) -> Result<PlanMemory> {
         match self.plan(graph, max)? {
             Planning::Fits(planned) => Ok(planned.memory),
@@ -157,7 +158,7 @@ impl Backend {
     }
 
     /// Plans a graph; on a GPU it is rewritten first. Nothing is allocated. Fails with [`Error::Limit`] if the device cannot
-    /// hold it; more than `limit` bytes of memory are no error.
+    /// hold it; more than `limit` bytes are not an error but [`Planning::Exceeds`].
     pub fn plan(&self, graph: &Graph, limit: u64) -> Result<Planning> {
         let unlimited = Target::from(Caps::unlimited());
         let rewritten;
@@ -166,10 +167,10 @@ impl Backend {
                 rewritten = rewrite::optimise(graph, gpu.target())?;
                 (&rewritten, gpu.target())
             }
-            // The same plan for a device without limits: what lives at once is the same.
+            // Planned for a device without limits: the same values are live at once.
             Self::Cpu => (graph, &unlimited),
         };
-        // Planning what is far too large would take long.
+        // Planning a graph that is far too large would take long.
         let min = Plan::min_memory(graph, target)?;
         if min > limit {
             return Ok(Planning::Exceeds(Excess { needed: min, at_least: true, limit }));
@@ -228,7 +229,7 @@ impl Backend {
                 Ok(Executable::Gpu(Box::new(Session::new_async(gpu, plan, stored).await?)))
             }
             (Self::Cpu, Program::Graph(graph)) => {
-                // An allocation that fails would end the program.
+                // A failed allocation would abort the program.
                 graph.values().iter().try_for_each(|v| v.desc.check_size(&v.name, MAX_INDEXED))?;
                 let mut parameters = BTreeMap::new();
                 for (name, dims) in graph.parameters() {
@@ -241,19 +242,19 @@ impl Backend {
     }
 }
 
-/// What came of planning a graph within a limit of memory.
+/// The outcome of planning a graph within a memory limit.
 #[derive(Debug)]
 pub enum Planning {
     /// It fits.
     Fits(Box<PlannedGraph>),
-    /// It takes more memory than it may.
+    /// It needs more memory than the limit.
     Exceeds(Excess),
 }
 
 /// A graph that is planned for a backend.
 #[derive(Debug)]
 pub struct PlannedGraph {
-    /// What it takes on the device.
+    /// The memory it needs on the device.
     pub memory: PlanMemory,
     program: Program,
 }
@@ -267,19 +268,19 @@ enum Program {
     Graph(Graph),
 }
 
-/// Memory that a graph needs beyond what it may take, bytes.
+/// Memory need of a graph that exceeds its limit, bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Excess {
-    /// What it needs.
+    /// The memory that it needs.
     pub needed: u64,
-    /// Whether it may need still more than that.
+    /// Whether `needed` is only a lower bound.
     pub at_least: bool,
-    /// What it may take.
+    /// The limit.
     pub limit: u64,
 }
 
 impl Excess {
-    /// What is needed, in words.
+    /// The need as text.
     pub fn needed(&self) -> String {
         if self.at_least { format!("at least {}", mib(self.needed)) } else { mib(self.needed) }
     }
@@ -292,7 +293,7 @@ impl From<Excess> for Error {
     }
 }
 
-/// A backend in `f32`, in place of one in `f16`.
+/// An `f32` backend that replaces an `f16` one.
 struct Widened {
     backend: Backend,
     /// What `f16` could not hold.
@@ -368,17 +369,16 @@ impl Executable {
                 .outputs
                 .get(name)
                 .cloned()
-                .ok_or_else(|| Error::invalid(format!("output `{name}`"), "unknown, or not run")),
+                .ok_or_else(|| Error::invalid(format!("output `{name}`"), "unknown, or not computed yet")),
         }
     }
 
     /// Names of the outputs.
     pub fn output_names(&self) -> Vec<String> {
-        let graph = match self {
-            Self::Gpu(session) => &session.plan().graph,
-            Self::Cpu(r) => &r.graph,
-        };
-        graph.outputs().iter().map(|o| o.0.clone()).collect()
+        match self {
+            Self::Gpu(session) => session.plan().outputs.clone(),
+            Self::Cpu(r) => r.graph.outputs().iter().map(|o| o.0.clone()).collect(),
+        }
     }
 
     /// How activations and weights are stored.

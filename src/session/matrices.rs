@@ -12,11 +12,11 @@ use crate::plan::Plan;
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 use std::collections::BTreeMap;
 
-/// What storing f16 may cost, of the output's scale.
+/// Tolerance for storing f16, relative to the output's scale.
 const TOLERANCE: f32 = 5e-3;
 
-/// The device with [`Gpu::with_matrices`], if it has them and a convolution on them agrees with the reference; else as it is.
-/// wgpu calls the feature experimental, and drivers are young.
+/// The device with [`Gpu::with_matrices`] if a convolution on them agrees with the reference; otherwise unchanged. wgpu
+/// calls the feature experimental, and drivers for it are young.
 #[cfg(not(target_arch = "wasm32"))]
 #[must_use]
 pub fn with_matrices(gpu: &Gpu) -> Gpu {
@@ -25,21 +25,21 @@ pub fn with_matrices(gpu: &Gpu) -> Gpu {
 
 /// [`with_matrices`] as a future.
 pub async fn with_matrices_async(gpu: &Gpu) -> Gpu {
-    let Some(able) = gpu.with_matrices() else { return gpu.clone() };
-    match agrees(&able).await {
-        Ok(true) => able,
+    let Some(enabled) = gpu.with_matrices() else { return gpu.clone() };
+    match agrees(&enabled).await {
+        Ok(true) => enabled,
         Ok(false) => {
-            log::warn!("{}: cooperative matrices give wrong results, they are not used", gpu.describe());
+            log::warn!("{}: cooperative matrices give wrong results and are not used", gpu.describe());
             gpu.clone()
         }
         Err(e) => {
-            log::warn!("{}: cooperative matrices fail, they are not used: {e}", gpu.describe());
+            log::warn!("{}: cooperative matrices fail and are not used: {e}", gpu.describe());
             gpu.clone()
         }
     }
 }
 
-/// Whether a 3x3 convolution with parts of tiles in every direction is right.
+/// Whether a 3x3 convolution with partial tiles in every dimension is correct.
 async fn agrees(gpu: &Gpu) -> Result<bool> {
     let gpu = gpu.with_precision(PrecisionChoice::F16)?;
     let target = gpu.target().clone().with_conv(ConvFamily::Gemm).with_operands(OperandPath::Matrix);
@@ -51,7 +51,7 @@ async fn agrees(gpu: &Gpu) -> Result<bool> {
     let y = graph.node("conv", Conv2d::new(dims[0], 3, 1), &[x, w])?;
     let y = graph.node("y", ExportNchw, &[y])?;
     graph.output("y", y);
-    // Small whole numbers, in no short period: their sums are exact in f32, and errors are not hidden by rounding.
+    // Small integers without a short period: their sums are exact in f32, so that rounding hides no error.
     let number = |i: usize| ((i * 7919 + i / 13) % 17) as f32 - 8.0;
     let tensor = |dims: &[usize]| HostTensor::new(dims, (0..dims.iter().product()).map(number).collect::<Vec<f32>>());
     let inputs = BTreeMap::from([("x".to_string(), tensor(&input.dims())?)]);

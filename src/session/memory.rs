@@ -1,4 +1,4 @@
-//! Device memory of a session: buffers, and the storage textures that stand for some of them.
+//! Device memory of a session: buffers, and the storage textures that replace some of them.
 
 use crate::error::{Error, Result};
 use crate::gpu::{Alias, Gpu};
@@ -98,7 +98,7 @@ impl Texture {
         u64::from(self.texture.width()) * u64::from(self.texture.height()) * 16
     }
 
-    /// Writes all of it; what `data` lacks of the last row becomes zero.
+    /// Writes the whole texture; what `data` lacks of the last row becomes zero.
     fn write(&self, gpu: &Gpu, mut data: Vec<f32>) {
         data.resize(self.bytes() as usize / 4, 0.0);
         let layout = wgpu::TexelCopyBufferLayout {
@@ -111,12 +111,12 @@ impl Texture {
     }
 }
 
-/// What tensors lie in.
+/// The memory of a slot.
 #[derive(Debug)]
 pub(super) enum Memory {
     Buffer(wgpu::Buffer),
     Texture(Texture),
-    /// A buffer to be written, and the ranges of it that are read, as textures.
+    /// A buffer to write, and textures over the ranges of it that are read.
     Aliased(wgpu::Buffer, BTreeMap<(u64, u64), wgpu::TextureView>),
 }
 
@@ -138,18 +138,18 @@ impl Memory {
         Ok(Self::Buffer(gpu.device().create_buffer(&descriptor)))
     }
 
-    /// A texture for every range of the slot that a kernel reads; zeros.
+    /// A slot with a texture for every range that a kernel reads, filled with zeros.
     fn aliased(gpu: &Gpu, plan: &Plan, index: usize) -> Result<Self> {
         let read = |r: &Resource| match *r {
             Resource::Slot { slot, offset, bytes, writes: false } if slot == index => Some((offset, bytes)),
             _ => None,
         };
-        let ranges: BTreeSet<_> = plan.steps.iter().flat_map(|s| s.dispatch.bindings.iter().filter_map(read)).collect();
+        let ranges: BTreeSet<_> = plan.dispatches.iter().flat_map(|s| s.bindings.iter().filter_map(read)).collect();
         let region = |&(offset, bytes): &(u64, u64)| Ok((offset, Texture::size("slot", bytes)?));
         let regions: Vec<_> = ranges.iter().map(region).collect::<Result<_>>()?;
         let Alias { buffer, textures } = Alias::new(gpu.device(), "slot", plan.slots[index].bytes.max(16), &regions)?;
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        // Later, the driver might throw away what lies in the memory.
+        // A later transition might discard the contents of the memory.
         let state = wgpu::TextureUses::STORAGE_READ_ONLY;
         let transitions = textures.iter().map(|texture| wgpu::TextureTransition { texture, selector: None, state });
         encoder.transition_resources(std::iter::empty(), transitions);
@@ -159,7 +159,7 @@ impl Memory {
         Ok(Self::Aliased(buffer, ranges.into_iter().zip(views).collect()))
     }
 
-    /// A range of a buffer, or a texture: all of it, or the one in that range.
+    /// A range of a buffer, a whole texture, or the texture over that range.
     pub fn binding(&self, offset: u64, size: u64, writes: bool) -> wgpu::BindingResource<'_> {
         match self {
             Self::Texture(texture) => wgpu::BindingResource::TextureView(&texture.view),
@@ -179,7 +179,7 @@ impl Memory {
     }
 }
 
-/// Packed weights: each a texture of its own, or a region of an arena.
+/// Packed weights: each in its own texture, or in a region of an arena.
 #[derive(Debug)]
 pub(super) struct Weights {
     arena: Arena,
@@ -218,7 +218,7 @@ impl Weights {
         }
     }
 
-    /// Writes what is stored as `f16`; never a texture.
+    /// Writes weights stored as `f16`, which are never in a texture.
     pub fn write_halves(&self, gpu: &Gpu, i: usize, packed: &[half::f16]) {
         if let Place::Region(region) = &self.each[i] {
             self.arena.write(gpu, *region, bytemuck::cast_slice(packed));
@@ -234,10 +234,10 @@ impl Weights {
     }
 }
 
-/// Where packed weights lie.
+/// The place of packed weights.
 #[derive(Debug)]
 enum Place {
     Texture(Texture),
-    /// Of the arena.
+    /// Index of a region of the arena.
     Region(usize),
 }

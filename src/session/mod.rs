@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::gpu::{Gpu, Pipeline, Submission};
-use crate::plan::{Plan, Resource, Step};
+use crate::plan::{Plan, PlannedDispatch, Resource};
 use crate::tensor::{HostTensor, Precision, Shape};
 use overflow::Overflow;
 use std::collections::{BTreeMap, VecDeque};
@@ -39,11 +39,11 @@ pub struct Session {
     variables: Vec<wgpu::Buffer>,
     pipelines: Vec<Arc<Pipeline>>,
     bind_groups: Vec<wgpu::BindGroup>,
-    /// Steps `[start, end)` of each submission.
+    /// Dispatches `[start, end)` of each submission.
     submissions: Vec<Range<usize>>,
-    /// In an `f16` plan.
+    /// Only for `f16` plans.
     overflow: Option<Overflow>,
-    /// Read-back copies of [`Session::start`] that no run uses.
+    /// Read-back buffers of [`Session::start`] that no run uses.
     spare: Vec<wgpu::Buffer>,
     poisoned: bool,
 }
@@ -52,21 +52,21 @@ pub struct Session {
 struct IoBuffer {
     buffer: wgpu::Buffer,
     offset: u64,
-    /// Where results are copied to be read; made at the first read.
+    /// The read-back buffer, created at the first read.
     staging: Option<wgpu::Buffer>,
     /// Whether the buffer is the caller's.
     foreign: bool,
 }
 
-/// A buffer that a port is to have.
+/// A new buffer for an I/O binding.
 struct NewBuffer {
     io_binding: usize,
     buffer: IoBuffer,
 }
 
 impl Session {
-    /// Makes a plan resident. `stored` gives each parameter of the checkpoint, and the first value of each state, by name
-    /// and dimensions.
+    /// Makes a plan resident. `stored` returns each parameter of the checkpoint, and the initial value of each persistent
+    /// variable, by name and dimensions.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new(gpu: &Gpu, plan: Plan, stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>) -> Result<Self> {
         block_on(Self::new_async(gpu, plan, stored))
@@ -79,11 +79,11 @@ impl Session {
         mut stored: impl FnMut(&str, &[usize]) -> Result<HostTensor>,
     ) -> Result<Self> {
         // Weights first: a wrong checkpoint must fail before any GPU work.
-        let values = plan.graph.evaluate_parameters(&mut stored)?;
+        let values = plan.evaluate_parameters(&mut stored)?;
         let usage = wgpu::BufferUsages::STORAGE;
         let allocated = gpu.scoped_async("allocating buffers", || {
             let weights = Weights::new(gpu, &plan.weights)?;
-            let sizes = plan.steps.iter().map(|s| s.dispatch.params.len() as u64 * 4);
+            let sizes = plan.dispatches.iter().map(|s| s.params.len() as u64 * 4);
             let uniforms =
                 Arena::new(gpu, "parameters", wgpu::BufferUsages::UNIFORM, gpu.caps().uniform_alignment, sizes);
             let buffer = |label: &str, size: u64, usage| {
@@ -107,10 +107,10 @@ impl Session {
         });
         let (weights, uniforms, slots, io, variables) = allocated.await?;
         for (i, w) in plan.weights.iter().enumerate() {
-            let name = || w.from.first().map_or("a table".into(), |&v| plan.graph.value(v).name.clone());
+            let name = || w.from.first().and_then(|&v| plan.parameter_name(v)).unwrap_or("a table").to_string();
             let from: Option<Vec<&HostTensor>> = w.from.iter().map(|v| values[v.index()].as_ref()).collect();
-            let packed =
-                (w.pack)(&from.ok_or_else(|| Error::invalid("weights", "a packed value is not a parameter"))?)?;
+            let from = from.ok_or_else(|| Error::invalid("weights", "a packed value is not a parameter"))?;
+            let packed = w.packing.pack(w.len, &from)?;
             if packed.len() != w.len {
                 let reason = format!("packed into {} elements, planned {}", packed.len(), w.len);
                 return Err(Error::op(format!("weights of {:?}", name()), reason));
@@ -124,15 +124,15 @@ impl Session {
             let value = values[variable.value.index()].as_ref().map_or(&[][..], HostTensor::data);
             gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(value));
         }
-        for (i, step) in plan.steps.iter().enumerate() {
-            uniforms.write(gpu, i, bytemuck::cast_slice(&step.dispatch.params));
+        for (i, dispatch) in plan.dispatches.iter().enumerate() {
+            uniforms.write(gpu, i, bytemuck::cast_slice(&dispatch.params));
         }
-        gpu.compile_async(plan.steps.iter().map(|s| &s.dispatch.kernel)).await?;
-        let mut pipelines = Vec::with_capacity(plan.steps.len());
-        for step in &plan.steps {
-            pipelines.push(gpu.pipeline_async(&step.dispatch.kernel).await?);
+        gpu.compile_async(plan.dispatches.iter().map(|s| &s.kernel)).await?;
+        let mut pipelines = Vec::with_capacity(plan.dispatches.len());
+        for dispatch in &plan.dispatches {
+            pipelines.push(gpu.pipeline_async(&dispatch.kernel).await?);
         }
-        let submissions = split(&plan.steps, gpu.target().preset().submission_macs);
+        let submissions = split(&plan.dispatches, gpu.target().preset().submission_macs);
         let overflow = match plan.precision {
             Precision::F32 => None,
             Precision::F16 => Some(gpu.scoped_async("allocating buffers", || Ok(Overflow::new(gpu, &plan))).await?),
@@ -152,8 +152,9 @@ impl Session {
             spare: Vec::new(),
             poisoned: false,
         };
-        let bound = gpu
-            .scoped_async("binding", || (0..session.plan.steps.len()).map(|i| session.bind_group(i, None)).collect());
+        let bound = gpu.scoped_async("binding", || {
+            (0..session.plan.dispatches.len()).map(|i| session.bind_group(i, None)).collect()
+        });
         session.bind_groups = bound.await?;
         Ok(session)
     }
@@ -178,12 +179,12 @@ impl Session {
         overflow + self.weights.bytes() + self.uniforms.bytes() + slots.chain(own).chain(staging).sum::<u64>()
     }
 
-    /// What a step binds; a port in a buffer that is to become its own.
-    fn bind_group(&self, step: usize, new: Option<&NewBuffer>) -> Result<wgpu::BindGroup> {
-        let s = &self.plan.steps[step];
-        let pipeline = &self.pipelines[step];
-        if pipeline.bindings.len() != s.dispatch.bindings.len() + 1 {
-            let reason = format!("{} binds {} buffers", s.dispatch.kernel, s.dispatch.bindings.len());
+    /// The bind group of a dispatch; `new` replaces the buffer of its I/O binding.
+    fn bind_group(&self, index: usize, new: Option<&NewBuffer>) -> Result<wgpu::BindGroup> {
+        let s = &self.plan.dispatches[index];
+        let pipeline = &self.pipelines[index];
+        if pipeline.bindings.len() != s.bindings.len() + 1 {
+            let reason = format!("{} binds {} buffers", s.kernel, s.bindings.len());
             return Err(Error::op(&s.label, format!("{reason}, the shader declares {}", pipeline.bindings.len())));
         }
         let resource = |r: &Resource| match *r {
@@ -201,8 +202,8 @@ impl Session {
                 None => Err(Error::op(&s.label, "an f32 plan binds the guard of f16 plans")),
             },
         };
-        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: self.uniforms.binding(step) }];
-        for (binding, r) in (1u32..).zip(&s.dispatch.bindings) {
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: self.uniforms.binding(index) }];
+        for (binding, r) in (1u32..).zip(&s.bindings) {
             entries.push(wgpu::BindGroupEntry { binding, resource: resource(r)? });
         }
         Ok(self.gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
@@ -215,7 +216,7 @@ impl Session {
     fn io_binding(&self, name: &str) -> Result<usize> {
         let known = || self.plan.io.iter().flat_map(|p| p.names.clone()).collect::<Vec<_>>().join(", ");
         self.plan.io_binding(name).ok_or_else(|| {
-            Error::invalid(format!("input or output `{name}`"), format!("unknown; there are: {}", known()))
+            Error::invalid(format!("input or output `{name}`"), format!("unknown; available: {}", known()))
         })
     }
 
@@ -225,7 +226,7 @@ impl Session {
     }
 
     /// Lets the plan read an input from, or write an output to, a buffer of the caller (plain NCHW `f32`, usage
-    /// `STORAGE`, `offset` a multiple of the device's storage alignment) in place of the session's own.
+    /// `STORAGE`, `offset` a multiple of the device's storage alignment) instead of the session's own.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn bind_buffer(&mut self, name: &str, buffer: &wgpu::Buffer, offset: u64) -> Result<()> {
         block_on(self.bind_buffer_async(name, buffer, offset))
@@ -249,14 +250,16 @@ impl Session {
         let buffer = IoBuffer { buffer: buffer.clone(), offset, staging: None, foreign: true };
         let new = NewBuffer { io_binding, buffer };
         let uses = |r: &Resource| matches!(r, Resource::IoBinding { io_binding: p, .. } if *p == io_binding);
-        let steps = self.plan.steps.iter().enumerate().filter(|(_, s)| s.dispatch.bindings.iter().any(uses));
+        let dispatches = self.plan.dispatches.iter().enumerate().filter(|(_, s)| s.bindings.iter().any(uses));
         let what = format!("binding a buffer to `{name}`");
-        let made = self.gpu.scoped_async(&what, || {
-            steps.map(|(step, _)| Ok((step, self.bind_group(step, Some(&new))?))).collect::<Result<Vec<_>>>()
+        let groups = self.gpu.scoped_async(&what, || {
+            dispatches
+                .map(|(dispatch, _)| Ok((dispatch, self.bind_group(dispatch, Some(&new))?)))
+                .collect::<Result<Vec<_>>>()
         });
-        // What fails, such as a buffer of another device, leaves the session as it was.
-        for (step, group) in made.await? {
-            self.bind_groups[step] = group;
+        // A failure, such as a buffer of another device, leaves the session unchanged.
+        for (dispatch, group) in groups.await? {
+            self.bind_groups[dispatch] = group;
         }
         self.io[io_binding] = new.buffer;
         Ok(())
@@ -280,13 +283,13 @@ impl Session {
         Ok(())
     }
 
-    /// Records the whole plan into a command encoder of the caller, who submits it. In one submission: a network that
-    /// takes a slow device seconds is better left to [`Self::run_with`].
+    /// Records the whole plan into a command encoder of the caller, who submits it. It is one submission: for a network that
+    /// takes seconds on a slow device use [`Self::run_with`].
     ///
-    /// An `f16` plan's results are good only if [`Self::check_range`] then says so.
+    /// The results of an `f16` plan are valid only if [`Self::check_range`] then succeeds.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
         self.clear_overflow(encoder);
-        self.encode_steps(encoder, 0..self.plan.steps.len(), None);
+        self.encode_dispatches(encoder, 0..self.plan.dispatches.len(), None);
     }
 
     fn clear_overflow(&self, encoder: &mut wgpu::CommandEncoder) {
@@ -295,25 +298,25 @@ impl Session {
         }
     }
 
-    fn encode_steps(
+    fn encode_dispatches(
         &self,
         encoder: &mut wgpu::CommandEncoder,
-        steps: Range<usize>,
+        dispatches: Range<usize>,
         timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
     ) {
         let mut pass =
             encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("unet"), timestamp_writes });
-        for i in steps {
-            let [x, y, z] = self.plan.steps[i].dispatch.workgroups;
+        for i in dispatches {
+            let [x, y, z] = self.plan.dispatches[i].workgroups;
             pass.set_pipeline(&self.pipelines[i].pipeline);
             pass.set_bind_group(0, &self.bind_groups[i], &[]);
             pass.dispatch_workgroups(x, y, z);
         }
     }
 
-    /// Has the driver do ahead of the first run what it would do then: some compile a kernel only when it is first
-    /// dispatched. Runs one workgroup of every kernel, on whatever is in the session's buffers; outputs are meaningless
-    /// until the next run. Not needed, only sooner.
+    /// Optional: moves lazy driver compilation ahead of the first run, since some drivers compile a kernel only when it is
+    /// first dispatched. Runs one workgroup of every kernel, on whatever is in the session's buffers; outputs are
+    /// meaningless until the next run.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn warm_up(&mut self) -> Result<()> {
         block_on(self.warm_up_async())
@@ -322,8 +325,8 @@ impl Session {
     /// [`Self::warm_up`] as a future.
     pub async fn warm_up_async(&mut self) -> Result<()> {
         let mut seen = std::collections::HashSet::new();
-        let steps = &self.plan.steps;
-        let first: Vec<usize> = (0..steps.len()).filter(|&i| seen.insert(&steps[i].dispatch.kernel)).collect();
+        let dispatches = &self.plan.dispatches;
+        let first: Vec<usize> = (0..dispatches.len()).filter(|&i| seen.insert(&dispatches[i].kernel)).collect();
         let submitted = self.gpu.scoped_async("warming up", || {
             let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             {
@@ -340,8 +343,8 @@ impl Session {
         self.gpu.wait_async(submission).await.inspect_err(|_| self.poisoned = true)
     }
 
-    /// Runs the plan and waits for it. Fails with [`Error::F16Range`] where an `f16` plan meets what `f16` cannot hold: its
-    /// outputs are then worthless, and the session is fit for other inputs.
+    /// Runs the plan and waits for it. Fails with [`Error::F16Range`] if an `f16` plan stores a value that `f16` cannot hold:
+    /// its outputs are then invalid, but the session remains usable.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(&mut self) -> Result<()> {
         block_on(self.run_async())
@@ -359,15 +362,15 @@ impl Session {
         block_on(self.run_with_async(progress))
     }
 
-    /// [`Self::run_with`] as a future. Dropped before its end it is a cancelled run: the session stays usable.
+    /// [`Self::run_with`] as a future. Dropping it early cancels the run; the session remains usable.
     pub async fn run_with_async(&mut self, mut progress: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
         self.check_alive()?;
         let of = self.submissions.len();
         let mut in_flight = VecDeque::new();
         for done in 0..of {
             progress(done, of)?;
-            in_flight.push_back(self.submit_steps(self.submissions[done].clone(), done == 0).await?);
-            // Two in flight: the device never idles, and a cancel waits for little.
+            in_flight.push_back(self.submit_dispatches(self.submissions[done].clone(), done == 0).await?);
+            // With two in flight the device never idles, and cancelling is quick.
             if in_flight.len() > 2
                 && let Some(oldest) = in_flight.pop_front()
             {
@@ -383,19 +386,19 @@ impl Session {
 
     fn check_alive(&self) -> Result<()> {
         if self.poisoned {
-            return Err(Error::DeviceLost("this session's device failed before; make a new session".into()));
+            return Err(Error::DeviceLost("this session's device has failed; create a new session".into()));
         }
         Ok(())
     }
 
-    /// Submits some of the plan's steps; `first` are those that a run begins with.
-    async fn submit_steps(&self, steps: Range<usize>, first: bool) -> Result<Submission> {
-        let submitted = self.gpu.scoped_async(&self.plan.steps[steps.start].label, || {
+    /// Submits some of the plan's dispatches; `first` if they begin a run.
+    async fn submit_dispatches(&self, dispatches: Range<usize>, first: bool) -> Result<Submission> {
+        let submitted = self.gpu.scoped_async(&self.plan.dispatches[dispatches.start].label, || {
             let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             if first {
                 self.clear_overflow(&mut encoder);
             }
-            self.encode_steps(&mut encoder, steps.clone(), None);
+            self.encode_dispatches(&mut encoder, dispatches.clone(), None);
             Ok(self.gpu.submit([encoder.finish()]))
         });
         submitted.await
@@ -417,7 +420,7 @@ impl Session {
             return Err(Error::invalid(format!("output `{name}`"), "is in a buffer without COPY_SRC usage"));
         }
         let bytes = self.plan.io[io_binding].bytes();
-        // A read that is given up leaves its copy mapped: it is not put back.
+        // A cancelled read leaves its buffer mapped, so it is not put back.
         let staging = p.staging.take().unwrap_or_else(|| transfer::staging(&gpu, bytes));
         let submission = transfer::copy(&gpu, name, (&p.buffer, p.offset), &staging, bytes).await?;
         let mut data = transfer::read(&gpu, name, &staging, submission).await?;
@@ -458,13 +461,13 @@ impl Session {
     }
 }
 
-/// Groups steps so that no submission holds more work than `budget` multiply-accumulates, by whole steps.
-fn split(steps: &[Step], budget: u64) -> Vec<Range<usize>> {
+/// Groups dispatches into submissions, each of which ends when it reaches `budget` multiply-adds.
+fn split(dispatches: &[PlannedDispatch], budget: u64) -> Vec<Range<usize>> {
     let mut groups = Vec::new();
     let (mut start, mut work) = (0, 0u64);
-    for (i, step) in steps.iter().enumerate() {
-        work += step.macs;
-        if work >= budget || i + 1 == steps.len() {
+    for (i, dispatch) in dispatches.iter().enumerate() {
+        work += dispatch.macs;
+        if work >= budget || i + 1 == dispatches.len() {
             groups.push(start..i + 1);
             (start, work) = (i + 1, 0);
         }

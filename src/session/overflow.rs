@@ -1,5 +1,5 @@
-//! The guard of `f16` plans: every kernel tells, in a word of its node, when it stores what `f16` cannot hold. What comes
-//! behind it may look like a result (an activation turns a NaN into a zero), so the outputs alone would not show it.
+//! The overflow guard of `f16` plans: every kernel sets a word of its node when it stores a value that `f16` cannot hold.
+//! The outputs alone might not show it, since later layers can hide it: an activation turns a NaN into a zero.
 
 use super::transfer;
 use crate::error::{Error, Result};
@@ -11,10 +11,10 @@ use crate::tensor::Precision;
 use half::f16;
 use std::sync::{Mutex, PoisonError};
 
-/// Names that an error lists.
+/// Maximum number of names that an error lists.
 const MAX_NAMES: usize = 3;
 
-/// Numbers as `f16`, rounded to the nearest, filled up to whole words. Fails where one is too large, with `name`.
+/// Numbers as `f16`, rounded to the nearest, padded to whole words. Fails if one is too large, about `name`.
 pub(super) fn halves(values: &[f32], name: impl FnOnce() -> String) -> Result<Vec<f16>> {
     let mut rounded: Vec<f16> = values.iter().map(|&v| f16::from_f32(v)).collect();
     if rounded.iter().any(|v| !v.is_finite()) {
@@ -24,20 +24,20 @@ pub(super) fn halves(values: &[f32], name: impl FnOnce() -> String) -> Result<Ve
     Ok(rounded)
 }
 
-/// A word for each node of a plan.
+/// One word per node of a plan.
 #[derive(Debug)]
 pub(super) struct Overflow {
     words: wgpu::Buffer,
-    /// Where words are copied to be read; not there while somebody reads, nor after a read that was given up.
+    /// The read-back buffer; `None` during a read and after a cancelled one.
     staging: Mutex<Option<wgpu::Buffer>>,
-    /// From a node's word to the next, bytes.
+    /// Bytes from a node's word to the next.
     stride: u64,
 }
 
 impl Overflow {
     pub fn new(gpu: &Gpu, plan: &Plan) -> Self {
         let stride = gpu.caps().storage_alignment.max(4);
-        let size = stride * plan.graph.nodes().len().max(1) as u64;
+        let size = stride * plan.nodes.len().max(1) as u64;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let descriptor = wgpu::BufferDescriptor { label: Some("overflow"), size, usage, mapped_at_creation: false };
         let words = gpu.device().create_buffer(&descriptor);
@@ -53,12 +53,12 @@ impl Overflow {
         2 * self.words.size()
     }
 
-    /// Records that no number is known to be too large.
+    /// Clears all words.
     pub fn clear(&self, encoder: &mut wgpu::CommandEncoder) {
         encoder.clear_buffer(&self.words, 0, None);
     }
 
-    /// Fails with [`Error::F16Range`] if a kernel told of one, naming the layers in their order.
+    /// Fails with [`Error::F16Range`] if a kernel set its word, naming the layers in order.
     pub async fn check(&self, gpu: &Gpu, plan: &Plan) -> Result<()> {
         let (what, size) = ("reading the overflow guard", self.words.size());
         let spare = self.staging.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -70,7 +70,7 @@ impl Overflow {
             let view = view.map_err(|e| Error::Gpu { what: what.into(), reason: e.to_string() })?;
             let word =
                 |i: usize| view.get(i * self.stride as usize..).is_some_and(|w| w.iter().take(4).any(|&b| b != 0));
-            plan.graph.nodes().iter().enumerate().filter(|(i, _)| word(*i)).map(|(_, n)| n.label.as_str()).collect()
+            plan.nodes.iter().enumerate().filter(|(i, _)| word(*i)).map(|(_, n)| n.label.as_str()).collect()
         };
         staging.unmap();
         *self.staging.lock().unwrap_or_else(PoisonError::into_inner) = Some(staging);
@@ -85,9 +85,9 @@ impl Overflow {
 }
 
 impl super::Session {
-    /// Fails with [`Error::F16Range`] if the last run of an `f16` plan stored something that `f16` cannot hold, naming the
-    /// layers: its outputs are worthless then. [`Self::run`] asks by itself; after [`Self::encode`] it is the caller's to
-    /// ask, once the encoder was submitted.
+    /// Fails with [`Error::F16Range`] if the last run of an `f16` plan stored a value that `f16` cannot hold, naming the
+    /// layers: its outputs are then invalid. [`Self::run`] calls this itself; after [`Self::encode`] the caller must, once
+    /// the encoder is submitted.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn check_range(&self) -> Result<()> {
         block_on(self.check_range_async())
@@ -112,13 +112,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weights_beyond_f16_are_refused() {
+    fn weights_beyond_f16_are_rejected() {
         let name = || "enc.0.weight".to_string();
         let packed = halves(&[1.0, -65504.0, 6.0e-8], name).unwrap();
         assert_eq!(packed.iter().map(|v| v.to_f32()).collect::<Vec<_>>(), [1.0, -65504.0, 5.9604645e-8, 0.0]);
         for bad in [65520.0, -1e6, f32::INFINITY, f32::NAN] {
             let e = halves(&[0.0, bad], name).unwrap_err().to_string();
-            assert_eq!(e, "parameter `enc.0.weight` goes beyond what f16 holds (65504); f32 holds it");
+            assert_eq!(e, "parameter `enc.0.weight` exceeds the range of f16 (65504); f32 can hold it");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Runs that are not waited for at once, so that the device always has work: training reads each loss a step late.
+//! Queued runs, so that the device always has work: training reads each loss a step late.
 
 use super::{Session, transfer};
 use crate::error::Result;
@@ -6,7 +6,7 @@ use crate::gpu::Submission;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 
-/// A run under way, and the output that will be read of it.
+/// A run in flight, and the output to be read from it.
 #[derive(Debug)]
 pub struct Pending {
     name: String,
@@ -16,21 +16,21 @@ pub struct Pending {
 }
 
 impl Session {
-    /// Starts a run and a copy of one output, without waiting. Inputs may be written for the next run at once: the device
-    /// takes writes and runs in the order they are given. Every run that is started must be finished, in that order.
+    /// Starts a run and a copy of one output, without waiting. Inputs of the next run may be written at once: the device
+    /// executes writes and runs in the order of submission. Every run that is started must be finished, in that order.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn start(&mut self, output: &str) -> Result<Pending> {
         block_on(self.start_async(output))
     }
 
-    /// [`Self::start`] as a future, which waits for no work: only for the device's word that it takes it.
+    /// [`Self::start`] as a future. It waits for the device to accept the work, not for its completion.
     pub async fn start_async(&mut self, output: &str) -> Result<Pending> {
         self.check_alive()?;
         let io_binding = self.io_binding(output)?;
         let (bytes, len) = (self.plan.io[io_binding].bytes(), self.plan.io[io_binding].desc.shape.len());
         let gpu = self.gpu.clone();
-        for (i, steps) in self.submissions.iter().enumerate() {
-            self.submit_steps(steps.clone(), i == 0).await?;
+        for (i, dispatches) in self.submissions.iter().enumerate() {
+            self.submit_dispatches(dispatches.clone(), i == 0).await?;
         }
         let free = self.spare.iter().position(|b| b.size() == bytes).map(|i| self.spare.swap_remove(i));
         let staging = free.unwrap_or_else(|| transfer::staging(&gpu, bytes));
@@ -39,7 +39,7 @@ impl Session {
         Ok(Pending { name: output.into(), staging, len, submission })
     }
 
-    /// Waits for a run and gives the output it was started for.
+    /// Waits for a run and returns the output it was started for.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn finish(&mut self, pending: Pending) -> Result<Vec<f32>> {
         block_on(self.finish_async(pending))

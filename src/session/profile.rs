@@ -1,4 +1,4 @@
-//! Time of every step of a plan, on the device's own clock where it has one.
+//! Time of every dispatch of a plan, by the device's own clock if it has one.
 
 use super::Session;
 use crate::clock::Instant;
@@ -6,20 +6,21 @@ use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 
-/// Queries of a query set: WebGPU's limit.
+/// Maximum number of queries in a query set: WebGPU's limit.
 const MAX_QUERIES: usize = 4096;
 
-/// How long each step of a plan takes.
+/// The time of each dispatch of a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// Milliseconds of each step of the plan: the least of the runs, since whatever disturbs a run only adds to it.
-    pub steps: Vec<f64>,
+    /// Milliseconds of each dispatch: the minimum over the runs, since disturbances only add time.
+    pub dispatches: Vec<f64>,
     /// Whether the device's clock measured them. If not, each includes the cost of a submission.
     pub device_clock: bool,
 }
 
 impl Session {
-    /// Runs the plan `runs` times with every step timed by itself. Slower than [`Session::run`]: steps cannot overlap.
+    /// Runs the plan `runs` times with every dispatch timed by itself. Slower than [`Session::run`]: dispatches cannot
+    /// overlap.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn profile(&mut self, runs: u32) -> Result<Profile> {
         block_on(self.profile_async(runs))
@@ -28,7 +29,7 @@ impl Session {
     /// [`Self::profile`] as a future.
     pub async fn profile_async(&mut self, runs: u32) -> Result<Profile> {
         let device_clock = self.gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY);
-        let mut steps = vec![f64::INFINITY; self.plan.steps.len()];
+        let mut dispatches = vec![f64::INFINITY; self.plan.dispatches.len()];
         for _ in 0..runs.max(1) {
             let mut groups = self.submissions.clone();
             groups.reverse();
@@ -42,28 +43,28 @@ impl Session {
                     true => self.stamped(group.clone()).await?,
                     false => self.timed(group.clone()).await?,
                 };
-                for (min, ms) in steps[group].iter_mut().zip(measured) {
+                for (min, ms) in dispatches[group].iter_mut().zip(measured) {
                     *min = min.min(ms);
                 }
             }
         }
-        Ok(Profile { steps, device_clock })
+        Ok(Profile { dispatches, device_clock })
     }
 
-    /// One submission by the clock of the host.
-    async fn timed(&self, steps: std::ops::Range<usize>) -> Result<Vec<f64>> {
+    /// Times one submission by the host's clock, ms.
+    async fn timed(&self, dispatches: std::ops::Range<usize>) -> Result<Vec<f64>> {
         let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        self.encode_steps(&mut encoder, steps, None);
+        self.encode_dispatches(&mut encoder, dispatches, None);
         let commands = encoder.finish();
         let start = Instant::now();
         self.gpu.wait_async(self.gpu.submit([commands])).await?;
         Ok(vec![start.elapsed().as_secs_f64() * 1e3])
     }
 
-    /// One submission with a pass per step, which writes the device's clock when it begins and when it ends.
-    async fn stamped(&self, steps: std::ops::Range<usize>) -> Result<Vec<f64>> {
+    /// Times each dispatch of one submission by the device's clock, ms: a pass per dispatch writes it at its start and end.
+    async fn stamped(&self, dispatches: std::ops::Range<usize>) -> Result<Vec<f64>> {
         let (device, queue) = (self.gpu.device(), self.gpu.queue());
-        let (count, bytes) = (2 * steps.len() as u32, 16 * steps.len() as u64);
+        let (count, bytes) = (2 * dispatches.len() as u32, 16 * dispatches.len() as u64);
         let set = device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("profile"),
             ty: wgpu::QueryType::Timestamp,
@@ -81,13 +82,13 @@ impl Session {
         let staging = buffer("timestamps read", wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
         let submitted = self.gpu.scoped_async("profiling", || {
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            for (i, step) in (0u32..).zip(steps) {
+            for (i, dispatch) in (0u32..).zip(dispatches) {
                 let stamps = wgpu::ComputePassTimestampWrites {
                     query_set: &set,
                     beginning_of_pass_write_index: Some(2 * i),
                     end_of_pass_write_index: Some(2 * i + 1),
                 };
-                self.encode_steps(&mut encoder, step..step + 1, Some(stamps));
+                self.encode_dispatches(&mut encoder, dispatch..dispatch + 1, Some(stamps));
             }
             encoder.resolve_query_set(&set, 0..count, &resolved, 0);
             encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, bytes);

@@ -1,4 +1,4 @@
-//! Bytes between host and device, and the states of a session.
+//! Transfers between host and device, and the persistent variables of a session.
 
 use super::Session;
 use crate::error::{Error, Result};
@@ -7,7 +7,7 @@ use crate::gpu::block_on;
 use crate::gpu::{Gpu, Submission};
 use crate::tensor::HostTensor;
 
-/// A buffer that results are copied to, to be read.
+/// A read-back buffer.
 pub(super) fn staging(gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
     gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: Some("read back"),
@@ -39,7 +39,7 @@ pub(super) async fn read(gpu: &Gpu, what: &str, staging: &wgpu::Buffer, submissi
     gpu.map_async(&what, staging, submission).await?;
     let data = {
         let view = staging.get_mapped_range(..).map_err(|e| Error::Gpu { what, reason: e.to_string() })?;
-        // Bytes may lie unaligned for f32.
+        // The bytes may not be aligned for f32.
         bytemuck::pod_collect_to_vec::<u8, f32>(&view)
     };
     staging.unmap();
@@ -48,7 +48,7 @@ pub(super) async fn read(gpu: &Gpu, what: &str, staging: &wgpu::Buffer, submissi
 
 impl Session {
     fn variable(&self, name: &str) -> Result<usize> {
-        let unknown = || Error::invalid(format!("state `{name}`"), "the plan has none of that name");
+        let unknown = || Error::invalid(format!("persistent variable `{name}`"), "the plan has none of that name");
         self.plan.variables.iter().position(|s| s.name == name).ok_or_else(unknown)
     }
 
@@ -74,7 +74,8 @@ impl Session {
         let i = self.variable(name)?;
         let dims = &self.plan.variables[i].dims;
         if value.dims() != &dims[..] {
-            return Err(Error::invalid(format!("state `{name}`"), format!("is {dims:?}, got {:?}", value.dims())));
+            let reason = format!("has shape {dims:?}, got {:?}", value.dims());
+            return Err(Error::invalid(format!("persistent variable `{name}`"), reason));
         }
         self.gpu.queue().write_buffer(&self.variables[i], 0, bytemuck::cast_slice(value.data()));
         Ok(())

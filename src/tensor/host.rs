@@ -4,7 +4,7 @@ use super::Shape;
 use crate::error::{Error, Result};
 
 /// A tensor in host memory: `f32`, row-major, NCHW when it has four dimensions.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct HostTensor {
     dims: Vec<usize>,
     data: Vec<f32>,

@@ -4,8 +4,10 @@ mod desc;
 mod host;
 mod layout;
 mod precision;
+mod shape;
 
-pub use desc::{Layout, MAX_ELEMENTS, MAX_INDEXED, Shape, TensorDesc};
+pub use desc::{Layout, MAX_ELEMENTS, MAX_INDEXED, TensorDesc};
 pub use host::{Comparison, HostTensor};
 pub use layout::{BlockedLayout, HALO, LANES};
 pub use precision::Precision;
+pub use shape::Shape;

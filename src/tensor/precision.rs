@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Number format of activations and packed weights on a device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Precision {
     /// 32 bits.
     #[default]

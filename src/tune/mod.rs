@@ -107,7 +107,7 @@ fn forced(gpu: &Gpu, case: &OpCase, family: ConvFamily) -> Option<Target> {
 /// A session with the convolution's own dispatches only.
 async fn session(gpu: &Gpu, target: &Target, case: &OpCase, inputs: &[HostTensor]) -> Result<Session> {
     let mut plan = Plan::new(&case_graph(case)?, target)?;
-    plan.steps.retain(|s| s.label == case.name);
+    plan.dispatches.retain(|s| s.label == case.name);
     let stored = |name: &str, _: &[usize]| {
         let index = name.get(1..).and_then(|i| i.parse::<usize>().ok());
         let found = index.and_then(|i| inputs.get(i)).cloned();

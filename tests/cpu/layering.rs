@@ -71,7 +71,7 @@ const DRIVERS: &[&str] = &["kernel/policy", "gpu/driver", "cli", "testing/device
 const MAX_FILE_LINES: usize = 600;
 
 #[derive(Debug, PartialEq)]
-enum Token {
+pub enum Token {
     Word(String),
     /// `::`
     Path,
@@ -81,7 +81,7 @@ enum Token {
 }
 
 /// Words, marks and strings of a source text, without comments and character literals.
-fn tokens(text: &str) -> Vec<Token> {
+pub fn tokens(text: &str) -> Vec<Token> {
     let chars: Vec<char> = text.chars().collect();
     let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
@@ -157,7 +157,7 @@ fn tokens(text: &str) -> Vec<Token> {
     out
 }
 
-fn word(t: Option<&Token>) -> Option<&str> {
+pub fn word(t: Option<&Token>) -> Option<&str> {
     match t {
         Some(Token::Word(w)) => Some(w),
         _ => None,
@@ -181,7 +181,7 @@ fn group(t: &[Token]) -> usize {
 }
 
 /// Removes `#[cfg(test)] mod name { .. }`; also returns the names of `#[cfg(test)] mod name;`.
-fn without_tests(mut t: Vec<Token>) -> (Vec<Token>, Vec<String>) {
+pub fn without_tests(mut t: Vec<Token>) -> (Vec<Token>, Vec<String>) {
     let marker = tokens("#[cfg(test)]");
     let mut names = Vec::new();
     let mut i = 0;
@@ -364,7 +364,7 @@ fn root() -> &'static Path {
 }
 
 /// Files under `folder` with `extension`: relative path and text.
-fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
+pub fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
     fn walk(dir: &Path, out: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
@@ -381,7 +381,7 @@ fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
 }
 
 /// Files declared by `#[cfg(test)] mod name;`: `name.rs` beside or below the declaring file, or its `#[path]` forms.
-fn test_files(all: &[(String, String)]) -> BTreeSet<String> {
+pub fn test_files(all: &[(String, String)]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (path, text) in all {
         let dir = path.rsplit_once('/').map_or(String::new(), |(d, _)| format!("{d}/"));

@@ -1,6 +1,7 @@
 //! Tests that need no GPU: project rules, every shader through naga, parsers. One binary, linked once.
 
 mod calibration;
+mod circles;
 mod docs;
 mod hostile;
 mod layering;

@@ -79,7 +79,7 @@ fn gathers() -> Vec<Dispatch> {
             Resource::Slot { writes: true, .. } => Operand::ScratchWrite(0),
             _ => Operand::Input(0),
         };
-        all.extend(plan.steps.into_iter().map(|s| s.dispatch).filter(|d| d.kernel.shader == "gather").map(|d| {
+        all.extend(plan.dispatches.into_iter().filter(|d| d.kernel.shader == "gather").map(|d| {
             let bindings = d.bindings.iter().map(operand).collect();
             Dispatch { kernel: d.kernel, params: d.params, bindings, workgroups: d.workgroups }
         }));

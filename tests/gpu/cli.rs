@@ -73,7 +73,7 @@ fn wrong_command_lines_exit_with_2() {
         (&["segmnet"], "unrecognized subcommand 'segmnet'"),
         (&["selftest", "--fixture"], "--fixtures"),
         (&["devices", "-q", "-v"], "cannot be used with"),
-        (&["devices", "--precision", "f64"], "there are: f32, f16, auto"),
+        (&["devices", "--precision", "f64"], "expected f32, f16 or auto"),
     ];
     for (args, part) in cases {
         let r = run(args);

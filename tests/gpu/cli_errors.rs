@@ -234,7 +234,10 @@ fn architectures_on_the_command_line() {
         check(&f.error(&[&["inspect", "--arch"], *args].concat()), parts);
     }
     check(&f.error(&["inspect", "--set", "nonsense"]), &["--set nonsense: must be KEY=VALUE"]);
-    check(&f.error(&["inspect", "nuclei", "--width", "4"]), &["--width: nuclei says itself what it is"]);
+    check(
+        &f.error(&["inspect", "nuclei", "--width", "4"]),
+        &["--width: describes a new network, but nuclei already defines one"],
+    );
     f.usage(&["bench", "--size", "64"], "--model");
     // Without an architecture, options are those of a U-Net.
     let named = f.run(&["inspect", "--arch", "unet", "--width", "4", "--set", "up=bilinear", "--json"]);
@@ -333,7 +336,7 @@ fn instances_are_written_beside_the_mask() {
     let table = std::fs::read_to_string(f.path("a_objects.csv")).unwrap();
     assert_eq!(table.lines().count() as u64 - 1, line["objects"].as_u64().unwrap());
     assert!(table.lines().next().unwrap().ends_with(",eccentricity,mean_0,mean_1,mean_2") || !table.contains("mean_1"));
-    for (wrong, part) in [(["--connectivity", "6"], "there are: 4, 8"), (["--seed-depth", "0"], "not a number above 0")]
+    for (wrong, part) in [(["--connectivity", "6"], "expected 4 or 8"), (["--seed-depth", "0"], "not a number above 0")]
     {
         let r = f.run(&[&args[..], &wrong[..]].concat());
         assert!(r.code == 2 && r.stderr.contains(part), "{}", r.stderr);

@@ -66,7 +66,7 @@ fn tuned_choices_are_cached_used_and_can_be_ignored() {
     let before = reasons(&[]);
     assert!(!before.0 && before.1.iter().all(|r| !r.contains("tuned")), "{before:?}");
     let text = unet(cache.path(), &small("tune", &["--quiet"]));
-    assert!(text.contains("chosen") && text.contains("kept in ") && !text.contains("dropped"), "{text}");
+    assert!(text.contains("chosen") && text.contains("stored in ") && !text.contains("dropped"), "{text}");
     let after = reasons(&[]);
     assert!(after.0 && after.1.iter().all(|r| r.contains("tuned")), "{after:?}");
     assert_eq!(reasons(&["--no-tune"]), before);
@@ -99,7 +99,7 @@ fn inspect_shows_the_plan() {
     }
     assert!(!d["steps"].as_array().unwrap().is_empty());
     let text = unet(Path::new(""), &args);
-    assert!(text.contains("Before rewriting") && text.contains("After rewriting") && text.contains("Steps: "));
+    assert!(text.contains("Before rewriting") && text.contains("After rewriting") && text.contains("Dispatches: "));
     let widest = text.lines().skip_while(|l| !l.starts_with("Plan for")).map(|l| l.chars().count()).max();
     assert!(widest.is_some_and(|w| w <= 120), "{widest:?} columns");
 }

@@ -167,7 +167,7 @@ fn against_cpu(gpu: &Gpu, target: &Target, case: &OpCase) -> Vec<String> {
     let expected = check.run(&check.inputs).unwrap();
     let plan = Plan::new(&check.graph, target).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     // As for single ops: Winograd has a larger tolerance.
-    let winograd = plan.steps.iter().any(|s| s.dispatch.kernel.shader.starts_with("winograd"));
+    let winograd = plan.dispatches.iter().any(|s| s.kernel.is_winograd());
     let tolerance = if winograd { WINOGRAD_TOLERANCE } else { OP_TOLERANCE };
     let stored = |name: &str, _: &[usize]| Ok(check.inputs[name].clone());
     let mut session = Session::new(gpu, plan, stored).unwrap_or_else(|e| panic!("{}: {e}", case.name));

@@ -40,7 +40,7 @@ fn networks_in_f16_are_near_the_reference() {
         let inputs = BTreeMap::from([(INPUT.to_string(), input)]);
         let expected = graph.run_reference(&inputs, random_parameter, |_, _| Ok(())).unwrap();
         let plan = plan(&graph, &gpu);
-        assert!(plan.steps.iter().all(|s| s.dispatch.kernel.value("F16").is_some()), "{name}");
+        assert!(plan.dispatches.iter().all(|s| s.kernel.value("F16").is_some()), "{name}");
         let mut session = Session::new(&gpu, plan, random_parameter).unwrap();
         let got = session.run_all(&inputs).unwrap();
         for (key, expected) in &expected {
@@ -195,9 +195,9 @@ fn an_overflow_is_detected_and_named() {
     let Err(e @ Error::F16Range { .. }) = run(4.0e4) else { panic!("an overflow was not detected") };
     let text = e.to_string();
     assert!(text.starts_with("the output of `enc.0.conv1`"), "{text}");
-    assert!(text.ends_with("goes beyond what f16 holds (65504); f32 holds it"), "{text}");
+    assert!(text.ends_with("exceeds the range of f16 (65504); f32 can hold it"), "{text}");
     let Err(e @ Error::F16Range { .. }) = run(1e6) else { panic!("a weight's overflow was not detected") };
-    assert_eq!(e.to_string(), "parameter `enc.0.conv1.weight` goes beyond what f16 holds (65504); f32 holds it");
+    assert_eq!(e.to_string(), "parameter `enc.0.conv1.weight` exceeds the range of f16 (65504); f32 can hold it");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn f16_overflow_falls_back_to_f32_with_a_warning() {
         wide.fallback = Some(reason.clone());
         assert_eq!(half, wide);
         let warned = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        assert!(warned.contains(&format!("{reason}: doing it again in f32")), "{warned:?}");
+        assert!(warned.contains(&format!("{reason}: repeating in f32")), "{warned:?}");
     }
     let in_range = segment(&gpu, &scaled(1.0), &noise()).unwrap();
     assert_eq!((in_range.precision, in_range.fallback), (Precision::F16, None));

@@ -37,7 +37,7 @@ fn buffers_that_cannot_be_bound_are_errors() {
     let storage = wgpu::BufferUsages::STORAGE;
     let mut bind_error = |name: &str, b: &wgpu::Buffer, offset: u64| session.bind_buffer(name, b, offset).unwrap_err();
     let good = buffer(&gpu, bytes + 256, storage);
-    assert_eq!(bind_error("z", &good, 0).to_string(), "input or output `z`: unknown; there are: x, y");
+    assert_eq!(bind_error("z", &good, 0).to_string(), "input or output `z`: unknown; available: x, y");
     assert!(bind_error("x", &good, 4).to_string().contains("offset 4 is not a multiple of 256"));
     assert!(bind_error("x", &good, 512).to_string().contains("768 are needed"));
     assert!(bind_error("y", &buffer(&gpu, bytes - 4, storage), 0).to_string().starts_with("buffer for `y`"));

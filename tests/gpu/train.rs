@@ -234,7 +234,7 @@ fn checkpointing_gives_the_same_bytes_in_less_memory() {
             let mut run = setup.trainer(&gpu, 5);
             (1..=3).for_each(|step| run.step(0, step, &hyper(0.01, step)));
             run.drain();
-            let again = run.trainer.plan().graph.nodes().iter().filter(|n| n.label.ends_with(".again")).count();
+            let again = run.trainer.plan().nodes.iter().filter(|n| n.label.ends_with(".again")).count();
             (run.states(), run.trainer.plan().memory.live, again, setup.arch)
         };
         let ((plain, live, none, arch), (checkpointed, less, again, _)) = (run(false), run(true));

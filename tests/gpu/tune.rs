@@ -5,7 +5,7 @@ use unet_wgpu::low_level::graph::rewrite;
 use unet_wgpu::low_level::kernel::{ConvFamily, TEXTURES, Target, TensorStorage};
 use unet_wgpu::low_level::model::{INPUT, parse, whole_graph};
 use unet_wgpu::low_level::ops::FusedConv2d;
-use unet_wgpu::low_level::plan::Plan;
+use unet_wgpu::low_level::plan::{Choice, Plan};
 use unet_wgpu::low_level::session::Session;
 use unet_wgpu::low_level::tensor::Shape;
 use unet_wgpu::low_level::tune::{choices, load, save, tune, tune_storage};
@@ -51,18 +51,18 @@ fn choices_are_cached_and_respected() {
 
     let families = |target: &Target| {
         let plan = Plan::new(&graph, target).unwrap();
-        plan.steps.iter().filter_map(|s| s.choice).collect::<Vec<_>>()
+        plan.dispatches.iter().filter_map(|s| s.choice).collect::<Vec<_>>()
     };
     let tuned = gpu.with_tuning(tuning);
-    assert!(families(gpu.target()).iter().any(|c| c.0 != "plain"));
-    for (family, why) in families(tuned.target()) {
+    assert!(families(gpu.target()).iter().any(|c| c.family != "plain"));
+    for Choice { family, reason: why } in families(tuned.target()) {
         assert_eq!(family, "plain");
         assert!(why.contains("tuned"), "{why}");
     }
     // Forcing a family, for tests and measurements, takes precedence; so does deterministic tiling.
     let forced = tuned.target().clone().with_conv(ConvFamily::Tile);
-    assert!(families(&forced).iter().all(|c| c.0 == "tile"));
-    assert!(families(tuned.with_deterministic_tiling().target()).iter().all(|c| c.0 == "gemm"));
+    assert!(families(&forced).iter().all(|c| c.family == "tile"));
+    assert!(families(tuned.with_deterministic_tiling().target()).iter().all(|c| c.family == "gemm"));
 
     let text = std::fs::read_to_string(&path).unwrap();
     for bad in [text.replace("plain", "magic"), text.replace("unet-wgpu", "unet-gpu"), text[..40].into(), "".into()] {
@@ -90,7 +90,7 @@ fn tensor_storage_is_measured_and_respected() {
         save(&gpu, folder.path(), &tuning).unwrap();
         let tuned = gpu.with_tuning(load(&gpu, folder.path()).unwrap());
         let plan = Plan::new(&graph, tuned.target()).unwrap();
-        let uses = plan.steps.iter().any(|s| s.dispatch.kernel.value(TEXTURES).is_some());
+        let uses = plan.dispatches.iter().any(|s| s.kernel.value(TEXTURES).is_some());
         assert_eq!(uses, storage != TensorStorage::Buffers);
         // Removing choices restores the default.
         assert_eq!(tuned.with_tuning(Default::default()).target().options.storage, gpu.target().options.storage);

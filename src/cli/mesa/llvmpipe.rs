@@ -1,14 +1,14 @@
-//! Which version of llvmpipe will be loaded: read from the driver's file, since the driver itself looks at its environment
-//! as soon as it is loaded.
+//! The version of the llvmpipe that will be loaded, read from the driver's file: the driver itself reads its environment as
+//! soon as it is loaded.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The newest Mesa whose llvmpipe is faster with vectors of 512 bits than with 256.
 const LAST_WITH_FAST_512: u32 = 22;
-/// What the drivers' manifests and files are called.
+/// Part of the name of the driver's manifest.
 const DRIVER: &str = "lvp";
-/// Where libraries without a path are looked for.
+/// Folders to search for libraries named without a path.
 const LIBRARIES: [&str; 7] = [
     "/usr/local/lib/x86_64-linux-gnu",
     "/usr/local/lib64",
@@ -19,7 +19,7 @@ const LIBRARIES: [&str; 7] = [
     "/lib/x86_64-linux-gnu",
 ];
 
-/// Whether every llvmpipe that the Vulkan loader may find is one that 512 bits make faster.
+/// Whether every llvmpipe that the Vulkan loader may find is faster with 512-bit vectors.
 pub fn gains_from_512_bits() -> bool {
     let versions: Vec<_> = manifests(|name| std::env::var_os(name)).iter().map(|m| version_of(m)).collect();
     gains(&versions)
@@ -29,7 +29,7 @@ fn gains(versions: &[Option<u32>]) -> bool {
     !versions.is_empty() && versions.iter().all(|v| v.is_some_and(|v| v <= LAST_WITH_FAST_512))
 }
 
-/// The manifests of llvmpipe, as the Vulkan loader looks for them.
+/// The manifests of llvmpipe, found as the Vulkan loader finds them.
 fn manifests(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let paths = |name: &str| variable(name).filter(|v| !v.is_empty()).map(|v| std::env::split_paths(&v).collect());
     let listed: Option<Vec<PathBuf>> = paths("VK_DRIVER_FILES").or_else(|| paths("VK_ICD_FILENAMES"));
@@ -59,7 +59,7 @@ fn manifests(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     found
 }
 
-/// Mesa's major version of the driver of a manifest, if it can be found.
+/// Mesa's major version of a manifest's driver, if it can be found.
 fn version_of(manifest: &Path) -> Option<u32> {
     let text = std::fs::read(manifest).ok()?;
     let json: serde_json::Value = serde_json::from_slice(&text).ok()?;
@@ -72,7 +72,7 @@ fn version_of(manifest: &Path) -> Option<u32> {
     major_version(&std::fs::read(file).ok()?)
 }
 
-/// The number behind `Mesa ` in a library: what the driver calls itself.
+/// The number after `Mesa ` in a library, which is in the driver's name for itself.
 fn major_version(library: &[u8]) -> Option<u32> {
     const NAME: &[u8] = b"Mesa ";
     library.windows(NAME.len() + 3).filter(|w| w.starts_with(NAME)).find_map(|w| match w[NAME.len()..] {
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_comes_from_the_driver_that_its_manifest_names() {
+    fn version_of_a_manifests_driver() {
         let dir = tempfile::tempdir().unwrap();
         for (version, major) in [("22.3.6", Some(22)), ("25.0.7-2", Some(25)), ("26.2.6", Some(26)), ("git", None)] {
             assert_eq!(version_of(&driver(dir.path(), version, "./libvulkan_lvp.so")), major, "{version}");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn only_versions_known_to_gain_are_given_512_bits() {
+    fn gain_only_of_known_versions() {
         assert!(gains(&[Some(22)]) && gains(&[Some(22), Some(20)]));
         for versions in [&[][..], &[None], &[Some(23)], &[Some(22), Some(26)], &[Some(22), None]] {
             assert!(!gains(versions), "{versions:?}");
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn manifests_are_looked_for_where_the_loader_does() {
+    fn manifests_in_the_loaders_folders() {
         let dir = tempfile::tempdir().unwrap();
         let (data, own) = (dir.path().join("data"), dir.path().join("own"));
         let system = driver(&data.join("vulkan/icd.d"), "25.0.7", "./libvulkan_lvp.so");

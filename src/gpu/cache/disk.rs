@@ -1,7 +1,7 @@
-//! What is kept on disk between runs of a program: pipelines as the driver compiled them.
+//! A cache on disk of pipelines as the driver compiled them.
 //!
-//! A file of its own for each adapter, driver, backend and version of this crate. It begins with a hash of all the rest,
-//! and of what it is for: a file that is damaged, cut off or of another machine is no error, it is not there.
+//! There is one file per adapter, driver, backend and version of this crate. It begins with a hash of that identity and of
+//! the rest: a file that is damaged, truncated or from another machine is a miss, not an error.
 
 use super::{file_name, identity};
 use sha2::{Digest, Sha256};
@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// First bytes of a cache file; its hash follows.
 const MAGIC: &[u8; 8] = b"unet-c1\n";
 const HASH: usize = 32;
-/// More than any driver keeps for our kernels: a larger file is not ours.
-const LARGEST: u64 = 256 << 20;
+/// Maximum file size, bytes. No driver stores as much for our kernels, so a larger file is not ours.
+const MAX_FILE_BYTES: u64 = 256 << 20;
 
-/// Writes a file whole or not at all, making its folder.
+/// Writes a file atomically; creates its folder.
 pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
@@ -33,36 +33,36 @@ fn hash(identity: &str, data: &[u8]) -> [u8; HASH] {
     h.finalize().into()
 }
 
-/// What a file holds for `identity`; `None` is a miss.
+/// The data that a file holds for `identity`; `None` is a miss.
 fn load(path: &Path, identity: &str) -> Option<Vec<u8>> {
-    if std::fs::metadata(path).ok()?.len() > LARGEST {
+    if std::fs::metadata(path).ok()?.len() > MAX_FILE_BYTES {
         return None;
     }
     let bytes = std::fs::read(path).ok()?;
-    let (kept, data) = bytes.strip_prefix(MAGIC)?.split_at_checked(HASH)?;
-    let fits = kept == hash(identity, data);
-    if !fits {
-        log::info!("{}: not a cache of this adapter and version, or damaged; starting anew", path.display());
+    let (stored, data) = bytes.strip_prefix(MAGIC)?.split_at_checked(HASH)?;
+    let valid = stored == hash(identity, data);
+    if !valid {
+        log::info!("{}: damaged, or of another adapter, driver or version; ignored", path.display());
     }
-    fits.then(|| data.to_vec())
+    valid.then(|| data.to_vec())
 }
 
 fn store(path: &Path, identity: &str, data: &[u8]) -> std::io::Result<()> {
     write_whole(path, &[MAGIC, &hash(identity, data), data])
 }
 
-/// The pipelines of a device on disk.
+/// The cache on disk of a device's pipelines.
 #[derive(Debug)]
 pub(in crate::low_level::gpu) struct DiskCache {
     cache: wgpu::PipelineCache,
     path: PathBuf,
     identity: String,
-    /// Pipelines that were there when it was last stored.
+    /// Number of pipelines when it was last stored.
     stored: AtomicUsize,
 }
 
 impl DiskCache {
-    /// `None` where the backend keeps no pipelines.
+    /// `None` if the backend cannot cache pipelines.
     pub fn open(device: &wgpu::Device, info: &wgpu::AdapterInfo, folder: &Path) -> Option<Self> {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
@@ -71,19 +71,19 @@ impl DiskCache {
         let path = folder.join(file_name("pipelines", &identity, "bin"));
         let data = load(&path, &identity);
         let descriptor = wgpu::PipelineCacheDescriptor { label: Some("unet"), data: data.as_deref(), fallback: true };
-        // SAFETY: the data is what `get_data` gave for this adapter and driver: the hash says so. wgpu checks its own
-        // header too, and starts empty where that does not fit.
+        // SAFETY: the hash shows that the data came from `get_data` for this adapter and driver. wgpu also checks its own
+        // header, and starts empty if that does not match.
         let cache = unsafe { device.create_pipeline_cache(&descriptor) };
         Some(Self { cache, path, identity, stored: AtomicUsize::new(0) })
     }
 
-    /// What pipelines are made with.
+    /// The cache to create pipelines with.
     pub fn cache(&self) -> &wgpu::PipelineCache {
         &self.cache
     }
 
-    /// Stores the cache if there are more pipelines than the last time. A disk that is full or write-protected costs
-    /// only time at the next start.
+    /// Stores the cache if there are more pipelines than last time. If the disk is full or write-protected, the next start
+    /// compiles again.
     pub fn save(&self, pipelines: usize) {
         if self.stored.swap(pipelines, Ordering::Relaxed) >= pipelines {
             return;
@@ -93,7 +93,7 @@ impl DiskCache {
             return;
         }
         if let Err(e) = store(&self.path, &self.identity, &data) {
-            log::info!("{}: pipelines are not kept: {e}", self.path.display());
+            log::info!("{}: pipelines are not cached: {e}", self.path.display());
         }
     }
 }

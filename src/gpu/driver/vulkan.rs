@@ -1,6 +1,6 @@
-//! Memory that is a buffer and textures at once, in raw Vulkan: buffers and linear images may share memory, which all see alike
-//! (Vulkan specification, "Memory Aliasing"). wgpu knows of different resources and puts no barrier between a write through
-//! one and a read through the other, so this is for drivers that finish each dispatch before they begin the next.
+//! Aliased memory in raw Vulkan: a buffer and linear images may share memory, which they interpret alike (Vulkan
+//! specification, "Memory Aliasing"). wgpu sees separate resources and puts no barrier between a write through one and a
+//! read through the other, so this is for drivers that finish each dispatch before they begin the next.
 
 use super::{Alias, Region};
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ use wgpu::hal::{self, api::Vulkan};
 
 const TEXEL: u64 = 16;
 
-/// Destroyed when wgpu has dropped the buffer and all textures, which it does while the device lives.
+/// Destroyed when wgpu has dropped the buffer and all textures, which happens while the device is alive.
 struct Memory {
     device: ash::Device,
     images: Vec<vk::Image>,
@@ -20,7 +20,7 @@ struct Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: nothing else refers to the handles, of which those that were never made are null, and no work does.
+        // SAFETY: nothing else refers to the handles and no work uses them; handles that were never created are null.
         unsafe {
             self.images.iter().for_each(|&i| self.device.destroy_image(i, None));
             self.device.destroy_buffer(self.buffer, None);
@@ -31,7 +31,7 @@ impl Drop for Memory {
 
 impl Memory {
     fn new(device: &ash::Device, bytes: u64, regions: &[Region]) -> std::result::Result<Self, String> {
-        let mut made = Self {
+        let mut owned = Self {
             device: device.clone(),
             images: Vec::new(),
             buffer: vk::Buffer::null(),
@@ -42,38 +42,38 @@ impl Memory {
             .usage(vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::TRANSFER_DST)
             .sharing_mode(vk::SharingMode::EXCLUSIVE);
         let reason = |e: vk::Result| e.to_string();
-        // SAFETY: the descriptions are valid, the device lives, and what is bound is bound once, inside the memory.
+        // SAFETY: the descriptions are valid, the device is alive, and each resource is bound once, inside the memory.
         unsafe {
-            made.buffer = device.create_buffer(&buffer, None).map_err(reason)?;
-            let requested = device.get_buffer_memory_requirements(made.buffer);
-            let (mut size, mut types) = (requested.size, requested.memory_type_bits);
+            owned.buffer = device.create_buffer(&buffer, None).map_err(reason)?;
+            let required = device.get_buffer_memory_requirements(owned.buffer);
+            let (mut size, mut types) = (required.size, required.memory_type_bits);
             for &(offset, [width, height]) in regions {
                 let image = device.create_image(&image([width, height]), None).map_err(reason)?;
-                made.images.push(image);
+                owned.images.push(image);
                 let plane = vk::ImageSubresource::default().aspect_mask(vk::ImageAspectFlags::COLOR);
                 let rows = device.get_image_subresource_layout(image, plane);
                 if rows.offset != 0 || height > 1 && rows.row_pitch != u64::from(width) * TEXEL {
-                    return Err(format!("rows of {width} texels lie {} bytes apart", rows.row_pitch));
+                    return Err(format!("rows of {width} texels have a pitch of {} bytes", rows.row_pitch));
                 }
-                let requested = device.get_image_memory_requirements(image);
-                if !offset.is_multiple_of(requested.alignment) {
-                    return Err(format!("an image at byte {offset} is to be aligned to {}", requested.alignment));
+                let required = device.get_image_memory_requirements(image);
+                if !offset.is_multiple_of(required.alignment) {
+                    return Err(format!("an image at byte {offset} must be aligned to {}", required.alignment));
                 }
-                size = size.max(offset + requested.size);
-                types &= requested.memory_type_bits;
+                size = size.max(offset + required.size);
+                types &= required.memory_type_bits;
             }
             if types == 0 {
-                return Err("no memory is for images and buffers".into());
+                return Err("no memory type suits both images and buffers".into());
             }
             let allocation =
                 vk::MemoryAllocateInfo::default().allocation_size(size).memory_type_index(types.trailing_zeros());
-            made.memory = device.allocate_memory(&allocation, None).map_err(reason)?;
-            device.bind_buffer_memory(made.buffer, made.memory, 0).map_err(reason)?;
-            for (&image, &(offset, _)) in made.images.iter().zip(regions) {
-                device.bind_image_memory(image, made.memory, offset).map_err(reason)?;
+            owned.memory = device.allocate_memory(&allocation, None).map_err(reason)?;
+            device.bind_buffer_memory(owned.buffer, owned.memory, 0).map_err(reason)?;
+            for (&image, &(offset, _)) in owned.images.iter().zip(regions) {
+                device.bind_image_memory(image, owned.memory, offset).map_err(reason)?;
             }
         }
-        Ok(made)
+        Ok(owned)
     }
 }
 
@@ -92,7 +92,7 @@ fn image([width, height]: [u32; 2]) -> vk::ImageCreateInfo<'static> {
 }
 
 impl Alias {
-    /// Memory of so many bytes, ranges of it as images; one may reach beyond the last byte with the rest of its last row.
+    /// Allocates `bytes` bytes with images over `regions`. The unused end of an image's last row may exceed `bytes`.
     pub fn new(device: &wgpu::Device, label: &str, bytes: u64, regions: &[Region]) -> Result<Self> {
         let failed = |reason: String| Error::Gpu { what: format!("allocating {label}"), reason };
         let describe = |&(_, [width, height]): &Region| wgpu::TextureDescriptor {
@@ -106,7 +106,7 @@ impl Alias {
             view_formats: &[],
         };
         let described: Vec<_> = regions.iter().map(describe).collect();
-        // SAFETY: the device is not destroyed; the handles are of it, described as they are, and live as long as what
+        // SAFETY: the device is not destroyed; the handles are its own, match their descriptions, and live as long as what
         // refers to them.
         let (images, buffer) = unsafe {
             let device = device.as_hal::<Vulkan>().ok_or_else(|| failed("not a Vulkan device".into()))?;
@@ -123,8 +123,8 @@ impl Alias {
                     memory_flags: hal::MemoryFlags::empty(),
                     view_formats: vec![],
                 };
-                let keep = memory.clone();
-                let dropped: hal::DropCallback = Box::new(move || drop(keep));
+                let owner = memory.clone();
+                let dropped: hal::DropCallback = Box::new(move || drop(owner));
                 device.texture_from_raw(image, &of_texture, Some(dropped), hal::vulkan::TextureMemory::External)
             };
             let images: Vec<_> = memory.images.iter().zip(&described).map(image).collect();
@@ -132,7 +132,7 @@ impl Alias {
             (images, hal::vulkan::Buffer::from_raw_externally_owned(buffer, Box::new(move || drop(memory))))
         };
         let texture = |(image, of): (hal::vulkan::Texture, &wgpu::TextureDescriptor<'_>)| {
-            // SAFETY: it was made for this device above, as described; who makes it writes it before it is read.
+            // SAFETY: it was created for this device above, as described; the caller writes it before it is read.
             unsafe { device.create_texture_from_hal::<Vulkan>(image, of, wgpu::TextureUses::UNINITIALIZED) }
         };
         let textures = images.into_iter().zip(&described).map(texture).collect();

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_sent_before_or_after_arrives_and_a_dropped_sender_ends_the_wait() {
+    fn values_arrive_and_a_dropped_sender_ends_the_wait() {
         let (sender, receiver) = oneshot();
         sender.send(1);
         assert_eq!(pollster::block_on(receiver), Some(1));

@@ -32,9 +32,9 @@ impl Waiter {
                 done.send(poll(&device, submission));
             }
         };
-        // Without a thread the requests are dropped, and whoever waits is told so.
+        // Without a thread the requests are dropped, and their waits fail.
         if let Err(e) = std::thread::Builder::new().name("unet-wgpu".into()).spawn(work) {
-            log::error!("no thread to wait for the device: {e}");
+            log::error!("cannot start the thread that waits for the device: {e}");
         }
         Self { requests }
     }

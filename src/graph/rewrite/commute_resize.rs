@@ -2,11 +2,10 @@
 //! 320x320 the upsampled skips fall from 147 to 10 GMAC, and the 1024-channel map at full resolution never exists.
 
 use crate::error::Result;
-use crate::graph::{Derived, Graph, Node, Rebuild, ValueId};
+use crate::graph::{Derived, Formula, Graph, Node, Rebuild, ValueId};
 use crate::kernel::{ResizeCosts, Target};
 use crate::ops::{Conv2d, Function, FusedConv2d, Resize, ResizeSize, Source, TapSum};
-use crate::tensor::{HostTensor, LANES};
-use std::sync::Arc;
+use crate::tensor::LANES;
 
 /// An upsampled source of a convolution.
 struct Upsampled {
@@ -103,7 +102,7 @@ fn mix_before_upsampling(
         let ranges: Vec<(usize, usize)> = plain.iter().map(|&s| (first_channel(s), channels[s])).collect();
         let total = ranges.iter().map(|r| r.1).sum();
         let dims = [conv.out_channels, total, conv.kernel[0], conv.kernel[1]];
-        let part = Derived { from: vec![weight], compute: Arc::new(move |p| slice_inputs(p[0], &ranges)) };
+        let part = Derived { from: vec![weight], formula: Formula::InputChannels(ranges) };
         let part = cx.new.derived(format!("{}.plain_weight", node.label), &dims, part)?;
         let values: Vec<ValueId> = plain.iter().map(|&s| node.inputs[s]).collect();
         let mut inputs = cx.map_all(&values)?;
@@ -130,10 +129,9 @@ fn mix_before_upsampling(
             bias: conv.bias && sum.is_none(),
             activation: if last { fused.activation } else { Function::Identity },
         };
-        let (first, count, out) = (first_channel(e.source), channels[e.source], conv.out_channels);
+        let (first, count, outputs) = (first_channel(e.source), channels[e.source], conv.out_channels);
         let dims = [op.tap_channels(), count, 1, 1];
-        let taps =
-            Derived { from: vec![weight], compute: Arc::new(move |p| taps_to_channels(p[0], first, count, out)) };
+        let taps = Derived { from: vec![weight], formula: Formula::TapsToChannels { first, count, outputs } };
         let name = format!("{}.taps{}", node.label, if upsampled.len() > 1 { i.to_string() } else { String::new() });
         let taps = cx.new.derived(format!("{name}_weight"), &dims, taps)?;
         let small = cx.map(e.small)?;
@@ -147,37 +145,6 @@ fn mix_before_upsampling(
         sum = Some(cx.new.node(label, op, &inputs)?);
     }
     sum.ok_or_else(|| crate::error::Error::op(&node.label, "has no source"))
-}
-
-/// The input channels `(first, count)` of a weight `[O, I, kh, kw]`, side by side.
-fn slice_inputs(weight: &HostTensor, ranges: &[(usize, usize)]) -> Result<HostTensor> {
-    let s = weight.shape()?;
-    let taps = s.h * s.w;
-    let mut data = Vec::new();
-    for o in 0..s.n {
-        for &(first, count) in ranges {
-            let at = (o * s.c + first) * taps;
-            data.extend_from_slice(&weight.data()[at..at + count * taps]);
-        }
-    }
-    let total = ranges.iter().map(|r| r.1).sum::<usize>();
-    HostTensor::new([s.n, total, s.h, s.w], data)
-}
-
-/// A weight `[O, I, kh, kw]` as that of a 1x1 convolution with an output channel per tap and output: `[taps * P, count,
-/// 1, 1]`, `P` = `O` rounded up to 4.
-fn taps_to_channels(weight: &HostTensor, first: usize, count: usize, out: usize) -> Result<HostTensor> {
-    let s = weight.shape()?;
-    let (taps, stride) = (s.h * s.w, out.next_multiple_of(LANES));
-    let mut data = vec![0.0; taps * stride * count];
-    for o in 0..out {
-        for i in 0..count {
-            for t in 0..taps {
-                data[(t * stride + o) * count + i] = weight.data()[(o * s.c + first + i) * taps + t];
-            }
-        }
-    }
-    HostTensor::new([taps * stride, count, 1, 1], data)
 }
 
 #[cfg(test)]

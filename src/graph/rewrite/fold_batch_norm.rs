@@ -1,9 +1,8 @@
 //! Batch norm after a convolution folds into its weight and bias (in `f64`, rounded once).
 
 use crate::error::{Error, Result};
-use crate::graph::{Derived, Graph, Node, ParamSource, Parameter, Rebuild, ValueId, ValueKind};
+use crate::graph::{Derived, Formula, Graph, Node, ParamSource, Parameter, Rebuild, ValueId, ValueKind};
 use crate::ops::{BatchNorm2d, Conv2d, ConvTranspose2d, Op};
-use crate::tensor::HostTensor;
 use std::sync::Arc;
 
 /// `BN(conv(x, w) + b) = conv(x, scale w) + (scale b + shift)`, where the convolution feeds nothing else and has no
@@ -57,28 +56,12 @@ fn fold(
 
     let mut from = bn_values.clone();
     from.push(new_weight);
-    let bn_weight = bn.clone();
-    let compute = move |p: &[&HostTensor]| {
-        let scales = bn_weight.coefficients([p[0].data(), p[1].data(), p[2].data(), p[3].data()])?;
-        let mut weight = p[4].clone();
-        // Length of the contiguous runs of one output channel.
-        let run: usize = weight.dims()[out_axis + 1..].iter().product();
-        for (i, w) in weight.data_mut().iter_mut().enumerate() {
-            *w = (f64::from(*w) * scales[(i / run) % channels].0) as f32;
-        }
-        Ok(weight)
-    };
-    let folded = Derived { from, compute: Arc::new(compute) };
+    let folded = Derived { from, formula: Formula::FoldBatchNormWeight { eps: bn.eps, axis: out_axis } };
     inputs.push(cx.new.derived(format!("{}.folded_weight", conv.label), &weight_dims, folded)?);
 
     let mut from = bn_values;
     from.extend(bias);
-    let compute = move |p: &[&HostTensor]| {
-        let scales = bn.coefficients([p[0].data(), p[1].data(), p[2].data(), p[3].data()])?;
-        let bias = |c: usize| p.get(4).map_or(0.0, |b| f64::from(b.data()[c]));
-        HostTensor::new([channels], scales.iter().enumerate().map(|(c, s)| (s.0 * bias(c) + s.1) as f32).collect())
-    };
-    let folded = Derived { from, compute: Arc::new(compute) };
+    let folded = Derived { from, formula: Formula::FoldBatchNormBias { eps: bn.eps } };
     inputs.push(cx.new.derived(format!("{}.folded_bias", conv.label), &[channels], folded)?);
     cx.new.node_shared(conv.label.clone(), op, &inputs)
 }

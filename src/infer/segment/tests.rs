@@ -156,7 +156,7 @@ fn batches_change_no_kernel() {
                 let target = Target::typical(class);
                 let graph = rewrite::optimise(&whole_graph(&*network, n, size, size).unwrap(), &target).unwrap();
                 let plan = Plan::new(&graph, &target).unwrap();
-                let choices = plan.steps.iter().filter_map(|s| Some((s.node, s.choice?.0)));
+                let choices = plan.dispatches.iter().filter_map(|s| Some((s.node, s.choice?.family)));
                 choices.collect::<std::collections::BTreeMap<_, _>>()
             };
             let one = families(1);

@@ -1,4 +1,4 @@
-//! Functions that the standard library does not have.
+//! Functions that the standard library lacks.
 
 pub(super) fn logistic(v: f64) -> f64 {
     1.0 / (1.0 + (-v).exp())
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn erf_is_that_of_the_tables() {
+    fn erf_matches_published_tables() {
         // Abramowitz and Stegun, table 7.1; erfc(3) from mpmath.
         let known = [(0.5, 0.520_499_877_813_046_5), (1.0, 0.842_700_792_949_714_9), (2.0, 0.995_322_265_018_952_7)];
         for (x, y) in known {

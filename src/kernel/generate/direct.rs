@@ -5,26 +5,26 @@
 use super::{Text, constant, multiply_add};
 use crate::kernel::KernelKey;
 
-/// Everything after the prologue of `conv2d_subgroup.wgsl`: it finds `lane`, `n`, `g`, `ox`, `oy`, `corner` (the first
-/// pixel of the window of output (0, 0)), `bottom` and `right` (the last row and column that any window reads).
+/// The code after the prologue of `conv2d_subgroup.wgsl`, which defines `lane`, `n`, `g`, `ox`, `oy`, `corner` (the
+/// first pixel of the window of output (0, 0)), `bottom` and `right` (the last row and column that any window reads).
 pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     let kh = constant(key, "KH", 7)?;
     let kw = constant(key, "KW", 7)?;
     let rows = constant(key, "ROWS", 16)?;
     let ocs = constant(key, "OCS", 64)?;
-    let wide = constant(key, "SUBGROUP", 64)?;
+    let lanes = constant(key, "SUBGROUP", 64)?;
     let (lines, taps, extras) = (rows + kh - 1, kh * kw, kw - 1);
     let mut t = Text::default();
     t.line("let column = min(ox + lane, right);");
     for r in 0..lines {
         t.line(format!("let row{r} = corner + min(oy + {r}u, bottom) * p.x.row + column;"));
     }
-    // The columns right of the lanes, `extras` a row, lie one after the other in the lanes of few loads.
-    let loads = (lines * extras).div_ceil(wide);
+    // The columns right of the lanes, `extras` per row, are packed into the lanes of as few loads as possible.
+    let loads = (lines * extras).div_ceil(lanes);
     for e in 0..loads {
-        let at = format!("({}u + lane)", e * wide);
+        let at = format!("({}u + lane)", e * lanes);
         t.line(format!(
-            "let side{e} = corner + min(oy + {at} / {extras}u, bottom) * p.x.row + min(ox + {wide}u + {at} % {extras}u, right);"
+            "let side{e} = corner + min(oy + {at} / {extras}u, bottom) * p.x.row + min(ox + {lanes}u + {at} % {extras}u, right);"
         ));
     }
     accumulators(&mut t, key, rows, ocs);
@@ -44,22 +44,22 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
             t.line(format!(
                 "let x{r}_{k} = select(subgroupShuffle(x{r}_{}, next), subgroupBroadcast(e{}, {}u), end_lane);",
                 k - 1,
-                at / wide,
-                at % wide
+                at / lanes,
+                at % lanes
             ));
         }
     }
     let weights = taps * ocs;
-    for j in 0..weights.div_ceil(wide) {
+    for j in 0..weights.div_ceil(lanes) {
         let lane =
-            if weights < (j + 1) * wide { format!("min(lane, {}u)", weights - j * wide - 1) } else { "lane".into() };
-        t.line(format!("let w{j} = vec4<f32>(w[wi + {}u + {lane}]);", j * wide));
+            if weights < (j + 1) * lanes { format!("min(lane, {}u)", weights - j * lanes - 1) } else { "lane".into() };
+        t.line(format!("let w{j} = vec4<f32>(w[wi + {}u + {lane}]);", j * lanes));
     }
     t.line(format!("wi += {weights}u;"));
     for tap in 0..taps {
         for o in 0..ocs {
             let at = tap * ocs + o;
-            t.line(format!("let q{o}_{tap} = subgroupBroadcast(w{}, {}u);", at / wide, at % wide));
+            t.line(format!("let q{o}_{tap} = subgroupBroadcast(w{}, {}u);", at / lanes, at % lanes));
             for r in 0..rows {
                 let x = format!("x{}_{}", r + tap / kw, tap % kw);
                 t.line(multiply_add(&format!("a{o}_{r}"), &format!("q{o}_{tap}"), &x));

@@ -1,10 +1,10 @@
-//! The end of a network: CLASSES sums for each of PIXELS neighbouring pixels, in named variables.
+//! The head of a network: CLASSES sums for each of PIXELS neighbouring pixels, in named variables.
 
 use super::{Text, constant};
 use crate::kernel::KernelKey;
 
-/// Everything after the prologue of `head2d.wgsl`: it finds `left` (the first pixel's column) and `row` (pixel 0 of its
-/// row in channel block 0).
+/// The code after the prologue of `head2d.wgsl`, which defines `left` (the first pixel's column) and `row` (pixel 0 of
+/// its row in channel block 0).
 pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     let classes = constant(key, "CLASSES", 8)?;
     let pixels = constant(key, "PIXELS", 8)?;
@@ -51,7 +51,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     Ok(t.0)
 }
 
-/// `s0, s1, ..` from `v0, v1, ..`: exp(v - largest) over their sum.
+/// `s0, s1, ..` from `v0, v1, ..`: exp(v - max), divided by their sum.
 fn softmax(t: &mut Text, classes: u32) -> &'static str {
     t.line("var top = v0;");
     for k in 1..classes {

@@ -1,7 +1,7 @@
-//! Unrolled pieces of kernels, written as WGSL text from the key's constants.
+//! Unrolled parts of kernels, generated as WGSL text from the key's constants.
 //!
-//! WGSL has no macros and drivers unroll loops over register arrays at their whim, so tiles of named variables are
-//! generated. The text is a pure function of the key: `#generate NAME` in a shader file is where it goes.
+//! WGSL has no macros, and drivers unroll loops over register arrays as they please, so tiles of named variables are
+//! generated. The text is a pure function of the key; it replaces `#generate NAME` in a shader file.
 
 mod direct;
 mod gemm;
@@ -16,7 +16,7 @@ mod winograd;
 use super::{KernelKey, function};
 use std::fmt::Write;
 
-/// The text for `#generate name` in a kernel of this key, or what is wrong.
+/// The text for `#generate name` in a kernel of this key, or an error message.
 pub(super) fn generate(name: &str, key: &KernelKey) -> Result<String, String> {
     let activation = || key.value("ACTIVATION").ok_or("ACTIVATION is missing");
     match name {
@@ -54,7 +54,7 @@ fn constant(key: &KernelKey, name: &str, max: u32) -> Result<u32, String> {
 /// The lanes of a vec4.
 const LANES: [&str; 4] = ["x", "y", "z", "w"];
 
-/// Text with one `writeln!` per line of WGSL.
+/// WGSL text, written line by line.
 #[derive(Default)]
 struct Text(String);
 
@@ -64,12 +64,12 @@ impl Text {
     }
 }
 
-/// `sum += dot(a, b)` on vec4s, the four steps in one expression: a spilled sum is loaded and stored once for all.
+/// `sum += dot(a, b)` on vec4s in one expression, so that a spilled sum is loaded and stored once, not four times.
 fn multiply_add(sum: &str, a: &str, b: &str) -> String {
     format!("{sum} = fma({a}.x, {b}.x, fma({a}.y, {b}.y, fma({a}.z, {b}.z, fma({a}.w, {b}.w, {sum}))));")
 }
 
-/// Sixteen times a multiply-add of each of the twelve chains of `peak_fma.wgsl`.
+/// Sixteen multiply-adds for each of the twelve chains of `peak_fma.wgsl`.
 fn multiply_adds() -> String {
     let mut t = Text::default();
     for a in ["a0", "a1", "a2"].iter().cycle().take(3 * 16) {

@@ -1,17 +1,17 @@
-//! Interpolation onto a run of neighbouring output pixels: the few input pixels that they lie between, and the share of
-//! each in each output. The shader imports `lib/resize`.
+//! Interpolation for a run of neighbouring output pixels: the window of input pixels that they depend on, and the share
+//! (weight) of each input in each output. The shader imports `lib/resize`.
 
 use super::Text;
 
-/// Low-resolution pixels that `outputs` neighbouring pixels can touch: the distance of the first and the last, rounded
-/// up, and what each of them is made of itself.
+/// Size of the window of low-resolution pixels for `outputs` neighbouring pixels: the distance between the first and
+/// the last, rounded up, plus the `each` pixels that one output depends on.
 pub(super) fn window(outputs: u32, factor: u32, each: u32) -> u32 {
     (outputs - 1).div_ceil(factor) + each
 }
 
-/// The shares `{v}{o}_{slot}` of the window's pixels in each of the `outputs` from `start` on along an axis, the window's
-/// first pixel `{v}_first` and the last slot that any output needs, `{v}_last`. What lies outside the upsampled map of
-/// `size` pixels has no share in anything.
+/// Defines the shares `{v}{o}_{slot}` of the window's pixels in each of the `outputs` from `start` on along an axis,
+/// the window's first pixel `{v}_first`, and the last slot that any output needs, `{v}_last`. Outputs outside the
+/// upsampled map of `size` pixels have zero shares.
 pub(super) fn shares(t: &mut Text, v: &str, axis: &str, start: &str, size: &str, [outputs, slots, each]: [u32; 3]) {
     t.line(format!("let {v}_start = {start};"));
     t.line(format!("let {v}_end = i32({size});"));

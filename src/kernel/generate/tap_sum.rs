@@ -1,16 +1,17 @@
-//! Interpolation of a tap's map onto a group of TY x TX output pixels. Neighbouring outputs lie between the same
-//! low-resolution pixels, and loads are what costs: each pixel of a small window is loaded once, and every output takes
-//! its share of it, rows after columns. Most shares are zero; multiplying by them is cheaper than choosing.
+//! Interpolates a tap's map at a group of TY x TX output pixels. Neighbouring outputs depend on the same low-resolution
+//! pixels, and loads dominate the cost: each pixel of a small window is loaded once, and every output adds its share of
+//! it, along columns first, then rows. Most shares are zero; multiplying by them is cheaper than selecting the others.
 
 use super::shares::{shares, window};
 use super::{Text, constant};
 use crate::kernel::KernelKey;
 
-/// Everything after the prologue of `tap_sum_group.wgsl`: it finds `n`, `block`, `oy` and `ox` (the group's first output, signed).
+/// The code after the prologue of `tap_sum_group.wgsl`, which defines `n`, `block`, `oy` and `ox` (the group's first
+/// output, signed).
 pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     let (ty, tx) = (constant(key, "TY", 16)?, constant(key, "TX", 16)?);
     let factor = constant(key, "FACTOR", 1 << 16)?.max(1);
-    // Neighbours that one output lies between.
+    // Neighbours per axis that one output interpolates.
     let each = if key.value("BILINEAR").is_some() { 2 } else { 1 };
     let (ly, lx) = (window(ty, factor, each), window(tx, factor, each));
     let mut t = Text::default();
@@ -31,7 +32,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     }
     t.line("let plane = plane_start(p.x, n, (ky * KERNEL + kx) * p.blocks + block);");
     for l in 0..ly {
-        // What the first output is made of is always touched.
+        // The first output's own pixels are always needed.
         t.line(if l >= each { format!("if (a_last >= {l}u) {{") } else { "{".into() });
         for m in 0..lx {
             let at = format!("vec4<f32>(x[plane + row{l} + column{m}])");

@@ -1,17 +1,17 @@
-//! The weight gradient as a matrix product over workgroup memory (`conv_weight_grad_gemm.wgsl`): each of 64 invocations sums
-//! the outer products of two blocks of channels of g and two of x, so that a vec4 read makes 16 multiply-adds.
+//! The weight gradient as a GEMM over workgroup memory (`conv_weight_grad_gemm.wgsl`): each of 64 invocations sums the
+//! outer products of two channel blocks of g and two of x, which is 16 multiply-adds per vec4 read.
 
 use super::{LANES, Text, constant};
 use crate::kernel::KernelKey;
 
-/// Pixels of a turn of the loop: the operands of four take more registers than Intel's chips have beside the sums.
+/// Pixels per iteration: the operands of four take more registers than Intel's chips have left beside the sums.
 const UNROLLED: u32 = 2;
 const INVOCATIONS: u32 = 64;
 
 struct Tile {
     /// Channel blocks of g and columns of x in workgroup memory.
     blocks: [u32; 2],
-    /// Pixels there.
+    /// Pixels in workgroup memory.
     pixels: u32,
 }
 
@@ -20,13 +20,13 @@ impl Tile {
         let rows = constant(key, "TM", 64)?;
         let pixels = constant(key, "KB", 16)?;
         if ![16, 32, 64].contains(&rows) || ![4, 8, 16].contains(&pixels) {
-            return Err(format!("TM is {rows} and KB {pixels}: takes 16, 32, 64 and 4, 8, 16"));
+            return Err(format!("TM is {rows} and KB {pixels}; the generator takes 16, 32, 64 and 4, 8, 16"));
         }
         Ok(Self { blocks: [rows / 4, 1024 / rows], pixels })
     }
 
-    /// Calls `f` with operand (0 for g, 1 for x) and number of each vec4 that an invocation brings to workgroup memory, and
-    /// whether only the first invocations do.
+    /// Calls `f` for each vec4 that an invocation copies to workgroup memory: with the operand (0 for g, 1 for x), the
+    /// vec4's number, and whether only the first invocations copy it.
     fn each_load(&self, mut f: impl FnMut(usize, u32, bool)) {
         for (operand, blocks) in self.blocks.into_iter().enumerate() {
             let words = blocks * self.pixels;
@@ -34,13 +34,13 @@ impl Tile {
         }
     }
 
-    /// Which block the load number `i` brings, in WGSL.
+    /// The block that load number `i` copies, in WGSL.
     fn block(&self, i: u32) -> String {
         format!("slot + {}u", i * INVOCATIONS / self.pixels)
     }
 }
 
-/// From storage to registers, before workgroup memory is free again.
+/// From storage to registers, while workgroup memory is still in use.
 pub(super) fn loads(key: &KernelKey) -> Result<String, String> {
     let tile = Tile::new(key)?;
     let mut t = Text::default();
@@ -75,7 +75,7 @@ pub(super) fn sums(_: &KernelKey) -> Result<String, String> {
     Ok(t.0)
 }
 
-/// The multiply-adds of what lies in workgroup memory.
+/// The multiply-adds of a staged block.
 pub(super) fn body(_: &KernelKey) -> Result<String, String> {
     let mut t = Text::default();
     t.line(format!("for (var q = 0u; q < trips; q += {UNROLLED}u) {{"));

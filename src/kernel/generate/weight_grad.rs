@@ -1,18 +1,19 @@
-//! The weight gradient of a convolution: 8 lanes are 8 neighbouring columns of a band of rows, and each sums all products of
-//! a block of channels of both maps for a row of taps, or for all; rows of x stay in registers from row to row.
+//! The weight gradient of a convolution: 8 lanes hold 8 neighbouring columns of a band of rows. Each sums all products
+//! of a channel block of g and one of x, for one row of taps or for all; rows of x stay in registers from row to row.
 
 use super::{LANES, Text, constant};
 use crate::kernel::KernelKey;
 
-/// The sums of `conv_weight_grad.wgsl`: it finds `column0`, the first column of the lanes' loop, `from` and `to`, the band
-/// of rows, and reads g at `gi` and x at `xi`, the places of row `from`.
+/// The loop over rows of `conv_weight_grad.wgsl`, which defines `count` (rows of the invocation's band), `last` and
+/// `bottom` (the band's last row in g and in x), `inside` (whether the lane's column exists), `gi` and `xi` (the band's
+/// first pixel in g and in x).
 pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     let taps = constant(key, "TAP_ROWS", 7)?;
     let kw = constant(key, "KW", 7)?;
     let stride = constant(key, "STRIDE", 2)?;
     let rows = constant(key, "ROWS", 2)?;
     let mut t = Text::default();
-    // Rows that the next step has in common with this one.
+    // Rows of x that the next step shares with this one.
     let carried = if stride == 1 { taps - 1 } else { 0 };
     let lines = (rows - 1) * stride + taps;
     for i in 0..carried {
@@ -22,7 +23,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     }
     t.line(format!("for (var r = 0u; r < count; r += {rows}u) {{"));
     for r in 0..rows {
-        // Rows past the band repeat its last one, and count for nothing.
+        // Rows past the band repeat its last one, times zero.
         t.line(format!("let row{r} = min(r + {r}u, last);"));
         let valid = if r == 0 { "inside".into() } else { format!("inside && r + {r}u <= last") };
         t.line(format!("let g_{r} = select(vec4<f32>(0.0), vec4<f32>(g[gi + row{r} * p.g.row]), {valid});"));
@@ -59,7 +60,7 @@ pub(super) fn sums(key: &KernelKey) -> Result<String, String> {
     Ok(t.0)
 }
 
-/// The sums of all lanes together, into `partial` from `base` on.
+/// Adds up the sums of all lanes, into `partial` from `base` on.
 pub(super) fn results(key: &KernelKey) -> Result<String, String> {
     let mut t = Text::default();
     let mut lines = Vec::new();

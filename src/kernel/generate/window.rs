@@ -1,17 +1,17 @@
-//! The direct convolution through workgroup memory: a block of pixels is staged once for all taps, with the weights of a
-//! step of four input channels. An invocation holds 8 output channels x 8 rows of one output column.
+//! The direct convolution through workgroup memory: a block of pixels is staged once for all taps, with the weights of
+//! a step of four input channels. An invocation holds 8 output channels x 8 rows of one output column.
 
 use super::{Text, constant, multiply_add};
 use crate::kernel::KernelKey;
 
-/// Output channels of an invocation.
+/// Output channels per invocation.
 const CHANNELS: u32 = 8;
-/// Its output rows: `ROWS` in the shader.
+/// Output rows per invocation: `ROWS` in the shader.
 const ROWS: u32 = 8;
 
-/// Everything after the prologue of `conv2d_window.wgsl`: it finds `n`, `first4`, `ox`, `oy` (the block's first output
-/// pixel), `corner` (the first pixel of the window of output (0, 0)), `bottom` and `right` (the last row and column
-/// that any window reads), `column`, `band`, `ty` (what of the block is the invocation's), `local` and `wi`.
+/// The code after the prologue of `conv2d_window.wgsl`, which defines `n`, `first4`, `ox`, `oy` (the block's first
+/// output pixel), `corner` (the first pixel of the window of output (0, 0)), `bottom` and `right` (the last row and
+/// column that any window reads), `column`, `band`, `ty` (the invocation's place in the block), `local` and `wi`.
 pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     let (kh, kw, tm) = (constant(key, "KH", 3)?, constant(key, "KW", 3)?, constant(key, "TM", 128)?);
     let (bw, bands) = (constant(key, "BW", 64)?, constant(key, "BANDS", 8)?);
@@ -22,8 +22,8 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     let span = bw + kw - 1;
     let invocations = tm / CHANNELS * bw * bands;
     let mut t = Text::default();
-    let pixels = Share { len: span * lines, invocations };
-    let weights = Share { len: kh * kw * tm, invocations };
+    let pixels = Staging { len: span * lines, invocations };
+    let weights = Staging { len: kh * kw * tm, invocations };
     for i in 0..pixels.rounds() {
         t.line(format!("let e{i} = {}u + local;", i * invocations));
         t.line(format!(
@@ -49,7 +49,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     pixels.store(&mut t, "xs", "v");
     weights.store(&mut t, "ws", "u");
     t.line("workgroupBarrier();");
-    // Taps stay loops, of a length that compilers do not know: with three unrolled, Intel's spill.
+    // Taps stay in loops with trip counts unknown to the compiler: with three unrolled, Intel's spills registers.
     t.line("for (var ky = 0u; ky < KH; ky++) {\nfor (var kx = 0u; kx < kernel_columns; kx++) {");
     t.line(format!("let xb = base + ky * {span}u + kx;\nlet wb = (ky * KW + kx) * {tm}u + ty;"));
     for j in 0..ROWS {
@@ -62,7 +62,7 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
         }
     }
     t.line("}\n}");
-    // Counters of their own: a common offset would cost a register more, which is what Intel's lack with 5 of them.
+    // Separate counters: a common offset takes another register, which Intel's compiler lacks with 5 of them.
     for i in 0..pixels.rounds() {
         t.line(format!("from{i} += p.x.plane;"));
     }
@@ -71,13 +71,13 @@ pub(super) fn body(key: &KernelKey) -> Result<String, String> {
     Ok(t.0)
 }
 
-/// Elements staged by all invocations, in rounds.
-struct Share {
+/// Elements that a workgroup stages in rounds, one per invocation.
+struct Staging {
     len: u32,
     invocations: u32,
 }
 
-impl Share {
+impl Staging {
     fn rounds(&self) -> u32 {
         self.len.div_ceil(self.invocations)
     }

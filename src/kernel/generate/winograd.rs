@@ -1,14 +1,14 @@
-//! The transforms of Winograd's F(OUT, 3) in two dimensions: a tile of OUT x OUT outputs from T x T inputs, T = OUT + 2,
-//! unrolled. `winograd_in.wgsl` and `winograd_out.wgsl` find the tile.
+//! The transforms of Winograd's F(OUT, 3) in two dimensions: a tile of OUT x OUT outputs from T x T inputs, T = OUT +
+//! 2, unrolled. `winograd_in.wgsl` and `winograd_out.wgsl` locate the tile.
 
 use super::shares::{shares, window};
 use super::{Text, constant};
 use crate::kernel::KernelKey;
 
-/// The factor of upsampling that the input transform takes along.
+/// The upsampling factor that the input transform can include.
 const FACTOR: u32 = 2;
 
-/// Outputs of a tile and points of its transform along an axis.
+/// Outputs of a tile and points of its transform, per axis.
 fn sizes(key: &KernelKey) -> Result<(u32, u32), String> {
     match constant(key, "OUT", 4)? {
         out @ (2 | 4) => Ok((out, out + 2)),
@@ -66,8 +66,9 @@ fn transform_out(t: &mut Text, to: &str, v: &[String]) {
     }
 }
 
-/// Everything after the prologue of `winograd_in.wgsl`: it finds `n`, `block`, `top` and `left` (the tile's first output),
-/// `at` (where point 0 goes), `step` (from a point to the next) and, of PARTS invocations that share a tile, `part`.
+/// The code after the prologue of `winograd_in.wgsl`, which defines `n`, `block`, `top` and `left` (the tile's first
+/// output), `at` (where point 0 goes), `step` (from a point to the next) and, of PARTS invocations that share a tile,
+/// `part`.
 pub(super) fn input(key: &KernelKey) -> Result<String, String> {
     let (_, points) = sizes(key)?;
     let mut t = Text::default();
@@ -79,7 +80,7 @@ pub(super) fn input(key: &KernelKey) -> Result<String, String> {
     Ok(t.0)
 }
 
-/// Points count rows first.
+/// Stores a column of points. Points are numbered in row-major order.
 fn store(t: &mut Text, points: u32, column: u32, values: &str) {
     for i in 0..points {
         t.line(format!("v[at + {}u * step] = keep({values}{i});", i * points + column));
@@ -90,7 +91,7 @@ fn names(prefix: &str, count: u32, suffix: &str) -> Vec<String> {
     (0..count).map(|i| format!("{prefix}{i}{suffix}")).collect()
 }
 
-/// Rows first, then columns, of the pixels as they are.
+/// Transforms the rows, then the columns, of stored pixels.
 fn plain(t: &mut Text, points: u32) {
     t.line("let corner = index(p.x, n, block, -i32(p.pad_top), -i32(p.pad_left));");
     for i in 0..points {
@@ -109,13 +110,13 @@ fn plain(t: &mut Text, points: u32) {
     }
 }
 
-/// The slots of the window in which output pixel `k` of a tile can have a share, at a factor of 2 and a padding of at
-/// most 1: its lower neighbour lies (k - 1) / 2 - 1 to k / 2 pixels, rounded up, after that of pixel 0.
+/// The window slots that can have a share in pixel `k` of a tile, at a factor of 2 and a padding of at most 1: its
+/// lower neighbour lies ceil((k - 1) / 2) - 1 to ceil(k / 2) pixels after that of pixel 0.
 fn slots_of(k: u32, each: u32) -> std::ops::RangeInclusive<u32> {
     k.saturating_sub(1).div_ceil(FACTOR).saturating_sub(1)..=k.div_ceil(FACTOR) + each - 1
 }
 
-/// The same of pixels that are made as they are needed, from the map that is to be upsampled.
+/// The same for the pixels of an upsampled map, which are interpolated on the fly.
 fn upsampled(t: &mut Text, points: u32, each: u32) {
     let slots = window(points, FACTOR, each);
     shares(t, "a", "p.rows, p.row_factor", "i32(top) - i32(p.pad_top)", "p.up_h", [points, slots, each]);
@@ -165,15 +166,16 @@ fn upsampled(t: &mut Text, points: u32, each: u32) {
     }
 }
 
-/// Everything after the prologue of `winograd_out.wgsl`: it finds `at` (point 0 of the tile), `bias`, `out` (the tile's
-/// first output), `part` of PARTS invocations that share a tile, and `rows` and `columns` (outputs from there to the borders),
-/// with POOL `pooled`, `pooled_rows` and `pooled_columns` as well; with ROLLED `bands` and `pools`, the turns of its loops.
+/// The code after the prologue of `winograd_out.wgsl`, which defines `at` (point 0 of the tile), `bias`, `out` (the
+/// tile's first output), `part` of PARTS invocations that share a tile, and `rows` and `columns` (outputs from there to
+/// the edges); with POOL also `pooled`, `pooled_rows` and `pooled_columns`; with ROLLED `bands` and `pools`, trip
+/// counts of its loops.
 pub(super) fn output(key: &KernelKey) -> Result<String, String> {
     let (outputs, points) = sizes(key)?;
     let mut t = Text::default();
     if key.value("ROLLED").is_some() {
         if outputs != 4 {
-            return Err(format!("OUT is {outputs}, ROLLED takes 4"));
+            return Err(format!("OUT is {outputs}, ROLLED requires 4"));
         }
         rolled(&mut t, key);
         return Ok(t.0);
@@ -190,7 +192,7 @@ pub(super) fn output(key: &KernelKey) -> Result<String, String> {
     Ok(t.0)
 }
 
-/// A row of points, loaded and transformed.
+/// Loads and transforms a row of points.
 fn row_out(t: &mut Text, to: &str, points: &[String]) {
     for (c, point) in points.iter().enumerate() {
         t.line(format!("let {to}m{c} = Lanes(m[at + {point} * COLUMNS * PARTS]);"));
@@ -198,8 +200,9 @@ fn row_out(t: &mut Text, to: &str, points: &[String]) {
     transform_out(t, to, &names(&format!("{to}m"), points.len() as u32, ""));
 }
 
-/// F(4, 3) in two loops: over rows of points, a column of At each: (1, z, z^2, z^3) for z of 0, 1, -1, 2 and -2, at last (0, 0, 0,
-/// 1); then over pairs of rows of outputs, which move up.
+/// F(4, 3) in two loops. The first runs over rows of points, each with its column of At: (1, z, z^2, z^3) for z = 0, 1,
+/// -1, 2 and -2, and (0, 0, 0, 1) for the last. The second runs over pairs of output rows, and moves up the rows that
+/// remain.
 fn rolled(t: &mut Text, key: &KernelKey) {
     for (r, c) in (0..4).flat_map(|r| (0..4).map(move |c| (r, c))) {
         t.line(format!("var a{r}_{c} = Lanes(0.0);"));
@@ -229,7 +232,7 @@ fn rolled(t: &mut Text, key: &KernelKey) {
     t.line("}");
 }
 
-/// Stores `rows` rows of outputs, the first of which is row `first` + 0, and leaves them in `y{row}_{column}`.
+/// Stores `rows` rows of outputs from row `{first}0` on, and leaves them in `y{row}_{column}`.
 fn results(t: &mut Text, key: &KernelKey, outputs: u32, rows: u32, first: &str, value: impl Fn(u32, u32) -> String) {
     let whole = key.value("WHOLE").is_some();
     for (r, c) in (0..rows).flat_map(|r| (0..outputs).map(move |c| (r, c))) {
@@ -237,7 +240,7 @@ fn results(t: &mut Text, key: &KernelKey, outputs: u32, rows: u32, first: &str, 
     }
     for (r, c) in (0..rows).flat_map(|r| (0..outputs).map(move |c| (r, c))) {
         let store = format!("y[(out + ({first}{r}u) * p.y.row + {c}u) * PARTS + part] = keep(y{r}_{c});");
-        // The first row and column of a tile are inside.
+        // The first row and column of a tile always exist.
         let row = (r > 0 || !first.is_empty()).then(|| format!("rows > {first}{r}u"));
         let inside: Vec<String> = row.into_iter().chain((c > 0).then(|| format!("columns > {c}u"))).collect();
         let free = whole || inside.is_empty();
@@ -245,7 +248,7 @@ fn results(t: &mut Text, key: &KernelKey, outputs: u32, rows: u32, first: &str, 
     }
 }
 
-/// With POOL, stores the pooled rows of `rows` rows of outputs, the first of which is row `first` + 0.
+/// With POOL, stores the pooled rows of `rows` rows of outputs, from pooled row `{first}0` on.
 fn pools(t: &mut Text, key: &KernelKey, outputs: u32, rows: u32, first: &str) {
     if key.value("POOL").is_none() {
         return;
@@ -254,7 +257,7 @@ fn pools(t: &mut Text, key: &KernelKey, outputs: u32, rows: u32, first: &str) {
         let of = |dy: u32, dx: u32| format!("y{}_{}", 2 * r + dy, 2 * c + dx);
         let max = format!("max(max({}, {}), max({}, {}))", of(0, 0), of(0, 1), of(1, 0), of(1, 1));
         let store = format!("z[(pooled + ({first}{r}u) * p.z.row + {c}u) * PARTS + part] = keep({max});");
-        // Of an odd size the last row or column makes no pooled pixel, not even the tile's first.
+        // The last row or column of an odd size makes no pooled pixel, even if it is the tile's first.
         t.line(if key.value("WHOLE").is_some() {
             store
         } else {

@@ -2,14 +2,13 @@
 
 use super::range::{Meaning, Reading};
 use crate::error::Result;
-use crate::graph::{Derived, Graph, ValueId};
+use crate::graph::{Derived, Formula, Graph, ValueId};
 use crate::model::blocks::sigmoid;
 use crate::model::dialect::{Origin, Setting};
 use crate::ops::{Binary, BinaryKind, Concat, Function, MaskRule, Softmax, Unary};
 use crate::tensor::HostTensor;
 use serde::Deserialize;
 use serde_json::json;
-use std::sync::Arc;
 
 /// How an output is converted to probabilities and classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -198,6 +197,6 @@ impl Decision {
 
 /// A constant number as a parameter.
 fn number(graph: &mut Graph, label: &str, v: f32) -> Result<ValueId> {
-    let compute = move |_: &[&HostTensor]| HostTensor::new([1], vec![v]);
-    graph.derived(format!("{label} {v}"), &[1], Derived { from: vec![], compute: Arc::new(compute) })
+    let formula = Formula::Numbers(HostTensor::new([1], vec![v])?);
+    graph.derived(format!("{label} {v}"), &[1], Derived { from: vec![], formula })
 }

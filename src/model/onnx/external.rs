@@ -1,9 +1,8 @@
 //! External data: tensors that an ONNX file stores in other files, in its own folder or supplied in memory.
 
-use super::Reason;
-use super::file::HEAD;
 use super::proto::TensorProto;
 use super::tensor::count;
+use super::{HEAD, Reason};
 use crate::error::Error;
 use crate::io::Input;
 use crate::weights;

@@ -1,12 +1,13 @@
 //! Reads an ONNX file, with limits on its contents. External data is read only from the file's own folder.
 
-use super::Reason;
 use super::external::ExternalData;
-use super::network::{OnnxNetwork, OnnxOptions};
+use super::network::OnnxNetwork;
+use super::options::OnnxOptions;
 use super::parts::Parts;
 use super::proto::ModelProto;
 use super::quantised::{NOTE, to_floats};
 use super::tensor::{Tensor, read};
+use super::{HEAD, Reason};
 use crate::error::{Error, Result};
 use crate::io::Input;
 use crate::weights::{self, METADATA_KEY, ModelMetadata, Normalisation, Weights};
@@ -22,8 +23,6 @@ const MAX_BYTES: u64 = 2 << 30;
 const MAX_ENTRIES: usize = 1 << 20;
 /// Maximum nesting depth of messages.
 const MAX_DEPTH: usize = 64;
-/// Number of first bytes used to recognise other file formats.
-pub(super) const HEAD: usize = 512;
 
 /// Whether a file is an ONNX file by its first bytes or, if they are inconclusive, by its name. The message begins with
 /// `ir_version`, a small number, followed by another of the model's first fields.

@@ -6,6 +6,7 @@
 //! files.
 
 mod attributes;
+mod axes;
 mod ending;
 pub mod export;
 mod external;
@@ -14,6 +15,7 @@ mod fold;
 mod layout;
 mod network;
 mod nodes;
+mod options;
 mod parts;
 #[allow(missing_docs)] // The schema documents the fields; names are its own.
 pub mod proto;
@@ -22,16 +24,21 @@ mod range;
 mod sizes;
 mod tensor;
 mod translate;
+mod value;
 
+pub use axes::Layout;
 pub use ending::Ending;
 #[cfg(feature = "std-fs")]
 pub use file::parse;
 pub use file::{is_onnx, open, parse_with};
-pub use layout::Layout;
-pub use network::{OnnxNetwork, OnnxOptions, Size};
+pub use network::OnnxNetwork;
+pub use options::{OnnxOptions, Size};
 
 use crate::error::Error;
 use std::fmt;
+
+/// Number of first bytes used to recognise other file formats.
+const HEAD: usize = 512;
 
 /// Why a node or a tensor cannot be translated. The caller adds its name.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,12 +1,12 @@
 //! The contents of a file's network: live nodes in execution order, tensors, input and outputs.
 
 use super::Reason;
-use super::layout::Layout;
-use super::network::OnnxOptions;
+use super::axes::Layout;
+use super::options::OnnxOptions;
 use super::proto::{AttributeProto, DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, ValueInfo};
 use super::quantised::real_form;
-use super::tensor::{Elements, Tensor};
-use super::translate::{Value, label};
+use super::tensor::{Elements, MAX_DIM, Tensor};
+use super::value::{Value, label};
 use crate::weights::{Normalisation, Weights};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -274,9 +274,6 @@ fn integer_type_of(input: &ValueInfo) -> Option<String> {
     let integer_type = [DataType::Uint8, DataType::Uint16, DataType::Int32, DataType::Int64].map(|k| k as i32);
     integer_type.contains(&kind).then(|| super::tensor::type_name(kind))
 }
-
-/// Maximum dimension that an input may declare.
-pub const MAX_DIM: i64 = 1 << 20;
 
 /// The input's dimensions in the file's order.
 fn input_dims(input: &ValueInfo) -> Result<Vec<Option<usize>>, Reason> {

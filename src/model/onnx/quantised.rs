@@ -77,7 +77,7 @@ pub fn to_floats(
     let mut q =
         Quantised { tensors, kinds, real: HashMap::new(), nodes: Vec::with_capacity(nodes.len()), name_count: 0, left };
     for node in nodes {
-        let label = super::translate::label(&node).to_string();
+        let label = super::value::label(&node).to_string();
         let op = node.op_type.clone();
         q.node(node).map_err(|Reason(reason)| Reason(format!("node `{label}` ({op}): {reason}")))?;
     }

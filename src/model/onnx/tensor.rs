@@ -10,6 +10,9 @@ pub const MAX_RANK: usize = 8;
 /// Maximum number of elements of a folded constant.
 pub const MAX_FOLDED: usize = 1 << 24;
 
+/// Maximum dimension that an input may declare.
+pub const MAX_DIM: i64 = 1 << 20;
+
 /// Elements. Floats of any width are `f32`; integers and booleans are `i64`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Elements {

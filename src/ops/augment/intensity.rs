@@ -1,4 +1,4 @@
-//! Grey values.
+//! Intensity augmentation.
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, shader_struct};
@@ -11,10 +11,10 @@ use std::sync::Arc;
 /// standard deviation of the noise), seed ([`Dropout::seed`]).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Intensity {
-    /// Clip x before and the result after to 0 .. 1. Without, the power of a negative value is that of its magnitude with its
+    /// Clip both x and the result to 0 .. 1. Otherwise the power of a negative value is that of its magnitude, with its
     /// sign.
     pub clip: bool,
-    /// Tells apart streams of noise.
+    /// Distinguishes streams of noise.
     pub salt: u32,
 }
 
@@ -64,11 +64,11 @@ impl Op for Intensity {
 }
 
 shader_struct! {
-    /// Of `intensity`.
+    /// Parameters of `intensity`.
     struct IntensityParams {
         len: u32,
         row: u32,
-        /// Elements of an image.
+        /// Elements per image.
         image: u32,
         salt: u32,
     }

@@ -1,5 +1,5 @@
-//! What changes images at random in training. Random numbers are drawn on the host, except noise; each op is a pure function
-//! of its inputs. All tensors are linear.
+//! Random augmentation of training images. Random numbers are drawn on the host, except noise; each op is a pure
+//! function of its inputs. All tensors are linear.
 
 mod intensity;
 mod simard;

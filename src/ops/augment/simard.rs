@@ -2,17 +2,18 @@
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, shader_struct};
+use crate::ops::packing::Packing;
 use crate::ops::{InputKind, Lowering, Op, OpCase, by_plane, expect_inputs};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
 
-/// The displacements of Simard, Steinkraus and Platt (2003): noise in -1 .. 1, blurred by a Gaussian of `sigma` pixels, times
-/// `alpha` pixels. Linear `[N, 2, H, W]` to the same.
+/// The displacement field of Simard, Steinkraus and Platt (2003): noise in -1 .. 1, blurred by a Gaussian of `sigma`
+/// pixels, times `alpha` pixels. Input and output: linear `[N, 2, H, W]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimardField {
     /// Strength, pixels.
     pub alpha: f32,
-    /// Of the blur, pixels.
+    /// Standard deviation of the blur, pixels.
     pub sigma: f32,
 }
 
@@ -20,7 +21,7 @@ pub struct SimardField {
 pub const MAX_SIGMA: f64 = 256.0;
 
 impl SimardField {
-    /// The window, of unit sum.
+    /// The taps of the Gaussian; they sum to 1.
     fn window(&self) -> Vec<f64> {
         let radius = (4.0 * f64::from(self.sigma) + 0.5) as i64;
         let all: Vec<f64> =
@@ -75,11 +76,7 @@ impl Op for SimardField {
         let (s, window) = (cx.input(0), self.window());
         let radius = window.len() / 2;
         let len = window.len().next_multiple_of(4);
-        let weights = cx.weights_f32(vec![], len, move |_| {
-            let mut packed: Vec<f32> = window.iter().map(|&v| v as f32).collect();
-            packed.resize(len, 0.0);
-            Ok(packed)
-        });
+        let weights = cx.weights_f32([], len, Packing::Constants(window.iter().map(|&v| v as f32).collect()));
         let rows = cx.scratch(s.len() as u64 * 4);
         for (from, to, along_rows, factor) in [
             (Operand::Input(0), Operand::ScratchWrite(rows), false, 1.0),
@@ -96,7 +93,7 @@ impl Op for SimardField {
 }
 
 shader_struct! {
-    /// Of `simard_field`.
+    /// Parameters of `simard_field`.
     struct SimardFieldParams {
         len: u32,
         row: u32,

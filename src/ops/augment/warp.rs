@@ -6,37 +6,37 @@ use crate::ops::{InputKind, Lowering, Op, OpCase, by_plane, expect_inputs, mirro
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
 
-/// How values between pixels are made.
+/// Interpolation between pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interpolation {
     /// The pixel at `floor(v + 0.5)`: for class ids and labels.
     Nearest,
-    /// Of the four neighbours.
+    /// Bilinear between the four neighbours.
     Bilinear,
-    /// Cubic convolution of sixteen neighbours.
+    /// Cubic convolution over sixteen neighbours.
     Bicubic,
 }
 
-/// What lies outside of the image.
+/// Extension of the image beyond its edges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Border {
-    /// The image mirrored, its edge pixel not repeated.
+    /// Mirrored; the edge pixel is not repeated.
     Mirror,
-    /// The edge pixel.
+    /// The edge pixel repeated.
     Clamp,
 }
 
-/// How an image is bent.
+/// Form of the displacement field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DisplacementField {
-    /// Displacements `[N, 2, GH, GW]` of control points, the corner ones on the corner pixels, and cubic convolution between
-    /// them (the U-Net paper's elastic deformation, section 3.1: 3 x 3 of them).
+    /// Displacements `[N, 2, GH, GW]` of control points, with the corner points on the corner pixels and cubic
+    /// convolution between them (elastic deformation in the U-Net paper, section 3.1: a 3 x 3 grid).
     Grid,
-    /// A displacement a pixel, `[N, 2, H, W]`.
+    /// One displacement per pixel, `[N, 2, H, W]`.
     Field,
 }
 
-/// Backward warping. Output pixel (y, x) shows the input at `q + displacement(q)`, with `q` an affine map of (y, x).
+/// Backward warping. Output pixel `(y, x)` samples the input at `q + displacement(q)`; `q` is an affine map of `(y, x)`.
 ///
 /// Inputs, all linear: `[N, C, H, W]`, transforms `[N, 8, 1, 1]` ([`Similarity::words`]), displacements (dy, dx) in pixels
 /// ([`DisplacementField`]). Output: `[N, C, h, w]`.
@@ -46,39 +46,39 @@ pub struct Warp {
     pub h: usize,
     /// Columns of the output.
     pub w: usize,
-    /// Between pixels.
+    /// Interpolation between pixels.
     pub interpolation: Interpolation,
-    /// Outside.
+    /// Extension beyond the edges.
     pub border: Border,
-    /// Parameter of cubic convolution: -0.5 is Keys', -0.75 that of PyTorch and OpenCV.
+    /// Parameter of cubic convolution: Keys uses -0.5, PyTorch and OpenCV -0.75.
     pub a: f32,
-    /// How it is bent.
+    /// Form of the displacement field.
     pub displacement: DisplacementField,
 }
 
-/// Turning, scaling, shifting and mirroring about the middle of an image.
+/// Rotation, scaling, translation and mirroring about the centre of an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Similarity {
     /// Radians.
     pub angle: f64,
-    /// Above 1 upsamples.
+    /// Above 1 magnifies.
     pub scale: f64,
-    /// Rows and columns, pixels.
+    /// Translation in rows and columns, pixels.
     pub shift: [f64; 2],
-    /// Mirror rows, columns.
+    /// Whether to mirror rows, columns.
     pub flip: [bool; 2],
 }
 
 impl Similarity {
-    /// Nothing changes.
+    /// The identity transform.
     pub const IDENTITY: Self = Self { angle: 0.0, scale: 1.0, shift: [0.0; 2], flip: [false; 2] };
 
-    /// The transform of images of `h` x `w` pixels, as [`Warp`] takes it: pixel (y, x) of the output shows the input at
-    /// `c + R (s u) / scale + shift`, where `c` is the middle, `u` the offset from it, `s` -1 where mirrored, and
-    /// `R = [[cos, sin], [-sin, cos]]` in the order row, column.
+    /// The transform of images of `h` x `w` pixels, in the form [`Warp`] takes: pixel (y, x) of the output samples the
+    /// input at `c + R (s u) / scale + shift`, where `c` is the centre, `u` the offset from it, `s` is -1 on mirrored
+    /// axes, and `R = [[cos, sin], [-sin, cos]]` in the order row, column.
     pub fn words(&self, h: usize, w: usize) -> [f32; 8] {
         let (cy, cx) = ((h as f64 - 1.0) / 2.0, (w as f64 - 1.0) / 2.0);
-        // Quarter turns must meet pixels exactly.
+        // Rotations by 90 degrees must hit pixels exactly.
         let exact = |v: f64| if (v - v.round()).abs() < 1e-12 { v.round() } else { v };
         let (cos, sin) = (exact(self.angle.cos()), exact(self.angle.sin()));
         let sign = |flip: bool| if flip { -1.0 } else { 1.0 };
@@ -162,7 +162,7 @@ impl Op for Warp {
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
         let (x, s) = (inputs[0], inputs[0].shape()?);
         let out = s.with_hw(self.h, self.w);
-        // Where every pixel of every image comes from.
+        // Source position of every output pixel.
         let mut places = Vec::with_capacity(out.n * out.pixels());
         for n in 0..s.n {
             let t: Vec<f64> = inputs[1].data()[8 * n..8 * n + 6].iter().map(|&v| f64::from(v)).collect();
@@ -215,7 +215,7 @@ impl Op for Warp {
 }
 
 shader_struct! {
-    /// Of `warp`.
+    /// Parameters of `warp`.
     struct WarpParams {
         len: u32,
         row: u32,
@@ -226,13 +226,13 @@ shader_struct! {
         c: u32,
         gw: u32,
         gh: u32,
-        /// Of the cubic kernel.
+        /// Parameter of the cubic kernel.
         a: f32,
     }
 }
 
 pub(super) fn cases() -> Vec<OpCase> {
-    let turned = Similarity { angle: 0.35, scale: 1.15, shift: [2.25, -3.5], flip: [false, true] };
+    let rotated = Similarity { angle: 0.35, scale: 1.15, shift: [2.25, -3.5], flip: [false, true] };
     let quarter = Similarity { angle: std::f64::consts::FRAC_PI_2, ..Similarity::IDENTITY };
     let case = |name: &str,
                 interpolation,
@@ -240,10 +240,10 @@ pub(super) fn cases() -> Vec<OpCase> {
                 displacement: DisplacementField,
                 s: Shape,
                 points: [usize; 2],
-                how: Similarity,
+                transform: Similarity,
                 a: f32| {
         let op = Warp { h: s.h, w: s.w, interpolation, border, a, displacement };
-        let words: Vec<f32> = (0..s.n).flat_map(|_| how.words(s.h, s.w)).collect();
+        let words: Vec<f32> = (0..s.n).flat_map(|_| transform.words(s.h, s.w)).collect();
         let linear = |shape: Shape| TensorDesc::linear(shape);
         OpCase {
             name: format!("warp/{name}"),
@@ -276,7 +276,7 @@ pub(super) fn cases() -> Vec<OpCase> {
             DisplacementField::Grid,
             s(1, 2, 20, 16),
             [5, 4],
-            turned,
+            rotated,
             -0.75,
         ),
         case(

@@ -1,4 +1,4 @@
-//! The test cases of the convolution: every geometry, and what each kernel family must get right at its edges.
+//! Test cases of the convolution: every geometry, and the edge cases of each kernel family.
 
 use super::{Conv2d, FusedConv2d, JoinedConv2d, Source};
 use crate::ops::{Corner, Function, InputKind, OpCase, ResizeMode};
@@ -7,7 +7,7 @@ use crate::tensor::Shape;
 pub(in crate::low_level::ops) fn cases() -> Vec<OpCase> {
     let mut all = Vec::new();
     for (name, op, data) in fused() {
-        // What is fused has no gradient: the convolution without its activation is a case too.
+        // Fused convolutions have no gradient, so the convolution without its activation is a case too.
         let alone = FusedConv2d { activation: Function::Identity, ..op.clone() };
         if op.activation != Function::Identity && !op.pool && op.sources.iter().all(|s| s.upsample.is_none()) {
             all.push(case(&format!("{name}, no activation"), &alone, &data));
@@ -17,7 +17,7 @@ pub(in crate::low_level::ops) fn cases() -> Vec<OpCase> {
     all
 }
 
-/// A case of the simplest op that does it.
+/// A case for the simplest op that computes it.
 fn case(name: &str, op: &FusedConv2d, data: &[Shape]) -> OpCase {
     let conv = &op.conv;
     let channels: usize = data.iter().map(|d| d.c).sum();
@@ -36,7 +36,7 @@ fn case(name: &str, op: &FusedConv2d, data: &[Shape]) -> OpCase {
     if conv.bias { case.parameter(&[conv.out_channels], InputKind::Parameter) } else { case }
 }
 
-/// What is special, the convolution, its inputs.
+/// Name, convolution and inputs of a case.
 fn entry(name: &'static str, op: impl Into<FusedConv2d>, data: &[Shape]) -> (&'static str, FusedConv2d, Vec<Shape>) {
     (name, op.into(), data.to_vec())
 }

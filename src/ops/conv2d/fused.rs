@@ -1,19 +1,27 @@
-//! A convolution with its neighbours fused: what rewrites make for kernels. It has no gradient; networks in training have
+//! A convolution with neighbouring ops fused, as produced by rewrites. It has no gradient; networks in training use
 //! [`Conv2d`] and [`JoinedConv2d`].
 
-use super::choose::choose;
-use super::params::{GroupedParams, PlainParams};
-use super::{Conv2d, JoinedConv2d, gemm, subgroup, window, winograd};
-use crate::error::{Error, Result};
-use crate::kernel::{ConvClass, ConvFamily, Function, KernelKey, Operand, Size, View, shader_struct};
-use crate::ops::resize::{Resize, ResizeMode, ResizeSize};
-use crate::ops::{Lowering, MaxPool2d, Op, Spatial, by_plane};
-use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+mod choose;
+mod gemm;
+mod source_pass;
+mod subgroup;
+mod window;
+mod winograd;
 
-/// A convolution over several sources with an activation and a pooling behind it.
+use super::Conv2d;
+use super::params::{GroupedParams, PlainParams, TileParams};
+use crate::error::{Error, Result};
+use crate::kernel::{ConvClass, ConvFamily, Function, KernelKey, Operand, Size};
+use crate::ops::resize::{Resize, ResizeMode, ResizeSize};
+use crate::ops::{ConvOrder, Lowering, MaxPool2d, Op, Packing, Spatial, WinogradForm, by_plane};
+use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
+use choose::choose;
+
+/// A convolution over several sources, followed by an activation and optionally by pooling.
 ///
-/// Inputs: `sources.len()` data tensors, read as if concatenated along the channels, then the weight and the bias of the
-/// convolution. A source may be a crop of its tensor, or upsampled on the way where the kernel can.
+/// Inputs: `sources.len()` data tensors, read as if concatenated along the channels, then the weight and the bias of
+/// the convolution. A source may be a crop of its tensor, or be upsampled; kernels that cannot do so read an upsampled
+/// copy.
 ///
 /// Outputs: the result and, if `pool`, its 2x2 max-pooling.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +30,7 @@ pub struct FusedConv2d {
     pub conv: Conv2d,
     /// How each source is read.
     pub sources: Vec<Source>,
-    /// Rows and columns of the region read from every source; the whole first source if absent.
+    /// Rows and columns of the region read from every source; those of the first source if absent.
     pub region: Option<[usize; 2]>,
     /// Applied to the result.
     pub activation: Function,
@@ -37,12 +45,12 @@ pub struct Source {
     pub top: usize,
     /// Column at which the region starts.
     pub left: usize,
-    /// Interpolation to a whole multiple of its size, before anything else.
+    /// Interpolation mode and integer factor, applied before the crop.
     pub upsample: Option<(ResizeMode, usize)>,
 }
 
 impl Source {
-    /// All of the tensor as it is.
+    /// The whole tensor.
     pub const WHOLE: Self = Self { top: 0, left: 0, upsample: None };
 
     /// A crop.
@@ -50,39 +58,19 @@ impl Source {
         Self { top, left, upsample: None }
     }
 
-    /// All of the tensor, upsampled.
+    /// The whole tensor, upsampled.
     pub const fn upsampled(mode: ResizeMode, factor: usize) -> Self {
         Self { top: 0, left: 0, upsample: Some((mode, factor)) }
     }
 
-    /// The shape that the convolution sees of a tensor, before cropping.
+    /// The shape of a tensor as the convolution reads it, before cropping.
     fn shape(&self, s: Shape) -> Option<Shape> {
         let Some((_, factor)) = self.upsample else { return Some(s) };
         Some(s.with_hw(s.h.checked_mul(factor)?, s.w.checked_mul(factor)?))
     }
 }
 
-impl From<Conv2d> for FusedConv2d {
-    fn from(conv: Conv2d) -> Self {
-        JoinedConv2d::from(conv).into()
-    }
-}
-
-impl From<JoinedConv2d> for FusedConv2d {
-    fn from(JoinedConv2d { conv, sources, region }: JoinedConv2d) -> Self {
-        let sources = sources.iter().map(|s| Source::at(s.top, s.left)).collect();
-        Self { conv, sources, region, activation: Function::Identity, pool: false }
-    }
-}
-
 impl FusedConv2d {
-    /// An op as a fused convolution, if it is a convolution.
-    pub fn of(op: &dyn Op) -> Option<Self> {
-        let plain = || op.as_op::<Conv2d>().map(|c| c.clone().into());
-        let joined = || op.as_op::<JoinedConv2d>().map(|c| c.clone().into());
-        op.as_op::<Self>().cloned().or_else(joined).or_else(plain)
-    }
-
     /// The same with an activation.
     #[must_use]
     pub fn with_activation(self, activation: Function) -> Self {
@@ -94,7 +82,7 @@ impl FusedConv2d {
         self.sources.len()
     }
 
-    /// What tuned choices know it by, from its inputs and its output.
+    /// The key of tuned choices, from the inputs and the output.
     pub fn class(&self, inputs: &[TensorDesc], output: Shape) -> ConvClass {
         let channels = inputs.iter().take(self.sources.len()).map(|i| i.shape.c).sum();
         let geometry = [self.conv.kernel, self.conv.stride, self.conv.dilation];
@@ -103,8 +91,8 @@ impl FusedConv2d {
 
     /// Rows and columns of the region, where `first` is the first input's shape.
     pub(super) fn region(&self, first: Shape) -> [usize; 2] {
-        let seen = self.sources.first().and_then(|s| s.shape(first)).unwrap_or(first);
-        self.region.unwrap_or([seen.h, seen.w])
+        let whole = self.sources.first().and_then(|s| s.shape(first)).unwrap_or(first);
+        self.region.unwrap_or([whole.h, whole.w])
     }
 }
 
@@ -155,7 +143,7 @@ impl Op for FusedConv2d {
                 return fail("a padded convolution cannot read a crop: the halo is not zero there".into());
             }
             if upsample.is_some() && (cropped || self.conv.groups > 1) {
-                return fail("an upsampled source is read whole, and by an ungrouped convolution".into());
+                return fail("an upsampled source cannot be cropped or read by a grouped convolution".into());
             }
         }
         if self.conv.bias && inputs[k + 1].shape.len() != self.conv.out_channels {
@@ -178,7 +166,7 @@ impl Op for FusedConv2d {
         let [h, w] = self.region(shapes[0]);
         let [kh, kw] = self.conv.kernel;
         let weight = inputs[k].data();
-        // Sources as the sums below see them, and their shapes.
+        // Sources after upsampling, and their shapes.
         let mut sources = Vec::with_capacity(k);
         for (&input, source) in inputs.iter().zip(&self.sources) {
             sources.push(match source.upsample {
@@ -186,16 +174,16 @@ impl Op for FusedConv2d {
                 None => input.clone(),
             });
         }
-        let seen = sources.iter().map(HostTensor::shape).collect::<Result<Vec<_>>>()?;
+        let source_shapes = sources.iter().map(HostTensor::shape).collect::<Result<Vec<_>>>()?;
         let (group_in, group_out) = (shapes[k].c, self.conv.out_channels / self.conv.groups);
         let pad = [self.conv.padding[0], self.conv.padding[1]];
         let result = by_plane(out, |n, o, plane| {
             let bias = if self.conv.bias { f64::from(inputs[k + 1].data()[o]) } else { 0.0 };
             let mut sums = vec![bias; plane.len()];
-            // `i` counts the group's input channels through all sources.
+            // `i` counts the input channels of the group across all sources.
             let mut i = 0;
             for (s, source) in sources.iter().enumerate() {
-                let channels = if self.conv.groups > 1 { group_in } else { seen[s].c };
+                let channels = if self.conv.groups > 1 { group_in } else { source_shapes[s].c };
                 let from = (o / group_out) * if self.conv.groups > 1 { group_in } else { 0 };
                 for c in from..from + channels {
                     for (ky, kx) in (0..kh).flat_map(|y| (0..kw).map(move |x| (y, x))) {
@@ -203,7 +191,7 @@ impl Op for FusedConv2d {
                         let row =
                             |oy: usize| (oy * self.conv.stride[0] + ky * self.conv.dilation[0]).checked_sub(pad[0]);
                         for (oy, y) in (0..out.h).filter_map(|oy| Some((oy, row(oy).filter(|&y| y < h)?))) {
-                            let line = seen[s].index(n, c, y + self.sources[s].top, self.sources[s].left);
+                            let line = source_shapes[s].index(n, c, y + self.sources[s].top, self.sources[s].left);
                             for ox in 0..out.w {
                                 let x = ox * self.conv.stride[1] + kx * self.conv.dilation[1];
                                 if x >= pad[1] && x - pad[1] < w {
@@ -232,13 +220,13 @@ impl Op for FusedConv2d {
             _ if self.conv.groups > 1 => self.lower_grouped(cx)?,
             ConvFamily::Plain => self.lower_plain(cx, false)?,
             ConvFamily::Tile => self.lower_plain(cx, true)?,
-            ConvFamily::Winograd => winograd::lower(self, cx, winograd::Form::F4)?,
-            ConvFamily::Winograd2 => winograd::lower(self, cx, winograd::Form::F2)?,
+            ConvFamily::Winograd => winograd::lower(self, cx, WinogradForm::F4)?,
+            ConvFamily::Winograd2 => winograd::lower(self, cx, WinogradForm::F2)?,
             ConvFamily::Gemm => gemm::lower(self, cx)?,
             ConvFamily::Subgroup => subgroup::lower(self, cx)?,
             ConvFamily::Window => window::lower(self, cx)?,
         }
-        // Winograd's output transform pools what it has in registers.
+        // Winograd's output transform pools in registers.
         let pooled =
             self.pool && (!matches!(family, ConvFamily::Winograd | ConvFamily::Winograd2) || self.conv.groups > 1);
         if pooled { MaxPool2d::new(2).lower_from(cx, Operand::OutputRead(0), cx.outputs[0], 1) } else { Ok(()) }
@@ -249,7 +237,7 @@ impl Op for FusedConv2d {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("a convolution with fused neighbours is for running, not for analysis")
+        Spatial::Global("fused convolutions are executed, not analysed")
     }
 
     fn reads_halo(&self, input: usize) -> bool {
@@ -257,43 +245,25 @@ impl Op for FusedConv2d {
     }
 }
 
-shader_struct! {
-    /// Of `conv2d_tile`.
-    struct TileParams {
-        x: View,
-        y: View,
-        ow: u32,
-        oh: u32,
-        out_blocks: u32,
-        in_blocks: u32,
-        pad_top: u32,
-        pad_left: u32,
-        alpha: f32,
-        beta: f32,
-    }
-}
-
 impl FusedConv2d {
-    /// The kernels that read weights uniformly, packed `[C_out/4][C_in/4][kh][kw][4 input channels]` of vec4 over
+    /// Kernels that read weights uniformly, packed as `[C_out/4][C_in/4][kh][kw][4 input channels]` of vec4 over
     /// output channels.
     fn lower_plain(&self, cx: &mut Lowering, tile: bool) -> Result<()> {
         let out = cx.output(0);
         let [h, w] = self.region(cx.input(0));
-        for part in self.parts(cx)? {
+        for pass in self.source_passes(cx)? {
             let taps = self.conv.kernel[0] * self.conv.kernel[1];
-            let (ob, ib) = (out.c.div_ceil(LANES), part.channels.div_ceil(LANES));
-            let weights = self.pack(cx, &part, ob * LANES * (1 + ib * taps * LANES), move |o, i, t| {
-                let block = ((o / LANES) * ib + i / LANES) * taps + t;
-                ob * LANES + (block * LANES + i % LANES) * LANES + o % LANES
-            });
-            let (x, y, [alpha, beta]) = (part.view, cx.output_view(0), part.activation.arguments());
+            let (ob, ib) = (out.c.div_ceil(LANES), pass.channels.div_ceil(LANES));
+            let order = ConvOrder::Plain { blocks: ib, bias: ob * LANES };
+            let weights = self.pack(cx, &pass, ob * LANES * (1 + ib * taps * LANES), order);
+            let (x, y, [alpha, beta]) = (pass.view, cx.output_view(0), pass.activation.arguments());
             let Size { w: ow, h: oh, blocks: out_blocks, .. } = out.into();
             let (in_blocks, [pad_top, pad_left, ..]) = (ib as u32, self.conv.padding.map(|p| p as u32));
-            let bindings = [part.operand, weights, Operand::Output(0)];
+            let bindings = [pass.operand, weights, Operand::Output(0)];
             if tile {
                 let params = TileParams { x, y, ow, oh, out_blocks, in_blocks, pad_top, pad_left, alpha, beta };
                 let workgroups = [out.w.div_ceil(8 * 4), out.h.div_ceil(8), out.n * ob.div_ceil(2)];
-                cx.dispatch(part.key(self, "conv2d_tile"), params, bindings, workgroups)?;
+                cx.dispatch(pass.key(self, "conv2d_tile"), params, bindings, workgroups)?;
             } else {
                 let params = PlainParams {
                     x,
@@ -313,7 +283,7 @@ impl FusedConv2d {
                     alpha,
                     beta,
                 };
-                cx.dispatch(part.key(self, "conv2d_plain"), params, bindings, Lowering::per_vec4(out))?;
+                cx.dispatch(pass.key(self, "conv2d_plain"), params, bindings, Lowering::per_vec4(out))?;
             }
         }
         Ok(())
@@ -324,13 +294,9 @@ impl FusedConv2d {
         let [kh, kw] = self.conv.kernel;
         let group_in = input.c / self.conv.groups;
         let len = self.conv.out_channels * (1 + group_in * kh * kw);
-        let (out_channels, bias) = (self.conv.out_channels, self.conv.bias);
+        let (outputs, bias) = (self.conv.out_channels, self.conv.bias);
         let inputs: Vec<usize> = (1..=1 + usize::from(bias)).collect();
-        let weights = cx.weights(inputs, len, move |p| {
-            let mut packed = if bias { p[1].data().to_vec() } else { vec![0.0; out_channels] };
-            packed.extend_from_slice(p[0].data());
-            Ok(packed)
-        });
+        let weights = cx.weights(inputs, len, Packing::BiasFirst { outputs, bias, weight: len - outputs });
         let [h, w] = self.region(input);
         let Size { w: ow, h: oh, blocks: out_blocks, c: out_channels } = out.into();
         let params = GroupedParams {

@@ -1,21 +1,23 @@
-//! A convolution over tensors that lie side by side along the channels, or over crops of them, without a copy.
+//! Convolution over the channel-wise concatenation of tensors or crops, without a copy.
 
-use super::{Conv2d, FusedConv2d, gradient};
+mod gradient;
+
+use super::{Conv2d, FusedConv2d};
 use crate::error::Result;
 use crate::ops::{Backward, Corner, GraphBuilder, Lowering, Op, Spatial, ValueId};
 use crate::tensor::{HostTensor, TensorDesc};
 
 /// [`Conv2d`] over the concatenation of crops.
 ///
-/// Inputs: `sources.len()` data tensors, then the weight and the bias of the convolution. A source is read where it lies:
-/// that is how skip connections reach a convolution.
+/// Inputs: `sources.len()` data tensors, then the weight and the bias of the convolution. Sources are read in place, so
+/// skip connections need no copy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JoinedConv2d {
     /// The convolution.
     pub conv: Conv2d,
-    /// Where the region starts in each source.
+    /// First pixel of the region in each source.
     pub sources: Vec<Corner>,
-    /// Rows and columns of the region read from every source; the whole first source if absent.
+    /// Rows and columns of the region read from every source; those of the first source if absent.
     pub region: Option<[usize; 2]>,
 }
 

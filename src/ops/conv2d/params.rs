@@ -1,9 +1,9 @@
-//! Parameters of the kernels that convolution and transposed convolution both have.
+//! Parameters of the kernels that need no file of their own. Convolution and transposed convolution share most.
 
 use crate::kernel::{View, shader_struct};
 
 shader_struct! {
-    /// Of `conv2d_plain` and `conv_transpose2d_plain`.
+    /// Parameters of `conv2d_plain` and `conv_transpose2d_plain`.
     pub(in crate::low_level::ops) struct PlainParams {
         x: View,
         y: View,
@@ -23,7 +23,21 @@ shader_struct! {
         beta: f32,
     }
 
-    /// Of `conv2d_grouped` and `conv_transpose2d_grouped`.
+    /// Parameters of `conv2d_tile`.
+    pub(in crate::low_level::ops) struct TileParams {
+        x: View,
+        y: View,
+        ow: u32,
+        oh: u32,
+        out_blocks: u32,
+        in_blocks: u32,
+        pad_top: u32,
+        pad_left: u32,
+        alpha: f32,
+        beta: f32,
+    }
+
+    /// Parameters of `conv2d_grouped` and `conv_transpose2d_grouped`.
     pub(in crate::low_level::ops) struct GroupedParams {
         x: View,
         y: View,
@@ -39,19 +53,19 @@ shader_struct! {
         pad_left: u32,
         dilation_y: u32,
         dilation_x: u32,
-        /// Input channels of a group.
+        /// Input channels per group.
         group_in: u32,
-        /// Output channels of a group.
+        /// Output channels per group.
         group_out: u32,
         alpha: f32,
         beta: f32,
     }
 
-    /// Of `conv2d_gemm`.
+    /// Parameters of `conv2d_gemm`.
     pub(in crate::low_level::ops) struct GemmParams {
         x: View,
         y: View,
-        /// Columns of the product in a row, and the rows.
+        /// Output columns and rows; together the columns of the GEMM.
         ow: u32,
         oh: u32,
         out_blocks: u32,
@@ -62,15 +76,15 @@ shader_struct! {
         stride_x: u32,
         dilation_y: u32,
         dilation_x: u32,
-        /// Steps of K in all.
+        /// Number of K blocks.
         steps: u32,
-        /// Of columns.
+        /// First block of columns.
         first_block: u32,
         kh: u32,
         kw: u32,
         /// Whether rows come first in the grid.
         rows_first: u32,
-        /// 1 for the four products of a transposed convolution.
+        /// 1 for the four GEMMs of a transposed convolution.
         up: u32,
         alpha: f32,
         beta: f32,

@@ -1,23 +1,27 @@
-//! Gradient of a function of every element.
+//! Gradient of element-wise functions.
 
 use crate::error::{Error, Result};
 use crate::kernel::{Function, KernelKey, Operand, Size, View, shader_struct};
-use crate::ops::binary::blocked_input;
+use crate::ops::Sensitivity;
 use crate::ops::{InputKind, Lowering, Op, OpCase, expect_inputs};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// `dy` times the function's slope. Inputs: the function's result, or what it was applied to where the slope does not
-/// follow from the result ([`Function::slope_follows_from_result`]), and dy. As in PyTorch the slope at 0 is that of
-/// negative values.
+/// `dy` times the derivative of the function. Inputs: the function's result y, or its argument x where the derivative
+/// does not follow from y ([`Function::slope_follows_from_result`]), and dy. As in PyTorch, the derivative at 0 is that
+/// of negative values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActivationGrad {
-    /// Which function.
+    /// The function.
     pub kind: Function,
 }
 
 impl Op for ActivationGrad {
     fn name(&self) -> &'static str {
         "activation_grad"
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithData
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
@@ -36,7 +40,7 @@ impl Op for ActivationGrad {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let o = cx.output(0);
-        let (v, view) = blocked_input(cx, 0);
+        let (v, view) = cx.blocked_input(0);
         let [alpha, beta] = self.kind.arguments();
         let params = ActivationGradParams { v: view, dx: cx.output_view(0), size: Size::from(o), alpha, beta };
         let kernel = KernelKey::new("activation_grad").with("ACTIVATION", self.kind.id());
@@ -45,10 +49,10 @@ impl Op for ActivationGrad {
 }
 
 shader_struct! {
-    /// Of `activation_grad`.
+    /// Parameters of `activation_grad`.
     struct ActivationGradParams {
         v: View,
-        /// And that of dy: they have one shape.
+        /// View of dx and dy, which have one shape.
         dx: View,
         size: Size,
         alpha: f32,
@@ -71,9 +75,10 @@ pub(super) fn cases() -> Vec<OpCase> {
         })
         .collect();
     let far = InputKind::Fixed(vec![-1e4, -90.0, 90.0, 1e4]);
-    let bent = [Function::Silu, Function::Mish, Function::Gelu, Function::GeluTanh, Function::Erf, Function::Softplus];
+    let curved =
+        [Function::Silu, Function::Mish, Function::Gelu, Function::GeluTanh, Function::Erf, Function::Softplus];
     cases.extend(
-        bent.map(|kind| case(&format!("{} far from zero", kind.name()), kind, Shape::new(1, 4, 1, 1), far.clone())),
+        curved.map(|kind| case(&format!("{} far from zero", kind.name()), kind, Shape::new(1, 4, 1, 1), far.clone())),
     );
     cases
 }

@@ -1,17 +1,17 @@
-//! Gradients of batch and instance normalisation.
+//! Gradient of batch normalisation.
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
-use crate::ops::batch_norm::{pack_pairs, packed_len};
+use crate::ops::Packing;
 use crate::ops::{Function, InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
-/// Where a normalisation had its statistics from.
+/// Source of the statistics of a normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchStatistics {
-    /// From the batch: they depend on x.
+    /// The batch: statistics depend on x.
     Batch,
-    /// From batches before: they are constants.
+    /// Previous batches: statistics are constants.
     Running,
 }
 
@@ -21,9 +21,9 @@ pub enum BatchStatistics {
 pub struct BatchNorm2dGrad {
     /// Added to the variance.
     pub eps: f32,
-    /// The activation behind it.
+    /// The activation after the normalisation.
     pub activation: Function,
-    /// Where mean and variance are from.
+    /// Source of mean and variance.
     pub statistics: BatchStatistics,
 }
 
@@ -55,7 +55,7 @@ impl Op for BatchNorm2dGrad {
             let [gamma, beta, mean, var] = [2, 3, 4, 5].map(|i| f64::from(inputs[i].data()[c]));
             let inverse = 1.0 / (var + f64::from(self.eps)).sqrt();
             let indices = || (0..s.n).flat_map(move |n| s.index(n, c, 0, 0)..s.index(n, c, 0, 0) + s.pixels());
-            // The normalised element and the gradient behind the activation.
+            // The normalised element, and the gradient before the activation.
             let at = |i: usize| {
                 let hat = (f64::from(inputs[0].data()[i]) - mean) * inverse;
                 (hat, f64::from(inputs[1].data()[i]) * self.activation.slope(hat * gamma + beta))
@@ -63,7 +63,7 @@ impl Op for BatchNorm2dGrad {
             let (sum, product) = indices().map(at).fold((0.0, 0.0), |a, (hat, dy)| (a.0 + dy, a.1 + dy * hat));
             for i in indices() {
                 let (hat, dy) = at(i);
-                // What x does through the statistics.
+                // The gradient through the statistics.
                 let through = match self.statistics {
                     BatchStatistics::Batch => (sum + hat * product) / count,
                     BatchStatistics::Running => 0.0,
@@ -79,9 +79,7 @@ impl Op for BatchNorm2dGrad {
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let s = cx.input(0);
         let blocks = s.c.div_ceil(LANES);
-        let affine = cx.weights_f32([2, 3], packed_len(s.c), move |p| {
-            Ok(pack_pairs((0..s.c).map(|c| (p[0].data()[c], p[1].data()[c])), s.c))
-        });
+        let affine = cx.weights_f32([2, 3], Packing::pairs_len(s.c), Packing::affine(s.c, 2));
         let coefficients = cx.scratch((blocks * 8 * LANES * 4) as u64);
         let Size { w, h, c, blocks: channel_blocks } = s.into();
         let factor = match self.statistics {
@@ -116,26 +114,26 @@ impl Op for BatchNorm2dGrad {
 }
 
 shader_struct! {
-    /// Of `batch_norm_grad_statistics`.
+    /// Parameters of `batch_norm_grad_statistics`.
     pub(super) struct StatisticsParams {
         x: View,
         dy: View,
         w: u32,
         h: u32,
         c: u32,
-        /// That share statistics.
+        /// Images that share statistics.
         images: u32,
-        /// 1 / elements that share statistics, 0 where these are constants.
+        /// 1 / elements that share statistics; 0 for constant statistics.
         factor: f32,
         eps: f32,
         alpha: f32,
         beta: f32,
     }
 
-    /// Of `batch_norm_grad`.
+    /// Parameters of `batch_norm_grad`.
     pub(super) struct BatchNormGradParams {
         x: View,
-        /// And that of dy.
+        /// View of dx and dy.
         dx: View,
         w: u32,
         h: u32,
@@ -143,9 +141,9 @@ shader_struct! {
         alpha: f32,
         beta: f32,
         c: u32,
-        /// Coefficients of an image, 0 where all images share them.
+        /// Stride of the coefficients per image; 0 if all images share them.
         image: u32,
-        /// Whose dgamma and dbeta add up.
+        /// Images whose dgamma and dbeta are summed.
         images: u32,
     }
 }

@@ -1,4 +1,4 @@
-//! Channels apart: sums of them, and some of them.
+//! Per-channel sums, and slices of channels.
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
@@ -9,7 +9,7 @@ use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelSum;
 
-/// `x[:, first .. first + count]`. The gradient of concatenation.
+/// `x[:, first..first + count]`. The gradient of a concatenation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelSlice {
     /// First channel.
@@ -80,7 +80,7 @@ impl Op for ChannelSlice {
 }
 
 shader_struct! {
-    /// Of `channel_sum`.
+    /// Parameters of `channel_sum`.
     struct ChannelSumParams {
         x: View,
         w: u32,
@@ -89,17 +89,17 @@ shader_struct! {
         images: u32,
     }
 
-    /// Of `channel_slice`.
+    /// Parameters of `channel_slice`.
     struct ChannelSliceParams {
         x: View,
         y: View,
         w: u32,
         h: u32,
-        /// Of y.
+        /// Blocks of y.
         blocks: u32,
-        /// Channel of x.
+        /// First channel of x.
         first: u32,
-        /// Of x.
+        /// Blocks of x.
         in_blocks: u32,
         /// Channels of y.
         count: u32,

@@ -7,11 +7,11 @@ use crate::ops::{Lowering, Op, OpCase};
 use crate::tensor::{HALO, HostTensor, LANES, Shape, TensorDesc};
 
 /// `dW[r, c, ky, kx] = sum over n, y, x of g[n, r, y, x] * X[n, c, y * stride + ky - top, x * stride + kx - left]`, where X is
-/// the sources side by side along the channels and zero outside.
+/// the concatenation of the sources along the channels, zero outside.
 ///
-/// Inputs: g `[N, R, OH, OW]`, then the sources. Output: linear `[R, C, kh, kw]`. With the gradient of a convolution's
-/// result as g and what it read as sources this is the gradient of its weight; with a transposed convolution's input as g
-/// and the gradient of its result as the source, that of its.
+/// Inputs: g `[N, R, OH, OW]`, then the sources. Output: linear `[R, C, kh, kw]`. For a convolution, g is the gradient
+/// of the result and the sources are its inputs. For a transposed convolution, g is its input and the source is the
+/// gradient of the result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConvWeightGrad {
     /// Kernel rows and columns.
@@ -20,11 +20,11 @@ pub struct ConvWeightGrad {
     pub stride: usize,
     /// Zero padding: top, left, bottom, right.
     pub padding: [usize; 4],
-    /// Where each source's region begins.
+    /// First pixel of the region in each source.
     pub sources: Vec<Corner>,
 }
 
-/// Where a convolution read a source from.
+/// First pixel of the region that a convolution reads from a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Corner {
     /// First row.
@@ -34,11 +34,11 @@ pub struct Corner {
 }
 
 impl ConvWeightGrad {
-    /// Whether the window of the last pixel of g ends inside a source and its halo.
+    /// Whether the window of the last pixel of g ends inside a source or its halo.
     fn fits(&self, g: Shape, x: Shape, source: Corner) -> bool {
         let axis = |axis: usize, out: usize, start: usize, n: usize| {
             let (before, after) = (self.padding[axis], self.padding[axis + 2]);
-            // A crop has pixels around it, not zeros.
+            // A crop is surrounded by pixels, not by zeros.
             let halo = if start > 0 { 0 } else { HALO };
             let end = start + (out - 1) * self.stride + self.kernel[axis];
             before <= halo && after <= HALO && end <= n + before + after
@@ -50,7 +50,7 @@ impl ConvWeightGrad {
         let (g, x, dw) = (cx.input(0), cx.input(source + 1), cx.output(0));
         let taps = self.kernel[0] * self.kernel[1];
         let c_blocks = x.c.div_ceil(LANES);
-        // A product over fewer rows would mostly multiply what is not there.
+        // With fewer rows most of a GEMM tile would be padding.
         let (partial, bands) = if broadcasts(cx.target).is_none() && g.c > MIN_ROWS {
             self.products(cx, source)?
         } else {
@@ -73,14 +73,15 @@ impl ConvWeightGrad {
         cx.dispatch(KernelKey::new("conv_weight_grad_sum"), params, bindings, cx.per_element(len))
     }
 
-    /// Each workgroup makes one block of channels of g and x; bands are of rows of an image. Which scratch holds the parts,
-    /// and how many they are.
+    /// Each workgroup computes one block of channels of g and x over a band of rows of an image. Returns the scratch
+    /// buffer of the partial sums, and their number.
     fn blocks(&self, cx: &mut Lowering, source: usize) -> Result<(usize, usize)> {
         let (g, x) = (cx.input(0), cx.input(source + 1));
         let [kh, kw] = self.kernel;
         let subgroup = broadcasts(cx.target);
         let (r_blocks, c_blocks) = (g.c.div_ceil(LANES), x.c.div_ceil(LANES));
-        // Sums in registers: those of all taps, or of a row of taps: more spill on real GPUs.
+        // Sums in registers: of all taps with subgroups, otherwise of one row of taps, because more spill on hardware
+        // GPUs.
         let (tap_rows, rows, height) = if subgroup.is_some() { (kh, 2, 1) } else { (1, 1, 8) };
         let groups = [r_blocks, c_blocks * kh / tap_rows];
         let requested = band_count(cx.target, groups[0] * groups[1] * g.n).min(g.h.div_ceil(4 * height)).max(1);
@@ -115,13 +116,13 @@ impl ConvWeightGrad {
         Ok((partial, g.n * bands))
     }
 
-    /// As a matrix product over workgroup memory; bands are of pixels of all images. Results as of `blocks`.
+    /// As a GEMM through workgroup memory, over bands of the pixels of all images. Returns the same as `blocks`.
     fn products(&self, cx: &mut Lowering, source: usize) -> Result<(usize, usize)> {
         let (g, x) = (cx.input(0), cx.input(source + 1));
         let [kh, kw] = self.kernel;
         let (r_blocks, columns) = (g.c.div_ceil(LANES), x.c.div_ceil(LANES) * kh * kw);
         let rows = g.c.next_power_of_two().clamp(16, 64);
-        // As many as leave an invocation few vec4s to bring to workgroup memory, which it holds beside its sums.
+        // Few enough that an invocation stages few vec4s, which it holds in registers beside its sums.
         let at_a_time = rows / 4;
         let groups = [g.c.div_ceil(rows), columns.div_ceil(1024 / rows)];
         let pixels = g.n * g.pixels();
@@ -155,19 +156,19 @@ impl ConvWeightGrad {
         Ok((partial, bands))
     }
 
-    /// Of what a source reads.
+    /// View of the region of a source.
     fn view(&self, cx: &Lowering, source: usize) -> View {
         let s = self.sources[source];
         cx.cropped_view(source + 1, s.top, s.left)
     }
 }
 
-/// Rows of g above which the gradient is made as a matrix product.
+/// Rows of g above which the gradient is a GEMM.
 const MIN_ROWS: usize = 8;
-/// Pixels that are worth a part of the sum of their own, as large as all weights.
+/// Minimum number of pixels per band: each band writes a partial sum as large as all weights.
 const MIN_PIXELS: usize = 256;
 
-/// Bands that `groups` workgroups are cut into, so that they fill the device.
+/// Bands per workgroup of `groups`, so that all of them fill the device.
 fn band_count(target: &Target, groups: usize) -> usize {
     target.preset().reduction_workgroups.div_ceil(groups.max(1))
 }
@@ -254,7 +255,7 @@ impl Op for ConvWeightGrad {
 }
 
 shader_struct! {
-    /// Of `conv_weight_grad`.
+    /// Parameters of `conv_weight_grad`.
     struct WeightGradParams {
         g: View,
         x: View,
@@ -267,17 +268,17 @@ shader_struct! {
         pad_top: u32,
         pad_left: u32,
         kh: u32,
-        /// Of an image.
+        /// Bands per image.
         bands: u32,
-        /// Of a band.
+        /// Rows per band.
         band_rows: u32,
-        /// Of an invocation.
+        /// Rows per invocation.
         invocation_rows: u32,
         /// ceil(C / 4) KH KW
         columns: u32,
     }
 
-    /// Of `conv_weight_grad_gemm`.
+    /// Parameters of `conv_weight_grad_gemm`.
     struct WeightGradGemmParams {
         g: View,
         x: View,
@@ -291,25 +292,25 @@ shader_struct! {
         kw: u32,
         /// KH KW
         taps: u32,
-        /// Pixels of a band.
+        /// Pixels per band.
         band: u32,
-        /// Of all images.
+        /// Pixels of all images.
         pixels: u32,
         stride: u32,
-        /// The pixels of a step: as columns, less than OW,
+        /// Pixels per step: the columns, less than OW.
         advance_column: u32,
-        /// rows, less than OH,
+        /// The rows, less than OH.
         advance_row: u32,
-        /// and images.
+        /// The images.
         advance_image: u32,
     }
 
-    /// Of `conv_weight_grad_sum`.
+    /// Parameters of `conv_weight_grad_sum`.
     struct WeightGradSumParams {
         len: u32,
         row: u32,
         bands: u32,
-        /// vec4s of a band.
+        /// vec4s per band.
         stride: u32,
         taps: u32,
         /// ceil(C / 4)

@@ -1,4 +1,4 @@
-//! Weight gradient of convolutions of any geometry, the plain way.
+//! Weight gradient of convolutions of any geometry by a direct kernel.
 
 use super::{ConvWeightGrad, Corner};
 use crate::error::{Error, Result};
@@ -9,15 +9,15 @@ use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 /// `dW[r, i, ky, kx] = sum over n, y, x of g[n, r, y, x] * X[n, c, y * stride + ky * dilation - top, ..]` with
 /// `c = r / (R / groups) * (C / groups) + i` and zeros outside X.
 ///
-/// Inputs: g `[N, R, OH, OW]` and X `[N, C, H, W]`. Output: linear `[R, C / groups, kh, kw]`. As for [`ConvWeightGrad`] g is
-/// the gradient of a convolution's result, or a transposed convolution's input.
+/// Inputs: g `[N, R, OH, OW]` and X `[N, C, H, W]`. Output: linear `[R, C / groups, kh, kw]`. As in [`ConvWeightGrad`],
+/// g is the gradient of a convolution's result, or a transposed convolution's input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConvWeightGradPlain {
     /// Kernel rows and columns.
     pub kernel: [usize; 2],
     /// Stride in rows and columns.
     pub stride: [usize; 2],
-    /// Zero padding: top, left, bottom, right; the last two say nothing here.
+    /// Zero padding: top, left, bottom, right. Bottom and right do not matter here.
     pub padding: [usize; 4],
     /// Dilation in rows and columns.
     pub dilation: [usize; 2],
@@ -26,7 +26,7 @@ pub struct ConvWeightGradPlain {
 }
 
 impl ConvWeightGradPlain {
-    /// Writes the gradient down: for common geometries as the faster [`ConvWeightGrad`].
+    /// Adds the gradient to the graph, as the faster [`ConvWeightGrad`] where it applies.
     pub fn emit(self, g: ValueId, x: ValueId, builder: &mut dyn GraphBuilder) -> Result<ValueId> {
         let fast = ConvWeightGrad {
             kernel: self.kernel,
@@ -41,7 +41,7 @@ impl ConvWeightGradPlain {
         builder.node("grad_weight", self, &[g, x])
     }
 
-    /// The input pixel along an axis that tap `k` of output pixel `o` reads, if it is inside.
+    /// The input pixel that tap `k` of output pixel `o` reads along an axis, if it is inside.
     fn source(&self, axis: usize, o: usize, k: usize, n: usize) -> Option<usize> {
         (o * self.stride[axis] + k * self.dilation[axis]).checked_sub(self.padding[axis]).filter(|&i| i < n)
     }
@@ -59,7 +59,7 @@ impl Op for ConvWeightGradPlain {
         let divides = self.groups > 0 && g.c.is_multiple_of(groups) && x.c.is_multiple_of(groups) && g.n == x.n;
         let zero = [self.kernel, self.stride, self.dilation].concat().contains(&0);
         if !divides || zero || g.is_empty() || x.is_empty() {
-            return Err(Error::op(self.name(), format!("g {g} does not go with {x}: {self:?}")));
+            return Err(Error::op(self.name(), format!("g {g} does not fit {x}: {self:?}")));
         }
         Ok(vec![TensorDesc::linear(Shape::new(g.c, x.c / groups, self.kernel[0], self.kernel[1]))])
     }
@@ -129,7 +129,7 @@ impl Op for ConvWeightGradPlain {
 }
 
 shader_struct! {
-    /// Of `conv_weight_grad_plain`.
+    /// Parameters of `conv_weight_grad_plain`.
     struct WeightGradPlainParams {
         g: View,
         x: View,

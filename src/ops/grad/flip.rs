@@ -1,4 +1,4 @@
-//! The weight of a convolution that computes an input gradient.
+//! Weights for the convolution that computes an input gradient.
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, shader_struct};
@@ -6,8 +6,9 @@ use crate::ops::{InputKind, Lowering, Op, OpCase, expect_inputs};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
 
-/// Weight `[O, I, kh, kw]` to `[count, O, kh, kw]`, both linear: input channels `first ..` become outputs, and taps are
-/// mirrored in rows and columns. A convolution of stride 1 with it is the gradient with respect to those channels.
+/// Weight `[O, I, kh, kw]` to `[count, O, kh, kw]`, both linear: input channels from `first` on become output channels,
+/// and taps are mirrored in rows and columns. A stride-1 convolution with it is the gradient with respect to those
+/// channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlipWeights {
     /// First input channel.
@@ -56,7 +57,7 @@ impl Op for FlipWeights {
 }
 
 shader_struct! {
-    /// Of `flip_weights`.
+    /// Parameters of `flip_weights`.
     struct FlipWeightsParams {
         len: u32,
         row: u32,

@@ -1,17 +1,23 @@
-//! Gradient of the maximum of whole planes.
+//! Gradient of global max pooling.
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
 use crate::ops::{Lowering, Op, OpCase, by_plane, expect_inputs};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
-/// Gradient of [`GlobalMaxPool`](crate::ops::GlobalMaxPool). Inputs: x, dy. Goes to the first maximum of each plane.
+/// Gradient of [`GlobalMaxPool`](crate::ops::GlobalMaxPool). Inputs: x, dy. The first maximum of each plane receives
+/// dy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GlobalMaxPoolGrad;
 
 impl Op for GlobalMaxPoolGrad {
     fn name(&self) -> &'static str {
         "global_max_pool_grad"
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithData
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
@@ -44,9 +50,9 @@ impl Op for GlobalMaxPoolGrad {
 }
 
 shader_struct! {
-    /// Of `global_max_pool_grad`.
+    /// Parameters of `global_max_pool_grad`.
     struct GlobalMaxPoolGradParams {
-        /// And that of dx.
+        /// View of x and dx.
         x: View,
         dy: View,
         w: u32,

@@ -3,17 +3,17 @@
 use super::batch_norm::{BatchNormGradParams, StatisticsParams};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size};
-use crate::ops::batch_norm::{pack_pairs, packed_len};
+use crate::ops::Packing;
 use crate::ops::{Function, InputKind, Lowering, Op, OpCase, expect_inputs, expect_per_channel};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
 /// Gradient of [`InstanceNorm2d`](crate::ops::InstanceNorm2d). Inputs: x, dy, and gamma if `affine`. Outputs: dx, and linear
-/// dgamma and dbeta. The statistics are found again: that costs less than keeping them.
+/// dgamma and dbeta. Recomputing the statistics is cheaper than storing them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceNorm2dGrad {
     /// Added to the variance.
     pub eps: f32,
-    /// Whether there is a gamma; else it is 1.
+    /// Whether there is a gamma; otherwise it is 1.
     pub affine: bool,
 }
 
@@ -61,10 +61,9 @@ impl Op for InstanceNorm2dGrad {
         let s = cx.input(0);
         let blocks = s.c.div_ceil(LANES);
         let parameters: Vec<usize> = (2..cx.inputs.len()).collect();
-        // Without an activation behind it the shift is of no use.
-        let affine = cx.weights_f32(parameters, packed_len(s.c), move |p| {
-            Ok(pack_pairs((0..s.c).map(|c| (p.first().map_or(1.0, |g| g.data()[c]), 0.0)), s.c))
-        });
+        // Without an activation the shift does not matter.
+        let affine = Packing::affine(s.c, parameters.len().min(1));
+        let affine = cx.weights_f32(parameters, Packing::pairs_len(s.c), affine);
         let coefficients = cx.scratch((s.n * blocks * 8 * LANES * 4) as u64);
         let Size { w, h, c, blocks: channel_blocks } = s.into();
         let factor = (1.0 / s.pixels() as f64) as f32;

@@ -1,5 +1,5 @@
-//! Ops that are gradients of others: each beside the kernels of its own, written down by the forward op's
-//! [`Op::backward`](super::Op::backward).
+//! Ops that compute gradients of other ops with kernels of their own. [`Op::backward`](super::Op::backward) of the
+//! forward op adds them to the graph. Gradients that build on their forward op are modules of it.
 
 mod activation;
 mod batch_norm;
@@ -9,9 +9,6 @@ mod conv_weight_plain;
 mod flip;
 mod global_max_pool;
 mod instance_norm;
-mod max_pool2d;
-mod pool2d;
-mod resize;
 mod softmax;
 
 pub use activation::ActivationGrad;
@@ -22,9 +19,6 @@ pub use conv_weight_plain::ConvWeightGradPlain;
 pub use flip::FlipWeights;
 pub use global_max_pool::GlobalMaxPoolGrad;
 pub use instance_norm::InstanceNorm2dGrad;
-pub use max_pool2d::MaxPool2dGrad;
-pub use pool2d::Pool2dGrad;
-pub use resize::ResizeGrad;
 pub use softmax::SoftmaxGrad;
 
 use super::OpCase;
@@ -39,9 +33,6 @@ pub(super) fn cases() -> Vec<OpCase> {
         flip::cases(),
         global_max_pool::cases(),
         instance_norm::cases(),
-        max_pool2d::cases(),
-        pool2d::cases(),
-        resize::cases(),
         softmax::cases(),
     ];
     all.into_iter().flatten().collect()

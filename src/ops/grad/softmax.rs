@@ -5,7 +5,7 @@ use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::{Lowering, Op, OpCase, expect_inputs};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// Gradient of [`Softmax`](crate::ops::Softmax), from its result. Inputs: y, dy.
+/// Gradient of [`Softmax`](crate::ops::Softmax), computed from its result. Inputs: y, dy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SoftmaxGrad;
 
@@ -41,9 +41,9 @@ impl Op for SoftmaxGrad {
 }
 
 shader_struct! {
-    /// Of `softmax_grad`.
+    /// Parameters of `softmax_grad`.
     struct SoftmaxGradParams {
-        /// And that of the others: they have one shape.
+        /// View of y, dy and dx, which have one shape.
         y: View,
         size: Size,
     }

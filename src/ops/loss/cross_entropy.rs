@@ -6,26 +6,27 @@ use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
 use crate::ops::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, Spatial, ValueId};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// The sums of `w (1 - p)^gamma (-log p)` with `p = softmax(x)` at the label, of pixels that have a class, and of their
-/// weights. Inputs: x `[N, K, H, W]`, class indices NCHW `[N, 1, H, W]`, weights NCHW `[N, 1, H, W]` if `weighted`. Output:
-/// `[1, 3, 1, 1]`, for [`LossMean`](crate::ops::LossMean). What is no class 0 .. K and what is the ignored label counts
-/// nowhere.
+/// Three sums over the pixels that have a class: the loss `w (1 - p)^gamma (-log p)` with `p = softmax(x)` at the
+/// label, the number of pixels, and their weights. Inputs: x `[N, K, H, W]`, class indices NCHW `[N, 1, H, W]`, weights
+/// NCHW `[N, 1, H, W]` if `weighted`. Output: `[1, 3, 1, 1]`, for [`LossMean`](crate::ops::LossMean). Labels outside
+/// 0 .. K and the ignored label are excluded.
 ///
 /// From: Ronneberger et al., U-Net, arXiv 1505.04597; Lin et al., Focal loss, arXiv 1708.02002.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SoftmaxCrossEntropy {
     /// Whether there is a weight map.
     pub weighted: bool,
-    /// 0 for plain cross entropy.
+    /// Focusing parameter γ; 0 for plain cross entropy.
     pub gamma: f32,
-    /// A label that counts nowhere.
+    /// A label to exclude.
     pub ignore_index: Option<u32>,
 }
 
-/// Gradient of [`SoftmaxCrossEntropy`]. Inputs: those of it, then the gradient of the sums; only the first has a part in it.
+/// Gradient of [`SoftmaxCrossEntropy`]. Inputs: those of the forward op, then the gradient of the sums, of which only
+/// the first matters. Output: `[N, K, H, W]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SoftmaxCrossEntropyGrad {
-    /// The op whose gradient it is.
+    /// The forward op.
     pub forward: SoftmaxCrossEntropy,
 }
 
@@ -51,7 +52,7 @@ impl SoftmaxCrossEntropy {
         self.ignore_index.map_or(-1.0, |i| i as f32)
     }
 
-    /// The class at a pixel, if it has one.
+    /// The class of a pixel, if it has one.
     fn label(&self, v: f32, classes: usize) -> Option<usize> {
         let v = (v + 0.5).floor();
         (v >= 0.0 && v < classes as f32 && v != self.ignored()).then_some(v as usize)
@@ -106,8 +107,8 @@ impl Op for SoftmaxCrossEntropy {
         self.infer(&descs(inputs)?)?;
         let mut sums = [0.0; 3];
         self.each(inputs, |_, label, w, p, nll| {
-            let doubt: f64 = p.iter().enumerate().filter(|c| c.0 != label).map(|c| c.1).sum();
-            sums[0] += w * doubt.powf(f64::from(self.gamma)) * nll;
+            let complement: f64 = p.iter().enumerate().filter(|c| c.0 != label).map(|c| c.1).sum();
+            sums[0] += w * complement.powf(f64::from(self.gamma)) * nll;
             sums[1] += 1.0;
             sums[2] += w;
         })?;
@@ -158,9 +159,9 @@ impl Op for SoftmaxCrossEntropyGrad {
         let gamma = f64::from(self.forward.gamma);
         let mut dx = HostTensor::zeros(s);
         self.forward.each(inputs, |[n, y, x], label, w, p, nll| {
-            let doubt: f64 = p.iter().enumerate().filter(|c| c.0 != label).map(|c| c.1).sum();
-            let focal = if gamma == 0.0 || doubt == 0.0 { 0.0 } else { gamma * p[label] * nll / doubt };
-            let scale = dy * w * doubt.powf(gamma) * (1.0 + focal);
+            let complement: f64 = p.iter().enumerate().filter(|c| c.0 != label).map(|c| c.1).sum();
+            let focal = if gamma == 0.0 || complement == 0.0 { 0.0 } else { gamma * p[label] * nll / complement };
+            let scale = dy * w * complement.powf(gamma) * (1.0 + focal);
             for (c, p) in p.iter().enumerate() {
                 let v = scale * (p - f64::from(u8::from(c == label)));
                 dx.data_mut()[s.index(n, c, y, x)] = v as f32;
@@ -182,7 +183,7 @@ impl Op for SoftmaxCrossEntropyGrad {
 }
 
 shader_struct! {
-    /// Of `loss_cross_entropy`.
+    /// Parameters of `loss_cross_entropy`.
     struct CrossEntropyParams {
         x: View,
         w: u32,
@@ -193,7 +194,7 @@ shader_struct! {
         gamma: f32,
     }
 
-    /// Of `loss_cross_entropy_grad`.
+    /// Parameters of `loss_cross_entropy_grad`.
     struct CrossEntropyGradParams {
         x: View,
         w: u32,
@@ -233,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_class_counts_nowhere() {
+    fn pixels_without_a_class_are_excluded() {
         let op = SoftmaxCrossEntropy { weighted: false, gamma: 0.0, ignore_index: Some(1) };
         let x = HostTensor::new([1, 2, 1, 5], vec![0.0; 10]).unwrap();
         let t = HostTensor::new([1, 1, 1, 5], vec![0.0, 1.0, 2.0, -1.0, f32::NAN]).unwrap();

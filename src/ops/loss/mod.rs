@@ -1,7 +1,7 @@
-//! Losses of training, each from a prediction in the device layout and a target in plain NCHW to a single number.
+//! Training losses. Each takes a prediction in the device layout and a target in plain NCHW, and returns a scalar.
 //!
-//! What a loss sums over pixels takes two stages: a workgroup a few thousand pixels, then one workgroup all their sums, in
-//! a fixed order. What it makes of the sums is a further op, so every piece has a gradient of its own and
+//! Sums over pixels take two stages in a fixed order: each workgroup sums a few thousand pixels, then one workgroup
+//! adds the partial sums. The loss is computed from the sums by a further op. Every op has its own gradient, and
 //! `train::LossConfig` composes them.
 
 mod cross_entropy;
@@ -31,14 +31,14 @@ use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::tensor::{Layout, Shape, TensorDesc};
 
-/// Pixels that a workgroup of a first stage sums up: see `shaders/lib/planes.wgsl`.
+/// Pixels per workgroup of a first stage: see `shaders/lib/planes.wgsl`.
 const PIXELS: usize = 4096;
 
-/// A single number.
+/// A scalar.
 const SCALAR: TensorDesc = TensorDesc::linear(Shape::new(1, 1, 1, 1));
 
 shader_struct! {
-    /// Of `loss_sum`.
+    /// Parameters of `loss_sum`.
     struct LossSumParams {
         len: u32,
         take: u32,
@@ -63,7 +63,7 @@ pub(super) fn cases() -> Vec<OpCase> {
     all.into_iter().flatten().collect()
 }
 
-/// Fails unless the inputs are exactly these: name and description of each.
+/// Fails unless the inputs have exactly the expected descriptions, each with its name.
 fn expect(op: &str, inputs: &[TensorDesc], expected: &[(&str, TensorDesc)]) -> Result<()> {
     super::expect_inputs(op, inputs, expected.len())?;
     for (got, (name, expected)) in inputs.iter().zip(expected) {
@@ -82,13 +82,13 @@ fn expect(op: &str, inputs: &[TensorDesc], expected: &[(&str, TensorDesc)]) -> R
     Ok(())
 }
 
-/// Fails where there is nothing to take a mean of.
+/// The shape of the first input; fails if it is empty, since its mean is undefined.
 fn expect_pixels(op: &str, inputs: &[TensorDesc]) -> Result<Shape> {
     let shape = inputs.first().map_or(Shape::new(0, 0, 0, 0), |x| x.shape);
     if shape.is_empty() { Err(Error::op(op, format!("input {shape} is empty"))) } else { Ok(shape) }
 }
 
-/// Workgroups of a first stage a plane.
+/// Workgroups per plane in a first stage.
 fn parts(s: Shape) -> usize {
     s.pixels().div_ceil(PIXELS)
 }
@@ -98,8 +98,8 @@ fn partials(cx: &mut Lowering, count: usize) -> usize {
     cx.scratch((count * 16) as u64)
 }
 
-/// The second stage: from `groups` groups of `len` partial sums to `take` numbers each, times `factor`, into output 0 from
-/// element `start` on.
+/// The second stage: reduces `groups` groups of `len` partial sums to `take` numbers each, times `factor`, and writes
+/// them to output 0 from element `start` on.
 fn second_stage(
     cx: &mut Lowering,
     scratch: usize,
@@ -119,7 +119,7 @@ fn logistic(v: f64) -> f64 {
     1.0 / (1.0 + (-v).exp())
 }
 
-/// Reproducible labels 0 .. classes for a case, `ignored` here and there if given.
+/// Reproducible labels 0 .. classes for a case, with `ignored` at some pixels if given.
 fn labels(s: Shape, classes: usize, ignored: Option<f32>) -> (TensorDesc, InputKind) {
     let s = s.with_c(1);
     let label = |i: usize| match ignored {
@@ -142,17 +142,17 @@ fn pixel_weights(s: Shape) -> (TensorDesc, InputKind) {
     (TensorDesc::linear(s), InputKind::Fixed((0..s.len()).map(weight).collect()))
 }
 
-/// A linear data input of a case.
+/// A linear input for a case.
 fn linear(s: Shape) -> (TensorDesc, InputKind) {
     (TensorDesc::linear(s), InputKind::Data)
 }
 
-/// A blocked input of probabilities of a case.
+/// A blocked input of probabilities for a case.
 fn probabilities(s: Shape) -> (TensorDesc, InputKind) {
     (TensorDesc::blocked(s), InputKind::Probability)
 }
 
-/// A case of any inputs.
+/// A case with the given inputs.
 fn case(name: String, op: impl super::Op, inputs: Vec<(TensorDesc, InputKind)>) -> OpCase {
     OpCase { name, op: std::sync::Arc::new(op), inputs }
 }

@@ -1,4 +1,4 @@
-//! Multi-scale structural similarity from the means of every scale.
+//! Multi-scale structural similarity, from the means at every scale.
 
 use super::{SCALAR, case, expect};
 use crate::error::{Error, Result};
@@ -7,45 +7,45 @@ use crate::ops::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueI
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 use serde::{Deserialize, Serialize};
 
-/// How scales are combined.
+/// Combination of the scales.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MsSsimForm {
-    /// Per image and channel `ssim_M^w_M` times all `cs_m^w_m` below it; then the mean. Wang et al., 2003.
+    /// Per image and channel: `ssim_M^w_M` times all `cs_m^w_m` of finer scales; then the mean. Wang et al., 2003.
     #[default]
     Wang,
-    /// Luminance and contrast-structure at every scale: the U-Net 3+ paper, arXiv 2004.08790.
+    /// Luminance and contrast-structure at every scale: U-Net 3+ paper, arXiv 2004.08790.
     Paper,
-    /// Means of the whole batch, mapped by (v + 1) / 2, the last scale's factor once for every other scale: the U-Net 3+
-    /// authors' code.
+    /// Means over the whole batch, mapped by (v + 1) / 2, with the last scale's factor repeated once for each other
+    /// scale: the code of the U-Net 3+ authors.
     Official,
 }
 
-/// `1 - MS-SSIM` from [`SsimMeans`](crate::ops::SsimMeans). Input: NCHW `[scales, N, K, 3]`; output: a number.
+/// `1 - MS-SSIM` from [`SsimMeans`](crate::ops::SsimMeans). Input: NCHW `[scales, N, K, 3]`; output: a scalar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MsSsim {
-    /// How scales are combined.
+    /// Combination of the scales.
     pub form: MsSsimForm,
-    /// An exponent for each scale, finest first.
+    /// Exponent of each scale, finest first.
     pub weights: Vec<f32>,
 }
 
 /// Gradient of [`MsSsim`]. Inputs: the means, dy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MsSsimGrad {
-    /// The op whose gradient it is.
+    /// The forward op.
     pub forward: MsSsim,
 }
 
-/// Most scales.
+/// Maximum number of scales.
 const MAX: usize = 8;
 
 impl MsSsim {
-    /// Least mean before the power.
+    /// Minimum of a mean before it is raised to its exponent.
     const fn floor(&self) -> f32 {
         match self.form {
             MsSsimForm::Wang | MsSsimForm::Paper => 1e-6,
-            // The official form has none; 0 to a power has no slope.
+            // The official form has no minimum, but 0 to a power has no derivative.
             MsSsimForm::Official => 1e-30,
         }
     }
@@ -75,7 +75,7 @@ impl MsSsim {
         }
     }
 
-    /// Mean `k` of a plane at a scale as it is raised to a power, before the floor.
+    /// Mean `k` of a plane at a scale: the base of the power, before the floor.
     fn mean(&self, means: &[f32], planes: usize, scale: usize, plane: usize, k: usize) -> f64 {
         let at = |plane: usize| f64::from(means[(scale * planes + plane) * 3 + k]);
         match self.form {
@@ -154,16 +154,16 @@ impl Op for MsSsimGrad {
         let f = &self.forward;
         let s = f.check(self.name(), &descs(inputs)?, &[("dy", SCALAR)])?.shape;
         let (means, planes) = (inputs[0].data(), s.c * s.h);
-        // Each plane has a part in the mean; a mapped mean moves half as much.
+        // The loss averages over planes; the official mapping (v + 1) / 2 has slope 1/2.
         let half = if f.form == MsSsimForm::Official { 0.5 } else { 1.0 };
         let scale = -f64::from(inputs[1].data()[0]) * half / planes as f64;
         let products: Vec<f64> = (0..planes).map(|plane| f.product(means, planes, plane)).collect();
         let at = |i: usize| {
             let (m, plane, k) = (i / 3 / planes, i / 3 % planes, i % 3);
             let v = f.mean(means, planes, m, plane, k);
-            // Nothing changes below the floor.
-            let moves = v >= f64::from(f.floor()) && f.exponent(m, k) > 0.0;
-            if moves { (scale * f.exponent(m, k) * products[plane] / v) as f32 } else { 0.0 }
+            // The derivative is 0 below the floor.
+            let active = v >= f64::from(f.floor()) && f.exponent(m, k) > 0.0;
+            if active { (scale * f.exponent(m, k) * products[plane] / v) as f32 } else { 0.0 }
         };
         Ok(vec![HostTensor::new(s.dims(), (0..s.len()).map(at).collect::<Vec<_>>())?])
     }
@@ -174,7 +174,7 @@ impl Op for MsSsimGrad {
 }
 
 shader_struct! {
-    /// Of `ms_ssim`.
+    /// Parameters of `ms_ssim`.
     struct MsSsimParams {
         planes: u32,
         scales: u32,

@@ -1,4 +1,4 @@
-//! Class indices as masks.
+//! One-hot encoding of class indices.
 
 use super::{case, expect, expect_pixels, labels};
 use crate::error::{Error, Result};
@@ -6,8 +6,8 @@ use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{Lowering, Op, OpCase, by_plane};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// A mask for each of `channels` classes from `first` on: class indices NCHW `[N, 1, H, W]` to NCHW `[N, channels, H, W]`
-/// of zeros and ones. What is none of them is 0 everywhere.
+/// Class indices NCHW `[N, 1, H, W]` to masks of zeros and ones NCHW `[N, channels, H, W]`, for the classes from
+/// `first` on. Pixels of other classes are 0 in every channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneHot {
     /// Class of the first channel.
@@ -52,7 +52,7 @@ impl Op for OneHot {
 }
 
 shader_struct! {
-    /// Of `one_hot`.
+    /// Parameters of `one_hot`.
     struct OneHotParams {
         len: u32,
         row: u32,

@@ -1,4 +1,4 @@
-//! How far a prediction and the target overlap: the sums that Dice and IoU are made of.
+//! Overlap of prediction and target: the sums for Dice and IoU.
 
 use super::{case, expect, expect_pixels, labels, linear, masks, partials, parts, probabilities, second_stage};
 use crate::error::Result;
@@ -7,52 +7,52 @@ use crate::ops::{Backward, GraphBuilder, Lowering, Op, OpCase, Spatial, ValueId,
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 use serde::{Deserialize, Serialize};
 
-/// What is summed up together.
+/// Extent of each sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OverlapGroup {
-    /// An image.
+    /// Per image.
     #[default]
     Sample,
-    /// A channel of an image.
+    /// Per image and channel.
     Class,
-    /// Everything.
+    /// The whole batch.
     Batch,
 }
 
-/// What the target is given as.
+/// Encoding of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetEncoding {
     /// Zeros and ones, NCHW `[N, K, H, W]`.
     Masks,
-    /// Class indices, NCHW `[N, 1, H, W]`; what is no class 0 .. K and what is the ignored one counts nowhere.
+    /// Class indices, NCHW `[N, 1, H, W]`. Labels outside 0 .. K and the ignored label are excluded.
     Classes {
-        /// A label that counts nowhere.
+        /// A label to exclude.
         ignore_index: Option<u32>,
     },
 }
 
-/// Sums of `p t`, of `p` and of `t` over groups of pixels. Inputs: p `[N, K, H, W]`, the target t. Output: NCHW
+/// Sums of `p t`, `p` and `t` over groups of pixels. Inputs: p `[N, K, H, W]`, target t. Output: NCHW
 /// `[groups, 3, 1, 1]`, for [`OverlapRatio`](crate::ops::OverlapRatio).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlap {
-    /// What is summed up together.
+    /// Extent of each sum.
     pub per: OverlapGroup,
-    /// What t is.
+    /// Encoding of t.
     pub encoding: TargetEncoding,
 }
 
 /// Gradient of [`Overlap`]. Inputs: the target, the gradient of the sums. Output: `[N, K, H, W]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverlapGrad {
-    /// The op whose gradient it is.
+    /// The forward op.
     pub forward: Overlap,
     /// Channels of p.
     pub channels: usize,
 }
 
 impl Overlap {
-    /// Planes (n, c) in a group.
+    /// Planes (n, c) per group.
     fn planes(&self, s: Shape) -> usize {
         match self.per {
             OverlapGroup::Sample => s.c,
@@ -180,7 +180,7 @@ impl Op for OverlapGrad {
 }
 
 shader_struct! {
-    /// Of `loss_overlap`.
+    /// Parameters of `loss_overlap`.
     struct OverlapParams {
         x: View,
         w: u32,
@@ -190,7 +190,7 @@ shader_struct! {
         ignored: f32,
     }
 
-    /// Of `loss_overlap_grad`.
+    /// Parameters of `loss_overlap_grad`.
     struct OverlapGradParams {
         x: View,
         w: u32,
@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ignored_pixels_count_nowhere() {
+    fn ignored_pixels_are_excluded() {
         let op = Overlap { per: OverlapGroup::Class, encoding: TargetEncoding::Classes { ignore_index: Some(255) } };
         let p = HostTensor::new([1, 2, 1, 3], vec![0.25, 0.5, 1.0, 0.75, 0.5, 1.0]).unwrap();
         let t = HostTensor::new([1, 1, 1, 3], vec![0.0, 1.0, 255.0]).unwrap();

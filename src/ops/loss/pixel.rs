@@ -1,61 +1,62 @@
-//! Losses of single elements: binary cross entropy, focal loss, and the U-Net++ papers' pixel terms.
+//! Element-wise losses: binary cross entropy, focal loss, and the pixel terms of the U-Net++ papers.
 
 use super::{SCALAR, second_stage};
 use super::{case, expect, expect_pixels, linear, logistic, masks, partials, parts, pixel_weights, probabilities};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
 use crate::ops::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, Spatial, ValueId, by_plane};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 
-/// The loss of an element from a prediction x and its target t, 0 or 1.
+/// The loss of an element with prediction x and target t, 0 or 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum PixelLossKind {
     /// `torch.nn.functional.binary_cross_entropy_with_logits`.
     BceWithLogits,
-    /// `-a (1 - q)^gamma log q`, q the probability of what is true: arXiv 1708.02002. From logits.
+    /// `-a (1 - q)^gamma log q`, where q is the probability of the true class: arXiv 1708.02002. From logits.
     FocalWithLogits {
-        /// How much what is certain counts less.
+        /// Focusing parameter γ.
         gamma: f32,
-        /// `a` where t = 1, elsewhere 1 - alpha; 1 without.
+        /// `a` is alpha where t = 1 and 1 - alpha elsewhere; 1 if `None`.
         alpha: Option<f32>,
     },
-    /// `torch.nn.functional.binary_cross_entropy`: from probabilities, logarithms -100 at least.
+    /// `torch.nn.functional.binary_cross_entropy`: from probabilities, with logarithms clamped to at least -100.
     Bce,
-    /// As [`Self::FocalWithLogits`], from probabilities, which are clamped to `eps .. 1 - eps`.
+    /// As [`Self::FocalWithLogits`], but from probabilities, clamped to `eps .. 1 - eps`.
     Focal {
-        /// How much what is certain counts less.
+        /// Focusing parameter γ.
         gamma: f32,
-        /// `a` where t = 1, elsewhere 1 - alpha; 1 without.
+        /// `a` is alpha where t = 1 and 1 - alpha elsewhere; 1 if `None`.
         alpha: Option<f32>,
-        /// Smallest probability.
+        /// Lower bound of probabilities.
         eps: f32,
     },
-    /// `-t log max(p, eps)`: the U-Net++ paper's half of cross entropy, arXiv 1807.10165.
+    /// `-t log max(p, eps)`: the positive half of cross entropy, U-Net++ paper, arXiv 1807.10165.
     PositiveLog {
-        /// Smallest probability.
+        /// Lower bound of probabilities.
         eps: f32,
     },
-    /// `-(t log max(p, eps) + 2 t p / max(t^2 + p^2, eps))`: the U-Net++ hybrid of arXiv 1912.05074.
+    /// `-(t log max(p, eps) + 2 t p / max(t^2 + p^2, eps))`: the hybrid loss of U-Net++, arXiv 1912.05074.
     TmiHybrid {
-        /// Smallest probability and denominator.
+        /// Lower bound of probabilities and denominators.
         eps: f32,
     },
 }
 
 /// The mean of a loss over all elements. Inputs: x `[N, K, H, W]`, target NCHW `[N, K, H, W]`, weights NCHW `[N, 1, H, W]` if
-/// `weighted`. Output: a number.
+/// `weighted`. Output: a scalar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PixelLoss {
-    /// Which loss.
+    /// The loss.
     pub kind: PixelLossKind,
     /// Whether there is a weight map.
     pub weighted: bool,
 }
 
-/// Gradient of [`PixelLoss`]. Inputs: those of it, then dy.
+/// Gradient of [`PixelLoss`]. Inputs: those of the forward op, then dy. Output: `[N, K, H, W]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PixelLossGrad {
-    /// The op whose gradient it is.
+    /// The forward op.
     pub forward: PixelLoss,
 }
 
@@ -79,7 +80,7 @@ impl PixelLossKind {
         }
     }
 
-    /// Alpha where t = 1 and elsewhere.
+    /// `a` where t = 1, and elsewhere.
     fn alphas(&self) -> [f32; 2] {
         match *self {
             Self::FocalWithLogits { alpha: Some(a), .. } | Self::Focal { alpha: Some(a), .. } => [a, 1.0 - a],
@@ -94,12 +95,12 @@ impl PixelLossKind {
         }
     }
 
-    /// Whether x are logits; else probabilities.
+    /// Whether x holds logits rather than probabilities.
     pub const fn takes_logits(&self) -> bool {
         matches!(self, Self::BceWithLogits | Self::FocalWithLogits { .. })
     }
 
-    /// The loss and its slope.
+    /// The loss and its derivative.
     fn at(&self, x: f64, t: f64) -> (f64, f64) {
         let (gamma, eps) = (f64::from(self.gamma()), f64::from(self.eps()));
         let alpha = f64::from(self.alphas()[if t > 0.5 { 0 } else { 1 }]);
@@ -109,9 +110,9 @@ impl PixelLossKind {
         match self {
             Self::BceWithLogits => (x.max(0.0) - x * t + (-x.abs()).exp().ln_1p(), logistic(x) - t),
             Self::FocalWithLogits { .. } => {
-                let (z, doubt) = (sign * x, logistic(-sign * x));
+                let (z, complement) = (sign * x, logistic(-sign * x));
                 let power = alpha * (gamma * log_logistic(-z)).exp();
-                (-power * log_logistic(z), sign * power * (gamma * logistic(z) * log_logistic(z) - doubt))
+                (-power * log_logistic(z), sign * power * (gamma * logistic(z) * log_logistic(z) - complement))
             }
             Self::Bce => {
                 let loss = t * x.ln().max(-100.0) + (1.0 - t) * (1.0 - x).ln().max(-100.0);
@@ -169,6 +170,10 @@ fn descs(inputs: &[&HostTensor]) -> Result<Vec<TensorDesc>> {
 impl Op for PixelLoss {
     fn name(&self) -> &'static str {
         "pixel_loss"
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithData
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
@@ -232,6 +237,10 @@ impl Op for PixelLossGrad {
         "pixel_loss_grad"
     }
 
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithData
+    }
+
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         let s = self.forward.infer_inputs(self.name(), inputs, &[("dy", SCALAR)])?;
         Ok(vec![TensorDesc::blocked(s)])
@@ -273,7 +282,7 @@ impl Op for PixelLossGrad {
 }
 
 shader_struct! {
-    /// Of `loss_pixel`.
+    /// Parameters of `loss_pixel`.
     struct PixelLossParams {
         x: View,
         w: u32,
@@ -286,7 +295,7 @@ shader_struct! {
         eps: f32,
     }
 
-    /// Of `loss_pixel_grad`.
+    /// Parameters of `loss_pixel_grad`.
     struct PixelLossGradParams {
         x: View,
         w: u32,
@@ -323,7 +332,7 @@ pub(super) fn cases() -> Vec<OpCase> {
         let mut inputs = vec![x, masks(s)];
         inputs.extend(weighted.then(|| pixel_weights(s)));
         all.push(case(format!("pixel_loss/{name}"), forward.clone(), inputs.clone()));
-        // As if the mean were a sum: its gradient is of the size of a number then.
+        // Scales dy as if the mean were a sum, so that the gradient is of order 1.
         inputs.push((SCALAR, InputKind::Fixed(vec![s.len() as f32])));
         all.push(case(format!("pixel_loss_grad/{name}"), PixelLossGrad { forward }, inputs));
     }
@@ -355,7 +364,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slopes_are_those_of_the_losses() {
+    fn derivatives_match_finite_differences() {
         let (alpha, eps) = (Some(0.25), 1e-7);
         for kind in [
             PixelLossKind::BceWithLogits,

@@ -1,4 +1,4 @@
-//! The target of the classification-guided module: whether there is anything to see.
+//! The target of the classification-guided module: whether an image has any foreground.
 
 use super::{case, expect, expect_pixels};
 use crate::error::Result;
@@ -6,8 +6,8 @@ use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{InputKind, Lowering, Op, OpCase, Spatial};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// For each image of a target NCHW `[N, K, H, W]` the pair (absent, present), `[N, 2, 1, 1]`: (0, 1) where an element is
-/// above 0, else (1, 0).
+/// Target NCHW `[N, K, H, W]` to NCHW `[N, 2, 1, 1]`: per image the pair (absent, present), (0, 1) if any element is
+/// above 0, otherwise (1, 0).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence;
 
@@ -38,12 +38,12 @@ impl Op for Presence {
     }
 
     fn spatial(&self, _: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
-        Spatial::Global("presence is judged by the whole image")
+        Spatial::Global("presence depends on the whole image")
     }
 }
 
 shader_struct! {
-    /// Of `presence`.
+    /// Parameters of `presence`.
     struct PresenceParams {
         /// C * H * W
         len: u32,
@@ -52,7 +52,7 @@ shader_struct! {
 
 pub(super) fn cases() -> Vec<OpCase> {
     let s = Shape::new(4, 3, 11, 13);
-    // Only the last element of image 1, none of image 2.
+    // Image 1 has only its last element set, image 2 none.
     let encoding = |i: usize| match i / (s.len() / 4) {
         0 | 3 => f32::from(u8::from(i % 5 == 2)),
         1 => f32::from(u8::from(i == s.len() / 2 - 1)),

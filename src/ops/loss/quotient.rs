@@ -1,4 +1,4 @@
-//! From the sum of a loss to its mean.
+//! Reduction of a loss from its sums.
 
 use super::{SCALAR, case, expect, linear};
 use crate::error::{Error, Result};
@@ -7,43 +7,43 @@ use crate::ops::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueI
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 use serde::{Deserialize, Serialize};
 
-/// What a sum over pixels is divided by.
+/// Divisor of a sum over pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossReduction {
-    /// Nothing: the energy of the U-Net paper.
+    /// 1: the energy of the U-Net paper.
     Sum,
-    /// The number of pixels that have a class; Caffe's VALID normalisation.
+    /// The number of pixels that have a class: Caffe's VALID normalisation.
     #[default]
     Mean,
     /// The sum of their weights.
     Weighted,
 }
 
-/// The mean of a loss from [`SoftmaxCrossEntropy`](crate::ops::SoftmaxCrossEntropy)'s sums. Input: NCHW `[1, 3, 1, 1]`;
-/// output: a number. Without any pixel that counts it is 0.
+/// A loss from the sums of [`SoftmaxCrossEntropy`](crate::ops::SoftmaxCrossEntropy). Input: NCHW `[1, 3, 1, 1]`;
+/// output: a scalar, 0 if no pixel has a class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LossMean {
-    /// What it is divided by.
+    /// The divisor.
     pub reduction: LossReduction,
 }
 
 /// Gradient of [`LossMean`]. Inputs: the sums, dy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LossMeanGrad {
-    /// What it was divided by.
+    /// The divisor of the forward op.
     pub reduction: LossReduction,
 }
 
 const SUMS: TensorDesc = TensorDesc::linear(Shape::new(1, 3, 1, 1));
 
 impl LossReduction {
-    /// Which of the sums divides, and its least value.
+    /// Index of the divisor among the sums (0 for none), and its minimum.
     const fn divisor(self) -> (usize, f32) {
         match self {
             Self::Sum => (0, 1.0),
             Self::Mean => (1, 1.0),
-            // Weights may be small; where there is none the sum is 0 too.
+            // Weights may be small. If they are all 0, so is the loss.
             Self::Weighted => (2, 1e-20),
         }
     }
@@ -57,7 +57,7 @@ impl LossReduction {
 }
 
 shader_struct! {
-    /// Of `loss_quotient`.
+    /// Parameters of `loss_quotient`.
     struct QuotientParams {
         len: u32,
         divisor: u32,
@@ -76,7 +76,7 @@ fn lower(cx: &mut Lowering, reduction: LossReduction, grad: bool) -> Result<()> 
 
 fn elements<'a>(op: &str, inputs: &'a [&HostTensor], count: usize) -> Result<&'a [f32]> {
     if inputs.len() != count || inputs[0].data().len() != 3 {
-        return Err(Error::op(op, "needs the three sums"));
+        return Err(Error::op(op, "expects the three sums"));
     }
     Ok(inputs[0].data())
 }
@@ -122,10 +122,10 @@ impl Op for LossMeanGrad {
         let sums = elements(self.name(), inputs, 2)?;
         let dy = f64::from(inputs[1].data()[0]);
         let (divisor, min) = self.reduction.divisor();
-        let under = self.reduction.of(sums);
-        let mut grad = vec![(dy / under) as f32, 0.0, 0.0];
+        let denominator = self.reduction.of(sums);
+        let mut grad = vec![(dy / denominator) as f32, 0.0, 0.0];
         if divisor > 0 && sums[divisor] >= min {
-            grad[divisor] = (-dy * f64::from(sums[0]) / under / under) as f32;
+            grad[divisor] = (-dy * f64::from(sums[0]) / denominator / denominator) as f32;
         }
         Ok(vec![HostTensor::new([1, 3, 1, 1], grad)?])
     }

@@ -1,4 +1,4 @@
-//! Dice and IoU from the sums of overlaps.
+//! Dice and IoU losses from overlap sums.
 
 use super::{SCALAR, case, expect};
 use crate::error::{Error, Result};
@@ -6,26 +6,26 @@ use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, ValueId};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// The mean over groups of `offset - (a I + s) / max(P + T - b I + s, floor)`, from sums `I = p t`, `P = p`, `T = t` as
-/// [`Overlap`](crate::ops::Overlap) makes them. Input: NCHW `[groups, 3, 1, 1]`; output: a number.
+/// The mean over groups of `offset - (a I + s) / max(P + T - b I + s, floor)`, where I, P and T are the sums of `p t`,
+/// `p` and `t` from [`Overlap`](crate::ops::Overlap). Input: NCHW `[groups, 3, 1, 1]`; output: a scalar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OverlapRatio {
     /// The loss where nothing overlaps and `s` is 0.
     pub offset: f32,
-    /// How often the numerator counts the overlap: `a`.
+    /// Factor on the overlap in the numerator: `a`.
     pub counted: f32,
-    /// How often the denominator leaves it out: `b`.
+    /// Multiple of the overlap subtracted from the denominator: `b`.
     pub shared: f32,
-    /// Added to both: `s`.
+    /// Added to numerator and denominator: `s`.
     pub smooth: f32,
-    /// Least denominator.
+    /// Minimum of the denominator.
     pub floor: f32,
 }
 
 /// Gradient of [`OverlapRatio`]. Inputs: the sums, dy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OverlapRatioGrad {
-    /// The op whose gradient it is.
+    /// The forward op.
     pub forward: OverlapRatio,
 }
 
@@ -35,22 +35,22 @@ impl OverlapRatio {
         Self { offset: 1.0, counted: 2.0, shared: 0.0, smooth, floor: 0.0 }
     }
 
-    /// `1 - (I + s) / (P + T - I + s)`; with s = 0 undefined where image and mask are empty.
+    /// Soft IoU: `1 - (I + s) / (P + T - I + s)`; undefined for s = 0 if prediction and target are both empty.
     pub const fn iou(smooth: f32) -> Self {
         Self { offset: 1.0, counted: 1.0, shared: 1.0, smooth, floor: 0.0 }
     }
 
-    /// The term of the U-Net++ paper (arXiv 1807.10165): `-2 I / max(P + T, eps)`.
+    /// The Dice term of the U-Net++ paper (arXiv 1807.10165): `-2 I / max(P + T, eps)`.
     pub const fn dlmia(eps: f32) -> Self {
         Self { offset: 0.0, counted: 2.0, shared: 0.0, smooth: 0.0, floor: eps }
     }
 
-    /// Denominator, before the floor, and ratio.
+    /// The denominator before the floor, and the ratio.
     fn at(&self, sums: &[f32]) -> (f64, f64) {
-        let [both, guessed, there] = [0, 1, 2].map(|k| f64::from(sums[k]));
+        let [overlap, prediction, target] = [0, 1, 2].map(|k| f64::from(sums[k]));
         let smooth = f64::from(self.smooth);
-        let whole = guessed + there - f64::from(self.shared) * both + smooth;
-        (whole, (f64::from(self.counted) * both + smooth) / whole.max(f64::from(self.floor)))
+        let denominator = prediction + target - f64::from(self.shared) * overlap + smooth;
+        (denominator, (f64::from(self.counted) * overlap + smooth) / denominator.max(f64::from(self.floor)))
     }
 
     fn dispatch(&self, cx: &mut Lowering, grad: bool) -> Result<()> {
@@ -129,12 +129,12 @@ impl Op for OverlapRatioGrad {
         let f = &self.forward;
         let scale = f64::from(inputs[1].data()[0]) / s.n as f64;
         let grad = inputs[0].data().chunks_exact(3).flat_map(|sums| {
-            let (whole, ratio) = f.at(sums);
-            let under = whole.max(f64::from(f.floor));
-            // Nothing changes below the floor.
-            let moves = if whole >= f64::from(f.floor) { ratio / under } else { 0.0 };
-            let both = -(f64::from(f.counted) / under + f64::from(f.shared) * moves);
-            [both, moves, moves].map(|v| (scale * v) as f32)
+            let (unclamped, ratio) = f.at(sums);
+            let denominator = unclamped.max(f64::from(f.floor));
+            // The denominator is constant below the floor.
+            let slope = if unclamped >= f64::from(f.floor) { ratio / denominator } else { 0.0 };
+            let overlap = -(f64::from(f.counted) / denominator + f64::from(f.shared) * slope);
+            [overlap, slope, slope].map(|v| (scale * v) as f32)
         });
         Ok(vec![HostTensor::new(s.dims(), grad.collect::<Vec<_>>())?])
     }
@@ -145,14 +145,14 @@ impl Op for OverlapRatioGrad {
 }
 
 shader_struct! {
-    /// Of `loss_ratio`.
+    /// Parameters of `loss_ratio`.
     struct RatioParams {
         groups: u32,
         offset: f32,
         a: f32,
         b: f32,
         smooth_by: f32,
-        /// Floor.
+        /// Minimum of the denominator.
         min: f32,
         /// 1 / groups
         factor: f32,

@@ -1,4 +1,4 @@
-//! Structural similarity at several scales: the means that SSIM and MS-SSIM are made of.
+//! Structural similarity at several scales: the means for SSIM and MS-SSIM.
 
 mod reference;
 
@@ -6,12 +6,13 @@ use super::PIXELS;
 use super::{case, expect, partials, second_stage};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, shader_struct};
+use crate::ops::packing::Packing;
 use crate::ops::{Backward, GraphBuilder, InputKind, Lowering, Op, OpCase, Spatial, ValueId};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
 /// Spatial means of luminance l, contrast-structure cs and l cs of each plane at each scale. Inputs: a and b, both NCHW
-/// `[N, K, H, W]`; output: NCHW `[scales, N, K, 3]`, for [`MsSsim`](crate::ops::MsSsim). Windows are Gaussian, without padding, and
-/// shrink to the map; scales are linked by means of 2x2 pixels.
+/// `[N, K, H, W]`; output: NCHW `[scales, N, K, 3]`, for [`MsSsim`](crate::ops::MsSsim). Windows are Gaussian,
+/// unpadded, and shrink to the size of the map; each scale is the 2x2 average pooling of the finer one.
 ///
 /// From: Wang, Simoncelli, Bovik, Multi-scale structural similarity, 2003. Constants `(0.01 R)^2` and `(0.03 R)^2`, range
 /// R = 1.
@@ -21,24 +22,24 @@ pub struct SsimMeans {
     pub scales: usize,
     /// Rows and columns of a window, pixels.
     pub window: usize,
-    /// Of the Gaussian, pixels.
+    /// Standard deviation of the Gaussian, pixels.
     pub sigma: f32,
 }
 
 /// Gradient of [`SsimMeans`] with respect to a. Inputs: a, b, the gradient of the means.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SsimMeansGrad {
-    /// The op whose gradient it is.
+    /// The forward op.
     pub forward: SsimMeans,
 }
 
-/// Constants of luminance and contrast.
+/// Stabilising constants of luminance and contrast.
 const C: [f64; 2] = [1e-4, 9e-4];
 
-/// Scratch memory of the windows of a chunk of planes, bytes.
+/// Scratch memory for the windows of a chunk of planes, bytes.
 const CHUNK: usize = 32 << 20;
 
-/// One scale.
+/// Size of a map, and of its windows, at one scale.
 #[derive(Clone, Copy, Debug)]
 struct Scale {
     h: usize,
@@ -47,19 +48,19 @@ struct Scale {
 }
 
 impl Scale {
-    /// Columns and rows of windows.
+    /// Number of windows along columns and rows.
     const fn windows(&self) -> [usize; 2] {
         [self.w - self.window + 1, self.h - self.window + 1]
     }
 
-    /// Planes whose windows fit into scratch memory at a time.
+    /// Planes whose windows fit in scratch memory at once.
     fn planes(&self) -> usize {
         (CHUNK / (5 * self.h * self.windows()[0] * 4)).clamp(1, 20_000)
     }
 }
 
 impl SsimMeans {
-    /// The scales of a map that has enough pixels.
+    /// The scales of a map with enough pixels.
     fn scales(&self, s: Shape) -> Vec<Scale> {
         let scale = |m: usize| {
             let (h, w) = (s.h >> m, s.w >> m);
@@ -68,7 +69,7 @@ impl SsimMeans {
         (0..self.scales).map(scale).collect()
     }
 
-    /// Samples of the Gaussian, of sum 1. An even window is half a pixel off its centre, as in the official code.
+    /// Samples of the Gaussian, summing to 1. An even window is half a pixel off centre, as in the official code.
     fn taps(&self, window: usize) -> Vec<f64> {
         let sample = |i: usize| {
             let d = i as f64 - (window / 2) as f64;
@@ -118,11 +119,11 @@ impl SsimMeans {
 
     fn packed_taps(&self, cx: &mut Lowering, window: usize) -> Operand {
         let taps: Vec<f32> = self.taps(window).into_iter().map(|v| v as f32).collect();
-        cx.weights_f32([], window, move |_| Ok(taps.clone()))
+        cx.weights_f32([], window, Packing::Constants(taps))
     }
 }
 
-/// Moments of the windows of `count` planes from `first` on, by rows; gives the scratch memory.
+/// Filters the rows of a chunk of planes, `at` = (first, count), and writes the moments to scratch memory `into`.
 fn rows(
     cx: &mut Lowering,
     scale: Scale,
@@ -136,7 +137,7 @@ fn rows(
     cx.dispatch(KernelKey::new("ssim_rows"), row_params(scale, at), [a, b, taps, Operand::ScratchWrite(into)], grid)
 }
 
-/// Workgroups of `ssim_columns` a plane.
+/// Workgroups of `ssim_columns` per plane.
 fn parts(scale: Scale) -> usize {
     let [w2, h2] = scale.windows();
     (w2 * h2).div_ceil(PIXELS)
@@ -148,7 +149,7 @@ fn row_params(scale: Scale, at: [usize; 2]) -> SsimRowsParams {
     SsimRowsParams { w, h, w2, window, first, count }
 }
 
-/// Means of the scale begin at `start`.
+/// `start` is the index of the scale's first mean.
 fn column_params(scale: Scale, at: [usize; 2], start: usize) -> SsimColumnsParams {
     let [w2, h2] = scale.windows();
     SsimColumnsParams {
@@ -166,7 +167,7 @@ fn column_params(scale: Scale, at: [usize; 2], start: usize) -> SsimColumnsParam
     }
 }
 
-/// Chunks of planes: first and number.
+/// Chunks of planes: first plane and count.
 fn chunks(scale: Scale, planes: usize) -> impl Iterator<Item = [usize; 2]> {
     let size = scale.planes();
     (0..planes).step_by(size).map(move |first| [first, size.min(planes - first)])
@@ -210,7 +211,7 @@ impl Op for SsimMeans {
 
     fn backward(&self, node: &Backward, builder: &mut dyn GraphBuilder) -> Result<Vec<Option<ValueId>>> {
         if node.needs_grad(1) {
-            return Err(Error::op(self.name(), "has no gradient of its second input"));
+            return Err(Error::op(self.name(), "has no gradient for its second input"));
         }
         let (Some(dy), true) = (node.grad(0), node.needs_grad(0)) else { return Ok(vec![None, None]) };
         let grad = SsimMeansGrad { forward: self.clone() };
@@ -238,7 +239,7 @@ impl Op for SsimMeansGrad {
         HostTensor::new(s.dims(), reference::gradient(&self.forward, s, inputs)).map(|y| vec![y])
     }
 
-    /// Coarsest scale first: each adds what it is given by the coarser one.
+    /// From the coarsest scale to the finest; each adds the gradient of the coarser one.
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let s = cx.input(0);
         let planes = s.n * s.c;
@@ -281,36 +282,36 @@ impl Op for SsimMeansGrad {
 }
 
 shader_struct! {
-    /// Of `ssim_pool`.
+    /// Parameters of `ssim_pool`.
     struct SsimPoolParams {
         w: u32,
         h: u32,
     }
 
-    /// Of `ssim_rows` and `ssim_back_rows`.
+    /// Parameters of `ssim_rows` and `ssim_back_rows`.
     struct SsimRowsParams {
         w: u32,
         h: u32,
         w2: u32,
         window: u32,
-        /// Plane.
+        /// First plane.
         first: u32,
-        /// Planes.
+        /// Number of planes.
         count: u32,
-    }
+        }
 
-    /// Of `ssim_columns`.
+    /// Parameters of `ssim_columns`.
     struct SsimColumnsParams {
         w2: u32,
         h: u32,
         h2: u32,
         window: u32,
-        /// Plane.
+        /// First plane.
         first: u32,
-        /// Planes.
+        /// Number of planes.
         count: u32,
         parts: u32,
-        /// Of the scale's means.
+        /// Index of the scale's first mean.
         start: u32,
         c1: f32,
         c2: f32,
@@ -318,7 +319,7 @@ shader_struct! {
         factor: f32,
     }
 
-    /// Of `ssim_back_columns`.
+    /// Parameters of `ssim_back_columns`.
     struct SsimBackColumnsParams {
         w2: u32,
         h: u32,
@@ -338,7 +339,7 @@ pub(super) fn cases() -> Vec<OpCase> {
         let forward = SsimMeans { scales, window, sigma: 1.5 };
         let mut inputs = vec![(TensorDesc::linear(s), InputKind::Probability), super::masks(s)];
         all.push(case(format!("ssim_means/{name}"), forward.clone(), inputs.clone()));
-        // As if means were sums: their gradient is of the size of a number then.
+        // Scales the gradient as if means were sums, so that it is of order 1.
         let mut factors = forward.means(s).shape.len();
         factors /= scales;
         let gradient = |i: usize| (s.pixels() as f32) * (0.5 + (i % 3) as f32) / 4f32.powi((i / factors) as i32);

@@ -1,4 +1,4 @@
-//! Sums of losses.
+//! Weighted sums of losses.
 
 use super::{SCALAR, case, linear};
 use crate::error::{Error, Result};
@@ -6,14 +6,14 @@ use crate::kernel::{KernelKey, Operand, shader_struct};
 use crate::ops::{Backward, GraphBuilder, Lowering, Op, OpCase, ValueId, expect_inputs};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 
-/// `w0 x0 + w1 x1 + ..` of NCHW tensors of one shape, added in this order.
+/// `w0 x0 + w1 x1 + ..` of NCHW tensors of one shape, added in input order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WeightedSum {
-    /// A weight for each input.
+    /// Weight of each input.
     pub weights: Vec<f32>,
 }
 
-/// Inputs that the shader has bindings for; more are added in further dispatches.
+/// Inputs per dispatch; the rest are added in further dispatches.
 const PER_DISPATCH: usize = 4;
 
 impl Op for WeightedSum {
@@ -82,7 +82,7 @@ impl Op for WeightedSum {
 }
 
 shader_struct! {
-    /// Of `weighted_sum`.
+    /// Parameters of `weighted_sum`.
     struct WeightedSumParams {
         weight_a: f32,
         weight_b: f32,

@@ -1,4 +1,4 @@
-//! Gradients of several batches, added up.
+//! Gradient accumulation over several batches.
 
 use super::Hyper;
 use crate::error::{Error, Result};
@@ -7,8 +7,8 @@ use crate::ops::{InputKind, Lowering, Op, OpCase, OptimiserKind, expect_inputs};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
 
-/// `sum + grad`, or `grad` alone where [`Hyper::keep`] is not set. Inputs, all linear: gradient, hyper-parameters, sum; the
-/// sum is a state that the output is the update of.
+/// `sum + grad`, or `grad` alone unless [`Hyper::keep`] is set. Inputs, all linear: gradient, hyper-parameters, sum.
+/// The sum is a persistent variable that the output updates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accumulate;
 
@@ -45,7 +45,7 @@ impl Op for Accumulate {
 }
 
 shader_struct! {
-    /// Of `accumulate`.
+    /// Parameters of `accumulate`.
     struct AccumulateParams {
         len: u32,
         row: u32,

@@ -1,4 +1,4 @@
-//! What changes parameters: optimiser steps, accumulation of gradients, clipping by their norm.
+//! Parameter updates: optimiser steps, gradient accumulation, clipping by the gradient norm.
 
 mod accumulate;
 mod norm;

@@ -1,4 +1,4 @@
-//! Clipping of gradients by their common norm.
+//! Gradient clipping by the global norm.
 
 use super::Hyper;
 use crate::error::{Error, Result};
@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 const SCALAR: Shape = Shape::new(1, 1, 1, 1);
 
-/// Sum of the squares of all elements of a linear tensor, a linear scalar.
+/// Sum of the squares of all elements of a linear tensor: a linear scalar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SquaredNorm;
 
-/// `torch.nn.utils.clip_grad_norm_`: the factor that brings the norm of all gradients down to `max`. Inputs: the sum of their
-/// squares, a linear scalar, and hyper-parameters ([`Hyper`]), whose scale is on the gradients already. Output: a scalar.
+/// `torch.nn.utils.clip_grad_norm_`: the factor that brings the norm of all gradients down to `max`. Inputs: the sum of
+/// the squares of the unscaled gradients, a linear scalar, and hyper-parameters ([`Hyper`]), whose scale multiplies the
+/// norm. Output: a scalar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClipFactor {
     /// Largest norm.
@@ -41,7 +42,7 @@ impl Op for SquaredNorm {
 
     fn lower(&self, cx: &mut Lowering) -> Result<()> {
         let len = cx.input(0).len();
-        // 16 elements an invocation, and no more parts than one workgroup sums at once.
+        // 16 elements per invocation, and no more partial sums than one workgroup adds at once.
         let groups = len.div_ceil(256 * 16).clamp(1, 256);
         let parts = cx.scratch(groups as u64 * 4);
         let params = |len: usize, groups: usize| SquaredNormParams { len: len as u32, groups: groups as u32 };
@@ -79,13 +80,13 @@ impl Op for ClipFactor {
 }
 
 shader_struct! {
-    /// Of `squared_norm`.
+    /// Parameters of `squared_norm`.
     struct SquaredNormParams {
         len: u32,
         groups: u32,
     }
 
-    /// Of `clip_factor`.
+    /// Parameters of `clip_factor`.
     struct ClipFactorParams {
         max: f32,
     }

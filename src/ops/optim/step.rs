@@ -1,4 +1,4 @@
-//! One step of an optimiser on one parameter, as `torch.optim` computes it.
+//! One optimiser step on one parameter, as in `torch.optim`.
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, shader_struct};
@@ -6,40 +6,40 @@ use crate::ops::{InputKind, Lowering, Op, OpCase, expect_inputs};
 use crate::tensor::{HostTensor, Layout, Shape, TensorDesc};
 use std::sync::Arc;
 
-/// Which optimiser, with what does not change from step to step.
+/// The optimiser, with the settings that stay constant over steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OptimiserKind {
     /// `torch.optim.SGD` without dampening.
     Sgd {
         /// 0 for none.
         momentum: f32,
-        /// Nesterov's form.
+        /// Nesterov momentum.
         nesterov: bool,
         /// L2 penalty, added to the gradient.
         weight_decay: f32,
     },
     /// `torch.optim.Adam`.
     Adam {
-        /// Decay of the two moments.
+        /// Decay rates of the two moments.
         betas: [f32; 2],
-        /// Added to the root of the second moment.
+        /// Added to the square root of the second moment.
         eps: f32,
         /// L2 penalty, added to the gradient.
         weight_decay: f32,
     },
     /// `torch.optim.AdamW`.
     AdamW {
-        /// Decay of the two moments.
+        /// Decay rates of the two moments.
         betas: [f32; 2],
-        /// Added to the root of the second moment.
+        /// Added to the square root of the second moment.
         eps: f32,
-        /// Decay of the parameter, times the learning rate.
+        /// Decoupled decay of the parameter, multiplied by the learning rate.
         weight_decay: f32,
     },
 }
 
 impl OptimiserKind {
-    /// Tensors of a parameter's shape that are kept beside it.
+    /// Number of moment tensors per parameter, each of its shape.
     pub const fn moments(&self) -> usize {
         match self {
             Self::Sgd { momentum, .. } if *momentum == 0.0 => 0,
@@ -48,7 +48,7 @@ impl OptimiserKind {
         }
     }
 
-    /// Decay of the gradient: L2 penalty.
+    /// L2 penalty added to the gradient.
     const fn decay(&self) -> f32 {
         match *self {
             Self::Sgd { weight_decay, .. } | Self::Adam { weight_decay, .. } => weight_decay,
@@ -57,18 +57,19 @@ impl OptimiserKind {
     }
 }
 
-/// What changes from step to step: the elements of a linear input `[1, 8, 1, 1]`, so that no step compiles or allocates.
+/// Hyper-parameters that change per step. They are a linear input `[1, 8, 1, 1]`, so a step neither compiles nor
+/// allocates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hyper {
     /// Learning rate.
     pub lr: f64,
-    /// Number of the step, from 1.
+    /// Step number, from 1.
     pub step: u64,
-    /// What gradients are multiplied by: 1 over the number of batches that are accumulated.
+    /// Factor on the gradients: 1 over the number of accumulated batches.
     pub scale: f64,
-    /// Whether parameters change, or gradients are only accumulated.
+    /// Whether to update the parameters, rather than only accumulate gradients.
     pub apply: bool,
-    /// Whether accumulated gradients are kept, or begun anew.
+    /// Whether to add to the accumulated gradients, rather than start over.
     pub keep: bool,
 }
 
@@ -92,13 +93,14 @@ impl Hyper {
     }
 }
 
-/// A step. Inputs, all linear: gradient, hyper-parameters ([`Hyper`]), a factor `[1, 1, 1, 1]` on the gradient if `clip`, the
-/// parameter, then its moments: states that the outputs are updates of.
+/// An optimiser step. Inputs, all linear: gradient, hyper-parameters ([`Hyper`]), a factor `[1, 1, 1, 1]` on the
+/// gradient if `clip`, the parameter, then its moments. Parameter and moments are persistent variables that the outputs
+/// update.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OptimiserStep {
-    /// Which optimiser.
+    /// The optimiser.
     pub kind: OptimiserKind,
-    /// Whether there is a factor on the gradient.
+    /// Whether the gradient is multiplied by a clipping factor.
     pub clip: bool,
 }
 
@@ -117,23 +119,23 @@ impl Op for OptimiserStep {
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         let count = self.first() + 1 + self.kind.moments();
         expect_inputs(self.name(), inputs, count)?;
-        let states = &inputs[self.first()..];
+        let variables = &inputs[self.first()..];
         let linear = inputs.iter().all(|i| i.layout == Layout::Linear);
-        if !linear || inputs[1].shape != Hyper::SHAPE || states.iter().any(|s| s.shape != inputs[0].shape) {
+        if !linear || inputs[1].shape != Hyper::SHAPE || variables.iter().any(|s| s.shape != inputs[0].shape) {
             return Err(Error::op(self.name(), format!("inputs {inputs:?} do not fit")));
         }
-        Ok(states.to_vec())
+        Ok(variables.to_vec())
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Result<Vec<HostTensor>> {
         let hyper: Vec<f64> = inputs[1].data().iter().map(|&v| f64::from(v)).collect();
-        let mut states: Vec<HostTensor> = inputs[self.first()..].iter().map(|&t| t.clone()).collect();
+        let mut variables: Vec<HostTensor> = inputs[self.first()..].iter().map(|&t| t.clone()).collect();
         if hyper[4] == 0.0 {
-            return Ok(states);
+            return Ok(variables);
         }
         let clip = if self.clip { f64::from(inputs[2].data()[0]) } else { 1.0 };
         for i in 0..inputs[0].data().len() {
-            let old: Vec<f64> = states.iter().map(|s| f64::from(s.data()[i])).collect();
+            let old: Vec<f64> = variables.iter().map(|s| f64::from(s.data()[i])).collect();
             let g = f64::from(inputs[0].data()[i]) * hyper[3] * clip + f64::from(self.kind.decay()) * old[0];
             let (step, moments) = match self.kind {
                 OptimiserKind::Sgd { momentum: 0.0, .. } => (g, vec![]),
@@ -147,12 +149,12 @@ impl Op for OptimiserStep {
                     (m / (v.sqrt() * hyper[1] + f64::from(eps)), vec![m, v])
                 }
             };
-            states[0].data_mut()[i] = (old[0] * (1.0 - hyper[2]) - hyper[0] * step) as f32;
-            for (state, m) in states[1..].iter_mut().zip(moments) {
-                state.data_mut()[i] = m as f32;
+            variables[0].data_mut()[i] = (old[0] * (1.0 - hyper[2]) - hyper[0] * step) as f32;
+            for (variable, m) in variables[1..].iter_mut().zip(moments) {
+                variable.data_mut()[i] = m as f32;
             }
         }
-        Ok(states)
+        Ok(variables)
     }
 
     fn updates(&self) -> &[(usize, usize)] {
@@ -197,7 +199,7 @@ impl Op for OptimiserStep {
 }
 
 shader_struct! {
-    /// Of `optimiser_step`.
+    /// Parameters of `optimiser_step`.
     struct OptimiserStepParams {
         len: u32,
         row: u32,
@@ -206,7 +208,7 @@ shader_struct! {
         /// beta2
         second: f32,
         eps: f32,
-        /// Of the gradient: added times the parameter.
+        /// L2 penalty: times the parameter, added to the gradient.
         decay: f32,
         nesterov: u32,
     }

@@ -119,7 +119,7 @@ fn eval_scores_what_segment_writes() {
         assert_eq!(ious, [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9]);
         let text = f.run(&[&["eval", "-m", "m.safetensors", "--data", "data"][..], &CPU, args].concat()).stdout;
         assert!(text.contains("mean AP 1.0000, AJI 1.0000, PQ 1.0000, SEG 1.0000"), "{text}");
-        assert!(text.contains("means of images: F1 at 0.5 1.0000, mean AP 1.0000, AJI 1.0000"), "{text}");
+        assert!(text.contains("means over images: F1 at 0.5 1.0000, mean AP 1.0000, AJI 1.0000"), "{text}");
     }
 }
 

@@ -127,7 +127,7 @@ fn lost_colours_are_reported_once() {
     assert!(grey == segmented(&f, "plain.png", &[]).1);
     let r = f.run(&args("in", &["--json"]));
     let messages: Vec<&str> = r.stderr.lines().filter(|l| l.contains("luminance")).collect();
-    assert!(messages.len() == 1 && messages[0].ends_with("(said once)"), "{}", r.stderr);
+    assert!(messages.len() == 1 && messages[0].ends_with("(reported once)"), "{}", r.stderr);
     let notes = r.stdout.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["notes"].clone());
     assert!(notes.into_iter().all(|n| n[0].as_str().unwrap().starts_with("its colours became grey by luminance")));
 }

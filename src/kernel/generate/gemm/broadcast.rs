@@ -15,7 +15,7 @@ pub(super) fn steps(t: &mut Text, rows: u32, columns: u32, lanes: u32) {
         t.line(format!("let x{j} = vec4<f32>(x[b{j} + s]);"));
     }
     for i in 0..rows.div_ceil(lanes) {
-        // Half a load of weights: the upper lanes repeat the last row.
+        // In a partial load of weights, the upper lanes repeat the last row.
         let lane = if rows < (i + 1) * lanes { format!("min(lane, {}u)", rows - i * lanes - 1) } else { "lane".into() };
         t.line(format!("let w{i} = vec4<f32>(w[wi + {}u + {lane}]);", i * lanes));
     }

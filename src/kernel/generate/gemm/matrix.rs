@@ -1,6 +1,6 @@
-//! Operands by matrix instructions (wgpu's experimental cooperative matrices), f16 times f16 into f32: 32 invocations, a
-//! subgroup wherever subgroups have that size, stage KB steps of both operands and hold a whole tile of sums in matrices of
-//! MATRIX x MATRIX. Smaller subgroups all do the same, and write the same.
+//! Operands by cooperative matrices (experimental in wgpu), f16 times f16 into f32: 32 invocations, one subgroup where
+//! subgroups have that size, stage KB steps of both operands and hold a whole tile of sums in matrices of
+//! MATRIX x MATRIX. Smaller subgroups all compute and write the same values.
 
 use crate::kernel::KernelKey;
 use crate::kernel::generate::{Text, constant};
@@ -8,7 +8,7 @@ use crate::kernel::generate::{Text, constant};
 /// Invocations of a workgroup.
 pub(super) const INVOCATIONS: u32 = 32;
 
-/// Side of the matrices, matrices in rows and in columns.
+/// Side of the matrices, and their number along the tile's rows and columns.
 fn sizes(key: &KernelKey) -> Result<[u32; 3], String> {
     let (tm, tn) = (constant(key, "TM", 256)?, constant(key, "TN", 64)?);
     let side = constant(key, "MATRIX", 16)?;
@@ -31,8 +31,8 @@ pub(super) fn steps(t: &mut Text, key: &KernelKey) -> Result<(), String> {
     }
     t.line("for (var t = 0u; t < taps; t++) {\nlet s = tap_offset(t);");
     t.line(format!("for (var k = 0u; k < steps; k += {kb}u) {{\nworkgroupBarrier();"));
-    // Both operands with K side by side: rows of the left one, columns of the right one. Past the last step of `x`
-    // weights are zero.
+    // K is contiguous in both operands: in rows of the left one, in columns of the right one. Weights past the last
+    // step of `x` are zero.
     let scatter = |t: &mut Text, array: &str, value: &str, at: &str, step: &str| {
         t.line(format!("{{ let v = {value};\nlet to = ({at}) * {side}u + ({step}) * 4u;"));
         for (e, lane) in ["x", "y", "z", "w"].iter().enumerate() {
@@ -62,7 +62,7 @@ pub(super) fn steps(t: &mut Text, key: &KernelKey) -> Result<(), String> {
     Ok(())
 }
 
-/// The sums, a row of matrices at a time through workgroup memory, to `put`.
+/// Passes the sums to `put` through workgroup memory, one row of matrices at a time.
 pub(super) fn results(t: &mut Text, key: &KernelKey) -> Result<(), String> {
     let [side, down, across] = sizes(key)?;
     let (width, whole) = (across * side, key.value("WHOLE").is_some());
@@ -72,7 +72,7 @@ pub(super) fn results(t: &mut Text, key: &KernelKey) -> Result<(), String> {
     for i in 0..down {
         t.line("workgroupBarrier();");
         for j in 0..across {
-            // naga 30 stores only what has a name.
+            // naga 30 stores only named values.
             t.line(format!("let d{i}_{j} = c{i}_{j};\ncoopStoreT(d{i}_{j}, &sums[{}u], {width}u);", j * side));
         }
         t.line("workgroupBarrier();");

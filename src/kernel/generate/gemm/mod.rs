@@ -1,17 +1,18 @@
-//! The matrix product core: a tile of TM rows (output channels) x TN * 8 columns (pixels or Winograd tiles), K packed by
-//! 4 in both operands. One text, five ways to fetch operands:
+//! The GEMM core: a tile of TM rows (output channels) x TN * 8 columns (pixels or Winograd tiles), K packed by
+//! 4 in both operands. There are five ways to fetch operands:
 //!
 //! - subgroup broadcast (`SUBGROUP` defined): a workgroup is one subgroup, its lanes on columns, and holds the whole
 //!   tile in registers; weights are loaded with lanes on rows and broadcast.
-//! - uniform (`UNIFORM` defined): 64 invocations, each all rows x TN / 8 columns; weights are read at uniform addresses.
+//! - uniform (`UNIFORM` defined): 64 invocations, each with all rows x TN / 8 columns; weights are read at uniform
+//!   addresses.
 //! - narrow (`NARROW` defined): the same, but KB steps of the weights are staged in workgroup memory.
 //! - matrix (`MATRIX` defined): 32 invocations stage KB steps of both operands for matrix instructions.
-//! - workgroup memory: TM TN / 8 invocations, each 8 rows x 8 columns; KB steps of both operands are staged.
+//! - workgroup memory: TM TN / 8 invocations, each with 8 rows x 8 columns; KB steps of both operands are staged.
 //!
 //! The shader provides `column(j)` (where column j of the tile starts in `x`), `tap_offset(t)`, `bias(row4)`,
 //! `place(j)` and `put(row4, place, v)`, and in `main` `lane` (of SPREAD lanes on columns) and, for workgroup memory,
-//! `ty`, `local` and the arrays `xs` and `ws`; further `wi` (start of the tile's weights), `taps`, `steps` (of K in a tap) and
-//! `stride` (of a step in `x`).
+//! `ty`, `local` and the arrays `xs` and `ws`; further `wi` (start of the tile's weights), `taps`, `steps` (of K in a
+//! tap) and `stride` (of a step in `x`).
 
 mod broadcast;
 mod matrix;
@@ -51,41 +52,40 @@ pub(super) fn core(key: &KernelKey) -> Result<String, String> {
 struct Tile {
     rows: u32,
     columns: u32,
-    /// Invocations on columns: an invocation's columns are so far apart. `SPREAD` in the shaders.
+    /// Invocations along columns, which is also the distance between an invocation's columns. `SPREAD` in the shaders.
     spread: u32,
-    /// Whether an invocation's rows are only a part of the workgroup's.
-    parts: bool,
+    /// Whether an invocation holds only some of the workgroup's rows.
+    splits_rows: bool,
 }
 
 fn tile(key: &KernelKey) -> Result<Tile, String> {
     let (tm, tn) = (constant(key, "TM", 256)?, constant(key, "TN", 64)?);
     let tile = if let Some(lanes) = key.value("SUBGROUP") {
-        Tile { rows: tm, columns: tn * 8 / lanes.max(8), spread: lanes, parts: false }
+        Tile { rows: tm, columns: tn * 8 / lanes.max(8), spread: lanes, splits_rows: false }
     } else if key.value("UNIFORM").is_some() {
-        Tile { rows: tm, columns: tn * 8 / uniform::INVOCATIONS, spread: uniform::INVOCATIONS, parts: false }
+        Tile { rows: tm, columns: tn * 8 / uniform::INVOCATIONS, spread: uniform::INVOCATIONS, splits_rows: false }
     } else if key.value("NARROW").is_some() {
-        Tile { rows: tm, columns: tn * 8 / narrow::INVOCATIONS, spread: narrow::INVOCATIONS, parts: false }
+        Tile { rows: tm, columns: tn * 8 / narrow::INVOCATIONS, spread: narrow::INVOCATIONS, splits_rows: false }
     } else {
-        Tile { rows: staged::SIDE, columns: staged::SIDE, spread: tn, parts: true }
+        Tile { rows: staged::SIDE, columns: staged::SIDE, spread: tn, splits_rows: true }
     };
     let Tile { rows, columns, spread, .. } = tile;
     if !rows.is_multiple_of(4) || !tm.is_multiple_of(rows) || columns * spread != tn * 8 {
-        return Err(format!("TM is {tm}, TN {tn}: no whole tile"));
+        return Err(format!("TM {tm} and TN {tn} do not make a whole tile"));
     }
     Ok(tile)
 }
 
-/// What becomes of the accumulators: `put` for every vec4 of four rows of a column. WHOLE promises that no row lies past
-/// the last.
+/// Calls `put` for every vec4 of accumulators, four rows of a column. WHOLE guarantees that no row lies past the last.
 pub(super) fn results(key: &KernelKey) -> Result<String, String> {
     if key.value("MATRIX").is_some() {
         let mut t = Text::default();
         matrix::results(&mut t, key)?;
         return Ok(t.0);
     }
-    let Tile { rows, columns, spread, parts } = tile(key)?;
+    let Tile { rows, columns, spread, splits_rows } = tile(key)?;
     let whole = key.value("WHOLE").is_some();
-    let first = if parts { format!("ty * {}u + ", rows / 4) } else { String::new() };
+    let first = if splits_rows { format!("ty * {}u + ", rows / 4) } else { String::new() };
     let mut t = Text::default();
     for b in 0..rows / 4 {
         t.line(format!("let quad{b} = first4 + {first}{b}u;"));
@@ -106,7 +106,7 @@ pub(super) fn results(key: &KernelKey) -> Result<String, String> {
         (0..columns).for_each(|j| stores(&mut t, j, format!("{}u", j * spread)));
         return Ok(t.0);
     }
-    // Stores are inlined, half of the time it takes to compile: a loop over columns, which move up in its turns.
+    // Inlined stores take half of the compile time, so a loop stores the first columns and moves up the others.
     let each = columns.min(STORED);
     t.line(format!("let rounds = trip_count({}u, group.x);", columns / each));
     t.line("for (var round = 0u; round < rounds; round++) {");
@@ -120,5 +120,5 @@ pub(super) fn results(key: &KernelKey) -> Result<String, String> {
     Ok(t.0)
 }
 
-/// Columns that a turn of the loop stores, where there is one.
+/// Max columns stored per iteration of that loop.
 const STORED: u32 = 2;

@@ -1,5 +1,6 @@
-//! Few rows: 64 invocations side by side on columns hold all rows of the tile. A pixel is read by one invocation only, so
-//! pixels come straight from storage; KB steps of the weights are staged in workgroup memory and read by all at once.
+//! Few rows: 64 invocations side by side on columns hold all rows of the tile. A pixel is read by one invocation only,
+//! so pixels come straight from storage; KB steps of the weights are staged in workgroup memory and read by all at
+//! once.
 
 use crate::kernel::KernelKey;
 use crate::kernel::generate::{Text, constant, multiply_add};
@@ -28,7 +29,7 @@ pub(super) fn steps(t: &mut Text, key: &KernelKey, rows: u32, columns: u32) -> R
         format!("if (local < {staged}u) {{ ws[local] = u; }}")
     });
     t.line("workgroupBarrier();");
-    // A number of trips that compilers do not know: Intel's spill where they unroll them.
+    // A trip count unknown to the compiler: Intel's spills registers if it unrolls the loop.
     t.line(format!("let trips = min({kb}u, steps - k);"));
     t.line("for (var i = 0u; i < trips; i++) {");
     for j in 0..columns {

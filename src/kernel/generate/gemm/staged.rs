@@ -1,11 +1,12 @@
-//! Operands by workgroup memory: TM TN / 8 invocations stage KB steps of K of both operands at a time, each then adds up
-//! 8 rows x 8 columns. Weights lie in storage as they lie in workgroup memory (`Tile::weight` packs them so); there are
-//! whole blocks of KB steps for every tap. EVEN promises that `x` has them too, else the last steps repeat its last one.
+//! Operands by workgroup memory: TM TN / 8 invocations stage KB steps of K of both operands at a time, and each
+//! accumulates 8 rows x 8 columns. Weights have the same layout in storage as in workgroup memory (see `Tile::weight`),
+//! with whole blocks of KB steps for every tap. EVEN guarantees that `x` has whole blocks too; otherwise, steps past
+//! its last one repeat it.
 
 use crate::kernel::KernelKey;
 use crate::kernel::generate::{Text, constant, multiply_add};
 
-/// Rows, and columns, of an invocation.
+/// Rows per invocation, and columns.
 pub(super) const SIDE: u32 = 8;
 
 /// The loop over K.
@@ -17,8 +18,8 @@ pub(super) fn steps(t: &mut Text, key: &KernelKey) -> Result<(), String> {
     let (kb, even) = (constant(key, "KB", 8)?, key.value("EVEN").is_some());
     let (width, invocations) = (tn * 8, tm * tn / 8);
     let (x_len, w_len) = (kb * width, kb * tm);
-    // Invocations side by side stage columns side by side: `across` rounds for all columns of a step, or `deep` steps in
-    // one round.
+    // Neighbouring invocations stage neighbouring columns: `across` rounds for all columns of a step, or `deep` steps
+    // in one round.
     let (across, deep) = ((width / invocations).max(1), (invocations / width).max(1));
     if (across * invocations != width && deep * width != invocations) || !kb.is_multiple_of(deep) {
         return Err(format!("{invocations} invocations do not stage {kb} steps of {width} columns"));
@@ -59,7 +60,7 @@ pub(super) fn steps(t: &mut Text, key: &KernelKey) -> Result<(), String> {
         t.line(format!("var u{whole} = vec4<f32>(0.0);"));
         t.line(format!("if (local < {rest}u) {{ u{whole} = vec4<f32>(w[wi + {}u]); }}", whole * invocations));
     }
-    // The loads of a block are on their way while other subgroups still compute the last one.
+    // The loads of a block are in flight while other subgroups still compute the previous one.
     t.line("workgroupBarrier();");
     for i in 0..rounds {
         t.line(format!("xs[{}u + local] = v{i};", i * invocations));
@@ -94,7 +95,7 @@ fn block(t: &mut Text, tm: u32, tn: u32, kb: u32) {
     t.line("}");
 }
 
-/// The same for CIN = 1 to 3 input channels: K runs over taps and channels without gaps, and vec4s of it are gathered.
+/// The loop over K for CIN = 1 to 3 input channels: K runs over taps and channels without gaps, in gathered vec4s.
 fn gathered(t: &mut Text, key: &KernelKey) -> Result<(), String> {
     let (tm, tn, kb) = (constant(key, "TM", 256)?, constant(key, "TN", 64)?, constant(key, "KB", 8)?);
     let (taps, cin) = (constant(key, "KH", 11)? * constant(key, "KW", 11)?, constant(key, "CIN", 3)?);

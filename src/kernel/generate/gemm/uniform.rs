@@ -1,5 +1,5 @@
-//! Operands straight from storage: 64 invocations side by side on columns hold all rows of the tile; the weights' address
-//! is the same in all of them, which AMD's compilers turn into scalar loads. No workgroup memory, no barrier.
+//! Operands straight from storage: 64 invocations side by side on columns hold all rows of the tile. All read weights
+//! at the same address, which AMD's compilers turn into scalar loads. No workgroup memory, no barrier.
 
 use crate::kernel::generate::{Text, multiply_add};
 

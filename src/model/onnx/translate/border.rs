@@ -1,9 +1,9 @@
 //! Conversion of axis order between the file and NCHW, at the network's input and outputs.
 
-use super::value::{Data, canonical};
 use super::{Reason, Translator};
 use crate::graph::ValueId;
-use crate::model::onnx::layout::Layout;
+use crate::model::onnx::axes::Layout;
+use crate::model::onnx::value::{Data, canonical};
 use crate::tensor::Shape;
 
 impl Layout {

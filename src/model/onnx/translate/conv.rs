@@ -1,10 +1,11 @@
 //! Convolutions and matmuls.
 
-use super::value::canonical;
 use super::{Call, Data, Outputs, Translator, Value};
+use crate::graph::Formula;
 use crate::model::onnx::Reason;
+use crate::model::onnx::value::canonical;
 use crate::ops::{Conv2d, ConvTranspose2d, MatMul};
-use crate::tensor::{HostTensor, Shape};
+use crate::tensor::Shape;
 
 /// Kernel, stride, dilation and padding of a window, with `auto_pad` resolved for the input size.
 pub struct Geometry {
@@ -199,11 +200,8 @@ fn linear(
     let x = view.id;
     let mut weight = t.parameter(call.value(1)?, &dw)?;
     if !transposed || alpha != 1.0 {
-        let at = move |o: usize, i: usize| if transposed { o * k + i } else { i * m + o };
-        weight = t.derived(weight, &[m, k], move |w| {
-            let all = (0..m).flat_map(|o| (0..k).map(move |i| (o, i)));
-            HostTensor::new([m, k], all.map(|(o, i)| alpha * w.data()[at(o, i)]).collect())
-        })?;
+        let matrix = Formula::Matrix { rows: m, columns: k, transpose: !transposed, factor: alpha };
+        weight = t.derived(weight, &[m, k], matrix)?;
     }
     let mut inputs = vec![x, weight];
     if let Some((value, beta)) = bias {
@@ -217,9 +215,7 @@ fn linear(
         let bias = if len == m && beta == 1.0 {
             stored
         } else {
-            t.derived(stored, &[m], move |b| {
-                HostTensor::new([m], (0..m).map(|i| beta * b.data()[if len == 1 { 0 } else { i }]).collect())
-            })?
+            t.derived(stored, &[m], Formula::Repeated { count: m, factor: beta })?
         };
         inputs.push(bias);
     }

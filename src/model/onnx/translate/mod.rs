@@ -9,23 +9,24 @@ mod pointwise;
 mod reduce;
 mod shape;
 mod spatial;
-mod value;
 mod view;
-
-pub use value::{Data, Value};
 
 use super::Reason;
 use super::attributes::Attributes;
 use super::fold;
 use super::parts::Parts;
 use super::proto::NodeProto;
-use super::tensor::{Tensor, count, strides};
-use crate::graph::{Derived, Graph, ValueId};
+use super::tensor::{Tensor, count};
+use super::value::label;
+pub use super::value::{Data, Value};
+use crate::graph::{Derived, Formula, Graph, Imported, ValueId};
 use crate::ops::{Function, Op, Rearrange, Unary};
 use crate::tensor::{HostTensor, Shape};
 use crate::text::excerpt;
+use prost::Message;
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// A node that cannot be translated.
@@ -281,11 +282,6 @@ pub fn translate(parts: &Parts, graph: &mut Graph, x: ValueId, decision: &str) -
     Ok(Translated { outputs, dims, decision, cost })
 }
 
-/// The name of a node in messages and in the graph.
-pub fn label(node: &NodeProto) -> &str {
-    if !node.name.is_empty() { &node.name } else { node.output.iter().find(|o| !o.is_empty()).map_or("node", |o| o) }
-}
-
 impl<'a> Translator<'a> {
     /// The outputs of a node; `None` if an input has none because its own node failed.
     fn node(&mut self, node: &'a NodeProto, label: &'a str) -> Result<Option<Vec<Value>>, Reason> {
@@ -386,6 +382,7 @@ impl<'a> Translator<'a> {
         }
         let (node, opset, outputs) = (Arc::new(call.node.clone()), fold.opset, fold.outputs);
         let constants = Arc::new(constants);
+        let fingerprint = fingerprint(&node, opset, &constants);
         let mut values = Vec::new();
         for (i, result) in results.iter().enumerate() {
             let (node, constants) = (node.clone(), constants.clone());
@@ -400,7 +397,8 @@ impl<'a> Translator<'a> {
                 let result = results.get(i).ok_or_else(|| fail("has no such output".into()))?;
                 result.host().map_err(fail)
             };
-            let derived = Derived { from: from.clone(), compute: Arc::new(compute) };
+            let what = format!("{} ({}), output {i}, {:016x}", call.label, call.node.op_type, fingerprint);
+            let derived = Derived { from: from.clone(), formula: Formula::Imported(Imported::new(what, compute)) };
             let name = call.node.output.get(i).filter(|n| !n.is_empty()).map_or(call.label, |n| n);
             let id = self.graph.derived(name, &result.dims, derived)?;
             values.push(Value::Param(id, result.dims.clone()));
@@ -420,8 +418,8 @@ impl<'a> Translator<'a> {
                 self.charge(t.len() as u64)?;
                 let (t, own) = (t.reshaped(dims.to_vec())?, dims.to_vec());
                 let host = t.host()?;
-                let compute = move |_: &[&HostTensor]| Ok(host.clone());
-                return Ok(self.graph.derived(name, &own, Derived { from: vec![], compute: Arc::new(compute) })?);
+                let numbers = Derived { from: vec![], formula: Formula::Numbers(host) };
+                return Ok(self.graph.derived(name, &own, numbers)?);
             }
         };
         if count(&value.dims())? != count(dims)? {
@@ -431,10 +429,7 @@ impl<'a> Translator<'a> {
         if self.graph.shape(id) == Shape::from_dims(dims)? {
             return Ok(id);
         }
-        self.derived(id, dims, {
-            let dims = dims.to_vec();
-            move |t| t.clone().reshaped(dims.clone())
-        })
+        self.derived(id, dims, Formula::Reshaped(dims.to_vec()))
     }
 
     /// A constant of up to four dimensions, padded to four axes and permuted by `perm` to the dimensions `dims`.
@@ -444,33 +439,14 @@ impl<'a> Translator<'a> {
             return self.parameter(value, dims);
         }
         let own = [vec![1; 4usize.saturating_sub(value.dims().len())], value.dims()].concat();
-        let (stored, dims, perm) = (self.parameter(value, &own)?, dims.to_vec(), perm.to_vec());
-        self.derived(stored, &dims.clone(), move |t| {
-            let strides = strides(&own);
-            let mut data = vec![0.0; t.data().len()];
-            for (at, v) in data.iter_mut().enumerate() {
-                let mut rest = at;
-                let from: usize = (0..dims.len()).rev().fold(0, |from, k| {
-                    let i = rest % dims[k];
-                    rest /= dims[k];
-                    from + i * strides[perm[k]]
-                });
-                *v = t.data()[from];
-            }
-            HostTensor::new(dims.clone(), data)
-        })
+        let stored = self.parameter(value, &own)?;
+        self.derived(stored, dims, Formula::Permuted { from: own, to: dims.to_vec(), order: perm.to_vec() })
     }
 
     /// A parameter computed from another one.
-    pub fn derived(
-        &mut self,
-        from: ValueId,
-        dims: &[usize],
-        f: impl Fn(&HostTensor) -> crate::error::Result<HostTensor> + Send + Sync + 'static,
-    ) -> Result<ValueId, Reason> {
+    pub fn derived(&mut self, from: ValueId, dims: &[usize], formula: Formula) -> Result<ValueId, Reason> {
         let name = self.graph.value(from).name.clone();
-        let compute = move |p: &[&HostTensor]| f(p[0]);
-        Ok(self.graph.derived(name, dims, Derived { from: vec![from], compute: Arc::new(compute) })?)
+        Ok(self.graph.derived(name, dims, Derived { from: vec![from], formula })?)
     }
 
     /// Adds a node and returns its first output.
@@ -520,4 +496,15 @@ impl<'a> Translator<'a> {
             }
         }
     }
+}
+
+/// A number for all that a constant expression depends on besides its inputs.
+fn fingerprint(node: &NodeProto, opset: i64, kept: &[Option<Option<Tensor>>]) -> u64 {
+    let mut hash = std::hash::DefaultHasher::new();
+    (node.encode_to_vec(), opset).hash(&mut hash);
+    for t in kept.iter().map(|k| k.as_ref().and_then(Option::as_ref)) {
+        t.map(|t| &t.dims).hash(&mut hash);
+        (0..t.map_or(0, Tensor::len)).for_each(|i| t.map(|t| t.at(i).to_bits()).hash(&mut hash));
+    }
+    hash.finish()
 }

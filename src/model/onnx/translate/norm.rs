@@ -1,13 +1,14 @@
 //! Normalisations and softmax.
 
 use super::reduce::{along_axes, log_softmax, two, unary};
-use super::value::canonical;
+use super::view::channels_at;
 use super::{Call, Data, Outputs, Translator, Value, pointwise};
-use crate::graph::ValueId;
+use crate::graph::{Formula, ValueId};
 use crate::model::onnx::Reason;
 use crate::model::onnx::tensor::Tensor;
+use crate::model::onnx::value::canonical;
 use crate::ops::{BatchNorm2d, Binary, BinaryKind, Function, GroupNorm, InstanceNorm2d, ReduceKind, Softmax};
-use crate::tensor::{HostTensor, Shape};
+use crate::tensor::Shape;
 
 pub fn batch(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
     if call.attributes.flag("training_mode", false) || (call.opset < 7 && !call.attributes.flag("is_test", false)) {
@@ -68,9 +69,7 @@ pub fn group(t: &mut Translator<'_>, call: &Call<'_>) -> Outputs {
         let len = if call.opset < 21 { groups } else { channels };
         let mut p = t.parameter(&value, &[len])?;
         if len != channels {
-            p = t.derived(p, &[channels], move |v| {
-                HostTensor::new([channels], (0..channels).map(|c| v.data()[c * len / channels]).collect())
-            })?;
+            p = t.derived(p, &[channels], Formula::Repeated { count: channels, factor: 1.0 })?;
         }
         inputs.push(p);
     }
@@ -150,33 +149,4 @@ fn over_channels(
     let (x, view) = channels_at(t, call, d, axis)?;
     let y = op(t, x)?;
     Ok(vec![Value::Data(view.with(y))])
-}
-
-/// A tensor with the value's `axis` as its channels, and the value as a view of it.
-pub fn channels_at(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, axis: usize) -> Result<(ValueId, Data), Reason> {
-    let dims = d.dims();
-    if d.channels_of(t.graph.shape(d.id)) == Some(axis) {
-        return Ok((d.id, d.clone()));
-    }
-    if let Some(s) = canonical(&dims).filter(|_| axis == 1 && dims.len() > 1) {
-        let x = t.shaped(call, d, s)?;
-        return Ok((x, Data::plain(x, dims)));
-    }
-    if dims.len() > 3 {
-        // The two innermost other axes stay rows and columns.
-        let mut perm: Vec<usize> = (0..dims.len()).filter(|&i| i != axis).collect();
-        perm.sort_by_key(|&i| d.order[i]);
-        let at = perm.len() - 2;
-        perm.insert(at, axis);
-        let base: Vec<usize> = perm.iter().map(|&i| dims[i]).collect();
-        let view = Data { order: perm.iter().map(|&i| d.order[i]).collect(), ..d.clone() };
-        let shape = Shape::new(base[..at].iter().product(), base[at], base[at + 1], base[at + 2]);
-        let x = t.shaped(call, &view, shape)?;
-        let mut order = vec![0; perm.len()];
-        perm.iter().enumerate().for_each(|(i, &axis)| order[axis] = i);
-        return Ok((x, Data { id: x, base, order, integral: false }));
-    }
-    let (before, after) = (dims[..axis].iter().product(), dims[axis + 1..].iter().product());
-    let x = t.shaped(call, d, Shape::new(before, dims[axis], 1, after))?;
-    Ok((x, Data::plain(x, dims)))
 }

@@ -1,6 +1,5 @@
 //! Elementwise operators.
 
-use super::value::canonical;
 use super::view::{alike, beside};
 use super::{Call, Data, Outputs, Translator, Value};
 use crate::graph::ValueId;
@@ -8,6 +7,7 @@ use crate::kernel::Onnx;
 use crate::model::onnx::Reason;
 use crate::model::onnx::fold::broadcast;
 use crate::model::onnx::tensor::Tensor;
+use crate::model::onnx::value::canonical;
 use crate::ops::{Binary, BinaryKind, Function, Unary};
 use crate::tensor::Shape;
 

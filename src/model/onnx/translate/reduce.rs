@@ -1,13 +1,13 @@
 //! Reductions along axes, and operators composed of them.
 
-use super::norm::channels_at;
 use super::shape::{placed, reshaped, take};
-use super::value::canonical;
+use super::view::channels_at;
 use super::{Call, Data, Outputs, Translator, Value, pointwise};
 use crate::graph::ValueId;
 use crate::model::onnx::Reason;
 use crate::model::onnx::fold::{Range, axis};
 use crate::model::onnx::tensor::Tensor;
+use crate::model::onnx::value::canonical;
 use crate::ops::{
     ArgMax, Binary, BinaryKind, ChannelSlice, Function, GlobalAvgPool, GlobalMaxPool, Reduce, ReduceKind, Slice, Unary,
 };

@@ -1,6 +1,5 @@
 //! Operators that move, join and split elements, and casts.
 
-use super::value::{canonical, canonical_axis};
 use super::view::beside;
 use super::{Call, Data, Outputs, Translator, Value, pointwise};
 use crate::graph::ValueId;
@@ -8,6 +7,7 @@ use crate::model::onnx::Reason;
 use crate::model::onnx::fold::{self, Range, axis};
 use crate::model::onnx::proto::DataType;
 use crate::model::onnx::tensor::{Elements, Tensor};
+use crate::model::onnx::value::{canonical, canonical_axis};
 use crate::ops::{
     Binary, BinaryKind, ChannelSlice, Concat, ConcatPixels, Crop2d, Function, Resize, ResizeMode, ResizeSize, Slice,
     Unary,

@@ -1,8 +1,10 @@
 //! Views through changes of shape: tracks the axes of the tensor, so that no element moves until needed.
 
-use super::value::Data;
+use super::{Call, Translator};
+use crate::graph::ValueId;
 use crate::model::onnx::Reason;
 use crate::model::onnx::fold::broadcast;
+use crate::model::onnx::value::{Data, canonical};
 use crate::tensor::Shape;
 
 impl Data {
@@ -113,6 +115,35 @@ pub fn beside(dims: &[usize], order: &[usize]) -> Result<(Vec<usize>, Vec<usize>
 /// Whether two views permute their tensors alike, so that the tensors can be combined directly.
 pub fn alike(a: (&Data, Shape), b: (&Data, Shape)) -> bool {
     a.0.order == b.0.order && a.0.is_of(a.1) && b.0.is_of(b.1) && broadcast(&a.0.base, &b.0.base).is_ok()
+}
+
+/// A tensor with the value's `axis` as its channels, and the value as a view of it.
+pub fn channels_at(t: &mut Translator<'_>, call: &Call<'_>, d: &Data, axis: usize) -> Result<(ValueId, Data), Reason> {
+    let dims = d.dims();
+    if d.channels_of(t.graph.shape(d.id)) == Some(axis) {
+        return Ok((d.id, d.clone()));
+    }
+    if let Some(s) = canonical(&dims).filter(|_| axis == 1 && dims.len() > 1) {
+        let x = t.shaped(call, d, s)?;
+        return Ok((x, Data::plain(x, dims)));
+    }
+    if dims.len() > 3 {
+        // The two innermost other axes stay rows and columns.
+        let mut perm: Vec<usize> = (0..dims.len()).filter(|&i| i != axis).collect();
+        perm.sort_by_key(|&i| d.order[i]);
+        let at = perm.len() - 2;
+        perm.insert(at, axis);
+        let base: Vec<usize> = perm.iter().map(|&i| dims[i]).collect();
+        let view = Data { order: perm.iter().map(|&i| d.order[i]).collect(), ..d.clone() };
+        let shape = Shape::new(base[..at].iter().product(), base[at], base[at + 1], base[at + 2]);
+        let x = t.shaped(call, &view, shape)?;
+        let mut order = vec![0; perm.len()];
+        perm.iter().enumerate().for_each(|(i, &axis)| order[axis] = i);
+        return Ok((x, Data { id: x, base, order, integral: false }));
+    }
+    let (before, after) = (dims[..axis].iter().product(), dims[axis + 1..].iter().product());
+    let x = t.shaped(call, d, Shape::new(before, dims[axis], 1, after))?;
+    Ok((x, Data::plain(x, dims)))
 }
 
 #[cfg(test)]

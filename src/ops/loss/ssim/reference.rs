@@ -1,11 +1,11 @@
-//! SSIM in `f64`, by moments: a derivation of its own beside the kernels' central moments.
+//! SSIM in `f64` from raw moments, derived independently of the kernels, which use central moments.
 
 use super::{C, Scale, SsimMeans};
 use crate::tensor::{HostTensor, Shape};
 
-/// Planes of the inputs at every scale.
+/// The planes of both inputs at every scale.
 struct Pyramid {
-    /// By scale, input, plane.
+    /// Indexed by scale, input, plane.
     maps: Vec<[Vec<Vec<f64>>; 2]>,
 }
 
@@ -30,7 +30,7 @@ fn pyramid(op: &SsimMeans, s: Shape, inputs: &[&HostTensor]) -> Pyramid {
     Pyramid { maps }
 }
 
-/// Windows of one plane: `x` is `h` x `w`.
+/// Filtered windows of one plane `x` of `h` x `w`.
 fn blur(x: &[f64], scale: Scale, taps: &[f64]) -> Vec<f64> {
     let [w2, h2] = scale.windows();
     let row = |i: usize| {
@@ -55,10 +55,10 @@ fn spread(x: &[f64], scale: Scale, taps: &[f64]) -> Vec<f64> {
     out
 }
 
-/// Of one plane at one scale.
+/// SSIM maps of one plane at one scale.
 struct Maps {
     mean: [Vec<f64>; 2],
-    under: [Vec<f64>; 2],
+    denominators: [Vec<f64>; 2],
     l: Vec<f64>,
     cs: Vec<f64>,
 }
@@ -67,14 +67,14 @@ fn maps(a: &[f64], b: &[f64], scale: Scale, taps: &[f64]) -> Maps {
     let product = |x: &[f64], y: &[f64]| blur(&x.iter().zip(y).map(|(x, y)| x * y).collect::<Vec<_>>(), scale, taps);
     let mean = [blur(a, scale, taps), blur(b, scale, taps)];
     let (aa, bb, ab) = (product(a, a), product(b, b), product(a, b));
-    let mut out = Maps { mean, under: [vec![], vec![]], l: vec![], cs: vec![] };
+    let mut out = Maps { mean, denominators: [vec![], vec![]], l: vec![], cs: vec![] };
     for i in 0..aa.len() {
         let (ma, mb) = (out.mean[0][i], out.mean[1][i]);
         let (va, vb, cov) = (aa[i] - ma * ma, bb[i] - mb * mb, ab[i] - ma * mb);
-        let under = [ma * ma + mb * mb + C[0], va + vb + C[1]];
-        out.l.push((2.0 * ma * mb + C[0]) / under[0]);
-        out.cs.push((2.0 * cov + C[1]) / under[1]);
-        (0..2).for_each(|k| out.under[k].push(under[k]));
+        let pair = [ma * ma + mb * mb + C[0], va + vb + C[1]];
+        out.l.push((2.0 * ma * mb + C[0]) / pair[0]);
+        out.cs.push((2.0 * cov + C[1]) / pair[1]);
+        (0..2).for_each(|k| out.denominators[k].push(pair[k]));
     }
     out
 }
@@ -112,10 +112,10 @@ pub(super) fn gradient(op: &SsimMeans, s: Shape, inputs: &[&HostTensor]) -> Vec<
             for i in 0..count {
                 let (ma, mb, l, cs) = (f.mean[0][i], f.mean[1][i], f.l[i], f.cs[i]);
                 let (dl, dcs) = (d(0) + d(2) * cs, d(1) + d(2) * l);
-                let luminance = dl * (2.0 * mb - 2.0 * ma * l) / f.under[0][i];
-                by_mean[i] = luminance + dcs * (2.0 * cs * ma - 2.0 * mb) / f.under[1][i];
-                by_square[i] = -dcs * cs / f.under[1][i];
-                by_product[i] = 2.0 * dcs / f.under[1][i];
+                let luminance = dl * (2.0 * mb - 2.0 * ma * l) / f.denominators[0][i];
+                by_mean[i] = luminance + dcs * (2.0 * cs * ma - 2.0 * mb) / f.denominators[1][i];
+                by_square[i] = -dcs * cs / f.denominators[1][i];
+                by_product[i] = 2.0 * dcs / f.denominators[1][i];
             }
             let [by_mean, by_square, by_product] = [by_mean, by_square, by_product].map(|g| spread(&g, scale, &taps));
             let mut da: Vec<f64> =

@@ -1,6 +1,7 @@
 //! Values during a translation.
 
-use super::super::tensor::Tensor;
+use super::proto::NodeProto;
+use super::tensor::Tensor;
 use crate::graph::ValueId;
 use crate::tensor::Shape;
 use std::sync::Arc;
@@ -99,4 +100,9 @@ pub fn canonical_axis(axis: usize, rank: usize) -> usize {
         3 if axis == 2 => 3,
         _ => axis,
     }
+}
+
+/// The name of a node in messages and in the graph.
+pub fn label(node: &NodeProto) -> &str {
+    if !node.name.is_empty() { &node.name } else { node.output.iter().find(|o| !o.is_empty()).map_or("node", |o| o) }
 }

@@ -1,11 +1,11 @@
-//! Gradients of a convolution: of each source by a convolution with the flipped weight, of the weight by a product over
-//! pixels, of the bias by a sum.
+//! Gradients of a convolution: for each source a convolution with the flipped weight, for the weight a product over
+//! pixels, for the bias a sum.
 
-use super::{Conv2d, JoinedConv2d};
+use super::JoinedConv2d;
 use crate::error::{Error, Result};
 use crate::ops::{
-    Backward, ChannelSlice, ChannelSum, Concat, ConvTranspose2d, ConvWeightGrad, ConvWeightGradPlain, Corner, Crop2d,
-    FlipWeights, GraphBuilder, Pad2d, ValueId,
+    Backward, ChannelSlice, ChannelSum, Concat, Conv2d, ConvTranspose2d, ConvWeightGrad, ConvWeightGradPlain, Corner,
+    Crop2d, FlipWeights, GraphBuilder, Pad2d, ValueId,
 };
 use crate::tensor::{HALO, Shape};
 
@@ -56,7 +56,7 @@ fn region(op: &JoinedConv2d, first: Shape) -> [usize; 2] {
     op.region.unwrap_or([first.h, first.w])
 }
 
-/// Whether the gradient of a source is a dense convolution, and that of the weight has a kernel of its own.
+/// Whether the gradient of a source is a dense convolution, and that of the weight is a [`ConvWeightGrad`].
 fn is_dense(op: &JoinedConv2d) -> bool {
     let reach = |axis: usize| op.conv.padding[axis] < op.conv.kernel[axis % 2];
     op.conv.stride == [1; 2]
@@ -66,7 +66,7 @@ fn is_dense(op: &JoinedConv2d) -> bool {
         && op.conv.kernel.iter().all(|&k| k <= 3)
 }
 
-/// Of any geometry: the sources, put together, have the gradient of a transposed convolution with the same weight.
+/// Any geometry: the gradient of the concatenated sources is a transposed convolution with the same weight.
 fn general(
     op: &JoinedConv2d,
     node: &Backward,
@@ -78,7 +78,7 @@ fn general(
     let [h, w] = region(op, builder.desc(node.inputs[0]).shape);
     let shapes: Vec<Shape> = node.inputs[..k].iter().map(|&v| builder.desc(v).shape).collect();
     let channels = shapes.iter().map(|s| s.c).sum();
-    let rest = |axis: usize, n: usize| {
+    let remainder = |axis: usize, n: usize| {
         let span = op.conv.dilation[axis] * (op.conv.kernel[axis] - 1) + 1;
         (n + op.conv.padding[axis] + op.conv.padding[axis + 2] - span) % op.conv.stride[axis]
     };
@@ -90,8 +90,8 @@ fn general(
             padding: op.conv.padding,
             dilation: op.conv.dilation,
             groups: op.conv.groups,
-            // Rows and columns at the end that no window reached.
-            output_padding: [rest(0, h), rest(1, w)],
+            // Rows and columns at the end that no window reaches.
+            output_padding: [remainder(0, h), remainder(1, w)],
             bias: false,
         };
         let dx = builder.node("grad_input", back, &[dy, node.inputs[op.sources.len()]])?;
@@ -127,7 +127,7 @@ fn general(
     Ok(grads)
 }
 
-/// The gradient of the result with so much padding added that the rest, the second value, is at most the halo.
+/// Pads the gradient of the result so that the remaining padding, the second value, is at most the halo.
 fn pad(op: &JoinedConv2d, dy: ValueId, builder: &mut dyn GraphBuilder) -> Result<(ValueId, [usize; 4])> {
     let [kh, kw] = op.conv.kernel;
     let mut padding = [kh, kw, kh, kw];
@@ -147,7 +147,7 @@ fn pad(op: &JoinedConv2d, dy: ValueId, builder: &mut dyn GraphBuilder) -> Result
     Ok((padded, padding.map(|p| p.min(HALO))))
 }
 
-/// The gradient of a whole source from that of the region that was read.
+/// The gradient of a whole source from that of its region.
 fn uncrop(
     dx: ValueId,
     shape: Shape,

@@ -1,14 +1,14 @@
-//! Lowering to the direct kernel by subgroup broadcast.
+//! Lowering to the direct kernel with subgroup broadcast.
 
 use super::FusedConv2d;
 use crate::error::Result;
 use crate::kernel::{Operand, View, shader_struct};
-use crate::ops::Lowering;
 use crate::ops::gemm::broadcasts;
+use crate::ops::{ConvOrder, Lowering};
 use crate::tensor::LANES;
 
-/// Output channels of a workgroup's tile for `channels` in all. With 16 the unrolled loop is too long for the
-/// instruction cache: 22 ms against 15 for 16 -> 16 channels at 256 x 256.
+/// Output channels of a tile, for `channels` in total. With 16 the unrolled loop exceeds the instruction cache: 22 ms
+/// instead of 15 ms for 16 -> 16 channels at 256 x 256.
 fn tile_channels(channels: usize) -> usize {
     if channels <= 4 { 4 } else { 8 }
 }
@@ -19,7 +19,7 @@ fn tile_rows(rows: usize) -> usize {
 }
 
 shader_struct! {
-    /// Of `conv2d_subgroup`.
+    /// Parameters of `conv2d_subgroup`.
     struct SubgroupParams {
         x: View,
         y: View,
@@ -29,7 +29,7 @@ shader_struct! {
         in_blocks: u32,
         pad_top: u32,
         pad_left: u32,
-        /// Of output channels.
+        /// Tiles of output channels.
         groups: u32,
         alpha: f32,
         beta: f32,
@@ -43,18 +43,16 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
     let taps = op.conv.kernel[0] * op.conv.kernel[1];
     let (ocs, rows) = (tile_channels(out.c), tile_rows(out.h));
     let (ob, groups) = (out.c.div_ceil(LANES), out.c.div_ceil(ocs));
-    for part in op.parts(cx)? {
-        let ib = part.channels.div_ceil(LANES);
-        let weights = op.pack(cx, &part, LANES * (ob + groups * ib * taps * ocs), move |o, i, t| {
-            let vec4 = ob + (((o / ocs) * ib + i / LANES) * taps + t) * ocs + o % ocs;
-            vec4 * LANES + i % LANES
-        });
-        // A tile loads its lines and, in few more loads, the columns right of them.
+    for pass in op.source_passes(cx)? {
+        let ib = pass.channels.div_ceil(LANES);
+        let order = ConvOrder::Direct { outputs: ocs, side: 1, blocks: ib, bias_blocks: ob };
+        let weights = op.pack(cx, &pass, LANES * (ob + groups * ib * taps * ocs), order);
+        // A tile loads its lines and, in a few more loads, the columns to their right.
         let lines = rows + op.conv.kernel[0] - 1;
         let loads = lines + (lines * (op.conv.kernel[1] - 1)).div_ceil(lanes);
-        cx.reads(part.operand, (loads * groups) as f64 / rows as f64);
+        cx.reads(pass.operand, (loads * groups) as f64 / rows as f64);
         let params = SubgroupParams {
-            x: part.view,
+            x: pass.view,
             y: cx.output_view(0),
             ow: out.w as u32,
             oh: out.h as u32,
@@ -63,15 +61,15 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
             pad_top: op.conv.padding[0] as u32,
             pad_left: op.conv.padding[1] as u32,
             groups: groups as u32,
-            alpha: part.activation.arguments()[0],
-            beta: part.activation.arguments()[1],
+            alpha: pass.activation.arguments()[0],
+            beta: pass.activation.arguments()[1],
         };
-        let key = part
+        let key = pass
             .key(op, "conv2d_subgroup")
             .with("ROWS", rows as u32)
             .with("OCS", ocs as u32)
             .with("SUBGROUP", lanes as u32);
-        let bindings = [part.operand, weights, Operand::Output(0)];
+        let bindings = [pass.operand, weights, Operand::Output(0)];
         cx.dispatch(key, params, bindings, [out.w.div_ceil(lanes), out.h.div_ceil(rows), out.n * groups])?;
     }
     Ok(())

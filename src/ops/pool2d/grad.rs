@@ -1,13 +1,15 @@
-//! Gradient of pooling of any geometry.
+//! Gradient of pooling with any geometry.
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
 use crate::ops::pool2d::PoolGeometry;
 use crate::ops::{GraphBuilder, Lowering, Op, OpCase, Pool2d, PoolKind, ValueId, expect_inputs};
 use crate::tensor::{HostTensor, TensorDesc};
 
-/// Gradient of [`Pool2d`]. Inputs: dy and, of a maximum, x. Every element of x gathers what the windows over it give: of a
-/// maximum the first largest element in row-major order takes all, looked for again; of a mean all take the same.
+/// Gradient of [`Pool2d`]. Inputs: dy and, for max pooling, x. Each element gathers from the windows that cover it. In
+/// max pooling the first maximum of a window in row-major order, found again, receives all of dy; in average pooling
+/// all elements receive equal shares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool2dGrad {
     /// The pooling.
@@ -19,7 +21,7 @@ pub struct Pool2dGrad {
 }
 
 impl Pool2dGrad {
-    /// Writes down the gradient of `x`.
+    /// Adds the gradient with respect to `x` to the graph.
     pub fn emit(pool: Pool2d, x: ValueId, dy: ValueId, builder: &mut dyn GraphBuilder) -> Result<ValueId> {
         let s = builder.desc(x).shape;
         let max = pool.kind == PoolKind::Max;
@@ -31,6 +33,10 @@ impl Pool2dGrad {
 impl Op for Pool2dGrad {
     fn name(&self) -> &'static str {
         "pool2d_grad"
+    }
+
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithAll
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
@@ -90,16 +96,16 @@ impl Op for Pool2dGrad {
 }
 
 shader_struct! {
-    /// Of `pool2d_grad`.
+    /// Parameters of `pool2d_grad`.
     struct Pool2dGradParams {
         dy: View,
-        /// And that of dx.
+        /// View of x and dx.
         x: View,
         pool: PoolGeometry,
         w: u32,
         h: u32,
         blocks: u32,
-        /// Whether a mean counts it.
+        /// Whether a mean includes padding.
         counts_padding: u32,
         ow: u32,
         oh: u32,

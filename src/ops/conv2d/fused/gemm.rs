@@ -1,11 +1,11 @@
-//! Lowering to the implicit matrix product.
+//! Lowering to the implicit GEMM.
 
 use super::FusedConv2d;
-use super::params::GemmParams;
 use crate::error::Result;
 use crate::kernel::{KernelKey, Operand, OperandPath};
-use crate::ops::Lowering;
+use crate::ops::conv2d::params::GemmParams;
 use crate::ops::gemm::Tile;
+use crate::ops::{ConvOrder, Lowering};
 use crate::tensor::LANES;
 
 /// One dispatch per source.
@@ -13,31 +13,29 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
     let out = cx.output(0);
     let taps = op.conv.kernel[0] * op.conv.kernel[1];
     let tile = Tile::choose(cx.target, out.c, out.pixels(), out.n, true);
-    // One to three channels leave much of a vec4 empty: steps of K then go on over the taps. By broadcast that saves less
-    // than 1 % of a network, and is one more kernel to compile.
+    // One to three channels leave much of a vec4 empty, so K blocks then run across taps. With subgroup broadcast that
+    // saves less than 1 % of a network's time, and is one more kernel to compile.
     let few = |channels: usize| match tile.path {
         OperandPath::Workgroup | OperandPath::Matrix => channels <= 3 && taps > 1,
         OperandPath::Subgroup | OperandPath::Uniform => false,
     };
-    let parts = op.parts(cx)?;
-    let tile = if parts.iter().any(|p| few(p.channels)) { tile.gathering() } else { tile };
+    let passes = op.source_passes(cx)?;
+    let tile = if passes.iter().any(|p| few(p.channels)) { tile.gathering() } else { tile };
     let (ob, tiles) = (out.c.div_ceil(LANES), out.c.div_ceil(tile.rows));
-    for part in parts {
-        let ib = part.channels.div_ceil(LANES);
-        let few = few(part.channels);
-        let channels = if few { part.channels } else { tile.packed(ib) * LANES };
+    for pass in passes {
+        let ib = pass.channels.div_ceil(LANES);
+        let few = few(pass.channels);
+        let channels = if few { pass.channels } else { tile.packed(ib) * LANES };
         let needed = (taps * channels).div_ceil(LANES);
         let steps = if few { Tile::packed_gathered(needed) } else { needed };
-        let weights = op.pack(cx, &part, LANES * (ob + tiles * steps * tile.rows), move |o, i, t| {
-            let k = t * channels + i;
-            (ob + tile.weight(steps, o, k / LANES)) * LANES + k % LANES
-        });
-        cx.reads(part.operand, (taps * tiles) as f64 / (op.conv.stride[0] * op.conv.stride[1]) as f64);
+        let order = ConvOrder::Gemm { tile: tile.order(), steps, channels, bias_blocks: ob };
+        let weights = op.pack(cx, &pass, LANES * (ob + tiles * steps * tile.rows), order);
+        cx.reads(pass.operand, (taps * tiles) as f64 / (op.conv.stride[0] * op.conv.stride[1]) as f64);
         let rows_first = tile.rows_first(tiles, steps, op.region(cx.input(0)).iter().product::<usize>() * ib);
-        // By broadcast a size that is known gains nothing, and one kernel serves all.
+        // With subgroup broadcast a constant kernel size gains nothing, and one kernel serves all sizes.
         let key = match tile.path {
-            OperandPath::Subgroup => part.finish(KernelKey::new("conv2d_gemm")),
-            OperandPath::Workgroup | OperandPath::Matrix | OperandPath::Uniform => part.key(op, "conv2d_gemm"),
+            OperandPath::Subgroup => pass.finish(KernelKey::new("conv2d_gemm")),
+            OperandPath::Workgroup | OperandPath::Matrix | OperandPath::Uniform => pass.key(op, "conv2d_gemm"),
         };
         let key = match few {
             true => tile.constants_gathered(key, out.c, needed, channels),
@@ -45,7 +43,7 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
         };
         for (first, blocks) in tile.dispatches(cx.target, out.pixels()) {
             let params = GemmParams {
-                x: part.view,
+                x: pass.view,
                 y: cx.output_view(0),
                 ow: out.w as u32,
                 oh: out.h as u32,
@@ -63,10 +61,10 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
                 kw: op.conv.kernel[1] as u32,
                 rows_first: rows_first.into(),
                 up: 0,
-                alpha: part.activation.arguments()[0],
-                beta: part.activation.arguments()[1],
+                alpha: pass.activation.arguments()[0],
+                beta: pass.activation.arguments()[1],
             };
-            let bindings = [part.operand, weights, Operand::Output(0)];
+            let bindings = [pass.operand, weights, Operand::Output(0)];
             let grid = if rows_first { [tiles, blocks, out.n] } else { [blocks, tiles, out.n] };
             cx.dispatch(key.clone(), params, bindings, grid)?;
         }

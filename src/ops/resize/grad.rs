@@ -9,7 +9,7 @@ use crate::tensor::{HostTensor, Shape, TensorDesc};
 /// Gradient of [`Resize`] from `h` x `w` pixels. Input: dy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResizeGrad {
-    /// How pixels were made.
+    /// Interpolation mode.
     pub mode: ResizeMode,
     /// Rows of the input.
     pub h: usize,
@@ -77,7 +77,7 @@ impl Op for ResizeGrad {
 }
 
 shader_struct! {
-    /// Of `resize_grad`.
+    /// Parameters of `resize_grad`.
     struct ResizeGradParams {
         dx: View,
         dy: View,

@@ -1,13 +1,13 @@
 //! 2-D transposed convolution.
 
-use super::conv2d::params::{GemmParams, GroupedParams, PlainParams};
-use super::gemm::Tile;
-use super::{
-    Backward, ChannelSum, Conv2d, ConvWeightGradPlain, Function, GraphBuilder, InputKind, Lowering, Op, OpCase,
-    Spatial, ValueId, Window, by_plane, expect_inputs,
-};
+use super::params::{GemmParams, GroupedParams, PlainParams};
 use crate::error::{Error, Result};
 use crate::kernel::{ConvFamily, KernelKey, Operand, OperandPath, Size, Target, View, shader_struct};
+use crate::ops::gemm::Tile;
+use crate::ops::{
+    Backward, ChannelSum, Conv2d, ConvOrder, ConvPacking, ConvWeightGradPlain, Function, GraphBuilder, InputKind,
+    Lowering, Op, OpCase, Packing, Spatial, ValueId, Window, by_plane, expect_inputs,
+};
 use crate::tensor::{HostTensor, LANES, Shape, TensorDesc};
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub struct ConvTranspose2d {
     pub kernel: [usize; 2],
     /// Stride in rows and columns.
     pub stride: [usize; 2],
-    /// Padding, taken off the output: top, left, bottom, right.
+    /// Padding, cropped from the output: top, left, bottom, right.
     pub padding: [usize; 4],
     /// Dilation in rows and columns.
     pub dilation: [usize; 2],
@@ -35,7 +35,7 @@ pub struct ConvTranspose2d {
     pub bias: bool,
 }
 
-/// A transposed convolution with an activation behind it: what rewrites make for kernels. It has no gradient.
+/// A transposed convolution followed by an activation, as produced by rewrites. It has no gradient.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FusedConvTranspose2d {
     /// The convolution.
@@ -59,7 +59,7 @@ impl ConvTranspose2d {
         }
     }
 
-    /// Rows or columns from the first to the last element of a window, less one.
+    /// Distance from the first to the last element of a window, pixels.
     fn reach(&self, axis: usize) -> Option<usize> {
         self.kernel[axis].checked_sub(1)?.checked_mul(self.dilation[axis])
     }
@@ -92,16 +92,16 @@ impl Op for ConvTranspose2d {
         if weight != expected || !s.c.is_multiple_of(groups) || !self.out_channels.is_multiple_of(groups) {
             return fail(format!("weight {weight} does not fit input {s}, expected {expected}"));
         }
-        let late = (0..2).any(|a| self.output_padding[a] >= self.stride[a].max(self.dilation[a]));
-        if [self.kernel, self.stride, self.dilation].concat().contains(&0) || self.groups == 0 || late {
-            return fail(format!("kernel, stride or output padding cannot be used: {self:?}"));
+        let excess = (0..2).any(|a| self.output_padding[a] >= self.stride[a].max(self.dilation[a]));
+        if [self.kernel, self.stride, self.dilation].concat().contains(&0) || self.groups == 0 || excess {
+            return fail(format!("invalid kernel, stride, dilation, groups or output padding: {self:?}"));
         }
         if self.bias && inputs[2].shape.len() != self.out_channels {
             return fail(format!("bias {} for {} output channels", inputs[2].shape, self.out_channels));
         }
         match (self.output_size(0, s.h), self.output_size(1, s.w)) {
             (Some(h), Some(w)) => Ok(vec![TensorDesc::blocked(Shape::new(s.n, self.out_channels, h, w))]),
-            _ => fail(format!("input {s} leaves no output pixel")),
+            _ => fail(format!("input {s} leaves no output pixels")),
         }
     }
 
@@ -120,7 +120,7 @@ impl Op for ConvTranspose2d {
     fn spatial(&self, inputs: &[TensorDesc], _: &[TensorDesc]) -> Spatial {
         let window = [0, 1].map(|a| {
             let (s, reach, p) = (self.stride[a] as i64, self.reach(a).unwrap_or(0) as i64, self.padding[a] as i64);
-            // Output o gets input i when 0 <= o + p - i * s <= reach; bounds over all phases of o within a stride.
+            // Output o receives input i if 0 <= o + p - i * s <= reach; bounds over all phases of o within a stride.
             let first = (p - reach).div_euclid(s) + i64::from((p - reach).rem_euclid(s) != 0);
             let last = (s - 1 + p).div_euclid(s);
             Window { num: 1, den: s, first: first.min(last), last }
@@ -134,7 +134,7 @@ impl Op for ConvTranspose2d {
         if self.output_padding.iter().zip(&self.stride).any(|(o, s)| o >= s) {
             return Err(Error::op(
                 self.name(),
-                format!("has no gradient for an output padding from the stride on: {self:?}"),
+                format!("has no gradient for output padding of at least the stride: {self:?}"),
             ));
         }
         if node.needs_grad(0) {
@@ -191,7 +191,7 @@ impl Op for FusedConvTranspose2d {
     }
 }
 
-/// Whether the kernel 2x2 stride 2 is computed as matrix products; forcing the plain or tile family says no.
+/// Whether a 2x2 kernel with stride 2 runs as GEMMs; not if the plain or tile family is forced.
 fn prefers_gemm(target: &Target) -> bool {
     !matches!(target.overrides.conv, Some(ConvFamily::Plain | ConvFamily::Tile))
 }
@@ -211,7 +211,7 @@ impl ConvTranspose2d {
             for c in first..first + group_in {
                 for (ky, kx) in (0..kh).flat_map(|y| (0..kw).map(move |x| (y, x))) {
                     let wt = f64::from(weight[((c * group_out + o % group_out) * kh + ky) * kw + kx]);
-                    // Where an input pixel goes along an axis.
+                    // Output position of an input pixel along an axis.
                     let to = |axis: usize, i: usize, k: usize, n: usize| {
                         let at = (i * self.stride[axis] + k * self.dilation[axis]).checked_sub(self.padding[axis]);
                         at.filter(|&o| o < n)
@@ -277,15 +277,14 @@ impl ConvTranspose2d {
         cx.dispatch(key, params, bindings, Lowering::per_vec4(out))
     }
 
-    /// Four matrix products with scattering stores.
+    /// Four GEMMs with scattered stores.
     fn lower_gemm(&self, cx: &mut Lowering, activation: Function) -> Result<()> {
         let (input, out) = (cx.input(0), cx.output(0));
         let tile = Tile::choose(cx.target, out.c, input.pixels(), 4 * input.n, true);
         let (ob, ib, tiles) = (out.c.div_ceil(LANES), input.c.div_ceil(LANES), out.c.div_ceil(tile.rows));
         let product = tiles * tile.packed(ib) * tile.rows;
-        let weights = self.pack_as(cx, input.c, LANES * (ob + 4 * product), move |o, i, t| {
-            (ob + t * product + tile.weight(tile.packed(ib), o, i / LANES)) * LANES + i % LANES
-        });
+        let order = ConvOrder::Products { tile: tile.order(), steps: tile.packed(ib), product, bias_blocks: ob };
+        let weights = self.pack_as(cx, input.c, LANES * (ob + 4 * product), order);
         let key = match tile.path {
             OperandPath::Subgroup => KernelKey::new("conv2d_gemm"),
             _ => KernelKey::new("conv2d_gemm").with("KH", 1).with("KW", 1),
@@ -332,11 +331,7 @@ impl ConvTranspose2d {
         let len = out.c + input.c * group_out * kh * kw;
         let bias = self.bias;
         let inputs: Vec<usize> = (1..=1 + usize::from(bias)).collect();
-        let weights = cx.weights(inputs, len, move |p| {
-            let mut packed = if bias { p[1].data().to_vec() } else { vec![0.0; out.c] };
-            packed.extend_from_slice(p[0].data());
-            Ok(packed)
-        });
+        let weights = cx.weights(inputs, len, Packing::BiasFirst { outputs: out.c, bias, weight: len - out.c });
         let Size { w: ow, h: oh, blocks: out_blocks, c: out_channels } = out.into();
         let params = GroupedParams {
             x: cx.input_view(0),
@@ -369,42 +364,28 @@ impl ConvTranspose2d {
     fn pack(&self, cx: &mut Lowering, channels: usize) -> Operand {
         let taps = self.kernel[0] * self.kernel[1];
         let (ob, ib) = (self.out_channels.div_ceil(LANES), channels.div_ceil(LANES));
-        self.pack_as(cx, channels, ob * LANES + ob * ib * taps * LANES * LANES, move |o, i, t| {
-            let block = ((o / LANES) * ib + i / LANES) * taps + t;
-            ob * LANES + (block * LANES + i % LANES) * LANES + o % LANES
-        })
+        let order = ConvOrder::Plain { blocks: ib, bias: ob * LANES };
+        self.pack_as(cx, channels, ob * LANES + ob * ib * taps * LANES * LANES, order)
     }
 
-    /// The bias, then element (output channel, input channel, tap) at `at`; zero where none goes.
-    fn pack_as(
-        &self,
-        cx: &mut Lowering,
-        channels: usize,
-        len: usize,
-        at: impl Fn(usize, usize, usize) -> usize + Send + Sync + 'static,
-    ) -> Operand {
-        let taps = self.kernel[0] * self.kernel[1];
-        let (out_channels, bias) = (self.out_channels, self.bias);
-        let inputs: Vec<usize> = (1..=1 + usize::from(bias)).collect();
-        cx.weights(inputs, len, move |p| {
-            let mut packed = vec![0.0; len];
-            if bias {
-                packed[..out_channels].copy_from_slice(p[1].data());
-            }
-            for o in 0..out_channels {
-                for i in 0..channels {
-                    for t in 0..taps {
-                        packed[at(o, i, t)] = p[0].data()[(i * out_channels + o) * taps + t];
-                    }
-                }
-            }
-            Ok(packed)
-        })
+    /// Weight and bias in a kernel's order.
+    fn pack_as(&self, cx: &mut Lowering, channels: usize, len: usize, order: ConvOrder) -> Operand {
+        let packing = ConvPacking {
+            out_channels: self.out_channels,
+            channels,
+            taps: self.kernel[0] * self.kernel[1],
+            bias: self.bias,
+            weight_channels: 0,
+            first: 0,
+            order,
+        };
+        let inputs: Vec<usize> = (1..=1 + usize::from(self.bias)).collect();
+        cx.weights(inputs, len, Packing::Convolution(packing))
     }
 }
 
 shader_struct! {
-    /// Of `conv_transpose2d_2x2`.
+    /// Parameters of `conv_transpose2d_2x2`.
     struct UpParams {
         x: View,
         y: View,

@@ -2,11 +2,12 @@
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Size, View, shader_struct};
+use crate::ops::Sensitivity;
 use crate::ops::{Lowering, MaxPool2d, Op, OpCase, expect_inputs};
 use crate::tensor::{HostTensor, Shape, TensorDesc};
 
-/// Gradient of [`MaxPool2d`] whose windows do not overlap. Inputs: x, dy. Goes to the first maximum of each window in
-/// row-major order. The maximum is looked for again: that costs less than keeping where it was.
+/// Gradient of [`MaxPool2d`] with windows that do not overlap. Inputs: x, dy. The first maximum of each window in
+/// row-major order receives dy. Finding the maximum again is cheaper than storing its index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaxPool2dGrad {
     /// The pooling.
@@ -18,13 +19,14 @@ impl Op for MaxPool2dGrad {
         "max_pool2d_grad"
     }
 
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::JumpsWithData
+    }
+
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         expect_inputs(self.name(), inputs, 2)?;
         if self.pool.stride != self.pool.kernel || self.pool.padding != 0 {
-            return Err(Error::op(
-                self.name(),
-                format!("takes windows side by side, without padding: {:?}", self.pool),
-            ));
+            return Err(Error::op(self.name(), format!("requires adjacent windows without padding: {:?}", self.pool)));
         }
         let out = self.pool.infer(&inputs[..1])?[0].shape;
         if inputs[1].shape != out {
@@ -70,9 +72,9 @@ impl Op for MaxPool2dGrad {
 }
 
 shader_struct! {
-    /// Of `max_pool2d_grad`.
+    /// Parameters of `max_pool2d_grad`.
     struct MaxPool2dGradParams {
-        /// And that of dx.
+        /// View of x and dx.
         x: View,
         dy: View,
         w: u32,

@@ -1,83 +1,42 @@
-//! Winograd: a 3x3 convolution with a quarter of the multiplications, or 4/9 of them. Input transform of every source
-//! into one buffer, a matrix product for each point of the transform, output transform; in chunks of tiles, so that both
-//! buffers stay in the caches.
+//! Winograd: a 3x3 convolution with 1/4 or 4/9 of the multiplications. The input transform of every source writes to
+//! one buffer; a GEMM per point of the transform and the output transform follow. They run in chunks of tiles, so that
+//! both buffers stay in the caches.
 
 use super::FusedConv2d;
-use super::part::Part;
+use super::source_pass::SourcePass;
 use crate::error::{Error, Result};
 use crate::kernel::{KernelKey, Operand, Preset, View, shader_struct};
 use crate::ops::gemm::{Tile, broadcasts};
 use crate::ops::resize::Axis;
-use crate::ops::{Lowering, ResizeMode};
-use crate::parallel::*;
-use crate::tensor::{HostTensor, LANES};
-
-/// Outputs of a tile along an axis: F(4, 3) needs the fewest multiplications, F(2, 3) less than half the
-/// weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    F4,
-    F2,
-}
-
-/// The filter transform's `G` (`G g Gt`) of F(4, 3) and F(2, 3).
-const G4: &[[f64; 3]] = &[
-    [0.25, 0.0, 0.0],
-    [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
-    [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
-    [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
-    [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
-    [0.0, 0.0, 1.0],
-];
-const G2: &[[f64; 3]] = &[[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
-
-impl Form {
-    const fn outputs(self) -> usize {
-        match self {
-            Self::F4 => 4,
-            Self::F2 => 2,
-        }
-    }
-
-    const fn g(self) -> &'static [[f64; 3]] {
-        match self {
-            Self::F4 => G4,
-            Self::F2 => G2,
-        }
-    }
-
-    /// Points of the transform: matrix products.
-    const fn points(self) -> usize {
-        self.g().len() * self.g().len()
-    }
-}
+use crate::ops::{Lowering, Packing, ResizeMode, WinogradForm, WinogradOrder};
+use crate::tensor::LANES;
 
 shader_struct! {
-    /// Of `winograd_in`.
+    /// Parameters of `winograd_in`.
     struct WinogradInParams {
         x: View,
-        /// Where the source is upsampled.
+        /// Used if the source is upsampled.
         columns: Axis,
         rows: Axis,
         column_factor: f32,
         row_factor: f32,
-        /// Tiles in a row.
+        /// Tiles per row.
         tiles_x: u32,
-        /// Tiles of an image.
+        /// Tiles per image.
         image_tiles: u32,
-        /// That a window reads.
+        /// Last row and column that a window reads.
         last_row: u32,
         last_column: u32,
         pad_top: u32,
         pad_left: u32,
-        /// Of the upsampled map.
+        /// Size of the upsampled map.
         up_h: u32,
         up_w: u32,
-        /// Of the chunk.
+        /// First tile of the chunk, and number of tiles.
         first_tile: u32,
         tiles: u32,
         tile_blocks: u32,
-        /// C/4 of all sources.
+        /// Sum of C/4 over all sources.
         steps: u32,
         /// First channel block of this source.
         first_block: u32,
@@ -85,7 +44,7 @@ shader_struct! {
         w: u32,
     }
 
-    /// Of `winograd_gemm`.
+    /// Parameters of `winograd_gemm`.
     struct WinogradGemmParams {
         /// Tile blocks of the chunk.
         blocks: u32,
@@ -97,52 +56,52 @@ shader_struct! {
         xi: u32,
     }
 
-    /// Of `winograd_out`.
+    /// Parameters of `winograd_out`.
     struct WinogradOutParams {
         y: View,
-        /// Of the pooled map, if there is one.
+        /// View of the pooled map, if there is one.
         z: View,
-        /// Tiles in a row.
+        /// Tiles per row.
         tiles_x: u32,
-        /// Tiles of an image.
+        /// Tiles per image.
         image_tiles: u32,
         oh: u32,
         ow: u32,
-        /// Of the chunk.
+        /// First tile of the chunk, and number of tiles.
         first_tile: u32,
         tiles: u32,
         /// K/4
         out_blocks: u32,
-        /// Whether it pools, where one kernel serves both.
+        /// Whether to pool, where one kernel serves pooled and unpooled layers.
         pools: u32,
         alpha: f32,
         beta: f32,
     }
 
-    /// Of `winograd_weights`.
+    /// Parameters of `winograd_weights`.
     struct WinogradWeightsParams {
         len: u32,
         row: u32,
     }
 }
 
-/// Tiles of a chunk: as many as leave both buffers in the last cache of the device, a multiple of `block`.
+/// Tiles of a chunk, a multiple of `block`: as many as keep both buffers in the last-level cache.
 fn chunk_tiles(cx: &Lowering, tiles: usize, block: usize, channel_blocks: usize, points: usize) -> usize {
     let per_tile = (points * LANES * channel_blocks) as u64 * cx.target.options.precision.bytes();
     let Preset { chunk_bytes: budget, chunk_tiles: min, .. } = cx.target.preset();
-    // Both buffers together stay below the limit of a binding whatever the budget says.
+    // Both buffers together stay below the binding limit, whatever the budget.
     let max = (cx.target.caps.max_binding_bytes.min(128 << 20) / per_tile) as usize;
     let requested = ((budget / per_tile) as usize).max(min).min(max).min(tiles);
     requested.div_ceil(block).max(1) * block
 }
 
-pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: Form) -> Result<()> {
+pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: WinogradForm) -> Result<()> {
     let out = cx.output(0);
-    let mut parts = op.parts_as_given(cx);
-    for part in &mut parts {
-        // The input transform upsamples twice by itself.
-        if let Some((mode, factor)) = op.sources[part.source].upsample.filter(|e| e.1 != 2) {
-            (part.operand, part.view) = mode.into_scratch(cx, part.source, factor)?;
+    let mut passes = op.source_passes_as_given(cx);
+    for pass in &mut passes {
+        // The input transform itself upsamples by 2.
+        if let Some((mode, factor)) = op.sources[pass.source].upsample.filter(|e| e.1 != 2) {
+            (pass.operand, pass.view) = mode.into_scratch(cx, pass.source, factor)?;
         }
     }
     let (outputs, points) = (form.outputs(), form.points());
@@ -150,22 +109,22 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: Form) -> Result<(
     let tiles = out.n * tiles_x * tiles_y;
     let tile = Tile::choose(cx.target, out.c, tiles, points, true);
     let columns = tile.columns();
-    let steps: usize = parts.iter().map(|p| p.channels.div_ceil(LANES)).sum();
+    let steps: usize = passes.iter().map(|p| p.channels.div_ceil(LANES)).sum();
     let ob = out.c.div_ceil(LANES);
     let chunk = chunk_tiles(cx, tiles, columns, steps + ob, points);
     let precision = cx.target.options.precision;
     let bytes = |blocks: usize| (points * chunk * blocks * LANES) as u64 * precision.bytes();
     let (v, m) = (cx.scratch(bytes(steps)), cx.scratch(bytes(ob)));
     cx.reads(Operand::ScratchRead(v), out.c.div_ceil(tile.rows) as f64);
-    let weights = filters(op, cx, form, tile, &parts)?;
+    let weights = filters(op, cx, form, tile, &passes)?;
     let bias = bias(op, cx, ob);
     let grid = [tiles_x, tiles_x * tiles_y];
     let key = |shader| KernelKey::new(shader).with("OUT", outputs as u32).with("COLUMNS", columns as u32);
-    // Two invocations share a tile of 36 points, except where loads of whole vec4s are what counts.
+    // Two invocations share a tile of 36 points, except where the number of vec4 loads dominates.
     let halves = outputs == 4 && broadcasts(cx.target).is_none();
     let shares = if halves { 2 } else { 1 };
-    // Where stores are inlined, compiling them is what costs. A kernel that pools in a loop of one turn or none serves layers of both sorts; a vec4 that
-    // nothing writes stands for the pooled map.
+    // Where stores are inlined, compiling them dominates. A zero-or-one-iteration loop lets one pipeline serve pooled
+    // and unpooled layers; in the latter an unused vec4 replaces the pooled map.
     let rolled = outputs == 4 && !halves && cx.target.policy.rolled_loops;
     let pooled = match (op.pool, rolled) {
         (true, _) => Some(Operand::Output(1)),
@@ -176,16 +135,16 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: Form) -> Result<(
         let count = chunk.min(tiles - first);
         let blocks = count.div_ceil(columns);
         let mut block = 0;
-        for part in &parts {
-            let s = cx.input(part.source);
-            let ib = part.channels.div_ceil(LANES);
+        for pass in &passes {
+            let s = cx.input(pass.source);
+            let ib = pass.channels.div_ceil(LANES);
             if first == 0 {
-                // Such as 6 x 6 pixels for 4 x 4; of a map to be upsampled, about 20 for 2 x 2.
-                let times = if op.sources[part.source].upsample.is_some_and(|e| e.1 == 2) { 2.0 } else { 1.0 };
-                cx.reads(part.operand, times * points as f64 / (outputs * outputs) as f64);
+                // For example 6 x 6 pixels for 4 x 4 outputs; from a map to be upsampled, about 20 for 2 x 2.
+                let times = if op.sources[pass.source].upsample.is_some_and(|e| e.1 == 2) { 2.0 } else { 1.0 };
+                cx.reads(pass.operand, times * points as f64 / (outputs * outputs) as f64);
             }
             let mut params = WinogradInParams {
-                x: part.view,
+                x: pass.view,
                 tiles_x: grid[0] as u32,
                 image_tiles: grid[1] as u32,
                 last_row: out.h as u32 + 1,
@@ -205,7 +164,7 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: Form) -> Result<(
             };
             block += ib;
             let mut key = key("winograd_in").flag("HALVES", halves);
-            if let Some((mode, 2)) = op.sources[part.source].upsample {
+            if let Some((mode, 2)) = op.sources[pass.source].upsample {
                 let axes = mode.axes(cx.label, s, s.with_hw(2 * s.h, 2 * s.w))?;
                 (params.columns, params.rows) = (axes.columns, axes.rows);
                 (params.column_factor, params.row_factor) = (axes.column_factor, axes.row_factor);
@@ -213,7 +172,7 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: Form) -> Result<(
                 let bilinear = mode != ResizeMode::Nearest;
                 key = key.flag("UPSAMPLED", true).flag("BILINEAR", bilinear).flag("POWER_OF_TWO", power_of_two);
             }
-            let bindings = [part.operand, Operand::ScratchWrite(v)];
+            let bindings = [pass.operand, Operand::ScratchWrite(v)];
             cx.dispatch(key, params, bindings, [(shares * count).div_ceil(64), ib, 1])?;
         }
         for &(xi, number, weights) in &weights {
@@ -252,27 +211,24 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering, form: Form) -> Result<(
 }
 
 fn bias(op: &FusedConv2d, cx: &mut Lowering, ob: usize) -> Operand {
-    if !op.conv.bias {
-        return cx.weights_f32(vec![], ob * LANES, move |_| Ok(vec![0.0; ob * LANES]));
-    }
-    cx.weights_f32(vec![op.weight_input() + 1], ob * LANES, move |p| {
-        let mut packed = p[0].data().to_vec();
-        packed.resize(ob * LANES, 0.0);
-        Ok(packed)
-    })
+    let (inputs, count) = match op.conv.bias {
+        true => (vec![op.weight_input() + 1], op.conv.out_channels),
+        false => (vec![], 0),
+    };
+    cx.weights_f32(inputs, ob * LANES, Packing::Copied(count))
 }
 
-/// The transformed filters, `[xi][K/TM][C/4][TM]` of vec4, cut into ranges of xi that each fit in a binding: first xi,
-/// number, operand.
+/// The transformed filters, `[xi][K/TM][C/4][TM]` of vec4, split into ranges of xi that each fit in a binding: first
+/// xi, count, operand.
 fn filters(
     op: &FusedConv2d,
     cx: &mut Lowering,
-    form: Form,
+    form: WinogradForm,
     tile: Tile,
-    parts: &[Part],
+    passes: &[SourcePass],
 ) -> Result<Vec<(usize, usize, Operand)>> {
-    let steps = tile.packed(parts.iter().map(|p| p.channels.div_ceil(LANES)).sum());
-    // Elements of one xi.
+    let steps = tile.packed(passes.iter().map(|p| p.channels.div_ceil(LANES)).sum());
+    // Elements per xi.
     let size = op.conv.out_channels.div_ceil(tile.rows) * steps * tile.rows * LANES;
     let fit = (cx.target.caps.max_binding_bytes / (size as u64 * cx.target.options.precision.bytes())) as usize;
     if fit == 0 {
@@ -282,81 +238,44 @@ fn filters(
             limit: format!("{} bytes", cx.target.caps.max_binding_bytes),
         });
     }
-    // Where each source's channels begin, in the weight and in the padded blocks of the transform.
+    // First channel of each source, in the weight and in the padded blocks of the transform.
     let mut block = 0;
     let mut starts = Vec::new();
-    for part in parts {
-        starts.push((part.first, part.channels, block * LANES));
-        block += part.channels.div_ceil(LANES);
+    for pass in passes {
+        starts.push((pass.first, pass.channels, block * LANES));
+        block += pass.channels.div_ceil(LANES);
     }
-    let (g, points) = (form.g(), form.points());
+    let points = form.points();
+    let order = WinogradOrder { out_channels: op.conv.out_channels, tile: tile.order(), steps, size, sources: starts };
     if cx.training {
-        return filters_on_device(
-            op,
-            cx,
-            form,
-            size,
-            move |o, k| tile.weight(steps, o, k / LANES) * LANES + k % LANES,
-            starts,
-        );
+        return filters_on_device(op, cx, form, order);
     }
     let ranges = (0..points).step_by(fit.min(points)).map(|xi| (xi, fit.min(points - xi)));
-    let range = |(xi, number): (usize, usize)| {
-        let starts = starts.clone();
-        let pack = move |p: &[&HostTensor]| {
-            let mut packed = vec![0.0f32; number * size];
-            let shape = p[0].shape()?;
-            packed.par_chunks_mut(size).enumerate().for_each(|(i, packed)| {
-                let (gy, gx) = (g[(xi + i) / g.len()], g[(xi + i) % g.len()]);
-                for o in 0..shape.n {
-                    for &(first, channels, to) in &starts {
-                        for c in 0..channels {
-                            let w = &p[0].data()[(o * shape.c + first + c) * 9..][..9];
-                            let row = |y: usize| (0..3).map(|x| f64::from(w[y * 3 + x]) * gx[x]).sum::<f64>();
-                            let value: f64 = (0..3).map(|y| gy[y] * row(y)).sum();
-                            let k = to + c;
-                            let at = tile.weight(steps, o, k / LANES) * LANES + k % LANES;
-                            packed[at] = value as f32;
-                        }
-                    }
-                }
-            });
-            Ok(packed)
-        };
-        (xi, number, cx.weights(vec![op.weight_input()], number * size, pack))
+    let range = |(first, points): (usize, usize)| {
+        let packing = Packing::WinogradFilters { form, order: order.clone(), first, points };
+        (first, points, cx.weights(vec![op.weight_input()], points * size, packing))
     };
     Ok(ranges.map(range).collect())
 }
 
-/// The same where weights change from run to run: transformed by a kernel, in one piece. `at` is the place of output channel
-/// and padded input channel among `size` elements.
+/// The same for weights that change from run to run: transformed by a kernel, in one piece.
 fn filters_on_device(
     op: &FusedConv2d,
     cx: &mut Lowering,
-    form: Form,
-    size: usize,
-    at: impl Fn(usize, usize) -> usize + Send + Sync + 'static,
-    starts: Vec<(usize, usize, usize)>,
+    form: WinogradForm,
+    order: WinogradOrder,
 ) -> Result<Vec<(usize, usize, Operand)>> {
-    let (outputs, channels) = (op.conv.out_channels, starts.iter().map(|s| s.1).sum::<usize>());
-    let table = cx.weights_f32(vec![], size, move |_| {
-        let mut table = vec![0u32; size];
-        for o in 0..outputs {
-            for &(first, count, to) in &starts {
-                for c in 0..count {
-                    table[at(o, to + c)] = ((o * channels + first + c) * 9 + 1) as u32;
-                }
-            }
-        }
-        Ok(table.into_iter().map(f32::from_bits).collect())
-    });
+    let size = order.size;
+    let inputs = vec![cx.input(op.weight_input()).len()];
+    let map = Packing::IndexMap { of: Box::new(Packing::WinogradTaps(order)), inputs };
+    let table = cx.weights_f32([], size, map);
     let scratch = cx.scratch((form.points() * size * 4) as u64);
     // Every block of tiles reads all of it.
     cx.reads(Operand::ScratchRead(scratch), 100.0);
     let len = size / LANES;
     let params = WinogradWeightsParams { len: len as u32, row: cx.linear_row(len) };
     let bindings = [table, Operand::Input(op.weight_input()), Operand::ScratchWrite(scratch)];
-    let key = KernelKey::new("winograd_weights").flag("F4", form == Form::F4);
+    let key = KernelKey::new("winograd_weights").flag("F4", form == WinogradForm::F4);
     cx.dispatch(key, params, bindings, cx.per_element(len))?;
     Ok(vec![(0, form.points(), Operand::ScratchRead(scratch))])
 }

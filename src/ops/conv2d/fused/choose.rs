@@ -1,4 +1,4 @@
-//! Which family of kernels a convolution runs on: a pure function of geometry, channels and device.
+//! Choice of the kernel family of a convolution: a pure function of geometry, channels and target.
 
 use super::FusedConv2d;
 use crate::kernel::{ConvFamily, OperandPath};
@@ -6,10 +6,10 @@ use crate::ops::Lowering;
 use crate::ops::gemm::broadcasts;
 use crate::tensor::{HALO, Precision, Shape};
 
-/// The family of an ungrouped convolution, and why.
+/// The family for an ungrouped convolution, and the reason.
 pub(super) fn choose(op: &FusedConv2d, cx: &Lowering) -> (ConvFamily, &'static str) {
     if cx.target.options.deterministic_tiling && applies(ConvFamily::Gemm, op, cx) {
-        return (ConvFamily::Gemm, "the same sums wherever a pixel lies in a tile");
+        return (ConvFamily::Gemm, "deterministic tiling");
     }
     if let Some(forced) = cx.target.overrides.conv.filter(|&f| applies(f, op, cx)) {
         return (forced, "forced");
@@ -19,29 +19,30 @@ pub(super) fn choose(op: &FusedConv2d, cx: &Lowering) -> (ConvFamily, &'static s
         return (tuned, "tuned: the fastest on this device");
     }
     let channels: usize = cx.inputs[..op.sources.len()].iter().map(|i| i.shape.c).sum();
-    // Winograd saves 3/4 of the multiply-adds, as the product of the channels, and costs transforms, as their sum.
-    // It upsamples on the way, where other kernels need a pass of their own: worth as much again.
+    // Winograd saves 3/4 of the multiply-adds, proportional to the product of the channels; its transforms cost in
+    // proportion to their sum. It upsamples in the transform, where other kernels need a pass: worth as much again.
     let upsamples = op.sources.iter().any(|s| s.upsample.is_some());
     let transforms = cx.target.preset().winograd / if upsamples { 2 } else { 1 };
     let pays = |transforms| channels * op.conv.out_channels > transforms * (channels + op.conv.out_channels);
     let winograd = pays(transforms);
-    // F(2, 3) saves 5/9 only, and its transforms move twice the data. In f16 there is no other.
+    // F(2, 3) saves only 5/9, and its transforms move twice the data. It is the only Winograd form in f16.
     let winograd2 = match cx.target.options.precision {
         Precision::F32 => winograd && few_tiles_for_large_weights(op, channels, counted(cx)),
         Precision::F16 => pays(2 * transforms),
     };
     // Best first; the last one always applies.
     let order = [
-        (ConvFamily::Winograd2, winograd2, "3x3; few pixels for F(4,3)'s large weights, or f16"),
-        (ConvFamily::Winograd, winograd, "3x3, channels enough to pay for transforms"),
-        // Few rows make the product read each pixel nine times for little; but 16 lanes are permuted one by one.
+        (ConvFamily::Winograd2, winograd2, "3x3; few pixels for the large weights of F(4,3), or f16"),
+        (ConvFamily::Winograd, winograd, "3x3, enough channels to pay for the transforms"),
+        // With few rows a GEMM reads each pixel nine times for little work. Subgroups of 16 lanes permute them one by
+        // one.
         (
             ConvFamily::Subgroup,
             broadcasts(cx.target) == Some(8) && op.conv.kernel != [1; 2] && op.conv.out_channels <= 4,
             "at most 4 output channels",
         ),
-        // Where no subgroup of 8 spreads operands, pixels are staged once for all taps in place of once a tap.
-        // Not of images: the product skips the empty lanes of their vec4s.
+        // Without subgroup broadcast, pixels are staged once for all taps instead of once per tap. Not for images: the
+        // GEMM skips the empty lanes of their vec4s.
         (
             ConvFamily::Window,
             [OperandPath::Workgroup, OperandPath::Uniform].contains(&cx.target.operand_path())
@@ -54,19 +55,18 @@ pub(super) fn choose(op: &FusedConv2d, cx: &Lowering) -> (ConvFamily, &'static s
         (ConvFamily::Tile, true, "stride 1"),
     ];
     let best = order.into_iter().find(|&(f, pays, _)| pays && applies(f, op, cx));
-    best.map_or((ConvFamily::Plain, "no other kernel takes this geometry"), |b| (b.0, b.2))
+    best.map_or((ConvFamily::Plain, "no other kernel supports this geometry"), |b| (b.0, b.2))
 }
 
-/// The output that choices are made by. Families round differently: an image must come out the same alone and in a batch.
-/// Training has one batch only.
+/// The output shape that choices depend on. Families round differently, and an image must give the same result alone
+/// and in a batch, so the batch size counts only in training.
 fn counted(cx: &Lowering) -> Shape {
     let out = cx.output(0);
     if cx.training { out } else { Shape { n: 1, ..out } }
 }
 
-/// Whether the weights of F(4, 3) are much larger than what they work on, as in deep layers: those of F(2, 3) are less
-/// than half as large (1024 to 1024 channels: 67 MB, not 151), and the few tiles leave the product waiting for weights
-/// anyway.
+/// Whether the weights of F(4, 3) are much larger than the data, as in deep layers. With few tiles the GEMM is bound by
+/// loading weights, and those of F(2, 3) are less than half as large (1024 to 1024 channels: 67 MB, not 151).
 fn few_tiles_for_large_weights(op: &FusedConv2d, channels: usize, out: Shape) -> bool {
     let tiles = out.n * out.h.div_ceil(4) * out.w.div_ceil(4);
     36 * op.conv.out_channels * channels * 4 > 64 << 20 && tiles <= 32
@@ -75,14 +75,15 @@ fn few_tiles_for_large_weights(op: &FusedConv2d, channels: usize, out: Shape) ->
 fn applies(family: ConvFamily, op: &FusedConv2d, cx: &Lowering) -> bool {
     let target = cx.target;
     let dense = op.conv.stride == [1; 2] && op.conv.dilation == [1; 2];
-    // The zero halo stands for the padding.
+    // The zero halo serves as padding.
     let halo = op.conv.padding.iter().all(|&p| p <= HALO);
     match family {
         ConvFamily::Plain => true,
         ConvFamily::Tile => dense && halo,
         ConvFamily::Subgroup => dense && halo && broadcasts(target).is_some() && op.conv.kernel.iter().all(|&k| k <= 3),
         ConvFamily::Window => dense && halo && op.conv.kernel.iter().all(|&k| k <= 3),
-        // F(4, 3) amplifies the rounding of weights stored as f16 to 6e-3 of the output's scale: unfit. F(2, 3) stays at 7e-4.
+        // F(4, 3) amplifies the rounding of f16 weights to 6e-3 of the output's scale, which is too much. F(2, 3) stays
+        // at 7e-4.
         ConvFamily::Winograd => {
             dense
                 && halo
@@ -95,7 +96,8 @@ fn applies(family: ConvFamily, op: &FusedConv2d, cx: &Lowering) -> bool {
     }
 }
 
-/// Weights that change from run to run are transformed into one binding, padded to whole tiles of 64 rows at most.
+/// Whether transformed weights fit in one binding, as required where they change from run to run. They are padded to
+/// tiles of at most 128 rows.
 fn in_one_piece(op: &FusedConv2d, cx: &Lowering, points: usize) -> bool {
     let channels: usize = cx.inputs[..op.sources.len()].iter().map(|i| i.shape.c.next_multiple_of(4)).sum();
     let bytes = points * op.conv.out_channels.next_multiple_of(128) * channels.next_multiple_of(16) * 4;

@@ -1,29 +1,29 @@
-//! Lowering to the direct kernel through workgroup memory.
+//! Lowering to the direct kernel with workgroup memory.
 
 use super::FusedConv2d;
 use crate::error::Result;
 use crate::kernel::{Operand, Target, View, shader_struct};
-use crate::ops::Lowering;
+use crate::ops::{ConvOrder, Lowering};
 use crate::tensor::{LANES, Shape};
 
-/// Output channels of an invocation.
+/// Output channels per invocation.
 const SIDE: usize = 8;
 
-/// Output rows of an invocation.
+/// Output rows per invocation.
 const ROWS: usize = 8;
 
-/// A workgroup's share of the output.
+/// The block of the output that a workgroup computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Block {
     /// Output channels.
     channels: usize,
     /// Columns.
     width: usize,
-    /// Rows in eights.
+    /// Rows / 8.
     bands: usize,
 }
 
-/// The blocks that kernels are made for: 64 to 256 invocations, at most 16 KiB of pixels and weights with 3x3 taps.
+/// Available blocks: 64 to 256 invocations, at most 16 KiB of pixels and weights with 3x3 taps.
 const BLOCKS: [Block; 5] = [
     Block { channels: 64, width: 16, bands: 2 },
     Block { channels: 32, width: 16, bands: 2 },
@@ -37,8 +37,8 @@ impl Block {
         BLOCKS.into_iter().min_by_key(|b| b.cost(target, out)).unwrap_or(BLOCKS[0])
     }
 
-    /// As [`crate::ops::gemm::Tile`]'s: multiply-adds of the blocks that cover the output and their loads, and more where
-    /// too few invocations fill the device.
+    /// As for [`crate::ops::gemm::Tile`]: multiply-adds and loads of the blocks that cover the output, scaled up if
+    /// there are too few invocations to fill the device.
     fn cost(self, target: &Target, out: Shape) -> usize {
         let full = target.preset().invocations.max(1);
         let [x, y, z] = self.grid(out);
@@ -55,7 +55,7 @@ impl Block {
 }
 
 shader_struct! {
-    /// Of `conv2d_window`.
+    /// Parameters of `conv2d_window`.
     struct WindowParams {
         x: View,
         y: View,
@@ -65,7 +65,7 @@ shader_struct! {
         in_blocks: u32,
         pad_top: u32,
         pad_left: u32,
-        /// Of output channels.
+        /// Tiles of output channels.
         tiles: u32,
         kw: u32,
         alpha: f32,
@@ -79,16 +79,13 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
     let taps = op.conv.kernel[0] * op.conv.kernel[1];
     let block = Block::choose(cx.target, out);
     let (tm, ob, tiles) = (block.channels, out.c.div_ceil(LANES), out.c.div_ceil(block.channels));
-    for part in op.parts(cx)? {
-        let ib = part.channels.div_ceil(LANES);
-        let weights = op.pack(cx, &part, LANES * (ob + tiles * ib * taps * tm), move |o, i, t| {
-            let row = o % tm;
-            // As the invocations read workgroup memory: neighbours side by side, each one's channels apart.
-            let vec4 = (((o / tm) * ib + i / LANES) * taps + t) * tm + row % SIDE * (tm / SIDE) + row / SIDE;
-            (ob + vec4) * LANES + i % LANES
-        });
+    for pass in op.source_passes(cx)? {
+        let ib = pass.channels.div_ceil(LANES);
+        // The order in which workgroup memory is read: neighbouring invocations read adjacent vec4s.
+        let order = ConvOrder::Direct { outputs: tm, side: SIDE, blocks: ib, bias_blocks: ob };
+        let weights = op.pack(cx, &pass, LANES * (ob + tiles * ib * taps * tm), order);
         let params = WindowParams {
-            x: part.view,
+            x: pass.view,
             y: cx.output_view(0),
             ow: out.w as u32,
             oh: out.h as u32,
@@ -98,16 +95,16 @@ pub(super) fn lower(op: &FusedConv2d, cx: &mut Lowering) -> Result<()> {
             pad_left: op.conv.padding[1] as u32,
             tiles: tiles as u32,
             kw: op.conv.kernel[1] as u32,
-            alpha: part.activation.arguments()[0],
-            beta: part.activation.arguments()[1],
+            alpha: pass.activation.arguments()[0],
+            beta: pass.activation.arguments()[1],
         };
-        let key = part
+        let key = pass
             .key(op, "conv2d_window")
             .with("TM", tm as u32)
             .with("BW", block.width as u32)
             .with("BANDS", block.bands as u32)
             .flag("WHOLE", out.c.is_multiple_of(tm));
-        let bindings = [part.operand, weights, Operand::Output(0)];
+        let bindings = [pass.operand, weights, Operand::Output(0)];
         cx.dispatch(key, params, bindings, block.grid(out))?;
     }
     Ok(())
