@@ -41,15 +41,25 @@ fn labels(f: &Folder, args: &[&str]) -> Labels {
     Labels { labels, count, notes, by: line["objects_by"].as_str().unwrap().into() }
 }
 
+/// The foreground probability that this share of the image's pixels has at most.
+fn quantile(share: f64) -> f64 {
+    let f = folder(Value::Null);
+    labels(&f, &[]);
+    let mut p = elements(&f, "out/a_prob.npy").split_off(480);
+    p.sort_by(f32::total_cmp);
+    (f64::from(p[(share * 480.0) as usize]) * 1e6).round() / 1e6
+}
+
 fn area(labels: &[u16], n: u64) -> usize {
     labels.iter().filter(|&&l| u64::from(l) == n).count()
 }
 
 #[test]
 fn the_file_says_how_and_options_replace_it() {
-    let f = folder(json!({ "threshold": 0.45, "min_area": 3 }));
+    let [low, middle, high] = [0.3, 0.6, 0.8].map(quantile);
+    let f = folder(json!({ "threshold": middle, "min_area": 3 }));
     let own = labels(&f, &[]);
-    assert_eq!(own.by, "connected components, probability above 0.45, at least 3 pixels");
+    assert_eq!(own.by, format!("connected components, probability above {middle}, at least 3 pixels"));
     assert!(own.notes.ends_with(&format!("instances: {} (the model's settings)", own.by)), "{}", own.notes);
     assert!(own.count > 1 && (1..=own.count).all(|n| area(&own.labels, n) >= 3));
     let all = labels(&f, &["--min-area", "0"]);
@@ -57,9 +67,9 @@ fn the_file_says_how_and_options_replace_it() {
     assert!(all.count > own.count);
     // The foreground is where the probability says so.
     let p = elements(&f, "out/a_prob.npy");
-    for threshold in ["0.3", "0.45", "0.6"] {
-        let at = labels(&f, &["--min-area", "0", "--threshold", threshold]);
-        let foreground: Vec<bool> = p[480..].iter().map(|&p| p > threshold.parse().unwrap()).collect();
+    for threshold in [low, middle, high] {
+        let at = labels(&f, &["--min-area", "0", "--threshold", &threshold.to_string()]);
+        let foreground: Vec<bool> = p[480..].iter().map(|&p| p > threshold as f32).collect();
         assert_eq!(at.labels.iter().map(|&l| l > 0).collect::<Vec<_>>(), foreground, "{threshold}");
     }
     // The mean over an instance, with numbers of `all`.
@@ -70,9 +80,12 @@ fn the_file_says_how_and_options_replace_it() {
     };
     let mut means: Vec<f64> = (1..=all.count).map(mean).collect();
     means.sort_by(f64::total_cmp);
-    let middle = (means[means.len() / 2 - 1] + means[means.len() / 2]) / 2.0;
-    let kept = labels(&f, &["--min-area", "0", "--min-confidence", &middle.to_string()]);
-    assert_eq!(kept.count, means.iter().filter(|m| **m >= middle).count() as u64);
+    // Between the two that differ most.
+    let gap = means.windows(2).max_by(|a, b| (a[1] - a[0]).total_cmp(&(b[1] - b[0]))).unwrap();
+    let least = (gap[0] + gap[1]) / 2.0;
+    let kept = labels(&f, &["--min-area", "0", "--min-confidence", &least.to_string()]);
+    let expected = means.iter().filter(|m| **m >= least).count() as u64;
+    assert!(expected < all.count && kept.count == expected, "{} of {}, not {expected}", kept.count, all.count);
     // Beside the median of areas.
     let mut areas: Vec<usize> = (1..=all.count).map(|n| area(&all.labels, n)).collect();
     areas.sort_unstable();
@@ -97,10 +110,13 @@ fn files_without_the_section_give_components_of_the_mask() {
 
 #[test]
 fn eval_scores_what_segment_writes() {
-    let f = folder(json!({ "method": "watershed", "threshold": 0.45, "min_area": 2, "close_gaps": 1 }));
+    let [low, middle] = [0.5, 0.6].map(|share| quantile(share).to_string());
+    let threshold: f64 = middle.parse().unwrap();
+    let f = folder(json!({ "method": "watershed", "threshold": threshold, "min_area": 2, "close_gaps": 1 }));
     std::fs::create_dir_all(f.path("data/labels")).unwrap();
-    for args in [&[][..], &["--threshold", "0.5", "--min-area", "4", "--fill-holes=false"]] {
+    for args in [&[][..], &["--threshold", low.as_str(), "--min-area", "4", "--fill-holes=false"]] {
         let written = labels(&f, args);
+        assert!(written.count > 1);
         let truth = image::ImageBuffer::<image::Luma<u16>, _>::from_raw(24, 20, written.labels).unwrap();
         truth.save(f.path("data/labels/a.png")).unwrap();
         let r = f.run(&[&["eval", "-m", "m.safetensors", "--data", "data", "--json"][..], &CPU, args].concat());
